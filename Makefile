@@ -16,7 +16,7 @@ OPTIONS ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo workbench tokens converse hub test test-bare test-programs test-nightly check audit format install clean
+.PHONY: demo workbench tokens converse hub test test-bare test-programs test-nightly test-mutants check audit format install clean
 
 demo: install
 	$(BIN)/dailytalk build examples/conversations --out $(DEMO_OUT) --profile embedded --language en --workers 2 --shard-minutes 1 \
@@ -73,6 +73,11 @@ test-programs: install
 # All tests, those marked `nightly` too, and property tests with 500 examples each instead of 30.
 test-nightly: install
 	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -n auto --dist loadgroup
+
+# Which of a hundred small changes to the package, drawn by cosmic-ray, the tests notice.
+test-mutants: install
+	$(BIN)/python benchmarks/mutants.py --cover
+	$(BIN)/python benchmarks/mutants.py
 
 check: install
 	$(BIN)/ruff check .

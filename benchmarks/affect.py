@@ -51,7 +51,6 @@ Ratings = list[NDArray[np.float64]]
 
 
 def main() -> None:
-    """Rate in every precision and compare."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "--model", default="", help="a name on the Hub or a folder; without, one of random weights"

@@ -16,9 +16,12 @@ turns, so that a machine that becomes slower meanwhile does so for both.
 """
 
 import argparse
+import json
 import os
+import re
 import tempfile
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from multiprocessing import get_context
@@ -26,7 +29,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scoring import score, total
 from sides import THREADS, Clock, make_whisper
 
 from dailytalk_contiguous import Folder, MatchTranscript, PerUtterance, Segment, Transcribe
@@ -37,7 +39,6 @@ EXAMPLES = Path(__file__).resolve().parents[1] / "examples/conversations"
 
 
 def main() -> None:
-    """Run all and compare."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     models = parser.add_mutually_exclusive_group(required=True)
     models.add_argument("--model", help="a Whisper size or a folder in CTranslate2 format")
@@ -79,8 +80,9 @@ def _compare_windows(chosen: argparse.Namespace) -> None:
             heard, cpu, wall = _hear(PerUtterance(stage), batches)
             spent = wall if chosen.device == "cuda" else cpu
             first = first or spent
-            told = _compare(chosen.recordings, batches, heard)
-            _print(windows, compute_type, told, f"{cpu:>9.1f}{wall:>9.1f}{first / spent:>7.1f}")
+            errors, edges = _compare(chosen.recordings, batches, heard)
+            print(f"{windows:<12}{compute_type:<14}{errors:>8.1%}{np.median(edges):>10.0f} ms", end="")
+            print(f"{np.percentile(edges, 90):>7.0f} ms{cpu:>9.1f}{wall:>9.1f}{first / spent:>7.1f}")
 
 
 def _hear(stage: PerUtterance, batches: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], float, float]:
@@ -91,7 +93,39 @@ def _hear(stage: PerUtterance, batches: list[dict[str, Any]]) -> tuple[list[dict
     return heard, time.process_time() - cpu, time.perf_counter() - wall
 
 
-def _compare(folder: Path, batches: list[dict[str, Any]], heard: list[dict[str, Any]]) -> dict[str, Any]:
+def matched(reference: Sequence[str], heard: Sequence[str]) -> tuple[int, list[tuple[int, int]]]:
+    """Levenshtein distance in words, and the places (reference, heard) of the words that are the same."""
+    cost = np.zeros((len(reference) + 1, len(heard) + 1), np.int32)
+    cost[:, 0] = np.arange(len(reference) + 1)
+    cost[0] = np.arange(len(heard) + 1)
+    for i, expected in enumerate(reference, 1):
+        for j, found in enumerate(heard, 1):
+            cost[i, j] = min(cost[i - 1, j - 1] + (expected != found), cost[i - 1, j] + 1, cost[i, j - 1] + 1)
+    i, j, pairs = len(reference), len(heard), []
+    while i and j:
+        if cost[i, j] == cost[i - 1, j - 1] + (reference[i - 1] != heard[j - 1]):
+            i, j = i - 1, j - 1
+            if reference[i] == heard[j]:
+                pairs.append((i, j))
+        elif cost[i, j] == cost[i - 1, j] + 1:
+            i -= 1
+        else:
+            j -= 1
+    return int(cost[-1, -1]), pairs[::-1]
+
+
+def words_of(utterances: list[dict[str, Any]]) -> list[tuple[str, float, float]]:
+    """Words without case and marks, as word error rates are usually counted, with their times."""
+    return [
+        (part, word["start"], word["end"])
+        for utterance in utterances
+        for word in utterance["words"]
+        for part in re.findall(r"[\w']+", word["word"].casefold().replace("’", "'"))
+    ]
+
+
+def _compare(folder: Path, batches: list[dict[str, Any]], heard: list[dict[str, Any]]) -> tuple[float, Any]:
+    """The word error rate, and how many milliseconds edges of words are off."""
     found = [
         {
             "conversation_id": batch["conversation_id"][0],
@@ -100,20 +134,23 @@ def _compare(folder: Path, batches: list[dict[str, Any]], heard: list[dict[str, 
             "end": end,
             "words": words,
         }
-        for batch, words_of in zip(batches, heard, strict=True)
+        for batch, made in zip(batches, heard, strict=True)
         for channel, start, end, words in zip(
-            batch["channel"][0], batch["start"][0], batch["end"][0], words_of["words"][0], strict=True
+            batch["channel"][0], batch["start"][0], batch["end"][0], made["words"][0], strict=True
         )
     ]
-    return total([score(path, found) for path in sorted(folder.glob("*.reference.json"))])
-
-
-def _print(windows: str, compute_type: str, result: dict[str, Any], speed: str) -> None:
-    edges = np.array(result["edges"] or [np.nan]) * 1000
-    print(
-        f"{windows:<12}{compute_type:<14}{result['wer']:>8.1%}{np.median(edges):>10.0f} ms"
-        f"{np.percentile(edges, 90):>7.0f} ms{speed}"
-    )
+    errors, n_words, edges = 0, 0, []
+    for path in sorted(folder.glob("*.reference.json")):
+        name = path.name.removesuffix(".reference.json")
+        reference = json.loads(path.read_text(encoding="utf-8"))["utterances"]
+        for channel in ("left", "right"):
+            said = words_of([line for line in reference if line["channel"] == channel])
+            of_side = [line for line in found if (line["conversation_id"], line["channel"]) == (name, channel)]
+            words = words_of(of_side)
+            wrong, pairs = matched([word for word, *_ in said], [word for word, *_ in words])
+            errors, n_words = errors + wrong, n_words + len(said)
+            edges += [abs(said[i][edge] - words[j][edge]) for i, j in pairs for edge in (1, 2)]
+    return errors / n_words, 1000 * np.array(edges or [np.nan])
 
 
 def _compare_threads(chosen: argparse.Namespace) -> None:

@@ -50,7 +50,6 @@ MOST_GROSS, LEAST_AGREEMENT, LEAST_SPEED, LEAST_AGAINST_EGEMAPS = 0.05, 0.9, 100
 
 
 def main() -> int:
-    """Print every comparison, and whether its goal is met."""
     return 0 if all([_vowels(), _speech(), _speed()]) else 1
 
 

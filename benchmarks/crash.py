@@ -162,7 +162,8 @@ class Torment:
 
 def build(work: Path, workers: int) -> None:
     """Tag and speak the conversations beside a work folder, as `dailytalk build` does, in small shards."""
-    from dailytalk_contiguous.pipelines import speak_stages, tag_stages
+    from dailytalk_contiguous.pipelines.to_sound import speak_stages
+    from dailytalk_contiguous.pipelines.to_text import tag_stages
     from dailytalk_contiguous.run.run import RunOptions, run
     from dailytalk_contiguous.run.speaking import SpeakSpec, read_synthesis_input
     from dailytalk_contiguous.run.tagging import TagSpec, find

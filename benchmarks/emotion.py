@@ -1,10 +1,8 @@
 """How well emotion in classes is told, on corpora whose truth is known: what could be told, and what could not.
 
-python benchmarks/emotion.py                 # linear on synthetic corpora, and folds: five minutes on two cores
+python benchmarks/emotion.py                 # linear on synthetic corpora: five minutes on two cores
 python benchmarks/emotion.py --quick         # fewer voices and lines, no goals of accuracy: a minute
-python benchmarks/emotion.py DIR…            # and folders of `dailytalk corpus`, by every protocol
 python benchmarks/emotion.py --kinds spectrogram --device cuda   # networks are trained three times, not five
-python benchmarks/emotion.py --crema-d FILE  # the names of SentenceFilenames.csv in place of made ones
 
 A manner is a distribution of pitch, rate and loudness; those of two manners overlap, so nobody is always right.
 Voices of espeak and flite say one sentence with what was drawn, so the rate of Bayes' rule, which knows the
@@ -13,41 +11,36 @@ who knows the voice could guess it, and nothing else can.
 """
 
 import argparse
-import csv
 import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import lru_cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import soxr
 from numpy.typing import NDArray
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))  # what makes sounds serves both
+
+from emotional_voices import held_examples
+
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
-from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.pitch import track_pitch
 from dailytalk_contiguous.learn.emotion_evaluation import (
-    EMOBOX_FOLDS,
-    MIXED_IN_EMOBOX,
-    PROTOCOLS,
-    EmotionEvaluation,
     evaluate_protocol,
-    folds_of,
 )
-from dailytalk_contiguous.learn.emotion_examples import EmotionExamples, held_examples, read_examples
+from dailytalk_contiguous.learn.emotion_examples import EmotionExamples
 from dailytalk_contiguous.learn.emotion_training import fit_emotion
 from dailytalk_contiguous.models.contracts import EmotionModel, Line
 from dailytalk_contiguous.models.emotion_folder import EMOTION_KINDS
 from dailytalk_contiguous.models.offline_voices import STYLE_PROSODY, Espeak, Flite, StyleProsody
-from dailytalk_contiguous.sources.corpora import acted, esd
-from dailytalk_contiguous.sources.corpora import crema_d as crema
-from dailytalk_contiguous.sources.corpora.common import FoundFile
 
 #: Points of accuracy under the Bayes rate, at most.
 MOST_POINTS = 2.0
@@ -57,6 +50,9 @@ MOST_FROM_CHANCE, LEAST_INFLATION = 6.0, 30.0
 
 #: How often voices get favourites: of one draw recall by chance has a spread of some six points.
 DRAWS_OF_FAVOURITES = 6
+
+#: Folds of a kind that is trained in no time; of others there are three.
+FOLDS = {"linear": 5}
 
 SENTENCE = "Kids are talking by the door."
 
@@ -96,17 +92,14 @@ class Drawn(NamedTuple):
 
 
 def main() -> int:
-    """Print every measure, and whether its goal is met."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("corpora", nargs="*", metavar="DIR")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--kinds", nargs="+", default=["linear"], choices=EMOTION_KINDS, metavar="KIND")
-    parser.add_argument("--crema-d", type=Path, metavar="FILE")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     n_voices, n_each = (10, 6) if options.quick else (len(VOICES), 22)
-    met = [_folds(options.crema_d)]
+    met: list[bool] = []
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
         drawn = draw(n_voices, n_each, options.seed)
@@ -125,8 +118,6 @@ def main() -> int:
         except DailytalkError as problem:
             print(f"{kind}: not measured ({problem})")
             met.append(False)
-    if options.corpora:
-        _real(options)
     return 0 if all(met) else 1
 
 
@@ -211,7 +202,7 @@ def _alike(count: int) -> list[Drawn]:
 
 def _manners(kind: str, examples: EmotionExamples, drawn: Sequence[Drawn], options: argparse.Namespace) -> bool:
     started = time.perf_counter()
-    evaluation = evaluate_protocol(_fit(kind, options), examples, "speakers", _folds_for(kind))
+    evaluation = evaluate_protocol(_fit(kind, options), examples, "speakers", FOLDS.get(kind, 3))
     truth = np.array([[*MANNERS].index(one.manner) for one in drawn])
     drawn_rate = float((bayes_answers(np.array([one.settings for one in drawn])) == truth).mean())
     accuracy, rate = evaluation.figures.accuracy.value, bayes_rate()
@@ -240,7 +231,7 @@ def _voices_only(kind: str, same: Sequence[Drawn], sounds: Sequence[Samples], op
         relabelled = replace(
             examples, classes=(*sorted(names),), labels=np.searchsorted(sorted(names), labels).astype(np.intp)
         )
-        evaluation = evaluate_protocol(_fit(kind, options), relabelled, "random", _folds_for(kind), alone=True)
+        evaluation = evaluate_protocol(_fit(kind, options), relabelled, "random", FOLDS.get(kind, 3), alone=True)
         mixed.append(evaluation.figures.recall.value)
         apart.append(evaluation.beside["speakers"].recall.value)
     chance = 1 / len(MANNERS)
@@ -262,155 +253,11 @@ def _voices_only(kind: str, same: Sequence[Drawn], sounds: Sequence[Samples], op
     return bool(at_chance and caught) or options.quick
 
 
-def _folds_for(kind: str) -> int:
-    return 5 if kind == "linear" else 3
-
-
 def _fit(kind: str, options: argparse.Namespace):  # type: ignore[no-untyped-def]
     def fit(examples: EmotionExamples) -> EmotionModel:
         return fit_emotion(kind, examples, None, options.device, 0)
 
     return fit
-
-
-# Folds of the names that the corpora have.
-
-
-class _Silent:
-    def sounds(self, numbers: Sequence[int]) -> Iterator[Samples]:
-        raise AssertionError("folds need no sound")
-
-
-def names_of(crema_d: Path | None) -> Iterator[tuple[str, str, str]]:
-    """Corpus, speaker and emotion of every clip of RAVDESS (speech), SAVEE, ESD, CREMA-D and TESS, by its name."""
-
-    def rows(read, stems):  # type: ignore[no-untyped-def]
-        for stem in stems:
-            path = PurePosixPath(f"{stem}.wav")
-            row = read(FoundFile(str(path), Path(path)))
-            yield row["speaker"].partition("/")[0], row["speaker"], row["emotion"]
-
-    yield from rows(
-        acted.read_ravdess_name,
-        (
-            f"03-01-{emotion:02d}-{strength:02d}-{statement:02d}-{take:02d}-{actor:02d}"
-            for actor in range(1, 25)
-            for emotion in range(1, 9)
-            for strength in ((1,) if emotion == 1 else (1, 2))
-            for statement in (1, 2)
-            for take in (1, 2)
-        ),
-    )
-    yield from rows(
-        acted.read_savee_name,
-        (
-            f"{speaker}_{letters}{number:02d}"
-            for speaker in acted.SAVEE_SPEAKERS
-            for letters in acted.SAVEE_EMOTIONS
-            for number in range(1, 31 if letters == "n" else 16)
-        ),
-    )
-    for speaker in esd.SPEAKERS:
-        for emotion in esd.EMOTIONS.values():
-            yield from [("esd", f"esd/{speaker}", emotion)] * esd.TEXTS
-    yield from rows(lambda file: crema.read_crema_name(file, {}), _crema_d_names(crema_d))
-    yield from rows(
-        acted.read_tess_name,
-        (
-            f"{speaker}_word{_letters(word)}_{label}"
-            for speaker in acted.TESS_SPEAKERS
-            for label in acted.TESS_EMOTIONS
-            for word in range(200)
-        ),
-    )
-
-
-def _letters(number: int) -> str:
-    return "abcdefghij"[number // 100] + "abcdefghij"[number // 10 % 10] + "abcdefghij"[number % 10]
-
-
-def _crema_d_names(table: Path | None) -> Iterator[str]:
-    if table is not None:
-        with table.open(newline="", encoding="utf-8") as file:
-            yield from (line["Filename"] for line in csv.DictReader(file))
-        return
-    for actor in range(1001, 1092):
-        for sentence in crema.SENTENCES:
-            for emotion in crema.EMOTIONS:
-                levels = ("LO", "MD", "HI") if sentence == "IEO" and emotion != "NEU" else ("XX",)
-                yield from (f"{actor}_{sentence}_{emotion}_{level}" for level in levels)
-
-
-def _folds(crema_d: Path | None) -> bool:
-    clips = [*names_of(crema_d)]
-    corpora, speakers, emotions = (np.array(column) for column in zip(*clips, strict=True))
-    classes = tuple(np.unique(emotions).tolist())
-    nothing = np.full(len(clips), "")
-    examples = EmotionExamples(
-        classes,
-        tuple(f"{number}" for number in range(len(clips))),
-        corpora,
-        speakers,
-        nothing,
-        nothing,
-        np.searchsorted(classes, emotions),
-        np.arange(len(clips)),
-        np.zeros(len(clips), np.bool_),
-        None,
-        {},
-        (),
-        _Silent(),
-        np.arange(len(clips)),
-    )
-    print(f"folds of {len(clips):,} names of {', '.join(np.unique(corpora))}")
-    fine = True
-    for corpus in (None, *np.unique(corpora).tolist()):
-        own = examples if corpus is None else examples.take(corpora == corpus)
-        for protocol in PROTOCOLS:
-            if (corpus is None) != (protocol == "corpus") or protocol == "random":
-                continue
-            try:
-                folds, _ = folds_of(protocol, own)
-            except BadInput as problem:
-                expected = protocol == "emobox" and corpus not in EMOBOX_FOLDS
-                print(f"  {corpus} by {protocol}: none ({problem.reason})" + ("" if expected else ": missed"))
-                fine &= expected
-                continue
-            shared = sum(len({*own.speakers[fold.train]} & {*own.speakers[fold.test]}) for fold in folds)
-            tested = np.sort(np.concatenate([fold.test for fold in folds]))
-            whole = np.array_equal(tested, np.arange(len(own)))
-            fine &= not shared and whole
-            print(
-                f"  {corpus or 'all'} by {protocol}: {len(folds)} folds, {shared} speakers on both sides, "
-                f"{'each' if whole else 'not each'} clip tested once: {_verdict(not shared and whole)}"
-            )
-    for corpus, (both, of) in MIXED_IN_EMOBOX.items():
-        print(
-            f"  {corpus}: EmoBox's published split has {both} of {of} speakers on both sides; ours stand beside it"
-        )
-    return fine
-
-
-def _real(options: argparse.Namespace) -> None:
-    """The table of protocols on corpora that are there."""
-    examples = read_examples(options.corpora, None)
-    for kind in options.kinds:
-        for protocol in PROTOCOLS:
-            try:
-                _show(evaluate_protocol(_fit(kind, options), examples, protocol))
-            except DailytalkError as problem:
-                print(f"{kind} by {protocol}: {problem}")
-
-
-def _show(evaluation: EmotionEvaluation) -> None:
-    print(f"\n{evaluation.model} by {evaluation.protocol}")
-    for title, head, rows in evaluation.tables():
-        widths = [max(len(row[place]) for row in [head, *rows]) for place in range(len(head))]
-        print(f"  {title}")
-        for row in [head, *rows]:
-            print("   ", "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)))
-    for note in evaluation.notes:
-        print(f"  {note}")
 
 
 def _verdict(good: bool) -> str:

@@ -1,11 +1,10 @@
 """How fast the encoder of prosodic tokens is, whether padding changes anything, and what it learns.
 
-Speed is that of one core, beside PyTorch's own encoder of the same shape in the same run; on a GPU, if there is
-one, frames a second and memory too. What it learns is measured where the truth is known: on a grammar of tokens
-whose conditional entropy follows from the grammar, and on the same tokens shuffled, where nothing is to be
-learned. Then lines are said by flite and espeak in the six style tags that differ most, and a linear probe of
-embeddings is set beside one of token histograms. Every line is tested once, by an encoder and probes that were
-made of others.
+Speed is that of one core, beside PyTorch's own encoder of the same shape in the same run. What it learns is
+measured where the truth is known: on a grammar of tokens whose conditional entropy follows from the grammar, and
+on the same tokens shuffled, where nothing is to be learned. Then lines are said by flite and espeak in the six
+style tags that differ most, and a linear probe of embeddings is set beside one of token histograms. Every line is
+tested once, by an encoder and probes that were made of others.
 
     python benchmarks/encoder.py                        # all of it: half an hour of one core
     python benchmarks/encoder.py --only speed,padding
@@ -51,11 +50,9 @@ LEAST_SPEED, MOST_DIFFERENCE, MOST_OVER_ENTROPY, MOST_GAIN, LEAST_MARGIN = 1.0, 
 
 
 def main() -> int:
-    """Print every comparison, and whether its goal is met."""
     parts: dict[str, Callable[[], bool]] = {
         "speed": _speed,
         "padding": _padding,
-        "gpu": _gpu,
         "grammar": _grammar,
         "shuffled": _shuffled,
         "styles": _styles,
@@ -152,37 +149,13 @@ def _padding() -> bool:
             x, lengths = padded(sequences, -100)
             together = encoder(x, lengths).numpy()
             alone = np.concatenate([encoder(torch.from_numpy(row)[None]).numpy() for row in sequences])
-        batched = encoder.embed(sequences, frames_per_batch=500)
-        for name, other in (("padded in a batch, and alone", together), ("in other batches", batched)):
-            difference = float(np.abs(other - alone).max())
-            met &= difference <= MOST_DIFFERENCE
-            print(
-                f"  {size:8} {name:30} {difference:.1e} (goal {MOST_DIFFERENCE:g})"
-                f"{_verdict(difference <= MOST_DIFFERENCE)}"
-            )
+        difference = float(np.abs(together - alone).max())
+        met &= difference <= MOST_DIFFERENCE
+        print(
+            f"  {size:8} padded in a batch, and alone: {difference:.1e} (goal {MOST_DIFFERENCE:g})"
+            f"{_verdict(difference <= MOST_DIFFERENCE)}"
+        )
     return met
-
-
-def _gpu() -> bool:
-    if not torch.cuda.is_available():
-        print("GPU: there is none")
-        return True
-    for size in SIZES:
-        encoder = ProsodicSequenceEncoder.of_size(size).eval().cuda()
-        x = torch.randint(0, 120, (32, 500), device="cuda")
-        torch.cuda.reset_peak_memory_stats()
-        for precision in (torch.float32, torch.bfloat16):
-            with torch.inference_mode(), torch.autocast("cuda", precision, enabled=precision != torch.float32):
-                for number in range(13):
-                    if number == 3:
-                        torch.cuda.synchronize()
-                        start = time.perf_counter()
-                    encoder(x)
-                torch.cuda.synchronize()
-            rate = 10 * x.numel() / (time.perf_counter() - start)
-            print(f"  {size:8} {str(precision)[6:]:9} {rate:,.0f} frames/s", end="")
-            print(f", peak {torch.cuda.max_memory_allocated() / 1e9:.2f} GB")
-    return True
 
 
 # A grammar: twelve tokens, each held or followed by its successor, and now and then by any.
@@ -222,7 +195,7 @@ def loss_of_hidden(encoder: ProsodicSequenceEncoder, tokens: NDArray[np.int64], 
     """Nats a hidden frame that the encoder is off by, where each is the mask token."""
     logits = []
     visible = torch.from_numpy(tokens).masked_fill(hidden, 121)
-    encoder.update_mask_prob(0)  # the masks are ours
+    encoder.config.mask_prob = 0.0  # the masks are ours
     with torch.inference_mode():
         for x in visible.split(50):
             layer = encoder._encode(x.flatten(), [FRAMES] * len(x))
@@ -299,9 +272,8 @@ LINES, FOLDS = 60, 3
 #: Steps of its training: on 60 other lines twice as many were no better, nor was masking 40 % of the frames.
 STYLE_STEPS = 110
 
-#: What is probed: the embedding of the encoder, the histogram of tokens, and means that could be the embedding.
-EMBEDDINGS, HISTOGRAMS = "embeddings (the last layer)", "token histograms"
-OTHER_LAYERS = ("mean of the first layer", "mean of the middle layer", "mean of all layers")
+#: What is probed.
+EMBEDDINGS, HISTOGRAMS = "embeddings", "token histograms"
 
 #: What a probe may choose from.
 PENALTIES, MAIN_COMPONENTS = (1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0), 100
@@ -376,27 +348,6 @@ def margin_over(ours: NDArray, theirs: NDArray, line: NDArray) -> tuple[float, f
     return 100 * gains.mean(), 100 * low, 100 * high
 
 
-def summaries(encoder: ProsodicSequenceEncoder, sequences: Sequence[NDArray]) -> dict[str, NDArray]:
-    """Embeddings, and what else could be one: means over the frames of other layers, each frame normalised."""
-    layers: list[torch.Tensor] = []
-
-    def keep(_layer: nn.Module, _inputs: object, frames: torch.Tensor) -> None:
-        layers.append(functional.layer_norm(frames, frames.shape[-1:]).mean(dim=0))
-
-    hooks = [layer.register_forward_hook(keep) for layer in encoder.layers]
-    rows: dict[str, list[NDArray]] = {name: [] for name in (EMBEDDINGS, *OTHER_LAYERS)}
-    with torch.inference_mode():
-        for sequence in sequences:
-            layers.clear()
-            embedding = encoder(torch.from_numpy(sequence)[None])[0]
-            means = embedding, layers[0], layers[len(layers) // 2 - 1], torch.stack(layers).mean(dim=0)
-            for own, mean in zip(rows.values(), means, strict=True):
-                own.append(mean.numpy())
-    for hook in hooks:
-        hook.remove()
-    return {name: np.array(own) for name, own in rows.items()}
-
-
 def alike(cosines: NDArray, labels: NDArray, line: NDArray) -> NDArray[np.bool_]:
     """Whether the most similar of other lines, by cosines of all with all, has the same label."""
     others = np.where(line[:, None] == line, -np.inf, cosines)
@@ -414,7 +365,7 @@ def _styles() -> bool:
     print(f"{LINES} lines, three voices of flite and one of espeak, in the tags {', '.join(tags)}")
     tokens, labels, line = said_in(tags)
     histograms = token_histograms([{"prosody_tokens": row} for row in tokens], 120)
-    right = {name: np.zeros(len(tokens), bool) for name in (EMBEDDINGS, HISTOGRAMS, *OTHER_LAYERS)}
+    right = {name: np.zeros(len(tokens), bool) for name in (EMBEDDINGS, HISTOGRAMS)}
     similar = {
         "embeddings, as `dailytalk tokens similar`": np.zeros(len(tokens), bool),
         "embeddings, not whitened": np.zeros(len(tokens), bool),
@@ -424,7 +375,7 @@ def _styles() -> bool:
         test = line % FOLDS == fold
         name = f"fold {fold + 1} of {FOLDS}, on the lines of the others without their tags"
         encoder = trained([tokens[row] for row in np.flatnonzero(~test)], STYLE_STEPS, name)
-        vectors = summaries(encoder, tokens) | {HISTOGRAMS: histograms}
+        vectors = {EMBEDDINGS: encoder.embed(tokens), HISTOGRAMS: histograms}
         held = vectors[EMBEDDINGS][test]
         whitened = np.array([cosines_to(held, place) for place in range(len(held))])
         found = whitened, _plain_cosines(held), _plain_cosines(histograms[test])
@@ -444,8 +395,6 @@ def _styles() -> bool:
         f"  embeddings over token histograms: {_points(margin)}; goal: all of it above {LEAST_MARGIN:g}"
         f"{_verdict(met)}"
     )
-    for kind in OTHER_LAYERS:
-        print(f"  {kind} over embeddings: {_points(margin_over(right[kind], right[EMBEDDINGS], line))}")
     print("  the most similar of other lines in the fold has the same tag")
     for kind, own in similar.items():
         print(f"    {kind:42} {own.mean():.1%}")

@@ -1,86 +1,129 @@
-"""Count the package: lines, modules, modules with one reader, private functions, names that are defined twice,
-circles of imports, modules that name each field of an utterance, and own functions between `tag` and its sound.
+"""Count the package beside what it aims at: lines, what `tag` imports, helpers that are used once, names, tests.
 
-python benchmarks/house.py [--names]   # ten seconds; --names lists the modules and names behind the counts
+python benchmarks/house.py [--names] [--since REF]   # half a minute; --names lists what is behind the counts
 """
 
 import argparse
 import ast
+import io
+import re
+import subprocess
+import tarfile
 import tempfile
-import traceback
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
-import soundfile
-
-from dailytalk_contiguous.cli.main import command_of
-from dailytalk_contiguous.core import utterance
+from dailytalk_contiguous.core.utterance import UTTERANCE
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = "dailytalk_contiguous"
 
-#: The fields of an utterance, and the module that defines them; it names them all, those that it composes too.
-FIELDS, TABLE = utterance.UTTERANCE, utterance.__name__
+#: The command whose imports are counted; lines of an import that is a wall of names, and of a short helper.
+START, WALL, SHORT = f"{PACKAGE}.cli.tag", 7, 6
 
-#: What the design aims at: at most so many modules and lines, and so large a share of modules with one reader.
-MODULES, LINES, ONE_READER = 120, 75_600, 0.10
+#: What is counted in this checkout alone.
+FIELDS = "modules that name a field, median"
 
-#: At most so many modules name a field: the median of all, and of some that are only carried.
-NAMED, NAMED_EACH = 3, {"emotion_model": 4, "emotion_probabilities": 4, "text_reason": 4}
+#: At most so many of what has a goal.
+GOALS = {
+    "lines of the package": 69_000,
+    "lines of tests": 60_000,
+    "lines of benchmarks": 5_000,
+    "lines that `tag` imports at once": 25_000,
+    "lines that it imports in all": 35_000,
+    "short private functions used once": 100,
+    "circles of imports": 0,
+    FIELDS: 3,
+}
 
-#: At most so many own functions are on the stack, from `tag` on, when it reads its first samples.
-FRAMES = 12
-
-#: Modules of a field that are listed without --names.
-SHOWN = 14
+#: A comment of several paragraphs between blank lines: the docstring of a module that was joined to another.
+HEADER = re.compile(r"\n\n(?:# .+\n)+#\n(?:#.*\n)+(?=\n)")
 
 
 class House(NamedTuple):
-    """What was counted. `readers`: who imports each module; `circles`: modules that import each other; `named`:
-    those that name each field of an utterance; `twice`: where a name is defined that is defined twice.
-    """
+    """What was counted below a folder: figures, and the names behind them."""
 
-    lines: int
-    readers: dict[str, set[str]]
+    figures: dict[str, float]
+    one_use: list[str]
     circles: list[list[str]]
-    named: dict[str, set[str]]
-    functions: int
-    private: int
-    modules_twice: dict[str, list[str]]
-    names_twice: dict[str, list[str]]
+    twice: dict[str, list[str]]
 
 
 def house(root: Path = ROOT) -> House:
-    """Count the package below `root`."""
-    trees = {_name(path, root): ast.parse(path.read_text("utf-8")) for path in (root / PACKAGE).rglob("*.py")}
+    """Count the package, the tests and the benchmarks below `root`."""
+    texts = texts_of(root)
+    trees = {module: ast.parse(text) for module, text in texts.items()}
     readers: dict[str, set[str]] = {module: set() for module in trees}
-    stems, homes = defaultdict(list), defaultdict(list)
-    named: dict[str, set[str]] = {field: {TABLE} for field in field_names(FIELDS)}
-    functions = Counter[bool]()
+    counts, one_use = Counter[str](), []
     for module, tree in trees.items():
-        stems[module.rpartition(".")[2]].append(module)
         for node in ast.walk(tree):
             for imported in imports(node):
                 readers.get(imported if imported in trees else imported.rpartition(".")[0], set()).add(module)
-            if isinstance(node, ast.FunctionDef) and not node.name.startswith("__"):
-                functions[node.name.startswith("_")] += 1
-            named.get(word(node), set()).add(module)
+            if isinstance(node, ast.ImportFrom) and (node.end_lineno or 0) - node.lineno >= WALL:
+                counts["imports that are walls"] += 1
+            counts["raises"] += isinstance(node, ast.Raise)
+            counts["bindings named `place`"] += is_place(node)
+            if isinstance(node, ast.FunctionDef):
+                counts["functions `refuse…` and `check…`"] += bool(re.match("_?(refuse|check)", node.name))
+                if is_short(node) and len(re.findall(rf"\b{node.name}\b", texts[module])) == 2:
+                    one_use.append(f"{module}.{node.name}")
+        counts["pasted headers of modules"] += len(HEADER.findall(texts[module]))
+    lines = {module: text.count("\n") for module, text in texts.items()}
+    rings = circles(readers)
+    figures: dict[str, float] = {
+        "lines of the package": sum(lines.values()),
+        "lines of tests": lines_of(root / "tests"),
+        "lines of benchmarks": lines_of(root / "benchmarks"),
+        "modules": len(trees),
+        "lines that `tag` imports at once": sum(lines[module] for module in reached(trees, False)),
+        "lines that it imports in all": sum(lines[module] for module in reached(trees, True)),
+        "short private functions used once": len(one_use),
+        "circles of imports": len(rings),
+        **counts,
+        **of_tests(root / "tests"),
+    }
+    return House(figures, one_use, rings, twice(trees))
+
+
+def texts_of(root: Path = ROOT) -> dict[str, str]:
+    """The modules of the package below `root`."""
+    texts = {}
+    for path in sorted((root / PACKAGE).rglob("*.py")):
+        parts = path.relative_to(root).with_suffix("").parts
+        texts[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path.read_text("utf-8")
+    return texts
+
+
+def twice(trees: Mapping[str, ast.Module]) -> dict[str, list[str]]:
+    """Names of modules, and public names in them, that are there more than once, and where."""
+    stems, homes = defaultdict(list), defaultdict(list)
+    for module in trees.keys() - {module.rpartition(".")[0] for module in trees}:
+        stems[module.rpartition(".")[2]].append(module)
+    for module, tree in trees.items():
         for name in public_names(tree):
             homes[name].append(module)
-    packages = {module for module in trees if any(other.startswith(f"{module}.") for other in trees)}
-    return House(
-        sum(len(path.read_text("utf-8").splitlines()) for path in (root / PACKAGE).rglob("*.py")),
-        {module: who for module, who in readers.items() if module not in packages},
-        circles(readers),
-        named,
-        functions.total(),
-        functions[True],
-        {stem: modules for stem, modules in stems.items() if len({*modules} - packages) > 1},
-        {name: modules for name, modules in homes.items() if len(modules) > 1},
-    )
+    return {name: sorted(modules) for name, modules in [*stems.items(), *homes.items()] if len(modules) > 1}
+
+
+def lines_of(folder: Path) -> int:
+    """Lines of the Python files of a folder."""
+    return sum(path.read_text("utf-8").count("\n") for path in folder.rglob("*.py"))
+
+
+def of_tests(folder: Path) -> dict[str, int]:
+    """What tests replace in the package, and what they import that is private."""
+    texts = [path.read_text("utf-8") for path in folder.rglob("*.py")]
+    nodes = [node for text in texts for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ImportFrom)]
+    private = [alias for node in nodes if str(node.module).startswith(PACKAGE) for alias in node.names]
+    return {
+        "`monkeypatch.setattr` in tests": sum(
+            len(re.findall(r"\bmonkeypatch\.setattr\b", text)) for text in texts
+        ),
+        "private names that tests import": sum(alias.name.startswith("_") for alias in private),
+    }
 
 
 def imports(node: ast.AST) -> list[str]:
@@ -88,6 +131,44 @@ def imports(node: ast.AST) -> list[str]:
     if isinstance(node, ast.ImportFrom):
         return [f"{node.module}.{alias.name}" for alias in node.names]
     return [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+
+
+def reached(trees: Mapping[str, ast.Module], lazy: bool) -> set[str]:
+    """Modules that are imported with `START`; with `lazy` also those that its functions import when they run."""
+    found, waiting = set[str](), [START]
+    while waiting:
+        module = waiting.pop()
+        if module not in found:
+            found.add(module)
+            waiting += [".".join(module.split(".")[:depth]) for depth in range(1, module.count(".") + 1)]
+            names = [name for node in statements(trees[module], lazy) for name in imports(node)]
+            waiting += [part for name in names for part in (name, name.rpartition(".")[0]) if part in trees]
+    return found
+
+
+def statements(node: ast.AST, lazy: bool) -> Iterator[ast.AST]:
+    """The statements that run when a module is imported; with `lazy` also those of functions."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+            continue
+        yield child
+        if lazy or not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            yield from statements(child, lazy)
+
+
+def is_place(node: ast.AST) -> bool:
+    """Whether a node binds `place`, which says neither index nor path nor setting."""
+    name = isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.id == "place"
+    return name or (isinstance(node, ast.arg) and node.arg == "place")
+
+
+def is_short(node: ast.FunctionDef) -> bool:
+    """Whether a function is private and has a body of at most `SHORT` lines, without its docstring."""
+    body = [
+        part for part in node.body if not (isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant))
+    ]
+    private = node.name.startswith("_") and not node.name.startswith("__") and not node.decorator_list
+    return private and bool(body) and (body[-1].end_lineno or 0) - body[0].lineno < SHORT
 
 
 def circles(readers: Mapping[str, Iterable[str]]) -> list[list[str]]:
@@ -101,23 +182,6 @@ def circles(readers: Mapping[str, Iterable[str]]) -> list[list[str]]:
             waiting += new
     rings = {frozenset(other for other in above[module] if module in above[other]) for module in above}
     return sorted(sorted(ring) for ring in rings if ring)
-
-
-def field_names(fields: Mapping[str, Any]) -> Iterator[str]:
-    """Names of fields, and of those of the structs in them."""
-    for name, feature in fields.items():
-        yield name
-        inner = getattr(feature, "feature", feature)
-        if isinstance(inner, Mapping):
-            yield from field_names(inner)
-
-
-def word(node: ast.AST) -> str:
-    """The string, attribute or keyword argument that a node is, or empty; no docstring is a field's name."""
-    match node:
-        case ast.Constant(value=str(name)) | ast.Attribute(attr=name) | ast.keyword(arg=str(name)):
-            return name
-    return ""
 
 
 def public_names(tree: ast.Module) -> set[str]:
@@ -134,68 +198,54 @@ def public_names(tree: ast.Module) -> set[str]:
     return {name for name in names if not name.startswith("_")}
 
 
-class FirstRead(BaseException):
-    """Raised at the first read of sound."""
+def median_of_fields() -> float:
+    """The median of the numbers of modules that name a field of an utterance."""
+    words = [{word(node) for node in ast.walk(ast.parse(text))} for text in texts_of().values()]
+    return median(sum(field in known for known in words) for field in fields(UTTERANCE))
 
 
-def frames_to_sound() -> list[str]:
-    """The functions of the package on the stack, from `tag` on, when `dailytalk tag` reads its first samples."""
-
-    def stop(*values: Any, **options: Any) -> None:
-        raise FirstRead
-
-    read, soundfile.SoundFile.read = soundfile.SoundFile.read, stop
-    try:
-        with tempfile.TemporaryDirectory() as out:
-            options = ["--out", out, "--profile", "embedded", "--language", "en", "--workers", "1"]
-            command_of("tag").main([str(ROOT / "examples/conversations"), *options], standalone_mode=False)
-    except FirstRead as error:
-        frames = traceback.extract_tb(error.__traceback__)
-        ours = [f"{Path(at.filename).stem}.{at.name}" for at in frames if f"/{PACKAGE}/" in at.filename]
-        return ours[ours.index("tag.tag") :]
-    finally:
-        soundfile.SoundFile.read = read
-    return []
+def fields(features: Mapping[str, Any]) -> Iterator[str]:
+    """Names of fields, and of those of the structs in them."""
+    for name, feature in features.items():
+        yield name
+        inner = getattr(feature, "feature", feature)
+        if isinstance(inner, Mapping):
+            yield from fields(inner)
 
 
-def _name(path: Path, root: Path) -> str:
-    parts = path.relative_to(root).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+def word(node: ast.AST) -> str:
+    """The string, attribute or keyword argument that a node is, or empty; no docstring is a field's name."""
+    match node:
+        case ast.Constant(value=str(name)) | ast.Attribute(attr=name) | ast.keyword(arg=str(name)):
+            return name
+    return ""
+
+
+def at_commit(reference: str) -> House:
+    """The count of another commit."""
+    packed = subprocess.run(["git", "archive", reference], cwd=ROOT, stdout=subprocess.PIPE, check=True).stdout
+    with tempfile.TemporaryDirectory() as folder:
+        with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+            archive.extractall(folder, filter="data")
+        return house(Path(folder))
 
 
 def main() -> None:
-    """Print what was counted beside what the design aims at."""
+    """Print what was counted beside what is aimed at, and beside another commit."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--names", action="store_true", help="list them, too")
+    parser.add_argument("--since", metavar="REF", help="print the growth since a commit, too")
     options = parser.parse_args()
     counted = house()
-    one = sorted(module for module, who in counted.readers.items() if len(who) == 1)
-    share = len(one) / len(counted.readers)
-    print(f"lines                      {counted.lines:7,}   (aim: {LINES:,})")
-    print(f"modules                    {len(counted.readers):7,}   (aim: {MODULES})")
-    print(f"modules with one reader    {len(one):7,}   {share:.1%} (aim: {ONE_READER:.0%})")
-    print(f"functions                  {counted.functions:7,}   {counted.private / counted.functions:.1%} private")
-    print(f"module names that stand twice {len(counted.modules_twice):4,}")
-    print(f"public names that stand twice {len(counted.names_twice):4,}")
-    print(f"circles of imports         {len(counted.circles):7,}   (aim: 0)")
-    for ring in counted.circles:
-        print(f"  {', '.join(ring)}")
-    frames = frames_to_sound()
-    print(f"functions from `tag` to sound {len(frames):4}   (aim: {FRAMES})")
-    print(f"  {' > '.join(frames)}")
-    print("modules that name a field of an utterance")
-    numbers = {field: len(modules) for field, modules in counted.named.items()}
-    for field in sorted(numbers, key=numbers.__getitem__, reverse=True):
-        where = sorted(module.removeprefix(f"{PACKAGE}.") for module in counted.named[field])
-        shown = where if options.names or len(where) <= SHOWN else [*where[:SHOWN], "…"]
-        print(f"  {field:22} {numbers[field]:3}: {', '.join(shown)}")
-    print(f"  median of {len(numbers)} fields    {median(numbers.values()):5g}   (aim: {NAMED})")
-    print(f"  named in one module    {sum(number == 1 for number in numbers.values()):5}")
-    print(*(f"  {field:22} {numbers[field]:5}   (aim: {aim})" for field, aim in NAMED_EACH.items()), sep="\n")
+    before = at_commit(options.since).figures if options.since else {}
+    for name, figure in (counted.figures | {FIELDS: median_of_fields()}).items():
+        goal = f"   goal {GOALS[name]:,}{'' if figure <= GOALS[name] else ', MISSED'}" if name in GOALS else ""
+        growth = f"   since {options.since} {figure - before[name]:+,g}" if name in before else ""
+        print(f"{name:36}{figure:9,g}{goal:24}{growth}".rstrip())
     if options.names:
-        print(*(f"one reader: {module} <- {', '.join(counted.readers[module])}" for module in one), sep="\n")
-        for name, modules in sorted((counted.modules_twice | counted.names_twice).items()):
-            print(f"twice: {name} in {', '.join(modules)}")
+        print(*(f"used once: {name}" for name in counted.one_use), sep="\n")
+        print(*(f"circle: {', '.join(ring)}" for ring in counted.circles), sep="\n")
+        print(*(f"twice: {name} in {', '.join(modules)}" for name, modules in counted.twice.items()), sep="\n")
 
 
 if __name__ == "__main__":

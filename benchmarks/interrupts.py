@@ -220,7 +220,6 @@ def _tell(command: str, toll: Toll) -> None:
 
 
 def main() -> None:
-    """Strike, and print what came of it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--signals", type=int, default=100, help="of all commands together")
     parser.add_argument("--commands", default="tag,speak,corpus,stream", help="these, and plan")

@@ -47,7 +47,6 @@ EMBEDDED = ("--profile", "embedded", "--language", "en")
 
 
 def main() -> int:
-    """Measure what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", nargs="*", choices=[*WHAT, []], help="by default, everything")
     parser.add_argument("--conversations", type=int, nargs="+", default=[10, 100, 1000])
@@ -136,7 +135,8 @@ def digest_of(out: Path) -> str:
 def _growth(folder: Path, chosen: argparse.Namespace) -> bool:
     """The same time for each conversation, however many there are."""
     os.environ["OMP_NUM_THREADS"] = "1"
-    from dailytalk_contiguous.pipelines import tag_stages
+    from dailytalk_contiguous.pipelines.to_text import tag_stages
+    from dailytalk_contiguous.run.run import run as run_spec
     from dailytalk_contiguous.run.tagging import TagSpec, find
 
     stages = tag_stages(profile="embedded", language="en", device="cpu")
@@ -147,7 +147,7 @@ def _growth(folder: Path, chosen: argparse.Namespace) -> bool:
         if not calls.exists():
             short_talks(calls, count, DISTINCT)
         wall, spent = time.perf_counter(), time.process_time()
-        run(TagSpec(find([str(calls)], out), out, stages))
+        run_spec(TagSpec(find([str(calls)], out), out, stages))
         return (time.process_time() - spent) / count, (time.perf_counter() - wall) / count
 
     run(DISTINCT, -1)  # loads the models
@@ -278,7 +278,7 @@ def _sham_rows(number: int) -> list[dict[str, Any]]:
 
 @cache
 def _sham_stages() -> tuple[Any, Any, Any]:
-    from dailytalk_contiguous.pipelines import tag_stages
+    from dailytalk_contiguous.pipelines.to_text import tag_stages
     from dailytalk_contiguous.run.shard import features_of
     from dailytalk_contiguous.shards import chain_of
 

@@ -33,6 +33,7 @@ from typing import Any, NamedTuple  # noqa: E402
 
 import numpy as np  # noqa: E402
 from datasets import Dataset, Features  # noqa: E402
+from faster_whisper.feature_extractor import FeatureExtractor  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))  # the makers of random models serve tests and benchmarks alike
@@ -224,7 +225,7 @@ def _watched(clock: Clock, floats: Clock) -> Iterator[None]:
         (prosody, "track_pitch", "pitch", clock, time.process_time),
         (affect_network.AffectModel, "rate", "RateAffect", clock, time.thread_time),
         (whisper.Whisper, "transcribe", "Transcribe", clock, time.process_time),
-        (whisper, "log_mel", "Transcribe", features, time.thread_time),
+        (FeatureExtractor, "__call__", "Transcribe", features, time.thread_time),
         *(
             (stage, "pcm_to_float", "floats", floats, time.thread_time)
             for stage in (segment.audio, transcribe, measure_prosody, affect_stage)

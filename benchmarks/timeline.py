@@ -102,9 +102,11 @@ class Result(NamedTuple):
     ratio: float
 
 
-def main(argv: list[str] | None = None) -> int:
+def main() -> int:
     """Rebuild every set in both modes and compare, then listen between the utterances."""
-    calls = arguments(argv).calls
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--calls", type=Path, help="folder of stereo recordings with one speaker a channel")
+    calls = parser.parse_args().calls
     sets: list[tuple[str, list[Conversation], Voice]] = [
         ("60 simulated", [simulated(seed, 0.0) for seed in range(60)], varied(1, 0.8, 1.2)),
         ("200 interrupting", [simulated(1000 + seed, 0.15) for seed in range(200)], varied(2, 0.8, 1.2)),
@@ -129,13 +131,6 @@ def main(argv: list[str] | None = None) -> int:
     )
     met &= background(calls)
     return 0 if met else 1
-
-
-def arguments(argv: list[str] | None) -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--calls", type=Path, help="folder of stereo recordings with one speaker a channel")
-    return parser.parse_args(argv)
 
 
 def varied(seed: int, low: float, high: float) -> Voice:

@@ -14,7 +14,7 @@ from dailytalk_contiguous.run.clips import CorpusSpec, read_corpus
 from dailytalk_contiguous.run.run import run
 from dailytalk_contiguous.stages.clip_words import CutSpeech, TimeWords
 from dailytalk_contiguous.stages.condition import Condition
-from dailytalk_contiguous.stages.finish import FinishClip, TakeConditioned
+from dailytalk_contiguous.stages.finish_clip import FinishClip, TakeConditioned
 from dailytalk_contiguous.stages.measure_prosody import MeasureProsody
 from dailytalk_contiguous.stages.measure_quality import MeasureQuality
 

@@ -31,12 +31,12 @@ from dailytalk_contiguous import DailytalkError
 from dailytalk_contiguous.cli.options import value_of
 from dailytalk_contiguous.cli.terminal import guarded
 from dailytalk_contiguous.core.turns import MODES
-from dailytalk_contiguous.pipelines import speak_stages
+from dailytalk_contiguous.pipelines.to_sound import speak_stages
 from dailytalk_contiguous.run.outputs import AUDIO, SHIFTED, wav_path
 from dailytalk_contiguous.run.run import run
 from dailytalk_contiguous.run.speaking import SpeakSpec, SynthesisInput, read_synthesis_input
 from dailytalk_contiguous.stages.base import SAMPLE_RATE
-from dailytalk_contiguous.store.files import write_atomically, write_text
+from dailytalk_contiguous.store.files import write_bytes, write_text
 from dailytalk_contiguous.store.owned_folder import made_from
 
 #: Folder in `--output-dir` that holds what a later run goes on from.
@@ -110,7 +110,7 @@ def hand_out(script: SynthesisInput, folder: Path, transcript: Path) -> None:
             place.unlink(missing_ok=True)
         elif made_from(made.parent, made.name) != made_from(place.parent, place.name):
             place.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(place, lambda file, made=made: file.write(made.read_bytes()))
+            write_bytes(place, made.read_bytes())
     lines = [json.loads(line) for line in (folder / WORK / SHIFTED).read_text(encoding="utf-8").splitlines()]
     for line in lines:
         line["audio_file"] = line["audio_file"].removeprefix(f"{AUDIO}/")

@@ -15,9 +15,9 @@ from .learn.token_rows import token_rows as token_rows
 from .models.codebook import Codebook as Codebook
 from .models.prosodic_encoder import ProsodicSequenceEncoder as ProsodicSequenceEncoder
 from .models.prosodic_sequences import ProsodicClusterSequences as ProsodicClusterSequences
-from .pipelines import clip_stages as clip_stages
-from .pipelines import speak_stages as speak_stages
-from .pipelines import tag_stages as tag_stages
+from .pipelines.to_sound import clip_stages as clip_stages
+from .pipelines.to_sound import speak_stages as speak_stages
+from .pipelines.to_text import tag_stages as tag_stages
 from .publish.loading import StereoAudio as StereoAudio
 from .publish.loading import collate_windows as collate_windows
 from .publish.loading import load as load

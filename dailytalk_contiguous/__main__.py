@@ -36,15 +36,11 @@ def entry_point() -> NoReturn:
             interrupts.end()
         begin()
     except (MemoryError, ImportError, RuntimeError, SystemError) as error:
-        if not _lacks_memory(error):
+        # Libraries say in words of their own that there is no memory.
+        if not isinstance(error, MemoryError) and not any(words in str(error) for words in _NO_MEMORY):
             raise
         print(_TOO_LITTLE, file=sys.stderr)
         sys.exit(1)
-
-
-def _lacks_memory(error: Exception) -> bool:
-    """Whether an error says that there is no memory: as MemoryError, or in the words of libraries."""
-    return isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,5 @@
-"""A real HTTP server on loopback that plays a language model behind OpenAI's chat completions, and fails on cue.
+"""An HTTP server on loopback that plays a language model behind OpenAI's chat completions, and fails on cue."""
 
-python tests/chat_server.py --port 8124 --tokens-per-second 20     # prints its address, serves until it is killed
-"""
-
-import argparse
 import gzip
 import json
 import re
@@ -223,17 +219,3 @@ def and_error(iterator: Any) -> Iterator[Any]:
         yield from iterator
     except Exception as error:
         yield error
-
-
-def _main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--port", type=int, default=0)
-    parser.add_argument("--tokens-per-second", type=float, default=20.0)
-    options = parser.parse_args()
-    with ChatServer(tokens_per_second=options.tokens_per_second, port=options.port) as server:
-        print(server.url, flush=True)
-        threading.Event().wait()
-
-
-if __name__ == "__main__":
-    _main()

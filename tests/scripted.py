@@ -20,7 +20,7 @@ from dailytalk_contiguous.core.schema import SOURCE, STRING
 from dailytalk_contiguous.models import fish, paid
 from dailytalk_contiguous.models.engines import load_synthesiser
 from dailytalk_contiguous.models.paid import Client
-from dailytalk_contiguous.pipelines import speak_stages
+from dailytalk_contiguous.pipelines.to_sound import speak_stages
 from dailytalk_contiguous.run.run import RunOptions, RunOutcome, run
 from dailytalk_contiguous.run.shard import Progress
 from dailytalk_contiguous.run.speaking import SpeakSpec, SynthesisInput, read_synthesis_input

@@ -68,11 +68,6 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
         sys.modules.pop(f"example_of_a_{name}", None)
 
 
-def test_page_has_five_examples_of_at_most_25_lines() -> None:
-    assert list(EXAMPLES) == ["stage", "corpus", "synthesiser", "export", "section"]
-    assert all(len(code.splitlines()) <= 25 for (code,) in EXAMPLES.values())
-
-
 def test_stage_of_the_page_adds_its_column_to_tagged_rows(ran: Ran) -> None:
     (row,) = load_dataset("parquet", data_dir=str(ran.folder / "work/tagged"), split="train")
     assert len(row["n_words"]) == len(row["text"]) > 0

@@ -1,4 +1,3 @@
-import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -79,17 +78,6 @@ def test_language_is_english_and_short_speech_is_left_out_unless_it_is_asked_for
     assert "left out" not in everything.out
 
 
-def test_results_beside_the_recordings_are_no_recordings(
-    tmp_path: Path, process_all: BuilderScript, generate_tts: BuilderScript
-) -> None:
-    calls, transcript = recordings_and_transcript(tmp_path)
-    assert generate_tts("--transcript", transcript, "--output-dir", calls).code == 0
-    assert (calls / "first_edited.wav").is_file()
-    save(calls / "theirs_edited.wav", excerpt(seconds=4.0))  # somebody's recording, which has such a name
-    done = process_all("--input-dir", calls, "--output", tmp_path / "t.jsonl", "--profile", "embedded")
-    assert "of 3 recordings" in done.out
-
-
 def test_resynthesised_conversations_are_in_the_output_folder_itself(
     tmp_path: Path, generate_tts: BuilderScript
 ) -> None:
@@ -133,41 +121,6 @@ def test_what_is_rejected_is_told_and_gives_3(tmp_path: Path, process_all: Build
     done = process_all(*arguments(tmp_path))
     assert done.code == 3
     assert '\n  rejected: "mono": it has one channel (mono)' in done.out
-
-
-def test_what_generate_tts_left_in_the_folder_is_told_and_not_tagged(
-    tmp_path: Path, process_all: BuilderScript
-) -> None:
-    save(tmp_path / "in/call.wav", excerpt(seconds=4.0))
-    for name in ("in/audio/call_edited.wav", "in/call_edited.wav"):
-        path = save(tmp_path / name)
-        with soundfile.SoundFile(path, "w", 16000, 2, "PCM_16") as wav:
-            wav.comment = "dailytalk-sha256 0123"
-            wav.write(excerpt(seconds=4.0))
-    done = process_all(*arguments(tmp_path))
-    assert done.code == 0
-    assert {line["audio_file"] for line in read_lines(tmp_path / "in/transcript.jsonl")} == {"call.wav"}
-    assert 'passed over 2 made by dailytalk (name one as INPUT to take it): "audio/call_edited.wav"' in done.err
-
-
-def test_options_that_an_error_names_are_there(tmp_path: Path, process_all: BuilderScript) -> None:
-    save(tmp_path / "in/call.wav", excerpt(seconds=4.0))
-    older = ("--input-dir", tmp_path / "in", "--output", tmp_path / "t.jsonl")
-    done = process_all(*older)
-    assert (done.code, "pass --asr-model" in done.err) == (1, True)
-    assert process_all(*older, "--asr-model", "pocketsphinx", "--profile", "embedded").code == 0
-
-
-def test_what_an_older_transcript_does_not_say_is_null_in_the_shifted_one(
-    tmp_path: Path, generate_tts: BuilderScript
-) -> None:
-    calls, transcript = recordings_and_transcript(tmp_path)
-    lines = [{**line, "rule": None, "vad_bucket": None} for line in read_lines(transcript)]
-    transcript.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
-    assert generate_tts("--transcript", transcript, "--output-dir", calls).code == 0
-    for line in read_lines(calls / "transcript_shifted.jsonl"):
-        assert (line["rule"], line["vad_bucket"]["arousal"]) == (None, None)
-        assert "" not in (line["synthesis"] or {}).values()
 
 
 def test_transcript_that_was_edited_is_not_written_over(tmp_path: Path, process_all: BuilderScript) -> None:

@@ -45,3 +45,12 @@ def test_commands_and_files_for_contributors_are_there() -> None:
     paths = re.findall(r"(?:benchmarks|tests|docs)/[\w/]+\.\w+", CONTRIBUTING)
     assert paths
     assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def test_commands_that_give_the_measures_are_there_with_their_options() -> None:
+    measures = (ROOT / "docs/measures.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^`python (benchmarks/\w+\.py)([^`]*)`", measures, re.MULTILINE)
+    assert len(commands) > 5
+    for script, options in commands:
+        code = (ROOT / script).read_text(encoding="utf-8")
+        assert [option for option in re.findall(r"--[a-z-]+", options) if f'"{option}"' not in code] == [], script

@@ -1,18 +1,16 @@
 """The pipelines: what a preview changes, where each setting goes, and that the defaults stay."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.settings import settings_of, with_settings
+from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.models.affect import fast_precisions
 from dailytalk_contiguous.models.profiles import PROFILES
-from dailytalk_contiguous.pipelines import clip_stages, speak_stages, split_stages, tag_stages
-from dailytalk_contiguous.run.run import RunOptions
-from dailytalk_contiguous.run.tagging import FoundRecordings, TagSpec
+from dailytalk_contiguous.pipelines.to_sound import clip_stages, speak_stages, split_stages
+from dailytalk_contiguous.pipelines.to_text import tag_stages
 from dailytalk_contiguous.stages.base import PerUtterance, Stage, Stages
 from dailytalk_contiguous.stages.rate_affect import RateAffect
 from dailytalk_contiguous.stages.transcribe import Transcribe
@@ -42,23 +40,12 @@ def test_windows_that_were_asked_for_stay_in_a_preview() -> None:
     assert models_of(tag_stages(fast=True, asr_windows="packed", device="cpu"))[0].windows == "packed"
 
 
-def test_a_preview_leaves_the_estimate_of_affect_as_it_is() -> None:
-    estimated = (models_of(tag_stages(profile="embedded", fast=fast))[1] for fast in (False, True))
-    assert len({stage.digest for stage in estimated}) == 1
-
-
 def test_what_was_left_to_the_machine_is_told() -> None:
     for settings in (tag_stages(device="cpu"), tag_stages(fast=True), tag_stages(compute_type="float32")):
         heard, rated = models_of(settings)
         told = settings_of(*settings)
         assert (told["compute_type"], told["affect_precision"]) == (heard.compute_type, rated.precision)
         assert told["compute_type"] != "auto"
-
-
-@pytest.mark.needs("a machine without a GPU")
-def test_a_driver_without_a_gpu_plans_for_those_of_its_workers() -> None:
-    heard, rated = models_of(tag_stages(device="cuda"))
-    assert (heard.compute_type, rated.precision) == ("float16", "bfloat16")
 
 
 def test_another_context_of_affect_leaves_what_was_recognised(tiny_whisper: str, tiny_affect: str) -> None:
@@ -140,20 +127,6 @@ def test_voice_is_chosen_first_only_where_it_is_to_be_cloned() -> None:
     assert [stage.name for stage in plain] == ["Speak", "Reconstruct", "Align", "Finish"]
 
 
-def test_stages_of_tag_are_these_and_those_that_measure_come_before_the_buckets(tmp_path: Path) -> None:
-    settings = tag_stages(device="cpu", fast=True)
-    names = [stage.name for stage in settings]
-    assert names == [
-        *("Segment", "MatchTranscript", "Transcribe", "MeasureProsody", "RateAffect"),
-        *("Bucket", "Tag", "Punctuate"),
-    ]
-    robust = with_settings(settings, {"buckets": "robust"})
-    recordings = FoundRecordings([], [])
-    assert next(TagSpec(recordings, tmp_path, robust).passes(RunOptions())).stages == settings[:5]
-    (only,) = TagSpec(recordings, tmp_path, settings).passes(RunOptions())
-    assert only.stages == settings
-
-
 @pytest.mark.parametrize("stages_of", [tag_stages, speak_stages, clip_stages, split_stages])
 def test_profile_that_does_not_exist_is_refused_with_those_that_do(stages_of: Callable[..., Any]) -> None:
     with pytest.raises(DailytalkError) as refused:
@@ -177,9 +150,9 @@ def test_models_are_those_of_the_profile_unless_they_are_named(profile: str) -> 
             for name, value in usual[kind].items():
                 assert field_of(stages, f"{kind}.{name}") == value
     tag = tag_stages(profile, asr_model="ears", affect_model="feelings")
-    speak = speak_stages(profile, tts="mouth", asr_model="ears")
+    speak = speak_stages(profile, tts="openai", asr_model="ears")
     assert (field_of(tag, "Transcribe.model"), field_of(tag, "RateAffect.model")) == ("ears", "feelings")
-    assert (field_of(speak, "Speak.engine"), field_of(speak, "Align.recogniser")) == ("mouth", "ears")
+    assert (field_of(speak, "Speak.engine"), field_of(speak, "Align.recogniser")) == ("openai", "ears")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import pytest
 from audio_files import ROOT
-from command import EMBEDDED, BuilderScript, Command
+from command import BuilderScript
 from datasets import Features, Value, load_dataset
 from hub.server import HubServer
 from recordings import excerpt, read_lines, save
@@ -20,7 +20,8 @@ from dailytalk_contiguous import (
     run_recipe,
 )
 from dailytalk_contiguous.core.schema import Row
-from dailytalk_contiguous.pipelines import speak_stages, tag_stages
+from dailytalk_contiguous.pipelines.to_sound import speak_stages
+from dailytalk_contiguous.pipelines.to_text import tag_stages
 from dailytalk_contiguous.run.outputs import read_run
 from dailytalk_contiguous.shards import read_rows
 
@@ -57,15 +58,6 @@ def _english(stage: Any) -> dict[str, str]:
     return {"language": "en"} if hasattr(stage, "language") else {}
 
 
-@pytest.mark.parametrize("name", [*RECIPES, "corpus"])
-def test_a_recipe_is_short_enough_to_be_read_aloud(name: str) -> None:
-    assert len((FOLDER / f"{name}.py").read_text(encoding="utf-8").splitlines()) <= 40
-
-
-def test_other_scripts_are_those_with_the_arguments_of_the_older_tool() -> None:
-    assert {path.stem for path in FOLDER.glob("*.py")} == {*RECIPES, "corpus", "process_all", "generate_tts"}
-
-
 def test_the_recipe_for_a_folder_is_what_build_does() -> None:
     tagging, speaking = lists("build_from_folder")
     assert tuple(tagging) == tag_stages()
@@ -74,7 +66,7 @@ def test_the_recipe_for_a_folder_is_what_build_does() -> None:
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_makes_conversations_and_does_nothing_twice(tmp_path: Path, name: str) -> None:
-    save(tmp_path / "in/call.wav", excerpt(seconds=9.0))
+    save(tmp_path / "in/call.wav", excerpt(seconds=4.0))
     tagging, speaking = map(embedded, lists(name))
     chain = [*tagging, Script(), *speaking]
     first = run_recipe(str(tmp_path / "in"), tmp_path / "out", chain, source_licence="CC0-1.0")
@@ -93,7 +85,7 @@ def test_a_recipe_makes_conversations_and_does_nothing_twice(tmp_path: Path, nam
 def test_build_and_push_publishes_from_its_command_line(
     tmp_path: Path, hub: HubServer, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    save(tmp_path / "in/call.wav", excerpt(seconds=9.0))
+    save(tmp_path / "in/call.wav", excerpt(seconds=4.0))
     build_and_push = BuilderScript(FOLDER / "build_and_push.py", monkeypatch, capfd)
     command = (tmp_path / "in", tmp_path / "out", "tester/calls", "v1.0.0")
     done = build_and_push(*command)
@@ -147,48 +139,6 @@ def test_a_recipe_that_lacks_a_stage_or_ends_wrongly_is_refused_before_any_work(
     assert not (tmp_path / "out").exists()
 
 
-def test_recipe_with_a_stage_that_must_know_all_rows_is_what_the_command_does(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    save(tmp_path / "in/call.wav", excerpt(seconds=20.0))
-    stages = tag_stages(profile="embedded", language="en", device="cpu", buckets="robust")
-    built = run_recipe(str(tmp_path / "in"), tmp_path / "out", stages)
-    assert built.tagged.n_made == 2  # the shard: measured, and then tagged
-    robust = ("--out", tmp_path / "out", *EMBEDDED, "--device", "cpu", "--buckets", "robust")
-    done = Command(monkeypatch, capfd)("tag", tmp_path / "in", *robust)
-    assert (done.code, done.out.splitlines()[0]) == (0, "nothing to do: the shard is done")
-
-
-@dataclass(frozen=True)
-class Counted(Stage):
-    """How many utterances a conversation has, as a share of all of them."""
-
-    total: int = 0
-
-    needs: ClassVar[tuple[str, ...]] = ("start",)
-    adds: ClassVar[Features] = Features({"share": Value("float64")})
-
-    @property
-    def unfitted(self) -> bool:
-        return not self.total
-
-    def fit(self, rows: Iterable[Row]) -> "Counted":
-        return replace(self, total=sum(len(row["start"]) for row in rows))
-
-    def row(self, row: Row) -> Row:
-        return {"share": len(row["start"]) / self.total}
-
-
-class Again(Counted):
-    """The same in another column."""
-
-    needs = ("start", "share")
-    adds = Features({"again": Value("float64")})
-
-    def row(self, row: Row) -> Row:
-        return {"again": row["share"]}
-
-
 @dataclass(frozen=True)
 class Longer(Stage):
     """Whether an utterance is longer than the mean of all, in all conversations."""
@@ -222,18 +172,3 @@ def test_stage_of_utterances_may_be_fitted_to_the_utterances_of_all_conversation
     marked = [longer for row in rows for longer in row["longer"]]
     assert marked == [length > sum(lengths) / len(lengths) for length in lengths]
     assert {*marked} == {False, True}
-
-
-def test_each_stage_of_a_recipe_that_must_know_all_rows_is_fitted_in_its_turn(tmp_path: Path) -> None:
-    for name, seconds in (("a", 3.0), ("b", 6.0)):
-        save(tmp_path / f"in/{name}.wav", excerpt(seconds=seconds))
-    stages = tag_stages(profile="embedded", language="en", device="cpu")
-    chain = (*stages, Counted(), Again())
-    assert (
-        run_recipe(str(tmp_path / "in"), tmp_path / "out", chain).tagged.n_made == 3
-    )  # one shard, in three passes
-    (path,) = (tmp_path / "out/tagged").glob("*.parquet")
-    rows = read_rows(path, ["share", "again"]).values()
-    assert sum(row["share"] for row in rows) == 1.0
-    assert [row["again"] for row in rows] == [row["share"] for row in rows]
-    assert run_recipe(str(tmp_path / "in"), tmp_path / "out", chain).tagged.n_made == 0

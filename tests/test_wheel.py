@@ -1,6 +1,5 @@
 """The wheel alone, without the checkout: what somebody has who installed the package."""
 
-import json
 import os
 import shutil
 import site
@@ -9,7 +8,7 @@ import sys
 import venv
 import zipfile
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 from audio_files import ROOT
@@ -77,16 +76,7 @@ def test_wheel_holds_types_pages_and_licence_and_no_tests(installed: Installed) 
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
 
 
-def test_installed_command_says_that_the_embedded_profile_is_ready(installed: Installed, tmp_path: Path) -> None:
-    code = "import dailytalk_contiguous; print(dailytalk_contiguous.__file__)"
-    shown = installed.run("python", "-c", code, folder=tmp_path)
-    assert installed.programs.parent in Path(shown.stdout.strip()).parents, shown.stderr
-    done = installed.run("dailytalk", "doctor", "--json", folder=tmp_path)
-    assert done.returncode == 0, done.stderr
-    told: dict[str, Any] = json.loads(done.stdout)
-    assert told["profiles"]["embedded"]["needs"] == []
-
-
+@pytest.mark.nightly
 def test_installed_command_builds_a_conversation_and_its_report(installed: Installed, tmp_path: Path) -> None:
     call = save(tmp_path / "calls/weekend_trip.wav", excerpt())
     options = ("--out", "work", "--profile", "embedded", "--language", "en")

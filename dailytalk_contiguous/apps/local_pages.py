@@ -86,7 +86,6 @@ class Guard:
         return f"/{self._once}/" if self._once else "/"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, as an ASGI application."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
@@ -134,7 +133,6 @@ class Guard:
         await self._app(scope, receive, protected)
 
     def _problem(self, request: HTTPConnection) -> tuple[int, str, str] | None:
-        """Why a request is refused: status, reason and remedy."""
         host = request.headers.get("host", "")
         if not self._is_ours(host):
             return 403, "that is not the address of this server", "open the address that it printed"
@@ -174,12 +172,10 @@ class Guard:
         return False
 
     def _is_known(self, path: str) -> bool:
-        """Whether a path begins with the secret."""
         first = path.removeprefix("/").partition("/")[0]
         return not self._secret or hmac.compare_digest(first.encode(), self._secret.encode())
 
     def _knows(self, request: HTTPConnection) -> bool:
-        """Whether a request has the password."""
         if self._password is None:
             return True
         kind, _, code = request.headers.get("authorization", "").partition(" ")
@@ -208,7 +204,6 @@ def refused(status: int, reason: str, remedy: str) -> Response:
 
 
 def json_response(value: Any, status: int = 200) -> Response:
-    """A value as JSON."""
     return Response(page_json(value), status, media_type="application/json")
 
 

@@ -11,7 +11,7 @@ from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.outcome import Outcome, exit_code, rejected_of, to_run
 from dailytalk_contiguous.core.wording import counted, length_text
-from dailytalk_contiguous.pipelines import transcribe_stages
+from dailytalk_contiguous.pipelines.to_text import transcribe_stages
 from dailytalk_contiguous.run.run import RunOptions, run
 from dailytalk_contiguous.run.transcribing import TranscribeSpec, default_json
 from dailytalk_contiguous.stages.transcribe import Transcribe
@@ -26,7 +26,6 @@ def transcribe(
     out: Path | None = cli_options.file_option(None, show_default="the JSON of DIR, or DIR/whisper.json"),
     profile: str = cli_options.profile_option(),
     workers: int | None = cli_options.WORKERS,
-    follow_links: bool = cli_options.FOLLOW_LINKS,
     dry_run: bool = cli_options.DRY_RUN,
     **options: Any,
 ) -> Outcome:
@@ -39,7 +38,7 @@ def transcribe(
     if not source.is_dir():
         raise DailytalkError(f"{as_text(source)!r} is no folder", "name the folder of the clips")
     started, about = time.perf_counter(), {"command": command_line()}
-    spec = TranscribeSpec(source, out or default_json(source), stages, about, follow_links)
+    spec = TranscribeSpec(source, out or default_json(source), stages, about)
     if dry_run:
         spec.heard, seconds = [*spec.left], sum(row["duration"] for row in spec.left.values())
     else:
@@ -51,7 +50,6 @@ def transcribe(
 def transcribe_outcome(
     spec: TranscribeSpec, source: Path, audio_seconds: float, wall_seconds: float, dry_run: bool
 ) -> Outcome:
-    """What was heard, or would be."""
     n_entries = len(spec.entries)
     record = {
         "dry_run": dry_run,

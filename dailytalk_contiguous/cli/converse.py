@@ -204,7 +204,6 @@ def _ended(talk: Talk, record: TalkRecord | None) -> str:
 
 
 def talk_outcome(talk: Talk, record: TalkRecord | None) -> Outcome:
-    """How long a talk was, how fast the answers came, and where it is kept."""
     medians, kept = median_steps(talk.latencies), _kept(record)
     return Outcome(
         {

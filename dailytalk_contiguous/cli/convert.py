@@ -39,7 +39,6 @@ def convert(
         False, Panel.RESULT, "Replace files that are there; never one of INPUT.", "--overwrite"
     ),
     workers: int | None = options.WORKERS,
-    follow_links: bool = options.FOLLOW_LINKS,
 ) -> Outcome:
     """Write recordings as WAV, FLAC, MP3 or Opus.
 
@@ -66,7 +65,6 @@ def convert(
             conversion,
             workers or 1,
             overwrite,
-            follow_links,
             planned=lambda count, left: progress.update(shown, total=count, completed=count - left),
             finished=lambda: progress.advance(shown),
         )

@@ -17,7 +17,8 @@ from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.outcome import Figures, Outcome, Rejected, exit_code, to_run
 from dailytalk_contiguous.core.sampling import MOST_WEIGHT
 from dailytalk_contiguous.core.wording import counted, length_text
-from dailytalk_contiguous.pipelines import NO_MODEL, clip_stages
+from dailytalk_contiguous.pipelines.to_sound import clip_stages
+from dailytalk_contiguous.pipelines.to_text import NO_MODEL
 from dailytalk_contiguous.publish.clip_figures import PLOT, plot_quality
 from dailytalk_contiguous.publish.sections import MEASURES
 from dailytalk_contiguous.run import clips
@@ -82,9 +83,7 @@ def corpus(
     runner: str = cli_options.RUNNER,
     address: str = cli_options.ADDRESS,
     shard: str = cli_options.SHARD,
-    scratch: Path | None = cli_options.SCRATCH,
     shard_minutes: float = cli_options.SHARD_MINUTES,
-    follow_links: bool = cli_options.FOLLOW_LINKS,
     **options: Any,
 ) -> Outcome:
     """Import a published emotion corpus as clips to train on.
@@ -113,7 +112,6 @@ def corpus(
         )
     reference = None if Path(source).exists() else parse_reference(source)
     folder, hub = (Path(source), None) if reference is None else registry.corpus_on_hub(name, reference)
-    follow_links = follow_links or hub is not None  # the Hub's cache is made of links
     if form == "conversations":
         cli_options.on_this_machine("--out", out)
         clips_only = settings | {
@@ -124,22 +122,21 @@ def corpus(
             "runner": runner != RUNNERS[0],
             "address": address,
             "shard": shard != "1/1",
-            "scratch": scratch,
         }
         for parameter, value in clips_only.items():
             if value and parameter != "seed":
                 flag = "--" + parameter.replace("_", "-")
                 raise DailytalkError(f"{flag} is for clips, not for --as conversations", "leave one of them out")
-        written = clips.write_conversations(name, folder, out, settings.get("seed", ClipPlan.seed), follow_links)
+        written = clips.write_conversations(name, folder, out, settings.get("seed", ClipPlan.seed))
         return laid_out(written, out)
     corpus_pipeline(
         profile, **settings
     )  # raises DailytalkError for impossible settings before anything is written
-    work = open_work(out, scratch)
+    work = open_work(out)
     engine = Runner(runner, address, work)
     settings |= {"device": engine.device(settings.get("device", "auto"))}
     stages, clip_plan = corpus_pipeline(profile, **settings)
-    read = clips.read_corpus(name, folder, work.folder, clip_plan.agreed_only, follow_links)
+    read = clips.read_corpus(name, folder, work.folder, clip_plan.agreed_only)
     run_options = replace(
         clips.OPTIONS,
         workers=workers or engine.few,
@@ -163,7 +160,6 @@ def corpus(
 
 
 def _download(name: str, folder: Path, accepted: bool) -> Outcome:
-    """Fetch a corpus into a folder, where its licence is taken."""
     corpus = registry.corpus_named(name)
     about, source = corpus.ABOUT, corpus.download()
     say(f"{about.title}: {about.description}")
@@ -202,7 +198,6 @@ _PERCENTILES = (1, 5, 50, 95, 99)
 
 
 def corpus_outcome(spec: clips.CorpusSpec, done: RunOutcome) -> Outcome:
-    """What a run did, or, with --report-only, what it would do."""
     record, measures, out, clip_plan = done.record, {}, spec.out, spec.wanted
     if record is None:
         for name in MEASURES:
@@ -237,7 +232,6 @@ def corpus_outcome(spec: clips.CorpusSpec, done: RunOutcome) -> Outcome:
 
 
 def _of_record(record: dict[str, Any], clip_plan: ClipPlan) -> list[str]:
-    """Emotions, words, split, balance and prompts of the clips that were written."""
     counts, split, balance = record["counts"], record["split"], record["balance"] or {}
     lines = [", ".join(f"{name} {count}" for name, count in counts["by_emotion"].items())]
     if shared := counts["by_word_source"].get(PROPORTIONAL, 0):
@@ -267,7 +261,6 @@ def _of_record(record: dict[str, Any], clip_plan: ClipPlan) -> list[str]:
 
 
 def corpus_intended(read: clips.Read, plan: RunPlan, stages: Sequence[Stage]) -> Outcome:
-    """What a run over a corpus would do first."""
     record = {
         "clips": len(read.rows),
         "rejected": [problem.as_dict() for problem in read.problems],
@@ -286,7 +279,6 @@ def corpus_intended(read: clips.Read, plan: RunPlan, stages: Sequence[Stage]) ->
 
 
 def laid_out(done: clips.WrittenConversations, out: Path) -> Outcome:
-    """Which conversations were written."""
     return Outcome(
         asdict(done) | {"out": str(out)},
         f"{counted(done.conversations, 'conversation')} in {as_text(out)}",

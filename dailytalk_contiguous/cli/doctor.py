@@ -2,6 +2,7 @@
 
 import platform
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -12,7 +13,7 @@ from dailytalk_contiguous.core.outcome import Judgement, Outcome, to_run
 from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE, available
 from dailytalk_contiguous.models.devices import compute_type_of, cublas, lacking
 from dailytalk_contiguous.models.engines import load_synthesiser
-from dailytalk_contiguous.models.profiles import PROFILES, Profile
+from dailytalk_contiguous.models.profiles import PROFILES
 from dailytalk_contiguous.models.recogniser import POCKETSPHINX
 from dailytalk_contiguous.models.whisper import cached_sizes
 
@@ -26,7 +27,6 @@ def doctor() -> Outcome:
 
 
 def doctor_outcome(report: Mapping[str, Any]) -> Outcome:
-    """What `examine` has found."""
     details: list[str | Judgement] = [
         f"dailytalk-contiguous {report['version']}, Python {report['python']}, {report['cores']} cores",
         *(f"  {name:<16}{installed or 'MISSING'}" for name, installed in report["packages"].items()),
@@ -55,67 +55,46 @@ def doctor_outcome(report: Mapping[str, Any]) -> Outcome:
 
 
 def examine() -> dict[str, Any]:
-    """What `doctor` prints, as plain values."""
-    whisper_cached = cached_sizes()
-    return {
-        "version": version("dailytalk-contiguous"),
-        "python": platform.python_version(),
-        "cores": cores(),
-        "packages": {name: _version(name) for name in PACKAGES},
-        **_gpu(),
-        "whisper_cached": whisper_cached,
-        "profiles": {
-            name: {
-                "about": profile.about,
-                **_needs_of(profile, whisper_cached),
-                "models": {
-                    role: {"name": model, "licence": licence_of(model).licence}
-                    for role, model in profile.models.items()
-                },
-            }
-            for name, profile in PROFILES.items()
-        },
-    }
-
-
-def _needs_of(profile: Profile, whisper_cached: list[str]) -> dict[str, Any]:
-    """What a profile still needs to tag and to speak; it is ready if that is nothing."""
-    needs = _needs(profile.models["recogniser"], profile.models["affect"], whisper_cached)
-    to_speak = _needs_to_speak(profile.models["synthesiser"])
-    return {"ready": not needs and not to_speak, "needs": needs, "needs_to_speak": to_speak}
-
-
-def _needs(asr_model: str, affect_model: str, whisper_cached: list[str]) -> list[str]:
-    needs = []
-    if asr_model != POCKETSPHINX and asr_model not in whisper_cached:
-        needs.append(f"Whisper {asr_model} (downloaded at the first run, 1.5 GB for medium)")
-    if affect_model != ACOUSTIC_ESTIMATE and not available(affect_model):
-        needs.append(f"{affect_model} (downloaded at the first run, 0.7 GB)")
-    return needs
-
-
-def _needs_to_speak(engine: str) -> list[str]:
-    """What the profile's synthesiser still needs for `dailytalk speak`."""
-    try:
-        load_synthesiser(engine, "", "", 0.7, 0.7, 24000, 1).preflight()
-    except DailytalkError as error:
-        return [f"{error.reason}: {error.remedy}"]
-    return []
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
-def _gpu() -> dict[str, str]:
-    """The GPU that models run on, or why none is used; and what Whisper computes in, with which cuBLAS."""
-    gpu, why_none = "", lacking()
+    whisper_cached, gpu, why_none = cached_sizes(), "", lacking()
     if not why_none:
         import torch
 
         gpu = torch.cuda.get_device_name()
-    whisper = {"compute_type": compute_type_of("auto", "auto"), "cublas": cublas()}
-    return {"gpu": gpu, "no_gpu_because": why_none, **whisper}
+    profiles: dict[str, Any] = {}
+    for name, profile in PROFILES.items():
+        needs, to_speak = [], []
+        recogniser, affect = profile.models["recogniser"], profile.models["affect"]
+        if recogniser not in (POCKETSPHINX, *whisper_cached):
+            needs.append(f"Whisper {recogniser} (downloaded at the first run, 1.5 GB for medium)")
+        if affect != ACOUSTIC_ESTIMATE and not available(affect):
+            needs.append(f"{affect} (downloaded at the first run, 0.7 GB)")
+        try:
+            load_synthesiser(profile.models["synthesiser"], "", "", 0.7, 0.7, 24000, 1).preflight()
+        except DailytalkError as error:
+            to_speak.append(f"{error.reason}: {error.remedy}")
+        profiles[name] = {
+            "about": profile.about,
+            "ready": not needs and not to_speak,
+            "needs": needs,
+            "needs_to_speak": to_speak,
+            "models": {
+                role: {"name": model, "licence": licence_of(model).licence}
+                for role, model in profile.models.items()
+            },
+        }
+    packages: dict[str, str | None] = dict.fromkeys(PACKAGES)
+    for name in PACKAGES:
+        with suppress(PackageNotFoundError):
+            packages[name] = version(name)
+    return {
+        "version": version("dailytalk-contiguous"),
+        "python": platform.python_version(),
+        "cores": cores(),
+        "packages": packages,
+        "gpu": gpu,
+        "no_gpu_because": why_none,
+        "compute_type": compute_type_of("auto", "auto"),
+        "cublas": cublas(),
+        "whisper_cached": whisper_cached,
+        "profiles": profiles,
+    }

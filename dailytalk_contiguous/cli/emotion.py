@@ -32,7 +32,7 @@ from dailytalk_contiguous.models.devices import resolve_device
 from dailytalk_contiguous.models.egemaps import EGEMAPS_TERMS
 from dailytalk_contiguous.publish.pushing import push_model
 from dailytalk_contiguous.stages.classify_emotion import CONFIDENCE
-from dailytalk_contiguous.store.files import write_atomically
+from dailytalk_contiguous.store.files import replacing
 from dailytalk_contiguous.store.owned_folder import wav_writer
 
 #: The settings of each kind.
@@ -81,14 +81,19 @@ def emotion_train(
     repo = cli_options.model_to_push(push, private)
     emotion_folder.check_new(out)
     with interrupts.deferred():
-        place = resolve_device(device)
+        resolved = resolve_device(device)
         examples = emotion_evaluate.examples_asked(inputs, classes, labels, mapping, agreement, votes)
-        examples, notes = _with_examples(examples, bool(classes))
+        notes = []
+        present = [name for label, name in enumerate(examples.classes) if (examples.labels == label).any()]
+        missing = [name for name in examples.classes if name not in present]
+        if missing and not classes and len(present) > 1:  # those that were named must be there
+            examples = examples.of_classes(present, "")
+            notes.append(f"no utterance is {cli_options.either(missing)}: not told apart")
 
         work = None if kind == "linear" else out / emotion_folder.CHECKPOINTS
 
         def fit(known: EmotionExamples) -> TrainedEmotionModel:
-            return emotion_training.fit_emotion(kind, known, settings, place, settings.seed, work, _say_epoch)
+            return emotion_training.fit_emotion(kind, known, settings, resolved, settings.seed, work, _say_epoch)
 
         if save_spectrograms is not None:
             from dailytalk_contiguous.learn.emotion_networks_training import save_spectrograms as write_pictures
@@ -131,7 +136,7 @@ def emotion_train(
 
 def _settings_of(kind: str, options: dict[str, Any]) -> Any:
     """The settings of a kind. Raises DailytalkError for an option that this kind does not have."""
-    known = {place.option for place in settings_in(_SETTINGS[kind]())}
+    known = {placed.option for placed in settings_in(_SETTINGS[kind]())}
     for name in options:
         if name not in known:
             of = [
@@ -147,15 +152,6 @@ def _settings_of(kind: str, options: dict[str, Any]) -> Any:
 
 def _say_epoch(number: int, most: int, loss: float, held_out: float) -> None:
     say(f"epoch {number} of at most {most}: loss {loss:.3f}, on held-out speakers {held_out:.3f}")
-
-
-def _with_examples(examples: EmotionExamples, named: bool) -> tuple[EmotionExamples, list[str]]:
-    """The examples of the classes that there are, and a note on others; those that were named must be there."""
-    kept = [name for place, name in enumerate(examples.classes) if (examples.labels == place).any()]
-    missing = [name for name in examples.classes if name not in kept]
-    if named or not missing or len(kept) < 2:
-        return examples, []
-    return examples.of_classes(kept, ""), [f"no utterance is {cli_options.either(missing)}: not told apart"]
 
 
 def _figures(evaluation: EmotionEvaluation) -> list[str]:
@@ -242,7 +238,6 @@ def emotion_predict(
     say_mood: bool = option(False, Panel.VOICE, "Say aloud how it sounds.", "--say"),
     say_to: Path | None = option(None, Panel.VOICE, "Say it into a WAV file, not aloud.", metavar="FILE.wav"),
     device: str = cli_options.DEVICE_OPTION,
-    follow_links: bool = cli_options.FOLLOW_LINKS,
 ) -> Outcome:
     """Say which emotion a voice sounds like, and how sure.
 
@@ -260,11 +255,17 @@ def emotion_predict(
         from dailytalk_contiguous.models.sound_card import check_loudspeaker
 
         check_loudspeaker()
-    place = resolve_device(device)
-    classifier = emotion_models.load_emotion_model(model, place)
-    reader = MoodReader(classifier, emotion_confidence, affect_model, place)
+    resolved = resolve_device(device)
+    classifier = emotion_models.load_emotion_model(model, resolved)
+    reader = MoodReader(classifier, emotion_confidence, affect_model, resolved)
     with interrupts.deferred():
-        heard = [_from_microphone(reader, listen)] if mic else [*reader.read(inputs or [], follow_links)]
+        if mic:
+            from dailytalk_contiguous.models.sound_card import record_sound
+
+            say(f"listening for {listen:g} s; Ctrl-C ends it")
+            heard = [reader.of_samples("microphone", record_sound(listen))]
+        else:
+            heard = [*reader.read(inputs or [])]
     show.say_left_out(reader.left_out)
     sentences = [sentence for recording in heard for sentence in spoken_moods(recording)]
     if voice is not None and sentences:
@@ -301,15 +302,7 @@ def emotion_predict(
     )
 
 
-def _from_microphone(reader: MoodReader, seconds: float) -> RecordingMoods:
-    from dailytalk_contiguous.models.sound_card import record_sound
-
-    say(f"listening for {seconds:g} s; Ctrl-C ends it")
-    return reader.of_samples("microphone", record_sound(seconds))
-
-
 def _of_recording(recording: RecordingMoods) -> list[str | Figures]:
-    """What is heard in a recording: a table of its utterances, and a line for each speaker."""
     if not recording.utterances:
         return [as_text(recording.name), "  nobody speaks in it"]
     two = len({mood.speaker for mood in recording.utterances}) > 1
@@ -348,7 +341,6 @@ def _mood_dict(mood: Mood) -> dict[str, Any]:
 
 
 def spoken_moods(recording: RecordingMoods) -> list[str]:
-    """What is said of a recording: a sentence for each speaker, or one that there is none."""
     if not recording.speakers:
         return [mood_sentence(None)]
     two = len(recording.speakers) > 1
@@ -360,7 +352,6 @@ def _spoken(mood: Mood) -> str:
 
 
 def _voice() -> Synthesiser:
-    """An offline synthesiser that is here. Raises DailytalkError, with what espeak needs, if there is none."""
     from dailytalk_contiguous.models.offline_voices import Espeak, Flite
 
     try:
@@ -379,7 +370,8 @@ def _voice() -> Synthesiser:
 def _speak(voice: Synthesiser, sentences: list[str], out: Path | None) -> None:
     spoken = voice.speak(Line(" ".join(sentences), "", "en", 0))
     if out is not None:
-        write_atomically(out, wav_writer([spoken.samples], spoken.sample_rate, 1))
+        with replacing(out) as file:
+            wav_writer([spoken.samples], spoken.sample_rate, 1)(file)
         say(f"said in {as_text(out)}")
         return
     from dailytalk_contiguous.models.sound_card import play_sound

@@ -48,19 +48,16 @@ CLASSES = option(
 
 
 def model_option(default: str | None) -> Any:
-    """`--model`."""
     about = f"Classifier: {AFFECT_MAP}, a folder of dailytalk emotion train, OWNER/NAME on the Hub."
     return option(default, Panel.MODELS, about, metavar="NAME|DIR")
 
 
 def kind_option(default: str | None) -> Any:
-    """`--kind`."""
     about = f"What is trained: {either(EMOTION_KINDS)}."
     return option(default, Panel.MODELS, about, metavar="NAME", show_default="linear")
 
 
 def folds_option(default: int | None, least: int, show_default: str | bool = True) -> Any:
-    """`--folds`."""
     about = "Parts of the speakers, each tested by a model of the others."
     return option(default, Panel.RESULT, about, metavar="N", min=least, max=100, show_default=show_default)
 
@@ -148,8 +145,8 @@ def emotion_evaluate(
     check_file("--html", html, (".html", ".htm"))
     check_file("--png", png, (".png",))
     with TemporaryDirectory() as work, interrupts.deferred():
-        place = resolve_device(device)
-        tested = None if model is None else load_emotion_model(model, place)
+        resolved = resolve_device(device)
+        tested = None if model is None else load_emotion_model(model, resolved)
         examples = examples_asked(inputs, classes, labels, mapping, agreement, votes, tested)
         if tested is not None:
             corpora = emotion_facts(str(model)).get("corpora")
@@ -159,7 +156,7 @@ def emotion_evaluate(
 
             def fit(known: EmotionExamples) -> EmotionModel:
                 # Folds share what frozen encoders compute.
-                return fit_emotion(kind, known, None, place, seed, Path(work))
+                return fit_emotion(kind, known, None, resolved, seed, Path(work))
 
             progress = say_nothing if kind == "linear" else say_fold
             evaluation = emotion_evaluation.evaluate_protocol(
@@ -184,7 +181,6 @@ def emotion_evaluate(
 
 
 def say_fold(name: str) -> None:
-    """Say which fold begins: networks take a while for each."""
     say(f"fold {name}")
 
 

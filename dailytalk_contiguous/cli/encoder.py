@@ -34,7 +34,6 @@ TRAIN_SETTINGS = cli_options.setting_options(TrainingSettings())
 
 
 def encoder_option(default: Any = ...) -> Any:
-    """`--encoder`."""
     about = "Folder of dailytalk tokens train, or OWNER/NAME on the Hub, with @TAG for a version."
     return option(default, Panel.MODELS, about, "--encoder", metavar="MODEL")
 
@@ -113,7 +112,6 @@ def embed(
 
 
 def say_if_too_little(accuracy: Sequence[float] | None) -> None:
-    """Warn of an encoder that has learned too little."""
     if too_little := prosodic_encoder.too_little_learned(accuracy):
         say(f"warning: {too_little}")
 

@@ -21,8 +21,7 @@ from dailytalk_contiguous.publish.checking import check_folder as run_check
 from dailytalk_contiguous.publish.checking import check_version
 from dailytalk_contiguous.publish.exports import MOSHI_RATE, WordCounts, export_csm, export_jmoshi, export_moshi
 from dailytalk_contiguous.publish.items import open_items
-from dailytalk_contiguous.publish.snapping import snap_folder
-from dailytalk_contiguous.publish.verdict import Finding, FitnessLimits, verdict_of
+from dailytalk_contiguous.publish.verdict import FitnessLimits, verdict_of
 from dailytalk_contiguous.publish.version import Version, version_or_path
 from dailytalk_contiguous.stages.tokenise_prosody import CODEBOOK
 
@@ -150,18 +149,17 @@ def _export_voice(
     seed: int,
     sample_rate: int | None,
 ) -> Outcome:
-    """Export clips for a trainer of voices."""
     has_eval = "eval" in voice_exports.VOICE_FORMATS[format].lists
     if not has_eval and (eval_share is not None or seed):
         raise DailytalkError(
             f"--format {format} has one list, of which its trainer evaluates on a part itself",
             "leave out --eval-share and --seed",
         )
-    if voice_exports.is_voice_folder(place := Path(source)):
+    if voice_exports.is_voice_folder(clips_folder := Path(source)):
         if split:
             raise DailytalkError("--split is for what has splits", "leave it out")
         selection = _Selection(iter(()))
-        clips = voice_exports.voice_folder(place)
+        clips = voice_exports.voice_folder(clips_folder)
     else:
         selection = _select(version_or_path(source, revision), "moshi" if has_eval else "csm", split, eval_share)
         clips = voice_exports.voice_rows(selection.rows)
@@ -195,7 +193,6 @@ def _export_voice(
 
 
 def words_text(words: WordCounts) -> str:
-    """The words of an export, and how many the trainer moves, loses or cuts."""
     text = f"{counted(words.total, 'word')} ({words.moved} moved to another 80 ms frame"
     if words.lost or words.cut is not None:
         text += f", {words.lost} lost"
@@ -241,7 +238,6 @@ FITNESS_SETTINGS = cli_options.setting_options(FitnessLimits())
 
 
 def fitness_limits(options: Mapping[str, Any]) -> FitnessLimits:
-    """The limits that the options of a command set."""
     return with_settings((FitnessLimits(),), cli_options.chosen(options, FITNESS_SETTINGS))[0]
 
 
@@ -251,9 +247,6 @@ def check(
         "PATH|OWNER/NAME", "A work folder, a dataset, a training folder, or a dataset on the Hub (OWNER/NAME@TAG)."
     ),
     revision: str | None = cli_options.REVISION,
-    snap_words: bool = option(
-        False, Panel.RESULT, "First move the words of a Moshi folder to speech activity.", "--snap-words"
-    ),
     **options: Any,
 ) -> Outcome:
     """Judge whether a folder or a version is good to train on.
@@ -262,23 +255,13 @@ def check(
     and last: good; doubtful (what is learnt is distorted, or much is missing); bad (nobody should train on it as
     it is); or empty.
     """
-    place, limits = version_or_path(source, revision), fitness_limits(options)
-    moved = None
-    if isinstance(place, Version):
-        if snap_words:
-            raise DailytalkError(
-                f"--snap-words can't change {place}", "export it for moshi, and check that folder"
-            )
-        with shown_steps():
-            findings, facts = check_version(place, limits)
-    else:
-        if not place.exists():
-            raise DailytalkError(f"{source!r} does not exist", "check the path, or name OWNER/NAME")
-        moved = snap_folder(place)._asdict() if snap_words else None
-        with shown_steps():
-            findings, facts = run_check(place, limits)
-    if moved:
-        facts["snapped"] = moved
+    dataset, limits = version_or_path(source, revision), fitness_limits(options)
+    if isinstance(dataset, Path) and not dataset.exists():
+        raise DailytalkError(f"{source!r} does not exist", "check the path, or name OWNER/NAME")
+    with shown_steps():
+        findings, facts = (
+            check_version(dataset, limits) if isinstance(dataset, Version) else run_check(dataset, limits)
+        )
     errors = [finding for finding in findings if finding.level == "error"]
     size = facts.get("conversations", facts.get("files", 0))
     verdict = verdict_of(findings, sum(size.values()) if isinstance(size, dict) else int(size))
@@ -288,7 +271,10 @@ def check(
         if value not in ({}, None):
             title, unit = _FACTS.get(name, (name, ""))
             details.append(f"{title}: {_plain(value, unit)}")
-    for label, group in groupby(verdict.findings, _label):
+    for label, group in groupby(
+        verdict.findings,
+        lambda finding: _LABELS.get(finding.severity, finding.severity) if finding.level == "advice" else "error",
+    ):
         sentences = [f"{label}: {finding.sentence}; {finding.remedy}" for finding in group]
         details += sentences[:SHOWN]
         if len(sentences) > SHOWN:
@@ -305,10 +291,8 @@ def check(
     )
 
 
-def _label(finding: Finding) -> str:
-    labels = {"bad": "bad", "doubtful": "advice", "note": "note"}
-    return "error" if finding.level == "error" else labels[finding.severity]
-
+#: Severities that are called otherwise in the list of findings.
+_LABELS = {"doubtful": "advice"}
 
 #: What people read of a fact of `check`: its name, and its unit (`h`: shown as a length). Others need none.
 _FACTS = {
@@ -322,12 +306,10 @@ _FACTS = {
     "duration_sec": ("length of a window", "s"),
     "batch_size": ("windows in a batch", ""),
     "splits": ("conversations by split", ""),
-    "snapped": ("words moved to speech", ""),
 }
 
 
 def _plain(value: object, unit: str) -> str:
-    """A fact as a person reads it."""
     if isinstance(value, dict):
         return ", ".join(f"{name} {_plain(part, unit)}" for name, part in value.items()) or "none"
     if unit == "h" and isinstance(value, float):

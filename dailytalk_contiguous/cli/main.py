@@ -124,7 +124,10 @@ class Commands(TyperGroup):
         if name in GROUPS and not self.first:
             kind = type("CommandsOfTwoWords", (Commands,), {"first": f"{name} "})
             return name, kind(name=name, help=GROUPS[name], no_args_is_help=True), rest
-        return name, command_of(f"{self.first}{name}", _own_stages(rest)), rest
+        # The files of --stage must be known before the other options can be read.
+        files = [Path(value) for word, value in pairwise(rest) if word == "--stage"]
+        files += [Path(word.partition("=")[2]) for word in rest if word.startswith("--stage=")]
+        return name, command_of(f"{self.first}{name}", files), rest
 
 
 def command_of(name: str, stage_files: Sequence[Path] = ()) -> TyperCommand:
@@ -150,12 +153,6 @@ def _functions(name: str) -> tuple[str, str]:
     return name.replace(" ", "_"), name.rpartition(" ")[2]
 
 
-def _own_stages(words: Sequence[str]) -> list[Path]:
-    """The files of `--stage` in a command line, which must be known before its other options can be read."""
-    after = [Path(value) for word, value in pairwise(words) if word == "--stage"]
-    return after + [Path(word.partition("=")[2]) for word in words if word.startswith("--stage=")]
-
-
 def command_summary(name: str) -> str:
     """The first paragraph of a command's docstring, read from its file without importing it."""
     path = Path(__file__).with_name(f"{COMMANDS[name]}.py")
@@ -165,7 +162,6 @@ def command_summary(name: str) -> str:
 
 
 def _paragraphs(docstring: str) -> Iterator[str]:
-    """The paragraphs of a docstring, each as one line, which the terminal breaks."""
     return (" ".join(paragraph.split()) for paragraph in inspect.cleandoc(docstring).split("\n\n"))
 
 

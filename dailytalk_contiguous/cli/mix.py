@@ -43,7 +43,6 @@ def mix(
 
 
 def mix_outcome(done: Mixed, out: Path) -> Outcome:
-    """What was mixed, and under which licence."""
     record = {
         "out": as_text(out),
         "lines": done.lines,

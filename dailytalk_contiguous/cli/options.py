@@ -24,6 +24,7 @@ from dailytalk_contiguous.run.outputs import RECORDINGS, read_run
 from dailytalk_contiguous.run.run import RUNNERS, RunOptions
 from dailytalk_contiguous.run.tagging import TAGGED
 from dailytalk_contiguous.sources.addresses import is_address
+from dailytalk_contiguous.sources.hub_repository import HubChoice
 from dailytalk_contiguous.sources.remote import Mirror, fetch_inputs, input_mirror
 from dailytalk_contiguous.sources.transcribed import some_gone
 from dailytalk_contiguous.stages.base import DEVICE, SAMPLE_RATE, Stage, Stages
@@ -31,7 +32,6 @@ from dailytalk_contiguous.store.hub import check_token, model_reference
 
 
 def one_of(flag: str, value: str, choices: Iterable[str]) -> str:
-    """The value, if it is one of the choices. Raises DailytalkError naming them otherwise."""
     known = list(choices)
     if value not in known:
         raise DailytalkError(f"{flag} can't be {value!r}", f"choose one of {', '.join(filter(None, known))}")
@@ -101,7 +101,6 @@ def on_this_machine(flag: str, path: Path | None) -> None:
 
 
 def size_text(count: float) -> str:
-    """A number of bytes as people read it: `1.8 MB`."""
     for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if count >= size:
             return f"{count / size:.1f} {unit}"
@@ -165,9 +164,9 @@ def setting_options(*holders: Any, without: Container[str] = ()) -> dict[str, in
     Its value is `NotGiven`, or a value of the setting's type. `without`: options that are left out.
     """
     taken: dict[str, inspect.Parameter] = {}
-    for place in settings_in(*holders):
-        if place.option not in without:
-            taken.setdefault(place.option, _parameter(place))
+    for placed in settings_in(*holders):
+        if placed.option not in without:
+            taken.setdefault(placed.option, _parameter(placed))
     return taken
 
 
@@ -216,16 +215,24 @@ def chosen(options: Mapping[str, Any], settings: Mapping[str, inspect.Parameter]
 _NUMBERS = (int, float, int | None, float | None)
 
 
-def _parameter(place: PlacedSetting) -> inspect.Parameter:
-    setting, flag = place.setting, "--" + place.option.replace("_", "-")
+def _parameter(placed: PlacedSetting) -> inspect.Parameter:
+    setting, value, flag = placed.setting, placed.value, "--" + placed.option.replace("_", "-")
     about = setting.about.replace("{choices}", either(setting.choices)) if setting.choices else setting.about
-    hint = get_type_hints(place.kind)[place.name]
+    hint = get_type_hints(placed.kind)[placed.name]
     kind: Any = Any
     if hint is bool:
         kind, default = bool, option(False, Panel[setting.panel.upper()], about, flag)
     else:
-        shown = setting.shown or (time_text(place.value) if setting.unit == "s" else _as_given(place))
-        metavar = TIME if setting.unit == "s" else _range(setting) if hint in _NUMBERS else "NAME"
+        if setting.unit == "s":
+            shown, metavar = setting.shown or time_text(value), TIME
+        else:
+            words = {meant: word for word, meant in setting.words.items()}
+            text = f"{value:g}" if isinstance(value, float) else str(value)
+            shown = setting.shown or str(words.get(value, "" if value in (None, ()) else text))
+            metavar = "N" if hint in _NUMBERS else "NAME"
+            if hint in _NUMBERS and (least := setting.least) is not None:
+                most = setting.most
+                metavar += f" [x>={least:g}]" if most is None else f" [{least:g}<=x<={most:g}]"
         several = hint == tuple[tuple[str, str], ...]
         kind = list[Any] | None if several else Any
         default = option(
@@ -236,20 +243,7 @@ def _parameter(place: PlacedSetting) -> inspect.Parameter:
             parser=pair_of(flag) if several else value_of(flag, setting, hint),
             show_default=bool(shown),
         )
-    return inspect.Parameter(place.option, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
-
-
-def _range(setting: Setting) -> str:
-    if setting.least is None:
-        return "N"
-    return f"N [x>={setting.least:g}]" if setting.most is None else f"N [{setting.least:g}<=x<={setting.most:g}]"
-
-
-def _as_given(place: PlacedSetting) -> str:
-    """The value of a setting as its option takes it."""
-    words = {value: word for word, value in place.setting.words.items()}
-    text = f"{place.value:g}" if isinstance(place.value, float) else str(place.value)
-    return str(words.get(place.value, "" if place.value in (None, ()) else text))
+    return inspect.Parameter(placed.option, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
 
 
 def value_of(flag: str, setting: Setting, hint: Any) -> Callable[[Any], Any]:
@@ -323,30 +317,25 @@ def either(choices: Iterable[str]) -> str:
 
 
 def work_option(default: Any = ..., **settings: Any) -> Any:
-    """`--out` of what writes a work folder, on this machine or in a store."""
     return option(
         default, Panel.INPUT, "Folder for the results, or s3://BUCKET/FOLDER.", metavar="DIR", **settings
     )
 
 
 def out_option(default: Any = ...) -> Any:
-    """`--out` of what writes a folder of this machine."""
     return option(default, Panel.INPUT, "Folder for the results.", metavar="DIR")
 
 
 def file_option(default: Any = ..., **settings: Any) -> Any:
-    """`--out` of what writes a file."""
     return option(default, Panel.INPUT, "File for the result.", metavar="FILE", **settings)
 
 
 def sample_rate_option(shown: str) -> Any:
-    """`--sample-rate` of what writes audio files."""
     ends = {"min": LOWEST_RATE, "max": HIGHEST_RATE}
     return option(None, Panel.RESULT, SAMPLE_RATE.about, metavar="HZ", show_default=shown, **ends)
 
 
 def split_option(shown: str, metavar: str = "NAME") -> Any:
-    """`--split` of what reads datasets on the Hub."""
     return option("", Panel.HUB, "Its split.", metavar=metavar, show_default=shown)
 
 
@@ -354,15 +343,17 @@ def split_option(shown: str, metavar: str = "NAME") -> Any:
 EVAL_SHARE = 0.1
 
 
+def hub_choice(options: Mapping[str, Any]) -> HubChoice:
+    return HubChoice(*(options[name] for name in ("config", "split", "audio_column", "id_column")))
+
+
 def eval_share_option(default: float | None) -> Any:
-    """`--eval-share`, from 0.01 to 0.5."""
     about = "Share of the time to evaluate on, where no split is settled yet."
     limits = {"min": 0.01, "max": 0.5, "show_default": str(EVAL_SHARE)}
     return option(default, Panel.SPLITS, about, metavar="SHARE", **limits)
 
 
 def profile_option(default: str = STANDARD, show_default: str | bool = True) -> Any:
-    """`--profile`: which models are used, by one name."""
     about = f"Set of models: {either(PROFILES)}."
     return option(default, Panel.MODELS, about, metavar="NAME", show_default=show_default)
 
@@ -383,7 +374,6 @@ STAGE = option(
     metavar="FILE.py",
 )
 REVISION = option(None, Panel.INPUT, "Version of a dataset on the Hub.", metavar="TAG", show_default="main")
-FOLLOW_LINKS = option(False, Panel.RARE, "Follow symbolic links that lead out of the input.", "--follow-links")
 WORKERS = option(None, Panel.RUN, "Processes; each loads its models once.", metavar="N", min=1, show_default="1")
 RUNNER = option(
     RUNNERS[0],
@@ -393,13 +383,6 @@ RUNNER = option(
 )
 ADDRESS = option(
     "", Panel.CLUSTER, "Of a Ray cluster.", metavar="auto|HOST:PORT", show_default="a Ray of this process alone"
-)
-SCRATCH = option(
-    None,
-    Panel.CLUSTER,
-    "Where the files of a work folder in a store are kept meanwhile.",
-    metavar="DIR",
-    show_default="the user's cache folder",
 )
 SHARD = option("1/1", Panel.CLUSTER, "Make every N-th shard only, from the i-th.", metavar="i/N")
 SHARD_MINUTES = option(
@@ -438,11 +421,7 @@ def model_to_push(push: str | None, private: bool) -> str | None:
     return repo
 
 
-# The input of a command: a folder of this machine first, else a dataset on the Hub; and recordings.
-
-
 def parse_shard(text: str) -> tuple[int, int]:
-    """The i and N of `--shard`. Raises DailytalkError for anything else."""
     match = re.fullmatch(r"(\d+)/(\d+)", text)
     if match is None or not 1 <= int(match[1]) <= int(match[2]):
         raise DailytalkError(f"--shard can't be {text!r}", "give i/N with i from 1 to N, such as 1/8")
@@ -456,8 +435,8 @@ def recordings_of(recordings: Path | None, folder: Path) -> tuple[Path | None, t
     gone: the transcript may have been made on another machine.
     """
     if recordings is not None:
-        (place,), mirrors = fetch_inputs([str(recordings)])
-        return Path(place), mirrors
+        (mirrored,), mirrors = fetch_inputs([str(recordings)])
+        return Path(mirrored), mirrors
     addresses = (read_run(folder) or {}).get(RECORDINGS, [])
     if not addresses:
         return None, ()

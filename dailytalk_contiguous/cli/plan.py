@@ -15,14 +15,14 @@ from rich.status import Status
 
 from dailytalk_contiguous.cli import show
 from dailytalk_contiguous.cli.corpus import CLIP_SETTINGS
-from dailytalk_contiguous.cli.options import SEED_OPTION, chosen, size_text, with_options
+from dailytalk_contiguous.cli.options import SEED_OPTION, chosen, hub_choice, size_text, with_options
 from dailytalk_contiguous.cli.speak import SPEAK_SETTINGS, for_preview, speak
-from dailytalk_contiguous.cli.tag import TAG_SETTINGS, hub_choice, stages_of, tag
+from dailytalk_contiguous.cli.tag import TAG_SETTINGS, stages_of, tag
 from dailytalk_contiguous.cli.terminal import Console, Panel, option, say
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.outcome import Figures, Outcome, to_run
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.pipelines import speak_stages
+from dailytalk_contiguous.pipelines.to_sound import speak_stages
 from dailytalk_contiguous.run.clip_plan import corpus_pipeline
 from dailytalk_contiguous.run.clips import read_corpus
 from dailytalk_contiguous.run.estimate import NARROW_HZ, Estimate, Range, estimate_corpus, estimate_run
@@ -49,7 +49,6 @@ _OF_TAG = (
     "profile",
     "fast",
     "workers",
-    "follow_links",
     "stage",
 )
 
@@ -145,7 +144,6 @@ def plan(
             transcripts=str(transcripts) if transcripts else None,
             hub=hub_choice(options),
             before_fetch=_refuse_to_fetch,
-            follow_links=options["follow_links"],
             language=language_of(stages),
         )
         show.say_left_out(recordings.left_out)
@@ -174,7 +172,6 @@ def plan(
 
 
 def _plan_corpus(options: Mapping[str, Any]) -> Outcome:
-    """Estimate what `dailytalk corpus` takes."""
     passed = {name for name in _NOT_OF_CLIPS if options[name]} | chosen(options, SPEAK_SETTINGS).keys()
     passed |= chosen(options, TAG_SETTINGS).keys()
     passed |= {"max_conversation"} if options["max_conversation"] != MAX_CONVERSATION else set()
@@ -191,7 +188,7 @@ def _plan_corpus(options: Mapping[str, Any]) -> Outcome:
         console.status("looking at the clips") as status,
     ):
         source = Path(options["inputs"][0])
-        read = read_corpus(options["corpus"], source, Path(folder), follow_links=options["follow_links"])
+        read = read_corpus(options["corpus"], source, Path(folder))
         estimate = estimate_corpus(
             read,
             Path(folder),
@@ -218,7 +215,6 @@ def say_piece(console: Console, status: Status, piece: int, of: int) -> None:
 
 
 def _refuse_to_fetch(repository: Repository) -> None:
-    """Raise DailytalkError if recordings would have to be downloaded: a plan is made before that."""
     missing = to_fetch(repository)
     if missing.files:
         raise DailytalkError(

@@ -6,13 +6,13 @@ from pathlib import Path
 import datasets
 from huggingface_hub.utils import disable_progress_bars  # type: ignore[attr-defined]
 
-from dailytalk_contiguous.cli.options import DRY_RUN, PRIVATE, SEED_OPTION, one_of, size_text
+from dailytalk_contiguous.cli.options import DRY_RUN, PRIVATE, SEED_OPTION, size_text
 from dailytalk_contiguous.cli.show import DRY_RUN_NEXT
 from dailytalk_contiguous.cli.terminal import Panel, argument, option, say
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.outcome import Figures, Outcome, exit_code, rejected_of
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.publish.pushing import MAIN, METHODS, PushOutcome, PushSettings, Target, push_in_words
+from dailytalk_contiguous.publish.pushing import MAIN, PushOutcome, PushSettings, Target, push_in_words
 from dailytalk_contiguous.publish.pushing import push_version as run_push
 from dailytalk_contiguous.run.outputs import TRANSCRIPT, edited_since
 from dailytalk_contiguous.store.hub import reference
@@ -48,13 +48,6 @@ def push(
         "Of the commit.",
         metavar="TEXT",
         show_default="made from the tag and the changes",
-    ),
-    method: str = option(
-        PushSettings.method,
-        Panel.VERSION,
-        "commit: all in one commit. push_to_hub: the way of datasets, a commit for each config and one "
-        "for the card, then the tag; at most 50 files a config.",
-        metavar="NAME",
     ),
     licence: str | None = option(
         PushSettings.licence,
@@ -94,11 +87,8 @@ def push(
     version before had them. One that can't be published is rejected with its reason (exit code 3), and the others
     go on. --private goes with --create.
     """
-    one_of("--method", method, METHODS)
     target = _target(repo, branch, pr, create, private)
-    settings = PushSettings(
-        tag, message, method, include_source, valid_share, test_share, seed, licence, title, contact
-    )
+    settings = PushSettings(tag, message, include_source, valid_share, test_share, seed, licence, title, contact)
     quiet_clients()
     if edited_since(folder):
         notice = f"{TRANSCRIPT} was changed since dailytalk speak: what was changed is not in this version"
@@ -127,7 +117,6 @@ def _target(repo: str, branch: str, pr: bool, create: bool, private: bool) -> Ta
 
 
 def push_outcome(done: PushOutcome, target: Target, dry_run: bool) -> Outcome:
-    """What was published, or would be, and how to load it."""
     plan, published, rejects = done.plan, done.published, done.packed.rejects
     own = [file for file in done.packed.files if file.config == "conversations"]
     rows = sum(file.rows for file in own)
@@ -152,7 +141,14 @@ def push_outcome(done: PushOutcome, target: Target, dry_run: bool) -> Outcome:
         headline = f"{target.repo} has just this already{version}: nothing to do"
         return Outcome(record, headline, code, rejected=rejected, next=load)
     details: list[str | Figures] = [f"licence: {warning}" for warning in done.warnings]
-    details.append(f"changes  {push_in_words(done.changes.as_dict())}; they call for {_called(done)}")
+    called, bump = "no new version", done.changes.bump
+    if done.changes.previous is None:
+        called = done.tag or "v1.0.0"
+    elif bump:
+        broken = done.changes.broken.items()
+        why = next((f" ({config}: {sentences[0]})" for config, sentences in broken), "")
+        called = f"a {bump} version{why}"
+    details.append(f"changes  {push_in_words(done.changes.as_dict())}; they call for {called}")
     if dry_run:
         changed = [change for change in plan.changes if change.what != "keep"]
         details.append(f"version  {done.tag or 'none: pass --tag to name it'}")
@@ -178,11 +174,3 @@ def push_outcome(done: PushOutcome, target: Target, dry_run: bool) -> Outcome:
         return Outcome(record, f"proposed {published.url}", code, details, rejected, merge)
     details.append(f"tag      {published.tag or 'none: readers of the branch see it; pass --tag to name it'}")
     return Outcome(record, f"commit   {published.url}", code, details, rejected, load)
-
-
-def _called(outcome: PushOutcome) -> str:
-    bump = outcome.changes.bump
-    if outcome.changes.previous is None:
-        return outcome.tag or "v1.0.0"
-    why = next((f" ({config}: {sentences[0]})" for config, sentences in outcome.changes.broken.items()), "")
-    return f"a {bump} version{why}" if bump else "no new version"

@@ -83,7 +83,6 @@ def main(
 
 
 def recipe_outcome(built: Built, out: Path) -> Outcome:
-    """What a recipe made."""
     done = built.spoken or built.tagged
     counts = done.record["counts"] if done.record else {}
     rejects = list(rejects_in(out))  # of the source, the script and all stages

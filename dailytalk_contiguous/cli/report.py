@@ -4,16 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.export import FITNESS_SETTINGS, fitness_limits
-from dailytalk_contiguous.cli.options import (
-    MARKDOWN,
-    REVISION,
-    SEED_OPTION,
-    either,
-    file_option,
-    on_this_machine,
-    with_options,
-)
 from dailytalk_contiguous.cli.terminal import Panel, argument, option, shown_steps
 from dailytalk_contiguous.core.agreement import Rater, Scored
 from dailytalk_contiguous.core.documents import as_text
@@ -25,20 +17,17 @@ from dailytalk_contiguous.publish.items import is_mix, open_items
 from dailytalk_contiguous.publish.page import ALL, AUDIO, SHOWN, write_report
 from dailytalk_contiguous.publish.version import Version, version_or_path
 
-# `dailytalk report`: a page to look at and listen to what was made.
-
-
 #: Bytes of a page from which a browser takes seconds to open it.
 LARGE = 60_000_000
 
 
-@with_options(FITNESS_SETTINGS)
+@cli_options.with_options(FITNESS_SETTINGS)
 def report(
     source: str = argument(
         "DIR|OWNER/NAME", "What build, speak, tag, corpus or mix wrote, or a dataset on the Hub."
     ),
-    out: Path | None = file_option(None, show_default="DIR/report.html"),
-    revision: str | None = REVISION,
+    out: Path | None = cli_options.file_option(None, show_default="DIR/report.html"),
+    revision: str | None = cli_options.REVISION,
     against: str | None = option(
         None, Panel.INPUT, "A folder to compare with: of corpus, mix, tag, speak or build.", metavar="DIR"
     ),
@@ -56,7 +45,7 @@ def report(
         metavar="|".join(AUDIO),
         show_default="inside below 20 MB, else beside",
     ),
-    markdown: Path | None = MARKDOWN,
+    markdown: Path | None = cli_options.MARKDOWN,
     listening_test: int | None = option(
         None,
         Panel.RESULT,
@@ -70,7 +59,7 @@ def report(
         "Of --listening-test: recorded against rebuilt, and whether the tag of a line is heard.",
         "--pairs",
     ),
-    seed: int = SEED_OPTION,
+    seed: int = cli_options.SEED_OPTION,
     **options: Any,
 ) -> Outcome:
     """Write a page: the verdict, examples to hear, figures.
@@ -80,36 +69,33 @@ def report(
     them alone. With --against, both are side by side. The page needs no network, and no other file unless its
     sound is beside it. The player shows the first three minutes of a conversation.
     """
-    on_this_machine("--out", out)
-    on_this_machine("--markdown", markdown)
-    place = version_or_path(source, revision)
-    if isinstance(place, Path) and not place.is_dir():
-        raise DailytalkError(f"{as_text(place)!r} is no folder", "name what dailytalk build, speak or tag wrote")
+    cli_options.on_this_machine("--out", out)
+    cli_options.on_this_machine("--markdown", markdown)
+    dataset = version_or_path(source, revision)
+    if isinstance(dataset, Path) and not dataset.is_dir():
+        raise DailytalkError(f"{as_text(dataset)!r} is no folder", "name what dailytalk build, speak or tag wrote")
     if out is not None and out.is_dir():
         raise DailytalkError(f"--out {as_text(out)!r} is a folder", "name a file, such as report.html")
     if seed and listening_test is None:
         raise DailytalkError("--seed decides nothing without --listening-test", "leave it out")
-    other = _other(against, place, listening_test)
-    labelled = isinstance(place, Path) and open_items(place).labelled
-    flags = ["--conversations"] * bool(conversations) + ["--audio"] * bool(audio)
-    if labelled and flags:
-        raise DailytalkError(f"{flags[0]} goes with conversations, and these are clips", "leave it out")
+    other = _other(against, dataset, listening_test)
+    labelled = isinstance(dataset, Path) and open_items(dataset).labelled
     if audio is not None and audio not in AUDIO:
-        raise DailytalkError(f"--audio can't be {audio!r}", f"give {either(AUDIO)}")
+        raise DailytalkError(f"--audio can't be {audio!r}", f"give {cli_options.either(AUDIO)}")
     if not labelled and markdown:
         raise DailytalkError("--markdown goes with what dailytalk corpus wrote", "leave it out")
     if pairs and listening_test is None:
         raise DailytalkError("--pairs is of a listening test", "add --listening-test, or leave it out")
     if listening_test is not None:
-        return _listening_test(place, out, markdown, (listening_test, seed), pairs, labelled)
+        return _listening_test(dataset, out, markdown, (listening_test, seed), pairs, labelled)
     shown = chosen_conversations(conversations or [])
     with shown_steps():
-        written = write_report(place, out, shown, other, markdown, audio, fitness_limits(options))
+        written = write_report(dataset, out, shown, other, markdown, audio, fitness_limits(options))
     record: dict[str, Any] = {"out": as_text(written.path), "bytes": written.size}
     if written.labelled:
         record |= {"clips": written.conversations, "measured": written.measured, "heard": written.shown}
         measured = f", {written.measured} measured" if written.measured else ""  # not known of a published version
-        unit = "files" if isinstance(place, Path) and is_mix(place) else f"clips{measured}"
+        unit = "files" if isinstance(dataset, Path) and is_mix(dataset) else f"clips{measured}"
         contents = f"{written.conversations} {unit}, {len(written.shown)} with sound"
     else:
         record |= {"conversations": written.conversations, "shown": written.shown}
@@ -128,14 +114,14 @@ def report(
     return Outcome(record, headline, details=details, next=f"open {record['out']} in a browser")
 
 
-def _other(against: str | None, place: Path | Version, listening_test: int | None) -> Path | None:
+def _other(against: str | None, dataset: Path | Version, listening_test: int | None) -> Path | None:
     """The folder of `--against`. Raises DailytalkError where nothing can be compared with it."""
     if against is None:
         return None
     if listening_test is not None:
         raise DailytalkError("--against goes with a report, and a listening test is none", "leave it out")
     other = version_or_path(against, None)
-    if isinstance(place, Version) or isinstance(other, Version):
+    if isinstance(dataset, Version) or isinstance(other, Version):
         raise DailytalkError("--against compares folders of ours, and no published dataset", "name a work folder")
     if not other.is_dir():
         raise DailytalkError(f"--against {against!r} is no folder", "check the path")
@@ -208,7 +194,6 @@ def agreement(
 
 
 def clips_judged(what: str, judged: listening.JudgedClip) -> list[str | Figures]:
-    """How far listeners agree on clips, with each other and with the labels."""
     kappa, against = judged.kappa, judged.against
     if kappa.overall is None:
         details: list[str | Figures] = [f"{what}: kappa is not defined: {kappa.reason}"]

@@ -7,17 +7,8 @@ import sys
 import threading
 import webbrowser
 
+from dailytalk_contiguous.cli import terminal
 from dailytalk_contiguous.cli.options import NO_BROWSER, PORT
-from dailytalk_contiguous.cli.terminal import (
-    AS_JSON,
-    Console,
-    Panel,
-    argument,
-    option,
-    print_json,
-    say,
-    show_outcome,
-)
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.outcome import Outcome
 
@@ -26,19 +17,21 @@ _LOCAL = ("127.0.0.1", "localhost", "::1")
 
 
 def review(
-    place: str = argument(
+    source: str = terminal.argument(
         "DIR|JSON|OWNER/NAME",
         "A work folder, a training folder, clips, recordings to cut first, or a version (to listen).",
     ),
-    author: str = option("", Panel.RUN, "Your name in the edits.", "--author", metavar="NAME"),
+    author: str = terminal.option("", terminal.Panel.RUN, "Your name in the edits.", "--author", metavar="NAME"),
     port: int = PORT,
-    host: str = option("127.0.0.1", Panel.RARE, "Serve other machines, too; needs a password.", metavar="ADDRESS"),
-    password_env: str = option("", Panel.RARE, "The variable with the password.", metavar="VAR"),
-    no_browser: bool = NO_BROWSER,
-    as_is: bool = option(
-        False, Panel.RUN, "Open recordings that were not cut or transcribed as they are.", "--as-is"
+    host: str = terminal.option(
+        "127.0.0.1", terminal.Panel.RARE, "Serve other machines, too; needs a password.", metavar="ADDRESS"
     ),
-    as_json: bool = AS_JSON,
+    password_env: str = terminal.option("", terminal.Panel.RARE, "The variable with the password.", metavar="VAR"),
+    no_browser: bool = NO_BROWSER,
+    as_is: bool = terminal.option(
+        False, terminal.Panel.RUN, "Open recordings that were not cut or transcribed as they are.", "--as-is"
+    ),
+    as_json: bool = terminal.AS_JSON,
 ) -> Outcome:
     """Listen and correct, in a page of your browser.
 
@@ -56,19 +49,24 @@ def review(
 
     def ready(address: str, browser_address: str, kind: str, count: int) -> None:
         if as_json:
-            print_json({"address": address, "kind": kind, "items": count}, one_line=True)
+            terminal.print_json({"address": address, "kind": kind, "items": count}, one_line=True)
         else:
-            Console().text(address)
+            terminal.Console().text(address)
         if not no_browser and not opened(browser_address):
-            say("no browser could be opened: open that address in one")
+            terminal.say("no browser could be opened: open that address in one")
 
-    Serving(place, author or _user(), host, port, password, as_is).run(ready)
+    if not author:
+        try:
+            author = getpass.getuser()
+        except (OSError, KeyError, ImportError):
+            author = socket.gethostname() or "reviewer"
+    Serving(source, author, host, port, password, as_is).run(ready)
     outcome = Outcome(None, "ended: every edit is saved")
     if as_json:  # whose only line is that of the address
-        say(str(outcome.headline))
+        terminal.say(str(outcome.headline))
     if any(thread.name in BACKGROUND for thread in threading.enumerate()):
         # A thread that is still inside a library would crash the interpreter at its end.
-        show_outcome(outcome, as_json)
+        terminal.show_outcome(outcome, as_json)
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)
@@ -76,7 +74,6 @@ def review(
 
 
 def opened(address: str) -> bool:
-    """Whether a browser opened an address."""
     try:
         return webbrowser.open(address)
     except (webbrowser.Error, OSError):
@@ -92,10 +89,3 @@ def _password(host: str, variable: str) -> str | None:
             f"at {host} everybody who can reach this machine could edit", "name a password with --password-env VAR"
         )
     return password or None
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError, ImportError):
-        return socket.gethostname() or "reviewer"

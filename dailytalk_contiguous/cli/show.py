@@ -17,7 +17,7 @@ from rich.text import Text
 from dailytalk_contiguous.cli.terminal import SHOWN, Console, say, visible
 from dailytalk_contiguous.core.documents import as_text, json_lines
 from dailytalk_contiguous.core.errors import Reject
-from dailytalk_contiguous.core.outcome import Figures, Rejected
+from dailytalk_contiguous.core.outcome import Figures, Outcome, Rejected
 from dailytalk_contiguous.core.utterance import why_silent
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.models.affect import fast_precisions
@@ -27,6 +27,7 @@ from dailytalk_contiguous.run.events import Account, length, log
 from dailytalk_contiguous.run.forecast import Forecast
 from dailytalk_contiguous.run.local import RunPlan
 from dailytalk_contiguous.run.tagging import FoundRecordings
+from dailytalk_contiguous.sources.hub_repository import Repository, ToFetch
 from dailytalk_contiguous.sources.recordings import LeftOut
 from dailytalk_contiguous.stages.base import Stage, find_stage
 from dailytalk_contiguous.stages.rate_affect import RateAffect
@@ -38,10 +39,7 @@ from dailytalk_contiguous.stages.rate_affect import RateAffect
 
 
 class Working(ProgressColumn):
-    """The stage that works now."""
-
     def render(self, task: Task) -> Text:
-        """The column\'s text."""
         return Text(task.fields["forecast"].stage or "starting", no_wrap=True)
 
 
@@ -49,16 +47,12 @@ class WorkBar(ProgressColumn):
     """The share of the work that is done, in seconds of work; a bar that moves where that is not known yet."""
 
     def render(self, task: Task) -> ProgressBar:
-        """The column\'s bar, as wide as the other columns leave it."""
         share = task.fields["forecast"].share
         return ProgressBar(1.0, share or 0.0, pulse=share is None, animation_time=task.get_time())
 
 
 class StageProgress(ProgressColumn):
-    """Audio that is finished, and money."""
-
     def render(self, task: Task) -> Text:
-        """The column\'s text."""
         done, whole = task.fields["forecast"].audio
         unit, size = ("h", 3600) if whole >= 3600 else ("min", 60)
         spent = task.fields["spent"]
@@ -70,7 +64,6 @@ class Left(ProgressColumn):
     """How much faster than real time a run is, and how long the rest takes; empty until that can be estimated."""
 
     def render(self, task: Task) -> Text:
-        """The column\'s text."""
         forecast: Forecast = task.fields["forecast"]
         left = forecast.seconds_left
         if left is None:
@@ -114,7 +107,6 @@ def bar(spent: Callable[[], float] | None = None) -> Iterator[RunBar]:
 
 @contextmanager
 def _logged() -> Iterator[None]:
-    """Show on stderr what the package logs at INFO."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Visible())
     before = log.level, log.propagate
@@ -155,7 +147,6 @@ def say_time_spent(account: Account, wall_seconds: float) -> None:
 
 
 def transcripts(recordings: FoundRecordings) -> str:
-    """Which transcripts are used instead of recognition."""
     counts = recordings.transcripts
     kinds = ", ".join(f"{name} ({n:,})" for name, n in counts.kinds.items())
     in_them = f", in {', '.join(counts.languages)}" if counts.languages else ""
@@ -175,14 +166,34 @@ def each_reject(rejects: Sequence[Reject]) -> list[str]:
 
 
 def stages_to_run(stages: Sequence[Stage]) -> list[str]:
-    """The names of stages, and the models that they need."""
     names = ", ".join(stage.name for stage in stages)
     models = [f"  {role}: {model}" for stage in stages for role, model in stage.models().items()]
     return [f"stages to run: {names or 'none; finished rows are put together anew'}", *models]
 
 
+def to_fetch_lines(repository: Repository, missing: ToFetch) -> list[str]:
+    lines, repo = [], repository.reference.repo
+    if repository.revoiced:
+        notice = f"{repo} holds finished conversations: one speaker of what is read was re-voiced"
+        remedy = "its recordings would be the config source, which `dailytalk push --include-source` publishes"
+        lines.append(f"{notice}; {remedy}")
+    if missing.files:
+        files = f"{counted(missing.files, 'file')}, {missing.size / 1e6:,.1f} MB"
+        lines.append(f"to fetch from {repo}, commit {repository.commit[:8]}: {files}")
+    return lines
+
+
+def to_fetch_outcome(repository: Repository, missing: ToFetch, stages: Sequence[Stage] | None = None) -> Outcome:
+    """What a dry run over a dataset on the Hub would fetch, and the stages that it would run, if known."""
+    record: dict[str, Any] = {"source": repository.about(), "to_fetch": missing._asdict()}
+    *details, headline = to_fetch_lines(repository, missing) or ["nothing to fetch"]
+    if stages is not None:
+        record["stages"] = [stage.name for stage in stages]
+        details += stages_to_run(stages)
+    return Outcome(record, headline, details=details, next=DRY_RUN_NEXT)
+
+
 def shards_to_make(plan: RunPlan) -> str:
-    """How many shards a run would make."""
     to_make = f"{len(plan.tasks):,} of them to make ({length_text(plan.seconds)})"
     return f"{counted(len(plan.paths), 'shard')}, {to_make}"
 
@@ -200,7 +211,6 @@ def say_left_out(passed_over: LeftOut) -> None:
 
 
 def first_names(names: Sequence[str]) -> str:
-    """The first names of a list, and how many more there are."""
     shown = ", ".join(json.dumps(name, ensure_ascii=False) for name in names[:SHOWN])
     return shown + (f", … {len(names) - SHOWN} more" if len(names) > SHOWN else "")
 
@@ -214,7 +224,6 @@ def say_slow_precision(stages: Iterable[Stage], precision: str | None) -> None:
 
 
 def work_done(n_made: int, n_shards: int, audio_seconds: float, wall_seconds: float) -> str:
-    """How fast a run worked; or that all was done."""
     if not n_made:
         shards = "the shard is done" if n_shards == 1 else f"all {n_shards:,} shards are done"
         return f"nothing to do: {shards}"
@@ -251,14 +260,10 @@ def rejected_by(record: dict[str, Any], out: Path, spoken: bool) -> tuple[Reject
 
 
 def first_lines(transcript: Path) -> list[str]:
-    """The first lines of a transcript, as a person reads them."""
-    try:
-        lines = (line for _, line in islice(json_lines(transcript, nan=True), SHOWN))
-        return [
-            f"  {line['start']:7.2f}  {line['channel']:<5}  "
-            + (line["tagged_text"] or f"(no text: {why_silent(line)})")
-            for line in lines
-            if isinstance(line, dict)
-        ]
-    except (ValueError, KeyError, TypeError) as error:
-        return [f"  (its first lines are not as they were written: {error!r})"]
+    lines = (line for _, line in islice(json_lines(transcript, nan=True), SHOWN))
+    return [
+        f"  {line['start']:7.2f}  {line['channel']:<5}  "
+        + (line["tagged_text"] or f"(no text: {why_silent(line)})")
+        for line in lines
+        if isinstance(line, dict)
+    ]

@@ -7,24 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from dailytalk_contiguous.cli import options as cli_options
-from dailytalk_contiguous.cli import show
-from dailytalk_contiguous.cli.tag import stages_of, stream, tag
-from dailytalk_contiguous.cli.terminal import (
-    Panel,
-    argument,
-    command_line,
-    option,
-    say,
-    show_outcome,
-    with_parameters,
-)
+from dailytalk_contiguous.cli import show, terminal
+from dailytalk_contiguous.cli.streaming import stream
+from dailytalk_contiguous.cli.tag import stages_of, tag
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.outcome import Figures, Outcome, exit_code, to_run
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.models.engines import ENGINES, open_budget
 from dailytalk_contiguous.models.profiles import PROFILES, STANDARD
-from dailytalk_contiguous.pipelines import NO_MODEL, speak_stages
+from dailytalk_contiguous.pipelines.to_sound import speak_stages
+from dailytalk_contiguous.pipelines.to_text import NO_MODEL
 from dailytalk_contiguous.run import outputs, speaking
 from dailytalk_contiguous.run.local import RunPlan
 from dailytalk_contiguous.run.price import Price, price_of
@@ -45,24 +38,25 @@ SPEAK_SETTINGS = cli_options.setting_options(
 
 @cli_options.with_options(SPEAK_SETTINGS)
 def speak(
-    folder: Path = argument("DIR", "Work folder of dailytalk tag."),
+    folder: Path = terminal.argument("DIR", "Work folder of dailytalk tag."),
     out: Path | None = cli_options.work_option(None, show_default="DIR"),
-    recordings: Path | None = option(
+    recordings: Path | None = terminal.option(
         None,
-        Panel.INPUT,
+        terminal.Panel.INPUT,
         "Where recordings are that were moved, or that only the transcript names.",
         metavar="DIR",
         show_default="where tag read them",
     ),
     profile: str = cli_options.profile_option("", "that of tag"),
-    verify: bool = option(False, Panel.VOICE, "Recognise every take and refuse wrong words.", "--verify"),
+    verify: bool = terminal.option(
+        False, terminal.Panel.VOICE, "Recognise every take and refuse wrong words.", "--verify"
+    ),
     dry_run: bool = cli_options.DRY_RUN,
     workers: int | None = cli_options.WORKERS,
     prune: bool = cli_options.PRUNE,
     profile_stages: bool = cli_options.PROFILE_STAGES,
     runner: str = cli_options.RUNNER,
     address: str = cli_options.ADDRESS,
-    scratch: Path | None = cli_options.SCRATCH,
     shard_minutes: float = cli_options.SHARD_MINUTES,
     **options: Any,
 ) -> Outcome:
@@ -72,14 +66,17 @@ def speak(
     have edited it. Tokens come from the environment (.env.example). A synthesiser that costs money has one process
     on this machine, whatever --workers says.
     """
-    work = open_work(out or folder, scratch)
-    tagged = open_work(folder, scratch).folder if out else work.folder
-    profile, settings = profile or _profile_of(tagged), cli_options.chosen(options, SPEAK_SETTINGS)
+    work = open_work(out or folder)
+    tagged = open_work(folder).folder if out else work.folder
+    settings = cli_options.chosen(options, SPEAK_SETTINGS)
+    if not profile:  # that of `tag`: a run that began without downloads goes on without
+        before = ((outputs.read_run(tagged) or {}).get("settings") or {}).get("profile")
+        profile = before if before in PROFILES else STANDARD
     known = settings | _voice_of(work.folder, profile, settings)
     stages = _stages(profile, verify, known)
     voice = speaking.speak_stage_of(stages)
     if voice.engine != settings.get("tts", PROFILES[profile].models["synthesiser"]):
-        say(f"spoken by {voice.engine}, as in the last run here: --tts chooses another")
+        terminal.say(f"spoken by {voice.engine}, as in the last run here: --tts chooses another")
     recordings, mirrors = cli_options.recordings_of(recordings, tagged)
     engine = Runner(runner, address, work, mirrors)
     script = speaking.read_synthesis_input(tagged, recordings=recordings, shard_seconds=60 * shard_minutes)
@@ -91,7 +88,7 @@ def speak(
         error = preflight_error(engine, spec.stages) if plan.tasks else None
         return replace(speak_intended(script, cost, voice, plan, spec.stages), error=error)
     stages = _stages(profile, verify, known | {"device": engine.device(voice.device)})
-    about = {"command": command_line(), "settings": {"profile": profile}}
+    about = {"command": terminal.command_line(), "settings": {"profile": profile}}
     run_options = RunOptions(workers or engine.few, prune=prune, runner=engine)
     spent = None if voice.synthesiser().deterministic else lambda: open_budget(voice.max_cost).spent
     with work.telling(), show.bar(spent) as run_bar:
@@ -115,7 +112,6 @@ def preflight_error(engine: Runner, stages: Sequence[Stage]) -> DailytalkError |
 def speak_intended(
     script: speaking.SynthesisInput, cost: Price, voice: Speak, plan: RunPlan, left: Sequence[Stage]
 ) -> Outcome:
-    """What synthesising a script would take and cost."""
     details = [
         f"{counted(len(script.rows), 'conversation')}, {counted(cost.utterances, 'utterance')} to say by "
         f"{voice.engine} ({cost.hours * 60:.1f} min in the recordings), "
@@ -136,7 +132,6 @@ def speak_intended(
 
 
 def speak_outcome(done: RunOutcome, out: Path) -> Outcome:
-    """What a run made, what became of turn-taking, and where everything is."""
     record = done.record or {}
     counts, money = done.counts, record["money"]
     rows = [(stage["name"], f"{stage['seconds']:.1f}") for stage in record["stages"]]
@@ -196,14 +191,14 @@ def build(**options: Any) -> Outcome:
     if options["streaming"]:
         return stream(options, stages_of(options), stages, options["max_conversation"])
     tagged: Outcome = tag(**{name: options[name] for name in options if name not in _OF_SPEAK})
-    has_transcript = (folder_of(options["out"], options["scratch"]) / outputs.TRANSCRIPT).is_file()
+    has_transcript = (folder_of(options["out"]) / outputs.TRANSCRIPT).is_file()
     if tagged.code not in (0, 3):
         return tagged
     if options["dry_run"] and not has_transcript:
         names = ", ".join(stage.name for stage in stages)
         details = [*tagged.details, f"then, to speak: {names}"]
         return replace(tagged, details=details, error=preflight_error(RunOptions().runner, stages))
-    show_outcome(tagged, stderr=True)
+    terminal.show_outcome(tagged, stderr=True)
     spoken = {name: options[name] for name in inspect.signature(speak).parameters if name in options}
     # With the engine that was chosen here, whatever an earlier run used.
     done: Outcome = speak(folder=options["out"], **spoken | {"out": None, "tts": voice.engine})
@@ -213,7 +208,7 @@ def build(**options: Any) -> Outcome:
 #: Parameters of `speak` that `tag` does not have.
 _OF_SPEAK = {*inspect.signature(speak).parameters} - {*inspect.signature(tag).parameters}
 _BOTH = dict(inspect.signature(speak).parameters) | dict(inspect.signature(tag).parameters)
-with_parameters(build, {name: _BOTH[name] for name in _BOTH if name != "folder"})
+terminal.with_parameters(build, {name: _BOTH[name] for name in _BOTH if name != "folder"})
 
 
 def _stages(profile: str, verify: bool, settings: Mapping[str, Any]) -> Stages:
@@ -232,12 +227,6 @@ def for_preview(options: Mapping[str, Any]) -> dict[str, Any]:
     """Options of `speak` that `--fast` changes where they were not given: pitch of takes is most of its work."""
     is_given = "measure_takes" in cli_options.chosen(options, SPEAK_SETTINGS)
     return {"measure_takes": "none"} if options["fast"] and not is_given else {}
-
-
-def _profile_of(folder: Path) -> str:
-    """The profile that a work folder was tagged with: a run that began without downloads goes on without."""
-    profile = ((outputs.read_run(folder) or {}).get("settings") or {}).get("profile")
-    return profile if profile in PROFILES else STANDARD
 
 
 def _voice_of(folder: Path, profile: str, settings: Mapping[str, Any]) -> dict[str, str]:

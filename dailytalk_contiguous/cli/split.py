@@ -1,6 +1,5 @@
 """`dailytalk split` and `dailytalk silences`: recordings cut into pieces, and what their silences are like."""
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from dailytalk_contiguous.core.outcome import WITH_JSON, Figures, Outcome, exit_
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.silences import CANDIDATES
 from dailytalk_contiguous.core.wording import counted, length_text
-from dailytalk_contiguous.pipelines import split_stages
+from dailytalk_contiguous.pipelines.to_sound import split_stages
 from dailytalk_contiguous.publish.survey import SilenceSurvey, all_together, bin_names, survey, survey_png
 from dailytalk_contiguous.run.outputs import REJECTS
 from dailytalk_contiguous.run.run import RunOptions, RunOutcome, run
@@ -47,7 +46,6 @@ def split(
     dry_run: bool = cli_options.DRY_RUN,
     workers: int | None = cli_options.WORKERS,
     prune: bool = cli_options.PRUNE,
-    follow_links: bool = cli_options.FOLLOW_LINKS,
     **options: Any,
 ) -> Outcome:
     """Cut recordings at their silences, and leave nothing out.
@@ -60,7 +58,7 @@ def split(
     cli_options.on_this_machine("--out", out)
     inputs, _ = fetch_inputs(inputs)
     stages = split_stages(profile, words, **cli_options.chosen(options, SPLIT_SETTINGS))
-    recordings = find(inputs, out, channel="any", max_conversation=0.0, given=False, follow_links=follow_links)
+    recordings = find(inputs, out, channel="any", max_conversation=0.0, given=False)
     show.say_left_out(recordings.left_out)
     if dry_run:
         cut = find_stage(CutAtSilences, stages)
@@ -73,7 +71,6 @@ def split(
 
 
 def split_outcome(done: RunOutcome, out: Path, n_written: int, dry_run: bool) -> Outcome:
-    """The pieces that were cut, or would be."""
     made = done.record or {}
     counts, seconds, non_usable = made["counts"], made["seconds"], made["non_usable"]
     record = {
@@ -129,7 +126,6 @@ BAR = 40
 def silences(
     inputs: list[str] = INPUTS,
     png: Path | None = cli_options.PNG,
-    follow_links: bool = cli_options.FOLLOW_LINKS,
     **options: Any,
 ) -> Outcome:
     """Say how long silences are, and which to split at.
@@ -143,10 +139,17 @@ def silences(
     assert isinstance(split, CutAtSilences)
     if png is not None and not png.absolute().parent.is_dir():
         raise DailytalkError(f"there is no folder for --png {as_text(png)!r}", "make it first")
-    recordings = find(inputs, None, channel="any", max_conversation=0.0, given=False, follow_links=follow_links)
+    recordings = find(inputs, None, channel="any", max_conversation=0.0, given=False)
     show.say_left_out(recordings.left_out)
     surveys, rejects = [], list(recordings.problems)
-    for result in side_by_side(partial(_survey, split=split), recordings.rows, min(AT_ONCE, cores())):
+
+    def surveyed(row: Row) -> SilenceSurvey | Reject:
+        try:
+            return survey(expand_row(row), split.rule, split.below)
+        except BadInput as error:
+            return Reject(row["recording_id"], "silences", error.reason, error.remedy)
+
+    for result in side_by_side(surveyed, recordings.rows, min(AT_ONCE, cores())):
         if isinstance(result, Reject):
             rejects.append(result)
         else:
@@ -180,15 +183,7 @@ def silences(
     return Outcome(record, headline, code, details, rejected, next_command)
 
 
-def _survey(row: Row, split: CutAtSilences) -> SilenceSurvey | Reject:
-    try:
-        return survey(expand_row(row), split.rule, split.below)
-    except BadInput as error:
-        return Reject(row["recording_id"], "silences", error.reason, error.remedy)
-
-
 def _tables(surveys: list[SilenceSurvey], whole: SilenceSurvey) -> list[str | Figures]:
-    """The silences of each recording, how many there are of each length, and what each candidate would give."""
     rows = []
     for silence_survey in [*surveys[:SHOWN], *([whole] if len(surveys) > 1 else [])]:
         for number, (found_by, figures) in enumerate(silence_survey.statistics.items()):

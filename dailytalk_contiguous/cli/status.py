@@ -75,7 +75,6 @@ def _show(runs: Sequence[Run], at: datetime, as_json: bool) -> None:
 
 
 def status_outcome(runs: Sequence[Run], at: datetime) -> Outcome:
-    """What runs are doing, how they ended, and what to do about it."""
     again = any(run.state not in (RUNNING, FINISHED, SILENT) for run in runs)
     working = sum(run.state == RUNNING for run in runs)
     return Outcome(
@@ -112,7 +111,6 @@ def _line(run: Run, at: datetime) -> str:
 
 
 def _sentences(runs: Sequence[Run], at: datetime) -> list[str]:
-    """How runs ended, and what to do about it."""
     sentences = []
     for run in runs:
         if run.state == GONE:

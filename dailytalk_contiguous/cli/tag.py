@@ -1,7 +1,6 @@
-"""`dailytalk tag`, whole or as a stream."""
+"""`dailytalk tag`."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,30 +9,19 @@ from dailytalk_contiguous.cli import show
 from dailytalk_contiguous.cli.terminal import SHOWN, Panel, argument, command_line, option, say
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.outcome import Figures, Outcome, Rejected, exit_code, to_run
+from dailytalk_contiguous.core.outcome import Figures, Outcome, exit_code, to_run
 from dailytalk_contiguous.core.settings import with_settings
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.models.emotion_models import AFFECT_MAP
-from dailytalk_contiguous.pipelines import NO_MODEL, tag_stages
+from dailytalk_contiguous.pipelines.to_text import NO_MODEL, tag_stages
 from dailytalk_contiguous.run import local
 from dailytalk_contiguous.run import outputs as run_outputs
 from dailytalk_contiguous.run.run import Runner, RunOptions, RunOutcome, intended, run
-from dailytalk_contiguous.run.speaking import DATASET
 from dailytalk_contiguous.run.storage import OF_TAG, open_work
-from dailytalk_contiguous.run.streaming import (
-    DISK,
-    FRUITLESS,
-    HOURS,
-    UNSAID,
-    Limits,
-    StreamJob,
-    StreamSpec,
-    pinned,
-)
 from dailytalk_contiguous.run.tagging import TAGGED, FoundRecordings, TagSpec, find
 from dailytalk_contiguous.sources.addresses import address_of
-from dailytalk_contiguous.sources.folder import MAX_CONVERSATION, FolderConfig
-from dailytalk_contiguous.sources.hub_repository import HubChoice, Repository, ToFetch, repository_of, to_fetch
+from dailytalk_contiguous.sources.folder import MAX_CONVERSATION
+from dailytalk_contiguous.sources.hub_repository import Repository, repository_of, to_fetch
 from dailytalk_contiguous.sources.remote import fetch_inputs
 from dailytalk_contiguous.sources.transcripts import is_of_many
 from dailytalk_contiguous.stages.base import Stage, Stages
@@ -42,142 +30,13 @@ from dailytalk_contiguous.stages.segment import channel_of
 from dailytalk_contiguous.stages.tokenise_prosody import TokeniseProsody
 from dailytalk_contiguous.stages.transcribe import GIVEN, language_of
 
-# `--streaming` of `dailytalk tag` and `dailytalk build`: a dataset on the Hub that is larger than the disk.
-
-
-#: Options that a stream can't use: the values that they may have, and why it can't.
-_UNUSED = {
-    "workers": ((None, 1), "a stream works on one window while it fetches the next"),
-    "shard": (("1/1",), "a stream has one position"),
-    "runner": (("local",), "a stream has one position"),
-    "address": (("",), "a stream has one position"),
-    "scratch": ((None,), "a stream writes to a disk of this machine"),
-    "recordings": ((None,), "a stream brings its recordings"),
-    "speakers": ((None,), "a stream learns its recordings' names on the way"),
-    "prune": ((False,), "a stream drops no results"),
-}
-
-_STOPPED = {
-    HOURS: "stopped at --limit-hours; a higher one goes on from there",
-    DISK: "stopped at --limit-disk; free some space and run the same command again. Until then there are shards, "
-    "and no transcript",
-    UNSAID: f"stopped: nothing could be said of {FRUITLESS} windows in a row (see {run_outputs.REJECTS}); run the "
-    "same command again once the synthesiser answers",
-}
-
 
 def refuse_limits(options: Mapping[str, Any]) -> None:
-    """Raise DailytalkError for limits of a stream where there is none."""
     for name in ("limit_hours", "limit_disk"):
         if options[name] is not None and not options["streaming"]:
             raise DailytalkError(
                 f"--{name.replace('_', '-')} is for --streaming", "leave it out, or add --streaming"
             )
-
-
-def stream(options: Mapping[str, Any], tagging: Stages, speaking: Stages, max_conversation: float) -> Outcome:
-    """Run a stream with the options of `tag` or `build`."""
-    for name, (values, why) in _UNUSED.items():
-        if options.get(name, values[0]) not in values:  # `tag` lacks some of them
-            raise DailytalkError(f"--{name} can't be used with --streaming ({why})", "leave it out")
-    out: Path = options["out"]
-    cli_options.on_this_machine("--out", out)
-    head = repository_of(options["inputs"], hub_choice(options))
-    if head is None:
-        raise DailytalkError("--streaming is for datasets on the Hub", "leave it out for files and folders")
-    repository = pinned(head, out)
-    config = FolderConfig(
-        channel=channel_of(tagging),
-        max_conversation=max_conversation,
-        transcripts=str(options["transcripts"].absolute()) if options["transcripts"] else None,
-        language=language_of(tagging),
-        follow_links=options["follow_links"],
-    )
-    job = StreamJob(
-        repository,
-        tagging,
-        speaking,
-        options["profile"],
-        config,
-        60 * options["shard_minutes"],
-        options["source_licence"],
-    )
-    limits = Limits(options["limit_hours"], 1e9 * (options["limit_disk"] or 0.0))
-    spec = StreamSpec(job, out, limits, {"command": command_line()})
-    if options["dry_run"]:
-        left = spec.left()
-        Runner().preflight(left, fetch=False)
-        return _to_fetch_outcome(repository, to_fetch(repository), left)
-    show.say_slow_precision(tagging, cli_options.chosen(options, TAG_SETTINGS).get("affect_precision"))
-    say(f"streaming {repository.reference.repo}, commit {repository.commit[:8]}")
-    if repository.commit != head.commit:
-        say(f"  it goes on at the commit that it began with; the repository is at {head.commit[:8]} by now")
-    before = spec.positions
-    if before.windows:
-        say(f"  {counted(len(before.windows), 'window')} ({before.audio_seconds / 3600:.2f} h) done")
-    with show.bar() as run_bar:
-        done = run(spec, planned=run_bar.planned)
-    if options["profile_stages"]:
-        show.say_time_spent(done.account, done.wall_seconds)
-    return stream_outcome(spec, done)
-
-
-def stream_outcome(spec: StreamSpec, done: RunOutcome) -> Outcome:
-    """How far a stream is, and why it stopped."""
-    out, spoken, position = spec.out, bool(spec.speaking), spec.positions
-    record = {
-        "record": done.record,
-        "windows": len(position.windows),
-        "made": len(spec.made),
-        "complete": position.complete,
-        "stopped": spec.stopped,
-        "held": spec.held,
-        "hours": position.audio_seconds / 3600,
-        "audio_seconds": sum(spec.made),
-        "wall_seconds": done.wall_seconds,
-        "account": asdict(done.account),
-        "out": as_text(out),
-    }
-    details = []
-    if spec.made:
-        speed = sum(spec.made) / done.wall_seconds
-        took = f"{length_text(sum(spec.made))} in {length_text(done.wall_seconds)} ({speed:.1f}× real time)"
-        details.append(f"{took}, {counted(len(spec.made), 'window')} made")
-    else:
-        details.append("nothing to do" if position.complete else "nothing was made")
-    if spec.held:
-        details.append(f"{counted(spec.held, 'conversation')} held back; the next run tries again")
-    for label, name in (
-        ("transcript", run_outputs.TRANSCRIPT),
-        ("dataset", DATASET if spoken else TAGGED),
-        ("record", run_outputs.RUN),
-    ):
-        details.append(f"{label:<12}{as_text(out / name)}")
-    all_of_it = "to the end of the source" if position.complete else "so far"
-    headline = f"{counted(len(position.windows), 'window')}, {position.audio_seconds / 3600:.2f} h {all_of_it}"
-    code, rejected = 3, 0
-    if done.record:
-        counts = [done.record["counts"]] + ([done.record["speak"]["counts"]] if spoken else [])
-        conversations = counted(counts[0]["conversations"], "conversation")
-        headline += f": {conversations}, {counted(counts[0]['utterances'], 'utterance')} tagged"
-        rejected = sum(pass_counts["rejects"] for pass_counts in counts)
-        code = exit_code(
-            all(pass_counts.get("conversations") for pass_counts in counts), rejected or spec.stopped == UNSAID
-        )
-    where = f"in {as_text(out / run_outputs.REJECTS)}"
-    return Outcome(
-        record,
-        headline,
-        code,
-        details,
-        (Rejected(f"{rejected:,}", run_outputs.rejects_in(out), where),) if rejected else (),
-        _STOPPED[spec.stopped] if spec.stopped else to_run("check" if spoken else "speak", out),
-    )
-
-
-def hub_choice(options: Mapping[str, Any]) -> HubChoice:
-    """The part of a dataset on the Hub that the options of `tag` choose."""
-    return HubChoice(*(options[name] for name in ("config", "split", "audio_column", "id_column")))
 
 
 #: The options of `tag` that are settings of its stages: made for a CPU, so that --help does not query a GPU.
@@ -253,9 +112,7 @@ def tag(
     runner: str = cli_options.RUNNER,
     address: str = cli_options.ADDRESS,
     shard: str = cli_options.SHARD,
-    scratch: Path | None = cli_options.SCRATCH,
     shard_minutes: float = cli_options.SHARD_MINUTES,
-    follow_links: bool = cli_options.FOLLOW_LINKS,
     stage: list[Path] | None = cli_options.STAGE,
     **options: Any,
 ) -> Outcome:
@@ -272,11 +129,13 @@ def tag(
             "give a folder, a whisper.json, or a manifest",
         )
     if streaming:
+        from dailytalk_contiguous.cli.streaming import stream
+
         return stream(arguments, stages, (), max_conversation)
     refuse_limits(arguments)
     addresses = list(filter(None, map(address_of, inputs)))
     inputs, mirrors = fetch_inputs(inputs)
-    work = open_work(out, scratch)
+    work = open_work(out)
     engine = Runner(runner, address, work, mirrors)
     stages = stages_of(arguments, engine)
     run_options = RunOptions(
@@ -286,9 +145,9 @@ def tag(
         prune=prune,
         runner=engine,
     )
-    hub = hub_choice(arguments)
+    hub = cli_options.hub_choice(arguments)
     if dry_run and (repository := repository_of(inputs, hub)) and (missing := to_fetch(repository)).files:
-        return _to_fetch_outcome(repository, missing)
+        return show.to_fetch_outcome(repository, missing)
     recordings = find(
         inputs,
         work.folder,
@@ -299,7 +158,6 @@ def tag(
         hub=hub,
         licence=source_licence,
         before_fetch=_announce,
-        follow_links=follow_links,
         speakers=speakers,
         language=language_of(stages),
     )
@@ -333,35 +191,11 @@ def stages_of(options: Mapping[str, Any], engine: Runner | None = None) -> Stage
 
 
 def _announce(repository: Repository) -> None:
-    """Say what has to be fetched from the Hub."""
-    for line in _of_repository(repository, to_fetch(repository)):
+    for line in show.to_fetch_lines(repository, to_fetch(repository)):
         say(line)
 
 
-def _of_repository(repository: Repository, missing: ToFetch) -> list[str]:
-    lines, repo = [], repository.reference.repo
-    if repository.revoiced:
-        notice = f"{repo} holds finished conversations: one speaker of what is read was re-voiced"
-        remedy = "its recordings would be the config source, which `dailytalk push --include-source` publishes"
-        lines.append(f"{notice}; {remedy}")
-    if missing.files:
-        files = f"{counted(missing.files, 'file')}, {missing.size / 1e6:,.1f} MB"
-        lines.append(f"to fetch from {repo}, commit {repository.commit[:8]}: {files}")
-    return lines
-
-
-def _to_fetch_outcome(repository: Repository, missing: ToFetch, stages: Sequence[Stage] | None = None) -> Outcome:
-    """What a dry run over a dataset on the Hub would fetch, and the stages that it would run, if known."""
-    record: dict[str, Any] = {"source": repository.about(), "to_fetch": missing._asdict()}
-    *details, headline = _of_repository(repository, missing) or ["nothing to fetch"]
-    if stages is not None:
-        record["stages"] = [stage.name for stage in stages]
-        details += show.stages_to_run(stages)
-    return Outcome(record, headline, details=details, next=show.DRY_RUN_NEXT)
-
-
 def tag_intended(recordings: FoundRecordings, plan: local.RunPlan, left: Sequence[Stage]) -> Outcome:
-    """What a run would do."""
     rows = recordings.rows
     n_recordings = len({row["recording_id"] for row in rows})
     of_what = f"{counted(n_recordings, 'recording')}, {counted(len(rows), 'conversation')}"
@@ -386,7 +220,6 @@ def tag_intended(recordings: FoundRecordings, plan: local.RunPlan, left: Sequenc
 
 
 def tag_outcome(done: RunOutcome, out: Path) -> Outcome:
-    """What a run did."""
     record = done.record
     summary = {
         "out": as_text(out),
@@ -434,7 +267,6 @@ def tag_outcome(done: RunOutcome, out: Path) -> Outcome:
 
 
 def _of_stages(record: dict[str, Any]) -> list[str | Figures]:
-    """How long the stages took, and the models that were used."""
     rows = [
         (
             stage["name"],
@@ -454,7 +286,6 @@ def _of_stages(record: dict[str, Any]) -> list[str | Figures]:
 
 
 def _of_counts(record: dict[str, Any]) -> list[str]:
-    """What was given, what lacks a text, which emotions there are, and the first notes."""
     counts, lines = record["counts"], []
     if from_transcripts := counts["utterances_by_recogniser"].get(GIVEN, 0):
         lines.append(f"{from_transcripts} with the words of a transcript that came with the recording")

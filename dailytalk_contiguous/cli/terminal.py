@@ -69,7 +69,6 @@ def option(default: Any, panel: Panel, text: str, *names: str, metavar: str = ""
 
 
 def argument(metavar: str, text: str, default: Any = ..., **settings: Any) -> Any:
-    """An argument for typer, as the default of a parameter."""
     return typer.Argument(default, metavar=metavar, help=text, **settings)
 
 
@@ -80,7 +79,6 @@ AS_JSON = option(False, Panel.RUN, "Print the outcome as JSON.", "--json")
 def with_parameters(
     command: Callable[..., Any], parameters: Mapping[str, inspect.Parameter]
 ) -> Callable[..., Any]:
-    """Give a command these parameters, for typer to read."""
     keyword = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in parameters.values()]
     command.__signature__ = inspect.Signature(keyword)  # type: ignore[attr-defined]
     command.__annotations__ = {name: parameter.annotation for name, parameter in parameters.items()}
@@ -122,12 +120,10 @@ _COLOURS |= {"note": "cyan", "next": "bold"}
 
 
 def visible(text: str) -> str:
-    """A text with its control characters written out."""
     return _UNPRINTABLE.sub(_escape, text)
 
 
 def command_line() -> str:
-    """The command line of this process, for the record of a run."""
     return as_text(shlex.join(["dailytalk", *sys.argv[1:]]))
 
 
@@ -189,7 +185,6 @@ class Console(rich_console.Console):
         self.print(line)
 
     def detail(self, detail: str | Judgement | Figures) -> None:
-        """Print a part of an outcome."""
         if isinstance(detail, str):
             self.text(detail)
         elif isinstance(detail, Judgement):

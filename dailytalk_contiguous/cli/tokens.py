@@ -1,7 +1,6 @@
 """`dailytalk tokens`: how something is said, as contours, clusters and sequences of tokens."""
 
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ from dailytalk_contiguous.run.run import RunOptions, run
 from dailytalk_contiguous.stages.extract_contours import ExtractContours
 from dailytalk_contiguous.stages.segment import Segment
 from dailytalk_contiguous.stages.tokenise_prosody import TokeniseProsody
-from dailytalk_contiguous.store.files import write_atomically
+from dailytalk_contiguous.store.files import replacing
 
 EXTRACT_SETTINGS = cli_options.setting_options(Segment(), ExtractContours())
 ENCODE_SETTINGS = cli_options.setting_options(Segment(), TokeniseProsody())
@@ -54,7 +53,6 @@ def extract(
     out: Path = cli_options.out_option(),
     workers: int | None = cli_options.WORKERS,
     prune: bool = cli_options.PRUNE,
-    follow_links: bool = cli_options.FOLLOW_LINKS,
     **options: Any,
 ) -> Outcome:
     """Measure six contours of every utterance.
@@ -63,7 +61,7 @@ def extract(
     cluster` makes a codebook. Run the same command after a stop: it goes on.
     """
     settings = cli_options.chosen(options, EXTRACT_SETTINGS)
-    return _make(inputs, out, ExtractContours, settings, workers, prune, follow_links)
+    return _make(inputs, out, ExtractContours, settings, workers, prune)
 
 
 @cli_options.with_options(ENCODE_SETTINGS)
@@ -72,7 +70,6 @@ def encode(
     out: Path = cli_options.out_option(),
     workers: int | None = cli_options.WORKERS,
     prune: bool = cli_options.PRUNE,
-    follow_links: bool = cli_options.FOLLOW_LINKS,
     **options: Any,
 ) -> Outcome:
     """Turn every utterance into prosodic tokens.
@@ -80,7 +77,7 @@ def encode(
     One every 16 ms, in runs, and by word. Run the same command after a stop: it goes on.
     """
     settings = cli_options.chosen(options, ENCODE_SETTINGS)
-    return _make(inputs, out, TokeniseProsody, settings, workers, prune, follow_links)
+    return _make(inputs, out, TokeniseProsody, settings, workers, prune)
 
 
 def cluster(
@@ -114,9 +111,6 @@ def cluster(
         metavar="NAME",
         show_default=REDUCERS[0],
     ),
-    max_iter: int = option(
-        1000, Panel.RARE, "Most steps on the sample, before all frames are passed.", metavar="N", min=1
-    ),
     device: str = cli_options.DEVICE_OPTION,
     seed: int = cli_options.SEED_OPTION,
 ) -> Outcome:
@@ -146,11 +140,11 @@ def cluster(
     frames = gather_frames(folder, speaker_relative).finalize()
     reports: list[dict[str, Any]] = []
     for pipeline in pipelines:
-        place = out if sweep is None else out / str(pipeline.n_clusters)
-        codebook = pipeline.train(frames, None, reduced_dims, reducer or REDUCERS[0], max_iter)
+        codebook_folder = out if sweep is None else out / str(pipeline.n_clusters)
+        codebook = pipeline.train(frames, None, reduced_dims, reducer or REDUCERS[0])
         quality = pipeline.clustering_quality_analysis(frames)
-        write_codebook(codebook, quality, place)
-        reports.append({"out": as_text(place), "name": codebook.name} | quality._asdict())
+        write_codebook(codebook, quality, codebook_folder)
+        reports.append({"out": as_text(codebook_folder), "name": codebook.name} | quality._asdict())
     rows = []
     for report in reports:
         silhouettes = report["silhouette"], report["silhouette_with_silence"]
@@ -175,7 +169,6 @@ def cluster(
 
 
 def smoothing_of(folder: Path) -> str:
-    """How the contours of a folder were smoothed. Raises DailytalkError without contours or a record of them."""
     token_rows.contour_shards(folder)
     smoothing = ((read_run(folder) or {}).get("settings") or {}).get("smoothing")
     if smoothing not in (*SMOOTHING,):
@@ -238,10 +231,10 @@ def plot(
     except (OSError, BadInput) as error:
         reason = error.reason if isinstance(error, BadInput) else error.strerror or "it can't be read"
         raise DailytalkError(f"{as_text(sound)!r}: {reason}", "name another file or other times") from None
-    place = CHANNELS.index(cli_options.one_of("--side", side, CHANNELS))
-    if place >= channels.shape[1]:
+    channel = CHANNELS.index(cli_options.one_of("--side", side, CHANNELS))
+    if channel >= channels.shape[1]:
         raise DailytalkError(f"{as_text(sound)!r} has one channel", "leave --side out")
-    samples = pcm_to_float(channels[:, place])
+    samples = pcm_to_float(channels[:, channel])
     contours = ProsodicFeatureExtractor(smoothing_level=codebook.smoothing, output_normalize=False)
     features = as_features(
         ProsodicFeatureExtractor(smoothing_level=codebook.smoothing).extract(audio_tensor=samples)
@@ -249,7 +242,8 @@ def plot(
     tokens, _ = codebook.assign(seen_by(codebook, features, median_f0(features)))
     figure = contours.feature_figure(contours.extract(audio_tensor=samples), tokens.tolist())
     try:
-        write_atomically(out, partial(figure.savefig, format=out.suffix.lower().removeprefix(".")))
+        with replacing(out) as file:
+            figure.savefig(file, format=out.suffix.lower().removeprefix("."))
     except OSError as error:
         raise DailytalkError(
             f"{as_text(out)!r} can't be written ({error.strerror or error})", "make room, or name another file"
@@ -265,11 +259,10 @@ def _make(
     settings: Mapping[str, Any],
     workers: int | None,
     prune: bool,
-    follow_links: bool,
 ) -> Outcome:
     cli_options.on_this_machine("--out", out)
     stage, segment = kind(**chosen_for(kind, settings)), Segment(mono=True, **chosen_for(Segment, settings))
-    speech = token_rows.find_speech(inputs, out, segment, follow_links=follow_links)
+    speech = token_rows.find_speech(inputs, out, segment)
     show.say_left_out(speech.recordings.left_out)
     spec = token_rows.ProsodySpec(speech, out, stage, {"command": command_line()})
     with show.bar() as run_bar:

@@ -1,8 +1,7 @@
 """`dailytalk versions` and `dailytalk diff`: which versions of a dataset there are, and what one changes."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from dailytalk_contiguous.cli.options import size_text
 from dailytalk_contiguous.cli.terminal import argument
@@ -59,7 +58,6 @@ def diff(
 
 
 def diff_outcome(changes: Changes, old: Reference | Path) -> Outcome:
-    """What a version changes, and the version that this calls for."""
     ids = {
         "added": changes.added,
         "removed": changes.removed,
@@ -93,11 +91,12 @@ def _named(text: str, first: Reference | Path | None = None) -> Reference | Path
 
 
 def version_row(version: Listed) -> tuple[str, ...]:
-    """A version as a row of the list."""
     date = version.date.strftime("%Y-%m-%d") if version.date else ""
     hours = "" if version.hours is None else f"{version.hours:.2f}"
     rows = "" if version.rows is None else str(version.rows)
     name = version.name if version.kind == "version" else f"{version.name} ({version.kind})"
+    changes = version.changes or {}
+    since = f" since {changes['previous']}" if changes.get("previous") else ""
     return (
         name,
         date,
@@ -105,16 +104,8 @@ def version_row(version: Listed) -> tuple[str, ...]:
         rows,
         hours,
         "" if version.size is None else size_text(version.size),
-        _changed(version.changes),
+        (count_in_words(changes) or "same conversations") + since if changes else "",
     )
-
-
-def _changed(changes: Mapping[str, Any] | None) -> str:
-    """What a manifest says of its changes, in a line."""
-    if not changes:
-        return ""
-    since = f" since {changes['previous']}" if changes.get("previous") else ""
-    return (count_in_words(changes) or "same conversations") + since
 
 
 def _details(changes: Changes) -> list[str | Figures]:

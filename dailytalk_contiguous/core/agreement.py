@@ -127,14 +127,17 @@ def fleiss_kappa(counts: Sequence[Mapping[str, int]]) -> Kappa:
     if len(shares) == 1:
         reason = f"everybody always chose {next(iter(shares))}, so agreement can't be distinguished from chance"
         return Kappa(None, dict.fromkeys(shares), len(used), n_ratings, reason)
-    agreed = sum(_agreement(counts_of_clip) for counts_of_clip in used) / len(used)
+    sizes = [sum(counts_of_clip.values()) for counts_of_clip in used]
+    alike = (sum(number * (number - 1) for number in counts_of_clip.values()) for counts_of_clip in used)
+    agreed = sum(pairs / (n * (n - 1)) for pairs, n in zip(alike, sizes, strict=True)) / len(used)
     chance = sum(share**2 for share in shares.values())
-    return Kappa(
-        (agreed - chance) / (1 - chance),
-        {name: _category(name, share, used) for name, share in shares.items()},
-        len(used),
-        n_ratings,
-    )
+    by_category: dict[str, float | None] = {}
+    for name, share in shares.items():
+        chosen = [counts_of_clip.get(name, 0) for counts_of_clip in used]
+        others = sum(number * (n - 1) for number, n in zip(chosen, sizes, strict=True))
+        again = sum(number * (number - 1) for number in chosen) / others
+        by_category[name] = (again - share) / (1 - share)
+    return Kappa((agreed - chance) / (1 - chance), by_category, len(used), n_ratings)
 
 
 def tallied(ratings: Mapping[str, Ratings]) -> list[dict[str, int]]:
@@ -162,7 +165,6 @@ def against_labels(ratings: Mapping[str, Ratings], labels: Mapping[str, str]) ->
 
 
 def raters(ratings: Mapping[str, Ratings], labels: Mapping[str, str]) -> dict[str, Rater]:
-    """Every listener by name."""
     rated: Counter[str] = Counter()
     labelled: Counter[str] = Counter()
     right: Counter[str] = Counter()
@@ -181,18 +183,6 @@ def raters(ratings: Mapping[str, Ratings], labels: Mapping[str, str]) -> dict[st
         name: Rater(rated[name], _share(right[name], labelled[name]), _share(alike[name], pairs[name]))
         for name in sorted(rated)
     }
-
-
-def _agreement(counts: Mapping[str, int]) -> float:
-    """Share of the pairs of ratings of a clip that are the same."""
-    n = sum(counts.values())
-    return sum(number * (number - 1) for number in counts.values()) / (n * (n - 1))
-
-
-def _category(name: str, share: float, used: Sequence[Mapping[str, int]]) -> float:
-    pairs = [(counts.get(name, 0), sum(counts.values())) for counts in used]
-    agreement = sum(n * (n - 1) for n, _ in pairs) / sum(n * (of - 1) for n, of in pairs)
-    return (agreement - share) / (1 - share)
 
 
 def _share(part: float, whole: float) -> float | None:

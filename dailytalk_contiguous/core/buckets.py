@@ -7,11 +7,13 @@ rule, for those who must reproduce it.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from dailytalk_contiguous.core.errors import DailytalkError
 
 LOW, MID, HIGH = "LOW", "MID", "HIGH"
 LEVELS = (LOW, MID, HIGH)
@@ -28,32 +30,33 @@ FEATURES = {
     "f0_std": "pitch_var_bucket",
 }
 
-#: A setting: (feature, smallest spread that counts), in the feature's unit of spread. See `spread`.
-Floors = Sequence[tuple[str, float]]
-
-FLOORS: Floors = (
+#: The smallest spread that counts, in the feature's unit of spread. See `spread`.
+FLOORS = {
     # The raters behind the affect model used seven-point scales (MSP-Podcast), a step of which is 1/6 here.
     # Where the middle 80 % of a conversation span less than a third of a step, the order is chance.
-    ("valence", 0.05),
-    ("arousal", 0.05),
-    ("dominance", 0.05),
+    "valence": 0.05,
+    "arousal": 0.05,
+    "dominance": 0.05,
     # dB. From a normal to a raised voice it is 6 to 8 dB (ANSI S3.5-1997; Pearsons et al. 1977). Half a step is
     # what a turned head or the sounds of the words alone can do.
-    ("rms", 3.0),
+    "rms": 3.0,
     # Words/s: one word more or less in an utterance of two seconds.
-    ("speech_rate", 0.5),
+    "speech_rate": 0.5,
     # Crossings per sample. Fricatives cross about 0.2 more often than vowels: this is a tenth more of them,
     # which the choice of words brings about without any whispering.
-    ("zcr", 0.02),
+    "zcr": 0.02,
     # Semitones: the smallest difference in pitch that changes how prominent a syllable sounds (Rietveld and
     # Gussenhoven 1985, J. of Phonetics 13). Semitones, because 20 Hz is much for a low voice, little for a high.
-    ("f0_mean", 1.5),
+    "f0_mean": 1.5,
     # Hz: two to four steps of 0.2 semitones, the grid on which pitch is measured, between 100 and 250 Hz.
-    ("f0_std", 5.0),
-)
+    "f0_std": 5.0,
+}
 
 #: Fewer finite values than this can't show what is usual for a speaker.
 MIN_VALUES = 6
+
+#: Fewer than this say nothing of how far a speaker strays: a value alone never does.
+MIN_STRAYING = 3
 
 #: Measures that are heard as ratios: how many units of spread a factor of ten is (20 dB; 39.9 semitones).
 PER_DECADE = {"rms": 20.0, "f0_mean": 12 * math.log2(10)}
@@ -77,14 +80,14 @@ class Statistic(NamedTuple):
     spread: float
 
 
-def percentile(values: ArrayLike, feature: str, floors: Floors = FLOORS, min_values: int = MIN_VALUES) -> Buckets:
+def percentile(values: ArrayLike, feature: str) -> Buckets:
     """LOW up to the 33rd percentile, HIGH from the 66th; a value that is both (ties) is MID.
 
-    `values` is 1-D, in the unit of `feature`; NaN is MID. All are MID when fewer than `min_values` are finite or
-    when their `spread` is below the floor of the feature (a feature that `floors` doesn't name has none).
+    `values` is 1-D, in the unit of `feature`; NaN is MID. All are MID when fewer than `MIN_VALUES` are finite or
+    when their `spread` is below the floor of the feature.
     """
     array, finite = _finite_values(values)
-    if finite.size < max(min_values, 1) or spread(finite, feature) < dict(floors).get(feature, 0.0):
+    if finite.size < MIN_VALUES or spread(finite, feature) < FLOORS[feature]:
         return Buckets([MID] * array.size, -math.inf, math.inf)
     low, high = (float(threshold) for threshold in np.percentile(finite, [33, 66]))
     is_low, is_high = array <= low, array >= high
@@ -140,16 +143,19 @@ def spread(values: ArrayLike, feature: str) -> float:
     return PER_DECADE[feature] * math.log10(upper / lower)
 
 
-def corpus_statistic(arrays: Iterable[ArrayLike], min_values: int = 3) -> Statistic:
+def corpus_statistic(arrays: Iterable[ArrayLike]) -> Statistic:
     """What is usual for a measure, from one 1-D array per speaker and conversation, each seen once.
 
     The median is that of all values; the spread is taken around each array's own median, because what `robust`
-    needs is how far one speaker strays, not how far speakers differ. Arrays with fewer than `min_values` finite
-    values are left out (a value alone never strays). Raises ValueError if none is left.
+    needs is how far one speaker strays, not how far speakers differ. Arrays with fewer than `MIN_STRAYING` finite
+    values are left out. Raises DailytalkError if none is left.
     """
-    used = [finite for _, finite in map(_finite_values, arrays) if finite.size >= max(min_values, 1)]
+    used = [finite for _, finite in map(_finite_values, arrays) if finite.size >= MIN_STRAYING]
     if not used:
-        raise ValueError(f"no array has {min_values} finite values: there is nothing to learn what is usual from")
+        raise DailytalkError(
+            f"corpus statistics are impossible: no speaker of a conversation has {MIN_STRAYING} known values",
+            "give more or longer rows",
+        )
     strays = np.concatenate([np.abs(finite - np.median(finite)) for finite in used])
     return Statistic(float(np.median(np.concatenate(used))), float(MAD_TO_SIGMA * np.median(strays)))
 
@@ -171,8 +177,6 @@ def gain_db(values: ArrayLike) -> NDArray[np.float64]:
 def _finite_values(values: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The values with NaN for what isn't finite, and the finite ones alone."""
     array = np.asarray(values, dtype=np.float64)
-    if array.ndim != 1:
-        raise ValueError(f"values must be one-dimensional, not of shape {array.shape}")
     finite = np.isfinite(array)
     return np.where(finite, array, math.nan), array[finite]
 

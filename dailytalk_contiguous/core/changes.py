@@ -82,7 +82,6 @@ def next_tag(tags: Iterable[str], bump: str) -> str:
 
 
 def largest(bumps: Iterable[str]) -> str:
-    """The largest of several sizes of change; "" for none."""
     return min(bumps, key=BUMPS.index, default="")
 
 
@@ -158,7 +157,6 @@ class Shifts:
     moved: Counter[int] = field(default_factory=Counter)
 
     def add(self, before: float, after: float) -> None:
-        """Count a start, in seconds before and after."""
         shift = abs(after - before)
         self.matched += 1
         self.largest = max(self.largest, shift)
@@ -181,7 +179,6 @@ class Shifts:
         return 0.0
 
     def as_dict(self) -> dict[str, float]:
-        """The numbers for a manifest."""
         return {
             "matched": self.matched,
             "share_moved": round(self.share, 6),

@@ -50,8 +50,6 @@ class _Module:
 
 @dataclass(frozen=True, eq=False)
 class _Statement:
-    """A statement at the top of a module."""
-
     module: _Module
     node: ast.stmt
     _names: set[str] = field(default_factory=set)

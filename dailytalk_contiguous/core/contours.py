@@ -53,6 +53,10 @@ PITCH_PEAKS = 5
 #: is silent (the loudest is 1), and what a lower octave, a leap of an octave in 10 ms, and a start or end cost.
 VOICING, QUIET, OCTAVE, OCTAVE_JUMP, VOICE_CHANGE = 0.45, 0.03, 0.01, 0.35, 0.14
 
+#: How much of the sample before is taken off each before formants are looked for. By 0.9 F1 and F2 of synthetic
+#: vowels are found within 4.0 and 1.8 % (median), by 0.7 within 5.8 and 2.3 %.
+EMPHASIS = 0.9
+
 #: Hz of a sound that holds the five lowest formants of any adult, and the order of its predictor: two a formant,
 #: and two for the slope of the voice itself.
 FORMANT_RATE, PREDICTOR = 10000, 12
@@ -82,12 +86,9 @@ class ProsodicFeatureExtractor:
     Attributes:
         sample_rate: Hz of the samples that are given; they are analysed at 16 kHz.
         frame_ms, hop_ms: length of a frame, and from one to the next.
-        emphasize_ratio: of each sample, how much of the one before is taken off before formants are looked for. By
-            0.9 F1 and F2 of synthetic vowels are found within 4.0 and 1.8 % (median), by 0.7 within 5.8 and 2.3 %.
         output_normalize: whether each contour is in [0, 1] by the ranges of `CONTOURS`, clipped, and 0 where
             unvoiced; otherwise it is in Hz or dB, and NaN where unvoiced.
         smoothing_level: of `SMOOTHING`.
-        frames_at_once: frames that are computed together; changes nothing but memory and time.
 
     Raises DailytalkError for a setting that makes no sense.
 
@@ -102,10 +103,8 @@ class ProsodicFeatureExtractor:
     sample_rate: int = ANALYSIS_RATE
     frame_ms: float = 50.0
     hop_ms: float = 16.0
-    emphasize_ratio: float = 0.9
     output_normalize: bool = True
     smoothing_level: str = "medium"
-    frames_at_once: int = FRAMES_AT_ONCE
     _loaded: list[Samples] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -118,12 +117,6 @@ class ProsodicFeatureExtractor:
                 f"frames of {self.frame_ms:g} ms every {self.hop_ms:g} ms hold no pitch of {LOWEST_F0:g} Hz",
                 f"choose frames of {2000 / LOWEST_F0:.0f} ms or more, and hops that are no longer",
             )
-        if not 0 <= self.emphasize_ratio < 1:
-            raise DailytalkError(
-                f"emphasize_ratio is {self.emphasize_ratio:g}", "choose 0 or more, and less than 1"
-            )
-        if self.frames_at_once < 1:
-            raise DailytalkError(f"frames_at_once is {self.frames_at_once}", "choose 1 or more")
         if self.sample_rate < 1:
             raise DailytalkError(f"the sample rate is {self.sample_rate}", "give it in Hz")
 
@@ -185,14 +178,8 @@ class ProsodicFeatureExtractor:
         channels = [self._contours(channel) for channel in part]
         return {name: np.stack([channel[name] for channel in channels]) for name in CONTOURS}
 
-    def plot_features(
-        self, features: Mapping[str, Frames], save_path: str | Path, tokens: Sequence[int] | None = None
-    ) -> None:
-        """Write a picture of the contours of one channel, one above the other, and of their tokens below."""
-        self.feature_figure(features, tokens).savefig(save_path)
-
     def feature_figure(self, features: Mapping[str, Frames], tokens: Sequence[int] | None = None) -> Any:
-        """The picture of `plot_features`, a matplotlib figure."""
+        """A figure of the contours of one channel, one above the other, and of their tokens below."""
         import matplotlib.figure
 
         figure = matplotlib.figure.Figure((9, 8 if tokens is None else 9), layout="constrained")
@@ -221,11 +208,9 @@ class ProsodicFeatureExtractor:
         if self.sample_rate != ANALYSIS_RATE:
             samples = soxr.resample(samples, self.sample_rate, ANALYSIS_RATE)
         seconds = self.frame_ms / 1000
-        at_once = self.frames_at_once
-        pitch = track_voice(samples, count, self._hop, round(seconds * ANALYSIS_RATE), at_once)
+        pitch = track_voice(samples, count, self._hop, round(seconds * ANALYSIS_RATE))
         voiced = pitch.f0 > 0
-        hop_seconds = self._hop / ANALYSIS_RATE
-        first, second = track_formants(samples, voiced, hop_seconds, seconds, self.emphasize_ratio, at_once)
+        first, second = track_formants(samples, voiced, self._hop / ANALYSIS_RATE, seconds)
         contours = dict(zip(CONTOURS, (pitch.f0, pitch.width, first, second, pitch.power, pitch.snr), strict=True))
         return {name: self._finished(name, contour, voiced) for name, contour in contours.items()}
 
@@ -281,10 +266,10 @@ class VoiceTrack(NamedTuple):
     snr: Frames
 
 
-def track_voice(samples: Samples, count: int, hop: int, length: int, at_once: int = FRAMES_AT_ONCE) -> VoiceTrack:
+def track_voice(samples: Samples, count: int, hop: int, length: int) -> VoiceTrack:
     """Pitch of `count` frames of 16 kHz samples, and how strong it is.
 
-    `hop` and `length` of frames are in samples; `at_once` frames are held at a time. Boersma 1993: where the
+    `hop` and `length` of frames are in samples. Boersma 1993: where the
     autocorrelation of a windowed frame is divided by that of the window, the height of its highest peak is the
     share of the periodic part.
     """
@@ -299,8 +284,8 @@ def track_voice(samples: Samples, count: int, hop: int, length: int, at_once: in
     scores = np.full((count, 1 + PITCH_PEAKS), -np.inf)
     pitches, heights = np.zeros_like(scores), np.zeros_like(scores)
     levels = np.zeros(count)
-    for first in range(0, count, at_once):
-        block = slice(first, min(first + at_once, count))
+    for first in range(0, count, FRAMES_AT_ONCE):
+        block = slice(first, min(first + FRAMES_AT_ONCE, count))
         frames = _frames(samples, block.start, block.stop, hop, length)
         centred = frames - frames.mean(axis=1, keepdims=True)
         peak = np.abs(centred).max(axis=1)
@@ -330,7 +315,7 @@ def track_voice(samples: Samples, count: int, hop: int, length: int, at_once: in
         costs: Frames = -per_step * np.where(before & after, leaps, VOICE_CHANGE * (before != after))
         return costs
 
-    frames_at, chosen = np.arange(count), best_path(scores, changes, at_once)
+    frames_at, chosen = np.arange(count), best_path(scores, changes)
     is_voiced = chosen > 0
     f0 = np.where(is_voiced, pitches[frames_at, chosen], 0.0)
     share = np.where(is_voiced, np.clip(heights[frames_at, chosen], 1e-6, 1 - 1e-6), 0.5)
@@ -338,8 +323,8 @@ def track_voice(samples: Samples, count: int, hop: int, length: int, at_once: in
     snr = np.where(is_voiced, 10 * np.log10(share / (1 - share)), 0.0)
     width = np.zeros(count)
     (heard,) = np.nonzero(is_voiced)
-    for first in range(0, len(heard), at_once):
-        some = heard[first : first + at_once]
+    for first in range(0, len(heard), FRAMES_AT_ONCE):
+        some = heard[first : first + FRAMES_AT_ONCE]
         width[some] = _peak_width(_cut(samples, some * hop - (length - hop) // 2, length) * window, f0[some])
     return VoiceTrack(f0, width, power, snr)
 
@@ -355,14 +340,10 @@ def _frames(samples: NDArray[Any], first: int, last: int, hop: int, length: int)
 
 def _cut(samples: NDArray[Any], starts: NDArray[np.intp], length: int) -> NDArray[Any]:
     """Stretches of `length` samples from each of `starts` on, shape (starts, length); silence beyond the ends."""
-    places = starts[:, None] + np.arange(length)
-    if len(samples) and places[0, 0] >= 0 and places[-1, -1] < len(samples):
-        stretches: NDArray[Any] = samples[places]
-        return stretches
-    inside = (places >= 0) & (places < len(samples))
-    padded: NDArray[Any] = samples[np.clip(places, 0, len(samples) - 1)]
-    padded[~inside] = 0
-    return padded
+    indices = starts[:, None] + np.arange(length)
+    stretches: NDArray[Any] = samples[np.clip(indices, 0, len(samples) - 1)]
+    stretches[(indices < 0) | (indices >= len(samples))] = 0
+    return stretches
 
 
 @lru_cache(maxsize=4)
@@ -402,12 +383,7 @@ def _peak_width(frames: NDArray[np.float32], f0: Frames) -> Frames:
 
 
 def track_formants(
-    samples: Samples,
-    voiced: NDArray[np.bool_],
-    hop_seconds: float,
-    frame_seconds: float,
-    emphasis: float,
-    at_once: int = FRAMES_AT_ONCE,
+    samples: Samples, voiced: NDArray[np.bool_], hop_seconds: float, frame_seconds: float
 ) -> tuple[Frames, Frames]:
     """The first two formants in Hz of the voiced frames of 16 kHz samples; 0 in the others.
 
@@ -423,10 +399,10 @@ def track_formants(
     starts = np.rint((heard + 0.5) * hop_seconds * FORMANT_RATE - length / 2).astype(int)
     window = np.exp(-12 * ((np.arange(length) + 0.5) / length - 0.5) ** 2)
     hertz, widths = np.empty((len(heard), 5)), np.empty((len(heard), 5))
-    for start in range(0, len(heard), at_once):
-        block = slice(start, start + at_once)
+    for start in range(0, len(heard), FRAMES_AT_ONCE):
+        block = slice(start, start + FRAMES_AT_ONCE)
         frames = _cut(narrow, starts[block] - 1, length + 1)
-        emphasised = (frames[:, 1:] - emphasis * frames[:, :-1]) * window
+        emphasised = (frames[:, 1:] - EMPHASIS * frames[:, :-1]) * window
         hertz[block], widths[block] = _resonances(_predictor(emphasised))
     lower, upper = np.triu_indices(5, 1)
     share = np.minimum(widths / hertz, WIDEST)
@@ -446,14 +422,13 @@ def track_formants(
         penalties: Frames = -FORMANT_JUMP * follows[start:end, None, None] * (jumps[0] + jumps[1])
         return penalties
 
-    chosen = best_path(-costs, changes, at_once)
+    chosen = best_path(-costs, changes)
     rows = np.arange(len(heard))
     first[heard], second[heard] = hertz[rows, lower[chosen]], hertz[rows, upper[chosen]]
     return first, second
 
 
 def _narrow(samples: Samples) -> Frames:
-    """16 kHz samples at `FORMANT_RATE`."""
     stream = soxr.ResampleStream(ANALYSIS_RATE, FORMANT_RATE, 1, dtype="float64")
     parts = [
         stream.resample_chunk(
@@ -498,9 +473,7 @@ def _resonances(weights: Frames) -> tuple[Frames, Frames]:
     return np.take_along_axis(hertz, lowest, axis=1), np.take_along_axis(widths, lowest, axis=1)
 
 
-def best_path(
-    scores: Frames, changes: Callable[[int, int], Frames], at_once: int = FRAMES_AT_ONCE
-) -> NDArray[np.intp]:
+def best_path(scores: Frames, changes: Callable[[int, int], Frames]) -> NDArray[np.intp]:
     """The choices whose scores and changes sum to most (Viterbi), shape (frames,).
 
     Each step needs the one before, so a path is cut into stretches of `STRETCH` steps. For many of them side by
@@ -510,11 +483,10 @@ def best_path(
         scores: of each choice in each frame, shape (frames, choices).
         changes: of the steps from frame `first` up to frame `last` from a choice to another, shape
             (last - first, choices, choices).
-        at_once: frames for which changes are held at a time.
     """
     count, choices = scores.shape
     staying = np.where(np.eye(choices, dtype=bool), 0.0, -np.inf)
-    held = -(-at_once // STRETCH) * STRETCH
+    held = -(-FRAMES_AT_ONCE // STRETCH) * STRETCH
     value, parts = scores[0], []
     for first in range(0, count - 1, held):
         last = min(first + held, count - 1)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.buckets import HIGH, LOW, MID
-from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.spans import frame_levels
 
 # Plans of changed copies of a clip: shifted in pitch, stretched, with noise or in a room.
@@ -77,15 +77,11 @@ class Recipe(NamedTuple):
 
 
 class Refusal(NamedTuple):
-    """A kind of copy that a clip can't have, and why."""
-
     kind: str
     reason: str
 
 
 class Copies(NamedTuple):
-    """What can be made of one clip."""
-
     recipes: list[Recipe]
     refused: list[Refusal]
 
@@ -101,13 +97,8 @@ def plan_copies(
         count: how many.
         seed: another seed gives other copies.
         noises: names of recordings of noise in their folder; without them noise is of one of `COLOURS`.
-
-    Raises:
-        DailytalkError: a kind is unknown.
     """
     requested = set(kinds)
-    if unknown := sorted(requested - set(KINDS)):
-        raise DailytalkError(f"there is no augmentation {unknown[0]!r}", f"choose among {', '.join(KINDS)}")
     allowed = {kind: _allowed(kind, source) for kind in KINDS if kind in requested}
     refused = [Refusal(kind, _refusal(kind, source)) for kind, parts in allowed.items() if not parts]
     usable = [kind for kind in allowed if allowed[kind]]
@@ -130,11 +121,6 @@ def copy_id(source_id: str, recipe: Recipe) -> str:
 def copied_seconds(recipe: Recipe, seconds: float) -> float:
     """How long a copy of a clip of `seconds` is, to half a sample."""
     return seconds * recipe.amount if recipe.kind == "stretch" else seconds
-
-
-def generator(seed: int) -> np.random.Generator:
-    """The random numbers of the copy with this `Recipe.seed`."""
-    return np.random.Generator(np.random.PCG64(seed))
 
 
 def bucket(value: float, thresholds: Thresholds) -> str:
@@ -179,7 +165,12 @@ def _allowed(kind: str, source: CopySource) -> list[tuple[float, float]]:
         parts = [(1 - MOST_STRETCH, 1 - LEAST_STRETCH), (1 + LEAST_STRETCH, 1 + MOST_STRETCH)]
     low, high = -math.inf, math.inf
     for _, value, thresholds, _ in _moved(kind, 1.0, source):
-        least, most = _ratios(value, thresholds)
+        # By what the value may be multiplied to stay in its bucket.
+        least, most = 0.0, math.inf
+        if value > 0:  # else it stays where it is
+            at_low, at_high = (max(0.0, end) / value for end in thresholds)
+            ratios = {LOW: (0.0, at_low), MID: (at_low, at_high), HIGH: (at_high, math.inf)}
+            least, most = ratios[bucket(value, thresholds)]
         if kind == "pitch":
             least, most = (12 * math.log2(end) if end > 0 else -math.inf for end in (least, most))
         else:
@@ -191,15 +182,6 @@ def _allowed(kind: str, source: CopySource) -> list[tuple[float, float]]:
         for start, end in inside
         if start <= end and not flips(kind, start, source) and not flips(kind, end, source)
     ]
-
-
-def _ratios(value: float, thresholds: Thresholds) -> tuple[float, float]:
-    """By what a value may be multiplied to stay in its bucket: from, to."""
-    if value <= 0:
-        return 0.0, math.inf  # it stays where it is
-    now = bucket(value, thresholds)
-    low, high = (max(0.0, end) / value for end in thresholds)
-    return {LOW: (0.0, low), MID: (low, high), HIGH: (high, math.inf)}[now]
 
 
 def _refusal(kind: str, source: CopySource) -> str:
@@ -264,7 +246,7 @@ _BIN = 0.001  # seconds a step when a decay is measured
 _REFLECTIONS = np.linspace(0.05, 0.995, 190)  # amplitudes that a wall may give back
 
 
-def room_response(sample_rate: int, rt60: float, generator: np.random.Generator) -> Samples:
+def room_response(sample_rate: int, rt60: float, chance: np.random.Generator) -> Samples:
     """Impulse response of a random small room, float32, about KEPT·rt60 seconds long; it begins with the direct 1.
 
     `rt60` is the reverberation time in seconds, as extrapolated from the decay from −5 to −25 dB (ISO 3382-2,
@@ -272,7 +254,7 @@ def room_response(sample_rate: int, rt60: float, generator: np.random.Generator)
     """
     from scipy.signal import butter, sosfilt
 
-    distances, orders, direct = _images(rt60, generator)
+    distances, orders, direct = _images(rt60, chance)
     delays = (distances - direct) / SOUND_SPEED
     inside = delays < KEPT * rt60
     distances, orders, delays = distances[inside], orders[inside], delays[inside]
@@ -283,8 +265,8 @@ def room_response(sample_rate: int, rt60: float, generator: np.random.Generator)
     powers = np.arange(width)
     times = [decay_time(energy @ reflection ** (2.0 * powers), _BIN) for reflection in _REFLECTIONS]
     kept = float(_REFLECTIONS[int(np.argmin(np.abs(np.array(times) - rt60)))])
-    places = np.rint(delays * sample_rate).astype(np.int64)
-    response = np.bincount(places, kept**orders * direct / distances).astype(np.float64)
+    indices = np.rint(delays * sample_rate).astype(np.int64)
+    response = np.bincount(indices, kept**orders * direct / distances).astype(np.float64)
     passing = butter(2, HIGH_PASS, "high", fs=sample_rate, output="sos")
     reflected = np.asarray(sosfilt(passing, response), np.float64)
     reflected[0] += 1.0
@@ -302,13 +284,13 @@ def decay_time(energy: NDArray[np.float64], step: float) -> float:
     return float(-60 / slope)
 
 
-def _images(rt60: float, generator: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.int64], float]:
+def _images(rt60: float, chance: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.int64], float]:
     """Distances in metres and numbers of reflections of all images but the source, and the source's distance."""
-    size = generator.uniform(SMALLEST, LARGEST)
-    direct = float(generator.uniform(NEAREST, FARTHEST))
-    angle = generator.uniform(0, 2 * math.pi)
+    size = chance.uniform(SMALLEST, LARGEST)
+    direct = float(chance.uniform(NEAREST, FARTHEST))
+    angle = chance.uniform(0, 2 * math.pi)
     toward = np.array([math.cos(angle), math.sin(angle), 0.0])
-    middle = generator.uniform(FROM_WALL + FARTHEST / 2, size - FROM_WALL - FARTHEST / 2)
+    middle = chance.uniform(FROM_WALL + FARTHEST / 2, size - FROM_WALL - FARTHEST / 2)
     mouth, microphone = middle + toward * direct / 2, middle - toward * direct / 2
     reach = direct + SOUND_SPEED * KEPT * rt60
     squared, orders = np.zeros(1), np.zeros(1, np.int64)
@@ -322,7 +304,7 @@ def _images(rt60: float, generator: np.random.Generator) -> tuple[NDArray[np.flo
         squared, orders = squared[near], orders[near]
     reflected = orders > 0
     distances = np.sqrt(squared[reflected])
-    distances += generator.uniform(-JITTER, JITTER, len(distances))
+    distances += chance.uniform(-JITTER, JITTER, len(distances))
     return np.maximum(distances, direct), orders[reflected], direct
 
 
@@ -353,7 +335,7 @@ def speech_power(samples: Samples, sample_rate: int) -> float:
     return float(levels[levels >= loudest * 10 ** (-BELOW_LOUDEST / 10)].mean()) if loudest > 0 else 0.0
 
 
-def coloured_noise(count: int, sample_rate: int, colour: str, generator: np.random.Generator) -> Samples:
+def coloured_noise(count: int, sample_rate: int, colour: str, chance: np.random.Generator) -> Samples:
     """`count` samples of noise of a colour of `SLOPES`, without what is under 40 Hz; its level is arbitrary."""
     from scipy.fft import irfft, next_fast_len, rfft, rfftfreq
 
@@ -362,7 +344,7 @@ def coloured_noise(count: int, sample_rate: int, colour: str, generator: np.rand
     shape: NDArray[np.float64] = np.maximum(frequency, LOWEST_NOISE) ** (-SLOPES[colour] / 2)
     shape /= np.sqrt(np.mean(shape**2))
     shape[frequency < LOWEST_NOISE] = 0.0
-    noise = irfft(rfft(generator.standard_normal(size)) * shape, size)[:count]
+    noise = irfft(rfft(chance.standard_normal(size)) * shape, size)[:count]
     return np.asarray(noise, np.float32)
 
 
@@ -371,8 +353,6 @@ def with_noise(samples: Samples, sample_rate: int, noise: Samples, snr_db: float
 
     Raises BadInput where either is silent.
     """
-    if noise.shape != samples.shape:
-        raise ValueError(f"noise of shape {noise.shape} does not fit samples of shape {samples.shape}")
     speech, power = speech_power(samples, sample_rate), float(np.mean(np.square(noise, dtype=np.float64)))
     if not speech:
         raise BadInput("it holds no sound that noise could be set against", "leave it out")

@@ -223,7 +223,6 @@ def _unexplained(left: Pcm, right: Pcm, energies: Energies, transfers: list[Spec
 
 
 def _energy(spectra: Spectra) -> Energies:
-    """Energy of each frame, shape (frames,)."""
     parts = spectra.view(np.float32)  # real and imaginary parts in turn
     return np.asarray(np.einsum("ij,ij->i", parts, parts), np.float32)
 

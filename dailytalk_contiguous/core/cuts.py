@@ -1,7 +1,7 @@
 """Cutting a recording into pieces at its silences, so that every sample is in exactly one of them.
 
 Pieces that a model can't be trained on (too long, too short, silent) are marked with the reason and never dropped:
-laid end to end, all pieces are the recording. Places are samples of the source and not seconds, so that this
+laid end to end, all pieces are the recording. Positions are samples of the source and not seconds, so that this
 holds at any rate.
 """
 
@@ -34,12 +34,6 @@ Silences = NDArray[np.int64]
 @dataclass(frozen=True)
 class CutRule:
     """Where a recording is cut, and which pieces can be used.
-
-    Attributes:
-        silence: seconds; every silence of at least this length is cut at its midpoint.
-        shortest, longest: seconds of a piece that can be used.
-        force: whether a piece that no silence makes short enough is cut at its quietest points.
-        merge_short: whether a piece that is too short is joined to a neighbour where both stay within `longest`.
 
     Raises DailytalkError if no piece could be within the limits.
     """
@@ -186,21 +180,21 @@ def _forced(part: _Part, powers: NDArray[np.float32], hop: int, longest: int, sa
 def _merged(parts: Sequence[_Part], shortest: int, longest: int) -> list[_Part]:
     """Parts, with those that are too short joined to a neighbour, preferably not across a `SILENCE`."""
     merged = list(parts)
-    place = 0
-    while place < len(merged):
-        part = merged[place]
+    index = 0
+    while index < len(merged):
+        part = merged[index]
         sides = [
             (merged[left].cut == SILENCE, merged[left].length + merged[left + 1].length, left)
-            for left in (place - 1, place)
+            for left in (index - 1, index)
             if 0 <= left < len(merged) - 1
         ]
         fitting = [side for side in sides if side[1] <= longest]
         if part.length >= shortest or not fitting:
-            place += 1
+            index += 1
             continue
         left = min(fitting)[2]
         merged[left : left + 2] = [_Part(merged[left].start, merged[left + 1].end, merged[left + 1].cut)]
-        place = left  # it may still be too short
+        index = left  # it may still be too short
     return merged
 
 

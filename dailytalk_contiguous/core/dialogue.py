@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from dailytalk_contiguous.core.emotions import LEAST_CONFIDENCE
-from dailytalk_contiguous.core.sentences import CLOSING, DISCOURSE, sounds_like_question
+from dailytalk_contiguous.core.sentences import CLOSING, DISCOURSE, sounds_like_question, word_set
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.tags import tags_among
 
@@ -60,14 +60,11 @@ class TurnChange(NamedTuple):
 
 
 class SpeechGate:
-    """Whether there is speech, frame by frame, with hysteresis."""
-
     def __init__(self, speech_from: float) -> None:
         self._from = speech_from
         self._open = False
 
     def push(self, probability: float) -> bool:
-        """Whether a frame of this probability is speech."""
         self._open = probability >= (self._from - _HYSTERESIS if self._open else self._from)
         return self._open
 
@@ -87,14 +84,12 @@ class Endpointer:
         self.reset()
 
     def reset(self) -> None:
-        """Forget the turn that is under way."""
         self._start: float | None = None
         self._began = self._paused = False
         self._speech = self._end = self._run = 0.0
         self._text: str | None = None
 
     def heard(self, text: str) -> None:
-        """Take what was recognised of this turn up to now."""
         self._text = text
 
     def push(self, probability: float, time: float) -> TurnChange | None:
@@ -142,12 +137,8 @@ class Endpointer:
         return change
 
 
-def _word_set(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
 #: Words after which an English sentence goes on.
-_GOES_ON = _word_set(
+_GOES_ON = word_set(
     "and but or nor so because 'cause cause if when while although though that which who whose whether unless "
     "until since than as the a an my your his our their its i i'm i've i'd i'll he's she's we're they're it's "
     "there's will would could should can may might must don't didn't doesn't um uh er erm very quite just also "
@@ -155,7 +146,7 @@ _GOES_ON = _word_set(
 )
 
 #: Those that may end a question, too: "what is it about", "where have you been".
-_GOES_ON_UNLESS_ASKED = _word_set(
+_GOES_ON_UNLESS_ASKED = word_set(
     "to of in on at for with from by about into like over under is are was were am be been have has had"
 )
 
@@ -163,8 +154,8 @@ _GOES_ON_UNLESS_ASKED = _word_set(
 def is_unfinished(text: str, language: str = "en") -> bool:
     """Whether a text sounds as if more came: it ends in a comma, a dash or an ellipsis, or in "and", "the", "to".
 
-    >>> is_unfinished("I was late because"), is_unfinished("I was late."), is_unfinished("what is it about")
-    (True, False, False)
+    >>> is_unfinished("I was late because"), is_unfinished("what is it about")
+    (True, False)
     """
     end = text.rstrip().rstrip("".join(CLOSING)).rstrip()
     if not end:
@@ -187,13 +178,13 @@ def is_unfinished(text: str, language: str = "en") -> bool:
 
 
 #: What listeners say to show that they listen (Yngve 1970: the back channel).
-BACKCHANNELS = _word_set(
+BACKCHANNELS = word_set(
     "mm mhm mmhm mm-hm mm-hmm mhmm hmm hm uh-huh uhhuh huh um uh ah aha oh wow yeah yep yes yup ok okay right "
     "sure really exactly true nice good great cool i see"
 )
 
 #: Words that stop a voice by themselves.
-_STOPPING = _word_set(
+_STOPPING = word_set(
     "stop wait no nope hold hang sorry excuse pardon what why enough quiet listen please actually hey silence shut"
 )
 
@@ -246,13 +237,11 @@ class BargeIn:
         self.reset()
 
     def reset(self) -> None:
-        """Begin with a voice that nobody has spoken over."""
         self._paused = False
         self._speech = self._silence = 0.0
         self._text: str | None = None
 
     def heard(self, text: str) -> None:
-        """Take the words that were spoken over the voice."""
         self._text = text
 
     def push(self, probability: float, time: float) -> str:
@@ -297,7 +286,7 @@ LONGEST_SENTENCE = 300
 #: Characters of code that are kept together.
 _LONGEST_CODE = 4000
 
-_ABBREVIATIONS = _word_set(
+_ABBREVIATIONS = word_set(
     "mr mrs ms dr prof st vs jr sr fig approx dept est inc ltd co gen col capt sgt rev hon mt e.g i.e a.m "
     "p.m u.s u.k cf al bzw z.b d.h usw"
 )
@@ -330,7 +319,6 @@ class SentenceCutter:
         self._in_code = False
 
     def push(self, piece: str) -> list[ReplySentence]:
-        """The sentences that a piece ends, in order."""
         sentences: list[ReplySentence] = []
         for character in piece:
             before = self._waiting
@@ -478,7 +466,7 @@ class SpokenFeeling:
     arousal: float | None = None
 
 
-#: What stands where a reply was interrupted.
+#: What is put where a reply was interrupted.
 CUT_MARK = "— [interrupted]"
 
 
@@ -542,7 +530,6 @@ class TalkMemory:
         self.summary = ""
 
     def clear(self) -> None:
-        """Forget everything but the instructions."""
         self._said.clear()
         self.summary = ""
 

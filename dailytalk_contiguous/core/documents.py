@@ -1,25 +1,30 @@
-"""Reads JSON and YAML of other authors, and says what is wrong with it in one sentence.
+"""Reads JSON, YAML and CSV of other authors, and says what is wrong with it in one sentence.
 
 A file from outside may be nested deeper than Python can walk, hold a number that no float and no column can, or
 half a surrogate pair that can't be encoded again hours later. All of that is rejected where the text is parsed:
 what this module returns can be copied, compared, printed, encoded as UTF-8 and stored in Arrow.
 """
 
+import csv
+import errno
+import gzip
+import io
 import itertools
 import json
 import math
 import os
 import re
 import stat
+import sys
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn, TypeGuard
+from typing import Any, BinaryIO, NamedTuple, NoReturn, TypeGuard
 
 import yaml
 
-from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 
 #: Levels of lists and objects; transcripts have 5, our own records fewer than 10.
 MOST_LEVELS = 64
@@ -35,6 +40,9 @@ LATEST = 1e9
 
 #: Integers that fit into a column of Arrow, and the digits of the longest of them with its sign.
 _INTEGERS, _MOST_DIGITS = range(-(1 << 63), 1 << 63), 20
+
+#: The largest float: some integers are beyond it.
+_LARGEST = sys.float_info.max
 
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _REMEDY = "correct it or save the file again"
@@ -112,25 +120,29 @@ def path_of(document: Readable) -> Path:
 
 
 def read_json(path: Readable, remedy: str = _REMEDY, limit: int = MOST_BYTES) -> Any:
-    """The value of a JSON file. Raises BadInput as `parse_json`, and for what is missing or no regular file."""
+    """The value of a JSON file. Raises BadInput as `parse_json`, and for what is missing."""
     return parse_json(read_bytes(path, remedy, limit), shown(path_of(path)), remedy, limit)
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file that others may have sent; OSError for a pipe or a device, which would be waited for."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return path.open("rb")
 
 
 def read_bytes(path: Readable, remedy: str = _REMEDY, limit: int = MOST_BYTES) -> bytes:
     """The bytes of a file from outside.
 
-    Raises BadInput for one that can't be read, is larger than `limit`, or is no regular file: opening a pipe waits
-    for ever, and a device may never end.
+    Raises BadInput for one that can't be read, or is larger than `limit`.
     """
     if isinstance(path, Edited):
         return b"".join(path.lines())
     try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise BadInput(f"{shown(path)}: it is not a regular file", remedy)
-        if status.st_size > limit:
-            raise BadInput(f"{shown(path)}: it has {_size(status.st_size)}, more than {_size(limit)}", remedy)
-        return path.read_bytes()
+        with open_regular(path) as file:
+            if (size := os.fstat(file.fileno()).st_size) > limit:
+                raise BadInput(f"{shown(path)}: it has {_size(size)}, more than {_size(limit)}", remedy)
+            return file.read()
     except OSError as error:
         reason = (
             "it is not there" if isinstance(error, FileNotFoundError) else f"it can't be read ({error.strerror})"
@@ -138,34 +150,21 @@ def read_bytes(path: Readable, remedy: str = _REMEDY, limit: int = MOST_BYTES) -
         raise BadInput(f"{shown(path)}: {reason}", remedy) from None
 
 
-#: Members of a gzip file that are read: each one copies what follows it, and empty ones take 20 bytes.
-MOST_MEMBERS = 1000
-
-
 def unpack_gzip(data: bytes, name: str, remedy: str = _REMEDY, limit: int = MOST_BYTES) -> bytes:
-    """The content of a gzip file of up to `MOST_MEMBERS` members.
+    """The content of a gzip file.
 
     Never more than `limit` bytes are made: 64 KiB can hold 64 MiB. Raises BadInput for what holds more, breaks off
     or is no gzip.
     """
-    unpacked = bytearray()
     try:
-        for _ in range(MOST_MEMBERS):
-            if not data:
-                break
-            member = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
-            unpacked += member.decompress(data, limit + 1 - len(unpacked))
-            if len(unpacked) > limit:
-                raise BadInput(f"{name}: it holds more than {_size(limit)}", remedy)
-            if not member.eof:
-                raise BadInput(f"{name}: it is gzip that breaks off", remedy)
-            # Tapes and block devices pad with zeros, as gzip itself allows.
-            data = member.unused_data.lstrip(b"\0")
-    except zlib.error:
+        unpacked = gzip.GzipFile(fileobj=io.BytesIO(data)).read(limit + 1)
+    except EOFError:
+        raise BadInput(f"{name}: it is gzip that breaks off", remedy) from None
+    except (OSError, zlib.error):
         raise BadInput(f"{name}: it is not gzip, or it is damaged", remedy) from None
-    if data:
-        raise BadInput(f"{name}: it is gzip of more than {MOST_MEMBERS:,} members", remedy)
-    return bytes(unpacked)
+    if len(unpacked) > limit:
+        raise BadInput(f"{name}: it holds more than {_size(limit)}", remedy)
+    return unpacked
 
 
 def json_lines(
@@ -202,15 +201,13 @@ def numbered_lines(
 ) -> Iterator[tuple[int, bytes]]:
     """The lines of a file with their ends and their numbers from 1; of one over `limit` bytes, `limit` and one.
 
-    Raises BadInput for a file that is missing, can't be read or is no regular file.
+    Raises BadInput for a file that is missing or can't be read.
     """
     if isinstance(path, Edited):
         yield from enumerate(path.lines(), 1)
         return
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise BadInput(f"{shown(path)}: it is not a regular file", remedy)
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             number = 0
             while line := file.readline(limit + 1):
                 number += 1
@@ -225,6 +222,37 @@ class _PlainLoader(yaml.SafeLoader):  # type: ignore[misc]
     """Refuses `<<`, which copies what it names, and with aliases of aliases fills memory."""
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None: ...
+
+
+def utf8_text(data: bytes, name: str) -> str:
+    """UTF-8 (with or without its mark) as text with newlines as LF. Raises BadInput."""
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise BadInput(f"line {line} of {name} is not UTF-8", "save the file as UTF-8") from error
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def csv_lines(text: str, name: str, columns: Sequence[str], remedy: str) -> list[dict[str, str]]:
+    """The lines of a CSV file, of which it must have these columns, each once.
+
+    Raises DailytalkError, with the line; `remedy` is what to do about a table that is damaged.
+    """
+    reader = csv.DictReader(io.StringIO(text))
+    try:
+        names = list(reader.fieldnames or [])
+        lines = list(reader)
+    except csv.Error as error:  # a field of over 128 kB, mostly for a quotation mark that is never closed
+        raise DailytalkError(f"line {reader.line_num} of {name!r} is no CSV ({error})", remedy) from error
+    if missing := [column for column in columns if column not in names]:
+        raise DailytalkError(f"the table {name!r} has no column {missing[0]!r}, but {quoted(names)}", remedy)
+    if twice := [column for column in columns if names.count(column) > 1]:
+        raise DailytalkError(f"the table {name!r} has two columns {twice[0]!r}", remedy)
+    for number, line in enumerate(lines, 2):
+        if any(line[column] is None for column in columns):
+            raise DailytalkError(f"line {number} of {name!r} is cut short", remedy)
+    return lines
 
 
 def parse_yaml(text: str, name: str, remedy: str = _REMEDY) -> Any:
@@ -272,7 +300,9 @@ def _misfit(value: Any, shape: Any, path: str) -> str | None:
     if isinstance(shape, list):
         if not isinstance(value, list):
             return f"{path} is {quoted(value)}, not a list"
-        if shape[0] in (str, float) and _plain(value, shape[0]):
+        # Seen at once, for an index of shards holds millions of numbers.
+        is_plain = shape[0] in (str, float) and {*map(type, value)} <= {shape[0]}
+        if is_plain and (shape[0] is str or all(map(math.isfinite, value))):
             return None
         items: Any = ((f"{inner}{number}", child, shape[0]) for number, child in enumerate(value, 1))
     elif isinstance(shape, dict):
@@ -299,11 +329,6 @@ def _misfit(value: Any, shape: Any, path: str) -> str | None:
     return next((problem for item in items if (problem := _misfit(item[1], item[2], item[0]))), None)
 
 
-def _plain(values: list[Any], kind: type) -> bool:
-    """Whether all are of one type, and finite: seen at once, for an index of shards holds millions of numbers."""
-    return {*map(type, values)} <= {kind} and (kind is str or all(map(math.isfinite, values)))
-
-
 _KINDS = {str: "text", bool: "true or false", dict: "an object", list: "a list"}
 
 
@@ -324,9 +349,9 @@ def is_number(value: Any, low: float = -math.inf, high: float = math.inf) -> Typ
     """Whether a value is a finite number (no bool) from `low` to `high`."""
     if type(value) is float:  # as nearly all are, and a dataset has millions
         return -math.inf < value < math.inf and low <= value <= high
-    return (
-        isinstance(value, (int, float)) and not isinstance(value, bool) and _finite(value) and low <= value <= high
-    )
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return False
+    return -_LARGEST <= value <= _LARGEST and low <= value <= high
 
 
 def has_length(start: Any, end: Any) -> bool:
@@ -350,13 +375,6 @@ def quoted(value: Any) -> str:
     """A value in a sentence: its `repr`, cut where it is long."""
     text = repr(value)
     return text if len(text) <= _LONGEST_QUOTE else f"{text[:_LONGEST_QUOTE]}…"
-
-
-def _finite(value: float) -> bool:
-    try:
-        return math.isfinite(value)
-    except OverflowError:  # an integer that is no float
-        return False
 
 
 def _integer(digits: str) -> int:

@@ -88,7 +88,6 @@ class EditChange(NamedTuple):
 
     @property
     def inverse(self) -> "EditChange":
-        """The change that takes this one back."""
         return EditChange(self.after, self.before)
 
     def __bool__(self) -> bool:
@@ -162,8 +161,8 @@ def _spread(words: list[dict[str, Any]], before: int, after: int, start: float, 
     room = max(last - first, 10 ** -(2 * _DIGITS))
     laid = by_proportion([word["word"] for word in words[before + 1 : after]], [], room)
     digits = _DIGITS if room > 2 * 10**-_DIGITS * count else 9
-    for word, place in zip(words[before + 1 : after], laid, strict=True):
-        word["start"], word["end"] = round(first + place.start, digits), round(first + place.end, digits)
+    for word, times in zip(words[before + 1 : after], laid, strict=True):
+        word["start"], word["end"] = round(first + times.start, digits), round(first + times.end, digits)
         if word["end"] <= word["start"]:
             word["end"] = word["start"] + 10**-digits
 
@@ -187,8 +186,8 @@ def _pairs(old: Sequence[str], new: Sequence[str]) -> list[tuple[int, int]]:
     )
     pairs = [(at, at) for at in range(head)]
     for block in inner.get_matching_blocks():
-        pairs += [(head + block.a + place, head + block.b + place) for place in range(block.size)]
-    return pairs + [(len(old) - place, len(new) - place) for place in range(tail, 0, -1)]
+        pairs += [(head + block.a + offset, head + block.b + offset) for offset in range(block.size)]
+    return pairs + [(len(old) - offset, len(new) - offset) for offset in range(tail, 0, -1)]
 
 
 def _key(word: str) -> str:
@@ -216,7 +215,6 @@ def edit(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], item: Item,
 
 
 def difference(before: Mapping[str, SpokenLine], after: Mapping[str, SpokenLine]) -> EditChange:
-    """What changed from some lines to others."""
     olds: dict[str, Any] = {}
     news: dict[str, Any] = {}
     for key in {**before, **after}:
@@ -661,11 +659,11 @@ def _claims(
     """Of each new text, the line that most of its words come from (None: no word stays), and those words."""
     old = [(key, word) for key, line in lines.items() for word in shown_words(line)]
     new = [token for part in tokens for token in part]
-    kept = {place: old[index] for index, place in _pairs([word["word"] for _, word in old], new)}
+    kept = {number: old[index] for index, number in _pairs([word["word"] for _, word in old], new)}
     claims: list[tuple[str | None, list[dict[str, Any]]]] = []
     at = 0
     for part in tokens:
-        staying = [kept[place] for place in range(at, at + len(part)) if place in kept]
+        staying = [kept[number] for number in range(at, at + len(part)) if number in kept]
         at += len(part)
         keys = [key for key, _ in staying]
         source = max(dict.fromkeys(keys), key=keys.count) if keys else None

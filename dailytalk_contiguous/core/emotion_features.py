@@ -155,11 +155,11 @@ def _tables() -> _Tables:
         return 2595 * np.log10(1 + np.asarray(frequency, np.float64) / 700)  # O'Shaughnessy 1987
 
     low, high = mel_of(np.array([LOWEST_HZ, HIGHEST_HZ]))
-    places = (mel_of(hertz) - low) / (high - low) * (BANDS + 1)
-    inside = (places >= 0) & (places < BANDS + 1)
-    rising = np.where(inside, places - np.floor(places), 0.0)
+    bands = (mel_of(hertz) - low) / (high - low) * (BANDS + 1)
+    inside = (bands >= 0) & (bands < BANDS + 1)
+    rising = np.where(inside, bands - np.floor(bands), 0.0)
     falling = np.where(inside, 1 - rising, 0.0)
-    edges = np.searchsorted(places, np.arange(BANDS + 2))
+    edges = np.searchsorted(bands, np.arange(BANDS + 2))
     steps = np.arange(BANDS)[:, None] + 0.5
     cosines = np.cos(np.pi / BANDS * steps * np.arange(COSINES)) * math.sqrt(2 / BANDS)
     return _Tables(np.hanning(FRAME + 2)[1:-1].astype(np.float32), rising, falling, edges, cosines, hertz)
@@ -191,10 +191,10 @@ def _statistics(values: NDArray[np.float64], frames: NDArray[np.intp]) -> NDArra
 def _quantiles(values: NDArray[np.float64], shares: tuple[float, ...]) -> NDArray[np.float64]:
     """Quantiles of columns, as `np.quantile` gives them, in a tenth of its time for few rows."""
     ordered = np.sort(values, axis=0)
-    places = np.array(shares) * (len(values) - 1)
-    below = places.astype(int)
+    positions = np.array(shares) * (len(values) - 1)
+    below = positions.astype(int)
     above = np.minimum(below + 1, len(values) - 1)
-    share = (places - below)[:, None]
+    share = (positions - below)[:, None]
     mixed: NDArray[np.float64] = ordered[below] * (1 - share) + ordered[above] * share
     return mixed
 

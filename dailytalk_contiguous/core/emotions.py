@@ -128,8 +128,8 @@ def calibration_error(confidences: ArrayLike, right: ArrayLike) -> float:
     shares, hits = np.asarray(confidences, np.float64), np.asarray(right, np.float64)
     if not len(shares):
         return float("nan")
-    places = np.clip(np.ceil(shares * BINS).astype(np.intp) - 1, 0, BINS - 1)
-    gaps = np.bincount(places, hits - shares, BINS)
+    bins = np.clip(np.ceil(shares * BINS).astype(np.intp) - 1, 0, BINS - 1)
+    gaps = np.bincount(bins, hits - shares, BINS)
     return float(np.abs(gaps).sum() / len(shares))
 
 

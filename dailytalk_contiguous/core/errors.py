@@ -34,7 +34,6 @@ class BadInput(DailytalkError):
         self.row = row
 
     def at(self, row: int) -> "BadInput":
-        """The same problem, for row `row` of a batch."""
         return BadInput(self.reason, self.remedy, row)
 
 
@@ -52,5 +51,4 @@ class Reject:
     remedy: str
 
     def as_dict(self) -> dict[str, str]:
-        """The reject as a line of `rejects.jsonl`."""
         return {"id": self.id, "stage": self.stage, "reason": self.reason, "remedy": self.remedy}

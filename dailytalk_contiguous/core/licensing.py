@@ -253,7 +253,6 @@ _BUNDLED_TOKENS = Licence("CC0-1.0", "", "prosodic tokens, made from the recordi
 
 
 def licence_of(model: str) -> Licence:
-    """The licence of a model by the name that it has in the settings."""
     if model in _KNOWN:
         return _KNOWN[model]
     if model.startswith("prosody-"):

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from dailytalk_contiguous.core.sentences import AUXILIARIES, ends_as_question, sounds_like_question
+from dailytalk_contiguous.core.sentences import AUXILIARIES, ends_as_question, sounds_like_question, word_set
 
 #: Words of an answer, and words of the speaker in it, at most.
 MOST_ANSWER_WORDS, MOST_ECHOED_WORDS = 45, 14
@@ -19,30 +19,26 @@ MOST_ANSWER_WORDS, MOST_ECHOED_WORDS = 45, 14
 KNOWN_FROM = 5
 
 
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
 #: Words for feelings by the class of emotion that they are near to.
 FEELINGS = {
-    "sad": _words(
+    "sad": word_set(
         "sad unhappy down low miserable depressed lonely alone heartbroken hopeless empty gloomy disappointed "
         "hurt lost homesick upset terrible awful horrible bad"
     ),
-    "angry": _words("angry mad furious annoyed irritated frustrated cross bitter jealous resentful"),
-    "fearful": _words(
+    "angry": word_set("angry mad furious annoyed irritated frustrated cross bitter jealous resentful"),
+    "fearful": word_set(
         "afraid scared frightened anxious worried nervous stressed tense panicked overwhelmed insecure uneasy "
         "terrified"
     ),
-    "happy": _words(
+    "happy": word_set(
         "happy glad excited proud relieved grateful thankful cheerful delighted thrilled hopeful lucky pleased"
     ),
-    "calm": _words("calm relaxed peaceful content fine okay ok alright good great well better"),
-    "ashamed": _words("ashamed guilty embarrassed stupid useless worthless"),
-    "tired": _words("tired exhausted drained weary sleepy bored"),
-    "unsure": _words("confused unsure uncertain torn stuck"),
-    "surprised": _words("surprised shocked amazed stunned"),
-    "disgusted": _words("disgusted appalled"),
+    "calm": word_set("calm relaxed peaceful content fine okay ok alright good great well better"),
+    "ashamed": word_set("ashamed guilty embarrassed stupid useless worthless"),
+    "tired": word_set("tired exhausted drained weary sleepy bored"),
+    "unsure": word_set("confused unsure uncertain torn stuck"),
+    "surprised": word_set("surprised shocked amazed stunned"),
+    "disgusted": word_set("disgusted appalled"),
 }
 
 #: Words for a class that was heard in the voice.
@@ -400,7 +396,7 @@ HEARD_REPLIES = (
 )
 
 #: Common words: nearly every English sentence has one of them.
-_COMMON = _words(
+_COMMON = word_set(
     "i i'm i've i'll i'd you you're he he's she she's it it's we we're they they're me him her us them my your "
     "his our their this that that's these those a an the and or but so if because when what who where why how is "
     "am are was were be been do does did don't didn't have has had not no yes can can't could will would should "
@@ -419,11 +415,11 @@ _HEARD_LINE = re.compile(r"\[sounds ([a-z][a-z -]*?) \(confidence [0-9.]+\)[^\]\
 _WORD = re.compile(r"[^\W_]+(?:['-][^\W_]+)*")
 _SLOT = re.compile(r"\{\w+\}")
 _FEELING_OF = {word: kind for kind, words in FEELINGS.items() for word in words}
-_SELF = _words("i i'm i've i'd me we we're")
-_OTHERS = _words("he he's she she's they they're my our")
-_NOBODY = _words("it it's that that's this you you're")
-_NEGATIONS = _words("not no never don't didn't isn't wasn't aren't hardly longer")
-_FEELS = _words(
+_SELF = word_set("i i'm i've i'd me we we're")
+_OTHERS = word_set("he he's she she's they they're my our")
+_NOBODY = word_set("it it's that that's this you you're")
+_NEGATIONS = word_set("not no never don't didn't isn't wasn't aren't hardly longer")
+_FEELS = word_set(
     "am i'm was feel feeling felt been be is are were we're he's she's they're so very really quite a bit little "
     "too all pretty"
 )
@@ -439,25 +435,27 @@ def listen(turns: Sequence[tuple[str, str]]) -> str:
     '(soft tone) You sound sad as you say that. You speak of your sister. How are things between you?'
     """
     said = [content for role, content in turns if role == "assistant"]
-    asked = [_without_feeling(content) for role, content in turns if role == "user"]
+    asked = []  # what was said, and the class of emotion that was heard last; empty where none was
+    for content in (content for role, content in turns if role == "user"):
+        heard = _HEARD_LINE.findall(content)
+        asked.append((_HEARD_LINE.sub(" ", content), heard[-1] if heard else ""))
     if not asked or turns[-1][0] != "user":
         return _tagged("calm", "Hello. I am listening. How are you today?")
-    text, heard = asked[-1]
-    words = _lower_words(text)
-    tag, answer = _answer(text, heard, words, asked[:-1], said)
+    tag, answer = _answer(*asked[-1], asked[:-1], said)
     if said and said[-1].endswith(answer):
         answer = _next(OPEN_REPLIES, said)
     return _tagged(tag, answer)
 
 
-def _answer(
-    text: str, heard: str, words: Sequence[str], asked: Sequence[tuple[str, str]], said: Sequence[str]
-) -> tuple[str, str]:
-    """The tag (may be empty) and the answer to a text of these words, after what was asked and said before."""
+def _answer(text: str, heard: str, asked: Sequence[tuple[str, str]], said: Sequence[str]) -> tuple[str, str]:
+    """The tag (may be empty) and the answer to a text, after what was asked and said before."""
+    words = _lower_words(text)
     plain = " ".join(words)
     if not plain:
         return "calm", _next(SILENT_REPLIES, said)
-    if _is_foreign(text, words):
+    letters = [character for character in text if character.isalpha()]
+    is_foreign = sum(character.isascii() for character in letters) < len(letters) / 2
+    if is_foreign or (len(words) >= KNOWN_FROM and not _COMMON.intersection(words)):
         return "", _next(FOREIGN_REPLIES, said)
     for rule in FIRST_RULES:
         if re.search(rule.pattern, plain):
@@ -474,24 +472,10 @@ def _answer(
     return tag, answer
 
 
-def _without_feeling(content: str) -> tuple[str, str]:
-    """What was said, and the class of emotion that was heard last; empty where none was."""
-    heard = _HEARD_LINE.findall(content)
-    return _HEARD_LINE.sub(" ", content), heard[-1] if heard else ""
-
-
-def _is_foreign(text: str, words: Sequence[str]) -> bool:
-    """Whether a text is hardly English: mostly other letters, or several words and not one that is common."""
-    letters = [character for character in text if character.isalpha()]
-    if sum(character.isascii() for character in letters) < len(letters) / 2:
-        return True
-    return len(words) >= KNOWN_FROM and not _COMMON.intersection(words)
-
-
 def _about_feeling(words: Sequence[str], heard: str, said: Sequence[str]) -> tuple[str, str] | None:
     """The tag and the answer to a feeling that is named, if one is."""
-    for place, word in enumerate(words):
-        kind, before = _FEELING_OF.get(word), words[max(0, place - 6) : place]
+    for index, word in enumerate(words):
+        kind, before = _FEELING_OF.get(word), words[max(0, index - 6) : index]
         makes = before[-1:] == ["me"] and before[-2:-1] in (["makes"], ["made"], ["make"])
         if kind is None or not before or not (makes or before[-1] in _FEELS | _NEGATIONS):
             continue
@@ -554,10 +538,10 @@ def _is_short(echo: Sequence[str]) -> bool:
 def _swapped(words: Sequence[str]) -> list[str]:
     """Words from the other side: "i lost my keys" as "you lost your keys"."""
     swapped: list[str] = []
-    for place, written in enumerate(words):
-        word, before = written.lower(), words[place - 1].lower() if place else ""
+    for index, written in enumerate(words):
+        word, before = written.lower(), words[index - 1].lower() if index else ""
         if word == "you":
-            following = words[place + 1].lower() if place + 1 < len(words) else ""
+            following = words[index + 1].lower() if index + 1 < len(words) else ""
             is_subject = following in AUXILIARIES or (following and before in ("", "that", "and", "if"))
             swapped.append("I" if is_subject else "me")
         elif word == "was" and before == "i":
@@ -572,7 +556,7 @@ def _swapped(words: Sequence[str]) -> list[str]:
 def _next(replies: Sequence[str], said: Sequence[str], **slots: str) -> str:
     """The first of several replies that was not given yet, else that which was given longest ago."""
     last = [
-        max((place for place, old in enumerate(said) if _is_like(reply, old)), default=-1) for reply in replies
+        max((index for index, old in enumerate(said) if _is_like(reply, old)), default=-1) for reply in replies
     ]
     return replies[last.index(min(last))].format(**slots)
 
@@ -580,12 +564,12 @@ def _next(replies: Sequence[str], said: Sequence[str], **slots: str) -> str:
 def _is_like(reply: str, old: str) -> bool:
     """Whether an answer was made of a reply, whatever filled its slots, or of its beginning."""
     fixed = [part for part in _SLOT.split(reply) if part]
-    place = 0
+    reached = 0
     for part in fixed:
-        start = old.find(part, place)
+        start = old.find(part, reached)
         if start < 0:
             return False
-        place = start + len(part)
+        reached = start + len(part)
     return bool(fixed)
 
 

@@ -288,7 +288,7 @@ def _spliced(gap: Samples, taken: int, cut: int, half: int) -> Samples:
 
 
 def _quietest(gap: Samples, low: int, high: int, before: int, after: int, half: int) -> int:
-    """The place from `low` to `high` with the least energy from `before` to `after` it, and `half` beside that.
+    """The point from `low` to `high` with the least energy from `before` to `after` it, and `half` beside that.
 
     Found in steps of `half`, which is enough for a fade. Where `low` is over `high`, the middle between them.
     """
@@ -296,10 +296,10 @@ def _quietest(gap: Samples, low: int, high: int, before: int, after: int, half: 
         return (low + high) // 2
     blocks = frame_levels(gap, half).astype(np.float64)
     energy = np.concatenate(([0.0], np.cumsum(blocks)))
-    places = np.arange(low, high + 1, half)
-    starts = np.maximum((places + before - half) // half, 0)
-    ends = np.minimum(-(-(places + after + half) // half), len(blocks))
-    return int(places[np.argmin(energy[ends] - energy[starts])])
+    points = np.arange(low, high + 1, half)
+    starts = np.maximum((points + before - half) // half, 0)
+    ends = np.minimum(-(-(points + after + half) // half), len(blocks))
+    return int(points[np.argmin(energy[ends] - energy[starts])])
 
 
 def _repeated(stretches: list[Samples], length: int, sample_rate: int) -> Samples:
@@ -442,5 +442,4 @@ def levelled(samples: Samples, sample_rate: int, target_lufs: float, ceiling_dbt
 
 
 def decibels(amplitude: float) -> float:
-    """An amplitude in dB of full scale; −inf for 0."""
     return 20 * math.log10(amplitude) if amplitude > 0 else -math.inf

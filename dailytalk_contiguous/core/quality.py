@@ -79,13 +79,8 @@ def _limit(limit: float, about: str, option: str, metavar: str) -> Any:
 class QualityLimits:
     """What a clip must keep to; None sets no limit. Defaults are loose: they find the broken, not the poor.
 
-    Attributes:
-        shortest, longest: seconds of the clip.
-        lowest_snr_db: estimated signal-to-noise ratio.
-        most_clipping: share of samples that are clipped.
-        lowest_bandwidth_hz: telephone speech ends at 3.4 to 4 kHz, what was recorded at 16 kHz at 7 to 8.
-        lowest_speech_ratio: share of speech from the first to the last sound.
-        longest_silence: seconds without a sound between two sounds.
+    Telephone speech ends at 3.4 to 4 kHz, what was recorded at 16 kHz at 7 to 8. The share of speech is that from
+    the first to the last sound.
     """
 
     shortest: float | None = _limit(0.5, "Shortest clip; 0 sets no limit.", "min_seconds", "SECONDS")
@@ -117,19 +112,17 @@ def failures(measures: Mapping[str, float | None], limits: QualityLimits) -> lis
         measures: those of `measure`, and `duration` in seconds. What is None is not held against a clip.
         limits: the thresholds. A value at its limit is within.
     """
+
+    def kilohertz(hertz: float) -> str:
+        return f"{hertz / 1000:.1f} kHz"
+
     checks = (
-        ("duration", "it is {} long", _seconds, limits.shortest, limits.longest),
+        ("duration", "it is {} long", "{:.2f} s".format, limits.shortest, limits.longest),
         ("snr_db", "its signal-to-noise ratio is {}", "{:.1f} dB".format, limits.lowest_snr_db, None),
         ("clipping_ratio", "{} of it is clipped", "{:.2%}".format, None, limits.most_clipping),
-        (
-            "bandwidth_hz",
-            "its bandwidth is {}",
-            lambda hertz: f"{hertz / 1000:.1f} kHz",
-            limits.lowest_bandwidth_hz,
-            None,
-        ),
+        ("bandwidth_hz", "its bandwidth is {}", kilohertz, limits.lowest_bandwidth_hz, None),
         ("speech_ratio", "{} of it is speech", "{:.0%}".format, limits.lowest_speech_ratio, None),
-        ("silence_seconds", "it is silent for {} inside", _seconds, None, limits.longest_silence),
+        ("silence_seconds", "it is silent for {} inside", "{:.2f} s".format, None, limits.longest_silence),
     )
     reasons = []
     for name, clause, shown, least, most in checks:
@@ -238,7 +231,6 @@ class FlatTops:
         self._runs: tuple[list[NDArray[np.float64]], ...] = ([], [])
 
     def push(self, samples: Samples) -> None:
-        """The next samples, float32 in [-1, 1], shape (n,)."""
         for side, sign in enumerate((1, -1)):
             peak = float(samples.max(initial=0.0) if sign > 0 else -samples.min(initial=0.0))
             self._peaks[side] = max(self._peaks[side], peak)
@@ -326,10 +318,6 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _seconds(value: float) -> str:
-    return f"{value:.2f} s"
-
-
 # One side of a conversation, measured while it is read.
 #
 # A conversation may last hours, so no more is kept of it than a figure a frame and some spectra. Its speech is
@@ -377,7 +365,6 @@ class SideMeter:
         self._spectra: list[NDArray[np.float32]] = []
 
     def push(self, samples: Samples) -> None:
-        """The next samples, float32 in [-1, 1], shape (n,)."""
         from scipy import fft  # here: commands that read no sound can spare it
 
         signal = np.concatenate((self._rest, samples))

@@ -70,7 +70,6 @@ class Shortfall(NamedTuple):
     length: str | None
 
     def to_record(self) -> str:
-        """What to record, in one sentence without a full stop."""
         kind = " ".join(name for name in (self.length, self.sentence_type) if name)
         advice = f"record {kind} sentences of it" if kind else "record more of it"
         return (
@@ -128,12 +127,10 @@ def plan_balance(
         seed: decides between clips that are alike.
         emotions: those that should be there besides those that are.
 
-    Raises:
-        DailytalkError: the target is not a positive number, the mode unknown, a clip has no length, or an id
-        twice.
+    Raises DailytalkError for a clip without a length.
     """
     items = sorted(clips, key=lambda clip: clip.id)
-    _check_balance(items, target_hours, mode)
+    _check_lengths(items)
     groups: dict[str, list[BalanceItem]] = {name: [] for name in sorted(set(emotions))}
     times: dict[str, float] = {}
     for clip in items:
@@ -180,17 +177,9 @@ def levels(least: Mapping[Cell, float], most: Mapping[Cell, float], total: float
     return {cell: min(max(high, least[cell]), most[cell]) for cell in most}
 
 
-def _check_balance(clips: Sequence[BalanceItem], target_hours: float | None, mode: str) -> None:
-    if mode not in MODES:
-        raise DailytalkError(f"there is no way to balance named {mode!r}", f"choose one of {', '.join(MODES)}")
-    if target_hours is not None and not 0 < target_hours < math.inf:
-        raise DailytalkError(
-            f"a target of {target_hours} hours can't be reached", "give hours over 0, such as 0.5"
-        )
-    if len({clip.id for clip in clips}) < len(clips):
-        raise DailytalkError("two clips have the same id", "run `dailytalk check` on the dataset")
+def _check_lengths(clips: "Sequence[BalanceItem | SplitItem]") -> None:
     for clip in clips:
-        if not all(0 < seconds < math.inf for seconds in (clip.seconds, *clip.copies)):
+        if not 0 < clip.seconds < math.inf:
             raise DailytalkError(f"the clip {clip.id} has no length in seconds", "measure it, or leave it out")
 
 
@@ -202,7 +191,6 @@ def _cells(clips: Iterable[BalanceItem]) -> dict[Cell, list[BalanceItem]]:
 
 
 def _seconds_with_copies(clip: BalanceItem) -> float:
-    """Seconds of a clip with all its copies."""
     return clip.seconds + math.fsum(clip.copies)
 
 
@@ -225,23 +213,20 @@ def _counts(clips: Sequence[BalanceItem], target: float, seed: int) -> dict[str,
     least = dict.fromkeys(seconds_of, 0.0) if enough else seconds_of
     most = seconds_of if enough else {cell: seconds_of[cell] + spare[cell] for cell in seconds_of}
     goals = levels(least, most, target)
-    steps = {cell: _steps(members, enough, seed) for cell, members in cells.items()}
+    # What can be added to a cell, one after the other: its clips, or their first copies, then the second, …
+    steps: dict[Cell, list[tuple[str, float]]] = {}
+    for cell, members in cells.items():
+        order = sorted(members, key=lambda clip: _order_key(clip.id, seed))
+        rounds = max(len(clip.copies) for clip in order)
+        copies = [(clip.id, clip.copies[n]) for n in range(rounds) for clip in order if n < len(clip.copies)]
+        steps[cell] = [(clip.id, clip.seconds) for clip in order] if enough else copies
     n_taken = {cell: _up_to(steps[cell], goals[cell] - least[cell]) for cell in cells}
     _mend(steps, n_taken, goals, least, target, seed)
     counts: dict[str, float] = {clip.id: 0 if enough else 1 for clip in clips}
-    for cell, members in steps.items():
-        for name, _ in members[: n_taken[cell]]:
+    for cell in cells:
+        for name, _ in steps[cell][: n_taken[cell]]:
             counts[name] += 1
     return counts
-
-
-def _steps(clips: Sequence[BalanceItem], enough: bool, seed: int) -> list[tuple[str, float]]:
-    """What can be added to a cell, one after the other: its clips, or their first copies, then the second, …"""
-    order = sorted(clips, key=lambda clip: _order_key(clip.id, seed))
-    if enough:
-        return [(clip.id, clip.seconds) for clip in order]
-    rounds = max(len(clip.copies) for clip in order)
-    return [(clip.id, clip.copies[n]) for n in range(rounds) for clip in order if n < len(clip.copies)]
 
 
 def _up_to(steps: Sequence[tuple[str, float]], seconds: float) -> int:
@@ -415,8 +400,7 @@ def _rounded(clips: Sequence[Weighted], factor: float) -> dict[str, int]:
 #
 # Whole groups change sides. Among all divisions between 10 and 20 % of the seconds one is looked for whose
 # validation has the emotions of the whole; few speakers, or speakers who act different emotions, may leave none,
-# and then sentences are kept apart instead, or only clips, and the division says so. A copy is always where its
-# source is.
+# and then sentences are kept apart instead, or only clips, and the division says so.
 
 
 #: What the splits don't share, the strictest first, and the choices of a user.
@@ -461,8 +445,8 @@ def joined_groups(keys: Sequence[Sequence[Any]]) -> NDArray[np.intp]:
 
     for item in keys:
         first = root((0, item[0]))
-        for place, key in enumerate(item):
-            parents[root((place, key))] = first
+        for column, key in enumerate(item):
+            parents[root((column, key))] = first
     roots = [root((0, item[0])) for item in keys]
     numbers = {key: number for number, key in enumerate(dict.fromkeys(roots))}
     return np.array([numbers[key] for key in roots], np.intp)
@@ -477,7 +461,6 @@ class SplitItem(NamedTuple):
     sentence: str | None = None
     emotion: str | None = None
     official_split: str | None = None
-    augmented_from: str | None = None
 
 
 class CorpusSplit(NamedTuple):
@@ -487,7 +470,7 @@ class CorpusSplit(NamedTuple):
         side: `train` or `validation` of every id.
         disjoint_in: the first of `DISJOINT` that holds: known speakers, or else known sentences, are on one side
             only. Clips whose speaker (sentence) is not known always train.
-        share: of the seconds that validate, without copies.
+        share: of the seconds that validate.
         different: total variation distance between the emotions of validation and of the whole, in [0, 1].
         note: why it is not the requested one, or None.
     """
@@ -503,23 +486,19 @@ def split_corpus(clips: Iterable[SplitItem], by: str = "speakers", seed: int = 0
     """Divide clips into `train` and `validation`, independently of their order.
 
     Args:
-        clips: sources, and copies that name their source (which may be missing).
+        clips: as they were recorded; a copy belongs where its source is.
         by: of `WAYS`. What is impossible gives way to the next of `DISJOINT`; `official` never does, and may have
             any share.
         seed: decides between divisions that are as good.
 
     Raises:
-        DailytalkError: `by` is unknown, there is no clip, an id occurs twice, a clip has no length, copies name
-            each other as source, or `official` is requested and a clip has no official split, or a test set's.
+        DailytalkError: there is no clip, a clip has no length, or `official` is requested and a clip has no
+            official split, or a test set's.
     """
-    items = sorted(clips, key=lambda clip: clip.id)
-    _check_split(items, by)
-    roots = _roots(items)
-    units = [clip for clip in items if roots[clip.id] == clip.id]
-    # Of lost sources: their first copy speaks for them.
-    orphans = {roots[clip.id]: clip for clip in reversed(items)}
-    unit_ids = {clip.id for clip in units}
-    units += [orphans[root]._replace(id=root) for root in sorted(orphans.keys() - unit_ids)]
+    units = sorted(clips, key=lambda clip: clip.id)
+    if not units:
+        raise DailytalkError("there is no clip to split", "look into the rejects for what was rejected")
+    _check_lengths(units)
     if by == "official":
         for unit in units:
             if (split := unit.official_split) not in _OFFICIAL:
@@ -527,7 +506,7 @@ def split_corpus(clips: Iterable[SplitItem], by: str = "speakers", seed: int = 0
                     f"the official split of the clip {unit.id} is {split!r}, not train or validation",
                     "leave it out, or split by speakers or sentences instead",
                 )
-        return _described(items, units, roots, {unit.id: str(unit.official_split) for unit in units}, None)
+        return _described(units, {unit.id: str(unit.official_split) for unit in units}, None)
     reasons: list[str] = []
     best: tuple[float, dict[str, str]] | None = None
     for way in DISJOINT[DISJOINT.index(by) :]:
@@ -535,39 +514,12 @@ def split_corpus(clips: Iterable[SplitItem], by: str = "speakers", seed: int = 0
         side = {unit.id: "validation" if unit.id in validating else "train" for unit in units}
         if reason is None:
             note = f"split by {way} instead of {by}: {'; '.join(reasons)}" if reasons else None
-            return _described(items, units, roots, side, note)
+            return _described(units, side, note)
         reasons.append(f"by {way} {reason}")
         if best is None or badness < best[0]:
             best = (badness, side)
     assert best is not None
-    return _described(items, units, roots, best[1], "; ".join(reasons))
-
-
-def _check_split(clips: Sequence[SplitItem], by: str) -> None:
-    if by not in WAYS:
-        raise DailytalkError(f"there is no way to split named {by!r}", f"choose one of {', '.join(WAYS)}")
-    if not clips:
-        raise DailytalkError("there is no clip to split", "look into the rejects for what was rejected")
-    if len({clip.id for clip in clips}) < len(clips):
-        raise DailytalkError("two clips have the same id", "run `dailytalk check` on the dataset")
-    for clip in clips:
-        if not 0 < clip.seconds < float("inf"):
-            raise DailytalkError(f"the clip {clip.id} has no length in seconds", "measure it, or leave it out")
-
-
-def _roots(clips: Sequence[SplitItem]) -> dict[str, str]:
-    """The first source of every clip, itself where it is no copy."""
-    source = {clip.id: clip.augmented_from for clip in clips}
-    roots = {}
-    for clip in clips:
-        name, visited = clip.id, {clip.id}
-        while (above := source.get(name)) is not None:
-            if above in visited:
-                raise DailytalkError(f"{clip.id} is a copy of itself, through {above}", "make the copies again")
-            visited.add(above)
-            name = above
-        roots[clip.id] = name
-    return roots
+    return _described(units, best[1], "; ".join(reasons))
 
 
 def _chosen(units: Sequence[SplitItem], way: str, seed: int) -> tuple[set[str], float, str | None]:
@@ -657,21 +609,14 @@ def _measures(chosen_seconds: FigureArray, all_seconds: FigureArray) -> tuple[fl
     return total / float(all_seconds.sum()), float(different)
 
 
-def _described(
-    items: Sequence[SplitItem],
-    units: Sequence[SplitItem],
-    roots: Mapping[str, str],
-    side_of_unit: Mapping[str, str],
-    note: str | None,
-) -> CorpusSplit:
-    side = {clip.id: side_of_unit[roots[clip.id]] for clip in items}
+def _described(units: Sequence[SplitItem], side: dict[str, str], note: str | None) -> CorpusSplit:
     emotions = sorted({unit.emotion or "" for unit in units})
     validating, all_seconds = np.zeros(len(emotions)), np.zeros(len(emotions))
     for unit in units:
         all_seconds[emotions.index(unit.emotion or "")] += unit.seconds
-        validating[emotions.index(unit.emotion or "")] += unit.seconds * (side_of_unit[unit.id] == "validation")
+        validating[emotions.index(unit.emotion or "")] += unit.seconds * (side[unit.id] == "validation")
     share, different = _measures(validating, all_seconds)
-    return CorpusSplit(side, _disjoint_in(items, side), share, different, note)
+    return CorpusSplit(side, _disjoint_in(units, side), share, different, note)
 
 
 def _disjoint_in(clips: Sequence[SplitItem], side: Mapping[str, str]) -> str:

@@ -194,6 +194,9 @@ TIMELINE = {
     "loudness_missing_db": MEASURE,
 }
 
+#: Measures of a timeline of which the mean is shown, and what they are where nothing could change.
+TIMELINE_MEANS = {"offset_distance": 0.0, "overlap_kept": 1.0, "duration_ratio": 1.0}
+
 #: One side of the sound in `audio` or, where there is none, of the recording. `speech_seconds` is how long its
 #: utterances are, `level_dbfs` the mean power of its speech without pauses; `snr_db`, `bandwidth_hz` and
 #: `clipping_ratio` are those of `core.quality`; `leak_db` is the level of the other speaker's voice in this

@@ -4,7 +4,7 @@ A stage is such a dataclass, and so are the plan of a corpus and its limits of q
 setting is made from the fields: the options of the commands, what run.json and a dataset's card hold.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields, is_dataclass, replace
 from typing import Any, NamedTuple, TypeVar
 
@@ -36,7 +36,7 @@ class Setting:
     about: str
     option: str = ""
     panel: str = "rare"
-    choices: tuple[str, ...] = ()
+    choices: Collection[str] = ()
     words: Mapping[str, Any] = field(default_factory=dict)
     least: float | None = None
     most: float | None = None
@@ -81,7 +81,6 @@ class PlacedSetting(NamedTuple):
 
     @property
     def option(self) -> str:
-        """The name of its option, with underscores."""
         return self.setting.option or self.name
 
 
@@ -111,13 +110,16 @@ def _setting_of(kind: type, attribute: Field[Any]) -> Setting:
 
 def check_values(*holders: Any) -> None:
     """Raise DailytalkError for a setting whose value is out of its range, or none of its choices."""
-    for place in settings_in(*holders):
-        least, most, choices = place.setting.least, place.setting.most, place.setting.choices
-        if choices and place.value not in choices:
-            raise DailytalkError(f"{place.name} is {place.value!r}", f"choose among {', '.join(choices)}")
-        if (least is not None and not place.value >= least) or (most is not None and not place.value <= most):
+    for placed in settings_in(*holders):
+        value, setting = placed.value, placed.setting
+        least, most = setting.least, setting.most
+        if (not value and value != 0) or value in setting.words.values():  # none was chosen
+            continue
+        if setting.choices and not {*(value if isinstance(value, tuple) else [value])} <= {*setting.choices}:
+            raise DailytalkError(f"{placed.name} is {value!r}", f"choose among {', '.join(setting.choices)}")
+        if (least is not None and not value >= least) or (most is not None and not value <= most):
             limits = f"{least:g} or more" if most is None else f"{least:g} to {most:g}"
-            raise DailytalkError(f"{place.name} is {place.value!r}", f"give {limits}")
+            raise DailytalkError(f"{placed.name} is {value!r}", f"give {limits}")
 
 
 def settings_of(*holders: Any) -> dict[str, Any]:
@@ -130,9 +132,10 @@ def settings_of(*holders: Any) -> dict[str, Any]:
     {'buckets': 'percentile', 'punctuate': 'missing'}
     """
     values: dict[str, Any] = {}
-    for place in settings_in(*holders):
-        if not (place.execution or place.setting.reference):
-            values.setdefault(place.option, portable(place.value) if isinstance(place.value, str) else place.value)
+    for placed in settings_in(*holders):
+        if not (placed.execution or placed.setting.reference):
+            value = portable(placed.value) if isinstance(placed.value, str) else placed.value
+            values.setdefault(placed.option, value)
     return values
 
 
@@ -167,6 +170,6 @@ def _with(holder: _Holder, options: Mapping[str, Any]) -> _Holder:
 
 def check_known(options: Mapping[str, Any], *holders: Any) -> None:
     """Raise DailytalkError for an option that none of the dataclasses has."""
-    known = {place.option for place in settings_in(*holders)}
+    known = {placed.option for placed in settings_in(*holders)}
     if unknown := sorted(set(options) - known):
         raise DailytalkError(f"there is no setting {unknown[0]!r}", f"choose among {', '.join(sorted(known))}")

@@ -66,7 +66,6 @@ class LevelMeter:
 
 
 def _steps(powers: NDArray[np.float32]) -> Steps:
-    """Mean squares as levels."""
     with np.errstate(divide="ignore"):
         levels = (10 * np.log10(powers) - LOWEST_DBFS) / STEP_DB
     return np.clip(np.rint(levels), 0, 255).astype(np.uint8)
@@ -199,8 +198,8 @@ class SilenceStatistics:
     @classmethod
     def of(cls, seconds: NDArray[np.float64]) -> "SilenceStatistics":
         """Of the lengths of silences in seconds, shape (n,)."""
-        places = np.searchsorted(BINS, seconds + 1e-9, side="right") - 1
-        bars = np.bincount(np.maximum(places, 0), minlength=len(BINS))
+        bins = np.searchsorted(BINS, seconds + 1e-9, side="right") - 1
+        bars = np.bincount(np.maximum(bins, 0), minlength=len(BINS))
         total, histogram = round(float(seconds.sum()), 3), tuple(map(int, bars))
         if not len(seconds):
             return cls(0, total, None, None, None, None, histogram)
@@ -240,7 +239,6 @@ class CutOutcome(NamedTuple):
         return self.usable_seconds / self.heard_seconds if self.heard_seconds else 0.0
 
     def as_dict(self) -> dict[str, Any]:
-        """All fields and the share."""
         return {**self._asdict(), "usable_share": round(self.share, 5)}
 
 

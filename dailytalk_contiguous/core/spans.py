@@ -19,6 +19,9 @@ from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Pcm
 # never dropped here, because the "mm-hm"s are what full-duplex models learn from.
 
 
+#: Silero's probability from which speech begins, and seconds of the shortest speech.
+THRESHOLD, MIN_SPEECH = 0.5, 0.25
+
 #: Silero's distance from the threshold that begins speech to the one that ends it.
 HYSTERESIS = 0.15
 
@@ -48,8 +51,8 @@ def speech_spans(
     probabilities: NDArray[np.float32],
     total: float,
     frame: float,
-    threshold: float = 0.5,
-    min_speech: float = 0.25,
+    threshold: float = THRESHOLD,
+    min_speech: float = MIN_SPEECH,
     min_silence: float = 0.35,
     pad: float = 0.03,
 ) -> list[tuple[float, float]]:
@@ -135,7 +138,7 @@ def frame_levels(samples: NDArray[np.float32], frame_samples: int) -> NDArray[np
 
 
 def speech_seconds(
-    span: tuple[float, float], probabilities: NDArray[np.float32], frame: float, threshold: float = 0.5
+    span: tuple[float, float], probabilities: NDArray[np.float32], frame: float, threshold: float = THRESHOLD
 ) -> float:
     """Seconds of a span whose frames are speech; at most the span's length, and at least one frame of it."""
     first, last = int(span[0] / frame), max(int(span[0] / frame) + 1, math.ceil(span[1] / frame))
@@ -182,7 +185,7 @@ def _quietest(smooth: NDArray[np.float32], frame: float, low: float, high: float
 
 
 class Taken(NamedTuple):
-    """A part of the span at place `span` of a list, by its start and end in seconds."""
+    """A part of span number `span` of a list, by its start and end in seconds."""
 
     span: int
     start: float
@@ -217,10 +220,10 @@ def borrowed(
     return _last(before, from_before), _first(after, from_after)
 
 
-def _clipped(spans: Sequence[tuple[float, float]], places: range, low: float, high: float) -> list[Taken]:
+def _clipped(spans: Sequence[tuple[float, float]], indices: range, low: float, high: float) -> list[Taken]:
     return [
         Taken(index, max(spans[index][0], low), min(spans[index][1], high))
-        for index in places
+        for index in indices
         if spans[index][1] > low and spans[index][0] < high
     ]
 

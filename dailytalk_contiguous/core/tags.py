@@ -50,7 +50,6 @@ class Style(NamedTuple):
 
     @property
     def tags(self) -> frozenset[str]:
-        """All tags it knows; empty if it takes any words."""
         return frozenset(tag for group in self.groups.values() for tag in group)
 
 
@@ -60,13 +59,6 @@ STYLES: dict[str, Style] = {
 }
 
 
-def style_of(synthesiser: str) -> Style:
-    """The style list of a synthesiser. Raises ValueError for a name that isn't in `STYLES`."""
-    if synthesiser not in STYLES:
-        raise ValueError(f"synthesiser {synthesiser!r} has no style list: choose one of {', '.join(STYLES)}")
-    return STYLES[synthesiser]
-
-
 def check_tags(tags: Iterable[str], synthesiser: str, mapping: Mapping[str, str]) -> dict[str, str]:
     """How each tag is to be sent to a synthesiser: as it is, or as `mapping` says.
 
@@ -74,9 +66,13 @@ def check_tags(tags: Iterable[str], synthesiser: str, mapping: Mapping[str, str]
     empty or holds its brackets), with all of those tags and the entries that `mapping` lacks. Call it before the
     first paid request.
     """
-    style = style_of(synthesiser)
+    style = STYLES[synthesiser]
     sent = {tag: mapping.get(tag, tag) for tag in dict.fromkeys(tags)}
-    unknown = [tag for tag, words in sent.items() if not _knows(style, words)]
+    if style.groups:
+        unknown = [tag for tag, words in sent.items() if words not in style.tags]
+    else:
+        brackets = {style.opening, style.closing}
+        unknown = [tag for tag, words in sent.items() if not words.strip() or brackets & {*words}]
     if not unknown:
         return sent
     unknown_in_words = ", ".join(repr(tag) + (f" (as {sent[tag]!r})" if tag in mapping else "") for tag in unknown)
@@ -91,14 +87,8 @@ def check_tags(tags: Iterable[str], synthesiser: str, mapping: Mapping[str, str]
 
 def render(tag: str, text: str, synthesiser: str) -> str:
     """The text with the tag before it, as a synthesiser reads it; the text alone if the tag is empty."""
-    style = style_of(synthesiser)
+    style = STYLES[synthesiser]
     return f"{style.opening}{tag}{style.closing} {text}" if tag else text
-
-
-def _knows(style: Style, tag: str) -> bool:
-    if style.groups:
-        return tag in style.tags
-    return bool(tag.strip()) and style.opening not in tag and style.closing not in tag
 
 
 # Choosing the style tag of an utterance, and the name of the rule that chose it.
@@ -145,16 +135,12 @@ class RuleCondition(NamedTuple):
 
 
 class Rule(NamedTuple):
-    """A tag and the conditions that must all hold for it."""
-
     name: str
     tag: str
     conditions: tuple[RuleCondition, ...]
 
 
 class Choice(NamedTuple):
-    """The tag of an utterance and the name of the rule that gave it."""
-
     tag: str
     rule: str
 
@@ -260,13 +246,6 @@ PRESETS: dict[str, tuple[Rule, ...]] = {
 }
 
 
-def rules_of(preset: str) -> tuple[Rule, ...]:
-    """The rules of a preset, in their order. Raises ValueError for a name that isn't in `PRESETS`."""
-    if preset not in PRESETS:
-        raise ValueError(f"there are no tag rules {preset!r}: choose one of {', '.join(PRESETS)}")
-    return PRESETS[preset]
-
-
 #: Styles that these tags say; any other tag of speech whose loudness and voicing are known is `normal`.
 STYLE_OF_TAG = {"whispering": "whispered", "shouting": "shouted", "screaming": "shouted"}
 
@@ -310,20 +289,16 @@ def choose_tag(evidence: Evidence, preset: str = "standard", emotion: str | None
     >>> choose_tag(Evidence(), emotion="sad")
     Choice(tag='sad', rule='emotion: sad')
     """
-    for rule in rules_of(preset):
-        if holds(rule, evidence):
+    for rule in PRESETS[preset]:
+        holds = (
+            COMPARISONS[condition.comparison](getattr(evidence, condition.field), condition.value)
+            for condition in rule.conditions
+        )
+        if all(holds):
             if emotion in TAG_OF_EMOTION and is_tie(rule):
                 return Choice(TAG_OF_EMOTION[emotion], f"emotion: {emotion}")
             return Choice(rule.tag, rule.name)
     raise ValueError(f"no rule of {preset!r} holds for {evidence}: buckets must be LOW, MID or HIGH")
-
-
-def holds(rule: Rule, evidence: Evidence) -> bool:
-    """Whether all conditions of a rule hold."""
-    return all(
-        COMPARISONS[condition.comparison](getattr(evidence, condition.field), condition.value)
-        for condition in rule.conditions
-    )
 
 
 # Style tags among words.

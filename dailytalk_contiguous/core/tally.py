@@ -23,8 +23,7 @@ from dailytalk_contiguous.core.documents import expect, fits, has_length, is_num
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.licensing import Origin
 from dailytalk_contiguous.core.loudness import decibels
-from dailytalk_contiguous.core.sampling import BalanceItem
-from dailytalk_contiguous.core.schema import own_seconds
+from dailytalk_contiguous.core.schema import TIMELINE_MEANS, own_seconds
 from dailytalk_contiguous.core.sentences import length_class, sentence_type
 from dailytalk_contiguous.core.tags import STYLE_OF_TAG
 from dailytalk_contiguous.core.turns import Timed
@@ -164,7 +163,6 @@ class Moments:
     high: float = -math.inf
 
     def add(self, *values: float | None) -> None:
-        """Count values; what is not a number is not counted."""
         for value in values:
             if (type(value) is float and -_INF < value < _INF) or is_number(value):  # few need the call
                 self.n = n = self.n + 1
@@ -179,7 +177,6 @@ class Moments:
 
     @property
     def deviation(self) -> float:
-        """The standard deviation of just these numbers; NaN without any."""
         return math.sqrt(self.squares / self.n) if self.n else math.nan
 
 
@@ -196,7 +193,6 @@ class CountGrid:
         self._last = round(self.limit / self.width) - 1
 
     def add(self, x: float | None, y: float | None) -> None:
-        """Count a pair; one of which either is not a number is not counted."""
         if is_number(x) and is_number(y):
             column, line = self._cell(x), self._cell(y)
             self.counts[column, line] += 1
@@ -241,7 +237,6 @@ class Sum:
     copied: float = 0.0
 
     def add_utterance(self, seconds: float, channel: str) -> None:
-        """Count an utterance of a channel, and its seconds of speech."""
         self.utterances += 1
         self.seconds += seconds
         if channel == "left":
@@ -255,7 +250,6 @@ class Sum:
 
 
 def total(sums: Iterable[Sum]) -> Sum:
-    """All of them together."""
     whole = Sum()
     for part in sums:
         whole.add(part)
@@ -338,7 +332,6 @@ class Purchases:
 
     @property
     def total(self) -> float:
-        """USD in all."""
         _, first = np.unique(np.asarray(self._keys), return_index=True)
         return math.fsum(np.asarray(self._costs)[first])
 
@@ -353,9 +346,6 @@ class FarDelivery(NamedTuple):
     conversation_id: str
     utterance: Mapping[str, Any]
 
-
-#: Measures of a timeline of which the mean is shown, and what they are where nothing could change.
-TIMELINE_MEANS = {"offset_distance": 0.0, "overlap_kept": 1.0, "duration_ratio": 1.0}
 
 #: Sides of a cell of valence and arousal, and of lengths in seconds, with the last length.
 AFFECT_CELL, LENGTH_CELL, LENGTH_LIMIT = 0.04, 0.5, 12.0
@@ -429,7 +419,7 @@ class Tally:
         crossed: of pairs of labels of recorded clips, and of `speaker` or `tag` and `emotion_class` of utterances
             that can be heard, how many have which values. agreement: of the raters of clips.
         emotion_models: classifiers of emotion, with how many utterances or clips each was asked of.
-        trained: clips that train, by which a balance is planned. training: seconds of these by emotion.
+        trained: clips that train, as `core.sampling.BalanceItem` has them. training: seconds of these by emotion.
     """
 
     rebuilt: bool = True
@@ -482,7 +472,7 @@ class Tally:
     voices: Counter[str] = field(default_factory=Counter)
     settings: Counter[str] = field(default_factory=Counter)
     training: dict[str, float] = field(default_factory=lambda: defaultdict(float))
-    trained: list[BalanceItem] = field(default_factory=list)
+    trained: list[tuple[Any, ...]] = field(default_factory=list)
     crossed: dict[tuple[str, str], Counter[tuple[str, str]]] = field(default_factory=lambda: defaultdict(Counter))
     agreement: Moments = field(default_factory=Moments)
     emotion_models: LimitedCounter[str] = field(default_factory=LimitedCounter)
@@ -512,7 +502,11 @@ class Tally:
             self._count_utterance(utterance)
             if utterance["synthesis"]:
                 self._count_synthesis(row.get("conversation_id") or "", utterance, utterance["synthesis"])
-        audible = [utterance for utterance in utterances if _is_audible(utterance)]
+        audible = [
+            utterance
+            for utterance in utterances
+            if utterance["status"] != "dropped" and is_number(utterance["start"]) and is_number(utterance["end"])
+        ]
         lengths = [max(0.0, utterance["end"] - utterance["start"]) for utterance in audible]
         self._measure(audible, lengths, [utterance["tag"] for utterance in audible])
         sums = [
@@ -525,7 +519,6 @@ class Tally:
         self._count_turns(row, audible)
 
     def _add_clip(self, row: Mapping[str, Any], labels: Mapping[str, Any]) -> None:
-        """Count a recorded clip, or a copy of one."""
         (utterance,), words, split = row["utterances"], row["alignments"] or (), row["split"]
         copy, trains, seconds = labels["augmented_from"] is not None, split == "train", own_seconds(row)
         seen = seconds * (1.0 if labels["weight"] is None else labels["weight"]) if trains else 0.0
@@ -549,7 +542,7 @@ class Tally:
         if trains:
             self.training[labels["emotion"] or UNKNOWN] += seconds
             kind = [labels[name] for name in ("emotion", "style", "sentence_type", "length", "speaker")]
-            self.trained.append(BalanceItem._make((row["conversation_id"], *kind, seconds, ())))
+            self.trained.append((row["conversation_id"], *kind, seconds))
 
     def add_reject(self, reject: Mapping[str, str]) -> None:
         """Count a line of rejects.jsonl by its stage and the kind of its reason."""
@@ -574,7 +567,6 @@ class Tally:
         return self.purchases.total
 
     def all_affect(self) -> CountGrid:
-        """Valence and arousal, whatever the emotion or tag."""
         return CountGrid(AFFECT_CELL, 1.0, sum((grid.counts for grid in self.affect.values()), Counter()))
 
     def all_settings(self) -> dict[str, list[Any]]:
@@ -784,7 +776,3 @@ def _provenance(value: Any) -> Mapping[str, Any]:
 
 #: Rows of a run have the same text, and those of one dataset few.
 _parsed = lru_cache(maxsize=8)(_provenance)
-
-
-def _is_audible(utterance: Mapping[str, Any]) -> bool:
-    return utterance["status"] != "dropped" and is_number(utterance["start"]) and is_number(utterance["end"])

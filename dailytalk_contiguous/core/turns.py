@@ -32,7 +32,7 @@ KEPT_PAUSE = 0.08
 #: interruption of a 10 s turn that shrinks to 8 s could begin before that turn.
 KEPT_LEAD = 0.2
 
-#: Seconds by which the length of a kept event may differ from its source (rounding to samples).
+#: Seconds by which a backchannel may reach beyond its turn (rounding to samples).
 ROUNDING = 0.001
 
 
@@ -86,10 +86,6 @@ class _Past(NamedTuple):
     end: float = 0.0
     new_end: float = 0.0
 
-    def then(self, unit: _Unit, start: float) -> "_Past":
-        latest = {**self.latest, unit.channel: (unit, start)}
-        return _Past(latest, max(self.end, unit.end), max(self.new_end, start + unit.length))
-
 
 def rebuild(
     events: Sequence[TurnEvent], duration: float, mode: str = "anchor", sample_rate: int | None = None
@@ -119,11 +115,11 @@ def rebuild(
             the sample at which an event begins. A kept event then has the samples from `round(start * rate)`
             to `round(end * rate)` of its source.
 
-    Raises ValueError for events that can not be (negative times, a third channel, a kept event whose length
-    changes) and for an unknown mode.
     """
-    _check(events, mode)
-    clock = _clock(sample_rate)
+    clock = _Clock(float, float, 1.0)
+    if rate := sample_rate:
+        # Sums and differences of whole numbers are exact in a double: no guarantee is lost to rounding.
+        clock = _Clock(lambda seconds: float(round(seconds * rate)), lambda samples: float(round(samples)), rate)
     channels = [_units(events, channel, clock) for channel in dict.fromkeys(event.channel for event in events)]
     place_unit = _anchored if mode == "anchor" else _after_all
     starts = [0.0] * len(events)
@@ -131,7 +127,8 @@ def rebuild(
     # Heads are compared, not sorted, so that the order inside a channel stays as `_units` made it.
     for unit in heapq.merge(*channels, key=lambda unit: (unit.start, unit.start - unit.end, unit.events[0][0])):
         start = place_unit(unit, past, clock)
-        past = past.then(unit, start)
+        latest = {**past.latest, unit.channel: (unit, start)}
+        past = _Past(latest, max(past.end, unit.end), max(past.new_end, start + unit.length))
         for index, distance in unit.events:
             starts[index] = (start + distance) / clock.per_second
     tail = max(0.0, clock.ticks(duration) - past.end)
@@ -208,29 +205,6 @@ def _blocks(events: Sequence[TurnEvent], channel: str) -> list[list[int]]:
         open_block += run
         reach = max(events[index].end for index in open_block)
     return sorted((sorted(block, key=order) for block in blocks), key=lambda block: order(block[0]))
-
-
-def _clock(sample_rate: int | None) -> _Clock:
-    if sample_rate is None:
-        return _Clock(float, float, 1.0)
-    if sample_rate <= 0:
-        raise ValueError(f"sample_rate is {sample_rate} Hz; it must be positive")
-    rate = sample_rate
-    # Sums and differences of whole numbers are exact in a double: no guarantee is lost to rounding.
-    return _Clock(lambda seconds: float(round(seconds * rate)), lambda samples: float(round(samples)), float(rate))
-
-
-def _check(events: Sequence[TurnEvent], mode: str) -> None:
-    if mode not in MODES:
-        raise ValueError(f"timeline mode {mode!r} is not one of {', '.join(MODES)}")
-    channels = {event.channel for event in events}
-    if len(channels) > 2:
-        raise ValueError(f"a timeline has at most two channels, not {sorted(channels)}")
-    for event in events:
-        if not (0 <= event.start <= event.end and event.new_length >= 0):
-            raise ValueError(f"times of {event} must be 0 <= start <= end and new_length >= 0")
-        if event.kept and abs(event.new_length - (event.end - event.start)) > ROUNDING:
-            raise ValueError(f"{event} is kept, but its new_length is not end - start")
 
 
 # Turn-taking: its labels and measures, from times alone.
@@ -329,7 +303,12 @@ def stretches(timed: Sequence[Timed], groups: Sequence[Sequence[int]] | None = N
             if name != channel:
                 other, other_index = reached
                 break
-        event = _event(start, end, other)
+        if start >= other:
+            event = "turn"
+        elif end <= other:
+            event = "backchannel"
+        else:
+            event = "overlap" if other - start <= TERMINAL_OVERLAP else "interruption"
         if event == "backchannel":
             ordered.append(Stretch(channel, start, end, members, event, other_index, None))
         else:
@@ -367,9 +346,6 @@ def turn_offsets(spoken_stretches: Sequence[Stretch]) -> NDArray[np.float64]:
     """Floor-transfer offsets in seconds at each change of speaker, backchannels aside, shape (changes,)."""
     return np.array([stretch.offset for stretch in spoken_stretches if stretch.offset is not None], np.float64)
 
-
-#: Kinds of timing events.
-TIMING_EVENTS = ("ipu", "pause", "gap", "overlap")
 
 #: A stretch of time in seconds: its kind, whose it is, its start and its end.
 TimingEvent = tuple[str, str, float, float]
@@ -495,7 +471,6 @@ def compare_turns(
 
 
 def overlap_seconds(timed: Sequence[Timed]) -> float:
-    """Seconds in which two channels speak at once."""
     return unions(timed).overlap_seconds
 
 
@@ -549,14 +524,6 @@ def fitness(timed: Sequence[Timed], duration: float, window: float = 100.0) -> d
     }
 
 
-def _event(start: float, end: float, other_end: float) -> str:
-    if start >= other_end:
-        return "turn"
-    if end <= other_end:
-        return "backchannel"
-    return "overlap" if other_end - start <= TERMINAL_OVERLAP else "interruption"
-
-
 def _hosted(stretch: Stretch, before: Sequence[Stretch], rebuilt: Sequence[Timed]) -> list[bool]:
     """For each utterance of a backchannel: is it in the same turn on the rebuilt timeline?"""
     assert stretch.host is not None, stretch
@@ -602,12 +569,10 @@ class Unions(NamedTuple):
 
     @property
     def overlap_seconds(self) -> float:
-        """Seconds in which two channels speak at once."""
         return sum(map(_length, self.channels.values())) - _length(self.together)
 
 
 def unions(timed: Sequence[Timed]) -> Unions:
-    """Times with speech on each channel, and on any."""
     channels: dict[str, _Spans] = {span.channel: [] for span in timed}
     together: _Spans = []
     for channel, start, end, _ in sorted(timed, key=itemgetter(1)):

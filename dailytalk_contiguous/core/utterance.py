@@ -123,7 +123,6 @@ class Field:
 
     @cached_property
     def path(self) -> tuple[str, ...]:
-        """The keys that lead to it in a line."""
         return tuple((self.key or self.name).split("."))
 
     @cached_property
@@ -180,10 +179,6 @@ def _shares(by_name: Any) -> list[dict[str, Any]] | None:
     return [{"emotion": name, "probability": share} for name, share in known if is_number(share)] or None
 
 
-def _models(by_role: Any) -> dict[str, Any]:
-    return {role: by_role.get(role) if isinstance(by_role, dict) else None for role in ("recogniser", "affect")}
-
-
 def _words_written(words: Any) -> list[dict[str, Any]]:
     written = [{**word, "probability": in_digits(word.get("probability"), 3)} for word in words]
     for word in written:
@@ -196,10 +191,6 @@ def _words_taken(words: Any) -> list[dict[str, Any]]:
     return [
         {**{name: word.get(name) for name in WORD}, "fitted": word.get("fitted") is True} for word in words or ()
     ]
-
-
-def _synthesis_written(synthesis: Any) -> Any:
-    return synthesis and {name: None if value == "" else value for name, value in synthesis.items()}
 
 
 _LEVELS = "LOW, MID, HIGH"
@@ -285,7 +276,9 @@ FIELDS: tuple[Field, ...] = (
         {"recogniser": _TEXT, "affect": _TEXT},
         "names; `given` for a transcript by people; `acoustic-estimate` for affect that no trained model rated",
         shape={str: _TEXT},
-        read=_models,
+        read=lambda by_role: {
+            role: by_role.get(role) if isinstance(by_role, dict) else None for role in ("recogniser", "affect")
+        },
     ),
     Field(
         "context_seconds", _MEASURE, "of the speaker's speech near it that was rated with it", "seconds", digits=3
@@ -343,7 +336,7 @@ FIELDS: tuple[Field, ...] = (
         "encoder of prosodic tokens",
         "or null",
         part="built",
-        write=_synthesis_written,
+        write=lambda synthesis: {name: None if value == "" else value for name, value in synthesis.items()},
     ),
     Field(
         "prosody_tokens",
@@ -444,8 +437,6 @@ def utterance_of(line: Mapping[str, Any], fields: Iterable[Field] = FIELDS) -> d
 
 
 class LineProblem(NamedTuple):
-    """What is wrong with a line: the key, and a sentence."""
-
     key: str
     reason: str
 
@@ -513,8 +504,11 @@ def _misfit(value: Any, shape: Any, key: str) -> str | None:
         return _plain_misfit(value, shape.dtype, key)
     if isinstance(shape, dict) and str in shape:
         kind = shape[str]
-        fits = _is_measure if kind == _MEASURE else _is_text
-        if isinstance(value, dict) and all(item is None or fits(item) for item in value.values()):
+
+        def fits(item: Any) -> bool:
+            return item is None or (_is_measure(item) if kind == _MEASURE else isinstance(item, str))
+
+        if isinstance(value, dict) and all(map(fits, value.values())):
             return None
         return f"{key} is {quoted(value)}, no object of {'texts' if kind == _TEXT else 'numbers'}"
     if isinstance(shape, dict):
@@ -547,10 +541,6 @@ def _plain_misfit(value: Any, dtype: str, key: str) -> str | None:
         is_whole = isinstance(value, int) and not isinstance(value, bool) and -most <= value < most
         return None if is_whole else f"{key} is {quoted(value)}, no whole number"
     return None if _is_measure(value) else f"{key} is {quoted(value)}, no number"
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
 
 
 def _is_measure(value: Any) -> bool:

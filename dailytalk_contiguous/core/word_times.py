@@ -63,7 +63,6 @@ def pack_windows(
     seconds: Sequence[float],
     speakers: Sequence[Hashable],
     window: float = WINDOW_SECONDS,
-    gap: float = GAP_SECONDS,
 ) -> list[list[Placed]]:
     """Lay utterances into windows: one speaker a window, in the order given, each utterance in just one.
 
@@ -71,16 +70,15 @@ def pack_windows(
         seconds: length of each utterance. One that is longer than the window gets a separate window.
         speakers: of each utterance; equal values may share a window.
         window: seconds at most. 0 gives each utterance a separate window.
-        gap: seconds of silence between utterances.
     """
     open_windows: dict[Hashable, list[Placed]] = {}
     windows: list[list[Placed]] = []
     for index, (length, speaker) in enumerate(zip(seconds, speakers, strict=True)):
         current = open_windows.get(speaker)
-        if current is None or current[-1].end + gap + length > window:
+        if current is None or current[-1].end + GAP_SECONDS + length > window:
             current = open_windows[speaker] = []
             windows.append(current)
-        start = current[-1].end + gap if current else 0.0
+        start = current[-1].end + GAP_SECONDS if current else 0.0
         current.append(Placed(index, start, start + length))
     return windows
 
@@ -135,14 +133,8 @@ def compare_words(expected: Sequence[str], heard: Sequence[str]) -> tuple[float,
 
     Words are compared as they are: bring both to one spelling first.
     """
-    row = list(range(len(heard) + 1))
-    before = row[-1]
-    for i, word in enumerate(expected, 1):
-        before = row[-1]
-        diagonal, row[0] = row[0], i
-        for j, heard_word in enumerate(heard, 1):
-            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (word != heard_word))
-    return row[-1] / max(1, len(expected)), bool(expected) and row[-1] == before + 1
+    costs = [row[-1][0] for row in _alignment(expected, heard)]
+    return costs[-1] / max(1, len(expected)), bool(expected) and costs[-1] == costs[-2] + 1
 
 
 # Matching the words of a human transcript with the utterances that speech activity found.
@@ -348,21 +340,16 @@ def find_shift(transcribed: Sequence[tuple[Sequence[Cue], Sequence[TimeSpan]]]) 
     size = 1 << (count + furthest).bit_length()
     total, shared = 0.0, np.zeros(2 * furthest + 1)
     for spoken, utterances in channels:
-        text, speech = (_frames(spans, count) for spans in (spoken, utterances))
+        text, speech = np.zeros((2, count))  # 1 in each frame that a span touches
+        for frames, spans in ((text, spoken), (speech, utterances)):
+            for start, end in spans:
+                frames[max(0, int(start / FRAME)) : max(0, int(end / FRAME) + 1)] = 1.0
         total += float(text.sum() + speech.sum())
         product = np.fft.rfft(text, size) * np.conj(np.fft.rfft(speech, size))
         shared += np.roll(np.fft.irfft(product, size), furthest)[: 2 * furthest + 1]
     best_index = int(np.argmax(shared))
     agreement, best = (float(np.clip(2 * shared[n] / total, 0, 1)) for n in (furthest, best_index))
     return Shift((best_index - furthest) * FRAME, agreement, best)
-
-
-def _frames(spans: Iterable[TimeSpan], count: int) -> SpanArray:
-    """1 in each of `count` frames of `FRAME` seconds that a span touches, 0 in the others."""
-    frames = np.zeros(count)
-    for start, end in spans:
-        frames[max(0, int(start / FRAME)) : max(0, int(end / FRAME) + 1)] = 1.0
-    return frames
 
 
 def nearest(spans: SpanArray, time: float, max_distance: float) -> int | None:
@@ -406,11 +393,8 @@ def fit_words(words: Sequence[WordRow], start: float, end: float) -> list[WordRo
     """Clip words into [start, end] seconds, in the order given: none overlaps the next, none is empty.
 
     Words that are wholly outside move in at their edge and share the room that is free there. Every word keeps
-    `SHORTEST_WORD`, or an equal share of the utterance if that is too short for it. Raises ValueError unless
-    end > start.
+    `SHORTEST_WORD`, or an equal share of the utterance if that is too short for it.
     """
-    if not end > start:
-        raise ValueError(f"an utterance from {start} s to {end} s has no room for words")
     if not words:
         return []
     shortest = min(SHORTEST_WORD, (end - start) / len(words))
@@ -525,6 +509,11 @@ PAUSE_SECONDS = 0.15
 #: Seconds that a word which was not heard needs at least; where its neighbours leave less, they give of theirs.
 ROOM_SECONDS = 0.06
 
+#: Seconds of a frame of synthesised speech; dB under the loud ones (their 95th percentile) at which one still
+#: sounds: that keeps weak fricatives, which are 20-30 dB under vowels, and leaves out room tone. Seconds under
+#: which a sound is a click.
+VOICED_FRAME, BELOW_LOUD_DB, SHORTEST_SPAN = 0.01, 35.0, 0.02
+
 #: Relative lengths of the letters of a word. English vowels take 1.5 to 2 times as long as consonants, liquids and
 #: glides less (means of Crystal and House 1988, J. Acoust. Soc. Am. 83:1553; of the order, not to the digit). A
 #: digit is spoken as a short word ("five", "seven": three to five sounds).
@@ -587,26 +576,12 @@ def _letter_length(letter: str, before: str) -> float:
     return GLIDE if letter in _GLIDES else CONSONANT
 
 
-def voiced_spans(
-    samples: NDArray[np.float32],
-    sample_rate: int,
-    below_peak_db: float = 35.0,
-    frame_seconds: float = 0.01,
-    min_span: float = 0.02,
-) -> list[TimeSpan]:
-    """Where there is sound in clean, synthesised speech: spans in seconds, in order, none shorter than `min_span`.
+def voiced_spans(samples: NDArray[np.float32], sample_rate: int) -> list[TimeSpan]:
+    """Where there is sound in clean, synthesised speech (mono in [-1, 1]): spans in seconds, in order.
 
-    Args:
-        samples: mono in [-1, 1], shape (samples,).
-        sample_rate: in Hz.
-        below_peak_db: a frame sounds if its level is at most this far below that of the loud ones (their 95th
-            percentile). 35 dB keeps weak fricatives, which are 20-30 dB under vowels, and leaves out room tone.
-        frame_seconds: length of a frame; edges are exact to that.
-        min_span: seconds; shorter spans are clicks.
-
-    Returns an empty list for silence (nothing above -80 dBFS). For recorded speech use `core.spans.speech_spans`.
+    Empty for silence (nothing above -80 dBFS). For recorded speech use `core.spans.speech_spans`.
     """
-    length = max(1, round(frame_seconds * sample_rate))
+    length = max(1, round(VOICED_FRAME * sample_rate))
     n_frames = -(-len(samples) // length)
     if n_frames == 0:
         return []
@@ -614,13 +589,13 @@ def voiced_spans(
     padded[: len(samples)] = samples
     level = 10 * np.log10(np.mean(padded.reshape(n_frames, length) ** 2, axis=1) + 1e-20)
     loud = float(np.percentile(level[level > level.max() - 60], 95))
-    sounds = level > max(loud - below_peak_db, -80.0)
+    sounds = level > max(loud - BELOW_LOUD_DB, -80.0)
     total = len(samples) / sample_rate
     candidates = [
         (first * length / sample_rate, min(last * length / sample_rate, total))
         for first, last in true_runs(sounds).tolist()
     ]
-    return [(start, end) for start, end in candidates if end - start >= min_span]
+    return [(start, end) for start, end in candidates if end - start >= SHORTEST_SPAN]
 
 
 def by_proportion(text_words: Sequence[str], spans: Sequence[TimeSpan], duration: float) -> list[Word]:
@@ -634,9 +609,8 @@ def by_proportion(text_words: Sequence[str], spans: Sequence[TimeSpan], duration
         text_words: the text's words, with their marks.
         spans: where there is sound (`voiced_spans`), in seconds; gaps up to `PAUSE_SECONDS` are closed. None: the
             whole of the audio.
-        duration: seconds of the audio. Raises ValueError unless it is positive.
+        duration: seconds of the audio.
     """
-    _check(duration)
     if not text_words:
         return []
     regions = _inside(merge_gaps(sorted(spans), PAUSE_SECONDS), 0.0, duration) or [(0.0, duration)]
@@ -644,11 +618,7 @@ def by_proportion(text_words: Sequence[str], spans: Sequence[TimeSpan], duration
 
 
 def by_edit_distance(
-    text_words: Sequence[str],
-    heard: Sequence[Word],
-    duration: float,
-    spans: Sequence[TimeSpan] = (),
-    min_matched: float = MIN_MATCHED,
+    text_words: Sequence[str], heard: Sequence[Word], duration: float, spans: Sequence[TimeSpan] = ()
 ) -> list[Word] | None:
     """Times of the text's words from what a recogniser heard of them.
 
@@ -659,16 +629,14 @@ def by_edit_distance(
     Args:
         text_words: the text's words, with their marks.
         heard: the recogniser's words, in seconds of the audio.
-        duration: seconds of the audio. Raises ValueError unless it is positive.
+        duration: seconds of the audio.
         spans: where there is sound, if known (`voiced_spans`): words that were not heard are kept out of pauses.
-        min_matched: the share of the text's words that must be heard as written.
 
     Returns one word per word of the text, or None when too little matches: use `by_proportion` then.
     """
-    _check(duration)
     words = sorted(heard, key=lambda word: (word.start, word.end))
     pairs = _matches([normalise(word) for word in text_words], [normalise(word.text) for word in words])
-    if not pairs or len(pairs) < min_matched * len(text_words):
+    if not pairs or len(pairs) < MIN_MATCHED * len(text_words):
         return None
     times: list[TimeSpan] = [(0.0, 0.0)] * len(text_words)
     probabilities: list[float | None] = [0.0] * len(text_words)
@@ -695,9 +663,8 @@ def by_edit_distance(
     return _fitted_words(text_words, times, probabilities, duration)
 
 
-def _matches(text: Sequence[str], heard: Sequence[str]) -> list[tuple[int, int]]:
-    """Index pairs of equal words in the cheapest alignment (Levenshtein), in order. Empty words equal nothing."""
-    # Of every cell the cost so far, and the move that led there.
+def _alignment(text: Sequence[str], heard: Sequence[str]) -> list[list[tuple[int, str]]]:
+    """The cost so far of every cell (Levenshtein), and the move that led there. Empty words equal nothing."""
     table = [[(column, "extra") for column in range(len(heard) + 1)]]
     for word in text:
         above, row = table[-1], [(table[-1][0][0] + 1, "skip")]
@@ -710,6 +677,12 @@ def _matches(text: Sequence[str], heard: Sequence[str]) -> list[tuple[int, int]]
             )
             row.append(min(steps, key=lambda step: step[0]))
         table.append(row)
+    return table
+
+
+def _matches(text: Sequence[str], heard: Sequence[str]) -> list[tuple[int, int]]:
+    """Index pairs of equal words in the cheapest alignment, in order."""
+    table = _alignment(text, heard)
     i, j = len(text), len(heard)
     pairs: list[tuple[int, int]] = []
     while i and j:
@@ -753,7 +726,6 @@ def _pauses_after(word: str) -> bool:
 
 
 def _inside(spans: Sequence[TimeSpan], start: float, end: float) -> list[TimeSpan]:
-    """The parts of spans that are in [start, end]."""
     clipped = ((max(first, start), min(last, end)) for first, last in spans)
     return [(first, last) for first, last in clipped if last > first]
 
@@ -772,11 +744,6 @@ def _fitted_words(
         Word(word, span.start, span.end, probability)
         for word, span, probability in zip(words, fitted, probabilities, strict=True)
     ]
-
-
-def _check(duration: float) -> None:
-    if not duration > 0:
-        raise ValueError(f"audio of {duration} s holds no words")
 
 
 # Moving the starts of words so that Moshi's trainer keeps them.
@@ -854,7 +821,14 @@ def place_words(words: Sequence[SpokenWord]) -> FrameTimes:
     for before, after, word in zip(choices, choices[1:], words, strict=False):
         reached, origins = [], []
         for choice in after:
-            ways = [_cost(costs[-1][index], earlier, choice, word.tokens) for index, earlier in enumerate(before)]
+            ways = []
+            for (lost, cut, moved), earlier in zip(costs[-1], before, strict=True):
+                # The word before is lost where this one begins in its frame, and cut without room for its tokens.
+                room = choice.frame - earlier.frame
+                if choice.start < earlier.start:
+                    ways.append((lost + _NEVER, cut, moved + choice.moved))
+                else:
+                    ways.append((lost + (room <= 0), cut + (0 < room < word.tokens), moved + choice.moved))
             best = min(range(len(ways)), key=ways.__getitem__)
             reached.append(ways[best])
             origins.append(best)
@@ -867,8 +841,8 @@ def place_words(words: Sequence[SpokenWord]) -> FrameTimes:
         chosen.append(options[index])
         index = origins[index]
     chosen.reverse()
-    moved = sum(choice.frame != frame_of(word.start) for choice, word in zip(chosen, words, strict=True))
-    return FrameTimes(_times(words, chosen), moved, lost, cut)
+    n_moved = sum(choice.frame != frame_of(word.start) for choice, word in zip(chosen, words, strict=True))
+    return FrameTimes(_times(words, chosen), n_moved, lost, cut)
 
 
 def _choices(word: SpokenWord) -> list[_Choice]:
@@ -893,12 +867,3 @@ def _times(words: Sequence[SpokenWord], chosen: Sequence[_Choice]) -> list[tuple
                 end = limit
         times.append((choice.start, end))
     return times
-
-
-def _cost(cost: tuple[int, int, float], before: _Choice, after: _Choice, tokens: int) -> tuple[int, int, float]:
-    """The cost up to `before`, and that of `after`: its move, and whether the word before is lost or cut."""
-    lost, cut, moved = cost
-    if after.start < before.start:
-        return lost + _NEVER, cut, moved + after.moved
-    room = after.frame - before.frame
-    return lost + (room <= 0), cut + (0 < room < tokens), moved + after.moved

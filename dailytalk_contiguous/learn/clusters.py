@@ -84,10 +84,6 @@ class ArrayClass:
     """
 
     def __init__(self, features_dim: int = 6, init_capacity: int = 10000, path: str | Path | None = None) -> None:
-        if features_dim < 1 or init_capacity < 1:
-            raise DailytalkError(
-                f"features_dim is {features_dim}, init_capacity {init_capacity}", "give 1 or more"
-            )
         self._dim, self._capacity = features_dim, init_capacity
         self._folder = tempfile.TemporaryDirectory(prefix="dailytalk-features-") if path is None else None
         self.path = Path(self._folder.name) / "features.f32" if self._folder else Path(str(path))
@@ -155,7 +151,6 @@ class ArrayClass:
         return np.memmap(self.path, np.float32, "r", shape=(self._frames, self._dim))
 
     def truncate(self, records: int) -> None:
-        """Keep the first `records` records alone."""
         self.flush()
         with self._refusing():
             lines = self._records.read_bytes().splitlines(keepends=True)[:records]
@@ -180,22 +175,21 @@ class ArrayClass:
                 break
             kept.append((line, record))
             frames += record["frames"]
-        while kept and not self._is_whole(kept[-1][1], frames):
-            frames -= kept.pop()[1]["frames"]
+        with self.path.open("rb") as file:
+            while kept:
+                n_last = kept[-1][1]["frames"]
+                file.seek((frames - n_last) * row)
+                if zlib.crc32(file.read(n_last * row)) == kept[-1][1]["crc32"]:
+                    break
+                kept.pop()
+                frames -= n_last
         os.truncate(self._records, sum(len(line) for line, _ in kept))
         os.truncate(self.path, frames * row)
         self.names = [record["name"] for _, record in kept]
         self._frames = frames
 
-    def _is_whole(self, record: Mapping[str, Any], end: int) -> bool:
-        row = 4 * self._dim
-        with self.path.open("rb") as file:
-            file.seek((end - record["frames"]) * row)
-            return zlib.crc32(file.read(record["frames"] * row)) == int(record["crc32"])
-
     @contextlib.contextmanager
     def _refusing(self) -> Iterator[None]:
-        """Say an error of the disk in one sentence."""
         try:
             yield
         except OSError as error:
@@ -225,10 +219,7 @@ def gather_frames(folder: Path, speaker_relative: bool = False) -> ArrayClass:
     """The frames of all contours in a folder of `dailytalk tokens extract`, in a file there.
 
     A record is a shard. What was gathered before is kept as far as it is of the same shards in the same order.
-
-    Args:
-        folder: with `contours/`. speaker_relative: whether f0 is made relative to the median of its speaker, which
-            is what one channel of one conversation has.
+    With `speaker_relative` f0 is relative to the median of its speaker: of one channel of a conversation.
 
     Raises DailytalkError for a folder without contours, BadInput for damaged ones.
     """
@@ -300,7 +291,6 @@ class ClusteringPipeline:
 
     Attributes:
         n_clusters: tokens, that of silence among them.
-        input_features_dim: features a frame: those of `core.contours.CONTOURS`.
         device: of PyTorch, for the passes over all frames.
         weights: of the features, by name.
         seed: of the sample and of k-means++.
@@ -311,7 +301,6 @@ class ClusteringPipeline:
     """
 
     n_clusters: int = 120
-    input_features_dim: int = 6
     device: str = "cpu"
     weights: Mapping[str, float] | None = None
     seed: int = 0
@@ -327,11 +316,9 @@ class ClusteringPipeline:
         self.codebook: Codebook | None = None
         if not 2 <= self.n_clusters <= MOST_CLUSTERS:
             raise DailytalkError(f"{self.n_clusters} clusters can't be made", f"choose 2 to {MOST_CLUSTERS}")
-        if self.input_features_dim != len(CONTOURS) or [*self.weights] != [*CONTOURS]:
-            raise DailytalkError(
-                f"features of {self.input_features_dim} columns with the weights of {', '.join(self.weights)}",
-                f"give {len(CONTOURS)} columns, and a weight for each of {', '.join(CONTOURS)}",
-            )
+        if [*self.weights] != [*CONTOURS]:
+            known = ", ".join(CONTOURS)
+            raise DailytalkError(f"the weights are of {', '.join(self.weights)}", f"give one for each of {known}")
         if not are_weights(self.weights.values()):
             raise DailytalkError(f"the weights are {self.weights}", WEIGHTS_REMEDY)
         if self.smoothing not in SMOOTHING:
@@ -358,11 +345,11 @@ class ClusteringPipeline:
         Raises DailytalkError for fewer voiced (or different) frames than clusters, and for what can't be reduced.
         """
         _learn()
-        frames = _frames_of(features_collation)
-        if frames.ndim != 2 or frames.shape[1] != self.input_features_dim:
-            raise DailytalkError(
-                f"the features have the shape {frames.shape}", f"give (frames, {self.input_features_dim})"
-            )
+        frames = (
+            features_collation.finalize() if isinstance(features_collation, ArrayClass) else features_collation
+        )
+        if frames.ndim != 2 or frames.shape[1] != len(CONTOURS):
+            raise DailytalkError(f"the features have the shape {frames.shape}", f"give (frames, {len(CONTOURS)})")
         self._check_reducing(reduced_dims, dim_reducer_method)
         n_centres = self.n_clusters - 1
         voiced = sum(int(np.count_nonzero(block.any(axis=1))) for block in self._blocks(frames))
@@ -402,17 +389,12 @@ class ClusteringPipeline:
                 raise _unwritable(clustering_model_dir, error) from error
         return self.codebook
 
-    def load_model(self, clustering_model_dir: str | Path | None) -> Codebook:
-        """Take the codebook of a folder, or the bundled one. Raises DailytalkError."""
-        self.codebook = Codebook.load(clustering_model_dir)
-        return self.codebook
-
     def clustering_quality_analysis(self, features: ArrayClass | FeatureArray) -> ClusterQuality:
         """How well the codebook's clusters fit frames. Raises DailytalkError if there is none yet."""
         _learn()
         if self.codebook is None:
             raise DailytalkError("there is no codebook yet", "train one, or load one")
-        frames = _frames_of(features)
+        frames = features.finalize() if isinstance(features, ArrayClass) else features
         codebook = self.codebook
         sizes = np.zeros(codebook.n_clusters, np.int64)
         inertia, silent = 0.0, 0
@@ -552,10 +534,10 @@ class ClusteringPipeline:
     def _check_reducing(self, reduced_dims: int | None, method: str) -> None:
         if reduced_dims is None:
             return
-        if not 1 <= reduced_dims <= self.input_features_dim:
+        if not 1 <= reduced_dims <= len(CONTOURS):
             raise DailytalkError(
-                f"reduced_dims is {reduced_dims}, and there are {self.input_features_dim} features",
-                f"choose 1 to {self.input_features_dim}, or None",
+                f"reduced_dims is {reduced_dims}, and there are {len(CONTOURS)} features",
+                f"choose 1 to {len(CONTOURS)}, or None",
             )
         if method not in REDUCERS:
             raise DailytalkError(f"features can't be reduced by {method!r}", f"choose {' or '.join(REDUCERS)}")
@@ -566,8 +548,7 @@ class ClusteringPipeline:
             )
 
     def _pca(self, frames: FeatureArray, codebook: Codebook, reduced_dims: int) -> Reducer:
-        """The main components of the weighted voiced frames."""
-        n_features = self.input_features_dim
+        n_features = len(CONTOURS)
         count, total, products = 0, np.zeros(n_features), np.zeros((n_features, n_features))
         for block in self._blocks(frames):
             weighted = codebook.columns(block[block.any(axis=1)]).astype(np.float64)
@@ -581,7 +562,6 @@ class ClusteringPipeline:
         return PrincipalComponents(mean.astype(np.float32), (components * np.sign(largest)).astype(np.float32))
 
     def _umap(self, frames: FeatureArray, codebook: Codebook, reduced_dims: int) -> Reducer:
-        """Where UMAP places some of the weighted voiced frames."""
         from umap import UMAP
 
         voiced = sum(int(np.count_nonzero(block.any(axis=1))) for block in self._blocks(frames))
@@ -592,7 +572,6 @@ class ClusteringPipeline:
 
 
 def centres_in_units(codebook: Codebook) -> list[dict[str, float | int | None]]:
-    """Each centre's token, frames in training, and features in Hz and dB; f0 that is relative in octaves."""
     ranges = np.array([*CONTOURS.values()])
     values = ranges[:, 0] + codebook.centre_features.astype(np.float64) * (ranges[:, 1] - ranges[:, 0])
     if codebook.speaker_relative:
@@ -634,7 +613,6 @@ def _unwritable(folder: str | Path, error: OSError) -> DailytalkError:
 
 
 def plot_codebook(codebook: Codebook, path: Path) -> None:
-    """Write a picture of a codebook that was trained: how frequent its tokens are, and where its centres are."""
     import matplotlib.figure
 
     assert codebook.training is not None
@@ -655,7 +633,6 @@ def plot_codebook(codebook: Codebook, path: Path) -> None:
 
 
 def _spread(codebook: Codebook, frames: FeatureArray) -> tuple[float | None, float | None, float | None]:
-    """Silhouette, Calinski and Harabasz's ratio, Davies and Bouldin's index; None without two clusters."""
     from sklearn import metrics
 
     tokens, _ = codebook.assign(frames)
@@ -665,10 +642,6 @@ def _spread(codebook: Codebook, frames: FeatureArray) -> tuple[float | None, flo
     silhouette = metrics.silhouette_score(columns, tokens)
     ratio, index = metrics.calinski_harabasz_score(columns, tokens), metrics.davies_bouldin_score(columns, tokens)
     return float(silhouette), float(ratio), float(index)
-
-
-def _frames_of(features: ArrayClass | FeatureArray) -> FeatureArray:
-    return features.finalize() if isinstance(features, ArrayClass) else np.asarray(features)
 
 
 def _learn() -> tuple[Any, Any]:

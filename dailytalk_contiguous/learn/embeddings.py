@@ -53,13 +53,10 @@ class Embeddings(NamedTuple):
 
 
 def write_embeddings(rows: Iterable[Row], encoder: ProsodicSequenceEncoder, out: Path) -> int:
-    """Embed the utterances of `token_rows`, and write them to `EMBEDDINGS` in a folder; their number.
+    """Embed the utterances of `token_rows`, and write them to `EMBEDDINGS` in a folder, whole or not at all.
 
-    Utterances without tokens, which last no time, are left out. The file is there whole or not at all.
-
-    Raises:
-        BadInput: tokens of another codebook than the encoder's. DailytalkError: nothing to embed, or a folder that
-            can't be written.
+    Returns their number. Utterances without tokens, which last no time, are left out. Raises BadInput for tokens
+    of another codebook than the encoder's, DailytalkError for nothing to embed, or a folder that can't be written.
     """
     count = 0
 

@@ -19,17 +19,8 @@ from dailytalk_contiguous.core.emotions import calibration_error
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.sampling import joined_groups
 from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.learn import probes
 from dailytalk_contiguous.learn.emotion_examples import EmotionExamples
-from dailytalk_contiguous.learn.probes import (
-    FOLDS,
-    LEAST_DRAWN,
-    Score,
-    check_sklearn,
-    divided,
-    drawn_score,
-    mean_recall,
-    recall_of,
-)
 from dailytalk_contiguous.models.contracts import EmotionGuess, EmotionModel
 from dailytalk_contiguous.models.linear_emotion import LinearEmotion
 from dailytalk_contiguous.publish.plots import MatrixPlot
@@ -109,15 +100,13 @@ _NO_DIAGNOSIS = "Emotion in classes is a guess from sound, and no diagnosis."
 
 
 class Fold(NamedTuple):
-    """Places to learn from, and to test on."""
-
     name: str
     train: NDArray[np.intp]
     test: NDArray[np.intp]
 
 
 def folds_of(
-    protocol: str, examples: EmotionExamples, count: int = FOLDS, seed: int = 0
+    protocol: str, examples: EmotionExamples, count: int = probes.FOLDS, seed: int = 0
 ) -> tuple[list[Fold], list[str]]:
     """The folds of a protocol, and a sentence on each thing that they leave out.
 
@@ -143,7 +132,7 @@ def folds_of(
                 "add others, or compare within him by --protocol random",
             )
         try:
-            parts = divided(examples.labels, kept_apart, count, seed)
+            parts = probes.divided(examples.labels, kept_apart, count, seed)
         except BadInput as problem:
             raise BadInput(problem.reason, "add speakers, or ask for fewer --folds") from None
         folds = [Fold(f"{number} of {len(parts)}", *part) for number, part in enumerate(parts, 1)]
@@ -226,9 +215,9 @@ class EmotionFigures(NamedTuple):
             another class: they count as wrong.
     """
 
-    recall: Score
-    accuracy: Score
-    macro_f1: Score
+    recall: probes.Score
+    accuracy: probes.Score
+    macro_f1: probes.Score
     calibration_error: float
     utterances: int
     speakers: int
@@ -267,9 +256,9 @@ def figures_of(
 
     said = predicted >= 0
     return EmotionFigures(
-        mean_recall(labels, predicted, speakers, seed),
-        drawn_score(accuracy, len(people), seed),
-        drawn_score(macro_f1, len(people), seed),
+        probes.mean_recall(labels, predicted, speakers, seed),
+        probes.drawn_score(accuracy, len(people), seed),
+        probes.drawn_score(macro_f1, len(people), seed),
         calibration_error(confidences[said], predicted[said] == labels[said]),
         len(labels),
         len(people),
@@ -298,9 +287,9 @@ class EmotionEvaluation:
     figures: EmotionFigures
     beside: Mapping[str, EmotionFigures]
     confusion: NDArray[np.intp]
-    by_speaker: Mapping[str, tuple[Score, int]]
-    by_gender: Mapping[str, tuple[Score, int]]
-    by_corpus: Mapping[str, tuple[Score, int]]
+    by_speaker: Mapping[str, tuple[probes.Score, int]]
+    by_gender: Mapping[str, tuple[probes.Score, int]]
+    by_corpus: Mapping[str, tuple[probes.Score, int]]
     folds: Sequence[tuple[str, int, int, float]]
     answers: Sequence[tuple[str, str, str | None, float]]
     licences: tuple[str, ...]
@@ -308,7 +297,6 @@ class EmotionEvaluation:
 
     @property
     def chance(self) -> float:
-        """Mean recall by chance."""
         return 1 / len(self.classes)
 
     def as_dict(self) -> dict[str, Any]:
@@ -332,7 +320,6 @@ class EmotionEvaluation:
         }
 
     def published(self) -> list[EmoBoxFigures]:
-        """Published figures of the corpora that were tested, and of real talk."""
         rows = [row for row in EMOBOX_FIGURES if row.corpus in self.by_corpus or row.corpus == "msp_podcast"]
         return rows if len(rows) > 1 or "msp_podcast" in self.by_corpus else []
 
@@ -372,7 +359,6 @@ class EmotionEvaluation:
         return Section("figures", "Figures", parts)
 
     def plot(self) -> MatrixPlot:
-        """Counts by what it is and what was answered."""
         columns = (*self.classes, "none") if self.figures.unanswered else self.classes
         rows = [
             (name, tuple(counts[: len(columns)]))
@@ -389,7 +375,6 @@ class EmotionEvaluation:
         )
 
     def sentences(self) -> tuple[str, ...]:
-        """What limits the figures, those of every evaluation last."""
         return (*self.notes, _ACTED, _NO_DIAGNOSIS)
 
     def _figure_rows(self) -> list[tuple[str, ...]]:
@@ -446,7 +431,7 @@ def evaluate_protocol(
     fit: Fit,
     examples: EmotionExamples,
     protocol: str = "speakers",
-    folds: int = FOLDS,
+    folds: int = probes.FOLDS,
     seed: int = 0,
     alone: bool = False,
     progress: Callable[[str], None] = lambda fold: None,
@@ -464,7 +449,7 @@ def evaluate_protocol(
 
     Raises DailytalkError if scikit-learn is missing, BadInput where the examples can't be divided.
     """
-    check_sklearn()
+    probes.check_sklearn()
     examples, notes = _with_enough(examples, 1 if protocol == "random" else 2)
     parts, more = folds_of(protocol, examples, folds, seed)
     tested = _Tested(examples)
@@ -519,7 +504,6 @@ def evaluate_model(
 
 
 def left_out_sentences(examples: EmotionExamples) -> list[str]:
-    """How many utterances were left out, a sentence for each reason."""
     return [f"{counted(n, 'utterance')} left out: {why}" for why, n in examples.left_out.items()]
 
 
@@ -553,8 +537,6 @@ def _with_enough(examples: EmotionExamples, speakers: int) -> tuple[EmotionExamp
 
 
 class _Tested:
-    """Collects the answers of folds."""
-
     def __init__(self, examples: EmotionExamples) -> None:
         self._examples = examples
         self._places: list[NDArray[np.intp]] = []
@@ -564,14 +546,13 @@ class _Tested:
         self._name = ""
 
     def add(self, fold: Fold, model: EmotionModel, alone: bool) -> None:
-        """The answers of a model to what a fold tests."""
         examples = self._examples
         predicted, confidences = _answers(model, examples.take(fold.test), alone)
         self._name = model.name
         self._places.append(fold.test)
         self._predicted.append(predicted)
         self._confidences.append(confidences)
-        recall = recall_of(examples.labels[fold.test], predicted)
+        recall = probes.recall_of(examples.labels[fold.test], predicted)
         self._folds.append((fold.name, len(fold.train), len(fold.test), recall))
 
     def figures(self, seed: int) -> EmotionFigures:
@@ -590,16 +571,16 @@ class _Tested:
         confusion = np.zeros((len(classes), len(classes) + 1), np.intp)
         np.add.at(confusion, (labels, predicted), 1)
 
-        def recalls(of: NDArray[np.str_]) -> dict[str, tuple[Score, int]]:
+        def recalls(of: NDArray[np.str_]) -> dict[str, tuple[probes.Score, int]]:
             groups = {name: of == name for name in np.unique(of).tolist()}
             return {
-                name: (mean_recall(labels[own], predicted[own], speakers[own], seed), int(own.sum()))
+                name: (probes.mean_recall(labels[own], predicted[own], speakers[own], seed), int(own.sum()))
                 for name, own in groups.items()
             }
 
         left_out = left_out_sentences(examples)
         people = len(np.unique(speakers))
-        if people < LEAST_DRAWN:
+        if people < probes.LEAST_DRAWN:
             left_out.append(f"{counted(people, 'speaker')}, too few for an interval")
         unknown = sorted({name for name in speakers.tolist() if name.endswith("/?")})
         left_out += [f"{name.removesuffix('/?')}: its speakers are unknown, and taken for one" for name in unknown]

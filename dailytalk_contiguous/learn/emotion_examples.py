@@ -10,14 +10,15 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dailytalk_contiguous.core import interrupts
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, pcm_to_float, to_pcm
+from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, to_pcm
 from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.emotions import SIX, emotion_class
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
@@ -45,12 +46,6 @@ _NO_EMOTION = {
     "perceived": "nobody said what emotion is heard",
     "votes": "its raters' votes are not known",
 }
-
-
-class SoundSource(Protocol):
-    """Gives the sound of examples, 16 kHz mono in [-1, 1], shape (n,), by their numbers in it."""
-
-    def sounds(self, numbers: Sequence[int]) -> Iterator[Samples]: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +79,7 @@ class EmotionExamples:
     votes: NDArray[np.float32] | None
     left_out: Mapping[str, int]
     licences: Mapping[str, tuple[str, ...]]
-    source: SoundSource = field(repr=False)
+    source: "_FiledSounds" = field(repr=False)
     numbers: NDArray[np.intp] = field(repr=False)
     mixed: bool = False
     _measured: dict[str, dict[int, NDArray[Any]]] = field(default_factory=dict, repr=False)
@@ -140,54 +135,7 @@ class EmotionExamples:
 _ARRAYS = ("corpora", "speakers", "genders", "sentences", "labels", "groups", "copies", "numbers")
 
 
-class _HeldSounds:
-    """Sounds in memory, as 16-bit samples."""
-
-    def __init__(self, sounds: Iterable[Samples]) -> None:
-        self._sounds = [to_pcm(sound) for sound in sounds]
-
-    def sounds(self, numbers: Sequence[int]) -> Iterator[Samples]:
-        for number in numbers:
-            yield pcm_to_float(self._sounds[number])
-
-
-def held_examples(
-    sounds: Iterable[Samples],
-    emotions: Sequence[str],
-    speakers: Sequence[str],
-    genders: Sequence[str] | None = None,
-    corpora: Sequence[str] | None = None,
-) -> EmotionExamples:
-    """Examples from sounds in memory (16 kHz mono in [-1, 1], shape (n,)), which are kept as 16-bit samples.
-
-    Args:
-        emotions, speakers: of each sound. genders, corpora: of each; None where unknown.
-
-    Nothing is left out. Equal sound has one group, as of `read_examples`.
-    """
-    source, nothing = _HeldSounds(sounds), np.full(len(emotions), "")
-    classes = tuple(sorted({*emotions}))
-    return EmotionExamples(
-        classes,
-        tuple(f"{number:06d}" for number in range(len(emotions))),
-        nothing if corpora is None else np.array(corpora),
-        np.array(speakers),
-        nothing if genders is None else np.array(genders),
-        nothing,
-        np.array([classes.index(name) for name in emotions], np.intp),
-        joined_groups([(_digest(sound),) for sound in source.sounds(range(len(emotions)))]),
-        np.zeros(len(emotions), np.bool_),
-        None,
-        {},
-        {},
-        source,
-        np.arange(len(emotions)),
-    )
-
-
 class _Clip(NamedTuple):
-    """Where the sound of an example is: `place` in shards, None elsewhere; `row` as `cut_sound` takes it."""
-
     items: Items
     place: Place | None
     row: Row
@@ -203,17 +151,16 @@ class _FiledSounds:
         first = 0
         while first < len(numbers):
             last = first + 1
-            while last < len(numbers) and self._follows(numbers[last - 1], numbers[last]):
+            for number, following in pairwise(numbers[first:]):
+                clip, other = self._clips[number], self._clips[following]
+                if clip.place is None or other.place is None or clip.items is not other.items:
+                    break
+                if clip.place.file != other.place.file or clip.place[1:] > other.place[1:]:
+                    break
                 last += 1
             run = [self._clips[number] for number in numbers[first:last]]
             yield from self._in_order(run) if last - first > 1 else map(_sound_alone, run)
             first = last
-
-    def _follows(self, number: int, following: int) -> bool:
-        clip, other = self._clips[number], self._clips[following]
-        if clip.place is None or other.place is None or clip.items is not other.items:
-            return False
-        return clip.place.file == other.place.file and clip.place[1:] <= other.place[1:]
 
     def _in_order(self, run: Sequence[_Clip]) -> Iterator[Samples]:
         items, at = run[0].items, 0
@@ -259,7 +206,7 @@ def read_examples(
             and what share voted for each.
         mapping: classes of labels that are none, such as `{"calm": "neutral"}` (`core.emotions.emotion_class`).
         agreement: least share of raters who agree, in [0, 1], where it is known.
-        votes: CREMA-D's tabulatedVotes.csv or summaryTable.csv, in place of the votes that rows hold.
+        votes: CREMA-D's tabulatedVotes.csv, in place of the votes that rows hold.
 
     Raises DailytalkError for an input that is not there or holds no utterances, and if none has an emotion.
     """
@@ -277,26 +224,17 @@ def read_examples(
             raise DailytalkError(
                 f"{name!r} holds recordings without labels", "name what `dailytalk corpus` has made"
             )
-        for clip, row, sound in _rows(items):
-            interrupts.check_interrupt()
-            reader.add(name, clip, row, sound)
+        if isinstance(items, FiledItems):
+            for file in items.files:
+                for place, row in items.rows_of(file, [*_READ, "audio"]):
+                    reader.add(name, _Clip(items, place, {}), row, partial(ItemSound, row["audio"]))
+            continue
+        for row in items.rows(_READ):
+            reader.add(name, _Clip(items, None, {}), row, partial(items.sound, row["conversation_id"]))
     return reader.examples()
 
 
-def _rows(items: Items) -> Iterator[tuple[_Clip, Row, Callable[[], ItemSound]]]:
-    """Every row of `items`, where its sound is, and how to get it."""
-    if isinstance(items, FiledItems):
-        for file in items.files:
-            for place, row in items.rows_of(file, [*_READ, "audio"]):
-                yield _Clip(items, place, {}), row, partial(ItemSound, row["audio"])
-        return
-    for row in items.rows(_READ):
-        yield _Clip(items, None, {}), row, partial(items.sound, row["conversation_id"])
-
-
 class _Reader:
-    """Collects examples row by row."""
-
     def __init__(
         self,
         classes: tuple[str, ...] | None,
@@ -315,6 +253,7 @@ class _Reader:
 
     def add(self, name: str, clip: _Clip, row: Row, sound: Callable[[], ItemSound]) -> None:
         """Take the utterance of a row of the input `name`, or say why it is left out."""
+        interrupts.check_interrupt()
         labels = row["labels"] or {}
         n_utterances = max(1, len(row["utterances"] or ()))
         try:
@@ -330,7 +269,14 @@ class _Reader:
             }
             if row["conversation_id"] in self._ids:
                 raise BadInput("an utterance of its id was read before", "")
-            facts["digest"] = _digest(_heard(sound, part))
+            if part["start"] is None or part["end"] is None:
+                raise BadInput("it is not in the sound", "")
+            if part["end"] - part["start"] > LONGEST_SECONDS:
+                raise BadInput(f"it is longer than {LONGEST_SECONDS:g} s", "")
+            samples = _samples(sound(), part)
+            if reason := why_unheard(samples):
+                raise BadInput(reason, "")
+            facts["digest"] = hashlib.sha256(to_pcm(samples).tobytes()).hexdigest()
         except BadInput as problem:
             self._left_out[kind_of(problem.reason)] += n_utterances
             return
@@ -353,7 +299,14 @@ class _Reader:
         votes: dict[str, float] = {}
         label = _text(labels.get("perceived" if self._labels == "perceived" else "emotion"))
         if self._labels == "votes":
-            label, votes = self._voted(self._votes_of(name, labels), label)
+            if self._shares is not None:
+                heard = self._shares.get(name, {})
+            else:
+                shares = [
+                    (_text(vote["emotion"]), vote["share"]) for vote in labels.get("perceived_votes") or () if vote
+                ]
+                heard = {of: share for of, share in shares if of and is_number(share, 0.0) and share}
+            label, votes = self._voted(heard, label)
         if not label:
             raise BadInput(_NO_EMOTION[self._labels], "")
         emotion = emotion_class(label, self._classes, self._mapping)
@@ -370,13 +323,6 @@ class _Reader:
             **{name: _text(labels.get(name)) for name in ("gender", "sentence", "licence")},
         }
 
-    def _votes_of(self, name: str, labels: Row) -> Mapping[str, float]:
-        """The share of raters who heard each emotion: by the table if there is one, or else by the row."""
-        if self._shares is not None:
-            return self._shares.get(name, {})
-        votes = [(_text(vote["emotion"]), vote["share"]) for vote in labels.get("perceived_votes") or () if vote]
-        return {emotion: share for emotion, share in votes if emotion and is_number(share, 0.0) and share}
-
     def _voted(self, shares: Mapping[str, float], acted: str) -> tuple[str, dict[str, float]]:
         """The class with most votes, the acted one of several, and the share of each; nothing without votes."""
         votes: Counter[str] = Counter()
@@ -390,7 +336,6 @@ class _Reader:
         return (acted if acted in best else best[0]), dict(votes)
 
     def examples(self) -> EmotionExamples:
-        """All that was taken. Raises DailytalkError if that is nothing."""
         if not self._facts:
             reasons = "; ".join(f"{counted(n, 'utterance')}: {why}" for why, n in self._left_out.most_common(3))
             remedy = "name a corpus with labels, or other classes"
@@ -433,19 +378,3 @@ class _Reader:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
-
-
-def _heard(sound: Callable[[], ItemSound], part: Row) -> Samples:
-    """The samples of an utterance. Raises BadInput for one in which there is nothing to hear."""
-    if part["start"] is None or part["end"] is None:
-        raise BadInput("it is not in the sound", "")
-    if part["end"] - part["start"] > LONGEST_SECONDS:
-        raise BadInput(f"it is longer than {LONGEST_SECONDS:g} s", "")
-    samples = _samples(sound(), part)
-    if reason := why_unheard(samples):
-        raise BadInput(reason, "")
-    return samples
-
-
-def _digest(samples: Samples) -> str:
-    return hashlib.sha256(to_pcm(samples).tobytes()).hexdigest()

@@ -191,9 +191,6 @@ def _drawn(examples: EmotionExamples, units: NDArray[np.intp], share: float, see
     return taken
 
 
-# What a network is trained on.
-
-
 class _Task(ABC):
     """What is trained, and what it is shown.
 
@@ -214,7 +211,6 @@ class _Task(ABC):
         """Inputs of the network for examples, altered by `rng` in training."""
 
     def groups(self, rate: float) -> list[dict[str, Any]]:
-        """Parameters and their learning rates."""
         return [{"params": list(self.network.parameters()), "lr": rate}]
 
 
@@ -250,7 +246,6 @@ class _Spectrograms(_Task):
         self.network = self.classifier.network
 
     def _set_statistics(self, network: SpectrogramNetwork, train: NDArray[np.intp]) -> None:
-        """Set what is usual over all frames of the examples to train on, and over these as wholes."""
         count, sums, squares, wholes = 0, np.zeros(1), np.zeros(1), []
         for place in train.tolist():
             stored = self._store[self._keys[place]]
@@ -268,7 +263,10 @@ class _Spectrograms(_Task):
         if rng is None:
             return padded_frames([bands[: round(LONGEST_SECONDS * ANALYSIS_RATE / HOP)] for bands in views])
         longest = round(CROP_SECONDS * ANALYSIS_RATE / HOP)
-        cropped = [_cropped(bands, longest, rng) for bands in views]
+        cropped = []
+        for bands in views:
+            start = int(rng.integers(0, max(0, len(bands) - longest) + 1))
+            cropped.append(bands[start : start + longest])
         return padded_frames([self._masked(coloured(bands, self._settings, rng), rng) for bands in cropped])
 
     def _masked(self, bands: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
@@ -304,11 +302,6 @@ def _log_power(bands: NDArray[np.float32]) -> float:
     return float(np.log(np.exp(bands.astype(np.float64)).sum()))
 
 
-def _cropped(frames: NDArray[np.float32], longest: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    start = int(rng.integers(0, max(0, len(frames) - longest) + 1))
-    return frames[start : start + longest]
-
-
 class _Encoder(_Task):
     """What trainings of encoders share: the loaded encoder with a head that knows nothing yet."""
 
@@ -327,11 +320,9 @@ class _Encoder(_Task):
         self.digest = f"{files} {json.dumps(self.classifier.settings(), sort_keys=True)} {self.precision}"
 
     def computing(self) -> Any:
-        """The encoder computes in its precision in this block."""
         return torch.autocast(self._device, torch.bfloat16, enabled=self.precision == "bfloat16")
 
     def heard(self, sound: Samples) -> Samples:
-        """What is heard of a sound: its first window."""
         return sound[: self.classifier.longest]
 
 
@@ -419,8 +410,6 @@ class _Sounds(_Encoder):
 
 
 class _Computing(nn.Module):
-    """A network of which the encoder computes in its precision."""
-
     def __init__(self, whole: EncoderNetwork, computing: Callable[[], Any]) -> None:
         super().__init__()
         self.whole, self._computing = whole, computing
@@ -447,9 +436,6 @@ def altered(sound: Samples, settings: EncoderSettings, rng: np.random.Generator)
     ratio = 10 ** (rng.uniform(settings.least_snr, settings.least_snr + 20) / 20)
     level = np.sqrt(np.mean(np.square(faster, dtype=np.float64)) / max(np.mean(noise**2), 1e-30)) / ratio
     return np.asarray(faster + level * noise, np.float32)
-
-
-# The loop.
 
 
 class _EmotionBatches(training.Batches):
@@ -597,7 +583,6 @@ class _EmotionTrainer(training.RepeatableTrainer):
         return {"loss": valid_loss, "train_loss": loss}
 
     def _answers(self) -> NDArray[np.float64]:
-        """Logits (n, classes) of the utterances that are held out."""
         self.model.eval()
         order = np.argsort(self._task.lengths[self._valid], kind="stable")
         logits = np.zeros((len(order), len(self._examples.classes)))
@@ -636,9 +621,6 @@ class _EmotionTrainer(training.RepeatableTrainer):
 
 def _digest_of(texts: Sequence[str]) -> str:
     return hashlib.sha256("\n".join(texts).encode("utf-8", "surrogateescape")).hexdigest()
-
-
-# Pictures of spectrograms, as classifiers of pictures take them.
 
 
 def save_spectrograms(examples: EmotionExamples, folder: Path, share: float, seed: int) -> int:

@@ -49,8 +49,6 @@ _LEAST_SHARE = 1e-4
 
 @dataclass(frozen=True)
 class LinearSettings:
-    """How `linear` is trained."""
-
     features: str = setting(
         "contours",
         "What is measured of a voice: {choices} (opensmile's; no commercial use).",
@@ -71,14 +69,9 @@ def fit_emotion(
 ) -> TrainedEmotionModel:
     """A classifier trained on examples, and calibrated on speakers among them whom a first fit has not heard.
 
-    Args:
-        kind: of `EMOTION_KINDS`. settings: the dataclass of that kind, `LinearSettings` for `linear`; None: its
-            defaults.
-        device: `cpu` or `cuda`. seed: of all random choices.
-        work: a folder for checkpoints and for what is computed once; None: nothing is kept.
-        on_epoch: of a network, as `fit_network` calls it.
-
-    Raises DailytalkError for examples of one speaker or one class, and where an extra is missing.
+    `kind` is of `EMOTION_KINDS`, `settings` the dataclass of that kind or None for its defaults; the others are as
+    of `fit_network`. Raises DailytalkError for examples of one speaker or one class, and where an extra is
+    missing.
     """
     check_examples(examples)
     if kind == "linear":
@@ -194,7 +187,6 @@ def _chosen(material: _Material, settings: LinearSettings, classes: Sequence[str
 def _fitted(
     material: _Material, strengths: Sequence[float], tolerance: float
 ) -> list[dict[str, NDArray[np.float64]]]:
-    """The arrays of a `LinearEmotion` for each strength, all fitted on the same."""
     numbers = material.numbers
     with np.errstate(invalid="ignore"):
         known = np.isfinite(numbers)
@@ -266,7 +258,6 @@ def save_emotion(model: TrainedEmotionModel, folder: Path, facts: Mapping[str, A
 
 
 def write_card(folder: Path) -> None:
-    """Write the card of a model folder anew, from what the folder says of its model."""
     write_text(folder / emotion_folder.CARD, emotion_card(emotion_folder.open_emotion_folder(folder)))
 
 
@@ -341,11 +332,8 @@ LEAST_CALIBRATED = 20
 def calibrate_emotion(model: TrainedEmotionModel, examples: "EmotionExamples") -> Calibration:
     """Give a model the temperature that fits its answers to examples best; which class it answers stays the same.
 
-    Args:
-        examples: of speakers that it was not trained on, or it comes out too sure of itself. Those of classes that
-            it does not know, and altered copies, are left out.
-
-    Raises DailytalkError where too few are left, or nothing is said of any.
+    The examples are of speakers that it was not trained on, or it comes out too sure of itself. Those of classes
+    that it does not know, and altered copies, are left out. Raises DailytalkError where too few are left.
     """
     shared = [name for name in examples.classes if name in model.classes]
     known = np.isin(examples.labels, [examples.classes.index(name) for name in shared])
@@ -387,9 +375,6 @@ def calibrate_emotion(model: TrainedEmotionModel, examples: "EmotionExamples") -
     return Calibration(model.temperature, len(truth), len(speakers), *errors)
 
 
-# The card of a model.
-
-
 #: What a kind is, for its card.
 _KINDS = {
     "linear": "A multinomial regression on statistics of pitch, loudness, spectrum and pauses of an utterance, "
@@ -400,7 +385,6 @@ _KINDS = {
 
 
 def emotion_card(folder: emotion_folder.EmotionFolder) -> str:
-    """The card of a model: what it is, what it was trained on under which licences, how well, and its limits."""
     facts = folder.facts
     sources = [
         DataSource(str(source.get("name")), source.get("licence") or None)

@@ -16,20 +16,9 @@ from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.learn import probes as linear_probes
 from dailytalk_contiguous.learn.embeddings import EMBEDDINGS, check_codebook, read_embeddings
 from dailytalk_contiguous.learn.masked_scores import Prediction, divide_known, score_predictions
-from dailytalk_contiguous.learn.probes import (
-    LEAST_DRAWN,
-    LinearProbe,
-    Score,
-    Vectors,
-    egemaps_of,
-    joined_features,
-    probe_all,
-    speaker_share,
-    statistics_in,
-    token_histograms,
-)
 from dailytalk_contiguous.learn.similar import speaker_of
 from dailytalk_contiguous.learn.token_rows import CONTOUR_SHARDS, clusters_of, token_rows
 from dailytalk_contiguous.models.egemaps import EGEMAPS_TERMS
@@ -58,13 +47,12 @@ class Evaluation:
     utterances: int
     speakers: int
     features: Mapping[str, int]
-    probes: Sequence[LinearProbe]
-    shares: Mapping[str, Score]
+    probes: Sequence[linear_probes.LinearProbe]
+    shares: Mapping[str, linear_probes.Score]
     predictions: Sequence[Prediction]
     notes: Sequence[str]
 
     def as_dict(self) -> dict[str, Any]:
-        """All of it, for JSON."""
         return {
             "name": self.name,
             "utterances": self.utterances,
@@ -112,13 +100,12 @@ class Evaluation:
         return [table for table in made if table[2]]
 
     def markdown(self) -> str:
-        """The same as a short text for a card."""
         lines = ["# How it is said: what tokens and embeddings show", ""]
         lines += [
             f"{counted(self.utterances, 'utterance')} of {counted(self.speakers, 'speaker')} in "
             f"{public_cell(self.name)}. Intervals hold 95 % of 1,000 draws of speakers; of fewer than "
-            f"{LEAST_DRAWN} speakers there is none. Recall is the mean of the classes, so chance is one in as "
-            "many as there are.",
+            f"{linear_probes.LEAST_DRAWN} speakers there is none. Recall is the mean of the classes, so chance is "
+            "one in as many as there are.",
             "",
         ]
         for title, head, rows in self.tables():
@@ -167,7 +154,7 @@ def evaluate_tokens(
         raise DailytalkError(f"{as_text(folder)!r} has no utterance with tokens", "encode recordings with speech")
     if encoder is not None:
         check_codebook({"id": rows[0]["id"], "prosody_model": codebook}, encoder.config.prosody_model)
-    kinds, notes = dict[str, Mapping[str, Vectors]](), list[str]()
+    kinds, notes = dict[str, Mapping[str, linear_probes.Vectors]](), list[str]()
     if encoder is not None:
         kinds["embedding"] = _by_id(rows, encoder.embed([row["prosody_tokens"] for row in rows]))
     elif embeddings is not None or (folder / EMBEDDINGS).is_file():
@@ -175,21 +162,21 @@ def evaluate_tokens(
         kinds["embedding"] = _by_id(held.rows, held.vectors)
     else:
         notes.append("embedding: there is none, pass --encoder, or --embeddings")
-    kinds["tokens"] = _by_id(rows, token_histograms(rows, clusters_of(codebook)))
+    kinds["tokens"] = _by_id(rows, linear_probes.token_histograms(rows, clusters_of(codebook)))
     if contours is not None or clip_shards(folder / CONTOUR_SHARDS):
-        kinds["contours"] = dict(statistics_in(contours or folder))
+        kinds["contours"] = dict(linear_probes.statistics_in(contours or folder))
     else:
         notes.append("contours: none are there, make them with `dailytalk tokens extract` and pass --contours")
     if functionals := _egemaps(rows, folder, sound, notes):
         kinds["eGeMAPS"] = functionals
-    kept, features, lacking = joined_features(rows, kinds)
+    kept, features, lacking = linear_probes.joined_features(rows, kinds)
     notes += lacking
     probes, left_out = (
-        probe_all(kept, features, seed) if kept else ([], ["no utterance has all kinds of features"])
+        linear_probes.probe_all(kept, features, seed) if kept else ([], ["no utterance has all kinds of features"])
     )
     notes += left_out
     speakers = [speaker_of(row) for row in kept]
-    shares = {kind: speaker_share(vectors, speakers, seed) for kind, vectors in features.items()}
+    shares = {kind: linear_probes.speaker_share(vectors, speakers, seed) for kind, vectors in features.items()}
     return Evaluation(
         as_text(folder.absolute().name),
         len(kept),
@@ -202,13 +189,17 @@ def evaluate_tokens(
     )
 
 
-def _by_id(rows: Sequence[Row], vectors: NDArray[np.float32]) -> dict[str, Vectors]:
+def _by_id(rows: Sequence[Row], vectors: NDArray[np.float32]) -> dict[str, linear_probes.Vectors]:
     return {row["id"]: vector for row, vector in zip(rows, vectors, strict=True)}
 
 
-def _egemaps(rows: Sequence[Row], folder: Path, sound: str | None, notes: list[str]) -> dict[str, Vectors]:
+def _egemaps(
+    rows: Sequence[Row], folder: Path, sound: str | None, notes: list[str]
+) -> dict[str, linear_probes.Vectors]:
     try:
-        functionals = {name: values for name, values in egemaps_of(rows, folder, sound) if values is not None}
+        functionals = {
+            name: values for name, values in linear_probes.egemaps_of(rows, folder, sound) if values is not None
+        }
     except DailytalkError as problem:
         notes.append(f"eGeMAPS: left out, {problem.reason}")
         return {}
@@ -229,7 +220,7 @@ def _predictions(
     sequences, speakers = [row["prosody_tokens"] for row in rows], [speaker_of(row) for row in rows]
     known, scored, note = divide_known(sequences, speakers, training, seed)
     notes.append(note)
-    if (n_speakers := len({speakers[place] for place in scored})) < LEAST_DRAWN:
+    if (n_speakers := len({speakers[place] for place in scored})) < linear_probes.LEAST_DRAWN:
         notes.append(f"masked tokens: predicted of {counted(n_speakers, 'speaker')}, too few for an interval")
     try:
         return score_predictions(

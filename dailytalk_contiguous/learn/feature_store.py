@@ -72,12 +72,10 @@ class FeatureStore:
         return keys
 
     def __getitem__(self, key: str) -> NDArray[np.float16]:
-        """The features of a key that `keys` gave."""
         features: NDArray[np.float16] = self._places[key].get_tensor(key)
         return features
 
     def shape(self, key: str) -> tuple[int, ...]:
-        """The shape of the features of a key; they are not read."""
         return tuple(self._places[key].get_slice(key).get_shape())
 
     def _keep(self, key: str, features: NDArray[Any]) -> None:

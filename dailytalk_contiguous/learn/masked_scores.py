@@ -153,13 +153,9 @@ def score_predictions(
     speakers: Sequence[str],
     seed: int = 0,
 ) -> list[Prediction]:
-    """How well an encoder and counts predict masked frames.
+    """How well an encoder, which was not trained on `scored`, and counts of `known` predict its masked frames.
 
-    Args:
-        encoder: that was not trained on `scored`.
-        known: sequences that counts are made of. scored: those that are masked. speakers: of each of them.
-        seed: of the masks, and of the draws of speakers that intervals are made of.
-
+    `speakers`: of each of `scored`. `seed`: of the masks, and of the draws of speakers that intervals are made of.
     Raises DailytalkError where one side is empty.
     """
     if not known or not scored:

@@ -237,8 +237,6 @@ class TokenBatches(training.Batches):
 
 
 class _MaskedTrainer(training.RepeatableTrainer):
-    """Trains on batches of `TokenBatches`; validates by the loss of a masked frame."""
-
     memory_remedy = "pass fewer --frames-per-batch and as many times more to --accumulate, or a smaller --size"
     rate_remedy = "begin again in another folder with a lower --learning-rate, or with --precision float32"
 
@@ -265,7 +263,6 @@ class _MaskedTrainer(training.RepeatableTrainer):
 
 
 def _masked(model: Any, inputs: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    """Logits and tokens of the masked frames of a batch."""
     generator = torch.Generator().manual_seed(inputs["seed"])
     logits, _, targets, original = model(inputs["x"], inputs["lengths"], training=True, generator=generator)
     return logits[targets].float(), original[targets]
@@ -328,7 +325,6 @@ def _result(trainer: _MaskedTrainer) -> dict[str, Any]:
 def _accuracy(
     encoder: Any, train: Sequence[NDArray[Any]], valid: Sequence[NDArray[Any]], seed: int
 ) -> dict[str, float]:
-    """What the encoder and counts predict of sequences that it was not trained on."""
     encoder.eval()
     counted = train[:: -(-len(train) // _MOST_COUNTED)]
     scored = valid[:: -(-len(valid) // _MOST_SCORED)]
@@ -411,7 +407,6 @@ def _held(out: Path) -> Iterator[None]:
 
 
 def _curves(losses: Sequence[dict[str, float]]) -> bytes:
-    """The losses over steps, as PNG."""
     import matplotlib.figure  # takes a second
 
     figure = matplotlib.figure.Figure((8, 4), layout="constrained")
@@ -429,7 +424,6 @@ def _curves(losses: Sequence[dict[str, float]]) -> bytes:
 
 
 def encoder_card(record: dict[str, Any]) -> str:
-    """The model card: what the encoder is, what it was trained on under which licences, how, and how well."""
     data, settings, result = record["data"], record["settings"], record["result"]
     sources = [DataSource(source["name"], source["licence"]) for source in data["sources"]]
     lines = card_opening("Encoder of prosodic tokens", sources, ("prosody", "speech", "embeddings"))

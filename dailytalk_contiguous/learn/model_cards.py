@@ -30,7 +30,6 @@ def card_opening(title: str, sources: Sequence[DataSource], tags: Iterable[str])
 
 
 def source_lines(sources: Sequence[DataSource]) -> list[str]:
-    """A table of the data and their licences, and who answers for them."""
     return [
         "| source | licence |",
         "|---|---|",

@@ -1,10 +1,13 @@
 """The emotion in recordings over time: speech is found, each utterance classified, and each speaker summed up."""
 
+import contextlib
+import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
+import soundfile
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, pcm_to_float, probe
@@ -72,13 +75,13 @@ class MoodReader:
     rejects: list[Reject] = field(default_factory=list)
     left_out: LeftOut = field(default_factory=LeftOut)
 
-    def read(self, inputs: Sequence[str], follow_links: bool = False) -> Iterator[RecordingMoods]:
+    def read(self, inputs: Sequence[str]) -> Iterator[RecordingMoods]:
         """The moods of recordings in files and folders, one after another; what can't be used is in `rejects`.
 
         A recording of two channels that differ is one of two speakers, any other is taken for one voice. A long
         one is read a quarter of an hour at a time, and a speaker's usual is that of such a part.
         """
-        config = FolderConfig(inputs=tuple(inputs), channel="any", given=False, follow_links=follow_links)
+        config = FolderConfig(inputs=tuple(inputs), channel="any", given=False)
         parts: list[Row] = []
         for row in folder_rows(config, self.left_out):
             if row["problem"]:
@@ -93,10 +96,6 @@ class MoodReader:
 
     def of_samples(self, name: str, samples: Samples) -> RecordingMoods:
         """The moods of 16 kHz mono samples in [-1, 1], shape (n,)."""
-        import io
-
-        import soundfile
-
         data = io.BytesIO()
         soundfile.write(data, samples, ANALYSIS_RATE, "FLOAT", format="WAV")
         seconds = len(samples) / ANALYSIS_RATE
@@ -117,15 +116,25 @@ class MoodReader:
 
     def _utterances(self, row: Row) -> list[tuple[Mood, NDArray[np.float64]]]:
         """The moods of a conversation's utterances, and the probabilities of each (none where nothing is said)."""
-        segments = _segmented(row)
+        segments = None  # of both speakers where there are two channels that differ
+        if probe(row["audio"]).channels == 2:
+            with contextlib.suppress(BadInput):  # the same sound on both
+                segments = Segment().row(row)
+        segments = segments or Segment(channel=MIX).row(row)
         sounds = [pcm_to_float(speech) for speech in segments["speech"]]
+        valence: Any = ()
+        arousal: Any = ()
         if isinstance(self.model, AffectMap) and self.affect_model == ACOUSTIC_ESTIMATE:  # by the same estimate
             affect = self.model.affect(sounds, segments["channel"])
             guesses = self.model.of_affect(affect, [why_unheard(sound) for sound in sounds])
             valence, arousal = affect[:, 0], affect[:, 1]
         else:
             guesses = self.model.classify(sounds, segments["channel"])
-            valence, arousal = self._affect(sounds, segments)
+            if sounds and self.affect_model == ACOUSTIC_ESTIMATE:
+                valence, arousal = AffectMap().affect(sounds, segments["channel"]).T[:2]
+            elif sounds:
+                rated = RateAffect(self.affect_model, device=self.device)({"speech": segments["speech"]})
+                valence, arousal = rated["valence"], rated["arousal"]
         moods = []
         for place, guess in enumerate(guesses):
             shares = guess.probabilities.astype(np.float64)
@@ -142,25 +151,6 @@ class MoodReader:
             )
             moods.append((mood, shares))
         return moods
-
-    def _affect(self, sounds: Sequence[Samples], segments: dict[str, Any]) -> tuple[Any, Any]:
-        if not sounds:
-            return (), ()
-        if self.affect_model == ACOUSTIC_ESTIMATE:
-            affect = AffectMap().affect(sounds, segments["channel"])
-            return affect[:, 0], affect[:, 1]
-        rated = RateAffect(self.affect_model, device=self.device)({"speech": segments["speech"]})
-        return rated["valence"], rated["arousal"]
-
-
-def _segmented(row: Row) -> dict[str, Any]:
-    """The utterances of a conversation: of both speakers where it has two channels that differ."""
-    if probe(row["audio"]).channels == 2:
-        try:
-            return Segment().row(row)
-        except BadInput:  # the same sound on both
-            pass
-    return Segment(channel=MIX).row(row)
 
 
 def _summed(

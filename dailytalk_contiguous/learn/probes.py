@@ -82,7 +82,6 @@ class Score(NamedTuple):
     high: float | None
 
     def shown(self, decimals: int = 1, scale: float = 100.0) -> tuple[str, str]:
-        """The figure and its interval, for a table."""
         value = f"{scale * self.value:.{decimals}f}"
         if self.low is None or self.high is None:
             return value, "–"
@@ -205,7 +204,10 @@ def divided(labels: NDArray[Any], speakers: NDArray[Any] | None, count: int, see
     if speakers is None:
         folds = StratifiedKFold(max(2, min(count, int(counts.min()))), shuffle=True, random_state=seed)
         return list(folds.split(dummy, labels))
-    count = max(2, min(count, len(np.unique(speakers)), int(counts.max())))
+    n_speakers = len(np.unique(speakers))
+    if n_speakers < 2:
+        raise BadInput("its speakers can't be divided into folds", "")
+    count = max(2, min(count, n_speakers, int(counts.max())))
     best: tuple[int, Folds] | None = None
     for attempt in range(20):
         with warnings.catch_warnings():
@@ -227,7 +229,6 @@ def divided(labels: NDArray[Any], speakers: NDArray[Any] | None, count: int, see
 def _predicted(
     vectors: NDArray[np.float64], labels: NDArray[Any], speakers: NDArray[Any] | None, folds: Folds, seed: int
 ) -> NDArray[Any]:
-    """The label that a probe of the other folds gives to each utterance."""
     predicted = np.empty_like(labels)
     for train, test in folds:
         trained_on = None if speakers is None else speakers[train]
@@ -270,7 +271,6 @@ def _fitted(vectors: NDArray[np.float64], labels: NDArray[Any], strength: float)
 
 
 def recall_of(labels: NDArray[Any], predicted: NDArray[Any]) -> float:
-    """Mean recall of the classes that there are."""
     return float(np.mean([np.mean(predicted[labels == label] == label) for label in np.unique(labels)]))
 
 
@@ -342,11 +342,7 @@ def speaker_share(vectors: Vectors, speakers: Sequence[str], seed: int = 0) -> S
     return drawn_score(share, len(people), seed)
 
 
-# What probes see of an utterance.
-
-
 def token_histograms(rows: Sequence[Row], n_tokens: int) -> Vectors:
-    """How often each token comes: the root of its share of the frames, shape (utterances, n_tokens)."""
     counts = np.zeros((len(rows), n_tokens), np.float32)
     for histogram, row in zip(counts, rows, strict=True):
         histogram[:] = np.bincount(row["prosody_tokens"], minlength=n_tokens)

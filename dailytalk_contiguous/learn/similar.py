@@ -39,7 +39,6 @@ class Match(NamedTuple):
     row: Row
 
     def as_dict(self) -> dict[str, Any]:
-        """What is said of it."""
         row, labels = self.row, self.row["labels"] or {}
         return {
             "id": row["id"],
@@ -55,15 +54,10 @@ class Match(NamedTuple):
 def find_similar(
     embeddings: Embeddings, name: str, top: int = 10, other_speakers: bool = False
 ) -> tuple[Match, list[Match]]:
-    """The utterance of an id, and the ones that are said most like it, the most alike first.
+    """The utterance of an id (or of a conversation that has one only: a clip), and those said most like it.
 
-    Args:
-        embeddings: of a folder.
-        name: the id of an utterance, or of a conversation that has one only: a clip.
-        top: how many, as far as there are.
-        other_speakers: leave out those of its own speaker.
-
-    Raises DailytalkError if there is no such utterance, or nobody else speaks.
+    The most alike come first, `top` of them as far as there are; `other_speakers` leaves out those of its own
+    speaker. Raises DailytalkError if there is no such utterance, or nobody else speaks.
     """
     place = _place_of(embeddings.rows, name)
     left_out = np.zeros(len(embeddings.rows), bool)

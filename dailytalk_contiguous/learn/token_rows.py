@@ -62,8 +62,6 @@ _MAY_LACK = Features(
 
 
 class SpeechSource(NamedTuple):
-    """Where speech is taken from: conversations, the stages that take their utterances, and the rows' columns."""
-
     recordings: FoundRecordings
     stages: Stages
     columns: Features
@@ -74,7 +72,6 @@ def find_speech(
     out: Path,
     segment: Segment = Segment(mono=True),
     shard_seconds: float = RunOptions.shard_seconds,
-    follow_links: bool = False,
 ) -> SpeechSource:
     """The conversations of what is named.
 
@@ -83,7 +80,7 @@ def find_speech(
             version in a folder or on the Hub.
         out: the folder that results are written to, which is not searched.
         segment: how recordings are searched for utterances.
-        shard_seconds: audio of a shard. follow_links: whether symbolic links may lead out of recordings' folders.
+        shard_seconds: audio of a shard.
 
     Raises DailytalkError for what is not there, or holds no speech.
     """
@@ -95,9 +92,7 @@ def find_speech(
         )
     if not held:
         paths, _ = fetch_inputs(inputs)
-        recordings = find(
-            paths, out, segment.channel, shard_seconds, follow_links=follow_links, language="", mono=segment.mono
-        )
+        recordings = find(paths, out, segment.channel, shard_seconds, language="", mono=segment.mono)
         return SpeechSource(recordings, (segment, MatchTranscript()), SOURCE)
     rows, problems = list[Row](), list[Reject]()
     for row in _conversations(held[0]):
@@ -133,7 +128,6 @@ def utterance_items(name: str) -> publish_items.Items | None:
 
 
 def _conversations(items: publish_items.Items) -> Iterator[Row]:
-    """The rows of `items` with the columns of `KNOWN_SPEECH`."""
     if isinstance(items, publish_items.FiledItems):
         for file in items.files:
             path = items.folder / file if items.folder else Path(file)
@@ -186,7 +180,6 @@ def _conversation(row: Row, audio: Mapping[str, Any], offset: float, place: publ
 
 
 def _spans(row: Row) -> Iterator[Row]:
-    """The utterances of a row that can be heard, with their words."""
     words = [word for word in row["alignments"] or () if word is not None]
     for number, utterance in enumerate(row["utterances"] or ()):
         start, end = utterance["start"], utterance["end"]
@@ -375,13 +368,9 @@ def open_sound(folder: Path, source: str | None = None) -> publish_items.Items:
 def utterance_sound(
     items: publish_items.Items, row: Row, sample_rate: int, longest: float | None = None
 ) -> Samples:
-    """The samples (n, 1) of an utterance at a rate in Hz.
+    """The samples (n, 1) of an utterance of `token_rows` at a rate in Hz, `longest` seconds of it at most.
 
-    Args:
-        items: of `open_sound`. row: as of `learn.token_rows.token_rows`.
-        longest: seconds after which it is cut; None for all of it.
-
-    Raises BadInput if its sound is not there, can't be read or has no such channel.
+    `items` are of `open_sound`. Raises BadInput if its sound is not there, can't be read or has no such channel.
     """
     return cut_sound(items.sound(row["conversation_id"]), row, sample_rate, longest)
 

@@ -49,7 +49,6 @@ _DISK_IS_FULL = ("No space left", "File too large", "failed writing")
 
 
 def check_installed() -> None:
-    """Raise DailytalkError where the extra `train` is missing."""
     if importlib.util.find_spec("accelerate") is None:
         raise DailytalkError("training needs accelerate", "pip install 'dailytalk-contiguous[train]'")
 
@@ -70,7 +69,6 @@ def disk_room(what: str, folder: Path) -> Iterator[None]:
 
 
 def seed_of(*parts: int) -> int:
-    """A seed that depends on all of `parts`."""
     return int(np.random.SeedSequence(parts).generate_state(1, np.uint32)[0])
 
 
@@ -249,7 +247,6 @@ class RepeatableTrainer(Trainer, ABC):
                 path.unlink()
 
     def _last_checkpoint(self) -> Path | None:
-        """The last checkpoint that is whole; what a kill has left of others is removed."""
         whole = []
         for path in self._folder.glob("checkpoint-*"):
             number = path.name.removeprefix("checkpoint-")

@@ -68,18 +68,12 @@ def estimate_affect(
         texts: what was said; None counts as nothing.
         groups: who is speaking where (a speaker in a conversation). None: compare with `REFERENCE`, so that what
             an utterance gets does not depend on which others happen to be beside it.
-
-    Raises:
-        ValueError: the arguments differ in length.
     """
     units = {
         name: _units(np.asarray(values, np.float64), name, groups)
         for name, values in (("rms", rms), ("f0_mean", f0_mean), ("speech_rate", speech_rate))
     }
     units["words"] = np.array([_analyser().polarity_scores(text or "")["compound"] for text in texts], np.float64)
-    lengths = {name: len(values) for name, values in units.items()}
-    if len(set(lengths.values())) > 1:
-        raise ValueError(f"one value an utterance is needed of each, not {lengths}")
     return {
         name: 1 / (1 + np.exp(-sum(weight * units[of] for of, weight in WEIGHTS[name].items())))
         for name in ("valence", "arousal", "dominance")
@@ -88,7 +82,14 @@ def estimate_affect(
 
 def _units(values: Floats, name: str, groups: Sequence[Hashable] | None) -> Floats:
     """How far values are from the usual, in units of their measure, within `LIMIT`."""
-    usual = np.full(len(values), REFERENCE[name]) if groups is None else _medians(values, groups)
+    if groups is None:
+        usual = np.full(len(values), REFERENCE[name])
+    else:  # the median of each value's group; NaN where the group has no finite value
+        members: dict[Hashable, list[float]] = {}
+        for group, value in zip(groups, values, strict=True):
+            members.setdefault(group, []).extend([float(value)] if np.isfinite(value) else [])
+        medians = {group: float(np.median(known)) if known else np.nan for group, known in members.items()}
+        usual = np.array([medians[group] for group in groups], np.float64)
     span = 2.0 ** (LIMIT * UNIT[name] / _PER_OCTAVE[name])
     # Limited as a ratio, before the logarithm, so that silence (0) counts as very low and not as minus infinity.
     with np.errstate(over="ignore"):  # infinite beside a speaker who is all but silent: limited like the rest
@@ -96,17 +97,6 @@ def _units(values: Floats, name: str, groups: Sequence[Hashable] | None) -> Floa
     ratio = np.clip(np.where(np.isnan(ratio), 1.0, ratio), 1 / span, span)
     units: Floats = np.log2(ratio) * _PER_OCTAVE[name] / UNIT[name]
     return units
-
-
-def _medians(values: Floats, groups: Sequence[Hashable]) -> Floats:
-    """The median of each value's group; NaN where the group has no finite value."""
-    if len(groups) != len(values):
-        raise ValueError(f"{len(values)} utterances but {len(groups)} groups")
-    members: dict[Hashable, list[float]] = {}
-    for group, value in zip(groups, values, strict=True):
-        members.setdefault(group, []).extend([float(value)] if np.isfinite(value) else [])
-    medians = {group: float(np.median(values_of)) if values_of else np.nan for group, values_of in members.items()}
-    return np.array([medians[group] for group in groups], np.float64)
 
 
 @lru_cache(maxsize=1)
@@ -190,7 +180,10 @@ def preview_precision(device: str) -> str:
 def fast_precisions(device: str) -> tuple[str, ...]:
     """The members of `PRECISIONS` that `device` (one of `models.devices.DEVICES`) multiplies in, best first."""
     if device_of(device) == "cpu":
-        instructions = _cpu_instructions()
+        try:
+            instructions = set(Path("/proc/cpuinfo").read_text(encoding="utf-8").split())
+        except OSError:  # nothing is known, so nothing is risked
+            instructions = set()
         fast = {"bfloat16": BFLOAT16_FLAGS & instructions, "float32": True, "int8": "avx2" in instructions}
         return tuple(precision for precision, is_fast in fast.items() if is_fast)
     if lacking():
@@ -203,14 +196,6 @@ def fast_precisions(device: str) -> tuple[str, ...]:
         "float32": True,
     }
     return tuple(precision for precision, is_fast in fast.items() if is_fast)
-
-
-def _cpu_instructions() -> set[str]:
-    """Instructions of this CPU as Linux names them; none where nothing is known, so that nothing is risked."""
-    try:
-        return set(Path("/proc/cpuinfo").read_text(encoding="utf-8").split())
-    except OSError:
-        return set()
 
 
 def available(name: str) -> bool:

@@ -61,7 +61,12 @@ class AffectModel:
         self._columns = [labels.index(name) for name in Affect._fields]
         self._shortest = receptive_field(config)
         self._device = torch.device(device)
-        self._module = _load_module(config, checkpoint).to(self._device).eval()
+        try:
+            module = build_module(partial(Regressor, n_outputs=len(Affect._fields)), config)
+        except ValueError as error:
+            raise ModelMissing(f"{checkpoint.name!r} can't be loaded ({error})", _REMEDY) from None
+        load_weights(checkpoint.weights, module, checkpoint.name, _REMEDY)
+        self._module = multiplied_out(module).to(self._device).eval()
         if device == "cpu" and config.feat_extract_norm == "layer":
             encoder = self._module.wav2vec2
             encoder.feature_extractor = FrameEncoder(encoder.feature_extractor)  # type: ignore[assignment]
@@ -224,7 +229,6 @@ class Int8Linear(nn.Module):
         self._activate = functional.gelu if activation == "gelu" else nn.Identity()
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Outputs (…, out) of inputs (…, in)."""
         outputs: torch.Tensor = self._activate(self._multiplied(*_in_7_bits(inputs, (-1,))))
         return outputs
 
@@ -290,14 +294,13 @@ class Head(nn.Module):
         self.out_proj = nn.Linear(width, n_outputs)
 
     def forward(self, mean: torch.Tensor) -> torch.Tensor:
-        """Outputs (batch, outputs) of mean frames (batch, width)."""
         return self.out_proj(torch.tanh(self.dense(mean)))  # type: ignore[no-any-return]
 
 
 def _read_config(checkpoint: StoredModel) -> tuple[Any, list[str]]:
     """The configuration of a checkpoint, and its outputs. Raises ModelMissing if it is not for rating affect."""
     stored, kind = checkpoint.config.get("id2label"), checkpoint.model_type
-    labels = [str(stored.get(str(place))) for place in range(len(stored))] if isinstance(stored, dict) else []
+    labels = [str(stored.get(str(number))) for number in range(len(stored))] if isinstance(stored, dict) else []
     if kind != "wav2vec2" or sorted(labels) != sorted(Affect._fields):
         raise ModelMissing(
             f"{checkpoint.name!r} is no affect model: it is {kind!r} with the outputs {quoted(labels)}", _REMEDY
@@ -306,13 +309,3 @@ def _read_config(checkpoint: StoredModel) -> tuple[Any, list[str]]:
         return encoder_config(kind, checkpoint.config), labels
     except ValueError as error:
         raise ModelMissing(f"{checkpoint.name!r} can't be loaded ({error})", _REMEDY) from None
-
-
-def _load_module(config: Any, checkpoint: StoredModel) -> Regressor:
-    """The module with the checkpoint's weights, all of them and no others. Raises ModelMissing."""
-    try:
-        module = build_module(partial(Regressor, n_outputs=len(Affect._fields)), config)
-    except ValueError as error:
-        raise ModelMissing(f"{checkpoint.name!r} can't be loaded ({error})", _REMEDY) from None
-    load_weights(checkpoint.weights, module, checkpoint.name, _REMEDY)
-    return multiplied_out(module)

@@ -21,7 +21,7 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError, ModelMiss
 from dailytalk_contiguous.core.listening_rules import listen
 from dailytalk_contiguous.core.machine import is_this_machine
 from dailytalk_contiguous.core.settings import SEED, setting
-from dailytalk_contiguous.models.contracts import ChatMessage, ReplyPieces
+from dailytalk_contiguous.models.contracts import ChatMessage
 from dailytalk_contiguous.models.devices import DEVICES
 from dailytalk_contiguous.models.paid import Client, NotServed, Reply, ServerEvent, ShortRead, Token
 from dailytalk_contiguous.models.pieces import Feed, Pieces
@@ -95,7 +95,7 @@ class RuleListener:
     def preflight(self) -> None:
         pass
 
-    def reply(self, messages: Sequence[ChatMessage], most_tokens: int) -> ReplyPieces:
+    def reply(self, messages: Sequence[ChatMessage], most_tokens: int) -> Pieces[str]:
         words = re.findall(r"\S+\s*", listen(messages))[:most_tokens]
 
         def make(feed: Feed[str]) -> None:
@@ -148,7 +148,7 @@ class ChatServer:
             names = ", ".join(listed[:_NAMED]) + (", …" if len(listed) > _NAMED else "")
             raise ModelMissing(f"the chat server has no model {self.name!r}", f"it has {names}")
 
-    def reply(self, messages: Sequence[ChatMessage], most_tokens: int) -> ReplyPieces:
+    def reply(self, messages: Sequence[ChatMessage], most_tokens: int) -> Pieces[str]:
         """Begin an answer. Raises as `preflight` if no model is named and that was not called yet."""
         if not self.name:
             self.preflight()

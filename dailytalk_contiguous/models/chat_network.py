@@ -22,7 +22,7 @@ from dailytalk_contiguous.core.wording import counted, portable
 from dailytalk_contiguous.models import chat
 from dailytalk_contiguous.models.affect import fast_precisions
 from dailytalk_contiguous.models.checkpoints import find_folder
-from dailytalk_contiguous.models.contracts import BrokenOff, ChatMessage, NotAnswered, ReplyPieces
+from dailytalk_contiguous.models.contracts import BrokenOff, ChatMessage, NotAnswered
 from dailytalk_contiguous.models.devices import is_out_of_memory, resolve_device, within_memory
 from dailytalk_contiguous.models.paid import ShortRead
 from dailytalk_contiguous.models.pieces import Feed, Pieces
@@ -56,13 +56,13 @@ class _Loaded(NamedTuple):
 
 
 class ChatNetwork:
-    """A `ChatModel` of transformers: `place` is a folder, or OWNER/NAME on the Hub, with @TAG for a version."""
+    """A `ChatModel` of transformers: `source` is a folder, or OWNER/NAME on the Hub, with @TAG for a version."""
 
     service = ""
 
-    def __init__(self, place: str, settings: chat.ChatSettings) -> None:
-        self.name = portable(place) or place
-        self._place, self._settings = place, settings
+    def __init__(self, source: str, settings: chat.ChatSettings) -> None:
+        self.name = portable(source) or source
+        self._source, self._settings = source, settings
         self._known: _Loaded | None = None
         self._loading, self._answering = threading.Lock(), threading.Lock()
 
@@ -70,7 +70,7 @@ class ChatNetwork:
         """Load the model. Raises ModelMissing, and DailytalkError where it does not fit or there is no CUDA."""
         self._load()
 
-    def reply(self, messages: Sequence[ChatMessage], most_tokens: int) -> ReplyPieces:
+    def reply(self, messages: Sequence[ChatMessage], most_tokens: int) -> Pieces[str]:
         def make(feed: Feed[str]) -> None:
             raw = Pieces[str](lambda tokens: self._generate(messages, most_tokens, tokens), "chat model")
             with raw, feed.cut_by(raw.close):
@@ -90,7 +90,7 @@ class ChatNetwork:
     def _load(self) -> _Loaded:
         with self._loading:
             if self._known is None:
-                self._known = _open(self._place, resolve_device(self._settings.device))
+                self._known = _open(self._source, resolve_device(self._settings.device))
             return self._known
 
     def _generate(self, messages: Sequence[ChatMessage], most_tokens: int, feed: Feed[str]) -> None:
@@ -107,13 +107,19 @@ class ChatNetwork:
             )
         # Another seed for every place in the conversation, or the same question would always get the same answer.
         seed = None if self._settings.seed is None else self._settings.seed + len(messages)
+        temperature = self._settings.temperature
+        sampling: dict[str, Any] = {}
+        if temperature == 0:
+            sampling = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
+        elif temperature is not None:
+            sampling = {"do_sample": True, "temperature": temperature}
         with self._answering, _drawn_from(seed), torch.inference_mode():
             if feed.closed:
                 return
             try:
                 network.generate(
                     **prompt.to(network.device),
-                    **self._sampling(),
+                    **sampling,
                     max_new_tokens=min(most_tokens, room),
                     num_beams=1,
                     pad_token_id=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0,
@@ -132,14 +138,6 @@ class ChatNetwork:
                 return
         raise failed  # with the tensors of the traceback gone
 
-    def _sampling(self) -> dict[str, Any]:
-        temperature = self._settings.temperature
-        if temperature is None:
-            return {}
-        if temperature == 0:
-            return {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
-        return {"do_sample": True, "temperature": temperature}
-
 
 @contextmanager
 def _drawn_from(seed: int | None) -> Iterator[None]:
@@ -153,21 +151,16 @@ def _drawn_from(seed: int | None) -> Iterator[None]:
 
 
 class _Streamer(TextStreamer):
-    """Delivers text as soon as its last word is whole."""
-
     def __init__(self, tokenizer: Any, feed: Feed[str]) -> None:
         super().__init__(tokenizer, skip_prompt=True, skip_special_tokens=True)
         self._feed = feed
 
     def on_finalized_text(self, text: str, stream_end: bool = False) -> None:
-        """Deliver a text."""
         if text:
             self._feed.put(text)
 
 
 class _Unwanted(StoppingCriteria):
-    """Stops an answer that nobody wants any more."""
-
     def __init__(self, feed: Feed[str]) -> None:
         self._feed = feed
 
@@ -175,25 +168,25 @@ class _Unwanted(StoppingCriteria):
         return torch.full((len(input_ids),), self._feed.closed, dtype=torch.bool, device=input_ids.device)
 
 
-def _open(place: str, device: str) -> _Loaded:
+def _open(model: str, device: str) -> _Loaded:
     """The model of a folder or of the Hub on `cpu` or `cuda`. Raises ModelMissing; DailytalkError for memory."""
-    folder = find_folder(place, _FILES, _OTHER_FILES)  # no more is fetched than is read
+    folder = find_folder(model, _FILES, _OTHER_FILES)  # no more is fetched than is read
     try:
         with quiet_transformers():
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
             if not tokenizer.chat_template:
-                raise ModelMissing(f"{place!r} has no chat template", _REMEDY)
-            network = within_memory(partial(_read_network, place, folder, device), f"the model {place!r}")
+                raise ModelMissing(f"{model!r} has no chat template", _REMEDY)
+            network = within_memory(partial(_read_network, model, folder, device), f"the model {model!r}")
     except _UNREADABLE as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise ModelMissing(f"{place!r} can't be loaded as a model that chats ({reason})", _REMEDY) from error
+        raise ModelMissing(f"{model!r} can't be loaded as a model that chats ({reason})", _REMEDY) from error
     # What the tokenizer reads as a token of its own instead of as text, the longest first.
     marks = {mark for mark in (*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()) if mark.strip()}
     pattern = "|".join(map(re.escape, sorted(marks, key=lambda mark: (-len(mark), mark)))) or "(?!)"
     return _Loaded(tokenizer, network, re.compile(pattern))
 
 
-def _read_network(place: str, folder: str, device: str) -> Any:
+def _read_network(model: str, folder: str, device: str) -> Any:
     loaded: Any = AutoModelForCausalLM.from_pretrained(
         folder,
         trust_remote_code=False,
@@ -204,7 +197,7 @@ def _read_network(place: str, folder: str, device: str) -> Any:
     network, report = loaded
     if lacking := sorted(report["missing_keys"]):
         many = counted(len(lacking), "weight")
-        raise ModelMissing(f"the checkpoint {place!r} lacks {many}, {lacking[0]} first", _REMEDY)
+        raise ModelMissing(f"the checkpoint {model!r} lacks {many}, {lacking[0]} first", _REMEDY)
     return network.to(device).eval()
 
 

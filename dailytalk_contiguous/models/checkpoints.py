@@ -182,8 +182,8 @@ def _read_object(name: str, path: Path) -> dict[str, Any]:
 
 def _listed(name: str, path: Path, suffix: str) -> list[str]:
     """The files with a suffix that a list of weights names, all beside it."""
-    places = _read_object(name, path).get("weight_map")
-    named = [*places.values()] if isinstance(places, dict) else []
+    shards = _read_object(name, path).get("weight_map")
+    named = [*shards.values()] if isinstance(shards, dict) else []
     files = sorted(set(named)) if fits(named, [str]) else []
     fitting = all(_PART.fullmatch(file) and file.endswith(suffix) for file in files)
     if not 0 < len(files) <= _MOST_FILES or not fitting:

@@ -19,19 +19,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.contours import CONTOURS, SMOOTHING
-from dailytalk_contiguous.core.documents import as_text, expect, is_number, quoted, read_bytes, read_json
+from dailytalk_contiguous.core.documents import as_text, expect, is_number, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.store.files import inside, json_document, write_bytes, write_text
 
 if TYPE_CHECKING:
-    from dailytalk_contiguous.models.stored_weights import StoredWeight
+    from torch import Tensor
 
 log = logging.getLogger(__name__)
 
 FeatureArray = NDArray[np.float32]
 Tokens = NDArray[np.int16]
 
-#: The codebook that comes with the package; `benchmarks/tokens.py --bundled` makes it again.
+#: The codebook that comes with the package; `tests/learn/test_clusters.py` makes it again.
 BUNDLED = Path(__file__).with_name("assets") / "prosody_120"
 
 #: How it is named in settings.
@@ -108,7 +108,6 @@ class PrincipalComponents:
         return reduced
 
     def undo(self, reduced: FeatureArray) -> FeatureArray:
-        """The nearest weighted features."""
         return (reduced @ self.components.T + self.mean).astype(np.float32)
 
 
@@ -127,11 +126,9 @@ class Landmarks:
     places: FeatureArray
 
     def __call__(self, weighted: FeatureArray) -> FeatureArray:
-        """The columns of weighted features, shape (frames, columns)."""
         return _between(weighted, self.landmarks, self.places)
 
     def undo(self, reduced: FeatureArray) -> FeatureArray:
-        """The weighted features of landmarks nearby."""
         return _between(reduced, self.places, self.landmarks)
 
 
@@ -209,7 +206,6 @@ class Codebook:
 
     @property
     def n_clusters(self) -> int:
-        """Tokens, that of silence among them."""
         return len(self.centres) + self.silence
 
     @property
@@ -421,31 +417,27 @@ def _reducer(folder: Path, kind: str, n_features: int, n_columns: int) -> Reduce
     return Landmarks(landmarks, _matrix(places, (count, n_columns), path))
 
 
-def _matrix(stored: "StoredWeight | None", shape: Sequence[int], name: str) -> FeatureArray:
+def _matrix(stored: "Tensor | None", shape: Sequence[int], name: str) -> FeatureArray:
     """A tensor as an array of a shape. Raises BadInput for none, another shape, NaN and infinity."""
     from dailytalk_contiguous.models.stored_weights import FLOATS
 
-    if stored is None or stored.shape != tuple(shape) or stored.kind not in FLOATS:
-        content = "no such array" if stored is None else f"one of the shape {stored.shape} ({quoted(stored.kind)})"
+    if stored is None or stored.shape != tuple(shape) or stored.dtype not in FLOATS:
+        content = "no such array" if stored is None else f"one of the shape {tuple(stored.shape)} ({stored.dtype})"
         raise BadInput(f"{name} holds {content}, not floats of the shape {tuple(shape)}", _REMEDY)
-    try:
-        array: FeatureArray = stored.read().float().numpy()
-    except ValueError as error:
-        raise BadInput(f"{name}: {error}", _REMEDY) from None
+    array: FeatureArray = stored.float().numpy()
     if not np.isfinite(array).all():
         raise BadInput(f"{name} holds numbers that are NaN or infinite", _REMEDY)
     return array
 
 
-def _arrays(folder: Path, name: str) -> "dict[str, StoredWeight]":
+def _arrays(folder: Path, name: str) -> "dict[str, Tensor]":
     """The arrays that `torch.save` wrote, a single one with an empty name. Raises BadInput for anything else."""
     from dailytalk_contiguous.models.stored_weights import saved_tensors
 
-    data = read_bytes(inside(folder, name), _REMEDY, MOST_BYTES)
     try:
-        return saved_tensors(io.BytesIO(data))
-    except ValueError as error:
-        raise BadInput(f"{as_text(folder / name)}: {error}", _REMEDY) from None
+        return saved_tensors(inside(folder, name))
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{as_text(folder / name)}: {getattr(error, 'strerror', error)}", _REMEDY) from None
 
 
 def _saved(value: Any) -> bytes:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.word_times import Word
+from dailytalk_contiguous.models.pieces import Pieces
 
 #: Reserves a price (USD) while one request is under way; the function that it yields takes the real cost.
 Reserve = Callable[[float], AbstractContextManager[Callable[[float], None]]]
@@ -215,27 +216,6 @@ class ChatMessage(NamedTuple):
     content: str
 
 
-class ReplyPieces(Protocol):
-    """A reply as it comes: pieces of text, none empty, which joined are the reply.
-
-    `close` may be called at any time and from any thread, also while another one waits for the next piece: what
-    makes the reply then stops at once, and the iterator ends. A reply that has ended needs no `close`.
-    """
-
-    def __iter__(self) -> "ReplyPieces":
-        """Itself."""
-
-    def __next__(self) -> str:
-        """The next piece, once there is one. Raises StopIteration at the end of the reply and after `close`.
-
-        Raises NotAnswered where there is no reply, `BrokenOff` where it ends in the middle, and DailytalkError
-        (not that subclass) where no reply can come before a person acts. Nothing comes after an error.
-        """
-
-    def close(self) -> None:
-        """End the reply; once is enough, and twice is no error."""
-
-
 class ChatModel(Protocol):
     """Answers a person; used by one conversation at a time.
 
@@ -250,11 +230,14 @@ class ChatModel(Protocol):
     def preflight(self) -> None:
         """Raise DailytalkError if it could answer nothing (no server, no such model), loading what it needs."""
 
-    def reply(self, messages: Sequence[ChatMessage], most_tokens: int) -> ReplyPieces:
+    def reply(self, messages: Sequence[ChatMessage], most_tokens: int) -> Pieces[str]:
         """Begin the answer to the last message, of at most about `most_tokens` tokens, and return at once.
 
         A reply that reaches the limit ends there without an error, mostly in the middle of a sentence. Messages
         are: at most one of the system, which is first, then user and assistant in turn; the user has the last.
+
+        The pieces raise NotAnswered where there is no reply, `BrokenOff` where it ends in the middle, and
+        DailytalkError (not that subclass) where no reply can come before a person acts.
         """
 
     def count_tokens(self, text: str) -> int:

@@ -27,7 +27,6 @@ def egemaps(samples: Samples) -> NDArray[np.float32]:
 
 
 def check_egemaps() -> None:
-    """Raise DailytalkError if opensmile is not installed."""
     if importlib.util.find_spec("opensmile") is None:
         raise DailytalkError(f"it needs {EGEMAPS_TERMS}", "pip install opensmile, or leave it out")
 

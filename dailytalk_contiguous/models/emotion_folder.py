@@ -52,7 +52,6 @@ def why_unheard(sound: Samples) -> str:
 
 
 def nothing_said(reason: str) -> EmotionGuess:
-    """A guess that is none, with its reason."""
     nothing = np.zeros(0, np.float32)
     return EmotionGuess(nothing, nothing, reason)
 

@@ -79,12 +79,12 @@ class AffectMap:
         compared = np.array([counts[speaker] >= LEAST_COMPARED for speaker in each], np.bool_)
         affect = np.full((len(sounds), len(AFFECT)), np.nan)
         for own, groups in ((heard & ~compared, None), (heard & compared, speakers)):
-            places = np.flatnonzero(own).tolist()
-            if places:
-                chosen = groups and [groups[place] for place in places]
-                texts = [None] * len(places)
-                rated = estimate_affect(rms[places], f0_mean[places], rate[places], texts, chosen)
-                affect[places] = np.column_stack([rated[name] for name in AFFECT])
+            indices = np.flatnonzero(own).tolist()
+            if indices:
+                chosen = groups and [groups[index] for index in indices]
+                texts = [None] * len(indices)
+                rated = estimate_affect(rms[indices], f0_mean[indices], rate[indices], texts, chosen)
+                affect[indices] = np.column_stack([rated[name] for name in AFFECT])
         return affect
 
     def of_affect(self, affect: np.ndarray, reasons: Sequence[str]) -> list[EmotionGuess]:

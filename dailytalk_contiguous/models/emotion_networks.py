@@ -127,10 +127,19 @@ class NetworkEmotions:
             for sound, reason in zip(sounds, reasons, strict=True)
         ]
         heard = iter(self.run([window for own in windows for window in own], self.hear))
-        return [
-            self._guess([next(heard) for _ in own]) if own else nothing_said(reason)
-            for own, reason in zip(windows, reasons, strict=True)
-        ]
+        guesses = []
+        for own, reason in zip(windows, reasons, strict=True):
+            answers = [next(heard) for _ in own]
+            if not answers:
+                guesses.append(nothing_said(reason))
+                continue
+            logits = np.mean([answer.logits for answer in answers], axis=0)
+            embedding = np.mean([answer.embedding for answer in answers], axis=0).astype(np.float32)
+            if np.isfinite(logits).all() and np.isfinite(embedding).all():
+                guesses.append(EmotionGuess(self.probabilities(logits).astype(np.float32), embedding))
+            else:
+                guesses.append(nothing_said("its sound is too loud for numbers"))
+        return guesses
 
     def hear(self, windows: list[Samples]) -> list[WindowAnswer]:
         """What the network makes of windows, as one batch."""
@@ -157,13 +166,6 @@ class NetworkEmotions:
 
         pool = threads_of_one() if self.device == "cpu" else None
         return run_batched(windows, seconds, BATCH_SECONDS[self.device], without_gradients, self.room, kinds, pool)
-
-    def _guess(self, heard: Sequence[WindowAnswer]) -> EmotionGuess:
-        logits = np.mean([window.logits for window in heard], axis=0)
-        embedding = np.mean([window.embedding for window in heard], axis=0).astype(np.float32)
-        if not np.isfinite(logits).all() or not np.isfinite(embedding).all():
-            return nothing_said("its sound is too loud for numbers")
-        return EmotionGuess(self.probabilities(logits).astype(np.float32), embedding)
 
 
 def heard_of(logits: Tensor, embedded: Tensor) -> list[WindowAnswer]:
@@ -338,15 +340,15 @@ class SpectrogramNetwork(nn.Module):
         inside = frames_inside(lengths, bands.shape[1])[:, None, :, None].float()
         stacked = ((bands - self.usual) / self.spread) @ self.harmonics
         hidden = stacked.reshape(*stacked.shape[:2], HARMONICS, FUNDAMENTALS).transpose(1, 2) * inside
-        for place, (convolve, norm) in enumerate(zip(self.convolutions, self.norms, strict=True)):
+        for number, (convolve, norm) in enumerate(zip(self.convolutions, self.norms, strict=True)):
             hidden = convolve(hidden)
-            if place == 0:
+            if number == 0:
                 lengths = (lengths + 1) // 2
                 inside = frames_inside(lengths, hidden.shape[2])[:, None, :, None].float()
             hidden = functional.relu(norm(hidden, inside)) * inside
             # Time is halved thrice in all: a frame of 128 ms is short enough for a syllable. What is beyond an end
             # is 0, which is never more than what a ReLU gives.
-            steps = 2 if place in (1, 2) else 1
+            steps = 2 if number in (1, 2) else 1
             hidden = functional.max_pool2d(hidden, (steps, 2), ceil_mode=True)
             lengths = (lengths + steps - 1) // steps
             inside = frames_inside(lengths, hidden.shape[2])[:, None, :, None].float()
@@ -358,8 +360,6 @@ class SpectrogramNetwork(nn.Module):
 
 
 class SpectrogramEmotions(TrainedNetwork):
-    """A `SpectrogramNetwork` as a classifier of emotion."""
-
     kind = "spectrogram"
 
     def __init__(self, name: str, classes: Sequence[str], network: nn.Module, device: str) -> None:
@@ -536,7 +536,7 @@ def _labels(checkpoint: StoredModel) -> list[str]:
         or sorted(stored) != sorted(map(str, range(len(labels))))
     ):
         raise ModelMissing(f"{checkpoint.name!r} has no list of labels", _CHECKPOINT)
-    labels = [stored[str(place)] for place in range(len(labels))]
+    labels = [stored[str(index)] for index in range(len(labels))]
     names = [label.strip().casefold() for label in labels]
     if twice := [label for label, name in zip(labels, names, strict=True) if names.count(name) > 1]:
         raise ModelMissing(f"{checkpoint.name!r} has the label {twice[0]!r} twice", _CHECKPOINT)
@@ -549,7 +549,6 @@ def _labels(checkpoint: StoredModel) -> list[str]:
 
 
 def _classifier(checkpoint: StoredModel, labels: Sequence[str]) -> nn.Module:
-    """The network of a checkpoint, with all of its weights."""
     kind = checkpoint.model_type
     classifiers: Any = MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING
     configs = {config.model_type: config for config in classifiers}

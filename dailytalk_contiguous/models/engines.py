@@ -6,7 +6,7 @@ happens to it.
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from threading import Lock
 from typing import NamedTuple
 
@@ -37,37 +37,23 @@ class VoiceSettings(NamedTuple):
     concurrency: int
 
 
-def _fish(chosen: VoiceSettings) -> Synthesiser:
-    from dailytalk_contiguous.models.fish import Fish
+def _bundled(engine: str, chosen: VoiceSettings) -> Synthesiser:
+    if engine == "fish":
+        from dailytalk_contiguous.models.fish import Fish
 
-    return Fish(chosen.model or ENGINES["fish"], chosen.voice, None, *chosen[2:])
+        return Fish(**chosen._asdict() | {"model": chosen.model or ENGINES["fish"]})
+    if engine == "openai":
+        from dailytalk_contiguous.models.openai_speech import OpenAISpeech
 
+        model, voice = chosen.model or ENGINES["openai"], chosen.voice or "alloy"
+        return OpenAISpeech(model, voice, concurrency=chosen.concurrency)
+    from dailytalk_contiguous.models.offline_voices import Espeak, Flite
 
-def _openai(chosen: VoiceSettings) -> Synthesiser:
-    from dailytalk_contiguous.models.openai_speech import OpenAISpeech
-
-    return OpenAISpeech(chosen.model or ENGINES["openai"], chosen.voice or "alloy", None, 1.0, chosen.concurrency)
-
-
-def _espeak(chosen: VoiceSettings) -> Synthesiser:
-    from dailytalk_contiguous.models.offline_voices import Espeak
-
-    return Espeak(chosen.voice)
-
-
-def _flite(chosen: VoiceSettings) -> Synthesiser:
-    from dailytalk_contiguous.models.offline_voices import Flite
-
-    return Flite(chosen.voice or "slt")
+    return Espeak(chosen.voice) if engine == "espeak" else Flite(chosen.voice or "slt")
 
 
 #: What makes the synthesiser of each of `ENGINES`.
-LOADERS: dict[str, Callable[[VoiceSettings], Synthesiser]] = {
-    "fish": _fish,
-    "openai": _openai,
-    "espeak": _espeak,
-    "flite": _flite,
-}
+LOADERS: dict[str, Callable[[VoiceSettings], Synthesiser]] = {name: partial(_bundled, name) for name in ENGINES}
 
 
 @lru_cache(maxsize=4)
@@ -116,7 +102,7 @@ class Budget:
 
         Raises SpendingLimit if the limit would be passed, and DailytalkError while purchases are halted.
         """
-        self._refuse_if_halted()
+        self.check_halted()
         with self._lock:
             if self.limit is not None and self.spent + self._reserved + price > self.limit + ROUNDING:
                 raise SpendingLimit(self.limit, self.spent)
@@ -138,17 +124,16 @@ class Budget:
         finally:
             self._halted = False
 
-    def _refuse_if_halted(self) -> None:
+    def check_halted(self) -> None:
+        """Raise DailytalkError while purchases are halted."""
         if self._halted:
             raise DailytalkError("the run is being stopped", _KEPT)
 
     def save(self, cost: float) -> None:
-        """Note what something would have cost."""
         with self._lock:
             self.saved += cost
 
     def as_dict(self) -> dict[str, float | str]:
-        """The budget's part of run.json, in USD to a millionth."""
         return {"spent": round(self.spent, 6), "saved_by_cache": round(self.saved, 6), "unit": "USD"}
 
 

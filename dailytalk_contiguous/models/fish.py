@@ -53,7 +53,12 @@ def read_wav(data: bytes) -> tuple[NDArray[np.float32], int]:
     if data[:4] != b"RIFF" or data[8:12] != b"WAVE":
         raise ShortRead(f"it is no WAV: it begins with {data[:12]!r}")
     shape, audio = _shape_and_audio(data)
-    samples, sample_rate = _plain(shape, audio) or _any(shape, audio)
+    kind, channels, sample_rate, _, _, bits = struct.unpack_from("<HHIIHH", shape)
+    if (kind, channels, bits) == (1, 1, 16) and sample_rate:
+        # What nearly all services send needs no detour through libsndfile.
+        samples: NDArray[np.float32] = pcm_to_float(audio[: len(audio) // 2 * 2])
+    else:
+        samples, sample_rate = _by_libsndfile(shape, audio)
     if not np.isfinite(samples).all():
         raise ShortRead("its WAV holds samples that are not numbers")
     if not len(samples):
@@ -61,15 +66,7 @@ def read_wav(data: bytes) -> tuple[NDArray[np.float32], int]:
     return samples, sample_rate
 
 
-def _plain(shape: bytes, audio: bytes) -> tuple[NDArray[np.float32], int] | None:
-    """What nearly all services send, 16-bit PCM in one channel, without the detour through libsndfile."""
-    kind, channels, sample_rate, _, _, bits = struct.unpack_from("<HHIIHH", shape)
-    if (kind, channels, bits) != (1, 1, 16) or not sample_rate:
-        return None
-    return pcm_to_float(audio[: len(audio) // 2 * 2]), sample_rate
-
-
-def _any(shape: bytes, audio: bytes) -> tuple[NDArray[np.float32], int]:
+def _by_libsndfile(shape: bytes, audio: bytes) -> tuple[NDArray[np.float32], int]:
     body = b"".join(
         (b"WAVEfmt ", struct.pack("<I", len(shape)), shape, b"data", struct.pack("<I", len(audio)), audio)
     )
@@ -166,8 +163,6 @@ class Fish:
         temperature, top_p: in [0, 1].
         sample_rate: Hz to ask for. What comes is said in `Spoken`.
         concurrency: requests at a time; 5 is what a new account may make.
-        timestamps: ask for word times.
-        usd_per_million_bytes: other price than that of `MODELS` (0 for a self-hosted server).
         client: transport with other timeouts or tries than the defaults; its address counts, not `base_url`.
     """
 
@@ -183,8 +178,6 @@ class Fish:
         top_p: float = 0.7,
         sample_rate: int = 24000,
         concurrency: int = 5,
-        timestamps: bool = True,
-        usd_per_million_bytes: float | None = None,
         client: Client | None = None,
     ) -> None:
         if model not in MODELS:
@@ -200,13 +193,11 @@ class Fish:
         base_url = base_url or os.environ.get("FISH_AUDIO_BASE_URL") or PUBLIC_URL
         self._client = client or Client("Fish Audio", base_url, self._token, most_at_once=concurrency)
         self._is_public = self._client.base_url == PUBLIC_URL
-        if usd_per_million_bytes is not None:
-            price = checked_price("usd_per_million_bytes", usd_per_million_bytes)
-        elif price_setting := os.environ.get(PRICE):
+        if price_setting := os.environ.get(PRICE):
             price = checked_price(PRICE, price_setting)
         self._usd_per_byte = price / 1e6
         self._sampling = {"temperature": temperature, "top_p": top_p, "sample_rate": sample_rate}
-        self._timestamps = timestamps
+        self._timestamps = True
         # The first request finds out alone whether there is the path with word times, and whether the voice is
         # known: a refusal meets one line, and not as many as are sent at a time.
         self._first, self._known = threading.Lock(), threading.Event()
@@ -219,18 +210,14 @@ class Fish:
         return self._usd_per_byte * sum(len(self.rendered(line).encode()) for line in lines)
 
     def rendered(self, line: Line) -> str:
-        """The text with its tag as the model reads it."""
         return render(line.tag, line.text, self.style)
 
     def preflight(self) -> None:
-        lacks = [
-            *(
-                [("needs a token", f"set {TOKEN} in the environment")]
-                if self._is_public and not self._token
-                else []
-            ),
-            *([] if self.voice else [("may say every line in another voice unless one is named", VOICE_REMEDY)]),
-        ]
+        lacks = []
+        if self._is_public and not self._token:
+            lacks.append(("needs a token", f"set {TOKEN} in the environment"))
+        if not self.voice:
+            lacks.append(("may say every line in another voice unless one is named", VOICE_REMEDY))
         if lacks:
             reasons, remedies = zip(*lacks, strict=True)
             raise DailytalkError(f"Fish Audio {', and '.join(reasons)}", "; ".join(remedies))
@@ -243,20 +230,18 @@ class Fish:
         """
         if self.voice == CLONE and not samples:
             raise SynthesisFailed("there is no sample of the voice to clone", "name a voice for these lines")
-        body, content_type = self._body(line, samples)
-        price = self.price([line])
-        answer = self._ask(body, {"Content-Type": content_type, "model": self.model}, price, reserve)
-        sound = answer.value
-        words = fish_words(line.text, line.tag, sound.segments, len(sound.samples) / sound.sample_rate)
-        return Spoken(sound.samples, sound.sample_rate, words, answer.paid * price)
-
-    def _body(self, line: Line, samples: Sequence[VoiceSample]) -> tuple[bytes, str]:
         body: dict[str, Any] = {"text": self.rendered(line), **FIXED, **self._sampling}
         if samples:
             body["references"] = [{"audio": sample.wav, "text": sample.text} for sample in samples]
-            return msgpack.packb(body), "application/msgpack"
-        body["reference_id"] = None if self.voice in ("", ANY) else self.voice
-        return json.dumps(body, ensure_ascii=False).encode(), "application/json"
+            encoded, content_type = msgpack.packb(body), "application/msgpack"
+        else:
+            body["reference_id"] = None if self.voice in ("", ANY) else self.voice
+            encoded, content_type = json.dumps(body, ensure_ascii=False).encode(), "application/json"
+        price = self.price([line])
+        answer = self._ask(encoded, {"Content-Type": content_type, "model": self.model}, price, reserve)
+        sound = answer.value
+        words = fish_words(line.text, line.tag, sound.segments, len(sound.samples) / sound.sample_rate)
+        return Spoken(sound.samples, sound.sample_rate, words, answer.paid * price)
 
     def _ask(self, body: bytes, headers: dict[str, str], price: float, reserve: Reserve) -> Answer[Sound]:
         if not self._known.is_set() and not self._first.acquire(blocking=False):
@@ -287,7 +272,6 @@ class Fish:
 
 
 def read_plain(reply: Reply) -> Sound:
-    """The sound of an answer that is a WAV. Raises ShortRead."""
     samples, sample_rate = read_wav(reply.body)
     return Sound(samples, sample_rate, [])
 

@@ -153,7 +153,6 @@ _ANSWERED = frozenset({"partial", "words"})
 
 
 def _hear_for_another(pipe: Connection) -> None:
-    """Obey another process until it ends."""
     listening = SphinxListening()
     with contextlib.suppress(EOFError, OSError):
         while True:

@@ -48,7 +48,6 @@ def measure_voice(features: str, samples: Samples) -> Numbers:
 
 
 def measure_count(features: str) -> int:
-    """How many numbers `measure_voice` gives."""
     return EGEMAPS_NUMBERS if features == "egemaps" else len(MEASURES)
 
 
@@ -72,10 +71,10 @@ def usual_of(
     shares = np.zeros(len(numbers))
     if speakers is None:
         return usuals, shares
-    places: dict[Hashable, list[int]] = {}
-    for place, speaker in enumerate(speakers):
-        places.setdefault(speaker, []).append(place)
-    for members in places.values():
+    indices: dict[Hashable, list[int]] = {}
+    for index, speaker in enumerate(speakers):
+        indices.setdefault(speaker, []).append(index)
+    for members in indices.values():
         values = numbers[members].astype(np.float64)
         known = np.isfinite(values)
         count = known.sum(axis=0)
@@ -156,7 +155,6 @@ class LinearEmotion:
         return f"voice/{self.features}"
 
     def measure(self, sound: Samples) -> Numbers:
-        """The numbers of a sound, as of `measure_voice`."""
         return measure_voice(self.features, sound)
 
     def of_measures(self, measured: Numbers, speakers: Sequence[Hashable] | None) -> list[EmotionGuess]:
@@ -188,7 +186,6 @@ class LinearEmotion:
 
 
 def linear_shapes(features: str, classes: int) -> dict[str, tuple[int, ...]]:
-    """The weights of a `LinearEmotion` by name, and their shapes."""
     count = measure_count(features)
     shapes: dict[str, tuple[int, ...]] = {"usual": (count,)}
     for head in ("alone", "relative"):

@@ -168,7 +168,6 @@ class Espeak:
         self.deterministic = True
 
     def settings(self) -> dict[str, object]:
-        """The wheel's version and the prosody of each style."""
         return {
             "version": _wheel_version(),
             "manners": {tag: list(manner) for tag, manner in STYLE_PROSODY.items()},
@@ -418,7 +417,6 @@ class Flite:
         self.deterministic = True
 
     def settings(self) -> dict[str, object]:
-        """The program's version and the prosody of each style."""
         return {"version": _version(), "manners": {tag: list(manner) for tag, manner in STYLE_PROSODY.items()}}
 
     def price(self, lines: Sequence[Line]) -> float:
@@ -443,24 +441,22 @@ class Flite:
         prosody = prosody_of_tag(line.tag)
         with tempfile.TemporaryDirectory() as folder:
             wave = Path(folder) / "line.wav"
-            printed = _run(
-                "-voice", self.voice, "-psdur", *self._shape(prosody), "-t", plain(line.text), "-o", str(wave)
-            )
+            features = {"duration_stretch": 1 / prosody.rate}
+            if self.voice in _FLITE_PITCH and (prosody.pitch, prosody.pitch_range) != (1.0, 1.0):
+                mean, deviation = _FLITE_PITCH[self.voice]
+                features["int_f0_target_mean"] = mean * prosody.pitch
+                features["int_f0_target_stddev"] = deviation * prosody.pitch_range
+            shape = [part for name, value in features.items() for part in ("--setf", f"{name}={value:.4f}")]
+            printed = _run(*("-voice", self.voice, "-psdur", *shape, "-t", plain(line.text), "-o", str(wave)))
             phones = parse_phones(printed)
             if all(phone.name == _PAUSE for phone in phones):
                 raise SynthesisFailed(f"flite finds nothing to say in {line.text!r}", "give it English words")
             sound, rate = soundfile.read(wave, dtype="float32")
-        sound = _louder(sound, prosody.gain_db)
+        peak, gain = float(np.abs(sound).max(initial=0.0)), 10 ** (prosody.gain_db / 20)
+        if peak:
+            gain = min(gain, 10 ** (_PEAK_DBFS / 20) / peak)
+        sound = (sound * np.float32(gain)).astype(np.float32)
         return Spoken(sound, rate, flite_word_times(split_words(line.text), phones, len(sound) / rate), 0.0)
-
-    def _shape(self, prosody: StyleProsody) -> list[str]:
-        """flite's settings for a style."""
-        shape = {"duration_stretch": 1 / prosody.rate}
-        if self.voice in _FLITE_PITCH and (prosody.pitch, prosody.pitch_range) != (1.0, 1.0):
-            mean, deviation = _FLITE_PITCH[self.voice]
-            shape["int_f0_target_mean"] = mean * prosody.pitch
-            shape["int_f0_target_stddev"] = deviation * prosody.pitch_range
-        return [part for name, value in shape.items() for part in ("--setf", f"{name}={value:.4f}")]
 
 
 def plain(text: str) -> str:
@@ -541,15 +537,6 @@ def phones_alone(word: str) -> tuple[str, ...]:
     """The phones of a word by itself, from the lexicon that all voices share; none if nothing is read."""
     printed = _run("-voice", "kal", "-ps", "-t", word, "none").split()
     return tuple(name for name in printed if name != _PAUSE)
-
-
-def _louder(samples: NDArray[np.float32], gain_db: float) -> NDArray[np.float32]:
-    """The samples with a gain, or less of it where their peak would pass `_PEAK_DBFS`."""
-    peak = float(np.abs(samples).max(initial=0.0))
-    gain = 10 ** (gain_db / 20)
-    if peak:
-        gain = min(gain, 10 ** (_PEAK_DBFS / 20) / peak)
-    return (samples * np.float32(gain)).astype(np.float32)
 
 
 def _run(*arguments: str, good_status: int = 0) -> str:

@@ -69,7 +69,6 @@ class OpenAISpeech:
     Args:
         model, voice: as the server knows them.
         base_url: with or without `/v1`; empty or None: OPENAI_BASE_URL, else OpenAI's own.
-        speed: 0.25 to 4, 1 for the voice's own.
         concurrency: requests at a time.
         usd_per_million_characters: price, where it is not that of `PRICES`. A server of one's own costs nothing.
         client: transport with other timeouts or tries than the defaults; its address counts, not `base_url`.
@@ -83,15 +82,11 @@ class OpenAISpeech:
         model: str = "gpt-4o-mini-tts",
         voice: str = "alloy",
         base_url: str | None = None,
-        speed: float = 1.0,
         concurrency: int = 5,
         usd_per_million_characters: float | None = None,
         client: Client | None = None,
     ) -> None:
-        if not 0.25 <= speed <= 4.0:
-            raise DailytalkError(f"speed is {speed}", "give a number from 0.25 to 4")
         self.model, self.voice, self.concurrency = model, voice, concurrency
-        self._speed = speed
         self._token = Token.from_environment("OPENAI_API_KEY")
         base_url = (base_url or os.environ.get("OPENAI_BASE_URL") or PUBLIC_URL).rstrip("/").removesuffix("/v1")
         self._client = client or Client("the speech server", base_url, self._token, most_at_once=concurrency)
@@ -107,7 +102,7 @@ class OpenAISpeech:
         """What decides the sound, with a digest of the wording of instructions."""
         wording = hashlib.sha256(json.dumps([INSTRUCTIONS, instruction("x")]).encode()).hexdigest()
         server = "public" if self._is_public else "own"
-        return {"format": "wav", "speed": self._speed, "server": server, "instructions": wording[:16]}
+        return {"format": "wav", "speed": 1.0, "server": server, "instructions": wording[:16]}
 
     def price(self, lines: Sequence[Line]) -> float:
         return self._usd_per_character * sum(len(line.text) for line in lines)
@@ -133,7 +128,7 @@ class OpenAISpeech:
             "input": line.text,
             "voice": self.voice,
             "response_format": "wav",
-            "speed": self._speed,
+            "speed": 1.0,
         }
         if line.tag:
             body["instructions"] = instruction(line.tag)

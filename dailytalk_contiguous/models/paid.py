@@ -45,7 +45,6 @@ class Pace:
         self._next, self._spacing, self._paused_until = 0.0, 0.0, 0.0
 
     def wait(self) -> None:
-        """Return when this thread may send a request."""
         while True:
             with self._lock:
                 now = self._clock()
@@ -161,7 +160,6 @@ class Token(AuthBase):
         raise TypeError("a token is not pickled: it would end in a file")
 
     def hidden_in(self, text: str) -> str:
-        """The text without the token."""
         return text.replace(self._token, "***") if self._token else text
 
 
@@ -207,16 +205,12 @@ class _Trouble(NamedTuple):
 
 
 class _GivenUp(Exception):
-    """Ends the reading of an answer, with why."""
-
     def __init__(self, trouble: _Trouble) -> None:
         super().__init__(trouble.reason)
         self.trouble = trouble
 
 
 class _Refused(NamedTuple):
-    """An answer with another status than 200."""
-
     status: int
     body: bytes
     headers: Mapping[str, str]
@@ -403,7 +397,6 @@ class Client:
         return trouble
 
     def _end(self, trouble: _Trouble) -> None:
-        """Let no thread begin another request."""
         with self._lock:
             self._stop = self._stop or trouble
         self._stopped.set()
@@ -537,25 +530,20 @@ class Client:
                 status = response.status_code
                 if status == 200:
                     return take(connection, response, until)
-                return _Refused(status, self._beginning(response, until), response.headers)
+                body = b""
+                for part in self._parts(response, lambda: until, MOST_ANSWER_BYTES):
+                    body += part
+                    if len(body) >= MOST_REFUSAL_BYTES:  # the rest is dropped with its connection
+                        break
+                return _Refused(status, body[:MOST_REFUSAL_BYTES], response.headers)
         except _GivenUp as error:
             return error.trouble._replace(paid=status == 200)
         except (requests.RequestException, HTTPError) as error:
             return self._connection_trouble(error, paid=status == 200)
 
     def _whole(self, connection: "_Connection", response: requests.Response, until: _Deadline) -> Reply:
-        """The whole answer. Raises _GivenUp."""
         body = b"".join(self._parts(response, lambda: until, MOST_ANSWER_BYTES))
         return Reply(body, response.headers.get("Content-Type", ""))
-
-    def _beginning(self, response: requests.Response, until: _Deadline) -> bytes:
-        """What is read of an answer that is none, unpacked; the rest of it is dropped with its connection."""
-        body = b""
-        for part in self._parts(response, lambda: until, MOST_ANSWER_BYTES):
-            body += part
-            if len(body) >= MOST_REFUSAL_BYTES:
-                break
-        return body[:MOST_REFUSAL_BYTES]
 
     def _parts(self, response: requests.Response, until: "Callable[[], _Deadline]", most: int) -> Iterator[bytes]:
         """The bytes of an answer as they come, unpacked, `most` in all. Raises _GivenUp for more, and after
@@ -664,7 +652,6 @@ class _Connection(HTTPAdapter):
         self.session.mount("http://", self)
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
-        """The pool of requests, with connections that note their socket."""
         pool = super().get_connection_with_tls_context(*args, **kwargs)
         if "ConnectionCls" not in vars(pool):
             pool.ConnectionCls = self._noting(pool.ConnectionCls)

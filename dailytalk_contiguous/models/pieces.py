@@ -91,7 +91,7 @@ class Feed(Generic[Value]):
 
 
 class Pieces(Generic[Value]):
-    """Iterates over what `make` delivers, in a thread of its own that starts at once: see `ReplyPieces`.
+    """Iterates over what `make` delivers, in a thread of its own that starts at once.
 
     >>> with Pieces(lambda feed: [feed.put(word) for word in ("how", "so")]) as pieces:
     ...     list(pieces)

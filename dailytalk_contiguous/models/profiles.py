@@ -19,7 +19,6 @@ class Profile(NamedTuple):
 
     @property
     def models(self) -> dict[str, str]:
-        """The models that `tag` and `speak` use, by their role."""
         places = {
             "recogniser": ("Transcribe", "model"),
             "affect": ("RateAffect", "model"),

@@ -120,7 +120,8 @@ class ProsodicEncoderConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
             raise DailytalkError(f"padding_token_id is {self.padding_token_id!r}", "give a whole number")
         if 0 <= self.padding_token_id < self.n_tokens or self.padding_token_id == self.vocab_size - 1:
             raise DailytalkError(f"padding_token_id {self.padding_token_id} is another token, too", "give -100")
-        _check_share(self.mask_prob)
+        if not is_number(self.mask_prob, 0, 1):
+            raise DailytalkError(f"mask_prob is {self.mask_prob!r}", "give a share of the frames between 0 and 1")
         if not isinstance(self.prosody_model, str):
             raise DailytalkError(f"prosody_model is {self.prosody_model!r}", "give the name of a codebook")
         if self.masked_accuracy is not None and not is_masked_accuracy(self.masked_accuracy):
@@ -200,14 +201,20 @@ class ProsodicSequenceEncoder(PreTrainedModel):  # type: ignore[no-untyped-call]
             ModelMissing: it isn't there, can't be read, is another model, or has weights of another size.
         """
         name = str(pretrained_model_name_or_path)
-        place = {option: kwargs[option] for option in _WHERE if option in kwargs}
+        where = {option: kwargs[option] for option in _WHERE if option in kwargs}
         try:
             config = kwargs.pop("config", None)
             if config is None:
-                config = _read_config(name, place, {key: kwargs.pop(key) for key in _SETTINGS if key in kwargs})
+                file = cached_file(name, CONFIG_NAME, **where, _raise_exceptions_for_missing_entries=False)
+                stored = read_json(Path(file), _RETRAIN, _MOST_CONFIG_BYTES) if file else None
+                if not isinstance(stored, dict) or stored.get("model_type") != ProsodicEncoderConfig.model_type:
+                    raise ModelMissing(f"{name!r} is no encoder of prosodic tokens", _RETRAIN)
+                known = {key: stored[key] for key in _SETTINGS if key in stored}
+                known |= {key: kwargs.pop(key) for key in _SETTINGS if key in kwargs}
+                config = ProsodicEncoderConfig(**known)
             with torch.device("meta"):
                 shapes = shapes_of(cls(config))
-            path = Path(str(cached_file(name, SAFE_WEIGHTS_NAME, **place)))
+            path = Path(str(cached_file(name, SAFE_WEIGHTS_NAME, **where)))
             kwargs |= {"config": config, "state_dict": read_weights([path], shapes, name, _OWN_SETTINGS)}
             with quiet_transformers():
                 encoder: Any = super().from_pretrained(None, *args, **kwargs)
@@ -266,14 +273,7 @@ class ProsodicSequenceEncoder(PreTrainedModel):  # type: ignore[no-untyped-call]
         hidden[inside] = encoded
         return self.head(hidden), hidden, targets, x.masked_fill(~inside, self.config.padding_token_id)
 
-    def update_mask_prob(self, mask_prob: float) -> None:
-        """Mask another share of the frames, in [0, 1], from now on. Raises DailytalkError for one out of range."""
-        _check_share(mask_prob)
-        self.config.mask_prob = float(mask_prob)
-
-    def embed(
-        self, sequences: Sequence[ArrayLike], frames_per_batch: int = FRAMES_PER_BATCH
-    ) -> NDArray[np.float32]:
+    def embed(self, sequences: Sequence[ArrayLike]) -> NDArray[np.float32]:
         """Embeddings (n, hidden_dim) of n sequences of any lengths, in their order: `forward` in padded batches.
 
         Sequences of like length are batched together. On a CPU batches run side by side, a thread each, so that
@@ -291,7 +291,7 @@ class ProsodicSequenceEncoder(PreTrainedModel):  # type: ignore[no-untyped-call]
             return embedded
 
         embeddings = np.zeros((len(arrays), self.config.hidden_dim), np.float32)
-        batches = plan_batches([len(array) for array in arrays], frames_per_batch)
+        batches = plan_batches([len(array) for array in arrays], FRAMES_PER_BATCH)
         embedded = (threads_of_one().map if self.device.type == "cpu" else map)(embed_batch, batches)
         for batch in batches:
             try:
@@ -332,7 +332,7 @@ class ProsodicSequenceEncoder(PreTrainedModel):  # type: ignore[no-untyped-call]
         inside = frames < lengths[:, None]
         wrong = inside & ((x < 0) | (x >= n_tokens)) & (training | (x != self.config.vocab_size - 1))
         if wrong.any():
-            row, frame = (int(place) for place in wrong.nonzero()[0])
+            row, frame = (int(index) for index in wrong.nonzero()[0])
             token = int(x[row, frame])
             what = "padding" if token in (padding, self.config.padding_token_id) else f"the token {token}"
             raise BadInput(
@@ -345,11 +345,11 @@ class ProsodicSequenceEncoder(PreTrainedModel):  # type: ignore[no-untyped-call]
 
     def _encode(self, tokens: Tensor, lengths: Sequence[int]) -> Tensor:
         """The last layer (frames, hidden_dim) of sequences (frames,) that follow one another."""
-        places = torch.cat([torch.arange(length, device=tokens.device) for length in lengths])
+        frames = torch.cat([torch.arange(length, device=tokens.device) for length in lengths])
         hidden = self.embedding(tokens)
         width = self.config.hidden_dim // self.config.nhead
         frequencies = 10_000.0 ** (-torch.arange(0, width, 2, device=tokens.device) / width)
-        angles = (places[:, None] * frequencies)[:, None, None]
+        angles = (frames[:, None] * frequencies)[:, None, None]
         # Complex numbers (frames, 1, 1, width / 2) of length 1, by which pairs in queries and keys are multiplied.
         rotation = torch.polar(torch.ones_like(angles), angles)
         for layer in self.layers:
@@ -386,7 +386,9 @@ class EncoderLayer(nn.Module):
         """Frames (n, width) of sequences of `lengths` that follow one another."""
         projected = self.query_key_value(self.attention_norm(hidden)).view(len(hidden), 3, self.n_heads, -1)
         values = projected[:, 2]
-        queries, keys = _rotated(projected[:, :2], rotation).to(values.dtype).unbind(1)
+        pairs = projected[:, :2].float()
+        pairs = torch.view_as_complex(pairs.view(*pairs.shape[:-1], -1, 2)) * rotation
+        queries, keys = torch.view_as_real(pairs).flatten(-2).to(values.dtype).unbind(1)
         attended = _attend(queries, keys, values, lengths)
         hidden = self.attention_out(attended.flatten(1)).add_(hidden)
         widened = self.up(self.feed_forward_norm(hidden))
@@ -407,19 +409,14 @@ def _attend(queries: Tensor, keys: Tensor, values: Tensor, lengths: Sequence[int
         query, key, value = (each.view(shape).transpose(1, 2) for each in (queries, keys, values))
         return attend(query, key, value).transpose(1, 2).flatten(0, 1)
     if queries.device.type != "cpu":
-        return _attend_masked(queries, keys, values, lengths)
+        sizes = torch.tensor(lengths, device=queries.device)
+        inside = torch.arange(max(lengths), device=queries.device) < sizes[:, None]
+        empty = queries.new_zeros(*inside.shape, *queries.shape[1:])
+        query, key, value = (empty.index_put((inside,), each).transpose(1, 2) for each in (queries, keys, values))
+        return attend(query, key, value, attn_mask=inside[:, None, None]).transpose(1, 2)[inside]
     parts = (torch.split(each.transpose(0, 1)[None], list(lengths), dim=2) for each in (queries, keys, values))
     attended = [attend(query, key, value) for query, key, value in zip(*parts, strict=True)]
     return torch.cat(attended, dim=2)[0].transpose(0, 1)
-
-
-def _attend_masked(queries: Tensor, keys: Tensor, values: Tensor, lengths: Sequence[int]) -> Tensor:
-    sizes = torch.tensor(lengths, device=queries.device)
-    inside = torch.arange(max(lengths), device=queries.device) < sizes[:, None]
-    empty = queries.new_zeros(*inside.shape, *queries.shape[1:])
-    query, key, value = (empty.index_put((inside,), each).transpose(1, 2) for each in (queries, keys, values))
-    attended = functional.scaled_dot_product_attention(query, key, value, attn_mask=inside[:, None, None])
-    return attended.transpose(1, 2)[inside]
 
 
 def mask_spans(
@@ -527,11 +524,6 @@ def _sums(rows: Tensor, lengths: Sequence[int]) -> Tensor:
     return torch.segment_reduce(rows, "sum", lengths=sizes, axis=0)
 
 
-def _rotated(vectors: Tensor, rotation: Tensor) -> Tensor:
-    pairs = torch.view_as_complex(vectors.float().view(*vectors.shape[:-1], -1, 2))
-    return torch.view_as_real(pairs * rotation).flatten(-2)
-
-
 @lru_cache(maxsize=2)
 def load_encoder(name: str) -> ProsodicSequenceEncoder:
     """`open_encoder`, once per process."""
@@ -592,9 +584,9 @@ def embed_sounds(name: str, codebook: str, sounds: Sequence[Samples]) -> NDArray
         )
     tokens = sequences.extract_cluster_sequences(sounds)
     vectors = np.zeros((len(sounds), encoder.config.hidden_dim), np.float32)
-    heard = [place for place, sequence in enumerate(tokens) if sequence]
+    heard = [index for index, sequence in enumerate(tokens) if sequence]
     if heard:
-        vectors[heard] = encoder.embed([tokens[place] for place in heard])
+        vectors[heard] = encoder.embed([tokens[index] for index in heard])
     return vectors
 
 
@@ -610,23 +602,6 @@ def quiet_transformers() -> Iterator[None]:
         transformers_logging.set_verbosity(verbosity)
         if bars:
             transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
-
-
-def _check_share(mask_prob: float) -> None:
-    if isinstance(mask_prob, bool) or not isinstance(mask_prob, int | float) or not 0 <= mask_prob <= 1:
-        raise DailytalkError(f"mask_prob is {mask_prob!r}", "give a share of the frames between 0 and 1")
-
-
-def _read_config(name: str, place: dict[str, Any], changed: dict[str, Any]) -> ProsodicEncoderConfig:
-    """The settings in a `config.json`, with some changed.
-
-    Raises ModelMissing for another model, BadInput for a file that can't be read, OSError as the Hub does.
-    """
-    path = cached_file(name, CONFIG_NAME, **place, _raise_exceptions_for_missing_entries=False)
-    stored = read_json(Path(path), _RETRAIN, _MOST_CONFIG_BYTES) if path else None
-    if not isinstance(stored, dict) or stored.get("model_type") != ProsodicEncoderConfig.model_type:
-        raise ModelMissing(f"{name!r} is no encoder of prosodic tokens", _RETRAIN)
-    return ProsodicEncoderConfig(**{key: stored[key] for key in _SETTINGS if key in stored} | changed)
 
 
 AutoConfig.register(ProsodicEncoderConfig.model_type, ProsodicEncoderConfig)

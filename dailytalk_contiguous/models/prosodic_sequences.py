@@ -1,7 +1,7 @@
 """Sequences of prosodic tokens: of sound, as runs, and by word.
 
-A sound gives the same tokens alone, padded in a batch, and in windows of any length: a window only bounds what is
-held at a time, and the pitch's path goes through all of them.
+A sound gives the same tokens alone and in a batch; its frames are computed some at a time, and the pitch's path
+goes through all of them.
 """
 
 import itertools
@@ -15,8 +15,8 @@ import soxr
 from numpy.typing import ArrayLike
 
 from dailytalk_contiguous.core import contours
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, HIGHEST_RATE, LOWEST_RATE, Samples
-from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.audio import ANALYSIS_RATE, HIGHEST_RATE, LOWEST_RATE
+from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.models.codebook import Codebook, FeatureArray, Tokens
 
 #: Seconds from one token to the next.
@@ -31,8 +31,6 @@ class ProsodicClusterSequences:
 
     Args:
         prosodic_cluster_model_dir: folder of a codebook; None for the bundled one.
-        max_duration: seconds whose frames are computed at a time; changes no token.
-        device: of PyTorch, for the distances; tokens are the same on all.
 
     >>> import numpy as np
     >>> from dailytalk_contiguous import ProsodicClusterSequences
@@ -40,18 +38,9 @@ class ProsodicClusterSequences:
     [[0, 0, 0, 0, 0, 0, 0]]
     """
 
-    def __init__(
-        self,
-        prosodic_cluster_model_dir: str | Path | None = None,
-        max_duration: float = 10,
-        device: str = "cpu",
-    ) -> None:
-        if not 0 < max_duration < math.inf:
-            raise DailytalkError(f"max_duration is {max_duration}", "give seconds above 0")
-        self.codebook, self.device = Codebook.load(prosodic_cluster_model_dir), device
-        self._extractor = contours.ProsodicFeatureExtractor(
-            smoothing_level=self.codebook.smoothing, frames_at_once=math.ceil(max_duration / HOP_SECONDS)
-        )
+    def __init__(self, prosodic_cluster_model_dir: str | Path | None = None) -> None:
+        self.codebook = Codebook.load(prosodic_cluster_model_dir)
+        self._extractor = contours.ProsodicFeatureExtractor(smoothing_level=self.codebook.smoothing)
 
     def resample_waveform(self, audio: ArrayLike, sr: int) -> Any:
         """Samples of `sr` Hz at 16 kHz, shape (n,) or (channels, n): of a tensor a tensor, else an array.
@@ -65,57 +54,25 @@ class ProsodicClusterSequences:
             samples = np.ascontiguousarray(soxr.resample(samples.T, sr, ANALYSIS_RATE).T)
         return audio.new_tensor(samples) if hasattr(audio, "new_tensor") else samples
 
-    def prepare_audio_batch(
-        self, audio: ArrayLike | Sequence[ArrayLike], lengths: Sequence[int] | None = None
-    ) -> tuple[Samples, list[int]]:
-        """Sounds of 16 kHz as one padded array, shape (sounds, samples), and the samples of each.
+    def extract_cluster_sequences(self, audio: ArrayLike | Sequence[ArrayLike]) -> list[list[int]]:
+        """The tokens of each sound of 16 kHz: one, shape (n,); an array, shape (sounds, n); or of several lengths.
 
-        Args:
-            audio: one sound, shape (n,); a padded array, shape (sounds, n); or sounds of several lengths.
-            lengths: samples of each that are no padding; None for all.
-
-        Raises BadInput for another shape, and for lengths that are not those of these sounds.
+        f0 that is relative to the speaker is so to the sound: it is taken as all that its speaker says. Raises
+        BadInput for a sound of another shape.
         """
         several: Any = audio
         if not isinstance(audio, Sequence):
             several = np.atleast_2d(np.asarray(audio, np.float32))
         elif len(audio) and np.ndim(several[0]) == 0:
             several = [audio]
-        sounds = [np.asarray(sound, np.float32) for sound in several]
-        if any(sound.ndim != 1 for sound in sounds):
-            raise BadInput(f"a sound has the shape {sounds[0].shape}", "give (n,) each, a channel at a time")
-        counts = [len(sound) for sound in sounds] if lengths is None else [int(length) for length in lengths]
-        if len(counts) != len(sounds):
-            raise BadInput(f"there are {len(counts)} lengths for {len(sounds)} sounds", "give one for each")
-        for place, (count, sound) in enumerate(zip(counts, sounds, strict=True)):
-            if not 0 <= count <= len(sound):
-                raise BadInput(f"length {place} is {count}, of {len(sound)} samples", "correct it")
-        padded = np.zeros((len(sounds), max(counts, default=0)), np.float32)
-        for row, sound, count in zip(padded, sounds, counts, strict=True):
-            row[:count] = sound[:count]
-        return padded, counts
-
-    def extract_cluster_sequences(
-        self,
-        audio: ArrayLike | Sequence[ArrayLike],
-        lengths: Sequence[int] | None = None,
-        return_distances: bool = False,
-    ) -> Any:
-        """The tokens of each sound, a list of integers each; arguments as of `prepare_audio_batch`.
-
-        With `return_distances` a pair: these, and lists of the distances to their centres. f0 that is relative to
-        the speaker is so to the sound: it is taken as all that its speaker says.
-        """
-        padded, counts = self.prepare_audio_batch(audio, lengths)
-        sequences, distances = [], []
-        for sound, count in zip(padded, counts, strict=True):
-            features = contours.as_features(self._extractor.extract(audio_tensor=sound[:count]))
-            tokens, distance = self.codebook.assign(
-                seen_by(self.codebook, features, contours.median_f0(features)), self.device
-            )
+        sequences = []
+        for sound in (np.asarray(sound, np.float32) for sound in several):
+            if sound.ndim != 1:
+                raise BadInput(f"a sound has the shape {sound.shape}", "give (n,) each, a channel at a time")
+            features = contours.as_features(self._extractor.extract(audio_tensor=sound))
+            tokens, _ = self.codebook.assign(seen_by(self.codebook, features, contours.median_f0(features)))
             sequences.append(tokens.tolist())
-            distances.append(distance.tolist())
-        return (sequences, distances) if return_distances else sequences
+        return sequences
 
 
 def seen_by(codebook: Codebook, features: FeatureArray, speaker_f0: float) -> FeatureArray:
@@ -123,19 +80,17 @@ def seen_by(codebook: Codebook, features: FeatureArray, speaker_f0: float) -> Fe
     return contours.relative_f0(features, speaker_f0) if codebook.speaker_relative and speaker_f0 > 0 else features
 
 
-def check_tokens(tokens: Sequence[int], n_clusters: int, place: str) -> None:
-    """Raise BadInput, naming the place and the frame, for a token that the codebook has not."""
+def check_tokens(tokens: Sequence[int], n_clusters: int, sequence: str) -> None:
+    """Raise BadInput, naming the sequence and the frame, for a token that the codebook has not."""
     for frame, token in enumerate(tokens):
         if isinstance(token, bool) or not isinstance(token, int) or not 0 <= token < n_clusters:
             raise BadInput(
-                f"{place}: token {frame} is {token!r}, not one of 0 to {n_clusters - 1}",
+                f"{sequence}: token {frame} is {token!r}, not one of 0 to {n_clusters - 1}",
                 "encode it again, or name the codebook that it was encoded with",
             )
 
 
 class TokenRun(NamedTuple):
-    """A token, and for how many frames it lasts."""
-
     token: int
     frames: int
 
@@ -147,11 +102,6 @@ def to_runs(tokens: Sequence[int] | Tokens) -> list[TokenRun]:
     [TokenRun(token=0, frames=2), TokenRun(token=7, frames=1)]
     """
     return [TokenRun(int(token), sum(1 for _ in same)) for token, same in itertools.groupby(tokens)]
-
-
-def from_runs(runs: Sequence[TokenRun]) -> list[int]:
-    """Undo `to_runs`."""
-    return [run.token for run in runs for _ in range(run.frames)]
 
 
 class SpeakerLevels(NamedTuple):

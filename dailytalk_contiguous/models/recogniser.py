@@ -58,12 +58,11 @@ class Sphinx:
 
     def _recognise_window(self, window: Samples) -> Recognised:
         interrupts.check_interrupt()
-        decoder = self._decoder
-        decoder.reinit_feat()  # 0.2 ms; with `cmn=batch` alone, words of two in nine utterances still moved
-        decoder.start_utt()
-        decoder.process_raw(to_pcm(window).tobytes(), no_search=False, full_utt=True)
-        decoder.end_utt()
-        return Recognised(words_of_decoder(decoder), math.nan, math.nan)
+        self._decoder.reinit_feat()  # 0.2 ms; with `cmn=batch` alone, words of two in nine utterances still moved
+        self._decoder.start_utt()
+        self._decoder.process_raw(to_pcm(window).tobytes(), no_search=False, full_utt=True)
+        self._decoder.end_utt()
+        return Recognised(words_of_decoder(self._decoder), math.nan, math.nan)
 
 
 def new_decoder(cmn: str, **options: Any) -> Any:
@@ -100,10 +99,7 @@ def check_english(languages: Iterable[str]) -> None:
         )
 
 
-@lru_cache(maxsize=1)
-def load_sphinx() -> Sphinx:
-    """The decoder of this process."""
-    return Sphinx()
+load_sphinx = lru_cache(maxsize=1)(Sphinx)
 
 
 #: The recogniser of the embedded profile: its English model comes in its wheel.

@@ -1,6 +1,8 @@
 """Speech activity by Silero, and the spans of speech and sound in a clip of one speaker."""
 
+import importlib.util
 from functools import lru_cache
+from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple
 
@@ -36,22 +38,14 @@ NAME = "silero-vad"
 _loading = Lock()
 
 
-def _session() -> Any:
-    with _loading:
-        return _load()
-
-
 @lru_cache(maxsize=1)
-def _load() -> Any:
-    import importlib.util
-    from pathlib import Path
-
+def _session() -> Any:
     import onnxruntime
 
     # The package itself would import torch (180 MB a process), which the network does not need.
     package = importlib.util.find_spec("silero_vad")
-    if package is None or package.origin is None:
-        raise ImportError("silero-vad is not installed")
+    assert package is not None
+    assert package.origin is not None
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     network = Path(package.origin).parent / "data" / "silero_vad_16k_sequence.onnx"
@@ -89,7 +83,9 @@ class SpeechActivity:
             frames = signal[first : first + FRAME * MAX_FRAMES].reshape(-1, FRAME)
             ends = np.concatenate((self._tail[None], frames[:, -CONTEXT:]))
             self._tail = ends[-1]
-            values, self._hidden, self._cell = _session().run(
+            with _loading:
+                session = _session()
+            values, self._hidden, self._cell = session.run(
                 ["speech_probs", "hn", "cn"],
                 {"input": np.concatenate((ends[:-1], frames), axis=1), "h": self._hidden, "c": self._cell},
             )

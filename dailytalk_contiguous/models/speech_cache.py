@@ -50,7 +50,6 @@ class CacheEntry(NamedTuple):
 
 
 def default_folder() -> Path:
-    """`$DAILYTALK_CACHE/speech`, or `dailytalk_contiguous/speech` in the user's cache folder."""
     return cache_folder() / "speech"
 
 
@@ -92,7 +91,13 @@ class SpeechCache:
             except FileNotFoundError:
                 return None
         try:
-            return _decoded(encoded, json.loads(note))
+            record = json.loads(note)
+            if hashlib.sha256(encoded).hexdigest() != record["flac_sha256"]:
+                raise ValueError("another file than was written")
+            samples, sample_rate = soundfile.read(io.BytesIO(encoded), dtype="float32")
+            words = None if record["words"] is None else [Word(*_checked_word(*word)) for word in record["words"]]
+            spoken = contracts.Spoken(samples, int(sample_rate), words, float(record["receipt"]["cost"]))
+            return CacheEntry(spoken, record["receipt"], _checked_verdict(record["verdict"]))
         except _UNREADABLE:
             raise _damaged(audio, notes) from None
 
@@ -114,29 +119,17 @@ class SpeechCache:
             raise _damaged(audio, notes) from None
         return True, verdict
 
-    def put(self, key: str, spoken: contracts.Spoken, receipt: _Verdict | None = None) -> CacheEntry:
-        """Keep what was bought. Call it inside `buying`.
+    def put(self, key: str, spoken: contracts.Spoken) -> CacheEntry:
+        """Keep what was bought, at least one sample: 16 bits where that loses nothing, otherwise 24.
 
-        Args:
-            key: from `cache_key`.
-            spoken: at least one sample; kept as 16 bits where that loses nothing, otherwise 24.
-            receipt: what else is known of the purchase (who sold it, its number there). Cost and time are added.
-
-        Returns:
-            The entry as `get` gives it from now on.
+        Call it inside `buying`. Returns the entry as `get` gives it from now on.
         """
-        if spoken.samples.ndim != 1 or not len(spoken.samples):
-            raise ValueError(f"speech of shape {spoken.samples.shape} can't be kept: one dimension, not empty")
         audio, notes = self._files(key)
         encoded, samples = _encoded(spoken.samples, spoken.sample_rate)
         record: dict[str, Any] = {
             "flac_sha256": hashlib.sha256(encoded).hexdigest(),
             "words": None if spoken.words is None else [list(word) for word in spoken.words],
-            "receipt": {
-                **(receipt or {}),
-                "cost": spoken.cost,
-                "time": datetime.now(UTC).isoformat(timespec="seconds"),
-            },
+            "receipt": {"cost": spoken.cost, "time": datetime.now(UTC).isoformat(timespec="seconds")},
             "verdict": None,
         }
         with self._disk():
@@ -175,8 +168,9 @@ class SpeechCache:
             while True:
                 lock = path.open("ab")
                 fcntl.flock(lock, fcntl.LOCK_EX)
-                if _is_still(lock.fileno(), path):
-                    break
+                with contextlib.suppress(FileNotFoundError):
+                    if os.path.samestat(os.fstat(lock.fileno()), path.stat()):
+                        break
                 lock.close()  # who held it before has removed this file: the lock that counts is a newer one
         try:
             yield
@@ -212,15 +206,6 @@ def _encoded(samples: NDArray[np.float32], sample_rate: int) -> tuple[bytes, NDA
     return file.getvalue(), whole / limit
 
 
-def _decoded(encoded: bytes, record: dict[str, Any]) -> CacheEntry:
-    if hashlib.sha256(encoded).hexdigest() != record["flac_sha256"]:
-        raise ValueError("another file than was written")
-    samples, sample_rate = soundfile.read(io.BytesIO(encoded), dtype="float32")
-    words = None if record["words"] is None else [Word(*_checked_word(*word)) for word in record["words"]]
-    spoken = contracts.Spoken(samples, int(sample_rate), words, float(record["receipt"]["cost"]))
-    return CacheEntry(spoken, record["receipt"], _checked_verdict(record["verdict"]))
-
-
 def _checked_verdict(verdict: Any) -> dict[str, Any] | None:
     if not isinstance(verdict, dict | None):
         raise ValueError("no verdict")
@@ -254,12 +239,3 @@ def _damaged(audio: Path, notes: Path) -> DailytalkError:
 
 def _json(record: dict[str, Any]) -> bytes:
     return json.dumps(record, ensure_ascii=False, indent=1).encode()
-
-
-def _is_still(descriptor: int, path: Path) -> bool:
-    """Whether an open file is the one that has this name now."""
-    try:
-        status = path.stat()
-    except FileNotFoundError:
-        return False
-    return os.path.samestat(os.fstat(descriptor), status)

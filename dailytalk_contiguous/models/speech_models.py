@@ -168,7 +168,6 @@ class SpeechEncoder(nn.Module):
             self.longest = config.max_source_positions * WHISPER_FRAME
 
     def ready(self) -> None:
-        """What is left to do once the weights are there."""
         multiplied_out(self)
         if self.kind != "whisper":
             self.encoder.feature_extractor = PaddedFrames(self.encoder.feature_extractor)

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
 from dailytalk_contiguous.core.errors import ModelMissing
@@ -107,7 +106,12 @@ class Whisper:
     @devices.naming_libraries()
     def transcribe(self, windows: Sequence[Samples], languages: Sequence[str]) -> list[Recognised]:
         """Words of each window of at most 30 s, in the language of its ISO 639-1 code."""
-        kinds = list(zip(languages, map(self._encoder_seconds, windows), strict=True))
+        # What the encoder sees of each window, in seconds.
+        seen = [ENCODER_SECONDS] * len(windows)
+        if self._short:
+            whole = (float(math.ceil(len(window) / ANALYSIS_RATE + SHORT_MARGIN)) for window in windows)
+            seen = [min(seconds, ENCODER_SECONDS) for seconds in whole]
+        kinds = list(zip(languages, seen, strict=True))
         calls = {
             (language, seconds): checkpointed(
                 partial(self._transcribe, language=language, encoder_seconds=seconds),
@@ -120,25 +124,16 @@ class Whisper:
         def recognise(batch: list[int]) -> Sequence[Recognised]:
             return calls[kinds[batch[0]]]([windows[index] for index in batch])
 
-        seconds = [seconds for _, seconds in kinds]
-        places = range(len(windows))
-        return devices.run_batched(
-            places, seconds, self._batch_seconds, recognise, self._room, kinds, self._threads
-        )
-
-    def _encoder_seconds(self, window: Samples) -> float:
-        """Seconds that the encoder sees of a window."""
-        whole = float(math.ceil(len(window) / ANALYSIS_RATE + SHORT_MARGIN))
-        return min(whole, ENCODER_SECONDS) if self._short else ENCODER_SECONDS
+        indices = range(len(windows))
+        return devices.run_batched(indices, seen, self._batch_seconds, recognise, self._room, kinds, self._threads)
 
     def _transcribe(self, windows: Sequence[Samples], language: str, encoder_seconds: float) -> list[Recognised]:
         from faster_whisper import BatchedInferencePipeline
         from faster_whisper.audio import pad_or_trim
         from faster_whisper.tokenizer import Tokenizer
 
-        filters = self._model.feature_extractor.mel_filters
-        frames = round(encoder_seconds * self._model.frames_per_second)
-        features = np.stack([pad_or_trim(log_mel(window, filters)[..., :-1], frames) for window in windows])
+        extract, frames = self._model.feature_extractor, round(encoder_seconds * self._model.frames_per_second)
+        features = np.stack([pad_or_trim(extract(window)[..., :-1], frames) for window in windows])
         multilingual = self._model.model.is_multilingual
         tokenizer = Tokenizer(
             self._model.hf_tokenizer, multilingual, task="transcribe", language=language if multilingual else "en"
@@ -147,13 +142,15 @@ class Whisper:
         placed = [{"offset": 0.0, "duration": len(window) / ANALYSIS_RATE} for window in windows]
         # One a call: it remembers when the last word ended, and batches run side by side.
         pipeline = BatchedInferencePipeline(self._model)
-        segments = pipeline.forward(features, tokenizer, placed, options)
-        return [
-            self._without_repetition(features[index], placed[index]["duration"], tokenizer, options)
-            if _repetitive(decoded)
-            else self._recognised(decoded)
-            for index, decoded in enumerate(segments)
-        ]
+        recognised = []
+        for index, segments in enumerate(pipeline.forward(features, tokenizer, placed, options)):
+            text = "".join(segment["text"] for segment in segments).strip()
+            if compression_ratio(text or " ") > COMPRESSION:  # Whisper's check for loops
+                again = self._without_repetition(features[index], placed[index]["duration"], tokenizer, options)
+                recognised.append(again)
+            else:
+                recognised.append(self._recognised(segments))
+        return recognised
 
     def _without_repetition(self, features: Any, seconds: float, tokenizer: Any, options: Any) -> Recognised:
         """Decode one window without repeats of ever shorter phrases, until its text passes Whisper's check."""
@@ -223,39 +220,6 @@ class Whisper:
         )
 
 
-#: Samples of 16 kHz in a frame of features, and from one frame to the next; frames that are transformed at once.
-N_FFT, HOP, BLOCK = 400, 160, 32
-
-
-def log_mel(samples: Samples, filters: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Features of 16 kHz samples: the bits of faster-whisper's `FeatureExtractor`, in half of its time.
-
-    That one transforms all frames at once, value by value from float32, and mostly waits for fresh memory (20 MB
-    for a window). Here a few frames at a time go through buffers that stay in the cache, and are made double
-    before, as NumPy does it.
-
-    Args:
-        samples: float32, shape (n,). filters: shape (n_mels, N_FFT // 2 + 1).
-
-    Returns:
-        Shape (n_mels, frames).
-    """
-    padded = np.pad(np.pad(samples.astype(np.float32, copy=False), (0, HOP)), N_FFT // 2, mode="reflect")
-    frames = np.lib.stride_tricks.sliding_window_view(padded, N_FFT)[::HOP][:-1]
-    window = np.hanning(N_FFT + 1)[:-1].astype(np.float32)
-    power = np.empty((len(frames), N_FFT // 2 + 1), np.float32)
-    weighed, spectrum = np.empty((BLOCK, N_FFT)), np.empty((BLOCK, N_FFT // 2 + 1), np.complex128)
-    for first in range(0, len(frames), BLOCK):
-        block = frames[first : first + BLOCK]
-        count = len(block)
-        weighed[:count] = block * window  # in float32
-        np.fft.rfft(weighed[:count], out=spectrum[:count])
-        np.square(np.abs(spectrum[:count].astype(np.complex64)), out=power[first : first + count])
-    logarithm = np.log10(np.clip(filters @ power.T, 1e-10, None))
-    logarithm = np.maximum(logarithm, logarithm.max() - 8.0)
-    return np.asarray((logarithm + 4.0) / 4.0, np.float32)
-
-
 _REMEDY = "pass --asr-model with a size such as medium or a folder in CTranslate2 format, or --profile embedded"
 
 
@@ -292,12 +256,6 @@ def load_whisper(
 ) -> Whisper:
     """The model of this process. Raises ModelMissing, or DailytalkError for what the device can't do or hold."""
     return Whisper(find_whisper(model), device, compute_type, beam, batch_windows, short)
-
-
-def _repetitive(segments: list[dict[str, Any]]) -> bool:
-    """Whether a window's text fails Whisper's check for loops."""
-    text = "".join(segment["text"] for segment in segments).strip()
-    return compression_ratio(text or " ") > COMPRESSION
 
 
 def cached_sizes() -> list[str]:

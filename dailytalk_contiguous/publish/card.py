@@ -4,33 +4,26 @@ import json
 import math
 import re
 from collections.abc import Collection, Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from importlib.resources import files
 from string import Template
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import quote
 
 import yaml
 from datasets import DatasetInfo
 from datasets.splits import SplitDict, SplitInfo
 
+from dailytalk_contiguous.core import licensing
 from dailytalk_contiguous.core.audio import read_at
 from dailytalk_contiguous.core.documents import expect, is_number, parse_json, parse_yaml
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.licensing import (
-    OF_DATA,
-    OTHER,
-    PUBLIC_DOMAIN,
-    SAYS,
-    Origin,
-    asked,
-    licence_of,
-)
 from dailytalk_contiguous.core.schema import CONFIGS, OPTIONAL, SPLITS
 from dailytalk_contiguous.core.tally import UNKNOWN, Tally
 from dailytalk_contiguous.core.utterance import FIELDS, Field, type_in_words
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.models.emotion_models import AFFECT_MAP
+from dailytalk_contiguous.publish import sections as report
 from dailytalk_contiguous.publish.items import open_items
 from dailytalk_contiguous.publish.manifest import DataFile, Packed, PublishedRow
 from dailytalk_contiguous.publish.player import to_mp3
@@ -48,31 +41,6 @@ from dailytalk_contiguous.publish.render import (
     public_cell,
     terms_cell,
 )
-from dailytalk_contiguous.publish.sections import (
-    A_GUESS,
-    ROLES,
-    CorpusFigures,
-    affect_maps,
-    affect_plot,
-    buckets_table,
-    confidence_plot,
-    crossed_parts,
-    durations_plot,
-    edits_text,
-    emotion_parts,
-    label_parts,
-    made_parts,
-    markdown,
-    measures_table,
-    rejected_table,
-    splits_table,
-    tag_affect_plot,
-    tag_measures_table,
-    tags_plot,
-    tags_table,
-    turn_parts,
-    voice_tables,
-)
 from dailytalk_contiguous.publish.verdict import MOST_FINDINGS, Judge, Verdict, corpus_findings, verdict_of
 from dailytalk_contiguous.publish.version import Version
 from dailytalk_contiguous.store.parquet import open_parquet
@@ -82,16 +50,18 @@ from dailytalk_contiguous.store.parquet import open_parquet
 # What a licence asks for is in `core.licensing`.
 
 
-def derived(sources: Collection[str | None], models: Sequence[Origin]) -> str:
+def derived(sources: Collection[str | None], models: Sequence[licensing.Origin]) -> str:
     """The id of the licence that follows from those of sources and models, or `other`."""
     if len(set(sources)) != 1:
-        return OTHER
+        return licensing.OTHER
     licence = (next(iter(sources)) or "").strip().lower()
-    fits = licence in OF_DATA and not warnings(licence, [Origin("source", "", licence), *models])
-    return licence if fits else OTHER
+    fits = licence in licensing.OF_DATA and not warnings(
+        licence, [licensing.Origin("source", "", licence), *models]
+    )
+    return licence if fits else licensing.OTHER
 
 
-def warnings(licence: str, origins: Sequence[Origin]) -> tuple[str, ...]:
+def warnings(licence: str, origins: Sequence[licensing.Origin]) -> tuple[str, ...]:
     """One sentence for each way in which a card's licence promises more than its sources and models allow.
 
     Args:
@@ -106,13 +76,13 @@ def warnings(licence: str, origins: Sequence[Origin]) -> tuple[str, ...]:
     return tuple(sentences)
 
 
-def _against(licence: str, origin: Origin) -> list[str]:
+def _against(licence: str, origin: licensing.Origin) -> list[str]:
     source = origin.role == "source"
     who = f"the {'source' if source else 'model'} {origin.name}" if origin.name else "the source"
-    terms, own_terms = asked(origin.licence), asked(licence)
+    terms, own_terms = licensing.asked(origin.licence), licensing.asked(licence)
     if source and "changes" in terms.what:
         return [f"{who} is under {origin.licence}, which allows no changed versions, and this is one"]
-    if licence == OTHER:
+    if licence == licensing.OTHER:
         return []
     if not terms.known:
         if source and not origin.licence:
@@ -121,10 +91,11 @@ def _against(licence: str, origin: Origin) -> list[str]:
             f"{who} is under terms that have to be read ({origin.licence}); {licence} may allow more than they do"
         ]
     binding = (terms.what if source else terms.what & {"commercial"}) - own_terms.what
-    if licence not in PUBLIC_DOMAIN:  # all others keep the author's name
+    if licence not in licensing.PUBLIC_DOMAIN:  # all others keep the author's name
         binding -= {"naming"}
     return [
-        f"{who} is under {origin.licence} ({SAYS[what]}), which {licence} does not say" for what in sorted(binding)
+        f"{who} is under {origin.licence} ({licensing.SAYS[what]}), which {licence} does not say"
+        for what in sorted(binding)
     ]
 
 
@@ -146,8 +117,7 @@ class CardDamaged(DailytalkError):
 def sections_of(text: str) -> dict[str, str]:
     """The sections in a text by name, in order, with their markers.
 
-    Raises:
-        CardDamaged: a start without an end, an end without a start, one inside another, or one twice.
+    Raises CardDamaged: a start without an end, an end without a start, one inside another, or one twice.
     """
     sections: dict[str, str] = {}
     opened: tuple[str, int] | None = None
@@ -190,17 +160,13 @@ def written_of(text: str) -> dict[str, Any]:
 def update_body(
     body: str, title: str, sections: Mapping[str, str], values: Mapping[str, Any], contact: str | None = None
 ) -> str:
-    """A card's body with our sections as they are now.
+    """A card's body with our sections as they are now; a new card begins with the title.
 
-    Args:
-        body: what is there now; empty for a new card, which begins with the title.
-        title: of a new card.
-        sections: ours by name, with markers, in their order. One that was in the card and was removed stays
-            out; one that the card has never had is added at the end.
-        values, contact: remembered for the next version (see `written_of`).
+    One of `sections`, which have their markers, that was in the card and was removed stays out; one that the card
+    has never had is added at the end. `values` and `contact` are remembered for the next version (see
+    `written_of`).
 
-    Raises:
-        CardDamaged: as `sections_of` and `written_of`.
+    Raises CardDamaged as `sections_of` and `written_of` do.
     """
     line = "\r\n" if "\r\n" in body else "\n"
     present = sections_of(body)
@@ -259,7 +225,6 @@ def divide(card: str) -> tuple[str, str]:
 
 
 def values_of(front: str) -> dict[str, Any]:
-    """The front matter's values. Raises CardDamaged if it is no YAML, or no mapping."""
     try:
         values = parse_yaml(front, "the card's front matter")
     except BadInput as problem:
@@ -272,13 +237,18 @@ def values_of(front: str) -> dict[str, Any]:
 def merge(old: Mapping[str, Any], new: Mapping[str, Any], last: Mapping[str, Any]) -> dict[str, Any]:
     """The new values of our keys; a key with None is removed.
 
-    Args:
-        old: what the card says now.
-        ours: what we would say.
-        last: what we said last time, without `configs` and `dataset_info`.
+    `old` is what the card says now, `last` what we said last time, without `configs` and `dataset_info`.
     """
     single = {key: value for key, value in new.items() if key not in BY_CONFIG}
-    merged = {key: _merged_value(old.get(key), value, last.get(key)) for key, value in single.items()}
+    merged: dict[str, Any] = {}
+    for key, value in single.items():
+        known, before = old.get(key), last.get(key)
+        if isinstance(value, list):
+            present, before = ([of] if isinstance(of, str) else list(of or ()) for of in (known, before))
+            stay = [entry for entry in present if entry in value or entry not in before]
+            merged[key] = stay + [entry for entry in value if entry not in stay and entry not in before] or None
+        else:
+            merged[key] = value if known is None or known == before else known
     dropped = {key: None for key, value in last.items() if key not in new and old.get(key) == value}
     if any(key in old and old[key] != last.get(key) for key in LICENCE_KEYS):
         merged |= {key: old.get(key) for key in LICENCE_KEYS}
@@ -301,8 +271,7 @@ def by_config(old: Any, configs: Sequence[Mapping[str, Any]]) -> list[Any]:
 def rewrite(front: str, values: Mapping[str, Any]) -> str:
     """The front matter with these values; all other lines stay as they are.
 
-    Raises:
-        CardDamaged: it is not one key a line, so that values can't be separated.
+    Raises CardDamaged: it is not one key a line, so that values can't be separated.
     """
     line = "\r\n" if "\r\n" in front else "\n"
     old, parts = values_of(front), _parts(front)
@@ -321,15 +290,6 @@ def rewrite(front: str, values: Mapping[str, Any]) -> str:
             lines.append(text)
     lines += [_dump(name, value, line) for name, value in remaining.items() if value is not None]
     return "".join(lines)
-
-
-def _merged_value(old: Any, new: Any, last: Any) -> Any:
-    if isinstance(new, list):
-        present = [old] if isinstance(old, str) else list(old or ())
-        before = [last] if isinstance(last, str) else list(last or ())
-        stay = [value for value in present if value in new or value not in before]
-        return stay + [value for value in new if value not in stay and value not in before] or None
-    return new if old is None or old == last else old
 
 
 def _parts(front: str) -> list[tuple[str | None, str]]:
@@ -365,20 +325,24 @@ def statistics(tally: Tally, packed: Packed, assets: dict[str, bytes]) -> str:
         if config != "conversations"
     }
     others = [f"The config `{config}` has {counted(n, 'row')}." for config, n in rows.items()]
-    affect = (affect_plot(tally), tag_affect_plot(tally))
-    heard = (tag_measures_table(tally), measures_table(tally), buckets_table(tally), confidence_plot(tally))
-    style = (tags_plot(tally), tags_table(tally), *affect, *heard)
+    affect = (report.affect_plot(tally), report.tag_affect_plot(tally))
+    heard = (
+        report.tag_measures_table(tally),
+        report.measures_table(tally),
+        report.buckets_table(tally),
+        report.confidence_plot(tally),
+    )
+    style = (report.tags_plot(tally), report.tags_table(tally), *affect, *heard)
     texts = [
-        markdown([splits_table(tally)]),
+        report.markdown([report.splits_table(tally)]),
         " ".join(others),
-        markdown((durations_plot(tally), *voice_tables(tally), *style), assets),
-        markdown(emotion_parts(CorpusFigures(tally, unit="utterance")), assets),
+        report.markdown((report.durations_plot(tally), *report.voice_tables(tally), *style), assets),
+        report.markdown(report.emotion_parts(report.CorpusFigures(tally, unit="utterance")), assets),
     ]
     return "\n\n".join(filter(None, texts))
 
 
 def about(tally: Tally, tag: str | None) -> str:
-    """One paragraph: how much, in which languages, which version."""
     total = tally.total
     languages = ", ".join(f"`{escaped(name)}`" for name in _languages(tally)) or "a language that nobody named"
     version = f" This card is about version `{tag}`." if tag else ""
@@ -390,7 +354,6 @@ def about(tally: Tally, tag: str | None) -> str:
 
 
 def splits(tally: Tally, disjoint: str) -> str:
-    """What no two splits share, in plain sentences."""
     if len(tally.by["split"]) < 2:
         return "There is one split, so nothing is held out for evaluation."
     n_named = len(tally.splits_of)
@@ -414,47 +377,66 @@ def splits(tally: Tally, disjoint: str) -> str:
     )
 
 
+_ESTIMATE = (
+    "**Affect is an estimate** from loudness, pitch, rate and words (`acoustic-estimate`), not the rating of a "
+    "trained model or of people."
+)
+
+
 def limits(tally: Tally) -> str:
-    """What a user should know before trusting the data."""
     models = tally.origins()
     names = {model.role: set[str]() for model in models}
     for model in models:
         names[model.role].add(model.name)
+    sums = tally.by["language"]
+    languages = [f"`{escaped(name)}` {sums[name].conversations:,}" for name in _languages(tally)]
+    languages += [f"not known {sums[UNKNOWN].conversations:,}"] if UNKNOWN in sums else []
     points = [
         "The left voice is synthesised: it has the manners and the accent of its model, not those of a person.",
         "Style tags come from rules over measures of the *source* performance. No person chose or checked them, "
         "and whether the synthesised voice does what its tag says is known from measures, not from listeners.",
         *_about_words(tally, names.get("recogniser", set())),
-        *_about_affect(names.get("affect", set())),
+        "Affect, prosody and buckets describe the source performance, also where the left voice is new.",
+        *([_ESTIMATE] if "acoustic-estimate" in names.get("affect", ()) else []),
         *_about_emotion(tally),
-        f"Languages by conversations: {_by_language(tally)}. Speech in others is missing, and so are the manners "
+        f"Languages by conversations: {', '.join(languages)}. Speech in others is missing, and so are the manners "
         "of talking of people who are not in the recordings.",
-        *_left_out(tally),
     ]
-    return "\n".join(f"- {point}" for point in points) + f"\n\n{_rejected(tally)}"
+    statuses = tally.statuses
+    if statuses["dropped"]:
+        points.append(f"{counted(statuses['dropped'], 'utterance')} left out of the audio (`status: dropped`).")
+    if statuses["kept-original"]:
+        kept = counted(statuses["kept-original"], "utterance")
+        points.append(f"{kept} on the left in the original voice (`kept-original`).")
+    if tally.reasons:
+        reasons = "; ".join(f"{public_cell(reason)} ({n:,})" for reason, n in tally.reasons.most_common(10))
+        points.append(f"Why, in the words of the log: {reasons}.")
+    return "\n".join(f"- {point}" for point in points)
 
 
-def _rejected(tally: Tally) -> str:
-    return markdown([rejected_table(tally)]) or "No recording and no conversation was rejected."
-
-
-def licence_section(licence: str, name: str | None, origins: Sequence[Origin], warnings: Sequence[str]) -> str:
-    """The card's licence, and those of everything it was made from, with what they ask."""
+def licence_section(
+    licence: str, name: str | None, origins: Sequence[licensing.Origin], warnings: Sequence[str]
+) -> str:
     sentence = f"The dataset is under `{escaped(licence)}`"
-    if licence == OTHER:
+    if licence == licensing.OTHER:
         sentence = "The dataset is under no licence that the Hub has an id for "
-        sentence += f"(`{escaped(name or OTHER)}`): those below hold together"
+        sentence += f"(`{escaped(name or licensing.OTHER)}`): those below hold together"
     rows: list[tuple[TableCell, ...]] = []
+    notes = []
     for origin in origins:
         name_cell = Link(model_name(origin.name) or "(not named)", origin.url)
         terms = (origin.licence or Strong("not known"), terms_cell(origin.licence))
-        rows.append((ROLES.get(origin.role, origin.role), name_cell, *terms))
-    notes = [(origin.name, note) for origin in origins if (note := _note(origin))]
+        rows.append((report.ROLES.get(origin.role, origin.role), name_cell, *terms))
+        known = licensing.licence_of(origin.name)
+        is_model = origin.role != "source" and origin.name and not is_path(origin.name)
+        is_as_known = is_model and origin.licence == known.licence not in (None, "unknown")
+        if note := origin.note or (known.note if is_as_known else ""):
+            notes.append(f"- {escaped(model_name(origin.name))}: {public_cell(note)}.")
     parts = (
         f"{sentence}.",
         warned(warnings),
         markdown_table(("part", "of", "licence", "asks for"), rows),
-        "\n".join(f"- {escaped(model_name(name))}: {public_cell(note)}." for name, note in notes),
+        "\n".join(notes),
         "What a licence forbids, it forbids whatever this card says. This is no legal advice.",
     )
     return "\n\n".join(filter(None, parts))
@@ -466,7 +448,6 @@ def warned(warnings: Sequence[str]) -> str:
 
 
 def changelog(history: Iterable[tuple[str, str, str]], changes: Mapping[str, Any]) -> str:
-    """The versions, the newest first, and the last one's changes in numbers."""
     rows = [(Code(tag), date, words) for tag, date, words in history]
     parts = [markdown_table(("version", "date", "what changed"), rows), _numbers(changes)]
     return "\n\n".join(part for part in parts if part) or "This is the first version."
@@ -495,7 +476,7 @@ def _about_words(tally: Tally, recognisers: set[str]) -> list[str]:
         guesses = " `proportional` times are guesses." if sources["proportional"] else ""
         points.append(f"How the times of words are known: {shares}.{guesses}")
     if tally.edited:
-        edits = f"{counted(tally.edited, 'utterance')} ({escaped(edits_text(tally))}"
+        edits = f"{counted(tally.edited, 'utterance')} ({escaped(report.edits_text(tally))}"
         points.append(f"People corrected {edits}; `edited_by`, `edited_fields`).")
     if recognisers - {"given"}:
         used = ", ".join(escaped(model_name(name)) for name in sorted(recognisers - {"given"}))
@@ -508,57 +489,17 @@ def _about_words(tally: Tally, recognisers: set[str]) -> list[str]:
     return points
 
 
-def _about_affect(raters: set[str]) -> list[str]:
-    points = ["Affect, prosody and buckets describe the source performance, also where the left voice is new."]
-    if "acoustic-estimate" in raters:
-        points.append(
-            "**Affect is an estimate** from loudness, pitch, rate and words (`acoustic-estimate`), not the rating "
-            "of a trained model or of people."
-        )
-    return points
-
-
 def _about_emotion(tally: Tally) -> list[str]:
     if not tally.emotion_models:
         return []
     estimate = " Here they are an **estimate** (`affect-map`)." if AFFECT_MAP in tally.emotion_models else ""
-    return [f"{A_GUESS} Acted speech, which classifiers are mostly trained on, is unlike real talk.{estimate}"]
-
-
-def _by_language(tally: Tally) -> str:
-    sums = tally.by["language"]
-    parts = [f"`{escaped(name)}` {sums[name].conversations:,}" for name in _languages(tally)]
-    return ", ".join([*parts, *([f"not known {sums[UNKNOWN].conversations:,}"] if UNKNOWN in sums else [])])
+    return [
+        f"{report.A_GUESS} Acted speech, which classifiers are mostly trained on, is unlike real talk.{estimate}"
+    ]
 
 
 def _languages(tally: Tally) -> list[str]:
     return sorted(tally.by["language"].keys() - {UNKNOWN})
-
-
-def _left_out(tally: Tally) -> list[str]:
-    points = []
-    statuses = tally.statuses
-    if statuses["dropped"]:
-        points.append(f"{counted(statuses['dropped'], 'utterance')} left out of the audio (`status: dropped`).")
-    if statuses["kept-original"]:
-        kept = counted(statuses["kept-original"], "utterance")
-        points.append(f"{kept} on the left in the original voice (`kept-original`).")
-    if tally.reasons:
-        reasons = "; ".join(f"{public_cell(reason)} ({n:,})" for reason, n in tally.reasons.most_common(10))
-        points.append(f"Why, in the words of the log: {reasons}.")
-    return points
-
-
-def _note(origin: Origin) -> str:
-    if origin.note:
-        return origin.note
-    if origin.role == "source" or not origin.name or origin.licence in (None, "unknown") or is_path(origin.name):
-        return ""
-    licence = licence_of(origin.name)
-    return licence.note if licence.licence == origin.licence else ""
-
-
-# What a card lets people hear and read of the data itself: the sound of one conversation, and a part of its row.
 
 
 #: Path of the sound in the repository, its seconds at most, and its rate in Hz.
@@ -592,7 +533,6 @@ class CardRows:
         self._score: tuple[int, ...] = ()
 
     def add(self, published: PublishedRow) -> None:
-        """The next row."""
         row = {"labels": None, **dict.fromkeys(OPTIONAL), **published.row, "split": published.split}
         if row["labels"]:
             self.labelled, self.judge.unit = True, "clip"
@@ -694,8 +634,6 @@ def quality_section(verdict: Verdict) -> str:
 # written into the card stays. The same data gives the same text and plots.
 
 
-_T = TypeVar("_T")
-
 #: The web page of datasets, even if another server was used for the upload.
 _HOME = "https://huggingface.co/datasets"
 
@@ -726,7 +664,6 @@ class CardFacts:
         changes: numbers from `publish.compare`.
         contact: how to reach the publisher; None: that of an earlier version, else the
             repository's discussions.
-        citation: BibTeX; None: one made from the rest.
     """
 
     repo: str
@@ -736,16 +673,13 @@ class CardFacts:
     history: tuple[tuple[str, str, str], ...] = ()
     changes: Mapping[str, Any] = field(default_factory=dict)
     contact: str | None = None
-    citation: str | None = None
 
     def __post_init__(self) -> None:
         if self.licence and self.licence != self.licence.lower():
             raise DailytalkError(f"the Hub knows no licence {self.licence!r}", f"write {self.licence.lower()!r}")
-        for name, text in (("contact", self.contact), ("citation", self.citation)):
-            if text and ("<!--" in text or "```" in text):
-                raise DailytalkError(
-                    f"the {name} holds <!-- or ```, which would end its place in the card", "leave it out"
-                )
+        if self.contact and ("<!--" in self.contact or "```" in self.contact):
+            reason = "the contact holds <!-- or ```, which would end its part of the card"
+            raise DailytalkError(reason, "leave it out")
 
 
 @dataclass(frozen=True)
@@ -769,23 +703,20 @@ def render_card(
 
     Args:
         old: the card that is there now, or None.
-        packed: the files of the version.
-        version: the same files, opened for reading.
+        version: the files of `packed`, opened for reading.
         rows: those of `conversations`; `tally` has what was rejected, too.
-        facts: what only the publisher knows.
         run: `run.json` of the work folder; {} where there is none.
 
-    Raises:
-        CardDamaged: the markers or the front matter of `old` are damaged.
+    Raises CardDamaged if the markers or the front matter of `old` are damaged.
     """
     tally, judge = rows.tally, rows.judge
-    figures = CorpusFigures.of_run(run, tally=tally) if rows.labelled else None
+    figures = report.CorpusFigures.of_run(run, tally=tally) if rows.labelled else None
     front, body = divide(old or "")
     memory = written_of(body)
     values_before, last = values_of(front), memory.get("values") or {}
     contact = facts.contact or memory.get("contact")
     sources = sorted(tally.sources, key=lambda source: (source[0] or "", source[1] or ""))
-    origins = [Origin("source", name or "", licence) for name, licence in sources] + tally.origins()
+    origins = [licensing.Origin("source", name or "", licence) for name, licence in sources] + tally.origins()
     values_now = _values(tally, packed, version, facts, figures, origins)
     chosen = [*(LICENCE_KEYS if facts.licence else ()), *(("pretty_name",) if facts.pretty_name else ())]
     values_before |= {key: values_now[key] for key in chosen}
@@ -800,12 +731,28 @@ def render_card(
             "about": about(tally, facts.tag),
             "fields": fields_table((*FIELDS, *packed.fields), ("line",)),
             "statistics": statistics(tally, packed, assets),
-            "turns": markdown(turn_parts(tally), assets)
+            "turns": report.markdown(report.turn_parts(tally), assets)
             or "No utterance has times, so there is nothing to measure.",
             "splits": splits(tally, packed.disjoint),
             "limits": limits(tally),
         }
-    filled |= _filled(tally, replace(facts, contact=contact), run, values, origins, against)
+    rejected = report.markdown([report.rejected_table(tally)])
+    filled["limits"] += f"\n\n{rejected or 'No recording and no conversation was rejected.'}"
+    licences = ", ".join(_chosen(values))
+    filled |= {
+        "repo": facts.repo,
+        "split": next(iter(tally.by["split"]), "train"),
+        "revision": f', revision="{facts.tag}"' if facts.tag else "",
+        "revision_option": f" --revision {facts.tag}" if facts.tag else "",
+        "warnings": warned(against),
+        "made": report.markdown(report.made_parts(tally, run)),
+        "licences": licence_section(licences, values.get("license_name"), origins, against),
+        "contact": f"To have a recording of yourself removed, write to "
+        f"{contact or f'{_HOME}/{facts.repo}/discussions'} and name the conversation's id; "
+        "it is taken out of the next version, and old versions that hold it should be deleted.",
+        "citation": _citation(facts, str(values["pretty_name"])),
+        "changelog": changelog(facts.history, facts.changes),
+    }
     filled |= sample_section(rows.example, version, facts, assets)
     findings = corpus_findings(figures, judge, run) if figures else judge.findings(tally, run)
     filled["quality"] = quality_section(verdict_of(findings, judge.n))
@@ -822,7 +769,10 @@ def render_card(
     new_front = rewrite(front, values)
     line = "\r\n" if "\r\n" in new_front else "\n"
     template = card_template(CLIPS_CARD if figures else CONVERSATIONS_CARD)
-    sections = {name: _tidy(Template(raw).substitute(filled)) for name, raw in sections_of(template).items()}
+    sections = {}
+    for name, raw in sections_of(template).items():  # without the empty lines that empty values leave
+        text = re.sub(r"\n{3,}", "\n\n", Template(raw).substitute(filled))
+        sections[name] = text.replace("\n\n<!-- ", "\n<!-- ")
     new_body = update_body(body, escaped(values["pretty_name"]), sections, written, contact)
     return Card(f"---{line}{new_front}---{line}{new_body}", assets, against)
 
@@ -832,15 +782,7 @@ CONVERSATIONS_CARD, CLIPS_CARD = "card.md", "clips.md"
 
 
 def card_template(name: str = CONVERSATIONS_CARD) -> str:
-    """A template of a card: sections between markers, with names of values after dollar signs."""
     return files(__package__).joinpath("assets", name).read_text(encoding="utf-8")
-
-
-def _tidy(section: str) -> str:
-    """Without the empty lines that empty values leave."""
-    while "\n\n\n" in section:
-        section = section.replace("\n\n\n", "\n\n")
-    return section.replace("\n\n<!-- ", "\n<!-- ")
 
 
 def _values(
@@ -848,13 +790,18 @@ def _values(
     packed: Packed,
     version: Version,
     facts: CardFacts,
-    clips: CorpusFigures | None,
-    origins: Sequence[Origin],
+    clips: report.CorpusFigures | None,
+    origins: Sequence[licensing.Origin],
 ) -> dict[str, Any]:
     models = [origin for origin in origins if origin.role != "source"]
     licence = facts.licence or derived([origin.licence for origin in origins if origin.role == "source"], models)
-    is_other = licence == OTHER
-    configs = {config: _in_order(packed.configs[config], SPLITS) for config in _in_order(packed.configs, CONFIGS)}
+    is_other = licence == licensing.OTHER
+    configs = {
+        config: {split: packed.configs[config][split] for split in SPLITS if split in packed.configs[config]}
+        for config in CONFIGS
+        if config in packed.configs
+    }
+    rows = tally.total.conversations + tally.total.copies
     return {
         "license": licence,
         "license_name": "see-the-card" if is_other else None,
@@ -863,27 +810,23 @@ def _values(
         "language": _languages(tally) or None,
         "task_categories": list(CLIP_TASKS if clips else TASKS),
         "tags": list(CLIP_TAGS if clips else TAGS),
-        "size_categories": [_size(tally.total.conversations + tally.total.copies)],
-        "configs": [_config(config, splits) for config, splits in configs.items()],
+        "size_categories": [next(size for power, size in enumerate(_SIZES) if rows < 1000 * 10**power)],
+        "configs": [  # where their files are, as `Dataset.push_to_hub` writes it
+            {
+                "config_name": config,
+                "data_files": [{"split": split, "path": f"{config}/{split}-*"} for split in splits],
+            }
+            | ({"default": True} if config == "conversations" else {})
+            for config, splits in configs.items()
+        ],
         "dataset_info": [_info(config, splits, version) for config, splits in configs.items()],
     }
-
-
-def _in_order(sections: Mapping[str, _T], order: Sequence[str]) -> dict[str, _T]:
-    return {name: sections[name] for name in order if name in sections}
-
-
-def _config(config: str, splits: Mapping[str, Sequence[DataFile]]) -> dict[str, Any]:
-    """Where the files of a config are, as `Dataset.push_to_hub` writes it."""
-    data_files = [{"split": split, "path": f"{config}/{split}-*"} for split in splits]
-    default = {"default": True} if config == "conversations" else {}
-    return {"config_name": config, "data_files": data_files} | default
 
 
 def _info(config: str, splits: Mapping[str, Sequence[DataFile]], version: Version) -> dict[str, Any]:
     """Columns and sizes of a config. `num_bytes` are those of the columns before compression."""
     parts = {
-        split: SplitInfo(split, sum(_plain_bytes(file) for file in files), sum(file.rows for file in files))
+        split: SplitInfo(split, sum(map(_plain_bytes, files)), sum(file.rows for file in files))
         for split, files in splits.items()
     }
     info = DatasetInfo(
@@ -895,44 +838,15 @@ def _info(config: str, splits: Mapping[str, Sequence[DataFile]], version: Versio
     return {"config_name": config, **info._to_yaml_dict()}
 
 
-def _plain_bytes(file: DataFile) -> int:
-    with open_parquet(file.path, "push again") as opened:
-        return opened.plain_bytes()
-
-
-def _size(rows: int) -> str:
-    return next((name for power, name in enumerate(_SIZES) if rows < 1000 * 10**power), _SIZES[-1])
-
-
 def _chosen(values: Mapping[str, Any]) -> list[str]:
     """The card's licences: the Hub takes one or a list."""
     licence = values["license"]
     return [str(name) for name in licence] if isinstance(licence, list) else [str(licence)]
 
 
-def _filled(
-    tally: Tally,
-    facts: CardFacts,
-    run: Mapping[str, Any],
-    values: Mapping[str, Any],
-    origins: Sequence[Origin],
-    against: Sequence[str],
-) -> dict[str, str]:
-    revision = f', revision="{facts.tag}"' if facts.tag else ""
-    contact = facts.contact or f"{_HOME}/{facts.repo}/discussions"
-    return {
-        "repo": facts.repo,
-        "split": next(iter(tally.by["split"]), "train"),
-        "revision": revision,
-        "revision_option": f" --revision {facts.tag}" if facts.tag else "",
-        "warnings": warned(against),
-        "made": markdown(made_parts(tally, run)),
-        "licences": licence_section(", ".join(_chosen(values)), values.get("license_name"), origins, against),
-        "contact": f"To have a recording of yourself removed, write to {contact} and name the conversation's id; "
-        "it is taken out of the next version, and old versions that hold it should be deleted.",
-        "citation": facts.citation or _citation(facts, str(values["pretty_name"])),
-        "changelog": changelog(facts.history, facts.changes),
-    }
+def _plain_bytes(file: DataFile) -> int:
+    with open_parquet(file.path, "push again") as opened:
+        return opened.plain_bytes()
 
 
 #: A label that can be written into a line of code.
@@ -940,7 +854,7 @@ _PLAIN = re.compile(r"[\w ./-]+")
 
 
 def _filled_of_clips(
-    figures: CorpusFigures, packed: Packed, tag: str | None, assets: dict[str, bytes]
+    figures: report.CorpusFigures, packed: Packed, tag: str | None, assets: dict[str, bytes]
 ) -> dict[str, str]:
     tally, speakers = figures.tally, figures.tally.splits_of
     shared = sum(len(heard_in) > 1 for heard_in in speakers.values())
@@ -958,10 +872,10 @@ def _filled_of_clips(
     ]
     about_version = f" This card is about version `{tag}`." if tag else ""
     languages = ", ".join(f"`{escaped(name)}`" for name in _languages(tally)) or "a language that nobody named"
-    labels = markdown(label_parts(figures))
-    affect = affect_maps("Valence and arousal by emotion", tally.affect, "clip", "affect_by_emotion")
-    pictures = (tags_table(tally), *crossed_parts(figures), affect, measures_table(tally))
-    style = markdown(pictures, assets)
+    labels = report.markdown(report.label_parts(figures))
+    affect = report.affect_maps("Valence and arousal by emotion", tally.affect, "clip", "affect_by_emotion")
+    pictures = (report.tags_table(tally), *report.crossed_parts(figures), affect, report.measures_table(tally))
+    style = report.markdown(pictures, assets)
     examples = {  # a value that a clip has, for the lines that load by one
         name: next((value for value in tally.by[name] if value != UNKNOWN and _PLAIN.fullmatch(value)), None)
         for name in ("emotion", "style", "speaker")
@@ -974,7 +888,7 @@ def _filled_of_clips(
         "statistics": "\n\n".join(filter(None, (labels, style))),
         "splits": f"They are those that the corpus was built with; `labels.official_split` has the corpus's "
         f"own, where it publishes splits. {apart}",
-        "limits": "\n".join(f"- {point}" for point in points) + f"\n\n{_rejected(tally)}",
+        "limits": "\n".join(f"- {point}" for point in points),
         "credits": markdown_table(("source", "licence", "citation"), map(credit_cells, figures.credits)),
         "fields": fields_table((*FIELDS, *packed.fields), ("line", "built")),
         **{name: json.dumps(value) if value else "None" for name, value in examples.items()},

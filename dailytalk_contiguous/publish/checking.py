@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
@@ -12,21 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from dailytalk_contiguous.core import documents
 from dailytalk_contiguous.core.audio import blocks, probe, to_uri
-from dailytalk_contiguous.core.documents import (
-    LATEST,
-    MOST_OWN_BYTES,
-    Readable,
-    expect,
-    is_number,
-    json_lines,
-    parse_json,
-    parse_yaml,
-    path_of,
-    quoted,
-    read_bytes,
-    read_json,
-)
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.quality import BELOW_LOUDEST, SILENCE_DBFS
 from dailytalk_contiguous.core.schema import AUDIO_FOLDER, CONFIGS, LABELLED, MAIN, OTHER, Row
@@ -38,19 +25,8 @@ from dailytalk_contiguous.core.turns import Timed
 from dailytalk_contiguous.core.utterance import FIELDS, line_problem, published, why_silent
 from dailytalk_contiguous.core.word_times import frame_of
 from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.publish import exports
 from dailytalk_contiguous.publish.clip_figures import corpus_figures
-from dailytalk_contiguous.publish.exports import (
-    AUDIO,
-    BATCH,
-    CONFIG,
-    CONVERSATIONS,
-    CSM_RATE,
-    MOSHI_RATE,
-    SPEAKERS,
-    TEXT,
-    WINDOW_SECONDS,
-    window_count,
-)
 from dailytalk_contiguous.publish.items import (
     ABOUT,
     EVAL,
@@ -119,8 +95,6 @@ class Loudness:
     """Levels of a file.
 
     Attributes:
-        sample_rate: Hz.
-        channels: number of channels.
         seconds: length as decoded, not as its header promises.
         dbfs: RMS of each frame in dB of full scale, shape (frames, channels).
         frame: seconds of a frame.
@@ -133,11 +107,9 @@ class Loudness:
     frame: float
 
     def loudest(self, channel: int) -> float:
-        """The loudest frame of a channel in dBFS; -inf where there is none."""
         return float(self.dbfs[:, channel].max()) if len(self.dbfs) else -np.inf
 
     def is_silent(self, channel: int) -> bool:
-        """Whether a channel never rises above `SILENCE_DBFS`."""
         return self.loudest(channel) < SILENCE_DBFS
 
     def has_energy(self, start: float, end: float, channel: int) -> bool:
@@ -246,7 +218,9 @@ def _overlapping(words: Sequence[SaidWord]) -> list[str]:
 
 def _same_frame(file: str, words: Sequence[SaidWord]) -> Iterator[Finding]:
     """Only Moshi's own words: the trainer reads no others."""
-    timed = sorted((word for word in words if 0 <= word.start < word.end < LATEST), key=lambda word: word.start)
+    timed = sorted(
+        (word for word in words if 0 <= word.start < word.end < documents.LATEST), key=lambda word: word.start
+    )
     lost = [
         _quoted_word(first) for first, after in pairwise(timed) if frame_of(first.start) == frame_of(after.start)
     ]
@@ -269,7 +243,7 @@ def _energy(file: str, words: Sequence[SaidWord], loudness: Loudness) -> Iterato
         _quoted_word(word) for word in audible if not loudness.has_energy(word.start, word.end, word.channel)
     ]
     level: Level = "error" if len(silent) > SILENT_SHARE * len(words) else "advice"
-    remedy = "run `dailytalk check --snap-words`, or align it again"
+    remedy = "build it again, with a recogniser or a transcript whose times are better"
     yield from several("silent-word", file, silent, "words are where nothing is heard", len(words), remedy, level)
 
 
@@ -309,18 +283,18 @@ class TrainerPlan:
 
 def read_plan(folder: Path) -> tuple[TrainerPlan, list[Finding]]:
     """The plan in `moshi-finetune.yaml`, or that of the recommended settings where there is none."""
-    path = folder / CONFIG
+    path = folder / exports.CONFIG
     if clips := {side: folder / name for side, name in CLIP_MANIFESTS.items() if (folder / name).is_file()}:
         # The folder does not name its model; conditions are only exported for a model that takes them.
-        return TrainerPlan(clips, WINDOW_SECONDS, 1, stock_model=False, clips=True), []
+        return TrainerPlan(clips, exports.WINDOW_SECONDS, 1, stock_model=False, clips=True), []
     if not path.exists():
-        return TrainerPlan(_manifests_by_name(folder), WINDOW_SECONDS, 1, stock_model=True), []
+        return TrainerPlan(_manifests_by_name(folder), exports.WINDOW_SECONDS, 1, stock_model=True), []
     try:
-        config = parse_yaml(read_bytes(path).decode("utf-8", "replace"), CONFIG)
+        config = documents.parse_yaml(documents.read_bytes(path).decode("utf-8", "replace"), exports.CONFIG)
     except BadInput as problem:
         what = f"it can't be read ({problem.reason})"
-        return TrainerPlan(_manifests_by_name(folder), WINDOW_SECONDS, BATCH, stock_model=True), [
-            error("config", CONFIG, what, _CORRECT_CONFIG)
+        return TrainerPlan(_manifests_by_name(folder), exports.WINDOW_SECONDS, exports.BATCH, stock_model=True), [
+            error("config", exports.CONFIG, what, _CORRECT_CONFIG)
         ]
     data = _section(config, "data")
     findings = [
@@ -331,8 +305,8 @@ def read_plan(folder: Path) -> tuple[TrainerPlan, list[Finding]]:
     window, batch = _section(config).get("duration_sec", 10), _section(config).get("batch_size", 1)
     if not _positive(window) or not _positive(batch):
         what = f"duration_sec {window!r} and batch_size {batch!r} must be numbers above 0"
-        findings.append(error("config", CONFIG, what, _CORRECT_CONFIG))
-        window, batch = WINDOW_SECONDS, BATCH
+        findings.append(error("config", exports.CONFIG, what, _CORRECT_CONFIG))
+        window, batch = exports.WINDOW_SECONDS, exports.BATCH
     model = str(_section(config, "moshi_paths").get("hf_repo_id") or _STOCK[0])
     paths = {side: Path(str(data[f"{side}_data"])) for side in ("train", "eval") if data.get(f"{side}_data")}
     manifests = {side: path for side, path in paths.items() if _is_in(path, folder)}
@@ -345,16 +319,18 @@ def read_plan(folder: Path) -> tuple[TrainerPlan, list[Finding]]:
 def _source(folder: Path, key: str, value: Any, needed: bool) -> list[Finding]:
     if not value:
         unused = (folder / EVAL).exists() if not needed else True
-        return [error("config", CONFIG, f"{key} names nothing", _CORRECT_CONFIG)] if unused else []
+        return [error("config", exports.CONFIG, f"{key} names nothing", _CORRECT_CONFIG)] if unused else []
     path = Path(str(value))
     if path.is_dir():
         what = f"{key} names the folder {value}: the trainer reads every manifest in it, train and eval alike"
-        return [error("config-folder", CONFIG, what, f"name {TRAIN if needed else EVAL} itself")]
+        return [error("config-folder", exports.CONFIG, what, f"name {TRAIN if needed else EVAL} itself")]
     if not path.is_file():
-        return [error("config", CONFIG, f"{key} names {value}, which isn't there", _CORRECT_CONFIG)]
+        return [error("config", exports.CONFIG, f"{key} names {value}, which isn't there", _CORRECT_CONFIG)]
     if not _is_in(path, folder):
         what = f"{key} names {value}, which is not in this folder"
-        return [error("config", CONFIG, what, "after moving or copying the folder, export again or correct it")]
+        return [
+            error("config", exports.CONFIG, what, "after moving or copying the folder, export again or correct it")
+        ]
     return []
 
 
@@ -375,7 +351,7 @@ def _section(config: Any, name: str | None = None) -> dict[str, Any]:
 
 
 def _positive(value: Any) -> bool:
-    return is_number(value, 0, 1e9) and value > 0
+    return documents.is_number(value, 0, 1e9) and value > 0
 
 
 # Moshi training folders, judged as a strict trainer would, before a GPU is paid for.
@@ -392,8 +368,6 @@ _EXPORT_AGAIN = "export again with `dailytalk export --format moshi`"
 
 @dataclass
 class _Contents:
-    """Totals and names over all files of a folder."""
-
     lengths: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     files: Counter[str] = field(default_factory=Counter)
     evaluated: set[str] = field(default_factory=set)
@@ -402,7 +376,6 @@ class _Contents:
 
 
 def is_moshi(folder: Path) -> bool:
-    """Whether a folder is laid out for moshi-finetune."""
     return any((folder / name).exists() for name in (AUDIO_FOLDER, TRAIN, EVAL, *MANIFESTS.values()))
 
 
@@ -410,20 +383,38 @@ def check_moshi(folder: Path, limits: FitnessLimits | None = None) -> tuple[list
     """Findings on a Moshi folder, and what is in it: files, hours, words and windows of each side."""
     plan, findings = read_plan(folder)
     contents = _Contents()
-    findings += _strays(folder, plan)
+    named = {os.path.realpath(path) for path in plan.manifests.values()}
+    for path in sorted(folder.rglob("*jsonl")):
+        if os.path.realpath(path) not in named:
+            what = "its name ends in jsonl: a trainer that is given the folder reads it as a manifest"
+            findings.append(error("stray-jsonl", _shown(folder, path), what, "move it elsewhere or rename it"))
+    if not plan.manifests:
+        what = "there is no manifest, or the export did not finish"
+        findings.append(error("no-manifest", ".", what, _EXPORT_AGAIN))
     for side, manifest in plan.manifests.items():
         findings += _manifest(folder, side, manifest, plan, contents)
     findings += _listed_too_often(folder, contents)
     findings += _silent_right(plan, contents)
-    findings += _unnamed(folder, contents)
-    findings += _batches(plan, contents)
+    unnamed = [path for path in sorted(folder.rglob("*.wav")) if os.path.realpath(path) not in contents.files]
+    if unnamed and contents.files:
+        what = f"{counted(len(unnamed), 'WAV file')} in no manifest, such as {_shown(folder, unnamed[0])}"
+        findings.append(advice("unnamed-audio", ".", what, "delete them, or name them"))
+    for side, manifest in plan.manifests.items():
+        windows = exports.window_count(contents.lengths[side], plan.duration_sec)
+        if 0 < windows < plan.batch_size:
+            has = f"it has {counted(windows, 'window')} of {plan.duration_sec:g} s"
+            what = f"{has}, and a batch is {plan.batch_size}: there is none"
+            remedy = f"set batch_size to {windows} at most (a GPU), or give this side more conversations"
+            findings.append(error("less-than-a-batch", manifest.name, what, remedy))
     findings += _conversations(folder, plan, judge := Judge(limits))
     findings += judge.findings()
     facts = {
         "kind": "moshi",
         "files": {side: len(lengths) for side, lengths in contents.lengths.items()},
         "hours": {side: round(sum(lengths) / 3600, 4) for side, lengths in contents.lengths.items()},
-        "windows": {side: window_count(lengths, plan.duration_sec) for side, lengths in contents.lengths.items()},
+        "windows": {
+            side: exports.window_count(lengths, plan.duration_sec) for side, lengths in contents.lengths.items()
+        },
         "words": contents.words,
         "duration_sec": plan.duration_sec,
         "batch_size": plan.batch_size,
@@ -431,22 +422,14 @@ def check_moshi(folder: Path, limits: FitnessLimits | None = None) -> tuple[list
     return findings, facts
 
 
-def _strays(folder: Path, plan: TrainerPlan) -> Iterator[Finding]:
-    manifests = {os.path.realpath(path) for path in plan.manifests.values()}
-    for path in sorted(folder.rglob("*jsonl")):
-        if os.path.realpath(path) not in manifests:
-            what = "its name ends in jsonl: a trainer that is given the folder reads it as a manifest"
-            yield error("stray-jsonl", _shown(folder, path), what, "move it elsewhere or rename it")
-    if not plan.manifests:
-        yield error("no-manifest", ".", "there is no manifest, or the export did not finish", _EXPORT_AGAIN)
-
-
 def _manifest(
     folder: Path, side: str, manifest: Path, plan: TrainerPlan, contents: _Contents
 ) -> Iterator[Finding]:
     shown = _shown(folder, manifest)
     try:
-        text = read_bytes(laid_over(inside(manifest.parent, manifest.name)), limit=MOST_OWN_BYTES)
+        text = documents.read_bytes(
+            laid_over(inside(manifest.parent, manifest.name)), limit=documents.MOST_OWN_BYTES
+        )
     except BadInput as problem:
         yield error("unreadable-manifest", shown, problem.reason, problem.remedy)
         return
@@ -456,15 +439,22 @@ def _manifest(
     for number, line in enumerate(steps(f"files of {shown} checked", lines, len(lines)), 1):
         if not line.strip():
             continue
-        entry = _entry(line)
+        try:
+            entry = documents.parse_json(line, "")
+        except BadInput:
+            entry = None
+        match entry:
+            case {"path": str(path), "duration": int() | float() as duration} if 0 < duration < documents.LATEST:
+                pass
+            case _:
+                entry = None
         if entry is None:
             what = f'line {number} is not {{"path": …, "duration": seconds}}: {line[:60]!r}'
             yield error("manifest-line", shown, what, _EXPORT_AGAIN)
             continue
-        path, duration = entry
         try:
             # Relative to the manifest, as sphn resolves it for the trainer.
-            wav = path_of(laid_over(inside(manifest.parent, path), manifest.parent))
+            wav = documents.path_of(laid_over(inside(manifest.parent, path), manifest.parent))
             inside(manifest.parent, Path(path).with_suffix(".json"))
         except BadInput as problem:
             yield error("outside-audio", shown, f"line {number}: {problem.reason}", problem.remedy)
@@ -494,8 +484,10 @@ def _moshi_audio(shown: str, loudness: Loudness, duration: float) -> Iterator[Fi
     if loudness.channels != 2:
         what = f"it has {counted(loudness.channels, 'channel')}, not 2: training stops at the first batch with it"
         yield error("not-stereo", shown, what, _EXPORT_AGAIN)
-    if loudness.sample_rate != MOSHI_RATE:
-        what = f"its rate is {loudness.sample_rate} Hz, not {MOSHI_RATE}: it is resampled without a message"
+    if loudness.sample_rate != exports.MOSHI_RATE:
+        what = (
+            f"its rate is {loudness.sample_rate} Hz, not {exports.MOSHI_RATE}: it is resampled without a message"
+        )
         yield error("wrong-rate", shown, what, "export it again without --sample-rate")
     if abs(loudness.seconds - duration) > DURATION_TOLERANCE:
         what = f"the manifest says {duration:.3f} s, the audio has {loudness.seconds:.3f} s"
@@ -505,14 +497,14 @@ def _moshi_audio(shown: str, loudness: Loudness, duration: float) -> Iterator[Fi
 
 
 def _moshi_transcript(
-    wav: str, document: Readable, loudness: Loudness | None, plan: TrainerPlan, contents: _Contents
+    wav: str, document: documents.Readable, loudness: Loudness | None, plan: TrainerPlan, contents: _Contents
 ) -> Iterator[Finding]:
     shown = str(Path(wav).with_suffix(".json"))
     if isinstance(document, Path) and not document.exists():
         yield error("missing-alignments", shown, f"it isn't there beside {Path(wav).name}", _EXPORT_AGAIN)
         return
     try:
-        transcript = read_json(document)
+        transcript = documents.read_json(document)
     except BadInput as problem:
         yield error("unreadable-alignments", shown, f"it can't be read ({problem.reason})", _EXPORT_AGAIN)
         return
@@ -523,7 +515,7 @@ def _moshi_transcript(
         return
     contents.words += len(words)
     if unknown := Counter(word.speaker for word in words if word.speaker not in (MAIN, OTHER)):
-        names = ", ".join(f"{quoted(name)} ({count})" for name, count in unknown.most_common(3))
+        names = ", ".join(f"{documents.quoted(name)} ({count})" for name, count in unknown.most_common(3))
         what = f"{unknown.total()} of {len(words)} words have another speaker than {MAIN} or {OTHER}: {names}"
         yield error("unknown-speaker", shown, f"{what}; they are never trained", f"call Moshi's side {MAIN}")
     if not any(word.speaker == MAIN for word in words):
@@ -537,7 +529,6 @@ def _moshi_transcript(
 
 
 def _parse_alignments(transcript: Any) -> list[SaidWord] | None:
-    """The words of a transcript; None if it is none."""
     if not isinstance(transcript, dict) or not isinstance(transcript.get("alignments"), list):
         return None
     words = []
@@ -579,29 +570,14 @@ def _silent_right(plan: TrainerPlan, contents: _Contents) -> Iterator[Finding]:
     yield advice("silent-right", silent[0] if len(silent) == 1 else ".", what, remedy, severity)
 
 
-def _unnamed(folder: Path, contents: _Contents) -> Iterator[Finding]:
-    unnamed = [path for path in sorted(folder.rglob("*.wav")) if os.path.realpath(path) not in contents.files]
-    if unnamed and contents.files:
-        what = f"{counted(len(unnamed), 'WAV file')} in no manifest, such as {_shown(folder, unnamed[0])}"
-        yield advice("unnamed-audio", ".", what, "delete them, or name them")
-
-
-def _batches(plan: TrainerPlan, contents: _Contents) -> Iterator[Finding]:
-    for side, manifest in plan.manifests.items():
-        windows = window_count(contents.lengths[side], plan.duration_sec)
-        if 0 < windows < plan.batch_size:
-            has = f"it has {counted(windows, 'window')} of {plan.duration_sec:g} s"
-            what = f"{has}, and a batch is {plan.batch_size}: there is none"
-            remedy = f"set batch_size to {windows} at most (a GPU), or give this side more conversations"
-            yield error("less-than-a-batch", manifest.name, what, remedy)
-
-
 def _conversations(folder: Path, plan: TrainerPlan, judge: Judge) -> Iterator[Finding]:
     """Advice that needs more than the trainer reads; nothing where the folder is not our export."""
     if not (folder / ABOUT).exists():
         return
     try:
-        about = expect(read_json(inside(folder, ABOUT), limit=MOST_OWN_BYTES), ABOUT_SHAPE, ABOUT)
+        about = documents.expect(
+            documents.read_json(inside(folder, ABOUT), limit=documents.MOST_OWN_BYTES), ABOUT_SHAPE, ABOUT
+        )
         timed = {name: _timed(conversation) for name, conversation in about.items()}
     except BadInput as problem:
         yield error("unreadable-about", ABOUT, f"it can't be read ({problem.reason})", _EXPORT_AGAIN)
@@ -629,10 +605,12 @@ def _timed(conversation: Mapping[str, Any]) -> list[Timed]:
     turns = []
     for turn in conversation["turns"]:
         match turn:
-            case [int() | float() as start, int() | float() as end, str(side)] if 0 <= start <= end <= LATEST:
+            case [int() | float() as start, int() | float() as end, str(side)] if (
+                0 <= start <= end <= documents.LATEST
+            ):
                 turns.append(Timed("left" if side == MAIN else "right", start, end))
             case _:
-                raise BadInput(f"a turn is {quoted(turn)}, not [start, end, speaker]", _EXPORT_AGAIN)
+                raise BadInput(f"a turn is {documents.quoted(turn)}, not [start, end, speaker]", _EXPORT_AGAIN)
     return turns
 
 
@@ -645,21 +623,8 @@ def _hours(about: Mapping[str, Any], key: str) -> dict[str, float]:
     return hours
 
 
-def _entry(line: str) -> tuple[str, float] | None:
-    try:
-        match parse_json(line, ""):
-            case {"path": str(path), "duration": int() | float() as duration} if 0 < duration < LATEST:
-                return path, duration
-    except BadInput:
-        return None
-    return None
-
-
 def _shown(folder: Path, path: Path) -> str:
     return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
-
-
-# Rows of a finished dataset, judged shard by shard before they are exported or published.
 
 
 _SPEAK_AGAIN = "build it again with `dailytalk speak`"
@@ -672,8 +637,6 @@ _KINDS = {"utterances": "bad-utterance", "alignments": "bad-word", "sounds": "ba
 
 @dataclass
 class _Counts:
-    """What was counted of rows, and the judge of those that can be used."""
-
     judge: Judge
     tally: Tally = field(default_factory=Tally)
     total: Sum = field(default_factory=Sum)
@@ -703,20 +666,9 @@ def check_dataset(folder: Path, limits: FitnessLimits | None = None) -> tuple[li
     return _together(findings, counts, read_run(folder) or {})
 
 
-def check_rows(
-    rows: Iterable[tuple[str, Row]], limits: FitnessLimits | None = None
-) -> tuple[list[Finding], dict[str, Any]]:
-    """As `check_dataset`, for rows from anywhere, each with its name in findings. Errors of reading propagate."""
-    counts = _Counts(Judge(limits))
-    checked = steps("conversations checked", rows)
-    findings = [finding for name, row in checked for finding in _row(name, row, counts)]
-    return _together(findings, counts, {})
-
-
 def _together(
     findings: list[Finding], counts: _Counts, run: Mapping[str, Any]
 ) -> tuple[list[Finding], dict[str, Any]]:
-    """Findings on single rows with those on all together, and the facts."""
     judge, total = counts.judge, counts.total
     facts = {
         "kind": "dataset",
@@ -748,7 +700,6 @@ def _row(file: str, row: Row, counts: _Counts) -> Iterator[Finding]:
 
 
 def occurs_twice(file: str, name: str) -> Finding:
-    """The finding of a second conversation of a name."""
     return error("duplicate", file, f"the conversation {name!r} occurs twice", "delete one of the shards")
 
 
@@ -783,7 +734,14 @@ def row_findings(file: str, row: Row) -> Iterator[Finding]:
         if utterance["status"] != "dropped" and not utterance["end"] > utterance["start"]
     ]
     yield from several("bad-utterance", file, wrong, "utterances have no length", len(ids), _SPEAK_AGAIN)
-    yield from _sounds(file, row)
+    sounds = row["sounds"] or []
+    outside = [
+        f"{sound['start']}..{sound['end']} s"
+        for sound in sounds
+        if not 0 <= sound["start"] < sound["end"] <= row["duration"] + DURATION_TOLERANCE
+    ]
+    what = "sounds have no length or are outside the audio"
+    yield from several("bad-sound", file, outside, what, len(sounds), _SPEAK_AGAIN)
     words = [
         SaidWord(word["word"] or "", word["start"], word["end"], word["speaker"], int(word["speaker"] == "right"))
         for word in row["alignments"] or ()
@@ -791,17 +749,6 @@ def row_findings(file: str, row: Row) -> Iterator[Finding]:
     if not any(word.channel == 0 for word in words):
         yield error("no-words", file, "no word of the left speaker, Moshi's, is aligned", _SPEAK_AGAIN)
     yield from word_findings(file, words, loudness)
-
-
-def _sounds(file: str, row: Mapping[str, Any]) -> Iterator[Finding]:
-    sounds = row["sounds"] or []
-    wrong = [
-        f"{sound['start']}..{sound['end']} s"
-        for sound in sounds
-        if not 0 <= sound["start"] < sound["end"] <= row["duration"] + DURATION_TOLERANCE
-    ]
-    what = "sounds have no length or are outside the audio"
-    yield from several("bad-sound", file, wrong, what, len(sounds), _SPEAK_AGAIN)
 
 
 # Published versions: their rows as those of a folder, and their files against the manifest.
@@ -819,31 +766,24 @@ def check_version(version: Version, limits: FitnessLimits | None = None) -> tupl
     Raises DailytalkError if it has no conversations, or can't be read.
     """
     items = open_items(version)
-    findings = list(_files(version))
-    splits: dict[str, int] = {}
-
-    def rows() -> Iterator[tuple[str, Row]]:
-        for row in items.rows([*LABELLED, "audio_sha256"]):
-            splits[row["split"]] = splits.get(row["split"], 0) + 1
-            name = f"{CONFIGS[0]}/{row['split']}: {row['conversation_id']}"
-            if hashlib.sha256(row["audio"]["bytes"] or b"").hexdigest() != row["audio_sha256"]:
-                what = "its audio is not that of its audio_sha256"
-                findings.append(error("changed-audio", name, what, _PUBLISH_AGAIN))
-            yield name, row
-
-    row_findings, facts = check_rows(rows(), limits)
-    facts |= {"kind": "published", "commit": version.commit, "splits": splits}
-    return findings + row_findings, facts
-
-
-def _files(version: Version) -> Iterator[Finding]:
-    """What differs between the files and the manifest."""
+    findings: list[Finding] = []
     if MANIFEST not in version.names:
-        yield advice("no-manifest", MANIFEST, "nothing says which files this version has", _PUBLISH_AGAIN)
-        return
-    for difference in file_differences(version):
+        what = "nothing says which files this version has"
+        findings.append(advice("no-manifest", MANIFEST, what, _PUBLISH_AGAIN))
+    for difference in file_differences(version) if MANIFEST in version.names else ():
         what = f"it is not what {MANIFEST} names: {difference.what}"
-        yield error("not-in-manifest", difference.name, what, _PUBLISH_AGAIN)
+        findings.append(error("not-in-manifest", difference.name, what, _PUBLISH_AGAIN))
+    counts, splits = _Counts(Judge(limits)), Counter[str]()
+    of_rows: list[Finding] = []
+    for row in steps("conversations checked", items.rows([*LABELLED, "audio_sha256"])):
+        splits[row["split"]] += 1
+        name = f"{CONFIGS[0]}/{row['split']}: {row['conversation_id']}"
+        if hashlib.sha256(row["audio"]["bytes"] or b"").hexdigest() != row["audio_sha256"]:
+            what = "its audio is not that of its audio_sha256"
+            findings.append(error("changed-audio", name, what, _PUBLISH_AGAIN))
+        of_rows += _row(name, row, counts)
+    together, facts = _together(of_rows, counts, {})
+    return findings + together, facts | {"kind": "published", "commit": version.commit, "splits": dict(splits)}
 
 
 # Folders that `export` writes for CSM and for J-Moshi, judged as their trainers would read them.
@@ -864,8 +804,8 @@ def check_csm(folder: Path) -> tuple[list[Finding], dict[str, Any]]:
     names: set[str] = set()
     seconds: dict[str, float] = defaultdict(float)
     turns = 0
-    for number, line in json_lines(folder / CONVERSATIONS, _CSM_AGAIN):
-        location = f"{CONVERSATIONS}:{number}"
+    for number, line in documents.json_lines(folder / exports.CONVERSATIONS, _CSM_AGAIN):
+        location = f"{exports.CONVERSATIONS}:{number}"
         messages = None if isinstance(line, BadInput) else line.get("messages")
         if isinstance(line, BadInput) or not isinstance(messages, list) or not messages:
             what = line.reason if isinstance(line, BadInput) else "it has no messages"
@@ -879,7 +819,7 @@ def check_csm(folder: Path) -> tuple[list[Finding], dict[str, Any]]:
             turns += 1
             findings += _turn(folder, location, message, seconds)
     if not names:
-        findings.append(error("empty-manifest", CONVERSATIONS, "it names no conversation", _CSM_AGAIN))
+        findings.append(error("empty-manifest", exports.CONVERSATIONS, "it names no conversation", _CSM_AGAIN))
     facts = {
         "kind": "csm",
         "conversations": len(names),
@@ -891,7 +831,6 @@ def check_csm(folder: Path) -> tuple[list[Finding], dict[str, Any]]:
 
 
 def _turn(folder: Path, location: str, message: Any, seconds: dict[str, float]) -> Iterator[Finding]:
-    """Findings on one message; its length is added to that of its role."""
     match message:
         case {
             "role": role,
@@ -899,11 +838,11 @@ def _turn(folder: Path, location: str, message: Any, seconds: dict[str, float]) 
         }:
             pass
         case _:
-            what = f"a message is {quoted(message)}, not a role with one text and one audio"
+            what = f"a message is {documents.quoted(message)}, not a role with one text and one audio"
             yield error("bad-message", location, what, _CSM_AGAIN)
             return
     if role not in ROLES:
-        what = f"the role of a message is {quoted(role)}, not {' or '.join(ROLES)}"
+        what = f"the role of a message is {documents.quoted(role)}, not {' or '.join(ROLES)}"
         yield error("unknown-speaker", location, what, _CSM_AGAIN)
         return
     if not text.strip():
@@ -920,8 +859,8 @@ def _turn(folder: Path, location: str, message: Any, seconds: dict[str, float]) 
     seconds[role] += loudness.seconds
     if loudness.channels != 1:
         yield error("not-mono", path, f"it has {loudness.channels} channels, not 1", _CSM_AGAIN)
-    if loudness.sample_rate != CSM_RATE:
-        what = f"its rate is {loudness.sample_rate} Hz, not {CSM_RATE}, that of CSM's codec"
+    if loudness.sample_rate != exports.CSM_RATE:
+        what = f"its rate is {loudness.sample_rate} Hz, not {exports.CSM_RATE}, that of CSM's codec"
         yield error("wrong-rate", path, what, "export it again without --sample-rate")
     if loudness.is_silent(0):
         yield error("silent-turn", path, "it is silent, and has a text", _CSM_AGAIN)
@@ -932,14 +871,16 @@ def check_jmoshi(folder: Path) -> tuple[list[Finding], dict[str, Any]]:
     findings: list[Finding] = []
     words: Counter[str] = Counter()
     lengths: list[float] = []
-    sounds = {path.stem for path in (folder / AUDIO).glob("*.wav")}
-    texts = {path.stem for path in (folder / TEXT).glob("*.json")}
+    sounds = {path.stem for path in (folder / exports.AUDIO).glob("*.wav")}
+    texts = {path.stem for path in (folder / exports.TEXT).glob("*.json")}
     for name in sorted(sounds - texts):
-        findings.append(error("missing-alignments", f"{TEXT}/{name}.json", "it isn't there", _JMOSHI_AGAIN))
+        findings.append(
+            error("missing-alignments", f"{exports.TEXT}/{name}.json", "it isn't there", _JMOSHI_AGAIN)
+        )
     for name in sorted(texts - sounds):
-        findings.append(error("missing-audio", f"{AUDIO}/{name}.wav", "it isn't there", _JMOSHI_AGAIN))
+        findings.append(error("missing-audio", f"{exports.AUDIO}/{name}.wav", "it isn't there", _JMOSHI_AGAIN))
     if not sounds:
-        findings.append(error("empty-folder", AUDIO, "it holds no WAV", _JMOSHI_AGAIN))
+        findings.append(error("empty-folder", exports.AUDIO, "it holds no WAV", _JMOSHI_AGAIN))
     for name in sorted(sounds & texts):
         findings += _jmoshi_file(folder, name, words, lengths)
     facts = {
@@ -953,20 +894,19 @@ def check_jmoshi(folder: Path) -> tuple[list[Finding], dict[str, Any]]:
 
 
 def _jmoshi_file(folder: Path, name: str, words: Counter[str], lengths: list[float]) -> Iterator[Finding]:
-    """Findings on one file; its words and its length are added."""
-    shown = f"{AUDIO}/{name}.wav"
+    shown = f"{exports.AUDIO}/{name}.wav"
     loudness = yield from _measured_wav(folder, shown)
     if loudness:
         lengths.append(loudness.seconds)
         if loudness.channels != 2:
             what = f"it has {counted(loudness.channels, 'channel')}, not 2"
             yield error("not-stereo", shown, what, _JMOSHI_AGAIN)
-    yield from _words(folder, f"{TEXT}/{name}.json", loudness, words)
+    yield from _words(folder, f"{exports.TEXT}/{name}.json", loudness, words)
 
 
 def _words(folder: Path, shown: str, loudness: Loudness | None, counts: Counter[str]) -> Iterator[Finding]:
     try:
-        entries = read_json(inside(folder, shown))
+        entries = documents.read_json(inside(folder, shown))
     except BadInput as problem:
         yield error("unreadable-alignments", shown, problem.reason, _JMOSHI_AGAIN)
         return
@@ -980,18 +920,18 @@ def _words(folder: Path, shown: str, loudness: Loudness | None, counts: Counter[
                 "start": int() | float() as start,
                 "end": int() | float() as end,
             }:
-                unknown[speaker] += speaker not in SPEAKERS
-                words.append(SaidWord(text, start, end, speaker, int(speaker != SPEAKERS[0])))
+                unknown[speaker] += speaker not in exports.SPEAKERS
+                words.append(SaidWord(text, start, end, speaker, int(speaker != exports.SPEAKERS[0])))
             case _:
                 what = 'it is no list of {"speaker", "word", "start", "end"}'
                 yield error("unreadable-alignments", shown, what, _JMOSHI_AGAIN)
                 return
     counts.update(word.speaker for word in words)
     if unknown.total():
-        names = ", ".join(f"{quoted(name)} ({count})" for name, count in unknown.most_common(3) if count)
+        names = ", ".join(f"{documents.quoted(name)} ({count})" for name, count in unknown.most_common(3) if count)
         what = f"{unknown.total()} of {len(words)} words have another speaker than A or B: {names}"
         yield error("unknown-speaker", shown, what, "call the speaker on the left A and the other B")
-    for speaker in SPEAKERS:
+    for speaker in exports.SPEAKERS:
         if not any(word.speaker == speaker for word in words):
             yield error("no-words", shown, f"speaker {speaker} has no words", "transcribe both, or leave it out")
     yield from word_findings(shown, words, loudness)
@@ -1009,12 +949,9 @@ Facts = dict[str, Any]
 def check_folder(path: Path, limits: FitnessLimits | None = None) -> tuple[list[Finding], Facts]:
     """Judge a training folder, a work folder (of a corpus, too), talks, or a folder of Parquet shards.
 
-    Returns:
-        The findings, in the order of the files, and facts: `kind` (`moshi`, `csm`, `j-moshi`, `work`, `corpus`,
-        `talks` or `dataset`) and what was counted. No error among the findings means exit code 0.
-
-    Raises:
-        DailytalkError: the path is no folder, or none of these.
+    Returns the findings, in the order of the files, and facts: `kind` (`moshi`, `csm`, `j-moshi`, `work`,
+    `corpus`, `talks` or `dataset`) and what was counted. Raises DailytalkError for a path that is no folder, or
+    none of these.
     """
     if not path.is_dir():
         raise DailytalkError(f"{path} is no folder", "name a work folder, a dataset or a training folder")
@@ -1032,9 +969,9 @@ def check_folder(path: Path, limits: FitnessLimits | None = None) -> tuple[list[
         return _talks(path, limits)
     if is_moshi(path):
         return check_moshi(path, limits)
-    if (path / CONVERSATIONS).is_file():
+    if (path / exports.CONVERSATIONS).is_file():
         return check_csm(path)
-    if (path / TEXT).is_dir() and (path / AUDIO).is_dir():
+    if (path / exports.TEXT).is_dir() and (path / exports.AUDIO).is_dir():
         return check_jmoshi(path)
     if (path / MEASURED).is_dir():
         raise DailytalkError(
@@ -1066,7 +1003,13 @@ def _talks(folder: Path, limits: FitnessLimits | None) -> tuple[list[Finding], F
 
 def _work(folder: Path, limits: FitnessLimits | None) -> tuple[list[Finding], Facts]:
     findings = list(file_findings(folder))
-    facts: Facts = {"kind": "work"} | _tagged(folder)
+    facts: Facts = {"kind": "work"}
+    record = read_run(folder) or {}
+    of_run, hours = record.get("counts") or {}, record.get("hours") or {}
+    facts |= {name: of_run[name] for name in ("conversations", "utterances") if isinstance(of_run.get(name), int)}
+    for name in ("audio", "speech"):
+        if documents.is_number(hours.get(name)):
+            facts[f"hours_of_{name}"] = hours[name]
     if (folder / "dataset").is_dir() and any((folder / "dataset").rglob("*.parquet")):
         of_dataset, counts = check_dataset(folder, limits)
         findings += of_dataset
@@ -1074,7 +1017,7 @@ def _work(folder: Path, limits: FitnessLimits | None) -> tuple[list[Finding], Fa
         if not counts["conversations"] and not any(finding.level == "error" for finding in of_dataset):
             what = "no conversation was finished: there is nothing to train on"
             remedy = f"see why in {REJECTS}, and run dailytalk speak again"
-            if lost := lost_hours(read_run(folder) or {}):
+            if lost := lost_hours(record):
                 remedy = remedy_of(lost, [*lost.reasons, *lost.remedies])
             findings.append(error(NOTHING_FINISHED, ".", what, remedy))
     elif (folder / TAGGED).is_dir():
@@ -1097,7 +1040,6 @@ def file_findings(folder: Path) -> Iterator[Finding]:
 
 
 def _tagged_findings(folder: Path, limits: FitnessLimits | None, n: int) -> list[Finding]:
-    """What is found of conversations that wait to be spoken, `n` of them; bad lines have their own findings."""
     judge, tally = Judge(limits, rebuilt=False), Tally(rebuilt=False)
     try:
         items = open_items(folder)
@@ -1112,18 +1054,10 @@ def _tagged_findings(folder: Path, limits: FitnessLimits | None, n: int) -> list
     return judge.findings(tally, read_run(folder) or {})
 
 
-def _tagged(folder: Path) -> Facts:
-    record = read_run(folder) or {}
-    counts, hours = record.get("counts") or {}, record.get("hours") or {}
-    facts = {name: counts[name] for name in ("conversations", "utterances") if isinstance(counts.get(name), int)}
-    return facts | {f"hours_of_{name}": hours[name] for name in ("audio", "speech") if is_number(hours.get(name))}
-
-
 def _transcript_lines(path: Path) -> Iterator[Finding]:
-    """Findings on the lines of a transcript, with their numbers."""
     known = (*FIELDS, *published((read_run(path.parent) or {}).get("fields") or (), RUN))
     lines_of: dict[str, int] = {}
-    for number, fields in json_lines(laid_over(path), nan=True):
+    for number, fields in documents.json_lines(laid_over(path), nan=True):
         location = f"{path.name}:{number}"
         if isinstance(fields, BadInput):
             yield error("bad-line", location, fields.reason, "correct or delete the line")

@@ -49,9 +49,6 @@ def corpus_figures(items: Items, refused: list[Row], judge: Judge) -> tuple[Corp
     return replace(figures, credits=figures.credits or tuple(published)), chosen_by
 
 
-# Measures of a corpus's quality as histograms with the limits, to choose thresholds.
-
-
 #: The picture, and the limits that are drawn in it, for a later look at the measures.
 PLOT, LIMITS = "quality.png", "quality.json"
 

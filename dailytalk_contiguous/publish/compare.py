@@ -1,4 +1,4 @@
-"""Compares two versions of a dataset (conversations, fields, columns, tags, times), and two folders' turn-taking.
+"""Compares two versions of a dataset: conversations, fields, columns, tags, times.
 
 Each version is read once, without its audio, whose digest says whether it changed; a file that both have is read
 for its ids alone. The newer version's rows wait, compressed, in a temporary file, so that memory holds one short
@@ -17,16 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dailytalk_contiguous.core.changes import (
-    Shifts,
-    add_utterance_shifts,
-    add_word_shifts,
-    added,
-    breaking,
-    changed_fields,
-    tag_moves,
-    utterance_counts,
-)
+from dailytalk_contiguous.core import changes as row_changes
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import CONFIGS
 from dailytalk_contiguous.publish.manifest import PublishedRow
@@ -67,13 +58,12 @@ class Changes:
     columns: dict[str, list[str]] = field(default_factory=dict)
     utterances: Counter[str] = field(default_factory=Counter)
     tags: Counter[tuple[str, str]] = field(default_factory=Counter)
-    utterance_times: Shifts = field(default_factory=Shifts)
-    word_times: Shifts = field(default_factory=Shifts)
+    utterance_times: row_changes.Shifts = field(default_factory=row_changes.Shifts)
+    word_times: row_changes.Shifts = field(default_factory=row_changes.Shifts)
     repacked: bool = False
 
     @property
     def same_rows(self) -> bool:
-        """Whether both have the same rows, in the same columns and splits."""
         differences = (self.added, self.removed, self.changed, self.moved, self.broken, self.columns)
         return not any(differences)
 
@@ -88,7 +78,6 @@ class Changes:
         return "patch" if self.fields or self.repacked else ""
 
     def as_dict(self) -> dict[str, Any]:
-        """The numbers, for a manifest."""
         return {
             "previous": self.previous,
             **{name: len(getattr(self, name)) for name in ("added", "removed", "changed", "moved")},
@@ -104,8 +93,6 @@ class Changes:
 
 
 class _Waiting(NamedTuple):
-    """A conversation of the newer version: its split, the digest of its row, and where that waits."""
-
     split: str
     digest: bytes
     place: tuple[int, int]
@@ -124,7 +111,6 @@ class NewRows:
         self._file = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115
 
     def add(self, published: PublishedRow) -> None:
-        """The next row."""
         text = _text(published.row) if self._with_texts else b""
         self.wait(published.row[_ID], published.split, text)
 
@@ -150,12 +136,21 @@ class NewRows:
                 changes.columns[config] = list(new)
             else:
                 lost_splits = [split for split in old_configs[config] if split not in new_configs[config]]
-                lost = [f"the split {split} is gone" for split in lost_splits] + breaking(old, new)
+                lost = [f"the split {split} is gone" for split in lost_splits] + row_changes.breaking(old, new)
                 changes.broken |= {config: lost} if lost else {}
-                new_columns = added(old, new)
+                new_columns = row_changes.added(old, new)
                 changes.columns |= {config: new_columns} if new_columns else {}
         self._compare(before, _shared(before, after), changes)
-        changes.repacked = _repacked(before, after)
+        # Data files have other names or digests, or the card another text; what one lacks is not compared.
+        names = [{name for name in version.names if name.endswith(".parquet")} for version in (before, after)]
+        old, new = _digests(before), _digests(after)
+        cards = []
+        for version in (before, after):
+            if _CARD in version.names:
+                with version.open(_CARD) as file:
+                    cards.append(file.read())
+        changes.repacked = names[0] != names[1] or any(old[name] != new[name] for name in old.keys() & new.keys())
+        changes.repacked |= len(cards) == 2 and cards[0] != cards[1]
         return changes
 
     def _compare(self, before: Version, shared: set[str], changes: Changes) -> None:
@@ -194,8 +189,7 @@ class NewRows:
 def compare_versions(before: Version | None, after: Version) -> Changes:
     """What `after` changes against `before`; without `before`, or with an empty one, all of it is added.
 
-    Raises:
-        DailytalkError: a version holds no conversations, holds one twice or without an id, or can't be read.
+    Raises DailytalkError: a version holds no conversations, holds one twice or without an id, or can't be read.
     """
     is_first = before is None or not before.configs()
     rows = NewRows()
@@ -205,21 +199,20 @@ def compare_versions(before: Version | None, after: Version) -> Changes:
 
 
 def _shared(before: Version | None, after: Version) -> set[str]:
-    """The digests of files that both versions have."""
     return set(_digests(before).values() if before else ()) & set(_digests(after).values())
 
 
 def _compare_row(name: str, old: dict[str, Any], new: dict[str, Any], changes: Changes) -> None:
-    fields = changed_fields(old, new)
+    fields = row_changes.changed_fields(old, new)
     if not fields:
         return
     changes.changed.append(name)
     changes.fields.update(fields)
-    added_utterances, removed_utterances = utterance_counts(old, new)
+    added_utterances, removed_utterances = row_changes.utterance_counts(old, new)
     changes.utterances.update(added=added_utterances, removed=removed_utterances)
-    changes.tags.update(tag_moves(old, new))
-    add_utterance_shifts(changes.utterance_times, old, new)
-    add_word_shifts(changes.word_times, old, new)
+    changes.tags.update(row_changes.tag_moves(old, new))
+    row_changes.add_utterance_shifts(changes.utterance_times, old, new)
+    row_changes.add_word_shifts(changes.word_times, old, new)
 
 
 def _rows(version: Version, shared: set[str]) -> Iterator[tuple[str, str, bytes]]:
@@ -274,23 +267,7 @@ def _digest(text: bytes) -> bytes:
     return hashlib.blake2b(text, digest_size=16).digest()
 
 
-def _repacked(before: Version, after: Version) -> bool:
-    """Whether data files have other names or digests, or the card another text; what one lacks is not compared."""
-    names = [{name for name in version.names if name.endswith(".parquet")} for version in (before, after)]
-    old, new = _digests(before), _digests(after)
-    if names[0] != names[1] or any(old[name] != new[name] for name in old.keys() & new.keys()):
-        return True
-    cards = [_card(version) for version in (before, after) if _CARD in version.names]
-    return len(cards) == 2 and cards[0] != cards[1]
-
-
-def _card(version: Version) -> bytes:
-    with version.open(_CARD) as file:
-        return file.read()
-
-
 def _digests(version: Version) -> dict[str, str]:
-    """SHA-256 of the data files by name, from the manifest."""
     manifest = version.manifest() or {}
     return {name: file["sha256"] for name, file in manifest.get("files", {}).items() if name in version.names}
 

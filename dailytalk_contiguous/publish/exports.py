@@ -20,17 +20,8 @@ from dailytalk_contiguous.core.spans import balanced_range
 from dailytalk_contiguous.core.tags import tags_among
 from dailytalk_contiguous.core.word_times import SpokenWord, place_words
 from dailytalk_contiguous.models.prosodic_sequences import HOP_SECONDS, ProsodicClusterSequences
-from dailytalk_contiguous.publish.items import (
-    ABOUT,
-    EVAL,
-    TRAIN,
-    AlignedWord,
-    Conversation,
-    Utterance,
-    conversation,
-    words_between,
-)
-from dailytalk_contiguous.publish.splits import Split, as_given, split_two
+from dailytalk_contiguous.publish import items as publish_items
+from dailytalk_contiguous.publish.splits import as_given, split_two
 from dailytalk_contiguous.publish.verdict import portable_measures
 from dailytalk_contiguous.store.files import json_document, json_text
 from dailytalk_contiguous.store.owned_folder import OwnedFolder, file_name
@@ -107,9 +98,9 @@ def _exportable(
     rows: Iterable[Row],
     sample_rate: int,
     swap: bool,
-    refuse: Callable[[Conversation], None],
+    refuse: Callable[[publish_items.Conversation], None],
     rejects: list[Reject],
-) -> Iterator[tuple[Row, Conversation]]:
+) -> Iterator[tuple[Row, publish_items.Conversation]]:
     """The rows that can be used, each as a conversation; the others are added to `rejects`.
 
     `refuse` raises BadInput for what the trainer can't take. Raises DailytalkError for an id that occurs twice.
@@ -120,7 +111,7 @@ def _exportable(
         if name in names:
             raise DailytalkError(f"the conversation {name!r} occurs twice", "run `dailytalk check` on the dataset")
         try:
-            item = conversation(row, sample_rate, swap)
+            item = publish_items.conversation(row, sample_rate, swap)
             refuse(item)
         except BadInput as problem:
             rejects.append(Reject(name, "export", problem.reason, problem.remedy))
@@ -129,8 +120,7 @@ def _exportable(
         yield row, item
 
 
-def _refuse_tags(words: Sequence[str], conversation: Conversation) -> None:
-    """Raise BadInput for style tags among words: the model would learn to say them."""
+def _refuse_tags(words: Sequence[str], conversation: publish_items.Conversation) -> None:
     if tags := tags_among(words, {utterance.tag for utterance in conversation.utterances}):
         raise BadInput(f"the style tag {tags[0]} is among its words", "align the text without tags")
 
@@ -176,8 +166,6 @@ class WordCounts:
 
 @dataclass(frozen=True)
 class Exported:
-    """What an export wrote: the files and windows of each side, its words, and the conversations left out."""
-
     files: dict[str, int]
     windows: dict[str, int]
     disjoint: bool
@@ -219,27 +207,46 @@ def export_moshi(
             there is room. Without it each gets one frame.
         prosody: makes prosodic tokens of both channels of every file, beside it; None for none.
 
-    Raises:
-        DailytalkError: `out` is not ours, its path can't be configured, the tokenizer can't be read, or nothing is
-            left to train on.
+    Raises DailytalkError: `out` is not ours, its path can't be configured, the tokenizer can't be read, or nothing
+    is left to train on.
     """
     refuse_path(out)
     counter = token_counter(tokenizer) if tokenizer else None
     counts = WordCounts(cut=0 if counter else None)
-    target = OwnedFolder(out, "moshi", (TRAIN, EVAL, CONFIG))
+    target = OwnedFolder(out, "moshi", (publish_items.TRAIN, publish_items.EVAL, CONFIG))
     about: dict[str, dict[str, Any]] = {}
     pieces: dict[str, list[tuple[str, float]]] = defaultdict(list)
     rejects: list[Reject] = []
     refuse = partial(_refuse_unfit_for_moshi, both_speakers=both_speakers)
     for row, item in _exportable(rows, sample_rate, swap, refuse, rejects):
-        about[item.id] = _about(item) | {"recording": row["recording_id"]} | portable_measures(row)
-        for file, first, last in _pieces(item, max_length):
+        about[item.id] = {  # what the checker has to know of it, and no trainer reads
+            "duration": item.duration,
+            "language": item.language,
+            "kept_speaker": item.kept_speaker,
+            "voices": list(item.voices),
+            "turns": [
+                [round(utterance.start, 3), round(utterance.end, 3), MAIN if utterance.main else OTHER]
+                for utterance in item.utterances
+            ],
+            "recording": row["recording_id"],
+            **portable_measures(row),
+        }
+        busy = [(word.start, word.end) for word in item.words] + [*item.sounds]
+        busy += [(utterance.start, utterance.end) for utterance in item.utterances]
+        edges = [round(edge * sample_rate) for edge in cut_points(busy, item.duration, max_length)]
+        for number, (first, last) in enumerate(pairwise(edges)):
+            file = file_name(item.id) + (f"--{number:03d}" if len(edges) > 2 else "")
             start, end = first / item.sample_rate, last / item.sample_rate
-            inside = words_between(item.words, start, end)
+            inside = publish_items.words_between(item.words, start, end)
             words = _timed_words([word for word in inside if word.main], item, start, end, counter, counts)
             if both_speakers:
                 words = sorted([*words, *(word for word in inside if not word.main)], key=lambda word: word.start)
-            alignments: dict[str, Any] = {"alignments": [_aligned(word) for word in words]}
+            alignments: dict[str, Any] = {
+                "alignments": [
+                    [word.text, [round(word.start, 6), round(word.end, 6)], MAIN if word.main else OTHER]
+                    for word in words
+                ]
+            }
             if text_conditions:  # the main speaker's tags by the time they are used, the most first
                 seconds: dict[str, float] = defaultdict(float)
                 for utterance in item.utterances:
@@ -260,26 +267,15 @@ def export_moshi(
         for name, item in about.items()
     ]
     divided = split_two(items, eval_share, seed) if sides is None else as_given(items, sides)
-    return _finish(target, about, pieces, divided, counts, rejects)
-
-
-def _finish(
-    target: OwnedFolder,
-    about: dict[str, dict[str, Any]],
-    pieces: Mapping[str, Sequence[tuple[str, float]]],
-    sides: Split,
-    words: WordCounts,
-    rejects: list[Reject],
-) -> Exported:
     lines: dict[str, list[tuple[str, float]]] = {"train": [], "eval": []}
     for name, files in pieces.items():
-        entries = [(json_text({"path": file, "duration": length}), length) for file, length in files]
-        lines[sides.side[name]] += entries
-        about[name] |= {"split": sides.side[name], "files": [file for file, _ in files]}
-    target.write_text(ABOUT, json_document(about))
+        side = divided.side[name]
+        lines[side] += [(json_text({"path": file, "duration": length}), length) for file, length in files]
+        about[name] |= {"split": side, "files": [file for file, _ in files]}
+    target.write_text(publish_items.ABOUT, json_document(about))
     windows, duration_sec, batch = finish_training(target, lines, {})
-    counts = {side: len(entries) for side, entries in lines.items()}
-    return Exported(counts, windows, sides.disjoint, duration_sec, batch, words, rejects)
+    n_files = {side: len(entries) for side, entries in lines.items()}
+    return Exported(n_files, windows, divided.disjoint, duration_sec, batch, counts, rejects)
 
 
 def finish_training(
@@ -315,17 +311,19 @@ def window_count(lengths: Iterable[float], duration_sec: float) -> int:
 
 
 def config_text(root: Path, duration_sec: int, batch_size: int, evaluate: bool) -> str:
-    """The configuration of moshi-finetune for a folder; every value that we chose says why."""
     folder = root.resolve()
-    quoted = {name: json.dumps(str(folder / name), ensure_ascii=False) for name in (TRAIN, EVAL)}
+    quoted = {
+        name: json.dumps(str(folder / name), ensure_ascii=False)
+        for name in (publish_items.TRAIN, publish_items.EVAL)
+    }
     return f"""\
 # Start it in a checkout of https://github.com/kyutai-labs/moshi-finetune:
 #   torchrun --nproc-per-node 1 -m train {folder / CONFIG}
 # Values without a comment are those of its README and example/moshi_7B.yaml.
 data:
   # The two files, never their folder: the trainer would train on both.
-  train_data: {quoted[TRAIN]}
-  eval_data: {quoted[EVAL] if evaluate else "''"}
+  train_data: {quoted[publish_items.TRAIN]}
+  eval_data: {quoted[publish_items.EVAL] if evaluate else "''"}
   shuffle: true
 
 moshi_paths:
@@ -387,13 +385,13 @@ def token_counter(path: Path) -> Callable[[str], int]:
 
 
 def _timed_words(
-    words: Sequence[AlignedWord],
-    conversation: Conversation,
+    words: Sequence[publish_items.AlignedWord],
+    conversation: publish_items.Conversation,
     start: float,
     end: float,
     counter: Callable[[str], int] | None,
     counts: WordCounts,
-) -> list[AlignedWord]:
+) -> list[publish_items.AlignedWord]:
     """The main speaker's words of a piece, in its own seconds, each in a frame that the trainer leaves to it."""
     turns = [
         (utterance.start - start, utterance.end - start) for utterance in conversation.utterances if utterance.main
@@ -413,41 +411,10 @@ def _timed_words(
     return [word._replace(start=at[0], end=at[1]) for word, at in zip(words, placed.times, strict=True)]
 
 
-def _aligned(word: AlignedWord) -> list[Any]:
-    return [word.text, [round(word.start, 6), round(word.end, 6)], MAIN if word.main else OTHER]
-
-
-def _pieces(conversation: Conversation, max_length: float) -> list[tuple[str, int, int]]:
-    """File name, first and last sample of each piece of a conversation."""
-    name = file_name(conversation.id)
-    busy = [(word.start, word.end) for word in conversation.words] + [*conversation.sounds]
-    busy += [(utterance.start, utterance.end) for utterance in conversation.utterances]
-    points = cut_points(busy, conversation.duration, max_length)
-    edges = [round(edge * conversation.sample_rate) for edge in points]
-    if len(edges) == 2:
-        return [(name, edges[0], edges[1])]
-    return [(f"{name}--{number:03d}", first, last) for number, (first, last) in enumerate(pairwise(edges))]
-
-
-def _refuse_unfit_for_moshi(conversation: Conversation, both_speakers: bool) -> None:
-    """Raise BadInput for what the trainer would read and learn garbage from."""
+def _refuse_unfit_for_moshi(conversation: publish_items.Conversation, both_speakers: bool) -> None:
     if not any(word.main for word in conversation.words):
         raise BadInput("the main speaker has no words", "check its audio, or export with --swap")
     _refuse_tags([word.text for word in conversation.words if word.main or both_speakers], conversation)
-
-
-def _about(conversation: Conversation) -> dict[str, Any]:
-    """What the checker has to know of a conversation, and no trainer reads."""
-    return {
-        "duration": conversation.duration,
-        "language": conversation.language,
-        "kept_speaker": conversation.kept_speaker,
-        "voices": list(conversation.voices),
-        "turns": [
-            [round(utterance.start, 3), round(utterance.end, 3), MAIN if utterance.main else OTHER]
-            for utterance in conversation.utterances
-        ],
-    }
 
 
 def refuse_path(out: Path) -> None:
@@ -488,21 +455,10 @@ def export_csm(
     sample_rate: int = CSM_RATE,
     prosody: ProsodicClusterSequences | None = None,
 ) -> tuple[int, list[Reject]]:
-    """Write conversations as turns with text and audio.
+    """Write conversations as turns with text and audio; what is asked is as of `export_moshi`.
 
-    Args:
-        rows: of `core.schema.BUILT`; read once, one at a time.
-        out: the folder. Only a new one, an empty one, or an earlier export is written to.
-        swap: the right speaker is 0.
-        sample_rate: Hz.
-        prosody: makes prosodic tokens of every turn, beside it; None for none.
-
-    Returns:
-        How many conversations were written, and the rejected ones. Utterances without text (laughter)
-        are no turns, since the template rejects a message without text.
-
-    Raises:
-        DailytalkError: `out` is not ours, an id occurs twice, or no conversation could be written.
+    Returns how many conversations were written, and the rejected ones. Utterances without text (laughter) are no
+    turns, since the template rejects a message without text.
     """
     target = OwnedFolder(out, "csm", (CONVERSATIONS,))
     lines: dict[str, str] = {}
@@ -516,22 +472,19 @@ def export_csm(
     return len(lines), rejects
 
 
-def _refuse_silence(conversation: Conversation) -> None:
+def _refuse_silence(conversation: publish_items.Conversation) -> None:
     if not any(utterance.text.strip() for utterance in conversation.utterances):
         raise BadInput("nobody says a word", "check its transcript")
 
 
 class CsmTurn(NamedTuple):
-    """A turn of one speaker, in seconds of the conversation."""
-
     start: float
     end: float
     main: bool
     text: str
 
 
-def turns(utterances: Iterable[Utterance]) -> Iterator[CsmTurn]:
-    """Join the utterances of a turn; a backchannel of the other speaker splits it, which keeps the order."""
+def turns(utterances: Iterable[publish_items.Utterance]) -> Iterator[CsmTurn]:
     current: CsmTurn | None = None
     for utterance in sorted(utterances, key=lambda item: (item.start, item.end)):
         if not utterance.text.strip():
@@ -548,7 +501,7 @@ def turns(utterances: Iterable[Utterance]) -> Iterator[CsmTurn]:
 
 
 def _messages(
-    target: OwnedFolder, conversation: Conversation, prosody: ProsodicClusterSequences | None
+    target: OwnedFolder, conversation: publish_items.Conversation, prosody: ProsodicClusterSequences | None
 ) -> Iterator[dict[str, Any]]:
     name, rate = file_name(conversation.id), conversation.sample_rate
     for number, turn in enumerate(turns(conversation.utterances)):
@@ -586,20 +539,9 @@ def export_jmoshi(
     sample_rate: int = MIMI_RATE,
     prosody: ProsodicClusterSequences | None = None,
 ) -> tuple[int, list[Reject]]:
-    """Write conversations as stereo WAV and words.
+    """Write conversations as stereo WAV and words; what is asked is as of `export_moshi`.
 
-    Args:
-        rows: of `core.schema.BUILT`; read once, one at a time.
-        out: the folder. Only a new one, an empty one, or an earlier export is written to.
-        swap: the right speaker is A, on the left.
-        sample_rate: Hz.
-        prosody: makes prosodic tokens of both channels, beside the sound; None for none.
-
-    Returns:
-        How many conversations were written, and those that were left out.
-
-    Raises:
-        DailytalkError: `out` is not ours, an id occurs twice, or no conversation could be written.
+    Returns how many conversations were written, and those that were left out.
     """
     target = OwnedFolder(out, "j-moshi", ())
     rejects: list[Reject] = []
@@ -620,7 +562,7 @@ def export_jmoshi(
     return count, rejects
 
 
-def _refuse_unfit_for_jmoshi(conversation: Conversation) -> None:
+def _refuse_unfit_for_jmoshi(conversation: publish_items.Conversation) -> None:
     for main, side in zip((True, False), SPEAKERS, strict=True):
         words = [word.text for word in conversation.words if word.main is main]
         if not words:

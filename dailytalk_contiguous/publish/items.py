@@ -82,9 +82,6 @@ from dailytalk_contiguous.store.files import inside, is_inside, json_text, refus
 from dailytalk_contiguous.store.hub import parse_reference
 from dailytalk_contiguous.store.parquet import ParquetReader, open_parquet
 
-# Which rows can be used: all that readers rely on is checked here.
-
-
 _REMEDY = "build the conversation again"
 
 #: Columns whose types are checked; `provenance` is a struct in what was published, and only `push` reads it.
@@ -121,8 +118,6 @@ def judged(row: Row, name: str) -> Row:
 
 
 class Problem(NamedTuple):
-    """Why a row can't be used: the column, and a sentence."""
-
     column: str
     reason: str
 
@@ -228,7 +223,6 @@ class Items(ABC):
 
     @property
     def folder(self) -> Path | None:
-        """The folder; None for a version on the Hub."""
         return self.where if isinstance(self.where, Path) else None
 
     @property
@@ -337,7 +331,6 @@ class FiledItems(Items):
                 yield place, item
 
     def at(self, place: Place, columns: Iterable[str] | None = None) -> Row:
-        """The row at a place. Raises BadInput if there is none any more."""
         return next(self.rows_at([place], columns))
 
     def rows_at(self, places: Iterable[Place], columns: Iterable[str] | None = None) -> Iterator[Row]:
@@ -354,7 +347,6 @@ class FiledItems(Items):
                     yield self._item(row, file, wanted, place.number + 1)
 
     def _item(self, row: Row, file: Path | str, columns: Set[str] | None, number: int) -> Row:
-        """An item from a row of a file; `number` is that of the row."""
         lacking = {name: None for name in OPTIONAL if columns is None or name in columns}
         item = {"labels": None, "split": None, **lacking, **row, **self._known(row, file)}
         if "audio" in row:
@@ -405,7 +397,11 @@ class Shards(FiledItems):
         self._root = folder
         self.files = clip_shards(folder / CLIPS) if labelled else _shards(folder)
         self.kind = ("clips" if self.files else "measured") if labelled else "conversations"
-        self.provenance = _provenance(folder) if labelled else None
+        self.provenance = None
+        if labelled:
+            run = read_run(folder) or {}
+            tool = {"tool": f"dailytalk-contiguous {run['version']}"} if run.get("version") else {}
+            self.provenance = json.dumps(tool | {"models": run.get("models") or {}}, sort_keys=True)
 
     def measures(self) -> Iterator[Row]:
         for path in clip_shards(self._root / MEASURED):
@@ -441,7 +437,6 @@ class Shards(FiledItems):
         return super().splits() if self.labelled else {}
 
     def audio_bytes(self) -> int:
-        """Bytes of encoded audio, from the footers."""
         total = 0
         for path in self.files:
             with self._opened(path, None) as opened:
@@ -478,7 +473,6 @@ def _stored(names: Collection[str], columns: Set[str] | None) -> list[str]:
 
 
 def _is_as_measured(row: Row) -> bool:
-    """Whether the sound of a row is there, and has its highest and its mean sample."""
     if not (is_number(row["peak_dbfs"]) and is_number(row["dc_offset"])):
         return False
     try:
@@ -491,16 +485,7 @@ def _is_as_measured(row: Row) -> bool:
     )
 
 
-def _provenance(folder: Path) -> str:
-    """What run.json says of all clips."""
-    run = read_run(folder) or {}
-    tool = {"tool": f"dailytalk-contiguous {run['version']}"} if run.get("version") else {}
-    return json.dumps(tool | {"models": run.get("models") or {}}, sort_keys=True)
-
-
 class VersionItems(FiledItems):
-    """The conversations of a version, on the Hub or in a folder."""
-
     kind = "version"
 
     def __init__(self, version: Version) -> None:
@@ -525,7 +510,6 @@ class VersionItems(FiledItems):
 
     @cached_property
     def fields(self) -> tuple[Field, ...]:
-        """As in `Items`."""
         return published((self._version.manifest() or {}).get("fields") or (), MANIFEST)
 
     def rejects(self) -> Iterator[dict[str, str]]:
@@ -702,7 +686,6 @@ class TrainingItems(Items):
 
     @cached_property
     def _lines(self) -> dict[str, tuple[str, float, int]]:
-        """By path: side, seconds, and how often it is named."""
         lines: dict[str, tuple[str, float, int]] = {}
         for side, name in MOSHI_MANIFESTS.items():
             named = entries(self._root / name)
@@ -747,9 +730,6 @@ class TrainingItems(Items):
         return judged(row, path)
 
 
-# Talks with `dailytalk converse`: sound and a transcript of each, as they were written while people talked.
-
-
 #: The record of a folder of talks, which identifies one.
 TALKS = "talks.json"
 
@@ -762,7 +742,6 @@ _TALK: dict[str, Any] = {
 
 
 def is_talks(folder: Path) -> bool:
-    """Whether a folder is one that `dailytalk converse` has written."""
     return (folder / TALKS).is_file()
 
 
@@ -795,13 +774,27 @@ class TalkItems(Items):
         """The row of a talk, without its audio; one that can't be read has a `problem`."""
         empty = dict.fromkeys(BUILT) | {"conversation_id": path.stem, "recording_id": path.stem, "duration": 0.0}
         empty |= {"labels": None, "split": None, "utterances": [], "alignments": [], "sounds": []}
+        empty |= {"problem_column": "audio", "remedy": _DELETE_TALK}
+        del empty["audio"]
+        words = []
         try:
             info = probe(self._audio(path)["audio"])
             written = read_shaped(inside(self._root, f"{path.stem}.json"), _TALK)
-            words = [_talk_word(aligned) for aligned in written["alignments"] if _begins_in(aligned, info.seconds)]
+            for aligned in written["alignments"]:
+                match aligned:
+                    case [str(word), [int() | float() as start, int() | float() as end], str(speaker)]:
+                        about: Row = {"speaker": "left", "source": "synthesiser"}
+                        if speaker != MAIN:
+                            about = {"speaker": "right", "source": "recogniser"}
+                        about |= {"word": word, "start": start, "end": min(end, info.seconds), "probability": None}
+                    case _:
+                        what = f"a word is {quoted(aligned)}, not [word, [start, end], speaker]"
+                        raise BadInput(what, _DELETE_TALK)
+                if 0 <= start < info.seconds:
+                    words.append(about)
         except (BadInput, OSError) as error:
             reason = error.reason if isinstance(error, BadInput) else f"it can't be read ({error.strerror})"
-            return _unusable_talk(empty, reason)
+            return empty | {"problem": reason}
         talk, seconds = written["talk"], info.seconds
         row = empty | {
             "sample_rate": info.sample_rate,
@@ -813,14 +806,11 @@ class TalkItems(Items):
             "speakers": {"left": None, "right": None} | talk.get("speakers", {}),
             "provenance": json_text(talk.get("provenance", {})).strip(),
         }
-        for word in row["alignments"]:
-            word["end"] = min(word["end"], seconds)
-        del row["audio"]
         try:
             pa.array([{name: row[name] for name in BUILT.keys() & row.keys()}], BUILT.type)
         except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
             detail = " ".join(str(error).split())[:120]
-            return _unusable_talk(empty, f"its JSON holds something of another type than it should ({detail})")
+            return empty | {"problem": f"its JSON holds something of another type than it should ({detail})"}
         return judged(row, path.name)
 
     def _audio(self, path: Path) -> dict[str, Any]:
@@ -831,27 +821,6 @@ class TalkItems(Items):
         if path is None:
             raise self._missing(name)
         return path
-
-
-def _unusable_talk(empty: Row, reason: str) -> Row:
-    del empty["audio"]
-    return empty | {"problem": reason, "problem_column": "audio", "remedy": _DELETE_TALK}
-
-
-def _begins_in(aligned: Any, seconds: float) -> bool:
-    match aligned:
-        case [str(), [int() | float() as start, int() | float()], str()]:
-            return 0 <= start < seconds
-        case _:
-            raise BadInput(f"a word is {quoted(aligned)}, not [word, [start, end], speaker]", _DELETE_TALK)
-
-
-def _talk_word(aligned: list[Any]) -> Row:
-    word, (start, end), speaker = aligned
-    main = speaker == MAIN
-    source = "synthesiser" if main else "recogniser"
-    known = {"word": word, "start": start, "end": end, "speaker": "left" if main else "right"}
-    return known | {"source": source, "probability": None}
 
 
 def _in_talk(talk: Mapping[str, Any], seconds: float, words: Sequence[Row]) -> list[Row]:
@@ -881,7 +850,6 @@ def _in_talk(talk: Mapping[str, Any], seconds: float, words: Sequence[Row]) -> l
 
 
 def is_mix(folder: Path) -> bool:
-    """Whether a folder is what `dailytalk mix` has finished."""
     return (folder / MIX).is_file()
 
 
@@ -899,17 +867,16 @@ def entries(manifest: Path) -> list[dict[str, Any]]:
         return []
     try:
         lines = json_lines(laid_over(inside(manifest.parent, manifest.name)))
-        return [expect(_line(number, line), _ENTRY, f"line {number}") for number, line in lines]
+        named = []
+        for number, line in lines:
+            if isinstance(line, BadInput):
+                raise BadInput(f"line {number}: {line.reason}", line.remedy)
+            named.append(expect(line, _ENTRY, f"line {number}"))
+        return named
     except BadInput as problem:
         raise DailytalkError(
             f"{as_text(manifest)!r} is no manifest ({problem.reason})", "run `dailytalk check` on its folder"
         ) from None
-
-
-def _line(number: int, line: dict[str, Any] | BadInput) -> dict[str, Any]:
-    if isinstance(line, BadInput):
-        raise BadInput(f"line {number}: {line.reason}", line.remedy)
-    return line
 
 
 def annotated(folder: Path, name: str) -> tuple[Path, dict[str, Any]]:
@@ -997,7 +964,6 @@ class TaggedItems(Items):
 
     @cached_property
     def _numbers(self) -> dict[str, tuple[int, int]]:
-        """By conversation: the numbers of its first and its last line."""
         groups = groupby(self._lines(), lambda pair: _name(pair[1]))
         numbers = ((name, [number for number, _ in lines]) for name, lines in groups)
         return {name: (lines[0], lines[-1]) for name, lines in numbers}
@@ -1057,7 +1023,6 @@ class TaggedItems(Items):
 
 
 def _name(line: Mapping[str, Any]) -> str:
-    """The conversation of a line; the older tool's lines name only their recording."""
     return str(line.get("conversation_id") or line.get("audio_file") or "")
 
 
@@ -1071,6 +1036,10 @@ TOLERANCE = 0.001
 
 #: Bytes of the samples of one conversation that are held: two hours of stereo at 24 kHz.
 MOST_PCM_BYTES = 700_000_000
+
+
+#: The fields of an utterance that are texts.
+_SAID = ("text", "tag", "event")
 
 
 class AlignedWord(NamedTuple):
@@ -1134,21 +1103,14 @@ class Conversation:
 
     @property
     def duration(self) -> float:
-        """Seconds, to the sample."""
         return len(self.pcm) / self.sample_rate
 
 
 def conversation(row: Mapping[str, Any], sample_rate: int, swap: bool) -> Conversation:
-    """A row as a `Conversation`.
+    """A row of `core.schema.BUILT` as a `Conversation`; `swap` makes the right speaker the main one.
 
-    Args:
-        row: columns of `core.schema.BUILT`.
-        sample_rate: Hz that the samples are brought to.
-        swap: make the right speaker the main one.
-
-    Raises:
-        BadInput: the row has a `problem`, the audio is no stereo or can't be read, or a word has no length or
-            is outside it.
+    Raises BadInput: the row has a `problem`, the audio is no stereo or can't be read, or a word has no length or
+    is outside it.
     """
     if row.get("problem"):
         raise BadInput(row["problem"], row["remedy"])
@@ -1168,12 +1130,17 @@ def conversation(row: Mapping[str, Any], sample_rate: int, swap: bool) -> Conver
     main, other = ("right", "left") if swap else ("left", "right")
     seconds = len(pcm) / sample_rate
     speakers = row["speakers"] or {}
+    # The others have no times.
+    audible = [said for said in row["utterances"] or () if said["status"] not in _UNHEARD]
     return Conversation(
         id=row["conversation_id"],
         pcm=np.ascontiguousarray(pcm[:, ::-1]) if swap else pcm,
         sample_rate=sample_rate,
         words=tuple(_words(row["alignments"] or (), main, seconds)),
-        utterances=tuple(_utterances(row["utterances"] or (), main)),
+        utterances=tuple(
+            Utterance(said["start"], said["end"], said["channel"] == main, *(said[name] or "" for name in _SAID))
+            for said in sorted(audible, key=lambda said: (said["start"], said["end"]))
+        ),
         sounds=tuple(sorted((sound["start"], sound["end"]) for sound in row["sounds"] or ())),
         language=row["language"],
         main_speaker=name_or_none(speakers.get(main)),
@@ -1194,11 +1161,3 @@ def _words(alignments: Any, main: str, seconds: float) -> Iterator[AlignedWord]:
                 "build the conversation again, or run `dailytalk check` on it",
             )
         yield AlignedWord(text, start, min(end, seconds), word["speaker"] == main)
-
-
-def _utterances(utterances: Any, main: str) -> Iterator[Utterance]:
-    # The others have no times.
-    audible = [utterance for utterance in utterances if utterance["status"] not in _UNHEARD]
-    for utterance in sorted(audible, key=lambda item: (item["start"], item["end"])):
-        said = (utterance[name] or "" for name in ("text", "tag", "event"))
-        yield Utterance(utterance["start"], utterance["end"], utterance["channel"] == main, *said)

@@ -17,17 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dailytalk_contiguous.core.agreement import (
-    Against,
-    Kappa,
-    Rater,
-    Scored,
-    against_labels,
-    fleiss_kappa,
-    raters,
-    scored,
-    tallied,
-)
+from dailytalk_contiguous.core import agreement
 from dailytalk_contiguous.core.audio import Samples, probe, read_at
 from dailytalk_contiguous.core.documents import as_text, expect, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
@@ -92,9 +82,9 @@ class JudgedClip:
     `sure` is the share that matches the labels among the answers of each confidence.
     """
 
-    kappa: Kappa
-    against: Against
-    raters: dict[str, Rater]
+    kappa: agreement.Kappa
+    against: agreement.Against
+    raters: dict[str, agreement.Rater]
     sure: dict[str, float]
 
     def as_dict(self) -> dict[str, Any]:
@@ -142,9 +132,9 @@ def agreement_of(test: Test, what: str) -> JudgedClip:
             if clip in labels and (confidence := test.answers[name][clip].get("confidence")):
                 sure[confidence].append(choice == labels[clip])
     return JudgedClip(
-        fleiss_kappa(tallied(ratings)),
-        against_labels(ratings, labels),
-        raters(ratings, labels),
+        agreement.fleiss_kappa(agreement.tallied(ratings)),
+        agreement.against_labels(ratings, labels),
+        agreement.raters(ratings, labels),
         {name: sum(right) / len(right) for name, right in sorted(sure.items())},
     )
 
@@ -163,23 +153,19 @@ class Preference(NamedTuple):
     rebuilt: float | None
     same: float | None
     recorded: float | None
-    score: Scored
-    kappa: Kappa
+    score: agreement.Scored
+    kappa: agreement.Kappa
 
 
 class HeardTags(NamedTuple):
-    """What listeners say of resynthesised lines: whether the tag is heard, in all and by tag, or what instead."""
-
-    heard: Scored
-    by_tag: dict[str, Scored]
-    against: Against
-    raters: dict[str, Rater]
+    heard: agreement.Scored
+    by_tag: dict[str, agreement.Scored]
+    against: agreement.Against
+    raters: dict[str, agreement.Rater]
 
 
 @dataclass(frozen=True)
 class JudgedPairs:
-    """What the answers to a test of pairs say."""
-
     natural: Preference
     tag: HeardTags
 
@@ -198,7 +184,6 @@ class JudgedPairs:
 
 
 def pairs_of(test: Test) -> JudgedPairs:
-    """What was answered to a test of pairs; skipped clips are left out."""
     pairs = {clip: fields["recorded"] for clip, fields in test.clips.items() if fields.get("recorded")}
     preferred = {
         clip: {
@@ -211,41 +196,48 @@ def pairs_of(test: Test) -> JudgedPairs:
     worth = {"rebuilt": 1.0, "same": 0.5, "recorded": 0.0}
     total = all_of_them.total()
     shares = {name: all_of_them[name] / total if total else None for name in worth}
-    score = scored([[worth[choice] for choice in choices.values()] for choices in preferred.values()], 0.5)
+    score = agreement.scored(
+        [[worth[choice] for choice in choices.values()] for choices in preferred.values()], 0.5
+    )
     tags = {clip: fields["tag"] for clip, fields in test.clips.items() if fields.get("tag")}
     ratings = {clip: _choices(test, clip, "tag") for clip in tags}
     return JudgedPairs(
-        Preference(**shares, score=score, kappa=fleiss_kappa(tallied(preferred))),
+        Preference(**shares, score=score, kappa=agreement.fleiss_kappa(agreement.tallied(preferred))),
         HeardTags(
             _heard(test, ratings, tags),
             {
                 tag: _heard(test, ratings, {clip: of_clip for clip, of_clip in tags.items() if of_clip == tag})
                 for tag in sorted(set(tags.values()))
             },
-            against_labels(ratings, tags),
-            raters(ratings, tags),
+            agreement.against_labels(ratings, tags),
+            agreement.raters(ratings, tags),
         ),
     )
 
 
 def _choices(test: Test, clip: str, what: str) -> dict[str, str]:
-    """What each listener chose of a clip, of those who did."""
     return {name: choices[clip][what] for name, choices in test.answers.items() if choices.get(clip, {}).get(what)}
 
 
-def _heard(test: Test, ratings: Mapping[str, Mapping[str, str]], tags: Mapping[str, str]) -> Scored:
+def _heard(test: Test, ratings: Mapping[str, Mapping[str, str]], tags: Mapping[str, str]) -> agreement.Scored:
     """How often the tags of some clips were chosen; by chance, one of those that each offers is."""
     rated = [clip for clip in tags if ratings[clip]]
     offered = [1 / len(test.clips[clip]["choices"]) for clip in rated or tags]
     chance = sum(offered) / len(offered) if offered else 0.0
-    return scored([[float(choice == tags[clip]) for choice in ratings[clip].values()] for clip in rated], chance)
+    return agreement.scored(
+        [[float(choice == tags[clip]) for choice in ratings[clip].values()] for clip in rated], chance
+    )
 
 
 def _answers(path: Path, answers: dict[str, Any], key: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     for clip, answer in answers.items():
         if clip not in key["clips"]:
             raise DailytalkError(f"{as_text(path)!r} rates the clip {clip!r}, which isn't in the test", "check it")
-        for what, offered in _offered(key, clip).items():
+        fields, pair = key["clips"][clip], PREFERENCES if key["clips"][clip].get("recorded") else ()
+        asked = {"natural": pair, "tag": fields.get("choices") or ()}
+        if key["kind"] == KEY_KIND:
+            asked = {"emotion": key["emotions"], "style": key["styles"]}
+        for what, offered in asked.items():
             choice = answer.get(what)
             if choice and choice not in offered:
                 raise DailytalkError(
@@ -253,14 +245,6 @@ def _answers(path: Path, answers: dict[str, Any], key: Mapping[str, Any]) -> dic
                     f"choose one of {', '.join(offered)}" if offered else "leave it out",
                 )
     return dict(answers)
-
-
-def _offered(key: Mapping[str, Any], clip: str) -> dict[str, Sequence[str]]:
-    """What may be answered to a clip, by what is asked."""
-    if key["kind"] == KEY_KIND:
-        return {"emotion": key["emotions"], "style": key["styles"]}
-    fields = key["clips"][clip]
-    return {"natural": PREFERENCES if fields.get("recorded") else (), "tag": fields.get("choices") or ()}
 
 
 def _read(path: Path, *kinds: str) -> dict[str, Any]:
@@ -284,15 +268,12 @@ _KEPT = ("id", "corpus", "speaker", "emotion", "label", "style", "style_source",
 
 @dataclass(frozen=True)
 class WrittenTest:
-    """A test: its page, its key, and how many clips it has."""
-
     page: Path
     key: Path
     clips: int
 
 
 def key_path(page: Path) -> Path:
-    """The path of a page's key."""
     return page.with_name(f"{page.stem}.key.json")
 
 
@@ -379,8 +360,6 @@ class Excerpt(NamedTuple):
 
 
 class _Candidate(NamedTuple):
-    """A conversation that can be asked about: where it comes in the draw, an excerpt, its re-voiced lines."""
-
     place: str
     name: str
     excerpt: Excerpt
@@ -417,7 +396,10 @@ def write_paired_test(folder: Path, page: Path, count: int, seed: int = 0) -> Wr
         others = sorted(tags - {line["tag"]}, key=lambda tag: clip_place(f"{line['utterance_id']}\0{tag}", seed))
         choices = sorted([line["tag"], *others[: OFFERED - 1]])
         if others:
-            clips[f"t{number:03d}"] = {"sound": _line_sound(items, name, line), "choices": choices}
+            sound, seconds = items.sound(name), line["end"] - line["start"]
+            rate = _mp3_rate(probe(sound.audio).sample_rate)
+            samples = read_at(sound.audio, rate, sound.offset + line["start"], seconds)
+            clips[f"t{number:03d}"] = {"sound": _mp3(samples[:, 0], rate), "choices": choices}
             about = {"id": name, "utterance": line["utterance_id"], "tag": line["tag"], "choices": choices}
             keys[f"t{number:03d}"] = about
     test = hashlib.sha256(json.dumps([seed, keys], sort_keys=True).encode()).hexdigest()[:16]
@@ -482,7 +464,6 @@ def excerpts(utterances: Sequence[Row]) -> Iterator[Excerpt]:
 
 
 def _lines_to_ask(chosen: Sequence[_Candidate], seed: int) -> Iterator[tuple[str, Row]]:
-    """A line of each conversation that has one, of the tag that was asked least."""
     asked: Counter[str] = Counter()
     for candidate in chosen:
         if candidate.lines:
@@ -494,7 +475,6 @@ def _lines_to_ask(chosen: Sequence[_Candidate], seed: int) -> Iterator[tuple[str
 
 
 def _pair(items: Items, recordings: Items, name: str, excerpt: Excerpt) -> list[str]:
-    """An excerpt as recorded and as rebuilt, as MP3 in base64, of one rate and one loudness."""
     try:
         recorded = recordings.sound(name)
         sides = [
@@ -513,13 +493,6 @@ def _pair(items: Items, recordings: Items, name: str, excerpt: Excerpt) -> list[
             f"{name!r} can't be heard as it was recorded: {error.reason}",
             "make the test where the recordings are that were tagged, or put them back",
         ) from error
-
-
-def _line_sound(items: Items, name: str, line: Row) -> str:
-    """A resynthesised line alone, as MP3 in base64."""
-    sound = items.sound(name)
-    rate = _mp3_rate(probe(sound.audio).sample_rate)
-    return _mp3(read_at(sound.audio, rate, sound.offset + line["start"], line["end"] - line["start"])[:, 0], rate)
 
 
 def _mp3_rate(sample_rate: int) -> int:

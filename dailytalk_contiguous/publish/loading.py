@@ -92,7 +92,6 @@ class StereoAudio(Mapping[str, Any]):
 
     @property
     def sample_rate(self) -> int:
-        """Hz."""
         return self._probe().sample_rate
 
     @property
@@ -102,7 +101,6 @@ class StereoAudio(Mapping[str, Any]):
 
     @property
     def seconds(self) -> float:
-        """Length, to the sample."""
         return self._probe().seconds
 
     def read(self, start: float = 0.0, end: float | None = None) -> Samples:
@@ -129,19 +127,6 @@ class StereoAudio(Mapping[str, Any]):
             nothing = np.zeros((0, info.channels), np.float32)
             samples = np.concatenate([nothing, *blocks(embedded(self._stored), start, last - start)])
         return samples[:, 0] if info.channels == 1 else samples
-
-    def channel(self, name: str) -> Samples:
-        """One speaker's channel, `left` (resynthesised) or `right` (kept), float32 of shape (samples,).
-
-        Raises:
-            DailytalkError: there is no such channel, or the audio isn't stereo.
-        """
-        if name not in schema.CHANNELS:
-            raise DailytalkError(f"there is no channel {name!r}", f"choose one of {', '.join(schema.CHANNELS)}")
-        samples = self.read()
-        if samples.ndim != 2 or samples.shape[1] != len(schema.CHANNELS):
-            raise DailytalkError(f"audio of {self.channels} channel(s) has no {name} one", 'take ["array"]')
-        return np.ascontiguousarray(samples[:, schema.CHANNELS.index(name)])
 
     def _probe(self) -> Probe:
         """What the header says. Raises BadInput for no audio, one that is cut short, or one that can't be read."""
@@ -210,8 +195,6 @@ with warnings.catch_warnings():  # it warns that the function is experimental, a
 
 
 class Difference(NamedTuple):
-    """A file that is not what the manifest says, and how."""
-
     name: str
     what: str
 
@@ -219,12 +202,8 @@ class Difference(NamedTuple):
 def verify_version(version: Version, config: str, token: str | None, download: bool) -> None:
     """Raise DailytalkError unless the data files of a config are those of the manifest.
 
-    Args:
-        version: on the Hub or in a folder.
-        config: whose files.
-        token: of the Hub; None for that of the environment or the login.
-        download: fetch the files into the Hub's cache, as `load_dataset` does, and hash them there; otherwise ask
-            the Hub for its SHA-256 of each.
+    `download` fetches the files into the Hub's cache, as `load_dataset` does, and hashes them there; otherwise the
+    Hub is asked for its SHA-256 of each.
     """
     difference = next(file_differences(version, config, token, download), None)
     if difference:
@@ -242,7 +221,11 @@ def file_differences(
 
     Raises DailytalkError if there is no manifest, or the Hub can't be read.
     """
-    files = _manifest_files(version)
+    manifest = version.manifest()
+    if manifest is None:
+        raise DailytalkError(f"{version} has no {MANIFEST}", "load it without checking, or a version that has one")
+    if not (files := manifest.get("files")):
+        raise DailytalkError(f"the {MANIFEST} of {version} names no files", "publish this version again")
     listed = {name: entry for name, entry in files.items() if config in (None, name.partition("/")[0])}
     splits = [(name, split) for name, splits in version.configs().items() for split in splits]
     present = {file for name, split in splits if config in (None, name) for file in version.files(name, split)}
@@ -256,18 +239,7 @@ def file_differences(
             yield Difference(name, f"its SHA-256 is {digest}, not {listed[name].get('sha256')}")
 
 
-def _manifest_files(version: Version) -> Mapping[str, Mapping[str, Any]]:
-    manifest = version.manifest()
-    if manifest is None:
-        raise DailytalkError(f"{version} has no {MANIFEST}", "load it without checking, or a version that has one")
-    files = manifest.get("files")
-    if not isinstance(files, dict) or not all(isinstance(entry, dict) for entry in files.values()):
-        raise DailytalkError(f"the {MANIFEST} of {version} names no files", "publish this version again")
-    return files
-
-
 def _digests(version: Version, token: str | None, download: bool) -> Callable[[str], str]:
-    """What gives the SHA-256 of a file by its name: of the file itself, or as the Hub has stored it."""
     where, api = version.where, HfApi(token=token)
     stored = {}
     if isinstance(where, Reference) and not download:
@@ -347,14 +319,11 @@ def load(
         state: what `state_dict()` of the same stream gave. Rows that were read are not read again. It does not
             hold for a shuffle buffer, which loses the rows in it (`datasets` says so).
 
-    Returns:
-        What `load_dataset` returns: Dataset or IterableDataset for a split, a dict of them otherwise.
+    Returns what `load_dataset` returns: Dataset or IterableDataset for a split, a dict of them otherwise.
 
-    Raises:
-        DailytalkError: there is no such dataset, version, config, split or column, it may not be read, a file is
-            not what the manifest says or is damaged, or `state` comes without a stream of a fixed version. A
-            stream
-            reads its files later: damage in them is an error of `datasets` or Arrow then.
+    Raises DailytalkError: there is no such dataset, version, config, split or column, it may not be read, a file
+    is not what the manifest says or is damaged, or `state` comes without a stream of a fixed version. A stream
+    reads its files later: damage in them is an error of `datasets` or Arrow then.
     """
     version = _version(where, revision, token)
     _refuse_state(version, state, streaming, split)
@@ -377,8 +346,15 @@ def load(
         if state is not None:
             clips.load_state_dict(dict(state))
         return clips
-    source: dict[str, Any] = {"path": "parquet", "data_files": _data_files(version, config, items)}
-    if isinstance(version.where, Reference):
+    source: dict[str, Any] = {"path": "parquet"}
+    if items is not None:
+        source["data_files"] = {"train": [escape(str(path)) for path in items.files]}
+    elif isinstance(version.where, Path):
+        source["data_files"] = {
+            name: [escape(str(version.path(file))) for file in version.files(config, name)]
+            for name in version.configs()[config]
+        }
+    else:
         source = {"path": version.where.repo, "name": config, "revision": version.commit, "token": token}
         source |= {"storage_options": {"hf": {"block_size": _READ_AHEAD_BYTES}}}
     with _name_in_errors(version), hub_errors(version):
@@ -430,7 +406,6 @@ def _refuse_unknown(version: Version, config: str, columns: Sequence[str] | None
 
 
 def _is_pushed_alone(version: Version) -> bool:
-    """Whether a dataset has the columns of finished conversations in the config of a plain `push_to_hub`."""
     known = version.configs()
     features = version.features(DEFAULT) if DEFAULT in known and schema.CONFIGS[0] not in known else None
     if features is None or not features.keys() >= schema.BUILT.keys() - schema.OPTIONAL:
@@ -441,7 +416,6 @@ def _is_pushed_alone(version: Version) -> bool:
 
 
 def _clips(items: Shards, split: str | None, streaming: bool, columns: Sequence[str] | None) -> Any:
-    """The clips of a work folder as `load_dataset` gives conversations, in the splits that they have."""
     present = set(items.splits().values())
     names = [name for name in schema.SPLITS if name in present]
     features = Features({**schema.LABELLED, "audio": StereoFeature()})
@@ -455,7 +429,7 @@ def _clips(items: Shards, split: str | None, streaming: bool, columns: Sequence[
     clips = load_dataset(
         "parquet", data_files=[escape(str(path)) for path in items.files], split="train", streaming=streaming
     )
-    made = partial(_with_provenance, items.provenance)
+    made = partial(_made_by, items.provenance)
     parts = {}
     for name in names if split is None else [split]:
         part = undecoded(clips).filter(partial(operator.eq, name), input_columns=["split"])
@@ -469,24 +443,12 @@ def _clips(items: Shards, split: str | None, streaming: bool, columns: Sequence[
     return datasets.IterableDatasetDict(parts) if streaming else datasets.DatasetDict(parts)
 
 
-def _with_provenance(provenance: str | None, row: schema.Row) -> schema.Row:
+def _made_by(provenance: str | None, row: schema.Row) -> schema.Row:
     return {"provenance": provenance}
-
-
-def _data_files(version: Version, config: str, items: Shards | None) -> dict[str, list[str]]:
-    if not isinstance(version.where, Path):
-        return {}
-    if items is not None:
-        return {"train": [escape(str(path)) for path in items.files]}
-    return {
-        split: [escape(str(version.path(name))) for name in version.files(config, split)]
-        for split in version.configs()[config]
-    }
 
 
 @contextmanager
 def _name_in_errors(version: Version) -> Iterator[None]:
-    """Raise as a DailytalkError the errors of `datasets` about missing names and damaged files."""
     try:
         yield
     except (DatasetBuildError, *PARQUET_ERRORS) as error:
@@ -583,11 +545,9 @@ def moshi_windows(
             conversation is the first that reaches its end.
         sample_rate: Hz; other audio is resampled.
 
-    Returns:
-        An iterable of `Window`s; iterating again starts over.
+    Returns an iterable of `Window`s; iterating again starts over.
 
-    Raises:
-        DailytalkError: `seconds` or `hop` can't be, a column is missing, or a conversation isn't stereo.
+    Raises DailytalkError: `seconds` or `hop` can't be, a column is missing, or a conversation isn't stereo.
     """
     frames = round(seconds / FRAME_SECONDS) if seconds > 0 else 0
     nearest = float(max(1, frames) * FRAME_SECONDS)
@@ -647,7 +607,14 @@ def _of_row(row: Mapping[str, Any], seconds: float, hop: float, sample_rate: int
     number = 0
     while True:
         start = number * hop
-        samples = _read(audio, start, min(start + seconds, total), sample_rate)
+        end = min(start + seconds, total)
+        if audio.sample_rate == sample_rate:
+            samples = audio.read(start, end)
+        else:
+            first, last = max(0.0, start - _MARGIN_SECONDS), min(total, end + _MARGIN_SECONDS)
+            around: Samples = soxr.resample(audio.read(first, last), audio.sample_rate, sample_rate)
+            before = round((start - first) * sample_rate)
+            samples = around[before : before + round((end - start) * sample_rate)]
         padded = np.zeros((2, round(seconds * sample_rate)), np.float32)
         padded[:, : len(samples)] = samples[: padded.shape[1]].T
         yield {
@@ -655,19 +622,9 @@ def _of_row(row: Mapping[str, Any], seconds: float, hop: float, sample_rate: int
             "start": start,
             "audio": padded,
             "length": min(len(samples), padded.shape[1]),
-            "words": words_between(words, start, min(start + seconds, total)),
+            "words": words_between(words, start, end),
         }
         number += 1
         # Half a sample: what is left of a length that is a multiple of the hop is rounding.
         if start + seconds >= total - 0.5 / audio.sample_rate:
             return
-
-
-def _read(audio: StereoAudio, start: float, end: float, sample_rate: int) -> Samples:
-    """Samples of a part at `sample_rate`, shape (n, 2)."""
-    if audio.sample_rate == sample_rate:
-        return audio.read(start, end)
-    first, last = max(0.0, start - _MARGIN_SECONDS), min(audio.seconds, end + _MARGIN_SECONDS)
-    around: Samples = soxr.resample(audio.read(first, last), audio.sample_rate, sample_rate)
-    before = round((start - first) * sample_rate)
-    return around[before : before + round((end - start) * sample_rate)]

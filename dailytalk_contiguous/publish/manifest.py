@@ -34,11 +34,8 @@ class DataFile(NamedTuple):
     """A Parquet file of a version.
 
     Attributes:
-        name: in the repository, `CONFIG/SPLIT-00000-of-00004.parquet`.
-        path: where it is on this machine.
-        config, split: which rows it holds.
-        sha256: of the file, in hexadecimal.
-        size: bytes. rows: their number. seconds: of audio in them.
+        name: in the repository, `CONFIG/SPLIT-00000-of-00004.parquet`. path: where it is on this machine.
+        sha256: in hexadecimal. size: bytes. seconds: of audio in its rows.
     """
 
     name: str
@@ -82,7 +79,6 @@ class Packed:
 
     @property
     def configs(self) -> dict[str, dict[str, list[DataFile]]]:
-        """The files of each split of each config, by name."""
         files_of: dict[str, dict[str, list[DataFile]]] = {}
         for file in self.files:
             files_of.setdefault(file.config, {}).setdefault(file.split, []).append(file)
@@ -92,10 +88,7 @@ class Packed:
 def manifest(packed: Packed, tag: str | None, changes: Mapping[str, Any]) -> dict[str, Any]:
     """The manifest of a version.
 
-    Args:
-        packed: its files.
-        tag: the version's tag, or None for one without.
-        changes: the changes since `changes["previous"]`, in numbers (see `publish.compare`).
+    `changes` are those since `changes["previous"]`, in numbers (see `publish.compare`).
     """
     files_of = {
         config: [file for files in splits.values() for file in files] for config, splits in packed.configs.items()
@@ -124,5 +117,4 @@ def manifest(packed: Packed, tag: str | None, changes: Mapping[str, Any]) -> dic
 
 
 def manifest_text(record: Mapping[str, Any]) -> str:
-    """A manifest as the file holds it: the same text for the same version."""
     return json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False) + "\n"

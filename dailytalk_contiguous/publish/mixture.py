@@ -7,38 +7,13 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from dailytalk_contiguous.core import licensing
-from dailytalk_contiguous.core.documents import (
-    MOST_OWN_BYTES,
-    as_text,
-    is_number,
-)
+from dailytalk_contiguous.core import documents, licensing
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.sampling import MOST_WEIGHT, Weighted, goals, times
 from dailytalk_contiguous.core.schema import AUDIO_FOLDER
-from dailytalk_contiguous.publish import render
-from dailytalk_contiguous.publish.exports import (
-    CONFIG,
-    export_moshi,
-    finish_training,
-    refuse_path,
-)
-from dailytalk_contiguous.publish.items import (
-    ABOUT,
-    EVAL,
-    MIX,
-    MIX_REJECTS,
-    MOSHI_MANIFESTS,
-    MOST_SECONDS,
-    TRAIN,
-    annotated,
-    entries,
-    open_items,
-    read_shaped,
-    record_of,
-)
+from dailytalk_contiguous.publish import exports, items, render
 from dailytalk_contiguous.run.clips import DATA, MANIFESTS
 from dailytalk_contiguous.run.outputs import RECORD
 from dailytalk_contiguous.store.files import inside, json_document, json_text
@@ -139,14 +114,16 @@ class MixFolder:
         speakers = {path: conversation["kept_speaker"] for conversation in known for path in conversation["files"]}
         paths = set()
         for side, name in self.manifests.items():
-            for entry in entries(self.data / name):
+            for entry in items.entries(self.data / name):
                 if entry["path"] in paths:  # an earlier mix names some more than once
                     continue
                 paths.add(entry["path"])
                 try:
-                    wav, annotation = annotated(self.data, entry["path"])
+                    wav, annotation = items.annotated(self.data, entry["path"])
                     seconds, weight = entry["duration"], annotation.get("weight") or 1.0
-                    if not is_number(seconds, 0.0, MOST_SECONDS) or not is_number(weight, 0.0, MOST_WEIGHT):
+                    if not documents.is_number(seconds, 0.0, items.MOST_SECONDS) or not documents.is_number(
+                        weight, 0.0, MOST_WEIGHT
+                    ):
                         raise BadInput(f"it has {seconds} s and the weight {weight}", _AGAIN)
                 except BadInput as problem:
                     yield Reject(entry["path"], STAGE, problem.reason, problem.remedy)
@@ -166,29 +143,36 @@ class MixFolder:
 
 
 def open_folder(path: Path, scratch: Path, eval_share: float, seed: int) -> MixFolder:
-    """A folder to mix.
+    """A folder to mix, of any of the three kinds.
 
-    Args:
-        path: of any of the three kinds.
-        scratch: where the training folder of conversations is written, if they are none yet.
-        eval_share, seed: as in `export_moshi`, for these.
+    `scratch` is where the training folder of conversations is written, if they are none yet; `eval_share` and
+    `seed` are as in `export_moshi`, for these.
 
     Raises DailytalkError if it is none of them, or its export did not finish.
     """
-    record = record_of(path)
-    models, credits = _models(record), render.credits_of(record)
+    record = items.record_of(path)
+    named = {**(record.get("models") or {}), **((record.get("speak") or {}).get("models") or {})}
+    models = tuple(
+        sorted(
+            licensing.Origin(role, model["name"], model.get("licence") or "", model.get("url") or "")
+            for role, model in named.items()
+        )
+    )
+    credits = render.credits_of(record)
     for data in (path / DATA, path):
         if manifests := _existing(data, CLIP_MANIFESTS):
             return MixFolder(data, manifests, models, None, {}, credits)
     if (path / "dataset").is_dir():
-        export = export_moshi(open_items(path, finished=True).rows(), scratch, eval_share=eval_share, seed=seed)
+        export = exports.export_moshi(
+            items.open_items(path, finished=True).rows(), scratch, eval_share=eval_share, seed=seed
+        )
         licence = (record.get("source") or {}).get("licence")
-        manifests = _existing(scratch, MOSHI_MANIFESTS)
+        manifests = _existing(scratch, items.MOSHI_MANIFESTS)
         return MixFolder(scratch, manifests, models, licence, _about(scratch), credits, tuple(export.rejects))
-    if manifests := _existing(path, MOSHI_MANIFESTS):
+    if manifests := _existing(path, items.MOSHI_MANIFESTS):
         return MixFolder(path, manifests, models, None, _about(path), credits)
     raise DailytalkError(
-        f"{as_text(path)!r} holds nothing to mix",
+        f"{documents.as_text(path)!r} holds nothing to mix",
         "name a folder that `dailytalk corpus`, `build` or `export --format moshi` has finished",
     )
 
@@ -197,18 +181,11 @@ def most_listed(path: Path) -> int:
     """How often the manifest of a training folder may name a file that trains: more than once only by weight."""
     if _existing(path, CLIP_MANIFESTS):
         return math.ceil(MOST_WEIGHT)
-    return int(read_shaped(inside(path, MIX), RECORD).get("most_listed") or 1) if (path / MIX).is_file() else 1
-
-
-def _models(record: Mapping[str, Any]) -> tuple[licensing.Origin, ...]:
-    """The models that a record names, of tagging, of speaking or of a corpus; sorted."""
-    spoken = record.get("speak") or {}
-    models = {**(record.get("models") or {}), **(spoken.get("models") or {})}
-    origins = (
-        licensing.Origin(role, model["name"], model.get("licence") or "", model.get("url") or "")
-        for role, model in models.items()
+    return (
+        int(items.read_shaped(inside(path, items.MIX), RECORD).get("most_listed") or 1)
+        if (path / items.MIX).is_file()
+        else 1
     )
-    return tuple(sorted(origins))
 
 
 def _existing(data: Path, names: Mapping[str, str]) -> dict[str, str]:
@@ -216,35 +193,11 @@ def _existing(data: Path, names: Mapping[str, str]) -> dict[str, str]:
 
 
 def _about(data: Path) -> dict[str, Any]:
-    return read_shaped(inside(data, ABOUT), ABOUT_SHAPE, MOST_OWN_BYTES) if (data / ABOUT).is_file() else {}
-
-
-# `licences.md` of a mix: its authors, their terms, and where these conflict.
-
-
-#: The text where a folder does not name its author.
-_NOBODY = render.Strong("unknown: ask whoever made the folder")
-
-
-class Used(NamedTuple):
-    """A folder in the mix: its name there, its files in it, the models that made it, its authors."""
-
-    place: str
-    files: Sequence[File]
-    models: Sequence[licensing.Origin]
-    credits: Sequence[render.Credit]
-
-
-def _credit_table(parts: Sequence[Used]) -> str:
-    """Whom to name for what: source, licence and citation of each folder that has a part in the mix."""
-    rows: list[tuple[render.TableCell, ...]] = []
-    for part in filter(lambda used: used.files, parts):
-        known = [(part.place, *render.credit_cells(used)) for used in part.credits]
-        rows += known or [(part.place, _NOBODY, "", "")]
-    return render.markdown_table(("folder", "source", "licence", "citation"), rows)
-
-
-# The contents of a mix: the permitted files of every folder, and how often each of them is listed.
+    return (
+        items.read_shaped(inside(data, items.ABOUT), ABOUT_SHAPE, documents.MOST_OWN_BYTES)
+        if (data / items.ABOUT).is_file()
+        else {}
+    )
 
 
 @dataclass(frozen=True)
@@ -268,8 +221,6 @@ class Settings:
 
 @dataclass
 class MixPart:
-    """A folder in the mix: its name there, its files that are used, and their totals."""
-
     place: str
     path: Path
     weight: float | None
@@ -278,11 +229,9 @@ class MixPart:
     listed: dict[str, int] = field(default_factory=dict)
 
     def used(self) -> list[File]:
-        """Its files that are in the mix."""
         return [file for file in self.files if self.listed[file.id]]
 
     def seconds(self, side: str) -> float:
-        """Seconds of its files on a side, each once."""
         return sum(file.seconds for file in self.files if file.side == side)
 
     def seconds_listed(self) -> float:
@@ -291,7 +240,6 @@ class MixPart:
 
 
 def refuse_twice(folders: Sequence[tuple[Path, float | None]], out: Path) -> None:
-    """Raise DailytalkError if a folder is named twice, is inside the mix, or contains it."""
     folders_before: set[Path] = set()
     target = out.resolve()
     for path, _ in folders:
@@ -322,7 +270,11 @@ def read_parts(
         unique_name = next(item for item in (name, *itertools.islice(others, len(folders))) if item not in names)
         names.add(unique_name)
         part = MixPart(unique_name, path, weight, folder, [])
-        refused = _model_refusal(folder.models) if settings.commercial else None
+        refused = None
+        for model in reversed(folder.models) if settings.commercial else ():
+            if "commercial" in licensing.asked(model.licence).what:
+                role = model.role.replace("_", " ")
+                refused = f"its {role} is from {model.name} ({model.licence}): no commercial use"
         for item in folder.files():
             if isinstance(item, Reject):
                 rejects.append(item)
@@ -337,16 +289,7 @@ def read_parts(
     return parts, rejects
 
 
-def _model_refusal(models: Sequence[licensing.Origin]) -> str | None:
-    """Why nothing that these models made can be used commercially."""
-    for model in models:
-        if "commercial" in licensing.asked(model.licence).what:
-            return f"its {model.role.replace('_', ' ')} is from {model.name} ({model.licence}): no commercial use"
-    return None
-
-
 def list_files(parts: Sequence[MixPart], settings: Settings) -> None:
-    """Decide how often each file is listed."""
     clips = {
         part.place: [
             Weighted(file.id, file.seconds, file.weight, str(file.labels.get("emotion") or ""))
@@ -369,7 +312,6 @@ def list_files(parts: Sequence[MixPart], settings: Settings) -> None:
 
 
 def mix_summary(part: MixPart) -> dict[str, Any]:
-    """Figures of a folder in a mix, in hours."""
     return {
         "weight": part.weight,
         "files": len(part.used()),
@@ -395,8 +337,6 @@ MANY_TIMES = 4
 
 @dataclass(frozen=True)
 class Mixed:
-    """A mix: its parts, lines of each manifest, licences, warnings and rejects."""
-
     parts: list[MixPart]
     lines: dict[str, int]
     licence: licensing.Combined
@@ -411,13 +351,12 @@ def mix_folders(folders: Sequence[tuple[Path, float | None]], out: Path, setting
         folders: each with its share of the hours that train (in any unit), or all without.
         out: the folder. Only a new one, an empty one, or an earlier mix is written to.
 
-    Raises:
-        DailytalkError: a folder can't be mixed, a clip is in two of them, the weights don't fit, `out` is not
-            ours, or nothing is left to train on.
+    Raises DailytalkError: a folder can't be mixed, a clip is in two of them, the weights don't fit, `out` is not
+    ours, or nothing is left to train on.
     """
-    refuse_path(out)
+    exports.refuse_path(out)
     refuse_twice(folders, out)
-    target = OwnedFolder(out, "mix", (TRAIN, EVAL, CONFIG, MIX))
+    target = OwnedFolder(out, "mix", (items.TRAIN, items.EVAL, exports.CONFIG, items.MIX))
     scratch = out.with_name(f".{out.name}.conversations")
     try:
         parts, rejects = read_parts(folders, scratch, settings)
@@ -449,7 +388,7 @@ def _write(target: OwnedFolder, parts: list[MixPart], rejects: list[Reject], set
         paths = {}
         for file in part.used():
             name = f"{AUDIO_FOLDER}/{part.place}/{file.wav.stem}"
-            _, annotation = annotated(file.wav.parent, file.wav.name)
+            _, annotation = items.annotated(file.wav.parent, file.wav.name)
             if not settings.text_conditions:
                 annotation.pop("text_conditions", None)
             target.link(f"{name}.wav", file.wav.resolve())
@@ -457,13 +396,20 @@ def _write(target: OwnedFolder, parts: list[MixPart], rejects: list[Reject], set
             paths[file.wav] = f"{name}.wav"
             entry = {"path": paths[file.wav], "duration": file.seconds, **file.labels}
             lines[file.side] += [(json_text(entry), file.seconds)] * part.listed[file.id]
-        about |= _about_mixed(part, paths)
+        for name, conversation in part.folder.about.items():  # what the checker has to know of those in the mix
+            files = [part.folder.data / file for file in conversation["files"]]
+            if mixed_files := [paths[file] for file in files if file in paths]:
+                about[f"{part.place}/{name}"] = conversation | {"files": mixed_files}
     licence, warnings = _terms(parts)
     if about:
-        target.write_text(ABOUT, json_document(about))
+        target.write_text(items.ABOUT, json_document(about))
     reject_records = [reject.as_dict() for reject in rejects]
-    target.write_text(MIX_REJECTS, json_document(reject_records))
-    used = [Used(part.place, part.used(), part.folder.models, part.folder.credits) for part in parts]
+    target.write_text(items.MIX_REJECTS, json_document(reject_records))
+    used = [part for part in parts if part.used()]
+    sources: list[tuple[render.TableCell, ...]] = []  # whom to name for what
+    for part in used:
+        known = [(part.place, *render.credit_cells(credit)) for credit in part.folder.credits]
+        sources += known or [(part.place, render.Strong("unknown: ask whoever made the folder"), "", "")]
     licence_sentence = (
         "No single licence covers it: those below hold together."
         if licence.licence == licensing.OTHER
@@ -473,13 +419,12 @@ def _write(target: OwnedFolder, parts: list[MixPart], rejects: list[Reject], set
     rows = [
         (part.place, name or render.Strong("not known"), f"{count:,}", render.terms_cell(name))
         for part in used
-        for name, count in sorted(Counter(item.licence for item in part.files).items(), key=str)
+        for name, count in sorted(Counter(file.licence for file in part.used()).items(), key=str)
     ]
     models = [
         (part.place, item.role.replace("_", " "), render.model_name(item.name), item.licence or "unknown")
         for part in used
-        if part.files
-        for item in part.models
+        for item in part.folder.models
     ]
     of_models = render.markdown_table(("folder", "part", "model", "licence"), models)
     pieces = [
@@ -489,7 +434,7 @@ def _write(target: OwnedFolder, parts: list[MixPart], rejects: list[Reject], set
         "## Recordings",
         render.markdown_table(("folder", "licence", "files", "asks for"), rows),
         "## Sources",
-        _credit_table(used),
+        render.markdown_table(("folder", "source", "licence", "citation"), sources),
         *(["## Models", of_models] if models else []),
         "What a licence forbids, it forbids whatever this file says. This is no legal advice.",
     ]
@@ -497,20 +442,8 @@ def _write(target: OwnedFolder, parts: list[MixPart], rejects: list[Reject], set
     mixed = Mixed(
         parts, {side: len(listed_lines) for side, listed_lines in lines.items()}, licence, warnings, rejects
     )
-    finish_training(target, lines, {MIX: json_document(_record(mixed, settings))})
+    exports.finish_training(target, lines, {items.MIX: json_document(_record(mixed, settings))})
     return mixed
-
-
-def _about_mixed(part: MixPart, paths: Mapping[Path, str]) -> dict[str, Any]:
-    """What the checker has to know of the conversations that are in the mix."""
-    conversations = {}
-    for name, conversation in part.folder.about.items():
-        files = [
-            paths[part.folder.data / file] for file in conversation["files"] if part.folder.data / file in paths
-        ]
-        if files:
-            conversations[f"{part.place}/{name}"] = conversation | {"files": files}
-    return conversations
 
 
 def _terms(parts: Sequence[MixPart]) -> tuple[licensing.Combined, tuple[str, ...]]:

@@ -25,13 +25,7 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.schema import CHANNELS, CONFIGS, SPLITS, Row, kept_speaker, published_features
 from dailytalk_contiguous.core.utterance import FIELDS
 from dailytalk_contiguous.core.wording import portable
-from dailytalk_contiguous.publish.items import (
-    SMALL,
-    TOLERANCE,
-    Place,
-    Shards,
-    finished_items,
-)
+from dailytalk_contiguous.publish import items as publish_items
 from dailytalk_contiguous.publish.manifest import DataFile, Packed, PublishedRow
 from dailytalk_contiguous.publish.splits import SplitVoice, as_decided, split_three
 from dailytalk_contiguous.run.clips import listed_clips
@@ -85,7 +79,7 @@ class Finished(NamedTuple):
     chain: tuple[str, ...]
     digest: str
     clip: Row | None
-    place: Place
+    place: publish_items.Place
 
 
 @dataclass(frozen=True)
@@ -101,7 +95,7 @@ class Index:
         rejects: rows that can't be published.
     """
 
-    items: Shards
+    items: publish_items.Shards
     conversations: tuple[Finished, ...]
     sample_rate: int | None
     bytes_per_second: float
@@ -114,17 +108,24 @@ def index_folder(folder: Path) -> Index:
     Raises:
         DailytalkError: there are none, a shard can't be read or is no finished dataset's, or an id occurs twice.
     """
-    items = finished_items(folder)
+    items = publish_items.finished_items(folder)
     finished: dict[str, Finished] = {}
     rejects: list[Reject] = []
     rates: set[int] = set()
     chains: dict[tuple[str, ...], tuple[str, ...]] = {}  # most rows share one, and memory should too
     for path in items.files:
         entries, stat = read_entries(path) or {}, path.stat()
-        for place, row in items.rows_of(path, SMALL):
+        for place, row in items.rows_of(path, publish_items.SMALL):
             name = row["conversation_id"]
             try:
-                _refuse_unfit(row)
+                if row["problem"]:
+                    raise BadInput(row["problem"], row["remedy"])
+                if not row["recording_id"] or not row["sample_rate"] or row["sample_rate"] < 1:
+                    raise BadInput("it has no recording_id or no sample_rate", "build the conversation again")
+                if row["labels"] and row["split"] not in SPLITS:
+                    known = ", ".join(SPLITS)
+                    raise BadInput(f"its split is {row['split']!r}, not {known}", "run `dailytalk corpus` again")
+                row_provenance(row)
             except BadInput as problem:
                 rejects.append(Reject(name, STAGE, problem.reason, problem.remedy))
                 continue
@@ -172,7 +173,7 @@ def index_folder(folder: Path) -> Index:
     )
 
 
-def finished_rows(items: Shards, members: Sequence[Finished]) -> list[Row]:
+def finished_rows(items: publish_items.Shards, members: Sequence[Finished]) -> list[Row]:
     """Rows with the columns of `core.schema.BUILT`. Raises DailytalkError if one changed."""
     by_place = sorted(members, key=attrgetter("place"))
     rows: dict[str, Row] = {}
@@ -188,16 +189,6 @@ def finished_rows(items: Shards, members: Sequence[Finished]) -> list[Row]:
             "wait until the run that writes there has ended, and push again",
         ) from None
     return [rows[finished.id] for finished in members]
-
-
-def _refuse_unfit(row: Row) -> None:
-    if row["problem"]:
-        raise BadInput(row["problem"], row["remedy"])
-    if not row["recording_id"] or not row["sample_rate"] or row["sample_rate"] < 1:
-        raise BadInput("it has no recording_id or no sample_rate", "build the conversation again")
-    if row["labels"] and row["split"] not in SPLITS:
-        raise BadInput(f"its split is {row['split']!r}, not {', '.join(SPLITS)}", "run `dailytalk corpus` again")
-    row_provenance(row)
 
 
 # Provenance of a published row, and the name of its audio, without anything about the machine that made it.
@@ -225,7 +216,6 @@ class RowOrigin:
 
 
 def origin(folder: Path) -> RowOrigin:
-    """What the record of a work folder says."""
     run = read_run(folder) or {}
     source = run.get("source") or {}
     repository, revision = source.get("repository"), source.get("revision")
@@ -246,7 +236,6 @@ def row_provenance(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def provenance(row: Mapping[str, Any], finished: Finished, made_by: RowOrigin) -> dict[str, Any]:
-    """The provenance of a finished row, with the fields of `core.schema.PROVENANCE`."""
     record = row_provenance(row)
     settings = record.get("settings")
     labels = row["labels"] or {}
@@ -277,7 +266,6 @@ def provenance(row: Mapping[str, Any], finished: Finished, made_by: RowOrigin) -
 
 
 def published_utterance(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """An utterance with portable names of its model and voice."""
     synthesis = fields["synthesis"]
     if synthesis is None:
         return dict(fields)
@@ -308,12 +296,10 @@ Item = TypeVar("Item")
 
 
 def position(name: str) -> int:
-    """Sort key of an id: the first 64 bits of its SHA-256."""
     return int.from_bytes(hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()[:8], "big")
 
 
 def shard_of(name: str, count: int) -> int:
-    """Number of the file, from 0, of an id where there are `count`."""
     return position(name) * count >> 64
 
 
@@ -328,7 +314,9 @@ def shard_count(names: Iterable[str], size: float, before: int | None, shard_byt
     """
     ids = list(names)
     count = before or 0
-    if not _bearable(count, size, shard_bytes):
+    is_ours = count >= 1 and not count & (count - 1)  # there was none before, or it is a power of two
+    is_small = count > 1 and is_ours and size / count < LEAST * shard_bytes
+    if not is_ours or is_small or size / count > MOST * shard_bytes:
         count = 1
         while size / count > shard_bytes:
             count *= 2
@@ -337,12 +325,6 @@ def shard_count(names: Iterable[str], size: float, before: int | None, shard_byt
     while len({shard_of(name, count) for name in ids}) < count:
         count //= 2
     return count
-
-
-def _bearable(count: int, size: float, shard_bytes: float) -> bool:
-    if count < 1 or count & (count - 1):  # none before, or a number that is not ours
-        return False
-    return (count == 1 or size / count >= LEAST * shard_bytes) and size / count <= MOST * shard_bytes
 
 
 class RowGroups(Generic[Item]):
@@ -368,7 +350,6 @@ class RowGroups(Generic[Item]):
             self.end()
 
     def end(self) -> None:
-        """Write the rows that wait, if there are any."""
         if self._group:
             self._write(self._group)
         self._group, self._bytes = [], 0
@@ -471,7 +452,11 @@ def _cut(fields: Mapping[str, Any], pcm: Pcm, rate: int) -> Pcm:
             f"the utterance {fields['utterance_id']!r} is of the channel {fields['channel']!r}",
             f"name {' or '.join(CHANNELS)}, or build the conversation again",
         )
-    if start is None or end is None or not -TOLERANCE <= start < end <= seconds + TOLERANCE:
+    if (
+        start is None
+        or end is None
+        or not -publish_items.TOLERANCE <= start < end <= seconds + publish_items.TOLERANCE
+    ):
         raise DailytalkError(
             f"the utterance {fields['utterance_id']!r} at {start}-{end} s has no length, or is outside the "
             f"{seconds:.3f} s of its conversation",
@@ -512,7 +497,6 @@ class PackedRecording(NamedTuple):
 
     @property
     def digest(self) -> tuple[Any, ...]:
-        """What changes whenever its row may have."""
         return self.id, self.identity, self.parts
 
 
@@ -537,7 +521,6 @@ def recordings(folder: Path, conversations: Iterable[Finished]) -> list[PackedRe
 
 
 def split_of(recording: PackedRecording, side: dict[str, str]) -> str:
-    """The split of a recording: that of its conversations, and where they differ the first of `SPLITS`."""
     splits = {side[part["conversation_id"]] for part in recording.parts}
     return next(name for name in SPLITS if name in splits)
 
@@ -602,7 +585,6 @@ _SPARE = 200_000_000
 
 
 def claim(stage: Path) -> None:
-    """Make a folder the stage. Raises DailytalkError if it holds what no push wrote, or is a file."""
     if not (stage / MARK).is_file():
         if stage.exists() and (not stage.is_dir() or any(stage.iterdir())):
             raise DailytalkError(
@@ -639,13 +621,11 @@ def staged(stage: Path, name: str, key: str) -> DataFile | None:
 
 
 def keep(file: DataFile, key: str) -> None:
-    """Note what a file was made from. It must be whole and on disk by then."""
     record = {name: getattr(file, name) for name in _KEPT if name != "key"}
     write_text(_record(file.path), json.dumps({"key": key} | record) + "\n")
 
 
 def refuse_full_disk(stage: Path, needed: float) -> None:
-    """Raise DailytalkError if `needed` bytes do not fit on the disk of the stage."""
     free = shutil.disk_usage(stage).free
     if needed and needed + _SPARE > free:
         raise DailytalkError(
@@ -677,8 +657,6 @@ Member = Finished | PackedRecording
 
 @dataclass(frozen=True)
 class _Job:
-    """A file to be: its name, config and split, what it is made from, in order, and about how many bytes."""
-
     name: str
     config: str
     split: str
@@ -707,14 +685,12 @@ def pack_version(
     Args:
         folder: a work folder with `dataset/` (and `tagged/`, for the recordings).
         stage: where the files go, `CONFIG/SPLIT-00000-of-00004.parquet`; existing ones are not made again.
-        include_source: publish the recordings too, as config `source`.
         splits_before: conversation id to its split in the version before.
         shards_before: `CONFIG/SPLIT` to its number of files in the version before.
         valid_share, test_share, seed: as in `publish.splits.split_three`. Clips keep the split that they have.
         shard_bytes: bytes of a file at most, in the mean.
         workers: threads that cut and encode.
-        progress: called after each file.
-        readers: each is called with each conversation, in the order of the version.
+        progress: called after each file. readers: each with each conversation, in the order of the version.
 
     Raises DailytalkError: the folder holds nothing that can be published, a recording is missing or another one
     than was tagged, the disk is too small, or the stage holds what no push wrote.
@@ -789,7 +765,13 @@ def _jobs(
         members = parts.get((config, split))
         if not members:
             continue
-        sizes = {member.id: _size(member, config, index.bytes_per_second) for member in members}
+        # One speaker of two takes most of a second's bytes, so counts as both.
+        sizes = {
+            member.id: member.size
+            if isinstance(member, PackedRecording)
+            else index.bytes_per_second * (member.seconds if config == "conversations" else member.heard_seconds)
+            for member in members
+        }
         count = shard_count(sizes, sum(sizes.values()), before.get(f"{config}/{split}"), shard_bytes)
         shards: list[list[Member]] = [[] for _ in range(count)]
         for member in sorted(members, key=lambda member: (position(member.id), member.id)):
@@ -802,13 +784,6 @@ def _jobs(
             size = sum(sizes[member.id] for member in shard)
             name = f"{config}/{split}-{number:05d}-of-{count:05d}.parquet"  # as `Dataset.push_to_hub` writes it
             yield _Job(name, config, split, tuple(shard), size, key)
-
-
-def _size(member: Member, config: str, bytes_per_second: float) -> float:
-    """About the bytes of a member's rows. One speaker of two takes most of a second's bytes, so counts as both."""
-    if isinstance(member, PackedRecording):
-        return member.size
-    return bytes_per_second * (member.seconds if config == "conversations" else member.heard_seconds)
 
 
 def _pack(
@@ -917,7 +892,6 @@ class _Files:
             self._groups.add(row, row[key], len(row["audio"]["bytes"]))
 
     def finish(self) -> Iterator[DataFile]:
-        """The file that was being written, if any, when it is whole and on disk."""
         if self._job is None:
             return
         self._groups.end()

@@ -25,6 +25,8 @@ from dailytalk_contiguous.core.schema import CHANNELS, Row
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.tally import FarDelivery, Tally
 from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.publish import sections as report
+from dailytalk_contiguous.publish import verdict as judging
 from dailytalk_contiguous.publish.checking import file_findings, occurs_twice, row_findings
 from dailytalk_contiguous.publish.clip_figures import corpus_figures
 from dailytalk_contiguous.publish.items import (
@@ -60,31 +62,6 @@ from dailytalk_contiguous.publish.render import (
     public,
     template,
 )
-from dailytalk_contiguous.publish.sections import (
-    Compared,
-    QualityTally,
-    Section,
-    against_section,
-    apart_cells,
-    conversation_sections,
-    corpus_sections,
-    page_html,
-    summary,
-)
-from dailytalk_contiguous.publish.verdict import (
-    CONVERSATION_MEASURES,
-    NOT_DECODED,
-    Finding,
-    FitnessLimits,
-    Judge,
-    Judged,
-    Verdict,
-    advice,
-    corpus_findings,
-    made_line,
-    verdict_of,
-    verdict_part,
-)
 from dailytalk_contiguous.publish.version import Version
 from dailytalk_contiguous.run.clip_plan import CLIPS, MEASURED
 from dailytalk_contiguous.run.outputs import TRANSCRIPT, read_run
@@ -96,8 +73,6 @@ from dailytalk_contiguous.store.owned_folder import OwnedFolder, file_name, is_m
 _T = TypeVar("_T")
 
 _EMPTY = joined(())
-
-# The clips of a page or of a listening test: which of them, and the sound of each.
 
 
 def left_channels(items: Items, names: Iterable[str]) -> dict[str, bytes]:
@@ -125,7 +100,6 @@ def spread_over(rows: Iterable[Mapping[str, Any]], count: int, seed: int = 0) ->
 
 
 def clip_place(name: str, seed: int) -> str:
-    """Sort key that puts ids in a random but repeatable order."""
     return hashlib.sha256(f"{seed}\0{name}".encode("utf-8", "surrogateescape")).hexdigest()
 
 
@@ -138,14 +112,7 @@ def _by_turns(groups: Sequence[Sequence[str]], seed: int | None) -> list[str]:
     return [group[turn] for turn in range(longest) for group in groups if turn < len(group)]
 
 
-# What a report is compared with.
-
-
-#: What a page is about, and what it is compared with.
-Sides = tuple[Compared, Compared]
-
-
-def compare_folders(folder: Path, other: Path) -> Sides:
+def compare_folders(folder: Path, other: Path) -> tuple[report.Compared, report.Compared]:
     """Both sides, read to their ends, each of what `dailytalk corpus`, `mix`, `tag`, `speak` or `build` wrote.
 
     Raises DailytalkError if one has nothing to compare or holds a damaged file, or both are one.
@@ -159,7 +126,7 @@ def compare_folders(folder: Path, other: Path) -> Sides:
     return _compared(folder, names[0]), _compared(other, names[1])
 
 
-def _compared(folder: Path, name: str) -> Compared:
+def _compared(folder: Path, name: str) -> report.Compared:
     """All of a folder that can be heard; copies are no recordings and don't count."""
     if not is_mix(folder) and not any((folder / part).exists() for part in (CLIPS, MEASURED, TRANSCRIPT, DATASET)):
         raise DailytalkError(
@@ -168,7 +135,7 @@ def _compared(folder: Path, name: str) -> Compared:
         )
     items = open_items(folder)
     unit = "files" if items.kind == "mix" else "clips" if items.labelled else "utterances"
-    side = Compared(name, unit, Tally(items.rebuilt))
+    side = report.Compared(name, unit, Tally(items.rebuilt))
     for row in items.rows(SMALL):
         if not row.get("problem"):
             side.tally.add(row)
@@ -233,7 +200,7 @@ class WrittenReport:
     shown: tuple[str, ...]
     labelled: bool = False
     measured: int = 0
-    verdict: Verdict | None = None
+    verdict: judging.Verdict | None = None
     files: Path | None = None
 
 
@@ -244,7 +211,7 @@ def write_report(
     other: Path | None = None,
     markdown: Path | None = None,
     audio: str | None = None,
-    limits: FitnessLimits | None = None,
+    limits: judging.FitnessLimits | None = None,
 ) -> WrittenReport:
     """Write the report of conversations or clips. Of a version, rows are read one by one over the network.
 
@@ -262,37 +229,44 @@ def write_report(
     is nothing to compare, or the folder for its sound holds something else.
     """
     path = out or _default_path(where)
-    sides = compare_folders(where, other) if other and isinstance(where, Path) else None
+    against: list[report.Section] = []
+    if other and isinstance(where, Path):
+        against.append(report.against_section(*compare_folders(where, other)))
     items = open_items(where)
     if not items.labelled:
-        return _write(items, path, shown, sides, audio, limits)
+        return _write(items, path, shown, against, audio, limits)
     if shown != SHOWN or audio:
         option = "--audio" if audio else "--conversations"
         raise DailytalkError(f"{option} goes with conversations, and these are clips", "leave it out")
     refused: list[Row] = []
-    judge = Judge(limits, unit="clip")
+    judge = judging.Judge(limits, unit="clip")
     figures, chosen_by = corpus_figures(items, refused, judge)
     examples = _count_rejects(figures.tally, itertools.chain(map(_refusal, refused), items.rejects()))
     audible = left_channels(items, spread_over(chosen_by, SAMPLES))
-    samples = joined(_sample(items.row(name), sound) for name, sound in audible.items())
-    sections = [*corpus_sections(figures, examples, _against(sides))]
+    samples = []
+    for name, sound in audible.items():
+        row = items.row(name)
+        known = (row["labels"][label] for label in ("emotion", "style", "intensity", "speaker", "split"))
+        facts, text = " · ".join(str(value) for value in known if value), row["utterances"][0]["text"] or ""
+        samples.append(heard_card(name, facts, text, sound))
+    sections = [*report.corpus_sections(figures, examples, against)]
     if figures.tally.total.conversations:
-        sections.append(Section("listen", "Listen", [fill('<div class="samples">{}</div>', samples)]))
+        sections.append(
+            report.Section("listen", "Listen", [fill('<div class="samples">{}</div>', joined(samples))])
+        )
     sections += _beyond_limits(items, figures.quality)
     run = _run_of(items)
-    verdict = verdict_of(corpus_findings(figures, judge, run), judge.n) if judge.n else None
-    top = joined((verdict_part(verdict), made_line(run, figures.tally))) if verdict else _EMPTY
+    verdict = judging.verdict_of(judging.corpus_findings(figures, judge, run), judge.n) if judge.n else None
+    top = joined((judging.verdict_part(verdict), judging.made_line(run, figures.tally))) if verdict else _EMPTY
     write_lines(path, page_of(items.name, sections, top))
     if markdown:
-        write_text(markdown, summary(corpus_sections(figures, against=_against(sides))))
+        write_text(markdown, report.summary(report.corpus_sections(figures, against=against)))
     clips = figures.tally.total.conversations
     return WrittenReport(path, path.stat().st_size, clips, tuple(audible), True, figures.quality.measured, verdict)
 
 
 class _Listed(NamedTuple):
-    """A conversation in the table: lengths in seconds, and its strips as recorded and as rebuilt."""
-
-    judged: Judged
+    judged: judging.Judged
     seconds: float
     source_seconds: float | None
     recorded: str
@@ -303,12 +277,12 @@ def _write(
     items: Items,
     path: Path,
     shown: int | str | Sequence[str],
-    sides: Sides | None,
+    against: Sequence[report.Section],
     audio: str | None,
-    limits: FitnessLimits | None,
+    limits: judging.FitnessLimits | None,
 ) -> WrittenReport:
     tally = Tally(items.rebuilt, knows_rejects=items.kind != "version")
-    judge = Judge(limits, items.rebuilt)
+    judge = judging.Judge(limits, items.rebuilt)
     listed: list[_Listed] = []
     refused: list[dict[str, str]] = []
     for row in steps("conversations read", items.rows(SMALL)):
@@ -335,14 +309,16 @@ def _write(
     rejects = _count_rejects(tally, itertools.chain(refused, items.rejects()))
     run = _run_of(items)
     twice = [occurs_twice(name, name) for name, n in names.items() if n > 1]
-    verdict = verdict_of([*twice, *_checked(items, judge), *judge.findings(tally, run)], judge.n)
-    sections = [*conversation_sections(tally, run, rejects, _against(sides), parts.of_furthest(tally))]
+    verdict = judging.verdict_of([*twice, *_checked(items, judge), *judge.findings(tally, run)], judge.n)
+    sections = [*report.conversation_sections(tally, run, rejects, against, parts.of_furthest(tally))]
     if listed:
         cards = [_example(listed[number].judged.name, why, details[number]) for number, why in examples.items()]
         list_of = fill('<ul class="examples" id="examples">{}</ul>', joined(cards)) if cards else _EMPTY
         sections[:0] = [
-            Section("listen", "Listen and look", [_wrapped(list_of, fragment("conversations.html"))]),
-            Section("conversations-table", "All conversations", [_wrapped(_NO_SCRIPT, fragment("table.html"))]),
+            report.Section("listen", "Listen and look", [_wrapped(list_of, fragment("conversations.html"))]),
+            report.Section(
+                "conversations-table", "All conversations", [_wrapped(_NO_SCRIPT, fragment("table.html"))]
+            ),
         ]
 
     def data() -> Iterator[str]:
@@ -357,34 +333,27 @@ def _write(
             yield from parts.of_all(listed, details.keys())
         sounds.finish()
 
-    top = joined((verdict_part(verdict), made_line(run, tally)))
+    top = joined((judging.verdict_part(verdict), judging.made_line(run, tally)))
     write_lines(path, page_of(items.name, sections, top, data(), _MEDIA[mode]))
     ids = tuple(listed[number].judged.name for number in numbers)
     files = sounds.folder if sounds.written else None
     return WrittenReport(path, path.stat().st_size, tally.total.conversations, ids, verdict=verdict, files=files)
 
 
-def _checked(items: Items, judge: Judge) -> list[Finding]:
+def _checked(items: Items, judge: judging.Judge) -> list[judging.Finding]:
     """What `dailytalk check` finds of finished conversations, row by row, or that their sound was not decoded."""
     if not (items.rebuilt and judge.n):
         return []
     if items.folder is None or items.kind != "conversations" or judge.seconds > MOST_DECODED:
         what = f"the sound of {counted(judge.n, judge.unit)} was not decoded"
-        return [advice(NOT_DECODED, ".", what, "run `dailytalk check`, which decodes it", "note")]
+        return [judging.advice(judging.NOT_DECODED, ".", what, "run `dailytalk check`, which decodes it", "note")]
     usable = (row for row in items.rows() if not row["problem"])
-    jobs = enumerate(partial(_findings_of, row) for row in usable)
-    of_rows = [
-        finding for _, part in steps("conversations checked", _in_threads(jobs), judge.n) for finding in part
-    ]
-    return [*file_findings(items.folder), *of_rows]
-
-
-def _findings_of(row: Row) -> list[Finding]:
-    return [*row_findings(row["conversation_id"], row)]
+    jobs = enumerate(partial(lambda row: [*row_findings(row["conversation_id"], row)], row) for row in usable)
+    of_rows = steps("conversations checked", _in_threads(jobs), judge.n)
+    return [*file_findings(items.folder), *(finding for _, findings in of_rows for finding in findings)]
 
 
 def _refusal(row: Row) -> dict[str, str]:
-    """A row that can't be used, as a reject."""
     return Reject(row["conversation_id"], "report", row["problem"], row["remedy"]).as_dict()
 
 
@@ -398,7 +367,6 @@ def _count_rejects(tally: Tally, rejects: Iterable[dict[str, str]]) -> list[dict
 
 
 def _default_path(folder: Path | Version) -> Path:
-    """The page's default path. Raises DailytalkError where none can be, or it would be among shards."""
     if isinstance(folder, Version):
         raise DailytalkError(f"nobody said where the page about {folder} goes", "name a file with --out")
     if any(folder.glob("*.parquet")):
@@ -411,26 +379,21 @@ def _default_path(folder: Path | Version) -> Path:
     return folder / REPORT
 
 
-def _against(sides: Sides | None) -> list[Section]:
-    return [against_section(*sides)] if sides else []
-
-
 def _run_of(items: Items) -> dict[str, Any]:
-    """Its run.json; empty where there is none, as of a version."""
     return (read_run(items.folder) if items.folder else None) or {}
 
 
 def page_of(
-    name: str, sections: Sequence[Section], header: Html = _EMPTY, data: Iterable[str] = (), media: str = "data:"
+    name: str,
+    sections: Sequence[report.Section],
+    header: Html = _EMPTY,
+    data: Iterable[str] = (),
+    media: str = "data:",
 ) -> Iterator[str]:
     """The pieces of a page's text.
 
-    Args:
-        name: what it is about.
-        sections: its parts with their headings.
-        header: what is between the name and the list of sections.
-        data: blocks for its script.
-        media: where its sound may come from, in words of a content security policy.
+    `header` is between its name and the list of sections; `data` are blocks for its script; `media` says where its
+    sound may come from, in words of a content security policy.
     """
     top, middle = template("report.html").split("@@CONTENT@@")
     rest, bottom = middle.split("@@DATA@@")
@@ -439,17 +402,13 @@ def page_of(
     yield header
     links = [fill('<a href="#{}">{}</a>', section.name, section.title) for section in sections if section.title]
     yield fill('<nav aria-label="Sections">{}</nav>', joined(links))
-    yield from map(page_html, sections)
+    yield from map(report.page_html, sections)
     yield rest
     yield from data
     yield bottom
 
 
-# Examples: which conversations are worth listening to, and why.
-
-
 def _chosen(items: Items, listed: Sequence[_Listed], shown: int | str | Sequence[str]) -> dict[int, str]:
-    """The examples by their number, with the reason for each."""
     if shown == ALL:
         return examples_of([entry.judged for entry in listed], SHOWN)
     if isinstance(shown, int):
@@ -466,7 +425,7 @@ def _chosen(items: Items, listed: Sequence[_Listed], shown: int | str | Sequence
     return {numbers[name]: "chosen by its id" for name in shown}
 
 
-def examples_of(judged: Sequence[Judged], count: int) -> dict[int, str]:
+def examples_of(judged: Sequence[judging.Judged], count: int) -> dict[int, str]:
     """Numbers of the conversations that say most about all of them, `count` at most, with the reason for each.
 
     The worst, the most typical (whose measures are nearest to the middle of all, by rank), the one with most
@@ -507,18 +466,20 @@ def examples_of(judged: Sequence[Judged], count: int) -> dict[int, str]:
     return {number: "; ".join(reasons) for number, reasons in chosen.items()}
 
 
-def _beyond(judged: Judged) -> str:
+def _beyond(judged: judging.Judged) -> str:
     name = judged.breaches[0]
     value = judged.values.get(name)
-    figure = f"{CONVERSATION_MEASURES[name].title} {measured_text(name, value)}" if is_number(value) else name
+    figure = (
+        f"{judging.CONVERSATION_MEASURES[name].title} {measured_text(name, value)}" if is_number(value) else name
+    )
     more = len(judged.breaches) - 1
     return f"{figure}, and beyond {counted(more, 'more limit')}" if more else figure
 
 
-def _typical(judged: Sequence[Judged]) -> list[int]:
+def _typical(judged: Sequence[judging.Judged]) -> list[int]:
     """All numbers, those first whose measures are in the middle of the ranks; an unknown one counts half."""
     distances = np.zeros(len(judged))
-    for name in CONVERSATION_MEASURES if judged else ():
+    for name in judging.CONVERSATION_MEASURES if judged else ():
         values = np.array([entry.values.get(name) for entry in judged], np.float64)  # None becomes NaN
         known = np.isfinite(values)
         ranks = np.full(len(judged), np.nan)
@@ -529,8 +490,7 @@ def _typical(judged: Sequence[Judged]) -> list[int]:
 
 
 def measured_text(name: str, value: float) -> str:
-    """A measure of a conversation as people read it, with its unit."""
-    measure = CONVERSATION_MEASURES[name]
+    measure = judging.CONVERSATION_MEASURES[name]
     return f"{value * measure.factor:.{measure.digits}f} {measure.unit}".strip()
 
 
@@ -569,8 +529,10 @@ _NO_SCRIPT = fill("<noscript><p>The player and the table need JavaScript, which 
 
 
 def _table(listed: Sequence[_Listed], detailed: Iterable[int], opens: int | None, rebuilt: bool) -> dict[str, Any]:
-    """What the table shows, as the page's script reads it."""
-    measures, order = CONVERSATION_MEASURES, {name: place for place, name in enumerate(CONVERSATION_MEASURES)}
+    measures, order = (
+        judging.CONVERSATION_MEASURES,
+        {name: place for place, name in enumerate(judging.CONVERSATION_MEASURES)},
+    )
     by_badness = sorted(range(len(listed)), key=lambda number: -listed[number].judged.badness)
     places, has_detail = {number: place for place, number in enumerate(by_badness)}, set(detailed)
     digits = [measure.digits + max(0, round(math.log10(measure.factor))) for measure in measures.values()]
@@ -608,9 +570,6 @@ def _table(listed: Sequence[_Listed], detailed: Iterable[int], opens: int | None
     }
 
 
-# The sound of a page, and what its player shows of each conversation.
-
-
 class _Sounds:
     """Where the sound goes: into the page, into a folder beside it, which we own, or nowhere."""
 
@@ -631,7 +590,6 @@ class _Sounds:
         return self._kept(f"{self._name(row, number)}--recorded", samples, None, True)
 
     def place_line(self, samples: Samples, place: int, how: str) -> str:
-        """Keep one side of an utterance, the `place`-th of its list: its address."""
         mp3 = to_mp3(samples, RATE)
         return _as_address(mp3) if self.mode == "inside" else self._put(f"line-{place}--{how}.mp3", mp3)
 
@@ -649,7 +607,6 @@ class _Sounds:
         return {"sound": address, "sides": sides}
 
     def finish(self) -> None:
-        """Take away the files of an earlier page."""
         if self._files is not None:
             self._files.finish({})
 
@@ -666,8 +623,6 @@ def _as_address(mp3: bytes) -> str:
 
 @dataclass(frozen=True)
 class _Parts:
-    """What the player shows of conversations, and their sound."""
-
     items: Items
     recordings: Items | None
     sounds: _Sounds
@@ -684,7 +639,6 @@ class _Parts:
         return dict(steps("examples ready", _in_threads(jobs), len(names)))
 
     def of_all(self, listed: Sequence[_Listed], done: Collection[int]) -> Iterator[Html]:
-        """Blocks of data on all that are not `done`, in the order of the files."""
         rows = self.items.rows([*SMALL, "audio"] if self.sounds.mode != "none" else SMALL)
         usable = (row for row in rows if not row.get("problem"))
         wanted = ((number, row) for number, (row, _) in enumerate(zip(usable, listed, strict=False)))
@@ -720,7 +674,7 @@ class _Parts:
             if not problem:
                 player = _audio(f"Listen to {name}", self.sounds.place_line(samples, place, how))
             players.append(fill('<p class="soft">as {}</p>{}', how, player))
-        distance, pitch, level = apart_cells(utterance)
+        distance, pitch, level = report.apart_cells(utterance)
         tag = f" · {utterance['tag']}" if utterance["tag"] else ""
         facts = f"distance {distance} · pitch {pitch} apart · level {level} apart{tag}"
         return _heard(utterance["utterance_id"], facts, joined(players), utterance["text"] or "")
@@ -735,7 +689,6 @@ class _Parts:
         return {"number": number, "problem": problem, "sound": None, "sides": []} | shown | kept
 
     def _sound(self, row: Row) -> ItemSound | str:
-        """The sound of a row, or why there is none; the page may want none."""
         if self.sounds.mode == "none":
             return ""
         try:
@@ -802,8 +755,7 @@ def _line_sound(
 SAMPLES, LONGEST_REJECTED = 20, 40.0
 
 
-def _beyond_limits(items: Items, quality: QualityTally) -> list[Section]:
-    """Clips beyond a limit of quality to listen to, with the reason, as far as their sound is at hand."""
+def _beyond_limits(items: Items, quality: report.QualityTally) -> list[report.Section]:
     reasons = dict(quality.to_hear())
     sounds = items.measured_sounds(reasons)
     heard = {
@@ -813,17 +765,10 @@ def _beyond_limits(items: Items, quality: QualityTally) -> list[Section]:
     }
     cards = joined(heard_card(name, "", f"{reasons[name]}.", mp3) for name, mp3 in heard.items())
     title = "Listen to what is beyond a limit"
-    return [Section("beyond", title, [fill('<div class="samples">{}</div>', cards)])] if heard else []
-
-
-def _sample(row: Row, sound: bytes) -> Html:
-    labels, names = row["labels"], ("emotion", "style", "intensity", "speaker", "split")
-    facts = " · ".join(str(labels[name]) for name in names if labels[name])
-    return heard_card(row["conversation_id"], facts, row["utterances"][0]["text"] or "", sound)
+    return [report.Section("beyond", title, [fill('<div class="samples">{}</div>', cards)])] if heard else []
 
 
 def heard_card(name: str, facts: str, text: str, sound: bytes | str) -> Html:
-    """A card with a player: what is heard, what is known of it, what is said, and MP3, or why there is none."""
     if isinstance(sound, str):
         return _heard(name, facts, fill('<p class="note">{}</p>', sound), text)
     return _heard(name, facts, _audio(f"Listen to {name}", _as_address(sound)), text)

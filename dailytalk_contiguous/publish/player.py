@@ -82,27 +82,21 @@ def strip(spans: Mapping[str, Sequence[_Span]], seconds: float) -> str:
     """
     if seconds <= 0:
         return ""
-    sides = [_merged(spans[name]) for name in CHANNELS]
-    states, width = bytearray(CELLS), seconds / CELLS
-    parts: tuple[dict[int, float], ...] = ({}, {})
-    for state, (side, part) in enumerate(zip(sides, parts, strict=True), 1):
-        for start, end in side:
-            first, last = _cells(start, end, seconds)
-            if first == last:
-                part[first] = part.get(first, 0.0) + end - start
-                continue
-            part[first] = part.get(first, 0.0) + (first + 1) * width - start
-            part[last] = part.get(last, 0.0) + end - last * width
-            states[first + 1 : last] = bytes((state,)) * (last - first - 1)
-    lefts, rights = parts
-    for cell in lefts.keys() | rights.keys():
-        if not states[cell]:  # no side has all of it
-            left, right = lefts.get(cell, 0.0), rights.get(cell, 0.0)
-            states[cell] = 0 if left == right == 0.0 else 1 if left >= right else 2
-    for start, end in _overlaps(*sides):
-        first, last = _cells(start, end, seconds)
-        states[first : last + 1] = b"\3" * (last + 1 - first)
-    return "".join(map(_LETTER_OF.__getitem__, _RUNS.findall(bytes(states))))
+    edges, sides = np.linspace(0.0, seconds, CELLS + 1), [_merged(spans[name]) for name in CHANNELS]
+    left, right, both = (_spoken_in(spoken, edges) for spoken in (*sides, [*_overlaps(*sides)]))
+    least = 1e-9 * seconds / CELLS  # what only touches a cell's edge is not in it
+    states = np.where(left >= right, 1, 2) * (np.maximum(left, right) > least)
+    states[both > least] = 3
+    return "".join(map(_LETTER_OF.__getitem__, _RUNS.findall(states.astype(np.uint8).tobytes())))
+
+
+def _spoken_in(spans: Sequence[_Span], edges: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Seconds of spans, by start and apart from each other, in each of the cells between `edges`."""
+    if not spans:
+        return np.zeros(len(edges) - 1)
+    lengths = np.cumsum([end - start for start, end in spans])
+    so_far = np.column_stack([[0.0, *lengths[:-1]], lengths])
+    return np.diff(np.interp(edges, np.ravel(spans), np.ravel(so_far)))
 
 
 def _merged(spans: Sequence[_Span]) -> list[_Span]:
@@ -113,15 +107,6 @@ def _merged(spans: Sequence[_Span]) -> list[_Span]:
         else:
             merged.append((start, end))
     return merged
-
-
-def _cells(start: float, end: float, seconds: float) -> tuple[int, int]:
-    """The first and the last cell of a stretch; what only touches a cell's edge is not in it."""
-    first, last = int(start / seconds * CELLS + 1e-9), int(end / seconds * CELLS - 1e-9)
-    if 0 <= first <= last < CELLS:
-        return first, last
-    first = min(CELLS - 1, max(0, first))
-    return first, min(CELLS - 1, max(first, last))
 
 
 def _overlaps(left: Sequence[_Span], right: Sequence[_Span]) -> Iterator[_Span]:
@@ -154,12 +139,10 @@ def peaks(channel: NDArray[np.float32], count: int) -> NDArray[np.float32]:
 
 
 def shown_seconds(row: Mapping[str, Any]) -> float:
-    """Seconds of a conversation that the player shows."""
     return float(min(row["duration"] or 0.0, LONGEST))
 
 
 def recorded_seconds(row: Mapping[str, Any]) -> float:
-    """Seconds of a conversation's recording that the player plays."""
     return float(min(row["source_duration"] or 0.0, LONGEST))
 
 
@@ -171,10 +154,7 @@ def is_turned(row: Mapping[str, Any]) -> bool:
 def sound_of(audio: dict[str, Any], offset: float, seconds: float) -> tuple[Samples, str]:
     """The samples that are played, shape (n, 2), at `RATE`, and why there are none.
 
-    Args:
-        audio: encoded, as `core.audio` takes it.
-        offset: seconds of it before the conversation begins.
-        seconds: how much of the conversation is played.
+    `offset`: seconds of the encoded `audio` before the conversation begins.
     """
     try:
         samples = read_at(audio, RATE, offset, seconds)
@@ -183,14 +163,6 @@ def sound_of(audio: dict[str, Any], offset: float, seconds: float) -> tuple[Samp
     if samples.shape[1] != 2:
         return NO_SAMPLES, f"No sound: the recording has {counted(samples.shape[1], 'channel')}, not 2."
     return samples, "" if len(samples) else "No sound: the recording is empty."
-
-
-def _about(row: Mapping[str, Any]) -> str:
-    """Length, utterances and language of a conversation in a line."""
-    seconds = row["duration"] or 0.0
-    cut = f", of which the first {LONGEST / 60:g} minutes are shown" if seconds > LONGEST else ""
-    utterances = counted(len(row["utterances"] or ()), "utterance")
-    return f"{_clock(seconds)}{cut} · {utterances} · {row['language'] or 'language unknown'}"
 
 
 def detail(row: Mapping[str, Any], rebuilt: bool, samples: Samples, levels_a_second: int) -> dict[str, Any]:
@@ -228,14 +200,20 @@ def detail(row: Mapping[str, Any], rebuilt: bool, samples: Samples, levels_a_sec
         for name in CHANNELS
     ]
     titles = {"left": "left, re-voiced", "right": "right, kept"} if rebuilt else {name: name for name in CHANNELS}
-    speakers = row["speakers"] or {}
+    speakers, whole = row["speakers"] or {}, round(row["duration"] or 0.0)
+    cut = f", of which the first {LONGEST / 60:g} minutes are shown" if (row["duration"] or 0.0) > LONGEST else ""
+    n_utterances = counted(len(row["utterances"] or ()), "utterance")
+    heights = [
+        np.rint(channel / max(most, 1e-9) * (len(LETTERS) - 1)).astype(np.uint8)
+        for channel, most in zip(levels, loudest, strict=True)
+    ]
     return {
         "shown": round(seconds, 3),
         "names": [
             f"{titles[channel]} · {speakers[channel]}" if speakers.get(channel) else titles[channel]
             for channel in CHANNELS
         ],
-        "about": _about(row),
+        "about": f"{whole // 60}:{whole % 60:02d}{cut} · {n_utterances} · {row['language'] or 'language unknown'}",
         "rebuilt": rebuilt,
         "lines": [_line(utterance) for utterance in utterances],
         "words": [
@@ -250,7 +228,7 @@ def detail(row: Mapping[str, Any], rebuilt: bool, samples: Samples, levels_a_sec
         "sources": sources,
         "sounds": [_placed(sound, sound["channel"]) for sound in row["sounds"] or () if sound["start"] < seconds],
         "both": [[round(start, 3), round(end, 3)] for start, end in _overlaps(*sides)],
-        "peaks": [_letters(channel) for channel in levels] if len(samples) else ["", ""],
+        "peaks": [bytes(_LETTER_BYTES[steps]).decode() for steps in heights] if len(samples) else ["", ""],
         "peak_rate": levels_a_second,
         "loudest": [round(value, 4) for value in loudest],
     }
@@ -288,14 +266,3 @@ def _placed(item: Mapping[str, Any], channel: str) -> list[Any]:
 
 def _rounded(value: Any) -> float | None:
     return round(value, 3) if is_number(value) else None
-
-
-def _letters(levels: NDArray[np.float32]) -> str:
-    """Levels of a channel against its loudest, a letter each."""
-    steps = np.rint(levels / max(float(levels.max(initial=0.0)), 1e-9) * (len(LETTERS) - 1)).astype(np.uint8)
-    return bytes(_LETTER_BYTES[steps]).decode()
-
-
-def _clock(seconds: float) -> str:
-    """Seconds as minutes and seconds."""
-    return f"{round(seconds) // 60}:{round(seconds) % 60:02d}"

@@ -46,13 +46,6 @@ class Bar(NamedTuple):
     label: str = ""
 
 
-class RangeRow(NamedTuple):
-    """A row of a range plot: its name, and of each series least, middle and most, or None where unknown."""
-
-    name: str
-    values: tuple[tuple[float, float, float] | None, ...]
-
-
 class Limit(NamedTuple):
     """A value beyond which something is rejected: on which side, `below` or `above`, and how many of how many."""
 
@@ -139,9 +132,8 @@ class HistogramPlot(Plot):
             low, middle, high = (_bin_of(values, share) + self.bin_width / 2 for share in (0.1, 0.5, 0.9))
             side = f"median about {middle:.3g}, 80 % from {low:.3g} to {high:.3g}"
             sides.append(f"{name}: {side}" if name else side)
-        return "; ".join(
-            [f"{self.axis.title}: {', '.join(sides)}", *(_limit_words(limit) for limit in self.limits)]
-        )
+        limits = [f"limit {limit.value:g}: {limit.n:,} of {limit.of:,} are {limit.side}" for limit in self.limits]
+        return "; ".join([f"{self.axis.title}: {', '.join(sides)}", *limits])
 
 
 def _bin_of(values: Mapping[float, float], share: float) -> float:
@@ -151,10 +143,6 @@ def _bin_of(values: Mapping[float, float], share: float) -> float:
         if reached >= share * whole - 1e-9:
             return edge
     return math.nan
-
-
-def _limit_words(limit: Limit) -> str:
-    return f"limit {limit.value:g}: {limit.n:,} of {limit.of:,} are {limit.side}"
 
 
 #: x, y and the count of each circle of a map.
@@ -214,30 +202,6 @@ def _map_words(points: Points, x_axis: Axis, y_axis: Axis) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RangePlot(Plot):
-    """Least, middle and most of each row and series as a line with a dot; a dashed line at `middle`, if any."""
-
-    rows: Sequence[RangeRow]
-    series: Sequence[Series]
-    axis: Axis
-    middle: float | None = None
-
-    def __bool__(self) -> bool:
-        return any(value for row in self.rows for value in row.values)
-
-    def words(self) -> str:
-        rows = []
-        for row in self.rows:
-            sides = [
-                f"{name} {value[1]:.2f} ({value[0]:.2f} to {value[2]:.2f})"
-                for (_, name), value in zip(self.series, row.values, strict=True)
-                if value
-            ]
-            rows.append(f"{row.name}: {', '.join(sides) or 'unknown'}")
-        return f"{self.axis.title}: {'; '.join(rows)}"
-
-
-@dataclass(frozen=True, kw_only=True)
 class MatrixPlot(Plot):
     """Counts by row and column, shaded by their share of the row. `head[0]` says what rows are."""
 
@@ -260,7 +224,6 @@ class MatrixPlot(Plot):
 
 
 def alternative(plot: Plot) -> str:
-    """What a plot shows in words: its title and its figures."""
     return f"{plot.title}. {plot.words()}." if plot else plot.title
 
 
@@ -281,8 +244,6 @@ INK, SOFT, FAINT, BEYOND = "#1b2330", "#566070", "#dcdfe4", "#ececec"
 
 
 class Rect(NamedTuple):
-    """A rectangle by its upper left corner."""
-
     x: float
     y: float
     width: float
@@ -292,15 +253,11 @@ class Rect(NamedTuple):
 
 
 class Polyline(NamedTuple):
-    """A line from point to point."""
-
     points: Sequence[tuple[float, float]]
     style: str
 
 
 class Circle(NamedTuple):
-    """A circle, with what is shown where a pointer rests on it."""
-
     x: float
     y: float
     radius: float
@@ -324,8 +281,6 @@ Mark = Rect | Polyline | Circle | Lettering
 
 
 class Drawing(NamedTuple):
-    """Marks, and how much room they have."""
-
     width: float
     height: float
     marks: Sequence[Mark]
@@ -359,8 +314,6 @@ def _drawing(plot: Plot) -> Drawing:
         return _bars(plot)
     if isinstance(plot, HistogramPlot):
         return _histogram(plot)
-    if isinstance(plot, RangePlot):
-        return _ranges(plot)
     if isinstance(plot, MatrixPlot):
         return _matrix(plot)
     assert isinstance(plot, MapPlot)
@@ -431,7 +384,6 @@ def _histogram(plot: HistogramPlot) -> Drawing:
 
 
 def _tick_step(most: float, least: float) -> float:
-    """The distance of at most five ticks: 1, 2 or 5 times a power of ten."""
     power = 10.0 ** math.floor(math.log10(max(most, least)) - 1)
     steps = (factor * power * scale for scale in (1, 10) for factor in (1, 2, 5))
     return next(step for step in steps if most / step <= 5 and step >= 0.99 * least)
@@ -440,7 +392,6 @@ def _tick_step(most: float, least: float) -> float:
 def _circles(
     points: Points, frame: "_Frame", most: int, style: str, unit: str, scale: float = 1.0
 ) -> Iterator[Circle]:
-    """Circles with a constant area a count, the largest first."""
     for x, y, n in sorted(points, key=lambda point: -point[2]):
         hint = counted(n, unit) if unit else ""
         yield Circle(frame.x(x), frame.y(y), scale * circle_radius(n, most), f"bubble {style}", hint)
@@ -465,7 +416,6 @@ def size_steps(most: int) -> list[int]:
 
 
 def _panels(plot: MultiplesPlot, side: int) -> Iterator[Drawing]:
-    """The drawing of each small map."""
     everything = [(x, y, 1) for _, points in plot.panels for x, y, _ in points]
     scale = SMALL_SCALE * side / SMALL_SIDE
     for _, points in plot.panels:
@@ -474,26 +424,6 @@ def _panels(plot: MultiplesPlot, side: int) -> Iterator[Drawing]:
         marks += _circles(everything, frame, 4 * FULL_COUNT, "before", "", scale)
         marks += _circles(points, frame, plot.most, "after", plot.unit, scale)
         yield Drawing(side, side, marks)
-
-
-def _ranges(plot: RangePlot) -> Drawing:
-    step = 8 + 8 * len(plot.series)
-    height = len(plot.rows) * step + 46
-    frame = _Frame(plot.axis, Axis("", 0, 1, 1), height, left=NAMES_WIDTH)
-    marks = frame.axes(None)
-    if plot.middle is not None:
-        marks.append(Polyline([(frame.x(plot.middle), frame.y(0)), (frame.x(plot.middle), 8)], "zero"))
-    for number, row in enumerate(plot.rows):
-        top = 8 + number * step
-        marks.append(_row_name(row.name, top + step / 2 + 4))
-        for place, (series, value) in enumerate(zip(plot.series, row.values, strict=True)):
-            if value is None:
-                continue
-            y = top + 8 + 8 * place
-            low, middle, high = (frame.x(min(max(point, plot.axis.low), plot.axis.high)) for point in value)
-            marks.append(Polyline([(low, y), (high, y)], f"range {series.style}"))
-            marks.append(Circle(middle, y, 4, f"dot {series.style}"))
-    return Drawing(WIDTH, height, marks)
 
 
 def _matrix(plot: MatrixPlot) -> Drawing:
@@ -518,8 +448,6 @@ def _matrix(plot: MatrixPlot) -> Drawing:
 
 
 class _Frame:
-    """Positions of values between two axes, in units of the drawing."""
-
     def __init__(
         self,
         x_axis: Axis,
@@ -580,8 +508,6 @@ def shortened_name(name: str, longest: int) -> str:
 
 
 class KeyItem(NamedTuple):
-    """What a colour means, or a circle of a radius."""
-
     style: str
     name: str
     radius: float = 0.0
@@ -596,16 +522,12 @@ def _key(plot: Plot) -> list[KeyItem]:
     series: Sequence[Series] = ()
     if isinstance(plot, HistogramPlot):
         series = [series for series, _ in plot.series]
-    elif isinstance(plot, BarPlot | RangePlot):
+    elif isinstance(plot, BarPlot):
         series = plot.series
     return [KeyItem(*item) for item in series] if len(series) > 1 else []
 
 
-# SVG. Colours are classes that the page's style sheets fill.
-
-
 def svg(plot: Plot) -> Html:
-    """A plot with its key as HTML."""
     items = _key(plot)
     key = fill('<ul class="key">{}</ul>', joined(map(_svg_key_item, items))) if items else joined([])
     if isinstance(plot, MultiplesPlot):
@@ -692,7 +614,6 @@ _LINES: dict[str, tuple[str, float, tuple[float, ...]]] = {
     "tick": (SOFT, 1.0, ()),
     "zero": (SOFT, 1.0, (4.0, 3.0)),
     "limit": (INK, 1.5, (5.0, 3.0)),
-    "range": ("", 3.0, ()),
     "outline": ("", 2.0, ()),
 }
 
@@ -706,12 +627,10 @@ _Placed = tuple[float, float, Sequence[Mark]]
 
 
 def png(plot: Plot) -> bytes:
-    """A plot as a file, 810 px wide."""
     return sheet([plot], 1, width=PNG_PIXELS)
 
 
 def sheet(plots: Sequence[Plot], columns: int = 3, title: str = "", width: int = SHEET_PIXELS) -> bytes:
-    """Several plots as one file with a title over them."""
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -16,7 +16,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from datasets import Dataset, DatasetDict, load_dataset
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, constants, hf_hub_url
 from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled, RepositoryNotFoundError
 from huggingface_hub.hf_api import RepoFile
@@ -86,7 +85,6 @@ class RetryPolicy(Backoff):
 
 
 def is_passing(error: Exception) -> bool:
-    """Whether the same request may succeed later."""
     if isinstance(error, HfHubHTTPError):
         return error.response.status_code in _PASSING
     return isinstance(error, FAILURES) and not isinstance(error, OfflineModeIsEnabled)
@@ -169,9 +167,8 @@ class State:
 def check_access(api: HfApi, target: Target, patience: RetryPolicy) -> bool:
     """Whether the repository exists. Creates nothing.
 
-    Raises:
-        DailytalkError: no token, a wrong one, or one that may not write there; no such repository and `create` is
-            not set; a public one where `private` is requested; the Hub can't be reached.
+    Raises DailytalkError: no token, a wrong one, or one that may not write there; no such repository and `create`
+    is not set; a public one where `private` is requested; the Hub can't be reached.
     """
     check_token()
     with hub_errors(target.repo):
@@ -201,7 +198,6 @@ def check_access(api: HfApi, target: Target, patience: RetryPolicy) -> bool:
 
 
 def read_state(api: HfApi, target: Target, patience: RetryPolicy) -> State:
-    """The state of an existing repository. Raises DailytalkError for errors of the Hub."""
     with hub_errors(target.repo):
         refs = with_retries(lambda: api.list_repo_refs(target.repo, repo_type=KIND), patience)
         branches = {ref.name: ref.target_commit for ref in refs.branches}
@@ -214,7 +210,6 @@ def read_state(api: HfApi, target: Target, patience: RetryPolicy) -> State:
 
 
 def read_tree(api: HfApi, repo: str, revision: str, patience: RetryPolicy) -> dict[str, RemoteFile]:
-    """All files of a revision, by name."""
     tree = with_retries(
         lambda: list(api.list_repo_tree(repo, recursive=True, revision=revision, repo_type=KIND)), patience
     )
@@ -282,7 +277,6 @@ def _gives_xet_tokens(api: HfApi, repo: str, patience: RetryPolicy, kind: str) -
 
 
 def _check_creation(target: Target, user: dict[str, Any]) -> None:
-    """Whether a missing repository may be created, as far as the user's record shows."""
     if not target.create:
         raise DailytalkError(
             f"there is no dataset {target.repo} on the Hub, or you may not see it",
@@ -322,14 +316,13 @@ class Content(NamedTuple):
     sha256: str
 
     def is_in(self, remote: RemoteFile | None) -> bool:
-        """Whether a file on the Hub has just this content."""
         if remote is None or remote.size != self.size:
             return False
-        return remote.sha256 == self.sha256 if remote.sha256 else remote.blob == self._git_blob()
-
-    def _git_blob(self) -> str:
+        if remote.sha256:
+            return remote.sha256 == self.sha256
         data = self.source if isinstance(self.source, bytes) else self.source.read_bytes()
-        return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
+        blob = hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False)
+        return remote.blob == blob.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -345,17 +338,11 @@ class Release:
 
     @cached_property
     def contents(self) -> dict[str, Content]:
-        """All files of ours in the repository, by name."""
         data = {file.name: Content(file.path, file.size, file.sha256) for file in self.packed.files}
         texts = {CARD: self.card.encode(), MANIFEST: manifest_text(self.manifest).encode(), **self.assets}
         return data | {
             name: Content(text, len(text), hashlib.sha256(text).hexdigest()) for name, text in texts.items()
         }
-
-    def of(self, packed: Packed) -> "Release":
-        """The same release of other files."""
-        manifest_after = manifest(packed, self.tag, self.manifest["changes"]) | {ASSETS: self.manifest[ASSETS]}
-        return replace(self, packed=packed, manifest=manifest_after)
 
 
 class Change(NamedTuple):
@@ -374,15 +361,13 @@ class PushPlan:
     to_send: int
 
     def named(self, *whats: str) -> list[str]:
-        """Names of the files to which one of these happens."""
         return [change.name for change in self.changes if change.what in whats]
 
 
 def plan_push(state: State, release: Release) -> PushPlan:
     """Compare a release with the repository.
 
-    Raises:
-        DailytalkError: a file that is not ours has the name of our manifest.
+    Raises DailytalkError: a file that is not ours has the name of our manifest.
     """
     if MANIFEST in state.files and state.manifest is None:
         raise DailytalkError(
@@ -406,14 +391,12 @@ def plan_push(state: State, release: Release) -> PushPlan:
 
 
 def owned(state: State) -> set[str]:
-    """Names of the files there that are ours, apart from the card and the manifest."""
     manifest = state.manifest or {}
     names = {*manifest.get("files", {}), *(manifest.get(ASSETS) or ())}
     return {name for name in state.files if name in names or _OURS.fullmatch(name)}
 
 
 def same_data(manifest: Mapping[str, Any] | None, packed: Packed) -> bool:
-    """Whether a manifest names just these data files with just this content."""
     if manifest is None:
         return False
     published = {name: file.get("sha256") for name, file in manifest.get("files", {}).items()}
@@ -431,7 +414,6 @@ def is_published(state: State, release: Release) -> bool:
 
 
 def differing(files: Mapping[str, RemoteFile], contents: Iterable[tuple[str, Content]]) -> list[str]:
-    """Names of the contents that a tree does not hold."""
     return [name for name, content in contents if not content.is_in(files.get(name))]
 
 
@@ -478,17 +460,24 @@ def upload(
         some = unknown[start : start + _ASKED]
         digests = with_retries(functools.partial(_asked_for_upload, api, target, some), patience)
         missing += [file for file in some if file.sha256 in digests]
+
+    def preupload(operations: list[CommitOperationAdd]) -> None:
+        revision = None if target.pull_request else target.branch
+        with client_errors(target.repo):
+            api.preupload_lfs_files(
+                target.repo, operations, repo_type=KIND, revision=revision, create_pr=target.pull_request
+            )
+
     total, sent = sum(file.size for file in missing), 0
     for batch in _batches(missing):
         operations = [additions[file.name] for file in batch]
-        with_retries(functools.partial(_preupload, api, target, operations), patience)
+        with_retries(functools.partial(preupload, operations), patience)
         sent += sum(file.size for file in batch)
         say(f"uploaded {sent / 1e6:.1f} of {total / 1e6:.1f} MB")
     return sent, additions
 
 
 def _asked_for_upload(api: HfApi, target: Target, files: Sequence[DataFile]) -> set[str]:
-    """The digests of the contents that the Hub would have uploaded."""
     actions, errors, _ = post_lfs_batch_info(
         [UploadInfo(sha256=bytes.fromhex(file.sha256), size=file.size, sample=b"") for file in files],
         token=None,
@@ -498,17 +487,6 @@ def _asked_for_upload(api: HfApi, target: Target, files: Sequence[DataFile]) -> 
     )
     wanted = [entry for entry in actions if entry.get("actions")]
     return {str(entry["oid"]) for entry in [*wanted, *errors]}
-
-
-def _preupload(api: HfApi, target: Target, additions: list[CommitOperationAdd]) -> None:
-    with client_errors(target.repo):
-        api.preupload_lfs_files(
-            target.repo,
-            additions,
-            repo_type=KIND,
-            revision=None if target.pull_request else target.branch,
-            create_pr=target.pull_request,
-        )
 
 
 @contextmanager
@@ -587,9 +565,8 @@ def publish(
         say: called with one line at each step.
         planned: the plan for this state, if it was made already.
 
-    Raises:
-        DailytalkError: there was another push meanwhile, or the Hub refuses or keeps failing. Readers see the
-            old version then, or, if only the tag is missing, the new one.
+    Raises DailytalkError: there was another push meanwhile, or the Hub refuses or keeps failing. Readers see the
+    old version then, or, if only the tag is missing, the new one.
     """
     with hub_errors(target.repo):
         total = sum(file.size for file in release.packed.files)
@@ -623,9 +600,8 @@ def push_model(
 ) -> str:
     """Publish files of a folder as a model, made if it isn't there, in one commit; the address of the commit.
 
-    Raises:
-        DailytalkError: no token, or one that may not write there; a public model where `private` is requested; the
-            Hub refuses or keeps failing. Readers see the old files then.
+    Raises DailytalkError: no token, or one that may not write there; a public model where `private` is requested;
+    the Hub refuses or keeps failing. Readers see the old files then.
     """
     check_token()
     api, kind = HfApi(), "model"
@@ -660,7 +636,6 @@ def _commit(
     additions: Mapping[str, CommitOperationAdd],
     patience: RetryPolicy,
 ) -> tuple[str, str]:
-    """Make the one commit; its id and its page."""
     operations: list[CommitOperationAdd | CommitOperationDelete] = [
         additions.get(name) or CommitOperationAdd(name, release.contents[name].source)
         for name in planned.named("add", "replace")
@@ -727,7 +702,6 @@ def _check(api: HfApi, target: Target, commit: str, release: Release, patience: 
 
 
 def _tagged(api: HfApi, repo: str, tag: str | None, commit: str, patience: RetryPolicy) -> str | None:
-    """Tag a commit. An existing tag is never moved."""
     if tag is None:
         return None
     attempt = 1
@@ -759,96 +733,6 @@ def _page(api: HfApi, repo: str, commit: str) -> str:
     return f"{api.endpoint}/{KIND}s/{repo}/commit/{commit}"
 
 
-# Publishing with `Dataset.push_to_hub`, for users who prefer the client's own code.
-#
-# It makes a commit for each config, then one for the card and the manifest, which name what it has written; the
-# tag comes last. So readers of a tag see whole versions, and readers of the branch may see the steps. Above 50
-# files of a config the client makes several commits, between which old and new files are mixed: that is rejected.
-
-
-#: Files up to which `push_to_hub` makes one commit of a config.
-MOST_FILES = 50
-
-
-def check_plain(target: Target, release: Release) -> None:
-    """Raise DailytalkError for what `push_to_hub` can't publish without readers seeing half of it."""
-    if target.pull_request:
-        raise DailytalkError(
-            "--method push_to_hub would open a pull request for each config", "leave --pr or --method out"
-        )
-    for name, splits in release.packed.configs.items():
-        count = sum(map(len, splits.values()))
-        if count > MOST_FILES:
-            raise DailytalkError(
-                f"push_to_hub makes several commits of the {count} files of {name}, and readers between them "
-                f"would see old and new files mixed; it is for {MOST_FILES} files at most",
-                "leave --method out: that makes one commit of any number of files",
-            )
-
-
-def publish_plainly(
-    api: HfApi, target: Target, state: State, release: Release, patience: RetryPolicy, say: Say
-) -> Published:
-    """Publish with `push_to_hub`; returns and raises as `publish` does.
-
-    The files differ from the packed ones (other row groups), so what the other method uploaded before is
-    sent again.
-    """
-    if is_published(state, release):
-        return publish(api, target, state, release, patience, say)
-    state = prepared(api, target, state, patience)
-    with hub_errors(target.repo), suitable_transfer(api, target.repo, patience):
-        pushed = {
-            name: _pushed(target, name, splits, release, say) for name, splits in release.packed.configs.items()
-        }
-        now = read_state(api, target, patience)
-    files = tuple(file for name, splits in pushed.items() for file in _files(name, splits, release, now))
-    files_by_name = {file.name: file for file in files}
-    packed = replace(release.packed, files=tuple(files_by_name[name] for name in sorted(files_by_name)))
-    present = {file.sha256 for file in state.files.values()}
-    sent = sum(file.size for file in files if file.sha256 not in present)
-    published = publish(api, target, now, release.of(packed), patience, say)
-    return replace(published, sent=sent, present=sum(file.size for file in files) - sent)
-
-
-def _pushed(
-    target: Target, name: str, splits: Mapping[str, list[DataFile]], release: Release, say: Say
-) -> DatasetDict:
-    """Push one config; the rows of its splits."""
-    paths = {split: [str(file.path) for file in files] for split, files in splits.items()}
-    cache = str(release.packed.files[0].path.parents[1] / ".datasets")
-    rows = load_dataset("parquet", data_files=paths, cache_dir=cache)
-    say(f"push_to_hub of {name}")
-    rows.push_to_hub(
-        target.repo,
-        config_name=name,
-        commit_message=release.message,
-        revision=target.branch,
-        num_shards={split: len(files) for split, files in splits.items()},
-    )
-    return rows
-
-
-def _files(name: str, splits: DatasetDict, release: Release, state: State) -> Iterator[DataFile]:
-    """What the Hub has of a config now, file by file. `push_to_hub` cuts a split into even runs of its rows."""
-    for split, rows in splits.items():
-        before = release.packed.configs[name][split]
-        for number, file in enumerate(before):
-            remote = state.files.get(file.name)
-            if remote is None or remote.sha256 is None:
-                raise DailytalkError(
-                    f"push_to_hub did not leave {file.name} there", "run the same command again without --method"
-                )
-            part = rows.shard(num_shards=len(before), index=number)
-            yield file._replace(sha256=remote.sha256, size=remote.size, rows=len(part), seconds=_seconds(part))
-
-
-def _seconds(rows: Dataset) -> float:
-    if "duration" in rows.column_names:
-        return float(sum(rows["duration"]))
-    return float(sum(conversation["duration"] for cut in rows["conversations"] for conversation in cut))
-
-
 # `dailytalk push`, from a work folder to a version on the Hub: check, pack, compare, write the card, commit, tag.
 #
 # Everything before the commit changes nothing on the Hub, and everything packed stays in `.publish` of the work
@@ -860,7 +744,6 @@ def _seconds(rows: Dataset) -> float:
 STAGE = ".publish"
 
 AUTO = "auto"
-METHODS = ("commit", "push_to_hub")
 
 
 @dataclass(frozen=True)
@@ -870,7 +753,6 @@ class PushSettings:
     Attributes:
         tag: a version such as `v1.0.0`, `auto` for the one that the changes call for, or None for no tag.
         message: of the commit; empty: made from the tag.
-        method: of `METHODS`.
         include_source: publish the untouched recordings too; None: where the version before has them.
         valid_share, test_share, seed: of conversations that no version before has placed.
         licence, title, contact: for the card; None: what it says already, or what follows from the data.
@@ -878,7 +760,6 @@ class PushSettings:
 
     tag: str | None = None
     message: str = ""
-    method: str = METHODS[0]
     include_source: bool | None = None
     valid_share: float = 0.05
     test_share: float = 0.05
@@ -917,9 +798,8 @@ def push_version(
 ) -> PushOutcome:
     """Publish the finished conversations of a work folder.
 
-    Raises:
-        DailytalkError: it can't be published as asked. Readers of the Hub see no change then, unless only the tag
-            could not be set, which the sentence says.
+    Raises DailytalkError: it can't be published as asked. Readers of the Hub see no change then, unless only the
+    tag could not be set, which the sentence says.
     """
     finished_items(folder)  # before the Hub is asked: there is something to publish
     api, stage = HfApi(), folder / STAGE
@@ -934,6 +814,11 @@ def push_version(
                 sides = open_items(before).splits() if CONFIGS[0] in before.configs() else {}
             counts = Counter(name.split("-")[0] for name in state.manifest["files"])
         compared_with = _before(target.repo, state, settings.tag)
+
+        def say_packed(file: DataFile, done: int, of: int) -> None:
+            if done * 10 // of > (done - 1) * 10 // of:  # hundreds of files should not print hundreds of lines
+                say(f"packed {done} of {of} files")
+
         card_rows, new_rows = CardRows(), NewRows(with_texts=state.head is not None)
         before_had_source = any(name.startswith("source/") for name in counts)
         packed = pack_version(
@@ -945,7 +830,7 @@ def push_version(
             valid_share=settings.valid_share,
             test_share=settings.test_share,
             seed=settings.seed,
-            progress=lambda file, done, of: say(f"packed {done} of {of} files") if _is_tenth(done, of) else None,
+            progress=say_packed,
             readers=(card_rows.add, new_rows.add),
         )
         write_text(stage / MANIFEST, manifest_text(manifest(packed, None, {})))  # which `compare` need not read
@@ -980,13 +865,9 @@ def push_version(
         message = settings.message or f"Publish {tag or 'conversations'}: {push_in_words(record)}"
         release = Release(packed, tag, manifest_of_version, card.text, card.assets, message)
         planned = plan_push(state, release)
-        way: Callable[..., Published] = functools.partial(publish, planned=planned)
-        if settings.method != METHODS[0]:
-            check_plain(target, release)
-            way = publish_plainly
         if dry_run:
             return PushOutcome(tag, changes, packed, planned, warnings=card.warnings)
-        published = way(api, target, state, release, patience, say)
+        published = publish(api, target, state, release, patience, say, planned)
         shutil.rmtree(stage)
         return PushOutcome(tag, changes, packed, planned, published, card.warnings)
 
@@ -1003,13 +884,7 @@ def validate_request(api: HfApi, target: Target, settings: PushSettings, patienc
     return check_access(api, target, patience)
 
 
-def _is_tenth(done: int, of: int) -> bool:
-    """Whether another tenth is done: hundreds of files should not print hundreds of lines."""
-    return done * 10 // of > (done - 1) * 10 // of
-
-
 def _before(repo: str, state: State, tag: str | None) -> Version | None:
-    """The version to compare with: the highest below the tag, else what the branch holds, else none."""
     below = [
         tag_name
         for tag_name in state.tags
@@ -1047,7 +922,7 @@ def _is_there(
         return False
     with hub_errors(target.repo):
         same = same_data(read_manifest(api, target.repo, tagged_commit, patience), packed)
-    # Files may be others with the same rows, as another method or version of a library writes them.
+    # Files may be others with the same rows, as another version of a library writes them.
     same = same or new_rows.changes(open_version(Reference(target.repo, tagged_commit)), after).same_rows
     if same and not asks_card:
         return True
@@ -1059,7 +934,6 @@ def _is_there(
 
 
 def _asks_other_card(card: str | None, settings: PushSettings) -> bool:
-    """Whether the options name a licence, a title or a contact that the card does not have yet."""
     if card is None:
         return False
     values = values_of(divide(card)[0])
@@ -1068,7 +942,6 @@ def _asks_other_card(card: str | None, settings: PushSettings) -> bool:
 
 
 def _check_tag(tag: str | None, state: State, changes: Changes) -> None:
-    """Raise DailytalkError if a version breaks readers and its tag does not say so."""
     previous = changes.previous
     if tag is None or previous is None or not changes.broken or not is_version_tag(previous):
         return
@@ -1082,7 +955,6 @@ def _check_tag(tag: str | None, state: State, changes: Changes) -> None:
 
 
 def push_in_words(changes: dict[str, Any]) -> str:
-    """The changes of a manifest as a few words: `2 added, 1 changed`."""
     if not changes.get("previous"):
         return "first version"
     return count_in_words(changes) or "the same conversations"

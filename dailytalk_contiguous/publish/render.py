@@ -37,7 +37,6 @@ def fill(template: str, *values: object) -> Html:
 
 
 def joined(parts: Iterable[str]) -> Html:
-    """Pieces one after another, as one."""
     return Html("".join(part if isinstance(part, Html) else escape(part) for part in parts))
 
 
@@ -75,7 +74,6 @@ def template(name: str) -> str:
 
 
 def fragment(name: str) -> Html:
-    """A part of a page of this package."""
     return Html(_asset(name))
 
 
@@ -122,7 +120,6 @@ def escaped(value: object) -> str:
 
 
 def public(value: object) -> str:
-    """A text without the absolute paths in it."""
     return _BARE_PATH.sub("(a file)", _QUOTED_PATH.sub("(a file)", str(value)))
 
 
@@ -143,7 +140,6 @@ def model_name(name: str) -> str:
 
 
 def link(text: str, url: str) -> str:
-    """A link, or the text alone where there is no address of the web."""
     if not _is_web(url):
         return escaped(text)
     safe = re.sub(r"[\s()<>|\\]", lambda match: f"%{ord(match[0]):02X}", url)
@@ -160,16 +156,10 @@ def details(summary: str, text: str) -> str:
 
 
 def listed(values: Iterable[Any]) -> str:
-    """Values of a setting, for a table."""
     return " or ".join("yes" if value is True else "no" if value is False else str(value) for value in values)
 
 
-# Tables, in HTML and in Markdown from the same cells: whole numbers, and text, plain or of these kinds.
-
-
 class Code(str):
-    """Text that a program reads: a name of a split, a version."""
-
     __slots__ = ()
 
 
@@ -190,7 +180,6 @@ TableCell = str | int | Link
 
 
 def html_cell(cell: TableCell) -> Html:
-    """A cell as HTML."""
     if isinstance(cell, Link):
         return fill('<a href="{}">{}</a>', cell.url, cell.text) if _is_web(cell.url) else joined([cell.text])
     if isinstance(cell, int):
@@ -281,11 +270,9 @@ def credits_of(record: Mapping[str, Any]) -> tuple[Credit, ...]:
 
 
 def credit_cells(credit: Credit) -> tuple[TableCell, ...]:
-    """A source, linked to its home page, its licence and its citation, as cells of a table."""
     return Link(credit.name, credit.homepage), credit.licence or "unknown", credit.citation or "unknown"
 
 
 def terms_cell(licence: str | None) -> TableCell:
-    """What a licence asks for; one that is not known has to be read."""
     words = licence_in_words(licence)
     return words if asked(licence).known else Strong(words)

@@ -11,14 +11,23 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
-from itertools import islice, zip_longest
+from itertools import islice, starmap, zip_longest
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.emotions import UNSURE
 from dailytalk_contiguous.core.licensing import Origin
 from dailytalk_contiguous.core.quality import QualityLimits, failures
-from dailytalk_contiguous.core.sampling import BALANCED, LEAST_HOURS, Shortfall, disparity, plan_balance
+from dailytalk_contiguous.core.sampling import (
+    BALANCED,
+    LEAST_HOURS,
+    BalanceItem,
+    Shortfall,
+    disparity,
+    plan_balance,
+)
 from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.core.tally import (
@@ -40,7 +49,8 @@ from dailytalk_contiguous.core.utterance import EVENTS
 from dailytalk_contiguous.core.wording import counted, kind_of, length_text
 from dailytalk_contiguous.models.emotion_models import AFFECT_MAP
 from dailytalk_contiguous.models.profiles import STANDARD
-from dailytalk_contiguous.pipelines import clip_stages, speak_stages, tag_stages
+from dailytalk_contiguous.pipelines.to_sound import clip_stages, speak_stages
+from dailytalk_contiguous.pipelines.to_text import tag_stages
 from dailytalk_contiguous.publish import render
 from dailytalk_contiguous.publish.plots import (
     Axis,
@@ -52,8 +62,6 @@ from dailytalk_contiguous.publish.plots import (
     MatrixPlot,
     MultiplesPlot,
     Plot,
-    RangePlot,
-    RangeRow,
     Series,
     alternative,
     png,
@@ -64,15 +72,11 @@ from dailytalk_contiguous.run.clip_plan import ClipPlan
 
 @dataclass(frozen=True)
 class KeyFigures:
-    """Figures at the top: the name, the value and a remark of each."""
-
     figures: Sequence[tuple[str, str, str]]
 
 
 @dataclass(frozen=True)
 class Text:
-    """A paragraph."""
-
     text: str
 
 
@@ -92,7 +96,6 @@ class Table:
 
     @property
     def characters(self) -> int:
-        """Its width: characters of the longest cell of each column, added up."""
         return sum(max(len(str(cell)) for cell in column) for column in zip(self.head, *self.rows, strict=True))
 
 
@@ -112,7 +115,6 @@ class Section(NamedTuple):
 
 
 def page_html(section: Section) -> render.Html:
-    """A section as HTML."""
     pieces, cards = [], []
     for part in (*section.parts, None):
         if isinstance(part, Table | Plot):
@@ -122,17 +124,15 @@ def page_html(section: Section) -> render.Html:
             pieces.append(render.fill('<div class="plots">{}</div>', render.joined(cards)))
             cards = []
         if isinstance(part, KeyFigures):
-            figures = render.joined(_fact(*figure) for figure in part.figures)
-            pieces.append(render.fill('<dl class="facts">{}</dl>', figures))
+            figures = []
+            for name, value, remark in part.figures:
+                small = render.fill("<small>{}</small>", remark) if remark else ""
+                figures.append(render.fill("<div><dt>{}</dt><dd>{}{}</dd></div>", name, value, small))
+            pieces.append(render.fill('<dl class="facts">{}</dl>', render.joined(figures)))
         elif part:
             pieces.append(render.fill("<p>{}</p>", part.text) if isinstance(part, Text) else part)
     heading = render.fill("<h2>{}</h2>", section.title) if section.title else ""
     return render.fill('<section id="{}">{}{}</section>\n', section.name, heading, render.joined(pieces))
-
-
-def _fact(name: str, value: str, remark: str) -> render.Html:
-    small = render.fill("<small>{}</small>", remark) if remark else ""
-    return render.fill("<div><dt>{}</dt><dd>{}{}</dd></div>", name, value, small)
 
 
 def _card(part: Table | Plot) -> render.Html:
@@ -166,7 +166,6 @@ def markdown(parts: Iterable[SectionPart], pictures: dict[str, bytes] | None = N
 
 
 def summary(sections: Iterable[Section]) -> str:
-    """Sections as Markdown with their headings, for a part of a card."""
     texts = []
     for section in sections:
         if text := markdown(section.parts):
@@ -192,9 +191,6 @@ def _markdown_part(part: SectionPart, pictures: dict[str, bytes] | None) -> str:
     if isinstance(part, Table) and part.folded:
         return render.details(title, text)
     return "\n\n".join(filter(None, (f"**{title}**", text, note)))
-
-
-# What conversations and clips have in common.
 
 
 #: Values with a bar or a line of their own; what comes after them is added up.
@@ -244,7 +240,6 @@ def fitted_axis(title: str, values: Iterable[float]) -> Axis:
 
 
 def affect_axes(grids: Iterable[CountGrid]) -> tuple[Axis, Axis]:
-    """Axes of valence and arousal over all cells of some maps that are to be compared."""
     points = [point for grid in grids for point in grid.points()]
     half = AFFECT_CELL / 2
     valence, arousal = ([point[place] + side for point in points for side in (-half, half)] for place in (0, 1))
@@ -254,7 +249,6 @@ def affect_axes(grids: Iterable[CountGrid]) -> tuple[Axis, Axis]:
 def affect_map(
     title: str, grid: CountGrid, unit: str, name: str = "", style: str = "after", axes: Sequence[Axis] = ()
 ) -> MapPlot:
-    """Numbers of `unit` by valence and arousal, on axes that fit them unless some are given."""
     x_axis, y_axis = axes or affect_axes([grid])
     return MapPlot(
         title=f"{title} ({counted(grid.n, unit)})",
@@ -286,7 +280,6 @@ def affect_maps(title: str, affect: Mapping[str, CountGrid], unit: str, name: st
 
 
 def measures_table(tally: Tally) -> Table:
-    """Mean, deviation and range of what was measured of utterances."""
     rows: list[tuple[render.TableCell, ...]] = []
     for name, (title, unit, digits) in MEASURED_NAMES.items():
         moments = tally.measures[name]
@@ -299,7 +292,6 @@ def measures_table(tally: Tally) -> Table:
 
 
 def rejected_table(tally: Tally) -> Table:
-    """What was rejected, by stage and kind of reason."""
     rows = [(*kind, n) for kind, n in sorted(tally.rejects.items(), key=lambda item: (-item[1], item[0]))]
     nothing = "nothing was rejected" if tally.knows_rejects else "what was rejected is not in a published version"
     return Table("Rejected, by kind", ("stage", "reason", "number"), rows, nothing=nothing)
@@ -311,14 +303,10 @@ def _rejected_count(tally: Tally) -> str:
 
 
 def rejected_section(tally: Tally, examples: Sequence[Mapping[str, str]]) -> Section:
-    """What was rejected, and the first of it with what to do."""
     head = ("id", "stage", "reason", "remedy")
     rows = [[example[name] for name in head] for example in examples]
     first = Table("The first of them, and what to do", head, rows, folded=True)
     return Section("rejected", "Rejected", [rejected_table(tally), *([first] if rows else [])])
-
-
-# Conversations.
 
 
 #: What the columns and colours of turn-taking mean.
@@ -326,9 +314,6 @@ RECORDED, REBUILT = Series("before", "recorded"), Series("after", "rebuilt")
 
 #: Between which offsets are drawn at most, in seconds, and the width of a bin; listeners notice 200 ms.
 OFFSETS, OFFSET_WIDTH = (-2.0, 3.0), 0.1
-
-#: How buckets are named where it is not by the word itself.
-_BUCKETS = {"pitch_var": "pitch variation", "zcr": "zero crossings", "rate": "speech rate"}
 
 _STATUSES = {
     "spoken": "resynthesised",
@@ -367,7 +352,6 @@ def conversation_sections(
     style: list[SectionPart] = [
         *(tags_plot(tally), affect_plot(tally), tag_affect_plot(tally)),
         *([measured] if (measured := tag_measures_table(tally)) else []),
-        *tag_measures_plots(tally),
         *(measures_table(tally), tags_table(tally)),
     ]
     style += [table] if (table := buckets_table(tally)) else []
@@ -396,7 +380,6 @@ def edits_text(tally: Tally) -> str:
 
 
 def conversation_facts(tally: Tally, run: Mapping[str, Any]) -> KeyFigures:
-    """How much there is, and what it cost."""
     whole, saved, ratio = tally.total, _money_of(run).get("saved_by_cache"), tally.ratios.quantile(0.5)
     languages = [name for name, _ in ranked(tally.by["language"])]
     more = f" and {len(languages) - 4} more" if len(languages) > 4 else ""
@@ -479,7 +462,6 @@ def made_parts(tally: Tally, run: Mapping[str, Any]) -> list[SectionPart]:
 
 
 def splits_table(tally: Tally) -> Table:
-    """How much each split has."""
     splits = tally.by["split"]
     values = [(render.Code(name), part) for name, part in splits.items()]
     rows: list[tuple[render.TableCell, ...]] = [
@@ -490,7 +472,6 @@ def splits_table(tally: Tally) -> Table:
 
 
 def durations_plot(tally: Tally) -> HistogramPlot:
-    """How long the conversations are, in 30 bins at most."""
     longest = tally.durations.quantile(1.0) + 1.0 if tally.durations.n else 1.0
     width = next(step for step in (1, 2, 5, 10, 30, 60, 120, 300, 600, 3600, 36000) if longest / step <= 30)
     first = math.floor(tally.durations.quantile(0.0) / width) if tally.durations.n else 0
@@ -511,7 +492,6 @@ def durations_plot(tally: Tally) -> HistogramPlot:
 
 
 def voice_tables(tally: Tally) -> list[Table]:
-    """Speech by recorded speaker, and by synthesised voice where there can be one."""
     tables = []
     for title, label, name in (
         ("Recorded speakers", "speaker", "speaker"),
@@ -536,10 +516,6 @@ INDICATORS = {
 }
 
 
-#: How an indicator is named beside a line, if not by its name.
-_SHORT = {"ipu": "unit"}
-
-
 def voice_parts(tally: Tally) -> list[SectionPart]:
     """The tables of voices; of which there is but one is a sentence."""
     tables = voice_tables(tally)
@@ -552,14 +528,13 @@ def voice_parts(tally: Tally) -> list[SectionPart]:
 
 
 def turn_parts(tally: Tally) -> list[SectionPart]:
-    """Who waits for whom, who cuts in, and what the rebuild changed about it."""
     explained = (
         "A floor-transfer offset is the time from the end of one speaker's turn to the start of the other's: a "
         "gap above 0, an overlap below it. A backchannel is inside the other's turn; an overlap starts shortly "
         "before the other ends; an interruption starts well before, and the other stops."
     )
     table = turns_table(tally)
-    more = (time_plot(tally), indicators_plot(tally), table, indicators_table(tally))
+    more = (time_plot(tally), table, indicators_table(tally))
     parts: list[SectionPart] = [offsets_plot(tally), *(part for part in more if part or part is table)]
     return [Text(explained), *parts] if table else parts
 
@@ -582,11 +557,12 @@ def offsets_plot(tally: Tally) -> HistogramPlot:
     high = min(OFFSETS[1], 0.5 * math.ceil(2 * max(known, default=1.0) + 1e-6))
     low, high = min(low, -0.5), max(high, 1.0)
     others = dict(zip(CHANNELS, reversed(CHANNELS), strict=True))
-    medians = [
-        f"{channel} starts {_seconds_from(histogram.quantile(0.5))} the end of {others[channel]}"
-        for channel, histogram in offsets.items()
-        if histogram.n
-    ]
+    medians = []
+    for channel, histogram in offsets.items():
+        if histogram.n:
+            middle = histogram.quantile(0.5)
+            when = f"{abs(middle):.2f} s {'after' if middle >= 0 else 'before'}"
+            medians.append(f"{channel} starts {when} the end of {others[channel]}")
     is_outside = any(not low <= offset < high for offset in known)
     outside = " What is outside is counted at the ends." if is_outside else ""
     return HistogramPlot(
@@ -604,10 +580,6 @@ def offsets_plot(tally: Tally) -> HistogramPlot:
         nothing="the speaker never changes",
         name="offsets",
     )
-
-
-def _seconds_from(offset: float) -> str:
-    return f"{abs(offset):.2f} s {'after' if offset >= 0 else 'before'}"
 
 
 def time_plot(tally: Tally) -> BarPlot:
@@ -653,30 +625,6 @@ def _signed(value: float, digits: int) -> str:
     return text if text.strip("+−0.") else f"±{text[1:]}"
 
 
-def indicators_plot(tally: Tally) -> RangePlot:
-    """Lengths of the four timing indicators by speaker, recorded and rebuilt."""
-    sides = _sides(tally)
-    rows = [
-        RangeRow(
-            f"{_SHORT.get(key, name)}, {channel}",
-            tuple(_middle(side.indicators[key][channel]) for _, side in sides),
-        )
-        for key, (name, _) in INDICATORS.items()
-        for channel in CHANNELS
-    ]
-    longest = max((value[2] for row in rows for value in row.values if value), default=1.0)
-    step = next((step for step in (0.25, 0.5, 1.0, 2.0, 5.0, 10.0) if longest / step <= 6), 30.0)
-    return RangePlot(
-        title="Timing indicators: 80 % of the lengths, and the median",
-        rows=rows,
-        series=[series for series, _ in sides],
-        axis=Axis("length (s)", 0.0, math.ceil(longest / step) * step, step),
-        note="unit: inter-pausal unit.",
-        nothing="no utterance has times",
-        name="indicators",
-    )
-
-
 def _middle(lengths: Histogram) -> tuple[float, float, float] | None:
     """The 10th, 50th and 90th percentile; None without any."""
     if not lengths.n:
@@ -687,7 +635,6 @@ def _middle(lengths: Histogram) -> tuple[float, float, float] | None:
 
 
 def indicators_table(tally: Tally) -> Table:
-    """The four timing indicators by speaker: how many a minute, and how long, recorded and rebuilt."""
     sides = _sides(tally)
     rows = []
     for key, (name, _) in INDICATORS.items():
@@ -716,7 +663,6 @@ _QUANTILES = {"offset, median": 0.5, "offset, 10 % below": 0.1, "offset, 90 % be
 
 
 def turns_table(tally: Tally) -> Table:
-    """Figures of turn-taking, recorded and rebuilt."""
     names, sides = zip(*_sides(tally), strict=True)
     rows: list[tuple[render.TableCell, ...]] = [
         *((name, *(_offset(side.offsets, share) for side in sides)) for name, share in _QUANTILES.items()),
@@ -758,7 +704,6 @@ def _offset(offsets: Histogram, share: float) -> str:
 
 
 def tags_plot(tally: Tally) -> BarPlot:
-    """Speech by style tag and channel."""
     values = ranked(tally.by["tag"]) if tally.by["tag"].keys() - {UNKNOWN} else []
     longest = max((part.seconds for _, part in values), default=0.0)
     units = ((3600.0, "hours"), (60.0, "minutes"))
@@ -788,7 +733,6 @@ TAG_UNITS: dict[str, tuple[str, str, Callable[[float], str]]] = {
 
 
 def _tags_by_number(tally: Tally) -> list[tuple[str, Mapping[str, Moments]]]:
-    """Tags with what was measured of them, the commonest first."""
     counts = {
         tag: max((moments.n for moments in of.values()), default=0) for tag, of in tally.tag_measures.items()
     }
@@ -843,54 +787,16 @@ def follows_source(tally: Tally, name: str) -> float | None:
     ]
     if len(pairs) < FEWEST_TAGS:
         return None
-    whole = sum(n for *_, n in pairs)
-    means = [math.fsum(pair[place] * pair[2] for pair in pairs) / whole for place in (0, 1)]
-    spreads = [math.fsum(n * (pair[place] - means[place]) ** 2 for *pair, n in pairs) for place in (0, 1)]
-    shared = math.fsum(n * (source - means[0]) * (new - means[1]) for source, new, n in pairs)
-    return shared / math.sqrt(spreads[0] * spreads[1]) if min(spreads) > 1e-12 else None
+    *means, weights = zip(*pairs, strict=True)
+    (source, shared), (_, new) = np.cov(means, aweights=weights)
+    return float(shared / math.sqrt(source * new)) if min(source, new) > 1e-12 else None
 
 
-#: Tags with a row of their own in a plot.
+#: Tags of which a table is not folded.
 MOST_TAGS = 15
 
 
-def tag_measures_plots(tally: Tally) -> list[RangePlot]:
-    """A plot of each measure by tag, of source and synthesis; those of which nothing is known are left out."""
-    tags = _tags_by_number(tally)[:MOST_TAGS]
-    series = [Series("before", "source"), Series("after", "synthesis")][: 1 + tally.rebuilt]
-    plots = []
-    for name, (title, unit, _) in TAG_UNITS.items():
-        rows = [
-            RangeRow(tag, tuple(_around(measures.get(f"{edge}{name}")) for edge in ("", NEW_VOICE)[: len(series)]))
-            for tag, measures in tags
-        ]
-        values = [value for row in rows for three in row.values if three for value in three]
-        reach = max((abs(value) for value in values), default=1.0)
-        step = next((step for step in (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0) if reach / step <= 3), 20.0)
-        end = max(step, math.ceil(reach / step) * step)
-        plots.append(
-            RangePlot(
-                title=f"{title.capitalize()} by tag, against the speaker's own mean (± deviation)",
-                rows=rows,
-                series=series,
-                axis=Axis(f"{title} ({unit})", -end, end, step),
-                middle=0.0,
-                nothing="nothing was measured",
-                name=f"tags_{name}",
-            )
-        )
-    return [plot for plot in plots if plot]
-
-
-def _around(moments: Moments | None) -> tuple[float, float, float] | None:
-    """The mean and one deviation either way; None without any."""
-    if moments is None or not moments.n:
-        return None
-    return moments.mean - moments.deviation, moments.mean, moments.mean + moments.deviation
-
-
 def confidence_plot(tally: Tally) -> HistogramPlot:
-    """How sure the recogniser is of its words; empty where it never says."""
     known = tally.confidence.n
     return HistogramPlot(
         title=f"Confidence of the recogniser ({known:,} of {counted(tally.total.utterances, 'utterance')})",
@@ -905,23 +811,19 @@ def confidence_plot(tally: Tally) -> HistogramPlot:
 
 
 def tags_table(tally: Tally) -> Table:
-    """Speech by style tag, all of them."""
     values = sorted(tally.by["tag"].items(), key=lambda item: (-item[1].seconds, item[0]))
     rows: list[tuple[render.TableCell, ...]] = []
     for tag, part in values:
-        seconds = (part.seconds, part.left, part.right)
-        rows.append((tag, *map(length_text, seconds), part.utterances))
+        rows.append((tag, *map(length_text, (part.seconds, part.left, part.right)), part.utterances))
     head = ("tag", "speech", "left", "right", "utterances")
     return Table("Speech by style tag, in figures", head, rows, nothing="no tags", folded=True)
 
 
 def affect_plot(tally: Tally) -> MapPlot:
-    """Utterances by valence and arousal."""
     return affect_map("Affect of the source performance", tally.all_affect(), "utterance", "affect", "before")
 
 
 def tag_affect_plot(tally: Tally) -> MultiplesPlot:
-    """Valence and arousal of the source performance by tag."""
     named = {tag: grid for tag, grid in tally.affect.items() if tag != UNKNOWN}
     plot = affect_maps("Affect by tag", named, "utterance", "affect_by_tag")
     return replace(plot, nothing="no tags with measures of affect")
@@ -934,8 +836,9 @@ UNEVEN = 0.1
 def buckets_table(tally: Tally) -> Table:
     """The shares of LOW, MID and HIGH of the measures of which they are not thirds."""
     levels = ("LOW", "MID", "HIGH")
+    names = {"pitch_var": "pitch variation", "zcr": "zero crossings", "rate": "speech rate"}
     rows = [
-        (_BUCKETS.get(name, name), *(render.percent(counts[level], counts.total()) for level in levels))
+        (names.get(name, name), *(render.percent(counts[level], counts.total()) for level in levels))
         for name in BUCKETED
         if (counts := tally.buckets.get(name))
         and any(abs(counts[level] / counts.total() - 1 / 3) > UNEVEN for level in levels)
@@ -947,7 +850,6 @@ def buckets_table(tally: Tally) -> Table:
 
 
 def lengths_plot(tally: Tally) -> MapPlot:
-    """New against recorded length of each utterance that was resynthesised."""
     longest = max((max(cell) + 1 for cell in tally.lengths.counts), default=1) * tally.lengths.width
     reach = next(limit for limit in (3.0, 6.0, 9.0, LENGTH_LIMIT) if longest <= limit)
     edge = f"; what is longer than {LENGTH_LIMIT:g} s counts at the edge" if reach == LENGTH_LIMIT else ""
@@ -970,7 +872,6 @@ def lengths_plot(tally: Tally) -> MapPlot:
 
 
 def delivery_parts(tally: Tally) -> list[SectionPart]:
-    """How far takes are from their sources in melody and loudness; empty where that was not measured."""
     if not tally.delivery.n:
         return []
     low, middle, high = (tally.delivery.quantile(share) for share in (0.1, 0.5, 0.9))
@@ -1015,7 +916,6 @@ def apart_cells(utterance: Mapping[str, Any]) -> tuple[str, str, str]:
 
 
 def synthesis_table(tally: Tally, run: Mapping[str, Any]) -> Table:
-    """What became of the utterances, why, and what it cost."""
     spoken, seconds, spending = tally.statuses["spoken"], tally.total.seconds, _money_of(run)
     rows: list[tuple[render.TableCell, ...]] = [
         (_STATUSES.get(name, name), n) for name, n in tally.statuses.most_common()
@@ -1050,7 +950,6 @@ DIMENSIONS = ("corpus", "emotion", "style", "speaker", "gender", "sentence_type"
 
 
 def label_title(name: str) -> str:
-    """What a label is called: `Sentence type`."""
     return name.replace("_", " ").capitalize()
 
 
@@ -1177,7 +1076,8 @@ class CorpusFigures:
             return []
         training = self.training()
         names = sorted(training.keys() - {UNKNOWN, "other"})
-        planned = plan_balance(self.tally.trained, self.target / 3600, "sample", 0, names).shortfalls
+        items = starmap(BalanceItem, self.tally.trained)
+        planned = plan_balance(items, self.target / 3600, "sample", 0, names).shortfalls
         missing = [short._replace(seconds=self.target - training[short.emotion][0]) for short in planned]
         return [short for short in missing if short.seconds > 0]
 
@@ -1185,7 +1085,6 @@ class CorpusFigures:
 def corpus_sections(
     figures: CorpusFigures, examples: Sequence[Mapping[str, str]] = (), against: Sequence[Section] = ()
 ) -> Iterator[Section]:
-    """The sections of a report on a corpus or a mix."""
     has_clips = bool(figures.tally.total.conversations)
     yield Section("facts", "", [corpus_facts(figures)])
     if has_clips:
@@ -1205,7 +1104,6 @@ def corpus_sections(
 
 
 def corpus_facts(figures: CorpusFigures) -> KeyFigures:
-    """How much there is."""
     tally, quality = figures.tally, figures.quality
     validation = tally.by["split"].get("validation", Sum()).seconds
     held_out = f"{render.percent(validation, tally.total.seconds)} of recordings"
@@ -1294,7 +1192,6 @@ def crossed_plot(
 
 
 def perceived_plot(figures: CorpusFigures) -> MatrixPlot:
-    """The emotion that was meant against the one that raters heard."""
     counts = {pair: n for pair, n in figures.tally.crossed["emotion", "perceived"].items() if UNKNOWN not in pair}
     agreed, whole = sum(n for (meant, heard), n in counts.items() if meant == heard), sum(counts.values())
     mean = figures.tally.agreement
@@ -1322,7 +1219,6 @@ A_GUESS = "Classes of emotion are a guess from sound, and no diagnosis: nobody w
 
 
 def emotion_parts(figures: CorpusFigures) -> list[SectionPart]:
-    """What a classifier of emotion hears, by speaker and against the tag or the label; empty without one."""
     tally = figures.tally
     if not tally.emotion_models:
         return []
@@ -1372,7 +1268,6 @@ def _heard_plot(figures: CorpusFigures, marked: str) -> BarPlot:
 
 
 def balance_plot(figures: CorpusFigures) -> BarPlot:
-    """Minutes in training of each emotion, as recorded and as seen, and what could not be balanced."""
     training = figures.training()
     balanced = {name: pair for name, pair in training.items() if name not in (UNKNOWN, "other")}
     before, after = (disparity(pair[side] for pair in balanced.values()) for side in (0, 1))
@@ -1431,21 +1326,7 @@ def _minutes(seconds: float) -> str:
     return f"{seconds / 60:.1f} min"
 
 
-def quality_table(quality: QualityTally) -> Table:
-    """The limits of each measure, and how many are beyond them."""
-    rows: list[tuple[render.TableCell, ...]] = []
-    for name, measure in MEASURES.items():
-        unit = measure.axis.title.partition("(")[2].rstrip(")")
-        words = {"below": "at least", "above": "at most"}
-        limits = [f"{words[side]} {value:g} {unit}" for value, side in measure.sides(quality.limits)]
-        known, outside = quality.bins[name].n, quality.outside[name]
-        cells = (outside, render.percent(outside, known), quality.measured - known)
-        rows.append((measure.axis.title.partition(" (")[0], ", ".join(limits) or "none", *cells))
-    return Table("Limits", ("measure", "limit", "beyond it", "share", "unknown"), rows)
-
-
 def quality_plots(quality: QualityTally) -> list[HistogramPlot]:
-    """A distribution of every measure, with its limits and what is rejected by them."""
     plots = []
     for name, measure in MEASURES.items():
         bins, axis = quality.bins[name], measure.axis
@@ -1469,8 +1350,20 @@ def quality_plots(quality: QualityTally) -> list[HistogramPlot]:
     return plots
 
 
+def quality_table(quality: QualityTally) -> Table:
+    """The limits of each measure, and how many are beyond them."""
+    rows: list[tuple[render.TableCell, ...]] = []
+    for name, measure in MEASURES.items():
+        unit = measure.axis.title.partition("(")[2].rstrip(")")
+        words = {"below": "at least", "above": "at most"}
+        limits = [f"{words[side]} {value:g} {unit}" for value, side in measure.sides(quality.limits)]
+        known, outside = quality.bins[name].n, quality.outside[name]
+        cells = (outside, render.percent(outside, known), quality.measured - known)
+        rows.append((measure.axis.title.partition(" (")[0], ", ".join(limits) or "none", *cells))
+    return Table("Limits", ("measure", "limit", "beyond it", "share", "unknown"), rows)
+
+
 def licences_table(figures: CorpusFigures) -> Table:
-    """The licences of the clips, and what they ask for."""
     rows: list[tuple[render.TableCell, ...]] = [
         (name, part.conversations, length_text(part.seconds), render.terms_cell(name if name != UNKNOWN else None))
         for name, part in sorted(figures.tally.by["licence"].items())
@@ -1480,7 +1373,6 @@ def licences_table(figures: CorpusFigures) -> Table:
 
 
 def sources_table(figures: CorpusFigures) -> Table:
-    """Whose work it is: what licences ask to be named."""
     rows = [render.credit_cells(credit) for credit in figures.credits]
     return Table("Sources", ("source", "licence", "citation"), rows, nothing="the folder names none")
 
@@ -1507,7 +1399,6 @@ class Compared(NamedTuple):
 
     @property
     def n(self) -> int:
-        """How many clips, files or utterances can be heard."""
         return self.tally.heard.utterances
 
     def shares(self, label: str) -> dict[str, float]:
@@ -1517,15 +1408,20 @@ class Compared(NamedTuple):
 
 
 def against_section(ours: Compared, theirs: Compared) -> Section:
-    """What differs between two folders."""
     sides = (ours, theirs)
     rows: list[tuple[render.TableCell, ...]] = [
         ("number", *(f"{side.n:,} {side.unit}" for side in sides)),
         ("speech", *(length_text(side.tally.heard.seconds) for side in sides)),
     ]
     for name in COMPARED:
-        title, unit, _ = MEASURED_NAMES[name]
-        rows.append((f"{title} ({unit})", *(_spread(side, name) for side in sides)))
+        title, unit, digits = MEASURED_NAMES[name]
+        cells = []
+        for side in sides:
+            moments = side.tally.measures[name]
+            known = "" if moments.n == side.n else f" ({render.percent(moments.n, side.n)} known)"
+            spread = f"{moments.mean:.{min(2, digits)}f} ± {moments.deviation:.{min(2, digits)}f}{known}"
+            cells.append(spread if moments.n else "–")
+        rows.append((f"{title} ({unit})", *cells))
     note = "Mean ± standard deviation of what is measured."
     table = Table("Figures", ("", ours.name, theirs.name), rows, note)
     grids = [side.tally.all_affect() for side in sides]
@@ -1559,8 +1455,15 @@ def turn_taking_against(ours: Compared, theirs: Compared) -> Table:
         ("both speak at once", *(_overlap(side) for side in sides)),
         ("speech, both added up", *(render.percent(side.speech_seconds, side.seconds) for side in sides)),
         *((f"{event}s a minute", *(_a_minute(side.events[event], side) for side in sides)) for event in EVENTS),
-        *((f"{name}s", *(_timing(side, key) for side in sides)) for key, (name, _) in INDICATORS.items()),
     ]
+    for key, (name, _) in INDICATORS.items():
+        cells = []
+        for side in sides:
+            of_channels = [side.indicators[key][channel] for channel in CHANNELS]
+            lengths = of_channels[0].joined(of_channels[1:])  # how many a minute, and how long in the middle
+            middle = _middle(lengths)
+            cells.append(f"{_a_minute(lengths.n, side)} a minute, median {middle[1]:.2f} s" if middle else "–")
+        rows.append((f"{name}s", *cells))
     note = (
         "An offset is the time from one speaker's end to the other's start; below 0 they overlap. Inter-pausal "
         "units, pauses, gaps and overlaps are counted as in dGSLM (Nguyen et al. 2023), both speakers together."
@@ -1568,14 +1471,6 @@ def turn_taking_against(ours: Compared, theirs: Compared) -> Table:
     known = all(side.offsets.n for side in sides)
     nothing = "one of both has no change of speaker"
     return Table("Turn-taking", ("", ours.name, theirs.name), rows if known else [], note, nothing)
-
-
-def _timing(side: TurnTaking, kind: str) -> str:
-    """How many a minute there are of a timing event, and how long they are in the middle."""
-    of_channels = [side.indicators[kind][channel] for channel in CHANNELS]
-    lengths = of_channels[0].joined(of_channels[1:])
-    middle = _middle(lengths)
-    return f"{_a_minute(lengths.n, side)} a minute, median {middle[1]:.2f} s" if middle else "–"
 
 
 def offsets_against_plot(ours: Compared, theirs: Compared) -> HistogramPlot:
@@ -1622,9 +1517,3 @@ def label_plot(ours: Compared, theirs: Compared, label: str) -> BarPlot:
         grouped=True,
         name=label,
     )
-
-
-def _spread(side: Compared, name: str) -> str:
-    moments, digits = side.tally.measures[name], min(2, MEASURED_NAMES[name][2])
-    share = "" if moments.n == side.n else f" ({render.percent(moments.n, side.n)} known)"
-    return f"{moments.mean:.{digits}f} ± {moments.deviation:.{digits}f}{share}" if moments.n else "–"

@@ -29,22 +29,14 @@ class Split(NamedTuple):
 def split_two(
     conversations: Iterable[tuple[str, str | None, float]], eval_share: float = 0.1, seed: int = 0
 ) -> Split:
-    """Divide conversations into `train` and `eval`.
+    """Divide conversations (id, name of the kept speaker or None, seconds) into `train` and `eval`.
 
-    Args:
-        conversations: id, name of the kept speaker (None: not known) and seconds of each.
-        eval_share: share of the seconds that evaluate, in (0, 1). Each side gets at least one conversation
-            where there are two.
-        seed: another seed is another division.
-
-    Raises:
-        DailytalkError: `eval_share` is outside (0, 1), or an id occurs twice.
+    `eval_share` is the share of the seconds that evaluate. Each side gets at least one conversation where there
+    are two; another seed is another division. Raises DailytalkError for a share that is outside (0, 1).
     """
     if not 0 < eval_share < 1:
         raise DailytalkError(f"an eval share of {eval_share} is not between 0 and 1", "give one such as 0.1")
     items = [SplitVoice(name, speaker, name, seconds) for name, speaker, seconds in conversations]
-    if len({item.id for item in items}) < len(items):
-        raise DailytalkError("two conversations have the same id", "run `dailytalk check` on the dataset")
     alone = [f"conversation\0{item.id}" for item in items]
     speakers = [f"speaker\0{item.kept_speaker}" if item.kept_speaker is not None else "" for item in items]
     of_speakers = [speaker or key for speaker, key in zip(speakers, alone, strict=True)]
@@ -77,10 +69,6 @@ def _disjoint(items: Iterable["SplitVoice"], side: Mapping[str, str]) -> bool:
     return all(len(sides_of) == 1 for speaker, sides_of in sides.items() if speaker is not None)
 
 
-def _order_key(key: str, seed: int) -> str:
-    return hashlib.sha256(f"{seed}\0{key}".encode()).hexdigest()
-
-
 class SplitVoice(NamedTuple):
     """What decides the split of a conversation: its kept speaker's name (None: not known) and its recording."""
 
@@ -110,16 +98,10 @@ def split_three(
     """Divide conversations into `train`, `validation` and `test`, so that a version agrees with the one before.
 
     Groups that share a kept speaker or a recording stay together if that leaves something for each split; else
-    those of one recording do; else each conversation is alone. One conversation trains, of two one validates.
+    those of one recording do; else each conversation is alone. One conversation trains, of two one validates. The
+    split that a conversation had `before` stays, and draws its group after it.
 
-    Args:
-        conversations: those of this version.
-        before: split of each conversation of the version before; it stays, and draws its group after it.
-        valid_share, test_share: share of the seconds, each in (0, 1), together below 1.
-        seed: another seed is another division of what is new.
-
-    Raises:
-        DailytalkError: a share is out of range, an id occurs twice, or `before` names another split.
+    Raises DailytalkError: a share is out of range, or `before` names another split.
     """
     items = sorted(conversations, key=lambda item: item.id)
     if min(valid_share, test_share) <= 0 or valid_share + test_share >= 1:
@@ -127,8 +109,6 @@ def split_three(
             f"shares of {valid_share} for validation and {test_share} for test leave nothing to one of the splits",
             "give each a share above 0, together below 1",
         )
-    if len({item.id for item in items}) < len(items):
-        raise DailytalkError("two conversations have the same id", "run `dailytalk check` on the dataset")
     if odd := sorted(set(before.values()) - set(SPLITS)):
         raise DailytalkError(
             f"the version before has the split {odd[0]!r}", f"its splits must be {', '.join(SPLITS)}"
@@ -178,7 +158,9 @@ def _assigned(
             side[key] = held_by.pop()
     lengths = {key: sum(member.seconds for member in members) for key, members in groups.items()}
     total = sum(lengths.values())
-    new = sorted(groups.keys() - side.keys(), key=lambda key: _order_key(key, seed))
+    new = sorted(
+        groups.keys() - side.keys(), key=lambda key: hashlib.sha256(f"{seed}\0{key}".encode()).hexdigest()
+    )
     for name, share in shares:
         split_seconds = sum(lengths[key] for key, split_name in side.items() if split_name == name)
         for key in new:

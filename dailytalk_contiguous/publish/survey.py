@@ -53,7 +53,6 @@ class SilenceSurvey:
 
     @property
     def statistics(self) -> dict[str, SilenceStatistics]:
-        """Figures of the silences, by how they were found."""
         return {"level": SilenceStatistics.of(self.by_level), "speech": SilenceStatistics.of(self.by_speech)}
 
     @property
@@ -62,7 +61,6 @@ class SilenceSurvey:
         return suggested(self.outcomes, self.statistics["level"].maximum or 0.0)
 
     def as_dict(self) -> dict[str, Any]:
-        """As JSON has it: figures, and each outcome."""
         return {
             "name": self.name,
             "seconds": round(self.seconds, 3),
@@ -109,7 +107,6 @@ def survey(row: Row, rule: CutRule, below: float | None) -> SilenceSurvey:
 
 
 def all_together(surveys: Iterable[SilenceSurvey]) -> SilenceSurvey:
-    """The figures of several recordings together; of one at least."""
     several = list(surveys)
     return SilenceSurvey(
         "all",
@@ -127,7 +124,6 @@ def bin_names() -> list[str]:
 
 
 def survey_png(whole: SilenceSurvey) -> bytes:
-    """A picture of how long the silences are, and of what each candidate gives."""
     figures = whole.statistics
     lengths = [
         BarPlot(

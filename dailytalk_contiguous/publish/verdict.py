@@ -37,9 +37,6 @@ from dailytalk_contiguous.publish.render import Html, fill, joined, model_name, 
 from dailytalk_contiguous.publish.sections import CorpusFigures
 from dailytalk_contiguous.stages.transcribe import GIVEN, GIVEN_FITTED
 
-# Findings.
-
-
 Level = Literal["error", "advice"]
 
 #: What a finding says of the data: see the module.
@@ -86,9 +83,6 @@ def error(kind: str, file: str, what: str, remedy: str) -> Finding:
 def advice(kind: str, file: str, what: str, remedy: str, severity: Severity = "doubtful") -> Finding:
     """A finding that the user may decide to ignore."""
     return Finding("advice", file, what, remedy, kind, severity)
-
-
-# What a conversation is measured by: the columns of the table of conversations, and what limits are about.
 
 
 class ConversationMeasure(NamedTuple):
@@ -198,10 +192,7 @@ MeasuredConversation = dict[str, float | None]
 def measure_turns(timed: Sequence[Timed], duration: float, window: float = 100.0) -> MeasuredConversation:
     """Those measures of a conversation that follow from who speaks when; the others are None.
 
-    Args:
-        timed: speech of both sides, in seconds.
-        duration: seconds.
-        window: seconds of a trainer's window.
+    `window`: seconds of a trainer's window.
     """
     fit = fitness(timed, duration, window)
     talk = {name: sum([turn.end - turn.start for turn in timed if turn.channel == name]) for name in CHANNELS}
@@ -217,7 +208,9 @@ def measure_turns(timed: Sequence[Timed], duration: float, window: float = 100.0
         "longest_monologue": fit["longest_monologue_seconds"],
         "first_turn": min([turn.start for turn in timed], default=duration),
     }
-    return dict.fromkeys(CONVERSATION_MEASURES) | {name: _known(value) for name, value in known.items()}
+    return dict.fromkeys(CONVERSATION_MEASURES) | {
+        name: None if math.isnan(value) else value for name, value in known.items()
+    }
 
 
 def measure_conversation(row: Mapping[str, Any], rebuilt: bool) -> MeasuredConversation:
@@ -290,7 +283,6 @@ def is_talk(row: Mapping[str, Any]) -> bool:
 def _of_words(
     utterances: Sequence[Mapping[str, Any]], lengths: Sequence[tuple[float, float]]
 ) -> MeasuredConversation:
-    """Measures of the words; `lengths` are the recorded and the new length of each utterance, in seconds."""
     seconds, without, weights, sure = 0.0, 0.0, 0.0, 0.0
     fastest = None
     for utterance, (recorded, new) in zip(utterances, lengths, strict=True):
@@ -311,8 +303,6 @@ def _of_words(
 
 
 def _of_sides(sides: Sequence[Mapping[str, Any]], n_words: int) -> MeasuredConversation:
-    """Measures of the sound, of the worse side; None where no side has it."""
-
     def known(name: str) -> list[float]:
         return [side[name] for side in sides if side and is_number(side.get(name))]
 
@@ -352,13 +342,6 @@ def _length(start: Any, end: Any) -> float:
     """Seconds from start to end; 0 where these are no stretch of time."""
     seconds: float = end - start if has_length(start, end) else 0.0
     return seconds
-
-
-def _known(value: float) -> float | None:
-    return None if math.isnan(value) else value
-
-
-# Limits, and what is said of a conversation beyond them.
 
 
 def _limit(limit: float, about: str, option: str, metavar: str = "SHARE", off: str = "") -> Any:
@@ -490,7 +473,7 @@ _BOUNDS = (
         "unheard-words",
         "bad",
         "have over {} of their words where nothing is heard",
-        "run `dailytalk check --snap-words` on the export, or transcribe them again",
+        "transcribe them again, or give transcripts whose times are better",
     ),
     _Bound(
         "words_per_second",
@@ -637,9 +620,6 @@ _BOUNDS = (
 )
 
 
-# One pass over the conversations.
-
-
 #: What helps against little overlap where all are talks with a machine. It yields by its rules and is not rebuilt,
 #: so that what is recorded is how it was: a note, which says nothing against it.
 _OVERLAP_OF_TALKS = "talk with --headphones or --web: only there you may speak over the voice"
@@ -677,7 +657,6 @@ class Verdict(NamedTuple):
     findings: tuple[Finding, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """As `check --json` and `report --json` hold it."""
         return {
             "level": self.level,
             "headline": self.headline,
@@ -687,8 +666,6 @@ class Verdict(NamedTuple):
 
 @dataclass
 class _Beyond:
-    """Conversations beyond a bound: how many, their seconds, and the worst."""
-
     n: int = 0
     seconds: float = 0.0
     worst: str = ""
@@ -810,18 +787,25 @@ class Judge:
             tally: of the same rows and of what was rejected.
             run: run.json; empty where there is none.
         """
-        lost, most = lost_hours(run), self.limits.most_lost
-        return [
-            *_of_refused(tally),
-            *_of_fitted(tally),
-            *self._of_words(),
-            *([advice(NOT_SPOKEN, ".", *_NOT_SPOKEN)] if self.n and not self.rebuilt else []),
-            *self._of_conversations(),
-            *([_lost(lost, tally)] if lost and most is not None and lost.share > most else []),
-            *([_lost_recordings(lost)] if lost and lost.recordings else []),
-            *self._of_speakers(),
-            *self._of_hours(),
-        ]
+        tally, findings = tally or Tally(), list[Finding]()
+        for (stage, kind), n in tally.rejects.items():
+            if stage == "report":  # by a page, of rows that can't be used; `check` has a finding for each
+                what = f"{counted(n, 'conversation')} can't be used: {kind}"
+                findings.append(error("bad-row", ".", what, "build them again with `dailytalk speak`"))
+        if n_fitted := tally.word_sources[GIVEN_FITTED]:
+            n_words = counted(sum(tally.word_sources.values()), "word")
+            what = f"{n_fitted:,} of {n_words} were given times beyond the speech, and are fitted to it"
+            remedy = "listen to some, or give times of an aligner"
+            findings.append(advice("fitted-words", ".", what, remedy, "note"))
+        findings += self._of_words()
+        if self.n and not self.rebuilt:
+            findings.append(advice(NOT_SPOKEN, ".", *_NOT_SPOKEN))
+        findings += [*self._of_conversations(), *self._of_losses(lost_hours(run), tally)]
+        if self._nameless and self.n > 1:
+            what = f"nobody is named as the recorded speaker of {self._share(self._nameless)}"
+            remedy = "name them (tag --speakers), or one person may be in training and in validation"
+            findings.append(advice("unknown-speakers", ".", what, remedy, "note"))
+        return [*findings, *self._of_hours()]
 
     def verdict(self, tally: Tally | None = None, run: Mapping[str, Any] = {}) -> Verdict:
         """The verdict on all that was added; arguments as of `findings`."""
@@ -875,11 +859,23 @@ class Judge:
                 remedy = "listen to some, or tag with a recogniser that says how sure it is (--asr-model)"
                 yield advice(_UNKNOWN_CONFIDENCE, ".", what, remedy, "note")
 
-    def _of_speakers(self) -> Iterator[Finding]:
-        if self._nameless and self.n > 1:
-            what = f"nobody is named as the recorded speaker of {self._share(self._nameless)}"
-            remedy = "name them (tag --speakers), or one person may be in training and in validation"
-            yield advice("unknown-speakers", ".", what, remedy, "note")
+    def _of_losses(self, lost: "LostHours | None", tally: Tally) -> Iterator[Finding]:
+        if lost and self.limits.most_lost is not None and lost.share > self.limits.most_lost:
+            kinds = [*lost.reasons] or [kind for (_, kind), _ in tally.rejects.most_common()]
+            why = f": {kinds[0]}" if kinds else ""
+            lengths = f"{lost.seconds:.1f} of {lost.of_seconds:.1f} s"
+            if lost.of_seconds >= 600:
+                lengths = f"{length_text(lost.seconds)} of {length_text(lost.of_seconds)}"
+            conversations = f"{lost.conversations:,} of {counted(lost.of_conversations, 'conversation')}"
+            share = percent(lost.seconds, lost.of_seconds)
+            what = f"{share} of the input was rejected ({lengths}, {conversations}){why}"
+            yield advice("lost-hours", ".", what, remedy_of(lost, kinds))
+        if lost and lost.recordings:
+            kinds = [kind for kind in lost.remedies if kind not in lost.reasons]
+            why = f": {kinds[0]}" if kinds else ""
+            what = f"{counted(lost.recordings, 'recording')} can't be used, and no hours here are of them{why}"
+            severity: Severity = "doubtful" if lost.recordings > lost.of_conversations else "note"
+            yield advice("lost-recordings", ".", what, remedy_of(lost, kinds), severity)
 
     def _of_hours(self) -> Iterator[Finding]:
         needed = self.limits.voice_hours
@@ -898,7 +894,6 @@ class Judge:
 
 
 def corpus_findings(figures: CorpusFigures, judge: Judge, run: Mapping[str, Any]) -> list[Finding]:
-    """What is found of a corpus of clips: of those that `judge` was given, of the run, and of the labels."""
     thin = {shortfall.emotion: figures.target - shortfall.seconds for shortfall in figures.shortfalls()}
     labels = _label_findings(figures.tally, thin, figures.target, judge.limits)
     return [*judge.findings(figures.tally, run), *labels]
@@ -909,10 +904,7 @@ def _label_findings(
 ) -> Iterator[Finding]:
     """What speaks against the labels of clips.
 
-    Args:
-        tally: of the clips.
-        thin: seconds of recordings that could train, of each emotion that has fewer than `wanted`.
-        limits: of these, `least_heard_as_meant`.
+    `thin`: seconds of recordings that could train, of each emotion that has fewer than `wanted`.
     """
     pairs = tally.crossed.get(("emotion", "perceived"), Counter())
     rated = sum(n for pair, n in pairs.items() if UNKNOWN not in pair)
@@ -930,27 +922,7 @@ def _label_findings(
         yield advice("few-minutes-of-emotion", ".", what, "add another corpus, or record what it lacks", "note")
 
 
-#: The stage of rejects that a page makes of rows that can't be used; `check` has a finding for each.
-_OF_PAGE = "report"
-
-
-def _of_refused(tally: Tally | None) -> Iterator[Finding]:
-    for (stage, kind), n in tally.rejects.items() if tally else ():
-        if stage == _OF_PAGE:
-            what = f"{counted(n, 'conversation')} can't be used: {kind}"
-            yield error("bad-row", ".", what, "build them again with `dailytalk speak`")
-
-
-def _of_fitted(tally: Tally | None) -> Iterator[Finding]:
-    if tally and (n_fitted := tally.word_sources[GIVEN_FITTED]):
-        n_words = sum(tally.word_sources.values())
-        what = f"{n_fitted:,} of {counted(n_words, 'word')} were given times beyond the speech"
-        what += ", and are fitted to it"
-        yield advice("fitted-words", ".", what, "listen to some, or give times of an aligner", "note")
-
-
 def verdict_of(findings: Iterable[Finding], n: int) -> Verdict:
-    """The verdict that findings on `n` conversations (or files) come to."""
     ordered = tuple(sorted(findings, key=lambda finding: _SEVERITIES.index(finding.severity)))
     reasons = [finding for finding in ordered if finding.severity != "note"]
     level: Any = reasons[0].severity if reasons else "good"
@@ -974,7 +946,6 @@ def _excess(value: float, limit: float, bound: _Bound) -> float:
 
 
 def _shown(name: str, value: float, limit: bool = False) -> str:
-    """A value of a measure as people read it, with its unit; of a limit, without zeros at its end."""
     measure = CONVERSATION_MEASURES[name]
     if name == "turns_per_window":
         return f"{value:g}" if limit else f"{value:.1f}"
@@ -983,9 +954,6 @@ def _shown(name: str, value: float, limit: bool = False) -> str:
     if measure.unit == "%":
         return f"{text} %"
     return f"{text} {measure.unit}".strip()
-
-
-# What was lost on the way, by the record of the run.
 
 
 class LostHours(NamedTuple):
@@ -1008,7 +976,6 @@ class LostHours(NamedTuple):
 
     @property
     def share(self) -> float:
-        """Of the seconds, in [0, 1]."""
         return self.seconds / self.of_seconds if self.of_seconds else 0.0
 
 
@@ -1032,48 +999,10 @@ def lost_hours(run: Mapping[str, Any]) -> LostHours | None:
     return LostHours(n, of_n, seconds, of_seconds, dict(reasons.most_common()), recordings, remedies)
 
 
-def _lost(lost: LostHours, tally: Tally | None) -> Finding:
-    kinds = [*lost.reasons] or [kind for (_, kind), _ in (tally.rejects.most_common() if tally else ())]
-    why = f": {kinds[0]}" if kinds else ""
-    lengths = f"{lost.seconds:.1f} of {lost.of_seconds:.1f} s"
-    if lost.of_seconds >= 600:
-        lengths = f"{length_text(lost.seconds)} of {length_text(lost.of_seconds)}"
-    conversations = f"{lost.conversations:,} of {counted(lost.of_conversations, 'conversation')}"
-    what = f"{percent(lost.seconds, lost.of_seconds)} of the input was rejected ({lengths}, {conversations}){why}"
-    return advice("lost-hours", ".", what, remedy_of(lost, kinds))
-
-
-def _lost_recordings(lost: LostHours) -> Finding:
-    kinds = [kind for kind in lost.remedies if kind not in lost.reasons]
-    why = f": {kinds[0]}" if kinds else ""
-    what = f"{counted(lost.recordings, 'recording')} can't be used, and no hours here are of them{why}"
-    severity: Severity = "doubtful" if lost.recordings > lost.of_conversations else "note"
-    return advice("lost-recordings", ".", what, remedy_of(lost, kinds), severity)
-
-
 def remedy_of(lost: LostHours, kinds: Sequence[str]) -> str:
     """What to do about rejects, by what they say themselves of the first of these kinds that has a remedy."""
     remedies = [lost.remedies[kind] for kind in kinds if lost.remedies.get(kind)]
     return "; ".join([*remedies[:1], "see rejects.jsonl"])
-
-
-def shares_of_rejects(run: Mapping[str, Any], tally: Tally) -> list[tuple[str, str]]:
-    """What was rejected and how much of the input it is, by kind of reason, the most first.
-
-    The share of the seconds where the run recorded them (`59 %, 119.8 s`), the number of rejects otherwise; then
-    recordings that nobody could read, by their number.
-    """
-    lost = lost_hours(run)
-    shares = [(kind, f"{n:,}") for (_, kind), n in tally.rejects.most_common()]
-    if lost and lost.reasons:
-        reasons = lost.reasons.items()
-        shares = [(kind, f"{percent(n, lost.of_seconds)}, {length_text(n)}") for kind, n in reasons]
-    if lost and lost.recordings:
-        shares.append(("recordings that can't be used", f"{lost.recordings:,}"))
-    return shares
-
-
-# On the page: what made the data, and the verdict.
 
 
 #: The parts that a reader asks for first, and what they are called there.
@@ -1081,7 +1010,7 @@ _PARTS = {"recogniser": "words", "affect": "affect", "synthesiser": "new voice"}
 
 
 def made_facts(run: Mapping[str, Any], tally: Tally) -> list[tuple[str, str]]:
-    """What made the data, as names and values: models with their notes, profile, licence, date, command, hours.
+    """What made the data, as names and values: models with their notes, profile, licence, date, command.
 
     Args:
         run: run.json; empty where there is none, as for a version: then what the rows say of themselves.
@@ -1099,7 +1028,9 @@ def made_facts(run: Mapping[str, Any], tally: Tally) -> list[tuple[str, str]]:
         extra = "; ".join(filter(None, (licence, licence_of(name).note)))
         made[role] = f"{model_name(name)} ({extra})" if extra else model_name(name)
     if given := tally.recognisers[GIVEN]:
-        made["recogniser"] = _given_words(given, tally.recognisers.total(), made.get("recogniser"))
+        n, recogniser = tally.recognisers.total(), made.get("recogniser")
+        some = f" ({given:,} of {counted(n, 'utterance')}), else {recogniser}"
+        made["recogniser"] = "given transcripts" + ("" if given == n or not recogniser else some)
     facts = [(title, made[role]) for role, title in _PARTS.items() if role in made]
     voices_used = sorted(filter(None, tally.voices))
     if voices_used:
@@ -1118,48 +1049,16 @@ def made_facts(run: Mapping[str, Any], tally: Tally) -> list[tuple[str, str]]:
     dates = list(dict.fromkeys(str(half["date"]) for half in (run, speak) if half.get("date")))
     facts += [("date", " and ".join(dates))] if dates else []
     commands = dict.fromkeys(str(half["command"]) for half in (run, speak) if half.get("command"))
-    facts += [("command", _shareable(command)) for command in commands]
-    return facts + _hours_facts(run, tally)
-
-
-def _given_words(given: int, n: int, recogniser: str | None) -> str:
-    """Where the words of `n` utterances are from, of which `given` had a transcript."""
-    if given == n or not recogniser:
-        return "given transcripts"
-    return f"given transcripts ({given:,} of {counted(n, 'utterance')}), else {recogniser}"
-
-
-def _shareable(command: str) -> str:
-    """A command without what is before the last part of a path, and without names and passwords in addresses."""
-    try:
-        words = [portable(word) or "" for word in shlex.split(command)]
-    except ValueError:  # quotes that do not close: somebody edited run.json
-        words = command.split()
-    return public(re.sub(r"//[^/@\s]*@", "//", shlex.join(words)))
-
-
-def _hours_facts(run: Mapping[str, Any], tally: Tally) -> list[tuple[str, str]]:
-    lost, facts = lost_hours(run), []
-    if lost:
-        facts.append(("in", f"{length_text(lost.of_seconds)}, {counted(lost.of_conversations, 'conversation')}"))
-    out = length_text(tally.total.seconds)
-    if tally.rebuilt and tally.before.seconds:
-        out += f" (recorded: {length_text(tally.before.seconds)})"
-    facts.append(("out", f"{out}, {counted(tally.total.conversations, 'conversation')}"))
-    shares = shares_of_rejects(run, tally)
-    rejected = "; ".join(f"{share}: {kind}" for kind, share in shares[:_MOST_REASONS])
-    more = f"; and {len(shares) - _MOST_REASONS:,} more reasons" if len(shares) > _MOST_REASONS else ""
-    if lost or shares:
-        facts.append(("rejected", rejected + more if shares else "nothing"))
+    for command in commands:  # without what is before the last part of a path, and names in addresses
+        try:
+            words = [portable(word) or "" for word in shlex.split(command)]
+        except ValueError:  # quotes that do not close: somebody edited run.json
+            words = command.split()
+        facts.append(("command", public(re.sub(r"//[^/@\s]*@", "//", shlex.join(words)))))
     return facts
 
 
-#: Reasons that the header of a page names.
-_MOST_REASONS = 3
-
-
 def made_line(run: Mapping[str, Any], tally: Tally) -> Html:
-    """`made_facts` as the list under the verdict of a page."""
     pairs = (fill("<div><dt>{}</dt><dd>{}</dd></div>", name, value) for name, value in made_facts(run, tally))
     return fill('<dl class="made">{}</dl>', joined(pairs))
 
@@ -1173,7 +1072,16 @@ def verdict_part(verdict: Verdict) -> Html:
 
     A finding about a conversation has its id as `data-conversation`, for a script that shows it.
     """
-    items = [_finding_item(finding) for finding in verdict.findings[:MOST_FINDINGS]]
+    items = [
+        fill(
+            '<li class="{0}"{1}><b>{0}</b> {2} <span class="soft">{3}</span></li>',
+            finding.severity,
+            fill(' data-conversation="{}"', finding.file) if finding.file != "." else Html(),
+            finding.sentence,
+            finding.remedy,
+        )
+        for finding in verdict.findings[:MOST_FINDINGS]
+    ]
     if more := verdict.findings[MOST_FINDINGS:]:
         items.append(fill("<li>{}: `dailytalk check` lists them.</li>", counted(len(more), "more finding")))
     findings = fill("<ul>{}</ul>", joined(items)) if items else Html()
@@ -1182,15 +1090,4 @@ def verdict_part(verdict: Verdict) -> Html:
         verdict.level,
         verdict.headline,
         findings,
-    )
-
-
-def _finding_item(finding: Finding) -> Html:
-    place = fill(' data-conversation="{}"', finding.file) if finding.file != "." else Html()
-    return fill(
-        '<li class="{0}"{1}><b>{0}</b> {2} <span class="soft">{3}</span></li>',
-        finding.severity,
-        place,
-        finding.sentence,
-        finding.remedy,
     )

@@ -60,14 +60,12 @@ class Version:
         return str(self.where)
 
     def configs(self) -> dict[str, list[str]]:
-        """The splits of each config, in the order in which a card lists them."""
         return {config: list(splits) for config, splits in self._layout().items()}
 
     def files(self, config: str, split: str) -> list[str]:
         """Names of the data files of a split, in order; none where there is no such split.
 
-        Raises:
-            DailytalkError: some are missing, or are of another number of files.
+        Raises DailytalkError: some are missing, or are of another number of files.
         """
         return self._layout().get(config, {}).get(split, [])
 
@@ -115,11 +113,7 @@ class Version:
         return None
 
     def rows_of(self, name: str, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
-        """The rows of one data file. Holds one row group of these columns.
-
-        Args:
-            name: of the file.
-            columns: names of whole columns; None for all. Audio is as `core.audio.embedded` makes it.
+        """The rows of one data file, with these columns, or all; holds one row group. Audio is as of `embedded`.
 
         Raises DailytalkError if a column is missing, the file is damaged, or the Hub can't be read.
         """
@@ -142,7 +136,6 @@ class Version:
             yield file
 
     def _layout(self) -> dict[str, dict[str, list[str]]]:
-        """Data files by config and split, all in order."""
         matches_of: dict[str, dict[str, list[re.Match[str]]]] = {}
         for name in sorted(self.names):
             match = _DATA_FILE.fullmatch(name)
@@ -173,12 +166,7 @@ class Version:
 def open_version(where: Reference | Path, token: str | None = None) -> Version:
     """A version on the Hub, at the commit that its revision is now, or in a folder laid out like a repository.
 
-    Args:
-        where: without a revision, it is the main branch.
-        token: of the Hub; None for that of the environment or the login.
-
-    Raises:
-        DailytalkError: there is no such repository, revision or folder, or it may not be read.
+    Raises DailytalkError: there is no such repository, revision or folder, or it may not be read.
     """
     if isinstance(where, Path):
         if not where.is_dir():
@@ -200,8 +188,7 @@ def version_or_path(source: str, revision: str | None) -> Path | Version:
         source: a path that exists, else `OWNER/NAME` or `OWNER/NAME@REVISION`. Anything else is a path, too.
         revision: of `--revision`.
 
-    Raises:
-        DailytalkError: a revision is given twice or for a path, or the version can't be opened.
+    Raises DailytalkError: a revision is given twice or for a path, or the version can't be opened.
     """
     path = fetched(Path(source))
     named = None if path.exists() else parse_reference(source)
@@ -259,7 +246,11 @@ def list_versions(repo: str, token: str | None = None) -> list[Listed]:
     api = HfApi(token=token)
     with hub_errors(repo):
         refs = api.list_repo_refs(repo, repo_type="dataset")
-        dates = _dates(api, repo, [*refs.branches, *refs.tags])
+        dates: dict[str, datetime] = {}  # of each commit; one history covers most of them
+        for ref in (*refs.branches, *refs.tags):
+            if ref.target_commit not in dates:
+                history = api.list_repo_commits(repo, repo_type="dataset", revision=ref.target_commit)
+                dates |= {commit.commit_id: commit.created_at for commit in history}
     versions = sorted((ref for ref in refs.tags if is_version_tag(ref.name)), key=lambda ref: parse_tag(ref.name))
     others = sorted((ref for ref in refs.tags if not is_version_tag(ref.name)), key=lambda ref: ref.name)
     branches = sorted(refs.branches, key=lambda ref: (ref.name != "main", ref.name))
@@ -283,13 +274,3 @@ def _listed(repo: str, token: str | None, ref: GitRefInfo, kind: str, dates: dic
         size,
         manifest.get("changes"),
     )
-
-
-def _dates(api: HfApi, repo: str, refs: Iterable[GitRefInfo]) -> dict[str, datetime]:
-    """The date of each commit; one history covers most of them."""
-    dates: dict[str, datetime] = {}
-    for ref in refs:
-        if ref.target_commit not in dates:
-            history = api.list_repo_commits(repo, repo_type="dataset", revision=ref.target_commit)
-            dates |= {commit.commit_id: commit.created_at for commit in history}
-    return dates

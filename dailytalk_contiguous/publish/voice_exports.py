@@ -19,15 +19,9 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.publish.items import conversation
 from dailytalk_contiguous.publish.splits import as_given, split_two
+from dailytalk_contiguous.sources import whisper_json
 from dailytalk_contiguous.sources.corpora.registry import corpus_rows
 from dailytalk_contiguous.sources.editable import laid_over
-from dailytalk_contiguous.sources.whisper_json import (
-    WHISPER_JSON,
-    clips_folder,
-    match_names,
-    read_whisper_json,
-    whisper_json_text,
-)
 from dailytalk_contiguous.store.owned_folder import OwnedFolder, file_name
 
 #: Texts that pandas reads as a missing value, with which Coqui TTS fails hours later (`na_values` of `read_csv`).
@@ -44,24 +38,21 @@ _READABLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 
 
 class VoiceClip(NamedTuple):
-    """A clip as these formats have it.
+    """A clip; `speaker` is a name, or what is used as one, and `entry` its entry in a whisper.json.
 
-    `path` is the file of its sound under the folder, without ending; `speaker` a name, or what is used as one.
-    `entry` is its entry in a whisper.json.
+    Its `path`, the file of its sound under the folder without ending, and its `seconds` are known once it is
+    written; `name` is that file's then.
     """
 
     id: str
-    path: str
+    name: str
     speaker: str
     language: str | None
     text: str
-    seconds: float
-    entry: dict[str, Any]
-
-    @property
-    def name(self) -> str:
-        """The file's name without ending."""
-        return PurePosixPath(self.path).name
+    entry: dict[str, Any] | None
+    load: Callable[[int], Pcm]
+    path: str = ""
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -148,27 +139,13 @@ VOICE_FORMATS: dict[str, VoiceFormat] = {
 
 @dataclass(frozen=True)
 class VoiceExported:
-    """What was written: the lines of each list, whether no speaker is in two of them, and the rejects."""
-
     lines: dict[str, int]
     disjoint: bool
     rejects: list[Reject] = field(default_factory=list)
 
 
-class VoiceSource(NamedTuple):
-    """A clip before its sound is read."""
-
-    id: str
-    name: str
-    speaker: str
-    language: str | None
-    text: str
-    entry: dict[str, Any] | None
-    load: Callable[[int], Pcm]
-
-
 def export_voice(
-    clips: Iterable["VoiceSource | Reject"],
+    clips: Iterable[VoiceClip | Reject],
     out: Path,
     format: str,
     *,
@@ -181,11 +158,8 @@ def export_voice(
 
     Args:
         clips: of `voice_rows` or `voice_folder`; read once, one at a time.
-        out: the folder. Only a new one, an empty one, or an earlier export is written to.
         format: of `VOICE_FORMATS`.
-        eval_share: share of the seconds in the list to evaluate on, see `publish.splits.split`.
-        seed: of the division.
-        sides: `train` or `eval` of each id, where that is decided.
+        eval_share, seed, sides: as of `export_moshi`.
         sample_rate: Hz; None for the trainer's own.
 
     Raises DailytalkError if `out` is not ours or its path can't be in a list, or no clip can be used.
@@ -195,7 +169,7 @@ def export_voice(
     lists = {side: name.format(_plain(root.name) or "clips") for side, name in kind.lists.items()}
     if "|" in str(root) or "\n" in str(root):
         raise DailytalkError(f"--out {str(root)!r} can't be in a list of the trainer", "choose another folder")
-    target = OwnedFolder(out, format, [*lists.values(), *([WHISPER_JSON] if kind.with_json else [])])
+    target = OwnedFolder(out, format, [*lists.values(), *([whisper_json.WHISPER_JSON] if kind.with_json else [])])
     clips_by_id: dict[str, VoiceClip] = {}
     rejects: list[Reject] = []
     taken: set[str] = set()
@@ -224,15 +198,16 @@ def export_voice(
     listed = {name: [clip for clip in clips_by_id.values() if side[clip.id] == name] for name in lists}
     texts = {lists[name]: _list(kind, [kind.line(clip, root, many) for clip in listed[name]]) for name in lists}
     if kind.with_json:
-        texts[WHISPER_JSON] = whisper_json_text({f"{clip.name}.wav": clip.entry for clip in clips_by_id.values()})
+        texts[whisper_json.WHISPER_JSON] = whisper_json.whisper_json_text(
+            {f"{clip.name}.wav": clip.entry for clip in clips_by_id.values()}
+        )
     target.finish(texts)
     return VoiceExported({name: len(listed[name]) for name in lists}, disjoint, rejects)
 
 
 def _write(
-    target: OwnedFolder, source: VoiceSource, kind: VoiceFormat, sample_rate: int, taken: set[str]
+    target: OwnedFolder, source: VoiceClip, kind: VoiceFormat, sample_rate: int, taken: set[str]
 ) -> VoiceClip:
-    """Write the sound of a clip. Raises BadInput for one that the trainer can't take."""
     text = _plain(source.text)
     if not text:
         raise BadInput("it has no text", "run dailytalk transcribe, or leave it out")
@@ -240,7 +215,7 @@ def _write(
     name = source.name if _READABLE.fullmatch(source.name) else file_name(source.id)
     name = file_name(source.id) if name.casefold() in taken else name
     path = f"{kind.audio}/{name}"
-    clip = VoiceClip(source.id, path, _plain(source.speaker), source.language, text, 0.0, source.entry or {})
+    clip = source._replace(name=name, path=path, speaker=_plain(source.speaker), text=text)
     if why := kind.refuse(clip):
         raise BadInput(why, "correct it where the clip has it, or leave the clip out")
     pcm = source.load(sample_rate)
@@ -268,7 +243,7 @@ def _list(kind: VoiceFormat, lines: Iterable[list[str]]) -> str:
     return written.getvalue()
 
 
-def voice_rows(rows: Iterable[Row]) -> Iterator["VoiceSource | Reject"]:
+def voice_rows(rows: Iterable[Row]) -> Iterator[VoiceClip | Reject]:
     """The clips among rows of `open_items`: their own part of the left channel."""
     for row in rows:
         name, labels = row["conversation_id"], row.get("labels")
@@ -281,34 +256,31 @@ def voice_rows(rows: Iterable[Row]) -> Iterator["VoiceSource | Reject"]:
             utterance, corpus = row["utterances"][0], labels.get("corpus") or ""
             speaker = (row["speakers"] or {}).get("left") or corpus or "speaker"
             speaker, stem = speaker.removeprefix(f"{corpus}/"), PurePosixPath(name).name
-            text, load = utterance["text_raw"] or utterance["text"] or "", _left_of(row, utterance["start"])
-            yield VoiceSource(name, stem, speaker, row["language"], text, None, load)
+            text = utterance["text_raw"] or utterance["text"] or ""
 
+            def load(sample_rate: int, row: Row = row, start: float = utterance["start"]) -> Pcm:
+                return conversation(row, sample_rate, swap=False).pcm[round(start * sample_rate) :, 0]
 
-def _left_of(row: Row, start: float) -> Callable[[int], Pcm]:
-    def load(sample_rate: int) -> Pcm:
-        return conversation(row, sample_rate, swap=False).pcm[round(start * sample_rate) :, 0]
-
-    return load
+            yield VoiceClip(name, stem, speaker, row["language"], text, None, load)
 
 
 def is_voice_folder(place: Path) -> bool:
     """Whether a folder is one of clips with a whisper.json. Raises DailytalkError for a link that leads out."""
     try:
-        return place.is_dir() and clips_folder(place).json is not None
+        return place.is_dir() and whisper_json.clips_folder(place).json is not None
     except BadInput as error:
         raise DailytalkError(error.reason, error.remedy) from None
 
 
-def voice_folder(place: Path) -> Iterator["VoiceSource | Reject"]:
+def voice_folder(place: Path) -> Iterator[VoiceClip | Reject]:
     """The clips of a folder with a whisper.json, as the corpus `clips` reads them."""
     rows = [*corpus_rows("clips", place)]
-    audio, path = clips_folder(place)
+    audio, path = whisper_json.clips_folder(place)
     assert path is not None
     prefix = "" if audio == place else f"{audio.name}/"
-    entries = read_whisper_json(laid_over(path)).entries
+    entries = whisper_json.read_whisper_json(laid_over(path)).entries
     names = [row["audio_file"].removeprefix(prefix) for row in rows if not row["problem"]]
-    keys = match_names(entries, names).keys
+    keys = whisper_json.match_names(entries, names).keys
     for row in rows:
         name = row["audio_file"].removeprefix(prefix)
         if row["problem"]:
@@ -317,9 +289,8 @@ def voice_folder(place: Path) -> Iterator["VoiceSource | Reject"]:
             entry = entries[keys[name]] if name in keys else None
             speaker = row["speaker"].removeprefix("clips/")
             stem = PurePosixPath(name).stem
-            load = _mono(row["audio"])
-            yield VoiceSource(row["id"], stem, speaker, row["language"], row["text"] or "", entry, load)
 
+            def load(sample_rate: int, audio: dict[str, Any] = row["audio"]) -> Pcm:
+                return mixed_down(read_pcm(audio, sample_rate=sample_rate))
 
-def _mono(audio: dict[str, Any]) -> Callable[[int], Pcm]:
-    return lambda sample_rate: mixed_down(read_pcm(audio, sample_rate=sample_rate))
+            yield VoiceClip(row["id"], stem, speaker, row["language"], row["text"] or "", entry, load)

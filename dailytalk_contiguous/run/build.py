@@ -65,13 +65,17 @@ def run_recipe(
     """
     folder = Path(out)
     stages = (*tagging, *speaking)
-    cut = next((place for place, stage in enumerate(stages) if isinstance(stage, Script)), None)
+    cut = next((number for number, stage in enumerate(stages) if isinstance(stage, Script)), None)
     if cut is not None:
         # `Script` is not run: what it makes is read from transcript.jsonl, as people may have edited it.
         tagging, speaking = stages[:cut], stages[cut + 1 :]
     segment = _the(Segment, tagging)
-    if speaking:
-        _check_speaking(speaking)  # before hours of work
+    if speaking:  # before hours of work
+        re_voiced = {_the(kind, speaking).revoice for kind in (Speak, Reconstruct, Align, Finish)}  # type: ignore[attr-defined]
+        if not isinstance(speaking[-1], Finish):
+            raise DailytalkError("the second half of a recipe does not end with Finish", "put it last")
+        if len(re_voiced) > 1:
+            raise DailytalkError("the stages of a recipe re-voice different channels", "give all the same revoice")
     options = RunOptions(workers=workers)
     sources = [inputs] if isinstance(inputs, str) else inputs
     recordings = find(sources, folder, segment.channel, licence=source_licence, language=language_of(tagging))
@@ -84,15 +88,6 @@ def run_recipe(
     about |= {"settings": {"recipe": [stage.name for stage in speaking]}}
     spoken = run(SpeakSpec(script, folder, speaking, about), options, progress, planned)
     return Built(tagged, spoken, [*rejects, *script.rejects], recordings.left_out)
-
-
-def _check_speaking(stages: Sequence[Stage]) -> None:
-    """Raise DailytalkError for a second half that lacks a stage, does not end in Finish, or contradicts itself."""
-    re_voiced = {_the(kind, stages).revoice for kind in (Speak, Reconstruct, Align, Finish)}  # type: ignore[attr-defined]
-    if not isinstance(stages[-1], Finish):
-        raise DailytalkError("the second half of a recipe does not end with Finish", "put it last")
-    if len(re_voiced) > 1:
-        raise DailytalkError("the stages of a recipe re-voice different channels", "give all the same revoice")
 
 
 def _the(kind: type[_Kind], stages: Sequence[Stage]) -> _Kind:

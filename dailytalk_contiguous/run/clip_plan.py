@@ -28,21 +28,30 @@ from dailytalk_contiguous.core.quality import NAMES, QualityLimits, failures
 from dailytalk_contiguous.core.sampling import MODES, WAYS, Balance, CorpusSplit, plan_balance, split_corpus
 from dailytalk_contiguous.core.schema import AUDIO, LABELS, SOURCE, STRING, Row
 from dailytalk_contiguous.core.sentences import length_class, sentence_type
-from dailytalk_contiguous.core.settings import SEED, chosen_for, setting, settings_in, unlisted, with_settings
+from dailytalk_contiguous.core.settings import (
+    SEED,
+    check_values,
+    chosen_for,
+    setting,
+    settings_in,
+    unlisted,
+    with_settings,
+)
 from dailytalk_contiguous.core.tags import STYLE_OF_TAG
 from dailytalk_contiguous.core.utterance import AFFECT, PROSODY, UTTERANCE
 from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE, estimate_affect
 from dailytalk_contiguous.models.emotion_models import AFFECT_MAP, AffectMap
 from dailytalk_contiguous.models.profiles import STANDARD
-from dailytalk_contiguous.pipelines import NO_MODEL, clip_stages
+from dailytalk_contiguous.pipelines.to_sound import clip_stages
+from dailytalk_contiguous.pipelines.to_text import NO_MODEL
 from dailytalk_contiguous.sources.corpora.common import Corpus
 from dailytalk_contiguous.sources.corpora.registry import CLIP_CORPORA
 from dailytalk_contiguous.stages.augment import Augment
 from dailytalk_contiguous.stages.base import Stage, Stages, find_stage
 from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion, guess_columns
 from dailytalk_contiguous.stages.clip_words import CutSpeech, TimeWords
-from dailytalk_contiguous.stages.condition import Condition
-from dailytalk_contiguous.stages.finish import SAID, FinishClip, TakeConditioned
+from dailytalk_contiguous.stages.condition import KEEP, Condition
+from dailytalk_contiguous.stages.finish_clip import SAID, FinishClip, TakeConditioned
 from dailytalk_contiguous.stages.measure_prosody import MeasureProsody
 from dailytalk_contiguous.stages.measure_quality import MeasureQuality
 from dailytalk_contiguous.stages.rate_affect import RateAffect
@@ -62,25 +71,18 @@ RATERS = "raters"
 _CHANGED = ("f0_mean", "f0_std", "speech_rate")
 
 
-def describe(
-    rows: Sequence[Row],
-    affect_model: str,
-    finishing: Sequence[Stage],
-    emotion: ClassifyEmotion | None = None,
-) -> list[Row]:
+def describe(rows: Sequence[Row], affect_model: str, emotion: ClassifyEmotion | None = None) -> list[Row]:
     """Rows of clips with what depends on the speaker's other clips; the order is kept.
 
     Args:
         rows: columns of `core.schema.CLIP` and of the measuring stages.
         affect_model: its name; empty for none. The acoustic estimate is made here.
-        finishing: the stages that will finish them, which decide how long the edges are (see `Condition.keep`).
         emotion: maps affect to classes of emotion; None to leave that out.
 
     Adds `valence`, `arousal`, `dominance` and `affect_source` (people's ratings before a model's), the columns of
     `ClassifyEmotion` with `emotion`, those of `Bucket` and `Tag`, `style` and `style_source`, `sentence_type` and
     `length`, and `copy_source`, which `core.copies.plan_copies` takes.
     """
-    keep = _condition(finishing).keep
     described: dict[str, Row] = {}
     speakers: dict[tuple[bool, str], list[Row]] = {}
     for row in rows:
@@ -88,7 +90,12 @@ def describe(
         speakers.setdefault(key, []).append(row)
     for speaker_rows in speakers.values():
         batch: dict[str, list[Any]] = {name: [_number(row[name]) for row in speaker_rows] for name in PROSODY}
-        rated = _rated(speaker_rows, batch, affect_model)
+        if affect_model == ACOUSTIC_ESTIMATE:
+            rated = _estimated(speaker_rows, batch, compared=True)
+        else:
+            rated = {
+                name: [_number(row[name]) if affect_model else math.nan for row in speaker_rows] for name in AFFECT
+            }
         if emotion:
             # Where affect is estimated for enough clips, that estimate is used here.
             compared = len(speaker_rows) >= MIN_VALUES
@@ -110,11 +117,11 @@ def describe(
         batch |= {"text_raw": [row["text_raw"] for row in speaker_rows]}
         batch |= Tag()(batch)
         thresholds = {name: Thresholds(*percentile(batch[name], name)[1:]) for name in _CHANGED}
-        for place, row in enumerate(speaker_rows):
-            clip = row | {name: values[place] for name, values in batch.items()}
+        for number, row in enumerate(speaker_rows):
+            clip = row | {name: values[number] for name, values in batch.items()}
             clip |= _compared(clip, len(speaker_rows)) | {
                 "sentence_type": sentence_type(row["text_raw"], row["language"]),
-                "length": length_class(seconds_of(row, keep)),
+                "length": length_class(seconds_of(row)),
             }
             clip["copy_source"] = CopySource(
                 row["id"],
@@ -125,17 +132,10 @@ def describe(
     return [described[row["id"]] for row in rows]
 
 
-def seconds_of(row: Row, keep: float) -> float:
-    """Seconds of a clip without a prompt once its edges are cut to `keep` seconds."""
-    start, end = row["heard"][0]["start"] - keep, row["heard"][-1]["end"] + keep
+def seconds_of(row: Row) -> float:
+    """Seconds of a clip without a prompt once its edges are cut."""
+    start, end = row["heard"][0]["start"] - KEEP, row["heard"][-1]["end"] + KEEP
     return float(min(row["duration"], end) - max(0.0, start))
-
-
-def _rated(rows: Sequence[Row], batch: dict[str, list[Any]], model: str) -> dict[str, list[float]]:
-    """The affect of a speaker's clips by the model; NaN without one."""
-    if model == ACOUSTIC_ESTIMATE:
-        return _estimated(rows, batch, compared=True)
-    return {name: [_number(row[name]) if model else math.nan for row in rows] for name in AFFECT}
 
 
 def _estimated(rows: Sequence[Row], batch: dict[str, list[Any]], compared: bool) -> dict[str, list[float]]:
@@ -148,11 +148,11 @@ def _estimated(rows: Sequence[Row], batch: dict[str, list[Any]], compared: bool)
 def _affect(rows: Sequence[Row], rated: Mapping[str, Sequence[float]], model: str) -> dict[str, list[Any]]:
     """Affect of a speaker's clips: the raters', or else the model's; NaN without either."""
     columns: dict[str, list[Any]] = {name: [] for name in (*AFFECT, "affect_source")}
-    for place, row in enumerate(rows):
+    for number, row in enumerate(rows):
         ratings = [row[f"given_{name}"] for name in AFFECT]
         by_people = None not in ratings
         for name, value in zip(AFFECT, ratings, strict=True):
-            columns[name].append(value if by_people else rated[name][place])
+            columns[name].append(value if by_people else rated[name][number])
         columns["affect_source"].append(RATERS if by_people else model or None)
     return columns
 
@@ -196,15 +196,8 @@ class ClipPlan:
     """What `dailytalk corpus` keeps, splits, balances and copies. Its stages decide what is done with each clip.
 
     Attributes:
-        language: clips of other languages are rejected; empty keeps all.
-        limits: of quality. agreed_only: see `CremaDConfig`.
         estimate_affect: whether affect that neither people nor a model rated is estimated from sound and words.
         emotion: maps affect to classes of emotion; None for no classes, or where a stage classifies the sound.
-        split: one of `core.sampling.WAYS`; empty for the corpus's default (`Corpus.SPLIT`).
-        balance: one of `core.sampling.MODES`, or empty. target_minutes: of each emotion, see `plan_balance`.
-        copies: of each training clip, at most; 0 is one, or `MOST_COPIES` with the balance `sample`.
-        prompt_channel: whether the right channel begins with a neutral line of another speaker.
-        seed: of splits, copies and prompts.
     """
 
     language: str = setting(
@@ -236,10 +229,7 @@ class ClipPlan:
     seed: int = setting(0, SEED)
 
     def __post_init__(self) -> None:
-        if self.split:
-            _check_choice("split", self.split, WAYS)
-        if self.balance:
-            _check_choice("balance", self.balance, MODES)
+        check_values(self)
         if self.target_minutes is not None and not self.balance:
             raise DailytalkError("--target-minutes needs --balance", f"add --balance {' or '.join(MODES)}")
         if self.target_minutes is not None and not 0 < self.target_minutes < math.inf:
@@ -250,15 +240,8 @@ class ClipPlan:
     def check(self, stages: Iterable[Stage]) -> None:
         """Raise DailytalkError for copies without kinds, and if a stage is missing that every clip needs."""
         kinds = {type(stage): stage for stage in stages}
-        for needed in (
-            MeasureQuality,
-            CutSpeech,
-            TimeWords,
-            MeasureProsody,
-            Condition,
-            TakeConditioned,
-            FinishClip,
-        ):
+        measuring, finishing = (MeasureQuality, CutSpeech, TimeWords, MeasureProsody), (Condition, TakeConditioned)
+        for needed in (*measuring, *finishing, FinishClip):
             if needed not in kinds:
                 raise DailytalkError(f"the stages lack {needed.__name__}", "put it back into its list")
         if self.copies and Augment not in kinds:
@@ -266,7 +249,6 @@ class ClipPlan:
 
     @property
     def most_copies(self) -> int:
-        """How many copies a training clip may have, if there are kinds of copies."""
         return self.copies or (MOST_COPIES if self.balance == "sample" else 1)
 
     def affect(self, stages: Iterable[Stage]) -> str:
@@ -276,7 +258,7 @@ class ClipPlan:
 
 
 def corpus_pipeline(profile: str = STANDARD, **options: Any) -> tuple[tuple[Stages, Stages], ClipPlan]:
-    """The stages of `dailytalk corpus` (see `pipelines.clip_stages`) and the plan for its clips.
+    """The stages of `dailytalk corpus` (see `pipelines.to_sound.clip_stages`) and the plan for its clips.
 
     Args:
         profile: of `models.profiles.PROFILES`.
@@ -285,7 +267,7 @@ def corpus_pipeline(profile: str = STANDARD, **options: Any) -> tuple[tuple[Stag
     Raises DailytalkError for a profile or an option that does not exist, and for settings that contradict each
     other.
     """
-    of_plan = {place.option for place in settings_in(ClipPlan())}
+    of_plan = {placed.option for placed in settings_in(ClipPlan())}
     stages = clip_stages(profile, **{name: value for name, value in options.items() if name not in of_plan})
     wanted = with_settings((ClipPlan(),), options)[0]
     maps = options.get("emotion") == AFFECT_MAP
@@ -296,12 +278,6 @@ def corpus_pipeline(profile: str = STANDARD, **options: Any) -> tuple[tuple[Stag
     )
     wanted.check(chain(*stages))
     return stages, wanted
-
-
-def _check_choice(what: str, value: str, choices: Iterable[str]) -> None:
-    names = list(choices)
-    if value not in names:
-        raise DailytalkError(f"there is no {what} {value!r}", f"choose one of {', '.join(names)}")
 
 
 # Which clips of a corpus are kept, in which split they are, how often they train, and with which copies.
@@ -365,7 +341,8 @@ def filter_clips(
 
     `finishing` are the stages of the clips that are kept: they may reduce noise.
     """
-    under = _condition(finishing).reduce_noise_under
+    condition = find_stage(Condition, finishing)
+    under = condition.reduce_noise_under if condition else None
     kept, rejects = [], []
     for row in rows:
         limits = wanted.limits
@@ -382,17 +359,12 @@ def filter_clips(
     return kept, rejects
 
 
-def _condition(stages: Iterable[Stage]) -> Condition:
-    return next(stage for stage in stages if isinstance(stage, Condition))
-
-
 def plan_clips(rows: Sequence[Row], wanted: ClipPlan, finishing: Sequence[Stage]) -> PlannedClips:
     """Split, balance, copy and prompt the described clips that were kept, for the stages that finish them.
 
     If `wanted.split` is empty, clips are split by speakers.
     """
-    keep, augment = _condition(finishing).keep, find_stage(Augment, finishing)
-    planned = PlannedClips()
+    planned, augment = PlannedClips(), find_stage(Augment, finishing)
     if not rows:
         return planned
     clips = sorted(rows, key=lambda row: str(row["id"]))
@@ -401,15 +373,14 @@ def plan_clips(rows: Sequence[Row], wanted: ClipPlan, finishing: Sequence[Stage]
         clips = _without_tests(clips, planned)
     names = ("speaker", "sentence", "emotion", "official_split")
     items = [
-        sampling.SplitItem(row["id"], seconds_of(row, keep), **{name: row[name] for name in names})
-        for row in clips
+        sampling.SplitItem(row["id"], seconds_of(row), **{name: row[name] for name in names}) for row in clips
     ]
     planned.split = split_corpus(items, split, wanted.seed)
     side = planned.split.side
     train = [row for row in clips if side[row["id"]] == "train"]
     copies = _copies(train, wanted, augment, planned) if augment else {}
     if wanted.balance:
-        planned.balance = _balanced(clips, train, copies, wanted, keep)
+        planned.balance = _balanced(clips, train, copies, wanted)
     times = planned.balance.times if planned.balance else {}
     weighs, samples = wanted.balance == "weights", wanted.balance == "sample"
     prompts = _prompts(clips, side, wanted.seed) if wanted.prompt_channel else {}
@@ -460,16 +431,12 @@ def _copies(
 
 
 def _balanced(
-    clips: Sequence[Row],
-    train: Sequence[Row],
-    copies: Mapping[str, list[Recipe]],
-    wanted: ClipPlan,
-    keep: float,
+    clips: Sequence[Row], train: Sequence[Row], copies: Mapping[str, list[Recipe]], wanted: ClipPlan
 ) -> Balance:
     """The balance of the training split; validation stays as it was recorded."""
     items = []
     for row in train:
-        seconds = seconds_of(row, keep)
+        seconds = seconds_of(row)
         lengths = tuple(copied_seconds(recipe, seconds) for recipe in copies.get(row["id"], ()))
         names = ("emotion", "style", "sentence_type", "length", "speaker")
         cell = {name: row[name] for name in names}

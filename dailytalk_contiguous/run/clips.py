@@ -42,7 +42,7 @@ from dailytalk_contiguous.run.run import Pass, RunOptions, Spec, refuse_mixing
 from dailytalk_contiguous.shards import ShardIndex, group, read_rows
 from dailytalk_contiguous.sources.corpora import registry
 from dailytalk_contiguous.stages.base import Stage
-from dailytalk_contiguous.stages.finish import clip_row
+from dailytalk_contiguous.stages.finish_clip import clip_row
 from dailytalk_contiguous.store.files import inside, json_document, json_text, write_bytes, write_text
 from dailytalk_contiguous.store.owned_folder import OwnedFolder, file_name, mark, written_before
 
@@ -67,23 +67,27 @@ class Read:
     counts: list[str]
 
 
-def read_corpus(name: str, source: Path, out: Path, agreed_only: bool = False, follow_links: bool = False) -> Read:
+def read_corpus(name: str, source: Path, out: Path, agreed_only: bool = False) -> Read:
     """The rows of a corpus of clips. Archives are unpacked into `out`, clip by clip.
 
-    `follow_links`: whether symbolic links may lead out of the source.
-
-    Raises DailytalkError for a corpus that has no clips, and as `corpus_rows` does.
+    Raises DailytalkError for a corpus that has no clips, if `out` is inside the source, holds recordings or
+    another corpus, and as `corpus_rows` does.
     """
     if name not in registry.CLIP_CORPORA:
         known = ", ".join(sorted(registry.CLIP_CORPORA))
         raise DailytalkError(f"there is no corpus {name!r} of clips", f"choose one of {known}")
     if agreed_only and "agreed_only" not in registry.options_of(name):
         raise DailytalkError(f"{name} has no votes of raters to agree with", "leave out --agreed-only")
-    refuse_folder(source, out, name)
+    refuse_inside(source, out)
+    refuse_mixing(out)
+    before = outputs.read_run(out)
+    if before and before.get("corpus", {}).get("name") != name:
+        held = before.get("corpus", {}).get("name") or "conversations"
+        raise DailytalkError(f"--out {as_text(out)!r} holds {held}", "choose another folder")
     rows: list[Row] = []
     problems: list[Reject] = []
     counted: list[Row] = []
-    chosen = {"follow_links": follow_links} | ({"agreed_only": True} if agreed_only else {})
+    chosen = {"agreed_only": True} if agreed_only else {}
     for row in registry.corpus_rows(name, source, **chosen):
         counted.append(row | {"audio": None})
         if row["problem"]:
@@ -91,18 +95,12 @@ def read_corpus(name: str, source: Path, out: Path, agreed_only: bool = False, f
         else:
             rows.append(row | {"audio": _on_disk(row, out)})
     rows.sort(key=lambda row: str(row["id"]))
-    return Read(name, rows, problems, registry.corpus_info(name), registry.count_check(name, counted))
+    return Read(name, rows, problems, registry.corpus_named(name).about(), registry.count_check(name, counted))
 
 
-def refuse_folder(source: Path, out: Path, name: str) -> None:
-    """Raise DailytalkError if `out` is inside the source, holds recordings, or holds another corpus."""
+def refuse_inside(source: Path, out: Path) -> None:
     if out.resolve().is_relative_to(source.resolve()):
         raise DailytalkError(f"--out {as_text(out)!r} is inside the corpus", "choose a folder outside of it")
-    refuse_mixing(out)
-    before = outputs.read_run(out)
-    if before and before.get("corpus", {}).get("name") != name:
-        held = before.get("corpus", {}).get("name") or "conversations"
-        raise DailytalkError(f"--out {as_text(out)!r} holds {held}", "choose another folder")
 
 
 def _on_disk(row: Row, out: Path) -> dict[str, Any]:
@@ -136,21 +134,18 @@ class WrittenConversations:
     counts: list[str]
 
 
-def write_conversations(
-    name: str, source: Path, out: Path, seed: int = 0, follow_links: bool = False
-) -> WrittenConversations:
+def write_conversations(name: str, source: Path, out: Path, seed: int = 0) -> WrittenConversations:
     """Write the conversations of a corpus into the folder `out`; the same source and seed give the same bytes.
 
     Raises DailytalkError for a corpus without dialogues in turns, and if `out` holds other files.
     """
     if name not in LAID_OUT:
         raise DailytalkError(f"the clips of {name} make no conversations", f"this is for {', '.join(LAID_OUT)}")
-    if out.resolve().is_relative_to(source.resolve()):
-        raise DailytalkError(f"--out {as_text(out)!r} is inside the corpus", "choose a folder outside of it")
+    refuse_inside(source, out)
     target = OwnedFolder(out, "conversations", (outputs.ABOUT_CORPUS, outputs.REJECTS))
     rejects: list[Reject] = []
     counted = []
-    for row in registry.corpus_rows(LAID_OUT[name], source, seed=seed, follow_links=follow_links):
+    for row in registry.corpus_rows(LAID_OUT[name], source, seed=seed):
         counted.append(row | {"audio": None})
         if row["problem"]:
             rejects.append(Reject(row["conversation_id"], "Corpus", row["problem"], row["remedy"]))
@@ -161,7 +156,7 @@ def write_conversations(
             del turn["words"]
         target.write_bytes(f"{stem}.wav", encoded)
         target.write_text(f"{stem}.json", json_text({"utterances": turns}))
-    info, counts = registry.corpus_info(name), registry.count_check(LAID_OUT[name], counted)
+    info, counts = registry.corpus_named(name).about(), registry.count_check(LAID_OUT[name], counted)
     about = _about(name, info) | {"seed": seed, "count_check": counts}
     lines = [json_text(reject.as_dict()) for reject in rejects]
     target.finish({outputs.REJECTS: "".join(lines), outputs.ABOUT_CORPUS: json_document(about)})
@@ -448,7 +443,7 @@ class CorpusSpec(Spec):
 
     Args:
         read: from `read_corpus`. out: the work folder; created if need be.
-        stages: the two lists, measuring and finishing (see `pipelines.clip_stages`).
+        stages: the two lists, measuring and finishing (see `pipelines.to_sound.clip_stages`).
         wanted: what is kept, split, balanced and copied.
         about: goes into run.json as it is.
         text_conditions: whether annotations condition on emotion and style.
@@ -489,7 +484,7 @@ class CorpusSpec(Spec):
         yield todo
         measured = _measured(todo, self.read.rows)
         affect = self.wanted.affect(self.measuring)
-        self.measured = describe(measured, affect, self.finishing, self.wanted.emotion)
+        self.measured = describe(measured, affect, self.wanted.emotion)
         self.kept, filtered = filter_clips(self.measured, self.wanted, self.finishing)
         self.rejects += [*todo.rejects, *filtered]
         if self.report_only:

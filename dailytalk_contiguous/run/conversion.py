@@ -95,7 +95,6 @@ class Conversion:
 
     @property
     def container(self) -> Container:
-        """The container of `to`."""
         return CONTAINERS[self.to]
 
     def rate_of(self, source: audio.Probe) -> int:
@@ -138,7 +137,6 @@ def convert_recordings(
     wanted: Conversion,
     workers: int = 1,
     overwrite: bool = False,
-    follow_links: bool = False,
     planned: Callable[[int, int], object] = lambda count, left: None,
     finished: Callable[[], object] = lambda: None,
 ) -> Converted:
@@ -154,7 +152,6 @@ def convert_recordings(
         wanted: what they are to become.
         workers: processes.
         overwrite: whether other files with a result's name are replaced. Sources never are.
-        follow_links: whether links may lead out of the inputs.
         planned: called with the number of recordings, and the number of them that are to be converted.
         finished: called after each of these.
 
@@ -165,7 +162,7 @@ def convert_recordings(
     if any(Path(source).is_dir() and os.path.realpath(source) == os.path.realpath(out) for source in inputs):
         raise DailytalkError(f"--out {as_text(out)!r} is the input itself", "choose another folder")
     done = Converted()
-    recordings = find_recordings(inputs, out, follow_links, done.left_out)
+    recordings = find_recordings(inputs, out, done.left_out)
     out.mkdir(parents=True, exist_ok=True)
     with files.folder_locked(out):
         tasks = list(_tasks(recordings, out, wanted, overwrite, done))
@@ -209,7 +206,7 @@ def _tasks(
         for recording in namesakes:
             try:
                 if recording.leads_out:
-                    raise BadInput(files.LINK_OUT, files.FOLLOW_LINKS)
+                    raise BadInput(files.LINK_OUT, files.COPY_IT)
                 if len(namesakes) > 1:
                     others = " and ".join(repr(other.audio_file) for other in namesakes if other is not recording)
                     raise BadInput(f"{name!r} would be made of {others}, too", "rename one of them")
@@ -267,9 +264,8 @@ def _convert(task: _Task, out: Path, wanted: Conversion) -> float | Reject:
             raise BadInput(f"it can't be read ({error.strerror})", "check the file and its permissions") from None
         if not info.seconds:
             raise BadInput("it holds no audio (0 s)", "copy or export the recording again")
-        write = partial(_write, source=source, info=info, wanted=wanted, task=task, out=out)
-        with interrupts.deferred():  # libsndfile calls back
-            files.write_atomically(Path(task.target), write)
+        with interrupts.deferred(), files.replacing(Path(task.target)) as file:  # libsndfile calls back
+            _write(file, source, info, wanted, task, out)
     except BadInput as problem:
         return Reject(task.id, STAGE, problem.reason, problem.remedy)
     return info.seconds
@@ -324,22 +320,20 @@ def _encode(
                     setattr(sound, name, text)
             for block in audio.blocks_at(source, rate):
                 interrupts.check_interrupt()
-                sound.write(_samples(mix(block), subtype))
+                # In the type that libsndfile writes without changing it.
+                samples: Any = mix(block)
+                if subtype == "PCM_16":
+                    samples = audio.to_pcm(samples)
+                elif subtype == "PCM_24":
+                    whole = np.clip(np.rint(samples * np.float32(1 << 23)), -(1 << 23), (1 << 23) - 1)
+                    samples = whole.astype(np.int32) << 8
+                sound.write(samples)
                 disk.check()
             frames = int(sound.frames)
     except soundfile.LibsndfileError as error:
         raise BadInput(f"libsndfile can't write it ({error})", "choose another --to") from error
     mix.refuse_nothing()
     return frames
-
-
-def _samples(block: audio.Samples, subtype: str) -> Any:
-    """Float samples in the type that libsndfile writes without changing them."""
-    if subtype == "PCM_16":
-        return audio.to_pcm(block)
-    if subtype == "PCM_24":
-        return np.clip(np.rint(block * np.float32(1 << 23)), -(1 << 23), (1 << 23) - 1).astype(np.int32) << 8
-    return block
 
 
 class _Mix:

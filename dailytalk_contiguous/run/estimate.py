@@ -198,13 +198,13 @@ def _estimated(
 ) -> Estimate:
     """Measure the pieces, after a first run of the shortest to load the models, and extrapolate."""
     with _share_of(workers):
-        shortest = min(range(len(pieces)), key=lambda place: sum(row["duration"] for row in pieces[place]))
+        shortest = min(range(len(pieces)), key=lambda number: sum(row["duration"] for row in pieces[number]))
         on_piece(0, len(pieces))
         warm = measure(pieces[shortest], folder / "warm")
         measured: list[Measured | None] = []
-        for place, piece in enumerate(pieces):
-            on_piece(place + 1, len(pieces))
-            measured.append(measure(piece, folder / str(place)))
+        for number, piece in enumerate(pieces):
+            on_piece(number + 1, len(pieces))
+            measured.append(measure(piece, folder / str(number)))
     used = [measurement for measurement in measured if measurement]
     if not used:
         why = next(rejects_in(folder / "0"))["reason"]
@@ -253,10 +253,10 @@ def sample_clips(rows: Sequence[Row], seconds: float, seed: int) -> list[list[Ro
     drawn = random.Random(seed).sample(rows, len(rows))
     pieces: list[list[Row]] = [[] for _ in range(max(LEAST_PIECES, ceil(seconds / PIECE_SECONDS)))]
     total = 0.0
-    for place, row in enumerate(drawn):
-        if total >= seconds and place >= len(pieces):
+    for number, row in enumerate(drawn):
+        if total >= seconds and number >= len(pieces):
             break
-        pieces[place % len(pieces)].append(row)
+        pieces[number % len(pieces)].append(row)
         total += row["duration"]
     return [piece for piece in pieces if piece]
 
@@ -377,16 +377,14 @@ def extrapolate(
     seconds = sum(row["duration"] for row in corpus.rows)
 
     def of(values: Sequence[Mapping[str, float]], shared: Mapping[str, int]) -> dict[str, Range]:
-        names = dict.fromkeys(name for by_name in values for name in by_name)
-        return {name: _range(name, values, shared.get(name, 1)) for name in names}
-
-    def _range(name: str, values: Sequence[Mapping[str, float]], share: int) -> Range:
-        pairs = [
-            (by_name.get(name, 0.0), piece.audio_seconds) for by_name, piece in zip(values, measured, strict=True)
-        ]
-        rates = [value / audio for value, audio in pairs]
-        mean = sum(value for value, _ in pairs) / sum(audio for _, audio in pairs)
-        return Range(*(rate * seconds / share for rate in (min(rates), mean, max(rates))))
+        ranges, audio = {}, [piece.audio_seconds for piece in measured]
+        for name in dict.fromkeys(name for by_name in values for name in by_name):
+            amounts = [by_name.get(name, 0.0) for by_name in values]
+            rates = [amount / length for amount, length in zip(amounts, audio, strict=True)]
+            expected = sum(amounts) / sum(audio)
+            factor = seconds / shared.get(name, 1)
+            ranges[name] = Range(*(rate * factor for rate in (min(rates), expected, max(rates))))
+        return ranges
 
     bandwidths = [piece.bandwidth_hz for piece in measured if piece.bandwidth_hz is not None]
     return Estimate(

@@ -108,7 +108,6 @@ def journal_of_host(folder: Path, host: str | None = None) -> Path:
 
 
 def read_events(path: Path) -> list[Event]:
-    """All complete events of a file, in order; none if there is no file."""
     return list(_events(line for _, line in numbered_lines(path))) if path.is_file() else []
 
 
@@ -328,10 +327,15 @@ class Journal:
             return
         stopped = isinstance(error, KeyboardInterrupt | GeneratorExit)
         with suppress(OSError):  # the disk may be what failed; `error` is reported anyway
-            self._write(STOPPED if stopped else FAILED, reason="stopped" if stopped else _reason(error))
+            if stopped:
+                self._write(STOPPED, reason="stopped")
+            elif isinstance(error, DailytalkError):
+                self._write(FAILED, reason=f"{error.reason}: {error.remedy}")
+            else:  # only its type, because the message of an unforeseen error may quote a conversation
+                strerror = error.strerror if isinstance(error, OSError) else None
+                self._write(FAILED, reason=strerror.lower() if strerror else type(error).__name__)
 
     def _tell_progress(self) -> None:
-        """Write events of progress until the run ends."""
         began = time.monotonic()
         while not self._ended.wait(max(TELL_SECONDS, TELL_SHARE * (time.monotonic() - began))):
             if self._begun and self.forecast.stage:
@@ -378,7 +382,6 @@ class Journal:
 
 
 def contents(kind: str) -> str:
-    """What the shards of a kind of run hold."""
     kinds = {"corpus": "clips", "transcribe": "clips", "split": "recordings"}
     return kinds.get(kind, "conversations")
 
@@ -390,15 +393,6 @@ def length(seconds: float) -> str:
     if seconds < 7200:
         return f"{seconds / 60:.1f} min"
     return f"{seconds / 3600:.1f} h" if seconds < 72 * 3600 else f"{seconds / 86400:.1f} days"
-
-
-def _reason(error: BaseException | None) -> str:
-    """One sentence; for an unforeseen error only its type, because its message may quote a conversation."""
-    if isinstance(error, DailytalkError):
-        return f"{error.reason}: {error.remedy}"
-    if isinstance(error, OSError):
-        return (error.strerror or type(error).__name__).lower()
-    return type(error).__name__
 
 
 # What the runs in a work folder are doing, known from its events alone, during a run or after any end.

@@ -89,7 +89,6 @@ class Forecast:
 
     @property
     def elapsed(self) -> float:
-        """Seconds since the plan."""
         return self._clock() - self._began
 
     @property

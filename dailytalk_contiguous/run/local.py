@@ -20,9 +20,7 @@ from dailytalk_contiguous.run.forecast import Forecast
 from dailytalk_contiguous.run.processes import VISIBLE, in_processes, tell
 from dailytalk_contiguous.run.shard import Progress, ShardJob, ShardReport, Task, ahead, make_shard, resumed_at
 from dailytalk_contiguous.shards import ShardIndex, chain_of, shard_path
-from dailytalk_contiguous.stages.align import Align
 from dailytalk_contiguous.stages.base import PerUtterance, Stage
-from dailytalk_contiguous.stages.synthesis import Speak
 
 # Which stages run a model on a device, and which GPU each worker of this machine takes.
 #
@@ -37,16 +35,14 @@ TELL_WORDS = ("fish", "espeak", "flite")
 def networks_device(stages: Iterable[Stage]) -> str | None:
     """The device (auto, cpu, cuda) of the stages with a model that can use a GPU; None if no stage has one."""
     inner = [stage.stage if isinstance(stage, PerUtterance) else stage for stage in stages]
-    timed = any(isinstance(stage, Speak) and stage.engine in TELL_WORDS for stage in inner)
-    devices = (stage.device for stage in inner if not (timed and isinstance(stage, Align)) if _uses_device(stage))  # type: ignore[attr-defined]
-    return next(devices, None)
-
-
-def _uses_device(stage: Stage) -> bool:
-    if getattr(stage, "device", "cpu") == "cpu":
-        return False
-    models = {name for role, name in stage.models().items() if role != "synthesiser"}
-    return bool(models - {"", POCKETSPHINX, ACOUSTIC_ESTIMATE})
+    timed = any(getattr(stage, "engine", "") in TELL_WORDS for stage in inner)
+    for stage in inner:
+        device: str = getattr(stage, "device", "cpu")
+        if device != "cpu" and not (timed and stage.name == "Align"):
+            models = {name for role, name in stage.models().items() if role != "synthesiser"}
+            if models - {"", POCKETSPHINX, ACOUSTIC_ESTIMATE}:
+                return device
+    return None
 
 
 def gpus_to_share(stages: Iterable[Stage]) -> list[str]:
@@ -84,14 +80,13 @@ class RunPlan:
 
     @property
     def seconds(self) -> float:
-        """Seconds of audio in the shards that are left."""
         return sum(task.seconds for task in self.tasks)
 
     def work(self, stages: Sequence[str]) -> dict[Path, dict[str, float]]:
         """Seconds of audio that each stage has to process, by its name, for each shard that is left."""
         work = {}
         for task in self.tasks:
-            left = task.left or [task.seconds * (place >= self.first_stage) for place in range(len(stages))]
+            left = task.left or [task.seconds * (number >= self.first_stage) for number in range(len(stages))]
             work[task.path] = {name: audio for name, audio in zip(stages, left, strict=True) if audio}
         return work
 
@@ -120,14 +115,14 @@ def plan_run(
         for row in rows:
             entry = entries[row["conversation_id"]]
             n_valid = entry[1].n_valid(row["input_digest"], chain) if entry else 0
-            for place, took in zip(range(n_valid), entry[1].seconds if entry else (), strict=False):
-                wall[place] += took
-                audio[place] += row["duration"]
+            for number, took in zip(range(n_valid), entry[1].seconds if entry else (), strict=False):
+                wall[number] += took
+                audio[number] += row["duration"]
             needed = len(entry[1].chain) if entry and entry[1].reject else len(chain)
             if not entry or entry[0] != path or n_valid != needed:
                 done.append(n_valid)
-                for place in range(resumed_at(stages, n_valid, keeps), len(stages)):
-                    left[place] += row["duration"]
+                for number in range(resumed_at(stages, n_valid, keeps), len(stages)):
+                    left[number] += row["duration"]
         if done:
             first = min(first, *done)
             known_entries = {name: entry for name, entry in entries.items() if entry}

@@ -63,15 +63,27 @@ def connected(address: str, workers: int = 0) -> Iterator[Any]:
 
     Raises DailytalkError if Ray is not installed, or does not answer.
     """
+    global _own
     ray = _ray()
     if ray.is_initialized() and _own is None:
         yield ray
     elif not address:
-        _keep(ray, max(workers, cores()))
+        n_cores = max(workers, cores())
+        # The present one stays if it is large enough and has the same environment.
+        kept = _own if _own and ray.is_initialized() and _own.cores >= n_cores else None
+        if kept is None or kept.environment != dict(os.environ):
+            stop_ray()
+            _begin(ray, "", address="local", num_cpus=n_cores, include_dashboard=False)
+            _own = _Own(n_cores, dict(os.environ))
         yield ray
     else:
         stop_ray()
-        _refuse_silence(address)
+        host, sign, port = address.removeprefix("ray://").rpartition(":")
+        if sign and port.isdecimal():  # Ray itself would wait for minutes where nothing listens
+            try:
+                socket.create_connection((host, int(port)), SILENCE_SECONDS).close()
+            except OSError as error:
+                raise _no_answer(address, error) from error
         _begin(ray, address, address=address)
         try:
             yield ray
@@ -80,7 +92,6 @@ def connected(address: str, workers: int = 0) -> Iterator[Any]:
 
 
 def stop_ray() -> None:
-    """End the Ray of this process, if there is one."""
     global _own
     if _own is not None:
         _own = None
@@ -94,7 +105,6 @@ def has_gpus(address: str) -> bool:
 
 
 def nodes(ray: Any) -> list[tuple[int, int]]:
-    """Cores and GPUs of each node that is alive."""
     alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     return [(int(resources.get("CPU", 0)), int(resources.get("GPU", 0))) for resources in alive]
 
@@ -108,31 +118,11 @@ def lost(ray: Any) -> tuple[type[Exception], ...]:
     )
 
 
-def _keep(ray: Any, n_cores: int) -> None:
-    """Start a Ray of this process, or keep the present one if it is large enough and has the same environment."""
-    global _own
-    if _own and ray.is_initialized() and _own.cores >= n_cores and _own.environment == dict(os.environ):
-        return
-    stop_ray()
-    _begin(ray, "", address="local", num_cpus=n_cores, include_dashboard=False)
-    _own = _Own(n_cores, dict(os.environ))
-
-
 def _begin(ray: Any, asked: str, **options: Any) -> None:
     try:
         ray.init(**options, log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, RuntimeError, ValueError, ImportError) as error:
         raise _no_answer(asked, error) from error
-
-
-def _refuse_silence(address: str) -> None:
-    """Raise DailytalkError if nothing listens at HOST:PORT: Ray itself would wait for minutes."""
-    host, sign, port = address.removeprefix("ray://").rpartition(":")
-    if sign and port.isdecimal():
-        try:
-            socket.create_connection((host, int(port)), SILENCE_SECONDS).close()
-        except OSError as error:
-            raise _no_answer(address, error) from error
 
 
 def _no_answer(address: str, error: Exception) -> DailytalkError:
@@ -230,19 +220,15 @@ class BudgetActor:
         stack.close()
 
     def save(self, cost: float) -> None:
-        """Record the price of something that was in the cache."""
         self._budget.save(cost)
 
     def close(self) -> None:
-        """Refuse all purchases from now on."""
         self._closed = True
 
     def held_back(self) -> int:
-        """How many purchases are under way."""
         return len(self._held)
 
     def totals(self) -> tuple[float, float]:
-        """USD spent, and saved by the cache."""
         return self._budget.spent, self._budget.saved
 
 
@@ -255,7 +241,7 @@ class SharedBudget(Budget):
 
     @contextmanager
     def paying(self, price: float) -> Iterator[Callable[[float], None]]:
-        self._refuse_if_halted()
+        self.check_halted()
         ticket = ray_get(self._till.hold.remote(price))
         costs: list[float] = []
         try:
@@ -380,20 +366,20 @@ class Worker:
 
     def make(self, ordered: RemoteTask) -> RemoteResult:
         task, setup = self._brought(ordered), self._setup
-        made = make_shard(task, setup.stages, setup.batch_seconds, self._note)
+
+        def note(*event: Any) -> None:
+            with self._lock:
+                self._events.append(event)
+
+        made = make_shard(task, setup.stages, setup.batch_seconds, note)
         if setup.work:
             setup.work.push(task.path)
         return RemoteResult(made, setup.work.token_of(task.path) if setup.work else "", self.take_events())
 
     def take_events(self) -> list[StageEvent]:
-        """Events since the last call."""
         with self._lock:
             events, self._events = self._events, []
         return events
-
-    def _note(self, *event: Any) -> None:
-        with self._lock:
-            self._events.append(event)
 
     def _brought(self, ordered: RemoteTask) -> Task:
         """Fetch what a task needs to this machine; returns it with rejects for recordings that were replaced."""
@@ -515,8 +501,6 @@ def run_on_ray(
 
 
 class Pool:
-    """Actors, each with a shard at a time."""
-
     def __init__(self, ray: Any, setup: WorkerConfig, share: ActorResources, progress: Progress) -> None:
         self._ray, self._setup, self._share, self._progress = ray, setup, share, progress
         self._busy: dict[Any, tuple[Any, Task | None]] = {}

@@ -10,18 +10,16 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import soundfile
 
 from dailytalk_contiguous.core.code import code_digest
 from dailytalk_contiguous.core.documents import expect, fits, json_lines, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
-from dailytalk_contiguous.core.licensing import licence_of
 from dailytalk_contiguous.core.machine import PACKAGES
-from dailytalk_contiguous.core.schema import BUILT, Row
+from dailytalk_contiguous.core.schema import BUILT, TIMELINE_MEANS, Row
 from dailytalk_contiguous.core.settings import settings_of
-from dailytalk_contiguous.core.tally import TIMELINE_MEANS, Tally
 from dailytalk_contiguous.core.utterance import (
     DESCRIBED,
     FIELDS,
@@ -33,8 +31,6 @@ from dailytalk_contiguous.core.utterance import (
 )
 from dailytalk_contiguous.core.wording import kind_of
 from dailytalk_contiguous.shards import Entry, ShardIndex, audio_digest, chain_of, read_rows
-from dailytalk_contiguous.sources.editable import laid_over
-from dailytalk_contiguous.sources.people import People
 from dailytalk_contiguous.sources.recordings import shortened
 from dailytalk_contiguous.stages.base import PerUtterance, Stage, find_stage, published_by
 from dailytalk_contiguous.stages.finish import Finish
@@ -44,12 +40,15 @@ from dailytalk_contiguous.store.files import (
     inside,
     json_document,
     json_text,
+    replacing,
     sha256_of,
-    write_atomically,
     write_lines,
     write_text,
 )
 from dailytalk_contiguous.store.owned_folder import EDITED, made_from, mark, wav_writer
+
+if TYPE_CHECKING:
+    from dailytalk_contiguous.sources.people import People
 
 # transcript.jsonl: one line an utterance, for people and for tools that came before this one.
 #
@@ -64,11 +63,11 @@ def transcript_columns(published: Iterable[Field]) -> tuple[str, ...]:
 
 
 #: For input without a table of speakers.
-NOBODY: People = {}
+NOBODY: "People" = {}
 
 
 def lines(
-    row: Mapping[str, Any], first_id: int = 0, people: People = NOBODY, fields: Sequence[Field] = FIELDS
+    row: Mapping[str, Any], first_id: int = 0, people: "People" = NOBODY, fields: Sequence[Field] = FIELDS
 ) -> Iterator[dict[str, Any]]:
     """The lines of one conversation, in order of start; `segment_id` counts on from `first_id`.
 
@@ -76,7 +75,7 @@ def lines(
     """
     for number, told in enumerate(transcript_lines(row, fields), first_id):
         line = {"segment_id": number} | told
-        if people and (person := people.get((row["recording_id"], line["channel"]))):
+        if person := people.get((row["recording_id"], line["channel"])):
             line |= {name: value for name, value in person._asdict().items() if value}
         yield line
 
@@ -161,6 +160,8 @@ class Results:
     """Counts for run.json from the shards of `tag` or `speak`: rows, rejects, and seconds of the stages."""
 
     def __init__(self, stages: Sequence[Stage], rejects: Sequence[Reject], rebuilt: bool) -> None:
+        from dailytalk_contiguous.core.tally import Tally
+
         self.stages = stages
         self.rejects = [*rejects]
         self.tally = Tally(rebuilt)
@@ -197,9 +198,9 @@ class Results:
         whole |= {"duration": row["duration"], "utterances": tagged_utterances(row), "alignments": words}
         self.tally.add(whole)
         self.rejects += [Reject(**item) for item in (*row["rejected"], *row["unmatched"])]
-        given = [place for place, name in enumerate(row["recogniser"]) if name == GIVEN]
-        self.given_languages.update({row["language"][place] for place in given})
-        self.fitted_words += sum(word.get("fitted") is True for place in given for word in row["words"][place])
+        given = [index for index, name in enumerate(row["recogniser"]) if name == GIVEN]
+        self.given_languages.update({row["language"][index] for index in given})
+        self.fitted_words += sum(word.get("fitted") is True for index in given for word in row["words"][index])
         self.n_notes += len(row["notes"])
         notes = row["notes"][: max(0, NOTES_KEPT - len(self.notes))]
         self.notes += [{"conversation_id": row["conversation_id"], "note": note} for note in notes]
@@ -231,7 +232,7 @@ def write_outputs(
     stages: Sequence[Stage],
     problems: Sequence[Reject],
     about: Mapping[str, Any],
-    people: People = NOBODY,
+    people: "People" = NOBODY,
 ) -> dict[str, Any]:
     """Write the three files from the finished shards `paths` of an index, in their order; returns what run.json
     holds.
@@ -239,15 +240,24 @@ def write_outputs(
     `problems` are rejects of the source; `about` is how the run was started, and its `source` where the recordings
     are from; `people` name the speakers. If nothing changed since run.json was written, nothing is written.
     """
-    fingerprint = _tag_fingerprint(paths, stages, problems, people)
+    failed = [problem.as_dict() for problem in problems]
+    named = sorted((*key, *person) for key, person in people.items())
+    fingerprint = fingerprint_of(paths, chain_of(stages)[-1], failed, named, code_digest(write_outputs))
     before = read_run(out)
     same = before and before.get("fingerprint") == fingerprint and before.get("source") == about.get("source")
-    if before and same and fits(before, _WHOLE) and _tag_outputs_exist(out, before):
+    transcript = (before or {}).get("transcript")
+    exist = transcript in (TRANSCRIPT, NEW_TRANSCRIPT) and all(
+        (out / name).is_file() for name in (TRANSCRIPT, str(transcript), REJECTS)
+    )
+    if before and same and fits(before, _WHOLE) and exist:
         (out / _OURS).unlink(missing_ok=True)
         return before
     results = Results(stages, problems, rebuilt=False)
-    current_digest = sha256_of(laid_over(inside(out, TRANSCRIPT))) if (out / TRANSCRIPT).exists() else None
-    edited = current_digest is not None and current_digest not in _ours(out, before)
+    current_digest = _transcript_digest(out)
+    # A transcript with another digest than those that runs have written was edited by a person.
+    ours = inside(out, _OURS)
+    noted = ours.read_text(encoding="utf-8").split() if ours.is_file() else []
+    edited = current_digest not in (None, *noted, (before or {}).get("transcript_sha256", ""))
     target = out / (NEW_TRANSCRIPT if edited else TRANSCRIPT)
     digest = hashlib.sha256()
     published = published_by(stages)
@@ -266,12 +276,12 @@ def write_outputs(
     }
     record |= {"fields": described(published)} if published else {}
     # Columns that people's own stages add and do not publish stay in the shards.
-    inner = [stage.stage if isinstance(stage, PerUtterance) else stage for stage in stages]
-    theirs = [
-        stage for stage in inner if not type(stage).__module__.startswith(f"{__package__.partition('.')[0]}.")
-    ]
     names = {field.name for field in published} | set(UTTERANCE)
-    if unpublished := [name for stage in theirs for name in stage.adds if name not in names]:
+    unpublished = []
+    for stage in (stage.stage if isinstance(stage, PerUtterance) else stage for stage in stages):
+        if not type(stage).__module__.startswith(f"{__package__.partition('.')[0]}."):
+            unpublished += [name for name in stage.adds if name not in names]
+    if unpublished:
         record["unpublished"] = unpublished
     if before and "speak" in before:
         record["speak"] = before["speak"]
@@ -318,6 +328,8 @@ def note_stop(out: Path, kind: str, command: str, error: BaseException, money: M
 
 def models_of(stages: Sequence[Stage]) -> dict[str, dict[str, Any]]:
     """The models of stages by role, each with its name and licence, for run.json."""
+    from dailytalk_contiguous.core.licensing import licence_of
+
     models = {role: model for stage in stages for role, model in stage.models().items()}
     return {role: {"name": model, **licence_of(model)._asdict()} for role, model in models.items()}
 
@@ -326,13 +338,6 @@ def stage_record(stage: Stage, measured: Mapping[str, Any] = {}) -> dict[str, An
     """A stage for run.json, with what was measured of it."""
     inner: Any = getattr(stage, "stage", stage)
     return {"name": stage.name, **measured, "digest": stage.digest, "settings": asdict(inner)}
-
-
-def _ours(out: Path, before: Mapping[str, Any] | None) -> set[str]:
-    """Digests of transcripts that runs have written: a transcript with another digest was edited by a person."""
-    path = inside(out, _OURS)
-    noted = path.read_text(encoding="utf-8").split() if path.is_file() else []
-    return {*noted, (before or {}).get("transcript_sha256", "")}
 
 
 def _rejects_before(out: Path, spoken: bool) -> list[str]:
@@ -359,12 +364,6 @@ def rejects_in(out: Path) -> Iterator[dict[str, str]]:
         yield {name: str(line.get(name) or "") for name in ("id", "stage", "reason", "remedy")}
 
 
-def _tag_outputs_exist(out: Path, record: Mapping[str, Any]) -> bool:
-    named = record.get("transcript")
-    names = (TRANSCRIPT, named, REJECTS)
-    return named in (TRANSCRIPT, NEW_TRANSCRIPT) and all((out / str(name)).is_file() for name in names)
-
-
 def _noted(pieces: Iterator[str], digest: Any, out: Path, current_digest: str | None) -> Iterator[str]:
     """The pieces of a transcript; after the last, its digest is noted, before the file gets its name.
 
@@ -377,7 +376,7 @@ def _noted(pieces: Iterator[str], digest: Any, out: Path, current_digest: str | 
 
 
 def _transcript(
-    index: ShardIndex, paths: Sequence[Path], results: Results, people: People, published: Sequence[Field]
+    index: ShardIndex, paths: Sequence[Path], results: Results, people: "People", published: Sequence[Field]
 ) -> Iterator[str]:
     """The lines of the transcript; `results` counts them as they are read."""
     for path in paths:
@@ -432,14 +431,6 @@ def _record(results: Results, n_problems: int, about: Mapping[str, Any]) -> dict
 def today() -> str:
     """The date in UTC, such as 2025-01-31, which tells the reader of a page how old the data is."""
     return datetime.now(UTC).date().isoformat()
-
-
-def _tag_fingerprint(
-    paths: Sequence[Path], stages: Sequence[Stage], problems: Sequence[Reject], people: People
-) -> str:
-    rejects = [problem.as_dict() for problem in problems]
-    named = sorted((*key, *person) for key, person in people.items())
-    return fingerprint_of(paths, chain_of(stages)[-1], rejects, named, code_digest(write_outputs))
 
 
 # What `dailytalk speak` leaves beside its shards: sound files, transcript_shifted.jsonl, rejects, the record.
@@ -525,14 +516,20 @@ def _written(
                 if name in missing and made_from(out, wav_path(Path(), name)) != audio_digest(row):
                     flac = io.BytesIO(row["audio"]["bytes"])
                     samples, rate = soundfile.read(flac, dtype="int16", always_2d=True)
-                    write = wav_writer([samples], rate, samples.shape[1], digest=audio_digest(row))
-                    write_atomically(wav_path(out, name), write)
+                    with replacing(wav_path(out, name)) as wav:
+                        wav_writer([samples], rate, samples.shape[1], digest=audio_digest(row))(wav)
             rows = read_rows(path, [column for column in BUILT if column != "audio"])
             for name, entry in shard_entries.items():
                 if not results.add(entry):
                     continue
                 wanted.add(wav_path(out, name))
-                results.rejects += _rejected(rows[name])
+                # An utterance without text is no reject: its row has a reason, and it is counted.
+                remedy = "the original voice is kept there, flagged"
+                results.rejects += [
+                    Reject(utterance["utterance_id"], "Speak", utterance["reason"], remedy)
+                    for utterance in rows[name]["utterances"]
+                    if utterance["status"] == "kept-original" and utterance["text"].strip()
+                ]
                 tally.add(rows[name])
                 for line in shifted(rows[name], first, fields):
                     first += 1
@@ -574,10 +571,15 @@ def bytes_to_write(out: Path, index: ShardIndex, paths: Sequence[Path]) -> int:
 def edited_since(out: Path) -> bool:
     """Whether the transcript of a work folder differs from the one that its conversations were made from."""
     spoken_digest = (read_run(out) or {}).get("speak", {}).get("transcript_sha256")
-    path = out / TRANSCRIPT
-    return (
-        bool(spoken_digest) and path.is_file() and sha256_of(laid_over(inside(out, TRANSCRIPT))) != spoken_digest
-    )
+    return bool(spoken_digest) and _transcript_digest(out) not in (None, spoken_digest)
+
+
+def _transcript_digest(out: Path) -> str | None:
+    if not (out / TRANSCRIPT).exists():
+        return None
+    from dailytalk_contiguous.sources.editable import laid_over
+
+    return sha256_of(laid_over(inside(out, TRANSCRIPT)))
 
 
 def shifted(row: Row, first_id: int = 0, fields: Sequence[Field] = FIELDS) -> Iterator[dict[str, Any]]:
@@ -618,18 +620,3 @@ def _is_current(out: Path, name: str, entry: Entry) -> bool:
     Decided by the digest of its source in the file, never by its date: clocks differ, and are set back.
     """
     return bool(entry.audio) and made_from(out, wav_path(Path(), name)) == entry.audio
-
-
-def _rejected(row: Row) -> Iterator[Reject]:
-    """Utterances that could not be said, in a conversation that was finished nevertheless.
-
-    An utterance without text is not among them: its row has a reason, and it is counted.
-    """
-    for utterance in row["utterances"]:
-        if utterance["status"] == "kept-original" and utterance["text"].strip():
-            yield Reject(
-                utterance["utterance_id"],
-                "Speak",
-                utterance["reason"],
-                "the original voice is kept there, flagged",
-            )

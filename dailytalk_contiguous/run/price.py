@@ -60,15 +60,15 @@ def price_of(script: SynthesisInput, stages: Sequence[Stage]) -> Price:
         except BadInput:  # too little of the voice to be cloned
             not_cloned += 1
             continue
-        for place in revoiced(row, stage):
-            text = row["text"][place].strip()
+        for index in revoiced(row, stage):
+            text = row["text"][index].strip()
             if not text:
                 silent += 1
                 continue
             said += 1
             text_bytes += len(text.encode())
-            seconds += row["end"][place] - row["start"][place]
-            takes = _takes(stage, synthesiser, cache, row, place, samples)
+            seconds += row["end"][index] - row["start"][index]
+            takes = _takes(stage, synthesiser, cache, row, index, samples)
             new = {key: line for key, line in takes if key not in missing}
             missing |= new.keys()
             price += synthesiser.price(list(new.values()))
@@ -90,17 +90,17 @@ def _takes(
     synthesiser: Synthesiser,
     cache: SpeechCache,
     row: Row,
-    place: int,
+    index: int,
     samples: Sequence[VoiceSample],
 ) -> Iterator[tuple[int, Line]]:
     """The takes of an utterance that are not in the cache, as many as the stage needs if all are good.
 
     Each is a pair of the first 64 bits of its key and its line.
     """
-    number, good, refused = stage.first_take(row["utterance_id"][place]), 0, 0
+    number, good, refused = stage.first_take(row["utterance_id"][index]), 0, 0
     tries, wanted = (1, 1) if synthesiser.deterministic else (stage.tries, stage.candidates)
     while good < wanted and refused < tries:
-        line = stage.line(row["text"][place], row["tag"][place], row["language"][place], number)
+        line = stage.line(row["text"][index], row["tag"][index], row["language"][index], number)
         key = cache_key(synthesiser, line, samples)
         cached, verdict = cache.verdict(key)
         if not cached:

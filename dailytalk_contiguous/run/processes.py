@@ -4,6 +4,7 @@ Workers are spawned, never forked (a forked torch hangs), each with its share of
 several GPUs, with one of them. They take tasks from a queue, leave Ctrl-C to the parent, and end with it.
 """
 
+import contextlib
 import itertools
 import multiprocessing
 import os
@@ -69,7 +70,9 @@ def in_processes(
             if not waiting:
                 return
             done, waiting = wait(waiting, POLL_SECONDS, FIRST_COMPLETED)
-            _pass_on(event_queue, on_event)
+            with contextlib.suppress(queue.Empty):
+                while True:
+                    on_event(*event_queue.get_nowait())
             for future in done:
                 yield future.result()
     except BrokenProcessPool as error:
@@ -96,15 +99,6 @@ def _broken(processes: Sequence[Any]) -> DailytalkError:
         "a worker process was killed, perhaps for want of memory",
         "run the same command again (what is finished is kept), with fewer --workers if it recurs",
     )
-
-
-def _pass_on(event_queue: Any, on_event: Callable[..., object]) -> None:
-    while True:
-        try:
-            event = event_queue.get_nowait()
-        except queue.Empty:
-            return
-        on_event(*event)
 
 
 _event_queue: Any = None

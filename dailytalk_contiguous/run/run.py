@@ -27,7 +27,7 @@ from dailytalk_contiguous.models.devices import device_of, resolve_device
 from dailytalk_contiguous.models.engines import Budget, SpendingLimit, open_budget
 from dailytalk_contiguous.models.recogniser import check_language
 from dailytalk_contiguous.models.speech_cache import SpeechCache
-from dailytalk_contiguous.run import local, on_ray, outputs
+from dailytalk_contiguous.run import local, outputs
 from dailytalk_contiguous.run.events import Account, Journal
 from dailytalk_contiguous.run.shard import Progress, ShardReport, Task, make_shard
 from dailytalk_contiguous.run.storage import WorkFolder
@@ -84,6 +84,8 @@ class Runner:
         """`device` (auto, cpu, cuda) for the settings of a run; on a cluster, `auto` depends on its GPUs."""
         if device != "auto" or not self.elsewhere:
             return device
+        from dailytalk_contiguous.run import on_ray
+
         return "cuda" if on_ray.has_gpus(self.address) else "cpu"
 
     def on_cuda(self, stages: Iterable[Stage]) -> bool:
@@ -123,6 +125,8 @@ class Runner:
         kept = self._keeping(finished)
         if self.name == "local":
             return local.run_local(plan, stages, max(1, workers), batch_seconds, progress, kept)
+        from dailytalk_contiguous.run import on_ray
+
         mirror = self.work.mirror if self.work else None
         cache = SpeechCache(Path(paid.cache) if paid.cache else None) if paid else None
         shared = str(cache.folder.absolute()) if cache else ""
@@ -197,17 +201,14 @@ class Pass:
 
     @property
     def folder(self) -> Path:
-        """The folder of the shards."""
         return self.index.folder
 
     @property
     def digest(self) -> str:
-        """The digest of all stages together."""
         return chain_of(self.stages)[-1]
 
     @cached_property
     def paths(self) -> list[Path]:
-        """The files of the shards, one a group."""
         return [shard_path(self.folder, rows) for rows in self.groups]
 
     @property
@@ -217,7 +218,6 @@ class Pass:
 
     @property
     def rejects(self) -> list[Reject]:
-        """Why conversations have no row in the shards."""
         return [entry.reject for _, entry in self.entries if entry.reject]
 
     def plan(self, shard: tuple[int, int] = (1, 1)) -> local.RunPlan:
@@ -314,7 +314,6 @@ class RunOutcome:
 
     @property
     def counts(self) -> dict[str, Any]:
-        """Those of the record; empty without one."""
         return dict((self.record or {}).get("counts", {}))
 
 

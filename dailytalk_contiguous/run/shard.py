@@ -88,7 +88,6 @@ class Task:
 
     @property
     def seconds(self) -> float:
-        """Seconds of audio."""
         return float(sum(row["duration"] for row in self.rows))
 
 
@@ -247,24 +246,23 @@ class ShardJob:
         )
 
     def _advance(self, portion: Portion) -> None:
-        """Run the next stage."""
-        place, stage = portion.done, self._stages[portion.done]
+        number, stage = portion.done, self._stages[portion.done]
         usable = [name for name in portion.ids if name not in portion.rejects]
         audio = sum(self._source[name]["duration"] for name in usable)
         alone = not self._device_batches and not stage.by_row and any(stage.models().values())
-        options = {"keep_in_memory": True, "new_fingerprint": self._chain[place]}
+        options = {"keep_in_memory": True, "new_fingerprint": self._chain[number]}
         options |= {"batch_size": 1 if alone else len(portion.ids)}
         if usable:
             self._progress(stage.name, audio, None)
         started = time.perf_counter()
-        with self._checkpoint.during(self._chain[place]):
+        with self._checkpoint.during(self._chain[number]):
             portion.dataset = stage.map(portion.dataset, **options)
         wall = time.perf_counter() - started
         # From the table: reading a column of the dataset copies the description of all columns four times.
         problems = portion.dataset.data.select([*PROBLEM]).to_pydict()
         for name, problem, of_stage, remedy in zip(portion.ids, *problems.values(), strict=True):
             if problem is not None and name not in portion.rejects:
-                portion.rejects[name] = place, Reject(name, of_stage, problem, remedy)
+                portion.rejects[name] = number, Reject(name, of_stage, problem, remedy)
         for name in usable:
             if name not in portion.rejects:
                 share = self._source[name]["duration"] / audio if audio else 0.0
@@ -277,13 +275,13 @@ class ShardJob:
 
     def _entry(self, portion: Portion, name: str) -> shards.Entry:
         row = self._source[name]
-        place, reject = portion.rejects.get(name, (portion.done - 1, None))
+        number, reject = portion.rejects.get(name, (portion.done - 1, None))
         # A reject for a reason that may pass has no input digest: the next run tries again.
-        passing = reject is not None and (self._stages[place].retried or name in portion.unread)
+        passing = reject is not None and (self._stages[number].retried or name in portion.unread)
         return shards.Entry(
             "" if passing else row["input_digest"],
             # The chain of a reject ends with the stage that rejected it: only other code or settings try it again.
-            self._chain[: place + 1],
+            self._chain[: number + 1],
             tuple(portion.seconds[name]) + ((0.0,) if reject else ()),
             row["recording_id"],
             row["duration"],
@@ -304,11 +302,11 @@ class ShardJob:
         shards.write_shard(shards.part_path(self.task.path), shards.Shard(rows, entries), self._columns)
         self._saved = time.monotonic()
 
-    def _prepared(self, place: int) -> Portion:
+    def _prepared(self, number: int) -> Portion:
         """A portion, after the leading stages that need no device."""
-        if place in self._ready:
-            return self._ready.pop(place)
-        portion = _opened(self._waiting[place], self._stages, self.task.columns)
+        if number in self._ready:
+            return self._ready.pop(number)
+        portion = _opened(self._waiting[number], self._stages, self.task.columns)
         leading = len(list(itertools.takewhile(lambda stage: stage.prepares, self._stages)))
         if self._device_batches:
             with quiet_datasets():
@@ -404,7 +402,7 @@ def _opened(waiting: Sequence[_Waiting], stages: Sequence[Stage], columns: Featu
     }
     wanted = {name for stage in stages[done:] for name in (*stage.needs, *stage.uses)}
     rejects: dict[str, tuple[int, Reject]] = {}
-    for place, stage in enumerate(stages[:done]):
+    for stage_number, stage in enumerate(stages[:done]):
         if not wanted.intersection(stage.transient) - set(batch):
             continue
         made: Batch = {name: [None] * len(waiting) for name in stage.transient}
@@ -412,7 +410,7 @@ def _opened(waiting: Sequence[_Waiting], stages: Sequence[Stage], columns: Featu
             try:
                 restored = stage.restore({column: [values[number]] for column, values in batch.items()})
             except BadInput as error:  # a recording that is gone, or can no longer be read
-                rejects[name] = place, Reject(name, stage.name, error.reason, error.remedy)
+                rejects[name] = stage_number, Reject(name, stage.name, error.reason, error.remedy)
                 for column, value in zip(PROBLEM, (error.reason, stage.name, error.remedy), strict=True):
                     batch[column][number] = value
             else:

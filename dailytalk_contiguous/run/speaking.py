@@ -59,7 +59,6 @@ class SynthesisInput:
         return [row for rows in self.groups for row in rows]
 
     def unfolded(self) -> Iterator[Row]:
-        """All conversations with all their columns, one at a time."""
         return map(expand_row, self.rows)
 
 
@@ -170,10 +169,10 @@ def check_script_tags(script: SynthesisInput, stages: Sequence[Stage]) -> None:
     """Raise DailytalkError for tags that the synthesiser would read aloud or take for others."""
     voice = speak_stage_of(stages)
     tags = {
-        row["tag"][place]
+        row["tag"][index]
         for row in script.unfolded()
-        for place in revoiced(row, voice)
-        if row["tag"][place] and row["text"][place].strip()
+        for index in revoiced(row, voice)
+        if row["tag"][index] and row["text"][index].strip()
     }
     model = voice.model or ENGINES[voice.engine]
     if voice.engine == "fish" and model not in TAG_LISTS:
@@ -186,7 +185,7 @@ def check_script_tags(script: SynthesisInput, stages: Sequence[Stage]) -> None:
 
 def revoiced(row: Row, voice: Speak) -> list[int]:
     """Indices of the utterances that are to be resynthesised."""
-    return [place for place, channel in enumerate(row["source_channel"]) if channel == voice.revoice]
+    return [index for index, channel in enumerate(row["source_channel"]) if channel == voice.revoice]
 
 
 def with_provenance(stages: Sequence[Stage], tagged: Mapping[str, Any], fields: tuple[Field, ...] = ()) -> Stages:

@@ -41,6 +41,7 @@ from dailytalk_contiguous.store.files import (
     WrittenTogether,
     json_document,
     json_text,
+    remove_unfinished,
     sha256_of,
     write_lines,
     write_text,
@@ -128,7 +129,7 @@ class SplitSpec(Spec):
     Args:
         recordings: one row each.
         out: a folder that this command wrote, an empty one, or one that does not exist.
-        stages: of `pipelines.split_stages`. about: goes into run.json as it is.
+        stages: of `pipelines.to_sound.split_stages`. about: goes into run.json as it is.
 
     Attributes:
         n_written: how many files a run has written.
@@ -176,7 +177,6 @@ def cut_dry(recordings: FoundRecordings, split: CutAtSilences) -> RunOutcome:
 
 
 def _cut(row: Row, split: CutAtSilences) -> tuple[list[dict[str, Any]], int] | Reject:
-    """The pieces of a recording, and its rate."""
     try:
         audio = expand_row(row)["audio"]
         return split.row({"audio": audio})["pieces"], probe(audio).sample_rate
@@ -193,7 +193,6 @@ class _Totals:
         self._reasons: defaultdict[str, float] = defaultdict(float)
 
     def add(self, pieces: Iterable[Mapping[str, Any]], sample_rate: int) -> None:
-        """Count the pieces of a recording."""
         self._counts["recordings"] += 1
         for piece in pieces:
             seconds = (piece["end"] - piece["start"]) / sample_rate
@@ -207,7 +206,6 @@ class _Totals:
                 self._reasons[kind_of(piece["reason"])] += seconds
 
     def record(self, n_rejects: int) -> dict[str, Any]:
-        """What run.json holds of them."""
         counts = {name: self._counts[name] for name in ("recordings", "pieces", "usable", "non_usable")}
         return {
             "counts": counts | {"rejects": n_rejects},
@@ -254,9 +252,8 @@ class _Writer:
 
     def write(self, about: Mapping[str, Any]) -> dict[str, Any]:
         """Write all that is missing; returns what run.json holds."""
-        for folder in (USABLE, NON_USABLE):
-            for unfinished in (self._out / folder).glob(".*.tmp"):  # of a run that was killed
-                unfinished.unlink(missing_ok=True)
+        for folder in ("", USABLE, NON_USABLE):
+            remove_unfinished(self._out / folder)
         owned = OwnedFolder(self._out, _KIND, (MANIFEST,))
         before = {
             f"{folder}/{path.name}"

@@ -60,7 +60,6 @@ class WorkFolder:
             mirror.pull(lambda name: wanted(name) and not (is_journal(name) and mirror.changed_here(name)))
 
     def keep(self, path: Path) -> None:
-        """Write a finished file to the store."""
         if self.mirror:
             self.mirror.push(path)
 

@@ -95,11 +95,11 @@ class FinishedWindow:
 
 
 _REJECT = {"id": str, "stage": str, "reason": str, "remedy": str}
-_PLACE = [int]
+_POSITION = [int]
 
 #: Types of the three kinds of lines: what the stream is made of, that the outputs are written, a window.
 _ABOUT, _WRITTEN = {"layout": int, "source": dict, "commit": str}, {"written": int}
-_WINDOW = {"window": int, "start": _PLACE, "end": _PLACE, "last": bool, "names": [str]}
+_WINDOW = {"window": int, "start": _POSITION, "end": _POSITION, "last": bool, "names": [str]}
 _WINDOW |= {"problems": [_REJECT], "unsaid": [_REJECT], "tagged?": str, "dataset?": str, "held": int}
 _WINDOW |= {"conversations": int, "audio_seconds": float, "size": int}
 
@@ -126,22 +126,18 @@ class Positions:
 
     @property
     def windows(self) -> list[FinishedWindow]:
-        """All that are done, in order."""
         return [self._windows[number] for number in range(len(self._windows))]
 
     @property
     def end(self) -> StreamPosition:
-        """The position in the source after them."""
         return self._windows[len(self._windows) - 1].end if self._windows else StreamPosition()
 
     @property
     def complete(self) -> bool:
-        """Whether the source has ended."""
         return bool(self._windows) and self._windows[len(self._windows) - 1].last
 
     @property
     def audio_seconds(self) -> float:
-        """Seconds of all conversations in them."""
         return sum(window.audio_seconds for window in self._windows.values())
 
     @property
@@ -188,11 +184,11 @@ class Positions:
             self._written = expect(line, _WRITTEN, name, _PUT_BACK)["written"]
         else:
             window = expect(line, _WINDOW, name, _PUT_BACK)
-            places = all(len(window[place]) == len(StreamPosition._fields) for place in ("start", "end"))
-            if not places or not 0 <= window["window"] <= len(self._windows):
+            whole = all(len(window[edge]) == len(StreamPosition._fields) for edge in ("start", "end"))
+            if not whole or not 0 <= window["window"] <= len(self._windows):
                 raise BadInput(f"{name}: it is not the window that follows", _PUT_BACK)
             finished = {attribute.name: window.get(attribute.name) for attribute in fields(FinishedWindow)}
-            finished |= {place: StreamPosition._make(window[place]) for place in ("start", "end")}
+            finished |= {edge: StreamPosition._make(window[edge]) for edge in ("start", "end")}
             for kind in ("problems", "unsaid"):
                 finished[kind] = [Reject(**{part: reject[part] for part in _REJECT}) for reject in window[kind]]
             self._windows[window["window"]] = FinishedWindow(**finished)
@@ -231,11 +227,9 @@ class StreamWindow:
 
     @property
     def size(self) -> int:
-        """Bytes of the files in its folder."""
         return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
 
     def drop(self) -> None:
-        """Remove its recordings from the disk."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
@@ -251,12 +245,12 @@ class Windows:
     def __init__(self, source: HubStream, scratch: Path, config: FolderConfig, seconds: float) -> None:
         self._source, self._scratch, self._config, self._seconds = source, scratch, config, seconds
         self._coming: Iterator[PendingRecording] = iter(())
-        self._place: StreamPosition | None = None
+        self._reached: StreamPosition | None = None
         self._stop = Event()
 
     def again(self, done: FinishedWindow, before: list[FinishedWindow]) -> StreamWindow:
         """The recordings of a window that was done; `before` are those before it."""
-        self._place = None
+        self._reached = None
         names = Names(name for window in before for name in window.names)
         return self._bring(done.window, done.start, names, done.end)
 
@@ -274,7 +268,7 @@ class Windows:
         self._stop.set()
 
     def _bring(self, number: int, start: StreamPosition, names: Names, end: StreamPosition | None) -> StreamWindow:
-        if self._place != start:  # otherwise, what was read ahead is used
+        if self._reached != start:  # otherwise, what was read ahead is used
             self._coming = self._source.coming(start)
         folder = self._scratch / f"{number:06d}"
         window = StreamWindow(number, start, start, folder, folder)
@@ -285,7 +279,7 @@ class Windows:
                 window.last = window.whole = True
                 break
             held += self._take(pending, window, names)
-            self._place = window.end = pending.after
+            self._reached = window.end = pending.after
             if pending.after == end or (end is None and held >= self._seconds):
                 window.whole = True
                 # A full last window must not be followed by an empty one.
@@ -379,11 +373,9 @@ class StreamJob:
 
     @property
     def source(self) -> dict[str, Any]:
-        """Where the recordings are from, for run.json."""
         return self.repository.about() | ({"licence": self.licence} if self.licence else {})
 
     def stages(self) -> tuple[Stages, Stages]:
-        """The stages that tag, and those that speak, if any."""
         if not self.speaking:
             return self.tagging, ()
         fields = published_by(self.tagging)
@@ -430,7 +422,6 @@ class Limits:
     free_bytes: float = 0.0
 
     def reached(self, seconds: float) -> bool:
-        """Whether so many seconds of audio are enough."""
         return self.hours is not None and seconds >= 3600 * self.hours
 
 
@@ -518,7 +509,6 @@ class StreamSpec(Spec):
 
     @property
     def held(self) -> int:
-        """How many conversations the next run tries again."""
         return sum(window.held for window in self.positions.windows)
 
     def left(self) -> Stages:
@@ -545,7 +535,11 @@ class StreamSpec(Spec):
         try:
             options.runner.preflight(self.stages)
             windows = Windows(HubStream(self.job.repository), scratch, self.job.config, self.job.window_seconds)
-            ahead = windows_ahead(self._wanted(windows), windows.stop, self._has_room_for_one)
+            ahead = windows_ahead(
+                self._wanted(windows),
+                windows.stop,
+                lambda: self._has_room(max((window.size for window in self.positions.windows), default=0)),
+            )
             with contextlib.closing(ahead) as coming:
                 for window in coming:
                     finished = yield from self._window(window, others)
@@ -575,10 +569,6 @@ class StreamSpec(Spec):
             seconds += window.audio_seconds
             if self.limits.reached(seconds):
                 return
-
-    def _has_room_for_one(self) -> bool:
-        """Whether there is room for one more window, as large as the largest so far."""
-        return self._has_room(max((window.size for window in self.positions.windows), default=0))
 
     def _has_room(self, need: int) -> bool:
         """Whether the disk has room for so many bytes above its limit; if not, the run is stopped."""
@@ -644,7 +634,6 @@ class StreamSpec(Spec):
                 yield from map(json_text, outputs.lines(row, fields=(*FIELDS, *published)))
 
     def _paths(self, folder: str) -> list[Path]:
-        """The shards of the windows that are done."""
         names = (window.tagged if folder == TAGGED else window.dataset for window in self.positions.windows)
         return [self.out / folder / name for name in names if name]
 

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dailytalk_contiguous.core.documents import as_text, expect, fits, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
@@ -20,11 +20,13 @@ from dailytalk_contiguous.run.run import Pass, RunOptions, Spec, refuse_loss, re
 from dailytalk_contiguous.shards import PLANNING_COLUMNS, ShardIndex, compress_row, group
 from dailytalk_contiguous.sources.folder import MAX_CONVERSATION, FolderConfig, folder_rows
 from dailytalk_contiguous.sources.hub_repository import HubChoice, Repository, fetch, made_folders, repository_of
-from dailytalk_contiguous.sources.people import People, people_of, read_people
 from dailytalk_contiguous.sources.recordings import LeftOut
-from dailytalk_contiguous.sources.transcript_formats import FORMATS, ending_of
+from dailytalk_contiguous.sources.transcript_formats import ending_of
 from dailytalk_contiguous.stages.base import Stage, published_by
 from dailytalk_contiguous.store.files import inside
+
+if TYPE_CHECKING:
+    from dailytalk_contiguous.sources.people import People
 
 #: Folder of the shards inside a work folder.
 TAGGED = "tagged"
@@ -45,7 +47,7 @@ class FoundTranscripts:
         """Count the recording of a row, if it is the first of it and has a transcript."""
         if row["offset"] == 0 and row["transcripts"]:
             self.recordings += 1
-            self.kinds.update({FORMATS[str(ending_of(name)).lower()].name for name in row["transcripts"]})
+            self.kinds.update({str(ending_of(name)).lower() for name in row["transcripts"]})
             self.languages.update(filter(None, [row["given_language"]]))
 
 
@@ -65,7 +67,7 @@ class FoundRecordings:
     problems: list[Reject]
     source: dict[str, Any] = field(default_factory=dict)
     left_out: LeftOut = field(default_factory=LeftOut)
-    people: People = field(default_factory=dict)
+    people: "People" = field(default_factory=dict)
     strangers: list[str] = field(default_factory=list)
     transcripts: FoundTranscripts = field(default_factory=FoundTranscripts)
 
@@ -85,7 +87,6 @@ def find(
     hub: HubChoice | None = None,
     licence: str = "",
     before_fetch: Callable[[Repository], None] = lambda repository: None,
-    follow_links: bool = False,
     speakers: Path | None = None,
     language: str = FolderConfig.language,
     mono: bool = False,
@@ -99,14 +100,17 @@ def find(
         licence: of the recordings, if no card names it, or names it wrongly.
         language: as `FolderConfig.language`.
         before_fetch: called with a dataset on the Hub before any recording of it is fetched.
-        follow_links: whether symbolic links may lead out of the inputs.
         speakers: a table that names them (see `sources.people`).
 
     Raises DailytalkError if an input does not exist, if there are no recordings, and if `out` holds some.
     """
     if out is not None:
         refuse_mixing(out)
-    named = read_people(speakers) if speakers else {}
+    named: People = {}
+    if speakers:
+        from dailytalk_contiguous.sources.people import people_of, read_people
+
+        named = read_people(speakers)
     repository = repository_of(inputs, hub or HubChoice())
     fetched = None
     if repository:
@@ -123,7 +127,6 @@ def find(
         transcripts=transcripts,
         given=given,
         language=language,
-        follow_links=follow_links,
     )
     rows: list[Row] = []
     recordings: set[tuple[str, str]] = set()
@@ -143,7 +146,7 @@ def find(
             if left_out.made
             else "name a folder of WAV, FLAC, OGG, MP3 or Opus files",
         )
-    people, strangers = people_of(named, recordings)
+    people, strangers = people_of(named, recordings) if named else ({}, [])
     groups = list(group(rows, shard_seconds))
     return FoundRecordings(groups, problems, source, left_out, people, strangers, given_texts)
 
@@ -189,11 +192,11 @@ class TagSpec(Spec):
         refuse_to_lose(self._index, self.recordings, options.prune)
 
     def passes(self, options: RunOptions) -> Generator[Pass]:
-        for place, stage in enumerate(self.stages):
+        for number, stage in enumerate(self.stages):
             if stage.unfitted:
-                yield self._pass(place)
-                fitted = stage.fit(self._pass(place).rows(stage.needs))
-                self.stages = (*self.stages[:place], fitted, *self.stages[place + 1 :])
+                yield self._pass(number)
+                fitted = stage.fit(self._pass(number).rows(stage.needs))
+                self.stages = (*self.stages[:number], fitted, *self.stages[number + 1 :])
         yield self._pass(len(self.stages))
 
     def _pass(self, n_stages: int) -> Pass:

@@ -29,7 +29,6 @@ from dailytalk_contiguous.sources import whisper_json
 from dailytalk_contiguous.sources.corpora.registry import corpus_rows
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.stages.transcribe import UNDETERMINED
-from dailytalk_contiguous.store.files import refuse_half_renamed
 
 #: Frames of Whisper a second, the unit of `seek`.
 FRAMES_PER_SECOND = 100
@@ -51,7 +50,7 @@ _HEARD = (
 def default_json(source: Path) -> Path:
     """The path of a folder's whisper.json, which may not exist yet. Raises DailytalkError."""
     try:
-        return whisper_json.clips_folder(source, follow_links=True).json or source / whisper_json.WHISPER_JSON
+        return whisper_json.clips_folder(source).json or source / whisper_json.WHISPER_JSON
     except OSError as error:
         raise DailytalkError(f"{shown(source)} can't be read ({error.strerror})", "check the path") from None
 
@@ -61,8 +60,7 @@ class TranscribeSpec(Spec):
 
     Args:
         source: as for the corpus `clips`. out: the whisper.json; created if need be.
-        stages: of `pipelines.transcribe_stages`. about: its `command` is for the journal.
-        follow_links: whether symbolic links may lead out of the source.
+        stages: of `pipelines.to_text.transcribe_stages`. about: its `command` is for the journal.
 
     Attributes:
         left: the clips without an entry, by their names; these are what is heard.
@@ -81,7 +79,6 @@ class TranscribeSpec(Spec):
         out: Path,
         stages: Sequence[Stage],
         about: Mapping[str, Any] = {},
-        follow_links: bool = False,
     ) -> None:
         if out.is_dir():
             raise DailytalkError(
@@ -90,11 +87,10 @@ class TranscribeSpec(Spec):
         above = next(path for path in out.absolute().parents if path.exists())
         if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
             raise DailytalkError(f"--out {as_text(out)!r} can't be written to", "name a file where you may write")
-        refuse_half_renamed(source)
         self.file, self.stages, self.about = out, tuple(stages), about
         self.out = transcribe_folder(source, out)
         self._before = _existing(out)
-        rows, self.rejects = _clips(source, follow_links)
+        rows, self.rejects = _clips(source)
         matches = whisper_json.match_names(self._before.entries, rows)
         self.rejects += {reject.id: reject for reject in chain(matches.rejects, self._before.rejects)}.values()
         self.left = {name: row for name, row in rows.items() if name not in matches.keys}
@@ -114,7 +110,7 @@ class TranscribeSpec(Spec):
     def write(self, account: Account) -> dict[str, Any]:
         """Write the whisper.json, which is all that remains of a run; returns its counts."""
         now = _existing(self.file)  # another program may have written it meanwhile
-        changed = now.sha256 != self._before.sha256
+        changed = now.entries != self._before.entries
         taken = whisper_json.match_names(now.entries, self._made).keys if changed else {}
         self.heard = [name for name in self._made if name not in taken]
         self.empty = [name for name in self.heard if not self._made[name]["text"]]
@@ -181,23 +177,23 @@ def _number(value: float | None) -> float | None:
 def _existing(out: Path) -> whisper_json.WhisperJson:
     """The file as it is. Raises DailytalkError for one that can't be completed without a loss."""
     if not os.path.lexists(out):
-        return whisper_json.WhisperJson(out, {}, (), "")
+        return whisper_json.WhisperJson(out, {}, ())
     try:
         return whisper_json.read_whisper_json(out)
     except BadInput as error:
         raise DailytalkError(error.reason, f"{error.remedy}, or name another file with --out") from None
 
 
-def _clips(source: Path, follow_links: bool) -> tuple[dict[str, Row], list[Reject]]:
+def _clips(source: Path) -> tuple[dict[str, Row], list[Reject]]:
     """The clips by their names in a whisper.json, and rejects of files that can't be used."""
     rows: dict[str, Row] = {}
     rejects = []
     try:
-        audio = whisper_json.clips_folder(source, follow_links).audio if source.is_dir() else source
+        audio = whisper_json.clips_folder(source).audio if source.is_dir() else source
     except BadInput as error:
         raise DailytalkError(error.reason, error.remedy) from None
     prefix = "" if audio == source else f"{audio.name}/"
-    for row in corpus_rows("clips", source, texts=False, follow_links=follow_links):
+    for row in corpus_rows("clips", source, texts=False):
         if row["audio"]["bytes"] is not None:
             raise DailytalkError(f"{shown(source)} is an archive", "unpack it, and name the folder")
         if row["problem"]:

@@ -5,7 +5,6 @@ yet (`settle`). Whoever else reads such a folder writes nothing: `laid_over` giv
 no command sees less than the page showed.
 """
 
-import hashlib
 import itertools
 import logging
 import os
@@ -17,9 +16,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
-from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES, Probe, probe, to_uri
+from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES, probe, to_uri
 from dailytalk_contiguous.core.documents import (
     LATEST,
     Edited,
@@ -50,8 +49,8 @@ from dailytalk_contiguous.store.files import (
     is_inside,
     json_document,
     json_text,
+    replacing,
     sha256_of,
-    write_atomically,
     write_bytes,
     write_lines,
     write_text,
@@ -69,7 +68,7 @@ _TAGGED = "tagged"
 SHOWN_TEXT = 200
 
 
-class SoundPlace(NamedTuple):
+class SoundStretch(NamedTuple):
     """The sound of an item: encoded audio as `core.audio` takes it, and the seconds of it that the item fills."""
 
     audio: dict[str, Any]
@@ -77,10 +76,10 @@ class SoundPlace(NamedTuple):
     seconds: float
 
 
-def whole_sound(path: Path) -> SoundPlace:
+def whole_sound(path: Path) -> SoundStretch:
     """All of a file. Raises BadInput if it is none, or can't be read."""
     audio = {"bytes": None, "path": to_uri(path.absolute())}
-    return SoundPlace(audio, 0.0, probe(audio).seconds)
+    return SoundStretch(audio, 0.0, probe(audio).seconds)
 
 
 class Editable(ABC):
@@ -107,47 +106,36 @@ class Editable(ABC):
         """The lines of an item as its file has them, with times in seconds of the file. Raises BadInput."""
 
     @abstractmethod
-    def place(self, name: str) -> SoundPlace:
+    def stretch(self, name: str) -> SoundStretch:
         """The sound of an item. Raises BadInput if it is not at hand."""
 
     @abstractmethod
     def seconds(self, name: str) -> float | None:
         """Its duration, if that is known without opening its sound."""
 
-    @abstractmethod
     def file_of(self, name: str) -> str:
         """The file that has the lines of an item, by its path under the root."""
+        raise NotImplementedError
 
-    @abstractmethod
     def write(self, file: str, changed: Mapping[str, Lines]) -> None:
         """Write a file whole, with other lines of some of its items. Raises OSError and BadInput."""
+        raise NotImplementedError
 
-    @abstractmethod
     def content(self, file: str, changed: Mapping[str, Lines], states: Mapping[str, bool]) -> Iterable[bytes]:
         """The lines of a file with other lines of some of its items, and without what is discarded.
 
         What `write` and `put_aside` make of it; `states` are those of `put_aside`. Raises BadInput.
         """
+        raise NotImplementedError
 
-    def watched(self) -> Sequence[Path]:
-        """Files whose change is noticed while the folder is open."""
-        return []
-
-    @property
-    def aside(self) -> Path:
-        """The folder of what was discarded."""
-        return self.root / DISCARDED
-
-    @abstractmethod
-    def refuse_discarding(self, name: str) -> None:
+    def refuse_discarding(self, name: str) -> None:  # noqa: B027 (most have nothing in the way)
         """Raise BadInput if an item can't be put aside."""
 
-    @abstractmethod
-    def put_aside(self, states: Mapping[str, bool], records: Sequence[Record]) -> None:
+    def put_aside(self, states: Mapping[str, bool]) -> None:  # noqa: B027 (where nothing is moved)
         """Have files and entries of items where they belong: among the discarded (True), or in their place.
 
         It ends alike however often it was begun: a program that is stopped in it does the rest the next time.
-        `records` are those of the journal that discarded or restored. Raises OSError and BadInput.
+        Raises OSError and BadInput.
         """
 
     def listing(self) -> Sequence[str]:
@@ -177,10 +165,6 @@ class Editable(ABC):
     def channels(self, name: str) -> Sequence[str]:
         """The channels that its lines may be on."""
         return CHANNELS
-
-    def probe(self, name: str) -> Probe:
-        """What the header of an item's sound says. Raises BadInput if it is not at hand."""
-        return probe(self.place(name).audio)
 
 
 def summary_of(lines: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
@@ -257,7 +241,10 @@ def line_suspects(line: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 class TaggedLines(Editable):
-    """A work folder, tagged or spoken: the lines are those of `transcript.jsonl`."""
+    """A work folder, tagged or spoken: the lines are those of `transcript.jsonl`.
+
+    Discarding takes lines out as any edit does; the recording belongs to somebody else, and stays where it is.
+    """
 
     kind = "tagged"
 
@@ -276,22 +263,22 @@ class TaggedLines(Editable):
         numbered: Lines = {}
         if not name or name not in self._scanned:
             raise BadInput(f"{as_text(self.root)!r} has no item {name[:200]!r}", "reload the page")
-        for place, line in enumerate(self._read(self._scanned[name].places)):
+        for index, line in enumerate(self._read(self._scanned[name].offsets)):
             identity = line.get("utterance_id")
             if not isinstance(identity, str) or not identity or identity in numbered:
                 identity = next(
                     key
-                    for number in itertools.count(place)
+                    for number in itertools.count(index)
                     if (key := f"{name}/{line['channel']}/{number:04d}") not in numbered
                 )
             numbered[identity] = line
         return numbered
 
-    def place(self, name: str) -> SoundPlace:
+    def stretch(self, name: str) -> SoundStretch:
         if name not in self._entries:
             raise BadInput("the folder does not say where its recording is", "run dailytalk tag again")
         row = at_hand(self._base(name), None)
-        return SoundPlace(row["audio"], row["offset"], row["duration"])
+        return SoundStretch(row["audio"], row["offset"], row["duration"])
 
     def seconds(self, name: str) -> float | None:
         entry = self._entries.get(name)
@@ -303,41 +290,14 @@ class TaggedLines(Editable):
     def file_of(self, name: str) -> str:
         return RUN_TRANSCRIPT
 
-    def watched(self) -> Sequence[Path]:
-        return [self._path]
-
     def write(self, file: str, changed: Mapping[str, Lines]) -> None:
         after: dict[str, _Scanned] = {}
-        digest = hashlib.sha256()
-
-        def write(target: BinaryIO) -> None:
-            target.writelines(self._written(changed, after, digest))
-
-        write_atomically(self._path, write)
-        # As it was written, unless somebody else was quicker: it need not be read again.
-        if sha256_of(self._path) == digest.hexdigest():
-            self._scanned, self._signature = after, signature_of(self._path)
+        with replacing(self._path) as target:
+            target.writelines(self._written(changed, after))
+        self._scanned, self._signature = after, signature_of(self._path)
 
     def content(self, file: str, changed: Mapping[str, Lines], states: Mapping[str, bool]) -> Iterable[bytes]:
-        return self._written(changed, {}, hashlib.sha256())
-
-    @property
-    def aside(self) -> Path:
-        return self.root
-
-    def refuse_discarding(self, name: str) -> None:
-        """Nothing is in the way: its recording stays where it is."""
-
-    def put_aside(self, states: Mapping[str, bool], records: Sequence[Record]) -> None:
-        """As in `Editable`: its lines are taken out as by any edit; the recording belongs to somebody else."""
-        discarded = {}
-        for record in records:
-            if states.get(record["item"]):
-                lines = {key: line for key, line in record["before"].get("lines", {}).items() if line}
-                discarded[record["item"]] = [line for _, line in in_order(lines)]
-        path = inside(self.root, DISCARDED_ENTRIES)
-        if discarded or path.exists():
-            write_text(path, json_document(discarded))
+        return self._written(changed, {})
 
     def reread(self) -> None:
         if self._signature != (now := signature_of(self._path)):
@@ -345,22 +305,21 @@ class TaggedLines(Editable):
             self._drop("_scanned", "_entries")
             self._latest = (None, {})
 
-    def _written(self, changed: Mapping[str, Lines], after: dict[str, "_Scanned"], digest: Any) -> Iterator[bytes]:
+    def _written(self, changed: Mapping[str, Lines], after: dict[str, "_Scanned"]) -> Iterator[bytes]:
         """The pieces of the file: lines of items that did not change are as they were, except their number.
 
-        `after` gets where the lines of each item begin then, `digest` all bytes.
+        `after` gets where the lines of each item begin then.
         """
-        names = {at: name for name, item in self._scanned.items() for at in item.places}
+        names = {at: name for name, item in self._scanned.items() for at in item.offsets}
         count = at = written = 0
         fields: list[str] = []
 
         def lines(name: str, texts: Iterable[bytes], summary: dict[str, Any]) -> Iterator[bytes]:
             nonlocal written, count
             for text in texts:
-                after.setdefault(name, _Scanned([], summary)).places.append(written)
+                after.setdefault(name, _Scanned([], summary)).offsets.append(written)
                 written += len(text)
                 count += bool(name)
-                digest.update(text)
                 yield text
 
         with self._path.open("rb") as file:
@@ -380,7 +339,7 @@ class TaggedLines(Editable):
     @cached_property
     def _scanned(self) -> dict[str, "_Scanned"]:
         """Every conversation in the order of the file; lines of none are under ""."""
-        places: dict[str, list[int]] = {}
+        offsets: dict[str, list[int]] = {}
         summaries: dict[str, dict[str, Any]] = {}
         at, latest = 0, ""
         block: list[SpokenLine] = []
@@ -393,12 +352,12 @@ class TaggedLines(Editable):
                     latest, block = name, []
                     again |= {name} & summaries.keys()
                 block.append(line)
-                places.setdefault(name, []).append(at)
+                offsets.setdefault(name, []).append(at)
                 at += len(data)
         summaries[latest] = summary_of(block)
-        scanned = {name: _Scanned(numbers, summaries[name]) for name, numbers in places.items()}
+        scanned = {name: _Scanned(numbers, summaries[name]) for name, numbers in offsets.items()}
         for name in again - {""}:
-            scanned[name] = _Scanned(places[name], summary_of(self._read(places[name])))
+            scanned[name] = _Scanned(offsets[name], summary_of(self._read(offsets[name])))
         return scanned
 
     @cached_property
@@ -413,10 +372,10 @@ class TaggedLines(Editable):
             self._latest = path, read_rows(path, BASE)
         return tagged_row(self._latest[1].get(name))
 
-    def _read(self, places: Iterable[int]) -> list[SpokenLine]:
+    def _read(self, offsets: Iterable[int]) -> list[SpokenLine]:
         lines = []
         with self._path.open("rb") as file:
-            for at in places:
+            for at in offsets:
                 file.seek(at)
                 lines.append(with_null(parse_json(file.readline(), as_text(self._path), nan=True)))
         return lines
@@ -446,7 +405,7 @@ def _texts(lines: Lines, fields: Sequence[str], count: int) -> Iterator[bytes]:
 class _Scanned(NamedTuple):
     """Where the lines of an item begin in its file, in bytes, and what a list shows of them."""
 
-    places: list[int]
+    offsets: list[int]
     summary: dict[str, Any]
 
 
@@ -478,11 +437,11 @@ class ClipsLines(Editable):
 
     kind = "clips"
 
-    def __init__(self, place: Path) -> None:
-        folder = whisper_json.clips_folder(place)
-        super().__init__(place if place.is_dir() else place.parent)
+    def __init__(self, path: Path) -> None:
+        folder = whisper_json.clips_folder(path)
+        super().__init__(path if path.is_dir() else path.parent)
         self._audio = folder.audio
-        self._path = folder.json or emptied_json(self.root) or self.root / whisper_json.WHISPER_JSON
+        self._path = folder.json or self.root / whisper_json.WHISPER_JSON
         self._folder, self._signature = signature_of(self._audio), signature_of(self._path)
 
     def names(self) -> Sequence[str]:
@@ -501,9 +460,9 @@ class ClipsLines(Editable):
             text = whisper_json.text_of(entry)
             return {"0": _clip_line({"start": 0.0, "end": self._length(name), "text": text})} if text else {}
         lines: Lines = {}
-        for place, segment in enumerate(segments):
+        for index, segment in enumerate(segments):
             number = segment.get("id")
-            key = str(number) if isinstance(number, int) and str(number) not in lines else str(place)
+            key = str(number) if isinstance(number, int) and str(number) not in lines else str(index)
             while key in lines:
                 key = str(int(key) + len(segments))
             lines[key] = _clip_line(segment)
@@ -523,7 +482,7 @@ class ClipsLines(Editable):
             language = entry.get("language") if isinstance(entry, dict) else None
             yield name, summary | {"language": language if isinstance(language, str) else None}
 
-    def place(self, name: str) -> SoundPlace:
+    def stretch(self, name: str) -> SoundStretch:
         if name not in self._listed.both:
             raise BadInput(f"{as_text(self._audio)!r} has no clip {name[:200]!r}", "reload the page")
         path = inside(self._audio, name)
@@ -538,9 +497,6 @@ class ClipsLines(Editable):
 
     def file_of(self, name: str) -> str:
         return self._path.name
-
-    def watched(self) -> Sequence[Path]:
-        return [self._path, self._audio]
 
     def write(self, file: str, changed: Mapping[str, Lines]) -> None:
         texts, aside = self._changed(changed)
@@ -588,9 +544,8 @@ class ClipsLines(Editable):
         pieces |= {name: whisper_json.encoded_entry(name, texts[name]) for name in changed}
         data = "{\n" + ",\n".join(pieces[name] for name in sorted(texts)) + "\n}\n" if texts else "{}\n"
         write_bytes(self._path, data.encode("utf-8", "surrogatepass"))
-        self._drop("_texts", "_keys")
-        if sha256_of(self._path) == hashlib.sha256(data.encode("utf-8", "surrogatepass")).hexdigest():
-            self._texts, self._signature = texts, signature_of(self._path)
+        self._drop("_keys")
+        self._texts, self._signature = texts, signature_of(self._path)
 
     def reread(self) -> None:
         if self._folder != (now := signature_of(self._audio)):
@@ -608,7 +563,7 @@ class ClipsLines(Editable):
         if os.path.lexists(self.aside / name) and os.path.lexists(self._audio / name):
             raise BadInput(f"{DISCARDED} has another {name!r} already", "move that one elsewhere")
 
-    def put_aside(self, states: Mapping[str, bool], records: Sequence[Record]) -> None:
+    def put_aside(self, states: Mapping[str, bool]) -> None:
         texts, aside = self._put_aside(states, dict(self._texts), dict(self._discarded))
         # Who stops here leaves an entry in both files, never in none.
         if aside != self._discarded:
@@ -638,7 +593,7 @@ class ClipsLines(Editable):
 
     def _length(self, name: str) -> float:
         try:
-            return round(max(self.place(name).seconds, 0.01), 3)
+            return round(max(self.stretch(name).seconds, 0.01), 3)
         except (BadInput, OSError):
             return 1.0
 
@@ -730,9 +685,9 @@ def _clip_line(segment: Mapping[str, Any]) -> SpokenLine:
 def _clip_entry(entry: Mapping[str, Any] | None, lines: Lines) -> dict[str, Any]:
     """An entry with lines as its segments, and their text as its own."""
     old: dict[str, Mapping[str, Any]] = {}
-    for place, segment in enumerate((entry or {}).get("segments") or []):
+    for index, segment in enumerate((entry or {}).get("segments") or []):
         number = segment.get("id")
-        old[str(number) if isinstance(number, int) and str(number) not in old else str(place)] = segment
+        old[str(number) if isinstance(number, int) and str(number) not in old else str(index)] = segment
     is_led = not old or any(segment["text"].startswith(" ") for segment in old.values())
     segments = []
     for key, line in in_order(lines):
@@ -778,7 +733,7 @@ class MoshiLines(Editable):
         lines = _kept_lines(document.get("lines"), words)
         return lines if lines is not None else _turns(words)
 
-    def place(self, name: str) -> SoundPlace:
+    def stretch(self, name: str) -> SoundStretch:
         return whole_sound(self._beside(name, ""))
 
     def seconds(self, name: str) -> float | None:
@@ -786,9 +741,6 @@ class MoshiLines(Editable):
 
     def file_of(self, name: str) -> str:
         return as_text(Path(name).with_suffix(".json"))
-
-    def watched(self) -> Sequence[Path]:
-        return [self.root / name for name in _MANIFESTS]
 
     def write(self, file: str, changed: Mapping[str, Lines]) -> None:
         *_, name = changed
@@ -829,7 +781,7 @@ class MoshiLines(Editable):
             if os.path.lexists(path) and os.path.lexists((self.root / name).with_suffix(suffix)):
                 raise BadInput(f"{DISCARDED} has another {path.name!r} already", "move that one elsewhere")
 
-    def put_aside(self, states: Mapping[str, bool], records: Sequence[Record]) -> None:
+    def put_aside(self, states: Mapping[str, bool]) -> None:
         path, (kept, after) = self._aside_path, self._put_aside(states)
         # Who stops here leaves an entry in both files, never in none.
         if kept != self._kept_lines:
@@ -1005,15 +957,6 @@ def may_move(source: Path, target: Path, root: Path) -> Iterator[tuple[Path, Pat
         yield source, target
 
 
-def emptied_json(folder: Path) -> Path | None:
-    """The JSON of clips that were all discarded, so that nothing but its backup says what it is."""
-    for backup in sorted(folder.glob("*_backup.json")):
-        path = backup.with_name(f"{backup.stem.removesuffix('_backup')}.json")
-        if path.is_file() and whisper_json.begins_with_clip(backup) and is_inside(path, folder):
-            return path
-    return None
-
-
 # Opening a folder, and getting its edits into its files.
 
 
@@ -1041,21 +984,21 @@ def open_editable(folder: Path) -> Editable | None:
     if any((folder / name).exists() for name in (_TAGGED, "dataset", "clips", "measured", "run.json")):
         return None
     clips = whisper_json.clips_folder(folder)
-    if clips.json is not None or _audio_below(clips.audio, skip=DISCARDED) or emptied_json(folder):
+    if clips.json is not None or _audio_below(clips.audio, skip=DISCARDED):
         return ClipsLines(folder)
     return None
 
 
-def edited_root(place: Path) -> Path:
-    """The folder whose journal has the edits of a place: that of a whisper.json, or of the audio beside it."""
-    beside = place.is_file() or (place.name in whisper_json.AUDIO_FOLDERS and has_journal(place.parent))
-    return place.parent if beside else place
+def edited_root(path: Path) -> Path:
+    """The folder whose journal has the edits of a path: that of a whisper.json, or of the audio beside it."""
+    beside = path.is_file() or (path.name in whisper_json.AUDIO_FOLDERS and has_journal(path.parent))
+    return path.parent if beside else path
 
 
 def settle(folder: Path) -> None:
     """Write the edits of a folder that are not in its files yet. Nothing is opened in a folder without any.
 
-    Raises DailytalkError if the disk refuses, or the journal is damaged.
+    The caller holds the folder. Raises DailytalkError if the disk refuses, or the journal is damaged.
     """
     root = edited_root(folder)
     editable = open_editable(root) if has_journal(root) else None
@@ -1065,8 +1008,7 @@ def settle(folder: Path) -> None:
     if not unsettled(editable, journal):
         return
     try:
-        with journal.locked():
-            settle_edits(editable, journal)
+        settle_edits(editable, journal)
     except OSError as error:
         raise DailytalkError(
             f"edits of {as_text(root)!r} can't be written into its files ({error.strerror})",
@@ -1112,7 +1054,7 @@ def _moves(journal: EditJournal) -> list[Record]:
 
 
 def settle_edits(editable: Editable, journal: EditJournal) -> None:
-    """`settle` for a folder that is open; the caller holds the journal's lock. Raises OSError and BadInput."""
+    """`settle` for a folder that is open. Raises OSError and BadInput."""
     editable.reread()
     for file, items in edits_by_file(editable, journal.records.values()).items():
         path = inside(editable.root, file)
@@ -1125,7 +1067,7 @@ def settle_edits(editable: Editable, journal: EditJournal) -> None:
         if path.is_file():
             journal.settle(file, sha256_of(path))
     if moves := _moves(journal):
-        editable.put_aside(_states(moves), moves)
+        editable.put_aside(_states(moves))
         editable.reread()
         for file in edits_by_file(editable, journal.records.values()):
             if (path := inside(editable.root, file)).is_file():
@@ -1189,12 +1131,12 @@ def laid_over(path: Path, root: Path | None = None) -> Readable:
     return path
 
 
-def laid_moves(place: Path) -> dict[Path, Path]:
+def laid_moves(path: Path) -> dict[Path, Path]:
     """Where files of a folder of clips are that its journal discards or puts back, with the places for them.
 
     They are where they were until `review` or `reindex` moves them. Raises BadInput for a damaged journal.
     """
-    root = edited_root(place).absolute()
+    root = edited_root(path).absolute()
     laid = _laid(root) if has_journal(root) else None
     return dict(laid.editable.moves(laid.states)) if laid else {}
 

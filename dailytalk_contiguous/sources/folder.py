@@ -39,7 +39,7 @@ from dailytalk_contiguous.sources.recordings import LeftOut, Recording, find_rec
 from dailytalk_contiguous.sources.transcribed import identity_of
 from dailytalk_contiguous.sources.transcripts import cues_within, find_transcripts, is_shared, read_transcripts
 from dailytalk_contiguous.stages.segment import CHANNEL_CHOICES
-from dailytalk_contiguous.store.files import FOLLOW_LINKS, LINK_OUT, inside, leads_out, write_text
+from dailytalk_contiguous.store.files import COPY_IT, LINK_OUT, inside, leads_out, write_text
 
 # Cutting a long recording into conversations: in silence of both speakers, and evenly.
 #
@@ -154,7 +154,6 @@ class FolderConfig(datasets.BuilderConfig):
         given: whether transcripts are used at all.
         language: of what is said, an ISO 639-1 code. `auto` finds it in the texts of a recording of which people
             transcribed every channel that is wanted; a recording whose language is not clear is rejected.
-        follow_links: whether symbolic links may lead out of the inputs and out of `transcripts`.
         listing: digest of the files, so that a changed folder is another dataset to the cache.
     """
 
@@ -166,7 +165,6 @@ class FolderConfig(datasets.BuilderConfig):
     transcripts: str | None = None
     given: bool = True
     language: str = "auto"
-    follow_links: bool = False
     listing: str = ""
 
 
@@ -185,14 +183,12 @@ class Folder(datasets.GeneratorBasedBuilder):
     VERSION = datasets.Version("1.0.0")
 
     def __init__(self, **options: Any) -> None:
-        follow_links = options.get("follow_links", False)
         recordings = find_recordings(
             options.get("inputs", ()),
             _path(options.get("exclude")),
-            follow_links,
             sides=options.get("channel") not in _ONE_FILE,
         )
-        options["listing"] = _listing_digest(recordings, options.get("transcripts"), follow_links)
+        options["listing"] = _listing_digest(recordings, options.get("transcripts"))
         super().__init__(**options)
 
     def _info(self) -> datasets.DatasetInfo:
@@ -209,7 +205,7 @@ class Folder(datasets.GeneratorBasedBuilder):
 def folder_rows(config: FolderConfig, left_out: LeftOut | None = None) -> Iterator[dict[str, Any]]:
     """The rows of `Folder`, in order of name and time. `left_out` is filled as `find_recordings` does."""
     sides = config.channel not in _ONE_FILE
-    recordings = find_recordings(config.inputs, _path(config.exclude), config.follow_links, left_out, sides)
+    recordings = find_recordings(config.inputs, _path(config.exclude), left_out, sides)
     threads = min(AT_ONCE, cores())
     for rows in side_by_side(lambda recording: [*recording_rows(recording, config)], recordings, threads):
         yield from rows
@@ -241,15 +237,15 @@ def recording_rows(recording: Recording, config: FolderConfig) -> Iterator[dict[
     try:
         yield from _conversations(recording, base, config)
     except BadInput as error:
-        yield base | _no_conversation(recording.recording_id, error.reason, error.remedy)
+        yield base | no_conversation(recording.recording_id, error.reason, error.remedy)
     except OSError as error:
         reason = f"it can't be read ({error.strerror or error})"
-        yield base | _no_conversation(recording.recording_id, reason, "check the file and its permissions")
+        yield base | no_conversation(recording.recording_id, reason, "check the file and its permissions")
 
 
 def _conversations(recording: Recording, base: dict[str, Any], config: FolderConfig) -> Iterator[dict[str, Any]]:
     if recording.leads_out:
-        raise BadInput(LINK_OUT, FOLLOW_LINKS)
+        raise BadInput(LINK_OUT, COPY_IT)
     path = recording.path
     if recording.pair:
         path = put_together(recording.pair, recording.path.name)
@@ -258,11 +254,11 @@ def _conversations(recording: Recording, base: dict[str, Any], config: FolderCon
     info = probe(base["audio"])
     mono = config.mono and config.channel == "both" and info.channels == 1
     _check(info, MIX if mono else config.channel)
-    root = None if config.follow_links else _path(config.transcripts) or recording.root
+    root = _path(config.transcripts) or recording.root
     transcripts = _transcripts(recording, config.transcripts, root) if config.given else {}
     for transcript in transcripts:
         if root and leads_out(transcript, root):
-            raise BadInput(f"its transcript {as_text(transcript)!r}: {LINK_OUT}", FOLLOW_LINKS)
+            raise BadInput(f"its transcript {as_text(transcript)!r}: {LINK_OUT}", COPY_IT)
     is_mix = mono or config.channel == MIX
     cues = read_transcripts([*transcripts], recording.audio_file, transcripts, is_mix) if transcripts else []
     language = _language(cues, config)
@@ -333,7 +329,8 @@ def _check(info: Probe, channel: str) -> None:
         )
 
 
-def _no_conversation(identity: str, reason: str, remedy: str) -> dict[str, Any]:
+def no_conversation(identity: str, reason: str | None, remedy: str | None) -> dict[str, Any]:
+    """The columns of a row that is no conversation, without those that say which recording it is."""
     return {
         "conversation_id": identity,
         "audio_identity": "",
@@ -350,10 +347,10 @@ def _no_conversation(identity: str, reason: str, remedy: str) -> dict[str, Any]:
     }
 
 
-def _listing_digest(recordings: list[Recording], transcripts: str | None, follow_links: bool) -> str:
+def _listing_digest(recordings: list[Recording], transcripts: str | None) -> str:
     facts: list[Any] = []
     for recording in recordings:
-        beside = _transcripts(recording, transcripts, None if follow_links else recording.root)
+        beside = _transcripts(recording, transcripts, recording.root)
         for path in (*(recording.pair.files if recording.pair else (recording.path,)), *beside):
             status = path.stat() if path.exists() else path.lstat()  # a link to nowhere is reported as such later
             facts.append([to_uri(path.absolute()), status.st_size, status.st_mtime_ns])

@@ -19,11 +19,10 @@ import pyarrow as pa
 from datasets import Audio, Features, get_dataset_config_names, load_dataset_builder
 from huggingface_hub import HfApi, HfFileSystem, hf_hub_download, try_to_load_from_cache
 from huggingface_hub.hf_api import RepoFile
-from huggingface_hub.repocard import REGEX_YAML_BLOCK
 from huggingface_hub.utils.tqdm import tqdm
 
-from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES, probe
-from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, expect, parse_yaml, read_bytes, read_json
+from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
+from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, expect, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.machine import cache_folder
 from dailytalk_contiguous.core.schema import CONFIGS as PUBLISHED
@@ -48,7 +47,7 @@ class HubChoice:
     Attributes:
         config: of a dataset of tables. Guess: the only one, `source`, `conversations` or `default`.
         split: of a dataset of tables, or a folder of audio files. By default all.
-        audio_column: guess: the only one with audio, or the only one whose first row is stereo.
+        audio_column: guess: the only one with audio.
         id_column: names the recordings. Guess: `conversation_id`, `recording_id`, `id`, else the file name.
     """
 
@@ -80,7 +79,6 @@ class Repository:
     choice: HubChoice
 
     def about(self) -> dict[str, Any]:
-        """The source of the recordings, for `run.json`."""
         return {"repository": self.reference.repo, "revision": self.commit, "licence": self.licence}
 
     @property
@@ -92,19 +90,18 @@ class Repository:
 
 
 def open_repository(reference: Reference, choice: HubChoice) -> Repository:
-    """Resolve the revision, list the files and read the card. Raises DailytalkError as `hub_errors` does."""
+    """Resolve the revision and list the files. Raises DailytalkError as `hub_errors` does."""
     api = HfApi()
     with hub_errors(reference):
-        commit = str(api.dataset_info(reference.repo, revision=reference.revision, timeout=TIMEOUTS).sha)
+        info = api.dataset_info(reference.repo, revision=reference.revision, timeout=TIMEOUTS)
+        commit = str(info.sha)
         tree = api.list_repo_tree(reference.repo, recursive=True, revision=commit, repo_type="dataset")
         files = {
             entry.path: HubFile(entry.size, entry.lfs.sha256 if entry.lfs else entry.blob_id)
             for entry in tree
             if isinstance(entry, RepoFile)
         }
-        bare = Repository(reference, commit, None, files, choice)
-        licence = _licence(download(bare, "README.md")) if "README.md" in files else None
-    return Repository(reference, commit, licence, files, choice)
+    return Repository(reference, commit, _licence(info.card_data), files, choice)
 
 
 def download(repository: Repository, path: str, folder: Path | None = None) -> Path:
@@ -132,24 +129,15 @@ def modified_of(digest: str) -> int:
     return int(digest[:8], 16) >> 1
 
 
-def _licence(card: Path) -> str | None:
-    """What a card's metadata says: `cc-by-4.0`, or for `other` the name and the link that it gives.
-
-    Taken are texts, and a list of texts: with aliases, 400 bytes of YAML name a list whose text has gigabytes.
-    """
-    try:
-        block = REGEX_YAML_BLOCK.search(read_bytes(card).decode())
-        data = parse_yaml(block[2], card.name) if block else None
-    except (BadInput, ValueError):  # metadata that is no YAML says nothing of a licence
-        return None
-    data = data if isinstance(data, dict) else {}
-    licence = data.get("license")
+def _licence(card: object) -> str | None:
+    """What the Hub read in a card: `cc-by-4.0`, or for `other` the name and the link that it gives."""
+    licence = getattr(card, "license", None)
     named = licence if isinstance(licence, list) else [licence]
     if licence == "other":
-        named = [data.get("license_name"), data.get("license_link")]
+        named = [getattr(card, "license_name", None), getattr(card, "license_link", None)]
     texts = [text for text in named if text and isinstance(text, str)]
     text = " ".join(texts) or licence if licence == "other" else ", ".join(texts)
-    # YAML can spell halves of characters, which no file that we write could hold.
+    # JSON can spell halves of characters, which no file that we write could hold.
     return text.encode("utf-8", "backslashreplace").decode() or None
 
 
@@ -191,14 +179,18 @@ def made_folders(paths: Collection[str]) -> list[str]:
 
 def companions(recordings: Iterable[str], paths: Iterable[str]) -> dict[str, list[str]]:
     """For each recording, the files beside it that `sources.transcripts` may read as its transcript."""
-    keys = {path: _transcript_keys(path) for path in recordings}
+    keys = {}  # folder and stem of a recording and, if it may be one side of a pair, of the pair
+    for path in recordings:
+        folder, stem = str(PurePosixPath(path).parent), PurePosixPath(path).stem
+        pair = common_name(stem)
+        keys[path] = [(folder, stem)] + ([(folder, pair)] if pair else [])
     beside: dict[tuple[str, str], list[str]] = {key: [] for of_path in keys.values() for key in of_path}
     shared: defaultdict[str, list[str]] = defaultdict(list)
     for path in sorted(paths):
         folder, name = str(PurePosixPath(path).parent), PurePosixPath(path).name
-        stem = next((stem for stem in stems_of(name) if (folder, stem) in beside), None)
-        if stem is not None:
-            beside[folder, stem].append(path)
+        known = next((stem for stem in stems_of(name) if (folder, stem) in beside), None)
+        if known is not None:
+            beside[folder, known].append(path)
         elif is_shared(name, ""):
             shared[folder].append(path)
     return {
@@ -243,7 +235,6 @@ def fetch_tree(repository: Repository, suffixes: Collection[str]) -> Path:
 
 
 def missing_files(repository: Repository) -> list[str]:
-    """Files that `fetch_files` would have to download."""
     recordings = chosen_files(repository)
     beside = companions(recordings, repository.files)
     needed = dict.fromkeys(path for name in recordings for path in (name, *beside[name]))
@@ -292,13 +283,6 @@ def names_of(recordings: Collection[str], split: str) -> dict[str, str]:
     return {path: path[len(shared) :].lstrip("/") for path in recordings}
 
 
-def _transcript_keys(path: str) -> list[tuple[str, str]]:
-    """Folder and stem of a recording and, if it may be one side of a pair, of the pair."""
-    folder, stem = str(PurePosixPath(path).parent), PurePosixPath(path).stem
-    conversation = common_name(stem)
-    return [(folder, stem)] + ([(folder, conversation)] if conversation else [])
-
-
 # Reading the rows of one shard, Parquet or WebDataset, over the network without a copy of the shard.
 #
 # Read with pyarrow and tarfile, and not with `load_dataset(streaming=True)`: that reads all columns to get at
@@ -334,7 +318,12 @@ def columns_of(repository: Repository, path: str) -> tuple[list[str], list[str]]
                         features = Features.from_arrow_schema(parquet.schema)
                     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):  # of its metadata
                         features = Features.from_arrow_schema(parquet.schema.remove_metadata())
-                    return parquet.schema.names, [name for name, kind in features.items() if _is_audio(kind)]
+                    audio = [
+                        name
+                        for name, kind in features.items()
+                        if isinstance(kind, Audio) or (isinstance(kind, dict) and kind.keys() == {"bytes", "path"})
+                    ]
+                    return parquet.schema.names, audio
             first, _ = next(_samples(file), ({}, 0))
     except _DAMAGE as error:
         raise _damaged(repository, path, error) from error
@@ -446,10 +435,6 @@ def _samples(file: BinaryIO) -> Iterator[tuple[Row, int]]:
             end = member.offset_data + -(-member.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
     if sample:
         yield sample, end
-
-
-def _is_audio(feature: Any) -> bool:
-    return isinstance(feature, Audio) or (isinstance(feature, dict) and feature.keys() == {"bytes", "path"})
 
 
 # Repositories of tables: a row a recording, in Parquet or WebDataset shards.
@@ -603,8 +588,6 @@ def _write(plan: TablePlan, name: str, row: Row) -> Path:
         raise BadInput(f"it has no audio{path_only}", "embed the audio in the dataset")
     path = plan.folder / (name + suffix_of(data))
     seconds = modified_of(hashlib.sha256(data).hexdigest())
-    if path.is_file() and (path.stat().st_size, int(path.stat().st_mtime)) == (len(data), seconds):
-        return path  # written by a run that was stopped; its time was set last
     words = next((transcript for column in plan.words if (transcript := _words(row.get(column)))), None)
     if words:
         write_bytes(plan.folder / f"{name}.json", words)
@@ -625,25 +608,25 @@ def _words(value: Any) -> bytes | None:
 def plan_of(repository: Repository, folder: Path) -> TablePlan:
     """What to read of which shards. Raises DailytalkError where a column, config or split has to be chosen."""
     shards = _shards(repository)
-    first, names, audio = _first_columns(repository, [path for paths in shards.values() for path in paths])
+    names, audio = _first_columns(repository, [path for paths in shards.values() for path in paths])
     named_by = next((name for name in (*ID_COLUMNS, KEY) if name in names), "")
     if id_column := repository.choice.id_column:
         named_by = _one_of(names, id_column, "column", "--id-column", repository)
     words = [name for name in WORD_COLUMNS if name in names]
-    return TablePlan(shards, _audio_column(repository, first, names, audio), named_by, words, folder)
+    return TablePlan(shards, _audio_column(repository, names, audio), named_by, words, folder)
 
 
-def _first_columns(repository: Repository, paths: Sequence[str]) -> tuple[str, list[str], list[str]]:
-    """The first shard that can be read, its columns, and those that hold audio. Raises BadInput if none can."""
+def _first_columns(repository: Repository, paths: Sequence[str]) -> tuple[list[str], list[str]]:
+    """`columns_of` the first shard that can be read. Raises BadInput if none can."""
     for path in paths:
         try:
-            return path, *columns_of(repository, path)
+            return columns_of(repository, path)
         except BadInput as error:
             problem = error
     raise problem
 
 
-def _audio_column(repository: Repository, shard: str, names: list[str], audio: list[str]) -> str:
+def _audio_column(repository: Repository, names: list[str], audio: list[str]) -> str:
     if chosen := repository.choice.audio_column:
         return _one_of(names, chosen, "column", "--audio-column", repository)
     if not audio:
@@ -651,24 +634,12 @@ def _audio_column(repository: Repository, shard: str, names: list[str], audio: l
             f"{repository.reference.repo} has no column with audio ({', '.join(names)})",
             "name it with --audio-column if one holds encoded audio, or choose another --config",
         )
-    stereo = audio if len(audio) == 1 else _stereo(next(rows_of(repository, shard, audio), ({}, 0))[0])
-    if len(stereo) != 1:
+    if len(audio) > 1:
         raise DailytalkError(
             f"{repository.reference.repo} has several columns with audio ({', '.join(audio)})",
             "choose one with --audio-column",
         )
-    return stereo[0]
-
-
-def _stereo(row: Row | BadInput) -> list[str]:
-    """The columns of a row with audio of two channels."""
-    stereo = []
-    for name, value in row.items() if not isinstance(row, BadInput) else ():
-        data = value.get("bytes") if isinstance(value, dict) else value
-        with suppress(BadInput):  # it is no candidate; if the user chose it, each row is rejected with this reason
-            if data and probe({"bytes": data, "path": None}).channels == 2:
-                stereo.append(name)
-    return stereo
+    return audio[0]
 
 
 def _shards(repository: Repository) -> dict[str, list[str]]:
@@ -847,8 +818,13 @@ class HubStream:
     repository: Repository
 
     def coming(self, start: StreamPosition) -> Iterator[PendingRecording]:
-        """The recordings from a place on."""
-        return self._rows(start) if in_tables(self.repository) else self._files(start)
+        if in_tables(self.repository):
+            return self._rows(start)
+        paths = list(self._recordings)[start.number :]
+        return (
+            PendingRecording(partial(self._bring_file, path), StreamPosition(number=number))
+            for number, path in enumerate(paths, start.number + 1)
+        )
 
     @cached_property
     def _plan(self) -> TablePlan:
@@ -866,10 +842,6 @@ class HubStream:
     @cached_property
     def _beside(self) -> dict[str, list[str]]:
         return companions(self._recordings, self.repository.files)
-
-    def _files(self, start: StreamPosition) -> Iterator[PendingRecording]:
-        for number, path in enumerate(list(self._recordings)[start.number :], start.number + 1):
-            yield PendingRecording(partial(self._bring_file, path), StreamPosition(number=number))
 
     def _bring_file(self, path: str, folder: Path, names: Names) -> Recording:
         del names  # all are known beforehand

@@ -3,12 +3,10 @@
 import hashlib
 import os
 import re
-import stat
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -16,11 +14,11 @@ import numpy as np
 import soundfile
 
 from dailytalk_contiguous.core import audio
-from dailytalk_contiguous.core.documents import as_text, shown
+from dailytalk_contiguous.core.documents import as_text, open_regular, shown
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.machine import cache_folder
 from dailytalk_contiguous.core.schema import CHANNELS
-from dailytalk_contiguous.store.files import PLANS, Disk, leads_out, refuse_half_renamed, write_atomically
+from dailytalk_contiguous.store.files import PLANS, Disk, leads_out, refuse_half_renamed, replacing
 from dailytalk_contiguous.store.owned_folder import EDITED, is_marked, made_from
 
 # Names of recordings: their path, without its ending where that is unambiguous.
@@ -191,10 +189,8 @@ def pairs(
 def channels_of(path: Path) -> int | None:
     """How many channels a file has, by its header; None for what can't be read."""
     with suppress(BadInput, OSError):
-        if not stat.S_ISREG(path.stat().st_mode):
-            return None
         try:
-            with soundfile.SoundFile(os.fsencode(path)) as file:
+            with open_regular(path) as opened, soundfile.SoundFile(opened) as file:
                 return int(file.channels)
         except soundfile.LibsndfileError:
             return audio.probe(_audio(path)).channels
@@ -228,7 +224,8 @@ def put_together(pair: Pair, name: str) -> Path:
     target = cache_folder() / "pairs" / key / name
     if not target.is_file():
         rate = max(info.sample_rate for info in sides.values())
-        write_atomically(target, partial(_write, pair=pair, rate=rate))
+        with replacing(target) as file:
+            _write(file, pair, rate)
     return target
 
 
@@ -298,8 +295,8 @@ LARGEST = 500_000_000
 class Recording(NamedTuple):
     """A file to read: where it is, its path under the input as text, and its name without the ending.
 
-    `root` is the input that it was found in, which no transcript of it may lead out of; None where links are
-    trusted. `leads_out`: it is a link out of that. `pair`: the files of both sides, where it has two; `path`
+    `root` is the input that it was found in, which no transcript of it may lead out of.
+    `leads_out`: it is a link out of that. `pair`: the files of both sides, where it has two; `path`
     is then where it would be, and no file.
     """
 
@@ -329,20 +326,18 @@ class LeftOut:
 def find_recordings(
     inputs: Sequence[str | Path],
     exclude: Path | None = None,
-    follow_links: bool = False,
     left_out: LeftOut | None = None,
     sides: bool = False,
 ) -> list[Recording]:
     """All recordings of the given files and folders, sorted by name. Files named outright are always taken.
 
-    Everything named like a recording is one here, even a pipe or a dangling link; so is a folder inside an input
-    that can't be searched. Reading them fails later, with the reason. Results of ours are no recordings unless
+    Everything named like a recording is one here, even a dangling link; so is a folder inside an input that can't
+    be searched. Reading them fails later, with the reason. Results of ours are no recordings unless
     they, or the folder of them that we made, are named as inputs.
 
     Args:
         inputs: files or folders (searched at any depth; names that begin with a dot are hidden).
         exclude: a folder that is not searched, such as the one that results are written to.
-        follow_links: whether symbolic links may lead out of their input; inside of it they always may.
         left_out: filled with what was skipped.
         sides: whether two mono files may be the sides of one recording (see `sources.recordings`).
 
@@ -358,13 +353,21 @@ def find_recordings(
             raise DailytalkError(f"the input {as_text(path)!r} {why}", "check the path") from None
     for path in paths_given:
         refuse_half_renamed(path)
-    walk = _Walk(exclude, follow_links)
-    paths = dict(_relative(paths_given, walk))
+    walk = _Walk(exclude)
+    # Every recording and its input's folder, by its path under what all inputs have in common.
+    tops = [path if path.is_dir() else path.parent for path in paths_given]
+    bases = [os.path.realpath(top) for top in tops]
+    root = os.path.commonpath(bases) if bases else ""
+    paths = {
+        Path(os.path.relpath(base, root), path.relative_to(top)): (path, top)
+        for path_given, top, base in zip(paths_given, tops, bases, strict=True)
+        for path in (walk(path_given) if path_given.is_dir() else [path_given])
+    }
     inner = {relative: path for relative, (path, _) in paths.items() if path not in walk.leading_out}
     together = pairs(inner) if sides else {}
     for joined, (pair, replaced) in together.items():
-        tops = [paths.pop(relative)[1] for relative in replaced]
-        paths[joined] = pair.files[0].with_name(joined.name), tops[0]
+        folders = [paths.pop(relative)[1] for relative in replaced]
+        paths[joined] = pair.files[0].with_name(joined.name), folders[0]
     if left_out is not None:
         left_out.hidden += sorted(walk.left_out.hidden)
         left_out.made += sorted(walk.left_out.made)
@@ -376,7 +379,7 @@ def find_recordings(
     if twice := [name for name, count in counts.items() if count > 1]:
         raise DailytalkError(f"two recordings are both shown as {twice[0]!r}", "rename one of them")
     called = identities(names.values())
-    roots = {path: None if follow_links else root for path, root in paths.values()}
+    roots = dict(paths.values())
     made_of = {paths[joined][0]: pair for joined, (pair, _) in together.items()}
     recordings = [
         Recording(path, name, called[name], roots[path], path in walk.leading_out, made_of.get(path))
@@ -385,22 +388,11 @@ def find_recordings(
     return sorted(recordings, key=lambda recording: recording.audio_file)
 
 
-def _relative(paths_given: Sequence[Path], walk: "_Walk") -> Iterator[tuple[Path, tuple[Path, Path]]]:
-    """Every recording and its input's folder, by its path under the only folder given, or under what all inputs
-    have in common."""
-    tops = [path if path.is_dir() else path.parent for path in paths_given]
-    bases = [os.path.realpath(top) for top in tops]
-    root = os.path.commonpath(bases) if bases else ""
-    for path_given, top, base in zip(paths_given, tops, bases, strict=True):
-        for path in walk(path_given) if path_given.is_dir() else [path_given]:
-            yield Path(os.path.relpath(base, root), path.relative_to(top)), (path, top)
-
-
 class _Walk:
     """Finds what is called like a recording in folders, and remembers what it did not go into."""
 
-    def __init__(self, exclude: Path | None, follow_links: bool) -> None:
-        self._exclude, self._follow_links = exclude, follow_links
+    def __init__(self, exclude: Path | None) -> None:
+        self._exclude = exclude
         self.left_out = LeftOut()
         self.leading_out: set[Path] = set()
 
@@ -440,7 +432,7 @@ class _Walk:
         yield from (Path(error.filename) for error in unreadable)
 
     def _leads_out(self, path: Path, folder: Path) -> bool:
-        if self._follow_links or not path.is_symlink() or not leads_out(path, folder):
+        if not path.is_symlink() or not leads_out(path, folder):
             return False
         self.leading_out.add(path)
         return True

@@ -110,7 +110,13 @@ def undo_reindex(folder: Path, dry_run: bool = False) -> Reindexed:
     Files that are gone stay gone. Raises as `reindex_folder` does, and DailytalkError where nothing can be undone.
     """
     with _opened(folder, dry_run) as held:
-        plans = [plan for root in (held.folder, held.top) for plan in _done(root, held)]
+        plans = []  # of the folder above, those of the folder that is held
+        for root in (held.folder, held.top):
+            for number in _plans(root):
+                if os.path.lexists(root / _folder(number) / files.DONE):
+                    content = _read_plan(root, number, files.DONE)
+                    if root == held.folder or content["folder"] == held.folder.name:
+                        plans.append(_Plan(root, number, content))
         undone = {plan.content["undoes"] for plan in plans if "undoes" in plan.content}
         done = [plan for plan in plans if plan.number not in undone and "undoes" not in plan.content]
         if not done:
@@ -185,7 +191,6 @@ class _Item:
 
     @property
     def stem(self) -> str:
-        """Its name without ending."""
         return self.prefix + self.digits + self.tail
 
     @property
@@ -194,7 +199,6 @@ class _Item:
 
     @property
     def path(self) -> str:
-        """Its path without ending."""
         return posixpath.join(self.folder, self.stem)
 
     @property
@@ -234,37 +238,37 @@ class _Contents:
         for parent, folders, names in os.walk(folder, onerror=_raise):
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             relative = Path(parent).relative_to(self.root).as_posix()
-            place = "" if relative == "." else relative
-            self.files.update(posixpath.join(place, name) for name in names)
+            where = "" if relative == "." else relative
+            self.files.update(posixpath.join(where, name) for name in names)
             for name in sorted(names):
                 if name.startswith(".") or Path(name).suffix.lower() not in AUDIO_SUFFIXES:
-                    others.append((place, name))
-                elif item := _item(place, Path(name).stem):
+                    others.append((where, name))
+                elif item := _item(where, Path(name).stem):
                     self.items.setdefault(item.path, item).files.append(name)
                 else:
-                    self.unnamed.append(posixpath.join(place, name))
-                    others.append((place, name))
+                    self.unnamed.append(posixpath.join(where, name))
+                    others.append((where, name))
         self.series = {item.series for item in self.items.values()}
-        for place, name in others:
-            self._take(place, name)
+        for where, name in others:
+            self._take(where, name)
         if self.root != folder:
             self.above = {name for name in _listed(self.root) if _is_document(name)}
 
-    def _take(self, place: str, name: str) -> None:
+    def _take(self, where: str, name: str) -> None:
         """Take a file that is no numbered recording: one beside a recording, or a document."""
         if not name.startswith("."):
             for dot in (match.start() for match in re.finditer(r"\.", name)):
-                if item := self.items.get(posixpath.join(place, name[:dot])):
+                if item := self.items.get(posixpath.join(where, name[:dot])):
                     item.files.append(name)
                     return
-            item = _item(place, name.partition(".")[0])
+            item = _item(where, name.partition(".")[0])
             if item and item.series in self.series:
                 item.files.append(name)
                 self.orphans.append(item)
-        path = self.root / place / name
+        path = self.root / where / name
         # A link to a document of the folder changes with that.
         if _is_document(name) and not (path.is_symlink() and files.is_inside(path, self.folder)):
-            self.documents[posixpath.join(place, name)] = b""
+            self.documents[posixpath.join(where, name)] = b""
 
     def read_documents(self) -> None:
         """Read the documents that may name an item, and forget the others. Raises BadInput."""
@@ -355,7 +359,10 @@ def _numbered(contents: _Contents, digits: int | None) -> dict[str, str]:
     series: defaultdict[tuple[str, str], list[_Item]] = defaultdict(list)
     for item in sorted(contents.items.values(), key=lambda item: item.rank):
         series[item.series].append(item)
-    widths = {name: digits or _width(items) for name, items in series.items()}
+    widths: dict[tuple[str, str], int] = {}
+    for name, items in series.items():  # of 08, 09, 10 two digits, of 8, 9, 10 one
+        padded = [len(item.digits) for item in items if item.digits.startswith("0") and len(item.digits) > 1]
+        widths[name] = digits or max(padded, default=min(len(item.digits) for item in items))
     for item in _mentioned(contents):
         series[item.series].append(item)
     orphans: defaultdict[tuple[str, str], list[_Item]] = defaultdict(list)
@@ -377,35 +384,28 @@ def _numbered(contents: _Contents, digits: int | None) -> dict[str, str]:
     return renamed
 
 
-def _width(items: Iterable[_Item]) -> int:
-    """The digits of a series: of 08, 09, 10 two, of 8, 9, 10 one."""
-    lengths = [len(item.digits) for item in items]
-    padded = [len(item.digits) for item in items if item.digits.startswith("0") and len(item.digits) > 1]
-    return max(padded, default=min(lengths))
-
-
 def _mentioned(contents: _Contents) -> list[_Item]:
     """Items that documents mention, of series that there are, and that have no file."""
     names = _Names(contents, {path: item.stem for path, item in contents.items.items()})
     missing: dict[str, _Item] = {}
     for path, data in contents.documents.items():
-        place = posixpath.dirname(path)
+        folder = posixpath.dirname(path)
         mentions: list[str] = []
-        with _passing(path in contents.above):
+        with suppress(*([_Unread] if path in contents.above else [])):
             _followed(path, data, mentions.append, {})
-        unmatched = [mention for mention in mentions if names.find(mention, place, path) is None]
-        noted = [item for mention in unmatched if (item := _missing(contents, mention, place, path))]
+        unmatched = [mention for mention in mentions if names.find(mention, folder, path) is None]
+        noted = [item for mention in unmatched if (item := _missing(contents, mention, folder, path))]
         # What is above may be about something else, in which names look alike.
         if len(unmatched) < len(mentions) or path not in contents.above:
             missing |= {item.path: item for item in noted if item.path not in missing}
     return sorted(missing.values(), key=lambda item: item.rank)
 
 
-def _missing(contents: _Contents, mention: str, place: str, document: str) -> _Item | None:
+def _missing(contents: _Contents, mention: str, folder: str, document: str) -> _Item | None:
     """The item of a series that there is, which a document mentions; None for anything else."""
     last = posixpath.basename(mention)
     stem = last.removesuffix(Path(last).suffix) if Path(last).suffix.lower() in AUDIO_SUFFIXES else last
-    where = posixpath.normpath(posixpath.join(place, posixpath.dirname(mention)))
+    where = posixpath.normpath(posixpath.join(folder, posixpath.dirname(mention)))
     item = _item("" if where == "." else where, stem)
     if item is None or item.series in contents.series:
         return item
@@ -420,18 +420,8 @@ def _missing(contents: _Contents, mention: str, place: str, document: str) -> _I
     return item
 
 
-@contextmanager
-def _passing(passes: bool) -> Iterator[None]:
-    """Go on after a document that can't be read, where it is somebody else's."""
-    try:
-        yield
-    except _Unread:
-        if not passes:
-            raise
-
-
 class _Unread(BadInput):
-    """A document is not what its name says."""
+    """A document is not what its name says: above the folder it may be somebody else's."""
 
 
 def _undone(contents: _Contents, names: Iterable[tuple[str, str]]) -> dict[str, str]:
@@ -465,28 +455,28 @@ class _Names:
         for path in renamed:
             self._bare[_folded(posixpath.basename(path))].append(path)
 
-    def find(self, mention: str, place: str, document: str, any_ending: bool = False) -> tuple[str, str] | None:
+    def find(self, mention: str, folder: str, document: str, any_ending: bool = False) -> tuple[str, str] | None:
         """The path of an item without ending, and what follows its name in the text: an ending, a line's number.
 
         Raises BadInput for a name that two items have.
         """
         for end in _ends(mention, any_ending):
-            if path := self._path(mention[:end], place, document):
+            if path := self._path(mention[:end], folder, document):
                 return path, mention[end:]
         return None
 
-    def renamed(self, mention: str, place: str, document: str, any_ending: bool = False) -> str | None:
+    def renamed(self, mention: str, folder: str, document: str, any_ending: bool = False) -> str | None:
         """The text with the item's new name; None where it means none."""
-        match = self.find(mention, place, document, any_ending)
+        match = self.find(mention, folder, document, any_ending)
         if match is None:
             return None
-        folder, slash, _ = mention.removesuffix(match[1]).rpartition("/")
-        return f"{folder}{slash}{self._renamed[match[0]]}{match[1]}"
+        before, slash, _ = mention.removesuffix(match[1]).rpartition("/")
+        return f"{before}{slash}{self._renamed[match[0]]}{match[1]}"
 
-    def _path(self, bare: str, place: str, document: str) -> str | None:
+    def _path(self, bare: str, folder: str, document: str) -> str | None:
         if posixpath.isabs(bare):
-            bare = os.path.relpath(bare, os.path.join(self._contents.root, place))
-        path = posixpath.normpath(posixpath.join(place, bare))
+            bare = os.path.relpath(bare, os.path.join(self._contents.root, folder))
+        path = posixpath.normpath(posixpath.join(folder, bare))
         if path in self._renamed:
             return path
         if "/" in bare:
@@ -538,7 +528,11 @@ def _followed(path: str, data: bytes, rename: Callable[[str], str | None], diges
     if name == RECORD or Path(name).suffix.lower() in _TABLES:
         pattern = re.compile(r"()(.+)") if name == RECORD else _FIRST_COLUMN
         rows = re.split(r"(?<=\n)", data.decode("utf-8", "surrogateescape"))
-        return "".join(_other_column(row, pattern, rename) for row in rows).encode("utf-8", "surrogateescape")
+        for number, row in enumerate(rows):
+            match = pattern.match(row)
+            if match and (other := rename(match[2])) is not None:
+                rows[number] = row[: match.start(2)] + other + row[match.end(2) :]
+        return "".join(rows).encode("utf-8", "surrogateescape")
     if name == JOURNAL or name.endswith(".jsonl"):
         return b"".join(_other_line(path, line, rename, digests) for line in data.splitlines(keepends=True))
     try:
@@ -552,12 +546,6 @@ def _followed(path: str, data: bytes, rename: Callable[[str], str | None], diges
     if other == value:
         return data
     return (json.dumps(other, indent=4, sort_keys=True, ensure_ascii=False) + "\n").encode()
-
-
-def _other_column(line: str, pattern: re.Pattern[str], rename: Callable[[str], str | None]) -> str:
-    match = pattern.match(line)
-    other = rename(match[2]) if match else None
-    return line if match is None or other is None else line[: match.start(2)] + other + line[match.end(2) :]
 
 
 def _other_line(path: str, line: bytes, rename: Callable[[str], str | None], digests: Mapping[str, str]) -> bytes:
@@ -676,13 +664,13 @@ def _new_documents(
     digests: dict[str, str] = {}
     kept = undoes.documents(held) if undoes else {}
     for path, data in sorted(contents.documents.items(), key=lambda item: item[0].endswith(JOURNAL)):
-        place, owned = posixpath.dirname(path), path.endswith(RECORD)
-        rename = partial(texts.renamed, place=place, document=path, any_ending=owned)
+        folder, owned = posixpath.dirname(path), path.endswith(RECORD)
+        rename = partial(texts.renamed, folder=folder, document=path, any_ending=owned)
         new = data
         if undoes and path in kept and _digest(data) == kept[path][0]:
             new = read_bytes(_document(undoes.root, kept[path][1]), limit=LARGEST_DOCUMENT)
         else:
-            with _passing(path in contents.above):
+            with suppress(*([_Unread] if path in contents.above else [])):
                 new = _followed(path, data, rename, digests)
         if new != data:
             documents[path] = new
@@ -697,15 +685,6 @@ def _digest(data: bytes) -> str:
 def _plans(root: Path) -> list[int]:
     """The numbers of the plans of a folder, in order, whatever they are."""
     return sorted(int(name) for name in _listed(root / files.PLANS) if re.fullmatch(r"[0-9]{4,18}", name))
-
-
-def _done(root: Path, held: _Held) -> Iterator[_Plan]:
-    """The plans of a folder that were carried out: of the one above, those of the folder that is held."""
-    for number in _plans(root):
-        if os.path.lexists(root / _folder(number) / files.DONE):
-            content = _read_plan(root, number, files.DONE)
-            if root == held.folder or content["folder"] == held.folder.name:
-                yield _Plan(root, number, content)
 
 
 def _read_plan(root: Path, number: int, state: str) -> dict[str, Any]:
@@ -740,18 +719,18 @@ def _is_plain(path: str, of_ours: bool = False) -> bool:
 
 def _unlinked(root: Path, path: str | Path) -> Path:
     """A path under a folder, at the moment when it is used. Raises BadInput if a link is on the way to it."""
-    place = root / path
-    if os.path.realpath(place.parent) != os.path.join(os.path.realpath(root), os.path.dirname(path)).rstrip("/"):
-        raise BadInput(f"{as_text(place)!r} is reached through a symbolic link", "put the folder itself there")
-    return place
+    target = root / path
+    if os.path.realpath(target.parent) != os.path.join(os.path.realpath(root), os.path.dirname(path)).rstrip("/"):
+        raise BadInput(f"{as_text(target)!r} is reached through a symbolic link", "put the folder itself there")
+    return target
 
 
 def _document(root: Path, path: str | Path) -> Path:
     """`_unlinked` of a file that is read or written whole, which is no link itself."""
-    place = _unlinked(root, path)
-    if place.is_symlink():
-        raise BadInput(f"{as_text(place)!r} is a symbolic link", "put the file itself there")
-    return place
+    document = _unlinked(root, path)
+    if document.is_symlink():
+        raise BadInput(f"{as_text(document)!r} is a symbolic link", "put the file itself there")
+    return document
 
 
 def _finish(root: Path, only: str = "") -> None:
@@ -768,15 +747,15 @@ def _finish(root: Path, only: str = "") -> None:
             continue
         if os.path.lexists(plan_folder / files.PLANNED):
             plan = _read_plan(root, number, files.PLANNED)
-            for place, (old, _) in enumerate(plan["renames"]):
-                source, between = _unlinked(root, old), _between(root, old, place)
+            for index, (old, _) in enumerate(plan["renames"]):
+                source, between = _unlinked(root, old), _between(root, old, index)
                 if os.path.lexists(source) and not os.path.lexists(between):
                     os.rename(source, between)
             _mark(root, plan, plan_folder / files.PLANNED, plan_folder / files.STAGED)
         if os.path.lexists(plan_folder / files.STAGED):
             plan = _read_plan(root, number, files.STAGED)
-            for place, (old, new) in enumerate(plan["renames"]):
-                between, target = _between(root, old, place), _unlinked(root, new)
+            for index, (old, new) in enumerate(plan["renames"]):
+                between, target = _between(root, old, index), _unlinked(root, new)
                 if os.path.lexists(between):
                     if os.path.lexists(target):
                         raise DailytalkError(
@@ -784,30 +763,26 @@ def _finish(root: Path, only: str = "") -> None:
                         )
                     os.rename(between, target)
             for path, digest in plan["documents"].items():
-                _replace(root, _folder(number), path, digest)
-            shutil.rmtree(plan_folder / "after", ignore_errors=True)
+                document = _document(root, path)
+                before, after = (_document(root, _folder(number) / side / path) for side in ("backup", "after"))
+                files.remove_unfinished(document.parent)
+                now = read_bytes(document, limit=LARGEST_DOCUMENT) if document.exists() else b""
+                if _digest(now) == digest:
+                    continue
+                if now != read_bytes(before, limit=LARGEST_DOCUMENT):
+                    raise DailytalkError(
+                        f"{path!r} was changed while its files were renamed",
+                        f"put back what is in {as_text(before)!r}, and run this again",
+                    )
+                files.write_bytes(document, read_bytes(after, limit=LARGEST_DOCUMENT))
             _mark(root, plan, plan_folder / files.STAGED, plan_folder / files.DONE)
+            shutil.rmtree(plan_folder / "after", ignore_errors=True)
         if not os.path.lexists(plan_folder / files.DONE):
             shutil.rmtree(_unlinked(root, _folder(number)))
 
 
-def _between(root: Path, old: str, place: int) -> Path:
-    return _unlinked(root, old).with_name(f"{files.PLANS}-{place}.tmp")
-
-
-def _replace(root: Path, plan_folder: Path, path: str, digest: str) -> None:
-    """Give a document its new content. Raises DailytalkError if somebody else has changed it meanwhile."""
-    document, before = _document(root, path), _document(root, plan_folder / "backup" / path)
-    files.remove_unfinished(document.parent)
-    now = read_bytes(document, limit=LARGEST_DOCUMENT) if document.exists() else b""
-    if _digest(now) == digest:
-        return
-    if now != read_bytes(before, limit=LARGEST_DOCUMENT):
-        raise DailytalkError(
-            f"{path!r} was changed while its files were renamed",
-            f"put back what is in {as_text(before)!r}, and run this again",
-        )
-    files.write_bytes(document, read_bytes(_document(root, plan_folder / "after" / path), limit=LARGEST_DOCUMENT))
+def _between(root: Path, old: str, index: int) -> Path:
+    return _unlinked(root, old).with_name(f"{files.PLANS}-{index}.tmp")
 
 
 def _mark(root: Path, plan: Mapping[str, Any], state: Path, next_state: Path) -> None:

@@ -20,7 +20,7 @@ from dailytalk_contiguous.core.machine import cache_folder
 from dailytalk_contiguous.sources.addresses import address_of
 from dailytalk_contiguous.sources.hub_repository import audio_files, companions, made_folders, modified_of
 from dailytalk_contiguous.sources.store_notes import notes_of
-from dailytalk_contiguous.store.files import write_atomically
+from dailytalk_contiguous.store.files import replacing
 from dailytalk_contiguous.store.owned_folder import RECORD
 
 #: The extra of this package that reads addresses of a scheme.
@@ -176,7 +176,6 @@ class Mirror:
         return absolute.relative_to(self.folder).as_posix() if absolute.is_relative_to(self.folder) else None
 
     def changed_there(self, name: str, objects: dict[str, Remote]) -> bool:
-        """Whether an object is another one than this mirror last read or wrote."""
         return name in objects and notes_of(self.folder).token(name) != objects[name].token
 
     def changed_here(self, name: str) -> bool:
@@ -199,7 +198,8 @@ class Mirror:
         local = self.folder / name
         with store_errors(self.address):
             files, root = self._open()
-            write_atomically(local, lambda file: files.get_file(f"{root}/{name}", file.name))
+            with replacing(local) as file:
+                files.get_file(f"{root}/{name}", file.name)
         if local.stat().st_size != remote.size:
             local.unlink()
             raise DailytalkError(f"{self.address}/{name} changed while it was read", "run the same command again")

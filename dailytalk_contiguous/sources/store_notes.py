@@ -38,7 +38,7 @@ class Notes:
         self._folder = folder
         self._lock = Lock()
         self._notes: dict[str, Note] = {}
-        self._read, self._inode = 0, 0
+        self._read = 0
 
     def names(self) -> set[str]:
         """All files that there are notes on, by their path under the mirror's folder."""
@@ -79,9 +79,6 @@ class Notes:
             self._notes, self._read = {}, 0
             return
         with file:
-            status = os.fstat(file.fileno())
-            if status.st_ino != self._inode or status.st_size < self._read:  # another file, or a shorter one
-                self._notes, self._read, self._inode = {}, 0, status.st_ino
             file.seek(self._read)
             whole, newline, _ = file.read().rpartition(b"\n")
         self._read += len(whole) + len(newline)

@@ -156,13 +156,13 @@ def _places(tagged: Path, audio_file: str, recordings: Path | None) -> Iterator[
 
 def some_gone(tagged: Path) -> bool:
     """Whether a recording that the shards in a folder know is not where it was."""
-    places = {
+    uris = {
         (row["audio"] or {}).get("path") or ""
         for path in tagged.glob("shard-*.parquet")
         if read_entries(path) is not None
         for row in read_rows(path, ("audio",)).values()
     }
-    return not all(from_uri(uri).is_file() for uri in places)  # "" is the folder that we are in, and no file
+    return not all(from_uri(uri).is_file() for uri in uris)  # "" is the folder that we are in, and no file
 
 
 def from_recording(line: Mapping[str, object], recordings: Path | None) -> Row:
@@ -297,7 +297,14 @@ def _lines(
             if isinstance(read, BadInput):
                 raise ValueError(read.reason)
             line = _Line(checked(read, fields))
-            conversation_id = line.get("conversation_id") or _part_of(line, parts.get(line["audio_file"], []))
+            conversation_id = line.get("conversation_id") or next(
+                (
+                    name  # the part of its recording that contains it, or all of it
+                    for name, row in parts.get(line["audio_file"], [])
+                    if row["offset"] <= line["start"] < row["offset"] + row["duration"]
+                ),
+                shortened(stem(line["audio_file"])),
+            )
             refuse_outside(conversation_id)
             refuse_outside(line["audio_file"])
         except ValueError as error:
@@ -306,14 +313,6 @@ def _lines(
             continue
         line.number = number
         yield conversation_id, line
-
-
-def _part_of(line: _Line, parts: Sequence[tuple[str, Row]]) -> str:
-    """The conversation of a line that names none: the part of its recording that contains it, or all of it."""
-    for name, row in parts:
-        if row["offset"] <= line["start"] < row["offset"] + row["duration"]:
-            return name
-    return shortened(stem(line["audio_file"]))
 
 
 def _tagged_rows(tagged: Path, rejects: list[Reject]) -> tuple[dict[str, Row], dict[str, BadInput]]:

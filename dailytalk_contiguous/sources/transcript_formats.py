@@ -9,9 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import pysubs2
+from typing import Any, NamedTuple, TypeVar
 
 from dailytalk_contiguous.core.documents import (
     LATEST,
@@ -28,7 +26,6 @@ from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import CHANNELS, MAIN
 from dailytalk_contiguous.core.word_times import Cue, WordRow, join_words
 from dailytalk_contiguous.sources import whisper_json
-from dailytalk_contiguous.sources.editable import laid_over
 
 # Channels by name: which channel of a recording the name of a file, a tier or a speaker means.
 #
@@ -116,9 +113,8 @@ def _number(name: str) -> tuple[str, str] | None:
 # Reading every format of transcript into passages: who speaks when, and what.
 #
 # A file that breaks off in the middle would get into a dataset unnoticed, so damaged files are rejected. `FORMATS`
-# is the one table of what is read, by the ending of a file, and `DOCUMENTS` that of the kinds of JSON. Subtitles
-# are parsed by pysubs2, which skips what it doesn't understand, so its input is checked first; a TextGrid is read
-# as Praat reads it, by its strings and numbers in order. Which channel a passage belongs to is decided by
+# is the one table of what is read, by the ending of a file, and `DOCUMENTS` that of the kinds of JSON. A TextGrid
+# is read as Praat reads it, by its strings and numbers in order. Which channel a passage belongs to is decided by
 # `sources.transcripts`.
 
 
@@ -145,6 +141,12 @@ _TAG = re.compile(r"</?[a-zA-Z0-9:.][^<>]*>")
 _NO_CHARACTER = re.compile(r"&#[xX]?[0-9a-fA-F]{9,}+;?")  # more digits than html.unescape can make a number of
 _OVERRIDE = re.compile(r"\{[^{}]*\}")
 
+# Two times, and in WebVTT where the text is shown.
+_SRT_TIMES, _VTT_TIMES = (
+    re.compile(rf"{time}\s*-->\s*{time}(?:\s.*)?")
+    for time in (r"(\d{1,2}):(\d{1,2}):(\d{1,2})[.,](\d{1,3})", r"(?:(\d{1,4}):)?(\d{2}):(\d{2})\.(\d{2,3})")
+)
+
 # What is left of "00:01:02,500 -->" where a file breaks off.
 _PART_OF_TIMES = re.compile(r"\d{1,2}:\d{2}:\d{0,2}(?:[,.]\d{0,3})?(?: *-{0,2})")
 
@@ -157,11 +159,6 @@ _CTM_FIELDS, _RTTM_FIELDS = range(5, 9), range(9, 11)
 NO_WORDS = SILENCES | {"@", "!sil"}
 _ALTERNATIVES = ("<ALT_BEGIN>", "<ALT>", "<ALT_END>")
 _NO_LEXEMES = frozenset({"non-lex", "misc", "noscore"})
-_RTTM_OBJECTS = frozenset(
-    """
-    SPEAKER LEXEME SEGMENT NOSCORE NO_RT_METADATA NON-LEX NON-SPEECH FILLER EDIT IP SU CB A/P SPKR-INFO
-    """.split()  # noqa: SIM905 (a list of quoted words is no easier to read)
-)
 
 # What an item of a JSON transcript must be; `?` may be missing or null.
 _SUPERVISION: dict[str, Any] = {
@@ -179,17 +176,19 @@ _PRAAT = re.compile(r'\s++|"(?P<string>(?:[^"]++|"")*+)"|(?P<word>[^\s"=]++)|=')
 _NUMBER = re.compile(r"[-+]?\d{1,15}+(?:\.\d*+)?(?:[eE][-+]?\d{1,2})?")
 _SAVE_AGAIN = "save it from Praat again, as a text file"
 
+Token = TypeVar("Token", str, float)
+
 
 class Passage(NamedTuple):
     """A stretch of speech in a file.
 
     `text` None: words that are in no sentence (`words` has them), or, without words, a turn of which only the
     speaker is known. `channel` and `speaker` are the file's names for them, `recording` that of its recording,
-    `language` an ISO 639 code; None where it has none. `place` is the position in the file ("line 12");
+    `language` an ISO 639 code; None where it has none. `position` is that in the file ("line 12");
     `start` and `end` are seconds of the recording.
     """
 
-    place: str
+    position: str
     start: float
     end: float
     text: str | None
@@ -206,6 +205,8 @@ Pick = Callable[[Iterable[str]], Sequence[str]]
 
 def read_packed(path: Path) -> bytes:
     """The bytes of a file; of `.gz` unpacked. Raises BadInput."""
+    from dailytalk_contiguous.sources.editable import laid_over
+
     try:
         data = read_bytes(laid_over(path), "check the file and its permissions", MOST_BYTES)
         return unpack_gzip(data, shown(path), "save the file again") if path.suffix.lower() == ".gz" else data
@@ -214,13 +215,11 @@ def read_packed(path: Path) -> bytes:
 
 
 def read_text(path: Path) -> str:
-    """The text of a UTF-8 or UTF-16 file, with or without byte order mark, newlines as LF. Raises BadInput."""
+    """The text of a file in UTF-8, or in UTF-16 with its mark as Praat writes it, with LF. Raises BadInput."""
     data = read_packed(path)
     encoding = "utf-8-sig"
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         encoding = "utf-16"
-    elif b"\0" in data[:4]:  # every other byte of Latin text in UTF-16 is zero
-        encoding = "utf-16-be" if data[0] == 0 else "utf-16-le"
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError as error:
@@ -402,8 +401,6 @@ def _read_rttm(path: Path, side: str | None, pick: Pick) -> list[Passage]:
     passages = []
     for position, fields in _records(path, _RTTM_FIELDS, pick, 1):
         kind, recording, channel, start, duration, word, _, speaker, confidence = fields[:9]
-        if kind not in _RTTM_OBJECTS:
-            raise broken(path, f"{position} has the unknown type {quoted(kind)}", "give SPEAKER or LEXEME")
         about = {"channel": _or_none(channel), "speaker": _or_none(speaker), "recording": recording}
         if kind == "SPEAKER":
             passages.append(_passage(path, position, _span(path, position, start, duration), None, [], **about))
@@ -415,7 +412,7 @@ def _read_rttm(path: Path, side: str | None, pick: Pick) -> list[Passage]:
 
 
 def _records(path: Path, counts: range, pick: Pick, name_field: int) -> Iterator[tuple[str, Sequence[str]]]:
-    """(place, fields) of the lines of a file that are about the recording; `;;` begins a comment."""
+    """(position, fields) of the lines of a file that are about the recording; `;;` begins a comment."""
     lines = [
         (number, line.split())
         for number, line in enumerate(_read_lines(path).split("\n"), 1)
@@ -500,7 +497,7 @@ def _read_json(path: Path, side: str | None, pick: Pick) -> list[Passage]:
     try:
         data = _loaded(path, text)
     except BadInput:
-        if not _is_manifest(path, text):
+        if '"audio_filepath"' not in text.lstrip().partition("\n")[0]:
             raise
         return _of_lines(path, _grouped_lines(path, text), pick)
     if isinstance(data, dict) and isinstance(data.get("audio_filepath"), str):
@@ -529,20 +526,13 @@ def _read_clips(path: Path, pick: Pick) -> list[Passage]:
 
 @lru_cache(maxsize=2)
 def _clips_of(path: Path, modified: int) -> tuple[whisper_json.EntryNames, dict[str, Any]]:
+    from dailytalk_contiguous.sources.editable import laid_over
+
     entries = whisper_json.read_whisper_json(laid_over(path)).entries
     return whisper_json.EntryNames(entries), entries
 
 
 _CLIPS_LOCK = threading.Lock()
-
-
-def _is_manifest(path: Path, text: str) -> bool:
-    """Whether the first line of a text is one of a NeMo manifest."""
-    try:
-        first = _loaded(path, text.lstrip().partition("\n")[0])
-    except BadInput:
-        return False
-    return isinstance(first, dict) and isinstance(first.get("audio_filepath"), str)
 
 
 def _loaded(path: Path, text: str, first_line: int = 1) -> Any:
@@ -606,7 +596,7 @@ def _utterance(path: Path, position: str, line: Any) -> list[Passage]:
 def _segments(path: Path, data: Any, where: str = "") -> list[Passage]:
     """What Whisper and WhisperX write: segments with words, their probability or score, and perhaps speakers.
 
-    `where` is what a place in the file begins with.
+    `where` is what a position in the file begins with.
     """
     segments = data if isinstance(data, list) else data["segments"]
     passages = []
@@ -674,12 +664,10 @@ def _supervision(path: Path, position: str, item: Any) -> list[Passage]:
         raise broken(path, f"{position} has the channel {quoted(item['channel'])}", remedy)
     words = []
     for n, entry in enumerate((item.get("alignment") or {}).get("word") or [], 1):
-        # Versions before 1.8 wrote objects.
-        values = list(entry.values()) if isinstance(entry, dict) else entry
-        if not isinstance(values, list) or not 3 <= len(values) <= 4 or not all(map(is_number, values[1:3])):
+        if not isinstance(entry, list) or not 3 <= len(entry) <= 4 or not all(map(is_number, entry[1:3])):
             raise broken(path, f"{position}, word {n} is {quoted(entry)}", remedy)
-        times = (values[1], round(values[1] + values[2], 6))
-        words.append(make_word(path, f"{position}, word {n}", values[0], times, values[3] if values[3:] else None))
+        times = (entry[1], round(entry[1] + entry[2], 6))
+        words.append(make_word(path, f"{position}, word {n}", entry[0], times, entry[3] if entry[3:] else None))
     text = item.get("text")
     if text is None and words:
         text = join_words(word["word"] for word in words)
@@ -807,27 +795,17 @@ def _like(name: str) -> str:
     return f"give {shape}, or take the file away"
 
 
-@dataclass(frozen=True)
-class Format:
-    """A format of transcripts: how a file of it is read.
-
-    `read` takes its path, the side in its name, and a choice among the recordings that it names.
-    """
-
-    name: str
-    read: Callable[[Path, str | None, Pick], list[Passage]]
-
-
-#: Every format that is read, by the ending of its files in lower case.
-FORMATS = {
-    ".srt": Format("SubRip", _read_subtitles),
-    ".vtt": Format("WebVTT", _read_subtitles),
-    ".textgrid": Format("Praat TextGrid", _read_textgrid),
-    ".ctm": Format("NIST CTM", _read_ctm),
-    ".rttm": Format("NIST RTTM", _read_rttm),
-    ".json": Format("JSON", _read_json),
-    ".jsonl": Format("JSON Lines", _read_lines_of_json),
-    ".jsonl.gz": Format("JSON Lines, compressed", _read_lines_of_json),
+#: What reads each format, by the ending of its files in lower case: it takes a path, the side in its name, and a
+#: choice among the recordings that it names.
+FORMATS: dict[str, Callable[[Path, str | None, Pick], list[Passage]]] = {
+    ".srt": _read_subtitles,
+    ".vtt": _read_subtitles,
+    ".textgrid": _read_textgrid,
+    ".ctm": _read_ctm,
+    ".rttm": _read_rttm,
+    ".json": _read_json,
+    ".jsonl": _read_lines_of_json,
+    ".jsonl.gz": _read_lines_of_json,
 }
 
 
@@ -847,71 +825,52 @@ def _checked(path: Path, position: str, times: tuple[Any, Any]) -> tuple[float, 
 
 
 def _subtitles(path: Path) -> list[tuple[str, tuple[float, float], list[_Line]]]:
-    """(place, (start, end), lines) of every subtitle that has text, by rising start."""
+    """(position, (start, end), lines) of every subtitle that has text, by rising start.
+
+    A text of SubRip goes on to the number above the next times, one of WebVTT to an empty line.
+    """
     text = _read_lines(path)
     is_vtt = path.suffix.lower() == ".vtt" or text.lstrip().startswith("WEBVTT")
-    stamp = (pysubs2.formats.webvtt.WebVTTFormat if is_vtt else pysubs2.formats.subrip.SubripFormat).TIMESTAMP
-    lines = text.split("\n")
-    stamped = [
-        number
-        for number, line in enumerate(lines, 1)
-        if "-->" in line or (not is_vtt and len(stamp.findall(line)) == 2)
-    ]
-    for number in stamped:
-        line = lines[number - 1]
-        # Characters before a time would be skipped: a minus, or the first digits of a thousand hours.
-        is_whole = all(
-            line[max(0, at.start() - 1) : at.start()] in ("", " ", "\t", ">") for at in stamp.finditer(line)
-        )
-        if len(stamp.findall(line)) != 2 or not is_whole:
-            raise broken(
-                path,
-                f"line {number} has no start and end time: {quoted(line.strip())}",
-                f"write {'00:01:02.500 --> 00:01:04.000' if is_vtt else '00:01:02,500 --> 00:01:04,000'}",
-            )
+    subtitles: list[tuple[int, tuple[float, float], list[str]]] = []
+    is_text = False
+    for number, line in enumerate(text.split("\n"), 1):
+        if "-->" in line:
+            match = (_VTT_TIMES if is_vtt else _SRT_TIMES).fullmatch(line.strip())
+            if match is None:
+                raise broken(
+                    path,
+                    f"line {number} has no start and end time: {quoted(line.strip())}",
+                    f"write {'00:01:02.500 --> 00:01:04.000' if is_vtt else '00:01:02,500 --> 00:01:04,000'}",
+                )
+            if subtitles and not is_vtt and (above := subtitles[-1][2]) and above[-1].strip().isdecimal():
+                del above[-1]
+            subtitles.append((number, (_seconds(*match.groups()[:4]), _seconds(*match.groups()[4:])), []))
+            is_text = True
+        elif line.strip() and is_text:
+            subtitles[-1][2].append(line)
+        else:
+            is_text = is_text and not is_vtt
     last = text.rstrip().rpartition("\n")[2]
     if _PART_OF_TIMES.fullmatch(last.strip()) and "-->" not in last:
         raise broken(path, f"breaks off in the times {quoted(last.strip())}", "save the file again")
-    if not stamped:
+    if not subtitles:
         raise broken(path, "has no subtitles", "remove it, so that the speech is recognised, or save it again")
-    try:
-        parsed = pysubs2.SSAFile.from_string(_tidy(lines, is_vtt), "vtt" if is_vtt else "srt", keep_html_tags=True)
-    except ValueError as error:  # a time such as `:01:00.000`
-        raise broken(path, f"has a time that is none ({error})", "save the file again") from None
-    if len(parsed) != len(stamped):
-        raise broken(path, "has a text with two times in it", "leave times out of the text")
-    entries = [
-        (f"line {number}", (event.start / 1000, event.end / 1000), _lines(_plain(event.text)))
-        for number, event in zip(stamped, parsed, strict=True)
-    ]
+    entries = [(f"line {number}", times, _lines("\n".join(texts))) for number, times, texts in subtitles]
     return sorted((item for item in entries if item[2]), key=lambda item: item[1])
 
 
-def _tidy(lines: Sequence[str], is_vtt: bool) -> str:
-    """Subtitles with a number above each and below the last, as pysubs2 takes one number off the end of a text.
-
-    Of WebVTT only the cues are kept, without names of cues, notes, styles, and the times inside of texts, all
-    of which pysubs2 would take for text or for cues.
-    """
-    tidy: list[str] = []
-    is_text = False
-    for line in lines:
-        if "-->" in line:
-            tidy += ["", "0", line] if is_vtt else [line]
-            is_text = True
-        elif not is_vtt:
-            if line.strip() or (tidy and tidy[-1]):  # pysubs2 takes the square of the number of empty lines
-                tidy.append(line.strip())
-        elif is_text and line.strip():
-            tidy.append(re.sub(r"<[\d:.]+>", "", line))
-        else:
-            is_text = False
-    return "\n".join([*tidy, "", "0", ""])
+def _seconds(hours: str | None, minutes: str, seconds: str, fraction: str) -> float:
+    whole = (int(hours or 0) * 60 + int(minutes)) * 60 + int(seconds)
+    return (1000 * whole + int(fraction.ljust(3, "0"))) / 1000
 
 
 def _lines(text: str) -> list[_Line]:
+    """The lines of a subtitle, without overrides in braces."""
+    text = _OVERRIDE.sub("", text).replace(r"\h", " ").replace(r"\n", "\n").replace(r"\N", "\n")
+    # A voice gets a line of its own, which begins with its name; one without a name gets nothing.
+    text = _VOICE.sub(lambda match: f"\n\0{name}\0" if (name := match[1].strip()) else "", text)
     lines = []
-    for raw in _VOICE.sub(_voice, text).split("\n"):
+    for raw in text.split("\n"):
         line = " ".join(html.unescape(_NO_CHARACTER.sub("\ufffd", _TAG.sub("", raw))).split())
         match = _NAMED_LINE.fullmatch(line)
         if match is None:
@@ -922,17 +881,6 @@ def _lines(text: str) -> list[_Line]:
         text = rest if match["voice"] else line
         lines.append(_Line(name.casefold(), name, rest, text, bool(match["voice"]) or explains_itself(name)))
     return [line for line in lines if line.text or line.name]
-
-
-def _voice(match: re.Match[str]) -> str:
-    """A separate line for a voice, which begins with its name; nothing for one without a name."""
-    name = match[1].strip()
-    return f"\n\0{name}\0" if name else ""
-
-
-def _plain(text: str) -> str:
-    """The text of a subtitle as pysubs2 holds it, without overrides in braces, with its breaks as LF."""
-    return _OVERRIDE.sub("", text).replace(r"\h", " ").replace(r"\n", "\n").replace(r"\N", "\n")
 
 
 def _read_lines(path: Path) -> str:
@@ -954,35 +902,24 @@ def _tiers(path: Path) -> list[tuple[str, list[tuple[float, float, str]]]]:
     if "ooTextFile" not in text[:200]:
         raise broken(path, "does not begin like a TextGrid", _SAVE_AGAIN)
     tokens = _tokens(path, text)
+    where = "its head"
 
-    def number(what: str) -> float:
+    def take(kind: type[Token]) -> Token:
         token = next(tokens, None)
-        if not isinstance(token, float):
-            raise broken(path, f"breaks off where {what} should be", _SAVE_AGAIN)
+        if not isinstance(token, kind):
+            raise broken(path, f"breaks off in {where}", _SAVE_AGAIN)
         return token
 
-    def label(what: str) -> str:
-        token = next(tokens, None)
-        if not isinstance(token, str):
-            raise broken(path, f"breaks off where {what} should be", _SAVE_AGAIN)
-        return token
-
-    label("its type"), label("its class"), number("its start"), number("its end")
+    take(str), take(str), take(float), take(float)  # its type and class, its start and end
     tiers = []
-    for n_tier in range(1, int(number("the number of its tiers")) + 1):
-        kind, name = label(f"the class of tier {n_tier}"), label(f"the name of tier {n_tier}")
-        of_tier = f"of tier {n_tier} ({quoted(name)})"
-        number(f"the start {of_tier}"), number(f"the end {of_tier}")
-        n_items = int(number(f"the size {of_tier}"))
+    for n_tier in range(1, int(take(float)) + 1):
+        where = f"tier {n_tier}"
+        kind, name, _, _, n_items = take(str), take(str), take(float), take(float), int(take(float))
         if kind == "IntervalTier":
-            intervals = [
-                (number(f"a start {of_tier}"), number(f"an end {of_tier}"), label(f"a label {of_tier}").strip())
-                for _ in range(n_items)
-            ]
-            tiers.append((name, intervals))
+            tiers.append((name, [(take(float), take(float), take(str).strip()) for _ in range(n_items)]))
         elif kind == "TextTier":
             for _ in range(n_items):
-                number(f"a time {of_tier}"), label(f"a label {of_tier}")
+                take(float), take(str)
         else:
             raise broken(path, f"has a tier of the unknown class {quoted(kind)}", _SAVE_AGAIN)
     if next(tokens, None) is not None:

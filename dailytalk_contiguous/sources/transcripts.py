@@ -84,7 +84,7 @@ def find_transcripts(
         top = folder / relative.parent
         same = usable(_named_like(audio_file, top)) or usable(_named_like(audio_file, folder))
     above = [top, *top.parents][: len(relative.parts)]
-    texts = (_whisper_json(place, place.stat().st_mtime_ns, root) for place in above if place.is_dir())
+    texts = (_whisper_json(folder, folder.stat().st_mtime_ns, root) for folder in above if folder.is_dir())
     return same or [path for path in texts if path][:1]
 
 
@@ -116,7 +116,11 @@ def read_transcripts(
     """
     stem = Path(recording_file).stem
     sides_known = {path: channel for path, channel in (channels or {}).items() if channel}
-    markers = {path: None if path in sides_known else _side_marker(path, stem) for path in paths}
+    markers: dict[Path, str | None] = {}  # "left" of call.left.srt, None of call.srt
+    for path in paths:
+        bare_name = path.name.removesuffix(ending_of(path.name) or path.suffix)
+        is_whole = path in sides_known or bare_name == stem or is_shared(path.name, stem)
+        markers[path] = None if is_whole else _marker(bare_name, stem)
     found_markers = [marker for marker in markers.values() if marker]
     sides = sides_of(found_markers, paths[0]) if found_markers else {}
     spoken: list[tuple[Path, list[Passage]]] = []  # with a channel, where the file says which
@@ -252,12 +256,6 @@ def _by_stem(directory: Path, changed: int) -> dict[str, list[Path]]:
     return by_stem
 
 
-def _side_marker(path: Path, stem: str) -> str | None:
-    """What a file name says about the side: "left" for call.left.srt of call.wav; None for call.srt."""
-    bare_name = path.name.removesuffix(ending_of(path.name) or path.suffix)
-    return None if bare_name == stem or is_shared(path.name, stem) else _marker(bare_name, stem)
-
-
 def _marker(name: str, stem: str) -> str | None:
     """The side in a name such as call.left of the recording call, as it is written there."""
     rest = name.removeprefix(f"{stem}.").rpartition(".")[2]
@@ -284,7 +282,7 @@ def _read(path: Path, side: str | None, recording_file: str) -> list[Passage]:
         raise broken(path, f"has the unknown extension '{path.suffix}'", f"give {', '.join(FORMATS)}")
     shared = is_shared(path.name, Path(recording_file).stem) or begins_with_clip(path)
     pick = partial(_about, path=path, recording_file=recording_file, shared=shared)
-    passages = FORMATS[ending.lower()].read(path, side, pick)
+    passages = FORMATS[ending.lower()](path, side, pick)
     if not passages and not shared:
         raise broken(path, "has no words", "remove it, so that the speech is recognised, or save it again")
     stem = PurePosixPath(recording_file).stem
@@ -398,7 +396,7 @@ def _with_speakers(path: Path, passages: Sequence[Passage], turns: Sequence[Pass
     if unknown and not turns:
         raise broken(
             path,
-            f"{len(unknown)} of {len(passages)} passages name no speaker (the first: {unknown[0].place})",
+            f"{len(unknown)} of {len(passages)} passages name no speaker (the first: {unknown[0].position})",
             "name a speaker in each (subtitles begin with A: or B:), save one file a channel, as in NAME.left"
             f"{ending_of(path.name)} and NAME.right{ending_of(path.name)}, or add who speaks when as NAME.rttm",
         )
@@ -423,7 +421,7 @@ def _split(path: Path, passage: Passage, turns: Sequence[Passage]) -> list[Passa
     if late is not None:
         raise broken(
             path,
-            f"{passage.place}: nobody has a turn within {NEAR_TURN:g} s of {late.start:.2f}-{late.end:.2f} s",
+            f"{passage.position}: nobody has a turn within {NEAR_TURN:g} s of {late.start:.2f}-{late.end:.2f} s",
             "correct the turns (RTTM) or the times",
         )
     pieces = []

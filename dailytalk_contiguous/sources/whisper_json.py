@@ -5,7 +5,6 @@ that can't be used is a reject and stays as it is, and so does every field that 
 what was read, apart from what was changed on purpose.
 """
 
-import hashlib
 import json
 import re
 import unicodedata
@@ -28,7 +27,7 @@ from dailytalk_contiguous.core.documents import (
     shown,
 )
 from dailytalk_contiguous.core.errors import BadInput, Reject
-from dailytalk_contiguous.store.files import FOLLOW_LINKS, LINK_OUT, leads_out, write_text
+from dailytalk_contiguous.store.files import COPY_IT, LINK_OUT, leads_out, write_text
 
 #: What we call such a file, and the folders beside it that its clips may be in.
 WHISPER_JSON, AUDIO_FOLDERS = "whisper.json", ("audio", "audios")
@@ -57,13 +56,11 @@ class WhisperJson:
         path: the file.
         entries: every entry in the order of the file, as it is there, whether it can be used or not.
         rejects: why entries can't be used; `id` is the entry's name.
-        sha256: of the file's bytes, in hexadecimal: another program may write it, too.
     """
 
     path: Path
     entries: dict[str, Any]
     rejects: tuple[Reject, ...]
-    sha256: str
 
     def usable(self) -> dict[str, dict[str, Any]]:
         """The entries without the rejected ones."""
@@ -95,7 +92,7 @@ def parse_whisper_json(data: bytes, path: Path) -> WhisperJson:
         for name, entry in entries.items()
         if (problem := entry_problem(path.name, name, entry))
     ]
-    return WhisperJson(path, entries, tuple(rejects), hashlib.sha256(data).hexdigest())
+    return WhisperJson(path, entries, tuple(rejects))
 
 
 def write_whisper_json(path: Path, entries: Mapping[str, Any]) -> None:
@@ -145,7 +142,7 @@ def entry_texts(path: Path, names: Collection[str]) -> dict[str, str] | None:
     if not (text.startswith('{\n    "') and text.rstrip().endswith("\n    }\n}")):
         return None
     pieces = text.strip().removeprefix("{\n").removesuffix("\n}").split('\n    "')
-    pieces = [piece if place == 0 else f'    "{piece}' for place, piece in enumerate(pieces)]
+    pieces = [piece if index == 0 else f'    "{piece}' for index, piece in enumerate(pieces)]
     by_name: dict[str, str] = {}
     for piece in pieces:
         head = _ENTRY_NAME.match(piece)
@@ -203,23 +200,22 @@ class ClipsFolder(NamedTuple):
     json: Path | None
 
 
-def clips_folder(place: Path, follow_links: bool = False) -> ClipsFolder:
+def clips_folder(path: Path) -> ClipsFolder:
     """The clips and the texts of a folder, or of a whisper.json.
 
     The texts of a folder are the first `*.json` of the layout whose name has none of `OTHER_STATES`; the clips are
     in one of `AUDIO_FOLDERS` beside it, or else in its own folder.
 
-    Nothing of the JSON is read but its beginning. Raises BadInput for a link that leads out of the folder, unless
-    `follow_links`.
+    Nothing of the JSON is read but its beginning. Raises BadInput for a link that leads out of the folder.
     """
-    folder, texts = (place, None) if place.is_dir() else (place.parent, place)
+    folder, texts = (path, None) if path.is_dir() else (path.parent, path)
     if texts is None:
-        texts = first_whisper_json(place, None if follow_links else place)
-        if texts and not follow_links and leads_out(texts, place):
-            raise BadInput(f"{shown(texts)}: {LINK_OUT}", FOLLOW_LINKS)
+        texts = first_whisper_json(folder, folder)
+        if texts and leads_out(texts, folder):
+            raise BadInput(f"{shown(texts)}: {LINK_OUT}", COPY_IT)
     audio = next((folder / name for name in AUDIO_FOLDERS if (folder / name).is_dir()), folder)
-    if not follow_links and leads_out(audio, folder):
-        raise BadInput(f"{shown(audio)}: {LINK_OUT}", FOLLOW_LINKS)
+    if leads_out(audio, folder):
+        raise BadInput(f"{shown(audio)}: {LINK_OUT}", COPY_IT)
     return ClipsFolder(audio, texts)
 
 
@@ -256,8 +252,8 @@ class EntryNames(Sequence[str]):
         self._names = [*names]
         self._alike = [_grouped(self._names, form) for form in _FORMS]
 
-    def __getitem__(self, place: Any) -> Any:
-        return self._names[place]
+    def __getitem__(self, index: Any) -> Any:
+        return self._names[index]
 
     def __len__(self) -> int:
         return len(self._names)
@@ -287,7 +283,7 @@ class Matches(NamedTuple):
 
 
 def match_names(keys: Iterable[str], names: Iterable[str]) -> Matches:
-    """Match entries with audio files: by the exact name, then in Unicode's NFC, then whatever the case.
+    """Match entries with audio files: by the exact name, then in Unicode's NFC whatever the case.
 
     Args:
         keys: names of entries.
@@ -327,21 +323,17 @@ def _unmatched(key: str, names: list[str], key_by_name: Mapping[str, str]) -> Re
     return Reject(key, "transcript", f"{quoted(key)} may be about {several}", "give it the exact name of the file")
 
 
-def _composed(name: str) -> str:
-    return unicodedata.normalize("NFC", name.replace("\\", "/"))
-
-
 def _folded(name: str) -> str:
-    return _composed(_composed(name).casefold())
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name.replace("\\", "/")).casefold())
 
 
 def _base(form: Callable[[str], str]) -> Callable[[str], str]:
     return lambda name: PurePosixPath(form(name)).name
 
 
-#: How names are compared, the strictest way first; the first three compare folders, too.
-_WITH_FOLDERS = 3
-_FORMS: tuple[Callable[[str], str], ...] = (str, _composed, _folded, _base(str), _base(_composed), _base(_folded))
+#: How names are compared, the strictest way first; the first two compare folders, too.
+_WITH_FOLDERS = 2
+_FORMS: tuple[Callable[[str], str], ...] = (str, _folded, _base(str), _base(_folded))
 
 
 def _is_for(form: Callable[[str], str], key: str) -> bool:

@@ -32,11 +32,7 @@ from dailytalk_contiguous.stages.transcribe import GIVEN, GIVEN_FITTED
 class Align(Stage):
     """Adds `alignments`: words of both speakers sorted by start, inside the audio, no overlap within a speaker.
 
-    Attributes:
-        revoice: whose voice is new: `left` or `right` of the recording; he is `left` in the result.
-        recogniser: the model that times synthesised speech without word times; empty for none.
-        compute_type: as `Transcribe.compute_type`.
-        device: where it runs.
+    `recogniser` times synthesised speech without word times; empty for none. Who is re-voiced is `left`.
     """
 
     revoice: str = setting(CHANNELS[0], REVOICE)
@@ -52,6 +48,7 @@ class Align(Stage):
     adds: ClassVar[Features] = Features({"alignments": List(ALIGNED_WORD)})
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         settled = settled_type(self.recogniser, self.device, self.compute_type)
         object.__setattr__(self, "compute_type", settled)
 
@@ -63,18 +60,18 @@ class Align(Stage):
 
     def row(self, row: Row) -> Row:
         by_speaker: dict[str, list[tuple[Word, str]]] = {"left": [], "right": []}
-        places = [
-            place
-            for place, start in enumerate(row["new_start"])
+        said = [
+            index
+            for index, start in enumerate(row["new_start"])
             # Others are left out, or marks alone, which nobody says.
-            if start is not None and any(map(str.isalnum, row["text"][place]))
+            if start is not None and any(map(str.isalnum, row["text"][index]))
         ]
-        spoken = self._spoken(row, [place for place in places if row["status"][place] == "spoken"])
-        for place in places:
-            start, end = row["new_start"][place], row["new_end"][place]
-            words, sources = spoken[place] if place in spoken else _kept(row, place)
-            speaker = "left" if row["source_channel"][place] == self.revoice else "right"
-            words = _with_probabilities(words, row["words"][place])
+        spoken = self._spoken(row, [index for index in said if row["status"][index] == "spoken"])
+        for index in said:
+            start, end = row["new_start"][index], row["new_end"][index]
+            words, sources = spoken[index] if index in spoken else _kept(row, index)
+            speaker = "left" if row["source_channel"][index] == self.revoice else "right"
+            words = _with_probabilities(words, row["words"][index])
             by_speaker[speaker] += [
                 (word._replace(start=start + word.start, end=start + word.end), source)
                 for word, source in zip(fit(words, end - start), sources, strict=True)
@@ -88,43 +85,40 @@ class Align(Stage):
                 aligned.append(word.row() | {"speaker": speaker, "source": source})
         return {"alignments": sorted(aligned, key=lambda word: (word["start"], word["end"], word["speaker"]))}
 
-    def _spoken(self, row: dict[str, Any], places: Sequence[int]) -> dict[int, tuple[list[Word], list[str]]]:
+    def _spoken(self, row: dict[str, Any], indices: Sequence[int]) -> dict[int, tuple[list[Word], list[str]]]:
         """The words of synthesised utterances in their own seconds, and how the times of each are known."""
         words_of: dict[int, tuple[list[Word], list[str]]] = {
-            place: (_words(timed, 0.0), ["synthesiser"] * len(timed))
-            for place in places
-            if (timed := row["spoken_words"][place])
+            index: (_words(timed, 0.0), ["synthesiser"] * len(timed))
+            for index in indices
+            if (timed := row["spoken_words"][index])
         }
         rate = row["built_rate"]
-        untimed = {place: pcm_to_float(row["spoken"][place]) for place in places if place not in words_of}
+        untimed = {index: pcm_to_float(row["spoken"][index]) for index in indices if index not in words_of}
         heard: dict[int, list[Word]] = {}
         if self.recogniser and untimed:
             utterances = [
-                RecogniserInput(samples, rate, row["language"][place]) for place, samples in untimed.items()
+                RecogniserInput(samples, rate, row["language"][index]) for index, samples in untimed.items()
             ]
             recognised = recognise_at(self.recogniser, self.device, self.compute_type, utterances)
             heard = dict(zip(untimed, recognised, strict=True))
-        for place, samples in untimed.items():
-            text, spans, length = split_words(row["text"][place]), voiced_spans(samples, rate), len(samples) / rate
-            mapped = by_edit_distance(text, heard[place], length, spans) if place in heard else None
-            source = "proportional" if mapped is None else "recognised-synthesis"
-            words_of[place] = (
-                by_proportion(text, spans, length) if mapped is None else mapped,
-                [source] * len(text),
-            )
+        for index, samples in untimed.items():
+            text, spans, length = split_words(row["text"][index]), voiced_spans(samples, rate), len(samples) / rate
+            words = by_edit_distance(text, heard[index], length, spans) if index in heard else None
+            source = "proportional" if words is None else "recognised-synthesis"
+            words_of[index] = words or by_proportion(text, spans, length), [source] * len(text)
         return words_of
 
 
-def _kept(row: dict[str, Any], place: int) -> tuple[list[Word], list[str]]:
+def _kept(row: dict[str, Any], index: int) -> tuple[list[Word], list[str]]:
     """The words of a kept utterance in its own seconds, and how the times of each are known.
 
     A text that a person changed is laid over the times of its words.
     """
-    length = row["end"][place] - row["start"][place]
-    heard = _words(row["words"][place], row["start"][place])
-    text = split_words(row["text"][place])
-    source = "given" if row["recogniser"][place] == GIVEN else "recogniser"
-    sources = [GIVEN_FITTED if word.get("fitted") else source for word in row["words"][place]]
+    length = row["end"][index] - row["start"][index]
+    heard = _words(row["words"][index], row["start"][index])
+    text = split_words(row["text"][index])
+    source = "given" if row["recogniser"][index] == GIVEN else "recogniser"
+    sources = [GIVEN_FITTED if word.get("fitted") else source for word in row["words"][index]]
     if [_plain(word.text) for word in heard] == [_plain(word) for word in text]:
         # the text's own spelling and marks, at the times that were heard
         return [word._replace(text=written) for word, written in zip(heard, text, strict=True)], sources
@@ -139,8 +133,8 @@ def _with_probabilities(words: list[Word], heard: list[dict[str, Any]]) -> list[
     known: list[float | None] = [None] * len(words)
     wanted, spelled = [_plain(word.text) for word in words], [_plain(word["word"]) for word in heard]
     for block in SequenceMatcher(None, wanted, spelled, autojunk=False).get_matching_blocks():
-        for place in range(block.size):
-            known[block.a + place] = heard[block.b + place].get("probability")
+        for step in range(block.size):
+            known[block.a + step] = heard[block.b + step].get("probability")
     return [word._replace(probability=probability) for word, probability in zip(words, known, strict=True)]
 
 

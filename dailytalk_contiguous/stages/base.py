@@ -32,7 +32,7 @@ from dailytalk_contiguous.core.schema import (
     Row,
     per_utterance,
 )
-from dailytalk_contiguous.core.settings import Setting
+from dailytalk_contiguous.core.settings import Setting, check_values
 from dailytalk_contiguous.core.utterance import UTTERANCE, Field, checked_fields
 from dailytalk_contiguous.models.devices import DEVICES
 
@@ -94,12 +94,15 @@ class Stage:
     retried: ClassVar[bool] = False
     batch_rows: ClassVar[int] = 64
 
+    def __post_init__(self) -> None:
+        check_values(self)
+
     def row(self, row: Row) -> Row:
         """Return the columns of `adds` for one row that holds `needs`. Raises BadInput for one that can't be used.
 
         Of a stage that takes its rows one by one; others define `__call__`.
         """
-        raise TypeError(f"{type(self).__name__} defines neither row nor __call__")
+        raise NotImplementedError
 
     def __call__(self, batch: Batch) -> Batch:
         """Return the columns of `adds` for a batch that holds `needs`, one item a row, in the same order.
@@ -107,11 +110,11 @@ class Stage:
         Raises BadInput, with its place in the batch, for a row that can't be used.
         """
         names, rows = self._read(batch), []
-        for place, values in enumerate(zip(*(batch[name] for name in names), strict=True)):
+        for index, values in enumerate(zip(*(batch[name] for name in names), strict=True)):
             try:
                 rows.append(self.row(dict(zip(names, values, strict=True))))
             except BadInput as error:
-                raise error.at(place) from None
+                raise error.at(index) from None
         return {name: [row[name] for row in rows] for name in self.adds}
 
     def attempt(self, batch: Batch) -> tuple[Batch, dict[int, BadInput]]:
@@ -124,41 +127,35 @@ class Stage:
         names, problems = self._read(batch), dict[int, BadInput]()
         if self.by_row:
             rows = []
-            for place, values in enumerate(zip(*(batch[name] for name in names), strict=True)):
+            for index, values in enumerate(zip(*(batch[name] for name in names), strict=True)):
                 interrupts.check_interrupt()
                 try:
                     rows.append(self.row(dict(zip(names, values, strict=True))))
                 except BadInput as error:
                     rows.append(dict.fromkeys(self.adds))
-                    problems[place] = error
+                    problems[index] = error
             return {name: [row[name] for row in rows] for name in self.adds}, problems
         if not names:
             return self(batch), problems
         n_rows = len(batch[names[0]])
-        while len(places := [place for place in range(n_rows) if place not in problems]):
+        while len(usable := [index for index in range(n_rows) if index not in problems]):
             interrupts.check_interrupt()
             try:
-                columns = self({name: [batch[name][place] for place in places] for name in names})
+                columns = self({name: [batch[name][index] for index in usable] for name in names})
             except BadInput as error:
-                problems[places[error.row or 0]] = error
+                problems[usable[error.row or 0]] = error
                 continue
             if problems:
-                columns = {name: _with_nulls(values, places, n_rows) for name, values in columns.items()}
+                columns = {name: _with_nulls(values, usable, n_rows) for name, values in columns.items()}
             return columns, problems
         return {name: [None] * n_rows for name in self.adds}, problems
 
     def _read(self, batch: Batch) -> list[str]:
-        """The columns of a batch that this stage reads."""
         return [name for name in (*self.needs, *self.uses) if name in batch]
 
     def restore(self, batch: Batch) -> Batch:
         """Return the `transient` columns for rows whose other columns of `adds` were read back from disk."""
         return {}
-
-    def stored_types(self) -> dict[str, pa.DataType]:
-        """Arrow's types of the columns of `adds` that are stored."""
-        kinds = self.adds.type  # computed at every access
-        return {name: kinds.field(name).type for name in self.adds if name not in self.transient}
 
     def preflight(self, fetch: bool = True) -> None:
         """Raise `ModelMissing` or another `DailytalkError` if this stage can not run. Loads no weights.
@@ -186,7 +183,6 @@ class Stage:
 
     @property
     def name(self) -> str:
-        """The name shown in progress, reports and rejects."""
         return type(self).__name__
 
     @property
@@ -241,21 +237,23 @@ class Stage:
         run = self._mapped if marks else self
         if isinstance(dataset, IterableDataset):
             # A stream hands the values on as they are: a float that a file would hold in 32 bits keeps its 64.
-            run = functools.partial(_stored, run, self.stored_types())
+            kinds = self.adds.type  # computed at every access
+            types = {name: kinds.field(name).type for name in self.adds if name not in self.transient}
+            run = functools.partial(_stored, run, types)
         return dataset.map(run, **options)
 
     def _mapped(self, batch: Batch) -> Batch:
         """What `map` runs where rows may have a problem: they are left alone, and get null."""
         n_rows = len(batch[next(iter(batch))])
         marks: Batch = {name: list(batch[name]) if name in batch else [None] * n_rows for name in PROBLEM}
-        places = [place for place, problem in enumerate(marks["problem"]) if problem is None]
+        indices = [index for index, problem in enumerate(marks["problem"]) if problem is None]
         names = self._read(batch) or list(batch)  # without columns, a stage must still see how many rows there are
-        usable = {name: [batch[name][place] for place in places] for name in names}
+        usable = {name: [batch[name][index] for index in indices] for name in names}
         columns, problems = self.attempt(usable)
-        for place, error in problems.items():
+        for index, error in problems.items():
             for name, value in zip(PROBLEM, (error.reason, self.name, error.remedy), strict=True):
-                marks[name][places[place]] = value
-        added = {name: _with_nulls(values, places, n_rows) for name, values in columns.items()}
+                marks[name][indices[index]] = value
+        added = {name: _with_nulls(values, indices, n_rows) for name, values in columns.items()}
         for name in IDS:
             if name in added and name in batch:
                 ids = zip(batch[name], added[name], marks["problem"], strict=True)
@@ -326,7 +324,7 @@ class PerUtterance(Stage):
         return dataclasses.replace(self, stage=self.stage.fit(utterances))
 
     def restore(self, batch: Batch) -> Batch:
-        raise TypeError(f"transient columns of an utterance stage are not supported ({self.stage.name})")
+        raise NotImplementedError(self.stage.name)
 
     def preflight(self, fetch: bool = True) -> None:
         self.stage.preflight(fetch)
@@ -356,11 +354,11 @@ def _stored(run: Callable[[Batch], Batch], types: Mapping[str, pa.DataType], bat
     }
 
 
-def _with_nulls(values: Sequence[Any], places: Sequence[int], n_rows: int) -> list[Any]:
-    """`values` at `places` among `n_rows` rows, null at all others."""
+def _with_nulls(values: Sequence[Any], indices: Sequence[int], n_rows: int) -> list[Any]:
+    """`values` at `indices` among `n_rows` rows, null at all others."""
     column: list[Any] = [None] * n_rows
-    for place, value in zip(places, values, strict=True):
-        column[place] = value
+    for index, value in zip(indices, values, strict=True):
+        column[index] = value
     return column
 
 

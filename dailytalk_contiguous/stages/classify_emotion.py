@@ -59,11 +59,6 @@ class ClassifyEmotion(Stage):
 
     `affect-map` takes the valence, arousal and dominance of the row where they are there, and its own estimate of
     them elsewhere.
-
-    Attributes:
-        model: `affect-map`, a folder that `dailytalk emotion train` has written, or a checkpoint of transformers.
-        confidence: in [0, 1].
-        device: `auto`, `cpu` or `cuda`.
     """
 
     model: str = setting(AFFECT_MAP, EMOTION_MODEL)
@@ -73,10 +68,6 @@ class ClassifyEmotion(Stage):
     needs: ClassVar[tuple[str, ...]] = ("speech",)
     uses: ClassVar[tuple[str, ...]] = ("conversation_id", "channel", *AFFECT)
     adds: ClassVar[Features] = Features(EMOTION_GUESS)
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.confidence <= 1:
-            raise ValueError(f"confidence must be from 0 to 1, not {self.confidence}")
 
     def preflight(self, fetch: bool = True) -> None:
         device = device_of(self.device)
@@ -92,11 +83,11 @@ class ClassifyEmotion(Stage):
     def __call__(self, batch: Batch) -> Batch:
         model = load_emotion_model(self.model, resolve_device(self.device))
         shares: list[_Shares] = [()] * len(batch["speech"])
-        for places, classify in _parts(model, batch):
+        for indices, classify in _parts(model, batch):
             interrupts.check_interrupt()
-            answers = classify([pcm_to_float(batch["speech"][place]) for place in places])
-            for place, answer in zip(places, answers, strict=True):
-                shares[place] = answer
+            answers = classify([pcm_to_float(batch["speech"][index]) for index in indices])
+            for index, answer in zip(indices, answers, strict=True):
+                shares[index] = answer
         return guess_columns(model, shares, self.confidence)
 
 
@@ -117,14 +108,14 @@ _Classify = Callable[[list[Samples]], Sequence[_Shares]]
 
 
 def _parts(model: EmotionModel, batch: Batch) -> list[tuple[list[int], _Classify]]:
-    """Places of utterances that are classified together, each with what classifies them."""
-    heard = [place for place, speech in enumerate(batch["speech"]) if speech]
+    """Indices of utterances that are classified together, each with what classifies them."""
+    heard = [index for index, speech in enumerate(batch["speech"]) if speech]
     parts: list[tuple[list[int], _Classify]] = []
     if isinstance(model, AffectMap):
         nothing: list[Any] = [None] * len(batch["speech"])
         affect = np.stack([np.array(batch.get(name) or nothing, np.float64) for name in AFFECT], axis=1)
-        rated = [place for place in heard if np.isfinite(affect[place]).all()]
-        heard = [place for place in heard if not np.isfinite(affect[place]).all()]
+        rated = [index for index in heard if np.isfinite(affect[index]).all()]
+        heard = [index for index in heard if not np.isfinite(affect[index]).all()]
         if rated:
             parts.append(
                 (rated, lambda sounds: _shares(model.of_affect(affect[rated], list(map(why_unheard, sounds)))))
@@ -138,10 +129,10 @@ def _parts(model: EmotionModel, batch: Batch) -> list[tuple[list[int], _Classify
         return parts + [(heard[first : first + COMPANY], alone) for first in range(0, len(heard), COMPANY)]
     channels = batch.get("channel") or [None] * len(batch["speech"])
     speakers: dict[Hashable, list[int]] = {}
-    for place in heard:
-        speakers.setdefault((batch["conversation_id"][place], channels[place]), []).append(place)
+    for index in heard:
+        speakers.setdefault((batch["conversation_id"][index], channels[index]), []).append(index)
     of_one = _kept(lambda sounds: classify(sounds, ["one"] * len(sounds)), "of one speaker")
-    return parts + [(places, of_one) for places in speakers.values()]
+    return parts + [(indices, of_one) for indices in speakers.values()]
 
 
 def _kept(classify: _Classify, about: str) -> _Classify:

@@ -65,12 +65,8 @@ class TimeWords(Stage):
 
     `word_source` is `recogniser` or `proportional`; `text_source` is `given`, or `recogniser` where the corpus has
     no text. All are null for a clip without a text in which no word was recognised.
-
-    Attributes:
-        recogniser: as `Transcribe.model`; empty for none. Pocketsphinx is only asked about English.
-        windows: as `Transcribe.windows`; clips of one speaker that are in one batch share a window.
-        compute_type: as `Transcribe.compute_type`.
-        device: `auto`, `cpu` or `cuda`.
+    Without a `recogniser` none is asked, and pocketsphinx only about English. Clips of one speaker that are in one
+    batch share a window.
     """
 
     recogniser: str = setting("", ASR_MODEL)
@@ -84,6 +80,7 @@ class TimeWords(Stage):
     )
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         settled = settled_type(self.recogniser, self.device, self.compute_type)
         object.__setattr__(self, "compute_type", settled)
 
@@ -119,20 +116,15 @@ class TimeWords(Stage):
             if self.recogniser != POCKETSPHINX or language in (None, "en"):
                 by_language.setdefault(language or "auto", []).append(index)
         recognised: dict[int, list[word_times.Word]] = {}
-        for language, places in by_language.items():
+        for language, indices in by_language.items():
             stage = Transcribe(
                 self.recogniser, language, self.windows, compute_type=self.compute_type, device=self.device
             )
-            speakers = [batch["speaker"][place] or f"clip {place}" for place in places]
-            heard = stage(
-                {
-                    "speech": [batch["speech"][place] for place in places],
-                    "conversation_id": speakers,
-                    "channel": ["left"] * len(places),
-                }
-            )
-            for place, words in zip(places, heard["words"], strict=True):
-                recognised[place] = [word_times.Word(*(word[name] for name in WORD)) for word in words]
+            speech = [batch["speech"][index] for index in indices]
+            speakers = [batch["speaker"][index] or f"clip {index}" for index in indices]
+            heard = stage({"speech": speech, "conversation_id": speakers, "channel": ["left"] * len(indices)})
+            for index, words in zip(indices, heard["words"], strict=True):
+                recognised[index] = [word_times.Word(*(word[name] for name in WORD)) for word in words]
         return recognised
 
 

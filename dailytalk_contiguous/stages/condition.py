@@ -20,13 +20,23 @@ from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.loudness import CEILING_DBTP, TARGET_LUFS, LevelledClip, Piece, lay, levelled
 from dailytalk_contiguous.core.quality import MARGIN, snr_db
 from dailytalk_contiguous.core.schema import CONDITIONING, SECONDS, Row
-from dailytalk_contiguous.core.settings import setting, unlisted
+from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.models import speech_activity, voice_effects
 from dailytalk_contiguous.models.speech_activity import Clip, SpanList, hear, read_clip
 from dailytalk_contiguous.stages.base import Stage
 
 #: Hz. What Moshi's codec (Mimi) and CSM take.
 RATE = 24000
+
+#: Seconds kept before the first and after the last sound.
+KEEP = 0.1
+
+#: Seconds between prompt and clip: an ordinary pause between turns (Stivers et al. 2009, "Universals and cultural
+#: variation in turn-taking").
+PROMPT_GAP = 0.2
+
+#: RMS of the white noise on a silent side.
+ROOM_TONE = np.float32(10 ** (-70 / 20))
 
 
 class Cut(NamedTuple):
@@ -44,31 +54,16 @@ class Condition(Stage):
     """Adds `conditioned`, stereo 16-bit FLAC of `conditioned_rate` Hz and `conditioned_duration` seconds.
 
     With an encoded clip in the column `prompt` the right channel begins with it and the left one waits
-    `prompt_gap` seconds after its end; where it is null or the column is missing there is only room tone. A moment
+    `PROMPT_GAP` seconds after its end; where it is null or the column is missing there is only room tone. A moment
     of the source is found at its time − `trim_start` + `clip_start`; `trim_end` seconds were cut off the end.
     `gain_db`, `loudness_lufs_after` (the left channel as a mono signal) and `true_peak_dbtp_after` are those of
     the clip; the prompt is levelled alike. `noise_reduced_db` is by how much the clip's quiet stretches became
     softer, null where nothing was done. An offset of the source stays (`MeasureQuality` measures it).
 
-    Attributes:
-        target_lufs: loudness. Integrated; the momentary maximum of very short clips (see `core.loudness`).
-        ceiling_dbtp: true peak, for which the gain is lowered.
-        keep: seconds kept before the first and after the last sound.
-        room_tone_dbfs: RMS of the white noise on a silent side, seeded by the row's `id`.
-        prompt_gap: seconds between prompt and clip: an ordinary pause between turns is 0.2 s (Stivers et al. 2009,
-            "Universals and cultural variation in turn-taking").
-        reduce_noise_under: dB; a clip whose estimated signal-to-noise ratio is lower gets light noise reduction
-            (`models.voice_effects`). None: never.
-
     Raises BadInput for a clip (or prompt) that can't be read, has differing channels, holds no sound, or is too
     soft to have a loudness.
     """
 
-    target_lufs: float = unlisted(TARGET_LUFS)
-    ceiling_dbtp: float = unlisted(CEILING_DBTP)
-    keep: float = unlisted(0.1)
-    room_tone_dbfs: float = unlisted(-70.0)
-    prompt_gap: float = unlisted(0.2)
     reduce_noise_under: float | None = setting(
         None,
         "Reduce the noise of clips under this signal-to-noise ratio.",
@@ -101,15 +96,15 @@ class Condition(Stage):
 
     def row(self, row: Row) -> Row:
         clip = read_clip(row["audio"])
-        cut = self._cut(clip, *self._known(row, clip))
+        cut = self._cut(clip, *_known(row, clip))
         prompt = self._prompt(row.get("prompt"))
-        start = len(prompt) + round(self.prompt_gap * RATE) if len(prompt) else 0
+        start = len(prompt) + round(PROMPT_GAP * RATE) if len(prompt) else 0
         count = start + len(cut.levelled.samples)
         nothing = np.zeros(0, np.float32)
         piece = Piece(start, cut.levelled.samples, cut.lead, nothing)
-        left = lay([piece], self._tone(row["id"], "left", count), RATE)
+        left = lay([piece], _tone(row["id"], "left", count), RATE)
         piece = Piece(0, prompt, nothing, nothing)
-        right = lay([piece], self._tone(row["id"], "right", count), RATE)
+        right = lay([piece], _tone(row["id"], "right", count), RATE)
         return {
             "conditioned": encoded_sound(to_pcm(np.stack((left, right), axis=1)), RATE, "FLAC"),
             "conditioned_rate": RATE,
@@ -123,13 +118,6 @@ class Condition(Stage):
             "true_peak_dbtp_after": cut.levelled.true_peak_dbtp,
         }
 
-    def _known(self, row: dict[str, Any], clip: Clip) -> tuple[SpanList, float | None]:
-        """Sounds in the clip and its signal-to-noise ratio, as `MeasureQuality` measured them or measured here."""
-        if "heard" in row and "snr_db" in row:
-            return [(span["start"], span["end"]) for span in row["heard"]], row["snr_db"]
-        sounding = hear(clip.samples, clip.sample_rate)
-        return sounding.sounds, snr_db(clip.samples, clip.sample_rate, sounding.speech, sounding.sounds)
-
     def _cut(self, clip: Clip, sounds: SpanList, ratio_db: float | None) -> Cut:
         if not sounds:
             raise BadInput("no speech is found in it", "listen to it; leave it out if there is none")
@@ -137,9 +125,9 @@ class Condition(Stage):
         reduced_db = None
         if self.reduce_noise_under is not None and ratio_db is not None and ratio_db < self.reduce_noise_under:
             samples, reduced_db = _denoised(samples, sounds)
-        first = max(0, round((sounds[0][0] - self.keep) * RATE))
-        last = min(len(samples), round((sounds[-1][1] + self.keep) * RATE))
-        adjusted = levelled(samples[first:last], RATE, self.target_lufs, self.ceiling_dbtp)
+        first = max(0, round((sounds[0][0] - KEEP) * RATE))
+        last = min(len(samples), round((sounds[-1][1] + KEEP) * RATE))
+        adjusted = levelled(samples[first:last], RATE, TARGET_LUFS, CEILING_DBTP)
         if adjusted is None:
             raise BadInput(
                 "it is too soft to have a loudness (under -70 LUFS)", "record it louder, or leave it out"
@@ -153,15 +141,23 @@ class Condition(Stage):
             return np.zeros(0, np.float32)
         try:
             clip = read_clip(audio)
-            return self._cut(clip, *self._known({}, clip)).levelled.samples
+            return self._cut(clip, *_known({}, clip)).levelled.samples
         except BadInput as error:
             raise BadInput(f"its prompt can't be used: {error.reason}", error.remedy) from None
 
-    def _tone(self, name: str, side: str, count: int) -> Samples:
-        """White noise that depends on the row and the side alone, so that order and sharding change nothing."""
-        seed = hashlib.sha256(f"{name}\0{side}".encode()).digest()
-        noise = np.random.default_rng(int.from_bytes(seed, "little")).standard_normal(count, np.float32)
-        return noise * np.float32(10 ** (self.room_tone_dbfs / 20))
+
+def _known(row: dict[str, Any], clip: Clip) -> tuple[SpanList, float | None]:
+    """Sounds in the clip and its signal-to-noise ratio, as `MeasureQuality` measured them or measured here."""
+    if "heard" in row and "snr_db" in row:
+        return [(span["start"], span["end"]) for span in row["heard"]], row["snr_db"]
+    sounding = hear(clip.samples, clip.sample_rate)
+    return sounding.sounds, snr_db(clip.samples, clip.sample_rate, sounding.speech, sounding.sounds)
+
+
+def _tone(name: str, side: str, count: int) -> Samples:
+    """White noise that depends on the row and the side alone, so that order and sharding change nothing."""
+    seed = hashlib.sha256(f"{name}\0{side}".encode()).digest()
+    return np.random.default_rng(int.from_bytes(seed, "little")).standard_normal(count, np.float32) * ROOM_TONE
 
 
 def _denoised(samples: Samples, sounds: SpanList) -> tuple[Samples, float | None]:

@@ -1,7 +1,7 @@
 """CutAtSilences: where a recording is cut into pieces. The output of the pass writes their sound."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from datasets import Features, List, Value
 
@@ -25,9 +25,7 @@ PIECE = {"start": Value("int64"), "end": Value("int64"), "reason": STRING, "cut"
 class CutAtSilences(Stage):
     """The pieces of a recording, whatever its rate and number of channels; laid end to end they are all of it.
 
-    Attributes:
-        rule: where it is cut, and which pieces can be used.
-        below: dBFS under which all channels must be for a silence; None for each channel's own noise floor.
+    `below` is the dBFS under which all channels must be for a silence; None for each channel's own noise floor.
     """
 
     rule: CutRule = CutRule()
@@ -55,7 +53,5 @@ class CutAtSilences(Stage):
             meter.push(block)
         levels = meter.levels()
         thresholds = levels.thresholds(self.below)
-        pieces: list[dict[str, Any]] = [
-            piece._asdict() for piece in levels.cut(self.rule, levels.silences(thresholds))
-        ]
-        return {"pieces": pieces, "thresholds_dbfs": thresholds}
+        pieces = levels.cut(self.rule, levels.silences(thresholds))
+        return {"pieces": [piece._asdict() for piece in pieces], "thresholds_dbfs": thresholds}

@@ -2,7 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from datasets import Features, List
 
@@ -24,9 +24,7 @@ PIECES = 64
 class FirstWords(Stage):
     """The first words of each piece that can be used; empty for others, and where nothing is recognised.
 
-    Attributes:
-        transcribe: the recogniser. The language `auto` is detected in the first pieces.
-        words: of each piece, at most.
+    The language `auto` is detected in the first pieces. `words` is how many of each are taken, at most.
     """
 
     transcribe: Transcribe
@@ -41,20 +39,19 @@ class FirstWords(Stage):
         rate = probe(row["audio"]).sample_rate
         first_words = [""] * len(row["pieces"])
         transcribe = self.transcribe
-        usable = [place for place, piece in enumerate(row["pieces"]) if piece["reason"] is None]
+        usable = [index for index, piece in enumerate(row["pieces"]) if piece["reason"] is None]
         for first in range(0, len(usable), PIECES):
-            places = usable[first : first + PIECES]
-            speech = [self._speech(row["audio"], row["pieces"][place], rate) for place in places]
+            indices, speech = usable[first : first + PIECES], []
+            for piece in map(row["pieces"].__getitem__, indices):
+                start, end = piece["start"] / rate, piece["end"] / rate
+                pcm = read_pcm(row["audio"], start, min(end - start, HEARD_SECONDS + self.words))
+                speech.append(mixed_down(pcm).tobytes())
             heard = transcribe({"speech": speech, "conversation_id": [row["conversation_id"]] * len(speech)})
             if transcribe.language == "auto" and heard["language"][0] != UNDETERMINED:
                 transcribe = replace(transcribe, language=heard["language"][0])
-            for place, words in zip(places, heard["words"], strict=True):
-                first_words[place] = " ".join(word["word"] for word in words[: self.words])
+            for index, words in zip(indices, heard["words"], strict=True):
+                first_words[index] = " ".join(word["word"] for word in words[: self.words])
         return {"first_words": first_words}
-
-    def _speech(self, audio: dict[str, Any], piece: dict[str, Any], rate: int) -> bytes:
-        start, end = piece["start"] / rate, piece["end"] / rate
-        return mixed_down(read_pcm(audio, start, min(end - start, HEARD_SECONDS + self.words))).tobytes()
 
     def preflight(self, fetch: bool = True) -> None:
         self.transcribe.preflight(fetch)

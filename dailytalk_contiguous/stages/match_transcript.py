@@ -5,14 +5,12 @@ are cut alike. A channel that the transcript doesn't mention at all was not tran
 recogniser (null); in one that it does mention, an utterance without words is one in which nothing was said.
 """
 
-import math
 from dataclasses import dataclass
 from typing import ClassVar
 
 from datasets import Features, List
 
 from dailytalk_contiguous.core.schema import CHANNELS, MIX, REJECTED, STRING, Row
-from dailytalk_contiguous.core.settings import unlisted
 from dailytalk_contiguous.core.utterance import UTTERED_WORD
 from dailytalk_contiguous.core.word_times import Cue, WordRow, find_shift, join_words, match_words
 from dailytalk_contiguous.stages.base import Stage
@@ -26,6 +24,9 @@ WORDS_SHOWN = 12
 #: 0.12 to 0.68 by 2 to 30 s, 0.05 to 0.10 with the sides exchanged; the best of wrong shifts 0.52 to 0.70.
 MISPLACED_AGREEMENT, MISPLACED_GAIN, MISPLACED_CUES = 0.75, 0.15, 5
 
+#: Seconds that the middle of a word may be from the utterance that gets it.
+MAX_DISTANCE = 1.0
+
 
 @dataclass(frozen=True)
 class MatchTranscript(Stage):
@@ -34,12 +35,7 @@ class MatchTranscript(Stage):
     `given` holds cues (`schema.CUE`) in seconds of the conversation. `given_text` and `given_words` are null in
     a channel without the text of a cue. `unmatched` has one item for every cue that has words near no utterance of
     its channel, after one for a transcript of which all words are early or late.
-
-    Attributes:
-        max_distance: how far, in seconds, the middle of a word may be from the utterance that gets it.
     """
-
-    max_distance: float = unlisted(1.0)
 
     needs: ClassVar[tuple[str, ...]] = (
         *("conversation_id", "given", "offset", "utterance_id", "channel", "start", "end"),
@@ -49,29 +45,22 @@ class MatchTranscript(Stage):
         {"given_text": List(STRING), "given_words": List(List(UTTERED_WORD)), "unmatched": List(REJECTED)}
     )
 
-    def __post_init__(self) -> None:
-        if not (math.isfinite(self.max_distance) and self.max_distance >= 0):
-            raise ValueError(f"max_distance is {self.max_distance} s; give 0 or more")
-
     def row(self, row: Row) -> Row:
         conversation_id, transcript = row["conversation_id"], row["given"]
         texts: list[str | None] = [None] * len(row["utterance_id"])
         words: list[list[WordRow] | None] = [None] * len(row["utterance_id"])
         unmatched = []
-        strangers = sorted({str(cue["channel"]) for cue in transcript} - {*CHANNELS, MIX})
-        if strangers:
-            raise ValueError(f"cues of {conversation_id} name the channels {strangers}; they are {CHANNELS}")
         transcribed = []
         for channel in (*CHANNELS, MIX):
             cues = [cue for cue in transcript if cue["channel"] == channel and cue["text"] is not None]
             if not cues:
                 continue
-            places = [place for place, name in enumerate(row["channel"]) if name == channel]
-            spans = [(row["start"][place], row["end"][place]) for place in places]
+            indices = [index for index, name in enumerate(row["channel"]) if name == channel]
+            spans = [(row["start"][index], row["end"][index]) for index in indices]
             transcribed.append((cues, spans))
-            matched = match_words(cues, spans, self.max_distance)
-            for place, text, matched_words in zip(places, matched.texts, matched.words, strict=True):
-                texts[place], words[place] = text, matched_words
+            matched = match_words(cues, spans, MAX_DISTANCE)
+            for index, text, matched_words in zip(indices, matched.texts, matched.words, strict=True):
+                texts[index], words[index] = text, matched_words
             unmatched += [
                 self._rejected(conversation_id, cues[number], row["offset"], left)
                 for number, left in matched.left_over
@@ -111,7 +100,7 @@ class MatchTranscript(Stage):
             "id": f"{conversation_id}/{cue['channel']}/{cue['start']:.2f}s",
             "stage": self.name,
             "reason": f"the transcript has '{shown}' at {first:.2f}-{last:.2f} s of the recording, but no speech "
-            f"was found within {self.max_distance:g} s of it on the {cue['channel']} channel",
+            f"was found within {MAX_DISTANCE:g} s of it on the {cue['channel']} channel",
             "remedy": "correct the times or the channel of these words in the transcript, or make speech activity "
             "detection more sensitive",
         }

@@ -35,11 +35,6 @@ class MeasureDelivery(Stage):
 
     With an encoder, `source_embedding` too, shape (hidden_dim,). All are empty for the other speaker, and for
     utterances without text. See `core.delivery`.
-
-    Attributes:
-        revoice: `left` or `right` of the recording.
-        delivery: `none`; `contours`; or an encoder of prosodic tokens: a folder, or a name on the Hub.
-        codebook: of the encoder's tokens.
     """
 
     revoice: str = setting(CHANNELS[0], REVOICE)
@@ -52,10 +47,6 @@ class MeasureDelivery(Stage):
     adds: ClassVar[Features] = Features(
         {name: List(List(Value("float32"))) for name in ("source_f0", "source_level", "source_embedding")}
     )
-
-    def __post_init__(self) -> None:
-        if self.revoice not in CHANNELS:
-            raise ValueError(f"revoice must be left or right, not {self.revoice!r}")
 
     def models(self) -> dict[str, str]:
         return {"delivery": self.delivery} if compares_embeddings(self.delivery) else {}
@@ -77,11 +68,11 @@ class MeasureDelivery(Stage):
         ]
         performances = [performance_of(sound) for sound in sounds]
         embeddings: list[list[float]] = [[] for _ in sounds]
-        heard = [place for place, sound in enumerate(sounds) if len(sound)]
+        heard = [index for index, sound in enumerate(sounds) if len(sound)]
         if compares_embeddings(self.delivery) and heard:
-            vectors = embed_delivery(self.delivery, self.codebook, [sounds[place] for place in heard])
-            for place, vector in zip(heard, vectors.tolist(), strict=True):
-                embeddings[place] = vector
+            vectors = embed_delivery(self.delivery, self.codebook, [sounds[index] for index in heard])
+            for index, vector in zip(heard, vectors.tolist(), strict=True):
+                embeddings[index] = vector
         return {
             "source_f0": [performance.f0.tolist() for performance in performances],
             "source_level": [performance.level.tolist() for performance in performances],
@@ -90,7 +81,6 @@ class MeasureDelivery(Stage):
 
 
 def compares_embeddings(delivery: str) -> bool:
-    """Whether a value of the setting names an encoder."""
     return delivery not in (NO_DELIVERY, CONTOURS_ALONE)
 
 

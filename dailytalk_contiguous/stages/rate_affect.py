@@ -29,6 +29,9 @@ from dailytalk_contiguous.store.checkpoint import checkpointed
 #: busy within some gigabytes.
 BATCH_SECONDS = {"cpu": devices.SHORTEST, "cuda": 240.0}
 
+#: Seconds from a short utterance within which it is filled up.
+REACH = 2.0
+
 #: The measures that the embedded estimate needs.
 MEASURES = ("rms", "f0_mean", "speech_rate")
 
@@ -41,15 +44,11 @@ class RateAffect(Stage):
     the same batch (`PerUtterance` sees to that); without `conversation_id` it compares with fixed values.
 
     Attributes:
-        model: a name on the Hub, a folder of that layout, or `acoustic-estimate`.
         context: seconds that a short utterance is filled up to with its speaker's speech next to it, where the
             batch has conversations, channels and times; 0 for none. All of a conversation must then be in one
             batch (`PerUtterance` sees to that). The estimate borrows nothing.
-        reach: seconds from the utterance within which that speech is taken.
-        device: `auto`, `cpu` or `cuda`.
-        precision: one of `models.affect.PRECISIONS`; in place of `auto` a stage has what suits `device` (see
-            `models.affect.settled_precision`). What it changes was measured on random weights only
-            (`benchmarks/affect.py`).
+        precision: in place of `auto` a stage has what suits `device` (see `models.affect.settled_precision`).
+            What it changes was measured on random weights only (`benchmarks/affect.py`).
         batch_seconds: seconds of padded audio in a model batch; None takes what suits the device.
     """
 
@@ -69,7 +68,6 @@ class RateAffect(Stage):
         option="affect_context",
         unit="s",
     )
-    reach: float = unlisted(2.0)
     precision: str = setting(
         "auto",
         f"The affect model's precision: {', '.join(affect.PRECISIONS)}; auto: bfloat16 where the device has it.",
@@ -92,10 +90,7 @@ class RateAffect(Stage):
     )
 
     def __post_init__(self) -> None:
-        if self.precision not in ("auto", *affect.PRECISIONS):
-            raise ValueError(f"precision must be auto or one of {affect.PRECISIONS}, not {self.precision!r}")
-        if self.batch_seconds is not None and not self.batch_seconds > 0:
-            raise ValueError(f"batch_seconds must be positive or None, not {self.batch_seconds}")
+        super().__post_init__()
         object.__setattr__(self, "precision", affect.settled_precision(self.model, self.device, self.precision))
 
     def preflight(self, fetch: bool = True) -> None:
@@ -145,19 +140,19 @@ class RateAffect(Stage):
         if not self.context or any(name not in batch for name in ("conversation_id", "channel", "start", "end")):
             return heard, seconds
         speakers: dict[Hashable, list[int]] = {}
-        for place, speaker in enumerate(zip(batch["conversation_id"], batch["channel"], strict=True)):
-            speakers.setdefault(speaker, []).append(place)
-        for places in speakers.values():
-            places.sort(key=lambda place: batch["start"][place])
-            spans = [(batch["start"][place], batch["end"][place]) for place in places]
-            for index, place in enumerate(places):
-                before, after = borrowed(spans, index, self.context, self.reach)
+        for index, speaker in enumerate(zip(batch["conversation_id"], batch["channel"], strict=True)):
+            speakers.setdefault(speaker, []).append(index)
+        for indices in speakers.values():
+            indices.sort(key=lambda index: batch["start"][index])
+            spans = [(batch["start"][index], batch["end"][index]) for index in indices]
+            for number, index in enumerate(indices):
+                before, after = borrowed(spans, number, self.context, REACH)
                 parts = []
                 for part in (*before, *after):
                     begin = spans[part.span][0]
-                    parts.append(excerpt(speech[places[part.span]], part.start - begin, part.end - begin))
-                heard[place] = np.concatenate((*parts[: len(before)], speech[place], *parts[len(before) :]))
-                seconds[place] = sum(part.seconds for part in (*before, *after))
+                    parts.append(excerpt(speech[indices[part.span]], part.start - begin, part.end - begin))
+                heard[index] = np.concatenate((*parts[: len(before)], speech[index], *parts[len(before) :]))
+                seconds[index] = sum(part.seconds for part in (*before, *after))
         return heard, seconds
 
     def _estimate(self, batch: Batch) -> dict[str, list[float]]:

@@ -11,7 +11,6 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from datasets import Features, List, Value
 from numpy.lib.stride_tricks import sliding_window_view
-from numpy.typing import NDArray
 
 from dailytalk_contiguous.core import audio, turns
 from dailytalk_contiguous.core.crosstalk import HOP, Leakage, leakage, leaked_spans
@@ -48,11 +47,6 @@ class Reconstruct(Stage):
     `status` says what became of each utterance: `spoken` ones are laid from `spoken` (int16 PCM at `sample_rate`),
     `kept` and `kept-original` ones from the recording, `dropped` ones are left out. A conversation with a `failed`
     one is held back. Times are seconds and whole samples of the result.
-
-    Attributes:
-        mode: `anchor` or `sequential` (see `core.turns`).
-        sample_rate: Hz of the result; 0 keeps the recording's.
-        revoice: `left` or `right`: whose voice is new.
     """
 
     mode: str = setting(
@@ -83,12 +77,6 @@ class Reconstruct(Stage):
         }
     )
 
-    def __post_init__(self) -> None:
-        if self.mode not in turns.MODES:
-            raise ValueError(f"mode must be one of {', '.join(turns.MODES)}, not {self.mode!r}")
-        if self.revoice not in CHANNELS:
-            raise ValueError(f"revoice must be left or right, not {self.revoice!r}")
-
     def row(self, row: Row) -> Row:
         _refuse_failed(row)
         rate = self.sample_rate or row["sample_rate"]
@@ -98,14 +86,18 @@ class Reconstruct(Stage):
         leaks = leakage(analysed[:, 0], analysed[:, 1])
         # Laughs, breaths and coughs of the kept channel.
         side = 1 - CHANNELS.index(self.revoice)
-        loudest_leak = _loudest_leak(leaks[side], analysed[:, side])
+        # Mean square of the loudest leak around each frame; 0 where the channel is too loud for one.
+        predicted = np.pad(leaks[side].predicted(), LEAK_EDGE)
+        loudest = np.max(sliding_window_view(predicted, 2 * LEAK_EDGE + 1), axis=1)
+        levels = frame_levels(audio.pcm_to_float(analysed[:, side]), HOP)
+        loudest_leak = np.where(levels < loudest * 10 ** (OWN_DB / 10), loudest, 0.0)
         leaked = leaks[side].mask | (loudest_leak > 0)
         spans = [(start, end) for start, end, _ in self._spans(row, kept=True)]
         sounds = find_sounds(analysed[:, side], spans, np.repeat(leaked, HOP)[::FRAME])
         parts = self._parts(row, sounds, rate)
         events = [part.event for part in parts]
         starts, new_total = turns.rebuild(events, total, self.mode, rate)
-        utterances = [place for place, part in enumerate(parts) if part.utterance is not None]
+        utterances = [number for number, part in enumerate(parts) if part.utterance is not None]
         length = round(new_total * rate)
         tones = [self._tone(row, parts, source, leaks, side, max(length, len(source)), rate) for side in (0, 1)]
         left, levelled = self._revoiced(row, parts, starts, source, tones, length, rate)
@@ -141,8 +133,8 @@ class Reconstruct(Stage):
         the recording, because the result no longer has the voice that leaked.
         """
         sides = []
-        for place, name in enumerate(CHANNELS):
-            side = CHANNELS.index(self.revoice) ^ place
+        for number, name in enumerate(CHANNELS):
+            side = CHANNELS.index(self.revoice) ^ number
             placed = [pair for pair in zip(parts, starts, strict=True) if pair[0].event.channel == CHANNELS[side]]
             heard = [(start, start + part.event.new_length) for part, start in placed]
             speech = [span for span, (part, _) in zip(heard, placed, strict=True) if part.utterance is not None]
@@ -152,7 +144,7 @@ class Reconstruct(Stage):
             meter = SideMeter(rate, len(rebuilt) / rate)
             step = round(audio.BLOCK_SECONDS * rate)
             for first in range(0, len(rebuilt), step):  # a side is never held as floats
-                meter.push(audio.pcm_to_float(rebuilt[first : first + step, place]))
+                meter.push(audio.pcm_to_float(rebuilt[first : first + step, number]))
             sides.append(
                 {
                     "channel": name,
@@ -171,18 +163,15 @@ class Reconstruct(Stage):
         numbers, joined = sound_blocks(self._spans(row, kept=True), sounds)
         kept_runs = iter(numbers)
         parts: list[Part] = []
-        for place, (channel, start, end, run) in enumerate(
-            zip(row["source_channel"], row["start"], row["end"], row["run"], strict=True)
-        ):
-            status = row["status"][place]
+        columns = (row[name] for name in ("source_channel", "start", "end", "run", "status", "spoken"))
+        for index, (channel, start, end, run, status, pcm) in enumerate(zip(*columns, strict=True)):
             run = next(kept_runs) if channel != self.revoice else run
-            spoken = audio.pcm_to_float(row["spoken"][place]) if status == "spoken" else None
-            length = len(spoken) / rate if spoken is not None else _whole_seconds(start, end, rate)
-            if status != "dropped":
-                kept = spoken is None
-                parts.append(
-                    Part(TurnEvent(channel, start, end, length, run if kept else -1, kept), place, spoken)
-                )
+            if status == "spoken":
+                spoken = audio.pcm_to_float(pcm)
+                parts.append(Part(TurnEvent(channel, start, end, len(spoken) / rate), index, spoken))
+            elif status != "dropped":
+                length = _whole_seconds(start, end, rate)
+                parts.append(Part(TurnEvent(channel, start, end, length, run, True), index, None))
         kept_channel = CHANNELS[1 - CHANNELS.index(self.revoice)]
         parts += [
             Part(TurnEvent(kept_channel, start, end, _whole_seconds(start, end, rate), run, True), None, None)
@@ -220,8 +209,8 @@ class Reconstruct(Stage):
         length: int,
         rate: int,
     ) -> tuple[audio.Samples, Levelled]:
-        place = CHANNELS.index(self.revoice)
-        side = source[:, place]
+        number = CHANNELS.index(self.revoice)
+        side = source[:, number]
         side_parts = [
             placed for placed in zip(parts, starts, strict=True) if placed[0].event.channel == self.revoice
         ]
@@ -231,14 +220,16 @@ class Reconstruct(Stage):
         levelled = level(takes, _loudness(speech, rate), _loudness(takes, rate), rate)
         ready = iter(levelled.pieces)
         nothing = np.array([], np.float32)
-        pieces = [
-            Piece(round(start * rate), next(ready), nothing, nothing, over=True)
-            if part.spoken is not None
-            else _piece(part.event, start, side, rate)
-            for part, start in side_parts
-        ]
+        pieces, around = [], round(AROUND * rate)
+        for part, start in side_parts:
+            if part.spoken is not None:
+                pieces.append(Piece(round(start * rate), next(ready), nothing, nothing, over=True))
+            else:
+                first, last = round(part.event.start * rate), round(part.event.end * rate)
+                before, after = side[max(0, first - around) : first], side[last : last + around]
+                pieces.append(Piece(round(start * rate), side[first:last], before, after))
         # Once more: what is kept here, and room tone under a voice, may still pass the ceiling.
-        return limit(lay(pieces, tones[place][:length], rate), rate), levelled
+        return limit(lay(pieces, tones[number][:length], rate), rate), levelled
 
     def _kept(
         self,
@@ -251,16 +242,16 @@ class Reconstruct(Stage):
         rate: int,
     ) -> tuple[audio.Samples, float, float]:
         """The kept channel, and the seconds of speech and of sounds that did not come through as they were."""
-        place = 1 - CHANNELS.index(self.revoice)
-        side = source[:, place]
+        number = 1 - CHANNELS.index(self.revoice)
+        side = source[:, number]
         side_parts = [
-            placed for placed in zip(parts, starts, strict=True) if placed[0].event.channel == CHANNELS[place]
+            placed for placed in zip(parts, starts, strict=True) if placed[0].event.channel == CHANNELS[number]
         ]
         moves = [
             (round(part.event.start * rate), round(part.event.end * rate), round(start * rate))
             for part, start in side_parts
         ]
-        channel = rearrange(side, moves, tones[place], length, rate, replaced)
+        channel = rearrange(side, moves, tones[number], length, rate, replaced)
         lost = [0.0, 0.0]
         for (part, _), (first, last, new) in zip(side_parts, moves, strict=True):
             if not np.array_equal(channel[new : new + last - first], side[first:last]):
@@ -268,30 +259,23 @@ class Reconstruct(Stage):
         return channel, lost[0], lost[1]
 
 
-def _refuse_failed(row: dict[str, Any]) -> dict[str, Any]:
-    """The row, unless something in it could not be said: then it is held back, for the next run to try again."""
-    failed = [place for place, status in enumerate(row["status"]) if status == "failed"]
-    if failed:
-        # One reason for many is said once; the ids are details, in parentheses.
-        why: dict[str, list[str]] = {}
-        for place in failed:
-            reason = row["unspoken_reason"][place].removeprefix("could not be said: ")
-            why.setdefault(reason, []).append(row["utterance_id"][place])
-        reasons = [f"{reason} ({', '.join(names[:3])}{', …' * (len(names) > 3)})" for reason, names in why.items()]
-        more = [counted(len(reasons) - 3, "more reason")] if len(reasons) > 3 else []
-        remedies = dict.fromkeys(filter(None, (row["unspoken_remedy"][place] for place in failed)))
-        raise BadInput(
-            f"held back: {counted(len(failed), 'utterance')} could not be said: {'; '.join(reasons[:3] + more)}",
-            "; ".join([*remedies, "or pass --on-failure keep-original"]),
-        )
-    return row
-
-
-def _loudest_leak(leak: Leakage, channel: audio.Pcm) -> NDArray[np.float64]:
-    """Mean square of the loudest leak around each frame; 0 where the channel is too loud for one."""
-    loudest = np.max(sliding_window_view(np.pad(leak.predicted(), LEAK_EDGE), 2 * LEAK_EDGE + 1), axis=1)
-    levels = frame_levels(audio.pcm_to_float(channel), HOP)
-    return np.where(levels < loudest * 10 ** (OWN_DB / 10), loudest, 0.0)
+def _refuse_failed(row: dict[str, Any]) -> None:
+    """Hold a conversation back in which something could not be said, for the next run to try again."""
+    failed = [index for index, status in enumerate(row["status"]) if status == "failed"]
+    if not failed:
+        return
+    # One reason for many is said once; the ids are details, in parentheses.
+    why: dict[str, list[str]] = {}
+    for index in failed:
+        reason = row["unspoken_reason"][index].removeprefix("could not be said: ")
+        why.setdefault(reason, []).append(row["utterance_id"][index])
+    reasons = [f"{reason} ({', '.join(names[:3])}{', …' * (len(names) > 3)})" for reason, names in why.items()]
+    more = [counted(len(reasons) - 3, "more reason")] if len(reasons) > 3 else []
+    remedies = dict.fromkeys(filter(None, (row["unspoken_remedy"][index] for index in failed)))
+    raise BadInput(
+        f"held back: {counted(len(failed), 'utterance')} could not be said: {'; '.join(reasons[:3] + more)}",
+        "; ".join([*remedies, "or pass --on-failure keep-original"]),
+    )
 
 
 def _busy(row: dict[str, Any], parts: list[Part], name: str) -> list[tuple[float, float]]:
@@ -300,14 +284,6 @@ def _busy(row: dict[str, Any], parts: list[Part], name: str) -> list[tuple[float
     return [(start, end) for channel, start, end in utterances if channel == name] + [
         (part.event.start, part.event.end) for part in parts if part.event.channel == name
     ]
-
-
-def _piece(event: TurnEvent, start: float, side: audio.Samples, rate: int) -> Piece:
-    first, last = round(event.start * rate), round(event.end * rate)
-    around = round(AROUND * rate)
-    return Piece(
-        round(start * rate), side[first:last], side[max(0, first - around) : first], side[last : last + around]
-    )
 
 
 def _whole_seconds(start: float, end: float, rate: int) -> float:
@@ -321,30 +297,25 @@ def _loudness(pieces: list[audio.Samples], rate: int) -> float:
 
 def _times(row: dict[str, Any], parts: list[Part], starts: list[float], events: list[TurnEvent]) -> dict[str, Any]:
     """New times and turn events of the utterances; a dropped one has none (it stays where it would have been)."""
-    utterances = [place for place, part in enumerate(parts) if part.utterance is not None]
+    utterances = [number for number, part in enumerate(parts) if part.utterance is not None]
     timed = [Timed(event.channel, event.start, event.end, event.run) for event in events]
     moved = [
         Timed(event.channel, start, start + event.new_length, event.run)
         for event, start in zip(events, starts, strict=True)
     ]
-    groups = turns.join_spans([timed[place] for place in utterances])  # the same stretches before and after
-    before = dict(zip(utterances, turns.label([timed[place] for place in utterances], groups), strict=True))
-    after = dict(zip(utterances, turns.label([moved[place] for place in utterances], groups), strict=True))
-    count = len(row["utterance_id"])
-    times: dict[str, Any] = {
-        "new_start": [None] * count,
-        "new_end": [None] * count,
-        "event": [None] * count,
-        "source_event": [None] * count,
-        "sounds": [],
-    }
-    for place, part in enumerate(parts):
-        start, end = moved[place].start, moved[place].end
+    groups = turns.join_spans([timed[number] for number in utterances])  # the same stretches before and after
+    before = dict(zip(utterances, turns.label([timed[number] for number in utterances], groups), strict=True))
+    after = dict(zip(utterances, turns.label([moved[number] for number in utterances], groups), strict=True))
+    names = ("new_start", "new_end", "event", "source_event")
+    times: dict[str, Any] = {name: [None] * len(row["utterance_id"]) for name in names}
+    times["sounds"] = []
+    for number, part in enumerate(parts):
+        start, end = moved[number].start, moved[number].end
         if part.utterance is None:
             times["sounds"].append(
                 {"start": part.event.start, "end": part.event.end, "new_start": start, "new_end": end}
             )
             continue
-        times["new_start"][part.utterance], times["new_end"][part.utterance] = start, end
-        times["event"][part.utterance], times["source_event"][part.utterance] = after[place], before[place]
+        for name, value in zip(names, (start, end, after[number], before[number]), strict=True):
+            times[name][part.utterance] = value
     return times

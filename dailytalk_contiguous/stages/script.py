@@ -92,7 +92,7 @@ class Script(Stage):
             raise BadInput("nobody speaks in it, so there is nothing to say", "leave it out")
         fields = (*FIELDS, *self.fields)
         lines = enumerate(transcript_lines(row, fields))
-        return script_columns(row, ((line["utterance_id"], place, line) for place, line in lines), fields)
+        return script_columns(row, ((line["utterance_id"], number, line) for number, line in lines), fields)
 
     def map(self, dataset: AnyDataset, **options: Any) -> AnyDataset:
         return super().map(dataset, **{"remove_columns": columns_besides((*KEPT, *self.adds), dataset)} | options)
@@ -104,7 +104,6 @@ def script_row(fields: Sequence[Field] = FIELDS) -> Features:
 
 
 def columns_besides(names: Iterable[str], dataset: AnyDataset) -> list[str]:
-    """The columns of a dataset that are not among `names`."""
     kept = {*names}
     return [name for name in dataset.features or dataset._resolve_features().features if name not in kept]
 
@@ -145,7 +144,7 @@ def script_columns(
 
     Args:
         base: its columns of the source and of `Segment`; `given` may be missing.
-        lines: of a transcript, each after the id of its utterance and its place among the conversation's lines.
+        lines: of a transcript, each after the id of its utterance and its number among the conversation's lines.
         fields: those of a line.
 
     Raises BadInput if there is no line, or no channel for each of two speakers.
@@ -155,7 +154,7 @@ def script_columns(
             f"its recording has {base['channels']} channels", "only recordings of two channels can be re-voiced"
         )
     runs = dict(zip(base["utterance_id"], base["run"], strict=True))
-    utterances = [_utterance(identity, place, line, base, runs, fields) for identity, place, line in lines]
+    utterances = [_utterance(identity, number, line, base, runs, fields) for identity, number, line in lines]
     if not utterances:
         raise BadInput("none of its lines can be used", "mend its lines, or delete them to leave it out")
     # Not a side of which people deleted every line: a shard knows that it had some.
@@ -177,7 +176,12 @@ def seconds_within(seconds: float, base: Row) -> float:
 
 
 def _utterance(
-    identity: str, place: int, line: Mapping[str, Any], base: Row, runs: Mapping[str, int], fields: Sequence[Field]
+    identity: str,
+    number: int,
+    line: Mapping[str, Any],
+    base: Row,
+    runs: Mapping[str, int],
+    fields: Sequence[Field],
 ) -> dict[str, Any]:
     def within(item: Mapping[str, Any]) -> dict[str, Any]:
         return {**item, **{edge: seconds_within(item[edge], base) for edge in ("start", "end")}}
@@ -194,7 +198,7 @@ def _utterance(
         "tagged_text": f"({tag}) {text}" if text and tag else text or None,
         "tag": tag,
         # Nothing else has negative numbers: an added line is a separate run.
-        "run": runs.get(identity, -1 - place),
+        "run": runs.get(identity, -1 - number),
         "words": [within(word) for word in utterance["words"]],
         "recogniser": utterance["models"]["recogniser"] or "",
         **(NOT_SILENT if text else {}),

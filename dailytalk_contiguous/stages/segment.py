@@ -66,19 +66,17 @@ class Segment(Stage):
     at the rate of the file.
 
     Attributes:
-        channel: `both`, `left`, `right`, or `mix` for the mean of all channels.
         threshold: probability of speech at which an utterance begins (Silero's default).
         min_speech: seconds; less is no speech. min_silence: seconds of silence that end an utterance.
         pad: seconds added on both sides.
         longest: seconds; a longer utterance is cut where it is quietest.
         short: seconds; a shorter utterance has the kind `short` instead of `speech`.
-        min_duration: seconds; a shorter utterance is rejected with its reason. 0 keeps all.
         crosstalk: whether the other speaker's leaked voice is left out (see `core.crosstalk`).
         mono: whether a recording of one channel is, with `both`, taken as one speaker, on the channel `mix`.
     """
 
     channel: str = setting(
-        "both", "Whose utterances are tagged: {choices}.", panel="input", choices=CHANNEL_CHOICES
+        "both", "Whose utterances are tagged: {choices}.", panel="input", choices=tuple(CHANNEL_CHOICES)
     )
     threshold: float = unlisted(0.5)
     min_speech: float = unlisted(0.25)
@@ -120,10 +118,6 @@ class Segment(Stage):
             "rejected": List(REJECTED),
         }
     )
-
-    def __post_init__(self) -> None:
-        if self.channel not in CHANNEL_CHOICES:
-            raise ValueError(f"channel must be one of {sorted(CHANNEL_CHOICES)}, not {self.channel!r}")
 
     def models(self) -> dict[str, str]:
         return {"speech_activity": speech_activity.NAME}
@@ -193,7 +187,7 @@ class Segment(Stage):
         """The channels that are listened to of a recording with so many; none where it has no such channels."""
         if self.mono and self.channel == "both" and count == 1:
             return CHANNEL_CHOICES["mix"]
-        return CHANNEL_CHOICES[self.channel] if self.channel == "mix" or count == 2 else ()
+        return CHANNEL_CHOICES[self.channel] if not self.crosstalk or self.channel == "mix" or count == 2 else ()
 
     def _pcm(self, samples: audio.Pcm) -> dict[str, audio.Pcm]:
         """The chosen channels by name. Raises BadInput where the recording has no such channels."""
@@ -233,9 +227,11 @@ class Segment(Stage):
         ]
         if not spans:
             notes.append(f"no speech in the {name} channel")
+        # At the nearest sample, so that what is stored cuts exactly the same samples again.
+        rate = audio.ANALYSIS_RATE
         pieces = [
-            Span(_whole(span.start), _whole(span.end), span.run)
-            for span in cut_long(spans, levels, FRAME_SECONDS, self.longest)
+            Span(round(start * rate) / rate, round(end * rate) / rate, run)
+            for start, end, run in cut_long(spans, levels, FRAME_SECONDS, self.longest)
         ]
         spoken = [speech_seconds(piece[:2], probabilities, FRAME_SECONDS, self.threshold) for piece in pieces]
         return FoundSpeech(name, pieces, spoken, notes, _side(name, meter, spans, leak))
@@ -269,11 +265,6 @@ def _side(name: str, meter: SideMeter, spans: list[tuple[float, float]], leak: L
     leaked = leaked_spans(leak.mask, audio.ANALYSIS_RATE) if leak else []
     heard = [*spans, *((start / audio.ANALYSIS_RATE, end / audio.ANALYSIS_RATE) for start, end in leaked)]
     return {"channel": name, **meter.measures(spans, heard, leak and leak.leak_db), "unheard_words": None}
-
-
-def _whole(seconds: float) -> float:
-    """Seconds at the nearest sample, so that what is stored cuts exactly the same samples again."""
-    return round(seconds * audio.ANALYSIS_RATE) / audio.ANALYSIS_RATE
 
 
 def channel_of(stages: Iterable[Stage]) -> str:

@@ -41,13 +41,12 @@ CorpusStatistics = tuple[tuple[str, float, float], ...]
 class Bucket(Stage):
     """Adds eight buckets (LOW, MID, HIGH) and three margins an utterance.
 
-    `preset` is `percentile`, `robust` or `seed` (see `core.buckets`). `floors` and `min_values` belong to
-    `percentile`; `corpus` to `robust`, which can't run without it: `corpus_of` makes it. `seed` was defined over
+    `corpus` belongs to the preset `robust`, which can't run without it: `fit` makes it. `seed` was defined over
     whole recordings; rows are conversations, so it is exact only where recordings were not cut into several.
 
     `rms_gain_db` is the distance to the median rms of the channel in this conversation in dB; `f0_ratio` and
     `rate_ratio` are multiples of the medians of f0_mean and speech_rate. All are NaN where the measure is
-    unknown or 0. Raises ValueError for settings that mean nothing.
+    unknown or 0.
     """
 
     preset: str = setting(
@@ -57,31 +56,12 @@ class Bucket(Stage):
         panel="style",
         choices=tuple(BUCKET_PRESETS),
     )
-    floors: tuple[tuple[str, float], ...] = unlisted(tuple(buckets.FLOORS))
-    min_values: int = unlisted(buckets.MIN_VALUES)
     corpus: CorpusStatistics = unlisted(())
 
     needs: ClassVar[tuple[str, ...]] = ("utterance_id", "channel", *buckets.FEATURES)
     adds: ClassVar[Features] = per_utterance(
         Features({**dict.fromkeys(buckets.FEATURES.values(), STRING), **dict.fromkeys(MARGINS, MEASURE)})
     )
-
-    def __post_init__(self) -> None:
-        if self.preset not in BUCKET_PRESETS:
-            raise ValueError(
-                f"there is no bucket preset {self.preset!r}: choose one of {', '.join(BUCKET_PRESETS)}"
-            )
-        if self.min_values < 1:
-            raise ValueError(f"min_values must be at least 1, not {self.min_values}")
-        named = [entry[0] for entry in (*self.floors, *self.corpus)]
-        if unknown := sorted(set(named) - set(buckets.FEATURES)):
-            raise ValueError(
-                f"unknown features {unknown} in floors or corpus: they are {', '.join(buckets.FEATURES)}"
-            )
-        if bad := [entry for entry in self.floors if not entry[1] >= 0]:
-            raise ValueError(f"floors must be numbers from 0 up, not {bad}")
-        if bad_corpus := [entry for entry in self.corpus if not (math.isfinite(entry[1]) and entry[2] >= 0)]:
-            raise ValueError(f"corpus entries are (feature, median, spread from 0 up), not {bad_corpus}")
 
     @property
     def unfitted(self) -> bool:
@@ -92,74 +72,57 @@ class Bucket(Stage):
         return replace(self, corpus=corpus_of(rows))
 
     def preflight(self, fetch: bool = True) -> None:
-        missing = sorted(set(buckets.FEATURES) - {entry[0] for entry in self.corpus})
-        if self.preset == "robust" and missing:
+        if self.unfitted:
             raise DailytalkError(
-                f"the bucket preset 'robust' has no corpus statistics of {', '.join(missing)}",
+                "the bucket preset 'robust' has no corpus statistics",
                 "take stage.fit(rows) of the rows that the stages before it have made, or the preset 'percentile'",
             )
 
     def row(self, row: Row) -> Row:
         self.preflight()
         n_utterances = len(row["utterance_id"])
-        channels = _places(row["channel"])
+        channels = _by_channel(row)
         groups = [np.arange(n_utterances)] if self.preset == "seed" else channels
+        usual = {feature: buckets.Statistic(*statistic) for feature, *statistic in self.corpus}
         columns: dict[str, list[Any]] = {}
         for feature, name in buckets.FEATURES.items():
             columns[name] = [""] * n_utterances
-            values = _array(row[feature], n_utterances)
-            for places in groups:
-                for place, label in zip(places, self._bucket(values[places], feature).labels, strict=True):
-                    columns[name][place] = label
+            values = np.array(row[feature], np.float64)  # null as NaN
+            for indices in groups:
+                if self.preset == "percentile":
+                    bucketed = buckets.percentile(values[indices], feature)
+                elif self.preset == "robust":
+                    bucketed = buckets.robust(values[indices], usual[feature])
+                else:
+                    bucketed = buckets.seed(values[indices])
+                for index, label in zip(indices, bucketed.labels, strict=True):
+                    columns[name][index] = label
         for name, (feature, margin) in MARGINS.items():
             # Stored as float32, so that a margin read back from disk is the one that was computed here.
             margins = np.full(n_utterances, math.nan, dtype=np.float32)
-            values = _array(row[feature], n_utterances)
-            for places in channels:
-                margins[places] = margin(values[places])
+            values = np.array(row[feature], np.float64)
+            for indices in channels:
+                margins[indices] = margin(values[indices])
             columns[name] = margins.tolist()
         return columns
 
-    def _bucket(self, values: NDArray[np.float64], feature: str) -> buckets.Buckets:
-        if self.preset == "percentile":
-            return buckets.percentile(values, feature, self.floors, self.min_values)
-        if self.preset == "robust":
-            usual = {name: buckets.Statistic(median, spread) for name, median, spread in self.corpus}
-            return buckets.robust(values, usual[feature])
-        return buckets.seed(values)
 
-
-def corpus_of(rows: Iterable[Mapping[str, Any]], min_values: int = 3) -> CorpusStatistics:
+def corpus_of(rows: Iterable[Mapping[str, Any]]) -> CorpusStatistics:
     """The setting `corpus` of `Bucket`, from conversations with the columns that `Bucket` needs, in one pass.
 
-    A channel of a conversation counts for a feature if it has `min_values` finite values of it. Raises
-    `DailytalkError` if no channel of any row does.
+    Raises DailytalkError if no channel of any conversation has enough values of a feature.
     """
     arrays: dict[str, list[NDArray[np.float64]]] = {feature: [] for feature in buckets.FEATURES}
     for row in rows:
-        for places in _places(row["channel"]):
+        for indices in _by_channel(row):
             for feature in buckets.FEATURES:
-                arrays[feature].append(_array(row[feature], len(row["channel"]))[places])
-    try:
-        return tuple(
-            (feature, *buckets.corpus_statistic(values, min_values)) for feature, values in arrays.items()
-        )
-    except ValueError as error:
-        raise DailytalkError(f"corpus statistics are impossible: {error}", "give more or longer rows") from error
+                arrays[feature].append(np.array(row[feature], np.float64)[indices])
+    return tuple((feature, *buckets.corpus_statistic(values)) for feature, values in arrays.items())
 
 
-def _places(channels: Iterable[str]) -> list[NDArray[np.intp]]:
-    """Where the utterances of each channel are."""
-    names = np.asarray(list(channels))
+def _by_channel(row: Mapping[str, Any]) -> list[NDArray[np.intp]]:
+    names = np.asarray(row["channel"])
     return [np.flatnonzero(names == name) for name in dict.fromkeys(names.tolist())]
-
-
-def _array(values: Iterable[float | None], n_utterances: int) -> NDArray[np.float64]:
-    """A list column of one row, null as NaN."""
-    array = np.array(list(values), dtype=np.float64)
-    if array.size != n_utterances:
-        raise ValueError(f"a list column has {array.size} values for {n_utterances} utterances")
-    return array
 
 
 # The style tag of every utterance, and why it was chosen.
@@ -177,26 +140,19 @@ MEASURES = ("rms_gain_db", "f0_ratio", "rate_ratio", "speech_rate", "voiced_frac
 class Tag(Stage):
     """Adds `tag` and `rule`, the name of the rule that chose it.
 
-    `rules` is `standard` or `seed`; `synthesiser` is one that must know every tag of the rules. With
-    `emotion_vote`, `emotion_class` (see `ClassifyEmotion`) breaks a tie of the rules, unless it is `unsure`: see
-    `core.tags.is_tie`. The column `question` says which utterances ask; without it, those do whose `text_raw` ends
-    in a question mark. Measures that are null or NaN satisfy no rule. Raises ValueError for settings that don't
-    exist.
+    With `emotion_vote`, `emotion_class` (see `ClassifyEmotion`) breaks a tie of the rules, unless it is `unsure`:
+    see `core.tags.is_tie`. The column `question` says which utterances ask; without it, those do whose `text_raw`
+    ends in a question mark. Measures that are null or NaN satisfy no rule.
     """
 
     rules: str = setting("standard", "Table of tags: {choices}.", panel="style", choices=tuple(tags.PRESETS))
     emotion_vote: bool = setting(
         False, "With --emotion: its class chooses the tag where no measure stands out.", panel="style"
     )
-    synthesiser: str = unlisted("fish-s1")
 
     needs: ClassVar[tuple[str, ...]] = (*BUCKETS.values(), *MEASURES, "text_raw")
     uses: ClassVar[tuple[str, ...]] = ("question", "emotion_class")
     adds: ClassVar[Features] = Features({"tag": STRING, "rule": STRING})
-
-    def __post_init__(self) -> None:
-        tags.rules_of(self.rules)
-        tags.style_of(self.synthesiser)
 
     def __call__(self, batch: Batch) -> Batch:
         if "question" in batch:
@@ -215,12 +171,6 @@ class Tag(Stage):
         ]
         return {"tag": [choice.tag for choice in choices], "rule": [choice.rule for choice in choices]}
 
-    def preflight(self, fetch: bool = True) -> None:
-        by_rules = [rule.tag for rule in tags.rules_of(self.rules)]
-        tags.check_tags(
-            [*by_rules, *(tags.TAG_OF_EMOTION.values() if self.emotion_vote else ())], self.synthesiser, {}
-        )
-
 
 # The text to be spoken, with its end mark, and the same text with the style tag before it.
 #
@@ -234,19 +184,16 @@ MARKS_SET = ("missing", "always")
 
 @dataclass(frozen=True)
 class Punctuate(Stage):
-    """Adds `text`, and `tagged_text` in the way that `synthesiser` reads tags (null where there are no words).
+    """Adds `text`, and `tagged_text`, the text after its tag (null where there are no words).
 
     The column `language` (ISO 639 codes) chooses the marks; without it, or where it is null, they are . ? !
-    Raises ValueError for a synthesiser without a style list, and for marks that are none of `MARKS_SET`.
 
     Attributes:
-        synthesiser: whose style list says how a tag is written.
         marks: `missing` sets an end mark only where a recogniser wrote none; a text that a person gave (its
             `recogniser` is `given`) keeps its own. `always` sets the mark of the tag in place of a full stop or a
             comma too, whoever wrote it.
     """
 
-    synthesiser: str = unlisted("fish-s1")
     marks: str = setting(
         MARKS_SET[0],
         "When the tag sets the end mark: {choices}. Missing: where the recogniser wrote none.",
@@ -259,16 +206,11 @@ class Punctuate(Stage):
     uses: ClassVar[tuple[str, ...]] = ("language", "recogniser")
     adds: ClassVar[Features] = Features({"text": STRING, "tagged_text": STRING})
 
-    def __post_init__(self) -> None:
-        tags.style_of(self.synthesiser)
-        if self.marks not in MARKS_SET:
-            raise ValueError(f"marks must be one of {MARKS_SET}, not {self.marks!r}")
-
     def __call__(self, batch: Batch) -> Batch:
         languages = batch.get("language", [None] * len(batch["tag"]))
         recognisers = batch.get("recogniser", [None] * len(batch["tag"]))
         sets = ["never" if self.marks == "missing" and name == GIVEN else self.marks for name in recognisers]
         columns = zip(batch["text_raw"], batch["tag"], languages, sets, strict=True)
         texts = [punctuate(text_raw or "", *rest) for text_raw, *rest in columns]
-        spoken = [tagged(text, tag, self.synthesiser) for text, tag in zip(texts, batch["tag"], strict=True)]
+        spoken = [tagged(text, tag) for text, tag in zip(texts, batch["tag"], strict=True)]
         return {"text": texts, "tagged_text": spoken}

@@ -113,20 +113,10 @@ class Speak(Stage):
     says how far a take is from it, and the best of several candidates is the nearest in words and delivery.
 
     Attributes:
-        engine, model, voice: of `models.engines`. The voice `clone` is that of `voice_wav`.
-        revoice: `left` or `right` of the recording.
-        sample_rate: Hz. temperature, top_p: in [0, 1], for engines that have them.
         tag_map: pairs of a tag and what is sent in its place.
-        variants: takes among which utterances of one text are spread. candidates: good takes to choose from.
-        tries: takes that may be refused, in all runs together, before an utterance has failed.
         verify: a recogniser that checks every take; empty for none. worst: word error rate that is still good.
-        compute_type: what it computes in (see `Transcribe`).
-        measure_takes: `all` or `none`: whether the prosody of what is spoken is measured. Pitch takes longer than
-            an engine of this machine; a service is waited for longer still.
-        no_text: `drop` or `keep-original`. on_failure: `hold` or `keep-original`.
-        delivery, codebook: as of `MeasureDelivery`.
-        gate: see `core.quality`.
-        cache: folder; empty for the user's. concurrency, max_cost (USD), device: how it is carried out.
+        measure_takes: pitch takes longer than an engine of this machine; a service is waited for longer still.
+        gate: see `core.quality`. cache: folder; empty for the user's.
     """
 
     engine: str = setting(
@@ -134,7 +124,7 @@ class Speak(Stage):
         "Synthesiser: {choices}.",
         option="tts",
         panel="voice",
-        choices=tuple(ENGINES),
+        choices=ENGINES,
         shown="the profile's",
         reference=True,
     )
@@ -225,16 +215,7 @@ class Speak(Stage):
     )
 
     def __post_init__(self) -> None:
-        for name, value, choices in (
-            ("revoice", self.revoice, schema.CHANNELS),
-            ("no_text", self.no_text, NO_TEXT),
-            ("on_failure", self.on_failure, ON_FAILURE),
-            ("measure_takes", self.measure_takes, MEASURE_TAKES),
-        ):
-            if value not in choices:
-                raise ValueError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
-        if min(self.variants, self.candidates, self.tries, self.concurrency) < 1:
-            raise ValueError("variants, candidates, tries and concurrency must be 1 or more")
+        super().__post_init__()
         object.__setattr__(self, "compute_type", settled_type(self.verify, self.device, self.compute_type))
 
     def preflight(self, fetch: bool = True) -> None:
@@ -247,7 +228,6 @@ class Speak(Stage):
         return named | ({"verifier": self.verify} if self.verify else {})
 
     def synthesiser(self) -> Synthesiser:
-        """The engine, loaded once per process."""
         rate = self.sample_rate or 44100
         return load_synthesiser(
             self.engine, self.model, self.voice, self.temperature, self.top_p, rate, self.concurrency
@@ -283,7 +263,11 @@ class Speak(Stage):
         # Twice as many threads: while one judges what it has, another asks.
         with ThreadPoolExecutor(2 * synthesiser.concurrency) as pool:
             takes = self._side_by_side(pool, first_take, utterances)
-            voices = _voices(zip(utterances, takes, strict=True))
+            lines: defaultdict[Any, list[tuple[str, Trimmed]]] = defaultdict(list)
+            for utterance, take in zip(utterances, takes, strict=True):
+                said = [(utterance["text"], take.trimmed)] if isinstance(take, Take) else []
+                lines[utterance["conversation_id"]] += said
+            voices = {conversation: voice_of(spoken) for conversation, spoken in lines.items()}
             registers = _registers(zip(utterances, takes, strict=True))
 
             def say(item: tuple[dict[str, Any], Take | NotAnswered]) -> dict[str, Any]:
@@ -316,7 +300,6 @@ class Speak(Stage):
             raise
 
     def line(self, text: str, tag: str, language: str, take: int) -> Line:
-        """What is sent for an utterance."""
         return Line(text.strip(), dict(self.tag_map).get(tag, tag), language, take)
 
     def first_take(self, utterance_id: str) -> int:
@@ -394,6 +377,11 @@ class Speak(Stage):
         seconds = len(samples) / rate
         row = _row("spoken") | {"spoken": to_pcm(samples).tobytes(), "spoken_seconds": seconds}
         row["spoken_words"] = _words(take, utterance["text"], seconds)
+        prosody: dict[str, float | None] = dict.fromkeys(TAKE_PROSODY)
+        if self.measure_takes != "none":  # as `MeasureProsody` measures a source; None where one is not defined
+            n_words = len(utterance["text"].split())
+            measured = measure_prosody(_for_analysis(take.trimmed), n_words, take.trimmed.spoken)
+            prosody |= {name: measured[name] for name in TAKE_PROSODY if is_number(measured[name])}
         row["synthesis"] = {
             "engine": synthesiser.engine,
             "model": synthesiser.model,
@@ -403,17 +391,10 @@ class Speak(Stage):
             "tries": judged,
             "cost": cost,
             "word_error_rate": chosen.error_rate,
-            **self._prosody(take, utterance["text"]),
+            **prosody,
             **dict(zip(DELIVERY, chosen.delivery or [None] * len(DELIVERY), strict=True)),
         }
         return row
-
-    def _prosody(self, take: Take, text: str) -> dict[str, float | None]:
-        """The fields of `TAKE_PROSODY`, as `MeasureProsody` measures a source; None where one is not defined."""
-        if self.measure_takes == "none":
-            return dict.fromkeys(TAKE_PROSODY)
-        measured = measure_prosody(_for_analysis(take.trimmed), len(text.split()), take.trimmed.spoken)
-        return {name: measured[name] if is_number(measured[name]) else None for name in TAKE_PROSODY}
 
     def _failed(self, reason: str, remedy: str) -> dict[str, Any]:
         status = "failed" if self.on_failure == "hold" else "kept-original"
@@ -438,9 +419,16 @@ class Speak(Stage):
             fades=not synthesiser.deterministic,
         )
         known = self.knows(take.verdict)
-        heard = _noted(take.verdict) if known else None
+        noted: Any = (take.verdict or {}).get("heard") if known else None
+        whole = isinstance(noted, list) and len(noted) == 2 and is_number(noted[0]) and isinstance(noted[1], bool)
+        heard = HeardTake(*noted) if whole else None
         if heard is None and reason is None and self.verify:
-            heard, known = self._hear(take, text, utterance["language"]), False
+            # Other threads judge other takes meanwhile: a recogniser hears as many at once as it has threads.
+            sound = RecogniserInput(take.trimmed.samples, take.trimmed.sample_rate, utterance["language"])
+            (words,) = recognise_at(self.verify, self.device, self.compute_type, [sound])
+            expected = list(filter(None, map(normalise, text.split())))
+            recognised = list(filter(None, (normalise(word.text) for word in words)))
+            heard, known = HeardTake(*compare_words(expected, recognised)), False
         if reason is None and heard is not None:
             if heard.word_error_rate > self.worst:
                 reason = f"{self.verify} hears something else (word error rate {heard.word_error_rate:.0%})"
@@ -450,13 +438,6 @@ class Speak(Stage):
             verdict = {"by": self._judge_name(), "reason": reason, "heard": heard}
             self._cache().set_verdict(take.key, verdict)
         return heard.word_error_rate if heard else None, reason
-
-    def _hear(self, take: Take, text: str, language: str) -> HeardTake:
-        # Other threads judge other takes meanwhile: a recogniser hears as many at once as it has threads.
-        utterance = RecogniserInput(take.trimmed.samples, take.trimmed.sample_rate, language)
-        (words,) = recognise_at(self.verify, self.device, self.compute_type, [utterance])
-        expected = list(filter(None, map(normalise, text.split())))
-        return HeardTake(*compare_words(expected, list(filter(None, (normalise(word.text) for word in words)))))
 
     def knows(self, verdict: Mapping[str, Any] | None) -> bool:
         """Whether a verdict of the cache is one that these settings would give."""
@@ -502,24 +483,6 @@ def _row(status: str, reason: str | None = None) -> dict[str, Any]:
         "spoken_words": [],
         "synthesis": None,
     }
-
-
-def _noted(verdict: Mapping[str, Any] | None) -> HeardTake | None:
-    """What was heard of a take, as its verdict in the cache says; None if it says nothing that can be used."""
-    heard = (verdict or {}).get("heard")
-    if isinstance(heard, list) and len(heard) == 2 and is_number(heard[0]) and isinstance(heard[1], bool):
-        return HeardTake(*heard)
-    return None
-
-
-def _voices(takes: Iterable[tuple[dict[str, Any], Take | NotAnswered]]) -> dict[Any, Voice]:
-    """The habits of the voice in each conversation."""
-    by_conversation: defaultdict[Any, list[tuple[str, Trimmed]]] = defaultdict(list)
-    for utterance, take in takes:
-        lines = by_conversation[utterance["conversation_id"]]
-        if isinstance(take, Take):
-            lines.append((utterance["text"], take.trimmed))
-    return {conversation: voice_of(lines) for conversation, lines in by_conversation.items()}
 
 
 def _registers(takes: Iterable[tuple[dict[str, Any], Take | NotAnswered]]) -> dict[Any, tuple[Register, Register]]:

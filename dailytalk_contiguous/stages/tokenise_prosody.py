@@ -60,9 +60,6 @@ class TokeniseProsody(_Tokenises):
     A speaker's usual is that of the same channel of the same conversation, all of which must then be in
     one batch (`PerUtterance` sees to that); without `conversation_id` each utterance counts as a separate speaker.
     Words are `words`, or else `given_words`, in seconds of the conversation, or of a clip's file.
-
-    Attributes:
-        codebook: `bundled`, or a folder.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("speech",)
@@ -86,19 +83,20 @@ class TokeniseProsody(_Tokenises):
         pairs = zip(batch.get("words") or nothing, batch.get("given_words") or nothing, strict=True)
         words = [list(known or transcribed or ()) for known, transcribed in pairs]
         speakers: dict[Hashable, list[int]] = {}
-        for place in range(len(features)):
-            speakers.setdefault(_speaker(batch, place), []).append(place)
+        conversations = batch.get("conversation_id") or range(len(features))
+        for index, speaker in enumerate(zip(conversations, batch.get("channel") or nothing, strict=True)):
+            speakers.setdefault(speaker, []).append(index)
         rows: list[dict[str, Any]] = [{} for _ in features]
-        for places in speakers.values():
-            usual = speaker_levels([features[place] for place in places], [words[place] for place in places])
-            for place in places:
-                tokens, _ = codebook.assign(seen_by(codebook, features[place], usual.f0))
-                starts = (batch[name][place] for name in ("speech_start", "start") if name in batch)
+        for indices in speakers.values():
+            usual = speaker_levels([features[index] for index in indices], [words[index] for index in indices])
+            for index in indices:
+                tokens, _ = codebook.assign(seen_by(codebook, features[index], usual.f0))
+                starts = (batch[name][index] for name in ("speech_start", "start") if name in batch)
                 origin = next((start for start in starts if start is not None), 0.0)
-                rows[place] = {
+                rows[index] = {
                     "prosody_tokens": tokens.tolist(),
                     "prosody_runs": [run._asdict() for run in to_runs(tokens)],
-                    "prosody_words": word_prosody(words[place], tokens, features[place], usual, origin),
+                    "prosody_words": word_prosody(words[index], tokens, features[index], usual, origin),
                     "prosody_model": codebook.name,
                 }
         return {name: [row[name] for row in rows] for name in self.adds}
@@ -145,9 +143,3 @@ def _tokens_of(codebook: str, batch: schema.Batch) -> schema.Batch:
     batch["conversation_id"] = [""] * len(batch["speech"])
     columns = TokeniseProsody(codebook)(batch)
     return {name: columns[name] for name in PROSODIC_TOKENS}
-
-
-def _speaker(batch: schema.Batch, place: int) -> Hashable:
-    if "conversation_id" not in batch:
-        return place
-    return batch["conversation_id"][place], batch["channel"][place] if "channel" in batch else None

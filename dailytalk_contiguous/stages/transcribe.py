@@ -52,16 +52,14 @@ class Transcribe(Stage):
     says why `text_raw` is empty.
 
     Attributes:
-        model: a Whisper size, a folder in CTranslate2 format, or `pocketsphinx`.
-        language: ISO 639-1 code, or `auto`: detected once for each conversation. A conversation in which nothing
-            has to be recognised is in the language of its given texts, if that is known (`given_language`).
-        windows: one of `WINDOWS`. `short` is for previews: Whisper was trained on windows of 30 s, and whether
-            text and times suffer is not proven.
-        beam: width of the search.
+        language: with `auto`, a conversation in which nothing has to be recognised is in the language of its given
+            texts, if that is known (`given_language`).
+        windows: `short` is for previews: Whisper was trained on windows of 30 s, and whether text and times suffer
+            is not proven.
         compute_type: CTranslate2's; in place of `auto` a stage for Whisper has what suits `device` (see
             `models.devices`), so that its digest says what rows were made in.
         guard: whether inventions are guarded against (see `core.hallucination`).
-        device: `auto`, `cpu` or `cuda`. batch_windows: windows at a time on CUDA.
+        batch_windows: windows at a time on CUDA.
     """
 
     model: str = setting(WHISPER, ASR_MODEL)
@@ -97,8 +95,7 @@ class Transcribe(Stage):
     )
 
     def __post_init__(self) -> None:
-        if self.windows not in WINDOWS:
-            raise ValueError(f"windows must be one of {WINDOWS}, not {self.windows!r}")
+        super().__post_init__()
         object.__setattr__(self, "compute_type", settled_type(self.model, self.device, self.compute_type))
 
     def preflight(self, fetch: bool = True) -> None:
@@ -131,7 +128,13 @@ class Transcribe(Stage):
                 self.model, self.device, self.compute_type, self.beam, self.batch_windows, short
             )
             if self.language == "auto":
-                languages |= self._detect(recogniser, speech, conversations)
+                windows: dict[Hashable, Samples] = {}
+                for conversation in dict.fromkeys(conversations[index] for index in unheard):
+                    of_it = [speech[index] for index in unheard if conversations[index] == conversation]
+                    longest = np.concatenate(sorted(of_it, key=len, reverse=True))
+                    windows[conversation] = longest[: round(LANGUAGE_SECONDS * ANALYSIS_RATE)]
+                detected = recogniser.detect_languages(list(windows.values()))
+                languages |= dict(zip(windows, detected, strict=True))
             keys = [(conversations[index], channels[index]) for index in unheard]
             rows |= self._recognise(recogniser, speech, keys, languages)
         in_order = []
@@ -146,16 +149,6 @@ class Transcribe(Stage):
             in_order.append(row)
         _mark_given_questions(in_order, conversations)
         return {name: [row[name] for row in in_order] for name in self.adds}
-
-    def _detect(
-        self, recogniser: Recogniser, speech: dict[int, Samples], conversations: list[Hashable]
-    ) -> dict[Hashable, str]:
-        windows: dict[Hashable, Samples] = {}
-        for conversation in dict.fromkeys(conversations[index] for index in speech):
-            own = [speech[index] for index in speech if conversations[index] == conversation]
-            longest = sorted(own, key=len, reverse=True)
-            windows[conversation] = np.concatenate(longest)[: round(LANGUAGE_SECONDS * ANALYSIS_RATE)]
-        return dict(zip(windows, recogniser.detect_languages(list(windows.values())), strict=True))
 
     def _recognise(
         self,
@@ -185,15 +178,15 @@ class Transcribe(Stage):
         ]
         rows: dict[int, dict[str, Any]] = {}
         for window, result in heard + hear(alone):  # what is heard alone takes the place of what was cut off
-            for place, words in unpack(result.words, window).items():
-                row = self._heard_row(words, samples[place], result)
+            for number, words in unpack(result.words, window).items():
+                row = self._heard_row(words, samples[number], result)
                 row["question"] = (
-                    ends_as_question(row["text_raw"], languages[keys[place][0]])
+                    ends_as_question(row["text_raw"], languages[keys[number][0]])
                     if recogniser.punctuates
                     else sounds_like_question([word["word"] for word in row["words"]])
                 )
-                rows[place] = row
-        return {index: rows[place] for place, index in enumerate(speech)}
+                rows[number] = row
+        return {index: rows[number] for number, index in enumerate(speech)}
 
     def _heard_row(self, words: list[Word], samples: Samples, result: Recognised) -> dict[str, Any]:
         text = "".join(word.text for word in words).strip()
@@ -267,6 +260,3 @@ def language_of(stages: Iterable[Stage]) -> str:
     """The language that a list of stages is set to: an ISO 639-1 code, or `auto`."""
     transcribe = find_stage(Transcribe, stages)
     return transcribe.language if transcribe else Transcribe.language
-
-
-__all__ = ["GIVEN", "GIVEN_FITTED", "Transcribe"]

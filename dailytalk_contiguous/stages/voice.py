@@ -10,8 +10,11 @@ from dailytalk_contiguous.core.audio import Samples, encoded_sound, read_at, to_
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.quality import FULL_SCALE
 from dailytalk_contiguous.core.schema import CHANNELS, STRING, Row
-from dailytalk_contiguous.core.settings import setting, unlisted
+from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.stages.base import REVOICE, Stage
+
+#: Seconds of a sample of a voice.
+SHORTEST, LONGEST = 3.0, 20.0
 
 
 @dataclass(frozen=True)
@@ -19,13 +22,11 @@ class ChooseVoice(Stage):
     """Adds `voice_wav`, a WAV file of the re-voiced speaker, and `voice_text`, what is said in it.
 
     Taken are whole utterances with text during which the other speaker is silent and nothing is clipped, the
-    longest first, up to `longest` seconds. A conversation that has less than `shortest` of them can't be cloned:
+    longest first, up to `LONGEST` seconds. A conversation that has less than `SHORTEST` of them can't be cloned:
     BadInput.
     """
 
     revoice: str = setting(CHANNELS[0], REVOICE)
-    shortest: float = unlisted(3.0)
-    longest: float = unlisted(20.0)
 
     needs: ClassVar[tuple[str, ...]] = (
         *("audio", "offset", "duration", "sample_rate"),
@@ -52,10 +53,10 @@ class ChooseVoice(Stage):
         ]
         chosen: list[tuple[float, Samples, str]] = []
         for stretch in sorted(clean, key=lambda stretch: len(stretch[1]), reverse=True):
-            if sum(len(samples) for _, samples, _ in chosen) + len(stretch[1]) <= self.longest * rate:
+            if sum(len(samples) for _, samples, _ in chosen) + len(stretch[1]) <= LONGEST * rate:
                 chosen.append(stretch)
         seconds = sum(len(samples) for _, samples, _ in chosen) / rate
-        if seconds < self.shortest:
+        if seconds < SHORTEST:
             raise BadInput(
                 f"there are only {seconds:.1f} s of the {self.revoice} speaker alone to clone the voice from",
                 "name a voice of the service with --voice",

@@ -40,12 +40,6 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     sync_folder(path.parent)
 
 
-def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
-    """Let `write` fill the file that is to be `path`, as `replacing` does."""
-    with replacing(path) as file:
-        write(file)
-
-
 class Disk:
     """A file whose errors are kept until `check` raises them, as its end as a context manager does.
 
@@ -91,7 +85,7 @@ class Disk:
         return otherwise
 
 
-#: What `write_atomically` calls what it has not finished.
+#: What `replacing` calls what it has not finished.
 _UNFINISHED = re.compile(r"\..{1,40}\.[0-9a-f]{12}\.tmp", re.DOTALL)
 
 
@@ -108,7 +102,7 @@ def _temporary(path: Path) -> Path:
 
 
 class WrittenTogether:
-    """`write_atomically` for thousands of small files: some wait under their temporary names, then get their own.
+    """`replacing` for thousands of small files: some wait under their temporary names, then get their own.
 
     A disk flushes a hundred files at once in a tenth of the time, and a thread waits for it
     while the next ones are written. A context manager; where its block raises, files that wait are removed.
@@ -178,26 +172,20 @@ def _keep(waiting: Mapping[Path, Path]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """`write_atomically` for text, as UTF-8."""
+    """Write a text whole, as UTF-8."""
     write_lines(path, [text])
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """`write_atomically` for bytes."""
-
-    def write(file: BinaryIO) -> None:
+    """Write bytes whole, as `replacing` does."""
+    with replacing(path) as file:
         file.write(data)
-
-    write_atomically(path, write)
 
 
 def write_lines(path: Path, lines: Iterable[str]) -> None:
-    """`write_atomically` for pieces of text, one after another as they come, as UTF-8."""
-
-    def write(file: BinaryIO) -> None:
+    """Write pieces of text whole, one after another as they come, as UTF-8."""
+    with replacing(path) as file:
         file.writelines(line.encode("utf-8") for line in lines)
-
-    write_atomically(path, write)
 
 
 def json_text(value: object) -> str:
@@ -250,7 +238,8 @@ def locked(lock: Path, reason: str, remedy: str) -> Iterator[None]:
 
     Raises DailytalkError with this reason and remedy while another process holds it, and for a link in its place.
     """
-    refuse_linked(lock)
+    if lock.is_symlink():
+        raise DailytalkError(f"{as_text(lock)!r} is a symbolic link", "delete it")
     held = FileLock(lock)
     try:
         held.acquire(timeout=0)
@@ -260,12 +249,6 @@ def locked(lock: Path, reason: str, remedy: str) -> Iterator[None]:
         yield
     finally:
         held.release()
-
-
-def refuse_linked(lock: Path) -> None:
-    """Raise DailytalkError for a lock that is a symbolic link: what it leads to is somebody else's."""
-    if lock.is_symlink():
-        raise DailytalkError(f"{as_text(lock)!r} is a symbolic link", "delete it")
 
 
 @contextmanager
@@ -288,11 +271,11 @@ def refuse_half_renamed(folder: Path) -> None:
 
     Files have names in between then, and nobody would miss them. Reading finishes nobody's work.
     """
-    place = folder.absolute()
-    for root in (place, *place.parents, *folders_in(place)):
+    absolute = folder.absolute()
+    for root in (absolute, *absolute.parents, *folders_in(absolute)):
         for plan in unfinished_plans(root):
             where = root / _folder_of(root, plan)
-            if place.is_relative_to(where) or where.is_relative_to(place):
+            if absolute.is_relative_to(where) or where.is_relative_to(absolute):
                 shown = repr(as_text(where))
                 raise DailytalkError(
                     f"a reindex of {shown} was stopped half way", f"run dailytalk reindex {shown}"
@@ -341,7 +324,7 @@ def _folder_of(root: Path, plan: Path) -> str:
 
 #: Why a link that leads out of a folder of recordings is not followed, and what to do about it.
 LINK_OUT = "it is a symbolic link that leads out of the input"
-FOLLOW_LINKS = "copy it into the folder, or pass --follow-links if you trust whoever made the link"
+COPY_IT = "copy it into the folder"
 
 
 def inside(root: Path, name: str | Path) -> Path:

@@ -47,8 +47,6 @@ def parse_reference(text: str) -> Reference | None:
         DailytalkError: the text begins with `hf://` but names no dataset.
     """
     address = text.startswith("hf://")
-    if address and not text.startswith(PREFIX):
-        raise DailytalkError(f"{text!r} is no dataset on the Hub", f"write {PREFIX}OWNER/NAME")
     repo, _, revision = text.removeprefix(PREFIX).rstrip("/").partition("@")
     halves = repo.split("/")
     is_name = len(halves) == 2 and all(_HALF.fullmatch(half) for half in halves) and not repo.endswith(".git")
@@ -59,23 +57,17 @@ def parse_reference(text: str) -> Reference | None:
     return None
 
 
-def reference(text: str) -> Reference:
-    """The dataset that a text names. Raises DailytalkError, with what is wrong, if it names none."""
+def reference(text: str, problem: str = "is no name of a dataset on the Hub") -> Reference:
+    """The dataset that a text names. Raises DailytalkError, with the problem, if it names none."""
     parsed = parse_reference(text)
     if parsed is None:
-        raise DailytalkError(f"{text!r} is no name of a dataset on the Hub", _REMEDY)
+        raise DailytalkError(f"{text!r} {problem}", _REMEDY)
     return parsed
 
 
 def model_reference(text: str) -> Reference:
     """The model on the Hub that a text names, which is no folder. Raises DailytalkError if it names none."""
-    parsed = parse_reference(text)
-    if parsed is None:
-        raise DailytalkError(
-            f"{text!r} is no folder, and no name of a model on the Hub",
-            "write OWNER/NAME, with @TAG for a version",
-        )
-    return parsed
+    return reference(text, "is no folder, and no name of a model on the Hub")
 
 
 # Errors of the Hub, and of the connection to it, as one sentence with a remedy.

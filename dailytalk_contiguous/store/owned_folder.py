@@ -18,8 +18,9 @@ import soundfile
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.audio import Pcm
+from dailytalk_contiguous.core.documents import read_bytes
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.store.files import Disk, inside, write_atomically, write_bytes, write_lines
+from dailytalk_contiguous.store.files import Disk, inside, replacing, write_bytes, write_lines
 
 #: Name of the record, and its first line. It begins with a dot and ends in nothing that a trainer reads. A folder
 #: that holds one was made by us, so its sound files are results and no recordings.
@@ -80,7 +81,7 @@ def written_before(root: Path) -> list[str]:
 
 def _recorded(root: Path) -> tuple[str, list[str]]:
     """The title and the names of a record."""
-    title, *names = inside(root, RECORD).read_text(encoding="utf-8").splitlines() or [""]
+    title, *names = read_bytes(inside(root, RECORD)).decode("utf-8", "replace").splitlines() or [""]
     return title, names
 
 
@@ -166,8 +167,8 @@ class OwnedFolder:
         try:
             target.hardlink_to(source)
         except OSError:  # another disk, or one without links
-            with source.open("rb") as opened:
-                write_atomically(target, lambda file: shutil.copyfileobj(opened, file))
+            with source.open("rb") as opened, replacing(target) as file:
+                shutil.copyfileobj(opened, file)
 
     def write_text(self, name: str, text: str) -> None:
         """`write_bytes` for text, as UTF-8."""
@@ -176,7 +177,8 @@ class OwnedFolder:
     def write_wav(self, name: str, pcm: Pcm, sample_rate: int) -> None:
         """`write_bytes` for int16 samples, shape (n,) or (n, channels), as 16-bit WAV at a rate in Hz."""
         self._note(name)
-        write_atomically(self.root / name, wav_writer([pcm], sample_rate, 1 if pcm.ndim == 1 else pcm.shape[1]))
+        with replacing(self.root / name) as file:
+            wav_writer([pcm], sample_rate, 1 if pcm.ndim == 1 else pcm.shape[1])(file)
 
     def claim(self, names: Iterable[str]) -> None:
         """Note files as ours that somebody else writes under `root`, or has written in an earlier export."""

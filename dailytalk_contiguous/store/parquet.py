@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Features
 
-from dailytalk_contiguous.core.documents import shown
+from dailytalk_contiguous.core.documents import open_regular, shown
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import Row, wrong_type
 from dailytalk_contiguous.store.files import Disk, replacing
@@ -109,28 +109,28 @@ class ParquetReader:
                     break
                 yield batch
 
-    def row(self, group: int, place: int, columns: Iterable[str] | None = None) -> Row | None:
-        """The row at a place of a row group; None where there is no such place. Raises BadInput for damage."""
-        return next(self.rows_at([(group, place)], columns))
+    def row(self, group: int, index: int, columns: Iterable[str] | None = None) -> Row | None:
+        """A row of a row group by its index; None where there is none. Raises BadInput for damage."""
+        return next(self.rows_at([(group, index)], columns))
 
     def rows_at(
-        self, places: Iterable[tuple[int, int]], columns: Iterable[str] | None = None
+        self, positions: Iterable[tuple[int, int]], columns: Iterable[str] | None = None
     ) -> Iterator[Row | None]:
-        """As `row` of each of some sorted places, of which the row groups are read once."""
-        for group, of_group in itertools.groupby(places, key=itemgetter(0)):
-            wanted = [place for _, place in of_group]
+        """As `row` of each of some sorted positions, of which the row groups are read once."""
+        for group, of_group in itertools.groupby(positions, key=itemgetter(0)):
+            wanted = [index for _, index in of_group]
             n_rows = self.group_sizes[group] if group < len(self.group_sizes) else 0
             start = 0
             for batch in self.batches(columns, [group]) if wanted[0] < n_rows else ():
-                for place in wanted:
-                    if start <= place < start + batch.num_rows:
+                for index in wanted:
+                    if start <= index < start + batch.num_rows:
                         with self._reading():
-                            row: Row = batch.slice(place - start, 1).to_pylist()[0]
+                            row: Row = batch.slice(index - start, 1).to_pylist()[0]
                         yield row
                 start += batch.num_rows
                 if start > wanted[-1]:
                     break
-            yield from (None for place in wanted if place >= n_rows)
+            yield from (None for index in wanted if index >= n_rows)
 
     def _largest_value(self, group: int, names: Sequence[str] | None) -> int:
         """Bytes that no value of a row group exceeds. Raises BadInput if it unpacks to more than is read."""
@@ -198,14 +198,12 @@ def open_parquet(
         buffer_size: bytes of a column that are read at a time; 0 for those of a row group at once.
 
     Raises:
-        BadInput: it is damaged, or no regular file.
+        BadInput: it is damaged.
         OSError: as the disk or the network does.
     """
     if isinstance(source, Path):
         name = name or shown(source)
-        if source.exists() and not source.is_file():  # opening a pipe waits for ever
-            raise BadInput(f"{name} is not a regular file", remedy)
-        with source.open("rb") as opened:  # Arrow itself opens no path that is not UTF-8
+        with open_regular(source) as opened:  # Arrow itself opens no path that is not UTF-8
             yield from _opened(opened, remedy, name, {"buffer_size": buffer_size}, is_local=True)
     else:
         options = {"buffer_size": buffer_size, "pre_buffer": not buffer_size}

@@ -16,7 +16,7 @@ _FIRST_BYTES, _MOST_BYTES = 128, 16 << 20
 _DEEPEST = 8
 
 # Types of Thrift's compact protocol.
-_BOOLS, _BYTE, _INTEGERS, _DOUBLE, _BINARY, _LISTS, _MAP, _STRUCT = (1, 2), 3, (4, 5, 6), 7, 8, (9, 10), 11, 12
+_BOOLS, _BYTE, _INTEGERS, _DOUBLE, _BINARY, _LISTS, _STRUCT = (1, 2), 3, (4, 5, 6), 7, 8, (9, 10), 12
 
 # Fields of a page's header: its sizes, and the headers of its kinds, whose first field is the number of values.
 _UNPACKED, _PACKED, _KINDS = 2, 3, (5, 7, 8)

@@ -1,7 +1,6 @@
 """What can be reviewed besides a tagged folder: clips with their JSON, and training folders."""
 
 import json
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -82,19 +81,6 @@ def test_clips_keep_every_field_that_nobody_edited(tmp_path: Path) -> None:
     assert (tmp_path / "my.json").read_text("utf-8") == json.dumps(after, indent=4, sort_keys=True) + "\n"
 
 
-def test_taking_back_an_edit_of_a_clip_gives_the_file_its_segments_again(tmp_path: Path) -> None:
-    before = json.loads((clips(tmp_path) / "my.json").read_text("utf-8"))
-    session = opened(tmp_path)
-    edit(session, "talk_000001.wav", do="delete", line="0")
-    edit(session, "talk_000001.wav", do="split", line="1", index=1)
-    session.settle()
-    session.undo("Ada")
-    session.undo("Ada")
-    session.close()
-    after = json.loads((tmp_path / "my.json").read_text("utf-8"))
-    assert after["talk_000001.wav"]["segments"] == before["talk_000001.wav"]["segments"]
-
-
 def test_a_clip_without_an_entry_gets_one(tmp_path: Path) -> None:
     tone(tmp_path / "audio" / "a.wav")
     session = opened(tmp_path)
@@ -120,29 +106,16 @@ def test_a_range_of_clips_is_discarded_and_restored_with_its_entries(tmp_path: P
     assert session.item(names[0])["lines"][1]["text"] == "in room 2"
     with pytest.raises(BadInput, match="discarded"):
         edit(session, names[0], do="text", line="0", text="x")
-    assert session.restore(names, "Ada") == names
+    assert session.discard(names, "Ada", discarded=False) == names
     assert json.loads((tmp_path / "my.json").read_text("utf-8")) == before
     assert [path.name for path in aside.iterdir()] == [DISCARDED_ENTRIES]
-
-
-def test_clips_that_were_all_discarded_come_back_into_their_own_file(tmp_path: Path) -> None:
-    before = json.loads((clips(tmp_path) / "my.json").read_text("utf-8"))
-    session = opened(tmp_path)
-    session.discard([*before], "Ada")
-    session.close()
-    session = opened(tmp_path)
-    assert {item["id"] for item in session.items()["items"] if item["discarded"]} == {*before}
-    session.restore([*before], "Ada")
-    session.close()
-    assert json.loads((tmp_path / "my.json").read_text("utf-8")) == before
-    assert not (tmp_path / "whisper.json").exists()
 
 
 class _Stopped(BaseException):
     """The machine went off."""
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(st.tuples(st.booleans(), st.integers(1, 4), st.integers(0, 12)), min_size=1, max_size=5))
 def test_discarding_that_is_stopped_anywhere_is_finished_by_who_comes_next(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[bool, int, int]]
@@ -156,7 +129,7 @@ def test_discarding_that_is_stopped_anywhere_is_finished_by_who_comes_next(
         with pytest.MonkeyPatch.context() as patch:
             stopped_after(patch, stop)
             try:
-                done = (session.discard if discarded else session.restore)([name], "Ada")
+                done = session.discard([name], "Ada", discarded)
             except _Stopped:
                 done = [name] if session.journal.number and name in _discards(folder) else None  # type: ignore[assignment]
         gone = {item for item, state in _discards(folder).items() if state}
@@ -198,26 +171,6 @@ def _discards(folder: Path) -> dict[str, bool]:
     lines = journal.read_text("utf-8").splitlines() if journal.exists() else []
     records = [json.loads(line) for line in lines]
     return {record["item"]: record["after"]["discarded"] for record in records if "item" in record}
-
-
-def test_suspects_are_found_also_of_a_clip_without_words_that_a_page_has_listed_already(tmp_path: Path) -> None:
-    for name in ("a.wav", "b.wav"):
-        tone(tmp_path / "audio" / name)
-    session = opened(tmp_path)
-    assert {item["duration"] for item in session.items()["items"]} == {None}
-    known: dict[str, Any] = {}
-    all_known = threading.Event()
-
-    def hear(kind: str, data: dict[str, Any]) -> None:
-        known[data["id"]] = data
-        if len(known) == 2:
-            all_known.set()
-
-    session.listen(hear)
-    session.start()
-    assert all_known.wait(60)
-    session.close()
-    assert {name: data["duration"] for name, data in known.items()} == {"a.wav": 2.0, "b.wav": 2.0}
 
 
 def moshi(folder: Path) -> Path:
@@ -269,7 +222,7 @@ def test_discarded_training_files_leave_their_manifest_and_come_back(tmp_path: P
     assert sorted(path.name for path in (tmp_path / "data_stereo" / DISCARDED).iterdir()) == [
         "a.json", "a.wav", DISCARDED_ENTRIES,
     ]  # fmt: skip
-    assert session.restore([name], "Ada") == [name]
+    assert session.discard([name], "Ada", discarded=False) == [name]
     assert json.loads((tmp_path / "train.jsonl").read_text("utf-8"))["path"] == name
     assert session.item(name)["lines"][0]["text"] == "Good day."
 
@@ -292,7 +245,7 @@ def test_a_clip_that_is_a_link_out_of_its_folder_is_not_served(tmp_path: Path) -
     assert isinstance(editable, Editable)
     assert "talk_000009.wav" not in editable.names()
     with pytest.raises(BadInput):
-        editable.place("talk_000009.wav")
+        editable.stretch("talk_000009.wav")
 
 
 def test_sides_warn_of_a_speaker_and_a_sentence_on_both_and_a_proposal_has_none(tmp_path: Path) -> None:
@@ -362,12 +315,12 @@ def test_clips_are_numbered_as_split_counts_them(name: str, number: int) -> None
     assert number_in(name, -1) == number
 
 
-def test_progress_counts_corrections_and_the_agreement_of_two_reviewers(tmp_path: Path) -> None:
+def test_progress_counts_what_each_person_has_done(tmp_path: Path) -> None:
     session = opened(clips(tmp_path))
     edit(session, "talk_000001.wav", do="text", line="0", text="it was cold")
     for name, who in (("talk_000001.wav", "Ada"), ("talk_000001.wav", "Ben"), ("talk_000002.wav", "Ada")):
         session.edit(name, session.item(name)["base"], {"do": "reviewed", "value": True}, who)
     told = session.progress()
-    assert (told["items"], told["reviewed"], told["corrections"]) == (4, 2, 1)
-    assert {entry["author"]: entry["reviewed"] for entry in told["authors"]} == {"Ada": 2, "Ben": 1}
-    assert told["agreement"]["items"] == 1
+    assert (told["items"], told["reviewed"]) == (4, 2)
+    done = {entry["author"]: (entry["reviewed"], entry["corrections"]) for entry in told["authors"]}
+    assert done == {"Ada": (2, 1), "Ben": (1, 0)}

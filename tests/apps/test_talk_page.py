@@ -92,11 +92,9 @@ def test_what_a_page_has_not_played_is_unheard(page: TalkPage) -> None:
         assert page.hush() == 0.0
 
 
-def test_without_the_extra_it_is_one_sentence(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_without_the_extra_it_is_one_sentence(monkeypatch: pytest.MonkeyPatch, dailytalk: Command) -> None:
     monkeypatch.delitem(sys.modules, "dailytalk_contiguous.apps.converse.talk_page", raising=False)
     monkeypatch.setitem(sys.modules, "websockets", None)
-    done = Command(monkeypatch, capfd)("converse", "--web", "--profile", "embedded")
+    done = dailytalk("converse", "--web", "--profile", "embedded")
     assert done.code == 1
     assert "--web needs websockets: pip install 'dailytalk-contiguous[converse]'" in done.err

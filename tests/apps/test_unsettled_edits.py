@@ -38,10 +38,9 @@ def edited(root: Path, item: str, text: str) -> Path:
 def moved(root: Path, item: str, *discarded: bool) -> Path:
     """A folder whose `review` was killed before it moved an item that was discarded, or put back."""
     journal = EditJournal(root)
-    with journal.locked():
-        for state in discarded:
-            change = {"discarded": not state}, {"discarded": state}
-            journal.append([NewEdit("Ada", item, "discard" if state else "restore", *change)])
+    for state in discarded:
+        change = {"discarded": not state}, {"discarded": state}
+        journal.append([NewEdit("Ada", item, "discard" if state else "restore", *change)])
     return root
 
 

@@ -6,14 +6,12 @@ import pytest
 from audio_files import reference, wav_bytes
 from clips import RATE, line
 from command import Command
-from corpus_trees import put, table
+from corpus_trees import put
 from recordings import read_lines
 from spoken_corpora import crema_d, dailytalk_files, rows_of, run, spoken
 
 from dailytalk_contiguous.run.clips import OPTIONS
 from dailytalk_contiguous.run.events import EVENTS, read_events
-
-pytest_plugins = ["ray_cluster"]
 
 PLAIN = ("--profile", "embedded", "--asr-model", "none")
 
@@ -43,7 +41,8 @@ def alone(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-@pytest.mark.xdist_group("ray")  # `alone` is made once
+@pytest.mark.nightly
+@pytest.mark.xdist_group("alone")  # `alone` is made once
 def test_several_workers_give_the_same_rows(source: Path, alone: Path, tmp_path: Path, dailytalk: Command) -> None:
     arguments = ("corpus", "crema_d", source, *PLAIN, "--augment", "noise", "--json", *SMALL, "--out")
     done = dailytalk(*arguments, tmp_path / "two", "--workers", 2)
@@ -54,7 +53,7 @@ def test_several_workers_give_the_same_rows(source: Path, alone: Path, tmp_path:
     assert started == [1, 2]  # what the time left is foretold from
 
 
-@pytest.mark.xdist_group("ray")
+@pytest.mark.xdist_group("alone")
 def test_hosts_share_a_corpus_and_whoever_comes_last_finishes_it(
     source: Path, alone: Path, tmp_path: Path, dailytalk: Command
 ) -> None:
@@ -77,17 +76,6 @@ def test_hosts_share_a_corpus_and_whoever_comes_last_finishes_it(
         done = dailytalk(*shared, share)
     assert (done.code, "still missing" in done.out) == (0, False)
     assert rows_of(alone) == rows_of(tmp_path / "two")
-
-
-@pytest.mark.needs("ray")
-@pytest.mark.xdist_group("ray")
-def test_ray_gives_the_same_clips(
-    source: Path, alone: Path, tmp_path: Path, cluster: str, dailytalk: Command
-) -> None:
-    there = ("--out", tmp_path / "there", "--runner", "ray", "--address", cluster, "--workers", "2")
-    done = dailytalk("corpus", "crema_d", source, *PLAIN, *SMALL, "--augment", "noise", *there)
-    assert done.code == 0, done.err
-    assert rows_of(alone) == rows_of(tmp_path / "there")
 
 
 def test_dry_run_of_a_corpus_says_what_is_left_and_writes_nothing(
@@ -155,26 +143,6 @@ def test_report_only_shows_measures_and_what_would_go_and_writes_no_clip(
     assert "bandwidth_hz" in done.out
     assert (out / "quality.png").read_bytes()[1:4] == b"PNG"
     assert not any((out / name).exists() for name in ("data", "clips", "run.json", "rejects.jsonl"))
-
-
-def test_second_report_is_about_what_was_chosen_last(tmp_path: Path, dailytalk: Command) -> None:
-    votes = table(
-        ["FileName", "VoiceVote", "VoiceLevel"],
-        *([f"{actor}_DFA_{code}_XX", "A", 60] for actor in (1001, 1002) for code in ("ANG", "HAP", "NEU")),
-    )
-    source = put(crema_d(tmp_path / "in", actors=(1001, 1002)), {"processedResults/summaryTable.csv": votes})
-    arguments = ("corpus", "crema_d", source, "--out", tmp_path / "out", *PLAIN, "--report-only")
-    dailytalk(*arguments, "--max-seconds", "2.0")
-    assert "6 beyond a limit of quality" in reported(dailytalk, tmp_path)
-    done = dailytalk(*arguments, "--agreed-only")
-    assert "2 of 2 measured clips would be kept" in done.out
-    assert len(list((tmp_path / "out/measured").glob("*.parquet"))) == 1
-    assert "0 beyond a limit of quality" in reported(dailytalk, tmp_path)
-
-
-def reported(dailytalk: Command, folder: Path) -> str:
-    assert dailytalk("report", folder / "out", "--out", folder / "page.html").code == 0
-    return (folder / "page.html").read_text(encoding="utf-8")
 
 
 def test_every_option_is_a_setting_of_the_run(source: Path, tmp_path: Path, dailytalk: Command) -> None:

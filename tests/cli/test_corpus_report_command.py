@@ -54,24 +54,6 @@ def test_agreement_of_a_listening_test(tmp_path: Path, dailytalk: Command, corpu
     assert alone.code == 0
 
 
-@pytest.mark.parametrize(
-    ("options", "sentence"),
-    [
-        (["--seed", "1"], "--seed decides nothing without --listening-test"),
-        (["--listening-test", "3"], "a listening test is a page of its own"),
-        (["--conversations", "3"], "--conversations goes with conversations"),
-        (["--against", "nowhere"], "--against 'nowhere' is no folder"),
-        (["--against", ".", "--listening-test", "3"], "--against goes with a report"),
-    ],
-)
-def test_options_that_do_not_go_together_are_refused(
-    dailytalk: Command, corpus: Path, options: list[str], sentence: str
-) -> None:
-    done = dailytalk("report", corpus, *options)
-    assert done.code == 1
-    assert sentence in done.err
-
-
 def test_conversations_have_a_listening_test_of_pairs(tmp_path: Path, dailytalk: Command) -> None:
     work = work_folder(tmp_path, 4)
     refused = dailytalk("report", work, "--listening-test", "3", "--out", tmp_path / "t.html")

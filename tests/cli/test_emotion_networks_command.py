@@ -1,6 +1,7 @@
 import json
 from pathlib import Path
 
+import pytest
 from audio_files import wav_bytes
 from command import Command
 from emotional_voices import drawn_voices
@@ -20,6 +21,7 @@ def corpus(folder: Path, speakers: int) -> Path:
     return corpus_folder(folder, rows)
 
 
+@pytest.mark.nightly
 def test_networks_are_trained_and_used(dailytalk: Command, tmp_path: Path) -> None:
     acted, pictures = corpus(tmp_path / "acted", 3), tmp_path / "pictures"
     shared = ("--epochs", "1", "--device", "cpu")

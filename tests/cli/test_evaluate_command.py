@@ -43,6 +43,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.nightly
 def test_tables_fit_80_columns_and_are_those_of_json_and_markdown(
     folder: Path, tmp_path: Path, dailytalk: Command
 ) -> None:

@@ -2,10 +2,8 @@ import json
 from pathlib import Path
 
 import pytest
-import soundfile
 from built_conversations import built_row, write_dataset
 from command import Command
-from recordings import read_lines
 from scripted import folder, say, settings, talk
 
 pytestmark = pytest.mark.xdist_group("exports")  # what they export is made once
@@ -30,30 +28,6 @@ def test_exported_folder_stands_up_to_the_check(tmp_path: Path, dailytalk: Comma
     assert (checked.code, told["facts"]["kind"]) == (0, "moshi")
 
 
-def test_finished_folder_stands_up_to_the_check(dailytalk: Command, spoken: Path) -> None:
-    done = dailytalk("check", spoken)
-    assert (done.code, done.err) == (0, "")
-    last = done.out.splitlines()[-1]
-    assert last.startswith("doubtful: ")
-    assert "touch an overlap" in last
-
-
-def test_moshi_folder_holds_the_manifests_and_the_words_of_both_on_request(
-    tmp_path: Path, dailytalk: Command, spoken: Path
-) -> None:
-    data = tmp_path / "data"
-    done = dailytalk("export", spoken, "--out", data, "--both-speakers", "--eval-share", "0.25", "--json")
-    told = json.loads(done.out)
-    assert done.code == 0
-    assert told["files"] == {name: len(read_lines(data / f"{name}.jsonl")) for name in ("train", "eval")}
-    assert sum(told["files"].values()) == 12
-    assert sorted(path.name for path in data.rglob("*jsonl")) == ["eval.jsonl", "train.jsonl"]
-    one = next(data.rglob("*.wav"))
-    assert (soundfile.info(one).samplerate, soundfile.info(one).channels) == (24000, 2)
-    speakers = {speaker for _, _, speaker in json.loads(one.with_suffix(".json").read_text())["alignments"]}
-    assert speakers == {"SPEAKER_MAIN", "SPEAKER_OTHER"}
-
-
 def test_export_says_how_many_words_the_trainer_gets(tmp_path: Path, dailytalk: Command, spoken: Path) -> None:
     done = dailytalk("export", spoken, "--out", tmp_path / "data", "--json")
     words = json.loads(done.out)["words"]
@@ -64,17 +38,6 @@ def test_export_says_how_many_words_the_trainer_gets(tmp_path: Path, dailytalk: 
     shown = dailytalk("export", spoken, "--out", tmp_path / "data")
     moved = f"{words['total']} words ({words['moved']} moved to another 80 ms frame)"
     assert moved in " ".join(shown.out.split())
-
-
-def test_same_seed_gives_the_same_split_and_another_one_another(
-    tmp_path: Path, dailytalk: Command, spoken: Path
-) -> None:
-    for name, seed in (("one", 1), ("same", 1), ("other", 2)):
-        assert (
-            dailytalk("export", spoken, "--out", tmp_path / name, "--seed", seed, "--eval-share", "0.3").code == 0
-        )
-    one, same, other = ((tmp_path / name / "eval.jsonl").read_text() for name in ("one", "same", "other"))
-    assert one == same != other
 
 
 @pytest.mark.parametrize(
@@ -90,27 +53,6 @@ def test_other_formats_hold_every_conversation(
     told = "".join(path.read_text() for path in data.glob(texts))
     assert "calm" not in told  # a style tag is nothing that anybody says
     assert told.count("of") == 96
-
-
-@pytest.mark.parametrize(
-    ("options", "told"),
-    [
-        (("--format", "csm", "--both-speakers"), "--both-speakers does not go with --format csm"),
-        (
-            ("--format", "j-moshi", "--text-conditions", "--max-length", "60s"),
-            "--text-conditions, --max-length does",
-        ),
-        (("--format", "csm", "--tokenizer", "spm.model"), "--tokenizer does not go with --format csm"),
-        (("--format", "wav"), "--format can't be 'wav': choose one of moshi, csm, j-moshi"),
-    ],
-)
-def test_options_that_do_not_go_together_are_refused_in_a_sentence(
-    tmp_path: Path, dailytalk: Command, spoken: Path, options: tuple[str, ...], told: str
-) -> None:
-    done = dailytalk("export", spoken, "--out", tmp_path / "data", *options)
-    assert (done.code, done.out, done.err.count("\n")) == (1, "", 1)
-    assert told in done.err
-    assert not (tmp_path / "data").exists()
 
 
 def test_folder_without_conversations_is_said_to_be_one(tmp_path: Path, dailytalk: Command) -> None:
@@ -196,16 +138,3 @@ def test_limit_of_a_verdict_is_an_option_of_check(tmp_path: Path, dailytalk: Com
     for limit, found in (("500ms", True), ("2s", False), ("inf", False)):
         told = json.loads(dailytalk("check", folder, "--max-turn", limit, "--json").out)
         assert ("long-turns" in {finding["kind"] for finding in told["findings"]}) == found
-
-
-@pytest.mark.parametrize(
-    ("command", "steps"),
-    [("check", ["conversations of dataset"]), ("report", ["conversations read: 2", "examples ready: 2 of 2"])],
-)
-def test_long_check_or_report_says_in_a_log_what_it_does(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dailytalk: Command, command: str, steps: list[str]
-) -> None:
-    folder = write_dataset(tmp_path, [built_row("a"), built_row("b")])
-    monkeypatch.setattr("dailytalk_contiguous.cli.terminal.LOG_SECONDS", 0.0)
-    said = dailytalk(command, folder).err
-    assert all(step in said for step in steps)

@@ -7,14 +7,10 @@ import time
 from pathlib import Path
 
 import pytest
-from audio_files import tones, wav_bytes
+from audio_files import tones
 from command import EMBEDDED, Command
-from huggingface_hub import HfApi
-from recordings import calls, excerpt, save
+from recordings import calls, save
 from scripted import SHORT, folder
-from spoken_corpora import crema_d
-
-pytest_plugins = ["hub.hub_fixtures"]
 
 ON_A_TERMINAL = {"FORCE_COLOR": "1", "TERM": "xterm-256color", "COLORTERM": "", "COLUMNS": "500"}
 
@@ -42,26 +38,14 @@ def words_of(command: str, root: Path, tiny_whisper: str) -> tuple[object, ...]:
     if command == "speak":
         work = folder(root / "work", first=SHORT[:1])
         return ("speak", work, "--profile", "embedded", "--asr-model", "pocketsphinx")
-    if command == "corpus":
-        source = crema_d(root / "in", actors=(1001, 1002), emotions=("ANG",))
-        return ("corpus", "crema_d", source, "--out", root / "out", "--profile", "embedded", "--asr-model", "none")
     quick = ("--out", root / "out", *EMBEDDED, "--asr-model", tiny_whisper)
-    if command == "streaming":
-        HfApi().create_repo("tester/calls", repo_type="dataset")
-        HfApi().upload_file(
-            path_or_fileobj=wav_bytes(excerpt()),
-            path_in_repo="a.wav",
-            repo_id="tester/calls",
-            repo_type="dataset",
-        )
-        return ("tag", "tester/calls", "--streaming", *quick)
     save(calls(root / "in", "a") / "mono.wav", tones(1, channels=1))
     return ("tag", root / "in", *quick)
 
 
 @pytest.mark.parametrize(
     ("command", "code", "colour"),
-    [("tag", 3, EXCEPT_REJECTS), ("speak", 0, DONE), ("corpus", 0, DONE), ("streaming", 0, DONE)],
+    [("tag", 3, EXCEPT_REJECTS), ("speak", 0, DONE)],
 )
 def test_run_has_a_bar_and_colours_on_a_terminal_alone_and_its_outcome_alone_on_stdout(
     command: str,
@@ -71,10 +55,7 @@ def test_run_has_a_bar_and_colours_on_a_terminal_alone_and_its_outcome_alone_on_
     dailytalk: Command,
     monkeypatch: pytest.MonkeyPatch,
     tiny_whisper: str,
-    request: pytest.FixtureRequest,
 ) -> None:
-    if command == "streaming":
-        request.getfixturevalue("hub")
     words = words_of(command, tmp_path, tiny_whisper)
     with monkeypatch.context() as terminal:
         for name, value in ON_A_TERMINAL.items():

@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -137,10 +135,3 @@ def test_commands_of_two_words_are_listed_under_the_first(dailytalk: Command) ->
             name for name in COMMANDS if name.startswith(first)
         ]
         assert f"No such command '{first}s'" in dailytalk(first, f"{first}s").err
-
-
-def test_options_are_made_without_asking_a_model_s_library_what_a_device_can_do() -> None:
-    modules = ", ".join(f"dailytalk_contiguous.cli.{name}" for name in ("tag", "speak", "corpus", "plan"))
-    code = f"import sys, {modules}; print({{'torch', 'ctranslate2'}} & {{*sys.modules}})"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "set()\n"

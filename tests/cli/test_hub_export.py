@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import pytest
-import soundfile
 from command import Command
 from hub.server import HubServer
 from huggingface_hub import HfApi
@@ -65,22 +64,13 @@ def test_downloaded_repository_is_exported_like_the_published_one(
     assert names(tmp_path / "data/train.jsonl") == MOSHI
 
 
-@pytest.mark.parametrize("format", ["csm", "j-moshi"])
-def test_formats_without_sides_hold_one_split(
-    tmp_path: Path, dailytalk: Command, published: str, format: str
-) -> None:
-    for split in ("train", "validation"):
+def test_formats_without_sides_hold_one_split(tmp_path: Path, dailytalk: Command, published: str) -> None:
+    for split, format in (("train", "csm"), ("validation", "j-moshi")):
         options = () if split == "train" else ("--split", split)
         done = dailytalk("export", published, "--format", format, "--out", tmp_path / split, "--json", *options)
         told = json.loads(done.out)
         assert (done.code, told["files"]) == (0, SIZES[split])
         assert sum(told["left_out"].values()) == sum(SIZES.values()) - SIZES[split]
-
-
-def test_exported_samples_are_the_published_ones(tmp_path: Path, dailytalk: Command, published: str) -> None:
-    assert dailytalk("export", f"{published}@v1.0.0", "--out", tmp_path / "data").code == 0
-    info = soundfile.info(tmp_path / "data/data_stereo/train0.wav")
-    assert (info.samplerate, info.frames, info.channels) == (24000, 144000, 2)
 
 
 def test_whole_version_stands_up_to_the_check(dailytalk: Command, published: str) -> None:
@@ -107,19 +97,6 @@ def test_file_that_is_not_the_manifests_fails_the_check(dailytalk: Command, publ
     assert dailytalk("check", published, "--revision", "v1.0.0").code == 0
 
 
-def test_row_whose_audio_was_changed_fails_the_check(dailytalk: Command, tmp_path: Path) -> None:
-    done = dailytalk("check", write_published(tmp_path / "changed", audio_sha256="0" * 64), "--json")
-    kinds = [one["kind"] for one in json.loads(done.out)["findings"] if one["level"] == "error"]
-    assert (done.code, kinds) == (1, ["changed-audio"] * 10)
-
-
-def test_version_without_a_manifest_is_told_of_it(dailytalk: Command, tmp_path: Path) -> None:
-    folder = write_published(tmp_path / "folder")
-    (folder / "manifest.json").unlink()
-    done = dailytalk("check", folder)
-    assert (done.code, done.out.count("advice: manifest.json")) == (0, 1)
-
-
 def test_report_of_a_version_is_one_page(tmp_path: Path, dailytalk: Command, published: str) -> None:
     page = tmp_path / "page.html"
     done = dailytalk("report", f"{published}@v1.0.0", "--out", page, "--conversations", "test1", "--json")
@@ -128,25 +105,19 @@ def test_report_of_a_version_is_one_page(tmp_path: Path, dailytalk: Command, pub
     assert "data:audio" in page.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize(
-    ("arguments", "told"),
-    [
+def test_what_can_not_be_is_told_in_a_sentence(tmp_path: Path, dailytalk: Command, published: str) -> None:
+    out = tmp_path / "data"
+    for arguments, told in (
         (("report", NAME), "--out"),
         (("check", f"{NAME}@v1.0.0", "--revision", "v1.0.0"), "give one of them"),
         (("check", f"{NAME}@v9.9.9"), "no such version"),
         (("check", "tester/nothing"), "there is no folder 'tester/nothing' here, and"),
-        (("check", NAME, "--snap-words"), "--snap-words"),
         (("check", ".", "--revision", "v1.0.0"), "leave it out"),
-        (("export", NAME, "--out", "OUT", "--seed", "1"), "--seed decides nothing"),
-        (("export", NAME, "--out", "OUT", "--split", "train"), "--split is for"),
-        (("export", NAME, "--out", "OUT", "--format", "csm", "--split", "dev"), "no conversations in dev"),
-    ],
-)
-def test_what_can_not_be_is_told_in_a_sentence(
-    tmp_path: Path, dailytalk: Command, published: str, arguments: tuple[str, ...], told: str
-) -> None:
-    out = tmp_path / "data"
-    done = dailytalk(*(str(out) if one == "OUT" else one for one in arguments))
-    assert (done.code, done.out, done.err.count("\n")) == (1, "", 1), done.err
-    assert told in done.err
-    assert not out.exists()
+        (("export", NAME, "--out", out, "--seed", "1"), "--seed decides nothing"),
+        (("export", NAME, "--out", out, "--split", "train"), "--split is for"),
+        (("export", NAME, "--out", out, "--format", "csm", "--split", "dev"), "no conversations in dev"),
+    ):
+        done = dailytalk(*arguments)
+        assert (done.code, done.out, done.err.count("\n")) == (1, "", 1), done.err
+        assert told in done.err
+        assert not out.exists()

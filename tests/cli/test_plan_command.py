@@ -1,4 +1,5 @@
 import json
+import re
 import tempfile
 from pathlib import Path
 
@@ -10,10 +11,8 @@ from hypothesis import strategies as st
 from recordings import excerpt, save, state
 from spoken_corpora import crema_d
 
-from dailytalk_contiguous.pipelines import tag_stages
-from dailytalk_contiguous.run.estimate import Measured, Range, estimate_run, extrapolate, sample, sample_clips
-from dailytalk_contiguous.run.tagging import FoundRecordings, find
-from dailytalk_contiguous.shards import compress_row
+from dailytalk_contiguous.run.estimate import Measured, Range, extrapolate, sample, sample_clips
+from dailytalk_contiguous.run.tagging import FoundRecordings
 
 
 @pytest.fixture
@@ -75,8 +74,14 @@ def test_paid_speech_is_priced_without_a_token_and_not_bought(
     assert "40 s of audio in 2 conversations" in done.out
     assert "priced, not run" in done.out
     assert "speak would not begin: Fish Audio needs a token, and may say every line in another voice" in done.out
-    for heading in ("money", "dataset/ (FLAC)", "time of tag --workers 1", "Transcribe, one process"):
-        assert heading in done.out
+    for row in (
+        *(r"money( +0\.\d{4} USD){3}", r"dataset/ \(FLAC\)( +\d+\.\d [kM]B){3}", r"text to say( +\d+ bytes){3}"),
+        *(
+            r"time of tag --workers 1( +\d+(\.\d)? (s|min)){3}",
+            r"Transcribe, one process( +\d+(\.\d)? (s|min)){3}",
+        ),
+    ):
+        assert re.search(row, done.out), row
 
 
 def test_what_can_not_be_planned_is_one_sentence(tmp_path: Path, dailytalk: Command) -> None:
@@ -126,61 +131,6 @@ def test_long_corpus_gives_the_minutes_that_were_asked_for_from_all_over_it(seed
     assert places == sorted(places)
 
 
-@pytest.mark.parametrize(
-    ("durations", "seconds", "seed", "pieces"),
-    [
-        ((100.0, 20.0, 900.0), 180.0, 1, [(0, 15.684, 60.0), (2, 478.127, 60.0), (2, 789.683, 60.0)]),
-        ((4.0,), 30.0, 0, [(0, 0.459, 1.333), (0, 1.677, 1.333), (0, 2.561, 1.333)]),
-        ((7.0, 2.5, 9.0, 1.0, 3.0), 12.0, 3, [(0, 0.0, 4.0), (2, 0.082, 4.0), (2, 5.0, 4.0)]),
-        ((1000.0, 1000.0), 90.0, 2, [(0, 622.356, 30.0), (1, 283.552, 30.0), (1, 356.034, 30.0)]),
-    ],
-)
-def test_pieces_of_a_seed_are_these_in_every_version(
-    durations: tuple[float, ...], seconds: float, seed: int, pieces: list[tuple[int, float, float]]
-) -> None:
-    found = sample(rows(*durations), seconds, seed)
-    assert [piece["conversation_id"] for piece in found] == [
-        f"c{place}.{round(1000 * start)}" for place, start, _ in pieces
-    ]
-    for piece, (_, start, length) in zip(found, pieces, strict=True):
-        assert (piece["offset"] - 5.0, piece["duration"]) == (
-            pytest.approx(start, abs=0.0006),
-            pytest.approx(length, abs=0.0006),
-        )
-
-
-def test_words_that_people_transcribed_come_with_their_piece() -> None:
-    (row,) = rows(100.0)
-    row["given"] = [{"channel": "left", "start": s, "end": s + 1.0, "text": "x", "words": []} for s in range(100)]
-    for piece in sample([row], 30.0, 1):
-        assert len(piece["given"]) == pytest.approx(10, abs=1)
-        assert 0 <= piece["given"][0]["start"] <= 1
-    assert sample([compress_row(row, ("conversation_id", "duration"))], 30.0, 1) == sample([row], 30.0, 1)
-
-
-def test_models_are_loaded_with_the_shortest_piece_and_all_that_is_measured_is_of_the_pieces(
-    tmp_path: Path, tiny_whisper: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "cache"))
-    for name, seconds in (("a", 5.0), ("b", 0.7)):
-        save(tmp_path / f"in/{name}.wav", excerpt(seconds=seconds))
-    told: list[tuple[int, int]] = []
-    stages = tag_stages(profile="embedded", language="en", asr_model=tiny_whisper)
-    found = find([str(tmp_path / "in")], tmp_path / "out")
-    made = estimate_run(found, tmp_path, stages, seed=1, on_piece=lambda *piece: told.append(piece))
-    runs = {path.parent.name: json.loads(path.read_text()) for path in tmp_path.glob("*/run.json")}
-    lengths = {name: run["hours"]["audio"] for name, run in runs.items()}
-    warm = lengths.pop("warm")
-    assert warm == min(lengths.values()) < max(lengths.values())
-    assert told == [(place, len(lengths)) for place in range(len(lengths) + 1)]
-    assert (made.sample_pieces, made.loading_seconds >= 0.0) == (len(lengths), True)
-    assert made.sample_seconds == pytest.approx(3600 * sum(lengths.values()), abs=0.1)
-    files = [*tmp_path.glob("[0-9]*/tagged/*.parquet"), *tmp_path.glob("[0-9]*/transcript.jsonl")]
-    written = sum(path.stat().st_size for path in files)
-    share = made.sample_seconds / sum(row["duration"] for row in found.rows)
-    assert made.quantities["tagged_bytes"].expected == pytest.approx(written / share)
-
-
 def test_whole_is_the_sample_times_its_share_with_the_range_of_the_pieces() -> None:
     measured = [
         Measured(10.0, {"tag_seconds": 1.0, "speak_seconds": 0.5}, {"Segment": 1.0}),
@@ -196,6 +146,7 @@ def test_whole_is_the_sample_times_its_share_with_the_range_of_the_pieces() -> N
 # Clips
 
 
+@pytest.mark.nightly
 def test_plan_of_a_corpus_runs_some_of_its_clips_and_leaves_nothing(tmp_path: Path, dailytalk: Command) -> None:
     source = crema_d(tmp_path / "in", actors=(1001, 1002, 1003))
     before = state(tmp_path)

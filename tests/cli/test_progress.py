@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from rich.progress import Progress
 
-from dailytalk_contiguous.cli.show import Left, StageProgress, WorkBar, Working, bar
+from dailytalk_contiguous.cli.show import Left, StageProgress, Working, bar
 from dailytalk_contiguous.run.forecast import Forecast
 from dailytalk_contiguous.run.local import RunPlan
 from dailytalk_contiguous.run.shard import Task
@@ -68,35 +68,6 @@ def test_bar_names_the_stage_that_works_and_no_time_before_there_is_a_basis(cloc
     assert columns(forecast) == ["Transcribe", "1.0 of 2.0 min", "1.0× real time  60 s left"]
 
 
-def test_bar_is_the_share_of_the_work_and_moves_where_that_is_not_known(clock: Clock) -> None:
-    forecast = Forecast(clock=clock)
-    forecast.planned({OUT: {"Segment": 120.0, "Transcribe": 120.0}}, {})
-    clock.now = 7.0
-    progress = Progress(disable=True, get_time=clock)
-    progress.add_task("", total=None, forecast=forecast, spent=None)
-    moving = WorkBar().render(progress.tasks[0])
-    assert (moving.total, moving.completed, moving.pulse, moving.animation_time) == (1.0, 0.0, True, 7.0)
-    for stage in ("Segment", "Transcribe"):
-        forecast.progress(stage, 60.0, 20.0)
-    half = WorkBar().render(progress.tasks[0])
-    assert (half.total, half.completed, half.pulse) == (1.0, pytest.approx(0.5), False)
-
-
-def test_speed_of_a_run_that_ends_at_once_is_a_figure() -> None:
-    progress = Progress(disable=True)
-    at_once = SimpleNamespace(seconds_left=0.0, elapsed=0.0, audio=(0.0, 2.0))
-    progress.add_task("", total=None, forecast=at_once)
-    assert Left().render(progress.tasks[0]).plain == "2000.0× real time  0 s left"
-
-
-@pytest.mark.usefixtures("terminal")
-def test_bar_of_a_second_pass_is_that_of_the_first() -> None:
-    with bar() as shown:
-        for _ in range(2):
-            shown.planned(RunPlan([OUT], [Task(OUT, [{"duration": 60.0}], {})], 0), Forecast())
-        assert len(shown.progress.tasks) == 1
-
-
 @pytest.mark.usefixtures("terminal")
 def test_nothing_of_a_bar_is_left_on_the_terminal(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
     forecast = Forecast(clock=clock)
@@ -128,37 +99,3 @@ def test_audio_that_is_done_is_told_in_minutes_below_an_hour(whole: float, left:
     progress = Progress(disable=True)
     progress.add_task("", forecast=SimpleNamespace(audio=(whole - left, whole)), spent=None)
     assert StageProgress().render(progress.tasks[0]).plain == told
-
-
-@pytest.mark.parametrize("width", [20, 30, 40, 80])
-@pytest.mark.usefixtures("terminal")
-def test_bar_is_one_line_however_narrow_the_terminal(
-    clock: Clock, width: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("COLUMNS", str(width))
-    forecast = Forecast(clock=clock)
-    forecast.planned({OUT: {"Match Transcript": 3599.0}}, {"Match Transcript": 0.05})
-    forecast.progress("Match Transcript", 3599.0, None)
-    with bar(spent=lambda: 12.3456) as shown:
-        shown.planned(RunPlan([OUT], [Task(OUT, [{"duration": 3599.0}], {})], 0), forecast)
-        assert len(shown.progress.console.render_lines(shown.progress.get_renderable())) == 1
-
-
-@pytest.mark.usefixtures("terminal")
-def test_bar_fits_a_terminal_of_80_columns(clock: Clock) -> None:
-    forecast = Forecast(clock=clock)
-    forecast.planned({OUT: {"MatchTranscript": 3599.0}}, {"MatchTranscript": 0.05})
-    forecast.progress("MatchTranscript", 3599.0, None)
-    with bar(spent=lambda: 12.3456) as shown:
-        shown.planned(RunPlan([OUT], [Task(OUT, [{"duration": 3599.0}], {})], 0), forecast)
-        (line,) = shown.progress.console.render_lines(shown.progress.get_renderable())
-        text = "".join(segment.text for segment in line)
-    assert text.startswith("MatchTranscript ")
-    assert text.rstrip().endswith("20.0× real time  3.0 min left")
-
-
-@pytest.mark.usefixtures("terminal")
-def test_plan_with_nothing_to_do_shows_no_bar() -> None:
-    with bar() as shown:
-        shown.planned(RunPlan([OUT], [], 0), Forecast())
-        assert shown.progress.tasks == []

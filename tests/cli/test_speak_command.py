@@ -17,8 +17,6 @@ from recordings import excerpt, read_lines, save, state
 from scripted import SHORT, Stubborn, folder, loopback, talk, write_transcript
 from tts_server import TOKEN
 
-from dailytalk_contiguous.cli.main import command_of
-
 FISH = ("--profile", "embedded", "--tts", "fish")
 ESPEAK = ("--profile", "embedded")
 
@@ -65,15 +63,6 @@ def test_run_says_what_it_made_and_the_second_has_nothing_to_do(
     assert len(server.asked) == 2
 
 
-def test_results_may_go_elsewhere(tmp_path: Path, dailytalk: Command, server: Stubborn) -> None:
-    work = folder(tmp_path / "work", first=SHORT)
-    before = state(work)
-    assert dailytalk("speak", work, "--out", tmp_path / "out", *FISH).code == 0
-    assert state(work) == before
-    names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert names == {"audio", "dataset", "events.jsonl", "rejects.jsonl", "run.json", "transcript_shifted.jsonl"}
-
-
 def test_held_back_conversation_gives_3_and_nothing_finished_gives_1(
     tmp_path: Path, dailytalk: Command, server: Stubborn
 ) -> None:
@@ -81,16 +70,10 @@ def test_held_back_conversation_gives_3_and_nothing_finished_gives_1(
     server.word = "bicycle"
     done = dailytalk("speak", work, *FISH)
     assert done.code == 3
-    assert f", in {work / 'rejects.jsonl'}" in done.out
+    assert re.search(r"rejected: 1 \(1 of 2 conversations, \d+\.\d of \d+\.\d s\), in .*rejects\.jsonl", done.out)
+    assert '  rejected: "first": held back: 1 utterance could not be said: ' in done.out
     server.word = "i"
     assert dailytalk("speak", work, "--voice", "other", *FISH).code == 1
-
-
-def test_json_is_all_there_is_on_stdout(tmp_path: Path, dailytalk: Command, server: Stubborn) -> None:
-    work = folder(tmp_path / "work", first=SHORT)
-    done = dailytalk("speak", work, *FISH, "--json")
-    assert json.loads(done.out) == json.loads((work / "run.json").read_text())["speak"]
-    assert TOKEN not in done.out + done.err
 
 
 def test_dry_run_says_what_it_would_cost_and_buys_and_writes_nothing(
@@ -123,15 +106,6 @@ def test_espeak_needs_no_network_and_takes_its_tags(tmp_path: Path, dailytalk: C
     (row,) = dataset.remove_columns("audio")
     assert (row["sample_rate"], row["utterances"][1]["source_channel"]) == (16000, "right")
     assert (row["utterances"][1]["channel"], row["utterances"][1]["status"]) == ("left", "spoken")
-
-
-def test_shards_are_as_long_as_is_asked_for(tmp_path: Path, dailytalk: Command) -> None:
-    work = folder(tmp_path / "work", first=talk("one", 10), second=talk("another", 10))
-    for minutes, count in (("0.1", 2), ("10", 1), ("0.1", 2)):
-        assert dailytalk("speak", work, *ESPEAK, "--shard-minutes", minutes).code == 0
-        assert len(list((work / "dataset").glob("*.parquet"))) == count
-    assert dailytalk("speak", work, *ESPEAK).code == 0
-    assert len(list((work / "dataset").glob("*.parquet"))) == 1
 
 
 # What a user can mend
@@ -309,15 +283,6 @@ def test_build_refuses_a_share_of_the_work(tmp_path: Path, dailytalk: Command) -
     assert "run dailytalk tag --shard, then dailytalk speak" in done.err
 
 
-def test_build_has_the_options_of_both_halves() -> None:
-    options = {
-        name: {option for parameter in command_of(name).params for option in parameter.opts}
-        for name in ("tag", "speak", "build")
-    }
-    assert options["build"] == (options["tag"] | options["speak"]) - {"folder"}
-    assert {"--asr-model", "--max-cost", "--min-duration", "--map-tag"} < options["build"]
-
-
 def test_speak_goes_on_with_the_profile_of_tag(tmp_path: Path, dailytalk: Command) -> None:
     work = folder(tmp_path / "work", first=SHORT)
     (work / "run.json").write_text(json.dumps({"settings": {"profile": "embedded"}}))
@@ -349,33 +314,6 @@ def test_dry_run_refuses_what_the_run_would_refuse_and_names_the_stages(
     assert done.err == dailytalk("speak", work, *FISH).err
     assert "Fish Audio needs a token" in done.err
     assert sorted(path.name for path in work.iterdir()) == ["recordings", "tagged", "transcript.jsonl"]
-
-
-def test_dry_run_as_json_names_the_stages_that_would_run(tmp_path: Path, dailytalk: Command) -> None:
-    work = folder(tmp_path / "work", first=SHORT)
-    dry_run = ("speak", work, *ESPEAK, "--dry-run", "--json")
-    assert json.loads(dailytalk(*dry_run).out)["stages"] == ["Speak", "Reconstruct", "Align", "Finish"]
-    dailytalk("speak", work, *ESPEAK)
-    assert json.loads(dailytalk(*dry_run).out)["stages"] == []
-
-
-def test_transcript_of_channel_mix_is_one_sentence(tmp_path: Path, dailytalk: Command) -> None:
-    work = folder(tmp_path / "work", first=SHORT)
-    lines = read_lines(work / "transcript.jsonl")
-    write_transcript(work, [line | {"channel": "mix"} for line in lines])
-    done = dailytalk("speak", work, *ESPEAK)
-    assert (done.code, done.out, done.err.count("\n")) == (1, "", 1)
-    assert "was made with --channel mix" in done.err
-
-
-def test_conversation_that_was_held_back_is_told_with_its_share_and_its_reason(
-    tmp_path: Path, dailytalk: Command, server: Stubborn
-) -> None:
-    work = folder(tmp_path / "work", first=SHORT, second=talk("another", 4))
-    server.word = "bicycle"
-    done = dailytalk("speak", work, *FISH)
-    assert re.search(r"rejected: 1 \(1 of 2 conversations, \d+\.\d of \d+\.\d s\)", done.out)
-    assert '  rejected: "first": held back: 1 utterance could not be said: ' in done.out
 
 
 def test_port_that_is_refused_is_named_and_leaves_no_empty_dataset(

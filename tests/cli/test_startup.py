@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from command import Command
 
-from dailytalk_contiguous.cli.main import COMMANDS, GROUPS, command_of, command_summary
 from dailytalk_contiguous.run.events import EVENTS
 
 #: Libraries of models, tables and stores, each a good part of a second to import.
@@ -54,10 +53,9 @@ def test_doctor_imports_neither_datasets_nor_pandas() -> None:
     assert imported("doctor") & {"datasets", "pandas", "librosa", "matplotlib"} == set()
 
 
-@pytest.mark.parametrize("command", ["tag", "speak"])
-def test_tag_and_speak_load_what_makes_or_buys_sound_where_they_do_so_and_not_before(command: str) -> None:
+def test_speak_loads_what_makes_or_buys_sound_where_they_do_so_and_not_before() -> None:
     heavy = {"torch", "ctranslate2", "onnxruntime", "scipy", "librosa", "matplotlib", "requests"}
-    assert imported(command, "--help") & (heavy | {"dailytalk_contiguous.publish"}) == set()
+    assert imported("speak", "--help") & (heavy | {"dailytalk_contiguous.publish"}) == set()
 
 
 @pytest.fixture
@@ -69,18 +67,6 @@ def dailytalk(dailytalk: Command, monkeypatch: pytest.MonkeyPatch) -> Command:
 def test_version_is_that_of_the_package(dailytalk: Command) -> None:
     done = dailytalk("--version")
     assert (done.code, done.out, done.err) == (0, "dailytalk-contiguous 0.1.0\n", "")
-
-
-def test_list_of_commands_has_the_first_paragraph_of_each_ones_help(dailytalk: Command) -> None:
-    whole = dailytalk("--help").out
-    for name in COMMANDS:
-        assert str(command_of(name).help).split("\n\n")[0] == command_summary(name)
-        first, _, second = name.partition(" ")
-        if not second:
-            assert f" {name:<11} {command_summary(name)}\n" in whole
-        else:
-            assert f" {first:<11} {GROUPS[first]}\n" in whole
-            assert f" {command_summary(name)}" in dailytalk(first, "--help").out
 
 
 def test_misspelt_command_is_answered_with_the_nearest_one(dailytalk: Command) -> None:

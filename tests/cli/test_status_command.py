@@ -104,19 +104,6 @@ def test_failed_run_says_why(tmp_path: Path, dailytalk: Command) -> None:
     assert "speak: no money: earn some." in done.out.splitlines()
 
 
-def test_json_has_a_line_a_field_and_with_follow_a_line_a_look(tmp_path: Path, dailytalk: Command) -> None:
-    plan = {"shards": 1, "shards_left": 1, "hours": 1, "hours_left": 1, "stages": []}
-    about = {"kind": "tag", "shard": [1, 1], "host": "h", "pid": 1, "born": "", "plan": plan}
-    told = {"run": "r", "time": "2026-01-01T00:00:00Z"}
-    lines = [{"event": "started", **told, **about}, {"event": "finished", **told, "rejects": 0}]
-    (tmp_path / EVENTS).write_text("".join(json.dumps(line) + "\n" for line in lines))
-    once = dailytalk("status", tmp_path, "--json").out
-    (look,) = dailytalk("status", tmp_path, "--follow", "--json").out.splitlines()
-    assert '\n   "state": "finished",\n' in once
-    assert [run["run"] for run in json.loads(once)["runs"]] == ["r"]
-    assert json.loads(look)["runs"][0]["state"] == "finished"
-
-
 def test_folder_without_a_run_is_one_sentence(tmp_path: Path, dailytalk: Command) -> None:
     done = dailytalk("status", tmp_path)
     assert (done.code, done.out, done.err.count("\n")) == (1, "", 1)

@@ -73,7 +73,6 @@ def test_full_disk_that_is_foreseen_gives_3_and_one_sentence(
         ((REPO, "--streaming", "--workers", "2"), "--workers can't be used with --streaming"),
         ((REPO, "--streaming", "--shard", "1/2"), "--shard can't be used with --streaming"),
         ((REPO, "--streaming", "--address", "auto"), "--address can't be used with --streaming"),
-        ((REPO, "--streaming", "--scratch", "here"), "--scratch can't be used with --streaming"),
         ((REPO, "--streaming", "--buckets", "robust"), "--buckets robust measures the whole corpus"),
         ((REPO, "--limit-hours", "1"), "--limit-hours is for --streaming"),
         ((".", "--streaming"), "--streaming is for datasets on the Hub"),
@@ -86,21 +85,6 @@ def test_mistake_is_one_sentence_and_makes_nothing(
     done = dailytalk("tag", *arguments, "--out", tmp_path / "out", *EMBEDDED)
     assert (done.code, len(done.err.splitlines())) == (1, 1)
     assert told in done.err
-    assert not (tmp_path / "out").exists()
-
-
-def test_recordings_of_a_stream_are_nowhere_else(tmp_path: Path, dailytalk: Command, hub: HubServer) -> None:
-    publish(1)
-    command = ("build", REPO, "--streaming", "--out", tmp_path / "out", *EMBEDDED)
-    done = dailytalk(*command, "--recordings", tmp_path)
-    assert (done.code, "--recordings can't be used with --streaming" in done.err) == (1, True)
-
-
-def test_dry_run_says_what_it_would_fetch(tmp_path: Path, dailytalk: Command, hub: HubServer) -> None:
-    publish(2)
-    done = dailytalk("build", REPO, "--streaming", "--out", tmp_path / "out", *EMBEDDED, "--dry-run")
-    assert (done.code, "2 files, 0.8 MB" in done.out) == (0, True)
-    assert "stages to run: Segment, " in done.out
     assert not (tmp_path / "out").exists()
 
 

@@ -1,9 +1,7 @@
 """What texts from outside do to a terminal: nothing."""
 
-import ast
 import io
 import json
-import logging
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,11 +14,8 @@ from hypothesis import strategies as st
 from rich.progress import Progress
 from rich.table import Table
 
-import dailytalk_contiguous.cli
-from dailytalk_contiguous.cli.show import bar
 from dailytalk_contiguous.cli.terminal import Console, print_json, say, visible
 from dailytalk_contiguous.core.outcome import Judgement
-from dailytalk_contiguous.run.events import log
 
 #: Sets a title, clears the screen in C1, turns the direction of writing round, ends a line early.
 HOSTILE = "\x1b]0;owned\x07\x1b[31m\x9b2J\u202egpj.exe\u2066\x00\r\x7f\u2028\ud800"
@@ -48,13 +43,6 @@ def test_json_is_what_it_was_and_holds_nothing_that_a_terminal_obeys(text: str) 
     assert not FORBIDDEN & set(printed)
 
 
-def test_json_has_a_line_a_field_or_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    print_json({"a": "é", "b": [2]})
-    assert capsys.readouterr().out == '{\n "a": "é",\n "b": [\n  2\n ]\n}\n'
-    print_json({"a": "é", "b": [2]}, one_line=True)
-    assert capsys.readouterr().out == '{"a": "é", "b": [2]}\n'
-
-
 def test_lines_tables_and_bars_show_control_characters_and_keep_their_own_colours() -> None:
     file = io.StringIO()
     console = Console(file=file, force_terminal=True, width=200)
@@ -71,15 +59,6 @@ def test_lines_tables_and_bars_show_control_characters_and_keep_their_own_colour
         assert code not in drawn
     assert "\\x1b]0;owned" in drawn
     assert "\\u202egpj.exe" in drawn
-
-
-@given(st.lists(st.text("abc/.", min_size=1, max_size=60), min_size=1, max_size=30))
-def test_lines_on_a_terminal_break_between_words_and_keep_paths_whole(words: list[str]) -> None:
-    file = io.StringIO()
-    Console(file=file, force_terminal=True, color_system=None, width=40).print(" ".join(words), markup=False)
-    lines = file.getvalue().splitlines()
-    assert [word for line in lines for word in line.split()] == words
-    assert all(len(line) <= 40 or len(line.split()) == 1 for line in lines)
 
 
 class Terminal(io.StringIO):
@@ -112,18 +91,6 @@ def test_line_as_wide_as_the_terminal_stays_one_and_empty_lines_stay() -> None:
     ]
 
 
-def test_line_that_is_moved_in_goes_on_further_in() -> None:
-    file = io.StringIO()
-    Console(file=file, force_terminal=True, color_system=None, width=16).print("  to tag: one two three four")
-    assert file.getvalue() == "  to tag: one\n    two three\n    four\n"
-
-
-def test_lines_to_a_pipe_are_never_broken() -> None:
-    file = io.StringIO()
-    Console(file=file).print("word " * 100 + ":smile:", markup=False)
-    assert file.getvalue() == "word " * 100 + ":smile:\n"
-
-
 def test_labels_and_verdicts_have_colours_on_a_terminal_alone() -> None:
     drawn = []
     for terminal in (True, False):
@@ -134,13 +101,6 @@ def test_labels_and_verdicts_have_colours_on_a_terminal_alone() -> None:
         drawn.append(file.getvalue())
     assert "\x1b[1;31merror\x1b[0m: it [broke]" in drawn[0]
     assert drawn[1] == "error: it [broke]\nnot fit for training\n"
-
-
-def test_lines_of_a_log_show_control_characters(capsys: pytest.CaptureFixture[str]) -> None:
-    with bar():
-        log.log(logging.INFO, "shard of %s", HOSTILE)
-    say(HOSTILE)
-    assert not FORBIDDEN & set(capsys.readouterr().err)
 
 
 def strings(value: Any) -> list[str]:
@@ -173,14 +133,6 @@ def test_refusal_that_quotes_a_hostile_name_is_one_line_of_text(dailytalk: Comma
     assert not FORBIDDEN & set(done.err)
 
 
-def test_commands_reach_the_terminal_by_one_module_alone() -> None:
-    for path in Path(dailytalk_contiguous.cli.__file__).parent.glob("*.py"):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-        modules = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-        assert path.name == "terminal.py" or not ("print" in names or "rich.console" in modules), path
-
-
 def table_of(*rows: tuple[str, ...]) -> Table:
     table = Table(box=None, pad_edge=False)
     for heading in ("stage", "seconds", "model"):
@@ -207,9 +159,3 @@ def test_table_never_breaks_a_word_and_one_that_does_not_fit_is_a_line_a_cell(wi
         whole = ["Transcribe", "  seconds: 12.5", "  model: Systran/faster-whisper-medium", "Tag"]
         assert " ".join(drawn.split()) == " ".join(" ".join(whole).split())
         assert width < 40 or lines == whole
-
-
-def test_table_in_a_pipe_is_one_whatever_its_width() -> None:
-    file = io.StringIO()
-    Console(file=file).print(table_of(("Transcribe", "12.5", "m" * 200)))
-    assert len(file.getvalue().splitlines()) == 2

@@ -1,7 +1,6 @@
 """Times on the command line: with a unit, or as a number of seconds where that can't mean minutes."""
 
 import json
-import math
 import re
 from pathlib import Path
 
@@ -40,11 +39,6 @@ def test_time_with_its_unit_is_in_seconds(text: str, seconds: float) -> None:
     assert time_of("--x", {"never": 0.0})(text) == pytest.approx(seconds)
 
 
-def test_default_stays_as_it_is_and_a_word_means_what_the_option_says() -> None:
-    assert time_of("--x", {})(2.5) == 2.5
-    assert time_of("--x", {"inf": math.inf})("inf") == math.inf
-
-
 @pytest.mark.parametrize(("text", "seconds"), [("15", 15.0), (" 0.8 ", 0.8), (".8", 0.8), ("2.", 2.0), ("0", 0.0)])
 def test_number_alone_is_seconds_where_an_option_needs_no_unit(text: str, seconds: float) -> None:
     assert time_of("--x", {}, needs_unit=False)(text) == seconds
@@ -68,33 +62,6 @@ def test_shortest_time_of_an_option_is_kept() -> None:
     assert time_of("--x", {}, least=1.0)("1s") == 1.0
     with pytest.raises(DailytalkError, match=r"can't be '0\.9s'"):
         time_of("--x", {}, least=1.0)("0.9s")
-
-
-def test_options_that_are_times_are_these() -> None:
-    assert {option for _, option in TIMES} == {
-        "--affect-context",
-        "--end",
-        "--interrupts-after",
-        "--listen",
-        "--long-pause",
-        "--longest-turn",
-        "--max",
-        "--max-conversation",
-        "--max-length",
-        "--max-monologue",
-        "--max-response",
-        "--max-silence",
-        "--max-start",
-        "--max-turn",
-        "--min",
-        "--min-duration",
-        "--pause",
-        "--reply-within",
-        "--silence",
-        "--start",
-    }
-    others = {one.name for options in OPTIONS.values() for one in options if one.metavar != TIME}
-    assert {name for name in others if re.search("second|minute|hour|duration|length|silence", name)} == NAMED
 
 
 @pytest.mark.parametrize("text", ["0.8", ".8", "0.8s", "0.8 S", "800ms"])

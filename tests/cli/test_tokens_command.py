@@ -185,6 +185,7 @@ def test_a_picture_that_can_not_be_is_one_sentence(
     assert (missing.code, missing.err.count("\n")) == (1, 1)
 
 
+@pytest.mark.nightly
 def test_a_full_disk_leaves_the_picture_that_was_there(tmp_path: Path) -> None:
     picture = tmp_path / "ann.png"
     picture.write_bytes(b"an older one")

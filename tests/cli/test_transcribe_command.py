@@ -7,7 +7,7 @@ import pytest
 from command import Command
 from recordings import excerpt, save, state
 
-from dailytalk_contiguous.pipelines import transcribe_stages
+from dailytalk_contiguous.pipelines.to_text import transcribe_stages
 from dailytalk_contiguous.run.run import RunOptions, run
 from dailytalk_contiguous.run.transcribing import TranscribeSpec
 
@@ -153,9 +153,3 @@ def test_a_folder_without_clips_is_one_sentence(tmp_path: Path, dailytalk: Comma
         done = dailytalk("transcribe", source, "--profile", "embedded")
         assert (done.code, done.err.count("\n")) == (1, 1)
         assert sentence in done.err
-
-
-def test_a_language_that_the_recogniser_does_not_hear_is_refused(tmp_path: Path, dailytalk: Command) -> None:
-    done = dailytalk("transcribe", clips(tmp_path / "in", "a.wav"), "--profile", "embedded", "--language", "de")
-    assert "pocketsphinx understands English only" in done.err
-    assert not (tmp_path / "in/whisper.json").exists()

@@ -1,13 +1,11 @@
 """Reading recordings: every format gives its samples, every part the same ones, and what is broken is said."""
 
-import io
 import multiprocessing
 import os
 import re
 import signal
 import struct
 from pathlib import Path
-from typing import Any, BinaryIO
 
 import av
 import numpy as np
@@ -15,19 +13,14 @@ import pytest
 import soundfile
 from audio_files import EXAMPLES, encode, example, struct_of, tones, wav_bytes, wav_header
 
-from dailytalk_contiguous.core import audio as audio_module
 from dailytalk_contiguous.core.audio import (
     ANALYSIS_RATE,
-    STREAMED,
     blocks,
     embedded,
     from_uri,
     pcm_to_float,
     probe,
-    read_at,
     read_pcm,
-    refuse_truncated,
-    refuse_wrong_length,
     to_pcm,
     to_uri,
 )
@@ -52,20 +45,6 @@ def problem(audio: bytes | Path) -> BadInput:
 def probe_and_read(audio: bytes | Path) -> None:
     probe(struct_of(audio))
     read(audio)
-
-
-@pytest.mark.parametrize("rate", [16000, 24000])
-def test_recording_is_read_from_its_beginning_to_its_end_where_no_part_is_named(rate: int) -> None:
-    audio = struct_of(wav_bytes(tones(SECONDS, 16000), 16000))
-    whole = [
-        np.concatenate([*blocks(audio)]),
-        read_at(audio, rate),
-        read_pcm(audio, sample_rate=rate),
-        read_pcm(audio),
-    ]
-    assert [len(samples) for samples in whole] == [round(SECONDS * at) for at in (16000, rate, rate, 16000)]
-    assert np.array_equal(read_at(audio, rate, 0.0, SECONDS), whole[1])
-    assert np.array_equal(to_pcm(whole[1]), whole[2])
 
 
 @pytest.mark.parametrize("rate", [8000, 16000, 24000, 44100, 48000, 96000])
@@ -210,7 +189,7 @@ def test_a_wav_that_was_cut_short_is_refused(tmp_path: Path, before: bytes) -> N
     assert len(read(path)) == 16000
 
 
-@pytest.mark.parametrize("kind", ["AIFF", "RF64", "AU"])
+@pytest.mark.parametrize("kind", ["AIFF", "RF64"])
 def test_other_uncompressed_files_that_were_cut_short_are_refused(kind: str) -> None:
     probe_and_read(wav_bytes(tones(SECONDS), kind=kind))
     assert "cut short" in problem(wav_bytes(tones(SECONDS), kind=kind)[:-40000]).reason
@@ -260,46 +239,12 @@ def test_an_mp3_that_was_cut_short_is_refused(rate: int) -> None:
     assert "its header makes it 6." in problem(audio[: len(audio) // 2]).reason
 
 
-def test_an_mp3_is_walked_once_for_all_its_parts_and_anew_after_it_changed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    walks: list[float] = []
-
-    def counted(file: BinaryIO, stated: float) -> None:
-        walks.append(stated)
-        refuse_wrong_length(file, stated)
-
-    monkeypatch.setattr(audio_module, "refuse_wrong_length", counted)
-    path = tmp_path / "call.mp3"
-    path.write_bytes(mp3(6))
-    parts = [read_pcm(struct_of(path), start, 1.0) for start in range(5)]
-    assert (len(walks), probe(struct_of(path))) == (1, probe(struct_of(path.read_bytes())))
-    for start, part in enumerate(parts):
-        np.testing.assert_array_equal(part, read_pcm(struct_of(path.read_bytes()), start, 1.0))
-    path.write_bytes(mp3(6)[:-9000])
-    for _ in range(2):  # what is wrong with a file is not remembered: it may be mended
-        walks.clear()
-        with pytest.raises(BadInput, match="its header makes it 6"):
-            read_pcm(struct_of(path), 0.0, 1.0)
-        assert len(walks) == 1
-    path.write_bytes(mp3(5))
-    assert probe(struct_of(path)).seconds == pytest.approx(5, abs=0.2)
-
-
 def test_tags_around_an_mp3_do_not_count() -> None:
     audio = mp3(6)
     cover = np.random.default_rng(0).integers(0, 256, 200_000, np.uint8).tobytes()
     size = bytes(len(cover) >> shift & 0x7F for shift in (21, 14, 7, 0))
     assert probe(struct_of(b"ID3\x03\0\0" + size + cover + audio)).seconds == pytest.approx(6, abs=0.2)
     assert probe(struct_of(audio + b"APETAGEX" + cover)).seconds == pytest.approx(6, abs=0.2)
-
-
-def test_sound_inside_a_tag_does_not_make_up_for_what_was_cut() -> None:
-    audio = mp3(6)
-    size = bytes(len(audio) >> shift & 0x7F for shift in (21, 14, 7, 0))
-    tag = b"ID3\x03\0\0" + size + audio
-    assert probe(struct_of(tag + audio)).seconds == pytest.approx(6, abs=0.2)
-    assert "its header makes it 6." in problem(tag + audio[: len(audio) // 2]).reason
 
 
 def test_an_mp3_of_varying_bit_rate_without_a_length_is_refused_and_not_shortened(tmp_path: Path) -> None:
@@ -339,12 +284,6 @@ def test_a_recording_of_a_browser_that_states_no_length_is_as_long_as_its_packet
     assert len(read(path)) / 48000 == pytest.approx(7.0, abs=0.1)
 
 
-def test_an_aac_without_a_header_is_as_long_as_its_packets(tmp_path: Path) -> None:
-    silence_and_tone = np.concatenate([np.zeros((16000 * 20, 2), "float32"), tones(5.0)])
-    path = encode(tmp_path / "a.aac", silence_and_tone, 16000)  # a guess by its first bit rate is far too long
-    assert (probe(struct_of(path)).seconds, len(read(path)) / 16000) == pytest.approx((25.0, 25.0), abs=0.2)
-
-
 def test_noise_in_a_file_is_one_sentence(tmp_path: Path) -> None:
     generator = np.random.default_rng(0)
     for name, codec in (("a.aac", "aac"), ("a.m4a", "aac"), ("a.webm", "libopus"), ("a.wma", "wmav2")):
@@ -356,22 +295,9 @@ def test_noise_in_a_file_is_one_sentence(tmp_path: Path) -> None:
         assert problem(path).remedy, name
 
 
-@pytest.mark.parametrize("head", [b"", b"\xff\xf1\x50\x80\x01\x3f\xfc", b"\x00\x00\x00\x20ftypM4A \0\0\2\0"])
-def test_garbage_in_which_no_frame_begins_is_refused(head: bytes) -> None:
-    garbage = head + np.random.default_rng(0).integers(0, 64, 20_000_000, "uint8").tobytes()
-    assert "can" in problem(garbage).reason
-
-
 def test_rate_that_changes_in_the_midst_is_refused(tmp_path: Path) -> None:
     first, then = (encode(tmp_path / f"{rate}.aac", tones(5.0, rate), rate) for rate in (16000, 48000))
     assert "change at 5." in problem(first.read_bytes() + then.read_bytes()).reason
-
-
-def test_a_header_that_nothing_can_read_is_refused(tmp_path: Path) -> None:
-    audio = bytearray(wav_bytes(tones(SECONDS)))
-    audio[22:24] = (65_534).to_bytes(2, "little")  # channels
-    (tmp_path / "call.wav").write_bytes(audio)
-    assert "no audio that can be read" in problem(tmp_path / "call.wav").reason
 
 
 def decoders() -> set[int]:
@@ -393,29 +319,6 @@ def test_crash_of_the_decoder_costs_one_recording(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="its decoder crashed"):
         list(reading)
     assert len(read(path)) / 16000 == pytest.approx(60.0, abs=0.2)
-
-
-def test_decoder_that_is_stuck_is_ended_with_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = encode(tmp_path / "call.mka", tones(60.0, 96000), 96000, "pcm_alaw")  # in a single packet
-    with monkeypatch.context() as patch:
-        patch.setattr(audio_module, "PATIENCE", 1e-6)
-        with pytest.raises(BadInput, match="its decoder is stuck"):
-            read(path)
-    assert len(read(path)) == 60 * 96000
-
-
-@needs_proc
-def test_one_decoder_takes_many_recordings_and_none_is_left_by_a_reader_that_stops_early(tmp_path: Path) -> None:
-    path = encode(tmp_path / "call.m4a", tones(60.0), 16000, "alac")
-    read(path)
-    waiting = decoders()
-    for _ in range(3):
-        read(path)
-    assert decoders() == waiting
-    reading = blocks(struct_of(path), block_seconds=1.0)
-    next(reading)
-    reading.close()
-    assert decoders() < waiting
 
 
 def test_two_recordings_are_read_side_by_side(tmp_path: Path) -> None:
@@ -462,23 +365,6 @@ def test_a_wav_that_was_streamed_is_read_to_its_end(tmp_path: Path, promised: in
             np.testing.assert_array_equal(to_pcm(read(audio, 1.0, 0.5)), samples[16000:24000])
 
 
-class CountedReads(io.BytesIO):
-    """A file that counts how often it is read."""
-
-    reads = 0
-
-    def read(self, size: int | None = -1) -> bytes:
-        self.reads += 1
-        return super().read(size)
-
-
-@pytest.mark.parametrize("header", [wav_header(0), wav_header(0xFFFFFFFF), wav_header(0)[:-8]])
-def test_samples_are_never_taken_for_chunks(header: bytes) -> None:
-    file = CountedReads(header + bytes(100_000))
-    refuse_truncated(file, len(file.getvalue()))
-    assert file.reads < 10
-
-
 NAMES = ["two words", 'it\'s "quoted"', "new\nline", "🎧 été", "50%25 #1?", "-dash", "call\\1", "a:b"]
 
 
@@ -490,15 +376,6 @@ def test_any_name_is_text_that_leads_back_to_the_file(tmp_path: Path, name: str)
     text.encode("utf-8")
     assert from_uri(text) == path
     assert len(read_pcm({"bytes": None, "path": text})) == SECONDS * 16000
-
-
-def test_m4a_of_any_name_is_read(tmp_path: Path) -> None:
-    plain = encode(tmp_path / "plain.m4a", tones(1.0), 16000)
-    for name in ("-i new\nline: 'x'", os.fsdecode(b"caf\xe9"), "http:example"):
-        path = plain.rename(tmp_path / f"{name}.m4a")
-        assert probe({"bytes": None, "path": to_uri(path)}).sample_rate == 16000
-        assert len(read_pcm({"bytes": None, "path": to_uri(path)}, 0.5, 0.25)) == 4000
-        path.rename(plain)
 
 
 #: Texts that make FFmpeg's libraries open the file that they name.
@@ -521,7 +398,7 @@ def private(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.parametrize("ending", ["m4a", "mp3", "aac", "ts", "mkv", "wma", "ogg", "flac", "wav"])
+@pytest.mark.parametrize("ending", ["m4a", "mp3", "ts", "wav"])
 @pytest.mark.parametrize("kind", PLAYLISTS)
 def test_playlist_is_no_recording_whatever_its_name(private: Path, kind: str, ending: str) -> None:
     path = private.with_name(f"{kind}.{ending}")
@@ -530,18 +407,6 @@ def test_playlist_is_no_recording_whatever_its_name(private: Path, kind: str, en
         assert problem(audio).reason.startswith("it holds no audio that can be read")
         with pytest.raises(BadInput):
             read(audio)
-
-
-@pytest.mark.parametrize("reading", [probe, read_pcm, lambda audio: list(blocks(audio))])
-def test_pipe_or_folder_or_device_is_refused_and_not_waited_for(tmp_path: Path, reading: Any) -> None:
-    os.mkfifo(tmp_path / "pipe.wav")
-    for place, kind in (
-        (tmp_path / "pipe.wav", "a pipe"),
-        (tmp_path, "a folder"),
-        (Path("/dev/zero"), "a device"),
-    ):
-        with pytest.raises(BadInput, match=f"it is {kind}"):
-            reading(struct_of(place))
 
 
 def test_row_of_a_dataset_is_its_bytes_and_never_a_path(tmp_path: Path) -> None:
@@ -581,13 +446,6 @@ def test_git_lfs_pointer_is_told_from_a_damaged_file(tmp_path: Path) -> None:
         probe({"bytes": None, "path": str(path)})
 
 
-def test_more_than_is_made_room_for_at_first_is_read_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    audio = struct_of(wav_bytes(tones(50.0, 44100), 44100))
-    whole = read_pcm(audio)
-    monkeypatch.setattr(audio_module, "_LONGEST_PROMISE", 1.0)
-    np.testing.assert_array_equal(read_pcm(audio), whole)
-
-
 def test_samples_that_are_not_numbers_are_told_by_the_twenty_seconds_that_hold_them(tmp_path: Path) -> None:
     samples = np.zeros((45 * 8000, 2), np.float32)
     samples[25 * 8000] = np.nan
@@ -595,9 +453,3 @@ def test_samples_that_are_not_numbers_are_told_by_the_twenty_seconds_that_hold_t
     audio = {"bytes": None, "path": str(tmp_path / "call.wav")}
     with pytest.raises(BadInput, match=r"not numbers \(NaN, infinite or beyond [^)]*\) after 20\.0 s"):
         list(blocks(audio))
-
-
-def test_lengths_of_a_header_that_mean_a_stream_are_sox_s_within_a_frame() -> None:
-    near = 0x7FFFF000
-    assert {near - 64, near, near + 63, 0, 0x80000000, 0xFFFFFFFF} <= {*STREAMED}
-    assert not {near - 65, near + 64, 1} & {*STREAMED}

@@ -9,13 +9,16 @@ from dailytalk_contiguous.core.copies import (
     SLOPES,
     coloured_noise,
     decay_time,
-    generator,
     in_room,
     room_response,
     speech_power,
     with_noise,
 )
 from dailytalk_contiguous.core.errors import BadInput
+
+
+def generator(seed: int) -> np.random.Generator:
+    return np.random.default_rng(seed)
 
 
 @pytest.mark.parametrize("colour", SLOPES)
@@ -25,13 +28,6 @@ def test_speech_has_so_much_more_power_than_the_noise(colour: str, snr_db: float
     noise = with_noise(speech, RATE, coloured_noise(len(speech), RATE, colour, generator(5)), snr_db) - speech
     level = np.mean(np.square(vowel(), dtype=np.float64))
     assert 10 * np.log10(level / np.mean(np.square(noise, dtype=np.float64))) == pytest.approx(snr_db, abs=0.5)
-
-
-def test_pauses_do_not_make_the_noise_softer() -> None:
-    pause = np.zeros(5 * RATE, np.float32)
-    assert speech_power(np.concatenate([pause, vowel()]), RATE) == pytest.approx(
-        speech_power(vowel(), RATE), rel=1e-6
-    )
 
 
 @pytest.mark.parametrize(("colour", "fall_db"), [("white", 0.0), ("pink", 3.01), ("brown", 6.02)])
@@ -44,12 +40,6 @@ def test_noise_has_its_colour(colour: str, fall_db: float) -> None:
     assert -np.diff(octaves) == pytest.approx([fall_db] * 4, abs=0.6)
     assert power[hertz < 39].max() < 1e-6 * power.max()
     assert power[(hertz > 41) & (hertz < 79)].mean() > 0.8 * power[(hertz > 100) & (hertz < 200)].mean()
-
-
-def test_noise_is_the_same_for_the_same_seed_and_another_for_another() -> None:
-    first, second, other = (coloured_noise(4001, RATE, "pink", generator(seed)) for seed in (7, 7, 8))
-    assert first.tobytes() == second.tobytes() != other.tobytes()
-    assert len(first) == 4001
 
 
 def test_silence_has_no_speech_to_set_noise_against() -> None:
@@ -78,21 +68,6 @@ def test_the_direct_sound_comes_first_and_is_the_strongest() -> None:
         assert np.abs(response[1:]).max() < response[0]
 
 
-def test_reflections_come_later_than_the_direct_sound_by_their_longer_way_alone() -> None:
-    first = []
-    for seed in range(30):
-        response = room_response(RATE, 0.2, generator(seed))
-        first.append((np.flatnonzero(np.abs(response[1:]) > 0.02)[0] + 1) / RATE)
-    # Nearest wall, floor or ceiling at 0.95 m: a detour of 1.2 to 1.6 m, less what images are moved by.
-    assert 0.003 < min(first) < 0.0045
-
-
-def test_rooms_differ_by_seed_alone() -> None:
-    first, second, other = (room_response(RATE, 0.3, generator(seed)) for seed in (1, 1, 2))
-    assert first.tobytes() == second.tobytes()
-    assert first.tobytes() != other[: len(first)].tobytes()
-
-
 def test_no_word_moves_in_a_room() -> None:
     speech = np.concatenate([np.zeros(RATE // 2, np.float32), vowel(), np.zeros(RATE // 2, np.float32)])
     heard = in_room(speech, RATE, room_response(RATE, 0.4, generator(3)))
@@ -102,16 +77,6 @@ def test_no_word_moves_in_a_room() -> None:
     assert int(np.argmax(np.correlate(heard[::4], speech[::4], "full"))) == pytest.approx(
         len(speech[::4]) - 1, abs=1
     )
-
-
-def test_an_exponential_decay_has_its_own_time() -> None:
-    t = np.arange(24000) / 24000
-    assert decay_time(10 ** (-6 * t / 0.3), 1 / 24000) == pytest.approx(0.3, rel=0.01)
-
-
-def test_noise_of_another_length_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"noise of shape \(9,\) does not fit samples of shape \(10,\)"):
-        with_noise(np.ones(10, np.float32), RATE, np.ones(9, np.float32), 20.0)
 
 
 def test_a_clip_shorter_than_a_fade_is_faded_as_a_whole() -> None:

@@ -2,9 +2,6 @@
 
 import importlib
 import itertools
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +10,6 @@ import pytest
 
 from dailytalk_contiguous.core.code import code_digest
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.spans import merge_gaps
 
 NUMBERS = itertools.count()
 IMPORT = "from dailytalk_contiguous.core.errors import BadInput\n"
@@ -162,24 +158,6 @@ def test_digest_of_several_definitions_follows_each_and_no_order(module: Define)
     assert len({both, code_digest(defined.f), code_digest(defined.h)}) == 3
     assert code_digest(defined.A.B) == code_digest(defined.A)
     assert all(len(digest) == 64 for digest in (both, code_digest(defined.A)))
-
-
-def test_digest_is_the_same_in_every_process() -> None:
-    program = (
-        "from dailytalk_contiguous.core import code, errors, spans; "
-        "print(code.code_digest(errors.BadInput, spans.merge_gaps))"
-    )
-    found = {
-        subprocess.run(
-            [sys.executable, "-c", program],
-            env=os.environ | {"PYTHONHASHSEED": str(seed)},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout.strip()
-        for seed in (1, 2)
-    }
-    assert found == {code_digest(BadInput, merge_gaps)}
 
 
 def test_code_in_no_file_has_another_digest_at_every_call(module: Define) -> None:

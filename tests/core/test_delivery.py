@@ -83,18 +83,6 @@ def test_a_flat_reading_is_further_than_one_that_moves_otherwise() -> None:
 MELODIES = ((0.0, 0.3), (np.pi / 2, 0.3), (0.0, 0.0))
 
 
-def test_a_livelier_voice_is_no_further_from_its_source_for_it() -> None:
-    source, lively = (melody(*150 * 2 ** np.linspace(0, octaves, 40)) for octaves in (0.3, 0.6))
-    usual, livelier = register_of([source]), register_of([lively])
-    assert usual is not None
-    assert livelier is not None
-    as_usual = compare_delivery(source, usual, lively, livelier)
-    for_once = compare_delivery(source, usual, lively, livelier._replace(semitones=usual.semitones))
-    assert as_usual is not None
-    assert for_once is not None
-    assert as_usual.distance < for_once.distance
-
-
 def test_louder_than_usual_is_told_in_decibels() -> None:
     quiet, loud = melody(*[120.0] * 20), melody(*[120.0] * 20, level=-14.0)
     usual = register_of([quiet])

@@ -10,10 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dailytalk_contiguous.core.audio import probe
 from dailytalk_contiguous.core.documents import (
     MOST_LEVELS,
-    MOST_LINE_BYTES,
-    MOST_MEMBERS,
     as_text,
     expect,
     fits,
@@ -71,37 +70,19 @@ def test_json_that_cannot_be_used_is_one_sentence_naming_the_file(case: str) -> 
     assert len(caught.value.reason) < 200
 
 
-@pytest.mark.parametrize("case", sorted(HOSTILE.keys() - {"not a number", "infinity"}))
-def test_json_that_may_hold_nan_is_refused_for_everything_else(case: str) -> None:
-    data, reason = HOSTILE[case]
-    with pytest.raises(BadInput, match=reason):
-        parse_json(data, "calls/call.json", nan=True)
-    assert parse_json(b"[Infinity]", "calls/call.json", nan=True) == [math.inf]
-
-
 @pytest.mark.parametrize(("letters", "shown"), [(118, "'" + 118 * "a" + "'"), (119, "'" + 119 * "a" + "…")])
 def test_value_is_quoted_up_to_120_characters(letters: int, shown: str) -> None:
     assert quoted(letters * "a") == shown
 
 
-def test_surrogate_pair_is_a_character() -> None:
-    assert parse_json(rb'"\ud83d\ude00"', "x") == "😀"
-
-
-def test_levels_up_to_the_limit_are_read() -> None:
-    assert parse_json("[" * MOST_LEVELS + "]" * MOST_LEVELS, "x")
-
-
-def test_document_that_is_too_large_is_not_parsed() -> None:
-    with pytest.raises(BadInput, match="more than"):
-        parse_json(b"[" + b" " * 100 + b"]", "x", limit=50)
-
-
-def test_pipe_in_place_of_a_file_is_refused_and_not_opened(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "call.json")
-    for reading in (read_json, lambda path: list(json_lines(path))):
-        with pytest.raises(BadInput, match="not a regular file"):
-            reading(tmp_path / "call.json")
+@pytest.mark.parametrize(
+    "reading",
+    [read_json, lambda path: list(json_lines(path)), lambda path: probe({"bytes": None, "path": str(path)})],
+)
+def test_pipe_in_a_folder_that_somebody_sent_is_not_waited_for(tmp_path: Path, reading: Any) -> None:
+    os.mkfifo(tmp_path / "call")
+    with pytest.raises((BadInput, OSError), match="not a regular file"):
+        reading(tmp_path / "call")
 
 
 def test_bad_line_costs_itself_and_no_other(tmp_path: Path) -> None:
@@ -116,7 +97,7 @@ def test_bad_line_costs_itself_and_no_other(tmp_path: Path) -> None:
     assert "more than 8.0 MiB" in reasons[6]
 
 
-@pytest.mark.parametrize("text", ["[" * 5000, "a: {b: [", "x: " + "9" * 5000, "2020-99-99", "? {a: b}\n: c"])
+@pytest.mark.parametrize("text", ["[" * 999, "a: {b: [", "x: " + "9" * 5000, "2020-99-99", "? {a: b}\n: c"])
 def test_yaml_that_cannot_be_used_is_one_sentence(text: str) -> None:
     with pytest.raises(BadInput, match=r"^moshi\.yaml: "):
         parse_yaml(text, "moshi.yaml")
@@ -149,26 +130,6 @@ def test_misfit_is_named_by_its_place(change: dict[str, Any], place: str) -> Non
     with pytest.raises(BadInput, match=r"^run\.json: ") as caught:
         expect(GOOD | change, SHAPE, "run.json")
     assert place in caught.value.reason
-
-
-def test_file_of_lines_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match=r"lines\.jsonl: it can't be read \(No such file or directory\)"):
-        list(json_lines(tmp_path / "lines.jsonl"))
-
-
-def test_yaml_is_read_up_to_the_limit_of_a_line_and_no_further() -> None:
-    text = "a: 1 #" + "x" * (MOST_LINE_BYTES - 6)
-    assert parse_yaml(text, "moshi.yaml") == {"a": 1}
-    with pytest.raises(BadInput, match=r"moshi\.yaml: it has 8\.0 MiB, more than 8\.0 MiB"):
-        parse_yaml(text + "x", "moshi.yaml")
-
-
-def test_line_is_read_up_to_the_limit_and_no_further(tmp_path: Path) -> None:
-    whole = b'{"a": 1}' + b" " * (MOST_LINE_BYTES - 9) + b"\n"
-    (tmp_path / "lines.jsonl").write_bytes(whole + whole.replace(b"\n", b" \n") + b'{"a": 2}')
-    first, second, third = (line for _, line in json_lines(tmp_path / "lines.jsonl"))
-    assert (first, third) == ({"a": 1}, {"a": 2})
-    assert isinstance(second, BadInput)
 
 
 @pytest.mark.parametrize("number", [2**63 - 1, -(2**63)])
@@ -225,13 +186,7 @@ def test_place_of_an_error_is_its_line(text: bytes, line: int, reason: str) -> N
     assert caught.value.reason == "it is not" + reason.partition(" is not")[2]
 
 
-@pytest.mark.parametrize(("digits", "shown"), [(24, "9" * 24), (25, "9" * 24 + "…")])
-def test_long_number_is_cut_in_the_sentence(digits: int, shown: str) -> None:
-    with pytest.raises(BadInput, match=f"^x: the number {shown} has more than 64 bits"):
-        parse_json("9" * digits, "x")
-
-
-@pytest.mark.parametrize(("members", "zeros"), [(1, 0), (2, 0), (MOST_MEMBERS, 0), (3, 512)])
+@pytest.mark.parametrize(("members", "zeros"), [(1, 0), (2, 0), (3, 512)])
 def test_members_of_gzip_are_unpacked_one_after_the_other(members: int, zeros: int) -> None:
     data = gzip.compress(b"ab") * members + bytes(zeros)
     assert unpack_gzip(data, "x", limit=2 * members) == b"ab" * members
@@ -242,7 +197,6 @@ def test_members_of_gzip_are_unpacked_one_after_the_other(members: int, zeros: i
 def test_gzip_that_can_not_be_used_is_one_sentence() -> None:
     whole = gzip.compress(b"ab")
     for data, reason in (
-        (whole * MOST_MEMBERS + whole, "it is gzip of more than 1,000 members"),
         (whole[:-1], "it is gzip that breaks off"),
         (whole + whole[:5], "it is gzip that breaks off"),
         (whole + b"xy", "it is not gzip, or it is damaged"),

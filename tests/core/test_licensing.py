@@ -78,10 +78,6 @@ def test_a_model_that_forbids_commercial_use_makes_a_free_licence_too_little() -
     assert combined({NC: ["x"]}, {"commercial"}).licence == NC
 
 
-def test_everything_that_is_asked_is_told_in_one_order() -> None:
-    assert combined({BY_SA: ["x"], NC: ["y"]}).asks == ("commercial", "terms", "naming")
-
-
 @pytest.mark.parametrize(
     ("licences", "words"),
     [
@@ -133,25 +129,6 @@ def test_refusal_of_commercial_use_says_why() -> None:
     assert refusal(ESD) == "LicenseRef-ESD-research-only allows research only"
     assert refusal(None) == "nobody can tell from an unknown licence whether commercial use is allowed"
     assert refusal("Contract 7") == "nobody can tell from Contract 7 whether commercial use is allowed"
-
-
-def test_terms_of_many_licences_are_said_in_full() -> None:
-    found = combined({NC_SA: ["b", "a"], BY_SA: ["c"], None: [], ND: ["d"], ESD: ["e"]}, ["naming"])
-    assert found.licence == OTHER
-    assert found.asks == ("commercial", "changes", "terms", "naming", "research")
-    assert found.warnings == (
-        "CC-BY-NC-SA-4.0 (a, b), CC-BY-NC-ND-4.0 (d) and LicenseRef-ESD-research-only (e): not for commercial "
-        "use, and so nothing is that was trained on all of it together",
-        "no licence: its terms have to be read before any use",
-        "CC-BY-NC-ND-4.0 (d): no changed versions, and this is one; do not pass it on",
-        "LicenseRef-ESD-research-only (e): research only, by agreement with its makers; do not pass it on",
-        "CC-BY-NC-SA-4.0 (a, b): what follows from it only under the same terms, which CC-BY-SA-4.0 (c), "
-        "CC-BY-NC-ND-4.0 (d) and LicenseRef-ESD-research-only (e) contradict; it may be trained on, but nobody "
-        "may publish both as one dataset",
-        "CC-BY-SA-4.0 (c): what follows from it only under the same terms, which CC-BY-NC-ND-4.0 (d) and "
-        "LicenseRef-ESD-research-only (e) contradict; it may be trained on, but nobody "
-        "may publish both as one dataset",
-    )
 
 
 def test_of_licences_that_ask_for_the_same_the_last_by_name_is_taken_and_one_s_own_terms_before_it() -> None:

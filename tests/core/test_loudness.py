@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.loudness import (
     CEILING_DBTP,
-    SHORT,
     TARGET_LUFS,
     clip_loudness,
     levelled,
@@ -31,7 +30,7 @@ def voice(seconds: float, seed: int, crest: float = 4.0) -> Samples:
 
 @example(seconds=1.0, level_db=-45.0, seed=2, crest=42.0)  # much of it is under the gate until it is louder
 @given(
-    seconds=st.floats(0.5, 4) | st.floats(4, 30),
+    seconds=st.floats(0.5, 6),
     level_db=st.floats(-45, 0),
     seed=st.integers(0, 1000),
     crest=st.floats(1, 60),
@@ -62,25 +61,6 @@ def test_where_the_ceiling_stands_in_the_way_the_gain_is_lowered_and_nothing_is_
     assert found.lufs < TARGET_LUFS - 3
     assert CEILING_DBTP - 0.05 < true_peak_dbtp(found.samples, RATE) <= CEILING_DBTP
     assert np.allclose(found.samples, clicks * 10 ** (found.gain_db / 20), atol=1e-6)
-
-
-def test_true_peaks_lie_between_samples() -> None:
-    # A tone at a quarter of the rate, sampled at 45 degrees: every sample lies 3.01 dB under its peak.
-    tone = np.sin(np.pi / 2 * np.arange(RATE) + np.pi / 4).astype(np.float32)
-    tone *= np.hanning(RATE).astype(np.float32)
-    assert 20 * np.log10(np.abs(tone).max()) == pytest.approx(-3.01, abs=0.01)
-    assert true_peak_dbtp(tone, RATE) == pytest.approx(0.0, abs=0.05)
-
-
-def test_loudness_is_that_of_the_standard() -> None:
-    # EBU Tech 3341: a 1 kHz sine at -23 dBFS on both channels of a stereo signal reads -23 LUFS; on one, -26.
-    tone = np.sin(2 * np.pi * 1000 * np.arange(5 * RATE) / RATE) * 10 ** (-23 / 20)
-    assert clip_loudness(tone.astype(np.float32), RATE) == pytest.approx(-26.0, abs=0.1)
-
-
-def test_a_very_short_clip_goes_by_its_loudest_moment() -> None:
-    soft_then_loud = np.concatenate((0.1 * voice(SHORT - 0.42, 3, 1.0), voice(0.41, 3, 1.0)))
-    assert clip_loudness(soft_then_loud, RATE) == pytest.approx(clip_loudness(voice(0.4, 3, 1.0), RATE), abs=0.5)
 
 
 def test_clip_of_seven_tenths_is_measured_as_a_whole_and_a_shorter_one_by_its_loudest_moment() -> None:

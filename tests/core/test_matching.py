@@ -1,4 +1,3 @@
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -72,31 +71,6 @@ def test_words_lie_inside_their_utterance_in_order_and_apart(given_cues, spans, 
             at = item["end"]
 
 
-@given(
-    st.integers(1, 12),
-    st.floats(0.6, 6.0),
-    st.floats(0.0, 0.35),
-    st.floats(0.0, 0.35),
-)
-def test_words_spread_over_a_line_marked_too_wide_keep_their_proportions_in_the_speech(
-    n_words: int, seconds: float, before: float, after: float
-) -> None:
-    """As people mark lines: from before the speech to after it, with their words spread evenly inside."""
-    start, end = 10.0, 10.0 + seconds
-    edges = np.linspace(start - before, end + after, n_words + 1).tolist()
-    said = [word(f"w{number}", *pair) for number, pair in enumerate(pairwise(edges))]
-    (fitted,) = match_words([cue("line", edges[0], edges[-1], *said)], [(start, end)], 1.0).words
-    assert [item["word"] for item in fitted] == [item["word"] for item in said]
-    scale = (fitted[-1]["end"] - fitted[0]["start"]) / (edges[-1] - edges[0])
-    for item, original in zip(fitted, said, strict=True):
-        length, given_length = (times["end"] - times["start"] for times in (item, original))
-        assert abs(length / (given_length * scale) - 1) <= 0.2 + 1e-6
-        assert length >= min(0.04, given_length)
-        assert start <= item["start"] < item["end"] <= end
-        assert max(abs(item[edge] - original[edge]) for edge in ("start", "end")) <= max(before, after) + 1e-9
-        assert item.get("fitted", False) == ((item["start"], item["end"]) != (original["start"], original["end"]))
-
-
 def test_a_cue_that_fits_stays_beside_one_that_is_scaled() -> None:
     early = cue("a b", 0.5, 1.7, word("a", 0.5, 1.1), word("b", 1.1, 1.7))
     inside = cue("c", 2.0, 2.3, word("c", 2.0, 2.3))
@@ -125,30 +99,6 @@ def test_only_the_first_word_of_an_aligned_line_is_cut_where_speech_is_found_a_l
     said = cue("a b c", 0.95, 3.0, word("a", 0.95, 1.4), word("b", 1.5, 2.0), word("c", 2.0, 2.9))
     (fitted,) = match_words([said], [(1.0, 3.0)], 1.0).words
     assert fitted == [word("a", 1.0, 1.4) | FITTED, *said["words"][1:]]
-
-
-@given(cues(), utterances())
-def test_words_of_one_cue_keep_their_order(given_cues, spans) -> None:
-    matched = match_words([c for c in given_cues if c["words"]], spans, 100.0)
-    for words in matched.words:
-        places = [tuple(map(int, w["word"][1:].split("."))) for w in words]
-        for number in {number for number, _ in places}:
-            own = [place for cue_number, place in places if cue_number == number]
-            assert own == sorted(own)
-
-
-@given(TEXTS, SECONDS, SECONDS, utterances())
-def test_spread_words_follow_each_other_inside_the_speech_covered(text, one, other, spans) -> None:
-    start, end = min(one, other), max(one, other)
-    spread = spread_words(text, start, end, spans)
-    assert [w["word"] for w in spread] == split_words(text)
-    at = start
-    for item in spread:
-        assert at <= item["start"] <= item["end"] <= end
-        at = item["end"]
-    covered = [(max(a, start), min(b, end)) for a, b in spans if min(b, end) > max(a, start)]
-    for item in spread if covered else []:
-        assert any(a <= item["start"] and item["end"] <= b for a, b in covered)
 
 
 def test_word_goes_to_the_utterance_that_holds_its_midpoint() -> None:
@@ -204,31 +154,26 @@ def test_cue_without_text_gives_an_empty_utterance() -> None:
     assert (matched.texts, matched.words, matched.left_over) == ([""], [[]], [])
 
 
-def test_words_outside_move_into_the_free_room_with_their_length() -> None:
-    fitted = fit_words([word("a", 0.0, 0.4), word("b", 1.6, 1.8), word("c", 2.1, 2.2)], 1.0, 2.0)
-    assert [t for w in fitted for t in (w["start"], w["end"])] == pytest.approx([1.0, 1.4, 1.6, 1.8, 1.9, 2.0])
-
-
-def test_words_that_end_or_begin_where_the_utterance_does_move_in_with_their_length() -> None:
-    at_the_start = fit_words([word("a", 0.0, 1.0), word("b", 2.0, 3.0)], 1.0, 4.0)
-    assert at_the_start == [word("a", 1.0, 2.0), word("b", 2.0, 3.0)]
-    at_the_end = fit_words([word("a", 1.0, 2.0), word("b", 4.0, 5.0)], 1.0, 4.0)
-    assert at_the_end == [word("a", 1.0, 2.0), word("b", 3.0, 4.0)]
-
-
-def test_words_outside_share_a_room_too_small_for_them() -> None:
-    fitted = fit_words([word("a", 0.0, 0.4), word("b", 0.4, 0.8), word("c", 1.2, 2.0)], 1.0, 2.0)
-    assert [t for w in fitted for t in (w["start"], w["end"])] == pytest.approx([1.0, 1.1, 1.1, 1.2, 1.2, 2.0])
+@pytest.mark.parametrize(
+    ("said", "fitted"),
+    [
+        ([(0.0, 0.4), (1.6, 1.8), (2.1, 2.2)], [1.0, 1.4, 1.6, 1.8, 1.9, 2.0]),
+        ([(0.0, 0.4), (1.4, 2.0)], [1.0, 1.4, 1.4, 2.0]),
+        ([(0.0, 0.4), (0.4, 0.8), (1.2, 2.0)], [1.0, 1.1, 1.1, 1.2, 1.2, 2.0]),
+        ([(1.0, 1.8), (2.2, 2.6), (2.6, 3.0)], [1.0, 1.8, 1.8, 1.9, 1.9, 2.0]),
+        ([(0.0, 0.9), (2.1, 2.4)], [1.0, 1.75, 1.75, 2.0]),
+    ],
+)
+def test_words_outside_their_utterance_move_in_with_their_length_or_share_the_room_that_is_free(
+    said: list[tuple[float, float]], fitted: list[float]
+) -> None:
+    words = fit_words([word(str(place), *times) for place, times in enumerate(said)], 1.0, 2.0)
+    assert [time for own in words for time in (own["start"], own["end"])] == pytest.approx(fitted)
 
 
 def test_words_share_an_utterance_shorter_than_they_need() -> None:
     fitted = fit_words([word(str(n), 5.0, 5.0) for n in range(4)], 1.0, 1.002)
     assert [w["end"] - w["start"] for w in fitted] == pytest.approx([0.0005] * 4)
-
-
-def test_utterance_without_length_is_refused() -> None:
-    with pytest.raises(ValueError, match="no room"):
-        fit_words([word("a", 0, 1)], 1.0, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -246,23 +191,8 @@ def test_split_words(text: str, words: list[str]) -> None:
     assert split_words(text) == words
 
 
-@given(TEXTS)
-def test_joined_words_have_all_letters_of_the_text(text: str) -> None:
-    assert join_words(split_words(text)).replace(" ", "") == "".join(text.split())
-
-
 def test_japanese_words_are_joined_without_spaces() -> None:
     assert join_words(["今日", "は", "。", "OK", "go"]) == "今日は。 OK go"
-
-
-def test_words_behind_an_utterance_share_the_room_after_its_last_word() -> None:
-    fitted = fit_words([word("a", 1.0, 1.8), word("b", 2.2, 2.6), word("c", 2.6, 3.0)], 1.0, 2.0)
-    assert [t for w in fitted for t in (w["start"], w["end"])] == pytest.approx([1.0, 1.8, 1.8, 1.9, 1.9, 2.0])
-
-
-def test_words_on_both_sides_of_an_utterance_share_it_by_their_length() -> None:
-    fitted = fit_words([word("a", 0.0, 0.9), word("b", 2.1, 2.4)], 1.0, 2.0)
-    assert [t for w in fitted for t in (w["start"], w["end"])] == pytest.approx([1.0, 1.75, 1.75, 2.0])
 
 
 def frames(spans: list[tuple[float, float]], by: int = 0) -> set[int]:
@@ -284,19 +214,6 @@ def test_late_transcript_is_found_to_be_late_and_how_well_it_agrees_before_and_a
     assert shift.late == pytest.approx(0.05 * late)
     assert shift.agreement == pytest.approx(shared(frames(SPEECH), frames(SPEECH[:2], late)))
     assert shift.best == pytest.approx(shared(frames(SPEECH), frames(SPEECH[:2])))
-
-
-def test_transcript_is_found_to_be_up_to_a_minute_late_or_early_and_no_more() -> None:
-    def late_of(seconds: float) -> Shift:
-        earlier, later = [(100.01, 103.02)], [(100.01 + seconds, 103.02 + seconds)]
-        early = find_shift([([cue("yes", *earlier[0])], later)])
-        late = find_shift([([cue("yes", *later[0])], earlier)])
-        assert early == Shift(pytest.approx(-late.late), late.agreement, pytest.approx(late.best))
-        return late
-
-    assert late_of(60.0) == Shift(pytest.approx(60.0), 0.0, pytest.approx(1.0))
-    assert late_of(60.1).best == pytest.approx(1.0, abs=0.04)
-    assert late_of(60.1).late == pytest.approx(60.0)
 
 
 def test_shift_is_that_of_both_channels_together_by_words_where_there_are_some() -> None:

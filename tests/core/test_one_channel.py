@@ -46,11 +46,6 @@ def test_two_channels_that_differ_are_refused_with_the_figure() -> None:
         one_channel(both(VOICE, OTHER + np.float32(0.01) * VOICE))
 
 
-def test_more_than_two_channels_are_refused() -> None:
-    with pytest.raises(BadInput, match="6 channels"):
-        one_channel(np.zeros((10, 6), np.float32))
-
-
 def test_silence_on_both_channels_and_no_samples_at_all_are_silence() -> None:
     assert not one_channel(np.zeros((10, 2), np.float32)).samples.any()
     assert one_channel(np.zeros((0, 2), np.float32)).samples.shape == (0,)

@@ -8,14 +8,13 @@ import numpy as np
 import pytest
 import soxr
 from audio_files import Samples, room_tone
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.audio import to_pcm
 from dailytalk_contiguous.core.quality import (
     LEAST_SNR_DB,
     NAMES,
-    FlatTops,
     QualityLimits,
     SideMeter,
     bandwidth_hz,
@@ -60,6 +59,7 @@ def coloured(count: int, brown: bool, seed: int) -> Samples:
     return np.asarray(noise / np.sqrt(np.mean(noise**2)), np.float32)
 
 
+@settings(max_examples=10)
 @given(
     st.floats(5, 40),
     st.booleans(),
@@ -86,17 +86,6 @@ def test_snr_of_a_tight_cut_comes_from_its_softest_moments() -> None:
     assert snr_db(noisy, RATE, [(0, 3)], [(0, 3)]) == pytest.approx(truth, abs=3)
 
 
-def test_a_laugh_and_a_click_are_not_taken_for_noise() -> None:
-    edge = room_tone(RATE, -60)
-    laugh, click = edge.copy(), edge.copy()
-    laugh[6000:12000] += 0.2 * voice(0.25)
-    click[8000:8040] += 0.5
-    samples = np.concatenate((laugh, voice(2.0) + room_tone(2 * RATE, -60), click))
-    with_both = snr_db(samples, RATE, [(1, 3)], [(0.25, 0.5), (1, 3)])
-    samples = np.concatenate((edge, voice(2.0) + room_tone(2 * RATE, -60), edge))
-    assert with_both == pytest.approx(snr_db(samples, RATE, [(1, 3)], [(1, 3)]), abs=0.5)
-
-
 def test_a_gated_clip_and_one_without_speech_have_no_ratio() -> None:
     gated = np.concatenate((np.zeros(RATE, np.float32), voice(1.0), np.zeros(RATE, np.float32)))
     assert snr_db(gated, RATE, [(1, 2)], [(1, 2)]) is None
@@ -104,14 +93,7 @@ def test_a_gated_clip_and_one_without_speech_have_no_ratio() -> None:
     assert snr_db(np.zeros(0, np.float32), RATE, [], []) is None
 
 
-def test_speech_that_noise_drowns_has_the_least_ratio_and_fails() -> None:
-    drowned = np.concatenate((room_tone(RATE, -10), 0.01 * voice(1.0), room_tone(RATE, -10)))
-    found = snr_db(drowned, RATE, [(1, 2)], [(1, 2)])
-    assert found == LEAST_SNR_DB
-    (failure,) = failures(GOOD | {"snr_db": found}, QualityLimits())
-    assert failure == "its signal-to-noise ratio is -20.0 dB (at least 10.0 dB)"
-
-
+@settings(max_examples=10)
 @given(st.floats(0.002, 0.1), st.floats(0.3, 1), st.booleans(), st.integers(0, 99))
 def test_clipping_is_found_at_full_scale_and_after_it_was_turned_down(
     share: float, gain: float, one_sided: bool, seed: int
@@ -126,29 +108,11 @@ def test_clipping_is_found_at_full_scale_and_after_it_was_turned_down(
     assert clipping_ratio(-stored) == pytest.approx(clipping_ratio(stored), rel=0.02, abs=1e-4)
 
 
+@settings(max_examples=10)
 @given(st.floats(0.0001, 1), st.sampled_from([8000, 16000, 24000, 48000]), st.integers(0, 99))
 def test_speech_that_just_reaches_its_peak_is_not_clipped(peak: float, rate: int, seed: int) -> None:
     stored = to_pcm(voice(2.0, rate, peak, seed)).astype(np.float32) / 32768
     assert clipping_ratio(stored) == 0
-
-
-def test_samples_within_half_a_thousandth_of_the_top_belong_to_it() -> None:
-    steps = np.zeros(1000, np.float32)
-    for at in (100, 300, 500):
-        steps[at : at + 3] = 3998
-    steps[101] = 4000
-    assert clipping_ratio(steps / np.float32(32768)) == 9 / 1000
-    steps[steps == 3998] = 3997
-    assert clipping_ratio(steps / np.float32(32768)) == 0
-
-
-def test_silence_dither_and_a_single_full_sample_are_not_clipped() -> None:
-    assert clipping_ratio(np.zeros(RATE, np.float32)) == 0
-    assert clipping_ratio(np.zeros(0, np.float32)) == 0
-    assert clipping_ratio(np.rint(np.random.default_rng(0).standard_normal(RATE)).astype(np.float32) / 32768) == 0
-    spike = 0.3 * voice(1.0)
-    spike[100:102] = 1.0
-    assert clipping_ratio(spike) == 0
 
 
 @pytest.mark.parametrize("rate", [16000, 24000, 44100, 48000])
@@ -169,12 +133,6 @@ def test_wide_speech_is_wide_however_soft_it_is(rate: int) -> None:
         found = bandwidth_hz(to_pcm(gain * wide).astype(np.float32) / 32768, rate)
         assert found is not None
         assert found > 0.9 * rate / 2
-
-
-def test_bandwidth_of_silence_is_not_defined() -> None:
-    assert bandwidth_hz(np.zeros(RATE, np.float32), RATE) is None
-    assert bandwidth_hz(np.full(RATE, 0.1, np.float32), RATE) is None
-    assert bandwidth_hz(np.zeros(10, np.float32), RATE) is None
 
 
 def test_ratio_and_silence_go_by_what_is_heard() -> None:
@@ -306,24 +264,6 @@ def test_samples_in_three_flat_tops_of_three_samples_are_clipped_and_in_fewer_ar
     assert clipping_ratio(np.float32(0.0499) * comb) == 0
 
 
-@given(st.integers(0, 2**32), st.sampled_from([0.2, 0.7, 1.0]), st.lists(st.integers(1, 4000), max_size=6))
-def test_flat_tops_are_the_same_in_one_block_and_in_many(seed: int, height: float, cuts: list[int]) -> None:
-    samples = np.clip(2 * height * np.random.default_rng(seed).standard_normal(4000), -height, height / 2)
-    samples = samples.astype(np.float32)
-    samples[:3] = height / 2, height / 2, -height  # no block after the first is louder
-    tops = FlatTops()
-    for block in np.split(samples, sorted({4, *cuts})):
-        tops.push(block)
-    assert tops.samples == round(clipping_ratio(samples) * len(samples)) > 0
-
-
-def test_flat_tops_under_those_that_came_later_are_none() -> None:
-    tops = FlatTops()
-    for height in (0.3, 0.6):
-        tops.push(np.tile(np.float32([height, height, height, 0]), 5))
-    assert tops.samples == 15
-
-
 def metered(
     samples: Samples, rate: int = RATE, spans: list[tuple[float, float]] | None = None, block: int = RATE
 ) -> dict[str, Any]:
@@ -366,18 +306,6 @@ def test_level_of_a_side_is_that_of_its_speech_without_the_pauses_in_it() -> Non
     assert metered(tone)["level_dbfs"] == pytest.approx(-9.03, abs=0.01)
 
 
-def test_telephone_speech_in_a_file_of_a_high_rate_has_the_bandwidth_of_a_telephone() -> None:
-    samples = np.asarray(soxr.resample(side_of_a_call(8000), 8000, RATE), np.float32)
-    assert 3400 <= metered(samples, spans=SPOKEN)["bandwidth_hz"] <= 4100
-    assert metered(side_of_a_call(), spans=SPOKEN)["bandwidth_hz"] > 10_000
-
-
-def test_bandwidth_of_a_long_side_is_known_from_a_few_of_its_spectra() -> None:
-    samples = np.tile(side_of_a_call(8000), 40)
-    upsampled = np.asarray(soxr.resample(samples, 8000, RATE), np.float32)
-    assert 3400 <= metered(upsampled)["bandwidth_hz"] <= 4100
-
-
 def test_silent_side_has_no_measures_of_its_sound() -> None:
     unknown = dict.fromkeys(("level_dbfs", "snr_db", "bandwidth_hz", "clipping_ratio", "leak_db"))
     for samples in (np.zeros(RATE, np.float32), room_tone(RATE, -75.0), np.zeros(0, np.float32)):
@@ -403,3 +331,11 @@ def test_what_is_heard_of_a_side_is_over_silence_and_near_its_loudest_moment() -
         meter = SideMeter(RATE, 10.0)
         meter.push(gain * samples)
         assert meter.audible() == [pytest.approx(span, abs=1e-6) for span in expected]
+
+
+def test_speech_that_noise_drowns_has_the_least_ratio_and_fails() -> None:
+    drowned = np.concatenate((room_tone(RATE, -10), 0.01 * voice(1.0), room_tone(RATE, -10)))
+    found = snr_db(drowned, RATE, [(1, 2)], [(1, 2)])
+    assert found == LEAST_SNR_DB
+    (failure,) = failures(GOOD | {"snr_db": found}, QualityLimits())
+    assert failure == "its signal-to-noise ratio is -20.0 dB (at least 10.0 dB)"

@@ -43,5 +43,5 @@ def test_what_can_be_no_dataset_is_left_to_others_or_refused(text: str) -> None:
 
 
 def test_address_of_something_else_on_the_hub_is_refused() -> None:
-    with pytest.raises(DailytalkError, match=r"'hf://models/a/b' is no dataset.*write hf://datasets/OWNER/NAME"):
+    with pytest.raises(DailytalkError, match=r"'hf://models/a/b' names no dataset.*write OWNER/NAME"):
         parse_reference("hf://models/a/b")

@@ -1,11 +1,9 @@
 """Settings: a field says itself what a person must know to set it, and everything else is made from that."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
 
-from dailytalk_contiguous.core.code import code_digest
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.settings import (
     EXECUTION,
@@ -76,27 +74,3 @@ def test_option_that_nobody_has_is_refused_with_those_there_are() -> None:
     with pytest.raises(DailytalkError, match="there is no setting 'table'") as refused:
         check_known({"table": ()}, Outer())
     assert refused.value.remedy == "choose among asr_model, device, min_seconds, plain, threads, voice"
-
-
-@pytest.mark.parametrize(
-    ("text", "same"),
-    [
-        ('beam: int = setting(5, "Another sentence.", panel="rare", least=2)', True),
-        ("beam: int = setting(5, OTHER)", True),
-        ('beam: int = setting(6, "A sentence.")', False),
-        ("beam: int = 5", True),
-    ],
-)
-def test_what_the_help_says_of_a_setting_computes_nothing(
-    text: str, same: bool, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.syspath_prepend(tmp_path)
-    head = (
-        "from dailytalk_contiguous.core.settings import Setting, setting\nOTHER = Setting('x')\nclass Stage:\n    "
-    )
-    digests = []
-    for number, line in enumerate(('beam: int = setting(5, "A sentence.")', text)):
-        name = f"with_settings_{number}_{tmp_path.name}".replace("-", "_")
-        (tmp_path / f"{name}.py").write_text(f"{head}    {line}")
-        digests.append(code_digest(__import__(name).Stage))
-    assert (digests[0] == digests[1]) == same

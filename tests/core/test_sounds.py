@@ -3,12 +3,11 @@
 import numpy as np
 import pytest
 from audio_files import REAL_CALLS, room_tone, struct_of
-from hypothesis import given
 from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Pcm, read_pcm
 from dailytalk_contiguous.core.crosstalk import HOP, leakage
-from dailytalk_contiguous.core.spans import FRAME, JOIN, find_sounds, sound_blocks, spoken_frames
+from dailytalk_contiguous.core.spans import FRAME, find_sounds, sound_blocks, spoken_frames
 from dailytalk_contiguous.stages.segment import Segment
 
 #: Utterances of the channel that most tests listen to, in seconds.
@@ -42,40 +41,6 @@ def test_sounds_are_the_same_whatever_the_order_of_utterances() -> None:
     heard = channel((4.0, 1.0, -30.0))
     assert np.allclose(find_sounds(heard, words), [(4.0, 4.3), (4.35, 4.6), (4.65, 5.0)], atol=0.011)
     assert find_sounds(heard, words[::-1]) == find_sounds(heard, words)
-
-
-@pytest.mark.parametrize("above", [14.0, 20.0, 30.0])
-def test_what_stands_out_of_the_tone_is_found(above: float) -> None:
-    assert len(find_sounds(channel((4.0, 0.3, TONE + above)), UTTERANCES)) == 1
-
-
-@pytest.mark.parametrize("above", [-10.0, 3.0, 8.0])
-def test_what_hardly_stands_out_of_the_tone_is_tone(above: float) -> None:
-    assert find_sounds(channel((4.0, 0.3, TONE + above)), UTTERANCES) == []
-
-
-def test_what_is_thirty_decibels_under_the_speech_is_a_sleeve() -> None:
-    soft = channel((4.0, 0.3, SPEECH - 36.0), (5.0, 0.3, SPEECH - 25.0), tone=-85.0)
-    assert np.allclose(find_sounds(soft, UTTERANCES), [(5.0, 5.3)], atol=0.011)
-
-
-@pytest.mark.parametrize(("seconds", "count"), [(0.02, 0), (0.07, 0), (0.1, 1)])
-def test_a_click_is_no_sound(seconds: float, count: int) -> None:
-    assert len(find_sounds(channel((4.0, seconds, -30.0)), UTTERANCES)) == count
-
-
-@pytest.mark.parametrize(
-    ("start", "seconds", "count"), [(6.9, 0.03, 1), (8.55, 0.02, 1), (6.9, 0.01, 0), (6.8, 0.03, 0)]
-)
-def test_a_short_run_next_to_an_utterance_belongs_to_it(start: float, seconds: float, count: int) -> None:
-    found = find_sounds(channel((start, seconds, -40.0)), UTTERANCES)
-    assert len(found) == count
-    assert all(sound_blocks([(*one, -1) for one in UTTERANCES], [sound])[1] == [1] for sound in found)
-
-
-def test_two_clicks_are_no_sound_either() -> None:
-    clicks = channel((4.0, 0.02, -30.0), (4.11, 0.02, -30.0))
-    assert find_sounds(clicks, UTTERANCES) == []
 
 
 def test_the_syllables_of_a_laugh_are_one_sound() -> None:
@@ -125,51 +90,7 @@ def test_a_sound_at_the_very_end_stays_inside_the_channel() -> None:
     assert end <= len(cut) / ANALYSIS_RATE
 
 
-def test_a_sound_within_two_tenths_of_an_utterance_moves_with_it() -> None:
-    utterances = [(1.0, 3.0, 0), (7.0, 8.5, 1)]
-    near = [(0.5, 0.9), (3.1, 3.3), (6.5, 6.85), (8.5, 8.8)]
-    far = [(3.21, 3.4), (9.0, 9.2)]
-    numbers, own = sound_blocks(utterances, near + far)
-    assert numbers == [0, 1]
-    assert own[:4] == [0, 0, 1, 1]
-    assert len({0, 1, *own[4:]}) == 4
-
-
-def test_between_two_utterances_the_nearer_one_takes_a_sound() -> None:
-    assert sound_blocks([(1.0, 2.0, 4), (2.5, 3.0, 5)], [(2.05, 2.35), (2.19, 2.4)])[1] == [4, 5]
-
-
-def test_utterances_that_nobody_cut_have_blocks_of_their_own() -> None:
-    # An added line, or a transcript without shards: negative runs, of which none is anybody's.
-    numbers, own = sound_blocks(
-        [(1.0, 2.0, -3), (4.0, 5.0, 0), (7.0, 8.0, -1)], [(2.1, 2.3), (8.1, 8.3), (6.0, 6.2)]
-    )
-    assert min(numbers + own) >= 0
-    assert len(set(numbers)) == 3
-    assert own[:2] == [numbers[0], numbers[2]]
-    assert own[2] not in numbers
-
-
 spans = st.lists(st.tuples(st.integers(0, 300), st.integers(1, 300)), min_size=1, max_size=6)
-
-
-@given(spans, spans, st.data())
-def test_every_block_is_one_neighbourhood(drawn: list[tuple[int, int]], heard, data: st.DataObject) -> None:
-    utterances, at = [], 0
-    for gap, length in drawn:
-        run = data.draw(st.integers(-2, 3))
-        utterances.append(((at + gap) / 100, (at + gap + length) / 100, run))
-        at += gap + length
-    sounds = sorted((start / 100, (start + length) / 100) for start, length in heard)
-    numbers, own = sound_blocks(utterances, sounds)
-    assert min(numbers + own) >= 0
-    assert all(number == run for (_, _, run), number in zip(utterances, numbers, strict=True) if run >= 0)
-    for (start, end), number in zip(sounds, own, strict=True):
-        gaps = [max(first - end, start - last, 0.0) for first, last, _ in utterances]
-        if min(gaps) <= JOIN:
-            assert number in [block for block, gap in zip(numbers, gaps, strict=True) if gap == min(gaps)]
-        else:
-            assert (numbers + own).count(number) == 1
 
 
 @pytest.mark.needs("the real calls")

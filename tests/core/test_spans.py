@@ -6,25 +6,13 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import silero_vad
-import torch
-from audio_files import EXAMPLE_NAMES, example
 from figures import figures
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.core.spans import (
-    balanced_range,
-    cut_long,
-    frame_levels,
-    merge_gaps,
-    pieces_of,
-    speech_seconds,
-    speech_spans,
-)
-from dailytalk_contiguous.models.speech_activity import speech_probabilities
+from dailytalk_contiguous.core.spans import cut_long, frame_levels, merge_gaps, speech_seconds, speech_spans
 
 FRAME = 0.032
-TOTAL = 40.0
 
 #: Runs of probabilities, so that hysteresis and merging have something to do.
 probabilities = st.lists(
@@ -36,18 +24,6 @@ def silero_spans(found: list[dict[str, int]], gap: float) -> list[tuple[float, f
     return merge_gaps([(one["start"] / 16000, one["end"] / 16000) for one in found], gap)
 
 
-@pytest.mark.parametrize(("name", "channel"), [(name, n % 2) for n, name in enumerate(EXAMPLE_NAMES)])
-def test_speech_is_what_silero_itself_finds_chunk_by_chunk(name: str, channel: int) -> None:
-    threads = torch.get_num_threads()
-    samples = example(name)[: 30 * 16000 + 100, channel]
-    model = silero_vad.load_silero_vad(onnx=True)
-    found = silero_vad.get_speech_timestamps(torch.tensor(samples), model, min_silence_duration_ms=350)
-    torch.set_num_threads(threads)
-    ours = speech_spans(speech_probabilities(samples.copy()), len(samples) / 16000, FRAME)
-    assert len(ours) > 2
-    np.testing.assert_allclose(ours, silero_spans(found, 0.35), atol=1e-9)
-
-
 @given(probabilities, st.integers(0, 511))
 def test_speech_is_what_silero_makes_of_any_probabilities(found: np.ndarray, short: int) -> None:
     n_samples = max(0, len(found) * 512 - short)
@@ -57,22 +33,6 @@ def test_speech_is_what_silero_makes_of_any_probabilities(found: np.ndarray, sho
     ours = speech_spans(found, n_samples / 16000, FRAME)
     # Silero halves the space between two runs in whole samples.
     np.testing.assert_allclose(ours, silero_spans(theirs, 0.35), atol=2 / 16000)
-
-
-@given(probabilities)
-def test_spans_are_in_order_apart_and_inside(found: np.ndarray) -> None:
-    total = len(found) * FRAME
-    spans = speech_spans(found, total, FRAME)
-    assert all(0 <= start < end <= total for start, end in spans)
-    assert all(after[0] - before[1] > 0.35 for before, after in pairwise(spans))
-
-
-def test_runs_that_padding_brings_together_meet_half_way() -> None:
-    probabilities = np.array([1.0] * 20 + [0.0] + [1.0] * 20, np.float32)
-    total, frame = 41 / 32, 1 / 32
-    assert speech_spans(probabilities, total, frame, min_silence=0.0) == [(0.0, total)]
-    narrow = speech_spans(probabilities, total, frame, min_silence=0.0, pad=1 / 128)
-    assert narrow == [(0.0, 20 / 32 + 1 / 128), (21 / 32 - 1 / 128, total)]
 
 
 def test_a_short_backchannel_stays_and_a_click_does_not() -> None:
@@ -119,30 +79,9 @@ def test_a_cut_falls_into_the_pause(pause: float, length: float) -> None:
     assert pause - FRAME <= first.end <= pause + length + FRAME
 
 
-@given(st.floats(12.001, 500.0))
-def test_a_first_cut_leaves_what_fits_into_the_other_pieces(length: float) -> None:
-    low, high = balanced_range(length, 12.0)
-    assert 0 < low < high <= 12.0
-    assert high - low > 0.5  # there is a choice
-    assert length - low <= (pieces_of(length, 12.0) - 1) * 12.0 + 1e-9
-
-
 def test_levels_are_mean_squares_of_frames_with_the_last_one_padded() -> None:
     assert frame_levels(np.array([1, -1, 0.5, 0.5, 2], np.float32), 2).tolist() == [1.0, 0.25, 2.0]
     assert frame_levels(np.zeros(0, np.float32), 2).tolist() == []
-
-
-@given(probabilities.filter(len), st.floats(0, 3), st.floats(0.05, 5))
-def test_speech_is_never_longer_than_its_span_and_never_nothing(
-    found: np.ndarray, at: float, length: float
-) -> None:
-    spoken = speech_seconds((at, at + length), found, FRAME)
-    assert min(FRAME, length) - 1e-9 <= spoken <= length + 1e-9
-
-
-def test_speech_seconds_counts_frames_of_speech() -> None:
-    found = np.array([0.9, 0.9, 0.1, 0.9], np.float32)
-    assert speech_seconds((0.0, 4 * FRAME), found, FRAME) == pytest.approx(3 * FRAME)
 
 
 def test_span_without_levels_is_cut_in_its_middle() -> None:
@@ -186,15 +125,6 @@ def test_cuts_are_where_they_were_in_the_version_before(longest: float, expected
     levels = np.random.default_rng(4).random(2400).astype(np.float32)
     pieces = cut_long([(0.3, 12.3), (13.0, 26.5), (27.0, 75.0)], levels, FRAME, longest)
     assert figures(pieces) == pytest.approx(expected, rel=1e-9)
-
-
-@pytest.mark.parametrize("length", [12.0, 12.01, 21.6, 21.7, 40.0])
-def test_number_of_pieces_is_that_of_nine_tenths_of_the_longest(length: float) -> None:
-    expected = 1 if length <= 12.0 else -(-length // 10.8)
-    assert pieces_of(length, 12.0) == expected
-    low, high = balanced_range(length, 12.0)
-    even = length / expected
-    assert (low, high) == (max(length - (expected - 1) * 12.0, even / 2), min(12.0, 1.5 * even))
 
 
 def test_gap_of_just_the_limit_is_closed_and_one_inside_another_changes_nothing() -> None:

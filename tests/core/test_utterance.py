@@ -53,11 +53,6 @@ def test_file_can_not_describe_what_no_stage_can_publish(record: dict[str, Any],
         published([*described(OWN[:1]), record], "run.json")
 
 
-def test_file_can_not_describe_fields_without_end() -> None:
-    with pytest.raises(DailytalkError, match="describes 2,000 fields"):
-        published([{"name": f"a{number}", "type": "bool"} for number in range(2000)], "run.json")
-
-
 @pytest.mark.parametrize(
     ("change", "reason"),
     [

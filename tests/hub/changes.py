@@ -1,4 +1,4 @@
-"""What changes a repository: a commit as clients send it, and the merge of a pull request.
+"""What changes a repository: a commit as clients send it, on a branch or as a pull request.
 
 Operations are applied in the order in which they came, to a copy of the parent's paths; the ref moves last.
 """
@@ -41,7 +41,7 @@ def make_commit(
     title, message = header["summary"], header.get("description", "")
     oid = repository.write_commit(Commit(parent, title, message, author, now(), files))
     if as_pull:
-        return oid, open_pull(repository, title, author, parent, target, oid)
+        return oid, open_pull(repository, oid)
     repository.move(target, oid)
     return oid, None
 
@@ -89,30 +89,8 @@ def _large(repository: Repository, value: dict[str, Any]) -> File:
     return lfs_file(value["oid"], here)
 
 
-def open_pull(repository: Repository, title: str, author: str, base: str, target: str, head: str) -> int:
-    """A new pull request of the commits from `base` to `head`: its number."""
-    number = max(repository.pulls(), default=0) + 1
-    pull = {"title": title, "author": author, "status": "open", "base": base, "target": target, "created": now()}
+def open_pull(repository: Repository, head: str) -> int:
+    """A new pull request of the commits up to `head`: its number."""
+    number = 1 + sum(name.startswith("refs/pr/") for name in repository.refs())
     repository.move(f"refs/pr/{number}", head)
-    repository.set_pull(number, pull | {"merged": None})
     return number
-
-
-def merge_pull(repository: Repository, number: int, author: str) -> str:
-    """Bring what a pull request changed onto its target in one commit, unless both changed a path: its id."""
-    pull = repository.pulls()[number]
-    if pull["status"] != "open":
-        raise Refusal(409, f"pull request {number} is {pull['status']}")
-    head = repository.find(pull["target"])
-    ours, theirs = repository.commit(head).files, repository.commit(repository.find(f"refs/pr/{number}")).files
-    base = repository.commit(pull["base"]).files
-    changed = [path for path in sorted(base.keys() | theirs.keys()) if base.get(path) != theirs.get(path)]
-    clash = [path for path in changed if ours.get(path) not in (base.get(path), theirs.get(path))]
-    if clash:
-        raise Refusal(409, f"pull request {number} conflicts with {pull['target']} in {', '.join(clash)}")
-    files = {path: file for path, file in ours.items() if path not in changed}
-    files |= {path: theirs[path] for path in changed if path in theirs}
-    oid = repository.write_commit(Commit(head, f"{pull['title']} (#{number})", "", author, now(), files))
-    repository.move(pull["target"], oid)
-    repository.set_pull(number, pull | {"status": "merged", "merged": oid})
-    return oid

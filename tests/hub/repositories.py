@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 from hub.calls import Answer, Call, route, told
-from hub.changes import make_commit, merge_pull, open_pull
+from hub.changes import make_commit
 from hub.store import MAIN, Refusal, Repository
 
 COMMITS_PER_PAGE = 50
@@ -45,16 +45,6 @@ def create(call: Call) -> Answer:
         private = asked.get("visibility") == "private" or bool(asked.get("private"))
         call.store.create(name, user.name if user else "", private)
     return told(address)
-
-
-@route("DELETE", "/api/repos/delete")
-def delete(call: Call) -> Answer:
-    asked = call.json()
-    user = call.user
-    name = f"{asked.get('organization') or (user.name if user else '')}/{asked['name']}"
-    with call.store.lock:
-        call.store.delete(call.repository(name, write=True))
-    return told({})
 
 
 @route("GET", "/api/datasets/REPO/auth-check")
@@ -135,7 +125,7 @@ def read_card(text: str) -> dict[str, Any]:
         if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(front)):
             return {}  # as JSON it could have gigabytes
         data = yaml.safe_load(front)
-    except yaml.YAMLError as wrong:
+    except (yaml.YAMLError, RecursionError) as wrong:
         raise Refusal(400, f"the card's YAML cannot be read: {wrong}") from wrong
     if not isinstance(data, dict | None):
         raise Refusal(400, "the card's YAML is no mapping")
@@ -146,7 +136,7 @@ def card_tags(card: dict[str, Any]) -> list[str]:
     tags = []
     for field in ("task_categories", "language", "license", "size_categories"):
         values = card.get(field) or []
-        tags += [f"{field}:{value}" for value in ([values] if isinstance(values, str) else values)]
+        tags += [f"{field}:{value}" for value in (values if isinstance(values, list) else [values])]
     return [*tags, *(card.get("tags") or [])]
 
 
@@ -229,45 +219,3 @@ def commit(call: Call, name: str, revision: str) -> Answer:
     address = f"{call.url}/datasets/{name}"
     made = {"success": True, "commitOid": oid, "commitUrl": f"{address}/commit/{oid}", "hookOutput": ""}
     return told(made | ({"pullRequestUrl": f"{address}/discussions/{number}"} if number else {}))
-
-
-@route("POST", "/api/datasets/REPO/discussions")
-def make_pull(call: Call, name: str) -> Answer:
-    asked, repository, user = call.json(), call.repository(name, write=True), call.writer(name)
-    if not asked.get("pullRequest"):
-        raise Refusal(400, "only pull requests are kept here, no other discussions")
-    with call.store.lock:
-        head = repository.find(MAIN)
-        number = open_pull(repository, asked["title"], user.name, head, MAIN, head)
-    return told({"num": number, "pullRequest": True, "url": f"{call.url}/datasets/{name}/discussions/{number}"})
-
-
-@route("GET", "/api/datasets/REPO/discussions/NUMBER")
-def pull(call: Call, name: str, number: str) -> Answer:
-    found = call.repository(name).pulls().get(int(number))
-    if found is None:
-        raise Refusal(404, f"there is no pull request {number}")
-    return told(
-        {
-            "num": int(number),
-            "title": found["title"],
-            "author": {"name": found["author"]},
-            "createdAt": found["created"],
-            "status": found["status"],
-            "repo": {"name": name, "type": "dataset"},
-            "isPullRequest": True,
-            "events": [],
-            "filesWithConflicts": [],
-            "changes": {"base": found["target"], "mergeCommitId": found["merged"]},
-        }
-    )
-
-
-@route("POST", "/api/datasets/REPO/discussions/NUMBER/merge")
-def merge(call: Call, name: str, number: str) -> Answer:
-    repository, user = call.repository(name, write=True), call.writer(name)
-    with call.store.lock:
-        if int(number) not in repository.pulls():
-            raise Refusal(404, f"there is no pull request {number}")
-        oid = merge_pull(repository, int(number), user.name)
-    return told({"mergeCommitId": oid})

@@ -7,9 +7,7 @@ state or the new one.
 
 import hashlib
 import json
-import os
 import re
-import shutil
 import threading
 import uuid
 from collections.abc import Iterable
@@ -85,7 +83,7 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 class Repository:
-    """One dataset. Its folder holds repo.json, objects/, commits/, refs/ and pulls/."""
+    """One dataset. Its folder holds repo.json, objects/, commits/ and refs/."""
 
     def __init__(self, folder: Path, name: str) -> None:
         self.folder, self.name = folder, name
@@ -187,15 +185,6 @@ class Repository:
             yield at, commit
             at = commit.parent
 
-    # Pull requests
-
-    def pulls(self) -> dict[int, dict[str, Any]]:
-        files = (self.folder / "pulls").glob("*.json")
-        return {int(file.stem): json.loads(file.read_bytes()) for file in sorted(files)}
-
-    def set_pull(self, number: int, pull: dict[str, Any]) -> None:
-        write_whole(self.folder / "pulls" / f"{number}.json", json.dumps(pull).encode())
-
 
 @lru_cache(maxsize=256)
 def _read_commit(path: Path) -> Commit:
@@ -230,8 +219,3 @@ class Store:
         place.parent.mkdir(exist_ok=True)
         unfinished.folder.replace(place)
         return Repository(place, name)
-
-    def delete(self, repository: Repository) -> None:
-        trash = self.folder / f".{uuid.uuid4().hex}"
-        os.replace(repository.folder, trash)
-        shutil.rmtree(trash)

@@ -1,18 +1,37 @@
 """The server as such: ranges, faults, its log, going away and coming back."""
 
-import math
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx2 as httpx
 import pytest
-from hub.asking import NAME, address, commit, paths
 from hub.server import HubServer
-from huggingface_hub import HfApi, HfFileSystem
+from huggingface_hub import CommitInfo, CommitOperationAdd, HfApi, HfFileSystem
 
 pytest_plugins = ["hub.hub_fixtures"]
+
+NAME = "tester/talks"
+
+
+@pytest.fixture
+def api(hub: HubServer) -> HfApi:
+    """A client of a server that holds one repository, with nothing committed to it yet."""
+    api = HfApi()
+    api.create_repo(NAME, repo_type="dataset")
+    return api
+
+
+def commit(api: HfApi, path: str = "note.txt", content: bytes = b"words", **options: Any) -> CommitInfo:
+    return api.create_commit(
+        NAME, [CommitOperationAdd(path, content)], commit_message="add", repo_type="dataset", **options
+    )
+
+
+def address(hub: HubServer, path: str) -> str:
+    return f"{hub.url}/datasets/{NAME}/resolve/main/{path}"
 
 
 @pytest.mark.parametrize(
@@ -34,33 +53,11 @@ def test_range_gives_those_bytes(
     assert (got.status_code, content, got.headers["Content-Range"]) == answered
 
 
-def test_head_of_a_file_tells_its_commit_and_size(api: HfApi, hub: HubServer) -> None:
-    made = commit(api, "a.parquet", bytes(500))
-    got = httpx.head(address(hub, "a.parquet"))
-    assert (got.headers["X-Repo-Commit"], got.headers["X-Linked-Size"], got.content) == (made.oid, "500", b"")
-    assert httpx.head(address(hub, "none")).headers["X-Error-Code"] == "EntryNotFound"
-    assert httpx.head(address(hub, "none", "v9")).headers["X-Error-Code"] == "RevisionNotFound"
-
-
-def test_server_without_xet_says_so(hub: HubServer) -> None:
-    token = f"{hub.url}/api/datasets/{NAME}/xet-write-token/main"
-    assert httpx.get(token).status_code == 404
-
-
 def test_answer_that_dies_leaves_the_commit_made(api: HfApi, hub: HubServer) -> None:
     fault = hub.faults.arm("die_after", path="/commit/")
     with pytest.raises(httpx.TransportError):
         commit(api)
-    assert (fault.struck, "note.txt" in paths(api)) == (1, True)
-
-
-def test_request_that_dies_leaves_nothing(api: HfApi, hub: HubServer) -> None:
-    hub.faults.arm("die_before", path="/commit/", times=math.inf)
-    for _ in range(2):
-        with pytest.raises(httpx.TransportError):
-            commit(api)
-    hub.faults.clear()
-    assert paths(api) == [".gitattributes"]
+    assert (fault.struck, "note.txt" in api.list_repo_files(NAME, repo_type="dataset")) == (1, True)
 
 
 def test_fault_strikes_the_nth_request_that_fits_and_no_other(hub: HubServer) -> None:
@@ -71,44 +68,12 @@ def test_fault_strikes_the_nth_request_that_fits_and_no_other(hub: HubServer) ->
     assert asked[2].headers["Retry-After"] == "7"
 
 
-def test_refused_for_a_while_is_asked_again(api: HfApi, hub: HubServer, impatient: None) -> None:
-    for kind in ("429", "500"):
-        hub.faults.arm(kind, path="/preupload/", retry_after=1)
-    commit(api)
-    assert [one.status for one in hub.requests if "/preupload/" in one.path] == [429, 500, 200]
-
-
 def test_cut_body_is_half_of_what_was_announced(api: HfApi, hub: HubServer) -> None:
     commit(api, "a.parquet", bytes(1000))
     hub.faults.arm("cut", path="/resolve/")
     with pytest.raises(httpx.RemoteProtocolError):
         httpx.get(address(hub, "a.parquet"))
     assert hub.requests[-1].bytes_sent == 500
-
-
-def test_slow_answer_comes_after_its_delay(hub: HubServer) -> None:
-    hub.faults.arm("slow", delay=0.5)
-    with pytest.raises(httpx.ReadTimeout):
-        httpx.get(f"{hub.url}/api/whoami-v2", timeout=0.05)
-    assert httpx.get(f"{hub.url}/api/whoami-v2", timeout=10).status_code == 401
-
-
-def test_log_counts_requests_and_bytes_both_ways(api: HfApi, hub: HubServer) -> None:
-    commit(api, "a.parquet", bytes(300_000))
-    hub_put = next(one for one in hub.requests if one.method == "PUT")
-    assert (hub_put.status, hub_put.bytes_received) == (200, 300_000)
-    httpx.get(address(hub, "a.parquet"), headers={"Range": "bytes=0-199999"})
-    assert (hub.requests[-1].status, hub.requests[-1].bytes_sent) == (206, 200_000)
-
-
-def test_stopped_server_is_gone_until_it_starts_again(api: HfApi, hub: HubServer) -> None:
-    commit(api)
-    url = hub.url
-    hub.stop()
-    with pytest.raises(httpx.TransportError):
-        httpx.get(address(hub, "note.txt"))
-    hub.start()
-    assert (hub.url, "note.txt" in paths(api)) == (url, True)
 
 
 def test_folder_served_again_has_kept_everything(

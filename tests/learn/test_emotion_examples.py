@@ -11,18 +11,11 @@ from built_conversations import built_row, write_dataset
 from finished_corpora import clip_row, corpus_folder
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.audio import pcm_to_float, to_pcm
 from dailytalk_contiguous.core.emotions import CLASS_SETS, emotion_class
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.sampling import joined_groups
 from dailytalk_contiguous.core.schema import LABELLED
-from dailytalk_contiguous.learn.emotion_examples import (
-    EmotionExamples,
-    held_examples,
-    read_examples,
-)
+from dailytalk_contiguous.learn.emotion_examples import read_examples
 from dailytalk_contiguous.publish.mixture import Settings, mix_folders
-from dailytalk_contiguous.sources.corpora.crema_d import vote_shares
 from dailytalk_contiguous.store.parquet import write_parquet
 
 RATE = 16000
@@ -157,9 +150,6 @@ def test_perceived_labels_and_votes_take_the_place_of_what_was_acted(tmp_path: P
     assert two.votes is not None
     np.testing.assert_allclose(two.votes, [[0.5, 0.5]])
     assert (two.classes, two.labels.tolist(), two.left_out["it is another"]) == (("neutral", "sad"), [1], 2)
-    summary = tmp_path / "summaryTable.csv"
-    summary.write_text('"","FileName","VoiceVote"\n"1","1001_IEO_SAD_HI","N:S"\n')
-    assert vote_shares(summary) == {"crema_d/1001_IEO_SAD_HI": {"neutral": 0.5, "sad": 0.5}}
 
 
 @pytest.mark.parametrize(
@@ -183,29 +173,6 @@ def test_what_can_not_be_read_is_one_sentence(tmp_path: Path, options: dict[str,
             read_examples([str(tmp_path / missing)])
 
 
-def test_a_measure_is_taken_once_of_each_sound() -> None:
-    sounds = [tone(200 + 10 * number) for number in range(6)]
-    examples = held_examples(sounds, ["sad", "happy"] * 3, ["ann", "ben", "cat"] * 2)
-    heard: list[float] = []
-
-    def measure(sound: NDArray[np.float32]) -> NDArray[np.float64]:
-        heard.append(pitch(sound))
-        return np.array([pitch(sound)])
-
-    assert examples.take([4, 1, 4]).measured("pitch", measure).ravel().tolist() == [240, 210, 240]
-    assert examples.measured("pitch", measure).ravel().tolist() == [200, 210, 220, 230, 240, 250]
-    assert sorted(heard) == [200, 210, 220, 230, 240, 250]
-    assert examples.take(examples.speakers == "ben").ids == ("000001", "000004")
-
-
-def test_held_sounds_are_those_that_were_given_in_16_bits() -> None:
-    sounds = [tone(200), tone(200), tone(210)]
-    examples: EmotionExamples = held_examples(sounds, ["sad", "sad", "happy"], ["ann", "ben", "ben"])
-    for sound, held in zip(sounds, examples.sounds(), strict=True):
-        assert np.array_equal(pcm_to_float(to_pcm(sound).tobytes()), held)
-    assert examples.groups.tolist() == [0, 0, 1]
-
-
 def test_labels_are_classes_by_the_table_alone() -> None:
     assert [emotion_class(name) for name in ("sad", "calm", "surprised", "contemptuous", "other")] == [
         "sad",
@@ -215,9 +182,3 @@ def test_labels_are_classes_by_the_table_alone() -> None:
     assert emotion_class("contemptuous", mapping={"contemptuous": "disgusted"}) == "disgusted"
     assert emotion_class("neutral", CLASS_SETS["five"]) is None
     assert [emotion_class(name, None) for name in ("surprised", "other")] == ["surprised", None]
-
-
-def test_groups_are_joined_over_any_number_of_steps() -> None:
-    keys = [("a", 1), ("b", 2), ("c", 3), ("a", 4), ("d", 4), ("d", 3)]
-    assert joined_groups(keys).tolist() == [0, 1, 0, 0, 0, 0]
-    assert joined_groups([(1, 2), (2, 1)]).tolist() == [0, 1]  # equal keys in other places are other keys

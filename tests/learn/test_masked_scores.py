@@ -1,20 +1,11 @@
 """Masked tokens predicted by counts and by an encoder: counts are exact, and learn from other utterances alone."""
 
-import itertools
-
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.learn.masked_scores import (
-    Counts,
-    digest_of,
-    divide_known,
-    score_predictions,
-    split_sequences,
-)
+from dailytalk_contiguous.learn.masked_scores import digest_of, divide_known, score_predictions, split_sequences
 from dailytalk_contiguous.models.prosodic_encoder import ProsodicSequenceEncoder
 
 
@@ -36,34 +27,6 @@ def sticky(n_tokens: int, stay: float) -> NDArray[np.float64]:
 def encoder(n_tokens: int) -> ProsodicSequenceEncoder:
     torch.manual_seed(0)
     return ProsodicSequenceEncoder(vocab_size=n_tokens + 2, hidden_dim=16, num_layers=1, nhead=2).eval()
-
-
-def test_bigram_of_a_gap_is_that_of_all_ways_through_it() -> None:
-    counts = Counts([chain(sticky(3, 0.6), 300, 0)], 3)
-    step = counts._steps[1]
-    sequence, known = np.array([0, 1, 2, 0, 2]), np.array([True, False, False, False, True])
-    ways = np.zeros((3, 3))
-    for gap in itertools.product(range(3), repeat=3):
-        path = [0, *gap, 2]
-        chance = np.prod([step[here, there] for here, there in itertools.pairwise(path)])
-        for place, token in enumerate(gap):
-            ways[place, token] += chance
-    predicted = counts.predict(sequence, known)
-    assert predicted["bigram"] == pytest.approx(ways / ways.sum(axis=1, keepdims=True))
-    for probabilities in predicted.values():
-        assert probabilities.sum(axis=1) == pytest.approx(np.ones(3))
-
-
-def test_ends_of_an_utterance_have_one_neighbour_and_a_hidden_one_none() -> None:
-    counts = Counts([chain(sticky(4, 0.8), 400, 1)], 4)
-    sequence = np.array([3, 3, 3])
-    first = counts.predict(sequence, np.array([False, True, True]))
-    last = counts.predict(sequence, np.array([True, True, False]))
-    nothing = counts.predict(sequence, np.zeros(3, bool))
-    assert first["neighbour"].argmax() == last["neighbour"].argmax() == 3
-    assert last["bigram"][0] == pytest.approx(counts._steps[1][3])
-    assert nothing["bigram"] == pytest.approx(np.tile(counts.unigram, (3, 1)))
-    assert nothing["neighbour"] == pytest.approx(nothing["unigram"])
 
 
 def test_what_repeats_is_predicted_by_neighbours_and_what_is_drawn_anew_by_nobody() -> None:
@@ -90,11 +53,6 @@ def test_same_seed_gives_the_same_scores_and_long_utterances_are_seen_in_windows
     )
     assert first == second
     assert first[0].frames > 1000
-
-
-def test_counts_of_nothing_predict_nothing() -> None:
-    with pytest.raises(DailytalkError, match="0 utterances to learn from and 1 to predict"):
-        score_predictions(encoder(8), [], [np.array([0, 1])], ["ann"])
 
 
 def test_encoder_is_scored_on_what_its_own_training_validated_on() -> None:

@@ -26,13 +26,7 @@ from dailytalk_contiguous.learn.embeddings import (
     write_embeddings,
 )
 from dailytalk_contiguous.learn.similar import SHRINKAGE, Match, find_similar, write_similar_page
-from dailytalk_contiguous.learn.token_rows import (
-    ProsodySpec,
-    find_speech,
-    open_sound,
-    token_rows,
-    utterance_sound,
-)
+from dailytalk_contiguous.learn.token_rows import ProsodySpec, find_speech, open_sound, token_rows, utterance_sound
 from dailytalk_contiguous.models.prosodic_encoder import ProsodicSequenceEncoder
 from dailytalk_contiguous.run.run import run
 from dailytalk_contiguous.stages.tokenise_prosody import TokeniseProsody
@@ -98,26 +92,6 @@ def test_speaker_whom_nobody_knows_is_the_channel_of_the_conversation() -> None:
 def test_one_speaker_alone_has_nobody_like_it() -> None:
     with pytest.raises(DailytalkError, match="nobody but 'speaker0' speaks in it"):
         find_similar(some(speakers=1), "call7/left/0000", other_speakers=True)
-
-
-def test_what_all_share_makes_nothing_alike() -> None:
-    embeddings = some()
-    shared = Embeddings(embeddings.rows, embeddings.vectors + np.float32(50.0))
-    found, same = (find_similar(each, "call7/left/0000")[1] for each in (embeddings, shared))
-    assert ids(same) == ids(found)
-    assert [match.similarity for match in same] == pytest.approx([match.similarity for match in found], abs=1e-4)
-    alike = Embeddings(embeddings.rows, np.ones_like(embeddings.vectors))
-    assert {match.similarity for match in find_similar(alike, "call7/left/0000")[1]} == {0.0}
-
-
-def test_direction_that_varies_most_does_not_decide_alone() -> None:
-    """In nine of ten directions the first two are alike; one of much variance has nothing to do with it."""
-    vectors = np.random.default_rng(0).normal(size=(400, 10)).astype(np.float32)
-    vectors[1] = vectors[0]
-    vectors[:, 0] = np.random.default_rng(1).normal(size=400) * 50
-    vectors[1, 0] = vectors[0, 0] - 50
-    embeddings = Embeddings([row(number) for number in range(400)], vectors)
-    assert ids(find_similar(embeddings, "call0/left/0000", top=1)[1]) == ["call1/left/0000"]
 
 
 def test_clip_is_named_by_its_own_id_and_an_unknown_id_is_one_sentence() -> None:
@@ -224,23 +198,6 @@ def test_clips_of_a_corpus_are_heard_and_show_their_labels(tmp_path: Path) -> No
     page = Page(tmp_path / "page.html")
     assert len(page.sounds()) == 3
     assert re.search(r"acted/ann · cheerful · happy", page.text)
-
-
-def test_embeddings_alone_do_not_say_where_their_sound_is(tmp_path: Path) -> None:
-    embedded(calls(tmp_path / "calls", "ann"), tmp_path / "out")
-    (tmp_path / "out" / EMBEDDINGS).rename(tmp_path / EMBEDDINGS)
-    with pytest.raises(
-        DailytalkError, match="does not say where its sound is: name what was encoded with --sound"
-    ):
-        open_sound(tmp_path)
-    assert open_sound(tmp_path, str(tmp_path / "out")).kind == "tagged"
-
-
-def test_an_id_that_several_utterances_have_finds_none_of_them() -> None:
-    embeddings = some(3)
-    embeddings.rows[2]["id"] = embeddings.rows[0]["id"]
-    with pytest.raises(DailytalkError, match="is the id of 2 utterances: give each an id of its own"):
-        find_similar(embeddings, embeddings.rows[0]["id"])
 
 
 @pytest.mark.parametrize("values", [[float("nan")] * 32, [None] * 32, [1.0] * 31, None, [3e38] * 32])

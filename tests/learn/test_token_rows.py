@@ -7,9 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from audio_files import EXAMPLES
 from built_conversations import built_row, write_dataset
-from datasets import load_dataset
 from finished_corpora import clip_row, corpus_folder
 from hub.server import HubServer
 from publish.published_folder import NAME, upload, write_published
@@ -31,6 +29,7 @@ def encode(*inputs: Path | str, out: Path, stage: Any = None, **options: Any) ->
     return run(ProsodySpec(speech, out, stage or TokeniseProsody()), RunOptions(**options))
 
 
+@pytest.mark.nightly
 def test_rows_are_the_same_by_any_number_of_workers_and_shards(tmp_path: Path) -> None:
     folder = calls(tmp_path / "calls", "ann", "ben", "cat")
     rows = []
@@ -133,12 +132,6 @@ def test_a_version_on_the_hub_has_the_tokens_of_one_in_a_folder(
     assert {row["split"] for row in rows} == {"train", "validation", "test"}
 
 
-def test_a_dataset_stands_alone(tmp_path: Path) -> None:
-    write_dataset(tmp_path / "work", [built_row("one")])
-    with pytest.raises(DailytalkError, match="combined with other inputs"):
-        encode(tmp_path / "work", EXAMPLES, out=tmp_path / "out")
-
-
 @pytest.mark.parametrize("named", [False, True])
 def test_a_row_without_sound_of_its_own_is_rejected_and_the_others_are_made(tmp_path: Path, named: bool) -> None:
     stranger = {"bytes": None, "path": str(save(tmp_path / "somebody.wav"))}
@@ -148,14 +141,6 @@ def test_a_row_without_sound_of_its_own_is_rejected_and_the_others_are_made(tmp_
     assert [reject.id for reject in outcome.rejects] == ["two"]
     assert ("the row holds no audio" in outcome.rejects[0].reason) == named
     assert {row["conversation_id"] for row in token_rows(tmp_path / "out")} == {"one"}
-
-
-def test_the_shards_are_read_by_datasets(tmp_path: Path) -> None:
-    encode(calls(tmp_path / "calls", "ann"), out=tmp_path / "out")
-    (row,) = load_dataset("parquet", data_dir=str(tmp_path / "out" / TOKEN_SHARDS), split="train")
-    assert [len(tokens) for tokens in row["prosody_tokens"]] == [
-        len(made["prosody_tokens"]) for made in token_rows(tmp_path / "out")
-    ]
 
 
 def rewrite(out: Path, change: Any) -> None:

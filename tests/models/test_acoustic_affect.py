@@ -30,30 +30,6 @@ def test_everything_lies_between_nought_and_one(
         assert ((values >= 0) & (values <= 1)).all()
 
 
-@given(st.floats(0, 1), st.floats(0, 1), F0, RATE)
-def test_louder_is_never_less_aroused_nor_less_dominant(one: float, other: float, f0: float, rate: float) -> None:
-    quiet, loud = (alone(rms, f0, rate) for rms in sorted((one, other)))
-    assert quiet["arousal"] <= loud["arousal"]
-    assert quiet["dominance"] <= loud["dominance"]
-
-
-@given(st.floats(0, 500), st.floats(0, 500), RMS, RATE)
-def test_higher_is_never_less_aroused_nor_less_pleased_nor_more_dominant(
-    one: float, other: float, rms: float, rate: float
-) -> None:
-    low, high = (alone(rms, f0, rate) for f0 in sorted((one, other)))
-    assert low["arousal"] <= high["arousal"]
-    assert low["valence"] <= high["valence"]
-    assert low["dominance"] >= high["dominance"]
-
-
-@given(st.floats(0, 20), st.floats(0, 20), RMS, F0)
-def test_faster_is_never_less_aroused_and_leaves_the_rest(one: float, other: float, rms: float, f0: float) -> None:
-    slow, fast = (alone(rms, f0, rate) for rate in sorted((one, other)))
-    assert slow["arousal"] <= fast["arousal"]
-    assert (slow["valence"], slow["dominance"]) == (fast["valence"], fast["dominance"])
-
-
 def test_each_measure_counts() -> None:
     usual = alone()
     assert alone(rms=0.1)["arousal"] > usual["arousal"]
@@ -91,30 +67,8 @@ def test_what_was_not_measured_counts_as_usual(grouped: bool) -> None:
         assert values[3] == 0.5
 
 
-def test_a_speaker_of_whom_nothing_was_measured_is_neutral() -> None:
-    for values in rated([(NAN, NAN, NAN, "", "a")] * 2).values():
-        assert values.tolist() == [0.5, 0.5]
-
-
-@given(st.lists(UTTERANCE, min_size=2, max_size=8))
-def test_without_groups_an_utterance_does_not_depend_on_its_neighbours(
-    rows: list[tuple[float, float, float, str, str]],
-) -> None:
-    together = rated(rows, grouped=False)
-    for index, row in enumerate(rows):
-        for name, values in rated([row], grouped=False).items():
-            assert together[name][index] == pytest.approx(values[0])
-
-
 def test_the_reference_voice_is_neutral() -> None:
     assert set(alone(REFERENCE["rms"], REFERENCE["f0_mean"], REFERENCE["speech_rate"]).values()) == {0.5}
-
-
-def test_columns_of_different_length_are_refused() -> None:
-    with pytest.raises(ValueError, match="'words': 1"):
-        estimate_affect([0.1, 0.2], [100.0, 100.0], [3.0, 3.0], ["one"], None)
-    with pytest.raises(ValueError, match="2 utterances but 1 groups"):
-        estimate_affect([0.1, 0.2], [100.0, 100.0], [3.0, 3.0], ["one", "two"], ["ann"])
 
 
 def test_text_may_be_missing() -> None:

@@ -1,4 +1,3 @@
-import gc
 import io
 import json
 import threading
@@ -14,18 +13,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
-from dailytalk_contiguous.models import chat, paid
+from dailytalk_contiguous.models import chat
 from dailytalk_contiguous.models.chat import (
     BYTES_A_TOKEN,
     MOST_BYTES_A_TOKEN,
     ChatSettings,
     RuleListener,
-    limited_text,
     without_thoughts,
 )
 from dailytalk_contiguous.models.chat_models import load_chat
 from dailytalk_contiguous.models.contracts import BrokenOff, ChatMessage, NotAnswered
-from dailytalk_contiguous.models.paid import Client, ShortRead, Token
+from dailytalk_contiguous.models.paid import Client, Token
 
 TOKEN = "chat-token-0123456789"
 ASKED = [ChatMessage("system", "Listen."), ChatMessage("user", "I had a long day.")]
@@ -49,11 +47,6 @@ def model(
 @pytest.fixture(autouse=True)
 def _token(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", TOKEN)
-
-
-@pytest.fixture
-def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chat, "FIRST_SECONDS", 0.3)
 
 
 @pytest.mark.parametrize("tail", ["", "/", "/v1", "/v1/", "#other"])
@@ -89,20 +82,6 @@ def test_answer_of_a_server_that_does_not_stream_is_spoken(whole: str) -> None:
         assert (len(server.asked), server.connections) == (2, 1)
 
 
-def test_a_server_that_does_not_stream_and_obeys_no_limit_is_cut() -> None:
-    with ChatServer("word " * 5000, plan=["whole"]) as server:
-        assert len("".join(model(server, "tiny").reply(ASKED, 10)).encode()) == 10 * MOST_BYTES_A_TOKEN
-
-
-@pytest.mark.usefixtures("_impatient")
-def test_an_answer_that_would_fill_memory_is_refused_where_it_is_no_stream_either() -> None:
-    with ChatServer("word " * 400_000, plan=["whole"] * 9) as server:
-        (error,) = and_error(model(server, "tiny").reply(ASKED, 10))
-        assert isinstance(error, NotAnswered)
-        assert "1 MiB" in error.reason
-
-
-@pytest.mark.usefixtures("_impatient")
 def test_no_part_of_an_answer_is_spoken_that_is_not_the_assistant_s() -> None:
     with ChatServer(plan=["of-others", *["whole-of-user"] * 3]) as server:
         talker = model(server, "tiny")
@@ -118,14 +97,6 @@ def test_settings_are_sent_where_they_are_set() -> None:
         list(model(server, "tiny", ChatSettings(temperature=0.0, seed=7)).reply(ASKED, 9))
         assert {"temperature", "seed"} & server.asked[0].keys() == set()
         assert (server.asked[1]["temperature"], server.asked[1]["seed"]) == (0.0, 7)
-
-
-def test_connection_of_an_answer_that_came_whole_serves_the_next_one() -> None:
-    with ChatServer() as server:
-        talker = model(server, "tiny")
-        for _ in range(3):
-            assert "".join(talker.reply(ASKED, 100)) == REPLY
-        assert server.connections == 1
 
 
 @pytest.mark.parametrize(
@@ -157,7 +128,6 @@ def test_answer_that_ends_in_the_middle_says_so_behind_what_came_and_is_not_aske
         assert "".join(talker.reply(ASKED, 100)) == REPLY  # and the conversation goes on
 
 
-@pytest.mark.usefixtures("_impatient")
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [
@@ -166,7 +136,6 @@ def test_answer_that_ends_in_the_middle_says_so_behind_what_came_and_is_not_aske
         ("nothing", "it says nothing"),
         ("filtered", "its own filter stopped it"),
         ("reset-at-once", "broke off its answer"),
-        ("hangs-at-once", "fell silent"),
     ],
 )
 def test_no_answer_is_asked_for_again_and_then_one_sentence(fault: str, reason: str) -> None:
@@ -237,14 +206,6 @@ def test_answer_without_end_fills_no_memory(fault: str) -> None:
         assert len(server.asked) == 1
 
 
-def test_many_events_are_too_many_at_some_point(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(paid, "MOST_STREAM_BYTES", 20_000)
-    with ChatServer(plan=["thousand"]) as server:
-        *pieces, error = and_error(model(server, "tiny").reply(ASKED, 5000))
-        assert 50 < len(pieces) < 400
-        assert isinstance(error, BrokenOff)
-
-
 def test_a_server_that_obeys_no_limit_is_cut() -> None:
     with ChatServer(plan=["thousand", ""]) as server:
         talker = model(server, "tiny")
@@ -276,25 +237,6 @@ def test_closing_from_another_thread_ends_the_wait_and_the_request(fault: str) -
         assert not waiting.is_alive()
         assert server.left.wait(20)
         assert "".join(talker.reply(ASKED, 100)) == REPLY
-
-
-def test_many_interruptions_in_a_row_are_no_failures_of_the_server() -> None:
-    with ChatServer(plan=["falls-silent"] * 8) as server:
-        talker = model(server, "tiny", read_seconds=60.0)
-        for _ in range(8):
-            reply = talker.reply(ASKED, 100)
-            next(reply)
-            reply.close()
-        assert "".join(talker.reply(ASKED, 100)) == REPLY
-
-
-def test_reply_that_is_dropped_is_closed() -> None:
-    with ChatServer(plan=["falls-silent"]) as server:
-        reply = model(server, "tiny", read_seconds=60.0).reply(ASKED, 100)
-        assert next(reply) == "(calm)"
-        del reply
-        gc.collect()
-        assert server.left.wait(20)
 
 
 def test_model_that_the_server_does_not_have_is_named_with_those_that_it_has() -> None:
@@ -352,19 +294,6 @@ def test_thoughts_are_left_out_however_the_text_is_cut(answer: str, cuts: list[i
     pieces = [text[start:end] for start, end in pairwise(edges)]
     if thinks or not answer.lstrip().startswith("<think>"):
         assert "".join(without_thoughts(pieces)) == answer
-
-
-@given(st.lists(st.text(max_size=8)), st.integers(1, 40))
-def test_limited_text_is_the_beginning_without_control_characters(pieces: list[str], most: int) -> None:
-    try:
-        limited = list(limited_text(pieces, most))
-    except ShortRead:
-        assert chat.plain_text("".join(pieces)).strip() == ""
-        return
-    whole = chat.plain_text("".join(pieces)).lstrip()
-    assert all(limited)
-    assert whole.startswith("".join(limited))
-    assert len("".join(limited).encode()) <= most
 
 
 def test_listener_listens_in_three_turns_without_anything() -> None:

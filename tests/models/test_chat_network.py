@@ -8,12 +8,12 @@ from hub.server import HubServer
 from huggingface_hub import HfApi, constants
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
 from dailytalk_contiguous.models.chat import ChatSettings
 from dailytalk_contiguous.models.chat_models import load_chat
-from dailytalk_contiguous.models.chat_network import ChatNetwork, _rendered
+from dailytalk_contiguous.models.chat_network import ChatNetwork
 from dailytalk_contiguous.models.contracts import BrokenOff, ChatMessage, ChatModel, NotAnswered
 
 pytest_plugins = ["hub.hub_fixtures"]
@@ -77,7 +77,7 @@ def test_answer_comes_word_by_word_and_is_what_the_model_generates_at_once(folde
     talker.preflight()
     pieces = list(talker.reply(ASKED, 12))
     assert len(pieces) == 12
-    tokenizer, network, _ = talker._load()
+    tokenizer, network = AutoTokenizer.from_pretrained(folder), LlamaForCausalLM.from_pretrained(folder)
     prompt = "<|system|> w1 w2 <|end|> <|user|> w3 w4  w5 <|end|> <|assistant|> w6 <|end|> <|user|> w7 <|end|> "
     ids = tokenizer(prompt + "<|assistant|>", return_tensors="pt")
     whole = network.generate(**ids, max_new_tokens=12, do_sample=False)[0, ids["input_ids"].shape[1] :]
@@ -108,14 +108,18 @@ def test_closing_stops_an_answer_that_would_go_on_for_minutes(folder: Path) -> N
 
 
 @pytest.mark.parametrize("template", [REFUSING, DROPPING])
-def test_instructions_come_first_in_the_first_message_where_the_template_takes_none(template: str) -> None:
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.WordLevel({"a": 0}, unk_token="a")))
-    tokenizer.chat_template = template
-    messages = [{"role": role, "content": content} for role, content in ASKED[:1] + ASKED[3:]]
-    assert _rendered(tokenizer, messages) == "<|user|> w1 w2\n\nw7 <|end|> <|assistant|> "
-    tokenizer.chat_template = "{{ raise_exception('only on Sundays') }}"
+def test_instructions_come_first_in_the_first_message_where_the_template_takes_none(
+    template: str, folder: Path, tmp_path: Path
+) -> None:
+    asked = [ASKED[0], ASKED[3]]
+    together = [ChatMessage("user", f"{ASKED[0].content}\n\n{ASKED[3].content}")]
+    assert said(load(write_model(tmp_path / "model", template)), asked) == said(load(folder), together)
+
+
+def test_template_that_refuses_a_conversation_says_why(tmp_path: Path) -> None:
+    talker = load(write_model(tmp_path / "model", "{{ raise_exception('only on Sundays') }}"))
     with pytest.raises(NotAnswered, match=r"refuses the conversation \(only on Sundays\)"):
-        _rendered(tokenizer, messages)
+        said(talker)
 
 
 def test_conversation_that_is_too_long_is_one_sentence_and_an_answer_ends_where_the_model_does(
@@ -158,21 +162,20 @@ def test_no_memory_is_one_sentence_and_the_conversation_goes_on(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     talker = load(folder)
-    network = talker._load().network
-    generate = network.generate
+    generate = LlamaForCausalLM.generate
 
-    def fails_at_once(**options: Any) -> None:
+    def fails_at_once(network: LlamaForCausalLM, **options: Any) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
 
-    def fails_later(**options: Any) -> None:
-        generate(**options | {"max_new_tokens": 3})
-        fails_at_once()
+    def fails_later(network: LlamaForCausalLM, **options: Any) -> None:
+        generate(network, **options | {"max_new_tokens": 3})
+        fails_at_once(network)
 
-    monkeypatch.setattr(network, "generate", fails_at_once)
+    monkeypatch.setattr(LlamaForCausalLM, "generate", fails_at_once)
     with pytest.raises(NotAnswered, match="the answer of tiny-llama does not fit into memory: start") as caught:
         said(talker)
     assert type(caught.value) is NotAnswered
-    monkeypatch.setattr(network, "generate", fails_later)
+    monkeypatch.setattr(LlamaForCausalLM, "generate", fails_later)
     reply, pieces = talker.reply(ASKED, 12), []
     with pytest.raises(BrokenOff, match="does not fit into memory"):
         pieces += reply

@@ -15,15 +15,7 @@ from hypothesis import strategies as st
 
 from dailytalk_contiguous import Codebook
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.models.codebook import (
-    ABOUT,
-    BUNDLED,
-    CENTRES,
-    REDUCER,
-    SILENCE,
-    bundled_name,
-    nearest_centres,
-)
+from dailytalk_contiguous.models.codebook import ABOUT, BUNDLED, CENTRES, REDUCER, SILENCE, bundled_name
 from dailytalk_contiguous.stages.tokenise_prosody import TokeniseProsody
 
 
@@ -65,11 +57,6 @@ def test_the_token_is_that_of_the_nearest_weighted_centre() -> None:
     np.testing.assert_allclose(found, distances.min(axis=1), rtol=1e-5)
 
 
-def test_of_equally_near_centres_the_first_is_taken() -> None:
-    nearest, _ = nearest_centres(np.full((5, 2), 0.5, np.float32), np.array([[0, 0], [1, 1], [0, 1]], np.float32))
-    assert nearest.tolist() == [0] * 5
-
-
 def test_a_frame_without_voice_is_silence_and_nothing_else_is() -> None:
     features = frames(50)
     features[::2] = 0
@@ -77,11 +64,6 @@ def test_a_frame_without_voice_is_silence_and_nothing_else_is() -> None:
     assert (tokens[::2] == SILENCE).all()
     assert (tokens[1::2] > 0).all()
     assert not distances[::2].any()
-
-
-def test_no_frames_have_no_tokens() -> None:
-    tokens, distances = Codebook.load().assign(np.zeros((0, 6)))
-    assert (tokens.shape, tokens.dtype, distances.shape) == ((0,), np.int16, (0,))
 
 
 @pytest.mark.parametrize(
@@ -144,15 +126,18 @@ def reduced(folder: Path, kind: str, **arrays: torch.Tensor) -> None:
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
-        (lambda folder: (folder / CENTRES).write_bytes(pickle.dumps(Attack())), "no file of torch.save"),
+        (lambda folder: (folder / CENTRES).write_bytes(pickle.dumps(Attack())), "no zip of torch.save"),
         (attacked, r"its pickle asks for '\w+\.\w+', which is no tensor"),
         (zipped, "unpacks to 67,108,864 bytes"),
-        (huge, r"shape \(1099511627776, 6\) \(\'F32\'\), not floats of the shape \(119, 6\)"),
+        (huge, "share their numbers"),
         (not_finite, "NaN or infinite"),
-        (lambda folder: torch.save(torch.zeros(119, 5), folder / CENTRES), r"\(119, 5\) \('F32'\), not floats"),
-        (lambda folder: torch.save(torch.zeros(119, 6, dtype=torch.long), folder / CENTRES), "LongStorage"),
-        (lambda folder: (folder / CENTRES).write_bytes(bytes(5 << 20)), "more than 4.0 MiB"),
-        (lambda folder: (folder / CENTRES).unlink(), "it is not there"),
+        (
+            lambda folder: torch.save(torch.zeros(119, 5), folder / CENTRES),
+            r"torch.float32\), not floats",
+        ),
+        (lambda folder: torch.save(torch.zeros(119, 6, dtype=torch.long), folder / CENTRES), "int64"),
+        (lambda folder: (folder / CENTRES).write_bytes(bytes(5 << 20)), "no zip of torch.save"),
+        (lambda folder: (folder / CENTRES).unlink(), "No such file"),
         (lambda folder: (folder / ABOUT).write_text("{"), "is not JSON"),
         (lambda folder: change(folder, layout=2), "its layout is 2"),
         (lambda folder: change(folder, n_clusters=10**9), "n_clusters is 1000000000"),
@@ -213,12 +198,7 @@ def test_an_older_tool_s_folder_is_read_with_a_warning(
     assert "whose contours differ" in caplog.text
 
 
-def test_what_the_bundled_codebook_computes_is_part_of_a_stage_s_digest(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = TokeniseProsody().digest, TokeniseProsody(str(folder)).digest
-    assert before[0] != before[1]
+def test_what_a_codebook_computes_is_part_of_a_stage_s_digest(folder: Path) -> None:
+    before = TokeniseProsody(str(folder)).digest
     torch.save(torch.rand(119, 6), folder / CENTRES)
-    assert TokeniseProsody(str(folder)).digest != before[1]
-    monkeypatch.setattr("dailytalk_contiguous.stages.tokenise_prosody.bundled_name", lambda: "prosody-120-other")
-    assert TokeniseProsody().digest != before[0]
+    assert TokeniseProsody(str(folder)).digest != before

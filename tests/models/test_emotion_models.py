@@ -17,7 +17,7 @@ from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
 from dailytalk_contiguous.models.contracts import EmotionGuess
 from dailytalk_contiguous.models.emotion_folder import ABOUT, WEIGHTS, write_emotion_folder
 from dailytalk_contiguous.models.emotion_models import AffectMap, load_emotion_model, model_of_folder
-from dailytalk_contiguous.models.linear_emotion import LinearEmotion, linear_shapes, own_share
+from dailytalk_contiguous.models.linear_emotion import LinearEmotion, linear_shapes
 
 pytest_plugins = ["hub.hub_fixtures"]
 
@@ -105,7 +105,6 @@ def piped(folder: Path) -> None:
 
 
 WIDE = np.zeros((len(MEASURES), 7), np.float32)
-NONE = np.zeros(len(MEASURES), np.float32)
 USUAL = np.full(len(MEASURES), np.nan, np.float32)
 
 
@@ -172,17 +171,6 @@ def test_an_utterance_alone_is_as_in_any_company() -> None:
         apart = model.classify([sounds[place] for place in own], [speakers[place] for place in own])
         beside = model.classify(sounds, speakers)
         assert all(equal(guess, beside[place]) for guess, place in zip(apart, own, strict=True))
-
-
-def test_the_more_a_speaker_says_the_more_his_own_usual_counts() -> None:
-    shares = own_share(np.array([0.0, 1.0, 2.0, 5.0, 1000.0]))
-    assert shares[:2].tolist() == [0, 0]
-    assert (np.diff(shares[1:]) > 0).all()
-    assert 0.99 < shares[-1] < 1
-    sounds, _, speakers = drawn_voices(1, 1)
-    model = random_model()
-    assert equal(model.classify(sounds[:1], speakers[:1])[0], model.classify(sounds[:1])[0])
-    assert not equal(model.classify(sounds, speakers)[0], model.classify(sounds)[0])
 
 
 @pytest.mark.parametrize(

@@ -8,17 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from tiny_speech_models import MODELS, change_weights, make_speech_model
-from torch.nn import functional
 
 from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.emotions import class_of_label
 from dailytalk_contiguous.core.errors import ModelMissing
 from dailytalk_contiguous.core.librosa_import import import_librosa
-from dailytalk_contiguous.models import emotion_networks
-from dailytalk_contiguous.models.affect import threads_of_one
 from dailytalk_contiguous.models.affect_network import normalised
 from dailytalk_contiguous.models.checkpoints import find_checkpoint
 from dailytalk_contiguous.models.emotion_folder import write_emotion_folder
@@ -99,22 +95,19 @@ def test_padded_equals_alone(kind: str, settings: dict[str, Any], tmp_path: Path
     assert_padded_equals_alone(CheckpointEmotions(find_checkpoint(str(classifier)), "cpu"))
 
 
+@pytest.mark.nightly
 def test_spectrogram_is_the_mel_spectrogram_of_librosa() -> None:
     bands = LogMel()(SOUNDS[0])
-    axis = {"n_mels": BANDS, "fmin": LOWEST, "fmax": HIGHEST, "norm": None, "pad_mode": "constant"}
+    axis = {
+        "n_mels": BANDS,
+        "fmin": LOWEST,
+        "fmax": HIGHEST,
+        "norm": None,
+        "pad_mode": "constant",
+    }
     axis |= {"sr": 16000, "n_fft": 2048, "win_length": 1024, "hop_length": 256}
     power = import_librosa().feature.melspectrogram(y=SOUNDS[0], **axis)
     np.testing.assert_allclose(bands, np.log(power.T + 1e-4), atol=1e-3)
-
-
-def test_padded_spectrogram_equals_alone() -> None:
-    model = spectrogram_model()
-    assert_padded_equals_alone(model)
-    model.network.train()
-    with torch.no_grad():
-        bands, lengths = emotion_networks.padded_frames([model.log_mel(sound) for sound in SOUNDS[:2]])
-        more = functional.pad(bands, (0, 0, 0, 40), value=7.0)
-        torch.testing.assert_close(model.network(bands, lengths), model.network(more, lengths), atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("kind", ["hubert", "wavlm"])
@@ -129,20 +122,6 @@ def test_a_checkpoint_says_what_it_says_in_transformers(kind: str, tmp_path: Pat
     by_class = dict(zip(map(class_of_label, LABELS), expected, strict=True))
     (guess,) = model.classify(SOUNDS[2:3])
     np.testing.assert_allclose(guess.probabilities, [by_class[name] for name in model.classes], atol=1e-6)
-
-
-def test_labels_of_one_class_are_summed(tmp_path: Path) -> None:
-    folder = make_speech_model(tmp_path / "same", labels=("happy", "joy", "sad"))
-    stock = CheckpointEmotions(find_checkpoint(str(folder)), "cpu")
-    assert stock.classes == ("happy", "sad")
-    shares = stock.probabilities(np.log([0.2, 0.3, 0.5]))
-    np.testing.assert_allclose(shares, [0.5, 0.5])
-
-
-def test_checkpoint_that_names_a_label_twice_is_refused(tmp_path: Path) -> None:
-    folder = make_speech_model(tmp_path / "twice", labels=("happy", "sad", "Happy"))
-    with pytest.raises(ModelMissing, match="has the label 'happy' twice"):
-        load_emotion_model(str(folder))
 
 
 @pytest.mark.parametrize(
@@ -234,47 +213,16 @@ def test_what_has_no_sound_has_a_reason_and_others_go_on() -> None:
     np.testing.assert_allclose(guesses[4].probabilities.sum(), 1, atol=1e-6)
 
 
-def test_a_long_sound_is_heard_in_windows() -> None:
-    model = spectrogram_model()
-    assert [len(window) for window in emotion_networks.windows_of(np.zeros(600 * 16000), model.longest)] == [
-        20 * 16000
-    ] * 30
-    model.longest = 16000
-    (guess,) = model.classify([SOUNDS[2]])
-    heard: list[Any] = model.run(np.split(SOUNDS[2], [13334, 26668]), model.hear)
-    logits = np.mean([window.logits for window in heard], axis=0)
-    np.testing.assert_allclose(guess.probabilities, model.probabilities(logits), atol=1e-6)
-
-
-def test_bits_do_not_depend_on_threads_or_company(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bits_do_not_depend_on_company(checkpoint: Path) -> None:
     def bits(model: NetworkEmotions, sounds: Sequence[Samples]) -> list[bytes]:
         return [guess.probabilities.tobytes() + guess.embedding.tobytes() for guess in model.classify(sounds)]
 
-    for model in (spectrogram_model(), CheckpointEmotions(find_checkpoint(str(checkpoint)), "cpu")):
+    for model in (
+        spectrogram_model(),
+        CheckpointEmotions(find_checkpoint(str(checkpoint)), "cpu"),
+    ):
         expected = bits(model, SOUNDS)
         assert [*bits(model, SOUNDS[:1]), *bits(model, SOUNDS[1:])] == expected
-        with monkeypatch.context() as patch:
-            patch.setenv("OMP_NUM_THREADS", "3")
-            pool = threads_of_one.__wrapped__()
-            patch.setattr(emotion_networks, "threads_of_one", lambda pool=pool: pool)
-            assert bits(model, SOUNDS) == expected
-            pool.shutdown()
-
-
-def test_out_of_memory_halves_the_batch() -> None:
-    class Small(NetworkEmotions):
-        batches: list[int] = []  # noqa: RUF012
-
-        def hear(self, windows: list[Samples]) -> list[emotion_networks.WindowAnswer]:
-            self.batches.append(len(windows))
-            if len(windows) > 2:
-                raise RuntimeError("CUDA error: out of memory")
-            return [emotion_networks.WindowAnswer(np.zeros(3), np.zeros(1, np.float32)) for _ in windows]
-
-    model = Small("small", CLASSES, "cuda")
-    assert len(model.classify(SOUNDS)) == len(SOUNDS)
-    assert model.batches[0] == len(SOUNDS)
-    assert max(model.batches[-2:]) <= 2
 
 
 def saved(model: TrainedNetwork, folder: Path) -> Path:
@@ -314,11 +262,3 @@ def test_settings_of_a_model_folder_that_can_not_be_are_an_error(
     (folder / "emotion.json").write_text(json.dumps(about))
     with pytest.raises(ModelMissing, match=words):
         load_emotion_model(str(folder))
-
-
-def test_layers_are_averaged_over_the_frames_that_count() -> None:
-    layers = [torch.randn(2, 23, 4), torch.randn(2, 23, 4)]
-    pooled, counts = emotion_networks.pooled_layers(layers, torch.tensor([23, 12]))
-    assert (pooled.shape, counts.tolist()) == ((2, 2, 3, 4), [3, 2])
-    expected: NDArray[Any] = functional.layer_norm(layers[1], (4,))[1, 10:12].mean(dim=0).numpy()
-    np.testing.assert_allclose(pooled[1, 1, 1].numpy(), expected, atol=1e-6)

@@ -1,5 +1,3 @@
-import pickle
-import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,15 +8,7 @@ import pytest
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.models.contracts import Line, Reserve, Spoken, SynthesisFailed, VoiceSample, free
-from dailytalk_contiguous.models.engines import (
-    ENGINES,
-    Budget,
-    SpendingLimit,
-    budgets_from,
-    load_synthesiser,
-    obtain,
-    open_budget,
-)
+from dailytalk_contiguous.models.engines import ENGINES, Budget, SpendingLimit, load_synthesiser, obtain
 from dailytalk_contiguous.models.speech_cache import SpeechCache
 
 PRICE = 0.1
@@ -63,13 +53,6 @@ def test_line_is_bought_once_however_many_want_it_at_a_time(tmp_path: Path) -> N
     assert (money.spent, money.saved) == (pytest.approx(2 * PRICE), pytest.approx(14 * PRICE))
 
 
-def test_samples_of_a_voice_are_part_of_what_is_bought(tmp_path: Path) -> None:
-    hummer = Hummer()
-    for samples in ((), (VoiceSample(b"one", "Hello."),), (VoiceSample(b"one", "Hi."),), ()):
-        obtain(hummer, line(0), samples, SpeechCache(tmp_path), Budget(None))
-    assert len(hummer.said) == 3
-
-
 def test_nothing_said_is_no_purchase_to_keep_but_one_that_counts(tmp_path: Path) -> None:
     money = Budget(None)
     with pytest.raises(SynthesisFailed, match="nothing was said"):
@@ -87,25 +70,6 @@ def test_limit_is_never_passed_and_all_of_it_can_be_spent(tmp_path: Path, afford
     assert (len(hummer.said), len(refused)) == (affordable, 8 - affordable)
     assert all("--max-cost" in str(error) for error in refused)
     assert not any(isinstance(error, SynthesisFailed) for error in refused)
-
-
-def test_money_that_is_being_spent_is_seen_once_by_the_others() -> None:
-    money, errors = Budget(200 * PRICE), []
-
-    def spend() -> None:
-        try:
-            for _ in range(50):
-                with money.paying(PRICE) as pay:
-                    pay(PRICE)
-        except DailytalkError as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=spend) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert (errors, money.spent) == ([], pytest.approx(200 * PRICE))
 
 
 def test_what_was_held_back_for_a_failed_purchase_is_free_again() -> None:
@@ -133,26 +97,6 @@ def test_limit_that_limits_nothing_is_refused(limit: float) -> None:
         Budget(limit)
 
 
-def test_limit_that_was_passed_tells_its_figures_to_other_processes() -> None:
-    error = pickle.loads(pickle.dumps(SpendingLimit(0.5, 0.25)))
-    assert (error.limit, error.spent, "0.2500 USD are spent" in error.reason) == (0.5, 0.25, True)
-
-
-def test_free_lines_can_be_had_without_any_money() -> None:
-    money = Budget(0.0)
-    with money.paying(0.0) as pay:
-        pay(0.0)
-    assert money.spent == 0.0
-
-
-def test_purse_lasts_until_it_is_put_away() -> None:
-    open_budget.cache_clear()
-    assert open_budget(1.0) is open_budget(1.0)
-    first = open_budget(1.0)
-    open_budget.cache_clear()
-    assert open_budget(1.0) is not first
-
-
 @pytest.mark.parametrize("engine", ENGINES)
 def test_engines_are_what_their_names_say(engine: str) -> None:
     made = load_synthesiser(engine, "", "", 0.7, 0.7, 24000, 5)
@@ -171,13 +115,6 @@ def test_engines_get_the_settings_that_were_asked_for(monkeypatch: pytest.Monkey
     assert openai.settings()["speed"] == 1.0
     assert load_synthesiser("openai", "", "verse", 0.3, 0.4, 44100, 3).voice == "verse"
     assert [load_synthesiser("flite", "", voice, 0.3, 0.4, 0, 1).voice for voice in ("", "rms")] == ["slt", "rms"]
-
-
-@pytest.mark.parametrize("engine", ["openai", "espeak", "flite"])
-def test_only_fish_speaks_in_the_voice_of_a_sample(engine: str) -> None:
-    with pytest.raises(DailytalkError, match=f"{engine} can't speak in the voice of a sample: use --tts fish"):
-        load_synthesiser(engine, "", "clone", 0.7, 0.7, 24000, 5)
-    assert load_synthesiser("fish", "", "clone", 0.7, 0.7, 24000, 5).voice == "clone"
 
 
 def test_money_is_told_in_dollars_to_a_millionth() -> None:
@@ -215,45 +152,8 @@ def test_line_from_the_cache_is_the_one_that_was_bought_and_costs_nothing(tmp_pa
     assert (money.spent, money.saved, len(hummer.said)) == (PRICE, PRICE, 1)
 
 
-def test_processes_that_share_a_limit_pay_from_one_purse() -> None:
-    shared = Budget(7.0)
-    try:
-        budgets_from(lambda limit: shared)
-        assert open_budget(1.0) is shared
-    finally:
-        budgets_from(Budget)
-    assert open_budget(1.0).limit == 1.0
-
-
 def test_unknown_engine_is_answered_with_those_there_are() -> None:
     with pytest.raises(DailytalkError, match="'festival': choose one of fish, openai, espeak, flite"):
         load_synthesiser("festival", "", "", 0.7, 0.7, 24000, 5)
     with pytest.raises(DailytalkError, match="'festival'"):
         load_synthesiser("festival", "", "clone", 0.7, 0.7, 24000, 5)
-
-
-def test_answers_that_broke_off_are_paid_for(tmp_path: Path) -> None:
-    class Broken:
-        engine = model = voice = "broken"
-        concurrency = 1
-        deterministic = False
-
-        def settings(self) -> dict[str, object]:
-            return {}
-
-        def price(self, lines: Sequence[Line]) -> float:
-            return 0.25 * len(lines)
-
-        def preflight(self) -> None:
-            pass
-
-        def speak(self, line: Line, samples: Sequence[VoiceSample] = (), reserve: Reserve = free) -> Spoken:
-            for _ in range(3):
-                with reserve(0.25) as pay:
-                    pay(0.25)
-            raise SynthesisFailed("it broke off", "try again")
-
-    money = Budget(None)
-    with pytest.raises(SynthesisFailed):
-        obtain(Broken(), Line("Hello.", "", "en", 0), (), SpeechCache(tmp_path), money)
-    assert money.spent == pytest.approx(0.75)

@@ -1,22 +1,15 @@
 """espeak: every written word has exact times, a line never depends on another, and tags are heard."""
 
-import importlib
-import sys
-import threading
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.tags import PRESETS, STYLES
 from dailytalk_contiguous.core.word_times import split_words
-from dailytalk_contiguous.models import offline_voices
-from dailytalk_contiguous.models.contracts import Line, Spoken, Synthesiser, SynthesisFailed, VoiceSample
+from dailytalk_contiguous.models.contracts import Line, Spoken, Synthesiser, SynthesisFailed
 from dailytalk_contiguous.models.offline_voices import (
     NEUTRAL,
-    STYLE_PROSODY,
     Espeak,
     EspeakEvent,
     StyleProsody,
@@ -83,13 +76,6 @@ def test_pauses_belong_to_no_word() -> None:
     assert level(pause) < 0.001
 
 
-def test_a_dash_before_a_word_gives_it_no_time() -> None:
-    spoken = say("Ok. -- Yes")
-    assert spoken.words is not None
-    assert [word.text for word in spoken.words] == ["Ok. --", "Yes"]
-    assert spoken.words[1].start - spoken.words[0].end > 0.15
-
-
 def test_words_that_espeak_runs_together_share_their_time() -> None:
     events = [
         EspeakEvent(1, 0, 0, b""),
@@ -102,21 +88,11 @@ def test_words_that_espeak_runs_together_share_their_time() -> None:
     assert out.end == of.start
     assert of.end == 0.8
     behind = [*events, EspeakEvent(7, 0, 1100, b"x"), EspeakEvent(5, 6, 2000, b"")]
-    assert espeak_word_times("out of", behind, 1000, 3.0) == [out, of]  # what follows a clause's end is no word
+    assert espeak_word_times("out of", behind, 1000, 3.0) == [
+        out,
+        of,
+    ]  # what follows a clause's end is no word
     assert (out.probability, of.probability) == (1.0, 1.0)  # a synthesiser knows what it says
-
-
-def test_word_of_which_espeak_says_nothing_shares_the_sound_of_the_one_before() -> None:
-    events = [
-        EspeakEvent(1, 0, 0, b""),
-        EspeakEvent(7, 0, 0, b"a"),
-        EspeakEvent(1, 2, 400, b""),
-        EspeakEvent(7, 2, 400, b"_:"),
-        EspeakEvent(5, 3, 1000, b""),
-    ]
-    first, second = espeak_word_times("a b", events, 1000, 1.0)
-    assert (first.text, first.start, second.text, second.end) == ("a", 0.0, "b", 0.4)
-    assert 0.0 < first.end == second.start < 0.4
 
 
 def test_a_line_does_not_depend_on_those_before_it() -> None:
@@ -126,63 +102,6 @@ def test_a_line_does_not_depend_on_those_before_it() -> None:
     again = say()
     assert np.array_equal(first.samples, again.samples)
     assert first.words == again.words
-
-
-@pytest.mark.parametrize(
-    ("text", "starts", "position", "number"),
-    [
-        ("Hello at you", [0, 6, 9], 0, 0),
-        ("Hello at you", [0, 6, 9], 6, 1),
-        ("Hello at you", [0, 6, 9], 9, 2),
-        ("Hello - you", [0, 6, 8], 6, 2),  # at the dash before the word
-        ("Hello -", [0, 6], 6, 1),  # behind which there is none
-        ("Hello", [0], 0, 0),
-    ],
-)
-def test_place_in_a_text_means_the_word_there_or_behind_a_dash(
-    text: str, starts: list[int], position: int, number: int
-) -> None:
-    assert offline_voices._written_word(text, text.split(), starts, position) == number
-
-
-def test_lines_are_said_one_after_another() -> None:
-    assert (Espeak().concurrency, Espeak().deterministic) == (1, True)
-
-
-def test_another_take_changes_nothing() -> None:
-    assert np.array_equal(say(take=0).samples, say(take=1).samples)
-
-
-def test_threads_do_not_disturb_each_other() -> None:
-    alone = {text: say(text).samples for text in ("Hello there.", "How are you?", "Fine, thanks.")}
-    wrong: list[str] = []
-
-    def work(text: str) -> None:
-        for _ in range(4):
-            if not np.array_equal(say(text).samples, alone[text]):
-                wrong.append(text)
-
-    threads = [threading.Thread(target=work, args=(text,)) for text in alone]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert wrong == []
-
-
-def test_every_tag_of_the_rules_has_a_manner_and_exists() -> None:
-    chosen = {rule.tag for preset in PRESETS.values() for rule in preset}
-    assert chosen == set(STYLE_PROSODY)
-    assert chosen <= STYLES["fish-s1"].tags
-
-
-def test_manners_stay_within_what_espeak_takes() -> None:
-    for manner in STYLE_PROSODY.values():
-        rate, volume, pitch, pitch_range = parameters(manner).values()
-        assert 80 <= rate <= 450
-        assert 0 < volume <= 100
-        assert 0 <= pitch <= 100
-        assert 0 <= pitch_range <= 100
 
 
 def test_tags_are_heard_and_never_read() -> None:
@@ -223,12 +142,6 @@ def test_a_language_without_a_voice_is_a_failure_of_the_line(voice: str) -> None
         say(language="xx", voice=voice)
 
 
-def test_an_unknown_voice_stops_the_run() -> None:
-    with pytest.raises(DailytalkError, match=r"no voice .*--voice") as caught:
-        say(voice="nosuch")
-    assert not isinstance(caught.value, SynthesisFailed)
-
-
 def test_preflight_refuses_an_unknown_voice() -> None:
     Espeak().preflight()
     with pytest.raises(DailytalkError, match="'nosuch'"):
@@ -241,38 +154,9 @@ def test_nothing_to_say_is_a_failure_of_the_line(text: str) -> None:
         say(text)
 
 
-def test_cloning_is_refused() -> None:
-    with pytest.raises(DailytalkError, match="clone"):
-        Espeak().speak(Line(TEXT, "", "en", 0), [VoiceSample(b"", "")])
-
-
 def test_it_costs_nothing_and_names_its_version() -> None:
     assert Espeak().price([Line(TEXT, "", "en", 0)]) == say().cost == 0.0
     assert str(Espeak().settings()["version"])[0].isdigit()
-
-
-@pytest.mark.needs
-def test_preflight_without_the_wheel_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "path", [])
-    monkeypatch.setitem(sys.modules, "espeakng_loader", None)
-    with pytest.raises(DailytalkError) as caught:
-        Espeak().preflight()
-    assert caught.value.remedy == 'pip install "dailytalk-contiguous[espeak]"'
-
-
-def test_library_that_cannot_be_loaded_or_lacks_its_data_says_what_to_install(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    loader = importlib.import_module("espeakng_loader")
-    monkeypatch.setattr(loader, "get_data_path", lambda: str(tmp_path))
-    with pytest.raises(DailytalkError, match=r"espeak can't read its data in .*: pip install"):
-        say()
-    monkeypatch.setattr(loader, "get_library_path", lambda: str(tmp_path / "none.so"))
-    with pytest.raises(DailytalkError, match=r"espeak's library can't be loaded: .*none\.so.*: pip install"):
-        say()
-    monkeypatch.setitem(sys.modules, "espeakng_loader", None)
-    with pytest.raises(DailytalkError, match=r"espeak's library is not installed: pip install"):
-        say()
 
 
 @pytest.mark.parametrize(
@@ -288,9 +172,3 @@ def test_library_that_cannot_be_loaded_or_lacks_its_data_says_what_to_install(
 def test_a_manner_is_espeaks_rate_volume_pitch_and_range(manner: StyleProsody, settings: tuple[int, ...]) -> None:
     rate, volume, pitch, pitch_range = settings
     assert parameters(manner) == {1: rate, 2: volume, 3: pitch, 4: pitch_range}
-
-
-def test_sound_is_that_of_sixteen_bits() -> None:
-    scaled = say().samples * 32768
-    assert np.array_equal(scaled, np.rint(scaled))
-    assert 1000 < np.abs(scaled).max() <= 32768

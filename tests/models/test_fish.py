@@ -1,17 +1,12 @@
 import base64
 import json
-import threading
-import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from tts_server import FISH, FISH_TIMES, TOKEN, TtsServer, events, speech, wav
+from spending import reserving
+from tts_server import FISH, FISH_TIMES, TOKEN, TtsServer, speech, wav
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.tags import STYLES
@@ -71,12 +66,6 @@ def test_a_model_that_the_service_would_swap_for_another_is_refused() -> None:
         Fish(model="speech-1.5")
 
 
-@pytest.mark.parametrize("setting", [{"temperature": 1.1}, {"top_p": -0.1}, {"temperature": float("nan")}])
-def test_sampling_outside_its_range_is_refused(setting: dict[str, float]) -> None:
-    with pytest.raises(DailytalkError, match="0 to 1"):
-        Fish(**setting)  # type: ignore[arg-type]
-
-
 def test_voice_samples_travel_as_message_pack_and_no_voice_id_beside_them(server: TtsServer) -> None:
     sample = VoiceSample(wav(np.zeros(2400, np.float32), 24000), "Well, hello.")
     fish(server, voice="clone").speak(LINE, [sample])
@@ -110,59 +99,18 @@ def test_an_unknown_voice_is_not_taken_for_a_server_without_word_times(server: T
     assert fish(server).speak(LINE).words is not None
 
 
-def test_only_one_line_finds_out_whether_the_service_has_word_times() -> None:
-    with TtsServer(timestamps=False, latency=0.02) as server:
-        engine = fish(server)
-        with ThreadPoolExecutor(4) as pool:
-            spoken = list(pool.map(engine.speak, [LINE._replace(take=take) for take in range(8)]))
-        assert len(spoken) == 8
-        assert [asked.path for asked in server.asked] == [FISH_TIMES] + [FISH] * 8
-
-
 @pytest.mark.parametrize("timestamps", [True, False])
 def test_a_line_reserves_its_price_and_is_charged_by_either_path(timestamps: bool) -> None:
     """Else a service without word times would be paid past `--max-cost`."""
-    told: list[tuple[str, float]] = []
-
-    @contextmanager
-    def reserve(price: float) -> Iterator[Callable[[float], None]]:
-        told.append(("reserved", price))
-        yield lambda cost: told.append(("charged", cost))
-
+    reserved: list[float] = []
+    charged: list[float] = []
     with TtsServer(timestamps=timestamps) as server:
         engine = fish(server)
         engine.speak(LINE)  # finds out which paths there are
-        engine.speak(LINE, reserve=reserve)
+        engine.speak(LINE, reserve=reserving(reserved, charged))
     price = engine.price([LINE])
     assert price > 0
-    assert told == [("reserved", price), ("charged", price)]
-
-
-def test_lines_do_not_wait_for_one_that_is_tried_again(server: TtsServer) -> None:
-    server.plan = ["500"]
-    waiting = threading.Event()
-    transport = Client(
-        "Fish Audio", server.url, Token(TOKEN, "FISH_API_KEY"), sleep=lambda seconds: waiting.wait(20)
-    )
-    engine = Fish(client=transport)
-    with ThreadPoolExecutor(4) as pool:
-        first = pool.submit(engine.speak, LINE)
-        while not server.asked:
-            time.sleep(0.001)
-        assert engine.speak(LINE._replace(text="Another line.")).words is not None  # while the first one waits
-        assert not first.done()
-        waiting.set()
-        assert first.result().words is not None
-
-
-def test_an_unknown_voice_costs_one_line_two_requests_and_the_others_none(server: TtsServer) -> None:
-    engine = fish(server)
-    server.plan = ["404"] * 20
-    server.latency = 0.02
-    with ThreadPoolExecutor(4) as pool:
-        refused = [pool.submit(engine.speak, LINE._replace(take=take)) for take in range(8)]
-        assert all("404" in str(future.exception()) for future in refused)
-    assert len(server.asked) == 2
+    assert (reserved, charged) == ([price], [price])
 
 
 @pytest.mark.parametrize("timestamps", [True, False])
@@ -170,7 +118,8 @@ def test_an_unknown_voice_costs_one_line_two_requests_and_the_others_none(server
 def test_broken_audio_is_asked_for_again_and_counted_as_paid(fault: str, timestamps: bool) -> None:
     with TtsServer() as server:
         server.plan = [fault]
-        engine = fish(server, timestamps=timestamps)
+        engine = fish(server)
+        engine._timestamps = timestamps
         spoken = engine.speak(LINE)
     tries = 1 if fault == "streaming-header" else 2
     assert sum(server.answers.values()) == tries
@@ -185,7 +134,6 @@ def test_the_price_is_that_of_the_bytes_sent() -> None:
     assert Fish().price([line, line]) == pytest.approx(2 * 11 * 15e-6)
     assert Fish().price([line._replace(tag="calm")]) == pytest.approx((11 + 7) * 15e-6)
     assert Fish(model="s2.1-pro-free").price([line]) == 0.0
-    assert Fish(usd_per_million_bytes=0.0).price([line]) == 0.0
 
 
 def test_settings_hold_what_decides_the_sound_and_no_secret() -> None:
@@ -193,7 +141,7 @@ def test_settings_hold_what_decides_the_sound_and_no_secret() -> None:
     assert Fish(temperature=0.1).settings() != base
     assert Fish(base_url="http://localhost:1").settings() != base
     assert Fish(base_url="http://localhost:1").settings() == Fish(base_url="http://localhost:2").settings()
-    assert Fish(concurrency=1, timestamps=False).settings() == base
+    assert Fish(concurrency=1).settings() == base
     assert TOKEN not in json.dumps(base)
 
 
@@ -225,18 +173,6 @@ def test_price_that_is_none_is_refused_by_name(price: str, monkeypatch: pytest.M
         Fish()
 
 
-def test_a_token_goes_over_plain_http_to_this_machine_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    for url in ("http://127.0.0.1:9", "http://localhost:9", "http://[::1]:9", "https://speech.example"):
-        Fish(base_url=url)
-    with pytest.raises(DailytalkError, match=r"http://speech\.example .*unencrypted: .*--insecure"):
-        Fish(base_url="http://speech.example")
-    monkeypatch.setenv("DAILYTALK_INSECURE", "1")
-    Fish(base_url="http://speech.example")
-    monkeypatch.delenv("DAILYTALK_INSECURE")
-    monkeypatch.delenv("FISH_API_KEY")
-    Fish(base_url="http://speech.example")  # there is no token to lose
-
-
 def test_words_end_where_the_service_says_that_it_stopped() -> None:
     words = fish_words(
         "Yes, of course it is.",
@@ -245,33 +181,6 @@ def test_words_end_where_the_service_says_that_it_stopped() -> None:
         0.6,
     )
     assert [word.text for word in words or []] == ["Yes,", "of"]
-
-
-def test_chunk_without_an_alignment_says_nothing_of_where_the_text_ends() -> None:
-    samples, rate, words = speech("(calm) Yes, of course.", 24000)
-    stream = events("(calm) Yes, of course.", wav(samples, rate), words, len(samples) / rate)
-    event = {"audio_base64": "", "content": "", "chunk_seq": 1, "chunk_audio_offset_sec": 1.0, "alignment": None}
-    assert len(read_stream_events(Reply(stream, "text/event-stream")).segments) == 3
-    more = stream + f"data: {json.dumps(event)}\n\n".encode()
-    assert read_stream_events(Reply(more, "text/event-stream")).segments == []
-
-
-@pytest.mark.parametrize(
-    "alignment",
-    [
-        [1],
-        {"segments": [1]},
-        {"segments": 7},
-        {"audio_duration": "nan"},
-        {"audio_duration": 1e999},
-        {"segments": [{"text": "a", "start": None, "end": 1}]},
-        {"segments": [{"text": "a", "start": 0, "end": 1e999}]},
-    ],
-)
-def test_alignment_of_any_other_shape_is_an_answer_that_is_not_whole(alignment: Any) -> None:
-    event = {"audio_base64": "", "chunk_seq": 0, "alignment": alignment}
-    with pytest.raises(ShortRead, match="its stream holds an alignment without times"):
-        read_stream_events(Reply(f"data: {json.dumps(event)}\n\n".encode(), "text/event-stream"))
 
 
 @pytest.mark.parametrize(
@@ -304,24 +213,10 @@ def test_words_keep_their_spelling_whatever_the_segments_spell() -> None:
     assert {word.probability for word in words} == {1.0}
 
 
-def test_a_tag_among_the_segments_is_no_word() -> None:
-    segments = [FishSegment("(soft tone)", 0.0, 0.1), FishSegment("Yes", 0.1, 0.4)]
-    words = fish_words("Yes.", "soft tone", segments, 0.5)
-    assert words is not None
-    assert [(word.text, word.start) for word in words] == [("Yes.", 0.1)]
-
-
 @pytest.mark.parametrize("spelled", [["five", "cats"], [], ["cats", "5"], ["5", "dogs"]])
 def test_words_are_not_guessed_from_segments_that_spell_something_else(spelled: list[str]) -> None:
     segments = [FishSegment(text, float(at), at + 1.0) for at, text in enumerate(spelled)]
     assert fish_words("5 cats", "", segments, 3.0) is None
-
-
-def test_words_that_are_not_in_the_order_of_their_times_are_left_to_a_recogniser() -> None:
-    segments = [FishSegment("yes", 1.0, 2.0), FishSegment("no", 0.5, 0.9)]
-    assert fish_words("Yes, no.", "", segments, 3.0) is None
-    same = [FishSegment("yes", 1.0, 2.0), FishSegment("no", 1.0, 2.0)]
-    assert fish_words("Yes, no.", "", same, 3.0) is not None
 
 
 @pytest.mark.parametrize("name", ["temperature", "top_p"])
@@ -332,31 +227,6 @@ def test_sampling_is_from_0_to_1_and_is_sent_as_it_was_given(name: str, value: f
     else:
         with pytest.raises(DailytalkError, match=f"{name} is {value}: give a number from 0 to 1"):
             Fish(voice="v", **{name: value})  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(("missing", "whole"), [(0.5, True), (0.51, False)])
-def test_audio_may_be_half_a_second_shorter_than_its_alignment_says(missing: float, whole: bool) -> None:
-    sound = base64.b64encode(wav(np.zeros(16000, np.float32), 16000)).decode()
-    alignment = {"audio_duration": 1.0 + missing, "segments": [{"text": "a", "start": 0.0, "end": 1.0}]}
-    told = json.dumps({"audio_base64": sound, "chunk_seq": 0, "alignment": alignment})
-    reply = Reply(f"data: {told}\n\n".encode(), "text/event-stream")
-    if whole:
-        assert read_stream_events(reply).segments == [FishSegment("a", 0.0, 1.0)]
-    else:
-        with pytest.raises(ShortRead, match=r"promises 1\.51 s and holds 1\.00 s"):
-            read_stream_events(reply)
-
-
-@given(st.text(), st.lists(st.tuples(st.text(max_size=8), st.floats(-1, 9), st.floats(-1, 9)), max_size=6))
-def test_words_are_in_order_and_inside_the_audio_or_not_there(text: str, segments: list[Any]) -> None:
-    parts = [FishSegment(*segment) for segment in segments]
-    found = fish_words(text, "", parts, 3.0)
-    own = fish_words(text, "", [FishSegment(text, 0.5, 2.5)], 3.0)
-    for words in (found, own):
-        ends = 0.0
-        for word in words or []:
-            assert ends <= word.start < word.end <= 3.0
-            ends = word.end
 
 
 def event(audio: bytes = b"", **fields: Any) -> str:
@@ -382,13 +252,6 @@ def test_the_newest_snapshot_of_a_chunk_counts_and_offsets_add_up() -> None:
     sound = read_stream_events(Reply(stream.encode(), "text/event-stream"))
     assert len(sound.samples) == len(samples)
     assert sound.segments == [FishSegment("One", 0.0, 0.2), FishSegment("two", 0.3, 0.5)]
-
-
-def test_chunks_that_are_files_of_their_own_are_joined_without_their_headers() -> None:
-    samples, rate, _ = speech("One two", 24000)
-    data = wav(samples, rate, streaming=True)
-    sound = read_stream_events(Reply((event(data) + event(data)).encode(), ""))
-    assert len(sound.samples) == 2 * len(samples)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Recognisers that hear a turn while it is spoken."""
 
+import multiprocessing
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -86,8 +87,9 @@ def test_a_recogniser_whose_process_is_killed_says_so_and_hears_the_next_turn() 
     listening.begin()
     listening.push(np.zeros(1600, np.float32))
     assert listening.words() == []
-    listening._process.kill()
-    listening._process.join()
+    (process,) = multiprocessing.active_children()
+    process.kill()
+    process.join()
     with pytest.raises(DailytalkError, match="the recogniser's process has ended"):
         listening.words()
     listening.begin()

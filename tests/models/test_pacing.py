@@ -5,22 +5,10 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
+from spending import Clock
 
 from dailytalk_contiguous.core.retries import backoff, retry_after
 from dailytalk_contiguous.models.paid import Pace
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-        self.slept: list[float] = []
-
-    def __call__(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.slept.append(round(seconds, 6))
-        self.now += seconds
 
 
 @pytest.fixture
@@ -86,14 +74,6 @@ def test_served_requests_shorten_the_spacing_by_a_fifth_until_there_is_none(pace
     assert found == [0.08, 0.064, 0.0512, 0.04096, 0.0]
 
 
-def test_wait_ends_where_there_is_nothing_to_wait_for_any_more() -> None:
-    asked = []
-    pace = Pace(lambda seconds: bool(asked.append(seconds)) or True, lambda: 0.0)
-    pace.slow(100.0)
-    pace.wait()
-    assert asked == [100.0]
-
-
 @pytest.mark.parametrize(
     ("attempt", "longest"), [(0, 0.5), (1, 1.0), (2, 2.0), (5, 16.0), (6, 30.0), (7, 30.0), (60, 30.0)]
 )
@@ -121,8 +101,3 @@ def test_retry_after_as_a_date_is_in_universal_time_whatever_it_says_of_its_zone
 def test_retry_after_that_has_passed_asks_for_no_wait_and_what_is_no_time_for_nothing() -> None:
     assert retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == 0.0
     assert [retry_after(header) for header in (None, "", "soon", "-7", "1.5")] == [None] * 5
-
-
-def test_wait_starts_from_nothing_where_the_service_asks_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(random, "uniform", lambda low, high: low)
-    assert [backoff(0, None), backoff(3, None), backoff(3, 2.5)] == [0.0, 0.0, 2.5]

@@ -14,10 +14,9 @@ from vowels import OPEN, RATE, formants_of, vowel
 from dailytalk_contiguous.core.audio import read_at
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.pitch import track_pitch
-from dailytalk_contiguous.models.voice_effects import SHORTEST, praat_version, shift_pitch, stretch
+from dailytalk_contiguous.models.voice_effects import praat_version, shift_pitch, stretch
 
 MID = ((500.0, 70.0), (1700.0, 90.0), (2500.0, 120.0), (3500.0, 150.0))
-CLOSE = ((300.0, 60.0), (2200.0, 100.0), (2900.0, 130.0), (3600.0, 160.0))
 
 
 def semitones_between(before: np.ndarray, after: np.ndarray) -> float:
@@ -36,20 +35,6 @@ def test_formants_stay_where_pitch_moves(semitones: float, formants: tuple[tuple
     assert after.shape == before.shape
 
 
-def test_the_low_formant_of_a_close_vowel_moves_by_a_third_of_its_width_at_most() -> None:
-    before = vowel(110, 2.0, CLOSE)
-    for semitones in (-2.0, -0.7, 1.3, 2.0):
-        moved = formants_of(shift_pitch(before, RATE, semitones, seed=1)) - formants_of(before)
-        assert abs(moved[0]) < 20  # Hz, a third of the formant's own width
-        assert np.abs(moved[1:] / formants_of(before)[1:]).max() < 0.03
-
-
-def test_a_shift_of_the_whole_spectrum_would_be_seen() -> None:
-    before = vowel(110)
-    played_faster = soxr.resample(before, RATE, RATE / 2 ** (2 / 12)).astype(np.float32)
-    assert np.abs(formants_of(played_faster) / formants_of(before) - 1).min() > 0.08
-
-
 @pytest.mark.parametrize("factor", [0.9, 0.97, 1.03337, 1.1])
 def test_a_stretched_voice_keeps_pitch_and_formants_and_is_as_long_as_said(factor: float) -> None:
     before = vowel(110)[:-7]
@@ -58,12 +43,6 @@ def test_a_stretched_voice_keeps_pitch_and_formants_and_is_as_long_as_said(facto
     low, high = (track_pitch(soxr.resample(samples, RATE, 16000))[0] for samples in (before, after))
     assert np.nanmedian(high) == pytest.approx(np.nanmedian(low), rel=0.02)
     assert np.abs(formants_of(after) / formants_of(before) - 1).max() < 0.03
-
-
-def test_an_octave_and_twice_the_length_are_shifts_like_any_other() -> None:
-    before = vowel(110)
-    assert semitones_between(before, shift_pitch(before, RATE, 12.0, seed=1)) == pytest.approx(12.0, abs=0.15)
-    assert len(stretch(before, RATE, 2.0, seed=1)) == 2 * len(before)
 
 
 def test_what_was_at_a_time_is_at_that_time_stretched() -> None:
@@ -92,27 +71,21 @@ def test_tenth_of_a_second_is_long_enough_and_a_sample_less_is_not() -> None:
     assert caught.value.remedy == "leave out clips of less than 0.1 s"
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2**31 - 1])
-def test_seed_of_any_size_counts_by_its_last_31_bits(seed: int) -> None:
-    speech = read_at({"bytes": None, "path": str(EXAMPLES / "bicycle_repair.flac")}, RATE, 1.0, 2.0)[:, 0]
-    wanted = stretch(speech, RATE, 0.93, seed).tobytes()
-    assert stretch(speech, RATE, 0.93, seed + 2**31).tobytes() == wanted
-    assert stretch(speech, RATE, 0.93, seed + 2**40).tobytes() == wanted
-
-
-def test_what_is_too_short_is_refused() -> None:
-    with pytest.raises(BadInput, match="too short"):
-        shift_pitch(vowel(seconds=SHORTEST / 2), RATE, 1.0, seed=0)
-
-
 def test_silence_stays_silent() -> None:
     assert not shift_pitch(np.zeros(RATE, np.float32), RATE, 1.0, seed=0).any()
 
 
-@pytest.mark.parametrize("more", [-3, -2, 2, 3])
-def test_two_samples_more_or_less_are_mended_and_three_are_a_fault(
-    more: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_library_is_told_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", missing)
+    with pytest.raises(DailytalkError, match=r"\[augment\]"):
+        praat_version()
+
+
+@pytest.mark.parametrize("more", [-2, 2])
+def test_two_samples_more_or_less_are_mended(more: int, monkeypatch: pytest.MonkeyPatch) -> None:
     import parselmouth
 
     before, call = vowel(seconds=0.5), parselmouth.praat.call
@@ -125,17 +98,4 @@ def test_two_samples_more_or_less_are_mended_and_three_are_a_fault(
         return SimpleNamespace(values=values[None])
 
     monkeypatch.setattr(parselmouth.praat, "call", other_length)
-    if abs(more) == 3:
-        with pytest.raises(ValueError, match=f"Praat made {len(before) + more} samples instead of {len(before)}"):
-            shift_pitch(before, RATE, 1.0, seed=0)
-    else:
-        assert shift_pitch(before, RATE, 1.0, seed=0).shape == before.shape
-
-
-def test_a_missing_library_is_told_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(name: str) -> str:
-        raise importlib.metadata.PackageNotFoundError(name)
-
-    monkeypatch.setattr(importlib.metadata, "version", missing)
-    with pytest.raises(DailytalkError, match=r"\[augment\]"):
-        praat_version()
+    assert shift_pitch(before, RATE, 1.0, seed=0).shape == before.shape

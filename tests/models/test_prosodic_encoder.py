@@ -1,5 +1,4 @@
 import json
-import math
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,21 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from transformers import AutoModel
 
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, ModelMissing
 from dailytalk_contiguous.models import prosodic_encoder
-from dailytalk_contiguous.models.prosodic_encoder import (
-    SIZES,
-    SPANS,
-    ProsodicEncoderConfig,
-    ProsodicSequenceEncoder,
-    mask_spans,
-    window_sizes,
-)
+from dailytalk_contiguous.models.prosodic_encoder import SIZES, SPANS, ProsodicSequenceEncoder, mask_spans
 
 SMALL = {"hidden_dim": 32, "num_layers": 2, "nhead": 2}
 
@@ -52,12 +42,6 @@ def padded(rows: Sequence[np.ndarray], padding: int = -100) -> torch.Tensor:
     return torch.nn.utils.rnn.pad_sequence([torch.from_numpy(row) for row in rows], True, padding)
 
 
-def test_defaults_are_those_of_the_issue() -> None:
-    config = ProsodicEncoderConfig()
-    assert (config.vocab_size, config.hidden_dim, config.num_layers, config.nhead) == (122, 768, 8, 8)
-    assert (config.pos_max_len, config.padding_token_id, config.mask_prob) == (2000, -100, 0.15)
-
-
 def test_named_sizes_have_their_parameters() -> None:
     with torch.device("meta"):
         millions = {
@@ -76,20 +60,6 @@ def test_padded_sequences_give_what_they_give_alone(encoder: ProsodicSequenceEnc
     assert torch.pdist(alone).min() > 0.1
 
 
-def test_attention_with_a_mask_as_on_a_gpu_gives_what_separate_calls_give() -> None:
-    vectors = torch.randn(3, 17, 2, 8)
-    separate = prosodic_encoder._attend(*vectors, [3, 9, 5])
-    assert torch.allclose(prosodic_encoder._attend_masked(*vectors, [3, 9, 5]), separate, atol=1e-6)
-
-
-def test_what_follows_a_sequence_is_not_looked_at(encoder: ProsodicSequenceEncoder) -> None:
-    rows = sequences(12, 5)
-    by_id, by_vocabulary = padded(rows), padded(rows, 120)
-    anything = padded(rows, 9999)
-    assert torch.equal(encoder(by_id), encoder(by_vocabulary))
-    assert torch.equal(encoder(by_id), encoder(anything, lengths=[12, 5]))
-
-
 def test_order_of_tokens_counts(encoder: ProsodicSequenceEncoder) -> None:
     (row,) = sequences(30)
     forwards, backwards = encoder.embed([row, row[::-1]])
@@ -104,30 +74,14 @@ def test_a_long_sequence_is_the_mean_of_its_windows(encoder: ProsodicSequenceEnc
     assert np.allclose(encoder(padded([row[:3], row])).numpy(force=True)[1], expected, atol=1e-5)
 
 
-def test_groups_of_windows_make_no_difference(
+def test_embed_keeps_the_order_whatever_the_batches(
     encoder: ProsodicSequenceEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows = padded(sequences(260, 40, 99))
-    whole = encoder(rows)
-    monkeypatch.setattr(prosodic_encoder, "FRAMES_PER_BATCH", 60)
-    assert torch.allclose(encoder(rows), whole, atol=1e-5)
-
-
-def test_embed_keeps_the_order_whatever_the_batches(encoder: ProsodicSequenceEncoder) -> None:
     rows = sequences(40, 3, 17, 17, 300, 1)
-    assert np.allclose(encoder.embed(rows), encoder.embed(rows, frames_per_batch=20), atol=1e-5)
+    whole = encoder.embed(rows)
+    monkeypatch.setattr(prosodic_encoder, "FRAMES_PER_BATCH", 20)
+    assert np.allclose(encoder.embed(rows), whole, atol=1e-5)
     assert encoder.embed([]).shape == (0, 32)
-
-
-@given(st.integers(1, 10_000), st.integers(1, 2000))
-def test_windows_are_as_few_as_fit(length: int, longest: int) -> None:
-    sizes = window_sizes(length, longest)
-    assert sum(sizes) == length
-    assert max(sizes) <= longest
-    assert min(sizes) >= 1
-    assert len(sizes) == math.ceil(length / longest) or max(sizes) == math.ceil(
-        length / math.ceil(length / longest)
-    )
 
 
 @pytest.mark.parametrize("share", [0.0, 0.05, 0.15, 0.5, 1.0])
@@ -169,34 +123,14 @@ def test_padding_is_never_masked_and_a_short_row_has_a_target() -> None:
         assert targets.any(dim=1).all()
 
 
-def test_the_same_seed_masks_the_same_frames(encoder: ProsodicSequenceEncoder) -> None:
-    rows = padded(sequences(30, 45))
-    first, again, other = (
-        encoder(rows, training=True, generator=torch.Generator().manual_seed(seed)) for seed in (5, 5, 6)
-    )
-    assert all(torch.equal(*pair) for pair in zip(first, again, strict=True))
-    assert not torch.equal(first[2], other[2])
-
-
-def test_training_gives_logits_hidden_targets_and_the_original(encoder: ProsodicSequenceEncoder) -> None:
-    rows = padded(sequences(30, 45))
-    logits, hidden, targets, original = encoder(rows, training=True)
-    assert (logits.shape, hidden.shape, targets.shape) == ((2, 45, 122), (2, 45, 32), (2, 45))
-    assert torch.equal(original, rows)
-    logits[targets].sum().backward()
-    assert encoder.layers[0].query_key_value.weight.grad.abs().sum() > 0
-    encoder.zero_grad()
-
-
 def test_the_share_can_be_changed_and_is_saved(tmp_path: Path) -> None:
-    made = ProsodicSequenceEncoder(**SMALL)
-    made.update_mask_prob(0.4)
+    made = ProsodicSequenceEncoder(**SMALL, mask_prob=0.4)
     _, _, targets, _ = made(padded(sequences(2000, 2000)), training=True)
     assert targets.float().mean().item() == pytest.approx(0.4, abs=0.06)
     made.save_pretrained(tmp_path)
     assert ProsodicSequenceEncoder.from_pretrained(tmp_path).config.mask_prob == 0.4
     with pytest.raises(DailytalkError, match=r"mask_prob is 1\.5"):
-        made.update_mask_prob(1.5)
+        ProsodicSequenceEncoder(**SMALL, mask_prob=1.5)
 
 
 def test_saved_and_loaded_embeds_the_same(encoder: ProsodicSequenceEncoder, saved: Path) -> None:
@@ -217,7 +151,7 @@ def test_a_token_out_of_range_is_named_with_its_place(
     with pytest.raises(BadInput, match=f"row 1 has {words} at frame 17, and tokens of this encoder are 0 to 119"):
         encoder(padded(rows))
     with pytest.raises(BadInput, match=f"row 1 has {words} at frame 17") as refused:
-        encoder.embed(rows, frames_per_batch=20)
+        encoder.embed(rows)
     assert refused.value.row == 1
 
 
@@ -259,15 +193,6 @@ def test_a_setting_out_of_range_is_named(settings: dict[str, object], words: str
         ProsodicSequenceEncoder(**SMALL | settings)
 
 
-def test_a_setting_or_size_that_does_not_exist_is_named() -> None:
-    with pytest.raises(TypeError, match="no setting 'n_layers'"):
-        ProsodicSequenceEncoder(n_layers=3)
-    with pytest.raises(TypeError, match="nhead is a setting of the config"):
-        ProsodicSequenceEncoder(ProsodicEncoderConfig(), nhead=4)
-    with pytest.raises(DailytalkError, match="there is no size 'huge': choose among tiny, small, default, large"):
-        ProsodicSequenceEncoder.of_size("huge")
-
-
 def test_a_checkpoint_of_another_size_is_one_sentence(saved: Path) -> None:
     with pytest.raises(ModelMissing, match=r"of another shape, 'embedding.weight' first.*its own config"):
         ProsodicSequenceEncoder.from_pretrained(saved, hidden_dim=64)
@@ -275,14 +200,6 @@ def test_a_checkpoint_of_another_size_is_one_sentence(saved: Path) -> None:
         ProsodicSequenceEncoder.from_pretrained(saved, num_layers=3)
     with pytest.raises(ModelMissing, match="8 weights unexpected"):
         ProsodicSequenceEncoder.from_pretrained(saved, num_layers=1)
-
-
-def test_a_checkpoint_that_lacks_a_weight_is_refused(saved: Path) -> None:
-    weights = load_file(saved / "model.safetensors")
-    del weights["head.bias"]
-    save_file(weights, saved / "model.safetensors", {"format": "pt"})
-    with pytest.raises(ModelMissing, match=r"1 weight missing, 'head\.bias' first"):
-        ProsodicSequenceEncoder.from_pretrained(saved)
 
 
 def test_a_damaged_checkpoint_and_a_pickle_are_refused(saved: Path, tmp_path: Path) -> None:
@@ -296,12 +213,6 @@ def test_a_damaged_checkpoint_and_a_pickle_are_refused(saved: Path, tmp_path: Pa
         ProsodicSequenceEncoder.from_pretrained(saved)
     with pytest.raises(ModelMissing, match="is no encoder of prosodic tokens"):
         ProsodicSequenceEncoder.from_pretrained(tmp_path)
-
-
-def test_another_model_is_refused(saved: Path) -> None:
-    (saved / "config.json").write_text('{"model_type": "bert"}')
-    with pytest.raises(ModelMissing, match="is no encoder of prosodic tokens"):
-        ProsodicSequenceEncoder.from_pretrained(saved)
 
 
 def configured(saved: Path, **settings: Any) -> None:
@@ -326,13 +237,6 @@ def test_a_configuration_that_its_weights_do_not_fit_takes_no_memory(
     """What it asks for would take 3 TB, 256 MB and so on; it is compared with the header of the weights alone."""
     configured(saved, **settings)
     with pytest.raises(ModelMissing, match=words):
-        ProsodicSequenceEncoder.from_pretrained(saved)
-
-
-@pytest.mark.parametrize("text", ["[]", "", "[" * 100_000 + "]" * 100_000, "\xff"])
-def test_a_configuration_that_is_none_is_one_sentence(saved: Path, text: str) -> None:
-    (saved / "config.json").write_bytes(text.encode("latin-1"))
-    with pytest.raises(ModelMissing, match=r"can't be loaded|is no encoder"):
         ProsodicSequenceEncoder.from_pretrained(saved)
 
 
@@ -361,22 +265,4 @@ def test_no_file_outside_the_folder_is_opened_for_its_weights(saved: Path, tmp_p
     index = {"weight_map": {"norm.weight": "../elsewhere.safetensors"}, "metadata": {}}
     (saved / "model.safetensors.index.json").write_text(json.dumps(index))
     with pytest.raises(ModelMissing, match=r"can't be loaded.*model\.safetensors"):
-        ProsodicSequenceEncoder.from_pretrained(saved)
-
-
-def test_weights_that_are_no_numbers_are_refused(saved: Path) -> None:
-    weights = load_file(saved / "model.safetensors")
-    save_file(weights | {"head.bias": weights["head.bias"].int()}, saved / "model.safetensors", {"format": "pt"})
-    with pytest.raises(ModelMissing, match=r"1 weight no floats, 'head\.bias' first"):
-        ProsodicSequenceEncoder.from_pretrained(saved)
-    weights["norm.bias"][0] = float("nan")
-    save_file(weights, saved / "model.safetensors", {"format": "pt"})
-    with pytest.raises(ModelMissing, match=r"damaged: norm\.bias is no number"):
-        ProsodicSequenceEncoder.from_pretrained(saved)
-
-
-def test_a_configuration_out_of_range_is_refused_before_memory_is_taken(saved: Path) -> None:
-    text = (saved / "config.json").read_text()
-    (saved / "config.json").write_text(text.replace('"hidden_dim": 32', '"hidden_dim": 320000000'))
-    with pytest.raises(ModelMissing, match="hidden_dim is 320000000"):
         ProsodicSequenceEncoder.from_pretrained(saved)

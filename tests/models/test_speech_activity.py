@@ -13,18 +13,10 @@ from audio_files import example
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.models import speech_activity
 from dailytalk_contiguous.models.speech_activity import FRAME, SpeechActivity, speech_probabilities
 
 SIGNAL = example("bicycle_repair")[: 6 * 16000 + 77, 1].copy()
 WHOLE = speech_probabilities(SIGNAL)
-
-
-def test_there_is_a_probability_for_each_frame() -> None:
-    assert WHOLE.shape == (-(-len(SIGNAL) // FRAME),)
-    assert WHOLE.dtype == np.float32
-    assert 0 <= WHOLE.min() < 0.1
-    assert 0.9 < WHOLE.max() <= 1
 
 
 @settings(max_examples=15)
@@ -34,13 +26,6 @@ def test_blocks_of_any_size_give_the_same_bits_as_the_whole(sizes: list[int]) ->
     found = [activity.push(piece) for piece in np.split(SIGNAL, np.cumsum(sizes))]
     np.testing.assert_array_equal(np.concatenate([*found, activity.flush()]), WHOLE)
     assert activity.flush().shape == (0,)  # nothing is left
-
-
-def test_a_long_signal_is_the_same_in_blocks() -> None:
-    long = np.tile(SIGNAL, 7)  # more frames than the model is given at once
-    activity = SpeechActivity()
-    found = [activity.push(piece) for piece in np.split(long, [1000, 20 * 16000])]
-    np.testing.assert_array_equal(np.concatenate([*found, activity.flush()]), speech_probabilities(long))
 
 
 @pytest.mark.parametrize("n_samples", [0, 1, FRAME - 1, FRAME, FRAME + 1])
@@ -56,28 +41,6 @@ def test_probabilities_are_those_of_silero_itself() -> None:
         ours = speech_probabilities(signal)
         np.testing.assert_array_equal(ours, np.asarray(theirs).reshape(-1))
     torch.set_num_threads(threads)
-
-
-def test_an_object_starts_without_memory_of_others() -> None:
-    speech_probabilities(np.ones(5000, np.float32))
-    np.testing.assert_array_equal(speech_probabilities(SIGNAL), WHOLE)
-
-
-def test_package_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ImportError, match="silero-vad is not installed"):
-        speech_activity._load.__wrapped__()
-
-
-def test_torch_is_not_even_imported_and_so_keeps_its_threads() -> None:
-    code = """
-import sys
-import numpy as np
-from dailytalk_contiguous.models.speech_activity import speech_probabilities
-speech_probabilities(np.zeros(1000, np.float32))
-assert "torch" not in sys.modules
-"""
-    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_nobody_is_told_that_speech_was_looked_for(tmp_path: Path) -> None:

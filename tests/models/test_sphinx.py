@@ -1,6 +1,5 @@
 """Pocketsphinx: hears clear English, remembers nothing, and says what it can't."""
 
-import itertools
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,13 +15,12 @@ from dailytalk_contiguous.models.recogniser import (
     Sphinx,
     check_language,
     check_recogniser,
-    load_recogniser,
     load_sphinx,
     settled_type,
 )
 
 MAX_WER = 0.25
-SPOKEN = [one for one in reference("bicycle_repair") if one["style"] in ("neutral", "loud")][:9]
+SPOKEN = [one for one in reference("bicycle_repair") if one["style"] in ("neutral", "loud")][:6]
 
 
 @pytest.fixture
@@ -35,6 +33,10 @@ def samples_of(one: dict) -> np.ndarray:
     return example("bicycle_repair")[
         round((one["start"] - 0.1) * 16000) : round((one["end"] + 0.1) * 16000), channel
     ]
+
+
+def shortest(count: int) -> list[np.ndarray]:
+    return sorted((samples_of(one) for one in SPOKEN), key=len)[:count]
 
 
 def words_of(text: str) -> list[str]:
@@ -63,31 +65,20 @@ def test_clear_english_is_heard() -> None:
         assert all(0 <= word.start < word.end <= length + 0.02 for word in result.words)
         assert all(word.probability is None for word in result.words)  # they come to 1, right or wrong
         assert all(word.text == f" {word.text.strip()}" and "(" not in word.text for word in result.words)
-    assert total > 50
+    assert total > 30
     assert wrong / total < MAX_WER
-
-
-def test_word_ends_where_the_next_one_begins_unless_there_is_silence_between_them() -> None:
-    (heard,) = load_sphinx().transcribe([samples_of(SPOKEN[1])], ["en"])
-    gaps = [round(after.start - before.end, 6) for before, after in itertools.pairwise(heard.words)]
-    assert min(gaps) == 0.0
-    assert gaps.count(0.0) >= len(gaps) / 2
 
 
 @pytest.mark.usefixtures("heard_anew")
 def test_words_do_not_depend_on_what_was_heard_before() -> None:
-    windows = [samples_of(SPOKEN[1]), samples_of(SPOKEN[3]), 0.3 * np.sin(np.arange(16000)).astype(np.float32)]
+    voice, other = shortest(2)
     decoder = Sphinx()
-    heard = [decoder.transcribe([window], ["en"])[0] for window in [*windows, *windows]]
-    fresh = Sphinx().transcribe([windows[0]], ["en"])[0]
-    assert [(one.words, one.words != []) for one in heard[:3]] == [
-        (one.words, one.words != []) for one in heard[3:]
-    ]
-    assert heard[0].words == heard[3].words == fresh.words != []
+    first, _, again = (decoder.transcribe([window], ["en"])[0].words for window in (voice, other, voice))
+    assert first == again != []
 
 
 @pytest.mark.usefixtures("heard_anew")
-@pytest.mark.parametrize("n_samples", [1, 100, 400, 8000])
+@pytest.mark.parametrize("n_samples", [1, 400, 4000])
 def test_an_utterance_of_any_length_is_heard(n_samples: int) -> None:
     voice = samples_of(SPOKEN[0])
     first, again = load_sphinx().transcribe([voice[4000 : 4000 + n_samples]] * 2, ["en", "en"])
@@ -98,7 +89,7 @@ def test_an_utterance_of_any_length_is_heard(n_samples: int) -> None:
 @pytest.mark.usefixtures("heard_anew")
 def test_threads_that_ask_at_once_get_what_each_of_them_asked_for() -> None:
     """There is one decoder, and it fails when two speak to it."""
-    voices = [samples_of(one) for one in SPOKEN[:4]]
+    voices = shortest(3)
     alone = [load_sphinx().transcribe([voice], ["en"])[0].words for voice in voices]
     with ThreadPoolExecutor(len(voices)) as pool:
         at_once = list(pool.map(lambda voice: load_sphinx().transcribe([voice], ["en"])[0].words, voices))
@@ -110,10 +101,6 @@ def test_another_language_is_an_error_with_the_way_on() -> None:
     with pytest.raises(DailytalkError, match=r"English only, not de, es, fr, it, nl, pt: .*Whisper"):
         load_sphinx().transcribe([np.zeros(100, np.float32)] * len(languages), languages)
     assert load_sphinx().detect_languages([np.zeros(100, np.float32)] * 2) == ["en", "en"]
-
-
-def test_its_name_leads_to_the_one_decoder_of_the_process() -> None:
-    assert load_recogniser(POCKETSPHINX, "auto", "auto", 5, 16) is load_sphinx()
 
 
 def test_only_a_whisper_has_a_compute_type_that_could_be_wrong() -> None:

@@ -4,6 +4,7 @@ import io
 import os
 import pickle
 import random
+import tempfile
 import tracemalloc
 import zipfile
 from collections import OrderedDict
@@ -127,33 +128,31 @@ GOOD = saved({"weight": WEIGHT, "bias": BIAS})
     ("data", "reason"),
     [
         (saved({"weight": Attack()}), "asks for 'posix.mkdir', which is no tensor"),
-        (pickle.dumps(Attack()), "it is no file of torch.save"),
-        (saved({"weight": WEIGHT}, _use_new_zipfile_serialization=False), "the format of PyTorch before 1.6"),
+        (pickle.dumps(Attack()), "it is no zip of torch.save"),
+        (saved({"weight": WEIGHT}, _use_new_zipfile_serialization=False), "PyTorch 1.6 or newer"),
         (GOOD[:-100], "or it is cut off"),
         (GOOD[: len(GOOD) // 2], "or it is cut off"),
         # Memory that PyTorch's own restricted reader would take, or time.
         (zipped({"data.pkl": b"cbuiltins\nbytearray\n" + number(1 << 40) + b"\x85R."}), "'builtins.bytearray'"),
         (zipped({"data.pkl": b"ctorch\nFloatTensor\n" + number(1 << 40) + b"\x85R."}), "'torch.FloatTensor'"),
-        (zipped({"data.pkl": b"}" + NESTED + b"K\x01s."}), "more than tensors by name"),
+        (zipped({"data.pkl": b"}" + NESTED + b"K\x01s."}), "more than plain tensors"),
+        (zipped({"data.pkl": b"}" + b"K\x01\x85" * 100_000 + b"K\x01s."}), "more than plain tensors"),
         (zipped({"data.pkl": b"(U\x07storage" + NESTED + b"tQ."}), "the instruction SHORT_BINSTRING"),
-        (changed(GOOD, old=b"X\x01\x00\x00\x000", new=NESTED), "no plain numbers"),
+        (changed(GOOD, old=b"X\x01\x00\x00\x000", new=NESTED), "more than plain tensors"),
         (zipped({"data.pkl": GOOD, "more": bytes(32 << 20)}, zipfile.ZIP_DEFLATED), "unpacks to 33,5"),
         (saved({"x" * (3 << 20): WEIGHT}), "'archive/data.pkl' in it has 3,"),
-        (saved({"weight": torch.zeros(1).expand(2, 3), "bias": BIAS}), "weights in it share their numbers"),
-        (saved({"weight": torch.zeros(1).expand(1 << 40, 6), "bias": BIAS}), "of another shape, 'weight' first"),
+        (saved({"weight": torch.zeros(1).expand(1 << 40, 6), "bias": BIAS}), "share their numbers"),
         # What is none, or not where it should be.
-        (changed(GOOD, old=b"K\x03K\x01\x86", new=b"K\x04K\x01\x86"), "numbers of 'weight' are not all in it"),
-        (changed(GOOD, old=b"K\x06t", new=b"K\x07t"), "numbers of 'weight' are not all in it"),
-        (changed(GOOD, old=b"K\x03K\x01\x86", new=number(1 << 63) + b"K\x01\x86"), "else than plain tensors"),
-        (changed(GOOD, old=b"K\x03K\x01\x86", new=b"(" + b"K\x01" * 100_000 + b"t"), "else than plain tensors"),
-        (changed(GOOD, old=b"K\x03K\x01\x86", new=b"J\xff\xff\xff\xffK\x01\x86"), "else than plain tensors"),
-        (changed(GOOD, "byteorder", old=b"little", new=b"big"), "bytes in another order"),
+        (changed(GOOD, old=b"K\x03K\x01\x86", new=b"K\x04K\x01\x86"), "can't be read"),
+        (changed(GOOD, old=b"K\x03K\x01\x86", new=number(1 << 63) + b"K\x01\x86"), "can't be read"),
+        (changed(GOOD, old=b"K\x03K\x01\x86", new=b"(" + b"K\x01" * 100_000 + b"t"), "can't be read"),
+        (changed(GOOD, old=b"K\x03K\x01\x86", new=b"J\xff\xff\xff\xffK\x01\x86"), "can't be read"),
         (
             zipped({"data.pkl": bytes(99), "rest": random.Random(0).randbytes(999)}, zipfile.ZIP_DEFLATED),
-            "or is compressed",
+            "is compressed",
         ),
         (zipped({"code.pkl": b""}), "a zip, but not of torch.save"),
-        (saved({"weight": torch._neg_view(WEIGHT), "bias": BIAS}), "else than plain tensors"),
+        (zipped({"data.pkl": b"}.", "DATA.PKL": pickle.dumps(Attack())}), "a zip, but not of torch.save"),
         (saved({"weight": WEIGHT.to_sparse(), "bias": BIAS}), "'torch._utils._rebuild_sparse_tensor'"),
         (saved({"weight": WEIGHT.to("meta"), "bias": BIAS}), "'torch._utils._rebuild_meta_tensor_no_storage'"),
         (saved({"weight": WEIGHT, "bias": [BIAS]}), "the instruction EMPTY_LIST"),
@@ -186,18 +185,21 @@ def test_a_hostile_file_is_one_sentence_and_takes_no_memory(
     assert not (tmp_path / "attacked").exists()
 
 
-def test_a_list_of_members_that_would_fill_memory_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dailytalk_contiguous.models.stored_weights._MOST_LIST", 300)
+def test_a_list_of_members_that_would_fill_memory_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "many.pt").write_bytes(zipped({f"{number:0100}": b"" for number in range(8000)}))
     with pytest.raises(ValueError, match="its list of members is too long"):
-        saved_tensors(io.BytesIO(GOOD))
+        saved_tensors(tmp_path / "many.pt")
 
 
 def found(data: bytes) -> dict[str, Any] | str:
     """What is in a file, or why nothing is."""
-    try:
-        return {name: weight.read().tolist() for name, weight in saved_tensors(io.BytesIO(data)).items()}
-    except ValueError as error:
-        return str(error)
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(data)
+        file.flush()
+        try:
+            return {name: weight.tolist() for name, weight in saved_tensors(Path(file.name)).items()}
+        except ValueError as error:
+            return str(error)
 
 
 @given(st.lists(st.tuples(st.integers(0, len(GOOD) - 1), st.integers(0, 255)), max_size=4), st.booleans())

@@ -3,7 +3,6 @@
 import io
 import json
 import re
-from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -20,13 +19,9 @@ from huggingface_hub import DatasetCard
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import conversations, published_features
-from dailytalk_contiguous.core.tally import Tally
-from dailytalk_contiguous.publish import sections
-from dailytalk_contiguous.publish.card import SAMPLE, Card, CardFacts, card_template, written_of
-from dailytalk_contiguous.publish.items import open_items
+from dailytalk_contiguous.core.tally import Sum
+from dailytalk_contiguous.publish.card import SAMPLE, Card, CardFacts, CardRows, card_template, render_card
 from dailytalk_contiguous.publish.manifest import Packed
-from dailytalk_contiguous.publish.render import public_cell
-from dailytalk_contiguous.publish.verdict import Judge
 from dailytalk_contiguous.publish.version import Version
 
 pytest_plugins = ["hub.hub_fixtures"]
@@ -36,7 +31,7 @@ FACTS = CardFacts("owner/good_talks", "v1.0.0", history=(("v1.0.0", "2026-01-02"
 Made = tuple[Packed, Version]
 
 #: Of a dataset that has something of everything.
-PICTURES = ("tags", "lengths", "offsets", "time", "indicators", "affect", "affect_by_tag")
+PICTURES = ("tags", "lengths", "offsets", "time", "affect", "affect_by_tag")
 
 
 @pytest.fixture(scope="module")
@@ -75,16 +70,6 @@ def test_the_template_in_dataset_card_is_the_one_that_is_used() -> None:
     assert there.read_text(encoding="utf-8") == card_template()
 
 
-def test_rendering_twice_gives_the_same_text_and_plots(
-    made: Made, drawn_once: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sections, "png", drawn_once)
-    first = card_of(None, *made, FACTS, {}, ())
-    again = card_of(first.text, *made, FACTS, {}, ())
-    assert (again.text, again.assets) == (first.text, first.assets)
-    assert card_of(None, *made, FACTS, {}, ()) == first
-
-
 def test_the_hub_accepts_the_front_matter(made: Made, hub: HubServer) -> None:
     DatasetCard(render(made).text).validate(repo_type="dataset")
 
@@ -104,37 +89,16 @@ def test_datasets_reads_configs_and_columns_back(made: Made) -> None:
     assert info.dataset_size == sum(split.num_bytes for split in info.splits.values()) > 0
 
 
-def test_front_matter_tells_language_size_tasks_and_title(made: Made) -> None:
-    told = front(render(made))
-    assert (told["language"], told["size_categories"], told["pretty_name"]) == (["en"], ["n<1K"], "good talks")
-    assert told["task_categories"] == ["text-to-speech", "audio-to-audio"]
+@pytest.mark.parametrize(("rows", "size"), [(999, "n<1K"), (1000, "1K<n<10K"), (10**9, "1B<n<10B")])
+def test_size_is_the_category_of_the_hub(made: Made, rows: int, size: str) -> None:
+    counted = CardRows()
+    counted.tally.total.add(Sum(rows))
+    assert front(render_card(None, *made, counted, FACTS, {}))["size_categories"] == [size]
 
 
 def test_an_unknown_language_is_left_out(tmp_path: Path) -> None:
     made = write_version(tmp_path, {"train": [published_row(language="und")]})
     assert "language" not in front(render(made))
-
-
-def test_statistics_count_what_is_there(made: Made) -> None:
-    text = section(render(made), "statistics")
-    words = sum(len(line[3].split()) for line in LINES)
-    assert f"| all | 3 | 12 | {3 * words} | 18.0 s |" in text
-    assert "| person 0 | 1 | 2 | 2.1 s |" in text
-    assert "| espeak · anna | 3 | 6 | 7.2 s |" in text
-
-
-def test_speech_is_told_by_tag_and_side_and_word_times_by_how_they_are_known(tmp_path: Path) -> None:
-    row = published_row()
-    for line, tag in zip(row["utterances"], ("calm", "excited", "calm", "calm"), strict=True):
-        line["tag"] = tag
-    for word, source in zip(row["alignments"], ["proportional"] + 8 * ["given"], strict=False):
-        word["source"] = source
-    card = render(write_version(tmp_path, {"train": [row]}))
-    text = section(card, "statistics")
-    assert "| calm | 3.5 s | 2.4 s | 1.1 s | 3 |" in text
-    assert "| excited | 1.0 s | 0.0 s | 1.0 s | 1 |" in text
-    known = "`given` 89 %, `proportional` 11 %. `proportional` times are guesses."
-    assert f"How the times of words are known: {known}" in card.text
 
 
 def test_the_conversation_with_most_going_on_can_be_heard_from_the_version_that_the_card_is_about(
@@ -165,36 +129,6 @@ def test_an_example_row_is_json_and_its_text_can_not_end_its_block(tmp_path: Pat
     assert (len(row["utterances"]), len(row["alignments"])) == (2, 3)
     assert "2 of 4 utterances and 3 of" in told
     assert render(write_version(tmp_path, {"train": [published_row("a", lines=lines)]}), card.text)
-
-
-def test_quality_is_judged_in_the_words_of_check_without_advice_to_its_builder(tmp_path: Path) -> None:
-    late = [("left", 6.0, 7.5, "Hello there."), ("right", 7.4, 8.4, "Hi, hello.")]
-    packed, version = write_version(tmp_path, {"train": [published_row("late", lines=late, seconds=12.0)]})
-    judge = Judge()
-    for row in open_items(version).rows():
-        judge.add(row)
-    verdict = judge.verdict(Tally())
-    told = section(render((packed, version)), "quality")
-    assert f"**Verdict: {verdict.headline}.**" in told
-    assert len(verdict.findings) > 1
-    for finding in verdict.findings:
-        assert f"**{finding.severity}:** {public_cell(finding.sentence)}." in told
-        assert public_cell(finding.remedy) not in told
-
-
-def test_settings_of_the_synthesis_and_the_timeline_are_in_a_table(made: Made) -> None:
-    told = section(render(made, run={"settings": {"rules": "seed"}}), "made")
-    for line in ("| rules | seed |", "| voice | anna |", "All others are the defaults."):
-        assert line in told
-
-
-def test_speakers_beyond_twenty_five_are_one_line_unless_there_is_just_one(tmp_path: Path) -> None:
-    for number, others in ((26, ""), (28, "| 3 others | 3 | 6 | 6.3 s |")):
-        rows = [published_row(f"c{n}", kept_speaker=f"p{n}", seconds=5.0) for n in range(number)]
-        text = section(render(write_version(tmp_path / str(number), {"train": rows})), "statistics")
-        assert len(re.findall(r"\| p\d+ \| 1 \|", text)) == 26 - bool(others)
-        assert others in text
-        assert "1 others" not in text
 
 
 def test_every_published_column_is_described(made: Made) -> None:
@@ -249,11 +183,6 @@ def test_damaged_markers_are_named(made: Made, marker: str, put: str) -> None:
         render(made, render(made).text.replace(marker, put))
 
 
-def test_front_matter_that_is_no_yaml_is_refused(made: Made) -> None:
-    with pytest.raises(DailytalkError, match="not YAML"):
-        render(made, "---\na: [\n---\nbody\n")
-
-
 def test_windows_line_endings_stay(made: Made) -> None:
     old = render(made).text.replace("\n", "\r\n")
     new = render(made, old).text
@@ -284,20 +213,6 @@ def test_a_derived_licence_follows_its_sources(made: Made, tmp_path: Path) -> No
     back = front(render(made, render(unknown, old.text).text))
     assert back["license"] == "cc-by-4.0"
     assert "license_name" not in back
-
-
-def test_what_tells_of_files_is_not_remembered_in_the_card(made: Made) -> None:
-    remembered = written_of(render(made).text)["values"]
-    assert "tags" in remembered
-    assert not remembered.keys() & {"configs", "dataset_info"}
-
-
-def test_contact_stays_until_another_is_given(made: Made) -> None:
-    first = render(made, facts=CardFacts("owner/good_talks", "v1.0.0", contact="mail@example.org"))
-    second = render(made, first.text)
-    assert "write to mail@example.org and" in second.text
-    third = render(made, second.text, CardFacts("owner/good_talks", "v1.2.0", contact="new@example.org"))
-    assert "write to new@example.org and" in third.text
 
 
 def test_other_configs_survive_and_ours_are_replaced(made: Made) -> None:
@@ -374,11 +289,6 @@ def test_data_cannot_become_markup(tmp_path: Path) -> None:
     assert "&#60;!-- dailytalk" in card.text
 
 
-def test_rejects_are_counted_by_reason(made: Made) -> None:
-    rejects = [{"id": str(n), "stage": "Speak", "reason": f"{n} words too many", "remedy": ""} for n in range(3)]
-    assert "| Speak | … words too many | 3 |" in section(render(made, rejects=rejects), "limits")
-
-
 def test_plots_are_png_without_dates_and_the_text_shows_them(made: Made) -> None:
     card = render(made)
     pictures = {f"assets/{name}.png" for name in PICTURES}
@@ -397,21 +307,9 @@ def test_a_split_without_utterances_still_has_a_card(tmp_path: Path) -> None:
     assert "](assets/tags.png)" not in card.text
 
 
-def test_a_citation_that_would_break_the_card_is_refused() -> None:
-    with pytest.raises(DailytalkError, match="citation"):
-        CardFacts("owner/name", None, citation="```")
-
-
-def test_a_licence_in_capitals_is_refused_with_the_hubs_id() -> None:
-    with pytest.raises(DailytalkError, match=r"'cc-by-4\.0'"):
-        CardFacts("owner/name", None, licence="CC-BY-4.0")
-
-
-def test_changes_are_told_in_numbers_against_the_previous_version(made: Made) -> None:
-    tags = [{"from": "calm", "to": "sad", "count": 2}]
-    changes = {"previous": "v0.9.0", "added": 1, "removed": 2, "changed": 3, "moved": 0, "tags": tags}
-    text = section(render(made, facts=CardFacts("owner/good_talks", None, changes=changes)), "changelog")
-    assert "Against `v0.9.0`: 1 conversation added, 2 removed, 3 changed, 0 moved to another split, 2 utt" in text
+def test_a_contact_that_would_break_the_card_is_refused() -> None:
+    with pytest.raises(DailytalkError, match="contact"):
+        CardFacts("owner/name", None, contact="```")
 
 
 def test_models_without_a_name_do_not_stop_the_card(tmp_path: Path) -> None:
@@ -429,8 +327,3 @@ def test_ways_to_load_name_the_version_if_it_has_a_tag(made: Made) -> None:
     assert "author = {owner},\n  howpublished" in untagged
     assert "revision=" not in untagged
     assert "--revision" not in untagged
-
-
-def test_languages_are_listed_by_their_name(tmp_path: Path) -> None:
-    rows = [published_row(f"call{number}", language=name) for number, name in enumerate(("fr", "de", "en"))]
-    assert front(render(write_version(tmp_path, {"train": rows})))["language"] == ["de", "en", "fr"]

@@ -3,7 +3,6 @@
 import re
 
 import pytest
-import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -17,7 +16,15 @@ from dailytalk_contiguous.publish.card import (
     update_body,
     values_of,
 )
-from dailytalk_contiguous.publish.render import escaped, link, markdown_table, model_name, public
+from dailytalk_contiguous.publish.render import (
+    escaped,
+    is_path,
+    link,
+    markdown_table,
+    model_name,
+    public,
+    public_cell,
+)
 
 PROSE = st.text(st.characters(exclude_characters="<\r", exclude_categories=("Cs",)), max_size=30)
 SAFE = st.text("abc xyz|:#'\"-", max_size=12)
@@ -99,10 +106,6 @@ def test_a_card_without_front_matter_is_all_body(card: str) -> None:
     assert divide(card) == ("", card)
 
 
-def test_empty_front_matter_is_found() -> None:
-    assert divide("---\n---\nbody") == ("", "body")
-
-
 def test_lists_are_merged_three_ways() -> None:
     ours_now = {"tags": ["new", "kept", "taken"], "configs": [], "dataset_info": []}
     merged = merge({"tags": ["mine", "kept", "gone"]}, ours_now, {"tags": ["kept", "gone", "taken"]})
@@ -133,51 +136,9 @@ def test_escaped_text_stays_in_its_cell(text: str) -> None:
     assert row[2].count("|") == 3
 
 
-@pytest.mark.parametrize(
-    ("text", "told"),
-    [
-        ("can't open /home/me/a.wav: gone", "can't open (a file) gone"),
-        ("'/home/me/a b.wav' is gone", "(a file) is gone"),
-        (r"C:\Users\me\a.wav", "(a file)"),
-        ("file:///home/me/a.wav", "(a file)"),
-        ("--out=~/x", "--out=(a file)"),
-        ("his/her and 1/2 or https://a.org/b", "his/her and 1/2 or https://a.org/b"),
-    ],
-)
-def test_paths_are_left_out(text: str, told: str) -> None:
-    assert public(text) == told
-
-
-def test_a_model_in_a_folder_is_told_by_its_own_name() -> None:
-    assert model_name("/home/me/mine/") == "mine (a local folder)"
-    assert model_name("owner/name") == "owner/name"
-
-
-def test_links_cannot_break_out_of_their_brackets() -> None:
-    assert link("a]b", "https://x.org/a b)c") == "[a&#93;b](https://x.org/a%20b%29c)"
-    assert link("a", "javascript:alert(1)") == "a"
-
-
-def test_numbers_stand_on_the_right() -> None:
-    assert markdown_table(("a", "b"), [("x", "1.5 h"), ("2026-01-02", "–")]).splitlines()[1] == "| --- | ---: |"
-
-
-def test_front_matter_of_yaml_is_read_back() -> None:
-    front = rewrite("", {"a": ["ä", "x: y"], "b": None})
-    assert yaml.safe_load(front) == {"a": ["ä", "x: y"]}
-
-
 def test_front_matter_is_written_in_our_order_in_any_script_and_a_value_a_line() -> None:
     title = "größe " * 30 + "x"
     assert rewrite("", {"title": title, "a": {"y": 1, "x": 2}}) == f"title: {title}\na:\n  y: 1\n  x: 2\n"
-
-
-def test_first_memory_alone_is_written_anew() -> None:
-    first = '<!-- dailytalk:written {"sections": [], "values": {"x": 1}} -->'
-    quoted = first.replace("1", "2")
-    assert update_body(f"{first}\nas in {quoted}\n", "T", {}, {"x": 3}) == (
-        first.replace("1", "3") + f"\nas in {quoted}\n"
-    )
 
 
 def test_front_matter_that_is_no_mapping_is_refused_and_an_empty_one_has_no_values() -> None:
@@ -211,3 +172,99 @@ def test_default_config_is_theirs_where_they_have_one() -> None:
     theirs = {"config_name": "theirs", "default": True}
     assert by_config([theirs], ours_now) == [{"config_name": "conversations"}, theirs]
     assert by_config(None, ours_now) == ours_now
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a|b", "a&#124;b"),
+        ("  two\n lines ", "two lines"),
+        ("_x_ and a_b", "&#95;x&#95; and a_b"),
+        ("[a](b) <c> `d` ~e~ $f$ *g* \\ & h", None),
+        ("plain - text, (1) #2", "plain - text, (1) #2"),
+    ],
+)
+def test_what_markdown_takes_for_syntax_is_a_reference(text: str, shown: str | None) -> None:
+    if shown is None:
+        assert not set("[]<>`~$*\\").intersection(escaped(text))
+    else:
+        assert escaped(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("its '/home/me/a b.wav' is gone", "its (a file) is gone"),
+        ('"C:\\me\\a.wav", gone', "(a file), gone"),
+        ("~/a.wav can't be read", "(a file) can't be read"),
+        ("~me/a.wav", "(a file)"),
+        ("in (/a/b.wav)", "in ((a file))"),
+        ("rules=/a/b.json; x", "rules=(a file); x"),
+        ("file:///a/b", "(a file)"),
+        ("\\\\host\\share", "(a file)"),
+        ("and/or 1/2 OWNER/NAME", "and/or 1/2 OWNER/NAME"),
+        ("https://a.org/b", "https://a.org/b"),
+    ],
+)
+def test_paths_are_left_out_and_names_stay(text: str, shown: str) -> None:
+    assert public(text) == shown
+    assert public_cell(text) == escaped(shown)
+
+
+@pytest.mark.parametrize(
+    ("name", "own"),
+    [
+        ("/home/me/model/", "model (a local folder)"),
+        ("./model", "model (a local folder)"),
+        ("../m", "m (a local folder)"),
+        ("C:\\models\\m", "m (a local folder)"),
+        ("openai/whisper", "openai/whisper"),
+        ("medium", "medium"),
+        (".hidden", ".hidden"),
+    ],
+)
+def test_model_in_a_local_folder_is_named_by_the_folder(name: str, own: str) -> None:
+    assert model_name(name) == own
+    assert is_path(name) == (own != name)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://a.org/b c(d)|<e>\\", "[x&#124;y](https://a.org/b%20c%28d%29%7C%3Ce%3E%5C)"),
+        ("http://a.org", "[x&#124;y](http://a.org)"),
+        ("javascript:alert(1)", "x&#124;y"),
+        ("", "x&#124;y"),
+    ],
+)
+def test_address_of_the_web_is_a_link_and_nothing_else_is(url: str, shown: str) -> None:
+    assert link("x|y", url) == shown
+
+
+def test_columns_of_numbers_stand_on_the_right() -> None:
+    rows = [("a", "1,200", "−0.5 s", "", "1", "40 %"), ("b", "", "–", "", "x", "2.5 h")]
+    assert markdown_table(("name", "n", "s", "none", "mixed", "share"), rows) == (
+        "| name | n | s | none | mixed | share |\n"
+        "| --- | ---: | ---: | --- | --- | ---: |\n"
+        "| a | 1,200 | −0.5 s |  | 1 | 40 % |\n"
+        "| b |  | – |  | x | 2.5 h |"
+    )
+    assert markdown_table(("name",), []) == ""
+
+
+COMMENT = '<!-- dailytalk:written {"contact": "me", "sections": ["a", "b"], "values": {"x": 1}} -->'
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\n\n", "\n\n\n"])
+def test_card_of_somebody_else_gets_all_sections_after_an_empty_line(end: str) -> None:
+    mine = f"I wrote this.{end}"
+    body = update_body(mine, "T", {"a": ours("a", "1"), "b": ours("b", "2")}, {"x": 1}, "me")
+    kept = mine if end in ("\n\n", "\n\n\n") else "I wrote this.\n\n"
+    assert body == f"{kept}{ours('a', '1')}\n\n{ours('b', '2')}\n\n{COMMENT}\n"
+
+
+def test_section_that_the_card_never_had_is_added_at_its_end() -> None:
+    first = update_body("", "T", {"a": ours("a", "1")}, {})
+    new = update_body(first, "T", {"a": ours("a", "1"), "b": ours("b", "2")}, {})
+    comment = '<!-- dailytalk:written {"sections": ["a", "b"], "values": {}} -->'
+    assert new == f"# T\n\n{ours('a', '1')}\n\n{comment}\n\n{ours('b', '2')}\n"

@@ -15,32 +15,9 @@ from numpy.typing import NDArray
 from dailytalk_contiguous.core.quality import QualityLimits
 from dailytalk_contiguous.core.tally import Sum, Tally
 from dailytalk_contiguous.publish.clip_figures import LIMITS, PLOT, planned_limits, plot_quality
-from dailytalk_contiguous.publish.plots import (
-    BEYOND,
-    COLOURS,
-    FONT_SIZE,
-    INK,
-    PNG_PIXELS,
-    WIDTH,
-    Axis,
-    MapPlot,
-    alternative,
-    circle_radius,
-    png,
-    shortened_name,
-    svg,
-)
+from dailytalk_contiguous.publish.plots import BEYOND, COLOURS, INK, Axis, MapPlot, alternative, svg
 from dailytalk_contiguous.publish.render import template
-from dailytalk_contiguous.publish.sections import (
-    MEASURES,
-    QualityTally,
-    affect_map,
-    affect_plot,
-    durations_plot,
-    offsets_plot,
-    quality_plots,
-    tags_plot,
-)
+from dailytalk_contiguous.publish.sections import MEASURES, QualityTally, quality_plots
 
 Mask = NDArray[np.bool_]
 
@@ -68,118 +45,6 @@ def durations(*seconds: float) -> Tally:
         found.durations.add(length)
     found.total.add(Sum(len(seconds)))
     return found
-
-
-def test_lengths_of_conversations_are_as_high_as_their_share() -> None:
-    blue = mask(png(durations_plot(durations(0, 0, 0, 0, 2, 2, 5, 29, 29, 29))), AFTER)
-    bars = runs(blue.any(axis=0))
-    unit = (bars[-1][0] - bars[0][0]) / 29
-    assert [round((first - bars[0][0]) / unit) for first, _ in bars] == [0, 2, 5, 29]
-    assert all(last - first == pytest.approx(unit, abs=2) for first, last in bars)
-    heights = [int(blue[:, first:last].any(axis=1).sum()) for first, last in bars]
-    assert [round(4 * height / heights[0]) for height in heights] == [4, 2, 1, 3]
-
-
-@pytest.mark.parametrize(
-    ("seconds", "edges", "end"),
-    [
-        ((0, 30), [0, 30], 32),
-        ((0, 59), [0, 58], 60),
-        ((0, 60), [0, 60], 65),
-        ((0, 60, 119, 301), [0, 1.0, 1.5, 5.0], 5.5),
-        ((0, 3000), [0, 50], 52),
-    ],
-)
-def test_lengths_are_in_thirty_bins_at_most_in_whatever_unit(
-    seconds: tuple[float, ...], edges: list[float], end: float
-) -> None:
-    plot = durations_plot(durations(*seconds))
-    [(_, shares)] = plot.series
-    assert list(shares) == pytest.approx(edges, abs=1e-6)
-    assert plot.axis.high == pytest.approx(end)
-    assert len(plot.outline(shares)) <= 31
-    assert sum(plot.outline(shares)) == pytest.approx(1.0)
-
-
-@pytest.mark.parametrize("plot", [tags_plot, durations_plot, offsets_plot, affect_plot])
-def test_a_plot_without_data_says_that_there_is_none(plot: Any) -> None:
-    empty = plot(Tally())
-    assert not empty
-    assert empty.nothing
-
-
-def test_speech_by_tag_is_drawn_by_side_the_longest_first_and_the_rest_as_one() -> None:
-    found = Tally()
-    for number in range(28):
-        left, right = 59.0 - 2 * number, 59.0 - number
-        found.by["tag"][f"tag{number:02}"].add(Sum(0, 1, 0, left + right, left=left, right=right))
-    plot = tags_plot(found)
-    assert [bar.name for bar in plot.rows][-2:] == ["tag24", "3 others"]
-    picture = png(plot)
-    blue, orange = mask(picture, LEFT), mask(picture, RIGHT)
-    rows = [(first + last) // 2 for first, last in runs(blue.any(axis=1))]
-    assert len(rows) == 26
-    lengths = [(int(blue[row].sum()), int(orange[row].sum())) for row in rows]
-    second = lengths[0][0] / 59.0
-    wanted = [(59.0 - 2 * n, 59.0 - n) for n in range(25)] + [(9.0 + 7.0 + 5.0, 34.0 + 33.0 + 32.0)]
-    for number, (drawn, expected) in enumerate(zip(lengths[:20], wanted[:20], strict=True)):
-        assert drawn == pytest.approx((expected[0] * second, expected[1] * second), abs=3), number
-    assert plot.rows[-1].values == pytest.approx([value / 60 for value in wanted[-1]])
-    for row in rows[:20]:
-        [(_, end)], [(start, _)] = runs(blue[row]), runs(orange[row])
-        assert abs(start - end) <= 2
-
-
-@pytest.mark.parametrize(
-    ("seconds", "axis"),
-    [(59.9, "seconds of speech"), (60.0, "minutes of speech"), (3600.0, "hours of speech")],
-)
-def test_unit_of_an_axis_is_the_largest_that_is_filled(seconds: float, axis: str) -> None:
-    found = Tally()
-    found.by["tag"]["calm"].add(Sum(0, 1, 0, seconds))
-    assert tags_plot(found).axis == axis
-
-
-@pytest.mark.parametrize(("length", "shown"), [(24, "x" * 24), (25, "x" * 23 + "…")])
-def test_a_name_is_cut_where_it_is_longer_than_the_space_for_it(length: int, shown: str) -> None:
-    assert shortened_name("x" * length, 24) == shown
-
-
-def test_offsets_of_the_left_are_filled_by_their_share() -> None:
-    found = Tally(rebuilt=False)
-    offsets = found.before.offsets_of
-    offsets["left"].add(-0.5, 0.0, 0.0, 0.0, 1.0)
-    picture = png(offsets_plot(found))
-    grey = mask(picture, LEFT)
-    bars = runs(grey[: int(0.8 * len(grey))].any(axis=0))
-    heights = [int(grey[:, (first + last) // 2].sum()) for first, last in bars]
-    tallest = max(range(len(bars)), key=lambda n: heights[n])
-    zero = bars[tallest]
-    width = zero[1] - zero[0]
-    # A line is at 0, where that bin begins.
-    places = {
-        round((first - zero[0]) / (width + 1)): height / heights[tallest]
-        for (first, _), height in zip(bars, heights, strict=True)
-    }
-    assert {place for place, share in places.items() if share > 0.1} == {-5, 0, 10}
-    assert places[-5] == pytest.approx(1 / 3, abs=0.05)
-    assert not mask(picture, RIGHT).any()
-    offsets["right"].add(0.0)
-    assert mask(png(offsets_plot(found)), RIGHT).any()
-
-
-def test_affect_is_drawn_with_valence_across_and_arousal_up() -> None:
-    found = Tally()
-    found.affect["calm"].counts.update({(0, 24): 1, (24, 0): 1})
-    found.affect["sad"].counts.update({(24, 0): 8})
-    picture = png(affect_map("Affect", found.all_affect(), "utterance"))
-    pixels = imread(io.BytesIO(picture), format="png")[114:, :, :3]  # above it is the key
-    coloured = (pixels.max(axis=-1) - pixels.min(axis=-1)) > 0.15
-    [top, bottom] = runs(coloured.any(axis=1))
-    [left, right] = runs(coloured.any(axis=0))
-    blocks = [coloured[slice(*rows), slice(*columns)].any() for rows in (top, bottom) for columns in (left, right)]
-    assert blocks == [True, False, False, True]
-    assert bottom[1] - bottom[0] > top[1] - top[0]
 
 
 def test_quality_is_drawn_measure_by_measure_with_limits_where_something_is_known(tmp_path: Path) -> None:
@@ -214,10 +79,6 @@ def test_area_of_a_circle_is_its_count_and_nothing_else() -> None:
     assert re.findall(r"</svg>([\d,]+ clips?)</li>", drawing) == ["1 clip", "8 clips", "32 clips"]  # the key
 
 
-def test_few_points_are_small_and_one_does_not_fill_the_drawing() -> None:
-    assert circle_radius(1, 1) < circle_radius(8, 8) / 2
-
-
 def test_one_colour_has_one_meaning_on_page_and_card() -> None:
     page = template("report.html")
     light = (
@@ -231,23 +92,6 @@ def test_one_colour_has_one_meaning_on_page_and_card() -> None:
     assert len({*COLOURS.values()}) == len(COLOURS)
 
 
-def test_what_is_rejected_is_shaded_and_counted_and_a_single_clip_is_visible() -> None:
-    quality = QualityTally(QualityLimits(lowest_snr_db=20.0))
-    for value in (*(45.0,) * 400, 12.0, 70.0):
-        quality.add(dict.fromkeys(MEASURES) | {"snr_db": value})
-    plot = next(plot for plot in quality_plots(quality) if plot.name == "snr_db")
-    assert [limit.label for limit in plot.limits] == ["◂ rejects 1 of 402 (0.2 %)"]
-    drawing = svg(plot)
-    assert "rejects 1 of 402" in drawing
-    [shade] = re.findall(r'<rect x="([\d.]+)"[^>]* width="([\d.]+)"[^>]* class="beyond"/>', drawing)
-    frame = (WIDTH - 46 - 12) / 90
-    assert (float(shade[0]), float(shade[1])) == pytest.approx((46, 30 * frame), abs=0.2)
-    grey = mask(png(plot), BEFORE)
-    heights = [int(grey[:, (first + last) // 2].sum()) for first, last in runs(grey.any(axis=0))]
-    assert len(heights) == 3
-    assert min(heights) > 0.08 * max(heights)
-
-
 def test_a_plot_says_its_figures_to_who_can_not_see_it() -> None:
     quality = QualityTally(QualityLimits(lowest_snr_db=20.0))
     for value in (12.0, 40.0, 40.0):
@@ -258,15 +102,6 @@ def test_a_plot_says_its_figures_to_who_can_not_see_it() -> None:
     assert f'role="img" aria-label="{alternative(plot)}"' in svg(plot)
 
 
-def test_title_of_a_measure_says_of_how_many_clips_it_is_unknown() -> None:
-    quality = QualityTally()
-    known = dict.fromkeys(MEASURES, 0.5)
-    for row in (known, known, known | {"snr_db": None}):
-        quality.add(row)
-    titles = [plot.title for plot in quality_plots(quality)]
-    assert [title for title in titles if "unknown" in title] == ["Signal-to-noise ratio of 2 clips, 1 unknown"]
-
-
 @pytest.mark.parametrize("text", ["", "[]", '{"min_snr": "20"}', '{"min_snr": true}'])
 def test_limits_that_are_none_are_not_used(tmp_path: Path, text: str) -> None:
     assert planned_limits(tmp_path) == {}
@@ -274,9 +109,3 @@ def test_limits_that_are_none_are_not_used(tmp_path: Path, text: str) -> None:
     assert planned_limits(tmp_path) == {}
     (tmp_path / LIMITS).write_text(json.dumps({"max_seconds": None, "min_snr": 1}))
     assert planned_limits(tmp_path) == {"max_seconds": None, "min_snr": 1}
-
-
-def test_lettering_of_a_card_is_legible_where_it_is_400_pixels_wide() -> None:
-    pixels = imread(io.BytesIO(png(durations_plot(durations(1, 2)))), format="png").shape[1]
-    assert pixels == PNG_PIXELS
-    assert FONT_SIZE * 400 / WIDTH > 11

@@ -1,11 +1,11 @@
 import json
+import math
 import re
 import shutil
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
-import numpy as np
 import pytest
 import soundfile
 from built_conversations import LINES, built_row, stereo
@@ -73,107 +73,53 @@ def test_every_kind_of_export_passes(tmp_path, settings):
     assert kinds(tmp_path / "data") == []
 
 
-def test_a_missing_wav(data):
-    wav(data).unlink()
-    assert kinds(data) == ["missing-audio"]
+def cut(data: Path, samples: int) -> None:
+    """Take so many samples off the end of a file."""
+    soundfile.write(wav(data), stereo(LINES, 6.0, 24000)[:-samples], 24000)
 
 
-def test_a_wav_that_is_none(data):
-    wav(data).write_bytes(b"RIFF is not enough")
-    assert kinds(data) == ["unreadable-audio"]
+def config(data: Path, old: str, new: str) -> None:
+    edit(data / "moshi-finetune.yaml", lambda text: re.sub(old, new, text))
 
 
-def test_a_wav_that_was_cut_short(data):
-    wav(data).write_bytes(wav(data).read_bytes()[:-100_000])
-    assert kinds(data) == ["unreadable-audio"]
+#: What is found of a fault; those of many files at once are in `goldens/damaged_moshi.txt`.
+FAULTS: list[tuple[list[str], Callable[[Path], object]]] = [
+    (["wrong-duration"], lambda data: cut(data, 480)),
+    ([], lambda data: cut(data, 120)),  # 5 ms
+    (["unreadable-audio"], lambda data: wav(data).write_bytes(wav(data).read_bytes()[:-100_000])),
+    (["overlapping-words"], lambda data: edit_words(data, lambda words: words[0][1].__setitem__(1, 1.2))),
+    (
+        ["unreadable-alignments"],
+        lambda data: edit_words(data, lambda words: words[0][1].__setitem__(1, math.nan)),
+    ),
+    (
+        ["unreadable-alignments"],
+        lambda data: edit_words(data, lambda words: words[0][1].__setitem__(1, 10**400)),
+    ),
+    (["unreadable-alignments"], lambda data: wav(data).with_suffix(".json").write_text("[" * 100_000)),
+    ([], lambda data: edit_words(data, lambda words: words[0].__setitem__(0, "(well)"))),
+    (["unreadable-about"], lambda data: (data / "conversations.json").write_text("[" * 5000)),
+    (["unreadable-about"], lambda data: (data / "conversations.json").write_text('{"call0": 1}')),
+    (["unreadable-record"], lambda data: (data / "mix.json").write_text("{")),
+    (["stray-jsonl"], lambda data: (data / "data_stereo/metrics.train.jsonl").write_text("{}\n")),
+    (["empty-manifest"], lambda data: (data / "eval.jsonl").write_text("")),
+    (["no-manifest"], lambda data: [path.unlink() for path in data.glob("*[ly]") if path.is_file()]),
+    ([], lambda data: edit(data / "train.jsonl", lambda text: text.replace("\n", "\n \n"))),
+    (["manifest-line"], lambda data: edit(data / "train.jsonl", lambda text: text + '{"path": "a.wav"}\n')),
+    (["less-than-a-batch"], lambda data: config(data, "\nbatch_size: 1", "\nbatch_size: 2")),
+    (["config-folder"], lambda data: config(data, "/train.jsonl", "")),
+    (["config"], lambda data: config(data, "/train.jsonl", "/gone.jsonl")),
+    (["config"], lambda data: config(data, "duration_sec: 6", "duration_sec: .inf")),
+    (["config"], lambda data: config(data, "duration_sec: 6", "duration_sec: 0")),
+    (["config"], lambda data: config(data, "batch_size: 1", "batch_size: -1")),
+    (["config"], lambda data: config(data, "data:\n", "data: [\n")),
+]
 
 
-def test_mono(data):
-    soundfile.write(wav(data), stereo(LINES, 6.0, 24000)[:, 0], 24000)
-    assert kinds(data) == ["not-stereo"]
-
-
-def test_another_rate(data):
-    soundfile.write(wav(data), stereo(LINES, 6.0, 16000), 16000)
-    assert kinds(data) == ["wrong-rate"]
-
-
-def test_a_duration_off_by_more_than_ten_milliseconds(data):
-    soundfile.write(wav(data), stereo(LINES, 6.0, 24000)[:-480], 24000)
-    assert kinds(data) == ["wrong-duration"]
-    soundfile.write(wav(data), stereo(LINES, 6.0, 24000)[:-120], 24000)
-    assert kinds(data) == []
-
-
-def test_a_silent_left_channel(data):
-    soundfile.write(wav(data), stereo(LINES, 6.0, 24000) * np.array([0, 1], np.int16), 24000)
-    assert kinds(data) == ["silent-left"]
-
-
-def test_a_silent_right_channel_is_advice(data):
-    soundfile.write(wav(data), stereo(LINES, 6.0, 24000) * np.array([1, 0], np.int16), 24000)
-    assert (kinds(data), kinds(data, "advice")) == ([], ["silent-right"])
-
-
-@pytest.mark.parametrize(("silent", "named"), [(["call0"], "data_stereo/call0.wav"), (["call0", "call1"], ".")])
-def test_silent_right_names_the_file_that_it_is_about_or_the_folder(data, silent, named):
-    for name in silent:
-        path = data / f"data_stereo/{name}.wav"
-        soundfile.write(path, stereo(LINES, 6.0, 24000) * np.array([1, 0], np.int16), 24000)
-    (found,) = [finding for finding in check_folder(data)[0] if finding.kind == "silent-right"]
-    assert found.file == named
-    assert ("the right channel is silent" in found.what) == (len(silent) == 1)
-    assert (f"{len(silent)} of 4 files" in found.what) == (len(silent) > 1)
-
-
-def test_missing_alignments(data):
-    wav(data).with_suffix(".json").unlink()
-    assert kinds(data) == ["missing-alignments"]
-
-
-@pytest.mark.parametrize("text", ["not json", "[]", '{"alignments": [["word", 1.0, "SPEAKER_MAIN"]]}'])
-def test_alignments_that_are_none(data, text):
-    wav(data).with_suffix(".json").write_text(text)
-    assert kinds(data) == ["unreadable-alignments"]
-
-
-def test_no_words_of_the_main_speaker(data):
-    edit_words(data, lambda words: words.clear())
-    assert kinds(data) == ["no-words"]
-
-
-def test_unsorted_words(data):
-    edit_words(data, lambda words: words.reverse())
-    assert kinds(data) == ["unsorted-words"]
-
-
-def test_a_word_without_length(data):
-    edit_words(data, lambda words: words[0][1].__setitem__(1, words[0][1][0]))
-    assert kinds(data) == ["zero-length-word"]
-
-
-def test_a_word_outside_the_audio(data):
-    edit_words(data, lambda words: words.append(["late", [5.9, 6.5], "SPEAKER_MAIN"]))
-    assert kinds(data) == ["word-outside-audio"]
-
-
-@pytest.mark.parametrize("edge", [float("nan"), float("inf"), 10**400])
-def test_time_that_is_no_number(data, edge):
-    edit_words(data, lambda words: words[0].__setitem__(1, [0.1, edge]))
-    assert kinds(data) == ["unreadable-alignments"]
-
-
-def test_speaker_whom_the_trainer_does_not_know(data):
-    edit_words(data, lambda words: words[0].__setitem__(2, "MAIN"))
-    findings, _ = check_folder(data)
-    (found,) = [one for one in findings if one.kind == "unknown-speaker"]
-    assert (found.level, "'MAIN' (1)" in found.what) == ("error", True)
-
-
-@pytest.mark.parametrize("text", ["[" * 100_000, '{"alignments": [["a", [0, 1], "\\ud800"]]}', "9" * 5000])
-def test_alignments_that_no_reader_takes(data, text):
-    (data / "data_stereo/call0.json").write_text(text)
-    assert kinds(data) == ["unreadable-alignments"]
+@pytest.mark.parametrize(("found", "damage"), FAULTS, ids=[f"{n}-{case[0]}" for n, case in enumerate(FAULTS)])
+def test_each_fault_of_a_training_folder_is_found(data, found, damage):
+    damage(data)
+    assert kinds(data)[: max(1, len(found))] == found
 
 
 @pytest.mark.parametrize("name", ["../outside.wav", "/etc/hostname", "link.wav"])
@@ -183,52 +129,6 @@ def test_audio_outside_the_folder_is_not_opened(data, tmp_path, name):
     with (data / "train.jsonl").open("a") as file:
         file.write(json.dumps({"path": name, "duration": 1.0}) + "\n")
     assert kinds(data) == ["outside-audio"]
-
-
-def test_link_to_itself_among_the_audio_is_an_unnamed_file(data):
-    (data / "loop.wav").symlink_to("loop.wav")
-    findings, _ = check_folder(data)
-    assert "unnamed-audio" in {finding.kind for finding in findings}
-
-
-def test_pipe_among_the_audio_is_not_waited_for(data):
-    import os
-
-    os.mkfifo(data / "pipe.wav")
-    with (data / "train.jsonl").open("a") as file:
-        file.write(json.dumps({"path": "pipe.wav", "duration": 1.0}) + "\n")
-    assert kinds(data) == ["outside-audio"]
-
-
-@pytest.mark.parametrize(
-    "about", ["[" * 5000, "[]", '{"call0": 1}', '{"call0": {"files": [], "split": "train", "duration": NaN}}']
-)
-def test_about_that_is_none(data, about):
-    (data / "conversations.json").write_text(about)
-    assert kinds(data) == ["unreadable-about"]
-
-
-@pytest.mark.parametrize("value", [".inf", ".nan", "9" * 400, "[" * 3000, "{a: b}"])
-def test_window_that_is_none(data, value):
-    edit(
-        data / "moshi-finetune.yaml", lambda text: re.sub(r"(?m)^duration_sec:.*$", f"duration_sec: {value}", text)
-    )
-    assert "config" in kinds(data)
-
-
-def test_words_that_overlap(data):
-    edit_words(data, lambda words: words[0][1].__setitem__(1, words[0][1][1] + 0.2))
-    assert kinds(data) == ["overlapping-words"]
-
-
-def test_a_word_without_text(data):
-    edit_words(data, lambda words: words[0].__setitem__(0, " "))
-    assert kinds(data) == ["empty-word"]
-
-
-def test_words_where_nothing_is_heard(data):
-    edit_words(data, lambda words: words.append(["ghost", [5.2, 5.6], "SPEAKER_MAIN"]))
-    assert kinds(data) == ["silent-word"]
 
 
 @pytest.mark.parametrize("tag", [["(excited)"], ["(in", "a", "hurry", "tone)"]])
@@ -242,27 +142,6 @@ def test_a_style_tag_among_the_words(data, tag):
     assert kinds(data) == ["tag-among-words"]
 
 
-@pytest.mark.parametrize(("crowded", "level"), [(1, "advice"), (2, "error")])
-def test_words_that_the_trainer_loses_to_the_next_in_their_frame(data, crowded, level):
-    """Up to 5 % of the words are advice: here one in 24 is, and two are not."""
-
-    def crowd(words: list) -> None:
-        starts = [0.5 + 0.1 * number for number in range(24)]
-        for number in range(crowded):
-            starts[2 * number + 1] = starts[2 * number] + 0.01
-        spans = pairwise([*starts, 2.95])
-        words[:] = [["word", [start, end], "SPEAKER_MAIN"] for start, end in spans]
-
-    edit_words(data, crowd)
-    (finding,) = (one for one in check_folder(data)[0] if one.kind == "same-frame")
-    assert (finding.level, finding.what.split(" words")[0]) == (level, f"{crowded} of 24")
-
-
-def test_words_in_brackets_that_are_no_tag_pass(data):
-    edit_words(data, lambda words: words[0].__setitem__(0, "(well)"))
-    assert kinds(data) == []
-
-
 def test_text_conditions_for_a_stock_model(data):
     path = wav(data).with_suffix(".json")
     edit(path, lambda text: text.replace('{"al', '{"text_conditions": {"style": "calm"}, "al', 1))
@@ -271,76 +150,9 @@ def test_text_conditions_for_a_stock_model(data):
     assert kinds(data) == []
 
 
-@pytest.mark.parametrize("name", ["old.jsonl", "data_stereo/metrics.train.jsonl", "runs/xjsonl"])
-def test_a_stray_manifest_at_any_depth(data, name):
-    (data / name).parent.mkdir(exist_ok=True)
-    (data / name).write_text("{}\n")
-    assert kinds(data) == ["stray-jsonl"]
-
-
-def test_a_file_that_is_named_twice(data):
-    line = (data / "eval.jsonl").read_text()
-    edit(data / "train.jsonl", lambda text: text + line)
-    assert kinds(data) == ["duplicate"]
-
-
-@pytest.mark.parametrize("line", ["nonsense", '{"path": "a.wav"}', '{"path": "a.wav", "duration": 0}'])
-def test_a_manifest_line_that_is_none(data, line):
-    edit(data / "train.jsonl", lambda text: text + line + "\n")
-    assert kinds(data) == ["manifest-line"]
-
-
-def test_an_empty_manifest(data):
-    (data / "eval.jsonl").write_text("")
-    assert kinds(data) == ["empty-manifest"]
-
-
-def test_no_manifest(data):
-    for name in ("train.jsonl", "eval.jsonl", "moshi-finetune.yaml"):
-        (data / name).unlink()
-    assert kinds(data) == ["no-manifest"]
-
-
-def test_an_eval_split_smaller_than_a_batch(data):
-    edit(data / "moshi-finetune.yaml", lambda text: text.replace("\nbatch_size: 1", "\nbatch_size: 2"))
-    assert kinds(data) == ["less-than-a-batch"]
-
-
-def test_a_configuration_that_names_the_folder(data):
-    edit(data / "moshi-finetune.yaml", lambda text: text.replace("/train.jsonl", ""))
-    assert kinds(data)[:1] == ["config-folder"]
-
-
-@pytest.mark.parametrize(
-    ("old", "new"),
-    [("/train.jsonl", "/gone.jsonl"), ("duration_sec: 6", "duration_sec: none"), ("data:\n", "data: [\n")],
-)
-def test_a_configuration_that_does_not_work(data, old, new):
-    edit(data / "moshi-finetune.yaml", lambda text: text.replace(old, new))
-    assert kinds(data)[:1] == ["config"]
-
-
 def test_a_folder_that_was_moved(data, tmp_path):
     moved = data.rename(tmp_path / "moved")
     assert set(kinds(moved)) == {"config"}
-
-
-def test_a_wav_that_no_manifest_names_is_advice(data):
-    shutil.copy(wav(data), data / "data_stereo/left_over.wav")
-    assert (kinds(data), kinds(data, "advice")) == ([], ["unnamed-audio"])
-
-
-def test_a_kept_speaker_on_both_sides_is_advice(data):
-    edit(
-        data / "conversations.json",
-        lambda text: text.replace('"p1"', '"p0"').replace('"p2"', '"p0"').replace('"p3"', '"p0"'),
-    )
-    assert (kinds(data), kinds(data, "advice")) == ([], ["speaker-in-both"])
-
-
-def test_a_damaged_record_of_the_conversations(data):
-    (data / "conversations.json").write_text("{")
-    assert kinds(data) == ["unreadable-about"]
 
 
 def test_a_folder_of_somebody_else_is_judged_too(data):
@@ -408,19 +220,6 @@ def test_plan_is_what_the_configuration_says_and_else_what_the_trainer_takes(dat
     assert read_plan(data)[0].manifests == {}
 
 
-@pytest.mark.parametrize(("window", "batch"), [("0", "1"), ("6", "0"), ("none", "1"), ("6", "-1"), ("1e10", "1")])
-def test_window_and_batch_must_be_above_zero(data, window, batch):
-    edit(
-        data / "moshi-finetune.yaml",
-        lambda text: re.sub(
-            "batch_size: .*", f"batch_size: {batch}", re.sub("duration_sec: .*", f"duration_sec: {window}", text)
-        ),
-    )
-    plan, [finding] = read_plan(data)
-    assert (plan.duration_sec, plan.batch_size) == (100, 16)
-    assert "must be numbers above 0" in finding.what
-
-
 def test_manifest_that_is_a_link_out_of_the_folder_is_not_read(data, tmp_path):
     (data / "train.jsonl").rename(tmp_path / "private.jsonl")
     (data / "train.jsonl").symlink_to(tmp_path / "private.jsonl")
@@ -428,21 +227,11 @@ def test_manifest_that_is_a_link_out_of_the_folder_is_not_read(data, tmp_path):
     assert kinds(data) == ["unreadable-manifest"]
 
 
-def test_blank_line_of_a_manifest_is_none(data):
-    edit(data / "train.jsonl", lambda text: "\n" + text.replace("\n", "\n \n"))
-    assert kinds(data) == []
-
-
 def test_turn_of_a_conversation_that_is_no_stretch_of_time_is_named(data):
     edit(data / "conversations.json", lambda text: re.sub(r'1\.5,\s+"SPEAKER_MAIN"', '-1.5, "SPEAKER_MAIN"', text))
     [finding] = [one for one in check_folder(data)[0] if one.level == "error"]
     assert finding.kind == "unreadable-about"
     assert "not [start, end, speaker]" in finding.what
-
-
-def test_damaged_record_of_a_mix_is_a_finding(data):
-    (data / "mix.json").write_text("{")
-    assert kinds(data) == ["unreadable-record"]
 
 
 @pytest.mark.parametrize("clips", [False, True])

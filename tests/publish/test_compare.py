@@ -2,7 +2,6 @@ import copy
 import json
 import random
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,6 @@ from dailytalk_contiguous.publish.version import open_version
 from dailytalk_contiguous.store.hub import Reference
 
 pytest_plugins = ["hub.hub_fixtures"]
-
-FILE = "conversations/train-00000-of-00001.parquet"
 
 TALKS = ("a", "b", "c")
 
@@ -41,25 +38,12 @@ def after(change: Callable[[list[Row]], Any]) -> list[Row]:
     return made
 
 
-def test_same_version_changes_nothing(tmp_path: Path) -> None:
-    found = changed(tmp_path, rows(), rows())
-    assert found == Changes(previous="v1.0.0")
-    assert found.bump == ""
-
-
 def test_first_version_adds_all_of_it(tmp_path: Path, hub: HubServer) -> None:
     version = open_version(write_version(tmp_path, {"train": [rows()]}, tag="v1.0.0"))
     HfApi().create_repo(REPO, repo_type="dataset")
     for before in (None, open_version(Reference(REPO))):
         found = compare_versions(before, version)
         assert (found.previous, found.added, found.bump) == (None, ["a", "b", "c"], "minor")
-
-
-def test_added_removed_and_changed_are_told_by_id_whatever_the_order(tmp_path: Path) -> None:
-    new = [row("d"), row("c", language="de"), row("a")]
-    found = changed(tmp_path, rows(), new)
-    assert (found.added, found.removed, found.changed) == (["d"], ["b"], ["c"])
-    assert (found.fields, found.bump) == ({"language": 1}, "minor")
 
 
 def test_changes_are_by_id_and_by_field_whatever_the_order_of_the_rows(tmp_path: Path) -> None:
@@ -85,20 +69,6 @@ def test_other_sound_is_told_by_its_digest_and_no_audio_is_read(tmp_path: Path, 
     found = compare_versions(open_version(Reference(REPO, "v1.0.0")), open_version(Reference(REPO, "v1.1.0")))
     assert (found.changed, found.fields) == (["a"], {"audio": 1})
     assert sum(request.bytes_sent for request in hub.requests) < 1_000_000
-
-
-def test_sound_without_a_digest_is_compared_by_its_bytes(tmp_path: Path) -> None:
-    schema = Features({name: feature for name, feature in conversations(24000).items() if name != "audio_sha256"})
-    other = row("b")["audio"]
-    write_version(tmp_path / "old", {"train": [rows()]}, features=schema)
-    write_version(tmp_path / "new", {"train": [after(lambda made: made[0].update(audio=other))]}, features=schema)
-    write_version(tmp_path / "full", {"train": [rows()]})
-    old = open_version(tmp_path / "old")
-    assert compare_versions(old, open_version(tmp_path / "new")).fields == {}
-    louder = {"bytes": row("a")["audio"]["bytes"] + b"0", "path": "a.flac"}
-    write_version(tmp_path / "new", {"train": [after(lambda made: made[0].update(audio=louder))]}, features=schema)
-    assert compare_versions(old, open_version(tmp_path / "new")).fields == {"audio": 1}
-    assert compare_versions(open_version(tmp_path / "full"), old).fields == {}
 
 
 def test_tags_and_times_that_moved_are_counted(tmp_path: Path) -> None:
@@ -184,20 +154,6 @@ def test_other_sampling_rate_is_major(tmp_path: Path) -> None:
     assert compare_versions(old, new).bump == "major"
 
 
-def test_file_that_both_have_is_read_for_its_ids_alone(tmp_path: Path, hub: HubServer) -> None:
-    one = row("a")["utterances"][0]
-    lines = [random.Random(n).randbytes(1000).hex() for n in range(1000)]
-    shared = [row("a", utterances=[one | {"text": line} for line in lines])]
-    for tag, language in (("v1.0.0", "en"), ("v1.1.0", "de")):
-        folder = write_version(tmp_path / tag, {"train": [shared, [row("b", language=language)]]}, tag=tag)
-        upload(folder, tag)
-    versions = [open_version(Reference(REPO, tag)) for tag in ("v1.0.0", "v1.1.0")]
-    hub.requests.clear()
-    found = compare_versions(*versions)
-    assert (found.changed, found.removed, found.added) == (["b"], [], [])
-    assert sum(request.bytes_sent for request in hub.requests) < 1_000_000 < sum(map(len, lines))
-
-
 def test_dataset_without_conversations_is_refused_with_its_name(tmp_path: Path) -> None:
     write_file(
         tmp_path / "data/train-00000-of-00001.parquet", [{"text": "hi"}], Features({"text": Value("string")})
@@ -217,15 +173,3 @@ def test_conversation_without_an_id_is_refused(tmp_path: Path) -> None:
 def test_conversation_that_is_there_twice_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DailytalkError, match="'a' twice"):
         changed(tmp_path, rows(), [*rows(), row("a")])
-
-
-def test_dates_in_a_column_are_compared_and_the_order_of_columns_is_not(tmp_path: Path) -> None:
-    features = Features({"conversation_id": Value("string"), "at": Value("timestamp[s]")})
-    for name, year in (("old", 2024), ("same", 2024), ("new", 2025)):
-        write_file(tmp_path / name / FILE, [{"conversation_id": "a", "at": datetime(year, 1, 2)}], features)
-    turned = Features(dict(reversed(features.items())))
-    write_file(tmp_path / "turned" / FILE, [{"conversation_id": "a", "at": datetime(2024, 1, 2)}], turned)
-    old, same, new, other = (open_version(tmp_path / name) for name in ("old", "same", "new", "turned"))
-    assert not compare_versions(old, same).changed
-    assert not compare_versions(old, other).changed
-    assert compare_versions(old, new).changed == ["a"]

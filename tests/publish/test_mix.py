@@ -1,5 +1,4 @@
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -60,12 +59,6 @@ def test_corpora_conversations_and_training_folders_are_mixed(tmp_path: Path) ->
     assert done.rejects == []
     assert errors(tmp_path / "out") == []
     assert check_folder(tmp_path / "out")[1]["kind"] == "moshi"
-
-
-def test_there_are_no_manifests_but_the_two(tmp_path: Path) -> None:
-    mix_folders([(corpus(tmp_path), None), (talks(tmp_path), None)], tmp_path / "out", Settings())
-    assert {path.name for path in (tmp_path / "out").rglob("*jsonl")} == {"train.jsonl", "eval.jsonl"}
-    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 
 def test_weights_are_shares_of_the_hours_that_train(tmp_path: Path) -> None:
@@ -163,14 +156,6 @@ def test_work_folder_of_which_nothing_was_finished_is_not_mixed(tmp_path: Path) 
         mix_folders([(tmp_path / "none", None)], tmp_path / "out", Settings())
 
 
-def test_labels_go_on_into_the_manifest(tmp_path: Path) -> None:
-    mix_folders([(corpus(tmp_path, emotion="angry"), None)], tmp_path / "out", Settings())
-    assert all(
-        (entry["emotion"], entry["style"]) == ("angry", "normal")
-        for entry in manifest(tmp_path / "out/train.jsonl")
-    )
-
-
 def test_the_same_folders_and_settings_give_the_same_bytes(tmp_path: Path) -> None:
     given = [(corpus(tmp_path), 1.0), (corpus(tmp_path, "other", 12), 2.0), (talks(tmp_path), 1.0)]
     mix_folders(given, tmp_path / "one/out", Settings(seed=5))
@@ -179,13 +164,6 @@ def test_the_same_folders_and_settings_give_the_same_bytes(tmp_path: Path) -> No
     for found, name in ((one, "one"), (two, "two")):
         found["moshi-finetune.yaml"] = found["moshi-finetune.yaml"].replace(f"/{name}/".encode(), b"/")
     assert one == two
-
-
-def test_another_seed_lists_other_clips(tmp_path: Path) -> None:
-    given = [(corpus(tmp_path), 1.0), (corpus(tmp_path, "other", 12), 1.0)]
-    for seed in (0, 1):
-        mix_folders(given, tmp_path / str(seed), Settings(seed=seed))
-    assert manifest(tmp_path / "0/train.jsonl") != manifest(tmp_path / "1/train.jsonl")
 
 
 def test_a_smaller_mix_into_the_same_folder_leaves_nothing_of_the_larger(tmp_path: Path) -> None:
@@ -206,27 +184,11 @@ def test_two_folders_of_one_name_do_not_meet(tmp_path: Path) -> None:
     assert seconds(tmp_path / "out") == {"acted": 4.0, "acted-3": 1.0, "acted-4": 1.0}
 
 
-def test_second_folder_of_a_name_is_numbered_by_its_place(tmp_path: Path) -> None:
-    again = corpus_folder(tmp_path / "b/acted", [clip_row("s3-0", corpus="other")])
-    mix_folders([(corpus(tmp_path), None), (again, None)], tmp_path / "out", Settings())
-    assert seconds(tmp_path / "out") == {"acted": 4.0, "acted-2": 1.0}
-
-
 def test_a_corpus_in_two_folders_is_refused_although_no_clip_is_in_both(tmp_path: Path) -> None:
     speech = corpus_folder(tmp_path / "speech", [clip_row("s1-spoken", corpus="ravdess")])
     song = corpus_folder(tmp_path / "song", [clip_row("s1-sung", corpus="ravdess", split="validation")])
     with pytest.raises(DailytalkError, match=r"clips of ravdess are in .*speech and in .*song, divided"):
         mix_folders([(speech, None), (song, None)], tmp_path / "out", Settings())
-
-
-def test_text_conditions_are_kept_on_request_alone(tmp_path: Path) -> None:
-    folder = corpus(tmp_path)
-    for path in (folder / "data/data_stereo").glob("*.json"):
-        path.write_text(json.dumps(json.loads(path.read_text()) | {"text_conditions": {"emotion": "happy"}}))
-    mix_folders([(folder, None)], tmp_path / "without", Settings())
-    mix_folders([(folder, None)], tmp_path / "with", Settings(text_conditions=True))
-    assert errors(tmp_path / "without") == []
-    assert set(errors(tmp_path / "with")) == {"text-conditions"}
 
 
 def test_commercial_leaves_out_what_is_not_surely_allowed_and_says_why(tmp_path: Path) -> None:
@@ -261,44 +223,6 @@ def test_commercial_leaves_out_what_a_model_forbids(tmp_path: Path) -> None:
     }
 
 
-def test_licences_are_combined_and_listed(tmp_path: Path) -> None:
-    given = [corpus(tmp_path, "a", licence="CC-BY-NC-SA-4.0"), corpus(tmp_path, "b", licence="ODbL-1.0")]
-    done = mix_folders([(path, None) for path in given], tmp_path / "out", Settings())
-    told = json.loads((tmp_path / "out/mix.json").read_text())
-    assert (told["licence"], told["licences"]) == ("other", ["CC-BY-NC-SA-4.0", "ODbL-1.0"])
-    text = (tmp_path / "out/licences.md").read_text()
-    assert "| a | CC-BY-NC-SA-4.0 | 5 |" in text
-    assert "| b | ODbL-1.0 | 5 |" in text
-    assert len(done.warnings) == 2
-    assert all(warning in text for warning in done.warnings)
-
-
-def test_folder_of_a_mix_names_its_licences_in_order_and_what_is_not_known(tmp_path: Path) -> None:
-    names = ("ODbL-1.0", "MIT", None, "CC-BY-4.0", "CC0-1.0", "CC-BY-SA-4.0", "Apache-2.0")
-    rows = [clip_row(f"s{n}-0", licence=name) for n, name in enumerate(names)]
-    mix_folders([(corpus_folder(tmp_path / "acted", rows), None)], tmp_path / "out", Settings())
-    told = json.loads((tmp_path / "out/mix.json").read_text())
-    wanted = ["Apache-2.0", "CC-BY-4.0", "CC-BY-SA-4.0", "CC0-1.0", "MIT", "ODbL-1.0", "unknown"]
-    assert told["licences"] == told["folders"]["acted"]["licences"] == wanted
-
-
-def test_a_mix_keeps_its_licences_when_it_is_mixed_again(tmp_path: Path) -> None:
-    rater = {"affect": {"name": "audeering/x", "licence": "CC-BY-NC-SA-4.0", "url": ""}}
-    first = corpus(tmp_path, "a", licence="ODbL-1.0", run={"models": rater})
-    mix_folders([(first, 1.0)], tmp_path / "once", Settings())
-    done = mix_folders([(tmp_path / "once", None), (talks(tmp_path), None)], tmp_path / "twice", Settings())
-    told = json.loads((tmp_path / "twice/mix.json").read_text())
-    assert told["licences"] == ["CC-BY-4.0", "ODbL-1.0"]
-    assert any("audeering/x" in warning for warning in done.warnings)
-
-
-def test_a_folder_with_hardly_any_clips_and_a_large_share_is_warned_of(tmp_path: Path) -> None:
-    done = mix_folders(
-        [(corpus(tmp_path, count=1), 9.0), (corpus(tmp_path, "other", 9), 1.0)], tmp_path / "out", Settings()
-    )
-    assert any("acted: some clips are listed 9 times" in warning for warning in done.warnings)
-
-
 @pytest.mark.parametrize(("share", "times", "warned"), [(2.5, 4, False), (3.0, 5, True)])
 def test_clips_that_are_listed_more_than_four_times_are_warned_of(
     tmp_path: Path, share: float, times: int, warned: bool
@@ -310,13 +234,6 @@ def test_clips_that_are_listed_more_than_four_times_are_warned_of(
     assert any(f"acted: some clips are listed {times} times" in warning for warning in done.warnings) == warned
 
 
-@pytest.mark.parametrize(("count", "batch"), [(3, 3), (40, 16)])
-def test_batch_is_sixteen_or_as_many_windows_as_there_are(tmp_path: Path, count: int, batch: int) -> None:
-    folder = corpus_folder(tmp_path / "in", [clip_row(f"s1-{n}") for n in range(count)])
-    mix_folders([(folder, None)], tmp_path / "out", Settings())
-    assert f"\nbatch_size: {batch}\n" in (tmp_path / "out/moshi-finetune.yaml").read_text()
-
-
 def test_a_speaker_on_both_sides_is_warned_of(tmp_path: Path) -> None:
     first = corpus_folder(tmp_path / "one", [clip_row("s1-0")])
     again = clip_row("s1-1", split="validation", corpus="other", speaker="acted/s1")
@@ -325,31 +242,12 @@ def test_a_speaker_on_both_sides_is_warned_of(tmp_path: Path) -> None:
     assert any("1 speakers train and evaluate, such as acted/s1" in warning for warning in done.warnings)
 
 
-def test_the_check_still_finds_a_file_that_is_listed_too_often(tmp_path: Path) -> None:
-    mix_folders([(corpus(tmp_path), 3.0), (corpus(tmp_path, "other", 12), 1.0)], tmp_path / "out", Settings())
-    line = (tmp_path / "out/train.jsonl").read_text().splitlines()[0] + "\n"
-    with (tmp_path / "out/train.jsonl").open("a") as file:
-        file.write(3 * line)
-    assert errors(tmp_path / "out") == ["duplicate"]
-
-
 def test_the_check_finds_a_file_on_both_sides(tmp_path: Path) -> None:
     mix_folders([(corpus(tmp_path), 3.0), (corpus(tmp_path, "other", 12), 1.0)], tmp_path / "out", Settings())
     line = (tmp_path / "out/train.jsonl").read_text().splitlines()[0] + "\n"
     with (tmp_path / "out/eval.jsonl").open("a") as file:
         file.write(line)
     assert errors(tmp_path / "out") == ["duplicate"]
-
-
-@pytest.mark.parametrize("damage", ["empty", "manifest"])
-def test_a_folder_that_can_not_be_mixed_is_refused(tmp_path: Path, damage: str) -> None:
-    folder = tmp_path / "empty" if damage == "empty" else corpus(tmp_path)
-    folder.mkdir(exist_ok=True)
-    if damage == "manifest":
-        (folder / "data/expressive_dataset.jsonl").write_text('{"path": 1}\n')
-    words = {"empty": "nothing to mix", "manifest": "is no manifest"}
-    with pytest.raises(DailytalkError, match=words[damage]):
-        mix_folders([(folder, None)], tmp_path / "out", Settings())
 
 
 @pytest.mark.parametrize("suffix", [".wav", ".json"])
@@ -377,20 +275,6 @@ def test_a_folder_of_somebody_else_is_not_written_to(tmp_path: Path) -> None:
     assert snapshot(tmp_path / "out") == {"mine.txt": b"mine"}
 
 
-@pytest.mark.parametrize("duration", [-1e308, 1e308, -1.0])
-def test_file_of_an_impossible_length_is_rejected_and_the_rest_is_mixed(tmp_path: Path, duration: float) -> None:
-    source = corpus(tmp_path)
-    path = source / "data/expressive_dataset.jsonl"
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
-    lines[0]["duration"] = duration
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    done = mix_folders([(source, None)], tmp_path / "out", Settings())
-    (reject,) = done.rejects
-    assert reject.id.endswith(lines[0]["path"])
-    assert f"it has {duration} s" in reject.reason
-    assert len(manifest(tmp_path / "out" / "train.jsonl")) == len(lines) - 1
-
-
 def test_line_of_a_manifest_that_is_no_json_stops_the_mix_with_its_number(tmp_path: Path) -> None:
     folder = corpus(tmp_path)
     manifest = folder / "data" / MANIFESTS["train"]
@@ -410,13 +294,3 @@ def test_mix_without_anything_to_train_on_says_what_to_change(
         mix_folders([(folder, None)], tmp_path / "out", Settings(commercial=commercial))
     assert remedy in error.value.remedy
     assert not (tmp_path / ".out.conversations").exists()
-
-
-def test_settings_of_a_mix_are_these_unless_others_are_given() -> None:
-    assert asdict(Settings()) == {
-        "commercial": False,
-        "hours": None,
-        "seed": 0,
-        "eval_share": 0.1,
-        "text_conditions": False,
-    }

@@ -1,17 +1,15 @@
-import io
 import json
 import re
 from pathlib import Path
 
 import pytest
-import soundfile
 from built_conversations import built_row, write_dataset
 from finished_corpora import clip_row, corpus_folder
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.publish.items import is_mix, open_items
 from dailytalk_contiguous.publish.mixture import Settings, mix_folders
-from dailytalk_contiguous.publish.page import compare_folders, left_channels, write_report
+from dailytalk_contiguous.publish.page import write_report
 
 CITATION = "Doe J (2020). Acted."
 
@@ -49,29 +47,10 @@ def test_its_clips_can_be_heard(mixed: Path) -> None:
     assert sorted(heard) == ["acted/s1-0", "acted/s1-1", "acted/s2-0"]
 
 
-def test_sound_of_a_clip_is_its_left_channel_alone(mixed: Path) -> None:
-    [(name, mp3)] = left_channels(open_items(mixed), ["acted/s1-0"]).items()
-    samples, rate = soundfile.read(io.BytesIO(mp3), always_2d=True)
-    assert (name, samples.shape[1], rate) == ("acted/s1-0", 1, 24000)
-    assert abs(samples).max() == pytest.approx(0.2, abs=0.02)
-
-
 def test_it_says_whose_work_it_is_and_who_is_not_named(mixed: Path) -> None:
     text = summary(mixed)
     assert f"| [acted](https://a.org) | CC-BY-4.0 | {CITATION} |" in text
     assert "| talks | unknown | unknown |" in text
-
-
-def test_what_was_left_out_is_told(tmp_path: Path) -> None:
-    given = [corpus_folder(tmp_path / name, [clip_row("s-0", corpus=name)]) for name in ("one", "two")]
-    mix_folders([(given[0], 1.0), (given[1], 0.001)], tmp_path / "out", Settings(hours=1 / 3600))
-    assert "| Mix | its folder has more hours than its share | 1 |" in summary(tmp_path / "out")
-
-
-def test_a_mix_can_be_compared(mixed: Path, tmp_path: Path) -> None:
-    ours, theirs = compare_folders(mixed, tmp_path / "acted")
-    assert (ours.unit, ours.n, ours.tally.by["emotion"]["unknown"].utterances) == ("files", 7, 4)
-    assert (theirs.unit, theirs.n) == ("clips", 3)
 
 
 def test_a_damaged_annotation_is_told_of(mixed: Path) -> None:

@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 import soundfile
 import yaml
-from built_conversations import LINES, built_row, flac, stereo, write_dataset
+from built_conversations import LINES, built_row, stereo
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.publish.exports import export_moshi
-from dailytalk_contiguous.publish.items import conversation, open_items
 
 
 def rows(count: int = 4, **columns):
@@ -19,10 +18,6 @@ def rows(count: int = 4, **columns):
 
 def manifest(path: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-
-
-def snapshot(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def alignments(folder: Path, name: str = "call0") -> list:
@@ -62,13 +57,6 @@ def test_only_the_main_speakers_words_are_there_unless_both_are_asked_for(tmp_pa
     assert {speaker for _, _, speaker in words} == {"SPEAKER_MAIN", "SPEAKER_OTHER"}
 
 
-def test_swap_exchanges_channels_and_words(tmp_path):
-    export_moshi(rows(2), tmp_path / "data", swap=True)
-    written, _ = soundfile.read(tmp_path / "data/data_stereo/call0.wav", dtype="int16")
-    np.testing.assert_array_equal(written, stereo(LINES, 6.0, 24000)[:, ::-1])
-    assert alignments(tmp_path / "data")[0] == ["Hi,", [1.4, 1.9], "SPEAKER_MAIN"]
-
-
 def hasty() -> dict:
     """A conversation whose first turn begins hastily: 15 words a second, and two of them begin in one frame."""
     row = built_row("hasty", [("left", 0.5, 1.1, "say it all at once now"), ("right", 1.4, 2.4, "Hi, hello.")])
@@ -90,19 +78,6 @@ def test_each_word_begins_in_a_frame_of_its_own(tmp_path):
     assert [word for word, _, _ in words] == [word for word, _, _ in before]
     assert all(0.5 <= start < end <= 1.1 for _, (start, end), _ in words)
     assert (done.words.lost, done.words.cut) == (0, None)
-
-
-def test_frames_are_those_of_the_piece_and_not_of_the_conversation(tmp_path):
-    """A piece begins in the middle of a silence, at no multiple of 80 ms."""
-    lines = [(side, start, end, "one two three four five six") for side, start, end, _ in LONG]
-    lines = [(side, start, start + 0.5, text) for side, start, _, text in lines]
-    done = export_moshi([built_row("long", lines, seconds=31.03)], tmp_path / "data", max_length=7.0)
-    files = sorted((tmp_path / "data/data_stereo").glob("*.json"))
-    assert len(files) > 2
-    assert done.words.lost == 0
-    for path in files:
-        words = alignments(tmp_path / "data", path.stem)
-        assert len(set(first_frames(words))) == len(words)
 
 
 @pytest.fixture(scope="module")
@@ -138,14 +113,6 @@ def test_what_is_no_tokenizer_is_refused_before_anything_is_written(tmp_path):
     assert not (tmp_path / "data").exists()
 
 
-def test_text_conditions_are_there_only_on_request(tmp_path):
-    export_moshi(rows(2), tmp_path / "plain")
-    assert set(json.loads((tmp_path / "plain/data_stereo/call0.json").read_text())) == {"alignments"}
-    export_moshi(rows(2), tmp_path / "styled", text_conditions=True)
-    told = json.loads((tmp_path / "styled/data_stereo/call0.json").read_text())
-    assert told["text_conditions"] == {"style": "calm"}
-
-
 def test_a_conversation_whose_words_hold_a_tag_is_left_out(tmp_path):
     bad = built_row("bad")
     bad["alignments"][0]["word"] = "(calm)"
@@ -160,11 +127,6 @@ def test_a_conversation_with_a_word_that_cannot_be_is_left_out(tmp_path, start, 
     bad = built_row("bad")
     bad["alignments"][0] |= {"start": start, "end": end}
     assert [reject.id for reject in export_moshi([*rows(2), bad], tmp_path / "data").rejects] == ["bad"]
-
-
-def test_mono_audio_is_left_out(tmp_path):
-    bad = built_row("bad", audio={"bytes": flac(np.zeros(24000, np.int16), 24000), "path": "bad.flac"})
-    assert "1 channel" in export_moshi([*rows(2), bad], tmp_path / "data").rejects[0].reason
 
 
 def test_nothing_that_can_be_exported_is_an_error(tmp_path):
@@ -183,21 +145,6 @@ def test_names_of_files_are_safe_and_differ(tmp_path):
     assert set(about) == set(names)
 
 
-def test_a_rerun_gives_the_same_bytes_whatever_the_order_of_settings(tmp_path):
-    export_moshi(rows(), tmp_path / "data")
-    before = snapshot(tmp_path / "data")
-    export_moshi(rows(), tmp_path / "data")
-    assert snapshot(tmp_path / "data") == before
-
-
-def test_files_of_an_earlier_export_go_and_those_of_others_stay(tmp_path):
-    export_moshi(rows(4), tmp_path / "data")
-    (tmp_path / "data/notes.txt").write_text("mine")
-    export_moshi(rows(2), tmp_path / "data")
-    assert sorted(path.stem for path in (tmp_path / "data/data_stereo").glob("*.wav")) == ["call0", "call1"]
-    assert (tmp_path / "data/notes.txt").read_text() == "mine"
-
-
 def test_an_export_that_broke_off_has_no_manifest_and_the_next_one_clears_up(tmp_path):
     export_moshi(rows(2), tmp_path / "data")
 
@@ -210,13 +157,6 @@ def test_an_export_that_broke_off_has_no_manifest_and_the_next_one_clears_up(tmp
     assert not list((tmp_path / "data").glob("*.jsonl"))
     export_moshi(rows(2), tmp_path / "data")
     assert sorted(path.stem for path in (tmp_path / "data/data_stereo").glob("*.wav")) == ["call0", "call1"]
-
-
-def test_a_folder_that_is_not_ours_is_not_touched(tmp_path):
-    (tmp_path / "train.jsonl").write_text("theirs")
-    with pytest.raises(DailytalkError, match="no export of ours"):
-        export_moshi(rows(2), tmp_path)
-    assert snapshot(tmp_path) == {"train.jsonl": b"theirs"}
 
 
 def test_a_path_that_the_trainer_would_take_apart_is_refused(tmp_path):
@@ -290,38 +230,6 @@ def test_a_laugh_is_never_cut_through(tmp_path):
     edges = list(accumulate(entry["duration"] for entry in manifest(tmp_path / "data/train.jsonl")))[:-1]
     assert edges
     assert not [(edge, laugh) for edge in edges for laugh in laughs if laugh[0] < edge < laugh[1]]
-
-
-def test_rows_come_back_from_shards_as_they_were_written(tmp_path):
-    given = rows(3)
-    folder = write_dataset(tmp_path, given[:2], given[2:])
-    assert [row["conversation_id"] for row in open_items(folder, finished=True).rows()] == [
-        "call0",
-        "call1",
-        "call2",
-    ]
-    assert next(iter(open_items(folder, finished=True).rows()))["audio"] == given[0]["audio"] | {"path": None}
-
-
-def test_exporters_see_utterances_in_order_with_their_side_text_tag_and_event():
-    row = built_row()
-    row["utterances"][0] |= {"text": None, "tag": None, "event": None}
-    row["utterances"][2] |= {"status": "dropped", "start": None, "end": None}
-    row["utterances"].reverse()
-    expected = [
-        (0.5, 1.5, True, "", "", ""),
-        (1.4, 2.4, False, "Hi, hello.", "calm", "turn"),
-        (3.9, 5.0, False, "Quite well.", "calm", "turn"),
-    ]
-    assert [tuple(one) for one in conversation(row, 24000, False).utterances] == expected
-    plain, swapped = conversation(row, 24000, False), conversation(row, 24000, True)
-    assert [one.main for one in swapped.utterances] == [False, True, True]
-    assert [word.main for word in swapped.words] == [not word.main for word in plain.words]
-
-
-def test_a_folder_without_shards_says_so(tmp_path):
-    with pytest.raises(DailytalkError, match="no finished conversations"):
-        list(open_items(tmp_path, finished=True).rows())
 
 
 def test_conversation_whose_main_speaker_has_no_words_is_rejected(tmp_path):

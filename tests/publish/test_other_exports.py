@@ -77,11 +77,6 @@ def test_tokens_of_both_sides_lie_beside_the_sound(tmp_path):
     assert 1.35 < heard[1][0] < 1.5
 
 
-def test_csm_swap_gives_the_right_speaker_zero(tmp_path):
-    export_csm([built_row()], tmp_path / "csm", swap=True)
-    assert [turn["role"] for turn in messages(tmp_path / "csm")[0]] == ["1", "0", "1", "0"]
-
-
 def test_jmoshi_has_both_speakers_words_by_start(tmp_path):
     assert export_jmoshi([built_row()], tmp_path / "j") == (1, [])
     words = json.loads((tmp_path / "j/text/call.json").read_text())
@@ -90,32 +85,6 @@ def test_jmoshi_has_both_speakers_words_by_start(tmp_path):
     assert [word["start"] for word in words] == sorted(word["start"] for word in words)
     written, _ = soundfile.read(tmp_path / "j/audio/call.wav", dtype="int16")
     np.testing.assert_array_equal(written, stereo(LINES, 6.0, 24000))
-
-
-def test_jmoshi_swap_makes_the_right_speaker_a(tmp_path):
-    export_jmoshi([built_row()], tmp_path / "j", swap=True)
-    assert json.loads((tmp_path / "j/text/call.json").read_text())[0]["speaker"] == "B"
-    written, _ = soundfile.read(tmp_path / "j/audio/call.wav", dtype="int16")
-    np.testing.assert_array_equal(written, stereo(LINES, 6.0, 24000)[:, ::-1])
-
-
-def test_jmoshi_leaves_out_a_conversation_with_one_silent_side(tmp_path):
-    one_sided = built_row("mute", [line for line in LINES if line[0] == "left"])
-    count, rejects = export_jmoshi([built_row(), one_sided], tmp_path / "j")
-    assert (count, [(reject.id, reject.reason) for reject in rejects]) == (1, [("mute", "speaker B has no words")])
-    assert not (tmp_path / "j/audio/mute.wav").exists()
-
-
-def test_a_folder_of_another_format_is_refused(tmp_path):
-    export_csm([built_row()], tmp_path / "data")
-    with pytest.raises(DailytalkError, match="another export"):
-        export_jmoshi([built_row()], tmp_path / "data")
-
-
-def test_a_rerun_takes_away_what_is_no_longer_wanted(tmp_path):
-    export_jmoshi([built_row("a"), built_row("b")], tmp_path / "j")
-    export_jmoshi([built_row("b")], tmp_path / "j")
-    assert [path.name for path in (tmp_path / "j/audio").iterdir()] == ["b.wav"]
 
 
 @pytest.mark.parametrize(
@@ -134,31 +103,6 @@ def test_conversation_without_words_is_rejected_and_one_that_occurs_twice_stops_
 def test_csm_has_no_turn_for_an_utterance_without_text(tmp_path):
     export_csm([built_row(lines=[*LINES, ("left", 5.2, 5.8, " ")])], tmp_path / "csm")
     assert [turn["role"] for turn in messages(tmp_path / "csm")[0]] == ["0", "1", "0", "1"]
-
-
-def test_jmoshi_rejects_a_style_tag_among_the_words(tmp_path):
-    tagged = built_row("tagged")
-    tagged["alignments"][0]["word"] = "(calm)"
-    _, [reject] = export_jmoshi([tagged, built_row()], tmp_path / "j")
-    assert (reject.id, reject.reason) == ("tagged", "the style tag (calm) is among its words")
-
-
-@pytest.mark.parametrize(
-    ("silences", "edges"),
-    [
-        ([(15, 15.5), (24, 26)], [0, 25, 40]),  # the longest of those that leave pieces of 10 to 30 s
-        ([(8, 9)], [0, 8.5]),  # a little early is better than too long
-        ([(4, 5)], [0]),
-        ([(4, 5), (33, 34), (36, 37)], [0, 33.5]),
-        ([(4.5, 5.6)], [0, 5.05]),
-    ],
-)
-def test_long_conversation_is_cut_in_silence_within_its_limit_else_a_little_early_else_late(silences, edges):
-    starts = [0, *(end for _, end in silences)]
-    ends = [*(start for start, _ in silences), 40]
-    cut = cut_points(zip(starts, ends, strict=True), 40.0, 30.0)
-    assert cut[: len(edges)] == edges
-    assert cut[-1] == 40.0
 
 
 def said(start, end, text="x", main=True):

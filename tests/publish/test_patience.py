@@ -5,7 +5,6 @@ import pytest
 from huggingface_hub.errors import HfHubHTTPError
 
 from dailytalk_contiguous.publish.pushing import RetryPolicy, is_passing, with_retries
-from dailytalk_contiguous.store.hub import hub_error
 
 
 def answer(status: int, retry_after: str | None = None) -> HfHubHTTPError:
@@ -46,33 +45,3 @@ def test_what_would_fail_again_is_not_asked_again(error: Exception) -> None:
 
 def test_statuses_that_pass() -> None:
     assert [status for status in range(400, 600) if is_passing(answer(status))] == [408, 429, 500, 502, 503, 504]
-
-
-def test_request_that_succeeds_at_last_gives_its_answer() -> None:
-    failures = [ConnectionError(), ConnectionError()]
-
-    def request() -> str:
-        if failures:
-            raise failures.pop()
-        return "here"
-
-    assert with_retries(request, RetryPolicy(tries=3, sleep=lambda seconds: None)) == "here"
-
-
-@pytest.mark.parametrize(
-    ("status", "reason", "remedy"),
-    [
-        (401, "does not accept the token", "make a new one in your settings"),
-        (403, "the token has no right to do this with a/b", "write access"),
-        (409, "a/b already has what was to be made", "name another tag"),
-        (412, "somebody else published to a/b meanwhile", "look at what they changed"),
-        (413, "a file is too large for ", "make smaller shards"),
-        (429, "asks to go slower", "wait some minutes"),
-        (500, "failed with 500", "in some minutes"),
-        (418, "refused what was asked of a/b with 418", "mend what it names"),
-    ],
-)
-def test_each_refusal_of_the_hub_is_a_sentence_with_what_to_do(status: int, reason: str, remedy: str) -> None:
-    error = hub_error(answer(status), "a/b")
-    assert reason in error.reason
-    assert remedy in error.remedy

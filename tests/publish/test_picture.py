@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from built_conversations import built_row, write_dataset
 from matplotlib.image import imread
 from rich_conversations import rich_row
@@ -14,6 +15,7 @@ ROOT = Path(__file__).parents[2]
 LARGEST, NARROWEST = 100_000, 1000
 
 
+@pytest.mark.nightly
 def test_a_conversation_is_drawn_as_recorded_and_as_rebuilt(tmp_path: Path) -> None:
     work = write_dataset(tmp_path / "work", [rich_row("call"), built_row("other")])
     recording, picture = tmp_path / "call.flac", tmp_path / "call.png"

@@ -11,7 +11,7 @@ from built_conversations import COLUMNS, work_with_recordings
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.publish import packing
-from dailytalk_contiguous.publish.packing import PackedRecording, RowOrigin, index_folder, pack_version, split_of
+from dailytalk_contiguous.publish.packing import PackedRecording, pack_version, split_of
 from dailytalk_contiguous.shards import Entry, Shard, write_shard
 from dailytalk_contiguous.sources.transcribed import identity_of
 
@@ -114,11 +114,3 @@ def test_parts_of_a_recording_that_were_tagged_in_two_versions_of_it_are_refused
     write_shard(shard, Shard(rows, entries), COLUMNS)
     with pytest.raises(DailytalkError, match=r"'long\.FLAC'.*its parts were tagged in different versions of it"):
         pack_version(work, tmp_path / "stage", include_source=True)
-
-
-def test_recording_that_changes_while_it_is_packed_is_refused(work: Path) -> None:
-    found, *_ = packing.recordings(work, index_folder(work).conversations)
-    with found.path.open("ab") as file:
-        file.write(b"x")
-    with pytest.raises(DailytalkError, match=r"the recording 'long\.FLAC' changed just now"):
-        packing.packed_recording_row(found, RowOrigin())

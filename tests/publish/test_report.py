@@ -13,27 +13,16 @@ import numpy as np
 import pytest
 import soundfile
 from built_conversations import COLUMNS, LINES, built_row, flac, stereo, write_dataset
-from command import Command
-from hypothesis import given
-from hypothesis import strategies as st
 from paired_conversations import RECORDED_HZ, work_folder
 
-from dailytalk_contiguous.cli.report import chosen_conversations
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.tally import MAX_KINDS, OTHER_KINDS, Tally
-from dailytalk_contiguous.core.wording import kind_of
-from dailytalk_contiguous.publish import page, player
 from dailytalk_contiguous.publish.checking import check_folder
 from dailytalk_contiguous.publish.page import examples_of, write_report
-from dailytalk_contiguous.publish.player import CELLS, LETTERS, NO_SAMPLES, detail, peaks, strip, strips_of, to_mp3
+from dailytalk_contiguous.publish.player import CELLS, LETTERS
 from dailytalk_contiguous.publish.render import Code, Link, Strong, html_table
-from dailytalk_contiguous.publish.sections import turns_table
 from dailytalk_contiguous.publish.verdict import CONVERSATION_MEASURES, Judged, verdict_of
 from dailytalk_contiguous.shards import Entry, Shard, write_shard
 from dailytalk_contiguous.sources.transcribed import identity_of
-
-#: What would break a page, an attribute, a script or an SVG if it were put there as it is.
-HOSTILE = "<b>&\"'</script></svg>é"
 
 VOID = {"meta", "br", "link", "img", "input", "hr"}
 
@@ -115,60 +104,11 @@ def test_page_loads_nothing_from_anywhere(tmp_path):
     assert "default-src 'none'" in text
 
 
-def test_page_counts_what_the_dataset_holds(tmp_path):
-    rows = [[built_row("a"), built_row("b", LINES[:2])], [built_row("c", LINES[:1])]]
-    text = page_of(write_dataset(tmp_path, *rows))
-    assert fact(text, "conversations") == "3"
-    assert fact(text, "utterances") == "7"
-    assert fact(text, "words with times") == "15"
-    assert fact(text, "audio") == "18.0 s"
-    assert fact(text, "resynthesised") == "4"
-    assert ">7 (100 %)</text>" in text
-
-
-def test_texts_and_names_are_escaped(tmp_path):
-    row = built_row(HOSTILE, [("left", 0.5, 1.5, HOSTILE)], kept_speaker=HOSTILE)
-    row["utterances"][0] |= {
-        "tag": HOSTILE,
-        "rule": HOSTILE,
-        "status": HOSTILE,
-        "reason": HOSTILE,
-        "event": "turn",
-    }
-    row["utterances"][0]["synthesis"]["voice"] = HOSTILE
-    row["language"] = HOSTILE
-    folder = write_dataset(tmp_path / "<i>&", [row])
-    reject = {"id": HOSTILE, "stage": HOSTILE, "reason": HOSTILE, "remedy": HOSTILE}
-    (folder / "rejects.jsonl").write_text(json.dumps(reject) + "\n")
-    text = page_of(folder)
-    assert not re.search("<b>&(?!lt;b&gt;)", text)
-    assert "<i>&" not in text
-    assert text.count("</script>") == text.count("<script") == 3
-    assert shown_of(text)[HOSTILE]["lines"][0][3:5] == [HOSTILE, HOSTILE]
-
-
 @pytest.mark.parametrize("rows", [[], [built_row("silent", [])], [built_row("short", [], seconds=0.01)]])
 def test_next_to_nothing_has_a_page(tmp_path, rows):
     text = page_of(write_dataset(tmp_path, rows))
     assert fact(text, "conversations") == str(len(rows))
     assert "Nothing to show" in text
-
-
-def test_values_that_are_no_numbers_change_nothing(tmp_path):
-    row = built_row()
-    for one in row["utterances"]:
-        one |= {"valence": float("nan"), "arousal": 0.5}
-    row["timeline"] |= {"offset_median": float("nan"), "lost_speech_seconds": float("nan")}
-    text = page_of(write_dataset(tmp_path, [row]))
-    assert "no measures of affect" in text
-    assert not re.search(r"\b(nan|NaN)\b", text[: text.rindex("<script>")])
-
-
-def test_writing_again_replaces_the_page(tmp_path):
-    folder = write_dataset(tmp_path, [built_row()])
-    first = write_report(folder).path.read_bytes()
-    assert write_report(folder).path.read_bytes() == first
-    assert sorted(path.name for path in folder.iterdir()) == ["dataset", "report.html"]
 
 
 def test_page_is_not_put_among_shards(tmp_path):
@@ -178,159 +118,7 @@ def test_page_is_not_put_among_shards(tmp_path):
     assert write_report(folder, tmp_path / "page.html").conversations == 1
 
 
-def test_folder_without_conversations_is_refused(tmp_path):
-    with pytest.raises(DailytalkError, match="dailytalk build"):
-        write_report(tmp_path)
-    assert list(tmp_path.iterdir()) == []
-
-
 # What is measured
-
-
-def test_turn_taking_stands_before_and_after(tmp_path):
-    row = with_source(built_row())
-    # The second speaker answers 0.3 s later in the source: a gap of 0.2 s there, an overlap of 0.1 s here.
-    row["utterances"] = row["utterances"][:2]
-    for edge in ("source_start", "source_end"):
-        row["utterances"][1][edge] += 0.3
-    row["utterances"][1] |= {"source_event": "turn", "event": "overlap"}
-    text = page_of(write_dataset(tmp_path, [row]))
-    assert cell(text, "offset, median") == ["+0.20 s", "−0.10 s"]
-    assert cell(text, "both speak at once") == ["0.0 s", "0.1 s"]
-    assert cell(text, "overlaps") == ["0", "1"]
-
-
-def test_utterances_that_cannot_be_heard_take_no_turn():
-    row = with_source(built_row())
-    row["utterances"][0] |= {
-        "status": "dropped",
-        "start": None,
-        "end": None,
-        "synthesis": None,
-        "reason": "no text",
-    }
-    tally = Tally(rebuilt=True)
-    tally.add(row)
-    assert tally.after.events.total() == 3
-    assert tally.reasons == {"no text": 1}
-
-
-def test_timelines_add_up_and_one_that_is_not_told_counts_for_nothing():
-    told = {"backchannels": 2, "backchannels_kept": 1, "lost_speech_seconds": 0.5, "lost_sound_seconds": 0.25}
-    tally = Tally(rebuilt=True)
-    for timeline in (told, told, None, dict.fromkeys(told)):
-        tally.add(with_source(built_row()) | {"timeline": timeline})
-    assert (tally.backchannels, tally.backchannels_kept, sum(tally.lost.values())) == (4, 2, 1.5)
-    assert (tally.total.conversations, tally.total.utterances, tally.total.seconds) == (4, 16, 24.0)
-
-
-@given(
-    st.lists(
-        st.tuples(
-            st.sampled_from(["left", "right"]),
-            st.sampled_from(["spoken", "kept", "kept-original", "dropped"]),
-            st.sampled_from(["calm", "whispering", None]),
-            st.none() | st.floats(0, 1),
-        ),
-        max_size=8,
-    )
-)
-def test_each_utterance_that_can_be_heard_has_one_value_of_each_label(lines):
-    row = built_row("call", [(channel, n, n + 0.5, "Yes?") for n, (channel, *_) in enumerate(lines)], rate=8000)
-    for one, (_, status, tag, arousal) in zip(row["utterances"], lines, strict=True):
-        one |= {"status": status, "tag": tag, "arousal": arousal, "voiced_fraction": 0.5}
-    tally = Tally(rebuilt=True)
-    for _ in range(2):
-        tally.add(row, "train")
-    n = 2 * sum(status != "dropped" for _, status, *_ in lines)
-    assert (tally.total.conversations, tally.total.utterances, tally.heard.utterances) == (2, 2 * len(lines), n)
-    for labels in (("tag",), ("style",), ("sentence_type",), ("length",), ("speaker", "voice")):
-        sums = [part for label in labels for part in tally.by[label].values()]
-        assert sum(part.utterances for part in sums) == n
-        assert all(part.conversations == 2 for part in sums)
-        assert sum(part.seconds for part in sums) == pytest.approx(tally.heard.seconds)
-    assert tally.measures["arousal"].n == 2 * sum(s != "dropped" and a is not None for _, s, _, a in lines)
-
-
-@pytest.mark.parametrize("provenance", ["{}", "null", "[]", "{", '{"models": 5, "tool": {}}', '{"settings": "x"}'])
-def test_provenance_that_says_nothing_is_unknown(provenance):
-    tally = Tally(rebuilt=True)
-    tally.add(built_row(provenance=provenance))
-    assert tally.tools in ({"unknown": 1}, {})
-    assert not tally.models
-
-
-def test_page_says_what_made_it(tmp_path):
-    models = {"recogniser": {"name": "medium", "licence": "MIT", "url": "https://a.org"}}
-    record = {
-        "tool": "tool 1",
-        "voice": "anna",
-        "settings": {"timeline": "sequential", "tries": 3},
-        "models": models,
-    }
-    text = write_report(
-        write_dataset(tmp_path / "built", [built_row(provenance=json.dumps(record))])
-    ).path.read_text()
-    assert cell(text, "timeline") == ["sequential"]
-    assert "<td>tries</td>" not in text  # that is the default
-    assert "Made with tool 1." in text
-    folder = tagged(tmp_path / "tagged", [tagged_line("left", 11.0, "Hello")])
-    (folder / "run.json").write_text(json.dumps({"models": models, "settings": {"profile": "embedded"}}))
-    other = write_report(folder).path.read_text()
-    assert cell(other, "profile") == ["embedded"]
-    for told in (text, other):
-        assert '<td>words</td><td><a href="https://a.org">medium</a></td><td>MIT</td>' in told
-
-
-def test_conversation_without_a_length_adds_its_turns_and_no_seconds():
-    tally = Tally(rebuilt=True)
-    tally.add(with_source(built_row()) | {"duration": None, "source_duration": None})
-    assert (tally.total.seconds, tally.before.seconds, tally.after.seconds) == (0.0, 0.0, 0.0)
-    assert (tally.before.events.total(), tally.after.events.total()) == (4, 4)
-
-
-def test_offsets_are_told_by_their_median_and_where_a_tenth_lies_below_and_above():
-    tally = Tally(rebuilt=True)
-    for side, first, overlap, seconds in ((tally.before, -49, 90.0, 360.0), (tally.after, 1, 1.0, 7200.0)):
-        side.offsets_of["left"].counts.update(range(first, first + 100))
-        side.overlap_seconds, side.seconds = overlap, seconds
-    tally.before.events.update(turn=1500)
-    table = turns_table(tally)
-    assert (table.head, table.rows) == (
-        ("measure", "recorded", "rebuilt"),
-        [
-            ("offset, median", "+0.00 s", "+0.50 s"),
-            ("offset, 10 % below", "−0.40 s", "+0.10 s"),
-            ("offset, 90 % below", "+0.40 s", "+0.90 s"),
-            ("offset, left after right, median", "+0.00 s", "+0.50 s"),
-            ("both speak at once", "90.0 s", "1.0 s"),
-            ("share of the time", "25.0 %", "0.0 %"),
-            ("turns", 1500, 0),
-            ("overlaps", 0, 0),
-            ("backchannels", 0, 0),
-            ("interruptions", 0, 0),
-            ("length", "6.0 min", "2.0 h"),
-        ],
-    )
-
-
-def test_affect_is_counted_in_cells_the_last_of_which_ends_at_one():
-    row = with_source(built_row())
-    for one, (valence, arousal) in zip(
-        row["utterances"], ((0.0, 1.0), (1.0, 0.039), (2.0, 0.04), (None, 1.0)), strict=True
-    ):
-        one |= {"valence": valence, "arousal": arousal}
-    tally = Tally(rebuilt=True)
-    tally.add(row)
-    assert tally.affect["calm"].counts == tally.all_affect().counts == {(0, 24): 1, (24, 0): 1, (24, 1): 1}
-
-
-def test_new_lengths_are_compared_with_the_recorded_ones(tmp_path):
-    row = with_source(built_row())
-    for one in row["utterances"]:
-        one["source_end"] = one["source_start"] + 2 * (one["end"] - one["start"])
-    text = page_of(write_dataset(tmp_path, [row]))
-    assert "median 0.50, 80 % between 0.50 and 0.50" in text
 
 
 def test_money_and_tries_are_those_of_the_rows_and_of_the_run(tmp_path):
@@ -346,39 +134,6 @@ def test_money_and_tries_are_those_of_the_rows_and_of_the_run(tmp_path):
     assert cell(text, "needed more than one try") == ["1 (50 %)"]
     assert cell(text, "an hour of finished audio") == ["450.00 USD"]
     assert cell(text, "word error rate of the synthesis, median") == ["10 %"]
-
-
-def test_rejects_are_counted_by_stage_and_kind(tmp_path):
-    folder = write_dataset(tmp_path, [built_row()])
-    lines = [
-        {
-            "id": f"call/left/{i:04d}",
-            "stage": "Speak",
-            "reason": f"{i} of 3 tries failed (HTTP 50{i})",
-            "remedy": "run",
-        }
-        for i in range(3)
-    ]
-    (folder / "rejects.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    text = page_of(folder)
-    assert fact(text, "rejected") == "3"
-    assert "<td>Speak</td><td>… of … tries failed</td>" in text
-    assert "call/left/0002" in text
-
-
-def test_memory_does_not_grow_with_kinds_of_reasons():
-    tally = Tally(rebuilt=True)
-    for i in range(10 * MAX_KINDS):
-        name = "".join(chr(97 + int(digit)) for digit in str(i))
-        tally.add_reject({"stage": "Speak", "reason": name})
-    assert len(tally.rejects) <= MAX_KINDS + 1
-    assert tally.rejects["Speak", OTHER_KINDS] == 9 * MAX_KINDS
-
-
-def test_reasons_of_one_kind_are_one():
-    assert kind_of("23 words in 0.5 s (limit 8)") == kind_of("7 words in 12 s")
-    assert kind_of("the server answered 503") != kind_of("the server answered 404")
-    assert kind_of("") == "no reason given"
 
 
 # Sound and drawing
@@ -431,14 +186,6 @@ def test_examples_are_chosen_for_a_reason_that_they_say():
     assert reasons["vague"] == "lowest confidence: 0.20"
     assert [entries[number].name for number in examples_of(entries, 1)] == ["noisy"]
     assert examples_of(entries, 0) == examples_of([], 5) == {}
-
-
-@given(st.lists(st.tuples(st.floats(0, 3), st.none() | st.floats(0, 1)), max_size=12), st.integers(0, 15))
-def test_each_example_is_another_conversation_and_none_is_without_a_reason(values, count):
-    entries = [judged(str(number), badness, overlap=overlap) for number, (badness, overlap) in enumerate(values)]
-    reasons = examples_of(entries, count)
-    assert len(reasons) == min(count, len(entries))
-    assert all(reasons.values())
 
 
 def test_two_conversations_of_one_id_do_not_stop_a_page(tmp_path):
@@ -553,17 +300,6 @@ def test_folder_of_somebody_else_is_no_place_for_sound(tmp_path):
     assert write_report(folder, tmp_path / "page.html", audio="inside").files is None
 
 
-def test_large_sound_goes_beside_the_page_unless_it_is_to_be_inside(tmp_path, monkeypatch):
-    monkeypatch.setattr(page, "MOST_INSIDE", 100_000)
-    folder = write_dataset(tmp_path / "work", [built_row(name) for name in "abc"])
-    assert write_report(folder, tmp_path / "page.html", 1).files is None
-    assert write_report(folder, tmp_path / "page.html", 2).files == tmp_path / "page_files"
-    assert write_report(folder, tmp_path / "other.html", 2, audio="inside").files is None
-    silent = write_report(folder, tmp_path / "silent.html", "all", audio="none")
-    assert (silent.files, "<audio" in silent.path.read_text()) == (None, False)
-    assert len(shown_of(silent.path.read_text())) == 3
-
-
 def test_table_holds_every_conversation_the_worst_first_and_only_examples_in_full(tmp_path):
     long = built_row("monologue", [("left", 0.0, 14.0, "So."), ("right", 14.5, 15.0, "Yes.")], 16.0)
     folder = write_dataset(tmp_path, [with_source(built_row(name)) for name in "abc"] + [long])
@@ -575,47 +311,6 @@ def test_table_holds_every_conversation_the_worst_first_and_only_examples_in_ful
     assert [row[8] for row in rows.values()] == [0, 0, 0, 1]
     assert rows["a"][4][table["names"].index("duration")] == 6
     assert all(sum(LETTERS.index(letter) % 16 + 1 for letter in row[7]) == CELLS for row in rows.values())
-
-
-def test_long_conversation_is_cut(tmp_path, monkeypatch):
-    """At three minutes, whose sound takes seconds to encode; here at six seconds."""
-    for module in (page, player):
-        monkeypatch.setattr(module, "LONGEST", 6.0)
-    lines = [("left", 1.0, 2.0, "Early."), ("right", 8.0, 9.0, "Late.")]
-    folder = write_dataset(tmp_path, [built_row("long", lines, seconds=10.0, rate=8000)])
-    text = page_of(folder)
-    [(samples, rate)] = sounds(text)
-    assert abs(len(samples) / rate - 6) < 0.01
-    assert "first 0.1 minutes" in text
-    part = shown_of(text)["long"]
-    assert ([line[3] for line in part["lines"]], [word[3] for word in part["words"]]) == (["Early."], ["Early."])
-    beside = write_report(folder, audio="beside")
-    assert [path.suffix for path in beside.files.glob("long.*")] == [".mp3"]
-
-
-def test_laughs_and_overlaps_are_where_they_are_heard():
-    part = detail(built_row(sounds=[(5.25, 5.75)]), True, NO_SAMPLES, 100)
-    assert part["sounds"] == [[1, 5.25, 5.75]]
-    assert part["both"] == [[1.4, 1.5], [3.9, 4.0]]
-
-
-def test_a_word_has_its_times_how_they_are_known_and_how_sure_its_text_is():
-    row = built_row()
-    row["alignments"][0] |= {"source": "proportional", "probability": 0.25}
-    part = detail(row, True, NO_SAMPLES, 100)
-    assert part["words"][:2] == [[0, 0.5, 1.0, "Hello", 0.25, 1], [0, 1.0, 1.5, "there.", None, 0]]
-    assert part["sources"] == ["", "proportional"]
-
-
-def test_unreadable_sound_is_said_and_the_rest_is_shown(tmp_path):
-    mono = flac(stereo(LINES, 6.0, 24000)[:, 0], 24000)
-    rows = [built_row("broken", audio={"bytes": b"fLaC", "path": None})]
-    rows.append(built_row("mono", audio={"bytes": mono, "path": None}))
-    text = page_of(write_dataset(tmp_path, rows))
-    assert text.count('<p class="note">No sound: ') == 2
-    assert sounds(text) == []
-    assert all(part["problem"].startswith("No sound: ") for part in shown_of(text).values())
-    assert "Quite" in text
 
 
 @pytest.mark.parametrize(
@@ -640,64 +335,8 @@ def test_report_and_check_have_one_verdict_on_a_row_that_is_wrong(tmp_path, dama
     assert errors[0] == errors[1] != set()
 
 
-def test_report_of_more_sound_than_it_decodes_says_so(tmp_path, monkeypatch):
-    monkeypatch.setattr(page, "MOST_DECODED", 5.0)
-    text = page_of(write_dataset(tmp_path, [built_row("a")]))
-    assert "the sound of 1 conversation was not decoded" in text
-
-
 def cells(letters: str) -> list[int]:
     return [LETTERS.index(letter) // 16 for letter in letters for _ in range(LETTERS.index(letter) % 16 + 1)]
-
-
-def test_strip_shows_who_speaks_and_every_overlap_however_short():
-    found = cells(strip({"left": [(0.0, 50.0)], "right": [(49.9, 75.0)]}, 100.0))
-    assert len(found) == CELLS
-    assert (found[0], found[100], found[127], found[150], found[-1]) == (1, 1, 3, 2, 0)
-    assert found.count(3) == 1
-
-
-@given(st.lists(st.tuples(st.sampled_from(["left", "right"]), st.floats(0, 90), st.floats(0.01, 10)), max_size=12))
-def test_strip_invents_no_overlap_and_loses_none(spoken):
-    spans = {
-        name: [(at, at + length) for side, at, length in spoken if side == name] for name in ("left", "right")
-    }
-    found = cells(strip(spans, 100.0))
-    width = 100.0 / CELLS
-    assert len(found) == CELLS
-    for number, state in enumerate(found):
-        low, high = number * width, (number + 1) * width
-        both = any(
-            min(a[1], b[1], high) - max(a[0], b[0], low) > 1e-4 for a in spans["left"] for b in spans["right"]
-        )
-        assert not both or state == 3
-        if state == 3:
-            assert any(min(a[1], b[1], high) > max(a[0], b[0], low) for a in spans["left"] for b in spans["right"])
-
-
-def test_strips_are_of_the_recording_and_of_the_result_on_one_scale():
-    row = with_source(built_row(), shift=3.0) | {"source_duration": 12.0}
-    recorded, rebuilt = (cells(one) for one in strips_of(row, True))
-    assert (recorded.index(1), rebuilt.index(1)) == (int(3.5 / 12 * CELLS), int(0.5 / 12 * CELLS))
-    assert strips_of(row, False)[1] == ""
-    assert strips_of(row | {"utterances": None, "duration": 0.0, "source_duration": None}, True) == ("", "")
-
-
-def test_sound_starts_where_the_drawing_does():
-    click = np.zeros((48000, 2), np.float32)
-    click[24000:24100, 1] = 0.5
-    heard, rate = soundfile.read(io.BytesIO(to_mp3(click, 24000)))
-    assert abs(int(np.argmax(np.abs(heard[:, 1]))) - 24050) < 120
-    assert (len(heard), rate) == (48000, 24000)
-
-
-@given(st.integers(0, 300), st.integers(0, 50))
-def test_peaks_miss_no_sample(n_samples, n_peaks):
-    channel = np.random.default_rng(n_samples).uniform(-1, 1, n_samples).astype(np.float32)
-    found = peaks(channel, n_peaks)
-    assert len(found) == n_peaks
-    if n_samples and n_peaks:
-        assert found.max() == np.abs(channel).max()
 
 
 # A folder that was only tagged
@@ -754,12 +393,6 @@ def test_tagged_folder_reports_what_is_known(tmp_path):
     assert shown_of(text)["call.001"]["lines"][0][1] == 1.0
 
 
-def test_tagged_folder_without_shards_still_has_a_page(tmp_path):
-    text = page_of(tagged(tmp_path, [tagged_line("left", 11.0, "Hello"), tagged_line("right", 12.3, "Hi", "b")]))
-    assert fact(text, "conversations") == "2"
-    assert text.count('<p class="note">No sound: the folder does not say where its recording is') == 2
-
-
 def test_shared_work_folder_shows_no_other_file_than_the_recording_that_was_tagged(tmp_path):
     private = tmp_path / "private.flac"
     private.write_bytes(flac(stereo([("left", 1, 2, "")], 16.0, 8000), 8000))
@@ -777,30 +410,10 @@ def test_shared_work_folder_shows_no_other_file_than_the_recording_that_was_tagg
     assert "names another recording than its row" in text
 
 
-def test_edits_of_the_transcript_are_what_is_reported(tmp_path):
-    folder = tagged(tmp_path, [tagged_line("left", 11.0, "Hello", tag="sad")])
-    assert ">sad<" in page_of(folder)
-    tagged(folder, [tagged_line("left", 11.0, "Hello", tag="proud")])
-    assert ">proud<" in page_of(folder)
-
-
-@pytest.mark.parametrize(
-    "bad",
-    ["{", "[]", json.dumps(tagged_line("middle", 1.0, "?")), json.dumps(tagged_line("left", 1.0, "?", end=None))],
-)
-def test_bad_line_of_a_transcript_is_named(tmp_path, bad):
-    folder = tagged(tmp_path, [tagged_line("left", 11.0, "Hello")])
-    with (folder / "transcript.jsonl").open("a") as file:
-        file.write(bad + "\n")
-    with pytest.raises(DailytalkError, match="line 2 of"):
-        write_report(folder)
-
-
 # The command
 
 
-def test_command_says_what_it_wrote(tmp_path, monkeypatch, capfd):
-    dailytalk = Command(monkeypatch, capfd)
+def test_command_says_what_it_wrote(tmp_path, dailytalk):
     folder = write_dataset(tmp_path / "work", [built_row("a"), built_row("b")])
     out = tmp_path / "pages" / "page.html"
     told = json.loads(dailytalk("report", folder, "--out", out, "--conversations", "b", "--json").out)
@@ -813,19 +426,6 @@ def test_command_says_what_it_wrote(tmp_path, monkeypatch, capfd):
         "files": None,
     }
     assert "1 of 2" in dailytalk("report", folder, "--conversations", "1").out
-
-
-def test_a_number_is_how_many_and_anything_else_is_an_id():
-    assert chosen_conversations([]) == 5
-    assert chosen_conversations(["all"]) == "all"
-    assert chosen_conversations(["12"]) == 12
-    assert chosen_conversations(["12", "13"]) == ["12", "13"]
-    assert chosen_conversations(["call"]) == ["call"]
-
-
-def test_table_without_names_of_columns_has_no_head():
-    assert "<thead><tr><th>name</th>" in html_table(("name", ""), [("a", "1")])
-    assert "<thead>" not in html_table(("", ""), [("a", "1")])
 
 
 def test_each_kind_of_cell_is_markup_of_its_own_and_none_of_them_lets_markup_in() -> None:

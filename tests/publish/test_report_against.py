@@ -5,27 +5,14 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from built_conversations import built_row, write_dataset
 from finished_corpora import clip_row, corpus_folder, measures
-from hypothesis import given
-from hypothesis import strategies as st
-from rich_conversations import rich_row, rich_rows
+from rich_conversations import rich_rows
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.tally import UNKNOWN, Sum, Tally
+from dailytalk_contiguous.core.tally import Tally
 from dailytalk_contiguous.core.utterance import AFFECT, PROSODY
-from dailytalk_contiguous.publish.page import Sides, compare_folders, write_report
-from dailytalk_contiguous.publish.plots import MapPlot, svg
-from dailytalk_contiguous.publish.sections import (
-    MOST_VALUES,
-    Compared,
-    against_section,
-    label_plot,
-    markdown,
-    offsets_against_plot,
-    page_html,
-    turn_taking_against,
-)
+from dailytalk_contiguous.publish.page import compare_folders, write_report
+from dailytalk_contiguous.publish.sections import Compared, against_section, markdown, turn_taking_against
 
 HOSTILE = "<b>&\"'</script>é|`"
 
@@ -67,15 +54,7 @@ def corpus(folder: Path) -> Path:
     return corpus_folder(folder, rows)
 
 
-def side(name: str, *tags: str | None) -> Compared:
-    tally = Tally()
-    for tag in tags:
-        tally.by["tag"][tag or UNKNOWN].add(Sum(0, 1))
-        tally.heard.add(Sum(0, 1))
-    return Compared(name, "clips", tally)
-
-
-def compared(sides: Sides) -> str:
+def compared(sides: tuple[Compared, Compared]) -> str:
     return markdown(against_section(*sides).parts)
 
 
@@ -100,16 +79,6 @@ def test_clips_and_utterances_stand_side_by_side(tmp_path: Path) -> None:
     assert row(text, "sentence type: interrogative") == ["0 %", "33 %"]
 
 
-def test_circles_of_both_maps_of_affect_have_one_scale(tmp_path: Path) -> None:
-    few, many = side("few", "calm"), side("many", "calm")
-    few.tally.affect["calm"].counts.update({(1, 1): 3})
-    many.tally.affect["calm"].counts.update({(1, 1): 3, (9, 9): 300})
-    maps = [part for part in against_section(few, many).parts if isinstance(part, MapPlot)]
-    assert [plot.most for plot in maps] == [300, 300]
-    keys = [re.findall(r"<ul.*?</ul>", svg(plot), re.DOTALL)[-1].replace("other", "after") for plot in maps]
-    assert keys[0] == keys[1]
-
-
 def test_what_a_side_does_not_tell_is_counted_as_that(tmp_path: Path) -> None:
     text = compared(compare_folders(corpus(tmp_path / "acted"), talks(tmp_path / "calls")))
     assert row(text, "emotion: happy") == ["50 %", "0 %"]
@@ -121,42 +90,6 @@ def test_the_style_of_an_utterance_is_what_the_rule_for_clips_makes_of_its_tag(t
     assert row(text, "style: whispered") == ["0 %", "33 %"]
     assert row(text, "style: normal") == ["50 %", "33 %"]
     assert row(text, "style: unknown") == ["50 %", "33 %"]  # nobody knows how aroused the last one was
-
-
-def test_an_act_is_shown_where_one_side_tells_it(tmp_path: Path) -> None:
-    acting = corpus_folder(tmp_path / "acting", [clip_row("s1-0", act="inform"), clip_row("s1-1")])
-    both = compare_folders(talks(tmp_path / "calls"), acting)
-    assert row(compared(both), "act: inform") == ["0 %", "50 %"]
-    assert "<h3>Act (3 utterances, 2 clips)</h3>" in page_html(against_section(*both))
-    assert "| act |" not in compared((side("calls", "calm"), side("others", "calm")))
-
-
-def test_values_are_ranked_by_both_sides_together_then_by_name_and_the_unknown_is_last() -> None:
-    ours = side("a", "calm", "calm", "sad", None, "zen", "angry", "angry", None)
-    bars = label_plot(ours, side("b", "sad", "sad", "sad", "calm"), "tag").rows
-    assert [bar.name for bar in bars] == ["sad", "calm", "angry", "zen", UNKNOWN]
-    assert bars[0].values == (0.125, 0.75)
-
-
-def test_what_is_rare_is_not_shown_as_none() -> None:
-    assert row(compared((side("a", *["calm"] * 999, "sad"), side("b", "calm"))), "tag: sad") == ["0.1 %", "0 %"]
-
-
-@given(st.lists(st.none() | st.sampled_from([f"tag {n}" for n in range(40)]), min_size=1), st.integers(1, 60))
-def test_shares_of_both_sides_add_up_to_one(tags: list[str | None], count: int) -> None:
-    ours, theirs = side("a", *tags), side("b", *(f"tag {n}" for n in range(count)))
-    bars = label_plot(ours, theirs, "tag").rows
-    assert len(bars) <= MOST_VALUES + 2
-    assert [sum(bar.values[place] for bar in bars) for place in (0, 1)] == pytest.approx([1.0, 1.0])
-    assert (bars[-1].name == UNKNOWN) == (None in tags)
-    assert "1 others" not in [bar.name for bar in bars]
-
-
-def test_what_was_left_out_of_a_conversation_is_not_counted(tmp_path: Path) -> None:
-    conversation = built_row("call")
-    conversation["utterances"][0] |= {"status": "dropped", "start": None, "end": None}
-    folder = write_dataset(tmp_path / "built", [conversation])
-    assert compare_folders(folder, corpus(tmp_path / "acted"))[0].n == 3
 
 
 def test_two_folders_of_one_name_are_told_apart(tmp_path: Path) -> None:
@@ -182,25 +115,6 @@ def test_what_can_not_be_compared_is_refused(tmp_path: Path, kind: str, sentence
         compare_folders(acted, other)
 
 
-def test_the_page_and_the_summary_of_a_corpus_show_both(tmp_path: Path) -> None:
-    done = write_report(
-        corpus(tmp_path / "acted"), markdown=tmp_path / "summary.md", other=talks(tmp_path / "calls")
-    )
-    text = done.path.read_text(encoding="utf-8")
-    assert "<h2>Against calls</h2>" in text
-    assert ">50 % · 33 %</text>" in text
-    assert "<h3>Affect of acted (2 clips)</h3>" in text
-    assert "<h3>Affect of calls (2 utterances)</h3>" in text
-    assert "### Against calls\n\n" in (tmp_path / "summary.md").read_text(encoding="utf-8")
-
-
-def test_the_page_of_conversations_shows_both(tmp_path: Path) -> None:
-    folder = write_dataset(tmp_path / "built", [built_row()])
-    text = write_report(folder, other=corpus(tmp_path / "acted")).path.read_text(encoding="utf-8")
-    assert "<h2>Against acted</h2>" in text
-    assert "<h3>Affect of built (0 utterances)</h3><p" in text
-
-
 def test_text_of_the_other_side_stays_text(tmp_path: Path) -> None:
     other = talks(tmp_path / "<b>'", [(HOSTILE, 0.0, 1.0, HOSTILE, 0.5)])
     done = write_report(corpus(tmp_path / "acted"), markdown=tmp_path / "summary.md", other=other)
@@ -209,19 +123,6 @@ def test_text_of_the_other_side_stays_text(tmp_path: Path) -> None:
         ElementTree.fromstring(drawing)
     assert not re.search(r"<b>(?!acted|doubtful<|note<)", text)
     assert "<b>" not in (tmp_path / "summary.md").read_text(encoding="utf-8")
-
-
-def test_turn_taking_of_two_datasets_stands_side_by_side_in_colours_of_their_own(tmp_path: Path) -> None:
-    ours = write_dataset(tmp_path / "ours", [rich_row("a")])
-    theirs = write_dataset(tmp_path / "theirs", [rich_row("b", 1.0), rich_row("c")])
-    page = write_report(ours, tmp_path / "page.html", other=theirs).path.read_text(encoding="utf-8")
-    against = page.partition('<section id="against">')[2].partition("</section>")[0]
-    assert "<h3>Turn-taking</h3>" in against
-    assert "<h3>Changes of speaker (4, 8)</h3>" in against
-    drawn = against.partition("<h3>Changes of speaker (4, 8)</h3>")[2].partition("</article>")[0]
-    assert re.findall(r'<i class="(\w+)"></i>(\w+)<', drawn) == [("after", "ours"), ("other", "theirs")]
-    alone = compare_folders(ours, corpus(tmp_path / "clips"))
-    assert not offsets_against_plot(*alone)
 
 
 def test_turn_taking_of_two_folders_is_set_side_by_side() -> None:

@@ -158,8 +158,6 @@ def at(seen: Visit) -> float:
 
 LOOKS = (
     {"width": 1280, "color_scheme": "light"},
-    {"width": 1280, "color_scheme": "dark"},
-    {"width": 400, "color_scheme": "light"},
     {"width": 400, "color_scheme": "dark"},
     {"width": 1280, "forced_colors": "active"},
 )
@@ -184,27 +182,6 @@ def test_next_to_nothing_opens_without_a_complaint(name: str, pages: Pages, brow
         assert seen.page.locator("#verdict").is_visible()
         assert seen.overflow() <= 0
         assert (seen.complaints, seen.requests) == ([], [])
-
-
-def test_page_of_clips_fits_a_telephone_and_plays_one_of_them_at_a_time(pages: Pages, browser: Any) -> None:
-    with visit(browser, pages.clips, 400) as seen:
-        assert seen.violations() == []
-        assert seen.overflow() <= 0
-        for number in (0, 1):
-            seen.page.evaluate(f"document.querySelectorAll('audio')[{number}].play()")
-        seen.wait("[...document.querySelectorAll('audio')].findIndex((one) => !one.paused) === 1")
-        assert (seen.complaints, seen.requests) == ([], [])
-
-
-def test_everything_to_touch_on_a_telephone_is_large_enough_for_a_finger(pages: Pages, browser: Any) -> None:
-    with visit(browser, pages.inside, 400, has_touch=True) as seen:
-        small = seen.page.evaluate(
-            """[...document.querySelectorAll('.conversations :is(button, select, input, summary)')]
-            .filter((one) => one.offsetParent && (one.type !== 'checkbox'))
-            .map((one) => [one.outerHTML.slice(0, 80), one.getBoundingClientRect()])
-            .filter(([, box]) => box.width < 24 || box.height < 24).map(([name]) => name)"""
-        )
-        assert small == []
 
 
 def test_texts_of_a_hostile_row_are_shown_as_text_and_run_nowhere(pages: Pages, browser: Any) -> None:
@@ -367,57 +344,11 @@ def test_recording_and_what_was_rebuilt_of_it_are_heard_at_the_same_place(
         assert (seen.complaints, seen.requests) == ([], [])
 
 
-def test_one_side_of_a_recording_is_heard_alone(pages: Pages, browser: Any) -> None:
-    with visit(browser, pages.recorded["beside"]) as seen:
-        press(seen, "r")
-        seen.page.locator("#solo-right").click()
-        press(seen, "k")
-        seen.wait(f"{HEARD}?.src.endsWith('--recorded--right.mp3')")
-        press(seen, "r")
-        seen.wait(f"{HEARD}?.src.endsWith('secret0--right.mp3') || {HEARD}?.src.endsWith('secret1--right.mp3')")
-
-
-def test_a_line_of_a_recording_is_played_again_and_again(pages: Pages, browser: Any) -> None:
-    with visit(browser, pages.recorded["inside"]) as seen:
-        press(seen, "r", "l")
-        seen.page.locator("#lines button").nth(1).click()  # 1.4 to 2.4 s
-        seen.page.evaluate(
-            """() => { window.turns = 0; for (const one of document.querySelectorAll('audio'))
-            one.addEventListener('seeked', () => window.turns++); }"""
-        )
-        seen.wait("window.turns >= 2")
-        assert 1.3 < at(seen) < 2.5
-        assert seen.page.locator("#hear").get_attribute("aria-pressed") == "true"
-
-
-@pytest.mark.parametrize("look", LOOKS[1:4:2], ids=lambda look: str(look["width"]))
-def test_page_with_recordings_fits_and_can_be_read_by_everybody(
-    look: dict[str, Any], pages: Pages, browser: Any
-) -> None:
-    with visit(browser, pages.recorded["inside"], **look) as seen:
-        seen.page.locator("#hear").click()
-        assert seen.violations() == []
-        assert seen.overflow() <= 0
-
-
 def test_without_a_script_the_recording_is_beside_what_was_rebuilt(pages: Pages, browser: Any) -> None:
     with visit(browser, pages.recorded["inside"], java_script_enabled=False) as seen:
         example = seen.page.locator("#examples li").first
         assert example.locator("audio").count() == 2
         assert example.locator(".heard").all_inner_texts() == ["as rebuilt", "as recorded"]
-
-
-def test_page_without_recordings_has_no_switch_and_says_why(pages: Pages, browser: Any) -> None:
-    with visit(browser, pages.inside) as seen:
-        assert seen.page.locator("#hear").is_hidden()
-        assert seen.page.locator("#hear-key").is_hidden()
-        assert "only the work folder knows" in seen.page.locator("#hear-note").inner_text()
-    with visit(browser, pages.beside) as seen:
-        shown = set(seen.page.locator("#examples button").all_inner_texts())
-        seen.page.locator("#table-body button", has_text=next(n for n in rows_of(seen) if n not in shown)).click()
-        assert "the examples alone" in seen.page.locator("#hear-note").inner_text()
-    with visit(browser, pages.tagged) as seen:
-        assert seen.page.locator("#hear-note").is_hidden()
 
 
 def test_a_sound_that_is_gone_is_said(tmp_path: Path, browser: Any) -> None:
@@ -461,15 +392,6 @@ def test_table_is_sorted_filtered_searched_and_paged(pages: Pages, browser: Any)
         assert (rows_of(seen), seen.page.locator("#count").inner_text()) == ([], "0 to 0 of 0 conversations")
 
 
-def test_every_measure_is_shown_on_a_telephone_where_it_is_asked_for(pages: Pages, browser: Any) -> None:
-    with visit(browser, pages.inside, 400) as seen:
-        shown = seen.page.locator("#table-body tr:first-child td.number:visible")
-        few = shown.count()
-        seen.page.locator("#every").check()
-        assert shown.count() > few
-        assert seen.overflow() <= 0
-
-
 def test_strip_is_the_scrubber_and_without_sound_it_selects(pages: Pages, browser: Any) -> None:
     drawn = "(one) => [...one.getContext('2d').getImageData(0, 0, one.width, one.height).data].some(Boolean)"
     with visit(browser, pages.inside) as seen:
@@ -488,37 +410,6 @@ def test_strip_is_the_scrubber_and_without_sound_it_selects(pages: Pages, browse
         assert "--conversations small000" in seen.page.locator("#player-about").inner_text()
         assert all(seen.paused())
         assert seen.page.locator("#parts").is_hidden()
-
-
-def test_a_touch_of_the_drawing_says_what_is_there(pages: Pages, browser: Any) -> None:
-    with visit(browser, pages.inside, 400, has_touch=True) as seen:
-        box = seen.page.locator("#wave").bounding_box()
-        assert box
-        seen.page.locator("#wave").scroll_into_view_if_needed()
-        seen.page.locator("#whole").tap()
-        seen.page.locator("#wave").tap(position={"x": box["width"] * 1.0 / 6.0, "y": 150})
-        said = seen.page.locator("#about-here").inner_text()
-        assert "left · 0.50 to 1.50 s · tag: calm" in said
-        assert at(seen) == pytest.approx(1.0, abs=0.05)
-
-
-def test_low_confidence_is_marked_and_unknown_confidence_is_not(pages: Pages, browser: Any) -> None:
-    with visit(browser, pages.inside) as seen:
-        seen.page.locator("#examples button", has_text="rich").click()
-        assert seen.page.locator("#lines .unsure").count() > 0
-        assert seen.page.locator("#key-unsure").is_visible()
-        seen.page.locator("#examples button", has_text="monologue").click()
-        assert seen.page.locator("#lines .unsure").count() == 0
-        assert seen.page.locator("#key-unknown").is_visible()
-
-
-def test_an_hour_with_thousands_of_words_is_cut_and_says_so(pages: Pages, browser: Any) -> None:
-    with visit(browser, pages.inside) as seen:
-        seen.page.locator("#examples button", has_text="hour").click()
-        assert "60:00, of which the first 3 minutes are shown" in seen.page.locator("#player-about").inner_text()
-        press(seen, "]", "]", "0")
-        assert "“w2”" in seen.page.locator("#about-here").inner_text()
-        assert seen.complaints == []
 
 
 def test_a_link_to_a_conversation_shows_it(pages: Pages, browser: Any) -> None:

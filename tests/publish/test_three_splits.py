@@ -96,11 +96,6 @@ def test_one_recording_in_all_is_divided_by_conversation_and_it_is_said() -> Non
     assert shares(side) == {"train": 0.9, "validation": 0.05, "test": 0.05}
 
 
-def test_speakers_that_are_not_known_are_not_said_to_be_apart() -> None:
-    unknown = [one._replace(kept_speaker=None) for one in many(300)]
-    assert split_three(unknown, {}).disjoint == "recordings"
-
-
 @pytest.mark.parametrize(("count", "splits"), [(1, {"train"}), (2, {"train", "validation"}), (3, set(SPLITS))])
 def test_few_conversations_fill_train_first(count: int, splits: set[str]) -> None:
     assert set(split_three(many(count), {}).side.values()) == splits
@@ -115,31 +110,10 @@ def test_new_conversation_of_a_published_speaker_joins_their_split() -> None:
     assert all(after[f"new{one.id}"] == before[one.id] for one in first[::7])
 
 
-def test_larger_version_fills_the_evaluation_up_to_its_share() -> None:
-    before = split_three(many(60), {}).side
-    assert 0.04 <= shares(split_three(many(600), before).side)["test"] <= 0.06
-
-
-def test_split_that_lost_its_conversations_takes_none_that_trained() -> None:
-    before = split_three(many(60), {}).side
-    left = [one for one in many(60) if before[one.id] != "test"]
-    assert set(split_three(left, before).side.values()) == {"train", "validation"}
-
-
 @pytest.mark.parametrize("wrong", [(0.0, 0.1), (0.1, -0.1), (0.5, 0.5)])
 def test_shares_that_leave_a_split_nothing_are_refused(wrong: tuple[float, float]) -> None:
     with pytest.raises(DailytalkError, match="shares of"):
         split_three(many(9), {}, *wrong)
-
-
-def test_conversation_that_occurs_twice_is_refused() -> None:
-    with pytest.raises(DailytalkError, match="same id"):
-        split_three([SplitVoice("a", None, "r", 1.0), SplitVoice("a", "x", "r", 1.0)], {})
-
-
-def test_foreign_split_of_the_version_before_is_refused() -> None:
-    with pytest.raises(DailytalkError, match="'dev'"):
-        split_three(many(3), {"call0001": "dev"})
 
 
 def test_seed_decides_which_of_two_validates_where_both_are_within_the_share() -> None:
@@ -154,15 +128,3 @@ def test_new_conversation_beside_one_that_trained_validates_and_then_tests() -> 
     assert split_three(voices, {"a": "train"}).side == {"a": "train", "b": "test", "c": "validation"}
     assert split_three(voices, {"a": "test"}).side == {"a": "test", "b": "train", "c": "validation"}
     assert split_three(voices, {"a": "validation"}).side == {"a": "validation", "b": "train", "c": "test"}
-
-
-def test_group_at_the_edge_of_a_share_is_taken_into_it() -> None:
-    eight = [SplitVoice(name, name, name, 64.0) for name in "abcdefgh"]
-    side = split_three(eight, {}, 0.1875, 0.1875).side  # a second one is half a conversation over the share
-    assert [list(side.values()).count(name) for name in SPLITS] == [4, 2, 2]
-    two = [SplitVoice(name, name, name, 200.0) for name in "ab"]
-    assert {split_three(two, {}, 0.25, 0.05, seed).side["b"] for seed in range(9)} == {"train", "validation"}
-
-
-def test_no_conversation_has_no_split() -> None:
-    assert split_three([], {}) == ({}, "speakers")

@@ -1,6 +1,6 @@
 import pytest
 from built_conversations import built_row, write_dataset
-from rich_conversations import rich_row, rich_rows
+from rich_conversations import rich_row
 
 from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.core.tally import Tally
@@ -15,10 +15,7 @@ from dailytalk_contiguous.publish.verdict import (
     Judge,
     made_facts,
     made_line,
-    measure_conversation,
     measure_turns,
-    portable_measures,
-    shares_of_rejects,
     verdict_of,
     verdict_part,
 )
@@ -32,11 +29,6 @@ def advised(timed, duration, voices=None, languages=None):
     return [finding.kind for finding in judge.findings()]
 
 
-def test_conversation_in_which_nobody_speaks_begins_at_its_end():
-    assert measure_turns([], 5.5)["first_turn"] == 5.5
-    assert measure_turns([Timed("left", 2.0, 3.0), Timed("right", 1.0, 4.0)], 5.5)["first_turn"] == 1.0
-
-
 LIVELY = [Timed(("left", "right")[n % 2], n * 2.0, n * 2.0 + 2.1) for n in range(50)]
 
 
@@ -44,32 +36,10 @@ def test_a_lively_conversation_needs_no_advice():
     assert advised(LIVELY, 100.0) == []
 
 
-def test_fitness_is_advice_with_figures():
-    assert "long-turns" in advised([*LIVELY, Timed("left", 100.0, 112.0)], 112.0)
-    alone = [*LIVELY, *(Timed("left", 100.0 + 9 * n, 108.0 + 9 * n) for n in range(8))]
-    assert "monologue" in advised(alone, 172.0)
-    assert advised([Timed(one.channel, one.start + 6, one.end + 6) for one in LIVELY], 106.0) == ["late-start"]
-    assert "few-turns" in advised(LIVELY[:2], 100.0)
-    slow = [Timed(("left", "right")[n % 2], n * 5.0, n * 5.0 + 2.0) for n in range(20)]
-    assert advised(slow, 100.0) == ["slow-responses", "little-overlap"]
-
-
 def test_hours_are_held_against_what_others_needed():
     assert advised(LIVELY, 100.0, {"anna": 19.0}, {"en": 1.0}) == ["few-hours-of-voice"]
     assert advised(LIVELY, 100.0, {"anna": 20.0}, {"de": 399.0}) == ["few-hours-of-language"]
     assert advised(LIVELY, 100.0, {"anna": 20.0}, {"de": 400.0}) == []
-
-
-def test_advice_on_hours_comes_by_the_name_of_the_voice_and_of_the_language():
-    judge = Judge()
-    judge.voices.update({"zoe": 2.0, "anna": 1.0})
-    judge.languages.update({"nl": 3.0, "de": 4.0})
-    assert [finding.what.partition(" (")[0] for finding in judge.findings()] == [
-        "1.00 h with the voice anna",
-        "2.00 h with the voice zoe",
-        "4.00 h of de",
-        "3.00 h of nl",
-    ]
 
 
 #: A conversation within all limits, as far as it is measured.
@@ -153,14 +123,6 @@ def test_figure_at_its_limit_is_fit_and_one_beyond_it_is_advised_on(measured, be
     assert found(**measured) == []
     [finding] = found(**{name: value + below for name, value in measured.items()})
     assert (finding.kind, finding.level, finding.file) == (kind, "advice", place)
-
-
-def test_advice_names_how_many_of_how_many_and_the_worst():
-    assert [one.what for one in found(longest_turn=12.34, first_turn=6.0, turns_per_window=2.0)] == [
-        "1 of 2 conversations have a turn over 10 s, up to 12.3 s in c",
-        "1 of 2 conversations have fewer than 3 turns a window, down to 2.0 in c",
-        "1 of 2 conversations begin with over 5 s of silence, up to 6.0 s in c",
-    ]
 
 
 #: A side of good sound; what is not known of a side is null.
@@ -274,10 +236,6 @@ def test_hours_that_were_lost_are_told_with_their_share_and_their_reason():
     assert finding.what == (
         "59 % of the input was rejected (119.8 of 202.7 s, 1 of 2 conversations): its takes are too short"
     )
-    tally = Tally()
-    tally.add(talk())
-    assert shares_of_rejects(run, tally) == [("its takes are too short", "59 %, 119.8 s")]
-    assert shares_of_rejects({}, tally) == []
     assert "lost-hours" not in found_in(talk(), run={"rejected": LOST | {"seconds": 20.0}})
 
 
@@ -287,12 +245,6 @@ def test_recordings_that_cannot_be_used_are_noted_and_many_of_them_are_doubtful(
     assert (few.severity, few.what) == ("note", "2 recordings can't be used, and no hours here are of them")
     many = found_in(talk(), run=run | {"counts": {"recordings_rejected": 3}})["lost-recordings"]
     assert many.severity == "doubtful"
-
-
-def test_unknown_speakers_are_noted_of_more_than_one_conversation():
-    nameless = [talk(name, speakers={"left": None, "right": None}) for name in "ab"]
-    assert "2 of 2 conversations" in found_in(*nameless)["unknown-speakers"].what
-    assert "unknown-speakers" not in found_in(nameless[0])
 
 
 def test_conversation_that_hardly_weighs_in_the_hours_is_doubtful_where_many_would_be_bad():
@@ -315,24 +267,6 @@ def test_first_line_of_a_verdict_is_its_level_and_the_worst_reason():
     assert verdict_of([mild, undecoded], 2).headline == "doubtful: mild in a"
     broken = Finding("error", "x.wav", "it is gone", "export again", "missing-audio", "bad")
     assert verdict_of([mild, broken], 0).headline == "bad: x.wav: it is gone; and 1 more reason"
-
-
-def test_what_was_only_tagged_is_no_data_to_train_on():
-    judge = Judge(rebuilt=False)
-    judge.add(talk() | {"timeline": None})
-    assert "not-spoken" in {finding.kind for finding in judge.findings()}
-
-
-def test_measures_that_a_row_says_nothing_of_are_unknown():
-    row = built_row("a") | {"utterances": [], "alignments": []}
-    measured = measure_conversation(row, rebuilt=True)
-    assert measured.keys() == CONVERSATION_MEASURES.keys()
-    assert {name for name, value in measured.items() if value is None} >= {
-        "confidence",
-        "bandwidth",
-        "length_ratio",
-    }
-    assert measure_conversation(row | {"labels": {"emotion": "sad"}}, rebuilt=True)["first_turn"] is None
 
 
 def test_worst_conversation_has_the_most_badness_and_its_breaches_the_worst_first():
@@ -382,38 +316,12 @@ def test_header_says_what_made_it_and_names_no_path_of_this_machine():
     assert facts["new voice"].startswith("espeak (GPL-3.0")
     assert (facts["profile"], facts["date"]) == ("embedded", "2026-01-02")
     assert facts["licence of the recordings"] == "CC0-1.0"
-    assert (facts["in"], facts["out"]) == ("3.4 min, 2 conversations", "6.0 s (recorded: 6.0 s), 1 conversation")
     commands = [value for name, value in made_facts(RUN, tally) if name == "command"]
     assert commands == ["dailytalk tag calls --out work", "dailytalk speak work"]
     assert "/home" not in made_line(RUN, tally)
     secret = RUN | {"command": "dailytalk tag https://ann:secret@host/x --out=/home/ann/w 'odd"}
     assert "secret" not in made_line(secret, tally)
     assert "/home" not in made_line(secret, tally)
-
-
-def test_header_says_that_words_were_given_and_of_how_many_utterances():
-    facts = []
-    for given in (("left", "right"), ("left",)):
-        tally = Tally()
-        utterances = [
-            utterance | {"models": {"recogniser": "given" if utterance["channel"] in given else "pocketsphinx"}}
-            for utterance in talk()["utterances"]
-        ]
-        tally.add(talk(utterances=utterances))
-        facts.append(dict(made_facts(RUN, tally))["words"])
-    assert facts[0] == "given transcripts"
-    assert facts[1].startswith("given transcripts (")
-    assert "else pocketsphinx (BSD-2-Clause; a preview" in facts[1]
-
-
-def test_header_of_a_version_says_what_its_rows_say():
-    tally = Tally()
-    for row in rich_rows():
-        tally.add(row)
-    facts = dict(made_facts({}, tally))
-    assert facts["words"] == "medium (MIT)"
-    assert (facts["voice"], facts["made with"]) == ("anna", "dailytalk-contiguous 0.1.0")
-    assert "in" not in facts
 
 
 def test_markup_in_a_name_is_text_in_the_verdict_and_in_the_header():
@@ -439,12 +347,6 @@ def test_words_of_a_preview_are_named_in_the_first_line_even_of_good_data():
     assert "a preview" in headline
 
 
-def test_training_folder_keeps_all_measures_but_those_of_its_turns():
-    measured = {name for name, value in measure_conversation(talk(), rebuilt=True).items() if value is not None}
-    turns = {name for name, value in measure_turns(LIVELY, 100.0).items() if value is not None}
-    assert portable_measures(talk())["measures"].keys() == measured - turns
-
-
 def test_training_folder_has_the_verdict_of_the_rows_that_it_was_made_from(tmp_path):
     nobody = {"left": None, "right": None}
     rows = [
@@ -456,10 +358,3 @@ def test_training_folder_has_the_verdict_of_the_rows_that_it_was_made_from(tmp_p
     kinds = [{finding.kind for finding in check_folder(folder)[0]} for folder in (work, tmp_path / "data")]
     assert kinds[0] >= {"misheard-words", "unknown-speakers"}
     assert kinds[0] - kinds[1] == set()
-
-
-def test_rows_that_a_page_cannot_use_are_an_error_of_its_verdict():
-    judge, tally = Judge(), Tally()
-    judge.add(talk())
-    tally.add_reject({"id": "b", "stage": "report", "reason": "its duration is None", "remedy": "build it again"})
-    assert judge.verdict(tally).headline == "bad: 1 conversation can't be used: its duration is None"

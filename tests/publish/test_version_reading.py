@@ -2,7 +2,6 @@ import json
 import random
 import re
 from collections.abc import Generator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -57,32 +56,8 @@ def test_folder_tells_its_configs_files_columns_and_rows_in_order(tmp_path: Path
     assert manifest["version"] == "v1.0.0"
 
 
-def test_files_and_splits_are_in_order_whatever_that_of_the_listing(tmp_path: Path) -> None:
-    write_version(tmp_path, {"test": [[row("c")]], "train": [[row("b")], [row("a")]]})
-    version = open_version(tmp_path)
-    for names in (sorted(version.names), sorted(version.names, reverse=True)):
-        listed = replace(version, names=tuple(names))
-        assert list(listed.configs().items()) == [("conversations", ["train", "test"])]
-        assert listed.files("conversations", "train") == [
-            "conversations/train-00000-of-00002.parquet",
-            "conversations/train-00001-of-00002.parquet",
-        ]
-
-
 def pathless(made: Row) -> Row:
     return made | {"audio": made["audio"] | {"path": None}}
-
-
-def test_row_is_whole_and_its_audio_is_the_bytes_without_a_path(tmp_path: Path) -> None:
-    made = row("a")
-    write_version(tmp_path, {"train": [[made]]})
-    assert list(rows_in(open_version(tmp_path), "conversations")) == [("train", pathless(made))]
-
-
-def test_config_that_push_to_hub_calls_default_lies_in_data(tmp_path: Path) -> None:
-    write_version(tmp_path, {"train": [[row("a")]]}, config="data")
-    assert open_version(tmp_path).configs() == {"default": ["train"]}
-    assert ids(tmp_path, "default") == [("train", "a")]
 
 
 def test_tag_branch_and_commit_are_read_over_http(hub: HubServer, tmp_path: Path) -> None:
@@ -121,16 +96,6 @@ def test_columns_without_audio_travel_without_audio(hub: HubServer, tmp_path: Pa
     hub.requests.clear()
     assert len(list(rows_in(version, "conversations", ["conversation_id", "duration", "utterances"]))) == 4
     assert sum(request.bytes_sent for request in hub.requests) < 300_000 < 4 * 500_000
-
-
-def test_first_row_needs_one_row_group(hub: HubServer, tmp_path: Path) -> None:
-    upload(write_version(tmp_path, {"train": [[heavy(n) for n in range(4)]]}))
-    version = open_version(Reference(REPO))
-    hub.requests.clear()
-    rows = rows_in(version, "conversations")
-    assert next(rows)[1]["conversation_id"] == "talk0"
-    assert 500_000 < sum(request.bytes_sent for request in hub.requests) < 800_000
-    rows.close()
 
 
 @pytest.mark.parametrize(
@@ -235,22 +200,6 @@ def test_damaged_file_and_manifest_are_one_sentence_each(tmp_path: Path) -> None
             open_version(tmp_path).manifest()
 
 
-def test_what_stands_in_for_a_file_of_a_version_is_refused(tmp_path: Path) -> None:
-    write_version(tmp_path, {"train": [[row("a")]]})
-    version = open_version(tmp_path)
-    (tmp_path / FILE).unlink()
-    (tmp_path / FILE).mkdir()
-    with pytest.raises(DailytalkError, match=f"{FILE} of .* is not a regular file: download this version again"):
-        list(rows_in(version, "conversations"))
-
-
-def test_column_of_another_type_in_a_version_is_named(tmp_path: Path) -> None:
-    features = Features({"conversation_id": Value("int64")})
-    write_file(tmp_path / FILE, [{"conversation_id": 3}], features)
-    with pytest.raises(DailytalkError, match=f"{FILE} of .*conversation_id.*: name a dataset that this tool"):
-        list(rows_in(open_version(tmp_path), "conversations", ["conversation_id"]))
-
-
 def test_manifest_of_nulls_says_nothing_and_one_of_another_shape_is_one_sentence(tmp_path: Path) -> None:
     write_version(tmp_path, {"train": [[row("a")]]}, tag="v1.0.0")
     nulls = dict.fromkeys(("version", "changes", "assets", "totals", "files"))
@@ -262,12 +211,6 @@ def test_manifest_of_nulls_says_nothing_and_one_of_another_shape_is_one_sentence
         (tmp_path / "manifest.json").write_text(json.dumps(wrong))
         with pytest.raises(DailytalkError, match=r"the manifest\.json of .* is damaged"):
             open_version(tmp_path).manifest()
-
-
-def test_features_are_those_of_the_first_file_and_none_without_one(tmp_path: Path) -> None:
-    assert open_version(tmp_path).features("conversations") is None
-    write_version(tmp_path, {"train": [[row("a")], [row("b")]]})
-    assert open_version(tmp_path).features("conversations") == conversations(24000)
 
 
 def test_columns_that_are_asked_for_are_all_that_is_read(tmp_path: Path) -> None:

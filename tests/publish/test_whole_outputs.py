@@ -35,7 +35,6 @@ from dailytalk_contiguous.publish.compare import compare_versions
 from dailytalk_contiguous.publish.exports import export_csm, export_jmoshi, export_moshi
 from dailytalk_contiguous.publish.items import open_items
 from dailytalk_contiguous.publish.listening import write_listening_test
-from dailytalk_contiguous.publish.loading import collate_windows, moshi_windows
 from dailytalk_contiguous.publish.manifest import manifest, manifest_text
 from dailytalk_contiguous.publish.mixture import Settings, mix_folders
 from dailytalk_contiguous.publish.packing import pack_version
@@ -51,24 +50,12 @@ from dailytalk_contiguous.publish.plots import (
     MatrixPlot,
     MultiplesPlot,
     Plot,
-    RangePlot,
-    RangeRow,
     Series,
     png,
     sheet,
 )
 from dailytalk_contiguous.publish.render import Credit
-from dailytalk_contiguous.publish.sections import (
-    Compared,
-    CorpusFigures,
-    Section,
-    against_section,
-    conversation_sections,
-    corpus_sections,
-    page_html,
-    splits_table,
-    tags_plot,
-)
+from dailytalk_contiguous.publish.sections import CorpusFigures, Section, corpus_sections, page_html, tags_plot
 from dailytalk_contiguous.publish.verdict import CONVERSATION_MEASURES, Judge
 from dailytalk_contiguous.publish.version import open_version
 
@@ -252,7 +239,6 @@ def odd_plots() -> list[Plot]:
     ]
     points = [(0.0, 1.0, 1), (2.0, 2.5, 9), (3.0, 0.5, 4)]
     limits = (Limit(0.25, "below", 1, 9), Limit(3.0, "above", 0, 9))
-    ranges = [RangeRow("first", ((0.0, 1.0, 2.0), None)), RangeRow("second", ((1.0, 1.5, 5.0), (-2.0, 0.0, 1.0)))]
     outlines = [(before, {-1.0: 0.125, 3.5: 0.5}), (after, {0.0: 0.25, 3.0: 0.9})]
     series: dict[str, Any] = {"head": ("", "n"), "series": (before, after), "nothing": "none"}
     distribution: dict[str, Any] = {"axis": wide, "bin_width": 0.5, "of": "clips"}
@@ -263,7 +249,6 @@ def odd_plots() -> list[Plot]:
         BarPlot(title="none", rows=[], **series),
         HistogramPlot(title="histogram", series=outlines, limits=limits, **distribution),
         HistogramPlot(title="counted", series=[(before, {0.0: 1, 0.5: 900})], counted=True, **distribution),
-        RangePlot(title="ranges", rows=ranges, series=(before, after), axis=wide, middle=0.5),
         MatrixPlot(title="matrix", head=("",), columns=("one", "two"), rows=[("a", (1, 0)), ("b", (2, 6))]),
         MultiplesPlot(
             title="small", panels=[("a", points), ("b", points[:1])], x_axis=wide, y_axis=high, unit="clip"
@@ -325,29 +310,6 @@ def pictures(folder: Path) -> str:
     return re.sub(r"-?\d\.\d+e-1\d", "0.0", rows_as_text(told))
 
 
-def sections(folder: Path) -> str:
-    """Everything that pages, cards and summaries declare, as data: also what only one of the three shows."""
-    tally, tagged, figures = Tally(), Tally(rebuilt=False), CorpusFigures(credits=[Credit("x", "MIT")])
-    for row in rich_rows():
-        tally.add(row, "train")
-        tagged.add(row)
-    for clip in open_items(corpus(folder / "acted")).rows():
-        figures.tally.add(clip)
-    for measured in open_items(folder / "acted").measures():
-        figures.quality.add(measured)
-    run = {"speak": {"money": {"spent": 0.5, "saved_by_cache": 0.25}}, "settings": {"rules": "seed"}}
-    clips = Compared("acted", "clips", figures.tally)
-    others = [against_section(clips, Compared("talks", "utterances", tally))]
-    told = [
-        *conversation_sections(tally, run, REJECTS[:1], others),
-        *conversation_sections(tagged, {}, ()),
-        *corpus_sections(figures),
-        Section("splits", "", [splits_table(tally)]),
-    ]
-    shown = [(type(part).__name__, sparse(plain(part))) for section in told for part in section.parts]
-    return rows_as_text([[section.name, section.title] for section in told] + shown)
-
-
 def player_parts(folder: Path) -> str:
     """What the player shows of conversations of which more is known than is shown, or less."""
     lines = [
@@ -396,21 +358,6 @@ def mixed(folder: Path) -> str:
     folders = [(corpus(folder / "acted"), 2.0), (calls, 1.0), (corpus(folder / "other", "other", {}), 1.0)]
     mix_folders(folders, folder / "out", Settings(hours=20 / 3600, text_conditions=True))
     return tree(folder / "out")
-
-
-def windows(folder: Path) -> str:
-    """Where windows begin and end, the words in them, and how loud both channels are."""
-    rows = [rich_row("a"), built_row("b", rate=8000, seconds=5.28)]
-    told: list[Any] = []
-    for seconds, hop, rate in ((2.4, None, 24000), (2.08, 1.3, 16000), (2.64, 2.64, 8000), (8.0, 0.5, 24000)):
-        made = list(moshi_windows(rows, seconds, hop, rate))
-        for window in made:
-            loud = [float(f"{value:.3g}") for value in abs(window["audio"]).sum(axis=1).tolist()]
-            about = [window[name] for name in ("conversation_id", "start", "length", "words")]  # type: ignore[literal-required]
-            told.append([*about, window["audio"].shape, loud])
-        batch = collate_windows(made)
-        told.append([batch["start"].tolist(), str(batch["start"].dtype), batch["lengths"].tolist()])
-    return rows_as_text(told)
 
 
 def published(folder: Path) -> str:
@@ -759,14 +706,12 @@ OUTPUTS: dict[str, Callable[[Path], str]] = {
     "listening_test.json": listening_test,
     "drawings.html": drawings,
     "pictures.txt": pictures,
-    "sections.txt": sections,
     "player_parts.txt": player_parts,
     "moshi.txt": moshi,
     "moshi_swapped.txt": moshi_swapped,
     "csm.txt": csm,
     "jmoshi.txt": jmoshi,
     "mix.txt": mixed,
-    "windows.txt": windows,
     "published.txt": published,
     "card.txt": card,
     "card_of_clips.txt": card_of_clips,
@@ -797,8 +742,8 @@ PARTS = (
 )
 
 
-@pytest.mark.parametrize("told", [{}, dict.fromkeys(PARTS)])
-def test_record_that_says_nothing_and_one_of_nulls_are_one(told: dict[str, Any], tmp_path: Path) -> None:
+def test_record_of_nulls_says_nothing(tmp_path: Path) -> None:
+    told = dict.fromkeys(PARTS)
     record = json.dumps({"kind": "corpus", **told})
     for folder in (first := corpus(tmp_path / "acted"), talks := work(tmp_path / "talks")):
         (folder / "run.json").write_text(record)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
-from dailytalk_contiguous import DailytalkError, StereoAudio, collate_windows, load, moshi_windows
+from dailytalk_contiguous import DailytalkError, collate_windows, load, moshi_windows
 
 PCM = stereo(LINES, 6.0, 24000)
 
@@ -64,16 +64,6 @@ def test_every_word_is_in_a_window_and_in_one_alone_without_overlap(windows: int
     assert all(0 <= word.start < word.end <= seconds + 1e-9 for word in overlapping)
 
 
-def test_only_the_seconds_of_the_window_are_decoded(monkeypatch: pytest.MonkeyPatch, data: Any) -> None:
-    read: list[tuple[float, float]] = []
-    whole = StereoAudio.read
-    monkeypatch.setattr(
-        StereoAudio, "read", lambda self, start=0.0, end=None: read.append((start, end)) or whole(self, start, end)
-    )
-    next(iter(moshi_windows(data, seconds=2.4)))
-    assert read == [(0.0, 2.4)]
-
-
 def test_another_rate_gives_what_resampling_the_whole_gives(data: Any) -> None:
     windows = list(moshi_windows(data.select([0]), seconds=2.4, sample_rate=16000))
     joined = np.concatenate([one["audio"][:, : one["length"]] for one in windows], axis=1)
@@ -81,8 +71,7 @@ def test_another_rate_gives_what_resampling_the_whole_gives(data: Any) -> None:
     np.testing.assert_allclose(joined, whole, atol=2e-3)
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize(("workers", "streaming"), [(0, False), (2, True)])
 def test_data_loader_makes_batches_of_every_window_once(tmp_path: Path, workers: int, streaming: bool) -> None:
     rows = [built_row(f"call{n}") for n in range(3)]
     data = load(write_dataset(tmp_path, rows[:2], rows[2:]), split="train", streaming=streaming)

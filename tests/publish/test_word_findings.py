@@ -4,10 +4,7 @@ import numpy as np
 import pytest
 
 from dailytalk_contiguous.core.schema import MAIN, OTHER
-from dailytalk_contiguous.core.tags import tags_among
-from dailytalk_contiguous.core.word_times import Word
 from dailytalk_contiguous.publish.checking import Loudness, SaidWord, word_findings
-from dailytalk_contiguous.publish.snapping import snap_words
 
 
 def words(*times: tuple[float, float], speaker: str = MAIN) -> list[SaidWord]:
@@ -96,59 +93,3 @@ def test_word_may_end_a_millisecond_after_the_audio_and_not_later() -> None:
 def test_words_of_a_channel_that_is_silent_or_not_there_are_not_told_of_one_by_one() -> None:
     assert found(words((0.1, 0.5)), loud(1.0, (0.0, 1.0))) == []
     assert found(words((0.1, 0.5), speaker=OTHER), loud(1.0, channels=1)) == []
-
-
-def test_more_than_two_examples_are_cut_off() -> None:
-    [(_, _, two)] = found([SaidWord("", 1.0 * n, n + 0.5, MAIN, 0) for n in range(2)])
-    [(_, _, three)] = found([SaidWord(" ", 1.0 * n, n + 0.5, MAIN, 0) for n in range(3)])
-    assert two == '2 of 2 words have no text: "" at 0.00 s, "" at 1.00 s'
-    assert three == '3 of 3 words have no text: " " at 0.00 s, " " at 1.00 s, …'
-
-
-@pytest.mark.parametrize(
-    ("said", "tags"),
-    [
-        (["(calm)", "yes"], ["(calm)"]),
-        (["[Calm]"], ["[Calm]"]),
-        (["(in", "a", "hurry", "tone)", "go"], ["(in a hurry tone)"]),
-        (["(so", "we", "said)"], []),
-        (["calm"], []),
-        (["x(calm)"], []),
-        ([" (calm) ", "(sad)"], ["(calm)", "(sad)"]),
-        (["(mine)"], ["(mine)"]),
-        (["(calm"], []),
-    ],
-)
-def test_style_tags_are_found_among_words(said: list[str], tags: list[str]) -> None:
-    assert tags_among(said, {"mine"}) == tags
-
-
-@pytest.mark.parametrize(
-    ("time", "spans", "snapped", "unplaced"),
-    [
-        ((0.0, 0.5), [(1.0, 2.0)], (1.0, 1.5), 0),
-        ((0.0, 0.499), [(1.0, 2.0)], (0.0, 0.499), 1),
-        ((2.5, 3.0), [(1.0, 2.0)], (1.5, 2.0), 0),
-        ((2.501, 3.0), [(1.0, 2.0)], (2.501, 3.0), 1),
-        ((0.6, 0.9), [(1.0, 1.1)], (1.0, 1.1), 0),
-        ((2.2, 2.4), [(1.0, 2.0), (2.5, 3.0)], (2.5, 2.7), 0),
-        ((0.0, 3.0), [(1.0, 1.5), (2.0, 2.5)], (1.0, 2.5), 0),
-        ((0.0, 1.0), [], (0.0, 1.0), 1),
-        ((0.5, 1.0), [(1.0, 2.0)], (1.0, 1.5), 0),
-    ],
-)
-def test_word_in_silence_moves_half_a_second_at_most_to_the_nearest_speech(
-    time: tuple[float, float], spans: list[tuple[float, float]], snapped: tuple[float, float], unplaced: int
-) -> None:
-    result = snap_words([Word("w", *time, 1.0)], spans)
-    assert (result.words[0].start, result.words[0].end) == pytest.approx(snapped)
-    assert result.unplaced == unplaced
-    assert result.moved == sum(a != b for a, b in zip(time, snapped, strict=True))
-    assert result.offset == pytest.approx(snapped[0] - time[0])
-
-
-@pytest.mark.parametrize(("moves", "median"), [((0.1,), 0.1), ((0.1, 0.3), 0.2), ((0.3, 0.1, 0.2), 0.2)])
-def test_offset_is_the_median_of_the_moves_of_starts(moves: tuple[float, ...], median: float) -> None:
-    said = [Word(str(n), 10.0 * n, 10.0 * n + 1.0, 1.0) for n in range(len(moves))]
-    spans = [(10.0 * n + move, 10.0 * n + 1.0) for n, move in enumerate(moves)]
-    assert snap_words(said, spans).offset == pytest.approx(median)

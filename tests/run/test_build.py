@@ -1,5 +1,3 @@
-import subprocess
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,7 +11,7 @@ from dailytalk_contiguous.core.errors import BadInput, Reject
 from dailytalk_contiguous.core.schema import SOURCE, Batch
 from dailytalk_contiguous.core.settings import EXECUTION
 from dailytalk_contiguous.run.shard import Task, make_shard
-from dailytalk_contiguous.shards import ShardIndex, part_path, read_rows
+from dailytalk_contiguous.shards import ShardIndex, read_rows
 from dailytalk_contiguous.stages.base import Stage
 
 #: What the stages of these tests were called with, in order: their name and the conversations.
@@ -68,14 +66,6 @@ class Weigh(Stage):
 
 
 @dataclass(frozen=True)
-class Hear(Length):
-    """Runs a model."""
-
-    def models(self) -> dict[str, str]:
-        return {"recogniser": "ear"}
-
-
-@dataclass(frozen=True)
 class Wrong(Stage):
     """Returns what it did not declare."""
 
@@ -114,18 +104,6 @@ def test_rows_keep_their_order_and_heavy_columns_are_not_written(tmp_path: Path)
     assert read_rows(path, ["heavy"])["c"] == {"conversation_id": "c"}
 
 
-def test_a_model_takes_conversations_one_by_one_unless_batches_are_asked_for(tmp_path: Path) -> None:
-    build(tmp_path / "one", "ab", Hear())
-    build(tmp_path / "two", "abc", Hear(), batch_seconds=0.2)
-    assert calls == [("Length", ["a"]), ("Length", ["b"]), ("Length", ["a", "b"]), ("Length", ["c"])]
-
-
-def test_other_stages_take_five_minutes_of_conversations_together(tmp_path: Path) -> None:
-    rows = [row(name, duration=seconds) for name, seconds in zip("abcd", (299.0, 1.0, 0.1, 999.0), strict=True)]
-    make_shard(Task(tmp_path / "shard-1.parquet", rows, {}), [Length()])
-    assert calls == [("Length", ["a", "b"]), ("Length", ["c"]), ("Length", ["d"])]
-
-
 def test_finished_rows_are_not_made_again(tmp_path: Path) -> None:
     build(tmp_path, "ab", Length(), Weigh())
     calls.clear()
@@ -159,20 +137,6 @@ def test_option_that_says_how_to_run_redoes_nothing(tmp_path: Path) -> None:
     assert calls == []
 
 
-def test_changed_input_redoes_only_that_conversation(tmp_path: Path) -> None:
-    build(tmp_path, "abc", Length(), Weigh())
-    calls.clear()
-    build(tmp_path, "abc", Length(), Weigh(), digests={"b": "touched"})
-    assert calls == [("Length", ["b"]), ("Weigh", ["b"])]
-
-
-def test_added_conversation_leaves_the_others_as_they_are(tmp_path: Path) -> None:
-    build(tmp_path, "ac", Length(), Weigh())
-    calls.clear()
-    assert weights(build(tmp_path, "abc", Length(), Weigh())) == {"a": 3, "b": 3, "c": 3}
-    assert calls == [("Length", ["b"]), ("Weigh", ["b"])]
-
-
 @pytest.mark.parametrize("batch_seconds", [0.0, 10.0])
 def test_refused_conversation_becomes_a_reject_and_the_rest_goes_on(tmp_path: Path, batch_seconds: float) -> None:
     path = build(tmp_path, "abc", Length(), Weigh(refused=("b", "c")), batch_seconds=batch_seconds)
@@ -185,80 +149,18 @@ def test_refused_conversation_becomes_a_reject_and_the_rest_goes_on(tmp_path: Pa
     ]
 
 
-def test_reject_stands_until_the_stage_that_refused_it_changes(tmp_path: Path) -> None:
-    build(tmp_path, "ab", Length(), Weigh(refused=("b",)))
-    calls.clear()
-    build(tmp_path, "ab", Length(), Weigh(refused=("b",)))
-    assert calls == []
-    assert weights(build(tmp_path, "ab", Length(), Weigh())) == {"a": 3, "b": 3}
-    assert calls == [("Weigh", ["a"]), ("Length", ["b"]), ("Weigh", ["b"])]
-
-
 def test_value_of_another_type_than_declared_stops_the_shard_and_writes_nothing(tmp_path: Path) -> None:
     with pytest.raises(pa.ArrowInvalid):
         build(tmp_path, "a", Wrong())
     assert list(tmp_path.iterdir()) == []
 
 
-def test_next_stage_sees_the_value_that_will_be_read_back(tmp_path: Path) -> None:
-    seen: list[float] = []
-
-    @dataclass(frozen=True)
-    class Look(Stage):
-        needs: ClassVar[tuple[str, ...]] = ("length",)
-
-        def __call__(self, batch: Batch) -> Batch:
-            seen.extend(batch["length"])
-            return {}
-
-    path = build(tmp_path, "a", Length(), Look())
-    assert seen == [read_rows(path, ["length"])["a"]["length"]]
-    assert seen != [0.1]  # which is no float32
-
-
-def test_progress_hears_of_every_stage_and_its_audio_before_and_after(tmp_path: Path) -> None:
-    told: list[tuple[str, float, bool]] = []
-
-    def progress(stage: str, audio: float, wall: float | None) -> None:
-        told.append((stage, audio, wall is None))
-
-    build(tmp_path, "ab", Length(), Weigh(), progress=progress)
-    assert told == [(stage, 0.2, begins) for stage in ("Length", "Weigh") for begins in (True, False)]
-
-
-def test_what_is_finished_of_a_stopped_shard_is_not_done_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def stop(stage: str, audio: float, wall: float | None) -> None:
-        if wall is None and calls.count(("Weigh", ["b"])):
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr("dailytalk_contiguous.run.shard.SAVE_SECONDS", 0.0)
-    monkeypatch.setattr("dailytalk_contiguous.run.shard.PORTION_SECONDS", 0.25)
-    stages = Length(), Weigh(refused=("a",))
-    with pytest.raises(KeyboardInterrupt):
-        build(tmp_path, "abc", *stages, progress=stop)
-    assert list(tmp_path.glob("*.parquet")) == []  # half a shard is none
-    calls.clear()
-    path = build(tmp_path, "abc", *stages)
-    assert calls == [("Length", ["c"]), ("Weigh", ["c"])]
-    assert weights(path) == {"b": 3, "c": 3}
-    assert [name for name, (_, entry) in ShardIndex(tmp_path).entries.items() if entry.reject] == ["a"]
-    assert list(tmp_path.iterdir()) == [path]
-
-
-@pytest.mark.parametrize("seconds", [0.0, 1e9])
-def test_stages_that_a_stopped_conversation_was_through_are_not_done_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float
-) -> None:
-    """A Ctrl-C saves them whenever it comes; a kill, when the last save is long enough ago."""
-
+def test_stages_that_a_stopped_conversation_was_through_are_not_done_again(tmp_path: Path) -> None:
     def stop(stage: str, audio: float, wall: float | None) -> None:
         if (stage, wall) == ("Weigh", None):
-            raise KeyboardInterrupt if seconds else MemoryError
+            raise KeyboardInterrupt
 
-    monkeypatch.setattr("dailytalk_contiguous.run.shard.SAVE_SECONDS", seconds)
-    with pytest.raises((KeyboardInterrupt, MemoryError)):
+    with pytest.raises(KeyboardInterrupt):
         build(tmp_path, "ab", Length(), Weigh(), progress=stop)
     assert list(tmp_path.glob("*.parquet")) == []
     entries = {name: entry for name, (_, entry) in ShardIndex(tmp_path).entries.items()}
@@ -289,18 +191,6 @@ def test_conversation_that_was_refused_stays_so_through_a_stop(tmp_path: Path) -
     assert [name for name, (_, entry) in ShardIndex(tmp_path).entries.items() if entry.reject] == ["a"]
 
 
-def test_shard_of_which_all_is_finished_in_a_part_is_written_without_work(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("dailytalk_contiguous.run.shard.SAVE_SECONDS", 0.0)
-    path = build(tmp_path, "ab", Length(), Weigh())
-    path.rename(part_path(path))  # as a crash right before the shard was written leaves it
-    calls.clear()
-    assert weights(build(tmp_path, "ab", Length(), Weigh())) == {"a": 3, "b": 3}
-    assert calls == []
-    assert list(tmp_path.iterdir()) == [path]
-
-
 def test_shard_of_rejects_only_is_written(tmp_path: Path) -> None:
     path = build(tmp_path, "a", Length(), Weigh(refused=("a",)))
     assert weights(path) == {}
@@ -324,24 +214,3 @@ def test_shard_that_lacks_a_column_is_made_again(tmp_path: Path) -> None:
     pq.write_table(table.drop_columns(["length"]), path)
     doubled = weights(build(tmp_path, "ab", Length(), Weigh(factor=2)))
     assert doubled == {name: 2 * weight for name, weight in whole.items()}
-
-
-FRESH = """
-import multiprocessing
-import multiprocessing.resource_tracker as tracker
-import sys
-from pathlib import Path
-sys.path.insert(0, sys.argv[1])
-from test_build import Length, build
-
-multiprocessing.set_start_method("spawn")  # as it is in a worker
-build(Path(sys.argv[2]), "ab", Length())
-print(tracker._resource_tracker._fd)
-"""
-
-
-def test_a_shard_in_a_worker_leaves_nothing_to_be_warned_of_after_a_stop(tmp_path: Path) -> None:
-    """Python's watch over locks of several processes writes to the terminal once a Ctrl-C has ended a worker."""
-    command = [sys.executable, "-c", FRESH, str(Path(__file__).parent), str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout == "None\n"

@@ -5,6 +5,7 @@ import shutil
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -15,8 +16,8 @@ from recordings import read_lines
 from spoken_corpora import crema_d, faults, rows_of, run, spoken
 
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.schema import own_seconds
 from dailytalk_contiguous.publish.checking import check_folder
-from dailytalk_contiguous.publish.items import open_items
 from dailytalk_contiguous.publish.page import write_report
 from dailytalk_contiguous.run.clip_plan import corpus_pipeline
 from dailytalk_contiguous.run.clips import OPTIONS, CorpusSpec, read_corpus
@@ -52,24 +53,23 @@ def manifests(out: Path) -> dict[str, list[dict[str, object]]]:
     return {name: read_lines(out / "data" / name) for name in MANIFESTS if (out / "data" / name).is_file()}
 
 
-def test_clip_beyond_a_limit_can_be_heard_unless_its_file_is_gone_or_another(source: Path, out: Path) -> None:
-    run(source, out, max_seconds=2.0)
-    page = write_report(out).path.read_text(encoding="utf-8")
-    heard = page.partition('id="beyond"')[2]
-    assert heard.count("data:audio/mpeg;base64,") == 6
-    assert "<p>it is 2.50 s long (at most 2.00 s).</p>" in heard
-    names = [row["conversation_id"] for row in open_items(out).measures()]
-    [gone, other, same] = names[:3]
-    files = {name: source / "AudioWAV" / f"{name.partition('/')[2]}.wav" for name in names}
-    kept = {path: (path.read_bytes(), path.stat()) for path in (files[gone], files[other])}
-    files[gone].unlink()
-    soundfile.write(files[other], 0.1 * np.ones(16000), 16000)
-    try:
-        assert open_items(out).measured_sounds([gone, other, same]).keys() == {same}
-    finally:
-        for path, (content, status) in kept.items():
-            path.write_bytes(content)
-            os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+class Richer(NamedTuple):
+    """A finished folder that was conditioned anew, with copies, prompts and text conditions."""
+
+    out: Path
+    made: int
+    record: dict[str, Any]
+    measured: bool
+
+
+@pytest.fixture(scope="module")
+def richer(source: Path, built: Path) -> Richer:
+    out = shutil.copytree(built, source.parent / "richer")
+    before = times(out / "measured")
+    options = {"augment": ("noise", "room"), "prompt_channel": True, "text_conditions": True}
+    outcome = run(source, out, **options)
+    assert outcome.record is not None
+    return Richer(out, outcome.n_made, outcome.record, times(out / "measured") != before)
 
 
 # Nothing is lost
@@ -91,13 +91,17 @@ def test_every_file_is_a_clip_or_a_reject_with_a_reason(tmp_path: Path) -> None:
     assert outcome.record["counts"]["read"] == 10
 
 
-def test_clip_outside_a_limit_is_rejected_with_the_figure_and_the_limit(source: Path, out: Path) -> None:
+def test_clip_outside_a_limit_is_rejected_with_the_figure_and_the_limit_and_can_be_heard(
+    source: Path, out: Path
+) -> None:
     run(source, out, max_seconds=2.0)
     rejects = read_lines(out / "rejects.jsonl")
     assert len(rejects) == 18
     assert {line["reason"] for line in rejects} == {"it is 2.50 s long (at most 2.00 s)"}
     assert rows_of(out) == {}
     assert not list((out / "data").glob("*jsonl"))
+    heard = write_report(out).path.read_text(encoding="utf-8").partition('id="beyond"')[2]
+    assert heard.count("data:audio/mpeg;base64,") == 6
 
 
 # What comes out
@@ -164,8 +168,24 @@ def test_run_json_tells_the_corpus_and_how_it_differs_from_the_published_one(bui
     assert "Cao" in record["corpus"]["citation"]
     assert record["corpus"]["homepage"].startswith("https://")
     assert "crema_d: 18 clips were read, 7442 are published." in record["count_check"]
-    assert record["counts"]["by_word_source"] == {"proportional": 72}
-    assert record["counts"]["by_affect_source"] == {"acoustic-estimate": 18}
+    kinds = ("emotion", "gender", "language", "style", "split", "word_source", "affect_source")
+    assert {name: record["counts"][f"by_{name}"] for name in kinds} == {
+        "emotion": {"angry": 6, "happy": 6, "neutral": 6},
+        "gender": {"unknown": 18},
+        "language": {"en": 18},
+        "style": {"unknown": 18},
+        "split": {"train": 15, "validation": 3},
+        "word_source": {"proportional": 72},
+        "affect_source": {"acoustic-estimate": 18},
+    }
+    assert {name: record["counts"][name] for name in ("read", "clips", "copies", "rejects")} == {
+        "read": 18,
+        "clips": 18,
+        "copies": 0,
+        "rejects": 0,
+    }
+    rows = rows_of(built, ["duration", "labels"]).values()
+    assert record["hours"]["audio"] == pytest.approx(sum(map(own_seconds, rows)) / 3600, abs=1e-5)
 
 
 def test_clips_are_a_dataset_with_encoded_audio(built: Path) -> None:
@@ -178,12 +198,11 @@ def test_clips_are_a_dataset_with_encoded_audio(built: Path) -> None:
 # Copies, prompts, balance
 
 
-def test_copies_are_of_training_clips_and_name_their_source_and_recipe(source: Path, out: Path) -> None:
-    run(source, out, augment=("noise", "room"))
-    rows = rows_of(out)
+def test_copies_are_of_training_clips_and_name_their_source_and_recipe(richer: Richer) -> None:
+    rows = rows_of(richer.out)
     copies = [row for row in rows.values() if row["labels"]["augmented_from"]]
     trained = [row for row in rows.values() if row["split"] == "train" and not row["labels"]["augmented_from"]]
-    assert len(copies) == len(trained) == 15
+    assert len(copies) == len(trained) == richer.record["counts"]["copies"] == 15
     for copy in copies:
         source, labels = rows[copy["labels"]["augmented_from"]], copy["labels"]
         assert copy["split"] == "train"
@@ -193,14 +212,12 @@ def test_copies_are_of_training_clips_and_name_their_source_and_recipe(source: P
         assert labels["quality"] is copy["utterances"][0]["rms"] is None
 
 
-def test_prompt_is_a_neutral_line_of_another_speaker_of_the_same_side(source: Path, out: Path) -> None:
-    outcome = run(source, out, prompt_channel=True)
-    rows = rows_of(out)
-    prompted = [row for row in rows.values() if row["labels"]["prompt_id"]]
-    assert outcome.record is not None
+def test_prompt_is_a_neutral_line_of_another_speaker_of_the_same_side(richer: Richer) -> None:
+    rows = rows_of(richer.out)
+    own = [row for row in rows.values() if not row["labels"]["augmented_from"]]
+    prompted = [row for row in own if row["labels"]["prompt_id"]]
     # The one speaker of validation has nobody to prompt him.
-    assert outcome.record["counts"]["without_prompt"] == 3
-    assert len(prompted) == 15
+    assert (len(prompted), richer.record["counts"]["without_prompt"]) == (15, 3)
     for row in prompted:
         prompt = rows[row["labels"]["prompt_id"]]
         assert (prompt["labels"]["emotion"], prompt["split"]) == ("neutral", row["split"])
@@ -208,34 +225,27 @@ def test_prompt_is_a_neutral_line_of_another_speaker_of_the_same_side(source: Pa
         assert row["alignments"][0]["start"] >= row["labels"]["conditioning"]["clip_start"] > 1.0
 
 
-def test_balance_by_sampling_leaves_out_with_a_reason_and_tells_what_is_missing(source: Path, out: Path) -> None:
-    outcome = run(source, out, balance="sample", target_minutes=0.1)
-    assert outcome.record is not None
-    left_out = [reject for reject in outcome.rejects if reject.stage == "Balance"]
-    assert left_out
-    assert all("than wanted" in reject.reason for reject in left_out)
-    rows = rows_of(out, ["split"])
-    assert len(rows) + len(left_out) == 18
-    more = run(source, out, balance="sample", target_minutes=1.0)
-    assert more.record is not None
-    short = {one["emotion"] for one in more.record["balance"]["shortfalls"]}
-    assert short == {"angry", "happy", "neutral"}
-
-
-def test_weights_stand_in_the_rows(source: Path, out: Path) -> None:
-    run(source, out, balance="weights", target_minutes=0.3)
-    rows = [row["labels"] for row in rows_of(out, ["labels"]).values()]
-    assert all(row["weight"] > 1 for row in rows if row["split"] == "train")
-    assert {row["weight"] for row in rows if row["split"] == "validation"} == {1.0}
-
-
-def test_text_conditions_only_on_request(source: Path, out: Path) -> None:
-    run(source, out, text_conditions=True)
-    told = [json.loads(path.read_text()) for path in (out / "data/data_stereo").glob("*.json")]
+def test_text_conditions_are_written_on_request(richer: Richer) -> None:
+    told = [json.loads(path.read_text()) for path in (richer.out / "data/data_stereo").glob("*.json")]
     assert {tuple(one["text_conditions"].items()) for one in told} == {
         (("emotion", emotion),) for emotion in ("angry", "happy", "neutral")
     }
-    assert [finding for finding in check_folder(out)[0] if finding.level == "error"] == []
+    assert [finding for finding in check_folder(richer.out)[0] if finding.level == "error"] == []
+
+
+def test_other_conditioning_measures_nothing_again(richer: Richer) -> None:
+    assert (richer.made, richer.measured) == (1, False)
+
+
+def test_balance_by_sampling_leaves_out_with_a_reason_and_tells_what_is_missing(source: Path, out: Path) -> None:
+    outcome = run(source, out, balance="sample", target_minutes=0.1)
+    left_out = [reject for reject in outcome.rejects if reject.stage == "Balance"]
+    assert left_out
+    assert all("than wanted" in reject.reason for reject in left_out)
+    assert len(rows_of(out, ["split"])) + len(left_out) == 18
+    more = run(source, out, balance="sample", target_minutes=1.0)
+    assert more.record is not None
+    assert {one["emotion"] for one in more.record["balance"]["shortfalls"]} == {"angry", "happy", "neutral"}
 
 
 # Going on
@@ -266,13 +276,6 @@ def test_stopped_run_goes_on_and_ends_as_an_unbroken_one(source: Path, built: Pa
     run(source, out, options=options)
     assert before.items() <= times(out).items()
     assert rows_of(out) == rows_of(built)
-
-
-def test_other_conditioning_measures_nothing_again(source: Path, out: Path) -> None:
-    measured = times(out / "measured")
-    outcome = run(source, out, prompt_channel=True)
-    assert outcome.n_made == 1
-    assert times(out / "measured") == measured
 
 
 def test_clip_that_left_the_corpus_leaves_the_folder(tmp_path: Path) -> None:

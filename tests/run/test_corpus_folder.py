@@ -6,7 +6,7 @@ from typing import Any
 from finished_corpora import clip_row, corpus_folder
 
 from dailytalk_contiguous.publish.checking import check_folder
-from dailytalk_contiguous.run.clips import MANIFESTS, is_complete
+from dailytalk_contiguous.run.clips import MANIFESTS
 
 
 def exported(folder: Path, **weights: float) -> Path:
@@ -54,24 +54,3 @@ def test_check_finds_a_clip_that_is_named_more_often_than_any_weight_may_say(tmp
     with (data / MANIFESTS["train"]).open("a", encoding="utf-8") as file:
         file.write((data / MANIFESTS["train"]).read_text(encoding="utf-8").splitlines(keepends=True)[0])
     assert [finding.kind for finding in errors(data)] == ["duplicate"]
-
-
-def test_export_is_complete_only_while_all_that_its_manifests_name_is_there(tmp_path: Path) -> None:
-    data = exported(tmp_path, a=2.0)
-    assert is_complete(data)
-    for path in (next(data.rglob("*.wav")), next(data.glob("data_stereo/*.json"))):
-        content = path.read_bytes()
-        path.unlink()
-        assert not is_complete(data)
-        path.write_bytes(content)
-    assert is_complete(data)
-    for name in MANIFESTS.values():
-        whole = (data / name).read_bytes()
-        (data / name).unlink()
-        assert not is_complete(data)
-        (data / name).write_bytes(whole)
-    assert is_complete(data)
-    for line in ('{"path": 3}', "[]", "{"):
-        (data / MANIFESTS["train"]).write_text(line, encoding="utf-8")
-        assert not is_complete(data)
-    assert not is_complete(tmp_path / "nothing")

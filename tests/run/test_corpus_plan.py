@@ -1,23 +1,16 @@
 import math
 import random
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
-from datasets import DatasetInfo
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.core.buckets import percentile
-from dailytalk_contiguous.core.copies import CopySource, Thresholds
 from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.core.quality import NAMES
 from dailytalk_contiguous.core.schema import CLIP
-from dailytalk_contiguous.core.sentences import length_class
-from dailytalk_contiguous.pipelines import clip_stages
 from dailytalk_contiguous.run.clip_plan import PlannedClips, corpus_pipeline, describe, filter_clips, plan_clips
-from dailytalk_contiguous.run.clips import Read, check_balance
 from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion
 
 
@@ -42,7 +35,7 @@ def filtered(rows: Sequence[dict[str, Any]], **chosen: Any) -> tuple[list[dict[s
 
 
 def described(*rows: dict[str, Any], model: str = "acoustic-estimate") -> list[dict[str, Any]]:
-    return describe(rows, model, clip_stages()[1])
+    return describe(rows, model)
 
 
 def test_affect_that_people_rated_is_kept_before_an_estimate() -> None:
@@ -86,37 +79,10 @@ def test_rules_tell_nothing_of_a_speaker_with_few_clips() -> None:
     assert by_rule(rows) == {(None, None, None, None)}
 
 
-def test_rules_tell_nothing_where_no_model_and_nobody_rated_affect() -> None:
-    speaker = [clip(f"s{number}", rms=0.05 + 0.002 * number) for number in range(8)]
-    rows = described(*speaker, clip("loud", rms=0.9, f0_mean=230.0), clip("sung", style="sung"), model="")
-    assert by_rule(rows) == {(None, None, None, None), (None, None, "sung", "label")}
-
-
 def test_clips_of_unknown_speakers_are_not_compared_with_each_other() -> None:
     rows = described(*(clip(str(number), None, rms=0.01 * 1.5**number) for number in range(9)))
     assert {row["energy_bucket"] for row in rows} == {"MID"}
     assert by_rule(rows) == {(None, None, None, None)}
-
-
-def test_clip_to_copy_has_its_measures_and_the_thresholds_of_its_own_speaker() -> None:
-    measures = {"f0_mean": [100, 130, 190, 220], "f0_std": [5, 9, 30, 40], "speech_rate": [1, 2, 5, 6]}
-    own = [
-        clip(str(place), **{name: float(values[place]) for name, values in measures.items()}) for place in range(4)
-    ]
-    rows = described(*own, clip("other", "t"))
-    thresholds = [Thresholds(*percentile(values, name)[1:]) for name, values in measures.items()]
-    assert thresholds[0].low < thresholds[0].high
-    for place, row in enumerate(rows[:4]):
-        expected = [values[place] for values in measures.values()]
-        assert row["copy_source"] == CopySource(str(place), *expected, *thresholds)
-    assert rows[4]["copy_source"].f0_mean_thresholds == Thresholds()
-
-
-def test_length_class_is_that_of_the_trimmed_clip() -> None:
-    heard = [{"start": 3.0, "end": 4.0}]
-    silent_edges, plain = described(clip("a", duration=7.0, heard=heard), clip("b", duration=7.0))
-    assert (silent_edges["length"], plain["length"]) == (length_class(1.2), length_class(2.2))
-    assert length_class(1.2) != length_class(7.0)
 
 
 def test_clip_of_another_language_is_rejected() -> None:
@@ -157,23 +123,6 @@ def test_plan_loses_nothing_and_knows_no_order(numbers: int, chance: random.Rand
     shuffled = list(rows)
     chance.shuffle(shuffled)
     assert plan(shuffled, **chosen) == planned
-
-
-def test_digest_changes_with_what_goes_into_a_clip() -> None:
-    rows = corpus(3)
-    chosen: dict[str, Any] = {}
-    before = {row["id"]: row["input_digest"] for row in plan(rows, **chosen).rows}
-    rows[4] |= {"emotion": "calm"}
-    after = {row["id"]: row["input_digest"] for row in plan(rows, **chosen).rows}
-    changed = {name for name, digest in after.items() if before[name] != digest}
-    assert rows[4]["id"] in changed
-    moved = [row | {"audio": {"bytes": None, "path": "/elsewhere"}} for row in rows]
-    assert {row["id"]: row["input_digest"] for row in plan(moved, **chosen).rows} == after
-
-
-def test_nothing_kept_plans_nothing() -> None:
-    planned = plan([], balance="sample")
-    assert (planned.rows, planned.split, planned.balance) == ([], None, None)
 
 
 @pytest.mark.parametrize(("copies", "expected"), [(0, 1), (3, 3)])
@@ -224,80 +173,20 @@ def test_songs_prompt_nobody() -> None:
     assert plan(spoken, prompt_channel=True).unprompted < 12
 
 
-def test_prompt_is_a_neutral_line_of_another_speaker_of_the_clips_side_and_language() -> None:
-    rows = described(
-        *(
-            clip(f"{emotion}{number}{language}", f"s{number}", emotion=emotion, language=language)
-            for emotion in ("neutral", "happy")
-            for number in range(8)
-            for language in ("en", "de")
-        ),
-        clip("nobody", None),
-        clip("alone", "s0", language="fr"),
-    )
-    sources = {row["id"]: row for row in rows}
-    chosen = []
-    for seed in (0, 0, 1):
-        planned = plan(rows, prompt_channel=True, seed=seed).rows
-        sides = {row["id"]: row["split"] for row in planned}
-        chosen.append({row["id"]: row["labels"]["prompt_id"] for row in planned})
-        for name, prompt in chosen[-1].items():
-            if prompt is None:
-                continue
-            ours, theirs = sources[name], sources[prompt]
-            assert (theirs["emotion"], theirs["language"], sides[prompt]) == (
-                "neutral",
-                ours["language"],
-                sides[name],
-            )
-            assert theirs["speaker"] != ours["speaker"]
-        assert (chosen[-1]["nobody"], chosen[-1]["alone"]) == (None, None)
-        assert len({prompt for prompt in chosen[-1].values() if prompt}) > 4
-    assert chosen[0] == chosen[1] != chosen[2]
-
-
-def test_hidden_files_and_folders_are_no_noises(tmp_path: Path) -> None:
-    for name in ("hum.wav", "deep/fan.flac", "._hum.wav", "notes.txt"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    (tmp_path / "folder.wav").mkdir()
-    chosen: dict[str, Any] = {"augment": ("noise",), "copies": 12, "noise_folder": str(tmp_path)}
-    copies = [row["augmentation"] for row in plan(corpus(2), **chosen).rows if row["augmentation"]]
-    assert {copy["detail"] for copy in copies} == {"hum.wav", "deep/fan.flac"}
-
-
-def test_clip_that_is_lost_or_comes_twice_stops_everything() -> None:
-    rows = corpus(1)
-    planned, read = plan(rows), Read("acted", rows, [], DatasetInfo(), [])
-    names = {row["id"] for row in rows}
-    check_balance(read, planned, names, [])
-    some, other = sorted(names)[:2]
-    rejected = Reject(some, "Check", "too loud", "record it again")
-    check_balance(read, planned, names - {some}, [rejected])
-    for finished, rejects in ((names - {some}, []), (names, [rejected]), (names - {other}, [rejected])):
-        with pytest.raises(RuntimeError, match="clips went in"):
-            check_balance(read, planned, finished, rejects)
-    with pytest.raises(RuntimeError) as lost:
-        check_balance(read, planned, {f"new{n}" for n in range(7)}, [])
-    extra = [f"new{n}" for n in range(5)]
-    told = f"{len(names)} clips went in, 7 came out: lost {sorted(names)[:5]}, extra {extra}"
-    assert str(lost.value) == told
-
-
 def test_what_is_heard_of_emotion_is_not_what_raters_say() -> None:
     sad = {"given_valence": 0.1, "given_arousal": 0.2, "given_dominance": 0.2}
     loud = [clip(f"s{number}", rms=0.05 + 0.002 * number, **sad) for number in range(8)] + [clip("loud", rms=0.9)]
     heard = ClassifyEmotion(confidence=0.0)
 
     def classes(rows: list[dict[str, Any]], model: str = "acoustic-estimate") -> list[str | None]:
-        return [row["emotion_class"] for row in describe(rows, model, clip_stages()[1], heard)]
+        return [row["emotion_class"] for row in describe(rows, model, heard)]
 
     assert set(classes(loud)[:8]) == {"neutral"}
     assert classes(loud)[-1] in ("angry", "surprised", "happy", "fearful")
     assert classes(loud, "") == classes(loud)  # without ratings by a model it is estimated all the same
     rated = [clip("a", valence=0.9, arousal=0.8, dominance=0.8, **sad)]
     assert classes(rated, "somebody/model") == ["happy"]
-    (alone,) = describe([clip("a")], "acoustic-estimate", clip_stages()[1], heard)
+    (alone,) = describe([clip("a")], "acoustic-estimate", heard)
     assert (alone["arousal"], alone["emotion_model"]) == (0.5, "affect-map")
     assert max(share["probability"] for share in alone["emotion_probabilities"]) != pytest.approx(0.6332, abs=1e-3)
     assert "emotion_class" not in described(clip("a"))[0]

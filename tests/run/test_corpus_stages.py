@@ -16,7 +16,7 @@ from dailytalk_contiguous.stages.augment import Augment
 from dailytalk_contiguous.stages.base import Stage, find_stage
 from dailytalk_contiguous.stages.clip_words import CutSpeech, TimeWords
 from dailytalk_contiguous.stages.condition import Condition
-from dailytalk_contiguous.stages.finish import FinishClip, TakeConditioned
+from dailytalk_contiguous.stages.finish_clip import FinishClip, TakeConditioned
 from dailytalk_contiguous.stages.measure_prosody import MeasureProsody
 from dailytalk_contiguous.stages.measure_quality import MeasureQuality
 from dailytalk_contiguous.stages.rate_affect import RateAffect
@@ -55,13 +55,6 @@ def test_affect_is_rated_by_a_model_or_else_estimated_beside_the_other_clips() -
     (measuring, _), wanted = corpus_pipeline("embedded", affect_model="somebody/model", device="cpu")
     assert measuring[-1] == RateAffect(model="somebody/model", device="cpu")
     assert wanted.affect(measuring) == "somebody/model"
-
-
-@pytest.mark.parametrize(("chosen", "most"), [({}, 1), ({"balance": "sample"}, 4), ({"copies": 3}, 3)])
-def test_copies_are_one_or_those_that_fill_up_an_emotion_or_those_asked_for(
-    chosen: dict[str, Any], most: int
-) -> None:
-    assert ClipPlan(**chosen).most_copies == most
 
 
 @pytest.mark.parametrize("missing", [*MEASURE, *FINISH], ids=lambda stage: stage.name)

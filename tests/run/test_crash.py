@@ -7,7 +7,7 @@ from audio_files import ROOT
 from preloaded import Forked
 from recordings import run
 
-from dailytalk_contiguous.pipelines import tag_stages
+from dailytalk_contiguous.pipelines.to_text import tag_stages
 
 BENCHMARKS = str(ROOT / "benchmarks")
 sys.path.append(BENCHMARKS)
@@ -36,7 +36,7 @@ class Forking(Torment):
 
 
 def test_kills_at_random_moments_change_no_result_and_repeat_no_finished_work(tmp_path: Path) -> None:
-    torment = Forking(tmp_path, conversations=3, workers=1, seed=1)
+    torment = Forking(tmp_path, conversations=2, workers=1, seed=1)
     # No run takes longer than the first, by which the moments are drawn: all is imported and heard before it.
     assert Forked([sys.executable, "-c", ""]).wait() == 0
     run(tmp_path / "calls", tmp_path / "heard", tag_stages(profile="embedded", language="en", device="cpu"))

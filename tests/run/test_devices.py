@@ -1,14 +1,12 @@
-import os
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 
 import ctranslate2
 import pytest
 
-from dailytalk_contiguous.pipelines import speak_stages, tag_stages
+from dailytalk_contiguous.pipelines.to_sound import speak_stages
+from dailytalk_contiguous.pipelines.to_text import tag_stages
 from dailytalk_contiguous.run.local import gpus_to_share, networks_device
-from dailytalk_contiguous.run.processes import VISIBLE, _start_worker
+from dailytalk_contiguous.run.processes import VISIBLE
 from dailytalk_contiguous.stages.base import Stage
 
 WHISPER = tag_stages(asr_model="tiny", affect_model="acoustic-estimate")
@@ -60,21 +58,3 @@ def test_gpus_to_share_are_those_that_cuda_shows(
         monkeypatch.setenv(VISIBLE, chosen)
     assert gpus_to_share(WHISPER) == names
     assert gpus_to_share(tag_stages(profile="embedded")) == []
-
-
-def test_workers_take_a_gpu_in_turn_before_anything_that_looks_for_one_is_imported() -> None:
-    assert [name for name, _ in started(["3", "7"], 3)] == ["3", "7", "3"]
-    ((name, imported),) = started([], 1)
-    assert (name, imported) == (os.environ.get(VISIBLE), [])
-
-
-def started(gpus: list[str], count: int) -> list[tuple[str | None, list[str]]]:
-    """What workers see, one begun after the other, and which of the libraries that look for a GPU they have."""
-    context = get_context("spawn")
-    begun, told = context.Value("i", 0), []
-    seen = f"__import__('os').environ.get({VISIBLE!r})"
-    imported = "sorted({'torch', 'ctranslate2'} & set(__import__('sys').modules))"
-    for _ in range(count):
-        with ProcessPoolExecutor(1, context, _start_worker, (1, None, gpus, begun)) as pool:
-            told.append(pool.submit(eval, f"({seen}, {imported})").result())
-    return told

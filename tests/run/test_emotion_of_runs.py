@@ -41,6 +41,7 @@ def rows_in(folder: Path) -> list[dict[str, Any]]:
     ]
 
 
+@pytest.mark.nightly
 @pytest.mark.needs("espeakng_loader")
 def test_build_with_emotion_makes_the_rows_of_a_chain_typed_by_hand(
     calls: Path, tmp_path: Path, dailytalk: Command, hub: HubServer

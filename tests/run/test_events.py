@@ -1,24 +1,19 @@
-import json
-import logging
-import math
 import os
-import re
 import subprocess
 import sys
-import threading
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from command import EMBEDDED
 from hypothesis import given
 from hypothesis import strategies as st
-from recordings import calls, excerpt, read_lines, run, save, state
+from recordings import calls, read_lines, run
 
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.settings import with_settings
-from dailytalk_contiguous.pipelines import tag_stages
+from dailytalk_contiguous.pipelines.to_text import tag_stages
 from dailytalk_contiguous.run.events import (
     EVENTS,
     Event,
@@ -34,8 +29,6 @@ from dailytalk_contiguous.run.events import (
 )
 from dailytalk_contiguous.run.local import RunPlan
 from dailytalk_contiguous.run.shard import ShardReport, Task
-from dailytalk_contiguous.shards import chain_of
-from dailytalk_contiguous.sources.store_notes import NOTES
 from dailytalk_contiguous.stages.base import Stages
 
 TASK = Task(Path("shard-1.parquet"), [{"conversation_id": "a", "duration": 6.0}], {})
@@ -61,15 +54,6 @@ def settings(tiny_whisper: str) -> Stages:
 
 
 # The file
-
-
-def test_what_a_crash_cut_off_costs_neither_the_events_before_nor_those_after(tmp_path: Path) -> None:
-    path = tmp_path / EVENTS
-    append(path, {"event": "shard", "n": 1})
-    append(path, {"event": "shard", "n": 2})
-    path.write_bytes(path.read_bytes()[:-4])
-    append(path, {"event": "shard", "n": 3})
-    assert [event["n"] for event in read_events(path)] == [1, 3]
 
 
 @given(cut=st.integers(0, 200))
@@ -104,22 +88,29 @@ def test_line_without_an_end_is_passed_over_and_never_held(tmp_path: Path) -> No
     assert peak < 64 << 20
 
 
-def test_event_is_added_where_no_folder_is_yet_and_never_without_a_figure(tmp_path: Path) -> None:
-    path = tmp_path / "not/there/yet" / EVENTS
-    with pytest.raises(ValueError, match="not JSON compliant"):
-        append(path, {"event": "shard", "seconds": math.nan})
-    assert not path.exists()
-    append(path, {"event": "shard", "seconds": 1.5})
-    assert path.read_bytes() == b'{"event": "shard", "seconds": 1.5}\n'
+EVENT = {"event": "started", "time": "2026-01-02T12:00:00Z", "run": "1", "kind": "tag", "shard": [1, 1]}
+EVENT |= {"host": "h", "pid": 7, "born": "", "plan": {"shards": 1, "shards_left": 1, "hours_left": 0.5}}
 
 
-def test_names_that_are_no_utf8_are_kept(tmp_path: Path) -> None:
-    append(tmp_path / EVENTS, {"event": "shard", "shard": os.fsdecode(b"\xff.wav")})
-    assert read_events(tmp_path / EVENTS)[0]["shard"] == os.fsdecode(b"\xff.wav")
-
-
-def test_there_are_no_events_where_there_is_no_file(tmp_path: Path) -> None:
-    assert read_events(tmp_path / EVENTS) == []
+@pytest.mark.parametrize(
+    ("changes", "whole"),
+    [
+        ({}, True),
+        ({"pid": 1}, True),
+        ({"pid": 0}, False),
+        ({"pid": 2**31}, False),
+        ({"shard": [1]}, False),
+        ({"time": "noon"}, False),
+        ({"time": "2026-01-02T12:00:00"}, False),
+        ({"plan": {}}, False),
+        ({"event": "planned", "pid": 0, "shard": [1]}, True),
+        ({"spent": "much"}, False),
+    ],
+)
+def test_event_of_a_strangers_journal_is_whole_where_readers_find_what_they_rely_on(
+    changes: dict[str, Any], whole: bool
+) -> None:
+    assert is_whole(EVENT | changes) is whole
 
 
 def test_further_hosts_have_files_of_their_own(tmp_path: Path) -> None:
@@ -131,11 +122,6 @@ def test_further_hosts_have_files_of_their_own(tmp_path: Path) -> None:
     assert journal_of_host(work, "one") == first
     append(journal_of_host(work, "a/b c"), {"event": "started", "host": "a/b c"})
     assert [path.name for path in journals(work)] == ["events.a-b-c.jsonl", EVENTS]
-
-
-def test_hosts_of_a_store_have_files_of_their_own_from_the_first(tmp_path: Path) -> None:
-    (tmp_path / NOTES).touch()
-    assert journal_of_host(tmp_path, "one").name == "events.one.jsonl"
 
 
 def test_last_event_is_that_of_any_host(tmp_path: Path) -> None:
@@ -182,32 +168,6 @@ def test_nothing_that_was_said_is_in_the_events(tmp_path: Path, settings: Stages
     assert not [text for text in texts if text and text in told]
 
 
-def test_run_with_nothing_to_do_adds_no_line(tmp_path: Path, settings: Stages) -> None:
-    calls(tmp_path / "in", "a")
-    run(tmp_path / "in", tmp_path / "out", settings)
-    before = state(tmp_path / "out")
-    run(tmp_path / "in", tmp_path / "out", settings)
-    assert state(tmp_path / "out") == before
-
-
-def test_workers_and_runs_of_a_host_write_to_one_file(tmp_path: Path, settings: Stages) -> None:
-    calls(tmp_path / "in", *"abc")
-    run(tmp_path / "in", tmp_path / "out", settings, shard=(1, 2), workers=2)
-    run(tmp_path / "in", tmp_path / "out", settings, shard=(2, 2))
-    events = of_shards(read_events(tmp_path / "out" / EVENTS))
-    assert [event["shard"] for event in events if event["event"] == "started"] == [[1, 2], [2, 2]]
-    made = [event for event in events if event["event"] == "shard"]
-    assert len({event["shard"] for event in made}) == 3
-    assert os.getpid() not in {event["worker"] for event in made[:2]}
-    assert len({event["run"] for event in events}) == 2
-
-
-def test_two_passes_over_a_corpus_are_one_run(tmp_path: Path, settings: Stages) -> None:
-    save(tmp_path / "in/a.wav", excerpt(seconds=30))
-    run(tmp_path / "in", tmp_path / "out", with_settings(settings, {"buckets": "robust"}))
-    assert kinds(tmp_path / "out") == ["started", "shard", "planned", "shard", "finished"]
-
-
 @pytest.mark.parametrize(
     ("error", "kind", "reason"),
     [
@@ -231,53 +191,6 @@ def test_end_tells_why_and_never_what_was_said(
     assert (last["event"], last["reason"]) == (kind, reason)
 
 
-def test_run_says_now_and_then_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dailytalk_contiguous.run.events.TELL_SECONDS", 0.01)
-    written = threading.Semaphore(0)
-
-    def spent() -> float:
-        """Asked for with every event."""
-        written.release()
-        return 0.0
-
-    with Journal(tmp_path, "tag", "", spent=spent) as told:
-        told.planned(RunPlan([TASK.path], [TASK], 0, (0.5, 1.5)), 6.0, ["Segment", "Transcribe"])
-        told.telling(lambda stage, audio, wall: None)("Segment", 6.0, None)
-        for _ in range(3):
-            written.acquire()
-    started, progress, *_, finished = read_events(tmp_path / EVENTS)
-    assert (started["event"], progress["event"], finished["event"]) == ("started", "progress", "finished")
-    assert (progress["stage"], 0 <= progress["share"] < 1, 0 < progress["seconds_left"] <= 12) == (
-        *("Segment", True, True),
-    )
-    assert all(map(is_whole, read_events(tmp_path / EVENTS)))
-
-
-def test_log_says_how_far_a_run_is_where_no_shard_is_finished_and_names_status_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr("dailytalk_contiguous.run.events.TELL_SECONDS", 0.01)
-    monkeypatch.setattr("dailytalk_contiguous.run.events.LOG_SECONDS", 0.0)
-    caplog.set_level(logging.INFO, "dailytalk_contiguous")
-    written = threading.Semaphore(0)
-
-    def spent() -> float:
-        """Asked for with every event, before its line."""
-        written.release()
-        return 0.0
-
-    with Journal(tmp_path, "speak", "", spent=spent) as told:
-        told.planned(RunPlan([TASK.path], [TASK], 0, (0.5, 1.5)), 6.0, ["Segment", "Transcribe"])
-        told.telling(lambda stage, audio, wall: None)("Transcribe", 6.0, None)
-        for _ in range(4):
-            written.acquire()
-    lines = caplog.messages
-    assert len(lines) >= 2
-    assert all("Transcribe; 0 s of 6 s" in line for line in lines)
-    assert all(re.search(r"\d+% of the work done, \d+ s left", line) for line in lines)
-    assert [f"dailytalk status {tmp_path}" in line for line in lines] == [True] + [False] * (len(lines) - 1)
-
-
 def test_run_with_nothing_to_do_ends_what_a_killed_one_left_open(tmp_path: Path) -> None:
     told = journal(tmp_path)
     told.planned(RunPlan([TASK.path], [TASK], 0), 6.0, ["Segment"])
@@ -286,31 +199,6 @@ def test_run_with_nothing_to_do_ends_what_a_killed_one_left_open(tmp_path: Path)
         with journal(tmp_path) as again:
             again.planned(RunPlan([TASK.path], [], 1), 6.0, ["Segment"])
     assert kinds(tmp_path) == ["started", "shard", "started", "finished"]
-
-
-def test_money_is_told_with_every_event(tmp_path: Path) -> None:
-    spent = iter([0.0, 0.25, 0.25, 0.5])
-    with Journal(tmp_path, "speak", "", spent=lambda: next(spent)) as told:
-        told.planned(RunPlan([TASK.path], [TASK], 0), 6.0, ["Speak"])
-        told.made(MADE)
-    assert [event["spent"] for event in read_events(tmp_path / EVENTS)] == [0.0, 0.25, 0.5]
-
-
-def test_settings_are_told_apart_and_not_told(tmp_path: Path) -> None:
-    for language in ("en", "de"):
-        digest = chain_of(tag_stages(language=language))[-1]
-        with Journal(tmp_path, "tag", digest) as told:
-            told.planned(RunPlan([TASK.path], [TASK], 0), 6.0, [])
-    events = [event for event in read_events(tmp_path / EVENTS) if event["event"] == "started"]
-    assert events[0]["digest"] != events[1]["digest"]
-    assert "language" not in json.dumps(events)
-
-
-def test_account_tells_stages_from_what_is_outside_them(tmp_path: Path) -> None:
-    told = journal(tmp_path)
-    told.made(MADE)
-    told.made(MADE)
-    assert (told.account.stages, told.account.audio, told.account.outside) == ({"Segment": 3}, {"Segment": 12}, 1)
 
 
 # Small things

@@ -22,8 +22,8 @@ AUDIBLE = 0.01
 def test_faulty_service_loses_nothing_repeats_nothing_and_leaves_no_silence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    work = folder(tmp_path / "work", **{f"call{n}": talk(f"call {n}", 20) for n in range(8)})
-    faulty = TtsServer(faults={**MIX, **NO_CREDIT}, seed=5, retry_after=0)
+    work = folder(tmp_path / "work", **{f"call{n}": talk(f"call {n}", 20) for n in range(4)})
+    faulty = TtsServer(faults={**MIX, **NO_CREDIT}, seed=2860, retry_after=0)
     chosen = settings(tmp_path)
     stops: list[str] = []
     with loopback(monkeypatch, faulty) as server:
@@ -39,10 +39,10 @@ def test_faulty_service_loses_nothing_repeats_nothing_and_leaves_no_silence(
         assert {fault for fault in MIX if server.answers[fault]} >= set(MIX) - {"timeout"}
         assert server.answers["timeout"] + server.answers["reset"] > 1
         texts = {f"(calm) {line['text']}" for line in read_lines(work / "transcript.jsonl")[::2]}
-        assert len(texts) == 80
+        assert len(texts) == 40
         assert server.purchases == dict.fromkeys(texts, 1)
         cached = list((tmp_path / "cache").rglob("*.flac"))
-        assert len(cached) == 80 + server.answers["silence"]  # takes that were refused are kept too
+        assert len(cached) == 40 + server.answers["silence"]  # takes that were refused are kept too
         money = outcome.record["money"]
         asked = len(server.asked)
         again = say(work, chosen)
@@ -58,7 +58,7 @@ def _balanced(work: Path, ids: set[str], outcome: RunOutcome) -> None:
     assert sorted(line["utterance_id"] for line in shifted) == sorted(ids)
     assert (work / "rejects.jsonl").read_bytes() == b""
     counts = outcome.record["counts"]
-    assert (counts["conversations"], counts["spoken"], counts["kept"], counts["rejects"]) == (8, 80, 80, 0)
+    assert (counts["conversations"], counts["spoken"], counts["kept"], counts["rejects"]) == (4, 40, 40, 0)
 
 
 def _audible(work: Path) -> None:
@@ -76,4 +76,4 @@ def _audible(work: Path) -> None:
                 assert np.sqrt(np.mean(side**2)) > AUDIBLE, utterance["utterance_id"]
                 heard += 1
             assert len(row["alignments"]) == sum(len(re.findall(r"\S+", u["text"])) for u in row["utterances"])
-    assert heard == 160
+    assert heard == 80

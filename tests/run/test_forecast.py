@@ -33,17 +33,6 @@ def go(forecast: Forecast, clock: Clock, stage: str, audio: float, seconds: floa
     forecast.progress(stage, audio, seconds)
 
 
-def test_stage_that_works_is_named_from_its_beginning(clock: Clock) -> None:
-    forecast = Forecast(clock=clock)
-    forecast.planned({A: work()}, {})
-    assert forecast.stage == ""
-    forecast.progress("Segment", 60.0, None)
-    assert forecast.stage == "Segment"
-    forecast.progress("Segment", 60.0, 1.0)
-    forecast.progress("Transcribe", 60.0, None)
-    assert forecast.stage == "Transcribe"
-
-
 def test_nothing_is_foretold_while_a_stage_to_come_was_never_measured(clock: Clock) -> None:
     forecast = Forecast(clock=clock)
     forecast.planned({A: work(), B: work()}, {})
@@ -75,22 +64,6 @@ def test_share_is_of_seconds_and_not_of_audio(clock: Clock) -> None:
     assert forecast.seconds_left == pytest.approx(30)
 
 
-def test_late_stage_goes_on_for_as_long_again_and_makes_what_follows_longer(clock: Clock) -> None:
-    forecast = Forecast(clock=clock)
-    forecast.planned({A: {"Transcribe": 60.0}, B: {"Transcribe": 60.0}}, {"Transcribe": 0.5})
-    forecast.progress("Transcribe", 60.0, None)
-    clock.now += 60
-    assert forecast.seconds_left == pytest.approx(30 + 60)
-
-
-def test_what_was_measured_last_counts_most(clock: Clock) -> None:
-    forecast = Forecast(clock=clock)
-    forecast.planned({path: {"Transcribe": 60.0} for path in (A, B, Path("c"))}, {})
-    go(forecast, clock, "Transcribe", 60.0, 240.0)  # while other programs took the processor
-    go(forecast, clock, "Transcribe", 60.0, 60.0)
-    assert forecast.seconds_left == pytest.approx((240 / 2 + 60) / (60 / 2 + 60) * 60)
-
-
 def test_workers_share_what_is_left_as_far_as_there_are_shards(clock: Clock) -> None:
     forecast = Forecast(workers=4, clock=clock)
     forecast.planned({A: {"Transcribe": 60.0}, B: {"Transcribe": 60.0}}, {"Transcribe": 1.0})
@@ -112,16 +85,6 @@ def test_rejected_conversations_are_no_work_once_their_shard_is_made(clock: Cloc
     assert (forecast.seconds_left, forecast.share, forecast.audio) == (0, 1, (60, 60))
 
 
-def test_stage_that_was_never_measured_is_not_waited_for_where_nothing_is_left_for_it(clock: Clock) -> None:
-    forecast = Forecast(clock=clock)
-    forecast.planned({A: work(), B: {"Segment": 30.0}}, {})
-    go(forecast, clock, "Segment", 60.0, 6.0)
-    assert forecast.seconds_left is None
-    forecast.made(A, {"Segment": 60.0})  # all of it was rejected
-    assert (forecast.seconds_left, forecast.share) == (pytest.approx(3), pytest.approx(2 / 3))
-    assert forecast.audio == (60, 90)
-
-
 def test_second_pass_begins_again_at_nothing(clock: Clock) -> None:
     forecast = Forecast(clock=clock)
     forecast.planned({A: work()}, {})
@@ -132,10 +95,3 @@ def test_second_pass_begins_again_at_nothing(clock: Clock) -> None:
     forecast.planned({B: work(30.0)}, {})
     assert (forecast.share, forecast.elapsed, forecast.audio) == (0, 0, (0, 30))
     assert forecast.seconds_left == pytest.approx(5)
-
-
-def test_nothing_is_foretold_before_a_plan(clock: Clock) -> None:
-    forecast = Forecast(clock=clock)
-    assert (forecast.seconds_left, forecast.share, forecast.audio, forecast.stage) == (None, None, (0, 0), "")
-    forecast.planned({}, {})
-    assert (forecast.seconds_left, forecast.share) == (None, None)

@@ -86,11 +86,6 @@ def test_json_of_a_run_has_hours_of_audio_and_rounds_what_it_measures(tmp_path: 
     assert (told["hours"], told["seconds_left"], told["speed"]) == ({"done": 3.0553, "left": 0.0}, None, 87.99)
 
 
-def test_beginning_of_a_run_is_told_to_the_second(tmp_path: Path) -> None:
-    begin(tmp_path, 0.75)
-    assert seen(tmp_path, 1)[0].as_dict(at(1))["started"] == "2026-01-01T00:00:00+00:00"
-
-
 def test_finished_run_counts_all_that_was_rejected(tmp_path: Path) -> None:
     begin(tmp_path)
     made(tmp_path, 100)
@@ -98,20 +93,6 @@ def test_finished_run_counts_all_that_was_rejected(tmp_path: Path) -> None:
     tell(tmp_path, 200, "finished", rejects=4)  # three files were no recordings, and so are in no shard
     (run,) = seen(tmp_path, 250)
     assert (run.rejects, run.explained) == (4, True)
-
-
-def test_finished_part_of_a_run_has_no_rejects_file_yet(tmp_path: Path) -> None:
-    begin(tmp_path, shard=[1, 2])
-    made(tmp_path, 100)
-    tell(tmp_path, 200, "finished")
-    (run,) = seen(tmp_path, 250)
-    assert (run.rejects, run.explained) == (1, False)
-
-
-def test_nothing_is_foretold_before_the_first_shard(tmp_path: Path) -> None:
-    begin(tmp_path)
-    (run,) = seen(tmp_path, 50)
-    assert (run.speed, run.left_seconds(at(50)), run.as_dict(at(50))["seconds_left"]) == (None, None, None)
 
 
 def test_progress_inside_a_shard_is_told(tmp_path: Path) -> None:
@@ -125,13 +106,6 @@ def test_progress_inside_a_shard_is_told(tmp_path: Path) -> None:
     made(tmp_path, 80, share=0.5, seconds_left=60.0)
     (run,) = seen(tmp_path, 90)
     assert (run.done, run.stage, run.share, run.left_seconds(at(90))) == (1, "RateAffect", 0.5, 50.0)
-
-
-def test_time_left_that_is_over_is_not_told(tmp_path: Path) -> None:
-    begin(tmp_path)
-    made(tmp_path, 80, share=0.5, seconds_left=60.0)
-    (run,) = seen(tmp_path, 141)
-    assert run.left_seconds(at(141)) is None
 
 
 def test_killed_run_is_gone_only_where_its_process_is(tmp_path: Path) -> None:
@@ -157,21 +131,6 @@ def test_end_stands_whatever_became_of_the_process(tmp_path: Path, end: str, rea
     assert (run.state, run.reason) == (end, reason)
 
 
-def test_hosts_are_told_apart(tmp_path: Path) -> None:
-    begin(tmp_path, 0, "r1", shard=[1, 2], host="one")
-    begin(tmp_path, 1, "r2", shard=[2, 2], host="two")
-    made(tmp_path, 50, "r2")
-    assert [(run.host, run.done) for run in seen(tmp_path, 60)] == [("one", 0), ("two", 1)]
-
-
-def test_files_of_several_hosts_are_joined_in_the_order_of_their_runs(tmp_path: Path) -> None:
-    begin(tmp_path, 5, "r2", shard=[2, 2])
-    (tmp_path / EVENTS).rename(tmp_path / "events.another.jsonl")
-    begin(tmp_path, 0, "r1", shard=[1, 2])
-    begin(tmp_path, 9, "r3", kind="speak")
-    assert [run.run for run in seen(tmp_path, 10)] == ["r1", "r2", "r3"]
-
-
 def test_later_run_stands_for_an_earlier_one_of_its_part(tmp_path: Path) -> None:
     begin(tmp_path, 0, "r1", shard=[1, 2], pid=1)
     begin(tmp_path, 1, "r2", shard=[2, 2], pid=2)
@@ -194,12 +153,6 @@ def test_second_pass_adds_to_what_is_to_be_done(tmp_path: Path) -> None:
     tell(tmp_path, 5, "planned", plan=plan)
     (run,) = seen(tmp_path, 6)
     assert (run.shards, run.audio_seconds) == (4, 3600)
-
-
-def test_money_is_the_last_that_was_told(tmp_path: Path) -> None:
-    begin(tmp_path, kind="speak", spent=0.0)
-    made(tmp_path, 5, spent=0.75)
-    assert seen(tmp_path, 6)[0].as_dict(at(6))["spent"] == 0.75
 
 
 @pytest.mark.parametrize("text", [None, "", '{"event": "started", "ru'])

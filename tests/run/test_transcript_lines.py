@@ -6,10 +6,9 @@ import pytest
 from recordings import calls, read_lines, run, save
 
 from dailytalk_contiguous import tag_stages
-from dailytalk_contiguous.core.utterance import AFFECT, PROSODY, in_digits
+from dailytalk_contiguous.core.utterance import AFFECT, PROSODY
 from dailytalk_contiguous.run.outputs import lines, shifted
 from dailytalk_contiguous.sources.people import Person
-from dailytalk_contiguous.store.files import json_text
 
 #: The fields of the older tool, in its order, and then ours.
 OLDER = ["segment_id", "audio_file", "channel", "start", "end", "duration", "vad", "features"]
@@ -43,36 +42,12 @@ def test_lines_are_sorted_by_file_then_start_and_counted_through_the_whole_file(
     assert [line["segment_id"] for line in found] == list(range(len(found)))
 
 
-def test_times_are_in_milliseconds_and_agree(written: Path) -> None:
-    for line in read_lines(written):
-        times = [line["start"], line["end"], *(word[edge] for word in line["words"] for edge in ("start", "end"))]
-        assert times == [round(time, 3) for time in times]
-        assert line["duration"] == round(line["end"] - line["start"], 3)
-
-
-def test_tagged_text_is_tag_and_text(written: Path) -> None:
-    for line in read_lines(written):
-        assert line["tagged_text"] == (f"({line['tag']}) {line['text']}" if line["text"] else "")
-
-
 def test_file_is_strict_json_without_nan(written: Path) -> None:
     def refuse(word: str) -> None:
         pytest.fail(f"{word} in the transcript")
 
     for line in written.read_text(encoding="utf-8").splitlines():
         json.loads(line, parse_constant=refuse)
-
-
-def test_what_is_no_number_is_null() -> None:
-    assert [in_digits(value, 2) for value in (math.nan, math.inf, None, 1.239)] == [None, None, None, 1.24]
-
-
-def test_text_that_is_not_ascii_and_line_breaks_stay_on_one_readable_line() -> None:
-    assert json_text({"text": "¿Qué?\n😀"}) == '{"text": "¿Qué?\\n😀"}\n'
-
-
-def test_conversation_without_utterances_has_no_lines() -> None:
-    assert list(lines({**ROW, **{name: [] for name, value in ROW.items() if isinstance(value, list)}}, 7)) == []
 
 
 #: An utterance that begins 100 s into its recording, and the next, of which nothing is known.

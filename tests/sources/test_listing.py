@@ -1,5 +1,4 @@
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +7,6 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.sources.recordings import LeftOut, find_recordings
 from dailytalk_contiguous.store.owned_folder import MADE_FROM, OwnedFolder, mark
@@ -47,21 +45,6 @@ def test_two_files_with_one_name_in_different_folders_stay_apart(tmp_path: Path)
     assert ids(tmp_path) == ["a/call", "b/call"]
 
 
-def test_two_formats_of_one_name_keep_their_endings(tmp_path: Path) -> None:
-    touch(tmp_path, "call.wav", "call.flac", "other.wav")
-    assert ids(tmp_path) == ["call.flac", "call.wav", "other"]
-
-
-def test_no_id_is_the_whole_name_of_another_recording(tmp_path: Path) -> None:
-    touch(tmp_path, "call.wav", "call.flac", "call.wav.mp3")
-    assert ids(tmp_path) == ["call.flac", "call.wav", "call.wav.mp3"]
-
-
-def test_no_id_is_that_of_a_part_of_another_recording(tmp_path: Path) -> None:
-    touch(tmp_path, "call.wav", "call.000.wav", "take.001.wav")
-    assert ids(tmp_path) == ["call.000.wav", "call", "take.001"]
-
-
 @given(st.sets(st.from_regex(r"[ab]{1,2}(\.00[01]|\.wav|\.mp3)?\.(wav|mp3|flac)", fullmatch=True), max_size=12))
 def test_ids_are_unique_whatever_the_names_and_the_cuts(
     tmp_path_factory: pytest.TempPathFactory, files: set[str]
@@ -69,20 +52,6 @@ def test_ids_are_unique_whatever_the_names_and_the_cuts(
     found = ids(touch(tmp_path_factory.mktemp("in"), *files))
     with_parts = [*found, *(f"{name}.{part:03d}" for name in found for part in range(2))]
     assert len(set(with_parts)) == 3 * len(files)
-
-
-def test_names_with_odd_characters_are_kept_as_they_are(tmp_path: Path) -> None:
-    odd = [
-        "new\nline.wav",
-        "with space.wav",
-        "qu'ote\".wav",
-        "😀.wav",
-        "-dash.wav",
-        "a#b.wav",
-        "50%25.wav",
-        "[red]x.wav",
-    ]
-    assert set(names(touch(tmp_path, *odd))) == set(odd)
 
 
 def test_bytes_that_are_not_utf8_are_shown_escaped_and_still_open(tmp_path: Path) -> None:
@@ -103,21 +72,10 @@ def test_folder_of_results_is_not_searched(tmp_path: Path) -> None:
     assert names(tmp_path, exclude=tmp_path / "out") == ["call.wav"]
 
 
-def test_link_to_a_folder_is_followed_and_one_that_leads_back_is_walked_once(tmp_path: Path) -> None:
-    touch(tmp_path, "in/call.wav", "elsewhere/far.wav")
-    (tmp_path / "in/back").symlink_to(tmp_path / "in")
-    (tmp_path / "in/more").symlink_to(tmp_path / "elsewhere")
-    found = find_recordings([tmp_path / "in"], follow_links=True)
-    assert [recording.audio_file for recording in found] == ["call.wav", "more/far.wav"]
-
-
-def test_folder_with_several_names_goes_by_the_first_of_them(tmp_path: Path) -> None:
-    """On every disk, whichever name it lists first."""
-    for number in range(6):
-        touch(tmp_path / f"{number}/m", "call.wav")
-        for name in "az":
-            (tmp_path / f"{number}/{name}").symlink_to("m")
-    assert names(tmp_path) == [f"{number}/a/call.wav" for number in range(6)]
+def test_link_that_leads_back_is_walked_once(tmp_path: Path) -> None:
+    touch(tmp_path, "call.wav")
+    (tmp_path / "back").symlink_to(tmp_path)
+    assert names(tmp_path) == ["call.wav"]
 
 
 def test_link_to_nowhere_is_a_recording_that_somebody_has_to_explain(tmp_path: Path) -> None:
@@ -154,15 +112,19 @@ def test_input_that_can_not_be_looked_at_is_named_with_the_cause(tmp_path: Path)
 
 
 def test_folder_that_can_not_be_searched_is_not_passed_over(
-    tmp_path: Path, unsearchable: Callable[[Path], None]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     touch(tmp_path, "open/a.wav", "shut/b.wav")
-    unsearchable(tmp_path / "shut")
+    scan = os.scandir
+
+    def refused(path: str) -> object:
+        """As the mode of a folder would for a user who is not root."""
+        if os.fspath(path) == str(tmp_path / "shut"):
+            raise PermissionError(13, "Permission denied", os.fspath(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
     assert names(tmp_path) == ["open/a.wav", "shut"]
-
-
-def test_any_path_becomes_text_that_can_be_stored() -> None:
-    assert as_text(Path(os.fsdecode(b"a/\xff.wav"))) == "a/\\xff.wav"
 
 
 # Hidden names, and symbolic links
@@ -208,14 +170,6 @@ def test_folder_that_we_made_is_told_and_no_input(tmp_path: Path) -> None:
     assert searched(tmp_path) == (["a.wav", "theirs/b.wav"], ["data/", "run1/audio/"])
 
 
-def test_what_we_made_is_told_in_order_of_its_names(tmp_path: Path) -> None:
-    finished(tmp_path / "z_edited.wav")
-    finished(tmp_path / "b/c_edited.wav")
-    mark(tmp_path / "a/audio", "audio")
-    assert searched(tmp_path) == ([], ["a/audio/", "b/c_edited.wav", "z_edited.wav"])
-    assert searched(tmp_path / "b", tmp_path / "a")[1] == ["audio/", "c_edited.wav"]
-
-
 @pytest.mark.parametrize("name", ["run1/audio", "run1/audio/day", "run1/audio/day/a_edited.wav"])
 def test_folder_that_we_made_is_an_input_when_it_is_named(tmp_path: Path, name: str) -> None:
     finished(tmp_path / "run1/audio/day/a_edited.wav")
@@ -224,23 +178,12 @@ def test_folder_that_we_made_is_an_input_when_it_is_named(tmp_path: Path, name: 
     assert ([Path(one).name for one in names], made) == (["a_edited.wav"], [])
 
 
-def test_work_folder_that_is_named_gives_its_recordings_not_its_results(tmp_path: Path) -> None:
-    touch(tmp_path, "work/calls/a.wav", "work/audio/a_edited.wav")
-    mark(tmp_path / "work/audio", "audio")
-    assert searched(tmp_path / "work") == (["calls/a.wav"], ["audio/"])
-
-
 def test_finished_conversation_beside_recordings_is_told_and_no_input(tmp_path: Path) -> None:
     touch(tmp_path, "call.wav", "odd_edited.wav")
     finished(tmp_path / "call_edited.wav")
     finished(tmp_path / "mine_edited.wav", "cut by hand")
     assert searched(tmp_path) == (["call.wav", "mine_edited.wav", "odd_edited.wav"], ["call_edited.wav"])
     assert searched(tmp_path / "call_edited.wav") == (["call_edited.wav"], [])
-
-
-def test_finished_conversation_whose_name_is_no_utf8_is_told_too(tmp_path: Path) -> None:
-    finished(tmp_path / "call_edited.wav").rename(tmp_path / os.fsdecode(b"\xff_edited.wav"))
-    assert searched(tmp_path) == ([], ["\\xff_edited.wav"])
 
 
 def linked(tmp_path: Path) -> Path:
@@ -262,13 +205,6 @@ def test_links_that_lead_out_of_the_input_are_not_followed(tmp_path: Path) -> No
     assert {"a.wav", "inside.wav", "loop.wav"} <= found.keys() - refused
     assert len({"day/b.wav", "again/b.wav"} & found.keys()) == 1
     assert not [name for name in found if "secret" in name]
-
-
-def test_links_that_lead_out_are_followed_on_request_and_loops_end(tmp_path: Path) -> None:
-    found = {one.audio_file: one.leads_out for one in find_recordings([linked(tmp_path)], follow_links=True)}
-    assert {"out.wav", "a.wav", "inside.wav"} <= found.keys()
-    assert [name for name in found if name.endswith("secret.wav")]
-    assert not any(found.values())
 
 
 def test_link_that_is_named_as_the_input_is_followed(tmp_path: Path) -> None:

@@ -1,21 +1,16 @@
 """The table that names speakers: which lines are taken, which stop the run, and where the names go."""
 
 import json
-import os
 import re
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from command import EMBEDDED, Command
 from datasets import load_dataset
-from hypothesis import given
-from hypothesis import strategies as st
 from recordings import calls, read_lines
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import CHANNELS
-from dailytalk_contiguous.sources import people
 from dailytalk_contiguous.sources.people import Person, people_of, read_people
 
 HEADER = "recording,channel,speaker,gender,language\n"
@@ -60,9 +55,6 @@ def test_gender_language_and_other_columns_may_be_missing_or_there(tmp_path: Pat
         (HEADER + ",left,Anna,,\n", "its recording is empty"),
         (HEADER + "call,top,Anna,,\n", "its channel is 'top', not left or right"),
         (HEADER + "call,left,RIGHT,,\n", "which is a side and no name"),
-        (HEADER + "call,left,An\x1b[31mna,,\n", "characters that can't be shown"),
-        (HEADER + "call,left,An\u202ena,,\n", "characters that can't be shown"),
-        (HEADER + f"call,left,{'A' * 201},,\n", "its speaker has 201 characters, more than 200"),
         (HEADER + "call,left,Anna,,englisch!\n", "no ISO 639 code such as en"),
         (
             HEADER + "call,left,Anna,,\ncall,l,Bob,,\n",
@@ -77,51 +69,10 @@ def test_table_that_can_not_be_meant_stops_with_its_line(tmp_path: Path, text: s
     assert re.search(reason, refusal(tmp_path, text))
 
 
-def test_names_have_200_characters_at_most_and_paths_any_number(tmp_path: Path) -> None:
-    path, name, kind = "d/" * 200 + "call", "A" * 200, "g" * 200
-    assert read_people(table(tmp_path, f"{HEADER}{path},left,{name},{kind},\n")) == {
-        (path, "left"): Person(name, kind)
-    }
-
-
-def test_line_that_names_another_gender_or_language_is_another_person(tmp_path: Path) -> None:
-    for other in ("Anna,female,", "Anna,,en"):
-        assert "line 3 of" in refusal(tmp_path, f"{HEADER}call,left,Anna,,\ncall,left,{other}\n")
-
-
 @pytest.mark.parametrize("side", ["left", "l", "a", "1", "right", "r", "b", "2"])
 def test_channel_is_called_as_the_sides_of_a_pair_are_in_any_case(tmp_path: Path, side: str) -> None:
     ((_, channel),) = read_people(table(tmp_path, f"{HEADER}call,{side.upper()},Anna,,\n"))
     assert channel == ("left" if side in ("left", "l", "a", "1") else "right")
-
-
-def test_same_line_twice_is_one(tmp_path: Path) -> None:
-    assert len(read_people(table(tmp_path, HEADER + 2 * "call,left,Anna,,\n"))) == 1
-
-
-def test_table_that_is_too_large_or_no_file_is_one_sentence(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(people, "LARGEST_TABLE", 1 << 20)
-    assert "MB, more than 1" in refusal(tmp_path, HEADER + "x" * (1 << 20))
-    largest = HEADER + "a.wav,left," + "x" * 150 + "\n"
-    monkeypatch.setattr(people, "LARGEST_TABLE", len(largest))
-    assert len(read_people(table(tmp_path, largest))) == 1
-    monkeypatch.setattr(people, "LARGEST_TABLE", len(largest) - 1)
-    assert "MB, more than" in refusal(tmp_path, largest)
-    os.mkfifo(tmp_path / "pipe.csv")
-    for name in ("pipe.csv", "none.csv", "."):
-        with pytest.raises(DailytalkError, match="can't be used"):
-            read_people(tmp_path / name)
-
-
-@given(st.binary(max_size=80))
-def test_any_bytes_are_people_or_one_sentence(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
-    named: dict[tuple[str, str], Person] = {}
-    with suppress(DailytalkError):
-        named = read_people(table(tmp_path_factory.mktemp("any"), HEADER.encode() + data))
-    assert all(recording and channel in CHANNELS for recording, channel in named)
-    assert all(person.speaker and person.speaker.isprintable() for person in named.values())
 
 
 # Which recordings are meant

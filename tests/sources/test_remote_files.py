@@ -2,14 +2,12 @@
 
 import hashlib
 import os
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from dailytalk_contiguous.sources.hub_repository import modified_of
-from dailytalk_contiguous.sources.remote import Mirror, Remote, _remote, input_mirror, is_plain, mirror_of
+from dailytalk_contiguous.sources.remote import Mirror, input_mirror, is_plain, mirror_of
 
 
 def test_copy_has_the_time_of_the_store_and_a_recording_one_that_stands_for_its_content(tmp_path: Path) -> None:
@@ -23,16 +21,6 @@ def test_copy_has_the_time_of_the_store_and_a_recording_one_that_stands_for_its_
     assert (tmp_path / "plain/a.wav").stat().st_mtime == 1_600_000_000
     digest = hashlib.sha256(token.encode()).hexdigest()
     assert (tmp_path / "stamped/a.wav").stat().st_mtime == modified_of(digest)
-
-
-def test_mirror_is_in_a_folder_named_by_its_address(tmp_path: Path) -> None:
-    address = "s3://bucket/day one/calls & more, " + "x" * 40
-    digest = hashlib.sha256(address.encode()).hexdigest()[:12]
-    mirror = mirror_of(address, tmp_path)
-    assert mirror == Mirror(address, tmp_path / f"calls-more-{'x' * 29}-{digest}", stamped=False)
-    assert mirror.name_of(tmp_path / f"calls-more-{'x' * 29}-{digest}/day/a.wav") == "day/a.wav"
-    assert mirror.name_of(tmp_path / "a.wav") is None
-    assert mirror.token_of(tmp_path / "a.wav") == ""
 
 
 def test_recording_that_is_named_alone_shares_the_mirror_of_its_folder(
@@ -82,27 +70,3 @@ def test_copies_of_objects_that_are_gone_go_and_what_this_machine_made_stays(tmp
         True,
         False,
     ]
-
-
-WRITTEN = datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC)
-
-
-@pytest.mark.parametrize(
-    ("info", "remote"),
-    [
-        ({"size": 5, "LastModified": WRITTEN, "ETag": '"abc"'}, Remote(5, "abc", WRITTEN.timestamp())),
-        (
-            {"size": "5", "updated": "2024-05-06T07:08:09+00:00", "md5Hash": "q1w2", "etag": "no"},
-            Remote(5, "q1w2", WRITTEN.timestamp()),
-        ),
-        ({"size": 5, "xet_hash": "xet", "blob_id": "git"}, Remote(5, "xet", None)),
-        ({"size": 5, "xet_hash": None, "blob_id": "git"}, Remote(5, "git", None)),
-        ({"size": 5, "mtime": 12.5, "created": 1.0}, Remote(5, "5 12.5", 12.5)),
-        ({"size": 0, "created": WRITTEN}, Remote(0, f"0 {WRITTEN.timestamp()}", WRITTEN.timestamp())),
-    ],
-    ids=["S3", "Google", "Hub", "Hub, small", "disk", "memory"],
-)
-def test_object_is_known_by_what_its_store_tells_of_its_content_else_by_size_and_time(
-    info: dict[str, Any], remote: Remote
-) -> None:
-    assert _remote(info) == remote

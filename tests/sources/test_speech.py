@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from audio_files import tones, wav_bytes
 from datasets import Audio, Dataset
-from recordings import excerpt, save
+from recordings import save
 
-from dailytalk_contiguous import MeasureProsody, add_speech
+from dailytalk_contiguous import add_speech
 from dailytalk_contiguous.core.audio import pcm_to_float
 from dailytalk_contiguous.core.errors import BadInput
 
@@ -31,12 +31,6 @@ def test_audio_can_be_let_go(tmp_path: Path) -> None:
     assert add_speech(dataset, keep=False).column_names == ["speech"]
 
 
-def test_stages_work_on_what_comes_out(tmp_path: Path) -> None:
-    dataset = Dataset.from_dict({"audio": [{"bytes": wav_bytes(excerpt(start=0.7, seconds=2)), "path": None}] * 2})
-    measured = MeasureProsody().map(add_speech(dataset, keep=False))
-    assert measured["f0_mean"] == [pytest.approx(100, rel=0.2)] * 2
-
-
 def test_missing_column_is_named_with_those_that_are_there() -> None:
     with pytest.raises(ValueError, match=r"no column 'audio' among \['sound'\]"):
         add_speech(Dataset.from_dict({"sound": [1]}))
@@ -53,11 +47,3 @@ def test_row_without_audio_is_refused_by_its_number() -> None:
     dataset = Dataset.from_dict({"audio": [{"bytes": wav_bytes(tones(0.5)), "path": None}, None]})
     with pytest.raises(BadInput, match="row 1 holds no audio"):
         add_speech(dataset)
-
-
-def test_stream_decodes_16_rows_at_a_time(tmp_path: Path) -> None:
-    good = {"bytes": wav_bytes(tones(0.1)), "path": None}
-    rows = iter(add_speech(Dataset.from_dict({"audio": [good] * 16 + [None]}).to_iterable_dataset()))
-    assert len([next(rows) for _ in range(16)]) == 16  # the 17th is not looked at before them
-    with pytest.raises(BadInput, match="row 16 holds no audio"):
-        next(rows)

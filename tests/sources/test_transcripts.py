@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from praatio import textgrid
 
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.sources import transcript_formats
 from dailytalk_contiguous.sources.transcript_formats import person, sides_of
 from dailytalk_contiguous.sources.transcripts import cues_within, find_transcripts, read_transcripts
 
@@ -61,13 +60,6 @@ def test_files_with_the_same_stem_are_found_under_the_relative_path(tmp_path: Pa
     assert set(find_transcripts(audio, tmp_path / "texts", Path("day/call.wav"))) == wanted
 
 
-def test_transcripts_of_a_recording_come_sorted_by_name_each_once(tmp_path: Path) -> None:
-    audio = save(tmp_path / "call.wav", "")
-    names = [f"call.{side}.{end}" for side in ("left", "r", "2", "ch1") for end in ("TextGrid", "srt", "vtt")]
-    wanted = [save(tmp_path / name, "") for name in sorted(names)]
-    assert find_transcripts(audio, tmp_path, Path("call.wav")) == wanted
-
-
 def test_folder_itself_is_searched_when_the_relative_path_has_none(tmp_path: Path) -> None:
     audio = tmp_path / "audio/day/call.wav"
     wanted = save(tmp_path / "texts/call.srt", "")
@@ -95,24 +87,6 @@ def test_json_beside_the_audio_that_nobody_understands_is_a_reject_and_not_silen
         read(path)
 
 
-@pytest.mark.parametrize(
-    ("name", "kinds"),
-    [
-        ("call.json", ("moshi-finetune", "J-Moshi", "Whisper", "lhotse")),
-        ("call.jsonl", ("lhotse", "NeMo")),
-    ],
-)
-def test_json_that_nobody_understands_is_told_in_a_line_what_would_be_understood(
-    tmp_path: Path, name: str, kinds: tuple[str, ...]
-) -> None:
-    with pytest.raises(BadInput) as caught:
-        read(save(tmp_path / name, {"recorded": "2020-01-01"}))
-    remedy = caught.value.remedy
-    assert '{"utterances": [{"channel", "start", "end", "text"}, …]}' in remedy
-    assert all(kind in remedy for kind in kinds)
-    assert len(remedy) < 200
-
-
 def test_manifests_of_many_recordings_are_found_where_they_are_such(tmp_path: Path) -> None:
     wanted = [
         save(tmp_path / "manifest.json", manifest_line("call.wav", 0, 1, "a", "A")),
@@ -127,36 +101,12 @@ def test_manifests_of_many_recordings_are_found_where_they_are_such(tmp_path: Pa
         read(*wanted)
 
 
-def test_overlapping_turns_leave_a_sentence_with_the_one_that_it_agrees_with(tmp_path: Path) -> None:
-    turns = "SPEAKER call 1 0.0 6.0 <NA> <NA> A <NA> <NA>\nSPEAKER call 1 2.0 0.5 <NA> <NA> B <NA> <NA>\n"
-    long = [{"word": w, "start": s, "end": s + 0.2} for w, s in (("so", 0.1), ("we", 2.1), ("went", 5.0))]
-    short = [{"word": "mm", "start": 2.0, "end": 2.4}]
-    segments = [
-        {"start": 0.1, "end": 5.2, "text": "so we went", "words": long},
-        {"start": 2.0, "end": 2.4, "text": "mm", "words": short},
-    ]
-    paths = save(tmp_path / "call.json", {"segments": segments}), save(tmp_path / "call.rttm", turns)
-    assert said(read(*paths)) == [("left", "so we went"), ("right", "mm")]
-
-
-@pytest.mark.parametrize("content", ['{"alignments": [', "süß"])
-def test_damaged_json_beside_the_audio_is_found_and_fails_only_when_read(tmp_path: Path, content: str) -> None:
-    path = save(tmp_path / "call.json", content, "latin-1")
-    assert find_transcripts(tmp_path / "call.wav", None, Path("call.wav")) == [path]
-    with pytest.raises(BadInput):
-        read(path)
-
-
 def test_subtitles_of_another_recording_are_not_a_side_of_this_one(tmp_path: Path) -> None:
     subtitles = save(tmp_path / "call.1.srt", "")
     assert find_transcripts(tmp_path / "call.wav", None, Path("call.wav")) == [subtitles]
     other = save(tmp_path / "call.1.wav", "")
     assert find_transcripts(tmp_path / "call.wav", None, Path("call.wav")) == []
     assert find_transcripts(other, None, Path("call.1.wav")) == [subtitles]
-
-
-def test_missing_folder_has_no_transcripts(tmp_path: Path) -> None:
-    assert find_transcripts(tmp_path / "call.wav", tmp_path / "none", Path("call.wav")) == []
 
 
 # Our own
@@ -166,13 +116,6 @@ def test_only_the_lines_of_the_recording_are_read_from_a_run(tmp_path: Path) -> 
     text = line("right", 2, 3, "b", audio_file="call.wav") + "\n" + line("left", 0, 1, "x", audio_file="other.wav")
     path = save(tmp_path / "transcript.jsonl", text + line("left", 0, 1, "a", audio_file="call.wav"))
     assert said(read(path)) == [("left", "a"), ("right", "b")]
-
-
-def test_changed_run_transcript_is_read_again(tmp_path: Path) -> None:
-    path = save(tmp_path / "call.jsonl", line("left", 0, 1, "before"))
-    assert said(read(path)) == [("left", "before")]
-    save(path, line("left", 0, 1, "after it"))
-    assert said(read(path)) == [("left", "after it")]
 
 
 def test_own_words_keep_their_times_and_probabilities(tmp_path: Path) -> None:
@@ -203,15 +146,6 @@ def test_utterances_json_is_read_by_path(tmp_path: Path) -> None:
 # Words in JSON
 
 
-def test_lines_of_one_side_alone_are_on_it_whoever_speaks_there(tmp_path: Path) -> None:
-    path = tmp_path / "call.jsonl"
-    names = ("Anna", "Bob")
-    lines = [{"channel": "right", "speaker": name, "start": at, "end": at + 0.5} for at, name in enumerate(names)]
-    path.write_text("".join(json.dumps(line | {"text": "hi"}) + "\n" for line in lines))
-    cues = read(path)
-    assert [cue["channel"] for cue in cues] == ["right", "right"]
-
-
 def test_moshi_main_speaker_is_left_and_words_become_cues_at_pauses(tmp_path: Path) -> None:
     words = [
         ["far", [2.0, 2.2], "SPEAKER_MAIN"],
@@ -229,7 +163,7 @@ def test_jmoshi_speaker_a_is_left(tmp_path: Path) -> None:
     assert said(read(save(tmp_path / "call.json", items))) == [("right", "はい"), ("left", "今日は")]
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 def test_any_unicode_file_is_read(tmp_path: Path, encoding: str) -> None:
     assert said(read(save(tmp_path / "call.json", ALIGNMENTS, encoding))) == [("left", "hi"), ("right", "yo")]
 
@@ -254,11 +188,6 @@ def test_speakers_at_the_beginning_of_subtitles_decide(tmp_path: Path, first: st
     assert said(cues) == [("left", "one"), ("right", "two")]
 
 
-def test_name_that_explains_itself_wins_over_order(tmp_path: Path) -> None:
-    cues = read(save(tmp_path / "call.srt", SRT.format(first="Right: one", second="Bob: two")))
-    assert said(cues) == [("right", "one"), ("left", "two")]
-
-
 def test_two_speakers_in_one_subtitle_are_told_apart(tmp_path: Path) -> None:
     text = SRT.format(first="A: one\nmore: that is\nB: me too", second="A: three")
     assert said(read(save(tmp_path / "call.srt", text))) == [
@@ -266,11 +195,6 @@ def test_two_speakers_in_one_subtitle_are_told_apart(tmp_path: Path) -> None:
         ("right", "me too"),
         ("left", "three"),
     ]
-
-
-def test_name_before_every_subtitle_of_one_side_is_taken_off(tmp_path: Path) -> None:
-    path = save(tmp_path / "call.left.srt", SRT.format(first="A: one", second="A: two"))
-    assert said(read(path)) == [("left", "one"), ("left", "two")]
 
 
 def test_vtt_voices_notes_cue_names_and_inner_times(tmp_path: Path) -> None:
@@ -308,10 +232,6 @@ def grid(path: Path, tiers: dict[str, list[tuple[float, float, str]]], form: str
 
 
 WORDS = [(0.0, 0.5, "hello"), (0.5, 1.0, "sp"), (1.0, 1.5, "you")]
-
-
-def test_praat_reads_a_text_from_its_first_sign_to_its_last() -> None:
-    assert [*transcript_formats._tokens(Path("call.TextGrid"), '"a ""b""" 1.5 x1 -2')] == ['a "b"', 1.5, -2.0]
 
 
 @pytest.mark.parametrize("form", ["long_textgrid", "short_textgrid"])
@@ -352,12 +272,6 @@ def test_tier_holds_words_by_its_name_or_if_nine_of_ten_labels_are_one(
     assert cues
 
 
-def test_textgrid_in_utf16_of_one_side(tmp_path: Path) -> None:
-    path = grid(tmp_path / "call.right.TextGrid", {"words": [(0, 1, "süß")]})
-    save(path, path.read_text(encoding="utf-8"), "utf-16")
-    assert said(read(path)) == [("right", "süß")]
-
-
 @pytest.mark.parametrize("form", ["long_textgrid", "short_textgrid"])
 def test_textgrid_that_breaks_off_anywhere_is_refused(tmp_path: Path, form: str) -> None:
     path = grid(tmp_path / "call.TextGrid", {"A": WORDS, "B": WORDS}, form)
@@ -366,12 +280,6 @@ def test_textgrid_that_breaks_off_anywhere_is_refused(tmp_path: Path, form: str)
         save(path, "\n".join(lines[:count]) + "\n")
         with pytest.raises(BadInput, match=r"call\.TextGrid"):
             read(path)
-
-
-def test_textgrid_of_four_tiers_without_a_name_is_refused(tmp_path: Path) -> None:
-    tiers = {name: [(0, 1, "hello")] for name in ("words", "word", "Words", "Word")}
-    with pytest.raises(BadInput, match="has two tiers of words for '3'"):
-        read(grid(tmp_path / "call.TextGrid", tiers))
 
 
 def test_textgrid_of_three_speakers_is_refused(tmp_path: Path) -> None:
@@ -424,21 +332,6 @@ def test_lines_about_other_recordings_are_not_taken(tmp_path: Path) -> None:
         read(save(tmp_path / "other.ctm", path.read_text()), recording="other.wav")
 
 
-@pytest.mark.parametrize(("kind", "least", "most"), [("ctm", 5, 8), ("rttm", 9, 10)])
-def test_record_has_the_fields_of_its_format_and_not_one_more(
-    tmp_path: Path, kind: str, least: int, most: int
-) -> None:
-    fields = {"ctm": "call A 1 1 yes 0.5 lex Anna", "rttm": "LEXEME call 1 1 1 yes lex Anna 0.5 <NA>"}[
-        kind
-    ].split()
-    path = tmp_path / f"call.left.{kind}"
-    for count in (least, most):
-        assert said(read(save(path, " ".join(fields[:count])))) == [("left", "yes")]
-    for count in (least - 1, most + 1):
-        with pytest.raises(BadInput, match=f"line 1 has {count} fields, not {least} to {most}"):
-            read(save(path, " ".join([*fields, "more"][:count])))
-
-
 @pytest.mark.parametrize(
     ("confidence", "probability"), [("0", 0.0), ("1", 1.0), ("1.001", None), ("-0.001", None), ("NA", None)]
 )
@@ -447,27 +340,6 @@ def test_confidence_from_0_to_1_is_a_probability_and_any_other_scale_is_none(
 ) -> None:
     path = save(tmp_path / "call.ctm", f"call A 1 1 yes {confidence}\n")
     assert timed(read(path)) == [("left", "yes", 1.0, 2.0, probability)]
-
-
-def test_time_of_up_to_a_billion_seconds_is_one_of_a_recording(tmp_path: Path) -> None:
-    (cue,) = read(save(tmp_path / "call.ctm", "call A 999999999 1 yes\n"))
-    assert cue["end"] == 1e9
-    with pytest.raises(BadInput, match=r"line 1 has the times 999999999\.0 to 1000000000\.5"):
-        read(save(tmp_path / "call.ctm", "call A 999999999 1.5 yes\n"))
-
-
-def test_records_of_a_recording_a_side_name_the_sides(tmp_path: Path) -> None:
-    words = "call.right 1 0.1 0.4 no\ncall.left 1 1.0 0.4 yes\nother.left 1 2.0 0.4 stranger\n"
-    assert said(read(save(tmp_path / "call.ctm", words))) == [("right", "no"), ("left", "yes")]
-    lexemes = "".join(
-        f"LEXEME {name} 1 {start} 0.4 {word} lex <NA> <NA>\n"
-        for name, start, word in (
-            ("call.right", 0.1, "no"),
-            ("call.left", 1, "yes"),
-            ("other.left", 2, "stranger"),
-        )
-    )
-    assert said(read(save(tmp_path / "call.rttm", lexemes))) == [("right", "no"), ("left", "yes")]
 
 
 def test_rttm_names_the_speakers_of_words_that_have_none(tmp_path: Path) -> None:
@@ -490,50 +362,6 @@ def test_rttm_splits_a_sentence_at_the_turns_that_its_words_are_in(tmp_path: Pat
     assert said(read(*paths)) == [("left", "so well"), ("right", "yes")]
 
 
-def test_parts_of_a_sentence_that_two_say_have_the_times_of_their_own_words(tmp_path: Path) -> None:
-    words = [
-        {"word": w, "start": s, "end": e} for w, s, e in (("so", 0.1, 0.9), ("well", 0.5, 0.7), ("yes", 1.3, 1.5))
-    ]
-    segment = {"start": 0.0, "end": 2.0, "text": " so well yes", "words": words}
-    paths = save(tmp_path / "call.json", {"segments": [segment]}), save(tmp_path / "call.rttm", RTTM)
-    first, second = read(*paths)
-    assert [word["word"] for word in first["words"]] == ["so", "well"]
-    assert [word["word"] for word in second["words"]] == ["yes"]
-    del first["words"], second["words"]
-    about = {"language": None}
-    assert first == about | {"channel": "left", "start": 0.1, "end": 0.9, "text": "so well", "speaker": "Anna"}
-    assert second == about | {"channel": "right", "start": 1.3, "end": 1.5, "text": "yes", "speaker": "Bob"}
-
-
-def test_sentence_that_one_says_keeps_its_own_times(tmp_path: Path) -> None:
-    segment = {"start": 0.05, "end": 0.95, "text": "so", "words": [{"word": "so", "start": 0.1, "end": 0.2}]}
-    paths = save(tmp_path / "call.json", {"segments": [segment]}), save(tmp_path / "call.rttm", RTTM)
-    (cue,) = [cue for cue in read(*paths) if cue["text"]]
-    assert (cue["start"], cue["end"], cue["text"]) == (0.05, 0.95, "so")
-
-
-def test_sentence_without_words_is_of_the_turn_that_agrees_with_it_more(tmp_path: Path) -> None:
-    turns = "SPEAKER call 1 10.0 0.5 <NA> <NA> A <NA> <NA>\nSPEAKER call 1 9.0 3.0 <NA> <NA> B <NA> <NA>\n"
-    segment = {"start": 10.0, "end": 11.0, "text": "mm"}
-    paths = save(tmp_path / "call.json", {"segments": [segment]}), save(tmp_path / "call.rttm", turns)
-    assert said(read(*paths)) == [("left", "mm")]  # half of it, where the other turn has twice as much beside it
-
-
-def test_side_is_called_by_the_name_that_speaks_longest_on_it(tmp_path: Path) -> None:
-    late = "SPEAKER call 1 100.0 0.5 <NA> <NA> Ann <NA> <NA>\n"
-    paths = save(tmp_path / "call.rttm", RTTM), save(tmp_path / "call.left.rttm", late)
-    assert [(cue["channel"], cue["speaker"]) for cue in read(*paths)] == [("left", "Anna"), ("right", "Bob")]
-    lines = line("left", 0.0, 2.0, "a", speaker="Anna") + line("left", 50.0, 51.0, "b", speaker="Ann")
-    cues = read(save(tmp_path / "call.jsonl", lines + line("right", 60.0, 60.5, "c", speaker="Bob")))
-    assert [cue["speaker"] for cue in cues] == ["Anna", "Anna", "Bob"]
-
-
-def test_rttm_names_people_on_the_sides_where_the_words_are_theirs(tmp_path: Path) -> None:
-    words = save(tmp_path / "call.ctm", "call B 0.1 0.4 Hello\ncall A 1.3 0.5 yes\n")
-    cues = read(words, save(tmp_path / "call.rttm", RTTM))
-    assert [(cue["channel"], cue["speaker"]) for cue in cues] == [("right", "Anna"), ("left", "Bob")]
-
-
 def test_rttm_alone_names_people_and_leaves_the_words_to_the_recogniser(tmp_path: Path) -> None:
     cues = read(save(tmp_path / "call.rttm", RTTM + "SPKR-INFO call 1 <NA> <NA> <NA> unknown Anna <NA> <NA>\n"))
     assert [(cue["channel"], cue["speaker"], cue["text"]) for cue in cues] == [
@@ -549,13 +377,6 @@ def test_rttm_lexemes_are_words_of_their_speakers(tmp_path: Path) -> None:
     )
     cues = read(save(tmp_path / "call.rttm", text + "LEXEME call 1 1.3 0.5 yes lex Bob <NA>\n"))
     assert timed(cues) == [("left", "Hello", 0.1, 0.5, 0.75), ("right", "yes", 1.3, 1.8, None)]
-
-
-def test_only_spelled_lexemes_of_an_rttm_are_words(tmp_path: Path) -> None:
-    kinds = ("NON-LEX", "FILLER", "NOSCORE", "SEGMENT", "CB")
-    text = RTTM + "".join(f"{kind} call 1 0.1 0.4 mhm x Anna 0.75 <NA>\n" for kind in kinds)
-    text += "LEXEME call 1 0.5 0.1 <NA> lex Anna 0.75 <NA>\nLEXEME call 1 0.6 0.1 yes lex Anna 0.75 <NA>\n"
-    assert timed(read(save(tmp_path / "call.rttm", text))) == [("left", "yes", 0.6, 0.7, 0.75)]
 
 
 def test_whisperx_words_keep_their_scores_and_numbers_get_times_from_their_neighbours(tmp_path: Path) -> None:
@@ -602,85 +423,6 @@ def test_whisperx_numbers_share_what_is_free_around_them(
     assert [(word["start"], word["end"]) for word in cue["words"]] == times
 
 
-def test_whisperx_segment_of_two_speakers_is_split_by_its_words(tmp_path: Path) -> None:
-    words = [
-        {"word": "how", "start": 0.1, "end": 0.3, "speaker": "SPEAKER_00"},
-        {"word": "fine", "start": 0.5, "end": 0.8, "speaker": "SPEAKER_01"},
-    ]
-    segments = [{"start": 0.1, "end": 0.8, "text": "how fine", "words": words, "speaker": "SPEAKER_00"}]
-    assert said(read(save(tmp_path / "call.json", {"segments": segments}))) == [("left", "how"), ("right", "fine")]
-
-
-@pytest.mark.parametrize(
-    ("content", "shape"),
-    [
-        ({"segments": [{"start": 0, "end": 1}]}, '{"segments": [{'),
-        ({"segments": [{"start": 0, "end": 1, "text": "a"}], "words": [{"word": "a"}]}, '{"segments": [{'),
-        ({"alignments": [["a"]]}, '{"alignments": [['),
-        ([{"word": "a"}], '[{"speaker", "word"'),
-        ({"utterances": [{"channel": "left", "words": 1}]}, '{"utterances": [{'),
-    ],
-)
-def test_item_that_is_not_of_its_kind_is_told_how_that_kind_looks(
-    tmp_path: Path, content: Any, shape: str
-) -> None:
-    with pytest.raises(BadInput) as caught:
-        read(save(tmp_path / "call.json", content))
-    assert caught.value.remedy.startswith(f"give {shape}")
-
-
-def test_segments_alone_are_a_transcript_of_a_side(tmp_path: Path) -> None:
-    segments = [{"start": 0.0, "end": 1.0, "text": "how"}, {"start": 2.0, "end": 3.0, "text": " "}]
-    assert said(read(save(tmp_path / "call.left.json", segments))) == [("left", "how")]
-    for other in ([], [{**segments[0], "start": 0.5}, 1], [segments[0], {"start": 2.0, "end": 3.0}]):
-        with pytest.raises(BadInput, match="is no known kind of transcript"):
-            read(save(tmp_path / "call.left.json", other))
-
-
-def test_part_of_a_speaker_lasts_until_the_latest_end_of_its_words(tmp_path: Path) -> None:
-    words = [
-        {"word": "how", "start": 0.1, "end": 0.9, "speaker": "A"},
-        {"word": "so", "start": 0.2, "end": 0.3, "speaker": "A"},
-        {"word": "fine", "start": 0.5, "end": 0.8, "speaker": "B"},
-    ]
-    segments = [{"start": 0.0, "end": 1.0, "text": "how so fine", "words": words}]
-    cues = read(save(tmp_path / "call.json", {"segments": segments}))
-    assert [(cue["text"], cue["start"], cue["end"]) for cue in cues] == [("how so", 0.1, 0.9), ("fine", 0.5, 0.8)]
-
-
-def test_words_beside_segments_are_of_the_side_of_the_file(tmp_path: Path) -> None:
-    words = [{"word": "how", "start": 0.1, "end": 0.3}, {"word": "so", "start": 0.4, "end": 0.6}]
-    whole = {"segments": [{"start": 0.0, "end": 1.0, "text": "how so"}], "words": words}
-    cues = read(save(tmp_path / "call.left.json", whole))
-    assert timed(cues) == [("left", "how", 0.1, 0.3, None), ("left", "so", 0.4, 0.6, None)]
-    with pytest.raises(BadInput, match=r"2 of 2 passages name no speaker \(the first: word 1\)"):
-        read(save(tmp_path / "call.json", whole))
-
-
-def test_jmoshi_word_is_an_object_of_a_speaker_a_word_and_two_times_alone(tmp_path: Path) -> None:
-    item = {"speaker": "A", "word": "hi", "start": 0.0, "end": 0.5}
-    assert said(read(save(tmp_path / "call.json", [item]))) == [("left", "hi")]
-    for name in ("speaker", "start", "end"):
-        with pytest.raises(BadInput, match="word 2 is"):
-            read(save(tmp_path / "call.json", [item, {key: item[key] for key in item if key != name}]))
-
-
-def test_whisper_of_each_channel_is_named_by_its_side(tmp_path: Path) -> None:
-    words = [{"word": " Hello", "start": 0.1, "end": 0.5, "probability": 0.5}]
-    segment = {
-        "id": 0,
-        "seek": 0,
-        "start": 0.0,
-        "end": 0.6,
-        "text": " Hello.",
-        "words": words,
-        "avg_logprob": -0.2,
-    }
-    path = save(tmp_path / "call.left.json", {"text": " Hello.", "segments": [segment], "language": "en"})
-    assert timed(read(path)) == [("left", "Hello", 0.1, 0.5, 0.5)]
-    assert said(read(path)) == [("left", "Hello.")]
-
-
 def test_lhotse_supervisions_have_channels_speakers_and_words(tmp_path: Path) -> None:
     word = {"word": [["oh", 0.2, 0.3, 0.5], ["yes", 0.5, 0.4]], "phone": [["OW", 0.2, 0.1]]}
     lines = [
@@ -696,53 +438,6 @@ def test_lhotse_supervisions_have_channels_speakers_and_words(tmp_path: Path) ->
         ("right", "Bob Hill", "yes", 1.0, 2.5),
     ]
     assert timed(cues) == [("left", "oh", 0.2, 0.5, 0.5), ("left", "yes", 0.5, 0.9, None)]
-
-
-def test_supervision_without_a_channel_or_of_both_says_nothing_about_the_side(tmp_path: Path) -> None:
-    bare = {name: value for name, value in SUPERVISION.items() if name != "channel"}
-    for item in (bare, bare | {"channel": 0}, bare | {"channel": [0]}, bare | {"channel": [0, 1]}):
-        with pytest.raises(BadInput, match=r"1 of 1 passages name no speaker \(the first: segment 1\)"):
-            read(save(tmp_path / "call.json", [item]))
-        named = [item | {"speaker": "A"}, item | {"speaker": "B", "text": "no"}]
-        assert said(read(save(tmp_path / "call.json", named))) == [("left", "yes"), ("right", "no")]
-    assert said(read(save(tmp_path / "call.json", [bare | {"channel": [1]}]))) == [("right", "yes")]
-
-
-def test_supervision_may_have_words_as_older_versions_wrote_them_and_no_text(tmp_path: Path) -> None:
-    entries = [{"symbol": "oh", "start": 1.1, "duration": 0.2}, ["yes", 1.4, 0.3], ["no", 1.8, 0.1, 0.25]]
-    item = SUPERVISION | {"text": None, "alignment": {"word": entries}}
-    cues = read(save(tmp_path / "call.json", [item]))
-    assert said(cues) == [("right", "oh yes no")]
-    assert timed(cues) == [
-        ("right", "oh", 1.1, 1.3, None),
-        ("right", "yes", 1.4, 1.7, None),
-        ("right", "no", 1.8, 1.9, 0.25),
-    ]
-
-
-@pytest.mark.parametrize(
-    "entry", ["yes", ["yes", 1.4], ["yes", 1.4, 0.3, 0.5, 1], ["yes", "1.4", 0.3], ["yes", 1.4, None]]
-)
-def test_word_of_a_supervision_that_is_not_as_lhotse_writes_it_is_named(tmp_path: Path, entry: Any) -> None:
-    item = SUPERVISION | {"alignment": {"word": [["oh", 1.1, 0.2], entry]}}
-    with pytest.raises(BadInput, match="segment 1, word 2 is "):
-        read(save(tmp_path / "call.json", [item]))
-
-
-@pytest.mark.parametrize("channel", [True, "0", [0, "1"], [True]])
-def test_channel_of_a_supervision_is_a_number_or_a_list_of_them(tmp_path: Path, channel: Any) -> None:
-    with pytest.raises(BadInput, match="segment 1 has the channel "):
-        read(save(tmp_path / "call.json", [SUPERVISION | {"channel": channel}]))
-
-
-def test_manifest_line_may_begin_the_file_and_have_what_was_recognised(tmp_path: Path) -> None:
-    item = {"audio_filepath": "call.wav", "duration": 0.3, "speaker": "A"}
-    lines = [item | {"text": "", "pred_text": "no"}, item | {"offset": 0.1, "pred_text": "yes", "speaker": 7}]
-    cues = read(save(tmp_path / "call.jsonl", "\n".join(map(json.dumps, lines))))
-    assert [(cue["channel"], cue["text"], cue["start"], cue["end"]) for cue in cues] == [
-        ("left", "", 0.0, 0.3),
-        ("right", "yes", 0.1, 0.4),
-    ]
 
 
 @pytest.mark.parametrize("name", ["manifest.json", "train_manifest.jsonl", "call.json", "call.jsonl"])
@@ -764,11 +459,6 @@ def test_manifest_names_a_recording_by_the_end_of_its_path(tmp_path: Path) -> No
     assert read(path, recording="call2.wav") == []
     with pytest.raises(BadInput, match=r"names 2 recordings that 'call\.wav' may be"):
         read(path, recording="call.wav")
-
-
-def test_manifest_of_a_file_a_side_names_the_sides(tmp_path: Path) -> None:
-    text = manifest_line("call.right.wav", 0, 1, "no") + manifest_line("call.left.wav", 1, 1, "yes")
-    assert said(read(save(tmp_path / "manifest.json", text))) == [("right", "no"), ("left", "yes")]
 
 
 # Who speaks
@@ -801,13 +491,6 @@ def test_tiers_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
         read(grid(tmp_path / "call.TextGrid", {"left words": WORDS, "left - word": WORDS}))
     with pytest.raises(BadInput, match="is named as one side but has 'Mary', 'John'"):
         read(grid(tmp_path / "call.left.TextGrid", {"Mary": WORDS, "John": WORDS}))
-
-
-def test_points_and_phones_of_a_textgrid_are_passed_over(tmp_path: Path) -> None:
-    tiers = '"TextTier" "marks" 0 1 2 0.2 "click" 0.4 "click" "IntervalTier" "Phones" 0 1 1 0 1 "Y"'
-    path = save(tmp_path / "call.left.TextGrid", f'{GRID}{tiers} "IntervalTier" "words" 0 1 1 0 1 "say ""yes"""\n')
-    save(path, path.read_text().replace("<exists> 1", "<exists> 3"))
-    assert said(read(path)) == [("left", 'say "yes"')]
 
 
 # What is broken
@@ -843,19 +526,13 @@ GRID = 'File type = "ooTextFile"\n"TextGrid" 0 1 <exists> 1\n'
         ),
         (
             "call.left.srt",
-            SRT.format(first="a", second="b").replace("04,", "02,"),
-            "line 6 has the times 3.0 to 2.0",
-        ),
-        (
-            "call.left.srt",
             SRT.format(first="a", second="b") + "\n3\n00:00:05",
             "breaks off in the times '00:00:05'",
         ),
         ("call.left.srt", "1\n-00:00:05,000 --> 00:00:06,000\na\n", "line 2 has no start"),
         ("call.left.srt", "1\n277777:46:40,000 --> 277777:46:41,000\na\n", "line 2 has no start"),
         ("call.left.vtt", "WEBVTT\n\n00:01,000 --> 00:02,000\na\n", "line 3 has no start"),
-        ("call.left.vtt", "WEBVTT\n\n00:01.000 --> 00:02.000\nat 00:01.000 or 00:02.000\n", "text with two times"),
-        ("call.left.vtt", "WEBVTT\n\n:00:01.000 --> 00:02.000\na\n", "a time that is none"),
+        ("call.left.vtt", "WEBVTT\n\n:00:01.000 --> 00:02.000\na\n", "line 3 has no start"),
         ("call.left.vtt", "WEBVTT\n\n00:01.000 --> 00:02.000\n<v" + " " * 300_000, "300,002 characters"),
         ("call.left.srt", "x" * 300_000, "line 1 has 300,000 characters"),
         ("call.json", '{"alignments": ' + "[" * 100_000, "nested deeper"),
@@ -864,11 +541,7 @@ GRID = 'File type = "ooTextFile"\n"TextGrid" 0 1 <exists> 1\n'
         ("call.json", '{"alignments": [["\\udc80", [0, 1], "A"]]}', "lone surrogate"),
         ("call.json", '{"utterances": [{"channel": "left", "words": {"a": 1}}]}', "not an utterance"),
         ("call.jsonl", '{"channel": ["left"], "start": 0, "end": 1, "text": "a"}', "has the channel ['left']"),
-        (
-            "call.TextGrid",
-            'File type = "ooTextFile"\n"TextGrid"\n0 1 <exists> inf\n',
-            "breaks off where the number",
-        ),
+        ("call.TextGrid", 'File type = "ooTextFile"\n"TextGrid"\n0 1 <exists> inf\n', "breaks off in its head"),
         ("call.TextGrid", GRID + '"PointProcess" "a" 0 1 0\n', "a tier of the unknown class 'PointProcess'"),
         ("call.TextGrid", GRID + '"TextTier" "a" 0 1 0\n', "has no interval tier of words or utterances"),
         ("call.TextGrid", GRID + '"TextTier" "a" 0 1 1 0.5 "x" 3\n', "goes on after its last tier"),
@@ -883,33 +556,12 @@ GRID = 'File type = "ooTextFile"\n"TextGrid" 0 1 <exists> 1\n'
         ("call.ctm", "call A * * <ALT_BEGIN>\ncall A 1 2 a\n", "<ALT_END> is missing"),
         ("call.ctm", "call A 1 1 a\ncall B 1 1 b\ncall C 1 1 c\n", "more than two speakers"),
         ("call.rttm", "SPEAKER call 1 0 1\n", "line 1 has 5 fields"),
-        ("call.rttm", "TALKER call 1 0 1 <NA> <NA> A <NA> <NA>\n", "the unknown type 'TALKER'"),
         ("call.json", '{"segments": []}', "has no words"),
         ("call.json", "[1]\n[2]\n", "line 2 is not JSON"),
         (
             "call.json",
-            '{"segments": [{"start": 0, "end": 1, "text": "a", "words": [{"word": 1}]}]}',
-            "segment 1: ",
-        ),
-        (
-            "call.json",
             json.dumps({"segments": [SEGMENT | {"words": [WORD, WORD | {"end": -1}]}]}),
             "segment 1, word 2 has the times 0.0 to -1",
-        ),
-        (
-            "call.json",
-            json.dumps({"segments": [SEGMENT | {"words": [{"word": "a", "start": 0.1}, {"word": "b"}]}]}),
-            "segment 1, word 1 has the times 0.1 to None",
-        ),
-        (
-            "call.json",
-            json.dumps({"segments": [SEGMENT | {"words": [{"word": "a"}, {"word": "b", "end": 0.1}]}]}),
-            "segment 1, word 1 has the times None to None",
-        ),
-        (
-            "call.json",
-            json.dumps({"segments": [SEGMENT], "words": [WORD, WORD | {"word": " "}]}),
-            "word 2 has the word ' '",
         ),
         ("call.json", '{"segments": [{"start": 0, "end": 1}]}', "segment 1: text is missing"),
         ("call.json", '{"segments": [{"start": 1, "end": 0, "text": "a"}]}', "the times 1 to 0"),
@@ -930,20 +582,6 @@ def test_broken_file_is_named_with_what_is_wrong(tmp_path: Path, name: str, cont
     assert caught.value.remedy
 
 
-def test_first_broken_line_is_the_one_that_is_named_whichever_recordings_the_lines_name(tmp_path: Path) -> None:
-    good, broken = line("left", 0, 1, "a", audio_file="call.wav"), line("up", 0, 1, "a", audio_file="call.wav")
-    with pytest.raises(BadInput, match=r"line 2 has the channel 'down'"):
-        read(save(tmp_path / "call.jsonl", good + line("down", 0, 1, "b") + broken))
-
-
-def test_line_of_a_subtitle_has_200_000_characters_at_most(tmp_path: Path) -> None:
-    text = "1\n00:00:01,000 --> 00:00:02,000\n"
-    (cue,) = read(save(tmp_path / "call.left.srt", text + "x" * 200_000))
-    assert len(cue["text"]) == 200_000
-    with pytest.raises(BadInput, match="line 3 has 200,001 characters, more than 200,000"):
-        read(save(tmp_path / "call.left.srt", text + "x" * 200_001))
-
-
 def test_gzip_that_breaks_off_or_holds_too_much_is_refused(tmp_path: Path) -> None:
     whole = gzip.compress(json.dumps(SUPERVISION).encode() + b"\n")
     path = tmp_path / "call.jsonl.gz"
@@ -951,9 +589,6 @@ def test_gzip_that_breaks_off_or_holds_too_much_is_refused(tmp_path: Path) -> No
     assert len(read(path)) == 2
     path.write_bytes(whole[:-9])
     with pytest.raises(BadInput, match=r"call\.jsonl\.gz: it is gzip that breaks off"):
-        read(path)
-    path.write_bytes(gzip.compress(b"") * 1001)
-    with pytest.raises(BadInput, match=r"call\.jsonl\.gz: it is gzip of more than 1,000 members"):
         read(path)
     path.write_bytes(gzip.compress(bytes(65 << 20)))
     assert path.stat().st_size < 100_000
@@ -966,11 +601,6 @@ def test_text_that_is_not_unicode_is_refused_with_its_line(tmp_path: Path) -> No
         read(save(tmp_path / "call.left.srt", "1\nsüß", "latin-1"))
 
 
-def test_missing_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="is not there"):
-        read(tmp_path / "call.json")
-
-
 @pytest.mark.parametrize("piece", ["<v ", "<v.", "<c", "{", "&#", "[a b c]:", "- ", "a."])
 def test_text_of_one_piece_repeated_is_read_in_one_go(tmp_path: Path, piece: str) -> None:
     """Each took time by the square of its length, minutes for a line as long as these."""
@@ -979,28 +609,11 @@ def test_text_of_one_piece_repeated_is_read_in_one_go(tmp_path: Path, piece: str
     assert "yes" in cue["text"]
 
 
-def test_character_reference_of_5000_digits_is_no_character(tmp_path: Path) -> None:
-    text = f"WEBVTT\n\n00:01.000 --> 00:02.000\nyes &#{'9' * 5000}; no &amp;\n"
-    (cue,) = read(save(tmp_path / "call.left.vtt", text))
-    assert cue["text"] == "yes \ufffd no &"
-
-
-def test_subtitle_with_a_hundred_thousand_empty_lines_is_read_in_one_go(tmp_path: Path) -> None:
-    text = "1\n00:00:01,000 --> 00:00:02,000\nyes" + "\n" * 100_000 + "no\n"
-    assert [cue["text"] for cue in read(save(tmp_path / "call.left.srt", text))] == ["yes no"]
-
-
 def test_two_files_for_one_channel_are_refused(tmp_path: Path) -> None:
     alignments = save(tmp_path / "call.json", ALIGNMENTS)
     subtitles = save(tmp_path / "call.left.srt", SRT.format(first="a", second="b"))
     with pytest.raises(BadInput, match=r"call\.left\.srt: gives the left channel, as call\.json does"):
         read(alignments, subtitles)
-
-
-def test_each_channel_may_come_from_its_own_format(tmp_path: Path) -> None:
-    left = save(tmp_path / "call.json", {"alignments": ALIGNMENTS["alignments"][:1]})
-    right = save(tmp_path / "call.right.srt", SRT.format(first="a", second="b"))
-    assert said(read(left, right)) == [("left", "hi"), ("right", "a"), ("right", "b")]
 
 
 # Sides

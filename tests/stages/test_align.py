@@ -13,9 +13,7 @@ from revoicing import voice
 from dailytalk_contiguous.core.audio import to_pcm
 from dailytalk_contiguous.core.errors import ModelMissing
 from dailytalk_contiguous.core.schema import ALIGNED_WORD
-from dailytalk_contiguous.core.word_times import Word
 from dailytalk_contiguous.models.recogniser import POCKETSPHINX
-from dailytalk_contiguous.stages import align as module
 from dailytalk_contiguous.stages.align import Align
 
 RATE = 24000
@@ -83,22 +81,6 @@ def test_given_words_are_said_to_be_given() -> None:
     assert told(align(kept)) == [("Yes", 5.2, 5.5, "right", "given")]
 
 
-def test_words_have_the_probability_of_the_transcript_and_what_a_person_wrote_has_none() -> None:
-    heard = [word("we", 4.1, 4.3), word("went", 4.3, 4.6), word("too", 4.6, 4.9), word("Rome", 5.0, 5.5)]
-    sure = [one | {"probability": 0.5 + place / 10} for place, one in enumerate(heard)]
-    spoken = [word(text, 0.1 + n / 5, 0.2 + n / 5) for n, text in enumerate(("We", "went", "to", "Rome"))]
-    for status in ("kept", "spoken"):
-        channel = "right" if status == "kept" else "left"
-        told = utterance(channel, (5.0, 7.0), "We went to Rome", words=sure, status=status, spoken_words=spoken)
-        assert [one["probability"] for one in align(told)] == [0.5, 0.6, None, 0.8]
-
-
-def test_words_that_are_often_said_in_a_long_utterance_keep_their_probability() -> None:
-    heard = [word(text, 4.0 + place / 10, 4.1 + place / 10) for place, text in enumerate(["yes", "no"] * 120)]
-    found = align(utterance("right", (5.0, 30.0), "Well: " + "Yes, no. " * 120, words=heard))
-    assert [one["probability"] for one in found] == [None] + [0.9] * 240
-
-
 def test_an_edited_text_keeps_its_own_words_at_the_times_that_were_heard() -> None:
     heard = [word("we", 4.1, 4.3), word("went", 4.3, 4.6), word("too", 4.6, 4.9), word("Rome", 5.0, 5.5)]
     found = align(utterance("right", (5.0, 7.0), "We went to Rome", words=heard))
@@ -114,11 +96,6 @@ def test_a_text_written_anew_shares_the_time_of_its_utterance(words: tuple[str, 
     assert [one["word"] for one in found] == ["Nothing", "of", "the", "kind"]
     assert {one["source"] for one in found} == {"proportional"}
     assert (found[0]["start"], found[-1]["end"]) == (5.0, 7.0)
-
-
-def test_kept_original_words_belong_to_the_left_of_the_result() -> None:
-    one = utterance("left", (5.0, 7.0), "Yes", words=[word("yes", 4.2, 4.5)], status="kept-original")
-    assert told(align(one)) == [("Yes", 5.2, 5.5, "left", "recogniser")]
 
 
 def test_times_of_the_synthesiser_are_taken_where_it_gives_them() -> None:
@@ -168,11 +145,6 @@ def test_a_recogniser_that_hears_something_else_is_not_believed() -> None:
     assert {one["source"] for one in found} == {"proportional"}
 
 
-def test_a_tag_never_becomes_a_word() -> None:
-    one = utterance("left", (5.0, 7.0), "Go away", tag="angry", tagged_text="(angry) Go away")
-    assert [found["word"] for found in align(one)] == ["Go", "away"]
-
-
 @pytest.mark.parametrize("text", ["", "   ", "…", "?!"])
 def test_what_has_no_words_adds_none(text: str) -> None:
     heard = [word("…", 4.2, 4.4)]
@@ -194,14 +166,6 @@ def test_revoice_right_makes_that_speaker_left() -> None:
     ]
 
 
-def test_words_of_both_speakers_are_in_order_of_start() -> None:
-    one = utterance(
-        "left", (5.0, 9.0), "a b c", spoken_words=[word(w, 1.0 * i, i + 0.9) for i, w in enumerate("abc")]
-    )
-    two = utterance("right", (5.5, 7.5), "d e", words=[word("d", 4.6, 5.1), word("e", 5.6, 5.9)])
-    assert [found["word"] for found in align(one, two)] == ["a", "d", "b", "e", "c"]
-
-
 def test_words_of_kept_utterances_that_overlap_do_not() -> None:
     one = utterance("right", (5.0, 7.0), "one two", words=[word("one", 4.0, 5.0), word("two", 5.0, 6.0)])
     two = utterance("right", (6.0, 8.0), "three four", words=[word("three", 5.0, 5.9), word("four", 6.0, 7.0)])
@@ -213,29 +177,6 @@ def test_words_of_kept_utterances_that_overlap_do_not() -> None:
         ("two", "recogniser"),
         ("x", "given"),
     ]
-
-
-def test_order_of_rows_changes_no_words() -> None:
-    one = utterance("right", (5.0, 7.0), "one two", words=[word("one", 4.0, 4.5), word("two", 5.0, 6.0)])
-    two = utterance("right", (6.0, 8.0), "three four", words=[word("three", 5.1, 5.9), word("four", 6.0, 7.0)])
-    two["recogniser"] = "given"
-    left = utterance("left", (1.0, 2.0), "a", spoken_words=[word("a", 0.5, 0.75)])
-    assert align(two, left, one) == align(one, two, left)
-    assert [(found["word"], found["source"]) for found in align(two, left, one)] == [
-        ("a", "synthesiser"),
-        *(("one", "recogniser"), ("two", "recogniser")),
-        *(("three", "given"), ("four", "given")),
-    ]
-
-
-def test_of_words_that_begin_at_once_the_shorter_and_then_the_left_one_comes_first() -> None:
-    said = [("left", "long", 2.0), ("right", "short", 1.0), ("left", "same", 1.0)]
-    first, second, third = (
-        utterance(side, (5.0, 9.0), text, spoken_words=[word(text, 0.0, end)], words=[word(text, 4.0, 4.0 + end)])
-        for side, text, end in said
-    )
-    assert [found["word"] for found in align(first, second)] == ["short", "long"]
-    assert [found["word"] for found in align(second, third)] == ["same", "short"]
 
 
 def test_word_of_the_rebuilt_conversation_is_told_whole() -> None:
@@ -264,34 +205,6 @@ def test_recogniser_is_a_model_only_where_there_is_one_and_told_of_what_is_missi
     Align().preflight()
     with pytest.raises(ModelMissing):
         Align(recogniser=str(tmp_path)).preflight()
-
-
-def test_recogniser_is_asked_about_the_sound_in_its_own_rate_and_language(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[Any] = []
-
-    def hear(*told: Any) -> list[list[Word]]:
-        asked.append(told)
-        return [[Word("never", 0.25, 0.5, 0.5), Word("mind", 0.5, 1.0, 0.75)]]
-
-    monkeypatch.setattr(module, "recognise_at", hear)
-    spoken = utterance("left", (5.0, 7.0), "Never mind", language="de", words=[word("never", 0.0, 0.1)])
-    found = align(spoken, stage=Align(recogniser="ears", compute_type="int8", device="cpu"))
-    assert told(found) == [
-        ("Never", 5.25, 5.5, "left", "recognised-synthesis"),
-        ("mind", 5.5, 6.0, "left", "recognised-synthesis"),
-    ]
-    assert [one["probability"] for one in found] == [0.9, None]
-    ((model, device, compute_type, [(samples, rate, language)]),) = asked
-    assert (model, device, compute_type, rate, language) == ("ears", "cpu", "int8", RATE, "de")
-    assert to_pcm(samples).tobytes() == spoken["spoken"]
-
-
-def test_words_outside_their_utterance_are_pulled_into_it() -> None:
-    heard = [word("early", 3.0, 3.5), word("late", 6.5, 9.0)]  # a person moved the edges inwards
-    found = align(utterance("right", (5.0, 7.0), "early late", words=heard))
-    assert [one["word"] for one in found] == ["early", "late"]
-    assert found[0]["start"] >= 5.0
-    assert found[1]["end"] <= 7.0 + 1e-9
 
 
 TEXTS = st.lists(st.sampled_from(["yes", "no,", "—", "I'm", "25", "はい"]), max_size=8).map(" ".join)

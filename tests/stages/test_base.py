@@ -1,19 +1,14 @@
 """What every stage gets from its base: nothing lost in lifting, a digest that knows what matters, a safe `map`."""
 
 import importlib
-import inspect
-import json
 import pickle
 import pkgutil
-import shutil
 import struct
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, is_dataclass, replace
-from itertools import pairwise
 from pathlib import Path
-from types import ModuleType
 from typing import Any, ClassVar
 
 import pytest
@@ -23,18 +18,11 @@ from hypothesis import strategies as st
 
 import dailytalk_contiguous
 from dailytalk_contiguous import stages
-from dailytalk_contiguous.core.code import _file_of
-from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import PROBLEM, Batch, Row
 from dailytalk_contiguous.core.settings import EXECUTION
-from dailytalk_contiguous.stages.base import (
-    PerUtterance,
-    Stage,
-    flatten,
-    model_digest,
-    regroup,
-    settings_text,
-)
+from dailytalk_contiguous.stages.augment import Augment
+from dailytalk_contiguous.stages.base import PerUtterance, Stage, model_digest
 from dailytalk_contiguous.stages.measure_prosody import MeasureProsody
 
 
@@ -73,14 +61,6 @@ def all_stages(kind: type[Stage] = Stage) -> Iterator[type[Stage]]:
         yield from all_stages(below)
 
 
-def test_models_of_a_stage_are_fetched_before_its_work_unless_it_is_asked_not_to() -> None:
-    for module in pkgutil.iter_modules(stages.__path__, f"{stages.__name__}."):
-        importlib.import_module(module.name)
-    defaults = {kind: inspect.signature(kind.preflight).parameters["fetch"].default for kind in all_stages()}
-    assert len(defaults) > 15
-    assert {kind.__name__ for kind, default in defaults.items() if default is not True} == set()
-
-
 def test_settings_that_only_say_how_a_stage_is_run_are_these() -> None:
     """All others are in its digest: changed, they let rows be made again."""
     for module in pkgutil.iter_modules(stages.__path__, f"{stages.__name__}."):
@@ -104,41 +84,11 @@ rows = st.lists(st.lists(st.text(max_size=5), max_size=4), max_size=8)
 
 
 @given(rows)
-def test_folding_undoes_exploding(texts: list[list[str]]) -> None:
-    counts = [len(row) for row in texts]
-    batch = {"text": texts, "n": [[len(text) for text in row] for row in texts]}
-    flat = flatten(batch, ["text", "n"], counts)
-    assert all(len(column) == sum(counts) for column in flat.values())
-    assert regroup(flat, counts) == batch
-
-
-@given(rows)
 def test_lifting_keeps_every_utterance_in_its_place(texts: list[list[str]]) -> None:
     batch = {"utterance_id": texts, "text": texts, "conversation_id": [f"c{n}" for n in range(len(texts))]}
     added = PerUtterance(Length(3))(batch)
     assert added["letters"] == [[3 * len(text) for text in row] for row in texts]
     assert added["parts"] == [[text.split() for text in row] for row in texts]
-
-
-def test_conversation_columns_are_repeated_for_each_utterance() -> None:
-    batch = {"conversation_id": ["a", "b", "c"], "text": [["1", "2"], [], ["3"]]}
-    assert flatten(batch, ["conversation_id", "text"], [2, 0, 1]) == {
-        "conversation_id": ["a", "a", "c"],
-        "text": ["1", "2", "3"],
-    }
-
-
-@pytest.mark.parametrize("short", [[1], [1, 2, 3]])
-def test_a_stage_that_returns_another_number_of_values_is_caught(short: list[int]) -> None:
-    with pytest.raises(ValueError, match=r"column 'n' has . values for 2 utterances"):
-        regroup({"n": short}, [1, 1])
-    with pytest.raises(ValueError, match="zip"):
-        flatten({"text": [["a"], ["b"]]}, ["text"], [1])
-
-
-def test_a_stage_is_not_called_where_there_are_no_utterances() -> None:
-    batch = {"utterance_id": [[], []], "text": [[], []]}
-    assert PerUtterance(Length())(batch) == {"letters": [[], []], "parts": [[], []]}
 
 
 def conversations() -> dict[str, list[Any]]:
@@ -174,11 +124,6 @@ def test_map_survives_first_batches_without_utterances(make: Any) -> None:
     assert found[2]["parts"] == [["one", "two"], ["three"]]
 
 
-def test_map_finds_the_columns_of_a_stream_without_features() -> None:
-    flat = IterableDataset.from_generator(lambda: iter([{"text": "a b"}, {"text": "c"}]))
-    assert [row["letters"] for row in Length().map(flat)] == [3, 1]
-
-
 @pytest.mark.parametrize("stage", [Length(), PerUtterance(Length())])
 def test_map_names_the_columns_that_are_missing(stage: Stage) -> None:
     for dataset in (Dataset.from_dict({"other": [1]}), Dataset.from_dict({"other": [1]}).to_iterable_dataset()):
@@ -191,13 +136,6 @@ def test_map_names_the_columns_that_are_missing(stage: Stage) -> None:
 def test_map_of_a_dataset_without_speech_names_what_makes_it() -> None:
     with pytest.raises(ValueError, match=r"lacks: dailytalk_contiguous\.add_speech\(dataset\) makes speech"):
         MeasureProsody().map(Dataset.from_dict({"audio": ["a.wav"]}))
-
-
-@pytest.mark.parametrize("gone", ["text", ["text"]])
-def test_map_can_drop_columns(gone: Any) -> None:
-    flat = Dataset.from_dict({"text": ["a b"], "n": [1]})
-    for dataset in (flat, flat.to_iterable_dataset()):
-        assert list(Length().map(dataset, remove_columns=gone)) == [{"n": 1, "letters": 3, "parts": ["a", "b"]}]
 
 
 def test_map_serves_no_cache_of_other_settings() -> None:
@@ -244,23 +182,6 @@ def test_a_local_model_is_known_by_its_files(tmp_path: Path) -> None:
     (tmp_path / "more.json").touch()
     assert len({before, changed, stage.digest}) == 3
     assert model_digest("big") == "big"
-
-
-def test_order_in_which_a_disk_lists_files_does_not_make_another_model(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("b.bin", "a.bin", "deep/c.bin", "deep/deeper/d.bin"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_bytes(name.encode())
-    before, listed = model_digest(str(tmp_path)), Path.glob
-    monkeypatch.setattr(Path, "glob", lambda self, pattern: reversed([*listed(self, pattern)]))
-    assert model_digest(str(tmp_path)) == before
-    (tmp_path / "deep/deeper/d.bin").write_bytes(b"changed")  # deeper than any model has files
-    assert model_digest(str(tmp_path)) == before
-
-
-def test_lifted_stage_takes_one_conversation_at_a_time() -> None:
-    assert (PerUtterance(Length()).batch_rows, Length().batch_rows) == (1, 64)
 
 
 @dataclass(frozen=True)
@@ -323,30 +244,6 @@ def test_problems_are_told_by_place_and_the_other_rows_have_their_columns() -> N
 
 
 @dataclass(frozen=True)
-class Whole(Stage):
-    """Refuses a batch that begins with a bad row, without saying where it is."""
-
-    needs: ClassVar[tuple[str, ...]] = ("utterance_id",)
-    refuses: ClassVar[bool] = True
-    adds: ClassVar[Features] = Features({"fine": Value("bool")})
-
-    def __call__(self, batch: Batch) -> Batch:
-        if batch["utterance_id"][0] == "bad":
-            raise BadInput("it is bad", "mend it")
-        return {"fine": [True] * len(batch["utterance_id"])}
-
-
-def test_problem_without_a_place_is_one_of_the_first_row() -> None:
-    columns, problems = Whole().attempt({"utterance_id": ["bad", "a", "bad"]})
-    assert (columns, sorted(problems)) == ({"fine": [None, True, True]}, [0])
-    with pytest.raises(BadInput, match="it is bad") as refused:
-        PerUtterance(Whole())({"utterance_id": [["bad"], ["a"]]})
-    assert refused.value.row == 0
-    lifted, problems = PerUtterance(Whole()).attempt({"utterance_id": [[], ["bad", "a"], ["b", "c"], ["d"]]})
-    assert (lifted, sorted(problems)) == ({"fine": [[], None, [True, True], [True]]}, [1])
-
-
-@dataclass(frozen=True)
 class Renamed(Stage):
     """Gives a conversation another id."""
 
@@ -367,106 +264,6 @@ def test_row_with_a_problem_keeps_its_id_in_a_stage_that_makes_ids_again() -> No
         ]
 
 
-@dataclass(frozen=True)
-class Clock(Stage):
-    """Needs nothing of a row."""
-
-    adds: ClassVar[Features] = Features({"hour": Value("int32")})
-
-    def __call__(self, batch: Batch) -> Batch:
-        return {"hour": [12] * len(next(iter(batch.values())))}
-
-
-def test_stage_that_needs_no_column_gets_the_whole_batch() -> None:
-    assert Clock().attempt({"any": [1, 2]}) == ({"hour": [12, 12]}, {})
-    assert list(Clock().map(Dataset.from_dict({"any": [1, 2]}))["hour"]) == [12, 12]
-
-
-def test_settings_are_told_as_sorted_json_without_how_a_stage_is_run() -> None:
-    @dataclass(frozen=True)
-    class Unsorted(Stage):
-        words: tuple[str, ...] = ("b", "a")
-        device: str = field(default="cpu", metadata=EXECUTION)
-        kept: float = 0.5
-        alone: Any = field(default_factory=lambda: slice(1))
-
-    told = '{"alone": "slice(None, 1, None)", "kept": 0.5, "words": ["b", "a"]}'
-    assert settings_text(Unsorted()) == settings_text(Unsorted(device="cuda")) == told
-
-
-def test_order_of_options_changes_no_fingerprint() -> None:
-    dataset = as_dataset()
-    options = {"keep_in_memory": True, "load_from_cache_file": False}
-    prints = {
-        PerUtterance(Length()).map(dataset, **dict(order))._fingerprint
-        for order in (options.items(), reversed(options.items()))
-    }
-    assert len(prints) == 1
-
-
-def test_stage_that_refuses_nothing_adds_no_column_for_problems() -> None:
-    assert set(Length().map(Dataset.from_dict({"text": ["abc"]})).features) == {"text", *Length.adds}
-
-
-def test_a_stage_without_a_call_says_so() -> None:
-    with pytest.raises(TypeError, match="Stage defines neither row nor __call__"):
-        Stage().row({})
-    with pytest.raises(TypeError, match="not supported"):
-        PerUtterance(Length()).restore({})
-
-
-DIGESTS = """
-import json, sys
-from dailytalk_contiguous.core import code
-from dailytalk_contiguous.stages.measure_prosody import MeasureProsody
-from dailytalk_contiguous.stages.base import PerUtterance
-found = []
-for path, old, new in json.loads(sys.argv[1]):
-    text = open(path).read()
-    assert old in text, (path, old)
-    open(path, "w").write(text.replace(old, new, 1))
-    code._code_digest.cache_clear()
-    code._module.cache_clear()
-    found.append([MeasureProsody().digest, PerUtterance(MeasureProsody()).digest])
-print(json.dumps(found))
-"""
-
-
-def test_digest_changes_with_code_that_a_stage_imports_but_not_with_words_about_it(tmp_path: Path) -> None:
-    package = tmp_path / "dailytalk_contiguous"
-    shutil.copytree(
-        Path(dailytalk_contiguous.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__")
-    )
-    stage, core, audio = (
-        package / name for name in ("stages/measure_prosody.py", "core/prosody.py", "core/audio.py")
-    )
-    other, lifting = package / "core" / "buckets.py", package / "stages" / "base.py"
-    edits = [
-        (stage, "n_words = math.nan", "n_words = math.nan"),  # as it is
-        (stage, "n_words = math.nan", "n_words = float('nan')"),
-        (stage, "    Words are counted", "    All words are counted"),
-        (stage, " n_words = float('nan')", " # a comment\n            n_words = float( 'nan' )"),
-        (core, "MIN_VOICED = 5", "MIN_VOICED = 6"),
-        (core, '    """Prosody of one', '    """The prosody of one'),
-        (audio, "32768.0", "32767.0"),  # reached by what it reaches
-        (audio, "BLOCK_SECONDS = 20.0", "BLOCK_SECONDS = 21.0"),  # in the same module, and not reached
-        (other, "import ", "import sys as _sys\nimport "),  # not imported
-        (lifting, "if not sum(counts):", "if sum(counts) == 0:"),  # what lifts it to conversations
-    ]
-    done = subprocess.run(
-        [sys.executable, "-c", DIGESTS, json.dumps([[str(path), old, new] for path, old, new in edits])],
-        env={"PYTHONPATH": str(tmp_path), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
-        cwd=tmp_path,
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    alone, lifted = zip(*json.loads(done.stdout.splitlines()[-1]), strict=True)
-    changed = [True, False, False, True, False, True, False, False]
-    assert [before != after for before, after in pairwise(alone)] == [*changed, False]
-    assert [before != after for before, after in pairwise(lifted)] == [*changed, True]
-
-
 SCRIPT = """
 from dataclasses import dataclass
 from datasets import Dataset, Features, Value
@@ -483,32 +280,19 @@ print(Mine().digest == Mine().digest, Mine().map(Dataset.from_dict({"text": ["ab
 """
 
 
-def test_a_stage_may_be_defined_in_a_script_or_a_notebook(tmp_path: Path) -> None:
-    (tmp_path / "script.py").write_text(SCRIPT)
+def test_a_stage_that_is_in_no_file_can_be_used_and_is_another_each_time(tmp_path: Path) -> None:
+    """As in a notebook: it can change unseen."""
     root = str(Path(dailytalk_contiguous.__file__).parents[1])
-    for arguments, known in ((["script.py"], "True"), (["-"], "False")):  # what is in no file can change unseen
-        done = subprocess.run(
-            [sys.executable, *arguments],
-            input=SCRIPT,
-            env={"PYTHONPATH": root, "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
-            cwd=tmp_path,
-            check=True,
-            capture_output=True,
-            text=True,
-        )
-        assert done.stdout.split() == [known, "3"]
-
-
-def test_code_of_a_notebook_and_of_standard_input_is_in_no_file(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setitem(sys.modules, "__main__", ModuleType("__main__"))
-    assert _file_of("__main__") is None
-    for path, found in (("<stdin>", None), (__file__, __file__), ("", None)):
-        monkeypatch.setattr(sys.modules["__main__"], "__file__", path, raising=False)
-        assert _file_of("__main__") == found
-    assert _file_of("json") == json.__file__
-    assert _file_of("no_such_module") is None
+    done = subprocess.run(
+        [sys.executable, "-"],
+        input=SCRIPT,
+        env={"PYTHONPATH": root, "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.split() == ["False", "3"]
 
 
 @dataclass(frozen=True)
@@ -530,9 +314,25 @@ def test_next_stage_sees_a_number_as_a_file_holds_it(streaming: bool) -> None:
     assert row["tenth"] != 0.1
 
 
-def test_stage_that_refuses_nothing_adds_its_columns_alone() -> None:
-    rows = Dataset.from_dict({"any": [1, 2]})
-    for made in (Clock().map(rows), Clock().map(rows.to_iterable_dataset())):
-        assert [*made] == [{"any": 1, "hour": 12}, {"any": 2, "hour": 12}]
-    marked = Clock().map(Halves().map(Dataset.from_dict({"number": [1, 2]})))
-    assert [row["hour"] for row in marked] == [None, 12]
+@pytest.mark.parametrize(
+    ("kind", "wrong"),
+    [
+        (dailytalk_contiguous.Align, {"revoice": "mix"}),
+        (Augment, {"kinds": ("noise", "echo")}),
+        (dailytalk_contiguous.Bucket, {"preset": "tertile"}),
+        (dailytalk_contiguous.ClassifyEmotion, {"confidence": 1.5}),
+        (dailytalk_contiguous.Punctuate, {"marks": "never"}),
+        (dailytalk_contiguous.RateAffect, {"precision": "int4"}),
+        (dailytalk_contiguous.Reconstruct, {"mode": "free"}),
+        (dailytalk_contiguous.Segment, {"channel": "middle"}),
+        *(
+            (dailytalk_contiguous.Speak, wrong)
+            for wrong in ({"no_text": "say"}, {"measure_takes": "some"}, {"tries": 0})
+        ),
+        (dailytalk_contiguous.Tag, {"rules": "strict"}),
+        (dailytalk_contiguous.Transcribe, {"windows": "some"}),
+    ],
+)
+def test_a_setting_that_means_nothing_is_named(kind: type[Stage], wrong: dict[str, Any]) -> None:
+    with pytest.raises(DailytalkError, match=r"is .*: (choose among|give) "):
+        kind(**wrong)

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from datasets import Dataset
 from revoicing import Said, columns, recording
 
 from dailytalk_contiguous.core.audio import to_pcm
 from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.stages import voice as voice_stage
 from dailytalk_contiguous.stages.voice import ChooseVoice
 
 RATE = 16000
@@ -81,29 +81,19 @@ def test_twenty_seconds_are_enough_the_longest_first() -> None:
     assert len(voice) == 20 * RATE
 
 
-def test_an_utterance_that_is_too_long_by_itself_is_not_cut() -> None:
-    said = (Said("left", 0.0, 21.0, text="long"), Said("left", 22.0, 26.0, text="short"))
-    voice, _, text = chosen(said)
-    assert (len(voice), text) == (4 * RATE, "short")
-
-
-def test_utterance_without_a_sample_is_not_taken() -> None:
-    said = (Said("left", 1.0, 4.0, text="One."), Said("left", 5.0, 5.0, text="Nothing."))
-    voice, _, text = chosen(said)
-    assert (len(voice), text) == (3 * RATE, "One.")
-
-
 def test_of_utterances_of_one_length_the_first_are_taken() -> None:
     said = tuple(Said("left", 8 * place, 8 * place + 6, text=f"{place}") for place in range(4))
     voice, _, text = chosen(said)
     assert (len(voice), text) == (18 * RATE, "0 1 2")
 
 
-def test_least_and_most_seconds_are_settings() -> None:
+def test_seconds_of_a_voice_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(voice_stage, "LONGEST", 2.0)
+    monkeypatch.setattr(voice_stage, "SHORTEST", 2.0)
     said = (Said("left", 1.0, 2.0, text="One."), Said("left", 3.0, 5.0, text="Two."))
-    assert chosen(said, ChooseVoice(longest=2.0, shortest=2.0))[2] == "Two."
+    assert chosen(said)[2] == "Two."
     with pytest.raises(BadInput) as refused:
-        chosen(said, ChooseVoice("right", shortest=0.1))
+        chosen(said, ChooseVoice("right"))
     assert refused.value.reason == "there are only 0.0 s of the right speaker alone to clone the voice from"
     assert refused.value.remedy == "name a voice of the service with --voice"
 
@@ -125,15 +115,3 @@ def test_too_little_of_a_voice_is_bad_input_with_its_row() -> None:
         ChooseVoice()({name: first[name] + second[name] for name in first})
     assert error.value.row == 1
     assert "--voice" in error.value.remedy
-
-
-def test_a_part_of_a_long_recording_has_its_own_voice() -> None:
-    samples = np.concatenate([recording((Said("left", 0.0, 5.0),), 5.0, RATE), recording(SAID, 40.0, RATE)])
-    batch = columns(SAID, samples, RATE) | {"offset": [5.0], "duration": [40.0]}
-    voice, _ = soundfile.read(io.BytesIO(ChooseVoice()(batch)["voice_wav"][0]), dtype="int16")
-    assert np.array_equal(voice, expected(SAID, [0, 3, 6]))
-
-
-def test_columns_are_typed() -> None:
-    batch = columns(SAID, recording(SAID, 40.0, RATE), RATE)
-    assert Dataset.from_dict(ChooseVoice()(batch), features=ChooseVoice.adds).num_rows == 1

@@ -14,7 +14,8 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.models.contracts import EmotionGuess
 from dailytalk_contiguous.models.emotion_folder import nothing_said
 from dailytalk_contiguous.models.emotion_models import AffectMap
-from dailytalk_contiguous.pipelines import clip_stages, tag_stages
+from dailytalk_contiguous.pipelines.to_sound import clip_stages
+from dailytalk_contiguous.pipelines.to_text import tag_stages
 from dailytalk_contiguous.stages import classify_emotion
 from dailytalk_contiguous.stages.base import PerUtterance
 from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion
@@ -140,16 +141,6 @@ def test_what_decides_the_answer_is_in_the_digest(tmp_path: Path) -> None:
     (tmp_path / "emotion.json").write_text(json.dumps({"kind": "linear"}))
     assert plain.digest != before
     assert plain.models() == {"emotion": str(tmp_path)}
-
-
-def test_what_is_no_classifier_is_refused_before_anything_is_done(tmp_path: Path) -> None:
-    with pytest.raises(DailytalkError):
-        ClassifyEmotion(str(tmp_path)).preflight()
-    ClassifyEmotion().preflight(fetch=False)
-    with pytest.raises(DailytalkError, match="there is no device"):
-        ClassifyEmotion(device="tpu").preflight()
-    with pytest.raises(ValueError, match="confidence"):
-        ClassifyEmotion(confidence=1.5)
 
 
 def test_emotion_is_classified_where_it_is_asked_for() -> None:

@@ -1,16 +1,13 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 from clips import clips, line
 
 from dailytalk_contiguous.core.audio import to_pcm
-from dailytalk_contiguous.core.errors import BadInput, ModelMissing
+from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import Batch
 from dailytalk_contiguous.core.word_times import join_words
 from dailytalk_contiguous.stages.clip_words import CutSpeech, TimeWords
 from dailytalk_contiguous.stages.measure_quality import MeasureQuality
-from dailytalk_contiguous.stages.transcribe import Transcribe
 
 
 def cut(text: str | None = "Hello there.", **columns: object) -> Batch:
@@ -38,11 +35,6 @@ def test_sound_in_which_no_speech_was_found_is_speech_as_a_whole(ratio: float | 
     assert columns["speech"] == [to_pcm(line()[12000:32000]).tobytes()]
     half = CutSpeech()(clips(line(), heard=[heard], speech_ratio=[0.5]))
     assert half["speech_seconds"] == [0.625]
-
-
-def test_speech_that_was_not_stored_is_made_again() -> None:
-    batch = cut()
-    assert CutSpeech().restore(batch) == {"speech": batch["speech"]}
 
 
 def test_silence_is_refused_by_its_row() -> None:
@@ -92,70 +84,3 @@ def test_pocketsphinx_is_not_asked_about_mandarin() -> None:
     added = TimeWords(recogniser="pocketsphinx")(cut("打远一看", language="zh"))
     assert [word["word"] for word in added["words"][0]] == list("打远一看")
     assert added["word_source"] == ["proportional"]
-
-
-def test_recogniser_is_a_model_only_where_there_is_one() -> None:
-    assert TimeWords().models() == {}
-    assert TimeWords(recogniser="pocketsphinx").models() == {"recogniser": "pocketsphinx"}
-
-
-def test_clips_are_heard_by_language_with_those_of_one_speaker_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[Transcribe, Batch]] = []
-
-    def hear(stage: Transcribe, batch: Batch) -> Batch:
-        asked.append((stage, batch))
-        words = [
-            [{"word": f"{stage.language}{n}", "start": 0.25, "end": 0.5, "probability": 0.5}] for n in range(9)
-        ]
-        return {"words": [[] if not speech else words[n] for n, speech in enumerate(batch["speech"])]}
-
-    monkeypatch.setattr(Transcribe, "__call__", hear)
-    batch = {
-        "speech": [b"aa", b"bb", b"cc", b"dd"],
-        "speech_start": [0.0, 1.0, 2.0, 3.0],
-        "text": [None, "", None, None],
-        "language": ["de", None, "de", "en"],
-        "speaker": ["anna", None, "anna", None],
-    }
-    made = TimeWords("ears", "utterance", compute_type="int8", device="cpu")(batch)
-    assert made == {
-        "words": [
-            [{"word": name, "start": place + 0.25, "end": place + 0.5, "probability": 0.5}]
-            for place, name in enumerate(("de0", "auto0", "de1", "en0"))
-        ],
-        "text_raw": ["de0", "auto0", "de1", "en0"],
-        "text_source": ["recogniser"] * 4,
-        "word_source": ["recogniser"] * 4,
-    }
-    assert [stage for stage, _ in asked] == [
-        Transcribe("ears", language, "utterance", compute_type="int8", device="cpu")
-        for language in ("de", "auto", "en")
-    ]
-    assert [given for _, given in asked] == [
-        {"speech": [b"aa", b"cc"], "conversation_id": ["anna", "anna"], "channel": ["left"] * 2},
-        {"speech": [b"bb"], "conversation_id": ["clip 1"], "channel": ["left"]},
-        {"speech": [b"dd"], "conversation_id": ["clip 3"], "channel": ["left"]},
-    ]
-    unheard = TimeWords("ears")({name: values[:2] for name, values in (batch | {"speech": [b"a", b""]}).items()})
-    assert [values[1] for values in unheard.values()] == [None] * 4
-
-
-def test_pocketsphinx_is_asked_where_no_language_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
-
-    def hear(stage: Transcribe, batch: Batch) -> Batch:
-        asked.append(stage.language)
-        return {"words": [[] for _ in batch["speech"]]}
-
-    monkeypatch.setattr(Transcribe, "__call__", hear)
-    for language in (None, "en", "zh"):
-        TimeWords("pocketsphinx")(cut("Hello there.", language=language))
-    assert asked == ["auto", "en"]
-    TimeWords()(cut("Hello there."))
-    assert asked == ["auto", "en"]
-
-
-def test_recogniser_that_is_missing_is_told_before_the_work(tmp_path: Path) -> None:
-    TimeWords().preflight()
-    with pytest.raises(ModelMissing):
-        TimeWords(recogniser=str(tmp_path)).preflight()

@@ -2,12 +2,10 @@ from typing import Any
 
 import pytest
 from clips import clips, line
-from hypothesis import given
-from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.schema import CONDITIONING, LABELS
 from dailytalk_contiguous.stages.condition import Condition
-from dailytalk_contiguous.stages.finish import SAID, FinishClip, TakeConditioned
+from dailytalk_contiguous.stages.finish_clip import SAID, FinishClip, TakeConditioned
 
 
 def word(name: str, start: float, probability: float | None = None) -> dict[str, Any]:
@@ -23,21 +21,6 @@ def test_words_move_with_the_edge_that_was_cut_off_and_the_prompt() -> None:
     assert [one["start"] for one in added["words"][0]] == [0.9 + moved, 1.4 + moved]
     assert added["audio"] == [{"bytes": conditioned["conditioned"][0], "path": None}]
     assert added["duration"] == conditioned["conditioned_duration"]
-
-
-@given(st.lists(st.floats(-2, 12), max_size=8), st.floats(0, 3), st.floats(0, 3))
-def test_moved_words_lie_in_the_clip_in_order(starts: list[float], clip_start: float, trimmed: float) -> None:
-    batch = {"conditioned": [b""], "conditioned_duration": [clip_start + 5.0], "clip_start": [clip_start]}
-    batch |= {
-        "trim_start": [trimmed],
-        "trim_end": [0.0],
-        "words": [[word("a", start) for start in sorted(starts)]],
-    }
-    (words,) = TakeConditioned()(batch)["words"]
-    edges = [edge for one in words for edge in (one["start"], one["end"])]
-    assert edges == sorted(edges)
-    assert len(words) == len(starts)
-    assert all(clip_start <= edge <= clip_start + 5.0 for edge in edges)
 
 
 def finished(**columns: Any) -> dict[str, Any]:
@@ -57,13 +40,6 @@ def test_copy_begins_where_its_stretched_prompt_ends(kind: str, amount: float, s
     row = finished(clip_start=2.0, augmentation=recipe)
     assert row["labels"]["conditioning"]["clip_start"] == pytest.approx(start)
     assert row["utterances"][0]["start"] == pytest.approx(start)
-
-
-def test_word_that_a_recogniser_did_not_hear_as_written_says_that_its_times_are_shared_out() -> None:
-    words = [word("a", 0.1, 0.9), word("b", 0.4, 0.0)]
-    row = finished(text_source="given", words=words, word_source="recogniser")
-    assert [one["source"] for one in row["alignments"]] == ["recogniser", "proportional"]
-    assert row["sample_rate"] == 16000
 
 
 def test_finished_clip_has_what_is_told_of_it_and_nothing_else() -> None:
@@ -128,10 +104,3 @@ def test_source_of_a_word_of_a_clip(
 ) -> None:
     row = finished(words=[word("a", 0.1, probability)], word_source=word_source, text_source=text_source)
     assert [one["source"] for one in row["alignments"]] == [source]
-
-
-@pytest.mark.parametrize("copy", [None, {"kind": "stretch", "amount": 1.1, "detail": None, "seed": 0}])
-def test_clip_that_does_not_say_where_it_begins_is_finished_too(copy: dict[str, Any] | None) -> None:
-    row = finished(augmentation=copy)
-    assert row["labels"]["conditioning"] == dict.fromkeys(CONDITIONING)
-    assert row["utterances"][0]["start"] == 0.0

@@ -1,13 +1,13 @@
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from audio_files import REAL_CALLS
-from datasets import Dataset, Features, List, Value
 
-from dailytalk_contiguous.core.schema import SECONDS, SOURCE, STRING
+from dailytalk_contiguous import run_recipe, speak_stages, tag_stages
+from dailytalk_contiguous.publish.items import open_items
+from dailytalk_contiguous.shards import read_rows
 from dailytalk_contiguous.stages.match_transcript import MatchTranscript
 
 
@@ -58,18 +58,9 @@ def test_conversation_without_transcript_is_all_null() -> None:
     assert added == {"given_text": [[None] * 3], "given_words": [[None] * 3], "unmatched": [[]]}
 
 
-def test_left_over_words_are_rejected_with_their_time_in_the_recording() -> None:
-    given = [cue("right", 8.0, 9.0, "lost words"), cue("right", 1.2, 2.0, "kept")]
-    (unmatched,) = MatchTranscript()(conversation(given, SPANS, offset=100.0))["unmatched"]
-    assert [item["id"] for item in unmatched] == ["call.000/right/8.00s"]
-    assert unmatched[0]["stage"] == "MatchTranscript"
-    assert "'lost words' at 108.00-109.00 s" in unmatched[0]["reason"]
-    assert unmatched[0]["remedy"]
-
-
 def test_left_over_words_are_rejected_with_what_to_do() -> None:
     given = [cue("right", 8.125, 9.0, "lost words"), cue("right", 1.2, 2.0, "kept")]
-    assert MatchTranscript(max_distance=1.5)(conversation(given, SPANS, offset=100.0)) == {
+    assert MatchTranscript()(conversation(given, SPANS, offset=100.0)) == {
         "given_text": [[None, "kept", None]],
         "given_words": [[None, [{"word": "kept", "start": 1.2, "end": 2.0, "probability": None}], None]],
         "unmatched": [
@@ -78,7 +69,7 @@ def test_left_over_words_are_rejected_with_what_to_do() -> None:
                     "id": "call.000/right/8.12s",
                     "stage": "MatchTranscript",
                     "reason": "the transcript has 'lost words' at 108.12-109.00 s of the recording, but no speech "
-                    "was found within 1.5 s of it on the right channel",
+                    "was found within 1 s of it on the right channel",
                     "remedy": "correct the times or the channel of these words in the transcript, or make speech "
                     "activity detection more sensitive",
                 }
@@ -125,75 +116,6 @@ def test_transcript_that_is_early_or_on_the_other_side_is_told_with_what_to_do()
     )
 
 
-def test_five_cues_with_text_are_enough_to_tell_and_those_without_do_not_count() -> None:
-    late = [cue(channel, start + 5, end + 5, f"word{n}") for n, (channel, start, end) in enumerate(TALK)]
-    for count, told in ((5, 1), (4, 0)):
-        given = late[:count] + [one | {"text": ""} for one in late[count:]]
-        (unmatched,) = MatchTranscript()(conversation(given, TALK[:count]))["unmatched"]
-        assert len([item for item in unmatched if item["id"] == "call.000"]) == told
-
-
-def test_long_left_over_cue_is_shortened_in_its_reason() -> None:
-    given = [cue("left", 8.0, 9.0, " ".join(f"w{n}" for n in range(40)))]
-    (unmatched,) = MatchTranscript()(conversation(given, SPANS))["unmatched"]
-    assert "w11 … (40 words)" in unmatched[0]["reason"]
-    assert "w12" not in unmatched[0]["reason"]
-
-
-def test_words_of_a_conversation_without_speech_are_rejected() -> None:
-    added = MatchTranscript()(conversation([cue("left", 0.0, 1.0, "hello")], []))
-    assert added["given_text"] == [[]]
-    assert len(added["unmatched"][0]) == 1
-
-
-def test_max_distance_decides_how_far_a_word_may_be() -> None:
-    batch = conversation([cue("left", 3.4, 3.6, "hi")], SPANS)
-    assert MatchTranscript(max_distance=0.5)(batch)["given_text"] == [["", None, "hi"]]
-    assert MatchTranscript(max_distance=0.4)(batch)["given_text"] == [["", None, ""]]
-
-
-@pytest.mark.parametrize("distance", [-1.0, float("nan"), float("inf")])
-def test_impossible_distance_is_refused(distance: float) -> None:
-    with pytest.raises(ValueError, match="max_distance"):
-        MatchTranscript(max_distance=distance)
-
-
-def test_words_may_have_to_be_inside_an_utterance() -> None:
-    batch = conversation([cue("left", 0.0, 2.0, "edge"), cue("left", 1.2, 1.4, "out")], SPANS)
-    added = MatchTranscript(max_distance=0.0)(batch)
-    assert added["given_text"] == [["edge", None, ""]]
-    assert len(added["unmatched"][0]) == 1
-
-
-def test_unknown_channel_is_refused() -> None:
-    given = [cue(name, 0, 1, "hi") for name in ("left", "rear", "middle", "top", "back", "front", "side")]
-    with pytest.raises(ValueError, match=r"call.000 .*\['back', 'front', 'middle', 'rear', 'side', 'top'\]"):
-        MatchTranscript()(conversation(given, SPANS))
-
-
-def test_columns_survive_a_dataset_map() -> None:
-    features = Features(
-        {
-            "conversation_id": STRING,
-            "given": SOURCE["given"],
-            "offset": SECONDS,
-            "utterance_id": List(STRING),
-            "channel": List(STRING),
-            "start": List(Value("float64")),
-            "end": List(Value("float64")),
-        }
-    )
-    words = [{"word": "hello", "start": 0.1, "end": 0.5, "probability": 0.5, "fitted": None}]
-    given = [cue("left", 0.0, 1.0, "hello", words), cue("left", 8, 9, "lost")]
-    empty, full = conversation([], SPANS), conversation(given, SPANS)
-    dataset = Dataset.from_dict({name: empty[name] + full[name] for name in empty}, features=features)
-    added = MatchTranscript().map(dataset)
-    assert added["given_text"][:] == [[None] * 3, ["hello", None, ""]]
-    assert added[1]["given_words"] == [words, None, []]
-    assert added[0]["unmatched"] == []
-    assert len(added[1]["unmatched"]) == 1
-
-
 # In the wrong place as a whole
 
 
@@ -212,26 +134,9 @@ def misplaced(late: float, swap: bool = False, spans: list[tuple[str, float, flo
     return [item["reason"] for item in unmatched if item["id"] == "call.000"]
 
 
-@pytest.mark.parametrize(
-    ("late", "said"), [(5.0, "5.0 s too late"), (30.0, "30.0 s too late"), (-0.5, "0.5 s too early")]
-)
-def test_transcript_of_which_all_words_are_late_or_early_is_noticed(late: float, said: str) -> None:
-    (reason,) = misplaced(late)
-    assert said in reason
-
-
-def test_transcript_on_the_other_side_is_noticed() -> None:
-    (reason,) = misplaced(0.0, swap=True)
-    assert "on the other side" in reason
-
-
 @pytest.mark.parametrize("late", [0.0, 0.1, -0.1])
 def test_transcript_in_its_place_is_no_matter(late: float) -> None:
     assert misplaced(late) == []
-
-
-def test_few_cues_prove_nothing() -> None:
-    assert misplaced(5.0, spans=TALK[:4]) == []
 
 
 def test_turns_without_text_leave_the_channel_to_the_recogniser() -> None:
@@ -239,8 +144,30 @@ def test_turns_without_text_leave_the_channel_to_the_recogniser() -> None:
     assert MatchTranscript()(conversation(given, SPANS))["given_text"] == [[None] * 3]
 
 
+def test_five_cues_with_text_are_enough_to_tell_and_those_without_do_not_count() -> None:
+    late = [cue(channel, start + 5, end + 5, f"word{n}") for n, (channel, start, end) in enumerate(TALK)]
+    for count, told in ((5, 1), (4, 0)):
+        given = late[:count] + [one | {"text": ""} for one in late[count:]]
+        (unmatched,) = MatchTranscript()(conversation(given, TALK[:count]))["unmatched"]
+        assert len([item for item in unmatched if item["id"] == "call.000"]) == told
+
+
 @pytest.mark.needs("the real calls")
-def test_given_words_of_real_calls_stay_long_enough_in_proportion_and_where_they_are_heard() -> None:
-    benchmark = Path(__file__).parents[2] / "benchmarks/given_words.py"
-    done = subprocess.run([sys.executable, benchmark, REAL_CALLS[0].parent], capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
+def test_given_words_of_real_calls_are_none_lost_none_too_short_and_hardly_any_unheard(tmp_path: Path) -> None:
+    calls = str(REAL_CALLS[0].parent)
+    n_words = 0
+    run_recipe(calls, tmp_path, tag_stages("embedded"), speak_stages("embedded"))
+    n_unheard = sum(row["sides"][1]["unheard_words"] for row in open_items(tmp_path).rows())
+    columns = ["given", "channel", "words"]
+    for row in (row for path in tmp_path.glob("tagged/*.parquet") for row in read_rows(path, columns).values()):
+        cues = [cue for cue in row["given"] if cue["channel"] != "left"]
+        given = [word for cue in cues for word in cue["words"]]
+        pairs = zip(row["channel"], row["words"], strict=True)
+        fitted = [word for channel, words in pairs if channel != "left" for word in words]
+        assert [word["word"] for word in fitted] == [word["word"] for word in given]
+        ends = [word["start"] for word in given[1:]] + [np.inf]
+        lengths = [min(word["end"], end) - word["start"] for word, end in zip(given, ends, strict=True)]
+        short = [word["end"] - word["start"] < 0.040 for word in fitted]
+        assert not any(now and before >= 0.040 for now, before in zip(short, lengths, strict=True))
+        n_words += len(fitted)
+    assert n_unheard <= 0.01 * n_words

@@ -5,7 +5,6 @@ import math
 import numpy as np
 import pytest
 from audio_files import EXAMPLES, conversations, reference
-from datasets import Dataset
 
 from dailytalk_contiguous.core.audio import pcm_to_float, to_pcm
 from dailytalk_contiguous.core.prosody import measure_prosody
@@ -44,12 +43,6 @@ def test_words_are_counted_over_seconds_of_speech() -> None:
     assert MeasureProsody()(batch)["speech_rate"] == pytest.approx([12.0, 0.0, 6.0, math.nan, 2.0], nan_ok=True)
     assert MeasureProsody()({"speech": batch["speech"], "text_raw": ["a b"] * 5})["speech_rate"] == [4.0] * 5
     assert MeasureProsody()({"speech": batch["speech"]})["speech_rate"] == [0.0] * 5
-
-
-def test_a_flat_dataset_needs_nothing_but_speech() -> None:
-    mapped = MeasureProsody().map(Dataset.from_dict({"speech": [tone(120), b""]}))
-    assert mapped[0]["f0_mean"] == pytest.approx(120, rel=0.02)
-    assert math.isnan(mapped[1]["f0_mean"])
 
 
 def test_loud_and_low_lines_of_a_conversation_are_told_apart() -> None:

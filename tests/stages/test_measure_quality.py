@@ -18,7 +18,7 @@ SAID = line(edge=0.0)
 NOISE = np.random.default_rng(5).standard_normal(len(line())).astype(np.float32)
 
 
-@pytest.mark.parametrize("wanted_db", [5, 10, 15, 20, 25, 30, 35, 40])
+@pytest.mark.parametrize("wanted_db", [5, 15, 25, 40])
 def test_noise_of_a_known_level_is_found_within_three_decibels(wanted_db: int) -> None:
     level = np.sqrt(np.mean(SAID**2)) * 10 ** (-wanted_db / 20)
     found = MeasureQuality()(clips(line() + level * NOISE))
@@ -49,12 +49,6 @@ def test_what_is_heard_is_where_the_line_was_laid() -> None:
     assert found["silence_seconds"][0] < 0.5
 
 
-def test_a_pause_inside_is_measured() -> None:
-    pause = np.zeros(2 * RATE, np.float32)
-    found = MeasureQuality()(clips(np.concatenate((SAID, pause, SAID))))
-    assert found["silence_seconds"][0] == pytest.approx(2.0, abs=0.4)
-
-
 def test_silence_has_null_measures_and_keeps_its_row() -> None:
     dataset = Dataset.from_dict(
         clips(np.zeros(RATE, np.float32), line()), features=Features({"id": STRING, "audio": AUDIO})
@@ -80,8 +74,3 @@ def test_a_file_that_can_not_be_used_is_named_by_its_row() -> None:
         with pytest.raises(BadInput, match=reason) as caught:
             MeasureQuality()(clips(line(), bad))
         assert caught.value.row == 1
-
-
-def test_a_recording_of_an_hour_is_no_clip() -> None:
-    with pytest.raises(BadInput, match="700 s long"):
-        MeasureQuality()(clips(wav_bytes(np.zeros(700 * 8000, np.float32), 8000)))

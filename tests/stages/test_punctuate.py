@@ -1,8 +1,5 @@
 """The punctuation stage: text and tagged text, null where nothing is said."""
 
-import pytest
-from datasets import Dataset
-
 from dailytalk_contiguous.stages.style import Punctuate
 
 
@@ -46,20 +43,3 @@ def test_marks_of_the_tag_are_set_everywhere_on_request() -> None:
         "recogniser": ["given", "medium"],
     }
     assert Punctuate(marks="always")(batch)["text"] == ["No problem?", "Okay!"]
-    with pytest.raises(ValueError, match="marks must be one of"):
-        Punctuate(marks="never")
-
-
-def test_synthesiser_chooses_how_the_tag_is_written() -> None:
-    made = Punctuate(synthesiser="fish-s2")({"text_raw": ["hello"], "tag": ["calm"]})
-    assert made["tagged_text"] == ["[calm] Hello."]
-
-
-def test_synthesiser_without_a_style_list_is_refused() -> None:
-    with pytest.raises(ValueError, match="fish-s1, fish-s2"):
-        Punctuate(synthesiser="robot")
-
-
-def test_nulls_survive_a_dataset() -> None:
-    rows = Dataset.from_dict({"text_raw": ["", "hello"], "tag": ["calm", "calm"]})
-    assert Punctuate().map(rows)["tagged_text"][:] == [None, "(calm) Hello."]

@@ -1,7 +1,5 @@
 """The rebuilt conversation: what is kept comes through bit for bit, and no quiet is digital silence."""
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
 import soundfile
@@ -15,8 +13,7 @@ from revoicing import Result, Said, columns, longest_zero_run, rebuilt, recordin
 from dailytalk_contiguous.core.audio import pcm_to_float, to_pcm
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.loudness import CEILING, loudness
-from dailytalk_contiguous.core.turns import TurnEvent
-from dailytalk_contiguous.stages.reconstruct import Reconstruct, _piece
+from dailytalk_contiguous.stages.reconstruct import Reconstruct
 from dailytalk_contiguous.stages.segment import Segment
 
 #: A little conversation with a gap, an overlap, a backchannel and an interruption.
@@ -43,22 +40,7 @@ def source_of(one: Said, place: int, samples: np.ndarray, rate: int) -> np.ndarr
     return to_pcm(samples[round(one.start * rate) : round(one.end * rate), side])
 
 
-@pytest.mark.parametrize(
-    ("start", "end", "lead", "tail"),
-    [(0.0, 0.01, (0, 0), (10, 30)), (0.012, 0.05, (0, 12), (50, 70)), (0.05, 0.09, (30, 50), (90, 100))],
-)
-def test_fades_of_a_piece_may_use_twenty_milliseconds_of_its_source(
-    start: float, end: float, lead: tuple[int, int], tail: tuple[int, int]
-) -> None:
-    source = np.arange(100, dtype=np.float32)
-    piece = _piece(TurnEvent("left", start, end, end - start), 3.0, source, 1000)
-    assert (piece.start, piece.over) == (3000, False)
-    assert piece.samples.tolist() == source[round(1000 * start) : round(1000 * end)].tolist()
-    assert piece.lead.tolist() == source[slice(*lead)].tolist()
-    assert piece.tail.tolist() == source[slice(*tail)].tolist()
-
-
-@pytest.mark.parametrize("rate", [8000, 16000, 44100])
+@pytest.mark.parametrize("rate", [8000, 44100])
 @pytest.mark.parametrize("mode", ["anchor", "sequential"])
 def test_every_kept_utterance_comes_through_bit_for_bit(mode: str, rate: int) -> None:
     samples = recording(TALK, SECONDS, rate)
@@ -75,7 +57,7 @@ def test_every_kept_utterance_comes_through_bit_for_bit(mode: str, rate: int) ->
     assert result.row["timeline"]["mode"] == mode
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(
     st.lists(st.tuples(st.sampled_from(["left", "right"]), st.integers(0, 900), st.integers(60, 900)), max_size=7),
     st.floats(0.4, 2.5),
@@ -213,24 +195,6 @@ def test_rebuilt_conversation_is_told_whole() -> None:
         assert levels == pytest.approx(list(map(float, wanted.split())), abs=0.8)
 
 
-def test_settings_of_a_timeline_are_named_where_they_are_wrong() -> None:
-    for wrong, reason in (
-        ({"mode": "free"}, "mode must be one of anchor, sequential, not 'free'"),
-        ({"revoice": "mix"}, "revoice must be left or right, not 'mix'"),
-    ):
-        with pytest.raises(ValueError, match=reason):
-            Reconstruct(**wrong)
-
-
-def test_sounds_of_the_revoiced_side_are_gone_with_its_voice() -> None:
-    samples = recording(TALK, SECONDS, 16000)
-    samples[round(3.2 * 16000) : round(3.8 * 16000), 0] = voice(0.6, 16000, 5, 0.2)
-    result = rebuilt(KEPT, columns(TALK, samples, 16000, 0))
-    start, end = result.row["new_end"][0], result.row["new_start"][2]
-    quiet = result.pcm[round(start * 16000) : round(end * 16000), 0] / 32768
-    assert np.abs(quiet).max() < 0.01
-
-
 @pytest.mark.parametrize("tone", [-62.0, -75.0, None])
 @pytest.mark.parametrize("out_rate", [0, 24000])
 def test_nowhere_is_digital_silence(tone: float | None, out_rate: int) -> None:
@@ -245,15 +209,7 @@ def test_nowhere_is_digital_silence(tone: float | None, out_rate: int) -> None:
         assert longest_zero_run(result.pcm[:, side]) < 24
 
 
-def test_room_tone_fills_what_was_said_before_at_its_own_level() -> None:
-    result = talk()
-    first = result.pcm[: round(result.row["new_start"][0] * 16000), 0] / 32768
-    assert 20 * np.log10(np.std(first)) == pytest.approx(-62.0, abs=1.5)
-    last = result.pcm[round((result.row["new_end"][6] + 0.05) * 16000) :, 1] / 32768
-    assert 20 * np.log10(np.std(last)) == pytest.approx(-62.0, abs=1.5)
-
-
-@pytest.mark.parametrize("leak_db", [-20.0, -25.0, -30.0])
+@pytest.mark.parametrize("leak_db", [-20.0, -30.0])
 @pytest.mark.parametrize("revoice", ["left", "right"])
 def test_nobody_is_heard_where_the_revoiced_side_is_silent(revoice: str, leak_db: float) -> None:
     """The kept voice that leaked into that side is no room tone, also where speech activity heard it late."""
@@ -277,7 +233,6 @@ def test_nobody_is_heard_where_the_revoiced_side_is_silent(revoice: str, leak_db
     frames = slice(0, len(silent) // 800 * 800)
     quiet = silent[frames].reshape(-1, 800).all(axis=1)
     levels = 20 * np.log10(np.std(result.pcm[frames, 0].reshape(-1, 800) / 32768, axis=1)[quiet])
-    print(f"{revoice} {leak_db}: {np.median(levels):.1f} dBFS, loudest {levels.max():.1f}")
     assert levels.max() < -62.0 + 6.0
 
 
@@ -301,50 +256,7 @@ def test_the_background_of_the_kept_speaker_is_that_of_the_recording() -> None:
         power = float(np.sum(part.astype(float) ** 2))
         energy += power
         kept += power * (heard[heard[:, 0] == part[0]] == part).all(axis=1).any()
-    print(f"{kept / energy:.2%} of the energy between the kept utterances")
     assert kept >= 0.99 * energy
-
-
-def test_of_the_replaced_voice_nothing_is_left_in_the_kept_channel() -> None:
-    said = [Said(line["channel"], line["start"], line["end"], 1.1) for line in reference("old_friends")]
-    loudest = {}
-    for leak_db in (-200.0, -20.0, -25.0, -30.0):
-        samples = example("old_friends").copy()
-        samples[96:, 1] += np.float32(10 ** (leak_db / 20)) * example("old_friends")[:-96, 0]
-        result = rebuilt(KEPT, columns(said, samples, 16000, 0))
-        silent = np.ones(len(result.pcm), bool)
-        for place, one in enumerate(said):
-            if one.channel == "right":
-                first, last = (round(result.row[key][place] * 16000) for key in ("new_start", "new_end"))
-                silent[first:last] = False
-        frames = slice(0, len(silent) // 800 * 800)
-        quiet = silent[frames].reshape(-1, 800).all(axis=1)
-        levels = 20 * np.log10(np.std(result.pcm[frames, 1].reshape(-1, 800) / 32768, axis=1)[quiet])
-        loudest[leak_db] = float(levels.max())
-    print(loudest)
-    assert max(loudest.values()) < loudest[-200.0] + 2.0
-
-
-def test_joins_do_not_click() -> None:
-    result = talk()
-    for side, channel in enumerate(("left", "right")):
-        quiet = np.ones(len(result.pcm), bool)
-        for place, one in enumerate(TALK):
-            if one.channel == channel:
-                first, last = (round(result.row[name][place] * 16000) for name in ("new_start", "new_end"))
-                quiet[max(0, first - 1) : last + 1] = False
-        steps = np.abs(np.diff(result.pcm[:, side].astype(int)))[quiet[:-1]]
-        # Noise of -62 dBFS steps by 26 * sqrt(2) of 16-bit units on average; five times that is its largest.
-        if channel == "left":
-            assert steps.max() < 6 * 26 * np.sqrt(2)
-        else:  # fades of 10 ms begin at the source's own tone around a piece
-            assert steps.max() < 8 * 26 * np.sqrt(2)
-
-
-def test_a_conversation_is_always_rebuilt_alike() -> None:
-    gated = recording(TALK, SECONDS, 16000, None)
-    first, second = (rebuilt(KEPT, columns(TALK, gated, 16000, 0)) for _ in range(2))
-    assert first.row == second.row
 
 
 def test_the_new_voice_has_the_loudness_of_the_old_by_one_gain() -> None:
@@ -382,18 +294,6 @@ def test_peaks_are_limited_on_the_revoiced_side_only() -> None:
     assert result.row["timeline"]["loudness_missing_db"] > 3.0
 
 
-def test_revoice_right_puts_that_speaker_on_the_left() -> None:
-    result = talk(Reconstruct(sample_rate=0, revoice="right"))
-    samples = recording(TALK, SECONDS, 16000)
-    for place, one in enumerate(TALK):
-        if one.channel == "left":  # kept now, and on the right of the result
-            assert np.array_equal(result.heard(1, place), source_of(one, place, samples, 16000))
-        else:
-            assert np.std(result.heard(0, place)) > 500
-    first_left = result.pcm[: round(result.row["new_start"][1] * 16000) - 200, 0]
-    assert np.abs(first_left).max() < 300
-
-
 def test_a_dropped_utterance_becomes_room_tone_and_has_no_times() -> None:
     said = (TALK[0], TALK[1], TALK[2]._replace(status="dropped"), *TALK[3:])
     result = talk(said=said)
@@ -403,13 +303,7 @@ def test_a_dropped_utterance_becomes_room_tone_and_has_no_times() -> None:
     assert np.abs(result.pcm[between, 0]).max() < 300
 
 
-def test_a_dropped_voice_leaves_nothing_of_itself_in_the_room_tone() -> None:
-    said = (Said("left", 0.2, 11.4, status="dropped"), Said("right", 3.0, 5.0))
-    result = talk(said=said)
-    assert np.abs(result.pcm[:, 0]).max() < 300
-
-
-@pytest.mark.parametrize("rate", [8000, 16000, 22050, 44100])
+@pytest.mark.parametrize("rate", [8000, 22050])
 def test_a_voice_that_is_kept_is_the_original_to_the_end_of_the_recording(rate: int) -> None:
     # Times of a transcript are whole milliseconds, which are no whole samples at 22050 or 44100 Hz.
     said = (
@@ -424,32 +318,7 @@ def test_a_voice_that_is_kept_is_the_original_to_the_end_of_the_recording(rate: 
         assert np.array_equal(result.heard(0, place), source_of(said[place], place, samples, rate))
 
 
-def test_pieces_of_one_run_stay_together_on_both_sides() -> None:
-    said = (
-        Said("right", 0.5, 9.0, run=0),
-        Said("left", 1.0, 2.0, 1.6, status="kept-original", run=0),
-        Said("left", 2.0, 3.5, 1.6, status="kept-original", run=0),
-        Said("right", 9.0, 11.0, run=0),
-    )
-    result = talk(said=said)
-    times = list(zip(result.row["new_start"], result.row["new_end"], strict=True))
-    assert times[0][1] == pytest.approx(times[3][0], abs=1e-9)
-    assert times[1][1] == pytest.approx(times[2][0], abs=1e-9)
-
-
-def test_a_conversation_with_a_failed_utterance_is_held_back_and_tried_again() -> None:
-    said = (TALK[0]._replace(status="failed"), *TALK[1:])
-    batch = columns(said, recording(said, SECONDS, 16000), 16000)
-    batch["unspoken_reason"][0][0] = "could not be said: it is empty"
-    both = {name: [*columns(TALK, recording(TALK, SECONDS, 16000), 16000)[name], *batch[name]] for name in batch}
-    with pytest.raises(BadInput) as error:
-        KEPT(both)
-    assert error.value.row == 1
-    assert Reconstruct.retried
-    assert "could not be said: it is empty (call/left/0000)" in error.value.reason
-
-
-@pytest.mark.parametrize("rate", [8000, 16000, 44100])
+@pytest.mark.parametrize("rate", [8000, 44100])
 def test_any_rate_becomes_24_khz(rate: int) -> None:
     result = talk(Reconstruct(), rate)
     assert (result.rate, result.row["built_rate"]) == (24000, 24000)
@@ -460,28 +329,6 @@ def test_any_rate_becomes_24_khz(rate: int) -> None:
         assert length == pytest.approx((one.end - one.start) * factor, abs=1.1 / 24000)
         assert np.std(result.heard(int(one.channel == "right"), place)) > 500
     assert result.row["timeline"]["lost_speech_seconds"] == 0.0
-
-
-def test_sequential_ends_all_overlap() -> None:
-    result = talk(Reconstruct("sequential", 0))
-    times = sorted(zip(result.row["new_start"], result.row["new_end"], strict=True))
-    assert all(first[1] <= second[0] + 1e-9 for first, second in pairwise(times))
-    assert result.row["timeline"]["overlap_seconds"] == pytest.approx(0.0, abs=1e-9)
-    assert talk().row["timeline"]["overlap_seconds"] > 0.5
-
-
-def test_no_utterance_is_shorter_or_longer_because_it_touches_an_edge() -> None:
-    said = (
-        Said("right", 0.0, 1.0),
-        Said("left", 0.0, 2.0, 1.5),
-        Said("right", 2.0, 12.0),
-        Said("left", 9, 12, 0.5),
-    )
-    samples = recording(said, SECONDS, 16000)
-    result = rebuilt(KEPT, columns(said, samples, 16000, 0))
-    for place in (0, 2):
-        assert np.array_equal(result.heard(1, place), source_of(said[place], place, samples, 16000))
-    assert len(result.heard(0, 3)) == round(1.5 * 16000)
 
 
 @pytest.mark.parametrize(
@@ -510,44 +357,6 @@ def test_one_sided_and_empty_conversations_are_rebuilt(said: tuple[Said, ...]) -
         remove_columns="row",
     )
     assert rows.num_rows == 1  # types hold, also of what could not be measured
-
-
-def test_a_part_of_a_long_recording_is_rebuilt_by_itself() -> None:
-    samples = recording(TALK, SECONDS, 16000)
-    before = recording((Said("right", 0.0, 3.0),), 3.0, 16000)
-    batch = columns(TALK, np.concatenate([before, samples]), 16000, 0)
-    batch["offset"], batch["duration"] = [3.0], [SECONDS]
-    result = rebuilt(KEPT, batch)
-    assert result.row["new_start"][0] == 0.5
-    assert np.array_equal(result.heard(1, 1), source_of(TALK[1], 1, samples, 16000))
-
-
-@pytest.mark.parametrize("order", [(1, 0, 2, 3), (3, 2, 1, 0), (2, 0, 3, 1)])
-def test_the_order_of_rows_places_nothing_elsewhere(order: tuple[int, ...]) -> None:
-    """Not even of what begins and ends at the same moment."""
-    said = (
-        Said("left", 0.5, 2.5, 0.8),
-        Said("right", 0.5, 2.5),
-        Said("left", 3.0, 4.0, 1.4),
-        Said("right", 3.0, 4.0),
-    )
-    samples = recording(said, 5.0, 8000)
-    expected = rebuilt(KEPT, columns(said, samples, 8000, 0)).row
-    found = rebuilt(KEPT, columns([said[place] for place in order], samples, 8000, 0)).row
-    for name in ("new_start", "new_end", "event", "source_event"):
-        assert found[name] == [expected[name][place] for place in order]
-
-
-def test_events_say_how_utterances_enter_before_and_after() -> None:
-    row = talk().row
-    assert row["source_event"] == ["turn", "turn", "overlap", "backchannel", "overlap", "turn", "turn"]
-    assert row["event"] == row["source_event"]
-
-
-@pytest.mark.parametrize("wrong", [{"mode": "free"}, {"revoice": "mix"}])
-def test_settings_that_mean_nothing_are_refused(wrong: dict[str, str]) -> None:
-    with pytest.raises(ValueError, match=next(iter(wrong.values()))):
-        Reconstruct(**wrong)
 
 
 @pytest.mark.needs("the real calls")
@@ -601,16 +410,6 @@ def test_three_utterances_that_failed_for_one_reason_are_named(count: int, named
         "or pass --on-failure keep-original",
     )
     assert Reconstruct.retried
-
-
-@pytest.mark.parametrize(("count", "more"), [(3, ""), (4, "; 1 more reason")])
-def test_three_reasons_of_failed_utterances_are_named(count: int, more: str) -> None:
-    said = tuple(Said("left", place, place + 0.5, status="failed") for place in range(count))
-    batch = columns(said, recording(said, SECONDS, 16000), 16000)
-    batch["unspoken_reason"][0] = [f"reason {place}" for place in range(count)]
-    with pytest.raises(BadInput) as error:
-        KEPT(batch)
-    assert error.value.reason.endswith(f"reason 2 (call/left/0002){more}")
 
 
 def test_first_reasons_of_failed_utterances_are_named_and_each_remedy_once() -> None:

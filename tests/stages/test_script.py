@@ -198,12 +198,6 @@ def test_language_that_most_utterances_name_is_that_of_those_that_name_none(
     assert (made["main_language"], made["language"]) == (main, named)
 
 
-def test_language_of_two_utterances_outvotes_that_of_one() -> None:
-    three = {name: [*values, values[1]] for name, values in TAGGED.items()}
-    three |= {"utterance_id": ["a", "b", "c"], "language": ["de", "en", "en"]}
-    assert script(**three)["main_language"] == "en"
-
-
 def added(**line: Any) -> dict[str, Any]:
     """A line as a person may add it."""
     return {"channel": "left", "start": 30.5, "end": 31.0, "text": " Oh. ", "tag": "calm"} | line
@@ -285,11 +279,6 @@ def test_conversation_that_can_not_be_spoken_is_refused(columns: dict[str, Any],
         script(**columns)
     assert refused.value.reason == reason
     assert refused.value.remedy.startswith(remedy)
-
-
-def test_conversation_without_a_line_is_refused() -> None:
-    with pytest.raises(BadInput, match="none of its lines can be used"):
-        script_columns(base(), [])
 
 
 def test_map_keeps_the_source_and_drops_what_was_only_needed_to_tag() -> None:

@@ -2,29 +2,23 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from threading import Barrier
 from typing import Any
 
 import numpy as np
 import pytest
 import soxr
-from hypothesis import given
-from hypothesis import strategies as st
 from scripted import Stubborn, loopback
 from tts_server import speech
 
 from dailytalk_contiguous.core.audio import Samples, pcm_to_float, to_pcm
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
-from dailytalk_contiguous.core.quality import Gate, Trimmed
+from dailytalk_contiguous.core.quality import Gate
 from dailytalk_contiguous.core.schema import Batch
-from dailytalk_contiguous.core.utterance import TAKE_PROSODY
 from dailytalk_contiguous.core.word_times import Word
-from dailytalk_contiguous.models.contracts import Spoken, VoiceSample
 from dailytalk_contiguous.models.engines import load_synthesiser, open_budget
 from dailytalk_contiguous.models.fish import PUBLIC_URL
 from dailytalk_contiguous.models.speech_cache import SpeechCache
 from dailytalk_contiguous.stages import synthesis as module
-from dailytalk_contiguous.stages.base import PerUtterance
 from dailytalk_contiguous.stages.measure_prosody import MeasureProsody
 from dailytalk_contiguous.stages.synthesis import Speak
 
@@ -101,50 +95,6 @@ def test_what_is_sent_is_the_mapped_tag_the_text_and_the_settings(tmp_path: Path
     assert asked.body["reference_id"] == "a-voice"
 
 
-def test_line_of_a_flat_dataset_needs_only_its_own_columns() -> None:
-    line = {name: [value] for name, value in zip(Speak.needs, ("u", "left", 1.0, 3.5, TEXT, "calm"), strict=True)}
-    bare = {name: values[0] for name, values in line.items()}
-    assert module._utterance(line, 0) == bare | {
-        "conversation_id": 0,
-        "source_seconds": 2.5,
-        "language": "und",
-        "sample_rate": None,
-        "samples": (),
-        "source": None,
-        "embedding": None,
-    }
-    full = line | {"conversation_id": ["call"], "language": ["de"], "sample_rate": [8000], "words": [None]}
-    told = module._utterance(full | {"voice_wav": [b"RIFF"], "voice_text": ["said"]}, 0)
-    assert told == bare | {
-        "conversation_id": "call",
-        "source_seconds": 2.5,
-        "language": "de",
-        "sample_rate": 8000,
-        "samples": (VoiceSample(b"RIFF", "said"),),
-        "source": None,
-        "embedding": None,
-    }
-    assert module._utterance(line | {"voice_wav": [b"RIFF"]}, 0)["samples"] == (VoiceSample(b"RIFF", ""),)
-
-
-def test_seconds_of_words_outside_their_utterance_do_not_count() -> None:
-    words = [(1.5, 9.0), (-1.0, 0.25), (0.5, 0.75), (8.0, 9.0), (0.0, 0.125)]
-    lines = batch(TEXT, words=[[{"word": "w", "start": start, "end": end} for start, end in words]])
-    assert module._utterance(lines, 0)["source_seconds"] == 0.25 + 0.25 + 0.5
-
-
-def test_word_times_that_trimming_has_cut_off_are_those_of_the_edges() -> None:
-    said = [Word(" One", 0.0, 0.25, 0.5), Word("two", 0.125, 1.0, None), Word("three. ", 1.5, 3.0, 1.0)]
-    trimmed = Trimmed(np.zeros(1, np.float32), 1, 0.5, 0.0, 0.0, None)
-    take = module.Take("key", 0, Spoken(np.zeros(1, np.float32), 1, said, 0.0), None, trimmed)
-    assert module._words(take, "One two three.", 2.0) == [
-        {"word": "One", "start": 0.0, "end": 0.0, "probability": 0.5},
-        {"word": "two", "start": 0.0, "end": 0.5, "probability": None},
-        {"word": "three.", "start": 1.0, "end": 2.0, "probability": 1.0},
-    ]
-    assert module._words(take, "One two.", 2.0) == []
-
-
 @pytest.mark.parametrize(
     ("name", "settings"),
     [
@@ -184,14 +134,6 @@ def test_rate_of_the_recording_is_kept_on_request(tmp_path: Path, server: Stubbo
     assert 1.5 < done["spoken_seconds"][0] < 2.5
 
 
-def test_speech_has_the_rate_of_its_engine_where_no_other_is_known(tmp_path: Path, server: Stubborn) -> None:
-    lines = batch(TEXT)
-    del lines["sample_rate"]
-    done = stage(tmp_path, sample_rate=0)(lines)
-    assert done["spoken"] == stage(tmp_path, sample_rate=44100)(lines)["spoken"]
-    assert len(done["spoken"][0]) // 2 / 44100 == pytest.approx(done["spoken_seconds"][0], abs=1e-4)
-
-
 def test_receipt_says_what_was_said_by_whom_and_what_it_cost(tmp_path: Path, server: Stubborn) -> None:
     server.plan = ["silence", ""]
     (told,) = stage(tmp_path, voice="a-voice")(batch(TEXT))["synthesis"]
@@ -213,14 +155,6 @@ def test_take_is_measured_as_a_source_is(tmp_path: Path, server: Stubborn, rate:
     assert told["rms"] == pytest.approx(source["rms"], rel=0.01)
     # Both count words; the pauses of a take are known without listening for speech.
     assert source["speech_rate"] < told["speech_rate"] < 1.5 * source["speech_rate"]
-
-
-def test_take_that_nobody_wants_measured_sounds_the_same(tmp_path: Path, server: Stubborn) -> None:
-    measured, other = (stage(tmp_path, measure_takes=takes)(batch(TEXT)) for takes in ("all", "none"))
-    assert measured["spoken"] == other["spoken"]
-    unknown = dict.fromkeys(TAKE_PROSODY)
-    assert other["synthesis"] == [measured["synthesis"][0] | unknown]
-    assert None not in {measured["synthesis"][0][name] for name in unknown}
 
 
 # Takes
@@ -258,22 +192,6 @@ def test_changed_text_or_tag_is_tried_anew(tmp_path: Path, server: Stubborn) -> 
     assert stage(tmp_path, tries=1)(batch("Good evening, is anybody there?"))["status"] == ["spoken"]
 
 
-@pytest.mark.parametrize("seconds", [0.3, 1.0, 30.0])
-def test_length_of_the_source_alone_refuses_nothing(tmp_path: Path, server: Stubborn, seconds: float) -> None:
-    assert stage(tmp_path)(batch(TEXT, seconds=seconds))["status"] == ["spoken"]
-
-
-def test_pauses_of_the_source_are_no_speech(tmp_path: Path) -> None:
-    words = [
-        {"word": "Okay", "start": 0.0, "end": 0.4},
-        {"word": "the", "start": 2.0, "end": 2.2},
-        {"word": "price.", "start": 2.1, "end": 2.6},
-    ]
-    lines = batch("Okay the price.", seconds=2.4, words=[words])
-    assert module._utterance(lines, 0)["source_seconds"] == pytest.approx(0.8)
-    assert module._utterance(batch("Okay the price.", seconds=2.4), 0)["source_seconds"] == 2.4
-
-
 LINES = (
     "Good morning, how can I help you today?",
     "Okay the price.",
@@ -295,15 +213,6 @@ def test_take_that_was_cut_off_is_refused_and_bought_again(tmp_path: Path, serve
     assert takes(done) == [0, 1, 0, 0, 1, 0, 0]
 
 
-def test_judgement_does_not_depend_on_other_conversations_of_the_batch(tmp_path: Path, server: Stubborn) -> None:
-    lines = batch(*LINES, conversation_id=["call"] * len(LINES))
-    server.short = {f"(calm) {LINES[4]}": 0.4}
-    alone = stage(tmp_path)(lines)
-    both = batch(*LINES, *reversed(LINES), conversation_id=["call"] * len(LINES) + ["other"] * len(LINES))
-    together = stage(tmp_path)(both)
-    assert {name: values[: len(LINES)] for name, values in together.items()} == alone
-
-
 def test_variants_spread_one_text_over_takes_and_each_utterance_keeps_its_own(
     tmp_path: Path, server: Stubborn
 ) -> None:
@@ -323,13 +232,6 @@ def test_refused_variant_makes_room_for_a_take_that_no_other_variant_has(tmp_pat
     first = chosen.first_take("call/left/0000")
     server.plan = ["silence", ""]
     assert takes(chosen(batch(TEXT))) == [first + 3]
-
-
-@given(st.text(min_size=1), st.integers(1, 9))
-def test_first_take_is_one_of_the_variants_and_a_matter_of_the_id_alone(identity: str, variants: int) -> None:
-    take = Speak(variants=variants).first_take(identity)
-    assert take == Speak(variants=variants, tries=9, voice="other").first_take(identity)
-    assert 0 <= take < variants
 
 
 def heard(*texts: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -392,54 +294,12 @@ def test_take_of_which_one_word_in_five_is_misheard_is_as_bad_as_a_fifth(
     }
 
 
-def test_of_candidates_that_nobody_hears_the_first_is_taken(tmp_path: Path, server: Stubborn) -> None:
-    done = stage(tmp_path, candidates=3)(batch(TEXT))
-    assert (takes(done), done["synthesis"][0]["tries"], server.purchases[SENT]) == ([0], 3, 3)
-
-
-@pytest.mark.parametrize("noted", [{"a": None}, [1], ["x", True], [float("nan"), False], 7])
-def test_hearing_that_the_cache_no_longer_tells_is_heard_again(
-    tmp_path: Path, server: Stubborn, monkeypatch: pytest.MonkeyPatch, noted: Any
-) -> None:
-    chosen = stage(tmp_path, verify="ears")
-    left = heard(TEXT, TEXT, monkeypatch=monkeypatch)
-    key = chosen(batch(TEXT))["synthesis"][0]["cache_key"]
-    cache = SpeechCache(tmp_path / "cache")
-    _, verdict = cache.verdict(key)
-    cache.set_verdict(key, {**(verdict or {}), "heard": noted})
-    assert chosen(batch(TEXT))["synthesis"][0]["word_error_rate"] == 0.0
-    assert left == []
-
-
-def test_verdict_without_a_hearing_is_heard_when_verification_is_asked_for(
-    tmp_path: Path, server: Stubborn, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stage(tmp_path)(batch(TEXT))
-    heard("something else", TEXT, monkeypatch=monkeypatch)
-    assert takes(stage(tmp_path, verify="ears")(batch(TEXT))) == [1]
-
-
 def test_verdict_of_another_recogniser_is_given_anew(
     tmp_path: Path, server: Stubborn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     heard(TEXT, "something else", TEXT, monkeypatch=monkeypatch)
     assert takes(stage(tmp_path, verify="ears")(batch(TEXT))) == [0]
     assert takes(stage(tmp_path, verify="other ears")(batch(TEXT))) == [1]
-
-
-def test_takes_that_come_at_once_are_heard_at_once(
-    tmp_path: Path, server: Stubborn, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    both_hear = Barrier(2)
-
-    def hear(*asked: Any) -> list[list[Word]]:
-        both_hear.wait(60)  # for another take: raises BrokenBarrierError if none is heard meanwhile
-        return [[Word("word", 0.0, 0.1, 1.0)]]
-
-    monkeypatch.setattr(module, "recognise_at", hear)
-    chosen = stage(tmp_path, verify="ears", worst=100.0)
-    done = chosen(batch(*(f"This is number {n}, word." for n in range(8))))
-    assert done["status"] == ["spoken"] * 8
 
 
 # The transport
@@ -469,13 +329,6 @@ def test_what_stops_the_run_leaves_what_was_bought_in_the_cache(tmp_path: Path, 
     assert set(server.purchases.values()) == {1}
 
 
-def test_lifted_stage_says_the_utterances_of_all_conversations(tmp_path: Path, server: Stubborn) -> None:
-    lines = batch("This is the first line.", "This is the second line.", "And this the third one.")
-    folded = {name: [values[:2], [], values[2:]] for name, values in lines.items() if name != "sample_rate"}
-    done = PerUtterance(stage(tmp_path))(folded | {"sample_rate": [16000] * 3})
-    assert done["status"] == [["spoken"] * 2, [], ["spoken"]]
-
-
 # Settings
 
 
@@ -502,29 +355,10 @@ def test_voice_and_server_that_the_environment_names_are_in_the_digest(
     assert len(digests) == 3
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        *({"revoice": "middle"}, {"no_text": "say"}, {"on_failure": "silence"}),
-        {"measure_takes": "some"},
-        *({"tries": 0}, {"variants": 0}, {"candidates": 0}, {"concurrency": 0}),
-    ],
-)
-def test_settings_that_can_not_be_are_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=next(iter(wrong))):
-        Speak(**wrong)
-
-
 def test_recogniser_that_is_missing_is_told_before_anything_is_bought(server: Stubborn, tmp_path: Path) -> None:
     Speak().preflight()
     with pytest.raises(ModelMissing):
         Speak(verify=str(tmp_path)).preflight()
-
-
-@pytest.mark.parametrize("engine", ["espeak", "flite", "openai"])
-def test_engine_that_clones_no_voice_says_so_before_anything_else(engine: str) -> None:
-    with pytest.raises(DailytalkError, match=f"{engine} can't speak in the voice of a sample"):
-        Speak(engine=engine, voice="clone").preflight()
 
 
 def test_models_are_told_by_engine_and_model(server: Stubborn) -> None:

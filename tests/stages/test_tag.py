@@ -3,7 +3,6 @@
 import math
 from typing import Any
 
-import pytest
 from datasets import Dataset
 
 from dailytalk_contiguous.stages.base import PerUtterance
@@ -56,13 +55,6 @@ def test_a_class_of_emotion_has_a_vote_where_no_measure_stands_out() -> None:
     Tag(emotion_vote=True).preflight()
 
 
-def test_null_measures_satisfy_no_gate() -> None:
-    made = Tag()(
-        batch_of(utterance(energy_bucket="LOW", zcr_bucket="HIGH", voiced_fraction=None, rms_gain_db=None))
-    )
-    assert made["tag"] == ["calm"]
-
-
 def test_margin_that_is_met_exactly_is_met_after_storage_as_float32() -> None:
     row = utterance(energy_bucket="HIGH", arousal_bucket="HIGH", valence_bucket="LOW")
     features = Bucket.adds["f0_ratio"].feature
@@ -82,18 +74,6 @@ def test_final_question_mark_decides_without_the_column() -> None:
 
 def test_seed_rules_are_selectable_by_name() -> None:
     assert Tag(rules="seed")(batch_of(utterance(energy_bucket="LOW")))["rule"] == ["seed 3 soft tone"]
-
-
-@pytest.mark.parametrize("settings", [{"rules": "strict"}, {"synthesiser": "fish-s9"}])
-def test_settings_that_do_not_exist_are_refused(settings: dict[str, str]) -> None:
-    with pytest.raises(ValueError, match="choose one of"):
-        Tag(**settings)
-
-
-@pytest.mark.parametrize("rules", ["standard", "seed"])
-@pytest.mark.parametrize("synthesiser", ["fish-s1", "fish-s2"])
-def test_every_synthesiser_knows_the_tags_of_every_preset(rules: str, synthesiser: str) -> None:
-    Tag(rules, synthesiser).preflight()
 
 
 def test_conversations_keep_every_utterance_and_the_silent_one_its_row() -> None:

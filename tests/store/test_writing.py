@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dailytalk_contiguous.store import files
-from dailytalk_contiguous.store.files import json_text, write_atomically, write_bytes, write_lines, write_text
+from dailytalk_contiguous.store.files import json_text, replacing, write_bytes, write_lines, write_text
 
 
 def test_file_is_written_into_a_folder_that_is_made_for_it(tmp_path: Path) -> None:
@@ -50,8 +50,8 @@ def test_data_is_on_the_disk_before_it_has_its_name_and_the_name_after_it(
 
 def test_failure_to_rename_leaves_nothing_half_written(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
-    with pytest.raises(OSError, match=os.strerror(errno.EISDIR)):
-        write_atomically(tmp_path / "folder", lambda file: None)
+    with pytest.raises(OSError, match=os.strerror(errno.EISDIR)), replacing(tmp_path / "folder"):
+        pass
     assert [one.name for one in tmp_path.iterdir()] == ["folder"]
 
 

@@ -90,7 +90,6 @@ class Mouth:
 
     @property
     def saying(self) -> ReplySentence | None:
-        """The sentence that is being spoken."""
         return self._waiting[0].sentence if self.begun else None
 
     @property
@@ -106,19 +105,19 @@ class Mouth:
     def pull(self, count: int, hold: bool = False) -> tuple[Samples, list[Said]]:
         """The next samples to play, and the sentences that end with them. `hold`: begin no sentence."""
         out, done = np.zeros(count, np.float32), list[Said]()
-        place = min(count, len(self._tail))
-        out[:place], self._tail = self._tail[:place], np.zeros(0, np.float32)
-        while place < count and self._waiting and not self.paused:
+        filled = min(count, len(self._tail))
+        out[:filled], self._tail = self._tail[:filled], np.zeros(0, np.float32)
+        while filled < count and self._waiting and not self.paused:
             saying = self._waiting[0]
             if hold and not saying.pieces:
                 break
-            taken = min(count - place, len(saying.samples) - saying.at)
-            out[place : place + taken] = saying.samples[saying.at : saying.at + taken]
+            taken = min(count - filled, len(saying.samples) - saying.at)
+            out[filled : filled + taken] = saying.samples[saying.at : saying.at + taken]
             if not saying.pieces or saying.pieces[-1][2] != saying.at:
-                saying.pieces.append([self._clock + place, saying.at, saying.at])
+                saying.pieces.append([self._clock + filled, saying.at, saying.at])
             saying.at += taken
             saying.pieces[-1][2] = saying.at
-            place += taken
+            filled += taken
             if saying.at >= len(saying.samples):
                 done.append(saying.said())
                 self._waiting.popleft()
@@ -126,7 +125,6 @@ class Mouth:
         return out, done
 
     def pause(self) -> None:
-        """Fall silent at once."""
         self._fade()
         self.paused = True
 

@@ -44,9 +44,9 @@ class AnalysisBlocks:
     """Blocks at 24 kHz as blocks at 16 kHz, each at once: a frame of speech activity for every block."""
 
     def __init__(self) -> None:
-        places = np.arange(_TAPS) - (_TAPS - 1) / 2
+        positions = np.arange(_TAPS) - (_TAPS - 1) / 2
         rate = 2 * TALK_RATE
-        taps = np.sinc(2 * _CUTOFF / rate * places) * np.kaiser(_TAPS, 7.0)
+        taps = np.sinc(2 * _CUTOFF / rate * positions) * np.kaiser(_TAPS, 7.0)
         taps *= 2 / taps.sum()
         # At 48 kHz every other sample is zero, and every third of the result is kept: two short filters.
         self._even, self._odd = taps[0::2], taps[1::2]
@@ -214,7 +214,6 @@ class Loudspeaker:
                 return dropped / TALK_RATE
 
     def close(self) -> None:
-        """Let the device go."""
         self._stream.close()
 
     def _fill(self, out: Any, frames: int, *_: Any) -> None:

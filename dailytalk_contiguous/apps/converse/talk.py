@@ -28,8 +28,9 @@ from dailytalk_contiguous.core.hallucination import believed_words
 from dailytalk_contiguous.core.turns import TERMINAL_OVERLAP
 from dailytalk_contiguous.core.utterance import emotion_guess, in_digits
 from dailytalk_contiguous.core.word_times import Word, by_proportion, split_words
-from dailytalk_contiguous.models.contracts import ChatMessage, ChatModel, ReplyPieces, Spoken
+from dailytalk_contiguous.models.contracts import ChatMessage, ChatModel, Spoken
 from dailytalk_contiguous.models.hearing import Listening
+from dailytalk_contiguous.models.pieces import Pieces
 from dailytalk_contiguous.models.speech_activity import FRAME_SECONDS, SpeechActivity
 
 #: Seconds before speech was noticed that belong to it: a soft beginning.
@@ -168,7 +169,7 @@ class _Reply:
 
     turn: _Turn
     began: float
-    pieces: ReplyPieces | None = None
+    pieces: Pieces[str] | None = None
     cancelled: bool = False
     ended: bool = False
     first_piece: float | None = None
@@ -246,7 +247,6 @@ class Talk:
         self._inbox.put(self._clear)
 
     def notice(self, sentence: str) -> None:
-        """Have a sentence shown."""
         self._inbox.put(partial(self._say, sentence))
 
     # A block.
@@ -402,7 +402,6 @@ class Talk:
         self._endpointer.reset()
 
     def _release(self) -> None:
-        """End the turn in hand as it is."""
         turn, self._turn = self._turn, None
         if turn is not None and turn.sound:
             turn.end = self.time

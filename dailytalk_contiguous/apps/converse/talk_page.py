@@ -31,7 +31,7 @@ from dailytalk_contiguous.apps.converse.talk_screen import latency_text, median_
 from dailytalk_contiguous.apps.local_pages import Guard, PageServer, bound, new_secret, page_file
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import Samples, pcm_to_float, to_pcm
-from dailytalk_contiguous.core.documents import parse_json
+from dailytalk_contiguous.core.documents import expect, parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 
 #: Where a page of this machine alone is served.
@@ -43,8 +43,8 @@ _ASSETS = files(__package__) / "assets"
 _HISTORY = 1000
 _KEPT = ("user", "reply", "heard", "latency", "notice")
 
-#: Windows at most, messages that may wait for one, and seconds of sound that may wait for the talk.
-_MOST_WINDOWS, _MOST_MESSAGES, _MOST_SECONDS = 8, 2000, 30.0
+#: Messages that may wait for a window.
+_MOST_MESSAGES = 2000
 
 #: What comes before the samples of a block: how many samples of the voice the page has played, or dropped.
 _HEADER = struct.Struct("<I")
@@ -216,7 +216,6 @@ class TalkPage:
         self._ring.put(None)
 
     def show(self, event: TalkEvent) -> None:
-        """Show in the page what happened."""
         if event.kind == "level":  # the page has its own
             return
         message = {**event.data, "kind": event.kind, "time": event.time, "text": event.text}
@@ -259,14 +258,9 @@ class TalkPage:
             await asyncio.wait([window.sending for window in windows], timeout=2.0)
 
     async def _file(self, request: Request) -> Response:
-        """A file of the page."""
         return page_file(_ASSETS, request.path_params.get("name", "index.html"))
 
     async def _window(self, socket: WebSocket) -> None:
-        """A window, as long as it is open."""
-        if len(self._windows) >= _MOST_WINDOWS:
-            await socket.close(1008)
-            return
         await socket.accept()
         window = _Window(socket)
         self._windows.append(window)
@@ -290,7 +284,6 @@ class TalkPage:
                     self._give(self._windows[0])
 
     def _give(self, window: _Window) -> None:
-        """Let a window talk."""
         if self._current is not None:
             self._current.send({"kind": "elsewhere"})
             self._let_go()
@@ -319,15 +312,12 @@ class TalkPage:
         if window is not self._current:
             return
         window.done = min(_HEADER.unpack_from(data)[0], window.sent)
-        if self._ring.qsize() * BLOCK_SECONDS > _MOST_SECONDS:
-            raise BadInput("more sound comes than can be heard", "close other programs, and reload the page")
         self._ring.put((pcm_to_float(data[_HEADER.size :]), time.monotonic()))
 
     def _obey(self, window: _Window, text: str) -> None:
-        wanted = parse_json(text.encode(), "the message", "reload the page", limit=_MOST_BYTES)
-        if not isinstance(wanted, dict):
-            raise BadInput("the message is no object", "reload the page")
-        kind, is_so = wanted.get("kind"), wanted.get("is_so") is True
+        wanted = parse_json(text.encode(), "the message", limit=_MOST_BYTES)
+        kind = expect(wanted, {"kind": str}, "the message")["kind"]
+        is_so = wanted.get("is_so") is True
         assert self._talk is not None
         if kind == "take":
             if window is not self._current:

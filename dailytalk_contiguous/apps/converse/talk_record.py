@@ -108,7 +108,7 @@ class TalkRecord:
             while (folder / f"{self.name}.wav").exists() or (folder / f"{self.name}.json").exists():
                 number += 1
                 self.name = f"{name}-{number}"
-            self._wav: GrowingWav | None = GrowingWav(folder / f"{self.name}.wav", TALK_RATE)
+            self._wav = GrowingWav(folder / f"{self.name}.wav", TALK_RATE)
         except OSError as error:
             raise DailytalkError(
                 f"no talk can be kept in {as_text(folder)!r} ({(error.strerror or 'the disk failed').lower()})",
@@ -124,8 +124,6 @@ class TalkRecord:
 
     def sound(self, left: Samples, right: Samples) -> None:
         """Append a block of both sides, of equal length. Raises OSError where the disk fails."""
-        if self._wav is None:
-            return
         late = np.concatenate((self._late, left))
         left, self._late = late[: len(right)], late[len(right) :]
         self._wav.write(np.stack((left, right), axis=1))
@@ -169,11 +167,9 @@ class TalkRecord:
 
     def close(self) -> None:
         """Write what waits, and let the files go."""
-        if self._wav is not None:
-            if len(self._late):
-                self._wav.write(np.stack((self._late, np.zeros_like(self._late)), axis=1))
-            self._wav.close()
-            self._wav = None
+        if len(self._late):
+            self._wav.write(np.stack((self._late, np.zeros_like(self._late)), axis=1))
+        self._wav.close()
 
     def discard(self) -> None:
         """Remove a talk in which nothing was said."""

@@ -41,7 +41,6 @@ class TalkScreen:
             self._live.stop()
 
     def show(self, event: TalkEvent) -> None:
-        """Show what happened."""
         if event.kind == "level":
             self._level = max(0.8 * self._level, float(event.data["level"]))
         elif event.kind == "state":

@@ -28,7 +28,7 @@ from dailytalk_contiguous.models.hearing import open_listening
 from dailytalk_contiguous.models.profiles import profile_named
 from dailytalk_contiguous.models.recogniser import RecogniserInput, check_recogniser, recognise_at
 from dailytalk_contiguous.models.speech_cache import SpeechCache
-from dailytalk_contiguous.pipelines import NO_MODEL
+from dailytalk_contiguous.pipelines.to_text import NO_MODEL
 from dailytalk_contiguous.stages.base import ASR_MODEL, DEVICE
 from dailytalk_contiguous.stages.classify_emotion import CONFIDENCE, EMOTION_MODEL
 

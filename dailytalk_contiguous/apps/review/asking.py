@@ -12,7 +12,7 @@ from dailytalk_contiguous.core.audio import Pcm, encoded_sound, pcm_to_float, pr
 from dailytalk_contiguous.core.buckets import FEATURES
 from dailytalk_contiguous.core.documents import fits, quoted
 from dailytalk_contiguous.core.edits import Lines, SpokenLine, in_order, shown_words
-from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.quality import Gate
 from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.spans import speech_seconds
@@ -20,9 +20,9 @@ from dailytalk_contiguous.core.utterance import PROSODY, UTTERANCE, line_of, unp
 from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE
 from dailytalk_contiguous.models.engines import CLONE, SpendingLimit, load_synthesiser
 from dailytalk_contiguous.models.speech_activity import FRAME_SECONDS, speech_probabilities
-from dailytalk_contiguous.pipelines import tag_stages
+from dailytalk_contiguous.pipelines.to_text import tag_stages
 from dailytalk_contiguous.run.outputs import read_run
-from dailytalk_contiguous.sources.editable import SoundPlace
+from dailytalk_contiguous.sources.editable import SoundStretch
 from dailytalk_contiguous.stages.base import PerUtterance, Stages, find_stage
 from dailytalk_contiguous.stages.measure_prosody import MeasureProsody
 from dailytalk_contiguous.stages.rate_affect import RateAffect
@@ -50,13 +50,12 @@ class AskedLine(NamedTuple):
     item: str
     key: str
     lines: Lines
-    place: SoundPlace
+    stretch: SoundStretch
     offset: float
     language: str | None
 
     @property
     def line(self) -> SpokenLine:
-        """The line itself."""
         return self.lines[self.key]
 
 
@@ -106,7 +105,12 @@ def _rated(asked: AskedLine) -> Proposal:
         if key != asked.key and line["channel"] == asked.line["channel"] and line.get("features")
     ]
     utterance = _flat(asked) | {"text_raw": [asked.line["text"]], "words": [shown_words(asked.line)]}
-    utterance["speech_seconds"] = [_speech_seconds(asked)]
+    # As `Segment` counts them: the model also gets the sound before the line.
+    start, end = (asked.line[edge] - asked.offset for edge in ("start", "end"))
+    first = int(max(0.0, start - _SECONDS_BEFORE) / FRAME_SECONDS) * FRAME_SECONDS
+    probabilities = speech_probabilities(pcm_to_float(_channel_samples(asked, first)))
+    span = start - first, end - first
+    utterance["speech_seconds"] = [speech_seconds(span, probabilities, FRAME_SECONDS)]
     measured = _stage_of(MeasureProsody, stages)(utterance)
     # An estimate compares the lines of a speaker (a single line with what is usual); a model rates one by one.
     compared = others if rate.model == ACOUSTIC_ESTIMATE else []
@@ -125,8 +129,8 @@ def _rated(asked: AskedLine) -> Proposal:
     affect, features = measures["vad"], measures["features"]
     line = asked.line | measures
     rows = _bucketed(asked._replace(lines={**asked.lines, asked.key: line}), stages)
-    place = rows["utterance_id"][0].index(asked.key)
-    buckets = {name.removesuffix("_bucket"): rows[name][0][place] for name in FEATURES.values()}
+    index = rows["utterance_id"][0].index(asked.key)
+    buckets = {name.removesuffix("_bucket"): rows[name][0][index] for name in FEATURES.values()}
     return Proposal({"affect": affect, "features": features, "buckets": buckets})
 
 
@@ -137,8 +141,8 @@ def _tagged(asked: AskedLine) -> Proposal:
     stages = _stages(asked.folder)
     rows = _bucketed(asked, stages)
     chosen = PerUtterance(_stage_of(Tag, stages))(rows)
-    place = rows["utterance_id"][0].index(asked.key)
-    return Proposal({"tag": chosen["tag"][0][place], "rule": chosen["rule"][0][place]})
+    index = rows["utterance_id"][0].index(asked.key)
+    return Proposal({"tag": chosen["tag"][0][index], "rule": chosen["rule"][0][index]})
 
 
 def _bucketed(asked: AskedLine, stages: Stages) -> dict[str, list[Any]]:
@@ -176,7 +180,7 @@ def _synthesised(asked: AskedLine) -> Proposal:
         "source_channel": speak.revoice,
         "language": line.get("language") or asked.language or ("und" if recorded else "en"),
         "words": line.get("words") or [],
-        "sample_rate": probe(asked.place.audio).sample_rate,
+        "sample_rate": probe(asked.stretch.audio).sample_rate,
         **{name: line[name] for name in ("start", "end", "text")},
         "tag": line.get("tag") or "",
     }
@@ -244,7 +248,7 @@ def _recorded(kind: type[_Kind], run: Mapping[str, Any]) -> _Kind | None:
         if isinstance(gate := settings.get("gate"), dict):
             settings["gate"] = Gate(**gate)
         return kind(**settings)
-    except (TypeError, ValueError) as error:
+    except (TypeError, DailytalkError) as error:
         raise BadInput(
             f"run.json has settings of {kind.__name__} that mean nothing ({error})"[:300], "run it again"
         ) from None
@@ -271,14 +275,6 @@ def _flat(asked: AskedLine) -> dict[str, list[Any]]:
 def _channel_samples(asked: AskedLine, start: float) -> Pcm:
     """The channel of a line from a second of its item up to the end of the line, at 16 kHz."""
     seconds = asked.line["end"] - asked.offset - start
-    pcm = read_pcm(asked.place.audio, asked.place.start + start, seconds)
+    pcm = read_pcm(asked.stretch.audio, asked.stretch.start + start, seconds)
     channel = min(CHANNELS.index(asked.line["channel"]), pcm.shape[1] - 1)
     return pcm[:, channel]
-
-
-def _speech_seconds(asked: AskedLine) -> float:
-    """Seconds of speech in a line, as `Segment` counts them: the model also gets the sound before the line."""
-    start, end = (asked.line[edge] - asked.offset for edge in ("start", "end"))
-    first = int(max(0.0, start - _SECONDS_BEFORE) / FRAME_SECONDS) * FRAME_SECONDS
-    probabilities = speech_probabilities(pcm_to_float(_channel_samples(asked, first)))
-    return speech_seconds((start - first, end - first), probabilities, FRAME_SECONDS)

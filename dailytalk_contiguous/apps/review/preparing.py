@@ -5,7 +5,6 @@ done in a terminal, too. A step is done when its result is on the disk, so a pag
 that is started again, goes on. A request chooses a step and values of its settings, and no path.
 """
 
-import math
 import os
 import re
 import shlex
@@ -30,11 +29,11 @@ from starlette.routing import Route
 
 from dailytalk_contiguous.apps.local_pages import page_file
 from dailytalk_contiguous.apps.review.server import ASSETS, in_json, request_body
-from dailytalk_contiguous.core.documents import as_text, is_number, parse_json
+from dailytalk_contiguous.core.documents import as_text, parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.settings import PlacedSetting, Setting, settings_in
 from dailytalk_contiguous.models.profiles import PROFILES, STANDARD
-from dailytalk_contiguous.pipelines import split_stages
+from dailytalk_contiguous.pipelines.to_sound import split_stages
 from dailytalk_contiguous.run.events import RUNNING, run_status
 from dailytalk_contiguous.run.splitting import MANIFEST, NON_USABLE, USABLE
 from dailytalk_contiguous.run.transcribing import default_json, transcribe_folder
@@ -48,9 +47,6 @@ _MOST_LINES, _LONGEST_LINE = 400, 2000
 
 #: Seconds in which a review that is open must have settled and ended.
 _PATIENCE = 30.0
-
-#: What a language may be called: an ISO 639-1 code, or auto.
-_LANGUAGE = re.compile(r"[a-z]{2,3}|auto")
 
 #: The last line of `dailytalk silences`.
 _SUGGESTED = re.compile(r"--silence ([0-9.]+)")
@@ -91,7 +87,7 @@ STEPS = (
         "transcribe",
         "Transcribe",
         "Recognises what is said in each clip. Clips that have a text are not heard again.",
-        (_PROFILE, *(place for place in settings_in(Transcribe(device="cpu")) if place.option == "language")),
+        (_PROFILE, *(placed for placed in settings_in(Transcribe(device="cpu")) if placed.option == "language")),
     ),
     Step(
         "reindex",
@@ -142,7 +138,6 @@ class _Run:
         self.seconds, self.code = time.monotonic() - self.began, code
 
     def as_dict(self) -> dict[str, Any]:
-        """What the page shows of it."""
         took = time.monotonic() - self.began if self.code is None else self.seconds
         known = {"step": self.step, "dry": self.dry, "command": self.command, "code": self.code}
         return known | {"text": "\n".join(self.lines), "seconds": round(took, 1)}
@@ -215,12 +210,10 @@ class Preparation:
         }
 
     async def _begin(self, request: Request) -> dict[str, Any]:
-        body = await request_body(request)
-        name, dry, cut, values = (body.get(key) for key in ("step", "dry", "cut", "values"))
-        step = _BY_COMMAND.get(name) if isinstance(name, str) else None
-        if step is None or not isinstance(dry, bool) or not isinstance(cut, bool) or not isinstance(values, dict):
-            raise BadInput("the request names no step", "reload the page")
-        await run_in_threadpool(self._start, step, cut, dry and step.has_dry_run, values)
+        body = await request_body(request, {"step": str, "dry": bool, "cut": bool, "values": dict})
+        if (step := _BY_COMMAND.get(body["step"])) is None:
+            raise BadInput(f"there is no step {body['step']!r}"[:100], "reload the page")
+        await run_in_threadpool(self._start, step, body["cut"], body["dry"] and step.has_dry_run, body["values"])
         return {}
 
     async def _stop(self, request: Request) -> dict[str, Any]:
@@ -230,9 +223,7 @@ class Preparation:
         return {}
 
     async def _open(self, request: Request) -> dict[str, Any]:
-        cut = (await request_body(request)).get("cut")
-        if not isinstance(cut, bool):
-            raise BadInput("the request does not say which clips", "reload the page")
+        cut = (await request_body(request, {"cut": bool}))["cut"]
         return {"address": await run_in_threadpool(self._open_review, self._clips(cut))}
 
     # Steps.
@@ -255,7 +246,7 @@ class Preparation:
             "about": step.about,
             "has_dry_run": step.has_dry_run,
             "cuts": step.cuts,
-            "fields": [_field(place) for place in step.settings],
+            "fields": [_field(placed) for placed in step.settings],
             "done": {way: self._done(step.command, way == "cut") for way in ("cut", "whole")},
             "output": output and output.as_dict(),
             "suggested": float(suggested[1]) if suggested else None,
@@ -274,8 +265,8 @@ class Preparation:
 
     def _words(self, step: Step, cut: bool, dry: bool, values: Mapping[str, Any]) -> list[str]:
         """The command line of a step, without `dailytalk`. Raises BadInput for what a setting can't be."""
-        places = {place.option: place for place in step.settings}
-        if unknown := values.keys() - places.keys():
+        placed_by_option = {placed.option: placed for placed in step.settings}
+        if unknown := values.keys() - placed_by_option.keys():
             raise BadInput(f"{step.command} has no setting {sorted(unknown)[0][:40]!r}", "reload the page")
         targets: dict[str, list[Path | str]] = {
             "silences": [self.folder],
@@ -284,7 +275,7 @@ class Preparation:
             "reindex": [self._clips(cut)],
         }
         words = [step.command, *map(str, targets[step.command])]
-        words += [flag for name, value in values.items() for flag in _flags(places[name], value)]
+        words += [flag for name, value in values.items() for flag in _flags(placed_by_option[name], value)]
         return [*words, "--dry-run"] if dry else words
 
     def _start(self, step: Step, cut: bool, dry: bool, values: Mapping[str, Any]) -> None:
@@ -348,16 +339,15 @@ def _started(words: Sequence[str]) -> "subprocess.Popen[bytes]":
     )
 
 
-def _field(place: PlacedSetting) -> dict[str, Any]:
-    """A setting as a field of the page."""
-    known = place.setting
+def _field(placed: PlacedSetting) -> dict[str, Any]:
+    known = placed.setting
     return {
-        "name": place.option,
-        "flag": _flag(place),
+        "name": placed.option,
+        "flag": _flag(placed),
         "metavar": known.metavar or known.unit,
-        "kind": _kind(place),
+        "kind": _kind(placed),
         "about": known.about.replace("{choices}", " or ".join(known.choices)),
-        "value": place.value,
+        "value": placed.value,
         "shown": known.shown,
         "choices": list(known.choices),
         "least": known.least,
@@ -365,30 +355,19 @@ def _field(place: PlacedSetting) -> dict[str, Any]:
     }
 
 
-def _flag(place: PlacedSetting) -> str:
-    return "--" + place.option.replace("_", "-")
+def _flag(placed: PlacedSetting) -> str:
+    return "--" + placed.option.replace("_", "-")
 
 
-def _kind(place: PlacedSetting) -> str:
-    hint = get_type_hints(place.kind).get(place.name)
+def _kind(placed: PlacedSetting) -> str:
+    hint = get_type_hints(placed.kind).get(placed.name)
     if hint is bool:
         return "bool"
-    return "choice" if place.setting.choices else "language" if place.option == "language" else "number"
+    return "choice" if placed.setting.choices else "language" if placed.option == "language" else "number"
 
 
-def _flags(place: PlacedSetting, value: Any) -> list[str]:
-    """The option of a setting with a value of a request; none for null and false. Raises BadInput."""
-    flag, kind = _flag(place), _kind(place)
-    least = -math.inf if place.setting.least is None else place.setting.least
-    most = math.inf if place.setting.most is None else place.setting.most
-    if kind == "bool" and isinstance(value, bool):
-        return [flag] if value else []
-    if value is None:
+def _flags(placed: PlacedSetting, value: Any) -> list[str]:
+    """The option of a setting with a value of a request, which the command checks; none for null and false."""
+    if value is None or value is False:
         return []
-    if kind == "number" and is_number(value, least, most):
-        return [f"{flag}={value}"]
-    if kind == "choice" and value in place.setting.choices:
-        return [f"{flag}={value}"]
-    if kind == "language" and isinstance(value, str) and _LANGUAGE.fullmatch(value):
-        return [f"{flag}={value}"]
-    raise BadInput(f"{flag} can't be {value!r}"[:100], "correct it")
+    return [_flag(placed)] if value is True else [f"{_flag(placed)}={value}"]

@@ -5,7 +5,6 @@ into paths.
 """
 
 import asyncio
-import errno
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
@@ -21,17 +20,15 @@ from starlette.routing import Route
 
 from dailytalk_contiguous.apps.local_pages import json_response, page_file, page_json, refused
 from dailytalk_contiguous.apps.review import sound
-from dailytalk_contiguous.apps.review.remembered import Remembered
 from dailytalk_contiguous.apps.review.session import END, REBUILT, Conflict, Session
 from dailytalk_contiguous.core.audio import probe
-from dailytalk_contiguous.core.documents import LATEST, is_number, parse_json
+from dailytalk_contiguous.core.documents import LATEST, expect, is_number, parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.store.edit_journal import FolderGone
 
 log = logging.getLogger("dailytalk_contiguous")
 
-#: Most bytes of a request's body, and most characters of an author's name, of an id and of a query.
-MOST_BODY, LONGEST_NAME, LONGEST_ID, MOST_QUERY = 8 << 20, 80, 4096, 500
+#: Most bytes of a request's body, and most characters of an author's name and of a query.
+MOST_BODY, LONGEST_NAME, MOST_QUERY = 8 << 20, 80, 500
 
 #: The cookie with the name that somebody entered in the page.
 AUTHOR_COOKIE = "author"
@@ -42,15 +39,12 @@ HEARTBEAT = 15.0
 #: What is served as the page, with the files of `SHARED`.
 ASSETS = files(__package__) / "assets"
 
-#: Errors of the disk that free space would solve; others are answered with 503.
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-
 _Endpoint = Callable[[Request], Any]
 
 
-def make_app(session: Session, remembered: Remembered) -> Starlette:
+def make_app(session: Session) -> Starlette:
     """The application for one session; a `Guard` goes before it."""
-    pages = Pages(session, remembered)
+    pages = Pages(session)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -70,8 +64,8 @@ def make_app(session: Session, remembered: Remembered) -> Starlette:
 class Pages:
     """What each address answers."""
 
-    def __init__(self, session: Session, remembered: Remembered) -> None:
-        self.session, self.remembered = session, remembered
+    def __init__(self, session: Session) -> None:
+        self.session = session
         self.loop: asyncio.AbstractEventLoop | None = None
         self._queues: set[asyncio.Queue[tuple[str, dict[str, Any]] | None]] = set()
         self._overviews = sound.Overviews(
@@ -81,9 +75,8 @@ class Pages:
         session.listen(self._hear)
 
     def gets(self) -> dict[str, _Endpoint]:
-        """The addresses under /api/ that are read."""
         return {
-            "session": self.about,
+            "session": lambda request: self.session.about(self.author(request)),
             "items": lambda request: self.session.items(_integer(request, "since", 0)),
             "search": lambda request: self.session.search(request.query_params.get("q", "")[:MOST_QUERY]),
             "item": self.item,
@@ -96,14 +89,12 @@ class Pages:
         }
 
     def posts(self) -> dict[str, _Endpoint]:
-        """The addresses under /api/ that change something."""
         return {
             "edit": self.edit,
             "undo": self.undo,
             "redo": self.undo,
             "here": self.here,
             "author": self.name,
-            "keep": self.keep,
             "discard": self.discard,
             "restore": self.restore,
             "sides": self.sides,
@@ -115,31 +106,19 @@ class Pages:
         """The author of a request: the name entered in the page, else that of the command."""
         return _author(unquote(request.cookies.get(AUTHOR_COOKIE, ""))) or self.session.author
 
-    def about(self, request: Request) -> Any:
-        """The folder, the author, and the state of the author's page that was kept."""
-        author = self.author(request)
-        return self.session.about(author) | {"kept": self.remembered.of(author)}
-
-    async def keep(self, request: Request) -> Any:
-        """Keep the place and the settings of the author's page."""
-        await run_in_threadpool(self.remembered.keep, self.author(request), await request_body(request))
-        return {}
-
     # The page.
 
     async def asset(self, request: Request) -> Response:
-        """A file of the page."""
         return page_file(ASSETS, request.path_params.get("name", "index.html"))
 
     def item(self, request: Request) -> Any:
-        """One item."""
-        return self.session.item(_identity(request.query_params.get("id")), request.query_params.get("of"))
+        return self.session.item(request.query_params.get("id", ""), request.query_params.get("of"))
 
     # Sound.
 
     async def peaks(self, request: Request) -> Response:
         """Peaks of a stretch of an item: int8, shape (channels, count, 2)."""
-        name = _identity(request.query_params.get("id"))
+        name = request.query_params.get("id", "")
         start, end = _number(request, "start"), _number(request, "end")
         count = _integer(request, "count", 0)
         if not 0 <= start < end <= LATEST or not 1 <= count <= sound.MOST_PEAKS:
@@ -152,20 +131,20 @@ class Pages:
     def _peaks(self, name: str, of: str | None, start: float, end: float, count: int) -> tuple[Any, bool]:
         import numpy as np
 
-        place = self.session.place(name, of)
+        stretch = self.session.stretch(name, of)
         end = min(end, start + 86400.0 * 31)
-        if min(end, place.seconds) - start <= sound.EXACT_SECONDS:
-            return sound.window_peaks(place, start, end, count), True
-        overview = self._overviews.get(f"{name}\0{of}", place)
+        if min(end, stretch.seconds) - start <= sound.EXACT_SECONDS:
+            return sound.window_peaks(stretch, start, end, count), True
+        overview = self._overviews.get(f"{name}\0{of}", stretch)
         if overview is None:
-            return np.zeros((probe(place.audio).channels, count, 2), np.int8), False
+            return np.zeros((probe(stretch.audio).channels, count, 2), np.int8), False
         return sound.coarser(overview, start, end, count), True
 
     async def sound(self, request: Request) -> Response:
         """The sound of an item as a 16-bit WAV, whole or the range of bytes that is asked for."""
-        name = _identity(request.query_params.get("id"))
+        name = request.query_params.get("id", "")
         wav = await run_in_threadpool(
-            lambda: sound.wav_of(self.session.place(name, request.query_params.get("of")))
+            lambda: sound.wav_of(self.session.stretch(name, request.query_params.get("of")))
         )
         first, last = 0, wav.size
         headers = {"Accept-Ranges": "bytes"}
@@ -178,73 +157,54 @@ class Pages:
             status = 206
             headers["Content-Range"] = f"bytes {first}-{last - 1}/{wav.size}"
         headers["Content-Length"] = str(last - first)
-        if request.method == "HEAD":
-            return Response(status_code=status, media_type="audio/wav", headers=headers)
         data = iterate_in_threadpool(_quiet(wav.read(first, last)))
         return StreamingResponse(data, status, media_type="audio/wav", headers=headers)
 
     # Changes.
 
     async def edit(self, request: Request) -> Any:
-        """Do and save an action."""
-        body = await request_body(request)
-        action, base = body.get("action"), body.get("base", 0)
-        if not isinstance(action, dict) or not isinstance(base, int):
-            raise BadInput("the request has no action, or no base", "reload the page")
+        body = await request_body(request, {"id": str, "base?": int, "action": dict})
         return await run_in_threadpool(
-            self.session.edit, _identity(body.get("id")), base, action, self.author(request)
+            self.session.edit, body["id"], body.get("base") or 0, body["action"], self.author(request)
         )
 
     async def undo(self, request: Request) -> Any:
         """Undo the author's last edit, or redo the one that the author undid last."""
-        name, again = (await request_body(request)).get("id"), request.url.path.endswith("/redo")
-        return await run_in_threadpool(
-            self.session.undo, self.author(request), None if name is None else _identity(name), again
-        )
+        name = (await request_body(request, {"id?": str})).get("id")
+        again = request.url.path.endswith("/redo")
+        return await run_in_threadpool(self.session.undo, self.author(request), name, again)
 
     async def discard(self, request: Request) -> Any:
         """Discard items by their ids, or a range by the numbers in their names."""
-        body = await request_body(request)
-        if "ids" in body:
-            names = _identities(body["ids"])
-        else:
-            first = body.get("first")
-            last = first if body.get("last") is None else body["last"]
-            if not isinstance(first, int) or not isinstance(last, int):
-                raise BadInput("the request names neither items nor a range", "give two whole numbers")
-            names = await run_in_threadpool(self.session.numbered, first, last)
+        body = await request_body(request, {"ids?": [str], "first?": int, "last?": int})
+        if (names := body.get("ids")) is None:
+            span = expect(body, {"first": int, "last": int}, "the request", "give two whole numbers")
+            numbered = await run_in_threadpool(self.session.numbered, span["first"], span["last"])
+            return {"ids": await run_in_threadpool(self.session.discard, numbered, self.author(request))}
         return {"ids": await run_in_threadpool(self.session.discard, names, self.author(request))}
 
     async def restore(self, request: Request) -> Any:
-        """Put discarded items back."""
-        names = _identities((await request_body(request)).get("ids"))
-        return {"ids": await run_in_threadpool(self.session.restore, names, self.author(request))}
+        names = (await request_body(request, {"ids": [str]}))["ids"]
+        return {"ids": await run_in_threadpool(self.session.discard, names, self.author(request), False)}
 
     async def sides(self, request: Request) -> Any:
         """Propose a side for every item."""
-        body = await request_body(request)
-        by, share, seed = body.get("by", "speaker"), body.get("share", 0.1), body.get("seed", 0)
-        if not isinstance(by, str) or not is_number(share) or not isinstance(seed, int):
-            raise BadInput("the request names no way, share and seed", "choose them in the page")
-        return await run_in_threadpool(self.session.propose_sides, by, float(share), seed)
+        body = await request_body(request, {"by": str, "share": float, "seed?": int})
+        return await run_in_threadpool(
+            self.session.propose_sides, body["by"], float(body["share"]), body.get("seed") or 0
+        )
 
     async def divide(self, request: Request) -> Any:
         """Put items on sides, all at once; answers with the sides that they had."""
-        body = await request_body(request)
-        sides, since = body.get("sides"), body.get("since")
-        if not isinstance(sides, dict) or not isinstance(since, int):
-            raise BadInput("the request names no sides", "reload the page")
-        if not all(isinstance(side, str | None) for side in sides.values()):
-            raise BadInput("a side is no text", "reload the page")
-        return {"before": await run_in_threadpool(self.session.divide, sides, since, self.author(request))}
+        body = await request_body(request, {"sides": {str: object}, "since": int})
+        before = await run_in_threadpool(self.session.divide, body["sides"], body["since"], self.author(request))
+        return {"before": before}
 
     async def ask(self, request: Request) -> Any:
-        """What the stages say of a line now."""
-        body = await request_body(request)
-        key, what, tag = body.get("line"), body.get("what"), body.get("tag")
-        if not isinstance(key, str) or not isinstance(what, str) or not isinstance(tag, str | None):
-            raise BadInput("the request names no line, or nothing to ask", "reload the page")
-        proposal = await run_in_threadpool(self.session.ask, _identity(body.get("id")), key, what, tag)
+        body = await request_body(request, {"id": str, "line": str, "what": str, "tag?": str})
+        proposal = await run_in_threadpool(
+            self.session.ask, body["id"], body["line"], body["what"], body.get("tag")
+        )
         if proposal.wav is None:
             return {"proposal": proposal.fields}
         self._proposed = (self._proposed[0] + 1, proposal.wav)
@@ -252,22 +212,19 @@ class Pages:
         return {"proposal": proposal.fields, "sound": address, "about": proposal.about}
 
     async def proposal(self, request: Request) -> Response:
-        """The sound of the last proposal."""
         number, wav = self._proposed
         if _integer(request, "number", 0) != number or not wav:
             raise NotThere("that proposal is gone", "ask again")
         return Response(wav, media_type="audio/wav")
 
     async def here(self, request: Request) -> Any:
-        """Note which item the author is on now."""
-        name = (await request_body(request)).get("id")
-        author = self.author(request)
-        self.session.is_here(author, None if name is None else _identity(name))
+        name = (await request_body(request, {"id?": str})).get("id")
+        self.session.is_here(self.author(request), name)
         return {"here": self.session.here(name) if name else []}
 
     async def name(self, request: Request) -> Response:
         """Give the author another name, in a cookie."""
-        author = _author((await request_body(request)).get("author"))
+        author = _author((await request_body(request, {"author": str}))["author"])
         if not author:
             raise BadInput("that is no name", f"give one of at most {LONGEST_NAME} letters")
         answer = json_response({"author": author})
@@ -283,7 +240,7 @@ class Pages:
         since = _integer(request, "since", self.session.journal.number)
         if last := request.headers.get("last-event-id", ""):
             since = int(last) if last.isdecimal() and len(last) < 18 else since
-        queue: asyncio.Queue[tuple[str, dict[str, Any]] | None] = asyncio.Queue(maxsize=10_000)
+        queue: asyncio.Queue[tuple[str, dict[str, Any]] | None] = asyncio.Queue()
         self._queues.add(queue)
 
         async def stream() -> AsyncIterator[bytes]:
@@ -311,13 +268,8 @@ class Pages:
             self.loop.call_soon_threadsafe(self._spread, None if kind == END else (kind, data))
 
     def _spread(self, event: tuple[str, dict[str, Any]] | None) -> None:
-        for queue in list(self._queues):
-            try:
-                queue.put_nowait(event)
-            except asyncio.QueueFull:  # a sleeping page: it connects again, and gets all edits since
-                self._queues.discard(queue)
-                queue.get_nowait()
-                queue.put_nowait(None)
+        for queue in self._queues:
+            queue.put_nowait(event)
 
 
 def byte_range(header: str, size: int) -> tuple[int, int] | None:
@@ -353,17 +305,13 @@ def in_json(endpoint: _Endpoint) -> Callable[[Request], Awaitable[Response]]:
             return json_response(body | {"author": conflict.author, "time": conflict.time}, 409)
         except NotThere as problem:
             return refused(404, problem.reason, problem.remedy)
-        except FolderGone as problem:  # like a failing disk: an edit waits until the folder is back
-            return refused(503, problem.reason, problem.remedy)
         except DailytalkError as problem:
             return refused(422, problem.reason, problem.remedy)
         except OSError as problem:
             if problem.errno is None:
                 raise
-            reason = f"the disk refused it ({problem.strerror})"
-            if problem.errno in _FULL:
-                return refused(507, reason, "free some space, then do it again: nothing else is lost")
-            return refused(503, reason, "check the disk and the folder, then do it again: nothing else is lost")
+            remedy = "make room, and check the disk and the folder, then do it again: nothing else is lost"
+            return refused(503, f"the disk refused it ({problem.strerror})", remedy)
 
     return answer
 
@@ -372,35 +320,20 @@ class NotThere(BadInput):
     """What is asked for does not exist."""
 
 
-async def request_body(request: Request) -> dict[str, Any]:
-    """The JSON of a request. Raises BadInput for one that is too long, or no object."""
+async def request_body(request: Request, shape: dict[str, Any]) -> dict[str, Any]:
+    """The JSON of a request. Raises BadInput for one that is too long, or not of a shape as `expect` takes it."""
     data = bytearray()
     async for part in request.stream():
         data += part
         if len(data) > MOST_BODY:
             raise BadInput(f"the request has more than {MOST_BODY >> 20} MiB", "send less at once")
     body = parse_json(bytes(data), "the request", "reload the page", limit=MOST_BODY)
-    if not isinstance(body, dict):
-        raise BadInput("the request is no object", "reload the page")
-    return body
+    checked: dict[str, Any] = expect(body, shape, "the request", "reload the page")
+    return checked
 
 
-def _identity(name: Any) -> str:
-    if not isinstance(name, str) or not name or len(name) > LONGEST_ID or "\0" in name:
-        raise BadInput("the request names no item", "reload the page")
-    return name
-
-
-def _identities(names: Any) -> list[str]:
-    if not isinstance(names, list) or not names:
-        raise BadInput("the request names no items", "choose some")
-    return [_identity(name) for name in names]
-
-
-def _author(name: Any) -> str:
+def _author(name: str) -> str:
     """The name of a person, or "" for what is none."""
-    if not isinstance(name, str):
-        return ""
     clean = " ".join(name.split())
     return clean if clean.isprintable() and len(clean) <= LONGEST_NAME else ""
 

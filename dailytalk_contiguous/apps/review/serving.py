@@ -1,26 +1,29 @@
 """One run of `dailytalk review`: opens the folder, serves the page, and settles when it is ended."""
 
+import hashlib
+import os
 import socket
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 
-from dailytalk_contiguous.apps.local_pages import Guard, PageServer, bound
+from dailytalk_contiguous.apps.local_pages import Guard, PageServer, bound, new_secret
 from dailytalk_contiguous.apps.review.preparing import Preparation, is_unprepared
-from dailytalk_contiguous.apps.review.remembered import Remembered
 from dailytalk_contiguous.apps.review.server import make_app
 from dailytalk_contiguous.apps.review.session import END, Session
 from dailytalk_contiguous.apps.review.viewing import Viewed
-from dailytalk_contiguous.core.documents import as_text
-from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.documents import as_text, expect, read_json
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.machine import PRIVATE, private_folder
 from dailytalk_contiguous.publish.items import open_items
 from dailytalk_contiguous.sources.editable import Editable, edited_root, open_editable, settle
 from dailytalk_contiguous.sources.reindexing import finish_reindex
 from dailytalk_contiguous.store.edit_journal import has_journal, why_not_writable
-from dailytalk_contiguous.store.files import folder_locked, refuse_half_renamed
+from dailytalk_contiguous.store.files import folder_locked, json_document, refuse_half_renamed, write_text
 
 #: Threads that may still work on an item when all is saved: what they make can be made again.
 BACKGROUND = ("listen", "peaks")
@@ -30,29 +33,29 @@ class Serving:
     """A folder, and where it is served: to be reviewed, or first to be prepared for that."""
 
     def __init__(
-        self, place: str, author: str, host: str, port: int, password: str | None, as_is: bool = False
+        self, source: str, author: str, host: str, port: int, password: str | None, as_is: bool = False
     ) -> None:
-        """Take the port. Raises DailytalkError if it is in use, or the place can't be reviewed.
+        """Take the port. Raises DailytalkError if it is in use, or the source can't be reviewed.
 
         `as_is`: whether sound that was not cut or transcribed is opened all the same.
         """
         self._author, self._host, self._password = author, host, password
         self._opened: Editable | Preparation
-        if as_is or not is_unprepared(Path(place)):
-            self._opened = _opened(place)
+        if as_is or not is_unprepared(Path(source)):
+            self._opened = _opened(source)
             root = self._opened.root
             where = str(root.absolute() if root.exists() else root)
         elif password is not None:
             raise DailytalkError(
-                f"{as_text(place)!r} was not transcribed yet, and commands run for this machine alone",
+                f"{as_text(source)!r} was not transcribed yet, and commands run for this machine alone",
                 "leave --host and --password-env out, or pass --as-is",
             )
         else:
-            self._opened = Preparation(Path(place), author)
+            self._opened = Preparation(Path(source), author)
             where = f"{self._opened.folder}\0prepared"
-        self._remembered = Remembered(where)
+        self._state, self._last = _last_address(where)
         try:  # on the port of the last time, so that an open page goes on
-            self._socket = bound(host, port or self._remembered.port)
+            self._socket = bound(host, port or self._last["port"])
         except DailytalkError:
             if port:
                 raise
@@ -75,10 +78,9 @@ class Serving:
                     stack.enter_context(folder_locked(opened.root))
                 session = Session(opened, self._author)
                 stack.callback(session.close)
-                app, count = make_app(session, self._remembered), len(opened.names())
+                app, count = make_app(session), len(opened.names())
                 ending = partial(session.tell, END, {})
-            secret = self._remembered.served_at(self.port)
-            secret = "" if self._password else secret
+            secret = "" if self._password else self._secret()
             guard = Guard(app, "dailytalk review", self._host, self.port, secret, self._password)
             config = uvicorn.Config(
                 guard, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=2
@@ -88,20 +90,43 @@ class Serving:
             server = PageServer(config, lambda: ready(address, browser_address, opened.kind, count), ending)
             server.run(sockets=[self._socket])
 
+    def _secret(self) -> str:
+        """The secret of the page: that of the last time only at the same port.
+
+        A page that is open goes on asking at its port, so what listens there meanwhile gets to know it.
+        """
+        secret: str = self._last["secret"] if self._last["port"] == self.port else new_secret()
+        with suppress(OSError):
+            private_folder(self._state.parent).chmod(PRIVATE)  # before a secret is in it
+            write_text(self._state, json_document({"port": self.port, "secret": secret}))
+        return secret
+
     def _address(self, path: str) -> str:
         host = {"0.0.0.0": socket.gethostname(), "::": socket.gethostname()}.get(self._host, self._host)
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}{path}"
 
 
-def _opened(place: str) -> Editable:
-    """The items of a place, to edit or only to listen to. Raises DailytalkError if there are none."""
-    path = Path(place)
+def _last_address(source: str) -> tuple[Path, dict[str, Any]]:
+    """The file with the port and the secret of the last review of a source, in the user's own folder of states."""
+    states = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+    folder = private_folder(states / "dailytalk_contiguous") / "review"  # which only this user may enter
+    path = folder / f"{hashlib.sha256(os.fsencode(source)).hexdigest()[:20]}.json"
+    with suppress(BadInput, OSError):
+        return path, expect(read_json(path), {"port": int, "secret": str}, "")
+    return path, {"port": 0, "secret": ""}
+
+
+def _opened(source: str) -> Editable:
+    """The items of a source, to edit or only to listen to. Raises DailytalkError if there are none."""
+    path = Path(source)
     if path.exists():
-        if why_not_writable(edited_root(path)) is None:
-            finish_reindex(edited_root(path))
-            settle(path)
+        if why_not_writable(root := edited_root(path)) is None:
+            finish_reindex(root)
+            if has_journal(root):
+                with folder_locked(root):
+                    settle(path)
         refuse_half_renamed(path)
-    editable = (open_editable(path) if path.exists() else None) or Viewed(open_items(place))
+    editable = (open_editable(path) if path.exists() else None) or Viewed(open_items(source))
     if not editable.names() and not has_journal(editable.root):
-        raise DailytalkError(f"{as_text(place)!r} holds nothing to listen to", "name a folder with recordings")
+        raise DailytalkError(f"{as_text(source)!r} holds nothing to listen to", "name a folder with recordings")
     return editable

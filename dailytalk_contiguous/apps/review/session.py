@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from dailytalk_contiguous.apps.review.asking import AskedLine, Proposal, ask_again
-from dailytalk_contiguous.apps.review.standing import division_of, progress_of, proposed, shared_sample
+from dailytalk_contiguous.apps.review.standing import division_of, progress_of, proposed
 from dailytalk_contiguous.apps.review.suspects import Listener, Suspect
 from dailytalk_contiguous.apps.review.viewing import lines_of
 from dailytalk_contiguous.core.audio import probe
@@ -43,7 +43,7 @@ from dailytalk_contiguous.publish.items import Items, open_items
 from dailytalk_contiguous.run.outputs import wav_path
 from dailytalk_contiguous.run.speaking import DATASET
 from dailytalk_contiguous.sources import editable
-from dailytalk_contiguous.store.edit_journal import EditJournal, FolderGone, NewEdit, Record, why_not_writable
+from dailytalk_contiguous.store.edit_journal import EditJournal, NewEdit, Record, why_not_writable
 from dailytalk_contiguous.store.files import inside
 
 log = logging.getLogger("dailytalk_contiguous")
@@ -56,9 +56,6 @@ IDLE_SECONDS = 2.0
 
 #: Seconds without a sign of life after which somebody is no longer shown on an item.
 HERE_SECONDS = 90.0
-
-#: Items that all reviewers are asked to judge, so that their agreement can be counted.
-SHARED_ITEMS = 20
 
 #: Items whose lines are held.
 HELD_ITEMS = 64
@@ -127,7 +124,6 @@ class Session:
         self._here: dict[str, tuple[str, float]] = {}
         self._listeners: list[Callable[[str, dict[str, Any]], None]] = []
         self._last_edit = 0.0
-        self._signature = self._files_signature()
         self._closing = threading.Event()
         self._settler: threading.Thread | None = None
         self._complained = False
@@ -154,7 +150,6 @@ class Session:
     def items(self, since: int = 0) -> dict[str, Any]:
         """The list of all items, or of those that were edited after an edit."""
         with self._lock:
-            self._notice()
             if self._listed is None:
                 summaries = self.editable.summaries()
                 self._listed = {name: self._entry(name, summary) for name, summary in summaries}
@@ -198,7 +193,6 @@ class Session:
         `of` may be `REBUILT`: then lines and sound are those of the rebuilt conversation, if there is one.
         """
         with self._lock:
-            self._notice()
             held = self._held(name)
             offset = self.editable.offset(name)
             _, of_line = self._suspects.get(name, ([], {}))
@@ -231,8 +225,8 @@ class Session:
 
     def _sound_of(self, name: str, of: str | None) -> dict[str, Any]:
         try:
-            place = self.place(name, of)
-            info = probe(place.audio)
+            stretch = self.stretch(name, of)
+            info = probe(stretch.audio)
         except (BadInput, OSError) as problem:
             why_silent = (
                 str(problem) if isinstance(problem, BadInput) else f"its sound can't be read: {problem.strerror}"
@@ -242,17 +236,17 @@ class Session:
             )
             return {"duration": seconds, "sample_rate": None, "channels": 0, "why_silent": why_silent}
         return {
-            "duration": round(place.seconds, 6),
+            "duration": round(stretch.seconds, 6),
             "sample_rate": info.sample_rate,
             "channels": info.channels,
             "why_silent": None,
         }
 
-    def place(self, name: str, of: str | None = None) -> editable.SoundPlace:
+    def stretch(self, name: str, of: str | None = None) -> editable.SoundStretch:
         """The sound of an item: its recording, or (`REBUILT`) the conversation that was made of it."""
         self._refuse_unknown(name)
         if of != REBUILT:
-            return self.editable.place(name)
+            return self.editable.stretch(name)
         path = self._rebuilt_path(name)
         if path is None:
             raise BadInput("no conversation was made of it", "run dailytalk speak")
@@ -281,11 +275,10 @@ class Session:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """Nobody else writes to the session and its journal, in this process or in another."""
+        """No other thread writes to the session and its journal."""
         if self.why_not is not None:
             raise BadInput("nothing can be changed here", self.why_not)
-        with self._lock, self.journal.locked():
-            self._changed(self._catch_up())
+        with self._lock, self.journal.lock:
             yield
 
     def edit(self, name: str, base: int, action: Mapping[str, Any], author: str) -> dict[str, Any]:
@@ -349,7 +342,7 @@ class Session:
     def _bounds(self, name: str) -> Item:
         offset = self.editable.offset(name)
         try:
-            seconds = self.editable.place(name).seconds
+            seconds = self.editable.stretch(name).seconds
         except (BadInput, OSError):
             lines = self._held(name).lines.values()
             seconds = self.editable.seconds(name) or max((line["end"] - offset for line in lines), default=0.0)
@@ -428,20 +421,14 @@ class Session:
 
     def numbered(self, first: int, last: int) -> list[str]:
         """The items with a number in their names from `first` to `last`, both included. Raises BadInput."""
-        if first > last:
-            raise BadInput(f"{first} to {last} is no range", "begin with the smaller number")
         with self._lock:
             names = [name for name in self.editable.names() if first <= number_in(name, -1) <= last]
         if not names:
             raise BadInput(f"no name has a number from {first} to {last}", "look at the numbers in the list")
         return names
 
-    def restore(self, names: Sequence[str], author: str) -> list[str]:
-        """Put discarded items back into their place."""
-        return self.discard(names, author, discarded=False)
-
     def discard(self, names: Sequence[str], author: str, discarded: bool = True) -> list[str]:
-        """Discard items: their files and entries are moved at once, or when the folder is opened next."""
+        """Discard items, or put them back: files are moved at once, or when the folder is opened next."""
         with self._writing():
             edits = []
             for name in dict.fromkeys(names):
@@ -473,8 +460,7 @@ class Session:
     def progress(self) -> dict[str, Any]:
         """What `GET /api/progress` answers."""
         with self._lock:
-            progress = progress_of(self.items()["items"], self.journal.records.values())
-            return progress | {"sample": shared_sample(self.editable.names(), SHARED_ITEMS, seed=0)}
+            return progress_of(self.items()["items"], self.journal.records.values())
 
     def sides(self) -> dict[str, Any]:
         """What `GET /api/sides` answers: the sides as they are."""
@@ -524,7 +510,6 @@ class Session:
     # Who is on which item, and who listens to events.
 
     def here(self, name: str) -> list[str]:
-        """The authors that are on an item."""
         now = time.monotonic()
         with self._lock:
             return sorted(
@@ -554,7 +539,6 @@ class Session:
         return leave
 
     def tell(self, kind: str, data: dict[str, Any]) -> None:
-        """Send an event to all pages."""
         with self._lock:
             listeners = list(self._listeners)
         for listener in listeners:
@@ -583,8 +567,6 @@ class Session:
             self._settler.join()
         try:
             self.settle()
-        except FolderGone:
-            raise
         except (OSError, DailytalkError) as error:
             reason = error.strerror if isinstance(error, OSError) else error.reason
             where = as_text(self.editable.root)
@@ -601,17 +583,22 @@ class Session:
         with self._settling:
             if not editable.unsettled(self.editable, self.journal):
                 return
-            with self.journal.locked():
+            with self.journal.lock:
                 editable.settle_edits(self.editable, self.journal)
         with self._lock:
-            self._signature = self._files_signature()
             self._lines.clear()
 
-    def _settle_or_say(self) -> None:
+    def _settle_or_say(self) -> bool:
+        """Settle, or say once why the files can't be written; whether they were."""
         try:
             self.settle()
         except (OSError, DailytalkError) as error:
-            log.warning("edits are in the journal, and can't be written into the files yet: %s", error)
+            if not self._complained:
+                log.warning("edits are in the journal, and can't be written into the files yet: %s", error)
+            self._complained = True
+            return False
+        self._complained = False
+        return True
 
     def _settle_when_idle(self) -> None:
         settled = -1
@@ -619,41 +606,20 @@ class Session:
             idle = time.monotonic() - self._last_edit >= IDLE_SECONDS
             if not idle or settled == self.journal.number:
                 continue
-            try:
-                self.settle()
-            except (OSError, DailytalkError) as error:
-                if not self._complained:
-                    log.warning("edits are in the journal, and can't be written into the files yet: %s", error)
-                self._complained = True
+            if self._settle_or_say():
+                settled = self.journal.number
+            else:
                 self._last_edit = time.monotonic() + 10
-                continue
-            self._complained, settled = False, self.journal.number
 
-    def _files_signature(self) -> list[tuple[int, int, int] | None]:
-        return [*map(editable.signature_of, self.editable.watched())]
-
-    def _notice(self) -> None:
-        """Read again what another program has changed: the files, and the journal."""
-        self.journal.refresh()
-        self._changed(self._catch_up())
-        signature = self._files_signature()
-        if signature != self._signature:
-            self._signature = signature
-            self.editable.reread()
-            self._lines.clear()
-            self._listed = None
-
-    def _catch_up(self) -> list[Record]:
+    def _catch_up(self) -> None:
         """Take in the records of the journal that are new here."""
-        numbers = range(self._seen + 1, self.journal.number + 1)
-        records = [self.journal.records[number] for number in numbers]
-        for record in records:
+        for number in range(self._seen + 1, self.journal.number + 1):
+            record = self.journal.records[number]
             known = self._known.setdefault(record["item"], _Known())
             known.records.append(record)
             known.fields |= {name: value for name, value in record["after"].items() if name in _FIELDS}
             self._lines.pop(record["item"], None)
-            self._seen = record["number"]
-        return records
+            self._seen = number
 
     def _refuse_unknown(self, name: str) -> None:
         """Raise BadInput for what is no item: no path is made of a name that is not looked up first."""
@@ -710,10 +676,10 @@ class Session:
 
     # Suspects, which are found in the background.
 
-    def _look(self, name: str) -> tuple[Lines, editable.SoundPlace, float]:
+    def _look(self, name: str) -> tuple[Lines, editable.SoundStretch, float]:
         with self._lock:
             held = self._held(name)
-            return held.lines, self.editable.place(name), self.editable.offset(name)
+            return held.lines, self.editable.stretch(name), self.editable.offset(name)
 
     def _on_suspects(
         self, name: str, of_item: list[Suspect], of_line: dict[str, list[Suspect]], seconds: float
@@ -734,13 +700,13 @@ class Session:
         """What the stages say of a line now; `tag` replaces its own. Raises DailytalkError."""
         with self._lock:
             held = self._held(name)
-            place, offset = self.editable.place(name), self.editable.offset(name)
+            stretch, offset = self.editable.stretch(name), self.editable.offset(name)
             language = next((item["language"] for item in self.items()["items"] if item["id"] == name), None)
         lines = dict(held.lines)
         if tag is not None and key in lines:
             change = edit(lines, {"do": "tag", "line": key, "tag": tag}, self._bounds(name), self.author)
             lines = replayed(lines, change)
-        return ask_again(AskedLine(self.editable.root, name, key, lines, place, offset, language), what)
+        return ask_again(AskedLine(self.editable.root, name, key, lines, stretch, offset, language), what)
 
     def _lines_before(self, name: str) -> Lines:
         """The lines that a discarded item had, where discarding took them out of their file."""
@@ -769,7 +735,7 @@ def _excerpt(text: str, word: str) -> str:
     """
     at = _folded(text).find(word)
     # Folding may change the length of the text before the word.
-    at = next((place for place in range(max(0, at), 0, -1) if len(_folded(text[:place])) <= at), 0)
+    at = next((end for end in range(max(0, at), 0, -1) if len(_folded(text[:end])) <= at), 0)
     first, last = max(0, at - AROUND // 2), at + len(word) + AROUND
     first = text.find(" ", first, at) + 1 if first else 0
     return ("… " if first else "") + text[first:last] + (" …" if last < len(text) else "")

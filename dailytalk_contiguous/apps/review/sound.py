@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.audio import blocks, probe, to_pcm
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.sources.editable import SoundPlace
+from dailytalk_contiguous.sources.editable import SoundStretch
 
 #: Bytes of the header of the WAV.
 WAV_HEADER = 44
@@ -36,19 +36,17 @@ class Wav(NamedTuple):
     """A 16-bit WAV of an item: its header, and where its samples are."""
 
     header: bytes
-    place: SoundPlace
+    stretch: SoundStretch
     sample_rate: int
     channels: int
     frames: int
 
     @property
     def size(self) -> int:
-        """Bytes, with the header."""
         return WAV_HEADER + self.frames * self.frame_bytes
 
     @property
     def frame_bytes(self) -> int:
-        """Bytes of a sample of all channels."""
         return 2 * self.channels
 
     def read(self, first: int, last: int) -> Iterator[bytes]:
@@ -62,9 +60,9 @@ class Wav(NamedTuple):
         frame, last_frame = begin // self.frame_bytes, -(-end // self.frame_bytes)
         skip, left = begin - frame * self.frame_bytes, end - begin
         # Counted from the start of the file: seconds are rounded to samples there.
-        at = round(self.place.start * self.sample_rate) + frame
+        at = round(self.stretch.start * self.sample_rate) + frame
         seconds = (last_frame - frame) / self.sample_rate
-        for block in blocks(self.place.audio, at / self.sample_rate, seconds):
+        for block in blocks(self.stretch.audio, at / self.sample_rate, seconds):
             data = to_pcm(block).tobytes()[skip:]
             skip = 0
             yield data[:left]
@@ -74,36 +72,36 @@ class Wav(NamedTuple):
             left -= min(left, 1 << 16)
 
 
-def wav_of(place: SoundPlace) -> Wav:
+def wav_of(stretch: SoundStretch) -> Wav:
     """The WAV of an item. Raises BadInput if its sound can't be read."""
-    info = probe(place.audio)
+    info = probe(stretch.audio)
     rate, channels = info.sample_rate, info.channels
-    frames = round((place.start + place.seconds) * rate) - round(place.start * rate)
-    frames = max(0, min(frames, round(info.seconds * rate) - round(place.start * rate)))
+    frames = round((stretch.start + stretch.seconds) * rate) - round(stretch.start * rate)
+    frames = max(0, min(frames, round(info.seconds * rate) - round(stretch.start * rate)))
     size = min(frames * 2 * channels, 0xFFFFFFFF - WAV_HEADER)
     header = struct.pack(
         "<4sI4s4sIHHIIHH4sI",
         *(b"RIFF", size + WAV_HEADER - 8, b"WAVE", b"fmt ", 16, 1, channels, rate),
         *(rate * 2 * channels, 2 * channels, 16, b"data", size),
     )
-    return Wav(header, place, rate, channels, frames)
+    return Wav(header, stretch, rate, channels, frames)
 
 
-def window_peaks(place: SoundPlace, start: float, end: float, count: int) -> Peaks:
+def window_peaks(stretch: SoundStretch, start: float, end: float, count: int) -> Peaks:
     """Smallest and largest sample of each of `count` equal parts of a stretch, shape (channels, count, 2).
 
     127 is full scale. Beyond the end of the item there is silence. Raises BadInput as `core.audio.blocks` does.
     """
-    info = probe(place.audio)
+    info = probe(stretch.audio)
     rate = info.sample_rate
-    first, last = (round((place.start + at) * rate) for at in (start, end))
-    final = min(round((place.start + place.seconds) * rate), round(info.seconds * rate))
+    first, last = (round((stretch.start + at) * rate) for at in (start, end))
+    final = min(round((stretch.start + stretch.seconds) * rate), round(info.seconds * rate))
     edges = np.linspace(first, last, count + 1)
     low = np.full((info.channels, count), np.inf, np.float32)
     high = np.full((info.channels, count), -np.inf, np.float32)
     at = first
     seconds = (min(last, final) - first) / rate
-    for block in blocks(place.audio, first / rate, seconds) if seconds > 0 else ():
+    for block in blocks(stretch.audio, first / rate, seconds) if seconds > 0 else ():
         inner = np.floor(edges).astype(np.int64) - at
         at += len(block)
         parts = np.flatnonzero((inner[1:] > 0) & (inner[:-1] < len(block)))
@@ -133,7 +131,7 @@ class Overviews:
         self._peaks: OrderedDict[str, Peaks] = OrderedDict()
         self._making: set[str] = set()
 
-    def get(self, name: str, place: SoundPlace) -> Peaks | None:
+    def get(self, name: str, stretch: SoundStretch) -> Peaks | None:
         """The peaks of an item, shape (channels, n, 2), `OVERVIEW_RATE` a second; None while they are made."""
         with self._lock:
             if name in self._peaks:
@@ -141,13 +139,13 @@ class Overviews:
                 return self._peaks[name]
             if name not in self._making:
                 self._making.add(name)
-                threading.Thread(target=self._make, args=(name, place), name="peaks", daemon=True).start()
+                threading.Thread(target=self._make, args=(name, stretch), name="peaks", daemon=True).start()
         return None
 
-    def _make(self, name: str, place: SoundPlace) -> None:
-        count = max(1, int(np.ceil(place.seconds * OVERVIEW_RATE)))
+    def _make(self, name: str, stretch: SoundStretch) -> None:
+        count = max(1, int(np.ceil(stretch.seconds * OVERVIEW_RATE)))
         try:
-            peaks = window_peaks(place, 0.0, count / OVERVIEW_RATE, count)
+            peaks = window_peaks(stretch, 0.0, count / OVERVIEW_RATE, count)
         except (BadInput, OSError):
             peaks = np.zeros((1, 1, 2), np.int8)
         with self._lock:
@@ -165,8 +163,8 @@ def coarser(overview: Peaks, start: float, end: float, count: int) -> Peaks:
     lasts = np.clip(np.ceil(edges[1:]).astype(int), firsts + 1, overview.shape[1])
     # Cumulative extremes of ranges: each part holds few of the overview's, and at least one.
     width = int((lasts - firsts).max())
-    places = np.minimum(firsts[:, None] + np.arange(width)[None, :], lasts[:, None] - 1)
-    parts = overview[:, places, :]
+    indices = np.minimum(firsts[:, None] + np.arange(width)[None, :], lasts[:, None] - 1)
+    parts = overview[:, indices, :]
     peaks = np.stack((parts[..., 0].min(axis=2), parts[..., 1].max(axis=2)), axis=-1)
     peaks[:, np.floor(edges[:-1]).astype(int) >= overview.shape[1]] = 0
     return peaks

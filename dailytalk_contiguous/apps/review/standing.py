@@ -1,19 +1,13 @@
-"""How far a review is, how far its reviewers agree, and who would be on which side of a division."""
+"""How far a review is, and who would be on which side of a division."""
 
-import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
-from dailytalk_contiguous.core.agreement import fleiss_kappa, tallied
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.word_times import normalise
 from dailytalk_contiguous.publish.splits import split_two
 from dailytalk_contiguous.store.edit_journal import Record
-
-#: Seconds between two edits of one person that still belong to one sitting.
-SITTING_SECONDS = 300.0
 
 #: Ways to divide: no speaker on both sides, no sentence on both sides, or by length alone.
 WAYS_TO_DIVIDE = ("speaker", "sentence", "length")
@@ -26,73 +20,26 @@ _NO_CORRECTIONS = frozenset({"reviewed", "side", "undo", "redo", "discard", "res
 
 
 def progress_of(items: Sequence[Mapping[str, Any]], records: Iterable[Record]) -> dict[str, Any]:
-    """What was reviewed, how many corrections an hour of work took, and how reviewers agree.
-
-    Hours of work are the time between edits of one person that are at most `SITTING_SECONDS` apart.
-    """
+    """What was reviewed and discarded, and what each person has done."""
     kept = [item for item in items if not item["discarded"]]
     seconds = {item["id"]: item["duration"] or 0.0 for item in items}
     by_author: dict[str, Counter[str]] = defaultdict(Counter)
-    work: dict[str, float] = defaultdict(float)
-    last: dict[str, datetime] = {}
-    verdicts: dict[str, dict[str, str]] = defaultdict(dict)
     for record in records:
-        author, at = record["author"], datetime.fromisoformat(record["time"])
-        if author in last and 0 <= (passed := (at - last[author]).total_seconds()) <= SITTING_SECONDS:
-            work[author] += passed
-        last[author] = at
-        action = record["action"]
-        by_author[author]["corrections"] += action not in _NO_CORRECTIONS
-        by_author[author]["discarded"] += action == "discard"
-        if record["after"].get("reviewed"):
-            by_author[author]["reviewed"] += 1
-            verdicts[record["item"]][author] = "kept"
-        elif record["after"].get("discarded"):
-            verdicts[record["item"]][author] = "discarded"
-        elif action not in _NO_CORRECTIONS:
-            verdicts[record["item"]].setdefault(author, "corrected")
-    corrections = sum(counts["corrections"] for counts in by_author.values())
-    hours = sum(work.values()) / 3600
+        counts = by_author[record["author"]]
+        counts["corrections"] += record["action"] not in _NO_CORRECTIONS
+        counts["discarded"] += record["action"] == "discard"
+        counts["reviewed"] += bool(record["after"].get("reviewed"))
     return {
         "items": len(kept),
         "reviewed": sum(item["reviewed"] for item in kept),
         "discarded": len(items) - len(kept),
         "hours": round(sum(seconds[item["id"]] for item in kept) / 3600, 3),
         "hours_reviewed": round(sum(seconds[item["id"]] for item in kept if item["reviewed"]) / 3600, 3),
-        "corrections": corrections,
-        "corrections_per_hour": round(corrections / hours, 1) if hours > 0 else None,
         "authors": [
-            {
-                "author": author,
-                "reviewed": counts["reviewed"],
-                "corrections": counts["corrections"],
-                "discarded": counts["discarded"],
-                "hours": round(work[author] / 3600, 3),
-            }
+            {"author": author, **{name: counts[name] for name in ("reviewed", "corrections", "discarded")}}
             for author, counts in sorted(by_author.items())
         ],
-        "agreement": agreement_on(verdicts),
     }
-
-
-def agreement_on(verdicts: Mapping[str, Mapping[str, str]]) -> dict[str, Any] | None:
-    """How reviewers who judged the same items agree: kept as it was, corrected, or discarded; None without any."""
-    shared = {name: judgements for name, judgements in verdicts.items() if len(judgements) > 1}
-    if not shared:
-        return None
-    same = sum(len({*judgements.values()}) == 1 for judgements in shared.values())
-    kappa = fleiss_kappa(tallied(shared))
-    return {"items": len(shared), "same": round(same / len(shared), 3), "kappa": kappa.overall}
-
-
-def shared_sample(names: Sequence[str], count: int, seed: int) -> list[str]:
-    """Items that all reviewers should look at, the same for everybody; items added later change few of them."""
-
-    def order(name: str) -> str:
-        return hashlib.sha256(f"{seed}\0{name}".encode()).hexdigest()
-
-    chosen = {*sorted(names, key=order)[:count]}
-    return [name for name in names if name in chosen]
 
 
 def proposed(items: Sequence[Mapping[str, Any]], by: str, share: float, seed: int) -> dict[str, str]:

@@ -18,7 +18,7 @@ from dailytalk_contiguous.core.quality import SideMeter
 from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.spans import merge_gaps, outside
 from dailytalk_contiguous.models.speech_activity import speech_probabilities
-from dailytalk_contiguous.sources.editable import SoundPlace
+from dailytalk_contiguous.sources.editable import SoundStretch
 
 #: Share of samples in flat tops above which a channel is clipped; `check` has the same limit.
 CLIPPED = 0.001
@@ -42,11 +42,11 @@ class HeardItem(NamedTuple):
     clipping: list[float]
 
 
-def heard_in(place: SoundPlace) -> HeardItem:
+def heard_in(stretch: SoundStretch) -> HeardItem:
     """Listen to an item once. Raises BadInput as `core.audio.blocks` does."""
-    info = probe(place.audio)
-    meters = [SideMeter(info.sample_rate, place.seconds) for _ in range(info.channels)]
-    for block in blocks(place.audio, place.start, place.seconds):
+    info = probe(stretch.audio)
+    meters = [SideMeter(info.sample_rate, stretch.seconds) for _ in range(info.channels)]
+    for block in blocks(stretch.audio, stretch.start, stretch.seconds):
         for channel, meter in enumerate(meters):
             meter.push(np.ascontiguousarray(block[:, channel]))
     clipping = [meter.measures([], [])["clipping_ratio"] or 0.0 for meter in meters]
@@ -54,7 +54,7 @@ def heard_in(place: SoundPlace) -> HeardItem:
 
 
 def sound_suspects(
-    lines: Mapping[str, SpokenLine], heard: HeardItem, place: SoundPlace, offset: float
+    lines: Mapping[str, SpokenLine], heard: HeardItem, stretch: SoundStretch, offset: float
 ) -> tuple[list[Suspect], dict[str, list[Suspect]]]:
     """Suspects of an item and of its lines by their ids; `offset` is where it begins in the file, in seconds."""
     suspects: list[Suspect] = []
@@ -84,7 +84,7 @@ def sound_suspects(
         for start, end in outside(merge_gaps(sorted(spans), 0.3), spoken):
             if end - start < LONG_SPEECH:
                 continue
-            pcm = read_pcm(place.audio, place.start + start, min(end - start, 30.0))
+            pcm = read_pcm(stretch.audio, stretch.start + start, min(end - start, 30.0))
             samples = pcm_to_float(pcm[:, channel])
             if len(samples) and float(np.mean(speech_probabilities(samples))) >= LIKELY_SPEECH:
                 suspects.append({"kind": "speech", "why": f"speech without words at {start:.1f} s"})
@@ -99,7 +99,7 @@ class Listener:
 
     def __init__(
         self,
-        look: Callable[[str], tuple[Mapping[str, SpokenLine], SoundPlace, float]],
+        look: Callable[[str], tuple[Mapping[str, SpokenLine], SoundStretch, float]],
         on_suspects: Callable[[str, list[Suspect], dict[str, list[Suspect]], float], None],
     ) -> None:
         self._look, self._on_suspects = look, on_suspects
@@ -139,14 +139,14 @@ class Listener:
                     return
                 name, _ = self._waiting.popitem(last=False)
             try:
-                lines, place, offset = self._look(name)
-                heard = self._heard.get(name) or heard_in(place)
+                lines, stretch, offset = self._look(name)
+                heard = self._heard.get(name) or heard_in(stretch)
                 self._heard[name] = heard
                 while len(self._heard) > _HELD:
                     self._heard.popitem(last=False)
-                of_item, of_line = sound_suspects(lines, heard, place, offset)
+                of_item, of_line = sound_suspects(lines, heard, stretch, offset)
             except (BadInput, OSError) as problem:
                 why = problem.reason if isinstance(problem, BadInput) else problem.strerror or "it can't be read"
                 self._on_suspects(name, [{"kind": "sound", "why": why}], {}, 0.0)
                 continue
-            self._on_suspects(name, of_item, of_line, place.seconds)
+            self._on_suspects(name, of_item, of_line, stretch.seconds)

@@ -2,15 +2,14 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from dailytalk_contiguous.core.audio import probe
 from dailytalk_contiguous.core.edits import Lines, SpokenLine
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.utterance import line_of, words_within
 from dailytalk_contiguous.publish.items import SMALL, Items
-from dailytalk_contiguous.sources.editable import Editable, SoundPlace, summary_of
-from dailytalk_contiguous.store.edit_journal import Record
+from dailytalk_contiguous.sources.editable import Editable, SoundStretch, summary_of
 
 #: Why each kind can't be edited, and what to do.
 _WHY = {
@@ -31,8 +30,7 @@ class Viewed(Editable):
     def __init__(self, items: Items) -> None:
         super().__init__(items.folder or Path(items.name))
         self._items = items
-        self._remedy = _WHY.get(items.kind, "it can only be listened to").format(where=items.where)
-        self.why_not = self._remedy
+        self.why_not = _WHY.get(items.kind, "it can only be listened to").format(where=items.where)
         self._listed: dict[str, tuple[float | None, dict[str, Any]]] | None = None
 
     def names(self) -> Sequence[str]:
@@ -47,25 +45,14 @@ class Viewed(Editable):
     def summaries(self) -> Iterator[tuple[str, dict[str, Any] | None]]:
         return ((name, summary) for name, (_, summary) in self._rows().items())
 
-    def place(self, name: str) -> SoundPlace:
+    def stretch(self, name: str) -> SoundStretch:
         sound = self._items.sound(name)
         left = probe(sound.audio).seconds - sound.offset
         seconds = self.seconds(name)
-        return SoundPlace(sound.audio, sound.offset, left if seconds is None else min(left, seconds))
+        return SoundStretch(sound.audio, sound.offset, left if seconds is None else min(left, seconds))
 
     def seconds(self, name: str) -> float | None:
         return self._rows().get(name, (None, {}))[0]
-
-    def file_of(self, name: str) -> str:
-        return ""
-
-    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
-        raise BadInput("nothing can be changed here", self._remedy)
-
-    write = content = refuse_discarding = _refuse
-
-    def put_aside(self, states: Mapping[str, bool], records: Sequence[Record]) -> None:
-        """Nothing was discarded."""
 
     def reread(self) -> None:
         self._listed = None
@@ -83,12 +70,12 @@ class Viewed(Editable):
 def lines_of(row: Mapping[str, Any]) -> Lines:
     """The audible utterances of a row as lines by their ids, with the words that are in them."""
     lines: Lines = {}
-    for place, utterance in enumerate(row["utterances"]):
+    for number, utterance in enumerate(row["utterances"]):
         start, end = utterance["start"], utterance["end"]
         if start is None or end is None or end <= start:
             continue
         words = words_within(row["alignments"], utterance)
         line: SpokenLine = line_of({**utterance, "text": utterance["text"] or "", "words": words})
         identity = utterance.get("utterance_id") or ""
-        lines[identity if identity and identity not in lines else f"{place:06d}"] = line
+        lines[identity if identity and identity not in lines else f"{number:06d}"] = line
     return lines

@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+from dailytalk_contiguous.core.documents import utf8_text
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.sources.corpora import common
@@ -175,7 +176,7 @@ class Savee(common.Corpus):
             row = read_savee_name(file)
             written = texts.get(str(file.pure.with_suffix(".txt")).lower())
             if written is not None:
-                row["text"] = " ".join(common.decoded(written, written.read()).split()) or None
+                row["text"] = " ".join(utf8_text(written.read(), written.name).split()) or None
             return row
 
         return read

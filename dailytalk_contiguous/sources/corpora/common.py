@@ -1,6 +1,5 @@
 """What expressive corpora have in common: their tree of files, their tables, and what was counted in them."""
 
-import csv
 import fnmatch
 import hashlib
 import io
@@ -22,13 +21,13 @@ import datasets
 import numpy as np
 
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LFS_POINTER, LFS_REMEDY, LOWEST_RATE, probe, to_uri
-from dailytalk_contiguous.core.documents import as_text, quoted
+from dailytalk_contiguous.core.documents import as_text, csv_lines, utf8_text
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import CLIP, Row
 from dailytalk_contiguous.sources.corpora.downloads import Download
 from dailytalk_contiguous.sources.recordings import LARGEST, is_recording
 from dailytalk_contiguous.sources.transcribed import identity_of
-from dailytalk_contiguous.store.files import FOLLOW_LINKS, LINK_OUT, leads_out
+from dailytalk_contiguous.store.files import COPY_IT, LINK_OUT, leads_out
 
 # Published counts of a corpus, and their differences from what was read.
 #
@@ -140,7 +139,6 @@ class FoundFile:
 
     @property
     def pure(self) -> PurePosixPath:
-        """The name, to take apart."""
         return PurePosixPath(self.name)
 
     def read(self) -> bytes:
@@ -177,9 +175,9 @@ class FoundFile:
         self.check()
         if self.size < _LONGEST_POINTER:
             self.read()
-        return self.place()
+        return self.located()
 
-    def place(self) -> dict[str, Any]:
+    def located(self) -> dict[str, Any]:
         """As `audio`, but nothing is read: a file in an archive has neither bytes nor path."""
         return {"bytes": None, "path": None if self.archive else to_uri(self.path.absolute())}
 
@@ -196,17 +194,15 @@ class Tree:
         return min(same, key=lambda file: (len(file.pure.parts), file.name), default=None)
 
 
-def open_tree(source: Path, stack: ExitStack, follow_links: bool = False) -> Tree:
+def open_tree(source: Path, stack: ExitStack) -> Tree:
     """List a source; archives stay open until `stack` closes.
 
-    Symbolic links that lead out of it are listed with a `problem` unless `follow_links`.
+    Symbolic links that lead out of it are listed with a `problem`.
 
-    Raises DailytalkError if it does not exist, or is a file but no zip archive.
+    Raises DailytalkError if it is neither a folder nor a zip archive.
     """
-    if not os.path.lexists(source):
-        raise DailytalkError(f"the corpus {as_text(source)!r} does not exist", "check the path")
     if source.is_dir():
-        files = [file for top in _walk(source, follow_links) for file in _entries(top, stack)]
+        files = [file for top in _walk(source) for file in _entries(top, stack)]
     elif source.is_file() and zipfile.is_zipfile(source):
         files = list(_members(FoundFile(source.name, source), "", stack))
     else:
@@ -216,16 +212,16 @@ def open_tree(source: Path, stack: ExitStack, follow_links: bool = False) -> Tre
     return Tree(tuple(sorted(files, key=lambda file: file.name)))
 
 
-def stamp(source: Path, follow_links: bool = False) -> str:
+def stamp(source: Path) -> str:
     """Digest of names, sizes and times of all files: a changed corpus is another dataset to the cache."""
     facts: list[Any] = [str(source.absolute())]
-    for file in _walk(source, follow_links) if source.is_dir() else [FoundFile(source.name, source)]:
+    for file in _walk(source) if source.is_dir() else [FoundFile(source.name, source)]:
         status = os.lstat(file.path) if file.problem else file.path.stat()
         facts.append([file.name, status.st_size, status.st_mtime_ns])
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
-def _walk(folder: Path, follow_links: bool) -> Iterator[FoundFile]:
+def _walk(folder: Path) -> Iterator[FoundFile]:
     """Every file of a folder at any depth, never twice through one folder.
 
     Hidden names are left out, except what is called like a recording: that is listed with a `problem`.
@@ -241,9 +237,9 @@ def _walk(folder: Path, follow_links: bool) -> Iterator[FoundFile]:
         folders[:] = [name for name in folders if not _is_litter(name)]
         for path in [Path(parent, name) for name in (*folders, *files)]:
             name = as_text(path.relative_to(folder))
-            if not follow_links and path.is_symlink() and leads_out(path, folder):
+            if path.is_symlink() and leads_out(path, folder):
                 folders[:] = [child for child in folders if child != path.name]
-                yield FoundFile(name, path, problem=LINK_OUT, remedy=FOLLOW_LINKS)
+                yield FoundFile(name, path, problem=LINK_OUT, remedy=COPY_IT)
             elif path.name in folders:
                 continue
             elif not _is_litter(path.name):
@@ -258,13 +254,13 @@ def _walk(folder: Path, follow_links: bool) -> Iterator[FoundFile]:
 
 
 def on_disk(path: Path, name: str) -> FoundFile:
-    """A file of a disk, with a `problem` if it can't be read or is none."""
+    """A file of a disk, with a `problem` if it can't be read."""
     try:
         size = path.stat().st_size
     except OSError as error:
         return FoundFile(name, path, problem=f"it can't be read ({error.strerror or error})")
     if not path.is_file():
-        return FoundFile(name, path, problem="it is not a file but a pipe, a socket or a device")
+        return FoundFile(name, path, problem="it is no regular file")
     return FoundFile(name, path, size)
 
 
@@ -336,50 +332,17 @@ def _is_litter(name: str) -> bool:
 Value = TypeVar("Value")
 
 
-def decoded(table: FoundFile, data: bytes) -> str:
-    """UTF-8 (with or without its mark) as text with newlines as LF. Raises BadInput."""
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        raise BadInput(f"line {line} of {table.name} is not UTF-8", "save the file as UTF-8") from error
-    return text.replace("\r\n", "\n").replace("\r", "\n")
-
-
 def table_text(table: FoundFile) -> str:
     """The text of a table. Raises DailytalkError if it can't be read."""
     try:
-        return decoded(table, table.read())
+        return utf8_text(table.read(), table.name)
     except BadInput as error:
         raise DailytalkError(f"the table {table.name!r} can't be used: {error.reason}", error.remedy) from error
 
 
-#: What to do about a table of a corpus that is damaged.
-_AGAIN = "download the table again"
-
-
-def read_table(table: FoundFile, columns: Sequence[str], remedy: str = _AGAIN) -> list[dict[str, str]]:
-    """The lines of a CSV file, of which it must have these columns, each once.
-
-    Raises DailytalkError, with the line; `remedy` is what to do about a table that is damaged.
-    """
-    reader = csv.DictReader(io.StringIO(table_text(table)))
-    try:
-        names = list(reader.fieldnames or [])
-        lines = list(reader)
-    except csv.Error as error:  # a field of over 128 kB, mostly for a quotation mark that is never closed
-        raise DailytalkError(f"line {reader.line_num} of {table.name!r} is no CSV ({error})", remedy) from error
-    if missing := [name for name in columns if name not in names]:
-        raise DailytalkError(
-            f"the table {table.name!r} has no column {missing[0]!r}, but {quoted(names)}",
-            "put the table back as it was published" if remedy == _AGAIN else remedy,
-        )
-    if twice := [name for name in columns if names.count(name) > 1]:
-        raise DailytalkError(f"the table {table.name!r} has two columns {twice[0]!r}", remedy)
-    for number, line in enumerate(lines, 2):
-        if any(line[name] is None for name in columns):
-            raise DailytalkError(f"line {number} of {table.name!r} is cut short", remedy)
-    return lines
+def read_table(table: FoundFile, columns: Sequence[str]) -> list[dict[str, str]]:
+    """The lines of a CSV file, of which it must have these columns, each once. Raises DailytalkError."""
+    return csv_lines(table_text(table), table.name, columns, "download the table again")
 
 
 def by_clip(table: FoundFile, lines: Iterable[dict[str, str]], column: str) -> dict[str, dict[str, str]]:
@@ -442,12 +405,10 @@ class CorpusConfig(datasets.BuilderConfig):
 
     Attributes:
         source: the folder or the zip archive in which the corpus is.
-        follow_links: whether symbolic links may lead out of the source.
         listing: digest of the files, so that a changed folder is another dataset to the cache.
     """
 
     source: str = ""
-    follow_links: bool = False
     listing: str = ""
 
 
@@ -473,7 +434,7 @@ class Corpus(datasets.GeneratorBasedBuilder):
     BESIDE: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, **options: Any) -> None:
-        options["listing"] = stamp(existing(options.get("source", "")), options.get("follow_links", False))
+        options["listing"] = stamp(existing(options.get("source", "")))
         super().__init__(**options)
 
     @classmethod
@@ -504,7 +465,7 @@ class Corpus(datasets.GeneratorBasedBuilder):
         Raises DailytalkError if the source does not exist, holds nothing of a corpus, or has damaged tables.
         """
         with ExitStack() as stack:
-            tree = open_tree(existing(config.source), stack, config.follow_links)
+            tree = open_tree(existing(config.source), stack)
             read = cls.reader(tree, config)
             files = cls.audio_files(tree)
             if not files:
@@ -534,7 +495,7 @@ class Corpus(datasets.GeneratorBasedBuilder):
         A good row is called by its clip, one with a `problem` by its file.
         """
         row = _NOTHING | {"id": f"{cls.NAME}/{file.name}", "corpus": cls.NAME, "licence": cls.ABOUT.licence}
-        row |= {"audio_file": file.name, "audio": file.place()}
+        row |= {"audio_file": file.name, "audio": file.located()}
         try:
             file.check()
             if file.pure.suffix.lower() not in cls.SUFFIXES:

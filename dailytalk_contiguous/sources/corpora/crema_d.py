@@ -167,23 +167,13 @@ def vote_shares(path: Path) -> dict[str, dict[str, float]]:
     """The share of raters of the voice alone who heard each emotion, by the id of the clip (`crema_d/…`).
 
     Args:
-        path: tabulatedVotes.csv. Of summaryTable.csv, which has no numbers, those with most votes share alike.
+        path: tabulatedVotes.csv.
 
     Raises DailytalkError for a table that can't be used.
     """
-    table = common.FoundFile(path.name, path)
-    if "VoiceVote" in common.table_text(table).partition("\n")[0]:
-        winners = common.by_clip(table, common.read_table(table, ("FileName", "VoiceVote")), "FileName")
-        letters = {clip: line["VoiceVote"].split(":") for clip, line in winners.items()}
-        if unknown := {letter for clip_letters in letters.values() for letter in clip_letters} - {*VOTES}:
-            raise DailytalkError(f"the vote {min(unknown)!r} in {table.name!r} is unknown", _AGAIN)
-        return {
-            f"{CremaD.NAME}/{clip}": {VOTES[letter]: 1 / len(clip_letters) for letter in clip_letters}
-            for clip, clip_letters in letters.items()
-        }
     return {
         f"{CremaD.NAME}/{clip}": {VOTES[letter]: n / sum(numbers.values()) for letter, n in numbers.items() if n}
-        for clip, numbers in _tabulated(table)
+        for clip, numbers in _tabulated(common.FoundFile(path.name, path))
     }
 
 

@@ -14,12 +14,12 @@ import soundfile
 from datasets import Features, List
 
 from dailytalk_contiguous.core.audio import read_at, to_pcm
-from dailytalk_contiguous.core.documents import parse_json
+from dailytalk_contiguous.core.documents import expect, parse_json, utf8_text
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import SECONDS, SOURCE, STRING, Row
 from dailytalk_contiguous.core.word_times import normalise
 from dailytalk_contiguous.sources.corpora import common
-from dailytalk_contiguous.sources.folder import FolderConfig, recording_rows
+from dailytalk_contiguous.sources.folder import FolderConfig, no_conversation, recording_rows
 from dailytalk_contiguous.sources.recordings import find_recordings
 from dailytalk_contiguous.sources.transcribed import identity_of
 
@@ -116,13 +116,10 @@ class Turns:
         if table is None:
             raise DailytalkError("metadata.json of DailyTalk is not there", "put it beside the folder data")
         try:
-            self.metadata = parse_json(common.table_text(table), repr(table.name), "download it again")
+            metadata = parse_json(common.table_text(table), repr(table.name), "download it again")
+            self.metadata: dict[str, Row] = expect(metadata, {str: dict}, repr(table.name), "download it again")
         except BadInput as error:  # without it every label would be missing
             raise DailytalkError(error.reason, error.remedy) from None
-        if not isinstance(self.metadata, dict) or not all(
-            isinstance(part, dict) for part in self.metadata.values()
-        ):
-            raise DailytalkError(f"{table.name!r} is not of dialogues of turns", "download it again")
         for dialogue, numbers in self.metadata.items():
             if strange := [number for number in numbers if not number.isdecimal()]:
                 raise DailytalkError(
@@ -150,7 +147,7 @@ class Turns:
         common.known(EMOTIONS, label, "emotion", "metadata.json")
         text = turn.get("text")
         if text is None and (written := self._texts.get(str(file.pure.with_suffix(".txt")))):
-            text = common.decoded(written, written.read())
+            text = utf8_text(written.read(), written.name)
         if not isinstance(text, str) or not text.strip():
             raise BadInput("it has no text, neither in metadata.json nor beside it", "download them again")
         return Turn(
@@ -230,7 +227,7 @@ class DailyTalkConversations(common.Corpus):
     @classmethod
     def rows(cls, config: Any) -> Iterator[Row]:
         with ExitStack() as stack:
-            tree = common.open_tree(common.existing(config.source), stack, config.follow_links)
+            tree = common.open_tree(common.existing(config.source), stack)
             read = Turns(tree)
             dialogues, rejected, unfit = _grouped(cls.audio_files(tree), read, cls.SUFFIXES)
             if not dialogues and not rejected:
@@ -326,7 +323,7 @@ def _grouped(
             numbered[turn.number] = turn, file
         except BadInput as error:
             row = _blank(f"dailytalk/{file.name}", file.name) | {"given_language": "en", "said": []}
-            row |= {"audio": file.place(), "problem": error.reason, "remedy": error.remedy}
+            row |= {"audio": file.located(), "problem": error.reason, "remedy": error.remedy}
             rejected.append(row)
             if match := NAME.fullmatch(file.pure.stem):
                 unfit.setdefault((match["dialogue"], int(match["number"])), error)
@@ -368,10 +365,8 @@ def _mixed(placed: list[PlacedTurn], rate: int) -> bytes:
 
 
 def _blank(name: str, file: str) -> Row:
-    row: Row = {"conversation_id": name, "recording_id": name, "audio": {"bytes": None, "path": None}}
-    row |= {"audio_file": file, "audio_identity": "", "offset": 0.0, "duration": 0.0, "sample_rate": 0}
-    row |= {"channels": 0, "given": [], "given_language": None, "transcripts": [], "input_digest": ""}
-    return row | {"problem": None, "remedy": None}
+    row: Row = {"recording_id": name, "audio": {"bytes": None, "path": None}, "audio_file": file}
+    return row | no_conversation(name, None, None)
 
 
 # DailyTalkContiguous as it is: stereo recordings with the words of the left channel, the baseline of reports.
@@ -404,7 +399,7 @@ class DailyTalkContiguous(common.Corpus):
         folder = Path(config.source)
         if not folder.is_dir():
             raise DailytalkError(f"the corpus {config.source!r} is not a folder", "unpack it, or give its folder")
-        recordings = find_recordings([folder], follow_links=config.follow_links)
+        recordings = find_recordings([folder])
         if not recordings:
             raise DailytalkError(f"no recording is in {config.source!r}", f"get it from {cls.ABOUT.homepage}")
         uncut = FolderConfig(inputs=(config.source,), max_conversation=0.0, language="en")
@@ -416,7 +411,7 @@ class DailyTalkContiguous(common.Corpus):
                     yield row | {"problem": "it has no alignment beside it", "remedy": "get its .json, too"}
         names = {recording.audio_file for recording in recordings}
         with ExitStack() as stack:
-            for file in common.open_tree(folder, stack, config.follow_links).files:
+            for file in common.open_tree(folder, stack).files:
                 if file.name not in names and not cls.is_beside(file.name):
                     reason = f"DailyTalkContiguous is not known to hold a file like {file.name!r}"
                     problem = {"problem": reason, "remedy": "take it out of the folder"}

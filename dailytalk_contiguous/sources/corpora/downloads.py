@@ -192,9 +192,6 @@ def _fetch(session: "requests.Session", file: CorpusFile, folder: Path) -> bool:
 
 def _more(session: "requests.Session", file: CorpusFile, part: Path, begun: int) -> float | None:
     """Append what comes in one answer; gives the seconds that the server wants to be left alone."""
-    if begun > file.size:
-        part.write_bytes(b"")
-        return 0.0
     headers = {"Range": f"bytes={begun}-"} if begun else {}
     with _passing(), _answer(session, file.address, headers) as response:
         if response.status_code == 416 or (
@@ -250,8 +247,6 @@ def _passing() -> Iterator[None]:
 
     try:
         yield
-    except requests.TooManyRedirects:
-        raise DailytalkError("the server leads from one address to the next", "get it by hand") from None
     except (requests.ConnectionError, requests.Timeout, HTTPError):
         pass
     except requests.RequestException as error:

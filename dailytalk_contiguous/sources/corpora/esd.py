@@ -8,6 +8,7 @@ and text file say of one clip must agree, or it is rejected.
 import codecs
 import contextlib
 import re
+from functools import cache
 from typing import Any, NamedTuple
 
 from dailytalk_contiguous.core.errors import BadInput
@@ -32,7 +33,6 @@ SPEAKERS = {f"{n:04d}": ("zh" if n <= 10 else "en", "male" if n in _MEN else "fe
 TEXTS = 350
 
 _NAME = re.compile(r"(\d{4})_(\d{6})")
-_TEXT_FILE = re.compile(r"\d{4}\.txt")
 _HIGH_BYTES = re.compile(rb"[\x80-\xff]+")
 
 
@@ -63,11 +63,10 @@ class Esd(Corpus):
 
     @classmethod
     def reader(cls, tree: Tree, config: Any) -> Reader:
-        texts = {
-            name.removesuffix(".txt"): _Texts(text)
-            for name in {file.pure.name for file in tree.files if _TEXT_FILE.fullmatch(file.pure.name)}
-            if (text := tree.named(name))
-        }
+        @cache
+        def lines_of(speaker: str) -> dict[str, EsdLine]:
+            text = tree.named(f"{speaker}.txt")
+            return read_lines(decode(text), text.name) if text else {}
 
         def read(file: FoundFile) -> Row:
             match = _NAME.fullmatch(file.pure.stem)
@@ -78,7 +77,7 @@ class Esd(Corpus):
                 raise BadInput(f"its speaker {speaker!r} is unknown (known are 0001 to 0020)", "correct the name")
             if not 1 <= number <= TEXTS * len(EMOTIONS):
                 raise BadInput(f"its number {match[2]!r} is unknown (the last is 001750)", "correct the name")
-            line = texts[speaker].line(file.pure.stem) if speaker in texts else None
+            line = lines_of(speaker).get(file.pure.stem)
             language, gender = SPEAKERS[speaker]
             label = _label(file, number, line)
             return {
@@ -120,19 +119,6 @@ def _label(file: FoundFile, number: int, line: EsdLine | None) -> str:
 
 def _folders(file: FoundFile) -> list[str]:
     return [part.casefold() for part in file.pure.parent.parts]
-
-
-class _Texts:
-    """The text file of a speaker, read when its first clip is met; a damaged one rejects all their clips."""
-
-    def __init__(self, file: FoundFile) -> None:
-        self._file = file
-        self._lines: dict[str, EsdLine] | None = None
-
-    def line(self, clip: str) -> EsdLine | None:
-        if self._lines is None:
-            self._lines = read_lines(decode(self._file), self._file.name)
-        return self._lines.get(clip)
 
 
 def decode(file: FoundFile) -> str:

@@ -6,6 +6,7 @@ set are not published: its audio is rejected, as is any clip without a line in t
 
 from typing import Any
 
+from dailytalk_contiguous.core.documents import utf8_text
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.sources.corpora import common
@@ -86,7 +87,7 @@ class MspPodcast(common.Corpus):
                 )
             row = read_line(file.pure.stem, line)
             written = texts.get(file.pure.stem)
-            row["text"] = " ".join(common.decoded(written, written.read()).split()) or None if written else None
+            row["text"] = " ".join(utf8_text(written.read(), written.name).split()) or None if written else None
             return row
 
         return read

@@ -73,7 +73,12 @@ class Clips(common.Corpus):
         source = common.existing(config.source)
         refuse_half_renamed(source)
         with ExitStack() as stack:
-            tree = _as_moved(common.open_tree(source, stack, config.follow_links), source)
+            tree = common.open_tree(source, stack)
+            # `review` may not have moved a discarded clip yet: the files have the names that they will get.
+            if moves := laid_moves(source) if source.is_dir() else {}:
+                names = {path: as_text(target.relative_to(source.absolute())) for path, target in moves.items()}
+                files = (replace(file, name=names.get(file.path.absolute(), file.name)) for file in tree.files)
+                tree = common.Tree(tuple(sorted(files, key=lambda file: file.name)))
             folder = _Folder(source, tree, config)
             if not folder.clips and not folder.strays:
                 raise DailytalkError(
@@ -158,20 +163,11 @@ class _Folder:
         return self._everybody
 
 
-def _as_moved(tree: common.Tree, source: Path) -> common.Tree:
-    """The files with the names that they get where `review` has not moved a discarded clip yet."""
-    moves = laid_moves(source) if source.is_dir() else {}
-    top = source.absolute()
-    names = {place: as_text(target.relative_to(top)) for place, target in moves.items()}
-    files = (replace(file, name=names.get(file.path.absolute(), file.name)) for file in tree.files)
-    return common.Tree(tuple(sorted(files, key=lambda file: file.name))) if names else tree
-
-
 def _texts(source: Path, tree: common.Tree, config: ClipsConfig) -> tuple[whisper_json.WhisperJson | None, str]:
     """The whisper.json of a source, and the folder of its clips as a prefix of their names."""
     try:
         if source.is_dir():
-            audio, path = whisper_json.clips_folder(source, config.follow_links)
+            audio, path = whisper_json.clips_folder(source)
             prefix = "" if audio == source else f"{audio.name}/"
             return (whisper_json.read_whisper_json(laid_over(path)) if path and config.texts else None), prefix
         packed = tree.named(whisper_json.WHISPER_JSON) if config.texts else None

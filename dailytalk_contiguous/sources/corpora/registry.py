@@ -5,8 +5,6 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-import datasets
-
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.sources.corpora.acted import Ravdess, Savee, Tess
@@ -38,15 +36,9 @@ def corpus_named(name: str) -> type[Corpus]:
 def corpus_rows(name: str, source: Path, **options: Any) -> Iterator[Row]:
     """The rows of the corpus `name` that is in `source`, one at a time.
 
-    Raises DailytalkError for an unknown name or option, and as `Corpus.rows` does.
+    Raises DailytalkError for an unknown name, and as `Corpus.rows` does.
     """
     corpus = corpus_named(name)
-    taken = options_of(name)
-    if unknown := sorted(options.keys() - taken - {"follow_links"}):
-        raise DailytalkError(
-            f"{name} has no option {unknown[0]!r}",
-            f"it takes {', '.join(sorted(taken))}" if taken else "leave it out",
-        )
     yield from corpus.rows(corpus.BUILDER_CONFIG_CLASS(source=str(source), **options))
 
 
@@ -68,11 +60,6 @@ def options_of(name: str) -> set[str]:
     """Names of the options that a corpus takes beside its source."""
     common = {field.name for field in fields(CorpusConfig)}
     return {field.name for field in fields(corpus_named(name).BUILDER_CONFIG_CLASS)} - common
-
-
-def corpus_info(name: str) -> datasets.DatasetInfo:
-    """Description, citation, home page, licence and features of a corpus. Raises DailytalkError for its name."""
-    return corpus_named(name).about()
 
 
 def count_check(name: str, rows: Iterable[Row]) -> list[str]:

@@ -64,15 +64,6 @@ def test_changed_folder_is_seen_despite_the_cache(tmp_path: Path) -> None:
     assert count() == 2
 
 
-def test_papers_are_no_rows_and_a_clip_called_like_one_is(tmp_path: Path) -> None:
-    files = {NAME: clip(), "README": b"", "LICENSE.txt": b"", "docs/paper.pdf": b"", "readme/DC_a02.wav": clip()}
-    assert list(read("savee", put(tmp_path, files | {"readme_a.wav": clip()}))) == [
-        NAME,
-        "readme/DC_a02.wav",
-        "readme_a.wav",
-    ]
-
-
 def test_sources_that_are_not_there_or_hold_nothing_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DailytalkError, match="does not exist"):
         read("savee", tmp_path / "nowhere")

@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-import pytest
 from command import Command
 from hub.server import HubServer
 from huggingface_hub import CommitOperationAdd, HfApi
@@ -15,9 +14,8 @@ REPO = "tester/crema"
 
 
 def test_corpus_on_the_hub_gives_the_clips_of_its_folder(
-    hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    hub: HubServer, tmp_path: Path, dailytalk: Command
 ) -> None:
-    dailytalk = Command(monkeypatch, capfd)
     source = crema_d(tmp_path / "in", actors=(1001, 1002))
     files = {path.relative_to(source).as_posix(): path for path in source.rglob("*.wav")}
     HfApi().create_repo(REPO, repo_type="dataset")

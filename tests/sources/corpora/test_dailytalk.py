@@ -3,7 +3,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from corpus_trees import check_builder, clip, dailytalk, problems, put, read
+from corpus_trees import clip, dailytalk, problems, put, read
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.sources.corpora.registry import count_check
@@ -46,10 +46,6 @@ def test_each_emotion_has_ours(tmp_path: Path, label: str, emotion: str) -> None
     assert (row["emotion"], row["label"]) == (emotion, label)
 
 
-def test_text_beside_a_turn_is_used_where_the_metadata_have_none(tmp_path: Path) -> None:
-    assert read("dailytalk", put(tmp_path, changed(text=None)))["data/25/0_0_d25.wav"]["text"] == "It rains."
-
-
 def test_sentence_is_the_text_without_case_and_punctuation(tmp_path: Path) -> None:
     talk = {"0": [(1, "Great!"), (0, "great ..."), (1, "It's great."), (0, "!")]}
     rows = read("dailytalk", put(tmp_path, dailytalk(talk)))
@@ -90,20 +86,11 @@ def test_what_does_not_fit_is_rejected(tmp_path: Path, name: str, reason: str) -
     ("data", "reason"),
     [
         (b"{", "is not JSON"),
-        (b"[]", "is not of dialogues of turns"),
-        (b'{"0": []}', "is not of dialogues"),
+        (b"[]", "not an object"),
+        (b'{"0": []}', "not an object"),
         (b'{"0": {"first": {}}}', "has a turn 'first' in dialogue '0'"),
     ],
 )
 def test_damaged_metadata_stop_the_import(tmp_path: Path, data: bytes, reason: str) -> None:
     with pytest.raises(DailytalkError, match=reason):
         read("dailytalk", put(tmp_path, dailytalk(TALK) | {"metadata.json": data}))
-
-
-def test_without_metadata_the_corpus_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DailytalkError, match=r"metadata.json of DailyTalk is not there"):
-        read("dailytalk", put(tmp_path, {"data/0/0_1_d0.wav": clip()}))
-
-
-def test_eager_and_streaming_rows_are_the_same(tmp_path: Path) -> None:
-    check_builder("dailytalk", put(tmp_path / "in", changed(emotion="boredom")), tmp_path / "cache")

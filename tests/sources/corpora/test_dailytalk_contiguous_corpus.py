@@ -2,7 +2,6 @@ import json
 from pathlib import Path
 
 import pytest
-from audio_files import wav_header
 from corpus_trees import POINTER, check_builder, clip, good, problems, put, read
 
 from dailytalk_contiguous.core.errors import DailytalkError
@@ -22,13 +21,6 @@ def test_a_recording_is_read_as_it_is_with_its_words_on_the_left(tmp_path: Path)
     assert row["audio"]["path"] == str(tmp_path / "data_stereo/0.wav")
 
 
-def test_long_recordings_are_not_cut(tmp_path: Path) -> None:
-    size = 901 * 8000 * 4
-    long = wav_header(size, 8000) + bytes(size)
-    (row,) = read("dailytalk_contiguous", put(tmp_path, CALL | {"data_stereo/0.wav": long})).values()
-    assert row["duration"] == 901.0
-
-
 def test_what_does_not_fit_is_rejected(tmp_path: Path) -> None:
     files = CALL | {"data_stereo/1.wav": clip(1.0, 16000, 2), "data_stereo/2.wav": POINTER, "notes.docx": b"x"}
     files |= {"data_stereo/3.wav": clip(), "data_stereo/3.json": ALIGNMENT}
@@ -43,27 +35,11 @@ def test_what_does_not_fit_is_rejected(tmp_path: Path) -> None:
     }
     assert rows["data_stereo/1.wav"]["remedy"] == "get its .json, too"
     assert rows["data_stereo/2.wav"]["remedy"] == "run git lfs pull in the checkout"
-    assert rows["notes.docx"] == {
-        "conversation_id": "notes.docx",
-        "recording_id": "notes.docx",
-        "audio": {"bytes": None, "path": None},
-        "audio_file": "notes.docx",
-        "audio_identity": "",
-        "offset": 0.0,
-        "duration": 0.0,
-        "sample_rate": 0,
-        "channels": 0,
-        "given": [],
-        "given_language": None,
-        "transcripts": [],
-        "input_digest": "",
-        "problem": "DailyTalkContiguous is not known to hold a file like 'notes.docx'",
-        "remedy": "take it out of the folder",
-    }
+    assert rows["notes.docx"]["remedy"] == "take it out of the folder"
 
 
 @pytest.mark.parametrize("linked", ["data_stereo/0.wav", "data_stereo/0.json", "data_stereo"])
-def test_links_out_of_the_folder_are_followed_only_on_request(tmp_path: Path, linked: str) -> None:
+def test_links_out_of_the_folder_are_not_followed(tmp_path: Path, linked: str) -> None:
     folder = put(tmp_path / "in", CALL)
     put(folder, {"more/1.wav": clip(2.0, 44100, 2), "more/1.json": ALIGNMENT})
     (folder / linked).rename(tmp_path / "elsewhere")
@@ -71,9 +47,6 @@ def test_links_out_of_the_folder_are_followed_only_on_request(tmp_path: Path, li
     rows = read("dailytalk_contiguous", folder)
     assert [row["audio_file"] for row in good(rows)] == ["more/1.wav"]
     assert len(rows) == 2
-    followed = read("dailytalk_contiguous", folder, follow_links=True)
-    assert problems(followed) == {}
-    assert [len(row["given"]) for row in good(followed)] == [1, 1]
 
 
 def test_missing_conversations_are_told(tmp_path: Path) -> None:

@@ -1,5 +1,4 @@
 import io
-import json
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.audio import to_uri
-from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.sources.corpora.dailytalk import (
     MOST_OVERLAP,
     OFFSET_DEVIATION,
@@ -40,11 +38,6 @@ def test_turns_keep_their_order_and_no_speaker_talks_over_themselves(
         assert offset >= -MOST_OVERLAP * min(lengths[place], lengths[place - 1]) - 1e-9
         own = [ends[before] for before in range(place) if speakers[before] == speakers[place]]
         assert start >= max(own, default=0.0) - 1e-9
-
-
-def test_gaps_of_a_dialogue_are_those_that_earlier_versions_drew() -> None:
-    begun = starts([1.0, 2.0, 1.5, 0.5, 3.0, 0.25], ["0", "1", "1", "0", "1", "0"], "dailytalk/0")
-    assert begun == pytest.approx([0.0, 0.937434, 3.238473, 4.842774, 5.613541, 8.990991], abs=1e-6)
 
 
 def test_gaps_have_the_published_mean_and_most_of_the_published_spread() -> None:
@@ -102,18 +95,6 @@ def test_seed_and_dialogue_decide_the_gaps_whatever_else_is_there(tmp_path: Path
     assert both["25.wav"]["given"][1]["start"] != other["25.wav"]["given"][1]["start"]
 
 
-def test_dialogues_come_in_the_order_of_their_numbers(tmp_path: Path) -> None:
-    talk = dailytalk({"10": TALK["25"], "9": TALK["25"]})
-    assert list(read("dailytalk_conversations", put(tmp_path / "in", talk))) == ["9.wav", "10.wav"]
-    with pytest.raises(DailytalkError, match=r"no file of DailyTalk is in .*get it from http"):
-        read("dailytalk_conversations", put(tmp_path / "empty", {"metadata.json": talk["metadata.json"]}))
-
-
-def test_dialogues_of_the_same_turns_have_other_gaps(tmp_path: Path) -> None:
-    rows = read("dailytalk_conversations", put(tmp_path, dailytalk({"0": TALK["25"], "1": TALK["25"]})))
-    assert rows["0.wav"]["given"][1]["start"] != rows["1.wav"]["given"][1]["start"]
-
-
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
@@ -129,35 +110,6 @@ def test_a_dialogue_that_lacks_a_turn_is_rejected(tmp_path: Path, data: bytes | 
     rows = read("dailytalk_conversations", tmp_path)
     assert len(good(rows)) == 1
     assert problems(rows)["25.wav"].startswith(reason)
-
-
-def test_first_turn_that_a_dialogue_lacks_is_named(tmp_path: Path) -> None:
-    files = dailytalk({"7": [(number % 2, f"Line {number}.") for number in range(9)]})
-    told = json.loads(files["metadata.json"])
-    told["7"] = {number: told["7"][number] for number in ("8", "3", "1")}
-    kept = {"data/7/3_1_d7.wav": clip(), "metadata.json": json.dumps(told).encode()}
-    rows = read("dailytalk_conversations", put(tmp_path, kept))
-    assert problems(rows) == {"7.wav": "turn 1 of dialogue 7 has no recording"}
-
-
-def test_turn_may_have_no_act_and_no_topic(tmp_path: Path) -> None:
-    files = dailytalk(TALK)
-    told = json.loads(files["metadata.json"])
-    told["25"]["0"] |= {"act": None, "topic": 3}
-    del told["25"]["1"]["topic"]
-    rows = read("dailytalk_conversations", put(tmp_path, files | {"metadata.json": json.dumps(told).encode()}))
-    assert [(one["act"], one["topic"]) for one in rows["25.wav"]["said"]] == [(None, "3"), ("inform", None)]
-
-
-def test_a_dialogue_with_a_turn_of_an_unknown_label_says_so(tmp_path: Path) -> None:
-    files = dailytalk(TALK)
-    told = json.loads(files["metadata.json"])
-    told["25"]["1"]["emotion"] = "bored"
-    rows = read("dailytalk_conversations", put(tmp_path, files | {"metadata.json": json.dumps(told).encode()}))
-    assert problems(rows)["25.wav"].startswith(
-        "turn 1 of dialogue 25 can't be used (its emotion 'bored' in metadata.json is unknown"
-    )
-    assert len(good(rows)) == 1
 
 
 def test_files_that_are_no_turns_are_rows_with_a_reason(tmp_path: Path) -> None:

@@ -109,25 +109,11 @@ def test_stopped_download_goes_on_where_it_was(home: Home, tmp_path: Path) -> No
     assert (tmp_path / "corpus.zip").read_bytes() == CONTENT
 
 
-def test_server_without_ranges_begins_again(home: Home, tmp_path: Path) -> None:
-    file = offered(home, "corpus.zip")
-    home.faults = ["cut off", "no ranges"]
-    assert fetch(file, tmp_path) == 1
-    assert (tmp_path / "corpus.zip").read_bytes() == CONTENT
-
-
 def test_other_content_is_no_file_of_the_corpus(home: Home, tmp_path: Path) -> None:
     file = offered(home, "corpus.zip", checksum=f"sha256:{'0' * 64}")
     with pytest.raises(DailytalkError, match=r"'corpus.zip' from 127.0.0.1:.* has another checksum"):
         fetch(file, tmp_path)
     assert not list(tmp_path.iterdir())
-
-
-def test_server_that_gives_nothing_is_left_after_some_tries(home: Home, tmp_path: Path) -> None:
-    file = offered(home, "corpus.zip")
-    home.files["/corpus.zip"] = CONTENT[:1000]
-    with pytest.raises(DailytalkError, match=r"does not give 'corpus.zip' whole"):
-        fetch(file, tmp_path)
 
 
 @pytest.mark.parametrize("name", ["../outside.wav", "/tmp/outside.wav"])
@@ -229,8 +215,3 @@ def test_corpus_whose_terms_are_signed_says_where(name: str, tmp_path: Path, dai
     assert done.code == 1
     assert "who sign its terms: get it from http" in done.err
     assert not (tmp_path / "in").exists()
-
-
-def test_clips_of_ones_own_have_no_home_page_and_a_source_is_asked_for(tmp_path: Path, dailytalk: Command) -> None:
-    assert "can't be downloaded" in dailytalk("corpus", "clips", "--download", tmp_path / "in").err
-    assert "SOURCE is missing" in dailytalk("corpus", "clips", "--out", tmp_path / "work").err

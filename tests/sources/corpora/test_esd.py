@@ -2,7 +2,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from corpus_trees import check_builder, clip, esd, good, problems, put, read, zipped
+from corpus_trees import clip, esd, good, problems, put, read, zipped
 
 from dailytalk_contiguous.sources.corpora.registry import count_check
 
@@ -55,10 +55,6 @@ def test_mandarin_text_is_read_in_every_encoding_with_tabs_and_spaces(
     line = between.join(["0001_001401", "打远一看，它们的确很是美丽，", "惊喜"])
     text = f"0001_000001{between}别的{between}中立\r\n\r\n{line}\r\n"
     assert text_of(tmp_path, MANDARIN, text.encode(encoding)) == ("打远一看，它们的确很是美丽，", None)
-
-
-def test_damage_after_the_first_two_bytes_makes_no_text_utf16(tmp_path: Path) -> None:
-    assert text_of(tmp_path, ENGLISH, b"00\0\n0011_000001\tHi.\tNeutral\n") == ("Hi.", None)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "gbk", "cp1252"])
@@ -118,8 +114,3 @@ def test_a_text_file_in_no_known_encoding_rejects_its_speaker(tmp_path: Path) ->
 )
 def test_what_does_not_fit_is_rejected(tmp_path: Path, name: str, reason: str) -> None:
     assert problems(read("esd", put(tmp_path, {name: clip()})))[name].startswith(reason)
-
-
-def test_eager_and_streaming_rows_are_the_same(tmp_path: Path) -> None:
-    files = {ENGLISH: clip(), MANDARIN: b"", "0001/0001.txt": "0001_001401\t嗯\t惊喜".encode("gbk")}
-    check_builder("esd", put(tmp_path / "in", files), tmp_path / "cache")

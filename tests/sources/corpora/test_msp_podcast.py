@@ -2,7 +2,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from corpus_trees import check_builder, clip, good, problems, put, read, table
+from corpus_trees import clip, good, problems, put, read, table
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.sources.corpora.registry import count_check
@@ -110,8 +110,3 @@ def test_without_its_table_the_corpus_is_refused(tmp_path: Path) -> None:
 def test_counts_are_those_of_the_nearest_release(tmp_path: Path) -> None:
     (told,) = count_check("msp_podcast", read("msp_podcast", put(tmp_path, corpus(line()))).values())
     assert told == "msp_podcast 1.11: 1 labelled turns were read, 149307 are published."
-
-
-def test_eager_and_streaming_rows_are_the_same(tmp_path: Path) -> None:
-    files = corpus(line(), line(FileName="MSP-PODCAST_0002_0001.wav", EmoClass="Q"))
-    check_builder("msp_podcast", put(tmp_path / "in", files), tmp_path / "cache")

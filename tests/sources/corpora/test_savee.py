@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from corpus_trees import check_builder, clip, problems, put, read, savee
+from corpus_trees import clip, problems, put, read, savee
 
 from dailytalk_contiguous.sources.corpora.registry import count_check
 
@@ -41,7 +41,3 @@ def test_a_text_beside_the_clip_is_its_text(tmp_path: Path) -> None:
 )
 def test_what_does_not_fit_is_rejected(tmp_path: Path, name: str, reason: str) -> None:
     assert problems(read("savee", put(tmp_path, {name: clip()})))[name].startswith(reason)
-
-
-def test_eager_and_streaming_rows_are_the_same(tmp_path: Path) -> None:
-    check_builder("savee", put(tmp_path / "in", {"DC_a01.wav": clip(), "DC_x01.wav": clip()}), tmp_path / "cache")

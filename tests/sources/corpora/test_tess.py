@@ -2,7 +2,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from corpus_trees import check_builder, clip, problems, put, read, tess, zipped
+from corpus_trees import clip, problems, put, read, tess, zipped
 
 from dailytalk_contiguous.sources.corpora.registry import count_check
 
@@ -42,8 +42,3 @@ def test_what_does_not_fit_is_rejected(tmp_path: Path, name: str, reason: str) -
 def test_the_folder_that_is_often_copied_into_itself_counts_once(tmp_path: Path) -> None:
     rows = read("tess", put(tmp_path, {"a/OAF_back_ps.wav": clip(), "a/a/OAF_back_ps.wav": clip()}))
     assert problems(rows) == {"a/a/OAF_back_ps.wav": "it is the same clip as 'a/OAF_back_ps.wav'"}
-
-
-def test_eager_and_streaming_rows_are_the_same(tmp_path: Path) -> None:
-    files = {"OAF_back_ps.wav": clip(0.5, 24414), "OAF_back_joy.wav": clip()}
-    check_builder("tess", put(tmp_path / "in", files), tmp_path / "cache")

@@ -9,7 +9,7 @@ export class Refused extends Error {
   }
 
   /** Whether the same request may succeed later: no server, or no room on its disk. */
-  get passes() { return this.status === 0 || this.status === 503 || this.status === 507; }
+  get passes() { return this.status === 0 || this.status === 503; }
 }
 
 /** What `read` makes of an answer. One that breaks off, as of a server that is killed while it answers, is none. */

@@ -49,7 +49,6 @@ export class List {
     this.current = null;
     this.people = new Map(); // author → id
     this.filters = { ...CLEAR };
-    this.sample = new Set();
     this.search = { query: "", ids: null, excerpts: {}, timer: 0 };
     this.rows = new VirtualList($("items"), { render: (index) => this.row(this.found[index]), estimate: () => ROW, fixed: true });
     $("items").addEventListener("click", (event) => {
@@ -110,7 +109,6 @@ export class List {
   restore(filters) {
     Object.assign(this.filters, filters);
     if (["tag", "emotion", "bucket", "speaker", "suspect"].some((name) => this.filters[name])) this.choices();
-    if (this.filters.state === "sample" && !this.sample.size) this.filters.state = CLEAR.state;
     for (const [id, field] of Object.entries(FIELDS)) {
       $(id).value = this.filters[field];
       if ($(id).tagName === "SELECT" && $(id).value !== String(this.filters[field])) this.filters[field] = $(id).value = CLEAR[field];
@@ -119,12 +117,6 @@ export class List {
   }
 
   clear() { this.restore(CLEAR); }
-
-  /** Show these items alone. */
-  only(ids) {
-    this.sample = new Set(ids);
-    this.restore({ ...CLEAR, state: "sample" });
-  }
 
   toggle(field) {
     this.filters[field] = !this.filters[field];
@@ -141,7 +133,7 @@ export class List {
     const number = (text) => (text === "" ? null : Number(text));
     const [confidence, least, most] = [number(f.confidence), number(f.least), number(f.most)];
     const passes = (item) => {
-      if (f.state === "kept" ? item.discarded : f.state === "discarded" ? !item.discarded : f.state === "open" ? !item.open : f.state === "sample" && !this.sample.has(item.id)) return false;
+      if (f.state === "kept" ? item.discarded : f.state === "discarded" ? !item.discarded : f.state === "open" && !item.open) return false;
       if (f.unreviewed && item.reviewed) return false;
       if (f.suspects && !item.suspects.length) return false;
       if (f.tag && !item.tags?.includes(f.tag)) return false;

@@ -578,7 +578,7 @@ const ACTIONS = [
   { name: "ask", keys: ["q"], group: "Item", label: "ask the models again", run: ask },
   { name: "accept", keys: ["y"], group: "Item", label: "accept the proposal; Esc rejects it", run: () => offer?.accept?.() },
 
-  { name: "progress", keys: ["Shift+P"], group: "The whole", label: "progress", run: () => panels.progress((ids) => list.only(ids)) },
+  { name: "progress", keys: ["Shift+P"], group: "The whole", label: "progress", run: () => panels.progress() },
   { name: "sides", keys: ["Shift+V"], group: "The whole", label: "train and validation", run: () => panels.sides(useSides) },
   { name: "author", keys: ["Shift+A"], group: "The whole", label: "your name", run: () => panels.author(session.author, changeAuthor) },
   { name: "retry", keys: ["Shift+T"], group: "The whole", label: "try again to save", run: () => saver.retry() },
@@ -823,7 +823,7 @@ const start = async () => {
   try {
     const [opened, all] = await Promise.all([get("api/session"), get("api/items")]);
     session = opened;
-    kept.load(session.kept);
+    kept.load(session.title);
     number = all.number;
     say($("title"), session.title);
     document.title = session.title;

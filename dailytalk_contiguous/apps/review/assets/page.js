@@ -1,6 +1,5 @@
 // What every part of the page uses: elements, texts, times.
 
-import { post } from "./api.js";
 import { $, make } from "./elements.js";
 
 export * from "./elements.js";
@@ -28,41 +27,33 @@ export const percent = (share) => `${Math.round(100 * share)} %`;
 
 export const counted = (number, noun) => `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
 
-/** Of this window alone, over a reload. A browser that keeps nothing is no obstacle. */
-export const keptHere = {
+const storing = (storage) => ({
   read(name, otherwise) {
-    try { return JSON.parse(sessionStorage.getItem(`dailytalk-review/${name}`)) ?? otherwise; } catch { return otherwise; }
+    try { return JSON.parse(storage().getItem(`dailytalk-review/${name}`)) ?? otherwise; } catch { return otherwise; }
   },
   write(name, value) {
-    try { sessionStorage.setItem(`dailytalk-review/${name}`, JSON.stringify(value)); } catch { /* private or full */ }
+    try { storage().setItem(`dailytalk-review/${name}`, JSON.stringify(value)); } catch { /* private or full */ }
   },
-};
+});
 
-/**
- * Place, filters, speed: the server keeps them for the next time, since what a browser keeps goes by the port. They
- * are sent when they rest, and when the page is left; what a window has of its own comes first there.
- */
+/** Of this window alone, over a reload. A browser that keeps nothing is no obstacle. */
+export const keptHere = storing(() => sessionStorage);
+
+/** Place, filters, speed, for the next time; what a window has of its own comes first. */
 export const kept = {
+  always: storing(() => localStorage),
   values: {},
-  fresh: {},
-  timer: 0,
-  load(values) { this.values = { ...values, ...keptHere.read("kept", {}) }; },
+  load(title) {
+    this.title = title;
+    this.values = { ...this.always.read(title, {}), ...keptHere.read("kept", {}) };
+  },
   read(name, otherwise) { return this.values[name] ?? otherwise; },
   write(name, value) {
-    if (JSON.stringify(this.values[name]) === JSON.stringify(value)) return;
-    this.values[name] = this.fresh[name] = structuredClone(value);
+    this.values[name] = structuredClone(value);
     keptHere.write("kept", this.values);
-    this.timer ||= setTimeout(() => this.send(), 500);
-  },
-  send() {
-    clearTimeout(this.timer);
-    this.timer = 0;
-    if (!Object.keys(this.fresh).length) return;
-    post("api/keep", this.fresh, { keepalive: true }).catch(() => {}); // no obstacle to a review
-    this.fresh = {};
+    this.always.write(this.title, this.values);
   },
 };
-addEventListener("pagehide", () => kept.send());
 
 export const CHANNELS = ["left", "right"];
 

@@ -257,8 +257,7 @@ export const proposal = (line, answer, { accept, reject, again, why }) => {
 
 // Progress, sides, name.
 
-/** @param {(ids: string[]) => void} review show these items alone: the ones that every reviewer looks at. */
-export const progress = async (review) => {
+export const progress = async () => {
   $("progress").replaceChildren(make("p", "soft", "Counting…"));
   open("dialog-progress");
   try {
@@ -268,15 +267,8 @@ export const progress = async (review) => {
     bar.value = answer.reviewed;
     bar.setAttribute("aria-label", "Reviewed");
     const sentence = `${answer.reviewed.toLocaleString("en")} of ${counted(answer.items, "item")} reviewed (${percent(answer.reviewed / Math.max(1, answer.items))})`;
-    const { items, reviewed, sample, agreement, ...rest } = answer;
-    const parts = [make("p", "big", sentence), bar, ...figures({ ...rest, agreement })];
-    if (sample?.length) {
-      const button = make("button", "", `Review the shared sample (${counted(sample.length, "item")})`);
-      button.type = "button";
-      button.addEventListener("click", () => { $("dialog-progress").close(); review(sample); });
-      parts.push(make("p", "soft", agreement ? "" : "Agreement is counted where several people have reviewed the same items."), button);
-    }
-    $("progress").replaceChildren(...parts);
+    const { items, reviewed, ...rest } = answer;
+    $("progress").replaceChildren(make("p", "big", sentence), bar, ...figures(rest));
   } catch (error) { $("progress").replaceChildren(make("p", "", error.message)); }
 };
 

@@ -1,0 +1,108 @@
+"""The pipelines from sound to text, each a literal list of stages that can be read aloud.
+
+A stage's settings are its fields. Here they are chosen by the names of the commands' options; a setting that is
+not chosen comes from the profile, or else from the stage's defaults.
+"""
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.schema import MIX
+from dailytalk_contiguous.core.settings import check_known, chosen_for
+from dailytalk_contiguous.models.affect import preview_precision
+from dailytalk_contiguous.models.emotion_models import AFFECT_MAP
+from dailytalk_contiguous.models.profiles import STANDARD, profile_named
+from dailytalk_contiguous.stages.base import PerUtterance, Stage, Stages
+from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion
+from dailytalk_contiguous.stages.match_transcript import MatchTranscript
+from dailytalk_contiguous.stages.measure_prosody import MeasureProsody
+from dailytalk_contiguous.stages.rate_affect import RateAffect
+from dailytalk_contiguous.stages.segment import Segment
+from dailytalk_contiguous.stages.style import Bucket, Punctuate, Tag
+from dailytalk_contiguous.stages.tokenise_prosody import TokeniseProsody
+from dailytalk_contiguous.stages.transcribe import Transcribe
+
+_Kind = TypeVar("_Kind", bound=Stage)
+
+#: Given as a model's name: use no model, although the profile has one.
+NO_MODEL = "none"
+
+
+def tag_stages(profile: str = STANDARD, fast: bool = False, **options: Any) -> Stages:
+    """The stages from a recording to tagged, punctuated utterances.
+
+    Prosody comes before affect, because the embedded estimate of affect is made from it; emotion comes after both
+    and before the tag, on which it may vote.
+
+    Args:
+        profile: of `models.profiles.PROFILES`.
+        fast: for previews: recogniser windows as short as the utterances, and affect in int8 on a CPU that doesn't
+            multiply in bfloat16. The loss of accuracy has not been measured on real speech.
+        options: settings of the stages by the names of the options of `dailytalk tag`: `language`, `buckets`, …
+
+    Raises DailytalkError for a profile or an option that does not exist, and for a vote without a classifier.
+
+    >>> from dailytalk_contiguous import Folder, tag_stages
+    >>> calls = Folder(inputs=("calls/monday.wav",)).as_streaming_dataset("train")
+    >>> for stage in tag_stages("embedded", language="en"):
+    ...     calls = stage.map(calls)
+    >>> call = next(iter(calls))
+    >>> call["channel"], [tagged.startswith("(") for tagged in call["tagged_text"]]
+    (['left', 'right'], [True, True])
+    """
+    if fast:
+        precision = preview_precision(options.get("device", "auto"))
+        options = {"asr_windows": "short", "affect_precision": precision} | options
+    make = StageMaker(profile, options)
+    classify, tag = make(ClassifyEmotion, model=NO_MODEL), make(Tag)
+    if tag.emotion_vote and classify.model == NO_MODEL:
+        raise DailytalkError("--emotion-vote needs --emotion", f"name a classifier, such as {AFFECT_MAP}")
+    stages: Stages = (
+        make(Segment),
+        make(MatchTranscript),
+        PerUtterance(make(Transcribe)),
+        PerUtterance(make(MeasureProsody)),
+        PerUtterance(make(RateAffect, context=3.0)),
+        *((PerUtterance(classify),) if classify.model != NO_MODEL else ()),
+        make(Bucket),
+        PerUtterance(tag),
+        PerUtterance(make(Punctuate)),
+    )
+    tokenise = make(TokeniseProsody, codebook=NO_MODEL)
+    make.all_used(*stages, classify, tokenise)
+    return stages if tokenise.codebook == NO_MODEL else (*stages, PerUtterance(tokenise))
+
+
+def transcribe_stages(profile: str = STANDARD, **options: Any) -> Stages:
+    """The stages from a clip of one speaker to its words.
+
+    Args:
+        profile: of `models.profiles.PROFILES`.
+        options: settings of `Transcribe` by the names of the options of `dailytalk transcribe`.
+
+    Raises DailytalkError for a profile or an option that does not exist.
+
+    >>> [stage.name for stage in transcribe_stages("embedded")]
+    ['Segment', 'Transcribe']
+    """
+    make = StageMaker(profile, options)
+    transcribe = make(Transcribe)
+    make.all_used(transcribe)
+    return Segment(channel=MIX), PerUtterance(transcribe)
+
+
+class StageMaker:
+    """Makes stages, each with its settings from the options, or else from the profile."""
+
+    def __init__(self, profile: str, options: Mapping[str, Any]) -> None:
+        self.fields = profile_named(profile).fields
+        self.options = options
+
+    def __call__(self, kind: type[_Kind], **defaults: Any) -> _Kind:
+        return kind(**{**defaults, **self.fields.get(kind.__name__, {}), **chosen_for(kind, self.options)})
+
+    def all_used(self, *stages: Stage) -> Stages:
+        """The stages, if each option belongs to one of them. Raises DailytalkError otherwise."""
+        check_known(self.options, *stages)
+        return stages
