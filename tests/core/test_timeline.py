@@ -9,7 +9,7 @@ from figures import figures
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.core.turns import KEPT_PAUSE, TurnEvent, rebuild
+from dailytalk_contiguous.core.turns import TurnEvent, rebuild
 
 CLOSE = 1e-9
 
@@ -176,7 +176,7 @@ def test_an_event_is_pushed_no_further_than_80_ms_after_the_one_before_it() -> N
         TurnEvent("left", 3.5, 4.0, 0.5),
     ]
     starts = rebuild(events, 10.0).starts
-    assert starts[2] == pytest.approx(starts[1] + 5.0 + KEPT_PAUSE)
+    assert starts[2] == pytest.approx(starts[1] + 5.0 + 0.08)
 
 
 def test_overlapping_kept_utterances_are_one_block_and_new_ones_follow_each_other() -> None:

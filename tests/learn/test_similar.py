@@ -153,7 +153,7 @@ def test_page_plays_the_utterances_themselves_and_asks_for_nothing_else(tmp_path
 def test_hostile_words_are_shown_as_text(tmp_path: Path) -> None:
     embeddings = embedded(calls(tmp_path / "calls", "ann"), tmp_path / "out")
     for own in embeddings.rows:
-        own |= {"text": HOSTILE, "speaker": HOSTILE, "tag": HOSTILE}
+        own |= {"text": f"It rained. {HOSTILE}", "speaker": HOSTILE, "tag": HOSTILE}
     asked, found = find_similar(embeddings, embeddings.rows[0]["id"])
     items = open_sound(tmp_path / "out")
     write_similar_page(tmp_path / "page.html", asked._replace(row=asked.row | {"id": HOSTILE}), found, items)
@@ -161,6 +161,7 @@ def test_hostile_words_are_shown_as_text(tmp_path: Path) -> None:
     assert page.tags.count("script") == 1
     assert "img" not in page.tags
     assert page.text.count(HOSTILE) >= 2 * len(embeddings.rows)
+    assert page.text.count("It rained.") == 1 + len(found)
 
 
 def test_recording_that_is_another_one_now_is_not_played(tmp_path: Path) -> None:

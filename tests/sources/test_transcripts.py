@@ -379,6 +379,17 @@ def test_rttm_lexemes_are_words_of_their_speakers(tmp_path: Path) -> None:
     assert timed(cues) == [("left", "Hello", 0.1, 0.5, 0.75), ("right", "yes", 1.3, 1.8, None)]
 
 
+def test_words_beside_segments_are_taken_where_segments_have_none(tmp_path: Path) -> None:
+    """OpenAI's service gives both lists."""
+    words = [{"word": "Hi", "start": 0.1, "end": 0.3}, {"word": "there.", "start": 0.4, "end": 0.9}]
+    segment = {"start": 0.0, "end": 1.0, "text": "Hi there."}
+    (cue,) = read(save(tmp_path / "call.left.json", {"segments": [segment], "words": words}))
+    assert [(word["word"], word["start"]) for word in cue["words"]] == [("Hi", 0.1), ("there.", 0.4)]
+    late = [word | {"start": word["start"] + 5, "end": word["end"] + 5} for word in words]
+    (cue,) = read(save(tmp_path / "call.left.json", {"segments": [segment | {"words": words}], "words": late}))
+    assert [word["start"] for word in cue["words"]] == [0.1, 0.4]
+
+
 def test_whisperx_words_keep_their_scores_and_numbers_get_times_from_their_neighbours(tmp_path: Path) -> None:
     words = [
         {"word": "In", "start": 0.1, "end": 0.3, "score": 0.8, "speaker": "SPEAKER_01"},
