@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
-import pytest
-
 import dailytalk_contiguous
 
 PACKAGE = Path(__file__).parents[1] / "dailytalk_contiguous"
@@ -119,9 +117,8 @@ def test_benchmarks_and_scripts_import_names_that_exist() -> None:
     assert missing == []
 
 
-@pytest.mark.nightly
 def test_a_module_name_and_a_public_name_stand_once() -> None:
-    """What is named twice is looked for twice; `benchmarks/house.py --names` lists what is."""
+    """What is named twice is looked for twice."""
     spec = importlib.util.spec_from_file_location("house", PACKAGE.parent / "benchmarks" / "house.py")
     assert spec is not None
     assert spec.loader is not None

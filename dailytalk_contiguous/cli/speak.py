@@ -8,7 +8,7 @@ from typing import Any
 
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli import show, terminal
-from dailytalk_contiguous.cli.streaming import stream
+from dailytalk_contiguous.cli.stream import stream
 from dailytalk_contiguous.cli.tag import stages_of, tag
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError

@@ -129,7 +129,7 @@ def tag(
             "give a folder, a whisper.json, or a manifest",
         )
     if streaming:
-        from dailytalk_contiguous.cli.streaming import stream
+        from dailytalk_contiguous.cli.stream import stream
 
         return stream(arguments, stages, (), max_conversation)
     refuse_limits(arguments)
