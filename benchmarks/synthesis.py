@@ -26,7 +26,7 @@ sys.path.insert(0, str(ROOT / "tests"))  # the loopback server serves tests and 
 
 from tts_server import TOKEN  # noqa: E402
 
-from dailytalk_contiguous.core.quality import DEFAULT_VOICE, Gate, incomplete, trim  # noqa: E402
+from dailytalk_contiguous.core.takes import DEFAULT_VOICE, Gate, incomplete, trim  # noqa: E402
 from dailytalk_contiguous.models.contracts import Line  # noqa: E402
 from dailytalk_contiguous.models.fish import Fish  # noqa: E402
 from dailytalk_contiguous.models.speech_cache import SpeechCache, cache_key  # noqa: E402

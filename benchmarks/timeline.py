@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 from scipy import fft, signal
 
 from dailytalk_contiguous.core.audio import to_pcm
-from dailytalk_contiguous.core.quality import Gate, trim
+from dailytalk_contiguous.core.takes import Gate, trim
 from dailytalk_contiguous.core.turns import KEPT_PAUSE, MODES, Timed, TurnEvent, compare_turns, rebuild, stretches
 from dailytalk_contiguous.models.contracts import Line
 from dailytalk_contiguous.models.offline_voices import Espeak

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from dailytalk_contiguous.core.sentences import AUXILIARIES, ends_as_question, sounds_like_question, word_set
 
-#: Words of an answer, and words of the speaker in it, at most.
-MOST_ANSWER_WORDS, MOST_ECHOED_WORDS = 45, 14
+#: Words of the speaker in an answer, at most.
+MOST_ECHOED_WORDS = 14
 
 #: A text of at least this many words without a common English one is in another language.
 KNOWN_FROM = 5

@@ -5,7 +5,7 @@ refused counts for every later run, too: after `tries` of them an utterance has 
 voice or `tries` changes. What can't be said is never silence: the utterance is marked as failed, or keeps the
 original voice, flagged.
 
-A take is judged by how long its text takes at the voice's own rate (`core.quality`), and that is known from
+A take is judged by how long its text takes at the voice's own rate (`core.takes`), and that is known from
 the first takes of the whole conversation. So these are all bought before any is judged, and the verdicts depend on
 neither the order of the answers nor the other conversations of a batch.
 """
@@ -39,9 +39,9 @@ from dailytalk_contiguous.core.delivery import (
 )
 from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.prosody import measure_prosody
-from dailytalk_contiguous.core.quality import Gate, Trimmed, Voice, incomplete, trim, voice_of
 from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.spans import merge_gaps
+from dailytalk_contiguous.core.takes import Gate, Trimmed, Voice, incomplete, trim, voice_of
 from dailytalk_contiguous.core.utterance import DELIVERY, SYNTHESIS, TAKE_PROSODY, WORD
 from dailytalk_contiguous.core.word_times import compare_words, normalise, split_words
 from dailytalk_contiguous.models.codebook import DEFAULT_CODEBOOK
@@ -116,7 +116,7 @@ class Speak(Stage):
         tag_map: pairs of a tag and what is sent in its place.
         verify: a recogniser that checks every take; empty for none. worst: word error rate that is still good.
         measure_takes: pitch takes longer than an engine of this machine; a service is waited for longer still.
-        gate: see `core.quality`. cache: folder; empty for the user's.
+        gate: see `core.takes`. cache: folder; empty for the user's.
     """
 
     engine: str = setting(

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.core.listening_rules import FOREIGN_REPLIES, MOST_ANSWER_WORDS, listen
+from dailytalk_contiguous.core.listening_rules import FOREIGN_REPLIES, listen
 
 TAG = re.compile(r"\((calm|curious|happy|soft tone)\) ")
 
@@ -94,7 +94,7 @@ def test_any_text_gets_a_short_answer_without_markup_and_never_the_same_twice_in
         full = listen(turns)
         assert full == listen([("system", "Be kind."), *turns])
         plain = TAG.sub("", full, count=1)
-        assert 0 < len(plain.split()) <= MOST_ANSWER_WORDS
+        assert 0 < len(plain.split()) <= 45
         assert not set("()[]{}<>*_#`|\\\n") & {*plain}
         assert plain != before
         before = plain

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.quality import (
+from dailytalk_contiguous.core.takes import (
     DEFAULT_VOICE,
     FASTEST_VOICE,
     SLOWEST_VOICE,

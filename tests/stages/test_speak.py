@@ -12,8 +12,8 @@ from tts_server import speech
 
 from dailytalk_contiguous.core.audio import Samples, pcm_to_float, to_pcm
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
-from dailytalk_contiguous.core.quality import Gate
 from dailytalk_contiguous.core.schema import Batch
+from dailytalk_contiguous.core.takes import Gate
 from dailytalk_contiguous.core.word_times import Word
 from dailytalk_contiguous.models.engines import load_synthesiser, open_budget
 from dailytalk_contiguous.models.fish import PUBLIC_URL

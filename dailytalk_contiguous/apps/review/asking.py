@@ -13,9 +13,9 @@ from dailytalk_contiguous.core.buckets import FEATURES
 from dailytalk_contiguous.core.documents import fits, quoted
 from dailytalk_contiguous.core.edits import Lines, SpokenLine, in_order, shown_words
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.quality import Gate
 from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.spans import speech_seconds
+from dailytalk_contiguous.core.takes import Gate
 from dailytalk_contiguous.core.utterance import PROSODY, UTTERANCE, line_of, unpack_utterances, utterance_of
 from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE
 from dailytalk_contiguous.models.engines import CLONE, SpendingLimit, load_synthesiser
