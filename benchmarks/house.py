@@ -10,22 +10,16 @@ import re
 import subprocess
 import tarfile
 import tempfile
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from statistics import median
-from typing import Any, NamedTuple
-
-from dailytalk_contiguous.core.utterance import UTTERANCE
+from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = "dailytalk_contiguous"
 
-#: The command whose imports are counted; lines of an import that is a wall of names, and of a short helper.
-START, WALL, SHORT = f"{PACKAGE}.cli.tag", 7, 6
-
-#: What is counted in this checkout alone.
-FIELDS = "modules that name a field, median"
+#: The command whose imports are counted, and lines of a short helper.
+START, SHORT = f"{PACKAGE}.cli.tag", 6
 
 #: At most so many of what has a goal.
 GOALS = {
@@ -36,11 +30,7 @@ GOALS = {
     "lines that it imports in all": 35_000,
     "short private functions used once": 100,
     "circles of imports": 0,
-    FIELDS: 3,
 }
-
-#: A comment of several paragraphs between blank lines: the docstring of a module that was joined to another.
-HEADER = re.compile(r"\n\n(?:# .+\n)+#\n(?:#.*\n)+(?=\n)")
 
 
 class House(NamedTuple):
@@ -57,20 +47,14 @@ def house(root: Path = ROOT) -> House:
     texts = texts_of(root)
     trees = {module: ast.parse(text) for module, text in texts.items()}
     readers: dict[str, set[str]] = {module: set() for module in trees}
-    counts, one_use = Counter[str](), []
+    one_use = list[str]()
     for module, tree in trees.items():
         for node in ast.walk(tree):
             for imported in imports(node):
                 readers.get(imported if imported in trees else imported.rpartition(".")[0], set()).add(module)
-            if isinstance(node, ast.ImportFrom) and (node.end_lineno or 0) - node.lineno >= WALL:
-                counts["imports that are walls"] += 1
-            counts["raises"] += isinstance(node, ast.Raise)
-            counts["bindings named `place`"] += is_place(node)
-            if isinstance(node, ast.FunctionDef):
-                counts["functions `refuse…` and `check…`"] += bool(re.match("_?(refuse|check)", node.name))
-                if is_short(node) and len(re.findall(rf"\b{node.name}\b", texts[module])) == 2:
-                    one_use.append(f"{module}.{node.name}")
-        counts["pasted headers of modules"] += len(HEADER.findall(texts[module]))
+            if isinstance(node, ast.FunctionDef) and is_short(node):
+                n_uses = len(re.findall(rf"\b{node.name}\b", texts[module])) - 1
+                one_use += [f"{module}.{node.name}"] * (n_uses == 1)
     lines = {module: text.count("\n") for module, text in texts.items()}
     rings = circles(readers)
     figures: dict[str, float] = {
@@ -82,7 +66,6 @@ def house(root: Path = ROOT) -> House:
         "lines that it imports in all": sum(lines[module] for module in reached(trees, True)),
         "short private functions used once": len(one_use),
         "circles of imports": len(rings),
-        **counts,
         **of_tests(root / "tests"),
     }
     return House(figures, one_use, rings, twice(trees))
@@ -156,12 +139,6 @@ def statements(node: ast.AST, lazy: bool) -> Iterator[ast.AST]:
             yield from statements(child, lazy)
 
 
-def is_place(node: ast.AST) -> bool:
-    """Whether a node binds `place`, which says neither index nor path nor setting."""
-    name = isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.id == "place"
-    return name or (isinstance(node, ast.arg) and node.arg == "place")
-
-
 def is_short(node: ast.FunctionDef) -> bool:
     """Whether a function is private and has a body of at most `SHORT` lines, without its docstring."""
     body = [
@@ -198,29 +175,6 @@ def public_names(tree: ast.Module) -> set[str]:
     return {name for name in names if not name.startswith("_")}
 
 
-def median_of_fields() -> float:
-    """The median of the numbers of modules that name a field of an utterance."""
-    words = [{word(node) for node in ast.walk(ast.parse(text))} for text in texts_of().values()]
-    return median(sum(field in known for known in words) for field in fields(UTTERANCE))
-
-
-def fields(features: Mapping[str, Any]) -> Iterator[str]:
-    """Names of fields, and of those of the structs in them."""
-    for name, feature in features.items():
-        yield name
-        inner = getattr(feature, "feature", feature)
-        if isinstance(inner, Mapping):
-            yield from fields(inner)
-
-
-def word(node: ast.AST) -> str:
-    """The string, attribute or keyword argument that a node is, or empty; no docstring is a field's name."""
-    match node:
-        case ast.Constant(value=str(name)) | ast.Attribute(attr=name) | ast.keyword(arg=str(name)):
-            return name
-    return ""
-
-
 def at_commit(reference: str) -> House:
     """The count of another commit."""
     packed = subprocess.run(["git", "archive", reference], cwd=ROOT, stdout=subprocess.PIPE, check=True).stdout
@@ -238,7 +192,7 @@ def main() -> None:
     options = parser.parse_args()
     counted = house()
     before = at_commit(options.since).figures if options.since else {}
-    for name, figure in (counted.figures | {FIELDS: median_of_fields()}).items():
+    for name, figure in counted.figures.items():
         goal = f"   goal {GOALS[name]:,}{'' if figure <= GOALS[name] else ', MISSED'}" if name in GOALS else ""
         growth = f"   since {options.since} {figure - before[name]:+,g}" if name in before else ""
         print(f"{name:36}{figure:9,g}{goal:24}{growth}".rstrip())

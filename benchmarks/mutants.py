@@ -13,6 +13,7 @@ import ast
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,7 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, NamedTuple
@@ -72,9 +74,11 @@ class Mutant(NamedTuple):
 
     def described(self) -> str:
         """File, line, and the change of the line."""
-        before, after = (ROOT / self.path).read_text("utf-8").splitlines(), self.changed().splitlines()
+        before = after = (ROOT / self.path).read_text("utf-8").splitlines()
+        with suppress(AttributeError):  # cosmic-ray can't change an exception with a dot in its name
+            after = self.changed().splitlines()
         pairs = ((old.strip(), new.strip()) for old, new in zip(before, after, strict=False) if old != new)
-        change = "  ->  ".join(next(pairs, (self.operator, "")))
+        change = "  ->  ".join(next(pairs, (self.operator,)))
         return f"{self.path}:{self.start[0]}  {change}"
 
 
@@ -117,6 +121,12 @@ def draw(files: Sequence[Path], count: int, seed: int) -> list[Mutant]:
 
 def why_left_out(mutant: Mutant) -> str:
     """Why no rule, number, row or file changes; empty where one may."""
+    if re.search("_(Eq_Is|Is_Eq|NotEq_IsNot|IsNot_NotEq)$", mutant.operator):
+        return "equal things are one thing there"
+    if "frozen=" in (ROOT / mutant.path).read_text("utf-8").splitlines()[mutant.start[0] - 1]:
+        return "forbids what nobody does"
+    if mutant.described().endswith(mutant.operator):
+        return "cosmic-ray can't make it"
     for node in ast.walk(ast.parse((ROOT / mutant.path).read_text("utf-8"))):
         if isinstance(node, ast.Raise | ast.JoinedStr | ast.Call):
             start, end = span_of(node)
@@ -132,13 +142,16 @@ def covering(data: coverage.CoverageData, mutant: Mutant, seconds: dict[str, flo
     """The tests that run the statement of a mutant, the fastest first, as many as there is time for."""
     contexts = data.contexts_by_lineno(str(ROOT / mutant.path))
     tree = ast.parse((ROOT / mutant.path).read_text("utf-8"))
-    begun = [
-        node.lineno for node in ast.walk(tree) if isinstance(node, ast.stmt) and span_of(node)[0] <= mutant.start
-    ]
-    lines = range(max(begun, default=1), mutant.end[0] + 1)
+    around = [node for node in ast.walk(tree) if isinstance(node, ast.stmt) and span_of(node)[0] <= mutant.start]
+    first = max((node.lineno for node in around), default=1)
+    lines = {*range(first, mutant.end[0] + 1)}
+    if not any(isinstance(node, ast.FunctionDef) and node.end_lineno >= first for node in around):
+        # What runs when a module is imported is used by those that run a line with its name, or anything of it.
+        named = [node for node in ast.walk(tree) if isinstance(node, ast.Name | ast.Attribute)]
+        name = {node: getattr(node, "id", getattr(node, "attr", "")) for node in named}
+        bound = {name[node] for node in named if node.lineno in lines and isinstance(node.ctx, ast.Store)}
+        lines = {node.lineno for node in named if name[node] in bound} - lines or {*contexts}
     tests = {test for line in lines for test in contexts.get(line, ()) if test in seconds}
-    # What runs when a module is imported is used by those that run anything of it.
-    tests = tests or {test for line in contexts for test in contexts[line] if test in seconds}
     # A fixture of a file runs in the first of its tests, and others there look at what it made.
     files = {test.partition("::")[0] for test in tests}
     beside = {test for test in seconds if test.partition("::")[0] in files} - tests

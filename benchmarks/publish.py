@@ -3,13 +3,16 @@
 Synthetic conversations: speech-like bursts of noise by turns, 2 to 3 MB of FLAC a minute. 300 of 20 s are packed;
 1 % of them are resynthesised and packed again; new content-defined chunks (what Xet sends) and changed files (what
 plain LFS sends) are counted over all files. Then the first row of 100 files of one-minute conversations is
-streamed from a Hub on loopback. Exits with 1 if a goal is missed. Takes one to two minutes, and 2 GB of disk.
+streamed from a Hub on loopback. Then `report` of 1,000 conversations of a minute with its section on what they
+teach and without, and the measures of 100,000 conversations. Exits with 1 if a goal is missed. Takes five minutes,
+and 2 GB of disk.
 
     python benchmarks/publish.py
 """
 
 import hashlib
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -17,6 +20,7 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,8 +32,12 @@ from built_conversations import built_row, flac  # noqa: E402
 from hub.server import HubServer  # noqa: E402
 
 from dailytalk_contiguous.core.schema import BUILT  # noqa: E402
+from dailytalk_contiguous.core.tally import Tally  # noqa: E402
+from dailytalk_contiguous.core.turns import TimedConversation  # noqa: E402
+from dailytalk_contiguous.publish import sections  # noqa: E402
 from dailytalk_contiguous.publish.manifest import Packed  # noqa: E402
 from dailytalk_contiguous.publish.packing import pack_version  # noqa: E402
+from dailytalk_contiguous.publish.page import write_report  # noqa: E402
 from dailytalk_contiguous.shards import Shard, shard_path, write_shard  # noqa: E402
 
 SAMPLE_RATE = 24000
@@ -41,6 +49,7 @@ SHARD_BYTES = 50_000_000
 SPEED_GOAL = 300.0
 NEW_GOAL = 0.05
 FIRST_GOAL, WITHOUT_AUDIO_GOAL = 60e6, 2e6
+REPORT_GOAL, FLAT_GOAL = 0.05, 1.1
 
 #: Chunks by a gear hash over 64 bytes, of whose 16 highest bits none is set where one ends: 64 KiB in the mean,
 #: with the least and most of Xet. The table of the hash is our own: chunks differ in place, not in number.
@@ -105,7 +114,7 @@ def main() -> int:
     """Measure all and compare with the goals."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        good = [*_versions(folder), *_streams(folder)]
+        good = [*_versions(folder), *_streams(folder), *_scorecard(folder)]
     print("goals met" if all(good) else "goals MISSED")
     return 0 if all(good) else 1
 
@@ -160,6 +169,39 @@ def _streams(folder: Path) -> Iterable[bool]:
             yield _line(name, text, f"at most {goal / 1e6:g} MB", read <= goal)
 
 
+def _scorecard(folder: Path) -> Iterable[bool]:
+    rows = [_conversation(f"talk{number:04d}", 60.0, False) for number in range(8)]
+    rows = [row | {"conversation_id": f"{row['conversation_id']}-{copy}"} for copy in range(125) for row in rows]
+    write_shard(shard_path(folder / "thousand/dataset", rows), Shard(rows), BUILT)
+
+    def seconds() -> float:
+        started = time.process_time()
+        write_report(folder / "thousand")
+        return time.process_time() - started
+
+    seconds()  # what is imported
+    pairs = []
+    for _ in range(5):  # by turns, for what else runs on the machine
+        pairs.append([seconds()])
+        with (
+            patch.object(TimedConversation, "measured", lambda *_: {}),
+            patch.object(sections, "scorecard_parts", lambda *_: []),
+        ):
+            pairs[-1].append(seconds())
+    least, without = map(min, zip(*pairs, strict=True))
+    text = f"{least:.2f} s of processor time, {without:.2f} s without the section: {least / without - 1:+.1%}"
+    yield _line("report of 1,000", text, f"at most {REPORT_GOAL:+.0%}", least <= (1 + REPORT_GOAL) * without)
+    tally, started, peaks = Tally(), time.process_time(), []
+    for hundred in range(100):
+        for row in rows:
+            tally.add(row)
+        if hundred in (9, 99):
+            tally.stats()
+            peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    text = f"{time.process_time() - started:.0f} s, {peaks[1]:.0f} MB against {peaks[0]:.0f} MB of a tenth of them"
+    yield _line("100,000 conversations", text, f"at most {FLAT_GOAL:g} times", peaks[1] <= FLAT_GOAL * peaks[0])
+
+
 def _run(script: str, arguments: list[str], environment: dict[str, str]) -> None:
     """Run a script in a process of its own, which takes its Hub from the environment, without progress bars."""
     environment = environment | {"HF_HUB_DISABLE_PROGRESS_BARS": "1"}
@@ -193,7 +235,10 @@ def _conversation(name: str, seconds: float, anew: bool) -> dict[str, Any]:
         part = slice(round(begin * SAMPLE_RATE), round(end * SAMPLE_RATE))
         samples[part, int(channel == "right")] *= 200
     audio = {"bytes": flac(samples.clip(-32768, 32767).astype(np.int16), SAMPLE_RATE), "path": f"{name}.flac"}
-    return built_row(name, lines, 1.0, kept_speaker=f"person{number // 2}") | {"audio": audio, "duration": seconds}
+    row = built_row(name, lines, 1.0, kept_speaker=f"person{number // 2}")
+    for said in row["utterances"]:
+        said |= {f"source_{edge}": said[edge] for edge in ("start", "end")}
+    return row | {"audio": audio, "duration": seconds, "source_duration": seconds}
 
 
 def _line(name: str, figure: str, goal: str, met: bool) -> bool:

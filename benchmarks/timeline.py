@@ -34,7 +34,8 @@ from scipy import fft, signal
 
 from dailytalk_contiguous.core.audio import to_pcm
 from dailytalk_contiguous.core.takes import Gate, trim
-from dailytalk_contiguous.core.turns import KEPT_PAUSE, MODES, Timed, TurnEvent, compare_turns, rebuild, stretches
+from dailytalk_contiguous.core.timeline import KEPT_PAUSE, MODES, TurnEvent, compare_turns, rebuild
+from dailytalk_contiguous.core.turns import Timed, stretches
 from dailytalk_contiguous.models.contracts import Line
 from dailytalk_contiguous.models.offline_voices import Espeak
 from dailytalk_contiguous.stages.reconstruct import Reconstruct

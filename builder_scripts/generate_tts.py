@@ -30,7 +30,7 @@ from pathlib import Path
 from dailytalk_contiguous import DailytalkError
 from dailytalk_contiguous.cli.options import value_of
 from dailytalk_contiguous.cli.terminal import guarded
-from dailytalk_contiguous.core.turns import MODES
+from dailytalk_contiguous.core.timeline import MODES
 from dailytalk_contiguous.pipelines.to_sound import speak_stages
 from dailytalk_contiguous.run.outputs import AUDIO, SHIFTED, wav_path
 from dailytalk_contiguous.run.run import run

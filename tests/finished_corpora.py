@@ -1,9 +1,14 @@
 """Work folders of expressive corpora, made on the spot: clips that are tones, measures, what a run tells."""
 
+import atexit
+import hashlib
 import io
 import json
+import pickle
+import shutil
+import tempfile
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +91,32 @@ def corpus_folder(
     rejects: Sequence[dict[str, str]] = (),
     measured: Sequence[dict[str, Any]] = (),
 ) -> Path:
-    """A work folder as `dailytalk corpus` leaves it; `measured` are rows of the shards of the first pass."""
+    """A work folder as `dailytalk corpus` leaves it; `measured` are rows of the shards of the first pass.
+
+    Of the same content it is made once, and copied.
+    """
+    content = hashlib.sha256(pickle.dumps((rows, run, rejects, measured))).hexdigest()
+    made = _made_folders() / content
+    if not made.exists():
+        _make_folder(made, rows, run, rejects, measured)
+    shutil.copytree(made, folder, dirs_exist_ok=True)
+    return folder
+
+
+@cache
+def _made_folders() -> Path:
+    folder = tempfile.mkdtemp(prefix="dailytalk-corpora-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
+
+
+def _make_folder(
+    folder: Path,
+    rows: Sequence[dict[str, Any]],
+    run: dict[str, Any] | None,
+    rejects: Sequence[dict[str, str]],
+    measured: Sequence[dict[str, Any]],
+) -> None:
     if rows:
         shard = folder / "clips" / "shard-0.parquet"
         shard.parent.mkdir(parents=True)
@@ -97,7 +127,6 @@ def corpus_folder(
     if measured:
         (folder / "measured").mkdir(parents=True)
         pq.write_table(pa.Table.from_pylist(list(measured)), folder / "measured" / "shard-0.parquet")
-    return folder
 
 
 def measures(**values: float | None) -> dict[str, Any]:

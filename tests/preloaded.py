@@ -28,8 +28,9 @@ PRELOADED = (
         f"dailytalk_contiguous.cli.{name}"
         for name in ("convert", "main", "plan", "review", "speak", "split", "tag")
     ),
-    *("av", "dailytalk_contiguous.apps.review.serving", "datasets", "onnxruntime", "pocketsphinx"),
-    *("pyarrow.parquet", "requests", "scipy.signal", "soxr"),
+    *("av", "dailytalk_contiguous.apps.review.serving", "dailytalk_contiguous.models.offline_voices", "datasets"),
+    *("onnxruntime", "pocketsphinx", "pyarrow.parquet", "pyloudnorm", "requests", "scipy.signal", "soxr"),
+    *("tokenizers", "typer._adapters", "vaderSentiment.vaderSentiment"),
 )
 
 #: What every command has set before it imports libraries.
@@ -41,7 +42,7 @@ SET |= {"PYTHONIOENCODING": "utf-8", "TOKENIZERS_PARALLELISM": "false"}
 READ_LATE = (
     *("ACCELERATE_", "AWS_", "COLUMNS", "CUDA_", "DAILYTALK_CACHE", "DNNL_", "FISH_", "KMP_", "LRU_", "OMP_"),
     *("ONEDNN_", "OPENAI_", "PYTEST_", "PYTHONBREAKPOINT", "PYTHONPATH", "PYTORCH_", "RAY_", "REVIEW_SECRET"),
-    *("TORCH", "XLA_"),
+    *("TORCH", "XLA_", "no_proxy"),
 )
 
 #: The environment of the tests, before any of them changes it.

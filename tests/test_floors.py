@@ -6,15 +6,27 @@ from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
+import pytest
+
 import dailytalk_contiguous
 
+pytestmark = pytest.mark.xdist_group("the package as trees")  # it is parsed once
+
 PACKAGE = Path(__file__).parents[1] / "dailytalk_contiguous"
-TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(PACKAGE.rglob("*.py"))}
 
 #: Floor of each folder or module right below the package; what lies on one may import what is not above it.
 FLOORS = {"core": 0, "store": 1, "models": 1, "stages": 2, "shards": 3, "pipelines": 3, "sources": 4}
 FLOORS |= {"run": 5, "publish": 6, "apps": 7, "learn": 7, "cli": 8}
 TOP = max(FLOORS.values())  # the package itself is what everything is seen through
+
+
+#: Each file of the package, parsed.
+Trees = dict[Path, ast.Module]
+
+
+@pytest.fixture(scope="module")
+def trees() -> Trees:
+    return {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(PACKAGE.rglob("*.py"))}
 
 
 def floor(module: str) -> int:
@@ -56,29 +68,29 @@ def circle(trees: dict[str, ast.Module]) -> list[str]:
     return []
 
 
-def test_imports_are_absolute_and_only_point_down() -> None:
-    upward = {path: arrows_up(module_of(path), tree) for path, tree in TREES.items()}
+def test_imports_are_absolute_and_only_point_down(trees: Trees) -> None:
+    upward = {path: arrows_up(module_of(path), tree) for path, tree in trees.items()}
     assert {path: arrows for path, arrows in upward.items() if arrows} == {}
 
 
-def test_every_file_says_what_it_is_for() -> None:
-    assert [path for path, tree in TREES.items() if not ast.get_docstring(tree)] == []
+def test_every_file_says_what_it_is_for(trees: Trees) -> None:
+    assert [path for path, tree in trees.items() if not ast.get_docstring(tree)] == []
 
 
-def test_no_modules_import_each_other() -> None:
+def test_no_modules_import_each_other(trees: Trees) -> None:
     """Nor in a function or under `TYPE_CHECKING`: there Python allows a circle, and people don't see it."""
-    assert circle({module_of(path): tree for path, tree in TREES.items()}) == []
+    assert circle({module_of(path): tree for path, tree in trees.items()}) == []
 
 
-def test_every_part_of_the_package_has_a_floor() -> None:
-    parts = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in TREES} - {"__init__", "__main__"}
+def test_every_part_of_the_package_has_a_floor(trees: Trees) -> None:
+    parts = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in trees} - {"__init__", "__main__"}
     assert parts == set(FLOORS)
 
 
-def test_only_one_module_opens_parquet() -> None:
+def test_only_one_module_opens_parquet(trees: Trees) -> None:
     """Elsewhere a damaged file would have another sentence, or a traceback."""
     users = set()
-    for path, tree in TREES.items():
+    for path, tree in trees.items():
         for node in ast.walk(tree):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
             base = [f"{node.module}.{name}" for name in names] if isinstance(node, ast.ImportFrom) else names
@@ -98,9 +110,9 @@ def names_in(tree: ast.Module) -> Iterator[str]:
             yield node.id
 
 
-def test_benchmarks_and_scripts_import_names_that_exist() -> None:
+def test_benchmarks_and_scripts_import_names_that_exist(trees: Trees) -> None:
     """They are run by hand: a name that has moved would be noticed weeks later."""
-    modules = {module_of(path): {*names_in(tree)} for path, tree in TREES.items()}
+    modules = {module_of(path): {*names_in(tree)} for path, tree in trees.items()}
     modules[PACKAGE.name] = set(dailytalk_contiguous.__all__)
     missing = []
     for folder in ("benchmarks", "builder_scripts", "docs", "examples"):
@@ -117,11 +129,11 @@ def test_benchmarks_and_scripts_import_names_that_exist() -> None:
     assert missing == []
 
 
-def test_a_module_name_and_a_public_name_stand_once() -> None:
+def test_a_module_name_and_a_public_name_stand_once(trees: Trees) -> None:
     """What is named twice is looked for twice."""
     spec = importlib.util.spec_from_file_location("house", PACKAGE.parent / "benchmarks" / "house.py")
     assert spec is not None
     assert spec.loader is not None
     house = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(house)
-    assert house.twice({module_of(path): tree for path, tree in TREES.items()}) == {}
+    assert house.twice({module_of(path): tree for path, tree in trees.items()}) == {}

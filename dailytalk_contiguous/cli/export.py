@@ -1,8 +1,9 @@
 """`dailytalk export` and `dailytalk check`: training folders, and whether a trainer can use them."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,27 +12,45 @@ from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.terminal import Panel, argument, option, shown_steps
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.outcome import Judgement, Outcome, exit_code, rejected_of, to_run
+from dailytalk_contiguous.core.interaction import AFTER, CONTEXT
+from dailytalk_contiguous.core.outcome import Figures, Judgement, Outcome, exit_code, rejected_of, to_run
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.settings import with_settings
+from dailytalk_contiguous.core.turns import TURN_MEASURES
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.models.prosodic_sequences import ProsodicClusterSequences
 from dailytalk_contiguous.publish import voice_exports
 from dailytalk_contiguous.publish.checking import check_folder as run_check
 from dailytalk_contiguous.publish.checking import check_version
 from dailytalk_contiguous.publish.exports import MOSHI_RATE, WordCounts, export_csm, export_jmoshi, export_moshi
-from dailytalk_contiguous.publish.items import open_items
+from dailytalk_contiguous.publish.interactivity import ClipChoice, clips_of, export_event_clips
+from dailytalk_contiguous.publish.items import SMALL, open_items, reference_at
+from dailytalk_contiguous.publish.packing import origin
 from dailytalk_contiguous.publish.verdict import FitnessLimits, verdict_of
 from dailytalk_contiguous.publish.version import Version, version_or_path
 from dailytalk_contiguous.stages.tokenise_prosody import CODEBOOK
 
-FORMATS = ("moshi", "csm", "j-moshi", *voice_exports.VOICE_FORMATS)
+#: Formats of clips of interaction.
+CLIP_FORMATS = ("interactivity", "full-duplex-bench")
+
+FORMATS = ("moshi", "csm", "j-moshi", *CLIP_FORMATS, *voice_exports.VOICE_FORMATS)
+
+#: Formats with a list to train on and one to evaluate on.
+_TWO_LISTS = ("moshi", "interactivity")
 
 #: Where the splits of a published dataset go in Moshi's.
 SIDES = {"train": "train", "validation": "eval"}
 
 #: Findings of a level that are shown before the reader is sent to --json.
 SHOWN = 20
+
+
+def _seconds(flag: str, default: float, about: str) -> float:
+    parser = cli_options.time_of(flag, {}, needs_unit=False)
+    seconds: float = option(
+        default, Panel.RESULT, about, metavar=cli_options.TIME, parser=parser, show_default=f"{default:g}s"
+    )
+    return seconds
 
 
 def export(
@@ -68,37 +87,76 @@ def export(
     prosodic_tokens: str | None = option(
         None, Panel.MODELS, CODEBOOK.about, metavar=CODEBOOK.metavar, show_default="none"
     ),
+    per_kind: int | None = option(
+        None,
+        Panel.RESULT,
+        "At most so many clips of each kind (interactivity, full-duplex-bench).",
+        metavar="N",
+        min=1,
+        show_default="all",
+    ),
+    context: float = _seconds("--context", CONTEXT, "Seconds before an event that its clip has."),
+    after: float = _seconds("--after", AFTER, "Seconds after an event that its clip has."),
     eval_share: float | None = cli_options.eval_share_option(None),
     seed: int = cli_options.SEED_OPTION,
 ) -> Outcome:
     """Write a folder that a trainer reads.
 
-    For conversations moshi-finetune's, transformers' CSM turns, or J-Moshi's; for clips of a voice that of
-    LJSpeech, XTTS (Coqui TTS), Piper, GPT-SoVITS, F5-TTS or Tortoise (DLAS). A published dataset keeps its split,
-    unless --eval-share is given; --split is for formats of one list.
+    For conversations moshi-finetune's, transformers' CSM turns, or J-Moshi's; clips of what happens in them for
+    moshi-finetune, or for the scripts of Full-Duplex-Bench; for clips of a voice that of LJSpeech, XTTS (Coqui
+    TTS), Piper, GPT-SoVITS, F5-TTS or Tortoise (DLAS). A published dataset keeps its split, unless --eval-share is
+    given; --split is for formats of one list.
     """
     cli_options.one_of("--format", format, FORMATS)
     cli_options.on_this_machine("--out", out)
-    moshi_only = {
-        "--both-speakers": both_speakers,
-        "--text-conditions": text_conditions,
-        "--max-length": max_length > 0,
-        "--tokenizer": tokenizer is not None,
+    voice, clips, moshi = format in voice_exports.VOICE_FORMATS, format in CLIP_FORMATS, format == "moshi"
+    unfit = {
+        "--both-speakers": both_speakers and not moshi,
+        "--text-conditions": text_conditions and not moshi,
+        "--max-length": max_length > 0 and not moshi,
+        "--tokenizer": tokenizer is not None and not moshi,
+        "--swap": swap and voice,
+        "--prosodic-tokens": prosodic_tokens is not None and (voice or clips),
+        "--per-kind": per_kind is not None and not clips,
+        "--context": context != CONTEXT and not clips,
+        "--after": after != AFTER and not clips,
     }
-    if format != "moshi" and any(moshi_only.values()):
-        named = ", ".join(flag for flag, value in moshi_only.items() if value)
-        raise DailytalkError(f"{named} does not go with --format {format}", "leave it out, or export for moshi")
-    if format in voice_exports.VOICE_FORMATS:
-        for flag, value in (("--swap", swap), ("--prosodic-tokens", prosodic_tokens)):
-            if value:
-                raise DailytalkError(f"{flag} does not go with --format {format}", "leave it out")
+    if named := ", ".join(flag for flag, is_given in unfit.items() if is_given):
+        raise DailytalkError(f"{named} does not go with --format {format}", "leave it out, or export for another")
+    if voice:
         return _export_voice(source, revision, out, format, split, eval_share, seed, sample_rate)
-    selection = _select(version_or_path(source, revision), format, split, eval_share)
-    if selection.sides is not None and seed:
+    dataset = version_or_path(source, revision)
+    selection = _select(dataset, format, split, eval_share)
+    if selection.sides is not None and seed and not per_kind:
         raise DailytalkError("--seed decides nothing where the published split is kept", "give --eval-share too")
     rows = selection.rows
+    details: list[str] = []
     prosody = ProsodicClusterSequences(prosodic_tokens) if prosodic_tokens else None
-    if format == "moshi":
+    if clips:
+        find = partial(clips_of, swap=swap, context=context, after=after, bench=format != CLIP_FORMATS[0])
+        choice = ClipChoice(per_kind or 0, seed, find)
+        for row in _select(dataset, format, split, eval_share, SMALL).rows if per_kind else ():
+            choice.add(row)
+        summary, rejects = export_event_clips(
+            rows,
+            out,
+            format,
+            find,
+            chosen=choice.ids if per_kind else None,
+            eval_share=eval_share or cli_options.EVAL_SHARE,
+            seed=seed,
+            sides=selection.sides,
+            swap=swap,
+            sample_rate=sample_rate or MOSHI_RATE,
+            licence=origin(dataset).source_licence if isinstance(dataset, Path) else None,
+        )
+        count = sum(summary["made"].values())
+        made = ", ".join(f"{n:,} {name}" for name, n in summary["made"].items())
+        sentence = f"{counted(count, 'clip')} ({made})"
+        sentence += f", {summary['files']['eval']:,} to evaluate on" if "files" in summary else ""
+        sentence += "" if summary.get("speakers_disjoint", True) else ", some of the same speakers"
+        details = [f"left out: {n:,} {reason}" for reason, n in sorted(summary["left_out_events"].items())]
+    elif format == "moshi":
         exported = export_moshi(
             rows,
             out,
@@ -134,7 +192,8 @@ def export(
         summary,
         f"{sentence} in {as_text(out)}",
         exit_code(count, len(rejects)),
-        rejected=rejected_of(rejects, "conversation"),
+        details,
+        rejected_of(rejects, "conversation"),
         next=to_run("check", out) if count else "",
     )
 
@@ -188,7 +247,6 @@ def _export_voice(
         f"{sentence} in {as_text(out)}",
         3 if done.rejects else 0,
         rejected=rejected_of(done.rejects, "clip"),
-        next=to_run("check", out),
     )
 
 
@@ -209,25 +267,33 @@ class _Selection(NamedTuple):
     left_out: Mapping[str, int] = {}
 
 
-def _select(source: Path | Version, format: str, split: str, eval_share: float | None) -> _Selection:
+def _select(
+    source: Path | Version,
+    format: str,
+    split: str,
+    eval_share: float | None,
+    columns: Iterable[str] | None = None,
+) -> _Selection:
     """The conversations to export: none of `test`, nor of `validation` where a format has no list for it."""
     items = open_items(source, finished=True)
-    if split and (format == "moshi" or items.kind == "conversations"):
+    if split and (format in _TWO_LISTS or items.kind == "conversations"):
         raise DailytalkError("--split is for what has splits, and for csm or j-moshi", "leave it out")
     split_of = items.splits()
     if not split_of and items.kind != "version":
-        return _Selection(items.rows())
+        return _Selection(items.rows(columns))
     counts = Counter(split_of.values())
-    splits = SIDES if format == "moshi" else (split or "train",)
+    splits = SIDES if format in _TWO_LISTS else (split or "train",)
     if not counts.keys() & set(splits):
         raise DailytalkError(
             f"{source} has no conversations in {' or '.join(splits)}", f"it has {', '.join(counts) or 'none'}"
         )
     sides = (
-        {name: SIDES.get(split_name, "") for name, split_name in split_of.items()} if format == "moshi" else None
+        {name: SIDES.get(split_name, "") for name, split_name in split_of.items()}
+        if format in _TWO_LISTS
+        else None
     )
     return _Selection(
-        items.rows(splits=tuple(splits)),
+        items.rows(columns, tuple(splits)),
         None if eval_share else sides,
         {name: count for name, count in counts.items() if name not in splits},
     )
@@ -247,28 +313,34 @@ def check(
         "PATH|OWNER/NAME", "A work folder, a dataset, a training folder, or a dataset on the Hub (OWNER/NAME@TAG)."
     ),
     revision: str | None = cli_options.REVISION,
+    against: str | None = cli_options.AGAINST,
     **options: Any,
 ) -> Outcome:
     """Judge whether a folder or a version is good to train on.
 
     As a strict trainer would. Exit code 1 if a trainer would fail, or silently learn garbage. The verdict is first
     and last: good; doubtful (what is learnt is distorted, or much is missing); bad (nobody should train on it as
-    it is); or empty.
+    it is); or empty. How the two speak, beside published corpora, is no part of it.
     """
     dataset, limits = version_or_path(source, revision), fitness_limits(options)
     if isinstance(dataset, Path) and not dataset.exists():
         raise DailytalkError(f"{source!r} does not exist", "check the path, or name OWNER/NAME")
+    references = [] if against is None else [reference_at(version_or_path(against, None))]
     with shown_steps():
         findings, facts = (
-            check_version(dataset, limits) if isinstance(dataset, Version) else run_check(dataset, limits)
+            check_version(dataset, limits, references)
+            if isinstance(dataset, Version)
+            else run_check(dataset, limits, references)
         )
     errors = [finding for finding in findings if finding.level == "error"]
     size = facts.get("conversations", facts.get("files", 0))
     verdict = verdict_of(findings, sum(size.values()) if isinstance(size, dict) else int(size))
     judged = Judgement(verdict.headline, {"good": True, "bad": False}.get(verdict.level))
-    details: list[str | Judgement] = [judged]
+    details: list[str | Judgement | Figures] = [judged]
     for name, value in facts.items():
-        if value not in ({}, None):
+        if name == "measures":
+            details += _beside_others(value)
+        elif value not in ({}, None):
             title, unit = _FACTS.get(name, (name, ""))
             details.append(f"{title}: {_plain(value, unit)}")
     for label, group in groupby(
@@ -289,6 +361,18 @@ def check(
         1 if errors else 0,
         details,
     )
+
+
+def _beside_others(measures: Sequence[Mapping[str, Any]]) -> list[str | Judgement | Figures]:
+    """The measures of conversations beside those of other corpora, and what the differences mean."""
+    if not measures:
+        return []
+    rows = []
+    for fact in measures:
+        here, where, there = fact["shown"]
+        rows.append((TURN_MEASURES[fact["measure"]].title, fact["side"], here, where, fact["corpus"], there))
+    remarks = [f"beside: {fact['note']}" for fact in measures if fact["note"]]
+    return ["", Figures(("measure", "side", "here", "is", "corpus", "there"), rows), *remarks, ""]
 
 
 #: Severities that are called otherwise in the list of findings.

@@ -1,15 +1,22 @@
 """`dailytalk mix`: several corpora and conversations as one training folder."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 from dailytalk_contiguous.cli import options
 from dailytalk_contiguous.cli.terminal import Panel, argument, option
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.outcome import Outcome, rejected_of, to_run
+from dailytalk_contiguous.core.scorecard import measure_text, published_references
+from dailytalk_contiguous.core.turns import TURN_MEASURES
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.publish.items import MIX_REJECTS
+from dailytalk_contiguous.publish.items import MIX_REJECTS, reference_at
 from dailytalk_contiguous.publish.mixture import LICENCES, Mixed, Settings, mix_summary
 from dailytalk_contiguous.publish.mixture import mix_folders as write_mix
+from dailytalk_contiguous.publish.version import version_or_path
+
+#: Published corpora that a mix can be brought near to.
+TOWARDS = [name for name, corpus in published_references().items() if not corpus.avoid]
 
 
 def mix(
@@ -28,6 +35,13 @@ def mix(
         metavar="N",
         show_default="as many as there are",
     ),
+    towards: str | None = option(
+        None,
+        Panel.RESULT,
+        "See each conversation 0 to 4 times, so that together they are as a published corpus is "
+        f"({', '.join(TOWARDS)}), or as a work folder, a version or a corpus-stats.json.",
+        metavar="CORPUS",
+    ),
     text_conditions: bool = options.TEXT_CONDITIONS,
     eval_share: float = options.eval_share_option(Settings.eval_share),
     seed: int = options.SEED_OPTION,
@@ -38,7 +52,12 @@ def mix(
     often in train.jsonl.
     """
     options.on_this_machine("--out", out)
-    settings = Settings(commercial, hours, seed, eval_share, text_conditions)
+    reference = published_references().get(towards or "")
+    if reference and reference.avoid:
+        options.one_of("--towards", str(towards), TOWARDS)
+    elif towards and not reference:
+        reference = reference_at(version_or_path(towards, None))
+    settings = Settings(commercial, hours, seed, eval_share, text_conditions, reference)
     return mix_outcome(write_mix([weighted(folder) for folder in folders], out, settings), out)
 
 
@@ -51,6 +70,7 @@ def mix_outcome(done: Mixed, out: Path) -> Outcome:
         "asks": done.licence.asks,
         "warnings": done.warnings,
         "rejects": len(done.rejects),
+        "towards": asdict(done.approach) if done.approach else None,
     }
     details = []
     total = sum(part.seconds_listed() for part in done.parts)
@@ -59,6 +79,16 @@ def mix_outcome(done: Mixed, out: Path) -> Outcome:
         share = f"{seconds / total:.1%}" if total else "–"
         listed = f"{seconds / 3600:.2f} h of training ({share}), from {part.seconds('train') / 3600:.2f} h"
         details.append(f"{part.place}: {listed}")
+    if near := done.approach:
+        rarely = f"{near.lost:.2f} h of {near.hours:.2f} h are not seen"
+        seen = ", ".join(f"{count:,} {n}x" for n, count in near.seen.items())
+        details.append(f"towards {near.reference}: {rarely}; conversations: {seen}")
+        for reached in near.measures:
+            name, of = reached.measure, "" if reached.side == "both" else f" ({reached.side})"
+            values = f"{measure_text(name, reached.before, with_unit=False)} → {measure_text(name, reached.after)}"
+            missed = "" if reached.low <= reached.after <= reached.high else ", not reached"
+            band = measure_text(name, reached.low, reached.high)
+            details.append(f"{TURN_MEASURES[name].title}{of}: {values}, to be {band}{missed}")
     details.append(f"licence: {done.licence.licence} ({LICENCES} tells all)")
     lines = f"{counted(done.lines['train'], 'line')} to train on, {done.lines['eval']} to evaluate on"
     return Outcome(

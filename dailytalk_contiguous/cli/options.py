@@ -360,6 +360,12 @@ def profile_option(default: str = STANDARD, show_default: str | bool = True) -> 
 
 HTML = option(None, Panel.INPUT, "A page of it, too: one file, no network.", metavar="FILE")
 PNG = option(None, Panel.INPUT, "A picture of it, too.", "--png", metavar="FILE")
+AGAINST = option(
+    None,
+    Panel.INPUT,
+    "What to compare with: a work folder, a corpus, a mix, a version, or a corpus-stats.json.",
+    metavar="DIR|FILE|OWNER/NAME",
+)
 MARKDOWN = option(None, Panel.INPUT, "A summary of it, too, for a card.", metavar="FILE")
 SOURCE_LICENCE = option(
     *("", Panel.INPUT, "Licence of the recordings, for run.json or the model card."),

@@ -33,6 +33,15 @@ def push(
         "--include-source/--no-source",
         show_default="as in the version before",
     ),
+    clips: int | None = option(
+        PushSettings.clips,
+        Panel.INPUT,
+        "Clips of interaction of each kind, at most, as config interactivity; 0 for none.",
+        "--clips",
+        metavar="N",
+        min=0,
+        show_default="2000 where the version before has any",
+    ),
     tag: str | None = option(
         PushSettings.tag,
         Panel.VERSION,
@@ -88,7 +97,9 @@ def push(
     go on. --private goes with --create.
     """
     target = _target(repo, branch, pr, create, private)
-    settings = PushSettings(tag, message, include_source, valid_share, test_share, seed, licence, title, contact)
+    settings = PushSettings(
+        tag, message, include_source, clips, valid_share, test_share, seed, licence, title, contact
+    )
     quiet_clients()
     if edited_since(folder):
         notice = f"{TRANSCRIPT} was changed since dailytalk speak: what was changed is not in this version"

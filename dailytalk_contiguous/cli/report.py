@@ -11,11 +11,13 @@ from dailytalk_contiguous.core.agreement import Rater, Scored
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.outcome import Figures, Judgement, Outcome, to_run
+from dailytalk_contiguous.core.scorecard import ReferenceCorpus
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish import listening
-from dailytalk_contiguous.publish.items import is_mix, open_items
+from dailytalk_contiguous.publish.items import is_mix, open_items, reference_at
 from dailytalk_contiguous.publish.page import ALL, AUDIO, SHOWN, write_report
 from dailytalk_contiguous.publish.version import Version, version_or_path
+from dailytalk_contiguous.run.outputs import STATS
 
 #: Bytes of a page from which a browser takes seconds to open it.
 LARGE = 60_000_000
@@ -28,9 +30,7 @@ def report(
     ),
     out: Path | None = cli_options.file_option(None, show_default="DIR/report.html"),
     revision: str | None = cli_options.REVISION,
-    against: str | None = option(
-        None, Panel.INPUT, "A folder to compare with: of corpus, mix, tag, speak or build.", metavar="DIR"
-    ),
+    against: str | None = cli_options.AGAINST,
     conversations: list[str] | None = option(
         None,
         Panel.RESULT,
@@ -78,7 +78,7 @@ def report(
         raise DailytalkError(f"--out {as_text(out)!r} is a folder", "name a file, such as report.html")
     if seed and listening_test is None:
         raise DailytalkError("--seed decides nothing without --listening-test", "leave it out")
-    other = _other(against, dataset, listening_test)
+    other, reference = _other(against, dataset, listening_test)
     labelled = isinstance(dataset, Path) and open_items(dataset).labelled
     if audio is not None and audio not in AUDIO:
         raise DailytalkError(f"--audio can't be {audio!r}", f"give {cli_options.either(AUDIO)}")
@@ -90,7 +90,8 @@ def report(
         return _listening_test(dataset, out, markdown, (listening_test, seed), pairs, labelled)
     shown = chosen_conversations(conversations or [])
     with shown_steps():
-        written = write_report(dataset, out, shown, other, markdown, audio, fitness_limits(options))
+        limits = fitness_limits(options)
+        written = write_report(dataset, out, shown, other, markdown, audio, limits, reference)
     record: dict[str, Any] = {"out": as_text(written.path), "bytes": written.size}
     if written.labelled:
         record |= {"clips": written.conversations, "measured": written.measured, "heard": written.shown}
@@ -114,18 +115,23 @@ def report(
     return Outcome(record, headline, details=details, next=f"open {record['out']} in a browser")
 
 
-def _other(against: str | None, dataset: Path | Version, listening_test: int | None) -> Path | None:
-    """The folder of `--against`. Raises DailytalkError where nothing can be compared with it."""
+def _other(
+    against: str | None, dataset: Path | Version, listening_test: int | None
+) -> tuple[Path | None, ReferenceCorpus | None]:
+    """What `--against` names: a folder, to be read, or only the measures of its conversations.
+
+    Raises DailytalkError where nothing can be compared with it.
+    """
     if against is None:
-        return None
+        return None, None
     if listening_test is not None:
         raise DailytalkError("--against goes with a report, and a listening test is none", "leave it out")
     other = version_or_path(against, None)
-    if isinstance(dataset, Version) or isinstance(other, Version):
-        raise DailytalkError("--against compares folders of ours, and no published dataset", "name a work folder")
-    if not other.is_dir():
-        raise DailytalkError(f"--against {against!r} is no folder", "check the path")
-    return other
+    if isinstance(other, Path) and not other.exists():
+        raise DailytalkError(f"--against {against!r} does not exist", "check the path")
+    if isinstance(other, Path) and other.is_dir() and isinstance(dataset, Path):
+        return other, reference_at(other) if (other / STATS).exists() else None
+    return None, reference_at(other)
 
 
 def _listening_test(

@@ -358,6 +358,67 @@ def times(clips: Sequence[Weighted], seconds: float, seed: int = 0) -> dict[str,
     return counts
 
 
+#: How often at most a conversation is seen on the way to a band, and the least share of the hours that is listed
+#: then: nothing at all would be in every band.
+MOST_SEEN, LEAST_LISTED = 4, 0.5
+
+#: What a distance of a band's width costs beside the loss of all hours, and a repeat of all of them: nearness
+#: counts first, then hours, then that little is seen again.
+_DISTANCE_COST, _REPEAT_COST = 1000.0, 0.01
+
+#: Fractions of which every way to round them is tried.
+_ROUNDED_TOGETHER = 12
+
+
+def times_towards(
+    ids: Sequence[str], seconds: NDArray[np.float64], excess: NDArray[np.float64], seed: int = 0
+) -> NDArray[np.int64]:
+    """How often each conversation is seen so that the sums over all come as near to their limits as can be.
+
+    A linear program: as little as can be over the limits, then the fewest hours lost (conversations that are not
+    seen), then the fewest repeats, a second one before a third of another.
+
+    Args:
+        ids: of the conversations, shape (n,).
+        seconds: of each, shape (n,).
+        excess: shape (limits, n), by how much each conversation is over a limit, in widths of the band, so that
+            `excess @ times` should not be above 0; below 0 it makes up for others. Each line is weighed by the
+            share that a conversation has in the measure.
+        seed: decides between conversations that are alike.
+
+    Returns:
+        Whole numbers from 0 to `MOST_SEEN`, shape (n,).
+    """
+    from scipy import sparse  # half a second, which only those wait for who mix towards something
+    from scipy.optimize import linprog
+
+    share = seconds / seconds.sum()
+    # Times seen are 1, less what is lost (0 to 1), and once more for each repeat (0 to 1 each).
+    draws = np.array([int(_order_key(identity, seed)[:8], 16) / 16**8 for identity in ids])
+    repeats = [_REPEAT_COST * number * share * (1 + 0.01 * draws) for number in range(1, MOST_SEEN)]
+    cost = np.concatenate([share * (1 + 1e-4 * draws), *repeats, np.full(len(excess), _DISTANCE_COST)])
+    lines = np.concatenate([excess, -share[None]])  # the last one: enough is listed
+    seen = sparse.csr_array(np.hstack([-lines, *[lines] * (MOST_SEEN - 1)]))
+    over = sparse.csr_array(np.vstack([-np.eye(len(excess)), np.zeros(len(excess))]))
+    limits = -lines.sum(axis=1)
+    limits[-1] -= LEAST_LISTED
+    bounds = [(0.0, 1.0)] * (len(ids) * MOST_SEEN) + [(0.0, None)] * len(excess)
+    found = linprog(cost, A_ub=sparse.hstack([seen, over], format="csr"), b_ub=limits, bounds=bounds)
+    changes = found.x[: len(ids) * MOST_SEEN].reshape(MOST_SEEN, len(ids))
+    exact = 1 - changes[0] + changes[1:].sum(axis=0)
+    # There are no more fractions than limits. They are rounded together, so that one makes up for another.
+    rounded = np.rint(exact)
+    fractions = np.flatnonzero(np.abs(exact - rounded) > 1e-6)[:_ROUNDED_TOGETHER]
+    rounded[fractions] = np.floor(exact[fractions])
+    ways = (np.arange(2 ** len(fractions))[:, None] >> np.arange(len(fractions))) & 1
+    sums = (lines @ rounded)[:, None] + lines[:, fractions] @ ways.T
+    distance = np.maximum(sums[:-1], 0.0).sum(axis=0)
+    distance[sums[-1] > 1e-9 - LEAST_LISTED] = np.inf
+    unlike = np.abs(rounded[fractions] + ways - 1) @ share[fractions]
+    rounded[fractions] += ways[np.argmin(_DISTANCE_COST * distance + unlike)]
+    return np.asarray(rounded, np.int64)
+
+
 def _rounded(clips: Sequence[Weighted], factor: float) -> dict[str, int]:
     """Whole numbers near `factor` times the weights, with which the seconds come out.
 

@@ -172,7 +172,7 @@ SOUND = {
     "source_end": SECONDS,
 }
 
-#: Turn-taking before and after, in seconds and ratios; what each means is in `core.turns`.
+#: Turn-taking before and after, in seconds and ratios; what each means is in `core.timeline`.
 TIMELINE = {
     "mode": STRING,
     "offset_median": SECONDS,
@@ -257,12 +257,13 @@ def measured_sides(row: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 # Columns of a published dataset, by config: the contract between `push`, `load` and readers of tags.
 #
 # `conversations` is the finished conversation of `core.schema` with its provenance opened up; `utterances` is the
-# same cut into one row an utterance, for people who train on single lines; `source` is the untouched recordings.
+# same cut into one row an utterance, for people who train on single lines; `source` is the untouched recordings,
+# `interactivity` clips of events between both speakers.
 # A column that disappears or changes its type breaks readers, and takes a major version (`core.changes`).
 
 
 #: The configs in the order in which a card lists them; the first is the default.
-CONFIGS = ("conversations", "utterances", "source")
+CONFIGS = ("conversations", "utterances", "source", "interactivity")
 
 SPLITS = ("train", "validation", "test")
 
@@ -343,12 +344,39 @@ SOURCE_RECORDINGS = Features(
 )
 
 
+#: What a clip of interaction is: one event of a conversation (see `core.interaction`), and what is around it.
+#: `start` and `end` are those of the clip in its conversation, all other times seconds of the clip; `who` is the
+#: channel whose act the event is, `judged` the figures by which it was judged; `…_in_silence`: nobody is heard.
+CLIP_OF_INTERACTION = {
+    "clip_id": STRING,
+    "conversation_id": STRING,
+    "recording_id": STRING,
+    "kind": STRING,
+    "who": STRING,
+    "event_start": SECONDS,
+    "event_end": SECONDS,
+    "judged": STRING,
+    "start": SECONDS,
+    "end": SECONDS,
+    "starts_in_silence": Value("bool"),
+    "ends_in_silence": Value("bool"),
+    "duration": SECONDS,
+    "language": STRING,
+    "speakers": {"left": STRING, "right": STRING},
+    "words": List(ALIGNED_WORD),
+    "licence": STRING,
+}
+
+
 def published_features(
     config: str, sample_rate: int | None, labelled: bool = False, fields: Iterable[Field] = FIELDS
 ) -> Features:
     """Columns of a config by its name; arguments as of `conversations`. Raises KeyError for another name."""
     if config == "source":
         return SOURCE_RECORDINGS
+    if config == "interactivity":
+        sound = {"audio": Audio(sampling_rate=sample_rate, num_channels=2), "audio_sha256": STRING}
+        return Features({**CLIP_OF_INTERACTION, **sound, "sample_rate": Value("int32")})
     return {"conversations": conversations, "utterances": utterances}[config](sample_rate, labelled, fields)
 
 

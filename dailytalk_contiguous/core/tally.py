@@ -23,10 +23,16 @@ from dailytalk_contiguous.core.documents import expect, fits, has_length, is_num
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.licensing import Origin
 from dailytalk_contiguous.core.loudness import decibels
-from dailytalk_contiguous.core.schema import TIMELINE_MEANS, own_seconds
+from dailytalk_contiguous.core.schema import CHANNELS, TIMELINE_MEANS, own_seconds
 from dailytalk_contiguous.core.sentences import length_class, sentence_type
 from dailytalk_contiguous.core.tags import STYLE_OF_TAG
-from dailytalk_contiguous.core.turns import Timed
+from dailytalk_contiguous.core.turns import (
+    TURN_MEASURES,
+    Ratio,
+    TimedConversation,
+    figure_value,
+    timed_conversations,
+)
 from dailytalk_contiguous.core.utterance import AFFECT, PROSODY, why_silent
 from dailytalk_contiguous.core.wording import kind_of
 
@@ -100,6 +106,10 @@ class Histogram:
             return
         known = [value for value in self._waiting if is_number(value)]
         self._waiting.clear()
+        self.add_known(known)
+
+    def add_known(self, known: Sequence[float]) -> None:
+        """Count numbers at once."""
         self._sum = math.fsum((self._sum, *known))
         with np.errstate(over="ignore"):  # what is beyond any bin is beyond the ends, too
             bins = np.array(known, np.float64) / self.width
@@ -131,11 +141,16 @@ class Histogram:
     def n(self) -> int:
         return self.counts.total()
 
-    def quantile(self, share: float) -> float:
-        """The bin, as its lower edge or centre, up to which `share` of the values are; NaN without any."""
-        total, reached = self.n, 0
-        for number in sorted(self.counts):
-            reached += self.counts[number]
+    def quantile(self, share: float, above: float = -math.inf) -> float:
+        """The bin, as its lower edge or centre, up to which `share` of the values are; NaN without any.
+
+        Only bins `above` a value count.
+        """
+        counts = self.counts
+        numbers = sorted(counts if above == -math.inf else [n for n in counts if n * self.width > above])
+        total, reached = sum([counts[number] for number in numbers]), 0
+        for number in numbers:
+            reached += counts[number]
             if reached >= share * total:
                 return number * self.width
         return math.nan
@@ -259,16 +274,27 @@ def total(sums: Iterable[Sum]) -> Sum:
 #: Seconds: the width of a bin of offsets, and beyond which an offset counts as just that long.
 OFFSET_BIN, OFFSET_LIMIT = 0.01, 30.0
 
-#: Seconds: the width of a bin of lengths of timing events.
-TIMING_BIN = 0.05
-
 
 def _offsets() -> Histogram:
     return Histogram(OFFSET_BIN, -OFFSET_LIMIT, OFFSET_LIMIT, nearest=True)
 
 
-def _lengths() -> dict[str, Histogram]:
-    return defaultdict(lambda: Histogram(TIMING_BIN, 0.0))
+#: The widths of bins of measures of conversations by their unit, and how many bins there are at most.
+_MEASURE_BINS = {"share": 0.0005, "s a minute": 0.02, "a minute of speech": 0.05}
+_MEASURE_BIN, _MEASURE_LIMIT = 0.01, 30_000
+
+
+#: Percentiles over conversations, by their name in the file.
+PERCENTILES = {"p5": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95}
+
+
+@dataclass(slots=True)
+class MeasureSums:
+    """A measure of one side: its value in each conversation where it is known, and the sums of its ratio."""
+
+    values: Histogram
+    amount: float = 0.0
+    per: float = 0.0
 
 
 @dataclass
@@ -278,36 +304,78 @@ class TurnTaking:
     Attributes:
         events: how utterances enter.
         offsets_of: floor-transfer offsets by the channel of who takes the floor.
-        indicators: lengths of the events of `core.turns.timing_events` by kind and channel; how many a minute are
-            their `n`, and how many seconds a minute their `sum`, over `seconds`.
     """
 
     events: Counter[str] = field(default_factory=Counter)
     offsets_of: dict[str, Histogram] = field(default_factory=lambda: defaultdict(_offsets))
-    indicators: dict[str, dict[str, Histogram]] = field(default_factory=lambda: defaultdict(_lengths))
-    overlap_seconds: float = 0.0
+    _measures: dict[tuple[str, str], MeasureSums] = field(default_factory=dict)
+    _waiting: list[list[float]] = field(default_factory=list)
     speech_seconds: float = 0.0
     seconds: float = 0.0
 
-    def add(
-        self, timed: list[Timed], groups: list[list[int]], events: Sequence[str | None], seconds: float
-    ) -> None:
+    def add(self, conversation: TimedConversation) -> None:
         """Count one conversation. Missing events are derived from the times."""
-        speech = turns.stretches(timed, groups)
-        known = [event for event in events if event]
+        timed = conversation.timed
+        speech = turns.stretches(timed, conversation.groups)
+        known = [event for event in conversation.events if event]
         if len(known) < len(timed):
             derived = turns.labels_of(speech, len(timed))
-            known = [event or worked for event, worked in zip(events, derived, strict=True)]
+            known = [event or worked for event, worked in zip(conversation.events, derived, strict=True)]
         self.events.update(known)
-        for stretch in speech:
-            if stretch.offset is not None:
-                self.offsets_of[stretch.channel].add(stretch.offset)
-        unions = turns.unions(timed)
-        for (kind, channel), values in turns.timing_lengths(unions).items():
-            self.indicators[kind][channel].add(*values)
-        self.overlap_seconds += unions.overlap_seconds
+        for channel in CHANNELS:
+            offsets = [stretch.offset for stretch in speech if stretch.channel == channel]
+            self.offsets_of[channel].add(*[offset for offset in offsets if offset is not None])
+        waiting: list[float] = []
+        for name, sides in conversation.measured(speech).items():
+            for figure in sides.values():
+                waiting += figure if isinstance(figure, Ratio) else (figure_value(name, figure), 1.0)
+        self._waiting.append(waiting)
+        if len(self._waiting) >= _COUNTED_AT_ONCE:
+            self._count()
         self.speech_seconds += sum([end - start for _, start, end, _ in timed])
-        self.seconds += seconds
+        self.seconds += conversation.seconds
+
+    def _count(self) -> None:
+        """Count what waits: numpy divides the measures of many conversations at once."""
+        if not self._waiting:
+            return
+        figures = np.array(self._waiting, np.float64).T
+        self._waiting.clear()
+        names = [(name, side) for name, measure in TURN_MEASURES.items() for side in measure.sides]
+        for key, amount, per in zip(names, figures[::2], figures[1::2], strict=True):
+            if key not in self._measures:
+                width = _MEASURE_BINS.get(TURN_MEASURES[key[0]].unit, _MEASURE_BIN)
+                ends = -_MEASURE_LIMIT * width, _MEASURE_LIMIT * width
+                self._measures[key] = MeasureSums(Histogram(width, *ends, nearest=True))
+            measured, known = self._measures[key], (per > 0) & np.isfinite(amount)
+            measured.values.add_known((amount[known] / per[known]).tolist())
+            measured.amount += float(amount[known].sum())
+            measured.per += float(per[known].sum())
+
+    @property
+    def measures(self) -> dict[tuple[str, str], MeasureSums]:
+        """Those of `core.turns.TURN_MEASURES` by name and side."""
+        self._count()
+        return self._measures
+
+    def pooled(self, name: str, side: str) -> float:
+        """A measure of all conversations as if they were one; NaN where it is unknown."""
+        if (quantile := TURN_MEASURES[name].quantile) is not None:
+            offsets = self.offsets if side == "both" else self.offsets_of[side]
+            return offsets.quantile(quantile, above=0.0 if TURN_MEASURES[name].gaps else -math.inf)
+        measured = self.measures.get((name, side))
+        return Ratio(measured.amount, measured.per).value if measured else math.nan
+
+    def stats(self) -> dict[str, dict[str, Any]]:
+        """Every measure of every side: over conversations, how many have it, and all together."""
+        stats: dict[str, dict[str, Any]] = {}
+        for (name, side), measured in self.measures.items():
+            values = measured.values
+            figures = {"pooled": self.pooled(name, side)} if values.n else {}
+            figures |= {key: values.quantile(share) for key, share in PERCENTILES.items() if values.n}
+            rounded = {key: round(value, 6) for key, value in figures.items()}
+            stats.setdefault(name, {})[side] = {"conversations": values.n, **rounded}
+        return stats
 
     @property
     def offsets(self) -> Histogram:
@@ -516,7 +584,7 @@ class Tally:
         for part in {id(part): part for parts in sums for part in parts}.values():
             part.conversations += 1
         self._count_tags(audible)
-        self._count_turns(row, audible)
+        self._count_turns(row)
 
     def _add_clip(self, row: Mapping[str, Any], labels: Mapping[str, Any]) -> None:
         (utterance,), words, split = row["utterances"], row["alignments"] or (), row["split"]
@@ -547,6 +615,23 @@ class Tally:
     def add_reject(self, reject: Mapping[str, str]) -> None:
         """Count a line of rejects.jsonl by its stage and the kind of its reason."""
         self.rejects.add((reject["stage"], kind_of(reject["reason"])), (reject["stage"], OTHER_KINDS))
+
+    def stats(self) -> dict[str, Any]:
+        """The content of corpus-stats.json: the measures of conversations, as recorded and as rebuilt.
+
+        `conversations` of a measure are those in which it is known.
+        """
+        timelines = {"source": self.before} | ({"rebuilt": self.after} if self.rebuilt else {})
+        return {
+            "layout": 1,
+            "conversations": self.total.conversations,
+            "hours": round(self.total.seconds / 3600, 5),
+            "measures": {
+                name: {"title": title, "unit": unit, "definition": about, "source": source}
+                for name, (title, unit, about, source, *_) in TURN_MEASURES.items()
+            },
+            "timelines": {timeline: taken.stats() for timeline, taken in timelines.items()},
+        }
 
     @property
     def turn_taking(self) -> TurnTaking:
@@ -719,18 +804,12 @@ class Tally:
             return "speaker", utterance["speaker"]
         return "speaker", speaker if utterance["channel"] == "right" else LEFT_AS_RECORDED
 
-    def _count_turns(self, row: Mapping[str, Any], audible: Sequence[Mapping[str, Any]]) -> None:
-        source, rebuilt = (
-            [Timed(utterance["channel"], utterance[start], utterance[end]) for utterance in audible]
-            for start, end in (("source_start", "source_end"), ("start", "end"))
-        )
-        knows_source = all(is_number(start) and is_number(end) for _, start, end, _ in source)
-        groups = turns.join_spans(source if knows_source else rebuilt)
-        if knows_source:
-            events = [utterance["source_event"] for utterance in audible]
-            self.before.add(source, groups, events, row["source_duration"] or 0.0)
+    def _count_turns(self, row: Mapping[str, Any]) -> None:
+        conversations = timed_conversations(row)
+        if "source" in conversations:
+            self.before.add(conversations["source"])
         if self.rebuilt:
-            self.after.add(rebuilt, groups, [utterance["event"] for utterance in audible], row["duration"] or 0.0)
+            self.after.add(conversations["rebuilt"])
         timeline = row["timeline"] or {}
         self.backchannels += timeline.get("backchannels") or 0
         self.backchannels_kept += timeline.get("backchannels_kept") or 0

@@ -1,220 +1,23 @@
-"""Turn-taking: which turns, overlaps and backchannels there are, and the timeline that keeps them when the lengths
-of utterances change.
+"""Turn-taking: which turns, overlaps and backchannels there are, and their measures, from times alone.
+
+The categories are those of Heldner & Edlund (2010, "Pauses, gaps and overlaps in conversations", J. Phonetics 38):
+a change of speaker leaves a gap or an overlap, and speech wholly inside the other's is an overlap within a turn,
+which we call a backchannel. What they leave open, whether an overlap cut the other off, is decided by its length,
+because times hold no better sign; an interruption at which the other stops at once is therefore an `overlap`.
 """
 
-import heapq
 import math
 import statistics
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-# The timeline of a conversation after one side was resynthesised and lasts longer or shorter.
-#
-# `anchor` keeps what people do to each other: answers keep their gap, backchannels stay inside the turn they
-# belong to, interruptions keep their distance to the end of what they cut off. `sequential` lays everything end
-# to end with its gaps and gives up all overlap. Only the quiet between events changes: no event is cut, and
-# events of one channel never overlap, because both would lose speech.
-
-
-#: How to place: see the module and `rebuild`.
-MODES = ("anchor", "sequential")
-
-#: Seconds of quiet that stay before an event of the same channel which has to be pushed right, where the source
-#: had as much. Under the shortest pauses that listeners notice (about 0.12 s: Heldner 2011, "Detection thresholds
-#: for gaps, overlaps, and no-gap-no-overlaps"), so that pushing costs as little overlap as possible.
-KEPT_PAUSE = 0.08
-
-#: Seconds that an interrupted turn gets for itself at least, where it had as much in the source. Without it the
-#: interruption of a 10 s turn that shrinks to 8 s could begin before that turn.
-KEPT_LEAD = 0.2
-
-#: Seconds by which a backchannel may reach beyond its turn (rounding to samples).
-ROUNDING = 0.001
-
-
-class TurnEvent(NamedTuple):
-    """Something on one channel of the source, at `start`..`end`, that lasts `new_length` in the rebuilt one (s).
-
-    `kept`: its own samples are used, so that `new_length` is `end - start`. `run`: a number that pieces cut from
-    one run of speech on this channel share; -1 for an event that was not cut.
-    """
-
-    channel: str
-    start: float
-    end: float
-    new_length: float
-    run: int = -1
-    kept: bool = False
-
-
-class Rebuilt(NamedTuple):
-    """The new start of every event, in the order given, and the new duration of the conversation, in seconds."""
-
-    starts: list[float]
-    duration: float
-
-
-class _Unit(NamedTuple):
-    """What moves as one. `start` and `end` in the source, `length` rebuilt, events with their distance to `start`.
-
-    Units of one channel are in order and do not overlap: the latest one is also the one that reaches furthest.
-    """
-
-    channel: str
-    start: float
-    end: float
-    length: float
-    events: list[tuple[int, float]]
-
-
-class _Clock(NamedTuple):
-    """How time is counted: in seconds, or in whole samples. `whole` rounds to what can be counted."""
-
-    ticks: Callable[[float], float]
-    whole: Callable[[float], float]
-    per_second: float
-
-
-class _Past(NamedTuple):
-    """What has been placed: the latest unit of each channel with its new start, and the furthest ends of all."""
-
-    latest: dict[str, tuple[_Unit, float]]
-    end: float = 0.0
-    new_end: float = 0.0
-
-
-def rebuild(
-    events: Sequence[TurnEvent], duration: float, mode: str = "anchor", sample_rate: int | None = None
-) -> Rebuilt:
-    """Place all events, taken in order of their source start (equal starts: the longer first).
-
-    In both modes events of one channel never overlap, kept events that overlap or belong to one run move as one
-    block with the distances inside it unchanged, and the conversation ends with the source's own tail. Where
-    resynthesised events overlap in the source, the time belongs to the one that began first. With P the other
-    channel's event so far that reaches furthest in the source, `anchor` places an event that
-
-    1. starts after P has ended, or has no P: at its source gap from the furthest end so far;
-    2. starts and ends inside P (a backchannel): at the same share of the room that P leaves it, and so inside P
-       whenever it is not longer;
-    3. starts inside P and outlasts it: at its distance to P's end, but not before P's start and the lead it had
-       over it, up to `KEPT_LEAD`;
-
-    and then as little later as leaves its gap, up to `KEPT_PAUSE`, after the same channel's previous event.
-    `sequential` places every event at its source gap, or at 0 where the source overlaps, from the end before it.
-
-    Args:
-        events: of at most two channels, in any order. What the rebuilt conversation leaves out is not passed.
-        duration: of the source, in seconds.
-        mode: one of `MODES`.
-        sample_rate: in Hz; if given, all times count in whole samples (source time `t` is sample
-            `round(t * sample_rate)`), every guarantee holds to the sample, and `round(start * sample_rate)` is
-            the sample at which an event begins. A kept event then has the samples from `round(start * rate)`
-            to `round(end * rate)` of its source.
-
-    """
-    clock = _Clock(float, float, 1.0)
-    if rate := sample_rate:
-        # Sums and differences of whole numbers are exact in a double: no guarantee is lost to rounding.
-        clock = _Clock(lambda seconds: float(round(seconds * rate)), lambda samples: float(round(samples)), rate)
-    channels = [_units(events, channel, clock) for channel in dict.fromkeys(event.channel for event in events)]
-    place_unit = _anchored if mode == "anchor" else _after_all
-    starts = [0.0] * len(events)
-    past = _Past({})
-    # Heads are compared, not sorted, so that the order inside a channel stays as `_units` made it.
-    for unit in heapq.merge(*channels, key=lambda unit: (unit.start, unit.start - unit.end, unit.events[0][0])):
-        start = place_unit(unit, past, clock)
-        latest = {**past.latest, unit.channel: (unit, start)}
-        past = _Past(latest, max(past.end, unit.end), max(past.new_end, start + unit.length))
-        for index, distance in unit.events:
-            starts[index] = (start + distance) / clock.per_second
-    tail = max(0.0, clock.ticks(duration) - past.end)
-    return Rebuilt(starts, (past.new_end + tail) / clock.per_second)
-
-
-def _anchored(unit: _Unit, past: _Past, clock: _Clock) -> float:
-    start = _by_other(unit, past, clock)
-    if unit.channel not in past.latest:
-        return start
-    before, before_start = past.latest[unit.channel]
-    pause = min(unit.start - before.end, clock.ticks(KEPT_PAUSE))
-    return max(start, before_start + before.length + pause)
-
-
-def _by_other(unit: _Unit, past: _Past, clock: _Clock) -> float:
-    """Where a unit belongs by its relation to the other channel alone: rules 1 to 3 of `rebuild`."""
-    latest = next((placed for channel, placed in past.latest.items() if channel != unit.channel), None)
-    if latest is None or unit.start >= latest[0].end:
-        return _after_all(unit, past, clock)
-    turn, turn_start = latest
-    lead = unit.start - turn.start
-    if unit.end <= turn.end:
-        room = turn.end - turn.start - (unit.end - unit.start)
-        new_room = max(0.0, turn.length - unit.length)
-        return turn_start + (clock.whole(lead / room * new_room) if room > 0 else 0.0)
-    earliest = turn_start + min(lead, clock.ticks(KEPT_LEAD))
-    return max(turn_start + turn.length - (turn.end - unit.start), earliest)
-
-
-def _after_all(unit: _Unit, past: _Past, clock: _Clock) -> float:
-    return past.new_end + max(0.0, unit.start - past.end)
-
-
-def _units(events: Sequence[TurnEvent], channel: str, clock: _Clock) -> list[_Unit]:
-    """Units of one channel in order, with source times that do not overlap."""
-    units: list[_Unit] = []
-    reached = 0.0
-    for block in _blocks(events, channel):
-        first = clock.ticks(events[block[0]].start)
-        last = clock.ticks(max(events[index].end for index in block))
-        is_new = not events[block[0]].kept
-        length = clock.ticks(events[block[0]].new_length) if is_new else last - first
-        start = max(first, reached)
-        reached = max(last, start)
-        inside = [(index, clock.ticks(events[index].start) - first) for index in block]
-        units.append(_Unit(channel, start, reached, length, inside))
-    return units
-
-
-def _blocks(events: Sequence[TurnEvent], channel: str) -> list[list[int]]:
-    """Indices of a channel's events that move as one, each block and all of them in order of start."""
-
-    def order(index: int) -> tuple[float, float]:
-        return events[index].start, -events[index].end
-
-    runs: dict[tuple[int, int], list[int]] = {}
-    resynthesised = 0  # such a piece may last longer and parts the kept pieces on both sides of it
-    for index in sorted((i for i, event in enumerate(events) if event.channel == channel), key=order):
-        event = events[index]
-        resynthesised += not event.kept
-        key = (event.run, resynthesised) if event.kept and event.run >= 0 else (-1 - index, 0)
-        runs.setdefault(key, []).append(index)
-    blocks: list[list[int]] = []
-    open_block: list[int] = []
-    reach = -math.inf
-    for run in runs.values():
-        if not events[run[0]].kept:
-            blocks.append(run)
-            continue
-        if events[run[0]].start >= reach:
-            open_block = []
-            blocks.append(open_block)
-        open_block += run
-        reach = max(events[index].end for index in open_block)
-    return sorted((sorted(block, key=order) for block in blocks), key=lambda block: order(block[0]))
-
-
-# Turn-taking: its labels and measures, from times alone.
-#
-# The categories are those of Heldner & Edlund (2010, "Pauses, gaps and overlaps in conversations", J. Phonetics
-# 38): a change of speaker leaves a gap or an overlap, and speech wholly inside the other's is an overlap within a
-# turn, which we call a backchannel. What they leave open, whether an overlap cut the other off, is decided by its
-# length, because times hold no better sign; an interruption at which the other stops at once is therefore an
-# `overlap`.
-
+from dailytalk_contiguous.core.documents import is_number
+from dailytalk_contiguous.core.schema import CHANNELS
 
 #: Seconds. Utterances of one speaker less than this apart are one stretch of speech, as dGSLM (Nguyen et al. 2023,
 #: "Generative Spoken Dialogue Language Modeling") delimits inter-pausal units.
@@ -227,12 +30,8 @@ PAUSE = 0.2
 TERMINAL_OVERLAP = 0.5
 
 
-#: Seconds: the coarsest sample of speech audio, at 8 kHz.
-SAMPLE = 1 / 8000
-
-
 class Timed(NamedTuple):
-    """Speech on one channel, in seconds; `run` as in `TurnEvent`."""
+    """Speech on one channel, in seconds; `run` as in `core.timeline.TurnEvent`."""
 
     channel: str
     start: float
@@ -372,14 +171,6 @@ def timing_events(speech: "Unions") -> list[TimingEvent]:
     return events
 
 
-def timing_lengths(speech: "Unions") -> dict[tuple[str, str], list[float]]:
-    """Seconds of the `timing_events` of each kind and channel, in order."""
-    lengths: dict[tuple[str, str], list[float]] = {}
-    for kind, channel, start, end in timing_events(speech):
-        lengths.setdefault((kind, channel), []).append(end - start)
-    return lengths
-
-
 def _joined(spans: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     """Spans that have a length, in order and without overlap, as IPUs."""
     joined: list[tuple[float, float]] = []
@@ -427,69 +218,21 @@ def _overlaps(
             yield "overlap", comes_in, max(start, other_start), min(end, other_end)
 
 
-def compare_turns(
-    events: Sequence[TurnEvent], starts: Sequence[float], source_duration: float, duration: float
-) -> dict[str, Any]:
-    """Turn-taking before and after a rebuild: those columns of `core.schema.TIMELINE` that follow from times.
-
-    Offsets in seconds are NaN where the speaker never changes; `offset_distance` is the 1-Wasserstein distance of
-    their distributions. `overlap_kept` (NaN without overlap in the source) is the time that overlapping pairs of
-    the source still overlap, over what the new lengths allow: the whole of one that was inside the other, else as
-    much as in the source, and never more than the shorter of both; overlap that the rebuild adds counts for
-    nothing. `backchannels_kept` counts the source's backchannels that are inside the same turn as before.
-
-    Args:
-        events: utterances only; sounds take no floor.
-        starts: of the events in the rebuilt conversation, in seconds.
-        source_duration, duration: of both conversations, in seconds.
-    """
-    from scipy.stats import wasserstein_distance  # half a second, which commands that rebuild nothing can spare
-
-    source = [Timed(event.channel, event.start, event.end, event.run) for event in events]
-    rebuilt = [
-        Timed(event.channel, start, start + event.new_length, event.run)
-        for event, start in zip(events, starts, strict=True)
-    ]
-    # The same on both sides, or a pause that shrinks would look like a change in turn-taking.
-    groups = join_spans(source)
-    before, after = stretches(source, groups), stretches(rebuilt, groups)
-    changed, changed_before = turn_offsets(after), turn_offsets(before)
-    comparable = len(changed) and len(changed_before)
-    inside = [_hosted(stretch, before, rebuilt) for stretch in before if stretch.host is not None]
-    return {
-        **_quantiles("offset", changed),
-        **_quantiles("source_offset", changed_before),
-        "offset_distance": float(wasserstein_distance(changed, changed_before)) if comparable else np.nan,
-        "overlap_seconds": overlap_seconds(rebuilt),
-        "source_overlap_seconds": overlap_seconds(source),
-        "overlap_kept": _overlap_kept(source, rebuilt),
-        "backchannels": sum(len(stretch) for stretch in inside),
-        "backchannels_kept": sum(sum(stretch) for stretch in inside),
-        "duration_ratio": duration / source_duration if source_duration > 0 else np.nan,
-        "lost_speech_seconds": lost_seconds(events, starts, duration),
-    }
-
-
 def overlap_seconds(timed: Sequence[Timed]) -> float:
     return unions(timed).overlap_seconds
 
 
-def lost_seconds(events: Sequence[TurnEvent], starts: Sequence[float], duration: float) -> float:
-    """Seconds of kept events that are not in the rebuilt conversation: cut off at an end, or under another.
-
-    Pass what was really placed as `new_length`. Up to `SAMPLE` an event is rounding, and not counted.
-    """
-    kept_events = [(event, start) for event, start in zip(events, starts, strict=True) if event.kept]
-    source = [Timed(event.channel, event.start, event.end) for event, _ in kept_events]
-    placed = [
-        Timed(event.channel, max(0.0, start), min(duration, start + event.new_length))
-        for event, start in kept_events
-    ]
-    before, after = unions(source).channels, unions(placed).channels
-    lost = 0.0
-    for channel in dict.fromkeys(span.channel for span in source):
-        lost += max(0.0, _length(before[channel]) - _length(after.get(channel, [])))
-    return lost if lost > SAMPLE * len(kept_events) else 0.0
+def floors(speech: Sequence[Stretch]) -> list[tuple[str, float, float]]:
+    """Who holds the floor from when to when, in order: pauses and the other's backchannels are part of a turn."""
+    held: list[tuple[str, float, float]] = []
+    for channel, start, end, _, event, _, _ in speech:
+        if event == "backchannel":
+            continue
+        if held and held[-1][0] == channel:
+            held[-1] = (channel, held[-1][1], max(held[-1][2], end))
+        else:
+            held.append((channel, start, end))
+    return held
 
 
 def fitness(timed: Sequence[Timed], duration: float, window: float = 100.0) -> dict[str, float]:
@@ -504,58 +247,20 @@ def fitness(timed: Sequence[Timed], duration: float, window: float = 100.0) -> d
         response_median_seconds: median floor-transfer offset.
     """
     speech = stretches(timed)
-    floors: list[tuple[str, float, float]] = []
-    touching: list[bool] = []
-    for (channel, start, end, _, event, _, _), touches in zip(speech, _touching(speech), strict=True):
-        if event == "backchannel":
-            continue
-        touching.append(touches)
-        if floors and floors[-1][0] == channel:
-            floors[-1] = (channel, floors[-1][1], max(floors[-1][2], end))
-        else:
-            floors.append((channel, start, end))
+    held = floors(speech)
+    touching = [
+        touches
+        for stretch, touches in zip(speech, _touching(speech), strict=True)
+        if stretch.event != "backchannel"
+    ]
     responses = [stretch.offset for stretch in speech if stretch.offset is not None]
     return {
         "longest_turn_seconds": max([stretch.end - stretch.start for stretch in speech], default=0.0),
-        "longest_monologue_seconds": max([end - start for _, start, end in floors], default=0.0),
-        "turns_per_window": len(floors) * window / duration if duration > 0 else np.nan,
+        "longest_monologue_seconds": max([end - start for _, start, end in held], default=0.0),
+        "turns_per_window": len(held) * window / duration if duration > 0 else np.nan,
         "overlapping_turns": sum(touching) / len(touching) if touching else np.nan,
         "response_median_seconds": statistics.median(responses) if responses else np.nan,
     }
-
-
-def _hosted(stretch: Stretch, before: Sequence[Stretch], rebuilt: Sequence[Timed]) -> list[bool]:
-    """For each utterance of a backchannel: is it in the same turn on the rebuilt timeline?"""
-    assert stretch.host is not None, stretch
-    turn = [rebuilt[index] for index in before[stretch.host].members]
-    start, end = min(piece.start for piece in turn) - ROUNDING, max(piece.end for piece in turn) + ROUNDING
-    return [start <= rebuilt[index].start and rebuilt[index].end <= end for index in stretch.members]
-
-
-def _overlap_kept(source: Sequence[Timed], rebuilt: Sequence[Timed]) -> float:
-    channels = list(dict.fromkeys(span.channel for span in source))
-    if len(channels) < 2:
-        return np.nan
-    first, second = ([i for i, span in enumerate(source) if span.channel == name] for name in channels[:2])
-    shared, inside, _ = _pairs(source, first, second)
-    still, _, shorter = _pairs(rebuilt, first, second)
-    allowed = np.where(shared > 0, np.where(inside, shorter, np.minimum(shared, shorter)), 0.0)
-    return float(np.minimum(still, allowed).sum() / allowed.sum()) if allowed.sum() > 0 else np.nan
-
-
-def _pairs(timed: Sequence[Timed], first: Sequence[int], second: Sequence[int]) -> tuple[NDArray[Any], ...]:
-    """For all pairs, shape (first, second): seconds in common, whether one is in the other, the shorter's."""
-    times = np.array([(span.start, span.end) for span in timed], np.float64)
-    starts, ends = times[first, None, 0], times[first, None, 1]
-    other_starts, other_ends = times[None, second, 0], times[None, second, 1]
-    shared = np.maximum(0.0, np.minimum(ends, other_ends) - np.maximum(starts, other_starts))
-    inside = ((starts <= other_starts) & (other_ends <= ends)) | ((other_starts <= starts) & (ends <= other_ends))
-    return shared, inside, np.minimum(ends - starts, other_ends - other_starts)
-
-
-def _quantiles(name: str, values: NDArray[np.float64]) -> dict[str, float]:
-    low, middle, high = np.percentile(values, (10, 50, 90)).tolist() if len(values) else (np.nan,) * 3
-    return {f"{name}_median": middle, f"{name}_p10": low, f"{name}_p90": high}
 
 
 _Spans = list[tuple[float, float]]
@@ -569,7 +274,7 @@ class Unions(NamedTuple):
 
     @property
     def overlap_seconds(self) -> float:
-        return sum(map(_length, self.channels.values())) - _length(self.together)
+        return sum(map(total_seconds, self.channels.values())) - total_seconds(self.together)
 
 
 def unions(timed: Sequence[Timed]) -> Unions:
@@ -584,7 +289,7 @@ def unions(timed: Sequence[Timed]) -> Unions:
     return Unions(channels, together)
 
 
-def _length(spans: Sequence[tuple[float, float]]) -> float:
+def total_seconds(spans: Sequence[tuple[float, float]]) -> float:
     return sum([end - start for start, end in spans])
 
 
@@ -602,3 +307,263 @@ def _touching(speech: Sequence[Stretch]) -> list[bool]:
                         touching[number] = touching[other] = True
         reach.setdefault(stretch.channel, []).append(number)
     return touching
+
+
+# Measures of a conversation: what a model that learns from it sees each side do.
+
+
+#: Sides of a conversation, and both together.
+SIDES = (*CHANNELS, "both")
+
+#: Languages that are written without spaces, so that nobody knows how many words a text has.
+SPACELESS = frozenset({"zh", "yue", "ja", "th", "lo", "km", "my"})
+
+_DGSLM = "dGSLM (Nguyen et al. 2023, TACL 11:250), as in Moshi's paper"
+_HELDNER = "Heldner & Edlund 2010, J. Phonetics 38"
+_OURS, _YAP, _DRAMA = "this package", "Open Yap 1K", "DuplexDrama"
+
+
+class TurnMeasure(NamedTuple):
+    """A measure of a conversation, which each of `sides` has.
+
+    Attributes:
+        title, unit: as they are shown; a `share` is in [0, 1].
+        about: its definition, as a sentence.
+        source: who defines it so.
+        quantile: of floor-transfer offsets, which; a measure without is a ratio of two sums.
+        gaps: whether the quantile is of offsets above 0 alone.
+    """
+
+    title: str
+    unit: str
+    about: str
+    source: str
+    sides: tuple[str, ...] = SIDES
+    quantile: float | None = None
+    gaps: bool = False
+
+
+def _of_offsets(which: str, quantile: float) -> TurnMeasure:
+    about = "From one speaker's end to the start of the other, who takes the floor; below 0 both speak."
+    return TurnMeasure(f"floor-transfer offset, {which}", "s", about, _HELDNER, SIDES, quantile)
+
+
+_MINUTE, _SECONDS, _SPOKEN, _SHARE = "a minute", "s a minute", "a minute of speech", "share"
+
+#: The measures by name. A stretch is speech of one side without a silence of `PAUSE`.
+TURN_MEASURES = {
+    "speech": TurnMeasure("speech", _SECONDS, "Seconds of speech, silences under 0.2 s included.", _DGSLM),
+    "pause": TurnMeasure(
+        "pauses", _SECONDS, "Seconds of silence of both after which the speaker goes on.", _DGSLM
+    ),
+    "gap": TurnMeasure("gaps", _SECONDS, "Seconds of silence of both after which this side takes over.", _DGSLM),
+    "overlap": TurnMeasure("overlap", _SECONDS, "Seconds in which both speak, where this side came in.", _DGSLM),
+    "offset_p5": _of_offsets("5th percentile", 0.05),
+    "offset_p25": _of_offsets("25th percentile", 0.25),
+    "offset_median": _of_offsets("median", 0.5),
+    "offset_p75": _of_offsets("75th percentile", 0.75),
+    "offset_p95": _of_offsets("95th percentile", 0.95),
+    "gap_median": TurnMeasure(
+        "length of gaps, median", "s", "Floor-transfer offsets above 0.", _YAP, quantile=0.5, gaps=True
+    ),
+    "overlap_share": TurnMeasure(
+        "overlap of voiced time", _SHARE, "Overlap over the time in which anybody speaks.", _YAP
+    ),
+    "backchannels": TurnMeasure("backchannels", _MINUTE, "Stretches wholly inside the other's speech.", _HELDNER),
+    "backchannel_words": TurnMeasure(
+        "words of backchannels", _SPOKEN, "Words of its backchannels in a minute of anybody's speech.", "CANDOR"
+    ),
+    "backchannel_share": TurnMeasure("share of backchannels", _SHARE, "Backchannels among its stretches.", _DRAMA),
+    "interruptions": TurnMeasure(
+        "interruptions", _MINUTE, f"Stretches of which over {TERMINAL_OVERLAP:g} s, not all, overlap.", _HELDNER
+    ),
+    "interruption_share": TurnMeasure(
+        "share of interruptions", _SHARE, "Interruptions among its stretches.", _DRAMA
+    ),
+    "sounds": TurnMeasure(
+        "laughs, breaths and coughs", _MINUTE, "Unknown of a side that is resynthesised.", _OURS, CHANNELS
+    ),
+    "turn_length": TurnMeasure(
+        "length of turns", "s", "Mean; pauses and the other's backchannels are part of a turn.", _OURS
+    ),
+    "floor_share": TurnMeasure("share of the floor", _SHARE, "Its share of the speech of both.", _YAP, CHANNELS),
+    "words": TurnMeasure("words", _SPOKEN, "Unknown of languages that are written without spaces.", _YAP),
+    "speaks_on": TurnMeasure(
+        "speaks on when interrupted", "s", f"Mean; over {TERMINAL_OVERLAP:g} s by definition.", _OURS
+    ),
+    "takes_over": TurnMeasure(
+        "takes over in a silence", _SHARE, "Of the silences after the other's speech, those that it ends.", _DGSLM
+    ),
+}
+
+
+class Ratio(NamedTuple):
+    """What a measure is of some conversations: `amount` over `per`. Both are 0 where it is unknown."""
+
+    amount: float = 0.0
+    per: float = 0.0
+
+    @property
+    def value(self) -> float:
+        return self.amount / self.per if self.per > 0 else math.nan
+
+
+#: What a conversation has of each measure, by name and side: of a quantile, all offsets that it is one of.
+TurnFigures = dict[str, dict[str, Ratio | list[float]]]
+
+
+def figure_value(name: str, figure: Ratio | list[float]) -> float:
+    """The value of a measure by its name; NaN where it is unknown."""
+    if isinstance(figure, Ratio):
+        return figure.value
+    quantile = TURN_MEASURES[name].quantile
+    assert quantile is not None, name
+    if not figure:
+        return math.nan
+    ordered, at = sorted(figure), quantile * (len(figure) - 1)
+    low = int(at)
+    return ordered[low] + (at - low) * (ordered[min(low + 1, len(ordered) - 1)] - ordered[low])
+
+
+class TimedConversation(NamedTuple):
+    """What a row says of who speaks when on one timeline, from which all measures follow.
+
+    Attributes:
+        timed: its utterances that can be heard. groups: those of `join_spans` in the source.
+        events: how each enters; None where the row does not say.
+        seconds: its length.
+        words: of each utterance; None where they are unknown.
+        sounds: laughs, breaths and coughs of each channel in which they are known.
+    """
+
+    timed: list[Timed]
+    groups: list[list[int]]
+    events: list[str | None]
+    seconds: float
+    words: list[int] | None = None
+    sounds: Mapping[str, int] = {}
+
+    def measured(self, speech: Sequence[Stretch] | None = None) -> TurnFigures:
+        """All of `TURN_MEASURES`. `speech`: its `stretches`, where they are known."""
+        sides = _entries(speech or stretches(self.timed, self.groups), self.words)
+        left, right = both = sides["left"], sides["right"]
+        events = timing_events(unions(self.timed))
+        units, pauses, gaps, overlaps = (
+            [[end - start for name, who, start, end in events if (name, who) == (kind, side)] for side in CHANNELS]
+            for kind in ("ipu", "pause", "gap", "overlap")
+        )
+        seconds, overlap = [*map(sum, units)], [*map(sum, overlaps)]
+        # Of a mono recording, whose one channel is no side, nothing is known.
+        minutes = self.seconds / 60 if {span.channel for span in self.timed} <= {*CHANNELS} else 0.0
+        spoken, n_stretches = sum(seconds), [side.stretches for side in both]
+        backchannels, interruptions = [side.backchannels for side in both], [side.interruptions for side in both]
+        taken = [*map(len, gaps)]
+        sounds = [self.sounds.get(channel) for channel in CHANNELS]
+        words = [0, 0]
+        for (channel, *_), n in zip(self.timed, self.words or (), strict=False):
+            words[channel == "right"] += n
+        knows_words = 1 / 60 if self.words is not None else 0.0
+        ratios: dict[str, tuple[Sequence[float], float | list[Any]]] = {
+            "speech": (seconds, minutes),
+            "pause": ([*map(sum, pauses)], minutes),
+            "gap": ([*map(sum, gaps)], minutes),
+            "overlap": (overlap, minutes),
+            "overlap_share": (overlap, spoken - sum(overlap)),
+            "backchannels": (backchannels, minutes),
+            "backchannel_words": ([side.words for side in both], spoken * knows_words),
+            "backchannel_share": (backchannels, n_stretches),
+            "interruptions": (interruptions, minutes),
+            "interruption_share": (interruptions, n_stretches),
+            "sounds": ([n or 0 for n in sounds], [0.0 if n is None else minutes for n in sounds]),
+            "turn_length": ([side.floor for side in both], [side.floors for side in both]),
+            "floor_share": (seconds, spoken),
+            "words": (words, [of * knows_words for of in seconds]),
+            "speaks_on": ([side.spoken_on for side in both], interruptions[::-1]),
+            "takes_over": (taken, [taken[0] + len(pauses[1]), taken[1] + len(pauses[0])]),
+        }
+        offsets = {"left": left.offsets, "right": right.offsets, "both": left.offsets + right.offsets}
+        for of_side in offsets.values():
+            of_side.sort()  # once for all quantiles
+        gap_offsets = {side: [offset for offset in of if offset > 0] for side, of in offsets.items()}
+        measured: TurnFigures = {}
+        for name, measure in TURN_MEASURES.items():
+            if measure.quantile is not None:
+                measured[name] = {**(gap_offsets if measure.gaps else offsets)}
+                continue
+            (first, second), per = ratios[name]
+            # Each side has its own denominator, or both share one.
+            per_left, per_right, per_both = (*per, sum(per)) if isinstance(per, list) else (per, per, per)
+            measured[name] = {"left": Ratio(first, per_left), "right": Ratio(second, per_right)}
+            if measure.sides is SIDES:
+                measured[name]["both"] = Ratio(first + second, per_both)
+        return measured
+
+
+def timed_conversations(row: Mapping[str, Any]) -> dict[str, TimedConversation]:
+    """A row of `core.schema.BUILT` on its timelines: `source`, if its times are known there, and `rebuilt`.
+
+    In a row that was not rebuilt both are the same. Stretches are those of the source in both.
+    """
+    audible = [
+        utterance
+        for utterance in row["utterances"] or ()
+        if utterance["status"] != "dropped" and is_number(utterance["start"]) and is_number(utterance["end"])
+    ]
+    source, rebuilt = (
+        [Timed(utterance["channel"], utterance[start], utterance[end]) for utterance in audible]
+        for start, end in (("source_start", "source_end"), ("start", "end"))
+    )
+    knows_source = all(is_number(start) and is_number(end) for _, start, end, _ in source)
+    groups = join_spans(source if knows_source else rebuilt)
+    texts = [utterance["text"] for utterance in audible]
+    has_words = any(texts) and (row["language"] or "").partition("-")[0] not in SPACELESS
+    words = [len((text or "").split()) for text in texts] if has_words else None
+    # A rebuild looks for the sounds of the side that it keeps, and says how much of them it lost.
+    looked = is_number((row["timeline"] or {}).get("lost_sound_seconds"))
+    sounds = {"right": sum(sound["channel"] == "right" for sound in row.get("sounds") or ())} if looked else {}
+    conversations = {}
+    for name, timed, event, seconds in (
+        ("source", source, "source_event", row["source_duration"]),
+        ("rebuilt", rebuilt, "event", row["duration"]),
+    ):
+        if name == "rebuilt" or knows_source:
+            events = [utterance[event] for utterance in audible]
+            conversations[name] = TimedConversation(timed, groups, events, seconds or 0.0, words, sounds)
+    return conversations
+
+
+@dataclass(slots=True)
+class _Side:
+    """What one side does: counts, seconds, and its floor-transfer offsets."""
+
+    stretches: int = 0
+    backchannels: int = 0
+    interruptions: int = 0
+    words: int = 0
+    floors: int = 0
+    floor: float = 0.0
+    spoken_on: float = 0.0
+    offsets: list[float] = field(default_factory=list)
+
+
+def _entries(speech: Sequence[Stretch], words: Sequence[int] | None) -> dict[str, _Side]:
+    """What each side does, by all stretches in order; `words` are those of each utterance."""
+    sides = {channel: _Side() for channel in CHANNELS}
+    reach = dict.fromkeys(CHANNELS, -math.inf)
+    of_sides = [stretch for stretch in speech if stretch.channel in sides]
+    for channel, start, end, members, event, _, offset in of_sides:
+        side, other = sides[channel], CHANNELS[channel == "left"]
+        side.stretches += 1
+        if event == "backchannel":
+            side.backchannels += 1
+            side.words += sum([words[index] for index in members]) if words else 0
+        elif event == "interruption":
+            side.interruptions += 1
+            sides[other].spoken_on += reach[other] - start
+        if offset is not None:
+            side.offsets.append(offset)
+        reach[channel] = max(reach[channel], end)
+    for channel, start, end in floors(of_sides):
+        sides[channel].floors += 1
+        sides[channel].floor += end - start
+    return sides

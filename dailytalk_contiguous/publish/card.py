@@ -27,6 +27,7 @@ from dailytalk_contiguous.publish import sections as report
 from dailytalk_contiguous.publish.items import open_items
 from dailytalk_contiguous.publish.manifest import DataFile, Packed, PublishedRow
 from dailytalk_contiguous.publish.player import to_mp3
+from dailytalk_contiguous.publish.plots import PNG_PIXELS, HistogramPlot, sheet
 from dailytalk_contiguous.publish.render import (
     Code,
     Link,
@@ -43,6 +44,8 @@ from dailytalk_contiguous.publish.render import (
 )
 from dailytalk_contiguous.publish.verdict import MOST_FINDINGS, Judge, Verdict, corpus_findings, verdict_of
 from dailytalk_contiguous.publish.version import Version
+from dailytalk_contiguous.run.outputs import STATS
+from dailytalk_contiguous.store.files import json_document
 from dailytalk_contiguous.store.parquet import open_parquet
 
 # Whether a card's licence asks for less than those of its sources and models, and which one follows from them.
@@ -317,6 +320,10 @@ def _dump(name: str, value: Any, line: str) -> str:
 # Limitations come from the rows themselves and are plain: users have nothing else to judge the data by.
 
 
+#: The picture of the measures that other corpora have, too.
+SCORECARD = "assets/scorecard.png"
+
+
 def statistics(tally: Tally, packed: Packed, assets: dict[str, bytes]) -> str:
     """How much there is of what; pictures go into `assets` by their path in the repository."""
     rows = {
@@ -338,6 +345,24 @@ def statistics(tally: Tally, packed: Packed, assets: dict[str, bytes]) -> str:
         " ".join(others),
         report.markdown((report.durations_plot(tally), *report.voice_tables(tally), *style), assets),
         report.markdown(report.emotion_parts(report.CorpusFigures(tally, unit="utterance")), assets),
+    ]
+    return "\n\n".join(filter(None, texts))
+
+
+def turns_of_card(tally: Tally, assets: dict[str, bytes]) -> str:
+    """Turn-taking, and what it teaches beside other corpora: its plots are one picture, its figures `STATS`."""
+    parts = report.scorecard_parts(tally)
+    plots = [part for part in parts if isinstance(part, HistogramPlot) and part.reaches]
+    pictures = []
+    assets[STATS] = json_document(tally.stats()).encode()
+    if plots:
+        assets[SCORECARD] = sheet(plots, 2, width=PNG_PIXELS)
+        names = ", ".join(plot.title.partition(" (")[0].lower() for plot in plots)
+        pictures.append(f"![Distributions over conversations, before other corpora: {names}]({SCORECARD})")
+    texts = [
+        report.markdown(report.turn_parts(tally), assets),
+        report.markdown(part for part in parts if not isinstance(part, HistogramPlot)),
+        *pictures,
     ]
     return "\n\n".join(filter(None, texts))
 
@@ -731,8 +756,7 @@ def render_card(
             "about": about(tally, facts.tag),
             "fields": fields_table((*FIELDS, *packed.fields), ("line",)),
             "statistics": statistics(tally, packed, assets),
-            "turns": report.markdown(report.turn_parts(tally), assets)
-            or "No utterance has times, so there is nothing to measure.",
+            "turns": turns_of_card(tally, assets) or "No utterance has times, so there is nothing to measure.",
             "splits": splits(tally, packed.disjoint),
             "limits": limits(tally),
         }

@@ -17,16 +17,17 @@ from dailytalk_contiguous.core.audio import blocks, probe, to_uri
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.quality import BELOW_LOUDEST, SILENCE_DBFS
 from dailytalk_contiguous.core.schema import AUDIO_FOLDER, CONFIGS, LABELLED, MAIN, OTHER, Row
+from dailytalk_contiguous.core.scorecard import ReferenceCorpus, measure_text, places, published_references
 from dailytalk_contiguous.core.spans import frame_levels
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.tags import tags_among
 from dailytalk_contiguous.core.tally import Sum, Tally
-from dailytalk_contiguous.core.turns import Timed
 from dailytalk_contiguous.core.utterance import FIELDS, line_problem, published, why_silent
 from dailytalk_contiguous.core.word_times import frame_of
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish import exports
 from dailytalk_contiguous.publish.clip_figures import corpus_figures
+from dailytalk_contiguous.publish.interactivity import SAMPLES, SUMMARY
 from dailytalk_contiguous.publish.items import (
     ABOUT,
     EVAL,
@@ -37,10 +38,11 @@ from dailytalk_contiguous.publish.items import (
     finished_items,
     is_talks,
     open_items,
+    read_shaped,
 )
 from dailytalk_contiguous.publish.loading import file_differences
 from dailytalk_contiguous.publish.manifest import MANIFEST
-from dailytalk_contiguous.publish.mixture import ABOUT_SHAPE, CLIP_MANIFESTS, most_listed
+from dailytalk_contiguous.publish.mixture import ABOUT_SHAPE, CLIP_MANIFESTS, most_listed, timed_conversation
 from dailytalk_contiguous.publish.verdict import (
     CONVERSATION_MEASURES,
     NOTHING_FINISHED,
@@ -419,6 +421,9 @@ def check_moshi(folder: Path, limits: FitnessLimits | None = None) -> tuple[list
         "duration_sec": plan.duration_sec,
         "batch_size": plan.batch_size,
     }
+    if (folder / SUMMARY).is_file():  # clips of interaction, in which an agent may only listen
+        findings = [finding for finding in findings if finding.kind not in ("no-words", "silent-left")]
+        facts["kind"] = "interactivity"
     return findings, facts
 
 
@@ -578,7 +583,7 @@ def _conversations(folder: Path, plan: TrainerPlan, judge: Judge) -> Iterator[Fi
         about = documents.expect(
             documents.read_json(inside(folder, ABOUT), limit=documents.MOST_OWN_BYTES), ABOUT_SHAPE, ABOUT
         )
-        timed = {name: _timed(conversation) for name, conversation in about.items()}
+        timed = {name: timed_conversation(conversation).timed for name, conversation in about.items()}
     except BadInput as problem:
         yield error("unreadable-about", ABOUT, f"it can't be read ({problem.reason})", _EXPORT_AGAIN)
         return
@@ -599,19 +604,6 @@ def _conversations(folder: Path, plan: TrainerPlan, judge: Judge) -> Iterator[Fi
         judge.add_measured(name, values, unsure, named, talk, overlap)
     judge.voices.update(_hours(about, "voices"))
     judge.languages.update(_hours(about, "language"))
-
-
-def _timed(conversation: Mapping[str, Any]) -> list[Timed]:
-    turns = []
-    for turn in conversation["turns"]:
-        match turn:
-            case [int() | float() as start, int() | float() as end, str(side)] if (
-                0 <= start <= end <= documents.LATEST
-            ):
-                turns.append(Timed("left" if side == MAIN else "right", start, end))
-            case _:
-                raise BadInput(f"a turn is {documents.quoted(turn)}, not [start, end, speaker]", _EXPORT_AGAIN)
-    return turns
 
 
 def _hours(about: Mapping[str, Any], key: str) -> dict[str, float]:
@@ -638,18 +630,21 @@ _KINDS = {"utterances": "bad-utterance", "alignments": "bad-word", "sounds": "ba
 @dataclass
 class _Counts:
     judge: Judge
+    references: Sequence[ReferenceCorpus] = ()
     tally: Tally = field(default_factory=Tally)
     total: Sum = field(default_factory=Sum)
     ids: set[str] = field(default_factory=set)
 
 
-def check_dataset(folder: Path, limits: FitnessLimits | None = None) -> tuple[list[Finding], dict[str, Any]]:
+def check_dataset(
+    folder: Path, limits: FitnessLimits | None = None, references: Sequence[ReferenceCorpus] = ()
+) -> tuple[list[Finding], dict[str, Any]]:
     """Findings on a folder of Parquet shards (or a work folder's `dataset/`), and how much is in it.
 
     Raises DailytalkError if there are no shards.
     """
     findings: list[Finding] = []
-    counts = _Counts(Judge(limits))
+    counts = _Counts(Judge(limits), references)
     items = finished_items(folder)
     for path in items.files:
         shown = str(path.relative_to(folder))
@@ -678,6 +673,7 @@ def _together(
         "hours": round(total.seconds / 3600, 4),
         "hours_of_voice": {name: round(hours, 4) for name, hours in sorted(judge.voices.items())},
         "hours_of_language": {name: round(hours, 4) for name, hours in sorted(judge.languages.items())},
+        "measures": measure_facts(counts.tally, counts.references),
     }
     return [*findings, *judge.findings(counts.tally, run)], facts
 
@@ -760,7 +756,9 @@ def row_findings(file: str, row: Row) -> Iterator[Finding]:
 _PUBLISH_AGAIN = "publish this version again"
 
 
-def check_version(version: Version, limits: FitnessLimits | None = None) -> tuple[list[Finding], dict[str, Any]]:
+def check_version(
+    version: Version, limits: FitnessLimits | None = None, references: Sequence[ReferenceCorpus] = ()
+) -> tuple[list[Finding], dict[str, Any]]:
     """Findings on a version, and how much is in it.
 
     Raises DailytalkError if it has no conversations, or can't be read.
@@ -773,7 +771,7 @@ def check_version(version: Version, limits: FitnessLimits | None = None) -> tupl
     for difference in file_differences(version) if MANIFEST in version.names else ():
         what = f"it is not what {MANIFEST} names: {difference.what}"
         findings.append(error("not-in-manifest", difference.name, what, _PUBLISH_AGAIN))
-    counts, splits = _Counts(Judge(limits)), Counter[str]()
+    counts, splits = _Counts(Judge(limits), references), Counter[str]()
     of_rows: list[Finding] = []
     for row in steps("conversations checked", items.rows([*LABELLED, "audio_sha256"])):
         splits[row["split"]] += 1
@@ -937,6 +935,36 @@ def _words(folder: Path, shown: str, loudness: Loudness | None, counts: Counter[
     yield from word_findings(shown, words, loudness)
 
 
+_BENCH_AGAIN = "export again with `dailytalk export --format full-duplex-bench`"
+
+
+def check_full_duplex_bench(folder: Path) -> tuple[list[Finding], dict[str, Any]]:
+    """Findings on a folder for Full-Duplex-Bench, and what is in it: samples of each task, and their hours."""
+    samples = read_shaped(inside(folder, SAMPLES), {str: {"duration": float}}, documents.MOST_OWN_BYTES)
+    findings = [finding for sample in samples for finding in _sample(folder, sample)]
+    hours = sum(sample["duration"] for sample in samples.values()) / 3600
+    files = Counter(sample.rpartition("/")[0] for sample in samples)
+    return findings, {"kind": "full-duplex-bench", "files": dict(files), "hours": {"samples": round(hours, 4)}}
+
+
+def _sample(folder: Path, sample: str) -> Iterator[Finding]:
+    lengths = set()
+    for name in ("input", *(["clean_input"] if sample.startswith("v1.5") else []), "output"):
+        loudness = yield from _measured_wav(folder, f"{sample}/{name}.wav")
+        lengths.add(loudness and (loudness.channels, loudness.sample_rate, loudness.seconds))
+    if len(lengths) > 1:
+        yield error("wrong-duration", sample, "its files differ in channels, rate or length", _BENCH_AGAIN)
+    shown = f"{sample}/output.json"
+    try:
+        output = read_shaped(inside(folder, shown), {"chunks": [{"text": str, "timestamp": [float]}]})
+    except (BadInput, FileNotFoundError) as problem:
+        yield error("unreadable-alignments", shown, f"it can't be read ({problem})", _BENCH_AGAIN)
+        return
+    timed = [(chunk["text"], chunk["timestamp"]) for chunk in output["chunks"] if chunk["timestamp"]]
+    words = [SaidWord(text, min(times), max(times), OTHER, 0) for text, times in timed]
+    yield from word_findings(shown, words, loudness)
+
+
 # `dailytalk check`: recognises what a folder is, and judges it as the strictest of its readers would.
 #
 # A finding is an error where a trainer would fail or silently learn garbage; everything else is advice. Files are
@@ -946,12 +974,15 @@ def _words(folder: Path, shown: str, loudness: Loudness | None, counts: Counter[
 Facts = dict[str, Any]
 
 
-def check_folder(path: Path, limits: FitnessLimits | None = None) -> tuple[list[Finding], Facts]:
+def check_folder(
+    path: Path, limits: FitnessLimits | None = None, references: Sequence[ReferenceCorpus] = ()
+) -> tuple[list[Finding], Facts]:
     """Judge a training folder, a work folder (of a corpus, too), talks, or a folder of Parquet shards.
 
-    Returns the findings, in the order of the files, and facts: `kind` (`moshi`, `csm`, `j-moshi`, `work`,
-    `corpus`, `talks` or `dataset`) and what was counted. Raises DailytalkError for a path that is no folder, or
-    none of these.
+    Returns the findings, in the order of the files, and facts: `kind` (`moshi`, `interactivity`,
+    `full-duplex-bench`, `csm`, `j-moshi`, `work`, `corpus`, `talks` or `dataset`) and what was counted; of
+    conversations `measures` beside those of published corpora and of `references`. Raises DailytalkError for a
+    path that is no folder, or none of these.
     """
     if not path.is_dir():
         raise DailytalkError(f"{path} is no folder", "name a work folder, a dataset or a training folder")
@@ -964,9 +995,11 @@ def check_folder(path: Path, limits: FitnessLimits | None = None) -> tuple[list[
             findings += corpus_findings(figures, judge, read_run(path) or {})
         return findings, facts | {"kind": "corpus"}
     if any((path / name).exists() for name in (TRANSCRIPT, SHIFTED, "dataset", "run.json")):
-        return _work(path, limits)
+        return _work(path, limits, references)
     if is_talks(path):
-        return _talks(path, limits)
+        return _talks(path, limits, references)
+    if (path / SAMPLES).is_file():
+        return check_full_duplex_bench(path)
     if is_moshi(path):
         return check_moshi(path, limits)
     if (path / exports.CONVERSATIONS).is_file():
@@ -979,15 +1012,17 @@ def check_folder(path: Path, limits: FitnessLimits | None = None) -> tuple[list[
             "run dailytalk corpus without --report-only",
         )
     if any(path.rglob("*.parquet")):
-        return check_dataset(path, limits)
+        return check_dataset(path, limits, references)
     raise DailytalkError(
         f"{path} is neither a work folder, a dataset nor a training folder",
         "name one that `dailytalk build`, `speak`, `corpus` or `export` has written",
     )
 
 
-def _talks(folder: Path, limits: FitnessLimits | None) -> tuple[list[Finding], Facts]:
-    findings, counts = list[Finding](), _Counts(Judge(limits))
+def _talks(
+    folder: Path, limits: FitnessLimits | None, references: Sequence[ReferenceCorpus]
+) -> tuple[list[Finding], Facts]:
+    findings, counts = list[Finding](), _Counts(Judge(limits), references)
     for row in open_items(folder).rows():
         name = row["conversation_id"]
         if row["problem"] or any(word["speaker"] == "left" for word in row["alignments"]):
@@ -1001,7 +1036,9 @@ def _talks(folder: Path, limits: FitnessLimits | None) -> tuple[list[Finding], F
     return together, facts | {"kind": "talks"}
 
 
-def _work(folder: Path, limits: FitnessLimits | None) -> tuple[list[Finding], Facts]:
+def _work(
+    folder: Path, limits: FitnessLimits | None, references: Sequence[ReferenceCorpus]
+) -> tuple[list[Finding], Facts]:
     findings = list(file_findings(folder))
     facts: Facts = {"kind": "work"}
     record = read_run(folder) or {}
@@ -1011,7 +1048,7 @@ def _work(folder: Path, limits: FitnessLimits | None) -> tuple[list[Finding], Fa
         if documents.is_number(hours.get(name)):
             facts[f"hours_of_{name}"] = hours[name]
     if (folder / "dataset").is_dir() and any((folder / "dataset").rglob("*.parquet")):
-        of_dataset, counts = check_dataset(folder, limits)
+        of_dataset, counts = check_dataset(folder, limits, references)
         findings += of_dataset
         facts |= counts | {"kind": "work"}
         if not counts["conversations"] and not any(finding.level == "error" for finding in of_dataset):
@@ -1021,7 +1058,9 @@ def _work(folder: Path, limits: FitnessLimits | None) -> tuple[list[Finding], Fa
                 remedy = remedy_of(lost, [*lost.reasons, *lost.remedies])
             findings.append(error(NOTHING_FINISHED, ".", what, remedy))
     elif (folder / TAGGED).is_dir():
-        findings += _tagged_findings(folder, limits, facts.get("conversations", 0))
+        of_tagged, tally = _tagged_findings(folder, limits, facts.get("conversations", 0))
+        findings += of_tagged
+        facts["measures"] = measure_facts(tally, references)
     return findings, facts
 
 
@@ -1039,7 +1078,7 @@ def file_findings(folder: Path) -> Iterator[Finding]:
             yield error("not-stereo", shown, what, "build it again")
 
 
-def _tagged_findings(folder: Path, limits: FitnessLimits | None, n: int) -> list[Finding]:
+def _tagged_findings(folder: Path, limits: FitnessLimits | None, n: int) -> tuple[list[Finding], Tally]:
     judge, tally = Judge(limits, rebuilt=False), Tally(rebuilt=False)
     try:
         items = open_items(folder)
@@ -1051,7 +1090,26 @@ def _tagged_findings(folder: Path, limits: FitnessLimits | None, n: int) -> list
     except DailytalkError:
         judge = Judge(limits, rebuilt=False)
     judge.n = max(judge.n, n)
-    return judge.findings(tally, read_run(folder) or {})
+    return judge.findings(tally, read_run(folder) or {}), tally
+
+
+def measure_facts(tally: Tally, references: Sequence[ReferenceCorpus] = ()) -> list[dict[str, Any]]:
+    """Where the measures of conversations are beside those of other corpora; no part of the verdict."""
+    compared = (*published_references().values(), *references)
+    return [
+        {
+            "measure": place.band.measure,
+            "side": place.side,
+            "value": round(place.value, 6),
+            "corpus": place.reference.name,
+            "published": {name: getattr(place.band, name) for name in ("low", "middle", "high")},
+            "shown": [measure_text(place.band.measure, place.value), place.text(), place.band.text()],
+            "where": place.where,
+            "percentile": None if place.percentile is None else round(place.percentile, 1),
+            "note": place.sentence() if place.is_remarkable and place.side != "right" else None,
+        }
+        for place in places(tally.turn_taking, compared)
+    ]
 
 
 def _transcript_lines(path: Path) -> Iterator[Finding]:

@@ -225,7 +225,12 @@ def export_moshi(
             "kept_speaker": item.kept_speaker,
             "voices": list(item.voices),
             "turns": [
-                [round(utterance.start, 3), round(utterance.end, 3), MAIN if utterance.main else OTHER]
+                [
+                    round(utterance.start, 3),
+                    round(utterance.end, 3),
+                    MAIN if utterance.main else OTHER,
+                    len(utterance.text.split()),
+                ]
                 for utterance in item.utterances
             ],
             "recording": row["recording_id"],
@@ -238,7 +243,7 @@ def export_moshi(
             file = file_name(item.id) + (f"--{number:03d}" if len(edges) > 2 else "")
             start, end = first / item.sample_rate, last / item.sample_rate
             inside = publish_items.words_between(item.words, start, end)
-            words = _timed_words([word for word in inside if word.main], item, start, end, counter, counts)
+            words = words_in_frames([word for word in inside if word.main], item, start, end, counter, counts)
             if both_speakers:
                 words = sorted([*words, *(word for word in inside if not word.main)], key=lambda word: word.start)
             alignments: dict[str, Any] = {
@@ -384,7 +389,7 @@ def token_counter(path: Path) -> Callable[[str], int]:
     return lambda word: max(1, len(model.encode(word.strip())))
 
 
-def _timed_words(
+def words_in_frames(
     words: Sequence[publish_items.AlignedWord],
     conversation: publish_items.Conversation,
     start: float,

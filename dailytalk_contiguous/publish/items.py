@@ -22,12 +22,14 @@ from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, Pcm, embe
 from dailytalk_contiguous.core.dialogue import CUT_MARK
 from dailytalk_contiguous.core.documents import (
     MOST_BYTES,
+    MOST_OWN_BYTES,
     Readable,
     as_text,
     expect,
     fits,
     is_number,
     json_lines,
+    parse_json,
     path_of,
     quoted,
     read_json,
@@ -54,6 +56,7 @@ from dailytalk_contiguous.core.schema import (
     name_or_none,
     voices,
 )
+from dailytalk_contiguous.core.scorecard import ReferenceCorpus, reference_of
 from dailytalk_contiguous.core.turns import Timed, stretches
 from dailytalk_contiguous.core.utterance import (
     FIELDS,
@@ -72,14 +75,14 @@ from dailytalk_contiguous.publish.manifest import MANIFEST
 from dailytalk_contiguous.publish.version import COPY, Version, open_version
 from dailytalk_contiguous.run.clip_plan import CLIPS, MEASURED
 from dailytalk_contiguous.run.clips import annotated_clip, listed_clips
-from dailytalk_contiguous.run.outputs import RECORD, RUN, TRANSCRIPT, read_run, rejects_in
+from dailytalk_contiguous.run.outputs import RECORD, RUN, STATS, TRANSCRIPT, read_run, rejects_in
 from dailytalk_contiguous.run.speaking import DATASET
 from dailytalk_contiguous.run.tagging import TAGGED
 from dailytalk_contiguous.shards import Entry, ShardIndex, read_rows
 from dailytalk_contiguous.sources.editable import laid_over
 from dailytalk_contiguous.sources.transcribed import BASE, at_hand, tagged_row
 from dailytalk_contiguous.store.files import inside, is_inside, json_text, refuse_half_renamed
-from dailytalk_contiguous.store.hub import parse_reference
+from dailytalk_contiguous.store.hub import hub_errors, parse_reference
 from dailytalk_contiguous.store.parquet import ParquetReader, open_parquet
 
 _REMEDY = "build the conversation again"
@@ -576,6 +579,25 @@ def open_items(where: str | Path | Version, finished: bool = False) -> Items:
     if any((where / DATASET).glob("*.parquet")) or finished or not (where / TRANSCRIPT).is_file():
         return Shards(where, labelled=False)
     return TaggedItems(where)
+
+
+def reference_at(where: Path | Version) -> ReferenceCorpus:
+    """What a corpus-stats.json says, or that of a work folder or a version, to compare with.
+
+    Raises DailytalkError if there is none, or it is damaged.
+    """
+    name, remedy = f"the {STATS} of {where}", f"name a {STATS}, or what has one"
+    if isinstance(where, Path):
+        if where.is_dir() and not (where / STATS).exists():
+            raise DailytalkError(f"{as_text(where)!r} has no {STATS}", "run the command that made it again")
+        path = inside(where, STATS) if where.is_dir() else where
+        ending = as_text(Path(*where.absolute().parts[-2:]))  # pages are published, and paths are private
+        return reference_of(read_json(path, remedy, MOST_OWN_BYTES), ending)
+    if STATS not in where.names:
+        raise DailytalkError(f"{where} has no {STATS}", "publish it again, or name a work folder")
+    with hub_errors(where), where.open(STATS) as file:
+        text = file.read(MOST_OWN_BYTES + 1)
+    return reference_of(parse_json(text, name, remedy, MOST_OWN_BYTES), str(where))
 
 
 def finished_items(folder: Path) -> Shards:

@@ -5,14 +5,27 @@ import math
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from dailytalk_contiguous.core import documents, licensing
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
-from dailytalk_contiguous.core.sampling import MOST_WEIGHT, Weighted, goals, times
-from dailytalk_contiguous.core.schema import AUDIO_FOLDER
+from dailytalk_contiguous.core.sampling import MOST_WEIGHT, Weighted, goals, times, times_towards
+from dailytalk_contiguous.core.schema import AUDIO_FOLDER, MAIN
+from dailytalk_contiguous.core.scorecard import ReferenceCorpus
+from dailytalk_contiguous.core.tally import TurnTaking
+from dailytalk_contiguous.core.turns import (
+    SPACELESS,
+    TURN_MEASURES,
+    Ratio,
+    Timed,
+    TimedConversation,
+    join_spans,
+)
 from dailytalk_contiguous.publish import exports, items, render
 from dailytalk_contiguous.run.clips import DATA, MANIFESTS
 from dailytalk_contiguous.run.outputs import RECORD
@@ -200,6 +213,28 @@ def _about(data: Path) -> dict[str, Any]:
     )
 
 
+def timed_conversation(conversation: Mapping[str, Any]) -> TimedConversation:
+    """Who speaks when in a conversation of an export, the main speaker left. Raises BadInput."""
+    timed, words = [], list[int | None]()
+    for turn in conversation["turns"]:
+        match turn:
+            case [int() | float() as start, int() | float() as end, str(side), *counted] if (
+                0 <= start <= end <= documents.LATEST
+            ):
+                timed.append(Timed("left" if side == MAIN else "right", start, end))
+                words += counted if documents.fits(counted, [int]) and len(counted) == 1 else [None]
+            case _:
+                raise BadInput(f"a turn is {documents.quoted(turn)}, not [start, end, speaker, words]", _AGAIN)
+    known = [] if conversation.get("language") in SPACELESS else [count for count in words if count is not None]
+    return TimedConversation(
+        timed,
+        join_spans(timed),
+        [None] * len(timed),
+        conversation["duration"],
+        known if len(known) == len(timed) else None,
+    )
+
+
 @dataclass(frozen=True)
 class Settings:
     """How folders are mixed.
@@ -210,6 +245,8 @@ class Settings:
         seed: which clips are listed once more or once less, and which conversations evaluate.
         eval_share: of conversations that are not divided yet.
         text_conditions: keep those of the folders; a stock model stops on them.
+        towards: how often each conversation is seen is chosen so that together they come near it. Clips of one
+            speaker are listed once, or as their weight says.
     """
 
     commercial: bool = False
@@ -217,6 +254,7 @@ class Settings:
     seed: int = 0
     eval_share: float = 0.1
     text_conditions: bool = False
+    towards: ReferenceCorpus | None = None
 
 
 @dataclass
@@ -289,7 +327,104 @@ def read_parts(
     return parts, rejects
 
 
-def list_files(parts: Sequence[MixPart], settings: Settings) -> None:
+@dataclass(frozen=True)
+class Approached:
+    """A measure of a side that is to be from `low` to `high`: what it was `before`, and is `after`."""
+
+    measure: str
+    side: str
+    low: float
+    high: float
+    before: float
+    after: float
+
+
+@dataclass(frozen=True)
+class Approach:
+    """How near a mix came to a reference.
+
+    Attributes:
+        reference: its name.
+        measures: those that the reference has.
+        seen: conversations by how often each is seen.
+        hours, lost: of the conversations that may train, and of those that are not seen.
+    """
+
+    reference: str
+    measures: list[Approached]
+    seen: dict[int, int]
+    hours: float
+    lost: float
+
+
+def approach(parts: Sequence[MixPart], reference: ReferenceCorpus, seed: int) -> Approach:
+    """List the conversations that train so often that together they come near a reference; see `times_towards`.
+
+    Raises DailytalkError where nothing of what the reference says is known of them.
+    """
+    files: dict[str, list[tuple[MixPart, File]]] = {}
+    conversations: list[TimedConversation] = []
+    for part in parts:
+        training = {file.wav: file for file in part.files if file.side == "train"}
+        for name, conversation in part.folder.about.items():
+            wavs = [part.folder.data / path for path in conversation["files"]]
+            if found := [(part, training[wav]) for wav in wavs if wav in training]:
+                files[f"{part.place}/{name}"] = found
+                conversations.append(timed_conversation(conversation))
+    before, after = TurnTaking(), TurnTaking()
+    for timed in conversations:
+        before.add(timed)
+    bands = [
+        (band.measure, side, *band.limits())
+        for band in reference.bands
+        for side in band.sides
+        if not math.isnan(before.pooled(band.measure, side))
+    ]
+    if not bands:
+        raise DailytalkError(
+            f"nothing that {reference.name} says is known of what trains here",
+            "name folders of conversations that `build` or `export --format moshi` has finished",
+        )
+    figures = [timed.measured() for timed in conversations]
+    lines = [
+        line
+        for measure, side, low, high in bands
+        for line in _excess(measure, [figure[measure][side] for figure in figures], low, high)
+    ]
+    seconds = np.array([sum(file.seconds for _, file in found) for found in files.values()])
+    times_seen = times_towards([*files], seconds, np.array(lines), seed)
+    for found, timed, count in zip(files.values(), conversations, times_seen.tolist(), strict=True):
+        for part, file in found:
+            part.listed[file.id] = count
+        for _ in range(count):
+            after.add(timed)
+    pooled = [(before.pooled(measure, side), after.pooled(measure, side)) for measure, side, *_ in bands]
+    return Approach(
+        reference.name,
+        [Approached(*band, *values) for band, values in zip(bands, pooled, strict=True)],
+        dict(sorted(Counter(times_seen.tolist()).items())),
+        float(seconds.sum()) / 3600,
+        float(seconds[times_seen == 0].sum()) / 3600,
+    )
+
+
+def _excess(
+    measure: str, figures: Sequence[Ratio | list[float]], low: float, high: float
+) -> list[NDArray[np.float64]]:
+    """By how much each conversation is over `high` and under `low`, as `times_towards` takes it."""
+    if (quantile := TURN_MEASURES[measure].quantile) is not None:
+        # It is in the band if no more values than its share are under the band, and no more than the rest over it.
+        counts = np.array(
+            [[len(of), sum(value < low for value in of), sum(value > high for value in of)] for of in figures]
+        )
+        n, under, over = counts.T / counts[:, 0].sum()
+        return [over - (1 - quantile) * n, under - quantile * n]
+    amount, per = np.array(figures, np.float64).T
+    return [line / ((high - low) * per.sum()) for line in (amount - high * per, low * per - amount)]
+
+
+def list_files(parts: Sequence[MixPart], settings: Settings) -> Approach | None:
+    """Say in each part how often its files are listed, and how near that is to what was asked for."""
     clips = {
         part.place: [
             Weighted(file.id, file.seconds, file.weight, str(file.labels.get("emotion") or ""))
@@ -304,11 +439,17 @@ def list_files(parts: Sequence[MixPart], settings: Settings) -> None:
             "nothing is left to train on",
             "leave out --commercial" if settings.commercial else "name folders with a training split",
         )
+    if settings.towards and (settings.hours is not None or any(part.weight is not None for part in parts)):
+        raise DailytalkError(
+            "--towards chooses how often each conversation is seen, so weights and --hours have no say",
+            "leave them out, or leave out --towards",
+        )
     weights = {part.place: part.weight for part in parts if seconds_in[part.place] or not settings.commercial}
     targets = goals({name: seconds_in[name] for name in weights}, weights, settings.hours)
     for part in parts:
         part.listed = {file.id: 1 for file in part.files if file.side == "eval"}
         part.listed |= times(clips[part.place], targets.get(part.place, 0.0), settings.seed)
+    return approach(parts, settings.towards, settings.seed) if settings.towards else None
 
 
 def mix_summary(part: MixPart) -> dict[str, Any]:
@@ -342,6 +483,7 @@ class Mixed:
     licence: licensing.Combined
     warnings: tuple[str, ...]
     rejects: list[Reject]
+    approach: Approach | None = None
 
 
 def mix_folders(folders: Sequence[tuple[Path, float | None]], out: Path, settings: Settings) -> Mixed:
@@ -370,18 +512,22 @@ def mix_folders(folders: Sequence[tuple[Path, float | None]], out: Path, setting
                         f"clips of {corpus} are in {first.path} and in {part.path}, divided apart",
                         "mix each corpus from one folder",
                     )
-        list_files(parts, settings)
+        near = list_files(parts, settings)
         why = ("its folder has more hours than its share", "give a higher weight, or more --hours")
+        if near:
+            why = (f"without it the others are nearer to {near.reference}", "leave out --towards")
         rejects += [
             Reject(file.id, STAGE, *why) for part in parts for file in part.files if not part.listed[file.id]
         ]
-        return _write(target, parts, rejects, settings)
+        return _write(target, parts, rejects, settings, near)
     finally:
         if scratch.exists():
             shutil.rmtree(scratch)
 
 
-def _write(target: OwnedFolder, parts: list[MixPart], rejects: list[Reject], settings: Settings) -> Mixed:
+def _write(
+    target: OwnedFolder, parts: list[MixPart], rejects: list[Reject], settings: Settings, near: Approach | None
+) -> Mixed:
     lines: dict[str, list[tuple[str, float]]] = {"train": [], "eval": []}
     about: dict[str, Any] = {}
     for part in parts:
@@ -439,9 +585,8 @@ def _write(target: OwnedFolder, parts: list[MixPart], rejects: list[Reject], set
         "What a licence forbids, it forbids whatever this file says. This is no legal advice.",
     ]
     target.write_text(LICENCES, "\n\n".join(piece for piece in pieces if piece) + "\n")
-    mixed = Mixed(
-        parts, {side: len(listed_lines) for side, listed_lines in lines.items()}, licence, warnings, rejects
-    )
+    n_lines = {side: len(listed_lines) for side, listed_lines in lines.items()}
+    mixed = Mixed(parts, n_lines, licence, warnings, rejects, near)
     exports.finish_training(target, lines, {items.MIX: json_document(_record(mixed, settings))})
     return mixed
 
@@ -483,7 +628,8 @@ def _terms(parts: Sequence[MixPart]) -> tuple[licensing.Combined, tuple[str, ...
 def _record(mixed: Mixed, settings: Settings) -> dict[str, Any]:
     return {
         "kind": "mix",
-        "settings": {name: getattr(settings, name) for name in Settings.__dataclass_fields__},
+        "settings": {name: getattr(settings, name) for name in Settings.__dataclass_fields__ if name != "towards"},
+        **({"towards": asdict(mixed.approach)} if mixed.approach else {}),
         "folders": {part.place: mix_summary(part) for part in mixed.parts},
         "lines": mixed.lines,
         "most_listed": max((times for part in mixed.parts for times in part.listed.values()), default=0),

@@ -22,10 +22,12 @@ from datasets import Features
 from dailytalk_contiguous.core.audio import Pcm, from_uri, probe
 from dailytalk_contiguous.core.documents import expect, parse_json, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
+from dailytalk_contiguous.core.interaction import AFTER, CONTEXT
 from dailytalk_contiguous.core.schema import CHANNELS, CONFIGS, SPLITS, Row, kept_speaker, published_features
 from dailytalk_contiguous.core.utterance import FIELDS
 from dailytalk_contiguous.core.wording import portable
 from dailytalk_contiguous.publish import items as publish_items
+from dailytalk_contiguous.publish.interactivity import ClipChoice, clips_of, cut_clips
 from dailytalk_contiguous.publish.manifest import DataFile, Packed, PublishedRow
 from dailytalk_contiguous.publish.splits import SplitVoice, as_decided, split_three
 from dailytalk_contiguous.run.clips import listed_clips
@@ -68,6 +70,7 @@ class Finished(NamedTuple):
         clip: what decides how often a manifest lists it (see `run.clips.listed_clips`), with the split that it has
             already; None of a conversation, whose split is still to be decided.
         place: where the row is.
+        interactions: ids of the clips of interaction that are published of it.
     """
 
     id: str
@@ -80,6 +83,7 @@ class Finished(NamedTuple):
     digest: str
     clip: Row | None
     place: publish_items.Place
+    interactions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -102,8 +106,10 @@ class Index:
     rejects: tuple[Reject, ...] = ()
 
 
-def index_folder(folder: Path) -> Index:
+def index_folder(folder: Path, per_kind: int = 0) -> Index:
     """Index the finished conversations of a work folder, reading no audio.
+
+    `per_kind`: clips of interaction that are published of each kind, at most.
 
     Raises:
         DailytalkError: there are none, a shard can't be read or is no finished dataset's, or an id occurs twice.
@@ -113,6 +119,7 @@ def index_folder(folder: Path) -> Index:
     rejects: list[Reject] = []
     rates: set[int] = set()
     chains: dict[tuple[str, ...], tuple[str, ...]] = {}  # most rows share one, and memory should too
+    choice = ClipChoice(per_kind)
     for path in items.files:
         entries, stat = read_entries(path) or {}, path.stat()
         for place, row in items.rows_of(path, publish_items.SMALL):
@@ -143,6 +150,8 @@ def index_folder(folder: Path) -> Index:
                 weights = {label: labels[label] for label in ("weight", "emotion", "conditioning")}
                 columns = {column: row[column] for column in ("conversation_id", "duration", "split")}
                 clip = columns | {"labels": weights}
+            if per_kind:
+                choice.add(row)
             chain = entry.chain if entry else ()
             rates.add(row["sample_rate"])
             finished[name] = Finished(
@@ -163,6 +172,11 @@ def index_folder(folder: Path) -> Index:
             f"{folder} holds no finished conversations{why}",
             "see its rejects.jsonl, and run dailytalk speak again",
         )
+    chosen: dict[str, list[str]] = {}
+    for clip_id in sorted(choice.ids):
+        chosen.setdefault(clip_id.rsplit("/", 2)[0], []).append(clip_id)
+    for name, clip_ids in chosen.items():
+        finished[name] = finished[name]._replace(interactions=tuple(clip_ids))
     seconds = sum(item.seconds for item in finished.values())
     return Index(
         items,
@@ -378,8 +392,12 @@ def published_rows(finished: Finished, row: Row, made_by: RowOrigin, configs: Co
         with soundfile.SoundFile(io.BytesIO(data)) as sound:
             if (sound.channels, sound.samplerate) != (len(CHANNELS), rate):
                 raise _unusable(finished.id, f"it has {sound.channels} channel(s) at {sound.samplerate} Hz")
+            if {"utterances", "interactivity"} & {*configs}:
+                pcm = sound.read(dtype="int16")
             if "utterances" in configs:
-                rows["utterances"] = list(_utterance_rows(row, utterances, sound.read(dtype="int16"), rate))
+                rows["utterances"] = list(_utterance_rows(row, utterances, pcm, rate))
+            if "interactivity" in configs:
+                rows["interactivity"] = list(_clip_rows(finished, row, made_by, pcm, rate))
     except soundfile.LibsndfileError as error:
         raise _unusable(finished.id, str(error)) from None
     if "conversations" in configs:
@@ -400,9 +418,7 @@ def _utterance_rows(
         if utterance["status"] == "dropped":
             continue
         part = _cut(utterance, pcm, rate)
-        file = io.BytesIO()
-        soundfile.write(file, part, rate, subtype="PCM_16", format="FLAC")
-        data = file.getvalue()
+        data = _flac(part, rate)
         seconds = len(part) / rate
         published = {
             **utterance,
@@ -417,6 +433,22 @@ def _utterance_rows(
             "labels": row["labels"],
         }
         yield published, seconds
+
+
+def _clip_rows(
+    finished: Finished, row: Row, made_by: RowOrigin, pcm: Pcm, rate: int
+) -> Iterator[tuple[Row, float]]:
+    clips = [clip for clip in clips_of(row)[0] if clip.id in finished.interactions]
+    for clip, part, facts in cut_clips(row, clips, pcm, rate, made_by.source_licence):
+        data = _flac(part, rate)
+        sound = {"audio": encoded(clip.id, data), "audio_sha256": hashlib.sha256(data).hexdigest()}
+        yield facts | sound | {"sample_rate": rate}, facts["duration"]
+
+
+def _flac(pcm: Pcm, rate: int) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, pcm, rate, subtype="PCM_16", format="FLAC")
+    return file.getvalue()
 
 
 def words_of(
@@ -670,6 +702,7 @@ def pack_version(
     stage: Path,
     *,
     include_source: bool = False,
+    per_kind: int = 0,
     splits_before: Mapping[str, str] = {},
     shards_before: Mapping[str, int] = {},
     valid_share: float = 0.05,
@@ -685,6 +718,7 @@ def pack_version(
     Args:
         folder: a work folder with `dataset/` (and `tagged/`, for the recordings).
         stage: where the files go, `CONFIG/SPLIT-00000-of-00004.parquet`; existing ones are not made again.
+        per_kind: clips of interaction of each kind at most, as the config `interactivity`.
         splits_before: conversation id to its split in the version before.
         shards_before: `CONFIG/SPLIT` to its number of files in the version before.
         valid_share, test_share, seed: as in `publish.splits.split_three`. Clips keep the split that they have.
@@ -695,7 +729,7 @@ def pack_version(
     Raises DailytalkError: the folder holds nothing that can be published, a recording is missing or another one
     than was tagged, the disk is too small, or the stage holds what no push wrote.
     """
-    index = index_folder(folder)
+    index = index_folder(folder, per_kind)
     claim(stage)
     made_by = origin(folder)
     voices = [
@@ -710,6 +744,8 @@ def pack_version(
         side, disjoint = split_three(voices, splits_before, valid_share, test_share, seed)
     if include_source and index.items.labelled:
         raise DailytalkError("clips have no recordings to publish beside them", "leave out --include-source")
+    if per_kind and not any(finished.interactions for finished in index.conversations):
+        raise DailytalkError(f"nothing in {folder} can be a clip of interaction", "push with --clips 0")
     packed = recordings(folder, index.conversations) if include_source else []
     jobs = list(_jobs(index, packed, side, made_by, shards_before, shard_bytes))
     # Data files of other names, and what killed runs left half written.
@@ -759,19 +795,23 @@ def _jobs(
         parts.setdefault(("conversations", side[finished.id]), []).append(finished)
         if finished.heard:
             parts.setdefault(("utterances", side[finished.id]), []).append(finished)
+        if finished.interactions:
+            parts.setdefault(("interactivity", side[finished.id]), []).append(finished)
     for recording in packed:
         parts.setdefault(("source", split_of(recording, side)), []).append(recording)
     for config, split in itertools.product(CONFIGS, SPLITS):
         members = parts.get((config, split))
         if not members:
             continue
-        # One speaker of two takes most of a second's bytes, so counts as both.
-        sizes = {
-            member.id: member.size
-            if isinstance(member, PackedRecording)
-            else index.bytes_per_second * (member.seconds if config == "conversations" else member.heard_seconds)
-            for member in members
-        }
+        sizes: dict[str, float] = {}
+        for member in members:
+            if isinstance(member, PackedRecording):
+                sizes[member.id] = member.size
+                continue
+            # One speaker of two takes most of a second's bytes, so counts as both.
+            seconds = {"conversations": member.seconds, "utterances": member.heard_seconds}
+            length = seconds.get(config, len(member.interactions) * (CONTEXT + AFTER))
+            sizes[member.id] = index.bytes_per_second * length
         count = shard_count(sizes, sum(sizes.values()), before.get(f"{config}/{split}"), shard_bytes)
         shards: list[list[Member]] = [[] for _ in range(count)]
         for member in sorted(members, key=lambda member: (position(member.id), member.id)):
@@ -779,7 +819,9 @@ def _jobs(
         libraries = (pa.__version__, soundfile.__libsndfile_version__)
         about = [_CODE, *libraries, str(_features(config, index)), asdict(made_by)]
         for number, shard in enumerate(shards):
-            contents = [member.digest for member in shard]
+            contents: list[Any] = [member.digest for member in shard]
+            if config == "interactivity":
+                contents += [member.interactions for member in shard if isinstance(member, Finished)]
             key = hashlib.sha256(json.dumps([about, contents]).encode()).hexdigest()
             size = sum(sizes[member.id] for member in shard)
             name = f"{config}/{split}-{number:05d}-of-{count:05d}.parquet"  # as `Dataset.push_to_hub` writes it
@@ -815,8 +857,10 @@ def _pack(
         job_of = {(job.config, member.id): job for job in missing for member in job.members}
         with ExitStack() as opened:
             files = {
-                config: _Files(opened, stage, _features(config, index), shown)
-                for config, shown in zip(CONFIGS, (show, None, None), strict=True)
+                config: _Files(
+                    opened, stage, _features(config, index), show if config == "conversations" else None
+                )
+                for config in CONFIGS
             }
             for job in of_split:
                 recordings = [member for member in job.members if isinstance(member, PackedRecording)]
@@ -839,7 +883,7 @@ def _pack(
                     for config in rows:
                         yield from files[config].add(job_of[config, name], rows[config])
                 yield from files["conversations"].finish()
-            for config in ("utterances", "source"):
+            for config in CONFIGS[1:]:
                 yield from files[config].finish()
 
 

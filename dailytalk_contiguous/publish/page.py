@@ -22,6 +22,7 @@ from dailytalk_contiguous.core.documents import as_text, has_length, is_number
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.machine import cores
 from dailytalk_contiguous.core.schema import CHANNELS, Row
+from dailytalk_contiguous.core.scorecard import ReferenceCorpus
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.tally import FarDelivery, Tally
 from dailytalk_contiguous.core.wording import counted
@@ -212,6 +213,7 @@ def write_report(
     markdown: Path | None = None,
     audio: str | None = None,
     limits: judging.FitnessLimits | None = None,
+    reference: ReferenceCorpus | None = None,
 ) -> WrittenReport:
     """Write the report of conversations or clips. Of a version, rows are read one by one over the network.
 
@@ -224,6 +226,7 @@ def write_report(
         markdown: of clips: a file for the summary; None for none.
         audio: one of `AUDIO`; None: inside where that takes less than `MOST_INSIDE` bytes, else beside.
         limits: from where on conversations are remarked on.
+        reference: another corpus to compare the measures of conversations with.
 
     Raises DailytalkError if it holds nothing or can't be read, an id is not in it, `shown` asks for clips, there
     is nothing to compare, or the folder for its sound holds something else.
@@ -234,7 +237,12 @@ def write_report(
         against.append(report.against_section(*compare_folders(where, other)))
     items = open_items(where)
     if not items.labelled:
-        return _write(items, path, shown, against, audio, limits)
+        references = [reference] if reference else []
+        return _write(items, path, shown, (against, references), audio, limits)
+    if reference:
+        raise DailytalkError(
+            f"{reference.name} is about conversations, and these are clips", "name a corpus folder"
+        )
     if shown != SHOWN or audio:
         option = "--audio" if audio else "--conversations"
         raise DailytalkError(f"{option} goes with conversations, and these are clips", "leave it out")
@@ -277,7 +285,7 @@ def _write(
     items: Items,
     path: Path,
     shown: int | str | Sequence[str],
-    against: Sequence[report.Section],
+    compared: tuple[Sequence[report.Section], Sequence[ReferenceCorpus]],
     audio: str | None,
     limits: judging.FitnessLimits | None,
 ) -> WrittenReport:
@@ -310,7 +318,9 @@ def _write(
     run = _run_of(items)
     twice = [occurs_twice(name, name) for name, n in names.items() if n > 1]
     verdict = judging.verdict_of([*twice, *_checked(items, judge), *judge.findings(tally, run)], judge.n)
-    sections = [*report.conversation_sections(tally, run, rejects, against, parts.of_furthest(tally))]
+    against, references = compared
+    players = parts.of_furthest(tally)
+    sections = [*report.conversation_sections(tally, run, rejects, against, players, references)]
     if listed:
         cards = [_example(listed[number].judged.name, why, details[number]) for number, why in examples.items()]
         list_of = fill('<ul class="examples" id="examples">{}</ul>', joined(cards)) if cards else _EMPTY

@@ -60,6 +60,14 @@ class Limit(NamedTuple):
         return f"{'◂' if self.side == 'below' else '▸'} rejects {self.n:,} of {self.of:,}{share}"
 
 
+class Reach(NamedTuple):
+    """What another corpus has of a measure, `low` to `high`; where both are the same, a single value."""
+
+    name: str
+    low: float
+    high: float
+
+
 @dataclass(frozen=True, kw_only=True)
 class Plot:
     """What all plots have: a title, a remark below it, and why it is not drawn where it shows nothing.
@@ -116,6 +124,7 @@ class HistogramPlot(Plot):
     of: str
     limits: Sequence[Limit] = ()
     counted: bool = False
+    reaches: Sequence[Reach] = ()
 
     def __bool__(self) -> bool:
         return any(values for _, values in self.series)
@@ -133,7 +142,10 @@ class HistogramPlot(Plot):
             side = f"median about {middle:.3g}, 80 % from {low:.3g} to {high:.3g}"
             sides.append(f"{name}: {side}" if name else side)
         limits = [f"limit {limit.value:g}: {limit.n:,} of {limit.of:,} are {limit.side}" for limit in self.limits]
-        return "; ".join([f"{self.axis.title}: {', '.join(sides)}", *limits])
+        others = [
+            f"{name}: {low:.3g}" + (f" to {high:.3g}" if high > low else "") for name, low, high in self.reaches
+        ]
+        return "; ".join([f"{self.axis.title}: {', '.join(sides)}", *limits, *others])
 
 
 def _bin_of(values: Mapping[float, float], share: float) -> float:
@@ -289,6 +301,9 @@ class Drawing(NamedTuple):
 #: Width of a drawing, and the heights of a bar's row, a histogram, a map.
 WIDTH, ROW, LOW, HIGH = 380, 22, 220, 300
 
+#: Height of the line above a histogram on which another corpus is named.
+LANE = 18
+
 #: Characters of a name that fit beside a bar, and the width of a letter.
 NAME_CHARACTERS, LETTER_WIDTH = 17, 6.6
 
@@ -357,9 +372,18 @@ def _histogram(plot: HistogramPlot) -> Drawing:
     else:
         step = _tick_step(most, 0.01)
         y_axis = Axis(f"share of {plot.of} (%)", 0, math.ceil(most / step - 1e-9) * step, step)
-    frame = _Frame(plot.axis, y_axis, LOW, top=24 if plot.limits else 8, is_log=plot.counted)
+    above = LANE * len(plot.reaches) + 4 if plot.reaches else 24 if plot.limits else 8
+    height = LOW + LANE * len(plot.reaches)
+    frame = _Frame(plot.axis, y_axis, height, top=above, is_log=plot.counted)
     top, floor = frame.y(y_axis.high), frame.y(0)
     marks: list[Mark] = []
+    for lane, reach in enumerate(plot.reaches):
+        left, right = (frame.x(min(max(edge, plot.axis.low), plot.axis.high)) for edge in reach[1:])
+        line, is_left = LANE * (lane + 1), left + right < WIDTH
+        marks.append(Rect(left, line, right - left, floor - line, "other", 0.15))
+        ends = [(left, floor), (left, line), (right, line), (right, floor)]
+        marks.append(Polyline(ends, "outline other"))
+        marks.append(Lettering(left if is_left else right, line - 4, reach.name, "start" if is_left else "end"))
     for limit in plot.limits:
         edges = (plot.axis.low, limit.value) if limit.side == "below" else (limit.value, plot.axis.high)
         first, last = (frame.x(min(max(edge, plot.axis.low), plot.axis.high)) for edge in edges)
@@ -380,7 +404,7 @@ def _histogram(plot: HistogramPlot) -> Drawing:
         marks.append(Polyline([(x, floor), (x, top)], "limit"))
         is_left = x < WIDTH / 2
         marks.append(Lettering(x if is_left else x + 2, top - 6, limit.label, "start" if is_left else "end"))
-    return Drawing(WIDTH, LOW, marks)
+    return Drawing(WIDTH, height, marks)
 
 
 def _tick_step(most: float, least: float) -> float:

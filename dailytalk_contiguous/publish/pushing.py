@@ -33,6 +33,7 @@ from dailytalk_contiguous.core.retries import Backoff, retry_after
 from dailytalk_contiguous.core.schema import CONFIGS, SPLITS
 from dailytalk_contiguous.publish.card import CardFacts, CardRows, divide, render_card, values_of
 from dailytalk_contiguous.publish.compare import Changes, NewRows, count_in_words
+from dailytalk_contiguous.publish.interactivity import PER_KIND
 from dailytalk_contiguous.publish.items import finished_items, open_items
 from dailytalk_contiguous.publish.manifest import (
     LAYOUT,
@@ -754,6 +755,7 @@ class PushSettings:
         tag: a version such as `v1.0.0`, `auto` for the one that the changes call for, or None for no tag.
         message: of the commit; empty: made from the tag.
         include_source: publish the untouched recordings too; None: where the version before has them.
+        clips: of interaction of each kind, at most; None: `PER_KIND` where the version before has any.
         valid_share, test_share, seed: of conversations that no version before has placed.
         licence, title, contact: for the card; None: what it says already, or what follows from the data.
     """
@@ -761,6 +763,7 @@ class PushSettings:
     tag: str | None = None
     message: str = ""
     include_source: bool | None = None
+    clips: int | None = None
     valid_share: float = 0.05
     test_share: float = 0.05
     seed: int = 0
@@ -821,10 +824,12 @@ def push_version(
 
         card_rows, new_rows = CardRows(), NewRows(with_texts=state.head is not None)
         before_had_source = any(name.startswith("source/") for name in counts)
+        before_had_clips = any(name.startswith("interactivity/") for name in counts)
         packed = pack_version(
             folder,
             stage,
             include_source=before_had_source if settings.include_source is None else settings.include_source,
+            per_kind=PER_KIND * before_had_clips if settings.clips is None else settings.clips,
             splits_before=sides,
             shards_before=counts,
             valid_share=settings.valid_share,

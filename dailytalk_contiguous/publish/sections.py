@@ -29,6 +29,7 @@ from dailytalk_contiguous.core.sampling import (
     plan_balance,
 )
 from dailytalk_contiguous.core.schema import CHANNELS
+from dailytalk_contiguous.core.scorecard import Beside, ReferenceCorpus, measure_text, places, published_references
 from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.core.tally import (
     AFFECT_CELL,
@@ -45,6 +46,7 @@ from dailytalk_contiguous.core.tally import (
     TurnTaking,
     total,
 )
+from dailytalk_contiguous.core.turns import SIDES, TURN_MEASURES
 from dailytalk_contiguous.core.utterance import EVENTS
 from dailytalk_contiguous.core.wording import counted, kind_of, length_text
 from dailytalk_contiguous.models.emotion_models import AFFECT_MAP
@@ -62,6 +64,7 @@ from dailytalk_contiguous.publish.plots import (
     MatrixPlot,
     MultiplesPlot,
     Plot,
+    Reach,
     Series,
     alternative,
     png,
@@ -342,12 +345,14 @@ def conversation_sections(
     examples: Sequence[Mapping[str, str]],
     against: Sequence[Section] = (),
     players: Sequence[render.Html] = (),
+    references: Sequence[ReferenceCorpus] = (),
 ) -> Iterator[Section]:
     """The sections of a report on conversations.
 
     Args:
         run: its run.json. examples: of rejects. against: what it is compared with.
         players: of the lines whose delivery is furthest from the source.
+        references: corpora to compare its measures with, beside the published ones.
     """
     style: list[SectionPart] = [
         *(tags_plot(tally), affect_plot(tally), tag_affect_plot(tally)),
@@ -362,6 +367,8 @@ def conversation_sections(
     yield Section("facts", "", [conversation_facts(tally, run)])
     yield Section("what", "What is in it", [*voice_parts(tally), durations_plot(tally)])
     yield Section("turns", "Turn-taking", turn_parts(tally))
+    if taught := scorecard_parts(tally, references):
+        yield Section("scorecard", "What it teaches, beside other corpora", taught)
     yield Section("style", "Style", style)
     if heard := emotion_parts(CorpusFigures(tally, unit="utterance")):
         yield Section("emotion", "Emotion, as a classifier hears it", heard)
@@ -506,16 +513,6 @@ def voice_tables(tally: Tally) -> list[Table]:
     return tables if tally.rebuilt else tables[:1]
 
 
-#: The timing indicators of dialogue by which corpora are compared (Nguyen et al. 2023, "Generative Spoken Dialogue
-#: Language Modeling"), and what each channel means of them.
-INDICATORS = {
-    "ipu": ("inter-pausal unit", "who speaks"),
-    "pause": ("pause", "who speaks before and after it"),
-    "gap": ("gap", "who takes the floor"),
-    "overlap": ("overlap", "who comes in"),
-}
-
-
 def voice_parts(tally: Tally) -> list[SectionPart]:
     """The tables of voices; of which there is but one is a sentence."""
     tables = voice_tables(tally)
@@ -533,9 +530,7 @@ def turn_parts(tally: Tally) -> list[SectionPart]:
         "gap above 0, an overlap below it. A backchannel is inside the other's turn; an overlap starts shortly "
         "before the other ends; an interruption starts well before, and the other stops."
     )
-    table = turns_table(tally)
-    more = (time_plot(tally), table, indicators_table(tally))
-    parts: list[SectionPart] = [offsets_plot(tally), *(part for part in more if part or part is table)]
+    parts: list[SectionPart] = [offsets_plot(tally), table := turns_table(tally)]
     return [Text(explained), *parts] if table else parts
 
 
@@ -582,109 +577,26 @@ def offsets_plot(tally: Tally) -> HistogramPlot:
     )
 
 
-def time_plot(tally: Tally) -> BarPlot:
-    """How long one, both and nobody speak, as recorded and as rebuilt: lengths change, and overlap with them."""
-    sides = [(series, side) for series, side in _sides(tally) if side.speech_seconds]
-    longest = max((side.seconds for _, side in sides), default=0.0)
-    scale, unit = next((pair for pair in ((3600.0, "hours"), (60.0, "minutes")) if longest >= pair[0]), (1.0, "s"))
-    amounts = {
-        "whole length": [side.seconds for _, side in sides],
-        "one speaks": [side.speech_seconds - 2 * side.overlap_seconds for _, side in sides],
-        "both speak": [side.overlap_seconds for _, side in sides],
-        "nobody speaks": [side.seconds - side.speech_seconds + side.overlap_seconds for _, side in sides],
-    }
-    rows = []
-    for name, values in amounts.items():
-        label = " → ".join(map(length_text, values))
-        if len(values) == 2 and values[0] > 0:
-            label += f" ({_signed(100 * (values[1] / values[0] - 1), 0)} %)"
-        rows.append(Bar(name, tuple(max(0.0, value) / scale for value in values), (label,), label))
-    kept = tally.timeline["overlap_kept"]
-    note = ""
-    if tally.rebuilt and kept.n:
-        note = (
-            "A new line that is shorter than the recorded one leaves less to overlap with. Of the overlap that "
-            f"the new lengths allow, {render.percent(kept.mean, 1)} is kept."
-        )
-    return BarPlot(
-        title=f"How the time is spent ({counted(tally.total.conversations, 'conversation')})",
-        head=("", "recorded → rebuilt" if len(sides) == 2 else "length"),
-        rows=rows if sides else [],
-        series=[series for series, _ in sides],
-        axis=unit,
-        grouped=True,
-        note=note,
-        nothing="no conversation has a length",
-        name="time",
-    )
-
-
 def _signed(value: float, digits: int) -> str:
     """A number with its sign, and `±0` where it rounds to nothing."""
     text = f"{value:+.{digits}f}".replace("-", "−")
     return text if text.strip("+−0.") else f"±{text[1:]}"
 
 
-def _middle(lengths: Histogram) -> tuple[float, float, float] | None:
-    """The 10th, 50th and 90th percentile; None without any."""
-    if not lengths.n:
-        return None
-    half = 0.0 if lengths.nearest else lengths.width / 2
-    low, middle, high = (lengths.quantile(share) + half for share in (0.1, 0.5, 0.9))
-    return low, middle, high
-
-
-def indicators_table(tally: Tally) -> Table:
-    sides = _sides(tally)
-    rows = []
-    for key, (name, _) in INDICATORS.items():
-        for channel in CHANNELS:
-            cells: list[render.TableCell] = [f"{name}s", channel]
-            for _, side in sides:
-                lengths = side.indicators[key][channel]
-                middle = _middle(lengths)
-                cells.append(_a_minute(lengths.n, side))
-                cells.append(f"{middle[1]:.2f} s ({middle[0]:.2f} to {middle[2]:.2f})" if middle else "–")
-            rows.append(cells)
-    names = [f"{series.name}: {what}" for series, _ in sides for what in ("a minute", "median length (80 %)")]
-    whose = "; ".join(f"of {name}s {whose}" for name, whose in INDICATORS.values())
-    note = f"Counted as in dGSLM (Nguyen et al. 2023): silence under 0.2 s ends no unit. The speaker is, {whose}."
-    known = any(lengths.n for _, side in sides for of in side.indicators.values() for lengths in of.values())
-    title = "Timing indicators"
-    return Table(title, ("", "speaker", *names), rows if known else [], note, "no utterance has times")
-
-
-def _a_minute(count: int, side: TurnTaking) -> str:
-    return f"{60 * count / side.seconds:.1f}" if side.seconds else "–"
-
-
-#: The quantiles of offsets that tables have.
-_QUANTILES = {"offset, median": 0.5, "offset, 10 % below": 0.1, "offset, 90 % below": 0.9}
-
-
 def turns_table(tally: Tally) -> Table:
     names, sides = zip(*_sides(tally), strict=True)
     rows: list[tuple[render.TableCell, ...]] = [
-        *((name, *(_offset(side.offsets, share) for side in sides)) for name, share in _QUANTILES.items()),
-        *(
-            (
-                f"offset, {channel} after {other}, median",
-                *(_offset(side.offsets_of[channel], 0.5) for side in sides),
-            )
-            for channel, other in zip(CHANNELS, reversed(CHANNELS), strict=True)
-            if any(side.offsets_of[channel].n for side in sides)
-        ),
-        ("both speak at once", *(length_text(side.overlap_seconds) for side in sides)),
-        ("share of the time", *(_overlap(side) for side in sides)),
         *((f"{event}s", *(side.events[event] for side in sides)) for event in EVENTS),
         ("length", *(length_text(side.seconds) for side in sides)),
     ]
     lost = sum(tally.lost.values())
     note = (
         f"{counted(tally.backchannels_kept, 'backchannel')} of {tally.backchannels:,} in the source are inside "
-        f"the same turn as before. {lost:,.2f} s of the recorded speaker's speech and sounds got "
-        "lost."
+        f"the same turn as before. {lost:,.2f} s of the recorded speaker's speech and sounds got lost."
     )
+    kept = tally.timeline["overlap_kept"]
+    if kept.n:
+        note += f" Of the overlap that the new lengths allow, {render.percent(kept.mean, 1)} is kept."
     return Table(
         "Turn-taking in figures",
         ("measure", *(name.name for name in names)),
@@ -694,13 +606,115 @@ def turns_table(tally: Tally) -> Table:
     )
 
 
-def _overlap(side: TurnTaking) -> str:
-    return f"{100 * side.overlap_seconds / side.seconds:.1f} %" if side.seconds else "–"
+#: What colours mean in plots of measures.
+_SIDES = dict(zip(SIDES, (Series("left", "left"), Series("right", "right"), Series("after", "both")), strict=True))
 
 
-def _offset(offsets: Histogram, share: float) -> str:
-    value = offsets.quantile(share)
-    return f"{value:+.2f} s".replace("-", "−") if is_number(value) else "–"
+def scorecard_parts(tally: Tally, references: Sequence[ReferenceCorpus] = ()) -> list[SectionPart]:
+    """The measures of conversations beside those of other corpora; none where no utterance has times.
+
+    Sentences are of the left side, which a model learns to be, and of both together.
+    """
+    taken, compared = tally.turn_taking, (*published_references().values(), *references)
+    if not taken.speech_seconds:
+        return []
+    placed = [*places(taken, compared)]
+    remarks = [place.sentence() for place in placed if place.is_remarkable and place.side != "right"]
+    explained = (
+        "How the two speak, beside what is published of other corpora and defined alike. It is a comparison, no "
+        f"verdict and no promise. {counted(len(remarks), 'value')} outside:"
+    )
+    plots = [plot for name in TURN_MEASURES if (plot := measure_plot(tally, name, placed))]
+    tables = (_measures_of_sides(tally, placed), _references_table())
+    return [Text(explained), *map(Text, remarks), *plots, *tables]
+
+
+def measure_plot(tally: Tally, name: str, placed: Sequence[Beside] = ()) -> HistogramPlot | None:
+    """The values of a measure over conversations, of each side, before those of other corpora.
+
+    None where it is unknown, and of the quantiles of offsets except the median, which `offsets_plot` shows.
+    """
+    measure, taken = TURN_MEASURES[name], tally.turn_taking
+    places_of = [place for place in placed if place.band.measure == name]
+    # Of both together there is a curve only where something is compared with it.
+    sides = [side for side in measure.sides if side != "both" or any(place.side == side for place in places_of)]
+    of_sides = {side: taken.measures[name, side].values for side in sides if (name, side) in taken.measures}
+    known = {side: values for side, values in of_sides.items() if values.n}
+    if not known or (measure.quantile is not None and measure.quantile != 0.5):
+        return None
+    scale, unit = (100.0, "%") if measure.unit == "share" else (1.0, measure.unit)
+    reaches = {
+        (place.reference.name, place.band.sides): Reach(
+            f"{place.reference.name}, {'a side' if len(place.band.sides) > 1 else place.side}",
+            scale * (place.band.middle if place.band.low is None else place.band.low),
+            scale * (place.band.middle if place.band.high is None else place.band.high),
+        )
+        for place in places_of
+    }
+    ends = [scale * values.quantile(share) for values in known.values() for share in (0.02, 0.98)]
+    ends += [end for reach in reaches.values() for end in reach[1:]]
+    low, high = min(0.0, *ends), max(ends)
+    step = next(
+        size
+        for power in range(-3, 7)
+        for size in (10.0**power, 2 * 10.0**power, 5 * 10.0**power)
+        if (high - low) / size <= 6
+    )
+    low, high = step * math.floor(low / step + 1e-9), step * max(1, math.ceil(high / step - 1e-9))
+    width = step / 5
+    pooled = [f"{side} {measure_text(name, taken.pooled(name, side))}" for side in known]
+    n = max(values.n for values in known.values())
+    return HistogramPlot(
+        title=f"{measure.title[0].upper()}{measure.title[1:]} ({counted(n, 'conversation')})",
+        series=[
+            (
+                _SIDES[side],
+                {
+                    round(scale * edge, 6): share
+                    for edge, share in values.shares(low / scale, high / scale, width / scale).items()
+                },
+            )
+            for side, values in known.items()
+        ],
+        axis=Axis(unit, low, high, step),
+        bin_width=width,
+        of="conversations",
+        note=f"{measure.about} All together: {', '.join(pooled)}.",
+        name=f"measure_{name}",
+        reaches=list(reaches.values()),
+    )
+
+
+def _measures_of_sides(tally: Tally, placed: Sequence[Beside]) -> Table:
+    """Every measure of every side, as recorded and as rebuilt, with the middle 90 % of conversations."""
+    columns, taken = _sides(tally), tally.turn_taking
+    rows: list[tuple[render.TableCell, ...]] = []
+    for name, measure in TURN_MEASURES.items():
+        for side in measure.sides:
+            values = taken.measures[name, side].values
+            if values.n:
+                pooled = (measure_text(name, side_of.pooled(name, side)) for _, side_of in columns)
+                spread = measure_text(name, *(values.quantile(share) for share in (0.05, 0.95)))
+                beside = [
+                    f"{place.text()} {place.reference.name}"
+                    for place in placed
+                    if (place.band.measure, place.side) == (name, side)
+                ]
+                rows.append((measure.title, side, *pooled, spread, "; ".join(beside)))
+    head = ("measure", "side", *(series.name for series, _ in columns), "90 % of conversations", "beside others")
+    return Table("What it teaches, in figures", head, rows, folded=True)
+
+
+def _references_table() -> Table:
+    references = published_references().values()
+    rows: list[tuple[render.TableCell, ...]] = [
+        (of.name, TURN_MEASURES[band.measure].title, band.text(), f"{band.definition}. {band.comparable}")
+        for of in references
+        for band in of.bands
+    ]
+    sources = "; ".join(f"{of.name}: {of.source}" for of in references)
+    head = ("corpus", "measure", "value", "what it is")
+    return Table("What is published of others", head, rows, f"{sources}.", folded=True)
 
 
 def tags_plot(tally: Tally) -> BarPlot:
@@ -1434,9 +1448,8 @@ def against_section(ours: Compared, theirs: Compared) -> Section:
         )
         for side, grid, style in zip(sides, grids, ("after", "other"), strict=True)
     ]
-    offsets = offsets_against_plot(ours, theirs)
     plots = [plot for label in LABELS if (plot := label_plot(ours, theirs, label))]
-    turns = [part for part in (turn_taking_against(ours, theirs), offsets) if part]
+    turns = [turns_against] if (turns_against := turn_taking_against(ours, theirs)) else []
     return Section("against", f"Against {theirs.name}", [table, *turns, *maps, *plots])
 
 
@@ -1446,51 +1459,17 @@ def turn_taking_against(ours: Compared, theirs: Compared) -> Table:
     rows: list[tuple[render.TableCell, ...]] = [
         ("conversations", *(side.tally.total.conversations for side in (ours, theirs))),
         ("length", *(length_text(side.seconds) for side in sides)),
-        ("changes of speaker a minute", *(_a_minute(side.offsets.n, side) for side in sides)),
-        *((name, *(_offset(side.offsets, share) for side in sides)) for name, share in _QUANTILES.items()),
+        ("changes of speaker", *(f"{side.offsets.n:,}" for side in sides)),
         *(
-            (f"offset, {name} takes the floor", *(_offset(side.offsets_of[name], 0.5) for side in sides))
-            for name in CHANNELS
+            (measure.title, *(measure_text(name, side.pooled(name, "both")) for side in sides))
+            for name, measure in TURN_MEASURES.items()
+            if "both" in measure.sides
         ),
-        ("both speak at once", *(_overlap(side) for side in sides)),
-        ("speech, both added up", *(render.percent(side.speech_seconds, side.seconds) for side in sides)),
-        *((f"{event}s a minute", *(_a_minute(side.events[event], side) for side in sides)) for event in EVENTS),
     ]
-    for key, (name, _) in INDICATORS.items():
-        cells = []
-        for side in sides:
-            of_channels = [side.indicators[key][channel] for channel in CHANNELS]
-            lengths = of_channels[0].joined(of_channels[1:])  # how many a minute, and how long in the middle
-            middle = _middle(lengths)
-            cells.append(f"{_a_minute(lengths.n, side)} a minute, median {middle[1]:.2f} s" if middle else "–")
-        rows.append((f"{name}s", *cells))
-    note = (
-        "An offset is the time from one speaker's end to the other's start; below 0 they overlap. Inter-pausal "
-        "units, pauses, gaps and overlaps are counted as in dGSLM (Nguyen et al. 2023), both speakers together."
-    )
+    note = "Of both speakers together; what each measure is, says the section on what the conversations teach."
     known = all(side.offsets.n for side in sides)
     nothing = "one of both has no change of speaker"
     return Table("Turn-taking", ("", ours.name, theirs.name), rows if known else [], note, nothing)
-
-
-def offsets_against_plot(ours: Compared, theirs: Compared) -> HistogramPlot:
-    """Floor-transfer offsets of both, rebuilt where they were; empty unless both have changes of speaker."""
-    pairs = [(side, side.tally.turn_taking) for side in (ours, theirs)]
-    low, high = OFFSETS
-    known = all(turns.offsets.n for _, turns in pairs)
-    return HistogramPlot(
-        title=f"Changes of speaker ({', '.join(f'{turns.offsets.n:,}' for _, turns in pairs)})",
-        series=[
-            (Series(style, side.name), turns.offsets.shares(low, high, OFFSET_WIDTH))
-            for style, (side, turns) in zip(("after", "other"), pairs if known else [], strict=False)
-        ],
-        axis=Axis("floor-transfer offset (s; below 0: overlap)", low, high, 1.0),
-        bin_width=OFFSET_WIDTH,
-        of="changes",
-        note="What is outside is counted at the ends.",
-        nothing="in one of both the speaker never changes",
-        name="offsets_against",
-    )
 
 
 def label_plot(ours: Compared, theirs: Compared, label: str) -> BarPlot:

@@ -80,14 +80,17 @@ def lines(
         yield line
 
 
-# What a finished run leaves beside its shards: transcript.jsonl, rejects.jsonl and run.json.
+# What a finished run leaves beside its shards: transcript.jsonl, rejects.jsonl, corpus-stats.json and run.json.
 #
-# All three are made from the shards in one pass, a shard at a time, so that they do not depend on who made the
+# All are made from the shards in one pass, a shard at a time, so that they do not depend on who made the
 # shards and in which order. A transcript that a person has edited is never overwritten.
 
 
 TRANSCRIPT, NEW_TRANSCRIPT = "transcript.jsonl", "transcript.new.jsonl"
 REJECTS, RUN = "rejects.jsonl", "run.json"
+
+#: What the data teaches (`core.scorecard`): the finished conversations or, until there are some, the tagged ones.
+STATS = "corpus-stats.json"
 
 #: The description of a corpus that `dailytalk corpus --as conversations` writes beside its recordings.
 ABOUT_CORPUS = "corpus.json"
@@ -205,6 +208,9 @@ class Results:
         notes = row["notes"][: max(0, NOTES_KEPT - len(self.notes))]
         self.notes += [{"conversation_id": row["conversation_id"], "note": note} for note in notes]
 
+    def write_stats(self, out: Path) -> None:
+        write_text(out / STATS, json_document(self.tally.stats()))
+
     def measured(self, stage: Stage) -> dict[str, float | None]:
         """Wall seconds of a stage, in all and for a second of audio."""
         seconds, audio = self.seconds.get(stage.name, 0.0), self.audio.get(stage.name, 0.0)
@@ -234,7 +240,7 @@ def write_outputs(
     about: Mapping[str, Any],
     people: "People" = NOBODY,
 ) -> dict[str, Any]:
-    """Write the three files from the finished shards `paths` of an index, in their order; returns what run.json
+    """Write all files from the finished shards `paths` of an index, in their order; returns what run.json
     holds.
 
     `problems` are rejects of the source; `about` is how the run was started, and its `source` where the recordings
@@ -247,7 +253,7 @@ def write_outputs(
     same = before and before.get("fingerprint") == fingerprint and before.get("source") == about.get("source")
     transcript = (before or {}).get("transcript")
     exist = transcript in (TRANSCRIPT, NEW_TRANSCRIPT) and all(
-        (out / name).is_file() for name in (TRANSCRIPT, str(transcript), REJECTS)
+        (out / name).is_file() for name in (TRANSCRIPT, str(transcript), REJECTS, STATS)
     )
     if before and same and fits(before, _WHOLE) and exist:
         (out / _OURS).unlink(missing_ok=True)
@@ -285,6 +291,8 @@ def write_outputs(
         record["unpublished"] = unpublished
     if before and "speak" in before:
         record["speak"] = before["speak"]
+    else:
+        results.write_stats(out)
     write_text(out / RUN, json_document(record))
     (out / _OURS).unlink(missing_ok=True)
     return record
@@ -541,6 +549,7 @@ def _written(
             path.unlink()
     ours = [json_text(reject.as_dict()) for reject in results.rejects]
     write_lines(out / REJECTS, [*_rejects_before(out, spoken=False), *ours])
+    results.write_stats(out)
     statuses = {name.replace("-", "_"): n for name, n in tally.statuses.items()}
     counts = {name: getattr(tally.total, name) for name in ("conversations", "utterances", "words")}
     return {
@@ -608,7 +617,7 @@ def _speak_outputs_exist(out: Path, entries: Mapping[Path, Mapping[str, Entry]])
         for name, entry in shard_entries.items()
         if not entry.reject
     }
-    files = all((out / name).is_file() for name in (SHIFTED, REJECTS))
+    files = all((out / name).is_file() for name in (SHIFTED, REJECTS, STATS))
     n_sounds = sum(1 for _ in (out / AUDIO).rglob(f"*{EDITED}"))
     return files and all(_is_current(out, *sound) for sound in sounds.items()) and n_sounds == len(sounds)
 

@@ -20,7 +20,8 @@ from dailytalk_contiguous.core.quality import SideMeter
 from dailytalk_contiguous.core.schema import AUDIO, CHANNELS, SECONDS, SIDE, STRING, TIMELINE, Row, per_utterance
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.spans import FRAME, find_sounds, frame_levels, sound_blocks
-from dailytalk_contiguous.core.turns import Timed, TurnEvent
+from dailytalk_contiguous.core.timeline import MODES, TurnEvent, compare_turns, rebuild
+from dailytalk_contiguous.core.turns import Timed
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.stages.base import REVOICE, SAMPLE_RATE, Stage
 
@@ -50,7 +51,7 @@ class Reconstruct(Stage):
     """
 
     mode: str = setting(
-        "anchor", "How turns are placed: {choices}.", option="timeline", panel="result", choices=tuple(turns.MODES)
+        "anchor", "How turns are placed: {choices}.", option="timeline", panel="result", choices=MODES
     )
     sample_rate: int = setting(24000, SAMPLE_RATE)
     revoice: str = setting(CHANNELS[0], REVOICE)
@@ -96,7 +97,7 @@ class Reconstruct(Stage):
         sounds = find_sounds(analysed[:, side], spans, np.repeat(leaked, HOP)[::FRAME])
         parts = self._parts(row, sounds, rate)
         events = [part.event for part in parts]
-        starts, new_total = turns.rebuild(events, total, self.mode, rate)
+        starts, new_total = rebuild(events, total, self.mode, rate)
         utterances = [number for number, part in enumerate(parts) if part.utterance is not None]
         length = round(new_total * rate)
         tones = [self._tone(row, parts, source, leaks, side, max(length, len(source)), rate) for side in (0, 1)]
@@ -105,7 +106,7 @@ class Reconstruct(Stage):
         replaced = leaked_spans(loudest_leak > heard, rate)
         right, lost_speech, lost_sound = self._kept(parts, starts, source, tones, replaced, length, rate)
         rebuilt = audio.to_pcm(np.stack((left, right), axis=1))
-        measures = turns.compare_turns(
+        measures = compare_turns(
             [events[i] for i in utterances], [starts[i] for i in utterances], total, new_total
         )
         return {

@@ -21,7 +21,7 @@ from dailytalk_contiguous.core.documents import open_regular, shown
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import Row, wrong_type
 from dailytalk_contiguous.store.files import Disk, replacing
-from dailytalk_contiguous.store.parquet_pages import pages_of
+from dailytalk_contiguous.store.parquet_pages import ReadAhead, pages_of
 
 #: Rows that are Python objects at a time.
 BATCH = 64
@@ -136,6 +136,7 @@ class ParquetReader:
         """Bytes that no value of a row group exceeds. Raises BadInput if it unpacks to more than is read."""
         packed = unpacked = largest = 0
         row_group = self._file.metadata.row_group(group)
+        chunks: list[tuple[int, int, bool]] = []  # whose headers are read: start, end, whether it has lists
         for number in range(row_group.num_columns):
             chunk, column = row_group.column(number), self._file.schema.column(number)
             if names is not None and chunk.path_in_schema.partition(".")[0] not in names:
@@ -143,14 +144,17 @@ class ParquetReader:
             packed += chunk.total_compressed_size
             if column.max_repetition_level or chunk.compression not in _PLAIN_CODECS:
                 start = min(filter(None, (chunk.dictionary_page_offset, chunk.data_page_offset)), default=0)
-                pages = list(pages_of(self._source, start, start + chunk.total_compressed_size))
-                unpacked += sum(page.n_bytes for page in pages)
-                if column.max_repetition_level:  # equal values are counted, not written: they take no bytes
-                    unpacked += _LIST_BYTES * sum(page.n_values for page in pages)
-                largest = max(largest, *(page.n_bytes for page in pages), 0)
+                chunks.append((start, start + chunk.total_compressed_size, column.max_repetition_level > 0))
             else:
                 unpacked += chunk.total_compressed_size
                 largest = max(largest, MOST_SHRUNK * chunk.total_compressed_size)
+        source = self._source if self._is_local else ReadAhead(self._source, [places[:2] for places in chunks])
+        for start, end, has_lists in chunks:
+            pages = list(pages_of(source, start, end))
+            unpacked += sum(page.n_bytes for page in pages)
+            if has_lists:  # equal values are counted, not written: they take no bytes
+                unpacked += _LIST_BYTES * sum(page.n_values for page in pages)
+            largest = max(largest, *(page.n_bytes for page in pages), 0)
         if unpacked > max(LARGEST_UNPACKED, MOST_SHRUNK * packed):
             raise BadInput(
                 f"{self._name} has a row group of {packed:,} bytes that would be {unpacked / 1e9:.1f} GB unpacked",

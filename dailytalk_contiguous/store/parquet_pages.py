@@ -6,11 +6,14 @@ headers, which are Thrift's compact protocol, are read here, and nothing else of
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO, NamedTuple
 
 #: Bytes of a header that are read at first, and at most: those of Arrow itself.
 _FIRST_BYTES, _MOST_BYTES = 128, 16 << 20
+
+#: Bytes that are read at once of a file far away, where each read is a request.
+_AHEAD_BYTES = 1 << 16
 
 #: Structs in structs; a header has three.
 _DEEPEST = 8
@@ -29,7 +32,32 @@ class Page(NamedTuple):
     n_values: int
 
 
-def pages_of(file: BinaryIO, start: int, end: int) -> Iterator[Page]:
+class ReadAhead:
+    """A file far away, of which some parts are read: more at a time, and nothing of what is between them."""
+
+    def __init__(self, file: BinaryIO, parts: Iterable[tuple[int, int]]) -> None:
+        self._file, self._at = file, 0
+        self._held, self._held_from = b"", 0
+        self._parts: list[tuple[int, int]] = []
+        for start, end in sorted(parts):
+            if self._parts and start <= self._parts[-1][1]:
+                start, end = self._parts[-1][0], max(end, self._parts.pop()[1])
+            self._parts.append((start, end))
+
+    def seek(self, at: int) -> None:
+        self._at = at
+
+    def read(self, n_bytes: int) -> bytes:
+        start = self._at - self._held_from
+        if start < 0 or start + n_bytes > len(self._held):
+            end = next((end for start, end in self._parts if start <= self._at < end), self._at + n_bytes)
+            self._file.seek(self._at)
+            self._held = self._file.read(min(max(n_bytes, _AHEAD_BYTES), end - self._at))
+            self._held_from, start = self._at, 0
+        return self._held[start : start + n_bytes]
+
+
+def pages_of(file: BinaryIO | ReadAhead, start: int, end: int) -> Iterator[Page]:
     """The pages between two places of a file. Raises ValueError for a header that is none."""
     while start < end:
         header, length = _header_at(file, start, end)
@@ -42,7 +70,7 @@ def pages_of(file: BinaryIO, start: int, end: int) -> Iterator[Page]:
         start += length + n_packed
 
 
-def _header_at(file: BinaryIO, start: int, end: int) -> tuple[dict[int, Any], int]:
+def _header_at(file: BinaryIO | ReadAhead, start: int, end: int) -> tuple[dict[int, Any], int]:
     """The header at a place, and its length in bytes."""
     n_bytes = _FIRST_BYTES
     while True:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from command import PROGRAM, Command
+from command import PROGRAM, Command, start
 from recordings import excerpt, save
 from talking import EXAMPLES, QUESTION, RIGHT, WAIT, Simulation, silence, tones
 from tts_server import TOKEN, TtsServer
@@ -338,17 +338,11 @@ def test_the_embedded_talk_by_file_ends_with_medians_and_a_killed_one_is_whole(
 
 def test_ctrl_c_ends_a_talk_without_a_traceback_of_its_processes() -> None:
     options = ["--profile", "embedded", "--no-save", "--input", str(EXAMPLES / "old_friends.flac")]
-    process = subprocess.Popen(
-        [*PROGRAM, "converse", *options],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    process = start("converse", *options)
     assert process.stdout is not None
     while not process.stdout.readline().startswith("microphone"):
         assert process.poll() is None
-    time.sleep(1.0)
+    time.sleep(0.3)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the recogniser's process, too
     out, err = process.communicate()
     assert (process.returncode, "talked: " in out, err) == (0, True, "")

@@ -11,9 +11,9 @@ pytestmark = pytest.mark.xdist_group("exports")  # what they export is made once
 
 @pytest.fixture(scope="module")
 def spoken(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve finished conversations that espeak said."""
+    """Four finished conversations that espeak said."""
     base = tmp_path_factory.mktemp("spoken")
-    work = folder(base / "work", **{f"call{n}": talk(f"call {n}", 8) for n in range(12)})
+    work = folder(base / "work", **{f"call{n}": talk(f"call {n}", 8) for n in range(4)})
     say(work, settings(base, tts="espeak"))
     return work
 
@@ -41,18 +41,18 @@ def test_export_says_how_many_words_the_trainer_gets(tmp_path: Path, dailytalk: 
 
 
 @pytest.mark.parametrize(
-    ("format", "texts", "sounds"), [("csm", "conversations.jsonl", 96), ("j-moshi", "text/*.json", 12)]
+    ("format", "texts", "sounds"), [("csm", "conversations.jsonl", 32), ("j-moshi", "text/*.json", 4)]
 )
 def test_other_formats_hold_every_conversation(
     tmp_path: Path, dailytalk: Command, spoken: Path, format: str, texts: str, sounds: int
 ) -> None:
     data = tmp_path / "data"
     done = dailytalk("export", spoken, "--format", format, "--out", data, "--json")
-    assert (done.code, json.loads(done.out)["files"]) == (0, 12)
+    assert (done.code, json.loads(done.out)["files"]) == (0, 4)
     assert len(list(data.rglob("*.wav"))) == sounds
     told = "".join(path.read_text() for path in data.glob(texts))
     assert "calm" not in told  # a style tag is nothing that anybody says
-    assert told.count("of") == 96
+    assert told.count("of") == 32
 
 
 def test_folder_without_conversations_is_said_to_be_one(tmp_path: Path, dailytalk: Command) -> None:

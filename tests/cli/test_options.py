@@ -163,7 +163,7 @@ def test_options_of_push_are_on_the_hub(tmp_path: Path, dailytalk: Command) -> N
         (("--listening-test", "3"), "add --pairs"),
         (("--listening-test", "3", "--pairs"), "a listening test is a page of its own"),
         (("--pairs",), "add --listening-test"),
-        (("--against", "none"), "is no folder"),
+        (("--against", "none"), "does not exist"),
         (("--out", "."), "is a folder"),
         (("--audio", "loud"), "--audio can't be 'loud'"),
     ],

@@ -190,7 +190,7 @@ def test_folder_without_a_transcript_is_told_what_comes_first(tmp_path: Path, da
 
 
 def test_killed_run_buys_nothing_twice(tmp_path: Path, dailytalk: Command, server: Stubborn) -> None:
-    work = folder(tmp_path / "work", first=talk("a long one", 40))
+    work = folder(tmp_path / "work", first=talk("a long one", 20))
     server.latency = 0.2
     process = start("speak", work, *FISH, "--concurrency", "2")
     cache = tmp_path / "cache"
@@ -202,22 +202,22 @@ def test_killed_run_buys_nothing_twice(tmp_path: Path, dailytalk: Command, serve
     server.latency = 0.0
     done = dailytalk("speak", work, *FISH, "--json")
     assert done.code == 0
-    assert json.loads(done.out)["counts"]["spoken"] == 20
-    assert len(server.purchases) == 20
-    assert sum(server.purchases.values()) <= 20 + 2  # on their way when the process was killed
+    assert json.loads(done.out)["counts"]["spoken"] == 10
+    assert len(server.purchases) == 10
+    assert sum(server.purchases.values()) <= 10 + 2  # on their way when the process was killed
     assert max(server.purchases.values()) <= 2
     assert json.loads(done.out)["money"]["saved_by_cache"] > 0
 
 
 def test_two_runs_at_once_buy_each_line_once(tmp_path: Path, dailytalk: Command, server: Stubborn) -> None:
-    said = talk("the same", 24)
+    said = talk("the same", 12)
     works = [folder(tmp_path / name, first=said) for name in ("one", "two")]
     server.latency = 0.1
     processes = [start("speak", work, *FISH) for work in works]
     for process in processes:
         printed = process.communicate()
         assert process.returncode == 0, printed
-    assert sorted(server.purchases.values()) == [1] * 12
+    assert sorted(server.purchases.values()) == [1] * 6
     first, second = ((work / "audio/first_edited.wav").read_bytes() for work in works)
     assert first == second
 

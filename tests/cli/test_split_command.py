@@ -14,6 +14,7 @@ import pytest
 import soundfile
 from audio_files import EXAMPLES, encode, room_tone, tones
 from command import PROGRAM, Command, start, start_full
+from recordings import excerpt, save
 
 from dailytalk_contiguous.run.splitting import (
     LONGEST_NAME,
@@ -201,7 +202,8 @@ def test_no_silence_at_all_is_kept_whole_or_forced(dailytalk: Command, tmp_path:
 def test_first_words_are_in_the_names(dailytalk: Command, tmp_path: Path) -> None:
     out = tmp_path / "out"
     options = ("--words", "2", "--profile", "embedded", "--language", "en", "--max", "30")
-    assert dailytalk("split", EXAMPLES / "weekend_trip.flac", "--out", out, *options).code == 0
+    source = save(tmp_path / "weekend_trip.flac", excerpt(seconds=24.0))
+    assert dailytalk("split", source, "--out", out, *options).code == 0
     names = [Path(line["file"]).name for line in manifest(out) if line["usable"]]
     assert all(name.startswith(f"weekend_trip_{number:06d}") for number, name in enumerate(names, 1))
     assert sum("-" in name for name in names) >= len(names) - 1
@@ -266,17 +268,18 @@ def test_names_of_files_are_safe_short_and_never_shared() -> None:
 def test_silences_are_told_by_file_and_over_all_with_a_suggestion_and_a_picture(
     dailytalk: Command, tmp_path: Path
 ) -> None:
-    done = dailytalk("silences", EXAMPLES, "--json", "--png", tmp_path / "silences.png")
+    recordings = [EXAMPLES / name for name in ("old_friends.flac", "weekend_trip.flac")]
+    done = dailytalk("silences", *recordings, "--json", "--png", tmp_path / "silences.png")
     assert done.code == 0
     told = json.loads(done.out)
-    assert [one["name"] for one in told["recordings"]] == sorted(path.name for path in EXAMPLES.glob("*.flac"))
+    assert [one["name"] for one in told["recordings"]] == [path.name for path in recordings]
     whole = told["all"]
     assert whole["silences"]["level"]["count"] == sum(
         one["silences"]["level"]["count"] for one in told["recordings"]
     )
     assert whole["suggested_silence"] in [one["silence"] for one in whole["candidates"]]
     assert (tmp_path / "silences.png").read_bytes().startswith(b"\x89PNG")
-    shown = dailytalk("silences", EXAMPLES).out
+    shown = dailytalk("silences", *recordings).out
     assert f"suggested: --silence {whole['suggested_silence']:g}: " in shown
     assert whole["suggested_silence"] <= whole["silences"]["level"]["maximum"]
     assert "█" in shown

@@ -64,7 +64,7 @@ def test_shortest_time_of_an_option_is_kept() -> None:
         time_of("--x", {}, least=1.0)("0.9s")
 
 
-@pytest.mark.parametrize("text", ["0.8", ".8", "0.8s", "0.8 S", "800ms"])
+@pytest.mark.parametrize("text", [".8", "800ms"])
 def test_silence_of_split_and_shortest_utterance_of_tag_are_spelt_alike(
     tmp_path: Path, dailytalk: Command, text: str
 ) -> None:

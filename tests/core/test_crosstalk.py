@@ -44,10 +44,10 @@ def leaked(samples: np.ndarray, into: int, level_db: float, delay: int = 0) -> n
 
 
 CASES = [
-    ("bicycle_repair", 0, -20, 0),
     ("burnt_dinner", 0, -30, 0),
     ("old_friends", 1, -20, 80),
-    ("weekend_trip", 0, -30, 80),
+    pytest.param("bicycle_repair", 0, -20, 0, marks=pytest.mark.nightly),
+    pytest.param("weekend_trip", 0, -30, 80, marks=pytest.mark.nightly),
 ]
 
 

@@ -101,18 +101,10 @@ def test_turn_taking_is_counted_by_who_takes_the_floor_and_by_whose_event_it_is(
         "right": (2, 0.5),
     }
     assert after.offsets.counts == after.offsets_of["left"].counts + after.offsets_of["right"].counts
-    assert {
-        kind: {channel: (bins.n, bins.sum) for channel, bins in channels.items()}
-        for kind, channels in after.indicators.items()
-    } == {
-        "ipu": {"left": (6, 10.5), "right": (2, 5.0)},
-        "pause": {"left": (2, 2.0)},
-        "gap": {"right": (2, 1.0)},
-        "overlap": {"left": (2, 0.5)},
-    }
-    assert before.indicators["gap"]["right"].quantile(0.5) == 1.0
-    assert before.indicators["ipu"]["left"].counts == {80: 2, 90: 2, 40: 2}
-    assert not Tally().after.indicators
+    seconds = {name: 2 * after.pooled(name, "both") for name in ("speech", "pause", "gap", "overlap")}
+    assert seconds == {"speech": 15.5, "pause": 2.0, "gap": 1.0, "overlap": 0.5}
+    assert (before.pooled("speech", "left"), before.pooled("gap", "left")) == (5.25, 0.0)
+    assert not Tally().after.measures
 
 
 def test_measures_of_a_tag_are_against_the_other_utterances_of_its_speaker() -> None:

@@ -9,7 +9,7 @@ from figures import figures
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.core.turns import TurnEvent, rebuild
+from dailytalk_contiguous.core.timeline import TurnEvent, rebuild
 
 CLOSE = 1e-9
 

@@ -13,17 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.schema import TIMELINE
+from dailytalk_contiguous.core.timeline import TurnEvent, compare_turns, lost_seconds, rebuild
 from dailytalk_contiguous.core.turns import (
     TERMINAL_OVERLAP,
     Timed,
-    TurnEvent,
-    compare_turns,
     fitness,
     join_spans,
     label,
-    lost_seconds,
     overlap_seconds,
-    rebuild,
     stretches,
     timing_events,
     turn_offsets,

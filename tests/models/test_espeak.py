@@ -10,6 +10,7 @@ from dailytalk_contiguous.core.word_times import split_words
 from dailytalk_contiguous.models.contracts import Line, Spoken, Synthesiser, SynthesisFailed
 from dailytalk_contiguous.models.offline_voices import (
     NEUTRAL,
+    STYLE_PROSODY,
     Espeak,
     EspeakEvent,
     StyleProsody,
@@ -113,6 +114,15 @@ def test_tags_are_heard_and_never_read() -> None:
 
 def test_no_manner_clips() -> None:
     assert max(float(np.abs(say(tag=tag).samples).max()) for tag in ("shouting", "screaming", "angry")) < 0.95
+
+
+@pytest.mark.parametrize("tag", STYLE_PROSODY)
+def test_a_style_leaves_the_voice_its_owner(tag: str) -> None:
+    rate, pitch, pitch_range, gain_db, _ = STYLE_PROSODY[tag]
+    assert 0.7 < rate < 1.4
+    assert 0.8 < pitch <= 1.5
+    assert 0.3 < pitch_range < 2
+    assert -6 <= gain_db <= 5
 
 
 def test_an_unknown_tag_speaks_neutrally() -> None:

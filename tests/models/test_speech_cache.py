@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from command import start
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.word_times import Word
@@ -55,12 +56,7 @@ from dailytalk_contiguous.models.contracts import Spoken
 cache, key = SpeechCache(Path({str(folder)!r})), {KEY!r}
 spoken = Spoken(np.full(4000, 0.25, np.float32), 24000, None, 0.01)
 """
-    return subprocess.Popen(
-        [sys.executable, "-c", begin + script],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    return start(program=(sys.executable, "-c", begin + script))
 
 
 def test_what_was_put_comes_back_exactly(tmp_path: Path) -> None:

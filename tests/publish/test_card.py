@@ -23,6 +23,7 @@ from dailytalk_contiguous.core.tally import Sum
 from dailytalk_contiguous.publish.card import SAMPLE, Card, CardFacts, CardRows, card_template, render_card
 from dailytalk_contiguous.publish.manifest import Packed
 from dailytalk_contiguous.publish.version import Version
+from dailytalk_contiguous.run.outputs import STATS
 
 pytest_plugins = ["hub.hub_fixtures"]
 
@@ -31,7 +32,7 @@ FACTS = CardFacts("owner/good_talks", "v1.0.0", history=(("v1.0.0", "2026-01-02"
 Made = tuple[Packed, Version]
 
 #: Of a dataset that has something of everything.
-PICTURES = ("tags", "lengths", "offsets", "time", "affect", "affect_by_tag")
+PICTURES = ("tags", "lengths", "offsets", "affect", "affect_by_tag", "scorecard")
 
 
 @pytest.fixture(scope="module")
@@ -291,9 +292,9 @@ def test_data_cannot_become_markup(tmp_path: Path) -> None:
 
 def test_plots_are_png_without_dates_and_the_text_shows_them(made: Made) -> None:
     card = render(made)
-    pictures = {f"assets/{name}.png" for name in PICTURES}
-    assert card.assets.keys() - {SAMPLE} == pictures
-    for name, png in card.assets.items() - {(SAMPLE, card.assets[SAMPLE])}:
+    pictures = {name: card.assets[name] for name in card.assets.keys() - {SAMPLE, STATS}}
+    assert pictures.keys() == {f"assets/{name}.png" for name in PICTURES}
+    for name, png in pictures.items():
         assert png.startswith(b"\x89PNG")
         assert b"tEXt" not in png
         assert b"tIME" not in png
@@ -302,7 +303,7 @@ def test_plots_are_png_without_dates_and_the_text_shows_them(made: Made) -> None
 
 def test_a_split_without_utterances_still_has_a_card(tmp_path: Path) -> None:
     card = render(write_version(tmp_path, {"train": [published_row(lines=())]}))
-    assert set(card.assets) == {"assets/lengths.png", SAMPLE}
+    assert set(card.assets) == {"assets/lengths.png", SAMPLE, STATS}
     assert "nothing to measure" in section(card, "turns")
     assert "](assets/tags.png)" not in card.text
 

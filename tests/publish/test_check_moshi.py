@@ -105,6 +105,7 @@ FAULTS: list[tuple[list[str], Callable[[Path], object]]] = [
     (["empty-manifest"], lambda data: (data / "eval.jsonl").write_text("")),
     (["no-manifest"], lambda data: [path.unlink() for path in data.glob("*[ly]") if path.is_file()]),
     ([], lambda data: edit(data / "train.jsonl", lambda text: text.replace("\n", "\n \n"))),
+    (["duplicate"], lambda data: edit(data / "eval.jsonl", lambda text: text * 2)),
     (["manifest-line"], lambda data: edit(data / "train.jsonl", lambda text: text + '{"path": "a.wav"}\n')),
     (["less-than-a-batch"], lambda data: config(data, "\nbatch_size: 1", "\nbatch_size: 2")),
     (["config-folder"], lambda data: config(data, "/train.jsonl", "")),
@@ -231,7 +232,7 @@ def test_turn_of_a_conversation_that_is_no_stretch_of_time_is_named(data):
     edit(data / "conversations.json", lambda text: re.sub(r'1\.5,\s+"SPEAKER_MAIN"', '-1.5, "SPEAKER_MAIN"', text))
     [finding] = [one for one in check_folder(data)[0] if one.level == "error"]
     assert finding.kind == "unreadable-about"
-    assert "not [start, end, speaker]" in finding.what
+    assert "not [start, end, speaker, words]" in finding.what
 
 
 @pytest.mark.parametrize("clips", [False, True])

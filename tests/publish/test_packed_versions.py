@@ -7,7 +7,6 @@ import random
 import re
 import shutil
 import socket
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 from built_conversations import built_row, flac, stereo, write_dataset
+from command import start
 from datasets import Audio, load_dataset
 
 from dailytalk_contiguous.core.errors import DailytalkError
@@ -354,9 +354,9 @@ def test_disk_that_fills_up_is_an_error_and_not_the_end_of_the_process(work: Pat
         "from dailytalk_contiguous.publish.packing import pack_version;"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)); pack_version(*map(Path, sys.argv[1:]))"
     )
-    command = [sys.executable, "-c", program, work, tmp_path / "stage"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr.splitlines()[-1]) == (1, "OSError: [Errno 27] File too large")
+    process = start(work, tmp_path / "stage", program=(sys.executable, "-c", program))
+    _, told = process.communicate()
+    assert (process.returncode, told.splitlines()[-1]) == (1, "OSError: [Errno 27] File too large")
     assert not list((tmp_path / "stage").rglob("*.parquet"))
 
 

@@ -383,7 +383,7 @@ def test_tagged_folder_reports_what_is_known(tmp_path):
     text = page_of(folder)
     assert fact(text, "conversations") == "1"
     assert fact(text, "audio") == "6.0 s"
-    assert cell(text, "offset, median") == ["+0.30 s"]
+    assert cell(text, "floor-transfer offset, median")[:2] == ["right", "0.3 s"]
     assert "Synthesis" not in text
     assert "re-voiced" not in text
     [(samples, rate)] = sounds(text)

@@ -98,6 +98,14 @@ def test_columns_without_audio_travel_without_audio(hub: HubServer, tmp_path: Pa
     assert sum(request.bytes_sent for request in hub.requests) < 300_000 < 4 * 500_000
 
 
+def test_row_group_is_read_in_a_few_requests_however_many_columns_it_has(hub: HubServer, tmp_path: Path) -> None:
+    upload(write_version(tmp_path, {"train": [[row("a")]]}))
+    version = open_version(Reference(REPO))
+    hub.requests.clear()
+    assert len(list(rows_in(version, "conversations"))) == 1
+    assert len(hub.requests) < 10
+
+
 @pytest.mark.parametrize(
     ("reference", "told"),
     [

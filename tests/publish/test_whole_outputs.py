@@ -78,6 +78,8 @@ def page_text(text: str) -> str:
     """A page without its sounds, styles and scripts, a line an element."""
     text = re.sub(r"(base64,|sha256-)[^\"']+", r"\1…", text)
     text = re.sub(r"<(style|script)([^>]*)>.*?</\1>", r"<\1\2>…</\1>", text, flags=re.DOTALL)
+    # A plot a measure is 1,200 lines; tests/publish/test_scorecard.py says what they show.
+    text = re.sub(r'(<section id="scorecard">).*?</section>', r"\1…</section>", text, flags=re.DOTALL)
     return re.sub(r"[ \t]*(?=<[^/])", "\n", text).strip() + "\n"
 
 

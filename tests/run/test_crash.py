@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+import pytest
 from audio_files import ROOT
 from preloaded import Forked
 from recordings import run
@@ -35,6 +36,7 @@ class Forking(Torment):
             return Forked(command, env=self._environment, stdout=log, stderr=log, start_new_session=True)
 
 
+@pytest.mark.nightly
 def test_kills_at_random_moments_change_no_result_and_repeat_no_finished_work(tmp_path: Path) -> None:
     torment = Forking(tmp_path, conversations=2, workers=1, seed=1)
     # No run takes longer than the first, by which the moments are drawn: all is imported and heard before it.

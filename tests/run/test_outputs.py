@@ -46,8 +46,9 @@ def edit(out: Path) -> str:
     return path.read_text()
 
 
-def test_outputs_are_the_three_files_and_the_shards_beside_the_events(out: Path) -> None:
+def test_outputs_are_the_four_files_and_the_shards_beside_the_events(out: Path) -> None:
     assert sorted(path.name for path in out.iterdir()) == [
+        "corpus-stats.json",
         "events.jsonl",
         "rejects.jsonl",
         "run.json",
@@ -112,7 +113,7 @@ def test_run_killed_between_its_files_is_not_taken_for_an_edit(out: Path, seed: 
     assert results(out) == finished
 
 
-@pytest.mark.parametrize("name", ["run.json", "rejects.jsonl", "transcript.jsonl"])
+@pytest.mark.parametrize("name", ["run.json", "rejects.jsonl", "transcript.jsonl", "corpus-stats.json"])
 def test_file_that_was_deleted_comes_back(out: Path, settings: Stages, name: str) -> None:
     before = results(out)
     (out / name).unlink()

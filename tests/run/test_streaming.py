@@ -198,7 +198,7 @@ def left_of_input(tmp_path: Path) -> list[Path]:
 # The same result
 
 
-@pytest.mark.parametrize("layout", [tables, webdataset, pairs])
+@pytest.mark.parametrize("layout", [tables, pytest.param(webdataset, marks=pytest.mark.nightly), pairs])
 def test_stream_gives_the_rows_and_rejects_of_an_eager_run_and_does_nothing_twice(
     tmp_path: Path,
     hub: HubServer,

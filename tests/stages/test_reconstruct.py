@@ -360,7 +360,7 @@ def test_one_sided_and_empty_conversations_are_rebuilt(said: tuple[Said, ...]) -
 
 
 @pytest.mark.needs("the real calls")
-@pytest.mark.parametrize("revoice", ["left", "right"])
+@pytest.mark.parametrize("revoice", ["left", pytest.param("right", marks=pytest.mark.nightly)])
 def test_real_calls_lose_nothing_of_the_kept_speaker(revoice: str) -> None:
     for path in REAL_CALLS:
         samples, rate = soundfile.read(path, dtype="float32")

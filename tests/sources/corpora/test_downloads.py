@@ -3,7 +3,6 @@
 import hashlib
 import io
 import json
-import subprocess
 import sys
 import threading
 import zipfile
@@ -12,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from command import Command
+from command import Command, start
 from corpus_trees import ravdess, read
 
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
@@ -73,7 +72,7 @@ def home() -> Iterator[Home]:
     page = Home()
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Own", (Pages,), {"home": page}))
     page.address = f"http://127.0.0.1:{server.server_address[1]}"
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     yield page
     server.shutdown()
     server.server_close()
@@ -200,10 +199,10 @@ def test_full_disk_is_one_sentence_and_what_came_is_kept(home: Home, tmp_path: P
         f"files, folder = [CorpusFile{tuple(file)!r}], Path(sys.argv[1])\n"
         "sys.exit(guarded('dailytalk', lambda: fetch_all(files, folder, lambda arrived, total: None)))"
     )
-    command = [sys.executable, "-c", program, str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-    assert "file too large: raise the limit on the size of files" in done.stderr
+    process = start(tmp_path, program=(sys.executable, "-c", program))
+    _, told = process.communicate()
+    assert (process.returncode, told.count("\n")) == (1, 1)
+    assert "file too large: raise the limit on the size of files" in told
     assert [path.stat().st_size for path in tmp_path.iterdir()] == [100_000]
     assert fetch(file, tmp_path) == 1
     assert home.asked[-1][1] == "bytes=100000-"

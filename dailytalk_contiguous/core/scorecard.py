@@ -1,0 +1,173 @@
+"""What a dataset teaches: the measures of its conversations, as `corpus-stats.json`, beside published corpora.
+
+The file holds every measure of `core.turns.TURN_MEASURES` with its definition, of each side, on the recorded and
+on the rebuilt timeline. `assets/bands.json` holds what is published of other corpora, each number with its source,
+its definition and what is comparable of it; it is compared with that measure of ours which is defined most alike.
+It is a comparison and no verdict: nobody has measured which values train a better model.
+"""
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from functools import cache
+from importlib.resources import files
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dailytalk_contiguous.core.documents import expect, is_number
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.tally import PERCENTILES, TurnTaking
+from dailytalk_contiguous.core.turns import SIDES, TURN_MEASURES
+
+#: What is read of the file; unknown measures and sides are left out.
+_SHAPE = {"timelines": {str: {str: {str: {f"{name}?": float for name in ("pooled", *PERCENTILES)}}}}}
+
+#: Largest value that is read of the file.
+_MOST = 1e6
+
+#: Percentiles are those of bins: by how much one may be off, as a share of it.
+ROUNDED = 0.02
+
+#: How far from a single published value ours counts as alike, as a share of it.
+ALIKE = 0.1
+
+
+class Band(NamedTuple):
+    """What is published of a measure: `low` and `high` as percentiles 5 and 95, or `middle` alone.
+
+    `sides`: those of ours that are compared with it.
+    """
+
+    measure: str
+    sides: tuple[str, ...]
+    middle: float
+    definition: str
+    comparable: str
+    low: float | None = None
+    high: float | None = None
+
+    def limits(self) -> tuple[float, float]:
+        """From where to where a value is alike."""
+        if self.low is None or self.high is None:
+            return self.middle - ALIKE * abs(self.middle), self.middle + ALIKE * abs(self.middle)
+        return self.low, self.high
+
+    def text(self) -> str:
+        middle = measure_text(self.measure, self.middle)
+        if self.low is None or self.high is None:
+            return middle
+        return f"{middle} ({measure_text(self.measure, self.low, self.high, with_unit=False)})"
+
+
+class ReferenceCorpus(NamedTuple):
+    """A corpus to compare with. `avoid`: it is an example of what to avoid."""
+
+    name: str
+    source: str
+    bands: tuple[Band, ...]
+    avoid: bool = False
+
+
+@cache
+def _data() -> dict[str, Any]:
+    data: dict[str, Any] = json.loads(files(__package__).joinpath("assets/bands.json").read_text(encoding="utf-8"))
+    return data
+
+
+@cache
+def published_references() -> dict[str, ReferenceCorpus]:
+    """Published corpora by the name that options give them."""
+    references = {}
+    for key, record in _data()["references"].items():
+        bands = [Band(**band | {"sides": tuple(band["sides"])}) for band in record["bands"]]
+        references[key] = ReferenceCorpus(**record | {"bands": tuple(bands)})
+    return references
+
+
+def reference_of(stats: object, name: str) -> ReferenceCorpus:
+    """The content of a corpus-stats.json as a corpus to compare with: rebuilt where it is. Raises BadInput."""
+    remedy = "name a corpus-stats.json that dailytalk has written"
+    timelines = expect(stats, _SHAPE, name, remedy)["timelines"]
+    measures = timelines.get("rebuilt") or timelines.get("source") or {}
+    bands = []
+    for measure in TURN_MEASURES:
+        for side, values in measures.get(measure, {}).items():
+            if side in SIDES and values.get("p50") is not None:
+                low, middle, high = (values.get(key) for key in ("p5", "p50", "p95"))
+                if not all(is_number(value, -_MOST, _MOST) for value in (low, middle, high)):
+                    raise BadInput(f"{name}: the percentiles of {measure} are no numbers of a corpus", remedy)
+                bands.append(Band(measure, (side,), middle, "as here", "The same definition.", low, high))
+    if not bands:
+        raise BadInput(f"{name}: no measure of a conversation is in it", remedy)
+    return ReferenceCorpus(name, name, tuple(bands))
+
+
+class Beside(NamedTuple):
+    """Where a value is beside a published one: `below`, `inside` or `above`; its percentile if it is known."""
+
+    reference: ReferenceCorpus
+    band: Band
+    side: str
+    value: float
+    where: str
+    percentile: float | None = None
+
+    @property
+    def is_remarkable(self) -> bool:
+        """Whether it is outside a band or, of what is to be avoided, alike."""
+        return (self.where == "inside") == self.reference.avoid
+
+    def text(self) -> str:
+        """Where it is, in words to be followed by the name of the corpus."""
+        if self.percentile is not None:
+            return f"percentile {self.percentile:.0f} of"
+        return ("no more than" if self.reference.avoid else "like") if self.where == "inside" else self.where
+
+    def sentence(self) -> str:
+        """What is different, and what it means for a model."""
+        measure, side = TURN_MEASURES[self.band.measure], "both speakers" if self.side == "both" else self.side
+        theirs = (
+            f"{self.reference.name}{', a corpus to avoid,' if self.reference.avoid else ''} {self.band.text()}"
+        )
+        values = f"{measure_text(self.band.measure, self.value)}, in {theirs}"
+        meaning = _data()["meanings"].get(self.band.measure, {}).get(self.where)
+        text = f"{measure.title[0].upper()}{measure.title[1:]} ({side}): {values}"
+        return f"{text}: {meaning}." if meaning else f"{text}."
+
+
+def places(taken: TurnTaking, references: Sequence[ReferenceCorpus]) -> Iterator[Beside]:
+    """Where all conversations together are beside each number of these corpora that has one of ours."""
+    for reference in references:
+        for band in reference.bands:
+            for side in band.sides:
+                value = taken.pooled(band.measure, side)
+                if not math.isnan(value):
+                    yield _place(reference, band, side, value, taken)
+
+
+def _place(reference: ReferenceCorpus, band: Band, side: str, value: float, taken: TurnTaking) -> Beside:
+    low, middle, high = band.low, band.middle, band.high
+    if low is not None and high is not None:
+        is_edge = any(math.isclose(value, edge, rel_tol=ROUNDED) for edge in (low, high))
+        where = "inside" if is_edge or low <= value <= high else "below" if value < low else "above"
+        percentile = float(np.interp(value, (low, middle, high), (5, 50, 95))) if where == "inside" else None
+        return Beside(reference, band, side, value, where, percentile)
+    if reference.avoid:
+        return Beside(reference, band, side, value, "inside" if value <= middle * (1 + ALIKE) else "above")
+    values = taken.measures[band.measure, side].values
+    is_among = values.quantile(PERCENTILES["p5"]) <= middle <= values.quantile(PERCENTILES["p95"])
+    is_alike = is_among or abs(value - middle) <= ALIKE * abs(middle)
+    return Beside(reference, band, side, value, "inside" if is_alike else "below" if value < middle else "above")
+
+
+def measure_text(name: str, *values: float, with_unit: bool = True) -> str:
+    """Values of a measure as a range, with their unit.
+
+    >>> measure_text("overlap_share", 0.028, 0.209), measure_text("backchannels", 4.74)
+    ('2.8 to 20.9 %', '4.74 a minute')
+    """
+    unit = TURN_MEASURES[name].unit
+    scale, unit = (100, "%") if unit == "share" else (1, unit)
+    text = " to ".join("–" if math.isnan(value) else f"{scale * value:.3g}" for value in values).replace("-", "−")
+    return f"{text} {unit}" if with_unit else text

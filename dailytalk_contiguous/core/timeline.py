@@ -1,0 +1,310 @@
+"""The timeline of a conversation after one side was resynthesised and lasts longer or shorter, and what it keeps.
+
+`anchor` keeps what people do to each other: answers keep their gap, backchannels stay inside the turn they
+belong to, interruptions keep their distance to the end of what they cut off. `sequential` lays everything end
+to end with its gaps and gives up all overlap. Only the quiet between events changes: no event is cut, and
+events of one channel never overlap, because both would lose speech.
+"""
+
+import heapq
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dailytalk_contiguous.core.turns import (
+    Stretch,
+    Timed,
+    join_spans,
+    overlap_seconds,
+    stretches,
+    total_seconds,
+    turn_offsets,
+    unions,
+)
+
+#: How to place: see the module and `rebuild`.
+MODES = ("anchor", "sequential")
+
+#: Seconds of quiet that stay before an event of the same channel which has to be pushed right, where the source
+#: had as much. Under the shortest pauses that listeners notice (about 0.12 s: Heldner 2011, "Detection thresholds
+#: for gaps, overlaps, and no-gap-no-overlaps"), so that pushing costs as little overlap as possible.
+KEPT_PAUSE = 0.08
+
+#: Seconds that an interrupted turn gets for itself at least, where it had as much in the source. Without it the
+#: interruption of a 10 s turn that shrinks to 8 s could begin before that turn.
+KEPT_LEAD = 0.2
+
+#: Seconds by which a backchannel may reach beyond its turn (rounding to samples).
+ROUNDING = 0.001
+
+#: Seconds: the coarsest sample of speech audio, at 8 kHz.
+SAMPLE = 1 / 8000
+
+
+class TurnEvent(NamedTuple):
+    """Something on one channel of the source, at `start`..`end`, that lasts `new_length` in the rebuilt one (s).
+
+    `kept`: its own samples are used, so that `new_length` is `end - start`. `run`: a number that pieces cut from
+    one run of speech on this channel share; -1 for an event that was not cut.
+    """
+
+    channel: str
+    start: float
+    end: float
+    new_length: float
+    run: int = -1
+    kept: bool = False
+
+
+class Rebuilt(NamedTuple):
+    """The new start of every event, in the order given, and the new duration of the conversation, in seconds."""
+
+    starts: list[float]
+    duration: float
+
+
+class _Unit(NamedTuple):
+    """What moves as one. `start` and `end` in the source, `length` rebuilt, events with their distance to `start`.
+
+    Units of one channel are in order and do not overlap: the latest one is also the one that reaches furthest.
+    """
+
+    channel: str
+    start: float
+    end: float
+    length: float
+    events: list[tuple[int, float]]
+
+
+class _Clock(NamedTuple):
+    """How time is counted: in seconds, or in whole samples. `whole` rounds to what can be counted."""
+
+    ticks: Callable[[float], float]
+    whole: Callable[[float], float]
+    per_second: float
+
+
+class _Past(NamedTuple):
+    """What has been placed: the latest unit of each channel with its new start, and the furthest ends of all."""
+
+    latest: dict[str, tuple[_Unit, float]]
+    end: float = 0.0
+    new_end: float = 0.0
+
+
+def rebuild(
+    events: Sequence[TurnEvent], duration: float, mode: str = "anchor", sample_rate: int | None = None
+) -> Rebuilt:
+    """Place all events, taken in order of their source start (equal starts: the longer first).
+
+    In both modes events of one channel never overlap, kept events that overlap or belong to one run move as one
+    block with the distances inside it unchanged, and the conversation ends with the source's own tail. Where
+    resynthesised events overlap in the source, the time belongs to the one that began first. With P the other
+    channel's event so far that reaches furthest in the source, `anchor` places an event that
+
+    1. starts after P has ended, or has no P: at its source gap from the furthest end so far;
+    2. starts and ends inside P (a backchannel): at the same share of the room that P leaves it, and so inside P
+       whenever it is not longer;
+    3. starts inside P and outlasts it: at its distance to P's end, but not before P's start and the lead it had
+       over it, up to `KEPT_LEAD`;
+
+    and then as little later as leaves its gap, up to `KEPT_PAUSE`, after the same channel's previous event.
+    `sequential` places every event at its source gap, or at 0 where the source overlaps, from the end before it.
+
+    Args:
+        events: of at most two channels, in any order. What the rebuilt conversation leaves out is not passed.
+        duration: of the source, in seconds.
+        mode: one of `MODES`.
+        sample_rate: in Hz; if given, all times count in whole samples (source time `t` is sample
+            `round(t * sample_rate)`), every guarantee holds to the sample, and `round(start * sample_rate)` is
+            the sample at which an event begins. A kept event then has the samples from `round(start * rate)`
+            to `round(end * rate)` of its source.
+
+    """
+    clock = _Clock(float, float, 1.0)
+    if rate := sample_rate:
+        # Sums and differences of whole numbers are exact in a double: no guarantee is lost to rounding.
+        clock = _Clock(lambda seconds: float(round(seconds * rate)), lambda samples: float(round(samples)), rate)
+    channels = [_units(events, channel, clock) for channel in dict.fromkeys(event.channel for event in events)]
+    place_unit = _anchored if mode == "anchor" else _after_all
+    starts = [0.0] * len(events)
+    past = _Past({})
+    # Heads are compared, not sorted, so that the order inside a channel stays as `_units` made it.
+    for unit in heapq.merge(*channels, key=lambda unit: (unit.start, unit.start - unit.end, unit.events[0][0])):
+        start = place_unit(unit, past, clock)
+        latest = {**past.latest, unit.channel: (unit, start)}
+        past = _Past(latest, max(past.end, unit.end), max(past.new_end, start + unit.length))
+        for index, distance in unit.events:
+            starts[index] = (start + distance) / clock.per_second
+    tail = max(0.0, clock.ticks(duration) - past.end)
+    return Rebuilt(starts, (past.new_end + tail) / clock.per_second)
+
+
+def _anchored(unit: _Unit, past: _Past, clock: _Clock) -> float:
+    start = _by_other(unit, past, clock)
+    if unit.channel not in past.latest:
+        return start
+    before, before_start = past.latest[unit.channel]
+    pause = min(unit.start - before.end, clock.ticks(KEPT_PAUSE))
+    return max(start, before_start + before.length + pause)
+
+
+def _by_other(unit: _Unit, past: _Past, clock: _Clock) -> float:
+    """Where a unit belongs by its relation to the other channel alone: rules 1 to 3 of `rebuild`."""
+    latest = next((placed for channel, placed in past.latest.items() if channel != unit.channel), None)
+    if latest is None or unit.start >= latest[0].end:
+        return _after_all(unit, past, clock)
+    turn, turn_start = latest
+    lead = unit.start - turn.start
+    if unit.end <= turn.end:
+        room = turn.end - turn.start - (unit.end - unit.start)
+        new_room = max(0.0, turn.length - unit.length)
+        return turn_start + (clock.whole(lead / room * new_room) if room > 0 else 0.0)
+    earliest = turn_start + min(lead, clock.ticks(KEPT_LEAD))
+    return max(turn_start + turn.length - (turn.end - unit.start), earliest)
+
+
+def _after_all(unit: _Unit, past: _Past, clock: _Clock) -> float:
+    return past.new_end + max(0.0, unit.start - past.end)
+
+
+def _units(events: Sequence[TurnEvent], channel: str, clock: _Clock) -> list[_Unit]:
+    """Units of one channel in order, with source times that do not overlap."""
+    units: list[_Unit] = []
+    reached = 0.0
+    for block in _blocks(events, channel):
+        first = clock.ticks(events[block[0]].start)
+        last = clock.ticks(max(events[index].end for index in block))
+        is_new = not events[block[0]].kept
+        length = clock.ticks(events[block[0]].new_length) if is_new else last - first
+        start = max(first, reached)
+        reached = max(last, start)
+        inside = [(index, clock.ticks(events[index].start) - first) for index in block]
+        units.append(_Unit(channel, start, reached, length, inside))
+    return units
+
+
+def _blocks(events: Sequence[TurnEvent], channel: str) -> list[list[int]]:
+    """Indices of a channel's events that move as one, each block and all of them in order of start."""
+
+    def order(index: int) -> tuple[float, float]:
+        return events[index].start, -events[index].end
+
+    runs: dict[tuple[int, int], list[int]] = {}
+    resynthesised = 0  # such a piece may last longer and parts the kept pieces on both sides of it
+    for index in sorted((i for i, event in enumerate(events) if event.channel == channel), key=order):
+        event = events[index]
+        resynthesised += not event.kept
+        key = (event.run, resynthesised) if event.kept and event.run >= 0 else (-1 - index, 0)
+        runs.setdefault(key, []).append(index)
+    blocks: list[list[int]] = []
+    open_block: list[int] = []
+    reach = -math.inf
+    for run in runs.values():
+        if not events[run[0]].kept:
+            blocks.append(run)
+            continue
+        if events[run[0]].start >= reach:
+            open_block = []
+            blocks.append(open_block)
+        open_block += run
+        reach = max(events[index].end for index in open_block)
+    return sorted((sorted(block, key=order) for block in blocks), key=lambda block: order(block[0]))
+
+
+def compare_turns(
+    events: Sequence[TurnEvent], starts: Sequence[float], source_duration: float, duration: float
+) -> dict[str, Any]:
+    """Turn-taking before and after a rebuild: those columns of `core.schema.TIMELINE` that follow from times.
+
+    Offsets in seconds are NaN where the speaker never changes; `offset_distance` is the 1-Wasserstein distance of
+    their distributions. `overlap_kept` (NaN without overlap in the source) is the time that overlapping pairs of
+    the source still overlap, over what the new lengths allow: the whole of one that was inside the other, else as
+    much as in the source, and never more than the shorter of both; overlap that the rebuild adds counts for
+    nothing. `backchannels_kept` counts the source's backchannels that are inside the same turn as before.
+
+    Args:
+        events: utterances only; sounds take no floor.
+        starts: of the events in the rebuilt conversation, in seconds.
+        source_duration, duration: of both conversations, in seconds.
+    """
+    from scipy.stats import wasserstein_distance  # half a second, which commands that rebuild nothing can spare
+
+    source = [Timed(event.channel, event.start, event.end, event.run) for event in events]
+    rebuilt = [
+        Timed(event.channel, start, start + event.new_length, event.run)
+        for event, start in zip(events, starts, strict=True)
+    ]
+    # The same on both sides, or a pause that shrinks would look like a change in turn-taking.
+    groups = join_spans(source)
+    before, after = stretches(source, groups), stretches(rebuilt, groups)
+    changed, changed_before = turn_offsets(after), turn_offsets(before)
+    comparable = len(changed) and len(changed_before)
+    inside = [_hosted(stretch, before, rebuilt) for stretch in before if stretch.host is not None]
+    return {
+        **_quantiles("offset", changed),
+        **_quantiles("source_offset", changed_before),
+        "offset_distance": float(wasserstein_distance(changed, changed_before)) if comparable else np.nan,
+        "overlap_seconds": overlap_seconds(rebuilt),
+        "source_overlap_seconds": overlap_seconds(source),
+        "overlap_kept": _overlap_kept(source, rebuilt),
+        "backchannels": sum(len(stretch) for stretch in inside),
+        "backchannels_kept": sum(sum(stretch) for stretch in inside),
+        "duration_ratio": duration / source_duration if source_duration > 0 else np.nan,
+        "lost_speech_seconds": lost_seconds(events, starts, duration),
+    }
+
+
+def lost_seconds(events: Sequence[TurnEvent], starts: Sequence[float], duration: float) -> float:
+    """Seconds of kept events that are not in the rebuilt conversation: cut off at an end, or under another.
+
+    Pass what was really placed as `new_length`. Up to `SAMPLE` an event is rounding, and not counted.
+    """
+    kept_events = [(event, start) for event, start in zip(events, starts, strict=True) if event.kept]
+    source = [Timed(event.channel, event.start, event.end) for event, _ in kept_events]
+    placed = [
+        Timed(event.channel, max(0.0, start), min(duration, start + event.new_length))
+        for event, start in kept_events
+    ]
+    before, after = unions(source).channels, unions(placed).channels
+    lost = 0.0
+    for channel in dict.fromkeys(span.channel for span in source):
+        lost += max(0.0, total_seconds(before[channel]) - total_seconds(after.get(channel, [])))
+    return lost if lost > SAMPLE * len(kept_events) else 0.0
+
+
+def _hosted(stretch: Stretch, before: Sequence[Stretch], rebuilt: Sequence[Timed]) -> list[bool]:
+    """For each utterance of a backchannel: is it in the same turn on the rebuilt timeline?"""
+    assert stretch.host is not None, stretch
+    turn = [rebuilt[index] for index in before[stretch.host].members]
+    start, end = min(piece.start for piece in turn) - ROUNDING, max(piece.end for piece in turn) + ROUNDING
+    return [start <= rebuilt[index].start and rebuilt[index].end <= end for index in stretch.members]
+
+
+def _overlap_kept(source: Sequence[Timed], rebuilt: Sequence[Timed]) -> float:
+    channels = list(dict.fromkeys(span.channel for span in source))
+    if len(channels) < 2:
+        return np.nan
+    first, second = ([i for i, span in enumerate(source) if span.channel == name] for name in channels[:2])
+    shared, inside, _ = _pairs(source, first, second)
+    still, _, shorter = _pairs(rebuilt, first, second)
+    allowed = np.where(shared > 0, np.where(inside, shorter, np.minimum(shared, shorter)), 0.0)
+    return float(np.minimum(still, allowed).sum() / allowed.sum()) if allowed.sum() > 0 else np.nan
+
+
+def _pairs(timed: Sequence[Timed], first: Sequence[int], second: Sequence[int]) -> tuple[NDArray[Any], ...]:
+    """For all pairs, shape (first, second): seconds in common, whether one is in the other, the shorter's."""
+    times = np.array([(span.start, span.end) for span in timed], np.float64)
+    starts, ends = times[first, None, 0], times[first, None, 1]
+    other_starts, other_ends = times[None, second, 0], times[None, second, 1]
+    shared = np.maximum(0.0, np.minimum(ends, other_ends) - np.maximum(starts, other_starts))
+    inside = ((starts <= other_starts) & (other_ends <= ends)) | ((other_starts <= starts) & (ends <= other_ends))
+    return shared, inside, np.minimum(ends - starts, other_ends - other_starts)
+
+
+def _quantiles(name: str, values: NDArray[np.float64]) -> dict[str, float]:
+    low, middle, high = np.percentile(values, (10, 50, 90)).tolist() if len(values) else (np.nan,) * 3
+    return {f"{name}_median": middle, f"{name}_p10": low, f"{name}_p90": high}

@@ -1,0 +1,153 @@
+"""Events that are planted in long conversations, among others that are nearly such events."""
+
+import random
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+
+from dailytalk_contiguous.core.interaction import RULES, find_interactions, window_around
+from dailytalk_contiguous.core.turns import Timed
+
+#: Speech of a scene: its channel, start and end in seconds, and how many words it has.
+Line = tuple[str, float, float, int]
+Scene = Callable[[random.Random], tuple[list[Line], float, float]]
+
+
+def said(channel: str, start: float, seconds: float, words: int | None = None) -> Line:
+    return channel, start, start + seconds, max(1, round(3 * seconds)) if words is None else words
+
+
+def pause(chance: random.Random) -> tuple[list[Line], float, float]:
+    first, gap = chance.uniform(1.2, 6.0), chance.uniform(0.25, 1.9)
+    return [said("right", 0.0, first), said("right", first + gap, chance.uniform(1.2, 4.0))], first, first + gap
+
+
+def turn(chance: random.Random) -> tuple[list[Line], float, float]:
+    first, gap = chance.uniform(1.2, 6.0), chance.uniform(-0.45, 1.9)
+    return [said("right", 0.0, first), said("left", first + gap, chance.uniform(1.2, 4.0))], first, first + gap
+
+
+def backchannel(chance: random.Random, who: str = "left") -> tuple[list[Line], float, float]:
+    start, seconds, words = chance.uniform(0.6, 4.0), chance.uniform(0.2, 0.9), chance.randint(1, 2)
+    host = "right" if who == "left" else "left"
+    whole = said(host, 0.0, start + seconds + chance.uniform(0.6, 3.0))
+    return [whole, said(who, start, seconds, words)], start, start + seconds
+
+
+def user_backchannel(chance: random.Random) -> tuple[list[Line], float, float]:
+    return backchannel(chance, "right")
+
+
+def interruption(chance: random.Random) -> tuple[list[Line], float, float]:
+    start, late = chance.uniform(1.1, 5.0), chance.uniform(0.55, 1.9)
+    return (
+        [said("left", 0.0, start + late), said("right", start, late + chance.uniform(1.0, 4.0))],
+        start,
+        start + late,
+    )
+
+
+#: What is nearly an event: a list of speech.
+NEAR_MISSES: tuple[list[Line], ...] = (
+    [said("right", 0.0, 2.0), said("right", 2.15, 2.0)],  # too short for a pause
+    [said("right", 0.0, 2.0), said("right", 4.2, 2.0)],  # too long for one
+    [said("right", 0.0, 2.0), said("left", 2.2, 0.4), said("right", 3.0, 2.0)],  # mm-hm in a pause
+    [said("right", 0.0, 0.4), said("right", 1.0, 2.0)],  # nearly nothing before the pause
+    [said("right", 0.0, 2.0), said("left", 4.2, 2.0)],  # an answer too late
+    [said("right", 0.0, 2.0), said("left", 2.3, 0.5)],  # an answer of a word
+    [said("right", 0.0, 2.0), said("left", 2.4, 2.0), said("right", 2.6, 2.0)],  # both begin
+    [said("right", 0.0, 2.0), said("left", 2.3, 2.0, 0)],  # nobody knows what
+    [said("right", 0.0, 4.0), said("left", 1.0, 1.4, 2)],  # too long for a backchannel
+    [said("right", 0.0, 4.0), said("left", 1.0, 0.9, 4)],  # too many words
+    [said("right", 0.0, 2.0), said("left", 1.3, 0.5, 1)],  # the user hardly goes on
+    [said("right", 0.0, 2.0), said("left", 0.2, 0.5, 1)],  # both begin
+    [
+        said("left", 0.0, 4.0),
+        said("right", 1.0, 0.4, 1),
+        said("right", 1.7, 0.4, 1),
+    ],  # more than one word at a time
+    [said("left", 0.0, 2.0), said("right", 1.6, 2.0)],  # the agent was about to end
+    [said("left", 0.0, 5.0), said("right", 2.0, 4.0)],  # the agent does not stop
+    [said("left", 0.0, 3.0), said("right", 2.0, 1.4), said("left", 3.3, 2.0)],  # the agent goes on
+    [said("left", 0.0, 1.5), said("right", 0.4, 3.0)],  # both begin
+    [said("right", 0.0, 3.0), said("left", 2.0, 3.0)],  # the agent interrupts
+)
+
+
+def conversation(scenes: list[list[Line]]) -> tuple[list[Timed], list[Timed], list[float]]:
+    """The utterances and words of scenes one after another, far apart, and when each begins."""
+    utterances, words, starts, at = [], [], [], 5.0
+    for lines in scenes:
+        starts.append(at)
+        for channel, start, end, count in lines:
+            utterances.append(Timed(channel, at + start, at + end))
+            step = (end - start) / max(1, count)
+            words += [
+                Timed(channel, at + start + number * step, at + start + (number + 1) * step)
+                for number in range(count)
+            ]
+        at += max(line[2] for line in lines) + 6.0
+    return utterances, words, starts
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_planted_events_are_found_with_their_times_and_what_is_nearly_one_is_not(seed: int) -> None:
+    chance = random.Random(seed)
+    kinds: dict[str, Scene] = {
+        scene.__name__: scene for scene in (pause, turn, backchannel, user_backchannel, interruption)
+    }
+    assert kinds.keys() == RULES.keys()
+    planted = [(kind, *scene(chance)) for kind, scene in kinds.items() for _ in range(100)]
+    planted += [("", NEAR_MISSES[n % len(NEAR_MISSES)], 0.0, 0.0) for n in range(200)]
+    chance.shuffle(planted)
+    utterances, words, starts = conversation([lines for _, lines, _, _ in planted])
+    expected = {
+        (kind, round(at + start, 2), round(at + end, 2))
+        for (kind, _, start, end), at in zip(planted, starts, strict=True)
+        if kind
+    }
+    chance.shuffle(utterances)
+    chance.shuffle(words)
+    found, left_out = find_interactions(utterances, words)
+    assert {(event.kind, round(event.start, 2), round(event.end, 2)) for event in found} == expected
+    assert all(event.who == RULES[event.kind].who for event in found)
+    assert left_out.total() > 100
+
+
+def test_what_is_nearly_an_event_is_counted_with_its_reason() -> None:
+    counts = Counter[str]()
+    for lines in NEAR_MISSES:
+        found, left_out = find_interactions(*conversation([lines])[:2])
+        assert found == []
+        counts += left_out
+    assert {name.partition(":")[0] for name in counts} == set(RULES)
+    assert counts["turn: nobody knows what is said"] == 1
+    assert counts["interruption: the agent may have been about to end"] == 1
+
+
+def test_a_word_where_no_utterance_is_speaks_against_a_pause() -> None:
+    lines, start, end = pause(random.Random(1))
+    utterances, words, (at,) = conversation([lines])
+    assert [event.kind for event in find_interactions(utterances, words)[0]] == ["pause"]
+    stray = Timed("left", at + start + 0.05, at + end - 0.05)
+    assert find_interactions(utterances, [*words, stray])[0] == []
+
+
+@pytest.mark.parametrize(
+    ("busy", "window"),
+    [
+        ([(12.0, 14.0), (14.4, 29.0), (31.0, 36.0)], (14.3, 36.1, True, True)),
+        ([(13.2, 40.0)], (13.1, 35.0, True, False)),
+        ([(11.0, 17.5), (20.0, 34.0)], (15.0, 35.0, False, True)),
+        ([(20.0, 30.0)], (15.0, 35.0, True, True)),
+    ],
+)
+def test_clip_is_cut_where_nobody_speaks_or_says_that_it_is_not(
+    busy: list[tuple[float, float]], window: tuple[float, float, bool, bool]
+) -> None:
+    assert window_around(25.0, 30.0, busy, 60.0, 10.0, 5.0) == pytest.approx(window)
+
+
+def test_clip_ends_with_its_conversation() -> None:
+    assert window_around(3.0, 4.0, [(0.0, 7.0)], 7.0, 10.0, 5.0) == (0.0, 7.0, True, True)
