@@ -112,14 +112,6 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "nightly: tests that take too long for each change; `make test-nightly`")
 
 
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int:
-    """With `-n auto`, one more than there are cores: tests wait for servers, and for processes that they kill."""
-    from dailytalk_contiguous.core.machine import cores
-
-    return cores() + 1
-
-
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out tests marked `nightly`, except in the nightly run.
 

@@ -29,6 +29,9 @@ _MOST = 1e6
 #: Percentiles are those of bins: by how much one may be off, as a share of it.
 ROUNDED = 0.02
 
+#: The share of a published value under which what is counted is rare: hardly anything is to be learned from it.
+RARE = 0.25
+
 #: How far from a single published value ours counts as alike, as a share of it.
 ALIKE = 0.1
 
@@ -131,7 +134,9 @@ class Beside(NamedTuple):
             f"{self.reference.name}{', a corpus to avoid,' if self.reference.avoid else ''} {self.band.text()}"
         )
         values = f"{measure_text(self.band.measure, self.value)}, in {theirs}"
-        meaning = _data()["meanings"].get(self.band.measure, {}).get(self.where)
+        meanings = _data()["meanings"].get(self.band.measure, {})
+        is_rare = "rare" in meanings and self.value < RARE * self.band.middle
+        meaning = meanings.get("rare" if is_rare else self.where)
         text = f"{measure.title[0].upper()}{measure.title[1:]} ({side}): {values}"
         return f"{text}: {meaning}." if meaning else f"{text}."
 

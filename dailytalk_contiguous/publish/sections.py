@@ -653,7 +653,7 @@ def measure_plot(tally: Tally, name: str, placed: Sequence[Beside] = ()) -> Hist
     }
     ends = [scale * values.quantile(share) for values in known.values() for share in (0.02, 0.98)]
     ends += [end for reach in reaches.values() for end in reach[1:]]
-    low, high = min(0.0, *ends), max(ends)
+    low, high = min(0.0, *ends), max(ends) or 1.0
     step = next(
         size
         for power in range(-3, 7)
