@@ -68,9 +68,8 @@ class Mutant(NamedTuple):
         from cosmic_ray.mutating import mutate_code
         from cosmic_ray.plugins import get_operator
 
-        return str(
-            mutate_code((ROOT / self.path).read_text("utf-8"), get_operator(self.operator)(), self.occurrence)
-        )
+        text = (ROOT / self.path).read_text("utf-8")
+        return str(mutate_code(text, get_operator(self.operator)(), self.occurrence))
 
     def described(self) -> str:
         """File, line, and the change of the line."""

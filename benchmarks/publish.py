@@ -3,9 +3,8 @@
 Synthetic conversations: speech-like bursts of noise by turns, 2 to 3 MB of FLAC a minute. 300 of 20 s are packed;
 1 % of them are resynthesised and packed again; new content-defined chunks (what Xet sends) and changed files (what
 plain LFS sends) are counted over all files. Then the first row of 100 files of one-minute conversations is
-streamed from a Hub on loopback. Then `report` of 1,000 conversations of a minute with its section on what they
-teach and without, and the measures of 100,000 conversations. Exits with 1 if a goal is missed. Takes five minutes,
-and 2 GB of disk.
+streamed from a Hub on loopback. Then `report` of 1,000 conversations with and without what they teach, and the
+measures of 100,000. Exits with 1 if a goal is missed. Takes five minutes, and 2 GB of disk.
 
     python benchmarks/publish.py
 """
@@ -180,13 +179,10 @@ def _scorecard(folder: Path) -> Iterable[bool]:
         return time.process_time() - started
 
     seconds()  # what is imported
-    pairs = []
+    pairs, measured_not = [], patch.object(TimedConversation, "measured", lambda *_: {})
     for _ in range(5):  # by turns, for what else runs on the machine
         pairs.append([seconds()])
-        with (
-            patch.object(TimedConversation, "measured", lambda *_: {}),
-            patch.object(sections, "scorecard_parts", lambda *_: []),
-        ):
+        with measured_not, patch.object(sections, "scorecard_parts", lambda *_: []):
             pairs[-1].append(seconds())
     least, without = map(min, zip(*pairs, strict=True))
     text = f"{least:.2f} s of processor time, {without:.2f} s without the section: {least / without - 1:+.1%}"

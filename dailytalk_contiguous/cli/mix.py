@@ -55,7 +55,9 @@ def mix(
     reference = published_references().get(towards or "")
     if reference and reference.avoid:
         options.one_of("--towards", str(towards), TOWARDS)
-    elif towards and not reference:
+    elif towards is not None and not reference:
+        if "/" not in towards and not Path(towards).exists():
+            options.one_of("--towards", towards, [*TOWARDS, "the path of a corpus-stats.json"])
         reference = reference_at(version_or_path(towards, None))
     settings = Settings(commercial, hours, seed, eval_share, text_conditions, reference)
     return mix_outcome(write_mix([weighted(folder) for folder in folders], out, settings), out)
@@ -81,8 +83,8 @@ def mix_outcome(done: Mixed, out: Path) -> Outcome:
         details.append(f"{part.place}: {listed}")
     if near := done.approach:
         rarely = f"{near.lost:.2f} h of {near.hours:.2f} h are not seen"
-        seen = ", ".join(f"{count:,} {n}x" for n, count in near.seen.items())
-        details.append(f"towards {near.reference}: {rarely}; conversations: {seen}")
+        seen = ", ".join(f"{count:,} seen {counted(n, 'time')}" for n, count in near.seen.items())
+        details.append(f"towards {near.reference}: {rarely}; of the conversations {seen}")
         for reached in near.measures:
             name, of = reached.measure, "" if reached.side == "both" else f" ({reached.side})"
             values = f"{measure_text(name, reached.before, with_unit=False)} → {measure_text(name, reached.after)}"

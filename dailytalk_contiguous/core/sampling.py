@@ -358,13 +358,13 @@ def times(clips: Sequence[Weighted], seconds: float, seed: int = 0) -> dict[str,
     return counts
 
 
-#: How often at most a conversation is seen on the way to a band, and the least share of the hours that is listed
-#: then: nothing at all would be in every band.
-MOST_SEEN, LEAST_LISTED = 4, 0.5
+#: How often at most a conversation is seen on the way to a band, and the least share of the hours that is seen at
+#: all: nothing would be in every band.
+MOST_SEEN, LEAST_KEPT = 4, 0.5
 
 #: What a distance of a band's width costs beside the loss of all hours, and a repeat of all of them: nearness
 #: counts first, then hours, then that little is seen again.
-_DISTANCE_COST, _REPEAT_COST = 1000.0, 0.01
+_DISTANCE_COST, _REPEAT_COST = 100.0, 0.01
 
 #: Fractions of which every way to round them is tried.
 _ROUNDED_TOGETHER = 12
@@ -388,6 +388,8 @@ def times_towards(
 
     Returns:
         Whole numbers from 0 to `MOST_SEEN`, shape (n,).
+
+    Raises DailytalkError where the numbers are such that no solution is found.
     """
     from scipy import sparse  # half a second, which only those wait for who mix towards something
     from scipy.optimize import linprog
@@ -397,13 +399,17 @@ def times_towards(
     draws = np.array([int(_order_key(identity, seed)[:8], 16) / 16**8 for identity in ids])
     repeats = [_REPEAT_COST * number * share * (1 + 0.01 * draws) for number in range(1, MOST_SEEN)]
     cost = np.concatenate([share * (1 + 1e-4 * draws), *repeats, np.full(len(excess), _DISTANCE_COST)])
-    lines = np.concatenate([excess, -share[None]])  # the last one: enough is listed
-    seen = sparse.csr_array(np.hstack([-lines, *[lines] * (MOST_SEEN - 1)]))
-    over = sparse.csr_array(np.vstack([-np.eye(len(excess)), np.zeros(len(excess))]))
-    limits = -lines.sum(axis=1)
-    limits[-1] -= LEAST_LISTED
+    # The last lines: as much is listed as there is, or less of everything would be nearer; not too much is lost.
+    lost, again = np.vstack([-excess, share, share]), np.vstack([excess, -share, np.zeros(len(ids))])
+    changed = sparse.csr_array(np.hstack([lost, *[again] * (MOST_SEEN - 1)]))
+    over = sparse.csr_array(np.eye(len(excess) + 2, len(excess)) * -1)
+    limits = np.append(-excess.sum(axis=1), [0, 1 - LEAST_KEPT])
     bounds = [(0.0, 1.0)] * (len(ids) * MOST_SEEN) + [(0.0, None)] * len(excess)
-    found = linprog(cost, A_ub=sparse.hstack([seen, over], format="csr"), b_ub=limits, bounds=bounds)
+    found = linprog(cost, A_ub=sparse.hstack([changed, over], format="csr"), b_ub=limits, bounds=bounds)
+    if not found.success:
+        raise DailytalkError(
+            f"how often to see each conversation can't be worked out ({found.message})", "leave out --towards"
+        )
     changes = found.x[: len(ids) * MOST_SEEN].reshape(MOST_SEEN, len(ids))
     exact = 1 - changes[0] + changes[1:].sum(axis=0)
     # There are no more fractions than limits. They are rounded together, so that one makes up for another.
@@ -411,9 +417,11 @@ def times_towards(
     fractions = np.flatnonzero(np.abs(exact - rounded) > 1e-6)[:_ROUNDED_TOGETHER]
     rounded[fractions] = np.floor(exact[fractions])
     ways = (np.arange(2 ** len(fractions))[:, None] >> np.arange(len(fractions))) & 1
-    sums = (lines @ rounded)[:, None] + lines[:, fractions] @ ways.T
-    distance = np.maximum(sums[:-1], 0.0).sum(axis=0)
-    distance[sums[-1] > 1e-9 - LEAST_LISTED] = np.inf
+    sums = (excess @ rounded)[:, None] + excess[:, fractions] @ ways.T
+    distance = np.maximum(sums, 0.0).sum(axis=0)
+    kept = np.minimum(rounded, 1) @ share + (ways * (rounded[fractions] < 1)) @ share[fractions]
+    listed = rounded @ share + ways @ share[fractions]
+    distance[(kept < LEAST_KEPT - 1e-9) | (listed < 1 - 1e-9)] = np.inf
     unlike = np.abs(rounded[fractions] + ways - 1) @ share[fractions]
     rounded[fractions] += ways[np.argmin(_DISTANCE_COST * distance + unlike)]
     return np.asarray(rounded, np.int64)

@@ -98,7 +98,10 @@ def reference_of(stats: object, name: str) -> ReferenceCorpus:
         for side, values in measures.get(measure, {}).items():
             if side in SIDES and values.get("p50") is not None:
                 low, middle, high = (values.get(key) for key in ("p5", "p50", "p95"))
-                if not all(is_number(value, -_MOST, _MOST) for value in (low, middle, high)):
+                least, most = (0.0, 1.0) if TURN_MEASURES[measure].unit == "share" else (-_MOST, _MOST)
+                if not all(is_number(value, least, most) for value in (low, middle, high)) or not (
+                    low <= middle <= high
+                ):
                     raise BadInput(f"{name}: the percentiles of {measure} are no numbers of a corpus", remedy)
                 bands.append(Band(measure, (side,), middle, "as here", "The same definition.", low, high))
     if not bands:
@@ -156,7 +159,10 @@ def _place(reference: ReferenceCorpus, band: Band, side: str, value: float, take
     if low is not None and high is not None:
         is_edge = any(math.isclose(value, edge, rel_tol=ROUNDED) for edge in (low, high))
         where = "inside" if is_edge or low <= value <= high else "below" if value < low else "above"
-        percentile = float(np.interp(value, (low, middle, high), (5, 50, 95))) if where == "inside" else None
+        percentile = None
+        if where == "inside":  # between the percentiles that are one value
+            above = 100 - float(np.interp(-value, (-high, -middle, -low), (5, 50, 95)))
+            percentile = (float(np.interp(value, (low, middle, high), (5, 50, 95))) + above) / 2
         return Beside(reference, band, side, value, where, percentile)
     if reference.avoid:
         return Beside(reference, band, side, value, "inside" if value <= middle * (1 + ALIKE) else "above")

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -27,9 +28,10 @@ from dailytalk_contiguous.core.word_times import frame_of
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish import exports
 from dailytalk_contiguous.publish.clip_figures import corpus_figures
-from dailytalk_contiguous.publish.interactivity import SAMPLES, SUMMARY
+from dailytalk_contiguous.publish.interactivity import SAMPLES, SUMMARY, TASKS
 from dailytalk_contiguous.publish.items import (
     ABOUT,
+    DURATION_TOLERANCE,
     EVAL,
     MIX,
     MOSHI_MANIFESTS,
@@ -142,7 +144,9 @@ def _measured(file: str, audio: Callable[[], dict[str, Any]]) -> Generator[Findi
         return measure_loudness(audio())
     except BadInput as problem:
         yield error("unreadable-audio", file, problem.reason, problem.remedy)
-        return None
+    except FileNotFoundError:
+        yield error("missing-audio", file, "it isn't there", "export or build it again")
+    return None
 
 
 def _measured_wav(folder: Path, name: str) -> Generator[Finding, None, Loudness | None]:
@@ -362,9 +366,6 @@ def _positive(value: Any) -> bool:
 # continue without a message (`docs/fine-tuning.md` lists them). What it rejects at the start is found here too.
 
 
-#: Seconds by which the manifest may differ from the audio: less than the 80 ms of a frame of the codec.
-DURATION_TOLERANCE = 0.010
-
 _EXPORT_AGAIN = "export again with `dailytalk export --format moshi`"
 
 
@@ -374,6 +375,7 @@ class _Contents:
     files: Counter[str] = field(default_factory=Counter)
     evaluated: set[str] = field(default_factory=set)
     words: int = 0
+    interactions: set[str] = field(default_factory=set)
     listening_to_nothing: list[str] = field(default_factory=list)
 
 
@@ -422,7 +424,16 @@ def check_moshi(folder: Path, limits: FitnessLimits | None = None) -> tuple[list
         "batch_size": plan.batch_size,
     }
     if (folder / SUMMARY).is_file():  # clips of interaction, in which an agent may only listen
-        findings = [finding for finding in findings if finding.kind not in ("no-words", "silent-left")]
+        try:
+            read_shaped(inside(folder, SUMMARY), {"made": {str: int}, "left_out_events": {str: int}})
+        except BadInput as problem:
+            findings.append(error("unreadable-record", SUMMARY, problem.reason, problem.remedy))
+        findings = [
+            finding
+            for finding in findings
+            if finding.kind not in ("no-words", "silent-left")
+            or str(Path(finding.file).with_suffix(".json")) not in contents.interactions
+        ]
         facts["kind"] = "interactivity"
     return findings, facts
 
@@ -519,6 +530,8 @@ def _moshi_transcript(
         yield error("unreadable-alignments", shown, what, _EXPORT_AGAIN)
         return
     contents.words += len(words)
+    if documents.fits(transcript, {"clip": {"clip_id": str, "kind": str}}):
+        contents.interactions.add(shown)
     if unknown := Counter(word.speaker for word in words if word.speaker not in (MAIN, OTHER)):
         names = ", ".join(f"{documents.quoted(name)} ({count})" for name, count in unknown.most_common(3))
         what = f"{unknown.total()} of {len(words)} words have another speaker than {MAIN} or {OTHER}: {names}"
@@ -583,7 +596,7 @@ def _conversations(folder: Path, plan: TrainerPlan, judge: Judge) -> Iterator[Fi
         about = documents.expect(
             documents.read_json(inside(folder, ABOUT), limit=documents.MOST_OWN_BYTES), ABOUT_SHAPE, ABOUT
         )
-        timed = {name: timed_conversation(conversation).timed for name, conversation in about.items()}
+        timed = {name: timed_conversation(name, about[name]).timed for name in about}
     except BadInput as problem:
         yield error("unreadable-about", ABOUT, f"it can't be read ({problem.reason})", _EXPORT_AGAIN)
         return
@@ -937,32 +950,58 @@ def _words(folder: Path, shown: str, loudness: Loudness | None, counts: Counter[
 
 _BENCH_AGAIN = "export again with `dailytalk export --format full-duplex-bench`"
 
+_TIMED = [{"text": str, "timestamp": [float]}]
+
+#: The JSON files of every sample, and of each task, with their shapes.
+_SAMPLE_FILES = {"transcription.json": [{"speaker": int, "item": _TIMED}], "output.json": {"chunks": _TIMED}}
+_V15_FILES = {"metadata.json": {"context_text": str, "current_turn_text": str, "timestamps": [float]}}
+_TASK_FILES: dict[str, dict[str, Any]] = {task: {} for tasks in TASKS.values() for task in tasks} | {
+    "v1.0/candor_pause_handling": {"pause.json": _TIMED},
+    "v1.0/candor_turn_taking": {"turn_taking.json": _TIMED},
+    "v1.0/synthetic_user_interruption": {
+        "interrupt.json": [{"context": str, "interrupt": str, "timestamp": [float]}]
+    },
+    "v1.5/user_interruption": _V15_FILES,
+    "v1.5/user_backchannel": _V15_FILES,
+}
+
 
 def check_full_duplex_bench(folder: Path) -> tuple[list[Finding], dict[str, Any]]:
     """Findings on a folder for Full-Duplex-Bench, and what is in it: samples of each task, and their hours."""
-    samples = read_shaped(inside(folder, SAMPLES), {str: {"duration": float}}, documents.MOST_OWN_BYTES)
-    findings = [finding for sample in samples for finding in _sample(folder, sample)]
-    hours = sum(sample["duration"] for sample in samples.values()) / 3600
-    files = Counter(sample.rpartition("/")[0] for sample in samples)
-    return findings, {"kind": "full-duplex-bench", "files": dict(files), "hours": {"samples": round(hours, 4)}}
+    samples = read_shaped(inside(folder, SAMPLES), {str: dict}, documents.MOST_OWN_BYTES)
+    findings, files, lengths = list[Finding](), Counter[str](), list[float]()
+    for sample in samples:
+        task, _, number = sample.rpartition("/")
+        if task not in _TASK_FILES or not re.fullmatch("[1-9][0-9]*", number):
+            what = f"it names {documents.quoted(sample)}, which is no numbered sample of a task"
+            findings.append(error("unknown-sample", SAMPLES, what, _BENCH_AGAIN))
+            continue
+        files[task] += 1
+        findings += _sample(folder, sample, lengths)
+    hours = {"samples": round(sum(lengths) / 3600, 4)}
+    return findings, {"kind": "full-duplex-bench", "files": dict(files), "hours": hours}
 
 
-def _sample(folder: Path, sample: str) -> Iterator[Finding]:
-    lengths = set()
+def _sample(folder: Path, sample: str, lengths: list[float]) -> Iterator[Finding]:
+    """Findings on a sample; the seconds of its input are added to `lengths`."""
+    sounds: dict[str, Loudness | None] = {}
     for name in ("input", *(["clean_input"] if sample.startswith("v1.5") else []), "output"):
-        loudness = yield from _measured_wav(folder, f"{sample}/{name}.wav")
-        lengths.add(loudness and (loudness.channels, loudness.sample_rate, loudness.seconds))
-    if len(lengths) > 1:
+        sounds[name] = yield from _measured_wav(folder, f"{sample}/{name}.wav")
+    measured = [loudness for loudness in sounds.values() if loudness]
+    if len({(loudness.channels, loudness.sample_rate, loudness.seconds) for loudness in measured}) > 1:
         yield error("wrong-duration", sample, "its files differ in channels, rate or length", _BENCH_AGAIN)
-    shown = f"{sample}/output.json"
-    try:
-        output = read_shaped(inside(folder, shown), {"chunks": [{"text": str, "timestamp": [float]}]})
-    except (BadInput, FileNotFoundError) as problem:
-        yield error("unreadable-alignments", shown, f"it can't be read ({problem})", _BENCH_AGAIN)
-        return
-    timed = [(chunk["text"], chunk["timestamp"]) for chunk in output["chunks"] if chunk["timestamp"]]
-    words = [SaidWord(text, min(times), max(times), OTHER, 0) for text, times in timed]
-    yield from word_findings(shown, words, loudness)
+    lengths += [loudness.seconds for loudness in measured[:1]]
+    for name, shape in (_TASK_FILES[sample.rpartition("/")[0]] | _SAMPLE_FILES).items():
+        shown = f"{sample}/{name}"
+        try:
+            content = read_shaped(inside(folder, shown), shape)
+        except BadInput as problem:
+            yield error("unreadable-alignments", shown, problem.reason, _BENCH_AGAIN)
+            continue
+        if name == "output.json":
+            timed = [(chunk["text"], chunk["timestamp"]) for chunk in content["chunks"] if chunk["timestamp"]]
+            words = [SaidWord(text, min(times), max(times), OTHER, 0) for text, times in timed]
+            yield from word_findings(shown, words, sounds["output"])
 
 
 # `dailytalk check`: recognises what a folder is, and judges it as the strictest of its readers would.

@@ -177,10 +177,18 @@ class ClipChoice:
 def cut_clips(
     row: Row, clips: Iterable[EventClip], pcm: Pcm, sample_rate: int, licence: str | None, swap: bool = False
 ) -> Iterator[tuple[EventClip, Pcm, dict[str, Any]]]:
-    """Clips to the sample, with their sound and the columns of `core.schema.CLIP_OF_INTERACTION`."""
+    """Clips to the sample, with their sound and the columns of `core.schema.CLIP_OF_INTERACTION`.
+
+    Raises BadInput: the audio is not as long as its column says, or a clip is outside it.
+    """
     role, speakers = roles(swap), row["speakers"] or {}
+    seconds, remedy = len(pcm) / sample_rate, "build the conversation again"
+    if abs(seconds - row["duration"]) > publish_items.DURATION_TOLERANCE:
+        raise BadInput(f"the column says {row['duration']:.3f} s, the audio has {seconds:.3f} s", remedy)
     for whole in clips:
         first, last = (min(max(round(at * sample_rate), 0), len(pcm)) for at in (whole.start, whole.end))
+        if first >= last:
+            raise BadInput(f"its {whole.event.kind} at {whole.start:.3f} s is outside the audio", remedy)
         clip = whole._replace(start=first / sample_rate, end=last / sample_rate)
         words = []
         for word in sorted(row["alignments"] or (), key=lambda word: (word["start"], word["end"])):
@@ -235,7 +243,7 @@ def export_event_clips(
         chosen: ids of the clips to write, of a `ClipChoice`; None for all.
         licence: of the source, where rows do not say it.
 
-    Raises DailytalkError: `out` is not ours, or no clip can be made.
+    Raises DailytalkError: `out` is not ours, two conversations have one id, or no clip can be made.
     """
     bench = format == "full-duplex-bench"
     if not bench:
@@ -246,18 +254,23 @@ def export_event_clips(
     files: dict[str, list[tuple[str, float]]] = defaultdict(list)
     voices: list[tuple[str, str, float]] = []
     samples: dict[str, dict[str, Any]] = {}
+    ids = set[str]()
     for row in rows:
         try:
             of_row = usable_licence(row) or licence
             item = publish_items.conversation(row, sample_rate, swap)
+            clips, doubtful = find(row)
+            taken = [clip for clip in clips if chosen is None or clip.id in chosen]
+            cut = [*cut_clips(row, taken, item.pcm, sample_rate, of_row, swap)]
         except BadInput as problem:
             rejects.append(Reject(row["conversation_id"], "export", problem.reason, problem.remedy))
             continue
-        clips, doubtful = find(row)
+        if item.id in ids:
+            raise DailytalkError(f"two conversations are called {item.id!r}", "give them different ids")
+        ids.add(item.id)
         left_out += doubtful
-        taken = [clip for clip in clips if chosen is None or clip.id in chosen]
         left_out += Counter(f"{clip.event.kind}: beyond --per-kind" for clip in {*clips} - {*taken})
-        for clip, pcm, facts in cut_clips(row, taken, item.pcm, sample_rate, of_row, swap):
+        for clip, pcm, facts in cut:
             if bench:
                 for task in TASKS[clip.event.kind]:
                     folder = f"{task}/{made[task] + 1}"

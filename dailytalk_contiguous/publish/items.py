@@ -1056,6 +1056,9 @@ def _name(line: Mapping[str, Any]) -> str:
 #: Seconds that a word may be outside its audio: the sample that is lost or won when the rate is changed.
 TOLERANCE = 0.001
 
+#: Seconds by which a stated length may differ from the audio: less than the 80 ms of a frame of the codec.
+DURATION_TOLERANCE = 0.010
+
 #: Bytes of the samples of one conversation that are held: two hours of stereo at 24 kHz.
 MOST_PCM_BYTES = 700_000_000
 

@@ -47,6 +47,9 @@ STAGE = "Mix"
 
 _AGAIN = "make that folder again"
 
+#: Words of a turn that a folder may speak of.
+_MOST_WORDS = 1_000_000
+
 #: What is known of the conversations of an export, by their ids.
 ABOUT_SHAPE = {
     str: {
@@ -123,8 +126,7 @@ class MixFolder:
         Raises DailytalkError for a damaged manifest.
         """
         yield from self.rejects
-        known = self.about.values()
-        speakers = {path: conversation["kept_speaker"] for conversation in known for path in conversation["files"]}
+        speakers = {path: of.get("kept_speaker") for of in self.about.values() for path in of["files"]}
         paths = set()
         for side, name in self.manifests.items():
             for entry in items.entries(self.data / name):
@@ -134,6 +136,7 @@ class MixFolder:
                 try:
                     wav, annotation = items.annotated(self.data, entry["path"])
                     seconds, weight = entry["duration"], annotation.get("weight") or 1.0
+                    clip = documents.expect(annotation.get("clip") or {}, {"licence?": str}, f"the clip of {wav}")
                     if not documents.is_number(seconds, 0.0, items.MOST_SECONDS) or not documents.is_number(
                         weight, 0.0, MOST_WEIGHT
                     ):
@@ -149,7 +152,7 @@ class MixFolder:
                     side=side,
                     seconds=seconds,
                     weight=max(1.0, weight),
-                    licence=annotation.get("licence") or self.licence,
+                    licence=annotation.get("licence") or clip.get("licence") or self.licence,
                     speaker=annotation.get("speaker") or speakers.get(entry["path"]),
                     labels={key: entry[key] for key in _LABELS if key in entry},
                 )
@@ -213,8 +216,8 @@ def _about(data: Path) -> dict[str, Any]:
     )
 
 
-def timed_conversation(conversation: Mapping[str, Any]) -> TimedConversation:
-    """Who speaks when in a conversation of an export, the main speaker left. Raises BadInput."""
+def timed_conversation(name: str, conversation: Mapping[str, Any]) -> TimedConversation:
+    """Who speaks when in a conversation of an export, the main speaker left. Raises BadInput, with its name."""
     timed, words = [], list[int | None]()
     for turn in conversation["turns"]:
         match turn:
@@ -222,9 +225,13 @@ def timed_conversation(conversation: Mapping[str, Any]) -> TimedConversation:
                 0 <= start <= end <= documents.LATEST
             ):
                 timed.append(Timed("left" if side == MAIN else "right", start, end))
-                words += counted if documents.fits(counted, [int]) and len(counted) == 1 else [None]
+                is_count = len(counted) == 1 and type(counted[0]) is int and 0 <= counted[0] <= _MOST_WORDS
+                words.append(counted[0] if is_count else None)
             case _:
-                raise BadInput(f"a turn is {documents.quoted(turn)}, not [start, end, speaker, words]", _AGAIN)
+                problem = f"a turn of {documents.quoted(name)} is {documents.quoted(turn)}"
+                raise BadInput(f"{problem}, not [start, end, speaker, words]", _AGAIN)
+    if not documents.is_number(conversation["duration"], 0.0, documents.LATEST):
+        raise BadInput(f"{documents.quoted(name)} lasts {conversation['duration']} s", _AGAIN)
     known = [] if conversation.get("language") in SPACELESS else [count for count in words if count is not None]
     return TimedConversation(
         timed,
@@ -327,6 +334,10 @@ def read_parts(
     return parts, rejects
 
 
+#: The least width of a band by which distances are measured, as a share of its ends, or of what there is.
+_LEAST_WIDTH = 0.01
+
+
 @dataclass(frozen=True)
 class Approached:
     """A measure of a side that is to be from `low` to `high`: what it was `before`, and is `after`."""
@@ -368,9 +379,9 @@ def approach(parts: Sequence[MixPart], reference: ReferenceCorpus, seed: int) ->
         training = {file.wav: file for file in part.files if file.side == "train"}
         for name, conversation in part.folder.about.items():
             wavs = [part.folder.data / path for path in conversation["files"]]
-            if found := [(part, training[wav]) for wav in wavs if wav in training]:
+            if found := [(part, training.pop(wav)) for wav in wavs if wav in training]:
                 files[f"{part.place}/{name}"] = found
-                conversations.append(timed_conversation(conversation))
+                conversations.append(timed_conversation(f"{part.path}: {name}", conversation))
     before, after = TurnTaking(), TurnTaking()
     for timed in conversations:
         before.add(timed)
@@ -386,12 +397,12 @@ def approach(parts: Sequence[MixPart], reference: ReferenceCorpus, seed: int) ->
             "name folders of conversations that `build` or `export --format moshi` has finished",
         )
     figures = [timed.measured() for timed in conversations]
+    seconds = np.array([sum(file.seconds for _, file in found) for found in files.values()])
     lines = [
         line
         for measure, side, low, high in bands
-        for line in _excess(measure, [figure[measure][side] for figure in figures], low, high)
+        for line in _excess(measure, [figure[measure][side] for figure in figures], low, high, seconds)
     ]
-    seconds = np.array([sum(file.seconds for _, file in found) for found in files.values()])
     times_seen = times_towards([*files], seconds, np.array(lines), seed)
     for found, timed, count in zip(files.values(), conversations, times_seen.tolist(), strict=True):
         for part, file in found:
@@ -409,9 +420,16 @@ def approach(parts: Sequence[MixPart], reference: ReferenceCorpus, seed: int) ->
 
 
 def _excess(
-    measure: str, figures: Sequence[Ratio | list[float]], low: float, high: float
+    measure: str,
+    figures: Sequence[Ratio | list[float]],
+    low: float,
+    high: float,
+    seconds: NDArray[np.float64],
 ) -> list[NDArray[np.float64]]:
-    """By how much each conversation is over `high` and under `low`, as `times_towards` takes it."""
+    """By how much each conversation is over `high` and under `low`, as `times_towards` takes it.
+
+    One of which a ratio is unknown counts as all others together do: it neither helps nor harms.
+    """
     if (quantile := TURN_MEASURES[measure].quantile) is not None:
         # It is in the band if no more values than its share are under the band, and no more than the rest over it.
         counts = np.array(
@@ -420,7 +438,12 @@ def _excess(
         n, under, over = counts.T / counts[:, 0].sum()
         return [over - (1 - quantile) * n, under - quantile * n]
     amount, per = np.array(figures, np.float64).T
-    return [line / ((high - low) * per.sum()) for line in (amount - high * per, low * per - amount)]
+    unknown = per <= 0
+    per_second, value = per.sum() / seconds[~unknown].sum(), amount.sum() / per.sum()
+    per = np.where(unknown, per_second * seconds, per)
+    amount = np.where(unknown, value * per, amount)
+    width = max(high - low, _LEAST_WIDTH * max(abs(low), abs(high), abs(value))) or 1.0
+    return [line / (width * per.sum()) for line in (amount - high * per, low * per - amount)]
 
 
 def list_files(parts: Sequence[MixPart], settings: Settings) -> Approach | None:

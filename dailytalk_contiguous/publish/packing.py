@@ -383,7 +383,7 @@ def published_rows(finished: Finished, row: Row, made_by: RowOrigin, configs: Co
     """The rows of a finished conversation in each of some configs, in its order, each with its seconds.
 
     Raises DailytalkError if its audio can't be read or is not the stereo that the column declares, or an utterance
-    is outside it.
+    or a clip is outside it.
     """
     data, rate = row["audio"]["bytes"], row["sample_rate"]
     utterances = [published_utterance(fields) for fields in row["utterances"] or ()]
@@ -439,7 +439,11 @@ def _clip_rows(
     finished: Finished, row: Row, made_by: RowOrigin, pcm: Pcm, rate: int
 ) -> Iterator[tuple[Row, float]]:
     clips = [clip for clip in clips_of(row)[0] if clip.id in finished.interactions]
-    for clip, part, facts in cut_clips(row, clips, pcm, rate, made_by.source_licence):
+    try:
+        cut = [*cut_clips(row, clips, pcm, rate, made_by.source_licence)]
+    except BadInput as problem:
+        raise _unusable(finished.id, problem.reason) from None
+    for clip, part, facts in cut:
         data = _flac(part, rate)
         sound = {"audio": encoded(clip.id, data), "audio_sha256": hashlib.sha256(data).hexdigest()}
         yield facts | sound | {"sample_rate": rate}, facts["duration"]

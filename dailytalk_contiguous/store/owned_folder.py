@@ -11,6 +11,7 @@ import re
 import shutil
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -185,10 +186,16 @@ class OwnedFolder:
         self._note(*names)
 
     def finish(self, manifests: Mapping[str, str | Iterable[str]]) -> None:
-        """Take away what earlier exports wrote and this one has not, then write the manifests: text, or lines."""
+        """Take away what earlier exports wrote and this one has not, then write the manifests: text, or lines.
+
+        Folders that this leaves empty are taken away as well.
+        """
         stale = [name for name in self._owned() if name not in self._written and name not in manifests]
         for name in stale:
             (self.root / name).unlink(missing_ok=True)
+            for folder in Path(name).parents[:-1]:
+                with suppress(OSError):  # other files are in it
+                    (self.root / folder).rmdir()
         self._record([*self._written, *manifests])
         self._before |= dict.fromkeys(manifests)
         for name, text in manifests.items():

@@ -15,8 +15,10 @@ from command import EMBEDDED, Command
 from recordings import read_lines
 
 from dailytalk_contiguous.cli.main import run_command
+from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import SIDE
 from dailytalk_contiguous.publish.items import open_items
+from dailytalk_contiguous.publish.packing import pack_version
 
 pytestmark = pytest.mark.xdist_group("clips of interaction")  # what they export is built once
 
@@ -140,6 +142,44 @@ def test_no_clip_is_made_of_a_conversation_that_is_judged_bad(tmp_path: Path, da
     assert "no clip could be made (bad: its verdict is bad" in done.err
 
 
+@pytest.mark.parametrize("form", ["interactivity", "full-duplex-bench"])
+def test_no_clip_is_made_of_a_conversation_whose_length_is_not_that_of_its_audio(
+    tmp_path: Path, dailytalk: Command, form: str
+) -> None:
+    folder = write_dataset(tmp_path / "work", [talk("short", duration=5.0), talk("good")])
+    done = dailytalk("export", folder, "--format", form, "--out", tmp_path / "out", "--json")
+    [reject] = json.loads(done.out)["rejects"]
+    assert (done.code, reject["id"]) == (3, "short")
+    assert "5.000 s" in reject["reason"]
+    assert "28.000 s" in reject["reason"]
+    assert min(soundfile.info(path).frames for path in (tmp_path / "out").rglob("*.wav")) > 0
+    with pytest.raises(DailytalkError, match=r"short.*5\.000 s.*28\.000 s"):
+        pack_version(folder, tmp_path / "packed", per_kind=9)
+
+
+@pytest.mark.parametrize("form", ["interactivity", "full-duplex-bench"])
+def test_conversations_with_one_id_are_refused(tmp_path: Path, dailytalk: Command, form: str) -> None:
+    folder = write_dataset(tmp_path / "work", [talk("call")], [talk("call")])
+    done = dailytalk("export", folder, "--format", form, "--out", tmp_path / "out")
+    assert (done.code, "different ids" in done.err) == (1, True)
+
+
+def test_only_clips_may_be_without_words_of_the_agent(work: Path, tmp_path: Path, dailytalk: Command) -> None:
+    def kinds(folder: Path) -> set[str]:
+        found = json.loads(dailytalk("check", folder, "--json").out)["findings"]
+        return {finding["kind"] for finding in found if finding["level"] == "error"}
+
+    clips = tmp_path / "clips"
+    assert dailytalk("export", work, "--format", "interactivity", "--out", clips).code == 0
+    about = next(clips.rglob("data_stereo/*.json"))
+    about.write_text(json.dumps(read(about) | {"alignments": []}))
+    assert kinds(clips) == set()
+    about.write_text('{"alignments": []}')
+    assert kinds(clips) == {"no-words"}
+    (clips / "interactivity.json").write_text("[]")
+    assert kinds(clips) == {"no-words", "unreadable-record"}
+
+
 def test_roles_are_exchanged_on_request(work: Path, tmp_path: Path, dailytalk: Command) -> None:
     done = dailytalk("export", work, "--format", "interactivity", "--out", tmp_path / "clips", "--swap", "--json")
     assert json.loads(done.out)["made"]["user_backchannel"] == 6
@@ -206,6 +246,37 @@ def test_samples_are_laid_out_as_the_scripts_read_them(work: Path, tmp_path: Pat
     assert (checked.code, "kind: full-duplex-bench" in checked.out) == (0, True)
     (v15 / "user_backchannel/1/output.json").write_text("[]")
     assert dailytalk("check", tmp_path / "bench").code == 1
+
+
+def test_what_is_missing_or_damaged_in_a_sample_is_a_finding_of_it(
+    work: Path, tmp_path: Path, dailytalk: Command
+) -> None:
+    made = bench(dailytalk, work, tmp_path / "bench")["made"]
+    v10 = tmp_path / "bench/v1.0"
+    before = json.loads(dailytalk("check", tmp_path / "bench", "--json").out)["facts"]
+    assert before["files"] == made
+    samples = read(tmp_path / "bench/samples.json")
+    samples = {name: facts | {"duration": 9e9} for name, facts in samples.items()} | {"v1.0/other/1": {}}
+    (tmp_path / "bench/samples.json").write_text(json.dumps(samples))
+    shutil.rmtree(v10 / "icc_backchannel/2")
+    (v10 / "icc_backchannel/3/input.wav").unlink()
+    (v10 / "candor_pause_handling/1/pause.json").unlink()
+    (v10 / "candor_turn_taking/1/turn_taking.json").write_text("{}")
+    (v10 / "candor_turn_taking/2/transcription.json").write_text("[")
+    (tmp_path / "bench/v1.5/user_backchannel/1/metadata.json").write_text("[]")
+    done = dailytalk("check", tmp_path / "bench", "--json")
+    checked = json.loads(done.out)
+    assert (done.code, checked["facts"]["hours"]["samples"] < before["hours"]["samples"]) == (1, True)
+    assert {finding["file"] for finding in checked["findings"] if finding["level"] == "error"} == {
+        "samples.json",
+        *(f"v1.0/icc_backchannel/2/{name}" for name in ("input.wav", "output.wav", "output.json")),
+        "v1.0/icc_backchannel/2/transcription.json",
+        "v1.0/icc_backchannel/3/input.wav",
+        "v1.0/candor_pause_handling/1/pause.json",
+        "v1.0/candor_turn_taking/1/turn_taking.json",
+        "v1.0/candor_turn_taking/2/transcription.json",
+        "v1.5/user_backchannel/1/metadata.json",
+    }
 
 
 @pytest.mark.parametrize(

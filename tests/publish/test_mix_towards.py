@@ -69,11 +69,42 @@ def test_what_repeats_can_not_reach_costs_the_fewest_hours(dailytalk: Command, t
 
 
 def test_what_can_not_be_reached_is_said_and_half_of_the_hours_stay(dailytalk: Command, tmp_path: Path) -> None:
-    folder, band = work(tmp_path / "calls", 4, 6), reference(tmp_path / "to.json", overlap_share=(0.5, 0.6))
+    folder, band = work(tmp_path / "calls", 2, 8), reference(tmp_path / "to.json", overlap_share=(0.5, 0.6))
     done = dailytalk("mix", folder, "--out", tmp_path / "out", "--towards", band, "--eval-share", 0.01)
     assert done.code == 3
     assert "not reached" in done.out
-    assert len((tmp_path / "out" / "train.jsonl").read_text().splitlines()) >= 5
+    assert sum(times.total() for times in seen(tmp_path / "out").values()) >= 5
+
+
+def test_one_of_which_words_are_unknown_does_not_take_the_place_of_others(
+    dailytalk: Command, tmp_path: Path
+) -> None:
+    rows = [built_row(f"lively{n}", LIVELY, 20.0, 8000) for n in range(6)]
+    write_dataset(tmp_path / "calls", [*rows, built_row("silent0", LIVELY, 20.0, 8000, language="ja")])
+    band = reference(tmp_path / "to.json", words=(500, 600))
+    near = mixed(dailytalk, tmp_path / "out", band, tmp_path / "calls")
+    assert near["measures"][0]["after"] == pytest.approx(near["measures"][0]["before"])
+    assert (near["lost"], set(near["seen"])) == (0, {"1"})
+
+
+def test_a_band_without_a_width_is_a_band(dailytalk: Command, tmp_path: Path) -> None:
+    folder, out = work(tmp_path / "calls", 4, 4), tmp_path / "out"
+    band = reference(tmp_path / "to.json", interruptions=(0, 0), overlap_share=(1e-300, 1e-299), words=(1, 200))
+    near = mixed(dailytalk, out, band, folder)
+    assert near["measures"][0]["after"] == 0
+
+
+@pytest.mark.parametrize("change", [{"duration": -5.0}, {"duration": 1e300}, {"turns": [[1]]}])
+def test_a_conversation_that_can_not_be_is_named_with_its_folder(
+    dailytalk: Command, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    assert dailytalk("export", work(tmp_path / "c", 3, 3), "--format", "moshi", "--out", tmp_path / "m").code == 0
+    path = tmp_path / "m" / "conversations.json"
+    about = json.loads(path.read_text())
+    path.write_text(json.dumps({name: of | change for name, of in about.items()}))
+    done = dailytalk("mix", tmp_path / "m", "--out", tmp_path / "out", "--towards", "open-yap")
+    assert done.code == 1
+    assert f"{tmp_path / 'm'}: lively0" in done.err
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_chooses_others(dailytalk: Command, tmp_path: Path) -> None:
@@ -104,9 +135,10 @@ def test_shares_of_hours_and_a_band_are_not_asked_for_together(dailytalk: Comman
         assert "--hours" in done.err
 
 
-@pytest.mark.parametrize(
-    "text", ["[]", '{"timelines": {"source": {"words": {"both": {"p50": 1e400}}}}}', '{"timelines": {}}', "{"]
-)
+UNSORTED = '{"timelines": {"source": {"words": {"both": {"p5": 9, "p50": 1, "p95": 5}}}}}'
+
+
+@pytest.mark.parametrize("text", ["[]", UNSORTED, '{"timelines": {}}', "{"])
 def test_a_reference_that_is_none_is_one_sentence(dailytalk: Command, tmp_path: Path, text: str) -> None:
     (tmp_path / "to.json").write_text(text)
     done = dailytalk("mix", tmp_path, "--out", tmp_path / "out", "--towards", tmp_path / "to.json")

@@ -51,6 +51,14 @@ def test_next_export_takes_away_what_it_does_not_write_and_nothing_else(tmp_path
     assert held(tmp_path) == {"b.txt", "c.txt", "all.json", "notes.txt"}
 
 
+def test_folders_that_the_next_export_leaves_empty_are_taken_away(tmp_path: Path) -> None:
+    export(tmp_path, "task/1/a.txt", "task/2/b.txt", "other/1/c.txt")
+    (tmp_path / "other/mine.txt").write_text("mine")
+    export(tmp_path, "task/1/a.txt")
+    folders = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_dir()}
+    assert folders == {"task", "task/1", "other"}
+
+
 def test_record_that_names_files_outside_deletes_none_of_them(tmp_path: Path) -> None:
     outside = tmp_path / "outside.txt"
     outside.write_text("mine")
