@@ -366,6 +366,9 @@ MOST_SEEN, LEAST_KEPT = 4, 0.5
 #: counts first, then hours, then that little is seen again.
 _DISTANCE_COST, _REPEAT_COST = 100.0, 0.01
 
+#: What rounding costs that leaves too few hours, beside a distance: more than any of these.
+_SHORT_COST = 1e6
+
 #: Fractions of which every way to round them is tried.
 _ROUNDED_TOGETHER = 12
 
@@ -400,12 +403,14 @@ def times_towards(
     repeats = [_REPEAT_COST * number * share * (1 + 0.01 * draws) for number in range(1, MOST_SEEN)]
     cost = np.concatenate([share * (1 + 1e-4 * draws), *repeats, np.full(len(excess), _DISTANCE_COST)])
     # The last lines: as much is listed as there is, or less of everything would be nearer; not too much is lost.
-    lost, again = np.vstack([-excess, share, share]), np.vstack([excess, -share, np.zeros(len(ids))])
-    changed = sparse.csr_array(np.hstack([lost, *[again] * (MOST_SEEN - 1)]))
-    over = sparse.csr_array(np.eye(len(excess) + 2, len(excess)) * -1)
+    lines, none = sparse.csr_array(excess), sparse.csr_array((1, len(ids)))
+    lost = sparse.vstack([-lines, share[None], share[None]])
+    again = sparse.vstack([lines, -share[None], none])
+    over = -sparse.eye_array(len(excess) + 2, len(excess))
+    sums_of_changes = sparse.hstack([lost, *[again] * (MOST_SEEN - 1), over], format="csr")
     limits = np.append(-excess.sum(axis=1), [0, 1 - LEAST_KEPT])
     bounds = [(0.0, 1.0)] * (len(ids) * MOST_SEEN) + [(0.0, None)] * len(excess)
-    found = linprog(cost, A_ub=sparse.hstack([changed, over], format="csr"), b_ub=limits, bounds=bounds)
+    found = linprog(cost, A_ub=sums_of_changes, b_ub=limits, bounds=bounds)
     if not found.success:
         raise DailytalkError(
             f"how often to see each conversation can't be worked out ({found.message})", "leave out --towards"
@@ -421,7 +426,8 @@ def times_towards(
     distance = np.maximum(sums, 0.0).sum(axis=0)
     kept = np.minimum(rounded, 1) @ share + (ways * (rounded[fractions] < 1)) @ share[fractions]
     listed = rounded @ share + ways @ share[fractions]
-    distance[(kept < LEAST_KEPT - 1e-9) | (listed < 1 - 1e-9)] = np.inf
+    short = np.maximum(LEAST_KEPT - kept, 0) + np.maximum(1 - listed, 0)
+    distance += np.where(short > 1e-9, _SHORT_COST * short, 0.0)
     unlike = np.abs(rounded[fractions] + ways - 1) @ share[fractions]
     rounded[fractions] += ways[np.argmin(_DISTANCE_COST * distance + unlike)]
     return np.asarray(rounded, np.int64)
