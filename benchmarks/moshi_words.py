@@ -23,8 +23,9 @@ from pathlib import Path
 
 import pocketsphinx
 
-from dailytalk_contiguous.publish.exports import export_moshi
+from dailytalk_contiguous.publish.exports import write_export
 from dailytalk_contiguous.publish.items import open_items
+from dailytalk_contiguous.publish.moshi_folder import MOSHI
 
 try:
     import sentencepiece
@@ -64,8 +65,8 @@ def main() -> int:
             work = folder if (folder / "dataset").is_dir() else build(folder, Path(scratch) / f"work{number}")
             for swap in (False, True):
                 out = Path(scratch) / f"{number}-{swap}"
-                export_moshi(open_items(work).rows(), out / "plain", swap=swap)
-                export_moshi(open_items(work).rows(), out / "fitted", swap=swap, tokenizer=tokenizer)
+                write_export(open_items(work).rows(), out / "plain", MOSHI, swap=swap)
+                write_export(open_items(work).rows(), out / "fitted", MOSHI, swap=swap, tokenizer=str(tokenizer))
                 results = [
                     read(files, count) for files in (unplaced(work, swap), *map(exported, sorted(out.iterdir())))
                 ]

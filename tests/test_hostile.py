@@ -60,8 +60,9 @@ from dailytalk_contiguous.models.emotion_models import model_of_folder
 from dailytalk_contiguous.models.engines import load_synthesiser
 from dailytalk_contiguous.models.linear_emotion import LinearEmotion, linear_shapes
 from dailytalk_contiguous.models.speech_models import load_speech_encoder
-from dailytalk_contiguous.publish.exports import export_moshi
+from dailytalk_contiguous.publish.exports import write_export
 from dailytalk_contiguous.publish.items import open_items
+from dailytalk_contiguous.publish.moshi_folder import MOSHI
 from dailytalk_contiguous.sources.editable import open_editable, settle
 from dailytalk_contiguous.sources.reindexing import finish_reindex
 
@@ -747,7 +748,7 @@ def sent(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What somebody sends: a training folder, clips."""
     folder = tmp_path_factory.mktemp("sent")
     rows = [built_row(f"call{number}", kept_speaker=f"p{number}") for number in range(2)]
-    export_moshi(rows, folder / "moshi", both_speakers=True)
+    write_export(rows, folder / "moshi", MOSHI, both_speakers=True)
     names = [f"clip_00000{number}.wav" for number in (1, 2, 5)]
     put(folder / "clips/audios", dict.fromkeys(names, wav_bytes(tones(1.0, 16000, 1), 16000)))
     segment = {"id": 0, "start": 0.2, "end": 0.8, "text": " a"}

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -12,31 +11,21 @@ from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.terminal import Panel, argument, option, shown_steps
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.interaction import AFTER, CONTEXT
 from dailytalk_contiguous.core.outcome import Figures, Judgement, Outcome, exit_code, rejected_of, to_run
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.settings import with_settings
 from dailytalk_contiguous.core.turns import TURN_MEASURES
 from dailytalk_contiguous.core.wording import counted, length_text
-from dailytalk_contiguous.models.prosodic_sequences import ProsodicClusterSequences
-from dailytalk_contiguous.publish import voice_exports
 from dailytalk_contiguous.publish.checking import check_folder as run_check
 from dailytalk_contiguous.publish.checking import check_version
-from dailytalk_contiguous.publish.exports import MOSHI_RATE, WordCounts, export_csm, export_jmoshi, export_moshi
-from dailytalk_contiguous.publish.interactivity import ClipChoice, clips_of, export_event_clips
+from dailytalk_contiguous.publish.exports import TWO_LISTS, ExportFormat, ExportSettings, write_export
+from dailytalk_contiguous.publish.formats import FORMATS
+from dailytalk_contiguous.publish.interactivity import ClipChoice, clips_found
 from dailytalk_contiguous.publish.items import SMALL, open_items, reference_at
 from dailytalk_contiguous.publish.packing import origin
 from dailytalk_contiguous.publish.verdict import FitnessLimits, verdict_of
 from dailytalk_contiguous.publish.version import Version, version_or_path
-from dailytalk_contiguous.stages.tokenise_prosody import CODEBOOK
-
-#: Formats of clips of interaction.
-CLIP_FORMATS = ("interactivity", "full-duplex-bench")
-
-FORMATS = ("moshi", "csm", "j-moshi", *CLIP_FORMATS, *voice_exports.VOICE_FORMATS)
-
-#: Formats with a list to train on and one to evaluate on.
-_TWO_LISTS = ("moshi", "interactivity")
+from dailytalk_contiguous.publish.voice_exports import is_voice_folder, voice_folder
 
 #: Where the splits of a published dataset go in Moshi's.
 SIDES = {"train": "train", "validation": "eval"}
@@ -45,218 +34,94 @@ SIDES = {"train": "train", "validation": "eval"}
 SHOWN = 20
 
 
-def _seconds(flag: str, default: float, about: str) -> float:
-    parser = cli_options.time_of(flag, {}, needs_unit=False)
-    seconds: float = option(
-        default, Panel.RESULT, about, metavar=cli_options.TIME, parser=parser, show_default=f"{default:g}s"
-    )
-    return seconds
+#: The options of `export` that a format may take.
+EXPORT_SETTINGS = cli_options.setting_options(ExportSettings())
 
 
+@cli_options.with_options(EXPORT_SETTINGS)
 def export(
     source: str = argument(
-        "DIR|OWNER/NAME", "Folder of speak, build, corpus, a dataset on the Hub, or clips with a whisper.json."
+        "DIR|OWNER/NAME",
+        "Folder of speak, build, corpus, a dataset on the Hub, or clips with a whisper.json.",
+        default="",
     ),
-    out: Path = cli_options.out_option(),
-    format: str = option(
-        FORMATS[0], Panel.INPUT, f"Which trainer it is for: {cli_options.either(FORMATS)}.", metavar="NAME"
-    ),
+    out: Path | None = cli_options.out_option(None),
+    format: str = option("moshi", Panel.INPUT, "Which trainer or tool it is for: see --list.", metavar="NAME"),
+    list_formats: bool = option(False, Panel.INPUT, "Say what every format holds, and who reads it.", "--list"),
     revision: str | None = cli_options.REVISION,
     split: str = cli_options.split_option("train"),
-    both_speakers: bool = option(
-        False, Panel.RESULT, "The other speaker's words too, as SPEAKER_OTHER.", "--both-speakers"
-    ),
-    text_conditions: bool = cli_options.TEXT_CONDITIONS,
-    swap: bool = option(False, Panel.RESULT, "Exchange the roles of both speakers.", "--swap"),
-    max_length: float = option(
-        0.0,
-        Panel.RESULT,
-        "Longer conversations are cut at mutual silence: 100s, 5m, or never.",
-        metavar=cli_options.TIME,
-        parser=cli_options.time_of("--max-length", {"never": 0.0}),
-        show_default="never",
-    ),
-    sample_rate: int | None = cli_options.sample_rate_option("the trainer's"),
-    tokenizer: Path | None = option(
-        None,
-        Panel.RESULT,
-        "SentencePiece model of the model you train: words get room for their tokens (moshi).",
-        metavar="FILE",
-        show_default="a frame a word",
-    ),
-    prosodic_tokens: str | None = option(
-        None, Panel.MODELS, CODEBOOK.about, metavar=CODEBOOK.metavar, show_default="none"
-    ),
-    per_kind: int | None = option(
-        None,
-        Panel.RESULT,
-        "At most so many clips of each kind (interactivity, full-duplex-bench).",
-        metavar="N",
-        min=1,
-        show_default="all",
-    ),
-    context: float = _seconds("--context", CONTEXT, "Seconds before an event that its clip has."),
-    after: float = _seconds("--after", AFTER, "Seconds after an event that its clip has."),
-    eval_share: float | None = cli_options.eval_share_option(None),
-    seed: int = cli_options.SEED_OPTION,
+    **options: Any,
 ) -> Outcome:
-    """Write a folder that a trainer reads.
+    """Write a folder that a trainer or a tool reads.
 
-    For conversations moshi-finetune's, transformers' CSM turns, or J-Moshi's; clips of what happens in them for
-    moshi-finetune, or for the scripts of Full-Duplex-Bench; for clips of a voice that of LJSpeech, XTTS (Coqui
-    TTS), Piper, GPT-SoVITS, F5-TTS or Tortoise (DLAS). A published dataset keeps its split, unless --eval-share is
-    given; --split is for formats of one list.
+    A published dataset keeps its split, unless --eval-share is given; --split is for formats of one list.
     """
+    if list_formats:
+        return _listed_formats()
+    if not source or out is None:
+        raise DailytalkError("export needs a folder or dataset, and --out", "name them, or give --list")
     cli_options.one_of("--format", format, FORMATS)
     cli_options.on_this_machine("--out", out)
-    voice, clips, moshi = format in voice_exports.VOICE_FORMATS, format in CLIP_FORMATS, format == "moshi"
-    unfit = {
-        "--both-speakers": both_speakers and not moshi,
-        "--text-conditions": text_conditions and not moshi,
-        "--max-length": max_length > 0 and not moshi,
-        "--tokenizer": tokenizer is not None and not moshi,
-        "--swap": swap and voice,
-        "--prosodic-tokens": prosodic_tokens is not None and (voice or clips),
-        "--per-kind": per_kind is not None and not clips,
-        "--context": context != CONTEXT and not clips,
-        "--after": after != AFTER and not clips,
-    }
-    if named := ", ".join(flag for flag, is_given in unfit.items() if is_given):
-        raise DailytalkError(f"{named} does not go with --format {format}", "leave it out, or export for another")
-    if voice:
-        return _export_voice(source, revision, out, format, split, eval_share, seed, sample_rate)
-    dataset = version_or_path(source, revision)
-    selection = _select(dataset, format, split, eval_share)
-    if selection.sides is not None and seed and not per_kind:
-        raise DailytalkError("--seed decides nothing where the published split is kept", "give --eval-share too")
-    rows = selection.rows
-    details: list[str] = []
-    prosody = ProsodicClusterSequences(prosodic_tokens) if prosodic_tokens else None
-    if clips:
-        find = partial(clips_of, swap=swap, context=context, after=after, bench=format != CLIP_FORMATS[0])
-        choice = ClipChoice(per_kind or 0, seed, find)
-        for row in _select(dataset, format, split, eval_share, SMALL).rows if per_kind else ():
-            choice.add(row)
-        summary, rejects = export_event_clips(
-            rows,
-            out,
-            format,
-            find,
-            chosen=choice.ids if per_kind else None,
-            eval_share=eval_share or cli_options.EVAL_SHARE,
-            seed=seed,
-            sides=selection.sides,
-            swap=swap,
-            sample_rate=sample_rate or MOSHI_RATE,
-            licence=origin(dataset).source_licence if isinstance(dataset, Path) else None,
-        )
-        count = sum(summary["made"].values())
-        made = ", ".join(f"{n:,} {name}" for name, n in summary["made"].items())
-        sentence = f"{counted(count, 'clip')} ({made})"
-        sentence += f", {summary['files']['eval']:,} to evaluate on" if "files" in summary else ""
-        sentence += "" if summary.get("speakers_disjoint", True) else ", some of the same speakers"
-        details = [f"left out: {n:,} {reason}" for reason, n in sorted(summary["left_out_events"].items())]
-    elif format == "moshi":
-        exported = export_moshi(
-            rows,
-            out,
-            eval_share=eval_share or cli_options.EVAL_SHARE,
-            seed=seed,
-            sides=selection.sides,
-            both_speakers=both_speakers,
-            text_conditions=text_conditions,
-            swap=swap,
-            max_length=max_length,
-            sample_rate=sample_rate or MOSHI_RATE,
-            tokenizer=tokenizer,
-            prosody=prosody,
-        )
-        summary = {"files": exported.files, "windows": exported.windows, "speakers_disjoint": exported.disjoint}
-        summary["words"] = asdict(exported.words)
-        rejects = exported.rejects
-        count = sum(exported.files.values())
-        sentence = (
-            f"{counted(exported.files['train'], 'file')} to train on, {exported.files['eval']:,} to evaluate on"
-        )
-        sentence += f", {words_text(exported.words)}"
-    else:
-        writer = export_csm if format == "csm" else export_jmoshi
-        count, rejects = writer(rows, out, swap=swap, sample_rate=sample_rate or MOSHI_RATE, prosody=prosody)
-        summary = {"files": count}
-        sentence = f"{counted(count, 'conversation')} for {format}"
-    if selection.left_out:
-        summary["left_out"] = selection.left_out
-        sentence += "".join(f", the {count} of {name} left out" for name, count in selection.left_out.items())
-    summary |= {"out": str(out), "rejects": [reject.as_dict() for reject in rejects]}
-    return Outcome(
-        summary,
-        f"{sentence} in {as_text(out)}",
-        exit_code(count, len(rejects)),
-        details,
-        rejected_of(rejects, "conversation"),
-        next=to_run("check", out) if count else "",
-    )
-
-
-def _export_voice(
-    source: str,
-    revision: str | None,
-    out: Path,
-    format: str,
-    split: str,
-    eval_share: float | None,
-    seed: int,
-    sample_rate: int | None,
-) -> Outcome:
-    has_eval = "eval" in voice_exports.VOICE_FORMATS[format].lists
-    if not has_eval and (eval_share is not None or seed):
-        raise DailytalkError(
-            f"--format {format} has one list, of which its trainer evaluates on a part itself",
-            "leave out --eval-share and --seed",
-        )
-    if voice_exports.is_voice_folder(clips_folder := Path(source)):
+    layout, settings = FORMATS[format], cli_options.chosen(options, EXPORT_SETTINGS)
+    if layout.noun == "clip" and is_voice_folder(Path(source)):
         if split:
             raise DailytalkError("--split is for what has splits", "leave it out")
-        selection = _Selection(iter(()))
-        clips = voice_exports.voice_folder(clips_folder)
+        selection = _Selection(voice_folder(Path(source)))
     else:
-        selection = _select(version_or_path(source, revision), "moshi" if has_eval else "csm", split, eval_share)
-        clips = voice_exports.voice_rows(selection.rows)
-    if selection.sides is not None and seed:
+        dataset = version_or_path(source, revision)
+        selection = _select(dataset, layout, split, settings.get("eval_share"))
+        if per_kind := settings.get("per_kind"):
+            find = partial(clips_found, ExportSettings(**settings), layout)
+            choice = ClipChoice(per_kind, settings.get("seed", 0), find)
+            for row in _select(dataset, layout, split, settings.get("eval_share"), SMALL).rows:
+                choice.add(row)
+            settings["clips"] = choice.ids
+        if isinstance(dataset, Path):
+            settings["licence"] = origin(dataset).source_licence
+    if selection.sides is not None and settings.get("seed") and not settings.get("per_kind"):
         raise DailytalkError("--seed decides nothing where the published split is kept", "give --eval-share too")
-    done = voice_exports.export_voice(
-        clips,
-        out,
-        format,
-        eval_share=eval_share or cli_options.EVAL_SHARE,
-        seed=seed,
-        sides=selection.sides,
-        sample_rate=sample_rate,
-    )
-    sentence = f"{counted(done.lines['train'], 'clip')} to train on"
-    sentence += f", {done.lines['eval']:,} to evaluate on" if has_eval else ""
+    done = write_export(selection.rows, out, layout, sides=selection.sides, **settings)
+    if layout.sides == TWO_LISTS:
+        train, evaluate = (done.files[side] for side in layout.sides)
+        sentence = f"{counted(train, layout.unit)} to train on, {evaluate:,} to evaluate on"
+        sentence += "" if done.disjoint else ", some of the same speakers"
+    else:
+        sentence = f"{counted(done.files['train'], layout.unit)} for {format}"
+    sentence = ", ".join([sentence, *done.notes])
     sentence += "".join(f", the {count} of {name} left out" for name, count in selection.left_out.items())
+    count = sum(done.files.values())
     return Outcome(
         {
-            "files": done.lines,
+            "files": done.files,
             "speakers_disjoint": done.disjoint,
+            **done.facts,
             "left_out": dict(selection.left_out),
             "out": str(out),
             "rejects": [reject.as_dict() for reject in done.rejects],
         },
         f"{sentence} in {as_text(out)}",
-        3 if done.rejects else 0,
-        rejected=rejected_of(done.rejects, "clip"),
+        exit_code(count, len(done.rejects)),
+        [f"left out: {n:,} {reason}" for reason, n in sorted(done.left_out.items())],
+        rejected_of(done.rejects, layout.noun),
+        next=to_run("check", out) if layout.checkable else "",
     )
 
 
-def words_text(words: WordCounts) -> str:
-    text = f"{counted(words.total, 'word')} ({words.moved} moved to another 80 ms frame"
-    if words.lost or words.cut is not None:
-        text += f", {words.lost} lost"
-    if words.cut is not None:
-        text += f", {words.cut} cut"
-    return f"{text})"
+def _listed_formats() -> Outcome:
+    """What `--list` says."""
+    about = ("reader", "holds", "loses", "checked")
+    listed = {name: {field: getattr(layout, field) for field in about} for name, layout in FORMATS.items()}
+    details = [
+        line
+        for name, facts in listed.items()
+        for line in (
+            f"{name}: for {facts['reader']}",
+            f"  holds {facts['holds']}",
+            f"  loses {facts['loses']}",
+            f"  read back in tests by {facts['checked']}",
+        )
+    ]
+    return Outcome(listed, counted(len(FORMATS), "format"), details=details)
 
 
 class _Selection(NamedTuple):
@@ -269,29 +134,25 @@ class _Selection(NamedTuple):
 
 def _select(
     source: Path | Version,
-    format: str,
+    layout: ExportFormat[Any],
     split: str,
     eval_share: float | None,
     columns: Iterable[str] | None = None,
 ) -> _Selection:
     """The conversations to export: none of `test`, nor of `validation` where a format has no list for it."""
-    items = open_items(source, finished=True)
-    if split and (format in _TWO_LISTS or items.kind == "conversations"):
-        raise DailytalkError("--split is for what has splits, and for csm or j-moshi", "leave it out")
+    items, two_lists = open_items(source, finished=True), layout.sides == TWO_LISTS
+    if split and (two_lists or items.kind == "conversations"):
+        raise DailytalkError("--split is for what has splits, and for formats of one list", "leave it out")
     split_of = items.splits()
     if not split_of and items.kind != "version":
         return _Selection(items.rows(columns))
     counts = Counter(split_of.values())
-    splits = SIDES if format in _TWO_LISTS else (split or "train",)
+    splits = SIDES if two_lists else (split or "train",)
     if not counts.keys() & set(splits):
         raise DailytalkError(
             f"{source} has no conversations in {' or '.join(splits)}", f"it has {', '.join(counts) or 'none'}"
         )
-    sides = (
-        {name: SIDES.get(split_name, "") for name, split_name in split_of.items()}
-        if format in _TWO_LISTS
-        else None
-    )
+    sides = {name: SIDES.get(split_name, "") for name, split_name in split_of.items()} if two_lists else None
     return _Selection(
         items.rows(columns, tuple(splits)),
         None if eval_share else sides,

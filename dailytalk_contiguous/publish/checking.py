@@ -26,8 +26,9 @@ from dailytalk_contiguous.core.tally import Sum, Tally
 from dailytalk_contiguous.core.utterance import FIELDS, line_problem, published, why_silent
 from dailytalk_contiguous.core.word_times import frame_of
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.publish import exports
+from dailytalk_contiguous.publish import dialogue_formats
 from dailytalk_contiguous.publish.clip_figures import corpus_figures
+from dailytalk_contiguous.publish.dialogue_formats import CONVERSATIONS, CSM, SPEAKERS
 from dailytalk_contiguous.publish.interactivity import SAMPLES, SUMMARY, TASKS
 from dailytalk_contiguous.publish.items import (
     ABOUT,
@@ -45,6 +46,7 @@ from dailytalk_contiguous.publish.items import (
 from dailytalk_contiguous.publish.loading import file_differences
 from dailytalk_contiguous.publish.manifest import MANIFEST
 from dailytalk_contiguous.publish.mixture import ABOUT_SHAPE, CLIP_MANIFESTS, most_listed, timed_conversation
+from dailytalk_contiguous.publish.moshi_folder import BATCH, CONFIG, MOSHI, WINDOW_SECONDS, window_count
 from dailytalk_contiguous.publish.verdict import (
     CONVERSATION_MEASURES,
     NOTHING_FINISHED,
@@ -289,18 +291,18 @@ class TrainerPlan:
 
 def read_plan(folder: Path) -> tuple[TrainerPlan, list[Finding]]:
     """The plan in `moshi-finetune.yaml`, or that of the recommended settings where there is none."""
-    path = folder / exports.CONFIG
+    path = folder / CONFIG
     if clips := {side: folder / name for side, name in CLIP_MANIFESTS.items() if (folder / name).is_file()}:
         # The folder does not name its model; conditions are only exported for a model that takes them.
-        return TrainerPlan(clips, exports.WINDOW_SECONDS, 1, stock_model=False, clips=True), []
+        return TrainerPlan(clips, WINDOW_SECONDS, 1, stock_model=False, clips=True), []
     if not path.exists():
-        return TrainerPlan(_manifests_by_name(folder), exports.WINDOW_SECONDS, 1, stock_model=True), []
+        return TrainerPlan(_manifests_by_name(folder), WINDOW_SECONDS, 1, stock_model=True), []
     try:
-        config = documents.parse_yaml(documents.read_bytes(path).decode("utf-8", "replace"), exports.CONFIG)
+        config = documents.parse_yaml(documents.read_bytes(path).decode("utf-8", "replace"), CONFIG)
     except BadInput as problem:
         what = f"it can't be read ({problem.reason})"
-        return TrainerPlan(_manifests_by_name(folder), exports.WINDOW_SECONDS, exports.BATCH, stock_model=True), [
-            error("config", exports.CONFIG, what, _CORRECT_CONFIG)
+        return TrainerPlan(_manifests_by_name(folder), WINDOW_SECONDS, BATCH, stock_model=True), [
+            error("config", CONFIG, what, _CORRECT_CONFIG)
         ]
     data = _section(config, "data")
     findings = [
@@ -311,8 +313,8 @@ def read_plan(folder: Path) -> tuple[TrainerPlan, list[Finding]]:
     window, batch = _section(config).get("duration_sec", 10), _section(config).get("batch_size", 1)
     if not _positive(window) or not _positive(batch):
         what = f"duration_sec {window!r} and batch_size {batch!r} must be numbers above 0"
-        findings.append(error("config", exports.CONFIG, what, _CORRECT_CONFIG))
-        window, batch = exports.WINDOW_SECONDS, exports.BATCH
+        findings.append(error("config", CONFIG, what, _CORRECT_CONFIG))
+        window, batch = WINDOW_SECONDS, BATCH
     model = str(_section(config, "moshi_paths").get("hf_repo_id") or _STOCK[0])
     paths = {side: Path(str(data[f"{side}_data"])) for side in ("train", "eval") if data.get(f"{side}_data")}
     manifests = {side: path for side, path in paths.items() if _is_in(path, folder)}
@@ -325,17 +327,22 @@ def read_plan(folder: Path) -> tuple[TrainerPlan, list[Finding]]:
 def _source(folder: Path, key: str, value: Any, needed: bool) -> list[Finding]:
     if not value:
         unused = (folder / EVAL).exists() if not needed else True
-        return [error("config", exports.CONFIG, f"{key} names nothing", _CORRECT_CONFIG)] if unused else []
+        return [error("config", CONFIG, f"{key} names nothing", _CORRECT_CONFIG)] if unused else []
     path = Path(str(value))
     if path.is_dir():
         what = f"{key} names the folder {value}: the trainer reads every manifest in it, train and eval alike"
-        return [error("config-folder", exports.CONFIG, what, f"name {TRAIN if needed else EVAL} itself")]
+        return [error("config-folder", CONFIG, what, f"name {TRAIN if needed else EVAL} itself")]
     if not path.is_file():
-        return [error("config", exports.CONFIG, f"{key} names {value}, which isn't there", _CORRECT_CONFIG)]
+        return [error("config", CONFIG, f"{key} names {value}, which isn't there", _CORRECT_CONFIG)]
     if not _is_in(path, folder):
         what = f"{key} names {value}, which is not in this folder"
         return [
-            error("config", exports.CONFIG, what, "after moving or copying the folder, export again or correct it")
+            error(
+                "config",
+                CONFIG,
+                what,
+                "after moving or copying the folder, export again or correct it",
+            )
         ]
     return []
 
@@ -404,7 +411,7 @@ def check_moshi(folder: Path, limits: FitnessLimits | None = None) -> tuple[list
         what = f"{counted(len(unnamed), 'WAV file')} in no manifest, such as {_shown(folder, unnamed[0])}"
         findings.append(advice("unnamed-audio", ".", what, "delete them, or name them"))
     for side, manifest in plan.manifests.items():
-        windows = exports.window_count(contents.lengths[side], plan.duration_sec)
+        windows = window_count(contents.lengths[side], plan.duration_sec)
         if 0 < windows < plan.batch_size:
             has = f"it has {counted(windows, 'window')} of {plan.duration_sec:g} s"
             what = f"{has}, and a batch is {plan.batch_size}: there is none"
@@ -416,9 +423,7 @@ def check_moshi(folder: Path, limits: FitnessLimits | None = None) -> tuple[list
         "kind": "moshi",
         "files": {side: len(lengths) for side, lengths in contents.lengths.items()},
         "hours": {side: round(sum(lengths) / 3600, 4) for side, lengths in contents.lengths.items()},
-        "windows": {
-            side: exports.window_count(lengths, plan.duration_sec) for side, lengths in contents.lengths.items()
-        },
+        "windows": {side: window_count(lengths, plan.duration_sec) for side, lengths in contents.lengths.items()},
         "words": contents.words,
         "duration_sec": plan.duration_sec,
         "batch_size": plan.batch_size,
@@ -500,10 +505,8 @@ def _moshi_audio(shown: str, loudness: Loudness, duration: float) -> Iterator[Fi
     if loudness.channels != 2:
         what = f"it has {counted(loudness.channels, 'channel')}, not 2: training stops at the first batch with it"
         yield error("not-stereo", shown, what, _EXPORT_AGAIN)
-    if loudness.sample_rate != exports.MOSHI_RATE:
-        what = (
-            f"its rate is {loudness.sample_rate} Hz, not {exports.MOSHI_RATE}: it is resampled without a message"
-        )
+    if loudness.sample_rate != MOSHI.sample_rate:
+        what = f"its rate is {loudness.sample_rate} Hz, not {MOSHI.sample_rate}: it is resampled without a message"
         yield error("wrong-rate", shown, what, "export it again without --sample-rate")
     if abs(loudness.seconds - duration) > DURATION_TOLERANCE:
         what = f"the manifest says {duration:.3f} s, the audio has {loudness.seconds:.3f} s"
@@ -799,7 +802,7 @@ def check_version(
 
 # Folders that `export` writes for CSM and for J-Moshi, judged as their trainers would read them.
 #
-# The layouts are those of `publish.exports`, also for folders that other programs wrote.
+# The layouts are those of `publish.dialogue_formats`, also for folders that other programs wrote.
 
 
 #: Roles that CSM's template knows, and an exported conversation has.
@@ -815,8 +818,8 @@ def check_csm(folder: Path) -> tuple[list[Finding], dict[str, Any]]:
     names: set[str] = set()
     seconds: dict[str, float] = defaultdict(float)
     turns = 0
-    for number, line in documents.json_lines(folder / exports.CONVERSATIONS, _CSM_AGAIN):
-        location = f"{exports.CONVERSATIONS}:{number}"
+    for number, line in documents.json_lines(folder / CONVERSATIONS, _CSM_AGAIN):
+        location = f"{CONVERSATIONS}:{number}"
         messages = None if isinstance(line, BadInput) else line.get("messages")
         if isinstance(line, BadInput) or not isinstance(messages, list) or not messages:
             what = line.reason if isinstance(line, BadInput) else "it has no messages"
@@ -830,7 +833,7 @@ def check_csm(folder: Path) -> tuple[list[Finding], dict[str, Any]]:
             turns += 1
             findings += _turn(folder, location, message, seconds)
     if not names:
-        findings.append(error("empty-manifest", exports.CONVERSATIONS, "it names no conversation", _CSM_AGAIN))
+        findings.append(error("empty-manifest", CONVERSATIONS, "it names no conversation", _CSM_AGAIN))
     facts = {
         "kind": "csm",
         "conversations": len(names),
@@ -870,8 +873,8 @@ def _turn(folder: Path, location: str, message: Any, seconds: dict[str, float]) 
     seconds[role] += loudness.seconds
     if loudness.channels != 1:
         yield error("not-mono", path, f"it has {loudness.channels} channels, not 1", _CSM_AGAIN)
-    if loudness.sample_rate != exports.CSM_RATE:
-        what = f"its rate is {loudness.sample_rate} Hz, not {exports.CSM_RATE}, that of CSM's codec"
+    if loudness.sample_rate != CSM.sample_rate:
+        what = f"its rate is {loudness.sample_rate} Hz, not {CSM.sample_rate}, that of CSM's codec"
         yield error("wrong-rate", path, what, "export it again without --sample-rate")
     if loudness.is_silent(0):
         yield error("silent-turn", path, "it is silent, and has a text", _CSM_AGAIN)
@@ -882,16 +885,18 @@ def check_jmoshi(folder: Path) -> tuple[list[Finding], dict[str, Any]]:
     findings: list[Finding] = []
     words: Counter[str] = Counter()
     lengths: list[float] = []
-    sounds = {path.stem for path in (folder / exports.AUDIO).glob("*.wav")}
-    texts = {path.stem for path in (folder / exports.TEXT).glob("*.json")}
+    sounds = {path.stem for path in (folder / dialogue_formats.AUDIO).glob("*.wav")}
+    texts = {path.stem for path in (folder / dialogue_formats.TEXT).glob("*.json")}
     for name in sorted(sounds - texts):
         findings.append(
-            error("missing-alignments", f"{exports.TEXT}/{name}.json", "it isn't there", _JMOSHI_AGAIN)
+            error("missing-alignments", f"{dialogue_formats.TEXT}/{name}.json", "it isn't there", _JMOSHI_AGAIN)
         )
     for name in sorted(texts - sounds):
-        findings.append(error("missing-audio", f"{exports.AUDIO}/{name}.wav", "it isn't there", _JMOSHI_AGAIN))
+        findings.append(
+            error("missing-audio", f"{dialogue_formats.AUDIO}/{name}.wav", "it isn't there", _JMOSHI_AGAIN)
+        )
     if not sounds:
-        findings.append(error("empty-folder", exports.AUDIO, "it holds no WAV", _JMOSHI_AGAIN))
+        findings.append(error("empty-folder", dialogue_formats.AUDIO, "it holds no WAV", _JMOSHI_AGAIN))
     for name in sorted(sounds & texts):
         findings += _jmoshi_file(folder, name, words, lengths)
     facts = {
@@ -905,14 +910,14 @@ def check_jmoshi(folder: Path) -> tuple[list[Finding], dict[str, Any]]:
 
 
 def _jmoshi_file(folder: Path, name: str, words: Counter[str], lengths: list[float]) -> Iterator[Finding]:
-    shown = f"{exports.AUDIO}/{name}.wav"
+    shown = f"{dialogue_formats.AUDIO}/{name}.wav"
     loudness = yield from _measured_wav(folder, shown)
     if loudness:
         lengths.append(loudness.seconds)
         if loudness.channels != 2:
             what = f"it has {counted(loudness.channels, 'channel')}, not 2"
             yield error("not-stereo", shown, what, _JMOSHI_AGAIN)
-    yield from _words(folder, f"{exports.TEXT}/{name}.json", loudness, words)
+    yield from _words(folder, f"{dialogue_formats.TEXT}/{name}.json", loudness, words)
 
 
 def _words(folder: Path, shown: str, loudness: Loudness | None, counts: Counter[str]) -> Iterator[Finding]:
@@ -931,8 +936,8 @@ def _words(folder: Path, shown: str, loudness: Loudness | None, counts: Counter[
                 "start": int() | float() as start,
                 "end": int() | float() as end,
             }:
-                unknown[speaker] += speaker not in exports.SPEAKERS
-                words.append(SaidWord(text, start, end, speaker, int(speaker != exports.SPEAKERS[0])))
+                unknown[speaker] += speaker not in SPEAKERS
+                words.append(SaidWord(text, start, end, speaker, int(speaker != SPEAKERS[0])))
             case _:
                 what = 'it is no list of {"speaker", "word", "start", "end"}'
                 yield error("unreadable-alignments", shown, what, _JMOSHI_AGAIN)
@@ -942,7 +947,7 @@ def _words(folder: Path, shown: str, loudness: Loudness | None, counts: Counter[
         names = ", ".join(f"{documents.quoted(name)} ({count})" for name, count in unknown.most_common(3) if count)
         what = f"{unknown.total()} of {len(words)} words have another speaker than A or B: {names}"
         yield error("unknown-speaker", shown, what, "call the speaker on the left A and the other B")
-    for speaker in exports.SPEAKERS:
+    for speaker in SPEAKERS:
         if not any(word.speaker == speaker for word in words):
             yield error("no-words", shown, f"speaker {speaker} has no words", "transcribe both, or leave it out")
     yield from word_findings(shown, words, loudness)
@@ -1041,9 +1046,9 @@ def check_folder(
         return check_full_duplex_bench(path)
     if is_moshi(path):
         return check_moshi(path, limits)
-    if (path / exports.CONVERSATIONS).is_file():
+    if (path / CONVERSATIONS).is_file():
         return check_csm(path)
-    if (path / exports.TEXT).is_dir() and (path / exports.AUDIO).is_dir():
+    if (path / dialogue_formats.TEXT).is_dir() and (path / dialogue_formats.AUDIO).is_dir():
         return check_jmoshi(path)
     if (path / MEASURED).is_dir():
         raise DailytalkError(

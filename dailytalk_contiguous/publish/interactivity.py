@@ -9,15 +9,14 @@ that of a pause ends before his next one.
 import hashlib
 import heapq
 from collections import Counter, defaultdict
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from dailytalk_contiguous.core.audio import Pcm
 from dailytalk_contiguous.core.documents import expect, parse_json
-from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
+from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.interaction import (
     AFTER,
     CONTEXT,
@@ -27,11 +26,20 @@ from dailytalk_contiguous.core.interaction import (
     window_around,
 )
 from dailytalk_contiguous.core.quality import PAUSE_DB
-from dailytalk_contiguous.core.schema import AUDIO_FOLDER, CHANNELS, MAIN, Row
+from dailytalk_contiguous.core.schema import AUDIO_FOLDER, CHANNELS, Row
 from dailytalk_contiguous.core.turns import PAUSE, Timed, unions
-from dailytalk_contiguous.publish import exports
 from dailytalk_contiguous.publish import items as publish_items
-from dailytalk_contiguous.publish.splits import as_given, split_two
+from dailytalk_contiguous.publish import moshi_folder
+from dailytalk_contiguous.publish.exports import (
+    TWO_LISTS,
+    Export,
+    ExportFormat,
+    ExportSettings,
+    FileEntry,
+    FileText,
+    Lists,
+    open_conversation,
+)
 from dailytalk_contiguous.publish.verdict import Judge
 from dailytalk_contiguous.store.files import json_document, json_text
 from dailytalk_contiguous.store.owned_folder import OwnedFolder, file_name
@@ -51,6 +59,10 @@ TASKS = {
     "interruption": ("v1.0/synthetic_user_interruption", "v1.5/user_interruption"),
     "user_backchannel": ("v1.5/user_backchannel",),
 }
+
+
+#: The settings of an export that both formats of clips take.
+CLIP_OPTIONS = frozenset({"swap", "per_kind", "context", "after"})
 
 
 class EventClip(NamedTuple):
@@ -214,100 +226,68 @@ def cut_clips(
         )
 
 
-def export_event_clips(
-    rows: Iterable[Row],
-    out: Path,
-    format: str,
-    find: Callable[[Row], Found],
-    *,
-    chosen: Container[str] | None = None,
-    eval_share: float = 0.1,
-    seed: int = 0,
-    sides: Mapping[str, str] | None = None,
-    swap: bool = False,
-    sample_rate: int = exports.MOSHI_RATE,
-    licence: str | None = None,
-) -> tuple[dict[str, Any], list[Reject]]:
-    """Write clips as a training folder of moshi-finetune, or in the layout of Full-Duplex-Bench.
+def clips_found(settings: ExportSettings, layout: ExportFormat[Any], row: Row) -> Found:
+    """The clips of a row for one of the two formats."""
+    return clips_of(row, settings.swap, settings.context, settings.after, layout is FULL_DUPLEX_BENCH)
 
-    Beside each WAV of the first is its JSON: `alignments` as of `export_moshi`, and the facts of the `clip`. The
-    second has no `clean_output.wav`: nobody recorded what the agent says where the user does not speak.
 
-    Returns what was made (clips by kind or task, events that are none by kind and reason, clips by side, whether
-    no known speaker is on both), and the conversations that were rejected.
+def _cut(export: Export, item: publish_items.Conversation) -> list[tuple[EventClip, Pcm, dict[str, Any]]]:
+    """The clips of a conversation that are wanted, with their sound and facts. Raises BadInput."""
+    settings = export.settings
+    licence = usable_licence(item.row) or settings.licence
+    clips, doubtful = clips_found(settings, export.format, item.row)
+    taken = [clip for clip in clips if settings.clips is None or clip.id in settings.clips]
+    cut = [*cut_clips(item.row, taken, item.pcm, item.sample_rate, licence, settings.swap)]
+    export.left_out += doubtful
+    export.left_out += Counter(f"{clip.event.kind}: beyond --per-kind" for clip in {*clips} - {*taken})
+    return cut
 
-    Args:
-        rows, out, eval_share, seed, sides, swap, sample_rate: as of `export_moshi`.
-        format: `interactivity` or `full-duplex-bench`.
-        find: `clips_of` with its settings.
-        chosen: ids of the clips to write, of a `ClipChoice`; None for all.
-        licence: of the source, where rows do not say it.
 
-    Raises DailytalkError: `out` is not ours, two conversations have one id, or no clip can be made.
+def write_event_clips(export: Export, item: publish_items.Conversation) -> Iterator[FileEntry]:
+    """Write clips, each as WAV and a JSON of its `alignments`, as `MOSHI` does, and the facts of the `clip`."""
+    made = export.facts.setdefault("made", Counter())
+    for clip, pcm, facts in _cut(export, item):
+        made[clip.event.kind] += 1
+        words = [word for word in publish_items.words_between(item.words, clip.start, clip.end) if word.main]
+        placed, _ = moshi_folder.words_in_frames(words, item, clip.start, clip.end)
+        name = f"{AUDIO_FOLDER}/{file_name(clip.id)}"
+        export.write_sound(name, pcm)
+        said = moshi_folder.alignments_of(placed)
+        export.target.write_text(f"{name}.json", json_text({"alignments": said, "clip": facts}))
+        yield FileEntry({"path": f"{name}.wav", "duration": facts["duration"]}, facts["duration"])
+
+
+def finish_event_clips(export: Export, lists: Lists) -> Mapping[str, FileText]:
+    texts, _ = moshi_folder.training_lists(export.target.root, lists)
+    return texts | {SUMMARY: json_document(_summary(export))}
+
+
+def _summary(export: Export) -> dict[str, Any]:
+    export.facts["left_out_events"] = export.left_out
+    export.notes.append(", ".join(f"{count:,} {name}" for name, count in export.facts["made"].items()))
+    return export.facts
+
+
+def write_samples(export: Export, item: publish_items.Conversation) -> Iterator[FileEntry]:
+    """Write clips as samples of the tasks of Full-Duplex-Bench.
+
+    There is no `clean_output.wav`: nobody recorded what the agent says where the user does not speak.
     """
-    bench = format == "full-duplex-bench"
-    if not bench:
-        exports.refuse_path(out)
-    manifests = (SAMPLES,) if bench else (publish_items.TRAIN, publish_items.EVAL, exports.CONFIG)
-    target = OwnedFolder(out, format, manifests)
-    made, left_out, rejects = Counter[str](), Counter[str](), list[Reject]()
-    files: dict[str, list[tuple[str, float]]] = defaultdict(list)
-    voices: list[tuple[str, str, float]] = []
-    samples: dict[str, dict[str, Any]] = {}
-    ids = set[str]()
-    for row in rows:
-        try:
-            of_row = usable_licence(row) or licence
-            item = publish_items.conversation(row, sample_rate, swap)
-            clips, doubtful = find(row)
-            taken = [clip for clip in clips if chosen is None or clip.id in chosen]
-            cut = [*cut_clips(row, taken, item.pcm, sample_rate, of_row, swap)]
-        except BadInput as problem:
-            rejects.append(Reject(row["conversation_id"], "export", problem.reason, problem.remedy))
-            continue
-        if item.id in ids:
-            raise DailytalkError(f"two conversations are called {item.id!r}", "give them different ids")
-        ids.add(item.id)
-        left_out += doubtful
-        left_out += Counter(f"{clip.event.kind}: beyond --per-kind" for clip in {*clips} - {*taken})
-        for clip, pcm, facts in cut:
-            if bench:
-                for task in TASKS[clip.event.kind]:
-                    folder = f"{task}/{made[task] + 1}"
-                    if _write_sample(target, folder, clip, pcm, facts["words"], sample_rate):
-                        made[task] += 1
-                        samples[folder] = {name: value for name, value in facts.items() if name != "words"}
-                    else:
-                        left_out[f"{clip.event.kind} of v1.5: the user's channel is not clean around it"] += 1
-                continue
-            made[clip.event.kind] += 1
-            words = [word for word in publish_items.words_between(item.words, clip.start, clip.end) if word.main]
-            placed = exports.words_in_frames(words, item, clip.start, clip.end, None, exports.WordCounts())
-            said = [[word.text, [round(word.start, 6), round(word.end, 6)], MAIN] for word in placed]
-            name = f"{AUDIO_FOLDER}/{file_name(clip.id)}"
-            target.write_wav(f"{name}.wav", pcm, sample_rate)
-            target.write_text(f"{name}.json", json_text({"alignments": said, "clip": facts}))
-            files[item.id].append((f"{name}.wav", facts["duration"]))
-        if item.id in files:
-            speaker = str(item.kept_speaker or f"recording\0{row['recording_id']}")
-            voices.append((item.id, speaker, sum(seconds for _, seconds in files[item.id])))
-    if not made:
-        why = [*(f"{reject.id}: {reject.reason}" for reject in rejects), *left_out, "nothing happens in them"]
-        remedy = "add conversations in which both speak and have words"
-        raise DailytalkError(f"no clip could be made ({why[0]})", remedy)
-    if bench:
-        target.finish({SAMPLES: json_document(samples)})
-        return {"made": made, "left_out_events": left_out}, rejects
-    divided = split_two(voices, eval_share, seed) if sides is None else as_given(voices, sides)
-    lines: dict[str, list[tuple[str, float]]] = {"train": [], "eval": []}
-    for name, written in files.items():
-        lines[divided.side[name]] += [
-            (json_text({"path": file, "duration": seconds}), seconds) for file, seconds in written
-        ]
-    done = {"made": made, "left_out_events": left_out}
-    exports.finish_training(target, lines, {SUMMARY: json_document(done)})
-    n_files = {side: len(entries) for side, entries in lines.items()}
-    return done | {"files": n_files, "speakers_disjoint": divided.disjoint}, rejects
+    made = export.facts.setdefault("made", Counter())
+    for clip, pcm, facts in _cut(export, item):
+        for task in TASKS[clip.event.kind]:
+            folder = f"{task}/{made[task] + 1}"
+            if _write_sample(export.target, folder, clip, pcm, facts["words"], item.sample_rate):
+                made[task] += 1
+                export.about[folder] = {name: value for name, value in facts.items() if name != "words"}
+                yield FileEntry(None, facts["duration"])
+            else:
+                export.left_out[f"{clip.event.kind} of v1.5: the user's channel is not clean around it"] += 1
+
+
+def finish_samples(export: Export, lists: Lists) -> Mapping[str, FileText]:
+    _summary(export)
+    return {SAMPLES: json_document(export.about)}
 
 
 def _write_sample(
@@ -360,3 +340,34 @@ def without(side: Pcm, start: float, end: float, sample_rate: int) -> Pcm | None
         return None
     filling = np.resize(np.concatenate([before[::-1], before]), last - first)
     return np.concatenate([side[:first], filling, side[last:]])
+
+
+INTERACTIVITY = ExportFormat(
+    "interactivity",
+    reader="moshi-finetune (Kyutai), clip by clip",
+    holds="a stereo WAV for each pause, turn, backchannel and interruption, with what is before and after it",
+    loses="what is in no clip",
+    checked="a reader written from its source",
+    open=open_conversation,
+    write=write_event_clips,
+    finish=finish_event_clips,
+    manifests=(*moshi_folder.MANIFESTS, SUMMARY),
+    sides=TWO_LISTS,
+    options=CLIP_OPTIONS,
+    unit="clip",
+    prepare=moshi_folder.refuse_path,
+)
+
+FULL_DUPLEX_BENCH = ExportFormat(
+    "full-duplex-bench",
+    reader="Full-Duplex-Bench, v1 and v1.5",
+    holds="samples of its tasks: user and agent apart, words with times, the event",
+    loses="what is in no sample; what the agent would say if the user did not speak",
+    checked="its rules, written from its source",
+    open=open_conversation,
+    write=write_samples,
+    finish=finish_samples,
+    manifests=(SAMPLES,),
+    options=CLIP_OPTIONS,
+    unit="clip",
+)

@@ -1112,6 +1112,7 @@ class Conversation:
         other_speaker: name of the other speaker or None.
         kept_speaker: name of the speaker whose own voice it is (never the one resynthesised) or None.
         voices: names of the voices with which utterances were resynthesised.
+        row: what it was made of.
     """
 
     id: str
@@ -1125,13 +1126,19 @@ class Conversation:
     other_speaker: str | None
     kept_speaker: str | None
     voices: tuple[str, ...]
+    row: Row
 
     @property
     def duration(self) -> float:
         return len(self.pcm) / self.sample_rate
 
+    @property
+    def voice(self) -> str:
+        """What stays on one side of a division: the kept speaker or, if unknown, all of the recording."""
+        return str(self.kept_speaker or f"recording\0{self.row['recording_id']}")
 
-def conversation(row: Mapping[str, Any], sample_rate: int, swap: bool) -> Conversation:
+
+def conversation(row: Row, sample_rate: int, swap: bool) -> Conversation:
     """A row of `core.schema.BUILT` as a `Conversation`; `swap` makes the right speaker the main one.
 
     Raises BadInput: the row has a `problem`, the audio is no stereo or can't be read, or a word has no length or
@@ -1172,6 +1179,7 @@ def conversation(row: Mapping[str, Any], sample_rate: int, swap: bool) -> Conver
         other_speaker=name_or_none(speakers.get(other)),
         kept_speaker=kept_speaker(row),
         voices=voices(row),
+        row=row,
     )
 
 

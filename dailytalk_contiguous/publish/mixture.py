@@ -26,7 +26,7 @@ from dailytalk_contiguous.core.turns import (
     TimedConversation,
     join_spans,
 )
-from dailytalk_contiguous.publish import exports, items, render
+from dailytalk_contiguous.publish import exports, items, moshi_folder, render
 from dailytalk_contiguous.run.clips import DATA, MANIFESTS
 from dailytalk_contiguous.run.outputs import RECORD
 from dailytalk_contiguous.store.files import inside, json_document, json_text
@@ -162,7 +162,7 @@ def open_folder(path: Path, scratch: Path, eval_share: float, seed: int) -> MixF
     """A folder to mix, of any of the three kinds.
 
     `scratch` is where the training folder of conversations is written, if they are none yet; `eval_share` and
-    `seed` are as in `export_moshi`, for these.
+    `seed` are as in `ExportSettings`, for these.
 
     Raises DailytalkError if it is none of them, or its export did not finish.
     """
@@ -179,9 +179,8 @@ def open_folder(path: Path, scratch: Path, eval_share: float, seed: int) -> MixF
         if manifests := _existing(data, CLIP_MANIFESTS):
             return MixFolder(data, manifests, models, None, {}, credits)
     if (path / "dataset").is_dir():
-        export = exports.export_moshi(
-            items.open_items(path, finished=True).rows(), scratch, eval_share=eval_share, seed=seed
-        )
+        rows = items.open_items(path, finished=True).rows()
+        export = exports.write_export(rows, scratch, moshi_folder.MOSHI, eval_share=eval_share, seed=seed)
         licence = (record.get("source") or {}).get("licence")
         manifests = _existing(scratch, items.MOSHI_MANIFESTS)
         return MixFolder(scratch, manifests, models, licence, _about(scratch), credits, tuple(export.rejects))
@@ -519,9 +518,9 @@ def mix_folders(folders: Sequence[tuple[Path, float | None]], out: Path, setting
     Raises DailytalkError: a folder can't be mixed, a clip is in two of them, the weights don't fit, `out` is not
     ours, or nothing is left to train on.
     """
-    exports.refuse_path(out)
+    moshi_folder.refuse_path(out)
     refuse_twice(folders, out)
-    target = OwnedFolder(out, "mix", (items.TRAIN, items.EVAL, exports.CONFIG, items.MIX))
+    target = OwnedFolder(out, "mix", (*moshi_folder.MANIFESTS, items.MIX))
     scratch = out.with_name(f".{out.name}.conversations")
     try:
         parts, rejects = read_parts(folders, scratch, settings)
@@ -551,7 +550,7 @@ def mix_folders(folders: Sequence[tuple[Path, float | None]], out: Path, setting
 def _write(
     target: OwnedFolder, parts: list[MixPart], rejects: list[Reject], settings: Settings, near: Approach | None
 ) -> Mixed:
-    lines: dict[str, list[tuple[str, float]]] = {"train": [], "eval": []}
+    lines: dict[str, list[exports.FileEntry]] = {"train": [], "eval": []}
     about: dict[str, Any] = {}
     for part in parts:
         paths = {}
@@ -564,7 +563,7 @@ def _write(
             target.write_text(f"{name}.json", json_text(annotation | {"licence": file.licence}))
             paths[file.wav] = f"{name}.wav"
             entry = {"path": paths[file.wav], "duration": file.seconds, **file.labels}
-            lines[file.side] += [(json_text(entry), file.seconds)] * part.listed[file.id]
+            lines[file.side] += [exports.FileEntry(entry, file.seconds)] * part.listed[file.id]
         for name, conversation in part.folder.about.items():  # what the checker has to know of those in the mix
             files = [part.folder.data / file for file in conversation["files"]]
             if mixed_files := [paths[file] for file in files if file in paths]:
@@ -610,7 +609,8 @@ def _write(
     target.write_text(LICENCES, "\n\n".join(piece for piece in pieces if piece) + "\n")
     n_lines = {side: len(listed_lines) for side, listed_lines in lines.items()}
     mixed = Mixed(parts, n_lines, licence, warnings, rejects, near)
-    exports.finish_training(target, lines, {items.MIX: json_document(_record(mixed, settings))})
+    texts, _ = moshi_folder.training_lists(target.root, lines)
+    target.finish(texts | {items.MIX: json_document(_record(mixed, settings))})
     return mixed
 
 

@@ -13,7 +13,8 @@ from finished_corpora import clip_row, corpus_folder
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.publish.checking import TrainerPlan, check_folder, read_plan
-from dailytalk_contiguous.publish.exports import export_moshi
+from dailytalk_contiguous.publish.exports import write_export
+from dailytalk_contiguous.publish.moshi_folder import MOSHI
 
 #: Advice that any small dataset deserves.
 HOURS = {"few-hours-of-voice"}
@@ -23,7 +24,7 @@ HOURS = {"few-hours-of-voice"}
 def exported(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("exported") / "data"
     rows = [built_row(f"call{number}", kept_speaker=f"p{number}") for number in range(4)]
-    export_moshi(rows, folder, both_speakers=True)
+    write_export(rows, folder, MOSHI, both_speakers=True)
     return folder
 
 
@@ -69,7 +70,7 @@ def test_a_fresh_export_has_no_findings_but_that_it_is_small(data):
 
 @pytest.mark.parametrize("settings", [{"swap": True}, {"max_length": 3.0}, {}])
 def test_every_kind_of_export_passes(tmp_path, settings):
-    export_moshi([built_row(f"c{n}") for n in range(3)], tmp_path / "data", **settings)
+    write_export([built_row(f"c{n}") for n in range(3)], tmp_path / "data", MOSHI, **settings)
     assert kinds(tmp_path / "data") == []
 
 

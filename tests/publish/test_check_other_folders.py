@@ -6,18 +6,19 @@ import pytest
 from built_conversations import built_row
 
 from dailytalk_contiguous.publish.checking import check_folder
-from dailytalk_contiguous.publish.exports import export_csm, export_jmoshi
+from dailytalk_contiguous.publish.dialogue_formats import CSM, JMOSHI
+from dailytalk_contiguous.publish.exports import write_export
 
 
 @pytest.fixture
 def csm(tmp_path):
-    export_csm([built_row("a"), built_row("b")], tmp_path / "csm")
+    write_export([built_row("a"), built_row("b")], tmp_path / "csm", CSM)
     return tmp_path / "csm"
 
 
 @pytest.fixture
 def jmoshi(tmp_path):
-    export_jmoshi([built_row("a"), built_row("b")], tmp_path / "j")
+    write_export([built_row("a"), built_row("b")], tmp_path / "j", JMOSHI)
     return tmp_path / "j"
 
 

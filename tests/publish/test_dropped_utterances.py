@@ -5,8 +5,9 @@ from pathlib import Path
 from built_conversations import built_row, write_dataset
 
 from dailytalk_contiguous.publish.checking import check_folder
-from dailytalk_contiguous.publish.exports import export_moshi
+from dailytalk_contiguous.publish.exports import write_export
 from dailytalk_contiguous.publish.items import open_items
+from dailytalk_contiguous.publish.moshi_folder import MOSHI
 
 
 def with_a_dropped_one(name: str) -> dict[str, object]:
@@ -32,5 +33,5 @@ def test_a_dataset_with_a_dropped_utterance_has_no_error_and_exports(tmp_path: P
     folder = write_dataset(tmp_path / "work", [with_a_dropped_one("one"), with_a_dropped_one("two")])
     findings, _ = check_folder(folder)
     assert [finding for finding in findings if finding.level == "error"] == []
-    made = export_moshi(open_items(folder).rows(), tmp_path / "moshi")
+    made = write_export(open_items(folder).rows(), tmp_path / "moshi", MOSHI)
     assert sum(made.files.values()) == 2

@@ -22,10 +22,11 @@ from dailytalk_contiguous import BadInput, load
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import published_features
 from dailytalk_contiguous.publish import render
-from dailytalk_contiguous.publish.exports import export_moshi
+from dailytalk_contiguous.publish.exports import write_export
 from dailytalk_contiguous.publish.items import conversation
 from dailytalk_contiguous.publish.loading import StereoFeature
 from dailytalk_contiguous.publish.mixture import Settings, mix_folders
+from dailytalk_contiguous.publish.moshi_folder import MOSHI
 from dailytalk_contiguous.publish.page import write_report
 from dailytalk_contiguous.publish.version import open_version
 
@@ -388,7 +389,7 @@ def test_document_of_a_training_folder_that_is_a_link_is_a_finding_and_is_not_re
     dailytalk: Command, tmp_path: Path, name: str, target: str
 ) -> None:
     rows = [built_row(f"call{number}", kept_speaker=f"p{number}") for number in range(3)]
-    export_moshi(rows, tmp_path / "moshi")
+    write_export(rows, tmp_path / "moshi", MOSHI)
     (tmp_path / "private.txt").write_text('{"path": "canary"}\n')
     (tmp_path / "moshi" / name).unlink()
     (tmp_path / "moshi" / name).symlink_to(target)

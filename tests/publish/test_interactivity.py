@@ -139,7 +139,7 @@ def test_no_clip_is_made_of_a_conversation_that_is_judged_bad(tmp_path: Path, da
     only = write_dataset(tmp_path / "only", [talk("bad", sides=unheard)])
     done = dailytalk("export", only, "--format", "interactivity", "--out", tmp_path / "none")
     assert (done.code, done.out) == (1, "")
-    assert "no clip could be made (bad: its verdict is bad" in done.err
+    assert "no conversation could be exported (bad: its verdict is bad" in done.err
 
 
 @pytest.mark.parametrize("form", ["interactivity", "full-duplex-bench"])
@@ -161,7 +161,7 @@ def test_no_clip_is_made_of_a_conversation_whose_length_is_not_that_of_its_audio
 def test_conversations_with_one_id_are_refused(tmp_path: Path, dailytalk: Command, form: str) -> None:
     folder = write_dataset(tmp_path / "work", [talk("call")], [talk("call")])
     done = dailytalk("export", folder, "--format", form, "--out", tmp_path / "out")
-    assert (done.code, "different ids" in done.err) == (1, True)
+    assert (done.code, "occurs twice" in done.err) == (1, True)
 
 
 def test_only_clips_may_be_without_words_of_the_agent(work: Path, tmp_path: Path, dailytalk: Command) -> None:

@@ -11,9 +11,10 @@ from publish.published_folder import write_published
 from dailytalk_contiguous.core.audio import read_pcm
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import BUILT
-from dailytalk_contiguous.publish.exports import export_moshi
+from dailytalk_contiguous.publish.exports import write_export
 from dailytalk_contiguous.publish.items import finished_items, open_items, problem_of
 from dailytalk_contiguous.publish.mixture import Settings, mix_folders
+from dailytalk_contiguous.publish.moshi_folder import MOSHI
 from dailytalk_contiguous.run.clips import annotated_clip, annotation
 
 
@@ -43,7 +44,7 @@ def test_every_kind_gives_rows_one_row_and_its_sound(tmp_path: Path, kind: str) 
         )
     else:
         folder = tmp_path / "moshi"
-        export_moshi(open_items(conversations(tmp_path / "work")).rows(), folder, both_speakers=True)
+        write_export(open_items(conversations(tmp_path / "work")).rows(), folder, MOSHI, both_speakers=True)
     items = open_items(folder)
     rows = list(items.rows())
     assert (items.kind, len(rows) > 1) == (kind, True)

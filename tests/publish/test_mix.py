@@ -8,9 +8,10 @@ from finished_corpora import clip_row, corpus_folder
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.publish.checking import check_folder
-from dailytalk_contiguous.publish.exports import export_moshi
+from dailytalk_contiguous.publish.exports import write_export
 from dailytalk_contiguous.publish.items import open_items
 from dailytalk_contiguous.publish.mixture import Settings, mix_folders
+from dailytalk_contiguous.publish.moshi_folder import MOSHI
 from dailytalk_contiguous.run.clips import MANIFESTS
 
 
@@ -52,7 +53,7 @@ def errors(folder: Path) -> list[str]:
 
 
 def test_corpora_conversations_and_training_folders_are_mixed(tmp_path: Path) -> None:
-    export_moshi(open_items(talks(tmp_path / "x")).rows(), tmp_path / "exported")
+    write_export(open_items(talks(tmp_path / "x")).rows(), tmp_path / "exported", MOSHI)
     given = [corpus(tmp_path), corpus(tmp_path, "other"), talks(tmp_path), tmp_path / "exported"]
     done = mix_folders([(path, None) for path in given], tmp_path / "out", Settings())
     assert seconds(tmp_path / "out") == {"acted": 4.0, "other": 4.0, "talks": 18.0, "exported": 18.0}

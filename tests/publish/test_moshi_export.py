@@ -9,7 +9,8 @@ import yaml
 from built_conversations import LINES, built_row, stereo
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.publish.exports import export_moshi
+from dailytalk_contiguous.publish.exports import write_export
+from dailytalk_contiguous.publish.moshi_folder import MOSHI
 
 
 def rows(count: int = 4, **columns):
@@ -25,7 +26,7 @@ def alignments(folder: Path, name: str = "call0") -> list:
 
 
 def test_the_folder_is_laid_out_as_the_trainer_reads_it(tmp_path):
-    done = export_moshi(rows(), tmp_path / "data")
+    done = write_export(rows(), tmp_path / "data", MOSHI)
     both = manifest(tmp_path / "data/train.jsonl") + manifest(tmp_path / "data/eval.jsonl")
     assert done.files == {"train": 3, "eval": 1}
     assert {entry["path"] for entry in both} == {f"data_stereo/call{number}.wav" for number in range(4)}
@@ -37,21 +38,21 @@ def test_the_folder_is_laid_out_as_the_trainer_reads_it(tmp_path):
 
 
 def test_samples_at_the_right_rate_are_unchanged(tmp_path):
-    export_moshi(rows(2), tmp_path / "data")
+    write_export(rows(2), tmp_path / "data", MOSHI)
     written, _ = soundfile.read(tmp_path / "data/data_stereo/call0.wav", dtype="int16")
     np.testing.assert_array_equal(written, stereo(LINES, 6.0, 24000))
 
 
 def test_another_rate_is_resampled_and_keeps_its_length(tmp_path):
-    export_moshi(rows(2, rate=16000), tmp_path / "data")
+    write_export(rows(2, rate=16000), tmp_path / "data", MOSHI)
     info = soundfile.info(tmp_path / "data/data_stereo/call0.wav")
     assert (info.samplerate, info.frames) == (24000, 144000)
 
 
 def test_only_the_main_speakers_words_are_there_unless_both_are_asked_for(tmp_path):
-    export_moshi(rows(2), tmp_path / "one")
+    write_export(rows(2), tmp_path / "one", MOSHI)
     assert [word for word, _, _ in alignments(tmp_path / "one")] == ["Hello", "there.", "How", "are", "you?"]
-    export_moshi(rows(2), tmp_path / "both", both_speakers=True)
+    write_export(rows(2), tmp_path / "both", MOSHI, both_speakers=True)
     words = alignments(tmp_path / "both")
     assert [start for _, (start, _), _ in words] == sorted(start for _, (start, _), _ in words)
     assert {speaker for _, _, speaker in words} == {"SPEAKER_MAIN", "SPEAKER_OTHER"}
@@ -72,12 +73,12 @@ def first_frames(words: list) -> list[int]:
 def test_each_word_begins_in_a_frame_of_its_own(tmp_path):
     before = [[word["word"], [word["start"], 0], ""] for word in hasty()["alignments"][:6]]
     assert len(set(first_frames(before))) == 5
-    done = export_moshi([hasty()], tmp_path / "data")
+    done = write_export([hasty()], tmp_path / "data", MOSHI)
     words = alignments(tmp_path / "data", "hasty")
-    assert len(set(first_frames(words))) == len(words) == done.words.total == 6
+    assert len(set(first_frames(words))) == len(words) == done.facts["words"]["total"] == 6
     assert [word for word, _, _ in words] == [word for word, _, _ in before]
     assert all(0.5 <= start < end <= 1.1 for _, (start, end), _ in words)
-    assert (done.words.lost, done.words.cut) == (0, None)
+    assert (done.facts["words"]["lost"], done.facts["words"]["cut"]) == (0, None)
 
 
 @pytest.fixture(scope="module")
@@ -95,13 +96,13 @@ def tokenizer(tmp_path_factory) -> Path:
 
 def test_a_tokenizer_gives_words_room_and_tells_what_does_not_fit(tmp_path, tokenizer):
     lines = [("left", 0.5, 1.0, "hi you"), ("left", 3.0, 3.9, "fox it"), ("right", 4.0, 5.0, "well")]
-    done = export_moshi([built_row("call", lines)], tmp_path / "data", tokenizer=tokenizer)
+    done = write_export([built_row("call", lines)], tmp_path / "data", MOSHI, tokenizer=str(tokenizer))
     starts = first_frames(alignments(tmp_path / "data", "call"))
     assert starts[1] - starts[0] >= 3  # a mark for the blank, and two letters
-    assert (done.words.total, done.words.lost, done.words.cut) == (4, 0, 0)
-    slow = export_moshi([built_row("call", [("left", 0.5, 0.9, "hello brown"), lines[2]])], tmp_path / "cut",
-                        tokenizer=tokenizer)  # fmt: skip
-    assert slow.words.cut == 1
+    assert (done.facts["words"]["total"], done.facts["words"]["lost"], done.facts["words"]["cut"]) == (4, 0, 0)
+    row = built_row("call", [("left", 0.5, 0.9, "hello brown"), lines[2]])
+    slow = write_export([row], tmp_path / "cut", MOSHI, tokenizer=str(tokenizer))
+    assert slow.facts["words"]["cut"] == 1
 
 
 def test_what_is_no_tokenizer_is_refused_before_anything_is_written(tmp_path):
@@ -109,14 +110,14 @@ def test_what_is_no_tokenizer_is_refused_before_anything_is_written(tmp_path):
     (tmp_path / "wrong.model").write_bytes(b"\x0awrong")
     for name, reason in (("wrong.model", "is no SentencePiece model"), ("none.model", "it is not there")):
         with pytest.raises(DailytalkError, match=reason):
-            export_moshi(rows(2), tmp_path / "data", tokenizer=tmp_path / name)
+            write_export(rows(2), tmp_path / "data", MOSHI, tokenizer=str(tmp_path / name))
     assert not (tmp_path / "data").exists()
 
 
 def test_a_conversation_whose_words_hold_a_tag_is_left_out(tmp_path):
     bad = built_row("bad")
     bad["alignments"][0]["word"] = "(calm)"
-    done = export_moshi([*rows(2), bad], tmp_path / "data")
+    done = write_export([*rows(2), bad], tmp_path / "data", MOSHI)
     assert [reject.id for reject in done.rejects] == ["bad"]
     assert "(calm)" in done.rejects[0].reason
     assert not (tmp_path / "data/data_stereo/bad.wav").exists()
@@ -126,17 +127,17 @@ def test_a_conversation_whose_words_hold_a_tag_is_left_out(tmp_path):
 def test_a_conversation_with_a_word_that_cannot_be_is_left_out(tmp_path, start, end):
     bad = built_row("bad")
     bad["alignments"][0] |= {"start": start, "end": end}
-    assert [reject.id for reject in export_moshi([*rows(2), bad], tmp_path / "data").rejects] == ["bad"]
+    assert [reject.id for reject in write_export([*rows(2), bad], tmp_path / "data", MOSHI).rejects] == ["bad"]
 
 
 def test_nothing_that_can_be_exported_is_an_error(tmp_path):
     with pytest.raises(DailytalkError, match="no conversation"):
-        export_moshi([], tmp_path / "data")
+        write_export([], tmp_path / "data", MOSHI)
 
 
 def test_names_of_files_are_safe_and_differ(tmp_path):
     names = ["a/b", "a b", "a--000", "a-b", "A-b", "🙂", "🙃", "..", "calls/x.000", "x" * 300, "train.jsonl"]
-    export_moshi([built_row(name) for name in names], tmp_path / "data")
+    write_export([built_row(name) for name in names], tmp_path / "data", MOSHI)
     files = [path.name for path in (tmp_path / "data/data_stereo").glob("*.wav")]
     assert len({file.lower() for file in files}) == len(names)
     assert all(file.isascii() and " " not in file and len(file) < 110 for file in files)
@@ -146,42 +147,42 @@ def test_names_of_files_are_safe_and_differ(tmp_path):
 
 
 def test_an_export_that_broke_off_has_no_manifest_and_the_next_one_clears_up(tmp_path):
-    export_moshi(rows(2), tmp_path / "data")
+    write_export(rows(2), tmp_path / "data", MOSHI)
 
     def breaks():
         yield built_row("other")
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        export_moshi(breaks(), tmp_path / "data")
+        write_export(breaks(), tmp_path / "data", MOSHI)
     assert not list((tmp_path / "data").glob("*.jsonl"))
-    export_moshi(rows(2), tmp_path / "data")
+    write_export(rows(2), tmp_path / "data", MOSHI)
     assert sorted(path.stem for path in (tmp_path / "data/data_stereo").glob("*.wav")) == ["call0", "call1"]
 
 
 def test_a_path_that_the_trainer_would_take_apart_is_refused(tmp_path):
     with pytest.raises(DailytalkError, match="separator"):
-        export_moshi(rows(2), tmp_path / "a,b")
+        write_export(rows(2), tmp_path / "a,b", MOSHI)
 
 
 def test_a_twice_given_conversation_is_refused(tmp_path):
     with pytest.raises(DailytalkError, match="twice"):
-        export_moshi([built_row(), built_row()], tmp_path / "data")
+        write_export([built_row(), built_row()], tmp_path / "data", MOSHI)
 
 
 def test_the_configuration_names_the_two_files_and_settings_that_fit(tmp_path):
-    done = export_moshi(rows(20), tmp_path / "data")
+    done = write_export(rows(20), tmp_path / "data", MOSHI)
     config = yaml.safe_load((tmp_path / "data/moshi-finetune.yaml").read_text(encoding="utf-8"))
     assert config["data"]["train_data"] == str(tmp_path / "data/train.jsonl")
     assert config["data"]["eval_data"] == str(tmp_path / "data/eval.jsonl")
     assert config["duration_sec"] == 6
-    assert config["batch_size"] == done.windows["eval"] == 2
+    assert config["batch_size"] == done.facts["windows"]["eval"] == 2
     assert config["do_eval"] is True
     assert not Path(config["run_dir"]).is_absolute()
 
 
 def test_one_conversation_trains_without_evaluation(tmp_path):
-    export_moshi([built_row()], tmp_path / "data")
+    write_export([built_row()], tmp_path / "data", MOSHI)
     config = yaml.safe_load((tmp_path / "data/moshi-finetune.yaml").read_text(encoding="utf-8"))
     assert (config["data"]["eval_data"], config["do_eval"]) == ("", False)
     assert not (tmp_path / "data/eval.jsonl").exists()
@@ -189,7 +190,7 @@ def test_one_conversation_trains_without_evaluation(tmp_path):
 
 def test_no_kept_speaker_is_on_both_sides(tmp_path):
     given = [built_row(f"call{number}", kept_speaker=f"p{number // 2}") for number in range(40)]
-    assert export_moshi(given, tmp_path / "data").disjoint
+    assert write_export(given, tmp_path / "data", MOSHI).disjoint
     about = json.loads((tmp_path / "data/conversations.json").read_text())
     sides = {(one["kept_speaker"], one["split"]) for one in about.values()}
     assert len(sides) == 20
@@ -197,7 +198,7 @@ def test_no_kept_speaker_is_on_both_sides(tmp_path):
 
 def test_conversations_of_one_recording_stay_together_where_nobody_knows_who_speaks(tmp_path):
     given = [built_row(f"call{number}", recording_id=f"tape{number // 2}") for number in range(20)]
-    assert export_moshi(given, tmp_path / "data").files == {"train": 18, "eval": 2}
+    assert write_export(given, tmp_path / "data", MOSHI).files == {"train": 18, "eval": 2}
     about = json.loads((tmp_path / "data/conversations.json").read_text())
     assert len({(one["recording"], one["split"]) for one in about.values()}) == 10
 
@@ -207,7 +208,7 @@ LONG = [(("left", "right")[n % 2], 2.0 * n + 0.2, 2.0 * n + 1.5, "one two three"
 
 def test_long_conversations_are_cut_in_silence_and_lose_nothing(tmp_path):
     row = built_row("long", LONG, seconds=31.0)
-    export_moshi([row], tmp_path / "data", max_length=10.0, both_speakers=True)
+    write_export([row], tmp_path / "data", MOSHI, max_length=10.0, both_speakers=True)
     entries = manifest(tmp_path / "data/train.jsonl")
     assert len(entries) >= 4
     assert all(entry["duration"] <= 10.0 for entry in entries)
@@ -226,7 +227,7 @@ def test_a_laugh_is_never_cut_through(tmp_path):
     silences = [(said[2], following[1]) for said, following in pairwise(LONG)]
     # In every silence but a few: a laugh over its middle, where the cut would be.
     laughs = [(start + 0.25, end - 0.25) for number, (start, end) in enumerate(silences) if number % 4]
-    export_moshi([built_row("long", LONG, seconds=31.0, sounds=laughs)], tmp_path / "data", max_length=10.0)
+    write_export([built_row("long", LONG, seconds=31.0, sounds=laughs)], tmp_path / "data", MOSHI, max_length=10.0)
     edges = list(accumulate(entry["duration"] for entry in manifest(tmp_path / "data/train.jsonl")))[:-1]
     assert edges
     assert not [(edge, laugh) for edge in edges for laugh in laughs if laugh[0] < edge < laugh[1]]
@@ -234,7 +235,7 @@ def test_a_laugh_is_never_cut_through(tmp_path):
 
 def test_conversation_whose_main_speaker_has_no_words_is_rejected(tmp_path):
     mute = built_row("mute", lines=[line for line in LINES if line[0] == "right"])
-    done = export_moshi([mute, *rows(2)], tmp_path / "data")
+    done = write_export([mute, *rows(2)], tmp_path / "data", MOSHI)
     assert [(reject.id, reject.reason) for reject in done.rejects] == [("mute", "the main speaker has no words")]
 
 
@@ -243,5 +244,5 @@ def test_style_is_the_three_tags_that_are_used_longest_the_first_by_name_of_equa
     row = built_row("call", [*lines, ("right", 6.0, 8.0, "No.")], 8.0)
     for utterance, tag in zip(row["utterances"], ("b", "c", "a", "d", "c", None, "other"), strict=True):
         utterance["tag"] = tag
-    export_moshi([row], tmp_path, text_conditions=True)
+    write_export([row], tmp_path, MOSHI, text_conditions=True)
     assert json.loads((tmp_path / "data_stereo/call.json").read_text())["text_conditions"] == {"style": "c, a, b"}

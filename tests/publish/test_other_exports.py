@@ -7,17 +7,10 @@ from built_conversations import LINES, built_row, stereo
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.models.codebook import Codebook
-from dailytalk_contiguous.models.prosodic_sequences import ProsodicClusterSequences
-from dailytalk_contiguous.publish.exports import (
-    CsmTurn,
-    cut_points,
-    export_csm,
-    export_jmoshi,
-    turns,
-    window_count,
-    window_seconds,
-)
+from dailytalk_contiguous.publish.dialogue_formats import CSM, JMOSHI, DialogueTurn, turns
+from dailytalk_contiguous.publish.exports import write_export
 from dailytalk_contiguous.publish.items import Utterance
+from dailytalk_contiguous.publish.moshi_folder import cut_points, window_count, window_seconds
 
 
 def messages(folder):
@@ -25,7 +18,8 @@ def messages(folder):
 
 
 def test_csm_turns_have_a_role_one_text_and_one_audio(tmp_path):
-    assert export_csm([built_row()], tmp_path / "csm") == (1, [])
+    done = write_export([built_row()], tmp_path / "csm", CSM)
+    assert (done.files, done.rejects) == ({"train": 1}, [])
     [turns] = messages(tmp_path / "csm")
     assert [turn["role"] for turn in turns] == ["0", "1", "0", "1"]
     assert [[part["type"] for part in turn["content"]] for turn in turns] == [["text", "audio"]] * 4
@@ -33,7 +27,7 @@ def test_csm_turns_have_a_role_one_text_and_one_audio(tmp_path):
 
 
 def test_csm_audio_is_that_speakers_alone(tmp_path):
-    export_csm([built_row()], tmp_path / "csm")
+    write_export([built_row()], tmp_path / "csm", CSM)
     [turns] = messages(tmp_path / "csm")
     written, rate = soundfile.read(tmp_path / "csm" / turns[1]["content"][1]["path"], dtype="int16")
     assert rate == 24000
@@ -42,12 +36,12 @@ def test_csm_audio_is_that_speakers_alone(tmp_path):
 
 def test_csm_joins_what_one_speaker_says_in_one_go(tmp_path):
     lines = [("left", 0.0, 1.0, "One."), ("left", 1.2, 2.0, "Two."), ("right", 2.1, 3.0, "Three.")]
-    export_csm([built_row(lines=lines)], tmp_path / "csm")
+    write_export([built_row(lines=lines)], tmp_path / "csm", CSM)
     assert [turn["content"][0]["text"] for turn in messages(tmp_path / "csm")[0]] == ["One. Two.", "Three."]
 
 
 def test_tokens_of_a_turn_lie_in_a_file_of_its_own(tmp_path):
-    export_csm([built_row()], tmp_path / "csm", prosody=ProsodicClusterSequences())
+    write_export([built_row()], tmp_path / "csm", CSM, prosodic_tokens="bundled")
     [turns] = messages(tmp_path / "csm")
     assert turns == messages_without_tokens(tmp_path)
     for turn in turns:
@@ -63,13 +57,13 @@ def test_tokens_of_a_turn_lie_in_a_file_of_its_own(tmp_path):
 
 
 def messages_without_tokens(tmp_path):
-    export_csm([built_row()], tmp_path / "bare")
+    write_export([built_row()], tmp_path / "bare", CSM)
     assert not (tmp_path / "bare/prosody").exists()
     return messages(tmp_path / "bare")[0]
 
 
 def test_tokens_of_both_sides_lie_beside_the_sound(tmp_path):
-    export_jmoshi([built_row()], tmp_path / "j", prosody=ProsodicClusterSequences())
+    write_export([built_row()], tmp_path / "j", JMOSHI, prosodic_tokens="bundled")
     tokens = json.loads((tmp_path / "j/prosody/call.json").read_text())["tokens"]
     assert [len(channel) for channel in tokens] == [375, 375]
     heard = [[frame * 0.016 for frame, token in enumerate(channel) if token] for channel in tokens]
@@ -78,7 +72,8 @@ def test_tokens_of_both_sides_lie_beside_the_sound(tmp_path):
 
 
 def test_jmoshi_has_both_speakers_words_by_start(tmp_path):
-    assert export_jmoshi([built_row()], tmp_path / "j") == (1, [])
+    done = write_export([built_row()], tmp_path / "j", JMOSHI)
+    assert (done.files, done.rejects) == ({"train": 1}, [])
     words = json.loads((tmp_path / "j/text/call.json").read_text())
     assert words[0] == {"speaker": "A", "word": "Hello", "start": 0.5, "end": 1.0}
     assert {word["speaker"] for word in words} == {"A", "B"}
@@ -87,21 +82,20 @@ def test_jmoshi_has_both_speakers_words_by_start(tmp_path):
     np.testing.assert_array_equal(written, stereo(LINES, 6.0, 24000))
 
 
-@pytest.mark.parametrize(
-    ("export", "reason"), [(export_csm, "nobody says a word"), (export_jmoshi, "speaker A has no words")]
-)
-def test_conversation_without_words_is_rejected_and_one_that_occurs_twice_stops_all(tmp_path, export, reason):
+@pytest.mark.parametrize(("format", "reason"), [(CSM, "nobody says a word"), (JMOSHI, "speaker A has no words")])
+def test_conversation_without_words_is_rejected_and_one_that_occurs_twice_stops_all(tmp_path, format, reason):
     silent = built_row("silent", lines=[])
-    count, [reject] = export([silent, built_row()], tmp_path / "one")
-    assert (count, reject.id, reject.stage, reject.reason) == (1, "silent", "export", reason)
+    done = write_export([silent, built_row()], tmp_path / "one", format)
+    [reject] = done.rejects
+    assert (done.files["train"], reject.id, reject.stage, reject.reason) == (1, "silent", "export", reason)
     with pytest.raises(DailytalkError, match="no conversation could be exported"):
-        export([silent], tmp_path / "none")
+        write_export([silent], tmp_path / "none", format)
     with pytest.raises(DailytalkError, match="the conversation 'call' occurs twice"):
-        export([built_row(), built_row()], tmp_path / "twice")
+        write_export([built_row(), built_row()], tmp_path / "twice", format)
 
 
 def test_csm_has_no_turn_for_an_utterance_without_text(tmp_path):
-    export_csm([built_row(lines=[*LINES, ("left", 5.2, 5.8, " ")])], tmp_path / "csm")
+    write_export([built_row(lines=[*LINES, ("left", 5.2, 5.8, " ")])], tmp_path / "csm", CSM)
     assert [turn["role"] for turn in messages(tmp_path / "csm")[0]] == ["0", "1", "0", "1"]
 
 
@@ -112,10 +106,13 @@ def said(start, end, text="x", main=True):
 @pytest.mark.parametrize(
     ("utterances", "found"),
     [
-        ([said(0, 1), said(1.99, 3)], [CsmTurn(0, 3, True, "x x")]),
-        ([said(0, 1), said(2, 3)], [CsmTurn(0, 1, True, "x"), CsmTurn(2, 3, True, "x")]),
-        ([said(0, 5), said(1, 2, " y ")], [CsmTurn(0, 5, True, "x y")]),
-        ([said(3, 4, "b"), said(0, 1, "a", False)], [CsmTurn(0, 1, False, "a"), CsmTurn(3, 4, True, "b")]),
+        ([said(0, 1), said(1.99, 3)], [DialogueTurn(0, 3, True, "x x")]),
+        ([said(0, 1), said(2, 3)], [DialogueTurn(0, 1, True, "x"), DialogueTurn(2, 3, True, "x")]),
+        ([said(0, 5), said(1, 2, " y ")], [DialogueTurn(0, 5, True, "x y")]),
+        (
+            [said(3, 4, "b"), said(0, 1, "a", False)],
+            [DialogueTurn(0, 1, False, "a"), DialogueTurn(3, 4, True, "b")],
+        ),
         ([said(0, 1), said(1, 2, main=False), said(2, 3)], None),
         ([said(0, 1, " ")], []),
     ],

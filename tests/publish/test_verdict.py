@@ -6,8 +6,9 @@ from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.core.tally import Tally
 from dailytalk_contiguous.core.turns import Timed
 from dailytalk_contiguous.publish.checking import check_folder
-from dailytalk_contiguous.publish.exports import export_moshi
+from dailytalk_contiguous.publish.exports import write_export
 from dailytalk_contiguous.publish.items import open_items
+from dailytalk_contiguous.publish.moshi_folder import MOSHI
 from dailytalk_contiguous.publish.verdict import (
     CONVERSATION_MEASURES,
     Finding,
@@ -90,7 +91,7 @@ def test_anchor_is_advised_only_where_it_was_not_used(tmp_path, timelines, what,
         for name, (mode, overlap) in zip("ab", timelines, strict=True)
     ]
     work = write_dataset(tmp_path / "work", rows)
-    export_moshi(open_items(work).rows(), tmp_path / "data")
+    write_export(open_items(work).rows(), tmp_path / "data", MOSHI)
     for folder in (work, tmp_path / "data"):
         [finding] = [one for one in check_folder(folder)[0] if one.kind == "little-overlap"]
         assert what in finding.what
@@ -354,7 +355,7 @@ def test_training_folder_has_the_verdict_of_the_rows_that_it_was_made_from(tmp_p
         for name in "ab"
     ]
     work = write_dataset(tmp_path / "work", rows)
-    export_moshi(open_items(work).rows(), tmp_path / "data")
+    write_export(open_items(work).rows(), tmp_path / "data", MOSHI)
     kinds = [{finding.kind for finding in check_folder(folder)[0]} for folder in (work, tmp_path / "data")]
     assert kinds[0] >= {"misheard-words", "unknown-speakers"}
     assert kinds[0] - kinds[1] == set()

@@ -32,11 +32,13 @@ from dailytalk_contiguous.core.utterance import AFFECT, PROSODY
 from dailytalk_contiguous.publish.card import Card, CardFacts
 from dailytalk_contiguous.publish.checking import check_folder, check_version
 from dailytalk_contiguous.publish.compare import compare_versions
-from dailytalk_contiguous.publish.exports import export_csm, export_jmoshi, export_moshi
+from dailytalk_contiguous.publish.dialogue_formats import CSM, JMOSHI
+from dailytalk_contiguous.publish.exports import write_export
 from dailytalk_contiguous.publish.items import open_items
 from dailytalk_contiguous.publish.listening import write_listening_test
 from dailytalk_contiguous.publish.manifest import manifest, manifest_text
 from dailytalk_contiguous.publish.mixture import Settings, mix_folders
+from dailytalk_contiguous.publish.moshi_folder import MOSHI
 from dailytalk_contiguous.publish.packing import pack_version
 from dailytalk_contiguous.publish.page import write_report
 from dailytalk_contiguous.publish.player import NO_SAMPLES, detail, shown_seconds, sound_of, strips_of
@@ -211,22 +213,22 @@ def listening_test(folder: Path) -> str:
 
 def moshi(folder: Path) -> str:
     rows = [*rich_rows(), rich_row("mono", audio={"bytes": b"fLaC", "path": None})]
-    made = export_moshi(rows, folder / "data", both_speakers=True, text_conditions=True, max_length=4.0)
+    made = write_export(rows, folder / "data", MOSHI, both_speakers=True, text_conditions=True, max_length=4.0)
     return tree(folder / "data") + rows_as_text([made])
 
 
 def moshi_swapped(folder: Path) -> str:
-    made = export_moshi(rich_rows(), folder / "data", swap=True, eval_share=0.4, seed=5, sample_rate=16000)
+    made = write_export(rich_rows(), folder / "data", MOSHI, swap=True, eval_share=0.4, seed=5, sample_rate=16000)
     return tree(folder / "data") + rows_as_text([made])
 
 
 def csm(folder: Path) -> str:
-    made = export_csm(rich_rows(), folder / "data")
+    made = write_export(rich_rows(), folder / "data", CSM)
     return tree(folder / "data") + rows_as_text([made])
 
 
 def jmoshi(folder: Path) -> str:
-    made = export_jmoshi(rich_rows(), folder / "data", swap=True)
+    made = write_export(rich_rows(), folder / "data", JMOSHI, swap=True)
     return tree(folder / "data") + rows_as_text([made])
 
 
@@ -443,7 +445,7 @@ def items(folder: Path) -> str:
     models = {"affect": {"name": "m/dim", "licence": "MIT"}}
     corpus(folder / "acted", run={"corpus": ACTED, "version": "0.1.0", "models": models})
     transcript(folder / "lines")
-    export_moshi(rich_rows()[:1], folder / "moshi", both_speakers=True)
+    write_export(rich_rows()[:1], folder / "moshi", MOSHI, both_speakers=True)
     mix_folders([(folder / "acted", 2.0), (folder / "talks", 1.0)], folder / "mix", Settings(hours=30 / 3600))
     pack_version(folder / "talks", folder / "version", valid_share=0.3, test_share=0.3)
     (folder / "cut").mkdir()
@@ -544,7 +546,7 @@ def checked_dataset(folder: Path) -> str:
 
 def checked_moshi(folder: Path) -> str:
     data = folder / "data"
-    export_moshi(rich_rows(), data, both_speakers=True)
+    write_export(rich_rows(), data, MOSHI, both_speakers=True)
     for name, change in (("a", slice(None, None, -1)), ("b", slice(0, 0))):
         path = data / f"data_stereo/{name}.json"
         told = json.loads(path.read_text())
@@ -563,7 +565,7 @@ def damaged_moshi(folder: Path) -> str:
         built_row(f"call{n:02}", kept_speaker=f"p{n % 2}", language="de", rate=24000 if n else 8000)
         for n in range(14)
     ]
-    export_moshi(rows, data, both_speakers=True, sample_rate=24000)
+    write_export(rows, data, MOSHI, both_speakers=True, sample_rate=24000)
     stereo = data / "data_stereo"
     samples, _ = soundfile.read(stereo / "call02.wav")
     (stereo / "call00.wav").unlink()
@@ -624,7 +626,7 @@ def unfit(folder: Path) -> str:
 
 def damaged_csm(folder: Path) -> str:
     data = folder / "data"
-    export_csm([built_row(name) for name in "abc"], data)
+    write_export([built_row(name) for name in "abc"], data, CSM)
     lines = [json.loads(line) for line in (data / "conversations.jsonl").read_text().splitlines()]
     first, second, third = (line["messages"] for line in lines)
     (data / first[0]["content"][1]["path"]).unlink()
@@ -642,7 +644,7 @@ def damaged_csm(folder: Path) -> str:
 
 def damaged_jmoshi(folder: Path) -> str:
     data = folder / "data"
-    export_jmoshi([built_row(name) for name in "abcdefg"], data)
+    write_export([built_row(name) for name in "abcdefg"], data, JMOSHI)
     (data / "audio/a.wav").unlink()
     (data / "text/b.json").unlink()
     (data / "audio/c.wav").write_bytes(b"RIFF")

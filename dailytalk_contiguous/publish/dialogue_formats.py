@@ -1,0 +1,117 @@
+"""Layouts of conversations as turns or words, for trainers that read no alignments of Moshi.
+
+CSM, Sesame's model, as the chat template in transformers takes it: `conversations.jsonl`, one conversation a
+line, `{"conversation_id", "language", "messages"}`; a message is
+`{"role": "0", "content": [{"type": "text", "text": …}, {"type": "audio", "path": "audio/NAME/0000.wav"}]}`. Role
+is the speaker's number in a string (0: main, 1: other), one text and one audio a message. Paths are relative to
+the file: join them to its folder before `processor.apply_chat_template(messages)`. Audio is mono, of one speaker.
+
+J-Moshi, as nu-dialogue's moshi-finetune reads it: `audio/NAME.wav`, stereo with speaker A on the left and B on the
+right, and `text/NAME.json`, a list of `{"speaker", "word", "start", "end"}` with the words of both by start.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.publish.exports import (
+    Export,
+    ExportFormat,
+    FileEntry,
+    json_lines,
+    open_conversation,
+    refuse_tags,
+)
+from dailytalk_contiguous.publish.items import Conversation, Utterance
+from dailytalk_contiguous.store.files import json_text
+from dailytalk_contiguous.store.owned_folder import file_name
+
+#: The list of CSM's conversations.
+CONVERSATIONS = "conversations.jsonl"
+
+#: Seconds. Utterances of one speaker with less between them, and nothing of the other, are one turn.
+ONE_TURN = 1.0
+
+#: J-Moshi's folders of sound and words, and its speakers: on the left, on the right.
+AUDIO, TEXT = "audio", "text"
+SPEAKERS = ("A", "B")
+
+
+class DialogueTurn(NamedTuple):
+    start: float
+    end: float
+    main: bool
+    text: str
+
+
+def turns(utterances: Iterable[Utterance]) -> Iterator[DialogueTurn]:
+    current: DialogueTurn | None = None
+    for utterance in sorted(utterances, key=lambda item: (item.start, item.end)):
+        if not utterance.text.strip():
+            continue
+        if current and current.main == utterance.main and utterance.start - current.end < ONE_TURN:
+            text = f"{current.text} {utterance.text.strip()}"
+            current = current._replace(end=max(current.end, utterance.end), text=text)
+            continue
+        if current:
+            yield current
+        current = DialogueTurn(utterance.start, utterance.end, utterance.main, utterance.text.strip())
+    if current:
+        yield current
+
+
+def write_csm(export: Export, item: Conversation) -> Iterator[FileEntry]:
+    """Write the sound of each turn. Utterances without text (laughter) are none: the template rejects them."""
+    if not any(utterance.text.strip() for utterance in item.utterances):
+        raise BadInput("nobody says a word", "check its transcript")
+    messages = []
+    for number, turn in enumerate(turns(item.utterances)):
+        first, last = (round(edge * item.sample_rate) for edge in (turn.start, turn.end))
+        name = f"audio/{file_name(item.id)}/{number:04d}"
+        export.write_sound(name, item.pcm[first:last, 0 if turn.main else 1])
+        content = [{"type": "text", "text": turn.text}, {"type": "audio", "path": f"{name}.wav"}]
+        messages.append({"role": "0" if turn.main else "1", "content": content})
+    yield FileEntry({"conversation_id": item.id, "language": item.language, "messages": messages}, item.duration)
+
+
+def write_jmoshi(export: Export, item: Conversation) -> Iterator[FileEntry]:
+    """Write both streams, which are both trained: a conversation in which a side has no words is rejected."""
+    for main, side in zip((True, False), SPEAKERS, strict=True):
+        said = [word.text for word in item.words if word.main is main]
+        if not said:
+            raise BadInput(f"speaker {side} has no words", "transcribe both channels, or leave it out")
+        refuse_tags(said, item)
+    name = file_name(item.id)
+    words = []
+    for word in item.words:
+        times = {"start": round(word.start, 6), "end": round(word.end, 6)}
+        words.append({"speaker": SPEAKERS[not word.main], "word": word.text} | times)
+    export.write_sound(f"{AUDIO}/{name}", item.pcm)
+    export.target.write_text(f"{TEXT}/{name}.json", json_text(words))
+    yield FileEntry(None, item.duration)
+
+
+CSM = ExportFormat(
+    "csm",
+    reader="CSM in transformers (`CsmProcessor`)",
+    holds="turns of both speakers: a text and mono WAV each",
+    loses="overlap and pauses between turns, times of words, tags, sounds without text",
+    checked="a reader written from its chat template",
+    open=open_conversation,
+    write=write_csm,
+    finish=json_lines(train=CONVERSATIONS),
+    manifests=(CONVERSATIONS,),
+    options=frozenset({"swap", "prosodic_tokens"}),
+)
+
+JMOSHI = ExportFormat(
+    "j-moshi",
+    reader="moshi-finetune of nu-dialogue (J-Moshi)",
+    holds="stereo WAV, the words of both speakers with times",
+    loses="texts as sentences, tags, valence/arousal/dominance, prosody",
+    checked="a reader written from its README",
+    open=open_conversation,
+    write=write_jmoshi,
+    finish=lambda export, lists: {},
+    options=frozenset({"swap", "prosodic_tokens"}),
+)

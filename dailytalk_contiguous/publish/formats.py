@@ -1,0 +1,13 @@
+"""Every format of `dailytalk export`, in the order of its list."""
+
+from typing import Any
+
+from dailytalk_contiguous.publish.dialogue_formats import CSM, JMOSHI
+from dailytalk_contiguous.publish.exports import ExportFormat
+from dailytalk_contiguous.publish.interactivity import FULL_DUPLEX_BENCH, INTERACTIVITY
+from dailytalk_contiguous.publish.moshi_folder import MOSHI
+from dailytalk_contiguous.publish.voice_exports import VOICES
+
+FORMATS: dict[str, ExportFormat[Any]] = {
+    format.name: format for format in (MOSHI, JMOSHI, CSM, INTERACTIVITY, FULL_DUPLEX_BENCH, *VOICES)
+}

@@ -1,0 +1,331 @@
+"""The training folder of moshi-finetune, ready to use.
+
+Layout (as in that repository's README): `train.jsonl` and `eval.jsonl` with `{"path", "duration"}`, paths relative
+to the manifest; `data_stereo/NAME.wav` (left: the voice that Moshi learns), words in `NAME.json` beside it. The
+trainer takes every file whose name ends in `jsonl` for a manifest, so what else we have to say about a
+conversation is in `conversations.json`; the configuration names the two files and never the folder.
+"""
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from dailytalk_contiguous.core.documents import read_bytes
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.schema import AUDIO_FOLDER, MAIN, OTHER
+from dailytalk_contiguous.core.spans import balanced_range
+from dailytalk_contiguous.core.word_times import FrameTimes, SpokenWord, place_words
+from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.publish import items as publish_items
+from dailytalk_contiguous.publish.exports import (
+    TWO_LISTS,
+    Export,
+    ExportFormat,
+    ExportSettings,
+    FileEntry,
+    FileText,
+    Lists,
+    open_conversation,
+    refuse_tags,
+)
+from dailytalk_contiguous.publish.verdict import portable_measures
+from dailytalk_contiguous.store.files import json_document, json_text
+from dailytalk_contiguous.store.owned_folder import file_name
+
+# Cutting long conversations for a trainer's window: in silence of both speakers, and evenly.
+#
+# The trainer itself cuts every file each `duration_sec`, in the middle of a word if need be. A cut of ours never
+# splits a word, an utterance or a laugh: where there is no silence in a whole window, the piece stays longer.
+
+
+#: Seconds of mutual silence at least: a cut in less would clip a breath or the end of a room's echo.
+SHORTEST_SILENCE = 0.2
+
+
+def cut_points(busy: Iterable[tuple[float, float]], duration: float, longest: float) -> list[float]:
+    """Edges of the pieces, from 0.0 to `duration` seconds.
+
+    Args:
+        busy: starts and ends in seconds of all speech and sounds of both speakers, in any order.
+        duration: seconds.
+        longest: seconds that a piece may have; longer only where no silence allows a cut. 0 never cuts.
+    """
+    edges = [0.0]
+    gaps: list[tuple[float, float]] = []
+    until: float | None = None
+    for start, end in sorted(busy):
+        if until is not None and start - until >= SHORTEST_SILENCE and start < duration:
+            gaps.append((until, start))
+        until = end if until is None else max(until, end)
+    while longest and duration - edges[-1] > longest:
+        low, high = balanced_range(duration - edges[-1], longest)
+        inside = [gap for gap in gaps if edges[-1] + low <= _middle(gap) <= edges[-1] + high]
+        after = [gap for gap in gaps if _middle(gap) > edges[-1] + high]
+        before = [gap for gap in gaps if edges[-1] < _middle(gap) < edges[-1] + low]
+        if inside:
+            best = max(inside, key=lambda gap: gap[1] - gap[0])
+        elif before and _middle(before[-1]) > edges[-1] + low / 2:
+            best = before[-1]
+        elif after:
+            best = after[0]
+        else:
+            break
+        edges.append(_middle(best))
+    return [*edges, duration]
+
+
+def _middle(gap: tuple[float, float]) -> float:
+    return (gap[0] + gap[1]) / 2
+
+
+CONFIG = "moshi-finetune.yaml"
+
+MANIFESTS = (publish_items.TRAIN, publish_items.EVAL, CONFIG)
+
+#: Seconds of a window, and windows a batch, that the README of moshi-finetune recommends (1 H100: 39.6 GB).
+WINDOW_SECONDS, BATCH = 100, 16
+
+#: The condition under which `text_conditions` gives the style of a conversation, and how many tags it names.
+CONDITION = "style"
+_MOST_TAGS = 3
+
+
+def window_seconds(lengths: Sequence[float]) -> int:
+    """`duration_sec` for files of these seconds: the recommended one, or the longest file where that is shorter.
+
+    What a window holds beyond the end of a file is padding that is computed and not learned from.
+    """
+    return min(WINDOW_SECONDS, max(1, math.ceil(max(lengths, default=1.0))))
+
+
+def window_count(lengths: Iterable[float], duration_sec: float) -> int:
+    """Windows into which the trainer cuts files of these seconds: it pads the last one of each."""
+    return sum(max(1, math.ceil(length / duration_sec - 1e-6)) for length in lengths)
+
+
+def config_text(root: Path, duration_sec: int, batch_size: int, evaluate: bool) -> str:
+    folder = root.resolve()
+    quoted = {
+        name: json.dumps(str(folder / name), ensure_ascii=False)
+        for name in (publish_items.TRAIN, publish_items.EVAL)
+    }
+    return f"""\
+# Start it in a checkout of https://github.com/kyutai-labs/moshi-finetune:
+#   torchrun --nproc-per-node 1 -m train {folder / CONFIG}
+# Values without a comment are those of its README and example/moshi_7B.yaml.
+data:
+  # The two files, never their folder: the trainer would train on both.
+  train_data: {quoted[publish_items.TRAIN]}
+  eval_data: {quoted[publish_items.EVAL] if evaluate else "''"}
+  shuffle: true
+
+moshi_paths:
+  hf_repo_id: "kyutai/moshiko-pytorch-bf16"
+
+full_finetuning: false
+lora:
+  enable: true
+  rank: 128
+  scaling: 2.0
+  ft_embed: false
+
+first_codebook_weight_multiplier: 100.0
+text_padding_weight: 0.5
+
+# {WINDOW_SECONDS}, or the longest file where that is shorter: the rest of a window is padding.
+duration_sec: {duration_sec}
+# {BATCH}, or as many windows as the smaller side has: from fewer the trainer makes no batch at all.
+# On N GPUs each side needs N times as many windows.
+batch_size: {batch_size}
+max_steps: 2000
+gradient_checkpointing: true
+optim:
+  lr: 2.0e-6
+  weight_decay: 0.1
+  pct_start: 0.05
+
+seed: 0
+log_freq: 1
+do_eval: {"true" if evaluate else "false"}
+eval_freq: 100
+do_ckpt: true
+ckpt_freq: 100
+save_adapters: true
+
+# Not inside the data: the trainer writes *.jsonl there. It has to be empty or new.
+run_dir: {json.dumps(f"runs/{folder.name}", ensure_ascii=False)}
+"""
+
+
+@lru_cache(maxsize=1)
+def token_counter(path: str) -> Callable[[str], int]:
+    """How many tokens a SentencePiece model gives a word, as the trainer asks it.
+
+    Raises DailytalkError if sentencepiece is not installed, or the file is no such model.
+    """
+    try:
+        import sentencepiece
+    except ImportError:
+        raise DailytalkError(
+            "--tokenizer needs sentencepiece", "pip install 'dailytalk-contiguous[tokenizer]'"
+        ) from None
+    try:
+        model = sentencepiece.SentencePieceProcessor(model_proto=read_bytes(Path(path), "check the path"))
+    except RuntimeError:
+        raise DailytalkError(
+            f"{path!r} is no SentencePiece model", "give the tokenizer_spm_….model of the model you train"
+        ) from None
+    return lambda word: max(1, len(model.encode(word.strip())))
+
+
+def words_in_frames(
+    words: Sequence[publish_items.AlignedWord],
+    conversation: publish_items.Conversation,
+    start: float,
+    end: float,
+    counter: Callable[[str], int] | None = None,
+) -> tuple[list[publish_items.AlignedWord], FrameTimes]:
+    """The main speaker's words of a piece, in its own seconds, each in a frame that the trainer leaves to it."""
+    turns = [
+        (utterance.start - start, utterance.end - start) for utterance in conversation.utterances if utterance.main
+    ]
+    spoken = []
+    for word in words:
+        # A word outside of all utterances may move only within its own time.
+        first, last = next((turn for turn in turns if turn[0] <= word.start < turn[1]), (word.start, word.end))
+        tokens = counter(word.text) if counter else 1
+        spoken.append(SpokenWord(word.start, word.end, tokens, max(first, 0.0), min(last, end - start)))
+    placed = place_words(spoken)
+    return [word._replace(start=at[0], end=at[1]) for word, at in zip(words, placed.times, strict=True)], placed
+
+
+def refuse_path(out: Path, settings: ExportSettings | None = None) -> None:
+    """Raise DailytalkError for a folder that the trainer can't be given by its path, or a wrong tokenizer."""
+    # The trainer takes `a.jsonl:0.7,b.jsonl:0.3` for two weighted sources.
+    bad = [mark for mark in (",", ":") if mark in str(out.resolve())]
+    if bad:
+        raise DailytalkError(
+            f"the path {out.resolve()} holds {bad[0]!r}, which moshi-finetune takes for a separator",
+            "choose another folder with --out",
+        )
+    if settings and settings.tokenizer:
+        token_counter(settings.tokenizer)
+
+
+def write_moshi(export: Export, item: publish_items.Conversation) -> Iterator[FileEntry]:
+    """Write the pieces of a conversation, each as WAV and words, and what `check` has to know of it in `about`."""
+    settings, rate = export.settings, item.sample_rate
+    if not any(word.main for word in item.words):
+        raise BadInput("the main speaker has no words", "check its audio, or export with --swap")
+    refuse_tags((word.text for word in item.words if word.main or settings.both_speakers), item)
+    counter = token_counter(settings.tokenizer) if settings.tokenizer else None
+    counts = export.facts.setdefault("words", {"total": 0, "moved": 0, "lost": 0, "cut": 0 if counter else None})
+    busy = [(word.start, word.end) for word in item.words] + [*item.sounds]
+    busy += [(utterance.start, utterance.end) for utterance in item.utterances]
+    edges = [round(edge * rate) for edge in cut_points(busy, item.duration, settings.max_length)]
+    entries = []
+    for number, (first, last) in enumerate(pairwise(edges)):
+        name = f"{AUDIO_FOLDER}/{file_name(item.id)}" + (f"--{number:03d}" if len(edges) > 2 else "")
+        start, end = first / rate, last / rate
+        inside = publish_items.words_between(item.words, start, end)
+        mine = [word for word in inside if word.main]
+        words, placed = words_in_frames(mine, item, start, end, counter)
+        counts["total"] += len(words)
+        for what in ("moved", "lost", *(["cut"] if counter else [])):
+            counts[what] += getattr(placed, what)
+        if settings.both_speakers:
+            words = sorted([*words, *(word for word in inside if not word.main)], key=lambda word: word.start)
+        alignments: dict[str, Any] = {"alignments": alignments_of(words)}
+        if settings.text_conditions:  # the main speaker's tags by the time they are used, the most first
+            seconds: dict[str, float] = defaultdict(float)
+            for utterance in item.utterances:
+                if utterance.main and utterance.tag:
+                    seconds[utterance.tag] += utterance.end - utterance.start
+            tags = sorted(seconds, key=lambda tag: (-seconds[tag], tag))[:_MOST_TAGS]
+            alignments["text_conditions"] = {CONDITION: ", ".join(tags)}
+        export.write_sound(name, item.pcm[first:last])
+        export.target.write_text(f"{name}.json", json_text(alignments))
+        entries.append(
+            FileEntry({"path": f"{name}.wav", "duration": (last - first) / rate}, (last - first) / rate)
+        )
+    export.about[item.id] = {  # what the checker has to know of it, and no trainer reads
+        "duration": item.duration,
+        "language": item.language,
+        "kept_speaker": item.kept_speaker,
+        "voices": list(item.voices),
+        "turns": [
+            [
+                round(utterance.start, 3),
+                round(utterance.end, 3),
+                MAIN if utterance.main else OTHER,
+                len(utterance.text.split()),
+            ]
+            for utterance in item.utterances
+        ],
+        "recording": item.row["recording_id"],
+        **portable_measures(item.row),
+        "files": [entry.line["path"] for entry in entries],
+    }
+    yield from entries
+
+
+def finish_moshi(export: Export, lists: Lists) -> Mapping[str, FileText]:
+    """The manifests and the configuration, with the record that `check` reads written before them."""
+    about = {name: facts | {"split": export.side[name]} for name, facts in export.about.items()}
+    export.target.write_text(publish_items.ABOUT, json_document(about))
+    if words := export.facts.get("words"):
+        export.notes.append(words_text(words))
+    texts, windows = training_lists(export.target.root, lists)
+    export.facts["windows"] = windows
+    return texts
+
+
+MOSHI = ExportFormat(
+    "moshi",
+    reader="moshi-finetune (Kyutai)",
+    holds="stereo WAV, left: who is learnt; his words with times; manifests and a configuration",
+    loses="texts as sentences, tags but for --text-conditions, valence/arousal/dominance, prosody",
+    checked="a reader written from its source",
+    open=open_conversation,
+    write=write_moshi,
+    finish=finish_moshi,
+    manifests=MANIFESTS,
+    sides=TWO_LISTS,
+    options=frozenset({"swap", "both_speakers", "text_conditions", "max_length", "tokenizer", "prosodic_tokens"}),
+    unit="file",
+    prepare=refuse_path,
+)
+
+
+def alignments_of(words: Iterable[publish_items.AlignedWord]) -> list[Any]:
+    """Words as moshi-finetune reads them: text, start and end in seconds, speaker."""
+    return [
+        [word.text, [round(word.start, 6), round(word.end, 6)], MAIN if word.main else OTHER] for word in words
+    ]
+
+
+def words_text(counts: Mapping[str, Any]) -> str:
+    text = f"{counted(counts['total'], 'word')} ({counts['moved']} moved to another 80 ms frame"
+    if counts["lost"] or counts["cut"] is not None:
+        text += f", {counts['lost']} lost"
+    if counts["cut"] is not None:
+        text += f", {counts['cut']} cut"
+    return f"{text})"
+
+
+def training_lists(root: Path, lists: Lists) -> tuple[dict[str, FileText], dict[str, int]]:
+    """The manifests and the configuration of a folder, and the windows of each side."""
+    duration_sec = window_seconds([entry.seconds for entries in lists.values() for entry in entries])
+    windows = {
+        side: window_count((entry.seconds for entry in entries), duration_sec) for side, entries in lists.items()
+    }
+    batch = max(1, min([BATCH, *filter(None, windows.values())]))
+    texts: dict[str, FileText] = {
+        f"{side}.jsonl": [json_text(entry.line) for entry in entries] for side, entries in lists.items() if entries
+    }
+    return texts | {CONFIG: config_text(root, duration_sec, batch, bool(lists["eval"]))}, windows
