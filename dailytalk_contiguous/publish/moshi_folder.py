@@ -288,7 +288,7 @@ def finish_moshi(export: Export, lists: Lists) -> Mapping[str, FileText]:
 MOSHI = ExportFormat(
     "moshi",
     reader="moshi-finetune (Kyutai)",
-    holds="stereo WAV, left: who is learnt; his words with times; manifests and a configuration",
+    holds="stereo WAV with the voice to learn on the left, its words with times, a configuration",
     loses="texts as sentences, tags but for --text-conditions, valence/arousal/dominance, prosody",
     checked="a reader written from its source",
     open=open_conversation,
