@@ -147,6 +147,7 @@ def loopback(monkeypatch: pytest.MonkeyPatch, server: TtsServer | None = None) -
     """
     monkeypatch.setenv("FISH_AUDIO_REFERENCE_ID", "loopback-voice")
     monkeypatch.setenv("FISH_API_KEY", TOKEN)
+    monkeypatch.setenv("FISH_AUDIO_USD_PER_MILLION_BYTES", "15")
     monkeypatch.setattr(paid, "backoff", Backoff(0.01, 0.1, jitter=True).seconds)
     monkeypatch.setattr(fish, "Client", partial(Client, read_seconds=2.0))
     load_synthesiser.cache_clear()

@@ -9,6 +9,7 @@ whatever the order of its requests.
 
 import argparse
 import base64
+import email
 import json
 import random
 import re
@@ -75,9 +76,10 @@ class TtsServer(ThreadingHTTPServer):
         retry_after: seconds that the Retry-After headers ask for.
         timestamps: whether there is a path for word times.
         most_at_once: more requests than this at a time are answered 429.
+        token: that every request has to carry; empty for none.
 
     Attributes:
-        plan: faults (or "" for none) for the next answers, before any are drawn.
+        plan: faults (or "" for none) for the next answers, before any are drawn. lists: what is at other paths.
         purchases: whole, audible answers by text. `spoiled`: other answers that said 200, by text.
         answers: answers by kind of fault; "" for none.
         asked: all requests. `busiest`: the most at a time.
@@ -97,6 +99,7 @@ class TtsServer(ThreadingHTTPServer):
         timestamps: bool = True,
         most_at_once: int = 0,
         port: int = 0,
+        token: str = TOKEN,
     ) -> None:
         super().__init__(("127.0.0.1", port), _Handler)
         unknown = set(faults or {}) - set(STATUSES) - RETRY_AFTER - SPOILED - BENIGN - {"timeout", "reset"}
@@ -104,8 +107,9 @@ class TtsServer(ThreadingHTTPServer):
             raise ValueError(f"unknown faults {unknown}")
         self.latency, self.faults, self.seed = latency, dict(faults or {}), seed
         self.hang_seconds, self.retry_after = hang_seconds, retry_after
-        self.timestamps, self.most_at_once = timestamps, most_at_once
+        self.timestamps, self.most_at_once, self.token = timestamps, most_at_once, token
         self.plan: list[str] = []
+        self.lists: dict[str, Any] = {}
         self.purchases: Counter[str] = Counter()
         self.spoiled: Counter[str] = Counter()
         self.answers: Counter[str] = Counter()
@@ -156,6 +160,14 @@ class TtsServer(ThreadingHTTPServer):
         """How much of a text is said; a model that stops early says less, in an answer that is otherwise whole."""
         return 1.0
 
+    def refusal(self, text: str, body: dict[str, Any]) -> int:
+        """The status with which the voice that a request asks for is refused; 0 if it is said."""
+        return 0
+
+    def keep(self, path: str, form: dict[str, bytes]) -> int:
+        """The status that a form gets."""
+        return 404
+
     def _drawn(self, text: str, attempt: int) -> str:
         drawn = random.Random(f"{self.seed}\0{text}\0{attempt}").random()
         for fault, share in self.faults.items():
@@ -163,6 +175,52 @@ class TtsServer(ThreadingHTTPServer):
             if drawn < 0:
                 return fault
         return ""
+
+
+#: Of servers that keep voices: the path of their form, and its fields for the name and the sample.
+FORMS = {
+    "form": ("/v1/audio/voices", "name", "audio_sample"),
+    "forgetful": ("/v1/audio/voices", "name", "audio_sample"),
+    "chatterbox": ("/v1/voices", "voice_name", "voice_file"),
+}
+
+
+class OwnServer(TtsServer):
+    """A server of one's own, which needs no token, and speaks in its own voice where it clones none.
+
+    Args:
+        dialect: how it clones: `request`, as vLLM-Omni; `form`, as that if it read no samples in requests;
+            `chatterbox`, as chatterbox-tts-api; `forgetful`, by a form of which nothing is kept; or not at all.
+        rejected: status for what is no sample of a voice.
+
+    Attributes:
+        said: texts, with the sample in whose voice each was said. uploads: how many samples came by a form.
+    """
+
+    def __init__(self, dialect: str = "", rejected: int = 400) -> None:
+        self.dialect, self.rejected, self.uploads = dialect, rejected, 0
+        self.voices: dict[str, bytes] = {}
+        self.said: list[tuple[str, bytes]] = []
+        super().__init__(timestamps=False, token="")
+
+    def refusal(self, text: str, body: dict[str, Any]) -> int:
+        sample = self.voices.get(str(body.get("voice")), b"")
+        if self.dialect == "request" and body.get("ref_text"):
+            sample = base64.b64decode(body["ref_audio"].partition("data:audio/wav;base64,")[2])
+        if self.dialect in ("request", "form") and not sample:
+            return self.rejected
+        self.said.append((text, sample))
+        return 0
+
+    def keep(self, path: str, form: dict[str, bytes]) -> int:
+        door, name, sample = FORMS.get(self.dialect, ("", "", ""))
+        if path != door:
+            return 405
+        self.uploads += 1
+        if self.dialect != "forgetful":
+            self.voices[form[name].decode()] = form[sample]
+        self.lists["/v1/audio/voices"] = {"voices": ["alloy", *({"name": voice} for voice in self.voices)]}
+        return 201 if self.dialect == "chatterbox" else 200
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -173,8 +231,21 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:
         pass
 
+    def do_GET(self) -> None:
+        self._left, self._due = True, 0.0
+        listed = self.server.lists.get(self.path)
+        self._send(200 if listed else 404, "application/json", json.dumps(listed).encode())
+
     def do_POST(self) -> None:
         raw = self.rfile.read(int(self.headers["Content-Length"]))
+        kind = self.headers.get("Content-Type", "")
+        if kind.startswith("multipart"):
+            self._left, self._due = True, 0.0
+            parts = email.message_from_bytes(b"Content-Type: " + kind.encode() + b"\r\n\r\n" + raw).get_payload()
+            names = (str(part.get_param("name", header="content-disposition")) for part in parts)
+            form = {name: part.get_payload(decode=True) for name, part in zip(names, parts, strict=True)}
+            self._send(self.server.keep(self.path, form), "application/json", b"{}")
+            return
         packed = self.headers.get("Content-Type") == "application/msgpack"
         body = msgpack.unpackb(raw) if packed else json.loads(raw)
         text = body["input" if self.path == OPENAI else "text"]
@@ -195,8 +266,10 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, text: str, body: dict[str, Any], fault: str) -> None:
         if self.path not in (FISH, FISH_TIMES, OPENAI) or (self.path == FISH_TIMES and not self.server.timestamps):
             self._refuse(404, "not found")
-        elif self.headers.get("Authorization") != f"Bearer {TOKEN}":
+        elif self.server.token and self.headers.get("Authorization") != f"Bearer {self.server.token}":
             self._refuse(401, f"invalid token {self.headers.get('Authorization')}")
+        elif not fault and (status := self.server.refusal(text, body)):
+            self._refuse(status, "this voice is not here")
         elif fault in STATUSES:
             self._refuse(STATUSES[fault], f"as planned: {fault}")
         elif fault in RETRY_AFTER:

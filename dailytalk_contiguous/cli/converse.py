@@ -16,7 +16,7 @@ from dailytalk_contiguous.apps.converse.talk_record import TalkRecord
 from dailytalk_contiguous.apps.converse.talk_screen import TalkScreen, latency_text, median_steps
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.review import opened
-from dailytalk_contiguous.cli.terminal import AS_JSON, Console, Panel, option, visible
+from dailytalk_contiguous.cli.terminal import AS_JSON, Console, Panel, option, say, visible
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.dialogue import TurnRules
 from dailytalk_contiguous.core.errors import DailytalkError
@@ -25,6 +25,7 @@ from dailytalk_contiguous.core.settings import with_settings
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.models.chat import ChatSettings
 from dailytalk_contiguous.models.emotion_models import AFFECT_MAP
+from dailytalk_contiguous.models.profiles import EMBEDDED, STANDARD
 
 if TYPE_CHECKING:
     from dailytalk_contiguous.apps.converse.talk_page import TalkPage
@@ -35,7 +36,7 @@ CONVERSE_SETTINGS = cli_options.setting_options(talk_setup.TalkModels(), ChatSet
 
 @cli_options.with_options(CONVERSE_SETTINGS)
 def converse(
-    profile: str = cli_options.profile_option(),
+    profile: str = cli_options.profile_option("", STANDARD),
     input: list[Path] | None = option(
         None,
         Panel.INPUT,
@@ -77,7 +78,7 @@ def converse(
     It answers, and speaks. Each talk is kept in --out as stereo sound with its words, the voice on the left and
     you on the right, ready for `check` and `export`. Type clear and Enter to start afresh; Ctrl-C ends the talk.
     An emotion is a guess from sound, and no diagnosis. Nothing leaves this machine unless a service is chosen:
-    with the profile standard, Fish Audio speaks.
+    with the profile standard, Fish Audio speaks. Where it can't, you are asked who shall.
     """
     if list_devices:
         devices = sound_blocks.sound_devices()
@@ -97,6 +98,8 @@ def converse(
             f"{'--input' if input else '--sound-device'} does not go with --web",
             "leave one of them out: the page has a microphone of its own",
         )
+    if not profile:
+        profile, models = (STANDARD, models) if models.tts else _chosen_here(models)
     folder = None if no_save else out
     console = Console(stderr=as_json)
     instructions = talk_setup.read_instructions(system)
@@ -160,6 +163,26 @@ def converse(
     if stopped:
         interrupts.answered()
     return talk_outcome(talk, record)
+
+
+def _chosen_here(models: talk_setup.TalkModels) -> tuple[str, talk_setup.TalkModels]:
+    """The standard profile, or what a person at a terminal chooses in its place where its voice can't speak."""
+    try:
+        talk_setup.synthesiser_of(models, STANDARD)
+        return STANDARD, models
+    except DailytalkError as error:
+        refusal = error
+    talks = list(talk_setup.free_voices(models))
+    if not (talks and sys.stdin.isatty()):
+        commands = " or ".join(command for _, command, _ in talks) or "install espeak"
+        raise DailytalkError(refusal.reason, f"{refusal.remedy}; or, without it, {commands} (see docs/voices.md)")
+    say(f"{refusal.reason}. Without it pocketsphinx hears you, and this can speak (see docs/voices.md):")
+    for number, (speaker, command, _) in enumerate(talks, 1):
+        say(f"  {number}  {speaker}: {command}")
+    number = 0
+    while number not in range(1, len(talks) + 1):
+        number = typer.prompt("Who speaks", default=1, type=int, err=True)
+    return EMBEDDED, talks[number - 1][2]
 
 
 def _open_page(port: int, tell: Callable[[str], None]) -> "TalkPage":

@@ -12,7 +12,7 @@ from dailytalk_contiguous.core.machine import PACKAGES, cores
 from dailytalk_contiguous.core.outcome import Judgement, Outcome, to_run
 from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE, available
 from dailytalk_contiguous.models.devices import compute_type_of, cublas, lacking
-from dailytalk_contiguous.models.engines import load_synthesiser
+from dailytalk_contiguous.models.engines import load_synthesiser, speaker_text
 from dailytalk_contiguous.models.profiles import PROFILES
 from dailytalk_contiguous.models.recogniser import POCKETSPHINX
 from dailytalk_contiguous.models.whisper import cached_sizes
@@ -49,6 +49,7 @@ def doctor_outcome(report: Mapping[str, Any]) -> Outcome:
         details.append(f"  {profile['about']}")
         details += [f"  to {step}: {lack}" for step, needs in lacking_by_step.items() for lack in needs]
         details += [f"  {role}: {model['name']} ({model['licence']})" for role, model in profile["models"].items()]
+        details.append(f"  spoken by {profile['spoken_by']}")
     usable = f"ready: {', '.join(ready)}" if ready else "no profile is ready"
     next_command = to_run("build", "INPUT", "--out", "DIR", "--profile", ready[0]) if ready else ""
     return Outcome(report, Judgement(usable, bool(ready) or None), details=details, next=next_command)
@@ -62,14 +63,16 @@ def examine() -> dict[str, Any]:
         gpu = torch.cuda.get_device_name()
     profiles: dict[str, Any] = {}
     for name, profile in PROFILES.items():
-        needs, to_speak = [], []
+        needs, to_speak, speaker = list[str](), list[str](), profile.models["synthesiser"]
         recogniser, affect = profile.models["recogniser"], profile.models["affect"]
         if recogniser not in (POCKETSPHINX, *whisper_cached):
             needs.append(f"Whisper {recogniser} (downloaded at the first run, 1.5 GB for medium)")
         if affect != ACOUSTIC_ESTIMATE and not available(affect):
             needs.append(f"{affect} (downloaded at the first run, 0.7 GB)")
         try:
-            load_synthesiser(profile.models["synthesiser"], "", "", 0.7, 0.7, 24000, 1).preflight()
+            synthesiser = load_synthesiser(speaker, "", "", 0.7, 0.7, 24000, 1)
+            speaker = speaker_text(synthesiser)
+            synthesiser.preflight()
         except DailytalkError as error:
             to_speak.append(f"{error.reason}: {error.remedy}")
         profiles[name] = {
@@ -77,6 +80,7 @@ def examine() -> dict[str, Any]:
             "ready": not needs and not to_speak,
             "needs": needs,
             "needs_to_speak": to_speak,
+            "spoken_by": speaker,
             "models": {
                 role: {"name": model, "licence": licence_of(model).licence}
                 for role, model in profile.models.items()

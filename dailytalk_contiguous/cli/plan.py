@@ -22,6 +22,7 @@ from dailytalk_contiguous.cli.terminal import Console, Panel, option, say
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.outcome import Figures, Outcome, to_run
 from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.models.engines import speaker_text
 from dailytalk_contiguous.pipelines.to_sound import speak_stages
 from dailytalk_contiguous.run.clip_plan import corpus_pipeline
 from dailytalk_contiguous.run.clips import read_corpus
@@ -159,10 +160,12 @@ def plan(
             options["seed"],
             lambda piece, of: say_piece(console, status, piece, of),
         )
-    refusal = refusal_of(speak_stage_of(spoken).synthesiser()) if spoken else ""
-    details = [show.transcripts(recordings)]
-    if refusal:
-        details.append(f"speak would not begin: {refusal}")
+    refusal, details = "", [show.transcripts(recordings)]
+    if spoken:
+        synthesiser = speak_stage_of(spoken).synthesiser()
+        details.append(f"spoken by {speaker_text(synthesiser)}")
+        if refusal := refusal_of(synthesiser):
+            details.append(f"speak would not begin: {refusal}")
     record = {
         "rejects": [problem.as_dict() for problem in recordings.problems],
         "transcripts": vars(recordings.transcripts),

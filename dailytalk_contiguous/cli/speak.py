@@ -14,7 +14,7 @@ from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.outcome import Figures, Outcome, exit_code, to_run
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.models.engines import ENGINES, open_budget
+from dailytalk_contiguous.models.engines import ENGINES, open_budget, speaker_text
 from dailytalk_contiguous.models.profiles import PROFILES, STANDARD
 from dailytalk_contiguous.pipelines.to_sound import speak_stages
 from dailytalk_contiguous.pipelines.to_text import NO_MODEL
@@ -114,7 +114,7 @@ def speak_intended(
 ) -> Outcome:
     details = [
         f"{counted(len(script.rows), 'conversation')}, {counted(cost.utterances, 'utterance')} to say by "
-        f"{voice.engine} ({cost.hours * 60:.1f} min in the recordings), "
+        f"{speaker_text(voice.synthesiser())} ({cost.hours * 60:.1f} min in the recordings), "
         f"{cost.cached:,} of them in the cache or said before",
         f"{counted(cost.text_bytes, 'byte')} of text; about {cost.price:.4f} USD to spend",
         *(show.stages_to_run(left) if plan.tasks else ()),

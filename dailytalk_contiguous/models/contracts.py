@@ -89,6 +89,7 @@ class Synthesiser(Protocol):
 
     Attributes:
         engine, model, voice: names that go into the dataset and the cache key.
+        server: address that lines are sent to; empty where a program of this machine says them.
         concurrency: requests at a time; it sees to that itself.
         deterministic: whether the same line and take always give the same samples, so that nothing is paid for.
     """
@@ -96,6 +97,7 @@ class Synthesiser(Protocol):
     engine: str
     model: str
     voice: str
+    server: str
     concurrency: int
     deterministic: bool
 

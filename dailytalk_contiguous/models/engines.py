@@ -17,8 +17,9 @@ from dailytalk_contiguous.models.speech_cache import CacheEntry, SpeechCache, ca
 #: Engines by name, with the model each takes if none is named and what its tags are written for.
 ENGINES = {"fish": "s1", "openai": "gpt-4o-mini-tts", "espeak": "", "flite": ""}
 
-#: The voice that means: the conversation's own speaker.
+#: The voice that means: the conversation's own speaker; and the engines that have it.
 CLONE = "clone"
+CLONING = ("fish", "openai")
 
 #: USD by which sums of prices may differ by rounding.
 ROUNDING = 1e-9
@@ -64,11 +65,20 @@ def load_synthesiser(
 
     It has read the environment once: `load_synthesiser.cache_clear()` where that may have changed.
     """
-    if voice == CLONE and engine in ENGINES and engine != "fish":
-        raise DailytalkError(f"{engine} can't speak in the voice of a sample", "use --tts fish with --voice clone")
+    if voice == CLONE and engine in ENGINES and engine not in CLONING:
+        remedy = f"use --tts {' or '.join(CLONING)} with --voice clone"
+        raise DailytalkError(f"{engine} can't speak in the voice of a sample", remedy)
     if engine in LOADERS:
         return LOADERS[engine](VoiceSettings(model, voice, temperature, top_p, sample_rate, concurrency))
     raise DailytalkError(f"there is no speech synthesiser {engine!r}", f"choose one of {', '.join(ENGINES)}")
+
+
+def speaker_text(synthesiser: Synthesiser) -> str:
+    """Who speaks, for people: the engine, and of a server where it is and whether it costs anything."""
+    if not synthesiser.server:
+        return synthesiser.engine
+    costs = synthesiser.price([Line("a line", "", "en", 0)])
+    return f"{synthesiser.engine} at {synthesiser.server}{'' if costs else ', which costs nothing'}"
 
 
 class SpendingLimit(DailytalkError):

@@ -31,7 +31,7 @@ from dailytalk_contiguous.models.contracts import (
     checked_price,
     free,
 )
-from dailytalk_contiguous.models.paid import Answer, Client, NotServed, Reply, ShortRead, Token
+from dailytalk_contiguous.models.paid import LONGEST_MESSAGE, Answer, Client, NotServed, Reply, ShortRead, Token
 
 # WAV files as speech services send them, with a header that was written before the length was known.
 #
@@ -102,13 +102,18 @@ def _shape_and_audio(data: bytes) -> tuple[bytes, bytes]:
 #
 # Facts: https://docs.fish.audio/api-reference (text-to-speech, and its stream with timestamps). The model's name
 # is checked here because the service silently takes an unknown one for s2.1-pro; word times come from the
-# timestamp path, which a self-hosted server may lack, and are kept only where they spell out the whole text.
+# timestamp path, which a self-hosted server lacks, and are kept only where they spell out the whole text.
+#
+# The self-hosted server (https://github.com/fishaudio/fish-speech, tools/server/views.py) speaks by the model that
+# it was started with, at that model's rate, and says a line in any voice where it does not know the one that is
+# named; so its list of voices is read before the first line.
 
 
-PUBLIC_URL = "https://api.fish.audio"
+PUBLIC_URL, DOMAIN = "https://api.fish.audio", "fish.audio"
 TOKEN = "FISH_API_KEY"
 PRICE = "FISH_AUDIO_USD_PER_MILLION_BYTES"
 PLAIN_PATH, TIMES_PATH = "/v1/tts", "/v1/tts/stream/with-timestamp"
+VOICES_PATH = "/v1/references/list?format=json"
 
 #: How each model takes tags (see `core.tags`), and USD for a million UTF-8 bytes of text.
 MODELS = {
@@ -129,8 +134,8 @@ VOICE_REMEDY = (
 #: The service's own defaults, sent so that a change of them there changes nothing here.
 FIXED = {"format": "wav", "normalize": True, "chunk_length": 300, "latency": "normal"}
 
-#: Statuses with which a server without the timestamp path answers.
-_ABSENT = frozenset({404, 405})
+#: Statuses with which a server without a path answers.
+_ABSENT = frozenset({404, 405, 501})
 
 #: Seconds by which the audio may be shorter than its alignment says: rounding, not a stream cut short.
 _ROUNDING_SECONDS = 0.5
@@ -159,7 +164,8 @@ class Fish:
         model: one of `MODELS`.
         voice: the id of a voice of the service, `clone`, or `any`, which may be another one for every line; empty:
             FISH_AUDIO_REFERENCE_ID. With neither, `preflight` refuses.
-        base_url: of the service; empty or None: FISH_AUDIO_BASE_URL, else the public one.
+        base_url: of the service; empty or None: FISH_AUDIO_BASE_URL, else the public one. Another one than that
+            costs nothing, unless FISH_AUDIO_USD_PER_MILLION_BYTES says so.
         temperature, top_p: in [0, 1].
         sample_rate: Hz to ask for. What comes is said in `Spoken`.
         concurrency: requests at a time; 5 is what a new account may make.
@@ -192,15 +198,16 @@ class Fish:
         self._token = Token.from_environment(TOKEN)
         base_url = base_url or os.environ.get("FISH_AUDIO_BASE_URL") or PUBLIC_URL
         self._client = client or Client("Fish Audio", base_url, self._token, most_at_once=concurrency)
-        self._is_public = self._client.base_url == PUBLIC_URL
-        if price_setting := os.environ.get(PRICE):
-            price = checked_price(PRICE, price_setting)
-        self._usd_per_byte = price / 1e6
+        self.server = self._client.base_url
+        self._is_public = self._client.is_of(DOMAIN)
+        price_setting = os.environ.get(PRICE) or (price if self._is_public else 0.0)
+        self._usd_per_byte = checked_price(PRICE, price_setting) / 1e6
         self._sampling = {"temperature": temperature, "top_p": top_p, "sample_rate": sample_rate}
         self._timestamps = True
         # The first request finds out alone whether there is the path with word times, and whether the voice is
         # known: a refusal meets one line, and not as many as are sent at a time.
         self._first, self._known = threading.Lock(), threading.Event()
+        self._listed: dict[str, str] = {}
 
     def settings(self) -> dict[str, object]:
         """What decides the sound. A server of one's own has other weights, wherever it listens."""
@@ -225,8 +232,9 @@ class Fish:
     def speak(self, line: Line, samples: Sequence[VoiceSample] = (), reserve: Reserve = free) -> Spoken:
         """Say a line.
 
-        Raises NotAnswered and DailytalkError as `Client.post` does, and SynthesisFailed if the voice is to be
-        cloned and `samples` are missing: the service would say it in any voice.
+        Raises NotAnswered and DailytalkError as `Client.post` does, DailytalkError for a voice that a server of
+        one's own does not have, and SynthesisFailed if the voice is to be cloned and `samples` are missing: the
+        service would say it in any voice.
         """
         if self.voice == CLONE and not samples:
             raise SynthesisFailed("there is no sample of the voice to clone", "name a voice for these lines")
@@ -235,6 +243,7 @@ class Fish:
             body["references"] = [{"audio": sample.wav, "text": sample.text} for sample in samples]
             encoded, content_type = msgpack.packb(body), "application/msgpack"
         else:
+            self._check_voice()
             body["reference_id"] = None if self.voice in ("", ANY) else self.voice
             encoded, content_type = json.dumps(body, ensure_ascii=False).encode(), "application/json"
         price = self.price([line])
@@ -242,6 +251,18 @@ class Fish:
         sound = answer.value
         words = fish_words(line.text, line.tag, sound.segments, len(sound.samples) / sound.sample_rate)
         return Spoken(sound.samples, sound.sample_rate, words, answer.paid * price)
+
+    def _check_voice(self) -> None:
+        if self._is_public or self.voice in ("", ANY, *self._listed):
+            return
+        try:
+            self._listed = self._client.get(VOICES_PATH, read_voices, _ABSENT).value
+        except NotServed:  # an older one
+            self._listed = {self.voice: self.voice}
+        if self.voice not in self._listed:
+            reason = f"the Fish server at {self.server} has no voice {self.voice!r}, and would take any"
+            known = ", ".join(self._listed)[:LONGEST_MESSAGE] or "none"
+            raise DailytalkError(reason, f"name one of its voices ({known}), or pass --voice clone")
 
     def _ask(self, body: bytes, headers: dict[str, str], price: float, reserve: Reserve) -> Answer[Sound]:
         if not self._known.is_set() and not self._first.acquire(blocking=False):
@@ -269,6 +290,20 @@ class Fish:
             self._known.set()  # not after NotServed
 
         return first
+
+
+def read_voices(reply: Reply) -> dict[str, str]:
+    """What a server calls the voices that it lists, by their names. Raises ShortRead for another answer."""
+    try:
+        listed = json.loads(reply.body)
+        parts = [listed.get(part) or [] for part in ("reference_ids", "voices", "uploaded_voices", "data")]
+        entries = [entry if isinstance(entry, dict) else {"name": entry} for part in parts for entry in part]
+    except (ValueError, RecursionError, AttributeError, TypeError):
+        raise ShortRead("it lists no voices") from None
+    return {
+        str(entry.get("name")): str(entry.get("id") or entry.get("voice_id") or entry.get("name"))
+        for entry in entries
+    }
 
 
 def read_plain(reply: Reply) -> Sound:

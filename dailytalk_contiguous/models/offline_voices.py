@@ -161,7 +161,7 @@ class Espeak:
     """
 
     def __init__(self, voice: str = "") -> None:
-        self.engine = "espeak"
+        self.engine, self.server = "espeak", ""
         self.model = "espeak-ng"
         self.voice = voice
         self.concurrency = 1
@@ -410,7 +410,7 @@ class Flite:
     """
 
     def __init__(self, voice: str = "slt") -> None:
-        self.engine = "flite"
+        self.engine, self.server = "flite", ""
         self.model = "flite"
         self.voice = voice
         self.concurrency = 2

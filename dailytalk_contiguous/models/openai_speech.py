@@ -3,20 +3,52 @@
 Facts: https://platform.openai.com/docs/api-reference/audio/createSpeech. A style tag is not part of the text here:
 it becomes a sentence of instructions. OpenAI's two oldest models take none, and saying a line without its tag
 would be a silent loss, so they reject tagged lines.
+
+A server of one's own may clone a voice in one of two ways: from a sample in the request (`ref_audio`, `ref_text`:
+vLLM-Omni, SGLang-Omni), or from one that was uploaded before (`POST /v1/audio/voices`: those, too;
+`POST /v1/voices`: chatterbox-tts-api). Most servers pass over fields and voices that they do not know, and speak
+in another voice. So each way is proved before it is used: a server that reads samples rejects what is no sound,
+before and after it accepts a sample; one that keeps voices lists them.
 """
 
+import base64
 import hashlib
 import json
 import os
+import threading
 from collections.abc import Sequence
+from contextlib import suppress
+
+from urllib3.filepost import encode_multipart_formdata
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.models.contracts import Line, Reserve, Spoken, VoiceSample, checked_price, free
-from dailytalk_contiguous.models.fish import Sound, read_plain
-from dailytalk_contiguous.models.paid import Client, Token
+from dailytalk_contiguous.models.contracts import (
+    Line,
+    Reserve,
+    Spoken,
+    SynthesisFailed,
+    VoiceSample,
+    checked_price,
+    free,
+)
+from dailytalk_contiguous.models.fish import CLONE, Sound, read_plain, read_voices
+from dailytalk_contiguous.models.paid import Answer, Client, NotServed, Token
 
-PUBLIC_URL = "https://api.openai.com"
-PATH = "/v1/audio/speech"
+PUBLIC_URL, DOMAIN = "https://api.openai.com", "openai.com"
+PATH, VOICES_PATH = "/v1/audio/speech", "/v1/audio/voices"
+
+#: Where a voice is uploaded, and the form's fields for name and sample: OpenAI's form, and chatterbox-tts-api's.
+UPLOADS = ((VOICES_PATH, "name", "audio_sample"), ("/v1/voices", "voice_name", "voice_file"))
+
+#: What is said to find out whether a server reads samples, and a reference that is none.
+TRIAL = Line("Test.", "", "en", 0)
+NO_SOUND = "no sound"
+
+#: The answer to forms that ask for the speaker's consent, which users state by asking for a clone.
+CONSENT = "given, as the user of dailytalk states"
+
+#: Statuses that reject a request, and those of a path that is not there.
+_REJECTED, _ABSENT = frozenset({400, 413, 415, 422}), frozenset({404, 405, 501})
 
 #: USD for a million characters (https://platform.openai.com/docs/pricing). gpt-4o-mini-tts is sold by the minute,
 #: about 0.015 USD; at 15 characters a second that makes 17 USD.
@@ -64,10 +96,10 @@ def instruction(tag: str) -> str:
 
 
 class OpenAISpeech:
-    """A `Synthesiser`. It gives no word times and clones no voice.
+    """A `Synthesiser`. It gives no word times.
 
     Args:
-        model, voice: as the server knows them.
+        model, voice: as the server knows them; the voice `clone` is that of samples.
         base_url: with or without `/v1`; empty or None: OPENAI_BASE_URL, else OpenAI's own.
         concurrency: requests at a time.
         usd_per_million_characters: price, where it is not that of `PRICES`. A server of one's own costs nothing.
@@ -90,7 +122,12 @@ class OpenAISpeech:
         self._token = Token.from_environment("OPENAI_API_KEY")
         base_url = (base_url or os.environ.get("OPENAI_BASE_URL") or PUBLIC_URL).rstrip("/").removesuffix("/v1")
         self._client = client or Client("the speech server", base_url, self._token, most_at_once=concurrency)
-        self._is_public = self._client.base_url == PUBLIC_URL
+        self.server = self._client.base_url
+        self._is_public = self._client.is_of(DOMAIN)
+        # Found out by the first line that needs it; and of each uploaded sample what its voice is called, or "".
+        self._reads_samples: bool | None = None
+        self._uploaded: dict[str, str] = {}
+        self._cloning = threading.Lock()
         price = usd_per_million_characters
         if price is None:
             # Of an unknown model at OpenAI the highest that is known, to be safe.
@@ -108,34 +145,97 @@ class OpenAISpeech:
         return self._usd_per_character * sum(len(line.text) for line in lines)
 
     def preflight(self) -> None:
+        if self._is_public and self.voice == CLONE:
+            raise _no_clone("OpenAI")
         if self._is_public and not self._token:
             raise DailytalkError("OpenAI needs a token", f"set {self._token.variables} in the environment")
 
     def speak(self, line: Line, samples: Sequence[VoiceSample] = (), reserve: Reserve = free) -> Spoken:
         """Say a line.
 
-        Raises NotAnswered and DailytalkError as `Client.post` does, and DailytalkError for `samples` and for a
-        tag that the model would ignore.
+        Raises NotAnswered and DailytalkError as `Client.post` does, DailytalkError for a tag that the model would
+        ignore and for samples if the server clones no voice, and SynthesisFailed if the voice is to be cloned and
+        there are none.
         """
-        if samples:
-            raise DailytalkError("the OpenAI speech path clones no voice", "name a voice, or use --tts fish")
+        if self.voice == CLONE and not samples:
+            raise SynthesisFailed("there is no sample of the voice to clone", "name a voice for these lines")
         if line.tag and self._is_public and self.model in WITHOUT_INSTRUCTIONS:
             raise DailytalkError(
                 f"{self.model} takes no instructions, so the tag {line.tag!r} would be lost", "use gpt-4o-mini-tts"
             )
+        if samples and self._is_public:
+            raise _no_clone("OpenAI")
+        voice = self._cloned(samples[0], reserve) if samples else {"voice": self.voice}
+        answer = self._ask(line, voice, reserve)
+        sound = answer.value
+        return Spoken(sound.samples, sound.sample_rate, None, answer.paid * self.price([line]))
+
+    def _ask(
+        self, line: Line, voice: dict[str, str], reserve: Reserve, absent: frozenset[int] = frozenset()
+    ) -> Answer[Sound]:
         body: dict[str, object] = {
             "model": self.model,
             "input": line.text,
-            "voice": self.voice,
+            **voice,
             "response_format": "wav",
             "speed": 1.0,
         }
         if line.tag:
             body["instructions"] = instruction(line.tag)
-        encoded = json.dumps(body, ensure_ascii=False).encode()
-        price = self.price([line])
-        answer = self._client.post(
-            PATH, encoded, {"Content-Type": "application/json"}, read_plain, price=price, reserve=reserve
-        )
-        sound: Sound = answer.value
-        return Spoken(sound.samples, sound.sample_rate, None, answer.paid * price)
+        json_type = {"Content-Type": "application/json"}
+        encoded = json.dumps(body).encode()  # in ASCII: what a server calls a voice may be no UTF-8
+        return self._client.post(PATH, encoded, json_type, read_plain, absent, self.price([line]), reserve)
+
+    def _cloned(self, sample: VoiceSample, reserve: Reserve) -> dict[str, str]:
+        """The fields of a request to be said in the voice of a sample, in the way that the server has."""
+        encoded = base64.b64encode(sample.wav).decode()
+        reference = {"ref_audio": f"data:audio/wav;base64,{encoded}", "ref_text": sample.text}
+        name = f"dailytalk-{hashlib.sha256(sample.wav + sample.text.encode()).hexdigest()[:24]}"
+        with self._cloning:
+            if self._reads_samples is None:
+                self._reads_samples = self._proved(reference, reserve)
+            if not self._reads_samples and name not in self._uploaded:
+                self._uploaded[name] = self._listed(name) or self._upload(name, sample)
+        if self._reads_samples:
+            return reference
+        if not self._uploaded[name]:
+            raise _no_clone(f"the speech server at {self.server}")
+        return {"voice": self._uploaded[name]}
+
+    def _proved(self, reference: dict[str, str], reserve: Reserve) -> bool:
+        """Whether the server reads samples in requests: one that passes over them says a trial with any.
+
+        A status of 500 may also come from a server that is just not ready, so no sound has to be rejected twice.
+        """
+
+        def is_said(audio: str, rejected: frozenset[int]) -> bool:
+            with suppress(NotServed):
+                self._ask(TRIAL, reference | {"ref_audio": audio}, reserve, rejected)
+                return True
+            return False
+
+        no_sound = NO_SOUND, _REJECTED | {500}
+        return not is_said(*no_sound) and is_said(reference["ref_audio"], _REJECTED) and not is_said(*no_sound)
+
+    def _listed(self, name: str) -> str:
+        """What the server calls the voice of that name in requests; empty if it lists no such voice."""
+        with suppress(NotServed):
+            return self._client.get(VOICES_PATH, read_voices, _ABSENT).value.get(name, "")
+        return ""
+
+    def _upload(self, name: str, sample: VoiceSample) -> str:
+        """Make a voice of a sample; what the server calls it, empty if it does not list it afterwards."""
+        for path, name_field, sample_field in UPLOADS:
+            fields = {name_field: name, "ref_text": sample.text, "consent": CONSENT}
+            wav = (f"{name}.wav", sample.wav, "audio/wav")
+            form, form_type = encode_multipart_formdata(fields | {sample_field: wav})
+            with suppress(NotServed):  # 201 is a yes: what counts is the list
+                self._client.post(path, form, {"Content-Type": form_type}, bool, _REJECTED | _ABSENT | {201})
+            if voice := self._listed(name):
+                return voice
+        return ""
+
+
+def _no_clone(server: str) -> DailytalkError:
+    remedy = "name a voice, use --tts fish, or set OPENAI_BASE_URL to a server that clones voices"
+    return DailytalkError(f"{server} clones no voice from a sample", remedy)

@@ -277,6 +277,10 @@ class Client:
         self._reached = False
         self._unanswered = 0
 
+    def is_of(self, domain: str) -> bool:
+        """Whether the service is at a domain, or at a host of it, by whichever address."""
+        return f".{urlsplit(self.base_url).hostname}".endswith(f".{domain}")
+
     @property
     def stopped(self) -> bool:
         """Whether no request will be sent any more: the service refused what a person must act on."""

@@ -27,8 +27,8 @@ class Profile(NamedTuple):
         return {role: self.fields[stage][field] for role, (stage, field) in places.items()}
 
 
-#: The profile by default.
-STANDARD = "standard"
+#: The profile by default, and the one with nothing to download.
+STANDARD, EMBEDDED = "standard", "embedded"
 
 PROFILES = {
     STANDARD: Profile(
@@ -41,7 +41,7 @@ PROFILES = {
         },
         "Whisper and audEERING's affect model, downloaded once; Fish Audio speaks",
     ),
-    "embedded": Profile(
+    EMBEDDED: Profile(
         {
             "Transcribe": {"model": POCKETSPHINX},
             "RateAffect": {"model": ACOUSTIC_ESTIMATE},

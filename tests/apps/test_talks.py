@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import resource
 import signal
 import subprocess
@@ -381,6 +382,40 @@ def test_no_microphone_is_one_sentence(
     assert done.code == 1
     assert "no microphone can be opened (Error querying device -1): plug one in" in done.err
     assert not (tmp_path / "talks").exists()
+
+
+@pytest.fixture
+def without_fish(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name in ("FISH_API_KEY", "FISH_AUDIO_REFERENCE_ID", "FISH_AUDIO_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:8880/v1")
+    load_synthesiser.cache_clear()
+    yield
+    load_synthesiser.cache_clear()
+
+
+def test_without_a_terminal_what_can_be_had_is_one_sentence(dailytalk: Command, without_fish: None) -> None:
+    done = dailytalk("converse", "--no-save", "--input", EXAMPLES / "old_friends.flac")
+    assert (done.code, done.out, done.err.count("\n")) == (1, "", 1)
+    assert "Fish Audio needs a token" in done.err
+    assert all(f"converse --profile embedded --tts {engine}" in done.err for engine in ("espeak", "openai"))
+
+
+@pytest.mark.parametrize(("keys", "end"), [(b"9\n\n", b"nothing leaves this machine"), (b"\x04", b"stopped")])
+def test_at_a_terminal_a_person_chooses_who_speaks(without_fish: None, keys: bytes, end: bytes) -> None:
+    screen, terminal = pty.openpty()
+    command = [*PROGRAM, "converse", "--no-save", "--input", str(EXAMPLES / "old_friends.flac")]
+    process = subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True)
+    os.close(terminal)
+    shown = b""
+    for awaited, answer in ((b"Who speaks", keys), (end, b"")):
+        while awaited not in shown:
+            shown += os.read(screen, 4096)
+        os.write(screen, answer)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    os.close(screen)
+    assert b"openai at http://127.0.0.1:8880, which costs nothing" in shown
 
 
 def test_a_clone_needs_an_engine_that_clones_and_consent(dailytalk: Command, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import pytest
 from command import Command
 
 from dailytalk_contiguous.models.devices import compute_type_of, cublas
+from dailytalk_contiguous.models.engines import load_synthesiser
 
 pytestmark = pytest.mark.programs
 
@@ -20,6 +21,18 @@ def test_doctor_names_packages_models_and_what_each_profile_needs(dailytalk: Com
     ):
         assert told in done.out
     assert "CC-BY-NC-SA-4.0" in done.out
+
+
+def test_doctor_names_a_server_of_ones_own_and_that_it_is_free(
+    dailytalk: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FISH_AUDIO_BASE_URL", "http://127.0.0.1:8080")
+    monkeypatch.setenv("FISH_AUDIO_REFERENCE_ID", "anna")
+    load_synthesiser.cache_clear()
+    told = json.loads(dailytalk("doctor", "--json").out)["profiles"]["standard"]
+    load_synthesiser.cache_clear()
+    spoken_by = "fish at http://127.0.0.1:8080, which costs nothing"
+    assert (told["spoken_by"], told["needs_to_speak"]) == (spoken_by, [])
 
 
 def test_doctor_as_json_is_all_there_is_on_stdout(dailytalk: Command) -> None:

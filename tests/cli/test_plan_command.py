@@ -73,6 +73,7 @@ def test_paid_speech_is_priced_without_a_token_and_not_bought(
     assert done.code == 0
     assert "40 s of audio in 2 conversations" in done.out
     assert "priced, not run" in done.out
+    assert "spoken by fish at https://api.fish.audio\n" in done.out
     assert "speak would not begin: Fish Audio needs a token, and may say every line in another voice" in done.out
     for row in (
         *(r"money( +0\.\d{4} USD){3}", r"dataset/ \(FLAC\)( +\d+\.\d [kM]B){3}", r"text to say( +\d+ bytes){3}"),

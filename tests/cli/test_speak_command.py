@@ -15,7 +15,7 @@ from command import EMBEDDED, Command, start
 from datasets import load_dataset
 from recordings import excerpt, read_lines, save, state
 from scripted import SHORT, Stubborn, folder, loopback, talk, write_transcript
-from tts_server import TOKEN
+from tts_server import TOKEN, OwnServer
 
 FISH = ("--profile", "embedded", "--tts", "fish")
 ESPEAK = ("--profile", "embedded")
@@ -139,6 +139,24 @@ def test_refusal_by_the_service_is_one_sentence_and_loses_nothing(
     assert (after, stopped["run"], stopped["money"]["spent"]) == (record, "speak", 0.0)
     assert told in stopped["reason"]
     assert state(work) | {"run.json": None} == before | {"run.json": None}
+
+
+def test_every_speaker_is_cloned_by_a_server_of_ones_own_for_nothing(
+    tmp_path: Path, dailytalk: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = folder(tmp_path / "work", first=SHORT)
+    command = ("speak", work, "--profile", "embedded", "--tts", "openai", "--voice", "clone")
+    with OwnServer("form") as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", f"{server.url}/v1")
+        assert f"openai at {server.url}, which costs nothing" in dailytalk(*command, "--dry-run").out
+        assert (server.uploads, server.asked) == (0, [])
+        for _ in range(2):  # the second has nothing to do
+            assert dailytalk(*command).code == 0
+        said = {text: sample[:4] for text, sample in server.said}
+        assert (said, server.uploads) == (dict.fromkeys((SHORT[0][1], SHORT[2][1]), b"RIFF"), 1)
+    monkeypatch.delenv("OPENAI_BASE_URL")
+    refused = dailytalk(*command, "--dry-run")
+    assert (refused.code, "OpenAI clones no voice from a sample" in refused.err) == (1, True)
 
 
 def test_wrong_token_is_said_and_never_shown(

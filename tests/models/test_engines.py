@@ -17,7 +17,7 @@ PRICE = 0.1
 class Hummer:
     """Hums every line for ten cents."""
 
-    engine, model, voice, concurrency, deterministic = "hummer", "", "", 4, False
+    engine, model, voice, server, concurrency, deterministic = "hummer", "", "", "", 4, False
 
     def __init__(self, n_samples: int = 100) -> None:
         self.n_samples = n_samples

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from spending import reserving
-from tts_server import FISH, FISH_TIMES, TOKEN, TtsServer, speech, wav
+from tts_server import FISH, FISH_TIMES, TOKEN, OwnServer, TtsServer, speech, wav
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.tags import STYLES
@@ -100,8 +100,11 @@ def test_an_unknown_voice_is_not_taken_for_a_server_without_word_times(server: T
 
 
 @pytest.mark.parametrize("timestamps", [True, False])
-def test_a_line_reserves_its_price_and_is_charged_by_either_path(timestamps: bool) -> None:
+def test_a_line_reserves_its_price_and_is_charged_by_either_path(
+    timestamps: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Else a service without word times would be paid past `--max-cost`."""
+    monkeypatch.setenv("FISH_AUDIO_USD_PER_MILLION_BYTES", "15")
     reserved: list[float] = []
     charged: list[float] = []
     with TtsServer(timestamps=timestamps) as server:
@@ -152,6 +155,30 @@ def test_the_public_service_needs_a_token_and_ones_own_does_not(monkeypatch: pyt
     with pytest.raises(DailytalkError, match="needs a token: set FISH_API_KEY"):
         Fish().preflight()
     Fish(base_url="http://localhost:8080").preflight()
+
+
+def test_ones_own_server_clones_without_a_token_and_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As fish-speech's `tools/api_server` answers without `--api-key`: no times, MessagePack with `references`."""
+    monkeypatch.delenv("FISH_API_KEY")
+    sample = VoiceSample(wav(np.zeros(2400, np.float32), 24000), "Well, hello.")
+    with OwnServer() as server:
+        monkeypatch.setenv("FISH_AUDIO_BASE_URL", server.url + "/")
+        engine = Fish(voice="clone")
+        engine.preflight()
+        assert engine.speak(LINE, [sample]).cost == 0.0
+        assert server.asked[-1].body["references"] == [{"audio": sample.wav, "text": sample.text}]
+    for address in ("https://api.fish.audio/", "https://API.fish.audio:443"):
+        assert Fish(base_url=address).price([LINE]) > 0, address
+
+
+def test_voice_that_ones_own_server_does_not_have_is_not_said_in_any() -> None:
+    with OwnServer() as server:
+        server.lists["/v1/references/list?format=json"] = {"success": True, "reference_ids": ["anna", "bert"]}
+        with pytest.raises(DailytalkError, match=r"no voice 'a-voice'.*anna, bert"):
+            Fish(base_url=server.url).speak(LINE)
+        assert server.asked == []
+        for voice in ("anna", "any"):
+            Fish(voice=voice, base_url=server.url).speak(LINE)
 
 
 def test_without_a_voice_nothing_is_bought_unless_any_will_do(

@@ -1,12 +1,14 @@
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 from spending import reserving
-from tts_server import OPENAI, TOKEN, TtsServer, speech
+from tts_server import OPENAI, TOKEN, OwnServer, TtsServer, speech, wav
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.tags import FISH_S1
-from dailytalk_contiguous.models.contracts import Line, Synthesiser
+from dailytalk_contiguous.models.contracts import Line, Synthesiser, SynthesisFailed, VoiceSample
 from dailytalk_contiguous.models.openai_speech import INSTRUCTIONS, OpenAISpeech, instruction
 from dailytalk_contiguous.models.paid import Client, Token
 
@@ -94,3 +96,52 @@ def test_settings_decide_the_sound(monkeypatch: pytest.MonkeyPatch) -> None:
     assert OpenAISpeech(base_url="http://localhost:8880/v1").settings()["server"] == "own"
     monkeypatch.setitem(INSTRUCTIONS, "shouting", "Shout as loud as you can.")
     assert OpenAISpeech().settings() != base
+
+
+SAMPLE = VoiceSample(wav(np.zeros(2400, np.float32), 24000), "Well, hello.")
+OTHER = VoiceSample(wav(np.zeros(4800, np.float32), 24000), "Good night.")
+LINES = [Line(f"Line {number}.", "", "en", 0) for number in range(6)]
+
+
+@pytest.mark.parametrize(
+    ("dialect", "rejected", "uploads"),
+    [("request", 400, 0), ("request", 500, 0), ("form", 422, 2), ("chatterbox", 400, 2)],
+)
+def test_lines_are_said_in_the_voices_of_their_samples_as_the_server_clones(
+    dialect: str, rejected: int, uploads: int
+) -> None:
+    """A sample is uploaded once: threads wait for it, and the next run finds its voice."""
+    asked = [(line, (SAMPLE, OTHER)[number % 2]) for number, line in enumerate(LINES)]
+    with OwnServer(dialect, rejected) as server, ThreadPoolExecutor(4) as pool:
+        for _ in range(2):
+            engine = OpenAISpeech(voice="clone", base_url=server.url)
+            engine.preflight()
+            spoken = [pool.submit(engine.speak, line, [sample]) for line, sample in asked]
+            assert [future.result().cost for future in spoken] == [0.0] * len(LINES)
+    said = sorted(said for said in server.said if said[0].startswith("Line"))
+    assert said == sorted([(line.text, sample.wav) for line, sample in asked] * 2)
+    assert server.uploads == uploads
+
+
+@pytest.mark.parametrize("dialect", ["", "forgetful"])
+@pytest.mark.parametrize("plan", [[], ["500"], ["400"]])
+def test_server_that_would_speak_in_another_voice_says_no_line(dialect: str, plan: list[str]) -> None:
+    """Also where it fails just when it is asked for the first time."""
+    with OwnServer(dialect) as server:
+        server.plan = plan
+        engine = OpenAISpeech(voice="clone", base_url=server.url)
+        for line in LINES[:2]:
+            with pytest.raises(DailytalkError, match=f"{server.url} clones no voice from a sample"):
+                engine.speak(line, [SAMPLE])
+        with pytest.raises(SynthesisFailed, match="no sample"):
+            engine.speak(LINES[0])
+    assert not [text for text, _ in server.said if text.startswith("Line")]
+
+
+@pytest.mark.parametrize("address", ["", "https://API.openai.com:443/v1", "https://eu.api.openai.com/v1"])
+def test_openai_itself_clones_no_voice_and_is_never_free(address: str) -> None:
+    with pytest.raises(DailytalkError, match="OpenAI clones no voice"):
+        OpenAISpeech(voice="clone", base_url=address).preflight()
+    with pytest.raises(DailytalkError, match="OpenAI clones no voice"):
+        OpenAISpeech(base_url=address).speak(LINE, [SAMPLE])
+    assert OpenAISpeech(base_url=address).price([LINE]) > 0

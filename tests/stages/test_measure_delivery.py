@@ -35,7 +35,7 @@ def sung(first: float, last: float) -> np.ndarray:
 class Singer:
     """Sings every line, each take with another melody."""
 
-    engine, model, voice, concurrency, deterministic = "singer", "", "", 1, False
+    engine, model, voice, server, concurrency, deterministic = "singer", "", "", "", 1, False
 
     def settings(self) -> dict[str, object]:
         return {}

@@ -2,11 +2,13 @@
 
 import hashlib
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -16,6 +18,8 @@ from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, encoded_soun
 from dailytalk_contiguous.core.dialogue import REPLY_TAGS, ReplySentence, SpokenFeeling, TurnRules
 from dailytalk_contiguous.core.documents import as_text, read_bytes
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.machine import is_this_machine
+from dailytalk_contiguous.core.outcome import to_run
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.utterance import AFFECT
 from dailytalk_contiguous.models.chat import LISTENER, ChatSettings
@@ -23,9 +27,10 @@ from dailytalk_contiguous.models.chat_models import load_chat
 from dailytalk_contiguous.models.contracts import Line, Spoken, Synthesiser, VoiceSample
 from dailytalk_contiguous.models.devices import resolve_device
 from dailytalk_contiguous.models.emotion_models import AFFECT_MAP, AffectMap, load_emotion_model
-from dailytalk_contiguous.models.engines import CLONE, ENGINES, load_synthesiser, obtain, open_budget
+from dailytalk_contiguous.models.engines import CLONE, ENGINES, load_synthesiser, obtain, open_budget, speaker_text
+from dailytalk_contiguous.models.fish import ANY
 from dailytalk_contiguous.models.hearing import open_listening
-from dailytalk_contiguous.models.profiles import profile_named
+from dailytalk_contiguous.models.profiles import EMBEDDED, profile_named
 from dailytalk_contiguous.models.recogniser import RecogniserInput, check_recogniser, recognise_at
 from dailytalk_contiguous.models.speech_cache import SpeechCache
 from dailytalk_contiguous.pipelines.to_text import NO_MODEL
@@ -46,8 +51,8 @@ SHORTEST_SAMPLE, LONGEST_SAMPLE = 3.0, 30.0
 #: Bytes of a file of instructions.
 _MOST_INSTRUCTIONS = 64 << 10
 
-#: Where sentences go that a service speaks.
-_SERVICES = {"fish": "Fish Audio", "openai": "the server of OpenAI's speech API"}
+#: Who may speak where the profile's voice can't, and in which voice if none is named.
+_OTHERS = {"espeak": "", "flite": "", "openai": "", "fish": ANY}
 
 #: Confidence under which nobody is told how they sound: surer than what a column may hold.
 TOLD_CONFIDENCE = 0.5
@@ -146,17 +151,12 @@ def open_voice(models: TalkModels, profile: str, out: Path | None, ask: Callable
 
     Raises DailytalkError for what is not there, a voice without consent, or an engine that clones none.
     """
-    engine = models.tts or profile_named(profile).models["synthesiser"]
-    service = _SERVICES.get(engine, "")
+    synthesiser = synthesiser_of(models, profile)
+    host = urlsplit(synthesiser.server).hostname or ""
+    service = "" if is_this_machine(host) else host
     if not models.voice.startswith(CLONED):
-        voice = models.voice
-        if voice in ("male", "female"):
-            if engine not in SEXES:
-                raise DailytalkError(f"{engine} has no voice by the name {voice}", "name one of its voices")
-            voice = SEXES[engine][voice]
-        return TalkVoice(_synthesiser(models, engine, voice), service)
+        return TalkVoice(synthesiser, service)
     path = Path(models.voice.removeprefix(CLONED))
-    synthesiser = _synthesiser(models, engine, CLONE)
     sample, digest = _read_sample(path)
     known = talks_marker(out)["consents"] if out else {}
     consent = known.get(digest)
@@ -178,7 +178,26 @@ def open_voice(models: TalkModels, profile: str, out: Path | None, ask: Callable
     return TalkVoice(synthesiser, service, VoiceSample(wav, text), consent)
 
 
-def _synthesiser(models: TalkModels, engine: str, voice: str) -> Synthesiser:
+def free_voices(models: TalkModels) -> Iterator[tuple[str, str, TalkModels]]:
+    """What can speak here and costs nothing: who, by which command, and by which settings beside `EMBEDDED`."""
+    for engine, voice in _OTHERS.items():
+        chosen = replace(models, tts=engine, voice=models.voice or voice)
+        with suppress(DailytalkError):
+            synthesiser = synthesiser_of(chosen, EMBEDDED)
+            if not synthesiser.price([Line("Hello.", "", models.language, 0)]):
+                voiced = ("--voice", chosen.voice) if chosen.voice else ()
+                command = to_run("converse", "--profile", EMBEDDED, "--tts", engine, *voiced)
+                yield speaker_text(synthesiser), command, chosen
+
+
+def synthesiser_of(models: TalkModels, profile: str) -> Synthesiser:
+    """The synthesiser of a talk. Raises DailytalkError if it can't speak in the voice that is chosen."""
+    engine = models.tts or profile_named(profile).models["synthesiser"]
+    voice = CLONE if models.voice.startswith(CLONED) else models.voice
+    if voice in ("male", "female"):
+        if engine not in SEXES:
+            raise DailytalkError(f"{engine} has no voice by the name {voice}", "name one of its voices")
+        voice = SEXES[engine][voice]
     synthesiser = load_synthesiser(engine, models.tts_model, voice, 0.7, 0.7, 24000, 2)
     synthesiser.preflight()
     return synthesiser
