@@ -11,7 +11,7 @@ from dailytalk_contiguous.core.buckets import FLOORS
 from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.models.openai_speech import PRICES
 from dailytalk_contiguous.pipelines.to_text import tag_stages
-from dailytalk_contiguous.publish import checking, exports, verdict
+from dailytalk_contiguous.publish import checking, dialogue_formats, moshi_folder, verdict
 from dailytalk_contiguous.sources import folder, recordings
 from dailytalk_contiguous.sources.corpora import dailytalk
 from dailytalk_contiguous.stages import rate_affect
@@ -36,9 +36,9 @@ STATED: list[tuple[str, str, tuple[float, ...]]] = [
     ("docs/corpora.md", "standard deviation ({:g} ms)", (1000 * dailytalk.OFFSET_DEVIATION,)),
     ("docs/corpora.md", "{:g} LUFS", (loudness.TARGET_LUFS,)),
     ("docs/emotion.md", "`--emotion-confidence {:g}`", (ClassifyEmotion().confidence,)),
-    ("docs/fine-tuning.md", "`--max-length {:g}s`", (exports.WINDOW_SECONDS,)),
-    ("docs/fine-tuning.md", "silent for at least {:g} s in reach", (exports.SHORTEST_SILENCE,)),
-    ("docs/fine-tuning.md", "less than {:g} s apart are one turn", (exports.ONE_TURN,)),
+    ("docs/fine-tuning.md", "`--max-length {:g}s`", (moshi_folder.WINDOW_SECONDS,)),
+    ("docs/fine-tuning.md", "silent for at least {:g} s in reach", (moshi_folder.SHORTEST_SILENCE,)),
+    ("docs/fine-tuning.md", "less than {:g} s apart are one turn", (dialogue_formats.ONE_TURN,)),
     ("docs/fine-tuning.md", "advice up to {:g} % of a file's words", (100 * checking.SAME_FRAME_SHARE,)),
     ("docs/fine-tuning.md", "an error above {:g} % of a file's words", (100 * checking.SILENT_SHARE,)),
     ("docs/fine-tuning.md", "ends below {:g} kHz", (verdict.TELEPHONE_HZ / 1000,)),

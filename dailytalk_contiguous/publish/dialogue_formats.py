@@ -18,7 +18,7 @@ from dailytalk_contiguous.publish.exports import (
     Export,
     ExportFormat,
     FileEntry,
-    json_lines,
+    json_lists,
     open_conversation,
     refuse_tags,
 )
@@ -99,7 +99,7 @@ CSM = ExportFormat(
     checked="a reader written from its chat template",
     open=open_conversation,
     write=write_csm,
-    finish=json_lines(train=CONVERSATIONS),
+    finish=json_lists(train=CONVERSATIONS),
     manifests=(CONVERSATIONS,),
     options=frozenset({"swap", "prosodic_tokens"}),
 )

@@ -143,7 +143,7 @@ def refuse_tags(words: Iterable[str], conversation: publish_items.Conversation) 
         raise BadInput(f"the style tag {tags[0]} is among its words", "align the text without tags")
 
 
-def json_lines(**names: str) -> Callable[[Export, Lists], Mapping[str, FileText]]:
+def json_lists(**names: str) -> Callable[[Export, Lists], Mapping[str, FileText]]:
     """A `finish` that writes the entries of each side into a file of its name, a JSON a line."""
     return lambda export, lists: {
         names[side]: [json_text(entry.line) for entry in entries] for side, entries in lists.items()
