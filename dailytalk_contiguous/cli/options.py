@@ -223,7 +223,7 @@ def _parameter(placed: PlacedSetting) -> inspect.Parameter:
     if hint is bool:
         kind, default = bool, option(False, Panel[setting.panel.upper()], about, flag)
     else:
-        if setting.unit == "s":
+        if setting.unit:
             shown, metavar = setting.shown or time_text(value), TIME
         else:
             words = {meant: word for word, meant in setting.words.items()}
@@ -254,8 +254,8 @@ def value_of(flag: str, setting: Setting, hint: Any) -> Callable[[Any], Any]:
     >>> value_of("--sample-rate", SAMPLE_RATE, int)("source")
     0
     """
-    if setting.unit == "s":
-        return time_of(flag, setting.words, setting.least or 0.0, needs_unit=False)
+    if setting.unit:
+        return time_of(flag, setting.words, setting.least or 0.0, needs_unit=setting.unit == "time")
     number = next((kind for kind in (int, float) if hint in (kind, kind | None)), None)
 
     def parse(text: Any) -> Any:

@@ -52,7 +52,7 @@ class ExportSettings:
     )
     max_length: float = setting(
         0.0, "Longer conversations are cut at mutual silence: 100s, 5m, or never.",
-        panel="result", unit="s", words={"never": 0.0}, shown="never",
+        panel="result", unit="time", words={"never": 0.0}, shown="never",
     )  # fmt: skip
     tokenizer: str | None = setting(
         None, "SentencePiece model of the model you train: words get room for their tokens.",

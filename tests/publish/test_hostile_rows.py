@@ -126,7 +126,7 @@ def test_row_that_names_an_unknown_channel_is_rejected_and_the_rest_goes_on(
     done = dailytalk("export", str(folder), "--format", "csm", "--out", str(tmp_path / "out"), "--json")
     assert done.code == 3, done.err
     told = json.loads(done.out)
-    assert told["files"] == 1
+    assert told["files"] == {"train": 1}
     assert [(one["id"], one["reason"]) for one in told["rejects"]] == [
         ("bad", f"its {item} 1 names a channel '<img src=x>', not left or right")
     ]
