@@ -26,8 +26,8 @@ class Setting:
         choices: the values that it can have; empty where there are others.
         words: what may be given in place of a value, and the value that it is.
         least, most: the range of a number.
-        unit: `s` for a time, which is given as 3, 3s or 15m, `time` for one that needs its unit because 15 may mean
-            minutes; empty where the help's `metavar` says it.
+        unit: `s` for a time, which is given as 3, 3s or 15m, `time` for one that needs its unit because 15 may
+            mean minutes; empty where the help's `metavar` says it.
         metavar: what the help shows in place of a value.
         shown: what the help shows as the default; empty for the default itself.
         reference: whether it names a thing of its own: a model, a voice, a folder. Models and voices are recorded
