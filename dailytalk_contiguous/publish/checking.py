@@ -47,6 +47,14 @@ from dailytalk_contiguous.publish.loading import file_differences
 from dailytalk_contiguous.publish.manifest import MANIFEST
 from dailytalk_contiguous.publish.mixture import ABOUT_SHAPE, CLIP_MANIFESTS, most_listed, timed_conversation
 from dailytalk_contiguous.publish.moshi_folder import BATCH, CONFIG, MOSHI, WINDOW_SECONDS, window_count
+from dailytalk_contiguous.publish.prompts import (
+    LONGEST_PROMPT,
+    PERSONAPLEX_CONFIG,
+    PROMPT_RATE,
+    SHORTEST_PROMPT,
+    VOICE_PROMPTS,
+    is_system_prompt,
+)
 from dailytalk_contiguous.publish.verdict import (
     CONVERSATION_MEASURES,
     NOTHING_FINISHED,
@@ -264,7 +272,7 @@ def _quoted_word(word: SaidWord) -> str:
 # A folder without one is judged by the recommended window and a batch of one, which every split can fill.
 
 
-_CORRECT_CONFIG = "export again with `dailytalk export --format moshi`, or correct it"
+_CORRECT_CONFIG = "export again with `dailytalk export`, or correct it"
 
 #: Models as Kyutai publishes them have no conditioners.
 _STOCK = ("kyutai/moshiko", "kyutai/moshika")
@@ -280,6 +288,7 @@ class TrainerPlan:
         batch_size: windows a batch and GPU.
         stock_model: whether the model is one that stops on `text_conditions`.
         clips: whether it is the folder of an expressive corpus.
+        prompts: whether the trainer reads prompts.
     """
 
     manifests: dict[str, Path]
@@ -287,63 +296,61 @@ class TrainerPlan:
     batch_size: int
     stock_model: bool
     clips: bool = False
+    prompts: bool = False
 
 
 def read_plan(folder: Path) -> tuple[TrainerPlan, list[Finding]]:
-    """The plan in `moshi-finetune.yaml`, or that of the recommended settings where there is none."""
-    path = folder / CONFIG
+    """The plan in the configuration, or that of the recommended settings where there is none."""
+    prompts = (folder / PERSONAPLEX_CONFIG).is_file()
+    name = PERSONAPLEX_CONFIG if prompts else CONFIG
+    path = folder / name
     if clips := {side: folder / name for side, name in CLIP_MANIFESTS.items() if (folder / name).is_file()}:
         # The folder does not name its model; conditions are only exported for a model that takes them.
         return TrainerPlan(clips, WINDOW_SECONDS, 1, stock_model=False, clips=True), []
     if not path.exists():
         return TrainerPlan(_manifests_by_name(folder), WINDOW_SECONDS, 1, stock_model=True), []
     try:
-        config = documents.parse_yaml(documents.read_bytes(path).decode("utf-8", "replace"), CONFIG)
+        config = documents.parse_yaml(documents.read_bytes(path).decode("utf-8", "replace"), name)
     except BadInput as problem:
         what = f"it can't be read ({problem.reason})"
-        return TrainerPlan(_manifests_by_name(folder), WINDOW_SECONDS, BATCH, stock_model=True), [
-            error("config", CONFIG, what, _CORRECT_CONFIG)
-        ]
+        plan = TrainerPlan(_manifests_by_name(folder), WINDOW_SECONDS, BATCH, stock_model=True, prompts=prompts)
+        return plan, [error("config", name, what, _CORRECT_CONFIG)]
     data = _section(config, "data")
     findings = [
         finding
         for key in ("train_data", "eval_data")
-        for finding in _source(folder, key, data.get(key), needed=key == "train_data")
+        for finding in _source(folder, name, key, data.get(key), needed=key == "train_data")
     ]
     window, batch = _section(config).get("duration_sec", 10), _section(config).get("batch_size", 1)
     if not _positive(window) or not _positive(batch):
         what = f"duration_sec {window!r} and batch_size {batch!r} must be numbers above 0"
-        findings.append(error("config", CONFIG, what, _CORRECT_CONFIG))
+        findings.append(error("config", name, what, _CORRECT_CONFIG))
         window, batch = WINDOW_SECONDS, BATCH
     model = str(_section(config, "moshi_paths").get("hf_repo_id") or _STOCK[0])
     paths = {side: Path(str(data[f"{side}_data"])) for side in ("train", "eval") if data.get(f"{side}_data")}
     manifests = {side: path for side, path in paths.items() if _is_in(path, folder)}
-    plan = TrainerPlan(
-        manifests or _manifests_by_name(folder), float(window), int(batch), model.startswith(_STOCK)
-    )
+    if prompts and _section(config, "system_prompt").get("voice_prompt_dir") != str(
+        folder.resolve() / VOICE_PROMPTS
+    ):
+        findings.append(error("config", name, f"voice_prompt_dir is not its {VOICE_PROMPTS}", _CORRECT_CONFIG))
+    manifests = manifests or _manifests_by_name(folder)
+    plan = TrainerPlan(manifests, float(window), int(batch), model.startswith(_STOCK), prompts=prompts)
     return plan, findings
 
 
-def _source(folder: Path, key: str, value: Any, needed: bool) -> list[Finding]:
+def _source(folder: Path, name: str, key: str, value: Any, needed: bool) -> list[Finding]:
     if not value:
         unused = (folder / EVAL).exists() if not needed else True
-        return [error("config", CONFIG, f"{key} names nothing", _CORRECT_CONFIG)] if unused else []
+        return [error("config", name, f"{key} names nothing", _CORRECT_CONFIG)] if unused else []
     path = Path(str(value))
     if path.is_dir():
         what = f"{key} names the folder {value}: the trainer reads every manifest in it, train and eval alike"
-        return [error("config-folder", CONFIG, what, f"name {TRAIN if needed else EVAL} itself")]
+        return [error("config-folder", name, what, f"name {TRAIN if needed else EVAL} itself")]
     if not path.is_file():
-        return [error("config", CONFIG, f"{key} names {value}, which isn't there", _CORRECT_CONFIG)]
+        return [error("config", name, f"{key} names {value}, which isn't there", _CORRECT_CONFIG)]
     if not _is_in(path, folder):
         what = f"{key} names {value}, which is not in this folder"
-        return [
-            error(
-                "config",
-                CONFIG,
-                what,
-                "after moving or copying the folder, export again or correct it",
-            )
-        ]
+        return [error("config", name, what, "after moving or copying the folder, export again or correct it")]
     return []
 
 
@@ -373,7 +380,7 @@ def _positive(value: Any) -> bool:
 # continue without a message (`docs/fine-tuning.md` lists them). What it rejects at the start is found here too.
 
 
-_EXPORT_AGAIN = "export again with `dailytalk export --format moshi`"
+_EXPORT_AGAIN = "export again with `dailytalk export`"
 
 
 @dataclass
@@ -384,6 +391,7 @@ class _Contents:
     words: int = 0
     interactions: set[str] = field(default_factory=set)
     listening_to_nothing: list[str] = field(default_factory=list)
+    prompts: dict[str, Loudness | None] = field(default_factory=dict)
 
 
 def is_moshi(folder: Path) -> bool:
@@ -406,7 +414,9 @@ def check_moshi(folder: Path, limits: FitnessLimits | None = None) -> tuple[list
         findings += _manifest(folder, side, manifest, plan, contents)
     findings += _listed_too_often(folder, contents)
     findings += _silent_right(plan, contents)
-    unnamed = [path for path in sorted(folder.rglob("*.wav")) if os.path.realpath(path) not in contents.files]
+    prompts = (os.path.realpath(folder / name) for name, loudness in contents.prompts.items() if loudness)
+    named = {*contents.files, *prompts}
+    unnamed = [path for path in sorted(folder.rglob("*.wav")) if os.path.realpath(path) not in named]
     if unnamed and contents.files:
         what = f"{counted(len(unnamed), 'WAV file')} in no manifest, such as {_shown(folder, unnamed[0])}"
         findings.append(advice("unnamed-audio", ".", what, "delete them, or name them"))
@@ -420,7 +430,7 @@ def check_moshi(folder: Path, limits: FitnessLimits | None = None) -> tuple[list
     findings += _conversations(folder, plan, judge := Judge(limits))
     findings += judge.findings()
     facts = {
-        "kind": "moshi",
+        "kind": "personaplex" if plan.prompts else "moshi",
         "files": {side: len(lengths) for side, lengths in contents.lengths.items()},
         "hours": {side: round(sum(lengths) / 3600, 4) for side, lengths in contents.lengths.items()},
         "windows": {side: window_count(lengths, plan.duration_sec) for side, lengths in contents.lengths.items()},
@@ -484,8 +494,37 @@ def _manifest(
         if side == "eval":
             contents.evaluated.add(os.path.realpath(wav))
         contents.lengths[side].append(duration)
+        if plan.prompts:
+            yield from _prompts(folder, f"line {number} of {shown}", entry, contents)
         if contents.files[os.path.realpath(wav)] == 1:
             yield from _file(folder, wav, duration, plan, contents)
+
+
+def _prompts(folder: Path, shown: str, entry: Mapping[str, Any], contents: _Contents) -> Iterator[Finding]:
+    """What is wrong with the prompts of a line: the trainer warns at most, and trains without them."""
+    text, voice = entry.get("text_prompt"), entry.get("voice_prompt")
+    if text is not None and not (isinstance(text, str) and is_system_prompt(text)):
+        what = f"its text_prompt is not <system> … <system>: {documents.quoted(text)}"
+        yield error("text-prompt", shown, what, _EXPORT_AGAIN)
+    if voice is None:
+        return
+    name = f"{VOICE_PROMPTS}/{voice}"
+    if not os.path.isabs(entry["path"]):
+        yield error("prompt-path", shown, "its path is not absolute: the trainer finds no prompt", _EXPORT_AGAIN)
+    if (folder / ABOUT).exists() and Path(name).stem == Path(entry["path"]).stem.partition("--")[0]:
+        what = f"its voice_prompt {voice} is of itself: the model would learn to repeat it"
+        yield error("own-prompt", shown, what, _EXPORT_AGAIN)
+    if name in contents.prompts:
+        return
+    loudness = contents.prompts[name] = yield from _measured_wav(folder, name)
+    if loudness and (
+        (loudness.channels, loudness.sample_rate) != (1, PROMPT_RATE)
+        or not SHORTEST_PROMPT <= loudness.seconds + DURATION_TOLERANCE <= LONGEST_PROMPT + 2 * DURATION_TOLERANCE
+    ):
+        channels = counted(loudness.channels, "channel")
+        what = f"it has {channels}, {loudness.sample_rate} Hz and {loudness.seconds:.1f} s"
+        meant = f"a prompt is mono, of {PROMPT_RATE} Hz and {SHORTEST_PROMPT:g} to {LONGEST_PROMPT:g} s"
+        yield error("wrong-prompt", name, f"{what}: {meant}", _EXPORT_AGAIN)
 
 
 def _file(folder: Path, wav: Path, duration: float, plan: TrainerPlan, contents: _Contents) -> Iterator[Finding]:

@@ -58,6 +58,10 @@ class ExportSettings:
         None, "SentencePiece model of the model you train: words get room for their tokens.",
         panel="result", metavar="FILE", shown="a frame a word", reference=True,
     )  # fmt: skip
+    persona: str | None = setting(
+        None, "CSV or JSONL with a text prompt for each conversation, recording or speaker.",
+        panel="result", metavar="FILE", shown="none", reference=True,
+    )  # fmt: skip
     prosodic_tokens: str | None = setting(None, CODEBOOK, shown="none")
     per_kind: int | None = setting(
         None, "At most so many clips of each kind.", panel="result", least=1, shown="all"

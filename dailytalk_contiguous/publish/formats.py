@@ -6,8 +6,14 @@ from dailytalk_contiguous.publish.dialogue_formats import CSM, JMOSHI
 from dailytalk_contiguous.publish.exports import ExportFormat
 from dailytalk_contiguous.publish.interactivity import FULL_DUPLEX_BENCH, INTERACTIVITY
 from dailytalk_contiguous.publish.moshi_folder import MOSHI
+from dailytalk_contiguous.publish.prompts import PERSONAPLEX
+from dailytalk_contiguous.publish.trainer_formats import TRAINER_FORMATS
 from dailytalk_contiguous.publish.voice_exports import VOICES
 
 FORMATS: dict[str, ExportFormat[Any]] = {
-    format.name: format for format in (MOSHI, JMOSHI, CSM, INTERACTIVITY, FULL_DUPLEX_BENCH, *VOICES)
+    format.name: format
+    for format in (
+        *(MOSHI, PERSONAPLEX, JMOSHI, CSM, *TRAINER_FORMATS),
+        *(INTERACTIVITY, FULL_DUPLEX_BENCH, *VOICES),
+    )
 }

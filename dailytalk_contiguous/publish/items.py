@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+import os
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
@@ -894,6 +895,8 @@ def entries(manifest: Path) -> list[dict[str, Any]]:
             if isinstance(line, BadInput):
                 raise BadInput(f"line {number}: {line.reason}", line.remedy)
             named.append(expect(line, _ENTRY, f"line {number}"))
+            if os.path.isabs(line["path"]) and is_inside(Path(line["path"]), manifest.parent):  # PersonaPlex's
+                line["path"] = os.path.relpath(os.path.realpath(line["path"]), os.path.realpath(manifest.parent))
         return named
     except BadInput as problem:
         raise DailytalkError(
@@ -1162,8 +1165,6 @@ def conversation(row: Row, sample_rate: int, swap: bool) -> Conversation:
     main, other = ("right", "left") if swap else ("left", "right")
     seconds = len(pcm) / sample_rate
     speakers = row["speakers"] or {}
-    # The others have no times.
-    audible = [said for said in row["utterances"] or () if said["status"] not in _UNHEARD]
     return Conversation(
         id=row["conversation_id"],
         pcm=np.ascontiguousarray(pcm[:, ::-1]) if swap else pcm,
@@ -1171,7 +1172,7 @@ def conversation(row: Row, sample_rate: int, swap: bool) -> Conversation:
         words=tuple(_words(row["alignments"] or (), main, seconds)),
         utterances=tuple(
             Utterance(said["start"], said["end"], said["channel"] == main, *(said[name] or "" for name in _SAID))
-            for said in sorted(audible, key=lambda said: (said["start"], said["end"]))
+            for said in sorted(heard(row), key=lambda said: (said["start"], said["end"]))
         ),
         sounds=tuple(sorted((sound["start"], sound["end"]) for sound in row["sounds"] or ())),
         language=row["language"],
@@ -1181,6 +1182,11 @@ def conversation(row: Row, sample_rate: int, swap: bool) -> Conversation:
         voices=voices(row),
         row=row,
     )
+
+
+def heard(row: Mapping[str, Any]) -> list[Row]:
+    """The utterances of a row that are in its audio; the others have no times."""
+    return [said for said in row["utterances"] or () if said["status"] not in _UNHEARD]
 
 
 def _words(alignments: Any, main: str, seconds: float) -> Iterator[AlignedWord]:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from dailytalk_contiguous.core.documents import read_bytes
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
@@ -95,35 +95,20 @@ CONDITION = "style"
 _MOST_TAGS = 3
 
 
-def window_seconds(lengths: Sequence[float]) -> int:
-    """`duration_sec` for files of these seconds: the recommended one, or the longest file where that is shorter.
+class Trainer(NamedTuple):
+    """A trainer of such folders: the name of its configuration, its address, and what its example recommends."""
 
-    What a window holds beyond the end of a file is padding that is computed and not learned from.
-    """
-    return min(WINDOW_SECONDS, max(1, math.ceil(max(lengths, default=1.0))))
+    config: str
+    repository: str
+    example: str
+    model: str
+    window: int
+    batch: int
+    steps: int
+    adapters: bool
 
 
-def window_count(lengths: Iterable[float], duration_sec: float) -> int:
-    """Windows into which the trainer cuts files of these seconds: it pads the last one of each."""
-    return sum(max(1, math.ceil(length / duration_sec - 1e-6)) for length in lengths)
-
-
-def config_text(root: Path, duration_sec: int, batch_size: int, evaluate: bool) -> str:
-    folder = root.resolve()
-    quoted = {
-        name: json.dumps(str(folder / name), ensure_ascii=False)
-        for name in (publish_items.TRAIN, publish_items.EVAL)
-    }
-    return f"""\
-# Start it in a checkout of https://github.com/kyutai-labs/moshi-finetune:
-#   torchrun --nproc-per-node 1 -m train {folder / CONFIG}
-# Values without a comment are those of its README and example/moshi_7B.yaml.
-data:
-  # The two files, never their folder: the trainer would train on both.
-  train_data: {quoted[publish_items.TRAIN]}
-  eval_data: {quoted[publish_items.EVAL] if evaluate else "''"}
-  shuffle: true
-
+_MODEL = """\
 moshi_paths:
   hf_repo_id: "kyutai/moshiko-pytorch-bf16"
 
@@ -136,13 +121,49 @@ lora:
 
 first_codebook_weight_multiplier: 100.0
 text_padding_weight: 0.5
+"""
 
-# {WINDOW_SECONDS}, or the longest file where that is shorter: the rest of a window is padding.
+_REPOSITORY, _EXAMPLE = "kyutai-labs/moshi-finetune", "moshi_7B.yaml"
+
+MOSHI_FINETUNE = Trainer(CONFIG, _REPOSITORY, _EXAMPLE, _MODEL, WINDOW_SECONDS, BATCH, 2000, adapters=True)
+
+
+def window_seconds(lengths: Sequence[float], recommended: int = WINDOW_SECONDS) -> int:
+    """`duration_sec` for files of these seconds: the recommended one, or the longest file where that is shorter.
+
+    What a window holds beyond the end of a file is padding that is computed and not learned from.
+    """
+    return min(recommended, max(1, math.ceil(max(lengths, default=1.0))))
+
+
+def window_count(lengths: Iterable[float], duration_sec: float) -> int:
+    """Windows into which the trainer cuts files of these seconds: it pads the last one of each."""
+    return sum(max(1, math.ceil(length / duration_sec - 1e-6)) for length in lengths)
+
+
+def config_text(trainer: Trainer, root: Path, duration_sec: int, batch_size: int, evaluate: bool) -> str:
+    folder = root.resolve()
+    quoted = {
+        name: json.dumps(str(folder / name), ensure_ascii=False)
+        for name in (publish_items.TRAIN, publish_items.EVAL)
+    }
+    return f"""\
+# Start it in a checkout of https://github.com/{trainer.repository}:
+#   torchrun --nproc-per-node 1 -m train {folder / trainer.config}
+# Values without a comment are those of its README and example/{trainer.example}.
+data:
+  # The two files, never their folder: the trainer would train on both.
+  train_data: {quoted[publish_items.TRAIN]}
+  eval_data: {quoted[publish_items.EVAL] if evaluate else "''"}
+  shuffle: true
+
+{trainer.model}
+# {trainer.window}, or the longest file where that is shorter: the rest of a window is padding.
 duration_sec: {duration_sec}
-# {BATCH}, or as many windows as the smaller side has: from fewer the trainer makes no batch at all.
+# {trainer.batch}, or as many windows as the smaller side has: from fewer the trainer makes no batch at all.
 # On N GPUs each side needs N times as many windows.
 batch_size: {batch_size}
-max_steps: 2000
+max_steps: {trainer.steps}
 gradient_checkpointing: true
 optim:
   lr: 2.0e-6
@@ -155,7 +176,7 @@ do_eval: {"true" if evaluate else "false"}
 eval_freq: 100
 do_ckpt: true
 ckpt_freq: 100
-save_adapters: true
+save_adapters: {"true" if trainer.adapters else "false"}
 
 # Not inside the data: the trainer writes *.jsonl there. It has to be empty or new.
 run_dir: {json.dumps(f"runs/{folder.name}", ensure_ascii=False)}
@@ -217,6 +238,18 @@ def refuse_path(out: Path, settings: ExportSettings | None = None) -> None:
         token_counter(settings.tokenizer)
 
 
+def piece_edges(item: publish_items.Conversation, longest: float) -> list[int]:
+    """The samples at which a conversation is cut into pieces of so many seconds, its ends among them."""
+    busy = [(word.start, word.end) for word in item.words] + [*item.sounds]
+    busy += [(utterance.start, utterance.end) for utterance in item.utterances]
+    return [round(edge * item.sample_rate) for edge in cut_points(busy, item.duration, longest)]
+
+
+def piece_path(folder: str, item: publish_items.Conversation, number: int, pieces: int) -> str:
+    """The path of a piece without its ending; the only one is called like its conversation."""
+    return f"{folder}/{file_name(item.id)}" + (f"--{number:03d}" if pieces > 1 else "")
+
+
 def write_moshi(export: Export, item: publish_items.Conversation) -> Iterator[FileEntry]:
     """Write the pieces of a conversation, each as WAV and words, and what `check` has to know of it in `about`."""
     settings, rate = export.settings, item.sample_rate
@@ -225,12 +258,10 @@ def write_moshi(export: Export, item: publish_items.Conversation) -> Iterator[Fi
     refuse_tags((word.text for word in item.words if word.main or settings.both_speakers), item)
     counter = token_counter(settings.tokenizer) if settings.tokenizer else None
     counts = export.facts.setdefault("words", {"total": 0, "moved": 0, "lost": 0, "cut": 0 if counter else None})
-    busy = [(word.start, word.end) for word in item.words] + [*item.sounds]
-    busy += [(utterance.start, utterance.end) for utterance in item.utterances]
-    edges = [round(edge * rate) for edge in cut_points(busy, item.duration, settings.max_length)]
+    edges = piece_edges(item, settings.max_length)
     entries = []
     for number, (first, last) in enumerate(pairwise(edges)):
-        name = f"{AUDIO_FOLDER}/{file_name(item.id)}" + (f"--{number:03d}" if len(edges) > 2 else "")
+        name = piece_path(AUDIO_FOLDER, item, number, len(edges) - 1)
         start, end = first / rate, last / rate
         inside = publish_items.words_between(item.words, start, end)
         mine = [word for word in inside if word.main]
@@ -274,13 +305,18 @@ def write_moshi(export: Export, item: publish_items.Conversation) -> Iterator[Fi
     yield from entries
 
 
-def finish_moshi(export: Export, lists: Lists) -> Mapping[str, FileText]:
-    """The manifests and the configuration, with the record that `check` reads written before them."""
+def finish_moshi(
+    export: Export, lists: Lists, trainer: Trainer = MOSHI_FINETUNE, prefix: float = 0.0
+) -> Mapping[str, FileText]:
+    """The manifests and the configuration, with the record that `check` reads written before them.
+
+    `prefix` is what prompts take of a window at most, in seconds.
+    """
     about = {name: facts | {"split": export.side[name]} for name, facts in export.about.items()}
     export.target.write_text(publish_items.ABOUT, json_document(about))
     if words := export.facts.get("words"):
         export.notes.append(words_text(words))
-    texts, windows = training_lists(export.target.root, lists)
+    texts, windows = training_lists(export.target.root, lists, trainer, prefix)
     export.facts["windows"] = windows
     return texts
 
@@ -318,14 +354,18 @@ def words_text(counts: Mapping[str, Any]) -> str:
     return f"{text})"
 
 
-def training_lists(root: Path, lists: Lists) -> tuple[dict[str, FileText], dict[str, int]]:
+def training_lists(
+    root: Path, lists: Lists, trainer: Trainer = MOSHI_FINETUNE, prefix: float = 0.0
+) -> tuple[dict[str, FileText], dict[str, int]]:
     """The manifests and the configuration of a folder, and the windows of each side."""
-    duration_sec = window_seconds([entry.seconds for entries in lists.values() for entry in entries])
+    lengths = [entry.seconds + prefix for entries in lists.values() for entry in entries]
+    duration_sec = window_seconds(lengths, trainer.window)
     windows = {
         side: window_count((entry.seconds for entry in entries), duration_sec) for side, entries in lists.items()
     }
-    batch = max(1, min([BATCH, *filter(None, windows.values())]))
+    batch = max(1, min([trainer.batch, *filter(None, windows.values())]))
     texts: dict[str, FileText] = {
         f"{side}.jsonl": [json_text(entry.line) for entry in entries] for side, entries in lists.items() if entries
     }
-    return texts | {CONFIG: config_text(root, duration_sec, batch, bool(lists["eval"]))}, windows
+    config = config_text(trainer, root, duration_sec, batch, bool(lists["eval"]))
+    return texts | {trainer.config: config}, windows

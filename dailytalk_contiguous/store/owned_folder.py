@@ -181,6 +181,21 @@ class OwnedFolder:
         with replacing(self.root / name) as file:
             wav_writer([pcm], sample_rate, 1 if pcm.ndim == 1 else pcm.shape[1])(file)
 
+    def join(self, name: str, parts: Iterable[str], end: bytes) -> None:
+        """Write one file of others that this export has written, one after another, and `end`."""
+        self._note(name)
+        with replacing(self.root / name) as file:
+            for part in parts:
+                with (self.root / part).open("rb") as opened:
+                    shutil.copyfileobj(opened, file)
+            file.write(end)
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Take away files that this export has written; `finish` takes away their folders."""
+        for name in names:
+            del self._written[name]
+            (self.root / name).unlink()
+
     def claim(self, names: Iterable[str]) -> None:
         """Note files as ours that somebody else writes under `root`, or has written in an earlier export."""
         self._note(*names)

@@ -82,7 +82,7 @@ def test_check_shows_its_verdict_then_facts_with_units_then_twenty_errors_and_it
     lines = [json.dumps({"path": f"data_stereo/{n}.wav", "duration": 90.0}) + "\n" for n in range(count)]
     (tmp_path / "train.jsonl").write_text("".join(lines))
     done = dailytalk("check", tmp_path)
-    gone = "the manifest names it, but it isn't there; export again with `dailytalk export --format moshi`"
+    gone = "the manifest names it, but it isn't there; export again with `dailytalk export`"
     length = {1: "90.0 s", 20: "30.0 min", 22: "33.0 min"}[count]
     verdict = "bad: data_stereo/0.wav: the manifest names it, but it isn't there"
     verdict += f"; and {count - 1} more reasons" if count > 1 else ""

@@ -1,0 +1,321 @@
+"""Prompts that say how to sound and who to be, and the training folder of PersonaPlex, which has them."""
+
+import json
+import re
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dailytalk_contiguous.core.documents import as_text, csv_lines, json_lines, quoted, read_bytes, utf8_text
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.schema import Row, name_or_none
+from dailytalk_contiguous.core.spans import merge_gaps, true_runs
+from dailytalk_contiguous.core.turns import total_seconds
+from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.publish import exports
+from dailytalk_contiguous.publish.items import EVAL, TRAIN, Conversation, heard
+from dailytalk_contiguous.publish.moshi_folder import Trainer, finish_moshi, refuse_path, write_moshi
+from dailytalk_contiguous.store.owned_folder import file_name
+
+# Voice prompts: what the agent says in one voice while nobody else is heard.
+#
+# Stretches begin and end in pauses. A conversation of short turns has none of five seconds: several are joined,
+# the longest first. Speech without a transcript may leak into the channel of a person (a resynthesised one has no
+# microphone): there the other channel has to be quiet as well.
+
+
+#: Seconds of a voice prompt.
+SHORTEST_PROMPT, LONGEST_PROMPT = 5.0, 10.0
+
+#: Seconds of a pause between words, half of which stays; of the longest one in a stretch; of the shortest stretch.
+PAUSE, LONGEST_PAUSE, _SHORTEST_STRETCH = 0.2, 1.0, 1.0
+
+#: Seconds a frame, and the power of the other channel, against the agent's, up to which it is quiet (-20 dB).
+_FRAME, _QUIET = 0.1, 0.01
+
+_Spans = list[tuple[float, float]]
+
+
+def heard_voice(item: Conversation, part: Row) -> str:
+    """The voice of an utterance of its row: a resynthesised one, or a person's; empty if nobody knows whose."""
+    synthesis = part["synthesis"] or {}
+    if name := synthesis.get("voice") or synthesis.get("engine"):
+        return f"voice {name}"
+    person = name_or_none((item.row["speakers"] or {}).get(part["channel"]))
+    return f"speaker {person}" if person else ""
+
+
+def voice_prompt(item: Conversation, swap: bool) -> tuple[str, _Spans]:
+    """The voice that the agent of a conversation mostly has, empty if unknown, and what to join as a prompt."""
+    said: dict[str, _Spans] = defaultdict(list)
+    barred = [(word.start, word.end) for word in item.words if not word.main] + [*item.sounds]
+    for part in heard(item.row):
+        is_agents = part["channel"] == ("right" if swap else "left") and (part["text"] or "").strip()
+        (said[heard_voice(item, part)] if is_agents else barred).append((part["start"], part["end"]))
+    voice = max(said, key=lambda name: (total_seconds(said[name]), name), default="")
+    barred += [span for other in said if other != voice for span in said[other]]
+    spoken = [(word.start, word.end) for word in item.words if word.main]
+    if total_seconds(spoken) < _SHORTEST_STRETCH:
+        return voice, []
+    if voice.startswith("speaker "):
+        barred += _not_quiet(item, spoken)
+    return voice, _stretches(merge_gaps(spoken, PAUSE), barred) if voice else []
+
+
+def _not_quiet(item: Conversation, spoken: Sequence[tuple[float, float]]) -> Iterator[tuple[float, float]]:
+    """Where something is heard on the other channel, beside the level of what is `spoken`."""
+    size = round(_FRAME * item.sample_rate)
+    frames = item.pcm[: len(item.pcm) // size * size].reshape(-1, size, 2)
+    agent, other = np.einsum("ijk,ijk->ki", frames, frames, dtype=np.float32)  # in blocks, whatever the length
+    middles = (np.mean(spoken, axis=1) / _FRAME).astype(int)
+    for first, last in true_runs(other > _QUIET * agent[np.minimum(middles, len(agent) - 1)].mean()):
+        yield first * _FRAME, last * _FRAME
+
+
+def _stretches(spoken: _Spans, barred: _Spans) -> _Spans:
+    """What to join of spoken runs of words, apart from what is `barred`; nothing if that is too short."""
+    edge = PAUSE / 2
+    starts, ends = np.array(barred or [(-1.0, -1.0)]).T
+    stretches: _Spans = []
+    before = 0.0
+    for start, end in spoken:
+        at = max(0.0, start - edge), end + edge
+        joins = bool(stretches) and before == stretches[-1][1] and start - before <= LONGEST_PAUSE
+        since = stretches[-1][0] if joins else at[0]
+        if not ((starts < at[1]) & (ends > at[0])).any():
+            joins = joins and at[1] - since <= LONGEST_PROMPT and not ((starts < at[1]) & (ends > before)).any()
+            stretches[len(stretches) - joins :] = [(since if joins else at[0], at[1])]
+        before = at[1]
+    chosen: _Spans = []
+    for start, end in sorted(stretches, key=lambda stretch: (stretch[0] - stretch[1], stretch)):
+        if total_seconds(chosen) < SHORTEST_PROMPT and _SHORTEST_STRETCH <= end - start <= (
+            LONGEST_PROMPT - total_seconds(chosen)
+        ):
+            chosen.append((start, end))
+    return sorted(chosen) if total_seconds(chosen) >= SHORTEST_PROMPT else []
+
+
+def prompt_sources(voices: Mapping[str, str], offers: Iterable[str], side: Mapping[str, str]) -> dict[str, str]:
+    """Whose prompt each conversation gets: the next one's of its voice, on its own side if there is one.
+
+    Args:
+        voices: of the conversations that get one. offers: those of them that have one to give.
+        side: of each in the division.
+    """
+    offered: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for name in sorted(offers):
+        offered[voices[name], side[name]].append(name)
+        offered[voices[name], ""].append(name)
+    sources = {}
+    for name, voice in voices.items():
+        for names in (offered[voice, ""], offered[voice, side[name]]):
+            after = bisect_right(names, name)
+            for other in (*names[:1], *names[after : after + 1]):
+                if other != name:
+                    sources[name] = other
+    return sources
+
+
+# Text prompts: from a table by conversation, recording or speaker.
+
+
+#: What a line of the table is of, by its column; one without any is of all that no other line is of.
+PERSONA_KEYS = ("conversation_id", "recording_id", "speaker")
+
+_OTHERS = ("", "")
+_TAG, _TEXT, _BLANK = "<system>", "text", re.compile(r"\{(\w+)\}")
+_REMEDY = "correct the file that --persona names"
+
+
+def system_prompt(text: str) -> str:
+    return f"{_TAG} {text} {_TAG}"
+
+
+def is_system_prompt(text: str) -> bool:
+    """Whether a text is as NVIDIA's server and script send it: with the same tag at both ends, and only there."""
+    parts = text.split(_TAG)
+    return len(parts) == 3 and not parts[0] + parts[2] and bool(parts[1].strip()) and "</system>" not in text
+
+
+@lru_cache(maxsize=1)
+def personas_at(path: str) -> dict[tuple[str, str], str]:
+    """Texts of a CSV or JSONL file by what they are of; `{name}` in one is what the column `name` holds there.
+
+    Raises DailytalkError for a file that can't be used, with its line.
+    """
+    texts: dict[tuple[str, str], str] = {}
+    name, kind = as_text(path), Path(path).suffix.lower()
+    lines: Iterable[tuple[int, Any]] = ()
+    try:
+        if kind == ".csv":
+            text = utf8_text(read_bytes(Path(path), _REMEDY), name)
+            lines = enumerate(csv_lines(text, name, [_TEXT], _REMEDY), 2)
+        elif kind == ".jsonl":
+            lines = json_lines(Path(path), _REMEDY)
+        for number, line in lines:
+            try:
+                key, text = _persona(line)
+                if key in texts:
+                    raise BadInput(f"{quoted(key[1])} has a text already", _REMEDY)
+            except BadInput as problem:
+                raise BadInput(f"line {number} of {name!r}: {problem.reason}", problem.remedy) from None
+            texts[key] = text
+    except BadInput as problem:
+        raise DailytalkError(problem.reason, problem.remedy) from None
+    if not texts:
+        raise DailytalkError(f"{name!r} is no .csv or .jsonl with a text", _REMEDY)
+    return texts
+
+
+def _persona(line: Mapping[str, Any] | BadInput) -> tuple[tuple[str, str], str]:
+    """What a line is of, and its text. Raises BadInput."""
+    if isinstance(line, BadInput):
+        raise line
+    values = {}
+    for name, value in line.items():
+        if not isinstance(value, str | int | float | None):
+            raise BadInput(f"{quoted(name)} is no text", _REMEDY)
+        if value not in (None, ""):
+            values[name] = " ".join(str(value).split())
+    text = values.pop(_TEXT, "")
+    if missing := [name for name in _BLANK.findall(text) if name not in values]:
+        raise BadInput(f"there is nothing for {{{missing[0]}}}", _REMEDY)
+    text = _BLANK.sub(lambda blank: values[blank[1]], text).removeprefix(_TAG).removesuffix(_TAG).strip()
+    if not is_system_prompt(system_prompt(text)):
+        raise BadInput(f"its text is empty, or has {_TAG} in its midst", _REMEDY)
+    keys = [(key, values[key]) for key in PERSONA_KEYS if key in values]
+    if len(keys) > 1:
+        raise BadInput(f"it names {quoted(keys[0][1])} beside {quoted(keys[1][1])}", _REMEDY)
+    return (keys or [_OTHERS])[0], text
+
+
+def prepare_personas(out: Path, settings: exports.ExportSettings) -> None:
+    """Raise DailytalkError for a table of personas that can't be used."""
+    personas_at.cache_clear()  # by now the file may be another
+    if settings.persona:
+        personas_at(settings.persona)
+
+
+def text_prompt(export: exports.Export, item: Conversation) -> str | None:
+    """The text of a conversation: its own, its recording's, its agent's, his voice's, or all others'."""
+    texts = personas_at(export.settings.persona) if export.settings.persona else {}
+    keys = [*zip(PERSONA_KEYS, (item.id, item.row["recording_id"], item.main_speaker), strict=True)]
+    keys += [(PERSONA_KEYS[-1], voice) for voice in item.voices if not export.settings.swap]
+    return next((texts[key] for key in (*keys, _OTHERS) if key in texts), None)
+
+
+# moondogo's personaplex-finetune: Moshi's folder, with prompts in its manifests.
+#
+# Three facts of its source decide the rest. It looks prompts up by the absolute path that sphn gives back, and
+# trains without those of any other path. It reads a text prompt only beside a voice prompt. And what both take of
+# a window is missing at its end.
+
+
+#: The folder of voice prompts, their Hz, and the configuration.
+VOICE_PROMPTS, PROMPT_RATE, PERSONAPLEX_CONFIG = "voice_prompts", 24000, "personaplex-finetune.yaml"
+
+#: Seconds of the silence after both prompts, and of a character of text: tokens of 80 ms have three or more.
+_SILENCE, _CHARACTER = 1.0, 0.08 / 3
+
+_MODEL = """\
+moshi_paths:
+  hf_repo_id: "nvidia/personaplex-7b-v1"
+
+# On several GPUs the trainer finds the prompts of a part of its windows only, and trains the others without.
+system_prompt:
+  enable: true
+  silence_duration_sec: 0.5
+  # What has no text prompt is trained without one.
+  default_text_prompt: ""
+  voice_prompt_dir: {folder}
+
+full_finetuning: true
+first_codebook_weight_multiplier: 10.0
+text_padding_weight: 1.0
+text_loss_weight: 20.0
+"""
+
+
+_REPOSITORY, _EXAMPLE = "moondogo/personaplex-finetune", "personaplex_finetune.yaml"
+
+PERSONAPLEX_FINETUNE = Trainer(PERSONAPLEX_CONFIG, _REPOSITORY, _EXAMPLE, _MODEL, 164, 32, 24576, adapters=False)
+
+
+def write_personaplex(export: exports.Export, item: Conversation) -> Iterator[exports.FileEntry]:
+    """Write what Moshi's trainer reads, and the voice prompt that the conversation has to give."""
+    entries = [*write_moshi(export, item)]
+    voice, stretches = voice_prompt(item, export.settings.swap)
+    if stretches:
+        edges = [[round(edge * item.sample_rate) for edge in stretch] for stretch in stretches]
+        samples = np.concatenate([item.pcm[first:last, 0] for first, last in edges])
+        export.target.write_wav(f"{VOICE_PROMPTS}/{file_name(item.id)}.wav", samples, item.sample_rate)
+    export.about[item.id] |= {"voice": voice, "stretches": stretches, "text": text_prompt(export, item)}
+    for entry in entries:
+        yield entry._replace(line=entry.line | {"id": item.id})
+
+
+def finish_personaplex(export: exports.Export, lists: exports.Lists) -> Mapping[str, exports.FileText]:
+    """Moshi's files, with the prompts of a conversation in its lines."""
+    root = export.target.root.resolve()
+    stretches: dict[str, _Spans] = {name: about.pop("stretches") for name, about in export.about.items()}
+    texts = {name: text for name, about in export.about.items() if (text := about.pop("text"))}
+    voices = {name: voice for name, about in export.about.items() if (voice := about.pop("voice"))}
+    offers = {name for name in stretches if stretches[name]}
+    sources = prompt_sources(voices, offers, export.side)
+    export.target.remove(f"{VOICE_PROMPTS}/{file_name(name)}.wav" for name in offers - {*sources.values()})
+    fields: dict[str, dict[str, str]] = defaultdict(dict)
+    for name, text in texts.items():
+        fields[name]["text_prompt"] = system_prompt(text)
+    taken = {}
+    for name, source in sources.items():
+        export.about[name]["voice_prompt"] = {"of": source, "stretches": stretches[source]}
+        fields[name]["voice_prompt"] = f"{file_name(source)}.wav"
+        taken[name] = total_seconds(stretches[source]) + _SILENCE + _CHARACTER * len(texts.get(name, ""))
+    long = 0
+    for entries in lists.values():
+        for entry in entries:
+            name = entry.line.pop("id")
+            entry.line.update(fields[name], path=str(root / entry.line["path"]))
+            long += name in taken and entry.seconds + taken[name] > PERSONAPLEX_FINETUNE.window
+    export.facts["prompts"] = {"voice": len(sources), "text": len(texts), "conversations": len(stretches)}
+    export.notes.append(f"voice prompts for {len(sources)} and text prompts for {len(texts)} of {len(stretches)}")
+    missing = {
+        "with an agent who is not known": len(stretches) - len(voices),
+        f"with a voice of which no other one has {SHORTEST_PROMPT:g} s alone": len(voices) - len(sources),
+        "that --persona does not name": (len(stretches) - len(texts)) * bool(export.settings.persona),
+        "whose text prompt is not read, for want of a voice prompt": len(texts.keys() - sources.keys()),
+    }
+    export.left_out.update({f"prompts of conversations {why}": count for why, count in missing.items() if count})
+    if long:
+        export.notes.append(f"{counted(long, 'file')} too long for a window with prompts (see --max-length)")
+    model = _MODEL.format(folder=json.dumps(str(root / VOICE_PROMPTS), ensure_ascii=False))
+    return finish_moshi(
+        export, lists, PERSONAPLEX_FINETUNE._replace(model=model), max(taken.values(), default=0.0)
+    )
+
+
+def _prepare_personaplex(out: Path, settings: exports.ExportSettings) -> None:
+    refuse_path(out, settings)
+    prepare_personas(out, settings)
+
+
+PERSONAPLEX = exports.ExportFormat(
+    "personaplex",
+    reader="personaplex-finetune (moondogo), for NVIDIA's PersonaPlex",
+    holds="as moshi; a voice prompt from another conversation, and a text prompt from --persona",
+    loses="as moshi",
+    checked="sphn, and a reader written from its source",
+    open=exports.open_conversation,
+    write=write_personaplex,
+    finish=finish_personaplex,
+    manifests=(TRAIN, EVAL, PERSONAPLEX_CONFIG),
+    sides=exports.TWO_LISTS,
+    options=frozenset({"swap", "both_speakers", "max_length", "tokenizer", "prosodic_tokens", "persona"}),
+    unit="file",
+    prepare=_prepare_personaplex,
+)

@@ -1,0 +1,294 @@
+"""Layouts of conversations for NeMo and lhotse, WebDataset, and trainers of speech synthesis.
+
+lhotse's Shar: `train/` and `eval/`, each read by `CutSet.from_shar(in_dir=…)`. For NeMo's `DuplexS2SDataset` the
+recording is the user, and the custom field `target_audio` the agent; for others the recording is both channels.
+
+WebDataset: `train-NUMBER.tar` and `eval-NUMBER.tar` with `KEY.wav` (stereo) and `KEY.json`, the row.
+
+Trainers of synthesis read mono, and open paths from where they are started: these are absolute. An entry is an
+utterance for sesame-finetune (`metadata_SIDE.json`), and a conversation, mixed, for MOSS-TTSD and VibeVoice
+(`dialogues_SIDE.jsonl`: `train.jsonl` is Moshi's).
+"""
+
+import gzip
+import tarfile
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import pairwise
+from operator import itemgetter
+from typing import Any
+
+import numpy as np
+
+from dailytalk_contiguous.core.audio import Pcm, encoded_sound, mixed_down, read_pcm
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.schema import BUILT
+from dailytalk_contiguous.publish import exports
+from dailytalk_contiguous.publish.items import ABOUT, Conversation, Utterance, heard
+from dailytalk_contiguous.publish.moshi_folder import piece_edges, piece_path
+from dailytalk_contiguous.publish.prompts import heard_voice, prepare_personas, text_prompt
+from dailytalk_contiguous.store.files import json_document, json_text
+from dailytalk_contiguous.store.owned_folder import file_name
+
+# Shards: the conversations of a side, up to a size a file.
+#
+# Sides are divided when all is written, so what a conversation adds to a shard is a file of its own until then:
+# members of a tar without the tar's end, or a gzip member. Such files one after another are one again.
+
+
+#: Bytes of a shard of sound, at which the next one begins.
+SHARD_BYTES = 1_000_000_000
+
+
+def _key(item: Conversation) -> str:
+    """A file name for a conversation, without dots: readers take what follows the first one for a kind of file."""
+    return file_name(item.id.replace(".", "\0"))
+
+
+def _sound_members(key: str, pcm: Pcm, sample_rate: int, about: Any) -> bytes:
+    """Members of a tar: a WAV, and JSON about it; the same bytes at any time and for any user."""
+    tar: list[bytes] = []
+    for kind, data in ("wav", encoded_sound(pcm, sample_rate, "WAV")), ("json", json_text(about).encode()):
+        header = tarfile.TarInfo(f"{key}.{kind}")
+        header.size = len(data)
+        tar += header.tobuf(), data, bytes(-len(data) % tarfile.BLOCKSIZE)
+    return b"".join(tar)
+
+
+def _write_parts(
+    export: exports.Export, item: Conversation, parts: Mapping[str, bytes]
+) -> Iterator[exports.FileEntry]:
+    """Write what a conversation adds to each of its shards, by what follows the side in their names."""
+    names = {shard: f"parts/{_key(item)}.{number}" for number, shard in enumerate(parts)}
+    for shard, data in parts.items():
+        export.target.write_bytes(names[shard], data)
+    yield exports.FileEntry((names, max(len(data) for data in parts.values())), item.duration)
+
+
+def finish_shards(export: exports.Export, lists: exports.Lists) -> Mapping[str, exports.FileText]:
+    for side, entries in lists.items():
+        shards: list[list[dict[str, str]]] = []
+        size = 0
+        for entry in entries:
+            names, length = entry.line
+            if not shards or size + length > SHARD_BYTES:
+                shards.append([])
+                size = 0
+            shards[-1].append(names)
+            size += length
+        for number, members in enumerate(shards):
+            for shard in members[0]:
+                end = bytes(2 * tarfile.BLOCKSIZE) if shard.endswith(".tar") else b""
+                parts = [names[shard] for names in members]
+                export.target.join(side + shard.format(number), parts, end)
+                export.target.remove(parts)
+    return {ABOUT: json_document({item: {"split": side} for item, side in export.side.items()})}
+
+
+# lhotse.
+
+
+#: Hz of the user and of the agent as NeMo reads them. It resamples the user alone: the agent's is to be right.
+USER_RATE, AGENT_RATE = 16000, 22050
+
+
+def _supervisions(item: Conversation, names: tuple[str, str], channels: tuple[int, int]) -> list[dict[str, Any]]:
+    """Utterances with text, each with the words from its start on; the agent's name and channel come first."""
+    key, supervisions = _key(item), []
+    for main, name, channel in zip((True, False), names, channels, strict=True):
+        said = [part for part in item.utterances if part.main == main and part.text.strip()]
+        starts = [part.start for part in said]
+        words: dict[int, list[Any]] = defaultdict(list)
+        for word in item.words:
+            if word.main == main:
+                at = bisect_right(starts, (word.start + word.end) / 2)
+                words[max(0, at - 1)].append([word.text, word.start, word.end - word.start, None])
+        for number, part in enumerate(said):
+            about = {"speaker": name, "channel": channel, "text": part.text.strip(), "language": item.language}
+            times = {"start": part.start, "duration": part.end - part.start}
+            labels = {"custom": {"tag": part.tag, "event": part.event}, "alignment": {"word": words[number]}}
+            ids = {"id": f"{key}-{int(not main)}-{number:04d}", "recording_id": key}
+            supervisions.append({**ids, **about, **times, **labels})
+    return sorted(supervisions, key=lambda part: (part["start"], part["id"]))
+
+
+def _write_cut(
+    export: exports.Export, item: Conversation, sounds: Mapping[str, tuple[Pcm, int]], cut: Any
+) -> Iterator[exports.FileEntry]:
+    """Write a cut and its sounds, samples and Hz by field; `cut` is what does not follow from these."""
+    key, text = _key(item), text_prompt(export, item)
+    parts, recordings = {}, {}
+    for field, (pcm, rate) in sounds.items():
+        channels = [*range(pcm.shape[1] if pcm.ndim > 1 else 1)]
+        source = {"type": "shar", "channels": channels, "source": ""}
+        size = {"sampling_rate": rate, "num_samples": len(pcm), "duration": len(pcm) / rate}
+        recordings[field] = {"id": key, "sources": [source], **size, "channel_ids": channels}
+        parts[f"/{field}.{{:06d}}.tar"] = _sound_members(key, pcm, rate, recordings[field])
+    recording = recordings.pop("recording")
+    custom = recordings | ({"system_prompt": text} if text else {}) | {"conversation_id": item.id}
+    whole = {"id": key, "start": 0, "duration": recording["duration"], "recording": recording, "custom": custom}
+    line = json_text(whole | cut).encode()
+    yield from _write_parts(export, item, parts | {"/cuts.{:06d}.jsonl.gz": gzip.compress(line, mtime=0)})
+
+
+def _refuse_mute(item: Conversation) -> None:
+    if not any(utterance.text.strip() for utterance in item.utterances):
+        raise BadInput("nobody says a word", "check its transcript")
+    exports.refuse_tags((word.text for word in item.words), item)
+
+
+def write_nemo(export: exports.Export, item: Conversation) -> Iterator[exports.FileEntry]:
+    """Write a cut of the user, with the agent beside it."""
+    _refuse_mute(item)
+    user = read_pcm(item.row["audio"], sample_rate=USER_RATE)[:, 0 if export.settings.swap else 1]
+    cut = {"type": "MonoCut", "channel": 0, "supervisions": _supervisions(item, ("agent", "user"), (0, 0))}
+    sounds = {"recording": (user, USER_RATE), "target_audio": (item.pcm[:, 0], item.sample_rate)}
+    yield from _write_cut(export, item, sounds, cut)
+
+
+def write_cuts(export: exports.Export, item: Conversation) -> Iterator[exports.FileEntry]:
+    """Write a cut of both channels."""
+    _refuse_mute(item)
+    names = item.main_speaker or "agent", item.other_speaker or "user"
+    cut = {"type": "MultiCut", "channel": [0, 1], "supervisions": _supervisions(item, names, (0, 1))}
+    yield from _write_cut(export, item, {"recording": (item.pcm, item.sample_rate)}, cut)
+
+
+# WebDataset.
+
+
+def write_webdataset(export: exports.Export, item: Conversation) -> Iterator[exports.FileEntry]:
+    """Write a conversation as WAV and JSON: its row."""
+    row = {name: item.row[name] for name in BUILT if name in item.row and name != "audio"}
+    about = _known(row | {"sample_rate": item.sample_rate, "duration": item.duration})
+    tar = _sound_members(_key(item), item.pcm, item.sample_rate, about)
+    yield from _write_parts(export, item, {"-{:06d}.tar": tar})
+
+
+def _known(value: Any) -> Any:
+    """A value in which what is no number is null, as JSON has no NaN."""
+    if isinstance(value, Mapping):
+        return {name: _known(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_known(part) for part in value]
+    return None if value != value else value
+
+
+# Synthesis of speech.
+
+
+def write_sesame(export: exports.Export, item: Conversation) -> Iterator[exports.FileEntry]:
+    """Write each speaker's channel, and an entry an utterance: its text, where it is, and a number for the voice.
+
+    The trainer learns single utterances, so a number has to mean one voice in the whole folder.
+    """
+    _refuse_mute(item)
+    sides = ("agent", "user")
+    for number, side in enumerate(sides):
+        export.write_sound(f"{side}/{file_name(item.id)}", np.ascontiguousarray(item.pcm[:, number]))
+    for part in sorted(heard(item.row), key=itemgetter("start", "end")):
+        if text := (part["text"] or "").strip():
+            name = f"{sides[(part['channel'] == 'left') == export.settings.swap]}/{file_name(item.id)}"
+            speaker = export.about.setdefault(heard_voice(item, part) or name, len(export.about))
+            times = {"start": round(part["start"], 6), "end": round(part["end"], 6)}
+            line = {"text": text, "path": _absolute(export, name), **times, "speaker": speaker}
+            yield exports.FileEntry(line, part["end"] - part["start"])
+
+
+def _absolute(export: exports.Export, name: str) -> str:
+    return str(export.target.root.resolve() / f"{name}.wav")
+
+
+def _write_mixed(
+    script: Callable[[Sequence[Utterance]], str],
+    columns: tuple[str, str],
+    export: exports.Export,
+    item: Conversation,
+) -> Iterator[exports.FileEntry]:
+    """Write the pieces of a conversation as the mean of both channels, with the script of what is said in each."""
+    _refuse_mute(item)
+    edges = [*pairwise(piece_edges(item, export.settings.max_length))]
+    said = [part._replace(text=" ".join(part.text.split())) for part in item.utterances if part.text.strip()]
+    middles = [(part.start + part.end) / 2 * item.sample_rate for part in said]
+    scripts = [
+        script([part for part, middle in zip(said, middles, strict=True) if first <= middle < last])
+        for first, last in edges
+    ]
+    for number, ((first, last), text) in enumerate(zip(edges, scripts, strict=True)):
+        if text:
+            name = piece_path("audio", item, number, len(edges))
+            export.write_sound(name, mixed_down(item.pcm[first:last]))
+            line = dict(zip(columns, (_absolute(export, name), text), strict=True))
+            yield exports.FileEntry(line, (last - first) / item.sample_rate)
+
+
+def moss_script(said: Sequence[Utterance]) -> str:
+    """What is said as MOSS-TTSD reads it: the agent is `[S1]`. Raises BadInput for a text with such a mark."""
+    if marked := next((part.text for part in said if "[S1]" in part.text or "[S2]" in part.text), None):
+        raise BadInput(f"its text holds the mark of a speaker ({marked[:40]!r})", "correct its transcript")
+    return "".join(f"[S{1 if part.main else 2}]{part.text}" for part in said)
+
+
+def vibevoice_script(said: Sequence[Utterance]) -> str:
+    """What is said as VibeVoice reads it. It counts from 0 where nobody is 0: from 1, both keep their numbers."""
+    return "\n".join(f"Speaker {1 if part.main else 2}: {part.text}" for part in said)
+
+
+def finish_sesame(export: exports.Export, lists: exports.Lists) -> Mapping[str, exports.FileText]:
+    return {f"metadata_{side}.json": json_document([entry.line for entry in lists[side]]) for side in lists}
+
+
+_DIALOGUES = {"train": "dialogues_train.jsonl", "eval": "dialogues_eval.jsonl"}
+
+#: What formats have in common: all two sides and a folder that `check` does not know.
+_format = partial(
+    exports.ExportFormat[Conversation], open=exports.open_conversation, sides=exports.TWO_LISTS, checkable=False
+)
+_shards = partial(_format, finish=finish_shards, manifests=(ABOUT,))
+_mixed = partial(
+    _format,
+    loses="times, words, tags, sounds without text",
+    checked="a reader written from its source",
+    finish=exports.json_lists(**_DIALOGUES),
+    manifests=(*_DIALOGUES.values(),),
+    options=frozenset({"swap", "max_length"}),
+)
+
+TRAINER_FORMATS = (
+    _shards(
+        "lhotse", "NeMo's duplex speech-to-speech (`DuplexS2SDataset`)",
+        "Shar of the user (16 kHz) and the agent (22.05 kHz, `target_audio`); utterances and words of both",
+        "names, sounds without text, valence/arousal/dominance, prosody", "lhotse",
+        write=write_nemo, options=frozenset({"swap", "persona"}), sample_rate=AGENT_RATE, prepare=prepare_personas,
+    ),
+    _shards(
+        "lhotse-cuts", "lhotse (`CutSet.from_shar`)",
+        "Shar of stereo cuts, the agent first; utterances and words of both by name",
+        "sounds without text, valence/arousal/dominance, prosody", "lhotse",
+        write=write_cuts, options=frozenset({"swap", "persona"}), prepare=prepare_personas,
+    ),
+    _shards(
+        "webdataset", "webdataset, and `datasets` (its builder of that name)",
+        "tars of stereo WAV, and the whole row as JSON", "nothing", "datasets, webdataset",
+        write=write_webdataset, options=frozenset(),
+    ),
+    _format(
+        "sesame-finetune", "sesame-finetune (knottwill), for CSM",
+        "mono WAV of each speaker; each utterance with text, times and the number of its voice",
+        "who answers whom, words, tags, sounds without text", "a reader written from its source",
+        write=write_sesame, finish=finish_sesame, unit="utterance",
+        manifests=("metadata_train.json", "metadata_eval.json"),
+    ),
+    _mixed(
+        "moss-ttsd", "MOSS-TTSD (fine-tuning, v0.7)",
+        "both speakers mixed; what they say, [S1] the agent and [S2] the user",
+        write=partial(_write_mixed, moss_script, ("file_path", "full_transcript")), sample_rate=16000,
+    ),
+    _mixed(
+        "vibevoice", "VibeVoice (fine-tuning, community)",
+        "both speakers mixed; what they say, Speaker 1 the agent and Speaker 2 the user",
+        write=partial(_write_mixed, vibevoice_script, ("audio", "text")),
+    ),
+)  # fmt: skip
