@@ -16,9 +16,10 @@ from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.settings import with_settings
 from dailytalk_contiguous.core.turns import TURN_MEASURES
 from dailytalk_contiguous.core.wording import counted, length_text
+from dailytalk_contiguous.publish.annotation_formats import annotated_rows
 from dailytalk_contiguous.publish.checking import check_folder as run_check
 from dailytalk_contiguous.publish.checking import check_version
-from dailytalk_contiguous.publish.exports import TWO_LISTS, ExportFormat, ExportSettings, write_export
+from dailytalk_contiguous.publish.exports import TIMELINES, TWO_LISTS, ExportFormat, ExportSettings, write_export
 from dailytalk_contiguous.publish.formats import FORMATS
 from dailytalk_contiguous.publish.interactivity import ClipChoice, clips_found
 from dailytalk_contiguous.publish.items import SMALL, open_items, reference_at
@@ -42,7 +43,7 @@ EXPORT_SETTINGS = cli_options.setting_options(ExportSettings())
 def export(
     source: str = argument(
         "DIR|OWNER/NAME",
-        "Folder of speak, build, corpus, a dataset on the Hub, or clips with a whisper.json.",
+        "Folder of speak, build, corpus or (annotations) tag, a dataset on the Hub, or clips with a whisper.json.",
         default="",
     ),
     out: Path | None = cli_options.out_option(None),
@@ -67,6 +68,10 @@ def export(
         if split:
             raise DailytalkError("--split is for what has splits", "leave it out")
         selection = _Selection(voice_folder(Path(source)))
+    elif "timeline" in layout.options:
+        timeline = settings.get("timeline", TIMELINES[0])
+        splits = (split,) if split else None
+        selection = _Selection(annotated_rows(version_or_path(source, revision), timeline, splits))
     else:
         dataset = version_or_path(source, revision)
         selection = _select(dataset, layout, split, settings.get("eval_share"))

@@ -34,7 +34,7 @@ LISTED = {
         "doctor": "doctor",
     },
     "Look": {"check": "export", "report": "report", "agreement": "report"},
-    "Correct": {"review": "review"},
+    "Correct": {"review": "review", "edits": "annotated"},
     "Publish": {"push": "push", "versions": "versions", "diff": "versions", "export": "export", "mix": "mix"},
     "Corpora": {
         "corpus": "corpus",

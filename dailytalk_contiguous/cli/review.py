@@ -15,13 +15,15 @@ from dailytalk_contiguous.core.outcome import Outcome
 #: Names of this machine that no other one can reach.
 _LOCAL = ("127.0.0.1", "localhost", "::1")
 
+AUTHOR = terminal.option("", terminal.Panel.RUN, "Your name in the edits.", "--author", metavar="NAME")
+
 
 def review(
     source: str = terminal.argument(
         "DIR|JSON|OWNER/NAME",
         "A work folder, a training folder, clips, recordings to cut first, or a version (to listen).",
     ),
-    author: str = terminal.option("", terminal.Panel.RUN, "Your name in the edits.", "--author", metavar="NAME"),
+    author: str = AUTHOR,
     port: int = PORT,
     host: str = terminal.option(
         "127.0.0.1", terminal.Panel.RARE, "Serve other machines, too; needs a password.", metavar="ADDRESS"
@@ -55,12 +57,7 @@ def review(
         if not no_browser and not opened(browser_address):
             terminal.say("no browser could be opened: open that address in one")
 
-    if not author:
-        try:
-            author = getpass.getuser()
-        except (OSError, KeyError, ImportError):
-            author = socket.gethostname() or "reviewer"
-    Serving(source, author, host, port, password, as_is).run(ready)
+    Serving(source, author_or_user(author), host, port, password, as_is).run(ready)
     outcome = Outcome(None, "ended: every edit is saved")
     if as_json:  # whose only line is that of the address
         terminal.say(str(outcome.headline))
@@ -71,6 +68,14 @@ def review(
         sys.stderr.flush()
         os._exit(0)
     return outcome
+
+
+def author_or_user(author: str) -> str:
+    """The name that is in edits: the given one, or that of the user of this machine."""
+    try:
+        return author or getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        return socket.gethostname() or "reviewer"
 
 
 def opened(address: str) -> bool:

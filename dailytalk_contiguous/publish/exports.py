@@ -33,6 +33,9 @@ TOKENS = "prosody"
 #: Share of the time to evaluate on, where no division is settled.
 EVAL_SHARE = 0.1
 
+#: The times that annotations may have.
+TIMELINES = ("source", "rebuilt")
+
 #: The divisions of a format: all trains, or a part evaluates.
 ONE_LIST, TWO_LISTS = ("train",), ("train", "eval")
 
@@ -73,6 +76,10 @@ class ExportSettings:
         panel="splits", metavar="SHARE [0.01<=x<=0.5]", least=0.01, most=0.5, shown=f"({EVAL_SHARE})",
     )  # fmt: skip
     seed: int = setting(0, "Seed of all random choices: the same one makes the same choices.", panel="run")
+    timeline: str = setting(
+        "source", "Times of the recording, or of the rebuilt conversation, whose sound is written too.",
+        panel="result", choices=TIMELINES,
+    )  # fmt: skip
     licence: str | None = unlisted(None)
     clips: Container[str] | None = unlisted(None)
 

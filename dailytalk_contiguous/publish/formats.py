@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from dailytalk_contiguous.publish.annotation_formats import ANNOTATIONS
 from dailytalk_contiguous.publish.dialogue_formats import CSM, JMOSHI
 from dailytalk_contiguous.publish.exports import ExportFormat
 from dailytalk_contiguous.publish.interactivity import FULL_DUPLEX_BENCH, INTERACTIVITY
@@ -10,10 +11,7 @@ from dailytalk_contiguous.publish.prompts import PERSONAPLEX
 from dailytalk_contiguous.publish.trainer_formats import TRAINER_FORMATS
 from dailytalk_contiguous.publish.voice_exports import VOICES
 
-FORMATS: dict[str, ExportFormat[Any]] = {
-    format.name: format
-    for format in (
-        *(MOSHI, PERSONAPLEX, JMOSHI, CSM, *TRAINER_FORMATS),
-        *(INTERACTIVITY, FULL_DUPLEX_BENCH, *VOICES),
-    )
-}
+_ALL: list[ExportFormat[Any]] = [MOSHI, PERSONAPLEX, JMOSHI, CSM, *TRAINER_FORMATS]
+_ALL += [INTERACTIVITY, FULL_DUPLEX_BENCH, *VOICES, *ANNOTATIONS]
+
+FORMATS = {format.name: format for format in _ALL}

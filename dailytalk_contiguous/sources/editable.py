@@ -34,7 +34,7 @@ from dailytalk_contiguous.core.documents import (
     read_json,
     with_null,
 )
-from dailytalk_contiguous.core.edits import Laid, Lines, SpokenLine, in_order, lay_edits, shown_words
+from dailytalk_contiguous.core.edits import Item, Laid, Lines, SpokenLine, in_order, lay_edits, shown_words
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import AUDIO_FOLDER, CHANNELS, MAIN, OTHER
 from dailytalk_contiguous.core.utterance import NOT_SILENT, why_silent
@@ -1193,6 +1193,18 @@ def laid_edits(editable: Editable, name: str, records: Sequence[Record]) -> Laid
             raise
         lines = {}  # discarding took them out of their file
     return lay_edits(lines, [record for record in records if record["before"].get("lines")])
+
+
+def bounds(editable: Editable, name: str, lines: Lines, records: Iterable[Record], tags: Collection[str]) -> Item:
+    """What an edit of an item must keep to; `lines` and `records` are those that it has now."""
+    offset = editable.offset(name)
+    try:
+        seconds = editable.stretch(name).seconds
+    except (BadInput, OSError):
+        seconds = editable.seconds(name) or max((line["end"] - offset for line in lines.values()), default=0.0)
+    used = {key for record in records for key in record["before"].get("lines", {})}
+    end = max([offset + seconds, *(line["end"] for line in lines.values())])
+    return Item(offset, end, editable.channels(name), tags, used)
 
 
 def keep_backup(path: Path) -> None:

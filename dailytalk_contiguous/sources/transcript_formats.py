@@ -173,7 +173,7 @@ _MANIFEST = {"audio_filepath": str, "duration": float, "offset?": float, "text?"
 
 # What a Praat text file is made of: strings with doubled quotes, and words, of which the numbers count.
 _PRAAT = re.compile(r'\s++|"(?P<string>(?:[^"]++|"")*+)"|(?P<word>[^\s"=]++)|=')
-_NUMBER = re.compile(r"[-+]?\d{1,15}+(?:\.\d*+)?(?:[eE][-+]?\d{1,2})?")
+NUMBER = re.compile(r"[-+]?\d{1,15}+(?:\.\d*+)?(?:[eE][-+]?\d{1,2})?")
 _SAVE_AGAIN = "save it from Praat again, as a text file"
 
 Token = TypeVar("Token", str, float)
@@ -292,7 +292,7 @@ def cues_of_words(channel: str, words: Sequence[WordRow]) -> list[Cue]:
 
 
 @dataclass(frozen=True)
-class _Line:
+class SubtitleLine:
     """A line of a subtitle; `name` is what may be its speaker, `said` the rest, `text` all of it.
 
     `key` is the name in lower case: a file may write Anna and ANNA.
@@ -310,7 +310,7 @@ def _read_subtitles(path: Path, side: str | None, pick: Pick) -> list[Passage]:
 
     In a file of one side a name is taken off the text if every subtitle begins with the same one.
     """
-    subtitles = _subtitles(path)
+    subtitles = read_subtitles(path)
     leads = [next((line.key for line in lines), None) for _, _, lines in subtitles]
     keys = {key for key in leads if key is not None}
     if side is not None:
@@ -344,8 +344,11 @@ def _read_textgrid(path: Path, side: str | None, pick: Pick) -> list[Passage]:
     """
     speakers: dict[str, dict[str, list[tuple[float, float, str]]]] = {}
     names: dict[str, str] = {}
-    for name, intervals in _tiers(path):
+    for name, labels in read_tiers(path):
         tokens = re.findall(r"[^\W_]+", name)
+        if any(token.casefold().startswith("phon") for token in tokens):
+            continue
+        intervals = [label for label in labels if label[2].casefold() not in SILENCES]
         kind = "words" if _holds_words([token.casefold() for token in tokens], intervals) else "utterances"
         own_name = " ".join(token for token in tokens if not _KIND_OF_TIER.fullmatch(token.casefold()))
         speaker = own_name.casefold()
@@ -415,7 +418,7 @@ def _records(path: Path, counts: range, pick: Pick, name_field: int) -> Iterator
     """(position, fields) of the lines of a file that are about the recording; `;;` begins a comment."""
     lines = [
         (number, line.split())
-        for number, line in enumerate(_read_lines(path).split("\n"), 1)
+        for number, line in enumerate(readable_text(path).split("\n"), 1)
         if line.strip() and not line.lstrip().startswith(";;")
     ]
     for number, fields in lines:
@@ -431,7 +434,7 @@ def _records(path: Path, counts: range, pick: Pick, name_field: int) -> Iterator
 
 def _span(path: Path, position: str, start: str, duration: str) -> tuple[float, float]:
     """Start and end of a record with a start and a duration as text."""
-    if not (_NUMBER.fullmatch(start) and _NUMBER.fullmatch(duration)):
+    if not (NUMBER.fullmatch(start) and NUMBER.fullmatch(duration)):
         raise broken(
             path, f"{position} has the start {quoted(start)} and the duration {quoted(duration)}", "give seconds"
         )
@@ -441,7 +444,7 @@ def _span(path: Path, position: str, start: str, duration: str) -> tuple[float, 
 def _confidence(path: Path, position: str, text: str) -> float | None:
     if _or_none(text) is None:
         return None
-    if not _NUMBER.fullmatch(text):
+    if not NUMBER.fullmatch(text):
         raise broken(
             path, f"{position} has the confidence {quoted(text)}", "give a number from 0 to 1, or leave it out"
         )
@@ -824,12 +827,12 @@ def _checked(path: Path, position: str, times: tuple[Any, Any]) -> tuple[float, 
     return float(times[0]), float(times[1])
 
 
-def _subtitles(path: Path) -> list[tuple[str, tuple[float, float], list[_Line]]]:
+def read_subtitles(path: Path) -> list[tuple[str, tuple[float, float], list[SubtitleLine]]]:
     """(position, (start, end), lines) of every subtitle that has text, by rising start.
 
     A text of SubRip goes on to the number above the next times, one of WebVTT to an empty line.
     """
-    text = _read_lines(path)
+    text = readable_text(path)
     is_vtt = path.suffix.lower() == ".vtt" or text.lstrip().startswith("WEBVTT")
     subtitles: list[tuple[int, tuple[float, float], list[str]]] = []
     is_text = False
@@ -864,7 +867,7 @@ def _seconds(hours: str | None, minutes: str, seconds: str, fraction: str) -> fl
     return (1000 * whole + int(fraction.ljust(3, "0"))) / 1000
 
 
-def _lines(text: str) -> list[_Line]:
+def _lines(text: str) -> list[SubtitleLine]:
     """The lines of a subtitle, without overrides in braces."""
     text = _OVERRIDE.sub("", text).replace(r"\h", " ").replace(r"\n", "\n").replace(r"\N", "\n")
     # A voice gets a line of its own, which begins with its name; one without a name gets nothing.
@@ -874,16 +877,18 @@ def _lines(text: str) -> list[_Line]:
         line = " ".join(html.unescape(_NO_CHARACTER.sub("\ufffd", _TAG.sub("", raw))).split())
         match = _NAMED_LINE.fullmatch(line)
         if match is None:
-            lines.append(_Line(None, None, line, line, False))
+            lines.append(SubtitleLine(None, None, line, line, False))
             continue
         name = (match["voice"] or match["name"]).strip()
         rest = match["said"]
         text = rest if match["voice"] else line
-        lines.append(_Line(name.casefold(), name, rest, text, bool(match["voice"]) or explains_itself(name)))
+        lines.append(
+            SubtitleLine(name.casefold(), name, rest, text, bool(match["voice"]) or explains_itself(name))
+        )
     return [line for line in lines if line.text or line.name]
 
 
-def _read_lines(path: Path) -> str:
+def readable_text(path: Path) -> str:
     """`read_text` of a file of lines that people can read. Raises BadInput."""
     text = read_text(path)
     for number, line in enumerate(text.split("\n"), 1):
@@ -896,9 +901,9 @@ def _read_lines(path: Path) -> str:
     return text
 
 
-def _tiers(path: Path) -> list[tuple[str, list[tuple[float, float, str]]]]:
-    """Names and non-silent (start, end, label) of the interval tiers of a TextGrid, except those of phones."""
-    text = _read_lines(path)
+def read_tiers(path: Path) -> list[tuple[str, list[tuple[float, float, str]]]]:
+    """Names and intervals (start, end, label) of the interval tiers of a TextGrid."""
+    text = readable_text(path)
     if "ooTextFile" not in text[:200]:
         raise broken(path, "does not begin like a TextGrid", _SAVE_AGAIN)
     tokens = _tokens(path, text)
@@ -924,11 +929,7 @@ def _tiers(path: Path) -> list[tuple[str, list[tuple[float, float, str]]]]:
             raise broken(path, f"has a tier of the unknown class {quoted(kind)}", _SAVE_AGAIN)
     if next(tokens, None) is not None:
         raise broken(path, "goes on after its last tier", _SAVE_AGAIN)
-    return [
-        (name, [interval for interval in intervals if interval[2].casefold() not in SILENCES])
-        for name, intervals in tiers
-        if "phon" not in name.casefold()
-    ]
+    return tiers
 
 
 def _tokens(path: Path, text: str) -> Iterator[str | float]:
@@ -941,7 +942,7 @@ def _tokens(path: Path, text: str) -> Iterator[str | float]:
         position = match.end()
         if match["string"] is not None:
             yield match["string"].replace('""', '"')
-        elif match["word"] is not None and _NUMBER.fullmatch(match["word"]):
+        elif match["word"] is not None and NUMBER.fullmatch(match["word"]):
             yield float(match["word"])
     if position < len(text):
         line = text[:position].count("\n") + 1

@@ -340,16 +340,8 @@ class Session:
         return edit(self._held(name).lines, in_file, self._bounds(name), author)
 
     def _bounds(self, name: str) -> Item:
-        offset = self.editable.offset(name)
-        try:
-            seconds = self.editable.stretch(name).seconds
-        except (BadInput, OSError):
-            lines = self._held(name).lines.values()
-            seconds = self.editable.seconds(name) or max((line["end"] - offset for line in lines), default=0.0)
-        known = self._known.get(name)
-        used = {key for record in (known.records if known else ()) for key in record["before"].get("lines", {})}
-        end = max([offset + seconds, *(line["end"] for line in self._held(name).lines.values())])
-        return Item(offset, end, self.editable.channels(name), TAGS, used)
+        records = self._known[name].records if name in self._known else ()
+        return editable.bounds(self.editable, name, self._held(name).lines, records, TAGS)
 
     def _refuse_changed(self, record: Record, change: EditChange) -> None:
         """Raise `Conflict` if somebody has changed again what an edit changed."""

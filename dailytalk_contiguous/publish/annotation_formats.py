@@ -1,0 +1,388 @@
+"""Conversations as annotation tools have them: tiers for Praat and ELAN, labels, subtitles, turns and words.
+
+Times are of the recording, so that a file opens beside it, or of the rebuilt conversation, which is then written
+too. Every file is kept as it was written, in `ORIGINALS`: `publish.annotation_edits` compares edited ones with it.
+"""
+
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import quote
+from xml.sax.saxutils import escape, quoteattr
+
+from dailytalk_contiguous.core.audio import Pcm, from_uri, probe
+from dailytalk_contiguous.core.documents import as_text, is_number
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.schema import CHANNELS, Row
+from dailytalk_contiguous.core.turns import Timed, stretches
+from dailytalk_contiguous.core.utterance import words_within
+from dailytalk_contiguous.publish.exports import Export, ExportFormat, ExportSettings, FileEntry, open_conversation
+from dailytalk_contiguous.publish.items import MOST_SECONDS, SMALL, TaggedItems, open_items
+from dailytalk_contiguous.publish.version import Version
+from dailytalk_contiguous.run.outputs import TRANSCRIPT
+from dailytalk_contiguous.store.owned_folder import file_name
+
+#: What the name of a file ends in whose times are those of the rebuilt conversation.
+REBUILT = ".rebuilt"
+
+#: Folder beside the files that has them as they were written.
+ORIGINALS = ".dailytalk-originals"
+
+#: What a conversation has labels of. The first have their tags on tiers of their own.
+KINDS = ("utterances", "words", "events", "sounds")
+
+#: Labels of a kind and a side that overlap at most: each needs a tier of its own.
+_MOST_AT_ONCE = 50
+
+#: Characters that XML, or one line of text, can't hold.
+_UNWRITABLE = re.compile("[\x00-\x1f\x7f\x85\u2028\u2029\ufffe\uffff\ud800-\udfff]")
+
+
+class Label(NamedTuple):
+    """A text on a side (`left`, `right`), from `start` to `end` in whole milliseconds; `tag`: of an utterance."""
+
+    start: float
+    end: float
+    text: str
+    side: str
+    tag: str = ""
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """A conversation, whatever the format.
+
+    Attributes:
+        name: of its files, without an ending.
+        seconds: length of the sound that times are of.
+        speakers: what files call each side; the two differ.
+        labels: by kind (of `KINDS`) and start.
+        media: the URL of the sound, and its path from the folder of the file; empty where nobody knows.
+        pcm: the sound, where it is written too.
+    """
+
+    name: str
+    seconds: float
+    speakers: Mapping[str, str]
+    labels: Mapping[str, Sequence[Label]]
+    media: tuple[str, str] = ("", "")
+    pcm: Pcm | None = None
+
+    @property
+    def voice(self) -> str:
+        return self.name
+
+
+def annotation_of(
+    name: str,
+    utterances: Iterable[Mapping[str, Any]],
+    seconds: float = 0.0,
+    sounds: Iterable[Mapping[str, Any]] = (),
+    **sound: Any,
+) -> Annotation:
+    """A conversation of utterances, or of lines of a transcript, with `words`; those without a text are left out.
+
+    A side is called what most of its utterances call its speaker. `sound`: `media` and `pcm` of the result.
+    """
+    labels: dict[str, list[Label]] = {kind: [] for kind in KINDS}
+    names: dict[str, Counter[str]] = {side: Counter() for side in CHANNELS}
+    for utterance in utterances:
+        if label := spoken_label(utterance):
+            labels["utterances"].append(label)
+            names[label.side][str(utterance.get("speaker") or "")] += 1
+            for word in utterance.get("words") or ():
+                labels["words"] += filter(None, [spoken_label({**word, "text": word["word"]}, label.side)])
+    said = sorted(labels["utterances"])
+    for stretch in stretches([Timed(label.side, label.start, label.end) for label in said]):
+        for number, member in enumerate(stretch.members):
+            labels["events"].append(said[member]._replace(text="turn" if number else stretch.event, tag=""))
+    labels["sounds"] += filter(None, (spoken_label({**heard, "text": "sound"}) for heard in sounds))
+    ends = [label.end for listed in labels.values() for label in listed]
+    speakers = _names_of({side: max(counts, key=counts.__getitem__, default="") for side, counts in names.items()})
+    ordered = {kind: sorted(listed) for kind, listed in labels.items()}
+    return Annotation(name, max([int(1000 * seconds) / 1000, *ends]), speakers, ordered, **sound)
+
+
+def spoken_label(item: Mapping[str, Any], side: str = "") -> Label | None:
+    """An utterance, or a line of a transcript, as a label; None without a text.
+
+    It ends after its start, if only by a millisecond: no tool shows a label without a length.
+    """
+    text, tag = (" ".join(_UNWRITABLE.sub(" ", item.get(key) or "").split()) for key in ("text", "tag"))
+    start = round(max(0.0, item["start"]), 3)
+    end = max(round(item["end"], 3), round(start + 0.001, 3))
+    return Label(start, end, text, side or item["channel"], tag) if text else None
+
+
+def _names_of(speakers: Mapping[str, str]) -> dict[str, str]:
+    """What files call each side: the person's name, or the side where that is none, or the other's too.
+
+    >>> _names_of({"left": "Anna", "right": "call/right"})
+    {'left': 'Anna', 'right': 'right'}
+    """
+    names = {
+        side: " ".join(re.sub(r"[^\w .'-]", "", "" if name.endswith(f"/{side}") else name).split()[:3])
+        for side, name in speakers.items()
+    }
+    count = Counter([*CHANNELS, "", *(name.casefold() for name in names.values())])
+    return {side: name if count[name.casefold()] == 1 else side for side, name in names.items()}
+
+
+# Rows: of a transcript, which has the times of its recording, and finished ones, which have both.
+
+
+def annotated_rows(source: Path | Version, timeline: str, splits: Collection[str] | None) -> Iterator[Row]:
+    """The rows of a folder or a version for `open_annotation`.
+
+    Those of a transcript have `part`: the recording, and where in it they begin. Raises DailytalkError for a
+    folder of which nothing is finished, where that is asked for.
+    """
+    if timeline != "source" or not isinstance(source, Path) or not (source / TRANSCRIPT).is_file():
+        yield from open_items(source, finished=True).rows(SMALL if timeline == "source" else None, splits)
+        return
+    items, made = TaggedItems(source), open_items(source)
+    for row in items.rows():
+        name = row["conversation_id"]
+        if made.kind == "conversations":  # which alone have sounds
+            with suppress(BadInput):
+                row["sounds"] = _source_sounds(made.row(name))
+        try:
+            yield row | {"part": items.sound(name)}
+        except BadInput as problem:
+            yield row | {"problem": problem.reason, "remedy": problem.remedy}
+
+
+def open_annotation(row: Row, export: Export) -> Annotation:
+    """A row on the timeline that is asked for. Raises BadInput for one that can't be used."""
+    if row["problem"]:
+        raise BadInput(row["problem"], row["remedy"])
+    name, sounds = file_name(row["conversation_id"]), row["sounds"] or ()
+    audible = [part for part in row["utterances"] or () if is_number(part["start"]) and is_number(part["end"])]
+    spoken = [{**part, "words": words_within(row["alignments"] or (), part)} for part in audible]
+    if export.settings.timeline == "rebuilt":
+        finished, name = open_conversation(row, export), f"{name}{REBUILT}"
+        url = f"./{name}.wav"
+        return annotation_of(name, spoken, finished.duration, sounds, media=(url, url), pcm=finished.pcm)
+    if part := row.get("part"):
+        path = from_uri(part.audio["path"])
+        relative = quote(os.fsencode(os.path.relpath(path, export.target.root.absolute())))
+        moved, heard = ([_moved(each, part.offset) for each in listed] for listed in (spoken, sounds))
+        return annotation_of(name, moved, probe(part.audio).seconds, heard, media=(path.as_uri(), relative))
+    sourced = [part for part in spoken if _has_source(part) and part["source_channel"] in CHANNELS]
+    if not sourced:
+        raise BadInput("it has no times of its recording", "export it with --timeline rebuilt")
+    moved = []
+    for utterance in sourced:
+        if utterance["status"] == "spoken":
+            export.left_out["utterances' words: their speaker was resynthesised"] += 1
+            utterance["words"] = []
+        there = _moved(utterance, utterance["source_start"] - utterance["start"])
+        moved.append(there | {"end": utterance["source_end"], "channel": utterance["source_channel"]})
+    return annotation_of(name, moved, row["source_duration"] or 0.0, _source_sounds(row))
+
+
+def _source_sounds(row: Row) -> list[dict[str, Any]]:
+    """The laughs and breaths of the kept speaker, who is on the right of what is finished, in the source."""
+    sides = (part["source_channel"] for part in row["utterances"] or () if part["channel"] == "right")
+    kept = next((side for side in sides if side in CHANNELS), "right")
+    heard = [part for part in row["sounds"] or () if not row["problem"] and _has_source(part)]
+    return [{"channel": kept, "start": part["source_start"], "end": part["source_end"]} for part in heard]
+
+
+def _has_source(part: Mapping[str, Any]) -> bool:
+    return all(is_number(part[f"source_{edge}"], 0.0, MOST_SECONDS) for edge in ("start", "end"))
+
+
+def _moved(utterance: Mapping[str, Any], shift: float) -> dict[str, Any]:
+    words = [_moved(word, shift) for word in utterance.get("words", ())]
+    return {**utterance, "words": words} | {edge: utterance[edge] + shift for edge in ("start", "end")}
+
+
+# Writing.
+
+
+def tiers(item: Annotation) -> Iterator[tuple[str, str, list[Label]]]:
+    """Names and labels of all tiers, those of tags after their parent's name: that of the utterances.
+
+    Labels of a tier follow one another: `Anna/words` has a `Anna/words 2` for those that overlap.
+    """
+    for side, speaker in item.speakers.items():
+        for kind, labels in item.labels.items():
+            lanes: list[list[Label]] = []
+            for label in (label for label in labels if label.side == side):
+                lane = next((lane for lane in lanes if lane[-1].end <= label.start), None)
+                if lane is None:
+                    lanes.append(lane := [])
+                if len(lanes) > _MOST_AT_ONCE:
+                    raise BadInput(f"more than {_MOST_AT_ONCE} {kind} of a side overlap", "correct their times")
+                lane.append(label)
+            for number, lane in enumerate(lanes or [[]] * (kind == KINDS[0]), 1):
+                more = f" {number}" if number > 1 else ""
+                yield f"{speaker}/{kind}{more}", "", lane
+                if kind == KINDS[0]:
+                    tags = [label._replace(text=label.tag) for label in lane if label.tag]
+                    yield f"{speaker}/tags{more}", f"{speaker}/{kind}{more}", tags
+
+
+def _textgrid(item: Annotation) -> str:
+    """Praat's short text format: each interval with its start, its end and its text, the empty ones too."""
+
+    def text(value: str) -> str:
+        return '"' + value.replace('"', '""') + '"'
+
+    all_tiers = [*tiers(item)]
+    lines = ['File type = "ooTextFile"', 'Object class = "TextGrid"', "", "0", f"{item.seconds:.3f}", "<exists>"]
+    lines.append(str(len(all_tiers)))
+    for name, _, labels in all_tiers:
+        intervals, at = [], 0.0
+        for start, end, value, *_ in [*labels, Label(item.seconds, item.seconds, "", "")]:
+            intervals += [f'{at:.3f}\n{start:.3f}\n""'] if start > at else []
+            intervals += [f"{start:.3f}\n{end:.3f}\n{text(value)}"] if value else []
+            at = end
+        lines += ['"IntervalTier"', text(name), "0", f"{item.seconds:.3f}", str(len(intervals)), *intervals]
+    return "\n".join([*lines, ""])
+
+
+_EAF = """<?xml version="1.0" encoding="UTF-8"?>
+<ANNOTATION_DOCUMENT AUTHOR="" DATE="1970-01-01T00:00:00+00:00" FORMAT="3.0" VERSION="3.0"
+ xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"
+ xsi:noNamespaceSchemaLocation="http://www.mpi.nl/tools/elan/EAFv3.0.xsd">
+<HEADER MEDIA_FILE="" TIME_UNITS="milliseconds">{media}</HEADER>
+<TIME_ORDER>
+{slots}
+</TIME_ORDER>
+{tiers}
+<LINGUISTIC_TYPE GRAPHIC_REFERENCES="false" LINGUISTIC_TYPE_ID="label" TIME_ALIGNABLE="true"/>
+<LINGUISTIC_TYPE CONSTRAINTS="Symbolic_Association" GRAPHIC_REFERENCES="false" LINGUISTIC_TYPE_ID="tag"
+ TIME_ALIGNABLE="false"/>
+<CONSTRAINT DESCRIPTION="1-1 association with a parent annotation" STEREOTYPE="Symbolic_Association"/>
+</ANNOTATION_DOCUMENT>
+"""
+
+
+def _eaf(item: Annotation) -> str:
+    """ELAN's format 3.0; a tag belongs to its utterance, and goes with it."""
+    slots: list[str] = []
+    nodes: list[str] = []
+    ids: dict[tuple[str, float], str] = {}
+    for name, parent, labels in tiers(item):
+        about = f"PARENT_REF={quoteattr(parent)} " if parent else ""
+        kind, speaker = "tag" if parent else "label", name.partition("/")[0]
+        about += f"LINGUISTIC_TYPE_REF={quoteattr(kind)} PARTICIPANT={quoteattr(speaker)}"
+        nodes.append(f"<TIER TIER_ID={quoteattr(name)} {about}>")
+        for label in labels:
+            ids[name, label.start] = identity = f"a{len(ids) + 1}"
+            if parent:
+                kind, refs = "REF", f'ANNOTATION_REF="{ids[parent, label.start]}"'
+            else:
+                kind, refs = "ALIGNABLE", ""
+                for number, time in enumerate(label[:2], 1):
+                    slots.append(f'<TIME_SLOT TIME_SLOT_ID="ts{len(slots) + 1}" TIME_VALUE="{time * 1000:.0f}"/>')
+                    refs += f' TIME_SLOT_REF{number}="ts{len(slots)}"'
+            value = f"<ANNOTATION_VALUE>{escape(label.text)}</ANNOTATION_VALUE>"
+            node = f'<{kind}_ANNOTATION ANNOTATION_ID="{identity}" {refs}>{value}</{kind}_ANNOTATION>'
+            nodes.append(f"<ANNOTATION>{node}</ANNOTATION>")
+        nodes.append("</TIER>")
+    media, urls = "", [quoteattr(url) for url in item.media]
+    if item.media[0]:
+        kind = "audio/x-wav" if item.media[0].lower().endswith(".wav") else "audio/*"
+        media = f'<MEDIA_DESCRIPTOR MEDIA_URL={urls[0]} RELATIVE_MEDIA_URL={urls[1]} MIME_TYPE="{kind}"/>'
+    return _EAF.format(media=media, slots="\n".join(slots), tiers="\n".join(nodes))
+
+
+def _named(item: Annotation, label: Label) -> str:
+    """Who speaks, in which style, and what: `Anna: (happy) Hi.`"""
+    return f"{item.speakers[label.side]}: {f'({label.tag}) ' if label.tag else ''}{label.text}"
+
+
+def _subtitles(mark: str, item: Annotation) -> str:
+    """SRT (`mark` is `,`) or WebVTT (`.`); what begins markup is written as a number."""
+    texts = ["WEBVTT\n"] if mark == "." else []
+    for number, label in enumerate(item.labels["utterances"], 1):
+        milliseconds = (round(time * 1000) for time in label[:2])
+        clocks = (
+            f"{ms // 3600000:02d}:{ms // 60000 % 60:02d}:{ms // 1000 % 60:02d}{mark}{ms % 1000:03d}"
+            for ms in milliseconds
+        )
+        text = re.sub("[&<>{\\\\]", lambda match: f"&#{ord(match[0])};", _named(item, label))
+        text = re.sub("^(.*?): ", r"<v \1>", text) if mark == "." else text
+        texts.append(f"{number}\n{' --> '.join(clocks)}\n{text}\n")
+    return "\n".join(texts)
+
+
+def _audacity(item: Annotation) -> str:
+    return "".join(
+        f"{label.start:.6f}\t{label.end:.6f}\t{_named(item, label)}\n" for label in item.labels["utterances"]
+    )
+
+
+def _rttm(item: Annotation) -> str:
+    """NIST's turns; channel 1 is the left side. Fields are parted by spaces, so names have none."""
+    return "".join(
+        f"SPEAKER {item.name} {CHANNELS.index(label.side) + 1} {label.start:.3f} {label.end - label.start:.3f} "
+        f"<NA> <NA> {item.speakers[label.side].replace(' ', '_')} <NA> <NA>\n"
+        for label in item.labels["utterances"]
+    )
+
+
+def _ctm(item: Annotation) -> str:
+    """NIST's words, by channel (A is the left side) and start; a space in a word is `<space>`."""
+    return "".join(
+        f"{item.name} {'AB'[CHANNELS.index(word.side)]} {word.start:.3f} {word.end - word.start:.3f} "
+        f"{word.text.replace(' ', '<space>')}\n"
+        for word in sorted(item.labels["words"], key=lambda word: (word.side, word.start))
+    )
+
+
+def _write(
+    ending: str, text: Callable[[Annotation], str], export: Export, item: Annotation
+) -> Iterator[FileEntry]:
+    content = text(item)
+    for folder in ("", f"{ORIGINALS}/"):
+        export.target.write_text(f"{folder}{item.name}{ending}", content)
+    if item.pcm is not None:
+        export.write_sound(item.name, item.pcm)
+    yield FileEntry(None, item.seconds)
+
+
+def _refuse_edited(out: Path, settings: ExportSettings) -> None:
+    """Raise DailytalkError for a folder with a file that somebody has edited: it would be written over."""
+    for kept in sorted((out / ORIGINALS).glob("*")):
+        if (edited := out / kept.name).is_file() and edited.read_bytes() != kept.read_bytes():
+            reason = f"{as_text(edited)!r} was edited, and would be written over"
+            raise DailytalkError(reason, "bring it back with dailytalk edits, and choose another --out")
+
+
+_TIERS = "tiers of each speaker: utterances, tags, words, events, sounds"
+_LINES, _NOT_IN_LINES = "utterances with their speakers and tags", "words, events, sounds"
+
+ANNOTATIONS: list[ExportFormat[Any]] = [
+    ExportFormat(
+        name,
+        reader,
+        f"a file a conversation: {holds}",
+        loses,
+        checked,
+        open=open_annotation,
+        write=partial(_write, ending, text),
+        finish=lambda export, lists: {},
+        options=frozenset({"timeline"}),
+        checkable=False,
+        prepare=_refuse_edited,
+    )
+    for name, ending, reader, holds, loses, checked, text in (
+        ("textgrid", ".TextGrid", "Praat", _TIERS, "measures", "Praat (praat-parselmouth)", _textgrid),
+        ("eaf", ".eaf", "ELAN", f"{_TIERS}; links the sound", "measures", "pympi", _eaf),
+        ("srt", ".srt", "players, editors", _LINES, _NOT_IN_LINES, "pysubs2", partial(_subtitles, ",")),
+        ("vtt", ".vtt", "browsers, editors", _LINES, _NOT_IN_LINES, "pysubs2", partial(_subtitles, ".")),
+        ("audacity", ".txt", "Audacity (Import Labels)", _LINES, _NOT_IN_LINES, "a reader of labels", _audacity),
+        ("rttm", ".rttm", "scorers of diarisation", "turns", "texts, tags, words", "our reader of RTTM", _rttm),
+        ("ctm", ".ctm", "scorers of recognition", "words", "tags, turns", "our reader of CTM", _ctm),
+    )
+]

@@ -1,0 +1,477 @@
+"""Conversations out to Praat, ELAN, Audacity and editors of subtitles, and what people change there back in."""
+
+import json
+import random
+import re
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import parselmouth
+import pympi
+import pysubs2
+import pytest
+import soundfile
+import versions_on_disk
+from audio_files import EXAMPLES, REAL_CALLS
+from built_conversations import built_row, sound, write_dataset
+from command import Command
+from praatio import textgrid
+from reviewable import dialogue, line, work_folder
+from scripted import folder, loopback, say, settings, talk
+from versions_on_disk import write_version
+
+from dailytalk_contiguous.apps.review.session import Session
+from dailytalk_contiguous.sources.editable import open_editable
+from dailytalk_contiguous.sources.transcript_formats import FORMATS
+from dailytalk_contiguous.sources.transcripts import read_transcripts
+from dailytalk_contiguous.store.owned_folder import file_name
+
+ENDINGS = {"textgrid": ".TextGrid", "eaf": ".eaf", "srt": ".srt", "vtt": ".vtt", "audacity": ".txt"}
+
+#: Side, start and end in milliseconds, text, tag.
+Heard = tuple[str, int, int, str, str]
+
+TAGS = ("calm", "sad", "happy", "")
+
+
+def transcript(work: Path) -> list[dict[str, Any]]:
+    return [json.loads(text) for text in (work / "transcript.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def ms(seconds: float) -> int:
+    return round(1000 * round(seconds, 3))
+
+
+def said(work: Path, name: str) -> list[Heard]:
+    """What the transcript of a conversation says, in milliseconds."""
+    lines = (entry for entry in transcript(work) if entry["conversation_id"] == name and entry["text"])
+    return sorted(
+        (entry["channel"], ms(entry["start"]), ms(entry["end"]), entry["text"], entry["tag"]) for entry in lines
+    )
+
+
+def words_said(work: Path, name: str) -> list[tuple[str, int, int, str]]:
+    return sorted(
+        (entry["channel"], ms(word["start"]), ms(word["end"]), word["word"])
+        for entry in transcript(work)
+        for word in entry["words"]
+        if entry["conversation_id"] == name
+    )
+
+
+def recorded(path: Path, of: str) -> Path:
+    """A tagged work folder of the bundled recordings, or of two telephone calls, with their own transcripts."""
+    items = []
+    for recording in REAL_CALLS if of == "calls" else sorted(EXAMPLES.glob("*.flac")):
+        soundfile.write(path / f"{recording.stem}.FLAC", *soundfile.read(recording))
+        given = recording.with_suffix(".json" if of == "calls" else ".reference.json")
+        cues = [cue for cue in read_transcripts([given], recording.name) if cue["text"]]
+        lines = [
+            line(recording.stem, number, cue["channel"], cue["words"], tag=TAGS[number % 4])
+            | {key: cue[key] for key in ("start", "end", "text")}
+            for number, cue in enumerate(cues)
+        ]
+        items.append((recording.stem, recording.stem, 0.0, lines))
+    return work_folder(path, items)
+
+
+@pytest.fixture(
+    scope="module", params=["examples", pytest.param("calls", marks=pytest.mark.needs("the real calls"))]
+)
+def recordings(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return recorded(tmp_path_factory.mktemp("recordings"), request.param)
+
+
+def names(work: Path) -> list[str]:
+    return [*dict.fromkeys(entry["conversation_id"] for entry in transcript(work))]
+
+
+# What other programs read of each format, in milliseconds.
+
+
+def read_by_praat(path: Path) -> tuple[list[Heard], list[Heard]]:
+    """Utterances with their tags, and words, as Praat itself reads them."""
+    grid, call = parselmouth.read(str(path)), parselmouth.praat.call
+    tiers: dict[str, list[tuple[int, int, str]]] = {}
+    for number in range(1, call(grid, "Get number of tiers") + 1):
+        labels = tiers.setdefault(call(grid, "Get tier name...", number), [])
+        for index in range(1, call(grid, "Get number of intervals...", number) + 1):
+            if text := call(grid, "Get label of interval...", number, index):
+                times = (call(grid, f"Get {edge} time of interval...", number, index) for edge in ("start", "end"))
+                labels.append((*(round(1000 * time) for time in times), text))
+    return of_tiers(tiers)
+
+
+def read_by_pympi(path: Path) -> tuple[list[Heard], list[Heard]]:
+    eaf = pympi.Elan.Eaf(str(path))
+    return of_tiers({name: [entry[:3] for entry in eaf.get_annotation_data_for_tier(name)] for name in eaf.tiers})
+
+
+SIDES = {"Anna": "left", "Ben": "right"}
+SPEAKERS = {side: name for name, side in SIDES.items()}
+
+
+def of_tiers(tiers: Mapping[str, Sequence[tuple[int, int, str]]]) -> tuple[list[Heard], list[Heard]]:
+    found: dict[str, list[Heard]] = {"utterances": [], "words": []}
+    tags = {(name, *label[:2]): label[2] for name, labels in tiers.items() if "/tags" in name for label in labels}
+    for name, labels in tiers.items():
+        speaker, _, kind = name.partition("/")
+        for start, end, text in labels:
+            tag = tags.get((name.replace("utterances", "tags"), start, end), "")
+            found.setdefault(kind.split()[0], []).append((SIDES[speaker], start, end, text, tag))
+    return sorted(found["utterances"]), sorted(found["words"])
+
+
+def read_lines(path: Path) -> tuple[list[Heard], None]:
+    """Subtitles as pysubs2 reads them, which leaves out the names of voices, and labels."""
+    text = re.sub("<v (Anna|Ben)>", r"\1: ", path.read_text(encoding="utf-8"))
+    if path.suffix == ".txt":
+        rows = [label.split("\t") for label in text.splitlines()]
+        lines = [(round(1000 * float(start)), round(1000 * float(end)), said) for start, end, said in rows]
+    else:
+        events = pysubs2.SSAFile.from_string(text, format_=path.suffix[1:])
+        lines = [(event.start, event.end, event.plaintext) for event in events]
+    found = []
+    for start, end, said in lines:
+        match = re.fullmatch(r"(Anna|Ben): (?:\((\w+)\) )?(.*)", said)
+        assert match is not None
+        found.append((SIDES[match[1]], start, end, match[3], match[2] or ""))
+    return sorted(found), None
+
+
+READERS: dict[str, Callable[[Path], Any]] = {"textgrid": read_by_praat, "eaf": read_by_pympi}
+READERS |= dict.fromkeys(("srt", "vtt", "audacity"), read_lines)
+
+
+@pytest.mark.parametrize("format", READERS)
+def test_texts_times_speakers_tags_and_words_are_equal_in_other_programs(
+    recordings: Path, tmp_path: Path, dailytalk: Command, format: str
+) -> None:
+    assert dailytalk("export", recordings, "--format", format, "--out", tmp_path / "out").code == 0
+    for name in names(recordings):
+        utterances, words = READERS[format](tmp_path / "out" / f"{file_name(name)}{ENDINGS[format]}")
+        assert utterances == said(recordings, name)
+        if words is not None:
+            assert [word[:4] for word in words] == words_said(recordings, name)
+    shutil.rmtree(tmp_path / "out" / ".dailytalk-originals")
+    back = dailytalk("edits", recordings, tmp_path / "out")
+    assert (back.code, back.out.splitlines()[0]) == (0, f"0 edits of {len(names(recordings))} files")
+
+
+def test_turns_and_words_for_scorers_are_read_as_given_transcripts(
+    recordings: Path, tmp_path: Path, dailytalk: Command
+) -> None:
+    for format in ("rttm", "ctm"):
+        dailytalk("export", recordings, "--format", format, "--out", tmp_path / format)
+    for name in names(recordings):
+        turns = FORMATS[".rttm"](tmp_path / "rttm" / f"{file_name(name)}.rttm", None, list)
+        own = [(SPEAKERS[side], start, end) for side, start, end, *_ in said(recordings, name)]
+        assert sorted((turn.speaker, ms(turn.start), ms(turn.end)) for turn in turns) == sorted(own)
+        words = FORMATS[".ctm"](tmp_path / "ctm" / f"{file_name(name)}.ctm", None, list)
+        heard = [("AB".index(word.channel), ms(word.start), ms(word.end), word.words[0]["word"]) for word in words]
+        assert sorted(heard) == [(side == "right", *rest) for side, *rest in words_said(recordings, name)]
+
+
+# Edits.
+
+
+def random_edits(heard: list[Heard], count: int, draw: random.Random) -> list[Heard]:
+    """What is said after edits of so many lines: of text, times, speaker or tag, deleted and new."""
+    after = {index: list(entry) for index, entry in enumerate(heard)}
+    for number, index in enumerate(draw.sample(range(len(heard)), count)):
+        side, start, end, text, tag = entry = after[index]
+        match number % 6:
+            case 0:
+                words = text.split()
+                words[draw.randrange(len(words))] = draw.choice(["boat", '"if"', "A&B", "né", "<three>", "4:30"])
+                entry[3] = " ".join([*words, str(number)])
+            case 1:
+                entry[1:3] = start + draw.randint(1, (end - start) // 3), end - draw.randint(1, (end - start) // 3)
+            case 2:
+                entry[0] = "right" if side == "left" else "left"
+            case 3:
+                entry[4] = draw.choice([other for other in TAGS if other != tag])
+            case 4:
+                del after[index]
+            case _:
+                middle = (start + end) // 2
+                entry[2] = middle
+                after[len(heard) + number] = [side, middle, end, f"a new line {number}", draw.choice(TAGS)]
+    return sorted((*entry,) for entry in after.values())
+
+
+def tiers_of(heard: Sequence[Heard]) -> dict[str, list[tuple[int, int, str]]]:
+    """As somebody leaves them who edits two tiers of each speaker, and takes away the others."""
+    tiers: dict[str, list[tuple[int, int, str]]] = {}
+    for side, start, end, text, tag in sorted(heard, key=lambda entry: entry[1]):
+        lanes = (f" {number}" if number > 1 else "" for number in range(1, 9))
+        kinds = ((f"{SPEAKERS[side]}/utterances{lane}", f"{SPEAKERS[side]}/tags{lane}") for lane in lanes)
+        names = next(pair for pair in kinds if (tiers.get(pair[0]) or [(0, 0, "")])[-1][1] <= start)
+        for name, label in zip(names, (text, tag), strict=True):
+            tiers.setdefault(name, []).extend([(start, end, label)] if label else [])
+    return tiers
+
+
+def save_in_praat(path: Path, heard: Sequence[Heard]) -> None:
+    """In the long format."""
+    grid = textgrid.Textgrid()
+    for name, labels in tiers_of(heard).items():
+        entries = [(start / 1000, end / 1000, text) for start, end, text in labels]
+        grid.addTier(textgrid.IntervalTier(name, entries, 0, 3600))
+    grid.save(str(path), "long_textgrid", includeBlankSpaces=True)
+
+
+def save_in_elan(path: Path, heard: Sequence[Heard]) -> None:
+    eaf = pympi.Elan.Eaf(author="somebody")
+    eaf.add_linguistic_type("free")
+    for name, labels in tiers_of(heard).items():
+        eaf.add_tier(name, "free")
+        for label in labels:
+            eaf.add_annotation(name, *label)
+    eaf.to_file(str(path))
+
+
+def save_lines(path: Path, heard: Sequence[Heard]) -> None:
+    """Subtitles as pysubs2 writes them; labels as Audacity does, one of them with its frequencies."""
+    subtitles, labels = pysubs2.SSAFile(), ""
+    for side, start, end, text, tag in sorted(heard, key=lambda entry: entry[1]):
+        styled = f"{SPEAKERS[side]}: {f'({tag}) ' if tag else ''}{text}"
+        labels += f"{start / 1000:.6f}\t{end / 1000:.6f}\t{styled}\n"
+        subtitles.append(pysubs2.SSAEvent(start, end, styled.replace("&", "&amp;").replace("<", "&lt;")))
+    if path.suffix == ".txt":
+        path.write_text(f"{labels}\\\t120.5\t3000.0\n", encoding="utf-8")
+    else:
+        subtitles.save(str(path))
+
+
+SAVED = {"textgrid": save_in_praat, "eaf": save_in_elan}
+SAVED |= dict.fromkeys(("srt", "vtt", "audacity"), save_lines)
+
+
+@pytest.mark.parametrize(("format", "save"), SAVED.items())
+def test_200_random_edits_arrive_once_and_can_be_undone(
+    tmp_path: Path, dailytalk: Command, format: str, save: Callable[[Path, Sequence[Heard]], None]
+) -> None:
+    draw, names = random.Random(36), ("a", "bb", "ccc", "dddd")
+    work = work_folder(tmp_path, [(name, name, 0.0, dialogue(name, 58.0, 360)) for name in names])
+    out, before = tmp_path / "out", (work / "transcript.jsonl").read_bytes()
+    dailytalk("export", work, "--format", format, "--out", out)
+    heard_before = {name: said(work, name) for name in names}
+    wanted = {name: random_edits(heard, 50, draw) for name, heard in heard_before.items()}
+    for name, heard in wanted.items():
+        save(out / f"{file_name(name)}{ENDINGS[format]}", heard)
+    shown = dailytalk("edits", work, out, "--dry-run")
+    assert (shown.code, (work / "transcript.jsonl").read_bytes()) == (0, before)
+    done = dailytalk("edits", work, out, "--author", "Ada", "--json")
+    told = json.loads(done.out)
+    assert (done.code, told["rejects"]) == (0, [])
+    assert {name: said(work, name) for name in names} == wanted
+    assert len(told["edits"]) >= 200
+    kept = {json.dumps(entry) for entry in transcript(work) if "edited_by" not in entry}
+    assert kept <= {*before.decode().splitlines()}
+    assert {entry.get("edited_by", "Ada") for entry in transcript(work)} == {"Ada"}
+    again = dailytalk("edits", work, out, "--author", "Ada", "--json")
+    assert (again.code, json.loads(again.out)["edits"]) == (0, [])
+    session = Session(open_editable(work), "Ada")
+    for _ in told["edits"]:
+        session.undo("Ada")
+    session.close()
+    assert {name: said(work, name) for name in names} == heard_before
+
+
+def test_times_are_those_of_the_recording_wherever_in_it_a_conversation_begins(
+    tmp_path: Path, dailytalk: Command
+) -> None:
+    items = [
+        (name, "day", offset, dialogue(name, 25.0, 60, offset))
+        for name, offset in (("day.000", 0.0), ("day.001", 30.0))
+    ]
+    work, out = work_folder(tmp_path, items), tmp_path / "out"
+    dailytalk("export", work, "--format", "audacity", "--out", out)
+    labels = (out / "day.001.txt").read_text(encoding="utf-8").splitlines(keepends=True)
+    start, end, first = labels[0].split("\t")
+    assert float(start) > 30
+    labels[0] = f"{float(start) + 0.1:.6f}\t{end}\tBen: (sad) {first.partition(') ')[2]}"
+    del labels[3]
+    (out / "day.001.txt").write_text("".join(labels), encoding="utf-8")
+    heard = said(work, "day.001")
+    assert dailytalk("edits", work, out, "--author", "Ada").code == 0
+    _, begin, stop, text, _ = min(heard, key=lambda entry: entry[1])
+    assert ("right", begin + 100, stop, text, "sad") in said(work, "day.001")
+    assert len(said(work, "day.001")) == len(heard) - 1
+    (fields,) = (entry["edited_fields"] for entry in transcript(work) if "edited_fields" in entry)
+    assert fields == ["channel", "speaker", "start", "tag", "words"]
+
+
+@pytest.mark.parametrize("format", ["srt", "vtt", "audacity"])
+def test_what_others_changed_since_the_export_is_kept(tmp_path: Path, dailytalk: Command, format: str) -> None:
+    work, out = work_folder(tmp_path, [("a", "a", 0.0, dialogue("a", 30.0, 60))]), tmp_path / "out"
+    dailytalk("export", work, "--format", format, "--out", out)
+    path = out / f"a{ENDINGS[format]}"
+    texts = [entry["text"] for entry in transcript(work)]
+    session = Session(open_editable(work), "Bob")
+    for number, text in ((0, "Bob's own words"), (1, "Bob's other words")):
+        key, base = f"a/{('left', 'right')[number]}/000{number}", session.item("a")["base"]
+        session.edit("a", base, {"do": "text", "line": key, "text": text}, "Bob")
+    session.close()
+    content = path.read_text(encoding="utf-8")
+    for number, text in ((1, "Ada's words"), (2, "Ada's new words")):
+        content = content.replace(texts[number], text, 1)
+    path.write_text(content, encoding="utf-8")
+    done = dailytalk("edits", work, out, "--author", "Ada")
+    assert done.code == 3
+    assert "it was changed meanwhile" in " ".join(done.out.split())
+    assert [entry["text"] for entry in transcript(work)][:4] == [
+        "Bob's own words",
+        "Bob's other words",
+        "Ada's new words",
+        texts[3],
+    ]
+    assert dailytalk("export", work, "--format", format, "--out", out).code == 1
+    assert path.read_text(encoding="utf-8") == content
+
+
+def test_speak_buys_only_the_lines_that_were_changed(
+    tmp_path: Path, dailytalk: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = folder(tmp_path / "work", **{name: talk(name, 12) for name in ("one", "two")})
+    with loopback(monkeypatch) as server:
+        say(work, settings(tmp_path))
+        bought = len(server.purchases)
+        dailytalk("export", work, "--format", "eaf", "--out", tmp_path / "out")
+        path = tmp_path / "out" / "two.eaf"
+        path.write_text(path.read_text(encoding="utf-8").replace("This is line 4", "That was line 4"))
+        done = dailytalk("edits", work, tmp_path / "out")
+        assert (done.code, done.out.splitlines()[-1]) == (0, f"next: dailytalk speak {work}")
+        say(work, settings(tmp_path))
+        assert len(server.purchases) == bought + 1
+        assert [text for text in server.purchases if "That was line 4 of two." in text]
+
+
+#: Texts that a format may take for something of its own.
+NASTY = (
+    "42", "Note: yes", "a --> b", "<i>x</i> & y", "{\\an8}x", "(laughs) hi", 'say "it"', "intervals [2]:", "sil",
+    "né 日本語", "Ben: hi", "x\\Ny", "[a]: b", ">> z: q", "WEBVTT", "&lt;", "<v Ben>x", "00:00:01,000", "]]>",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("format", ENDINGS)
+def test_no_text_is_changed_by_going_out_and_in(tmp_path: Path, dailytalk: Command, format: str) -> None:
+    word = {"word": "x", "start": 0.0, "end": 0.5}
+    lines = [
+        line(
+            "a",
+            number,
+            ("left", "right")[number % 2],
+            [word],
+            text=text,
+            start=number + 1 / 3,
+            end=number + 1.99995,
+        )
+        for number, text in enumerate(NASTY)
+    ]
+    work, out = work_folder(tmp_path, [("a", "a", 0.0, lines)]), tmp_path / "out"
+    dailytalk("export", work, "--format", format, "--out", out)
+    shutil.rmtree(out / ".dailytalk-originals")
+    done = dailytalk("edits", work, out)
+    assert (done.code, done.out) == (0, "0 edits of 1 file\n")
+
+
+def test_the_rebuilt_timeline_has_its_sound_beside_it_and_does_not_come_back(
+    tmp_path: Path, dailytalk: Command
+) -> None:
+    row = built_row("call") | {"sounds": [sound(2.5, 2.6)]}
+    write_dataset(tmp_path / "work", [row])
+    done = dailytalk(
+        "export", tmp_path / "work", "--format", "eaf", "--timeline", "rebuilt", "--out", tmp_path / "out"
+    )
+    assert done.code == 0
+    eaf = pympi.Elan.Eaf(str(tmp_path / "out" / "call.rebuilt.eaf"))
+    wav = soundfile.info(tmp_path / "out" / eaf.media_descriptors[0]["RELATIVE_MEDIA_URL"])
+    assert (wav.channels, round(wav.duration, 2)) == (2, round(row["duration"], 2))
+    texts = [
+        text
+        for name in eaf.tiers
+        if "/utterances" in name
+        for _, _, text in eaf.get_annotation_data_for_tier(name)
+    ]
+    assert sorted(texts) == sorted(utterance["text"] for utterance in row["utterances"])
+    assert [name for name in eaf.tiers if "/sounds" in name]
+    (tmp_path / "tagged").mkdir()
+    work = work_folder(tmp_path / "tagged", [("call", "call", 0.0, dialogue("call", 20.0, 30))])
+    done = dailytalk("edits", work, tmp_path / "out")
+    assert done.code == 3
+    assert "call.rebuilt.eaf" in done.out
+
+
+@pytest.mark.parametrize("is_published", [False, True])
+def test_the_source_timeline_of_what_is_finished_has_no_words_that_were_never_said(
+    tmp_path: Path, dailytalk: Command, is_published: bool
+) -> None:
+    row = versions_on_disk.row("call") if is_published else built_row("call")
+    for utterance in row["utterances"]:
+        utterance |= {"source_start": utterance["start"] + 10, "source_end": utterance["end"] + 10.25}
+        utterance |= {"status": {"left": "spoken", "right": "kept"}[utterance["channel"]]}
+    if is_published:
+        write_version(tmp_path / "work", {"train": [[row]]}, tag="v1.0.0")
+    else:
+        write_dataset(tmp_path / "work", [row])
+    done = dailytalk("export", tmp_path / "work", "--format", "textgrid", "--out", tmp_path / "out")
+    assert "resynthesised" in done.out
+    grid = textgrid.openTextgrid(str(tmp_path / "out" / "call.TextGrid"), includeEmptyIntervals=False)
+    words = [word for word in row["alignments"] if word["speaker"] == "right"]
+    assert [name for name in grid.tierNames if "words" in name] == ["right/words"]
+    assert [round(entry.start - 10, 3) for entry in grid.getTier("right/words").entries] == [
+        round(word["start"], 3) for word in words
+    ]
+    first = next(utterance for utterance in row["utterances"] if utterance["channel"] == "left")
+    assert grid.getTier("left/utterances").entries[0].end == round(first["end"] + 10.25, 3)
+
+
+#: What is wrong with a file, and what makes it so.
+DAMAGE: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda data: b"",
+    "cut in the middle": lambda data: data[: len(data) // 2],
+    "zeros": lambda data: bytes(4000),
+    "noise": lambda data: random.Random(0).randbytes(4000),
+    "another encoding": lambda data: data.replace(b"well", b"w\xfcll"),
+    "no speaker of these": lambda data: data.replace(b"Anna", b"Hanna"),
+    "unknown tag": lambda data: data.replace(b"calm", b"purple"),
+    "ends before starts": lambda data: (
+        re.sub(rb"(\d\S*)( --> |\t|\n)(\d\S*)(?=\n|\t)", rb"\3\2\1", data)
+        .replace(b"REF1", b"REF3")
+        .replace(b"REF2", b"REF1")
+        .replace(b"REF3", b"REF2")
+    ),
+    "too large": lambda data: data + b"\n" * (65 << 20),
+    "huge numbers": lambda data: re.sub(rb"\d+", b"9" * 400, data),
+    "entities": lambda data: (
+        data.replace(b"?>", b'?><!DOCTYPE a [<!ENTITY c "cc">]>').replace(b">well", b">&c;")
+        if data.startswith(b"<?xml")
+        else b"<!DOCTYPE a>"
+    ),
+    "nested": lambda data: b"<a>" * 100_000,
+}
+
+
+@pytest.mark.parametrize("format", ENDINGS)
+def test_damaged_files_are_a_sentence_each_and_change_nothing(
+    tmp_path: Path, dailytalk: Command, format: str
+) -> None:
+    work, out = work_folder(tmp_path, [("a", "a", 0.0, dialogue("a", 30.0, 60))]), tmp_path / "out"
+    dailytalk("export", work, "--format", format, "--out", out)
+    path, before = out / f"a{ENDINGS[format]}", (work / "transcript.jsonl").read_bytes()
+    whole = path.read_bytes()
+    for damage, change in DAMAGE.items():
+        path.write_bytes(change(whole))
+        done = dailytalk("edits", work, out)
+        assert done.code == 3, (damage, done)
+        assert path.name in done.out, damage
+        assert (work / "transcript.jsonl").read_bytes() == before, (damage, done.out)
+    path.unlink()
+    path.symlink_to(tmp_path / "a.FLAC")
+    assert (dailytalk("edits", work, out).code, (work / "transcript.jsonl").read_bytes()) == (3, before)
+    path.rename(out / f"nobody{ENDINGS[format]}")
+    assert "no conversation" in dailytalk("edits", work, out).out
