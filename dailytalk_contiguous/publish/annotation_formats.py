@@ -230,7 +230,7 @@ def tiers(item: Annotation) -> Iterator[tuple[str, str, list[Label]]]:
                     yield f"{speaker}/tags{more}", f"{speaker}/{kind}{more}", tags
 
 
-def _textgrid(item: Annotation) -> str:
+def textgrid(item: Annotation) -> str:
     """Praat's short text format: each interval with its start, its end and its text, the empty ones too."""
 
     def text(value: str) -> str:
@@ -266,7 +266,7 @@ _EAF = """<?xml version="1.0" encoding="UTF-8"?>
 """
 
 
-def _eaf(item: Annotation) -> str:
+def eaf(item: Annotation) -> str:
     """ELAN's format 3.0; a tag belongs to its utterance, and goes with it."""
     slots: list[str] = []
     nodes: list[str] = []
@@ -316,13 +316,13 @@ def _subtitles(mark: str, item: Annotation) -> str:
     return "\n".join(texts)
 
 
-def _audacity(item: Annotation) -> str:
+def audacity(item: Annotation) -> str:
     return "".join(
         f"{label.start:.6f}\t{label.end:.6f}\t{_named(item, label)}\n" for label in item.labels["utterances"]
     )
 
 
-def _rttm(item: Annotation) -> str:
+def rttm(item: Annotation) -> str:
     """NIST's turns; channel 1 is the left side. Fields are parted by spaces, so names have none."""
     return "".join(
         f"SPEAKER {item.name} {CHANNELS.index(label.side) + 1} {label.start:.3f} {label.end - label.start:.3f} "
@@ -331,7 +331,7 @@ def _rttm(item: Annotation) -> str:
     )
 
 
-def _ctm(item: Annotation) -> str:
+def ctm(item: Annotation) -> str:
     """NIST's words, by channel (A is the left side) and start; a space in a word is `<space>`."""
     return "".join(
         f"{item.name} {'AB'[CHANNELS.index(word.side)]} {word.start:.3f} {word.end - word.start:.3f} "
@@ -377,12 +377,12 @@ ANNOTATIONS: list[ExportFormat[Any]] = [
         prepare=_refuse_edited,
     )
     for name, ending, reader, holds, loses, checked, text in (
-        ("textgrid", ".TextGrid", "Praat", _TIERS, "measures", "Praat (praat-parselmouth)", _textgrid),
-        ("eaf", ".eaf", "ELAN", f"{_TIERS}; links the sound", "measures", "pympi", _eaf),
+        ("textgrid", ".TextGrid", "Praat", _TIERS, "measures", "Praat (praat-parselmouth)", textgrid),
+        ("eaf", ".eaf", "ELAN", f"{_TIERS}; links the sound", "measures", "pympi", eaf),
         ("srt", ".srt", "players, editors", _LINES, _NOT_IN_LINES, "pysubs2", partial(_subtitles, ",")),
         ("vtt", ".vtt", "browsers, editors", _LINES, _NOT_IN_LINES, "pysubs2", partial(_subtitles, ".")),
-        ("audacity", ".txt", "Audacity (Import Labels)", _LINES, _NOT_IN_LINES, "a reader of labels", _audacity),
-        ("rttm", ".rttm", "scorers of diarisation", "turns", "texts, tags, words", "our reader of RTTM", _rttm),
-        ("ctm", ".ctm", "scorers of recognition", "words", "tags, turns", "our reader of CTM", _ctm),
+        ("audacity", ".txt", "Audacity (Import Labels)", _LINES, _NOT_IN_LINES, "a reader of labels", audacity),
+        ("rttm", ".rttm", "scorers of diarisation", "turns", "texts, tags, words", "our reader of RTTM", rttm),
+        ("ctm", ".ctm", "scorers of recognition", "words", "tags, turns", "our reader of CTM", ctm),
     )
 ]

@@ -63,11 +63,11 @@ def voice_prompt(item: Conversation, swap: bool) -> tuple[str, _Spans]:
     if total_seconds(spoken) < _SHORTEST_STRETCH:
         return voice, []
     if voice.startswith("speaker "):
-        barred += _not_quiet(item, spoken)
+        barred += loud_stretches(item, spoken)
     return voice, _stretches(merge_gaps(spoken, PAUSE), barred) if voice else []
 
 
-def _not_quiet(item: Conversation, spoken: Sequence[tuple[float, float]]) -> Iterator[tuple[float, float]]:
+def loud_stretches(item: Conversation, spoken: Sequence[tuple[float, float]]) -> Iterator[tuple[float, float]]:
     """Where something is heard on the other channel, beside the level of what is `spoken`."""
     size = round(_FRAME * item.sample_rate)
     frames = item.pcm[: len(item.pcm) // size * size].reshape(-1, size, 2)
@@ -299,7 +299,7 @@ def finish_personaplex(export: exports.Export, lists: exports.Lists) -> Mapping[
     )
 
 
-def _prepare_personaplex(out: Path, settings: exports.ExportSettings) -> None:
+def prepare_personaplex(out: Path, settings: exports.ExportSettings) -> None:
     refuse_path(out, settings)
     prepare_personas(out, settings)
 
@@ -317,5 +317,5 @@ PERSONAPLEX = exports.ExportFormat(
     sides=exports.TWO_LISTS,
     options=frozenset({"swap", "both_speakers", "max_length", "tokenizer", "prosodic_tokens", "persona"}),
     unit="file",
-    prepare=_prepare_personaplex,
+    prepare=prepare_personaplex,
 )

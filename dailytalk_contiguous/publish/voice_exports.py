@@ -130,7 +130,7 @@ def _list(kind: VoiceList, lines: Iterable[list[str]]) -> str:
     return written.getvalue()
 
 
-def _refuse_path(out: Path, settings: ExportSettings) -> None:
+def refuse_separators(out: Path, settings: ExportSettings) -> None:
     if "|" in str(out.resolve()) or "\n" in str(out.resolve()):
         raise DailytalkError(f"--out {str(out)!r} can't be in a list of the trainer", "choose another folder")
 
@@ -208,7 +208,7 @@ def _format(name: str, reader: str, checked: str, sample_rate: int, kind: VoiceL
         noun="clip",
         unit="clip",
         checkable=False,
-        prepare=_refuse_path,
+        prepare=refuse_separators,
     )
 
 
