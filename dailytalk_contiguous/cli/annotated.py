@@ -18,20 +18,20 @@ from dailytalk_contiguous.store.files import folder_locked, refuse_half_renamed
 
 
 def edits(
-    work: Path = argument("WORK", "The folder of tag or build that was exported."),
+    work: Path = argument("WORK", "Folder of tag or build that was exported."),
     source: Path = argument("FOLDER|FILE", "What export wrote (textgrid, eaf, srt, vtt, audacity), edited."),
     author: str = AUTHOR,
     dry_run: bool = DRY_RUN,
 ) -> Outcome:
     """Bring edited annotations back into a transcript.
 
-    Texts, times, speakers, tags, deleted and new lines become edits as those of review, where they can be undone.
+    Texts, times, speakers, tags, deleted and new lines become edits like those of review, which can undo them.
     The next speak says only the changed lines again. What can't be used is rejected, and the rest goes on.
     """
     refuse_half_renamed(work)
     editable = open_editable(work) if work.is_dir() else None
     if editable is None or editable.kind != "tagged":
-        raise DailytalkError(f"{as_text(work)!r} has no transcript.jsonl", "name the folder of dailytalk tag")
+        raise DailytalkError(f"{as_text(work)!r} has no transcript.jsonl", "name a folder of tag or build")
     if not source.exists():
         raise DailytalkError(f"{as_text(source)!r} does not exist", "name what dailytalk export wrote")
     if not dry_run and (why := why_not_writable(work)):

@@ -174,8 +174,8 @@ def _chosen_here(models: talk_setup.TalkModels) -> tuple[str, talk_setup.TalkMod
         refusal = error
     talks = list(talk_setup.free_voices(models))
     if not (talks and sys.stdin.isatty()):
-        commands = " or ".join(command for _, command, _ in talks) or "install espeak"
-        raise DailytalkError(refusal.reason, f"{refusal.remedy}; or, without it, {commands} (see docs/voices.md)")
+        without = " or ".join(command for _, command, _ in talks) or "install espeak"
+        raise DailytalkError(refusal.reason, f"{refusal.remedy}; or without it: {without} (see docs/voices.md)")
     say(f"{refusal.reason}. Without it pocketsphinx hears you, and this can speak (see docs/voices.md):")
     for number, (speaker, command, _) in enumerate(talks, 1):
         say(f"  {number}  {speaker}: {command}")

@@ -43,7 +43,7 @@ EXPORT_SETTINGS = cli_options.setting_options(ExportSettings())
 def export(
     source: str = argument(
         "DIR|OWNER/NAME",
-        "Folder of speak, build, corpus or (annotations) tag, a dataset on the Hub, or clips with a whisper.json.",
+        "Folder of build, speak, corpus (annotations: tag, too), clips with a whisper.json, or a Hub dataset.",
         default="",
     ),
     out: Path | None = cli_options.out_option(None),
@@ -91,7 +91,7 @@ def export(
         sentence = f"{counted(train, layout.unit)} to train on, {evaluate:,} to evaluate on"
         sentence += "" if done.disjoint else ", some of the same speakers"
     else:
-        sentence = f"{counted(done.files['train'], layout.unit)} for {format}"
+        sentence = f"{counted(done.files['train'], layout.unit)} as {format}"
     sentence = ", ".join([sentence, *done.notes])
     sentence += "".join(f", the {count} of {name} left out" for name, count in selection.left_out.items())
     count = sum(done.files.values())

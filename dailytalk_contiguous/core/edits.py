@@ -730,7 +730,8 @@ def _clean(text: Any) -> str:
 def _seconds(action: Mapping[str, Any], field: str, item: Item) -> float:
     value = action.get(field)
     if not is_number(value, item.start - 1e-6, item.end + 1e-6):
-        raise BadInput(f"{field} is {quoted(value)}, no time within the recording", "choose a time inside it")
+        bounds = f"{item.start:.3f} to {item.end:.3f} s of the recording"
+        raise BadInput(f"{field} is {quoted(value)}, not within {bounds}", "choose a time inside")
     return min(max(round(value, _DIGITS), item.start), item.end)
 
 

@@ -114,7 +114,7 @@ def _of_tiers(named: Iterable[tuple[str, Iterable[tuple[float, float, str]]]], s
             back.sides.add(side)
         elif not side and labels:
             reason = f"the tier {quoted(name)} is of no speaker or kind, and has {len(labels)} labels"
-            remedy = f"the speakers are {' and '.join(map(quoted, sides))}; keep notes in a file of their own"
+            remedy = "give it the name that it was exported with; keep notes in a file of their own"
             back.problems.append(BadInput(reason, remedy))
         elif match and match[2] == "tags":
             tags += labels
@@ -158,7 +158,7 @@ def _eaf(path: Path, sides: Sides) -> ReadBack:
     except ElementTree.ParseError as error:
         raise broken(path, f"is no XML ({error})", again) from None
     except KeyError as error:
-        raise broken(path, f"lacks {quoted(str(error.args[0]))}, which something in it names", again) from None
+        raise broken(path, f"refers to {quoted(str(error.args[0]))}, which is not in it", again) from None
     if not tiers:
         raise broken(path, "has no tiers", again)
     return _of_tiers(tiers, sides)
@@ -219,7 +219,7 @@ def edits_of(
         return [], []
     lines, legal = laid_edits(editable, name, records).lines, STYLES["fish-s1"].tags
     speakers = annotation_of(name, lines.values()).speakers
-    sides = {speaker.casefold(): side for side, speaker in speakers.items()}
+    sides = {name.casefold(): side for side, speaker in speakers.items() for name in (side, speaker)}
     tags = {*legal, *(label.tag for line in lines.values() if (label := spoken_label(line)))}
     original = read_back(kept, sides, tags) if kept.is_file() else None
     edited = read_back(path, sides, tags)
@@ -249,8 +249,8 @@ def edits_of(
         lines = trial
     for (side, kind), labels in edited.labels.items():
         if different := sorted(labels ^ (original or edited).labels.get((side, kind), set())):
-            reason = f"{kind} of the {side} side are others from {different[0].start:.3f} s on"
-            problems.append(BadInput(reason, "change utterances: words follow them, the others are measured"))
+            reason = f"{kind} of the {side} side were changed, the first at {different[0].start:.3f} s"
+            problems.append(BadInput(reason, "change utterances: words follow; events and sounds are measured"))
     return made, problems
 
 
@@ -285,7 +285,7 @@ def _actions(
     """
     if new:
         if not new.side:
-            raise BadInput("it does not say who speaks", "begin it with one of the speakers, or name its tier so")
+            raise BadInput("it names none of the two speakers", "begin it with one of them, or name its tier so")
         if not (is_number(new.start, 0, LATEST) and is_number(new.end, 0, LATEST) and new.start < new.end):
             raise BadInput(f"it ends at {new.end:g} s", "give a start, and an end after it")
         if (styled := _STYLED.fullmatch(new.text)) and not (old and _STYLED.fullmatch(old.text)):
@@ -336,7 +336,8 @@ def bring_back(
     root, listed = (source, sorted(source.iterdir())) if source.is_dir() else (source.parent, [source])
     files = [path for path in listed if path.suffix.lower() in READERS and not path.name.startswith(".")]
     if not files:
-        raise DailytalkError(f"{as_text(source)!r} has no file of {', '.join(READERS)}", "name what export wrote")
+        reason = f"{as_text(source)!r} has no file of {', '.join(READERS)}"
+        raise DailytalkError(reason, "name an export of textgrid, eaf, srt, vtt or audacity")
     count = Counter(path.stem for path in files)
     edits: list[NewEdit] = []
     rejects: list[Reject] = []

@@ -359,7 +359,7 @@ def _refuse_edited(out: Path, settings: ExportSettings) -> None:
             raise DailytalkError(reason, "bring it back with dailytalk edits, and choose another --out")
 
 
-_TIERS = "tiers of each speaker: utterances, tags, words, events, sounds"
+_TIERS = "tiers of the utterances, tags, words, events and sounds of each speaker"
 _LINES, _NOT_IN_LINES = "utterances with their speakers and tags", "words, events, sounds"
 
 ANNOTATIONS: list[ExportFormat[Any]] = [

@@ -1097,8 +1097,8 @@ def check_folder(
     if any(path.rglob("*.parquet")):
         return check_dataset(path, limits, references)
     raise DailytalkError(
-        f"{path} is neither a work folder, a dataset nor a training folder",
-        "name one that `dailytalk build`, `speak`, `corpus` or `export` has written",
+        f"{path} is neither a work folder, a dataset nor a training folder that check knows",
+        "name one of `dailytalk build`, `speak` or `corpus`, or an export that ends with `next: dailytalk check`",
     )
 
 

@@ -62,7 +62,7 @@ class ExportSettings:
         panel="result", metavar="FILE", shown="a frame a word", reference=True,
     )  # fmt: skip
     persona: str | None = setting(
-        None, "CSV or JSONL with a text prompt for each conversation, recording or speaker.",
+        None, "CSV or JSONL of text prompts: text, and conversation_id, recording_id or speaker.",
         panel="result", metavar="FILE", shown="none", reference=True,
     )  # fmt: skip
     prosodic_tokens: str | None = setting(None, CODEBOOK, shown="none")
@@ -77,7 +77,7 @@ class ExportSettings:
     )  # fmt: skip
     seed: int = setting(0, "Seed of all random choices: the same one makes the same choices.", panel="run")
     timeline: str = setting(
-        "source", "Times of the recording, or of the rebuilt conversation, whose sound is written too.",
+        "source", "Times of the recording (source), or of what speak made (rebuilt), with its sound.",
         panel="result", choices=TIMELINES,
     )  # fmt: skip
     licence: str | None = unlisted(None)
@@ -115,7 +115,7 @@ class Export:
         target: the folder. sample_rate: Hz of its sound.
         facts: what the outcome says of it besides its files. notes: the same in words.
         left_out: what of the rows is not in it, by why.
-        about: what `finish` has to know of each id.
+        about: what `finish` has to know of each id. personas: which of `--persona` are used.
     """
 
     format: "ExportFormat[Any]"
@@ -127,6 +127,7 @@ class Export:
     notes: list[str] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
     about: dict[str, Any] = field(default_factory=dict)
+    personas: set[tuple[str, str]] = field(default_factory=set)
     side: Mapping[str, str] = field(default_factory=dict)
 
     def write_sound(self, name: str, pcm: Pcm) -> None:

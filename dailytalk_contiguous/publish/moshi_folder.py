@@ -325,7 +325,7 @@ MOSHI = ExportFormat(
     "moshi",
     reader="moshi-finetune (Kyutai)",
     holds="stereo WAV with the voice to learn on the left, its words with times, a configuration",
-    loses="texts as sentences, tags but for --text-conditions, valence/arousal/dominance, prosody",
+    loses="texts as sentences, tags except with --text-conditions, valence/arousal/dominance, prosody",
     checked="a reader written from its source",
     open=open_conversation,
     write=write_moshi,

@@ -206,7 +206,20 @@ def text_prompt(export: exports.Export, item: Conversation) -> str | None:
     texts = personas_at(export.settings.persona) if export.settings.persona else {}
     keys = [*zip(PERSONA_KEYS, (item.id, item.row["recording_id"], item.main_speaker), strict=True)]
     keys += [(PERSONA_KEYS[-1], voice) for voice in item.voices if not export.settings.swap]
-    return next((texts[key] for key in (*keys, _OTHERS) if key in texts), None)
+    key = next((key for key in (*keys, _OTHERS) if key in texts), None)
+    if key:
+        export.personas.add(key)
+    elif texts:
+        export.left_out["prompts of conversations that --persona does not name"] += 1
+    return texts[key] if key else None
+
+
+def note_personas(export: exports.Export) -> None:
+    """Count the texts of `--persona` that name what is not here, once all conversations are written."""
+    texts = personas_at(export.settings.persona) if export.settings.persona else {}
+    if unused := sorted(texts.keys() - export.personas - {_OTHERS}):
+        why = f"texts of --persona that name nothing here, such as {quoted(unused[0][1])}"
+        export.left_out[why] = len(unused)
 
 
 # moondogo's personaplex-finetune: Moshi's folder, with prompts in its manifests.
@@ -261,6 +274,7 @@ def write_personaplex(export: exports.Export, item: Conversation) -> Iterator[ex
 
 def finish_personaplex(export: exports.Export, lists: exports.Lists) -> Mapping[str, exports.FileText]:
     """Moshi's files, with the prompts of a conversation in its lines."""
+    note_personas(export)
     root = export.target.root.resolve()
     stretches: dict[str, _Spans] = {name: about.pop("stretches") for name, about in export.about.items()}
     texts = {name: text for name, about in export.about.items() if (text := about.pop("text"))}
@@ -287,7 +301,6 @@ def finish_personaplex(export: exports.Export, lists: exports.Lists) -> Mapping[
     missing = {
         "with an agent who is not known": len(stretches) - len(voices),
         f"with a voice of which no other one has {SHORTEST_PROMPT:g} s alone": len(voices) - len(sources),
-        "that --persona does not name": (len(stretches) - len(texts)) * bool(export.settings.persona),
         "whose text prompt is not read, for want of a voice prompt": len(texts.keys() - sources.keys()),
     }
     export.left_out.update({f"prompts of conversations {why}": count for why, count in missing.items() if count})

@@ -28,7 +28,7 @@ from dailytalk_contiguous.core.schema import BUILT
 from dailytalk_contiguous.publish import exports
 from dailytalk_contiguous.publish.items import ABOUT, Conversation, Utterance, heard
 from dailytalk_contiguous.publish.moshi_folder import piece_edges, piece_path
-from dailytalk_contiguous.publish.prompts import heard_voice, prepare_personas, text_prompt
+from dailytalk_contiguous.publish.prompts import heard_voice, note_personas, prepare_personas, text_prompt
 from dailytalk_contiguous.store.files import json_document, json_text
 from dailytalk_contiguous.store.owned_folder import file_name
 
@@ -68,6 +68,7 @@ def _write_parts(
 
 
 def finish_shards(export: exports.Export, lists: exports.Lists) -> Mapping[str, exports.FileText]:
+    note_personas(export)
     for side, entries in lists.items():
         shards: list[list[dict[str, str]]] = []
         size = 0

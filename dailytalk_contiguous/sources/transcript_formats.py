@@ -224,7 +224,7 @@ def read_text(path: Path) -> str:
         text = data.decode(encoding)
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
-        raise broken(path, f"line {line} is not {encoding.upper()} text", "save the file as UTF-8") from error
+        raise broken(path, f"line {line} is not UTF-8 or UTF-16 text", "save the file as UTF-8") from error
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 

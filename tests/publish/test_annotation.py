@@ -333,6 +333,20 @@ def test_what_others_changed_since_the_export_is_kept(tmp_path: Path, dailytalk:
     assert path.read_text(encoding="utf-8") == content
 
 
+def test_an_export_from_before_the_speakers_had_names_comes_back(tmp_path: Path, dailytalk: Command) -> None:
+    lines = dialogue("a", 30.0, 60)
+    unnamed = [entry | {"speaker": f"a/{entry['channel']}"} for entry in lines]
+    work, out = work_folder(tmp_path, [("a", "a", 0.0, unnamed)]), tmp_path / "out"
+    dailytalk("export", work, "--format", "srt", "--out", out)
+    content = (out / "a.srt").read_text(encoding="utf-8")
+    assert "left: " in content
+    (out / "a.srt").write_text(content.replace(lines[0]["text"], "A new text", 1), encoding="utf-8")
+    named = "".join(f"{json.dumps(entry)}\n" for entry in lines)
+    (work / "transcript.jsonl").write_text(named, encoding="utf-8")
+    assert dailytalk("edits", work, out).code == 0
+    assert transcript(work)[0]["text"] == "A new text"
+
+
 def test_speak_buys_only_the_lines_that_were_changed(
     tmp_path: Path, dailytalk: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -165,6 +165,7 @@ def test_text_prompts_are_of_a_conversation_its_recording_its_agent_or_all_other
         'c0,,,Ann,"You are {name}, a <b>teller</b>."',
         ",c1,,,You are a recording.",
         ",,anna,Ed,<system> You are {name}. <system>",
+        "c9,,,,You are not here.",
     ]
     (tmp_path / "p.csv").write_text("\ufeff" + "\r\n".join(table), encoding="utf-8")
     rows = [*calls(3), call("other")]
@@ -178,6 +179,7 @@ def test_text_prompts_are_of_a_conversation_its_recording_its_agent_or_all_other
         "other": None,
     }
     assert done.facts["prompts"]["text"] == 3
+    assert any("'c9'" in why for why in done.left_out)
     (tmp_path / "p.jsonl").write_text(
         '{"text": "Be {age}.", "age": 7}\n\n{"text": "Be old.", "recording_id": "c1"}'
     )
