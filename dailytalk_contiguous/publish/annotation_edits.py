@@ -2,13 +2,14 @@
 
 Files have no ids. What a person changed is the difference of a file and of what was written for the tool, which is
 kept beside it. That is applied to the lines as they are now; where somebody else has changed the same, it is
-rejected.
+rejected. A file of which all is brought back is kept in its turn: what is changed in it next differs from that.
 """
 
 import re
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from dailytalk_contiguous.sources import transcript_formats
 from dailytalk_contiguous.sources.editable import Editable, bounds, laid_edits
 from dailytalk_contiguous.sources.transcript_formats import NUMBER, broken
 from dailytalk_contiguous.store.edit_journal import EditJournal, NewEdit, Record
-from dailytalk_contiguous.store.files import inside
+from dailytalk_contiguous.store.files import inside, write_bytes
 from dailytalk_contiguous.store.owned_folder import file_name
 
 #: Elements of an EAF, and utterances of a file: an hour of speech with all words has 70,000 and 2,000.
@@ -207,14 +208,13 @@ def _in_common(one: Label, other: Label) -> tuple[float, float]:
 
 
 def edits_of(
-    path: Path, editable: Editable, name: str, records: Sequence[Record], author: str
+    path: Path, kept: Path, editable: Editable, name: str, records: Sequence[Record], author: str
 ) -> tuple[list[NewEdit], list[BadInput]]:
     """What a file changes in the lines of an item with these records in the journal, and what is of no use in it.
 
-    Where the file as it was written is lost, it is compared with the lines as they are. Raises BadInput for a file
-    that is damaged, or cut off.
+    Where `kept`, the file as it was before, is lost, it is compared with the lines as they are. Raises BadInput
+    for a file that is damaged, or cut off.
     """
-    kept = inside(path.parent, f"{ORIGINALS}/{path.name}")
     if kept.is_file() and read_bytes(kept) == read_bytes(path):
         return [], []
     lines, legal = laid_edits(editable, name, records).lines, STYLES["fish-s1"].tags
@@ -351,11 +351,15 @@ def bring_back(
                 raise BadInput(f"there are {count[path.stem]} files of this conversation", "keep the edited one")
             if any(record["after"].get("discarded") for record in records[name][-1:]):
                 raise BadInput("the conversation is discarded", "restore it in dailytalk review first")
-            made, problems = edits_of(inside(root, path.name), editable, name, records[name], author)
+            content, kept = read_bytes(inside(root, path.name)), inside(root, f"{ORIGINALS}/{path.name}")
+            made, problems = edits_of(path, kept, editable, name, records[name], author)
         except BadInput as problem:
             made, problems = [], [problem]
         if made and not dry_run:
             journal.append(made)
+        if not problems and not dry_run and kept.is_file():
+            with suppress(OSError):  # of a folder that can't be written, it is compared with the first one again
+                write_bytes(kept, content)
         edits += made
         rejects += [Reject(as_text(path.name), "edits", problem.reason, problem.remedy) for problem in problems]
     return len(files), edits, rejects

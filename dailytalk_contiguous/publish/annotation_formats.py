@@ -17,7 +17,7 @@ from urllib.parse import quote
 from xml.sax.saxutils import escape, quoteattr
 
 from dailytalk_contiguous.core.audio import Pcm, from_uri, probe
-from dailytalk_contiguous.core.documents import as_text, is_number
+from dailytalk_contiguous.core.documents import as_text, is_number, read_bytes
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import CHANNELS, Row
 from dailytalk_contiguous.core.turns import Timed, stretches
@@ -26,10 +26,11 @@ from dailytalk_contiguous.publish.exports import Export, ExportFormat, ExportSet
 from dailytalk_contiguous.publish.items import MOST_SECONDS, SMALL, TaggedItems, open_items
 from dailytalk_contiguous.publish.version import Version
 from dailytalk_contiguous.run.outputs import TRANSCRIPT
+from dailytalk_contiguous.store.files import inside
 from dailytalk_contiguous.store.owned_folder import file_name
 
-#: What the name of a file ends in whose times are those of the rebuilt conversation.
-REBUILT = ".rebuilt"
+#: What the name of a file ends in whose times are those of the rebuilt conversation; no `file_name` does.
+REBUILT = "--rebuilt"
 
 #: Folder beside the files that has them as they were written.
 ORIGINALS = ".dailytalk-originals"
@@ -354,7 +355,8 @@ def _write(
 def _refuse_edited(out: Path, settings: ExportSettings) -> None:
     """Raise DailytalkError for a folder with a file that somebody has edited: it would be written over."""
     for kept in sorted((out / ORIGINALS).glob("*")):
-        if (edited := out / kept.name).is_file() and edited.read_bytes() != kept.read_bytes():
+        edited = inside(out, kept.name)
+        if edited.is_file() and read_bytes(edited) != read_bytes(inside(out, f"{ORIGINALS}/{kept.name}")):
             reason = f"{as_text(edited)!r} was edited, and would be written over"
             raise DailytalkError(reason, "bring it back with dailytalk edits, and choose another --out")
 

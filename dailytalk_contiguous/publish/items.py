@@ -109,7 +109,7 @@ def judged(row: Row, name: str) -> Row:
     """A finished row with its `problem`, the column that has it, and `remedy`; `name` is its id if it has none."""
     problem = problem_of(row)
     identity = row["conversation_id"] or name
-    lacking = dict.fromkeys(OPTIONAL_FIELDS)
+    lacking = dict.fromkeys(sorted(OPTIONAL_FIELDS))
     utterances = row["utterances"] and [part and lacking | part for part in row["utterances"]]
     return row | {
         "utterances": utterances,
@@ -1144,8 +1144,8 @@ class Conversation:
 def conversation(row: Row, sample_rate: int, swap: bool) -> Conversation:
     """A row of `core.schema.BUILT` as a `Conversation`; `swap` makes the right speaker the main one.
 
-    Raises BadInput: the row has a `problem`, the audio is no stereo or can't be read, or a word has no length or
-    is outside it.
+    Raises BadInput: the row has a `problem`, the audio is no stereo or can't be read, or a word or an utterance
+    has no length or is outside it.
     """
     if row.get("problem"):
         raise BadInput(row["problem"], row["remedy"])
@@ -1171,7 +1171,7 @@ def conversation(row: Row, sample_rate: int, swap: bool) -> Conversation:
         sample_rate=sample_rate,
         words=tuple(_words(row["alignments"] or (), main, seconds)),
         utterances=tuple(
-            Utterance(said["start"], said["end"], said["channel"] == main, *(said[name] or "" for name in _SAID))
+            Utterance(*_times(said, "text", seconds), said["channel"] == main, *(said[key] or "" for key in _SAID))
             for said in sorted(heard(row), key=lambda said: (said["start"], said["end"]))
         ),
         sounds=tuple(sorted((sound["start"], sound["end"]) for sound in row["sounds"] or ())),
@@ -1191,12 +1191,14 @@ def heard(row: Mapping[str, Any]) -> list[Row]:
 
 def _words(alignments: Any, main: str, seconds: float) -> Iterator[AlignedWord]:
     for word in sorted(alignments, key=lambda aligned: (aligned["start"], aligned["end"])):
-        text = (word["word"] or "").strip()
-        start, end = word["start"], word["end"]
-        if not text or not 0 <= start < end or end > seconds + TOLERANCE:
-            raise BadInput(
-                f"the word {word['word']!r} at {start:.3f}..{end:.3f} s has no text, no length, or is outside "
-                f"the {seconds:.3f} s of audio",
-                "build the conversation again, or run `dailytalk check` on it",
-            )
-        yield AlignedWord(text, start, min(end, seconds), word["speaker"] == main)
+        if not (text := (word["word"] or "").strip()):
+            raise BadInput(f"the word at {word['start']:.3f} s has no text", _REMEDY)
+        yield AlignedWord(text, *_times(word, "word", seconds), word["speaker"] == main)
+
+
+def _times(item: Row, text: str, seconds: float) -> tuple[float, float]:
+    """Start and end of a word or an utterance. Raises BadInput for one that is no stretch of the audio."""
+    start, end = item["start"], item["end"]
+    if not 0 <= start < min(end, seconds) or end > seconds + TOLERANCE:
+        raise BadInput(f"{quoted(item[text])} at {start:.3f}..{end:.3f} s is empty or outside the audio", _REMEDY)
+    return start, min(end, seconds)

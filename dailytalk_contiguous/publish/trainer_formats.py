@@ -255,6 +255,7 @@ _mixed = partial(
     finish=exports.json_lists(**_DIALOGUES),
     manifests=(*_DIALOGUES.values(),),
     options=frozenset({"swap", "max_length"}),
+    unit="file",
 )
 
 TRAINER_FORMATS = (

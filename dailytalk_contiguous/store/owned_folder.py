@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from dailytalk_contiguous.core.audio import Pcm
 from dailytalk_contiguous.core.documents import read_bytes
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.store.files import Disk, inside, replacing, write_bytes, write_lines
+from dailytalk_contiguous.store import files
 
 #: Name of the record, and its first line. It begins with a dot and ends in nothing that a trainer reads. A folder
 #: that holds one was made by us, so its sound files are results and no recordings.
@@ -54,7 +54,7 @@ def file_name(conversation_id: str) -> str:
 def mark(folder: Path, kind: str) -> None:
     """Mark a folder of sound files as one that we made, before the first of them is written to it."""
     if not is_marked(folder):
-        write_lines(folder / RECORD, [f"{_TITLE} {kind}\n"])
+        files.write_lines(folder / RECORD, [f"{_TITLE} {kind}\n"])
 
 
 def is_marked(folder: Path) -> bool:
@@ -68,7 +68,7 @@ def made_from(root: Path, name: str | Path) -> str | None:
     None for no file, for one that leads out of `root`, and for one that we did not write.
     """
     try:
-        with soundfile.SoundFile(os.fsencode(inside(root, name))) as file:
+        with soundfile.SoundFile(os.fsencode(files.inside(root, name))) as file:
             title, _, digest = file.comment.partition(" ")
     except (soundfile.LibsndfileError, OSError, BadInput):
         return None
@@ -82,7 +82,7 @@ def written_before(root: Path) -> list[str]:
 
 def _recorded(root: Path) -> tuple[str, list[str]]:
     """The title and the names of a record."""
-    title, *names = read_bytes(inside(root, RECORD)).decode("utf-8", "replace").splitlines() or [""]
+    title, *names = read_bytes(files.inside(root, RECORD)).decode("utf-8", "replace").splitlines() or [""]
     return title, names
 
 
@@ -112,7 +112,7 @@ def wav_writer(
     def write(file: BinaryIO) -> None:
         kind = "RF64" if size > _LARGEST_RIFF else "WAV"
         with (
-            Disk(file) as disk,
+            files.Disk(file) as disk,
             soundfile.SoundFile(disk, "w", sample_rate, channels, subtype, format=kind) as wav,
         ):
             if digest:
@@ -149,10 +149,10 @@ class OwnedFolder:
     def write_bytes(self, name: str, data: bytes) -> None:
         """Write one file, whole or not at all, after noting that it is ours.
 
-        Raises DailytalkError if this export has written that name already.
+        Raises DailytalkError if this export has written that name already, and BadInput if a link leads out.
         """
         self._note(name)
-        write_bytes(self.root / name, data)
+        files.write_bytes(self.root / name, data)
 
     def link(self, name: str, source: Path) -> None:
         """`write_bytes` for a file that is elsewhere: a hard link, or a copy where the disk can't link.
@@ -168,7 +168,7 @@ class OwnedFolder:
         try:
             target.hardlink_to(source)
         except OSError:  # another disk, or one without links
-            with source.open("rb") as opened, replacing(target) as file:
+            with source.open("rb") as opened, files.replacing(target) as file:
                 shutil.copyfileobj(opened, file)
 
     def write_text(self, name: str, text: str) -> None:
@@ -178,13 +178,13 @@ class OwnedFolder:
     def write_wav(self, name: str, pcm: Pcm, sample_rate: int) -> None:
         """`write_bytes` for int16 samples, shape (n,) or (n, channels), as 16-bit WAV at a rate in Hz."""
         self._note(name)
-        with replacing(self.root / name) as file:
+        with files.replacing(self.root / name) as file:
             wav_writer([pcm], sample_rate, 1 if pcm.ndim == 1 else pcm.shape[1])(file)
 
     def join(self, name: str, parts: Iterable[str], end: bytes) -> None:
         """Write one file of others that this export has written, one after another, and `end`."""
         self._note(name)
-        with replacing(self.root / name) as file:
+        with files.replacing(self.root / name) as file:
             for part in parts:
                 with (self.root / part).open("rb") as opened:
                     shutil.copyfileobj(opened, file)
@@ -203,10 +203,15 @@ class OwnedFolder:
     def finish(self, manifests: Mapping[str, str | Iterable[str]]) -> None:
         """Take away what earlier exports wrote and this one has not, then write the manifests: text, or lines.
 
-        Folders that this leaves empty are taken away as well.
+        Folders that this leaves empty are taken away as well, and what a killed export had not finished.
         """
-        stale = [name for name in self._owned() if name not in self._written and name not in manifests]
-        for name in stale:
+        owned = self._owned()
+        # A link that leads out of the folder is not ours, whatever the record says.
+        folders = {folder for name in owned if files.is_inside(folder := (self.root / name).parent, self.root)}
+        for folder in folders:
+            files.remove_unfinished(folder)
+        used = {*self._written, *manifests}
+        for name in (name for name in owned if name not in used and (self.root / name).parent in folders):
             (self.root / name).unlink(missing_ok=True)
             for folder in Path(name).parents[:-1]:
                 with suppress(OSError):  # other files are in it
@@ -215,12 +220,13 @@ class OwnedFolder:
         self._before |= dict.fromkeys(manifests)
         for name, text in manifests.items():
             self._note(name)
-            write_lines(self.root / name, [text] if isinstance(text, str) else text)
+            files.write_lines(self.root / name, [text] if isinstance(text, str) else text)
 
     def _note(self, *names: str) -> None:
         for name in names:
             if name in self._written:
                 raise DailytalkError(f"two conversations would be written to {name}", "give them different ids")
+            files.inside(self.root, name)
             self._written[name] = None
         new = [f"{name}\n" for name in names if name not in self._before]
         if new:
@@ -246,4 +252,4 @@ class OwnedFolder:
         return [name for name in names if name and ".." not in Path(name).parts and not Path(name).is_absolute()]
 
     def _record(self, names: Sequence[str]) -> None:
-        write_lines(self.root / RECORD, [f"{line}\n" for line in (self._title, *names)])
+        files.write_lines(self.root / RECORD, [f"{line}\n" for line in (self._title, *names)])

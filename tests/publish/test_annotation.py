@@ -333,6 +333,22 @@ def test_what_others_changed_since_the_export_is_kept(tmp_path: Path, dailytalk:
     assert path.read_text(encoding="utf-8") == content
 
 
+@pytest.mark.parametrize("format", ENDINGS)
+def test_a_file_that_was_brought_back_can_be_edited_further(
+    tmp_path: Path, dailytalk: Command, format: str
+) -> None:
+    work, out = work_folder(tmp_path, [("a", "a", 0.0, dialogue("a", 30.0, 60))]), tmp_path / "out"
+    dailytalk("export", work, "--format", format, "--out", out)
+    heard = said(work, "a")
+    begin = heard[-1][1] + 10
+    heard[-1] = (*heard[-1][:2], begin, *heard[-1][3:])
+    for first, new in (("a first try", "a new lime"), ("a second try", "a new line")):
+        heard = [(*heard[0][:3], first, heard[0][4]), *heard[1:12], (heard[-1][0], begin, begin + 300, new, "")]
+        SAVED[format](out / f"a{ENDINGS[format]}", sorted(heard))
+        assert (dailytalk("edits", work, out).code, said(work, "a")) == (0, sorted(heard))
+    assert dailytalk("export", work, "--format", format, "--out", out).code == 0
+
+
 def test_an_export_from_before_the_speakers_had_names_comes_back(tmp_path: Path, dailytalk: Command) -> None:
     lines = dialogue("a", 30.0, 60)
     unnamed = [entry | {"speaker": f"a/{entry['channel']}"} for entry in lines]
@@ -402,7 +418,7 @@ def test_the_rebuilt_timeline_has_its_sound_beside_it_and_does_not_come_back(
         "export", tmp_path / "work", "--format", "eaf", "--timeline", "rebuilt", "--out", tmp_path / "out"
     )
     assert done.code == 0
-    eaf = pympi.Elan.Eaf(str(tmp_path / "out" / "call.rebuilt.eaf"))
+    eaf = pympi.Elan.Eaf(str(tmp_path / "out" / "call--rebuilt.eaf"))
     wav = soundfile.info(tmp_path / "out" / eaf.media_descriptors[0]["RELATIVE_MEDIA_URL"])
     assert (wav.channels, round(wav.duration, 2)) == (2, round(row["duration"], 2))
     texts = [
@@ -414,10 +430,13 @@ def test_the_rebuilt_timeline_has_its_sound_beside_it_and_does_not_come_back(
     assert sorted(texts) == sorted(utterance["text"] for utterance in row["utterances"])
     assert [name for name in eaf.tiers if "/sounds" in name]
     (tmp_path / "tagged").mkdir()
-    work = work_folder(tmp_path / "tagged", [("call", "call", 0.0, dialogue("call", 20.0, 30))])
+    lines = [(name, name, 0.0, dialogue(name, 20.0, 30)) for name in ("call", "call.rebuilt")]
+    work = work_folder(tmp_path / "tagged", lines)
+    dailytalk("export", work, "--format", "eaf", "--out", tmp_path / "source")
+    assert dailytalk("edits", work, tmp_path / "source").code == 0
     done = dailytalk("edits", work, tmp_path / "out")
     assert done.code == 3
-    assert "call.rebuilt.eaf" in done.out
+    assert "call--rebuilt.eaf" in done.out
 
 
 @pytest.mark.parametrize("is_published", [False, True])

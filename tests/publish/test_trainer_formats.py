@@ -267,6 +267,14 @@ def test_a_text_with_the_mark_of_a_speaker_is_rejected_by_moss_ttsd_alone(tmp_pa
     assert not write_export(rows, tmp_path / "vibe", FORMATS["vibevoice"]).rejects
 
 
+@pytest.mark.parametrize("times", [(-5.0, 1.5), (1.5, 1.0), (1.0, 1.0), (5.5, 9.0)])
+def test_an_utterance_without_a_place_in_the_sound_is_rejected_with_its_conversation(tmp_path, times):
+    row = built_row("bad")
+    row["utterances"][0] |= dict(zip(("start", "end"), times, strict=True))
+    done = write_export([row, built_row("good")], tmp_path / "out", FORMATS["moss-ttsd"])
+    assert [(reject.id, "outside" in reject.reason) for reject in done.rejects] == [("bad", True)]
+
+
 def test_swap_makes_the_right_speaker_the_agent(tmp_path):
     rows = [built_row("one"), built_row("two")]
     write_export(rows, tmp_path / "cuts", FORMATS["lhotse"], swap=True)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.store.owned_folder import (
     MADE_FROM,
     RECORD,
@@ -224,3 +224,24 @@ def test_folder_is_marked_once_and_tells_what_was_written_to_it(tmp_path: Path) 
     assert written_before(tmp_path / "out") == ["a.txt", "all.json"]
     (folder / RECORD).write_text("")
     assert (is_marked(folder), written_before(folder)) == (True, [])
+
+
+def test_what_a_record_or_a_link_leads_to_outside_is_neither_removed_nor_written(tmp_path: Path) -> None:
+    (tmp_path / "private").mkdir()
+    (tmp_path / "private" / "letter").write_text("dear")
+    out = tmp_path / "sent"
+    out.mkdir()
+    (out / "link").symlink_to(tmp_path / "private")
+    (out / ".dailytalk-export").write_text("dailytalk export moshi\nlink/letter\n")
+    target = OwnedFolder(out, "moshi", ())
+    with pytest.raises(BadInput, match="leads out"):
+        target.write_text("link/letter", "mine")
+    target.finish({})
+    assert (tmp_path / "private" / "letter").read_text() == "dear"
+
+
+def test_a_rerun_takes_away_what_a_killed_export_had_not_finished(tmp_path: Path) -> None:
+    OwnedFolder(tmp_path, "moshi", ()).write_text("audio/a.wav", "sound")
+    (tmp_path / "audio" / f".a.wav.{'0' * 12}.tmp").write_text("half a")
+    OwnedFolder(tmp_path, "moshi", ()).finish({})
+    assert [path.name for path in tmp_path.iterdir()] == [".dailytalk-export"]
