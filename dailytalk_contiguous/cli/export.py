@@ -27,6 +27,7 @@ from dailytalk_contiguous.publish.packing import origin
 from dailytalk_contiguous.publish.verdict import FitnessLimits, verdict_of
 from dailytalk_contiguous.publish.version import Version, version_or_path
 from dailytalk_contiguous.publish.voice_exports import is_voice_folder, voice_folder
+from dailytalk_contiguous.run.outputs import TRANSCRIPT
 
 #: Where the splits of a published dataset go in Moshi's.
 SIDES = {"train": "train", "validation": "eval"}
@@ -95,6 +96,10 @@ def export(
     sentence = ", ".join([sentence, *done.notes])
     sentence += "".join(f", the {count} of {name} left out" for name, count in selection.left_out.items())
     count = sum(done.files.values())
+    next_step = to_run(layout.then, out) if layout.then else ""
+    if layout.then == "edits":
+        comes_back = settings.get("timeline") != TIMELINES[1] and (Path(source) / TRANSCRIPT).is_file()
+        next_step = f"edit its files, then {to_run('edits', source, out)}" if comes_back else ""
     return Outcome(
         {
             "files": done.files,
@@ -106,9 +111,9 @@ def export(
         },
         f"{sentence} in {as_text(out)}",
         exit_code(count, len(done.rejects)),
-        [f"left out: {n:,} {reason}" for reason, n in sorted(done.left_out.items())],
+        [f"left out: {reason}: {n:,}" for reason, n in sorted(done.left_out.items())],
         rejected_of(done.rejects, layout.noun),
-        next=to_run("check", out) if layout.checkable else "",
+        next=next_step,
     )
 
 

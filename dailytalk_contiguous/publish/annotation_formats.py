@@ -22,7 +22,7 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import CHANNELS, Row
 from dailytalk_contiguous.core.turns import Timed, stretches
 from dailytalk_contiguous.core.utterance import words_within
-from dailytalk_contiguous.publish.exports import Export, ExportFormat, ExportSettings, FileEntry, open_conversation
+from dailytalk_contiguous.publish import exports
 from dailytalk_contiguous.publish.items import MOST_SECONDS, SMALL, TaggedItems, open_items
 from dailytalk_contiguous.publish.version import Version
 from dailytalk_contiguous.run.outputs import TRANSCRIPT
@@ -159,7 +159,7 @@ def annotated_rows(source: Path | Version, timeline: str, splits: Collection[str
             yield row | {"problem": problem.reason, "remedy": problem.remedy}
 
 
-def open_annotation(row: Row, export: Export) -> Annotation:
+def open_annotation(row: Row, export: exports.Export) -> Annotation:
     """A row on the timeline that is asked for. Raises BadInput for one that can't be used."""
     if row["problem"]:
         raise BadInput(row["problem"], row["remedy"])
@@ -167,7 +167,7 @@ def open_annotation(row: Row, export: Export) -> Annotation:
     audible = [part for part in row["utterances"] or () if is_number(part["start"]) and is_number(part["end"])]
     spoken = [{**part, "words": words_within(row["alignments"] or (), part)} for part in audible]
     if export.settings.timeline == "rebuilt":
-        finished, name = open_conversation(row, export), f"{name}{REBUILT}"
+        finished, name = exports.open_conversation(row, export), f"{name}{REBUILT}"
         url = f"./{name}.wav"
         return annotation_of(name, spoken, finished.duration, sounds, media=(url, url), pcm=finished.pcm)
     if part := row.get("part"):
@@ -342,17 +342,17 @@ def ctm(item: Annotation) -> str:
 
 
 def _write(
-    ending: str, text: Callable[[Annotation], str], export: Export, item: Annotation
-) -> Iterator[FileEntry]:
+    ending: str, text: Callable[[Annotation], str], export: exports.Export, item: Annotation
+) -> Iterator[exports.FileEntry]:
     content = text(item)
     for folder in ("", f"{ORIGINALS}/"):
         export.target.write_text(f"{folder}{item.name}{ending}", content)
     if item.pcm is not None:
         export.write_sound(item.name, item.pcm)
-    yield FileEntry(None, item.seconds)
+    yield exports.FileEntry(None, item.seconds)
 
 
-def _refuse_edited(out: Path, settings: ExportSettings) -> None:
+def _refuse_edited(out: Path, settings: exports.ExportSettings) -> None:
     """Raise DailytalkError for a folder with a file that somebody has edited: it would be written over."""
     for kept in sorted((out / ORIGINALS).glob("*")):
         edited = inside(out, kept.name)
@@ -364,8 +364,8 @@ def _refuse_edited(out: Path, settings: ExportSettings) -> None:
 _TIERS = "tiers of the utterances, tags, words, events and sounds of each speaker"
 _LINES, _NOT_IN_LINES = "utterances with their speakers and tags", "words, events, sounds"
 
-ANNOTATIONS: list[ExportFormat[Any]] = [
-    ExportFormat(
+ANNOTATIONS: list[exports.ExportFormat[Any]] = [
+    exports.ExportFormat(
         name,
         reader,
         f"a file a conversation: {holds}",
@@ -375,7 +375,7 @@ ANNOTATIONS: list[ExportFormat[Any]] = [
         write=partial(_write, ending, text),
         finish=lambda export, lists: {},
         options=frozenset({"timeline"}),
-        checkable=False,
+        then="" if ending in (".rttm", ".ctm") else "edits",
         prepare=_refuse_edited,
     )
     for name, ending, reader, holds, loses, checked, text in (

@@ -14,14 +14,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.publish.exports import (
-    Export,
-    ExportFormat,
-    FileEntry,
-    json_lists,
-    open_conversation,
-    refuse_tags,
-)
+from dailytalk_contiguous.publish import exports
 from dailytalk_contiguous.publish.items import Conversation, Utterance
 from dailytalk_contiguous.store.files import json_text
 from dailytalk_contiguous.store.owned_folder import file_name
@@ -60,7 +53,7 @@ def turns(utterances: Iterable[Utterance]) -> Iterator[DialogueTurn]:
         yield current
 
 
-def write_csm(export: Export, item: Conversation) -> Iterator[FileEntry]:
+def write_csm(export: exports.Export, item: Conversation) -> Iterator[exports.FileEntry]:
     """Write the sound of each turn. Utterances without text (laughter) are none: the template rejects them."""
     if not any(utterance.text.strip() for utterance in item.utterances):
         raise BadInput("nobody says a word", "check its transcript")
@@ -71,16 +64,18 @@ def write_csm(export: Export, item: Conversation) -> Iterator[FileEntry]:
         export.write_sound(name, item.pcm[first:last, 0 if turn.main else 1])
         content = [{"type": "text", "text": turn.text}, {"type": "audio", "path": f"{name}.wav"}]
         messages.append({"role": "0" if turn.main else "1", "content": content})
-    yield FileEntry({"conversation_id": item.id, "language": item.language, "messages": messages}, item.duration)
+    yield exports.FileEntry(
+        {"conversation_id": item.id, "language": item.language, "messages": messages}, item.duration
+    )
 
 
-def write_jmoshi(export: Export, item: Conversation) -> Iterator[FileEntry]:
+def write_jmoshi(export: exports.Export, item: Conversation) -> Iterator[exports.FileEntry]:
     """Write both streams, which are both trained: a conversation in which a side has no words is rejected."""
     for main, side in zip((True, False), SPEAKERS, strict=True):
         said = [word.text for word in item.words if word.main is main]
         if not said:
             raise BadInput(f"speaker {side} has no words", "transcribe both channels, or leave it out")
-        refuse_tags(said, item)
+        exports.refuse_tags(said, item)
     name = file_name(item.id)
     words = []
     for word in item.words:
@@ -88,29 +83,29 @@ def write_jmoshi(export: Export, item: Conversation) -> Iterator[FileEntry]:
         words.append({"speaker": SPEAKERS[not word.main], "word": word.text} | times)
     export.write_sound(f"{AUDIO}/{name}", item.pcm)
     export.target.write_text(f"{TEXT}/{name}.json", json_text(words))
-    yield FileEntry(None, item.duration)
+    yield exports.FileEntry(None, item.duration)
 
 
-CSM = ExportFormat(
+CSM = exports.ExportFormat(
     "csm",
     reader="CSM in transformers (`CsmProcessor`)",
     holds="turns of both speakers: a text and mono WAV each",
     loses="overlap and pauses between turns, times of words, tags, sounds without text",
     checked="a reader written from its chat template",
-    open=open_conversation,
+    open=exports.open_conversation,
     write=write_csm,
-    finish=json_lists(train=CONVERSATIONS),
+    finish=exports.json_lists(train=CONVERSATIONS),
     manifests=(CONVERSATIONS,),
     options=frozenset({"swap", "prosodic_tokens"}),
 )
 
-JMOSHI = ExportFormat(
+JMOSHI = exports.ExportFormat(
     "j-moshi",
     reader="moshi-finetune of nu-dialogue (J-Moshi)",
     holds="stereo WAV, the words of both speakers with times",
     loses="texts as sentences, tags, valence/arousal/dominance, prosody",
     checked="a reader written from its README",
-    open=open_conversation,
+    open=exports.open_conversation,
     write=write_jmoshi,
     finish=lambda export, lists: {},
     options=frozenset({"swap", "prosodic_tokens"}),

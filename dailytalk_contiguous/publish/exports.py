@@ -178,7 +178,7 @@ class ExportFormat(Generic[T]):
         options: the settings that it takes besides `sample_rate` and, with two sides, `eval_share` and `seed`.
         sample_rate: Hz that its reader works at; it would resample anything else each time.
         noun: what a row is. unit: what is written of it.
-        checkable: whether `dailytalk check` knows the folder.
+        then: the command that takes the folder next: `check`, `edits`, or none.
         prepare: raises DailytalkError for a folder or a setting that it can't be written with.
     """
 
@@ -196,7 +196,7 @@ class ExportFormat(Generic[T]):
     sample_rate: int = 24000
     noun: str = "conversation"
     unit: str = "conversation"
-    checkable: bool = True
+    then: str = "check"
     prepare: Callable[[Path, ExportSettings], None] = lambda out, settings: None
 
 

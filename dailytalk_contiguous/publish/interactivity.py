@@ -28,18 +28,8 @@ from dailytalk_contiguous.core.interaction import (
 from dailytalk_contiguous.core.quality import PAUSE_DB
 from dailytalk_contiguous.core.schema import AUDIO_FOLDER, CHANNELS, Row
 from dailytalk_contiguous.core.turns import PAUSE, Timed, unions
+from dailytalk_contiguous.publish import exports, moshi_folder
 from dailytalk_contiguous.publish import items as publish_items
-from dailytalk_contiguous.publish import moshi_folder
-from dailytalk_contiguous.publish.exports import (
-    TWO_LISTS,
-    Export,
-    ExportFormat,
-    ExportSettings,
-    FileEntry,
-    FileText,
-    Lists,
-    open_conversation,
-)
 from dailytalk_contiguous.publish.verdict import Judge
 from dailytalk_contiguous.store.files import json_document, json_text
 from dailytalk_contiguous.store.owned_folder import OwnedFolder, file_name
@@ -226,12 +216,12 @@ def cut_clips(
         )
 
 
-def clips_found(settings: ExportSettings, layout: ExportFormat[Any], row: Row) -> Found:
+def clips_found(settings: exports.ExportSettings, layout: exports.ExportFormat[Any], row: Row) -> Found:
     """The clips of a row for one of the two formats."""
     return clips_of(row, settings.swap, settings.context, settings.after, layout is FULL_DUPLEX_BENCH)
 
 
-def _cut(export: Export, item: publish_items.Conversation) -> list[tuple[EventClip, Pcm, dict[str, Any]]]:
+def _cut(export: exports.Export, item: publish_items.Conversation) -> list[tuple[EventClip, Pcm, dict[str, Any]]]:
     """The clips of a conversation that are wanted, with their sound and facts. Raises BadInput."""
     settings = export.settings
     licence = usable_licence(item.row) or settings.licence
@@ -243,7 +233,7 @@ def _cut(export: Export, item: publish_items.Conversation) -> list[tuple[EventCl
     return cut
 
 
-def write_event_clips(export: Export, item: publish_items.Conversation) -> Iterator[FileEntry]:
+def write_event_clips(export: exports.Export, item: publish_items.Conversation) -> Iterator[exports.FileEntry]:
     """Write clips, each as WAV and a JSON of its `alignments`, as `MOSHI` does, and the facts of the `clip`."""
     made = export.facts.setdefault("made", Counter())
     for clip, pcm, facts in _cut(export, item):
@@ -254,21 +244,21 @@ def write_event_clips(export: Export, item: publish_items.Conversation) -> Itera
         export.write_sound(name, pcm)
         said = moshi_folder.alignments_of(placed)
         export.target.write_text(f"{name}.json", json_text({"alignments": said, "clip": facts}))
-        yield FileEntry({"path": f"{name}.wav", "duration": facts["duration"]}, facts["duration"])
+        yield exports.FileEntry({"path": f"{name}.wav", "duration": facts["duration"]}, facts["duration"])
 
 
-def finish_event_clips(export: Export, lists: Lists) -> Mapping[str, FileText]:
+def finish_event_clips(export: exports.Export, lists: exports.Lists) -> Mapping[str, exports.FileText]:
     texts, _ = moshi_folder.training_lists(export.target.root, lists)
     return texts | {SUMMARY: json_document(_summary(export))}
 
 
-def _summary(export: Export) -> dict[str, Any]:
+def _summary(export: exports.Export) -> dict[str, Any]:
     export.facts["left_out_events"] = export.left_out
     export.notes.append(", ".join(f"{count:,} {name}" for name, count in export.facts["made"].items()))
     return export.facts
 
 
-def write_samples(export: Export, item: publish_items.Conversation) -> Iterator[FileEntry]:
+def write_samples(export: exports.Export, item: publish_items.Conversation) -> Iterator[exports.FileEntry]:
     """Write clips as samples of the tasks of Full-Duplex-Bench.
 
     There is no `clean_output.wav`: nobody recorded what the agent says where the user does not speak.
@@ -280,12 +270,12 @@ def write_samples(export: Export, item: publish_items.Conversation) -> Iterator[
             if _write_sample(export.target, folder, clip, pcm, facts["words"], item.sample_rate):
                 made[task] += 1
                 export.about[folder] = {name: value for name, value in facts.items() if name != "words"}
-                yield FileEntry(None, facts["duration"])
+                yield exports.FileEntry(None, facts["duration"])
             else:
                 export.left_out[f"{clip.event.kind} of v1.5: the user's channel is not clean around it"] += 1
 
 
-def finish_samples(export: Export, lists: Lists) -> Mapping[str, FileText]:
+def finish_samples(export: exports.Export, lists: exports.Lists) -> Mapping[str, exports.FileText]:
     _summary(export)
     return {SAMPLES: json_document(export.about)}
 
@@ -342,29 +332,29 @@ def without(side: Pcm, start: float, end: float, sample_rate: int) -> Pcm | None
     return np.concatenate([side[:first], filling, side[last:]])
 
 
-INTERACTIVITY = ExportFormat(
+INTERACTIVITY = exports.ExportFormat(
     "interactivity",
     reader="moshi-finetune (Kyutai), clip by clip",
     holds="a stereo WAV for each pause, turn, backchannel and interruption, with what is before and after it",
     loses="what is in no clip",
     checked="a reader written from its source",
-    open=open_conversation,
+    open=exports.open_conversation,
     write=write_event_clips,
     finish=finish_event_clips,
     manifests=(*moshi_folder.MANIFESTS, SUMMARY),
-    sides=TWO_LISTS,
+    sides=exports.TWO_LISTS,
     options=CLIP_OPTIONS,
     unit="clip",
     prepare=moshi_folder.refuse_path,
 )
 
-FULL_DUPLEX_BENCH = ExportFormat(
+FULL_DUPLEX_BENCH = exports.ExportFormat(
     "full-duplex-bench",
     reader="Full-Duplex-Bench, v1 and v1.5",
     holds="samples of its tasks: user and agent apart, words with times, the event",
     loses="what is in no sample; what the agent would say if the user did not speak",
     checked="its rules, written from its source",
-    open=open_conversation,
+    open=exports.open_conversation,
     write=write_samples,
     finish=finish_samples,
     manifests=(SAMPLES,),

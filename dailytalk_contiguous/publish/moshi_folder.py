@@ -21,18 +21,8 @@ from dailytalk_contiguous.core.schema import AUDIO_FOLDER, MAIN, OTHER
 from dailytalk_contiguous.core.spans import balanced_range
 from dailytalk_contiguous.core.word_times import FrameTimes, SpokenWord, place_words
 from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.publish import exports
 from dailytalk_contiguous.publish import items as publish_items
-from dailytalk_contiguous.publish.exports import (
-    TWO_LISTS,
-    Export,
-    ExportFormat,
-    ExportSettings,
-    FileEntry,
-    FileText,
-    Lists,
-    open_conversation,
-    refuse_tags,
-)
 from dailytalk_contiguous.publish.verdict import portable_measures
 from dailytalk_contiguous.store.files import json_document, json_text
 from dailytalk_contiguous.store.owned_folder import file_name
@@ -225,7 +215,7 @@ def words_in_frames(
     return [word._replace(start=at[0], end=at[1]) for word, at in zip(words, placed.times, strict=True)], placed
 
 
-def refuse_path(out: Path, settings: ExportSettings | None = None) -> None:
+def refuse_path(out: Path, settings: exports.ExportSettings | None = None) -> None:
     """Raise DailytalkError for a folder that the trainer can't be given by its path, or a wrong tokenizer."""
     # The trainer takes `a.jsonl:0.7,b.jsonl:0.3` for two weighted sources.
     bad = [mark for mark in (",", ":") if mark in str(out.resolve())]
@@ -250,12 +240,12 @@ def piece_path(folder: str, item: publish_items.Conversation, number: int, piece
     return f"{folder}/{file_name(item.id)}" + (f"--{number:03d}" if pieces > 1 else "")
 
 
-def write_moshi(export: Export, item: publish_items.Conversation) -> Iterator[FileEntry]:
+def write_moshi(export: exports.Export, item: publish_items.Conversation) -> Iterator[exports.FileEntry]:
     """Write the pieces of a conversation, each as WAV and words, and what `check` has to know of it in `about`."""
     settings, rate = export.settings, item.sample_rate
     if not any(word.main for word in item.words):
         raise BadInput("the main speaker has no words", "check its audio, or export with --swap")
-    refuse_tags((word.text for word in item.words if word.main or settings.both_speakers), item)
+    exports.refuse_tags((word.text for word in item.words if word.main or settings.both_speakers), item)
     counter = token_counter(settings.tokenizer) if settings.tokenizer else None
     counts = export.facts.setdefault("words", {"total": 0, "moved": 0, "lost": 0, "cut": 0 if counter else None})
     edges = piece_edges(item, settings.max_length)
@@ -282,7 +272,7 @@ def write_moshi(export: Export, item: publish_items.Conversation) -> Iterator[Fi
         export.write_sound(name, item.pcm[first:last])
         export.target.write_text(f"{name}.json", json_text(alignments))
         entries.append(
-            FileEntry({"path": f"{name}.wav", "duration": (last - first) / rate}, (last - first) / rate)
+            exports.FileEntry({"path": f"{name}.wav", "duration": (last - first) / rate}, (last - first) / rate)
         )
     export.about[item.id] = {  # what the checker has to know of it, and no trainer reads
         "duration": item.duration,
@@ -306,8 +296,8 @@ def write_moshi(export: Export, item: publish_items.Conversation) -> Iterator[Fi
 
 
 def finish_moshi(
-    export: Export, lists: Lists, trainer: Trainer = MOSHI_FINETUNE, prefix: float = 0.0
-) -> Mapping[str, FileText]:
+    export: exports.Export, lists: exports.Lists, trainer: Trainer = MOSHI_FINETUNE, prefix: float = 0.0
+) -> Mapping[str, exports.FileText]:
     """The manifests and the configuration, with the record that `check` reads written before them.
 
     `prefix` is what prompts take of a window at most, in seconds.
@@ -321,17 +311,17 @@ def finish_moshi(
     return texts
 
 
-MOSHI = ExportFormat(
+MOSHI = exports.ExportFormat(
     "moshi",
     reader="moshi-finetune (Kyutai)",
     holds="stereo WAV with the voice to learn on the left, its words with times, a configuration",
     loses="texts as sentences, tags except with --text-conditions, valence/arousal/dominance, prosody",
     checked="a reader written from its source",
-    open=open_conversation,
+    open=exports.open_conversation,
     write=write_moshi,
     finish=finish_moshi,
     manifests=MANIFESTS,
-    sides=TWO_LISTS,
+    sides=exports.TWO_LISTS,
     options=frozenset({"swap", "both_speakers", "text_conditions", "max_length", "tokenizer", "prosodic_tokens"}),
     unit="file",
     prepare=refuse_path,
@@ -355,8 +345,8 @@ def words_text(counts: Mapping[str, Any]) -> str:
 
 
 def training_lists(
-    root: Path, lists: Lists, trainer: Trainer = MOSHI_FINETUNE, prefix: float = 0.0
-) -> tuple[dict[str, FileText], dict[str, int]]:
+    root: Path, lists: exports.Lists, trainer: Trainer = MOSHI_FINETUNE, prefix: float = 0.0
+) -> tuple[dict[str, exports.FileText], dict[str, int]]:
     """The manifests and the configuration of a folder, and the windows of each side."""
     lengths = [entry.seconds + prefix for entries in lists.values() for entry in entries]
     duration_sec = window_seconds(lengths, trainer.window)
@@ -364,7 +354,7 @@ def training_lists(
         side: window_count((entry.seconds for entry in entries), duration_sec) for side, entries in lists.items()
     }
     batch = max(1, min([trainer.batch, *filter(None, windows.values())]))
-    texts: dict[str, FileText] = {
+    texts: dict[str, exports.FileText] = {
         f"{side}.jsonl": [json_text(entry.line) for entry in entries] for side, entries in lists.items() if entries
     }
     config = config_text(trainer, root, duration_sec, batch, bool(lists["eval"]))

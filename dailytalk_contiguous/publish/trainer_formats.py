@@ -245,7 +245,7 @@ _DIALOGUES = {"train": "dialogues_train.jsonl", "eval": "dialogues_eval.jsonl"}
 
 #: What formats have in common: all two sides and a folder that `check` does not know.
 _format = partial(
-    exports.ExportFormat[Conversation], open=exports.open_conversation, sides=exports.TWO_LISTS, checkable=False
+    exports.ExportFormat[Conversation], open=exports.open_conversation, sides=exports.TWO_LISTS, then=""
 )
 _shards = partial(_format, finish=finish_shards, manifests=(ABOUT,))
 _mixed = partial(

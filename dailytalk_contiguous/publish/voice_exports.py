@@ -20,16 +20,7 @@ import numpy as np
 from dailytalk_contiguous.core.audio import Pcm, mixed_down, read_pcm
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import Row
-from dailytalk_contiguous.publish.exports import (
-    ONE_LIST,
-    TWO_LISTS,
-    Export,
-    ExportFormat,
-    ExportSettings,
-    FileEntry,
-    FileText,
-    Lists,
-)
+from dailytalk_contiguous.publish import exports
 from dailytalk_contiguous.publish.items import conversation
 from dailytalk_contiguous.sources import whisper_json
 from dailytalk_contiguous.sources.corpora.registry import corpus_rows
@@ -96,7 +87,7 @@ def _unspoken(clip: VoiceClip) -> str | None:
     return None if clip.language in SOVITS_LANGUAGES else f"its language is {clip.language}, not one of {known}"
 
 
-def _write(kind: VoiceList, export: Export, clip: VoiceClip) -> Iterator[FileEntry]:
+def _write(kind: VoiceList, export: exports.Export, clip: VoiceClip) -> Iterator[exports.FileEntry]:
     if why := kind.refuse(clip):
         raise BadInput(why, "correct it where the clip has it, or leave the clip out")
     seconds = len(clip.pcm) / export.sample_rate
@@ -105,13 +96,13 @@ def _write(kind: VoiceList, export: Export, clip: VoiceClip) -> Iterator[FileEnt
     path = f"{kind.audio}/{clip.name}"
     export.write_sound(path, clip.pcm)
     export.about[clip.name.casefold()] = entry
-    yield FileEntry(clip._replace(path=path, entry=entry, pcm=np.empty(0, np.int16)), seconds)
+    yield exports.FileEntry(clip._replace(path=path, entry=entry, pcm=np.empty(0, np.int16)), seconds)
 
 
-def _finish(kind: VoiceList, export: Export, lists: Lists) -> Mapping[str, FileText]:
+def _finish(kind: VoiceList, export: exports.Export, lists: exports.Lists) -> Mapping[str, exports.FileText]:
     clips: list[VoiceClip] = [entry.line for entries in lists.values() for entry in entries]
     many, root = len({clip.voice for clip in clips}) > 1, export.target.root.resolve()
-    texts: dict[str, FileText] = {
+    texts: dict[str, exports.FileText] = {
         kind.files[side]: _list(kind, [kind.line(entry.line, root, many) for entry in entries])
         for side, entries in lists.items()
     }
@@ -130,7 +121,7 @@ def _list(kind: VoiceList, lines: Iterable[list[str]]) -> str:
     return written.getvalue()
 
 
-def refuse_separators(out: Path, settings: ExportSettings) -> None:
+def refuse_separators(out: Path, settings: exports.ExportSettings) -> None:
     if "|" in str(out.resolve()) or "\n" in str(out.resolve()):
         raise DailytalkError(f"--out {str(out)!r} can't be in a list of the trainer", "choose another folder")
 
@@ -140,7 +131,7 @@ def _plain(text: str) -> str:
     return " ".join(text.replace("|", " ").replace("\0", " ").split())
 
 
-def open_clip(row: Row, export: Export) -> VoiceClip:
+def open_clip(row: Row, export: exports.Export) -> VoiceClip:
     """The clip of a row of `voice_folder` or, its part of the left channel, of `open_items`. Raises BadInput."""
     if row.get("problem"):
         raise BadInput(row["problem"], row["remedy"])
@@ -191,8 +182,10 @@ def voice_folder(place: Path) -> Iterator[Row]:
         yield row | {"conversation_id": row["id"], "audio_file": name, "entry": entry}
 
 
-def _format(name: str, reader: str, checked: str, sample_rate: int, kind: VoiceList) -> ExportFormat[VoiceClip]:
-    return ExportFormat(
+def _format(
+    name: str, reader: str, checked: str, sample_rate: int, kind: VoiceList
+) -> exports.ExportFormat[VoiceClip]:
+    return exports.ExportFormat(
         name,
         reader=reader,
         holds="mono clips, and a list of their texts and speakers",
@@ -202,12 +195,12 @@ def _format(name: str, reader: str, checked: str, sample_rate: int, kind: VoiceL
         write=partial(_write, kind),
         finish=partial(_finish, kind),
         manifests=(*kind.files.values(), *([whisper_json.WHISPER_JSON] if kind.with_json else [])),
-        sides=TWO_LISTS if "eval" in kind.files else ONE_LIST,
+        sides=exports.TWO_LISTS if "eval" in kind.files else exports.ONE_LIST,
         options=frozenset(),
         sample_rate=sample_rate,
         noun="clip",
         unit="clip",
-        checkable=False,
+        then="",
         prepare=refuse_separators,
     )
 
