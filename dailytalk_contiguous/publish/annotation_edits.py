@@ -131,10 +131,6 @@ def _of_tiers(named: Iterable[tuple[str, Iterable[tuple[float, float, str]]]], s
     return back
 
 
-def _textgrid(path: Path, sides: Sides) -> ReadBack:
-    return _of_tiers(transcript_formats.read_tiers(path), sides)
-
-
 def _eaf(path: Path, sides: Sides) -> ReadBack:
     again, text = "save it from ELAN again", transcript_formats.read_text(path)
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
@@ -167,7 +163,7 @@ def _eaf(path: Path, sides: Sides) -> ReadBack:
 
 #: What reads each format that comes back, by the ending of its files in lower case.
 READERS: Mapping[str, Callable[[Path, Sides], ReadBack]] = {
-    ".textgrid": _textgrid,
+    ".textgrid": lambda path, sides: _of_tiers(transcript_formats.read_tiers(path), sides),
     ".eaf": _eaf,
     ".srt": _subtitles,
     ".vtt": _subtitles,

@@ -4,6 +4,7 @@ Times are of the recording, so that a file opens beside it, or of the rebuilt co
 too. Every file is kept as it was written, in `ORIGINALS`: `publish.annotation_edits` compares edited ones with it.
 """
 
+import html
 import os
 import re
 from collections import Counter
@@ -311,7 +312,10 @@ def _subtitles(mark: str, item: Annotation) -> str:
             f"{ms // 3600000:02d}:{ms // 60000 % 60:02d}:{ms // 1000 % 60:02d}{mark}{ms % 1000:03d}"
             for ms in milliseconds
         )
-        text = re.sub("[&<>{\\\\]", lambda match: f"&#{ord(match[0])};", _named(item, label))
+        said = _named(item, label)
+        # Players of SRT show a number as it is, so an `&` is only one where it would be read as part of a name.
+        is_plain = mark == "," and html.unescape(said) == said
+        text = re.sub(f"[{'' if is_plain else '&'}<>{{\\\\]", lambda match: f"&#{ord(match[0])};", said)
         text = re.sub("^(.*?): ", r"<v \1>", text) if mark == "." else text
         texts.append(f"{number}\n{' --> '.join(clocks)}\n{text}\n")
     return "\n".join(texts)

@@ -207,7 +207,8 @@ class OwnedFolder:
         """
         owned = self._owned()
         # A link that leads out of the folder is not ours, whatever the record says.
-        folders = {folder for name in owned if files.is_inside(folder := (self.root / name).parent, self.root)}
+        parents = {(self.root / name).parent for name in owned}
+        folders = {folder for folder in parents if files.is_inside(folder, self.root)}
         for folder in folders:
             files.remove_unfinished(folder)
         used = {*self._written, *manifests}
