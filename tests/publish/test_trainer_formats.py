@@ -281,3 +281,42 @@ def test_swap_makes_the_right_speaker_the_agent(tmp_path):
     (cut,) = CutSet.from_shar(in_dir=tmp_path / "cuts/eval")
     assert np.array_equal(cut.load_audio()[0] * 32768, samples(rows[0], 16000, 0))
     assert [part.speaker for part in cut.supervisions] == ["user", "agent", "user", "agent"]
+
+
+@recordings
+@pytest.mark.parametrize("name", ["moshi", "j-moshi", "csm"])
+def test_trainers_of_moshi_and_csm_get_every_word_and_sample(tmp_path, kind, name):
+    rows, out = rows_of(kind), tmp_path / "out"
+    write_export(rows, out, FORMATS[name], **({"both_speakers": True} if name == "moshi" else {}))
+    for row in rows:
+        said, words = said_in(row)
+        key = row["conversation_id"]
+        if name == "csm":
+            lines = map(json.loads, (out / "conversations.jsonl").read_text().splitlines())
+            [turns] = [line["messages"] for line in lines if line["conversation_id"] == key]
+            for role, side in (("0", "left"), ("1", "right")):
+                texts = [turn["content"][0]["text"] for turn in turns if turn["role"] == role]
+                assert " ".join(texts) == " ".join(text for *_, channel, text in said if channel == side)
+                heard = [
+                    soundfile.read(out / turn["content"][1]["path"], dtype="int16")[0]
+                    for turn in turns
+                    if turn["role"] == role
+                ]
+                whole = samples(row, 24000, int(role)).tobytes()
+                assert all(part.tobytes() in whole for part in heard)
+            continue
+        folder, texts = ("data_stereo", "data_stereo") if name == "moshi" else ("audio", "text")
+        read = json.loads((out / texts / f"{key}.json").read_text())
+        if name == "moshi":
+            sides = {"SPEAKER_MAIN": "left", "SPEAKER_OTHER": "right"}
+            heard = [(start, end, sides[who], text) for text, (start, end), who in read["alignments"]]
+        else:
+            sides = {"A": "left", "B": "right"}
+            heard = [(part["start"], part["end"], sides[part["speaker"]], part["word"]) for part in read]
+        for side in ("left", "right"):  # Moshi's words move to a frame of their own: 80 ms at most
+            meant, got = ([part for part in listed if part[2] == side] for listed in (words, heard))
+            assert [part[3] for part in got] == [part[3] for part in meant]
+            grain = 0.081 if (name, side) == ("moshi", "left") else 0.001
+            assert all(abs(one[0] - other[0]) <= grain for one, other in zip(got, meant, strict=True))
+        pcm, rate = soundfile.read(out / folder / f"{key}.wav", dtype="int16")
+        assert np.array_equal(pcm, read_pcm(row["audio"], sample_rate=rate))
