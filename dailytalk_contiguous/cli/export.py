@@ -19,7 +19,7 @@ from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.publish.annotation_formats import annotated_rows
 from dailytalk_contiguous.publish.checking import check_folder as run_check
 from dailytalk_contiguous.publish.checking import check_version
-from dailytalk_contiguous.publish.exports import TIMELINES, TWO_LISTS, ExportFormat, ExportSettings, write_export
+from dailytalk_contiguous.publish.exports import TWO_LISTS, ExportFormat, ExportSettings, write_export
 from dailytalk_contiguous.publish.formats import FORMATS
 from dailytalk_contiguous.publish.interactivity import ClipChoice, clips_found
 from dailytalk_contiguous.publish.items import SMALL, open_items, reference_at
@@ -70,8 +70,7 @@ def export(
             raise DailytalkError("--split is for what has splits", "leave it out")
         selection = _Selection(voice_folder(Path(source)))
     elif "timeline" in layout.options:
-        timeline = settings.get("timeline", TIMELINES[0])
-        splits = (split,) if split else None
+        timeline, splits = settings.get("timeline", "source"), (split,) if split else None
         selection = _Selection(annotated_rows(version_or_path(source, revision), timeline, splits))
     else:
         dataset = version_or_path(source, revision)
@@ -98,7 +97,7 @@ def export(
     count = sum(done.files.values())
     next_step = to_run(layout.then, out) if layout.then else ""
     if layout.then == "edits":
-        comes_back = settings.get("timeline") != TIMELINES[1] and (Path(source) / TRANSCRIPT).is_file()
+        comes_back = settings.get("timeline") != "rebuilt" and (Path(source) / TRANSCRIPT).is_file()
         next_step = f"edit its files, then {to_run('edits', source, out)}" if comes_back else ""
     return Outcome(
         {
@@ -106,6 +105,7 @@ def export(
             "speakers_disjoint": done.disjoint,
             **done.facts,
             "left_out": dict(selection.left_out),
+            "left_out_parts": dict(done.left_out),
             "out": str(out),
             "rejects": [reject.as_dict() for reject in done.rejects],
         },

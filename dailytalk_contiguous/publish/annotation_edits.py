@@ -1,7 +1,7 @@
 """Annotations that people have changed in Praat, ELAN, Audacity or an editor of subtitles, as edits.
 
 Files have no ids. What a person changed is the difference of a file and of what was written for the tool, which is
-kept beside it. That is applied to the lines as they are now; where somebody else has changed the same, it is
+kept beside it. That is applied to the lines as they are now; where another person has changed the same, it is
 rejected. A file of which all is brought back is kept in its turn: what is changed in it next differs from that.
 """
 
@@ -255,7 +255,7 @@ def _changes(
 ) -> Iterator[tuple[Label | None, Label | None, str | None]]:
     """Before, after and id of what is to change; no `before`: a new line, no `after`: a deleted one.
 
-    What the lines have already is left out, and what only somebody else has changed.
+    What the lines have already is left out, and what only another person has changed.
     """
     current = {key: label for key, line in lines.items() if (label := spoken_label(line))}
     before, after = [*current.values()] if original is None else original.said, edited.said
@@ -368,5 +368,5 @@ def change_in_words(change: NewEdit) -> str:
     if before is None or after is None:
         return f"{change.item}: {quoted((before or after)['text'])} is {'deleted' if before else 'new'}"
     parts = ("channel", *Label._fields)
-    told = (f"{part} {quoted(before[part])} → {quoted(after[part])}" for part in parts if part in before)
-    return f"{change.item}: {', '.join(told)}"
+    changes = (f"{part} {quoted(before[part])} → {quoted(after[part])}" for part in parts if part in before)
+    return f"{change.item}: {', '.join(changes)}"

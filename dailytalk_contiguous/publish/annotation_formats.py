@@ -357,7 +357,7 @@ def _write(
 
 
 def _refuse_edited(out: Path, settings: exports.ExportSettings) -> None:
-    """Raise DailytalkError for a folder with a file that somebody has edited: it would be written over."""
+    """Raise DailytalkError for a folder with a file that was edited: it would be written over."""
     for kept in sorted((out / ORIGINALS).glob("*")):
         edited = inside(out, kept.name)
         if edited.is_file() and read_bytes(edited) != read_bytes(inside(out, f"{ORIGINALS}/{kept.name}")):
@@ -377,7 +377,6 @@ ANNOTATIONS: list[exports.ExportFormat[Any]] = [
         checked,
         open=open_annotation,
         write=partial(_write, ending, text),
-        finish=lambda export, lists: {},
         options=frozenset({"timeline"}),
         then="" if ending in (".rttm", ".ctm") else "edits",
         prepare=_refuse_edited,

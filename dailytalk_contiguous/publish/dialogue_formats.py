@@ -55,8 +55,7 @@ def turns(utterances: Iterable[Utterance]) -> Iterator[DialogueTurn]:
 
 def write_csm(export: exports.Export, item: Conversation) -> Iterator[exports.FileEntry]:
     """Write the sound of each turn. Utterances without text (laughter) are none: the template rejects them."""
-    if not any(utterance.text.strip() for utterance in item.utterances):
-        raise BadInput("nobody says a word", "check its transcript")
+    exports.refuse_mute(item)
     messages = []
     for number, turn in enumerate(turns(item.utterances)):
         first, last = (round(edge * item.sample_rate) for edge in (turn.start, turn.end))
@@ -92,7 +91,6 @@ CSM = exports.ExportFormat(
     holds="turns of both speakers: a text and mono WAV each",
     loses="overlap and pauses between turns, times of words, tags, sounds without text",
     checked="a reader written from its chat template",
-    open=exports.open_conversation,
     write=write_csm,
     finish=exports.json_lists(train=CONVERSATIONS),
     manifests=(CONVERSATIONS,),
@@ -105,8 +103,6 @@ JMOSHI = exports.ExportFormat(
     holds="stereo WAV, the words of both speakers with times",
     loses="texts as sentences, tags, valence/arousal/dominance, prosody",
     checked="a reader written from its README",
-    open=exports.open_conversation,
     write=write_jmoshi,
-    finish=lambda export, lists: {},
     options=frozenset({"swap", "prosodic_tokens"}),
 )

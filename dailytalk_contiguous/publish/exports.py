@@ -17,11 +17,12 @@ from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, Pcm
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.interaction import AFTER, CONTEXT
 from dailytalk_contiguous.core.schema import Row
-from dailytalk_contiguous.core.settings import check_values, setting, settings_in, unlisted
+from dailytalk_contiguous.core.settings import SEED, check_values, setting, settings_in, unlisted
 from dailytalk_contiguous.core.tags import tags_among
 from dailytalk_contiguous.models.prosodic_sequences import HOP_SECONDS, ProsodicClusterSequences
 from dailytalk_contiguous.publish import items as publish_items
 from dailytalk_contiguous.publish.splits import as_given, split_two
+from dailytalk_contiguous.stages.base import SAMPLE_RATE
 from dailytalk_contiguous.stages.tokenise_prosody import CODEBOOK
 from dailytalk_contiguous.store.files import json_text
 from dailytalk_contiguous.store.owned_folder import OwnedFolder
@@ -45,7 +46,7 @@ class ExportSettings:
     """The options of `dailytalk export`; a format takes those that its `options` name."""
 
     sample_rate: int | None = setting(
-        None, "Sample rate of the sound in Hz.", panel="result", metavar="HZ",
+        None, SAMPLE_RATE.about, panel="result", metavar="HZ",
         least=LOWEST_RATE, most=HIGHEST_RATE, shown="the trainer's",
     )  # fmt: skip
     swap: bool = setting(False, "Exchange the roles of both speakers.", panel="result")
@@ -75,7 +76,7 @@ class ExportSettings:
         None, "Share of the time to evaluate on, where no split is settled yet.",
         panel="splits", metavar="SHARE [0.01<=x<=0.5]", least=0.01, most=0.5, shown=f"({EVAL_SHARE})",
     )  # fmt: skip
-    seed: int = setting(0, "Seed of all random choices: the same one makes the same choices.", panel="run")
+    seed: int = setting(0, SEED)
     timeline: str = setting(
         "source", "Times of the recording (source), or of what speak made (rebuilt), with its sound.",
         panel="result", choices=TIMELINES,
@@ -155,6 +156,13 @@ def refuse_tags(words: Iterable[str], conversation: publish_items.Conversation) 
         raise BadInput(f"the style tag {tags[0]} is among its words", "align the text without tags")
 
 
+def refuse_mute(conversation: publish_items.Conversation) -> None:
+    """Raise BadInput where no utterance has a text, or a style tag is among the words."""
+    if not any(utterance.text.strip() for utterance in conversation.utterances):
+        raise BadInput("nobody says a word", "check its transcript")
+    refuse_tags((word.text for word in conversation.words), conversation)
+
+
 def json_lists(**names: str) -> Callable[[Export, Lists], Mapping[str, FileText]]:
     """A `finish` that writes the entries of each side into a file of its name, a JSON a line."""
     return lambda export, lists: {
@@ -170,8 +178,8 @@ class ExportFormat(Generic[T]):
         name: of `--format`.
         reader: who reads it. holds: what of a row goes where. loses: what of a row does not go into it.
         checked: whose code reads it back in the tests.
-        open: what is written of a row. Raises BadInput for one that can't be used.
         write: writes the files of an item, and gives the entries of the lists. Raises BadInput before it writes.
+        open: the item of a row. Raises BadInput for one that can't be used.
         finish: the texts of the lists, by their names, once all is written and divided.
         manifests: names that mark the folder as complete.
         sides: what it is divided into.
@@ -187,9 +195,9 @@ class ExportFormat(Generic[T]):
     holds: str
     loses: str
     checked: str
-    open: Callable[[Row, Export], T]
     write: Callable[[Export, T], Iterable[FileEntry]]
-    finish: Callable[[Export, Lists], Mapping[str, FileText]]
+    open: Callable[[Row, Export], Any] = open_conversation
+    finish: Callable[[Export, Lists], Mapping[str, FileText]] = lambda export, lists: {}
     manifests: tuple[str, ...] = ()
     sides: tuple[str, ...] = ONE_LIST
     options: frozenset[str] = frozenset({"swap"})

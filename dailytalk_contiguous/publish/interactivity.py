@@ -249,13 +249,12 @@ def write_event_clips(export: exports.Export, item: publish_items.Conversation) 
 
 def finish_event_clips(export: exports.Export, lists: exports.Lists) -> Mapping[str, exports.FileText]:
     texts, _ = moshi_folder.training_lists(export.target.root, lists)
-    return texts | {SUMMARY: json_document(_summary(export))}
+    _note_kinds(export)
+    return texts | {SUMMARY: json_document(export.facts | {"left_out_events": export.left_out})}
 
 
-def _summary(export: exports.Export) -> dict[str, Any]:
-    export.facts["left_out_events"] = export.left_out
+def _note_kinds(export: exports.Export) -> None:
     export.notes.append(", ".join(f"{count:,} {name}" for name, count in export.facts["made"].items()))
-    return export.facts
 
 
 def write_samples(export: exports.Export, item: publish_items.Conversation) -> Iterator[exports.FileEntry]:
@@ -276,7 +275,7 @@ def write_samples(export: exports.Export, item: publish_items.Conversation) -> I
 
 
 def finish_samples(export: exports.Export, lists: exports.Lists) -> Mapping[str, exports.FileText]:
-    _summary(export)
+    _note_kinds(export)
     return {SAMPLES: json_document(export.about)}
 
 
@@ -338,7 +337,6 @@ INTERACTIVITY = exports.ExportFormat(
     holds="a stereo WAV for each pause, turn, backchannel and interruption, with what is before and after it",
     loses="what is in no clip",
     checked="a reader written from its source",
-    open=exports.open_conversation,
     write=write_event_clips,
     finish=finish_event_clips,
     manifests=(*moshi_folder.MANIFESTS, SUMMARY),
@@ -354,7 +352,6 @@ FULL_DUPLEX_BENCH = exports.ExportFormat(
     holds="samples of its tasks: user and agent apart, words with times, the event",
     loses="what is in no sample; what the agent would say if the user did not speak",
     checked="its rules, written from its source",
-    open=exports.open_conversation,
     write=write_samples,
     finish=finish_samples,
     manifests=(SAMPLES,),

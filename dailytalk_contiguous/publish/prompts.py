@@ -323,7 +323,6 @@ PERSONAPLEX = exports.ExportFormat(
     holds="as moshi; a voice prompt from another conversation, and a text prompt from --persona",
     loses="as moshi",
     checked="sphn, and a reader written from its source",
-    open=exports.open_conversation,
     write=write_personaplex,
     finish=finish_personaplex,
     manifests=(TRAIN, EVAL, PERSONAPLEX_CONFIG),

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from dailytalk_contiguous.core.audio import Pcm, encoded_sound, mixed_down, read_pcm
+from dailytalk_contiguous.core.documents import with_null
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import BUILT
 from dailytalk_contiguous.publish import exports
@@ -134,15 +135,9 @@ def _write_cut(
     yield from _write_parts(export, item, parts | {"/cuts.{:06d}.jsonl.gz": gzip.compress(line, mtime=0)})
 
 
-def _refuse_mute(item: Conversation) -> None:
-    if not any(utterance.text.strip() for utterance in item.utterances):
-        raise BadInput("nobody says a word", "check its transcript")
-    exports.refuse_tags((word.text for word in item.words), item)
-
-
 def write_nemo(export: exports.Export, item: Conversation) -> Iterator[exports.FileEntry]:
     """Write a cut of the user, with the agent beside it."""
-    _refuse_mute(item)
+    exports.refuse_mute(item)
     user = read_pcm(item.row["audio"], sample_rate=USER_RATE)[:, 0 if export.settings.swap else 1]
     cut = {"type": "MonoCut", "channel": 0, "supervisions": _supervisions(item, ("agent", "user"), (0, 0))}
     sounds = {"recording": (user, USER_RATE), "target_audio": (item.pcm[:, 0], item.sample_rate)}
@@ -151,7 +146,7 @@ def write_nemo(export: exports.Export, item: Conversation) -> Iterator[exports.F
 
 def write_cuts(export: exports.Export, item: Conversation) -> Iterator[exports.FileEntry]:
     """Write a cut of both channels."""
-    _refuse_mute(item)
+    exports.refuse_mute(item)
     names = item.main_speaker or "agent", item.other_speaker or "user"
     cut = {"type": "MultiCut", "channel": [0, 1], "supervisions": _supervisions(item, names, (0, 1))}
     yield from _write_cut(export, item, {"recording": (item.pcm, item.sample_rate)}, cut)
@@ -163,18 +158,9 @@ def write_cuts(export: exports.Export, item: Conversation) -> Iterator[exports.F
 def write_webdataset(export: exports.Export, item: Conversation) -> Iterator[exports.FileEntry]:
     """Write a conversation as WAV and JSON: its row."""
     row = {name: item.row[name] for name in BUILT if name in item.row and name != "audio"}
-    about = _known(row | {"sample_rate": item.sample_rate, "duration": item.duration})
+    about = with_null(row | {"sample_rate": item.sample_rate, "duration": item.duration})
     tar = _sound_members(_key(item), item.pcm, item.sample_rate, about)
     yield from _write_parts(export, item, {"-{:06d}.tar": tar})
-
-
-def _known(value: Any) -> Any:
-    """A value in which what is no number is null, as JSON has no NaN."""
-    if isinstance(value, Mapping):
-        return {name: _known(part) for name, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_known(part) for part in value]
-    return None if value != value else value
 
 
 # Synthesis of speech.
@@ -185,7 +171,7 @@ def write_sesame(export: exports.Export, item: Conversation) -> Iterator[exports
 
     The trainer learns single utterances, so a number has to mean one voice in the whole folder.
     """
-    _refuse_mute(item)
+    exports.refuse_mute(item)
     sides = ("agent", "user")
     for number, side in enumerate(sides):
         export.write_sound(f"{side}/{file_name(item.id)}", np.ascontiguousarray(item.pcm[:, number]))
@@ -209,7 +195,7 @@ def _write_mixed(
     item: Conversation,
 ) -> Iterator[exports.FileEntry]:
     """Write the pieces of a conversation as the mean of both channels, with the script of what is said in each."""
-    _refuse_mute(item)
+    exports.refuse_mute(item)
     edges = [*pairwise(piece_edges(item, export.settings.max_length))]
     said = [part._replace(text=" ".join(part.text.split())) for part in item.utterances if part.text.strip()]
     middles = [(part.start + part.end) / 2 * item.sample_rate for part in said]
@@ -244,9 +230,7 @@ def finish_sesame(export: exports.Export, lists: exports.Lists) -> Mapping[str, 
 _DIALOGUES = {"train": "dialogues_train.jsonl", "eval": "dialogues_eval.jsonl"}
 
 #: What formats have in common: all two sides and a folder that `check` does not know.
-_format = partial(
-    exports.ExportFormat[Conversation], open=exports.open_conversation, sides=exports.TWO_LISTS, then=""
-)
+_format = partial(exports.ExportFormat[Conversation], sides=exports.TWO_LISTS, then="")
 _shards = partial(_format, finish=finish_shards, manifests=(ABOUT,))
 _mixed = partial(
     _format,

@@ -118,7 +118,7 @@ def test_as_many_of_each_kind_as_are_asked_for_are_the_same_each_time(
         done = dailytalk("export", work, "--format", "interactivity", "--out", out, *options, "--json")
         outcome = json.loads(done.out)
         assert outcome["made"] == dict.fromkeys(KINDS, 2)
-        assert outcome["left_out_events"]["turn: beyond --per-kind"] == 16
+        assert outcome["left_out_parts"]["turn: beyond --per-kind"] == 16
         return set(documents(out))
 
     chosen = ids("--per-kind", 2)
@@ -309,7 +309,7 @@ def test_event_beside_noise_is_no_sample_of_v15_and_counted(tmp_path: Path, dail
     row = talk("call", audio=noisy["audio"])
     outcome = bench(dailytalk, write_dataset(tmp_path / "work", [row]), tmp_path / "bench")
     assert "v1.5/user_backchannel" not in outcome["made"]
-    assert outcome["left_out_events"]["user_backchannel of v1.5: the user's channel is not clean around it"] == 1
+    assert outcome["left_out_parts"]["user_backchannel of v1.5: the user's channel is not clean around it"] == 1
 
 
 @pytest.fixture(scope="module")
