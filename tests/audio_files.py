@@ -118,16 +118,13 @@ SEPARATED_BY = [
 
 
 def separate_example(
-    folder: Path,
-    name: str = "old_friends",
-    doubtful: tuple[int, ...] = (),
-    models: Any = SEPARATED_BY,
-    **facts: Any,
+    folder: Path, name: str = "old_friends", doubtful: tuple[int, ...] = (), **facts: Any
 ) -> Path:
     """Write a bundled conversation as `dailytalk separate` does that of one channel; returns the FLAC.
 
-    Each side has the sum of both where it speaks, so that both hold both voices in overlaps, and faint noise anywhere
-    else. `doubtful` are the numbers of turns, among all by start, of low confidence; `facts` replace what is written.
+    Each side has the sum of both where it speaks, so that both hold both voices in overlaps, and faint noise
+    anywhere else. `doubtful` are the numbers of turns, among all by start, of low confidence; `facts` replace what
+    is written beside it.
     """
     samples, rate = example(name), 16000
     mono = samples.sum(axis=1) / 2
@@ -148,12 +145,7 @@ def separate_example(
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.flac"
     soundfile.write(path, sides, rate, subtype="PCM_16")
-    record = {
-        "source": f"{name}.mp3",
-        "offset": 0.0,
-        "duration": len(mono) / rate,
-        "models": models,
-        "turns": turns,
-    }
+    seconds = len(mono) / rate
+    record = {"source": f"{name}.mp3", "offset": 0.0, "duration": seconds, "models": SEPARATED_BY, "turns": turns}
     path.with_suffix(".separated.json").write_text(json.dumps(record | facts), encoding="utf-8")
     return path

@@ -8,7 +8,7 @@ from dailytalk_contiguous.core.audio import Probe
 from dailytalk_contiguous.core.documents import as_text, expect, quoted, read_json
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import CHANNELS, MODEL
-from dailytalk_contiguous.core.separated import ORIGINS
+from dailytalk_contiguous.core.separated_turns import ORIGINS
 from dailytalk_contiguous.store.files import COPY_IT, LINK_OUT, leads_out
 
 #: What its name ends in, in place of the recording's ending.

@@ -211,7 +211,7 @@ def _silent_side(base: Row, channel: str, fields: Sequence[Field]) -> list[dict[
     needed |= {column: [base.get(column)] for column in Segment.uses}
     segments = {column: values[0] for column, values in Segment(channel=channel)(needed).items()}
     silent = utterance_of({}, fields) | {"text_raw": "", "text": "", "tag": "", "recogniser": ""}
-    of_segment = ("utterance_id", "speaker", "start", "end", "kind", "run")
+    of_segment = ("utterance_id", "speaker", "start", "end", "kind", "run", "origin", "side_confidence")
     return [
         silent | dict(zip(of_segment, values, strict=True)) | {"source_channel": channel}
         for values in zip(*map(segments.__getitem__, of_segment), strict=True)

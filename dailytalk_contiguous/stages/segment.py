@@ -18,7 +18,7 @@ from dailytalk_contiguous.core.crosstalk import Leakage, leakage, leaked_spans
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.quality import SideMeter
 from dailytalk_contiguous.core.schema import MEASURE, REJECTED, SECONDS, SIDE, STRING, Batch, Row, per_utterance
-from dailytalk_contiguous.core.separated import frames_of, side_of
+from dailytalk_contiguous.core.separated_turns import frames_of, side_of
 from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.spans import Span, cut_long, frame_levels, speech_seconds, speech_spans
 from dailytalk_contiguous.models import speech_activity
