@@ -348,6 +348,7 @@ SOURCE_RECORDINGS = Features(
         "sample_rate": Value("int32"),
         "channels": Value("int32"),
         "conversations": List({"conversation_id": STRING, "offset": SECONDS, "duration": SECONDS}),
+        "separated_by": List(MODEL),
         "source": STRING,
         "source_licence": STRING,
     }
