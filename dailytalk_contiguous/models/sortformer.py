@@ -156,7 +156,8 @@ class Sortformer:
         power = np.abs(np.fft.rfft(frames * self._window)) ** 2
         # Without a library of linear algebra, whose threads decide the last bits of a product.
         mel = np.einsum("tf,fb->tb", power.astype(np.float32), self._filters)
-        return np.log(mel + np.float32(LEAST))
+        steps: Samples = np.log(mel + np.float32(LEAST))
+        return steps
 
 
 def clearest(embeddings: Samples, activity: Samples, silence: Samples, size: int) -> tuple[Samples, Samples]:
