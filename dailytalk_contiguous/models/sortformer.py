@@ -15,9 +15,9 @@ import numpy as np
 
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
+from dailytalk_contiguous.core.diarisation import SpeakerTurn, by_first_heard
 from dailytalk_contiguous.core.librosa_import import import_librosa
 from dailytalk_contiguous.core.spans import true_runs
-from dailytalk_contiguous.models.contracts import SpeakerTurn
 from dailytalk_contiguous.models.onnx_network import OnnxNetwork
 
 #: The spectrogram: samples of a step, of a window and of its transform; bands; what keeps its logarithm finite.
@@ -64,10 +64,11 @@ class Sortformer:
         bands = import_librosa().filters.mel(sr=ANALYSIS_RATE, n_fft=TRANSFORM, n_mels=BANDS)
         self._filters = np.ascontiguousarray(bands.T, np.float32)
 
-    def diarise(self, blocks: Iterable[Samples]) -> list[SpeakerTurn]:
-        """The turns of a recording, sorted by start; its blocks (16 kHz, [-1, 1], any length) come in order."""
+    def diarise(self, blocks: Iterable[Samples], speakers: int | None = None) -> list[SpeakerTurn]:
+        """The turns of a recording, sorted by start; of as many `speakers` as there are, the most heard."""
         parts = [*self.activity(blocks)]
         activity = np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)
+        activity = activity[:, np.argsort(-activity.sum(axis=0), kind="stable")[:speakers]]
         turns = [
             SpeakerTurn(
                 speaker, first * FRAME_SECONDS, end * FRAME_SECONDS, float(activity[first:end, speaker].mean())
@@ -75,9 +76,7 @@ class Sortformer:
             for speaker in range(activity.shape[1])
             for first, end in true_runs(activity[:, speaker] > HEARD).tolist()
         ]
-        turns.sort(key=lambda turn: (turn.start, turn.speaker))
-        numbers: dict[int, int] = {}
-        return [turn._replace(speaker=numbers.setdefault(turn.speaker, len(numbers))) for turn in turns]
+        return by_first_heard(turns)
 
     def activity(self, blocks: Iterable[Samples]) -> Iterator[Samples]:
         """The probability that each speaker is heard in each frame (frames, speakers), a chunk at a time."""
