@@ -164,31 +164,19 @@ def test_recording_of_two_channels_has_neither_origin_nor_confidence(tmp_path: P
 # Lines that change their side.
 
 
-@pytest.fixture(scope="module")
-def transcribed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A separated recording with its words."""
-    folder = tmp_path_factory.mktemp("transcribed")
-    separate_example(folder, doubtful=(2,))
-    lines = [{key: turn[key] for key in ("channel", "start", "end", "text")} for turn in reference("old_friends")]
-    (folder / "old_friends.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    return folder
-
-
 @pytest.mark.needs("espeakng_loader")
-def test_sound_of_a_line_follows_it_to_the_other_side(
-    dailytalk: Command, transcribed: Path, tmp_path: Path
-) -> None:
-    work = tmp_path / "work"
-    done = dailytalk("tag", transcribed, "--out", work, "--profile", "embedded", "--language", "en")
+def test_sound_of_a_line_follows_it_to_the_other_side(dailytalk: Command, tmp_path: Path) -> None:
+    work, path = tmp_path / "work", separate_example(tmp_path / "calls", doubtful=(2,), words=True)
+    done = dailytalk("tag", path.parent, "--out", work, "--profile", "embedded", "--language", "en")
     assert done.code == 0, done.err
-    path = work / "transcript.jsonl"
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    transcript = work / "transcript.jsonl"
+    lines = [json.loads(line) for line in transcript.read_text().splitlines()]
     assert all(line["origin"] in ("recorded", "mixed") for line in lines)
     number = next(number for number, line in enumerate(lines) if line["side_confidence"] < 0.75)
     moved = lines[number]
     assert moved["channel"] == "left"
     moved |= {"channel": "right", "speaker": "old_friends/right"}
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    transcript.write_text("".join(json.dumps(line) + "\n" for line in lines))
     done = dailytalk("speak", work, "--tts", "espeak", "--sample-rate", RATE)
     assert done.code == 0, done.err
     (row,) = open_items(work, finished=True).rows()
@@ -196,7 +184,7 @@ def test_sound_of_a_line_follows_it_to_the_other_side(
     kept = [utterance for utterance in row["utterances"] if utterance["channel"] == "right"]
     assert moved["utterance_id"] in {utterance["utterance_id"] for utterance in kept}
     sound, _ = soundfile.read(work / "audio" / "old_friends_edited.wav", dtype="int16")
-    recorded, _ = soundfile.read(transcribed / "old_friends.flac", dtype="int16")
+    recorded, _ = soundfile.read(path, dtype="int16")
     lefts = [turn for turn in reference("old_friends") if turn["channel"] == "left"]
     (turn,) = [turn for turn in lefts if moved["start"] < turn["start"] + 0.2 < moved["end"]]
     expected, span = recorded[:, 1].copy(), slice(*(round(turn[edge] * RATE) for edge in ("start", "end")))
