@@ -54,13 +54,13 @@ class Sortformer:
         try:
             self._session = open_onnx(path, device)
         except Exception as error:  # those of ONNX Runtime have no class in common
-            raise self._unusable(str(error)[:200]) from None
+            raise self._unusable(str(error)) from None
         outputs = {node.name for node in self._session.get_outputs() if node.type == "tensor(float)"}
         widths = {node.name: (node.shape or [0])[-1] for node in self._session.get_inputs()}
         self._width = widths.get("spkcache")
         expected = {*INPUTS, *(f"{name}_lengths" for name in INPUTS)}
         if {*widths} != expected or not {*OUTPUTS} <= outputs or self._width not in range(1, _MOST_WIDTH + 1):
-            raise self._unusable(f"it takes {quoted(widths)} and gives {quoted(outputs)}")
+            raise self._unusable(f"it takes {quoted([*widths])} and gives {quoted([*outputs])}")
         self._window = np.pad(np.hanning(WINDOW), (TRANSFORM - WINDOW) // 2).astype(np.float32)
         bands = import_librosa().filters.mel(sr=ANALYSIS_RATE, n_fft=TRANSFORM, n_mels=BANDS)
         self._filters = np.ascontiguousarray(bands.T, np.float32)
@@ -115,14 +115,15 @@ class Sortformer:
             outputs = self._session.run(OUTPUTS, feeds | {name: array[None] for name, array in heard.items()})
             activity, embeddings = outputs[0][0, :total], outputs[1][0, :n_frames]
         except Exception as error:
-            raise self._unusable(str(error)[:200]) from None
+            raise self._unusable(str(error)) from None
         fitting = activity.shape == (total, SPEAKERS) and embeddings.shape == (n_frames, self._width)
         if not (fitting and np.isfinite(activity).all() and np.isfinite(embeddings).all()):
             raise self._unusable(f"it computes {activity.shape} of {total} frames, or what is no number")
         return np.clip(activity, 0, 1), embeddings
 
     def _unusable(self, reason: str) -> ModelMissing:
-        return ModelMissing(f"{self._name!r} is no streaming Sortformer ({reason})", self._remedy)
+        short = " ".join(reason.split())[:200]
+        return ModelMissing(f"{self._name!r} is no streaming Sortformer ({short})", self._remedy)
 
     def _spectrogram(self, blocks: Iterable[Samples]) -> Iterator[Samples]:
         """Log-mel steps (n, bands), a chunk at a time, whatever the lengths of the blocks."""
