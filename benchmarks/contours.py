@@ -16,17 +16,16 @@ import itertools
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import parselmouth
 import scipy.signal
 import soxr
+from measuring import EXAMPLES, verdict
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.contours import HIGHEST_F0, LOWEST_F0, ProsodicFeatureExtractor
 
-EXAMPLES = Path(__file__).resolve().parents[1] / "examples/conversations"
 RATE, HOP = 16000, 0.016
 OURS = ProsodicFeatureExtractor(output_normalize=False, smoothing_level="light")
 
@@ -105,7 +104,7 @@ def _vowels() -> bool:
             for noise in NOISES
         )
         met &= own <= goal
-        print(f"  {name}: {shown}; both {own:.2%}, goal {goal:.0%}: {_verdict(own <= goal)}")
+        print(f"  {name}: {shown}; both {own:.2%}, goal {goal:.0%}: {verdict(own <= goal)}")
     return met
 
 
@@ -122,9 +121,9 @@ def _speech() -> bool:
     print("examples, against Praat")
     print(
         f"  pitch is over 20 % apart in {wrong:.2%} of the frames that are voiced in both, goal {MOST_GROSS:.0%}: "
-        + _verdict(wrong <= MOST_GROSS)
+        + verdict(wrong <= MOST_GROSS)
     )
-    print(f"  voicing agrees in {same:.1%}, goal {LEAST_AGREEMENT:.0%}: {_verdict(same >= LEAST_AGREEMENT)}")
+    print(f"  voicing agrees in {same:.1%}, goal {LEAST_AGREEMENT:.0%}: {verdict(same >= LEAST_AGREEMENT)}")
     return wrong <= MOST_GROSS and same >= LEAST_AGREEMENT
 
 
@@ -134,7 +133,7 @@ def _speed() -> bool:
     own = seconds / _least(lambda: OURS.extract(audio_tensor=sound))
     heard = parselmouth.Sound(sound.astype(np.float64), RATE)
     other = seconds / _least(lambda: (heard.to_pitch_ac(time_step=HOP), heard.to_formant_burg(time_step=HOP)))
-    print(f"speed on one core: {own:.0f} times real time, goal {LEAST_SPEED}: {_verdict(own >= LEAST_SPEED)}")
+    print(f"speed on one core: {own:.0f} times real time, goal {LEAST_SPEED}: {verdict(own >= LEAST_SPEED)}")
     print(f"  Praat's pitch and formants: {other:.0f}")
     met = own >= LEAST_SPEED
     if importlib.util.find_spec("opensmile") is None:
@@ -146,7 +145,7 @@ def _speed() -> bool:
     egemaps = seconds / _least(lambda: smile.process_signal(sound, RATE))
     ratio = own / egemaps
     print(f"  eGeMAPS: {egemaps:.0f}; ours is {ratio:.1f} times as fast, goal {LEAST_AGAINST_EGEMAPS}: ", end="")
-    print(_verdict(ratio >= LEAST_AGAINST_EGEMAPS))
+    print(verdict(ratio >= LEAST_AGAINST_EGEMAPS))
     return met and ratio >= LEAST_AGAINST_EGEMAPS
 
 
@@ -157,10 +156,6 @@ def _least(call: Callable[[], object]) -> float:
         call()
         times.append(time.process_time() - started)
     return min(times)
-
-
-def _verdict(met: bool) -> str:
-    return "met" if met else "MISSED"
 
 
 if __name__ == "__main__":

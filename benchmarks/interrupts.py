@@ -28,15 +28,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "tests"))  # the loopback servers serve tests and benchmarks alike
+import measuring
+
 os.environ["HF_HUB_DISABLE_XET"] = "1"  # which the Hub on loopback has none of; read at the import
 
-from hub.server import HubServer  # noqa: E402
-from huggingface_hub import CommitOperationAdd, HfApi  # noqa: E402
-from short_talks import short_talks  # noqa: E402
-from spoken_corpora import crema_d  # noqa: E402
-from tts_server import TOKEN, TtsServer  # noqa: E402
+from hub.server import HubServer
+from huggingface_hub import CommitOperationAdd, HfApi
+from short_talks import short_talks
+from spoken_corpora import crema_d
+from tts_server import TOKEN, TtsServer
 
 #: The console script, as a user calls it.
 PROGRAM = Path(sys.executable).with_name("dailytalk")
@@ -245,7 +245,7 @@ def main() -> None:
                         toll.struck.append(run)
             _tell(command, toll)
     broken = sum(len(toll.broken) for toll in tolls.values())
-    print(f"goal {'met' if not broken else 'MISSED'}: {broken} runs without 130 and one sentence")
+    print(f"goal {measuring.verdict(not broken)}: {broken} runs without 130 and one sentence")
     sys.exit(bool(broken))
 
 

@@ -4,11 +4,13 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests"))  # what makes recordings, models and servers serves benchmarks, too
 EXAMPLES = ROOT / "examples/conversations"
 
 
@@ -25,14 +27,14 @@ def dailytalk(*arguments: object, **environment: str) -> Cost:
     """Run a command in a process of its own. Ends this one unless all, or all except rejects, went well."""
     command = [sys.executable, "-m", "dailytalk_contiguous", *map(str, arguments)]
     started = time.perf_counter()
-    process = subprocess.Popen(command, env=os.environ | environment, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    printed = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        process = subprocess.Popen(command, env=os.environ | environment, stdout=out, stderr=err)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        wall = time.perf_counter() - started
+        printed, complaints = (file.seek(0) or file.read() for file in (out, err))
     if process.returncode not in (0, 3):
-        raise SystemExit(f"{' '.join(command[3:])} failed")
-    wall = time.perf_counter() - started
+        raise SystemExit(f"{' '.join(command[3:])} failed:\n{complaints[-2000:]}")
     return Cost(printed, wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 

@@ -20,23 +20,20 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import measuring
 import numpy as np
+from built_conversations import built_row, flac
+from hub.server import HubServer
 from numpy.typing import NDArray
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "publish")]
-
-from built_conversations import built_row, flac  # noqa: E402
-from hub.server import HubServer  # noqa: E402
-
-from dailytalk_contiguous.core.schema import BUILT  # noqa: E402
-from dailytalk_contiguous.core.tally import Tally  # noqa: E402
-from dailytalk_contiguous.core.turns import TimedConversation  # noqa: E402
-from dailytalk_contiguous.publish import sections  # noqa: E402
-from dailytalk_contiguous.publish.manifest import Packed  # noqa: E402
-from dailytalk_contiguous.publish.packing import pack_version  # noqa: E402
-from dailytalk_contiguous.publish.page import write_report  # noqa: E402
-from dailytalk_contiguous.shards import Shard, shard_path, write_shard  # noqa: E402
+from dailytalk_contiguous.core.schema import BUILT
+from dailytalk_contiguous.core.tally import Tally
+from dailytalk_contiguous.core.turns import TimedConversation
+from dailytalk_contiguous.publish import sections
+from dailytalk_contiguous.publish.manifest import Packed
+from dailytalk_contiguous.publish.packing import pack_version
+from dailytalk_contiguous.publish.page import write_report
+from dailytalk_contiguous.shards import Shard, shard_path, write_shard
 
 SAMPLE_RATE = 24000
 CONVERSATIONS, SECONDS, CHANGED = 300, 20.0, 3
@@ -237,7 +234,7 @@ def _conversation(name: str, seconds: float, anew: bool) -> dict[str, Any]:
 
 
 def _line(name: str, figure: str, goal: str, met: bool) -> bool:
-    print(f"{name + ':':<22}{figure} (goal: {goal}): {'met' if met else 'MISSED'}", flush=True)
+    print(f"{name + ':':<22}{figure} (goal: {goal}): {measuring.verdict(met)}", flush=True)
     return met
 
 

@@ -5,15 +5,11 @@ With their words given no recogniser runs, so that what an engine itself costs i
 
 import json
 import shutil
-import sys
 from pathlib import Path
 
+import measuring  # noqa: F401
 import soundfile
-
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tests"))  # what makes recordings serves tests and benchmarks alike
-
-from audio_files import EXAMPLE_NAMES, example, reference  # noqa: E402
+from audio_files import EXAMPLE_NAMES, example, reference
 
 RATE = 16000
 

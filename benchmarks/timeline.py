@@ -2,25 +2,23 @@
 
 Simulated conversations with a fixed seed (60 easy ones; 200 in which 15 % of the turns are cut off early), each
 utterance of the left side up to 20 % longer or shorter, and the bundled recordings with lengths from 0.8 to 1.25
-times, and as espeak speaks them. Prints `anchor` and `sequential` side by side: distance of the floor-transfer
+times. Prints `anchor` and `sequential` side by side: distance of the floor-transfer
 offsets to the source's, overlap kept of what the new lengths allow, backchannels inside their turn, those that
-have room there, and all, lost speech, and length.
+have room there, and all, and lost speech.
 
 Then the sound between the utterances, of the bundled recordings and of the calls in a folder (stereo files, one
 speaker a channel), each side resynthesised once, as they are and with each voice leaked into the other channel. On
-the resynthesised channel: the share of 50 ms frames over 6 dB above the room tone of the recording, the loudest
-frame, and the share of quarter seconds that match the other speaker's voice of any time of the recording. On the
-kept channel: the share of the background's energy that comes through to the bit, of what no leak covers and the
-new timeline does not take away; the frames in which the leak of the replaced voice is over the room tone; and the
-largest step at a seam over the largest of the source around it. Exits with 1 if a goal is missed. Takes some
-minutes.
+the resynthesised channel: the loudest frame of 50 ms over the room tone of the recording, and the share of quarter
+seconds that match the other speaker's voice of any time of the recording. On the kept channel: the share of the
+background's energy that comes through to the bit, of what no leak covers and the new timeline does not take away;
+the frames in which the leak of the replaced voice is over the room tone; and the largest step at a seam over the
+largest of the source around it. Exits with 1 if a goal is missed. Takes some minutes.
 
     python benchmarks/timeline.py [--calls FOLDER]
 """
 
 import argparse
 import io
-import json
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -29,19 +27,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import soundfile
 import soxr
+from measuring import EXAMPLES, references, verdict
 from numpy.typing import NDArray
 from scipy import fft, signal
 
 from dailytalk_contiguous.core.audio import to_pcm
-from dailytalk_contiguous.core.takes import Gate, trim
 from dailytalk_contiguous.core.timeline import KEPT_PAUSE, MODES, TurnEvent, compare_turns, rebuild
 from dailytalk_contiguous.core.turns import Timed, stretches
-from dailytalk_contiguous.models.contracts import Line
-from dailytalk_contiguous.models.offline_voices import Espeak
 from dailytalk_contiguous.stages.reconstruct import Reconstruct
 from dailytalk_contiguous.stages.segment import Segment
 
-EXAMPLES = Path(__file__).resolve().parents[1] / "examples/conversations"
 REVOICED = "left"
 SAMPLE_RATE = 24000
 
@@ -79,12 +74,11 @@ Spans = list[tuple[int, int]]
 
 
 class Conversation(NamedTuple):
-    """Who speaks when, in seconds, in order of start; and what, where it is known."""
+    """Who speaks when, in seconds, in order of start."""
 
     name: str
     utterances: list[Timed]
     duration: float
-    texts: tuple[str, ...] = ()
 
 
 #: Gives the new length in seconds of each utterance of the re-voiced side, in order.
@@ -100,7 +94,6 @@ class Result(NamedTuple):
     fitting: int
     inside: int
     lost: float
-    ratio: float
 
 
 def main() -> int:
@@ -112,11 +105,10 @@ def main() -> int:
         ("60 simulated", [simulated(seed, 0.0) for seed in range(60)], varied(1, 0.8, 1.2)),
         ("200 interrupting", [simulated(1000 + seed, 0.15) for seed in range(200)], varied(2, 0.8, 1.2)),
         ("bundled, varied", list(bundled()), varied(3, 0.8, 1.25)),
-        ("bundled, espeak", list(bundled()), spoken),
     ]
     print(
         f"{'set':<18}{'timeline':<12}{'distance':>10}{'worst':>9}{'overlap':>9}{'worst':>7}"
-        f"{'inside/fit/all':>18}{'lost s':>8}{'length':>8}"
+        f"{'inside/fit/all':>18}{'lost s':>8}"
     )
     met = True
     for name, conversations, voice in sets:
@@ -128,7 +120,7 @@ def main() -> int:
     print(
         f"goals for anchor (distance at most {DISTANCE_GOAL} s on average, overlap kept at least "
         f"{OVERLAP_GOAL:.0%}, every backchannel that fits inside its turn, no speech lost): "
-        f"{'met' if met else 'MISSED'}"
+        f"{verdict(met)}"
     )
     met &= background(calls)
     return 0 if met else 1
@@ -141,18 +133,6 @@ def varied(seed: int, low: float, high: float) -> Voice:
     def lengths(_: Conversation, said: list[Timed]) -> list[float]:
         return [(one.end - one.start) * rng.uniform(low, high) for one in said]
 
-    return lengths
-
-
-def spoken(conversation: Conversation, said: list[Timed]) -> list[float]:
-    """What espeak really takes for each utterance, without its edge silence."""
-    synthesiser = Espeak()
-    lengths = []
-    for one, text in zip(conversation.utterances, conversation.texts, strict=True):
-        if one.channel == REVOICED:
-            heard = synthesiser.speak(Line(text, "", "en", 0))
-            trimmed = trim(heard.samples, heard.sample_rate, Gate()).samples
-            lengths.append(len(trimmed) / heard.sample_rate)
     return lengths
 
 
@@ -181,7 +161,6 @@ def result(conversation: Conversation, said: list[TurnEvent], mode: str) -> Resu
         fitting,
         measures["backchannels_kept"],
         measures["lost_speech_seconds"],
-        measures["duration_ratio"],
     )
 
 
@@ -209,11 +188,9 @@ def good(results: list[Result]) -> bool:
 
 def bundled() -> Iterable[Conversation]:
     """The recordings of `examples/` with their exact times."""
-    for path in sorted(EXAMPLES.glob("*.reference.json")):
-        reference = json.loads(path.read_text(encoding="utf-8"))
+    for name, reference in references().items():
         said = [Timed(one["channel"], one["start"], one["end"]) for one in reference["utterances"]]
-        texts = tuple(one["text"] for one in reference["utterances"])
-        yield Conversation(path.name.removesuffix(".reference.json"), said, reference["duration"], texts)
+        yield Conversation(name, said, reference["duration"])
 
 
 def simulated(seed: int, interruptions: float, turns: int = 40) -> Conversation:
@@ -280,7 +257,6 @@ class Sound(NamedTuple):
 class Heard(NamedTuple):
     """What is heard between the utterances of a rebuilt conversation; what each means is in the module."""
 
-    over_tone: float
     loudest_db: float
     matching: float
     kept: float
@@ -292,7 +268,7 @@ def background(calls: Path | None) -> bool:
     """Measure the sound between utterances of every recording, at every leak; print it and judge it."""
     sets = {"bundled": recordings(EXAMPLES)} | ({"calls": recordings(calls)} if calls else {})
     print(
-        f"\n{'set':<12}{'leak':<10}{'over tone':>10}{'loudest':>10}{'matching':>10}"
+        f"\n{'set':<12}{'leak':<10}{'loudest':>10}{'matching':>10}"
         f"{'background kept':>17}{'worst':>9}{'replaced voice':>16}{'step':>7}"
     )
     met = True
@@ -306,14 +282,14 @@ def background(calls: Path | None) -> bool:
             met &= means["replaced_voice"] <= VOICE_GOAL and (worst >= BACKGROUND_GOAL or leak_db is not None)
             leak = "none" if leak_db is None else f"{leak_db:.0f} dB"
             print(
-                f"{name:<12}{leak:<10}{means['over_tone']:>10.2%}{loudest:>7.1f} dB{means['matching']:>10.1%}"
+                f"{name:<12}{leak:<10}{loudest:>7.1f} dB{means['matching']:>10.1%}"
                 f"{means['kept']:>17.2%}{worst:>9.2%}{means['replaced_voice']:>16.2%}{step:>7.2f}"
             )
     print(
         f"goals (nothing {OVER_TONE_DB:.0f} dB over the room tone, nothing that matches the other voice, "
         f"{BACKGROUND_GOAL:.0%} of the background of every recording as it is kept, the replaced voice in at most "
         f"{VOICE_GOAL:.1%} of the frames, no step at a seam over {STEP_GOAL} times the source's): "
-        f"{'met' if met else 'MISSED'}"
+        f"{verdict(met)}"
     )
     return met
 
@@ -365,7 +341,6 @@ def between(sound: Sound, leak_db: float | None, revoice: str) -> Heard:
     loudest = 10 * np.log10(np.max(levels, initial=1e-9))
     kept, replaced, step = recorded(row, built, sound.samples, leak, mixed, rebuilt[:, 1], 1 - side, tones, rate)
     return Heard(
-        float(np.mean(levels > 10 ** (OVER_TONE_DB / 10))) if len(levels) else 0.0,
         float(loudest),
         matching(rebuilt[:, 0], gaps, sound, side),
         kept,
@@ -566,7 +541,7 @@ def _print(name: str, mode: str, results: list[Result]) -> None:
     print(
         f"{name:<18}{mode:<12}{np.nanmean(distances):>8.4f} s{np.nanmax(distances):>7.3f} s"
         f"{np.nanmean(kept):>9.1%}{np.nanmin(kept):>7.0%}{'/'.join(map(str, counts)):>18}"
-        f"{sum(one.lost for one in results):>8.3f}{np.mean([one.ratio for one in results]):>8.3f}"
+        f"{sum(one.lost for one in results):>8.3f}"
     )
 
 
