@@ -6,15 +6,18 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
 from dailytalk_contiguous.core.licensing import licence_of
 from dailytalk_contiguous.core.machine import PACKAGES, cores
 from dailytalk_contiguous.core.outcome import Judgement, Outcome, to_run
 from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE, available
+from dailytalk_contiguous.models.checkpoints import RESEMBLYZER
 from dailytalk_contiguous.models.devices import compute_type_of, cublas, lacking
+from dailytalk_contiguous.models.diarisers import find_diariser
 from dailytalk_contiguous.models.engines import load_synthesiser, speaker_text
 from dailytalk_contiguous.models.profiles import PROFILES
 from dailytalk_contiguous.models.recogniser import POCKETSPHINX
+from dailytalk_contiguous.models.separators import stored_separators
 from dailytalk_contiguous.models.whisper import cached_sizes
 
 
@@ -37,9 +40,11 @@ def doctor_outcome(report: Mapping[str, Any]) -> Outcome:
         details.append(f"  cuBLAS of CUDA 12, for Whisper: {report['cublas'] or lacks}")
     details.append(f"Whisper computes in {report['compute_type']}")
     details.append(f"Whisper in the cache: {', '.join(report['whisper_cached']) or 'none'}")
+    details.append(f"separators in the cache: {', '.join(report['separators_cached']) or 'none'}")
     ready = []
     for name, profile in report["profiles"].items():
         lacking_by_step = {"tag": profile["needs"], "speak": profile["needs_to_speak"]}
+        lacking_by_step["separate"] = profile["needs_to_separate"]
         if profile["ready"]:
             ready.append(name)
             details.append(Judgement(f"profile {name}: ready", True))
@@ -75,11 +80,18 @@ def examine() -> dict[str, Any]:
             synthesiser.preflight()
         except DailytalkError as error:
             to_speak.append(f"{error.reason}: {error.remedy}")
+        to_separate, diariser = list[str](), profile.models["diariser"]
+        try:
+            find_diariser(diariser, fetch=False)
+        except ModelMissing as error:
+            download = f"{diariser} (downloaded at the first run, 0.5 GB)"
+            to_separate.append(f"{error.reason}: {error.remedy}" if diariser == RESEMBLYZER else download)
         profiles[name] = {
             "about": profile.about,
             "ready": not needs and not to_speak,
             "needs": needs,
             "needs_to_speak": to_speak,
+            "needs_to_separate": to_separate,
             "spoken_by": speaker,
             "models": {
                 role: {"name": model, "licence": licence_of(model).licence}
@@ -100,5 +112,6 @@ def examine() -> dict[str, Any]:
         "compute_type": compute_type_of("auto", "auto"),
         "cublas": cublas(),
         "whisper_cached": whisper_cached,
+        "separators_cached": stored_separators(),
         "profiles": profiles,
     }

@@ -4,6 +4,7 @@ Apart from the networks that are made of them, so that naming a model or looking
 PyTorch and transformers.
 """
 
+import importlib.util
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -34,6 +35,10 @@ _PART = re.compile(r"[\w-][\w.-]*")
 _MOST_JSON, _MOST_FILES = 16 << 20, 100
 
 FIND_REMEDY = f"name a folder, or OWNER/NAME of the Hub, with {CONFIG} and {' or '.join(WEIGHT_FILES)}"
+
+#: The package whose wheel brings the weights of a speaker encoder, and how to install it: without webrtcvad, which
+#: needs a compiler and is of no use here.
+RESEMBLYZER, INSTALL_RESEMBLYZER = "resemblyzer", "pip install --no-deps resemblyzer==0.1.4"
 
 
 class StoredModel(NamedTuple):
@@ -106,6 +111,15 @@ def find_files(name: str, files: Collection[str], fetch: bool = True) -> dict[st
     return paths if len(paths) == len(files) or not fetch or Path(name).is_dir() else hub_files(name, files)
 
 
+def find_first(name: str, files: Sequence[str], fetch: bool = True) -> Path | None:
+    """The first of the files of a model that it has, as `find_files` finds it; no other is downloaded."""
+    stored = stored_files(name, files)
+    if stored or not fetch or Path(name).is_dir():
+        return next(iter(stored.values()), None)
+    found = (hub_files(name, (file,)).get(file) for file in files)
+    return next((path for path in found if path), None)
+
+
 def stored_files(name: str, files: Iterable[str]) -> dict[str, Path]:
     """Those of the files of a model that are on this machine, in its folder or in the Hub's cache, by name."""
     if Path(name).is_dir():
@@ -136,6 +150,15 @@ def hub_files(name: str, files: Iterable[str]) -> dict[str, Path]:
             except EntryNotFoundError:
                 pass
     return paths
+
+
+def find_speaker_encoder() -> Path:
+    """The weights of the speaker encoder of `RESEMBLYZER`, which is not imported. Raises ModelMissing."""
+    package = importlib.util.find_spec(RESEMBLYZER)
+    weights = Path(package.origin).parent / "pretrained.pt" if package and package.origin else None
+    if weights is None or not weights.is_file():
+        raise ModelMissing("the speaker encoder of resemblyzer is not installed", INSTALL_RESEMBLYZER)
+    return weights
 
 
 def find_folder(name: str, patterns: Sequence[str], others: Sequence[str]) -> str:

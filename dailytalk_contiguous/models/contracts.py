@@ -1,7 +1,9 @@
-"""The contracts that adapters keep: of synthesisers, recognisers, classifiers of emotion, and models that chat."""
+"""The contracts that adapters keep: of synthesisers, recognisers, classifiers of emotion, models that chat,
+diarisers and separators.
+"""
 
 import math
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NamedTuple, Protocol
 
@@ -244,3 +246,31 @@ class ChatModel(Protocol):
 
     def count_tokens(self, text: str) -> int:
         """Tokens of a text, as the model counts them, or about; without what separates messages."""
+
+
+class SpeakerTurn(NamedTuple):
+    """A stretch in which a speaker is heard: seconds of the recording, and a confidence in [0, 1].
+
+    Speakers are numbered from 0, by who is heard first. Turns may overlap.
+    """
+
+    speaker: int
+    start: float
+    end: float
+    confidence: float
+
+
+class Diariser(Protocol):
+    """Says who speaks when in a recording of one channel."""
+
+    def diarise(self, blocks: Iterable[Samples]) -> list[SpeakerTurn]:
+        """The turns of a recording, sorted by start; its blocks (16 kHz, [-1, 1], any length) come in order."""
+
+
+class Separator(Protocol):
+    """Separates two voices that speak at once. `sample_rate`: of what it hears and says, in Hz."""
+
+    sample_rate: int
+
+    def separate(self, samples: Samples) -> Samples:
+        """Two voices, shape (2, n), of samples (n,) at its rate: in any order, and at any level."""

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE, AUDEERING
+from dailytalk_contiguous.models.checkpoints import RESEMBLYZER
+from dailytalk_contiguous.models.diarisers import SORTFORMER
 from dailytalk_contiguous.models.recogniser import POCKETSPHINX, WHISPER
 
 
@@ -23,6 +25,7 @@ class Profile(NamedTuple):
             "recogniser": ("Transcribe", "model"),
             "affect": ("RateAffect", "model"),
             "synthesiser": ("Speak", "engine"),
+            "diariser": ("Diarise", "model"),
         }
         return {role: self.fields[stage][field] for role, (stage, field) in places.items()}
 
@@ -33,6 +36,7 @@ STANDARD, EMBEDDED = "standard", "embedded"
 PROFILES = {
     STANDARD: Profile(
         {
+            "Diarise": {"model": SORTFORMER},
             "Transcribe": {"model": WHISPER},
             "RateAffect": {"model": AUDEERING},
             "Speak": {"engine": "fish"},
@@ -43,6 +47,7 @@ PROFILES = {
     ),
     EMBEDDED: Profile(
         {
+            "Diarise": {"model": RESEMBLYZER},
             "Transcribe": {"model": POCKETSPHINX},
             "RateAffect": {"model": ACOUSTIC_ESTIMATE},
             "Speak": {"engine": "espeak"},
