@@ -448,7 +448,8 @@ def main() -> int:
         *({kind.name for kind in DOCUMENTS} - {w.document for w in WAYS_TO_WRITE}),
     ]
     missed = len(lacking)
-    print(*(f"not written here: {name}" for name in lacking), sep="\n")
+    for name in lacking:
+        print(f"not written here: {name}")
     print(f"{'format':<26}{'words':>10}{'times':>10}{'speakers':>10}{'broken':>8}{'rejected':>10}")
     with tempfile.TemporaryDirectory() as parent:
         folder = Path(parent, "calls")

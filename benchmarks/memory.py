@@ -1,9 +1,10 @@
-"""Peak memory of `tag`, `speak` and `separate`: of a long recording against a short one, of large folders and small.
+"""Peak memory of `tag`, `speak` and `separate`: of long recordings against short ones, and of large folders.
 
 Recordings are made of the bundled ones with room tone between them (a quarter is talk: what is measured is the
 audio that is held, and talk costs time), tagged with tiny models in a process of their own, and the folders said
-anew by flite; what is separated has no pauses. Goals: three hours in one file take at most 1.1 times the memory of
-twenty minutes, and less than 2.5 GB; five hours of short files at most 1.1 times that of half an hour. Takes an hour.
+anew by flite; what is separated is all talk. Goals: three hours in one file take at most 1.1 times the memory of
+twenty minutes, and less than 2.5 GB; five hours of short files at most 1.1 times that of half an hour. Takes most
+of an hour.
 
     python benchmarks/memory.py [file] [folder] [separate] [--minutes 20 180] [--folder-minutes 30 300]
 """
