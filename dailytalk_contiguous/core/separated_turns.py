@@ -12,8 +12,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.documents import has_length
+from dailytalk_contiguous.core.documents import has_length, is_number
+from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.turns import Timed, overlap_seconds
+from dailytalk_contiguous.core.utterance import texts_of
+
+#: The side of the other speaker.
+OTHER_SIDE = dict(zip(CHANNELS, reversed(CHANNELS), strict=True))
 
 #: Whose samples a stretch has, from the recording's own to those of both voices. An utterance has its last one.
 ORIGINS = ("recorded", "separated", "mixed")
@@ -85,9 +90,5 @@ def is_doubtful(utterance: Mapping[str, Any]) -> bool:
     >>> is_doubtful({"side_confidence": 0.6}), is_doubtful({"side_confidence": 0.6, "edited_fields": ["channel"]})
     (True, False)
     """
-    confidence = utterance.get("side_confidence")
-    return (
-        confidence is not None
-        and confidence < DOUBTFUL
-        and "channel" not in (utterance.get("edited_fields") or ())
-    )
+    confidence, edited = utterance.get("side_confidence"), texts_of(utterance.get("edited_fields")) or ()
+    return is_number(confidence) and confidence < DOUBTFUL and "channel" not in edited

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.audio import Samples
+from dailytalk_contiguous.core.diarisation import SpeakerTurn
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.word_times import Word
 from dailytalk_contiguous.models.pieces import Pieces
@@ -246,18 +247,6 @@ class ChatModel(Protocol):
 
     def count_tokens(self, text: str) -> int:
         """Tokens of a text, as the model counts them, or about; without what separates messages."""
-
-
-class SpeakerTurn(NamedTuple):
-    """A stretch in which a speaker is heard: seconds of the recording, and a confidence in [0, 1].
-
-    Speakers are numbered from 0, by who is heard first. Turns may overlap.
-    """
-
-    speaker: int
-    start: float
-    end: float
-    confidence: float
 
 
 class Diariser(Protocol):

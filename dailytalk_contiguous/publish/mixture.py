@@ -350,8 +350,8 @@ def read_parts(
                 rejects.append(item)
                 continue
             if item.id in separated:
-                reason = "its conversation came with one channel, which was separated"
-                rejects.append(Reject(item.id, STAGE, reason, "leave out --recorded-only"))
+                why = "its conversation came with one channel, which was separated"
+                rejects.append(Reject(item.id, STAGE, why, "leave out --recorded-only"))
                 continue
             reason = refused or (licensing.refusal(item.licence) if settings.commercial else None)
             if reason:

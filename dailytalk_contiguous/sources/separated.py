@@ -1,15 +1,21 @@
-"""What `dailytalk separate` writes beside a recording that it made two channels of: `NAME.separated.json`."""
+"""Recordings of which `dailytalk separate` made two channels: what `NAME.separated.json` says, and moved lines."""
 
+import hashlib
 import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dailytalk_contiguous.core.audio import Probe
+import numpy as np
+import soundfile
+
+from dailytalk_contiguous.core import audio
 from dailytalk_contiguous.core.documents import as_text, expect, quoted, read_json
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.schema import CHANNELS, MODEL
-from dailytalk_contiguous.core.separated_turns import ORIGINS
-from dailytalk_contiguous.store.files import COPY_IT, LINK_OUT, leads_out
+from dailytalk_contiguous.core.machine import cache_folder
+from dailytalk_contiguous.core.schema import CHANNELS, MODEL, Row
+from dailytalk_contiguous.core.separated_turns import ORIGINS, turns_within
+from dailytalk_contiguous.store.files import COPY_IT, LINK_OUT, Disk, leads_out, replacing
 
 #: What its name ends in, in place of the recording's ending.
 ENDING = ".separated.json"
@@ -40,7 +46,7 @@ def separated_beside(recording: Path) -> Path:
     return recording.with_name(recording.stem + ENDING)
 
 
-def separated_of(recording: Path, info: Probe, root: Path | None) -> Separated:
+def separated_of(recording: Path, info: audio.Probe, root: Path | None) -> Separated:
     """What the file beside a recording says of it; nothing where there is none, or one channel.
 
     `root` is what the file may not lead out of. Raises BadInput, naming the file, for one that can't be used.
@@ -82,3 +88,60 @@ def checked_separated(turns: Any, models: Any, name: str, seconds: float) -> Sep
         sorted(listed, key=lambda turn: (turn["start"], turn["channel"])),
         [{key: model.get(key) for key in MODEL} for model in models],
     )
+
+
+# Lines that a person moved to the other side.
+#
+# The sound of a line stays on its side until `speak` reads it: then the samples of both sides change places for as
+# long as the line is, in a copy of the conversation that the user's cache keeps.
+
+
+def moved_lines(base: Row, lines: Mapping[str, Mapping[str, Any]]) -> set[str]:
+    """The ids of lines that are on another side than their sound; none of a recording with two channels.
+
+    `base` is what a tagged shard knows of their conversation. A line that it does not know was on the side with
+    most turns in it. Lines have seconds of the recording.
+    """
+    if base.get("separated_by") is None:
+        return set()
+    known = dict(zip(base["utterance_id"], base["channel"], strict=True))
+    sounds = {key: known.get(key) or _side_by_turns(base, line) for key, line in lines.items()}
+    return {key for key, line in lines.items() if line["channel"] != sounds[key]}
+
+
+def _side_by_turns(base: Row, line: Mapping[str, Any]) -> str:
+    seconds: dict[str, float] = dict.fromkeys((line["channel"], *CHANNELS), 0.0)
+    start, length = line["start"] - base["offset"], line["end"] - line["start"]
+    for turn in turns_within(base.get("separated_turns") or (), start, length):
+        seconds[turn["channel"]] += turn["end"] - turn["start"]
+    return max(seconds, key=lambda channel: seconds[channel])
+
+
+def exchanged(base: Row, spans: Iterable[tuple[float, float]], identity: str) -> Row:
+    """A conversation in whose sound both sides changed places in some spans, in seconds of its recording.
+
+    All other samples stay as they are. `identity` is that of the recording. Raises BadInput as `core.audio.blocks`
+    does.
+    """
+    rate, offset = base["sample_rate"], base["offset"]
+    edges = sorted({(round((start - offset) * rate), round((end - offset) * rate)) for start, end in spans})
+    facts = f"{identity} {offset!r} {base['duration']!r} {edges}"
+    key = hashlib.sha256(facts.encode()).hexdigest()[:20]
+    target = cache_folder() / "exchanged" / key / f"{Path(base['audio_file']).stem}.flac"
+    if not target.is_file():
+        subtype = "PCM_24" if audio.is_fine(base["audio"]) else "PCM_16"
+        first = 0
+        with (
+            replacing(target) as file,
+            Disk(file) as disk,
+            soundfile.SoundFile(disk, "w", rate, 2, subtype, format="FLAC") as flac,
+        ):
+            for block in audio.blocks(base["audio"], offset, base["duration"]):
+                inside = np.zeros(len(block), bool)
+                for start, end in edges:
+                    inside[max(0, start - first) : max(0, end - first)] = True
+                block[inside] = block[inside, ::-1]
+                flac.write(np.clip(block.astype(np.float64) * 2**31, -(2**31), 2**31 - 1).astype(np.int32))
+                disk.check()
+                first += len(block)
+    return base | {"audio": {"bytes": None, "path": audio.to_uri(target.absolute())}, "offset": 0.0}

@@ -18,7 +18,7 @@ from dailytalk_contiguous.core.schema import CHANNELS, Row
 from dailytalk_contiguous.core.utterance import FIELDS, OPTIONAL_FIELDS, Field, line_problem
 from dailytalk_contiguous.shards import compress, compress_row, expand, expand_row, read_entries, read_rows
 from dailytalk_contiguous.sources.recordings import is_recording, pairs, put_together, shortened, stem
-from dailytalk_contiguous.sources.separated import checked_separated, separated_of
+from dailytalk_contiguous.sources.separated import checked_separated, exchanged, moved_lines, separated_of
 from dailytalk_contiguous.stages.script import KEPT, script_columns, seconds_within
 from dailytalk_contiguous.store.files import inside
 
@@ -105,9 +105,9 @@ def tagged_row(row: Row | None) -> Row:
     ):
         raise BadInput("its row in the tagged shard describes no part of a recording", TAG_AGAIN)
     if any(tagged.get(column) is not None for column in SEPARATED):
-        name = "its row in the tagged shard"
-        both = checked_separated(*map(tagged.get, SEPARATED), name, tagged["duration"])
-        tagged |= dict(zip(SEPARATED, both, strict=True))
+        turns, models = map(tagged.get, SEPARATED)
+        checked = checked_separated(turns, models, "its row in the tagged shard", tagged["duration"])
+        tagged |= dict(zip(SEPARATED, checked, strict=True))
     try:
         refuse_outside(tagged["audio_file"])
     except ValueError as error:
@@ -353,14 +353,18 @@ def _tagged_rows(tagged: Path, rejects: list[Reject]) -> tuple[dict[str, Row], d
 
 def _row(name: str, lines: Sequence[_Line], base: Row, rejects: list[Reject], fields: Sequence[Field]) -> Row:
     base |= {"conversation_id": name}
-    row = {column: base[column] for column in KEPT if column in base}
-    row |= script_columns(base, _usable(name, lines, base, rejects), fields)
-    # Of a field that no line has, the digest is that of runs which did not know it.
-    facts = {column: value for column, value in row.items() if column not in OPTIONAL_FIELDS or any(value)}
     stamp: Any = base.get("audio_identity")
     if not stamp:  # a recording without one is known by its path, size and date
         path = from_uri(base["audio"]["path"])
         stamp = [str(path), path.stat().st_size, path.stat().st_mtime_ns]
+    usable = [*_usable(name, lines, base, rejects)]
+    said = script_columns(base, usable, fields)
+    by_id = {identity: line for identity, _, line in usable}
+    if spans := [(by_id[key]["start"], by_id[key]["end"]) for key in moved_lines(base, by_id)]:
+        base = exchanged(base, spans, json.dumps(stamp))
+    row = {column: base[column] for column in KEPT if column in base} | said
+    # Of a field that no line has, the digest is that of runs which did not know it.
+    facts = {column: value for column, value in row.items() if column not in OPTIONAL_FIELDS or any(value)}
     content = json.dumps([facts | {"audio": None}, stamp], sort_keys=True)
     return row | {"input_digest": hashlib.sha256(content.encode()).hexdigest()[:20]}
 
