@@ -44,6 +44,7 @@ from scipy.stats import wasserstein_distance
 from dailytalk_contiguous import Folder, Segment
 from dailytalk_contiguous.cli.main import run_command
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Pcm, Samples, blocks, to_pcm
+from dailytalk_contiguous.core.copies import coloured_noise, in_room, room_response, with_noise
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.interaction import BACKCHANNEL_WORDS, TURN_SECONDS
 from dailytalk_contiguous.core.turns import Ratio, Timed, stretches, turn_offsets
@@ -163,22 +164,17 @@ def softer(talk: Talk) -> Talk:
 
 
 def in_a_room(talk: Talk) -> Talk:
-    """Each voice from a place of its own: as it is, and 3 dB softer its decaying echo."""
-    time = np.arange(round(ECHO * talk.rate))[:, None] / talk.rate
-    room = np.random.default_rng(3).standard_normal((len(time), 2)) * 10 ** (-3 * time / ECHO)
-    room *= np.sqrt(0.5) / np.sqrt(np.sum(room**2, axis=0))
-    room[0] = 1
-    voices = signal.fftconvolve(talk.voices, room, axes=0)[: len(talk.voices)]
-    return talk._replace(voices=voices.astype(np.float32))
+    """Each voice from a place of its own, in a room of its own."""
+    chance = np.random.default_rng(3)
+    voices = [in_room(voice, talk.rate, room_response(talk.rate, ECHO, chance)) for voice in talk.voices.T]
+    return talk._replace(voices=np.stack(voices, axis=1))
 
 
 def in_noise(talk: Talk) -> Talk:
-    """Pink noise so far below the speech of both."""
-    spectrum = np.fft.rfft(np.random.default_rng(4).standard_normal(len(talk.voices)))
-    noise = np.fft.irfft(spectrum / np.sqrt(np.arange(1, len(spectrum) + 1)), len(talk.voices))
-    speech = talk.voices.sum(axis=1)[active(talk.speech, len(talk.voices), talk.rate).any(axis=0)]
-    gain = np.sqrt(np.mean(speech**2) / np.mean(noise**2)) * 10 ** (-NOISE / 20)
-    return talk._replace(noise=(gain * noise).astype(np.float32))
+    """Pink noise so far below the speech."""
+    mono = talk.voices.sum(axis=1)
+    noise = coloured_noise(len(mono), talk.rate, "pink", np.random.default_rng(4))
+    return talk._replace(noise=with_noise(mono, talk.rate, noise, NOISE) - mono)
 
 
 def by_telephone(talk: Talk) -> Talk:

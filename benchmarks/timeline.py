@@ -24,11 +24,13 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import measuring
 import numpy as np
 import soundfile
 import soxr
-from measuring import EXAMPLES, references, verdict
+from audio_files import conversations, wav_bytes
 from numpy.typing import NDArray
+from revoicing import Said, columns
 from scipy import fft, signal
 
 from dailytalk_contiguous.core.audio import to_pcm
@@ -111,16 +113,16 @@ def main() -> int:
         f"{'inside/fit/all':>18}{'lost s':>8}"
     )
     met = True
-    for name, conversations, voice in sets:
-        built = [events(one, voice) for one in conversations]
+    for name, talks, voice in sets:
+        built = [events(one, voice) for one in talks]
         for mode in MODES:
-            results = [result(one, said, mode) for one, said in zip(conversations, built, strict=True)]
+            results = [result(one, said, mode) for one, said in zip(talks, built, strict=True)]
             _print(name, mode, results)
             met &= mode != "anchor" or good(results)
     print(
         f"goals for anchor (distance at most {DISTANCE_GOAL} s on average, overlap kept at least "
         f"{OVERLAP_GOAL:.0%}, every backchannel that fits inside its turn, no speech lost): "
-        f"{verdict(met)}"
+        f"{measuring.verdict(met)}"
     )
     met &= background(calls)
     return 0 if met else 1
@@ -188,7 +190,7 @@ def good(results: list[Result]) -> bool:
 
 def bundled() -> Iterable[Conversation]:
     """The recordings of `examples/` with their exact times."""
-    for name, reference in references().items():
+    for name, reference in measuring.references().items():
         said = [Timed(one["channel"], one["start"], one["end"]) for one in reference["utterances"]]
         yield Conversation(name, said, reference["duration"])
 
@@ -266,7 +268,7 @@ class Heard(NamedTuple):
 
 def background(calls: Path | None) -> bool:
     """Measure the sound between utterances of every recording, at every leak; print it and judge it."""
-    sets = {"bundled": recordings(EXAMPLES)} | ({"calls": recordings(calls)} if calls else {})
+    sets = {"bundled": recordings(measuring.EXAMPLES)} | ({"calls": recordings(calls)} if calls else {})
     print(
         f"\n{'set':<12}{'leak':<10}{'loudest':>10}{'matching':>10}"
         f"{'background kept':>17}{'worst':>9}{'replaced voice':>16}{'step':>7}"
@@ -289,7 +291,7 @@ def background(calls: Path | None) -> bool:
         f"goals (nothing {OVER_TONE_DB:.0f} dB over the room tone, nothing that matches the other voice, "
         f"{BACKGROUND_GOAL:.0%} of the background of every recording as it is kept, the replaced voice in at most "
         f"{VOICE_GOAL:.1%} of the frames, no step at a seam over {STEP_GOAL} times the source's): "
-        f"{verdict(met)}"
+        f"{measuring.verdict(met)}"
     )
     return met
 
@@ -351,33 +353,11 @@ def between(sound: Sound, leak_db: float | None, revoice: str) -> Heard:
 
 def conversation(samples: Samples, rate: int, revoice: str) -> dict[str, list[Any]]:
     """The batch that `Reconstruct` gets: each utterance of one side 20 % shorter to 25 % longer."""
-    file = io.BytesIO()
-    soundfile.write(file, to_pcm(samples), rate, format="WAV", subtype="PCM_16")
-    batch: dict[str, list[Any]] = {
-        "conversation_id": ["call"],
-        "recording_id": ["call"],
-        "audio": [{"bytes": file.getvalue(), "path": None}],
-        "offset": [0.0],
-        "duration": [len(samples) / rate],
-        "sample_rate": [rate],
-    }
-    found = {name: values[0] for name, values in Segment()(batch).items()}
-    rng = np.random.default_rng(4)
-    spoken, status = [], []
-    for channel, start, end in zip(found["channel"], found["start"], found["end"], strict=True):
-        speech = samples[round(start * rate) : round(end * rate), ("left", "right").index(channel)]
-        length = round(len(speech) * rng.uniform(0.8, 1.25))
-        spoken.append(to_pcm(np.resize(speech, length)).tobytes() if channel == revoice else b"")
-        status.append("spoken" if channel == revoice else "kept")
-    nothing = [None] * len(status)
-    return batch | {
-        **{name: [found[name]] for name in ("utterance_id", "start", "end", "run")},
-        "source_channel": [found["channel"]],
-        "status": [status],
-        "reason": [nothing],
-        "remedy": [nothing],
-        "spoken": [spoken],
-    }
+    pcm, rng = to_pcm(samples), np.random.default_rng(4)
+    found = {name: values[0] for name, values in Segment()(conversations(wav_bytes(pcm, rate))).items()}
+    spans = zip(found["channel"], found["start"], found["end"], found["run"], strict=True)
+    said = [Said(channel, start, end, rng.uniform(0.8, 1.25), run=run) for channel, start, end, run in spans]
+    return columns(said, pcm, rate, 0, revoice)
 
 
 def utterances(
