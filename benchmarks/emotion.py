@@ -14,7 +14,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import lru_cache
@@ -206,9 +206,8 @@ def _manners(kind: str, examples: EmotionExamples, drawn: Sequence[Drawn], optio
     print(f" ({time.perf_counter() - started:.0f} s)")
     print(f"  Bayes' rule is right on {rate:.1%}, on these lines on {drawn_rate:.1%}")
     points = 100 * (drawn_rate - accuracy)
-    good = points <= MOST_POINTS
-    print(f"  {kind} is right on {accuracy:.1%}, {points:.1f} points less, goal {MOST_POINTS:g}: ", end="")
-    print(measuring.verdict(good))
+    goal = f"  {kind} is right on {accuracy:.1%}, {points:.1f} points less, goal {MOST_POINTS:g}"
+    good = measuring.judged(goal, points <= MOST_POINTS)
     print(f"  calibration error {evaluation.figures.calibration_error:.1%}")
     return good
 
@@ -236,24 +235,14 @@ def _voices_only(kind: str, same: Sequence[Drawn], sounds: Sequence[Samples], op
     )
     from_chance, inflation = 100 * abs(np.mean(apart) - chance), 100 * (np.mean(mixed) - np.mean(apart))
     most = MOST_FROM_CHANCE * (DRAWS_OF_FAVOURITES / len(apart)) ** 0.5
-    at_chance, caught = from_chance <= most, inflation >= LEAST_INFLATION
-    print(
-        f"  by speakers recall is {np.mean(apart):.1%}, chance {chance:.1%}, goal within {most:.0f}: ",
-        end="",
-    )
-    print(measuring.verdict(at_chance))
-    print(
-        f"  by random it is {np.mean(mixed):.1%}, {inflation:.0f} points more, goal {LEAST_INFLATION:g}: ", end=""
-    )
-    print(measuring.verdict(caught))
-    return bool(at_chance and caught)
+    unheard = f"  by speakers recall is {np.mean(apart):.1%}, chance {chance:.1%}, goal within {most:.0f}"
+    at_chance = measuring.judged(unheard, from_chance <= most)
+    known = f"  by random it is {np.mean(mixed):.1%}, {inflation:.0f} points more, goal {LEAST_INFLATION:g}"
+    return measuring.judged(known, inflation >= LEAST_INFLATION) and at_chance
 
 
-def _fit(kind: str, options: argparse.Namespace):  # type: ignore[no-untyped-def]
-    def fit(examples: EmotionExamples) -> EmotionModel:
-        return fit_emotion(kind, examples, None, options.device, 0)
-
-    return fit
+def _fit(kind: str, options: argparse.Namespace) -> Callable[[EmotionExamples], EmotionModel]:
+    return lambda examples: fit_emotion(kind, examples, None, options.device, 0)
 
 
 if __name__ == "__main__":

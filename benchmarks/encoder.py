@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from measuring import references, texts, verdict
+from measuring import judged, references, texts
 from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
@@ -122,11 +122,9 @@ def _speed() -> bool:
                 [lambda x=x, n=sizes, e=ours: e(x, n), partial(theirs, first), partial(theirs, after)], rounds
             )
             ratios = [other / own for other in others]
-            met &= min(ratios) >= LEAST_SPEED
-            print(
-                f"  {size:8} lengths {name:16} {ratios[0]:.2f}, {ratios[1]:.2f} (goal {LEAST_SPEED:g})"
-                f": {verdict(min(ratios) >= LEAST_SPEED)}; {sum(lengths) * HOP_SECONDS / own:,.0f} times real time"
-            )
+            shown = f"{ratios[0]:.2f}, {ratios[1]:.2f}; {sum(lengths) * HOP_SECONDS / own:,.0f} times real time"
+            goal = f"  {size:8} lengths {name:16} {shown} (goal {LEAST_SPEED:g})"
+            met &= judged(goal, min(ratios) >= LEAST_SPEED)
     return met
 
 
@@ -143,11 +141,8 @@ def _padding() -> bool:
             together = encoder(x, lengths).numpy()
             alone = np.concatenate([encoder(torch.from_numpy(row)[None]).numpy() for row in sequences])
         difference = float(np.abs(together - alone).max())
-        met &= difference <= MOST_DIFFERENCE
-        print(
-            f"  {size:8} padded in a batch, and alone: {difference:.1e} (goal {MOST_DIFFERENCE:g})"
-            f": {verdict(difference <= MOST_DIFFERENCE)}"
-        )
+        shown = f"  {size:8} padded in a batch, and alone: {difference:.1e} (goal {MOST_DIFFERENCE:g})"
+        met &= judged(shown, difference <= MOST_DIFFERENCE)
     return met
 
 
@@ -229,12 +224,9 @@ def _grammar() -> bool:
     entropy = known_entropy(test, hidden.numpy())
     loss = loss_of_hidden(trained([*sentences(3000, 0)], 500, "the grammar"), test, hidden)
     over = loss / entropy - 1
-    met = over <= MOST_OVER_ENTROPY
-    print(
-        f"  entropy known from the grammar {entropy:.4f}, without context {np.log(STATES):.4f}; "
-        f"the tiny encoder {loss:.4f}: {over:.1%} more (goal {MOST_OVER_ENTROPY:.0%}); {verdict(met)}"
-    )
-    return met
+    print(f"  entropy known from the grammar {entropy:.4f}, without context {np.log(STATES):.4f}")
+    goal = f"  the tiny encoder {loss:.4f}: {over:.1%} more (goal {MOST_OVER_ENTROPY:.0%})"
+    return judged(goal, over <= MOST_OVER_ENTROPY)
 
 
 def _shuffled() -> bool:
@@ -247,12 +239,10 @@ def _shuffled() -> bool:
     entropy = float(-(shares * np.log(shares)).sum())
     loss = loss_of_hidden(trained([*train], 150, "shuffled"), test, hidden)
     gain = 1 - loss / entropy
-    met = gain <= MOST_GAIN
-    print(
-        f"  entropy {entropy:.4f}, the tiny encoder {loss:.4f}: it gains {gain:.2%} "
-        f"(goal at most {MOST_GAIN:.1%}); {verdict(met)}"
+    goal = (
+        f"  entropy {entropy:.4f}, the tiny encoder {loss:.4f}: it gains {gain:.2%} (goal at most {MOST_GAIN:.1%})"
     )
-    return met
+    return judged(goal, gain <= MOST_GAIN)
 
 
 # Styles.
@@ -362,11 +352,8 @@ def _styles() -> bool:
     for kind, own in right.items():
         print(f"    {kind:36} {own.mean():.1%}, {_points(margin_over(own, chance, line))} over chance")
     margin = margin_over(right[EMBEDDINGS], right[HISTOGRAMS], line)
-    met = margin[1] > LEAST_MARGIN
-    print(
-        f"  embeddings over token histograms: {_points(margin)}; goal: all of it above {LEAST_MARGIN:g}"
-        f": {verdict(met)}"
-    )
+    goal = f"  embeddings over token histograms: {_points(margin)}; goal: all of it above {LEAST_MARGIN:g}"
+    met = judged(goal, margin[1] > LEAST_MARGIN)
     print("  the most similar of other lines in the fold has the same tag")
     for kind, own in similar.items():
         print(f"    {kind:42} {own.mean():.1%}")

@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from measuring import EXAMPLES, verdict
+from measuring import EXAMPLES, judged
 from sides import AVX2, THREADS, Clock, Material, Ours, Plain, keep_models, prepare
 
 from dailytalk_contiguous import tag_stages
@@ -78,28 +78,20 @@ def _report(plain: Clock, ours: dict[str, Ours]) -> int:
     _line("plain loop", plain, plain)
     for name, side in ours.items():
         _line(name, side.clock, side.inside)
-    met = [
-        _goal(f"{name} ({GOALS[name][0]})", sum(plain.cpu.values()) / sum(side.clock.cpu.values()), GOALS[name][1])
-        for name, side in ours.items()
-    ]
+    met = []
     for name, side in ours.items():
-        good = side.outside <= OUTSIDE_GOAL
-        print(
-            f"outside models and pitch, {name}: {side.outside:.1%}, goal at most {OUTSIDE_GOAL:.0%}: "
-            f"{verdict(good)}"
-        )
-        met.append(good)
+        what, goal = GOALS[name]
+        times = sum(plain.cpu.values()) / sum(side.clock.cpu.values())
+        met.append(judged(f"{name} ({what}): {times:.2f} times faster, goal {goal:g}", times >= goal))
+    for name, side in ours.items():
+        outside = f"outside models and pitch, {name}: {side.outside:.1%}, goal at most {OUTSIDE_GOAL:.0%}"
+        met.append(judged(outside, side.outside <= OUTSIDE_GOAL))
     return 0 if all(met) else 1
 
 
 def _line(name: str, whole: Clock, parts: Clock) -> None:
     told = "".join(f"{parts.cpu[part]:>17.2f}" for part in PARTS)
     print(f"{name:<18}{sum(whole.cpu.values()):>8.2f}{sum(whole.wall.values()):>8.2f}{told}")
-
-
-def _goal(name: str, times: float, goal: float) -> bool:
-    print(f"{name}: {times:.2f} times faster, goal {goal:g}: {verdict(times >= goal)}")
-    return times >= goal
 
 
 if __name__ == "__main__":

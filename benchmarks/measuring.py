@@ -1,4 +1,4 @@
-"""What benchmarks share: what is said in the bundled recordings, commands and their cost, and verdicts."""
+"""What benchmarks share: what is said in the bundled recordings, commands and their cost, and goals."""
 
 import json
 import os
@@ -50,5 +50,7 @@ def texts(least_words: int = 1) -> list[str]:
     return [line for line in dict.fromkeys(lines) if len(line.split()) >= least_words]
 
 
-def verdict(met: bool) -> str:
-    return "met" if met else "MISSED"
+def judged(figure: str, met: object) -> bool:
+    """Print a figure beside its goal, and whether it is met, which is given back."""
+    print(f"{figure}: {'met' if met else 'MISSED'}", flush=True)
+    return bool(met)

@@ -10,7 +10,6 @@ of an hour.
 """
 
 import argparse
-import os
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -58,14 +57,9 @@ def main() -> int:
 
 def _compare(what: str, peaks: Sequence[tuple[float, float]]) -> bool:
     (short, small), (long, large) = peaks
-    met = large <= GOAL * small and large < GOAL_MB
-    print(
-        f"{what}: {short:g} min {small:.0f} MB, {long:g} min {large:.0f} MB, ratio {large / small:.3f} "
-        f"(goal: at most {GOAL}, "
-        f"and under {GOAL_MB} MB): {measuring.verdict(met)}; load {os.getloadavg()[0]:.1f}",
-        flush=True,
-    )
-    return met
+    shown = f"{what}: {short:g} min {small:.0f} MB, {long:g} min {large:.0f} MB, ratio {large / small:.3f}"
+    goal = f"{shown} (goal: at most {GOAL}, and under {GOAL_MB} MB)"
+    return measuring.judged(goal, large <= GOAL * small and large < GOAL_MB)
 
 
 def _of_file(folder: Path, minutes: float, models: list[str]) -> tuple[float, float]:

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pocketsphinx
-from measuring import EXAMPLES, dailytalk, verdict
+from measuring import EXAMPLES, dailytalk, judged
 
 from dailytalk_contiguous.publish.exports import write_export
 from dailytalk_contiguous.publish.items import open_items
@@ -72,8 +72,7 @@ def main() -> int:
                 shown = (f"{lost}, {cut / total:.1%}" for total, lost, cut in (before, plain, fitted))
                 print(f"{name:<34}{before[0]:>7}{next(shown):>24}{next(shown):>16}{next(shown):>16}")
                 met &= plain[1] <= MOST_LOST and fitted[1] <= MOST_LOST and fitted[2] <= MOST_CUT * fitted[0]
-    print(f"goals (0 words lost, at most {MOST_CUT:.0%} cut with the tokenizer): {verdict(met)}")
-    return 0 if met else 1
+    return 0 if judged(f"goals (0 words lost, at most {MOST_CUT:.0%} cut with the tokenizer)", met) else 1
 
 
 def build(recordings: Path, work: Path) -> Path:

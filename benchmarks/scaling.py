@@ -33,7 +33,7 @@ from typing import Any
 os.environ |= {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "OMP_NUM_THREADS": "1"}
 
 import pyarrow.parquet as pq
-from measuring import dailytalk, verdict
+from measuring import dailytalk, judged
 from short_talks import short_talks
 
 WHAT = ("rows", "growth", "again", "workers", "ray", "plan")
@@ -65,11 +65,6 @@ def main() -> int:
             print(f"{what}, load {os.getloadavg()[0]:.1f}", flush=True)
             met &= measures[what](Path(folder), chosen)
     return 0 if met else 1
-
-
-def _goal(what: str, value: str, met: bool) -> bool:
-    print(f"  {what}: {value}: {verdict(met)}", flush=True)
-    return met
 
 
 def _rows(folder: Path, chosen: argparse.Namespace) -> bool:
@@ -107,8 +102,8 @@ def _rows(folder: Path, chosen: argparse.Namespace) -> bool:
             print(f"  {digests[way]}  {way}", flush=True)
     folders = {digests[way] for way in ways}
     hub = {digests["Hub"], digests["Hub, streaming"]}
-    met = _goal("rows of a folder", f"{len(folders)} digests, goal 1", len(folders) == 1)
-    return _goal("rows of a dataset on the Hub", f"{len(hub)} digests, goal 1", len(hub) == 1) and met
+    met = judged(f"  rows of a folder: {len(folders)} digests, goal 1", len(folders) == 1)
+    return judged(f"  rows of a dataset on the Hub: {len(hub)} digests, goal 1", len(hub) == 1) and met
 
 
 def digest_of(out: Path) -> str:
@@ -151,7 +146,7 @@ def _growth(folder: Path, chosen: argparse.Namespace) -> bool:
             f"{1000 * wall:.0f} by the clock"
         )
     off = max(found) / min(found) - 1
-    return _goal("most over least processor time", f"{off:.1%} more, goal at most 10 %", off <= 0.10)
+    return judged(f"  most over least processor time: {off:.1%} more, goal at most 10 %", off <= 0.10)
 
 
 def _again(folder: Path, chosen: argparse.Namespace) -> bool:
@@ -170,7 +165,7 @@ def _again(folder: Path, chosen: argparse.Namespace) -> bool:
         dailytalk(*command, **bytecode)
         took = min((dailytalk(*command, **bytecode) for _ in range(3)), key=lambda cost: cost.wall)
         told = f"{took.wall:.2f} s by the clock, {took.processor:.2f} s of processor time"
-        met &= _goal(f"second {name} of {count}", f"{told}, goal {AGAIN} s", took.wall <= AGAIN)
+        met &= judged(f"  second {name} of {count}: {told}, goal {AGAIN} s", took.wall <= AGAIN)
     return met
 
 
@@ -200,8 +195,8 @@ def _workers(folder: Path, chosen: argparse.Namespace) -> bool:
     both = _made(folder, chosen, "1 worker, 2 threads", threads=2)
     two = _made(folder, chosen, "2 workers, 1 thread", "--workers", "2")
     os.sched_setaffinity(0, every)
-    met = _goal("2 workers over 1, a thread each", f"{one / two:.2f} times, goal 1.7", one / two >= 1.7)
-    return _goal("2 workers over 1 with 2 threads", f"{both / two:.2f} times, goal 1", two <= both) and met
+    met = judged(f"  2 workers over 1, a thread each: {one / two:.2f} times, goal 1.7", one / two >= 1.7)
+    return judged(f"  2 workers over 1 with 2 threads: {both / two:.2f} times, goal 1", two <= both) and met
 
 
 def _ray(folder: Path, chosen: argparse.Namespace) -> bool:
@@ -212,7 +207,7 @@ def _ray(folder: Path, chosen: argparse.Namespace) -> bool:
     if not long_enough:
         print("  the goal is for two minutes or more: give a higher --work")
     over = ray / two - 1
-    return _goal("Ray, with its start", f"{over:+.1%}, goal under 10 %", over < 0.10 or not long_enough)
+    return judged(f"  Ray, with its start: {over:+.1%}, goal under 10 %", over < 0.10 or not long_enough)
 
 
 def _plan(folder: Path, chosen: argparse.Namespace) -> bool:
@@ -230,8 +225,8 @@ def _plan(folder: Path, chosen: argparse.Namespace) -> bool:
         )
         seconds[way], memory[way], left = map(float, told.stdout.split())
         print(f"  from the {way}: {seconds[way]:.1f} s, {memory[way]:.2f} GB, {left:.0f} shards left to make")
-    met = _goal("plan of a second run", f"{seconds['index']:.1f} s, goal 60", seconds["index"] <= 60)
-    return _goal("memory", f"{max(memory.values()):.2f} GB, goal 2", max(memory.values()) <= 2) and met
+    met = judged(f"  plan of a second run: {seconds['index']:.1f} s, goal 60", seconds["index"] <= 60)
+    return judged(f"  memory: {max(memory.values()):.2f} GB, goal 2", max(memory.values()) <= 2) and met
 
 
 def _sham_rows(number: int) -> list[dict[str, Any]]:

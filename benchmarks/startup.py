@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from measuring import dailytalk, verdict
+from measuring import dailytalk, judged
 
 from dailytalk_contiguous.run.events import EVENTS, append
 
@@ -32,8 +32,7 @@ def main() -> int:
         for name, goal in GOALS.items():
             arguments = (name, folder) if name == "status" else (name,)
             least = min(dailytalk(*arguments).processor for _ in range(TRIES))
-            code |= least >= goal
-            print(f"{name:<10} {least:.2f} s of processor time (goal: under {goal}): {verdict(least < goal)}")
+            code |= not judged(f"{name:<10} {least:.2f} s of processor time (goal: under {goal})", least < goal)
     return int(code)
 
 

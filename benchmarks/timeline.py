@@ -72,13 +72,11 @@ RUN = 16
 MATCH, SPEECH_DB = 0.5, 30.0
 
 Samples = NDArray[np.float32]
-Spans = list[tuple[int, int]]
 
 
 class Conversation(NamedTuple):
     """Who speaks when, in seconds, in order of start."""
 
-    name: str
     utterances: list[Timed]
     duration: float
 
@@ -119,13 +117,9 @@ def main() -> int:
             results = [result(one, said, mode) for one, said in zip(talks, built, strict=True)]
             _print(name, mode, results)
             met &= mode != "anchor" or good(results)
-    print(
-        f"goals for anchor (distance at most {DISTANCE_GOAL} s on average, overlap kept at least "
-        f"{OVERLAP_GOAL:.0%}, every backchannel that fits inside its turn, no speech lost): "
-        f"{measuring.verdict(met)}"
-    )
-    met &= background(calls)
-    return 0 if met else 1
+    goals = f"distance at most {DISTANCE_GOAL} s on average, overlap kept at least {OVERLAP_GOAL:.0%}"
+    measuring.judged(f"goals for anchor ({goals}, every backchannel that fits inside, no speech lost)", met)
+    return 0 if background(calls) and met else 1
 
 
 def varied(seed: int, low: float, high: float) -> Voice:
@@ -190,9 +184,9 @@ def good(results: list[Result]) -> bool:
 
 def bundled() -> Iterable[Conversation]:
     """The recordings of `examples/` with their exact times."""
-    for name, reference in measuring.references().items():
+    for reference in measuring.references().values():
         said = [Timed(one["channel"], one["start"], one["end"]) for one in reference["utterances"]]
-        yield Conversation(name, said, reference["duration"])
+        yield Conversation(said, reference["duration"])
 
 
 def simulated(seed: int, interruptions: float, turns: int = 40) -> Conversation:
@@ -223,7 +217,7 @@ def simulated(seed: int, interruptions: float, turns: int = 40) -> Conversation:
             _add_backchannels(rng, said, other, max(turn.start + 0.3, free[other]), last_word)
             free[other] = max(free[other], said[-1].end + 0.2 if said[-1].channel == other else 0.0)
         speaker = other if following else speaker
-    return Conversation(f"simulated {seed}", sorted(said, key=lambda one: (one.start, -one.end)), turn.end + 0.8)
+    return Conversation(sorted(said, key=lambda one: (one.start, -one.end)), turn.end + 0.8)
 
 
 def _next(rng: np.random.Generator, turn: Timed, interrupted: bool) -> tuple[bool, float]:
@@ -251,7 +245,6 @@ def _add_backchannels(
 class Sound(NamedTuple):
     """A stereo recording: float32 samples of shape (n, 2), of whole 16-bit steps, and its rate in Hz."""
 
-    name: str
     samples: Samples
     rate: int
 
@@ -287,13 +280,12 @@ def background(calls: Path | None) -> bool:
                 f"{name:<12}{leak:<10}{loudest:>7.1f} dB{means['matching']:>10.1%}"
                 f"{means['kept']:>17.2%}{worst:>9.2%}{means['replaced_voice']:>16.2%}{step:>7.2f}"
             )
-    print(
+    return measuring.judged(
         f"goals (nothing {OVER_TONE_DB:.0f} dB over the room tone, nothing that matches the other voice, "
         f"{BACKGROUND_GOAL:.0%} of the background of every recording as it is kept, the replaced voice in at most "
-        f"{VOICE_GOAL:.1%} of the frames, no step at a seam over {STEP_GOAL} times the source's): "
-        f"{measuring.verdict(met)}"
+        f"{VOICE_GOAL:.1%} of the frames, no step at a seam over {STEP_GOAL} times the source's)",
+        met,
     )
-    return met
 
 
 def recordings(folder: Path) -> list[Sound]:
@@ -302,7 +294,7 @@ def recordings(folder: Path) -> list[Sound]:
     for path in sorted(path for path in folder.iterdir() if path.suffix.lower() in (".wav", ".flac")):
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
         if samples.shape[1] == 2:
-            sounds.append(Sound(path.stem, whole(samples), rate))
+            sounds.append(Sound(whole(samples), rate))
     return sounds
 
 
@@ -337,7 +329,7 @@ def between(sound: Sound, leak_db: float | None, revoice: str) -> Heard:
     # Room tone of both sides without the leak: where neither has spoken for a while.
     quiet = ~covered([span[1:3] for name in (0, 1) for span in utterances(row, built, rate, name)], sound, ECHO)
     tones = [tone_level(sound.samples[:, place][quiet], rate) for place in (0, 1)]
-    revoiced = Sound(sound.name, rebuilt[:, :1], rate)
+    revoiced = Sound(rebuilt[:, :1], rate)
     gaps = ~covered([(0, first, last) for first, last in said], revoiced, 0.01)
     levels = frame_levels(rebuilt[:, 0], gaps, rate) / tones[side]
     loudest = 10 * np.log10(np.max(levels, initial=1e-9))
@@ -372,7 +364,7 @@ def utterances(
     ]
 
 
-def covered(spans: Iterable[tuple[int, int, int]] | Spans, sound: Sound, margin: float) -> NDArray[np.bool_]:
+def covered(spans: Iterable[tuple[int, ...]], sound: Sound, margin: float) -> NDArray[np.bool_]:
     """Which samples of a recording are inside a span, or up to `margin` seconds beside it."""
     mask = np.zeros(len(sound.samples), bool)
     for *_, first, last in spans:
@@ -456,8 +448,8 @@ def recorded(
     edges = np.flatnonzero(np.diff((leaked > 0.1 * tones[side]).astype(np.int8), prepend=0, append=0)).reshape(
         -1, 2
     )
-    weights[covered([(0, first, last) for first, last in edges.tolist()], Sound("", mixed, rate), ECHO)] = 0
-    weights[covered([span[:3] for span in said], Sound("", mixed, rate), 0)] = 0
+    weights[covered([(0, first, last) for first, last in edges.tolist()], Sound(mixed, rate), ECHO)] = 0
+    weights[covered([span[:3] for span in said], Sound(mixed, rate), 0)] = 0
     events = [(first, last, new) for _, first, last, new, _ in said]
     events += [tuple(round(one[name] * rate) for name in ("start", "end", "new_start")) for one in built["sounds"]]
     events.append((len(source), len(source), len(channel)))
@@ -479,7 +471,7 @@ def recorded(
         ]
         step = max(step, float(loudest[1] / max(loudest[0], 3 * np.sqrt(tones[side]))))
         at, at_new = max(at, last), max(at_new, new + last - first)
-    silent = ~covered([(0, new, end) for *_, new, end in said], Sound("", channel[:, None], rate), 0)
+    silent = ~covered([(0, new, end) for *_, new, end in said], Sound(channel[:, None], rate), 0)
     size = round(FRAME * rate)
     count = silent[: len(silent) // size * size].reshape(-1, size).all(axis=1).sum()
     left = np.count_nonzero(frame_levels(voice, silent, rate) > tones[side])
