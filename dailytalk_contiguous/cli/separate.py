@@ -63,11 +63,16 @@ def separate(
 
 
 def separation(
-    inputs: Sequence[str], out: Path, stages: Stages, shard_seconds: float = RunOptions.shard_seconds
+    inputs: Sequence[str], out: Path, stages: Stages, shard_seconds: float, **of_find: Any
 ) -> SeparateSpec:
-    """The run that makes two channels of each recording of the inputs; `stages` are all of `separate_stages`."""
+    """The run that makes two channels of each recording of the inputs.
+
+    Args:
+        stages: all of `separate_stages`. of_find: further arguments of `run.tagging.find`.
+    """
     inputs, _ = fetch_inputs(inputs)
-    recordings = find(inputs, out, channel="any", shard_seconds=shard_seconds, max_conversation=0.0, given=False)
+    # Without `out`, which is to hold recordings.
+    recordings = find(inputs, None, "any", shard_seconds, max_conversation=0.0, given=False, **of_find)
     show.say_left_out(recordings.left_out)
     # The last stage makes a row's sound; a run writes it to files, block by block.
     return SeparateSpec(recordings, out, stages[:-1], {"command": command_line()})

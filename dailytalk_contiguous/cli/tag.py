@@ -7,7 +7,7 @@ from typing import Any
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli import show
 from dailytalk_contiguous.cli.separate import SEPARATE_SETTINGS, separate_outcome, separation, to_separate_outcome
-from dailytalk_contiguous.cli.terminal import SHOWN, Panel, argument, command_line, option, say
+from dailytalk_contiguous.cli.terminal import SHOWN, Panel, argument, command_line, option, say, show_outcome
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.outcome import Figures, Outcome, exit_code, to_run
@@ -152,17 +152,27 @@ def tag(
     hub = cli_options.hub_choice(arguments)
     if dry_run and (repository := repository_of(inputs, hub)) and (missing := to_fetch(repository)).files:
         return show.to_fetch_outcome(repository, missing)
-    separated: list[Reject] = []
+    separated, source = list[Reject](), dict[str, Any]()
     if separating:
         cli_options.on_this_machine("--out with --separate", out)
-        spec = separation(inputs, work.folder / SEPARATED, separating, run_options.shard_seconds)
+        spec = separation(
+            inputs,
+            work.folder / SEPARATED,
+            separating,
+            run_options.shard_seconds,
+            hub=hub,
+            licence=source_licence,
+            before_fetch=_announce,
+        )
         if dry_run:
             return to_separate_outcome(spec, run_options)
         with show.bar() as run_bar:
             made = run(spec, run_options, planned=run_bar.planned)
-        if made.record is None or not spec.parts:
-            return separate_outcome(made, spec)
-        inputs, separated = [str(spec.out)], made.rejects
+        separation_outcome = separate_outcome(made, spec)
+        if separation_outcome.code not in (0, 3) or made.record is None:
+            return separation_outcome
+        show_outcome(separation_outcome, stderr=True)
+        inputs, separated, source = [str(spec.out)], made.rejects, spec.recordings.source
     recordings = find(
         inputs,
         work.folder,
@@ -177,6 +187,7 @@ def tag(
         language=language_of(stages),
     )
     recordings.problems.extend(separated)
+    recordings.source.update(source)
     show.say_left_out(recordings.left_out)
     if strangers := recordings.strangers:
         named = counted(len(strangers), "recording")

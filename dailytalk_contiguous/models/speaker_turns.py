@@ -162,6 +162,8 @@ class EmbeddedDiariser:
 
     def diarise(self, blocks: Iterable[Samples], speakers: int | None = None) -> list[SpeakerTurn]:
         """The turns of the voices in blocks, which are read twice. `speakers`: how many there are, if known."""
+        if iter(blocks) is blocks:
+            raise TypeError("blocks are read twice, as an iterator can't be: pass a list of them")
         windows, starts, probabilities, seconds = self._listen(blocks)
         spoken = speech_spans(probabilities, seconds, FRAME_SECONDS, min_speech=0.1, min_silence=0.1, pad=0.03)
         is_speech = np.zeros(int(seconds * ANALYSIS_RATE / FRAME_HOP) + 1, np.float32)

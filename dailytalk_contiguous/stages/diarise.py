@@ -118,7 +118,10 @@ class Diarise(Stage):
     def row(self, row: Row) -> Row:
         refuse_two_channels(row)
         sound = MonoSound(row)
-        turns = load_diariser(self.model, self.device).diarise(sound, self.speakers or None)
+        heard = load_diariser(self.model, self.device).diarise(sound, self.speakers or None)
+        # Frames of a diariser may end after the recording.
+        seconds = row["duration"]
+        turns = [turn._replace(end=min(turn.end, seconds)) for turn in heard if turn.start < seconds]
         spoken: defaultdict[int, float] = defaultdict(float)
         for turn in turns:
             spoken[turn.speaker] += turn.end - turn.start
@@ -141,7 +144,7 @@ class Diarise(Stage):
         named = by_first_heard(ours)
         return {
             "diarised": [turn._asdict() for turn in named],
-            "parts": self._parts(named, others, sound.levels, row["duration"]),
+            "parts": self._parts(named, others, sound.levels, seconds),
             "separated_by": [model_of("diariser", self.model)],
         }
 
