@@ -9,7 +9,8 @@ DER: diarisation error of the turns that come with the result, without a collar;
     within true turns of at most 1 s. prec., recall: of the time in which both speak.
 swaps: how often in an hour the sides change that fit best in a sliding minute (or half of a shorter recording).
 bc in, bc out: share of backchannels on the right side: inside the other's speech, and others. <1 s: of all turns
-    under 1 s outside overlaps. Half of them must be in utterances that `Segment` finds there in the result.
+    under 1 s outside overlaps. Half of one must be in utterances that `Segment` finds there in the result, and its
+    voice not 6 dB softer there than on the other side.
 SI-SDR: in dB, of both sides where both speak. leak: in dB, of the only speaker on the other side.
 equal: samples of one turn alone, outside true overlaps, that are those of the recording, as 16-bit numbers.
 cpWER: words of the transcripts in whose middle no utterance is on their side, or one on the side of who is silent.
@@ -294,7 +295,7 @@ def judged_turns(talk: Talk, sides: Pcm, truth: Frames, found: Frames) -> Iterat
         samples = slice(round(turn.start * talk.rate), round(turn.end * talk.rate))
         heard = np.abs(talk.voices[samples, side] @ sides[samples].astype(np.float32))
         own, other = found[side, part].mean(), found[1 - side, part].mean()
-        yield Judged(turn, kind, own, other, bool(own >= 0.5 and heard[side] >= 0.99 * heard[1 - side]))
+        yield Judged(turn, kind, own, other, bool(own >= 0.5 and heard[side] >= heard[1 - side] / 2))
 
 
 def sdr(voices: Samples, sides: Pcm) -> Ratio:
