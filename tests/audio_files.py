@@ -118,13 +118,13 @@ SEPARATED_BY = [
 
 
 def separate_example(
-    folder: Path, name: str = "old_friends", doubtful: tuple[int, ...] = (), **facts: Any
+    folder: Path, name: str = "old_friends", doubtful: tuple[int, ...] = (), words: bool = False, **facts: Any
 ) -> Path:
     """Write a bundled conversation as `dailytalk separate` does that of one channel; returns the FLAC.
 
     Each side has the sum of both where it speaks, so that both hold both voices in overlaps, and faint noise
     anywhere else. `doubtful` are the numbers of turns, among all by start, of low confidence; `facts` replace what
-    is written beside it.
+    is written beside it. With `words` its transcript is there, too.
     """
     samples, rate = example(name), 16000
     mono = samples.sum(axis=1) / 2
@@ -148,4 +148,7 @@ def separate_example(
     seconds = len(mono) / rate
     record = {"source": f"{name}.mp3", "offset": 0.0, "duration": seconds, "models": SEPARATED_BY, "turns": turns}
     path.with_suffix(".separated.json").write_text(json.dumps(record | facts), encoding="utf-8")
+    if words:
+        lines = ({key: turn[key] for key in ("channel", "start", "end", "text")} for turn in spoken)
+        path.with_suffix(".jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     return path

@@ -17,7 +17,6 @@ from dailytalk_contiguous.models.diarisers import find_diariser
 from dailytalk_contiguous.models.engines import load_synthesiser, speaker_text
 from dailytalk_contiguous.models.profiles import PROFILES
 from dailytalk_contiguous.models.recogniser import POCKETSPHINX
-from dailytalk_contiguous.models.separators import stored_separators
 from dailytalk_contiguous.models.whisper import cached_sizes
 
 
@@ -40,7 +39,6 @@ def doctor_outcome(report: Mapping[str, Any]) -> Outcome:
         details.append(f"  cuBLAS of CUDA 12, for Whisper: {report['cublas'] or lacks}")
     details.append(f"Whisper computes in {report['compute_type']}")
     details.append(f"Whisper in the cache: {', '.join(report['whisper_cached']) or 'none'}")
-    details.append(f"separators in the cache: {', '.join(report['separators_cached']) or 'none'}")
     ready = []
     for name, profile in report["profiles"].items():
         lacking_by_step = {"tag": profile["needs"], "speak": profile["needs_to_speak"]}
@@ -112,6 +110,5 @@ def examine() -> dict[str, Any]:
         "compute_type": compute_type_of("auto", "auto"),
         "cublas": cublas(),
         "whisper_cached": whisper_cached,
-        "separators_cached": stored_separators(),
         "profiles": profiles,
     }

@@ -59,7 +59,7 @@ class SpeakerTurn(NamedTuple):
 
 
 def find_voices(embeddings: Array, count: int | None = None) -> Array:
-    """The centres of the voices in embeddings (windows, width) of unit length, (voices, width), the most heard first.
+    """The centres (voices, width) of the voices in embeddings (windows, width) of length 1, most heard first.
 
     `count` is how many there are, where that is known.
     """
@@ -113,7 +113,10 @@ def _k_means(points: NDArray[np.floating], count: int) -> NDArray[np.intp]:
     for _ in range(50):
         labels = np.linalg.norm(points[:, None] - centres, axis=2).argmin(axis=1)
         centres = np.stack(
-            [points[labels == label].mean(axis=0) if (labels == label).any() else centres[label] for label in range(count)]
+            [
+                points[labels == label].mean(axis=0) if (labels == label).any() else centres[label]
+                for label in range(count)
+            ]
         )
     return labels
 
@@ -140,7 +143,7 @@ def overlap_bias(scores: Array) -> float:
 
 
 def likeliest_states(scores: Array, speech: NDArray[np.bool_], hop: float) -> NDArray[np.intp]:
-    """The likeliest state of each window (Viterbi); they are `hop` seconds apart, and count where there is `speech`.
+    """The likeliest state of each window (Viterbi). They are `hop` seconds apart, and count where `speech` is.
 
     Into the last state, the overlap, and out of it a change costs less.
     """

@@ -207,8 +207,6 @@ class Licence(NamedTuple):
     note: str = ""
 
 
-_SPEECHBRAIN = Licence("Apache-2.0", "https://github.com/speechbrain/speechbrain")
-
 _KNOWN = {
     "silero-vad": Licence("MIT", "https://github.com/snakers4/silero-vad"),
     "pocketsphinx": Licence(
@@ -228,15 +226,10 @@ _KNOWN = {
     ),
     "resemblyzer": Licence("Apache-2.0", "https://github.com/resemble-ai/Resemblyzer"),
     "Recogment/sortformer-4spk-v2-onnx": Licence(
-        "CC-BY-4.0",
-        "https://huggingface.co/nvidia/diar_streaming_sortformer_4spk-v2",
-        "NVIDIA's streaming Sortformer v2 in ONNX: at most four speakers",
+        "CC-BY-4.0", "https://huggingface.co/nvidia/diar_streaming_sortformer_4spk-v2"
     ),
-    "speechbrain/sepformer-whamr16k": _SPEECHBRAIN,
-    "speechbrain/sepformer-wsj02mix": _SPEECHBRAIN,
-    "ipsilondev/MossFormer2-SS-16K-ONNX": Licence(
-        "Apache-2.0", "https://huggingface.co/alibabasglab/MossFormer2_SS_16K", "in ONNX, its numbers in 8 bits"
-    ),
+    "speechbrain/sepformer-whamr16k": Licence("Apache-2.0", "https://github.com/speechbrain/speechbrain"),
+    "speechbrain/sepformer-wsj02mix": Licence("Apache-2.0", "https://github.com/speechbrain/speechbrain"),
     "audeering/wav2vec2-large-robust-12-ft-emotion-msp-dim": Licence(
         "CC-BY-NC-SA-4.0",
         "https://huggingface.co/audeering/wav2vec2-large-robust-12-ft-emotion-msp-dim",

@@ -111,15 +111,6 @@ def find_files(name: str, files: Collection[str], fetch: bool = True) -> dict[st
     return paths if len(paths) == len(files) or not fetch or Path(name).is_dir() else hub_files(name, files)
 
 
-def find_first(name: str, files: Sequence[str], fetch: bool = True) -> Path | None:
-    """The first of the files of a model that it has, as `find_files` finds it; no other is downloaded."""
-    stored = stored_files(name, files)
-    if stored or not fetch or Path(name).is_dir():
-        return next(iter(stored.values()), None)
-    found = (hub_files(name, (file,)).get(file) for file in files)
-    return next((path for path in found if path), None)
-
-
 def stored_files(name: str, files: Iterable[str]) -> dict[str, Path]:
     """Those of the files of a model that are on this machine, in its folder or in the Hub's cache, by name."""
     if Path(name).is_dir():

@@ -252,8 +252,13 @@ class ChatModel(Protocol):
 class Diariser(Protocol):
     """Says who speaks when in a recording of one channel."""
 
-    def diarise(self, blocks: Iterable[Samples]) -> list[SpeakerTurn]:
-        """The turns of a recording, sorted by start; its blocks (16 kHz, [-1, 1], any length) come in order."""
+    def diarise(self, blocks: Iterable[Samples], speakers: int | None = None) -> list[SpeakerTurn]:
+        """The turns of a recording, sorted by start.
+
+        Args:
+            blocks: of it (16 kHz, [-1, 1], any length), in order; they may be read again.
+            speakers: how many there are, where that is known.
+        """
 
 
 class Separator(Protocol):

@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from importlib.metadata import PackageNotFoundError, files, version
-from typing import TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
 
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
@@ -119,6 +120,17 @@ def _supported(device: str) -> set[str]:
 
     types: set[str] = ctranslate2.get_supported_compute_types(device)
     return types
+
+
+def open_onnx(path: Path, device: str = "cpu") -> Any:
+    """A session of ONNX Runtime on `cpu`, or on `cuda` where the ONNX Runtime that is installed has it."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()  # one thread: what is computed must not depend on how many there are
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    wanted = ("CUDAExecutionProvider",) * (device == "cuda") + ("CPUExecutionProvider",)
+    providers = [provider for provider in wanted if provider in onnxruntime.get_available_providers()]
+    return onnxruntime.InferenceSession(str(path), options, providers=providers)
 
 
 def open_libraries() -> None:

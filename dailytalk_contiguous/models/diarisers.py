@@ -1,45 +1,35 @@
-"""Diarisers by name: which kind one is, whether it is here, and loading it.
-
-Apart from the networks, so that naming a model or looking for its files imports none of their libraries.
-"""
+"""Diarisers by name: which kind one is, whether it is here, and loading it."""
 
 from functools import lru_cache
 from pathlib import Path
 
 from dailytalk_contiguous.core.errors import ModelMissing
-from dailytalk_contiguous.models.checkpoints import RESEMBLYZER, find_first, find_speaker_encoder
+from dailytalk_contiguous.models.checkpoints import RESEMBLYZER, find_files, find_speaker_encoder
 from dailytalk_contiguous.models.contracts import Diariser
 
 #: NVIDIA's streaming Sortformer v2, in ONNX: it hears up to four speakers.
 SORTFORMER = "Recogment/sortformer-4spk-v2-onnx"
 
-#: What a Sortformer's file may be called, and what to do without one.
-FILES = ("model.onnx", "diar_streaming_sortformer_4spk-v2.onnx", "diar_streaming_sortformer_4spk-v2.1.onnx")
-_REMEDY = (
-    f"name {RESEMBLYZER}, or a Sortformer: {SORTFORMER}, or a folder or OWNER/NAME of the Hub with {FILES[0]}"
-)
+#: What its file is called, there and in a folder.
+FILE = "diar_streaming_sortformer_4spk-v2.onnx"
+
+_REMEDY = f"name {RESEMBLYZER}, {SORTFORMER}, or a folder with {FILE}"
 
 
 def find_diariser(name: str, fetch: bool = True) -> Path:
-    """The file of a diariser's weights, downloaded if need be and `fetch`. Raises ModelMissing without one."""
+    """The weights of a diariser, downloaded if need be and `fetch`. Raises ModelMissing where it has none."""
     if name == RESEMBLYZER:
         return find_speaker_encoder()
     if name.startswith("pyannote/"):
-        raise ModelMissing(
-            f"{name!r} can't be used: its weights are pickles that run what they hold, and its package reports "
-            "each use to its makers",
-            _REMEDY,
-        )
-    if path := find_first(name, FILES, fetch):
-        return path
-    raise ModelMissing(f"{name!r} is no diariser that is known here: it has no {' and no '.join(FILES)}", _REMEDY)
+        reason = f"{name!r} can't be used: its weights are pickles, which may run anything when they are read"
+        raise ModelMissing(reason, _REMEDY)
+    if paths := find_files(name, (FILE,), fetch):
+        return paths[FILE]
+    raise ModelMissing(f"{name!r} has no {FILE}", _REMEDY)
 
 
 def check_diariser(name: str, fetch: bool = True) -> None:
-    """Make sure that a diariser is on this machine, downloading it if need be; its weights are not loaded.
-
-    Without `fetch` nothing is downloaded, and what is not here is not missed. Raises ModelMissing.
-    """
+    """`find_diariser`; without `fetch`, one of the Hub that is not here is not missed."""
     if fetch or name == RESEMBLYZER or Path(name).is_dir():
         find_diariser(name)
 
@@ -47,11 +37,10 @@ def check_diariser(name: str, fetch: bool = True) -> None:
 @lru_cache(maxsize=1)
 def load_diariser(name: str, device: str) -> Diariser:
     """The diariser of that name, once a process; `device` is `cpu` or `cuda`. Raises ModelMissing."""
-    path = find_diariser(name)
     if name == RESEMBLYZER:
-        from dailytalk_contiguous.models.speaker_turns import EmbeddedDiariser
+        from dailytalk_contiguous.models.speaker_turns import EmbeddedDiariser  # and PyTorch
 
         return EmbeddedDiariser(device)
     from dailytalk_contiguous.models.sortformer import Sortformer
 
-    return Sortformer(name, path, device, _REMEDY)
+    return Sortformer(name, find_diariser(name), device, _REMEDY)

@@ -9,7 +9,6 @@ import hashlib
 import itertools
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import torch
@@ -31,7 +30,7 @@ from dailytalk_contiguous.core.diarisation import (
 from dailytalk_contiguous.core.errors import ModelMissing
 from dailytalk_contiguous.core.spans import speech_spans
 from dailytalk_contiguous.models.affect import threads_of_one
-from dailytalk_contiguous.models.checkpoints import INSTALL_RESEMBLYZER, RESEMBLYZER, find_speaker_encoder
+from dailytalk_contiguous.models.checkpoints import INSTALL_RESEMBLYZER, find_speaker_encoder
 from dailytalk_contiguous.models.devices import device_of
 from dailytalk_contiguous.models.speech_activity import FRAME_SECONDS, SpeechActivity
 
@@ -43,13 +42,13 @@ WEIGHTS_SHA256 = "39373b86598fa3da9fcddee6142382efe09777e8d37dc9c0561f41f0070f13
 #: -30 dBFS, at which the encoder was trained.
 FFT, FRAME_HOP, N_MELS, LEVEL = 400, 160, 40, 0.05
 
-#: Frames of a window by which voices are found, and of one by which a moment is judged; frames between two of each.
+#: Frames of a window by which voices are found, of one by which a moment is judged, and between two of each.
 VOICE_FRAMES, STATE_FRAMES, VOICE_STEP, STATE_STEP = 80, 40, 10, 5
 
 #: Windows that are kept to find voices and to learn from: of longer recordings every second, fourth … one is.
 KEPT = 3000
 
-#: Share of a window that must be speech, of windows of one voice that are left out as unsure, and examples a state.
+#: Share of a window that must be speech, of windows of a voice that are left out as unsure, examples a state.
 SPOKEN, UNSURE, EXAMPLES = 0.9, 0.2, 500
 
 #: dB by which one of two voices that are mixed may be louder or softer than it was recorded.
@@ -102,6 +101,17 @@ def embed(windows: Windows, device: str) -> Windows:
     return np.concatenate([np.zeros((0, 256), np.float32), *results])
 
 
+def voice_of(samples: Samples, device: str) -> Windows:
+    """The embedding (256,) of a voice by 16 kHz samples of it alone, of any length."""
+    mels = np.concatenate([*mel_blocks([samples])])
+    if len(mels) < STATE_FRAMES:
+        mels = np.resize(mels, (STATE_FRAMES, N_MELS))
+    starts = range(0, len(mels) - STATE_FRAMES + 1, STATE_FRAMES // 2)
+    heard = embed(np.stack([mels[start : start + STATE_FRAMES] for start in starts]), device_of(device))
+    voice = heard.sum(axis=0)
+    return np.asarray(voice / max(float(np.linalg.norm(voice)), 1e-12), np.float32)
+
+
 @lru_cache(maxsize=1)
 def _filters() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     import librosa
@@ -132,12 +142,14 @@ def mel_blocks(blocks: Iterable[Samples]) -> Iterator[Windows]:
 
 
 def windows_of(mels: Iterable[Windows], n_frames: int, step: int) -> Iterator[tuple[int, Windows]]:
-    """Windows (n, frames, 40) around every `step`-th frame, silence beyond the ends, and the frame of the first."""
+    """Windows (n, frames, 40) around every `step`-th frame, zeros beyond the ends, and the frame of the first."""
     held, first = np.zeros((n_frames // 2, N_MELS), np.float32), 0
     for block in itertools.chain(mels, [np.zeros((n_frames - n_frames // 2, N_MELS), np.float32)]):
         held = np.concatenate((held, block))
         if (count := (len(held) - n_frames) // step + 1) > 0:
-            view = np.lib.stride_tricks.sliding_window_view(held, n_frames, axis=0)[: (count - 1) * step + 1 : step]
+            view = np.lib.stride_tricks.sliding_window_view(held, n_frames, axis=0)[
+                : (count - 1) * step + 1 : step
+            ]
             yield first, view.transpose(0, 2, 1)
             held, first = held[count * step :], first + count * step
 
@@ -150,7 +162,9 @@ class EmbeddedDiariser:
 
     def diarise(self, blocks: Iterable[Samples], speakers: int | None = None) -> list[SpeakerTurn]:
         """The turns of the voices in blocks, which are read twice. `speakers`: how many there are, if known."""
-        windows, starts, step, probabilities, seconds = self._listen(blocks)
+        if iter(blocks) is blocks:
+            raise TypeError("blocks are read twice, as an iterator can't be: pass a list of them")
+        windows, starts, probabilities, seconds = self._listen(blocks)
         spoken = speech_spans(probabilities, seconds, FRAME_SECONDS, min_speech=0.1, min_silence=0.1, pad=0.03)
         is_speech = np.zeros(int(seconds * ANALYSIS_RATE / FRAME_HOP) + 1, np.float32)
         for start, end in spoken:
@@ -173,10 +187,8 @@ class EmbeddedDiariser:
         speaks = is_speech[np.minimum(np.arange(len(scores)) * STATE_STEP, len(is_speech) - 1)] > 0
         return turns_of(likeliest_states(scores, speaks, hop), scores, hop, spoken)
 
-    def _listen(
-        self, blocks: Iterable[Samples]
-    ) -> tuple[Windows, NDArray[np.intp], int, NDArray[np.float32], float]:
-        """Windows spread over all blocks, the frame of each, frames between two, speech activity, and seconds."""
+    def _listen(self, blocks: Iterable[Samples]) -> tuple[Windows, NDArray[np.intp], NDArray[np.float32], float]:
+        """Windows spread over all blocks, the frame of each, speech activity, and seconds."""
         activity, n_samples = SpeechActivity(), 0
         probabilities, kept, starts, step = [np.zeros(0, np.float32)], list[Windows](), list[int](), VOICE_STEP
 
@@ -201,14 +213,13 @@ class EmbeddedDiariser:
         return (
             np.stack(kept) if kept else nothing,
             np.array(starts, np.intp),
-            step,
             np.concatenate(probabilities),
             n_samples / ANALYSIS_RATE,
         )
 
     def _of_one_voice(self, windows: Windows, embeddings: Windows, voices: Windows) -> list[Windows]:
-        """The windows of each voice of which both halves, too, are that voice's, without the least sure of them."""
-        halves = [embed(windows[:, part], self._device) for part in (slice(STATE_FRAMES), slice(STATE_FRAMES, None))]
+        """The windows of each voice both halves of which are that voice's, too, without the least sure of them."""
+        halves = [embed(half, self._device) for half in np.split(windows, [STATE_FRAMES], axis=1)]
         similar = embeddings @ voices.T
         nearest = similar.argmax(axis=1)
         sure = -np.diff(np.sort(similar, axis=1)[:, -2:][:, ::-1], axis=1)[:, 0]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, blocks, one_channel, probe, to_pcm
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.spans import find_sounds, merge_gaps, speech_spans
+from dailytalk_contiguous.models.devices import open_onnx
 
 # Speech activity: Silero's probability that someone speaks, one value every 32 ms.
 #
@@ -40,16 +41,11 @@ _loading = Lock()
 
 @lru_cache(maxsize=1)
 def _session() -> Any:
-    import onnxruntime
-
     # The package itself would import torch (180 MB a process), which the network does not need.
     package = importlib.util.find_spec("silero_vad")
     assert package is not None
     assert package.origin is not None
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    network = Path(package.origin).parent / "data" / "silero_vad_16k_sequence.onnx"
-    return onnxruntime.InferenceSession(str(network), options, providers=["CPUExecutionProvider"])
+    return open_onnx(Path(package.origin).parent / "data" / "silero_vad_16k_sequence.onnx")
 
 
 class SpeechActivity:

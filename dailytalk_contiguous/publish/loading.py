@@ -368,7 +368,9 @@ def load(
         source |= {"storage_options": {"hf": {"block_size": _READ_AHEAD_BYTES}}}
     with _name_in_errors(version), hub_errors(version):
         data = load_dataset(**source, split=split, streaming=streaming, columns=list(columns) if columns else None)
-    data = _with_stereo(_recorded(data, flag) if recorded else data, version)
+    data = _with_stereo(data, version)
+    if recorded:
+        data = _recorded(data, flag)
     if state is not None:
         data.load_state_dict(dict(state))
     return data
@@ -486,7 +488,7 @@ def _recorded(data: Any, flag: str) -> Any:
     """The rows in which a column is null; all of data from before there was such a column."""
     if isinstance(data, dict):
         return type(data)({split: _recorded(part, flag) for split, part in data.items()})
-    return data.filter(_is_null, input_columns=flag) if flag in (data.features or ()) else data
+    return data.filter(_is_null, input_columns=flag) if flag in data.features else data
 
 
 def _is_null(value: Any) -> bool:

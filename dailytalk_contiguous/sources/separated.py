@@ -1,20 +1,22 @@
 """Recordings of which `dailytalk separate` made two channels: what `NAME.separated.json` says, and moved lines."""
 
 import hashlib
+import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import soundfile
+from numpy.typing import NDArray
 
 from dailytalk_contiguous.core import audio
 from dailytalk_contiguous.core.documents import as_text, expect, quoted, read_json
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.machine import cache_folder
 from dailytalk_contiguous.core.schema import CHANNELS, MODEL, Row
-from dailytalk_contiguous.core.separated_turns import ORIGINS, turns_within
+from dailytalk_contiguous.core.separated_turns import ORIGINS, OTHER_SIDE, turns_within
 from dailytalk_contiguous.store.files import COPY_IT, LINK_OUT, Disk, leads_out, replacing
 
 #: What its name ends in, in place of the recording's ending.
@@ -92,8 +94,8 @@ def checked_separated(turns: Any, models: Any, name: str, seconds: float) -> Sep
 
 # Lines that a person moved to the other side.
 #
-# The sound of a line stays on its side until `speak` reads it: then the samples of both sides change places for as
-# long as the line is, in a copy of the conversation that the user's cache keeps.
+# The sound of a line stays on its side until `speak` reads it: then the samples of both sides change places where
+# the line has turns, in a copy of the conversation that the user's cache keeps.
 
 
 def moved_lines(base: Row, lines: Mapping[str, Mapping[str, Any]]) -> set[str]:
@@ -117,17 +119,17 @@ def _side_by_turns(base: Row, line: Mapping[str, Any]) -> str:
     return max(seconds, key=lambda channel: seconds[channel])
 
 
-def exchanged(base: Row, spans: Iterable[tuple[float, float]], identity: str) -> Row:
-    """A conversation in whose sound both sides changed places in some spans, in seconds of its recording.
+def exchanged(base: Row, moved: Sequence[Mapping[str, Any]], identity: str) -> Row:
+    """A conversation in whose sound both sides changed places where moved lines have turns.
 
-    All other samples stay as they are. `identity` is that of the recording. Raises BadInput as `core.audio.blocks`
-    does.
+    Not where the other speaker has a turn, too, that was not moved: it would leave its side. All other samples
+    stay as they are. `identity` is that of the recording. Raises BadInput as `core.audio.blocks` does.
     """
-    rate, offset = base["sample_rate"], base["offset"]
-    edges = sorted({(round((start - offset) * rate), round((end - offset) * rate)) for start, end in spans})
-    facts = f"{identity} {offset!r} {base['duration']!r} {edges}"
-    key = hashlib.sha256(facts.encode()).hexdigest()[:20]
-    target = cache_folder() / "exchanged" / key / f"{Path(base['audio_file']).stem}.flac"
+    rate, offset, name = base["sample_rate"], base["offset"], Path(base["audio_file"]).stem
+    places = [(OTHER_SIDE[line["channel"]], line["start"] - offset, line["end"] - offset) for line in moved]
+    facts = json.dumps([identity, offset, base["duration"], base["separated_turns"], sorted(places)])
+    target = cache_folder() / "exchanged" / hashlib.sha256(facts.encode()).hexdigest()[:20] / f"{name}.flac"
+    turns = [(turn["channel"], turn["start"], turn["end"]) for turn in base["separated_turns"]]
     if not target.is_file():
         subtype = "PCM_24" if audio.is_fine(base["audio"]) else "PCM_16"
         first = 0
@@ -137,11 +139,20 @@ def exchanged(base: Row, spans: Iterable[tuple[float, float]], identity: str) ->
             soundfile.SoundFile(disk, "w", rate, 2, subtype, format="FLAC") as flac,
         ):
             for block in audio.blocks(base["audio"], offset, base["duration"]):
-                inside = np.zeros(len(block), bool)
-                for start, end in edges:
-                    inside[max(0, start - first) : max(0, end - first)] = True
+                spoken = _samples_of(turns, first, len(block), rate)
+                chosen = spoken & _samples_of(places, first, len(block), rate)
+                inside = chosen.any(axis=0) & ~(spoken & ~chosen).any(axis=0)
                 block[inside] = block[inside, ::-1]
                 flac.write(np.clip(block.astype(np.float64) * 2**31, -(2**31), 2**31 - 1).astype(np.int32))
                 disk.check()
                 first += len(block)
     return base | {"audio": {"bytes": None, "path": audio.to_uri(target.absolute())}, "offset": 0.0}
+
+
+def _samples_of(spans: Iterable[tuple[str, float, float]], first: int, count: int, rate: int) -> NDArray[np.bool_]:
+    """Which of `count` samples of each side, from number `first` on, are in spans of it, shape (2, count)."""
+    inside = np.zeros((len(CHANNELS), count), bool)
+    for channel, start, end in spans:
+        from_, to = (max(0, round(at * rate) - first) for at in (start, end))
+        inside[CHANNELS.index(channel), from_:to] = True
+    return inside

@@ -360,8 +360,8 @@ def _row(name: str, lines: Sequence[_Line], base: Row, rejects: list[Reject], fi
     usable = [*_usable(name, lines, base, rejects)]
     said = script_columns(base, usable, fields)
     by_id = {identity: line for identity, _, line in usable}
-    if spans := [(by_id[key]["start"], by_id[key]["end"]) for key in moved_lines(base, by_id)]:
-        base = exchanged(base, spans, json.dumps(stamp))
+    if moved := [by_id[key] for key in moved_lines(base, by_id)]:
+        base = exchanged(base, moved, json.dumps(stamp))
     row = {column: base[column] for column in KEPT if column in base} | said
     # Of a field that no line has, the digest is that of runs which did not know it.
     facts = {column: value for column, value in row.items() if column not in OPTIONAL_FIELDS or any(value)}
