@@ -15,7 +15,7 @@ SI-SDR: in dB, of both sides where both speak. leak: in dB, of the only speaker 
 equal: samples of one turn alone, outside true overlaps, that are those of the recording, as 16-bit numbers.
 cpWER: words of the transcripts in whose middle no utterance is on their side, or one on the side of who is silent.
 W1: distance of the floor-transfer offsets of utterances to the true ones, in seconds.
-time: seconds by the clock for a second of sound, with the start of the command. kept: recordings not rejected.
+time, cpu: seconds of the command by the clock, and of its processors, for a second of sound. kept: not rejected.
 
 With --perfect the clean sums only, and the true sides stand in for a separator: what is judged is the rest.
 
@@ -49,7 +49,7 @@ from dailytalk_contiguous.core.copies import coloured_noise, in_room, room_respo
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.interaction import BACKCHANNEL_WORDS, TURN_SECONDS
 from dailytalk_contiguous.core.turns import Ratio, Timed, stretches, turn_offsets
-from dailytalk_contiguous.models import separators
+from dailytalk_contiguous.stages import separate as stage
 
 #: Frames in a second by which turns are compared, seconds of a window of `swaps`, and of a frame of `leak`.
 FRAMES, WINDOW, LEAK_FRAME = 100, 60.0, 0.05
@@ -74,6 +74,7 @@ COLUMNS = {
     "words": ("cpWER", ".1%"),
     "offsets": ("W1", ".3f"),
     "real_time": ("time", ".3f"),
+    "processor": ("cpu", ".3f"),
     "kept": ("kept", ".0%"),
 }
 
@@ -382,19 +383,17 @@ def print_wrong(talk: Talk, judged: Iterable[Judged]) -> None:
         print(f"{own:.0%} found there, {other:.0%} on the other side")
 
 
-def separate(files: Iterable[Path], out: Path, perfect: Perfect | None) -> float:
-    """Run the command, in this process with a planted separator; the seconds that it took."""
+def separate(files: Iterable[Path], out: Path, perfect: Perfect | None) -> tuple[float, float]:
+    """Run the command, in this process with a planted separator; seconds by the clock, and of processor time."""
     command = ("separate", *files, "--out", out, "--profile", "embedded")
     if perfect is None:
-        return dailytalk(*command).wall
-    model = out.parent / "perfect"
-    model.mkdir()
-    (model / separators.FILES[0]).touch()  # so that it is there before it is loaded
-    words, started = ["dailytalk", *map(str, command), "--separator", str(model)], time.perf_counter()
-    planted = patch.object(separators, "load_separator", lambda *_: perfect)
-    with planted, patch.object(sys, "argv", words), suppress(SystemExit):
+        cost = dailytalk(*command)
+        return cost.wall, cost.processor
+    words, wall, processor = ["dailytalk", *map(str, command)], time.perf_counter(), time.process_time()
+    planted = patch.multiple(stage, load_separator=lambda *_: perfect, check_separator=lambda *_: None)
+    with planted, patch.object(sys, "argv", [*words, "--separator", "perfect"]), suppress(SystemExit):
         run_command()
-    return time.perf_counter() - started
+    return time.perf_counter() - wall, time.process_time() - processor
 
 
 def compare(talks: Sequence[Talk], how: str, folder: Path, detail: bool, perfect: Perfect | None) -> Figures:
@@ -404,7 +403,7 @@ def compare(talks: Sequence[Talk], how: str, folder: Path, detail: bool, perfect
     degraded = {sums / f"{talk.name}.{'mp3' if how == 'MP3' else 'flac'}": DEGRADED[how](talk) for talk in talks}
     for path, talk in degraded.items():
         soundfile.write(path, talk.mono, talk.rate, **(MP3_64 if how == "MP3" else {}))
-    seconds = separate(degraded, out, perfect)
+    wall, processor = separate(degraded, out, perfect)
     for path, talk in degraded.items():
         result = read_separated(path, out)
         if result is None:
@@ -418,7 +417,8 @@ def compare(talks: Sequence[Talk], how: str, folder: Path, detail: bool, perfect
     together = (
         {key: Ratio(*map(sum, zip(*(row[key] for row in rows), strict=True))) for key in rows[0]} if rows else {}
     )
-    together["real_time"] = Ratio(seconds, sum(len(talk.voices) / talk.rate for talk in degraded.values()))
+    seconds = sum(len(talk.voices) / talk.rate for talk in degraded.values())
+    together |= {"real_time": Ratio(wall, seconds), "processor": Ratio(processor, seconds)}
     together["kept"] = Ratio(len(rows), len(talks))
     print_row(how, "all", together)
     return together
