@@ -11,11 +11,9 @@ from onnx_files import onnx_model
 
 from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.errors import ModelMissing
-from dailytalk_contiguous.core.licensing import licence_of
 from dailytalk_contiguous.models.checkpoints import RESEMBLYZER
 from dailytalk_contiguous.models.contracts import Diariser
 from dailytalk_contiguous.models.diarisers import FILE, SORTFORMER, check_diariser, load_diariser
-from dailytalk_contiguous.models.profiles import PROFILES
 from dailytalk_contiguous.models.sortformer import clearest
 
 #: Hz of two tones, and the band of the spectrogram that each is in.
@@ -111,12 +109,7 @@ def test_turns_are_the_same_to_the_bit_in_blocks_of_any_length(diariser: Diarise
     samples = conversation()[: 25 * 16000 + 77]
     blocks = np.split(samples, np.minimum(np.cumsum(sizes), len(samples)).astype(int))
     assert diariser.diarise(iter(blocks)) == diariser.diarise([samples])
-
-
-@pytest.mark.parametrize("n_samples", [0, 159, 160, 1279])
-def test_a_recording_of_a_frame_or_less_has_at_most_a_turn_of_a_frame(diariser: Diariser, n_samples: int) -> None:
-    turns = diariser.diarise([conversation()[:n_samples]])
-    assert [(turn.speaker, turn.start) for turn in turns] == [(0, 0.0)] * (n_samples >= 160)
+    assert diariser.diarise([samples[:159]]) == []
 
 
 @pytest.mark.parametrize(
@@ -129,13 +122,12 @@ def test_a_recording_of_a_frame_or_less_has_at_most_a_turn_of_a_frame(diariser: 
         (tiny_sortformer(speakers=3), "it computes (125, 3) of 125 frames"),
         (tiny_sortformer(last="Log"), "or what is no number"),
     ],
-    ids=["no file", "cut off", "other inputs", "too wide", "other speakers", "no numbers"],
+    ids=["no file", "cut off", "inputs", "width", "speakers", "no numbers"],
 )
 def test_a_file_of_another_network_is_one_sentence(data: bytes, reason: str, tmp_path: Path) -> None:
     with pytest.raises(ModelMissing) as refused:
         load_diariser(written(tmp_path, data), "cpu").diarise([conversation()[: 12 * 16000]])
     assert reason in refused.value.reason
-    assert "\n" not in str(refused.value)
     assert len(str(refused.value)) < 500
     assert SORTFORMER in refused.value.remedy
 
@@ -153,8 +145,3 @@ def test_before_a_run_the_file_is_looked_for_and_not_read(tmp_path: Path) -> Non
 def test_the_speaker_encoder_that_is_not_installed_is_missed_with_the_line_that_installs_it() -> None:
     with pytest.raises(ModelMissing, match="pip install --no-deps resemblyzer"):
         check_diariser(RESEMBLYZER, fetch=False)
-
-
-def test_the_diarisers_of_profiles_allow_any_use_of_what_they_hear() -> None:
-    licences = {name: licence_of(profile.models["diariser"]).licence for name, profile in PROFILES.items()}
-    assert licences == {"standard": "CC-BY-4.0", "embedded": "Apache-2.0"}
