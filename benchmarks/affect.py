@@ -31,10 +31,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from measuring import EXAMPLES
 from numpy.typing import NDArray
-from sides import ROOT, THREADS, Clock, make_affect
+from sides import THREADS, Clock, make_affect, recordings
 
-from dailytalk_contiguous import Folder, PerUtterance, RateAffect, Segment
+from dailytalk_contiguous import PerUtterance, RateAffect, Segment
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, pcm_to_float
 from dailytalk_contiguous.core.buckets import percentile
 from dailytalk_contiguous.core.utterance import AFFECT
@@ -55,7 +56,7 @@ def main() -> None:
     parser.add_argument(
         "--model", default="", help="a name on the Hub or a folder; without, one of random weights"
     )
-    parser.add_argument("--recordings", type=Path, default=ROOT / "examples/conversations")
+    parser.add_argument("--recordings", type=Path, default=EXAMPLES)
     parser.add_argument("--utterances", type=int, help="the first so many; without, all")
     parser.add_argument("--avx2", action="store_true", help="as on a CPU that has no later instructions")
     parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, help="by default those that the device has")
@@ -71,7 +72,7 @@ def main() -> None:
     others = chosen.precisions or [name for name in fast_precisions(device) if name != "float32"]
     with tempfile.TemporaryDirectory() as folder:
         model = chosen.model or str(make_affect(Path(folder)))
-        batches = _first(_batches(chosen.recordings, folder), chosen.utterances)
+        batches = _first(_utterances(chosen, folder), chosen.utterances)
         exact, spent = _rate(model, device, "float32", batches)
         n_utterances, n_conversations = sum(map(len, exact)), len(exact)
         print(f"{n_utterances} utterances of {n_conversations} conversations, {chosen.model or 'random weights'}")
@@ -93,7 +94,7 @@ def _compare_batches(chosen: argparse.Namespace) -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         name = chosen.model or str(make_affect(Path(folder)))
-        (conversation,) = _batches(chosen.recordings, folder, 1, chosen.seconds)
+        (conversation,) = _utterances(chosen, folder, 1, chosen.seconds)
         columns = [*RateAffect.needs, *(name for name in RateAffect.uses if name in conversation)]
         batch = flatten(conversation, columns, [len(conversation["speech"][0])])
         model = load_affect_model(name, "cpu")
@@ -128,14 +129,9 @@ def _compare_batches(chosen: argparse.Namespace) -> None:
         print(f"{label:<28}{audio:>9.1f}{cpu:>8.2f}{wall:>8.2f}{cpu / audio:>21.3f}")
 
 
-def _batches(
-    recordings: Path, empty: str, count: int | None = None, seconds: float = math.inf
-) -> list[dict[str, Any]]:
-    """The utterances of the first `seconds` of the first `count` recordings."""
-    found = Folder(inputs=(str(recordings),), transcripts=empty).as_streaming_dataset("train")
-    rows = [row | {"duration": min(row["duration"], seconds)} for row in found if not row["problem"]]
-    batches = [{name: [value] for name, value in row.items()} for row in rows[:count]]
-    return [batch | Segment()(batch) for batch in batches]
+def _utterances(chosen: argparse.Namespace, empty: str, *first: Any) -> list[dict[str, Any]]:
+    """The utterances of the recordings, or of the first ones."""
+    return [batch | Segment()(batch) for batch in recordings(str(chosen.recordings), empty, *first)]
 
 
 def _first(batches: list[dict[str, Any]], count: int | None) -> list[dict[str, Any]]:

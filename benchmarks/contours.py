@@ -16,17 +16,16 @@ import itertools
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import parselmouth
 import scipy.signal
 import soxr
+from measuring import EXAMPLES, judged
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.contours import HIGHEST_F0, LOWEST_F0, ProsodicFeatureExtractor
 
-EXAMPLES = Path(__file__).resolve().parents[1] / "examples/conversations"
 RATE, HOP = 16000, 0.016
 OURS = ProsodicFeatureExtractor(output_normalize=False, smoothing_level="light")
 
@@ -104,8 +103,7 @@ def _vowels() -> bool:
             )
             for noise in NOISES
         )
-        met &= own <= goal
-        print(f"  {name}: {shown}; both {own:.2%}, goal {goal:.0%}: {_verdict(own <= goal)}")
+        met &= judged(f"  {name}: {shown}; both {own:.2%}, goal {goal:.0%}", own <= goal)
     return met
 
 
@@ -120,12 +118,11 @@ def _speech() -> bool:
             agreement.append(np.isnan(own) == np.isnan(other))
     wrong, same = float(np.concatenate(gross).mean()), float(np.concatenate(agreement).mean())
     print("examples, against Praat")
-    print(
-        f"  pitch is over 20 % apart in {wrong:.2%} of the frames that are voiced in both, goal {MOST_GROSS:.0%}: "
-        + _verdict(wrong <= MOST_GROSS)
+    apart = (
+        f"  pitch is over 20 % apart in {wrong:.2%} of the frames that are voiced in both, goal {MOST_GROSS:.0%}"
     )
-    print(f"  voicing agrees in {same:.1%}, goal {LEAST_AGREEMENT:.0%}: {_verdict(same >= LEAST_AGREEMENT)}")
-    return wrong <= MOST_GROSS and same >= LEAST_AGREEMENT
+    alike = f"  voicing agrees in {same:.1%}, goal {LEAST_AGREEMENT:.0%}"
+    return all([judged(apart, wrong <= MOST_GROSS), judged(alike, same >= LEAST_AGREEMENT)])
 
 
 def _speed() -> bool:
@@ -134,9 +131,8 @@ def _speed() -> bool:
     own = seconds / _least(lambda: OURS.extract(audio_tensor=sound))
     heard = parselmouth.Sound(sound.astype(np.float64), RATE)
     other = seconds / _least(lambda: (heard.to_pitch_ac(time_step=HOP), heard.to_formant_burg(time_step=HOP)))
-    print(f"speed on one core: {own:.0f} times real time, goal {LEAST_SPEED}: {_verdict(own >= LEAST_SPEED)}")
+    met = judged(f"speed on one core: {own:.0f} times real time, goal {LEAST_SPEED}", own >= LEAST_SPEED)
     print(f"  Praat's pitch and formants: {other:.0f}")
-    met = own >= LEAST_SPEED
     if importlib.util.find_spec("opensmile") is None:
         print("  eGeMAPS: opensmile isn't installed (pip install opensmile), not compared")
         return met
@@ -145,9 +141,8 @@ def _speed() -> bool:
     smile = opensmile.Smile(opensmile.FeatureSet.eGeMAPSv02, opensmile.FeatureLevel.LowLevelDescriptors)
     egemaps = seconds / _least(lambda: smile.process_signal(sound, RATE))
     ratio = own / egemaps
-    print(f"  eGeMAPS: {egemaps:.0f}; ours is {ratio:.1f} times as fast, goal {LEAST_AGAINST_EGEMAPS}: ", end="")
-    print(_verdict(ratio >= LEAST_AGAINST_EGEMAPS))
-    return met and ratio >= LEAST_AGAINST_EGEMAPS
+    compared = f"  eGeMAPS: {egemaps:.0f}; ours is {ratio:.1f} times as fast, goal {LEAST_AGAINST_EGEMAPS}"
+    return judged(compared, ratio >= LEAST_AGAINST_EGEMAPS) and met
 
 
 def _least(call: Callable[[], object]) -> float:
@@ -157,10 +152,6 @@ def _least(call: Callable[[], object]) -> float:
         call()
         times.append(time.process_time() - started)
     return min(times)
-
-
-def _verdict(met: bool) -> str:
-    return "met" if met else "MISSED"
 
 
 if __name__ == "__main__":

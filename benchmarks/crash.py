@@ -3,8 +3,7 @@
 Short conversations are tagged, and resynthesised by a loopback server that counts what it sells. A kill ends the
 whole process group; with two workers, every other one ends a single worker. The same work is begun again until it
 is done, and a new round begins in an empty folder until there were enough kills. Goals: the same bytes and rows in
-every round, no shard made again that was on disk, nothing bought again that was in the cache. An answer that was
-on its way when its buyer was killed can only be bought again; these are counted apart.
+every round, no shard made again that was on disk, nothing bought again that was in the cache.
 
     python benchmarks/crash.py [--kills 100] [--conversations 12] [--seed 0]      # ten to twenty minutes
 """
@@ -41,8 +40,8 @@ FILES = ("transcript.jsonl", "transcript_shifted.jsonl", "rejects.jsonl", "audio
 class Toll:
     """What the kills did.
 
-    `remade` are shards that were made although they were on disk, `bought_again` lines that were in the cache,
-    `lost_answers` those whose buyer was killed before they were. `differing` names what came out otherwise.
+    `remade` are shards that were made although they were on disk, `bought_again` lines that were in the cache.
+    `differing` names what came out otherwise.
     """
 
     kills: int = 0
@@ -50,7 +49,6 @@ class Toll:
     rounds: int = 0
     remade: int = 0
     bought_again: int = 0
-    lost_answers: int = 0
     differing: list[str] = field(default_factory=list)
 
     @property
@@ -126,8 +124,6 @@ class Torment:
             toll.remade += sum(after[path] != stamp for path, stamp in shards.items() if path in after)
             sold = Counter(self._server.purchases) - bought
             toll.bought_again += sum(count for text, count in sold.items() if text in cached)
-            kept = self._cached(toll.rounds) - cached
-            toll.lost_answers += sum(count - (text in kept) for text, count in sold.items() if text not in cached)
 
     def _strike(self, process: "subprocess.Popen[bytes]", seconds: float, toll: Toll) -> bool:
         """Kill a run after so many seconds, or one of its workers; whether it was done before."""
@@ -215,7 +211,6 @@ def report(toll: Toll) -> list[str]:
         f"{toll.kills} kills ({toll.of_workers} of single workers) in {toll.rounds} rounds",
         *toll.differing[:10],
         *(f"{name}: {count} (goal 0): {'MISSED' if count else 'met'}" for name, count in goals.items()),
-        f"answers lost on their way to a buyer who was killed: {toll.lost_answers}",
     ]
 
 

@@ -1,7 +1,6 @@
 """How well emotion in classes is told, on corpora whose truth is known: what could be told, and what could not.
 
 python benchmarks/emotion.py                 # linear on synthetic corpora: five minutes on two cores
-python benchmarks/emotion.py --quick         # fewer voices and lines, no goals of accuracy: a minute
 python benchmarks/emotion.py --kinds spectrogram --device cuda   # networks are trained three times, not five
 
 A manner is a distribution of pitch, rate and loudness; those of two manners overlap, so nobody is always right.
@@ -15,20 +14,18 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
+import measuring
 import numpy as np
 import soxr
-from numpy.typing import NDArray
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))  # what makes sounds serves both
-
 from emotional_voices import held_examples
+from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
 from dailytalk_contiguous.core.errors import DailytalkError
@@ -93,12 +90,11 @@ class Drawn(NamedTuple):
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true")
     parser.add_argument("--kinds", nargs="+", default=["linear"], choices=EMOTION_KINDS, metavar="KIND")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    n_voices, n_each = (10, 6) if options.quick else (len(VOICES), 22)
+    n_voices, n_each = len(VOICES), 22
     met: list[bool] = []
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
@@ -210,11 +206,10 @@ def _manners(kind: str, examples: EmotionExamples, drawn: Sequence[Drawn], optio
     print(f" ({time.perf_counter() - started:.0f} s)")
     print(f"  Bayes' rule is right on {rate:.1%}, on these lines on {drawn_rate:.1%}")
     points = 100 * (drawn_rate - accuracy)
-    good = points <= MOST_POINTS
-    goal = "" if options.quick else f", goal {MOST_POINTS:g}: {_verdict(good)}"
-    print(f"  {kind} is right on {accuracy:.1%}, {points:.1f} points less{goal}")
+    goal = f"  {kind} is right on {accuracy:.1%}, {points:.1f} points less, goal {MOST_POINTS:g}"
+    good = measuring.judged(goal, points <= MOST_POINTS)
     print(f"  calibration error {evaluation.figures.calibration_error:.1%}")
-    return good or options.quick
+    return good
 
 
 def _voices_only(kind: str, same: Sequence[Drawn], sounds: Sequence[Samples], options: argparse.Namespace) -> bool:
@@ -240,28 +235,14 @@ def _voices_only(kind: str, same: Sequence[Drawn], sounds: Sequence[Samples], op
     )
     from_chance, inflation = 100 * abs(np.mean(apart) - chance), 100 * (np.mean(mixed) - np.mean(apart))
     most = MOST_FROM_CHANCE * (DRAWS_OF_FAVOURITES / len(apart)) ** 0.5
-    at_chance, caught = from_chance <= most, inflation >= LEAST_INFLATION
-    print(
-        f"  by speakers recall is {np.mean(apart):.1%}, chance {chance:.1%}, goal within {most:.0f}: ",
-        end="",
-    )
-    print(_verdict(at_chance))
-    print(
-        f"  by random it is {np.mean(mixed):.1%}, {inflation:.0f} points more, goal {LEAST_INFLATION:g}: ", end=""
-    )
-    print(_verdict(caught))
-    return bool(at_chance and caught) or options.quick
+    unheard = f"  by speakers recall is {np.mean(apart):.1%}, chance {chance:.1%}, goal within {most:.0f}"
+    at_chance = measuring.judged(unheard, from_chance <= most)
+    known = f"  by random it is {np.mean(mixed):.1%}, {inflation:.0f} points more, goal {LEAST_INFLATION:g}"
+    return measuring.judged(known, inflation >= LEAST_INFLATION) and at_chance
 
 
-def _fit(kind: str, options: argparse.Namespace):  # type: ignore[no-untyped-def]
-    def fit(examples: EmotionExamples) -> EmotionModel:
-        return fit_emotion(kind, examples, None, options.device, 0)
-
-    return fit
-
-
-def _verdict(good: bool) -> str:
-    return "met" if good else "missed"
+def _fit(kind: str, options: argparse.Namespace) -> Callable[[EmotionExamples], EmotionModel]:
+    return lambda examples: fit_emotion(kind, examples, None, options.device, 0)
 
 
 if __name__ == "__main__":

@@ -16,9 +16,7 @@ os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 import argparse
 import itertools
-import json
 import logging
-import shutil
 import sys
 import tempfile
 import time
@@ -30,6 +28,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from measuring import judged, references, texts
 from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
@@ -38,10 +37,9 @@ from dailytalk_contiguous import ProsodicClusterSequences, ProsodicSequenceEncod
 from dailytalk_contiguous.learn.probes import token_histograms
 from dailytalk_contiguous.learn.similar import cosines_to
 from dailytalk_contiguous.models.contracts import Line
-from dailytalk_contiguous.models.offline_voices import STYLE_PROSODY, Espeak, Flite, StyleProsody
+from dailytalk_contiguous.models.offline_voices import Espeak, Flite
 from dailytalk_contiguous.models.prosodic_encoder import SIZES, mask_spans, padded
 
-EXAMPLES = Path(__file__).resolve().parents[1] / "examples/conversations"
 HOP_SECONDS = 0.016
 
 #: Goals: time of PyTorch's encoder over ours; largest difference of an embedding; shares of the entropy; how much
@@ -64,10 +62,6 @@ def main() -> int:
     warnings.filterwarnings("ignore", message=".*(nested tensors|failed to converge).*")
     met = [parts[name]() for name in names]
     return 0 if all(met) else 1
-
-
-def _verdict(met: bool) -> str:
-    return "" if met else "  MISSED"
 
 
 # Speed and padding.
@@ -99,9 +93,8 @@ def side_by_side(calls: Sequence[Callable[[], object]], rounds: int) -> list[flo
 def example_lengths(count: int) -> list[int]:
     """Frames of utterances of the bundled recordings."""
     lengths = []
-    for path in sorted(EXAMPLES.glob("*.reference.json")):
-        utterances = json.loads(path.read_text(encoding="utf-8"))["utterances"]
-        lengths += [round((line["end"] - line["start"]) / HOP_SECONDS) for line in utterances]
+    for reference in references().values():
+        lengths += [round((line["end"] - line["start"]) / HOP_SECONDS) for line in reference["utterances"]]
     return lengths[:count]
 
 
@@ -129,11 +122,9 @@ def _speed() -> bool:
                 [lambda x=x, n=sizes, e=ours: e(x, n), partial(theirs, first), partial(theirs, after)], rounds
             )
             ratios = [other / own for other in others]
-            met &= min(ratios) >= LEAST_SPEED
-            print(
-                f"  {size:8} lengths {name:16} {ratios[0]:.2f}, {ratios[1]:.2f} (goal {LEAST_SPEED:g})"
-                f"{_verdict(min(ratios) >= LEAST_SPEED)}; {sum(lengths) * HOP_SECONDS / own:,.0f} times real time"
-            )
+            shown = f"{ratios[0]:.2f}, {ratios[1]:.2f}; {sum(lengths) * HOP_SECONDS / own:,.0f} times real time"
+            goal = f"  {size:8} lengths {name:16} {shown} (goal {LEAST_SPEED:g})"
+            met &= judged(goal, min(ratios) >= LEAST_SPEED)
     return met
 
 
@@ -150,11 +141,8 @@ def _padding() -> bool:
             together = encoder(x, lengths).numpy()
             alone = np.concatenate([encoder(torch.from_numpy(row)[None]).numpy() for row in sequences])
         difference = float(np.abs(together - alone).max())
-        met &= difference <= MOST_DIFFERENCE
-        print(
-            f"  {size:8} padded in a batch, and alone: {difference:.1e} (goal {MOST_DIFFERENCE:g})"
-            f"{_verdict(difference <= MOST_DIFFERENCE)}"
-        )
+        shown = f"  {size:8} padded in a batch, and alone: {difference:.1e} (goal {MOST_DIFFERENCE:g})"
+        met &= judged(shown, difference <= MOST_DIFFERENCE)
     return met
 
 
@@ -206,7 +194,6 @@ def loss_of_hidden(encoder: ProsodicSequenceEncoder, tokens: NDArray[np.int64], 
 
 def trained(sequences: Sequence[NDArray], steps: int, name: str) -> ProsodicSequenceEncoder:
     """A tiny encoder after so many steps."""
-    folder = Path(tempfile.mkdtemp())
     settings = TrainingSettings(
         size="tiny",
         steps=steps,
@@ -217,11 +204,9 @@ def trained(sequences: Sequence[NDArray], steps: int, name: str) -> ProsodicSequ
         device="cpu",
     )
     start = time.process_time()
-    try:
-        outcome = train_encoder(sequences, folder / "encoder", settings)
-        encoder = ProsodicSequenceEncoder.from_pretrained(folder / "encoder")
-    finally:
-        shutil.rmtree(folder)
+    with tempfile.TemporaryDirectory() as folder:
+        outcome = train_encoder(sequences, Path(folder, "encoder"), settings)
+        encoder = ProsodicSequenceEncoder.from_pretrained(Path(folder, "encoder"))
     seconds = time.process_time() - start
     print(f"  {name}: {outcome.steps} steps in {seconds:,.0f} s of a core, loss {outcome.valid_loss:.3f} nats")
     return encoder
@@ -239,12 +224,9 @@ def _grammar() -> bool:
     entropy = known_entropy(test, hidden.numpy())
     loss = loss_of_hidden(trained([*sentences(3000, 0)], 500, "the grammar"), test, hidden)
     over = loss / entropy - 1
-    met = over <= MOST_OVER_ENTROPY
-    print(
-        f"  entropy known from the grammar {entropy:.4f}, without context {np.log(STATES):.4f}; "
-        f"the tiny encoder {loss:.4f}: {over:.1%} more (goal {MOST_OVER_ENTROPY:.0%}){_verdict(met)}"
-    )
-    return met
+    print(f"  entropy known from the grammar {entropy:.4f}, without context {np.log(STATES):.4f}")
+    goal = f"  the tiny encoder {loss:.4f}: {over:.1%} more (goal {MOST_OVER_ENTROPY:.0%})"
+    return judged(goal, over <= MOST_OVER_ENTROPY)
 
 
 def _shuffled() -> bool:
@@ -257,17 +239,18 @@ def _shuffled() -> bool:
     entropy = float(-(shares * np.log(shares)).sum())
     loss = loss_of_hidden(trained([*train], 150, "shuffled"), test, hidden)
     gain = 1 - loss / entropy
-    met = gain <= MOST_GAIN
-    print(
-        f"  entropy {entropy:.4f}, the tiny encoder {loss:.4f}: it gains {gain:.2%} "
-        f"(goal at most {MOST_GAIN:.1%}){_verdict(met)}"
+    goal = (
+        f"  entropy {entropy:.4f}, the tiny encoder {loss:.4f}: it gains {gain:.2%} (goal at most {MOST_GAIN:.1%})"
     )
-    return met
+    return judged(goal, gain <= MOST_GAIN)
 
 
 # Styles.
 
 LINES, FOLDS = 60, 3
+
+#: The tags that are farthest from one another as flite and espeak are told to say them.
+TAGS = ("whispering", "screaming", "depressed", "determined", "soft tone", "in a hurry tone")
 
 #: Steps of its training: on 60 other lines twice as many were no better, nor was masking 40 % of the frames.
 STYLE_STEPS = 110
@@ -279,33 +262,13 @@ EMBEDDINGS, HISTOGRAMS = "embeddings", "token histograms"
 PENALTIES, MAIN_COMPONENTS = (1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0), 100
 
 
-def most_different_tags(count: int) -> list[str]:
-    """Style tags that are farthest from one another as flite and espeak are told to say them."""
-
-    def place(prosody: StyleProsody) -> NDArray[np.float64]:
-        octaves = np.log2([prosody.rate, prosody.pitch, prosody.pitch_range])
-        return np.array([*octaves * (2, 2, 1), prosody.gain_db / 6, 2.0 * prosody.whispered])
-
-    tags = [*STYLE_PROSODY]
-    places = np.array([place(STYLE_PROSODY[tag]) for tag in tags])
-    distances = np.linalg.norm(places[:, None] - places, axis=2)
-    chosen = [int(index) for index in np.unravel_index(distances.argmax(), distances.shape)]
-    while len(chosen) < count:
-        chosen.append(int(distances[:, chosen].min(axis=1).argmax()))
-    return [tags[index] for index in chosen]
-
-
-def said_in(tags: Sequence[str]) -> tuple[list[NDArray], NDArray, NDArray]:
+def said_in() -> tuple[list[NDArray], NDArray, NDArray]:
     """The tokens of lines that voices of flite and espeak say in each tag; the tag and the line of each."""
-    texts: list[str] = []
-    for path in sorted(EXAMPLES.glob("*.reference.json")):
-        utterances = json.loads(path.read_text(encoding="utf-8"))["utterances"]
-        texts += [line["text"] for line in utterances if len(line["text"].split()) >= 5]
     sequences = ProsodicClusterSequences()
     tokens, labels, numbers = [], [], []
     for voice in (Flite("slt"), Flite("rms"), Flite("awb"), Espeak()):
-        for number, text in enumerate(list(dict.fromkeys(texts))[:LINES]):
-            for tag in tags:
+        for number, text in enumerate(texts(5)[:LINES]):
+            for tag in TAGS:
                 spoken = voice.speak(Line(text, tag, "en", 0))
                 sound = sequences.resample_waveform(spoken.samples, spoken.sample_rate)
                 tokens.append(np.array(sequences.extract_cluster_sequences([sound])[0]))
@@ -361,9 +324,8 @@ def _plain_cosines(vectors: NDArray) -> NDArray:
 
 
 def _styles() -> bool:
-    tags = most_different_tags(6)
-    print(f"{LINES} lines, three voices of flite and one of espeak, in the tags {', '.join(tags)}")
-    tokens, labels, line = said_in(tags)
+    print(f"{LINES} lines, three voices of flite and one of espeak, in the tags {', '.join(TAGS)}")
+    tokens, labels, line = said_in()
     histograms = token_histograms([{"prosody_tokens": row} for row in tokens], 120)
     right = {name: np.zeros(len(tokens), bool) for name in (EMBEDDINGS, HISTOGRAMS)}
     similar = {
@@ -384,17 +346,14 @@ def _styles() -> bool:
         for kind, features in vectors.items():
             right[kind][test] = probed(features, labels, line, test)
     print(
-        f"  a linear probe tells the tag of {len(tokens):,} lines, each tested once (chance {1 / len(tags):.1%})"
+        f"  a linear probe tells the tag of {len(tokens):,} lines, each tested once (chance {1 / len(TAGS):.1%})"
     )
-    chance = np.full(len(tokens), 1 / len(tags))
+    chance = np.full(len(tokens), 1 / len(TAGS))
     for kind, own in right.items():
         print(f"    {kind:36} {own.mean():.1%}, {_points(margin_over(own, chance, line))} over chance")
     margin = margin_over(right[EMBEDDINGS], right[HISTOGRAMS], line)
-    met = margin[1] > LEAST_MARGIN
-    print(
-        f"  embeddings over token histograms: {_points(margin)}; goal: all of it above {LEAST_MARGIN:g}"
-        f"{_verdict(met)}"
-    )
+    goal = f"  embeddings over token histograms: {_points(margin)}; goal: all of it above {LEAST_MARGIN:g}"
+    met = judged(goal, margin[1] > LEAST_MARGIN)
     print("  the most similar of other lines in the fold has the same tag")
     for kind, own in similar.items():
         print(f"    {kind:42} {own.mean():.1%}")

@@ -5,17 +5,17 @@ All four sides take the same recordings with models of the same sizes in one run
 of processor time with their goals, and the share of ours outside model calls and pitch, by stage (the features of
 the recogniser count as outside). Takes some minutes.
 
-    python benchmarks/end_to_end.py [--whisper base] [--recordings 1] [--seconds 30] [--only=--fast] [--avx2]
+    python benchmarks/end_to_end.py [--whisper base] [--recordings 1] [--seconds 30] [--avx2]
     OMP_NUM_THREADS=1 python benchmarks/end_to_end.py          # on a machine that others use, too
 """
 
 import argparse
 import sys
 import tempfile
-from collections.abc import Collection
 from pathlib import Path
 
-from sides import AVX2, ROOT, THREADS, Clock, Material, Ours, Plain, keep_models, prepare
+from measuring import EXAMPLES, judged
+from sides import AVX2, THREADS, Clock, Material, Ours, Plain, keep_models, prepare
 
 from dailytalk_contiguous import tag_stages
 from dailytalk_contiguous.models.affect import fast_precisions
@@ -42,8 +42,7 @@ def main() -> int:
     parser.add_argument("--whisper", default="base", choices=("tiny", "base", "small", "medium"))
     parser.add_argument("--recordings", type=int, default=1, help="how many of the folder's")
     parser.add_argument("--seconds", type=float, default=30.0, help="of each, from its start")
-    parser.add_argument("--folder", default=str(ROOT / "examples/conversations"))
-    parser.add_argument("--only", choices=GOALS, help="measure this side of ours, without the plain loop")
+    parser.add_argument("--folder", default=str(EXAMPLES))
     parser.add_argument("--avx2", action="store_true", help="as on a CPU that has no later instructions")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -53,16 +52,16 @@ def main() -> int:
             f"{material.words}; {THREADS} threads"
         )
         keep_models()
-        ours = _our_sides(material, [chosen.only] if chosen.only else GOALS)
-        plain = None if chosen.only else Plain(material)
-        for batch in material.batches if plain else ():
+        ours = _our_sides(material)
+        plain = Plain(material)
+        for batch in material.batches:
             plain(batch)
         for side in ours.values():
             side(material.batches)
-    return _report(plain.clock if plain else None, ours)
+    return _report(plain.clock, ours)
 
 
-def _our_sides(material: Material, names: Collection[str]) -> dict[str, Ours]:
+def _our_sides(material: Material) -> dict[str, Ours]:
     plain = {"compute_type": "float32", "affect_precision": "float32"}
     same = {"affect_model": material.affect, "language": "en", "device": "cpu"}
     best, preview = ({"affect_precision": name} if AVX2 else {} for name in ("float32", "int8"))
@@ -71,39 +70,28 @@ def _our_sides(material: Material, names: Collection[str]) -> dict[str, Ours]:
         "defaults": {"asr_model": material.packed, **best, **same},
         "--fast": {"asr_model": material.alone, "fast": True, **preview, **same},
     }
-    return {name: Ours(tag_stages(**settings[name])) for name in names}
+    return {name: Ours(tag_stages(**settings[name])) for name in GOALS}
 
 
-def _report(plain: Clock | None, ours: dict[str, Ours]) -> int:
+def _report(plain: Clock, ours: dict[str, Ours]) -> int:
     print(f"{'processor s':<18}{'all':>8}{'wall':>8}" + "".join(f"{part:>17}" for part in PARTS))
-    if plain:
-        _line("plain loop", plain, plain)
+    _line("plain loop", plain, plain)
     for name, side in ours.items():
         _line(name, side.clock, side.inside)
-    met = [
-        _goal(f"{name} ({GOALS[name][0]})", sum(plain.cpu.values()) / sum(side.clock.cpu.values()), GOALS[name][1])
-        for name, side in (ours.items() if plain else ())
-    ]
+    met = []
     for name, side in ours.items():
-        good = side.outside <= OUTSIDE_GOAL
-        print(
-            f"outside models and pitch, {name}: {side.outside:.1%}, goal at most {OUTSIDE_GOAL:.0%}: "
-            f"{'met' if good else 'MISSED'}"
-        )
-        told = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in side.outside_by_stage())
-        print(f"  of it {told}")
-        met.append(good)
+        what, goal = GOALS[name]
+        times = sum(plain.cpu.values()) / sum(side.clock.cpu.values())
+        met.append(judged(f"{name} ({what}): {times:.2f} times faster, goal {goal:g}", times >= goal))
+    for name, side in ours.items():
+        outside = f"outside models and pitch, {name}: {side.outside:.1%}, goal at most {OUTSIDE_GOAL:.0%}"
+        met.append(judged(outside, side.outside <= OUTSIDE_GOAL))
     return 0 if all(met) else 1
 
 
 def _line(name: str, whole: Clock, parts: Clock) -> None:
     told = "".join(f"{parts.cpu[part]:>17.2f}" for part in PARTS)
     print(f"{name:<18}{sum(whole.cpu.values()):>8.2f}{sum(whole.wall.values()):>8.2f}{told}")
-
-
-def _goal(name: str, times: float, goal: float) -> bool:
-    print(f"{name}: {times:.2f} times faster, goal {goal:g}: {'met' if times >= goal else 'MISSED'}")
-    return times >= goal
 
 
 if __name__ == "__main__":

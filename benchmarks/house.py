@@ -1,4 +1,4 @@
-"""Count the package beside what it aims at: lines, what `tag` imports, helpers that are used once, names, tests.
+"""Count the package beside what it aims at: lines, what `tag` imports, helpers that are used once, names.
 
 python benchmarks/house.py [--names] [--since REF]   # half a minute; --names lists what is behind the counts
 """
@@ -66,7 +66,6 @@ def house(root: Path = ROOT) -> House:
         "lines that it imports in all": sum(lines[module] for module in reached(trees, True)),
         "short private functions used once": len(one_use),
         "circles of imports": len(rings),
-        **of_tests(root / "tests"),
     }
     return House(figures, one_use, rings, twice(trees))
 
@@ -94,19 +93,6 @@ def twice(trees: Mapping[str, ast.Module]) -> dict[str, list[str]]:
 def lines_of(folder: Path) -> int:
     """Lines of the Python files of a folder."""
     return sum(path.read_text("utf-8").count("\n") for path in folder.rglob("*.py"))
-
-
-def of_tests(folder: Path) -> dict[str, int]:
-    """What tests replace in the package, and what they import that is private."""
-    texts = [path.read_text("utf-8") for path in folder.rglob("*.py")]
-    nodes = [node for text in texts for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ImportFrom)]
-    private = [alias for node in nodes if str(node.module).startswith(PACKAGE) for alias in node.names]
-    return {
-        "`monkeypatch.setattr` in tests": sum(
-            len(re.findall(r"\bmonkeypatch\.setattr\b", text)) for text in texts
-        ),
-        "private names that tests import": sum(alias.name.startswith("_") for alias in private),
-    }
 
 
 def imports(node: ast.AST) -> list[str]:

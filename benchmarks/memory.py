@@ -1,29 +1,25 @@
-"""Peak memory of `tag` and `speak`: of a long recording against a short one, of a large folder and a small one.
+"""Peak memory of `tag`, `speak` and `separate`: of long recordings against short ones, and of large folders.
 
 Recordings are made of the bundled ones with room tone between them (a quarter is talk: what is measured is the
 audio that is held, and talk costs time), tagged with tiny models in a process of their own, and the folders said
-anew by flite. Goals: three hours in one file take at most 1.1 times the memory of twenty minutes, and less than
-2.5 GB; five hours of short files at most 1.1 times that of half an hour. Takes a quarter of an hour.
+anew by flite; what is separated is all talk. Goals: three hours in one file take at most 1.1 times the memory of
+twenty minutes, and less than 2.5 GB; five hours of short files at most 1.1 times that of half an hour. Takes most
+of an hour.
 
-    python benchmarks/memory.py [file] [folder] [--minutes 20 180] [--folder-minutes 30 300]
+    python benchmarks/memory.py [file] [folder] [separate] [--minutes 20 180] [--folder-minutes 30 300]
 """
 
 import argparse
-import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import measuring
 import numpy as np
 import soundfile
-
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tests"))  # the makers of random models serve tests and benchmarks alike
-
-from audio_files import EXAMPLE_NAMES, example, room_tone  # noqa: E402
-from tiny_models import make_tiny_affect, make_tiny_whisper  # noqa: E402
+from audio_files import EXAMPLE_NAMES, example, room_tone
+from tiny_models import make_tiny_affect, make_tiny_whisper
 
 GOAL, GOAL_MB = 1.1, 2500
 
@@ -39,7 +35,7 @@ KEEP = ("--on-failure", "keep-original")
 def main() -> int:
     """Measure all and compare."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", nargs="*", choices=["file", "folder", []], help="by default, both")
+    parser.add_argument("what", nargs="*", choices=["file", "folder", "separate", []], help="by default, all")
     parser.add_argument("--minutes", type=float, nargs=2, default=(20.0, 180.0))
     parser.add_argument("--folder-minutes", type=float, nargs=2, default=(30.0, 300.0))
     chosen = parser.parse_args()
@@ -54,19 +50,16 @@ def main() -> int:
             found = [_of_folder(folder, one, models) for one in chosen.folder_minutes]
             met += [_compare("tag, short files", [one for one, _ in found])]
             met += [_compare("speak, short files", [one for _, one in found])]
+        if "separate" in chosen.what or not chosen.what:
+            met += [_compare("separate, one file", [_of_sum(folder, one) for one in chosen.minutes])]
     return 0 if all(met) else 1
 
 
 def _compare(what: str, peaks: Sequence[tuple[float, float]]) -> bool:
     (short, small), (long, large) = peaks
-    met = large <= GOAL * small and large < GOAL_MB
-    print(
-        f"{what}: {short:g} min {small:.0f} MB, {long:g} min {large:.0f} MB, ratio {large / small:.3f} "
-        f"(goal: at most {GOAL}, "
-        f"and under {GOAL_MB} MB): {'met' if met else 'MISSED'}; load {os.getloadavg()[0]:.1f}",
-        flush=True,
-    )
-    return met
+    shown = f"{what}: {short:g} min {small:.0f} MB, {long:g} min {large:.0f} MB, ratio {large / small:.3f}"
+    goal = f"{shown} (goal: at most {GOAL}, and under {GOAL_MB} MB)"
+    return measuring.judged(goal, large <= GOAL * small and large < GOAL_MB)
 
 
 def _of_file(folder: Path, minutes: float, models: list[str]) -> tuple[float, float]:
@@ -75,7 +68,20 @@ def _of_file(folder: Path, minutes: float, models: list[str]) -> tuple[float, fl
     with soundfile.SoundFile(path, "w", RATE, 2, "PCM_16") as file:
         for piece, _ in zip(_pieces(), range(round(minutes * 60 / (TALK + TONE))), strict=False):
             file.write(piece)
-    return minutes, _peak("tag", path, "--out", folder / f"file{minutes:g}", "--language", "en", *models)
+    tagged = measuring.dailytalk(
+        "tag", path, "--out", folder / f"file{minutes:g}", "--language", "en", *models, "--json"
+    )
+    return minutes, tagged.peak
+
+
+def _of_sum(folder: Path, minutes: float) -> tuple[float, float]:
+    """Minutes, and the peak in MB of separating the sum of one conversation, again and again."""
+    path, talk = folder / f"sum{minutes:g}.flac", example(EXAMPLE_NAMES[0])
+    with soundfile.SoundFile(path, "w", RATE, 1, "PCM_16") as file:
+        while file.tell() < minutes * 60 * RATE:
+            file.write(talk.sum(axis=1))
+    out = folder / f"separated{minutes:g}"
+    return minutes, measuring.dailytalk("separate", path, "--out", out, "--profile", "embedded").peak
 
 
 def _of_folder(folder: Path, minutes: float, models: list[str]) -> tuple[tuple[float, float], tuple[float, float]]:
@@ -84,8 +90,9 @@ def _of_folder(folder: Path, minutes: float, models: list[str]) -> tuple[tuple[f
     calls.mkdir()
     for piece, number in zip(_pieces(), range(round(minutes * 60 / (TALK + TONE))), strict=False):
         soundfile.write(calls / f"call{number:05d}.flac", piece, RATE, "PCM_16")
-    tagged = _peak("tag", calls, "--out", out, "--language", "en", *models)
-    return (minutes, tagged), (minutes, _peak("speak", out, "--profile", "embedded", "--tts", "flite", *KEEP))
+    tagged = measuring.dailytalk("tag", calls, "--out", out, "--language", "en", *models, "--json").peak
+    said = measuring.dailytalk("speak", out, "--profile", "embedded", "--tts", "flite", *KEEP, "--json").peak
+    return (minutes, tagged), (minutes, said)
 
 
 def _pieces() -> Iterator[np.ndarray]:
@@ -97,16 +104,6 @@ def _pieces() -> Iterator[np.ndarray]:
         first = number * RATE // 2 % (len(source) - TALK * RATE)
         yield np.concatenate((source[first : first + TALK * RATE], tone))
         number += 1
-
-
-def _peak(*arguments: object) -> float:
-    """Peak resident memory in MB of a command in a process of its own."""
-    command = [sys.executable, "-m", "dailytalk_contiguous", *map(str, arguments), "--json"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    if os.waitstatus_to_exitcode(status) not in (0, 3):
-        raise SystemExit(f"{' '.join(command[3:])} failed")
-    return usage.ru_maxrss / 1024
 
 
 if __name__ == "__main__":

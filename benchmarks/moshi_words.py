@@ -15,13 +15,13 @@ that pocketsphinx knows, as often as its language model expects them.
 import argparse
 import json
 import math
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pocketsphinx
+from measuring import EXAMPLES, dailytalk, judged
 
 from dailytalk_contiguous.publish.exports import write_export
 from dailytalk_contiguous.publish.items import open_items
@@ -31,8 +31,6 @@ try:
     import sentencepiece
 except ImportError:
     sys.exit("this benchmark needs sentencepiece: pip install sentencepiece")
-
-ROOT = Path(__file__).resolve().parents[1]
 
 #: Frames of Mimi in a second, the label of Moshi's side, and the pieces of its tokenizer.
 FRAME_RATE, MAIN, PIECES = 12.5, "SPEAKER_MAIN", 32000
@@ -47,9 +45,7 @@ Aligned = tuple[str, tuple[float, float], str]
 def main() -> int:
     """Build, export and read each folder."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "folders", nargs="*", type=Path, default=[ROOT / "examples/conversations"], metavar="FOLDER"
-    )
+    parser.add_argument("folders", nargs="*", type=Path, default=[EXAMPLES], metavar="FOLDER")
     parser.add_argument("--tokenizer", type=Path, metavar="FILE", help="the SentencePiece model of your Moshi")
     chosen = parser.parse_args()
     met = True
@@ -76,15 +72,13 @@ def main() -> int:
                 shown = (f"{lost}, {cut / total:.1%}" for total, lost, cut in (before, plain, fitted))
                 print(f"{name:<34}{before[0]:>7}{next(shown):>24}{next(shown):>16}{next(shown):>16}")
                 met &= plain[1] <= MOST_LOST and fitted[1] <= MOST_LOST and fitted[2] <= MOST_CUT * fitted[0]
-    print(f"goals (0 words lost, at most {MOST_CUT:.0%} cut with the tokenizer): {'met' if met else 'MISSED'}")
-    return 0 if met else 1
+    return 0 if judged(f"goals (0 words lost, at most {MOST_CUT:.0%} cut with the tokenizer)", met) else 1
 
 
 def build(recordings: Path, work: Path) -> Path:
     """A work folder of finished conversations."""
-    command = [sys.executable, "-m", "dailytalk_contiguous", "build", str(recordings), "--out", str(work)]
-    command += ["--profile", "embedded", "--language", "en", "--on-failure", "keep-original"]
-    subprocess.run(command, check=True, capture_output=True)
+    options = ("--profile", "embedded", "--language", "en", "--on-failure", "keep-original")
+    dailytalk("build", recordings, "--out", work, *options, "--json")
     return work
 
 

@@ -1,7 +1,7 @@
 """Draw mutants of the package with cosmic-ray, and say which ones the tests kill.
 
     python benchmarks/mutants.py --cover             # runs the suite once, and keeps which test runs which line
-    python benchmarks/mutants.py [--count 100] [--seed 0] [--jobs 2] [--only core/turns.py]
+    python benchmarks/mutants.py [--count 100] [--seed 0] [--jobs 2]
 
 A mutant is tried in a copy of the checkout with the tests that run its line, the fastest first. What changes only
 the wording of a message or a log line is left out, with the reason. This file is also the plugin of pytest that
@@ -236,14 +236,13 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--only", default="", metavar="PATH", help="files whose path ends so")
     options = parser.parse_args()
     if options.cover is not None:
         cover(options.cover)
         return 0
     seconds, data = json.loads(TIMES.read_text()), coverage.CoverageData(str(DATA))
     data.read()
-    files = [path for path in sorted((ROOT / PACKAGE).rglob("*.py")) if str(path).endswith(options.only)]
+    files = sorted((ROOT / PACKAGE).rglob("*.py"))
     reasons = {mutant: why_left_out(mutant) for mutant in draw(files, options.count, options.seed)}
     tried = {mutant: covering(data, mutant, seconds) for mutant, reason in reasons.items() if not reason}
     survivors: list[str] = []

@@ -20,23 +20,20 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import measuring
 import numpy as np
+from built_conversations import built_row, flac
+from hub.server import HubServer
 from numpy.typing import NDArray
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "publish")]
-
-from built_conversations import built_row, flac  # noqa: E402
-from hub.server import HubServer  # noqa: E402
-
-from dailytalk_contiguous.core.schema import BUILT  # noqa: E402
-from dailytalk_contiguous.core.tally import Tally  # noqa: E402
-from dailytalk_contiguous.core.turns import TimedConversation  # noqa: E402
-from dailytalk_contiguous.publish import sections  # noqa: E402
-from dailytalk_contiguous.publish.manifest import Packed  # noqa: E402
-from dailytalk_contiguous.publish.packing import pack_version  # noqa: E402
-from dailytalk_contiguous.publish.page import write_report  # noqa: E402
-from dailytalk_contiguous.shards import Shard, shard_path, write_shard  # noqa: E402
+from dailytalk_contiguous.core.schema import BUILT
+from dailytalk_contiguous.core.tally import Tally
+from dailytalk_contiguous.core.turns import TimedConversation
+from dailytalk_contiguous.publish import sections
+from dailytalk_contiguous.publish.manifest import Packed
+from dailytalk_contiguous.publish.packing import pack_version
+from dailytalk_contiguous.publish.page import write_report
+from dailytalk_contiguous.shards import Shard, shard_path, write_shard
 
 SAMPLE_RATE = 24000
 CONVERSATIONS, SECONDS, CHANGED = 300, 20.0, 3
@@ -113,7 +110,6 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         good = [*_versions(folder), *_streams(folder), *_scorecard(folder)]
-    print("goals met" if all(good) else "goals MISSED")
     return 0 if all(good) else 1
 
 
@@ -125,13 +121,15 @@ def _versions(folder: Path) -> Iterable[bool]:
     speed = CONVERSATIONS * SECONDS / (time.perf_counter() - started)
     size = sum(file.size for file in first.files)
     print(f"packed {CONVERSATIONS} conversations of {SECONDS:g} s: {len(first.files)} files, {size / 1e6:.0f} MB")
-    yield _line("packing", f"{speed:.0f} times real time", f"at least {SPEED_GOAL:g}", speed >= SPEED_GOAL)
+    yield measuring.judged(
+        f"packing: {speed:.0f} times real time (goal: at least {SPEED_GOAL:g})", speed >= SPEED_GOAL
+    )
     _work_folder(folder / "work", names, SECONDS, resynthesised=names[:: CONVERSATIONS // CHANGED])
     counts = {f"{config}/{split}": len(own) for config, of in first.configs.items() for split, own in of.items()}
     second = pack_version(folder / "work", folder / "second", shard_bytes=SHARD_BYTES, shards_before=counts)
     new, whole = _new_share(first, second)
     text = f"{new:.2%} of the bytes (whole files that changed, which plain LFS sends: {whole:.0%})"
-    yield _line("new chunks", text, f"at most {NEW_GOAL:.0%}", new <= NEW_GOAL)
+    yield measuring.judged(f"new chunks: {text} (goal: at most {NEW_GOAL:.0%})", new <= NEW_GOAL)
 
 
 def _new_share(first: Packed, second: Packed) -> tuple[float, float]:
@@ -164,7 +162,7 @@ def _streams(folder: Path) -> Iterable[bool]:
             _run(_STREAM, [columns], environment)
             read = sum(one.bytes_sent for one in hub.requests)
             text = f"{read / 1e6:.2f} MB in {len(hub.requests)} requests, of a file of {shard.size / 1e6:.0f} MB"
-            yield _line(name, text, f"at most {goal / 1e6:g} MB", read <= goal)
+            yield measuring.judged(f"{name}: {text} (goal: at most {goal / 1e6:g} MB)", read <= goal)
 
 
 def _scorecard(folder: Path) -> Iterable[bool]:
@@ -185,7 +183,9 @@ def _scorecard(folder: Path) -> Iterable[bool]:
             pairs[-1].append(seconds())
     least, without = map(min, zip(*pairs, strict=True))
     text = f"{least:.2f} s of processor time, {without:.2f} s without the section: {least / without - 1:+.1%}"
-    yield _line("report of 1,000", text, f"at most {REPORT_GOAL:+.0%}", least <= (1 + REPORT_GOAL) * without)
+    yield measuring.judged(
+        f"report of 1,000: {text} (goal: at most {REPORT_GOAL:+.0%})", least <= (1 + REPORT_GOAL) * without
+    )
     tally, started, held = Tally(), time.process_time(), []
     for hundred in range(100):
         for row in rows:
@@ -194,7 +194,9 @@ def _scorecard(folder: Path) -> Iterable[bool]:
             tally.stats()
             held.append(int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") / 1e6)
     text = f"{time.process_time() - started:.0f} s, {held[1]:.0f} MB against {held[0]:.0f} MB of a tenth of them"
-    yield _line("100,000 conversations", text, f"at most {FLAT_GOAL:g} times", held[1] <= FLAT_GOAL * held[0])
+    yield measuring.judged(
+        f"100,000 conversations: {text} (goal: at most {FLAT_GOAL:g} times)", held[1] <= FLAT_GOAL * held[0]
+    )
 
 
 def _run(script: str, arguments: list[str], environment: dict[str, str]) -> None:
@@ -234,11 +236,6 @@ def _conversation(name: str, seconds: float, anew: bool) -> dict[str, Any]:
     for said in row["utterances"]:
         said |= {f"source_{edge}": said[edge] for edge in ("start", "end")}
     return row | {"audio": audio, "duration": seconds, "source_duration": seconds}
-
-
-def _line(name: str, figure: str, goal: str, met: bool) -> bool:
-    print(f"{name + ':':<22}{figure} (goal: {goal}): {'met' if met else 'MISSED'}", flush=True)
-    return met
 
 
 if __name__ == "__main__":

@@ -30,9 +30,10 @@ from pathlib import Path
 from typing import Any
 
 # Read when the Hub's client is imported. The server on loopback has no Xet.
-os.environ |= {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+os.environ |= {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "OMP_NUM_THREADS": "1"}
 
 import pyarrow.parquet as pq
+from measuring import dailytalk, judged
 from short_talks import short_talks
 
 WHAT = ("rows", "growth", "again", "workers", "ray", "plan")
@@ -66,26 +67,6 @@ def main() -> int:
     return 0 if met else 1
 
 
-def _goal(what: str, value: str, met: bool) -> bool:
-    print(f"  {what}: {value}: {'met' if met else 'MISSED'}", flush=True)
-    return met
-
-
-def _dailytalk(*arguments: object, threads: int = 1, **more: str) -> dict[str, float]:
-    """Run a command; its wall and processor seconds, and what its JSON says of the run alone (`run`)."""
-    command = [sys.executable, "-m", "dailytalk_contiguous", *map(str, arguments), "--json"]
-    environment = os.environ | {"OMP_NUM_THREADS": str(threads)} | more
-    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    wall = time.perf_counter() - started
-    if done.returncode not in (0, 3):
-        raise SystemExit(f"{' '.join(command[3:])} failed:\n{done.stderr[-2000:]}")
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    told = json.loads(done.stdout)
-    spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return {"wall": wall, "processor": spent, "run": told.get("wall_seconds", wall)}
-
-
 def _rows(folder: Path, chosen: argparse.Namespace) -> bool:
     """The same rows whoever makes them."""
     from hub.server import HubServer
@@ -107,7 +88,7 @@ def _rows(folder: Path, chosen: argparse.Namespace) -> bool:
     digests = {}
     for way, runs in ways.items():
         for options in runs:
-            _dailytalk("tag", calls, "--out", folder / way, *same, *options)
+            dailytalk("tag", calls, "--out", folder / way, *same, *options)
         digests[way] = digest_of(folder / way)
         print(f"  {digests[way]}  {way}", flush=True)
     with HubServer(folder / "hub") as server:
@@ -116,13 +97,13 @@ def _rows(folder: Path, chosen: argparse.Namespace) -> bool:
         api.upload_folder(repo_id="tester/calls", repo_type="dataset", folder_path=calls, path_in_repo="train")
         around: Mapping[str, str] = server.environment(folder / "home") | {"DAILYTALK_CACHE": f"{folder}/cache"}
         for way, extra in {"Hub": (), "Hub, streaming": ("--streaming", "--shard-minutes", "0.1")}.items():
-            _dailytalk("tag", "tester/calls", "--out", folder / way, *same, *extra, **around)
+            dailytalk("tag", "tester/calls", "--out", folder / way, *same, *extra, **around)
             digests[way] = digest_of(folder / way)
             print(f"  {digests[way]}  {way}", flush=True)
     folders = {digests[way] for way in ways}
     hub = {digests["Hub"], digests["Hub, streaming"]}
-    met = _goal("rows of a folder", f"{len(folders)} digests, goal 1", len(folders) == 1)
-    return _goal("rows of a dataset on the Hub", f"{len(hub)} digests, goal 1", len(hub) == 1) and met
+    met = judged(f"  rows of a folder: {len(folders)} digests, goal 1", len(folders) == 1)
+    return judged(f"  rows of a dataset on the Hub: {len(hub)} digests, goal 1", len(hub) == 1) and met
 
 
 def digest_of(out: Path) -> str:
@@ -134,7 +115,6 @@ def digest_of(out: Path) -> str:
 
 def _growth(folder: Path, chosen: argparse.Namespace) -> bool:
     """The same time for each conversation, however many there are."""
-    os.environ["OMP_NUM_THREADS"] = "1"
     from dailytalk_contiguous.pipelines.to_text import tag_stages
     from dailytalk_contiguous.run.run import run as run_spec
     from dailytalk_contiguous.run.tagging import TagSpec, find
@@ -166,7 +146,7 @@ def _growth(folder: Path, chosen: argparse.Namespace) -> bool:
             f"{1000 * wall:.0f} by the clock"
         )
     off = max(found) / min(found) - 1
-    return _goal("most over least processor time", f"{off:.1%} more, goal at most 10 %", off <= 0.10)
+    return judged(f"  most over least processor time: {off:.1%} more, goal at most 10 %", off <= 0.10)
 
 
 def _again(folder: Path, chosen: argparse.Namespace) -> bool:
@@ -182,14 +162,14 @@ def _again(folder: Path, chosen: argparse.Namespace) -> bool:
     # Of this run alone, and not left in the package.
     bytecode = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(folder / "bytecode")}
     for name, command in commands.items():
-        _dailytalk(*command, **bytecode)
-        took = min((_dailytalk(*command, **bytecode) for _ in range(3)), key=lambda one: one["wall"])
-        told = f"{took['wall']:.2f} s by the clock, {took['processor']:.2f} s of processor time"
-        met &= _goal(f"second {name} of {count}", f"{told}, goal {AGAIN} s", took["wall"] <= AGAIN)
+        dailytalk(*command, **bytecode)
+        took = min((dailytalk(*command, **bytecode) for _ in range(3)), key=lambda cost: cost.wall)
+        told = f"{took.wall:.2f} s by the clock, {took.processor:.2f} s of processor time"
+        met &= judged(f"  second {name} of {count}: {told}, goal {AGAIN} s", took.wall <= AGAIN)
     return met
 
 
-def _made(folder: Path, chosen: argparse.Namespace, name: str, *options: str, **how: int) -> dict[str, float]:
+def _made(folder: Path, chosen: argparse.Namespace, name: str, *options: str, threads: int = 1) -> float:
     """Seconds of tagging the conversations of `workers` and `ray`, without their transcripts."""
     from tiny_models import make_whisper  # brings PyTorch, which a plan does without
 
@@ -199,50 +179,35 @@ def _made(folder: Path, chosen: argparse.Namespace, name: str, *options: str, **
             path.with_suffix(".json").unlink()
         make_whisper(model, "base")
     models = ["--asr-model", model, "--affect-model", "acoustic-estimate"]
-    took = _dailytalk(
-        *("tag", calls, "--out", folder / name, "--language", "en", "--shard-minutes", "0.5", *models, *options),
-        **how,
-    )
-    print(
-        f"  {name}: {took['run']:.1f} s of {took['wall']:.1f} s by the clock; "
-        f"{took['processor']:.1f} s of processor time"
-    )
-    return took
+    options = ("--out", folder / name, "--language", "en", "--shard-minutes", "0.5", *models, *options, "--json")
+    took = dailytalk("tag", calls, *options, OMP_NUM_THREADS=f"{threads}")
+    run: float = json.loads(took.printed)["wall_seconds"]
+    print(f"  {name}: {run:.1f} s of {took.wall:.1f} s by the clock; {took.processor:.1f} s of processor time")
+    return run
 
 
 def _workers(folder: Path, chosen: argparse.Namespace) -> bool:
     """Two workers against one."""
     every = os.sched_getaffinity(0)
     os.sched_setaffinity(0, sorted(every)[:1])
-    one = _made(folder, chosen, "1 worker, 1 thread")["run"]
+    one = _made(folder, chosen, "1 worker, 1 thread")
     os.sched_setaffinity(0, sorted(every)[:2])
-    both = _made(folder, chosen, "1 worker, 2 threads", threads=2)["run"]
-    two = _made(folder, chosen, "2 workers, 1 thread", "--workers", "2")["run"]
+    both = _made(folder, chosen, "1 worker, 2 threads", threads=2)
+    two = _made(folder, chosen, "2 workers, 1 thread", "--workers", "2")
     os.sched_setaffinity(0, every)
-    met = _goal("2 workers over 1, a thread each", f"{one / two:.2f} times, goal 1.7", one / two >= 1.7)
-    return _goal("2 workers over 1 with 2 threads", f"{both / two:.2f} times, goal 1", two <= both) and met
+    met = judged(f"  2 workers over 1, a thread each: {one / two:.2f} times, goal 1.7", one / two >= 1.7)
+    return judged(f"  2 workers over 1 with 2 threads: {both / two:.2f} times, goal 1", two <= both) and met
 
 
 def _ray(folder: Path, chosen: argparse.Namespace) -> bool:
     """Two workers on Ray against two without it; its start counts in one of two figures."""
     two = _made(folder, chosen, "2 workers without Ray", "--workers", "2")
     ray = _made(folder, chosen, "2 workers on Ray", "--workers", "2", "--runner", "ray")
-    long_enough = two["run"] >= 120
+    long_enough = two >= 120
     if not long_enough:
         print("  the goal is for two minutes or more: give a higher --work")
-    alone = [_shards_seconds(folder / f"2 workers {how} Ray") for how in ("on", "without")]
-    print(f"  from the first shard to the last: {alone[0] / alone[1] - 1:+.1%}")
-    over = ray["run"] / two["run"] - 1
-    return _goal("Ray, with its start", f"{over:+.1%}, goal under 10 %", over < 0.10 or not long_enough)
-
-
-def _shards_seconds(out: Path) -> float:
-    """Seconds from the first shard on disk to the last: neither engine's start is in it."""
-    from datetime import datetime
-
-    events = [json.loads(line) for line in (out / "events.jsonl").read_text(encoding="utf-8").splitlines()]
-    times = [datetime.fromisoformat(event["time"]) for event in events if event["event"] == "shard"]
-    return (max(times) - min(times)).total_seconds()
+    over = ray / two - 1
+    return judged(f"  Ray, with its start: {over:+.1%}, goal under 10 %", over < 0.10 or not long_enough)
 
 
 def _plan(folder: Path, chosen: argparse.Namespace) -> bool:
@@ -260,8 +225,8 @@ def _plan(folder: Path, chosen: argparse.Namespace) -> bool:
         )
         seconds[way], memory[way], left = map(float, told.stdout.split())
         print(f"  from the {way}: {seconds[way]:.1f} s, {memory[way]:.2f} GB, {left:.0f} shards left to make")
-    met = _goal("plan of a second run", f"{seconds['index']:.1f} s, goal 60", seconds["index"] <= 60)
-    return _goal("memory", f"{max(memory.values()):.2f} GB, goal 2", max(memory.values()) <= 2) and met
+    met = judged(f"  plan of a second run: {seconds['index']:.1f} s, goal 60", seconds["index"] <= 60)
+    return judged(f"  memory: {max(memory.values()):.2f} GB, goal 2", max(memory.values()) <= 2) and met
 
 
 def _sham_rows(number: int) -> list[dict[str, Any]]:

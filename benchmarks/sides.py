@@ -22,6 +22,7 @@ for _name in ("ONEDNN_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY", "MKL_ENABLE_INSTRUCTI
     if AVX2:  # ATen wants it in small letters
         os.environ[_name] = "avx2" if _name.startswith("ATEN") else "AVX2"
 
+import math  # noqa: E402
 import time  # noqa: E402
 from collections import defaultdict  # noqa: E402
 from collections.abc import Callable, Iterator, Sequence  # noqa: E402
@@ -31,13 +32,10 @@ from functools import lru_cache  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any, NamedTuple  # noqa: E402
 
+import measuring  # noqa: E402, F401
 import numpy as np  # noqa: E402
 from datasets import Dataset, Features  # noqa: E402
 from faster_whisper.feature_extractor import FeatureExtractor  # noqa: E402
-
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tests"))  # the makers of random models serve tests and benchmarks alike
-
 from tiny_models import make_affect, make_whisper  # noqa: E402
 
 from dailytalk_contiguous import Folder, tag_stages  # noqa: E402
@@ -49,8 +47,6 @@ from dailytalk_contiguous.core.word_times import pack_windows  # noqa: E402
 from dailytalk_contiguous.models import affect_network, speech_activity, whisper  # noqa: E402
 from dailytalk_contiguous.run.shard import quiet_datasets  # noqa: E402
 from dailytalk_contiguous.shards import chain_of  # noqa: E402
-from dailytalk_contiguous.stages import measure_prosody, segment, transcribe  # noqa: E402
-from dailytalk_contiguous.stages import rate_affect as affect_stage  # noqa: E402
 from dailytalk_contiguous.stages.base import Stages  # noqa: E402
 
 #: Words in a second of conversational speech, and what Whisper needs for one.
@@ -94,18 +90,21 @@ class Material(NamedTuple):
     words: str
 
 
-def prepare(folder: Path, recordings: str, count: int, seconds: float, size: str) -> Material:
+def recordings(folder: str, empty: str, count: int | None = None, seconds: float = math.inf) -> list[Batch]:
+    """The first `seconds` of the first `count` of the recordings, without the transcripts beside them."""
+    rows = Folder(inputs=(folder,), transcripts=empty).as_streaming_dataset("train")
+    found = [row | {"duration": min(row["duration"], seconds)} for row in rows if not row["problem"]]
+    return [{name: [value] for name, value in row.items()} for row in found[:count]]
+
+
+def prepare(folder: Path, inputs: str, count: int, seconds: float, size: str) -> Material:
     """Make models in `folder` for the first `seconds` of the first `count` of the recordings."""
-    found = Folder(inputs=(recordings,), transcripts=str(folder)).as_streaming_dataset("train")
-    rows = [row for row in found if not row["problem"]][:count]
-    for row in rows:
-        row["duration"] = min(row["duration"], seconds)
-    batches = [{name: [value] for name, value in row.items()} for row in rows]
+    batches = recordings(inputs, str(folder), count, seconds)
     segment = tag_stages()[0]
     alone, packed = _words(segment(batch) for batch in batches)
     return Material(
         batches,
-        sum(row["duration"] for row in rows),
+        sum(batch["duration"][0] for batch in batches),
         str(make_whisper(folder / "alone", size, alone)),
         str(make_whisper(folder / "packed", size, packed)),
         str(make_affect(folder / "affect")),
@@ -174,7 +173,7 @@ class Ours:
     """The pipeline: seconds of each stage, and of those the ones inside models, pitch and `pcm_to_float`."""
 
     def __init__(self, stages: Stages) -> None:
-        self.clock, self.inside, self.floats = Clock(), Clock(), Clock()
+        self.clock, self.inside = Clock(), Clock()
         self.stages = stages
         silence = np.zeros(2 * ANALYSIS_RATE, np.int16).tobytes()
         one = {"speech": [silence], "conversation_id": [""], "channel": ["left"]}
@@ -188,19 +187,13 @@ class Ours:
         rows = {name: [value for batch in batches for value in batch[name]] for name in batches[0]}
         dataset = Dataset.from_dict(rows, Features({name: SOURCE[name] for name in rows}))
         chain = chain_of(self.stages)
-        with _watched(self.inside, self.floats), quiet_datasets():
+        with _watched(self.inside), quiet_datasets():
             for stage, digest in zip(self.stages, chain, strict=True):
                 alone = not stage.by_row and any(stage.models().values())
                 options = {"keep_in_memory": True, "new_fingerprint": digest}
                 options |= {"batch_size": 1 if alone else len(batches)}
                 with self.clock.timed(stage.name):
                     dataset = stage.map(dataset, **options)
-
-    def outside_by_stage(self) -> list[tuple[str, float]]:
-        """Seconds of processor time of each stage outside model calls and pitch, the longest first."""
-        inner = {"Segment": "speech activity", "MeasureProsody": "pitch"}
-        left = {name: whole - self.inside.cpu[inner.get(name, name)] for name, whole in self.clock.cpu.items()}
-        return sorted(left.items(), key=lambda pair: -pair[1])
 
     @property
     def outside(self) -> float:
@@ -215,7 +208,7 @@ def keep_models() -> None:
 
 
 @contextmanager
-def _watched(clock: Clock, floats: Clock) -> Iterator[None]:
+def _watched(clock: Clock) -> Iterator[None]:
     """Time every model call, pitch, and what makes floats of 16-bit sound, while the block runs."""
     features = Clock()
     # Both channels, and batches, run side by side: the time of the process would count the other ones', too. But
@@ -226,10 +219,6 @@ def _watched(clock: Clock, floats: Clock) -> Iterator[None]:
         (affect_network.AffectModel, "rate", "RateAffect", clock, time.thread_time),
         (whisper.Whisper, "transcribe", "Transcribe", clock, time.process_time),
         (FeatureExtractor, "__call__", "Transcribe", features, time.thread_time),
-        *(
-            (stage, "pcm_to_float", "floats", floats, time.thread_time)
-            for stage in (segment.audio, transcribe, measure_prosody, affect_stage)
-        ),
     ]
     inner = [getattr(owner, name) for owner, name, *_ in watched]
     for (owner, name, *how), call in zip(watched, inner, strict=True):

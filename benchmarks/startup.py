@@ -5,13 +5,12 @@ The least, because what else runs on the machine only ever adds to it.
     python benchmarks/startup.py
 """
 
-import os
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from dailytalk_contiguous.cli.terminal import Console
+from measuring import dailytalk, judged
+
 from dailytalk_contiguous.run.events import EVENTS, append
 
 TRIES = 5
@@ -25,15 +24,6 @@ STARTED = {"event": "started", "time": "2026-01-01T00:00:00Z", "run": "r", "kind
 STARTED |= {"host": "far", "pid": 1, "born": "", "plan": PLAN}
 
 
-def seconds(*arguments: str) -> float:
-    """Processor seconds of a command that ends well, of this process and its threads."""
-    command = [sys.executable, "-m", "dailytalk_contiguous", *arguments]
-    before = os.times()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    after = os.times()
-    return (after.children_user - before.children_user) + (after.children_system - before.children_system)
-
-
 def main() -> int:
     """Print a line a command; 1 if one misses its goal."""
     code = 0
@@ -41,9 +31,8 @@ def main() -> int:
         append(Path(folder) / EVENTS, STARTED)
         for name, goal in GOALS.items():
             arguments = (name, folder) if name == "status" else (name,)
-            least = min(seconds(*arguments) for _ in range(TRIES))
-            code |= least >= goal
-            Console().text(f"{name:<10} {least:.2f} s of processor time (goal: under {goal})")
+            least = min(dailytalk(*arguments).processor for _ in range(TRIES))
+            code |= not judged(f"{name:<10} {least:.2f} s of processor time (goal: under {goal})", least < goal)
     return int(code)
 
 

@@ -3,9 +3,8 @@
 Every utterance is locked, asked for with word times, judged, and kept in a fresh cache, as `dailytalk speak` does.
 The server runs in a process of its own. There are twice as many threads as requests at a time (the engine sees to
 that itself), so that one utterance is written to disk while another is asked for. Prints throughput as a share of
-the ideal (`concurrency` requests every `latency` seconds; goal: at least 90 %) and what one utterance
-alone takes beside its request (medians): processor time (goal: under 5 ms), and the wait for the disk to say that
-the purchase is safe, which is the disk's. Exits with 1 if a goal is missed.
+the ideal (`concurrency` requests every `latency` seconds; goal: at least 90 %) and the processor time that one
+utterance alone takes beside its request (median; goal: under 5 ms). Exits with 1 if a goal is missed.
 
     python benchmarks/synthesis.py [--utterances 300] [--latency 0.05] [--concurrency 5]
 """
@@ -21,15 +20,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tests"))  # the loopback server serves tests and benchmarks alike
+from measuring import ROOT, judged
+from tts_server import TOKEN
 
-from tts_server import TOKEN  # noqa: E402
-
-from dailytalk_contiguous.core.takes import DEFAULT_VOICE, Gate, incomplete, trim  # noqa: E402
-from dailytalk_contiguous.models.contracts import Line  # noqa: E402
-from dailytalk_contiguous.models.fish import Fish  # noqa: E402
-from dailytalk_contiguous.models.speech_cache import SpeechCache, cache_key  # noqa: E402
+from dailytalk_contiguous.core.takes import DEFAULT_VOICE, Gate, incomplete, trim
+from dailytalk_contiguous.models.contracts import Line
+from dailytalk_contiguous.models.fish import Fish
+from dailytalk_contiguous.models.speech_cache import SpeechCache, cache_key
 
 TEXT = "well so you know that was a really good day and I think we should go there again soon"
 
@@ -70,40 +67,34 @@ def measure(engine: Fish, cache: SpeechCache, n_utterances: int, latency: float)
         list(pool.map(lambda line: buy(engine, cache, line), lines))
         seconds = time.perf_counter() - began
     share = n_utterances * latency / engine.concurrency / seconds
-    own, disk = beside_the_network(engine, cache, n_utterances)
+    own = beside_the_network(engine, cache, n_utterances)
     print(f"{n_utterances} utterances in {seconds:.2f} s")
-    print(f"throughput: {share:.1%} of the ideal (goal: at least {THROUGHPUT_GOAL:.0%})")
-    print(f"beside the network: {1e3 * own:.2f} ms an utterance (goal: under {1e3 * OWN_GOAL_SECONDS:.0f} ms)")
-    print(f"waiting for the disk and for other processes: {1e3 * disk:.2f} ms an utterance")
-    return share >= THROUGHPUT_GOAL and own < OWN_GOAL_SECONDS
+    quick = judged(f"throughput: {share:.1%} of the ideal (goal: {THROUGHPUT_GOAL:.0%})", share >= THROUGHPUT_GOAL)
+    own_goal = f"beside the network: {1e3 * own:.2f} ms an utterance (goal: {1e3 * OWN_GOAL_SECONDS:.0f} ms)"
+    return judged(own_goal, own < OWN_GOAL_SECONDS) and quick
 
 
-def beside_the_network(engine: Fish, cache: SpeechCache, first: int) -> tuple[float, float]:
-    """Processor seconds, and seconds of waiting, of an utterance without the exchange with the server.
+def beside_the_network(engine: Fish, cache: SpeechCache, first: int) -> float:
+    """Processor seconds of an utterance without the exchange with the server.
 
-    Medians over some more utterances, one at a time.
+    The median over some more utterances, one at a time.
     """
     exchange = engine._client._exchange
-    clocks = (time.thread_time, time.perf_counter)
-    network: list[list[float]] = []
+    network: list[float] = []
 
     def timed(*request: Any) -> Any:
-        began = [clock() for clock in clocks]
+        began = time.thread_time()
         reply = exchange(*request)
-        network.append([clock() - start for clock, start in zip(clocks, began, strict=True)])
+        network.append(time.thread_time() - began)
         return reply
 
     engine._client._exchange = timed  # type: ignore[method-assign]
-    processor, wait = [], []
+    own = []
     for number in range(first, first + ALONE):
-        began = [clock() for clock in clocks]
+        began = time.thread_time()
         buy(engine, cache, sentence(number))
-        own, whole = (
-            clock() - start - spent for clock, start, spent in zip(clocks, began, network[-1], strict=True)
-        )
-        processor.append(own)
-        wait.append(whole - own)
-    return statistics.median(processor), statistics.median(wait)
+        own.append(time.thread_time() - began - network[-1])
+    return statistics.median(own)
 
 
 def buy(engine: Fish, cache: SpeechCache, line: Line) -> None:

@@ -2,46 +2,43 @@
 
 Simulated conversations with a fixed seed (60 easy ones; 200 in which 15 % of the turns are cut off early), each
 utterance of the left side up to 20 % longer or shorter, and the bundled recordings with lengths from 0.8 to 1.25
-times, and as espeak speaks them. Prints `anchor` and `sequential` side by side: distance of the floor-transfer
+times. Prints `anchor` and `sequential` side by side: distance of the floor-transfer
 offsets to the source's, overlap kept of what the new lengths allow, backchannels inside their turn, those that
-have room there, and all, lost speech, and length.
+have room there, and all, and lost speech.
 
 Then the sound between the utterances, of the bundled recordings and of the calls in a folder (stereo files, one
 speaker a channel), each side resynthesised once, as they are and with each voice leaked into the other channel. On
-the resynthesised channel: the share of 50 ms frames over 6 dB above the room tone of the recording, the loudest
-frame, and the share of quarter seconds that match the other speaker's voice of any time of the recording. On the
-kept channel: the share of the background's energy that comes through to the bit, of what no leak covers and the
-new timeline does not take away; the frames in which the leak of the replaced voice is over the room tone; and the
-largest step at a seam over the largest of the source around it. Exits with 1 if a goal is missed. Takes some
-minutes.
+the resynthesised channel: the loudest frame of 50 ms over the room tone of the recording, and the share of quarter
+seconds that match the other speaker's voice of any time of the recording. On the kept channel: the share of the
+background's energy that comes through to the bit, of what no leak covers and the new timeline does not take away;
+the frames in which the leak of the replaced voice is over the room tone; and the largest step at a seam over the
+largest of the source around it. Exits with 1 if a goal is missed. Takes some minutes.
 
     python benchmarks/timeline.py [--calls FOLDER]
 """
 
 import argparse
 import io
-import json
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import measuring
 import numpy as np
 import soundfile
 import soxr
+from audio_files import conversations, wav_bytes
 from numpy.typing import NDArray
+from revoicing import Said, columns
 from scipy import fft, signal
 
 from dailytalk_contiguous.core.audio import to_pcm
-from dailytalk_contiguous.core.takes import Gate, trim
 from dailytalk_contiguous.core.timeline import KEPT_PAUSE, MODES, TurnEvent, compare_turns, rebuild
 from dailytalk_contiguous.core.turns import Timed, stretches
-from dailytalk_contiguous.models.contracts import Line
-from dailytalk_contiguous.models.offline_voices import Espeak
 from dailytalk_contiguous.stages.reconstruct import Reconstruct
 from dailytalk_contiguous.stages.segment import Segment
 
-EXAMPLES = Path(__file__).resolve().parents[1] / "examples/conversations"
 REVOICED = "left"
 SAMPLE_RATE = 24000
 
@@ -75,16 +72,13 @@ RUN = 16
 MATCH, SPEECH_DB = 0.5, 30.0
 
 Samples = NDArray[np.float32]
-Spans = list[tuple[int, int]]
 
 
 class Conversation(NamedTuple):
-    """Who speaks when, in seconds, in order of start; and what, where it is known."""
+    """Who speaks when, in seconds, in order of start."""
 
-    name: str
     utterances: list[Timed]
     duration: float
-    texts: tuple[str, ...] = ()
 
 
 #: Gives the new length in seconds of each utterance of the re-voiced side, in order.
@@ -100,7 +94,6 @@ class Result(NamedTuple):
     fitting: int
     inside: int
     lost: float
-    ratio: float
 
 
 def main() -> int:
@@ -112,26 +105,21 @@ def main() -> int:
         ("60 simulated", [simulated(seed, 0.0) for seed in range(60)], varied(1, 0.8, 1.2)),
         ("200 interrupting", [simulated(1000 + seed, 0.15) for seed in range(200)], varied(2, 0.8, 1.2)),
         ("bundled, varied", list(bundled()), varied(3, 0.8, 1.25)),
-        ("bundled, espeak", list(bundled()), spoken),
     ]
     print(
         f"{'set':<18}{'timeline':<12}{'distance':>10}{'worst':>9}{'overlap':>9}{'worst':>7}"
-        f"{'inside/fit/all':>18}{'lost s':>8}{'length':>8}"
+        f"{'inside/fit/all':>18}{'lost s':>8}"
     )
     met = True
-    for name, conversations, voice in sets:
-        built = [events(one, voice) for one in conversations]
+    for name, talks, voice in sets:
+        built = [events(one, voice) for one in talks]
         for mode in MODES:
-            results = [result(one, said, mode) for one, said in zip(conversations, built, strict=True)]
+            results = [result(one, said, mode) for one, said in zip(talks, built, strict=True)]
             _print(name, mode, results)
             met &= mode != "anchor" or good(results)
-    print(
-        f"goals for anchor (distance at most {DISTANCE_GOAL} s on average, overlap kept at least "
-        f"{OVERLAP_GOAL:.0%}, every backchannel that fits inside its turn, no speech lost): "
-        f"{'met' if met else 'MISSED'}"
-    )
-    met &= background(calls)
-    return 0 if met else 1
+    goals = f"distance at most {DISTANCE_GOAL} s on average, overlap kept at least {OVERLAP_GOAL:.0%}"
+    measuring.judged(f"goals for anchor ({goals}, every backchannel that fits inside, no speech lost)", met)
+    return 0 if background(calls) and met else 1
 
 
 def varied(seed: int, low: float, high: float) -> Voice:
@@ -141,18 +129,6 @@ def varied(seed: int, low: float, high: float) -> Voice:
     def lengths(_: Conversation, said: list[Timed]) -> list[float]:
         return [(one.end - one.start) * rng.uniform(low, high) for one in said]
 
-    return lengths
-
-
-def spoken(conversation: Conversation, said: list[Timed]) -> list[float]:
-    """What espeak really takes for each utterance, without its edge silence."""
-    synthesiser = Espeak()
-    lengths = []
-    for one, text in zip(conversation.utterances, conversation.texts, strict=True):
-        if one.channel == REVOICED:
-            heard = synthesiser.speak(Line(text, "", "en", 0))
-            trimmed = trim(heard.samples, heard.sample_rate, Gate()).samples
-            lengths.append(len(trimmed) / heard.sample_rate)
     return lengths
 
 
@@ -181,7 +157,6 @@ def result(conversation: Conversation, said: list[TurnEvent], mode: str) -> Resu
         fitting,
         measures["backchannels_kept"],
         measures["lost_speech_seconds"],
-        measures["duration_ratio"],
     )
 
 
@@ -209,11 +184,9 @@ def good(results: list[Result]) -> bool:
 
 def bundled() -> Iterable[Conversation]:
     """The recordings of `examples/` with their exact times."""
-    for path in sorted(EXAMPLES.glob("*.reference.json")):
-        reference = json.loads(path.read_text(encoding="utf-8"))
+    for reference in measuring.references().values():
         said = [Timed(one["channel"], one["start"], one["end"]) for one in reference["utterances"]]
-        texts = tuple(one["text"] for one in reference["utterances"])
-        yield Conversation(path.name.removesuffix(".reference.json"), said, reference["duration"], texts)
+        yield Conversation(said, reference["duration"])
 
 
 def simulated(seed: int, interruptions: float, turns: int = 40) -> Conversation:
@@ -244,7 +217,7 @@ def simulated(seed: int, interruptions: float, turns: int = 40) -> Conversation:
             _add_backchannels(rng, said, other, max(turn.start + 0.3, free[other]), last_word)
             free[other] = max(free[other], said[-1].end + 0.2 if said[-1].channel == other else 0.0)
         speaker = other if following else speaker
-    return Conversation(f"simulated {seed}", sorted(said, key=lambda one: (one.start, -one.end)), turn.end + 0.8)
+    return Conversation(sorted(said, key=lambda one: (one.start, -one.end)), turn.end + 0.8)
 
 
 def _next(rng: np.random.Generator, turn: Timed, interrupted: bool) -> tuple[bool, float]:
@@ -272,7 +245,6 @@ def _add_backchannels(
 class Sound(NamedTuple):
     """A stereo recording: float32 samples of shape (n, 2), of whole 16-bit steps, and its rate in Hz."""
 
-    name: str
     samples: Samples
     rate: int
 
@@ -280,7 +252,6 @@ class Sound(NamedTuple):
 class Heard(NamedTuple):
     """What is heard between the utterances of a rebuilt conversation; what each means is in the module."""
 
-    over_tone: float
     loudest_db: float
     matching: float
     kept: float
@@ -290,9 +261,9 @@ class Heard(NamedTuple):
 
 def background(calls: Path | None) -> bool:
     """Measure the sound between utterances of every recording, at every leak; print it and judge it."""
-    sets = {"bundled": recordings(EXAMPLES)} | ({"calls": recordings(calls)} if calls else {})
+    sets = {"bundled": recordings(measuring.EXAMPLES)} | ({"calls": recordings(calls)} if calls else {})
     print(
-        f"\n{'set':<12}{'leak':<10}{'over tone':>10}{'loudest':>10}{'matching':>10}"
+        f"\n{'set':<12}{'leak':<10}{'loudest':>10}{'matching':>10}"
         f"{'background kept':>17}{'worst':>9}{'replaced voice':>16}{'step':>7}"
     )
     met = True
@@ -306,16 +277,15 @@ def background(calls: Path | None) -> bool:
             met &= means["replaced_voice"] <= VOICE_GOAL and (worst >= BACKGROUND_GOAL or leak_db is not None)
             leak = "none" if leak_db is None else f"{leak_db:.0f} dB"
             print(
-                f"{name:<12}{leak:<10}{means['over_tone']:>10.2%}{loudest:>7.1f} dB{means['matching']:>10.1%}"
+                f"{name:<12}{leak:<10}{loudest:>7.1f} dB{means['matching']:>10.1%}"
                 f"{means['kept']:>17.2%}{worst:>9.2%}{means['replaced_voice']:>16.2%}{step:>7.2f}"
             )
-    print(
+    return measuring.judged(
         f"goals (nothing {OVER_TONE_DB:.0f} dB over the room tone, nothing that matches the other voice, "
         f"{BACKGROUND_GOAL:.0%} of the background of every recording as it is kept, the replaced voice in at most "
-        f"{VOICE_GOAL:.1%} of the frames, no step at a seam over {STEP_GOAL} times the source's): "
-        f"{'met' if met else 'MISSED'}"
+        f"{VOICE_GOAL:.1%} of the frames, no step at a seam over {STEP_GOAL} times the source's)",
+        met,
     )
-    return met
 
 
 def recordings(folder: Path) -> list[Sound]:
@@ -324,7 +294,7 @@ def recordings(folder: Path) -> list[Sound]:
     for path in sorted(path for path in folder.iterdir() if path.suffix.lower() in (".wav", ".flac")):
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
         if samples.shape[1] == 2:
-            sounds.append(Sound(path.stem, whole(samples), rate))
+            sounds.append(Sound(whole(samples), rate))
     return sounds
 
 
@@ -359,13 +329,12 @@ def between(sound: Sound, leak_db: float | None, revoice: str) -> Heard:
     # Room tone of both sides without the leak: where neither has spoken for a while.
     quiet = ~covered([span[1:3] for name in (0, 1) for span in utterances(row, built, rate, name)], sound, ECHO)
     tones = [tone_level(sound.samples[:, place][quiet], rate) for place in (0, 1)]
-    revoiced = Sound(sound.name, rebuilt[:, :1], rate)
+    revoiced = Sound(rebuilt[:, :1], rate)
     gaps = ~covered([(0, first, last) for first, last in said], revoiced, 0.01)
     levels = frame_levels(rebuilt[:, 0], gaps, rate) / tones[side]
     loudest = 10 * np.log10(np.max(levels, initial=1e-9))
     kept, replaced, step = recorded(row, built, sound.samples, leak, mixed, rebuilt[:, 1], 1 - side, tones, rate)
     return Heard(
-        float(np.mean(levels > 10 ** (OVER_TONE_DB / 10))) if len(levels) else 0.0,
         float(loudest),
         matching(rebuilt[:, 0], gaps, sound, side),
         kept,
@@ -376,33 +345,11 @@ def between(sound: Sound, leak_db: float | None, revoice: str) -> Heard:
 
 def conversation(samples: Samples, rate: int, revoice: str) -> dict[str, list[Any]]:
     """The batch that `Reconstruct` gets: each utterance of one side 20 % shorter to 25 % longer."""
-    file = io.BytesIO()
-    soundfile.write(file, to_pcm(samples), rate, format="WAV", subtype="PCM_16")
-    batch: dict[str, list[Any]] = {
-        "conversation_id": ["call"],
-        "recording_id": ["call"],
-        "audio": [{"bytes": file.getvalue(), "path": None}],
-        "offset": [0.0],
-        "duration": [len(samples) / rate],
-        "sample_rate": [rate],
-    }
-    found = {name: values[0] for name, values in Segment()(batch).items()}
-    rng = np.random.default_rng(4)
-    spoken, status = [], []
-    for channel, start, end in zip(found["channel"], found["start"], found["end"], strict=True):
-        speech = samples[round(start * rate) : round(end * rate), ("left", "right").index(channel)]
-        length = round(len(speech) * rng.uniform(0.8, 1.25))
-        spoken.append(to_pcm(np.resize(speech, length)).tobytes() if channel == revoice else b"")
-        status.append("spoken" if channel == revoice else "kept")
-    nothing = [None] * len(status)
-    return batch | {
-        **{name: [found[name]] for name in ("utterance_id", "start", "end", "run")},
-        "source_channel": [found["channel"]],
-        "status": [status],
-        "reason": [nothing],
-        "remedy": [nothing],
-        "spoken": [spoken],
-    }
+    pcm, rng = to_pcm(samples), np.random.default_rng(4)
+    found = {name: values[0] for name, values in Segment()(conversations(wav_bytes(pcm, rate))).items()}
+    spans = zip(found["channel"], found["start"], found["end"], found["run"], strict=True)
+    said = [Said(channel, start, end, rng.uniform(0.8, 1.25), run=run) for channel, start, end, run in spans]
+    return columns(said, pcm, rate, 0, revoice)
 
 
 def utterances(
@@ -417,7 +364,7 @@ def utterances(
     ]
 
 
-def covered(spans: Iterable[tuple[int, int, int]] | Spans, sound: Sound, margin: float) -> NDArray[np.bool_]:
+def covered(spans: Iterable[tuple[int, ...]], sound: Sound, margin: float) -> NDArray[np.bool_]:
     """Which samples of a recording are inside a span, or up to `margin` seconds beside it."""
     mask = np.zeros(len(sound.samples), bool)
     for *_, first, last in spans:
@@ -501,8 +448,8 @@ def recorded(
     edges = np.flatnonzero(np.diff((leaked > 0.1 * tones[side]).astype(np.int8), prepend=0, append=0)).reshape(
         -1, 2
     )
-    weights[covered([(0, first, last) for first, last in edges.tolist()], Sound("", mixed, rate), ECHO)] = 0
-    weights[covered([span[:3] for span in said], Sound("", mixed, rate), 0)] = 0
+    weights[covered([(0, first, last) for first, last in edges.tolist()], Sound(mixed, rate), ECHO)] = 0
+    weights[covered([span[:3] for span in said], Sound(mixed, rate), 0)] = 0
     events = [(first, last, new) for _, first, last, new, _ in said]
     events += [tuple(round(one[name] * rate) for name in ("start", "end", "new_start")) for one in built["sounds"]]
     events.append((len(source), len(source), len(channel)))
@@ -524,7 +471,7 @@ def recorded(
         ]
         step = max(step, float(loudest[1] / max(loudest[0], 3 * np.sqrt(tones[side]))))
         at, at_new = max(at, last), max(at_new, new + last - first)
-    silent = ~covered([(0, new, end) for *_, new, end in said], Sound("", channel[:, None], rate), 0)
+    silent = ~covered([(0, new, end) for *_, new, end in said], Sound(channel[:, None], rate), 0)
     size = round(FRAME * rate)
     count = silent[: len(silent) // size * size].reshape(-1, size).all(axis=1).sum()
     left = np.count_nonzero(frame_levels(voice, silent, rate) > tones[side])
@@ -566,7 +513,7 @@ def _print(name: str, mode: str, results: list[Result]) -> None:
     print(
         f"{name:<18}{mode:<12}{np.nanmean(distances):>8.4f} s{np.nanmax(distances):>7.3f} s"
         f"{np.nanmean(kept):>9.1%}{np.nanmin(kept):>7.0%}{'/'.join(map(str, counts)):>18}"
-        f"{sum(one.lost for one in results):>8.3f}{np.mean([one.ratio for one in results]):>8.3f}"
+        f"{sum(one.lost for one in results):>8.3f}"
     )
 
 

@@ -88,6 +88,7 @@ def built_row(
         "sides": [dict.fromkeys(SIDE) | {"channel": channel} for channel in CHANNELS],
         "speakers": {"left": None, "right": kept_speaker},
         "timeline": dict.fromkeys(TIMELINE) | {"mode": "anchor"},
+        "separated_by": None,
         "provenance": "{}",
     } | columns
     assert set(row) == set(BUILT)

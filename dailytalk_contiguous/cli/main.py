@@ -27,6 +27,7 @@ from dailytalk_contiguous.core.interrupts import STOPPED
 LISTED = {
     "Build": {
         "build": "speak",
+        "separate": "separate",
         "tag": "tag",
         "speak": "speak",
         "plan": "plan",

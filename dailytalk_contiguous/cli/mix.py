@@ -43,6 +43,12 @@ def mix(
         metavar="CORPUS",
     ),
     text_conditions: bool = options.TEXT_CONDITIONS,
+    recorded_only: bool = option(
+        Settings.recorded_only,
+        Panel.RESULT,
+        "Leave out conversations that came with one channel, which was separated.",
+        "--recorded-only",
+    ),
     eval_share: float = options.eval_share_option(Settings.eval_share),
     seed: int = options.SEED_OPTION,
 ) -> Outcome:
@@ -59,7 +65,7 @@ def mix(
         if "/" not in towards and not Path(towards).exists():
             options.one_of("--towards", towards, [*TOWARDS, "the path of a corpus-stats.json"])
         reference = reference_at(version_or_path(towards, None))
-    settings = Settings(commercial, hours, seed, eval_share, text_conditions, reference)
+    settings = Settings(commercial, hours, seed, eval_share, text_conditions, recorded_only, reference)
     return mix_outcome(write_mix([weighted(folder) for folder in folders], out, settings), out)
 
 

@@ -6,17 +6,19 @@ from typing import Any
 
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli import show
-from dailytalk_contiguous.cli.terminal import SHOWN, Panel, argument, command_line, option, say
+from dailytalk_contiguous.cli.separate import SEPARATE_SETTINGS, separate_outcome, separation, to_separate_outcome
+from dailytalk_contiguous.cli.terminal import SHOWN, Panel, argument, command_line, option, say, show_outcome
 from dailytalk_contiguous.core.documents import as_text
-from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.outcome import Figures, Outcome, exit_code, to_run
 from dailytalk_contiguous.core.settings import with_settings
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.models.emotion_models import AFFECT_MAP
-from dailytalk_contiguous.pipelines.to_text import NO_MODEL, tag_stages
+from dailytalk_contiguous.pipelines.to_text import NO_MODEL, separate_stages, tag_stages
 from dailytalk_contiguous.run import local
 from dailytalk_contiguous.run import outputs as run_outputs
 from dailytalk_contiguous.run.run import Runner, RunOptions, RunOutcome, intended, run
+from dailytalk_contiguous.run.separating import SEPARATED
 from dailytalk_contiguous.run.storage import OF_TAG, open_work
 from dailytalk_contiguous.run.tagging import TAGGED, FoundRecordings, TagSpec, find
 from dailytalk_contiguous.sources.addresses import address_of
@@ -45,7 +47,7 @@ TAG_SETTINGS = cli_options.setting_options(
 )
 
 
-@cli_options.with_options(TAG_SETTINGS)
+@cli_options.with_options(TAG_SETTINGS | SEPARATE_SETTINGS)
 def tag(
     inputs: list[str] = argument(
         "INPUT", "Recordings, folders of them (s3:// too), or a dataset on the Hub: OWNER/NAME@TAG."
@@ -72,6 +74,7 @@ def tag(
         parser=cli_options.time_of("--max-conversation", {"never": 0.0}, least=1.0),
         show_default=cli_options.time_text(MAX_CONVERSATION),
     ),
+    separate: bool = cli_options.SEPARATE,
     source_licence: str = cli_options.SOURCE_LICENCE,
     profile: str = cli_options.profile_option(),
     fast: bool = option(
@@ -128,10 +131,11 @@ def tag(
             f"--transcripts {as_text(transcripts)!r} is neither a folder nor a file of many recordings",
             "give a folder, a whisper.json, or a manifest",
         )
+    separating = separating_stages(arguments)
     if streaming:
         from dailytalk_contiguous.cli.stream import stream
 
-        return stream(arguments, stages, (), max_conversation)
+        return stream(arguments, stages, (), max_conversation, separating)
     refuse_limits(arguments)
     addresses = list(filter(None, map(address_of, inputs)))
     inputs, mirrors = fetch_inputs(inputs)
@@ -148,6 +152,27 @@ def tag(
     hub = cli_options.hub_choice(arguments)
     if dry_run and (repository := repository_of(inputs, hub)) and (missing := to_fetch(repository)).files:
         return show.to_fetch_outcome(repository, missing)
+    separated, source = list[Reject](), dict[str, Any]()
+    if separating:
+        cli_options.on_this_machine("--out with --separate", out)
+        spec = separation(
+            inputs,
+            work.folder / SEPARATED,
+            separating,
+            run_options.shard_seconds,
+            hub=hub,
+            licence=source_licence,
+            before_fetch=_announce,
+        )
+        if dry_run:
+            return to_separate_outcome(spec, run_options)
+        with show.bar() as run_bar:
+            made = run(spec, run_options, planned=run_bar.planned)
+        separation_outcome = separate_outcome(made, spec)
+        if separation_outcome.code not in (0, 3) or made.record is None:
+            return separation_outcome
+        show_outcome(separation_outcome, stderr=True)
+        inputs, separated, source = [str(spec.out)], made.rejects, spec.recordings.source
     recordings = find(
         inputs,
         work.folder,
@@ -161,6 +186,8 @@ def tag(
         speakers=speakers,
         language=language_of(stages),
     )
+    recordings.problems.extend(separated)
+    recordings.source.update(source)
     show.say_left_out(recordings.left_out)
     if strangers := recordings.strangers:
         named = counted(len(strangers), "recording")
@@ -188,6 +215,16 @@ def stages_of(options: Mapping[str, Any], engine: Runner | None = None) -> Stage
         settings |= {"device": engine.device(settings.get("device", "auto"))}
     own_stages = with_settings(own_stages, cli_options.chosen(options, cli_options.setting_options(*own_stages)))
     return (*tag_stages(options["profile"], options["fast"], **settings), *own_stages)
+
+
+def separating_stages(options: Mapping[str, Any]) -> Stages:
+    """Those that `--separate` asks for; none without it. Raises DailytalkError for its settings without it."""
+    settings = cli_options.chosen(options, SEPARATE_SETTINGS)
+    if options["separate"]:
+        return separate_stages(options["profile"], **settings)
+    if alone := next((name for name in settings if name not in TAG_SETTINGS), None):
+        raise DailytalkError(f"--{alone.replace('_', '-')} is for --separate", "leave it out, or add --separate")
+    return ()
 
 
 def _announce(repository: Repository) -> None:

@@ -25,6 +25,7 @@ from dailytalk_contiguous.core.licensing import Origin
 from dailytalk_contiguous.core.loudness import decibels
 from dailytalk_contiguous.core.schema import CHANNELS, TIMELINE_MEANS, own_seconds
 from dailytalk_contiguous.core.sentences import length_class, sentence_type
+from dailytalk_contiguous.core.separated_turns import is_doubtful
 from dailytalk_contiguous.core.tags import STYLE_OF_TAG
 from dailytalk_contiguous.core.turns import (
     TURN_MEASURES,
@@ -404,8 +405,8 @@ class Purchases:
         return math.fsum(np.asarray(self._costs)[first])
 
 
-#: Lines that are named because their delivery is furthest from the source.
-MOST_FAR = 10
+#: Lines that are named because their delivery is furthest from the source, or their side is least sure.
+MOST_FAR, MOST_DOUBTFUL = 10, 20
 
 
 class FarDelivery(NamedTuple):
@@ -413,6 +414,34 @@ class FarDelivery(NamedTuple):
 
     conversation_id: str
     utterance: Mapping[str, Any]
+
+
+@dataclass
+class SeparatedTally:
+    """What is counted of conversations that came with one channel, whose turns are an estimate.
+
+    Attributes:
+        conversations: how many there are.
+        before, after: their turn-taking, as in `Tally`.
+        mixed: how many of their utterances hold both voices somewhere.
+        doubtful: the `MOST_DOUBTFUL` utterances whose side is least sure, a heap of their confidence below 0, a
+            number of their own, and the utterance.
+    """
+
+    conversations: int = 0
+    mixed: int = 0
+    before: TurnTaking = field(default_factory=TurnTaking)
+    after: TurnTaking = field(default_factory=TurnTaking)
+    doubtful: list[tuple[float, int, Mapping[str, Any]]] = field(default_factory=list)
+    _lines: int = 0
+
+    def add(self, utterances: Sequence[Mapping[str, Any]]) -> None:
+        self.conversations += 1
+        self.mixed += sum(utterance.get("origin") == "mixed" for utterance in utterances)
+        for utterance in filter(is_doubtful, utterances):
+            self._lines += 1
+            line = -utterance["side_confidence"], -self._lines, utterance
+            (heapq.heappush if len(self.doubtful) < MOST_DOUBTFUL else heapq.heappushpop)(self.doubtful, line)
 
 
 #: Sides of a cell of valence and arousal, and of lengths in seconds, with the last length.
@@ -470,7 +499,8 @@ class Tally:
             new voice begin with `NEW_VOICE`, and are less the mean of this voice's takes there. A speaker's only
             utterance is compared with nothing, and left out.
         confidence: of the recogniser in utterances; null is not counted.
-        before, after: turn-taking as recorded, and as rebuilt.
+        before, after: turn-taking as recorded, and as rebuilt, of conversations with a channel for each speaker.
+        separated: what is counted of the others.
         durations: of conversations, in whole seconds.
         lengths: recorded and new length of each utterance that was resynthesised. ratios: of both.
         kinds, recognisers: of utterances. edited: how many of them people have corrected, `edited_fields` in which
@@ -507,6 +537,7 @@ class Tally:
     buckets: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     before: TurnTaking = field(default_factory=TurnTaking)
     after: TurnTaking = field(default_factory=TurnTaking)
+    separated: SeparatedTally = field(default_factory=SeparatedTally)
     durations: Histogram = field(default_factory=lambda: Histogram(1.0))
     channels: Counter[str] = field(default_factory=Counter)
     statuses: Counter[str] = field(default_factory=Counter)
@@ -550,7 +581,7 @@ class Tally:
 
         One with `labels` is a clip, which counts in the split that its row has.
         """
-        self._count_provenance(row.get("provenance"))
+        self._count_provenance(row.get("provenance"), row.get("separated_by"))
         if row.get("labels"):
             self._add_clip(row, row["labels"])
             return
@@ -619,12 +650,14 @@ class Tally:
     def stats(self) -> dict[str, Any]:
         """The content of corpus-stats.json: the measures of conversations, as recorded and as rebuilt.
 
-        `conversations` of a measure are those in which it is known.
+        `conversations` of a measure are those in which it is known. Of those that came with one channel, which
+        are `separated`, nothing is measured beside others.
         """
-        timelines = {"source": self.before} | ({"rebuilt": self.after} if self.rebuilt else {})
+        timelines = dict(zip(("source", "rebuilt")[: 1 + self.rebuilt], self.timelines, strict=False))
         return {
             "layout": 1,
             "conversations": self.total.conversations,
+            "separated": self.separated.conversations,
             "hours": round(self.total.seconds / 3600, 5),
             "measures": {
                 name: {"title": title, "unit": unit, "definition": about, "source": source}
@@ -634,9 +667,18 @@ class Tally:
         }
 
     @property
+    def timelines(self) -> tuple[TurnTaking, TurnTaking]:
+        """Turn-taking as recorded and as rebuilt: of conversations with two channels, if there are any.
+
+        Never of both kinds together: who overlaps, and when, is an estimate where there was one channel.
+        """
+        one_kind = self.separated if self.separated.conversations == self.total.conversations else self
+        return one_kind.before, one_kind.after
+
+    @property
     def turn_taking(self) -> TurnTaking:
         """As it is in the data: rebuilt, or recorded where nothing was rebuilt."""
-        return self.after if self.rebuilt else self.before
+        return self.timelines[self.rebuilt]
 
     def origins(self) -> list[Origin]:
         """The models, without recognisers that heard no words: all that they were given had a transcript."""
@@ -806,10 +848,14 @@ class Tally:
 
     def _count_turns(self, row: Mapping[str, Any]) -> None:
         conversations = timed_conversations(row)
+        taken: Tally | SeparatedTally = self
+        if row.get("separated_by") is not None:
+            taken = self.separated
+            taken.add(row["utterances"] or ())
         if "source" in conversations:
-            self.before.add(conversations["source"])
+            taken.before.add(conversations["source"])
         if self.rebuilt:
-            self.after.add(conversations["rebuilt"])
+            taken.after.add(conversations["rebuilt"])
         timeline = row["timeline"] or {}
         self.backchannels += timeline.get("backchannels") or 0
         self.backchannels_kept += timeline.get("backchannels_kept") or 0
@@ -821,13 +867,13 @@ class Tally:
             value = timeline.get(name)
             moments.add(value if is_number(value) else TIMELINE_MEANS[name])
 
-    def _count_provenance(self, provenance: Any) -> None:
+    def _count_provenance(self, provenance: Any, separated_by: Sequence[Mapping[str, Any]] | None) -> None:
         record = _parsed(provenance) if isinstance(provenance, str) else _provenance(provenance)
         self.sources[record.get("source"), record.get("source_licence")] += 1
         self.tools[record.get("tool") or UNKNOWN] += 1
         self.voices[record.get("voice") or ""] += 1
         self.settings[record.get("settings") or "{}"] += 1
-        for model in record.get("models") or ():
+        for model in (*(record.get("models") or ()), *filter(None, separated_by or ())):
             name, url = model.get("name") or "", model.get("url") or ""
             self.models[Origin(model.get("role") or "", name, model.get("licence"), url)] += 1
 

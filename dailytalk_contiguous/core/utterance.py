@@ -203,6 +203,7 @@ _OF_EDITS: dict[str, Any] = {
     "read": texts_of,
 }
 _HEARD: dict[str, Any] = {"only_with": "emotion_model", "optional": True}
+_OF_SIDES: dict[str, Any] = {"only_with": "origin", "optional": True, "editable": False}
 
 #: All fields, in the order of a line.
 FIELDS: tuple[Field, ...] = (
@@ -308,6 +309,22 @@ FIELDS: tuple[Field, ...] = (
         "the classifier; `affect-map` is an estimate from valence, arousal and dominance, no trained classifier",
         "or not there",
         **_HEARD,
+    ),
+    Field(
+        "origin",
+        _TEXT,
+        "of a recording that came with one channel (`dailytalk separate`): whose samples these are. `mixed`: in a "
+        "part of it both speak, and both sides hold both voices",
+        "`recorded`, `separated`, `mixed`, or not there",
+        **_OF_SIDES,
+    ),
+    Field(
+        "side_confidence",
+        _MEASURE,
+        "that this speaker says it, by the voices; the mean over its speech",
+        "[0, 1], or not there",
+        digits=4,
+        **_OF_SIDES,
     ),
     Field("edited_by", about="who corrected it", unit="or not there", only_with="edited_by", **_OF_EDITS),
     Field(

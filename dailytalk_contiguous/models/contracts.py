@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.audio import Samples
+from dailytalk_contiguous.core.diarisation import SpeakerTurn
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.word_times import Word
 from dailytalk_contiguous.models.pieces import Pieces
@@ -248,23 +249,16 @@ class ChatModel(Protocol):
         """Tokens of a text, as the model counts them, or about; without what separates messages."""
 
 
-class SpeakerTurn(NamedTuple):
-    """A stretch in which a speaker is heard: seconds of the recording, and a confidence in [0, 1].
-
-    Speakers are numbered from 0, by who is heard first. Turns may overlap.
-    """
-
-    speaker: int
-    start: float
-    end: float
-    confidence: float
-
-
 class Diariser(Protocol):
     """Says who speaks when in a recording of one channel."""
 
-    def diarise(self, blocks: Iterable[Samples]) -> list[SpeakerTurn]:
-        """The turns of a recording, sorted by start; its blocks (16 kHz, [-1, 1], any length) come in order."""
+    def diarise(self, blocks: Iterable[Samples], speakers: int | None = None) -> list[SpeakerTurn]:
+        """The turns of a recording, sorted by start.
+
+        Args:
+            blocks: of it (16 kHz, [-1, 1], any length), in order; they may be read again.
+            speakers: how many there are, where that is known.
+        """
 
 
 class Separator(Protocol):

@@ -14,11 +14,11 @@ import numpy as np
 
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
+from dailytalk_contiguous.core.diarisation import SpeakerTurn, by_first_heard
 from dailytalk_contiguous.core.documents import quoted
 from dailytalk_contiguous.core.errors import ModelMissing
 from dailytalk_contiguous.core.librosa_import import import_librosa
 from dailytalk_contiguous.core.spans import true_runs
-from dailytalk_contiguous.models.contracts import SpeakerTurn
 from dailytalk_contiguous.models.devices import open_onnx
 
 #: The spectrogram: samples of a step, a window and its transform; bands; what keeps its logarithm finite.
@@ -65,20 +65,19 @@ class Sortformer:
         bands = import_librosa().filters.mel(sr=ANALYSIS_RATE, n_fft=TRANSFORM, n_mels=BANDS)
         self._filters = np.ascontiguousarray(bands.T, np.float32)
 
-    def diarise(self, blocks: Iterable[Samples]) -> list[SpeakerTurn]:
-        """The turns of a recording, sorted by start; its blocks (16 kHz, [-1, 1], any length) come in order.
+    def diarise(self, blocks: Iterable[Samples], speakers: int | None = None) -> list[SpeakerTurn]:
+        """The turns of a recording; of as many `speakers` as there are, those who are most heard.
 
         The last may end up to a frame after the recording.
         """
         activity = np.concatenate([np.zeros((0, SPEAKERS), np.float32), *self.activity(blocks)])
+        activity = activity[:, np.argsort(-activity.sum(axis=0), kind="stable")[:speakers]]
         turns = [
             SpeakerTurn(speaker, first * FRAME_SECONDS, end * FRAME_SECONDS, float(heard[first:end].mean()))
             for speaker, heard in enumerate(activity.T)
             for first, end in true_runs(heard > HEARD).tolist()
         ]
-        turns.sort(key=lambda turn: (turn.start, turn.speaker))
-        numbers: dict[int, int] = {}
-        return [turn._replace(speaker=numbers.setdefault(turn.speaker, len(numbers))) for turn in turns]
+        return by_first_heard(turns)
 
     def activity(self, blocks: Iterable[Samples]) -> Iterator[Samples]:
         """The probability that each speaker is heard in each frame (frames, speakers), a chunk at a time."""

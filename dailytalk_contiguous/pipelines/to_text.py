@@ -15,10 +15,12 @@ from dailytalk_contiguous.models.emotion_models import AFFECT_MAP
 from dailytalk_contiguous.models.profiles import STANDARD, profile_named
 from dailytalk_contiguous.stages.base import PerUtterance, Stage, Stages
 from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion
+from dailytalk_contiguous.stages.diarise import Diarise
 from dailytalk_contiguous.stages.match_transcript import MatchTranscript
 from dailytalk_contiguous.stages.measure_prosody import MeasureProsody
 from dailytalk_contiguous.stages.rate_affect import RateAffect
 from dailytalk_contiguous.stages.segment import Segment
+from dailytalk_contiguous.stages.separate import PlaceOnSides, Separate
 from dailytalk_contiguous.stages.style import Bucket, Punctuate, Tag
 from dailytalk_contiguous.stages.tokenise_prosody import TokeniseProsody
 from dailytalk_contiguous.stages.transcribe import Transcribe
@@ -72,6 +74,26 @@ def tag_stages(profile: str = STANDARD, fast: bool = False, **options: Any) -> S
     tokenise = make(TokeniseProsody, codebook=NO_MODEL)
     make.all_used(*stages, classify, tokenise)
     return stages if tokenise.codebook == NO_MODEL else (*stages, PerUtterance(tokenise))
+
+
+def separate_stages(profile: str = STANDARD, **options: Any) -> Stages:
+    """The stages from a recording of one channel to one of two, before those of `tag_stages`.
+
+    Args:
+        profile: of `models.profiles.PROFILES`.
+        options: settings of the stages by the names of the options of `dailytalk separate`: `separator`, …
+
+    Raises DailytalkError for a profile or an option that does not exist.
+
+    >>> from dailytalk_contiguous import Folder, separate_stages
+    >>> talks = Folder(inputs=("podcasts",), channel="any").as_streaming_dataset("train")
+    >>> for stage in separate_stages("embedded"):
+    ...     talks = stage.map(talks)
+    >>> next(iter(talks))["channels"]
+    2
+    """
+    make = StageMaker(profile, options)
+    return make.all_used(make(Diarise), make(Separate), PlaceOnSides())
 
 
 def transcribe_stages(profile: str = STANDARD, **options: Any) -> Stages:

@@ -420,6 +420,7 @@ def limits(tally: Tally) -> str:
         "The left voice is synthesised: it has the manners and the accent of its model, not those of a person.",
         "Style tags come from rules over measures of the *source* performance. No person chose or checked them, "
         "and whether the synthesised voice does what its tag says is known from measures, not from listeners.",
+        *_about_sides(tally, names),
         *_about_words(tally, names.get("recogniser", set())),
         "Affect, prosody and buckets describe the source performance, also where the left voice is new.",
         *([_ESTIMATE] if "acoustic-estimate" in names.get("affect", ()) else []),
@@ -512,6 +513,19 @@ def _about_words(tally: Tally, recognisers: set[str]) -> list[str]:
     if "pocketsphinx" in recognisers:
         points.append("**pocketsphinx** hears clear readers of English well and everybody else badly: a preview.")
     return points
+
+
+def _about_sides(tally: Tally, names: Mapping[str, set[str]]) -> list[str]:
+    separated = tally.separated
+    if not separated.conversations:
+        return []
+    used = sorted(names.get("diariser", set()) | names.get("separator", set()))
+    what = f"**{separated.conversations:,} of {counted(tally.total.conversations, 'conversation')} came with one "
+    what += f"channel**, separated into two by {', '.join(escaped(model_name(name)) for name in used)} "
+    what += "(`separated_by`): who says a line, and when, is an estimate (`side_confidence`)."
+    if separated.mixed:
+        what += f" {counted(separated.mixed, 'utterance')} (`origin: mixed`) hold both voices where both speak."
+    return [what]
 
 
 def _about_emotion(tally: Tally) -> list[str]:

@@ -19,6 +19,7 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.quality import BELOW_LOUDEST, SILENCE_DBFS
 from dailytalk_contiguous.core.schema import AUDIO_FOLDER, CONFIGS, LABELLED, MAIN, OTHER, Row
 from dailytalk_contiguous.core.scorecard import ReferenceCorpus, measure_text, places, published_references
+from dailytalk_contiguous.core.separated_turns import SeparatedSpeech
 from dailytalk_contiguous.core.spans import frame_levels
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.tags import tags_among
@@ -656,7 +657,8 @@ def _conversations(folder: Path, plan: TrainerPlan, judge: Judge) -> Iterator[Fi
         values = measure_turns(timed[name], conversation["duration"], plan.duration_sec) | kept
         named, talk = bool(conversation.get("kept_speaker")), bool(conversation.get("talk"))
         unsure, overlap = conversation.get("unsure") or {}, conversation.get("recorded_overlap")
-        judge.add_measured(name, values, unsure, named, talk, overlap)
+        known = conversation.get("separated")
+        judge.add_measured(name, values, unsure, named, talk, overlap, known and SeparatedSpeech(**known))
     judge.voices.update(_hours(about, "voices"))
     judge.languages.update(_hours(about, "language"))
 

@@ -739,7 +739,7 @@ class TrainingItems(Items):
             "split": _SPLITS[side],
             "weight": float(times),
         }
-        row = annotated_clip(annotation | known) | {"sides": None}
+        row = annotated_clip(annotation | known) | dict.fromkeys(OPTIONAL)
         for aligned, source in zip(annotation["alignments"], sources, strict=False):
             match aligned:
                 case [str(word), [int() | float() as start, int() | float() as end], str(speaker)]:
@@ -1044,6 +1044,7 @@ class TaggedItems(Items):
             "sounds": [],
             "sides": tagged["sides"] if fits(tagged.get("sides"), _SIDES) else None,
             "speakers": {line["channel"]: line.get("speaker") for _, line in reversed(lines)},
+            "separated_by": tagged.get("separated_by"),
         }
 
 

@@ -291,6 +291,7 @@ def load(
     verify: bool = False,
     token: str | None = None,
     state: Mapping[str, Any] | None = None,
+    recorded: bool = False,
 ) -> Any:
     """Load a dataset whose `audio` is a `StereoAudio`: (samples, 2) float32, decoded on access.
 
@@ -318,6 +319,8 @@ def load(
         token: of the Hub; None for that of the environment or the login.
         state: what `state_dict()` of the same stream gave. Rows that were read are not read again. It does not
             hold for a shuffle buffer, which loses the rows in it (`datasets` says so).
+        recorded: only what was recorded with a channel for each speaker: no conversation, and no utterance of one,
+            that came with one channel (`separated_by`, `origin`).
 
     Returns what `load_dataset` returns: Dataset or IterableDataset for a split, a dict of them otherwise.
 
@@ -340,6 +343,12 @@ def load(
         )
     if verify:
         verify_version(version, config, token, download=not streaming)
+    flag = "origin" if config == "utterances" else "separated_by"
+    if recorded and (config == "source" or (columns and flag not in columns)):
+        raise DailytalkError(
+            f"nothing in the columns says whether two channels were recorded, which is in {flag!r}",
+            "leave recorded out, or name that column of conversations or utterances too",
+        )
     if items is not None and items.labelled:
         with _name_in_errors(version):
             clips = _clips(items, split, streaming, columns)
@@ -360,6 +369,8 @@ def load(
     with _name_in_errors(version), hub_errors(version):
         data = load_dataset(**source, split=split, streaming=streaming, columns=list(columns) if columns else None)
     data = _with_stereo(data, version)
+    if recorded:
+        data = _recorded(data, flag)
     if state is not None:
         data.load_state_dict(dict(state))
     return data
@@ -471,6 +482,17 @@ def _with_stereo(data: Any, version: Version) -> Any:
         if isinstance(feature, Audio) or feature == schema.AUDIO:
             data = data.cast_column(name, StereoFeature())
     return data
+
+
+def _recorded(data: Any, flag: str) -> Any:
+    """The rows in which a column is null; all of data from before there was such a column."""
+    if isinstance(data, dict):
+        return type(data)({split: _recorded(part, flag) for split, part in data.items()})
+    return data.filter(_is_null, input_columns=flag) if flag in data.features else data
+
+
+def _is_null(value: Any) -> bool:
+    return value is None
 
 
 # Windows of conversations for PyTorch: both channels as (2, n), the words in them, and a batch of both.

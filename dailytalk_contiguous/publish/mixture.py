@@ -5,7 +5,7 @@ import math
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,8 @@ ABOUT_SHAPE = {
         "unsure?": {str: int},
         "recorded_overlap?": float,
         "talk?": bool,
+        "separated?": {"utterances": int, "doubtful": int, "seconds": float, "mixed": float},
+        "separated_by?": [{"role?": str, "name": str, "licence?": str, "url?": str}],
     }
 }
 
@@ -119,6 +121,11 @@ class MixFolder:
     about: Mapping[str, Any]
     credits: tuple[render.Credit, ...]
     rejects: tuple[Reject, ...] = ()
+
+    @property
+    def separated(self) -> set[str]:
+        """The paths of files of conversations that came with one channel, which was separated."""
+        return {path for of in self.about.values() if of.get("separated") for path in of["files"]}
 
     def files(self) -> Iterator[File | Reject]:
         """Every file once, in the order of the manifests; a Reject for one that can't be used.
@@ -182,14 +189,25 @@ def open_folder(path: Path, scratch: Path, eval_share: float, seed: int) -> MixF
         rows = items.open_items(path, finished=True).rows()
         export = exports.write_export(rows, scratch, moshi_folder.MOSHI, eval_share=eval_share, seed=seed)
         licence = (record.get("source") or {}).get("licence")
-        manifests = _existing(scratch, items.MOSHI_MANIFESTS)
-        return MixFolder(scratch, manifests, models, licence, _about(scratch), credits, tuple(export.rejects))
+        manifests, about = _existing(scratch, items.MOSHI_MANIFESTS), _about(scratch)
+        models = tuple(sorted({*models, *_separators(about)}))
+        return MixFolder(scratch, manifests, models, licence, about, credits, tuple(export.rejects))
     if manifests := _existing(path, items.MOSHI_MANIFESTS):
-        return MixFolder(path, manifests, models, None, _about(path), credits)
+        about = _about(path)
+        return MixFolder(path, manifests, tuple(sorted({*models, *_separators(about)})), None, about, credits)
     raise DailytalkError(
         f"{documents.as_text(path)!r} holds nothing to mix",
         "name a folder that `dailytalk corpus`, `build` or `export --format moshi` has finished",
     )
+
+
+def _separators(about: Mapping[str, Any]) -> set[licensing.Origin]:
+    """The models by which conversations that came with one channel were separated."""
+    return {
+        licensing.Origin(*(model.get(name) or "" for name in ("role", "name", "licence", "url")))
+        for of in about.values()
+        for model in of.get("separated_by") or ()
+    }
 
 
 def most_listed(path: Path) -> int:
@@ -251,6 +269,7 @@ class Settings:
         seed: which clips are listed once more or once less, and which conversations evaluate.
         eval_share: of conversations that are not divided yet.
         text_conditions: keep those of the folders; a stock model stops on them.
+        recorded_only: leave out conversations that came with one channel, which was separated.
         towards: how often each conversation is seen is chosen so that together they come near it. Clips of one
             speaker are listed once, or as their weight says.
     """
@@ -260,6 +279,7 @@ class Settings:
     seed: int = 0
     eval_share: float = 0.1
     text_conditions: bool = False
+    recorded_only: bool = False
     towards: ReferenceCorpus | None = None
 
 
@@ -308,7 +328,13 @@ def read_parts(
     rejects: list[Reject] = []
     names: set[str] = set()
     for number, (path, weight) in enumerate(folders):
-        folder = open_folder(path, scratch / str(number), settings.eval_share, settings.seed)
+        folder, separated = (
+            open_folder(path, scratch / str(number), settings.eval_share, settings.seed),
+            set[str](),
+        )
+        if settings.recorded_only:
+            separated = folder.separated
+            folder = replace(folder, models=tuple(sorted({*folder.models} - _separators(folder.about))))
         name = file_name(path.resolve().name)
         others = (f"{name}-{count}" for count in itertools.count(number + 1))
         unique_name = next(item for item in (name, *itertools.islice(others, len(folders))) if item not in names)
@@ -322,6 +348,10 @@ def read_parts(
         for item in folder.files():
             if isinstance(item, Reject):
                 rejects.append(item)
+                continue
+            if item.id in separated:
+                why = "its conversation came with one channel, which was separated"
+                rejects.append(Reject(item.id, STAGE, why, "leave out --recorded-only"))
                 continue
             reason = refused or (licensing.refusal(item.licence) if settings.commercial else None)
             if reason:

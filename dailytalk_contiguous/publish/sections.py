@@ -336,6 +336,8 @@ ROLES = {
     "emotion": "emotion",
     "synthesiser": "new voice",
     "verifier": "check of the new voice",
+    "diariser": "who speaks when",
+    "separator": "voices apart",
 }
 
 
@@ -366,7 +368,8 @@ def conversation_sections(
     synthesis += [*([plot] if (plot := confidence_plot(tally)) else []), *delivery_parts(tally), *players]
     yield Section("facts", "", [conversation_facts(tally, run)])
     yield Section("what", "What is in it", [*voice_parts(tally), durations_plot(tally)])
-    yield Section("turns", "Turn-taking", turn_parts(tally))
+    doubtful = [table] if (table := doubtful_sides(tally)) else []
+    yield Section("turns", "Turn-taking", [*turn_parts(tally), *doubtful])
     if taught := scorecard_parts(tally, references):
         yield Section("scorecard", "What it teaches, beside other corpora", taught)
     yield Section("style", "Style", style)
@@ -392,7 +395,7 @@ def conversation_facts(tally: Tally, run: Mapping[str, Any]) -> KeyFigures:
     more = f" and {len(languages) - 4} more" if len(languages) > 4 else ""
     channels = " · ".join(f"{n:,} {channel}" for channel, n in sorted(tally.channels.items()))
     rebuilt = {
-        "recorded": f"recorded: {length_text(tally.before.seconds)}",
+        "recorded": f"recorded: {length_text(tally.before.seconds + tally.separated.before.seconds)}",
         "spoken": f"{render.percent(tally.statuses['spoken'], whole.utterances)} of the utterances",
         "saved": f"{render.money(saved)} saved by the cache" if is_number(saved) else "",
     }
@@ -531,11 +534,40 @@ def turn_parts(tally: Tally) -> list[SectionPart]:
         "before the other ends; an interruption starts well before, and the other stops."
     )
     parts: list[SectionPart] = [offsets_plot(tally), table := turns_table(tally)]
-    return [Text(explained), *parts] if table else parts
+    return [Text(explained), *separated_parts(tally), *parts] if table else parts
+
+
+def separated_parts(tally: Tally) -> list[SectionPart]:
+    """Which conversations the measures of turns leave out, as they came with one channel; none if all have two.
+
+    If all came with one they are measured, and it is said.
+    """
+    n, of = tally.separated.conversations, tally.total.conversations
+    if not n:
+        return []
+    what = f"{n:,} of {counted(of, 'conversation')} came with one channel, which was separated into two."
+    if n < of:
+        return [Text(f"{what} When these take turns is an estimate, so they are not measured here.")]
+    return [Text(f"{what} When they take turns, and where they overlap, is an estimate.")]
+
+
+def doubtful_sides(tally: Tally) -> Table:
+    """The utterances that are most likely on the wrong side; empty where there are none."""
+    lines: list[Sequence[render.TableCell]] = []
+    for _, _, line in sorted(tally.separated.doubtful, reverse=True):
+        cells = (line[name] or "" for name in ("utterance_id", "source_channel", "origin", "text"))
+        lines.append((f"{line['side_confidence']:.2f}", *cells))
+    return Table(
+        "Doubtful sides, the least sure first",
+        ("confidence", "utterance", "side", "origin", "text"),
+        lines,
+        "Confidence that the line is on its speaker's side, where a conversation came with one channel. "
+        "`dailytalk review` has these lines first, and swaps their side with one key.",
+    )
 
 
 def _sides(tally: Tally) -> list[tuple[Series, TurnTaking]]:
-    return [(RECORDED, tally.before), (REBUILT, tally.after)][: 1 + tally.rebuilt]
+    return [*zip((RECORDED, REBUILT), tally.timelines, strict=True)][: 1 + tally.rebuilt]
 
 
 def offsets_plot(tally: Tally) -> HistogramPlot:
@@ -626,7 +658,7 @@ def scorecard_parts(tally: Tally, references: Sequence[ReferenceCorpus] = ()) ->
     )
     plots = [plot for name in TURN_MEASURES if (plot := measure_plot(tally, name, placed))]
     tables = (_measures_of_sides(tally, placed), _references_table())
-    return [Text(explained), *map(Text, remarks), *plots, *tables]
+    return [*separated_parts(tally), Text(explained), *map(Text, remarks), *plots, *tables]
 
 
 def measure_plot(tally: Tally, name: str, placed: Sequence[Beside] = ()) -> HistogramPlot | None:

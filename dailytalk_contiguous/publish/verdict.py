@@ -28,6 +28,7 @@ from dailytalk_contiguous.core.hallucination import EXTRA_WORDS, MAX_WORDS_PER_S
 from dailytalk_contiguous.core.licensing import licence_of
 from dailytalk_contiguous.core.quality import NO_LIMIT
 from dailytalk_contiguous.core.schema import CHANNELS, Row, kept_speaker, voices
+from dailytalk_contiguous.core.separated_turns import SeparatedSpeech, separated_speech
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.tally import UNKNOWN, Tally
 from dailytalk_contiguous.core.turns import Timed, fitness, overlap_seconds
@@ -258,14 +259,17 @@ def portable_measures(row: Mapping[str, Any]) -> dict[str, Any]:
     """What a training folder keeps of a row, so that it is judged as the row is (`Judge.add_measured`).
 
     `measures`: those that do not follow from who speaks when; `unsure`: `unsure_utterances`; `recorded_overlap`:
-    that of `recorded_overlap`; `talk`: that it is one (`is_talk`).
+    that of `recorded_overlap`; `talk`: that it is one (`is_talk`); `separated`: `separated_speech`, and
+    `separated_by` the models, where it came with one channel.
     """
     measured = measure_conversation(row, rebuilt=True).items()
     measures = {name: round(value, 6) for name, value in measured if value is not None and name not in _OF_TURNS}
     overlap = recorded_overlap(row)
-    known = {} if overlap is None else {"recorded_overlap": round(overlap, 6)}
-    talk = {"talk": True} if is_talk(row) else {}
-    return {"measures": measures, "unsure": unsure_utterances(row)} | known | talk
+    known: dict[str, Any] = {} if overlap is None else {"recorded_overlap": round(overlap, 6)}
+    known |= {"talk": True} if is_talk(row) else {}
+    if separated := separated_speech(row):
+        known |= {"separated": separated._asdict(), "separated_by": row["separated_by"]}
+    return {"measures": measures, "unsure": unsure_utterances(row)} | known
 
 
 def recorded_overlap(row: Mapping[str, Any]) -> float | None:
@@ -706,6 +710,7 @@ class Judge:
         self._unsure: Counter[str] = Counter()
         self._nameless = self._talks = 0
         self._recorded_overlaps = array("d")
+        self._separated: list[SeparatedSpeech] = []
         self._misheard: dict[str, _Beyond] = defaultdict(_Beyond)
         self._known: dict[str, array[float]] = {bound.measure: array("d") for bound in _BOUNDS if bound.median}
         self._beyond: dict[str, _Beyond] = {bound.kind: _Beyond() for bound in _BOUNDS}
@@ -725,7 +730,8 @@ class Judge:
         if talk and not any(utterance["channel"] == "left" for utterance in row["utterances"] or ()):
             measured["least_talk"] = None  # its program was killed before the voice said anything
         unsure, overlap = unsure_utterances(row), recorded_overlap(row)
-        return self.add_measured(row["conversation_id"], measured, unsure, named, talk, overlap)
+        separated = separated_speech(row)
+        return self.add_measured(row["conversation_id"], measured, unsure, named, talk, overlap, separated)
 
     def _is_misheard(self, name: str, values: MeasuredConversation, unsure: Mapping[str, int]) -> bool:
         """Whether its words can't be trusted: a recogniser that knows no telephones heard one, and is not sure.
@@ -749,15 +755,19 @@ class Judge:
         named: bool = True,
         talk: bool = False,
         overlap: float | None = None,
+        separated: SeparatedSpeech | None = None,
     ) -> Judged:
         """Judge a conversation by its measures and its `unsure_utterances`, and count it.
 
         `named`: whether it is known who the recorded speaker is. `talk`: `is_talk`. `overlap`: `recorded_overlap`.
+        `separated`: `separated_speech`.
         """
         self._nameless += not named
         self._talks += talk
         if overlap is not None:
             self._recorded_overlaps.append(overlap)
+        if separated:
+            self._separated.append(separated)
         self._unsure.update(unsure)
         seconds = values["duration"] or 0.0
         self.n += 1
@@ -800,7 +810,7 @@ class Judge:
         findings += self._of_words()
         if self.n and not self.rebuilt:
             findings.append(advice(NOT_SPOKEN, ".", *_NOT_SPOKEN))
-        findings += [*self._of_conversations(), *self._of_losses(lost_hours(run), tally)]
+        findings += [*self._of_conversations(), *self._of_sides(), *self._of_losses(lost_hours(run), tally)]
         if self._nameless and self.n > 1:
             what = f"nobody is named as the recorded speaker of {self._share(self._nameless)}"
             remedy = "name them (tag --speakers), or one person may be in training and in validation"
@@ -858,6 +868,18 @@ class Judge:
                 what += f" ({note})" if note else ""
                 remedy = "listen to some, or tag with a recogniser that says how sure it is (--asr-model)"
                 yield advice(_UNKNOWN_CONFIDENCE, ".", what, remedy, "note")
+
+    def _of_sides(self) -> Iterator[Finding]:
+        """What came with one channel: whose lines may be on the wrong side, and what holds both voices."""
+        if not self._separated:
+            return
+        utterances, doubtful, seconds, mixed = map(sum, zip(*self._separated, strict=True))
+        what = f"{self._share(len(self._separated))} were separated from one channel"
+        what += f": {doubtful:,} of {counted(utterances, 'line')} may be on the wrong side, and for {mixed:.1f} s "
+        what += f"({percent(mixed, seconds)} of their length) both sides hold both voices"
+        is_much = doubtful >= WIDESPREAD * utterances > 0 or mixed >= WIDESPREAD * seconds > 0
+        remedy = "listen to the doubtful lines first (dailytalk review), or leave them out (--recorded-only)"
+        yield advice("separated", ".", what, remedy, "doubtful" if is_much else "note")
 
     def _of_losses(self, lost: "LostHours | None", tally: Tally) -> Iterator[Finding]:
         if lost and self.limits.most_lost is not None and lost.share > self.limits.most_lost:

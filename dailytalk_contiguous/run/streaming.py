@@ -28,6 +28,7 @@ from dailytalk_contiguous.run.run import (
     refuse_mixing,
     refuse_unwritable,
 )
+from dailytalk_contiguous.run.separating import separate_one
 from dailytalk_contiguous.run.speaking import (
     DATASET,
     SynthesisInput,
@@ -240,10 +241,14 @@ class Windows:
         source: of recordings. scratch: the folder that they are fetched to.
         config: how they become conversations; its inputs are not used.
         seconds: audio after which a window is full.
+        separating: the stages that make two channels of recordings that have one.
     """
 
-    def __init__(self, source: HubStream, scratch: Path, config: FolderConfig, seconds: float) -> None:
+    def __init__(
+        self, source: HubStream, scratch: Path, config: FolderConfig, seconds: float, separating: Stages = ()
+    ) -> None:
         self._source, self._scratch, self._config, self._seconds = source, scratch, config, seconds
+        self._separating = separating
         self._coming: Iterator[PendingRecording] = iter(())
         self._reached: StreamPosition | None = None
         self._stop = Event()
@@ -299,7 +304,15 @@ class Windows:
         if stem(recording.audio_file) in names:  # false where the source knew all names beforehand
             window.names.append(recording.audio_file)
         window.root = Path(str(recording.path)[: -len(recording.audio_file)])
-        rows = list(recording_rows(recording, self._config))
+        recordings = [recording]
+        if self._separating:
+            try:
+                recordings = separate_one(recording, self._separating)
+            except BadInput as error:
+                window.problems.append(Reject(recording.recording_id, "Separate", error.reason, error.remedy))
+                recording.path.unlink()
+                return 0.0
+        rows = [row for part in recordings for row in recording_rows(part, self._config)]
         usable = [row for row in rows if not row["problem"]]
         window.rows += usable
         window.problems += [
@@ -308,7 +321,8 @@ class Windows:
             if row["problem"]
         ]
         if not usable:
-            recording.path.unlink()  # a thousand of them must not fill the disk
+            for part in recordings:
+                part.path.unlink()  # a thousand of them must not fill the disk
         return float(sum(row["duration"] for row in usable))
 
 
@@ -354,6 +368,7 @@ class StreamJob:
         profile: the one that the stages are from.
         config: how recordings become conversations; its inputs are not used.
         window_seconds: audio of a window, and so of a shard.
+        separating: the stages that make two channels of recordings that have one, before all others.
     """
 
     repository: Repository
@@ -363,6 +378,7 @@ class StreamJob:
     config: FolderConfig
     window_seconds: float = RunOptions.shard_seconds
     licence: str = ""
+    separating: Stages = ()
 
     def __post_init__(self) -> None:
         if any(stage.unfitted for stage in self.tagging):
@@ -386,11 +402,13 @@ class StreamJob:
         made_of = {
             "source": {"repository": self.repository.reference.repo, **asdict(self.repository.choice)},
             "commit": self.repository.commit,
-            "tag": settings_of(*self.tagging),
+            "tag": settings_of(*self.separating, *self.tagging),
             "speak": settings_of(*self.speaking),
             "config": {"max_conversation": self.config.max_conversation, "transcripts": self.config.transcripts},
         }
-        return made_of | {"chains": [chain_of(stages)[-1:] for stages in self.stages()]}
+        return made_of | {
+            "chains": [chain_of(stages)[-1:] for stages in (self.separating, *self.stages()) if stages]
+        }
 
     def agree(self, begun: Mapping[str, Any], out: Path) -> None:
         """Raise DailytalkError if the stream in `out`, with `about` as in `begun`, would go on differently."""
@@ -533,8 +551,14 @@ class StreamSpec(Spec):
         others = {folder: self._paths(folder) for folder in (TAGGED, DATASET)}
         shutil.rmtree(scratch, ignore_errors=True)  # of a run that was killed
         try:
-            options.runner.preflight(self.stages)
-            windows = Windows(HubStream(self.job.repository), scratch, self.job.config, self.job.window_seconds)
+            options.runner.preflight((*self.job.separating, *self.stages))
+            windows = Windows(
+                HubStream(self.job.repository),
+                scratch,
+                self.job.config,
+                self.job.window_seconds,
+                self.job.separating,
+            )
             ahead = windows_ahead(
                 self._wanted(windows),
                 windows.stop,

@@ -37,11 +37,13 @@ from dailytalk_contiguous.core.documents import (
 from dailytalk_contiguous.core.edits import Item, Laid, Lines, SpokenLine, in_order, lay_edits, shown_words
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import AUDIO_FOLDER, CHANNELS, MAIN, OTHER
+from dailytalk_contiguous.core.separated_turns import is_doubtful
 from dailytalk_contiguous.core.utterance import NOT_SILENT, why_silent
 from dailytalk_contiguous.core.word_times import join_words, split_words
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.shards import Entry, ShardIndex, read_rows
 from dailytalk_contiguous.sources import whisper_json
+from dailytalk_contiguous.sources.separated import moved_lines
 from dailytalk_contiguous.sources.transcribed import BASE, RUN_TRANSCRIPT, at_hand, tagged_row
 from dailytalk_contiguous.store.edit_journal import JOURNAL, EditJournal, Record, has_journal
 from dailytalk_contiguous.store.files import (
@@ -162,6 +164,10 @@ class Editable(ABC):
         """Seconds of the file at which an item begins: its lines have times of the file."""
         return 0.0
 
+    def moved(self, name: str, lines: Lines) -> set[str]:
+        """The ids of lines that are on another side than their sound, since a person moved them."""
+        return set()
+
     def channels(self, name: str) -> Sequence[str]:
         """The channels that its lines may be on."""
         return CHANNELS
@@ -225,19 +231,26 @@ FAST, SLOW, FEWEST_WORDS, SHORTEST_SLOW = 7.0, 0.5, 4, 3.0
 
 
 def line_suspects(line: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What the text and the times of a line say may be wrong with it: `kind` (empty, fast, slow) and `why`."""
+    """What a line says may be wrong with it: `kind` (side, empty, fast, slow) and `why`, a doubtful side first."""
+    sides = []
+    if is_doubtful(line):
+        why = f"the other speaker may say it: its side is {line['side_confidence']:.0%} sure"
+        sides = [{"kind": "side", "why": why}]
     text = (line.get("text") or "").strip()
     start, end = line.get("start"), line.get("end")
     seconds = end - start if is_number(start) and is_number(end) else 0.0
     n_words = len(text.split())
     if not text:
-        return [{"kind": "empty", "why": why_silent(line) or "it has no text"}]
+        return [*sides, {"kind": "empty", "why": why_silent(line) or "it has no text"}]
     if seconds > 0 and n_words >= FEWEST_WORDS and n_words / seconds > FAST:
-        return [{"kind": "fast", "why": f"{n_words / seconds:.1f} words a second: is all of it said here?"}]
+        return [
+            *sides,
+            {"kind": "fast", "why": f"{n_words / seconds:.1f} words a second: is all of it said here?"},
+        ]
     if seconds > SHORTEST_SLOW and n_words / seconds < SLOW:
         why = f"only {counted(n_words, 'word')} in {seconds:.1f} s: listen for words that are missing"
-        return [{"kind": "slow", "why": why}]
-    return []
+        return [*sides, {"kind": "slow", "why": why}]
+    return sides
 
 
 class TaggedLines(Editable):
@@ -286,6 +299,9 @@ class TaggedLines(Editable):
 
     def offset(self, name: str) -> float:
         return float(self._base(name)["offset"]) if name in self._entries else 0.0
+
+    def moved(self, name: str, lines: Lines) -> set[str]:
+        return moved_lines(self._base(name), lines) if name in self._entries else set()
 
     def file_of(self, name: str) -> str:
         return RUN_TRANSCRIPT

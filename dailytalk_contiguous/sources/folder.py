@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -31,11 +32,13 @@ from dailytalk_contiguous.core.documents import as_text, expect, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.machine import cache_folder, cores
 from dailytalk_contiguous.core.schema import CHANNELS, MIX, SOURCE
+from dailytalk_contiguous.core.separated_turns import turns_within
 from dailytalk_contiguous.core.spans import HYSTERESIS, balanced_range, frame_levels, pieces_of, true_runs
 from dailytalk_contiguous.core.word_times import Cue
 from dailytalk_contiguous.models.speech_activity import FRAME, FRAME_SECONDS, speech_probabilities
 from dailytalk_contiguous.models.text_language import language_of_texts
 from dailytalk_contiguous.sources.recordings import LeftOut, Recording, find_recordings, put_together
+from dailytalk_contiguous.sources.separated import separated_beside, separated_of
 from dailytalk_contiguous.sources.transcribed import identity_of
 from dailytalk_contiguous.sources.transcripts import cues_within, find_transcripts, is_shared, read_transcripts
 from dailytalk_contiguous.stages.segment import CHANNEL_CHOICES
@@ -260,6 +263,7 @@ def _conversations(recording: Recording, base: dict[str, Any], config: FolderCon
         if root and leads_out(transcript, root):
             raise BadInput(f"its transcript {as_text(transcript)!r}: {LINK_OUT}", COPY_IT)
     is_mix = mono or config.channel == MIX
+    separated = separated_of(path, info, root)
     cues = read_transcripts([*transcripts], recording.audio_file, transcripts, is_mix) if transcripts else []
     language = _language(cues, config)
     own = [path.name for path in transcripts if not is_shared(path.name, path.stem)]
@@ -271,7 +275,9 @@ def _conversations(recording: Recording, base: dict[str, Any], config: FolderCon
     edges = cuts(base["audio"], info.seconds, config.max_conversation, identity_of_file)
     for number, (start, end) in enumerate(pairwise(edges)):
         part_cues = cues_within(cues, start, end - start, last=end == edges[-1]) if cues else []
-        content = json.dumps([stamp, identity, start, end, part_cues, language], sort_keys=True)
+        turns = turns_within(separated.turns, start, end - start) if separated.models else None
+        facts = [stamp, identity, start, end, part_cues, language, turns, separated.models]
+        content = json.dumps(facts, sort_keys=True)
         yield base | {
             "conversation_id": recording.recording_id + (f".{number:03d}" if len(edges) > 2 else ""),
             "audio_identity": identity,
@@ -282,6 +288,8 @@ def _conversations(recording: Recording, base: dict[str, Any], config: FolderCon
             "given": part_cues,
             "given_language": language,
             "transcripts": names,
+            "separated_turns": turns,
+            "separated_by": separated.models,
             "input_digest": hashlib.sha256(content.encode()).hexdigest()[:20],
             "problem": None,
             "remedy": None,
@@ -341,6 +349,8 @@ def no_conversation(identity: str, reason: str | None, remedy: str | None) -> di
         "given": [],
         "given_language": None,
         "transcripts": [],
+        "separated_turns": None,
+        "separated_by": None,
         "input_digest": "",
         "problem": reason,
         "remedy": remedy,
@@ -350,7 +360,9 @@ def no_conversation(identity: str, reason: str | None, remedy: str | None) -> di
 def _listing_digest(recordings: list[Recording], transcripts: str | None) -> str:
     facts: list[Any] = []
     for recording in recordings:
-        beside = _transcripts(recording, transcripts, recording.root)
+        beside = [*_transcripts(recording, transcripts, recording.root)]
+        if os.path.lexists(turns := separated_beside(recording.path)):
+            beside.append(turns)
         for path in (*(recording.pair.files if recording.pair else (recording.path,)), *beside):
             status = path.stat() if path.exists() else path.lstat()  # a link to nowhere is reported as such later
             facts.append([to_uri(path.absolute()), status.st_size, status.st_mtime_ns])

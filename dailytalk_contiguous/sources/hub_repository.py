@@ -28,6 +28,7 @@ from dailytalk_contiguous.core.machine import cache_folder
 from dailytalk_contiguous.core.schema import CONFIGS as PUBLISHED
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.sources.recordings import LARGEST, Names, Recording, common_name, identities, shortened
+from dailytalk_contiguous.sources.separated import ENDING
 from dailytalk_contiguous.sources.transcripts import is_shared, stems_of
 from dailytalk_contiguous.store.files import inside, write_bytes, write_text
 from dailytalk_contiguous.store.hub import TIMEOUTS, Reference, hub_errors, parse_reference
@@ -178,7 +179,7 @@ def made_folders(paths: Collection[str]) -> list[str]:
 
 
 def companions(recordings: Iterable[str], paths: Iterable[str]) -> dict[str, list[str]]:
-    """For each recording, the files beside it that `sources.transcripts` may read as its transcript."""
+    """For each recording, the files beside it that may be its transcript, or say how it was separated."""
     keys = {}  # folder and stem of a recording and, if it may be one side of a pair, of the pair
     for path in recordings:
         folder, stem = str(PurePosixPath(path).parent), PurePosixPath(path).stem
@@ -188,7 +189,8 @@ def companions(recordings: Iterable[str], paths: Iterable[str]) -> dict[str, lis
     shared: defaultdict[str, list[str]] = defaultdict(list)
     for path in sorted(paths):
         folder, name = str(PurePosixPath(path).parent), PurePosixPath(path).name
-        known = next((stem for stem in stems_of(name) if (folder, stem) in beside), None)
+        stems = [name.removesuffix(ENDING)] if name.endswith(ENDING) else stems_of(name)
+        known = next((stem for stem in stems if (folder, stem) in beside), None)
         if known is not None:
             beside[folder, known].append(path)
         elif is_shared(name, ""):

@@ -18,6 +18,7 @@ from dailytalk_contiguous.core.schema import CHANNELS, Row
 from dailytalk_contiguous.core.utterance import FIELDS, OPTIONAL_FIELDS, Field, line_problem
 from dailytalk_contiguous.shards import compress, compress_row, expand, expand_row, read_entries, read_rows
 from dailytalk_contiguous.sources.recordings import is_recording, pairs, put_together, shortened, stem
+from dailytalk_contiguous.sources.separated import checked_separated, exchanged, moved_lines, separated_of
 from dailytalk_contiguous.stages.script import KEPT, script_columns, seconds_within
 from dailytalk_contiguous.store.files import inside
 
@@ -45,6 +46,9 @@ def checked(line: dict[str, Any], fields: Sequence[Field] = FIELDS) -> dict[str,
 #: Columns of a tagged row with an item an utterance, which a recording alone does not give.
 OF_UTTERANCES = ("utterance_id", "channel", "run")
 
+#: Those of a recording that came with one channel, null in any other.
+SEPARATED = ("separated_turns", "separated_by")
+
 #: Columns of the conversation that a tagged shard knows.
 BASE = (
     "recording_id",
@@ -55,6 +59,7 @@ BASE = (
     "duration",
     "sample_rate",
     "channels",
+    *SEPARATED,
     *OF_UTTERANCES,
 )
 
@@ -99,6 +104,10 @@ def tagged_row(row: Row | None) -> Row:
         or not set(tagged["channel"]) <= {*CHANNELS}
     ):
         raise BadInput("its row in the tagged shard describes no part of a recording", TAG_AGAIN)
+    if any(tagged.get(column) is not None for column in SEPARATED):
+        turns, models = map(tagged.get, SEPARATED)
+        checked = checked_separated(turns, models, "its row in the tagged shard", tagged["duration"])
+        tagged |= dict(zip(SEPARATED, checked, strict=True))
     try:
         refuse_outside(tagged["audio_file"])
     except ValueError as error:
@@ -176,6 +185,7 @@ def from_recording(line: Mapping[str, object], recordings: Path | None) -> Row:
         )
     audio = {"bytes": None, "path": to_uri(path.absolute())}
     info = probe(audio)
+    separated = separated_of(path, info, recordings)
     return {
         "recording_id": shortened(stem(audio_file)),
         "audio": audio,
@@ -185,6 +195,8 @@ def from_recording(line: Mapping[str, object], recordings: Path | None) -> Row:
         "sample_rate": info.sample_rate,
         "channels": info.channels,
         **{column: [] for column in OF_UTTERANCES},
+        "separated_turns": separated.models and separated.turns,
+        "separated_by": separated.models,
     }
 
 
@@ -341,14 +353,18 @@ def _tagged_rows(tagged: Path, rejects: list[Reject]) -> tuple[dict[str, Row], d
 
 def _row(name: str, lines: Sequence[_Line], base: Row, rejects: list[Reject], fields: Sequence[Field]) -> Row:
     base |= {"conversation_id": name}
-    row = {column: base[column] for column in KEPT if column in base}
-    row |= script_columns(base, _usable(name, lines, base, rejects), fields)
-    # Of a field that no line has, the digest is that of runs which did not know it.
-    facts = {column: value for column, value in row.items() if column not in OPTIONAL_FIELDS or any(value)}
     stamp: Any = base.get("audio_identity")
     if not stamp:  # a recording without one is known by its path, size and date
         path = from_uri(base["audio"]["path"])
         stamp = [str(path), path.stat().st_size, path.stat().st_mtime_ns]
+    usable = [*_usable(name, lines, base, rejects)]
+    said = script_columns(base, usable, fields)
+    by_id = {identity: line for identity, _, line in usable}
+    if moved := [by_id[key] for key in moved_lines(base, by_id)]:
+        base = exchanged(base, moved, json.dumps(stamp))
+    row = {column: base[column] for column in KEPT if column in base} | said
+    # Of a field that no line has, the digest is that of runs which did not know it.
+    facts = {column: value for column, value in row.items() if column not in OPTIONAL_FIELDS or any(value)}
     content = json.dumps([facts | {"audio": None}, stamp], sort_keys=True)
     return row | {"input_digest": hashlib.sha256(content.encode()).hexdigest()[:20]}
 

@@ -18,6 +18,7 @@ from dailytalk_contiguous.core.documents import parse_json, quoted
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import CHANNELS, MIX
 from dailytalk_contiguous.core.word_times import Cue, join_words
+from dailytalk_contiguous.sources.separated import ENDING
 from dailytalk_contiguous.sources.transcribed import RUN_TRANSCRIPT
 from dailytalk_contiguous.sources.transcript_formats import (
     FORMATS,
@@ -55,7 +56,7 @@ def find_transcripts(
     before it (`call.left.srt`: left, l, a, 1, ch0 … right, r, b, 2, ch1). A run's `transcript.jsonl`, lhotse's
     `*supervisions*.jsonl.gz` and NeMo's `*manifest*.json`, which may or may not have lines for this recording, are
     among them, and so is, where nothing else is found, the whisper.json of the nearest folder above the recording
-    that has one. Files `*.reference.json` are never found: they hold what benchmarks compare with.
+    that has one. Files `*.reference.json` and `*.separated.json` are never found: they are no transcripts.
 
     Args:
         audio_file: the recording.
@@ -182,7 +183,7 @@ def stems_of(name: str) -> list[str]:
     ['call.left', 'call']
     """
     ending = ending_of(name)
-    if ending is None or name.lower().endswith(".reference.json"):
+    if ending is None or name.lower().endswith((".reference.json", ENDING)):
         return []
     stem = name.removesuffix(ending)
     rest, _, marker = stem.rpartition(".")

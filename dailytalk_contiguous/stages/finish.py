@@ -46,7 +46,7 @@ class Finish(Stage):
         *("alignments", "sounds", "timeline"),
         *(_RENAMED.get(name, name) for name in UTTERANCE if name not in ("channel", *OPTIONAL_FIELDS)),
     )
-    uses: ClassVar[tuple[str, ...]] = tuple(sorted(OPTIONAL_FIELDS))
+    uses: ClassVar[tuple[str, ...]] = ("separated_by", *sorted(OPTIONAL_FIELDS))
     batch_rows: ClassVar[int] = 1
     adds: ClassVar[Features] = schema.BUILT
 
@@ -102,6 +102,7 @@ class Finish(Stage):
             "sides": [_side(side, words) for side in row["built_sides"]],
             "speakers": speakers,
             "timeline": row["timeline"],
+            "separated_by": row.get("separated_by"),
             "provenance": self.provenance,
         }
 

@@ -35,7 +35,7 @@ from dailytalk_contiguous.stages.segment import Segment
 #: Columns of the source that are needed to the end.
 KEPT = (
     *("conversation_id", "recording_id", "audio", "audio_file", "offset", "duration"),
-    *("sample_rate", "channels", "input_digest"),
+    *("sample_rate", "channels", "separated_by", "input_digest"),
 )
 
 #: Columns of tagged utterances that no field has: their run of speech, and what a line says in other words.
@@ -73,7 +73,7 @@ class Script(Stage):
             if not field.part and not field.optional and field.name not in _SAID_OTHERWISE
         ),
     )
-    uses: ClassVar[tuple[str, ...]] = ("given", *sorted(OPTIONAL_FIELDS))
+    uses: ClassVar[tuple[str, ...]] = ("given", "separated_turns", *sorted(OPTIONAL_FIELDS))
     refuses: ClassVar[bool] = True
     batch_rows: ClassVar[int] = 1
     adds: ClassVar[Features] = script_features()
@@ -207,10 +207,11 @@ def _utterance(
 
 def _silent_side(base: Row, channel: str, fields: Sequence[Field]) -> list[dict[str, Any]]:
     """The utterances of a channel that the transcript leaves out: their times, without text."""
-    needed = {column: [base[column]] for column in Segment.needs} | {"given": [base.get("given")]}
+    needed = {column: [base[column]] for column in Segment.needs}
+    needed |= {column: [base.get(column)] for column in Segment.uses}
     segments = {column: values[0] for column, values in Segment(channel=channel)(needed).items()}
     silent = utterance_of({}, fields) | {"text_raw": "", "text": "", "tag": "", "recogniser": ""}
-    of_segment = ("utterance_id", "speaker", "start", "end", "kind", "run")
+    of_segment = ("utterance_id", "speaker", "start", "end", "kind", "run", "origin", "side_confidence")
     return [
         silent | dict(zip(of_segment, values, strict=True)) | {"source_channel": channel}
         for values in zip(*map(segments.__getitem__, of_segment), strict=True)

@@ -84,6 +84,7 @@ def test_finished_clip_has_what_is_told_of_it_and_nothing_else() -> None:
         "sounds": [],
         "speakers": {"left": "its speaker", "right": None},
         "timeline": None,
+        "separated_by": None,
         "provenance": None,
         "split": None,
     }

@@ -27,6 +27,7 @@ SOURCE: dict[str, Any] = {
     "duration": 9.5,
     "sample_rate": 8000,
     "channels": 2,
+    "separated_by": None,
 }
 TAGGED: dict[str, list[Any]] = {
     "utterance_id": ["call.001/right/0000", "call.001/left/0000"],
@@ -153,6 +154,8 @@ def test_utterances_of_a_script_are_in_order_of_start_with_all_that_is_kept_of_t
         "emotion_class": [None, None],
         "emotion_probabilities": [None, None],
         "emotion_model": [None, None],
+        "origin": [None, None],
+        "side_confidence": [None, None],
     }
     expected |= {name: [None, LINE["vad"][name]] for name in AFFECT}
     expected |= {name: [None, LINE["features"][name]] for name in PROSODY}
@@ -251,6 +254,7 @@ def test_side_that_was_not_tagged_has_its_times_without_text() -> None:
     assert {name: value for name, value in told.items() if value is None} == dict.fromkeys(
         (
             *("tagged_text", "rule", "confidence", "context_seconds", "text_reason"),
+            *("origin", "side_confidence"),
             *("edited_by", "edited_fields", *AFFECT, *PROSODY, *BUCKETS, *EMOTION_GUESS),
         )
     )

@@ -36,6 +36,7 @@ from dailytalk_contiguous.core.edits import (
     shown_words,
 )
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.separated_turns import OTHER_SIDE
 from dailytalk_contiguous.core.tags import STYLES
 from dailytalk_contiguous.core.utterance import why_silent
 from dailytalk_contiguous.models.emotion_models import AFFECT_MAP
@@ -197,6 +198,7 @@ class Session:
             offset = self.editable.offset(name)
             _, of_line = self._suspects.get(name, ([], {}))
             sided = len(self.editable.channels(name)) > 1
+            moved = self.editable.moved(name, held.lines)
             answer = {
                 "id": name,
                 "of": None,
@@ -204,7 +206,7 @@ class Session:
                 "base": self._known[name].base if name in self._known else 0,
                 "lines": [
                     _shown(key, line, offset, sided)
-                    | {"suspects": [*editable.line_suspects(line), *of_line.get(key, ())]}
+                    | {"suspects": [*editable.line_suspects(line), *of_line.get(key, ())], "moved": key in moved}
                     for key, line in in_order(held.lines)
                 ],
                 **self._fields(name),
@@ -670,8 +672,12 @@ class Session:
 
     def _look(self, name: str) -> tuple[Lines, editable.SoundStretch, float]:
         with self._lock:
-            held = self._held(name)
-            return held.lines, self.editable.stretch(name), self.editable.offset(name)
+            lines = self._held(name).lines
+            heard = lines | {
+                key: lines[key] | {"channel": OTHER_SIDE[lines[key]["channel"]]}
+                for key in self.editable.moved(name, lines)
+            }
+            return heard, self.editable.stretch(name), self.editable.offset(name)
 
     def _on_suspects(
         self, name: str, of_item: list[Suspect], of_line: dict[str, list[Suspect]], seconds: float
@@ -694,11 +700,13 @@ class Session:
             held = self._held(name)
             stretch, offset = self.editable.stretch(name), self.editable.offset(name)
             language = next((item["language"] for item in self.items()["items"] if item["id"] == name), None)
+            moved = key in self.editable.moved(name, held.lines)
         lines = dict(held.lines)
         if tag is not None and key in lines:
             change = edit(lines, {"do": "tag", "line": key, "tag": tag}, self._bounds(name), self.author)
             lines = replayed(lines, change)
-        return ask_again(AskedLine(self.editable.root, name, key, lines, stretch, offset, language), what)
+        asked = AskedLine(self.editable.root, name, key, lines, stretch, offset, language, moved)
+        return ask_again(asked, what)
 
     def _lines_before(self, name: str) -> Lines:
         """The lines that a discarded item had, where discarding took them out of their file."""
@@ -784,6 +792,7 @@ def _shown(key: str, line: SpokenLine, offset: float, sided: bool) -> dict[str, 
     return {
         "id": key,
         **moved(line, "channel", "speaker", "text", "tag", "rule", "kind", "confidence", "edited_by"),
+        **{key: line.get(key) for key in ("origin", "side_confidence")},
         "side": line["channel"] if sided else None,
         "emotion": emotion if isinstance(model, str) and model else None,
         "affect": line.get("vad") or {},

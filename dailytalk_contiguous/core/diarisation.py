@@ -1,0 +1,218 @@
+"""Who speaks when, from embeddings of voices: how many there are, and which of them each moment has.
+
+Clustering finds the voices of a recording. What follows is learnt from the recording itself: stretches that have
+one voice for certain are the examples of each, and mixed by us, in all or in part, they are the examples of two at
+once. So backchannels inside the other's speech are heard with nothing but an encoder of single voices, and the two
+voices are compared in the room and over the line that they are in.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dailytalk_contiguous.core.spans import true_runs
+
+Array = NDArray[np.float32]
+
+#: Eigenvalues of the normalised affinity above 1 - SPLIT are clusters. Two voices have 0.04 to 0.09 there and then
+#: 0.6 and more, one voice 0.3 to 0.55, three have two under 0.25 (telephone calls and readings, alone and joined).
+SPLIT = 0.2
+
+#: Cosine of two clusters' centres above which they are one voice: two have up to 0.84, halves of one from 0.91.
+SAME_VOICE = 0.88
+
+#: Windows that are clustered with one another, and the most voices that are looked for.
+MOST_WINDOWS, MOST_VOICES = 1500, 6
+
+#: Share of the windows that a voice has, and their least number: fewer are overlaps, laughs and noise.
+LEAST_SHARE, LEAST_WINDOWS = 0.04, 8
+
+#: Share of each window's neighbours that are no neighbours, and what their affinity is multiplied with.
+_FAR, _FAINT = 0.7, 0.01
+
+#: Weight of the penalty on the classifier's weights, by cross-validation over six recordings.
+RIDGE = 3.0
+
+#: Share of windows of a single voice that may be taken for two at once.
+FALSE_OVERLAP = 0.005
+
+#: Score of a second of a state, and what it costs to change between two voices, into an overlap or out of it,
+#: and the share of that where nobody speaks.
+SECOND, CHANGE, ENTER, IN_SILENCE = 80.0, 8.0, 5.0, 0.3
+
+#: Seconds of silence that a speaker's turn may have, and its least length: those of `stages.segment.Segment`.
+MIN_SILENCE, MIN_SPEECH = 0.35, 0.25
+
+
+class SpeakerTurn(NamedTuple):
+    """A stretch in which a speaker is heard: seconds of the recording, and a confidence in [0, 1].
+
+    Speakers are numbered from 0, by who is heard first. Turns may overlap.
+    """
+
+    speaker: int
+    start: float
+    end: float
+    confidence: float
+
+
+def find_voices(embeddings: Array, count: int | None = None) -> Array:
+    """The centres (voices, width) of the voices in embeddings (windows, width) of length 1, most heard first.
+
+    `count` is how many there are, where that is known.
+    """
+    sample = embeddings[:: -(-len(embeddings) // MOST_WINDOWS)]
+    affinity = sample @ sample.T
+    far = affinity < np.quantile(affinity, _FAR, axis=1, keepdims=True)
+    affinity = np.where(far, affinity * np.float32(_FAINT), affinity)
+    affinity = np.maximum(affinity, affinity.T)
+    roots = np.sqrt(affinity.sum(axis=1))
+    values, vectors = np.linalg.eigh(affinity / roots[:, None] / roots)
+    n_clusters = count or int(np.clip(np.count_nonzero(1 - values < SPLIT), 2, MOST_VOICES))
+    n_clusters = min(n_clusters, len(sample))
+    # In ratios to the first vector the clusters are points (Shi and Malik 2000).
+    points = vectors[:, -n_clusters:-1] / vectors[:, -1:]
+    centres = _centres(sample, _k_means(points, n_clusters))
+    for _ in range(3):
+        centres = _centres(embeddings, (embeddings @ centres.T).argmax(axis=1))
+    while count is None and len(centres) > 1:
+        cosines = np.triu(centres @ centres.T, 1)
+        first, second = np.unravel_index(int(cosines.argmax()), cosines.shape)
+        sizes = np.bincount((embeddings @ centres.T).argmax(axis=1), minlength=len(centres))
+        smallest = int(sizes.argmin())
+        if cosines[first, second] >= SAME_VOICE:
+            centres = _merged(embeddings, centres, int(first), int(second))
+        elif len(centres) > 2 and sizes[smallest] < max(LEAST_WINDOWS, LEAST_SHARE * len(embeddings)):
+            centres = np.delete(centres, smallest, axis=0)
+        else:
+            break
+    sizes = np.bincount((embeddings @ centres.T).argmax(axis=1), minlength=len(centres))
+    return centres[np.argsort(-sizes, kind="stable")]
+
+
+def _centres(embeddings: Array, labels: NDArray[np.intp]) -> Array:
+    sums = np.stack([embeddings[labels == label].sum(axis=0) for label in np.unique(labels)])
+    return np.asarray(sums / np.linalg.norm(sums, axis=1, keepdims=True), np.float32)
+
+
+def _merged(embeddings: Array, centres: Array, first: int, second: int) -> Array:
+    labels = (embeddings @ centres.T).argmax(axis=1)
+    labels[labels == second] = first
+    return _centres(embeddings, labels)
+
+
+def _k_means(points: NDArray[np.floating], count: int) -> NDArray[np.intp]:
+    """Labels of points (n, width), from centres that are far from each other."""
+    chosen = [int(np.linalg.norm(points - points.mean(axis=0), axis=1).argmax())]
+    while len(chosen) < count:
+        nearest = np.min([np.linalg.norm(points - points[index], axis=1) for index in chosen], axis=0)
+        chosen.append(int(nearest.argmax()))
+    centres, labels = points[chosen], np.zeros(len(points), np.intp)
+    for _ in range(50):
+        labels = np.linalg.norm(points[:, None] - centres, axis=2).argmin(axis=1)
+        centres = np.stack(
+            [
+                points[labels == label].mean(axis=0) if (labels == label).any() else centres[label]
+                for label in range(count)
+            ]
+        )
+    return labels
+
+
+def fit_states(embeddings: Array, states: NDArray[np.intp], count: int) -> Array:
+    """Weights (width + 1, count) by which embeddings score states: ridge regression on examples of each.
+
+    A score estimates the probability of its state, and is not bounded.
+    """
+    inputs = _with_ones(embeddings.astype(np.float64))
+    normal = inputs.T @ inputs + RIDGE * np.eye(inputs.shape[1])
+    return np.asarray(np.linalg.solve(normal, inputs.T @ np.eye(count)[states]), np.float32)
+
+
+def scores_of(embeddings: Array, weights: Array) -> Array:
+    """Scores of each state (windows, count)."""
+    return _with_ones(embeddings) @ weights
+
+
+def overlap_bias(scores: Array) -> float:
+    """By how much the scores of the last state, the overlap, are too high for windows of one voice."""
+    margins = scores[:, -1] - scores[:, :-1].max(axis=1)
+    return max(0.0, float(np.quantile(margins, 1 - FALSE_OVERLAP)))
+
+
+def likeliest_states(scores: Array, speech: NDArray[np.bool_], hop: float) -> NDArray[np.intp]:
+    """The likeliest state of each window (Viterbi). They are `hop` seconds apart, and count where `speech` is.
+
+    Into the last state, the overlap, and out of it a change costs less.
+    """
+    n_states = scores.shape[1]
+    cost = np.full((n_states, n_states), CHANGE)
+    cost[-1], cost[:, -1] = ENTER, ENTER
+    np.fill_diagonal(cost, 0.0)
+    gains = scores.astype(np.float64) * (SECOND * hop) * speech[:, None]
+    best, before = gains[0], np.zeros(scores.shape, np.int8)
+    for index in range(1, len(gains)):
+        paths = best[:, None] - (cost if speech[index] else cost * IN_SILENCE)
+        before[index] = paths.argmax(axis=0)
+        best = paths.max(axis=0) + gains[index]
+    states = np.zeros(len(gains), np.intp)
+    states[-1] = best.argmax()
+    for index in range(len(gains) - 1, 0, -1):
+        states[index - 1] = before[index, states[index]]
+    return states
+
+
+def turns_of(
+    states: NDArray[np.intp], scores: Array, hop: float, speech: Sequence[tuple[float, float]]
+) -> list[SpeakerTurn]:
+    """The turns of each voice inside of spans of speech, sorted by start; the last state is both first voices.
+
+    Confidence is the mean probability of the turn's state against the likeliest other.
+    """
+    ranked = np.sort(scores, axis=1)
+    chosen = np.take_along_axis(scores, states[:, None], axis=1)[:, 0]
+    others = np.where(chosen >= ranked[:, -1], ranked[:, -2], ranked[:, -1])
+    sure = np.clip((1 + chosen - others) / 2, 0, 1)
+    turns = []
+    for voice in range(scores.shape[1] - 1):
+        is_heard = (states == voice) | ((states == scores.shape[1] - 1) & (voice < 2))
+        heard = [(first * hop, last * hop) for first, last in true_runs(is_heard).tolist()]
+        pieces: list[tuple[float, float]] = []
+        for start, end in _intersection(heard, speech):
+            if pieces and start - pieces[-1][1] < MIN_SILENCE:
+                pieces[-1] = pieces[-1][0], end
+            else:
+                pieces.append((start, end))
+        for start, end in pieces:
+            if end - start >= MIN_SPEECH:
+                windows = np.flatnonzero(is_heard[int(start / hop) : int(end / hop) + 1]) + int(start / hop)
+                turns.append(SpeakerTurn(voice, start, end, float(sure[windows].mean())))
+    return by_first_heard(turns)
+
+
+def by_first_heard(turns: Sequence[SpeakerTurn]) -> list[SpeakerTurn]:
+    """Turns sorted by start, with speakers numbered in the order in which they are first heard."""
+    ordered = sorted(turns, key=lambda turn: (turn.start, turn.speaker))
+    numbers = {speaker: number for number, speaker in enumerate(dict.fromkeys(turn.speaker for turn in ordered))}
+    return [turn._replace(speaker=numbers[turn.speaker]) for turn in ordered]
+
+
+def _intersection(
+    ones: Sequence[tuple[float, float]], others: Sequence[tuple[float, float]]
+) -> list[tuple[float, float]]:
+    """What two lists of spans in order have in common."""
+    common, index = [], 0
+    for start, end in ones:
+        while index < len(others) and others[index][1] <= start:
+            index += 1
+        for later in range(index, len(others)):
+            if others[later][0] >= end:
+                break
+            common.append((max(start, others[later][0]), min(end, others[later][1])))
+    return common
+
+
+def _with_ones(embeddings: NDArray[np.floating]) -> NDArray[np.floating]:
+    return np.concatenate((embeddings, np.ones((len(embeddings), 1), embeddings.dtype)), axis=1)

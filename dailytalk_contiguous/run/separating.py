@@ -1,0 +1,219 @@
+"""Recordings of one channel into recordings of two: the pass that hears who speaks when, and the files of it.
+
+A recording becomes `NAME.flac`, or `NAME.000.flac` … where parts of it are cut out, each with a
+`NAME.separated.json` beside it. The comment of a file says what it is made from, so that a run that was stopped
+goes on after the last finished one.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from dailytalk_contiguous.core.documents import as_text
+from dailytalk_contiguous.core.errors import BadInput, Reject
+from dailytalk_contiguous.core.machine import give_back_memory
+from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.core.separated_turns import DOUBTFUL, turns_within
+from dailytalk_contiguous.core.settings import settings_of
+from dailytalk_contiguous.run import outputs
+from dailytalk_contiguous.run.events import Account
+from dailytalk_contiguous.run.run import Pass, RunOptions, Spec, make_writable
+from dailytalk_contiguous.run.tagging import FoundRecordings, refuse_to_lose
+from dailytalk_contiguous.shards import ShardIndex, read_rows
+from dailytalk_contiguous.sources.folder import FolderConfig, recording_rows
+from dailytalk_contiguous.sources.recordings import Recording
+from dailytalk_contiguous.sources.separated import separated_beside
+from dailytalk_contiguous.stages.base import Stage
+from dailytalk_contiguous.stages.separate import write_part
+from dailytalk_contiguous.store.files import json_document, json_text, replacing, write_lines, write_text
+from dailytalk_contiguous.store.owned_folder import MADE_FROM, OwnedFolder, made_from
+
+#: Folder of the shards inside the folder of the recordings, and the list of what was written and what was not.
+TURNS_FOLDER, MANIFEST = "turns", "separated.jsonl"
+
+#: Folder of the recordings inside a work folder, for `--separate`.
+SEPARATED = "separated"
+
+_KIND = "separate"
+
+_COLUMNS = (
+    *("recording_id", "audio", "audio_file", "offset", "duration", "input_digest"),
+    *("parts", "separated_turns", "separated_by", "overlaps"),
+)
+
+
+class SeparateSpec(Spec):
+    """Recordings of one channel into FLACs of two, with their turns.
+
+    Args:
+        recordings: one row each.
+        out: a folder that this command wrote, an empty one, or one that does not exist.
+        stages: of `pipelines.to_text.separate_stages`, without the last. about: goes into run.json as it is.
+
+    Attributes:
+        written: how many recordings a run has written. parts: what is known of each part (`line_of_part`).
+    """
+
+    kind = "separate"
+
+    def __init__(
+        self, recordings: FoundRecordings, out: Path, stages: Sequence[Stage], about: Mapping[str, Any] = {}
+    ) -> None:
+        self.recordings, self.out, self.stages, self.about = recordings, out, tuple(stages), about
+        self.rejects = [*recordings.problems]
+        self.written, self.parts = 0, list[dict[str, Any]]()
+        self._pass = Pass(ShardIndex(out / TURNS_FOLDER), recordings.groups, self.stages)
+
+    def check(self, options: RunOptions) -> None:
+        """Raise DailytalkError if `out` holds other files, or results of recordings that are not in the input."""
+        refuse_to_lose(self._pass.index, self.recordings, options.prune)
+        make_writable(self._pass.folder)
+        OwnedFolder(self.out, _KIND, ())
+
+    def passes(self, options: RunOptions) -> Generator[Pass]:
+        yield self._pass
+
+    def write(self, account: Account) -> dict[str, Any]:
+        """Write the recordings that are missing, the list of all, and the record."""
+        self.rejects += self._pass.rejects
+        owned = OwnedFolder(self.out, _KIND, (MANIFEST,))
+        self.parts.clear()
+        counts: Counter[str] = Counter()
+        seconds: Counter[str] = Counter()
+        for row in self._rows():
+            try:
+                written = [*self._write_recording(owned, row)]
+            except BadInput as error:
+                self.rejects.append(Reject(row["recording_id"], "PlaceOnSides", error.reason, error.remedy))
+                continue
+            counts["recordings"] += 1
+            for line in written:
+                self.parts.append(line)
+                counts["conversations" if line["file"] else "cut_out"] += 1
+                for name in ("turns", "doubtful"):
+                    counts[name] += line[name]
+                for name in ("left", "right", "both"):
+                    seconds[name] += line[name]
+                seconds["audio" if line["file"] else "cut_out"] += line["end"] - line["start"]
+            give_back_memory()
+        owned.finish({MANIFEST: map(json_text, self.parts)})
+        write_lines(self.out / outputs.REJECTS, [json_text(reject.as_dict()) for reject in self.rejects])
+        record = {
+            **self.about,
+            "settings": settings_of(*self.stages) | dict(self.about.get("settings") or {}),
+            "source": self.recordings.source,
+            "date": outputs.today(),
+            "version": version("dailytalk-contiguous"),
+            "models": outputs.models_of(self.stages),
+            "stages": [outputs.stage_record(stage) for stage in self.stages],
+            "counts": dict(counts) | {"rejects": len(self.rejects)},
+            "seconds": {name: round(value, 3) for name, value in seconds.items()},
+        }
+        write_text(self.out / outputs.RUN, json_document(record))
+        return record
+
+    def _rows(self) -> Iterator[Row]:
+        for path in self._pass.paths:
+            yield from read_rows(path, _COLUMNS).values()
+
+    def _write_recording(self, owned: OwnedFolder, row: Row) -> Iterator[dict[str, Any]]:
+        """Write the conversations of a recording that are not there; yields a line for each part of it."""
+        for name, part in named_parts(row):
+            line = line_of_part(row, name, part)
+            if name:
+                digest = _digest(row, part)
+                owned.claim([name, as_text(separated_beside(Path(name)))])
+                beside = separated_beside(self.out / name)
+                if made_from(self.out, name) != digest or not beside.is_file():
+                    write_conversation(self.out / name, row, part, f"{MADE_FROM} {digest}")
+                    self.written += 1
+            yield line
+
+
+def named_parts(row: Row) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The parts of a separated recording in order, each with the name of its file: none of one that is cut out."""
+    stem, number = as_text(Path(row["audio_file"]).with_suffix("")), 0
+    for part in row["parts"]:
+        if part["reason"]:
+            yield "", part
+        else:
+            yield f"{stem}.flac" if len(row["parts"]) == 1 else f"{stem}.{number:03d}.flac", part
+            number += 1
+
+
+def line_of_part(row: Row, name: str, part: Mapping[str, Any]) -> dict[str, Any]:
+    """What the list of a run says of a part: its file, where it is from, and how long each person is heard."""
+    turns = turns_within(row["separated_turns"], part["start"], part["end"] - part["start"])
+    heard = {
+        side: sum(turn["end"] - turn["start"] for turn in turns if turn["channel"] == side)
+        for side in ("left", "right")
+    }
+    both = sum(
+        turn["end"] - turn["start"] for turn in turns if turn["origin"] != "recorded" and turn["channel"] == "left"
+    )
+    return {
+        "file": name,
+        "source": row["audio_file"],
+        "start": part["start"],
+        "end": part["end"],
+        "reason": part["reason"],
+        **{side: round(value, 3) for side, value in heard.items()},
+        "both": round(both, 3),
+        "turns": len(turns) if name else 0,
+        "doubtful": sum(turn["confidence"] < DOUBTFUL for turn in turns) if name else 0,
+    }
+
+
+def write_conversation(target: Path, row: Row, part: Mapping[str, Any], comment: str = "") -> None:
+    """Write a part of a separated row as a FLAC, and beside it what it is. Raises BadInput if it can't be read."""
+    with replacing(target) as flac, replacing(separated_beside(target)) as file:  # the FLAC is there last
+        turns = write_part(flac, row, part["start"], part["end"], comment)
+        about = {
+            "source": row["audio_file"],
+            "offset": part["start"],
+            "duration": part["end"] - part["start"],
+            "models": row["separated_by"],
+            "turns": [
+                {name: round(value, 4) if isinstance(value, float) else value for name, value in turn.items()}
+                for turn in turns
+            ],
+        }
+        file.write(json_document(about).encode())
+
+
+def separate_one(recording: Recording, stages: Sequence[Stage]) -> list[Recording]:
+    """The conversations of a recording of one channel, written beside it; the recording itself is taken away.
+
+    For a stream, which keeps no recording. Raises BadInput for one that can't be separated.
+    """
+    (row,) = recording_rows(recording, FolderConfig(channel="any", max_conversation=0.0, given=False))
+    if row["problem"]:
+        raise BadInput(row["problem"], row["remedy"])
+    for stage in stages[:-1]:  # the last makes a row's sound
+        row = row | stage.row(row)
+    made = []
+    for name, part in named_parts(row):
+        if name:
+            path = recording.path.with_name(Path(name).name)
+            # A FLAC of one channel may have the name of what is made of it.
+            temporary = path.with_name(f"{path.stem}.two{path.suffix}")
+            write_conversation(temporary, row, part)
+            made.append((path, temporary, name))
+    recording.path.unlink()
+    for path, temporary, _ in made:
+        temporary.rename(path)
+        separated_beside(temporary).rename(separated_beside(path))
+    return [
+        recording._replace(path=path, audio_file=name, recording_id=as_text(Path(name).with_suffix("")))
+        for path, _, name in made
+    ]
+
+
+def _digest(row: Row, part: Mapping[str, Any]) -> str:
+    """Of what a file is made from."""
+    made_of = [row["input_digest"], part, row["separated_turns"], row["separated_by"]]
+    made_of.append([hashlib.sha256(overlap["sound"]).hexdigest() for overlap in row["overlaps"]])
+    return hashlib.sha256(json_text(made_of).encode()).hexdigest()[:20]

@@ -1,0 +1,264 @@
+"""Separate: who says what where both speak; and PlaceOnSides: the two channels that come of it."""
+
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from typing import Any, BinaryIO, ClassVar
+
+import numpy as np
+import soundfile
+import soxr
+from datasets import Features, List, Value
+from numpy.typing import NDArray
+
+from dailytalk_contiguous.core import audio, interrupts
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.schema import (
+    AUDIO,
+    CHANNELS,
+    MODEL,
+    SECONDS,
+    SEPARATED_TURN,
+    Row,
+)
+from dailytalk_contiguous.core.separated_turns import turns_within
+from dailytalk_contiguous.core.settings import setting
+from dailytalk_contiguous.core.two_sides import SeparatedVoices, two_channels
+from dailytalk_contiguous.models.checkpoints import find_speaker_encoder
+from dailytalk_contiguous.models.contracts import Separator
+from dailytalk_contiguous.models.separators import check_separator, load_separator
+from dailytalk_contiguous.stages.base import DEVICE, Stage
+from dailytalk_contiguous.stages.diarise import model_of
+
+#: No separator: where both speak, both sides have the recording as it is.
+NO_SEPARATOR = "none"
+
+#: Seconds of the shortest overlap that is separated (arXiv 2603.25750), and of what is heard before and after.
+SHORTEST, CONTEXT = 0.2, 1.0
+
+#: Seconds of each person alone by which their voice is known.
+KNOWN_BY = 10.0
+
+#: Both voices of an overlap, stereo FLAC at the recording's rate.
+OVERLAP = {"start": SECONDS, "end": SECONDS, "sound": Value("binary")}
+
+
+@dataclass(frozen=True)
+class Separate(Stage):
+    """Each person's turns on a side of their own, and where both speak the voice of each.
+
+    The one who is heard first is on the left. Of an overlap the separator's two voices are put on the sides by how
+    they sound, and by who goes on speaking before and after it.
+    """
+
+    model: str = setting(
+        NO_SEPARATOR,
+        "Separates what two people say at once: a SepFormer or MossFormer2 by name; none keeps the mixture.",
+        option="separator",
+        panel="models",
+        metavar="NAME|DIR|none",
+        shown="the profile's",
+        reference=True,
+    )
+    device: str = setting("auto", DEVICE, execution=True)
+
+    needs: ClassVar[tuple[str, ...]] = ("audio", "offset", "duration", "diarised", "separated_by")
+    refuses: ClassVar[bool] = True
+    batch_rows: ClassVar[int] = 1
+    adds: ClassVar[Features] = Features(
+        {"separated_turns": List(SEPARATED_TURN), "separated_by": List(MODEL), "overlaps": List(OVERLAP)}
+    )
+
+    def preflight(self, fetch: bool = True) -> None:
+        if self.model != NO_SEPARATOR:
+            find_speaker_encoder()
+            check_separator(self.model, fetch)
+
+    def models(self) -> dict[str, str]:
+        return {"separator": self.model} if self.model != NO_SEPARATOR else {}
+
+    def row(self, row: Row) -> Row:
+        models = [model for model in row["separated_by"] if model["role"] == "diariser"]
+        both = overlaps_of(row["diarised"])
+        separated, sounds = list[tuple[float, float]](), list[dict[str, Any]]()
+        if self.model != NO_SEPARATOR:
+            models.append(model_of("separator", self.model))
+            separated = [(start, end) for start, end in both if end - start >= SHORTEST]
+            sides = _Sides(row, load_separator(self.model, self.device), self.device) if separated else None
+            for start, end in separated:
+                interrupts.check_interrupt()
+                assert sides is not None
+                sounds.append({"start": start, "end": end, "sound": sides.voices(start, end)})
+        return {
+            "separated_turns": sided_turns(row["diarised"], both, separated),
+            "separated_by": models,
+            "overlaps": sounds,
+        }
+
+
+def overlaps_of(turns: Sequence[Row]) -> list[tuple[float, float]]:
+    """Where both of two speakers are heard, in seconds."""
+    left, right = ([turn for turn in turns if turn["speaker"] == speaker] for speaker in (0, 1))
+    return [
+        (max(one["start"], other["start"]), min(one["end"], other["end"]))
+        for one in left
+        for other in right
+        if one["start"] < other["end"] and other["start"] < one["end"]
+    ]
+
+
+def sided_turns(
+    turns: Sequence[Row], both: Sequence[tuple[float, float]], separated: Sequence[tuple[float, float]]
+) -> list[dict[str, Any]]:
+    """Turns of two speakers as those of two sides, cut where they begin and end to speak at once."""
+    sided = []
+    for turn in turns:
+        inner = [(start, end) for start, end in both if turn["start"] <= start and end <= turn["end"]]
+        edges = sorted({turn["start"], *(edge for span in inner for edge in span), turn["end"]})
+        for start, end in pairwise(edges):
+            shared = next((span for span in inner if span[0] <= start and end <= span[1]), None)
+            origin = "recorded" if shared is None else "separated" if shared in separated else "mixed"
+            sided.append(
+                {
+                    "channel": CHANNELS[turn["speaker"]],
+                    "start": start,
+                    "end": end,
+                    "origin": origin,
+                    "confidence": turn["confidence"],
+                }
+            )
+    return sorted(sided, key=lambda turn: (turn["start"], turn["channel"]))
+
+
+class _Sides:
+    """The voices of a recording's overlaps, each on its speaker's side."""
+
+    def __init__(self, row: Row, separator: Separator, device: str) -> None:
+        from dailytalk_contiguous.models.speaker_turns import voice_of
+
+        self._row, self._separator, self._rate = row, separator, audio.probe(row["audio"]).sample_rate
+        self._voice_of = partial(voice_of, device=device)
+        both = overlaps_of(row["diarised"])
+        self._alone = [
+            [
+                (start, end)
+                for turn in row["diarised"]
+                if turn["speaker"] == speaker
+                for start, end in outside(turn["start"], turn["end"], both)
+            ]
+            for speaker in (0, 1)
+        ]
+        self._known = [self._voice_of(self._longest(stretches)) for stretches in self._alone]
+
+    def voices(self, start: float, end: float) -> bytes:
+        """Stereo FLAC of an overlap at the recording's rate."""
+        first = max(0.0, start - CONTEXT)
+        sound = self._sound(first, end + CONTEXT, self._separator.sample_rate)
+        voices = self._separator.separate(sound)
+        rate = self._separator.sample_rate
+        inner = slice(round((start - first) * rate), round((end - first) * rate))
+        heard = [self._voice_of(soxr.resample(voice[inner], rate, audio.ANALYSIS_RATE)) for voice in voices]
+        alike = [[float(voice @ known) for known in self._known] for voice in heard]
+        # Of a shorter sound less can be heard of whose voice it is.
+        by_voice = (alike[0][0] + alike[1][1] - alike[0][1] - alike[1][0]) * min(1.0, end - start)
+        by_continuity = 0.0
+        for side, sign in ((0, 1.0), (1, -1.0)):
+            power = np.zeros(2)
+            for alone_start, alone_end in self._alone[side]:
+                places = slice(*(max(0, round((edge - first) * rate)) for edge in (alone_start, alone_end)))
+                power += np.square(voices[:, places], dtype=np.float64).sum(axis=1)
+            by_continuity += sign * float((power[0] - power[1]) / max(power.sum(), 1e-12))
+        ordered = voices if by_voice + by_continuity >= 0 else voices[::-1]
+        at_rate = soxr.resample(ordered[:, inner].T, rate, self._rate)
+        return audio.encoded_sound(audio.to_pcm(at_rate), self._rate, "FLAC")
+
+    def _sound(self, start: float, end: float, rate: int) -> audio.Samples:
+        seconds = min(end, self._row["duration"]) - start
+        mono: audio.Samples = audio.read_at(self._row["audio"], rate, self._row["offset"] + start, seconds).mean(
+            axis=1
+        )
+        return mono
+
+    def _longest(self, stretches: Sequence[tuple[float, float]]) -> audio.Samples:
+        """The sound of the longest stretches, up to `KNOWN_BY` seconds in all, at 16 kHz."""
+        parts, seconds = [np.zeros(0, np.float32)], 0.0
+        for start, end in sorted(stretches, key=lambda stretch: stretch[0] - stretch[1]):
+            if seconds < KNOWN_BY:
+                parts.append(self._sound(start, min(end, start + KNOWN_BY - seconds), audio.ANALYSIS_RATE))
+                seconds += end - start
+        return np.concatenate(parts)
+
+
+def outside(start: float, end: float, spans: Sequence[tuple[float, float]]) -> Iterator[tuple[float, float]]:
+    """What is left of [start, end) outside of spans in order."""
+    for span_start, span_end in (*spans, (end, end)):
+        if span_end > start:
+            if min(span_start, end) > start:
+                yield start, min(span_start, end)
+            start = max(start, span_end)
+
+
+@dataclass(frozen=True)
+class PlaceOnSides(Stage):
+    """The recording as two channels: `audio` becomes a FLAC of its own, at the rate of the recording.
+
+    A row of which parts are to be cut out is rejected, because a row stays one: `dailytalk separate` cuts.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("audio", "offset", "duration", "parts", "separated_turns", "overlaps")
+    refuses: ClassVar[bool] = True
+    batch_rows: ClassVar[int] = 1
+    adds: ClassVar[Features] = Features({"audio": AUDIO, "offset": SECONDS, "channels": Value("int32")})
+
+    def row(self, row: Row) -> Row:
+        if unusable := next((part for part in row["parts"] if part["reason"]), None):
+            raise BadInput(
+                f"{unusable['reason']} from {unusable['start']:.1f} to {unusable['end']:.1f} s",
+                "run dailytalk separate, which cuts that out, and take what it makes",
+            )
+        file = io.BytesIO()
+        write_part(file, row, 0.0, row["duration"])
+        return {"audio": {"bytes": file.getvalue(), "path": None}, "offset": 0.0, "channels": 2}
+
+
+def write_part(file: BinaryIO, row: Row, start: float, end: float, comment: str = "") -> list[dict[str, Any]]:
+    """Write a part of a separated row as a FLAC of two channels; returns its turns, in seconds of the part."""
+    rate = audio.probe(row["audio"]).sample_rate
+    first, last = (round((row["offset"] + edge) * rate) for edge in (start, end))
+    turns = turns_within(row["separated_turns"], start, end - start)
+    voices = []
+    for overlap in row["overlaps"]:
+        pcm, _ = soundfile.read(io.BytesIO(overlap["sound"]), dtype="int16")
+        at = round((overlap["start"] - start) * rate)
+        if 0 <= at < last - first:
+            voices.append((at, pcm.astype(np.float64)))
+    fine = audio.sample_format(row["audio"]).dtype != "int16"
+    scale = 65536.0 if fine else 1.0
+    separated = [SeparatedVoices(at, pcm * scale) for at, pcm in voices]
+
+    def read() -> Iterator[NDArray[Any]]:
+        return mono_blocks(row["audio"], first, last, fine)
+
+    # FLAC holds 24 bits at most.
+    with soundfile.SoundFile(file, "w", rate, 2, "PCM_24" if fine else "PCM_16", format="FLAC") as flac:
+        if comment:
+            flac.comment = comment
+        for block in two_channels(read, rate, turns, separated):
+            interrupts.check_interrupt()
+            flac.write(block)
+    return turns
+
+
+def mono_blocks(sound: dict[str, Any], first: int, last: int, fine: bool) -> Iterator[NDArray[Any]]:
+    """Samples [first, last) of a recording as one channel, int16 or, of more bits, int32 with 24 of them."""
+    for block in audio.whole_blocks(sound, first):
+        taken = block[: last - first]
+        first += len(taken)
+        if taken.dtype.kind == "f":
+            taken = np.clip(np.rint(taken * 2.0**23), -(2**23), 2**23 - 1).astype(np.int32) << 8
+        mono = taken[:, 0] if taken.shape[1] == 1 else np.round(taken.mean(axis=1)).astype(taken.dtype)
+        yield mono & ~0xFF if fine else mono
+        if first >= last:
+            return
