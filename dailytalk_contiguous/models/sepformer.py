@@ -25,9 +25,6 @@ from dailytalk_contiguous.models.stored_weights import read_weights, saved_tenso
 #: these; other sizes are those of the weights.
 VOICES, CHUNK, HEADS, PLACES = 2, 250, 8, 2500
 
-#: Bytes of its settings that are read. Those of training have 6 kB.
-_MOST_SETTINGS = 1 << 20
-
 #: What SpeechBrain's transformers call otherwise than PyTorch's.
 _NAMES = {"self_attn.": "self_att.att.", "linear1.": "pos_ffn.ffn.0.", "linear2.": "pos_ffn.ffn.3."}
 _NAMES |= {f"{name}.": f"{name}.norm." for name in ("norm1", "norm2", "mdl.norm")}
@@ -40,18 +37,18 @@ def load_sepformer(
 
     Raises ModelMissing where the weights, by part of the network, or the settings are those of another.
     """
-    with settings.open("rb") as file:
-        rate = re.search(rb"(?m)^sample_rate: (8000|16000)\b", file.read(_MOST_SETTINGS))
-    if not rate:
-        raise ModelMissing(f"{settings.name} of {name!r} has no sample_rate of 8000 or 16000", remedy)
     try:
-        kernel, sizes = sizes_of(saved_tensors(weights["encoder"]), saved_tensors(weights["masknet"]))
-    except (ValueError, LookupError) as error:
-        raise ModelMissing(f"{name!r} has no weights of a SepFormer ({error})", remedy) from None
+        with settings.open("rb") as file:
+            rate = re.search(rb"(?m)^sample_rate: (8000|16000)\b", file.read(1 << 20))
+        if not rate:
+            raise ValueError(f"{settings.name} has no sample_rate of 8000 or 16000")
+        sizes = sizes_of(saved_tensors(weights["encoder"]), saved_tensors(weights["masknet"]))
+    except (ValueError, LookupError, OSError) as error:
+        raise ModelMissing(f"{name!r} is no SepFormer ({error})", remedy) from None
 
     def load() -> Network:
         with torch.device("meta"):
-            network = Network(kernel, *sizes)
+            network = Network(*sizes)
         for part, path in weights.items():
             module: nn.Module = getattr(network, part)
             shapes = shapes_of(module)
@@ -66,35 +63,30 @@ def load_sepformer(
         return within_memory(ready, what)
 
     network: Network = run(load, f"the model {name!r}")
+    kernel = sizes[0]
 
     def separate(samples: Samples) -> Samples:
         length = max(len(samples), kernel)
         padded = np.pad(samples, (0, length - len(samples) + -length % (kernel // 2)))
-
-        def heard() -> Samples:
-            # TF32, cuDNN's default, would keep ten bits of each number.
-            with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-                voices: Samples = network(torch.from_numpy(padded).to(device)).cpu().numpy()
-            return voices
-
-        voices: Samples = run(heard, f"a sound of {len(samples):,} samples")
-        return voices[:, : len(samples)]
+        sound = torch.from_numpy(padded).to(device)
+        voices: Tensor = run(lambda: network(sound).cpu(), f"a sound of {len(samples):,} samples")
+        return voices[:, : len(samples)].numpy()
 
     return separate, int(rate[1])
 
 
-def sizes_of(encoder: Mapping[str, Tensor], masknet: Mapping[str, Tensor]) -> tuple[int, tuple[int, ...]]:
-    """Samples of a filter; filters, blocks, layers of a transformer in them, and hidden units of a layer.
+def sizes_of(encoder: Mapping[str, Tensor], masknet: Mapping[str, Tensor]) -> tuple[int, int, int, int, int]:
+    """Samples of a filter; filters; pairs of transformers; layers of each; hidden units of a layer.
 
     Raises ValueError or LookupError where there are none.
     """
     width, _, kernel = encoder["conv1d.weight"].shape
     if kernel not in range(2, 1025, 2) or width not in range(HEADS, 4097, HEADS):
         raise ValueError(f"{width} filters of {kernel} samples")
-    first = masknet["dual_mdl.0.intra_mdl.mdl.layers.0.pos_ffn.ffn.0.bias"]
-    n_blocks = sum(name.endswith(".intra_norm.bias") for name in masknet)
-    n_layers = sum(name.endswith(".pos_ffn.ffn.0.bias") for name in masknet) // (2 * n_blocks or 1)
-    return kernel, (width, n_blocks, n_layers, first.numel())
+    hidden = masknet["dual_mdl.0.intra_mdl.mdl.layers.0.pos_ffn.ffn.0.bias"].numel()
+    n_pairs = sum(name.endswith(".intra_norm.bias") for name in masknet)
+    n_layers = sum(name.endswith(".pos_ffn.ffn.0.bias") for name in masknet) // (2 * n_pairs or 1)
+    return kernel, width, n_pairs, n_layers, hidden
 
 
 def _stored_name(name: str) -> str:
@@ -106,26 +98,28 @@ def _stored_name(name: str) -> str:
 class Network(nn.Module):
     """Two voices (2, n) of samples (n,), n a whole number of half filters."""
 
-    def __init__(self, kernel: int, width: int, n_blocks: int, *layers: int) -> None:
+    def __init__(self, kernel: int, width: int, n_pairs: int, *layers: int) -> None:
         super().__init__()
         self.encoder = nn.ModuleDict({"conv1d": nn.Conv1d(1, width, kernel, kernel // 2, bias=False)})
-        self.masknet = Masks(width, n_blocks, *layers)
+        self.masknet = Masks(width, n_pairs, *layers)
         self.decoder = nn.ConvTranspose1d(width, 1, kernel, kernel // 2, bias=False)
 
+    @torch.inference_mode()
     def forward(self, samples: Tensor) -> Tensor:
-        frames = functional.relu(self.encoder["conv1d"](samples[None, None]))
-        voices: Tensor = self.decoder(frames * self.masknet(frames))
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # TF32 has ten bits of a number
+            frames = functional.relu(self.encoder["conv1d"](samples[None, None]))
+            voices: Tensor = self.decoder(frames * self.masknet(frames))
         return voices[:, 0]
 
 
 class Masks(nn.Module):
     """A mask for each voice, (2, width, n), of frames (1, width, n)."""
 
-    def __init__(self, width: int, n_blocks: int, *layers: int) -> None:
+    def __init__(self, width: int, n_pairs: int, *layers: int) -> None:
         super().__init__()
         self.norm = nn.GroupNorm(1, width, eps=1e-8)
         self.conv1d = nn.Conv1d(width, width, 1, bias=False)
-        self.dual_mdl = nn.ModuleList(DualPath(width, *layers) for _ in range(n_blocks))
+        self.dual_mdl = nn.ModuleList(DualPath(width, *layers) for _ in range(n_pairs))
         self.prelu = nn.PReLU()
         self.conv2d = nn.Conv2d(width, VOICES * width, 1)
         self.output = nn.Sequential(nn.Conv1d(width, width, 1), nn.Tanh())

@@ -13,10 +13,10 @@ from torch import Tensor
 from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.errors import ModelMissing
 from dailytalk_contiguous.core.licensing import licence_of
-from dailytalk_contiguous.models.separators import SEPFORMER, Pieces, check_separator, load_separator
+from dailytalk_contiguous.models.separators import SEPFORMER, JoinedPieces, check_separator, load_separator
 
-#: Names and shapes of SpeechBrain's weights: of a layer, of a transformer, of a pair of them, and of all. Published
-#: ones have 256 filters, 1,024 hidden units, eight layers and two pairs.
+#: Names and shapes of SpeechBrain's weights: of a layer, a transformer, a pair of them, and all. Published ones
+#: have 256 filters, 1,024 hidden units, eight layers and two pairs.
 LAYER = {
     "self_att.att.in_proj_weight": (48, 16),
     "self_att.att.in_proj_bias": (48,),
@@ -99,7 +99,7 @@ def test_a_long_sound_keeps_its_voices_however_its_pieces_order_them(seconds: fl
         )
         return np.fft.irfft(bands[:: (-1) ** len(lengths)], len(samples)).astype(np.float32)
 
-    voices = Pieces(by_pitch, rate).separate((low + high).astype(np.float32))
+    voices = JoinedPieces(by_pitch, rate).separate((low + high).astype(np.float32))
     assert voices.shape == (2, len(times))
     assert max(lengths) <= 6 * rate
     by_level = sorted(voices, key=lambda voice: np.abs(voice).mean())
@@ -115,7 +115,7 @@ class Attack:
 @pytest.mark.parametrize(
     ("part", "changes", "reason"),
     [
-        ("encoder", {"conv1d.weight": None}, "has no weights of a SepFormer"),
+        ("encoder", {"conv1d.weight": None}, "is no SepFormer ('conv1d.weight')"),
         ("encoder", {"conv1d.weight": torch.zeros(15, 1, 4)}, "15 filters of 4 samples"),
         ("masknet", {"conv2d.bias": None}, "1 weight missing, 'conv2d.bias' first"),
         ("masknet", {"more": torch.zeros(1)}, "1 weight unexpected, 'more' first"),
