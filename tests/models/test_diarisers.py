@@ -24,7 +24,12 @@ HEARD = [(0, 0.0, 12.0), (1, 13.0, 60.0), (1, 61.0, 120.0), (0, 121.0, 131.0), (
 
 
 def tiny_sortformer(
-    width: int = 2, speakers: int = 4, last: str = "Sigmoid", chunk: str = "chunk", slots: str = "same other"
+    width: int = 2,
+    speakers: int = 4,
+    last: str = "Sigmoid",
+    chunk: str = "chunk",
+    steep: str = "steep",
+    slots: str = "same other",
 ) -> bytes:
     """A network of the inputs and outputs of a real one, whose embeddings are how loud each tone is.
 
@@ -52,12 +57,14 @@ def tiny_sortformer(
         ("Mul", "same zero", "nobody", {}),
         ("Concat", " ".join((slots, *["nobody"] * (speakers - 2))), "who", {"axis": 2}),
         ("Sub", "who half", "centred", {}),
-        ("Mul", "centred steep", "logits", {}),
+        ("Mul", f"centred {steep}", "logits", {}),
         (last, "logits", "spkcache_fifo_chunk_preds", {}),
     ]
+    if steep == "endless":
+        nodes.insert(0, ("ConstantOfShape", "terabyte", "endless", {}))
     numbers = {"zero": 0.0, "half": 0.5, "one": 1.0, "steep": 20.0}
     constants = {name: np.array(number, np.float32) for name, number in numbers.items()}
-    places = {"start": np.array([0]), "last": np.array([2])}
+    places = {"start": np.array([0]), "last": np.array([2]), "terabyte": np.array([1 << 38])}
     return onnx_model(inputs | lengths, outputs, nodes, constants | places | {"bands": bands})
 
 
@@ -121,8 +128,9 @@ def test_turns_are_the_same_to_the_bit_in_blocks_of_any_length(diariser: Diarise
         (tiny_sortformer(width=5000), "it takes ['chunk'"),
         (tiny_sortformer(speakers=3), "it computes (125, 3) of 125 frames"),
         (tiny_sortformer(last="Log"), "or what is no number"),
+        (tiny_sortformer(steep="endless"), "is no streaming Sortformer"),
     ],
-    ids=["no file", "cut off", "inputs", "width", "speakers", "no numbers"],
+    ids=["no file", "cut off", "inputs", "width", "speakers", "no numbers", "memory"],
 )
 def test_a_file_of_another_network_is_one_sentence(data: bytes, reason: str, tmp_path: Path) -> None:
     with pytest.raises(ModelMissing) as refused:
