@@ -38,7 +38,7 @@ class JoinedPieces:
             interrupts.check_interrupt()
             before, piece = voices[:, start:], self._separate(samples[start : start + longest])
             with np.errstate(invalid="ignore"):  # of a voice that is silent there
-                likeness = np.corrcoef(before, piece[:, :shared])[:2, 2:]
+                likeness = np.nan_to_num(np.corrcoef(before, piece[:, :shared]))[:2, 2:]
             if likeness[::-1].trace() > likeness.trace():
                 piece = piece[::-1]
             joined = before + fade * (piece[:, :shared] - before)

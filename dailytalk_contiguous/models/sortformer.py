@@ -157,11 +157,8 @@ def in_context(chunks: Iterable[Samples]) -> Iterator[tuple[Samples, int, int]]:
 def clearest(embeddings: Samples, activity: Samples, silence: Samples, size: int) -> tuple[Samples, Samples]:
     """The `size` of n frames that say most of their speakers, and their activity: by speaker, then by time.
 
-    Those say most in which one speaker is surely heard, and nobody else. Silence follows those of each
-    speaker, and fills what is left.
-
-    Args:
-        embeddings: (n, width). activity: (n, speakers). silence: the embedding of silence, (width,).
+    Those say most in which one speaker is surely heard, and nobody else. Silence, an embedding (width,), follows
+    those of each speaker, and fills what is left.
     """
     n_frames, n_speakers = activity.shape
     place = size // n_speakers - SILENT_FRAMES

@@ -37,19 +37,8 @@ MASKNET |= {f"dual_mdl.0.{name}": shape for name, shape in PAIR.items()}
 
 #: Every 160th sample of both voices, by `separate_batch` of SpeechBrain 1.1.2 with the weights of `drawn`.
 BY_SPEECHBRAIN = [
-    [-0.0007702, -0.0013748, 0.0023619, 0.00114, 0.0003833, 0.0004138, 0.0027631, 0.0046403, 0.0055765, -1.51e-05],
-    [
-        0.0001124,
-        -0.0023966,
-        0.0014622,
-        -0.001309,
-        0.0002884,
-        0.0005432,
-        0.0031771,
-        0.0034225,
-        0.0017592,
-        -0.0015788,
-    ],
+    [-0.00077, -0.001375, 0.002362, 0.00114, 0.000383, 0.000414, 0.002763, 0.00464, 0.005576, -0.000015],
+    [0.000112, -0.002397, 0.001462, -0.001309, 0.000288, 0.000543, 0.003177, 0.003423, 0.001759, -0.001579],
 ]
 
 #: What SpeechBrain publishes beside the weights, as far as it says something here.
@@ -80,7 +69,7 @@ def test_voices_are_those_of_speechbrain(sepformer: Path) -> None:
     separator = load_separator(str(sepformer), "cpu")
     samples = np.sin(np.arange(1600) ** 1.5 / 7).astype(np.float32) / 4
     assert separator.sample_rate == 8000
-    np.testing.assert_allclose(separator.separate(samples)[:, ::160], BY_SPEECHBRAIN, atol=1e-6)
+    np.testing.assert_allclose(separator.separate(samples)[:, ::160], BY_SPEECHBRAIN, atol=2e-6)
     assert separator.separate(samples[:1]).shape == (2, 1)
 
 
