@@ -40,6 +40,9 @@ CUDA_TYPES = ("float16", "int8", "float32")
 CUBLAS_PACKAGE, CUBLAS = "nvidia-cublas-cu12", "libcublas.so.12"
 LIBRARIES = {"nvidia-cuda-nvrtc-cu12": "libnvrtc.so.12", CUBLAS_PACKAGE: CUBLAS}
 
+#: Bytes of memory for networks in ONNX. Sortformer's weights have 0.5 GB.
+MOST_ONNX = 4 << 30
+
 _INSTALL = "pip install 'dailytalk-contiguous[cuda]', or pass --device cpu"
 
 log = logging.getLogger(__name__)
@@ -128,6 +131,12 @@ def open_onnx(path: Path, device: str = "cpu") -> Any:
 
     options = onnxruntime.SessionOptions()  # one thread: what is computed must not depend on how many there are
     options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 4  # what fails is raised
+    # A file may ask for any amount of memory: all sessions together get no more than this.
+    kind, purpose = onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, onnxruntime.OrtMemType.DEFAULT
+    memory = onnxruntime.OrtMemoryInfo("Cpu", kind, 0, purpose)
+    onnxruntime.create_and_register_allocator(memory, onnxruntime.OrtArenaCfg({"max_mem": MOST_ONNX}))
+    options.add_session_config_entry("session.use_env_allocators", "1")
     wanted = ("CUDAExecutionProvider",) * (device == "cuda") + ("CPUExecutionProvider",)
     providers = [provider for provider in wanted if provider in onnxruntime.get_available_providers()]
     return onnxruntime.InferenceSession(str(path), options, providers=providers)

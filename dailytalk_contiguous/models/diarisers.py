@@ -6,12 +6,10 @@ from pathlib import Path
 from dailytalk_contiguous.core.errors import ModelMissing
 from dailytalk_contiguous.models.checkpoints import RESEMBLYZER, find_files, find_speaker_encoder
 from dailytalk_contiguous.models.contracts import Diariser
+from dailytalk_contiguous.models.devices import resolve_device
 
-#: NVIDIA's streaming Sortformer v2, in ONNX: it hears up to four speakers.
-SORTFORMER = "Recogment/sortformer-4spk-v2-onnx"
-
-#: What its file is called, there and in a folder.
-FILE = "diar_streaming_sortformer_4spk-v2.onnx"
+#: NVIDIA's streaming Sortformer v2, in ONNX, and what its file is called, there and in a folder.
+SORTFORMER, FILE = "Recogment/sortformer-4spk-v2-onnx", "diar_streaming_sortformer_4spk-v2.onnx"
 
 _REMEDY = f"name {RESEMBLYZER}, {SORTFORMER}, or a folder with {FILE}"
 
@@ -20,9 +18,6 @@ def find_diariser(name: str, fetch: bool = True) -> Path:
     """The weights of a diariser, downloaded if need be and `fetch`. Raises ModelMissing where it has none."""
     if name == RESEMBLYZER:
         return find_speaker_encoder()
-    if name.startswith("pyannote/"):
-        reason = f"{name!r} can't be used: its weights are pickles, which may run anything when they are read"
-        raise ModelMissing(reason, _REMEDY)
     if paths := find_files(name, (FILE,), fetch):
         return paths[FILE]
     raise ModelMissing(f"{name!r} has no {FILE}", _REMEDY)
@@ -36,11 +31,11 @@ def check_diariser(name: str, fetch: bool = True) -> None:
 
 @lru_cache(maxsize=1)
 def load_diariser(name: str, device: str) -> Diariser:
-    """The diariser of that name, once a process; `device` is `cpu` or `cuda`. Raises ModelMissing."""
+    """The diariser of that name, once a process, on one of `devices.DEVICES`. Raises ModelMissing."""
     if name == RESEMBLYZER:
         from dailytalk_contiguous.models.speaker_turns import EmbeddedDiariser  # and PyTorch
 
         return EmbeddedDiariser(device)
     from dailytalk_contiguous.models.sortformer import Sortformer
 
-    return Sortformer(name, find_diariser(name), device, _REMEDY)
+    return Sortformer(name, find_diariser(name), resolve_device(device), _REMEDY)

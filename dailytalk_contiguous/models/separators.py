@@ -11,6 +11,7 @@ from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.errors import ModelMissing
 from dailytalk_contiguous.models.checkpoints import find_files
 from dailytalk_contiguous.models.contracts import Separator
+from dailytalk_contiguous.models.devices import resolve_device
 
 #: SpeechBrain's SepFormer at 16 kHz, for speech with noise and reverberation, and what its files are called.
 SEPFORMER = "speechbrain/sepformer-whamr16k"
@@ -23,7 +24,7 @@ _REMEDY = f"name a SepFormer of SpeechBrain for two voices, such as {SEPFORMER},
 LONGEST, SHARED = 6.0, 1.0
 
 
-class Pieces:
+class JoinedPieces:
     """A separator of sounds of any length, by one of at most `LONGEST`: it joins pieces that overlap."""
 
     def __init__(self, separate: Callable[[Samples], Samples], sample_rate: int) -> None:
@@ -37,7 +38,7 @@ class Pieces:
             interrupts.check_interrupt()
             before, piece = voices[:, start:], self._separate(samples[start : start + longest])
             with np.errstate(invalid="ignore"):  # of a voice that is silent there
-                likeness = np.corrcoef(before, piece[:, :shared])[:2, 2:]
+                likeness = np.nan_to_num(np.corrcoef(before, piece[:, :shared]))[:2, 2:]
             if likeness[::-1].trace() > likeness.trace():
                 piece = piece[::-1]
             joined = before + fade * (piece[:, :shared] - before)
@@ -61,9 +62,9 @@ def check_separator(name: str, fetch: bool = True) -> None:
 
 @lru_cache(maxsize=1)
 def load_separator(name: str, device: str) -> Separator:
-    """The separator of that name, once a process; `device` is `cpu` or `cuda`. Raises ModelMissing."""
+    """The separator of that name, once a process, on one of `devices.DEVICES`. Raises ModelMissing."""
     from dailytalk_contiguous.models.sepformer import load_sepformer  # and PyTorch
 
     paths = find_separator(name)
     weights = {part: paths[file] for part, file in WEIGHTS.items()}
-    return Pieces(*load_sepformer(name, paths[SETTINGS], weights, device, _REMEDY))
+    return JoinedPieces(*load_sepformer(name, paths[SETTINGS], weights, resolve_device(device), _REMEDY))

@@ -19,16 +19,11 @@ from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.errors import ModelMissing
 from dailytalk_contiguous.models.affect import threads_of_one
 from dailytalk_contiguous.models.devices import within_memory
-from dailytalk_contiguous.models.speech_models import load_network
-from dailytalk_contiguous.models.stored_weights import read_weights, shapes_of
+from dailytalk_contiguous.models.stored_weights import read_weights, saved_tensors, shapes_of
 
-#: The one shape of all that SpeechBrain publishes: samples of a filter; filters; voices; frames of a chunk; blocks
-#: of transformers and their layers, heads and hidden units; places in the code of places.
-KERNEL, WIDTH, VOICES, CHUNK = 16, 256, 2, 250
-BLOCKS, LAYERS, HEADS, HIDDEN, PLACES = 2, 8, 8, 1024, 2500
-
-#: Bytes of its settings that are read. Those of training have 6 kB.
-_MOST_SETTINGS = 1 << 20
+#: Voices; frames of a chunk; heads of attention; places in the code of places. All that SpeechBrain publishes have
+#: these; other sizes are those of the weights.
+VOICES, CHUNK, HEADS, PLACES = 2, 250, 8, 2500
 
 #: What SpeechBrain's transformers call otherwise than PyTorch's.
 _NAMES = {"self_attn.": "self_att.att.", "linear1.": "pos_ffn.ffn.0.", "linear2.": "pos_ffn.ffn.3."}
@@ -42,14 +37,18 @@ def load_sepformer(
 
     Raises ModelMissing where the weights, by part of the network, or the settings are those of another.
     """
-    with settings.open("rb") as file:
-        rate = re.search(rb"(?m)^sample_rate: (8000|16000)\b", file.read(_MOST_SETTINGS))
-    if not rate:
-        raise ModelMissing(f"{settings.name} of {name!r} has no sample_rate of 8000 or 16000", remedy)
+    try:
+        with settings.open("rb") as file:
+            rate = re.search(rb"(?m)^sample_rate: (8000|16000)\b", file.read(1 << 20))
+        if not rate:
+            raise ValueError(f"{settings.name} has no sample_rate of 8000 or 16000")
+        sizes = sizes_of(saved_tensors(weights["encoder"]), saved_tensors(weights["masknet"]))
+    except (ValueError, LookupError, OSError) as error:
+        raise ModelMissing(f"{name!r} is no SepFormer ({error})", remedy) from None
 
     def load() -> Network:
         with torch.device("meta"):
-            network = Network()
+            network = Network(*sizes)
         for part, path in weights.items():
             module: nn.Module = getattr(network, part)
             shapes = shapes_of(module)
@@ -58,22 +57,36 @@ def load_sepformer(
             module.load_state_dict({key: stored[_stored_name(key)] for key in shapes}, assign=True)
         return network.to(device).eval()
 
-    network = load_network(load, name, device)
+    def run(call: Callable[[], Any], what: str) -> Any:
+        """What `call` returns, on a CPU by one thread: two compute other last bits."""
+        ready = (lambda: threads_of_one().submit(call).result()) if device == "cpu" else call
+        return within_memory(ready, what)
+
+    network: Network = run(load, f"the model {name!r}")
+    kernel = sizes[0]
 
     def separate(samples: Samples) -> Samples:
-        length = max(len(samples), KERNEL)
-        padded = np.pad(samples, (0, length - len(samples) + -length % (KERNEL // 2)))
-
-        def run() -> Samples:
-            # TF32, cuDNN's default, would keep ten bits of each number.
-            with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-                voices: Samples = network(torch.from_numpy(padded).to(device)).cpu().numpy()
-            return voices[:, : len(samples)]
-
-        ready = (lambda: threads_of_one().submit(run).result()) if device == "cpu" else run
-        return within_memory(ready, f"a sound of {len(samples):,} samples")
+        length = max(len(samples), kernel)
+        padded = np.pad(samples, (0, length - len(samples) + -length % (kernel // 2)))
+        sound = torch.from_numpy(padded).to(device)
+        voices: Tensor = run(lambda: network(sound).cpu(), f"a sound of {len(samples):,} samples")
+        return voices[:, : len(samples)].numpy()
 
     return separate, int(rate[1])
+
+
+def sizes_of(encoder: Mapping[str, Tensor], masknet: Mapping[str, Tensor]) -> tuple[int, int, int, int, int]:
+    """Samples of a filter; filters; pairs of transformers; layers of each; hidden units of a layer.
+
+    Raises ValueError or LookupError where there are none.
+    """
+    width, _, kernel = encoder["conv1d.weight"].shape
+    if kernel not in range(2, 1025, 2) or width not in range(HEADS, 4097, HEADS):
+        raise ValueError(f"{width} filters of {kernel} samples")
+    hidden = masknet["dual_mdl.0.intra_mdl.mdl.layers.0.pos_ffn.ffn.0.bias"].numel()
+    n_pairs = sum(name.endswith(".intra_norm.bias") for name in masknet)
+    n_layers = sum(name.endswith(".pos_ffn.ffn.0.bias") for name in masknet) // (2 * n_pairs or 1)
+    return kernel, width, n_pairs, n_layers, hidden
 
 
 def _stored_name(name: str) -> str:
@@ -85,31 +98,33 @@ def _stored_name(name: str) -> str:
 class Network(nn.Module):
     """Two voices (2, n) of samples (n,), n a whole number of half filters."""
 
-    def __init__(self) -> None:
+    def __init__(self, kernel: int, width: int, n_pairs: int, *layers: int) -> None:
         super().__init__()
-        self.encoder = nn.ModuleDict({"conv1d": nn.Conv1d(1, WIDTH, KERNEL, KERNEL // 2, bias=False)})
-        self.masknet = Masks()
-        self.decoder = nn.ConvTranspose1d(WIDTH, 1, KERNEL, KERNEL // 2, bias=False)
+        self.encoder = nn.ModuleDict({"conv1d": nn.Conv1d(1, width, kernel, kernel // 2, bias=False)})
+        self.masknet = Masks(width, n_pairs, *layers)
+        self.decoder = nn.ConvTranspose1d(width, 1, kernel, kernel // 2, bias=False)
 
+    @torch.inference_mode()
     def forward(self, samples: Tensor) -> Tensor:
-        frames = functional.relu(self.encoder["conv1d"](samples[None, None]))
-        voices: Tensor = self.decoder(frames * self.masknet(frames))
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # TF32 has ten bits of a number
+            frames = functional.relu(self.encoder["conv1d"](samples[None, None]))
+            voices: Tensor = self.decoder(frames * self.masknet(frames))
         return voices[:, 0]
 
 
 class Masks(nn.Module):
     """A mask for each voice, (2, width, n), of frames (1, width, n)."""
 
-    def __init__(self) -> None:
+    def __init__(self, width: int, n_pairs: int, *layers: int) -> None:
         super().__init__()
-        self.norm = nn.GroupNorm(1, WIDTH, eps=1e-8)
-        self.conv1d = nn.Conv1d(WIDTH, WIDTH, 1, bias=False)
-        self.dual_mdl = nn.ModuleList(DualPath() for _ in range(BLOCKS))
+        self.norm = nn.GroupNorm(1, width, eps=1e-8)
+        self.conv1d = nn.Conv1d(width, width, 1, bias=False)
+        self.dual_mdl = nn.ModuleList(DualPath(width, *layers) for _ in range(n_pairs))
         self.prelu = nn.PReLU()
-        self.conv2d = nn.Conv2d(WIDTH, VOICES * WIDTH, 1)
-        self.output = nn.Sequential(nn.Conv1d(WIDTH, WIDTH, 1), nn.Tanh())
-        self.output_gate = nn.Sequential(nn.Conv1d(WIDTH, WIDTH, 1), nn.Sigmoid())
-        self.end_conv1x1 = nn.Conv1d(WIDTH, WIDTH, 1, bias=False)
+        self.conv2d = nn.Conv2d(width, VOICES * width, 1)
+        self.output = nn.Sequential(nn.Conv1d(width, width, 1), nn.Tanh())
+        self.output_gate = nn.Sequential(nn.Conv1d(width, width, 1), nn.Sigmoid())
+        self.end_conv1x1 = nn.Conv1d(width, width, 1, bias=False)
 
     def forward(self, frames: Tensor) -> Tensor:
         half, n_frames = CHUNK // 2, frames.shape[2]
@@ -127,10 +142,10 @@ class Masks(nn.Module):
 class DualPath(nn.Module):
     """Chunks (1, width, frames, chunks) looked at within each, then across all of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, width: int, *layers: int) -> None:
         super().__init__()
-        self.intra_mdl, self.inter_mdl = Transformer(), Transformer()
-        self.intra_norm, self.inter_norm = (nn.GroupNorm(1, WIDTH, eps=1e-8) for _ in range(2))
+        self.intra_mdl, self.inter_mdl = Transformer(width, *layers), Transformer(width, *layers)
+        self.intra_norm, self.inter_norm = (nn.GroupNorm(1, width, eps=1e-8) for _ in range(2))
 
     def forward(self, chunks: Tensor) -> Tensor:
         within = self.intra_mdl(chunks[0].permute(2, 1, 0)).permute(2, 1, 0)[None]
@@ -143,15 +158,15 @@ class DualPath(nn.Module):
 class Transformer(nn.Module):
     """Sequences (batch, n, width) with the code of their places, through layers and a last normalisation."""
 
-    def __init__(self) -> None:
+    def __init__(self, width: int, n_layers: int, hidden: int) -> None:
         super().__init__()
         layer = nn.TransformerEncoderLayer(
-            WIDTH, HEADS, HIDDEN, layer_norm_eps=1e-6, batch_first=True, norm_first=True
+            width, HEADS, hidden, layer_norm_eps=1e-6, batch_first=True, norm_first=True
         )
-        last = nn.LayerNorm(WIDTH, eps=1e-6)
-        self.mdl = nn.TransformerEncoder(layer, LAYERS, last, enable_nested_tensor=False)
+        last = nn.LayerNorm(width, eps=1e-6)
+        self.mdl = nn.TransformerEncoder(layer, n_layers, last, enable_nested_tensor=False)
         self.pos_enc = nn.Module()
-        self.pos_enc.register_buffer("pe", torch.zeros(1, PLACES, WIDTH))
+        self.pos_enc.register_buffer("pe", torch.zeros(1, PLACES, width))
 
     def forward(self, sequences: Tensor) -> Tensor:
         places: Any = self.pos_enc.pe

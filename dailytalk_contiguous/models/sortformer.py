@@ -39,11 +39,8 @@ HEARD, SILENT = 0.5, 0.2
 SILENT_FRAMES, LEAST_PROBABILITY, LATEST = 3, 0.25, 0.05
 ENOUGH, GAINS = 0.5, ((0.75, 2), (1.5, 1))
 
-#: What a file takes (and the length of each), and what it gives.
+#: What a file takes, each with its length, and gives.
 INPUTS, OUTPUTS = ("chunk", "spkcache", "fifo"), ("spkcache_fifo_chunk_preds", "chunk_pre_encode_embs")
-
-#: The largest width of its embeddings. NVIDIA's have 512.
-_MOST_WIDTH = 4096
 
 
 class Sortformer:
@@ -57,9 +54,9 @@ class Sortformer:
             raise self._unusable(str(error)) from None
         outputs = {node.name for node in self._session.get_outputs() if node.type == "tensor(float)"}
         widths = {node.name: (node.shape or [0])[-1] for node in self._session.get_inputs()}
-        self._width = widths.get("spkcache")
+        self._width: int = widths.get("spkcache") or 0
         expected = {*INPUTS, *(f"{name}_lengths" for name in INPUTS)}
-        if {*widths} != expected or not {*OUTPUTS} <= outputs or self._width not in range(1, _MOST_WIDTH + 1):
+        if {*widths} != expected or not {*OUTPUTS} <= outputs or self._width not in range(1, 4097):
             raise self._unusable(f"it takes {quoted([*widths])} and gives {quoted([*outputs])}")
         self._window = np.pad(np.hanning(WINDOW), (TRANSFORM - WINDOW) // 2).astype(np.float32)
         bands = import_librosa().filters.mel(sr=ANALYSIS_RATE, n_fft=TRANSFORM, n_mels=BANDS)
@@ -160,11 +157,8 @@ def in_context(chunks: Iterable[Samples]) -> Iterator[tuple[Samples, int, int]]:
 def clearest(embeddings: Samples, activity: Samples, silence: Samples, size: int) -> tuple[Samples, Samples]:
     """The `size` of n frames that say most of their speakers, and their activity: by speaker, then by time.
 
-    Those say most in which one speaker is surely heard, and nobody else. Silence follows those of each
-    speaker, and fills what is left.
-
-    Args:
-        embeddings: (n, width). activity: (n, speakers). silence: the embedding of silence, (width,).
+    Those say most in which one speaker is surely heard, and nobody else. Silence, an embedding (width,), follows
+    those of each speaker, and fills what is left.
     """
     n_frames, n_speakers = activity.shape
     place = size // n_speakers - SILENT_FRAMES

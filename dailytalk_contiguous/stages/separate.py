@@ -55,7 +55,7 @@ class Separate(Stage):
 
     model: str = setting(
         NO_SEPARATOR,
-        "Separates what two people say at once: a SepFormer or MossFormer2 by name; none keeps the mixture.",
+        "Separates what two people say at once: a SepFormer by name; none keeps the mixture.",
         option="separator",
         panel="models",
         metavar="NAME|DIR|none",
