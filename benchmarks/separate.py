@@ -9,12 +9,13 @@ DER: diarisation error of the turns that come with the result, without a collar;
     within true turns of at most 1 s. prec., recall: of the time in which both speak.
 swaps: how often in an hour the sides change that fit best in a sliding minute (or half of a shorter recording).
 bc in, bc out: share of backchannels on the right side: inside the other's speech, and others. <1 s: of all turns
-    under 1 s outside overlaps. Half of them must be in utterances that `Segment` finds there in the result.
+    under 1 s outside overlaps. Half of one must be in utterances that `Segment` finds there in the result, and its
+    voice not 6 dB softer there than on the other side.
 SI-SDR: in dB, of both sides where both speak. leak: in dB, of the only speaker on the other side.
 equal: samples of one turn alone, outside true overlaps, that are those of the recording, as 16-bit numbers.
 cpWER: words of the transcripts in whose middle no utterance is on their side, or one on the side of who is silent.
 W1: distance of the floor-transfer offsets of utterances to the true ones, in seconds.
-time: seconds by the clock for a second of sound, with the start of the command. kept: recordings not rejected.
+time, cpu: seconds of the command by the clock, and of its processors, for a second of sound. kept: not rejected.
 
 With --perfect the clean sums only, and the true sides stand in for a separator: what is judged is the rest.
 
@@ -48,7 +49,7 @@ from dailytalk_contiguous.core.copies import coloured_noise, in_room, room_respo
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.interaction import BACKCHANNEL_WORDS, TURN_SECONDS
 from dailytalk_contiguous.core.turns import Ratio, Timed, stretches, turn_offsets
-from dailytalk_contiguous.models import separators
+from dailytalk_contiguous.stages import separate as stage
 
 #: Frames in a second by which turns are compared, seconds of a window of `swaps`, and of a frame of `leak`.
 FRAMES, WINDOW, LEAK_FRAME = 100, 60.0, 0.05
@@ -73,6 +74,7 @@ COLUMNS = {
     "words": ("cpWER", ".1%"),
     "offsets": ("W1", ".3f"),
     "real_time": ("time", ".3f"),
+    "processor": ("cpu", ".3f"),
     "kept": ("kept", ".0%"),
 }
 
@@ -294,7 +296,7 @@ def judged_turns(talk: Talk, sides: Pcm, truth: Frames, found: Frames) -> Iterat
         samples = slice(round(turn.start * talk.rate), round(turn.end * talk.rate))
         heard = np.abs(talk.voices[samples, side] @ sides[samples].astype(np.float32))
         own, other = found[side, part].mean(), found[1 - side, part].mean()
-        yield Judged(turn, kind, own, other, bool(own >= 0.5 and heard[side] >= 0.99 * heard[1 - side]))
+        yield Judged(turn, kind, own, other, bool(own >= 0.5 and heard[side] >= heard[1 - side] / 2))
 
 
 def sdr(voices: Samples, sides: Pcm) -> Ratio:
@@ -381,19 +383,17 @@ def print_wrong(talk: Talk, judged: Iterable[Judged]) -> None:
         print(f"{own:.0%} found there, {other:.0%} on the other side")
 
 
-def separate(files: Iterable[Path], out: Path, perfect: Perfect | None) -> float:
-    """Run the command, in this process with a planted separator; the seconds that it took."""
+def separate(files: Iterable[Path], out: Path, perfect: Perfect | None) -> tuple[float, float]:
+    """Run the command, in this process with a planted separator; seconds by the clock, and of processor time."""
     command = ("separate", *files, "--out", out, "--profile", "embedded")
     if perfect is None:
-        return dailytalk(*command).wall
-    model = out.parent / "perfect"
-    model.mkdir()
-    (model / separators.FILES[0]).touch()  # so that it is there before it is loaded
-    words, started = ["dailytalk", *map(str, command), "--separator", str(model)], time.perf_counter()
-    planted = patch.object(separators, "load_separator", lambda *_: perfect)
-    with planted, patch.object(sys, "argv", words), suppress(SystemExit):
+        cost = dailytalk(*command)
+        return cost.wall, cost.processor
+    words, wall, processor = ["dailytalk", *map(str, command)], time.perf_counter(), time.process_time()
+    planted = patch.multiple(stage, load_separator=lambda *_: perfect, check_separator=lambda *_: None)
+    with planted, patch.object(sys, "argv", [*words, "--separator", "perfect"]), suppress(SystemExit):
         run_command()
-    return time.perf_counter() - started
+    return time.perf_counter() - wall, time.process_time() - processor
 
 
 def compare(talks: Sequence[Talk], how: str, folder: Path, detail: bool, perfect: Perfect | None) -> Figures:
@@ -403,7 +403,7 @@ def compare(talks: Sequence[Talk], how: str, folder: Path, detail: bool, perfect
     degraded = {sums / f"{talk.name}.{'mp3' if how == 'MP3' else 'flac'}": DEGRADED[how](talk) for talk in talks}
     for path, talk in degraded.items():
         soundfile.write(path, talk.mono, talk.rate, **(MP3_64 if how == "MP3" else {}))
-    seconds = separate(degraded, out, perfect)
+    wall, processor = separate(degraded, out, perfect)
     for path, talk in degraded.items():
         result = read_separated(path, out)
         if result is None:
@@ -417,7 +417,8 @@ def compare(talks: Sequence[Talk], how: str, folder: Path, detail: bool, perfect
     together = (
         {key: Ratio(*map(sum, zip(*(row[key] for row in rows), strict=True))) for key in rows[0]} if rows else {}
     )
-    together["real_time"] = Ratio(seconds, sum(len(talk.voices) / talk.rate for talk in degraded.values()))
+    seconds = sum(len(talk.voices) / talk.rate for talk in degraded.values())
+    together |= {"real_time": Ratio(wall, seconds), "processor": Ratio(processor, seconds)}
     together["kept"] = Ratio(len(rows), len(talks))
     print_row(how, "all", together)
     return together

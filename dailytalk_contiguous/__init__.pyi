@@ -17,6 +17,7 @@ from .models.prosodic_encoder import ProsodicSequenceEncoder as ProsodicSequence
 from .models.prosodic_sequences import ProsodicClusterSequences as ProsodicClusterSequences
 from .pipelines.to_sound import clip_stages as clip_stages
 from .pipelines.to_sound import speak_stages as speak_stages
+from .pipelines.to_text import separate_stages as separate_stages
 from .pipelines.to_text import tag_stages as tag_stages
 from .publish.loading import StereoAudio as StereoAudio
 from .publish.loading import collate_windows as collate_windows
@@ -30,6 +31,7 @@ from .stages.base import PerUtterance as PerUtterance
 from .stages.base import Stage as Stage
 from .stages.base import published_by as published_by
 from .stages.classify_emotion import ClassifyEmotion as ClassifyEmotion
+from .stages.diarise import Diarise as Diarise
 from .stages.extract_contours import ExtractContours as ExtractContours
 from .stages.finish import Finish as Finish
 from .stages.match_transcript import MatchTranscript as MatchTranscript
@@ -38,6 +40,8 @@ from .stages.rate_affect import RateAffect as RateAffect
 from .stages.reconstruct import Reconstruct as Reconstruct
 from .stages.script import Script as Script
 from .stages.segment import Segment as Segment
+from .stages.separate import PlaceOnSides as PlaceOnSides
+from .stages.separate import Separate as Separate
 from .stages.style import Bucket as Bucket
 from .stages.style import Punctuate as Punctuate
 from .stages.style import Tag as Tag

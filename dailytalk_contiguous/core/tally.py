@@ -875,7 +875,7 @@ class Tally:
         self.settings[record.get("settings") or "{}"] += 1
         for model in (*(record.get("models") or ()), *filter(None, separated_by or ())):
             name, url = model.get("name") or "", model.get("url") or ""
-            self.models[Origin(model.get("role") or "", name, model.get("licence"), url)] += 1
+            self.models[Origin(model.get("role") or "", name, model.get("licence") or "", url)] += 1
 
 
 #: The shapes of a row's provenance: as JSON before it is published, and as a struct after.

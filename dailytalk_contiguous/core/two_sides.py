@@ -156,19 +156,19 @@ def _pauses(turns: Sequence[Mapping[str, Any]], sample_rate: int) -> Stretches:
 
 def _pieces(reader: Reader, length: int, stretches: Stretches) -> NDArray[np.float64]:
     """Pieces (n, length) of the stretches, at most `MOST_PIECES` of them, spread over all."""
-    kept, step, count, first, waiting = list[NDArray[np.float64]](), 1, 0, 0, list(stretches)
+    kept, step, count = list[NDArray[np.float64]](), 1, 0
+    held, last, waiting = np.zeros(0), 0, list(stretches)
     for block in reader():
-        last = first + len(block)
-        while waiting and waiting[0][0] < last:
-            start, end = max(waiting[0][0], first), min(waiting[0][1], last)
-            for at in range(start, end - length + 1, length):
+        held = np.concatenate((held[-length:], block))
+        last += len(block)
+        while waiting and waiting[0][0] + length <= last:
+            start, end = waiting.pop(0)
+            if start + length <= end:
                 if count % step == 0:
-                    kept.append(block[at - first : at - first + length].astype(np.float64))
+                    at = len(held) - last + start
+                    kept.append(held[at : at + length].astype(np.float64))
+                if len(kept) > MOST_PIECES:
+                    kept, step = kept[::2], 2 * step
                 count += 1
-            if len(kept) > MOST_PIECES:
-                kept, step = kept[::2], 2 * step
-            if waiting[0][1] > last:
-                break
-            waiting.pop(0)
-        first = last
+                waiting.insert(0, (start + length, end))
     return np.stack(kept) if kept else np.zeros((0, length))

@@ -43,13 +43,13 @@ WEIGHTS_SHA256 = "39373b86598fa3da9fcddee6142382efe09777e8d37dc9c0561f41f0070f13
 FFT, FRAME_HOP, N_MELS, LEVEL = 400, 160, 40, 0.05
 
 #: Frames of a window by which voices are found, of one by which a moment is judged, and between two of each.
-VOICE_FRAMES, STATE_FRAMES, VOICE_STEP, STATE_STEP = 80, 40, 10, 5
+VOICE_FRAMES, STATE_FRAMES, VOICE_STEP, STATE_STEP = 80, 40, 20, 5
 
 #: Windows that are kept to find voices and to learn from: of longer recordings every second, fourth … one is.
-KEPT = 3000
+KEPT = 2000
 
 #: Share of a window that must be speech, of windows of a voice that are left out as unsure, examples a state.
-SPOKEN, UNSURE, EXAMPLES = 0.9, 0.2, 500
+SPOKEN, UNSURE, EXAMPLES = 0.9, 0.2, 250
 
 #: dB by which one of two voices that are mixed may be louder or softer than it was recorded.
 GAIN_DB = 6.0

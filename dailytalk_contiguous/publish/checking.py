@@ -658,7 +658,8 @@ def _conversations(folder: Path, plan: TrainerPlan, judge: Judge) -> Iterator[Fi
         named, talk = bool(conversation.get("kept_speaker")), bool(conversation.get("talk"))
         unsure, overlap = conversation.get("unsure") or {}, conversation.get("recorded_overlap")
         known = conversation.get("separated")
-        judge.add_measured(name, values, unsure, named, talk, overlap, known and SeparatedSpeech(**known))
+        separated = SeparatedSpeech(*map(known.__getitem__, SeparatedSpeech._fields)) if known else None
+        judge.add_measured(name, values, unsure, named, talk, overlap, separated)
     judge.voices.update(_hours(about, "voices"))
     judge.languages.update(_hours(about, "language"))
 

@@ -344,7 +344,7 @@ def load(
     if verify:
         verify_version(version, config, token, download=not streaming)
     flag = "origin" if config == "utterances" else "separated_by"
-    if recorded and (config == "source" or (columns and flag not in columns)):
+    if recorded and (config == "interactivity" or (columns and flag not in columns)):
         raise DailytalkError(
             f"nothing in the columns says whether two channels were recorded, which is in {flag!r}",
             "leave recorded out, or name that column of conversations or utterances too",

@@ -562,7 +562,7 @@ def doubtful_sides(tally: Tally) -> Table:
         ("confidence", "utterance", "side", "origin", "text"),
         lines,
         "Confidence that the line is on its speaker's side, where a conversation came with one channel. "
-        "`dailytalk review` has these lines first, and swaps their side with one key.",
+        "dailytalk review has these lines first, and swaps their side with one key.",
     )
 
 

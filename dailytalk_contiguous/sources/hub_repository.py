@@ -473,17 +473,22 @@ _LONGEST_NAME = 200
 
 
 class TablePlan(NamedTuple):
-    """Shards by split, the columns to read, and the folder that recordings are written to."""
+    """Shards by split, the columns to read, and the folder that recordings are written to.
+
+    `separated`: whether rows say that their two channels were made of one (`separated_by`).
+    """
 
     shards: dict[str, list[str]]
     audio: str
     named_by: str
     words: list[str]
     folder: Path
+    separated: bool = False
 
     @property
     def columns(self) -> list[str]:
-        return [name for name in dict.fromkeys([self.audio, self.named_by, *self.words]) if name]
+        flags = ["separated_by"] if self.separated else []
+        return [name for name in dict.fromkeys([self.audio, self.named_by, *self.words, *flags]) if name]
 
 
 def fetch_tables(repository: Repository) -> Iterator[HubRecording | Reject]:
@@ -588,6 +593,9 @@ def _write(plan: TablePlan, name: str, row: Row) -> Path:
     if not isinstance(data, bytes) or not data:
         path_only = f": only the path {value['path']!r}" if isinstance(value, dict) and value.get("path") else ""
         raise BadInput(f"it has no audio{path_only}", "embed the audio in the dataset")
+    if row.get("separated_by") is not None:
+        reason = "its two channels were made of one, and its row does not say which turns are on which side"
+        raise BadInput(reason, "tag what dailytalk separate wrote")
     path = plan.folder / (name + suffix_of(data))
     seconds = modified_of(hashlib.sha256(data).hexdigest())
     words = next((transcript for column in plan.words if (transcript := _words(row.get(column)))), None)
@@ -615,7 +623,8 @@ def plan_of(repository: Repository, folder: Path) -> TablePlan:
     if id_column := repository.choice.id_column:
         named_by = _one_of(names, id_column, "column", "--id-column", repository)
     words = [name for name in WORD_COLUMNS if name in names]
-    return TablePlan(shards, _audio_column(repository, names, audio), named_by, words, folder)
+    column = _audio_column(repository, names, audio)
+    return TablePlan(shards, column, named_by, words, folder, "separated_by" in names)
 
 
 def _first_columns(repository: Repository, paths: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -125,7 +125,10 @@ def exchanged(base: Row, moved: Sequence[Mapping[str, Any]], identity: str) -> R
     Not where the other speaker has a turn, too, that was not moved: it would leave its side. All other samples
     stay as they are. `identity` is that of the recording. Raises BadInput as `core.audio.blocks` does.
     """
-    rate, offset, name = base["sample_rate"], base["offset"], Path(base["audio_file"]).stem
+    info, offset, name = audio.probe(base["audio"]), base["offset"], Path(base["audio_file"]).stem
+    if info.channels != len(CHANNELS):
+        raise BadInput(f"its recording has {info.channels} channels", _REMEDY)
+    rate = info.sample_rate
     places = [(OTHER_SIDE[line["channel"]], line["start"] - offset, line["end"] - offset) for line in moved]
     facts = json.dumps([identity, offset, base["duration"], base["separated_turns"], sorted(places)])
     target = cache_folder() / "exchanged" / hashlib.sha256(facts.encode()).hexdigest()[:20] / f"{name}.flac"

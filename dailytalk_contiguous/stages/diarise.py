@@ -39,7 +39,7 @@ OTHER_SECONDS, OTHER_GAP = 0.5, 1.0
 MAIN_SHARE, SECOND_SHARE, SECOND_SECONDS = 0.8, 0.02, 1.0
 
 #: The least mean confidence: below it two voices are too much alike.
-LEAST_CONFIDENCE = 0.6
+LEAST_CONFIDENCE = 0.8
 
 #: What to do with a recording of another number of speakers.
 _MIX = "pass --channel mix without --separate to take it as one speaker"

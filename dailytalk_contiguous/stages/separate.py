@@ -26,9 +26,9 @@ from dailytalk_contiguous.core.schema import (
 from dailytalk_contiguous.core.separated_turns import turns_within
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.two_sides import SeparatedVoices, two_channels
+from dailytalk_contiguous.models import separators
 from dailytalk_contiguous.models.checkpoints import find_speaker_encoder
 from dailytalk_contiguous.models.contracts import Separator
-from dailytalk_contiguous.models.separators import check_separator, load_separator
 from dailytalk_contiguous.stages.base import DEVICE, Stage
 from dailytalk_contiguous.stages.diarise import model_of
 
@@ -74,7 +74,7 @@ class Separate(Stage):
     def preflight(self, fetch: bool = True) -> None:
         if self.model != NO_SEPARATOR:
             find_speaker_encoder()
-            check_separator(self.model, fetch)
+            separators.check_separator(self.model, fetch)
 
     def models(self) -> dict[str, str]:
         return {"separator": self.model} if self.model != NO_SEPARATOR else {}
@@ -86,10 +86,9 @@ class Separate(Stage):
         if self.model != NO_SEPARATOR:
             models.append(model_of("separator", self.model))
             separated = [(start, end) for start, end in both if end - start >= SHORTEST]
-            sides = _Sides(row, load_separator(self.model, self.device), self.device) if separated else None
+            sides = _Sides(row, separators.load_separator(self.model, self.device), self.device)
             for start, end in separated:
                 interrupts.check_interrupt()
-                assert sides is not None
                 sounds.append({"start": start, "end": end, "sound": sides.voices(start, end)})
         return {
             "separated_turns": sided_turns(row["diarised"], both, separated),

@@ -95,8 +95,14 @@ def test_one_key_goes_to_the_doubtful_line_and_one_swaps_from_there_on(server: S
         assert {name for name in names if sides(server)[name] != before[name]} == {
             *names[names.index(wanted[1]) :]
         }
+        page.wait("document.querySelector('#items .suspect')")  # the first is doubtful still
         press("u")
         page.wait("!document.querySelector('#line-facts').textContent.includes('heard on the other side')")
         page.wait(SAVED)
         assert sides(server) == before
+        for _ in wanted:
+            press("!")
+            press("c")
+            page.wait(SAVED)
+        page.wait("!document.querySelector('#items .suspect')")
         assert page.complaints == []

@@ -107,6 +107,14 @@ def test_turns_that_are_too_long_or_lead_out_reject_the_recording(tmp_path: Path
     assert rows(tmp_path / "in")[0]["problem"]
 
 
+def test_converted_recording_is_still_known_as_separated(dailytalk: Command, tmp_path: Path) -> None:
+    separate_example(tmp_path / "calls")
+    done = dailytalk("convert", tmp_path / "calls", "--to", "wav", "--out", tmp_path / "wavs")
+    assert done.code == 0, done.err
+    (before,), (after,) = rows(tmp_path / "calls"), rows(tmp_path / "wavs")
+    assert (after["audio_file"], after["separated_turns"]) == ("old_friends.wav", before["separated_turns"])
+
+
 def test_repository_brings_the_turns_of_its_recordings() -> None:
     files = ["a/call.flac", "a/call.separated.json", "b/call.separated.json", "a/call.json"]
     assert companions(["a/call.flac"], files) == {"a/call.flac": ["a/call.json", "a/call.separated.json"]}

@@ -77,7 +77,7 @@ class Pages:
     def gets(self) -> dict[str, _Endpoint]:
         return {
             "session": lambda request: self.session.about(self.author(request)),
-            "items": lambda request: self.session.items(_integer(request, "since", 0)),
+            "items": lambda request: self.session.items(_integer(request, "since", -1)),
             "search": lambda request: self.session.search(request.query_params.get("q", "")[:MOST_QUERY]),
             "item": self.item,
             "peaks": self.peaks,

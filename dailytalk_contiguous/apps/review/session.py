@@ -148,8 +148,8 @@ class Session:
             "number": self.journal.number,
         }
 
-    def items(self, since: int = 0) -> dict[str, Any]:
-        """The list of all items, or of those that were edited after an edit."""
+    def items(self, since: int = -1) -> dict[str, Any]:
+        """The list of all items, or of those that were edited after an edit (0 is before the first one)."""
         with self._lock:
             if self._listed is None:
                 summaries = self.editable.summaries()
@@ -157,7 +157,7 @@ class Session:
                 for name, known in self._known.items():
                     if name in self._listed or known.fields.get("discarded"):
                         self._relist(name)
-            if since:
+            if since >= 0:
                 changed = [name for name, known in self._known.items() if known.base > since]
                 items = [self._listed[name] for name in changed if name in self._listed]
             else:

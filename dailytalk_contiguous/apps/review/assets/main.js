@@ -764,9 +764,10 @@ for (const button of document.querySelectorAll("[data-action]")) {
 // What others do.
 
 let asking = null;
+let listed = 0; // the last edit that the list knows, one's own too
 const changedItems = async () => {
-  const since = number;
-  const answer = await get("api/items", { since });
+  const answer = await get("api/items", { since: listed });
+  listed = answer.number;
   number = Math.max(number, answer.number);
   list.take(answer.items);
   list.mark(false);
@@ -828,6 +829,7 @@ const start = async () => {
     session = opened;
     kept.load(session.title);
     number = all.number;
+    listed = number;
     say($("title"), session.title);
     document.title = session.title;
     say($("sound-text").firstChild, session.sound_text);
