@@ -27,7 +27,7 @@ from dailytalk_contiguous.core.interrupts import STOPPED
 LISTED = {
     "Build": {
         "build": "speak",
-        "separate": "separate",
+        "separate": "mono",
         "tag": "tag",
         "speak": "speak",
         "plan": "plan",

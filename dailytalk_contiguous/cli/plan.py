@@ -15,15 +15,17 @@ from rich.status import Status
 
 from dailytalk_contiguous.cli import show
 from dailytalk_contiguous.cli.corpus import CLIP_SETTINGS
+from dailytalk_contiguous.cli.mono import SEPARATE_SETTINGS
 from dailytalk_contiguous.cli.options import SEED_OPTION, chosen, hub_choice, size_text, with_options
 from dailytalk_contiguous.cli.speak import SPEAK_SETTINGS, for_preview, speak
-from dailytalk_contiguous.cli.tag import TAG_SETTINGS, stages_of, tag
+from dailytalk_contiguous.cli.tag import TAG_SETTINGS, separating_stages, stages_of, tag
 from dailytalk_contiguous.cli.terminal import Console, Panel, option, say
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.outcome import Figures, Outcome, to_run
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.models.engines import speaker_text
 from dailytalk_contiguous.pipelines.to_sound import speak_stages
+from dailytalk_contiguous.pipelines.to_text import separate_stages
 from dailytalk_contiguous.run.clip_plan import corpus_pipeline
 from dailytalk_contiguous.run.clips import read_corpus
 from dailytalk_contiguous.run.estimate import NARROW_HZ, Estimate, Range, estimate_corpus, estimate_run
@@ -47,6 +49,7 @@ _OF_TAG = (
     "audio_column",
     "id_column",
     "max_conversation",
+    "separate",
     "profile",
     "fast",
     "workers",
@@ -58,7 +61,8 @@ _OF_CLIPS = ("augment", "copies", "noise_folder", "prompt_channel", "reduce_nois
 
 #: Options that mean nothing for a corpus of clips.
 _NOT_OF_CLIPS = (
-    *("with_speak", "verify", "transcripts", "config", "split", "audio_column", "id_column", "stage", "fast"),
+    *("with_speak", "verify", "transcripts", "separate", "config", "split", "audio_column", "id_column", "stage"),
+    "fast",
 )
 
 #: Settings of `speak` that a plan has no use for.
@@ -88,6 +92,7 @@ _LEAST_SHARE = 0.005
         "verify": inspect.signature(speak).parameters["verify"],
         **{name: parameter for name, parameter in SPEAK_SETTINGS.items() if name not in _NOT_OF_SPEAK},
         **TAG_SETTINGS,
+        **SEPARATE_SETTINGS,
         **{name: CLIP_SETTINGS[name] for name in _OF_CLIPS},
     }
 )
@@ -125,7 +130,11 @@ def plan(
     if (of_speak := sorted({*speak_only, *(("verify",) if options["verify"] else ())})) and not with_speak:
         raise DailytalkError(f"--{of_speak[0].replace('_', '-')} is for speak", "add --speak, or leave it out")
     profile = options["profile"]
-    stages = stages_of(options)
+    stages, channel = stages_of(options), channel_of(stages_of(options))
+    if separating_stages(options):
+        # A piece of a recording may have one voice; two are assumed, which takes as long.
+        settings = chosen(options, SEPARATE_SETTINGS) | {"n_speakers": 2}
+        stages, channel = (*separate_stages(profile, **settings), *stages), "any"
     spoken: Stages = ()
     if with_speak:
         settings = chosen(options, SPEAK_SETTINGS) | for_preview(options)
@@ -140,7 +149,7 @@ def plan(
         recordings = find(
             inputs,
             Path(folder),
-            channel_of(stages),
+            channel,
             max_conversation=options["max_conversation"],
             transcripts=str(transcripts) if transcripts else None,
             hub=hub_choice(options),
@@ -176,7 +185,7 @@ def plan(
 
 def _plan_corpus(options: Mapping[str, Any]) -> Outcome:
     passed = {name for name in _NOT_OF_CLIPS if options[name]} | chosen(options, SPEAK_SETTINGS).keys()
-    passed |= chosen(options, TAG_SETTINGS).keys()
+    passed |= chosen(options, TAG_SETTINGS | SEPARATE_SETTINGS).keys()
     passed |= {"max_conversation"} if options["max_conversation"] != MAX_CONVERSATION else set()
     if unused := sorted(passed - (CLIP_SETTINGS.keys() - {"language"})):
         flag = {"with_speak": "speak"}.get(unused[0], unused[0]).replace("_", "-")

@@ -6,7 +6,7 @@ from typing import Any
 
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli import show
-from dailytalk_contiguous.cli.separate import SEPARATE_SETTINGS, separate_outcome, separation, to_separate_outcome
+from dailytalk_contiguous.cli.mono import SEPARATE_SETTINGS, separate_outcome, separation, to_separate_outcome
 from dailytalk_contiguous.cli.terminal import SHOWN, Panel, argument, command_line, option, say, show_outcome
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError, Reject

@@ -165,7 +165,7 @@ def fit_states(embeddings: Array, states: NDArray[np.intp], count: int) -> Array
 
 def scores_of(embeddings: Array, weights: Array) -> Array:
     """Scores of each state (windows, count)."""
-    return _with_ones(embeddings) @ weights
+    return np.asarray(_with_ones(embeddings) @ weights, np.float32)
 
 
 def overlap_bias(scores: Array) -> float:

@@ -24,7 +24,7 @@ PIECE_SECONDS, MOST_PIECES, FROM_SPEECH, TONE_SECONDS = 0.1, 400, 0.1, 20.0
 QUIETEST = 0.05
 
 #: What opens a recording from its beginning: blocks of its samples, shape (n,), int16 or int32.
-Reader = Callable[[], Iterator[NDArray[Any]]]
+Reopened = Callable[[], Iterator[NDArray[Any]]]
 
 Stretches = list[tuple[int, int]]
 
@@ -37,7 +37,10 @@ class SeparatedVoices(NamedTuple):
 
 
 def two_channels(
-    reader: Reader, sample_rate: int, turns: Sequence[Mapping[str, Any]], separated: Sequence[SeparatedVoices] = ()
+    reader: Reopened,
+    sample_rate: int,
+    turns: Sequence[Mapping[str, Any]],
+    separated: Sequence[SeparatedVoices] = (),
 ) -> Iterator[NDArray[Any]]:
     """The blocks of a recording of one channel as blocks (n, 2) of the same type. It is read two times.
 
@@ -46,7 +49,7 @@ def two_channels(
         turns: with the fields of `core.schema.SEPARATED_TURN`, in order of start.
         separated: the voices of the turns that are `separated`, in order.
     """
-    tone = room_tone(reader, sample_rate, turns)
+    tone = tone_of_pauses(reader, sample_rate, turns)
     ramp = round(RAMP_SECONDS * sample_rate)
     sides = own_stretches(turns, sample_rate)
     first = 0
@@ -118,8 +121,8 @@ def _weights(stretches: Stretches, first: int, last: int, ramp: int) -> NDArray[
     return weights
 
 
-def room_tone(reader: Reader, sample_rate: int, turns: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
-    """Twenty seconds of the quiet of a recording, on the scale of its samples, that can be repeated.
+def tone_of_pauses(reader: Reopened, sample_rate: int, turns: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
+    """Twenty seconds of the quiet of a recording of any length, on the scale of its samples, that can be repeated.
 
     Of the pieces in pauses the softer half are taken, in random order; without pauses, the softest of all.
     """
@@ -154,7 +157,7 @@ def _pauses(turns: Sequence[Mapping[str, Any]], sample_rate: int) -> Stretches:
     return pauses
 
 
-def _pieces(reader: Reader, length: int, stretches: Stretches) -> NDArray[np.float64]:
+def _pieces(reader: Reopened, length: int, stretches: Stretches) -> NDArray[np.float64]:
     """Pieces (n, length) of the stretches, at most `MOST_PIECES` of them, spread over all."""
     kept, step, count = list[NDArray[np.float64]](), 1, 0
     held, last, waiting = np.zeros(0), 0, list(stretches)

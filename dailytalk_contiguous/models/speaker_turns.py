@@ -45,7 +45,7 @@ FFT, FRAME_HOP, N_MELS, LEVEL = 400, 160, 40, 0.05
 #: Frames of a window by which voices are found, of one by which a moment is judged, and between two of each.
 VOICE_FRAMES, STATE_FRAMES, VOICE_STEP, STATE_STEP = 80, 40, 20, 5
 
-#: Windows that are kept to find voices and to learn from: of longer recordings every second, fourth … one is.
+#: MelFrames that are kept to find voices and to learn from: of longer recordings every second, fourth … one is.
 KEPT = 2000
 
 #: Share of a window that must be speech, of windows of a voice that are left out as unsure, examples a state.
@@ -54,10 +54,10 @@ SPOKEN, UNSURE, EXAMPLES = 0.9, 0.2, 250
 #: dB by which one of two voices that are mixed may be louder or softer than it was recorded.
 GAIN_DB = 6.0
 
-#: Windows that the network takes at once.
+#: MelFrames that the network takes at once.
 BATCH = 256
 
-Windows = NDArray[np.float32]
+MelFrames = NDArray[np.float32]
 
 
 class SpeakerEncoder(nn.Module):
@@ -85,11 +85,11 @@ def load_speaker_encoder(device: str) -> SpeakerEncoder:
     return encoder.eval().to(device)
 
 
-def embed(windows: Windows, device: str) -> Windows:
+def embed_voices(windows: MelFrames, device: str) -> MelFrames:
     """Embeddings (n, 256) of windows of mel power (n, frames, 40), each brought to one level."""
     encoder = load_speaker_encoder(device)
 
-    def run(batch: Windows) -> Windows:
+    def run(batch: MelFrames) -> MelFrames:
         interrupts.check_interrupt()
         levels = batch.mean(axis=(1, 2), keepdims=True)
         levelled = torch.from_numpy(np.ascontiguousarray(batch * (LEVEL / np.maximum(levels, 1e-12)), np.float32))
@@ -101,13 +101,13 @@ def embed(windows: Windows, device: str) -> Windows:
     return np.concatenate([np.zeros((0, 256), np.float32), *results])
 
 
-def voice_of(samples: Samples, device: str) -> Windows:
+def known_voice(samples: Samples, device: str) -> MelFrames:
     """The embedding (256,) of a voice by 16 kHz samples of it alone, of any length."""
     mels = np.concatenate([*mel_blocks([samples])])
     if len(mels) < STATE_FRAMES:
         mels = np.resize(mels, (STATE_FRAMES, N_MELS))
     starts = range(0, len(mels) - STATE_FRAMES + 1, STATE_FRAMES // 2)
-    heard = embed(np.stack([mels[start : start + STATE_FRAMES] for start in starts]), device_of(device))
+    heard = embed_voices(np.stack([mels[start : start + STATE_FRAMES] for start in starts]), device_of(device))
     voice = heard.sum(axis=0)
     return np.asarray(voice / max(float(np.linalg.norm(voice)), 1e-12), np.float32)
 
@@ -120,14 +120,14 @@ def _filters() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     return np.asarray(mels.T, np.float32), np.hanning(FFT + 1)[:-1].astype(np.float32)
 
 
-def mel_blocks(blocks: Iterable[Samples]) -> Iterator[Windows]:
+def mel_blocks(blocks: Iterable[Samples]) -> Iterator[MelFrames]:
     """Mel power (frames, 40) of 16 kHz blocks; frame k is centred on sample 160 k, with zeros beyond the ends."""
     from scipy import fft
 
     mels, window = _filters()
     held = np.zeros(FFT // 2, np.float32)
 
-    def frames_of(signal: Samples) -> Windows:
+    def frames_of(signal: Samples) -> MelFrames:
         frames = np.lib.stride_tricks.sliding_window_view(signal, FFT)[::FRAME_HOP] * window
         return np.asarray(np.abs(fft.rfft(frames, axis=1)) ** 2 @ mels, np.float32)
 
@@ -141,7 +141,7 @@ def mel_blocks(blocks: Iterable[Samples]) -> Iterator[Windows]:
         yield frames_of(held)
 
 
-def windows_of(mels: Iterable[Windows], n_frames: int, step: int) -> Iterator[tuple[int, Windows]]:
+def frames_around(mels: Iterable[MelFrames], n_frames: int, step: int) -> Iterator[tuple[int, MelFrames]]:
     """Windows (n, frames, 40) around every `step`-th frame, zeros beyond the ends, and the frame of the first."""
     held, first = np.zeros((n_frames // 2, N_MELS), np.float32), 0
     for block in itertools.chain(mels, [np.zeros((n_frames - n_frames // 2, N_MELS), np.float32)]):
@@ -173,13 +173,13 @@ class EmbeddedDiariser:
         windows = windows[shares[np.minimum(starts, len(shares) - 1)] >= SPOKEN]
         if len(windows) < 2:
             return by_first_heard([SpeakerTurn(0, start, end, 1.0) for start, end in spoken])
-        embeddings = embed(windows, self._device)
+        embeddings = embed_voices(windows, self._device)
         voices = find_voices(embeddings, speakers)
         if len(voices) < 2:
             return by_first_heard([SpeakerTurn(0, start, end, 1.0) for start, end in spoken])
         examples, states = _examples(self._of_one_voice(windows, embeddings, voices))
         n_states = len(voices) + 1
-        heard = embed(examples, self._device)
+        heard = embed_voices(examples, self._device)
         weights = fit_states(heard, states, n_states)
         scores = self._scores(blocks, weights, is_speech)
         scores[:, -1] -= overlap_bias(scores_of(heard[: len(voices) * EXAMPLES], weights))
@@ -187,10 +187,10 @@ class EmbeddedDiariser:
         speaks = is_speech[np.minimum(np.arange(len(scores)) * STATE_STEP, len(is_speech) - 1)] > 0
         return turns_of(likeliest_states(scores, speaks, hop), scores, hop, spoken)
 
-    def _listen(self, blocks: Iterable[Samples]) -> tuple[Windows, NDArray[np.intp], NDArray[np.float32], float]:
+    def _listen(self, blocks: Iterable[Samples]) -> tuple[MelFrames, NDArray[np.intp], NDArray[np.float32], float]:
         """Windows spread over all blocks, the frame of each, speech activity, and seconds."""
         activity, n_samples = SpeechActivity(), 0
-        probabilities, kept, starts, step = [np.zeros(0, np.float32)], list[Windows](), list[int](), VOICE_STEP
+        probabilities, kept, starts, step = [np.zeros(0, np.float32)], list[MelFrames](), list[int](), VOICE_STEP
 
         def tapped() -> Iterator[Samples]:
             nonlocal n_samples
@@ -200,7 +200,7 @@ class EmbeddedDiariser:
                 probabilities.append(activity.push(block))
                 yield block
 
-        for first, windows in windows_of(mel_blocks(tapped()), VOICE_FRAMES, VOICE_STEP):
+        for first, windows in frames_around(mel_blocks(tapped()), VOICE_FRAMES, VOICE_STEP):
             for index, window in enumerate(windows):
                 frame = first + index * VOICE_STEP
                 if frame % step == 0:
@@ -217,9 +217,9 @@ class EmbeddedDiariser:
             n_samples / ANALYSIS_RATE,
         )
 
-    def _of_one_voice(self, windows: Windows, embeddings: Windows, voices: Windows) -> list[Windows]:
+    def _of_one_voice(self, windows: MelFrames, embeddings: MelFrames, voices: MelFrames) -> list[MelFrames]:
         """The windows of each voice both halves of which are that voice's, too, without the least sure of them."""
-        halves = [embed(half, self._device) for half in np.split(windows, [STATE_FRAMES], axis=1)]
+        halves = [embed_voices(half, self._device) for half in np.split(windows, [STATE_FRAMES], axis=1)]
         similar = embeddings @ voices.T
         nearest = similar.argmax(axis=1)
         sure = -np.diff(np.sort(similar, axis=1)[:, -2:][:, ::-1], axis=1)[:, 0]
@@ -231,19 +231,19 @@ class EmbeddedDiariser:
             chosen.append(windows[best if len(best) else own])
         return chosen
 
-    def _scores(self, blocks: Iterable[Samples], weights: Windows, is_speech: NDArray[np.float32]) -> Windows:
+    def _scores(self, blocks: Iterable[Samples], weights: MelFrames, is_speech: NDArray[np.float32]) -> MelFrames:
         """Scores of each state around every `STATE_STEP`-th frame; 0 where nobody speaks near."""
         near = np.convolve(is_speech, np.ones(STATE_FRAMES, np.float32), "same") > 0
         parts = [np.zeros((0, weights.shape[1]), np.float32)]
-        for first, windows in windows_of(mel_blocks(blocks), STATE_FRAMES, STATE_STEP):
+        for first, windows in frames_around(mel_blocks(blocks), STATE_FRAMES, STATE_STEP):
             frames = np.minimum(first + np.arange(len(windows)) * STATE_STEP, len(near) - 1)
             scores = np.zeros((len(windows), weights.shape[1]), np.float32)
-            scores[near[frames]] = scores_of(embed(windows[near[frames]], self._device), weights)
+            scores[near[frames]] = scores_of(embed_voices(windows[near[frames]], self._device), weights)
             parts.append(scores)
         return np.concatenate(parts)
 
 
-def _examples(voices: list[Windows]) -> tuple[Windows, NDArray[np.intp]]:
+def _examples(voices: list[MelFrames]) -> tuple[MelFrames, NDArray[np.intp]]:
     """Windows (n, STATE_FRAMES, 40) and the state of each: one voice alone, or, as the last state, the first two.
 
     The first `EXAMPLES` for each voice are of it alone and all through.
@@ -255,7 +255,7 @@ def _examples(voices: list[Windows]) -> tuple[Windows, NDArray[np.intp]]:
     centred = [windows[:, margin : margin + STATE_FRAMES] for windows in voices]
     frames, middle = np.arange(STATE_FRAMES), STATE_FRAMES // 2
 
-    def drawn(voice: int) -> Windows:
+    def drawn(voice: int) -> MelFrames:
         return centred[voice][random.integers(len(centred[voice]), size=EXAMPLES)]
 
     def gains() -> NDArray[np.float32]:

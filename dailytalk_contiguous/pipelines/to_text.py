@@ -79,18 +79,17 @@ def tag_stages(profile: str = STANDARD, fast: bool = False, **options: Any) -> S
 def separate_stages(profile: str = STANDARD, **options: Any) -> Stages:
     """The stages from a recording of one channel to one of two, before those of `tag_stages`.
 
+    They take the rows of `Folder(inputs=…, channel="any")`, which rejects no recording for its channels.
+
     Args:
         profile: of `models.profiles.PROFILES`.
         options: settings of the stages by the names of the options of `dailytalk separate`: `separator`, …
 
     Raises DailytalkError for a profile or an option that does not exist.
 
-    >>> from dailytalk_contiguous import Folder, separate_stages
-    >>> talks = Folder(inputs=("podcasts",), channel="any").as_streaming_dataset("train")
-    >>> for stage in separate_stages("embedded"):
-    ...     talks = stage.map(talks)
-    >>> next(iter(talks))["channels"]
-    2
+    >>> from dailytalk_contiguous import separate_stages
+    >>> [stage.name for stage in separate_stages("embedded")]
+    ['Diarise', 'Separate', 'PlaceOnSides']
     """
     make = StageMaker(profile, options)
     return make.all_used(make(Diarise), make(Separate), PlaceOnSides())

@@ -25,6 +25,7 @@ from dailytalk_contiguous.core.schema import (
 )
 from dailytalk_contiguous.core.separated_turns import turns_within
 from dailytalk_contiguous.core.settings import setting
+from dailytalk_contiguous.core.spans import outside
 from dailytalk_contiguous.core.two_sides import SeparatedVoices, two_channels
 from dailytalk_contiguous.models import separators
 from dailytalk_contiguous.models.checkpoints import find_speaker_encoder
@@ -135,20 +136,16 @@ class _Sides:
     """The voices of a recording's overlaps, each on its speaker's side."""
 
     def __init__(self, row: Row, separator: Separator, device: str) -> None:
-        from dailytalk_contiguous.models.speaker_turns import voice_of
+        from dailytalk_contiguous.models.speaker_turns import known_voice
 
         self._row, self._separator, self._rate = row, separator, audio.probe(row["audio"]).sample_rate
-        self._voice_of = partial(voice_of, device=device)
+        self._voice_of = partial(known_voice, device=device)
         both = overlaps_of(row["diarised"])
-        self._alone = [
-            [
-                (start, end)
-                for turn in row["diarised"]
-                if turn["speaker"] == speaker
-                for start, end in outside(turn["start"], turn["end"], both)
-            ]
-            for speaker in (0, 1)
+        turns = [
+            [(turn["start"], turn["end"]) for turn in row["diarised"] if turn["speaker"] == side]
+            for side in (0, 1)
         ]
+        self._alone = [outside(spans, both) for spans in turns]
         self._known = [self._voice_of(self._longest(stretches)) for stretches in self._alone]
 
     def voices(self, start: float, end: float) -> bytes:
@@ -188,15 +185,6 @@ class _Sides:
                 parts.append(self._sound(start, min(end, start + KNOWN_BY - seconds), audio.ANALYSIS_RATE))
                 seconds += end - start
         return np.concatenate(parts)
-
-
-def outside(start: float, end: float, spans: Sequence[tuple[float, float]]) -> Iterator[tuple[float, float]]:
-    """What is left of [start, end) outside of spans in order."""
-    for span_start, span_end in (*spans, (end, end)):
-        if span_end > start:
-            if min(span_start, end) > start:
-                yield start, min(span_start, end)
-            start = max(start, span_end)
 
 
 @dataclass(frozen=True)
@@ -254,6 +242,8 @@ def mono_blocks(sound: dict[str, Any], first: int, last: int, fine: bool) -> Ite
     """Samples [first, last) of a recording as one channel, int16 or, of more bits, int32 with 24 of them."""
     for block in audio.whole_blocks(sound, first):
         taken = block[: last - first]
+        if not len(taken):  # before the part, where a file can't be read from its middle
+            continue
         first += len(taken)
         if taken.dtype.kind == "f":
             taken = np.clip(np.rint(taken * 2.0**23), -(2**23), 2**23 - 1).astype(np.int32) << 8
