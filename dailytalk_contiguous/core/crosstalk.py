@@ -114,25 +114,16 @@ def leakage(left: Pcm, right: Pcm) -> tuple[Leakage, Leakage]:
     verdicts = [
         _verdict(energies[side], energies[1 - side], rest[side])
         if transfers[side] is not None
-        else _nothing(n_frames)
+        else Leakage(np.zeros(n_frames, bool), None, False, np.zeros((3, n_frames), np.float32))
         for side in (0, 1)
     ]
     return verdicts[0], verdicts[1]
-
-
-def no_leakage(n_samples: int) -> tuple[Leakage, Leakage]:
-    """What `leakage` finds in channels of which nothing leaks into the other."""
-    return _nothing(-(-n_samples // HOP)), _nothing(-(-n_samples // HOP))
 
 
 def leaked_spans(mask: NDArray[np.bool_], sample_rate: int) -> list[tuple[int, int]]:
     """(start, end) of every run of leaked frames, in samples at a rate in Hz."""
     frame = HOP / ANALYSIS_RATE * sample_rate
     return [(round(start * frame), round(end * frame)) for start, end in true_runs(mask).tolist()]
-
-
-def _nothing(n_frames: int) -> Leakage:
-    return Leakage(np.zeros(n_frames, bool), None, False, np.zeros((3, n_frames), np.float32))
 
 
 def _verdict(energy: Energies, source: Energies, rest: Energies) -> Leakage:

@@ -810,7 +810,7 @@ class Judge:
         findings += self._of_words()
         if self.n and not self.rebuilt:
             findings.append(advice(NOT_SPOKEN, ".", *_NOT_SPOKEN))
-        findings += [*self._of_conversations(), *self._of_sides(), *self._of_losses(lost_hours(run), tally)]
+        findings += [*self._of_conversations(), *self._of_separated(), *self._of_losses(lost_hours(run), tally)]
         if self._nameless and self.n > 1:
             what = f"nobody is named as the recorded speaker of {self._share(self._nameless)}"
             remedy = "name them (tag --speakers), or one person may be in training and in validation"
@@ -869,7 +869,7 @@ class Judge:
                 remedy = "listen to some, or tag with a recogniser that says how sure it is (--asr-model)"
                 yield advice(_UNKNOWN_CONFIDENCE, ".", what, remedy, "note")
 
-    def _of_sides(self) -> Iterator[Finding]:
+    def _of_separated(self) -> Iterator[Finding]:
         """What came with one channel: whose lines may be on the wrong side, and what holds both voices."""
         if not self._separated:
             return

@@ -13,7 +13,7 @@ from datasets import Features, List, Value
 from numpy.lib.stride_tricks import sliding_window_view
 
 from dailytalk_contiguous.core import audio, turns
-from dailytalk_contiguous.core.crosstalk import HOP, Leakage, leakage, leaked_spans, no_leakage
+from dailytalk_contiguous.core.crosstalk import HOP, Leakage, leakage, leaked_spans
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.loudness import Levelled, Piece, lay, level, limit, loudness, rearrange, room_tone
 from dailytalk_contiguous.core.quality import SideMeter
@@ -61,7 +61,6 @@ class Reconstruct(Stage):
         *("utterance_id", "source_channel", "start", "end", "run", "status", "spoken"),
         *("unspoken_reason", "unspoken_remedy"),
     )
-    uses: ClassVar[tuple[str, ...]] = ("separated_by",)
     batch_rows: ClassVar[int] = 1
     retried: ClassVar[bool] = True
     refuses: ClassVar[bool] = True
@@ -85,8 +84,7 @@ class Reconstruct(Stage):
         source = audio.read_at(row["audio"], rate, row["offset"], row["duration"])
         total = len(source) / rate
         analysed = audio.read_pcm(row["audio"], row["offset"], row["duration"])
-        is_separated = row.get("separated_by") is not None  # of one microphone: nothing leaks into another
-        leaks = no_leakage(len(analysed)) if is_separated else leakage(analysed[:, 0], analysed[:, 1])
+        leaks = leakage(analysed[:, 0], analysed[:, 1])
         # Laughs, breaths and coughs of the kept channel.
         side = 1 - CHANNELS.index(self.revoice)
         # Mean square of the loudest leak around each frame; 0 where the channel is too loud for one.
