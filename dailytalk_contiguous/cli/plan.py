@@ -71,6 +71,7 @@ _NOT_OF_SPEAK = ("cache", "max_cost")
 #: How quantities are shown.
 _SHOWN: dict[str, tuple[str, Callable[[float], str]]] = {
     "speech_hours": ("speech", lambda hours: length(3600 * hours)),
+    "separated_bytes": ("separated/ (FLAC)", size_text),
     "tagged_bytes": ("tagged/, transcript.jsonl", size_text),
     "dataset_bytes": ("dataset/ (FLAC)", size_text),
     "wav_bytes": ("audio/ (WAV)", size_text),
@@ -130,11 +131,10 @@ def plan(
     if (of_speak := sorted({*speak_only, *(("verify",) if options["verify"] else ())})) and not with_speak:
         raise DailytalkError(f"--{of_speak[0].replace('_', '-')} is for speak", "add --speak, or leave it out")
     profile = options["profile"]
-    stages, channel = stages_of(options), channel_of(stages_of(options))
-    if separating_stages(options):
+    stages, separating = stages_of(options), separating_stages(options)
+    if separating:
         # A piece of a recording may have one voice; two are assumed, which takes as long.
-        settings = chosen(options, SEPARATE_SETTINGS) | {"n_speakers": 2}
-        stages, channel = (*separate_stages(profile, **settings), *stages), "any"
+        separating = separate_stages(profile, **chosen(options, SEPARATE_SETTINGS) | {"n_speakers": 2})
     spoken: Stages = ()
     if with_speak:
         settings = chosen(options, SPEAK_SETTINGS) | for_preview(options)
@@ -149,7 +149,7 @@ def plan(
         recordings = find(
             inputs,
             Path(folder),
-            channel,
+            "any" if separating else channel_of(stages),
             max_conversation=options["max_conversation"],
             transcripts=str(transcripts) if transcripts else None,
             hub=hub_choice(options),
@@ -168,6 +168,7 @@ def plan(
             60 * options["sample_minutes"],
             options["seed"],
             lambda piece, of: say_piece(console, status, piece, of),
+            separating,
         )
     refusal, details = "", [show.transcripts(recordings)]
     if spoken:
@@ -180,7 +181,8 @@ def plan(
         "transcripts": vars(recordings.transcripts),
         "refusal": refusal,
     }
-    return plan_outcome(estimate, "build" if with_speak else "tag", options["inputs"], record, details)
+    command = ("build" if with_speak else "tag") + (" --separate" if separating else "")
+    return plan_outcome(estimate, command, options["inputs"], record, details)
 
 
 def _plan_corpus(options: Mapping[str, Any]) -> Outcome:

@@ -28,8 +28,9 @@ from dailytalk_contiguous.run.events import Account
 from dailytalk_contiguous.run.outputs import AUDIO, TRANSCRIPT, rejects_in
 from dailytalk_contiguous.run.price import price_of
 from dailytalk_contiguous.run.run import RunOptions, run
+from dailytalk_contiguous.run.separating import SEPARATED, SeparateSpec
 from dailytalk_contiguous.run.speaking import SpeakSpec, speak_stage_of
-from dailytalk_contiguous.run.tagging import TAGGED, FoundRecordings, TagSpec
+from dailytalk_contiguous.run.tagging import TAGGED, FoundRecordings, TagSpec, find
 from dailytalk_contiguous.shards import expand_row, read_rows
 from dailytalk_contiguous.sources.transcripts import cues_within
 from dailytalk_contiguous.stages.base import PerUtterance, Stage, Stages, find_stage
@@ -132,6 +133,7 @@ def estimate_run(
     sample_seconds: float = 180.0,
     seed: int = 0,
     on_piece: Callable[[int, int], None] = lambda done, of: None,
+    separating: Sequence[Stage] = (),
 ) -> Estimate:
     """Run a sample of the recordings and extrapolate.
 
@@ -142,6 +144,7 @@ def estimate_run(
         sample_seconds: the most audio to run; less for a small corpus (`MOST_SHARE`). seed: of the sample.
         on_piece: called with the number of the piece that is about to be run, 0 before models are loaded, and how
             many pieces there are.
+        separating: what makes two channels of recordings of one, before `stages`.
 
     Raises DailytalkError if there are no recordings, if all of the sample is rejected, and as the runs do.
     """
@@ -153,7 +156,18 @@ def estimate_run(
 
     def measure(piece: list[Row], out: Path) -> Measured | None:
         conversation = piece[0]["conversation_id"].rpartition(".")[0]
-        return _measure(piece[0], out, stages, spoken, lengths[conversation] / piece[0]["duration"])
+        times_as_long = lengths[conversation] / piece[0]["duration"]
+        if not separating:
+            return _measure(piece[0], out, stages, spoken, times_as_long)
+        spec = SeparateSpec(FoundRecordings([piece], []), out / SEPARATED, separating[:-1])
+        took = _stages(run(spec).account)
+        made = find([str(spec.out)], None).rows if spec.parts else []
+        measured = _measure(made[0], out, stages, spoken, times_as_long) if made else None
+        if measured is None:
+            return None
+        quantities = measured.quantities | {"separated_bytes": _size(spec.out)}
+        quantities["tag_seconds"] += sum(took.values())
+        return replace(measured, quantities=quantities, stages=took | measured.stages)
 
     return _estimated(recordings, pieces, measure, folder, workers, on_piece)
 
