@@ -49,6 +49,7 @@ from dailytalk_contiguous.core.copies import coloured_noise, in_room, room_respo
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.interaction import BACKCHANNEL_WORDS, TURN_SECONDS
 from dailytalk_contiguous.core.turns import Ratio, Timed, stretches, turn_offsets
+from dailytalk_contiguous.run.outputs import REJECTS
 from dailytalk_contiguous.stages import separate as stage
 
 #: Frames in a second by which turns are compared, seconds of a window of `swaps`, and of a frame of `leak`.
@@ -414,6 +415,8 @@ def compare(talks: Sequence[Talk], how: str, folder: Path, detail: bool, perfect
         print_row(how, talk.name, figures)
         if detail:
             print_wrong(talk, judged)
+    if len(rows) < len(talks):
+        print((out / REJECTS).read_text(encoding="utf-8"), end="")
     together = (
         {key: Ratio(*map(sum, zip(*(row[key] for row in rows), strict=True))) for key in rows[0]} if rows else {}
     )
