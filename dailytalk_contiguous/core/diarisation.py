@@ -22,6 +22,9 @@ Array = NDArray[np.float32]
 #: and telephone calls, half and half and a tenth of one voice, clean and with noise at 10 dB).
 SAME_HALVES, SAME_SMALL = 0.9, 0.845
 
+#: The same for a third voice and more, which must be another for sure: a conversation of three is rejected.
+SAME_FURTHER = 0.845
+
 #: Windows that are no nearer to any voice are of another, if so many are within a voice's width of their mean.
 STRANGE, WIDTH = 0.75, 0.8
 
@@ -80,20 +83,21 @@ def find_voices(embeddings: Array, count: int | None = None) -> Array:
             break
         other = _centres(strange, np.zeros(len(strange), np.intp))
         alike = strange[(strange @ other.T)[:, 0] >= WIDTH]
-        if len(alike) < LEAST_WINDOWS or (other @ centres.T).max() >= SAME_SMALL:
+        if len(alike) < LEAST_WINDOWS or (other @ centres.T).max() >= SAME_FURTHER:
             break
         centres = np.concatenate((centres, _centres(alike, np.zeros(len(alike), np.intp))))
     return _by_size(embeddings, centres)
 
 
-def _voices_among(embeddings: Array) -> Array:
-    """The centres of the voices, each half of which is looked through again."""
+def _voices_among(embeddings: Array, is_part: bool = False) -> Array:
+    """The centres of the voices; each half of what is of several is looked through again."""
     centres = _split(embeddings, 2) if len(embeddings) >= LEAST_SPLIT else embeddings[:1]
     labels = (embeddings @ centres.T).argmax(axis=1)
     shares = np.bincount(labels, minlength=2) / len(embeddings)
-    if len(centres) < 2 or _likeness(centres) >= (SAME_HALVES if shares.min() >= 0.25 else SAME_SMALL):
+    same = SAME_FURTHER if is_part else SAME_HALVES if shares.min() >= 0.25 else SAME_SMALL
+    if len(centres) < 2 or _likeness(centres) >= same:
         return _centres(embeddings, np.zeros(len(embeddings), np.intp))
-    return np.concatenate([_voices_among(embeddings[labels == label]) for label in (0, 1)])
+    return np.concatenate([_voices_among(embeddings[labels == label], is_part=True) for label in (0, 1)])
 
 
 def _split(embeddings: Array, count: int) -> Array:

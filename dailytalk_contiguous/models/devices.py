@@ -139,7 +139,8 @@ def open_onnx(path: Path, device: str = "cpu") -> Any:
     options.add_session_config_entry("session.use_env_allocators", "1")
     wanted = ("CUDAExecutionProvider",) * (device == "cuda") + ("CPUExecutionProvider",)
     providers = [provider for provider in wanted if provider in onnxruntime.get_available_providers()]
-    return onnxruntime.InferenceSession(str(path), options, providers=providers)
+    # The fallback prints what it does.
+    return onnxruntime.InferenceSession(str(path), options, providers=providers, enable_fallback=0)
 
 
 def open_libraries() -> None:

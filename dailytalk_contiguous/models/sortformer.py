@@ -50,10 +50,10 @@ class Sortformer:
         self._name, self._remedy = name, remedy
         try:
             self._session = open_onnx(path, device)
+            outputs = {node.name for node in self._session.get_outputs() if node.type == "tensor(float)"}
+            widths = {node.name: (node.shape or [0])[-1] for node in self._session.get_inputs()}
         except Exception as error:  # those of ONNX Runtime have no class in common
             raise self._unusable(str(error)) from None
-        outputs = {node.name for node in self._session.get_outputs() if node.type == "tensor(float)"}
-        widths = {node.name: (node.shape or [0])[-1] for node in self._session.get_inputs()}
         self._width: int = widths.get("spkcache") or 0
         expected = {*INPUTS, *(f"{name}_lengths" for name in INPUTS)}
         if {*widths} != expected or not {*OUTPUTS} <= outputs or self._width not in range(1, 4097):

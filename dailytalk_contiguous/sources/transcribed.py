@@ -357,9 +357,14 @@ def _row(name: str, lines: Sequence[_Line], base: Row, rejects: list[Reject], fi
     if not stamp:  # a recording without one is known by its path, size and date
         path = from_uri(base["audio"]["path"])
         stamp = [str(path), path.stat().st_size, path.stat().st_mtime_ns]
-    usable = [*_usable(name, lines, base, rejects)]
-    said = script_columns(base, usable, fields)
-    by_id = {identity: line for identity, _, line in usable}
+    by_id: dict[str, _Line] = {}
+
+    def usable() -> Iterator[tuple[str, int, _Line]]:
+        for identity, number, line in _usable(name, lines, base, rejects):
+            by_id[identity] = line
+            yield identity, number, line
+
+    said = script_columns(base, usable(), fields)
     if moved := [by_id[key] for key in moved_lines(base, by_id)]:
         base = exchanged(base, moved, json.dumps(stamp))
     row = {column: base[column] for column in KEPT if column in base} | said

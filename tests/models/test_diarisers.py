@@ -125,12 +125,13 @@ def test_turns_are_the_same_to_the_bit_in_blocks_of_any_length(diariser: Diarise
         (b"no file of ONNX", "is no streaming Sortformer"),
         (tiny_sortformer()[:300], "is no streaming Sortformer"),
         (tiny_sortformer(chunk="sound"), "it takes ['sound'"),
+        (tiny_sortformer().replace(b"spkcache_l", b"spkcache\xffl"), "is no streaming Sortformer"),
         (tiny_sortformer(width=5000), "it takes ['chunk'"),
         (tiny_sortformer(speakers=3), "it computes (125, 3) of 125 frames"),
         (tiny_sortformer(last="Log"), "or what is no number"),
         (tiny_sortformer(steep="endless"), "is no streaming Sortformer"),
     ],
-    ids=["no file", "cut off", "inputs", "width", "speakers", "no numbers", "memory"],
+    ids=["no file", "cut off", "inputs", "no text", "width", "speakers", "no numbers", "memory"],
 )
 def test_a_file_of_another_network_is_one_sentence(data: bytes, reason: str, tmp_path: Path) -> None:
     with pytest.raises(ModelMissing) as refused:
