@@ -217,7 +217,7 @@ def _tell(command: str, toll: Toll) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--signals", type=int, default=100, help="of all commands together")
-    parser.add_argument("--commands", default="tag,speak,corpus,stream", help="these")
+    parser.add_argument("--commands", default="tag,speak,corpus,stream", help="by comma")
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time")
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args()

@@ -44,8 +44,6 @@ DISTINCT = 10
 #: Seconds by the clock that a second run of a thousand conversations may take.
 AGAIN = 2.5
 
-EMBEDDED = ("--profile", "embedded", "--language", "en")
-
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -155,7 +153,7 @@ def _again(folder: Path, chosen: argparse.Namespace) -> bool:
     calls, out = folder / f"calls{count}", folder / "again"
     short_talks(calls, count, DISTINCT)
     commands: dict[str, tuple[object, ...]] = {
-        "tag": ("tag", calls, "--out", out, *EMBEDDED),
+        "tag": ("tag", calls, "--out", out, "--profile", "embedded", "--language", "en"),
         "speak": ("speak", out, "--profile", "embedded", "--tts", "flite"),
     }
     met = True
