@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli import show
@@ -13,10 +13,12 @@ from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.pipelines.to_text import separate_stages
 from dailytalk_contiguous.run.outputs import REJECTS
 from dailytalk_contiguous.run.run import Runner, RunOptions, RunOutcome, intended, run
-from dailytalk_contiguous.run.separating import MANIFEST, SeparateSpec
 from dailytalk_contiguous.run.tagging import find
 from dailytalk_contiguous.sources.remote import fetch_inputs
 from dailytalk_contiguous.stages.base import Stages
+
+if TYPE_CHECKING:
+    from dailytalk_contiguous.run.separating import SeparateSpec
 
 #: The options of `separate` that are settings of its stages.
 SEPARATE_SETTINGS = cli_options.setting_options(*separate_stages(device="cpu"))
@@ -64,12 +66,14 @@ def separate(
 
 def separation(
     inputs: Sequence[str], out: Path, stages: Stages, shard_seconds: float, **of_find: Any
-) -> SeparateSpec:
+) -> "SeparateSpec":
     """The run that makes two channels of each recording of the inputs.
 
     Args:
         stages: all of `separate_stages`. of_find: further arguments of `run.tagging.find`.
     """
+    from dailytalk_contiguous.run.separating import SeparateSpec  # here: `tag` has these options, too
+
     inputs, _ = fetch_inputs(inputs)
     # Without `out`, which is to hold recordings.
     recordings = find(inputs, None, "any", shard_seconds, max_conversation=0.0, given=False, **of_find)
@@ -78,7 +82,7 @@ def separation(
     return SeparateSpec(recordings, out, stages[:-1], {"command": command_line()})
 
 
-def to_separate_outcome(spec: SeparateSpec, options: RunOptions) -> Outcome:
+def to_separate_outcome(spec: "SeparateSpec", options: RunOptions) -> Outcome:
     """What a run would do."""
     plan, left = intended(spec, options)
     record = {
@@ -91,7 +95,7 @@ def to_separate_outcome(spec: SeparateSpec, options: RunOptions) -> Outcome:
     return Outcome(record, show.shards_to_make(plan), details=details, next=show.DRY_RUN_NEXT)
 
 
-def separate_outcome(done: RunOutcome, spec: SeparateSpec) -> Outcome:
+def separate_outcome(done: RunOutcome, spec: "SeparateSpec") -> Outcome:
     record, out = done.record, spec.out
     summary: dict[str, Any] = {
         "out": as_text(out),
@@ -117,7 +121,7 @@ def separate_outcome(done: RunOutcome, spec: SeparateSpec) -> Outcome:
             f"{length_text(seconds['both'])} in which both speak: both sides have both voices there; name a "
             "--separator to separate them"
         )
-    details.append(f"list  {as_text(out / MANIFEST)}")
+    details.append(f"list  {as_text(out / 'separated.jsonl')}")
     total = length_text(seconds.get("audio", 0.0))
     return Outcome(
         summary,

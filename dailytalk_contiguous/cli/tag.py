@@ -18,7 +18,6 @@ from dailytalk_contiguous.pipelines.to_text import NO_MODEL, separate_stages, ta
 from dailytalk_contiguous.run import local
 from dailytalk_contiguous.run import outputs as run_outputs
 from dailytalk_contiguous.run.run import Runner, RunOptions, RunOutcome, intended, run
-from dailytalk_contiguous.run.separating import SEPARATED
 from dailytalk_contiguous.run.storage import OF_TAG, open_work
 from dailytalk_contiguous.run.tagging import TAGGED, FoundRecordings, TagSpec, find
 from dailytalk_contiguous.sources.addresses import address_of
@@ -154,6 +153,8 @@ def tag(
         return show.to_fetch_outcome(repository, missing)
     separated, source = list[Reject](), dict[str, Any]()
     if separating:
+        from dailytalk_contiguous.run.separating import SEPARATED
+
         cli_options.on_this_machine("--out with --separate", out)
         spec = separation(
             inputs,

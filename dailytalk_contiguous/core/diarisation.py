@@ -42,11 +42,11 @@ _FAR, _FAINT = (0.7, 0.9), 0.01
 RIDGE = 3.0
 
 #: Share of windows of a single voice that may be taken for two at once.
-FALSE_OVERLAP = 0.005
+FALSE_OVERLAP = 0.01
 
 #: Score of a second of a state, and what it costs to change between two voices, into an overlap or out of it,
 #: and the share of that where nobody speaks.
-SECOND, CHANGE, ENTER, IN_SILENCE = 80.0, 8.0, 5.0, 0.3
+SECOND, CHANGE, ENTER, IN_SILENCE = 80.0, 8.0, 3.0, 0.3
 
 #: Seconds of silence that a speaker's turn may have, and its least length: those of `stages.segment.Segment`.
 MIN_SILENCE, MIN_SPEECH = 0.35, 0.25

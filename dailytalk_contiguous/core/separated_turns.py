@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.documents import has_length, is_number
 from dailytalk_contiguous.core.schema import CHANNELS
-from dailytalk_contiguous.core.turns import Timed, overlap_seconds
 from dailytalk_contiguous.core.utterance import texts_of
 
 #: The side of the other speaker.
@@ -72,6 +71,8 @@ class SeparatedSpeech(NamedTuple):
 
 def separated_speech(row: Mapping[str, Any]) -> SeparatedSpeech | None:
     """That of a finished or tagged row; None where each speaker was recorded on a channel of their own."""
+    from dailytalk_contiguous.core.turns import Timed, overlap_seconds  # here: `tag` measures no turns
+
     if row.get("separated_by") is None:
         return None
     utterances = [utterance for utterance in row["utterances"] or () if utterance.get("origin")]

@@ -4,21 +4,22 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from datasets import Features, List, Value
 
 from dailytalk_contiguous.core import audio, interrupts
-from dailytalk_contiguous.core.diarisation import SpeakerTurn, by_first_heard
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.licensing import licence_of
 from dailytalk_contiguous.core.schema import MEASURE, MODEL, SECONDS, STRING, Row
 from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.spans import merge_gaps, true_runs
 from dailytalk_contiguous.models.checkpoints import RESEMBLYZER
 from dailytalk_contiguous.models.diarisers import check_diariser, load_diariser
 from dailytalk_contiguous.stages.base import DEVICE, Stage
+
+if TYPE_CHECKING:
+    from dailytalk_contiguous.core.diarisation import SpeakerTurn
 
 #: A stretch of a speaker, numbered from 0 by who is heard first, with the confidence that it is theirs, [0, 1].
 TURN = {"speaker": Value("int32"), "start": SECONDS, "end": SECONDS, "confidence": MEASURE}
@@ -116,6 +117,8 @@ class Diarise(Stage):
         return {"diariser": self.model}
 
     def row(self, row: Row) -> Row:
+        from dailytalk_contiguous.core.diarisation import by_first_heard
+
         refuse_two_channels(row)
         sound = MonoSound(row)
         heard = load_diariser(self.model, self.device).diarise(sound, self.speakers or None)
@@ -149,7 +152,11 @@ class Diarise(Stage):
         }
 
     def _parts(
-        self, turns: Sequence[SpeakerTurn], others: Sequence[SpeakerTurn], levels: Sequence[float], seconds: float
+        self,
+        turns: Sequence["SpeakerTurn"],
+        others: Sequence["SpeakerTurn"],
+        levels: Sequence[float],
+        seconds: float,
     ) -> list[dict[str, Any]]:
         """The recording in parts: between what is cut out, those in which both people are heard."""
         voices = merge_gaps([(turn.start, turn.end) for turn in others], OTHER_GAP)
@@ -172,7 +179,7 @@ class Diarise(Stage):
         return parts
 
 
-def loud_without_speech(turns: Sequence[SpeakerTurn], levels: Sequence[float]) -> list[tuple[float, float]]:
+def loud_without_speech(turns: Sequence["SpeakerTurn"], levels: Sequence[float]) -> list[tuple[float, float]]:
     """Stretches outside of turns that are nearly as loud as speech: music, applause, traffic."""
     spoken = np.zeros(len(levels), bool)
     for turn in turns:
@@ -207,5 +214,7 @@ def refuse_two_channels(row: Row) -> None:
 
 def model_of(role: str, name: str) -> dict[str, Any]:
     """A model with the fields of `core.schema.MODEL`."""
+    from dailytalk_contiguous.core.licensing import licence_of  # here, as below: few commands need it
+
     known = licence_of(name)
     return {"role": role, "name": name, "licence": known.licence, "url": known.url}

@@ -26,8 +26,6 @@ from dailytalk_contiguous.core.schema import (
 from dailytalk_contiguous.core.separated_turns import turns_within
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.spans import outside
-from dailytalk_contiguous.core.two_sides import SeparatedVoices, two_channels
-from dailytalk_contiguous.models import separators
 from dailytalk_contiguous.models.checkpoints import find_speaker_encoder
 from dailytalk_contiguous.models.contracts import Separator
 from dailytalk_contiguous.stages.base import DEVICE, Stage
@@ -74,6 +72,8 @@ class Separate(Stage):
 
     def preflight(self, fetch: bool = True) -> None:
         if self.model != NO_SEPARATOR:
+            from dailytalk_contiguous.models import separators
+
             find_speaker_encoder()
             separators.check_separator(self.model, fetch)
 
@@ -87,6 +87,8 @@ class Separate(Stage):
         if self.model != NO_SEPARATOR:
             models.append(model_of("separator", self.model))
             separated = [(start, end) for start, end in both if end - start >= SHORTEST]
+            from dailytalk_contiguous.models import separators
+
             sides = _Sides(row, separators.load_separator(self.model, self.device), self.device)
             for start, end in separated:
                 interrupts.check_interrupt()
@@ -212,6 +214,8 @@ class PlaceOnSides(Stage):
 
 def write_part(file: BinaryIO, row: Row, start: float, end: float, comment: str = "") -> list[dict[str, Any]]:
     """Write a part of a separated row as a FLAC of two channels; returns its turns, in seconds of the part."""
+    from dailytalk_contiguous.core.two_sides import SeparatedVoices, two_channels
+
     rate = audio.probe(row["audio"]).sample_rate
     first, last = (round((row["offset"] + edge) * rate) for edge in (start, end))
     turns = turns_within(row["separated_turns"], start, end - start)

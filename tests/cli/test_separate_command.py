@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from audio_files import example, reference, struct_of
+from audio_files import example, reference, room_tone, struct_of
 from command import EMBEDDED, PROGRAM, Command
 from hub.server import HubServer
 from huggingface_hub import CommitOperationAdd, HfApi
 from recordings import read_lines
 
 from dailytalk_contiguous import Diarise, Folder, PlaceOnSides, Segment, Separate
+from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.models import separators
 
 pytest_plugins = ["hub.hub_fixtures"]
@@ -32,7 +33,7 @@ def mono(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a recording in 24 bits, and one that is no conversation."""
     folder = tmp_path_factory.mktemp("mono")
     soundfile.write(folder / "talk.wav", summed().astype(np.int32) << 16, 16000, "PCM_24")
-    soundfile.write(folder / "alone.wav", example("old_friends")[: 20 * 16000, 0], 16000)
+    soundfile.write(folder / "empty.wav", room_tone(5 * 16000), 16000)
     return folder
 
 
@@ -72,7 +73,7 @@ def test_each_speaker_is_on_a_side_with_the_samples_of_the_recording(separated: 
     assert (sides == recording[:, None]).any(axis=1).all()
     assert (np.abs(sides.astype(float)).mean(axis=0) > 0).all()
     record = about(separated / "talk.flac")
-    assert sum(on_the_right_side(record["turns"], "old_friends", SECONDS)) >= 10
+    assert all(on_the_right_side(record["turns"], "old_friends", SECONDS))
     assert [model["name"] for model in record["models"]] == ["resemblyzer"]
     for turn in record["turns"]:
         part = slice(round(turn["start"] * rate) + 1, round(turn["end"] * rate) - 1)
@@ -85,7 +86,7 @@ def test_what_is_no_conversation_is_rejected_and_the_rest_goes_on(separated: Pat
     (reject,) = [
         json.loads(line) for line in (separated / "rejects.jsonl").read_text(encoding="utf-8").splitlines()
     ]
-    assert (reject["id"], reject["reason"]) == ("alone", "one voice is heard in it, not two")
+    assert (reject["id"], reject["reason"]) == ("empty", "nobody speaks in it")
     (line,) = [
         json.loads(line) for line in (separated / "separated.jsonl").read_text(encoding="utf-8").splitlines()
     ]
@@ -134,13 +135,13 @@ def test_tag_takes_one_channel_with_separate(
     assert {line["channel"] for line in lines} == {"left", "right"}
     assert {line["origin"] for line in lines} <= {"recorded", "mixed"}
     assert all(0 <= line["side_confidence"] <= 1 for line in lines)
-    assert [json.loads(line)["id"] for line in (out / "rejects.jsonl").read_text().splitlines()] == ["alone"]
+    assert [json.loads(line)["id"] for line in (out / "rejects.jsonl").read_text().splitlines()] == ["empty"]
     assert "nothing to do" in dailytalk("tag", mono, "--separate", "--out", out, *quick).out
 
 
 def test_settings_of_separate_need_it(tmp_path: Path, dailytalk: Command, mono: Path) -> None:
     done = dailytalk("tag", mono, "--n-speakers", "2", "--out", tmp_path / "out", *EMBEDDED)
-    assert done.code == 2
+    assert done.code == 1
     assert "add --separate" in done.err
 
 
@@ -161,11 +162,17 @@ def test_music_is_cut_out_and_the_rest_is_conversations(tmp_path: Path) -> None:
     assert (parts[0]["start"], parts[-1]["end"]) == (0.0, 47.0)
 
 
+def test_recording_of_one_voice_is_rejected(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "alone.wav", example("old_friends")[: 45 * 16000, 1], 16000)
+    with pytest.raises(BadInput, match="one voice"):
+        Diarise().row(row_of(tmp_path / "alone.wav"))
+
+
 def test_two_channels_of_one_sound_are_one_and_of_two_are_rejected(tmp_path: Path) -> None:
     soundfile.write(
         tmp_path / "two.wav", np.stack([summed(seconds=10), summed("burnt_dinner", 10)], axis=1), 16000
     )
-    with pytest.raises(Exception, match="different sounds"):
+    with pytest.raises(BadInput, match="different sounds"):
         Diarise().row(row_of(tmp_path / "two.wav"))
     soundfile.write(tmp_path / "same.wav", np.repeat(summed()[:, None], 2, axis=1), 16000)
     row = row_of(tmp_path / "same.wav")
@@ -231,7 +238,7 @@ def test_stream_separates_each_recording_before_it_is_tagged(
 ) -> None:
     repo = "tester/podcast"
     HfApi().create_repo(repo, repo_type="dataset", exist_ok=True)
-    changes = [CommitOperationAdd(f"{name}.wav", str(mono / f"{name}.wav")) for name in ("alone", "talk")]
+    changes = [CommitOperationAdd(f"{name}.wav", str(mono / f"{name}.wav")) for name in ("empty", "talk")]
     HfApi().create_commit(repo, changes, commit_message="c", repo_type="dataset")
     out = tmp_path / "out"
     command = ("tag", f"hf://datasets/{repo}", "--streaming", "--separate", "--out", out, *EMBEDDED)
@@ -241,4 +248,4 @@ def test_stream_separates_each_recording_before_it_is_tagged(
     assert {line["audio_file"] for line in lines} == {"talk.flac"}
     assert {line["channel"] for line in lines} == {"left", "right"}
     assert all("side_confidence" in line for line in lines)
-    assert "one voice" in (out / "rejects.jsonl").read_text(encoding="utf-8")
+    assert "nobody speaks" in (out / "rejects.jsonl").read_text(encoding="utf-8")
