@@ -121,7 +121,7 @@ def separate_outcome(done: RunOutcome, spec: "SeparateSpec") -> Outcome:
             f"{length_text(seconds['both'])} in which both speak: both sides have both voices there; name a "
             "--separator to separate them"
         )
-    details.append(f"list  {as_text(out / 'separated.jsonl')}")
+    details.append(f"list  {as_text(spec.manifest)}")
     total = length_text(seconds.get("audio", 0.0))
     return Outcome(
         summary,

@@ -59,6 +59,11 @@ class SeparateSpec(Spec):
 
     kind = "separate"
 
+    @property
+    def manifest(self) -> Path:
+        """The list of what was written and what was cut out: a line a part."""
+        return self.out / MANIFEST
+
     def __init__(
         self, recordings: FoundRecordings, out: Path, stages: Sequence[Stage], about: Mapping[str, Any] = {}
     ) -> None:
