@@ -1,7 +1,7 @@
 """Separate: who says what where both speak; and PlaceOnSides: the two channels that come of it."""
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -38,8 +38,9 @@ NO_SEPARATOR = "none"
 #: Seconds of the shortest overlap that is separated (arXiv 2603.25750), and of what is heard before and after.
 SHORTEST, CONTEXT = 0.2, 1.0
 
-#: dB below the other's voice at which one that the separator alone hears is none.
-FAINTEST_DB = -30.0
+#: Of what the separator makes of a turn, the other's voice: by how much it may be more like the speaker's (what
+#: leaks is so by more), and how far below it in dB.
+ALIKE, FAINTEST_DB = 0.05, -30.0
 
 #: Seconds of each person alone by which their voice is known.
 KNOWN_BY = 10.0
@@ -101,7 +102,7 @@ class Separate(Stage):
             models.append(model_of("separator", self.model))
             sides = _Sides(row, separators.load_separator(self.model, self.device), self.device)
             if self.hears == "speech":
-                turns = sorted([*turns, *sides.unheard()], key=lambda turn: (turn["start"], turn["speaker"]))
+                turns = joined_turns([*turns, *sides.unheard()])
                 both = overlaps_of(turns)
             separated = [(start, end) for start, end in both if end - start >= SHORTEST]
             for start, end in separated:
@@ -123,6 +124,19 @@ def overlaps_of(turns: Sequence[Row]) -> list[tuple[float, float]]:
         for other in right
         if one["start"] < other["end"] and other["start"] < one["end"]
     ]
+
+
+def joined_turns(turns: Iterable[Row]) -> list[Row]:
+    """Turns by start, with those of one speaker that overlap as one."""
+    joined: list[Row] = []
+    for turn in sorted(turns, key=lambda turn: (turn["speaker"], turn["start"])):
+        last = joined[-1] if joined else None
+        if last and last["speaker"] == turn["speaker"] and turn["start"] < last["end"]:
+            both = {name: max(last[name], turn[name]) for name in ("end", "confidence")}
+            joined[-1] = last | both
+        else:
+            joined.append(turn)
+    return sorted(joined, key=lambda turn: (turn["start"], turn["speaker"]))
 
 
 def sided_turns(
@@ -157,11 +171,11 @@ class _Sides:
         self._row, self._separator, self._rate = row, separator, audio.probe(row["audio"]).sample_rate
         self._voice_of = partial(known_voice, device=device)
         both = overlaps_of(row["diarised"])
-        turns = [
+        self._turns = [
             [(turn["start"], turn["end"]) for turn in row["diarised"] if turn["speaker"] == side]
             for side in (0, 1)
         ]
-        self._alone = [outside(spans, both) for spans in turns]
+        self._alone = [outside(spans, both) for spans in self._turns]
         self._known = [self._voice_of(self._longest(stretches)) for stretches in self._alone]
 
     def encoded(self, start: float, end: float) -> bytes:
@@ -170,10 +184,10 @@ class _Sides:
         return audio.encoded_sound(audio.to_pcm(voices), self._rate, "FLAC")
 
     def unheard(self) -> Iterator[dict[str, Any]]:
-        """Turns inside of the other's that the separator alone hears: by speech activity in what it separates."""
-        for side, stretches in enumerate(self._alone):
+        """Turns inside of the other's by speech activity in what the separator makes of these."""
+        for side, spans in enumerate(self._turns):
             other = 1 - side
-            for start, end in ((start, end) for start, end in stretches if end - start >= SHORTEST):
+            for start, end in spans:
                 interrupts.check_interrupt()
                 voices = soxr.resample(
                     self._voices(start, end).T, self._separator.sample_rate, audio.ANALYSIS_RATE
@@ -183,7 +197,7 @@ class _Sides:
                 for first, last in speech_spans(speech_probabilities(voice), end - start, FRAME_SECONDS, pad=0.0):
                     part = voice[round(first * audio.ANALYSIS_RATE) : round(last * audio.ANALYSIS_RATE)]
                     alike = [float(self._voice_of(part) @ known) for known in self._known]
-                    if alike[other] > alike[side] and np.square(part).mean() >= loud:
+                    if alike[other] > alike[side] - ALIKE and np.square(part).mean() >= loud:
                         sure = min(1.0, 0.5 + alike[other] - alike[side])
                         yield {"speaker": other, "start": start + first, "end": start + last, "confidence": sure}
 
