@@ -49,8 +49,8 @@ from dailytalk_contiguous.core.copies import coloured_noise, in_room, room_respo
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.interaction import BACKCHANNEL_WORDS, TURN_SECONDS
 from dailytalk_contiguous.core.turns import Ratio, Timed, stretches, turn_offsets
+from dailytalk_contiguous.models import separators
 from dailytalk_contiguous.run.outputs import REJECTS
-from dailytalk_contiguous.stages import separate as stage
 
 #: Frames in a second by which turns are compared, seconds of a window of `swaps`, and of a frame of `leak`.
 FRAMES, WINDOW, LEAK_FRAME = 100, 60.0, 0.05
@@ -390,7 +390,7 @@ def separate(files: Iterable[Path], out: Path, perfect: Perfect | None) -> tuple
         cost = dailytalk(*command)
         return cost.wall, cost.processor
     words, wall, processor = ["dailytalk", *map(str, command)], time.perf_counter(), time.process_time()
-    planted = patch.multiple(stage, load_separator=lambda *_: perfect, check_separator=lambda *_: None)
+    planted = patch.multiple(separators, load_separator=lambda *_: perfect, check_separator=lambda *_: None)
     with planted, patch.object(sys, "argv", [*words, "--separator", "perfect"]), suppress(SystemExit):
         run_command()
     return time.perf_counter() - wall, time.process_time() - processor
