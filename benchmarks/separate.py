@@ -391,15 +391,11 @@ def separate(files: Iterable[Path], out: Path, perfect: Perfect | None) -> tuple
         return cost.wall, cost.processor
     words, wall, processor = ["dailytalk", *map(str, command)], time.perf_counter(), time.process_time()
     planted = patch.multiple(separators, load_separator=lambda *_: perfect, check_separator=lambda *_: None)
-<<<<<<< HEAD
     with (
         planted,
         patch.object(sys, "argv", [*words, "--separator", "perfect", "--separator-hears", "speech"]),
         suppress(SystemExit),
     ):
-=======
-    with planted, patch.object(sys, "argv", [*words, "--separator", "perfect"]), suppress(SystemExit):
->>>>>>> bench
         run_command()
     return time.perf_counter() - wall, time.process_time() - processor
 
