@@ -387,15 +387,11 @@ def separate(files: Iterable[Path], out: Path, perfect: Perfect | None) -> tuple
     """Run the command, in this process with a planted separator; seconds by the clock, and of processor time."""
     command = ("separate", *files, "--out", out, "--profile", "embedded")
     if perfect is None:
-        cost = dailytalk(*command)
-        return cost.wall, cost.processor
+        return (cost := dailytalk(*command)).wall, cost.processor
     words, wall, processor = ["dailytalk", *map(str, command)], time.perf_counter(), time.process_time()
     planted = patch.multiple(separators, load_separator=lambda *_: perfect, check_separator=lambda *_: None)
-    with (
-        planted,
-        patch.object(sys, "argv", [*words, "--separator", "perfect", "--separator-hears", "speech"]),
-        suppress(SystemExit),
-    ):
+    words += ("--separator", "perfect", "--separator-hears", "speech")
+    with planted, patch.object(sys, "argv", words), suppress(SystemExit):
         run_command()
     return time.perf_counter() - wall, time.process_time() - processor
 
