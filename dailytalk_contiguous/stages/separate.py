@@ -269,15 +269,15 @@ def write_part(file: BinaryIO, row: Row, start: float, end: float, comment: str 
     rate = audio.probe(row["audio"]).sample_rate
     first, last = (round((row["offset"] + edge) * rate) for edge in (start, end))
     turns = turns_within(row["separated_turns"], start, end - start)
-    voices = []
-    for overlap in row["overlaps"]:
-        pcm, _ = soundfile.read(io.BytesIO(overlap["sound"]), dtype="int16")
-        at = round((overlap["start"] - start) * rate)
-        if 0 <= at < last - first:
-            voices.append((at, pcm.astype(np.float64)))
     fine = audio.sample_format(row["audio"]).dtype != "int16"
     scale = 65536.0 if fine else 1.0
-    separated = [SeparatedVoices(at, pcm * scale) for at, pcm in voices]
+
+    def voices() -> Iterator[SeparatedVoices]:
+        for overlap in sorted(row["overlaps"], key=lambda overlap: float(overlap["start"])):
+            if start < overlap["end"] and overlap["start"] < end:
+                pcm, _ = soundfile.read(io.BytesIO(overlap["sound"]), dtype="int16")
+                at = round((overlap["start"] - start) * rate)  # negative where a part begins within it
+                yield SeparatedVoices(max(0, at), pcm[max(0, -at) :] * scale)
 
     def read() -> Iterator[NDArray[Any]]:
         return mono_blocks(row["audio"], first, last, fine)
@@ -286,7 +286,7 @@ def write_part(file: BinaryIO, row: Row, start: float, end: float, comment: str 
     with soundfile.SoundFile(file, "w", rate, 2, "PCM_24" if fine else "PCM_16", format="FLAC") as flac:
         if comment:
             flac.comment = comment
-        for block in two_channels(read, rate, turns, separated):
+        for block in two_channels(read, rate, turns, voices()):
             interrupts.check_interrupt()
             flac.write(block)
     return turns
