@@ -58,7 +58,6 @@ class Separate(Stage):
         option="separator",
         panel="models",
         metavar="NAME|DIR|none",
-        shown="the profile's",
         reference=True,
     )
     device: str = setting("auto", DEVICE, execution=True)
