@@ -41,7 +41,7 @@ def separate(
     shard_minutes: float = cli_options.SHARD_MINUTES,
     **options: Any,
 ) -> Outcome:
-    """Make two channels of recordings that have one: each of two people on a side of their own.
+    """Make two channels, one a speaker, of recordings of one.
 
     NAME.flac has the recording's own samples on the side of who speaks, and its room tone on the other. Where both
     speak, both sides have the recording, or with --separator a voice each. NAME.separated.json says which is

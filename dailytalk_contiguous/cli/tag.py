@@ -1,6 +1,7 @@
 """`dailytalk tag`."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -172,7 +173,7 @@ def tag(
         separation_outcome = separate_outcome(made, spec)
         if separation_outcome.code not in (0, 3) or made.record is None:
             return separation_outcome
-        show_outcome(separation_outcome, stderr=True)
+        show_outcome(replace(separation_outcome, next=""), stderr=True)
         inputs, separated, source = [str(spec.out)], made.rejects, spec.recordings.source
     recordings = find(
         inputs,

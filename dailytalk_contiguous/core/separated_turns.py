@@ -19,6 +19,9 @@ from dailytalk_contiguous.core.utterance import texts_of
 #: The side of the other speaker.
 OTHER_SIDE = dict(zip(CHANNELS, reversed(CHANNELS), strict=True))
 
+#: What to do with a recording of one channel where two are needed.
+ONE_CHANNEL = "pass --separate if two people speak in it, or --channel mix to take it as one speaker"
+
 #: Whose samples a stretch has, from the recording's own to those of both voices. An utterance has its last one.
 ORIGINS = ("recorded", "separated", "mixed")
 

@@ -874,8 +874,8 @@ class Judge:
         if not self._separated:
             return
         utterances, doubtful, seconds, mixed = map(sum, zip(*self._separated, strict=True))
-        what = f"{self._share(len(self._separated))} were separated from one channel"
-        what += f": {doubtful:,} of {counted(utterances, 'line')} may be on the wrong side, and for {mixed:.1f} s "
+        what = f"{self._share(len(self._separated))} came with one channel"
+        what += f": the side of {doubtful:,} of {counted(utterances, 'line')} is doubtful, and for {mixed:.1f} s "
         what += f"({percent(mixed, seconds)} of their length) both sides hold both voices"
         is_much = doubtful >= WIDESPREAD * utterances > 0 or mixed >= WIDESPREAD * seconds > 0
         remedy = "listen to the doubtful lines first (dailytalk review), or leave them out (--recorded-only)"

@@ -32,7 +32,7 @@ from dailytalk_contiguous.core.documents import as_text, expect, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.machine import cache_folder, cores
 from dailytalk_contiguous.core.schema import CHANNELS, MIX, SOURCE
-from dailytalk_contiguous.core.separated_turns import turns_within
+from dailytalk_contiguous.core.separated_turns import ONE_CHANNEL, turns_within
 from dailytalk_contiguous.core.spans import HYSTERESIS, balanced_range, frame_levels, pieces_of, true_runs
 from dailytalk_contiguous.core.word_times import Cue
 from dailytalk_contiguous.models.speech_activity import FRAME, FRAME_SECONDS, speech_probabilities
@@ -333,7 +333,7 @@ def _check(info: Probe, channel: str) -> None:
     if info.channels == 1 and channel != "mix":
         raise BadInput(
             "it has one channel (mono), not one for each of two speakers",
-            "record or export one speaker a channel, or pass --channel mix to take it as one speaker",
+            ONE_CHANNEL,
         )
 
 

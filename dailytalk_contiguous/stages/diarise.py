@@ -31,8 +31,9 @@ PART = {"start": SECONDS, "end": SECONDS, "reason": STRING}
 #: dB by which what differs between two channels is softer than what they share, for both to be one sound.
 ONE_SOUND_DB = 10.0
 
-#: Seconds between two levels; of loud sound without speech, its share of loud levels, and dB below speech: music.
-LEVEL_SECONDS, MUSIC_SECONDS, MUSIC_SHARE, MUSIC_DB = 0.1, 5.0, 0.8, 15.0
+#: Seconds between two levels; of loud sound without speech, within which it is one, its share of loud levels, and
+#: dB below speech: music.
+LEVEL_SECONDS, MUSIC_SECONDS, MUSIC_GAP, MUSIC_SHARE, MUSIC_DB = 0.1, 5.0, 1.0, 0.8, 15.0
 
 #: Seconds of a third voice that are cut out, and seconds within which stretches of it are one.
 OTHER_SECONDS, OTHER_GAP = 0.5, 1.0
@@ -188,9 +189,14 @@ def loud_without_speech(turns: Sequence["SpeakerTurn"], levels: Sequence[float])
     if not len(levels) or not spoken.any():
         return []
     loud = np.array(levels) >= np.median(np.array(levels)[spoken]) * 10 ** (-MUSIC_DB / 10)
+    stretches = [
+        (first + start, first + end)
+        for first, last in true_runs(~spoken).tolist()
+        for start, end in merge_gaps(true_runs(loud[first:last]).tolist(), MUSIC_GAP / LEVEL_SECONDS)
+    ]
     return [
         (first * LEVEL_SECONDS, last * LEVEL_SECONDS)
-        for first, last in true_runs(~spoken).tolist()
+        for first, last in stretches
         if (last - first) * LEVEL_SECONDS >= MUSIC_SECONDS and loud[first:last].mean() >= MUSIC_SHARE
     ]
 

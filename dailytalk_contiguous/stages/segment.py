@@ -18,7 +18,7 @@ from dailytalk_contiguous.core.crosstalk import Leakage, leakage, leaked_spans
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.quality import SideMeter
 from dailytalk_contiguous.core.schema import MEASURE, REJECTED, SECONDS, SIDE, STRING, Batch, Row, per_utterance
-from dailytalk_contiguous.core.separated_turns import frames_of, side_of
+from dailytalk_contiguous.core.separated_turns import ONE_CHANNEL, frames_of, side_of
 from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.spans import Span, cut_long, frame_levels, speech_seconds, speech_spans
 from dailytalk_contiguous.models import speech_activity
@@ -214,7 +214,7 @@ class Segment(Stage):
         if not names:
             raise BadInput(
                 f"it has {count} channel{'s' * (count != 1)}, not one for each of two speakers",
-                "pass --channel mix to take it as one speaker",
+                ONE_CHANNEL if count == 1 else "pass --channel mix to take it as one speaker",
             )
         return {name: samples[:, ("left", "right").index(name)] for name in names}
 
@@ -269,7 +269,7 @@ class Segment(Stage):
         if any(leak.same for leak in leaks):
             raise BadInput(
                 "both channels carry the same sound, not one speaker each",
-                "pass --channel mix to take it as one speaker",
+                ONE_CHANNEL,
             )
         return dict(zip(("left", "right"), leaks, strict=True))
 

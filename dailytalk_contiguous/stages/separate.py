@@ -63,7 +63,6 @@ class Separate(Stage):
         option="separator",
         panel="models",
         metavar="NAME|DIR|none",
-        shown="the profile's",
         reference=True,
     )
     hears: str = setting(

@@ -64,7 +64,7 @@ def test_verdict_counts_doubtful_sides_and_what_holds_both_voices(tmp_path: Path
     assert finding(work(tmp_path / "recorded", None, None)) is None
     sure = finding(work(tmp_path / "sure", {}, None))
     assert sure.severity == "note"
-    assert "1 of 2 conversations were separated" in sure.what
+    assert "1 of 2 conversations came with one channel" in sure.what
     assert "0 of 4 lines" in sure.what
     unsure = finding(work(tmp_path / "unsure", {"confidence": 0.6}, None))
     assert (unsure.severity, "4 of 4 lines" in unsure.what) == ("doubtful", True)
@@ -144,9 +144,9 @@ def test_export_and_mix_know_what_was_separated_and_can_leave_it_out(tmp_path: P
     (tmp_path / "work" / "run.json").write_text(json.dumps({"source": {"licence": "CC-BY-4.0"}}))
     write_export(open_items(folder).rows(), tmp_path / "moshi", MOSHI)
     found, _ = check_folder(tmp_path / "moshi")
-    assert ["1 of 4 conversations were separated" in one.what for one in found if one.kind == "separated"] == [
-        True
-    ]
+    assert [
+        "1 of 4 conversations came with one channel" in one.what for one in found if one.kind == "separated"
+    ] == [True]
     for number, place in enumerate((folder, tmp_path / "moshi")):
         done = mix_folders([(place, None)], tmp_path / f"all{number}", Settings())
         assert "commercial" in done.licence.asks
