@@ -25,7 +25,7 @@ from dailytalk_contiguous.run.tagging import FoundRecordings, refuse_to_lose
 from dailytalk_contiguous.shards import ShardIndex, read_rows
 from dailytalk_contiguous.sources.folder import FolderConfig, recording_rows
 from dailytalk_contiguous.sources.recordings import Recording
-from dailytalk_contiguous.sources.separated import separated_beside
+from dailytalk_contiguous.sources.separated import SEPARATED_OF, separated_beside
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.stages.separate import write_part
 from dailytalk_contiguous.store.files import json_document, json_text, replacing, write_lines, write_text
@@ -225,4 +225,4 @@ def _digest(row: Row, part: Mapping[str, Any]) -> str:
     """Of what a file is made from."""
     made_of = [row["input_digest"], part, row["separated_turns"], row["separated_by"]]
     made_of.append([hashlib.sha256(overlap["sound"]).hexdigest() for overlap in row["overlaps"]])
-    return hashlib.sha256(json_text(made_of).encode()).hexdigest()[:20]
+    return SEPARATED_OF + hashlib.sha256(json_text(made_of).encode()).hexdigest()[:20]

@@ -109,6 +109,12 @@ def test_only_what_is_missing_is_written_again(dailytalk: Command, mono: Path, s
     assert (separated / "talk.flac").read_bytes() == flac
 
 
+def test_recording_without_its_turns_is_no_recording_of_two_channels(tmp_path: Path, separated: Path) -> None:
+    (tmp_path / "talk.flac").write_bytes((separated / "talk.flac").read_bytes())
+    (row,) = Folder(inputs=(str(tmp_path),)).as_streaming_dataset("train")
+    assert "made of one channel" in row["problem"]
+
+
 def test_stages_typed_by_hand_give_the_sound_and_the_utterances_of_the_commands(
     tmp_path: Path, mono: Path, separated: Path
 ) -> None:
