@@ -147,10 +147,10 @@ def tone_of_pauses(reader: Reopened, sample_rate: int, turns: Sequence[Mapping[s
     window = np.sin(np.pi * (np.arange(length) + 0.5) / length)
     hop = length // 2
     order = np.random.default_rng(0).integers(len(quiet), size=round(TONE_SECONDS / PIECE_SECONDS * 2))
-    tone = np.zeros(len(order) * hop)
+    tone: NDArray[np.float64] = np.zeros(len(order) * hop)
     for number, index in enumerate(order):
         tone[np.arange(number * hop, number * hop + length) % len(tone)] += quiet[index] * window
-    return tone + level
+    return np.asarray(tone + level)
 
 
 def _pauses(turns: Sequence[Mapping[str, Any]], sample_rate: int) -> Stretches:
