@@ -100,7 +100,7 @@ def separate_outcome(done: RunOutcome, spec: "SeparateSpec") -> Outcome:
     summary: dict[str, Any] = {
         "out": as_text(out),
         "complete": record is not None,
-        "written": spec.written,
+        "written": spec.n_written,
         "rejects": [reject.as_dict() for reject in done.rejects],
         "wall_seconds": round(done.wall_seconds, 3),
         "run": record,

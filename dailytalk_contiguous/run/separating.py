@@ -7,7 +7,7 @@ goes on after the last finished one.
 
 import hashlib
 from collections import Counter
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,8 @@ from dailytalk_contiguous.core.separated_turns import DOUBTFUL, turns_within
 from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.run import outputs
 from dailytalk_contiguous.run.events import Account
-from dailytalk_contiguous.run.run import Pass, RunOptions, Spec, make_writable
-from dailytalk_contiguous.run.tagging import FoundRecordings, refuse_to_lose
-from dailytalk_contiguous.shards import ShardIndex, read_rows
+from dailytalk_contiguous.run.splitting import FilesSpec
+from dailytalk_contiguous.shards import read_rows
 from dailytalk_contiguous.sources.folder import FolderConfig, recording_rows
 from dailytalk_contiguous.sources.recordings import Recording
 from dailytalk_contiguous.sources.separated import SEPARATED_OF, separated_beside
@@ -37,55 +36,34 @@ TURNS_FOLDER, MANIFEST = "turns", "separated.jsonl"
 #: Folder of the recordings inside a work folder, for `--separate`.
 SEPARATED = "separated"
 
-_KIND = "separate"
-
 _COLUMNS = (
     *("recording_id", "audio", "audio_file", "offset", "duration", "input_digest"),
     *("parts", "separated_turns", "separated_by", "overlaps"),
 )
 
 
-class SeparateSpec(Spec):
+class SeparateSpec(FilesSpec):
     """Recordings of one channel into FLACs of two, with their turns.
 
-    Args:
-        recordings: one row each.
-        out: a folder that this command wrote, an empty one, or one that does not exist.
-        stages: of `pipelines.to_text.separate_stages`, without the last. about: goes into run.json as it is.
+    `stages` are those of `pipelines.to_text.separate_stages`, without the last.
 
     Attributes:
-        written: how many recordings a run has written. parts: what is known of each part (`line_of_part`).
+        parts: what is known of each part (`line_of_part`).
     """
 
-    kind = "separate"
+    kind, shards = "separate", TURNS_FOLDER
+    parts: Sequence[Mapping[str, Any]] = ()
 
     @property
     def manifest(self) -> Path:
         """The list of what was written and what was cut out: a line a part."""
         return self.out / MANIFEST
 
-    def __init__(
-        self, recordings: FoundRecordings, out: Path, stages: Sequence[Stage], about: Mapping[str, Any] = {}
-    ) -> None:
-        self.recordings, self.out, self.stages, self.about = recordings, out, tuple(stages), about
-        self.rejects = [*recordings.problems]
-        self.written, self.parts = 0, list[dict[str, Any]]()
-        self._pass = Pass(ShardIndex(out / TURNS_FOLDER), recordings.groups, self.stages)
-
-    def check(self, options: RunOptions) -> None:
-        """Raise DailytalkError if `out` holds other files, or results of recordings that are not in the input."""
-        refuse_to_lose(self._pass.index, self.recordings, options.prune)
-        make_writable(self._pass.folder)
-        OwnedFolder(self.out, _KIND, ())
-
-    def passes(self, options: RunOptions) -> Generator[Pass]:
-        yield self._pass
-
     def write(self, account: Account) -> dict[str, Any]:
         """Write the recordings that are missing, the list of all, and the record."""
         self.rejects += self._pass.rejects
-        owned = OwnedFolder(self.out, _KIND, (MANIFEST,))
-        self.parts.clear()
+        owned = OwnedFolder(self.out, self.kind, (MANIFEST,))
+        parts = list[dict[str, Any]]()
         counts: Counter[str] = Counter()
         seconds: Counter[str] = Counter()
         for row in self._rows():
@@ -96,7 +74,7 @@ class SeparateSpec(Spec):
                 continue
             counts["recordings"] += 1
             for line in written:
-                self.parts.append(line)
+                parts.append(line)
                 counts["conversations" if line["file"] else "cut_out"] += 1
                 for name in ("turns", "doubtful"):
                     counts[name] += line[name]
@@ -104,7 +82,8 @@ class SeparateSpec(Spec):
                     seconds[name] += line[name]
                 seconds["audio" if line["file"] else "cut_out"] += line["end"] - line["start"]
             give_back_memory()
-        owned.finish({MANIFEST: map(json_text, self.parts)})
+        self.parts = parts
+        owned.finish({MANIFEST: map(json_text, parts)})
         write_lines(self.out / outputs.REJECTS, [json_text(reject.as_dict()) for reject in self.rejects])
         record = {
             **self.about,
@@ -134,7 +113,7 @@ class SeparateSpec(Spec):
                 beside = separated_beside(self.out / name)
                 if made_from(self.out, name) != digest or not beside.is_file():
                     write_conversation(self.out / name, row, part, f"{MADE_FROM} {digest}")
-                    self.written += 1
+                    self.n_written += 1
             yield line
 
 

@@ -15,7 +15,7 @@ from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 
@@ -123,19 +123,18 @@ def _digest(*parts: object) -> str:
     return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:20]
 
 
-class SplitSpec(Spec):
-    """Recordings into pieces, as files in a folder that people may change afterwards.
+class FilesSpec(Spec):
+    """Recordings, one row each, into files in a folder of its own that no other command wrote.
 
     Args:
-        recordings: one row each.
-        out: a folder that this command wrote, an empty one, or one that does not exist.
-        stages: of `pipelines.to_sound.split_stages`. about: goes into run.json as it is.
+        out: the folder; empty, or one that does not exist, or of an earlier run.
+        stages: what is known of each recording. about: goes into run.json as it is.
 
     Attributes:
-        n_written: how many files a run has written.
+        shards: the name of the folder of the shards in it. n_written: how many files a run has written.
     """
 
-    kind = "split"
+    shards: ClassVar[str]
 
     def __init__(
         self, recordings: FoundRecordings, out: Path, stages: Sequence[Stage], about: Mapping[str, Any] = {}
@@ -143,16 +142,25 @@ class SplitSpec(Spec):
         self.recordings, self.out, self.stages, self.about = recordings, out, tuple(stages), about
         self.rejects = [*recordings.problems]
         self.n_written = 0
-        self._pass = Pass(ShardIndex(out / PIECES_FOLDER), recordings.groups, self.stages)
+        self._pass = Pass(ShardIndex(out / self.shards), recordings.groups, self.stages)
 
     def check(self, options: RunOptions) -> None:
         """Raise DailytalkError if `out` holds other files, or results of recordings that are not in the input."""
         refuse_to_lose(self._pass.index, self.recordings, options.prune)
         make_writable(self._pass.folder)
-        OwnedFolder(self.out, _KIND, ())
+        OwnedFolder(self.out, self.kind, ())
 
     def passes(self, options: RunOptions) -> Generator[Pass]:
         yield self._pass
+
+
+class SplitSpec(FilesSpec):
+    """Recordings into pieces, as files in a folder that people may change afterwards.
+
+    `stages` are those of `pipelines.to_sound.split_stages`.
+    """
+
+    kind, shards = _KIND, PIECES_FOLDER
 
     def write(self, account: Account) -> dict[str, Any]:
         """Write all pieces that are missing. Raises DailytalkError if pieces were changed since they were made."""
