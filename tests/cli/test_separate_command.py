@@ -115,6 +115,13 @@ def test_recording_without_its_turns_is_no_recording_of_two_channels(tmp_path: P
     assert "made of one channel" in row["problem"]
 
 
+def test_transcripts_of_another_folder_go_with_separated_recordings(tmp_path: Path, separated: Path) -> None:
+    (tmp_path / "talk.srt").write_text("1\n00:00:01,000 --> 00:00:02,000\nA: hello\n", encoding="utf-8")
+    (row,) = Folder(inputs=(str(separated),), transcripts=str(tmp_path)).as_streaming_dataset("train")
+    assert (row["problem"], row["transcripts"]) == (None, ["talk.srt"])
+    assert row["separated_by"]
+
+
 def test_stages_typed_by_hand_give_the_sound_and_the_utterances_of_the_commands(
     tmp_path: Path, mono: Path, separated: Path
 ) -> None:
