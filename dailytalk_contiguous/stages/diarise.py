@@ -39,7 +39,7 @@ LEVEL_SECONDS, MUSIC_SECONDS, MUSIC_GAP, MUSIC_SHARE, MUSIC_DB = 0.1, 5.0, 1.0, 
 OTHER_SECONDS, OTHER_GAP = 0.5, 1.0
 
 #: The least share of all speech that is the two main voices', and that is the second's; its least seconds.
-MAIN_SHARE, SECOND_SHARE, SECOND_SECONDS = 0.8, 0.02, 1.0
+MAIN_SHARE, SECOND_SHARE, SECOND_SECONDS = 0.85, 0.02, 1.0
 
 #: The least mean confidence: below it two voices are too much alike.
 LEAST_CONFIDENCE = 0.8
