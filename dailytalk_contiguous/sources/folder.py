@@ -263,7 +263,7 @@ def _conversations(recording: Recording, base: dict[str, Any], config: FolderCon
         if root and leads_out(transcript, root):
             raise BadInput(f"its transcript {as_text(transcript)!r}: {LINK_OUT}", COPY_IT)
     is_mix = mono or config.channel == MIX
-    separated = separated_of(path, info, root)
+    separated = separated_of(path, info, recording.root)
     cues = read_transcripts([*transcripts], recording.audio_file, transcripts, is_mix) if transcripts else []
     language = _language(cues, config)
     own = [path.name for path in transcripts if not is_shared(path.name, path.stem)]
