@@ -49,8 +49,8 @@ from dailytalk_contiguous.core.copies import coloured_noise, in_room, room_respo
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.interaction import BACKCHANNEL_WORDS, TURN_SECONDS
 from dailytalk_contiguous.core.turns import Ratio, Timed, stretches, turn_offsets
+from dailytalk_contiguous.models import separators
 from dailytalk_contiguous.run.outputs import REJECTS
-from dailytalk_contiguous.stages import separate as stage
 
 #: Frames in a second by which turns are compared, seconds of a window of `swaps`, and of a frame of `leak`.
 FRAMES, WINDOW, LEAK_FRAME = 100, 60.0, 0.05
@@ -387,11 +387,11 @@ def separate(files: Iterable[Path], out: Path, perfect: Perfect | None) -> tuple
     """Run the command, in this process with a planted separator; seconds by the clock, and of processor time."""
     command = ("separate", *files, "--out", out, "--profile", "embedded")
     if perfect is None:
-        cost = dailytalk(*command)
-        return cost.wall, cost.processor
+        return (cost := dailytalk(*command)).wall, cost.processor
     words, wall, processor = ["dailytalk", *map(str, command)], time.perf_counter(), time.process_time()
-    planted = patch.multiple(stage, load_separator=lambda *_: perfect, check_separator=lambda *_: None)
-    with planted, patch.object(sys, "argv", [*words, "--separator", "perfect"]), suppress(SystemExit):
+    planted = patch.multiple(separators, load_separator=lambda *_: perfect, check_separator=lambda *_: None)
+    words += ("--separator", "perfect", "--separator-hears", "speech")
+    with planted, patch.object(sys, "argv", words), suppress(SystemExit):
         run_command()
     return time.perf_counter() - wall, time.process_time() - processor
 

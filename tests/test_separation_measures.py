@@ -91,8 +91,7 @@ def test_a_mixture_on_both_sides_has_its_backchannels_there_and_no_more_than_the
 
 
 def test_turns_that_begin_and_end_late_are_wrong_for_so_long() -> None:
-    late = [span._replace(start=span.start + 0.1, end=span.end + 0.1) for span in TURNS]
-    talk = talk_of(TURNS)
+    talk, late = talk_of(TURNS), [span._replace(start=span.start + 0.1, end=span.end + 0.1) for span in TURNS]
     figures = values(talk, separated(talk, late))
     assert figures["errors"] == pytest.approx(0.2 / 4, rel=0.05)
     assert figures["offsets"] == pytest.approx(0, abs=1e-9)

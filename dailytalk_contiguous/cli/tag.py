@@ -182,7 +182,7 @@ def tag(
         run_options.shard_seconds,
         max_conversation,
         str(transcripts) if transcripts else None,
-        hub=hub,
+        hub=None if separating else hub,
         licence=source_licence,
         before_fetch=_announce,
         speakers=speakers,

@@ -48,8 +48,9 @@ FALSE_OVERLAP = 0.01
 #: and the share of that where nobody speaks.
 SECOND, CHANGE, ENTER, IN_SILENCE = 80.0, 8.0, 3.0, 0.3
 
-#: Seconds of silence that a speaker's turn may have, and its least length: those of `stages.segment.Segment`.
-MIN_SILENCE, MIN_SPEECH = 0.35, 0.25
+#: Seconds of silence between padded spans of speech that a speaker's turn may have, and its least length: those of
+#: `stages.segment.Segment`, whose 0.35 s are without the padding of 0.03 on both sides.
+MIN_SILENCE, MIN_SPEECH = 0.29, 0.25
 
 
 class SpeakerTurn(NamedTuple):

@@ -5,7 +5,7 @@ which is made of the recording's own quiet stretches. What is heard in a pause b
 in time. Where both speak a side has its voice of a separator, or the recording as it is.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -40,21 +40,27 @@ def two_channels(
     reader: Reopened,
     sample_rate: int,
     turns: Sequence[Mapping[str, Any]],
-    separated: Sequence[SeparatedVoices] = (),
+    separated: Iterable[SeparatedVoices] = (),
 ) -> Iterator[NDArray[Any]]:
     """The blocks of a recording of one channel as blocks (n, 2) of the same type. It is read two times.
 
     Args:
         sample_rate: in Hz.
         turns: with the fields of `core.schema.SEPARATED_TURN`, in order of start.
-        separated: the voices of the turns that are `separated`, in order.
+        separated: the voices of the turns that are `separated`, in order. Each is taken when it is near.
     """
     tone = tone_of_pauses(reader, sample_rate, turns)
     ramp = round(RAMP_SECONDS * sample_rate)
     sides = own_stretches(turns, sample_rate)
+    coming, near = iter(separated), list[SeparatedVoices]()
+    ahead = next(coming, None)
     first = 0
     for block in reader():
         last = first + len(block)
+        while ahead and ahead.start < last:
+            near.append(ahead)
+            ahead = next(coming, None)
+        near = [voices for voices in near if first < voices.start + len(voices.voices)]
         places = np.arange(first, last)
         mixed = np.empty((len(block), 2), block.dtype)
         for side, stretches in enumerate(sides):
@@ -62,7 +68,7 @@ def two_channels(
             # The sides are half a tone apart, so that they have the same room and not the same noise.
             room = tone[(places + side * (len(tone) // 2)) % len(tone)]
             blended = weights * block + (1 - weights) * room
-            for start, voices in separated:
+            for start, voices in near:
                 inside = slice(max(first, start), min(last, start + len(voices)))
                 if inside.start < inside.stop:
                     at = slice(inside.start - first, inside.stop - first)
@@ -135,15 +141,16 @@ def tone_of_pauses(reader: Reopened, sample_rate: int, turns: Sequence[Mapping[s
         return np.zeros(1)
     levels = np.square(pieces).mean(axis=1)
     quiet = pieces[levels <= np.quantile(levels, share)]
+    level = quiet.mean()  # of a recording with an offset; without it each seam is a thump
     quiet = quiet - quiet.mean(axis=1, keepdims=True)
     # Halves of overlapping pieces are as loud as one: they are of different noise, and their powers add up to 1.
     window = np.sin(np.pi * (np.arange(length) + 0.5) / length)
     hop = length // 2
     order = np.random.default_rng(0).integers(len(quiet), size=round(TONE_SECONDS / PIECE_SECONDS * 2))
-    tone = np.zeros(len(order) * hop)
+    tone: NDArray[np.float64] = np.zeros(len(order) * hop)
     for number, index in enumerate(order):
         tone[np.arange(number * hop, number * hop + length) % len(tone)] += quiet[index] * window
-    return tone
+    return np.asarray(tone + level)
 
 
 def _pauses(turns: Sequence[Mapping[str, Any]], sample_rate: int) -> Stretches:

@@ -25,7 +25,7 @@ from dailytalk_contiguous.run.tagging import FoundRecordings, refuse_to_lose
 from dailytalk_contiguous.shards import ShardIndex, read_rows
 from dailytalk_contiguous.sources.folder import FolderConfig, recording_rows
 from dailytalk_contiguous.sources.recordings import Recording
-from dailytalk_contiguous.sources.separated import separated_beside
+from dailytalk_contiguous.sources.separated import SEPARATED_OF, separated_beside
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.stages.separate import write_part
 from dailytalk_contiguous.store.files import json_document, json_text, replacing, write_lines, write_text
@@ -140,12 +140,12 @@ class SeparateSpec(Spec):
 
 def named_parts(row: Row) -> Iterator[tuple[str, dict[str, Any]]]:
     """The parts of a separated recording in order, each with the name of its file: none of one that is cut out."""
-    stem, number = as_text(Path(row["audio_file"]).with_suffix("")), 0
+    name, number = row["recording_id"], 0  # no two recordings have one, as talk.mp3 and talk.wav have one stem
     for part in row["parts"]:
         if part["reason"]:
             yield "", part
         else:
-            yield f"{stem}.flac" if len(row["parts"]) == 1 else f"{stem}.{number:03d}.flac", part
+            yield f"{name}.flac" if len(row["parts"]) == 1 else f"{name}.{number:03d}.flac", part
             number += 1
 
 
@@ -212,7 +212,11 @@ def separate_one(recording: Recording, stages: Sequence[Stage]) -> list[Recordin
         temporary.rename(path)
         separated_beside(temporary).rename(separated_beside(path))
     return [
-        recording._replace(path=path, audio_file=name, recording_id=as_text(Path(name).with_suffix("")))
+        recording._replace(
+            path=path,
+            audio_file=as_text(Path(recording.audio_file).with_name(path.name)),
+            recording_id=name.removesuffix(".flac"),
+        )
         for path, _, name in made
     ]
 
@@ -221,4 +225,4 @@ def _digest(row: Row, part: Mapping[str, Any]) -> str:
     """Of what a file is made from."""
     made_of = [row["input_digest"], part, row["separated_turns"], row["separated_by"]]
     made_of.append([hashlib.sha256(overlap["sound"]).hexdigest() for overlap in row["overlaps"]])
-    return hashlib.sha256(json_text(made_of).encode()).hexdigest()[:20]
+    return SEPARATED_OF + hashlib.sha256(json_text(made_of).encode()).hexdigest()[:20]

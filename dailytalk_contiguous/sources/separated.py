@@ -18,9 +18,13 @@ from dailytalk_contiguous.core.machine import cache_folder
 from dailytalk_contiguous.core.schema import CHANNELS, MODEL, Row
 from dailytalk_contiguous.core.separated_turns import ORIGINS, OTHER_SIDE, turns_within
 from dailytalk_contiguous.store.files import COPY_IT, LINK_OUT, Disk, leads_out, replacing
+from dailytalk_contiguous.store.owned_folder import made_from
 
 #: What its name ends in, in place of the recording's ending.
 ENDING = ".separated.json"
+
+#: What the digest in the comment of such a recording (`store.owned_folder.made_from`) begins with.
+SEPARATED_OF = "separated-"
 
 #: Bytes of it; a turn has about 100, and an hour of talk some thousand turns.
 MOST_BYTES = 16 << 20
@@ -54,7 +58,12 @@ def separated_of(recording: Path, info: audio.Probe, root: Path | None) -> Separ
     `root` is what the file may not lead out of. Raises BadInput, naming the file, for one that can't be used.
     """
     path = separated_beside(recording)
-    if info.channels != 2 or not os.path.lexists(path):
+    if info.channels != 2:
+        return Separated([], None)
+    if not os.path.lexists(path):
+        if (made_from(recording.parent, recording.name) or "").startswith(SEPARATED_OF):
+            reason = f"it was made of one channel, and {as_text(path.name)!r} is not beside it"
+            raise BadInput(reason, "put that there, or run dailytalk separate again")
         return Separated([], None)
     if root and leads_out(path, root):
         raise BadInput(f"its turns {as_text(path.name)!r}: {LINK_OUT}", COPY_IT)

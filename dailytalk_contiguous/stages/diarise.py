@@ -14,6 +14,7 @@ from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import MEASURE, MODEL, SECONDS, STRING, Row
 from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.spans import merge_gaps, true_runs
+from dailytalk_contiguous.core.wording import portable
 from dailytalk_contiguous.models.checkpoints import RESEMBLYZER
 from dailytalk_contiguous.models.diarisers import check_diariser, load_diariser
 from dailytalk_contiguous.stages.base import DEVICE, Stage
@@ -223,4 +224,4 @@ def model_of(role: str, name: str) -> dict[str, Any]:
     from dailytalk_contiguous.core.licensing import licence_of  # here, as below: few commands need it
 
     known = licence_of(name)
-    return {"role": role, "name": name, "licence": known.licence, "url": known.url}
+    return {"role": role, "name": portable(name), "licence": known.licence, "url": known.url}

@@ -1,7 +1,7 @@
 """Separate: who says what where both speak; and PlaceOnSides: the two channels that come of it."""
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -25,9 +25,10 @@ from dailytalk_contiguous.core.schema import (
 )
 from dailytalk_contiguous.core.separated_turns import turns_within
 from dailytalk_contiguous.core.settings import setting
-from dailytalk_contiguous.core.spans import outside
+from dailytalk_contiguous.core.spans import outside, speech_spans
 from dailytalk_contiguous.models.checkpoints import find_speaker_encoder
 from dailytalk_contiguous.models.contracts import Separator
+from dailytalk_contiguous.models.speech_activity import FRAME_SECONDS, speech_probabilities
 from dailytalk_contiguous.stages.base import DEVICE, Stage
 from dailytalk_contiguous.stages.diarise import model_of
 
@@ -36,6 +37,10 @@ NO_SEPARATOR = "none"
 
 #: Seconds of the shortest overlap that is separated (arXiv 2603.25750), and of what is heard before and after.
 SHORTEST, CONTEXT = 0.2, 1.0
+
+#: Of what the separator makes of a turn, the other's voice: by how much it may be more like the speaker's (what
+#: leaks is so by more), and how far below it in dB.
+ALIKE, FAINTEST_DB = 0.05, -30.0
 
 #: Seconds of each person alone by which their voice is known.
 KNOWN_BY = 10.0
@@ -60,6 +65,13 @@ class Separate(Stage):
         metavar="NAME|DIR|none",
         reference=True,
     )
+    hears: str = setting(
+        "overlaps",
+        "What the separator hears: {choices}. In all speech it hears backchannels that the diariser does not; it "
+        "takes many times as long.",
+        option="separator_hears",
+        choices=("overlaps", "speech"),
+    )
     device: str = setting("auto", DEVICE, execution=True)
 
     needs: ClassVar[tuple[str, ...]] = ("audio", "offset", "duration", "diarised", "separated_by")
@@ -81,19 +93,22 @@ class Separate(Stage):
 
     def row(self, row: Row) -> Row:
         models = [model for model in row["separated_by"] if model["role"] == "diariser"]
-        both = overlaps_of(row["diarised"])
+        turns, both = row["diarised"], overlaps_of(row["diarised"])
         separated, sounds = list[tuple[float, float]](), list[dict[str, Any]]()
         if self.model != NO_SEPARATOR:
-            models.append(model_of("separator", self.model))
-            separated = [(start, end) for start, end in both if end - start >= SHORTEST]
             from dailytalk_contiguous.models import separators
 
+            models.append(model_of("separator", self.model))
             sides = _Sides(row, separators.load_separator(self.model, self.device), self.device)
+            if self.hears == "speech":
+                turns = joined_turns([*turns, *sides.unheard()])
+                both = overlaps_of(turns)
+            separated = [(start, end) for start, end in both if end - start >= SHORTEST]
             for start, end in separated:
                 interrupts.check_interrupt()
-                sounds.append({"start": start, "end": end, "sound": sides.voices(start, end)})
+                sounds.append({"start": start, "end": end, "sound": sides.encoded(start, end)})
         return {
-            "separated_turns": sided_turns(row["diarised"], both, separated),
+            "separated_turns": sided_turns(turns, both, separated),
             "separated_by": models,
             "overlaps": sounds,
         }
@@ -108,6 +123,19 @@ def overlaps_of(turns: Sequence[Row]) -> list[tuple[float, float]]:
         for other in right
         if one["start"] < other["end"] and other["start"] < one["end"]
     ]
+
+
+def joined_turns(turns: Iterable[Row]) -> list[Row]:
+    """Turns by start, with those of one speaker that overlap as one."""
+    joined: list[Row] = []
+    for turn in sorted(turns, key=lambda turn: (turn["speaker"], turn["start"])):
+        last = joined[-1] if joined else None
+        if last and last["speaker"] == turn["speaker"] and turn["start"] < last["end"]:
+            both = {name: max(last[name], turn[name]) for name in ("end", "confidence")}
+            joined[-1] = last | both
+        else:
+            joined.append(turn)
+    return sorted(joined, key=lambda turn: (turn["start"], turn["speaker"]))
 
 
 def sided_turns(
@@ -142,34 +170,56 @@ class _Sides:
         self._row, self._separator, self._rate = row, separator, audio.probe(row["audio"]).sample_rate
         self._voice_of = partial(known_voice, device=device)
         both = overlaps_of(row["diarised"])
-        turns = [
+        self._turns = [
             [(turn["start"], turn["end"]) for turn in row["diarised"] if turn["speaker"] == side]
             for side in (0, 1)
         ]
-        self._alone = [outside(spans, both) for spans in turns]
+        self._alone = [outside(spans, both) for spans in self._turns]
         self._known = [self._voice_of(self._longest(stretches)) for stretches in self._alone]
 
-    def voices(self, start: float, end: float) -> bytes:
-        """Stereo FLAC of an overlap at the recording's rate."""
-        first = max(0.0, start - CONTEXT)
-        sound = self._sound(first, end + CONTEXT, self._separator.sample_rate)
-        voices = self._separator.separate(sound)
-        rate = self._separator.sample_rate
+    def encoded(self, start: float, end: float) -> bytes:
+        """Stereo FLAC of both voices of an overlap, at the recording's rate."""
+        voices = soxr.resample(self._voices(start, end).T, self._separator.sample_rate, self._rate)
+        return audio.encoded_sound(audio.to_pcm(voices), self._rate, "FLAC")
+
+    def unheard(self) -> Iterator[dict[str, Any]]:
+        """Turns inside of the other's by speech activity in what the separator makes of these."""
+        for side, spans in enumerate(self._turns):
+            other = 1 - side
+            for start, end in spans:
+                interrupts.check_interrupt()
+                voices = soxr.resample(
+                    self._voices(start, end).T, self._separator.sample_rate, audio.ANALYSIS_RATE
+                ).T
+                voice = np.ascontiguousarray(voices[other])
+                loud = 10 ** (FAINTEST_DB / 10) * np.square(voices[side]).mean()
+                for first, last in speech_spans(speech_probabilities(voice), end - start, FRAME_SECONDS, pad=0.0):
+                    part = voice[round(first * audio.ANALYSIS_RATE) : round(last * audio.ANALYSIS_RATE)]
+                    alike = [float(self._voice_of(part) @ known) for known in self._known]
+                    if alike[other] > alike[side] - ALIKE and np.square(part).mean() >= loud:
+                        sure = min(1.0, 0.5 + alike[other] - alike[side])
+                        yield {"speaker": other, "start": start + first, "end": start + last, "confidence": sure}
+
+    def _voices(self, start: float, end: float) -> audio.Samples:
+        """The voices (2, n) of a stretch at the separator's rate, left one first, as loud as in the recording."""
+        first, rate = max(0.0, start - CONTEXT), self._separator.sample_rate
+        sound = self._sound(first, end + CONTEXT, rate)
+        voices = self._separator.separate(sound).astype(np.float64)
+        voices *= np.linalg.lstsq(voices.T, sound.astype(np.float64))[0].clip(0)[:, None]
         inner = slice(round((start - first) * rate), round((end - first) * rate))
         heard = [self._voice_of(soxr.resample(voice[inner], rate, audio.ANALYSIS_RATE)) for voice in voices]
         alike = [[float(voice @ known) for known in self._known] for voice in heard]
         # Of a shorter sound less can be heard of whose voice it is.
         by_voice = (alike[0][0] + alike[1][1] - alike[0][1] - alike[1][0]) * min(1.0, end - start)
         by_continuity = 0.0
-        for side, sign in ((0, 1.0), (1, -1.0)):
+        for stretches, sign in zip(self._alone, (1.0, -1.0), strict=True):
             power = np.zeros(2)
-            for alone_start, alone_end in self._alone[side]:
-                places = slice(*(max(0, round((edge - first) * rate)) for edge in (alone_start, alone_end)))
-                power += np.square(voices[:, places], dtype=np.float64).sum(axis=1)
+            for edges in stretches:
+                places = slice(*(max(0, round((edge - first) * rate)) for edge in edges))
+                power += np.square(voices[:, places]).sum(axis=1)
             by_continuity += sign * float((power[0] - power[1]) / max(power.sum(), 1e-12))
         ordered = voices if by_voice + by_continuity >= 0 else voices[::-1]
-        at_rate = soxr.resample(ordered[:, inner].T, rate, self._rate)
-        return audio.encoded_sound(audio.to_pcm(at_rate), self._rate, "FLAC")
+        return np.asarray(ordered[:, inner], np.float32)
 
     def _sound(self, start: float, end: float, rate: int) -> audio.Samples:
         seconds = min(end, self._row["duration"]) - start
@@ -218,15 +268,15 @@ def write_part(file: BinaryIO, row: Row, start: float, end: float, comment: str 
     rate = audio.probe(row["audio"]).sample_rate
     first, last = (round((row["offset"] + edge) * rate) for edge in (start, end))
     turns = turns_within(row["separated_turns"], start, end - start)
-    voices = []
-    for overlap in row["overlaps"]:
-        pcm, _ = soundfile.read(io.BytesIO(overlap["sound"]), dtype="int16")
-        at = round((overlap["start"] - start) * rate)
-        if 0 <= at < last - first:
-            voices.append((at, pcm.astype(np.float64)))
     fine = audio.sample_format(row["audio"]).dtype != "int16"
     scale = 65536.0 if fine else 1.0
-    separated = [SeparatedVoices(at, pcm * scale) for at, pcm in voices]
+
+    def voices() -> Iterator[SeparatedVoices]:
+        for overlap in sorted(row["overlaps"], key=lambda overlap: float(overlap["start"])):
+            if start < overlap["end"] and overlap["start"] < end:
+                pcm, _ = soundfile.read(io.BytesIO(overlap["sound"]), dtype="int16")
+                at = round((overlap["start"] - start) * rate)  # negative where a part begins within it
+                yield SeparatedVoices(max(0, at), pcm[max(0, -at) :] * scale)
 
     def read() -> Iterator[NDArray[Any]]:
         return mono_blocks(row["audio"], first, last, fine)
@@ -235,7 +285,7 @@ def write_part(file: BinaryIO, row: Row, start: float, end: float, comment: str 
     with soundfile.SoundFile(file, "w", rate, 2, "PCM_24" if fine else "PCM_16", format="FLAC") as flac:
         if comment:
             flac.comment = comment
-        for block in two_channels(read, rate, turns, separated):
+        for block in two_channels(read, rate, turns, voices()):
             interrupts.check_interrupt()
             flac.write(block)
     return turns

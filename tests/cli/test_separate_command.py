@@ -1,5 +1,6 @@
 """`dailytalk separate` and `--separate`: recordings of one channel, with the real speaker encoder."""
 
+import io
 import json
 import subprocess
 from pathlib import Path
@@ -15,8 +16,12 @@ from huggingface_hub import CommitOperationAdd, HfApi
 from recordings import read_lines
 
 from dailytalk_contiguous import Diarise, Folder, PlaceOnSides, Segment, Separate
+from dailytalk_contiguous.core.audio import encoded_sound
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.models import separators
+from dailytalk_contiguous.run.separating import named_parts
+from dailytalk_contiguous.sources.recordings import identities
+from dailytalk_contiguous.stages.separate import write_part
 
 pytest_plugins = ["hub.hub_fixtures"]
 
@@ -102,6 +107,12 @@ def test_only_what_is_missing_is_written_again(dailytalk: Command, mono: Path, s
     done = dailytalk("separate", mono, "--out", separated, "--profile", "embedded", "--json")
     assert json.loads(done.out)["written"] == 1
     assert (separated / "talk.flac").read_bytes() == flac
+
+
+def test_recording_without_its_turns_is_no_recording_of_two_channels(tmp_path: Path, separated: Path) -> None:
+    (tmp_path / "talk.flac").write_bytes((separated / "talk.flac").read_bytes())
+    (row,) = Folder(inputs=(str(tmp_path),)).as_streaming_dataset("train")
+    assert "made of one channel" in row["problem"]
 
 
 def test_stages_typed_by_hand_give_the_sound_and_the_utterances_of_the_commands(
@@ -250,3 +261,28 @@ def test_stream_separates_each_recording_before_it_is_tagged(
     assert {line["channel"] for line in lines} == {"left", "right"}
     assert all("side_confidence" in line for line in lines)
     assert "nobody speaks" in (out / "rejects.jsonl").read_text(encoding="utf-8")
+
+
+def test_recordings_of_one_stem_and_parts_of_another_have_files_of_their_own() -> None:
+    whole, cut = [{"reason": None}], [{"reason": None}, {"reason": "music or noise"}, {"reason": None}]
+    parts = {"talk.mp3": whole, "talk.wav": whole, "a.wav": cut, "a.000.wav": whole, "day.1.wav": whole}
+    rows = [{"recording_id": identity, "parts": parts[name]} for name, identity in identities([*parts]).items()]
+    files = [name for row in rows for name, _ in named_parts(row) if name]
+    assert files == ["talk.mp3.flac", "talk.wav.flac", "a.000.flac", "a.001.flac", "a.000.wav.flac", "day.1.flac"]
+
+
+def test_part_that_begins_where_both_speak_has_the_separated_voices_from_there(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "talk.wav", np.full(16000, 100, np.int16), 8000)
+    voices = encoded_sound(np.tile(np.array([[300, -300]], np.int16), (4000, 1)), 8000, "FLAC")
+    turn = {"start": 0.5, "end": 1.0, "origin": "separated", "confidence": 1.0}
+    row = {
+        "audio": struct_of(tmp_path / "talk.wav"),
+        "offset": 0.0,
+        "separated_turns": [{"channel": side, **turn} for side in ("left", "right")],
+        "overlaps": [{"start": 0.5, "end": 1.0, "sound": voices}],
+    }
+    file = io.BytesIO()
+    write_part(file, row, 0.75, 2.0)
+    file.seek(0)
+    sides, _ = soundfile.read(file, dtype="int16")
+    assert (sides[100:1900] == [300, -300]).all()

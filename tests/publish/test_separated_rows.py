@@ -33,7 +33,7 @@ MODELS = [*SEPARATED_BY, SEPARATOR]
 
 
 def separated(
-    row: dict[str, Any], confidence: float = 0.9, origin: str = "recorded", **fields: Any
+    row: dict[str, Any], confidence: float = 0.97, origin: str = "recorded", **fields: Any
 ) -> dict[str, Any]:
     utterances = [
         utterance

@@ -73,7 +73,9 @@ def test_settings_that_only_say_how_a_stage_is_run_are_these() -> None:
     assert {name: names for name, names in found.items() if names} == {
         "Align": {"device"},
         "ClassifyEmotion": {"device"},
+        "Diarise": {"device"},
         "RateAffect": found["RateAffect"] | {"device"},
+        "Separate": {"device"},
         "Speak": {"cache", "concurrency", "device", "max_cost"},
         "TimeWords": {"device"},
         "Transcribe": {"batch_windows", "device"},
