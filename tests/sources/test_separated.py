@@ -37,6 +37,15 @@ def test_turns_and_models_beside_a_recording_are_in_its_row_and_null_in_others(t
     assert (recorded["separated_turns"], recorded["separated_by"]) == (None, None)
 
 
+def test_turns_are_beside_the_recording_where_its_transcripts_are_elsewhere(tmp_path: Path) -> None:
+    separate_example(tmp_path / "calls")
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts/old_friends.srt").write_text("1\n00:00:00,700 --> 00:00:02,400\nA: Maria, is that you?\n")
+    (row,) = rows(tmp_path / "calls", transcripts=str(tmp_path / "texts"))
+    assert (row["problem"], row["separated_by"]) == (None, SEPARATED_BY)
+    assert row["given"]
+
+
 def test_turns_are_those_of_each_part_of_a_recording_that_is_cut(tmp_path: Path) -> None:
     separate_example(tmp_path)
     (whole,) = rows(tmp_path)
