@@ -141,7 +141,7 @@ def tone_of_pauses(reader: Reopened, sample_rate: int, turns: Sequence[Mapping[s
         return np.zeros(1)
     levels = np.square(pieces).mean(axis=1)
     quiet = pieces[levels <= np.quantile(levels, share)]
-    level = quiet.mean()  # of a recording with an offset; without it each seam is a thump
+    level = float(quiet.mean())  # of a recording with an offset; without it each seam is a thump
     quiet = quiet - quiet.mean(axis=1, keepdims=True)
     # Halves of overlapping pieces are as loud as one: they are of different noise, and their powers add up to 1.
     window = np.sin(np.pi * (np.arange(length) + 0.5) / length)

@@ -96,3 +96,9 @@ def test_recording_without_a_pause_has_its_softest_moments_as_room() -> None:
     samples[5000:7000] /= 100
     sides = composed(samples.astype(np.int16), [turn("left", 0, 10), turn("right", 10, 20)])
     assert sides[2000:9000, 1].std() < 100
+
+
+def test_room_tone_has_the_offset_of_the_recording() -> None:
+    samples = np.random.default_rng(4).normal(2000, 20, 20_000)
+    sides = composed(samples.astype(np.int16), [turn("left", 2, 8), turn("right", 12, 18)])
+    assert abs(sides[2100:7900, 1].mean() - 2000) < 10
