@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli import show
-from dailytalk_contiguous.cli.terminal import argument, command_line
+from dailytalk_contiguous.cli.terminal import argument, command_line, say
+from dailytalk_contiguous.core.audio import from_uri
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.outcome import Figures, Outcome, exit_code, rejected_of, to_run
 from dailytalk_contiguous.core.wording import counted, length_text
@@ -15,6 +16,7 @@ from dailytalk_contiguous.run.outputs import REJECTS
 from dailytalk_contiguous.run.run import Runner, RunOptions, RunOutcome, intended, run
 from dailytalk_contiguous.run.tagging import find
 from dailytalk_contiguous.sources.remote import fetch_inputs
+from dailytalk_contiguous.sources.transcripts import find_transcripts
 from dailytalk_contiguous.stages.base import Stages
 
 if TYPE_CHECKING:
@@ -78,6 +80,10 @@ def separation(
     # Without `out`, which is to hold recordings.
     recordings = find(inputs, None, "any", shard_seconds, max_conversation=0.0, given=False, **of_find)
     show.say_left_out(recordings.left_out)
+    paths = [from_uri(row["audio"]["path"]) for row in recordings.rows]
+    if n_with := sum(bool(find_transcripts(path, None, Path(path.name))) for path in paths):
+        unused = "does not say on which side its words are, and is not used: name it with tag --transcripts"
+        say(f"what is written beside {counted(n_with, 'recording')} {unused}")
     # The last stage makes a row's sound; a run writes it to files, block by block.
     return SeparateSpec(recordings, out, stages[:-1], {"command": command_line()})
 

@@ -168,6 +168,7 @@ def tag(
         )
         if dry_run:
             return to_separate_outcome(spec, run_options)
+        engine.preflight((*separating, *stages))  # before hours of the first half
         with show.bar() as run_bar:
             made = run(spec, run_options, planned=run_bar.planned)
         separation_outcome = separate_outcome(made, spec)
