@@ -20,7 +20,7 @@ from dailytalk_contiguous.core.separated_turns import DOUBTFUL, turns_within
 from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.run import outputs
 from dailytalk_contiguous.run.events import Account
-from dailytalk_contiguous.run.splitting import FilesSpec
+from dailytalk_contiguous.run.tagging import FilesSpec
 from dailytalk_contiguous.shards import read_rows
 from dailytalk_contiguous.sources.folder import FolderConfig, recording_rows
 from dailytalk_contiguous.sources.recordings import Recording

@@ -11,11 +11,11 @@ import re
 import time
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from numpy.typing import NDArray
 
@@ -31,11 +31,10 @@ from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.core.wording import kind_of
 from dailytalk_contiguous.run import outputs
 from dailytalk_contiguous.run.events import Account
-from dailytalk_contiguous.run.run import Pass, RunOptions, RunOutcome, Spec, make_writable
-from dailytalk_contiguous.run.tagging import FoundRecordings, refuse_to_lose
-from dailytalk_contiguous.shards import ShardIndex, expand_row, read_rows
+from dailytalk_contiguous.run.run import Pass, RunOutcome
+from dailytalk_contiguous.run.tagging import FilesSpec, FoundRecordings
+from dailytalk_contiguous.shards import expand_row, read_rows
 from dailytalk_contiguous.sources.folder import AT_ONCE, side_by_side
-from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.stages.cut import CutAtSilences
 from dailytalk_contiguous.store.files import (
     WrittenTogether,
@@ -121,37 +120,6 @@ def piece_name(base: str, number: int, words: str = "") -> str:
 
 def _digest(*parts: object) -> str:
     return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:20]
-
-
-class FilesSpec(Spec):
-    """Recordings, one row each, into files in a folder of its own that no other command wrote.
-
-    Args:
-        out: the folder; empty, or one that does not exist, or of an earlier run.
-        stages: what is known of each recording. about: goes into run.json as it is.
-
-    Attributes:
-        shards: the name of the folder of the shards in it. n_written: how many files a run has written.
-    """
-
-    shards: ClassVar[str]
-
-    def __init__(
-        self, recordings: FoundRecordings, out: Path, stages: Sequence[Stage], about: Mapping[str, Any] = {}
-    ) -> None:
-        self.recordings, self.out, self.stages, self.about = recordings, out, tuple(stages), about
-        self.rejects = [*recordings.problems]
-        self.n_written = 0
-        self._pass = Pass(ShardIndex(out / self.shards), recordings.groups, self.stages)
-
-    def check(self, options: RunOptions) -> None:
-        """Raise DailytalkError if `out` holds other files, or results of recordings that are not in the input."""
-        refuse_to_lose(self._pass.index, self.recordings, options.prune)
-        make_writable(self._pass.folder)
-        OwnedFolder(self.out, self.kind, ())
-
-    def passes(self, options: RunOptions) -> Generator[Pass]:
-        yield self._pass
 
 
 class SplitSpec(FilesSpec):
