@@ -127,8 +127,10 @@ def _likeness(centres: Array) -> float:
 
 
 def _by_size(embeddings: Array, centres: Array) -> Array:
+    """Those to which embeddings are nearest, the most of them first."""
     sizes = np.bincount((embeddings @ centres.T).argmax(axis=1), minlength=len(centres))
-    return centres[np.argsort(-sizes, kind="stable")]
+    order = np.argsort(-sizes, kind="stable")
+    return centres[order[sizes[order] > 0]]
 
 
 def _centres(embeddings: Array, labels: NDArray[np.intp]) -> Array:

@@ -246,9 +246,8 @@ class EmbeddedDiariser:
 def _examples(voices: list[MelFrames]) -> tuple[MelFrames, NDArray[np.intp]]:
     """Windows (n, STATE_FRAMES, 40) and the state of each: one voice alone, or, as the last state, the first two.
 
-    The first `EXAMPLES` for each voice are of it alone and all through.
-    Powers of voices that are mixed add up. Of windows in which the voice changes, or the other begins or ends, the
-    state is that of their middle.
+    The first `EXAMPLES` for each voice are of it alone and all through. Powers of voices that are mixed add up.
+    Of windows in which the voice changes, or the other begins or ends, the state is that of their middle.
     """
     random, both = np.random.default_rng(0), len(voices)
     margin = (VOICE_FRAMES - STATE_FRAMES) // 2

@@ -331,10 +331,7 @@ def _check(info: Probe, channel: str) -> None:
     if info.channels > 2:
         raise BadInput(f"it has {info.channels} channels", "export it with one speaker left and one right")
     if info.channels == 1 and channel != "mix":
-        raise BadInput(
-            "it has one channel (mono), not one for each of two speakers",
-            ONE_CHANNEL,
-        )
+        raise BadInput("it has one channel (mono), not one for each of two speakers", ONE_CHANNEL)
 
 
 def no_conversation(identity: str, reason: str | None, remedy: str | None) -> dict[str, Any]:

@@ -267,10 +267,7 @@ class Segment(Stage):
             return {}
         leaks = leakage(samples[:, 0], samples[:, 1])
         if any(leak.same for leak in leaks):
-            raise BadInput(
-                "both channels carry the same sound, not one speaker each",
-                ONE_CHANNEL,
-            )
+            raise BadInput("both channels carry the same sound, not one speaker each", ONE_CHANNEL)
         return dict(zip(("left", "right"), leaks, strict=True))
 
 
