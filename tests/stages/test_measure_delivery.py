@@ -133,7 +133,7 @@ def test_an_encoder_tells_how_alike_source_and_take_are(tmp_path: Path) -> None:
     assert [len(embedding) for embedding in row["source_embedding"]] == [32, 0, 0]
 
 
-@pytest.mark.parametrize("name", ["nowhere", "../x", "s3://bucket/encoder"])
+@pytest.mark.parametrize("name", ["nowhere", "../nowhere-else", "s3://bucket/encoder"])
 def test_a_name_that_no_encoder_can_have_is_refused_before_anything_is_fetched(name: str) -> None:
     with pytest.raises(DailytalkError, match="is no folder, and no name of a model on the Hub"):
         MeasureDelivery(delivery=name).preflight(fetch=False)
