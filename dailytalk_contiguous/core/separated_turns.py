@@ -7,12 +7,12 @@ microphones (a leak, one signal twice, a measure of overlap) does not hold here.
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.documents import has_length, is_number
+from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.utterance import texts_of
 
@@ -58,34 +58,6 @@ def side_of(turns: Iterable[Mapping[str, Any]], start: float, end: float) -> tup
     seconds = [min(turn["end"], end) - max(turn["start"], start) for turn in inside]
     confidence = np.average([turn["confidence"] for turn in inside], weights=seconds)
     return max((turn["origin"] for turn in inside), key=ORIGINS.index), float(confidence)
-
-
-class SeparatedSpeech(NamedTuple):
-    """How sure a conversation is that was separated from one channel.
-
-    `utterances`, and those whose side is `doubtful`; its `seconds`, and those in which both sides are `mixed`.
-    """
-
-    utterances: int
-    doubtful: int
-    seconds: float
-    mixed: float
-
-
-def separated_speech(row: Mapping[str, Any]) -> SeparatedSpeech | None:
-    """That of a finished or tagged row; None where each speaker was recorded on a channel of their own."""
-    from dailytalk_contiguous.core.turns import Timed, overlap_seconds  # here: `tag` measures no turns
-
-    if row.get("separated_by") is None:
-        return None
-    utterances = [utterance for utterance in row["utterances"] or () if utterance.get("origin")]
-    mixed = [
-        Timed(utterance["source_channel"], utterance["source_start"], utterance["source_end"])
-        for utterance in utterances
-        if utterance["origin"] == "mixed" and has_length(utterance["source_start"], utterance["source_end"])
-    ]
-    seconds = row["source_duration"] or row["duration"] or 0.0
-    return SeparatedSpeech(len(utterances), sum(map(is_doubtful, utterances)), seconds, overlap_seconds(mixed))
 
 
 def is_doubtful(utterance: Mapping[str, Any]) -> bool:

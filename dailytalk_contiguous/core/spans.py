@@ -364,6 +364,21 @@ def _lasts(run: tuple[float, float], loud: NDArray[np.bool_], utterances: Sequen
     return seconds >= SHORTEST_NEAR - 1e-6 and away <= NEAR + 1e-6
 
 
+def intersection(
+    spans: Sequence[tuple[float, float]], others: Sequence[tuple[float, float]]
+) -> list[tuple[float, float]]:
+    """What two lists of spans have in common, each in order and without overlap."""
+    common, index = [], 0
+    for start, end in spans:
+        while index < len(others) and others[index][1] <= start:
+            index += 1
+        later = index
+        while later < len(others) and others[later][0] < end:
+            common.append((max(start, others[later][0]), min(end, others[later][1])))
+            later += 1
+    return common
+
+
 def outside(
     spans: Sequence[tuple[float, float]], utterances: Sequence[tuple[float, float]]
 ) -> list[tuple[float, float]]:

@@ -46,7 +46,7 @@ def two_channels(
 
     Args:
         sample_rate: in Hz.
-        turns: with the fields of `core.schema.SEPARATED_TURN`, in order of start.
+        turns: with the fields of `core.schema.SEPARATED_TURN`, in order of start, at least one.
         separated: the voices of the turns that are `separated`, in order. Each is taken when it is near.
     """
     tone = tone_of_pauses(reader, sample_rate, turns)
@@ -69,12 +69,10 @@ def two_channels(
             room = tone[(places + side * (len(tone) // 2)) % len(tone)]
             blended = weights * block + (1 - weights) * room
             for start, voices in near:
-                inside = slice(max(first, start), min(last, start + len(voices)))
-                if inside.start < inside.stop:
-                    at = slice(inside.start - first, inside.stop - first)
-                    voice = _weights([(start + ramp, start + len(voices) - ramp)], inside.start, inside.stop, ramp)
-                    sounds = voices[inside.start - start : inside.stop - start, side]
-                    blended[at] = voice * sounds + (1 - voice) * blended[at]
+                low, high = max(first, start), min(last, start + len(voices))
+                at = slice(low - first, high - first)
+                voice = _weights([(start + ramp, start + len(voices) - ramp)], low, high, ramp)
+                blended[at] = voice * voices[low - start : high - start, side] + (1 - voice) * blended[at]
             limits = np.iinfo(block.dtype)
             rounded = np.clip(np.round(blended), limits.min, limits.max).astype(block.dtype)
             mixed[:, side] = np.where(weights == 1, block, rounded)
@@ -86,24 +84,19 @@ def own_stretches(turns: Sequence[Mapping[str, Any]], sample_rate: int) -> tuple
     """Where each side has the recording's own samples: [first, last) in order, pauses included."""
     open_end = np.iinfo(np.int64).max // 2
     sides: list[Stretches] = [[], []]
-    last_end, last_side = 0, -1
+    last_end, last_side = 0, CHANNELS.index(turns[0]["channel"])
     for turn in turns:
         side = CHANNELS.index(turn["channel"])
         start, end = round(turn["start"] * sample_rate), round(turn["end"] * sample_rate)
-        if last_side < 0:
-            start = 0
-        elif start > last_end:
-            middle = last_end if last_side == side else (last_end + start) // 2
+        if start > last_end:
+            middle = start if last_side == side else (last_end + start) // 2
             _extend(sides[last_side], last_end, middle)
-            start = middle
+            _extend(sides[side], middle, start)
         if turn["origin"] != "separated":
             _extend(sides[side], start, end)
-        elif start < round(turn["start"] * sample_rate):
-            _extend(sides[side], start, round(turn["start"] * sample_rate))
         if end >= last_end:
             last_end, last_side = end, side
-    if last_side >= 0:
-        _extend(sides[last_side], last_end, open_end)
+    _extend(sides[last_side], last_end, open_end)
     return sides[0], sides[1]
 
 
@@ -130,6 +123,7 @@ def _weights(stretches: Stretches, first: int, last: int, ramp: int) -> NDArray[
 def tone_of_pauses(reader: Reopened, sample_rate: int, turns: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
     """Twenty seconds of the quiet of a recording of any length, on the scale of its samples, that can be repeated.
 
+    In little memory; `core.loudness.room_tone` has the whole channel at once, and knows its leaks and gates.
     Of the pieces in pauses the softer half are taken, in random order; without pauses, the softest of all.
     """
     length = 2 * (round(PIECE_SECONDS * sample_rate) // 2)

@@ -147,9 +147,7 @@ def frames_around(mels: Iterable[MelFrames], n_frames: int, step: int) -> Iterat
     for block in itertools.chain(mels, [np.zeros((n_frames - n_frames // 2, N_MELS), np.float32)]):
         held = np.concatenate((held, block))
         if (count := (len(held) - n_frames) // step + 1) > 0:
-            view = np.lib.stride_tricks.sliding_window_view(held, n_frames, axis=0)[
-                : (count - 1) * step + 1 : step
-            ]
+            view = np.lib.stride_tricks.sliding_window_view(held, n_frames, axis=0)[::step]
             yield first, view.transpose(0, 2, 1)
             held, first = held[count * step :], first + count * step
 
@@ -222,7 +220,8 @@ class EmbeddedDiariser:
         halves = [embed_voices(half, self._device) for half in np.split(windows, [STATE_FRAMES], axis=1)]
         similar = embeddings @ voices.T
         nearest = similar.argmax(axis=1)
-        sure = -np.diff(np.sort(similar, axis=1)[:, -2:][:, ::-1], axis=1)[:, 0]
+        ranked = np.sort(similar, axis=1)
+        sure = ranked[:, -1] - ranked[:, -2]
         agree = np.all([(half @ voices.T).argmax(axis=1) == nearest for half in halves], axis=0)
         chosen = []
         for voice in range(len(voices)):

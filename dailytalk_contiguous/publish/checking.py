@@ -19,7 +19,6 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.quality import BELOW_LOUDEST, SILENCE_DBFS
 from dailytalk_contiguous.core.schema import AUDIO_FOLDER, CONFIGS, LABELLED, MAIN, OTHER, Row
 from dailytalk_contiguous.core.scorecard import ReferenceCorpus, measure_text, places, published_references
-from dailytalk_contiguous.core.separated_turns import SeparatedSpeech
 from dailytalk_contiguous.core.spans import frame_levels
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.tags import tags_among
@@ -63,6 +62,7 @@ from dailytalk_contiguous.publish.verdict import (
     FitnessLimits,
     Judge,
     Level,
+    SeparatedSpeech,
     Severity,
     advice,
     corpus_findings,

@@ -328,12 +328,9 @@ def read_parts(
     rejects: list[Reject] = []
     names: set[str] = set()
     for number, (path, weight) in enumerate(folders):
-        folder, separated = (
-            open_folder(path, scratch / str(number), settings.eval_share, settings.seed),
-            set[str](),
-        )
+        folder = open_folder(path, scratch / str(number), settings.eval_share, settings.seed)
+        separated = folder.separated if settings.recorded_only else set[str]()
         if settings.recorded_only:
-            separated = folder.separated
             folder = replace(folder, models=tuple(sorted({*folder.models} - _separators(folder.about))))
         name = file_name(path.resolve().name)
         others = (f"{name}-{count}" for count in itertools.count(number + 1))

@@ -28,7 +28,7 @@ from dailytalk_contiguous.core.hallucination import EXTRA_WORDS, MAX_WORDS_PER_S
 from dailytalk_contiguous.core.licensing import licence_of
 from dailytalk_contiguous.core.quality import NO_LIMIT
 from dailytalk_contiguous.core.schema import CHANNELS, Row, kept_speaker, voices
-from dailytalk_contiguous.core.separated_turns import SeparatedSpeech, separated_speech
+from dailytalk_contiguous.core.separated_turns import is_doubtful
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.tally import UNKNOWN, Tally
 from dailytalk_contiguous.core.turns import Timed, fitness, overlap_seconds
@@ -253,6 +253,32 @@ _OF_TURNS = (
     *("duration", "least_talk", "overlap", "overlapping_turns", "response", "turns_per_window"),
     *("longest_turn", "longest_monologue", "first_turn"),
 )
+
+
+class SeparatedSpeech(NamedTuple):
+    """How sure a conversation is that was separated from one channel.
+
+    `utterances`, and those whose side is `doubtful`; its `seconds`, and those in which both sides are `mixed`.
+    """
+
+    utterances: int
+    doubtful: int
+    seconds: float
+    mixed: float
+
+
+def separated_speech(row: Mapping[str, Any]) -> SeparatedSpeech | None:
+    """That of a finished or tagged row; None where each speaker was recorded on a channel of their own."""
+    if row.get("separated_by") is None:
+        return None
+    utterances = [utterance for utterance in row["utterances"] or () if utterance.get("origin")]
+    mixed = [
+        Timed(utterance["source_channel"], utterance["source_start"], utterance["source_end"])
+        for utterance in utterances
+        if utterance["origin"] == "mixed" and has_length(utterance["source_start"], utterance["source_end"])
+    ]
+    seconds = row["source_duration"] or row["duration"] or 0.0
+    return SeparatedSpeech(len(utterances), sum(map(is_doubtful, utterances)), seconds, overlap_seconds(mixed))
 
 
 def portable_measures(row: Mapping[str, Any]) -> dict[str, Any]:

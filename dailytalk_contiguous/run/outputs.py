@@ -402,17 +402,25 @@ def _settled(about: Mapping[str, Any], stages: Sequence[Stage]) -> dict[str, Any
     return {**about, "settings": settings_of(*stages) | dict(about.get("settings") or {})}
 
 
+def facts_of_run(about: Mapping[str, Any], stages: Sequence[Stage]) -> dict[str, Any]:
+    """What run.json says of every run: how it was started, when, by which version, models and stages."""
+    return {
+        **_settled(about, stages),
+        "date": today(),
+        "version": version("dailytalk-contiguous"),
+        "models": models_of(stages),
+        "stages": [stage_record(stage) for stage in stages],
+    }
+
+
 def _record(results: Results, n_problems: int, about: Mapping[str, Any]) -> dict[str, Any]:
     tally = results.tally
     hours = {"audio": tally.total.seconds, "speech": tally.heard.seconds}
     tags = Counter({tag: part.utterances for tag, part in tally.by["tag"].items()})
     heard = Counter({name: part.utterances for name, part in tally.by["emotion_class"].items()})
     return {
-        **_settled(about, results.stages),
-        "date": today(),
-        "version": version("dailytalk-contiguous"),
+        **facts_of_run(about, results.stages),
         "packages": {name: version(name) for name in PACKAGES},
-        "models": models_of(results.stages),
         "stages": [stage_record(stage, results.measured(stage)) for stage in results.stages],
         "counts": {
             "conversations": tally.total.conversations,

@@ -8,7 +8,6 @@ goes on after the last finished one.
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ from dailytalk_contiguous.core.errors import BadInput, Reject
 from dailytalk_contiguous.core.machine import give_back_memory
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.separated_turns import DOUBTFUL, turns_within
-from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.run import outputs
 from dailytalk_contiguous.run.events import Account
 from dailytalk_contiguous.run.tagging import FilesSpec
@@ -26,7 +24,7 @@ from dailytalk_contiguous.sources.folder import FolderConfig, recording_rows
 from dailytalk_contiguous.sources.recordings import Recording
 from dailytalk_contiguous.sources.separated import SEPARATED_OF, separated_beside
 from dailytalk_contiguous.stages.base import Stage
-from dailytalk_contiguous.stages.separate import write_part
+from dailytalk_contiguous.stages.separate import PlaceOnSides, write_part
 from dailytalk_contiguous.store.files import json_document, json_text, replacing, write_lines, write_text
 from dailytalk_contiguous.store.owned_folder import MADE_FROM, OwnedFolder, made_from
 
@@ -66,7 +64,7 @@ class SeparateSpec(FilesSpec):
         parts = list[dict[str, Any]]()
         counts: Counter[str] = Counter()
         seconds: Counter[str] = Counter()
-        for row in self._rows():
+        for row in (row for path in self._pass.paths for row in read_rows(path, _COLUMNS).values()):
             try:
                 written = [*self._write_recording(owned, row)]
             except BadInput as error:
@@ -86,22 +84,13 @@ class SeparateSpec(FilesSpec):
         owned.finish({MANIFEST: map(json_text, parts)})
         write_lines(self.out / outputs.REJECTS, [json_text(reject.as_dict()) for reject in self.rejects])
         record = {
-            **self.about,
-            "settings": settings_of(*self.stages) | dict(self.about.get("settings") or {}),
+            **outputs.facts_of_run(self.about, self.stages),
             "source": self.recordings.source,
-            "date": outputs.today(),
-            "version": version("dailytalk-contiguous"),
-            "models": outputs.models_of(self.stages),
-            "stages": [outputs.stage_record(stage) for stage in self.stages],
             "counts": dict(counts) | {"rejects": len(self.rejects)},
             "seconds": {name: round(value, 3) for name, value in seconds.items()},
         }
         write_text(self.out / outputs.RUN, json_document(record))
         return record
-
-    def _rows(self) -> Iterator[Row]:
-        for path in self._pass.paths:
-            yield from read_rows(path, _COLUMNS).values()
 
     def _write_recording(self, owned: OwnedFolder, row: Row) -> Iterator[dict[str, Any]]:
         """Write the conversations of a recording that are not there; yields a line for each part of it."""
@@ -201,7 +190,7 @@ def separate_one(recording: Recording, stages: Sequence[Stage]) -> list[Recordin
 
 
 def _digest(row: Row, part: Mapping[str, Any]) -> str:
-    """Of what a file is made from."""
-    made_of = [row["input_digest"], part, row["separated_turns"], row["separated_by"]]
+    """Of what a file is made from, the code that places it on sides too."""
+    made_of = [PlaceOnSides().digest, row["input_digest"], part, row["separated_turns"], row["separated_by"]]
     made_of.append([hashlib.sha256(overlap["sound"]).hexdigest() for overlap in row["overlaps"]])
     return SEPARATED_OF + hashlib.sha256(json_text(made_of).encode()).hexdigest()[:20]

@@ -13,7 +13,6 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,6 @@ from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.machine import cores, give_back_memory
 from dailytalk_contiguous.core.schema import Row
-from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.core.wording import kind_of
 from dailytalk_contiguous.run import outputs
 from dailytalk_contiguous.run.events import Account
@@ -251,14 +249,8 @@ class _Writer:
         rows = (row for row in self._rows() if row["recording_id"] not in failed)
         owned.finish({MANIFEST: (json_text(line) for row in rows for _, _, line in self._lines(row))})
         write_lines(self._out / outputs.REJECTS, [json_text(reject.as_dict()) for reject in self.rejects])
-        stages = self._todo.stages
         record = {
-            **about,
-            "settings": settings_of(*stages) | dict(about.get("settings") or {}),
-            "date": outputs.today(),
-            "version": version("dailytalk-contiguous"),
-            "models": outputs.models_of(stages),
-            "stages": [outputs.stage_record(stage) for stage in stages],
+            **outputs.facts_of_run(about, self._todo.stages),
             **totals.record(len(self.rejects)),
             "manifest_sha256": sha256_of(self._out / MANIFEST),
             "fingerprint": self._fingerprint,

@@ -243,10 +243,8 @@ def line_suspects(line: Mapping[str, Any]) -> list[dict[str, Any]]:
     if not text:
         return [*sides, {"kind": "empty", "why": why_silent(line) or "it has no text"}]
     if seconds > 0 and n_words >= FEWEST_WORDS and n_words / seconds > FAST:
-        return [
-            *sides,
-            {"kind": "fast", "why": f"{n_words / seconds:.1f} words a second: is all of it said here?"},
-        ]
+        why = f"{n_words / seconds:.1f} words a second: is all of it said here?"
+        return [*sides, {"kind": "fast", "why": why}]
     if seconds > SHORTEST_SLOW and n_words / seconds < SLOW:
         why = f"only {counted(n_words, 'word')} in {seconds:.1f} s: listen for words that are missing"
         return [*sides, {"kind": "slow", "why": why}]

@@ -13,7 +13,7 @@ from dailytalk_contiguous.core import audio, interrupts
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import MEASURE, MODEL, SECONDS, STRING, Row
 from dailytalk_contiguous.core.settings import setting, unlisted
-from dailytalk_contiguous.core.spans import merge_gaps, true_runs
+from dailytalk_contiguous.core.spans import frame_levels, merge_gaps, true_runs
 from dailytalk_contiguous.core.wording import portable
 from dailytalk_contiguous.models.checkpoints import RESEMBLYZER
 from dailytalk_contiguous.models.diarisers import check_diariser, load_diariser
@@ -67,9 +67,8 @@ class MonoSound:
         ):
             mono = block.mean(axis=1)
             held = np.concatenate((held, mono))
-            whole = held[: len(held) - len(held) % size].reshape(-1, size)
-            self.levels += np.square(whole).mean(axis=1).tolist()
-            held = held[whole.size :]
+            whole, held = np.split(held, [len(held) - len(held) % size])
+            self.levels += frame_levels(whole, size).tolist()
             yield mono
 
 

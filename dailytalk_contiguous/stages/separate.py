@@ -14,18 +14,11 @@ from datasets import Features, List, Value
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core import audio, interrupts
-from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.schema import (
-    AUDIO,
-    CHANNELS,
-    MODEL,
-    SECONDS,
-    SEPARATED_TURN,
-    Row,
-)
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.schema import AUDIO, CHANNELS, MODEL, SECONDS, SEPARATED_TURN, Row
 from dailytalk_contiguous.core.separated_turns import turns_within
 from dailytalk_contiguous.core.settings import setting
-from dailytalk_contiguous.core.spans import outside, speech_spans
+from dailytalk_contiguous.core.spans import intersection, outside, speech_spans
 from dailytalk_contiguous.models.checkpoints import find_speaker_encoder
 from dailytalk_contiguous.models.contracts import Separator
 from dailytalk_contiguous.models.speech_activity import FRAME_SECONDS, speech_probabilities
@@ -81,6 +74,11 @@ class Separate(Stage):
         {"separated_turns": List(SEPARATED_TURN), "separated_by": List(MODEL), "overlaps": List(OVERLAP)}
     )
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.hears == "speech" and self.model == NO_SEPARATOR:
+            raise DailytalkError("--separator-hears speech needs --separator", "name one")
+
     def preflight(self, fetch: bool = True) -> None:
         if self.model != NO_SEPARATOR:
             from dailytalk_contiguous.models import separators
@@ -114,15 +112,14 @@ class Separate(Stage):
         }
 
 
+def spans_of(turns: Iterable[Row], speaker: int) -> list[tuple[float, float]]:
+    """When one of two speakers is heard, in seconds."""
+    return [(turn["start"], turn["end"]) for turn in turns if turn["speaker"] == speaker]
+
+
 def overlaps_of(turns: Sequence[Row]) -> list[tuple[float, float]]:
-    """Where both of two speakers are heard, in seconds."""
-    left, right = ([turn for turn in turns if turn["speaker"] == speaker] for speaker in (0, 1))
-    return [
-        (max(one["start"], other["start"]), min(one["end"], other["end"]))
-        for one in left
-        for other in right
-        if one["start"] < other["end"] and other["start"] < one["end"]
-    ]
+    """When both are heard."""
+    return intersection(spans_of(turns, 0), spans_of(turns, 1))
 
 
 def joined_turns(turns: Iterable[Row]) -> list[Row]:
@@ -149,15 +146,8 @@ def sided_turns(
         for start, end in pairwise(edges):
             shared = next((span for span in inner if span[0] <= start and end <= span[1]), None)
             origin = "recorded" if shared is None else "separated" if shared in separated else "mixed"
-            sided.append(
-                {
-                    "channel": CHANNELS[turn["speaker"]],
-                    "start": start,
-                    "end": end,
-                    "origin": origin,
-                    "confidence": turn["confidence"],
-                }
-            )
+            side = {"channel": CHANNELS[turn["speaker"]], "confidence": turn["confidence"]}
+            sided.append(side | {"start": start, "end": end, "origin": origin})
     return sorted(sided, key=lambda turn: (turn["start"], turn["channel"]))
 
 
@@ -170,10 +160,7 @@ class _Sides:
         self._row, self._separator, self._rate = row, separator, audio.probe(row["audio"]).sample_rate
         self._voice_of = partial(known_voice, device=device)
         both = overlaps_of(row["diarised"])
-        self._turns = [
-            [(turn["start"], turn["end"]) for turn in row["diarised"] if turn["speaker"] == side]
-            for side in (0, 1)
-        ]
+        self._turns = [spans_of(row["diarised"], speaker) for speaker in (0, 1)]
         self._alone = [outside(spans, both) for spans in self._turns]
         self._known = [self._voice_of(self._longest(stretches)) for stretches in self._alone]
 
@@ -214,18 +201,16 @@ class _Sides:
         by_continuity = 0.0
         for stretches, sign in zip(self._alone, (1.0, -1.0), strict=True):
             power = np.zeros(2)
-            for edges in stretches:
-                places = slice(*(max(0, round((edge - first) * rate)) for edge in edges))
+            for near_start, near_end in intersection(stretches, [(first, end + CONTEXT)]):
+                places = slice(round((near_start - first) * rate), round((near_end - first) * rate))
                 power += np.square(voices[:, places]).sum(axis=1)
             by_continuity += sign * float((power[0] - power[1]) / max(power.sum(), 1e-12))
         ordered = voices if by_voice + by_continuity >= 0 else voices[::-1]
         return np.asarray(ordered[:, inner], np.float32)
 
     def _sound(self, start: float, end: float, rate: int) -> audio.Samples:
-        seconds = min(end, self._row["duration"]) - start
-        mono: audio.Samples = audio.read_at(self._row["audio"], rate, self._row["offset"] + start, seconds).mean(
-            axis=1
-        )
+        part = self._row["offset"] + start, min(end, self._row["duration"]) - start
+        mono: audio.Samples = audio.read_at(self._row["audio"], rate, *part).mean(axis=1)
         return mono
 
     def _longest(self, stretches: Sequence[tuple[float, float]]) -> audio.Samples:
