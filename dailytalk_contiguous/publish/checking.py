@@ -645,8 +645,8 @@ def _conversations(folder: Path, plan: TrainerPlan, judge: Judge) -> Iterator[Fi
         return
     sides: dict[str, set[str]] = defaultdict(set)
     for conversation in about.values():
-        if conversation.get("kept_speaker"):
-            sides[conversation["kept_speaker"]].add(conversation["split"])
+        for speaker in filter(None, conversation.get("kept_speakers") or ()):
+            sides[speaker].add(conversation["split"])
     shared = sorted(speaker for speaker, splits in sides.items() if len(splits) > 1)
     if shared:
         what = f"{len(shared)} of {len(sides)} kept speakers are in train and in eval, such as {shared[0]}"
@@ -655,7 +655,8 @@ def _conversations(folder: Path, plan: TrainerPlan, judge: Judge) -> Iterator[Fi
         measures = conversation.get("measures") or {}
         kept = {key: value for key, value in measures.items() if key in CONVERSATION_MEASURES}
         values = measure_turns(timed[name], conversation["duration"], plan.duration_sec) | kept
-        named, talk = bool(conversation.get("kept_speaker")), bool(conversation.get("talk"))
+        named = "" not in (conversation.get("kept_speakers") or [""])
+        talk = bool(conversation.get("talk"))
         unsure, overlap = conversation.get("unsure") or {}, conversation.get("recorded_overlap")
         known = conversation.get("separated")
         separated = SeparatedSpeech(*map(known.__getitem__, SeparatedSpeech._fields)) if known else None

@@ -86,10 +86,10 @@ class ExportSettings:
 
 
 class Exportable(Protocol):
-    """What is written; all of one voice stays on one side of the division."""
+    """What is written; what `apart` names stays on one side of the division."""
 
     @property
-    def voice(self) -> str: ...
+    def apart(self) -> tuple[str, ...]: ...
 
 
 T = TypeVar("T", bound=Exportable)
@@ -259,7 +259,7 @@ def write_export(
     rate = chosen.sample_rate or format.sample_rate
     run = Export(format, target, chosen, rate, ProsodicClusterSequences(tokens) if tokens else None)
     entries: dict[str, list[FileEntry]] = {}
-    voices: list[tuple[str, str, float]] = []
+    voices: list[tuple[str, tuple[str, ...], float]] = []
     rejects: list[Reject] = []
     for row in rows:
         name = row["conversation_id"]
@@ -274,7 +274,7 @@ def write_export(
             continue
         entries[name] = written
         if written:
-            voices.append((name, item.voice, sum(entry.seconds for entry in written)))
+            voices.append((name, item.apart, sum(entry.seconds for entry in written)))
     if not voices:
         why = [*(f"{reject.id}: {reject.reason}" for reject in rejects), *run.left_out]
         reason = f" ({why[0]})" if why else ""

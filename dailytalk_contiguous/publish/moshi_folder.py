@@ -277,7 +277,7 @@ def write_moshi(export: exports.Export, item: publish_items.Conversation) -> Ite
     export.about[item.id] = {  # what the checker has to know of it, and no trainer reads
         "duration": item.duration,
         "language": item.language,
-        "kept_speaker": item.kept_speaker,
+        "kept_speakers": [name or "" for name in item.kept_speakers],
         "voices": list(item.voices),
         "turns": [
             [

@@ -27,7 +27,7 @@ from dailytalk_contiguous.core.documents import has_length, is_number
 from dailytalk_contiguous.core.hallucination import EXTRA_WORDS, MAX_WORDS_PER_SECOND
 from dailytalk_contiguous.core.licensing import licence_of
 from dailytalk_contiguous.core.quality import NO_LIMIT
-from dailytalk_contiguous.core.schema import CHANNELS, Row, kept_speaker, voices
+from dailytalk_contiguous.core.schema import CHANNELS, Row, kept_speakers, voices
 from dailytalk_contiguous.core.separated_turns import is_doubtful
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.tally import UNKNOWN, Tally
@@ -751,7 +751,7 @@ class Judge:
             self.voices[voice] += hours
         if row["language"] and row["language"] != "und":
             self.languages[row["language"]] += hours
-        named = bool(row.get("labels")) or kept_speaker(row) is not None
+        named = bool(row.get("labels")) or None not in kept_speakers(row)
         talk = self.rebuilt and is_talk(row)
         if talk and not any(utterance["channel"] == "left" for utterance in row["utterances"] or ()):
             measured["least_talk"] = None  # its program was killed before the voice said anything
