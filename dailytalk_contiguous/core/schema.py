@@ -419,7 +419,7 @@ def kept_speakers(row: Mapping[str, Any]) -> tuple[str | None, ...]:
     Of what is as it was recorded they are on both sides.
     """
     sides = CHANNELS if is_recorded(row) else ("left" if row.get("labels") else "right",)
-    return tuple(name_or_none((row["speakers"] or {}).get(side)) for side in sides)
+    return tuple(name_or_none((row.get("speakers") or {}).get(side)) for side in sides)
 
 
 def voices(row: Mapping[str, Any]) -> tuple[str, ...]:

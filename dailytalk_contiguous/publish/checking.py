@@ -552,7 +552,9 @@ def _moshi_audio(shown: str, loudness: Loudness, duration: float) -> Iterator[Fi
         what = f"the manifest says {duration:.3f} s, the audio has {loudness.seconds:.3f} s"
         yield error("wrong-duration", shown, what, _EXPORT_AGAIN)
     if loudness.is_silent(0):
-        yield error("silent-left", shown, "the left channel, Moshi's, is silent", "export it again, with --swap?")
+        yield error(
+            "silent-left", shown, "the left channel, Moshi's, is silent", "export it again, with the other --main?"
+        )
 
 
 def _moshi_transcript(
@@ -1166,7 +1168,7 @@ def file_findings(folder: Path) -> Iterator[Finding]:
 
 
 def _tagged_findings(folder: Path, limits: FitnessLimits | None, n: int) -> tuple[list[Finding], Tally]:
-    judge, tally = Judge(limits, rebuilt=False), Tally(rebuilt=False)
+    judge, tally = Judge(limits, rebuilt=False), Tally(finished=False)
     try:
         items = open_items(folder)
         for row in items.rows():
