@@ -252,7 +252,7 @@ def tag_intended(recordings: FoundRecordings, plan: local.RunPlan, left: Sequenc
     }
     details = [
         f"{of_what}, {length_text(sum(row['duration'] for row in rows))}",
-        show.transcripts(recordings),
+        show.transcripts(recordings, left),
         *(show.stages_to_run(left) if plan.tasks else ()),
         *show.each_reject(recordings.problems),
     ]

@@ -41,7 +41,7 @@ from dailytalk_contiguous.sources.recordings import LeftOut, Recording, find_rec
 from dailytalk_contiguous.sources.separated import separated_beside, separated_of
 from dailytalk_contiguous.sources.transcribed import identity_of
 from dailytalk_contiguous.sources.transcripts import cues_within, find_transcripts, is_shared, read_transcripts
-from dailytalk_contiguous.stages.segment import CHANNEL_CHOICES
+from dailytalk_contiguous.stages.match_transcript import is_transcribed
 from dailytalk_contiguous.store.files import COPY_IT, LINK_OUT, inside, leads_out, write_text
 
 # Cutting a long recording into conversations: in silence of both speakers, and evenly.
@@ -312,8 +312,7 @@ def _language(cues: list[Cue], config: FolderConfig) -> str | None:
     try:
         return language_of_texts(texts)
     except BadInput:
-        transcribed = {cue["channel"] for cue in cues if cue["text"] is not None}
-        if transcribed >= {*CHANNEL_CHOICES.get(config.channel, CHANNELS)}:
+        if is_transcribed(cues, config.channel):
             raise
     return None
 
