@@ -104,7 +104,8 @@ def test_calls_that_people_transcribed_need_no_recogniser(tmp_path: Path, dailyt
         done = dailytalk("tag", tmp_path / "in", "--out", tmp_path / name, *options)
         assert done.code in (0, 3), done.err
         record = json.loads((tmp_path / name / "run.json").read_text())
-        assert "recogniser" not in record["models"] and "affect" in record["models"]
+        assert "recogniser" not in record["models"]
+        assert "affect" in record["models"]
     assert results(tmp_path / "absent") == results(tmp_path / "heard")
     save(tmp_path / "in/other.wav", excerpt(seconds=8.5))
     done = dailytalk("tag", tmp_path / "in", "--out", tmp_path / "absent", *absent)
@@ -125,7 +126,8 @@ def test_what_nobody_transcribed_has_no_words_without_a_recogniser(tmp_path: Pat
         (line["models"]["recogniser"], bool(line["text_raw"])) for line in lines if line["channel"] == "left"
     } == {("given", True)}
     right = [line for line in lines if line["channel"] == "right"]
-    assert right and all("no recogniser" in line["text_reason"] and not line["text_raw"] for line in right)
+    assert right
+    assert all("no recogniser" in line["text_reason"] and not line["text_raw"] for line in right)
     record = json.loads((out / "run.json").read_text())
     assert not {"recogniser", "aligner"} & {*record["models"]}
     [row] = load_dataset("parquet", data_dir=str(out / "dataset"), split="train").remove_columns("audio")
