@@ -31,7 +31,7 @@ MAX_DISTANCE = 1.0
 
 
 def is_transcribed(cues: Iterable[Cue], channel: str) -> bool:
-    """Whether people gave the words of all channels of a choice (`CHANNEL_CHOICES`); nothing is recognised then."""
+    """Whether people gave the words of all channels of a choice (`CHANNEL_CHOICES`): nothing is recognised."""
     given = {cue["channel"] for cue in cues if cue["text"] is not None}
     return given >= {*CHANNEL_CHOICES.get(channel, CHANNELS)}
 
