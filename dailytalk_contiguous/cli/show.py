@@ -202,7 +202,7 @@ def shards_to_make(plan: RunPlan) -> str:
 
 
 def say_left_out(passed_over: LeftOut) -> None:
-    """Say what was passed over, because it is hidden or made by dailytalk, and what was paired."""
+    """Say what was passed over, because it is hidden or made by dailytalk, what was paired, what is not used."""
     kinds = (
         (passed_over.hidden, "passed over {} hidden (name one as INPUT to take it)"),
         (passed_over.made, "passed over {} made by dailytalk (name one as INPUT to take it)"),
@@ -211,6 +211,8 @@ def say_left_out(passed_over: LeftOut) -> None:
     for names, what in kinds:
         if names:
             say(f"{what.format(len(names))}: {first_names(names)}")
+    for why, names in passed_over.unread.items():
+        say(f"not used, {counted(len(names), 'file')} beside recordings ({why}): {first_names(names)}")
 
 
 def first_names(names: Sequence[str]) -> str:
