@@ -17,6 +17,7 @@ from typing import Any
 from dailytalk_contiguous.core.documents import LATEST, as_text, is_number, quoted, read_bytes
 from dailytalk_contiguous.core.edits import Lines, edit, replayed
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
+from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.tags import STYLES
 from dailytalk_contiguous.publish.annotation_formats import ORIGINALS, REBUILT, Label, annotation_of, spoken_label
 from dailytalk_contiguous.sources import transcript_formats
@@ -183,8 +184,9 @@ def edits_of(
     if kept.is_file() and read_bytes(kept) == read_bytes(path):
         return [], []
     lines, legal = laid_edits(editable, name, records).lines, STYLES["fish-s1"].tags
-    speakers = annotation_of(name, lines.values()).speakers
-    sides = {name.casefold(): side for side, speaker in speakers.items() for name in (side, speaker)}
+    exported = annotation_of(name, lines.values())
+    called = [*zip(CHANNELS, CHANNELS, strict=True), *exported.plain_speakers.items(), *exported.speakers.items()]
+    sides = {speaker.casefold(): side for side, speaker in called}
     tags = {*legal, *(label.tag for line in lines.values() if (label := spoken_label(line)))}
     original = read_back(kept, sides, tags) if kept.is_file() else None
     edited = read_back(path, sides, tags)

@@ -428,6 +428,24 @@ def test_no_text_is_changed_by_going_out_and_in(tmp_path: Path, dailytalk: Comma
     assert (done.code, done.out) == (0, "0 edits of 1 file\n")
 
 
+@pytest.mark.parametrize("format", ENDINGS)
+def test_marks_in_names_of_speakers_go_out_and_in(tmp_path: Path, dailytalk: Command, format: str) -> None:
+    names = {"left": 'Anna "Ann": Lee & Son <b> {x}', "right": "Ben (host) van der Berg"}
+    lines = [entry | {"speaker": names[entry["channel"]]} for entry in dialogue("a", 30.0, 60)]
+    work, out = work_folder(tmp_path, [("a", "a", 0.0, lines)]), tmp_path / "out"
+    done = dailytalk("export", work, "--format", format, "--out", out)
+    path, colon_ends_a_name = out / f"a{ENDINGS[format]}", format in ("srt", "audacity")
+    if ENDINGS[format].lower() in FORMATS:
+        heard = {cue["channel"]: cue["speaker"] for cue in read_transcripts([path], "a.wav")}
+        plain = {"left": "Anna Ann Lee", "right": "Ben host van"}
+        assert heard == (plain if colon_ends_a_name else names)
+    assert ("names of speakers" in done.out) == colon_ends_a_name
+    content = path.read_text(encoding="utf-8")
+    path.write_text(content.replace(lines[1]["text"], "A new text", 1), encoding="utf-8")
+    done = dailytalk("edits", work, out)
+    assert (done.code, transcript(work)[1]["text"], transcript(work)[1]["channel"]) == (0, "A new text", "right")
+
+
 def test_the_rebuilt_timeline_has_its_sound_beside_it_and_does_not_come_back(
     tmp_path: Path, dailytalk: Command
 ) -> None:
