@@ -220,7 +220,7 @@ def read_packed(path: Path) -> bytes:
     from dailytalk_contiguous.sources.editable import laid_over
 
     try:
-        data = read_bytes(laid_over(path), "check the file and its permissions", MOST_BYTES)
+        data = read_bytes(laid_over(path), "check the file, its size and its permissions", MOST_BYTES)
         return unpack_gzip(data, shown(path), "save the file again") if path.suffix.lower() == ".gz" else data
     except BadInput as error:
         raise BadInput(f"transcript {error.reason}", error.remedy) from None
@@ -499,6 +499,7 @@ def _lines_of(path: Path, modified: int) -> "_Lines":
 
 
 def _grouped_lines(path: Path, text: str) -> "_Lines":
+    refuse_many(path, text.count("\n"), "lines", 2 * MOST_LABELS)  # of a whole corpus, perhaps
     numbered = []
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
@@ -932,7 +933,11 @@ def readable_text(path: Path) -> str:
 def refuse_many(path: Path, count: int, noun: str, most: int = MOST_LABELS) -> None:
     """Raise BadInput, before they are read, for more labels than a file may have."""
     if count > most:
-        raise broken(path, f"has {count:,} {noun}, more than {most:,}", "cut it and its recording into parts")
+        raise broken(
+            path,
+            f"has {count:,} {noun}, more than {most:,}",
+            "save it again with the labels of this recording alone, or take it away",
+        )
 
 
 #: Start, end and text.

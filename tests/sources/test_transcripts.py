@@ -663,6 +663,7 @@ MANY = {
     "call.rttm": ("", "SPEAKER call 1 1 1 <NA> <NA> A <NA> <NA>\n", "SPEAKER\n"),
     "call.TextGrid": (f'{GRID}"IntervalTier" "A" 0 1 1000000\n', '0 1 "hi"\n', '"'),
     "call.eaf": ("<a>", '<TIME_SLOT TIME_SLOT_ID="a"/><TIME_SLOT/>', "<"),
+    "call.jsonl": ("", '{"channel": "left", "start": 1, "end": 2, "text": "hi"}\n', "{\n"),
     "call.json": ('{"alignments": [', '["hi", [1, 2], "SPEAKER_MAIN"],', "?"),
 }
 
