@@ -6,12 +6,13 @@ import logging
 import os
 import platform
 import re
+import shlex
 import threading
 import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -24,7 +25,7 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.steps import LOG_SECONDS
 from dailytalk_contiguous.run.forecast import Forecast
 from dailytalk_contiguous.sources.store_notes import NOTES
-from dailytalk_contiguous.store.files import inside, leads_out
+from dailytalk_contiguous.store.files import inside, leads_out, locked
 
 if TYPE_CHECKING:
     from dailytalk_contiguous.run.local import RunPlan
@@ -519,14 +520,20 @@ def run_status(
 
     Raises DailytalkError if no run was ever recorded.
     """
-    paths = journals(folder)
-    runs = sorted((run for path in paths for run in runs_of(read_events(path))), key=lambda run: run.started)
+    runs = _known(folder, at, lives)
     if not runs:
-        why = f"its {EVENTS} lists none" if paths else f"there is no {EVENTS} in it"
+        why = f"its {EVENTS} lists none" if journals(folder) else f"there is no {EVENTS} in it"
         raise DailytalkError(
             f"no run was recorded in {named or repr(str(folder))} ({why})",
             "name the folder that a run was given with --out",
         )
+    return _that_matter(runs)
+
+
+def _known(folder: Path, at: datetime | None, lives: Callable[[int, str], bool] | None) -> list[Run]:
+    """All runs that the journals of a folder have, in the order in which they began, with their states now."""
+    events = (read_events(path) for path in journals(folder))
+    runs = sorted((run for of_host in events for run in runs_of(of_host)), key=lambda run: run.started)
     for run in runs:
         if run.state == RUNNING:
             if run.host == platform.node():
@@ -535,7 +542,48 @@ def run_status(
                 SILENT_SECONDS, SILENT_SHARDS * run.longest
             ):
                 run.state = SILENT
-    return _that_matter(runs)
+    return runs
+
+
+#: What a run holds in its work folder while it works; a part of `--shard` has its own.
+RUN_LOCK = ".dailytalk-run"
+
+#: Seconds by which clocks of hosts, or what they see of a file on NFS, may be apart.
+_APART_SECONDS = 60.0
+
+
+@contextmanager
+def alone(folder: Path, kind: str, shard: tuple[int, int], at: datetime | None = None) -> Iterator[None]:
+    """Hold a work folder for a run. Parts of one `--shard` go together, anything else does not.
+
+    On this host that is a lock, which ends with its process. A lock may not reach to another host, so a run there
+    counts while its events come: one that was killed is no longer waited for after two that are missing.
+
+    Raises DailytalkError, naming the run, while another one works in the folder.
+    """
+    now, shown = at or datetime.now(UTC), repr(as_text(folder))
+    for run in _known(folder, now, None):
+        is_part = run.kind == kind and run.shard[1] == shard[1] and run.shard[0] != shard[0]
+        if run.state != RUNNING or is_part or (run.host, run.pid) == (platform.node(), os.getpid()):
+            continue
+        remedy = f"wait until it ends (dailytalk status {shlex.quote(as_text(folder))}), or take another --out"
+        if run.host != platform.node():
+            between = max(TELL_SECONDS, TELL_SHARE * (run.last_event - run.started).total_seconds())
+            left = 2 * between + _APART_SECONDS - (now - run.last_event).total_seconds()
+            if left < 0:
+                continue
+            remedy += f"; if it was killed, run this again in {length(left)}"
+        since = f"{run.started:%Y-%m-%d %H:%M:%S} UTC"
+        raise DailytalkError(
+            f"{run.kind} works in {shown} already: on {run.host}, process {run.pid}, since {since}", remedy
+        )
+    lock = folder / (RUN_LOCK if shard == (1, 1) else f"{RUN_LOCK}-{shard[0]}-of-{shard[1]}")
+    with locked(lock, f"another run begins or ends in {shown}", "run this again in a minute"):
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # Windows removes no open file
+                lock.unlink()
 
 
 def runs_of(events: Iterable[Event]) -> list[Run]:
