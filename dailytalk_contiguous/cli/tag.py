@@ -8,7 +8,16 @@ from typing import Any
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli import show
 from dailytalk_contiguous.cli.mono import SEPARATE_SETTINGS, separate_outcome, separation, to_separate_outcome
-from dailytalk_contiguous.cli.terminal import SHOWN, Panel, argument, command_line, option, say, show_outcome
+from dailytalk_contiguous.cli.terminal import (
+    SHOWN,
+    Panel,
+    argument,
+    command_line,
+    option,
+    say,
+    show_outcome,
+    shown_steps,
+)
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.outcome import Figures, Outcome, exit_code, to_run
@@ -176,19 +185,20 @@ def tag(
             return separation_outcome
         show_outcome(replace(separation_outcome, next=""), stderr=True)
         inputs, separated, source = [str(spec.out)], made.rejects, spec.recordings.source
-    recordings = find(
-        inputs,
-        work.folder,
-        channel_of(stages),
-        run_options.shard_seconds,
-        max_conversation,
-        str(transcripts) if transcripts else None,
-        hub=None if separating else hub,
-        licence=source_licence,
-        before_fetch=_announce,
-        speakers=speakers,
-        language=language_of(stages),
-    )
+    with shown_steps():
+        recordings = find(
+            inputs,
+            work.folder,
+            channel_of(stages),
+            run_options.shard_seconds,
+            max_conversation,
+            str(transcripts) if transcripts else None,
+            hub=None if separating else hub,
+            licence=source_licence,
+            before_fetch=_announce,
+            speakers=speakers,
+            language=language_of(stages),
+        )
     recordings.problems.extend(separated)
     recordings.source.update(source)
     show.say_left_out(recordings.left_out)

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Self
 from dailytalk_contiguous.core.documents import MOST_LINE_BYTES, as_text, fits, numbered_lines, parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.steps import LOG_SECONDS
+from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.run.forecast import Forecast
 from dailytalk_contiguous.sources.store_notes import NOTES
 from dailytalk_contiguous.store.files import inside, leads_out, locked
@@ -202,7 +203,7 @@ class Account:
 class Journal:
     """Writes the events of one run; a context manager that records how it ended.
 
-    It logs a line a finished shard, and one a minute with the progress where none is finished for so long.
+    It logs a line at once, one a finished shard, and one a minute with the progress where none is finished for so long.
 
     Args:
         out: the work folder. kind: `tag`, `speak`, `corpus`, `split`, `transcribe`, `extract` or `encode`.
@@ -262,6 +263,16 @@ class Journal:
             progress(stage, audio, wall)
 
         return pass_on
+
+    def found(self, plan: "RunPlan", conversations: int, audio_seconds: float) -> None:
+        """Log what the input has and what is to be made of it, before models are loaded; nothing if all is made."""
+        if plan.tasks:
+            log.info(
+                "%s %s: found %s, %s; %s, %d of them to make (%s)",
+                *(now(), self._about["kind"], counted(conversations, content_of(self._about["kind"]))),
+                *(length_text(audio_seconds), counted(len(plan.paths), "shard"), len(plan.tasks)),
+                length_text(plan.seconds),
+            )
 
     def planned(self, plan: "RunPlan", audio_seconds: float, stages: Sequence[str]) -> None:
         """Record what will be done; `audio_seconds` are those of the whole input.
@@ -374,17 +385,17 @@ class Journal:
         left = self.forecast.seconds_left
         money = f", {self._spent():.4f} USD spent" if self._spent else ""
         log.info(
-            "%s shard %d of %d: %s, %d %s, %.1f min in %.1f s; %.2f of %.2f h at %.1f× real time, %s",
+            "%s shard %d of %d: %s, %s, %.1f min in %.1f s; %.2f of %.2f h at %.1f× real time, %s",
             *(now(), self._done, self._of, made.path.name),
-            *(made.conversations, contents(self._about["kind"]), made.audio_seconds / 60),
+            *(counted(made.conversations, content_of(self._about["kind"])), made.audio_seconds / 60),
             *(made.wall_seconds, self._audio / 3600, self._audio_left / 3600, speed),
             f"{'unknown' if left is None else length(left)} left{money}",
         )
 
 
-def contents(kind: str) -> str:
-    kinds = {"corpus": "clips", "transcribe": "clips", "split": "recordings"}
-    return kinds.get(kind, "conversations")
+def content_of(kind: str) -> str:
+    kinds = {"corpus": "clip", "transcribe": "clip", "split": "recording", "separate": "recording"}
+    return kinds.get(kind, "conversation")
 
 
 def length(seconds: float) -> str:
