@@ -23,6 +23,7 @@ from pathlib import Path
 import pocketsphinx
 from measuring import EXAMPLES, dailytalk, judged
 
+from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.publish.exports import write_export
 from dailytalk_contiguous.publish.items import open_items
 from dailytalk_contiguous.publish.moshi_folder import MOSHI
@@ -61,8 +62,10 @@ def main() -> int:
             work = folder if (folder / "dataset").is_dir() else build(folder, Path(scratch) / f"work{number}")
             for swap in (False, True):
                 out = Path(scratch) / f"{number}-{swap}"
-                write_export(open_items(work).rows(), out / "plain", MOSHI, swap=swap)
-                write_export(open_items(work).rows(), out / "fitted", MOSHI, swap=swap, tokenizer=str(tokenizer))
+                write_export(open_items(work).rows(), out / "plain", MOSHI, main=CHANNELS[swap])
+                write_export(
+                    open_items(work).rows(), out / "fitted", MOSHI, main=CHANNELS[swap], tokenizer=str(tokenizer)
+                )
                 results = [
                     read(files, count) for files in (unplaced(work, swap), *map(exported, sorted(out.iterdir())))
                 ]

@@ -34,6 +34,7 @@ from .stages.classify_emotion import ClassifyEmotion as ClassifyEmotion
 from .stages.diarise import Diarise as Diarise
 from .stages.extract_contours import ExtractContours as ExtractContours
 from .stages.finish import Finish as Finish
+from .stages.keep import Keep as Keep
 from .stages.match_transcript import MatchTranscript as MatchTranscript
 from .stages.measure_prosody import MeasureProsody as MeasureProsody
 from .stages.rate_affect import RateAffect as RateAffect

@@ -171,8 +171,8 @@ def plan(
             separating,
         )
     refusal, details = "", [show.transcripts(recordings)]
-    if spoken:
-        synthesiser = speak_stage_of(spoken).synthesiser()
+    if voice := speak_stage_of(spoken) if spoken else None:
+        synthesiser = voice.synthesiser()
         details.append(f"spoken by {speaker_text(synthesiser)}")
         if refusal := refusal_of(synthesiser):
             details.append(f"speak would not begin: {refusal}")

@@ -13,6 +13,8 @@ from dailytalk_contiguous.cli.tag import separating_stages, stages_of, tag
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.outcome import Figures, Outcome, exit_code, to_run
+from dailytalk_contiguous.core.schema import NOBODY
+from dailytalk_contiguous.core.settings import settings_in
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.models.engines import ENGINES, open_budget, speaker_text
 from dailytalk_contiguous.models.profiles import PROFILES, STANDARD
@@ -21,9 +23,10 @@ from dailytalk_contiguous.pipelines.to_text import NO_MODEL
 from dailytalk_contiguous.run import outputs, speaking
 from dailytalk_contiguous.run.local import RunPlan
 from dailytalk_contiguous.run.price import Price, price_of
-from dailytalk_contiguous.run.run import Runner, RunOptions, RunOutcome, run
+from dailytalk_contiguous.run.run import Runner, RunOptions, RunOutcome, paid_voice, run
 from dailytalk_contiguous.run.storage import OF_SPEAK, folder_of, open_work
 from dailytalk_contiguous.stages.base import Stage, Stages
+from dailytalk_contiguous.stages.keep import Keep
 from dailytalk_contiguous.stages.measure_delivery import CONTOURS_ALONE
 from dailytalk_contiguous.stages.segment import channel_of
 from dailytalk_contiguous.stages.synthesis import Speak
@@ -32,8 +35,12 @@ from dailytalk_contiguous.stages.voice import ChooseVoice
 
 #: The options of `speak` that are settings of its stages.
 SPEAK_SETTINGS = cli_options.setting_options(
-    ChooseVoice(), TokeniseResult(NO_MODEL), *speak_stages(device="cpu", delivery=CONTOURS_ALONE)
+    TokeniseResult(NO_MODEL), ChooseVoice(), *speak_stages(device="cpu", delivery=CONTOURS_ALONE)
 )
+
+
+#: Those that have a use where both speakers are kept as they were recorded.
+_OF_KEPT = {placed.option for placed in settings_in(TokeniseResult(NO_MODEL), *speak_stages(revoice=NOBODY))}
 
 
 @cli_options.with_options(SPEAK_SETTINGS)
@@ -75,8 +82,12 @@ def speak(
     known = settings | _voice_of(work.folder, profile, settings)
     stages = _stages(profile, verify, known)
     voice = speaking.speak_stage_of(stages)
-    if voice.engine != settings.get("tts", PROFILES[profile].models["synthesiser"]):
+    if voice and voice.engine != settings.get("tts", PROFILES[profile].models["synthesiser"]):
         terminal.say(f"spoken by {voice.engine}, as in the last run here: --tts chooses another")
+    if not voice and "revoice" not in settings:
+        terminal.say(
+            "both speakers as they were recorded, as in the last run here: --revoice left chooses otherwise"
+        )
     recordings, mirrors = cli_options.recordings_of(recordings, tagged)
     engine = Runner(runner, address, work, mirrors)
     script = speaking.read_synthesis_input(tagged, recordings=recordings, shard_seconds=60 * shard_minutes)
@@ -87,10 +98,12 @@ def speak(
         plan = next(spec.passes(run_options)).plan()
         error = preflight_error(engine, spec.stages) if plan.tasks else None
         return replace(speak_intended(script, cost, voice, plan, spec.stages), error=error)
-    stages = _stages(profile, verify, known | {"device": engine.device(voice.device)})
+    if voice:
+        stages = _stages(profile, verify, known | {"device": engine.device(voice.device)})
     about = {"command": terminal.command_line(), "settings": {"profile": profile}}
     run_options = RunOptions(workers or engine.few, prune=prune, runner=engine)
-    spent = None if voice.synthesiser().deterministic else lambda: open_budget(voice.max_cost).spent
+    paid = paid_voice(stages)
+    spent = (lambda: open_budget(paid.max_cost).spent) if paid else None
     with work.telling(), show.bar(spent) as run_bar:
         spec = speaking.SpeakSpec(script, work.folder, stages, about)
         done = run(spec, run_options, planned=run_bar.planned)
@@ -110,16 +123,21 @@ def preflight_error(engine: Runner, stages: Sequence[Stage]) -> DailytalkError |
 
 
 def speak_intended(
-    script: speaking.SynthesisInput, cost: Price, voice: Speak, plan: RunPlan, left: Sequence[Stage]
+    script: speaking.SynthesisInput, cost: Price, voice: Speak | None, plan: RunPlan, left: Sequence[Stage]
 ) -> Outcome:
-    details = [
-        f"{counted(len(script.rows), 'conversation')}, {counted(cost.utterances, 'utterance')} to say by "
-        f"{speaker_text(voice.synthesiser())} ({cost.hours * 60:.1f} min in the recordings), "
-        f"{cost.cached:,} of them in the cache or said before",
-        f"{counted(cost.text_bytes, 'byte')} of text; about {cost.price:.4f} USD to spend",
-        *(show.stages_to_run(left) if plan.tasks else ()),
-    ]
-    if cost.without_text:
+    conversations = counted(len(script.rows), "conversation")
+    details = (
+        [
+            f"{conversations}, {counted(cost.utterances, 'utterance')} to say by "
+            f"{speaker_text(voice.synthesiser())} ({cost.hours * 60:.1f} min in the recordings), "
+            f"{cost.cached:,} of them in the cache or said before",
+            f"{counted(cost.text_bytes, 'byte')} of text; about {cost.price:.4f} USD to spend",
+        ]
+        if voice
+        else [f"{conversations}, both speakers as they were recorded"]
+    )
+    details += show.stages_to_run(left) if plan.tasks else ()
+    if voice and cost.without_text:
         details.append(f"{counted(cost.without_text, 'utterance')} without text: {voice.no_text}")
     if cost.not_cloned:
         details.append(f"{counted(cost.not_cloned, 'conversation')} with too little speech to clone a voice from")
@@ -134,6 +152,7 @@ def speak_intended(
 def speak_outcome(done: RunOutcome, out: Path) -> Outcome:
     record = done.record or {}
     counts, money = done.counts, record["money"]
+    recorded = all(stage["name"] != Speak.__name__ for stage in record["stages"])
     rows = [(stage["name"], f"{stage['seconds']:.1f}") for stage in record["stages"]]
     details: list[str | Figures] = [
         show.work_done(done.n_made, done.n_shards, done.audio_seconds, done.wall_seconds),
@@ -142,14 +161,15 @@ def speak_outcome(done: RunOutcome, out: Path) -> Outcome:
     for status, meaning in (("dropped", "left out, without text"), ("kept_original", "with their original voice")):
         if counts.get(status):
             details.append(f"{counts[status]} {meaning}")
-    if mean := record.get("mean"):
+    if (mean := record.get("mean")) and not recorded:
         details.append(
             f"turn-taking: offsets {1000 * mean['offset_distance']:.0f} ms from the source's, "
             f"{mean['overlap_kept']:.0%} of possible overlap kept, length ×{mean['duration_ratio']:.2f}; "
             f"lost of the kept speaker: {record['lost_speech_seconds']:.2f} s of speech, "
             f"{record['lost_sound_seconds']:.2f} s of other sounds"
         )
-    details.append(f"spent {money['spent']:.4f} USD, saved by the cache {money['saved_by_cache']:.4f} USD")
+    if not recorded:
+        details.append(f"spent {money['spent']:.4f} USD, saved by the cache {money['saved_by_cache']:.4f} USD")
     for label, path in (
         ("conversations", outputs.AUDIO),
         ("transcript", outputs.SHIFTED),
@@ -157,10 +177,12 @@ def speak_outcome(done: RunOutcome, out: Path) -> Outcome:
         ("record", outputs.RUN),
     ):
         details.append(f"{label:<14}{as_text(out / path)}")
+    kept = counts.get("kept", 0)
+    spoken = f"{counted(counts.get('spoken', 0), 'utterance')} resynthesised, {kept:,} kept as recorded"
     headline = (
         f"{counted(counts.get('conversations', 0), 'conversation')}, "
-        f"{counted(counts.get('spoken', 0), 'utterance')} resynthesised, "
-        f"{counts.get('kept', 0):,} kept as recorded, {counted(counts.get('words', 0), 'word')} aligned"
+        f"{counted(kept, 'utterance') + ' as recorded' if recorded else spoken}, "
+        f"{counted(counts.get('words', 0), 'word')} aligned"
     )
     code = exit_code(counts.get("conversations", 0), counts["rejects"])
     rejected = show.rejected_by(record, out, spoken=True)
@@ -181,12 +203,12 @@ def build(**options: Any) -> Outcome:
     # Before hours of tagging, not after them.
     stages = _stages(profile, options["verify"], cli_options.chosen(options, SPEAK_SETTINGS))
     voice = speaking.speak_stage_of(stages)
-    if channel not in ("both", voice.revoice):
+    if voice and channel not in ("both", voice.revoice):
         raise DailytalkError(
             f"--channel {channel} leaves out the {voice.revoice} speaker, the one to resynthesise",
             "pass --channel both, or another --revoice",
         )
-    if not options["dry_run"]:
+    if voice and not options["dry_run"]:
         voice.preflight()
     if options["streaming"]:
         return stream(options, stages_of(options), stages, options["max_conversation"], separating_stages(options))
@@ -201,7 +223,8 @@ def build(**options: Any) -> Outcome:
     terminal.show_outcome(tagged, stderr=True)
     spoken = {name: options[name] for name in inspect.signature(speak).parameters if name in options}
     # With the engine that was chosen here, whatever an earlier run used.
-    done: Outcome = speak(folder=options["out"], **spoken | {"out": None, "tts": voice.engine})
+    spoken |= {"out": None} | ({"tts": voice.engine} if voice else {})
+    done: Outcome = speak(folder=options["out"], **spoken)
     return replace(done, code=done.code or tagged.code)  # what tag rejected is rejected
 
 
@@ -215,7 +238,7 @@ def _stages(profile: str, verify: bool, settings: Mapping[str, Any]) -> Stages:
     """The stages of `speak`. Raises DailytalkError for settings that exclude each other."""
     stages = speak_stages(profile, verify, **settings)
     voice = speaking.speak_stage_of(stages)
-    if voice.candidates > 1 and voice.synthesiser().deterministic:
+    if voice and voice.candidates > 1 and voice.synthesiser().deterministic:
         raise DailytalkError(
             f"{voice.engine} says a line always in the same way: there are no candidates",
             "leave --candidates out",
@@ -225,20 +248,24 @@ def _stages(profile: str, verify: bool, settings: Mapping[str, Any]) -> Stages:
 
 def for_preview(options: Mapping[str, Any]) -> dict[str, Any]:
     """Options of `speak` that `--fast` changes where they were not given: pitch of takes is most of its work."""
-    is_given = "measure_takes" in cli_options.chosen(options, SPEAK_SETTINGS)
-    return {"measure_takes": "none"} if options["fast"] and not is_given else {}
+    given = cli_options.chosen(options, SPEAK_SETTINGS)
+    needless = "measure_takes" in given or given.get("revoice") == NOBODY
+    return {"measure_takes": "none"} if options["fast"] and not needless else {}
 
 
 def _voice_of(folder: Path, profile: str, settings: Mapping[str, Any]) -> dict[str, str]:
     """The synthesiser, model and voice of the last run here, so that a run after an edit goes on with them.
 
-    Empty if another synthesiser is chosen, or if that run had another profile.
+    If that run kept both speakers and nothing of a voice is chosen, this one keeps them, too. Empty if another
+    synthesiser is chosen, or if that run had another profile.
     """
     before = (outputs.read_run(folder) or {}).get("speak") or {}
     stages = {stage["name"]: stage.get("settings") or {} for stage in before.get("stages", ())}
     voice = stages.get(Speak.__name__, {})
     same = before.get("settings", {}).get("profile") == profile
-    if "tts" in settings or not same or voice.get("engine") not in ENGINES:
+    if Keep.__name__ in stages and settings.keys() <= _OF_KEPT - {"revoice"}:
+        return {"revoice": NOBODY}
+    if settings.get("revoice") == NOBODY or "tts" in settings or not same or voice.get("engine") not in ENGINES:
         return {}
     known = {"tts": voice["engine"], "tts_model": voice.get("model"), "voice": voice.get("voice")}
     return {name: str(value) for name, value in known.items() if value and name not in settings}

@@ -162,6 +162,27 @@ MAIN, OTHER = "SPEAKER_MAIN", "SPEAKER_OTHER"
 #: Folder of the audio of a training folder, and of the words beside it.
 AUDIO_FOLDER = "data_stereo"
 
+#: In place of a channel: nobody is resynthesised, and both speakers are as they were recorded.
+NOBODY = "none"
+
+#: `timeline.mode` of such a conversation: its times are those of the recording.
+AS_RECORDED = "recorded"
+
+
+def result_sides(revoice: str) -> dict[str, str]:
+    """On which side of the result each channel of the recording is.
+
+    >>> result_sides("right"), result_sides(NOBODY)
+    ({'left': 'right', 'right': 'left'}, {'left': 'left', 'right': 'right'})
+    """
+    return dict(zip(CHANNELS, CHANNELS[::-1] if revoice == "right" else CHANNELS, strict=True))
+
+
+def is_recorded(row: Mapping[str, Any]) -> bool:
+    """Whether both voices of a finished conversation, and all its times, are those of its recording."""
+    return (row.get("timeline") or {}).get("mode") == AS_RECORDED
+
+
 #: A word on the rebuilt timeline. `speaker`: `left` or `right`. `source`: `given`, `given-fitted`, `recogniser`,
 #: `synthesiser`, `recognised-synthesis` or `proportional`: how its times are known. `probability`: that the
 #: transcript is right about it, in [0, 1]; null where that is unknown, or a person wrote the word.
@@ -174,8 +195,9 @@ ALIGNED_WORD = {
     "probability": MEASURE,
 }
 
-#: A laugh, breath or cough of the kept speaker (see `core.spans`), who is on the right of the result: when it is
-#: heard there, and when it was in the source. No utterance: it takes no floor.
+#: A laugh, breath or cough of a kept speaker (see `core.spans`), who is on the right of the result, or on both
+#: sides of what is as it was recorded: when it is heard there, and when it was in the source. No utterance: it
+#: takes no floor.
 SOUND = {
     "channel": STRING,
     "start": SECONDS,
@@ -391,9 +413,13 @@ def published_features(
     return {"conversations": conversations, "utterances": utterances}[config](sample_rate, labelled, fields)
 
 
-def kept_speaker(row: Mapping[str, Any]) -> str | None:
-    """The name of the person whose own voice it is: on the right or, of a clip, on the left; None if unknown."""
-    return name_or_none((row["speakers"] or {}).get("left" if row.get("labels") else "right"))
+def kept_speakers(row: Mapping[str, Any]) -> tuple[str | None, ...]:
+    """Names of the people whose own voices are in a row: on the right, of a clip on the left; None is not known.
+
+    Of what is as it was recorded they are on both sides.
+    """
+    sides = CHANNELS if is_recorded(row) else ("left" if row.get("labels") else "right",)
+    return tuple(name_or_none((row.get("speakers") or {}).get(side)) for side in sides)
 
 
 def voices(row: Mapping[str, Any]) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ from dailytalk_contiguous.core.documents import expect, fits, has_length, is_num
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.licensing import Origin
 from dailytalk_contiguous.core.loudness import decibels
-from dailytalk_contiguous.core.schema import CHANNELS, TIMELINE_MEANS, own_seconds
+from dailytalk_contiguous.core.schema import CHANNELS, TIMELINE_MEANS, is_recorded, kept_speakers, own_seconds
 from dailytalk_contiguous.core.sentences import length_class, sentence_type
 from dailytalk_contiguous.core.separated_turns import is_doubtful
 from dailytalk_contiguous.core.tags import STYLE_OF_TAG
@@ -486,7 +486,8 @@ class Tally:
     """All that is shown of a dataset of conversations or of clips.
 
     Attributes:
-        rebuilt: whether conversations were rebuilt; if not, utterances have their times in the source.
+        finished: whether conversations are finished ones; if not, utterances have their times in the source.
+            recorded: how many of them are as they were recorded.
         total: all of it. heard: utterances that can be heard (dropped ones can't), with seconds of speech.
         by: of each label, a sum for each of its values. Conversations have `language`, and `split` where one is
             known. Utterances that can be heard have `tag`, `style`, `sentence_type`, `length`, and `speaker` or,
@@ -520,7 +521,8 @@ class Tally:
         trained: clips that train, as `core.sampling.BalanceItem` has them. training: seconds of these by emotion.
     """
 
-    rebuilt: bool = True
+    finished: bool = True
+    recorded: int = 0
     total: Sum = field(default_factory=Sum)
     heard: Sum = field(default_factory=Sum)
     by: dict[str, dict[str, Sum]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(Sum)))
@@ -593,9 +595,11 @@ class Tally:
         self._count({"language": language} | ({"split": split} if split else {}), amount)
         self.durations.add(seconds)
         self._count_word_sources(words)
-        speaker = (row.get("speakers") or {}).get("right")
-        if speaker and split:
-            self.splits_of[speaker].add(split)
+        self.recorded += is_recorded(row)
+        for speaker in kept_speakers(row):
+            if speaker and split:
+                self.splits_of[speaker].add(split)
+        speakers = row.get("speakers") or {}
         self.confidence.add(*[utterance.get("confidence") for utterance in utterances])
         for utterance in utterances:
             self._count_utterance(utterance)
@@ -609,7 +613,7 @@ class Tally:
         lengths = [max(0.0, utterance["end"] - utterance["start"]) for utterance in audible]
         self._measure(audible, lengths, [utterance["tag"] for utterance in audible])
         sums = [
-            self._count_audible(utterance, seconds, speaker, language)
+            self._count_audible(utterance, seconds, speakers.get(utterance["channel"]), language)
             for utterance, seconds in zip(audible, lengths, strict=True)
         ]
         for part in {id(part): part for parts in sums for part in parts}.values():
@@ -665,6 +669,11 @@ class Tally:
             },
             "timelines": {timeline: taken.stats() for timeline, taken in timelines.items()},
         }
+
+    @property
+    def rebuilt(self) -> bool:
+        """Whether anything was rebuilt: not where all conversations are as they were recorded."""
+        return self.finished and not 0 < self.recorded == self.total.conversations
 
     @property
     def timelines(self) -> tuple[TurnTaking, TurnTaking]:
@@ -842,9 +851,9 @@ class Tally:
         if utterance["status"] == "spoken":
             synthesis = utterance["synthesis"] or {}
             return "voice", " · ".join(filter(None, map(synthesis.get, _VOICE)))
-        if not self.rebuilt:
+        if not self.finished:
             return "speaker", utterance["speaker"]
-        return "speaker", speaker if utterance["channel"] == "right" else LEFT_AS_RECORDED
+        return "speaker", LEFT_AS_RECORDED if utterance["status"] == "kept-original" else speaker
 
     def _count_turns(self, row: Mapping[str, Any]) -> None:
         conversations = timed_conversations(row)
@@ -854,7 +863,7 @@ class Tally:
             taken.add(row["utterances"] or ())
         if "source" in conversations:
             taken.before.add(conversations["source"])
-        if self.rebuilt:
+        if self.finished:
             taken.after.add(conversations["rebuilt"])
         timeline = row["timeline"] or {}
         self.backchannels += timeline.get("backchannels") or 0

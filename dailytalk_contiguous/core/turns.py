@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.documents import is_number
-from dailytalk_contiguous.core.schema import CHANNELS
+from dailytalk_contiguous.core.schema import CHANNELS, is_recorded
 
 #: Seconds. Utterances of one speaker less than this apart are one stretch of speech, as dGSLM (Nguyen et al. 2023,
 #: "Generative Spoken Dialogue Language Modeling") delimits inter-pausal units.
@@ -518,9 +518,10 @@ def timed_conversations(row: Mapping[str, Any]) -> dict[str, TimedConversation]:
     texts = [utterance["text"] for utterance in audible]
     has_words = any(texts) and (row["language"] or "").partition("-")[0] not in SPACELESS
     words = [len((text or "").split()) for text in texts] if has_words else None
-    # A rebuild looks for the sounds of the side that it keeps, and says how much of them it lost.
+    # Who keeps a side looks for its sounds, and says how much of them was lost.
     looked = is_number((row["timeline"] or {}).get("lost_sound_seconds"))
-    sounds = {"right": sum(sound["channel"] == "right" for sound in row.get("sounds") or ())} if looked else {}
+    sides = CHANNELS if is_recorded(row) else ("right",)
+    sounds = {side: sum(sound["channel"] == side for sound in row.get("sounds") or ()) for side in sides * looked}
     conversations = {}
     for name, timed, event, seconds in (
         ("source", source, "source_event", row["source_duration"]),

@@ -1,8 +1,11 @@
 """The pipelines that make sound: finished conversations, clips, and the pieces of recordings."""
 
+from dataclasses import replace
 from typing import Any
 
-from dailytalk_contiguous.core.settings import check_known, with_settings
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.schema import NOBODY
+from dailytalk_contiguous.core.settings import check_known, settings_in, with_settings
 from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE
 from dailytalk_contiguous.models.emotion_models import AFFECT_MAP
 from dailytalk_contiguous.models.engines import CLONE
@@ -19,6 +22,7 @@ from dailytalk_contiguous.stages.cut import CutAtSilences
 from dailytalk_contiguous.stages.finish import Finish
 from dailytalk_contiguous.stages.finish_clip import FinishClip, TakeConditioned
 from dailytalk_contiguous.stages.first_words import FirstWords
+from dailytalk_contiguous.stages.keep import Keep
 from dailytalk_contiguous.stages.measure_delivery import NO_DELIVERY, MeasureDelivery
 from dailytalk_contiguous.stages.measure_prosody import MeasureProsody
 from dailytalk_contiguous.stages.measure_quality import MeasureQuality
@@ -38,13 +42,18 @@ def speak_stages(profile: str = STANDARD, verify: bool = False, **options: Any) 
         verify: whether every take is recognised, and rejected for wrong words.
         options: settings of the stages by the names of the options of `dailytalk speak`: `tts`, `timeline`, …
 
-    Raises DailytalkError for a profile or an option that does not exist.
+    Raises DailytalkError for a profile or an option that does not exist, and for one of voices where nobody is
+    resynthesised.
 
     >>> from dailytalk_contiguous import speak_stages
     >>> [stage.name for stage in speak_stages("embedded", revoice="right")]
     ['Speak', 'Reconstruct', 'Align', 'Finish']
+    >>> [stage.name for stage in speak_stages(revoice="none")]
+    ['Keep', 'Align', 'Finish']
     """
     make = StageMaker(profile, options)
+    if options.get("revoice") == NOBODY:
+        return _kept_stages(make, verify)
     align = make(Align)
     # Candidates are compared by the words that are recognised in them.
     verifier = (align.recogniser or POCKETSPHINX) if verify or options.get("candidates", 1) > 1 else ""
@@ -59,6 +68,20 @@ def speak_stages(profile: str = STANDARD, verify: bool = False, **options: Any) 
         *((tokenise,) if tokenise.codebook != NO_MODEL else ()),
         finish,
     )
+
+
+def _kept_stages(make: StageMaker, verify: bool) -> Stages:
+    """The stages of `speak_stages` where nobody is resynthesised: no model has anything to do."""
+    # `Align` only recognises what was synthesised; a model that was chosen is that of `tag`.
+    keep, align, finish = make(Keep), replace(make(Align), recogniser=""), make(Finish)
+    tokenise = make(TokeniseResult, codebook=NO_MODEL)
+    used = {placed.option for placed in settings_in(keep, align, finish, tokenise)}
+    if unused := sorted({*make.options, *(("verify",) if verify else ())} - used):
+        raise DailytalkError(
+            f"--{unused[0].replace('_', '-')} has no use with --revoice none, which resynthesises nobody",
+            "leave one of them out",
+        )
+    return (keep, align, *((tokenise,) if tokenise.codebook != NO_MODEL else ()), finish)
 
 
 def clip_stages(profile: str = STANDARD, **options: Any) -> tuple[Stages, Stages]:

@@ -77,8 +77,8 @@ class Annotation:
     pcm: Pcm | None = None
 
     @property
-    def voice(self) -> str:
-        return self.name
+    def apart(self) -> tuple[str, ...]:
+        return (self.name,)
 
 
 def annotation_of(

@@ -18,7 +18,7 @@ from dailytalk_contiguous.core import licensing
 from dailytalk_contiguous.core.audio import read_at
 from dailytalk_contiguous.core.documents import expect, is_number, parse_json, parse_yaml
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.schema import CONFIGS, OPTIONAL, SPLITS
+from dailytalk_contiguous.core.schema import CONFIGS, OPTIONAL, SPLITS, is_recorded
 from dailytalk_contiguous.core.tally import UNKNOWN, Tally
 from dailytalk_contiguous.core.utterance import FIELDS, Field, type_in_words
 from dailytalk_contiguous.core.wording import counted, length_text
@@ -378,6 +378,32 @@ def about(tally: Tally, tag: str | None) -> str:
     )
 
 
+#: Which channel holds whose voice, in a sentence and in a few words: of what was rebuilt, and as it was recorded.
+_CHANNELS = (
+    "**Left** is a voice that was synthesised from the transcript of the speaker who was recorded there, each "
+    "sentence with a style tag; **right** is the other person as recorded. Who speaks when, who interrupts and "
+    'who says "mm-hm" follows the recording.',
+    "left the synthesised voice, right the recorded one",
+)
+_CHANNELS_AS_RECORDED = (
+    "Both are as they were recorded: two real voices, **left** and **right**, and nothing in them or between "
+    "them was moved or synthesised.",
+    "each speaker on a channel, as recorded",
+)
+
+
+def channels(tally: Tally) -> dict[str, str]:
+    """What a card says of the two channels."""
+    (sentence, words), recorded = _CHANNELS if tally.rebuilt else _CHANNELS_AS_RECORDED, tally.recorded
+    if tally.rebuilt and recorded:
+        of_all = f"{recorded:,} of {counted(tally.total.conversations, 'conversation')}"
+        sentence += f" In {of_all} both voices are as they were recorded (`timeline.mode` is `recorded`)."
+    return {"channels": sentence, "channels_in_words": words}
+
+
+_VOICES_APART = " Synthesised voices do not count: they are meant to be the same everywhere."
+
+
 def splits(tally: Tally, disjoint: str) -> str:
     if len(tally.by["split"]) < 2:
         return "There is one split, so nothing is held out for evaluation."
@@ -385,10 +411,8 @@ def splits(tally: Tally, disjoint: str) -> str:
     shared = sorted(name for name, heard_in in tally.splits_of.items() if len(heard_in) > 1)
     unnamed = UNKNOWN in tally.by["speaker"]
     if disjoint == "speakers" and not shared and not unnamed:
-        return (
-            "No recorded (right) speaker is heard in two splits. Synthesised voices do not count: they are meant "
-            "to be the same everywhere."
-        )
+        who = "recorded (right) speaker" if tally.rebuilt else "speaker"
+        return f"No {who} is heard in two splits.{_VOICES_APART if tally.rebuilt else ''}"
     whole = "recording has a part" if disjoint == "recordings" else "conversation is"
     what = f"No {whole} in two splits"
     if shared:
@@ -397,8 +421,8 @@ def splits(tally: Tally, disjoint: str) -> str:
     else:
         why = "it is not known of every conversation who was recorded, so the same person may be in two splits"
     return (
-        f"{what}. **Speakers are not held apart**: {why}. Figures on these splits say nothing about new speakers. "
-        "Synthesised voices are the same in all splits, and do not count."
+        f"{what}. **Speakers are not held apart**: {why}. Figures on these splits say nothing about new speakers."
+        f"{_VOICES_APART if tally.rebuilt else ''}"
     )
 
 
@@ -406,6 +430,15 @@ _ESTIMATE = (
     "**Affect is an estimate** from loudness, pitch, rate and words (`acoustic-estimate`), not the rating of a "
     "trained model or of people."
 )
+
+
+_SYNTHESISED = (
+    "The left voice is synthesised: it has the manners and the accent of its model, not those of a person."
+)
+_TAGS_OF_VOICE = (
+    ", and whether the synthesised voice does what its tag says is known from measures, not from listeners."
+)
+_OF_SOURCE = "Affect, prosody and buckets describe the source performance, also where the left voice is new."
 
 
 def limits(tally: Tally) -> str:
@@ -417,12 +450,12 @@ def limits(tally: Tally) -> str:
     languages = [f"`{escaped(name)}` {sums[name].conversations:,}" for name in _languages(tally)]
     languages += [f"not known {sums[UNKNOWN].conversations:,}"] if UNKNOWN in sums else []
     points = [
-        "The left voice is synthesised: it has the manners and the accent of its model, not those of a person.",
-        "Style tags come from rules over measures of the *source* performance. No person chose or checked them, "
-        "and whether the synthesised voice does what its tag says is known from measures, not from listeners.",
+        *([_SYNTHESISED] if tally.rebuilt else []),
+        "Style tags come from rules over measures of the *source* performance. No person chose or checked them"
+        f"{_TAGS_OF_VOICE if tally.rebuilt else '.'}",
         *_about_sides(tally, names),
         *_about_words(tally, names.get("recogniser", set())),
-        "Affect, prosody and buckets describe the source performance, also where the left voice is new.",
+        *([_OF_SOURCE] if tally.rebuilt else []),
         *([_ESTIMATE] if "acoustic-estimate" in names.get("affect", ()) else []),
         *_about_emotion(tally),
         f"Languages by conversations: {', '.join(languages)}. Speech in others is missing, and so are the manners "
@@ -508,7 +541,7 @@ def _about_words(tally: Tally, recognisers: set[str]) -> list[str]:
         used = ", ".join(escaped(model_name(name)) for name in sorted(recognisers - {"given"}))
         points.append(
             f"Words were recognised by a machine ({used}) unless a transcript came with the recording; they hold "
-            "errors, and the left voice says these errors aloud."
+            f"errors{', and the left voice says these errors aloud' if tally.rebuilt else ''}."
         )
     if "pocketsphinx" in recognisers:
         points.append("**pocketsphinx** hears clear readers of English well and everybody else badly: a preview.")
@@ -607,7 +640,7 @@ def sample_section(
         return {"sample": "", "example": example_row(row)}
     address = f"{_HOME}/{facts.repo}/resolve/{facts.tag or 'main'}/{SAMPLE}"
     part = "All" if whole <= SAMPLE_SECONDS else f"The first {SAMPLE_SECONDS:g} seconds"
-    sides = "the clip" if row["labels"] else "left the synthesised voice, right the recorded one"
+    sides = "the clip" if row["labels"] else (_CHANNELS_AS_RECORDED if is_recorded(row) else _CHANNELS)[1]
     player = f'<audio controls preload="none" src="{quote(address, safe=":/@")}"></audio>'
     return {
         "sample": f"{player}\n\n{part} of {name} (split `{row['split']}`): {sides}.",
@@ -768,6 +801,7 @@ def render_card(
     else:
         filled = {
             "about": about(tally, facts.tag),
+            **channels(tally),
             "fields": fields_table((*FIELDS, *packed.fields), ("line",)),
             "statistics": statistics(tally, packed, assets),
             "turns": turns_of_card(tally, assets) or "No utterance has times, so there is nothing to measure.",

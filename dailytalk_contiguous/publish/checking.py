@@ -552,7 +552,9 @@ def _moshi_audio(shown: str, loudness: Loudness, duration: float) -> Iterator[Fi
         what = f"the manifest says {duration:.3f} s, the audio has {loudness.seconds:.3f} s"
         yield error("wrong-duration", shown, what, _EXPORT_AGAIN)
     if loudness.is_silent(0):
-        yield error("silent-left", shown, "the left channel, Moshi's, is silent", "export it again, with --swap?")
+        yield error(
+            "silent-left", shown, "the left channel, Moshi's, is silent", "export it again, with the other --main?"
+        )
 
 
 def _moshi_transcript(
@@ -645,8 +647,8 @@ def _conversations(folder: Path, plan: TrainerPlan, judge: Judge) -> Iterator[Fi
         return
     sides: dict[str, set[str]] = defaultdict(set)
     for conversation in about.values():
-        if conversation.get("kept_speaker"):
-            sides[conversation["kept_speaker"]].add(conversation["split"])
+        for speaker in filter(None, conversation.get("kept_speakers") or ()):
+            sides[speaker].add(conversation["split"])
     shared = sorted(speaker for speaker, splits in sides.items() if len(splits) > 1)
     if shared:
         what = f"{len(shared)} of {len(sides)} kept speakers are in train and in eval, such as {shared[0]}"
@@ -655,7 +657,8 @@ def _conversations(folder: Path, plan: TrainerPlan, judge: Judge) -> Iterator[Fi
         measures = conversation.get("measures") or {}
         kept = {key: value for key, value in measures.items() if key in CONVERSATION_MEASURES}
         values = measure_turns(timed[name], conversation["duration"], plan.duration_sec) | kept
-        named, talk = bool(conversation.get("kept_speaker")), bool(conversation.get("talk"))
+        named = "" not in (conversation.get("kept_speakers") or [""])
+        talk = bool(conversation.get("talk"))
         unsure, overlap = conversation.get("unsure") or {}, conversation.get("recorded_overlap")
         known = conversation.get("separated")
         separated = SeparatedSpeech(*map(known.__getitem__, SeparatedSpeech._fields)) if known else None
@@ -1165,7 +1168,7 @@ def file_findings(folder: Path) -> Iterator[Finding]:
 
 
 def _tagged_findings(folder: Path, limits: FitnessLimits | None, n: int) -> tuple[list[Finding], Tally]:
-    judge, tally = Judge(limits, rebuilt=False), Tally(rebuilt=False)
+    judge, tally = Judge(limits, rebuilt=False), Tally(finished=False)
     try:
         items = open_items(folder)
         for row in items.rows():

@@ -94,7 +94,7 @@ CSM = exports.ExportFormat(
     write=write_csm,
     finish=exports.json_lists(train=CONVERSATIONS),
     manifests=(CONVERSATIONS,),
-    options=frozenset({"swap", "prosodic_tokens"}),
+    options=frozenset({"main", "prosodic_tokens"}),
 )
 
 JMOSHI = exports.ExportFormat(
@@ -104,5 +104,5 @@ JMOSHI = exports.ExportFormat(
     loses="texts as sentences, tags, valence/arousal/dominance, prosody",
     checked="a reader written from its README",
     write=write_jmoshi,
-    options=frozenset({"swap", "prosodic_tokens"}),
+    options=frozenset({"main", "prosodic_tokens"}),
 )

@@ -16,7 +16,7 @@ import numpy as np
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, Pcm
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.interaction import AFTER, CONTEXT
-from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.core.schema import CHANNELS, Row
 from dailytalk_contiguous.core.settings import SEED, check_values, setting, settings_in, unlisted
 from dailytalk_contiguous.core.tags import tags_among
 from dailytalk_contiguous.models.prosodic_sequences import HOP_SECONDS, ProsodicClusterSequences
@@ -49,7 +49,7 @@ class ExportSettings:
         None, SAMPLE_RATE.about, panel="result", metavar="HZ",
         least=LOWEST_RATE, most=HIGHEST_RATE, shown="the trainer's",
     )  # fmt: skip
-    swap: bool = setting(False, "Exchange the roles of both speakers.", panel="result")
+    main: str = setting(CHANNELS[0], "Whose side is Moshi's: {choices}.", panel="result", choices=CHANNELS)
     both_speakers: bool = setting(False, "The other speaker's words too, as SPEAKER_OTHER.", panel="result")
     text_conditions: bool = setting(
         False, "Write style and emotion as text_conditions; a stock model stops on them.", panel="result"
@@ -84,12 +84,17 @@ class ExportSettings:
     licence: str | None = unlisted(None)
     clips: Container[str] | None = unlisted(None)
 
+    @property
+    def swap(self) -> bool:
+        """Whether the right speaker is the main one."""
+        return self.main != CHANNELS[0]
+
 
 class Exportable(Protocol):
-    """What is written; all of one voice stays on one side of the division."""
+    """What is written; what `apart` names stays on one side of the division."""
 
     @property
-    def voice(self) -> str: ...
+    def apart(self) -> tuple[str, ...]: ...
 
 
 T = TypeVar("T", bound=Exportable)
@@ -200,7 +205,7 @@ class ExportFormat(Generic[T]):
     finish: Callable[[Export, Lists], Mapping[str, FileText]] = lambda export, lists: {}
     manifests: tuple[str, ...] = ()
     sides: tuple[str, ...] = ONE_LIST
-    options: frozenset[str] = frozenset({"swap"})
+    options: frozenset[str] = frozenset({"main"})
     sample_rate: int = 24000
     noun: str = "conversation"
     unit: str = "conversation"
@@ -259,7 +264,7 @@ def write_export(
     rate = chosen.sample_rate or format.sample_rate
     run = Export(format, target, chosen, rate, ProsodicClusterSequences(tokens) if tokens else None)
     entries: dict[str, list[FileEntry]] = {}
-    voices: list[tuple[str, str, float]] = []
+    voices: list[tuple[str, tuple[str, ...], float]] = []
     rejects: list[Reject] = []
     for row in rows:
         name = row["conversation_id"]
@@ -274,7 +279,7 @@ def write_export(
             continue
         entries[name] = written
         if written:
-            voices.append((name, item.voice, sum(entry.seconds for entry in written)))
+            voices.append((name, item.apart, sum(entry.seconds for entry in written)))
     if not voices:
         why = [*(f"{reject.id}: {reject.reason}" for reject in rejects), *run.left_out]
         reason = f" ({why[0]})" if why else ""

@@ -52,7 +52,7 @@ TASKS = {
 
 
 #: The settings of an export that both formats of clips take.
-CLIP_OPTIONS = frozenset({"swap", "per_kind", "context", "after"})
+CLIP_OPTIONS = frozenset({"main", "per_kind", "context", "after"})
 
 
 class EventClip(NamedTuple):

@@ -53,7 +53,7 @@ from dailytalk_contiguous.core.schema import (
     STRING,
     Row,
     built,
-    kept_speaker,
+    kept_speakers,
     name_or_none,
     voices,
 )
@@ -624,7 +624,10 @@ def _shards(folder: Path) -> list[Path]:
     """
     inside_work = folder / DATASET
     if not inside_work.is_dir() and (folder / TAGGED).is_dir():
-        raise DailytalkError(f"{folder} was tagged and not spoken yet", f"run dailytalk speak {folder}")
+        raise DailytalkError(
+            f"{folder} was tagged and not spoken yet",
+            f"run dailytalk speak {folder}, with --revoice none to keep both voices as they were recorded",
+        )
     root = inside_work if inside_work.is_dir() else folder
     # A name with a leading dot is half written, or in the staging folder of a push.
     paths = sorted(
@@ -1114,7 +1117,7 @@ class Conversation:
         language: ISO 639-1, or None.
         main_speaker: name of the main speaker or None.
         other_speaker: name of the other speaker or None.
-        kept_speaker: name of the speaker whose own voice it is (never the one resynthesised) or None.
+        kept_speakers: names of those whose own voices are in it (never the one resynthesised); None: not known.
         voices: names of the voices with which utterances were resynthesised.
         row: what it was made of.
     """
@@ -1128,7 +1131,7 @@ class Conversation:
     language: str | None
     main_speaker: str | None
     other_speaker: str | None
-    kept_speaker: str | None
+    kept_speakers: tuple[str | None, ...]
     voices: tuple[str, ...]
     row: Row
 
@@ -1137,9 +1140,9 @@ class Conversation:
         return len(self.pcm) / self.sample_rate
 
     @property
-    def voice(self) -> str:
-        """What stays on one side of a division: the kept speaker or, if unknown, all of the recording."""
-        return str(self.kept_speaker or f"recording\0{self.row['recording_id']}")
+    def apart(self) -> tuple[str, ...]:
+        """What stays on one side of a division: the kept speakers; for an unknown one, all of the recording."""
+        return tuple(name or f"recording\0{self.row['recording_id']}" for name in self.kept_speakers)
 
 
 def conversation(row: Row, sample_rate: int, swap: bool) -> Conversation:
@@ -1179,7 +1182,7 @@ def conversation(row: Row, sample_rate: int, swap: bool) -> Conversation:
         language=row["language"],
         main_speaker=name_or_none(speakers.get(main)),
         other_speaker=name_or_none(speakers.get(other)),
-        kept_speaker=kept_speaker(row),
+        kept_speakers=kept_speakers(row),
         voices=voices(row),
         row=row,
     )

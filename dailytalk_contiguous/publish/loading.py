@@ -515,9 +515,8 @@ _MARGIN_SECONDS = 0.1
 class Window(TypedDict):
     """A part of a conversation.
 
-    `start` is its second in the conversation, `audio` float32 of shape (2, n), the resynthesised speaker first,
-    with zeros from sample `length` on. `words` have times in seconds of the window; `main`: the resynthesised
-    speaker's.
+    `start` is its second in the conversation, `audio` float32 of shape (2, n), the main speaker first, with zeros
+    from sample `length` on. `words` have times in seconds of the window; `main`: the main speaker's.
     """
 
     conversation_id: str
@@ -538,16 +537,22 @@ class WindowBatch(TypedDict):
 
 
 class _Windows(IterableDataset[Window]):
-    def __init__(self, dataset: Any, seconds: float, hop: float, sample_rate: int) -> None:
-        self.dataset, self.seconds, self.hop, self.sample_rate = dataset, seconds, hop, sample_rate
+    def __init__(self, dataset: Any, seconds: float, hop: float, sample_rate: int, main: str) -> None:
+        self.dataset, self.seconds, self.hop, self.sample_rate, self.main = (
+            dataset,
+            seconds,
+            hop,
+            sample_rate,
+            main,
+        )
 
     def __iter__(self) -> Iterator[Window]:
         for row in _own_rows(self.dataset):
-            yield from _of_row(row, self.seconds, self.hop, self.sample_rate)
+            yield from _of_row(row, self.seconds, self.hop, self.sample_rate, self.main)
 
 
 def moshi_windows(
-    dataset: Any, seconds: float = 30.0, hop: float | None = None, sample_rate: int = 24000
+    dataset: Any, seconds: float = 30.0, hop: float | None = None, sample_rate: int = 24000, main: str = "left"
 ) -> "IterableDataset[Window]":
     """Windows of all conversations of a dataset, one after another, for a loop or a `DataLoader`.
 
@@ -566,6 +571,7 @@ def moshi_windows(
         hop: seconds from one window to the next, in (0, seconds]; `seconds` if None. The last window of a
             conversation is the first that reaches its end.
         sample_rate: Hz; other audio is resampled.
+        main: the side that is Moshi's, `left` (what was resynthesised is there) or `right`.
 
     Returns an iterable of `Window`s; iterating again starts over.
 
@@ -583,13 +589,15 @@ def moshi_windows(
             f"a hop of {hop} s is not above 0 and at most the {seconds:g} s of a window",
             "what is between windows would be left out; give a smaller one",
         )
+    if main not in schema.CHANNELS:
+        raise DailytalkError(f"main is {main!r}", f"choose one of {', '.join(schema.CHANNELS)}")
     names = getattr(dataset, "column_names", None)
     missing = [name for name in COLUMNS if names is not None and name not in names]
     if missing:
         raise DailytalkError(
             f"the dataset has no column {', '.join(missing)}", "load one split of the config conversations"
         )
-    return _Windows(dataset, nearest, nearest if hop is None else hop, sample_rate)
+    return _Windows(dataset, nearest, nearest if hop is None else hop, sample_rate, main)
 
 
 def collate_windows(batch: Sequence[Window]) -> WindowBatch:
@@ -614,7 +622,7 @@ def _own_rows(dataset: Any) -> Iterator[Mapping[str, Any]]:
         yield from islice(dataset, worker.id, None, worker.num_workers)
 
 
-def _of_row(row: Mapping[str, Any], seconds: float, hop: float, sample_rate: int) -> Iterator[Window]:
+def _of_row(row: Mapping[str, Any], seconds: float, hop: float, sample_rate: int, main: str) -> Iterator[Window]:
     name = row["conversation_id"]
     audio = row["audio"] if isinstance(row["audio"], StereoAudio) else StereoAudio(row["audio"])
     if audio.channels != 2:
@@ -622,7 +630,7 @@ def _of_row(row: Mapping[str, Any], seconds: float, hop: float, sample_rate: int
             f"the audio of {name} has {audio.channels} channel(s), not 2", "load the conversations"
         )
     words = [
-        AlignedWord(word["word"], word["start"], word["end"], word["speaker"] == "left")
+        AlignedWord(word["word"], word["start"], word["end"], word["speaker"] == main)
         for word in row["alignments"] or ()
     ]
     total = audio.seconds
@@ -638,7 +646,8 @@ def _of_row(row: Mapping[str, Any], seconds: float, hop: float, sample_rate: int
             before = round((start - first) * sample_rate)
             samples = around[before : before + round((end - start) * sample_rate)]
         padded = np.zeros((2, round(seconds * sample_rate)), np.float32)
-        padded[:, : len(samples)] = samples[: padded.shape[1]].T
+        by_side = samples if main == "left" else samples[:, ::-1]
+        padded[:, : len(samples)] = by_side[: padded.shape[1]].T
         yield {
             "conversation_id": name,
             "start": start,

@@ -55,7 +55,7 @@ ABOUT_SHAPE = {
     str: {
         "files": [str],
         "split": str,
-        "kept_speaker?": str,
+        "kept_speakers?": [str],
         "duration": float,
         "voices": [str],
         "language?": str,
@@ -87,7 +87,7 @@ class File:
         weight: how often it is seen compared with others of its folder; at least once, because a clip of a
             smaller weight replaces others that its manifest left out.
         licence: of the recording; None if it is not known.
-        speaker: whose recording it is; None if it is not known.
+        speakers: whose own voices are in it, as far as they are known.
         labels: further fields of its manifest.
     """
 
@@ -99,7 +99,7 @@ class File:
     seconds: float
     weight: float
     licence: str | None
-    speaker: str | None
+    speakers: tuple[str, ...]
     labels: Mapping[str, Any]
 
 
@@ -133,7 +133,7 @@ class MixFolder:
         Raises DailytalkError for a damaged manifest.
         """
         yield from self.rejects
-        speakers = {path: of.get("kept_speaker") for of in self.about.values() for path in of["files"]}
+        speakers = {path: of.get("kept_speakers") or [] for of in self.about.values() for path in of["files"]}
         paths = set()
         for side, name in self.manifests.items():
             for entry in items.entries(self.data / name):
@@ -160,7 +160,7 @@ class MixFolder:
                     seconds=seconds,
                     weight=max(1.0, weight),
                     licence=annotation.get("licence") or clip.get("licence") or self.licence,
-                    speaker=annotation.get("speaker") or speakers.get(entry["path"]),
+                    speakers=tuple(filter(None, [annotation.get("speaker"), *speakers.get(entry["path"], ())])),
                     labels={key: entry[key] for key in _LABELS if key in entry},
                 )
 
@@ -647,8 +647,8 @@ def _terms(parts: Sequence[MixPart]) -> tuple[licensing.Combined, tuple[str, ...
     for part in parts:
         for file in part.used():
             users[file.licence].add(part.place)
-            if file.speaker:
-                sides[file.speaker].add(file.side)
+            for speaker in file.speakers:
+                sides[speaker].add(file.side)
     models = [(part.place, model) for part in parts if part.used() for model in part.folder.models]
     banned = {"commercial"} & {what for _, model in models for what in licensing.asked(model.licence).what}
     licence = licensing.combined(users, banned)

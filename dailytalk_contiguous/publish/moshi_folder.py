@@ -244,7 +244,7 @@ def write_moshi(export: exports.Export, item: publish_items.Conversation) -> Ite
     """Write the pieces of a conversation, each as WAV and words, and what `check` has to know of it in `about`."""
     settings, rate = export.settings, item.sample_rate
     if not any(word.main for word in item.words):
-        raise BadInput("the main speaker has no words", "check its audio, or export with --swap")
+        raise BadInput("the main speaker has no words", "check its audio, or export it with the other --main")
     exports.refuse_tags((word.text for word in item.words if word.main or settings.both_speakers), item)
     counter = token_counter(settings.tokenizer) if settings.tokenizer else None
     counts = export.facts.setdefault("words", {"total": 0, "moved": 0, "lost": 0, "cut": 0 if counter else None})
@@ -277,7 +277,7 @@ def write_moshi(export: exports.Export, item: publish_items.Conversation) -> Ite
     export.about[item.id] = {  # what the checker has to know of it, and no trainer reads
         "duration": item.duration,
         "language": item.language,
-        "kept_speaker": item.kept_speaker,
+        "kept_speakers": [name or "" for name in item.kept_speakers],
         "voices": list(item.voices),
         "turns": [
             [
@@ -321,7 +321,7 @@ MOSHI = exports.ExportFormat(
     finish=finish_moshi,
     manifests=MANIFESTS,
     sides=exports.TWO_LISTS,
-    options=frozenset({"swap", "both_speakers", "text_conditions", "max_length", "tokenizer", "prosodic_tokens"}),
+    options=frozenset({"main", "both_speakers", "text_conditions", "max_length", "tokenizer", "prosodic_tokens"}),
     unit="file",
     prepare=refuse_path,
 )

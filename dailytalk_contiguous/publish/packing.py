@@ -23,13 +23,13 @@ from dailytalk_contiguous.core.audio import Pcm, from_uri, probe
 from dailytalk_contiguous.core.documents import expect, parse_json, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.interaction import AFTER, CONTEXT
-from dailytalk_contiguous.core.schema import CHANNELS, CONFIGS, SPLITS, Row, kept_speaker, published_features
+from dailytalk_contiguous.core.schema import CHANNELS, CONFIGS, SPLITS, Row, kept_speakers, published_features
 from dailytalk_contiguous.core.utterance import FIELDS
 from dailytalk_contiguous.core.wording import portable
 from dailytalk_contiguous.publish import items as publish_items
 from dailytalk_contiguous.publish.interactivity import ClipChoice, clips_of, cut_clips
 from dailytalk_contiguous.publish.manifest import DataFile, Packed, PublishedRow
-from dailytalk_contiguous.publish.splits import SplitVoice, as_decided, split_three
+from dailytalk_contiguous.publish.splits import Speakers, SplitVoice, as_decided, split_three
 from dailytalk_contiguous.run.clips import listed_clips
 from dailytalk_contiguous.run.outputs import read_run
 from dailytalk_contiguous.shards import read_entries, read_rows
@@ -63,7 +63,7 @@ class Finished(NamedTuple):
 
     Attributes:
         id, recording_id: of the conversation.
-        kept_speaker: name of the speaker whose own voice it is, or None.
+        kept_speakers: names of those whose own voices are in it; None is not known.
         seconds: of audio. heard: number of audible utterances. heard_seconds: their total length.
         chain: digest after each stage of the spoken half, from its shard; empty where the shard has none.
         digest: changes whenever the row may have.
@@ -75,7 +75,7 @@ class Finished(NamedTuple):
 
     id: str
     recording_id: str
-    kept_speaker: str | None
+    kept_speakers: Speakers
     seconds: float
     heard: int
     heard_seconds: float
@@ -157,7 +157,7 @@ def index_folder(folder: Path, per_kind: int = 0) -> Index:
             finished[name] = Finished(
                 name,
                 row["recording_id"],
-                kept_speaker(row),
+                kept_speakers(row),
                 row["duration"],
                 len(audible),
                 sum((utterance["end"] or 0.0) - (utterance["start"] or 0.0) for utterance in audible),
@@ -738,7 +738,7 @@ def pack_version(
     claim(stage)
     made_by = origin(folder)
     voices = [
-        SplitVoice(finished.id, finished.kept_speaker, finished.recording_id, finished.seconds)
+        SplitVoice(finished.id, finished.kept_speakers, finished.recording_id, finished.seconds)
         for finished in index.conversations
     ]
     if index.items.labelled:

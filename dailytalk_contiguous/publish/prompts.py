@@ -327,7 +327,7 @@ PERSONAPLEX = exports.ExportFormat(
     finish=finish_personaplex,
     manifests=(TRAIN, EVAL, PERSONAPLEX_CONFIG),
     sides=exports.TWO_LISTS,
-    options=frozenset({"swap", "both_speakers", "max_length", "tokenizer", "prosodic_tokens", "persona"}),
+    options=frozenset({"main", "both_speakers", "max_length", "tokenizer", "prosodic_tokens", "persona"}),
     unit="file",
     prepare=prepare_personaplex,
 )

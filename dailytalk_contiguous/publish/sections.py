@@ -362,10 +362,9 @@ def conversation_sections(
         *(measures_table(tally), tags_table(tally)),
     ]
     style += [table] if (table := buckets_table(tally)) else []
-    synthesis: list[SectionPart] = [lengths_plot(tally), synthesis_table(tally, run)]
     known = tally.word_sources.most_common()
-    synthesis.append(Table("How word times are known", ("", "words"), known, nothing="no words"))
-    synthesis += [*([plot] if (plot := confidence_plot(tally)) else []), *delivery_parts(tally), *players]
+    words: list[SectionPart] = [Table("How word times are known", ("", "words"), known, nothing="no words")]
+    words += [plot] if (plot := confidence_plot(tally)) else []
     yield Section("facts", "", [conversation_facts(tally, run)])
     yield Section("what", "What is in it", [*voice_parts(tally), durations_plot(tally)])
     doubtful = [table] if (table := doubtful_sides(tally)) else []
@@ -376,7 +375,10 @@ def conversation_sections(
     if heard := emotion_parts(CorpusFigures(tally, unit="utterance")):
         yield Section("emotion", "Emotion, as a classifier hears it", heard)
     if tally.rebuilt:
+        synthesis = [lengths_plot(tally), synthesis_table(tally, run), *words, *delivery_parts(tally), *players]
         yield Section("synthesis", "Synthesis", synthesis)
+    elif tally.finished:
+        yield Section("words", "Words", words)
     yield Section("made", "What made it", made_parts(tally, run))
     yield from against
     yield rejected_section(tally, examples)

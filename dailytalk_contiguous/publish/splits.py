@@ -1,6 +1,6 @@
 """Which conversations train and which evaluate, so that no speaker is in both and a rerun decides the same.
 
-Groups (the conversations of one kept speaker) are in the order of a hash of their name and the seed; those at
+Groups (conversations that kept speakers link) are in the order of a hash of their name and the seed; those at
 the front evaluate until the share is reached. So a group's side depends on its own name and on the share alone,
 and more conversations later move a few at the border, not all. Voices that were synthesised do not count: they are
 meant to be the same everywhere.
@@ -9,7 +9,7 @@ meant to be the same everywhere.
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.sampling import joined_groups
@@ -17,6 +17,10 @@ from dailytalk_contiguous.core.schema import SPLITS
 
 #: A group longer than this many times the wanted share would take too much of the training data for evaluation.
 LARGEST = 2.0
+
+
+#: The kept speakers of a conversation by name; None is one who is not known, and links nothing.
+Speakers: TypeAlias = tuple[str | None, ...]
 
 
 class Split(NamedTuple):
@@ -27,19 +31,24 @@ class Split(NamedTuple):
 
 
 def split_two(
-    conversations: Iterable[tuple[str, str | None, float]], eval_share: float = 0.1, seed: int = 0
+    conversations: Iterable[tuple[str, Speakers, float]], eval_share: float = 0.1, seed: int = 0
 ) -> Split:
-    """Divide conversations (id, name of the kept speaker or None, seconds) into `train` and `eval`.
+    """Divide conversations (id, kept speakers, seconds) into `train` and `eval`.
 
     `eval_share` is the share of the seconds that evaluate. Each side gets at least one conversation where there
     are two; another seed is another division. Raises DailytalkError for a share that is outside (0, 1).
     """
     if not 0 < eval_share < 1:
         raise DailytalkError(f"an eval share of {eval_share} is not between 0 and 1", "give one such as 0.1")
-    items = [SplitVoice(name, speaker, name, seconds) for name, speaker, seconds in conversations]
+    items = [SplitVoice(name, speakers, name, seconds) for name, speakers, seconds in conversations]
     alone = [f"conversation\0{item.id}" for item in items]
-    speakers = [f"speaker\0{item.kept_speaker}" if item.kept_speaker is not None else "" for item in items]
-    of_speakers = [speaker or key for speaker, key in zip(speakers, alone, strict=True)]
+    of_speakers = [""] * len(items)
+    for group in _linked(items):
+        named = min(
+            (speaker for index in group for speaker in items[index].kept_speakers if speaker), default=None
+        )
+        for index in group:
+            of_speakers[index] = alone[index] if named is None else f"speaker\0{named}"
     shares = (("eval", eval_share),)[: max(0, len(items) - 1)]
     for keys in (of_speakers, alone):
         side = _assigned(_by_key(items, keys), {}, shares, seed)
@@ -50,12 +59,12 @@ def split_two(
     return Split(side, _disjoint(items, side))
 
 
-def as_given(conversations: Iterable[tuple[str, str | None, float]], side: Mapping[str, str]) -> Split:
+def as_given(conversations: Iterable[tuple[str, Speakers, float]], side: Mapping[str, str]) -> Split:
     """An existing division: `side` (`train` or `eval`) of each; `conversations` as in `split_two`.
 
     Raises DailytalkError if nothing is left to train on.
     """
-    items = [SplitVoice(name, speaker, name, seconds) for name, speaker, seconds in conversations]
+    items = [SplitVoice(name, speakers, name, seconds) for name, speakers, seconds in conversations]
     side_of = {item.id: side[item.id] for item in items}
     if "train" not in side_of.values():
         raise DailytalkError("no conversation is left to train on", "give an eval share to divide them again")
@@ -65,15 +74,16 @@ def as_given(conversations: Iterable[tuple[str, str | None, float]], side: Mappi
 def _disjoint(items: Iterable["SplitVoice"], side: Mapping[str, str]) -> bool:
     sides: dict[str | None, set[str]] = defaultdict(set)
     for item in items:
-        sides[item.kept_speaker].add(side[item.id])
+        for speaker in item.kept_speakers:
+            sides[speaker].add(side[item.id])
     return all(len(sides_of) == 1 for speaker, sides_of in sides.items() if speaker is not None)
 
 
 class SplitVoice(NamedTuple):
-    """What decides the split of a conversation: its kept speaker's name (None: not known) and its recording."""
+    """What decides the split of a conversation: its kept speakers and its recording."""
 
     id: str
-    kept_speaker: str | None
+    kept_speakers: Speakers
     recording_id: str
     seconds: float
 
@@ -134,7 +144,8 @@ def _disjoint_in(items: Iterable[SplitVoice], side: Mapping[str, str]) -> str:
     speakers: dict[str | None, set[str]] = defaultdict(set)
     recordings: dict[str, set[str]] = defaultdict(set)
     for item in items:
-        speakers[item.kept_speaker].add(side[item.id])
+        for speaker in item.kept_speakers:
+            speakers[speaker].add(side[item.id])
         recordings[item.recording_id].add(side[item.id])
     if any(len(splits) > 1 for splits in recordings.values()):
         return "conversations"
@@ -190,19 +201,23 @@ def _shortest(items: Sequence[SplitVoice], before: Mapping[str, str], evaluating
     return side | dict.fromkeys(new, "train")
 
 
-def _components(items: Sequence[SplitVoice]) -> dict[str, list[SplitVoice]]:
-    """Groups of conversations that are linked, through any number of others, by a kept speaker or a recording."""
-    # Who is not known links nothing.
+def _linked(items: Sequence[SplitVoice]) -> list[list[int]]:
+    """Indices of conversations that a kept speaker or a recording links, through any number of others."""
     links = [
-        (item.recording_id, (None, item.recording_id) if item.kept_speaker is None else item.kept_speaker)
-        for item in items
+        (index, key)
+        for index, item in enumerate(items)
+        for key in (("recording", item.recording_id), *(("speaker", name) for name in item.kept_speakers if name))
     ]
-    numbers = joined_groups(links).tolist()
-    names: dict[int, str] = {}
-    for number, item in zip(numbers, items, strict=True):
-        names[number] = min(names.get(number, item.recording_id), item.recording_id)
-    # Named after the first recording, in any order of the items.
-    return _by_key(items, [f"recording\0{names[number]}" for number in numbers])
+    groups: dict[int, dict[int, None]] = defaultdict(dict)
+    for number, (index, _) in zip(joined_groups(links).tolist(), links, strict=True):
+        groups[number][index] = None
+    return [[*group] for group in groups.values()]
+
+
+def _components(items: Sequence[SplitVoice]) -> dict[str, list[SplitVoice]]:
+    """Linked conversations, by the name of their first recording in any order of the items."""
+    groups = ([items[index] for index in group] for group in _linked(items))
+    return {f"recording\0{min(item.recording_id for item in group)}": group for group in groups}
 
 
 def _by_key(items: Sequence[SplitVoice], keys: Sequence[str]) -> dict[str, list[SplitVoice]]:

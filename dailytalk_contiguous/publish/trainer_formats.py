@@ -238,7 +238,7 @@ _mixed = partial(
     checked="a reader written from its source",
     finish=exports.json_lists(**_DIALOGUES),
     manifests=(*_DIALOGUES.values(),),
-    options=frozenset({"swap", "max_length"}),
+    options=frozenset({"main", "max_length"}),
     unit="file",
 )
 
@@ -247,13 +247,13 @@ TRAINER_FORMATS = (
         "lhotse", "NeMo's duplex speech-to-speech (`DuplexS2SDataset`)",
         "Shar of the user (16 kHz) and the agent (22.05 kHz, `target_audio`); utterances and words of both",
         "names, sounds without text, valence/arousal/dominance, prosody", "lhotse",
-        write=write_nemo, options=frozenset({"swap", "persona"}), sample_rate=AGENT_RATE, prepare=prepare_personas,
+        write=write_nemo, options=frozenset({"main", "persona"}), sample_rate=AGENT_RATE, prepare=prepare_personas,
     ),
     _shards(
         "lhotse-cuts", "lhotse (`CutSet.from_shar`)",
         "Shar of stereo cuts, the agent first; utterances and words of both by name",
         "sounds without text, valence/arousal/dominance, prosody", "lhotse",
-        write=write_cuts, options=frozenset({"swap", "persona"}), prepare=prepare_personas,
+        write=write_cuts, options=frozenset({"main", "persona"}), prepare=prepare_personas,
     ),
     _shards(
         "webdataset", "webdataset, and `datasets` (its builder of that name)",

@@ -27,7 +27,7 @@ from dailytalk_contiguous.core.documents import has_length, is_number
 from dailytalk_contiguous.core.hallucination import EXTRA_WORDS, MAX_WORDS_PER_SECOND
 from dailytalk_contiguous.core.licensing import licence_of
 from dailytalk_contiguous.core.quality import NO_LIMIT
-from dailytalk_contiguous.core.schema import CHANNELS, Row, kept_speaker, voices
+from dailytalk_contiguous.core.schema import AS_RECORDED, CHANNELS, Row, kept_speakers, voices
 from dailytalk_contiguous.core.separated_turns import is_doubtful
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.tally import UNKNOWN, Tally
@@ -299,10 +299,10 @@ def portable_measures(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def recorded_overlap(row: Mapping[str, Any]) -> float | None:
-    """Seconds in which both speak in the recording, where the timeline keeps these (`anchor`); else None."""
+    """Seconds in which both speak in the recording, where the timeline keeps these; else None."""
     timeline = row.get("timeline") or {}
     seconds = timeline.get("source_overlap_seconds")
-    return float(seconds) if timeline.get("mode") == "anchor" and is_number(seconds) else None
+    return float(seconds) if timeline.get("mode") in ("anchor", AS_RECORDED) and is_number(seconds) else None
 
 
 def is_talk(row: Mapping[str, Any]) -> bool:
@@ -660,7 +660,10 @@ _UNKNOWN_CONFIDENCE, NOT_DECODED = "unknown-confidence", "not-decoded"
 #: Kinds of findings that a command speaks of too: what was only tagged, and what nothing came of.
 NOT_SPOKEN, NOTHING_FINISHED = "not-spoken", "nothing-finished"
 
-_NOT_SPOKEN = "it was tagged and not spoken yet: there is nothing to train on", "run dailytalk speak on it"
+_NOT_SPOKEN = (
+    "it was tagged and not spoken yet: there is nothing to train on",
+    "run dailytalk speak on it, with --revoice none to keep both voices as recorded",
+)
 
 
 class Judged(NamedTuple):
@@ -751,7 +754,7 @@ class Judge:
             self.voices[voice] += hours
         if row["language"] and row["language"] != "und":
             self.languages[row["language"]] += hours
-        named = bool(row.get("labels")) or kept_speaker(row) is not None
+        named = bool(row.get("labels")) or None not in kept_speakers(row)
         talk = self.rebuilt and is_talk(row)
         if talk and not any(utterance["channel"] == "left" for utterance in row["utterances"] or ()):
             measured["least_talk"] = None  # its program was killed before the voice said anything

@@ -54,6 +54,10 @@ class VoiceClip(NamedTuple):
     pcm: Pcm
     path: str = ""
 
+    @property
+    def apart(self) -> tuple[str, ...]:
+        return (self.voice,)
+
 
 @dataclass(frozen=True)
 class VoiceList:

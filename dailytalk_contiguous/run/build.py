@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
+from dailytalk_contiguous.core.schema import result_sides
 from dailytalk_contiguous.run import local
 from dailytalk_contiguous.run.run import RunOptions, RunOutcome, run
 from dailytalk_contiguous.run.shard import Progress
@@ -20,6 +21,7 @@ from dailytalk_contiguous.sources.recordings import LeftOut
 from dailytalk_contiguous.stages.align import Align
 from dailytalk_contiguous.stages.base import Stage, find_stage
 from dailytalk_contiguous.stages.finish import Finish
+from dailytalk_contiguous.stages.keep import Keep
 from dailytalk_contiguous.stages.reconstruct import Reconstruct
 from dailytalk_contiguous.stages.script import Script
 from dailytalk_contiguous.stages.segment import Segment
@@ -55,7 +57,8 @@ def run_recipe(
         inputs: files, folders, or a dataset on the Hub, as `dailytalk build` takes them.
         out: the work folder.
         tagging: from `Segment` to tagged utterances, or a whole chain, with `Script` between its halves.
-        speaking: from `Speak` to `Finish`; empty to stop at the transcript, or where `tagging` is a whole chain.
+        speaking: from `Speak` (or `Keep`) to `Finish`; empty to stop at the transcript, or where `tagging` is a
+            whole chain.
         workers: processes.
         source_licence: of the recordings, for the dataset's card.
         progress, planned: called with what is done, and with what is to be done.
@@ -71,10 +74,12 @@ def run_recipe(
         tagging, speaking = stages[:cut], stages[cut + 1 :]
     segment = _the(Segment, tagging)
     if speaking:  # before hours of work
-        re_voiced = {_the(kind, speaking).revoice for kind in (Speak, Reconstruct, Align, Finish)}  # type: ignore[attr-defined]
+        kept = find_stage(Keep, speaking)
+        kinds = (Align, Finish) if kept else (Speak, Reconstruct, Align, Finish)
+        on_the_left = {result_sides(_the(kind, speaking).revoice)["left"] for kind in kinds}  # type: ignore[attr-defined]
         if not isinstance(speaking[-1], Finish):
             raise DailytalkError("the second half of a recipe does not end with Finish", "put it last")
-        if len(re_voiced) > 1:
+        if len(on_the_left | ({"left"} if kept else set())) > 1:
             raise DailytalkError("the stages of a recipe re-voice different channels", "give all the same revoice")
     options = RunOptions(workers=workers)
     sources = [inputs] if isinstance(inputs, str) else inputs

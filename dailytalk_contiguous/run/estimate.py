@@ -355,20 +355,22 @@ def _measure_clips(
 
 def _speak(piece: Row, out: Path, stages: Sequence[Stage]) -> tuple[dict[str, float], dict[str, float]]:
     """Quantities and seconds by stage of the second half: it is run where speech is free, and else only priced."""
-    # With an empty cache: the user's would make everything look cheap.
-    voice = replace(speak_stage_of(stages), cache=str(out / "cache"))
-    stages = [PerUtterance(voice) if find_stage(Speak, [stage]) else stage for stage in stages]
+    voice, quantities = speak_stage_of(stages), dict[str, float]()
+    disk = {"dataset_bytes": out / speaking.DATASET, "wav_bytes": out / AUDIO}
     script = speaking.read_synthesis_input(out)
-    priced = price_of(script, stages)
-    quantities = {"usd": priced.price, "text_bytes": float(priced.text_bytes)}
-    if not voice.synthesiser().deterministic:
-        return quantities | _like_the_source(piece, voice.sample_rate), {}
+    if voice:
+        # With an empty cache: the user's would make everything look cheap.
+        voice, disk["cache_bytes"] = replace(voice, cache=str(out / "cache")), out / "cache"
+        stages = [PerUtterance(voice) if find_stage(Speak, [stage]) else stage for stage in stages]
+        priced = price_of(script, stages)
+        quantities = {"usd": priced.price, "text_bytes": float(priced.text_bytes)}
+        if not voice.synthesiser().deterministic:
+            return quantities | _like_the_source(piece, voice.sample_rate), {}
     outcome = run(SpeakSpec(script, out, stages))
     seconds = _stages(outcome.account)
     quantities["speak_seconds"] = sum(seconds.values())
-    if not outcome.counts.get("conversations"):  # held back: there are no files to measure
+    if voice and not outcome.counts.get("conversations"):  # held back: there are no files to measure
         return quantities | _like_the_source(piece, voice.sample_rate), seconds
-    disk = {"dataset_bytes": out / speaking.DATASET, "wav_bytes": out / AUDIO, "cache_bytes": Path(voice.cache)}
     return quantities | {name: _size(path) for name, path in disk.items()}, seconds
 
 

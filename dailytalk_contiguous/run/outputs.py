@@ -104,7 +104,10 @@ _OURS = ".transcript.sha256"
 
 #: Stages of `dailytalk speak`, which may share the work folder: `dailytalk tag` keeps their rejects.
 SPOKEN_STAGES = frozenset(
-    {"transcript", "ChooseVoice", "MeasureDelivery", "Speak", "Reconstruct", "Align", "TokeniseResult", "Finish"}
+    {
+        *("transcript", "ChooseVoice", "MeasureDelivery", "Speak", "Reconstruct", "Keep"),
+        *("Align", "TokeniseResult", "Finish"),
+    }
 )
 
 #: The most notes on recordings that run.json repeats; all of them are in the shards.

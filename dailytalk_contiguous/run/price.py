@@ -47,6 +47,8 @@ def price_of(script: SynthesisInput, stages: Sequence[Stage]) -> Price:
     load_synthesiser.cache_clear()
     check_script_tags(script, stages)
     stage, chooser = speak_stage_of(stages), find_stage(ChooseVoice, stages)
+    if stage is None:
+        return Price(0, 0, 0, 0, 0, 0.0, 0.0)
     synthesiser, cache = stage.synthesiser(), SpeechCache(Path(stage.cache) if stage.cache else None)
     missing: set[int] = set()
     said = cached = silent = text_bytes = not_cloned = 0

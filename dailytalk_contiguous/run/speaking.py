@@ -25,6 +25,7 @@ from dailytalk_contiguous.sources.editable import laid_over
 from dailytalk_contiguous.sources.transcribed import transcribed
 from dailytalk_contiguous.stages.base import Stage, Stages, find_stage, published_by
 from dailytalk_contiguous.stages.finish import Finish
+from dailytalk_contiguous.stages.keep import Keep
 from dailytalk_contiguous.stages.script import script_row
 from dailytalk_contiguous.stages.synthesis import Speak
 from dailytalk_contiguous.store.files import inside, refuse_half_renamed, sha256_of
@@ -88,7 +89,7 @@ class SpeakSpec(Spec):
 
     Args:
         script: what is to be said. out: the work folder.
-        stages: from `Speak` to `Finish`, whose provenance is set.
+        stages: from `Speak` (or `Keep`) to `Finish`, whose provenance is set.
         about: goes into run.json as it is, its `settings` beside those of the stages.
     """
 
@@ -157,17 +158,19 @@ def opened_budget(stages: Sequence[Stage]) -> Budget:
     return open_budget(paid.max_cost if paid else None)
 
 
-def speak_stage_of(stages: Iterable[Stage]) -> Speak:
-    """The stage that says utterances. Raises DailytalkError if there is none."""
+def speak_stage_of(stages: Iterable[Stage]) -> Speak | None:
+    """The stage that says utterances; None where `Keep` is in its place. Raises DailytalkError without either."""
     voice = find_stage(Speak, stages)
-    if voice is None:
-        raise DailytalkError("the stages lack Speak", "put it first, after ChooseVoice")
+    if voice is None and find_stage(Keep, stages) is None:
+        raise DailytalkError("the stages lack Speak", "put it first, after ChooseVoice, or Keep in its place")
     return voice
 
 
 def check_script_tags(script: SynthesisInput, stages: Sequence[Stage]) -> None:
     """Raise DailytalkError for tags that the synthesiser would read aloud or take for others."""
     voice = speak_stage_of(stages)
+    if voice is None:
+        return
     tags = {
         row["tag"][index]
         for row in script.unfolded()
@@ -201,8 +204,8 @@ def with_provenance(stages: Sequence[Stage], tagged: Mapping[str, Any], fields: 
     provenance = {
         "tool": f"dailytalk-contiguous {version('dailytalk-contiguous')}",
         "models": {**tagged, **outputs.models_of(stages)},
-        "voice": voice.synthesiser().voice,
-        "settings": settings_of(*stages) | {"verify": bool(voice.verify)},
+        "voice": voice.synthesiser().voice if voice else "",
+        "settings": settings_of(*stages) | ({"verify": bool(voice.verify)} if voice else {}),
     }
     taken = {name for stage in stages for name in stage.adds} | {*script_row()}
     if clash := next((field.name for field in fields if field.name in taken), None):

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from datasets import Features, List
 
 from dailytalk_contiguous.core.audio import pcm_to_float
-from dailytalk_contiguous.core.schema import ALIGNED_WORD, CHANNELS, Row
+from dailytalk_contiguous.core.schema import ALIGNED_WORD, CHANNELS, Row, result_sides
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.word_times import (
     Word,
@@ -24,7 +24,7 @@ from dailytalk_contiguous.core.word_times import (
     voiced_spans,
 )
 from dailytalk_contiguous.models.recogniser import RecogniserInput, check_recogniser, recognise_at, settled_type
-from dailytalk_contiguous.stages.base import ASR_MODEL, COMPUTE_TYPE, DEVICE, REVOICE, Stage
+from dailytalk_contiguous.stages.base import ASR_MODEL, COMPUTE_TYPE, DEVICE, REVOICE_OR_KEEP, Stage
 from dailytalk_contiguous.stages.transcribe import GIVEN, GIVEN_FITTED
 
 
@@ -32,10 +32,11 @@ from dailytalk_contiguous.stages.transcribe import GIVEN, GIVEN_FITTED
 class Align(Stage):
     """Adds `alignments`: words of both speakers sorted by start, inside the audio, no overlap within a speaker.
 
-    `recogniser` times synthesised speech without word times; empty for none. Who is re-voiced is `left`.
+    `recogniser` times synthesised speech without word times; empty for none. Who is resynthesised is
+    `left`; with `none` everybody stays on their side.
     """
 
-    revoice: str = setting(CHANNELS[0], REVOICE)
+    revoice: str = setting(CHANNELS[0], REVOICE_OR_KEEP)
     recogniser: str = setting("", ASR_MODEL)
     compute_type: str = setting("auto", COMPUTE_TYPE)
     device: str = setting("auto", DEVICE, execution=True)
@@ -59,6 +60,7 @@ class Align(Stage):
         return {"aligner": self.recogniser} if self.recogniser else {}
 
     def row(self, row: Row) -> Row:
+        sides = result_sides(self.revoice)
         by_speaker: dict[str, list[tuple[Word, str]]] = {"left": [], "right": []}
         said = [
             index
@@ -70,7 +72,7 @@ class Align(Stage):
         for index in said:
             start, end = row["new_start"][index], row["new_end"][index]
             words, sources = spoken[index] if index in spoken else _kept(row, index)
-            speaker = "left" if row["source_channel"][index] == self.revoice else "right"
+            speaker = sides[row["source_channel"][index]]
             words = _with_probabilities(words, row["words"][index])
             by_speaker[speaker] += [
                 (word._replace(start=start + word.start, end=start + word.end), source)

@@ -26,6 +26,7 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import (
     CHANNELS,
     CONVERSATION_COLUMNS,
+    NOBODY,
     PROBLEM,
     SOURCE,
     Batch,
@@ -45,6 +46,12 @@ IDS = ("conversation_id", "recording_id")
 # Settings that several stages have, each one option.
 
 REVOICE = Setting("Whose voice is resynthesised: {choices}.", panel="result", choices=CHANNELS)
+#: Of the stages that also follow `Keep`.
+REVOICE_OR_KEEP = Setting(
+    "Whose voice is resynthesised, or none: both speakers as they were recorded. {choices}.",
+    panel="result",
+    choices=(*CHANNELS, NOBODY),
+)
 SAMPLE_RATE = Setting(
     "Sample rate of the result.",
     panel="result",

@@ -10,10 +10,11 @@ from datasets import Features, IterableDataset
 from datasets.table import cast_table_to_features
 
 from dailytalk_contiguous.core import schema
+from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.quality import FRAME
 from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.utterance import FIELDS, OPTIONAL_FIELDS, UTTERANCE, Field, pack_utterances
-from dailytalk_contiguous.stages.base import REVOICE, AnyDataset, Stage
+from dailytalk_contiguous.stages.base import REVOICE_OR_KEEP, AnyDataset, Stage
 from dailytalk_contiguous.stages.script import columns_besides
 
 #: Columns of an utterance that have another name on their way.
@@ -26,17 +27,17 @@ _TIMES = frozenset({"start", "end", "source_start", "source_end"})
 
 @dataclass(frozen=True)
 class Finish(Stage):
-    """Packs the columns of `Reconstruct`, `Align` and the transcript into those of `core.schema.BUILT`.
+    """Packs the columns of `Reconstruct` or `Keep`, `Align` and the transcript into `core.schema.BUILT`.
 
     Times are rounded to a tenth of a millisecond, as in transcript_shifted.jsonl. `map` drops all other
     columns, so that what it returns can be published as it is.
 
-    `revoice` is whose voice is new; `provenance` is JSON that says how the conversation was made; `fields` are
-    those of utterances that stages before it publish (`published_by`). An utterance that was left out has no start
-    and no end.
+    `revoice` is whose voice is new, or `none`; `provenance` is JSON that says how the conversation was made;
+    `fields` are those of utterances that stages before it publish (`published_by`). An utterance that was left out
+    has no start and no end.
     """
 
-    revoice: str = setting(schema.CHANNELS[0], REVOICE)
+    revoice: str = setting(schema.CHANNELS[0], REVOICE_OR_KEEP)
     provenance: str = unlisted("{}")
     fields: tuple[Field, ...] = unlisted(())
 
@@ -65,13 +66,17 @@ class Finish(Stage):
         return mapped
 
     def row(self, row: schema.Row) -> schema.Row:
-        sides = {channel: "left" if channel == self.revoice else "right" for channel in schema.CHANNELS}
+        sides = schema.result_sides(self.revoice)
+        if schema.is_recorded(row) and sides["left"] != "left":
+            raise DailytalkError(
+                f"Keep leaves each speaker on their side, and revoice is {self.revoice!r}", "leave it out"
+            )
         renamed = {name: row[column] for name, column in _RENAMED.items()}
         utterances = pack_utterances({**row, **renamed}, (*FIELDS, *self.fields))
         for utterance in utterances:
             utterance["channel"] = sides[utterance["source_channel"]]
         sounds = [
-            {"channel": "right", "start": sound["new_start"], "end": sound["new_end"]}
+            {"channel": sides[sound["channel"]], "start": sound["new_start"], "end": sound["new_end"]}
             | {"source_start": sound["start"], "source_end": sound["end"]}
             for sound in row["sounds"]
         ]

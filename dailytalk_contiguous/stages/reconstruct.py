@@ -5,19 +5,31 @@ sample where the rate is kept. Between them is the recording's own background, s
 quietest. The re-voiced speaker is on the left of the result, whichever side he was on.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from datasets import Features, List, Value
 from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
 
 from dailytalk_contiguous.core import audio, turns
 from dailytalk_contiguous.core.crosstalk import HOP, Leakage, leakage, leaked_spans
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.loudness import Levelled, Piece, lay, level, limit, loudness, rearrange, room_tone
 from dailytalk_contiguous.core.quality import SideMeter
-from dailytalk_contiguous.core.schema import AUDIO, CHANNELS, SECONDS, SIDE, STRING, TIMELINE, Row, per_utterance
+from dailytalk_contiguous.core.schema import (
+    AUDIO,
+    CHANNELS,
+    SECONDS,
+    SIDE,
+    STRING,
+    TIMELINE,
+    Row,
+    per_utterance,
+    result_sides,
+)
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.spans import FRAME, find_sounds, frame_levels, sound_blocks
 from dailytalk_contiguous.core.timeline import MODES, TurnEvent, compare_turns, rebuild
@@ -31,6 +43,22 @@ AROUND = 0.02
 #: dB over the room tone from which a leak is heard in it, and over the leak from which a channel is its own
 #: speaker's. Frames of 32 ms on both sides whose loudest leak counts: its tail in the room.
 HEARD_DB, OWN_DB, LEAK_EDGE = -3.0, 10.0, 3
+
+
+#: Columns of a conversation with its sound and its times, rebuilt or as it was recorded.
+RESULT = Features(
+    {
+        "built_audio": AUDIO,
+        "built_rate": Value("int32"),
+        "built_duration": SECONDS,
+        "built_sides": List(SIDE | {"audible": List({"start": SECONDS, "end": SECONDS})}),
+        "timeline": TIMELINE,
+        "sounds": List({"channel": STRING, **dict.fromkeys(("start", "end", "new_start", "new_end"), SECONDS)}),
+        **per_utterance(
+            Features({"new_start": SECONDS, "new_end": SECONDS, "event": STRING, "source_event": STRING})
+        ),
+    }
+)
 
 
 class Part(NamedTuple):
@@ -64,19 +92,7 @@ class Reconstruct(Stage):
     batch_rows: ClassVar[int] = 1
     retried: ClassVar[bool] = True
     refuses: ClassVar[bool] = True
-    adds: ClassVar[Features] = Features(
-        {
-            "built_audio": AUDIO,
-            "built_rate": Value("int32"),
-            "built_duration": SECONDS,
-            "built_sides": List(SIDE | {"audible": List({"start": SECONDS, "end": SECONDS})}),
-            "timeline": TIMELINE,
-            "sounds": List({"start": SECONDS, "end": SECONDS, "new_start": SECONDS, "new_end": SECONDS}),
-            **per_utterance(
-                Features({"new_start": SECONDS, "new_end": SECONDS, "event": STRING, "source_event": STRING})
-            ),
-        }
-    )
+    adds: ClassVar[Features] = RESULT
 
     def row(self, row: Row) -> Row:
         _refuse_failed(row)
@@ -85,16 +101,9 @@ class Reconstruct(Stage):
         total = len(source) / rate
         analysed = audio.read_pcm(row["audio"], row["offset"], row["duration"])
         leaks = leakage(analysed[:, 0], analysed[:, 1])
-        # Laughs, breaths and coughs of the kept channel.
         side = 1 - CHANNELS.index(self.revoice)
-        # Mean square of the loudest leak around each frame; 0 where the channel is too loud for one.
-        predicted = np.pad(leaks[side].predicted(), LEAK_EDGE)
-        loudest = np.max(sliding_window_view(predicted, 2 * LEAK_EDGE + 1), axis=1)
-        levels = frame_levels(audio.pcm_to_float(analysed[:, side]), HOP)
-        loudest_leak = np.where(levels < loudest * 10 ** (OWN_DB / 10), loudest, 0.0)
-        leaked = leaks[side].mask | (loudest_leak > 0)
         spans = [(start, end) for start, end, _ in self._spans(row, kept=True)]
-        sounds = find_sounds(analysed[:, side], spans, np.repeat(leaked, HOP)[::FRAME])
+        sounds, loudest_leak = sounds_of(analysed[:, side], spans, leaks[side])
         parts = self._parts(row, sounds, rate)
         events = [part.event for part in parts]
         starts, new_total = rebuild(events, total, self.mode, rate)
@@ -113,7 +122,7 @@ class Reconstruct(Stage):
             "built_audio": {"bytes": audio.encoded_sound(rebuilt, rate, "FLAC"), "path": None},
             "built_rate": rate,
             "built_duration": len(rebuilt) / rate,
-            "built_sides": self._sides(parts, starts, leaks, rebuilt, rate),
+            "built_sides": sides_of(parts, starts, self.revoice, leaks, rebuilt, rate),
             "timeline": measures
             | {
                 "mode": self.mode,
@@ -122,39 +131,8 @@ class Reconstruct(Stage):
                 "loudness_gain_db": levelled.gain_db,
                 "loudness_missing_db": levelled.missing_db,
             },
-            **_times(row, parts, starts, events),
+            **times_of(row, parts, starts),
         }
-
-    def _sides(
-        self, parts: list[Part], starts: list[float], leaks: tuple[Leakage, Leakage], rebuilt: audio.Pcm, rate: int
-    ) -> list[dict[str, Any]]:
-        """The measures of both sides of the result, and when anything can be heard there.
-
-        A leak is still in it where an unchanged piece is under the other speaker's words. Its level is taken from
-        the recording, because the result no longer has the voice that leaked.
-        """
-        sides = []
-        for number, name in enumerate(CHANNELS):
-            side = CHANNELS.index(self.revoice) ^ number
-            placed = [pair for pair in zip(parts, starts, strict=True) if pair[0].event.channel == CHANNELS[side]]
-            heard = [(start, start + part.event.new_length) for part, start in placed]
-            speech = [span for span, (part, _) in zip(heard, placed, strict=True) if part.utterance is not None]
-            kept = [part.event for part, _ in placed if part.event.kept]
-            others = [part.event for part in parts if part.event.channel != CHANNELS[side]]
-            leaky = any(event.start < other.end and other.start < event.end for event in kept for other in others)
-            meter = SideMeter(rate, len(rebuilt) / rate)
-            step = round(audio.BLOCK_SECONDS * rate)
-            for first in range(0, len(rebuilt), step):  # a side is never held as floats
-                meter.push(audio.pcm_to_float(rebuilt[first : first + step, number]))
-            sides.append(
-                {
-                    "channel": name,
-                    **meter.measures(speech, heard, leaks[side].leak_db if leaky else None),
-                    "unheard_words": None,
-                    "audible": [{"start": start, "end": end} for start, end in meter.audible()],
-                }
-            )
-        return sides
 
     def _spans(self, row: dict[str, Any], kept: bool) -> list[tuple[float, float, int]]:
         utterances = zip(row["source_channel"], row["start"], row["end"], row["run"], strict=True)
@@ -260,6 +238,59 @@ class Reconstruct(Stage):
         return channel, lost[0], lost[1]
 
 
+def sounds_of(
+    channel: audio.Pcm, spans: Sequence[tuple[float, float]], leak: Leakage
+) -> tuple[list[tuple[float, float]], NDArray[np.floating[Any]]]:
+    """Laughs, breaths and coughs of a channel (mono, 16 kHz) beside its speech, in seconds, and its leak.
+
+    The second is the mean square of the loudest leak around each frame of 32 ms; 0 where the channel is too loud
+    for one.
+    """
+    predicted = np.pad(leak.predicted(), LEAK_EDGE)
+    loudest = np.max(sliding_window_view(predicted, 2 * LEAK_EDGE + 1), axis=1)
+    levels = frame_levels(audio.pcm_to_float(channel), HOP)
+    loudest_leak = np.where(levels < loudest * 10 ** (OWN_DB / 10), loudest, 0.0)
+    leaked = leak.mask | (loudest_leak > 0)
+    return find_sounds(channel, spans, np.repeat(leaked, HOP)[::FRAME]), loudest_leak
+
+
+def sides_of(
+    parts: Sequence[Part],
+    starts: Sequence[float],
+    revoice: str,
+    leaks: tuple[Leakage, Leakage],
+    result: audio.Pcm,
+    rate: int,
+) -> list[dict[str, Any]]:
+    """The measures of both sides of a result, shape (n, 2), and when anything can be heard there.
+
+    A leak is still in it where an unchanged piece is under the other speaker's words. Its level is taken from
+    the recording, because a rebuilt result no longer has the voice that leaked.
+    """
+    sides = []
+    for name, side in result_sides(revoice).items():
+        number = CHANNELS.index(name)
+        placed = [pair for pair in zip(parts, starts, strict=True) if pair[0].event.channel == side]
+        heard = [(start, start + part.event.new_length) for part, start in placed]
+        speech = [span for span, (part, _) in zip(heard, placed, strict=True) if part.utterance is not None]
+        kept = [part.event for part, _ in placed if part.event.kept]
+        others = [part.event for part in parts if part.event.channel != side]
+        leaky = any(event.start < other.end and other.start < event.end for event in kept for other in others)
+        meter = SideMeter(rate, len(result) / rate)
+        step = round(audio.BLOCK_SECONDS * rate)
+        for first in range(0, len(result), step):  # a side is never held as floats
+            meter.push(audio.pcm_to_float(result[first : first + step, number]))
+        sides.append(
+            {
+                "channel": name,
+                **meter.measures(speech, heard, leaks[CHANNELS.index(side)].leak_db if leaky else None),
+                "unheard_words": None,
+                "audible": [{"start": start, "end": end} for start, end in meter.audible()],
+            }
+        )
+    return sides
+
+
 def _refuse_failed(row: dict[str, Any]) -> None:
     """Hold a conversation back in which something could not be said, for the next run to try again."""
     failed = [index for index, status in enumerate(row["status"]) if status == "failed"]
@@ -296,9 +327,10 @@ def _loudness(pieces: list[audio.Samples], rate: int) -> float:
     return loudness(np.concatenate(pieces), rate) if pieces else float("-inf")
 
 
-def _times(row: dict[str, Any], parts: list[Part], starts: list[float], events: list[TurnEvent]) -> dict[str, Any]:
+def times_of(row: Row, parts: Sequence[Part], starts: Sequence[float]) -> dict[str, Any]:
     """New times and turn events of the utterances; a dropped one has none (it stays where it would have been)."""
     utterances = [number for number, part in enumerate(parts) if part.utterance is not None]
+    events = [part.event for part in parts]
     timed = [Timed(event.channel, event.start, event.end, event.run) for event in events]
     moved = [
         Timed(event.channel, start, start + event.new_length, event.run)
@@ -313,9 +345,8 @@ def _times(row: dict[str, Any], parts: list[Part], starts: list[float], events: 
     for number, part in enumerate(parts):
         start, end = moved[number].start, moved[number].end
         if part.utterance is None:
-            times["sounds"].append(
-                {"start": part.event.start, "end": part.event.end, "new_start": start, "new_end": end}
-            )
+            before_it = {"channel": part.event.channel, "start": part.event.start, "end": part.event.end}
+            times["sounds"].append(before_it | {"new_start": start, "new_end": end})
             continue
         for name, value in zip(names, (start, end, after[number], before[number]), strict=True):
             times[name][part.utterance] = value

@@ -13,7 +13,7 @@ from dailytalk_contiguous.core.settings import Setting, setting
 from dailytalk_contiguous.core.utterance import PROSODIC_TOKENS
 from dailytalk_contiguous.models.codebook import DEFAULT_CODEBOOK, Codebook, bundled_name
 from dailytalk_contiguous.models.prosodic_sequences import seen_by, speaker_levels, to_runs, word_prosody
-from dailytalk_contiguous.stages.base import REVOICE, Stage
+from dailytalk_contiguous.stages.base import REVOICE_OR_KEEP, Stage
 
 #: A token.
 TOKEN = Value("int16")
@@ -106,7 +106,7 @@ class TokeniseProsody(_Tokenises):
 class TokeniseResult(_Tokenises):
     """Prosodic tokens of the utterances of a rebuilt conversation, as they sound in it; none of a dropped one."""
 
-    revoice: str = setting(schema.CHANNELS[0], REVOICE)
+    revoice: str = setting(schema.CHANNELS[0], REVOICE_OR_KEEP)
 
     needs: ClassVar[tuple[str, ...]] = ("built_audio", "source_channel", "new_start", "new_end")
     batch_rows: ClassVar[int] = 1
@@ -114,10 +114,10 @@ class TokeniseResult(_Tokenises):
     adds: ClassVar[Features] = schema.per_utterance(Features(PROSODIC_TOKENS))
 
     def row(self, row: schema.Row) -> schema.Row:
-        samples = read_pcm(row["built_audio"])
+        samples, sides = read_pcm(row["built_audio"]), schema.result_sides(self.revoice)
         lines = zip(*(row[name] for name in self.needs[1:]), strict=True)
         speech = [
-            excerpt(samples[:, int(channel != self.revoice)], start or 0.0, end or 0.0).tobytes()
+            excerpt(samples[:, schema.CHANNELS.index(sides[channel])], start or 0.0, end or 0.0).tobytes()
             for channel, start, end in lines
         ]
         return _tokens_of(self.codebook, {"speech": speech, "channel": row["source_channel"]})

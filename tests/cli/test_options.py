@@ -110,7 +110,7 @@ def test_options_of_export_are_in_its_files(tmp_path: Path, dailytalk: Command) 
     rows = [built_row(f"call{n}", kept_speaker=f"p{n}") for n in range(4)]
     work = write_dataset(tmp_path / "work", rows)
     options = words({"eval_share": 0.5, "seed": 3, "max_length": "4s", "sample_rate": 16000})
-    flags = ("--both-speakers", "--text-conditions", "--swap")
+    flags = ("--both-speakers", "--text-conditions", "--main", "right")
     done = dailytalk("export", work, "--out", tmp_path / "data", *options, *flags, "--json")
     assert (done.code, json.loads(done.out)["files"]) == (0, {"train": 4, "eval": 4})
     for wav in (tmp_path / "data/data_stereo").glob("*.wav"):
@@ -121,7 +121,7 @@ def test_options_of_export_are_in_its_files(tmp_path: Path, dailytalk: Command) 
     speakers = [speaker for _, _, speaker in beside["alignments"]]
     assert {*speakers} == {"SPEAKER_MAIN", "SPEAKER_OTHER"}
     done = dailytalk(
-        "export", work, "--out", tmp_path / "csm", "--format", "csm", "--swap", "--sample-rate", 16000
+        "export", work, "--out", tmp_path / "csm", "--format", "csm", "--main", "right", "--sample-rate", 16000
     )
     assert done.code == 0, done.err
     assert {soundfile.info(wav).samplerate for wav in (tmp_path / "csm").rglob("*.wav")} == {16000}

@@ -68,7 +68,7 @@ def test_a_fresh_export_has_no_findings_but_that_it_is_small(data):
     assert facts["words"] == 36
 
 
-@pytest.mark.parametrize("settings", [{"swap": True}, {"max_length": 3.0}, {}])
+@pytest.mark.parametrize("settings", [{"main": "right"}, {"max_length": 3.0}, {}])
 def test_every_kind_of_export_passes(tmp_path, settings):
     write_export([built_row(f"c{n}") for n in range(3)], tmp_path / "data", MOSHI, **settings)
     assert kinds(tmp_path / "data") == []

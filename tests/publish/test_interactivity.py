@@ -181,7 +181,8 @@ def test_only_clips_may_be_without_words_of_the_agent(work: Path, tmp_path: Path
 
 
 def test_roles_are_exchanged_on_request(work: Path, tmp_path: Path, dailytalk: Command) -> None:
-    done = dailytalk("export", work, "--format", "interactivity", "--out", tmp_path / "clips", "--swap", "--json")
+    command = ("export", work, "--format", "interactivity", "--out", tmp_path / "clips")
+    done = dailytalk(*command, "--main", "right", "--json")
     assert json.loads(done.out)["made"]["user_backchannel"] == 6
     facts = documents(tmp_path / "clips")["call0/user_backchannel/0000"]["clip"]
     assert facts["event_start"] + facts["start"] == pytest.approx(24.0)

@@ -150,7 +150,7 @@ def test_swapped_the_person_who_was_kept_gives_his_own_voice_without_laughs_and_
         row["utterances"][3] |= {"start": 12.0}
         row["alignments"] = [word for word in row["alignments"] if not 10.9 <= word["start"] < 12.0]
     (tmp_path / "p.csv").write_text("speaker,text\n,You are Ben.\nanna,You are Ann.\n")
-    options = {"swap": True, "sides": dict.fromkeys(rows, "train"), "persona": str(tmp_path / "p.csv")}
+    options = {"main": "right", "sides": dict.fromkeys(rows, "train"), "persona": str(tmp_path / "p.csv")}
     write_export(rows.values(), tmp_path / "out", PERSONAPLEX, **options)
     lines = lines_of(tmp_path / "out")
     assert [line["record"]["of"] for line in lines.values()].count("loud") == 0

@@ -126,7 +126,7 @@ def test_text_of_the_other_side_stays_text(tmp_path: Path) -> None:
 
 
 def test_turn_taking_of_two_folders_is_set_side_by_side() -> None:
-    ours, theirs = Tally(), Tally(rebuilt=False)
+    ours, theirs = Tally(), Tally(finished=False)
     for rich in rich_rows():
         ours.add(rich)
         theirs.add(rich)

@@ -277,7 +277,7 @@ def test_an_utterance_without_a_place_in_the_sound_is_rejected_with_its_conversa
 
 def test_swap_makes_the_right_speaker_the_agent(tmp_path):
     rows = [built_row("one"), built_row("two")]
-    write_export(rows, tmp_path / "cuts", FORMATS["lhotse"], swap=True)
+    write_export(rows, tmp_path / "cuts", FORMATS["lhotse"], main="right")
     (cut,) = CutSet.from_shar(in_dir=tmp_path / "cuts/eval")
     assert np.array_equal(cut.load_audio()[0] * 32768, samples(rows[0], 16000, 0))
     assert [part.speaker for part in cut.supervisions] == ["user", "agent", "user", "agent"]

@@ -144,7 +144,7 @@ def test_a_corpus_keeps_its_sides_and_a_list_alone_its_training_clips(tmp_path: 
     ("options", "sentence"),
     [
         (("--format", "ljspeech", "--seed", "1"), "--seed does not go with --format ljspeech"),
-        (("--format", "f5", "--swap"), "--swap does not go with --format f5"),
+        (("--format", "f5", "--main", "right"), "--main does not go with --format f5"),
         (("--format", "piper", "--text-conditions"), "--text-conditions does not go with --format piper"),
         (("--format", "xtts", "--split", "train"), "--split is for what has splits"),
     ],

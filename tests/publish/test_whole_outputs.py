@@ -218,7 +218,8 @@ def moshi(folder: Path) -> str:
 
 
 def moshi_swapped(folder: Path) -> str:
-    made = write_export(rich_rows(), folder / "data", MOSHI, swap=True, eval_share=0.4, seed=5, sample_rate=16000)
+    settings = {"main": "right", "eval_share": 0.4, "seed": 5, "sample_rate": 16000}
+    made = write_export(rich_rows(), folder / "data", MOSHI, **settings)
     return tree(folder / "data") + rows_as_text([made])
 
 
@@ -228,7 +229,7 @@ def csm(folder: Path) -> str:
 
 
 def jmoshi(folder: Path) -> str:
-    made = write_export(rich_rows(), folder / "data", JMOSHI, swap=True)
+    made = write_export(rich_rows(), folder / "data", JMOSHI, main="right")
     return tree(folder / "data") + rows_as_text([made])
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.word_times import normalise
-from dailytalk_contiguous.publish.splits import split_two
+from dailytalk_contiguous.publish.splits import Speakers, split_two
 from dailytalk_contiguous.store.edit_journal import Record
 
 #: Ways to divide: no speaker on both sides, no sentence on both sides, or by length alone.
@@ -56,10 +56,10 @@ def proposed(items: Sequence[Mapping[str, Any]], by: str, share: float, seed: in
     if not 0 < share < 1:
         raise BadInput(f"a share of {share:g} is not between 0 and 1", "give one such as 0.1")
     seconds = _seconds(items)
-    groups: dict[str, str | None] = {}
+    groups: dict[str, Speakers] = {}
     for item in items:
         sentence = _sentence(item) if by == "sentence" else ""
-        groups[item["id"]] = next(iter(_people(item)), None) if by == "speaker" else sentence or None
+        groups[item["id"]] = (next(iter(_people(item)), None) if by == "speaker" else sentence or None,)
     division = split_two([(name, groups[name], seconds[name]) for name in groups], share, seed)
     return {name: "validation" if side == "eval" else "train" for name, side in division.side.items()}
 

@@ -1,0 +1,219 @@
+"""`--revoice none`: conversations as they were recorded, from files to what a trainer reads and to the Hub."""
+
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from audio_files import example, reference
+from command import EMBEDDED, Command
+from hub.server import HubServer
+from recordings import excerpt, read_lines, save, state
+
+import dailytalk_contiguous as dc
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.schema import BUILT
+from dailytalk_contiguous.publish.card import channels, limits
+from dailytalk_contiguous.publish.items import open_items
+from dailytalk_contiguous.shards import read_rows
+
+pytest_plugins = ["hub.hub_fixtures"]
+
+#: Words that people gave, for each side of a bundled conversation.
+TALKS = ("old_friends", "weekend_trip")
+
+
+def transcribed(folder: Path, name: str) -> None:
+    """A bundled conversation with the words of its reference, as moshi-finetune has them."""
+    save(folder / f"{name}.flac", example(name), subtype="PCM_16")
+    words = [
+        [word, [start, end], "SPEAKER_MAIN" if line["channel"] == "left" else "SPEAKER_OTHER"]
+        for line in reference(name)
+        for word, start, end in shared_out(line)
+    ]
+    (folder / f"{name}.json").write_text(json.dumps({"alignments": sorted(words, key=lambda word: word[1])}))
+
+
+def shared_out(line: dict[str, Any]) -> Iterator[tuple[str, float, float]]:
+    words = line["text"].split()
+    step = (line["end"] - line["start"]) / len(words)
+    for place, word in enumerate(words):
+        yield word, round(line["start"] + place * step, 3), round(line["start"] + (place + 1) * step, 3)
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two talks with given words, kept at their own rate."""
+    folder = tmp_path_factory.mktemp("recorded")
+    (folder / "calls").mkdir()
+    for name in TALKS:
+        transcribed(folder / "calls", name)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DAILYTALK_CACHE", str(folder / "cache"))
+        patch.delenv("FISH_API_KEY", raising=False)
+        tagging = dc.tag_stages("embedded", language="en")
+        # The profile whose voice costs money and needs a key: none is asked for.
+        dc.run_recipe(
+            str(folder / "calls"), folder / "work", tagging, dc.speak_stages(revoice="none", sample_rate=0)
+        )
+    return folder / "work"
+
+
+def test_both_voices_and_all_times_are_those_of_the_recording(work: Path) -> None:
+    rows = {row["conversation_id"]: row for row in open_items(work).rows()}
+    assert set(rows) == {*TALKS}
+    for name, row in rows.items():
+        samples, rate = soundfile.read(io.BytesIO(row["audio"]["bytes"]), dtype="int16")
+        recorded, own_rate = soundfile.read(work.parent / f"calls/{name}.flac", dtype="int16")
+        assert rate == own_rate
+        np.testing.assert_array_equal(samples, recorded)
+        assert row["duration"] == row["source_duration"]
+        for utterance in row["utterances"]:
+            assert (utterance["status"], utterance["channel"]) == ("kept", utterance["source_channel"])
+            assert utterance["event"] == utterance["source_event"]
+            before = (utterance["source_start"], utterance["source_end"])
+            assert (utterance["start"], utterance["end"]) == pytest.approx(before, abs=1e-4)
+        assert {word["source"] for word in row["alignments"]} <= {"given", "given-fitted"}
+        spoken = [word["word"].casefold() for word in row["alignments"] if word["speaker"] == "right"]
+        said = " ".join(line["text"] for line in reference(name) if line["channel"] == "right")
+        assert spoken == said.casefold().split()
+
+
+def test_laughs_and_breaths_of_both_sides_are_known(tmp_path: Path) -> None:
+    talk = example("weekend_trip")[: 16000 * 12].copy()
+    quiet = [(0.02, 0.28, 0), (11.6, 11.95, 1)]
+    rng = np.random.default_rng(1)
+    for start, end, side in quiet:
+        part = slice(round(16000 * start), round(16000 * end))
+        talk[part, side] += 0.05 * rng.standard_normal(len(talk[part])).astype(np.float32)
+    save(tmp_path / "calls/talk.wav", talk)
+    done = dc.run_recipe(
+        str(tmp_path / "calls"),
+        tmp_path / "work",
+        dc.tag_stages("embedded", language="en"),
+        [dc.Keep(), dc.Align(), dc.Finish()],
+    )
+    assert done.spoken is not None
+    (row,) = open_items(tmp_path / "work").rows()
+    assert {sound["channel"] for sound in row["sounds"]} == {"left", "right"}
+    for sound in row["sounds"]:
+        assert (sound["start"], sound["end"]) == (sound["source_start"], sound["source_end"])
+
+
+def test_a_chain_typed_by_hand_gives_the_rows_of_build(tmp_path: Path, dailytalk: Command) -> None:
+    save(tmp_path / "calls/talk.wav", excerpt())
+    done = dailytalk("build", tmp_path / "calls", "--out", tmp_path / "work", *EMBEDDED, "--revoice", "none")
+    assert done.code == 0, done.err
+    assert "utterances as recorded" in done.out
+    assert "USD" not in done.out
+    (shard,) = (tmp_path / "work/dataset").glob("*.parquet")
+    (built,) = read_rows(shard, list(BUILT)).values()
+    dataset = dc.Folder(inputs=(str(tmp_path / "calls"),)).as_streaming_dataset("train")
+    for stage in (*dc.tag_stages("embedded", language="en"), dc.Script(), dc.Keep(), dc.Align(), dc.Finish()):
+        dataset = stage.map(dataset)
+    (row,) = dataset.decode(False)
+    assert all(repr(row[name]) == repr(built[name]) for name in BUILT if name != "provenance")
+
+
+@pytest.mark.parametrize("main", ["left", "right"])
+def test_either_side_can_be_moshis_in_a_folder_to_train_on(
+    work: Path, main: str, tmp_path: Path, dailytalk: Command
+) -> None:
+    done = dailytalk("export", work, "--format", "moshi", "--main", main, "--out", tmp_path / "data")
+    assert done.code == 0, done.err
+    name = TALKS[0]
+    samples, _ = soundfile.read(tmp_path / f"data/data_stereo/{name}.wav")
+    recorded = example(name)[:, ["left", "right"].index(main)]
+    resampled = samples[::3, 0][: len(recorded) // 2]  # 24 kHz to 8
+    half = recorded[::2][: len(resampled)]
+    assert np.corrcoef(np.abs(resampled), np.abs(half))[0, 1] > 0.9
+    words = json.loads((tmp_path / f"data/data_stereo/{name}.json").read_text())["alignments"]
+    said = " ".join(line["text"] for line in reference(name) if line["channel"] == main).split()
+    assert [word.casefold() for word, _, _ in words] == [word.casefold() for word in said]
+    checked = dailytalk("check", tmp_path / "data", "--json")
+    assert checked.code == 0, checked.out
+
+
+def test_report_check_and_card_know_that_nothing_was_synthesised(
+    work: Path, tmp_path: Path, dailytalk: Command
+) -> None:
+    checked = dailytalk("check", work)
+    assert checked.code == 0, checked.err
+    assert "resynthesised" not in checked.out
+    assert dailytalk("report", work, "--out", tmp_path / "page.html").code == 0
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "re-voiced" not in page.partition("<script")[0]
+    from dailytalk_contiguous.core.tally import Tally
+
+    tally = Tally()
+    for row in open_items(work).rows():
+        tally.add(row)
+    assert not tally.rebuilt
+    assert "as they were recorded" in channels(tally)["channels"]
+    assert "synthesised" not in limits(tally)
+
+
+def test_a_version_of_recordings_loads_as_any_other(
+    work: Path, tmp_path: Path, hub: HubServer, dailytalk: Command
+) -> None:
+    done = dailytalk("push", work, "tester/recorded", "--create", "--tag", "v1.0.0")
+    assert done.code in (0, 3), done.err
+    talks = dc.load("tester/recorded", split="train", revision="v1.0.0")
+    (window, *_) = dc.moshi_windows(talks, seconds=2.4, sample_rate=talks[0]["audio"].sample_rate, main="right")
+    np.testing.assert_array_equal(window["audio"][0], talks[0]["audio"].read(0.0, 2.4)[:, 1])
+
+
+def test_the_next_run_keeps_both_speakers_until_a_voice_is_chosen(tmp_path: Path, dailytalk: Command) -> None:
+    save(tmp_path / "calls/talk.wav", excerpt())
+    work = tmp_path / "work"
+    assert dailytalk("build", tmp_path / "calls", "--out", work, *EMBEDDED, "--revoice", "none").code == 0
+    before = state(work)
+    again = dailytalk("speak", work)
+    assert again.code == 0, again.err
+    assert {name for name, written in state(work).items() if before.get(name) != written} == {"run.json"}
+    spoken = dailytalk("speak", work, "--revoice", "left")
+    assert spoken.code == 0, spoken.err
+    statuses = {line["status"] for line in read_lines(work / "transcript_shifted.jsonl")}
+    assert "spoken" in statuses
+
+
+@pytest.mark.parametrize(
+    "option", [("--tts", "espeak"), ("--voice", "anna"), ("--timeline", "sequential"), ("--verify",)]
+)
+def test_an_option_of_voices_has_no_use_where_nobody_is_resynthesised(
+    option: tuple[str, ...], tmp_path: Path, dailytalk: Command
+) -> None:
+    save(tmp_path / "calls/talk.wav", excerpt())
+    done = dailytalk(
+        "build", tmp_path / "calls", "--out", tmp_path / "work", *EMBEDDED, "--revoice", "none", *option
+    )
+    assert done.code != 0
+    assert f"{option[0]} has no use with --revoice none" in done.err
+    assert not (tmp_path / "work").exists()
+
+
+def test_plan_of_recordings_that_are_kept_names_no_money(tmp_path: Path, dailytalk: Command) -> None:
+    save(tmp_path / "calls/talk.wav", excerpt())
+    done = dailytalk("plan", tmp_path / "calls", "--speak", "--revoice", "none", *EMBEDDED)
+    assert done.code == 0, done.err
+    assert "time of speak" in done.out
+    assert "USD" not in done.out
+
+
+def test_keep_leaves_everybody_on_their_side(tmp_path: Path) -> None:
+    save(tmp_path / "calls/talk.wav", excerpt())
+    dataset: Any = dc.Folder(inputs=(str(tmp_path / "calls"),)).as_streaming_dataset("train")
+    for stage in (
+        *dc.tag_stages("embedded", language="en"),
+        dc.Script(),
+        dc.Keep(),
+        dc.Align(),
+        dc.Finish("right"),
+    ):
+        dataset = stage.map(dataset)
+    with pytest.raises(DailytalkError, match="on their side"):
+        next(iter(dataset.decode(False)))
