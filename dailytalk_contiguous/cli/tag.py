@@ -294,7 +294,7 @@ def tag_outcome(done: RunOutcome, out: Path) -> Outcome:
             "once more without --shard",
         )
     counts = record["counts"]
-    details += [*_of_stages(record), *_of_counts(record)]
+    details += [*show.stage_seconds(done.account), *_of_models(record), *_of_counts(record)]
     details += [f"transcript  {as_text(out / record['transcript'])}"]
     if record["transcript"] == run_outputs.NEW_TRANSCRIPT:
         details.append("  (transcript.jsonl was edited since it was written, and is left as it is)")
@@ -316,23 +316,14 @@ def tag_outcome(done: RunOutcome, out: Path) -> Outcome:
     )
 
 
-def _of_stages(record: dict[str, Any]) -> list[str | Figures]:
-    rows = [
-        (
-            stage["name"],
-            f"{stage['seconds']:.1f}",
-            "" if stage["realtime_factor"] is None else f"{stage['realtime_factor']:.4f}",
-        )
-        for stage in record["stages"]
-    ]
+def _of_models(record: dict[str, Any]) -> list[str]:
     notes = {model["name"]: model["note"] for model in record["models"].values() if model["note"]}
     is_given = record["counts"]["utterances_by_recogniser"].keys() == {GIVEN}
-    models = [
+    return [
         f"model of {stage['name']}: {model}" + (f" ({notes[model]})" if model in notes else "")
         for stage in record["stages"]
         if (model := stage["settings"].get("model")) and not (is_given and stage["name"] == "Transcribe")
     ]
-    return [Figures(("stage", ">seconds", ">real-time factor"), rows), *models]
 
 
 def _of_counts(record: dict[str, Any]) -> list[str]:

@@ -265,7 +265,7 @@ class Journal:
         return pass_on
 
     def found(self, plan: "RunPlan", conversations: int, audio_seconds: float) -> None:
-        """Log what the input has and what is to be made of it, before models are loaded; nothing if all is made."""
+        """Log what the input has and what is to be made of it; nothing if all is made."""
         if plan.tasks:
             log.info(
                 "%s %s: found %s, %s; %s, %d of them to make (%s)",

@@ -346,9 +346,6 @@ def run(
         outcome, telling = RunOutcome(spec.rejects, journal.account), journal.telling(progress)
         for todo in passes:
             plan = todo.plan(options.shard)
-            outcome.n_conversations, outcome.n_shards = sum(map(len, todo.groups)), len(todo.paths)
-            whole = sum(row["duration"] for rows in todo.groups for row in rows)
-            journal.found(plan, outcome.n_conversations, whole)
             planned(plan, journal.forecast)
             if plan.tasks:
                 runner.preflight((*todo.stages[plan.first_stage :], *todo.later))
@@ -358,6 +355,9 @@ def run(
                 begun.enter_context(alone(spec.out, spec.kind, options.shard))
                 if budget:
                     begun.enter_context(noted_spending(spec, command, budget))
+            outcome.n_conversations, outcome.n_shards = sum(map(len, todo.groups)), len(todo.paths)
+            whole = sum(row["duration"] for rows in todo.groups for row in rows)
+            journal.found(plan, outcome.n_conversations, whole)
             journal.planned(plan, whole, [stage.name for stage in todo.stages])
             seconds = {task.path: task.seconds for task in plan.tasks}
             for path in runner.run(plan, todo.stages, options, telling, journal.made):
