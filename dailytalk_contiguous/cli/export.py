@@ -228,9 +228,7 @@ def check(
     )
 
 
-def _few(
-    facts: Mapping[str, Any], findings: Sequence[Finding], compared: bool
-) -> list[str | Judgement | Figures]:
+def _few(facts: Mapping[str, Any], findings: Sequence[Finding], compared: bool) -> list[str | Judgement | Figures]:
     """How much there is, the worst findings, and, where another corpus was named, the measures beside it."""
     sizes = [
         f"{title} {_plain(value, unit)}"

@@ -203,7 +203,8 @@ class Account:
 class Journal:
     """Writes the events of one run; a context manager that records how it ended.
 
-    It logs a line at once, one a finished shard, and one a minute with the progress where none is finished for so long.
+    It logs a line at once, one a finished shard, and one a minute with the progress where none is finished for so
+    long.
 
     Args:
         out: the work folder. kind: `tag`, `speak`, `corpus`, `split`, `transcribe`, `extract` or `encode`.

@@ -330,8 +330,8 @@ def run(
         progress: called with every stage of every batch. planned: called with what is left to do of each pass,
             before it is done.
 
-    Raises DailytalkError for what `Spec.check` refuses, for stages that can't run, if nothing can be written, and while
-    another run works in the folder.
+    Raises DailytalkError for what `Spec.check` refuses, for stages that can't run, if nothing can be written, and
+    while another run works in the folder.
     """
     started = time.perf_counter()
     spec.check(options)

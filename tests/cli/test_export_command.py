@@ -110,7 +110,12 @@ def test_check_shows_a_few_findings_and_its_verdict_and_with_v_all_facts_and_twe
     left = [f"… {counted(count - 7, 'more finding')} (-v shows them)"] if count > 7 else []
     assert (short.code, short.out.splitlines()) == (
         1,
-        [f"moshi: files train {count}, words 0, length train {length}", *shown, *left, *done.out.splitlines()[-2:]],
+        [
+            f"moshi: files train {count}, words 0, length train {length}",
+            *shown,
+            *left,
+            *done.out.splitlines()[-2:],
+        ],
     )
     told = json.loads(dailytalk("check", tmp_path, "--json").out)
     assert [finding["file"] for finding in told["findings"]] == [f"data_stereo/{n}.wav" for n in range(count)]

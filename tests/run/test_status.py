@@ -159,7 +159,7 @@ def test_folder_is_held_for_a_run_on_another_host_while_its_events_come(tmp_path
     begin(tmp_path, host="elsewhere", pid=os.getpid())
     tell(tmp_path, 40, "progress", stage="Transcribe")
     with (
-        pytest.raises(DailytalkError, match="tag .*on elsewhere, process .*since 2026-01-01 00:00:00") as refused,
+        pytest.raises(DailytalkError, match=r"tag .*on elsewhere, process .*since 2026-01-01 00:00:00") as refused,
         alone(tmp_path, "tag", (1, 1), at(50)),
     ):
         pass
