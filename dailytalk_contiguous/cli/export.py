@@ -27,7 +27,7 @@ from dailytalk_contiguous.publish.packing import origin
 from dailytalk_contiguous.publish.verdict import Finding, FitnessLimits, Verdict, verdict_of
 from dailytalk_contiguous.publish.version import Version, version_or_path
 from dailytalk_contiguous.publish.voice_exports import is_voice_folder, voice_folder
-from dailytalk_contiguous.run.outputs import TRANSCRIPT
+from dailytalk_contiguous.run.outputs import TRANSCRIPT, read_run
 
 #: Where the splits of a published dataset go in Moshi's.
 SIDES = {"train": "train", "validation": "eval"}
@@ -85,7 +85,8 @@ def export(
             settings["licence"] = origin(dataset).source_licence
     if selection.sides is not None and settings.get("seed") and not settings.get("per_kind"):
         raise DailytalkError("--seed decides nothing where the published split is kept", "give --eval-share too")
-    done = write_export(selection.rows, out, layout, sides=selection.sides, **settings)
+    record = read_run(Path(source)) or {}
+    done = write_export(selection.rows, out, layout, sides=selection.sides, record=record, **settings)
     if layout.sides == TWO_LISTS:
         train, evaluate = (done.files[side] for side in layout.sides)
         sentence = f"{counted(train, layout.unit)} to train on, {evaluate:,} to evaluate on"

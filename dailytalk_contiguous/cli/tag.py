@@ -25,6 +25,7 @@ from dailytalk_contiguous.core.settings import with_settings
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.models.emotion_models import AFFECT_MAP
 from dailytalk_contiguous.pipelines.to_text import NO_MODEL, separate_stages, tag_stages
+from dailytalk_contiguous.publish.readme import write_work_readme
 from dailytalk_contiguous.run import local
 from dailytalk_contiguous.run import outputs as run_outputs
 from dailytalk_contiguous.run.run import Runner, RunOptions, RunOutcome, intended, run
@@ -212,6 +213,8 @@ def tag(
     about |= {run_outputs.RECORDINGS: addresses} if addresses else {}
     with work.telling(), show.bar() as run_bar:
         done = run(TagSpec(recordings, work.folder, stages, about), run_options, planned=run_bar.planned)
+    if done.record:
+        write_work_readme(work.folder, out.absolute().name)
     work.settle(OF_TAG if done.record else ())
     if profile_stages:
         show.say_time_spent(done.account, done.wall_seconds)
