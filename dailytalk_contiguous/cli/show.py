@@ -183,7 +183,7 @@ def stages_to_run(stages: Sequence[Stage]) -> list[str]:
 def to_fetch_lines(repository: Repository, missing: ToFetch) -> list[str]:
     lines, repo = [], repository.reference.repo
     if repository.revoiced:
-        notice = f"{repo} holds finished conversations: one speaker of what is read was re-voiced"
+        notice = f"{repo} holds finished conversations: one speaker of what is read was re-voiced, or none"
         remedy = "its recordings would be the config source, which `dailytalk push --include-source` publishes"
         lines.append(f"{notice}; {remedy}")
     if missing.files:

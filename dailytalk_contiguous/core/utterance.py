@@ -337,9 +337,7 @@ FIELDS: tuple[Field, ...] = (
     Field("source_channel", _TEXT, "in the recording", "`left`, `right`", part="built"),
     Field("source_start", _SECONDS, "where it was", "seconds of the conversation", part="built"),
     Field("source_end", _SECONDS, "where it was", "seconds of the conversation", part="built"),
-    Field(
-        "status", _TEXT, "resynthesised; the other speaker; kept all the same; left out", _STATUSES, part="built"
-    ),
+    Field("status", _TEXT, "resynthesised; as recorded; kept all the same; left out", _STATUSES, part="built"),
     Field("reason", _TEXT, "why it was dropped or kept", "or null", part="built"),
     Field("event", _TEXT, "how it enters, from times alone", _EVENTS, part="built"),
     Field("source_event", _TEXT, "the same in the recording", _EVENTS, part="built"),

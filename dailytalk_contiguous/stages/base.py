@@ -48,7 +48,7 @@ IDS = ("conversation_id", "recording_id")
 REVOICE = Setting("Whose voice is resynthesised: {choices}.", panel="result", choices=CHANNELS)
 #: Of the stages that also follow `Keep`.
 REVOICE_OR_KEEP = Setting(
-    "Whose voice is resynthesised, or none: both speakers as they were recorded. {choices}.",
+    "Whose voice is resynthesised: {choices} (both as recorded).",
     panel="result",
     choices=(*CHANNELS, NOBODY),
 )
