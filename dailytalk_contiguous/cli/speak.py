@@ -20,7 +20,6 @@ from dailytalk_contiguous.models.engines import ENGINES, open_budget, speaker_te
 from dailytalk_contiguous.models.profiles import PROFILES, STANDARD
 from dailytalk_contiguous.pipelines.to_sound import speak_stages
 from dailytalk_contiguous.pipelines.to_text import NO_MODEL
-from dailytalk_contiguous.publish.readme import write_work_readme
 from dailytalk_contiguous.run import outputs, speaking
 from dailytalk_contiguous.run.local import RunPlan
 from dailytalk_contiguous.run.price import Price, price_of
@@ -108,6 +107,8 @@ def speak(
     with work.telling(), show.bar(spent) as run_bar:
         spec = speaking.SpeakSpec(script, work.folder, stages, about)
         done = run(spec, run_options, planned=run_bar.planned)
+    from dailytalk_contiguous.publish.readme import write_work_readme  # here, for it imports much
+
     write_work_readme(work.folder, (out or folder).absolute().name)
     work.settle(OF_SPEAK)
     if profile_stages:

@@ -12,7 +12,6 @@ from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.outcome import Outcome, Rejected, exit_code, to_run
 from dailytalk_contiguous.core.wording import counted, length_text
-from dailytalk_contiguous.publish.readme import write_work_readme
 from dailytalk_contiguous.run import outputs as run_outputs
 from dailytalk_contiguous.run import streaming as run_streaming
 from dailytalk_contiguous.run.run import Runner, RunOutcome, run
@@ -92,6 +91,8 @@ def stream(
         say(f"  {counted(len(before.windows), 'window')} ({before.audio_seconds / 3600:.2f} h) done")
     with show.bar() as run_bar:
         done = run(spec, planned=run_bar.planned)
+    from dailytalk_contiguous.publish.readme import write_work_readme  # here, for it imports much
+
     write_work_readme(out, out.absolute().name)
     if options["profile_stages"]:
         show.say_time_spent(done.account, done.wall_seconds)

@@ -25,7 +25,6 @@ from dailytalk_contiguous.core.settings import with_settings
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.models.emotion_models import AFFECT_MAP
 from dailytalk_contiguous.pipelines.to_text import NO_MODEL, separate_stages, tag_stages
-from dailytalk_contiguous.publish.readme import write_work_readme
 from dailytalk_contiguous.run import local
 from dailytalk_contiguous.run import outputs as run_outputs
 from dailytalk_contiguous.run.run import Runner, RunOptions, RunOutcome, intended, run
@@ -214,6 +213,8 @@ def tag(
     with work.telling(), show.bar() as run_bar:
         done = run(TagSpec(recordings, work.folder, stages, about), run_options, planned=run_bar.planned)
     if done.record:
+        from dailytalk_contiguous.publish.readme import write_work_readme  # here, for it imports much
+
         write_work_readme(work.folder, out.absolute().name)
     work.settle(OF_TAG if done.record else ())
     if profile_stages:
