@@ -31,6 +31,7 @@ from dailytalk_contiguous.sources.hub_repository import Repository, ToFetch
 from dailytalk_contiguous.sources.recordings import LeftOut
 from dailytalk_contiguous.stages.base import Stage, find_stage
 from dailytalk_contiguous.stages.rate_affect import RateAffect
+from dailytalk_contiguous.stages.transcribe import Transcribe
 
 # What a person sees while a run works: a bar on a terminal, elsewhere a line a finished shard on stderr.
 #
@@ -155,14 +156,16 @@ def stage_seconds(account: Account) -> list[Figures]:
     return [Figures(("stage", ">seconds", ">real-time factor"), rows)] if rows else []
 
 
-def transcripts(recordings: FoundRecordings) -> str:
+def transcripts(recordings: FoundRecordings, stages: Sequence[Stage]) -> str:
     counts = recordings.transcripts
     kinds = ", ".join(f"{name} ({n:,})" for name, n in counts.kinds.items())
     in_them = f", in {', '.join(counts.languages)}" if counts.languages else ""
     of_all = (
         f"{counts.recordings:,} of {counted(len({row['recording_id'] for row in recordings.rows}), 'recording')}"
     )
-    used = f"used instead of recognition: {kinds}{in_them}" if counts.recordings else "words are recognised"
+    recogniser = find_stage(Transcribe, stages)
+    others = "words are recognised" if recogniser and recogniser.model else "nothing is recognised"
+    used = f"used instead of recognition: {kinds}{in_them}" if counts.recordings else others
     return f"transcripts for {of_all}; {used}"
 
 
@@ -208,7 +211,7 @@ def shards_to_make(plan: RunPlan) -> str:
 
 
 def say_left_out(passed_over: LeftOut) -> None:
-    """Say what was passed over, because it is hidden or made by dailytalk, and what was paired."""
+    """Say what was passed over, because it is hidden or made by dailytalk, what was paired, what is not used."""
     kinds = (
         (passed_over.hidden, "passed over {} hidden (name one as INPUT to take it)"),
         (passed_over.made, "passed over {} made by dailytalk (name one as INPUT to take it)"),
@@ -217,6 +220,8 @@ def say_left_out(passed_over: LeftOut) -> None:
     for names, what in kinds:
         if names:
             say(f"{what.format(len(names))}: {first_names(names)}")
+    for why, names in passed_over.unread.items():
+        say(f"not used, {counted(len(names), 'file')} beside recordings ({why}): {first_names(names)}")
 
 
 def first_names(names: Sequence[str]) -> str:

@@ -62,7 +62,7 @@ SAMPLE_RATE = Setting(
 )
 DEVICE = Setting("Where models run: {choices}.", panel="models", choices=DEVICES, shown="auto")
 ASR_MODEL = Setting(
-    "Recogniser: a Whisper size, a CTranslate2 folder, or pocketsphinx.",
+    "Recogniser: a Whisper size, a CTranslate2 folder, pocketsphinx, or (to tag, speak) none.",
     option="asr_model",
     panel="models",
     metavar="NAME|DIR",
