@@ -583,7 +583,7 @@ class Tally:
 
         One with `labels` is a clip, which counts in the split that its row has.
         """
-        self._count_provenance(row.get("provenance"), row.get("separated_by"))
+        self.add_made(row)
         if row.get("labels"):
             self._add_clip(row, row["labels"])
             return
@@ -876,13 +876,15 @@ class Tally:
             value = timeline.get(name)
             moments.add(value if is_number(value) else TIMELINE_MEANS[name])
 
-    def _count_provenance(self, provenance: Any, separated_by: Sequence[Mapping[str, Any]] | None) -> None:
+    def add_made(self, row: Mapping[str, Any]) -> None:
+        """Count how a row came about, and nothing else of it."""
+        provenance = row.get("provenance")
         record = _parsed(provenance) if isinstance(provenance, str) else _provenance(provenance)
         self.sources[record.get("source"), record.get("source_licence")] += 1
         self.tools[record.get("tool") or UNKNOWN] += 1
         self.voices[record.get("voice") or ""] += 1
         self.settings[record.get("settings") or "{}"] += 1
-        for model in (*(record.get("models") or ()), *filter(None, separated_by or ())):
+        for model in (*(record.get("models") or ()), *filter(None, row.get("separated_by") or ())):
             name, url = model.get("name") or "", model.get("url") or ""
             self.models[Origin(model.get("role") or "", name, model.get("licence") or "", url)] += 1
 

@@ -1195,9 +1195,11 @@ def measure_facts(tally: Tally, references: Sequence[ReferenceCorpus] = ()) -> l
             "shown": [measure_text(place.band.measure, place.value), place.text(), place.band.text()],
             "where": place.where,
             "percentile": None if place.percentile is None else round(place.percentile, 1),
-            "note": place.sentence() if place.is_remarkable and place.side != "right" else None,
+            "note": place.sentence() if noted else None,
+            "meaning": place.meaning if noted else None,
         }
         for place in places(tally.turn_taking, compared)
+        for noted in (place.is_remarkable and place.side != "right",)
     ]
 
 

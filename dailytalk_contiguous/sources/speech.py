@@ -49,6 +49,7 @@ def add_speech(dataset: AnyDataset, audio: str = "audio", keep: bool = True) -> 
         batch_size=BATCH_ROWS,
         features=Features({**kept, "speech": Value("binary")}),
         remove_columns=None if keep else [audio],
+        **({"desc": add_speech.__name__} if isinstance(dataset, Dataset) else {}),
     )
 
 

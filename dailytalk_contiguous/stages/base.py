@@ -241,6 +241,7 @@ class Stage:
             if "new_fingerprint" not in options:
                 content = json.dumps([dataset._fingerprint, self.digest, sorted(map(str, options.items()))])
                 options["new_fingerprint"] = hashlib.sha256(content.encode()).hexdigest()[:16]
+            options.setdefault("desc", self.name)  # of the bar that datasets shows
         run = self._mapped if marks else self
         if isinstance(dataset, IterableDataset):
             # A stream hands the values on as they are: a float that a file would hold in 32 bits keeps its 64.

@@ -207,6 +207,28 @@ def test_token_that_may_not_write_is_refused_before_any_work(
     assert not (work / ".publish").exists()
 
 
+def test_dry_run_needs_no_token_where_the_dataset_is_public_or_still_to_be_made_and_shows_its_card(
+    hub: HubServer, push: Any, work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for exists in (False, True):
+        monkeypatch.delenv("HF_TOKEN")
+        card = tmp_path / f"{exists}/card.md"
+        done = push("--tag", "auto", "--create", "--dry-run", "--card", card)
+        assert done.code == 0, done.err
+        assert f"card     {card}" in done.out.splitlines()
+        text = card.read_text(encoding="utf-8")
+        assert f'load_dataset("{REPO}"' in text
+        assert all((card.parent / picture).is_file() for picture in re.findall(r"\]\((assets/[^)]+)\)", text))
+        assert (refs(hub) != {}) == exists
+        refused = push("--tag", "auto", "--create")
+        assert (refused.code, "there is no token for the Hub" in refused.err) == (1, True)
+        monkeypatch.setenv("HF_TOKEN", hub.write_token)
+        assert push("--tag", "auto", "--create").code == 0
+        finished(work, 5)
+    unsent = push("--card", tmp_path / "card.md")
+    assert (unsent.code, "--card is for --dry-run" in unsent.err) == (1, True)
+
+
 def test_network_that_is_gone_is_said_in_a_sentence(hub: HubServer, push: Any) -> None:
     hub.stop()
     done = push("--create")

@@ -140,6 +140,14 @@ def test_map_of_a_dataset_without_speech_names_what_makes_it() -> None:
         MeasureProsody().map(Dataset.from_dict({"audio": ["a.wav"]}))
 
 
+def test_bar_of_a_map_has_the_name_of_its_stage_or_what_the_caller_says(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for options, shown in (({}, "Length: 100%"), ({"desc": "counting"}, "counting: 100%")):
+        PerUtterance(Length(1)).map(as_dataset(), load_from_cache_file=False, **options)
+        assert shown in capsys.readouterr().err
+
+
 def test_map_serves_no_cache_of_other_settings() -> None:
     dataset = as_dataset()
     prints = [PerUtterance(Length(n)).map(dataset)._fingerprint for n in (1, 2, 1)]
