@@ -1,10 +1,10 @@
 """Audio of a row with both of its channels, decoded on access, and only the seconds that are read.
 
 `datasets` silently averages stereo to mono through `["array"]` (datasets#8005), and needs torchcodec for any of
-it. Here a column keeps its encoded bytes, libsndfile decodes them, and the shape shows the channels. Its feature is
-one of two. What a chain of stages returns is plain `Audio` wherever it is written, for which the Hub shows a player. What
-`load` returns has a type of its own, which survives caches: data that was saved with it needs this package instead of
-falling back to the average.
+it. Here a column keeps its encoded bytes, libsndfile decodes them, and the shape shows the channels. Its feature
+is one of two. What a chain of stages returns is plain `Audio` wherever it is written, for which the Hub shows a
+player. What `load` returns has a type of its own, which survives caches: data that was saved with it needs this
+package instead of falling back to the average.
 """
 
 import io

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Self
 from dailytalk_contiguous.core.documents import MOST_LINE_BYTES, as_text, fits, numbered_lines, parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.steps import LOG_SECONDS
+from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.run.forecast import Forecast
 from dailytalk_contiguous.sources.store_notes import NOTES
 from dailytalk_contiguous.store.files import inside, leads_out
@@ -373,17 +374,17 @@ class Journal:
         left = self.forecast.seconds_left
         money = f", {self._spent():.4f} USD spent" if self._spent else ""
         log.info(
-            "%s shard %d of %d: %s, %d %s, %.1f min in %.1f s; %.2f of %.2f h at %.1f× real time, %s",
+            "%s shard %d of %d: %s, %s, %.1f min in %.1f s; %.2f of %.2f h at %.1f× real time, %s",
             *(now(), self._done, self._of, made.path.name),
-            *(made.conversations, contents(self._about["kind"]), made.audio_seconds / 60),
+            *(counted(made.conversations, content_of(self._about["kind"])), made.audio_seconds / 60),
             *(made.wall_seconds, self._audio / 3600, self._audio_left / 3600, speed),
             f"{'unknown' if left is None else length(left)} left{money}",
         )
 
 
-def contents(kind: str) -> str:
-    kinds = {"corpus": "clips", "transcribe": "clips", "split": "recordings"}
-    return kinds.get(kind, "conversations")
+def content_of(kind: str) -> str:
+    kinds = {"corpus": "clip", "transcribe": "clip", "split": "recording"}
+    return kinds.get(kind, "conversation")
 
 
 def length(seconds: float) -> str:
