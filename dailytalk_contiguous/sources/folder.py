@@ -186,7 +186,7 @@ class Folder(datasets.GeneratorBasedBuilder):
     VERSION = datasets.Version("1.0.0")
 
     def __init__(self, **options: Any) -> None:
-        if isinstance(inputs := options.get("inputs", ()), str | Path):
+        if isinstance(inputs := options.get("inputs", ()), str | os.PathLike):
             options["inputs"] = (str(inputs),)
         recordings = find_recordings(
             options.get("inputs", ()),

@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Any, TypeVar
 
-from datasets import Dataset, Features, IterableDataset, Value
+from datasets import Audio, Dataset, Features, IterableDataset, Value
 
 from dailytalk_contiguous.core.audio import read_pcm
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
@@ -41,10 +41,10 @@ def add_speech(dataset: AnyDataset, audio: str = "audio", keep: bool = True) -> 
     features = dataset.features or dataset._resolve_features().features
     if audio not in features:
         raise ValueError(f"there is no column {audio!r} among {sorted(features)}; name it with audio=")
-    if isinstance(kind := features[audio], Value):
+    if not isinstance(kind := features[audio], Audio | dict):
         raise DailytalkError(
-            f"the column {audio!r} holds {kind.dtype}, not audio",
-            f"if these are paths, cast it first: dataset.cast_column({audio!r}, Audio(decode=False))",
+            f"the column {audio!r} is {kind}, not audio",
+            f"if it has paths, cast it first: dataset.cast_column({audio!r}, Audio(decode=False))",
         )
     kept = {name: feature for name, feature in features.items() if keep or name != audio}
     return dataset.map(
