@@ -38,7 +38,7 @@ def test_missing_column_is_named_with_those_that_are_there() -> None:
 
 def test_column_of_paths_is_refused_and_taken_once_it_is_cast_as_the_remedy_says(tmp_path: Path) -> None:
     paths = Dataset.from_dict({"file": [str(save(tmp_path / "a.wav"))]})
-    with pytest.raises(DailytalkError, match="'string'.*not audio.*cast_column") as refused:
+    with pytest.raises(DailytalkError, match=r"'string'.*not audio.*cast_column") as refused:
         add_speech(paths, "file")
     cast = eval(refused.value.remedy.partition(": ")[2], {"dataset": paths, "Audio": Audio})
     assert len(add_speech(cast, "file")[0]["speech"]) > 16000
