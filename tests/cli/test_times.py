@@ -83,7 +83,7 @@ def test_number_without_a_unit_is_one_sentence_with_both_readings(
     words = {"corpus": ["crema_d", tmp_path]}.get(command, [tmp_path])
     out = [] if command in ("check", "emotion predict") else ["--out", tmp_path / "out"]
     done = dailytalk(command, *words, *out, option, "15")
-    assert (done.code, done.out, done.err.count("\n")) == (1, "", 1)
+    assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
     assert f"{option} 15 has no unit: give 15m for minutes or 15s for seconds." in done.err
     assert not (tmp_path / "out").exists()
 
