@@ -11,7 +11,7 @@ from dailytalk_contiguous.cli.show import DRY_RUN_NEXT
 from dailytalk_contiguous.cli.terminal import Panel, argument, option, say
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.outcome import Figures, Outcome, exit_code, rejected_of
+from dailytalk_contiguous.core.outcome import Figures, Outcome, exit_code, rejected_of, to_run
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.pushing import ASSETS, MAIN, PushOutcome, PushSettings, Target, push_in_words
 from dailytalk_contiguous.publish.pushing import push_version as run_push
@@ -108,11 +108,12 @@ def push(
         tag, message, include_source, clips, valid_share, test_share, seed, licence, title, contact
     )
     quiet_clients()
-    if edited_since(folder):
+    unspoken = folder if edited_since(folder) else None
+    if unspoken:
         notice = f"{TRANSCRIPT} was changed since dailytalk speak: what was changed is not in this version"
         say(f"{notice}; run dailytalk speak first")
     done = run_push(folder, target, settings, say, dry_run=dry_run)
-    outcome = push_outcome(done, target, dry_run)
+    outcome = push_outcome(done, target, dry_run, unspoken)
     if card is None or done.card is None:
         return outcome
     write_text(card, done.card.text)
@@ -142,7 +143,8 @@ def _target(repo: str, branch: str, pr: bool, create: bool, private: bool) -> Ta
     return Target(named.repo, branch, pr, create, private)
 
 
-def push_outcome(done: PushOutcome, target: Target, dry_run: bool) -> Outcome:
+def push_outcome(done: PushOutcome, target: Target, dry_run: bool, unspoken: Path | None) -> Outcome:
+    """`unspoken`: the work folder, if its transcript was edited since its conversations were made."""
     plan, published, rejects = done.plan, done.published, done.packed.rejects
     own = [file for file in done.packed.files if file.config == "conversations"]
     rows = sum(file.rows for file in own)
@@ -164,8 +166,10 @@ def push_outcome(done: PushOutcome, target: Target, dry_run: bool) -> Outcome:
     load = f"from datasets import load_dataset; {load}"
     if plan is None:
         version = f", as {done.tag}" if done.tag else ""
-        headline = f"{target.repo} has just this already{version}: nothing to do"
-        return Outcome(record, headline, code, rejected=rejected, next=load)
+        left = f"the edits in {TRANSCRIPT} await dailytalk speak" if unspoken else "nothing to do"
+        headline = f"{target.repo} has just this already{version}: {left}"
+        after = to_run("speak", unspoken) if unspoken else load
+        return Outcome(record, headline, code, rejected=rejected, next=after)
     details: list[str | Figures] = [f"licence: {warning}" for warning in done.warnings]
     called, bump = "no new version", done.changes.bump
     if done.changes.previous is None:

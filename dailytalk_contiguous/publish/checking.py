@@ -579,7 +579,8 @@ def _moshi_transcript(
         contents.interactions.add(shown)
     if unknown := Counter(word.speaker for word in words if word.speaker not in (MAIN, OTHER)):
         names = ", ".join(f"{documents.quoted(name)} ({count})" for name, count in unknown.most_common(3))
-        what = f"{unknown.total()} of {len(words)} words have another speaker than {MAIN} or {OTHER}: {names}"
+        share = f"{unknown.total()} of {counted(len(words), 'word')}"
+        what = f"{share} have another speaker than {MAIN} or {OTHER}: {names}"
         yield error("unknown-speaker", shown, f"{what}; they are never trained", f"call Moshi's side {MAIN}")
     if not any(word.speaker == MAIN for word in words):
         what = f"no word is {MAIN}'s: the model learns to speak without text"
@@ -990,7 +991,7 @@ def _words(folder: Path, shown: str, loudness: Loudness | None, counts: Counter[
     counts.update(word.speaker for word in words)
     if unknown.total():
         names = ", ".join(f"{documents.quoted(name)} ({count})" for name, count in unknown.most_common(3) if count)
-        what = f"{unknown.total()} of {len(words)} words have another speaker than A or B: {names}"
+        what = f"{unknown.total()} of {counted(len(words), 'word')} have another speaker than A or B: {names}"
         yield error("unknown-speaker", shown, what, "call the speaker on the left A and the other B")
     for speaker in SPEAKERS:
         if not any(word.speaker == speaker for word in words):

@@ -31,6 +31,7 @@ from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, fits, parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.retries import Backoff, retry_after
 from dailytalk_contiguous.core.schema import CONFIGS, SPLITS
+from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.card import Card, CardFacts, CardRows, divide, render_card, values_of
 from dailytalk_contiguous.publish.compare import Changes, NewRows, count_in_words
 from dailytalk_contiguous.publish.interactivity import PER_KIND
@@ -831,7 +832,7 @@ def push_version(
 
         def say_packed(file: DataFile, done: int, of: int) -> None:
             if done * 10 // of > (done - 1) * 10 // of:  # hundreds of files should not print hundreds of lines
-                say(f"packed {done} of {of} files")
+                say(f"packed {done} of {counted(of, 'file')}")
 
         card_rows, new_rows = CardRows(), NewRows(with_texts=state.head is not None)
         before_had_source = any(name.startswith("source/") for name in counts)

