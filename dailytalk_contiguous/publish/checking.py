@@ -29,7 +29,7 @@ from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish import dialogue_formats
 from dailytalk_contiguous.publish.clip_figures import corpus_figures
 from dailytalk_contiguous.publish.dialogue_formats import CONVERSATIONS, CSM, SPEAKERS
-from dailytalk_contiguous.publish.interactivity import SAMPLES, SUMMARY, TASKS
+from dailytalk_contiguous.publish.interactivity import FULL_DUPLEX_BENCH, SAMPLES, SUMMARY, TASKS
 from dailytalk_contiguous.publish.items import (
     ABOUT,
     DURATION_TOLERANCE,
@@ -1037,6 +1037,9 @@ def _sample(folder: Path, sample: str, lengths: list[float]) -> Iterator[Finding
     measured = [loudness for loudness in sounds.values() if loudness]
     if len({(loudness.channels, loudness.sample_rate, loudness.seconds) for loudness in measured}) > 1:
         yield error("wrong-duration", sample, "its files differ in channels, rate or length", _BENCH_AGAIN)
+    if (output := sounds["output"]) and output.sample_rate != FULL_DUPLEX_BENCH.sample_rate:
+        what = f"its rate is {output.sample_rate} Hz, which the scripts take for {FULL_DUPLEX_BENCH.sample_rate}"
+        yield error("wrong-rate", sample, what, _BENCH_AGAIN)
     lengths += [loudness.seconds for loudness in measured[:1]]
     for name, shape in (_TASK_FILES[sample.rpartition("/")[0]] | _SAMPLE_FILES).items():
         shown = f"{sample}/{name}"
