@@ -39,6 +39,7 @@ from dailytalk_contiguous.publish.items import (
     TOLERANCE,
     TRAIN,
     finished_items,
+    is_mix,
     is_talks,
     open_items,
     read_shaped,
@@ -386,6 +387,7 @@ _EXPORT_AGAIN = "export again with `dailytalk export`"
 
 @dataclass
 class _Contents:
+    decode: bool
     lengths: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     files: Counter[str] = field(default_factory=Counter)
     evaluated: set[str] = field(default_factory=set)
@@ -399,10 +401,15 @@ def is_moshi(folder: Path) -> bool:
     return any((folder / name).exists() for name in (AUDIO_FOLDER, TRAIN, EVAL, *MANIFESTS.values()))
 
 
-def check_moshi(folder: Path, limits: FitnessLimits | None = None) -> tuple[list[Finding], dict[str, Any]]:
-    """Findings on a Moshi folder, and what is in it: files, hours, words and windows of each side."""
+def check_moshi(
+    folder: Path, limits: FitnessLimits | None = None, decode: bool = True
+) -> tuple[list[Finding], dict[str, Any]]:
+    """Findings on a Moshi folder, and what is in it: files, hours, words and windows of each side.
+
+    Without `decode` its sound is not looked at.
+    """
     plan, findings = read_plan(folder)
-    contents = _Contents()
+    contents = _Contents(decode)
     named = {os.path.realpath(path) for path in plan.manifests.values()}
     for path in sorted(folder.rglob("*jsonl")):
         if os.path.realpath(path) not in named:
@@ -533,7 +540,9 @@ def _file(folder: Path, wav: Path, duration: float, plan: TrainerPlan, contents:
     if not wav.is_file():
         yield error("missing-audio", shown, "the manifest names it, but it isn't there", _EXPORT_AGAIN)
         return
-    loudness = yield from _measured(shown, lambda: {"bytes": None, "path": to_uri(wav)})
+    loudness = None
+    if contents.decode:
+        loudness = yield from _measured(shown, lambda: {"bytes": None, "path": to_uri(wav)})
     if loudness:
         yield from _moshi_audio(shown, loudness, duration)
         if loudness.channels > 1 and loudness.is_silent(1):
@@ -1064,9 +1073,14 @@ Facts = dict[str, Any]
 
 
 def check_folder(
-    path: Path, limits: FitnessLimits | None = None, references: Sequence[ReferenceCorpus] = ()
+    path: Path,
+    limits: FitnessLimits | None = None,
+    references: Sequence[ReferenceCorpus] = (),
+    decode: bool = True,
 ) -> tuple[list[Finding], Facts]:
     """Judge a training folder, a work folder (of a corpus, too), talks, or a folder of Parquet shards.
+
+    Without `decode` the sound of a training folder is not looked at.
 
     Returns the findings, in the order of the files, and facts: `kind` (`moshi`, `interactivity`,
     `full-duplex-bench`, `csm`, `j-moshi`, `work`, `corpus`, `talks` or `dataset`) and what was counted; of
@@ -1077,11 +1091,9 @@ def check_folder(
         raise DailytalkError(f"{path} is no folder", "name a work folder, a dataset or a training folder")
     refuse_half_renamed(path)
     if is_moshi(path / DATA):
-        findings, facts = check_moshi(path / DATA, limits)
+        findings, facts = check_moshi(path / DATA, limits, decode)
         if (path / CLIPS).is_dir():
-            judge = Judge(limits, unit="clip")
-            figures, _ = corpus_figures(open_items(path), [], judge)
-            findings += corpus_findings(figures, judge, read_run(path) or {})
+            findings += _clip_findings(path, limits)
         return findings, facts | {"kind": "corpus"}
     if any((path / name).exists() for name in (TRANSCRIPT, SHIFTED, "dataset", "run.json")):
         return _work(path, limits, references)
@@ -1090,7 +1102,8 @@ def check_folder(
     if (path / SAMPLES).is_file():
         return check_full_duplex_bench(path)
     if is_moshi(path):
-        return check_moshi(path, limits)
+        findings, facts = check_moshi(path, limits, decode)
+        return findings + (_clip_findings(path, limits) if is_mix(path) else []), facts
     if (path / CONVERSATIONS).is_file():
         return check_csm(path)
     if (path / dialogue_formats.TEXT).is_dir() and (path / dialogue_formats.AUDIO).is_dir():
@@ -1106,6 +1119,16 @@ def check_folder(
         f"{path} is neither a work folder, a dataset nor a training folder that check knows",
         "name one of `dailytalk build`, `speak` or `corpus`, or an export that ends with `next: dailytalk check`",
     )
+
+
+def _clip_findings(folder: Path, limits: FitnessLimits | None) -> list[Finding]:
+    """What is found of the clips of a corpus or a mix, each by its row, and of their labels."""
+    judge = Judge(limits, unit="clip")
+    try:
+        figures, _ = corpus_figures(open_items(folder), [], judge)
+    except DailytalkError as problem:
+        return [error("unreadable-record", ".", problem.reason, problem.remedy)]
+    return corpus_findings(figures, judge, read_run(folder) or {})
 
 
 def _talks(

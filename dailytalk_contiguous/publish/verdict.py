@@ -745,7 +745,7 @@ class Judge:
         """Judge a row that can be used, and count it, except for the copy of a clip: that says nothing more."""
         if (row.get("labels") or {}).get("augmented_from") is not None:
             return Judged(row["conversation_id"], {}, (), 0.0)
-        measured = measure_conversation(row, self.rebuilt)
+        measured = measure_conversation(row, self.rebuilt) | (row.get("measures") or {})
         hours = (row["duration"] or 0.0) / 3600
         for voice in voices(row):
             self.voices[voice] += hours
