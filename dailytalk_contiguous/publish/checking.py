@@ -22,7 +22,7 @@ from dailytalk_contiguous.core.scorecard import ReferenceCorpus, measure_text, p
 from dailytalk_contiguous.core.spans import frame_levels
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.tags import tags_among
-from dailytalk_contiguous.core.tally import Sum, Tally
+from dailytalk_contiguous.core.tally import Sum, Tally, TurnTaking
 from dailytalk_contiguous.core.utterance import FIELDS, line_problem, published, why_silent
 from dailytalk_contiguous.core.word_times import frame_of
 from dailytalk_contiguous.core.wording import counted
@@ -435,8 +435,8 @@ def check_moshi(
             what = f"{has}, and a batch is {plan.batch_size}: there is none"
             remedy = f"set batch_size to {windows} at most (a GPU), or give this side more conversations"
             findings.append(error("less-than-a-batch", manifest.name, what, remedy))
-    findings += _conversations(folder, plan, judge := Judge(limits))
-    findings += judge.findings()
+    findings += _conversations(folder, plan, judge := Judge(limits), taken := TurnTaking())
+    findings += judge.findings(taken=taken)
     facts = {
         "kind": "personaplex" if plan.prompts else "moshi",
         "files": {side: len(lengths) for side, lengths in contents.lengths.items()},
@@ -640,7 +640,7 @@ def _silent_right(plan: TrainerPlan, contents: _Contents) -> Iterator[Finding]:
     yield advice("silent-right", silent[0] if len(silent) == 1 else ".", what, remedy, severity)
 
 
-def _conversations(folder: Path, plan: TrainerPlan, judge: Judge) -> Iterator[Finding]:
+def _conversations(folder: Path, plan: TrainerPlan, judge: Judge, taken: TurnTaking) -> Iterator[Finding]:
     """Advice that needs more than the trainer reads; nothing where the folder is not our export."""
     if not (folder / ABOUT).exists():
         return
@@ -648,7 +648,7 @@ def _conversations(folder: Path, plan: TrainerPlan, judge: Judge) -> Iterator[Fi
         about = documents.expect(
             documents.read_json(inside(folder, ABOUT), limit=documents.MOST_OWN_BYTES), ABOUT_SHAPE, ABOUT
         )
-        timed = {name: timed_conversation(name, about[name]).timed for name in about}
+        timed = {name: timed_conversation(name, about[name]) for name in about}
     except BadInput as problem:
         yield error("unreadable-about", ABOUT, f"it can't be read ({problem.reason})", _EXPORT_AGAIN)
         return
@@ -663,7 +663,8 @@ def _conversations(folder: Path, plan: TrainerPlan, judge: Judge) -> Iterator[Fi
     for name, conversation in about.items():
         measures = conversation.get("measures") or {}
         kept = {key: value for key, value in measures.items() if key in CONVERSATION_MEASURES}
-        values = measure_turns(timed[name], conversation["duration"], plan.duration_sec) | kept
+        taken.add(timed[name])
+        values = measure_turns(timed[name].timed, conversation["duration"], plan.duration_sec) | kept
         named, talk = bool(conversation.get("kept_speaker")), bool(conversation.get("talk"))
         unsure, overlap = conversation.get("unsure") or {}, conversation.get("recorded_overlap")
         known = conversation.get("separated")
@@ -1103,7 +1104,9 @@ def check_folder(
         return check_full_duplex_bench(path)
     if is_moshi(path):
         findings, facts = check_moshi(path, limits, decode)
-        return findings + (_clip_findings(path, limits) if is_mix(path) else []), facts
+        if is_mix(path) and all(finding.level != "error" for finding in findings):
+            findings += _clip_findings(path, limits)
+        return findings, facts
     if (path / CONVERSATIONS).is_file():
         return check_csm(path)
     if (path / dialogue_formats.TEXT).is_dir() and (path / dialogue_formats.AUDIO).is_dir():

@@ -351,7 +351,11 @@ def folder_of(kind: str, tmp_path: Path) -> Path:
                 for line in row["utterances"]
             ]
             words = [
-                [word["word"], [word["start"], word["end"]], "SPEAKER_MAIN" if word["speaker"] == "left" else "USER"]
+                [
+                    word["word"],
+                    [word["start"], word["end"]],
+                    "SPEAKER_MAIN" if word["speaker"] == "left" else "USER",
+                ]
                 for word in row["alignments"]
             ]
             document = {"alignments": words, "talk": {"utterances": utterances, "language": "en"}}
