@@ -129,6 +129,42 @@ def test_as_many_of_each_kind_as_are_asked_for_are_the_same_each_time(
     assert chosen != ids("--per-kind", 2, "--seed", 7)
 
 
+#: The same by Kyutai's rules, which take longer speech.
+LONG_TALK = (
+    ("right", 40.0, 43.0, "so I went to the shop on my way"),
+    ("right", 43.6, 46.0, "and then it was closed today"),
+    ("left", 46.3, 52.0, "what did you do about that then"),
+    ("right", 53.5, 58.7, "I went home and made some tea for them"),
+    ("left", 55.0, 55.6, "yeah"),
+)
+
+
+@pytest.mark.parametrize("form", ["interactivity", "full-duplex-bench"])
+def test_clips_are_those_of_the_rules_with_the_context_that_are_asked_for(
+    tmp_path: Path, dailytalk: Command, form: str
+) -> None:
+    work = write_dataset(tmp_path / "work", [built_row("call", LONG_TALK, 60.0)])
+
+    def made(rules: str, context: str) -> dict[str, Any]:
+        out = tmp_path / f"{rules}-{context}"
+        options = ("--rules", rules, "--context", context, "--json")
+        done = dailytalk("export", work, "--format", form, "--out", out, *options)
+        assert done.code == 0, done.err
+        assert dailytalk("check", out).code == 0
+        return json.loads(done.out)["made"]
+
+    tasks = {"pause": "candor_pause_handling", "turn": "candor_turn_taking", "backchannel": "icc_backchannel"}
+    kinds = [*tasks] if form == "interactivity" else [f"v1.0/{task}" for task in tasks.values()]
+    assert made("kyutai", "30s") == dict.fromkeys(kinds, 1)
+    assert made("dailytalk", "30s")[kinds[0]] == 1
+    if form == "interactivity":
+        for rules in ("kyutai", "dailytalk"):
+            facts = documents(tmp_path / f"{rules}-30s")["call/pause/0000"]["clip"]
+            assert facts["event_start"] == pytest.approx(30.0, abs=0.1)
+        made("kyutai", "10s")
+        assert documents(tmp_path / "kyutai-10s")["call/pause/0000"]["clip"]["event_start"] == pytest.approx(10.0)
+
+
 def test_no_clip_is_made_of_a_conversation_that_is_judged_bad(tmp_path: Path, dailytalk: Command) -> None:
     unheard = [dict.fromkeys(SIDE) | {"channel": channel, "unheard_words": 9} for channel in ("left", "right")]
     folder = write_dataset(tmp_path / "work", [talk("good"), talk("bad", sides=unheard)])
@@ -191,7 +227,9 @@ def test_roles_are_exchanged_on_request(work: Path, tmp_path: Path, dailytalk: C
     assert facts["speakers"]["left"] == "person0"
 
 
-@pytest.mark.parametrize("option", [("--per-kind", "3"), ("--context", "4s"), ("--after", "4s")])
+@pytest.mark.parametrize(
+    "option", [("--per-kind", "3"), ("--context", "4s"), ("--after", "4s"), ("--rules", "kyutai")]
+)
 def test_option_of_clips_does_not_go_with_other_formats(
     work: Path, tmp_path: Path, dailytalk: Command, option: tuple[str, str]
 ) -> None:
