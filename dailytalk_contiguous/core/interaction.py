@@ -149,7 +149,8 @@ def find_kyutai_interactions(utterances: Sequence[Timed]) -> list[Interaction]:
         for start, end in spans if channel in said else ():
             if said[channel] and start - said[channel][-1].end < JOINED:
                 before = said[channel].pop()
-                said[channel].append(_Utterance(channel, before.start, end, [*before.pauses, (before.end, start)]))
+                before.pauses.append((before.end, start))
+                said[channel].append(before._replace(end=end))
             else:
                 said[channel].append(_Utterance(channel, start, end, []))
     agent = said["left"]
