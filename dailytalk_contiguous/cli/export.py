@@ -97,6 +97,7 @@ def export(
     sentence += "".join(f", the {count} of {name} left out" for name, count in selection.left_out.items())
     count = sum(done.files.values())
     next_step = to_run(layout.then, out) if layout.then else ""
+    next_step = ", then ".join([next_step, *done.facts.get("commands", ())])  # of a trainer that has some
     if layout.then == "edits":
         comes_back = settings.get("timeline") != "rebuilt" and (Path(source) / TRANSCRIPT).is_file()
         next_step = f"edit its files, then {to_run('edits', source, out)}" if comes_back else ""

@@ -156,6 +156,12 @@ class Histogram:
                 return number * self.width
         return math.nan
 
+    def share_near(self, value: float, reach: float) -> float:
+        """Share in [0, 1] of the values whose bin is within `reach` of a value; NaN without any."""
+        first, last = (round((value + side * reach) / self.width) for side in (-1, 1))
+        near = sum([n for number, n in self.counts.items() if first <= number <= last])
+        return near / self.n if self.n else math.nan
+
     def shares(self, low: float, high: float, width: float) -> dict[float, float]:
         """Shares in [0, 1] of all values by the lower edges of wider bins; the outer ones hold what is beyond.
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, Pcm
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
-from dailytalk_contiguous.core.interaction import AFTER, CONTEXT
+from dailytalk_contiguous.core.interaction import AFTER, CONTEXT, OWN_RULES
 from dailytalk_contiguous.core.schema import CHANNELS, Row
 from dailytalk_contiguous.core.settings import SEED, check_values, setting, settings_in, unlisted
 from dailytalk_contiguous.core.tags import tags_among
@@ -74,6 +74,10 @@ class ExportSettings:
     per_kind: int | None = setting(
         None, "At most so many clips of each kind.", panel="result", least=1, shown="all"
     )
+    rules: str = setting(
+        OWN_RULES, "Which events are clips: dailytalk (ours), or kyutai (of its segments, arXiv 2606.11167).",
+        panel="result", choices=(OWN_RULES, "kyutai"),
+    )  # fmt: skip
     context: float = setting(CONTEXT, "Seconds before an event that its clip has.", panel="result", unit="s")
     after: float = setting(AFTER, "Seconds after an event that its clip has.", panel="result", unit="s")
     eval_share: float | None = setting(
