@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.schema import CHANNELS, is_recorded
+from dailytalk_contiguous.core.utterance import sounding_span
 
 #: Seconds. Utterances of one speaker less than this apart are one stretch of speech, as dGSLM (Nguyen et al. 2023,
 #: "Generative Spoken Dialogue Language Modeling") delimits inter-pausal units.
@@ -504,16 +505,13 @@ def timed_conversations(row: Mapping[str, Any]) -> dict[str, TimedConversation]:
 
     In a row that was not rebuilt both are the same. Stretches are those of the source in both.
     """
-    audible = [
-        utterance
-        for utterance in row["utterances"] or ()
-        if utterance["status"] != "dropped" and is_number(utterance["start"]) and is_number(utterance["end"])
-    ]
-    source, rebuilt = (
-        [Timed(utterance["channel"], utterance[start], utterance[end]) for utterance in audible]
-        for start, end in (("source_start", "source_end"), ("start", "end"))
-    )
-    knows_source = all(is_number(start) and is_number(end) for _, start, end, _ in source)
+    spans = [(utterance, sounding_span(utterance)) for utterance in row["utterances"] or ()]
+    heard = [(utterance, span) for utterance, span in spans if span and utterance["status"] != "dropped"]
+    audible = [utterance for utterance, _ in heard]
+    rebuilt = [Timed(utterance["channel"], *span) for utterance, span in heard]
+    recorded = [(utterance["channel"], sounding_span(utterance, "source_")) for utterance in audible]
+    source = [Timed(channel, *span) for channel, span in recorded if span]
+    knows_source = len(source) == len(audible)
     groups = join_spans(source if knows_source else rebuilt)
     texts = [utterance["text"] for utterance in audible]
     has_words = any(texts) and (row["language"] or "").partition("-")[0] not in SPACELESS

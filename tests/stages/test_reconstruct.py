@@ -162,6 +162,7 @@ def test_rebuilt_conversation_is_told_whole() -> None:
         "built_duration": 11.68,
         "event": ["turn", "turn", "overlap", "backchannel", "overlap", None, "turn", "turn"],
         "source_event": ["turn", "turn", "overlap", "backchannel", "overlap", None, "turn", "turn"],
+        **dict.fromkeys(("new_start_trim", "new_end_trim"), [None] * 8),
     }
     assert sounds == [
         pytest.approx({"start": 1.0, "end": 1.4, "new_start": 0.875, "new_end": 1.275}, abs=1e-6),
