@@ -340,12 +340,8 @@ DEVIATIONS, MOST_OVER_ROOM_DB = 2.5, ABOVE_TONE_DB
 ROOM_SHARES, ROOM_PLACES = (5, 25), (-1.645, -0.674)
 
 #: Seconds of the first and of the last of an utterance that a room hides for each dB that it is over what counts:
-#: medians of phrases that nine readers say in silence, for 10 dB.
-RISE, FADE = 0.0004, 0.002
-
-#: Seconds from the edges of speech activity within which an utterance sounds, even where a room hides it: its start
-#: is so much early (median), and its end so much late at most (nine in ten), with the same readers.
-EARLY, LATE = 0.02, 0.1
+#: medians of phrases that nine readers say in silence, for 8 dB.
+RISE, FADE = 0.0003, 0.001
 
 
 def sounding(
@@ -389,10 +385,8 @@ def sounding(
         if not own:
             edges.append((start, end))
             continue
-        sounds, ends = own[0][0], own[-1][1]
-        if (hidden := float(least - counts)) > 0:
-            sounds, ends = min(sounds - RISE * hidden, start + EARLY), max(ends + FADE * hidden, end - LATE)
-        edges.append((max(earliest, sounds), min(ends, latest)))
+        hidden = float(least - counts)
+        edges.append((max(earliest, own[0][0] - RISE * hidden), min(own[-1][1] + FADE * hidden, latest)))
     return edges
 
 

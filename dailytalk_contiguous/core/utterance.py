@@ -211,7 +211,7 @@ _OF_EDITS: dict[str, Any] = {
 _HEARD: dict[str, Any] = {"only_with": "emotion_model", "optional": True}
 _OF_EDGES: dict[str, Any] = {
     "feature": _SECONDS,
-    "unit": "seconds, below 0 beyond start and end, or null",
+    "unit": "seconds, or not there",
     "digits": 4,
     "editable": False,
     "optional": True,
@@ -227,8 +227,6 @@ FIELDS: tuple[Field, ...] = (
         "start", _SECONDS, "where speech begins (Silero); null in what is finished if it was left out", "seconds"
     ),
     Field("end", _SECONDS, "where it ends; over 12 s it is cut at the quietest point", "seconds"),
-    Field("start_trim", about="from start to where it sounds (level), which measures of timing take", **_OF_EDGES),
-    Field("end_trim", about="from where it last sounds to its end", **_OF_EDGES),
     Field("duration", _SECONDS, "from start to end", "seconds", part="line", editable=False),
     *(
         Field(name, _MEASURE, "by the affect model that `models.affect` names", "[0, 1]", f"vad.{name}", 4)
@@ -301,6 +299,14 @@ FIELDS: tuple[Field, ...] = (
     ),
     Field("text_reason", _TEXT, "why `text_raw` is empty", "or null", editable=False),
     Field(
+        "start_trim",
+        about="from its start to where it sounds, which measures of timing begin with: over the room, and no more "
+        "than 40 dB under its loudest moment; below 0 it sounds before its start",
+        only_with="start_trim",
+        **_OF_EDGES,
+    ),
+    Field("end_trim", about="from where it last sounds to its end", only_with="end_trim", **_OF_EDGES),
+    Field(
         "emotion_class",
         EMOTION_GUESS["emotion_class"],
         "with `--emotion`: the class that a classifier hears, a guess from sound and no diagnosis; `unsure` where "
@@ -352,8 +358,10 @@ FIELDS: tuple[Field, ...] = (
     Field("source_channel", _TEXT, "in the recording", "`left`, `right`", part="built"),
     Field("source_start", _SECONDS, "where it was", "seconds of the conversation", part="built"),
     Field("source_end", _SECONDS, "where it was", "seconds of the conversation", part="built"),
-    Field("source_start_trim", about="its start_trim there", part="built", **_OF_EDGES),
-    Field("source_end_trim", about="its end_trim there", part="built", **_OF_EDGES),
+    Field(
+        "source_start_trim", about="its start_trim there", part="built", only_with="source_start_trim", **_OF_EDGES
+    ),
+    Field("source_end_trim", about="its end_trim there", part="built", only_with="source_end_trim", **_OF_EDGES),
     Field(
         "status", _TEXT, "resynthesised; the other speaker; kept all the same; left out", _STATUSES, part="built"
     ),
