@@ -69,7 +69,7 @@ def examine() -> dict[str, Any]:
         needs, to_speak, speaker = list[str](), list[str](), profile.models["synthesiser"]
         recogniser, affect = profile.models["recogniser"], profile.models["affect"]
         if recogniser not in (POCKETSPHINX, *whisper_cached):
-            needs.append(f"Whisper {recogniser} (downloaded at the first run, 1.5 GB for medium)")
+            needs.append(f"Whisper {recogniser} (downloaded once it has words to recognise, 1.5 GB for medium)")
         if affect != ACOUSTIC_ESTIMATE and not available(affect):
             needs.append(f"{affect} (downloaded at the first run, 0.7 GB)")
         try:

@@ -170,7 +170,7 @@ def plan(
             lambda piece, of: say_piece(console, status, piece, of),
             separating,
         )
-    refusal, details = "", [show.transcripts(recordings)]
+    refusal, details = "", [show.transcripts(recordings, stages)]
     if voice := speak_stage_of(spoken) if spoken else None:
         synthesiser = voice.synthesiser()
         details.append(f"spoken by {speaker_text(synthesiser)}")

@@ -31,6 +31,7 @@ from dailytalk_contiguous.sources.hub_repository import Repository, ToFetch
 from dailytalk_contiguous.sources.recordings import LeftOut
 from dailytalk_contiguous.stages.base import Stage, find_stage
 from dailytalk_contiguous.stages.rate_affect import RateAffect
+from dailytalk_contiguous.stages.transcribe import Transcribe
 
 # What a person sees while a run works: a bar on a terminal, elsewhere a line a finished shard on stderr.
 #
@@ -146,14 +147,16 @@ def say_time_spent(account: Account, wall_seconds: float) -> None:
     Console(stderr=True).detail(Figures(("where the time went", ">seconds", ">share", ">real-time factor"), rows))
 
 
-def transcripts(recordings: FoundRecordings) -> str:
+def transcripts(recordings: FoundRecordings, stages: Sequence[Stage]) -> str:
     counts = recordings.transcripts
     kinds = ", ".join(f"{name} ({n:,})" for name, n in counts.kinds.items())
     in_them = f", in {', '.join(counts.languages)}" if counts.languages else ""
     of_all = (
         f"{counts.recordings:,} of {counted(len({row['recording_id'] for row in recordings.rows}), 'recording')}"
     )
-    used = f"used instead of recognition: {kinds}{in_them}" if counts.recordings else "words are recognised"
+    recogniser = find_stage(Transcribe, stages)
+    others = "words are recognised" if recogniser and recogniser.model else "nothing is recognised"
+    used = f"used instead of recognition: {kinds}{in_them}" if counts.recordings else others
     return f"transcripts for {of_all}; {used}"
 
 
@@ -174,7 +177,7 @@ def stages_to_run(stages: Sequence[Stage]) -> list[str]:
 def to_fetch_lines(repository: Repository, missing: ToFetch) -> list[str]:
     lines, repo = [], repository.reference.repo
     if repository.revoiced:
-        notice = f"{repo} holds finished conversations: one speaker of what is read was re-voiced"
+        notice = f"{repo} holds finished conversations: one speaker of what is read was re-voiced, or none"
         remedy = "its recordings would be the config source, which `dailytalk push --include-source` publishes"
         lines.append(f"{notice}; {remedy}")
     if missing.files:
@@ -199,7 +202,7 @@ def shards_to_make(plan: RunPlan) -> str:
 
 
 def say_left_out(passed_over: LeftOut) -> None:
-    """Say what was passed over, because it is hidden or made by dailytalk, and what was paired."""
+    """Say what was passed over, because it is hidden or made by dailytalk, what was paired, what is not used."""
     kinds = (
         (passed_over.hidden, "passed over {} hidden (name one as INPUT to take it)"),
         (passed_over.made, "passed over {} made by dailytalk (name one as INPUT to take it)"),
@@ -208,6 +211,8 @@ def say_left_out(passed_over: LeftOut) -> None:
     for names, what in kinds:
         if names:
             say(f"{what.format(len(names))}: {first_names(names)}")
+    for why, names in passed_over.unread.items():
+        say(f"not used, {counted(len(names), 'file')} beside recordings ({why}): {first_names(names)}")
 
 
 def first_names(names: Sequence[str]) -> str:

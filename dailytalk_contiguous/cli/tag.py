@@ -25,7 +25,7 @@ from dailytalk_contiguous.sources.addresses import address_of
 from dailytalk_contiguous.sources.folder import MAX_CONVERSATION
 from dailytalk_contiguous.sources.hub_repository import Repository, repository_of, to_fetch
 from dailytalk_contiguous.sources.remote import fetch_inputs
-from dailytalk_contiguous.sources.transcripts import is_of_many
+from dailytalk_contiguous.sources.transcript_formats import FORMATS, ending_of
 from dailytalk_contiguous.stages.base import Stage, Stages
 from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion
 from dailytalk_contiguous.stages.segment import channel_of
@@ -56,7 +56,7 @@ def tag(
     transcripts: Path | None = option(
         None,
         Panel.INPUT,
-        "Transcripts to use instead of recognition: their folder, or a whisper.json.",
+        "Transcripts to use instead of recognition: their folder, or one file.",
         metavar="PATH",
         show_default="those beside the audio",
     ),
@@ -126,10 +126,10 @@ def tag(
     """
     arguments = dict(locals()) | options
     stages = stages_of(arguments)
-    if transcripts is not None and not (transcripts.is_dir() or is_of_many(transcripts)):
+    if transcripts and not (transcripts.is_dir() or (transcripts.is_file() and ending_of(transcripts.name))):
         raise DailytalkError(
-            f"--transcripts {as_text(transcripts)!r} is neither a folder nor a file of many recordings",
-            "give a folder, a whisper.json, or a manifest",
+            f"--transcripts {as_text(transcripts)!r} is neither a folder nor a transcript",
+            f"give a folder, or a file of {', '.join(FORMATS)}",
         )
     separating = separating_stages(arguments)
     if streaming:
@@ -245,6 +245,7 @@ def tag_intended(recordings: FoundRecordings, plan: local.RunPlan, left: Sequenc
         "hidden": recordings.left_out.hidden,
         "made_by_dailytalk": recordings.left_out.made,
         "paired": recordings.left_out.paired,
+        "unread": recordings.left_out.unread,
         "transcripts": vars(recordings.transcripts),
         "shards": {"all": len(plan.paths), "to_make": len(plan.tasks)},
         "audio_seconds": round(plan.seconds, 2),
@@ -252,7 +253,7 @@ def tag_intended(recordings: FoundRecordings, plan: local.RunPlan, left: Sequenc
     }
     details = [
         f"{of_what}, {length_text(sum(row['duration'] for row in rows))}",
-        show.transcripts(recordings),
+        show.transcripts(recordings, left),
         *(show.stages_to_run(left) if plan.tasks else ()),
         *show.each_reject(recordings.problems),
     ]

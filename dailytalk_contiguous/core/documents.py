@@ -239,12 +239,13 @@ def csv_lines(text: str, name: str, columns: Sequence[str], remedy: str) -> list
 
     Raises DailytalkError, with the line; `remedy` is what to do about a table that is damaged.
     """
-    reader = csv.DictReader(io.StringIO(text))
+    reader = csv.DictReader(io.StringIO(text), strict=True)
     try:
         names = list(reader.fieldnames or [])
         lines = list(reader)
-    except csv.Error as error:  # a field of over 128 kB, mostly for a quotation mark that is never closed
-        raise DailytalkError(f"line {reader.line_num} of {name!r} is no CSV ({error})", remedy) from error
+    except csv.Error as error:  # a quotation mark that is never closed, or a field of over 128 kB
+        where = reader.line_num + 1  # where the line begins that could not be read
+        raise DailytalkError(f"line {where} of {name!r} is no CSV ({error})", remedy) from error
     if missing := [column for column in columns if column not in names]:
         raise DailytalkError(f"the table {name!r} has no column {missing[0]!r}, but {quoted(names)}", remedy)
     if twice := [column for column in columns if names.count(column) > 1]:

@@ -18,6 +18,7 @@ from dailytalk_contiguous.core.utterance import AFFECT, DERIVED_KEYS, LONGEST_TE
 from dailytalk_contiguous.core.word_times import (
     ROOM_SECONDS,
     SHORTEST_WORD,
+    as_written,
     by_proportion,
     fit_words,
     join_words,
@@ -425,9 +426,11 @@ def _word(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], item: Item
         raise BadInput(f"the line has no word {quoted(index)}", _AGAIN)
     if "start" in action or "end" in action or "text" not in action:
         words = _moved(words, index, *_span(action, item))
+    text = line["text"] or join_words(word["word"] for word in words)
     if "text" in action:
-        tokens = split_words(_clean(action["text"]))
-        old = words[index]
+        written, new = as_written(line["text"], [word["word"] for word in words]), _clean(action["text"])
+        text = join_words(filter(None, [*written[:index], new, *written[index + 1 :]]))
+        tokens, old = split_words(new), words[index]
         piece = (
             [{**old, "word": tokens[0]}]
             if len(tokens) == 1
@@ -436,9 +439,6 @@ def _word(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], item: Item
         words = [*words[:index], *piece, *words[index + 1 :]]
     start = min([line["start"], *(word["start"] for word in words)])
     end = max([line["end"], *(word["end"] for word in words)])
-    text = line["text"]
-    if "text" in action or not text:
-        text = join_words(word["word"] for word in words)
     return {**lines, key: {**line, "start": start, "end": end, "text": text, "words": words}}
 
 
@@ -476,11 +476,12 @@ def _split(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], item: Ite
             raise BadInput(f"the line can't be split before word {quoted(index)}", "choose a word after its first")
         first_end, second_start = words[index - 1]["end"], words[index]["start"]
     first, second = words[:index], words[index:]
+    written = as_written(line["text"], [word["word"] for word in words])
     first_end = max([first_end, *(word["end"] for word in first)])
     second_start = min([second_start, *(word["start"] for word in second)])
     halves = [
-        {**line, "end": first_end, "words": first, "text": join_words(word["word"] for word in first)},
-        {**line, "start": second_start, "words": second, "text": join_words(word["word"] for word in second)},
+        {**line, "end": first_end, "words": first, "text": join_words(written[:index])},
+        {**line, "start": second_start, "words": second, "text": join_words(written[index:])},
     ]
     return {**lines, key: halves[0], free_id(key, {*lines, *item.used}): halves[1]}
 

@@ -362,9 +362,7 @@ FIELDS: tuple[Field, ...] = (
         "source_start_trim", about="its start_trim there", part="built", only_with="source_start_trim", **_OF_EDGES
     ),
     Field("source_end_trim", about="its end_trim there", part="built", only_with="source_end_trim", **_OF_EDGES),
-    Field(
-        "status", _TEXT, "resynthesised; the other speaker; kept all the same; left out", _STATUSES, part="built"
-    ),
+    Field("status", _TEXT, "resynthesised; as recorded; kept all the same; left out", _STATUSES, part="built"),
     Field("reason", _TEXT, "why it was dropped or kept", "or null", part="built"),
     Field("event", _TEXT, "how it enters, from times alone", _EVENTS, part="built"),
     Field("source_event", _TEXT, "the same in the recording", _EVENTS, part="built"),

@@ -8,7 +8,7 @@ import sys
 import unicodedata
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -215,13 +215,14 @@ def match_words(cues: Sequence[Cue], utterances: Sequence[TimeSpan], max_distanc
     spans = np.asarray(utterances, dtype=np.float64).reshape(-1, 2)
     placed_in: list[list[_Placed]] = [[] for _ in utterances]
     left_over: dict[int, list[WordRow]] = {}
-    sizes = []
+    written: list[list[str]] = []
     order: list[tuple[float, _Placed]] = []
     for number, cue in enumerate(cues):
         words = sorted(cue["words"] or [], key=lambda word: float(word["start"]))
         if not words:
             words = spread_words(cue["text"] or "", cue["start"], cue["end"], utterances)
-        sizes.append(len(words))
+        spelled = [word["word"] for word in words]
+        written.append(spelled if cue["words"] else as_written(cue["text"] or "", spelled))
         for index, word in enumerate(words):
             # The guessed words of two cues that overlap must not be shuffled into each other: they stay in the
             # order of their cues, while times that were given decide for themselves.
@@ -233,7 +234,7 @@ def match_words(cues: Sequence[Cue], utterances: Sequence[TimeSpan], max_distanc
         else:
             placed_in[chosen].append(placed)
     return Matched(
-        texts=[_text(placed, cues, sizes) for placed in placed_in],
+        texts=[_text(placed, cues, written) for placed in placed_in],
         words=[_fit_cues(placed, start, end) for placed, (start, end) in zip(placed_in, utterances, strict=True)],
         left_over=sorted(left_over.items()),
     )
@@ -414,10 +415,10 @@ def fit_words(words: Sequence[WordRow], start: float, end: float) -> list[WordRo
 def split_words(text: str) -> list[str]:
     """The words of a text: split at whitespace, and between the characters of Japanese and Chinese.
 
-    Punctuation by itself stays with the word before it (or after it, at the start).
+    Punctuation by itself stays with the word before it (or after it, at the start). No word holds a space.
 
     >>> split_words("- Well ... 100 % yes !")
-    ['- Well ...', '100 %', 'yes !']
+    ['-Well...', '100%', 'yes!']
     """
     words: list[str] = []
     lead = ""
@@ -427,10 +428,24 @@ def split_words(text: str) -> list[str]:
                 words.append(lead + token)
                 lead = ""
             elif token and words:
-                words[-1] = f"{words[-1]} {token}"
+                words[-1] += token
             elif token:
-                lead += f"{token} "
-    return words or ([lead.strip()] if lead else [])
+                lead += token
+    return words or ([lead] if lead else [])
+
+
+def as_written(text: str, words: Sequence[str]) -> list[str]:
+    """Words of `split_words` with the spaces that their text has inside of them; as they are in another text.
+
+    >>> as_written("Well ... yes !", ["Well...", "yes!"])
+    ['Well ...', 'yes !']
+    """
+    if "".join(words) != "".join(text.split()):
+        return [*words]
+    places = [place for place, letter in enumerate(text) if not letter.isspace()]
+    ends = accumulate(map(len, words), initial=0)
+    spans = ((places[first], places[last - 1] + 1) for first, last in pairwise(ends))
+    return [" ".join(text[start:end].split()) for start, end in spans]
 
 
 def join_words(words: Iterable[str]) -> str:
@@ -473,8 +488,8 @@ def _moved_inside(spans: list[TimeSpan], start: float, end: float) -> list[TimeS
     return clipped
 
 
-def _text(placed: Sequence[_Placed], cues: Sequence[Cue], sizes: Sequence[int]) -> str:
-    """The text of an utterance that got these words: of whole cues their own text, of parts the words."""
+def _text(placed: Sequence[_Placed], cues: Sequence[Cue], written: Sequence[Sequence[str]]) -> str:
+    """The text of an utterance that got these words: of whole cues their own text, of parts their words."""
     pieces: list[str] = []
     at = 0
     while at < len(placed):
@@ -483,8 +498,8 @@ def _text(placed: Sequence[_Placed], cues: Sequence[Cue], sizes: Sequence[int]) 
         while run < len(placed) and placed[run].cue == cue:
             run += 1
         text = " ".join((cues[cue]["text"] or "").split())
-        is_whole = text and run - at == sizes[cue]
-        pieces += [text] if is_whole else [item.word["word"] for item in placed[at:run]]
+        is_whole = text and run - at == len(written[cue])
+        pieces += [text] if is_whole else [written[cue][item.index] for item in placed[at:run]]
         at = run
     return join_words(pieces)
 

@@ -14,7 +14,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from itertools import groupby, pairwise
+from itertools import accumulate, groupby, pairwise
 from math import log2
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -256,14 +256,8 @@ def _word_sounds(events: Sequence[EspeakEvent]) -> Iterator[tuple[int, int, int]
 
 def _word_starts(text: str, words: Sequence[str]) -> list[int]:
     """The place in the text where each of its words begins."""
-    starts = []
-    at = 0
-    for word in words:
-        at = text.index(word.split()[0], at)
-        starts.append(at)
-        for piece in word.split():
-            at = text.index(piece, at) + len(piece)
-    return starts
+    places = [place for place, letter in enumerate(text) if not letter.isspace()]
+    return [places[before] for before in accumulate(map(len, words[:-1]), initial=0)] if words else []
 
 
 def _written_word(text: str, words: Sequence[str], starts: Sequence[int], position: int) -> int:

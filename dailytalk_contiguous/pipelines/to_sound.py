@@ -11,7 +11,7 @@ from dailytalk_contiguous.models.emotion_models import AFFECT_MAP
 from dailytalk_contiguous.models.engines import CLONE
 from dailytalk_contiguous.models.profiles import STANDARD
 from dailytalk_contiguous.models.recogniser import POCKETSPHINX
-from dailytalk_contiguous.pipelines.to_text import NO_MODEL, StageMaker
+from dailytalk_contiguous.pipelines.to_text import NO_MODEL, StageMaker, without_recogniser
 from dailytalk_contiguous.stages.align import Align
 from dailytalk_contiguous.stages.augment import Augment
 from dailytalk_contiguous.stages.base import PerUtterance, Stages
@@ -51,7 +51,7 @@ def speak_stages(profile: str = STANDARD, verify: bool = False, **options: Any) 
     >>> [stage.name for stage in speak_stages(revoice="none")]
     ['Keep', 'Align', 'Finish']
     """
-    make = StageMaker(profile, options)
+    make = StageMaker(profile, without_recogniser(options))
     if options.get("revoice") == NOBODY:
         return _kept_stages(make, verify)
     align = make(Align)
@@ -97,8 +97,7 @@ def clip_stages(profile: str = STANDARD, **options: Any) -> tuple[Stages, Stages
 
     Raises DailytalkError for a profile or an option that does not exist.
     """
-    options |= {"asr_model": ""} if options.get("asr_model") == NO_MODEL else {}
-    make = StageMaker(profile, options)
+    make = StageMaker(profile, without_recogniser(options))
     rate, augment = make(RateAffect), make(Augment, kinds=())
     classify = make(ClassifyEmotion, model=NO_MODEL)
     measuring = make(MeasureQuality), make(CutSpeech), make(TimeWords), make(MeasureProsody)

@@ -56,7 +56,7 @@ def tag_stages(profile: str = STANDARD, fast: bool = False, **options: Any) -> S
     if fast:
         precision = preview_precision(options.get("device", "auto"))
         options = {"asr_windows": "short", "affect_precision": precision} | options
-    make = StageMaker(profile, options)
+    make = StageMaker(profile, without_recogniser(options))
     classify, tag = make(ClassifyEmotion, model=NO_MODEL), make(Tag)
     if tag.emotion_vote and classify.model == NO_MODEL:
         raise DailytalkError("--emotion-vote needs --emotion", f"name a classifier, such as {AFFECT_MAP}")
@@ -74,6 +74,11 @@ def tag_stages(profile: str = STANDARD, fast: bool = False, **options: Any) -> S
     tokenise = make(TokeniseProsody, codebook=NO_MODEL)
     make.all_used(*stages, classify, tokenise)
     return stages if tokenise.codebook == NO_MODEL else (*stages, PerUtterance(tokenise))
+
+
+def without_recogniser(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options, with the name that stages have for no recogniser where none is chosen."""
+    return {**options, **({"asr_model": ""} if options.get("asr_model") == NO_MODEL else {})}
 
 
 def separate_stages(profile: str = STANDARD, **options: Any) -> Stages:

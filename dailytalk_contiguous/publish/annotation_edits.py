@@ -13,22 +13,22 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 from dailytalk_contiguous.core.documents import LATEST, as_text, is_number, quoted, read_bytes
 from dailytalk_contiguous.core.edits import Lines, edit, replayed
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
+from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.tags import STYLES
 from dailytalk_contiguous.publish.annotation_formats import ORIGINALS, REBUILT, Label, annotation_of, spoken_label
 from dailytalk_contiguous.sources import transcript_formats
 from dailytalk_contiguous.sources.editable import Editable, bounds, laid_edits
-from dailytalk_contiguous.sources.transcript_formats import NUMBER, broken
+from dailytalk_contiguous.sources.transcript_formats import NUMBER, OWN_TIER, Tier, broken, refuse_many
 from dailytalk_contiguous.store.edit_journal import EditJournal, NewEdit, Record
 from dailytalk_contiguous.store.files import inside, write_bytes
 from dailytalk_contiguous.store.owned_folder import file_name
 
-#: Elements of an EAF, and utterances of a file: an hour of speech with all words has 70,000 and 2,000.
-_MOST_ELEMENTS, _MOST_LABELS = 1_000_000, 5_000
+#: Utterances of a file: an hour of speech has 2,000.
+_MOST_LABELS = 5_000
 
 #: So many lines may be missing after the last one of a file; where more are, it is cut off.
 _MISSING_AT_THE_END = 3
@@ -37,7 +37,6 @@ _MISSING_AT_THE_END = 3
 #: the words of both, that they have in common at least.
 _NEAR, _ALIKE = 12, 0.3
 
-_TIER = re.compile(r"(.*)/(utterances|tags|words|events|sounds)(?: \d+)?")
 _STYLED = re.compile(r"\(([^()]*)\)\s*(.*)")
 
 
@@ -88,25 +87,26 @@ def _subtitles(path: Path, sides: Sides) -> ReadBack:
 
 
 def _audacity(path: Path, sides: Sides) -> ReadBack:
-    rows = []
-    for number, line in enumerate(transcript_formats.readable_text(path).split("\n"), 1):
-        start, end, text = [*line.split("\t", 2), "", ""][:3]
+    rows, text = [], transcript_formats.readable_text(path)
+    refuse_many(path, text.count("\n"), "lines")
+    for number, line in enumerate(text.split("\n"), 1):
+        start, end, label = [*line.split("\t", 2), "", ""][:3]
         if not line.strip() or start == "\\":  # the frequencies of the label above
             continue
         if not all(NUMBER.fullmatch(time) for time in (start, end)):
             raise broken(path, f"line {number} is no label: {quoted(line)}", "export labels from Audacity again")
-        speaker, _, said = text.partition(":")
+        speaker, _, said = label.partition(":")
         known = speaker.strip().casefold() in sides
-        rows.append((float(start), float(end), said if known else text, speaker.strip() if known else None))
+        rows.append((float(start), float(end), said if known else label, speaker.strip() if known else None))
     if not rows:
         raise broken(path, "has no labels", "export labels from Audacity again")
     return _lines(rows, sides)
 
 
-def _of_tiers(named: Iterable[tuple[str, Iterable[tuple[float, float, str]]]], sides: Sides) -> ReadBack:
+def _of_tiers(tiers: Iterable[Tier], sides: Sides) -> ReadBack:
     back, tags = ReadBack([]), list[Label]()
-    for name, intervals in named:
-        match = _TIER.fullmatch(name.strip())
+    for name, intervals, *_ in tiers:
+        match = OWN_TIER.fullmatch(name.strip())
         side = sides.get(match[1].strip().casefold(), "") if match else ""
         texts = ((start, end, " ".join(text.split())) for start, end, text in intervals)
         labels = [Label(round(start, 3), round(end, 3), text, side) for start, end, text in texts if text]
@@ -131,40 +131,10 @@ def _of_tiers(named: Iterable[tuple[str, Iterable[tuple[float, float, str]]]], s
     return back
 
 
-def _eaf(path: Path, sides: Sides) -> ReadBack:
-    again, text = "save it from ELAN again", transcript_formats.read_text(path)
-    if "<!DOCTYPE" in text or "<!ENTITY" in text:
-        raise broken(path, "declares entities, which ELAN never does", again)
-    if (count := text.count("<") // 2) > _MOST_ELEMENTS:
-        raise broken(path, f"has {count:,} elements, more than {_MOST_ELEMENTS:,}", "export it in parts")
-    try:
-        root = ElementTree.fromstring(re.sub(r"^<\?xml[^>]*\?>", "", text))
-        slots = {slot.attrib["TIME_SLOT_ID"]: slot.get("TIME_VALUE", "") for slot in root.iter("TIME_SLOT")}
-        spans: dict[str, list[str]] = {}
-        for node in root.iter("ALIGNABLE_ANNOTATION"):
-            spans[node.attrib["ANNOTATION_ID"]] = [slots[node.attrib[f"TIME_SLOT_REF{end}"]] for end in (1, 2)]
-        tiers = []
-        for tier in root.iter("TIER"):
-            labels = []
-            for node in tier.iterfind("ANNOTATION/*"):  # a tag has the times of its parent
-                start, end = spans[node.get("ANNOTATION_REF") or node.attrib["ANNOTATION_ID"]]
-                if not (re.fullmatch(r"\d{1,12}", start) and re.fullmatch(r"\d{1,12}", end)):
-                    raise broken(path, f"has no times in the tier {quoted(tier.attrib['TIER_ID'])}", again)
-                labels.append((int(start) / 1000, int(end) / 1000, node.findtext("ANNOTATION_VALUE") or ""))
-            tiers.append((tier.attrib["TIER_ID"], labels))
-    except ElementTree.ParseError as error:
-        raise broken(path, f"is no XML ({error})", again) from None
-    except KeyError as error:
-        raise broken(path, f"refers to {quoted(str(error.args[0]))}, which is not in it", again) from None
-    if not tiers:
-        raise broken(path, "has no tiers", again)
-    return _of_tiers(tiers, sides)
-
-
 #: What reads each format that comes back, by the ending of its files in lower case.
 READERS: Mapping[str, Callable[[Path, Sides], ReadBack]] = {
     ".textgrid": lambda path, sides: _of_tiers(transcript_formats.read_tiers(path), sides),
-    ".eaf": _eaf,
+    ".eaf": lambda path, sides: _of_tiers(transcript_formats.read_eaf(path), sides),
     ".srt": _subtitles,
     ".vtt": _subtitles,
     ".txt": _audacity,
@@ -214,8 +184,9 @@ def edits_of(
     if kept.is_file() and read_bytes(kept) == read_bytes(path):
         return [], []
     lines, legal = laid_edits(editable, name, records).lines, STYLES["fish-s1"].tags
-    speakers = annotation_of(name, lines.values()).speakers
-    sides = {name.casefold(): side for side, speaker in speakers.items() for name in (side, speaker)}
+    exported = annotation_of(name, lines.values())
+    called = [*zip(CHANNELS, CHANNELS, strict=True), *exported.plain_speakers.items(), *exported.speakers.items()]
+    sides = {speaker.casefold(): side for side, speaker in called}
     tags = {*legal, *(label.tag for line in lines.values() if (label := spoken_label(line)))}
     original = read_back(kept, sides, tags) if kept.is_file() else None
     edited = read_back(path, sides, tags)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from operator import ne
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -63,7 +64,7 @@ class Annotation:
     Attributes:
         name: of its files, without an ending.
         seconds: length of the sound that times are of.
-        speakers: what files call each side; the two differ.
+        speakers: what files call each side; the two differ. plain_speakers: where a colon ends a name.
         labels: by kind (of `KINDS`) and start.
         media: the URL of the sound, and its path from the folder of the file; empty where nobody knows.
         pcm: the sound, where it is written too.
@@ -79,6 +80,11 @@ class Annotation:
     @property
     def apart(self) -> tuple[str, ...]:
         return (self.name,)
+
+    @property
+    def plain_speakers(self) -> dict[str, str]:
+        plain = {side: re.sub(r"[^\w .'-]", "", name).split() for side, name in self.speakers.items()}
+        return _names_of({side: " ".join(words[:3]) for side, words in plain.items()})
 
 
 def annotation_of(
@@ -131,7 +137,7 @@ def _names_of(speakers: Mapping[str, str]) -> dict[str, str]:
     {'left': 'Anna', 'right': 'right'}
     """
     names = {
-        side: " ".join(re.sub(r"[^\w .'-]", "", "" if name.endswith(f"/{side}") else name).split()[:3])
+        side: " ".join(_UNWRITABLE.sub(" ", "" if name.endswith(f"/{side}") else name).split())
         for side, name in speakers.items()
     }
     count = Counter([*CHANNELS, "", *(name.casefold() for name in names.values())])
@@ -300,32 +306,37 @@ def eaf(item: Annotation) -> str:
     return _EAF.format(media=media, slots="\n".join(slots), tiers="\n".join(nodes))
 
 
-def _named(item: Annotation, label: Label) -> str:
-    """Who speaks, in which style, and what: `Anna: (happy) Hi.`"""
-    return f"{item.speakers[label.side]}: {f'({label.tag}) ' if label.tag else ''}{label.text}"
+def _said(label: Label) -> str:
+    """In which style, and what: `(happy) Hi.`"""
+    return f"({label.tag}) {label.text}" if label.tag else label.text
 
 
 def _subtitles(mark: str, item: Annotation) -> str:
     """SRT (`mark` is `,`) or WebVTT (`.`); what begins markup is written as a number."""
-    texts = ["WEBVTT\n"] if mark == "." else []
+    texts, speakers = (["WEBVTT\n"], item.speakers) if mark == "." else ([], item.plain_speakers)
     for number, label in enumerate(item.labels["utterances"], 1):
         milliseconds = (round(time * 1000) for time in label[:2])
         clocks = (
             f"{ms // 3600000:02d}:{ms // 60000 % 60:02d}:{ms // 1000 % 60:02d}{mark}{ms % 1000:03d}"
             for ms in milliseconds
         )
-        said = _named(item, label)
+        said = _said(label)
         # Players of SRT show a number as it is, so an `&` is only one where it would be read as part of a name.
         is_plain = mark == "," and html.unescape(said) == said
-        text = re.sub(f"[{'' if is_plain else '&'}<>{{\\\\]", lambda match: f"&#{ord(match[0])};", said)
-        text = re.sub("^(.*?): ", r"<v \1>", text) if mark == "." else text
+        speaker, text = (
+            re.sub(f"[{'' if is_plain else '&'}<>{{\\\\]", lambda match: f"&#{ord(match[0])};", part)
+            for part in (speakers[label.side], said)
+        )
+        text = f"<v {speaker}>{text}" if mark == "." else f"{speaker}: {text}"
         texts.append(f"{number}\n{' --> '.join(clocks)}\n{text}\n")
     return "\n".join(texts)
 
 
 def audacity(item: Annotation) -> str:
+    speakers = item.plain_speakers
     return "".join(
-        f"{label.start:.6f}\t{label.end:.6f}\t{_named(item, label)}\n" for label in item.labels["utterances"]
+        f"{label.start:.6f}\t{label.end:.6f}\t{speakers[label.side]}: {_said(label)}\n"
+        for label in item.labels["utterances"]
     )
 
 
@@ -353,6 +364,10 @@ def _write(
     content = text(item)
     for folder in ("", f"{ORIGINALS}/"):
         export.target.write_text(f"{folder}{item.name}{ending}", content)
+    if ending in (".srt", ".txt") and (
+        shorter := sum(map(ne, item.speakers.values(), item.plain_speakers.values()))
+    ):
+        export.left_out["marks and fourth words in names of speakers, which a colon ends there"] += shorter
     if item.pcm is not None:
         export.write_sound(item.name, item.pcm)
     yield exports.FileEntry(None, item.seconds)

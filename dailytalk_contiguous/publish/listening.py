@@ -22,7 +22,7 @@ from dailytalk_contiguous.core.audio import Samples, probe, read_at
 from dailytalk_contiguous.core.documents import as_text, expect, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.loudness import levelled
-from dailytalk_contiguous.core.schema import EMOTIONS, STYLES, Row
+from dailytalk_contiguous.core.schema import EMOTIONS, STYLES, Row, is_recorded
 from dailytalk_contiguous.publish.items import SMALL, Items, TaggedItems, finished_items, open_items
 from dailytalk_contiguous.publish.page import clip_place, left_channels, spread_over
 from dailytalk_contiguous.publish.player import to_mp3
@@ -380,7 +380,7 @@ def write_paired_test(folder: Path, page: Path, count: int, seed: int = 0) -> Wr
     chosen = sorted(heapq.nsmallest(count, _candidates(items, seed, tags)))
     if not chosen:
         raise DailytalkError(
-            f"{as_text(folder)!r} has no finished conversation in which both speak within {EXCERPT[1]:g} s, "
+            f"{as_text(folder)!r} has no rebuilt conversation in which both speak within {EXCERPT[1]:g} s, "
             "between two moments in which nobody does",
             "test a dataset with more conversations",
         )
@@ -414,7 +414,7 @@ def write_paired_test(folder: Path, page: Path, count: int, seed: int = 0) -> Wr
 def _candidates(items: Items, seed: int, tags: set[str]) -> Iterator[_Candidate]:
     """The conversations with an excerpt to hear; `tags` gathers those of all re-voiced lines."""
     for row in items.rows(SMALL):
-        if row["problem"]:
+        if row["problem"] or is_recorded(row):  # there are no two to compare
             continue
         name, utterances = row["conversation_id"], row["utterances"] or ()
         spoken = [line for line in utterances if line["status"] == "spoken" and line["tag"]]

@@ -180,6 +180,8 @@ def _persona(line: Mapping[str, Any] | BadInput) -> tuple[tuple[str, str], str]:
     for name, value in line.items():
         if not isinstance(value, str | int | float | None):
             raise BadInput(f"{quoted(name)} is no text", _REMEDY)
+        if "\0" in str(value):
+            raise BadInput(f"{quoted(name)} holds a NUL, which no text has", _REMEDY)
         if value not in (None, ""):
             values[name] = " ".join(str(value).split())
     text = values.pop(_TEXT, "")

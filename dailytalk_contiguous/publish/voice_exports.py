@@ -1,9 +1,9 @@
 """Folders that trainers of a voice read: mono clips and lists of their texts, in the forms of six of them.
 
 The lists are lines of fields with `|` between, and no reader of them takes a `|` or a line break inside a field,
-so texts have neither. Where the reader is one of CSV (Python's or pandas'), a field with a quotation mark is
-quoted as in CSV, because the mark would else swallow the lines behind it; the others split lines, and get it as it
-is.
+so texts have neither: a space is there, and the export says how many. Where the reader is one of CSV (Python's or
+pandas'), a field with a quotation mark is quoted as in CSV, because the mark would else swallow the lines behind
+it; the others split lines, and get it as it is.
 """
 
 import csv
@@ -130,8 +130,11 @@ def refuse_separators(out: Path, settings: exports.ExportSettings) -> None:
         raise DailytalkError(f"--out {str(out)!r} can't be in a list of the trainer", "choose another folder")
 
 
-def _plain(text: str) -> str:
-    """A text with single spaces, in which no line and no field ends."""
+def _plain(text: str, export: exports.Export) -> str:
+    """A text with single spaces, in which no line and no field ends; a mark that would end one is counted."""
+    for mark, name in (("|", "|"), ("\0", "NUL")):
+        if count := text.count(mark):
+            export.left_out[f"{name} in texts and names: it ends a field of a list, so a space is there"] += count
     return " ".join(text.replace("|", " ").replace("\0", " ").split())
 
 
@@ -152,14 +155,14 @@ def open_clip(row: Row, export: exports.Export) -> VoiceClip:
         stem, text = PurePosixPath(name).name, utterance["text_raw"] or utterance["text"]
         speaker = ((row["speakers"] or {}).get("left") or corpus or "speaker").removeprefix(f"{corpus}/")
         pcm = conversation(row, rate, swap=False).pcm[round(utterance["start"] * rate) :, 0]
-    if not (text := _plain(text or "")):
+    if not (text := _plain(text or "", export)):
         raise BadInput("it has no text", "run dailytalk transcribe, or leave it out")
     if not len(pcm):
         raise BadInput("it holds no audio (0 s)", "leave it out")
     # Its own name where that is safe everywhere and no other clip has it, whatever the case.
     is_free = _READABLE.fullmatch(stem) and stem.casefold() not in export.about
     file = stem if is_free else file_name(name)
-    return VoiceClip(file, _plain(speaker), row["language"], text, row.get("entry"), pcm)
+    return VoiceClip(file, _plain(speaker, export), row["language"], text, row.get("entry"), pcm)
 
 
 def is_voice_folder(place: Path) -> bool:

@@ -421,8 +421,12 @@ def _record(results: Results, n_problems: int, about: Mapping[str, Any]) -> dict
     hours = {"audio": tally.total.seconds, "speech": tally.heard.seconds}
     tags = Counter({tag: part.utterances for tag, part in tally.by["tag"].items()})
     heard = Counter({name: part.utterances for name, part in tally.by["emotion_class"].items()})
+    facts = facts_of_run(about, results.stages)
+    recogniser = facts["models"].get("recogniser")
+    if recogniser and not tally.recognisers[recogniser["name"]]:  # all words were given, and it was not loaded
+        del facts["models"]["recogniser"]
     return {
-        **facts_of_run(about, results.stages),
+        **facts,
         "packages": {name: version(name) for name in PACKAGES},
         "stages": [stage_record(stage, results.measured(stage)) for stage in results.stages],
         "counts": {

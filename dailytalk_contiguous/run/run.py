@@ -22,6 +22,7 @@ from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.schema import SOURCE, Row
+from dailytalk_contiguous.core.settings import with_settings
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.models.devices import device_of, resolve_device
 from dailytalk_contiguous.models.engines import Budget, SpendingLimit, open_budget
@@ -34,6 +35,8 @@ from dailytalk_contiguous.run.storage import WorkFolder
 from dailytalk_contiguous.shards import Entry, ShardIndex, chain_of, drop_stale, expand_row, read_rows, shard_path
 from dailytalk_contiguous.sources.remote import Mirror
 from dailytalk_contiguous.stages.base import Stage, Stages, find_stage
+from dailytalk_contiguous.stages.match_transcript import is_transcribed
+from dailytalk_contiguous.stages.segment import channel_of
 from dailytalk_contiguous.stages.synthesis import Speak
 from dailytalk_contiguous.stages.transcribe import Transcribe
 
@@ -347,8 +350,9 @@ def run(
             plan = todo.plan(options.shard)
             planned(plan, journal.forecast)
             if plan.tasks:
-                runner.preflight((*todo.stages[plan.first_stage :], *todo.later))
-                refuse_language(plan, todo.stages)
+                left = left_of(plan, todo.stages)
+                runner.preflight((*left, *todo.later))
+                refuse_language(left)
             make_writable(todo.folder)
             if budget and not results:  # a run that is refused before leaves no trace
                 begun.enter_context(noted_spending(spec, command, budget))
@@ -411,23 +415,34 @@ def intended(spec: Spec, options: RunOptions = RunOptions()) -> tuple[local.RunP
         plan = todo.plan(options.shard)
         if (plan if options.shard == (1, 1) else todo.plan()).tasks:
             break
-    left = (*todo.stages[plan.first_stage :], *todo.later) if plan.tasks else ()
+    left = (*left_of(plan, todo.stages), *todo.later) if plan.tasks else ()
     options.runner.preflight(left, fetch=False)
-    refuse_language(plan, todo.stages)
+    refuse_language(left)
     refuse_unwritable(todo.folder)
     return plan, left
 
 
-def refuse_language(plan: local.RunPlan, stages: Sequence[Stage]) -> None:
-    """Raise DailytalkError if a recogniser that is still to run can't recognise the language of its settings."""
-    recogniser = find_stage(Transcribe, stages[plan.first_stage :])
-    try:
-        if recogniser:
-            check_language(recogniser.model, recogniser.language)
-    except DailytalkError:
-        # If people transcribed everything, nothing has to be recognised.
-        if not all(expand_row(row).get("given") for task in plan.tasks for row in task.rows):
-            raise
+def left_of(plan: local.RunPlan, stages: Sequence[Stage]) -> Stages:
+    """The stages that are left; without the recogniser's model where people transcribed all that is left."""
+    left, channel = tuple(stages[plan.first_stage :]), channel_of(stages)
+    recogniser = find_stage(Transcribe, left)
+    if not recogniser or not recogniser.model:
+        return left
+    rows = (expand_row(row) for task in plan.tasks for row in task.rows)
+    if not all(is_transcribed(row.get("given") or (), channel) for row in rows):
+        return left
+    return tuple(
+        with_settings([stage], {"asr_model": ""})[0]
+        if recogniser in (stage, getattr(stage, "stage", None))
+        else stage
+        for stage in left
+    )
+
+
+def refuse_language(stages: Sequence[Stage]) -> None:
+    """Raise DailytalkError if a recogniser can't recognise the language of its settings."""
+    if recogniser := find_stage(Transcribe, stages):
+        check_language(recogniser.model, recogniser.language)
 
 
 def refuse_loss(gone: Iterable[str], before: str, noun: str, after: str, remedy: str) -> None:

@@ -3,8 +3,8 @@
 import hashlib
 import json
 import os
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -40,8 +40,14 @@ from dailytalk_contiguous.models.text_language import language_of_texts
 from dailytalk_contiguous.sources.recordings import LeftOut, Recording, find_recordings, put_together
 from dailytalk_contiguous.sources.separated import separated_beside, separated_of
 from dailytalk_contiguous.sources.transcribed import identity_of
-from dailytalk_contiguous.sources.transcripts import cues_within, find_transcripts, is_shared, read_transcripts
-from dailytalk_contiguous.stages.segment import CHANNEL_CHOICES
+from dailytalk_contiguous.sources.transcripts import (
+    cues_within,
+    find_transcripts,
+    is_shared,
+    read_transcripts,
+    why_unread,
+)
+from dailytalk_contiguous.stages.match_transcript import is_transcribed
 from dailytalk_contiguous.store.files import COPY_IT, LINK_OUT, inside, leads_out, write_text
 
 # Cutting a long recording into conversations: in silence of both speakers, and evenly.
@@ -206,12 +212,38 @@ class Folder(datasets.GeneratorBasedBuilder):
 
 
 def folder_rows(config: FolderConfig, left_out: LeftOut | None = None) -> Iterator[dict[str, Any]]:
-    """The rows of `Folder`, in order of name and time. `left_out` is filled as `find_recordings` does."""
+    """The rows of `Folder`, in order of name and time.
+
+    `left_out` is filled as `find_recordings` does, and after the last row with what lies beside them unread.
+    """
     sides = config.channel not in _ONE_FILE
     recordings = find_recordings(config.inputs, _path(config.exclude), left_out, sides)
-    threads = min(AT_ONCE, cores())
-    for rows in side_by_side(lambda recording: [*recording_rows(recording, config)], recordings, threads):
+    threads, read = min(AT_ONCE, cores()), set[str]()
+    for rows in side_by_side(lambda recording: [*recording_rows(recording, config, read)], recordings, threads):
         yield from rows
+    if left_out is not None and config.given:
+        left_out.unread |= _unread(recordings, read, config.transcripts)
+
+
+def _unread(recordings: Sequence[Recording], read: set[str], transcripts: str | None) -> dict[str, list[str]]:
+    """Files that are called like recordings beside them and are not among the transcripts `read`, by reason."""
+    stems: dict[Path, set[str]] = defaultdict(set)
+    folders: dict[Path, Path] = {}
+    for recording in recordings:
+        folder = recording.path.parent
+        folders.setdefault(folder, Path(recording.audio_file).parent)
+        files = recording.pair.files if recording.pair else ()
+        stems[folder] |= {recording.path.stem, *(path.stem for path in files)}
+    unread: dict[str, list[str]] = defaultdict(list)
+    if transcripts and Path(transcripts).is_file() and os.path.abspath(transcripts) not in read:
+        unread["no recording has its name"].append(as_text(Path(transcripts)))
+    for folder, relative in folders.items():
+        with suppress(OSError), os.scandir(folder) as entries:
+            for entry in entries:
+                why = why_unread(entry.name, stems[folder], bool(transcripts))
+                if why and entry.is_file() and os.path.abspath(entry.path) not in read:
+                    unread[why].append(as_text(relative / entry.name))
+    return {why: sorted(names) for why, names in sorted(unread.items()) if names}
 
 
 def side_by_side(work: Callable[[_Item], _Found], items: Iterable[_Item], threads: int) -> Iterator[_Found]:
@@ -233,12 +265,17 @@ def side_by_side(work: Callable[[_Item], _Found], items: Iterable[_Item], thread
         pool.shutdown(cancel_futures=True)
 
 
-def recording_rows(recording: Recording, config: FolderConfig) -> Iterator[dict[str, Any]]:
-    """The rows of one recording, wherever it was found; one with a `problem` if it can't be used."""
+def recording_rows(
+    recording: Recording, config: FolderConfig, read: set[str] | None = None
+) -> Iterator[dict[str, Any]]:
+    """The rows of one recording, wherever it was found; one with a `problem` if it can't be used.
+
+    `read` gets the paths of its transcripts.
+    """
     audio = {"bytes": None, "path": to_uri(recording.path.absolute())}
     base = {"recording_id": recording.recording_id, "audio": audio, "audio_file": recording.audio_file}
     try:
-        yield from _conversations(recording, base, config)
+        yield from _conversations(recording, base, config, set() if read is None else read)
     except BadInput as error:
         yield base | no_conversation(recording.recording_id, error.reason, error.remedy)
     except OSError as error:
@@ -246,7 +283,9 @@ def recording_rows(recording: Recording, config: FolderConfig) -> Iterator[dict[
         yield base | no_conversation(recording.recording_id, reason, "check the file and its permissions")
 
 
-def _conversations(recording: Recording, base: dict[str, Any], config: FolderConfig) -> Iterator[dict[str, Any]]:
+def _conversations(
+    recording: Recording, base: dict[str, Any], config: FolderConfig, read: set[str]
+) -> Iterator[dict[str, Any]]:
     if recording.leads_out:
         raise BadInput(LINK_OUT, COPY_IT)
     path = recording.path
@@ -259,6 +298,7 @@ def _conversations(recording: Recording, base: dict[str, Any], config: FolderCon
     _check(info, MIX if mono else config.channel)
     root = _path(config.transcripts) or recording.root
     transcripts = _transcripts(recording, config.transcripts, root) if config.given else {}
+    read.update(map(os.path.abspath, transcripts))
     for transcript in transcripts:
         if root and leads_out(transcript, root):
             raise BadInput(f"its transcript {as_text(transcript)!r}: {LINK_OUT}", COPY_IT)
@@ -312,8 +352,7 @@ def _language(cues: list[Cue], config: FolderConfig) -> str | None:
     try:
         return language_of_texts(texts)
     except BadInput:
-        transcribed = {cue["channel"] for cue in cues if cue["text"] is not None}
-        if transcribed >= {*CHANNEL_CHOICES.get(config.channel, CHANNELS)}:
+        if is_transcribed(cues, config.channel):
             raise
     return None
 

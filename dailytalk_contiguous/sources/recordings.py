@@ -316,11 +316,13 @@ class LeftOut:
         hidden: recordings whose names begin with a dot, and hidden folders that hold some.
         made: results of ours: folders of sound files that we wrote, and finished conversations elsewhere.
         paired: not left out, but joined: recordings that have a file for each side.
+        unread: files beside recordings that are called like them, by why they are not used (of transcripts).
     """
 
     hidden: list[str] = field(default_factory=list)
     made: list[str] = field(default_factory=list)
     paired: list[str] = field(default_factory=list)
+    unread: dict[str, list[str]] = field(default_factory=dict)
 
 
 def find_recordings(

@@ -10,10 +10,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
+from xml.etree import ElementTree
+
+import numpy as np
 
 from dailytalk_contiguous.core.documents import (
     LATEST,
     MOST_BYTES,
+    MOST_LEVELS,
     expect,
     is_number,
     parse_json,
@@ -130,6 +134,10 @@ WORD_TIER_SHARE = 0.9
 #: Characters of a line of a subtitle or of a TextGrid: an hour of speech has 60,000.
 MOST_IN_A_LINE = 200_000
 
+#: Labels of a file: subtitles, records, intervals of all tiers. An hour of speech has 60,000 with the words, the
+#: phones and the silences of both sides. Two brackets of JSON, and five elements of an EAF, make one.
+MOST_LABELS = 200_000
+
 # No pattern here may look at a character twice for one that it starts from: a file may hold a million of these.
 # "A: hello", ">> MARY: hello", "[SPEAKER_00]: hello"; \0 encloses a name taken from VTT's <v Name>.
 _NAMED_LINE = re.compile(
@@ -148,8 +156,12 @@ _SRT_TIMES, _VTT_TIMES = (
 )
 
 # What is left of "00:01:02,500 -->" where a file breaks off.
+_XML_PIECE = 1 << 16
+_LONG_LINE = re.compile(rf"(?m)^.{{{MOST_IN_A_LINE + 1},}}")
 _PART_OF_TIMES = re.compile(r"\d{1,2}:\d{2}:\d{0,2}(?:[,.]\d{0,3})?(?: *-{0,2})")
 
+#: What an export calls its tiers: `Anna/utterances`, and `Anna/utterances 2` for those that overlap.
+OWN_TIER = re.compile(r"(.*)/(utterances|tags|words|events|sounds)( \d+)?")
 _KIND_OF_TIER = re.compile(r"words?|utterances?|utts?|transcripts?")
 
 #: How many fields a record of CTM and of RTTM may have.
@@ -174,7 +186,7 @@ _MANIFEST = {"audio_filepath": str, "duration": float, "offset?": float, "text?"
 # What a Praat text file is made of: strings with doubled quotes, and words, of which the numbers count.
 _PRAAT = re.compile(r'\s++|"(?P<string>(?:[^"]++|"")*+)"|(?P<word>[^\s"=]++)|=')
 NUMBER = re.compile(r"[-+]?\d{1,15}+(?:\.\d*+)?(?:[eE][-+]?\d{1,2})?")
-_SAVE_AGAIN = "save it from Praat again, as a text file"
+_SAVE_AGAIN, _SAVE_EAF = "save it from Praat again, as a text file", "save it from ELAN again"
 
 Token = TypeVar("Token", str, float)
 
@@ -208,7 +220,7 @@ def read_packed(path: Path) -> bytes:
     from dailytalk_contiguous.sources.editable import laid_over
 
     try:
-        data = read_bytes(laid_over(path), "check the file and its permissions", MOST_BYTES)
+        data = read_bytes(laid_over(path), "check the file, its size and its permissions", MOST_BYTES)
         return unpack_gzip(data, shown(path), "save the file again") if path.suffix.lower() == ".gz" else data
     except BadInput as error:
         raise BadInput(f"transcript {error.reason}", error.remedy) from None
@@ -337,37 +349,48 @@ def _read_subtitles(path: Path, side: str | None, pick: Pick) -> list[Passage]:
 
 
 def _read_textgrid(path: Path, side: str | None, pick: Pick) -> list[Passage]:
-    """The interval tiers of a TextGrid, with their speakers' names in those of the tiers.
+    return _of_tiers(path, read_tiers(path))
 
-    Phone and point tiers are left out. Where a speaker has a tier of words and one of utterances, the words
-    count. Names without a speaker ("words") are taken in order: left, then right.
+
+def _read_eaf(path: Path, side: str | None, pick: Pick) -> list[Passage]:
+    return _of_tiers(path, read_eaf(path))
+
+
+def _of_tiers(path: Path, tiers: "Iterable[Tier]") -> list[Passage]:
+    """What is said in tiers, with their speakers: the participants of ELAN, or in the names of the tiers.
+
+    Tiers of phones, of points and of what belongs to other annotations are left out, and of our own exports the
+    tags, events and sounds. Where a speaker has a tier of words and one of utterances, the words count. Names
+    without a speaker ("words") are taken in order: left, then right.
     """
-    speakers: dict[str, dict[str, list[tuple[float, float, str]]]] = {}
+    speakers: dict[str, dict[str, list[Interval]]] = {}
     names: dict[str, str] = {}
-    for name, labels in read_tiers(path):
-        tokens = re.findall(r"[^\W_]+", name)
-        if any(token.casefold().startswith("phon") for token in tokens):
+    for tier in tiers:
+        own, tokens = OWN_TIER.fullmatch(tier.name.strip()), re.findall(r"[^\W_]+", tier.name)
+        is_speech = own is None or own[2] in ("utterances", "words")
+        if tier.refers or not is_speech or any(token.casefold().startswith("phon") for token in tokens):
             continue
-        intervals = [label for label in labels if label[2].casefold() not in SILENCES]
+        intervals = [label for label in tier.labels if label[2].casefold() not in SILENCES]
         kind = "words" if _holds_words([token.casefold() for token in tokens], intervals) else "utterances"
-        own_name = " ".join(token for token in tokens if not _KIND_OF_TIER.fullmatch(token.casefold()))
+        in_name = (token for token in tokens if not _KIND_OF_TIER.fullmatch(token.casefold()))
+        own_name = " ".join((tier.speaker or (own[1] if own else " ".join(in_name))).split())
         speaker = own_name.casefold()
         if not speaker:  # the first tier of each kind is one speaker's, the second the other's
             speaker = next(n for n in "123" if kind not in speakers.get(n, {}) or n == "3")
         names.setdefault(speaker, own_name or speaker)
-        if kind in speakers.setdefault(speaker, {}):
-            raise broken(path, f"has two tiers of {kind} for {names[speaker]!r}", "keep one of them")
-        speakers[speaker][kind] = intervals
+        if kind in speakers.setdefault(speaker, {}) and not (own and own[3]):
+            raise broken(path, f"has two tiers of {kind} for {quoted(names[speaker])}", "keep one of them")
+        speakers[speaker].setdefault(kind, []).extend(intervals)
     if not speakers:
         raise broken(path, "has no interval tier of words or utterances", "add one, or remove the file")
     passages = []
     for speaker, kinds in speakers.items():
         about = {"speaker": names[speaker]}
         for start, end, text in kinds.get("words", ()):
-            word = make_word(path, f"'{text}'", text, (start, end))
-            passages.append(_loose(f"'{text}'", word, **about))
+            word = make_word(path, quoted(text), text, (start, end))
+            passages.append(_loose(quoted(text), word, **about))
         for start, end, text in () if "words" in kinds else kinds["utterances"]:
-            passages.append(_passage(path, f"'{text}'", (start, end), text, [], **about))
+            passages.append(_passage(path, quoted(text), (start, end), text, [], **about))
     return passages
 
 
@@ -416,9 +439,11 @@ def _read_rttm(path: Path, side: str | None, pick: Pick) -> list[Passage]:
 
 def _records(path: Path, counts: range, pick: Pick, name_field: int) -> Iterator[tuple[str, Sequence[str]]]:
     """(position, fields) of the lines of a file that are about the recording; `;;` begins a comment."""
+    text = readable_text(path)
+    refuse_many(path, text.count("\n"), "lines")
     lines = [
         (number, line.split())
-        for number, line in enumerate(readable_text(path).split("\n"), 1)
+        for number, line in enumerate(text.split("\n"), 1)
         if line.strip() and not line.lstrip().startswith(";;")
     ]
     for number, fields in lines:
@@ -474,6 +499,7 @@ def _lines_of(path: Path, modified: int) -> "_Lines":
 
 
 def _grouped_lines(path: Path, text: str) -> "_Lines":
+    refuse_many(path, text.count("\n"), "lines", 2 * MOST_LABELS)  # of a whole corpus, perhaps
     numbered = []
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
@@ -497,6 +523,7 @@ def _read_json(path: Path, side: str | None, pick: Pick) -> list[Passage]:
     if whisper_json.begins_with_clip(path):
         return _read_clips(path, pick)
     text = read_text(path)
+    refuse_many(path, text.count("[") + text.count("{"), "lists and objects", 2 * MOST_LABELS)
     try:
         data = _loaded(path, text)
     except BadInput:
@@ -804,6 +831,7 @@ FORMATS: dict[str, Callable[[Path, str | None, Pick], list[Passage]]] = {
     ".srt": _read_subtitles,
     ".vtt": _read_subtitles,
     ".textgrid": _read_textgrid,
+    ".eaf": _read_eaf,
     ".ctm": _read_ctm,
     ".rttm": _read_rttm,
     ".json": _read_json,
@@ -833,6 +861,7 @@ def read_subtitles(path: Path) -> list[tuple[str, tuple[float, float], list[Subt
     A text of SubRip goes on to the number above the next times, one of WebVTT to an empty line.
     """
     text = readable_text(path)
+    refuse_many(path, text.count("-->"), "subtitles")
     is_vtt = path.suffix.lower() == ".vtt" or text.lstrip().startswith("WEBVTT")
     subtitles: list[tuple[int, tuple[float, float], list[str]]] = []
     is_text = False
@@ -857,7 +886,7 @@ def read_subtitles(path: Path) -> list[tuple[str, tuple[float, float], list[Subt
     if _PART_OF_TIMES.fullmatch(last.strip()) and "-->" not in last:
         raise broken(path, f"breaks off in the times {quoted(last.strip())}", "save the file again")
     if not subtitles:
-        raise broken(path, "has no subtitles", "remove it, so that the speech is recognised, or save it again")
+        raise broken(path, "has no subtitles", "save it again as subtitles with their times, or take it away")
     entries = [(f"line {number}", times, _lines("\n".join(texts))) for number, times, texts in subtitles]
     return sorted((item for item in entries if item[2]), key=lambda item: item[1])
 
@@ -891,18 +920,123 @@ def _lines(text: str) -> list[SubtitleLine]:
 def readable_text(path: Path) -> str:
     """`read_text` of a file of lines that people can read. Raises BadInput."""
     text = read_text(path)
-    for number, line in enumerate(text.split("\n"), 1):
-        if len(line) > MOST_IN_A_LINE:
-            raise broken(
-                path,
-                f"line {number} has {len(line):,} characters, more than {MOST_IN_A_LINE:,}",
-                "break it into subtitles, or save the file again",
-            )
+    if long := _LONG_LINE.search(text):
+        line = text.count("\n", 0, long.start()) + 1
+        raise broken(
+            path,
+            f"line {line} has {len(long[0]):,} characters, more than {MOST_IN_A_LINE:,}",
+            "break it into subtitles, or save the file again",
+        )
     return text
 
 
-def read_tiers(path: Path) -> list[tuple[str, list[tuple[float, float, str]]]]:
-    """Names and intervals (start, end, label) of the interval tiers of a TextGrid."""
+def refuse_many(path: Path, count: int, noun: str, most: int = MOST_LABELS) -> None:
+    """Raise BadInput, before they are read, for more labels than a file may have."""
+    if count > most:
+        raise broken(
+            path,
+            f"has {count:,} {noun}, more than {most:,}",
+            "save it again with the labels of this recording alone, or take it away",
+        )
+
+
+#: Start, end and text.
+Interval = tuple[float, float, str]
+
+
+class Tier(NamedTuple):
+    """A tier, with its speaker where a file names one; `refers`: its labels belong to those of another tier."""
+
+    name: str
+    labels: list[Interval]
+    speaker: str = ""
+    refers: bool = False
+
+
+def read_eaf(path: Path) -> list[Tier]:
+    """The tiers of an ELAN file. Times that it leaves open are spread evenly between those that it has.
+
+    Raises BadInput.
+    """
+    text = read_text(path)
+    if "<!DOCTYPE" in text or "<!ENTITY" in text:
+        raise broken(path, "declares entities, which ELAN never does", _SAVE_EAF)
+    refuse_many(path, text.count("<") - text.count("</"), "elements", 5 * MOST_LABELS)
+    slots: dict[str, str] = {}
+    spans: dict[str, tuple[str, str]] = {}
+    referring: dict[str, str] = {}
+    holder: ElementTree.Element = ElementTree.Element("")
+    tiers: list[tuple[dict[str, str], list[tuple[str, str]]]] = []
+    try:
+        for event, node in _nodes(re.sub(r"^\s*<\?xml[^>]*\?>", "", text)):
+            if event == "start":
+                holder = node if node.tag in ("TIER", "TIME_ORDER") else holder
+                if node.tag == "TIER":
+                    annotations = list[tuple[str, str]]()
+                    tiers.append((dict(node.attrib), annotations))
+            elif (unit := node.get("TIME_UNITS", "milliseconds")) != "milliseconds":
+                raise broken(path, f"counts time in {quoted(unit)}", "save it from ELAN in milliseconds")
+            elif node.tag == "TIME_SLOT":
+                slots[node.attrib["TIME_SLOT_ID"]] = node.get("TIME_VALUE", "")
+            elif node.tag in ("ALIGNABLE_ANNOTATION", "REF_ANNOTATION") and tiers:
+                name = node.attrib["ANNOTATION_ID"]
+                annotations.append((name, (node.findtext("ANNOTATION_VALUE") or "").strip()))
+                if node.tag == "REF_ANNOTATION":
+                    referring[name] = node.attrib["ANNOTATION_REF"]
+                else:
+                    spans[name] = node.attrib["TIME_SLOT_REF1"], node.attrib["TIME_SLOT_REF2"]
+            if event == "end" and node.tag in ("ANNOTATION", "TIME_SLOT"):
+                del holder[:]  # what was read fills no memory
+        order = {slot: number for number, slot in enumerate(slots)}
+        timed: dict[str, tuple[float, float]] = {}
+        for about, annotations in tiers:
+            aligned = {name: spans[name] for name, _ in annotations if name in spans}
+            chain = sorted({slot for span in aligned.values() for slot in span}, key=order.__getitem__)
+            times = _spread(path, about["TIER_ID"], chain, slots)
+            timed |= {name: (times[start], times[end]) for name, (start, end) in aligned.items()}
+        found = []
+        for about, annotations in tiers:
+            labels = []
+            for name, text in annotations:
+                owner = name
+                for _ in range(MOST_LEVELS if name in referring else 0):
+                    owner = referring.get(owner, owner)
+                labels.append((*timed[owner], text))
+            refers = any(name in referring for name, _ in annotations)
+            found.append(Tier(about["TIER_ID"], labels, about.get("PARTICIPANT", ""), refers))
+    except ElementTree.ParseError as error:
+        raise broken(path, f"is no XML ({error})", _SAVE_EAF) from None
+    except KeyError as error:
+        raise broken(path, f"refers to {quoted(str(error.args[0]))}, which is not in it", _SAVE_EAF) from None
+    if not found:
+        raise broken(path, "has no tiers", _SAVE_EAF)
+    return found
+
+
+def _nodes(text: str) -> Iterator[tuple[str, ElementTree.Element]]:
+    """The elements of an XML document as they begin (`start`) and end (`end`)."""
+    parser: Any = ElementTree.XMLPullParser(("start", "end"))
+    for start in range(0, len(text), _XML_PIECE):
+        parser.feed(text[start : start + _XML_PIECE])
+        yield from parser.read_events()
+    parser.close()
+    yield from parser.read_events()
+
+
+def _spread(path: Path, tier: str, chain: Sequence[str], slots: Mapping[str, str]) -> dict[str, float]:
+    """Seconds of the time slots of a tier, in order; those without a value share what is between others."""
+    known = [number for number, slot in enumerate(chain) if slots[slot]]
+    milliseconds = [slots[chain[number]] for number in known]
+    if not all(re.fullmatch(r"\d{1,12}", time) for time in milliseconds):
+        raise broken(path, f"has times that are no milliseconds in the tier {quoted(tier)}", _SAVE_EAF)
+    if chain and not {*known} >= {0, len(chain) - 1}:
+        raise broken(path, f"has no times at the ends of the tier {quoted(tier)}", _SAVE_EAF)
+    times = np.interp(range(len(chain)), known, [*map(int, milliseconds)]) if chain else ()
+    return dict(zip(chain, (float(time) / 1000 for time in times), strict=True))
+
+
+def read_tiers(path: Path) -> list[Tier]:
+    """The interval tiers of a TextGrid. Raises BadInput."""
     text = readable_text(path)
     if "ooTextFile" not in text[:200]:
         raise broken(path, "does not begin like a TextGrid", _SAVE_AGAIN)
@@ -917,11 +1051,14 @@ def read_tiers(path: Path) -> list[tuple[str, list[tuple[float, float, str]]]]:
 
     take(str), take(str), take(float), take(float)  # its type and class, its start and end
     tiers = []
+    count = 0
     for n_tier in range(1, int(take(float)) + 1):
         where = f"tier {n_tier}"
         kind, name, _, _, n_items = take(str), take(str), take(float), take(float), int(take(float))
+        count += 1 + n_items
+        refuse_many(path, count, "intervals")
         if kind == "IntervalTier":
-            tiers.append((name, [(take(float), take(float), take(str).strip()) for _ in range(n_items)]))
+            tiers.append(Tier(name, [(take(float), take(float), take(str).strip()) for _ in range(n_items)]))
         elif kind == "TextTier":
             for _ in range(n_items):
                 take(float), take(str)

@@ -7,7 +7,7 @@ speech would put every word into the dataset twice, so they are rejected rather 
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache, partial
 from itertools import groupby
 from pathlib import Path, PurePosixPath
@@ -18,6 +18,7 @@ from dailytalk_contiguous.core.documents import parse_json, quoted
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import CHANNELS, MIX
 from dailytalk_contiguous.core.word_times import Cue, join_words
+from dailytalk_contiguous.sources.recordings import is_recording
 from dailytalk_contiguous.sources.separated import ENDING
 from dailytalk_contiguous.sources.transcribed import RUN_TRANSCRIPT
 from dailytalk_contiguous.sources.transcript_formats import (
@@ -36,6 +37,9 @@ from dailytalk_contiguous.store.files import leads_out
 
 # What lhotse and NeMo call a file with lines of many recordings: cuts_supervisions_train.jsonl.gz, manifest.json.
 _SHARED = re.compile(r".*(?:supervisions|manifest).*\.(?:json|jsonl|jsonl\.gz)", re.IGNORECASE)
+
+#: What a transcript that others are compared with ends in.
+REFERENCE = ".reference.json"
 
 #: Seconds: a word further from every turn of a diarisation has no known speaker.
 NEAR_TURN = 1.0
@@ -61,7 +65,7 @@ def find_transcripts(
     Args:
         audio_file: the recording.
         folder: where to look: under the recording's relative path, and if there are none, in the folder itself.
-            None: beside the audio. A file of many recordings is the only transcript.
+            None: beside the audio. A file is the only transcript: of many recordings, or of the one of its name.
         relative: path of the recording inside the folder of recordings.
         root: links that lead out of it are found, but their targets are not opened. None: all may be opened.
     """
@@ -77,7 +81,7 @@ def find_transcripts(
         ]
 
     if folder is not None and folder.is_file():
-        return [folder]
+        return [folder] if audio_file.stem in stems_of(folder.name) or is_of_many(folder) else []
     if folder is None:
         top = audio_file.parent
         same = usable(_named_like(audio_file, top))
@@ -183,11 +187,33 @@ def stems_of(name: str) -> list[str]:
     ['call.left', 'call']
     """
     ending = ending_of(name)
-    if ending is None or name.lower().endswith((".reference.json", ENDING)):
+    if ending is None or name.lower().endswith((REFERENCE, ENDING)):
         return []
     stem = name.removesuffix(ending)
     rest, _, marker = stem.rpartition(".")
     return [stem, rest] if rest and explains_itself(marker) else [stem]
+
+
+def why_unread(name: str, stems: Collection[str], elsewhere: bool) -> str | None:
+    """Why a file beside recordings of these stems is no transcript of one; None if it has the name of none.
+
+    `elsewhere`: transcripts are looked for elsewhere.
+
+    >>> why_unread("call.docx", {"call"}, False)
+    'of no format of transcripts'
+    """
+    owner, is_known = name, ending_of(name) is not None
+    while "." in owner and owner not in stems:
+        owner = owner.rpartition(".")[0]
+    if owner not in stems or name.startswith(".") or is_recording(name) or name.endswith(ENDING):
+        return None
+    if name.lower().endswith(REFERENCE):
+        return "a reference, which words are compared with"
+    if not is_known:
+        return "of no format of transcripts"
+    if elsewhere:
+        return "--transcripts names others"
+    return "its name is not that of the recording, or that and a side, such as NAME.left.srt"
 
 
 def cues_within(cues: Sequence[Cue], offset: float, duration: float, last: bool = False) -> list[Cue]:

@@ -48,7 +48,7 @@ IDS = ("conversation_id", "recording_id")
 REVOICE = Setting("Whose voice is resynthesised: {choices}.", panel="result", choices=CHANNELS)
 #: Of the stages that also follow `Keep`.
 REVOICE_OR_KEEP = Setting(
-    "Whose voice is resynthesised, or none: both speakers as they were recorded. {choices}.",
+    "Whose voice is resynthesised: {choices} (both as recorded).",
     panel="result",
     choices=(*CHANNELS, NOBODY),
 )
@@ -62,7 +62,7 @@ SAMPLE_RATE = Setting(
 )
 DEVICE = Setting("Where models run: {choices}.", panel="models", choices=DEVICES, shown="auto")
 ASR_MODEL = Setting(
-    "Recogniser: a Whisper size, a CTranslate2 folder, or pocketsphinx.",
+    "Recogniser: a Whisper size, a CTranslate2 folder, pocketsphinx, or (to tag, speak) none.",
     option="asr_model",
     panel="models",
     metavar="NAME|DIR",

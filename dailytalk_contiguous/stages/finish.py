@@ -1,5 +1,6 @@
 """What is kept of a conversation once it is finished."""
 
+import json
 import math
 from bisect import bisect_right
 from dataclasses import dataclass
@@ -113,8 +114,17 @@ class Finish(Stage):
             "speakers": speakers,
             "timeline": row["timeline"],
             "separated_by": row.get("separated_by"),
-            "provenance": self.provenance,
+            "provenance": self._provenance({said["models"]["recogniser"] for said in utterances}),
         }
+
+    def _provenance(self, recognisers: set[str | None]) -> str:
+        """How a row with words of these recognisers was made: no row names one that it has no words of."""
+        made = json.loads(self.provenance)
+        recogniser = made.get("models", {}).get("recogniser")
+        if not recogniser or recogniser["name"] in recognisers:
+            return self.provenance
+        del made["models"]["recogniser"]
+        return json.dumps(made, sort_keys=True, ensure_ascii=False)
 
 
 def _side(side: dict[str, Any], words: list[dict[str, Any]]) -> dict[str, Any]:

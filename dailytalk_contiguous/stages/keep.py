@@ -16,7 +16,11 @@ from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.timeline import TurnEvent, compare_turns
 from dailytalk_contiguous.core.utterance import SYNTHESIS, WORD
 from dailytalk_contiguous.stages.base import SAMPLE_RATE, Stage
+<<<<<<< HEAD
 from dailytalk_contiguous.stages.reconstruct import RESULT, Part, sides_of, sounds_of, times_of, trims_of
+=======
+from dailytalk_contiguous.stages.reconstruct import RESULT, Part, result_measures, sounds_of, times_of
+>>>>>>> main
 
 #: What an utterance has that nobody said anew: its value of each column of `Speak` that later stages read.
 _KEPT: dict[str, Any] = {
@@ -87,7 +91,7 @@ class Keep(Stage):
             "built_audio": {"bytes": audio.encoded_sound(sound, rate, "FLAC"), "path": None},
             "built_rate": rate,
             "built_duration": total,
-            "built_sides": sides_of(parts, starts, NOBODY, leaks, sound, rate),
+            "built_sides": result_measures(parts, starts, NOBODY, leaks, sound, rate),
             "timeline": unchanged | {"mode": AS_RECORDED} | lost,
             **times_of(row, parts, starts),
         }

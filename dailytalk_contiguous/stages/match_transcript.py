@@ -5,6 +5,7 @@ are cut alike. A channel that the transcript doesn't mention at all was not tran
 recogniser (null); in one that it does mention, an utterance without words is one in which nothing was said.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -14,6 +15,7 @@ from dailytalk_contiguous.core.schema import CHANNELS, MIX, REJECTED, STRING, Ro
 from dailytalk_contiguous.core.utterance import UTTERED_WORD
 from dailytalk_contiguous.core.word_times import Cue, WordRow, find_shift, join_words, match_words
 from dailytalk_contiguous.stages.base import Stage
+from dailytalk_contiguous.stages.segment import CHANNEL_CHOICES
 
 #: So many words of a cue are named in the reason why they were rejected.
 WORDS_SHOWN = 12
@@ -26,6 +28,12 @@ MISPLACED_AGREEMENT, MISPLACED_GAIN, MISPLACED_CUES = 0.75, 0.15, 5
 
 #: Seconds that the middle of a word may be from the utterance that gets it.
 MAX_DISTANCE = 1.0
+
+
+def is_transcribed(cues: Iterable[Cue], channel: str) -> bool:
+    """Whether people gave the words of all channels of a choice (`CHANNEL_CHOICES`): nothing is recognised."""
+    given = {cue["channel"] for cue in cues if cue["text"] is not None}
+    return given >= {*CHANNEL_CHOICES.get(channel, CHANNELS)}
 
 
 @dataclass(frozen=True)

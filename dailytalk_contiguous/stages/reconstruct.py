@@ -132,7 +132,7 @@ class Reconstruct(Stage):
             "built_audio": {"bytes": audio.encoded_sound(rebuilt, rate, "FLAC"), "path": None},
             "built_rate": rate,
             "built_duration": len(rebuilt) / rate,
-            "built_sides": sides_of(parts, starts, self.revoice, leaks, rebuilt, rate),
+            "built_sides": result_measures(parts, starts, self.revoice, leaks, rebuilt, rate),
             "timeline": measures
             | {
                 "mode": self.mode,
@@ -281,7 +281,7 @@ def sounds_of(
     return find_sounds(channel, spans, np.repeat(leaked, HOP)[::FRAME]), loudest_leak
 
 
-def sides_of(
+def result_measures(
     parts: Sequence[Part],
     starts: Sequence[float],
     revoice: str,

@@ -30,6 +30,9 @@ GIVEN = "given"
 #: The source of words whose given times were fitted to the speech that was found (see `core.word_times`).
 GIVEN_FITTED = "given-fitted"
 
+#: Why an utterance has no words where neither a person nor a model was to give any.
+NOT_RECOGNISED = "no words were given for it, and no recogniser is used"
+
 #: ISO 639-2 for a language that nobody named and nothing detected.
 UNDETERMINED = "und"
 
@@ -52,6 +55,7 @@ class Transcribe(Stage):
     says why `text_raw` is empty.
 
     Attributes:
+        model: empty for none: what has no given words has no text then.
         language: with `auto`, a conversation in which nothing has to be recognised is in the language of its given
             texts, if that is known (`given_language`).
         windows: `short` is for previews: Whisper was trained on windows of 30 s, and whether text and times suffer
@@ -102,7 +106,7 @@ class Transcribe(Stage):
         check_recogniser(self.model, self.device, self.compute_type, fetch)
 
     def models(self) -> dict[str, str]:
-        return {"recogniser": self.model}
+        return {"recogniser": self.model} if self.model else {}
 
     def __call__(self, batch: Batch) -> Batch:
         count = len(batch["speech"])
@@ -120,7 +124,9 @@ class Transcribe(Stage):
         hint = UNDETERMINED if self.language == "auto" else self.language
         given = zip(conversations, batch.get("given_language") or [None] * count, strict=True)
         languages = {conversation: language or hint for conversation, language in given}
-        if unheard:
+        if not self.model:
+            rows |= {index: _row([], "", NOT_RECOGNISED) for index in unheard}
+        elif unheard:
             languages |= {conversations[index]: hint for index in unheard}
             speech = {index: pcm_to_float(batch["speech"][index]) for index in unheard}
             short = self.windows == "short"

@@ -65,7 +65,7 @@ def test_too_little_memory_is_one_sentence(source: Path, tmp_path: Path) -> None
         ),
         (("--min-duration", "-1s"), "--min-duration can't be '-1s': give a time such as 15m, 90s or 1h."),
         (("--punctuate", "x"), "--punctuate can't be 'x': choose one of missing, always."),
-        (("--transcripts", "nosuch"), "--transcripts 'nosuch' is neither a folder nor a file of many recordings"),
+        (("--transcripts", "nosuch"), "--transcripts 'nosuch' is neither a folder nor a transcript"),
         (("--language", "de"), "pocketsphinx understands English only, not de: "),
         (("--asr-model", "nosize"), "there is no Whisper model 'nosize'"),
         (("--asr-model", "tiny"), "Systran/faster-whisper-tiny can't be reached"),

@@ -165,6 +165,44 @@ def test_hidden_recordings_are_named_and_cost_nothing(
     assert (tmp_path / "named/transcript.jsonl").stat().st_size
 
 
+def test_files_beside_recordings_that_are_not_used_are_named_once_with_why(
+    tmp_path: Path, dailytalk: Command
+) -> None:
+    save(tmp_path / "in/call.wav", excerpt())
+    save(tmp_path / "in/other.wav", excerpt())
+    grid = "1\n00:00:00,500 --> 00:00:02,000\nA: where should we go\n\n2\n00:00:03,000 --> 00:00:04,000\nB: home\n"
+    for name in ("call.srt", "call.en.srt", "call.docx", "call.wav.json", "call.reference.json", "notes.docx"):
+        (tmp_path / "in" / name).write_text(grid)
+    command = ("tag", tmp_path / "in", "--out", tmp_path / "out", *EMBEDDED, "--dry-run")
+    done = dailytalk(*command)
+    told = [line for line in done.err.splitlines() if line.startswith("not used")]
+    assert len(told) == 3
+    for why, *names in (
+        ("no format of transcripts", "call.docx"),
+        ("a side", "call.en.srt", "call.wav.json"),
+        ("reference", "call.reference.json"),
+    ):
+        (line,) = [line for line in told if why in line]
+        assert all(f'"{name}"' in line for name in names)
+    assert not any(name in done.err for name in ("call.srt", "notes", "other"))
+    (tmp_path / "elsewhere").mkdir()
+    done = dailytalk(*command, "--transcripts", tmp_path / "elsewhere")
+    assert "--transcripts names others): " in done.err
+    assert '"call.srt"' in done.err
+
+
+def test_one_file_is_the_transcript_of_the_recording_of_its_name(tmp_path: Path, dailytalk: Command) -> None:
+    for name in ("call", "other"):
+        save(tmp_path / f"in/{name}.wav", excerpt())
+    given = tmp_path / "call.srt"
+    given.write_text("1\n00:00:00,500 --> 00:00:02,000\nA: where should we go\n")
+    command = ("tag", tmp_path / "in", "--out", tmp_path / "out", *EMBEDDED, "--dry-run", "--transcripts")
+    assert "transcripts for 1 of 2 recordings; used instead of recognition: .srt" in dailytalk(*command, given).out
+    done = dailytalk(*command, given.rename(tmp_path / "nobody.srt"))
+    assert "transcripts for 0 of 2" in done.out
+    assert "no recording has its name" in done.err
+
+
 # Records of runs
 
 

@@ -93,6 +93,48 @@ def test_short_transcript_needs_its_language_before_any_work(
         assert dailytalk("tag", tmp_path / "in", *out, *EMBEDDED).code in (0, 3)
 
 
+def test_calls_that_people_transcribed_need_no_recogniser(tmp_path: Path, dailytalk: Command) -> None:
+    save(tmp_path / "in/call.wav", excerpt(seconds=8.5))
+    transcript(tmp_path / "in/call.json", SAID)
+    (tmp_path / "nothing").mkdir()
+    absent = (*EMBEDDED[:2], "--asr-model", tmp_path / "nothing")  # whatever loads it fails
+    planned = dailytalk("tag", tmp_path / "in", "--out", tmp_path / "absent", *absent, "--dry-run")
+    assert (planned.code, "recogniser:" in planned.out) == (0, False)
+    for name, options in (("absent", absent), ("heard", EMBEDDED[:2])):
+        done = dailytalk("tag", tmp_path / "in", "--out", tmp_path / name, *options)
+        assert done.code in (0, 3), done.err
+        record = json.loads((tmp_path / name / "run.json").read_text())
+        assert "recogniser" not in record["models"]
+        assert "affect" in record["models"]
+    assert results(tmp_path / "absent") == results(tmp_path / "heard")
+    save(tmp_path / "in/other.wav", excerpt(seconds=8.5))
+    done = dailytalk("tag", tmp_path / "in", "--out", tmp_path / "absent", *absent)
+    assert (done.code, "no whole Whisper model" in done.err) == (1, True)
+
+
+def test_what_nobody_transcribed_has_no_words_without_a_recogniser(tmp_path: Path, dailytalk: Command) -> None:
+    save(tmp_path / "in/call.wav", excerpt(seconds=8.5))
+    left = [
+        {"speaker": "A", "word": word, "start": n / 4, "end": n / 4 + 0.2} for n, word in enumerate(SAID.split())
+    ]
+    (tmp_path / "in/call.left.json").write_text(json.dumps(left))
+    out = tmp_path / "out"
+    done = dailytalk("build", tmp_path / "in", "--out", out, *EMBEDDED, "--asr-model", "none")
+    assert done.code in (0, 3), done.err
+    lines = read_lines(out / "transcript.jsonl")
+    assert {
+        (line["models"]["recogniser"], bool(line["text_raw"])) for line in lines if line["channel"] == "left"
+    } == {("given", True)}
+    right = [line for line in lines if line["channel"] == "right"]
+    assert right
+    assert all("no recogniser" in line["text_reason"] and not line["text_raw"] for line in right)
+    record = json.loads((out / "run.json").read_text())
+    assert not {"recogniser", "aligner"} & {*record["models"]}
+    [row] = load_dataset("parquet", data_dir=str(out / "dataset"), split="train").remove_columns("audio")
+    assert "recogniser" not in json.loads(row["provenance"])["models"]
+    assert {word["speaker"] for word in row["alignments"]} == {"left"}
+
+
 @pytest.mark.nightly
 def test_plan_names_the_transcripts_and_telephones(
     tmp_path: Path, dailytalk: Command, quick: tuple[str, ...]

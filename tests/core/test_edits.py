@@ -112,9 +112,19 @@ def sound(lines: Lines) -> None:
         words = shown_words(made)
         if made["text"]:
             assert [word["word"] for word in words] == split_words(made["text"])
+            assert not any(" " in word["word"] for word in words)
         assert all(word["start"] < word["end"] for word in words)
         starts = [word["start"] for word in words]
         assert starts == sorted(starts)
+
+
+def test_a_mark_alone_is_part_of_a_word_without_a_space_and_the_text_keeps_its_own() -> None:
+    lines = done({"l0": line("left", 0.5, "oh no")}, do="text", line="l0", text="京 😀 oh yes !")
+    assert [word["word"] for word in lines["l0"]["words"]] == ["京😀", "oh", "yes!"]
+    assert lines["l0"]["text"] == "京 😀 oh yes !"
+    halves = done(lines, do="split", line="l0", index=1)
+    assert sorted(half["text"] for half in halves.values()) == ["oh yes !", "京 😀"]
+    assert done(lines, do="word", line="l0", index=1, text="ah")["l0"]["text"] == "京 😀 ah yes !"
 
 
 @given(st.data())

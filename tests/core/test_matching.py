@@ -179,8 +179,10 @@ def test_words_share_an_utterance_shorter_than_they_need() -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("- Well ... 100 % yes !", ["- Well ...", "100 %", "yes !"]),
-        ("Quoi ?", ["Quoi ?"]),
+        ("- Well ... 100 % yes !", ["-Well...", "100%", "yes!"]),
+        ("Quoi ?", ["Quoi?"]),
+        ("京 😀", ["京😀"]),
+        ("? !", ["?!"]),
         ("...", ["..."]),
         ("  ", []),
         ("今日は「いい」ね。OK", ["今", "日", "は", "「い", "い」", "ね。", "OK"]),

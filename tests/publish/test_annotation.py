@@ -174,6 +174,23 @@ def test_turns_and_words_for_scorers_are_read_as_given_transcripts(
         assert sorted(heard) == [(side == "right", *rest) for side, *rest in words_said(recordings, name)]
 
 
+@pytest.mark.parametrize("format", ["textgrid", "eaf"])
+def test_tiers_that_we_write_are_read_as_given_transcripts(
+    recordings: Path, tmp_path: Path, dailytalk: Command, format: str
+) -> None:
+    dailytalk("export", recordings, "--format", format, "--out", tmp_path)
+    for name in names(recordings):
+        path = tmp_path / f"{file_name(name)}{ENDINGS[format]}"
+        cues = read_transcripts([path], f"{path.stem}.wav")
+        assert {cue["speaker"] for cue in cues} == {*SIDES}
+        heard = [
+            (cue["channel"], ms(word["start"]), ms(word["end"]), word["word"])
+            for cue in cues
+            for word in cue["words"]
+        ]
+        assert sorted(heard) == words_said(recordings, name)
+
+
 # Edits.
 
 
@@ -411,6 +428,24 @@ def test_no_text_is_changed_by_going_out_and_in(tmp_path: Path, dailytalk: Comma
     assert (done.code, done.out) == (0, "0 edits of 1 file\n")
 
 
+@pytest.mark.parametrize("format", ENDINGS)
+def test_marks_in_names_of_speakers_go_out_and_in(tmp_path: Path, dailytalk: Command, format: str) -> None:
+    names = {"left": 'Anna "Ann": Lee & Son <b> {x}', "right": "Ben (host) van der Berg"}
+    lines = [entry | {"speaker": names[entry["channel"]]} for entry in dialogue("a", 30.0, 60)]
+    work, out = work_folder(tmp_path, [("a", "a", 0.0, lines)]), tmp_path / "out"
+    done = dailytalk("export", work, "--format", format, "--out", out)
+    path, colon_ends_a_name = out / f"a{ENDINGS[format]}", format in ("srt", "audacity")
+    if ENDINGS[format].lower() in FORMATS:
+        heard = {cue["channel"]: cue["speaker"] for cue in read_transcripts([path], "a.wav")}
+        plain = {"left": "Anna Ann Lee", "right": "Ben host van"}
+        assert heard == (plain if colon_ends_a_name else names)
+    assert ("names of speakers" in done.out) == colon_ends_a_name
+    content = path.read_text(encoding="utf-8")
+    path.write_text(content.replace(lines[1]["text"], "A new text", 1), encoding="utf-8")
+    done = dailytalk("edits", work, out)
+    assert (done.code, transcript(work)[1]["text"], transcript(work)[1]["channel"]) == (0, "A new text", "right")
+
+
 def test_the_rebuilt_timeline_has_its_sound_beside_it_and_does_not_come_back(
     tmp_path: Path, dailytalk: Command
 ) -> None:
@@ -463,6 +498,37 @@ def test_the_source_timeline_of_what_is_finished_has_no_words_that_were_never_sa
     ]
     first = next(utterance for utterance in row["utterances"] if utterance["channel"] == "left")
     assert grid.getTier("left/utterances").entries[0].end == round(first["end"] + 10.25, 3)
+
+
+#: A label of each format, as its file has it a million times.
+LABEL = {
+    ".TextGrid": '0 1 "hi"\n',
+    ".eaf": '<TIME_SLOT TIME_SLOT_ID="a"/><TIME_SLOT/>',
+    ".srt": "1\n00:00:01,000 --> 00:00:02,000\nAnna: hi\n\n",
+    ".vtt": "00:01.000 --> 00:02.000\n<v Anna>hi\n\n",
+    ".txt": "1.0\t2.0\tAnna: hi\n",
+}
+
+
+@pytest.mark.parametrize("format", ENDINGS)
+def test_a_million_labels_are_refused_with_how_many(tmp_path: Path, dailytalk: Command, format: str) -> None:
+    work, ending = work_folder(tmp_path, [("a", "a", 0.0, dialogue("a", 30.0, 4))]), ENDINGS[format]
+    head = 'File type = "ooTextFile"\n"TextGrid" 0 1 <exists> 1\n"IntervalTier" "Anna" 0 1 1000000\n'
+    path = tmp_path / f"edited/a{ending}"
+    path.parent.mkdir()
+    path.write_text((head if ending == ".TextGrid" else "") + LABEL[ending] * 1_000_000)
+    done = dailytalk("edits", work, path.parent)
+    assert done.code != 0
+    assert re.search("[12],000,00[01] .*more than", done.out)
+
+
+def test_remedy_of_edits_is_for_edits(tmp_path: Path, dailytalk: Command) -> None:
+    work, path = work_folder(tmp_path, [("a", "a", 0.0, dialogue("a", 30.0, 4))]), tmp_path / "edited/a.srt"
+    path.parent.mkdir()
+    path.write_text("nothing")
+    done = dailytalk("edits", work, path.parent)
+    assert "no subtitles" in done.out + done.err
+    assert "recognised" not in done.out + done.err
 
 
 #: What is wrong with a file, and what makes it so.

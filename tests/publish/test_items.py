@@ -103,7 +103,10 @@ def test_what_can_not_be_read_in_shards_says_what_to_name_instead(tmp_path: Path
         finished_items(tmp_path / "mix")
     (tmp_path / "work/tagged").mkdir(parents=True)
     (tmp_path / "work/transcript.jsonl").write_text("")
-    with pytest.raises(DailytalkError, match=r"work was tagged and not spoken yet: run dailytalk speak .*work$"):
+    with pytest.raises(
+        DailytalkError,
+        match=r"work was tagged and not spoken yet: run dailytalk speak .*work, with --revoice none",
+    ):
         open_items(tmp_path / "work", finished=True)
     with pytest.raises(BadInput, match="work has no conversation 'gone'"):
         open_items(tmp_path / "work").row("gone")

@@ -326,7 +326,7 @@ def test_pairs_without_their_recording_are_refused_in_one_sentence(tmp_path: Pat
 
 def test_conversations_in_which_one_speaks_have_no_pairs(tmp_path: Path) -> None:
     work = write_dataset(tmp_path / "work", [rebuilt("a", "calm", lines=[("left", 0.5, 5.5, "All alone here.")])])
-    with pytest.raises(DailytalkError, match="no finished conversation in which both speak within 20 s"):
+    with pytest.raises(DailytalkError, match="no rebuilt conversation in which both speak within 20 s"):
         write_paired_test(work, tmp_path / "page.html", 1)
 
 

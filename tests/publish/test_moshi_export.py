@@ -192,7 +192,7 @@ def test_no_kept_speaker_is_on_both_sides(tmp_path):
     given = [built_row(f"call{number}", kept_speaker=f"p{number // 2}") for number in range(40)]
     assert write_export(given, tmp_path / "data", MOSHI).disjoint
     about = json.loads((tmp_path / "data/conversations.json").read_text())
-    sides = {(one["kept_speaker"], one["split"]) for one in about.values()}
+    sides = {(*one["kept_speakers"], one["split"]) for one in about.values()}
     assert len(sides) == 20
 
 

@@ -213,7 +213,7 @@ def test_export_for_moshi_keeps_the_splits_and_passes_the_check(
     assert {name: told["split"] for name, told in about.items()} == {
         name: "eval" if split == "validation" else "train" for name, split in SPLIT.items()
     }
-    assert about["acted/s2-0"]["kept_speaker"] == "acted/s2"
+    assert about["acted/s2-0"]["kept_speakers"] == ["acted/s2"]
     samples, _ = soundfile.read(out / about["acted/s2-0"]["files"][0], dtype="int16")
     assert np.abs(samples[:, 0]).max() > 6000
 

@@ -60,7 +60,8 @@ def test_no_text_breaks_a_line_of_a_list_and_every_sound_is_there(
     tmp_path: Path, dailytalk: Command, format: str, lists: list[str], header: list[str] | None, text: int
 ) -> None:
     out = tmp_path / "out"
-    exported(dailytalk, folder(tmp_path), format, out)
+    done = exported(dailytalk, folder(tmp_path), format, out)
+    assert ": 1\n" in done.out.partition("left out: | in texts")[2]
     read = [lines(out / name, format in ("xtts", "piper", "f5")) for name in lists]
     if header:
         assert [rows.pop(0) for rows in read] == [header] * len(lists)

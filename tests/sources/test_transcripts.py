@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pympi
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -287,6 +288,60 @@ def test_textgrid_of_three_speakers_is_refused(tmp_path: Path) -> None:
         read(grid(tmp_path / "call.TextGrid", {"A": WORDS, "B": WORDS, "notes": [(0, 1, "a door closes")]}))
 
 
+# ELAN
+
+
+def elan(path: Path, tiers: dict[str, list[tuple[float, float, str]]], **participants: str) -> Path:
+    made = pympi.Elan.Eaf(author="somebody")
+    made.remove_tier("default")
+    for name, entries in tiers.items():
+        made.add_tier(name, part=participants.get(name))
+        for start, end, text in entries:
+            made.add_annotation(name, round(1000 * start), round(1000 * end), text)
+    made.to_file(str(path))
+    return path
+
+
+def test_tiers_of_elan_are_read_as_those_of_praat(tmp_path: Path) -> None:
+    tiers = {"Mary": [(0, 2.25, "how are you"), (4, 5, "oh")], "John": [(2, 3, "fine, thank you")], "default": []}
+    assert read(elan(tmp_path / "call.eaf", tiers)) == read(grid(tmp_path / "call.TextGrid", tiers))
+    words = {"right - words": [(2, 3, "yes")], "left - words": WORDS}
+    assert said(read(elan(tmp_path / "call.eaf", words))) == [("left", "hello"), ("left", "you"), ("right", "yes")]
+
+
+def test_participants_of_elan_are_the_speakers_of_their_tiers(tmp_path: Path) -> None:
+    tiers = {"tx-1": [(0, 2, "how are you")], "tx-2": [(2, 3, "fine, thank you")]}
+    cues = read(elan(tmp_path / "call.eaf", tiers, **{"tx-1": "Mary O'Neil", "tx-2": "John"}))
+    assert [(cue["speaker"], cue["text"]) for cue in cues] == [
+        ("Mary O'Neil", "how are you"),
+        ("John", "fine, thank you"),
+    ]
+
+
+#: Words of an utterance of which only the first begins and the last ends at a known time, and their translations.
+SUBDIVIDED = """<?xml version="1.0" encoding="UTF-8"?>
+<ANNOTATION_DOCUMENT><HEADER MEDIA_FILE="" TIME_UNITS="milliseconds"/>
+<TIME_ORDER><TIME_SLOT TIME_SLOT_ID="a" TIME_VALUE="1000"/><TIME_SLOT TIME_SLOT_ID="b"/>
+<TIME_SLOT TIME_SLOT_ID="c"/><TIME_SLOT TIME_SLOT_ID="d" TIME_VALUE="2500"/></TIME_ORDER>
+<TIER TIER_ID="gloss" PARENT_REF="A words"><ANNOTATION><REF_ANNOTATION ANNOTATION_ID="g" ANNOTATION_REF="x">
+<ANNOTATION_VALUE>wir</ANNOTATION_VALUE></REF_ANNOTATION></ANNOTATION></TIER>
+<TIER TIER_ID="A words"><ANNOTATION><ALIGNABLE_ANNOTATION ANNOTATION_ID="x" TIME_SLOT_REF1="a" TIME_SLOT_REF2="b">
+<ANNOTATION_VALUE>we</ANNOTATION_VALUE></ALIGNABLE_ANNOTATION></ANNOTATION><ANNOTATION>
+<ALIGNABLE_ANNOTATION ANNOTATION_ID="y" TIME_SLOT_REF1="b" TIME_SLOT_REF2="c">
+<ANNOTATION_VALUE>go</ANNOTATION_VALUE></ALIGNABLE_ANNOTATION></ANNOTATION><ANNOTATION>
+<ALIGNABLE_ANNOTATION ANNOTATION_ID="z" TIME_SLOT_REF1="c" TIME_SLOT_REF2="d">
+<ANNOTATION_VALUE>home</ANNOTATION_VALUE></ALIGNABLE_ANNOTATION></ANNOTATION></TIER></ANNOTATION_DOCUMENT>"""
+
+
+def test_words_that_elan_leaves_unaligned_share_the_time_between_those_that_are(tmp_path: Path) -> None:
+    words = [word for cue in read(save(tmp_path / "call.eaf", SUBDIVIDED)) for word in cue["words"]]
+    assert [(word["word"], word["start"], word["end"]) for word in words] == [
+        ("we", 1.0, 1.5),
+        ("go", 1.5, 2.0),
+        ("home", 2.0, 2.5),
+    ]
+
+
 # Words with times and sides: CTM, RTTM, Whisper, lhotse, NeMo
 
 
@@ -558,6 +613,13 @@ GRID = 'File type = "ooTextFile"\n"TextGrid" 0 1 <exists> 1\n'
         ("call.TextGrid", GRID + '"TextTier" "a" 0 1 1 0.5 "x" 3\n', "goes on after its last tier"),
         ("call.TextGrid", GRID + '"IntervalTier" "a\n', "the text that begins in line 3 has no end"),
         ("call.TextGrid", "nothing", "does not begin like a TextGrid"),
+        ("call.eaf", SUBDIVIDED.replace("milliseconds", "PAL-frames"), "counts time in 'PAL-frames'"),
+        ("call.eaf", SUBDIVIDED.replace(' TIME_VALUE="2500"', ""), "no times at the ends of the tier 'A words'"),
+        ("call.eaf", SUBDIVIDED.replace("2500", "2500.5"), "times that are no milliseconds in the tier 'A words'"),
+        ("call.eaf", SUBDIVIDED.replace('"x">', '"w">'), "refers to 'w', which is not in it"),
+        ("call.eaf", SUBDIVIDED[:-40], "is no XML"),
+        ("call.eaf", SUBDIVIDED.replace("?>", "?><!DOCTYPE a>", 1), "declares entities"),
+        ("call.eaf", "<a>" * 100_000, "is no XML"),
         ("call.docx", "", "unknown extension"),
         ("call.ctm", "", "has no words"),
         ("call.ctm", "call A 0.1\n", "line 1 has 3 fields, not 5 to 8"),
@@ -590,6 +652,28 @@ def test_broken_file_is_named_with_what_is_wrong(tmp_path: Path, name: str, cont
         read(save(tmp_path / name, content))
     assert name in caught.value.reason
     assert told in caught.value.reason
+    assert caught.value.remedy
+
+
+#: A file of each format, with its label a great many times and something after it that its reader can't read.
+MANY = {
+    "call.srt": ("", "1\n00:00:01,000 --> 00:00:02,000\nA: hi\n\n", "1\n1 --> 2\n"),
+    "call.vtt": ("WEBVTT\n\n", "00:01.000 --> 00:02.000\n<v A>hi\n\n", "1 --> 2\n"),
+    "call.ctm": ("", "call A 1 1 hi\n", "call\n"),
+    "call.rttm": ("", "SPEAKER call 1 1 1 <NA> <NA> A <NA> <NA>\n", "SPEAKER\n"),
+    "call.TextGrid": (f'{GRID}"IntervalTier" "A" 0 1 1000000\n', '0 1 "hi"\n', '"'),
+    "call.eaf": ("<a>", '<TIME_SLOT TIME_SLOT_ID="a"/><TIME_SLOT/>', "<"),
+    "call.jsonl": ("", '{"channel": "left", "start": 1, "end": 2, "text": "hi"}\n', "{\n"),
+    "call.json": ('{"alignments": [', '["hi", [1, 2], "SPEAKER_MAIN"],', "?"),
+}
+
+
+@pytest.mark.parametrize("name", MANY)
+def test_million_labels_are_refused_before_they_are_read(tmp_path: Path, name: str) -> None:
+    head, label, end = MANY[name]
+    path = save(tmp_path / name, head + label * 1_000_000 + end)
+    with pytest.raises(BadInput, match=r"1,000,00\d|2,000,00\d") as caught:
+        read(path)
     assert caught.value.remedy
 
 

@@ -92,7 +92,7 @@ def test_times_are_rounded_and_none_is_later_than_the_audio() -> None:
     batch["start"], batch["end"] = [[0.123449, 2.5, 3.5]], [[2.00006, 3.0, 9.12346]]
     said = {"speaker": "left", "source": "given", "probability": None}
     batch["alignments"] = [[{"word": "a", "start": 0.00004, "end": 4.00007, **said}]]
-    sound = {"start": 5.55555, "end": 6.66666, "new_start": 3.00006, "new_end": 4.00007}
+    sound = {"channel": "right", "start": 5.55555, "end": 6.66666, "new_start": 3.00006, "new_end": 4.00007}
     row = {name: values[0] for name, values in Finish()(batch | {"sounds": [[sound]]}).items()}
     times = [[one[name] for name in ("start", "end", "source_start", "source_end")] for one in row["utterances"]]
     assert times == [[0.1234, 1.0001, 0.1234, 2.0001], [None, None, 2.5, 3.0], [4.0, 4.0, 3.5, 9.1235]]

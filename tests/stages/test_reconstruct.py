@@ -164,6 +164,7 @@ def test_rebuilt_conversation_is_told_whole() -> None:
         "source_event": ["turn", "turn", "overlap", "backchannel", "overlap", None, "turn", "turn"],
         **dict.fromkeys(("new_start_trim", "new_end_trim"), [None] * 8),
     }
+    assert [sound.pop("channel") for sound in sounds] == ["right", "right"]
     assert sounds == [
         pytest.approx({"start": 1.0, "end": 1.4, "new_start": 0.875, "new_end": 1.275}, abs=1e-6),
         pytest.approx({"start": 9.3, "end": 9.6, "new_start": 8.9, "new_end": 9.2}, abs=1e-6),
