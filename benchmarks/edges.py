@@ -1,10 +1,10 @@
 """What is measured of timing beside planted truth: where utterances start and end, and the figures that follow.
 
-Phrases of the bundled voices, or of readers (`--readers FOLDER`: a folder of recordings for each), are planted in
-conversations whose times are known. A phrase is what is between two silences of its reader, from the first to the
-last 10 ms that are at most 40 dB under its loudest; of a telephone, as a telephone passes it. Readers whose room is
-less than 50 dB under their voice have no edges to be known, and are left out; so are those that set the constants of
-`core.spans.sounding`. Each conversation is heard in a studio, over a telephone, and in a room 20 dB under the voices.
+Phrases of the bundled voices, or of readers (`--readers FOLDER`: a folder of recordings of each), are planted in
+conversations whose times are known. A phrase is between two silences of its reader, from the first to the last 10 ms
+that are at most 40 dB under its loudest; of a telephone, as a telephone passes it. Readers whose room is less than 50
+dB under their voice have no edges to be known, and are left out; so are those that set the constants of
+`core.spans.sounding`. Each conversation is heard in a studio, over a telephone, and in noise 20 dB under the voices.
 """
 
 import argparse
@@ -91,7 +91,7 @@ def readers(folder: Path) -> dict[str, list[Samples]]:
 
 def planted(left: Sequence[Samples], right: Sequence[Samples], seed: int, count: int = 30) -> Talk:
     """Phrases of two voices with gaps, pauses, overlaps and backchannels, each at a whole sample."""
-    random, free = np.random.default_rng(seed), {channel: 0.5 for channel in CHANNELS}
+    random, free = np.random.default_rng(seed), dict.fromkeys(CHANNELS, 0.5)
     phrases: list[tuple[str, float, float]] = []
     pieces, last = [], (CHANNELS[0], 0.0, 0.5)  # who reaches furthest
     for _ in range(count):
@@ -150,6 +150,17 @@ def found(sound: Samples, rate: int) -> dict[str, Any]:
     return row_of([dict(zip(names, values, strict=True)) for values in columns], len(sound) / rate)
 
 
+def heard_and_planted(room: str, talks: Sequence[Talk]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Rows of talks in a room: as they were planted, and as they are found."""
+    truths, rows = [], []
+    for talk in talks:
+        sound, rate, phrases = heard_in(room, talk)
+        said = [dict(zip(("channel", "start", "end"), phrase, strict=True)) for phrase in phrases]
+        truths.append(row_of(said, len(sound) / rate))
+        rows.append(found(sound, rate))
+    return truths, rows
+
+
 def errors(truth: dict[str, Any], row: dict[str, Any]) -> Iterator[tuple[float, float]]:
     """Seconds by which each phrase is found too late, at its start and at its end."""
     spans = timed_conversations(row)["rebuilt"].timed
@@ -174,51 +185,43 @@ def figures(rows: Sequence[dict[str, Any]]) -> dict[tuple[str, str], float]:
     }
 
 
+def padded(row: dict[str, Any]) -> dict[str, Any]:
+    """A row as if only speech activity said where its utterances are."""
+    return row | {"utterances": [said | dict.fromkeys(("start_trim", "end_trim")) for said in row["utterances"]]}
+
+
+def wrong(truths: Sequence[dict[str, Any]], rows: Sequence[dict[str, Any]]) -> dict[tuple[str, str], str]:
+    """The figures of rows that are off by more than they may be, beside those of the truth."""
+    ours = figures(rows)
+    return {
+        key: f"{ours.get(key, np.nan):.3f} for {value:.3f}"
+        for key, value in figures(truths).items()
+        if not abs(ours.get(key, np.nan) - value)
+        <= max(SHARE * abs(value), SECONDS * (TURN_MEASURES[key[0]].unit == "s"))
+    }
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--readers", type=Path)
     folder = parser.parse_args().readers
     voices, met = (readers(folder) if folder else bundled()), True
-    names = sorted(voices)
-    talks = [planted(voices[a], voices[b], number) for number, (a, b) in enumerate(combinations(names, 2))]
-    print(f"{', '.join(names)}: {len(talks)} conversations, {sum(len(talk.phrases) for talk in talks)} phrases")
+    talks = [planted(voices[a], voices[b], seed) for seed, (a, b) in enumerate(combinations(sorted(voices), 2))]
+    print(f"{len(talks)} conversations, {sum(len(talk.phrases) for talk in talks)} phrases of {', '.join(voices)}")
     for room in ROOMS:
-        truths, rows = [], []
-        for talk in talks:
-            sound, rate, phrases = heard_in(room, talk)
-            planted_there = [dict(zip(("channel", "start", "end"), phrase, strict=True)) for phrase in phrases]
-            truths.append(row_of(planted_there, len(sound) / rate))
-            rows.append(found(sound, rate))
-        padded = [
-            row | {"utterances": [{**one, "start_trim": None, "end_trim": None} for one in row["utterances"]]}
-            for row in rows
-        ]
-        right = figures(truths)
-        for about, measured in (("as speech activity has them", padded), ("where they sound", rows)):
-            off = np.array([error for pair in zip(truths, measured, strict=True) for error in errors(*pair)])
-            middles = 1000 * np.median(off, axis=0)
-            spread = ", ".join(
-                f"{low:.0f} to {high:.0f}" for low, high in 1000 * np.percentile(off, (10, 90), axis=0).T
-            )
-            ours = figures(measured)
-            wrong = [
-                key
-                for key, value in right.items()
-                if not abs(ours.get(key, np.nan) - value)
-                <= max(SHARE * abs(value), SECONDS * (TURN_MEASURES[key[0]].unit == "s"))
-            ]
-            text = f"{room}, {about}: starts {middles[0]:.0f} ms late, ends {middles[1]:.0f} (median; 80 %: {spread}), {len(wrong)} of {len(right)} figures off"
-            if measured is padded:
+        truths, rows = heard_and_planted(room, talks)
+        for about, measured in (("by speech activity", [*map(padded, rows)]), ("by their sound", rows)):
+            late = [error for pair in zip(truths, measured, strict=True) for error in errors(*pair)]
+            low, middle, high = 1000 * np.percentile(late, (10, 50, 90), axis=0)
+            off = wrong(truths, measured)
+            text = f"{room}, {about}: starts {middle[0]:.0f} ms late ({low[0]:.0f} to {high[0]:.0f} in 80 %), "
+            text += f"ends {middle[1]:.0f} ({low[1]:.0f} to {high[1]:.0f}), {len(off)} figures off"
+            if measured is not rows:
                 print(text)
-            else:
-                met &= measuring.judged(f"{text} (15 ms, none)", max(np.abs(middles)) <= 15 and not wrong)
-                print(
-                    "   ",
-                    *(
-                        f"{name} {side} {ours.get((name, side), np.nan):.3f} for {right[name, side]:.3f};"
-                        for name, side in wrong
-                    ),
-                )
+                continue
+            met &= measuring.judged(f"{text} (goals: 15 ms, none)", max(abs(middle)) <= 15 and not off)
+            for (name, side), figure in off.items():
+                print(f"    {name}, {side}: {figure}")
     return 0 if met else 1
 
 
