@@ -1,10 +1,10 @@
 """What is measured of timing beside planted truth: where utterances start and end, and the figures that follow.
 
 Phrases of the bundled voices, or of readers (`--readers FOLDER`: a folder of recordings of each), are planted in
-conversations whose times are known. A phrase is between two silences of its reader, from the first to the last 10 ms
-that are at most 40 dB under its loudest; of a telephone, as a telephone passes it. Readers whose room is less than 50
-dB under their voice have no edges to be known, and are left out; so are those that set the constants of
-`core.spans.sounding`. Each conversation is heard in a studio, over a telephone, and in noise 20 dB under the voices.
+conversations whose times are known. A phrase is between two silences of its reader, from the first to the last 10
+ms that are at most 40 dB under its loudest; over a telephone, of what that passes. Readers whose room is less than
+50 dB under their voice have no edges to be known, and are left out; so are those that set the constants of
+`core.spans.sounding`. All is heard in a studio, over a telephone, and in noise 20 dB under the voices.
 """
 
 import argparse
