@@ -362,8 +362,8 @@ TURN_MEASURES = {
     "speech": TurnMeasure(
         "speech",
         _SECONDS,
-        "Seconds of speech, from its first to its last sound over the room that is at most 40 dB under its loudest "
-        "moment; silences under 0.2 s included.",
+        "Seconds of speech, from its first to its last sound over the room that is no more than 40 dB under its "
+        "loudest moment; silences under 0.2 s included.",
         _DGSLM,
     ),
     "pause": TurnMeasure(
