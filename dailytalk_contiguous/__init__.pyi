@@ -3,6 +3,7 @@ from .core.errors import BadInput as BadInput
 from .core.errors import DailytalkError as DailytalkError
 from .core.errors import ModelMissing as ModelMissing
 from .core.errors import Reject as Reject
+from .core.stereo_audio import StereoAudio as StereoAudio
 from .core.utterance import Field as Field
 from .learn.clusters import ArrayClass as ArrayClass
 from .learn.clusters import ClusteringPipeline as ClusteringPipeline
@@ -19,7 +20,6 @@ from .pipelines.to_sound import clip_stages as clip_stages
 from .pipelines.to_sound import speak_stages as speak_stages
 from .pipelines.to_text import separate_stages as separate_stages
 from .pipelines.to_text import tag_stages as tag_stages
-from .publish.loading import StereoAudio as StereoAudio
 from .publish.loading import collate_windows as collate_windows
 from .publish.loading import load as load
 from .publish.loading import moshi_windows as moshi_windows

@@ -89,7 +89,7 @@ def _root() -> bool:
 
 
 #: Packages that a test may need.
-PACKAGES = ("axe_playwright_python", "espeakng_loader", "hf_xet", "playwright", "ray", "s3fs")
+PACKAGES = ("IPython", "axe_playwright_python", "espeakng_loader", "hf_xet", "playwright", "ray", "s3fs")
 
 #: What a test can need, by the name that `pytest.mark.needs` gives it.
 NEEDS: dict[str, Callable[[], bool]] = {

@@ -16,7 +16,7 @@ from huggingface_hub import HfApi
 from own_stages import miscounts, own_stage
 from recordings import excerpt, save
 
-from dailytalk_contiguous import Folder, MeasureProsody, Script, Segment, Stage, add_speech, load
+from dailytalk_contiguous import Folder, MeasureProsody, Script, Segment, Stage, StereoAudio, add_speech, load
 from dailytalk_contiguous.core.schema import BUILT, PROBLEM, SOURCE
 from dailytalk_contiguous.shards import read_rows
 
@@ -195,6 +195,21 @@ def test_recordings_that_a_chain_can_not_use_stay_as_rows_with_their_problem(
     assert all(row["problem"] and row["remedy"] and row["audio"] is None for row in rows.values())
     usable = dataset.filter(lambda problem: problem is None, input_columns="problem")
     assert [row["conversation_id"] for row in usable.select_columns("conversation_id")] == ["call"]
+
+
+@pytest.mark.needs("espeakng_loader")
+@pytest.mark.parametrize("streaming", [False, True])
+def test_rows_of_a_chain_can_be_looked_at_and_heard_without_torchcodec(tmp_path: Path, streaming: bool) -> None:
+    save(tmp_path / "in/call.wav", excerpt(seconds=4.0))
+    save(tmp_path / "in/mono.wav", tones(1, channels=1))
+    dataset = opened(tmp_path / "in", streaming)
+    for stage in CHAIN:
+        dataset = stage.map(dataset)
+    heard = {row["conversation_id"]: row["audio"] for row in dataset}
+    assert heard.pop("mono") is None
+    assert heard["call"]["array"].shape == (round(24000 * heard["call"].seconds), 2)
+    usable = dataset.filter(lambda row: row["problem"] is None).map(lambda row: {"n": len(row["utterances"])})
+    assert [StereoAudio(row["audio"])["bytes"] for row in usable] == [heard["call"]["bytes"]]
 
 
 @dataclass(frozen=True)

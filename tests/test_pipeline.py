@@ -149,10 +149,10 @@ def test_models_are_those_of_the_profile_unless_they_are_named(profile: str) -> 
         for kind in kinds:
             for name, value in usual[kind].items():
                 assert field_of(stages, f"{kind}.{name}") == value
-    tag = tag_stages(profile, asr_model="ears", affect_model="feelings")
-    speak = speak_stages(profile, tts="openai", asr_model="ears")
-    assert (field_of(tag, "Transcribe.model"), field_of(tag, "RateAffect.model")) == ("ears", "feelings")
-    assert (field_of(speak, "Speak.engine"), field_of(speak, "Align.recogniser")) == ("openai", "ears")
+    tag = tag_stages(profile, asr_model="some/ears", affect_model="feelings")
+    speak = speak_stages(profile, tts="openai", asr_model="some/ears")
+    assert (field_of(tag, "Transcribe.model"), field_of(tag, "RateAffect.model")) == ("some/ears", "feelings")
+    assert (field_of(speak, "Speak.engine"), field_of(speak, "Align.recogniser")) == ("openai", "some/ears")
 
 
 @pytest.mark.parametrize(

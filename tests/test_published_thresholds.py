@@ -41,6 +41,14 @@ STATED: list[tuple[str, str, tuple[float, ...]]] = [
     ("docs/fine-tuning.md", "less than {:g} s apart are one turn", (dialogue_formats.ONE_TURN,)),
     ("docs/fine-tuning.md", "advice up to {:g} % of a file's words", (100 * checking.SAME_FRAME_SHARE,)),
     ("docs/fine-tuning.md", "an error above {:g} % of a file's words", (100 * checking.SILENT_SHARE,)),
+    ("docs/fine-tuning.md", "over {:g} % of the turns of a side", (100 * verdict.FitnessLimits().most_same_gaps,)),
+    (
+        "docs/fine-tuning.md",
+        "(at least {:g}) begin within {:g} ms",
+        (verdict.FEWEST_CHANGES, 1000 * verdict.SAME_GAP),
+    ),
+    ("docs/fine-tuning.md", "speaks for less than {:g} % of", (100 * verdict.FitnessLimits().least_main_talk,)),
+    ("docs/fine-tuning.md", "half of the conversations (at least {:g})", (verdict.FEWEST_CONVERSATIONS,)),
     ("docs/fine-tuning.md", "ends below {:g} kHz", (verdict.TELEPHONE_HZ / 1000,)),
     ("dataset_card/fields.md", "over {:g} s it is cut at the quietest point", (Segment().longest,)),
     ("dataset_card/fields.md", "`short`: under {:g} s", (Segment().short,)),
@@ -69,6 +77,7 @@ LIMITS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         | {"lowest_bandwidth_hz": 6500.0, "most_level_difference_db": 10.0, "lowest_snr_db": 10.0}
         | {"most_clipping": 0.005, "most_leak_db": -20.0, "least_length_ratio": 0.7, "most_length_ratio": 1.4}
         | {"most_as_recorded": 0.1, "least_talk_share": 0.05, "longest_turn": 10.0, "longest_monologue": 60.0}
+        | {"least_main_talk": 0.36, "most_same_gaps": 0.6}
         | {"least_turns": 3.0, "latest_start": 5.0, "slowest_response": 2.0, "least_overlap": 0.1}
         | {"voice_hours": 20.0, "language_hours": 400.0, "most_lost": 0.1, "least_heard_as_meant": 0.5},
     ),

@@ -7,7 +7,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemaining
 from dailytalk_contiguous.cli import options, show
 from dailytalk_contiguous.cli.terminal import Console, Panel, argument, option
 from dailytalk_contiguous.core.documents import as_text
-from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.errors import BadValue
 from dailytalk_contiguous.core.outcome import Outcome, exit_code, rejected_of, to_run
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.run.conversion import CONTAINERS, Conversion, convert_recordings
@@ -49,7 +49,7 @@ def convert(
     options.on_this_machine("--out", out)
     options.one_of("--to", to, CONTAINERS)
     if bits not in (None, 16, 24):
-        raise DailytalkError(f"--bits can't be {bits}", "choose one of 16, 24")
+        raise BadValue(f"--bits can't be {bits}", "choose one of 16, 24")
     conversion = Conversion(to, sample_rate, channels, bits)  # type: ignore[arg-type]
     console = Console(stderr=True)
     with Progress(

@@ -235,7 +235,8 @@ def _of_record(record: dict[str, Any], clip_plan: ClipPlan) -> list[str]:
     counts, split, balance = record["counts"], record["split"], record["balance"] or {}
     lines = [", ".join(f"{name} {count}" for name, count in counts["by_emotion"].items())]
     if shared := counts["by_word_source"].get(PROPORTIONAL, 0):
-        lines.append(f"the times of {shared} of {sum(counts['by_word_source'].values())} words are shared out")
+        words = counted(sum(counts["by_word_source"].values()), "word")
+        lines.append(f"the times of {shared:,} of {words} are shared out")
     if counts["without_text"]:
         lines.append(
             f"{counted(counts['without_text'], 'clip')} without text: enough for emotion and tokens of prosody; "

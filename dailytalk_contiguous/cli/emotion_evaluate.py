@@ -10,7 +10,7 @@ from dailytalk_contiguous.cli.terminal import Panel, argument, option, say
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.emotions import CLASS_SETS
-from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.errors import BadValue, DailytalkError
 from dailytalk_contiguous.core.outcome import Figures, Outcome, to_run
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.learn import emotion_evaluation
@@ -77,7 +77,7 @@ def examples_asked(
     for text in mapping or ():
         label, _, name = text.partition("=")
         if not label or not name:
-            raise DailytalkError(f"--map can't be {text!r}", "give LABEL=CLASS, such as calm=neutral")
+            raise BadValue(f"--map can't be {text!r}", "give LABEL=CLASS, such as calm=neutral")
         named[label] = name
     return read_examples(
         inputs,
@@ -98,7 +98,7 @@ def classes_named(text: str) -> tuple[str, ...] | None:
         return CLASS_SETS[text]
     names = tuple(name.strip() for name in text.split(","))
     if len(names) < 2 or not all(names) or len({*names}) < len(names):
-        raise DailytalkError(
+        raise BadValue(
             f"--classes can't be {text!r}", f"give {either(CLASS_SETS)}, or a list such as angry,happy,sad"
         )
     return names
@@ -192,7 +192,7 @@ def check_file(flag: str, path: Path | None, endings: tuple[str, ...]) -> None:
     """Raise DailytalkError for what is no file of this kind: a slip must not write over what is read."""
     on_this_machine(flag, path)
     if path is not None and path.suffix.lower() not in endings:
-        raise DailytalkError(f"{flag} can't be {as_text(path)!r}", f"name a file that ends in {either(endings)}")
+        raise BadValue(f"{flag} can't be {as_text(path)!r}", f"name a file that ends in {either(endings)}")
 
 
 def tables_of(

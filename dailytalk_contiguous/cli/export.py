@@ -24,16 +24,16 @@ from dailytalk_contiguous.publish.formats import FORMATS
 from dailytalk_contiguous.publish.interactivity import ClipChoice, clips_found
 from dailytalk_contiguous.publish.items import SMALL, open_items, reference_at
 from dailytalk_contiguous.publish.packing import origin
-from dailytalk_contiguous.publish.verdict import FitnessLimits, verdict_of
+from dailytalk_contiguous.publish.verdict import Finding, FitnessLimits, Verdict, verdict_of
 from dailytalk_contiguous.publish.version import Version, version_or_path
 from dailytalk_contiguous.publish.voice_exports import is_voice_folder, voice_folder
-from dailytalk_contiguous.run.outputs import TRANSCRIPT
+from dailytalk_contiguous.run.outputs import TRANSCRIPT, read_run
 
 #: Where the splits of a published dataset go in Moshi's.
 SIDES = {"train": "train", "validation": "eval"}
 
-#: Findings of a level that are shown before the reader is sent to --json.
-SHOWN = 20
+#: Findings of a level that are shown before the reader is sent to --json; all together without --verbose.
+SHOWN, SHOWN_IN_SHORT = 20, 6
 
 
 #: The options of `export` that a format may take.
@@ -85,7 +85,8 @@ def export(
             settings["licence"] = origin(dataset).source_licence
     if selection.sides is not None and settings.get("seed") and not settings.get("per_kind"):
         raise DailytalkError("--seed decides nothing where the published split is kept", "give --eval-share too")
-    done = write_export(selection.rows, out, layout, sides=selection.sides, **settings)
+    record = read_run(Path(source)) or {}
+    done = write_export(selection.rows, out, layout, sides=selection.sides, record=record, **settings)
     if layout.sides == TWO_LISTS:
         train, evaluate = (done.files[side] for side in layout.sides)
         sentence = f"{counted(train, layout.unit)} to train on, {evaluate:,} to evaluate on"
@@ -96,6 +97,7 @@ def export(
     sentence += "".join(f", the {count} of {name} left out" for name, count in selection.left_out.items())
     count = sum(done.files.values())
     next_step = to_run(layout.then, out) if layout.then else ""
+    next_step = ", then ".join([next_step, *done.facts.get("commands", ())])  # of a trainer that has some
     if layout.then == "edits":
         comes_back = settings.get("timeline") != "rebuilt" and (Path(source) / TRANSCRIPT).is_file()
         next_step = f"edit its files, then {to_run('edits', source, out)}" if comes_back else ""
@@ -185,13 +187,14 @@ def check(
     ),
     revision: str | None = cli_options.REVISION,
     against: str | None = cli_options.AGAINST,
+    verbose: bool = option(False, Panel.RESULT, "All figures and findings.", "--verbose", "-v"),
     **options: Any,
 ) -> Outcome:
     """Judge whether a folder or a version is good to train on.
 
-    As a strict trainer would. Exit code 1 if a trainer would fail, or silently learn garbage. The verdict is first
-    and last: good; doubtful (what is learnt is distorted, or much is missing); bad (nobody should train on it as
-    it is); or empty. How the two speak, beside published corpora, is no part of it.
+    As a strict trainer would. Exit code 1 if a trainer would fail, or silently learn garbage. The verdict is good;
+    doubtful (what is learnt is distorted, or much is missing); bad (nobody should train on it as it is); or empty.
+    How the two speak, beside published corpora, is no part of it.
     """
     dataset, limits = version_or_path(source, revision), fitness_limits(options)
     if isinstance(dataset, Path) and not dataset.exists():
@@ -207,21 +210,13 @@ def check(
     size = facts.get("conversations", facts.get("files", 0))
     verdict = verdict_of(findings, sum(size.values()) if isinstance(size, dict) else int(size))
     judged = Judgement(verdict.headline, {"good": True, "bad": False}.get(verdict.level))
-    details: list[str | Judgement | Figures] = [judged]
-    for name, value in facts.items():
-        if name == "measures":
-            details += _beside_others(value)
-        elif value not in ({}, None):
-            title, unit = _FACTS.get(name, (name, ""))
-            details.append(f"{title}: {_plain(value, unit)}")
-    for label, group in groupby(
-        verdict.findings,
-        lambda finding: _LABELS.get(finding.severity, finding.severity) if finding.level == "advice" else "error",
-    ):
-        sentences = [f"{label}: {finding.sentence}; {finding.remedy}" for finding in group]
-        details += sentences[:SHOWN]
-        if len(sentences) > SHOWN:
-            details.append(f"… {len(sentences) - SHOWN} more of the kind {label} (--json lists all)")
+    reason, *others = verdict.findings or (None,)
+    if verdict.level in ("good", "empty") or reason is None:
+        others, first_step = [*verdict.findings], ""
+        if verdict.level == "good" and facts["kind"] == "work":
+            first_step = to_run("export", source, "--format", "moshi", "--out", "DIR")
+    else:
+        first_step = reason.remedy  # the headline has its sentence
     return Outcome(
         {
             "facts": facts,
@@ -230,8 +225,53 @@ def check(
         },
         judged,
         1 if errors else 0,
-        details,
+        [judged, *_all(facts, verdict)] if verbose else _few(facts, others, against is not None),
+        next=first_step,
     )
+
+
+def _few(facts: Mapping[str, Any], findings: Sequence[Finding], compared: bool) -> list[str | Judgement | Figures]:
+    """How much there is, the worst findings, and, where another corpus was named, the measures beside it."""
+    sizes = [
+        f"{title} {_plain(value, unit)}"
+        for name in _SIZES
+        if (value := facts.get(name)) not in ({}, None)
+        for title, unit in (_FACTS.get(name, (name, "")),)
+    ]
+    details: list[str | Judgement | Figures] = [f"{facts['kind']}: {', '.join(sizes)}"]
+    measures = facts.get("measures") or ()
+    if compared:
+        details += _beside_others(measures)
+    elif differ := sum(fact["note"] is not None for fact in measures):
+        measured = f"{differ:,} of {counted(len(measures), 'measure')} of how the two speak"
+        details.append(f"{measured} are unlike those of published corpora (-v shows them)")
+    details += [
+        f"{_label(finding)}: {finding.sentence}; {finding.remedy}" for finding in findings[:SHOWN_IN_SHORT]
+    ]
+    if len(findings) > SHOWN_IN_SHORT:
+        details.append(f"… {counted(len(findings) - SHOWN_IN_SHORT, 'more finding')} (-v shows them)")
+    return details
+
+
+def _all(facts: Mapping[str, Any], verdict: Verdict) -> list[str | Judgement | Figures]:
+    """All facts, the measures beside those of other corpora, and the findings of each kind."""
+    details: list[str | Judgement | Figures] = []
+    for name, value in facts.items():
+        if name == "measures":
+            details += _beside_others(value)
+        elif value not in ({}, None):
+            title, unit = _FACTS.get(name, (name, ""))
+            details.append(f"{title}: {_plain(value, unit)}")
+    for label, group in groupby(verdict.findings, _label):
+        sentences = [f"{label}: {finding.sentence}; {finding.remedy}" for finding in group]
+        details += sentences[:SHOWN]
+        if len(sentences) > SHOWN:
+            details.append(f"… {len(sentences) - SHOWN} more of the kind {label} (--json lists all)")
+    return details
+
+
+def _label(finding: Finding) -> str:
+    return _LABELS.get(finding.severity, finding.severity) if finding.level == "advice" else "error"
 
 
 def _beside_others(measures: Sequence[Mapping[str, Any]]) -> list[str | Judgement | Figures]:
@@ -241,9 +281,9 @@ def _beside_others(measures: Sequence[Mapping[str, Any]]) -> list[str | Judgemen
     rows = []
     for fact in measures:
         here, where, there = fact["shown"]
-        rows.append((TURN_MEASURES[fact["measure"]].title, fact["side"], here, where, fact["corpus"], there))
-    remarks = [f"beside: {fact['note']}" for fact in measures if fact["note"]]
-    return ["", Figures(("measure", "side", "here", "is", "corpus", "there"), rows), *remarks, ""]
+        title, meaning = TURN_MEASURES[fact["measure"]].title, fact["meaning"] or ""
+        rows.append((title, fact["side"], here, where, fact["corpus"], there, meaning))
+    return ["", Figures(("measure", "side", "here", "is", "corpus", "there", "what that means"), rows), ""]
 
 
 #: Severities that are called otherwise in the list of findings.
@@ -262,6 +302,10 @@ _FACTS = {
     "batch_size": ("windows in a batch", ""),
     "splits": ("conversations by split", ""),
 }
+
+
+#: Facts that say how much there is.
+_SIZES = ("conversations", "files", "utterances", "words", "hours")
 
 
 def _plain(value: object, unit: str) -> str:

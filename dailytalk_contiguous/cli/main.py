@@ -231,6 +231,8 @@ def _command() -> int:
     except Exception as error:
         if not (type(error).__module__.startswith(("click", "typer")) and hasattr(error, "show")):
             raise
+        if similar := getattr(error, "possibilities", None):
+            error.possibilities = similar[:1]  # type: ignore[attr-defined]  # the nearest, which would be sorted away
         error.show()  # wrong usage: click prints its own message
         return int(error.exit_code)  # type: ignore[attr-defined]
     if code == STOPPED:

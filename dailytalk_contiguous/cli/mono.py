@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli import show
-from dailytalk_contiguous.cli.terminal import argument, command_line, say
+from dailytalk_contiguous.cli.terminal import argument, command_line, say, shown_steps
 from dailytalk_contiguous.core.audio import from_uri
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.outcome import Figures, Outcome, exit_code, rejected_of, to_run
@@ -78,7 +78,8 @@ def separation(
 
     inputs, _ = fetch_inputs(inputs)
     # Without `out`, which is to hold recordings.
-    recordings = find(inputs, None, "any", shard_seconds, max_conversation=0.0, given=False, **of_find)
+    with shown_steps():
+        recordings = find(inputs, None, "any", shard_seconds, max_conversation=0.0, given=False, **of_find)
     show.say_left_out(recordings.left_out)
     paths = [from_uri(row["audio"]["path"]) for row in recordings.rows]
     if n_with := sum(bool(find_transcripts(path, None, Path(path.name))) for path in paths):

@@ -16,7 +16,7 @@ import typer
 from dailytalk_contiguous.cli.terminal import Panel, option, with_parameters
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE
 from dailytalk_contiguous.core.documents import as_text
-from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.errors import BadValue, DailytalkError
 from dailytalk_contiguous.core.settings import SEED, PlacedSetting, Setting, settings_in
 from dailytalk_contiguous.models.devices import DEVICES
 from dailytalk_contiguous.models.profiles import PROFILES, STANDARD
@@ -34,7 +34,7 @@ from dailytalk_contiguous.store.hub import check_token, model_reference
 def one_of(flag: str, value: str, choices: Iterable[str]) -> str:
     known = list(choices)
     if value not in known:
-        raise DailytalkError(f"{flag} can't be {value!r}", f"choose one of {', '.join(filter(None, known))}")
+        raise BadValue(f"{flag} can't be {value!r}", f"choose one of {', '.join(filter(None, known))}")
     return value
 
 
@@ -71,11 +71,11 @@ def time_of(
             return words[bare]
         match = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{0,12})?|\.[0-9]{1,12})\s*([a-z]*)", bare)
         if needs_unit and match and not match[2] and float(match[1]):
-            raise DailytalkError(f"{flag} {bare} has no unit", f"give {bare}m for minutes or {bare}s for seconds")
+            raise BadValue(f"{flag} {bare} has no unit", f"give {bare}m for minutes or {bare}s for seconds")
         seconds = float(match[1]) * UNITS.get(match[2] or "s", math.nan) if match else math.nan
         if not seconds >= least:
             remedy = " or ".join(filter(None, ("give a time such as 15m, 90s or 1h", ", ".join(words))))
-            raise DailytalkError(f"{flag} can't be {text!r}", remedy)
+            raise BadValue(f"{flag} can't be {text!r}", remedy)
         return seconds
 
     return parse
@@ -95,9 +95,7 @@ def time_text(seconds: float) -> str:
 def on_this_machine(flag: str, path: Path | None) -> None:
     """Raise DailytalkError for an address in a store or on the Web: the command writes to a local disk only."""
     if path is not None and is_address(path):
-        raise DailytalkError(
-            f"{flag} can't be {as_text(path)!r}", "name a folder of this machine, and copy it after"
-        )
+        raise BadValue(f"{flag} can't be {as_text(path)!r}", "name a folder of this machine, and copy it after")
 
 
 def size_text(count: float) -> str:
@@ -290,7 +288,7 @@ def _number_of(flag: str, text: str, kind: type[int] | type[float], setting: Set
         allowed = " ".join(filter(None, (named, *ends)))
         if not setting.words:
             raise typer.BadParameter(f"{text!r} is not {allowed}")  # worded as typer does for its own numbers
-        raise DailytalkError(f"{flag} can't be {text!r}", f"give {allowed}, or {' or '.join(setting.words)}")
+        raise BadValue(f"{flag} can't be {text!r}", f"give {allowed}, or {' or '.join(setting.words)}")
     return number
 
 
@@ -300,7 +298,7 @@ def pair_of(flag: str) -> Callable[[Any], Any]:
     def parse(text: Any) -> Any:
         name, sign, other = text.partition("=")
         if not sign or not name or not other:
-            raise DailytalkError(f"{flag} can't be {text!r}", "give TAG=OTHER, such as determined=confident")
+            raise BadValue(f"{flag} can't be {text!r}", "give TAG=OTHER, such as determined=confident")
         return name, other
 
     return parse
@@ -425,7 +423,7 @@ def model_to_push(push: str | None, private: bool) -> str | None:
         return None
     repo, revision = model_reference(push)
     if revision is not None:
-        raise DailytalkError(f"--push can't be {push!r}", "leave the version out: a training is one commit")
+        raise BadValue(f"--push can't be {push!r}", "leave the version out: a training is one commit")
     check_token()
     return repo
 
@@ -433,7 +431,7 @@ def model_to_push(push: str | None, private: bool) -> str | None:
 def parse_shard(text: str) -> tuple[int, int]:
     match = re.fullmatch(r"(\d+)/(\d+)", text)
     if match is None or not 1 <= int(match[1]) <= int(match[2]):
-        raise DailytalkError(f"--shard can't be {text!r}", "give i/N with i from 1 to N, such as 1/8")
+        raise BadValue(f"--shard can't be {text!r}", "give i/N with i from 1 to N, such as 1/8")
     return int(match[1]), int(match[2])
 
 

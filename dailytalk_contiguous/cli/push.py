@@ -1,6 +1,6 @@
 """`dailytalk push`: publish a work folder as a version of a dataset on the Hub."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import datasets
@@ -9,12 +9,14 @@ from huggingface_hub.utils import disable_progress_bars  # type: ignore[attr-def
 from dailytalk_contiguous.cli.options import DRY_RUN, PRIVATE, SEED_OPTION, size_text
 from dailytalk_contiguous.cli.show import DRY_RUN_NEXT
 from dailytalk_contiguous.cli.terminal import Panel, argument, option, say
+from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.outcome import Figures, Outcome, exit_code, rejected_of
+from dailytalk_contiguous.core.outcome import Figures, Outcome, exit_code, rejected_of, to_run
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.publish.pushing import MAIN, PushOutcome, PushSettings, Target, push_in_words
+from dailytalk_contiguous.publish.pushing import ASSETS, MAIN, PushOutcome, PushSettings, Target, push_in_words
 from dailytalk_contiguous.publish.pushing import push_version as run_push
 from dailytalk_contiguous.run.outputs import TRANSCRIPT, edited_since
+from dailytalk_contiguous.store.files import write_bytes, write_text
 from dailytalk_contiguous.store.hub import reference
 
 #: Files of a plan that are shown before the reader is sent to --json.
@@ -87,6 +89,9 @@ def push(
         PushSettings.test_share, Panel.SPLITS, "Share of the time to test on.", metavar="SHARE", min=0, max=0.5
     ),
     dry_run: bool = DRY_RUN,
+    card: Path | None = option(
+        None, Panel.CARD, "With --dry-run: write it to look at, its pictures beside it.", metavar="FILE"
+    ),
     seed: int = SEED_OPTION,
 ) -> Outcome:
     """Publish finished conversations as a version on the Hub.
@@ -94,17 +99,28 @@ def push(
     Readers see it whole or not at all. The token is that of `hf auth login`, or HF_TOKEN. After a stop, run the
     same command again: what is packed and uploaded is not done again. Conversations stay in the split in which a
     version before had them. One that can't be published is rejected with its reason (exit code 3), and the others
-    go on. --private goes with --create.
+    go on. --private goes with --create. --dry-run needs no token where the dataset is public, or still to be made.
     """
     target = _target(repo, branch, pr, create, private)
+    if card and not dry_run:
+        raise DailytalkError("--card is for --dry-run", "leave it out, or add --dry-run")
     settings = PushSettings(
         tag, message, include_source, clips, valid_share, test_share, seed, licence, title, contact
     )
     quiet_clients()
-    if edited_since(folder):
+    unspoken = folder if edited_since(folder) else None
+    if unspoken:
         notice = f"{TRANSCRIPT} was changed since dailytalk speak: what was changed is not in this version"
         say(f"{notice}; run dailytalk speak first")
-    return push_outcome(run_push(folder, target, settings, say, dry_run=dry_run), target, dry_run)
+    done = run_push(folder, target, settings, say, dry_run=dry_run)
+    outcome = push_outcome(done, target, dry_run, unspoken)
+    if card is None or done.card is None:
+        return outcome
+    write_text(card, done.card.text)
+    for name, data in done.card.assets.items():
+        if name.startswith(f"{ASSETS}/"):
+            write_bytes(card.parent / name, data)
+    return replace(outcome, details=[*outcome.details, f"card     {as_text(card)}"])
 
 
 def quiet_clients() -> None:
@@ -127,7 +143,8 @@ def _target(repo: str, branch: str, pr: bool, create: bool, private: bool) -> Ta
     return Target(named.repo, branch, pr, create, private)
 
 
-def push_outcome(done: PushOutcome, target: Target, dry_run: bool) -> Outcome:
+def push_outcome(done: PushOutcome, target: Target, dry_run: bool, unspoken: Path | None) -> Outcome:
+    """`unspoken`: the work folder, if its transcript was edited since its conversations were made."""
     plan, published, rejects = done.plan, done.published, done.packed.rejects
     own = [file for file in done.packed.files if file.config == "conversations"]
     rows = sum(file.rows for file in own)
@@ -149,8 +166,10 @@ def push_outcome(done: PushOutcome, target: Target, dry_run: bool) -> Outcome:
     load = f"from datasets import load_dataset; {load}"
     if plan is None:
         version = f", as {done.tag}" if done.tag else ""
-        headline = f"{target.repo} has just this already{version}: nothing to do"
-        return Outcome(record, headline, code, rejected=rejected, next=load)
+        left = f"the edits in {TRANSCRIPT} await dailytalk speak" if unspoken else "nothing to do"
+        headline = f"{target.repo} has just this already{version}: {left}"
+        after = to_run("speak", unspoken) if unspoken else load
+        return Outcome(record, headline, code, rejected=rejected, next=after)
     details: list[str | Figures] = [f"licence: {warning}" for warning in done.warnings]
     called, bump = "no new version", done.changes.bump
     if done.changes.previous is None:

@@ -9,7 +9,7 @@ from dailytalk_contiguous.cli.export import FITNESS_SETTINGS, fitness_limits
 from dailytalk_contiguous.cli.terminal import Panel, argument, option, shown_steps
 from dailytalk_contiguous.core.agreement import Rater, Scored
 from dailytalk_contiguous.core.documents import as_text
-from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.errors import BadValue, DailytalkError
 from dailytalk_contiguous.core.outcome import Figures, Judgement, Outcome, to_run
 from dailytalk_contiguous.core.scorecard import ReferenceCorpus
 from dailytalk_contiguous.core.wording import counted
@@ -71,6 +71,8 @@ def report(
     """
     cli_options.on_this_machine("--out", out)
     cli_options.on_this_machine("--markdown", markdown)
+    if audio is not None and audio not in AUDIO:
+        raise BadValue(f"--audio can't be {audio!r}", f"give {cli_options.either(AUDIO)}")
     dataset = version_or_path(source, revision)
     if isinstance(dataset, Path) and not dataset.is_dir():
         raise DailytalkError(f"{as_text(dataset)!r} is no folder", "name what dailytalk build, speak or tag wrote")
@@ -80,8 +82,6 @@ def report(
         raise DailytalkError("--seed decides nothing without --listening-test", "leave it out")
     other, reference = _other(against, dataset, listening_test)
     labelled = isinstance(dataset, Path) and open_items(dataset).labelled
-    if audio is not None and audio not in AUDIO:
-        raise DailytalkError(f"--audio can't be {audio!r}", f"give {cli_options.either(AUDIO)}")
     if not labelled and markdown:
         raise DailytalkError("--markdown goes with what dailytalk corpus wrote", "leave it out")
     if pairs and listening_test is None:
@@ -96,8 +96,9 @@ def report(
     if written.labelled:
         record |= {"clips": written.conversations, "measured": written.measured, "heard": written.shown}
         measured = f", {written.measured} measured" if written.measured else ""  # not known of a published version
-        unit = "files" if isinstance(dataset, Path) and is_mix(dataset) else f"clips{measured}"
-        contents = f"{written.conversations} {unit}, {len(written.shown)} with sound"
+        unit = "file" if isinstance(dataset, Path) and is_mix(dataset) else "clip"
+        of_clips = measured if unit == "clip" else ""
+        contents = f"{counted(written.conversations, unit)}{of_clips}, {len(written.shown)} with sound"
     else:
         record |= {"conversations": written.conversations, "shown": written.shown}
         record |= {"files": written.files and as_text(written.files)}

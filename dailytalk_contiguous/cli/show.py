@@ -147,6 +147,15 @@ def say_time_spent(account: Account, wall_seconds: float) -> None:
     Console(stderr=True).detail(Figures(("where the time went", ">seconds", ">share", ">real-time factor"), rows))
 
 
+def stage_seconds(account: Account) -> list[Figures]:
+    """Seconds of each stage in this run; nothing if it ran none."""
+    rows = [
+        (name, f"{took:.1f}", f"{took / audio:.4f}" if (audio := account.audio.get(name)) else "")
+        for name, took in account.stages.items()
+    ]
+    return [Figures(("stage", ">seconds", ">real-time factor"), rows)] if rows else []
+
+
 def transcripts(recordings: FoundRecordings, stages: Sequence[Stage]) -> str:
     counts = recordings.transcripts
     kinds = ", ".join(f"{name} ({n:,})" for name, n in counts.kinds.items())
@@ -231,7 +240,7 @@ def say_slow_precision(stages: Iterable[Stage], precision: str | None) -> None:
 def work_done(n_made: int, n_shards: int, audio_seconds: float, wall_seconds: float) -> str:
     if not n_made:
         shards = "the shard is done" if n_shards == 1 else f"all {n_shards:,} shards are done"
-        return f"nothing to do: {shards}"
+        return f"nothing to do: {shards} ({length_text(wall_seconds)})"
     return (
         f"{length_text(audio_seconds)} in {length_text(wall_seconds)} "
         f"({audio_seconds / wall_seconds:.1f}× real time), {n_made} of {counted(n_shards, 'shard')} made"

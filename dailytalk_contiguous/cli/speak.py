@@ -107,6 +107,9 @@ def speak(
     with work.telling(), show.bar(spent) as run_bar:
         spec = speaking.SpeakSpec(script, work.folder, stages, about)
         done = run(spec, run_options, planned=run_bar.planned)
+    from dailytalk_contiguous.publish.readme import write_work_readme  # here, for it imports much
+
+    write_work_readme(work.folder, (out or folder).absolute().name)
     work.settle(OF_SPEAK)
     if profile_stages:
         show.say_time_spent(done.account, done.wall_seconds)
@@ -153,10 +156,9 @@ def speak_outcome(done: RunOutcome, out: Path) -> Outcome:
     record = done.record or {}
     counts, money = done.counts, record["money"]
     recorded = all(stage["name"] != Speak.__name__ for stage in record["stages"])
-    rows = [(stage["name"], f"{stage['seconds']:.1f}") for stage in record["stages"]]
     details: list[str | Figures] = [
         show.work_done(done.n_made, done.n_shards, done.audio_seconds, done.wall_seconds),
-        Figures(("stage", ">seconds"), rows),
+        *show.stage_seconds(done.account),
     ]
     for status, meaning in (("dropped", "left out, without text"), ("kept_original", "with their original voice")):
         if counts.get(status):

@@ -5,7 +5,7 @@ from typing import Any
 
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli import show
-from dailytalk_contiguous.cli.terminal import Panel, argument, command_line, option
+from dailytalk_contiguous.cli.terminal import Panel, argument, command_line, option, shown_steps
 from dailytalk_contiguous.core.cuts import CutRule
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
@@ -58,7 +58,8 @@ def split(
     cli_options.on_this_machine("--out", out)
     inputs, _ = fetch_inputs(inputs)
     stages = split_stages(profile, words, **cli_options.chosen(options, SPLIT_SETTINGS))
-    recordings = find(inputs, out, channel="any", max_conversation=0.0, given=False)
+    with shown_steps():
+        recordings = find(inputs, out, channel="any", max_conversation=0.0, given=False)
     show.say_left_out(recordings.left_out)
     if dry_run:
         cut = find_stage(CutAtSilences, stages)

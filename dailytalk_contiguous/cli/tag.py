@@ -8,7 +8,16 @@ from typing import Any
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli import show
 from dailytalk_contiguous.cli.mono import SEPARATE_SETTINGS, separate_outcome, separation, to_separate_outcome
-from dailytalk_contiguous.cli.terminal import SHOWN, Panel, argument, command_line, option, say, show_outcome
+from dailytalk_contiguous.cli.terminal import (
+    SHOWN,
+    Panel,
+    argument,
+    command_line,
+    option,
+    say,
+    show_outcome,
+    shown_steps,
+)
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.outcome import Figures, Outcome, exit_code, to_run
@@ -176,19 +185,20 @@ def tag(
             return separation_outcome
         show_outcome(replace(separation_outcome, next=""), stderr=True)
         inputs, separated, source = [str(spec.out)], made.rejects, spec.recordings.source
-    recordings = find(
-        inputs,
-        work.folder,
-        channel_of(stages),
-        run_options.shard_seconds,
-        max_conversation,
-        str(transcripts) if transcripts else None,
-        hub=None if separating else hub,
-        licence=source_licence,
-        before_fetch=_announce,
-        speakers=speakers,
-        language=language_of(stages),
-    )
+    with shown_steps():
+        recordings = find(
+            inputs,
+            work.folder,
+            channel_of(stages),
+            run_options.shard_seconds,
+            max_conversation,
+            str(transcripts) if transcripts else None,
+            hub=None if separating else hub,
+            licence=source_licence,
+            before_fetch=_announce,
+            speakers=speakers,
+            language=language_of(stages),
+        )
     recordings.problems.extend(separated)
     recordings.source.update(source)
     show.say_left_out(recordings.left_out)
@@ -202,6 +212,10 @@ def tag(
     about |= {run_outputs.RECORDINGS: addresses} if addresses else {}
     with work.telling(), show.bar() as run_bar:
         done = run(TagSpec(recordings, work.folder, stages, about), run_options, planned=run_bar.planned)
+    if done.record:
+        from dailytalk_contiguous.publish.readme import write_work_readme  # here, for it imports much
+
+        write_work_readme(work.folder, out.absolute().name)
     work.settle(OF_TAG if done.record else ())
     if profile_stages:
         show.say_time_spent(done.account, done.wall_seconds)
@@ -285,7 +299,7 @@ def tag_outcome(done: RunOutcome, out: Path) -> Outcome:
             "once more without --shard",
         )
     counts = record["counts"]
-    details += [*_of_stages(record), *_of_counts(record)]
+    details += [*show.stage_seconds(done.account), *_of_models(record), *_of_counts(record)]
     details += [f"transcript  {as_text(out / record['transcript'])}"]
     if record["transcript"] == run_outputs.NEW_TRANSCRIPT:
         details.append("  (transcript.jsonl was edited since it was written, and is left as it is)")
@@ -307,23 +321,14 @@ def tag_outcome(done: RunOutcome, out: Path) -> Outcome:
     )
 
 
-def _of_stages(record: dict[str, Any]) -> list[str | Figures]:
-    rows = [
-        (
-            stage["name"],
-            f"{stage['seconds']:.1f}",
-            "" if stage["realtime_factor"] is None else f"{stage['realtime_factor']:.4f}",
-        )
-        for stage in record["stages"]
-    ]
+def _of_models(record: dict[str, Any]) -> list[str]:
     notes = {model["name"]: model["note"] for model in record["models"].values() if model["note"]}
     is_given = record["counts"]["utterances_by_recogniser"].keys() == {GIVEN}
-    models = [
+    return [
         f"model of {stage['name']}: {model}" + (f" ({notes[model]})" if model in notes else "")
         for stage in record["stages"]
         if (model := stage["settings"].get("model")) and not (is_given and stage["name"] == "Transcribe")
     ]
-    return [Figures(("stage", ">seconds", ">real-time factor"), rows), *models]
 
 
 def _of_counts(record: dict[str, Any]) -> list[str]:

@@ -28,7 +28,7 @@ from rich.text import Text
 
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.documents import as_text
-from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.errors import BadValue, DailytalkError
 from dailytalk_contiguous.core.interrupts import SENTENCE, STOPPED
 from dailytalk_contiguous.core.outcome import Figures, Judgement, Outcome, Rejected
 from dailytalk_contiguous.core.steps import LOG_SECONDS, listening
@@ -358,7 +358,7 @@ def guarded(program: str, command: Callable[[], int]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except DailytalkError as error:
-        return failed(f"{error.reason}: {error.remedy}")
+        return failed(error.sentence, 2 if isinstance(error, BadValue) else 1)
     except OSError as error:
         if error.errno is None:  # raised by Python code, not by the system
             raise

@@ -10,7 +10,7 @@ from dailytalk_contiguous.cli.terminal import Panel, argument, command_line, opt
 from dailytalk_contiguous.core.audio import pcm_to_float, probe, read_pcm, to_uri
 from dailytalk_contiguous.core.contours import SMOOTHING, ProsodicFeatureExtractor, as_features, median_f0
 from dailytalk_contiguous.core.documents import as_text
-from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.errors import BadInput, BadValue, DailytalkError
 from dailytalk_contiguous.core.outcome import Figures, Outcome, exit_code, rejected_of, to_run
 from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.settings import chosen_for
@@ -183,7 +183,7 @@ def numbers_of(flag: str, text: str) -> list[int]:
     """The whole numbers of a list with commas. Raises DailytalkError for anything else."""
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isdecimal() and len(part) < 6 for part in parts):
-        raise DailytalkError(f"{flag} can't be {text!r}", "give whole numbers with commas between them")
+        raise BadValue(f"{flag} can't be {text!r}", "give whole numbers with commas between them")
     return [int(part) for part in dict.fromkeys(parts)]
 
 
@@ -195,7 +195,7 @@ def weights_of(text: str | None) -> dict[str, float]:
         try:
             weights[cli_options.one_of("--weights", name, WEIGHTS)] = float(number)
         except ValueError:
-            raise DailytalkError(f"--weights can't be {part!r}", "give NAME=N, such as f0=1.5") from None
+            raise BadValue(f"--weights can't be {part!r}", "give NAME=N, such as f0=1.5") from None
     return weights
 
 
@@ -216,7 +216,7 @@ def plot(
     """
     cli_options.on_this_machine("--out", out)
     if out.suffix.lower() not in PICTURES:
-        raise DailytalkError(
+        raise BadValue(
             f"--out can't be {as_text(out)!r}", f"name a file that ends in {cli_options.either(PICTURES)}"
         )
     if end is not None and end <= start:

@@ -17,6 +17,9 @@ from dailytalk_contiguous.store.hub import Reference, parse_reference, reference
 SHOWN = 5
 SHOWN_ROWS = 20
 
+#: What people edit in transcript.jsonl, as rows call it: first, before the many fields that follow from it.
+_EDITED = {f"utterances.{name}" for name in ("text", "tag", "speaker", "source_start", "source_end")}
+
 _BUMPS = {
     "major": "a major version: readers of the old one break",
     "minor": "a minor version",
@@ -121,7 +124,7 @@ def _details(changes: Changes) -> list[str | Figures]:
     if changes.utterances.total():
         counts = ", ".join(f"{changes.utterances[kind]:,} {kind}" for kind in ("added", "removed"))
         details.append(f"utterances of changed conversations: {counts}")
-    fields = sorted(changes.fields.items(), key=lambda field: (-field[1], field[0]))
+    fields = sorted(changes.fields.items(), key=lambda field: (field[0] not in _EDITED, -field[1], field[0]))
     details += _table(("field", ">conversations"), fields)
     tags = [(a or "(none)", b or "(none)", count) for (a, b), count in changes.tags.most_common()]
     details += _table(("tag before", "tag after", ">utterances"), tags)

@@ -3,23 +3,51 @@
 Every one carries a reason (what is wrong, with the value) and a remedy (what to do), as two short pieces of
 text, so that a reject line, a terminal and a JSON consumer can each lay them out in their own way. Anything
 else that is raised is a bug and keeps its traceback.
+
+Both pieces name options as the command line does (`--max-cost`). Whoever reads them in Python, in a traceback or
+in the columns of a row, is given arguments (`` `max_cost=` ``) instead.
 """
 
+import re
 from dataclasses import dataclass
+
+#: An option in a text; not in a command in backticks or of pip, whose options mean something in a shell alone.
+_OPTION = re.compile(r"`[^`]*`|pip install [^;,]*|(?<![\w-])--([a-z][a-z0-9-]*)")
+
+_ARGUMENT = re.compile(r"`([a-z][a-z0-9_]*)=`")
+
+
+def in_python(text: str) -> str:
+    """A reason or a remedy with arguments of Python for the options that it names.
+
+    >>> in_python("raise --max-cost, or run `dailytalk plan --speak`")
+    'raise `max_cost=`, or run `dailytalk plan --speak`'
+    """
+    return _OPTION.sub(lambda found: f"`{found[1].replace('-', '_')}=`" if found[1] else found[0], text)
+
+
+def on_command_line(text: str) -> str:
+    """What `in_python` was given."""
+    return _ARGUMENT.sub(lambda found: f"--{found[1].replace('_', '-')}", text)
 
 
 class DailytalkError(Exception):
     """A problem that the user can fix. Stops the run unless it is a `BadInput`.
 
-    `reason` says what is wrong, `remedy` what to do about it; neither ends in a full stop.
+    `reason` says what is wrong, `remedy` what to do about it; neither ends in a full stop. `str` is for Python,
+    `sentence` for the command line.
     """
 
     def __init__(self, reason: str, remedy: str) -> None:
         super().__init__(reason, remedy)
-        self.reason = reason
-        self.remedy = remedy
+        self.reason = on_command_line(reason)
+        self.remedy = on_command_line(remedy)
 
     def __str__(self) -> str:
+        return in_python(self.sentence)
+
+    @property
+    def sentence(self) -> str:
         return f"{self.reason}: {self.remedy}"
 
 
@@ -37,6 +65,10 @@ class BadInput(DailytalkError):
         return BadInput(self.reason, self.remedy, row)
 
 
+class BadValue(DailytalkError):
+    """A value that an option or a setting can't have, whatever the input is: wrong usage."""
+
+
 class ModelMissing(DailytalkError):
     """A model that the settings name can't be found, reached, or is not what it should be."""
 
@@ -49,6 +81,10 @@ class Reject:
     stage: str
     reason: str
     remedy: str
+
+    def __post_init__(self) -> None:
+        for name in ("reason", "remedy"):  # which may be those of a row
+            object.__setattr__(self, name, on_command_line(getattr(self, name)))
 
     def as_dict(self) -> dict[str, str]:
         return {"id": self.id, "stage": self.stage, "reason": self.reason, "remedy": self.remedy}

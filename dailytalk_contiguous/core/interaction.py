@@ -113,6 +113,98 @@ def find_interactions(
     return events, left_out
 
 
+# The rules by which Kyutai took the segments that it aligned Moshi and PersonaPlex with (arXiv 2606.11167, section
+# 3.3). They need no words, and take longer speech: little of what they take is doubtful, and little is taken.
+
+
+#: Seconds. Speech of one side with pauses under `JOINED` is one utterance. The user's with a pause has at least
+#: `PAUSED`; of a turn both have `LONG`, and at most `LONGEST_GAP` between them; a backchannel has at most `SHORT`,
+#: inside one of `LONG`; of an interruption each of the four has `ALTERNATING`.
+JOINED, PAUSED, LONG, LONGEST_GAP, SHORT, ALTERNATING = 1.0, 4.0, 5.0, 0.4, 1.0, 3.0
+
+#: What `RULES` are called where there is a choice.
+OWN_RULES = "dailytalk"
+
+KYUTAI_RULES = {
+    "pause": EventKind(
+        "right", (), "the user pauses within an utterance, and the agent says nothing in all of it"
+    ),
+    "turn": EventKind("left", (), "the user ends, and the agent begins soon"),
+    "backchannel": EventKind("left", (), "the agent says little into the user's utterance, and nothing else"),
+    "interruption": EventKind("right", (), "of four utterances by turns the user's second begins in the agent's"),
+}
+
+
+def find_kyutai_interactions(utterances: Sequence[Timed]) -> list[Interaction]:
+    """The events of one conversation by `KYUTAI_RULES`, in order of start; `left` is the agent.
+
+    Of an utterance with several pauses the longest is its event.
+
+    >>> said = [Timed("right", 0.0, 6.0), Timed("left", 6.3, 12.0)]
+    >>> [event[:4] for event in find_kyutai_interactions(said)]
+    [('turn', 'left', 6.0, 6.3)]
+    """
+    said: dict[str, list[_Utterance]] = {"left": [], "right": []}
+    for channel, spans in unions(utterances).channels.items():
+        for start, end in spans if channel in said else ():
+            if said[channel] and start - said[channel][-1].end < JOINED:
+                before = said[channel].pop()
+                before.pauses.append((before.end, start))
+                said[channel].append(before._replace(end=end))
+            else:
+                said[channel].append(_Utterance(channel, start, end, []))
+    agent = said["left"]
+    starts, ends = [span.start for span in agent], [span.end for span in agent]
+    ordered = sorted(agent + said["right"], key=lambda span: (span.start, -span.end))
+    events: list[Interaction] = []
+    for number, now in enumerate(ordered):
+        if now.channel == "left":
+            continue
+        inside = agent[bisect_right(ends, now.start) : bisect_left(starts, now.end)]
+        pauses = [pause for pause in now.pauses if pause[1] - pause[0] >= PAUSE]
+        if now.length >= PAUSED and pauses and not inside:
+            start, end = max(pauses, key=lambda pause: pause[1] - pause[0])
+            events.append(_event("pause", start, end, (end, now.end), (now.start, start)))
+        is_long, following = now.length >= LONG, ordered[number + 1 : number + 4]
+        for short in inside if is_long and len(inside) == 1 else ():
+            if short.length <= SHORT and now.start < short.start and short.end < now.end:
+                events.append(_event("backchannel", *short.times, short.times, now.times))
+        for answer in following[:1] if is_long else ():
+            is_answer = answer.channel == "left" and answer.length >= LONG
+            if is_answer and 0 <= answer.start - now.end <= LONGEST_GAP:
+                events.append(_event("turn", now.end, answer.start, answer.times, now.times))
+        four = [now, *following]
+        by_turns = [span.channel for span in four] == ["right", "left", "right", "left"]
+        if by_turns and min(span.length for span in four) >= ALTERNATING and four[2].start < four[1].end:
+            again, agent_before = four[2], four[1]
+            events.append(_event("interruption", again.start, agent_before.end, again.times, agent_before.times))
+    return sorted(events, key=lambda event: event.start)
+
+
+class _Utterance(NamedTuple):
+    """Speech of one side, and the pauses in it, in seconds."""
+
+    channel: str
+    start: float
+    end: float
+    pauses: list[tuple[float, float]]
+
+    @property
+    def length(self) -> float:
+        return self.end - self.start
+
+    @property
+    def times(self) -> tuple[float, float]:
+        return self.start, self.end
+
+
+def _event(
+    kind: str, start: float, end: float, act: tuple[float, float], before: tuple[float, float]
+) -> Interaction:
+    judged = f"{end - start:.3f} s; {act[1] - act[0]:.3f} s, after or in {before[1] - before[0]:.3f} s"
+    return Interaction(kind, KYUTAI_RULES[kind].who, start, end, act, before, judged)
+
+
 class Scene:
     """What is heard when on each channel."""
 

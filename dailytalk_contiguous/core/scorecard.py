@@ -130,6 +130,14 @@ class Beside(NamedTuple):
             return f"percentile {self.percentile:.0f} of"
         return ("no more than" if self.reference.avoid else "like") if self.where == "inside" else self.where
 
+    @property
+    def meaning(self) -> str | None:
+        """What the difference means for a model; None where that is not known."""
+        meanings = _data()["meanings"].get(self.band.measure, {})
+        is_rare = "rare" in meanings and self.value < RARE * self.band.middle
+        meaning: str | None = meanings.get("rare" if is_rare else self.where)
+        return meaning
+
     def sentence(self) -> str:
         """What is different, and what it means for a model."""
         measure, side = TURN_MEASURES[self.band.measure], "both speakers" if self.side == "both" else self.side
@@ -137,11 +145,8 @@ class Beside(NamedTuple):
             f"{self.reference.name}{', a corpus to avoid,' if self.reference.avoid else ''} {self.band.text()}"
         )
         values = f"{measure_text(self.band.measure, self.value)}, in {theirs}"
-        meanings = _data()["meanings"].get(self.band.measure, {})
-        is_rare = "rare" in meanings and self.value < RARE * self.band.middle
-        meaning = meanings.get("rare" if is_rare else self.where)
         text = f"{measure.title[0].upper()}{measure.title[1:]} ({side}): {values}"
-        return f"{text}: {meaning}." if meaning else f"{text}."
+        return f"{text}: {self.meaning}." if self.meaning else f"{text}."
 
 
 def places(taken: TurnTaking, references: Sequence[ReferenceCorpus]) -> Iterator[Beside]:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields, is_dataclass, replace
 from typing import Any, NamedTuple, TypeVar
 
-from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.errors import BadValue
 from dailytalk_contiguous.core.wording import portable
 
 _Holder = TypeVar("_Holder")
@@ -117,10 +117,10 @@ def check_values(*holders: Any) -> None:
         if (not value and value != 0) or value in setting.words.values():  # none was chosen
             continue
         if setting.choices and not {*(value if isinstance(value, tuple) else [value])} <= {*setting.choices}:
-            raise DailytalkError(f"{placed.name} is {value!r}", f"choose among {', '.join(setting.choices)}")
+            raise BadValue(f"{placed.name} is {value!r}", f"choose among {', '.join(setting.choices)}")
         if (least is not None and not value >= least) or (most is not None and not value <= most):
             limits = f"{least:g} or more" if most is None else f"{least:g} to {most:g}"
-            raise DailytalkError(f"{placed.name} is {value!r}", f"give {limits}")
+            raise BadValue(f"{placed.name} is {value!r}", f"give {limits}")
 
 
 def settings_of(*holders: Any) -> dict[str, Any]:
@@ -173,4 +173,4 @@ def check_known(options: Mapping[str, Any], *holders: Any) -> None:
     """Raise DailytalkError for an option that none of the dataclasses has."""
     known = {placed.option for placed in settings_in(*holders)}
     if unknown := sorted(set(options) - known):
-        raise DailytalkError(f"there is no setting {unknown[0]!r}", f"choose among {', '.join(sorted(known))}")
+        raise BadValue(f"there is no setting {unknown[0]!r}", f"choose among {', '.join(sorted(known))}")

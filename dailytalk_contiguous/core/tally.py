@@ -156,6 +156,12 @@ class Histogram:
                 return number * self.width
         return math.nan
 
+    def share_near(self, value: float, reach: float) -> float:
+        """Share in [0, 1] of the values whose bin is within `reach` of a value; NaN without any."""
+        first, last = (round((value + side * reach) / self.width) for side in (-1, 1))
+        near = sum([n for number, n in self.counts.items() if first <= number <= last])
+        return near / self.n if self.n else math.nan
+
     def shares(self, low: float, high: float, width: float) -> dict[float, float]:
         """Shares in [0, 1] of all values by the lower edges of wider bins; the outer ones hold what is beyond.
 
@@ -583,7 +589,7 @@ class Tally:
 
         One with `labels` is a clip, which counts in the split that its row has.
         """
-        self._count_provenance(row.get("provenance"), row.get("separated_by"))
+        self.add_made(row)
         if row.get("labels"):
             self._add_clip(row, row["labels"])
             return
@@ -876,13 +882,15 @@ class Tally:
             value = timeline.get(name)
             moments.add(value if is_number(value) else TIMELINE_MEANS[name])
 
-    def _count_provenance(self, provenance: Any, separated_by: Sequence[Mapping[str, Any]] | None) -> None:
+    def add_made(self, row: Mapping[str, Any]) -> None:
+        """Count how a row came about, and nothing else of it."""
+        provenance = row.get("provenance")
         record = _parsed(provenance) if isinstance(provenance, str) else _provenance(provenance)
         self.sources[record.get("source"), record.get("source_licence")] += 1
         self.tools[record.get("tool") or UNKNOWN] += 1
         self.voices[record.get("voice") or ""] += 1
         self.settings[record.get("settings") or "{}"] += 1
-        for model in (*(record.get("models") or ()), *filter(None, separated_by or ())):
+        for model in (*(record.get("models") or ()), *filter(None, row.get("separated_by") or ())):
             name, url = model.get("name") or "", model.get("url") or ""
             self.models[Origin(model.get("role") or "", name, model.get("licence") or "", url)] += 1
 

@@ -10,7 +10,7 @@ from functools import lru_cache, partial
 from threading import Lock
 from typing import NamedTuple
 
-from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.errors import BadValue, DailytalkError
 from dailytalk_contiguous.models.contracts import Line, Synthesiser, SynthesisFailed, VoiceSample, checked_price
 from dailytalk_contiguous.models.speech_cache import CacheEntry, SpeechCache, cache_key
 
@@ -70,7 +70,7 @@ def load_synthesiser(
         raise DailytalkError(f"{engine} can't speak in the voice of a sample", remedy)
     if engine in LOADERS:
         return LOADERS[engine](VoiceSettings(model, voice, temperature, top_p, sample_rate, concurrency))
-    raise DailytalkError(f"there is no speech synthesiser {engine!r}", f"choose one of {', '.join(ENGINES)}")
+    raise BadValue(f"there is no speech synthesiser {engine!r}", f"choose one of {', '.join(ENGINES)}")
 
 
 def speaker_text(synthesiser: Synthesiser) -> str:

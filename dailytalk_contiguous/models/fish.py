@@ -222,7 +222,10 @@ class Fish:
     def preflight(self) -> None:
         lacks = []
         if self._is_public and not self._token:
-            lacks.append(("needs a token", f"set {TOKEN} in the environment"))
+            instead = (
+                "build with --profile embedded (a voice of this machine) or --revoice none (both as recorded)"
+            )
+            lacks.append(("needs a token", f"set {TOKEN} in the environment, or {instead}"))
         if not self.voice:
             lacks.append(("may say every line in another voice unless one is named", VOICE_REMEDY))
         if lacks:

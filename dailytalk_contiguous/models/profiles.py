@@ -6,7 +6,7 @@ Apart from the stages, so that `doctor` can say what a profile needs without loa
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.errors import BadValue
 from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE, AUDEERING
 from dailytalk_contiguous.models.checkpoints import RESEMBLYZER
 from dailytalk_contiguous.models.diarisers import SORTFORMER
@@ -63,5 +63,5 @@ PROFILES = {
 def profile_named(name: str) -> Profile:
     """The profile of that name. Raises DailytalkError for one that isn't there."""
     if name not in PROFILES:
-        raise DailytalkError(f"there is no profile {name!r}", f"choose one of {', '.join(PROFILES)}")
+        raise BadValue(f"there is no profile {name!r}", f"choose one of {', '.join(PROFILES)}")
     return PROFILES[name]

@@ -169,6 +169,14 @@ def recognise_at(
     return [recognised.words for recognised in recogniser.transcribe(windows, languages)]
 
 
+def check_name(model: str) -> None:
+    """Raise ModelMissing for a name that no recogniser has, whatever is on this machine or the Hub."""
+    if _is_whisper(model) and model != WHISPER:  # the default is known without an import
+        from dailytalk_contiguous.models.whisper import check_whisper_name
+
+        check_whisper_name(model)
+
+
 def check_recogniser(model: str, device: str, compute_type: str, fetch: bool = True) -> None:
     """Make sure that `model` (empty for none) is on this machine and can compute so, downloading it if need be.
 

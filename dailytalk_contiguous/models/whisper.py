@@ -223,6 +223,17 @@ class Whisper:
 _REMEDY = "pass --asr-model with a size such as medium or a folder in CTranslate2 format, or --profile embedded"
 
 
+def check_whisper_name(model: str) -> None:
+    """Raise ModelMissing for what is neither a size, nor a folder, nor a name of the Hub."""
+    from faster_whisper import available_models
+
+    if "/" not in model and model not in available_models() and not Path(model).is_dir():
+        raise ModelMissing(
+            f"there is no Whisper model {model!r}",
+            "name a size such as medium, a folder in CTranslate2 format, or pocketsphinx",
+        )
+
+
 def find_whisper(model: str, fetch: bool = True) -> str:
     """The folder of a model: as given, from the Hub's cache, or downloaded into it. Raises ModelMissing.
 
@@ -230,9 +241,8 @@ def find_whisper(model: str, fetch: bool = True) -> str:
     """
     from faster_whisper.utils import _MODELS  # the repository of each size
 
+    check_whisper_name(model)
     is_folder = Path(model).is_dir()
-    if not is_folder and "/" not in model and model not in _MODELS:
-        raise ModelMissing(f"there is no Whisper model {model!r}", _REMEDY)
     name = model if is_folder else _MODELS.get(model, model)
     paths = stored_files(name, MODEL_FILES)
     if len(paths) < len(MODEL_FILES) and not is_folder:

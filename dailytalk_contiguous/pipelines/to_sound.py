@@ -1,6 +1,5 @@
 """The pipelines that make sound: finished conversations, clips, and the pieces of recordings."""
 
-from dataclasses import replace
 from typing import Any
 
 from dailytalk_contiguous.core.errors import DailytalkError
@@ -73,7 +72,7 @@ def speak_stages(profile: str = STANDARD, verify: bool = False, **options: Any) 
 def _kept_stages(make: StageMaker, verify: bool) -> Stages:
     """The stages of `speak_stages` where nobody is resynthesised: no model has anything to do."""
     # `Align` only recognises what was synthesised; a model that was chosen is that of `tag`.
-    keep, align, finish = make(Keep), replace(make(Align), recogniser=""), make(Finish)
+    keep, align, finish = make(Keep), Align(NOBODY), make(Finish)
     tokenise = make(TokeniseResult, codebook=NO_MODEL)
     used = {placed.option for placed in settings_in(keep, align, finish, tokenise)}
     if unused := sorted({*make.options, *(("verify",) if verify else ())} - used):

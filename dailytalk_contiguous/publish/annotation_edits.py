@@ -19,6 +19,7 @@ from dailytalk_contiguous.core.edits import Lines, edit, replayed
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.tags import STYLES
+from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.annotation_formats import ORIGINALS, REBUILT, Label, annotation_of, spoken_label
 from dailytalk_contiguous.sources import transcript_formats
 from dailytalk_contiguous.sources.editable import Editable, bounds, laid_edits
@@ -197,7 +198,9 @@ def edits_of(
     last = max((label.end for label in edited.said), default=0.0)
     missing = [old for old, new, _ in changes if old and not new and old.start >= last]
     if len(missing) > _MISSING_AT_THE_END:
-        reason = f"it ends at {last:.3f} s, and {len(missing)} lines of the conversation are after that"
+        reason = (
+            f"it ends at {last:.3f} s, and {counted(len(missing), 'line')} of the conversation come after that"
+        )
         raise BadInput(reason, "save it again; lines that nobody says are deleted in dailytalk review")
     for old, new, key in changes:
         steps, trial = [], lines

@@ -53,6 +53,12 @@ from dailytalk_contiguous.store.parquet import open_parquet
 # What a licence asks for is in `core.licensing`.
 
 
+def origins_of(tally: Tally) -> list[licensing.Origin]:
+    """The sources of rows, then the models that made them."""
+    sources = sorted(tally.sources, key=lambda source: (source[0] or "", source[1] or ""))
+    return [licensing.Origin("source", name or "", licence) for name, licence in sources] + tally.origins()
+
+
 def derived(sources: Collection[str | None], models: Sequence[licensing.Origin]) -> str:
     """The id of the licence that follows from those of sources and models, or `other`."""
     if len(set(sources)) != 1:
@@ -787,8 +793,7 @@ def render_card(
     memory = written_of(body)
     values_before, last = values_of(front), memory.get("values") or {}
     contact = facts.contact or memory.get("contact")
-    sources = sorted(tally.sources, key=lambda source: (source[0] or "", source[1] or ""))
-    origins = [licensing.Origin("source", name or "", licence) for name, licence in sources] + tally.origins()
+    origins = origins_of(tally)
     values_now = _values(tally, packed, version, facts, figures, origins)
     chosen = [*(LICENCE_KEYS if facts.licence else ()), *(("pretty_name",) if facts.pretty_name else ())]
     values_before |= {key: values_now[key] for key in chosen}

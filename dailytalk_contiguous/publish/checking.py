@@ -22,14 +22,14 @@ from dailytalk_contiguous.core.scorecard import ReferenceCorpus, measure_text, p
 from dailytalk_contiguous.core.spans import frame_levels
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.tags import tags_among
-from dailytalk_contiguous.core.tally import Sum, Tally
+from dailytalk_contiguous.core.tally import Sum, Tally, TurnTaking
 from dailytalk_contiguous.core.utterance import FIELDS, line_problem, published, why_silent
 from dailytalk_contiguous.core.word_times import frame_of
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish import dialogue_formats
 from dailytalk_contiguous.publish.clip_figures import corpus_figures
 from dailytalk_contiguous.publish.dialogue_formats import CONVERSATIONS, CSM, SPEAKERS
-from dailytalk_contiguous.publish.interactivity import SAMPLES, SUMMARY, TASKS
+from dailytalk_contiguous.publish.interactivity import FULL_DUPLEX_BENCH, SAMPLES, SUMMARY, TASKS
 from dailytalk_contiguous.publish.items import (
     ABOUT,
     DURATION_TOLERANCE,
@@ -39,6 +39,7 @@ from dailytalk_contiguous.publish.items import (
     TOLERANCE,
     TRAIN,
     finished_items,
+    is_mix,
     is_talks,
     open_items,
     read_shaped,
@@ -386,6 +387,7 @@ _EXPORT_AGAIN = "export again with `dailytalk export`"
 
 @dataclass
 class _Contents:
+    decode: bool
     lengths: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     files: Counter[str] = field(default_factory=Counter)
     evaluated: set[str] = field(default_factory=set)
@@ -399,10 +401,15 @@ def is_moshi(folder: Path) -> bool:
     return any((folder / name).exists() for name in (AUDIO_FOLDER, TRAIN, EVAL, *MANIFESTS.values()))
 
 
-def check_moshi(folder: Path, limits: FitnessLimits | None = None) -> tuple[list[Finding], dict[str, Any]]:
-    """Findings on a Moshi folder, and what is in it: files, hours, words and windows of each side."""
+def check_moshi(
+    folder: Path, limits: FitnessLimits | None = None, decode: bool = True
+) -> tuple[list[Finding], dict[str, Any]]:
+    """Findings on a Moshi folder, and what is in it: files, hours, words and windows of each side.
+
+    Without `decode` its sound is not looked at.
+    """
     plan, findings = read_plan(folder)
-    contents = _Contents()
+    contents = _Contents(decode)
     named = {os.path.realpath(path) for path in plan.manifests.values()}
     for path in sorted(folder.rglob("*jsonl")):
         if os.path.realpath(path) not in named:
@@ -428,8 +435,8 @@ def check_moshi(folder: Path, limits: FitnessLimits | None = None) -> tuple[list
             what = f"{has}, and a batch is {plan.batch_size}: there is none"
             remedy = f"set batch_size to {windows} at most (a GPU), or give this side more conversations"
             findings.append(error("less-than-a-batch", manifest.name, what, remedy))
-    findings += _conversations(folder, plan, judge := Judge(limits))
-    findings += judge.findings()
+    findings += _conversations(folder, plan, judge := Judge(limits), taken := TurnTaking())
+    findings += judge.findings(taken=taken)
     facts = {
         "kind": "personaplex" if plan.prompts else "moshi",
         "files": {side: len(lengths) for side, lengths in contents.lengths.items()},
@@ -533,7 +540,9 @@ def _file(folder: Path, wav: Path, duration: float, plan: TrainerPlan, contents:
     if not wav.is_file():
         yield error("missing-audio", shown, "the manifest names it, but it isn't there", _EXPORT_AGAIN)
         return
-    loudness = yield from _measured(shown, lambda: {"bytes": None, "path": to_uri(wav)})
+    loudness = None
+    if contents.decode:
+        loudness = yield from _measured(shown, lambda: {"bytes": None, "path": to_uri(wav)})
     if loudness:
         yield from _moshi_audio(shown, loudness, duration)
         if loudness.channels > 1 and loudness.is_silent(1):
@@ -579,7 +588,8 @@ def _moshi_transcript(
         contents.interactions.add(shown)
     if unknown := Counter(word.speaker for word in words if word.speaker not in (MAIN, OTHER)):
         names = ", ".join(f"{documents.quoted(name)} ({count})" for name, count in unknown.most_common(3))
-        what = f"{unknown.total()} of {len(words)} words have another speaker than {MAIN} or {OTHER}: {names}"
+        share = f"{unknown.total()} of {counted(len(words), 'word')}"
+        what = f"{share} have another speaker than {MAIN} or {OTHER}: {names}"
         yield error("unknown-speaker", shown, f"{what}; they are never trained", f"call Moshi's side {MAIN}")
     if not any(word.speaker == MAIN for word in words):
         what = f"no word is {MAIN}'s: the model learns to speak without text"
@@ -633,7 +643,7 @@ def _silent_right(plan: TrainerPlan, contents: _Contents) -> Iterator[Finding]:
     yield advice("silent-right", silent[0] if len(silent) == 1 else ".", what, remedy, severity)
 
 
-def _conversations(folder: Path, plan: TrainerPlan, judge: Judge) -> Iterator[Finding]:
+def _conversations(folder: Path, plan: TrainerPlan, judge: Judge, taken: TurnTaking) -> Iterator[Finding]:
     """Advice that needs more than the trainer reads; nothing where the folder is not our export."""
     if not (folder / ABOUT).exists():
         return
@@ -641,7 +651,7 @@ def _conversations(folder: Path, plan: TrainerPlan, judge: Judge) -> Iterator[Fi
         about = documents.expect(
             documents.read_json(inside(folder, ABOUT), limit=documents.MOST_OWN_BYTES), ABOUT_SHAPE, ABOUT
         )
-        timed = {name: timed_conversation(name, about[name]).timed for name in about}
+        timed = {name: timed_conversation(name, about[name]) for name in about}
     except BadInput as problem:
         yield error("unreadable-about", ABOUT, f"it can't be read ({problem.reason})", _EXPORT_AGAIN)
         return
@@ -656,7 +666,8 @@ def _conversations(folder: Path, plan: TrainerPlan, judge: Judge) -> Iterator[Fi
     for name, conversation in about.items():
         measures = conversation.get("measures") or {}
         kept = {key: value for key, value in measures.items() if key in CONVERSATION_MEASURES}
-        values = measure_turns(timed[name], conversation["duration"], plan.duration_sec) | kept
+        taken.add(timed[name])
+        values = measure_turns(timed[name].timed, conversation["duration"], plan.duration_sec) | kept
         named = "" not in (conversation.get("kept_speakers") or [""])
         talk = bool(conversation.get("talk"))
         unsure, overlap = conversation.get("unsure") or {}, conversation.get("recorded_overlap")
@@ -990,7 +1001,7 @@ def _words(folder: Path, shown: str, loudness: Loudness | None, counts: Counter[
     counts.update(word.speaker for word in words)
     if unknown.total():
         names = ", ".join(f"{documents.quoted(name)} ({count})" for name, count in unknown.most_common(3) if count)
-        what = f"{unknown.total()} of {len(words)} words have another speaker than A or B: {names}"
+        what = f"{unknown.total()} of {counted(len(words), 'word')} have another speaker than A or B: {names}"
         yield error("unknown-speaker", shown, what, "call the speaker on the left A and the other B")
     for speaker in SPEAKERS:
         if not any(word.speaker == speaker for word in words):
@@ -1040,6 +1051,9 @@ def _sample(folder: Path, sample: str, lengths: list[float]) -> Iterator[Finding
     measured = [loudness for loudness in sounds.values() if loudness]
     if len({(loudness.channels, loudness.sample_rate, loudness.seconds) for loudness in measured}) > 1:
         yield error("wrong-duration", sample, "its files differ in channels, rate or length", _BENCH_AGAIN)
+    if (output := sounds["output"]) and output.sample_rate != FULL_DUPLEX_BENCH.sample_rate:
+        what = f"its rate is {output.sample_rate} Hz, which the scripts take for {FULL_DUPLEX_BENCH.sample_rate}"
+        yield error("wrong-rate", sample, what, _BENCH_AGAIN)
     lengths += [loudness.seconds for loudness in measured[:1]]
     for name, shape in (_TASK_FILES[sample.rpartition("/")[0]] | _SAMPLE_FILES).items():
         shown = f"{sample}/{name}"
@@ -1064,9 +1078,14 @@ Facts = dict[str, Any]
 
 
 def check_folder(
-    path: Path, limits: FitnessLimits | None = None, references: Sequence[ReferenceCorpus] = ()
+    path: Path,
+    limits: FitnessLimits | None = None,
+    references: Sequence[ReferenceCorpus] = (),
+    decode: bool = True,
 ) -> tuple[list[Finding], Facts]:
     """Judge a training folder, a work folder (of a corpus, too), talks, or a folder of Parquet shards.
+
+    Without `decode` the sound of a training folder is not looked at.
 
     Returns the findings, in the order of the files, and facts: `kind` (`moshi`, `interactivity`,
     `full-duplex-bench`, `csm`, `j-moshi`, `work`, `corpus`, `talks` or `dataset`) and what was counted; of
@@ -1077,11 +1096,9 @@ def check_folder(
         raise DailytalkError(f"{path} is no folder", "name a work folder, a dataset or a training folder")
     refuse_half_renamed(path)
     if is_moshi(path / DATA):
-        findings, facts = check_moshi(path / DATA, limits)
+        findings, facts = check_moshi(path / DATA, limits, decode)
         if (path / CLIPS).is_dir():
-            judge = Judge(limits, unit="clip")
-            figures, _ = corpus_figures(open_items(path), [], judge)
-            findings += corpus_findings(figures, judge, read_run(path) or {})
+            findings += _clip_findings(path, limits)
         return findings, facts | {"kind": "corpus"}
     if any((path / name).exists() for name in (TRANSCRIPT, SHIFTED, "dataset", "run.json")):
         return _work(path, limits, references)
@@ -1090,7 +1107,10 @@ def check_folder(
     if (path / SAMPLES).is_file():
         return check_full_duplex_bench(path)
     if is_moshi(path):
-        return check_moshi(path, limits)
+        findings, facts = check_moshi(path, limits, decode)
+        if is_mix(path) and all(finding.level != "error" for finding in findings):
+            findings += _clip_findings(path, limits)
+        return findings, facts
     if (path / CONVERSATIONS).is_file():
         return check_csm(path)
     if (path / dialogue_formats.TEXT).is_dir() and (path / dialogue_formats.AUDIO).is_dir():
@@ -1106,6 +1126,16 @@ def check_folder(
         f"{path} is neither a work folder, a dataset nor a training folder that check knows",
         "name one of `dailytalk build`, `speak` or `corpus`, or an export that ends with `next: dailytalk check`",
     )
+
+
+def _clip_findings(folder: Path, limits: FitnessLimits | None) -> list[Finding]:
+    """What is found of the clips of a corpus or a mix, each by its row, and of their labels."""
+    judge = Judge(limits, unit="clip")
+    try:
+        figures, _ = corpus_figures(open_items(folder), [], judge)
+    except DailytalkError as problem:
+        return [error("unreadable-record", ".", problem.reason, problem.remedy)]
+    return corpus_findings(figures, judge, read_run(folder) or {})
 
 
 def _talks(
@@ -1195,9 +1225,11 @@ def measure_facts(tally: Tally, references: Sequence[ReferenceCorpus] = ()) -> l
             "shown": [measure_text(place.band.measure, place.value), place.text(), place.band.text()],
             "where": place.where,
             "percentile": None if place.percentile is None else round(place.percentile, 1),
-            "note": place.sentence() if place.is_remarkable and place.side != "right" else None,
+            "note": place.sentence() if noted else None,
+            "meaning": place.meaning if noted else None,
         }
         for place in places(tally.turn_taking, compared)
+        for noted in (place.is_remarkable and place.side != "right",)
     ]
 
 

@@ -24,7 +24,8 @@ from dailytalk_contiguous.store.files import inside, write_bytes, write_text
 def corpus_figures(items: Items, refused: list[Row], judge: Judge) -> tuple[CorpusFigures, list[Row]]:
     """What is shown of all clips, which `judge` is given, and what samples are chosen by of each.
 
-    Rows that can't be used are added to `refused`.
+    Rows that can't be used are added to `refused`. Conversations of a mix are judged by what their export has kept
+    (`publish.checking`).
     """
     record = record_of(items.folder) if items.folder else {}
     known = _known_limits(record.get("settings") or {}) or (planned_limits(items.folder) if items.folder else {})
@@ -38,7 +39,8 @@ def corpus_figures(items: Items, refused: list[Row], judge: Judge) -> tuple[Corp
     chosen_by = []
     for row in items.listed(refused):
         figures.tally.add(row)
-        judge.add(row)
+        if row.get("measures") is None:
+            judge.add(row)
         labels = row["labels"]
         names = ("emotion", "style", "speaker", "augmented_from")
         chosen_by.append({"id": row["conversation_id"], **{name: labels[name] for name in names}})

@@ -10,10 +10,13 @@ J-Moshi, as nu-dialogue's moshi-finetune reads it: `audio/NAME.wav`, stereo with
 right, and `text/NAME.json`, a list of `{"speaker", "word", "start", "end"}` with the words of both by start.
 """
 
-from collections.abc import Iterable, Iterator
+import shlex
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
+from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.turns import SPACELESS
 from dailytalk_contiguous.publish import exports
 from dailytalk_contiguous.publish.items import Conversation, Utterance
 from dailytalk_contiguous.store.files import json_text
@@ -82,7 +85,29 @@ def write_jmoshi(export: exports.Export, item: Conversation) -> Iterator[exports
         words.append({"speaker": SPEAKERS[not word.main], "word": word.text} | times)
     export.write_sound(f"{AUDIO}/{name}", item.pcm)
     export.target.write_text(f"{TEXT}/{name}.json", json_text(words))
+    export.about[item.id] = (item.language or "").partition("-")[0] in SPACELESS
     yield exports.FileEntry(None, item.duration)
+
+
+def finish_jmoshi(export: exports.Export, lists: exports.Lists) -> Mapping[str, exports.FileText]:
+    """Say how the trainer's tools take the folder.
+
+    They put a space before every word, which in a language without spaces is a token of its own, unless told not
+    to; the option is for all files of a folder.
+    """
+    spaceless = any(export.about.values())
+    if spaceless and not all(export.about.values()):
+        export.notes.append("some in a language that is written without spaces: export these apart")
+    root, spaces = export.target.root, ["--no_whitespace_before_word"] if spaceless else []
+    tools = {
+        "audio": ["--audio_dir", root / AUDIO, "--output_dir", root / "tokenized_audio"],
+        "text": ["--word_transcript", root / TEXT, "--output_dir", root / "tokenized_text", *spaces],
+    }
+    export.facts["commands"] = [
+        as_text(shlex.join(["uv", "run", "-m", f"tools.tokenize_{tool}", *map(str, options)]))
+        for tool, options in tools.items()
+    ]
+    return {}
 
 
 CSM = exports.ExportFormat(
@@ -104,5 +129,6 @@ JMOSHI = exports.ExportFormat(
     loses="texts as sentences, tags, valence/arousal/dominance, prosody",
     checked="a reader written from its README",
     write=write_jmoshi,
+    finish=finish_jmoshi,
     options=frozenset({"main", "prosodic_tokens"}),
 )

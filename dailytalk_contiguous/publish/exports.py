@@ -7,6 +7,7 @@ does not take. `publish.formats` is the table of the formats.
 
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
@@ -15,12 +16,15 @@ import numpy as np
 
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, Pcm
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
-from dailytalk_contiguous.core.interaction import AFTER, CONTEXT
+from dailytalk_contiguous.core.interaction import AFTER, CONTEXT, OWN_RULES
 from dailytalk_contiguous.core.schema import CHANNELS, Row
 from dailytalk_contiguous.core.settings import SEED, check_values, setting, settings_in, unlisted
 from dailytalk_contiguous.core.tags import tags_among
+from dailytalk_contiguous.core.tally import Tally
+from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.models.prosodic_sequences import HOP_SECONDS, ProsodicClusterSequences
 from dailytalk_contiguous.publish import items as publish_items
+from dailytalk_contiguous.publish.readme import README, is_foreign, readme
 from dailytalk_contiguous.publish.splits import as_given, split_two
 from dailytalk_contiguous.stages.base import SAMPLE_RATE
 from dailytalk_contiguous.stages.tokenise_prosody import CODEBOOK
@@ -70,6 +74,10 @@ class ExportSettings:
     per_kind: int | None = setting(
         None, "At most so many clips of each kind.", panel="result", least=1, shown="all"
     )
+    rules: str = setting(
+        OWN_RULES, "Which events are clips: dailytalk (ours), or kyutai (of its segments, arXiv 2606.11167).",
+        panel="result", choices=(OWN_RULES, "kyutai"),
+    )  # fmt: skip
     context: float = setting(CONTEXT, "Seconds before an event that its clip has.", panel="result", unit="s")
     after: float = setting(AFTER, "Seconds after an event that its clip has.", panel="result", unit="s")
     eval_share: float | None = setting(
@@ -231,6 +239,7 @@ def write_export(
     format: ExportFormat[Any],
     *,
     sides: Mapping[str, str] | None = None,
+    record: Mapping[str, Any] = {},
     **settings: Any,
 ) -> Exported:
     """Write a folder; the same rows and settings give the same bytes.
@@ -240,6 +249,7 @@ def write_export(
         out: the folder. Only a new one, an empty one, or an earlier export of this format is written to.
         format: of `publish.formats.FORMATS`.
         sides: `train` or `eval` of each id, where that is decided; else `eval_share` and `seed` decide it.
+        record: run.json of the folder that the rows are from, for the README.
         settings: of `ExportSettings`.
 
     Raises DailytalkError: a setting does not go with the format, `out` is not ours, an id occurs twice, or nothing
@@ -266,6 +276,7 @@ def write_export(
     entries: dict[str, list[FileEntry]] = {}
     voices: list[tuple[str, tuple[str, ...], float]] = []
     rejects: list[Reject] = []
+    made = Tally()
     for row in rows:
         name = row["conversation_id"]
         if name in entries:
@@ -278,6 +289,7 @@ def write_export(
             rejects.append(Reject(name, "export", problem.reason, problem.remedy))
             continue
         entries[name] = written
+        made.add_made(row)
         if written:
             voices.append((name, item.apart, sum(entry.seconds for entry in written)))
     if not voices:
@@ -295,6 +307,21 @@ def write_export(
     lists: dict[str, list[FileEntry]] = {side: [] for side in format.sides}
     for name, _, _ in voices:
         lists[run.side[name]] += entries[name]
-    target.finish(format.finish(run, lists))
+    texts = format.finish(run, lists)
+    if is_foreign(out):
+        with suppress(BadInput):  # a link
+            target.claim([README])  # which keeps it
+    else:
+        seconds = length_text(sum(written for *_, written in voices))
+        about = (
+            f"{counted(len(voices), format.noun)}, {seconds}, for {format.reader}, as "
+            f"`dailytalk export --format {format.name}` writes them. It holds {format.holds}. "
+            f"What is not in it: {format.loses}."
+        )
+        load = f"It is read by {format.reader}."
+        load += f" Its lists: {', '.join(f'`{name}`' for name in texts)}." if texts else ""
+        load += " `dailytalk check .` says whether a trainer can use it." if format.then == "check" else ""
+        target.write_text(README, readme(out.absolute().name, about, made, record, load))
+    target.finish(texts)
     files = {side: len(listed) for side, listed in lists.items()}
     return Exported(files, disjoint, rejects, run.facts, run.notes, run.left_out)

@@ -20,9 +20,11 @@ from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.interaction import (
     AFTER,
     CONTEXT,
+    OWN_RULES,
     Interaction,
     Scene,
     find_interactions,
+    find_kyutai_interactions,
     window_around,
 )
 from dailytalk_contiguous.core.quality import PAUSE_DB
@@ -53,7 +55,7 @@ TASKS = {
 
 
 #: The settings of an export that both formats of clips take.
-CLIP_OPTIONS = frozenset({"main", "per_kind", "context", "after"})
+CLIP_OPTIONS = frozenset({"main", "per_kind", "rules", "context", "after"})
 
 
 class EventClip(NamedTuple):
@@ -72,9 +74,17 @@ Found = tuple[list[EventClip], Counter[str]]
 
 
 def clips_of(
-    row: Row, swap: bool = False, context: float = CONTEXT, after: float = AFTER, bench: bool = False
+    row: Row,
+    swap: bool = False,
+    context: float = CONTEXT,
+    after: float = AFTER,
+    bench: bool = False,
+    rules: str = OWN_RULES,
 ) -> Found:
-    """The clips of a row that can be used; `swap` makes the right speaker the agent, `bench` gives samples."""
+    """The clips of a row that can be used; `swap` makes the right speaker the agent, `bench` gives samples.
+
+    `rules`: of `ExportSettings`.
+    """
     role = roles(swap)
     utterances = [
         Timed(role[said["channel"]], *span)
@@ -86,6 +96,8 @@ def clips_of(
     sounds = [Timed(role[sound["channel"]], sound["start"], sound["end"]) for sound in row["sounds"] or ()]
     heard = unions([*utterances, *words, *sounds])
     events, left_out = find_interactions(utterances, words)
+    if rules != OWN_RULES:
+        events, left_out = find_kyutai_interactions(utterances), Counter()
     scene, agent, user = Scene(utterances, words), heard.channels.get("left", []), heard.channels.get("right", [])
     clips, numbers = list[EventClip](), Counter[str]()
     for event in events:
@@ -219,7 +231,8 @@ def cut_clips(
 
 def clips_found(settings: exports.ExportSettings, layout: exports.ExportFormat[Any], row: Row) -> Found:
     """The clips of a row for one of the two formats."""
-    return clips_of(row, settings.swap, settings.context, settings.after, layout is FULL_DUPLEX_BENCH)
+    bench = layout is FULL_DUPLEX_BENCH
+    return clips_of(row, settings.swap, settings.context, settings.after, bench, settings.rules)
 
 
 def _cut(export: exports.Export, item: publish_items.Conversation) -> list[tuple[EventClip, Pcm, dict[str, Any]]]:
@@ -357,5 +370,8 @@ FULL_DUPLEX_BENCH = exports.ExportFormat(
     finish=finish_samples,
     manifests=(SAMPLES,),
     options=CLIP_OPTIONS,
+    # Its scripts give samples as they are to Silero, which takes any rate for this one: at 24 kHz a second of
+    # speech is measured as 1.5 s, a backchannel as a turn, and words are looked up where they are not.
+    sample_rate=16000,
     unit="clip",
 )

@@ -686,7 +686,8 @@ class TrainingItems(Items):
 
     A clip has the id of its corpus, anything else its path in the folder; `labels` are those of clips in a mix,
     where a conversation has none except `corpus`, the folder that it came from. `weight` is how often the manifest
-    names the file.
+    names the file. Of what is no clip, which has words of one side alone, `measures` are those that its export has
+    kept of its conversation; None of a clip.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -725,6 +726,16 @@ class TrainingItems(Items):
     def _paths(self) -> dict[str, str]:
         return {annotated(self._root, path)[1].get("id") or path: path for path in self._lines}
 
+    @cached_property
+    def _measures(self) -> dict[str, dict[str, float]]:
+        """What an export has kept of the conversation of each file; nothing where that is damaged or not ours."""
+        shape = {str: {"files": [str], "measures?": {str: float}}}
+        try:
+            about = read_shaped(inside(self._root, ABOUT), shape, MOST_OWN_BYTES)
+        except (BadInput, OSError):
+            return {}
+        return {path: of.get("measures") or {} for of in about.values() for path in of["files"]}
+
     def _path_of(self, name: str) -> str:
         if name not in self._paths:
             raise self._missing(name)
@@ -745,6 +756,7 @@ class TrainingItems(Items):
             "weight": float(times),
         }
         row = annotated_clip(annotation | known) | dict.fromkeys(OPTIONAL)
+        row["measures"] = None if "id" in annotation else {"without_text": None} | self._measures.get(path, {})
         for aligned, source in zip(annotation["alignments"], sources, strict=False):
             match aligned:
                 case [str(word), [int() | float() as start, int() | float() as end], str(speaker)]:

@@ -26,6 +26,7 @@ from dailytalk_contiguous.core.turns import (
     TimedConversation,
     join_spans,
 )
+from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish import exports, items, moshi_folder, render
 from dailytalk_contiguous.run.clips import DATA, MANIFESTS
 from dailytalk_contiguous.run.outputs import RECORD
@@ -670,7 +671,8 @@ def _terms(parts: Sequence[MixPart]) -> tuple[licensing.Combined, tuple[str, ...
     shared = sorted(name for name, sides_of in sides.items() if len(sides_of) > 1)
     if shared:
         warnings.append(
-            f"{len(shared)} speakers train and evaluate, such as {shared[0]}: read the eval loss with care"
+            f"in both training and evaluation: {counted(len(shared), 'speaker')}, such as {shared[0]}: "
+            "read the eval loss with care"
         )
     return licence, tuple(warnings)
 

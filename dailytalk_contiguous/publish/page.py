@@ -25,10 +25,10 @@ from dailytalk_contiguous.core.schema import CHANNELS, Row, is_recorded
 from dailytalk_contiguous.core.scorecard import ReferenceCorpus
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.tally import FarDelivery, Tally
-from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.publish import sections as report
 from dailytalk_contiguous.publish import verdict as judging
-from dailytalk_contiguous.publish.checking import file_findings, occurs_twice, row_findings
+from dailytalk_contiguous.publish.checking import check_folder, file_findings, occurs_twice, row_findings
 from dailytalk_contiguous.publish.clip_figures import corpus_figures
 from dailytalk_contiguous.publish.items import (
     SMALL,
@@ -65,6 +65,7 @@ from dailytalk_contiguous.publish.render import (
 )
 from dailytalk_contiguous.publish.version import Version
 from dailytalk_contiguous.run.clip_plan import CLIPS, MEASURED
+from dailytalk_contiguous.run.clips import DATA
 from dailytalk_contiguous.run.outputs import TRANSCRIPT, read_run
 from dailytalk_contiguous.run.speaking import DATASET
 from dailytalk_contiguous.run.tagging import TAGGED
@@ -264,7 +265,13 @@ def write_report(
         )
     sections += _beyond_limits(items, figures.quality)
     run = _run_of(items)
-    verdict = judging.verdict_of(judging.corpus_findings(figures, judge, run), judge.n) if judge.n else None
+    verdict = None
+    if figures.tally.total.conversations:
+        seconds = figures.tally.total.seconds
+        findings = _as_checked(items, seconds, limits)
+        if findings is None:
+            findings = judging.corpus_findings(figures, judge, run)
+        verdict = judging.verdict_of(findings, figures.tally.total.conversations)
     top = joined((judging.verdict_part(verdict), judging.made_line(run, figures.tally))) if verdict else _EMPTY
     write_lines(path, page_of(items.name, sections, top))
     if markdown:
@@ -317,7 +324,10 @@ def _write(
     rejects = _count_rejects(tally, itertools.chain(refused, items.rejects()))
     run = _run_of(items)
     twice = [occurs_twice(name, name) for name, n in names.items() if n > 1]
-    verdict = judging.verdict_of([*twice, *_checked(items, judge), *judge.findings(tally, run)], judge.n)
+    findings = _as_checked(items, judge.seconds, limits)
+    if findings is None:
+        findings = [*twice, *_checked(items, judge), *judge.findings(tally, run)]
+    verdict = judging.verdict_of(findings, judge.n)
     against, references = compared
     players = parts.of_furthest(tally)
     sections = [*report.conversation_sections(tally, run, rejects, against, players, references)]
@@ -350,17 +360,38 @@ def _write(
     return WrittenReport(path, path.stat().st_size, tally.total.conversations, ids, verdict=verdict, files=files)
 
 
+def _as_checked(
+    items: Items, seconds: float, limits: judging.FitnessLimits | None
+) -> list[judging.Finding] | None:
+    """The findings of `dailytalk check` on a folder that has more than rows: one to train on, a corpus, talks.
+
+    None of anything else.
+    """
+    folder = items.folder
+    if folder is None or items.kind not in ("moshi", "mix", "talks", "clips"):
+        return None
+    if items.kind == "clips" and not (folder / DATA).is_dir():
+        return None
+    decode = seconds <= MOST_DECODED
+    findings, _ = check_folder(folder, limits, decode=decode)
+    return findings if decode else [*findings, _not_decoded(length_text(seconds))]
+
+
 def _checked(items: Items, judge: judging.Judge) -> list[judging.Finding]:
     """What `dailytalk check` finds of finished conversations, row by row, or that their sound was not decoded."""
     if not (items.rebuilt and judge.n):
         return []
     if items.folder is None or items.kind != "conversations" or judge.seconds > MOST_DECODED:
-        what = f"the sound of {counted(judge.n, judge.unit)} was not decoded"
-        return [judging.advice(judging.NOT_DECODED, ".", what, "run `dailytalk check`, which decodes it", "note")]
+        return [_not_decoded(counted(judge.n, judge.unit))]
     usable = (row for row in items.rows() if not row["problem"])
     jobs = enumerate(partial(lambda row: [*row_findings(row["conversation_id"], row)], row) for row in usable)
     of_rows = steps("conversations checked", _in_threads(jobs), judge.n)
     return [*file_findings(items.folder), *(finding for _, findings in of_rows for finding in findings)]
+
+
+def _not_decoded(what: str) -> judging.Finding:
+    what = f"the sound of {what} was not decoded"
+    return judging.advice(judging.NOT_DECODED, ".", what, "run `dailytalk check`, which decodes it", "note")
 
 
 def _refusal(row: Row) -> dict[str, str]:

@@ -16,7 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, constants, hf_hub_url
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, constants, get_token, hf_hub_url
 from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled, RepositoryNotFoundError
 from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.lfs import UploadInfo, post_lfs_batch_info
@@ -31,7 +31,8 @@ from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, fits, parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.retries import Backoff, retry_after
 from dailytalk_contiguous.core.schema import CONFIGS, SPLITS
-from dailytalk_contiguous.publish.card import CardFacts, CardRows, divide, render_card, values_of
+from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.publish.card import Card, CardFacts, CardRows, divide, render_card, values_of
 from dailytalk_contiguous.publish.compare import Changes, NewRows, count_in_words
 from dailytalk_contiguous.publish.interactivity import PER_KIND
 from dailytalk_contiguous.publish.items import finished_items, open_items
@@ -165,16 +166,18 @@ class State:
     card: str | None = None
 
 
-def check_access(api: HfApi, target: Target, patience: RetryPolicy) -> bool:
-    """Whether the repository exists. Creates nothing.
+def check_access(api: HfApi, target: Target, patience: RetryPolicy, dry_run: bool = False) -> bool:
+    """Whether the repository exists. Creates nothing. A dry run goes without a token: it sends nothing.
 
     Raises DailytalkError: no token, a wrong one, or one that may not write there; no such repository and `create`
     is not set; a public one where `private` is requested; the Hub can't be reached.
     """
-    check_token()
+    anonymous = dry_run and get_token() is None
+    if not anonymous:
+        check_token()
     with hub_errors(target.repo):
         # A wrong address or no network is likelier here than a failure that passes.
-        user = with_retries(api.whoami, replace(patience, tries=min(2, patience.tries)))
+        user = None if anonymous else with_retries(api.whoami, replace(patience, tries=min(2, patience.tries)))
         try:
             info = with_retries(lambda: api.dataset_info(target.repo, timeout=TIMEOUTS), patience)
         except RepositoryNotFoundError:
@@ -184,6 +187,8 @@ def check_access(api: HfApi, target: Target, patience: RetryPolicy) -> bool:
             raise DailytalkError(
                 f"{target.repo} is public already", "make it private in its settings, or leave --private out"
             )
+        if user is None:
+            return True
         try:
             # Read access is enough for a pull request.
             with_retries(
@@ -277,7 +282,7 @@ def _gives_xet_tokens(api: HfApi, repo: str, patience: RetryPolicy, kind: str) -
     return with_retries(ask, patience)
 
 
-def _check_creation(target: Target, user: dict[str, Any]) -> None:
+def _check_creation(target: Target, user: dict[str, Any] | None) -> None:
     if not target.create:
         raise DailytalkError(
             f"there is no dataset {target.repo} on the Hub, or you may not see it",
@@ -285,6 +290,8 @@ def _check_creation(target: Target, user: dict[str, Any]) -> None:
         )
     if target.pull_request:
         raise DailytalkError(f"{target.repo} does not exist: there is nothing to propose to", "leave --pr out")
+    if user is None:
+        return
     owner = target.repo.partition("/")[0]
     names = [user.get("name"), *(organisation.get("name") for organisation in user.get("orgs") or ())]
     if owner not in names:
@@ -780,7 +787,7 @@ class PushOutcome:
         tag: of the version, or None. changes: against the version before.
         packed: its files. plan: what changes on the Hub; None if nothing has to.
         published: None in a dry run, and where nothing had to be done.
-        warnings: of the card, about licences.
+        card: of the version; None if nothing had to be done.
     """
 
     tag: str | None
@@ -788,7 +795,12 @@ class PushOutcome:
     packed: Packed
     plan: PushPlan | None = None
     published: Published | None = None
-    warnings: tuple[str, ...] = field(default=())
+    card: Card | None = None
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Those of the card, about licences."""
+        return self.card.warnings if self.card else ()
 
 
 def push_version(
@@ -807,7 +819,7 @@ def push_version(
     finished_items(folder)  # before the Hub is asked: there is something to publish
     api, stage = HfApi(), folder / STAGE
     with exclusive(stage):
-        exists = validate_request(api, target, settings, patience)
+        exists = validate_request(api, target, settings, patience, dry_run)
         state = read_state(api, target, patience) if exists else State()
         sides: dict[str, str] = {}
         counts: Counter[str] = Counter()
@@ -820,7 +832,7 @@ def push_version(
 
         def say_packed(file: DataFile, done: int, of: int) -> None:
             if done * 10 // of > (done - 1) * 10 // of:  # hundreds of files should not print hundreds of lines
-                say(f"packed {done} of {of} files")
+                say(f"packed {done} of {counted(of, 'file')}")
 
         card_rows, new_rows = CardRows(), NewRows(with_texts=state.head is not None)
         before_had_source = any(name.startswith("source/") for name in counts)
@@ -871,13 +883,15 @@ def push_version(
         release = Release(packed, tag, manifest_of_version, card.text, card.assets, message)
         planned = plan_push(state, release)
         if dry_run:
-            return PushOutcome(tag, changes, packed, planned, warnings=card.warnings)
+            return PushOutcome(tag, changes, packed, planned, card=card)
         published = publish(api, target, state, release, patience, say, planned)
         shutil.rmtree(stage)
-        return PushOutcome(tag, changes, packed, planned, published, card.warnings)
+        return PushOutcome(tag, changes, packed, planned, published, card)
 
 
-def validate_request(api: HfApi, target: Target, settings: PushSettings, patience: RetryPolicy) -> bool:
+def validate_request(
+    api: HfApi, target: Target, settings: PushSettings, patience: RetryPolicy, dry_run: bool = False
+) -> bool:
     """Whether the repository exists. Creates nothing.
 
     Raises DailytalkError for all that can be rejected before any work: a tag that is no version, what the
@@ -886,7 +900,7 @@ def validate_request(api: HfApi, target: Target, settings: PushSettings, patienc
     if settings.tag not in (None, AUTO):
         parse_tag(str(settings.tag))
     CardFacts(target.repo, None, licence=settings.licence, contact=settings.contact)
-    return check_access(api, target, patience)
+    return check_access(api, target, patience, dry_run)
 
 
 def _before(repo: str, state: State, tag: str | None) -> Version | None:

@@ -17,7 +17,7 @@ from datasets import DatasetInfo, Features
 from dailytalk_contiguous.core.audio import to_uri
 from dailytalk_contiguous.core.code import code_digest
 from dailytalk_contiguous.core.documents import as_text, json_lines
-from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
+from dailytalk_contiguous.core.errors import BadInput, BadValue, DailytalkError, Reject
 from dailytalk_contiguous.core.machine import PACKAGES
 from dailytalk_contiguous.core.quality import NAMES
 from dailytalk_contiguous.core.sampling import Weighted, times
@@ -75,7 +75,7 @@ def read_corpus(name: str, source: Path, out: Path, agreed_only: bool = False) -
     """
     if name not in registry.CLIP_CORPORA:
         known = ", ".join(sorted(registry.CLIP_CORPORA))
-        raise DailytalkError(f"there is no corpus {name!r} of clips", f"choose one of {known}")
+        raise BadValue(f"there is no corpus {name!r} of clips", f"choose one of {known}")
     if agreed_only and "agreed_only" not in registry.options_of(name):
         raise DailytalkError(f"{name} has no votes of raters to agree with", "leave out --agreed-only")
     refuse_inside(source, out)

@@ -6,12 +6,13 @@ import logging
 import os
 import platform
 import re
+import shlex
 import threading
 import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -22,9 +23,10 @@ from typing import TYPE_CHECKING, Any, Self
 from dailytalk_contiguous.core.documents import MOST_LINE_BYTES, as_text, fits, numbered_lines, parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.steps import LOG_SECONDS
+from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.run.forecast import Forecast
 from dailytalk_contiguous.sources.store_notes import NOTES
-from dailytalk_contiguous.store.files import inside, leads_out
+from dailytalk_contiguous.store.files import inside, leads_out, locked
 
 if TYPE_CHECKING:
     from dailytalk_contiguous.run.local import RunPlan
@@ -201,7 +203,8 @@ class Account:
 class Journal:
     """Writes the events of one run; a context manager that records how it ended.
 
-    It logs a line a finished shard, and one a minute with the progress where none is finished for so long.
+    It logs a line at once, one a finished shard, and one a minute with the progress where none is finished for so
+    long.
 
     Args:
         out: the work folder. kind: `tag`, `speak`, `corpus`, `split`, `transcribe`, `extract` or `encode`.
@@ -261,6 +264,16 @@ class Journal:
             progress(stage, audio, wall)
 
         return pass_on
+
+    def found(self, plan: "RunPlan", conversations: int, audio_seconds: float) -> None:
+        """Log what the input has and what is to be made of it; nothing if all is made."""
+        if plan.tasks:
+            log.info(
+                "%s %s: found %s, %s; %s, %d of them to make (%s)",
+                *(now(), self._about["kind"], counted(conversations, content_of(self._about["kind"]))),
+                *(length_text(audio_seconds), counted(len(plan.paths), "shard"), len(plan.tasks)),
+                length_text(plan.seconds),
+            )
 
     def planned(self, plan: "RunPlan", audio_seconds: float, stages: Sequence[str]) -> None:
         """Record what will be done; `audio_seconds` are those of the whole input.
@@ -373,17 +386,17 @@ class Journal:
         left = self.forecast.seconds_left
         money = f", {self._spent():.4f} USD spent" if self._spent else ""
         log.info(
-            "%s shard %d of %d: %s, %d %s, %.1f min in %.1f s; %.2f of %.2f h at %.1f× real time, %s",
+            "%s shard %d of %d: %s, %s, %.1f min in %.1f s; %.2f of %.2f h at %.1f× real time, %s",
             *(now(), self._done, self._of, made.path.name),
-            *(made.conversations, contents(self._about["kind"]), made.audio_seconds / 60),
+            *(counted(made.conversations, content_of(self._about["kind"])), made.audio_seconds / 60),
             *(made.wall_seconds, self._audio / 3600, self._audio_left / 3600, speed),
             f"{'unknown' if left is None else length(left)} left{money}",
         )
 
 
-def contents(kind: str) -> str:
-    kinds = {"corpus": "clips", "transcribe": "clips", "split": "recordings"}
-    return kinds.get(kind, "conversations")
+def content_of(kind: str) -> str:
+    kinds = {"corpus": "clip", "transcribe": "clip", "split": "recording", "separate": "recording"}
+    return kinds.get(kind, "conversation")
 
 
 def length(seconds: float) -> str:
@@ -519,14 +532,20 @@ def run_status(
 
     Raises DailytalkError if no run was ever recorded.
     """
-    paths = journals(folder)
-    runs = sorted((run for path in paths for run in runs_of(read_events(path))), key=lambda run: run.started)
+    runs = _known(folder, at, lives)
     if not runs:
-        why = f"its {EVENTS} lists none" if paths else f"there is no {EVENTS} in it"
+        why = f"its {EVENTS} lists none" if journals(folder) else f"there is no {EVENTS} in it"
         raise DailytalkError(
             f"no run was recorded in {named or repr(str(folder))} ({why})",
             "name the folder that a run was given with --out",
         )
+    return _that_matter(runs)
+
+
+def _known(folder: Path, at: datetime | None, lives: Callable[[int, str], bool] | None) -> list[Run]:
+    """All runs that the journals of a folder have, in the order in which they began, with their states now."""
+    events = (read_events(path) for path in journals(folder))
+    runs = sorted((run for of_host in events for run in runs_of(of_host)), key=lambda run: run.started)
     for run in runs:
         if run.state == RUNNING:
             if run.host == platform.node():
@@ -535,7 +554,48 @@ def run_status(
                 SILENT_SECONDS, SILENT_SHARDS * run.longest
             ):
                 run.state = SILENT
-    return _that_matter(runs)
+    return runs
+
+
+#: What a run holds in its work folder while it works; a part of `--shard` has its own.
+RUN_LOCK = ".dailytalk-run"
+
+#: Seconds by which clocks of hosts, or what they see of a file on NFS, may be apart.
+_APART_SECONDS = 60.0
+
+
+@contextmanager
+def alone(folder: Path, kind: str, shard: tuple[int, int], at: datetime | None = None) -> Iterator[None]:
+    """Hold a work folder for a run. Parts of one `--shard` go together, anything else does not.
+
+    On this host that is a lock, which ends with its process. A lock may not reach to another host, so a run there
+    counts while its events come: one that was killed is no longer waited for after two that are missing.
+
+    Raises DailytalkError, naming the run, while another one works in the folder.
+    """
+    now, shown = at or datetime.now(UTC), repr(as_text(folder))
+    for run in _known(folder, now, None):
+        is_part = run.kind == kind and run.shard[1] == shard[1] and run.shard[0] != shard[0]
+        if run.state != RUNNING or is_part or (run.host, run.pid) == (platform.node(), os.getpid()):
+            continue
+        remedy = f"wait until it ends (dailytalk status {shlex.quote(as_text(folder))}), or take another --out"
+        if run.host != platform.node():
+            between = max(TELL_SECONDS, TELL_SHARE * (run.last_event - run.started).total_seconds())
+            left = 2 * between + _APART_SECONDS - (now - run.last_event).total_seconds()
+            if left < 0:
+                continue
+            remedy += f"; if it was killed, run this again in {length(left)}"
+        since = f"{run.started:%Y-%m-%d %H:%M:%S} UTC"
+        raise DailytalkError(
+            f"{run.kind} works in {shown} already: on {run.host}, process {run.pid}, since {since}", remedy
+        )
+    lock = folder / (RUN_LOCK if shard == (1, 1) else f"{RUN_LOCK}-{shard[0]}-of-{shard[1]}")
+    with locked(lock, f"another run begins or ends in {shown}", "run this again in a minute"):
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # Windows removes no open file
+                lock.unlink()
 
 
 def runs_of(events: Iterable[Event]) -> list[Run]:

@@ -330,7 +330,7 @@ def note_stop(out: Path, kind: str, command: str, error: BaseException, money: M
     Everything else in run.json is about the last run that finished; the next one that does removes `stopped`.
     """
     stopped = isinstance(error, KeyboardInterrupt)
-    reason = str(error) if isinstance(error, DailytalkError) else "Ctrl-C" if stopped else type(error).__name__
+    reason = error.sentence if isinstance(error, DailytalkError) else "Ctrl-C" if stopped else type(error).__name__
     stop = {"run": kind, "command": command, "reason": reason, "money": dict(money)}
     # If a full disk stopped the run, that error is the one to report.
     with suppress(OSError):

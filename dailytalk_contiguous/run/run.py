@@ -20,7 +20,7 @@ from datasets import Features
 
 from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
 from dailytalk_contiguous.core.documents import as_text
-from dailytalk_contiguous.core.errors import DailytalkError, Reject
+from dailytalk_contiguous.core.errors import BadValue, DailytalkError, Reject
 from dailytalk_contiguous.core.schema import SOURCE, Row
 from dailytalk_contiguous.core.settings import with_settings
 from dailytalk_contiguous.core.wording import counted
@@ -29,7 +29,7 @@ from dailytalk_contiguous.models.engines import Budget, SpendingLimit, open_budg
 from dailytalk_contiguous.models.recogniser import check_language
 from dailytalk_contiguous.models.speech_cache import SpeechCache
 from dailytalk_contiguous.run import local, outputs
-from dailytalk_contiguous.run.events import Account, Journal
+from dailytalk_contiguous.run.events import Account, Journal, alone
 from dailytalk_contiguous.run.shard import Progress, ShardReport, Task, make_shard
 from dailytalk_contiguous.run.storage import WorkFolder
 from dailytalk_contiguous.shards import Entry, ShardIndex, chain_of, drop_stale, expand_row, read_rows, shard_path
@@ -69,7 +69,7 @@ class Runner:
 
     def __post_init__(self) -> None:
         if self.name not in RUNNERS:
-            raise DailytalkError(f"--runner can't be {self.name!r}", f"choose one of {', '.join(RUNNERS)}")
+            raise BadValue(f"--runner can't be {self.name!r}", f"choose one of {', '.join(RUNNERS)}")
         if self.address and self.name != "ray":
             raise DailytalkError("--address is that of a Ray cluster", "add --runner ray, or leave it out")
 
@@ -333,7 +333,8 @@ def run(
         progress: called with every stage of every batch. planned: called with what is left to do of each pass,
             before it is done.
 
-    Raises DailytalkError for what `Spec.check` refuses, for stages that can't run, and if nothing can be written.
+    Raises DailytalkError for what `Spec.check` refuses, for stages that can't run, if nothing can be written, and
+    while another run works in the folder.
     """
     started = time.perf_counter()
     spec.check(options)
@@ -354,10 +355,13 @@ def run(
                 runner.preflight((*left, *todo.later))
                 refuse_language(left)
             make_writable(todo.folder)
-            if budget and not results:  # a run that is refused before leaves no trace
-                begun.enter_context(noted_spending(spec, command, budget))
+            if not results:  # a run that is refused before leaves no trace
+                begun.enter_context(alone(spec.out, spec.kind, options.shard))
+                if budget:
+                    begun.enter_context(noted_spending(spec, command, budget))
             outcome.n_conversations, outcome.n_shards = sum(map(len, todo.groups)), len(todo.paths)
             whole = sum(row["duration"] for rows in todo.groups for row in rows)
+            journal.found(plan, outcome.n_conversations, whole)
             journal.planned(plan, whole, [stage.name for stage in todo.stages])
             seconds = {task.path: task.seconds for task in plan.tasks}
             for path in runner.run(plan, todo.stages, options, telling, journal.made):

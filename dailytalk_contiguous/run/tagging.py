@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from dailytalk_contiguous.core.documents import as_text, expect, fits, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.run.events import Account
 from dailytalk_contiguous.run.outputs import ABOUT_CORPUS, write_outputs
 from dailytalk_contiguous.run.run import Pass, RunOptions, Spec, make_writable, refuse_loss, refuse_mixing
@@ -133,7 +134,7 @@ def find(
     recordings: set[tuple[str, str]] = set()
     left_out = LeftOut(made=made_folders(repository.files) if repository else [])
     problems, given_texts = [*fetched.problems] if fetched else [], FoundTranscripts()
-    for row in folder_rows(config, left_out):
+    for row in steps("conversations found", folder_rows(config, left_out)):
         recordings.add((row["recording_id"], row["audio_file"]))
         if row["problem"]:
             problems.append(Reject(row["conversation_id"], "Folder", row["problem"], row["remedy"]))

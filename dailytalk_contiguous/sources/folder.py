@@ -29,7 +29,7 @@ from dailytalk_contiguous.core.audio import (
 )
 from dailytalk_contiguous.core.code import code_digest
 from dailytalk_contiguous.core.documents import as_text, expect, read_json
-from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError, in_python
 from dailytalk_contiguous.core.machine import cache_folder, cores
 from dailytalk_contiguous.core.schema import CHANNELS, MIX, SOURCE
 from dailytalk_contiguous.core.separated_turns import ONE_CHANNEL, turns_within
@@ -153,7 +153,7 @@ class FolderConfig(datasets.BuilderConfig):
     """Settings of `Folder`.
 
     Attributes:
-        inputs: files and folders.
+        inputs: files and folders; one may be given as it is, for a tuple of one.
         exclude: a folder that is not searched.
         channel: `mix` takes recordings with one channel too; `both`, `left` and `right` want two. `any` takes
             each file as it is, at any rate and with any number of channels.
@@ -192,6 +192,8 @@ class Folder(datasets.GeneratorBasedBuilder):
     VERSION = datasets.Version("1.0.0")
 
     def __init__(self, **options: Any) -> None:
+        if isinstance(inputs := options.get("inputs", ()), str | os.PathLike):
+            options["inputs"] = (str(inputs),)
         recordings = find_recordings(
             options.get("inputs", ()),
             _path(options.get("exclude")),
@@ -388,8 +390,8 @@ def no_conversation(identity: str, reason: str | None, remedy: str | None) -> di
         "separated_turns": None,
         "separated_by": None,
         "input_digest": "",
-        "problem": reason,
-        "remedy": remedy,
+        "problem": reason and in_python(reason),
+        "remedy": remedy and in_python(remedy),
     }
 
 

@@ -3,10 +3,10 @@
 from functools import partial
 from typing import Any, TypeVar
 
-from datasets import Dataset, Features, IterableDataset, Value
+from datasets import Audio, Dataset, Features, IterableDataset, Value
 
 from dailytalk_contiguous.core.audio import read_pcm
-from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import Batch
 from dailytalk_contiguous.stages.base import undecoded
 
@@ -35,12 +35,17 @@ def add_speech(dataset: AnyDataset, audio: str = "audio", keep: bool = True) -> 
     True
 
     Needs no torchcodec: the audio is read with libsndfile. Raises BadInput, naming the row and its file, for audio
-    that can't be read, and ValueError if there is no such column.
+    that can't be read, ValueError if there is no such column, and DailytalkError if it is none of audio.
     """
     dataset = undecoded(dataset)
     features = dataset.features or dataset._resolve_features().features
     if audio not in features:
         raise ValueError(f"there is no column {audio!r} among {sorted(features)}; name it with audio=")
+    if not isinstance(kind := features[audio], Audio | dict):
+        raise DailytalkError(
+            f"the column {audio!r} is {kind}, not audio",
+            f"if it has paths, cast it first: dataset.cast_column({audio!r}, Audio(decode=False))",
+        )
     kept = {name: feature for name, feature in features.items() if keep or name != audio}
     return dataset.map(
         partial(_speeches, audio),
@@ -49,6 +54,7 @@ def add_speech(dataset: AnyDataset, audio: str = "audio", keep: bool = True) -> 
         batch_size=BATCH_ROWS,
         features=Features({**kept, "speech": Value("binary")}),
         remove_columns=None if keep else [audio],
+        **({"desc": add_speech.__name__} if isinstance(dataset, Dataset) else {}),
     )
 
 

@@ -22,7 +22,7 @@ from datasets import Audio, Dataset, Features, IterableDataset, List
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE
 from dailytalk_contiguous.core.code import code_digest
-from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError, in_python
 from dailytalk_contiguous.core.schema import (
     CHANNELS,
     CONVERSATION_COLUMNS,
@@ -220,16 +220,16 @@ class Stage:
         >>> PerUtterance(Punctuate()).map(Dataset.from_list([call]))[0]["tagged_text"]
         ["(excited) It's been a while!"]
 
-        Raises ValueError, with their names, for columns that are missing.
+        Raises ValueError, with their names, for missing columns, and DailytalkError for what is no dataset.
         """
-        features = dataset.features or dataset._resolve_features().features
+        decoded, dataset = dataset, undecoded(dataset)
+        features = decoded.features or decoded._resolve_features().features
         missing = [name for name in self.needs if name not in features]
         if missing:
             reason = f"{self.name} needs the columns {missing}, which this dataset of {sorted(features)} lacks"
             if "speech" in missing:
                 reason += ": dailytalk_contiguous.add_speech(dataset) makes speech of its audio"
             raise ValueError(reason)
-        dataset = undecoded(dataset)
         options = {"batched": True, "batch_size": self.batch_rows} | options
         removed = options.get("remove_columns") or ()
         gone = {removed} if isinstance(removed, str) else set(removed)
@@ -241,6 +241,7 @@ class Stage:
             if "new_fingerprint" not in options:
                 content = json.dumps([dataset._fingerprint, self.digest, sorted(map(str, options.items()))])
                 options["new_fingerprint"] = hashlib.sha256(content.encode()).hexdigest()[:16]
+            options.setdefault("desc", self.name)  # of the bar that datasets shows
         run = self._mapped if marks else self
         if isinstance(dataset, IterableDataset):
             # A stream hands the values on as they are: a float that a file would hold in 32 bits keeps its 64.
@@ -258,7 +259,9 @@ class Stage:
         usable = {name: [batch[name][index] for index in indices] for name in names}
         columns, problems = self.attempt(usable)
         for index, error in problems.items():
-            for name, value in zip(PROBLEM, (error.reason, self.name, error.remedy), strict=True):
+            for name, value in zip(
+                PROBLEM, (in_python(error.reason), self.name, in_python(error.remedy)), strict=True
+            ):
                 marks[name][indices[index]] = value
         added = {name: _with_nulls(values, indices, n_rows) for name, values in columns.items()}
         for name in IDS:
@@ -272,7 +275,15 @@ Stages: TypeAlias = tuple[Stage, ...]
 
 
 def undecoded(dataset: AnyDataset) -> AnyDataset:
-    """The dataset with `decode=False` in its columns of `Audio`, whose rows are then `{"bytes", "path"}`."""
+    """The dataset with `decode=False` in its columns of `Audio`, whose rows are then `{"bytes", "path"}`.
+
+    Raises DailytalkError for what is no dataset.
+    """
+    if not isinstance(dataset, Dataset | IterableDataset):
+        raise DailytalkError(
+            f"a stage maps a Dataset or an IterableDataset, not a {type(dataset).__name__}",
+            "make one with Dataset.from_dict, or take a split of a DatasetDict",
+        )
     features = dataset.features or {}
     audio = {name: kind for name, kind in features.items() if isinstance(kind, Audio) and kind.decode}
     if audio and isinstance(dataset, IterableDataset):
@@ -293,6 +304,9 @@ class PerUtterance(Stage):
     stage: Stage
 
     def __post_init__(self) -> None:
+        of_conversations = (SOURCE.keys() - CONVERSATION_COLUMNS) & {*self.stage.needs}
+        if of_conversations or any(kind == List(UTTERANCE.get(name)) for name, kind in self.stage.adds.items()):
+            raise DailytalkError(f"{self.stage.name} takes conversations as they are", "leave PerUtterance out")
         # A stage's class attributes say what it reads and adds; those of a lifted one depend on the stage inside.
         for attribute, value in (
             ("needs", tuple(dict.fromkeys(("utterance_id", *self.stage.needs)))),

@@ -14,6 +14,7 @@ from dailytalk_contiguous.core import schema
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.quality import FRAME
 from dailytalk_contiguous.core.settings import setting, unlisted
+from dailytalk_contiguous.core.stereo_audio import PublishedStereo
 from dailytalk_contiguous.core.utterance import EDGES, FIELDS, OPTIONAL_FIELDS, UTTERANCE, Field, pack_utterances
 from dailytalk_contiguous.stages.base import REVOICE_OR_KEEP, AnyDataset, Stage
 from dailytalk_contiguous.stages.script import columns_besides
@@ -64,12 +65,13 @@ class Finish(Stage):
 
     def map(self, dataset: AnyDataset, **options: Any) -> AnyDataset:
         mapped = super().map(dataset, **{"remove_columns": columns_besides(self.adds, dataset)} | options)
+        heard = Features({**mapped.features, "audio": PublishedStereo(num_channels=2)})
         if isinstance(mapped, IterableDataset):
             # `push_to_hub` of a stream guesses types row by row, whatever its features, and fails if they differ.
             cast = partial(cast_table_to_features, features=mapped.features)
-            typed = mapped.with_format("arrow").map(cast, batched=True, batch_size=1, features=mapped.features)
+            typed = mapped.with_format("arrow").map(cast, batched=True, batch_size=1, features=heard)
             return typed.with_format(None)
-        return mapped
+        return mapped.cast_column("audio", heard["audio"])
 
     def row(self, row: schema.Row) -> schema.Row:
         sides = schema.result_sides(self.revoice)

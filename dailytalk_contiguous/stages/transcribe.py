@@ -21,7 +21,13 @@ from dailytalk_contiguous.core.settings import Setting, setting, unlisted
 from dailytalk_contiguous.core.utterance import UTTERED_WORD
 from dailytalk_contiguous.core.word_times import WINDOW_SECONDS, Placed, Word, pack_windows, unpack
 from dailytalk_contiguous.models.contracts import Recognised, Recogniser
-from dailytalk_contiguous.models.recogniser import WHISPER, check_recogniser, load_recogniser, settled_type
+from dailytalk_contiguous.models.recogniser import (
+    WHISPER,
+    check_name,
+    check_recogniser,
+    load_recogniser,
+    settled_type,
+)
 from dailytalk_contiguous.stages.base import ASR_MODEL, COMPUTE_TYPE, DEVICE, Stage, find_stage
 
 #: The value of `recogniser` for utterances whose words came with the recording.
@@ -100,6 +106,7 @@ class Transcribe(Stage):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_name(self.model)
         object.__setattr__(self, "compute_type", settled_type(self.model, self.device, self.compute_type))
 
     def preflight(self, fetch: bool = True) -> None:

@@ -220,5 +220,5 @@ def test_what_cannot_be_done_is_one_sentence(
 ) -> None:
     name, *options = arguments
     done = dailytalk("corpus", name, source, "--out", tmp_path / "out", "--profile", "embedded", *options)
-    assert (done.code, done.err.count("\n")) == (1, 1)
+    assert (done.code in (1, 2), done.err.count("\n")) == (True, 1)
     assert sentence in done.err

@@ -90,9 +90,9 @@ def test_what_can_not_be_evaluated_is_one_sentence(folder: Path, tmp_path: Path,
         (("--html", folder / "run.json"), "name a file that ends in .html"),
     ):
         done = dailytalk(*words, *more)
-        assert done.code == 1, more
+        assert done.code in (1, 2), more
         assert sentence in done.err, done.err
         assert done.err.count("\n") == 1
     nowhere = dailytalk("emotion evaluate", tmp_path / "nowhere")
-    assert nowhere.code == 1
+    assert nowhere.code in (1, 2)
     assert "nowhere" in nowhere.err

@@ -6,6 +6,8 @@ from built_conversations import built_row, write_dataset
 from command import Command
 from scripted import folder, say, settings, talk
 
+from dailytalk_contiguous.core.wording import counted
+
 pytestmark = pytest.mark.xdist_group("exports")  # what they export is made once
 
 
@@ -70,18 +72,20 @@ def test_damaged_training_folder_gives_1_and_names_the_file(
     broken.write_bytes(b"no sound")
     done = dailytalk("check", data)
     assert done.code == 1
-    assert any(line.startswith("error: ") and broken.name in line for line in done.out.splitlines())
+    verdict, first_step = done.out.splitlines()[-2:]
+    assert (verdict.startswith("bad: "), broken.name in verdict) == (True, True)
+    assert first_step.startswith("next: ")
 
 
 @pytest.mark.parametrize(
     ("count", "more"), [(1, []), (20, []), (22, ["… 2 more of the kind error (--json lists all)"])]
 )
-def test_check_shows_its_verdict_then_facts_with_units_then_twenty_errors_and_its_verdict_again(
+def test_check_shows_a_few_findings_and_its_verdict_and_with_v_all_facts_and_twenty_errors_of_a_kind(
     tmp_path: Path, dailytalk: Command, count: int, more: list[str]
 ) -> None:
     lines = [json.dumps({"path": f"data_stereo/{n}.wav", "duration": 90.0}) + "\n" for n in range(count)]
     (tmp_path / "train.jsonl").write_text("".join(lines))
-    done = dailytalk("check", tmp_path)
+    done = dailytalk("check", tmp_path, "-v")
     gone = "the manifest names it, but it isn't there; export again with `dailytalk export`"
     length = {1: "90.0 s", 20: "30.0 min", 22: "33.0 min"}[count]
     verdict = "bad: data_stereo/0.wav: the manifest names it, but it isn't there"
@@ -99,7 +103,20 @@ def test_check_shows_its_verdict_then_facts_with_units_then_twenty_errors_and_it
         *(f"error: data_stereo/{n}.wav: {gone}" for n in range(min(count, 20))),
         *more,
         verdict,
+        "next: export again with `dailytalk export`",
     ]
+    short = dailytalk("check", tmp_path)
+    shown = [f"error: data_stereo/{n}.wav: {gone}" for n in range(1, min(count, 7))]  # the verdict has the first
+    left = [f"… {counted(count - 7, 'more finding')} (-v shows them)"] if count > 7 else []
+    assert (short.code, short.out.splitlines()) == (
+        1,
+        [
+            f"moshi: files train {count}, words 0, length train {length}",
+            *shown,
+            *left,
+            *done.out.splitlines()[-2:],
+        ],
+    )
     told = json.loads(dailytalk("check", tmp_path, "--json").out)
     assert [finding["file"] for finding in told["findings"]] == [f"data_stereo/{n}.wav" for n in range(count)]
 
@@ -128,7 +145,8 @@ def test_check_says_nothing_of_what_it_does_not_know_and_names_no_dot(tmp_path: 
     assert "none" not in done.out
     assert ".:" not in done.out
     told = json.loads(dailytalk("check", folder, "--json").out)
-    assert told["verdict"]["headline"] == done.out.splitlines()[-1]
+    assert told["verdict"]["headline"] == done.out.splitlines()[-2]
+    assert done.out.splitlines()[-1] == f"next: dailytalk export {folder} --format moshi --out DIR"
     assert {finding["kind"] for finding in told["verdict"]["findings"]} == {
         finding["kind"] for finding in told["findings"]
     }

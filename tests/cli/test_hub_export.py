@@ -91,7 +91,7 @@ def test_file_that_is_not_the_manifests_fails_the_check(dailytalk: Command, publ
         repo_id=NAME,
         repo_type="dataset",
     )
-    done = dailytalk("check", published)
+    done = dailytalk("check", published, "-v")
     assert done.code == 1
     assert [line for line in done.out.splitlines() if line.startswith("error: ") and name in line]
     assert dailytalk("check", published, "--revision", "v1.0.0").code == 0

@@ -57,7 +57,7 @@ def test_pairs_of_audio_and_words_are_tagged_and_the_source_is_recorded(
         README_dot_md=b"---\nlicense: cc-by-4.0\n---\n",
     )
     done = dailytalk("tag", REPO, "--out", tmp_path / "out", *quick)
-    assert (done.code, done.err.count("\n")) == (0, 2)  # one of them the shard's line
+    assert (done.code, done.err.count("\n")) == (0, 3)  # with what was found, and the shard's line
     assert f"to fetch from {REPO}, commit {commit[:8]}: 2 files, 0.4 MB" in done.err
     assert record(tmp_path / "out")["source"] == {
         "repository": REPO,

@@ -165,7 +165,6 @@ def test_options_of_push_are_on_the_hub(tmp_path: Path, dailytalk: Command) -> N
         (("--pairs",), "add --listening-test"),
         (("--against", "none"), "does not exist"),
         (("--out", "."), "is a folder"),
-        (("--audio", "loud"), "--audio can't be 'loud'"),
     ],
 )
 def test_options_of_report_that_do_not_go_together_are_refused(

@@ -100,9 +100,12 @@ def test_edit_that_was_not_said_is_told_before_it_is_missed(hub: HubServer, push
     (work / "run.json").write_text(json.dumps({"speak": {"transcript_sha256": digest}}), encoding="utf-8")
     assert "was changed since" not in push("--create").err
     (work / "transcript.jsonl").write_text('{"text": "as it should be"}\n', encoding="utf-8")
-    told = push().err
-    assert "transcript.jsonl was changed since dailytalk speak" in told
-    assert "run dailytalk speak first" in told
+    told = push()
+    assert "transcript.jsonl was changed since dailytalk speak" in told.err
+    assert "run dailytalk speak first" in told.err
+    assert "the edits in transcript.jsonl await dailytalk speak" in told.out
+    assert f"next: dailytalk speak {work}" in told.out
+    assert "nothing to do" not in told.out
 
 
 def test_second_push_of_one_folder_waits_for_nobody(hub: HubServer, push: Any, work: Path) -> None:
@@ -205,6 +208,28 @@ def test_token_that_may_not_write_is_refused_before_any_work(
     assert told in done.err
     assert refs(hub) == before
     assert not (work / ".publish").exists()
+
+
+def test_dry_run_needs_no_token_where_the_dataset_is_public_or_still_to_be_made_and_shows_its_card(
+    hub: HubServer, push: Any, work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for exists in (False, True):
+        monkeypatch.delenv("HF_TOKEN")
+        card = tmp_path / f"{exists}/card.md"
+        done = push("--tag", "auto", "--create", "--dry-run", "--card", card)
+        assert done.code == 0, done.err
+        assert f"card     {card}" in done.out.splitlines()
+        text = card.read_text(encoding="utf-8")
+        assert f'load_dataset("{REPO}"' in text
+        assert all((card.parent / picture).is_file() for picture in re.findall(r"\]\((assets/[^)]+)\)", text))
+        assert (refs(hub) != {}) == exists
+        refused = push("--tag", "auto", "--create")
+        assert (refused.code, "there is no token for the Hub" in refused.err) == (1, True)
+        monkeypatch.setenv("HF_TOKEN", hub.write_token)
+        assert push("--tag", "auto", "--create").code == 0
+        finished(work, 5)
+    unsent = push("--card", tmp_path / "card.md")
+    assert (unsent.code, "--card is for --dry-run" in unsent.err) == (1, True)
 
 
 def test_network_that_is_gone_is_said_in_a_sentence(hub: HubServer, push: Any) -> None:

@@ -46,8 +46,16 @@ def mono(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def separated(mono: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("separated") / "out"
     command = [*PROGRAM, "separate", str(mono), "--out", str(out), "--profile", "embedded"]
-    assert subprocess.run(command, capture_output=True, check=False).returncode == 3
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    (out.parent / "said.txt").write_text(done.stderr)
     return out
+
+
+def test_log_begins_with_what_was_found(separated: Path) -> None:
+    first, *rest = (separated.parent / "said.txt").read_text().splitlines()
+    assert "separate: found 2 recordings, 36.0 s; 1 shard, 1 of them to make" in first
+    assert any("shard 1 of 1: " in line for line in rest)
 
 
 def about(path: Path) -> dict[str, Any]:

@@ -41,6 +41,56 @@ def test_status_is_told_during_a_run_after_a_kill_and_at_the_end(
     assert state(out) == before
 
 
+def test_second_run_in_a_folder_is_refused_with_the_name_of_the_first_until_it_is_killed(
+    tmp_path: Path, dailytalk: Command, quick: tuple[str, ...]
+) -> None:
+    calls(tmp_path / "in", *"abcdef")
+    out = tmp_path / "out"
+    tag = ("tag", tmp_path / "in", "--out", out, *quick)
+    running = start_held(1, *tag)
+    before = state(out)
+    for second in (tag, (*tag, "--shard", "1/2")):
+        refused = dailytalk(*second)
+        assert (refused.code, refused.out) == (1, "")
+        assert f"tag works in {str(out)!r} already: on {os.uname().nodename}, process {running.pid}, since 2" in (
+            refused.err
+        )
+    assert state(out) == before
+    running.send_signal(signal.SIGKILL)
+    running.communicate(timeout=60)
+    assert dailytalk(*tag).code == 0
+    assert not [*out.glob(".dailytalk-run*")]
+
+
+def test_parts_of_a_run_work_side_by_side_and_each_only_once(
+    tmp_path: Path, dailytalk: Command, quick: tuple[str, ...]
+) -> None:
+    calls(tmp_path / "in", *"abcdef")
+    tag = ("tag", tmp_path / "in", "--out", tmp_path / "out", *quick)
+    running = start_held(1, *tag, "--shard", "1/2")
+    assert dailytalk(*tag, "--shard", "2/2").code == 0
+    for again in ("1/2", "2/3"):
+        assert f"process {running.pid}" in dailytalk(*tag, "--shard", again).err
+    running.send_signal(signal.SIGKILL)
+    running.communicate(timeout=60)
+    assert dailytalk(*tag, "--shard", "1/2").code == 0
+
+
+def test_of_two_runs_that_begin_at_once_one_works(
+    tmp_path: Path, dailytalk: Command, quick: tuple[str, ...]
+) -> None:
+    calls(tmp_path / "in", *"abc")
+    both = [start("tag", tmp_path / "in", "--out", tmp_path / "out", *quick) for _ in range(2)]
+    said = [process.communicate(timeout=120)[1] for process in both]
+    assert 0 in (codes := [process.returncode for process in both])
+    assert all(
+        code == 0 or "works in" in text or "begins or ends in" in text
+        for code, text in zip(codes, said, strict=True)
+    )
+    done = dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *quick)
+    assert (done.code, "nothing to do" in done.out) == (0, True)
+
+
 def test_recordings_that_reached_no_shard_are_counted_too(
     tmp_path: Path, dailytalk: Command, quick: tuple[str, ...]
 ) -> None:
@@ -122,7 +172,12 @@ def test_stages_are_profiled_on_request(tmp_path: Path, dailytalk: Command, quic
     assert told["run"]["time"]["stages"] == told["time"]["stages"]
     plain = dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out2", *quick)
     assert "where the time went" not in plain.out + plain.err
-    assert plain.err.count("shard 1 of 1: shard-") == 1
+    first, *rest = plain.err.splitlines()
+    assert "tag: found 1 conversation, " in first
+    assert "; 1 shard, 1 of them to make (" in first
+    assert sum("shard 1 of 1: shard-" in line for line in rest) == 1
+    again = dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out2", *quick)
+    assert (again.code, again.err) == (0, "")
 
 
 def test_ctrl_c_ends_following_with_0_and_no_word(tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ def test_what_can_not_be_clustered_is_one_sentence(
     contours: Path, tmp_path: Path, dailytalk: Command, words: Any, reason: str
 ) -> None:
     done = dailytalk("tokens cluster", contours / "out", "--out", tmp_path / "codebook", *words)
-    assert (done.code, done.err.count("\n")) == (1, 1)
+    assert (done.code in (1, 2), done.err.count("\n")) == (True, 1)
     assert reason in done.err
     assert not (tmp_path / "codebook").exists()
 
@@ -180,7 +180,7 @@ def test_a_picture_that_can_not_be_is_one_sentence(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     done = dailytalk("tokens plot", save(tmp_path / "ann.wav"), *words)
-    assert (done.code, done.err.count("\n"), reason in done.err) == (1, 1, True)
+    assert (done.code in (1, 2), done.err.count("\n"), reason in done.err) == (True, 1, True)
     missing = dailytalk("tokens plot", tmp_path / "nothing.wav", "--out", "ann.png")
     assert (missing.code, missing.err.count("\n")) == (1, 1)
 

@@ -6,7 +6,13 @@ from collections.abc import Callable
 
 import pytest
 
-from dailytalk_contiguous.core.interaction import RULES, find_interactions, window_around
+from dailytalk_contiguous.core.interaction import (
+    KYUTAI_RULES,
+    RULES,
+    find_interactions,
+    find_kyutai_interactions,
+    window_around,
+)
 from dailytalk_contiguous.core.turns import Timed
 
 #: Speech of a scene: its channel, start and end in seconds, and how many words it has.
@@ -151,3 +157,50 @@ def test_clip_is_cut_where_nobody_speaks_or_says_that_it_is_not(
 
 def test_clip_ends_with_its_conversation() -> None:
     assert window_around(3.0, 4.0, [(0.0, 7.0)], 7.0, 10.0, 5.0) == (0.0, 7.0, True, True)
+
+
+#: By Kyutai's rules: speech, and the kind, start and end of the only event in it, or None.
+KYUTAI: tuple[tuple[list[Line], tuple[str, float, float] | None], ...] = (
+    ([said("right", 0.0, 2.0), said("right", 2.9, 1.2)], ("pause", 2.0, 2.9)),
+    ([said("right", 0.0, 2.0), said("right", 2.3, 1.0), said("right", 4.0, 1.0)], ("pause", 3.3, 4.0)),
+    ([said("right", 0.0, 2.0), said("right", 3.01, 1.5)], None),  # a second of silence ends an utterance
+    ([said("right", 0.0, 2.0), said("right", 2.9, 1.0)], None),  # under 4 s
+    ([said("right", 0.0, 4.5), said("right", 4.6, 0.2)], None),  # too short for a pause
+    ([said("right", 0.0, 2.0), said("left", 2.2, 1.5), said("right", 2.9, 1.5)], None),  # the agent speaks
+    ([said("right", 0.0, 5.1), said("left", 5.49, 5.1)], ("turn", 5.1, 5.49)),
+    ([said("right", 0.0, 5.1), said("left", 5.55, 5.1)], None),  # too late
+    ([said("right", 0.0, 4.9), said("left", 5.0, 5.1)], None),  # too little before it
+    ([said("right", 0.0, 5.1), said("left", 5.2, 4.9)], None),  # too little said
+    ([said("right", 0.0, 5.1), said("left", 4.8, 5.1)], None),  # no gap
+    ([said("right", 0.0, 5.1), said("left", 2.0, 0.98)], ("backchannel", 2.0, 2.98)),
+    ([said("right", 0.0, 5.1), said("left", 2.0, 1.1)], None),  # too long
+    ([said("right", 0.0, 4.9), said("left", 2.0, 0.5)], None),  # too little around it
+    ([said("right", 0.0, 5.1), said("left", 1.0, 0.3), said("left", 3.0, 0.3)], None),  # not alone
+    ([said("left", 0.0, 5.0), said("right", 2.0, 0.5)], None),  # the user's
+    (
+        [said("right", 0.0, 3.1), said("left", 3.9, 3.1), said("right", 6.5, 3.1), said("left", 10.0, 3.1)],
+        ("interruption", 6.5, 7.0),
+    ),
+    (
+        [said("right", 0.0, 3.1), said("left", 3.9, 3.1), said("right", 7.1, 3.1), said("left", 10.5, 3.1)],
+        None,  # the agent has ended
+    ),
+    (
+        [said("right", 0.0, 3.1), said("left", 3.9, 2.9), said("right", 6.5, 3.1), said("left", 10.0, 3.1)],
+        None,  # the second is too short
+    ),
+)
+
+
+def test_rules_of_kyutai_find_what_they_say_and_nothing_that_is_nearly_it() -> None:
+    utterances, _, starts = conversation([lines for lines, _ in KYUTAI])
+    random.Random(0).shuffle(utterances)
+    meant = [
+        (kind, pytest.approx(at + start), pytest.approx(at + end))
+        for at, (_, event) in zip(starts, KYUTAI, strict=True)
+        if event
+        for kind, start, end in (event,)
+    ]
+    found = find_kyutai_interactions(utterances)
+    assert [event[:1] + event[2:4] for event in found] == meant
+    assert {event.kind for event in found} == {*KYUTAI_RULES}

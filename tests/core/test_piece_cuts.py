@@ -121,7 +121,7 @@ def test_short_piece_is_joined_to_the_neighbour_with_room_across_the_lesser_cut(
 
 
 def test_limits_that_no_piece_can_keep_are_refused() -> None:
-    with pytest.raises(DailytalkError, match=r"--min 12 is longer than --max 11: give a --min under --max"):
+    with pytest.raises(DailytalkError, match=r"`min=` 12 is longer than `max=` 11: give a `min=` under `max=`"):
         CutRule(shortest=12.0)
 
 

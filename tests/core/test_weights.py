@@ -97,8 +97,8 @@ def test_nothing_is_listed_of_clips_that_nobody_wants() -> None:
 @pytest.mark.parametrize(
     ("held", "weights", "hours", "reason"),
     [
-        ({"a": 1.0}, {"a": None}, 0.0, "--hours 0 can't be mixed"),
-        ({"a": 1.0}, {"a": None}, math.inf, "--hours inf can't be mixed"),
+        ({"a": 1.0}, {"a": None}, 0.0, "`hours=` 0 can't be mixed"),
+        ({"a": 1.0}, {"a": None}, math.inf, "`hours=` inf can't be mixed"),
         ({"a": 1.0, "b": 1.0}, {"a": 1.0, "b": None}, None, "b has no weight, and others have"),
         ({"a": 1.0}, {"a": 0.0}, None, "a can't have the weight 0"),
         ({"a": 1.0}, {"a": math.inf}, None, "a can't have the weight inf"),

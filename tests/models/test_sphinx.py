@@ -136,5 +136,7 @@ def test_language_is_refused_before_any_work_where_the_recogniser_does_not_hear_
     if heard:
         check_language(model, language)
     else:
-        with pytest.raises(DailytalkError, match="pocketsphinx understands English only, not de: use --asr-model"):
+        with pytest.raises(
+            DailytalkError, match="pocketsphinx understands English only, not de: use `asr_model=`"
+        ):
             check_language(model, language)

@@ -8,9 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import silero_vad
 import soundfile
-from audio_files import EXAMPLES, reference
-from built_conversations import built_row, stereo, write_dataset
+import soxr
+import torch
+from audio_files import EXAMPLES, example, reference
+from built_conversations import built_row, flac, stereo, write_dataset
 from command import EMBEDDED, Command
 from recordings import read_lines
 
@@ -127,6 +130,42 @@ def test_as_many_of_each_kind_as_are_asked_for_are_the_same_each_time(
     assert chosen != ids("--per-kind", 2, "--seed", 7)
 
 
+#: The same by Kyutai's rules, which take longer speech.
+LONG_TALK = (
+    ("right", 40.0, 43.0, "so I went to the shop on my way"),
+    ("right", 43.6, 46.0, "and then it was closed today"),
+    ("left", 46.3, 52.0, "what did you do about that then"),
+    ("right", 53.5, 58.7, "I went home and made some tea for them"),
+    ("left", 55.0, 55.6, "yeah"),
+)
+
+
+@pytest.mark.parametrize("form", ["interactivity", "full-duplex-bench"])
+def test_clips_are_those_of_the_rules_with_the_context_that_are_asked_for(
+    tmp_path: Path, dailytalk: Command, form: str
+) -> None:
+    work = write_dataset(tmp_path / "work", [built_row("call", LONG_TALK, 60.0)])
+
+    def made(rules: str, context: str) -> dict[str, Any]:
+        out = tmp_path / f"{rules}-{context}"
+        options = ("--rules", rules, "--context", context, "--json")
+        done = dailytalk("export", work, "--format", form, "--out", out, *options)
+        assert done.code == 0, done.err
+        assert dailytalk("check", out).code == 0
+        return json.loads(done.out)["made"]
+
+    tasks = {"pause": "candor_pause_handling", "turn": "candor_turn_taking", "backchannel": "icc_backchannel"}
+    kinds = [*tasks] if form == "interactivity" else [f"v1.0/{task}" for task in tasks.values()]
+    assert made("kyutai", "30s") == dict.fromkeys(kinds, 1)
+    assert made("dailytalk", "30s")[kinds[0]] == 1
+    if form == "interactivity":
+        for rules in ("kyutai", "dailytalk"):
+            facts = documents(tmp_path / f"{rules}-30s")["call/pause/0000"]["clip"]
+            assert facts["event_start"] == pytest.approx(30.0, abs=0.1)
+        made("kyutai", "10s")
+        assert documents(tmp_path / "kyutai-10s")["call/pause/0000"]["clip"]["event_start"] == pytest.approx(10.0)
+
+
 def test_no_clip_is_made_of_a_conversation_that_is_judged_bad(tmp_path: Path, dailytalk: Command) -> None:
     unheard = [dict.fromkeys(SIDE) | {"channel": channel, "unheard_words": 9} for channel in ("left", "right")]
     folder = write_dataset(tmp_path / "work", [talk("good"), talk("bad", sides=unheard)])
@@ -190,7 +229,9 @@ def test_roles_are_exchanged_on_request(work: Path, tmp_path: Path, dailytalk: C
     assert facts["speakers"]["left"] == "person0"
 
 
-@pytest.mark.parametrize("option", [("--per-kind", "3"), ("--context", "4s"), ("--after", "4s")])
+@pytest.mark.parametrize(
+    "option", [("--per-kind", "3"), ("--context", "4s"), ("--after", "4s"), ("--rules", "kyutai")]
+)
 def test_option_of_clips_does_not_go_with_other_formats(
     work: Path, tmp_path: Path, dailytalk: Command, option: tuple[str, str]
 ) -> None:
@@ -227,7 +268,7 @@ def test_samples_are_laid_out_as_the_scripts_read_them(work: Path, tmp_path: Pat
         assert sorted(int(path.name) for path in folder.iterdir()) == list(range(1, count + 1))
         assert {path.name for path in (folder / "1").iterdir()} == every | own
         sounds = [soundfile.info(path) for path in (folder / "1").glob("*.wav")]
-        assert {(info.channels, info.samplerate) for info in sounds} == {(1, RATE)}
+        assert {(info.channels, info.samplerate) for info in sounds} == {(1, 16000)}
         assert len({info.frames for info in sounds}) == 1
     [pause] = read(v10 / "candor_pause_handling/1/pause.json")
     assert pause["text"] == "[PAUSE]"
@@ -245,7 +286,7 @@ def test_samples_are_laid_out_as_the_scripts_read_them(work: Path, tmp_path: Pat
     assert said["current_turn_text"] == "well"
     assert said["context_text"] == "so I went to the shop and then it was closed today"
     checked = dailytalk("check", tmp_path / "bench")
-    assert (checked.code, "kind: full-duplex-bench" in checked.out) == (0, True)
+    assert (checked.code, checked.out.startswith("full-duplex-bench: ")) == (0, True)
     (v15 / "user_backchannel/1/output.json").write_text("[]")
     assert dailytalk("check", tmp_path / "bench").code == 1
 
@@ -298,7 +339,7 @@ def test_event_is_taken_out_of_the_clean_input_and_nothing_else(
 ) -> None:
     bench(dailytalk, work, tmp_path / "bench")
     folder = tmp_path / "bench/v1.5/user_backchannel/1"
-    start, end = (round(at * RATE) for at in read(folder / "metadata.json")["timestamps"])
+    start, end = (round(at * 16000) for at in read(folder / "metadata.json")["timestamps"])
     sound, clean = (soundfile.read(folder / f"{name}.wav", dtype="int16")[0] for name in ("input", "clean_input"))
     np.testing.assert_array_equal(np.flatnonzero(sound != clean)[[0, -1]] // 100, [start // 100, (end - 1) // 100])
     assert np.abs(sound[start:end]).max() > 5000
@@ -312,6 +353,48 @@ def test_event_beside_noise_is_no_sample_of_v15_and_counted(tmp_path: Path, dail
     outcome = bench(dailytalk, write_dataset(tmp_path / "work", [row]), tmp_path / "bench")
     assert "v1.5/user_backchannel" not in outcome["made"]
     assert outcome["left_out_parts"]["user_backchannel of v1.5: the user's channel is not clean around it"] == 1
+
+
+def heard_by_silero(path: Path) -> list[tuple[float, float]]:
+    """Speech in a file in seconds, as `eval_backchannel.py` finds it: its samples are given as they are."""
+    samples, _ = soundfile.read(path, dtype="float32")
+    found = silero_vad.get_speech_timestamps(
+        torch.from_numpy(samples), silero_vad.load_silero_vad(), return_seconds=True, time_resolution=3
+    )
+    return [(span["start"], span["end"]) for span in found]
+
+
+def test_speech_of_samples_is_as_long_and_where_it_was_planted_as_the_scripts_hear_it(
+    tmp_path: Path, dailytalk: Command
+) -> None:
+    # A voice without its pauses, in place of the tones.
+    parts = example("bicycle_repair")[: 16000 * 60, 0].reshape(-1, 1600)
+    voice = soxr.resample(parts[np.abs(parts).max(axis=1) > 0.1].reshape(-1), 16000, RATE)
+    sound = np.zeros((round(SECONDS * RATE), 2), np.int16)
+    for channel, start, end, _ in TALK:
+        first, last = round(start * RATE), round(end * RATE)
+        sound[first:last, int(channel == "right")] = np.rint(voice[: last - first] * 32767)
+    audio = {"bytes": flac(sound, RATE), "path": "call.flac"}
+    work = write_dataset(tmp_path / "work", [talk("call", audio=audio)])
+    for out, options in ((tmp_path / "bench", ()), (tmp_path / "fast", ("--sample-rate", RATE))):
+        bench(dailytalk, work, out, *options)
+    assert dailytalk("check", tmp_path / "bench").code == 0
+    assert dailytalk("check", tmp_path / "fast").code == 1
+    lengths, onsets = [], []
+    for name, facts in read(tmp_path / "bench/samples.json").items():
+        planted = [
+            (max(start - facts["start"], 0.0), min(end, facts["end"]) - facts["start"])
+            for channel, start, end, _ in TALK
+            if channel == "left" and start < facts["end"] and end > facts["start"]
+        ]
+        spoken = heard_by_silero(tmp_path / "bench" / name / "output.wav")
+        assert len(spoken) >= bool(planted)
+        if planted:
+            lengths.append(sum(end - start for start, end in spoken) / sum(end - start for start, end in planted))
+            onsets.append(abs(spoken[0][0] - planted[0][0]))
+    assert len(lengths) >= 6
+    assert lengths == pytest.approx([1.0] * len(lengths), abs=0.1)
+    assert max(onsets) <= 0.1
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 import soundfile
-from built_conversations import LINES, built_row, stereo
+from built_conversations import LINES, built_row, stereo, write_dataset
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.models.codebook import Codebook
@@ -80,6 +80,21 @@ def test_jmoshi_has_both_speakers_words_by_start(tmp_path):
     assert [word["start"] for word in words] == sorted(word["start"] for word in words)
     written, _ = soundfile.read(tmp_path / "j/audio/call.wav", dtype="int16")
     np.testing.assert_array_equal(written, stereo(LINES, 6.0, 24000))
+
+
+@pytest.mark.parametrize(
+    ("languages", "options"),
+    [(("en", "de"), 0), (("ja", "ja"), 1), (("zh-TW", "yue"), 1), ((None, "en"), 0), (("ja", "en"), 1)],
+)
+def test_jmoshi_ends_with_the_command_that_its_language_needs(tmp_path, dailytalk, languages, options):
+    rows = [built_row(f"call{n}", language=language) for n, language in enumerate(languages)]
+    done = dailytalk(
+        "export", write_dataset(tmp_path / "work", rows), "--format", "j-moshi", "--out", tmp_path / "data"
+    )
+    shown = " ".join(done.out.split())
+    assert f"tokenize_text --word_transcript {tmp_path}/data/text" in shown
+    assert shown.count("--no_whitespace_before_word") == options
+    assert ("export these apart" in shown) is (languages == ("ja", "en"))
 
 
 @pytest.mark.parametrize(("format", "reason"), [(CSM, "nobody says a word"), (JMOSHI, "speaker A has no words")])

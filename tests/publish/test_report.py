@@ -13,10 +13,15 @@ import numpy as np
 import pytest
 import soundfile
 from built_conversations import COLUMNS, LINES, built_row, flac, stereo, write_dataset
+from finished_corpora import clip_row, corpus_folder
 from paired_conversations import RECORDED_HZ, work_folder
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.publish.checking import check_folder
+from dailytalk_contiguous.publish.exports import write_export
+from dailytalk_contiguous.publish.formats import FORMATS
+from dailytalk_contiguous.publish.items import open_items
+from dailytalk_contiguous.publish.mixture import Settings, mix_folders
 from dailytalk_contiguous.publish.page import examples_of, write_report
 from dailytalk_contiguous.publish.player import CELLS, LETTERS
 from dailytalk_contiguous.publish.render import Code, Link, Strong, html_table
@@ -113,7 +118,7 @@ def test_next_to_nothing_has_a_page(tmp_path, rows):
 
 def test_page_is_not_put_among_shards(tmp_path):
     folder = write_dataset(tmp_path, [built_row()]) / "dataset"
-    with pytest.raises(DailytalkError, match="--out"):
+    with pytest.raises(DailytalkError, match="`out=`"):
         write_report(folder)
     assert write_report(folder, tmp_path / "page.html").conversations == 1
 
@@ -333,6 +338,54 @@ def test_report_and_check_have_one_verdict_on_a_row_that_is_wrong(tmp_path, dama
         for judged in (findings, written.verdict.findings)
     ]
     assert errors[0] == errors[1] != set()
+
+
+def folder_of(kind: str, tmp_path: Path) -> Path:
+    """A folder of a kind, made of conversations in which nothing speaks against training on them."""
+    rows = [with_source(built_row(f"call{number}", kept_speaker=f"person{number}")) for number in range(4)]
+    if kind == "talks":
+        (tmp_path / "talks").mkdir()
+        for row in rows:
+            utterances = [
+                {name: line[name] for name in ("channel", "start", "end", "text", "status", "utterance_id")}
+                for line in row["utterances"]
+            ]
+            words = [
+                [
+                    word["word"],
+                    [word["start"], word["end"]],
+                    "SPEAKER_MAIN" if word["speaker"] == "left" else "USER",
+                ]
+                for word in row["alignments"]
+            ]
+            document = {"alignments": words, "talk": {"utterances": utterances, "language": "en"}}
+            (tmp_path / f"talks/{row['conversation_id']}.json").write_text(json.dumps(document))
+            samples, rate = soundfile.read(io.BytesIO(row["audio"]["bytes"]), dtype="int16")
+            soundfile.write(tmp_path / f"talks/{row['conversation_id']}.wav", samples, rate)
+        (tmp_path / "talks/talks.json").write_text("{}")
+        return tmp_path / "talks"
+    work = write_dataset(tmp_path / "work", rows)
+    if kind == "work":
+        return work
+    if kind == "mix":
+        acted = corpus_folder(tmp_path / "acted", [clip_row("s1-0", "happy"), clip_row("s1-1", "sad")])
+        mix_folders([(acted, 4.0), (work, 18.0)], tmp_path / kind, Settings(hours=22 / 3600))
+    elif kind == "corpus":
+        corpus_folder(tmp_path / kind, [clip_row("s1-0", "happy"), clip_row("s1-1", "sad")])
+    else:
+        write_export(open_items(work).rows(), tmp_path / kind, FORMATS[kind])
+    return tmp_path / kind
+
+
+@pytest.mark.parametrize("kind", ["work", "moshi", "personaplex", "interactivity", "mix", "corpus", "talks"])
+def test_report_and_check_have_one_verdict_on_every_kind_of_folder(tmp_path, dailytalk, kind):
+    folder = folder_of(kind, tmp_path)
+    told = [
+        json.loads(dailytalk(*command, "--json").out)["verdict"]
+        for command in (("check", folder), ("report", folder, "--out", tmp_path / "page.html"))
+    ]
+    assert told[0] == told[1]
+    assert "without-text" not in {finding["kind"] for finding in told[0]["findings"]}
 
 
 def cells(letters: str) -> list[int]:

@@ -79,9 +79,12 @@ def test_check_compares_and_judges_as_before(tmp_path: Path, dailytalk: Command)
     assert facts["Human-1", "backchannels", "left"]["where"] == "below"
     assert "hardly learn" in facts["Human-1", "backchannels", "left"]["note"]
     assert json.loads(done.out)["verdict"]["level"] == "good"
-    text = dailytalk("check", work).out
-    assert re.search(r"backchannels +left +0 a minute +below +Human-1", text)
-    assert "hardly learn to say mm-hm" in text
+    short = dailytalk("check", work).out
+    assert "hardly learn" not in short
+    assert re.search(r"^11 of 18 measures .* unlike those of published corpora", short, re.MULTILINE)
+    assert len(short.splitlines()) < 12
+    text = dailytalk("check", work, "--verbose").out
+    assert re.search(r"backchannels +left +0 a minute +below +Human-1 +.*hardly learn to say mm-hm", text)
 
 
 def test_report_draws_a_plot_of_each_measure_before_what_is_published(tmp_path: Path) -> None:

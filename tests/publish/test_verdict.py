@@ -1,7 +1,15 @@
+import json
+import shutil
+
+import numpy as np
 import pytest
+import soundfile
+from audio_files import EXAMPLES, REAL_CALLS, example
 from built_conversations import built_row, write_dataset
+from command import EMBEDDED
 from rich_conversations import rich_row
 
+from dailytalk_contiguous.core.scorecard import published_references
 from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.core.tally import Tally
 from dailytalk_contiguous.core.turns import Timed
@@ -359,3 +367,97 @@ def test_training_folder_has_the_verdict_of_the_rows_that_it_was_made_from(tmp_p
     kinds = [{finding.kind for finding in check_folder(folder)[0]} for folder in (work, tmp_path / "data")]
     assert kinds[0] >= {"misheard-words", "unknown-speakers"}
     assert kinds[0] - kinds[1] == set()
+
+
+# The spread of gaps, and how much the main side says.
+
+
+def metronome(number, overlaps=False):
+    """A dialogue in which the agent answers once, after 0.4 s, and the user begins and ends it."""
+    answer = 4.0 + 0.5 * (number % 4)
+    ends = answer + 4.2
+    again = ends - 0.3 if overlaps else ends + 0.4
+    lines = (
+        ("right", 0.0, answer - 0.4, "so I went there and it was closed"),
+        ("left", answer, ends, "what did you do about that then"),
+        ("right", again, 13.5, "I went home and made some tea"),
+    )
+    return built_row(f"call{number}", lines, 13.5, rate=8000)
+
+
+def kinds_of(folder):
+    return {finding.kind for finding in check_folder(folder)[0]}
+
+
+@pytest.mark.parametrize("overlapping", [0, 12])
+def test_metronome_with_a_silent_agent_is_found_in_rows_and_in_their_export(tmp_path, overlapping):
+    rows = [metronome(number, overlaps=number < overlapping) for number in range(80)]
+    work = write_dataset(tmp_path / "work", rows)
+    write_export(open_items(work).rows(), tmp_path / "data", MOSHI)
+    for folder in (work, tmp_path / "data"):
+        assert kinds_of(folder) >= {"same-gaps", "agent-silent"}
+    limits = FitnessLimits(most_same_gaps=None, least_main_talk=None)
+    assert not {finding.kind for finding in check_folder(work, limits)[0]} & {"same-gaps", "agent-silent"}
+
+
+def test_agent_is_silent_whoever_gave_it_a_voice_and_a_silent_user_is_not_the_agent(tmp_path):
+    as_recorded = [metronome(number) for number in range(12)]
+    for row in as_recorded:
+        for line in row["utterances"]:
+            line.update(status="kept", synthesis=None)
+    assert "agent-silent" in kinds_of(write_dataset(tmp_path / "recorded", as_recorded))
+    sides = {"left": "right", "right": "left"}
+    turned = [
+        built_row(
+            f"call{number}",
+            [(sides[line["channel"]], line["start"], line["end"], line["text"]) for line in row["utterances"]],
+            13.5,
+            rate=8000,
+        )
+        for number, row in enumerate(as_recorded)
+    ]
+    assert "agent-silent" not in kinds_of(write_dataset(tmp_path / "turned", turned))
+
+
+def test_metronome_is_found_in_a_recording_of_it(tmp_path, dailytalk):
+    chance = np.random.default_rng(0)
+    parts = example("bicycle_repair")[: 16000 * 60].reshape(-1, 1600, 2)
+    voices = [parts[np.abs(parts[:, :, side]).max(axis=1) > 0.1][:, :, side].reshape(-1) for side in (0, 1)]
+    sound, at, said = chance.normal(0, 1e-4, (16000 * 130, 2)), 16000, []
+    for turn in range(45):
+        length, voice = round(16000 * chance.uniform(1.2, 3.2)), voices[turn % 2]
+        first = chance.integers(0, len(voice) - length)
+        sound[at : at + length, turn % 2] += voice[first : first + length]
+        times = {"start": at / 16000, "end": (at + length) / 16000}
+        said.append({"channel": ("left", "right")[turn % 2], "text": "some words of it"} | times)
+        at += length + 6400
+    (tmp_path / "in").mkdir()
+    soundfile.write(tmp_path / "in/call.wav", sound, 16000)
+    (tmp_path / "in/call.json").write_text(json.dumps({"utterances": said}))
+    assert dailytalk("tag", tmp_path / "in", "--out", tmp_path / "work", *EMBEDDED).code == 0
+    assert "same-gaps" in kinds_of(tmp_path / "work")
+
+
+@pytest.mark.parametrize("kind", ["bundled", pytest.param("calls", marks=pytest.mark.needs("the real calls"))])
+def test_people_are_no_metronomes_and_no_silent_agents(tmp_path, dailytalk, kind):
+    (tmp_path / "in").mkdir()
+    for sound in [*EXAMPLES.glob("*.flac")] if kind == "bundled" else REAL_CALLS:
+        shutil.copy(sound, tmp_path / "in")
+        words = sound.with_suffix(".reference.json" if kind == "bundled" else ".json")
+        shutil.copy(words, tmp_path / f"in/{sound.stem}.json")
+    assert dailytalk("tag", tmp_path / "in", "--out", tmp_path / "work", *EMBEDDED).code == 0
+    judge, tally = Judge(rebuilt=False), Tally(rebuilt=False)
+    for row in [*open_items(tmp_path / "work").rows()] * 5:  # as many as their median needs
+        judge.add(row)
+        tally.add(row)
+    assert judge.n >= 10
+    assert not {finding.kind for finding in judge.findings(tally)} & {"same-gaps", "agent-silent"}
+
+
+def test_limit_of_a_silent_agent_is_that_of_published_corpora():
+    """What three of four conversations of Open Yap 1K have, of the speech that Fisher has in a minute."""
+    references = published_references()
+    [floor] = [band for band in references["open-yap"].bands if band.measure == "floor_share"]
+    [speech] = [band for band in references["fisher"].bands if band.measure == "speech"]
+    share = np.interp(25, (5, 50), (floor.low, floor.middle)) * speech.middle / 60
+    assert FitnessLimits().least_main_talk == round(share, 2)

@@ -230,7 +230,7 @@ def csm(folder: Path) -> str:
 
 def jmoshi(folder: Path) -> str:
     made = write_export(rich_rows(), folder / "data", JMOSHI, main="right")
-    return tree(folder / "data") + rows_as_text([made])
+    return (tree(folder / "data") + rows_as_text([made])).replace(str(folder), "FOLDER")
 
 
 def odd_plots() -> list[Plot]:

@@ -77,7 +77,7 @@ def test_run_with_lists_of_its_own_does_and_records_what_they_say(tmp_path: Path
 
 def test_copies_of_no_kind_are_refused_before_anything_is_made(tmp_path: Path) -> None:
     source, out = crema_d(tmp_path / "in", actors=(1001,)), tmp_path / "out"
-    with pytest.raises(DailytalkError, match="--copies needs --augment"):
+    with pytest.raises(DailytalkError, match="`copies=` needs `augment=`"):
         CorpusSpec(read_corpus("crema_d", source, out), out, (MEASURE, FINISH), ClipPlan(copies=2))
     assert not list(out.rglob("*.parquet"))
 

@@ -67,5 +67,5 @@ def test_link_to_another_file_is_neither_read_nor_written(tmp_path: Path) -> Non
     ],
 )  # fmt: skip
 def test_line_that_no_stream_wrote_is_one_sentence(tmp_path: Path, line: Any) -> None:
-    with pytest.raises(DailytalkError, match=r"position.jsonl.*choose another --out"):
+    with pytest.raises(DailytalkError, match=r"position.jsonl.*choose another `out=`"):
         Positions(written(tmp_path, line))

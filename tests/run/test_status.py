@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.run.events import EVENTS, Run, append, birth, process_lives, run_status
+from dailytalk_contiguous.run.events import EVENTS, Run, alone, append, birth, process_lives, run_status
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 HERE = platform.node()
@@ -153,6 +153,22 @@ def test_second_pass_adds_to_what_is_to_be_done(tmp_path: Path) -> None:
     tell(tmp_path, 5, "planned", plan=plan)
     (run,) = seen(tmp_path, 6)
     assert (run.shards, run.audio_seconds) == (4, 3600)
+
+
+def test_folder_is_held_for_a_run_on_another_host_while_its_events_come(tmp_path: Path) -> None:
+    begin(tmp_path, host="elsewhere", pid=os.getpid())
+    tell(tmp_path, 40, "progress", stage="Transcribe")
+    with (
+        pytest.raises(DailytalkError, match=r"tag .*on elsewhere, process .*since 2026-01-01 00:00:00") as refused,
+        alone(tmp_path, "tag", (1, 1), at(50)),
+    ):
+        pass
+    assert "if it was killed, run this again in 70 s" in refused.value.remedy
+    with alone(tmp_path, "tag", (1, 1), at(130)):
+        pass
+    tell(tmp_path, 140, "finished")
+    with alone(tmp_path, "speak", (1, 1), at(141)):
+        pass
 
 
 @pytest.mark.parametrize("text", [None, "", '{"event": "started", "ru'])

@@ -49,6 +49,13 @@ def test_eager_and_streaming_and_plain_rows_are_the_same(tmp_path: Path, monkeyp
     assert [row["problem"] is None for row in eager] == [True, False]
 
 
+def test_one_input_is_given_as_it_is(tmp_path: Path) -> None:
+    save(tmp_path / "in/a.wav")
+    for inputs in (str(tmp_path / "in"), tmp_path / "in", (str(tmp_path / "in"),)):
+        (row,) = Folder(inputs=inputs, cache_dir=str(tmp_path / "cache")).as_streaming_dataset("train")
+        assert row["conversation_id"] == "a"
+
+
 def test_added_recording_is_seen_despite_the_cache(tmp_path: Path) -> None:
     def count() -> int:
         builder = Folder(inputs=(str(tmp_path / "in"),), cache_dir=str(tmp_path / "cache"))

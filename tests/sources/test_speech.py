@@ -8,7 +8,7 @@ from recordings import save
 
 from dailytalk_contiguous import add_speech
 from dailytalk_contiguous.core.audio import pcm_to_float
-from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 
 
 def test_audio_column_becomes_16_khz_mono_samples(tmp_path: Path) -> None:
@@ -34,6 +34,14 @@ def test_audio_can_be_let_go(tmp_path: Path) -> None:
 def test_missing_column_is_named_with_those_that_are_there() -> None:
     with pytest.raises(ValueError, match=r"no column 'audio' among \['sound'\]"):
         add_speech(Dataset.from_dict({"sound": [1]}))
+
+
+def test_column_of_paths_is_refused_and_taken_once_it_is_cast_as_the_remedy_says(tmp_path: Path) -> None:
+    paths = Dataset.from_dict({"file": [str(save(tmp_path / "a.wav"))]})
+    with pytest.raises(DailytalkError, match=r"'string'.*not audio.*cast_column") as refused:
+        add_speech(paths, "file")
+    cast = eval(refused.value.remedy.partition(": ")[2], {"dataset": paths, "Audio": Audio})
+    assert len(add_speech(cast, "file")[0]["speech"]) > 16000
 
 
 def test_damaged_audio_says_which_file(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from datasets import Dataset, Features, IterableDataset, List, Value
+from datasets import Dataset, DatasetDict, Features, IterableDataset, List, Value
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,7 +23,10 @@ from dailytalk_contiguous.core.schema import PROBLEM, Batch, Row
 from dailytalk_contiguous.core.settings import EXECUTION
 from dailytalk_contiguous.stages.augment import Augment
 from dailytalk_contiguous.stages.base import PerUtterance, Stage, model_digest
+from dailytalk_contiguous.stages.finish import Finish
+from dailytalk_contiguous.stages.match_transcript import MatchTranscript
 from dailytalk_contiguous.stages.measure_prosody import MeasureProsody
+from dailytalk_contiguous.stages.style import Bucket, Tag
 
 
 @dataclass(frozen=True)
@@ -138,6 +141,14 @@ def test_map_names_the_columns_that_are_missing(stage: Stage) -> None:
 def test_map_of_a_dataset_without_speech_names_what_makes_it() -> None:
     with pytest.raises(ValueError, match=r"lacks: dailytalk_contiguous\.add_speech\(dataset\) makes speech"):
         MeasureProsody().map(Dataset.from_dict({"audio": ["a.wav"]}))
+
+
+def test_bar_of_a_map_has_the_name_of_its_stage_or_what_the_caller_says(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for options, shown in (({}, "Length: 100%"), ({"desc": "counting"}, "counting: 100%")):
+        PerUtterance(Length(1)).map(as_dataset(), load_from_cache_file=False, **options)
+        assert shown in capsys.readouterr().err
 
 
 def test_map_serves_no_cache_of_other_settings() -> None:
@@ -268,7 +279,7 @@ def test_row_with_a_problem_keeps_its_id_in_a_stage_that_makes_ids_again() -> No
 
 SCRIPT = """
 from dataclasses import dataclass
-from datasets import Dataset, Features, Value
+from datasets import Dataset, DatasetDict, Features, Value
 from dailytalk_contiguous.stages.base import Stage
 
 @dataclass(frozen=True)
@@ -338,3 +349,15 @@ def test_next_stage_sees_a_number_as_a_file_holds_it(streaming: bool) -> None:
 def test_a_setting_that_means_nothing_is_named(kind: type[Stage], wrong: dict[str, Any]) -> None:
     with pytest.raises(DailytalkError, match=r"is .*: (choose among|give) "):
         kind(**wrong)
+
+
+@pytest.mark.parametrize("given", [{"text": ["a"]}, DatasetDict({"train": Dataset.from_dict({"text": ["a"]})})])
+def test_what_is_no_dataset_is_refused_with_what_is_one(given: Any) -> None:
+    with pytest.raises(DailytalkError, match=f"not a {type(given).__name__}: make one with Dataset.from_dict"):
+        Length().map(given)
+
+
+@pytest.mark.parametrize("stage", [Bucket(), MatchTranscript(), PerUtterance(Tag()), Finish()])
+def test_stage_for_conversations_is_not_lifted_to_them(stage: Stage) -> None:
+    with pytest.raises(DailytalkError, match=f"{stage.name} takes conversations as they are"):
+        PerUtterance(stage)

@@ -151,5 +151,5 @@ def test_emotion_is_classified_where_it_is_asked_for() -> None:
     asked = names(tag_stages("embedded", emotion="affect-map"))
     assert asked[asked.index("RateAffect") + 1] == "ClassifyEmotion"
     assert names(clip_stages("embedded", emotion="somebody/model")[0])[-1] == "ClassifyEmotion"
-    with pytest.raises(DailytalkError, match="--emotion-vote needs --emotion"):
+    with pytest.raises(DailytalkError, match="`emotion_vote=` needs `emotion=`"):
         tag_stages("embedded", emotion_vote=True)

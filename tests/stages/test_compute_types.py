@@ -48,5 +48,5 @@ def test_a_recogniser_without_types_is_the_same_on_all_devices(name: str, recogn
 
 @pytest.mark.parametrize("name", STAGES)
 def test_preflight_refuses_a_type_that_the_device_lacks(name: str, tiny_whisper: str) -> None:
-    with pytest.raises(DailytalkError, match="pass --compute-type with one of"):
+    with pytest.raises(DailytalkError, match="pass `compute_type=` with one of"):
         made(name, tiny_whisper, device="cpu", compute_type="float16").preflight()

@@ -97,7 +97,7 @@ def test_given_words_are_used_as_they_are_and_nothing_is_recognised() -> None:
     count = len(batch["speech"])
     words = [{"word": "Hello?", "start": 1.0, "end": 2.0, "probability": None}]
     batch |= {"given_text": ["Hello?"] + [""] * (count - 1), "given_words": [words] + [[]] * (count - 1)}
-    added = Transcribe("a model that does not exist")(batch)
+    added = Transcribe("nobody/no-model")(batch)
     assert added["text_raw"] == ["Hello?"] + [""] * (count - 1)
     assert added["words"] == [words] + [[]] * (count - 1)
     assert set(added["recogniser"]) == {GIVEN}
@@ -278,7 +278,7 @@ def test_words_of_packed_windows_come_back_to_their_utterances_with_all_that_is_
         Recognised([Word(" Well", 1.0, 15.0, 1.0), Word(" ", 0.2, 0.4, 1.0)], -9.0, 0.5),
         Recognised([Word(" So", -1.0, 0.5, 1.0), Word(" long.", 19.0, 30.0, 1.0)], -9.0, 0.25),
     )
-    made = Transcribe("ears", guard=False)(TALK)
+    made = Transcribe("some/ears", guard=False)(TALK)
     assert list(made) == list(Transcribe.adds)
     logprobs = made.pop("avg_logprob")
     assert logprobs[:2] == [pytest.approx(math.log(0.5)), pytest.approx(math.nan, nan_ok=True)]
@@ -297,7 +297,7 @@ def test_words_of_packed_windows_come_back_to_their_utterances_with_all_that_is_
         ],
         "language": ["de"] * 3 + ["fr"] * 3,
         "no_speech_prob": [0.125, 0.75, 0.125, 0.5, 0.25],
-        "recogniser": ["ears"] * 5 + [GIVEN],
+        "recogniser": ["some/ears"] * 5 + [GIVEN],
         "question": [True, False, False, False, False, False],
         "text_reason": [None, "the recogniser heard no words", None, None, None, None],
     }
@@ -308,7 +308,7 @@ def test_language_is_told_from_half_a_minute_of_the_longest_utterances_of_a_conv
     script: Callable[..., Script],
 ) -> None:
     ears = script(*[Recognised([], 0.0, 0.0)] * 4)
-    Transcribe("ears")(TALK)
+    Transcribe("some/ears")(TALK)
     assert [Counter((one * 32768).astype(int).tolist()) for one in ears.detected] == [
         {1000: 32000, 1001: 16000, 1002: 16000},
         {1004: 20 * 16000, 1003: 10 * 16000},
@@ -321,14 +321,14 @@ def test_each_utterance_has_a_window_where_they_share_none(
     script: Callable[..., Script], windows: str, packs: bool
 ) -> None:
     ears = script(*[Recognised([], 0.0, 0.0)] * 5, packs=packs)
-    Transcribe("ears", windows=windows, language="en")(TALK)
+    Transcribe("some/ears", windows=windows, language="en")(TALK)
     assert ears.asked == [(seconds, "en") for seconds in (2.0, 1.0, 1.0, 15.0, 20.0)]
     assert ears.detected == []
 
 
 def test_utterances_of_a_flat_dataset_have_nothing_in_common(script: Callable[..., Script]) -> None:
     ears = script(*[Recognised([Word("so", 0.25, 99.0, 1.0)], 0.0, 0.0)] * 2)
-    made = Transcribe("ears", guard=False)({"speech": [lasting(1.0, 1), lasting(2.0, 1)]})
+    made = Transcribe("some/ears", guard=False)({"speech": [lasting(1.0, 1), lasting(2.0, 1)]})
     assert made["words"] == [[word("so", 0.25, 1.0)], [word("so", 0.25, 2.0)]]
     assert made["language"] == ["de", "fr"]
     assert ears.asked == [(1.0, "de"), (2.0, "fr")]
@@ -339,4 +339,4 @@ def test_words_without_marks_ask_by_their_wording(script: Callable[..., Script])
     batch = {"speech": [lasting(5.0, 1000)]}
     for punctuates in (False, True):
         script(Recognised(heard, 0.0, 0.0), punctuates=punctuates)
-        assert Transcribe("ears", language="en")(batch)["question"] == [not punctuates]
+        assert Transcribe("some/ears", language="en")(batch)["question"] == [not punctuates]

@@ -779,7 +779,7 @@ def _kept(said: Said) -> tuple[list[tuple[str, float, float]], dict[str, Any]]:
 def _sentence_of(error: Exception) -> str:
     """An error in a sentence without a full stop."""
     if isinstance(error, DailytalkError):
-        return f"{error.reason}: {error.remedy}"
+        return error.sentence
     if isinstance(error, MemoryError):
         return "there is not enough memory: close other programs, or choose a smaller model"
     detail = " ".join(str(error).split())[:200]

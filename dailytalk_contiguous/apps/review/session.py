@@ -231,7 +231,9 @@ class Session:
             info = probe(stretch.audio)
         except (BadInput, OSError) as problem:
             why_silent = (
-                str(problem) if isinstance(problem, BadInput) else f"its sound can't be read: {problem.strerror}"
+                problem.sentence
+                if isinstance(problem, BadInput)
+                else f"its sound can't be read: {problem.strerror}"
             )
             seconds = self.editable.seconds(name) or max(
                 (line["end"] for line in self._held(name).lines.values()), default=0.0

@@ -1017,7 +1017,7 @@ for (const card of document.querySelectorAll("article.card, .sideways")) scrolle
       return item;
     }));
     const from = found.length ? page * PAGE + 1 : 0;
-    say($("count"), `${from.toLocaleString("en")} to ${(page * PAGE + part.length).toLocaleString("en")} of ${found.length.toLocaleString("en")} conversations`);
+    say($("count"), `${from.toLocaleString("en")} to ${(page * PAGE + part.length).toLocaleString("en")} of ${found.length.toLocaleString("en")} conversation${found.length === 1 ? "" : "s"}`);
     $("page-back").disabled = page === 0;
     $("page-on").disabled = page >= pages - 1;
     $("pages").hidden = rows.length <= PAGE;

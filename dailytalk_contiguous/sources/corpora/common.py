@@ -24,6 +24,7 @@ from dailytalk_contiguous.core.audio import HIGHEST_RATE, LFS_POINTER, LFS_REMED
 from dailytalk_contiguous.core.documents import as_text, csv_lines, utf8_text
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import CLIP, Row
+from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.sources.corpora.downloads import Download
 from dailytalk_contiguous.sources.recordings import LARGEST, is_recording
 from dailytalk_contiguous.sources.transcribed import identity_of
@@ -87,7 +88,7 @@ def _of_part(name: str, published: PublishedCounts, rows: list[dict[str, Any]]) 
         sentences.append(f"{name}: {len(rows)} {published.unit} were read, {published.clips} are published.")
     speakers = {row["speaker"] for row in rows if row["speaker"] is not None}
     if published.speakers is not None and len(speakers) != published.speakers:
-        sentences.append(f"{name}: {len(speakers)} speakers were read, {published.speakers} are published.")
+        sentences.append(f"{name}: {counted(len(speakers), 'speaker')} read, {published.speakers} published.")
     labels = Counter(row["label"] for row in rows)
     for label, count in published.labels.items():
         if labels[label] != count:

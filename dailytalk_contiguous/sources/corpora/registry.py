@@ -5,7 +5,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.errors import BadValue
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.sources.corpora.acted import Ravdess, Savee, Tess
 from dailytalk_contiguous.sources.corpora.common import Corpus, CorpusConfig
@@ -29,7 +29,7 @@ CORPORA: dict[str, type[Corpus]] = CLIP_CORPORA | CONVERSATION_CORPORA
 def corpus_named(name: str) -> type[Corpus]:
     """The builder of a corpus. Raises DailytalkError for an unknown name."""
     if name not in CORPORA:
-        raise DailytalkError(f"there is no corpus {name!r}", f"choose one of {', '.join(sorted(CORPORA))}")
+        raise BadValue(f"there is no corpus {name!r}", f"choose one of {', '.join(sorted(CORPORA))}")
     return CORPORA[name]
 
 

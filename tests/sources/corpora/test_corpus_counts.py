@@ -10,7 +10,7 @@ def rows(*labels: str, part: str = "") -> list[tuple[str, dict[str, Any]]]:
 def test_clips_speakers_and_labels_that_differ_are_told() -> None:
     assert count_differences("c", [PublishedCounts(4, 2, {"x": 2, "y": 2})], rows("x", "y", "x")) == [
         "c: 3 clips were read, 4 are published.",
-        "c: 1 speakers were read, 2 are published.",
+        "c: 1 speaker read, 2 published.",
         "c: 1 clips are labelled 'y', 2 are published.",
     ]
 

@@ -1,0 +1,171 @@
+"""Audio of a row with both of its channels, decoded on access, and only the seconds that are read.
+
+`datasets` silently averages stereo to mono through `["array"]` (datasets#8005), and needs torchcodec for any of
+it. Here a column keeps its encoded bytes, libsndfile decodes them, and the shape shows the channels. Its feature
+is one of two. What a chain of stages returns is plain `Audio` wherever it is written, for which the Hub shows a
+player. What `load` returns has a type of its own, which survives caches: data that was saved with it needs this
+package instead of falling back to the average.
+"""
+
+import io
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+import soundfile
+from datasets import Audio
+from datasets.features.features import register_feature
+from numpy.typing import NDArray
+
+from dailytalk_contiguous.core.audio import Probe, Samples, blocks, embedded, probe
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+
+#: The name under which `datasets` writes the feature of `load` into its files.
+FEATURE = "StereoAudio"
+
+#: Formats in which libsndfile seeks exactly to a sample; in others it needs the audio before (see `core.audio`).
+_EXACT = ("FLAC", "WAV", "WAVEX")
+
+#: What is stored, and what is worked out from it.
+_STORED, _DECODED = ("bytes", "path"), ("array", "sampling_rate")
+
+
+class StereoAudio(Mapping[str, Any]):
+    """Encoded audio that is decoded on access.
+
+    `audio["array"]` is float32 in [-1, 1), of shape (samples, 2), or (samples,) for mono files; 16-bit samples
+    come out exactly. `audio["sampling_rate"]` is in Hz, `audio["bytes"]` the content of the file, which alone is
+    decoded, `audio["path"]` its name, which is never opened. Iterating goes over what is stored (`bytes`, `path`),
+    so that a row can be written again unchanged. Nothing is kept after decoding: take the array once.
+    """
+
+    def __init__(self, encoded: Mapping[str, Any]) -> None:
+        self._stored = {name: encoded.get(name) for name in _STORED}
+
+    def __getitem__(self, name: str) -> Any:
+        if name == "array":
+            return self.read()
+        return self.sample_rate if name == "sampling_rate" else self._stored[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._stored)
+
+    def __len__(self) -> int:
+        return len(self._stored)
+
+    def __contains__(self, name: object) -> bool:
+        return name in (*_STORED, *_DECODED)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        # What `with_format("torch")` and "numpy" make a tensor of.
+        return np.asarray(self.read(), dtype=dtype)
+
+    def __repr__(self) -> str:
+        return f"StereoAudio(path={self._stored['path']!r}, bytes={len(self._stored['bytes'] or b'')})"
+
+    @property
+    def sample_rate(self) -> int:
+        return self._probe().sample_rate
+
+    @property
+    def channels(self) -> int:
+        """How many there are: 2, or 1 for the audio of one utterance."""
+        return self._probe().channels
+
+    @property
+    def seconds(self) -> float:
+        return self._probe().seconds
+
+    def read(self, start: float = 0.0, end: float | None = None) -> Samples:
+        """A part as float32, of shape (samples, 2), or (samples,) for mono; nothing else is decoded.
+
+        Args:
+            start: seconds, taken to the nearest sample.
+            end: seconds; the end of the audio if None.
+
+        Raises:
+            DailytalkError: the part is not within the audio.
+            BadInput: the audio can't be decoded.
+        """
+        info = self._probe()
+        last = info.seconds if end is None else end
+        if not 0 <= start <= last <= info.seconds + 0.5 / info.sample_rate:  # False for NaN too
+            raise DailytalkError(
+                f"{start} to {last} s is no part of {info.seconds:.3f} s of audio",
+                "give start and end in seconds, within the audio and in this order",
+            )
+        if info.format in _EXACT:
+            samples = self._exactly(round(start * info.sample_rate), round(last * info.sample_rate))
+        else:
+            nothing = np.zeros((0, info.channels), np.float32)
+            samples = np.concatenate([nothing, *blocks(embedded(self._stored), start, last - start)])
+        return samples[:, 0] if info.channels == 1 else samples
+
+    def _probe(self) -> Probe:
+        """What the header says. Raises BadInput for no audio, one that is cut short, or one that can't be read."""
+        self._source()
+        return probe(embedded(self._stored))
+
+    def _exactly(self, first: int, last: int) -> Samples:
+        try:
+            with soundfile.SoundFile(self._source()) as file:
+                file.seek(first)
+                samples: Samples = file.read(last - first, dtype="float32", always_2d=True)
+        except soundfile.LibsndfileError as error:
+            raise BadInput(f"its audio can't be decoded ({error.error_string})", "download it again") from None
+        if len(samples) < last - first:
+            raise BadInput(
+                f"its audio ends {last - first - len(samples)} samples before its header says", "download it again"
+            )
+        return samples
+
+    def _source(self) -> Any:
+        if self._stored["bytes"] is None:
+            raise BadInput(
+                "the row has no audio (a path in a dataset is never opened)",
+                "load the column `audio` with its bytes",
+            )
+        return io.BytesIO(self._stored["bytes"])
+
+
+@dataclass(repr=False)
+class PublishedStereo(Audio):  # type: ignore[misc]
+    """The feature of a column of `StereoAudio` that is plain `Audio` in files and on the Hub."""
+
+    dtype: ClassVar[str] = "dict"
+
+    def encode_example(self, value: Any) -> dict[str, Any]:
+        """What is stored, of a `StereoAudio`, of such a dict, of bytes, or of a path, whose file is read."""
+        if isinstance(value, Mapping):
+            if value.get("bytes") is None and value.get("path") is None:
+                raise DailytalkError("audio without bytes and path can't be stored", "give it as FLAC or WAV")
+            return {name: value.get(name) for name in _STORED}
+        if isinstance(value, bytes):
+            return {"bytes": value, "path": None}
+        return {"bytes": Path(value).read_bytes(), "path": Path(value).name}
+
+    def embed_storage(self, storage: pa.StructArray, *args: Any, **options: Any) -> pa.StructArray:
+        """The column as it is: the base class would put the file that a row's path names into it."""
+        return storage
+
+    def decode_example(self, value: Mapping[str, Any], token_per_repo_id: Any = None) -> StereoAudio:
+        return value if isinstance(value, StereoAudio) else StereoAudio(value)
+
+
+@dataclass(repr=False)
+class StereoFeature(PublishedStereo):
+    """The feature of a column that stays `StereoAudio`: `dataset.cast_column("audio", StereoFeature())`.
+
+    Before saving a dataset for people without this package, cast the column back: `cast_column("audio", Audio())`.
+    """
+
+    _type: str = field(default=FEATURE, init=False, repr=False)
+
+
+with warnings.catch_warnings():  # it warns that the function is experimental, as it has been since datasets 3.2
+    warnings.simplefilter("ignore", UserWarning)
+    register_feature(StereoFeature, FEATURE)

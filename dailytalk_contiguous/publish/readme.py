@@ -1,0 +1,124 @@
+"""The README.md of a folder that we make: what it is, under which licences, how it was made, how to load it.
+
+It says in one place what somebody needs who is sent the folder. Its last line has a digest of the rest, by which
+the next run knows it: what a person wrote, or changed, stays as it is.
+"""
+
+import hashlib
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dailytalk_contiguous.core import licensing
+from dailytalk_contiguous.core.documents import read_bytes
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.tally import Tally
+from dailytalk_contiguous.core.wording import counted, portable
+from dailytalk_contiguous.publish import sections
+from dailytalk_contiguous.publish.card import derived, licence_section, origins_of, warnings
+from dailytalk_contiguous.publish.items import open_items
+from dailytalk_contiguous.publish.render import escaped
+from dailytalk_contiguous.run import outputs
+from dailytalk_contiguous.store.files import inside, write_bytes
+
+README = "README.md"
+
+_OURS = re.compile(r"(.*\n)\n<!-- dailytalk:readme ([0-9a-f]{20}) -->\n", re.DOTALL)
+
+
+def readme(title: str, about: str, made: Tally, run: Mapping[str, Any], load: str) -> str:
+    """The text of a README.
+
+    Args:
+        about: what the folder is. load: how to load it; both in Markdown.
+        made: how its rows came about (`Tally.add_made`); what they do not say is taken from `run`.
+        run: run.json of the folder that they are from; {} where there is none.
+    """
+    if not any(map(any, made.sources)) and (source := run.get("source")):
+        made.sources.clear()
+        made.sources[portable(source.get("repository") or source.get("name")), source.get("licence")] = 1
+    if not made.models:
+        made.total.conversations = (run.get("counts") or {}).get("conversations", 0)
+        made.models.update(
+            {
+                licensing.Origin(role, model["name"], model.get("licence"), model.get("url") or ""): (
+                    made.total.conversations
+                )
+                for role, model in (run.get("models") or {}).items()
+            }
+        )
+    settings = (run.get("settings") or {}) | ((run.get("speak") or {}).get("settings") or {})
+    origins = origins_of(made) if made.sources else [licensing.Origin("source", "", None), *made.origins()]
+    models = [origin for origin in origins if origin.role != "source"]
+    licence = derived([origin.licence for origin in origins if origin.role == "source"], models)
+    parts = {
+        f"# {escaped(title)}": about,
+        "## Licences": licence_section(licence, None, origins, warnings(licence, origins)),
+        "## How it was made": sections.markdown(sections.made_parts(made, {**run, "settings": settings})),
+        "## How to load it": load,
+    }
+    text = "\n\n".join(f"{heading}\n\n{part}" for heading, part in parts.items()) + "\n"
+    return f"{text}\n<!-- dailytalk:readme {_digest(text)} -->\n"
+
+
+def is_foreign(folder: Path) -> bool:
+    """Whether a folder has a README that a person wrote or changed."""
+    if not os.path.lexists(folder / README):
+        return False
+    try:
+        match = _OURS.fullmatch(read_bytes(inside(folder, README)).decode("utf-8", "replace"))
+    except BadInput:
+        return True
+    return match is None or match[2] != _digest(match[1])
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+def write_work_readme(folder: Path, title: str) -> None:
+    """Write the README of a work folder after a run, unless a person's is there. Raises OSError."""
+    run = outputs.read_run(folder)
+    if run is None or is_foreign(folder):
+        return
+    made, spoken = Tally(), run.get("speak") or {}
+    sizes = [
+        f"{counted(n, 'conversation')} {state}"
+        for state, of in (("tagged", run), ("finished", spoken))
+        if (n := (of.get("counts") or {}).get("conversations"))
+    ]
+    is_finished = bool((spoken.get("counts") or {}).get("conversations"))
+    for row in open_items(folder).rows(["provenance"]) if is_finished else ():
+        made.add_made(row)
+    about = f"A work folder of `dailytalk`: {', '.join(sizes) or 'nothing that could be used'}. {_FILES}"
+    text = readme(title, about, made, run, _LOAD if is_finished else _LOAD_TAGGED).encode()
+    if not (folder / README).exists() or read_bytes(folder / README) != text:
+        write_bytes(folder / README, text)
+
+
+_FILES = (
+    "`transcript.jsonl` has a line for each utterance, and may be edited; `tagged` has what was found in the "
+    "recordings; `dataset` and `audio` have the finished conversations; `rejects.jsonl` what could not be used, "
+    "and why; `run.json` how all of it was made."
+)
+
+_LOAD = """```python
+import dailytalk_contiguous
+
+talks = dailytalk_contiguous.load(".")  # the path of this folder; `datasets` alone: data_dir="dataset"
+print(talks[0]["conversation_id"], talks[0]["audio"]["array"].shape)  # (samples, 2): left and right
+```
+
+`dailytalk check .` says whether it is good to train on, `dailytalk export . --format moshi --out data` writes what
+a trainer reads."""
+
+_LOAD_TAGGED = """```python
+from datasets import load_dataset
+
+tagged = load_dataset("parquet", data_dir="tagged", split="train")  # under the path of this folder
+print(tagged[0]["conversation_id"], tagged[0]["text"])
+```
+
+`dailytalk speak .` makes finished conversations of it."""

@@ -1,0 +1,86 @@
+"""The README.md of exports and work folders: what it says, and whose it is."""
+
+import json
+from pathlib import Path
+
+import pytest
+from built_conversations import built_row, write_dataset
+from command import EMBEDDED, Command
+from recordings import calls, state
+
+MODEL = {"affect": {"name": "audeering/msp-dim", "licence": "CC-BY-NC-SA-4.0", "url": "https://huggingface.co"}}
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    """A work folder of two finished conversations, with what is known of their source and models."""
+    made = json.dumps({"tool": "dailytalk-contiguous 0.1.0", "models": MODEL})
+    folder = write_dataset(tmp_path / "work", [built_row(name) | {"provenance": made} for name in "ab"])
+    source = {"repository": "somebody/calls", "licence": "cc-by-4.0"}
+    (folder / "run.json").write_text(json.dumps({"source": source, "settings": {"profile": "embedded"}}))
+    return folder
+
+
+@pytest.mark.parametrize("form", ["moshi", "csm", "sesame-finetune", "lhotse", "webdataset"])
+def test_export_says_what_it_is_of_what_under_which_licences_and_how_it_was_made(
+    tmp_path: Path, dailytalk: Command, work: Path, form: str
+) -> None:
+    out = tmp_path / "data"
+    assert dailytalk("export", work, "--format", form, "--out", out).code == 0
+    text = (out / "README.md").read_text(encoding="utf-8")
+    assert "2 conversations, " in text
+    for said in (
+        f"--format {form}",
+        "somebody/calls",
+        "cc-by-4.0",
+        "CC-BY-NC-SA-4.0",
+        "dailytalk-contiguous 0.1.0",
+    ):
+        assert said in text
+    assert "| profile | embedded |" in text
+    before = state(out)
+    assert dailytalk("export", work, "--format", form, "--out", out).code == 0
+    assert state(out).keys() == before.keys()
+    assert (out / "README.md").read_text(encoding="utf-8") == text
+
+
+def test_readme_that_a_person_wrote_stays(tmp_path: Path, dailytalk: Command, work: Path) -> None:
+    out = tmp_path / "data"
+    for own in ("Mine.", None):  # written anew, and a line added to ours
+        assert dailytalk("export", work, "--out", out).code == 0
+        text = own or (out / "README.md").read_text(encoding="utf-8").replace("# data", "# data of ours")
+        (out / "README.md").write_text(text)
+        for _ in range(2):
+            assert dailytalk("export", work, "--out", out).code == 0
+            assert (out / "README.md").read_text(encoding="utf-8") == text
+        (out / "README.md").unlink()
+
+
+def test_checks_and_mixes_read_a_folder_with_its_readme(tmp_path: Path, dailytalk: Command, work: Path) -> None:
+    out = tmp_path / "data"
+    assert dailytalk("export", work, "--out", out, "--eval-share", "0.5").code == 0
+    found = json.loads(dailytalk("check", out, "--json").out)
+    assert not [finding for finding in found["findings"] if "README" in json.dumps(finding)]
+    assert dailytalk("mix", out, "--out", tmp_path / "mix").code in (0, 3)
+
+
+def test_work_folder_has_a_readme_that_follows_its_runs_until_a_person_writes_one(
+    tmp_path: Path, dailytalk: Command, tiny_whisper: str
+) -> None:
+    calls(tmp_path / "in", "a")
+    tag = ("tag", tmp_path / "in", "--out", tmp_path / "work", *EMBEDDED, "--asr-model", tiny_whisper)
+    assert dailytalk(*tag, "--source-licence", "cc0-1.0").code == 0
+    readme = tmp_path / "work/README.md"
+    text = readme.read_text(encoding="utf-8")
+    for said in ("# work", "1 conversation tagged", "cc0-1.0", "silero-vad", "load_dataset"):
+        assert said in text
+    before = state(tmp_path / "work")
+    assert dailytalk(*tag, "--source-licence", "cc0-1.0").code == 0
+    assert state(tmp_path / "work") == before
+    calls(tmp_path / "in", "b")
+    assert dailytalk(*tag).code == 0
+    assert "2 conversations tagged" in readme.read_text(encoding="utf-8")
+    readme.write_text("Mine.")
+    calls(tmp_path / "in", "c")
+    assert dailytalk(*tag).code == 0
+    assert readme.read_text(encoding="utf-8") == "Mine."
