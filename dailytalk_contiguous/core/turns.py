@@ -438,7 +438,7 @@ def figure_value(name: str, figure: Ratio | list[float]) -> float:
     assert quantile is not None, name
     if not figure:
         return math.nan
-    return sorted(figure)[math.ceil(quantile * len(figure)) - 1]  # the nearest rank, as of all conversations
+    return sorted(figure)[math.ceil(quantile * len(figure) - 1e-9) - 1]  # the nearest rank
 
 
 class TimedConversation(NamedTuple):
