@@ -376,6 +376,9 @@ def _followed(line: SpokenLine, before: SpokenLine | None, author: str) -> Spoke
         line |= NOT_SILENT
     if "text" in changed and line.get("tokens"):
         line["tokens"] = []  # a recogniser's, of another text
+    for edge in changed & {"start", "end"}:
+        if line.get(f"{edge}_trim") is not None:
+            line[f"{edge}_trim"] = None  # it is where a person says
     if before is not None and "tag" in changed and before.get("rule"):
         line["rule"] = ""
     if before is not None and not changed:

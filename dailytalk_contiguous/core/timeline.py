@@ -48,7 +48,8 @@ class TurnEvent(NamedTuple):
     """Something on one channel of the source, at `start`..`end`, that lasts `new_length` in the rebuilt one (s).
 
     `kept`: its own samples are used, so that `new_length` is `end - start`. `run`: a number that pieces cut from
-    one run of speech on this channel share; -1 for an event that was not cut.
+    one run of speech on this channel share; -1 for an event that was not cut. `start_trim`, `end_trim`: how far
+    inside its start and its end it sounds, in the source and in the rebuilt one; None where nobody knows.
     """
 
     channel: str
@@ -57,6 +58,8 @@ class TurnEvent(NamedTuple):
     new_length: float
     run: int = -1
     kept: bool = False
+    start_trim: float | None = None
+    end_trim: float | None = None
 
 
 class Rebuilt(NamedTuple):
@@ -220,6 +223,8 @@ def compare_turns(
 ) -> dict[str, Any]:
     """Turn-taking before and after a rebuild: those columns of `core.schema.TIMELINE` that follow from times.
 
+    Times are those at which events sound, where these are known.
+
     Offsets in seconds are NaN where the speaker never changes; `offset_distance` is the 1-Wasserstein distance of
     their distributions. `overlap_kept` (NaN without overlap in the source) is the time that overlapping pairs of
     the source still overlap, over what the new lengths allow: the whole of one that was inside the other, else as
@@ -233,11 +238,7 @@ def compare_turns(
     """
     from scipy.stats import wasserstein_distance  # half a second, which commands that rebuild nothing can spare
 
-    source = [Timed(event.channel, event.start, event.end, event.run) for event in events]
-    rebuilt = [
-        Timed(event.channel, start, start + event.new_length, event.run)
-        for event, start in zip(events, starts, strict=True)
-    ]
+    source, rebuilt = sounding_times(events, starts)
     # The same on both sides, or a pause that shrinks would look like a change in turn-taking.
     groups = join_spans(source)
     before, after = stretches(source, groups), stretches(rebuilt, groups)
@@ -256,6 +257,16 @@ def compare_turns(
         "duration_ratio": duration / source_duration if source_duration > 0 else np.nan,
         "lost_speech_seconds": lost_seconds(events, starts, duration),
     }
+
+
+def sounding_times(events: Sequence[TurnEvent], starts: Sequence[float]) -> tuple[list[Timed], list[Timed]]:
+    """When events sound in the source, and in the rebuilt conversation in which they begin at `starts`."""
+    source, rebuilt = [], []
+    for event, start in zip(events, starts, strict=True):
+        before, after = event.start_trim or 0.0, event.end_trim or 0.0
+        source.append(Timed(event.channel, event.start + before, event.end - after, event.run))
+        rebuilt.append(Timed(event.channel, start + before, start + event.new_length - after, event.run))
+    return source, rebuilt
 
 
 def lost_seconds(events: Sequence[TurnEvent], starts: Sequence[float], duration: float) -> float:

@@ -4,6 +4,9 @@ The categories are those of Heldner & Edlund (2010, "Pauses, gaps and overlaps i
 a change of speaker leaves a gap or an overlap, and speech wholly inside the other's is an overlap within a turn,
 which we call a backchannel. What they leave open, whether an overlap cut the other off, is decided by its length,
 because times hold no better sign; an interruption at which the other stops at once is therefore an `overlap`.
+
+Times are those at which people sound (`core.utterance.sounding_span`). Speech activity, by which utterances are
+found, ends some 80 ms late: gaps would be so much shorter, and overlaps longer.
 """
 
 import math
@@ -18,6 +21,7 @@ from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.schema import CHANNELS, is_recorded
+from dailytalk_contiguous.core.utterance import sounding_span
 
 #: Seconds. Utterances of one speaker less than this apart are one stretch of speech, as dGSLM (Nguyen et al. 2023,
 #: "Generative Spoken Dialogue Language Modeling") delimits inter-pausal units.
@@ -160,7 +164,8 @@ def timing_events(speech: "Unions") -> list[TimingEvent]:
 
     A gap is that of who takes over, an overlap that of who comes in: who begins later or, of two who begin at
     once, who ends first. A silence that somebody ends who also spoke before it is a pause, whoever else begins
-    with it. `Segment` closes silences of up to 0.35 s, so what it finds has no shorter pauses.
+    with it. `Segment` closes silences of up to 0.35 s by speech activity, of 0.45 s by sound: what it finds has no
+    shorter pauses.
     """
     units = {channel: _joined(spans) for channel, spans in sorted(speech.channels.items())}
     units = {channel: spans for channel, spans in units.items() if spans}
@@ -344,7 +349,9 @@ class TurnMeasure(NamedTuple):
 
 
 def _of_offsets(which: str, quantile: float) -> TurnMeasure:
-    about = "From one speaker's end to the start of the other, who takes the floor; below 0 both speak."
+    about = (
+        "From one speaker's end to the start of the other, who takes the floor; below 0 both speak. Nearest rank."
+    )
     return TurnMeasure(f"floor-transfer offset, {which}", "s", about, _HELDNER, SIDES, quantile)
 
 
@@ -352,7 +359,13 @@ _MINUTE, _SECONDS, _SPOKEN, _SHARE = "a minute", "s a minute", "a minute of spee
 
 #: The measures by name. A stretch is speech of one side without a silence of `PAUSE`.
 TURN_MEASURES = {
-    "speech": TurnMeasure("speech", _SECONDS, "Seconds of speech, silences under 0.2 s included.", _DGSLM),
+    "speech": TurnMeasure(
+        "speech",
+        _SECONDS,
+        "Seconds of speech, from its first to its last sound over the room that is no more than 40 dB under its "
+        "loudest moment; silences under 0.2 s included.",
+        _DGSLM,
+    ),
     "pause": TurnMeasure(
         "pauses", _SECONDS, "Seconds of silence of both after which the speaker goes on.", _DGSLM
     ),
@@ -364,7 +377,12 @@ TURN_MEASURES = {
     "offset_p75": _of_offsets("75th percentile", 0.75),
     "offset_p95": _of_offsets("95th percentile", 0.95),
     "gap_median": TurnMeasure(
-        "length of gaps, median", "s", "Floor-transfer offsets above 0.", _YAP, quantile=0.5, gaps=True
+        "length of gaps, median",
+        "s",
+        "Floor-transfer offsets above 0. Nearest rank.",
+        _YAP,
+        quantile=0.5,
+        gaps=True,
     ),
     "overlap_share": TurnMeasure(
         "overlap of voiced time", _SHARE, "Overlap over the time in which anybody speaks.", _YAP
@@ -420,9 +438,7 @@ def figure_value(name: str, figure: Ratio | list[float]) -> float:
     assert quantile is not None, name
     if not figure:
         return math.nan
-    ordered, at = sorted(figure), quantile * (len(figure) - 1)
-    low = int(at)
-    return ordered[low] + (at - low) * (ordered[min(low + 1, len(ordered) - 1)] - ordered[low])
+    return sorted(figure)[math.ceil(quantile * len(figure) - 1e-9) - 1]  # the nearest rank
 
 
 class TimedConversation(NamedTuple):
@@ -504,16 +520,13 @@ def timed_conversations(row: Mapping[str, Any]) -> dict[str, TimedConversation]:
 
     In a row that was not rebuilt both are the same. Stretches are those of the source in both.
     """
-    audible = [
-        utterance
-        for utterance in row["utterances"] or ()
-        if utterance["status"] != "dropped" and is_number(utterance["start"]) and is_number(utterance["end"])
-    ]
-    source, rebuilt = (
-        [Timed(utterance["channel"], utterance[start], utterance[end]) for utterance in audible]
-        for start, end in (("source_start", "source_end"), ("start", "end"))
-    )
-    knows_source = all(is_number(start) and is_number(end) for _, start, end, _ in source)
+    spans = [(utterance, sounding_span(utterance)) for utterance in row["utterances"] or ()]
+    heard = [(utterance, span) for utterance, span in spans if span and utterance["status"] != "dropped"]
+    audible = [utterance for utterance, _ in heard]
+    rebuilt = [Timed(utterance["channel"], *span) for utterance, span in heard]
+    recorded = [(utterance["channel"], sounding_span(utterance, "source_")) for utterance in audible]
+    source = [Timed(channel, *span) for channel, span in recorded if span]
+    knows_source = len(source) == len(audible)
     groups = join_spans(source if knows_source else rebuilt)
     texts = [utterance["text"] for utterance in audible]
     has_words = any(texts) and (row["language"] or "").partition("-")[0] not in SPACELESS

@@ -81,6 +81,12 @@ _STATUSES, _EVENTS = ", ".join(STATUSES), ", ".join(EVENTS)
 #: Characters of the text of one utterance; half an hour of speech has fewer.
 LONGEST_TEXT = 20_000
 
+#: When an utterance is heard: its start and end, and how far inside these it sounds.
+EDGES = ("start", "end", "start_trim", "end_trim")
+
+#: Seconds beyond its start and end that an utterance may sound (`core.spans.sounding` looks no further than 0.2).
+MOST_BEYOND = 1.0
+
 #: Largest measure that a 32-bit column holds.
 _LARGEST = 3.4e38
 
@@ -203,6 +209,13 @@ _OF_EDITS: dict[str, Any] = {
     "read": texts_of,
 }
 _HEARD: dict[str, Any] = {"only_with": "emotion_model", "optional": True}
+_OF_EDGES: dict[str, Any] = {
+    "feature": _SECONDS,
+    "unit": "seconds, or not there",
+    "digits": 4,
+    "editable": False,
+    "optional": True,
+}
 _OF_SIDES: dict[str, Any] = {"only_with": "origin", "optional": True, "editable": False}
 
 #: All fields, in the order of a line.
@@ -286,6 +299,14 @@ FIELDS: tuple[Field, ...] = (
     ),
     Field("text_reason", _TEXT, "why `text_raw` is empty", "or null", editable=False),
     Field(
+        "start_trim",
+        about="from its start to where it sounds, which measures of timing begin with: over the room, and no more "
+        "than 40 dB under its loudest moment; below 0 it sounds before its start",
+        only_with="start_trim",
+        **_OF_EDGES,
+    ),
+    Field("end_trim", about="from where it last sounds to its end", only_with="end_trim", **_OF_EDGES),
+    Field(
         "emotion_class",
         EMOTION_GUESS["emotion_class"],
         "with `--emotion`: the class that a classifier hears, a guess from sound and no diagnosis; `unsure` where "
@@ -337,6 +358,10 @@ FIELDS: tuple[Field, ...] = (
     Field("source_channel", _TEXT, "in the recording", "`left`, `right`", part="built"),
     Field("source_start", _SECONDS, "where it was", "seconds of the conversation", part="built"),
     Field("source_end", _SECONDS, "where it was", "seconds of the conversation", part="built"),
+    Field(
+        "source_start_trim", about="its start_trim there", part="built", only_with="source_start_trim", **_OF_EDGES
+    ),
+    Field("source_end_trim", about="its end_trim there", part="built", only_with="source_end_trim", **_OF_EDGES),
     Field("status", _TEXT, "resynthesised; as recorded; kept all the same; left out", _STATUSES, part="built"),
     Field("reason", _TEXT, "why it was dropped or kept", "or null", part="built"),
     Field("event", _TEXT, "how it enters, from times alone", _EVENTS, part="built"),
@@ -398,6 +423,21 @@ def unpack_utterances(utterances: Iterable[Mapping[str, Any]], names: Iterable[s
     """What `pack_utterances` packed: the list columns of some fields."""
     listed = list(utterances)
     return {name: [utterance[name] for utterance in listed] for name in names}
+
+
+def sounding_span(utterance: Mapping[str, Any], timeline: str = "") -> tuple[float, float] | None:
+    """From when to when an utterance sounds, in seconds; with the timeline `source_`, in the recording.
+
+    Its start and end where that is not known (rows of older versions, edges that people moved); None without any.
+
+    >>> sounding_span({"start": 1.0, "end": 2.5, "start_trim": 0.02, "end_trim": 0.1})
+    (1.02, 2.4)
+    """
+    start, end, *trims = (utterance.get(f"{timeline}{name}") for name in EDGES)
+    if not is_number(start) or not is_number(end):
+        return None
+    before, after = (trim if is_number(trim, -MOST_BEYOND, end - start) else 0.0 for trim in trims)
+    return (start + before, end - after) if before + after < end - start else (start, end)
 
 
 def words_within(words: Iterable[Mapping[str, Any]], utterance: Mapping[str, Any]) -> list[dict[str, Any]]:

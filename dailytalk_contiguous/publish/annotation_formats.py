@@ -23,7 +23,7 @@ from dailytalk_contiguous.core.documents import as_text, is_number, read_bytes
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import CHANNELS, Row
 from dailytalk_contiguous.core.turns import Timed, stretches
-from dailytalk_contiguous.core.utterance import words_within
+from dailytalk_contiguous.core.utterance import EDGES, sounding_span, words_within
 from dailytalk_contiguous.publish import exports
 from dailytalk_contiguous.publish.items import MOST_SECONDS, SMALL, TaggedItems, open_items
 from dailytalk_contiguous.publish.version import Version
@@ -99,14 +99,16 @@ def annotation_of(
     """
     labels: dict[str, list[Label]] = {kind: [] for kind in KINDS}
     names: dict[str, Counter[str]] = {side: Counter() for side in CHANNELS}
+    sounding: dict[Label, tuple[float, float]] = {}
     for utterance in utterances:
         if label := spoken_label(utterance):
             labels["utterances"].append(label)
+            sounding[label] = sounding_span(utterance) or (label.start, label.end)
             names[label.side][str(utterance.get("speaker") or "")] += 1
             for word in utterance.get("words") or ():
                 labels["words"] += filter(None, [spoken_label({**word, "text": word["word"]}, label.side)])
     said = sorted(labels["utterances"])
-    for stretch in stretches([Timed(label.side, label.start, label.end) for label in said]):
+    for stretch in stretches([Timed(label.side, *sounding[label]) for label in said]):
         for number, member in enumerate(stretch.members):
             labels["events"].append(said[member]._replace(text="turn" if number else stretch.event, tag=""))
     labels["sounds"] += filter(None, (spoken_label({**heard, "text": "sound"}) for heard in sounds))
@@ -190,7 +192,7 @@ def open_annotation(row: Row, export: exports.Export) -> Annotation:
             export.left_out["utterances' words: their speaker was resynthesised"] += 1
             utterance["words"] = []
         there = _moved(utterance, utterance["source_start"] - utterance["start"])
-        moved.append(there | {"end": utterance["source_end"], "channel": utterance["source_channel"]})
+        moved.append(there | {name: utterance.get(f"source_{name}") for name in ("channel", *EDGES[1:])})
     return annotation_of(name, moved, row["source_duration"] or 0.0, _source_sounds(row))
 
 

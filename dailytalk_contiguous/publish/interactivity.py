@@ -30,6 +30,7 @@ from dailytalk_contiguous.core.interaction import (
 from dailytalk_contiguous.core.quality import PAUSE_DB
 from dailytalk_contiguous.core.schema import AUDIO_FOLDER, CHANNELS, Row
 from dailytalk_contiguous.core.turns import PAUSE, Timed, unions
+from dailytalk_contiguous.core.utterance import sounding_span
 from dailytalk_contiguous.publish import exports, moshi_folder
 from dailytalk_contiguous.publish import items as publish_items
 from dailytalk_contiguous.publish.verdict import Judge
@@ -86,9 +87,9 @@ def clips_of(
     """
     role = roles(swap)
     utterances = [
-        Timed(role[said["channel"]], said["start"], said["end"])
+        Timed(role[said["channel"]], *span)
         for said in row["utterances"] or ()
-        if said["status"] != "dropped"
+        if said["status"] != "dropped" and (span := sounding_span(said))
     ]
     spoken = (word for word in row["alignments"] or () if (word["word"] or "").strip())
     words = [Timed(role[word["speaker"]], word["start"], word["end"]) for word in spoken]

@@ -60,6 +60,7 @@ from dailytalk_contiguous.core.schema import (
 from dailytalk_contiguous.core.scorecard import ReferenceCorpus, reference_of
 from dailytalk_contiguous.core.turns import Timed, stretches
 from dailytalk_contiguous.core.utterance import (
+    EDGES,
     FIELDS,
     OPTIONAL_FIELDS,
     SYNTHESIS,
@@ -68,6 +69,7 @@ from dailytalk_contiguous.core.utterance import (
     checked_fields,
     line_problem,
     published,
+    sounding_span,
     utterance_of,
 )
 from dailytalk_contiguous.core.wording import counted
@@ -1039,7 +1041,7 @@ class TaggedItems(Items):
         utterances = []
         for _, line in lines:
             utterance = moved(utterance_of(line, (*FIELDS, *self.fields)))
-            source = {f"source_{name}": utterance[name] for name in ("channel", "start", "end")}
+            source = {f"source_{name}": utterance[name] for name in ("channel", *EDGES)}
             utterances.append(utterance | source)
         words = [
             moved(word) | {"speaker": utterance["channel"], "source": utterance["models"]["recogniser"]}
@@ -1105,10 +1107,14 @@ def words_between(words: Iterable[AlignedWord], start: float, end: float) -> lis
 
 
 class Utterance(NamedTuple):
-    """An utterance in seconds of its conversation; `event` as in `core.utterance.EVENTS`."""
+    """An utterance in seconds of its conversation; `event` as in `core.utterance.EVENTS`.
+
+    `sounds`: from when to when it does (`core.utterance.sounding_span`).
+    """
 
     start: float
     end: float
+    sounds: tuple[float, float]
     main: bool
     text: str
     tag: str
@@ -1187,7 +1193,12 @@ def conversation(row: Row, sample_rate: int, swap: bool) -> Conversation:
         sample_rate=sample_rate,
         words=tuple(_words(row["alignments"] or (), main, seconds)),
         utterances=tuple(
-            Utterance(*_times(said, "text", seconds), said["channel"] == main, *(said[key] or "" for key in _SAID))
+            Utterance(
+                *_times(said, "text", seconds),
+                sounding_span(said) or (said["start"], said["end"]),
+                said["channel"] == main,
+                *(said[key] or "" for key in _SAID),
+            )
             for said in sorted(heard(row), key=lambda said: (said["start"], said["end"]))
         ),
         sounds=tuple(sorted((sound["start"], sound["end"]) for sound in row["sounds"] or ())),

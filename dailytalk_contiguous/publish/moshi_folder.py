@@ -280,8 +280,7 @@ def write_moshi(export: exports.Export, item: publish_items.Conversation) -> Ite
         "voices": list(item.voices),
         "turns": [
             [
-                round(utterance.start, 3),
-                round(utterance.end, 3),
+                *(round(max(0.0, edge), 3) for edge in utterance.sounds),
                 MAIN if utterance.main else OTHER,
                 len(utterance.text.split()),
             ]

@@ -32,6 +32,7 @@ from dailytalk_contiguous.core.separated_turns import is_doubtful
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.tally import UNKNOWN, Tally, TurnTaking
 from dailytalk_contiguous.core.turns import Timed, fitness, overlap_seconds
+from dailytalk_contiguous.core.utterance import sounding_span
 from dailytalk_contiguous.core.wording import counted, length_text, portable
 from dailytalk_contiguous.models.recogniser import WIDE_BAND
 from dailytalk_contiguous.publish.render import Html, fill, joined, model_name, percent, public
@@ -231,9 +232,9 @@ def measure_conversation(row: Mapping[str, Any], rebuilt: bool) -> MeasuredConve
         recorded = _length(utterance["source_start"], utterance["source_end"])
         lengths.append((recorded, _length(utterance["start"], utterance["end"])))
     timed = [
-        Timed(utterance["channel"], utterance["start"], utterance["end"])
+        Timed(utterance["channel"], *span)
         for utterance, (_, new) in zip(utterances, lengths, strict=True)
-        if new and utterance["status"] != "dropped"
+        if new and utterance["status"] != "dropped" and (span := sounding_span(utterance))
     ]
     talk = {"duration": duration} if row.get("labels") else measure_turns(timed, duration)
     values = dict.fromkeys(CONVERSATION_MEASURES) | talk | _of_words(utterances, lengths)

@@ -15,16 +15,18 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.quality import FRAME
 from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.stereo_audio import PublishedStereo
-from dailytalk_contiguous.core.utterance import FIELDS, OPTIONAL_FIELDS, UTTERANCE, Field, pack_utterances
+from dailytalk_contiguous.core.utterance import EDGES, FIELDS, OPTIONAL_FIELDS, UTTERANCE, Field, pack_utterances
 from dailytalk_contiguous.stages.base import REVOICE_OR_KEEP, AnyDataset, Stage
 from dailytalk_contiguous.stages.script import columns_besides
 
 #: Columns of an utterance that have another name on their way.
 _RENAMED = {"start": "new_start", "end": "new_end", "source_start": "start", "source_end": "end"}
 _RENAMED |= {"reason": "unspoken_reason"}
+_RENAMED |= {"start_trim": "new_start_trim", "end_trim": "new_end_trim"}
+_RENAMED |= {"source_start_trim": "start_trim", "source_end_trim": "end_trim"}
 
 #: Fields of an utterance, a word or a sound that are seconds.
-_TIMES = frozenset({"start", "end", "source_start", "source_end"})
+_TIMES = frozenset({*EDGES, *(f"source_{name}" for name in EDGES)})
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,10 @@ class Finish(Stage):
         *("alignments", "sounds", "timeline"),
         *(_RENAMED.get(name, name) for name in UTTERANCE if name not in ("channel", *OPTIONAL_FIELDS)),
     )
-    uses: ClassVar[tuple[str, ...]] = ("separated_by", *sorted(OPTIONAL_FIELDS))
+    uses: ClassVar[tuple[str, ...]] = (
+        "separated_by",
+        *sorted({_RENAMED.get(name, name) for name in OPTIONAL_FIELDS}),
+    )
     batch_rows: ClassVar[int] = 1
     adds: ClassVar[Features] = schema.BUILT
 
@@ -74,7 +79,7 @@ class Finish(Stage):
             raise DailytalkError(
                 f"Keep leaves each speaker on their side, and revoice is {self.revoice!r}", "leave it out"
             )
-        renamed = {name: row[column] for name, column in _RENAMED.items()}
+        renamed = {name: row.get(column) for name, column in _RENAMED.items()}
         utterances = pack_utterances({**row, **renamed}, (*FIELDS, *self.fields))
         for utterance in utterances:
             utterance["channel"] = sides[utterance["source_channel"]]

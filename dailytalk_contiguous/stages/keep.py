@@ -16,7 +16,14 @@ from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.timeline import TurnEvent, compare_turns
 from dailytalk_contiguous.core.utterance import SYNTHESIS, WORD
 from dailytalk_contiguous.stages.base import SAMPLE_RATE, Stage
-from dailytalk_contiguous.stages.reconstruct import RESULT, Part, result_measures, sounds_of, times_of
+from dailytalk_contiguous.stages.reconstruct import (
+    RESULT,
+    Part,
+    result_measures,
+    sounds_of,
+    times_of,
+    trims_of,
+)
 
 #: What an utterance has that nobody said anew: its value of each column of `Speak` that later stages read.
 _KEPT: dict[str, Any] = {
@@ -42,6 +49,7 @@ class Keep(Stage):
         *("audio", "offset", "duration", "sample_rate"),
         *("utterance_id", "source_channel", "start", "end", "run"),
     )
+    uses: ClassVar[tuple[str, ...]] = ("start_trim", "end_trim")
     batch_rows: ClassVar[int] = 1
     adds: ClassVar[Features] = Features(
         {
@@ -64,10 +72,10 @@ class Keep(Stage):
         sound = audio.read_pcm(row["audio"], row["offset"], row["duration"], sample_rate=rate)
         analysed = audio.read_pcm(row["audio"], row["offset"], row["duration"])
         leaks, total = leakage(analysed[:, 0], analysed[:, 1]), len(sound) / rate
-        columns = zip(*(row[name] for name in ("source_channel", "start", "end", "run")), strict=True)
+        columns = (row[name] for name in ("source_channel", "start", "end", "run"))
         parts = [
-            Part(TurnEvent(channel, start, end, end - start, run, kept=True), index, None)
-            for index, (channel, start, end, run) in enumerate(columns)
+            Part(TurnEvent(channel, start, end, end - start, run, True, *trims), index, None)
+            for index, (channel, start, end, run, trims) in enumerate(zip(*columns, trims_of(row), strict=True))
         ]
         utterances = [part.event for part in parts]
         for side, channel in enumerate(CHANNELS):

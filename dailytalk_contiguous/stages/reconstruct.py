@@ -31,9 +31,9 @@ from dailytalk_contiguous.core.schema import (
     result_sides,
 )
 from dailytalk_contiguous.core.settings import setting
-from dailytalk_contiguous.core.spans import FRAME, find_sounds, frame_levels, sound_blocks
-from dailytalk_contiguous.core.timeline import MODES, TurnEvent, compare_turns, rebuild
-from dailytalk_contiguous.core.turns import Timed
+from dailytalk_contiguous.core.spans import FRAME, UNDER_PEAK_DB, find_sounds, frame_levels, sound_blocks
+from dailytalk_contiguous.core.takes import Gate, edges
+from dailytalk_contiguous.core.timeline import MODES, TurnEvent, compare_turns, rebuild, sounding_times
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.stages.base import REVOICE, SAMPLE_RATE, Stage
 
@@ -43,6 +43,9 @@ AROUND = 0.02
 #: dB over the room tone from which a leak is heard in it, and over the leak from which a channel is its own
 #: speaker's. Frames of 32 ms on both sides whose loudest leak counts: its tail in the room.
 HEARD_DB, OWN_DB, LEAK_EDGE = -3.0, 10.0, 3
+
+#: By which a take sounds, as what it replaces does (`core.spans.sounding`).
+TAKE_SOUNDS = Gate(edge_db=UNDER_PEAK_DB, edge_kept=0.0)
 
 
 #: Columns of a conversation with its sound and its times, rebuilt or as it was recorded.
@@ -55,7 +58,12 @@ RESULT = Features(
         "timeline": TIMELINE,
         "sounds": List({"channel": STRING, **dict.fromkeys(("start", "end", "new_start", "new_end"), SECONDS)}),
         **per_utterance(
-            Features({"new_start": SECONDS, "new_end": SECONDS, "event": STRING, "source_event": STRING})
+            Features(
+                {
+                    **dict.fromkeys(("new_start", "new_end", "new_start_trim", "new_end_trim"), SECONDS),
+                    **dict.fromkeys(("event", "source_event"), STRING),
+                }
+            )
         ),
     }
 )
@@ -75,7 +83,8 @@ class Reconstruct(Stage):
 
     `status` says what became of each utterance: `spoken` ones are laid from `spoken` (int16 PCM at `sample_rate`),
     `kept` and `kept-original` ones from the recording, `dropped` ones are left out. A conversation with a `failed`
-    one is held back. Times are seconds and whole samples of the result.
+    one is held back. Times are seconds and whole samples of the result. A take is placed by where it sounds, in
+    place of where its source does.
     """
 
     mode: str = setting(
@@ -89,6 +98,7 @@ class Reconstruct(Stage):
         *("utterance_id", "source_channel", "start", "end", "run", "status", "spoken"),
         *("unspoken_reason", "unspoken_remedy"),
     )
+    uses: ClassVar[tuple[str, ...]] = ("start_trim", "end_trim")
     batch_rows: ClassVar[int] = 1
     retried: ClassVar[bool] = True
     refuses: ClassVar[bool] = True
@@ -143,14 +153,25 @@ class Reconstruct(Stage):
         kept_runs = iter(numbers)
         parts: list[Part] = []
         columns = (row[name] for name in ("source_channel", "start", "end", "run", "status", "spoken"))
-        for index, (channel, start, end, run, status, pcm) in enumerate(zip(*columns, strict=True)):
+        listed = zip(*columns, trims_of(row), strict=True)
+        for index, (channel, start, end, run, status, pcm, (start_trim, end_trim)) in enumerate(listed):
             run = next(kept_runs) if channel != self.revoice else run
             if status == "spoken":
                 spoken = audio.pcm_to_float(pcm)
-                parts.append(Part(TurnEvent(channel, start, end, len(spoken) / rate), index, spoken))
+                first, last = edges(spoken, rate, TAKE_SOUNDS)
+                if start_trim is not None:
+                    start, start_trim = max(0.0, start + start_trim - first / rate), first / rate
+                if end_trim is not None:
+                    after = (len(spoken) - last) / rate
+                    end, end_trim = min(row["duration"], end - end_trim + after), after
+                event = TurnEvent(
+                    channel, start, end, len(spoken) / rate, start_trim=start_trim, end_trim=end_trim
+                )
+                parts.append(Part(event, index, spoken))
             elif status != "dropped":
                 length = _whole_seconds(start, end, rate)
-                parts.append(Part(TurnEvent(channel, start, end, length, run, True), index, None))
+                event = TurnEvent(channel, start, end, length, run, True, start_trim, end_trim)
+                parts.append(Part(event, index, None))
         kept_channel = CHANNELS[1 - CHANNELS.index(self.revoice)]
         parts += [
             Part(TurnEvent(kept_channel, start, end, _whole_seconds(start, end, rate), run, True), None, None)
@@ -236,6 +257,12 @@ class Reconstruct(Stage):
             if not np.array_equal(channel[new : new + last - first], side[first:last]):
                 lost[part.utterance is None] += part.event.end - part.event.start
         return channel, lost[0], lost[1]
+
+
+def trims_of(row: Row) -> list[tuple[float | None, float | None]]:
+    """How far inside its start and its end each utterance sounds, in seconds; None where nobody knows."""
+    unknown = [None] * len(row["utterance_id"])
+    return list(zip(row.get("start_trim") or unknown, row.get("end_trim") or unknown, strict=True))
 
 
 def sounds_of(
@@ -330,24 +357,22 @@ def _loudness(pieces: list[audio.Samples], rate: int) -> float:
 def times_of(row: Row, parts: Sequence[Part], starts: Sequence[float]) -> dict[str, Any]:
     """New times and turn events of the utterances; a dropped one has none (it stays where it would have been)."""
     utterances = [number for number, part in enumerate(parts) if part.utterance is not None]
-    events = [part.event for part in parts]
-    timed = [Timed(event.channel, event.start, event.end, event.run) for event in events]
-    moved = [
-        Timed(event.channel, start, start + event.new_length, event.run)
-        for event, start in zip(events, starts, strict=True)
-    ]
-    groups = turns.join_spans([timed[number] for number in utterances])  # the same stretches before and after
-    before = dict(zip(utterances, turns.label([timed[number] for number in utterances], groups), strict=True))
-    after = dict(zip(utterances, turns.label([moved[number] for number in utterances], groups), strict=True))
-    names = ("new_start", "new_end", "event", "source_event")
+    source, result = sounding_times(
+        [parts[number].event for number in utterances], [starts[number] for number in utterances]
+    )
+    groups = turns.join_spans(source)  # the same stretches before and after
+    before = dict(zip(utterances, turns.label(source, groups), strict=True))
+    after = dict(zip(utterances, turns.label(result, groups), strict=True))
+    names = ("new_start", "new_end", "new_start_trim", "new_end_trim", "event", "source_event")
     times: dict[str, Any] = {name: [None] * len(row["utterance_id"]) for name in names}
     times["sounds"] = []
-    for number, part in enumerate(parts):
-        start, end = moved[number].start, moved[number].end
+    for number, (part, start) in enumerate(zip(parts, starts, strict=True)):
+        event, end = part.event, start + part.event.new_length
         if part.utterance is None:
-            before_it = {"channel": part.event.channel, "start": part.event.start, "end": part.event.end}
+            before_it = {"channel": event.channel, "start": event.start, "end": event.end}
             times["sounds"].append(before_it | {"new_start": start, "new_end": end})
             continue
-        for name, value in zip(names, (start, end, after[number], before[number]), strict=True):
+        values = (start, end, event.start_trim, event.end_trim, after[number], before[number])
+        for name, value in zip(names, values, strict=True):
             times[name][part.utterance] = value
     return times

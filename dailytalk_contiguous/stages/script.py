@@ -17,6 +17,7 @@ from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import CHANNELS, SOURCE, STRING, Row, per_utterance
 from dailytalk_contiguous.core.settings import unlisted
 from dailytalk_contiguous.core.utterance import (
+    EDGES,
     FIELDS,
     NOT_SILENT,
     OPTIONAL_FIELDS,
@@ -120,7 +121,7 @@ def tagged_utterances(row: Mapping[str, Any], fields: Sequence[Field] = FIELDS) 
             "confidence": None if logprob is None else in_digits(math.exp(min(logprob, 0.0)), 4),
             "models": {"recogniser": recogniser, "affect": affect},
         }
-        | {f"source_{name}": utterance[name] for name in ("channel", "start", "end")}
+        | {f"source_{name}": utterance[name] for name in ("channel", *EDGES)}
         for utterance, words, logprob, recogniser, affect in packed
     ]
 
@@ -211,7 +212,7 @@ def _silent_side(base: Row, channel: str, fields: Sequence[Field]) -> list[dict[
     needed |= {column: [base.get(column)] for column in Segment.uses}
     segments = {column: values[0] for column, values in Segment(channel=channel)(needed).items()}
     silent = utterance_of({}, fields) | {"text_raw": "", "text": "", "tag": "", "recogniser": ""}
-    of_segment = ("utterance_id", "speaker", "start", "end", "kind", "run", "origin", "side_confidence")
+    of_segment = ("utterance_id", "speaker", *EDGES, "kind", "run", "origin", "side_confidence")
     return [
         silent | dict(zip(of_segment, values, strict=True)) | {"source_channel": channel}
         for values in zip(*map(segments.__getitem__, of_segment), strict=True)

@@ -20,7 +20,16 @@ from dailytalk_contiguous.core.quality import SideMeter
 from dailytalk_contiguous.core.schema import MEASURE, REJECTED, SECONDS, SIDE, STRING, Batch, Row, per_utterance
 from dailytalk_contiguous.core.separated_turns import ONE_CHANNEL, frames_of, side_of
 from dailytalk_contiguous.core.settings import setting, unlisted
-from dailytalk_contiguous.core.spans import Span, cut_long, frame_levels, speech_seconds, speech_spans
+from dailytalk_contiguous.core.spans import (
+    JOIN,
+    STEP,
+    Span,
+    cut_long,
+    frame_levels,
+    sounding,
+    speech_seconds,
+    speech_spans,
+)
 from dailytalk_contiguous.models import speech_activity
 from dailytalk_contiguous.models.speech_activity import FRAME, FRAME_SECONDS, MAX_FRAMES, SpeechActivity
 from dailytalk_contiguous.stages.base import Stage, find_stage
@@ -48,12 +57,14 @@ BLOCK = FRAME * MAX_FRAMES
 class FoundSpeech(NamedTuple):
     """What was found in one channel: its utterances, how much of each is speech, and notes about it.
 
-    `side` are the fields of `core.schema.SIDE`.
+    `trims`: seconds from its start to where it sounds, and from there to its end. `side` are the fields of
+    `core.schema.SIDE`.
     """
 
     channel: str
     spans: list[Span]
     spoken: list[float]
+    trims: list[tuple[float, float]]
     notes: list[str]
     side: dict[str, Any]
 
@@ -63,8 +74,9 @@ class Segment(Stage):
     """Speech activity on each channel, as utterances with their samples.
 
     Times are seconds from the start of the conversation. Utterances are in order of start (the left one first
-    where both start at once) and numbered within their channel. `sides` measures each channel that is listened to,
-    at the rate of the file.
+    where both start at once) and numbered within their channel. `start_trim` and `end_trim` are how far inside its
+    edges an utterance sounds: speech activity ends late, and is padded. `sides` measures each channel that is
+    listened to, at the rate of the file.
 
     Where a recording came with one channel (`separated_turns`), a side has speech in its turns alone, and nothing
     leaks from one side into the other: there was one microphone. Each utterance has the `origin` of its samples.
@@ -110,6 +122,8 @@ class Segment(Stage):
                         "speaker": STRING,
                         "start": SECONDS,
                         "end": SECONDS,
+                        "start_trim": SECONDS,
+                        "end_trim": SECONDS,
                         "kind": STRING,
                         "run": Value("int32"),
                         "speech_seconds": MEASURE,
@@ -160,9 +174,9 @@ class Segment(Stage):
                 )
             )
         numbered = [
-            (f"{row['conversation_id']}/{side.channel}", side.channel, span, spoken)
+            (f"{row['conversation_id']}/{side.channel}", side.channel, span, spoken, trims)
             for side in searched
-            for span, spoken in zip(side.spans, side.spoken, strict=True)
+            for span, spoken, trims in zip(side.spans, side.spoken, side.trims, strict=True)
         ]
         kept = [item for item in numbered if item[2].end - item[2].start >= self.min_duration]
         dropped = [item for item in numbered if item[2].end - item[2].start < self.min_duration]
@@ -180,6 +194,8 @@ class Segment(Stage):
             "speaker": [names.get(channel) or f"{row['recording_id']}/{channel}" for channel, _, _ in spans],
             "start": [start for _, start, _ in spans],
             "end": [end for _, _, end in spans],
+            "start_trim": [kept[index][4][0] for index in order],
+            "end_trim": [kept[index][4][1] for index in order],
             "kind": ["short" if end - start < self.short else "speech" for _, start, end in spans],
             "run": [kept[index][2].run for index in order],
             "speech_seconds": [kept[index][3] for index in order],
@@ -195,7 +211,7 @@ class Segment(Stage):
                     "reason": f"{end - start:.2f} s long, under the {self.min_duration:g} s of `min_duration=`",
                     "remedy": "lower `min_duration=` to keep it",
                 }
-                for prefix, _, (start, end, _), _ in dropped
+                for prefix, _, (start, end, _), *_ in dropped
             ],
         }
 
@@ -229,7 +245,7 @@ class Segment(Stage):
     ) -> FoundSpeech:
         probabilities, levels = _listen(pcm)
         if not len(levels) or float(levels.mean()) < SILENT:
-            return FoundSpeech(name, [], [], [f"the {name} channel is silent"], _side(name, meter, [], leak))
+            return FoundSpeech(name, [], [], [], [f"the {name} channel is silent"], _side(name, meter, [], leak))
         share = (np.count_nonzero(pcm >= FULL) + np.count_nonzero(pcm <= -FULL)) / max(1, len(pcm))
         notes = [f"{share:.1%} of the {name} channel is clipped"] if share > CLIPPED else []
         if turns is not None:
@@ -259,7 +275,15 @@ class Segment(Stage):
             for start, end, run in cut_long(spans, levels, FRAME_SECONDS, self.longest)
         ]
         spoken = [speech_seconds(piece[:2], probabilities, FRAME_SECONDS, self.threshold) for piece in pieces]
-        return FoundSpeech(name, pieces, spoken, notes, _side(name, meter, spans, leak))
+        silent = np.repeat(leak.mask, FRAME)[::STEP] if leak is not None else None
+        # Both sides of a recording of one channel hold what both say at once.
+        edges = sounding(pcm, spans, silent, JOIN if turns is None else 0.0)
+        trims = []
+        for number, (start, end, run) in enumerate(pieces):  # where it is cut, speech goes on
+            begun = number > 0 and pieces[number - 1].run == run
+            goes_on = number + 1 < len(pieces) and pieces[number + 1].run == run
+            trims.append((0.0 if begun else edges[run][0] - start, 0.0 if goes_on else end - edges[run][1]))
+        return FoundSpeech(name, pieces, spoken, trims, notes, _side(name, meter, spans, leak))
 
     def _leaks(self, samples: audio.Pcm) -> dict[str, Leakage]:
         """What each channel holds of the other one. Raises BadInput where both are one signal."""

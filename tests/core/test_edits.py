@@ -320,3 +320,10 @@ def test_measures_that_were_accepted_are_named_by_their_columns_and_their_bucket
     laid = lay_edits(anew, records)
     assert laid.lines == anew
     assert [(miss["line"], miss["field"]) for miss in laid.open] == [("l0", "vad")]
+
+
+def test_an_edge_that_a_person_moves_is_where_it_sounds_and_the_other_stays() -> None:
+    lines = {"l0": line("left", 0.5, "Good morning") | {"start_trim": 0.02, "end_trim": 0.08}}
+    moved = done(lines, do="times", line="l0", start=0.4, end=lines["l0"]["end"])["l0"]
+    assert (moved["start_trim"], moved["end_trim"]) == (None, 0.08)
+    assert moved[EDITED_FIELDS] == ["start"]

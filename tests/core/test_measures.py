@@ -107,7 +107,7 @@ class Planted:
 
 
 def _percentile(values: list[float], share: float) -> float:
-    return float(np.percentile(values, share)) if values else np.nan
+    return float(np.percentile(values, share, method="inverted_cdf")) if values else np.nan  # the nearest rank
 
 
 def test_every_measure_of_planted_conversations_is_what_was_planted_and_mirrored_sides_are_mirrored() -> None:

@@ -15,6 +15,7 @@ from dailytalk_contiguous.core.utterance import (
     line_problem,
     pack_utterances,
     published,
+    sounding_span,
     unpack_utterances,
     utterance_of,
 )
@@ -98,3 +99,21 @@ def test_packed_utterances_have_all_fields_and_are_unpacked_to_their_columns() -
     assert unpack_utterances(utterances, columns) == columns
     assert unpack_utterances(utterances, ["tag"]) == {"tag": [None, None]}
     assert pack_utterances({"utterance_id": []}) == []
+
+
+@pytest.mark.parametrize(
+    ("trims", "span"),
+    [
+        ({}, (1.0, 2.0)),
+        ({"start_trim": 0.1, "end_trim": None}, (1.1, 2.0)),
+        ({"start_trim": -0.1, "end_trim": 0.2}, (0.9, 1.8)),
+        ({"start_trim": float("nan"), "end_trim": -1e9}, (1.0, 2.0)),
+        ({"start_trim": 0.7, "end_trim": 0.7}, (1.0, 2.0)),
+        ({"start_trim": "0.1", "end_trim": True}, (1.0, 2.0)),
+    ],
+)
+def test_an_utterance_sounds_within_its_trims_and_where_these_say_nothing_from_start_to_end(
+    trims: dict[str, Any], span: tuple[float, float]
+) -> None:
+    assert sounding_span({"start": 1.0, "end": 2.0, **trims}) == pytest.approx(span)
+    assert sounding_span({"start": None, "end": 2.0, **trims}) is None

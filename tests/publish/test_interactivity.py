@@ -20,6 +20,7 @@ from recordings import read_lines
 from dailytalk_contiguous.cli.main import run_command
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import SIDE
+from dailytalk_contiguous.core.utterance import sounding_span
 from dailytalk_contiguous.publish.items import open_items
 from dailytalk_contiguous.publish.packing import pack_version
 
@@ -451,15 +452,9 @@ def test_rules_of_the_scripts_give_for_the_bundled_recordings_what_people_do(
     for facts in read(tmp_path / "bench/samples.json").values():
         if facts["kind"] == "turn":
             at = facts["start"] + facts["event_end"]
-            utterances = rows[facts["conversation_id"]]["utterances"]
-            answer = min(
-                (said for said in utterances if said["channel"] == "left"),
-                key=lambda said: abs(said["start"] - at),
-            )
-            before = max(
-                said["end"]
-                for said in utterances
-                if said["channel"] == "right" and said["start"] < answer["start"]
-            )
-            source.append(max(0.0, answer["start"] - before))
+            sides: dict[str, list[tuple[float, float]]] = {"left": [], "right": []}
+            for said in rows[facts["conversation_id"]]["utterances"]:
+                sides[said["channel"]].append(sounding_span(said))
+            answer = min((start for start, _ in sides["left"]), key=lambda start: abs(start - at))
+            source.append(max(0.0, answer - max(end for start, end in sides["right"] if start < answer)))
     assert statistics.median(latencies) == pytest.approx(statistics.median(source), abs=0.02)

@@ -1,5 +1,7 @@
 """The rebuilt conversation: what is kept comes through bit for bit, and no quiet is digital silence."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import soundfile
@@ -13,6 +15,7 @@ from revoicing import Result, Said, columns, longest_zero_run, rebuilt, recordin
 from dailytalk_contiguous.core.audio import pcm_to_float, to_pcm
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.loudness import CEILING, loudness
+from dailytalk_contiguous.core.utterance import EDGES, sounding_span
 from dailytalk_contiguous.stages.reconstruct import Reconstruct
 from dailytalk_contiguous.stages.segment import Segment
 
@@ -162,6 +165,7 @@ def test_rebuilt_conversation_is_told_whole() -> None:
         "built_duration": 11.68,
         "event": ["turn", "turn", "overlap", "backchannel", "overlap", None, "turn", "turn"],
         "source_event": ["turn", "turn", "overlap", "backchannel", "overlap", None, "turn", "turn"],
+        **dict.fromkeys(("new_start_trim", "new_end_trim"), [None] * 8),
     }
     assert [sound.pop("channel") for sound in sounds] == ["right", "right"]
     assert sounds == [
@@ -447,3 +451,20 @@ def test_leak_stays_in_the_result_where_a_kept_line_lies_under_the_other_voice(b
     left, right = rebuilt(KEPT, columns(said, samples, 16000, 0)).row["built_sides"]
     assert left["leak_db"] is None
     assert right["leak_db"] == (pytest.approx(-25, abs=1.5) if both_speak else None)
+
+
+def test_a_take_sounds_where_its_source_did_and_what_is_kept_where_it_was() -> None:
+    said = (Said("left", 1.0, 3.0), Said("right", 3.4, 5.0), Said("left", 5.5, 7.0), Said("right", 6.0, 8.0))
+    trims = {"start_trim": [[0.02, -0.1, 0.0, 0.03]], "end_trim": [[0.08, 0.1, 0.06, 0.1]]}
+    batch = columns(said, recording(said, 9.0, 16000), 16000, 16000, **trims)
+    quiet = np.zeros(480, np.int16).tobytes()
+    batch["spoken"] = [[quiet + take + quiet if take else take for take in batch["spoken"][0]]]
+    row = rebuilt(Reconstruct(sample_rate=16000), batch).row
+    columns_of = zip(*(row[f"new_{name}"] for name in EDGES), strict=True)
+    utterances = [dict(zip(EDGES, edges, strict=True)) for edges in columns_of]
+    heard = [sounding_span(utterance) for utterance in utterances]
+    gaps = [after[0] - before[1] for before, after in pairwise(heard)]
+    assert gaps == pytest.approx([0.38, 0.6, -0.91], abs=0.012)  # to a frame of 10 ms
+    assert [utterance["start_trim"] for utterance in utterances[1::2]] == [-0.1, 0.03]
+    assert [utterance["start_trim"] for utterance in utterances[::2]] == pytest.approx([0.03, 0.03], abs=0.011)
+    assert row["timeline"]["source_overlap_seconds"] == pytest.approx(0.91, abs=0.012)

@@ -156,6 +156,8 @@ def test_utterances_of_a_script_are_in_order_of_start_with_all_that_is_kept_of_t
         "emotion_model": [None, None],
         "origin": [None, None],
         "side_confidence": [None, None],
+        "start_trim": [None, None],
+        "end_trim": [None, None],
     }
     expected |= {name: [None, LINE["vad"][name]] for name in AFFECT}
     expected |= {name: [None, LINE["features"][name]] for name in PROSODY}
