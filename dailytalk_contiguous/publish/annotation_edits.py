@@ -299,7 +299,7 @@ def bring_back(
     Returns how many files there are, the edits, and what can't be used. Raises DailytalkError for a source
     without such files, and OSError as the disk does.
     """
-    names = {file_name(name): name for name in editable.names()}
+    names = {file: name for name in editable.names() for file in (file_name(name), name)}
     records: dict[str, list[Record]] = defaultdict(list)
     for record in journal.records.values():
         records[record["item"]].append(record)

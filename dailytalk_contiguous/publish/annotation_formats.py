@@ -29,7 +29,6 @@ from dailytalk_contiguous.publish.items import MOST_SECONDS, SMALL, TaggedItems,
 from dailytalk_contiguous.publish.version import Version
 from dailytalk_contiguous.run.outputs import TRANSCRIPT
 from dailytalk_contiguous.store.files import inside
-from dailytalk_contiguous.store.owned_folder import file_name
 
 #: What the name of a file ends in whose times are those of the rebuilt conversation; no `file_name` does.
 REBUILT = "--rebuilt"
@@ -172,7 +171,7 @@ def open_annotation(row: Row, export: exports.Export) -> Annotation:
     """A row on the timeline that is asked for. Raises BadInput for one that can't be used."""
     if row["problem"]:
         raise BadInput(row["problem"], row["remedy"])
-    name, sounds = file_name(row["conversation_id"]), row["sounds"] or ()
+    name, sounds = export.names.whole(row["conversation_id"]), row["sounds"] or ()
     audible = [part for part in row["utterances"] or () if is_number(part["start"]) and is_number(part["end"])]
     spoken = [{**part, "words": words_within(row["alignments"] or (), part)} for part in audible]
     if export.settings.timeline == "rebuilt":
@@ -198,11 +197,17 @@ def open_annotation(row: Row, export: exports.Export) -> Annotation:
 
 
 def _source_sounds(row: Row) -> list[dict[str, Any]]:
-    """The laughs and breaths of the kept speaker, who is on the right of what is finished, in the source."""
-    sides = (part["source_channel"] for part in row["utterances"] or () if part["channel"] == "right")
-    kept = next((side for side in sides if side in CHANNELS), "right")
+    """The laughs and breaths of kept speakers, who may be on another side of what is finished, in the source."""
+    sides = {part["channel"]: part["source_channel"] for part in row["utterances"] or ()}
     heard = [part for part in row["sounds"] or () if not row["problem"] and _has_source(part)]
-    return [{"channel": kept, "start": part["source_start"], "end": part["source_end"]} for part in heard]
+    return [
+        {
+            "channel": side if (side := sides.get(part["channel"])) in CHANNELS else part["channel"],
+            "start": part["source_start"],
+            "end": part["source_end"],
+        }
+        for part in heard
+    ]
 
 
 def _has_source(part: Mapping[str, Any]) -> bool:

@@ -20,7 +20,6 @@ from dailytalk_contiguous.core.turns import SPACELESS
 from dailytalk_contiguous.publish import exports
 from dailytalk_contiguous.publish.items import Conversation, Utterance
 from dailytalk_contiguous.store.files import json_text
-from dailytalk_contiguous.store.owned_folder import file_name
 
 #: The list of CSM's conversations.
 CONVERSATIONS = "conversations.jsonl"
@@ -62,7 +61,7 @@ def write_csm(export: exports.Export, item: Conversation) -> Iterator[exports.Fi
     messages = []
     for number, turn in enumerate(turns(item.utterances)):
         first, last = (round(edge * item.sample_rate) for edge in (turn.start, turn.end))
-        name = f"audio/{file_name(item.id)}/{number:04d}"
+        name = f"audio/{export.names[item.id]}/{number:04d}"
         export.write_sound(name, item.pcm[first:last, 0 if turn.main else 1])
         content = [{"type": "text", "text": turn.text}, {"type": "audio", "path": f"{name}.wav"}]
         messages.append({"role": "0" if turn.main else "1", "content": content})
@@ -78,7 +77,7 @@ def write_jmoshi(export: exports.Export, item: Conversation) -> Iterator[exports
         if not said:
             raise BadInput(f"speaker {side} has no words", "transcribe both channels, or leave it out")
         exports.refuse_tags(said, item)
-    name = file_name(item.id)
+    name = export.names[item.id]
     words = []
     for word in item.words:
         times = {"start": round(word.start, 6), "end": round(word.end, 6)}

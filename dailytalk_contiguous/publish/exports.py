@@ -29,7 +29,7 @@ from dailytalk_contiguous.publish.splits import as_given, split_two
 from dailytalk_contiguous.stages.base import SAMPLE_RATE
 from dailytalk_contiguous.stages.tokenise_prosody import CODEBOOK
 from dailytalk_contiguous.store.files import json_text
-from dailytalk_contiguous.store.owned_folder import OwnedFolder
+from dailytalk_contiguous.store.owned_folder import FileNames, OwnedFolder
 
 #: Folder of prosodic tokens: a file for each sound, by its name. No name in it ends in `jsonl`, which a trainer
 #: would read as a manifest.
@@ -130,6 +130,7 @@ class Export:
         facts: what the outcome says of it besides its files. notes: the same in words.
         left_out: what of the rows is not in it, by why.
         about: what `finish` has to know of each id. personas: which of `--persona` are used.
+        names: the file name of each id, without ending.
     """
 
     format: "ExportFormat[Any]"
@@ -143,6 +144,7 @@ class Export:
     about: dict[str, Any] = field(default_factory=dict)
     personas: set[tuple[str, str]] = field(default_factory=set)
     side: Mapping[str, str] = field(default_factory=dict)
+    names: FileNames = field(default_factory=FileNames)
 
     def write_sound(self, name: str, pcm: Pcm) -> None:
         """Write samples of shape (n,) or (n, channels) as `name`.wav, and their prosodic tokens if asked for.

@@ -628,7 +628,7 @@ def _shards(folder: Path) -> list[Path]:
     if not inside_work.is_dir() and (folder / TAGGED).is_dir():
         raise DailytalkError(
             f"{folder} was tagged and not spoken yet",
-            f"run dailytalk speak {folder}, with --revoice none to keep both voices as they were recorded",
+            f"run `dailytalk speak {folder}`, with `--revoice none` to keep both voices as they were recorded",
         )
     root = inside_work if inside_work.is_dir() else folder
     # A name with a leading dot is half written, or in the staging folder of a push.

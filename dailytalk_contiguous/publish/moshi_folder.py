@@ -25,7 +25,6 @@ from dailytalk_contiguous.publish import exports
 from dailytalk_contiguous.publish import items as publish_items
 from dailytalk_contiguous.publish.verdict import portable_measures
 from dailytalk_contiguous.store.files import json_document, json_text
-from dailytalk_contiguous.store.owned_folder import file_name
 
 # Cutting long conversations for a trainer's window: in silence of both speakers, and evenly.
 #
@@ -235,9 +234,9 @@ def piece_edges(item: publish_items.Conversation, longest: float) -> list[int]:
     return [round(edge * item.sample_rate) for edge in cut_points(busy, item.duration, longest)]
 
 
-def piece_path(folder: str, item: publish_items.Conversation, number: int, pieces: int) -> str:
+def piece_path(folder: str, conversation: str, number: int, pieces: int) -> str:
     """The path of a piece without its ending; the only one is called like its conversation."""
-    return f"{folder}/{file_name(item.id)}" + (f"--{number:03d}" if pieces > 1 else "")
+    return f"{folder}/{conversation}" + (f"--{number:03d}" if pieces > 1 else "")
 
 
 def write_moshi(export: exports.Export, item: publish_items.Conversation) -> Iterator[exports.FileEntry]:
@@ -251,7 +250,7 @@ def write_moshi(export: exports.Export, item: publish_items.Conversation) -> Ite
     edges = piece_edges(item, settings.max_length)
     entries = []
     for number, (first, last) in enumerate(pairwise(edges)):
-        name = piece_path(AUDIO_FOLDER, item, number, len(edges) - 1)
+        name = piece_path(AUDIO_FOLDER, export.names[item.id], number, len(edges) - 1)
         start, end = first / rate, last / rate
         inside = publish_items.words_between(item.words, start, end)
         mine = [word for word in inside if word.main]

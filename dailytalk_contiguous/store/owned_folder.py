@@ -36,6 +36,38 @@ MADE_FROM = "dailytalk-sha256"
 _PLAIN = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}(\.[a-z0-9_-]+){0,3}")
 
 
+class FileNames:
+    """File names without ending for the conversations of one folder: those of their recordings.
+
+    A name that is not plain but for capitals (see `file_name`), or that another conversation has already, whatever
+    its capitals, is `file_name` of the id instead.
+    """
+
+    def __init__(self) -> None:
+        self._of: dict[str, str] = {}
+        self._taken: set[str] = set()
+
+    def __getitem__(self, conversation_id: str) -> str:
+        """The name of a recording: the last part of the id."""
+        return self._named(conversation_id, conversation_id.rpartition("/")[2])
+
+    def whole(self, conversation_id: str) -> str:
+        """The id itself, where it can be a name: then the name says which conversation it is."""
+        return self._named(conversation_id, conversation_id)
+
+    def _named(self, conversation_id: str, name: str) -> str:
+        if conversation_id not in self._of:
+            if not name.isascii() or not is_plain(name.lower()) or name.lower() in self._taken:
+                name = file_name(conversation_id)
+            self._taken.add(name.lower())
+            self._of[conversation_id] = name
+        return self._of[conversation_id]
+
+
+def is_plain(name: str) -> bool:
+    return bool(_PLAIN.fullmatch(name)) and len(name) <= 100 and "--" not in name
+
+
 def file_name(conversation_id: str) -> str:
     """A file name without ending for a conversation: plain ids as they are, others readable plus a digest.
 
@@ -43,7 +75,7 @@ def file_name(conversation_id: str) -> str:
     inner dots, and no `--`, which is for the pieces of a conversation. Every other id gets ten hex digits of its
     SHA-256, so that two ids never share a name.
     """
-    if _PLAIN.fullmatch(conversation_id) and len(conversation_id) <= 100 and "--" not in conversation_id:
+    if is_plain(conversation_id):
         return conversation_id
     ascii_text = unicodedata.normalize("NFKD", conversation_id).encode("ascii", "ignore").decode()
     readable = re.sub(r"[^A-Za-z0-9_]+", "-", ascii_text).strip("-_")[:60] or "conversation"

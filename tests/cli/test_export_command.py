@@ -129,8 +129,8 @@ def test_folder_that_was_only_tagged_is_told_the_command_to_run_first(
     done = dailytalk(command[0], tmp_path / "work", *command[1:])
     assert (done.code, done.out) == (1, "")
     assert done.err == (
-        f"dailytalk: {tmp_path}/work was tagged and not spoken yet: run dailytalk speak {tmp_path}/work, "
-        "with --revoice none to keep both voices as they were recorded.\n"
+        f"dailytalk: {tmp_path}/work was tagged and not spoken yet: run `dailytalk speak {tmp_path}/work`, "
+        "with `--revoice none` to keep both voices as they were recorded.\n"
     )
     done = dailytalk(command[0], tmp_path / "nowhere", *command[1:])
     assert done.err == f"dailytalk: {tmp_path}/nowhere does not exist: check the path.\n"

@@ -105,7 +105,7 @@ def test_what_can_not_be_read_in_shards_says_what_to_name_instead(tmp_path: Path
     (tmp_path / "work/transcript.jsonl").write_text("")
     with pytest.raises(
         DailytalkError,
-        match=r"work was tagged and not spoken yet: run dailytalk speak .*work, with --revoice none",
+        match=r"work was tagged and not spoken yet: run `dailytalk speak .*work`",
     ):
         open_items(tmp_path / "work", finished=True)
     with pytest.raises(BadInput, match="work has no conversation 'gone'"):

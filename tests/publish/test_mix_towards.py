@@ -122,7 +122,7 @@ def test_a_published_corpus_is_named_and_one_to_avoid_is_not_taken(dailytalk: Co
     assert near["reference"] == "Open Yap 1K"
     assert {"overlap_share", "words"} <= {measure["measure"] for measure in near["measures"]}
     done = dailytalk("mix", folder, "--out", tmp_path / "no", "--towards", "duplexdrama")
-    assert done.code == 1
+    assert done.code == 2
     assert "open-yap" in done.err
 
 

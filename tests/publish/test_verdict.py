@@ -446,7 +446,7 @@ def test_people_are_no_metronomes_and_no_silent_agents(tmp_path, dailytalk, kind
         words = sound.with_suffix(".reference.json" if kind == "bundled" else ".json")
         shutil.copy(words, tmp_path / f"in/{sound.stem}.json")
     assert dailytalk("tag", tmp_path / "in", "--out", tmp_path / "work", *EMBEDDED).code == 0
-    judge, tally = Judge(rebuilt=False), Tally(rebuilt=False)
+    judge, tally = Judge(rebuilt=False), Tally(finished=False)
     for row in [*open_items(tmp_path / "work").rows()] * 5:  # as many as their median needs
         judge.add(row)
         tally.add(row)

@@ -13,6 +13,7 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.store.owned_folder import (
     MADE_FROM,
     RECORD,
+    FileNames,
     OwnedFolder,
     file_name,
     is_marked,
@@ -149,6 +150,24 @@ def test_files_of_an_export_that_was_stopped_are_taken_away_by_the_next(tmp_path
     assert (tmp_path / RECORD).read_text() == "dailytalk export csm\na.txt\n"
     export(tmp_path, "b.txt")
     assert held(tmp_path) == {"b.txt", "all.json"}
+
+
+def test_files_have_the_names_of_recordings_unless_two_would_clash() -> None:
+    names = FileNames()
+    assert [names[one] for one in ("MUL1423", "2026-05/Call_1", "mul1423", "2026-06/call_1", "MUL1423")] == [
+        "MUL1423",
+        "Call_1",
+        file_name("mul1423"),
+        file_name("2026-06/call_1"),
+        "MUL1423",
+    ]
+    assert names["sub/my call"] == file_name("sub/my call")
+
+
+def test_name_of_a_file_that_comes_back_is_a_whole_id_or_has_its_digest() -> None:
+    names = FileNames()
+    assert names.whole("MUL1423") == "MUL1423"
+    assert names.whole("2026-05/Call_1") == file_name("2026-05/Call_1")
 
 
 @pytest.mark.parametrize("name", ["a", "7", "call_1-b", "a.b.c.d", "a" * 64 + ".wav", "a." + "b" * 98])
