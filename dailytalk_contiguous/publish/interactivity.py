@@ -86,11 +86,12 @@ def clips_of(
     `rules`: of `ExportSettings`.
     """
     role = roles(swap)
-    utterances = [
-        Timed(role[said["channel"]], *span)
-        for said in row["utterances"] or ()
-        if said["status"] != "dropped" and (span := sounding_span(said))
-    ]
+    utterances = []
+    for said in row["utterances"] or ():
+        if said["status"] != "dropped" and (span := sounding_span(said)):
+            # Kyutai's rules take speech from where Silero begins it to where Silero ends it.
+            edges = span if rules == OWN_RULES else (said["start"], said["end"])
+            utterances.append(Timed(role[said["channel"]], *edges))
     spoken = (word for word in row["alignments"] or () if (word["word"] or "").strip())
     words = [Timed(role[word["speaker"]], word["start"], word["end"]) for word in spoken]
     sounds = [Timed(role[sound["channel"]], sound["start"], sound["end"]) for sound in row["sounds"] or ()]

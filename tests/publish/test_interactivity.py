@@ -21,6 +21,7 @@ from dailytalk_contiguous.cli.main import run_command
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import SIDE
 from dailytalk_contiguous.core.utterance import sounding_span
+from dailytalk_contiguous.publish.interactivity import clips_of
 from dailytalk_contiguous.publish.items import open_items
 from dailytalk_contiguous.publish.packing import pack_version
 
@@ -458,3 +459,12 @@ def test_rules_of_the_scripts_give_for_the_bundled_recordings_what_people_do(
             answer = min((start for start, _ in sides["left"]), key=lambda start: abs(start - at))
             source.append(max(0.0, answer - max(end for start, end in sides["right"] if start < answer)))
     assert statistics.median(latencies) == pytest.approx(statistics.median(source), abs=0.02)
+
+
+def test_events_begin_and_end_where_people_sound_and_by_kyutais_rules_where_silero_says() -> None:
+    row = talk("call0")
+    for said in row["utterances"]:
+        said |= {"start_trim": 0.02, "end_trim": 0.08}
+    turns = [clip.event for clip in clips_of(row)[0] if clip.event.kind == "turn"]
+    assert [(event.start, event.end) for event in turns[:1]] == [pytest.approx((5.92, 6.42))]
+    assert clips_of(row, rules="kyutai") == clips_of(talk("call0"), rules="kyutai")
