@@ -57,14 +57,14 @@ class FileNames:
 
     def _named(self, conversation_id: str, name: str) -> str:
         if conversation_id not in self._of:
-            if not name.isascii() or not is_plain(name.lower()) or name.lower() in self._taken:
+            if not name.isascii() or not _is_plain(name.lower()) or name.lower() in self._taken:
                 name = file_name(conversation_id)
             self._taken.add(name.lower())
             self._of[conversation_id] = name
         return self._of[conversation_id]
 
 
-def is_plain(name: str) -> bool:
+def _is_plain(name: str) -> bool:
     return bool(_PLAIN.fullmatch(name)) and len(name) <= 100 and "--" not in name
 
 
@@ -75,7 +75,7 @@ def file_name(conversation_id: str) -> str:
     inner dots, and no `--`, which is for the pieces of a conversation. Every other id gets ten hex digits of its
     SHA-256, so that two ids never share a name.
     """
-    if is_plain(conversation_id):
+    if _is_plain(conversation_id):
         return conversation_id
     ascii_text = unicodedata.normalize("NFKD", conversation_id).encode("ascii", "ignore").decode()
     readable = re.sub(r"[^A-Za-z0-9_]+", "-", ascii_text).strip("-_")[:60] or "conversation"

@@ -115,7 +115,7 @@ def test_csm_has_no_turn_for_an_utterance_without_text(tmp_path):
 
 
 def said(start, end, text="x", main=True):
-    return Utterance(start, end, main, text, "", "")
+    return Utterance(start, end, (start, end), main, text, "", "")
 
 
 @pytest.mark.parametrize(

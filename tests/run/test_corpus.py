@@ -328,5 +328,5 @@ def test_settings_that_contradict_each_other_are_refused(tmp_path: Path) -> None
         with pytest.raises(DailytalkError):
             corpus_pipeline(**settings)  # type: ignore[arg-type]
     for folder in (tmp_path, tmp_path / "nowhere"):  # nothing is in it
-        with pytest.raises(DailytalkError, match="noise-folder"):
+        with pytest.raises(DailytalkError, match="noise_folder"):
             Augment(kinds=("noise",), noise_folder=str(folder)).preflight()

@@ -224,7 +224,7 @@ def as_it_was(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     ("changes", "told"),
     [
         ({"chain": ("other",)}, "has other code, models or settings .*install the same version everywhere"),
-        ({"shared": "/nowhere/speech"}, "does not see the cache '/nowhere'.*--cache"),
+        ({"shared": "/nowhere/speech"}, "does not see the cache '/nowhere'.*cache="),
     ],
 )
 def test_node_that_would_make_other_rows_or_buy_twice_is_refused_by_name(

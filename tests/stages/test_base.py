@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from datasets import Dataset, DatasetDict, Features, IterableDataset, List, Value
+from datasets import Dataset, DatasetDict, Features, IterableDataset, List, Value, enable_progress_bars
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -146,6 +146,7 @@ def test_map_of_a_dataset_without_speech_names_what_makes_it() -> None:
 def test_bar_of_a_map_has_the_name_of_its_stage_or_what_the_caller_says(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    enable_progress_bars()  # commands that ran in this process switched them off
     for options, shown in (({}, "Length: 100%"), ({"desc": "counting"}, "counting: 100%")):
         PerUtterance(Length(1)).map(as_dataset(), load_from_cache_file=False, **options)
         assert shown in capsys.readouterr().err
