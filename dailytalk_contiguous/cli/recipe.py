@@ -71,7 +71,8 @@ def main(
                 source_licence,
                 planned=run_bar.planned,
             )
-        write_work_readme(chosen.out, chosen.out.absolute().name)
+        n_made = sum(half.n_made for half in (built.tagged, built.spoken) if half)
+        write_work_readme(chosen.out, chosen.out.absolute().name, n_made)
         show.say_left_out(built.left_out)
         outcome = recipe_outcome(built, chosen.out)
         if target and outcome.code != 1:

@@ -109,7 +109,7 @@ def speak(
         done = run(spec, run_options, planned=run_bar.planned)
     from dailytalk_contiguous.publish.readme import write_work_readme  # here, for it imports much
 
-    write_work_readme(work.folder, (out or folder).absolute().name)
+    write_work_readme(work.folder, (out or folder).absolute().name, done.n_made)
     work.settle(OF_SPEAK)
     if profile_stages:
         show.say_time_spent(done.account, done.wall_seconds)

@@ -93,7 +93,7 @@ def stream(
         done = run(spec, planned=run_bar.planned)
     from dailytalk_contiguous.publish.readme import write_work_readme  # here, for it imports much
 
-    write_work_readme(out, out.absolute().name)
+    write_work_readme(out, out.absolute().name, done.n_made)
     if options["profile_stages"]:
         show.say_time_spent(done.account, done.wall_seconds)
     return stream_outcome(spec, done)

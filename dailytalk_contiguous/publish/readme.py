@@ -78,10 +78,13 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
-def write_work_readme(folder: Path, title: str) -> None:
-    """Write the README of a work folder after a run, unless a person's is there. Raises OSError."""
+def write_work_readme(folder: Path, title: str, n_made: int) -> None:
+    """Write the README of a work folder after a run, unless a person's is there. Raises OSError.
+
+    After one that made no shard (`n_made`) it stays as it is: of a million conversations nothing is read again.
+    """
     run = outputs.read_run(folder)
-    if run is None or is_foreign(folder):
+    if run is None or (not n_made and (folder / README).exists()) or is_foreign(folder):
         return
     made, spoken = Tally(), run.get("speak") or {}
     sizes = [
