@@ -162,8 +162,8 @@ def push_outcome(done: PushOutcome, target: Target, dry_run: bool, unspoken: Pat
     rejected = rejected_of(rejects, f"of {counted(rows + len(rejects), 'conversation')}")
     code = exit_code(1, len(rejects))
     revision = done.tag or (target.branch if target.branch != MAIN else "")
-    load = f'load_dataset("{target.repo}"' + (f', revision="{revision}")' if revision else ")")
-    load = f"from datasets import load_dataset; {load}"
+    load = f'dailytalk_contiguous.load("{target.repo}"' + (f', revision="{revision}")' if revision else ")")
+    load = f"import dailytalk_contiguous; {load}"
     if plan is None:
         version = f", as {done.tag}" if done.tag else ""
         left = f"the edits in {TRANSCRIPT} await dailytalk speak" if unspoken else "nothing to do"

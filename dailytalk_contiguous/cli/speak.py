@@ -210,6 +210,9 @@ def build(**options: Any) -> Outcome:
             f"--channel {channel} leaves out the {voice.revoice} speaker, the one to resynthesise",
             "pass --channel both, or another --revoice",
         )
+    before = (outputs.read_run(folder_of(options["out"])) or {}).get("speak") or {}
+    if voice and any(stage["name"] == Keep.__name__ for stage in before.get("stages") or ()):
+        terminal.say("one speaker is resynthesised; the last run here kept both as recorded (--revoice none)")
     if voice and not options["dry_run"]:
         voice.preflight()
     if options["streaming"]:
@@ -222,7 +225,7 @@ def build(**options: Any) -> Outcome:
         names = ", ".join(stage.name for stage in stages)
         details = [*tagged.details, f"then, to speak: {names}"]
         return replace(tagged, details=details, error=preflight_error(RunOptions().runner, stages))
-    terminal.show_outcome(tagged, stderr=True)
+    terminal.show_outcome(replace(tagged, next=""), stderr=True)
     spoken = {name: options[name] for name in inspect.signature(speak).parameters if name in options}
     # With the engine that was chosen here, whatever an earlier run used.
     spoken |= {"out": None} | ({"tts": voice.engine} if voice else {})

@@ -433,11 +433,19 @@ def sounding_span(utterance: Mapping[str, Any], timeline: str = "") -> tuple[flo
     >>> sounding_span({"start": 1.0, "end": 2.5, "start_trim": 0.02, "end_trim": 0.1})
     (1.02, 2.4)
     """
-    start, end, *trims = (utterance.get(f"{timeline}{name}") for name in EDGES)
+    start, end = (utterance.get(f"{timeline}{name}") for name in ("start", "end"))
     if not is_number(start) or not is_number(end):
         return None
-    before, after = (trim if is_number(trim, -MOST_BEYOND, end - start) else 0.0 for trim in trims)
-    return (start + before, end - after) if before + after < end - start else (start, end)
+    before, after = known_trims(utterance, timeline)
+    return start + (before or 0.0), end - (after or 0.0)
+
+
+def known_trims(utterance: Mapping[str, Any], timeline: str = "") -> tuple[float | None, float | None]:
+    """How far from its start and its end an utterance with both sounds; None where that is unknown or can't be."""
+    length = utterance[f"{timeline}end"] - utterance[f"{timeline}start"]
+    trims = (utterance.get(f"{timeline}{name}") for name in EDGES[2:])
+    before, after = (trim if is_number(trim, -MOST_BEYOND, length) else None for trim in trims)
+    return (before, after) if (before or 0.0) + (after or 0.0) < length else (None, None)
 
 
 def words_within(words: Iterable[Mapping[str, Any]], utterance: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -26,7 +26,7 @@ from dailytalk_contiguous.sources.editable import Editable, bounds, laid_edits
 from dailytalk_contiguous.sources.transcript_formats import NUMBER, OWN_TIER, Tier, broken, refuse_many
 from dailytalk_contiguous.store.edit_journal import EditJournal, NewEdit, Record
 from dailytalk_contiguous.store.files import inside, write_bytes
-from dailytalk_contiguous.store.owned_folder import file_name
+from dailytalk_contiguous.store.owned_folder import digested_name
 
 #: Utterances of a file: an hour of speech has 2,000.
 _MOST_LABELS = 5_000
@@ -299,7 +299,7 @@ def bring_back(
     Returns how many files there are, the edits, and what can't be used. Raises DailytalkError for a source
     without such files, and OSError as the disk does.
     """
-    names = {file: name for name in editable.names() for file in (file_name(name), name)}
+    names = {file: name for name in editable.names() for file in (digested_name(name), name)}
     records: dict[str, list[Record]] = defaultdict(list)
     for record in journal.records.values():
         records[record["item"]].append(record)

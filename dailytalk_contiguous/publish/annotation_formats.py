@@ -173,6 +173,8 @@ def open_annotation(row: Row, export: exports.Export) -> Annotation:
         raise BadInput(row["problem"], row["remedy"])
     name, sounds = export.names.whole(row["conversation_id"]), row["sounds"] or ()
     audible = [part for part in row["utterances"] or () if is_number(part["start"]) and is_number(part["end"])]
+    if mute := sum(not (part["text"] or "").strip() for part in audible):
+        export.left_out["utterances without text"] += mute
     spoken = [{**part, "words": words_within(row["alignments"] or (), part)} for part in audible]
     if export.settings.timeline == "rebuilt":
         finished, name = exports.open_conversation(row, export), f"{name}{REBUILT}"

@@ -400,10 +400,15 @@ _CHANNELS_AS_RECORDED = (
 
 def channels(tally: Tally) -> dict[str, str]:
     """What a card says of the two channels."""
-    (sentence, words), recorded = _CHANNELS if tally.rebuilt else _CHANNELS_AS_RECORDED, tally.recorded
-    if tally.rebuilt and recorded:
-        of_all = f"{recorded:,} of {counted(tally.total.conversations, 'conversation')}"
-        sentence += f" In {of_all} both voices are as they were recorded (`timeline.mode` is `recorded`)."
+    sentence, words = _CHANNELS if tally.rebuilt else _CHANNELS_AS_RECORDED
+    n, separated = tally.total.conversations, tally.separated.conversations
+    whole = counted(n, "conversation")
+    if tally.rebuilt and tally.recorded:
+        sentence = f"In {n - tally.recorded:,} of {whole} {sentence.replace('**Left**', '**left**')} "
+        sentence += "In the others both voices are as they were recorded (`timeline.mode` is `recorded`)."
+    if separated:
+        sentence += f" {separated:,} of {whole} came with one channel, which a model separated into two "
+        sentence += "(`separated_by`)."
     return {"channels": sentence, "channels_in_words": words}
 
 

@@ -692,6 +692,7 @@ def _shown(folder: Path, path: Path) -> str:
 
 
 _SPEAK_AGAIN = "build it again with `dailytalk speak`"
+_NO_WORDS = "recognise its words, or give them beside the recording, and run `dailytalk build` again"
 _DELETE_TALK = "delete its WAV and JSON"
 _CHECK_AGAIN = "see that you may read it, and check again"
 
@@ -815,7 +816,7 @@ def row_findings(file: str, row: Row) -> Iterator[Finding]:
         for word in row["alignments"] or ()
     ]
     if not any(word.channel == 0 for word in words):
-        yield error("no-words", file, "no word of the left speaker, Moshi's, is aligned", _SPEAK_AGAIN)
+        yield error("no-words", file, "no word of the left speaker, Moshi's, is aligned", _NO_WORDS)
     yield from word_findings(file, words, loudness)
 
 

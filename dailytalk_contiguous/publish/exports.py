@@ -21,7 +21,7 @@ from dailytalk_contiguous.core.schema import CHANNELS, Row
 from dailytalk_contiguous.core.settings import SEED, check_values, setting, settings_in, unlisted
 from dailytalk_contiguous.core.tags import tags_among
 from dailytalk_contiguous.core.tally import Tally
-from dailytalk_contiguous.core.wording import counted, length_text
+from dailytalk_contiguous.core.wording import counted, length_text, portable
 from dailytalk_contiguous.models.prosodic_sequences import HOP_SECONDS, ProsodicClusterSequences
 from dailytalk_contiguous.publish import items as publish_items
 from dailytalk_contiguous.publish.readme import README, is_foreign, readme
@@ -320,6 +320,14 @@ def write_export(
             f"`dailytalk export --format {format.name}` writes them. It holds {format.holds}. "
             f"What is not in it: {format.loses}."
         )
+        options = {of.option: of.value for of in settings_in(chosen) if of.option in format.options}
+        default = {of.option: of.value for of in settings_in(ExportSettings())}
+        named = [
+            name.replace("_", " ") + ("" if value is True else f" {value}")
+            for name, value in options.items()
+            if value != default[name]
+        ]
+        about += f" Options: {portable(', '.join(named))}." if named else ""
         load = f"It is read by {format.reader}."
         load += f" Its lists: {', '.join(f'`{name}`' for name in texts)}." if texts else ""
         load += " `dailytalk check .` says whether a trainer can use it." if format.then == "check" else ""

@@ -110,7 +110,7 @@ _FILES = (
 _LOAD = """```python
 import dailytalk_contiguous
 
-talks = dailytalk_contiguous.load(".")  # the path of this folder; `datasets` alone: data_dir="dataset"
+talks = dailytalk_contiguous.load(".", split="train")  # the path of this folder
 print(talks[0]["conversation_id"], talks[0]["audio"]["array"].shape)  # (samples, 2): left and right
 ```
 

@@ -925,9 +925,7 @@ class Judge:
             if middle > 0 and (share := offsets.share_near(middle, SAME_GAP)) > limit:
                 what = f"{100 * share:.0f} % of {counted(offsets.n, 'turn')} of the {channel} side begin "
                 what += f"{middle:.2f} s after the other's end, give or take {1000 * SAME_GAP:.0f} ms: nobody does"
-                remedy = (
-                    "take the times of a recording (--timeline anchor), or gaps that differ as those of people"
-                )
+                remedy = "take the times of a recording, or gaps that differ as those of people"
                 yield advice("same-gaps", ".", what, remedy)
 
     def _share(self, some: int) -> str:

@@ -563,6 +563,9 @@ RUN_LOCK = ".dailytalk-run"
 #: Seconds by which clocks of hosts, or what they see of a file on NFS, may be apart.
 _APART_SECONDS = 60.0
 
+#: The most seconds between two events of a run that works.
+_MOST_BETWEEN = 3600.0
+
 
 @contextmanager
 def alone(folder: Path, kind: str, shard: tuple[int, int], at: datetime | None = None) -> Iterator[None]:
@@ -580,14 +583,15 @@ def alone(folder: Path, kind: str, shard: tuple[int, int], at: datetime | None =
             continue
         remedy = f"wait until it ends (dailytalk status {shlex.quote(as_text(folder))}), or take another --out"
         if run.host != platform.node():
-            between = max(TELL_SECONDS, TELL_SHARE * (run.last_event - run.started).total_seconds())
-            left = 2 * between + _APART_SECONDS - (now - run.last_event).total_seconds()
-            if left < 0:
+            worked, silent = run.last_event - run.started, (now - run.last_event).total_seconds()
+            between = max(TELL_SECONDS, min(TELL_SHARE * worked.total_seconds(), _MOST_BETWEEN))
+            left = 2 * between + _APART_SECONDS - silent
+            if left < 0 or silent < -_APART_SECONDS:  # nobody can say when an event of the future was
                 continue
             remedy += f"; if it was killed, run this again in {length(left)}"
-        since = f"{run.started:%Y-%m-%d %H:%M:%S} UTC"
+        since, host = f"{run.started:%Y-%m-%d %H:%M:%S} UTC", " ".join(run.host.split())
         raise DailytalkError(
-            f"{run.kind} works in {shown} already: on {run.host}, process {run.pid}, since {since}", remedy
+            f"{run.kind} works in {shown} already: on {host}, process {run.pid}, since {since}", remedy
         )
     lock = folder / (RUN_LOCK if shard == (1, 1) else f"{RUN_LOCK}-{shard[0]}-of-{shard[1]}")
     with locked(lock, f"another run begins or ends in {shown}", "run this again in a minute"):

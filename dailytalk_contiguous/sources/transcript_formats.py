@@ -953,6 +953,10 @@ class Tier(NamedTuple):
     refers: bool = False
 
 
+#: Tiers of an ELAN file.
+_MOST_TIERS = 10_000
+
+
 def read_eaf(path: Path) -> list[Tier]:
     """The tiers of an ELAN file. Times that it leaves open are spread evenly between those that it has.
 
@@ -962,6 +966,8 @@ def read_eaf(path: Path) -> list[Tier]:
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
         raise broken(path, "declares entities, which ELAN never does", _SAVE_EAF)
     refuse_many(path, text.count("<") - text.count("</"), "elements", 5 * MOST_LABELS)
+    refuse_many(path, text.count("="), "attributes", 10 * MOST_LABELS)
+    refuse_many(path, text.count("<TIER"), "tiers", _MOST_TIERS)
     slots: dict[str, str] = {}
     spans: dict[str, tuple[str, str]] = {}
     referring: dict[str, str] = {}
@@ -977,9 +983,13 @@ def read_eaf(path: Path) -> list[Tier]:
             elif (unit := node.get("TIME_UNITS", "milliseconds")) != "milliseconds":
                 raise broken(path, f"counts time in {quoted(unit)}", "save it from ELAN in milliseconds")
             elif node.tag == "TIME_SLOT":
-                slots[node.attrib["TIME_SLOT_ID"]] = node.get("TIME_VALUE", "")
+                if (slot := node.attrib["TIME_SLOT_ID"]) in slots:
+                    raise broken(path, f"has {quoted(slot)} twice", _SAVE_EAF)
+                slots[slot] = node.get("TIME_VALUE", "")
             elif node.tag in ("ALIGNABLE_ANNOTATION", "REF_ANNOTATION") and tiers:
                 name = node.attrib["ANNOTATION_ID"]
+                if name in spans or name in referring:
+                    raise broken(path, f"has {quoted(name)} twice", _SAVE_EAF)
                 annotations.append((name, (node.findtext("ANNOTATION_VALUE") or "").strip()))
                 if node.tag == "REF_ANNOTATION":
                     referring[name] = node.attrib["ANNOTATION_REF"]

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 from datasets import Features, List, Value
 
+from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import CHANNELS, SOURCE, STRING, Row, per_utterance
 from dailytalk_contiguous.core.settings import unlisted
@@ -25,6 +26,7 @@ from dailytalk_contiguous.core.utterance import (
     Field,
     features_of_fields,
     in_digits,
+    known_trims,
     line_of,
     pack_utterances,
     unpack_utterances,
@@ -32,6 +34,9 @@ from dailytalk_contiguous.core.utterance import (
 )
 from dailytalk_contiguous.stages.base import AnyDataset, Stage
 from dailytalk_contiguous.stages.segment import Segment
+
+#: Seconds by which a line's length, rounded to milliseconds, may differ from that of its edges.
+_ROUNDING = 0.0025
 
 #: Columns of the source that are needed to the end.
 KEPT = (
@@ -188,7 +193,12 @@ def _utterance(
         return {**item, **{edge: seconds_within(item[edge], base) for edge in ("start", "end")}}
 
     utterance, text, tag = within(utterance_of(line, fields)), line["text"].strip(), line["tag"]
+    # A person who moves an edge leaves the length and the trims as they were: where it sounds is unknown then.
+    length = line.get("duration")
+    is_moved = is_number(length) and abs(line["end"] - line["start"] - length) > _ROUNDING
+    trims = (None, None) if is_moved else known_trims(utterance)
     return utterance | {
+        **dict(zip(EDGES[2:], trims, strict=True)),
         "utterance_id": identity,
         "source_channel": line["channel"],
         "speaker": utterance["speaker"] or f"{base['recording_id']}/{line['channel']}",

@@ -40,7 +40,7 @@ class FileNames:
     """File names without ending for the conversations of one folder: those of their recordings.
 
     A name that is not plain but for capitals (see `file_name`), or that another conversation has already, whatever
-    its capitals, is `file_name` of the id instead.
+    its capitals, is `digested_name` of the id instead.
     """
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class FileNames:
     def _named(self, conversation_id: str, name: str) -> str:
         if conversation_id not in self._of:
             if not name.isascii() or not _is_plain(name.lower()) or name.lower() in self._taken:
-                name = file_name(conversation_id)
+                name = digested_name(conversation_id)
             self._taken.add(name.lower())
             self._of[conversation_id] = name
         return self._of[conversation_id]
@@ -77,6 +77,11 @@ def file_name(conversation_id: str) -> str:
     """
     if _is_plain(conversation_id):
         return conversation_id
+    return digested_name(conversation_id)
+
+
+def digested_name(conversation_id: str) -> str:
+    """A readable form of an id, and ten hex digits of its SHA-256."""
     ascii_text = unicodedata.normalize("NFKD", conversation_id).encode("ascii", "ignore").decode()
     readable = re.sub(r"[^A-Za-z0-9_]+", "-", ascii_text).strip("-_")[:60] or "conversation"
     digest = hashlib.sha256(conversation_id.encode("utf-8", "surrogateescape")).hexdigest()[:10]

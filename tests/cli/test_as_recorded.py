@@ -196,6 +196,36 @@ def test_an_option_of_voices_has_no_use_where_nobody_is_resynthesised(
     assert not (tmp_path / "work").exists()
 
 
+@pytest.mark.parametrize("trim", [1e6, -1e6, 50.0])
+def test_a_trim_that_can_not_be_moves_nothing(trim: float, tmp_path: Path, dailytalk: Command) -> None:
+    save(tmp_path / "calls/talk.wav", excerpt())
+    work = tmp_path / "work"
+    assert dailytalk("tag", tmp_path / "calls", "--out", work, *EMBEDDED).code == 0
+    lines = read_lines(work / "transcript.jsonl")
+    text = "".join(json.dumps(line | {"start_trim": trim, "end_trim": trim}) + "\n" for line in lines)
+    (work / "transcript.jsonl").write_text(text, encoding="utf-8")
+    for revoice in ("none", "left"):
+        assert dailytalk("speak", work, "--revoice", revoice).code == 0
+        (row,) = open_items(work).rows()
+        assert row["duration"] == pytest.approx(6.0, abs=2.0)
+        assert abs(row["timeline"]["offset_median"]) < 6.0
+        assert {utterance["source_start_trim"] for utterance in row["utterances"]} == {None}
+
+
+def test_where_a_moved_edge_sounds_is_unknown(tmp_path: Path, dailytalk: Command) -> None:
+    save(tmp_path / "calls/talk.wav", excerpt())
+    work = tmp_path / "work"
+    assert dailytalk("tag", tmp_path / "calls", "--out", work, *EMBEDDED).code == 0
+    first, *others = read_lines(work / "transcript.jsonl")
+    text = "".join(json.dumps(line) + "\n" for line in (first | {"end": first["end"] - 0.4}, *others))
+    (work / "transcript.jsonl").write_text(text, encoding="utf-8")
+    assert dailytalk("speak", work, "--revoice", "none").code == 0
+    (row,) = open_items(work).rows()
+    trims = {utterance["utterance_id"]: utterance["source_end_trim"] for utterance in row["utterances"]}
+    assert trims.pop(first["utterance_id"]) is None
+    assert None not in trims.values()
+
+
 def test_plan_of_recordings_that_are_kept_names_no_money(tmp_path: Path, dailytalk: Command) -> None:
     save(tmp_path / "calls/talk.wav", excerpt())
     done = dailytalk("plan", tmp_path / "calls", "--speak", "--revoice", "none", *EMBEDDED)

@@ -84,3 +84,16 @@ def test_work_folder_has_a_readme_that_follows_its_runs_until_a_person_writes_on
     calls(tmp_path / "in", "c")
     assert dailytalk(*tag).code == 0
     assert readme.read_text(encoding="utf-8") == "Mine."
+
+
+def test_code_in_the_readme_of_a_work_folder_runs(
+    tmp_path: Path, dailytalk: Command, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    calls(tmp_path / "in", "a")
+    assert (
+        dailytalk("build", tmp_path / "in", "--out", tmp_path / "work", *EMBEDDED, "--revoice", "none").code == 0
+    )
+    text = (tmp_path / "work/README.md").read_text(encoding="utf-8")
+    monkeypatch.chdir(tmp_path / "work")
+    exec(text.partition("```python\n")[2].partition("```")[0])
+    assert capfd.readouterr().out.startswith("a (")

@@ -171,6 +171,13 @@ def test_folder_is_held_for_a_run_on_another_host_while_its_events_come(tmp_path
         pass
 
 
+def test_events_of_the_future_hold_no_folder(tmp_path: Path) -> None:
+    begin(tmp_path, host="elsewhere", pid=os.getpid())
+    tell(tmp_path, 86400, "progress", stage="Transcribe")
+    with alone(tmp_path, "tag", (1, 1), at(50)):
+        pass
+
+
 @pytest.mark.parametrize("text", [None, "", '{"event": "started", "ru'])
 def test_folder_without_a_run_is_one_sentence(tmp_path: Path, text: str | None) -> None:
     if text is not None:

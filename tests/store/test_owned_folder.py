@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from dailytalk_contiguous.store.owned_folder import (
     RECORD,
     FileNames,
     OwnedFolder,
+    digested_name,
     file_name,
     is_marked,
     made_from,
@@ -157,11 +159,17 @@ def test_files_have_the_names_of_recordings_unless_two_would_clash() -> None:
     assert [names[one] for one in ("MUL1423", "2026-05/Call_1", "mul1423", "2026-06/call_1", "MUL1423")] == [
         "MUL1423",
         "Call_1",
-        file_name("mul1423"),
+        digested_name("mul1423"),
         file_name("2026-06/call_1"),
         "MUL1423",
     ]
     assert names["sub/my call"] == file_name("sub/my call")
+
+
+@pytest.mark.parametrize("named", [FileNames.__getitem__, FileNames.whole])
+def test_no_two_files_have_one_name_whatever_its_capitals(named: Callable[[FileNames, str], str]) -> None:
+    ids, names = ("Talk", "talk", "a/talk", "b/talk", "TALK"), FileNames()
+    assert len({named(names, one).lower() for one in ids}) == len(ids)
 
 
 def test_name_of_a_file_that_comes_back_is_a_whole_id_or_has_its_digest() -> None:
