@@ -65,7 +65,7 @@ def test_two_versions_are_published_and_each_loads_by_its_tag(
     assert refs(hub) == {}
     first = push("--tag", "v1.0.0", "--create")
     assert first.code == 0, first.err
-    for told in ("tag      v1.0.0", "4 conversations", f'load_dataset("{REPO}", revision="v1.0.0")', "/commit/"):
+    for told in ("tag      v1.0.0", "4 conversations", f'.load("{REPO}", revision="v1.0.0")', "/commit/"):
         assert told in first.out
     assert re.search(r"^rows +4 conversations, 0\.01 hours$", first.out, re.MULTILINE)
     assert not (work / ".publish").exists()
