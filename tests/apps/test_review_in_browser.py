@@ -215,6 +215,7 @@ def test_the_list_is_filtered_by_the_emotion_that_was_heard(browser: Any, tmp_pa
     with served(work_folder(tmp_path, items)) as server, visit(browser, server.address) as page:
         opened(page)
         page.page.locator("#filters summary").click()
+        page.wait("document.querySelector('#by-emotion').offsetParent")  # the details open after the click
         assert page.page.locator("#by-emotion").inner_text().split("\n") == ["any", "neutral (1)", "sad (1)"]
         page.page.select_option("#by-emotion", "sad")
         page.wait("document.querySelector('#count').textContent === '1 of 3 items'")
