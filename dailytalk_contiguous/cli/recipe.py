@@ -20,7 +20,6 @@ from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.outcome import Outcome, Rejected, exit_code, to_run
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.pushing import PushSettings, RetryPolicy, Target, push_version, validate_request
-from dailytalk_contiguous.publish.readme import write_work_readme
 from dailytalk_contiguous.run.build import Built, run_recipe
 from dailytalk_contiguous.run.outputs import REJECTS, rejects_in
 from dailytalk_contiguous.stages.base import Stage
@@ -72,7 +71,7 @@ def main(
                 planned=run_bar.planned,
             )
         n_made = sum(half.n_made for half in (built.tagged, built.spoken) if half)
-        write_work_readme(chosen.out, chosen.out.absolute().name, n_made)
+        show.write_readme(chosen.out, chosen.out.absolute().name, n_made)
         show.say_left_out(built.left_out)
         outcome = recipe_outcome(built, chosen.out)
         if target and outcome.code != 1:

@@ -147,6 +147,13 @@ def say_time_spent(account: Account, wall_seconds: float) -> None:
     Console(stderr=True).detail(Figures(("where the time went", ">seconds", ">share", ">real-time factor"), rows))
 
 
+def write_readme(folder: Path, title: str, n_made: int) -> None:
+    """Write the README of a work folder after a run that made so many shards."""
+    from dailytalk_contiguous.publish.readme import write_work_readme  # here, for it imports much
+
+    write_work_readme(folder, title, n_made)
+
+
 def stage_seconds(account: Account) -> list[Figures]:
     """Seconds of each stage in this run; nothing if it ran none."""
     rows = [

@@ -107,9 +107,7 @@ def speak(
     with work.telling(), show.bar(spent) as run_bar:
         spec = speaking.SpeakSpec(script, work.folder, stages, about)
         done = run(spec, run_options, planned=run_bar.planned)
-    from dailytalk_contiguous.publish.readme import write_work_readme  # here, for it imports much
-
-    write_work_readme(work.folder, (out or folder).absolute().name, done.n_made)
+    show.write_readme(work.folder, (out or folder).absolute().name, done.n_made)
     work.settle(OF_SPEAK)
     if profile_stages:
         show.say_time_spent(done.account, done.wall_seconds)
@@ -129,16 +127,14 @@ def speak_intended(
     script: speaking.SynthesisInput, cost: Price, voice: Speak | None, plan: RunPlan, left: Sequence[Stage]
 ) -> Outcome:
     conversations = counted(len(script.rows), "conversation")
-    details = (
-        [
+    details = [f"{conversations}, both speakers as they were recorded"]
+    if voice:
+        details = [
             f"{conversations}, {counted(cost.utterances, 'utterance')} to say by "
             f"{speaker_text(voice.synthesiser())} ({cost.hours * 60:.1f} min in the recordings), "
             f"{cost.cached:,} of them in the cache or said before",
             f"{counted(cost.text_bytes, 'byte')} of text; about {cost.price:.4f} USD to spend",
         ]
-        if voice
-        else [f"{conversations}, both speakers as they were recorded"]
-    )
     details += show.stages_to_run(left) if plan.tasks else ()
     if voice and cost.without_text:
         details.append(f"{counted(cost.without_text, 'utterance')} without text: {voice.no_text}")

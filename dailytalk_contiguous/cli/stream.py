@@ -91,9 +91,7 @@ def stream(
         say(f"  {counted(len(before.windows), 'window')} ({before.audio_seconds / 3600:.2f} h) done")
     with show.bar() as run_bar:
         done = run(spec, planned=run_bar.planned)
-    from dailytalk_contiguous.publish.readme import write_work_readme  # here, for it imports much
-
-    write_work_readme(out, out.absolute().name, done.n_made)
+    show.write_readme(out, out.absolute().name, done.n_made)
     if options["profile_stages"]:
         show.say_time_spent(done.account, done.wall_seconds)
     return stream_outcome(spec, done)

@@ -213,9 +213,7 @@ def tag(
     with work.telling(), show.bar() as run_bar:
         done = run(TagSpec(recordings, work.folder, stages, about), run_options, planned=run_bar.planned)
     if done.record:
-        from dailytalk_contiguous.publish.readme import write_work_readme  # here, for it imports much
-
-        write_work_readme(work.folder, out.absolute().name, done.n_made)
+        show.write_readme(work.folder, out.absolute().name, done.n_made)
     work.settle(OF_TAG if done.record else ())
     if profile_stages:
         show.say_time_spent(done.account, done.wall_seconds)

@@ -53,6 +53,7 @@ from dailytalk_contiguous.core.schema import (
     STRING,
     Row,
     built,
+    is_recorded,
     kept_speakers,
     name_or_none,
     voices,
@@ -216,6 +217,10 @@ class Items(ABC):
 
     def __init__(self, where: Path | Version) -> None:
         self.where = where
+
+    def is_rebuilt(self, row: Row) -> bool:
+        """Whether a row has another timeline than its recording."""
+        return self.rebuilt and not is_recorded(row)
 
     @property
     def labelled(self) -> bool:

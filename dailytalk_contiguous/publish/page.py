@@ -21,7 +21,7 @@ from dailytalk_contiguous.core.audio import Samples, probe, read_at
 from dailytalk_contiguous.core.documents import as_text, has_length, is_number
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.machine import cores
-from dailytalk_contiguous.core.schema import CHANNELS, Row, is_recorded
+from dailytalk_contiguous.core.schema import CHANNELS, Row
 from dailytalk_contiguous.core.scorecard import ReferenceCorpus
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.tally import FarDelivery, Tally
@@ -305,7 +305,7 @@ def _write(
             refused.append(_refusal(row))
             continue
         tally.add(row | {"labels": None})  # a file of a training folder has some, and may be a conversation
-        strips = strips_of(row, items.rebuilt and not is_recorded(row))
+        strips = strips_of(row, items.is_rebuilt(row))
         listed.append(_Listed(judge.add(row), row["duration"] or 0.0, row["source_duration"], *strips))
     examples = _chosen(items, listed, shown)
     numbers = range(len(listed)) if shown == ALL else examples.keys()
@@ -726,7 +726,7 @@ class _Parts:
         if isinstance(sound, ItemSound):
             samples, problem = sound_of(sound.audio, sound.offset, shown_seconds(row))
             kept = {} if problem else self.sounds.place(row, number, sound, samples, is_example)
-        shown = detail(row, self.items.rebuilt and not is_recorded(row), samples, self.levels)
+        shown = detail(row, self.items.is_rebuilt(row), samples, self.levels)
         return {"number": number, "problem": problem, "sound": None, "sides": []} | shown | kept
 
     def _sound(self, row: Row) -> ItemSound | str:
@@ -740,7 +740,7 @@ class _Parts:
     def _recorded(self, row: Row, number: int) -> dict[str, Any]:
         """The sound of its recording as `_Sounds.place` returns it, and `why` there is none."""
         kept: dict[str, Any] = {"sound": None, "sides": [], "why": ""}
-        if not self.items.rebuilt or is_recorded(row) or self.sounds.mode == "none":
+        if not self.items.is_rebuilt(row) or self.sounds.mode == "none":
             return kept
         if self.recordings is None:
             return kept | {"why": "As recorded it can't be heard: only the work folder knows its recording."}

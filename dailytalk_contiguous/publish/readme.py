@@ -41,14 +41,7 @@ def readme(title: str, about: str, made: Tally, run: Mapping[str, Any], load: st
         made.sources[portable(source.get("repository") or source.get("name")), source.get("licence")] = 1
     if not made.models:
         made.total.conversations = (run.get("counts") or {}).get("conversations", 0)
-        made.models.update(
-            {
-                licensing.Origin(role, model["name"], model.get("licence"), model.get("url") or ""): (
-                    made.total.conversations
-                )
-                for role, model in (run.get("models") or {}).items()
-            }
-        )
+        made.models.update(sections.models_of_run(run, made.total.conversations))
     settings = (run.get("settings") or {}) | ((run.get("speak") or {}).get("settings") or {})
     origins = origins_of(made) if made.sources else [licensing.Origin("source", "", None), *made.origins()]
     models = [origin for origin in origins if origin.role != "source"]

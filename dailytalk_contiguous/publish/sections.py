@@ -436,15 +436,20 @@ def default_settings() -> dict[str, Any]:
     }
 
 
+def models_of_run(run: Mapping[str, Any], conversations: int) -> dict[Origin, int]:
+    """The models that run.json names, each with all the conversations."""
+    return {
+        Origin(role, model["name"], model.get("licence"), model.get("url") or ""): conversations
+        for role, model in (run.get("models") or {}).items()
+    }
+
+
 def made_parts(tally: Tally, run: Mapping[str, Any]) -> list[SectionPart]:
     """The models that had a part, the settings that decide what is in the data and were chosen, and the programs.
 
     Rows that were not rebuilt name no models; then they are those of run.json, `run`.
     """
-    models = tally.models or {
-        Origin(role, model["name"], model.get("licence"), model.get("url") or ""): tally.total.conversations
-        for role, model in (run.get("models") or {}).items()
-    }
+    models = tally.models or models_of_run(run, tally.total.conversations)
     rows: list[tuple[render.TableCell, ...]] = [
         (
             ROLES.get(model.role, model.role),

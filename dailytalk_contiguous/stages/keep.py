@@ -70,7 +70,8 @@ class Keep(Stage):
     def row(self, row: Row) -> Row:
         rate = self.sample_rate or row["sample_rate"]
         sound = audio.read_pcm(row["audio"], row["offset"], row["duration"], sample_rate=rate)
-        analysed = audio.read_pcm(row["audio"], row["offset"], row["duration"])
+        at_its_rate = rate == audio.ANALYSIS_RATE
+        analysed = sound if at_its_rate else audio.read_pcm(row["audio"], row["offset"], row["duration"])
         leaks, total = leakage(analysed[:, 0], analysed[:, 1]), len(sound) / rate
         columns = (row[name] for name in ("source_channel", "start", "end", "run"))
         parts = [

@@ -175,7 +175,7 @@ def test_events_of_the_future_hold_no_folder(tmp_path: Path) -> None:
     begin(tmp_path, host="elsewhere", pid=os.getpid())
     tell(tmp_path, 86400, "progress", stage="Transcribe")
     with alone(tmp_path, "tag", (1, 1), at(50)):
-        pass
+        assert (tmp_path / ".dailytalk-run").is_file()  # this run holds it
 
 
 @pytest.mark.parametrize("text", [None, "", '{"event": "started", "ru'])
