@@ -50,7 +50,7 @@ from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.interaction import BACKCHANNEL_WORDS, TURN_SECONDS
 from dailytalk_contiguous.core.turns import Ratio, Timed, stretches, turn_offsets
 from dailytalk_contiguous.models import separators
-from dailytalk_contiguous.run.outputs import REJECTS
+from dailytalk_contiguous.store.work_folder import REJECTS
 
 #: Frames in a second by which turns are compared, seconds of a window of `swaps`, and of a frame of `leak`.
 FRAMES, WINDOW, LEAK_FRAME = 100, 60.0, 0.05

@@ -32,12 +32,13 @@ from dailytalk_contiguous.cli.options import value_of
 from dailytalk_contiguous.cli.terminal import guarded
 from dailytalk_contiguous.core.timeline import MODES
 from dailytalk_contiguous.pipelines.to_sound import speak_stages
-from dailytalk_contiguous.run.outputs import AUDIO, SHIFTED, wav_path
+from dailytalk_contiguous.run.outputs import wav_path
 from dailytalk_contiguous.run.run import run
 from dailytalk_contiguous.run.speaking import SpeakSpec, SynthesisInput, read_synthesis_input
 from dailytalk_contiguous.stages.base import SAMPLE_RATE
 from dailytalk_contiguous.store.files import write_bytes, write_text
 from dailytalk_contiguous.store.owned_folder import made_from
+from dailytalk_contiguous.store.work_folder import AUDIO, SHIFTED
 
 #: Folder in `--output-dir` that holds what a later run goes on from.
 WORK = ".dailytalk"

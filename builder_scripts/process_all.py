@@ -27,10 +27,10 @@ from dailytalk_contiguous.cli import show
 from dailytalk_contiguous.cli.terminal import guarded, show_outcome
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.outcome import Outcome, exit_code, rejected_of
-from dailytalk_contiguous.run.outputs import read_run, rejects_in
 from dailytalk_contiguous.run.run import run
 from dailytalk_contiguous.run.tagging import TagSpec, find
 from dailytalk_contiguous.store.files import write_text
+from dailytalk_contiguous.store.work_folder import read_run, rejects_in
 
 
 def main() -> int:

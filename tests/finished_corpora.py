@@ -20,7 +20,7 @@ import soundfile
 from dailytalk_contiguous.core.quality import NAMES
 from dailytalk_contiguous.core.schema import CONDITIONING, LABELLED, LABELS
 from dailytalk_contiguous.core.utterance import AFFECT, PROSODY, UTTERANCE
-from dailytalk_contiguous.run.clips import annotated_clip, export_clips
+from dailytalk_contiguous.publish.clip_folder import annotated_clip, export_clips
 
 RATE = 24000
 

@@ -22,8 +22,8 @@ from dailytalk_contiguous import (
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.pipelines.to_sound import speak_stages
 from dailytalk_contiguous.pipelines.to_text import tag_stages
-from dailytalk_contiguous.run.outputs import read_run
 from dailytalk_contiguous.shards import read_rows
+from dailytalk_contiguous.store.work_folder import read_run
 
 pytest_plugins = ["hub.hub_fixtures"]
 

@@ -11,7 +11,7 @@ from dailytalk_contiguous.core.errors import BadValue
 from dailytalk_contiguous.core.outcome import Outcome, exit_code, rejected_of, to_run
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.run.conversion import CONTAINERS, Conversion, convert_recordings
-from dailytalk_contiguous.run.outputs import REJECTS
+from dailytalk_contiguous.store.work_folder import REJECTS
 
 
 def convert(

@@ -27,7 +27,7 @@ from dailytalk_contiguous.publish.packing import origin
 from dailytalk_contiguous.publish.verdict import Finding, FitnessLimits, Verdict, verdict_of
 from dailytalk_contiguous.publish.version import Version, version_or_path
 from dailytalk_contiguous.publish.voice_exports import is_voice_folder, voice_folder
-from dailytalk_contiguous.run.outputs import TRANSCRIPT, read_run
+from dailytalk_contiguous.store.work_folder import TRANSCRIPT, read_run
 
 #: Where the splits of a published dataset go in Moshi's.
 SIDES = {"train": "train", "validation": "eval"}

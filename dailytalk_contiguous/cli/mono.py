@@ -12,12 +12,12 @@ from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.outcome import Figures, Outcome, exit_code, rejected_of, to_run
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.pipelines.to_text import separate_stages
-from dailytalk_contiguous.run.outputs import REJECTS
 from dailytalk_contiguous.run.run import Runner, RunOptions, RunOutcome, intended, run
 from dailytalk_contiguous.run.tagging import find
 from dailytalk_contiguous.sources.remote import fetch_inputs
 from dailytalk_contiguous.sources.transcripts import find_transcripts
 from dailytalk_contiguous.stages.base import Stages
+from dailytalk_contiguous.store.work_folder import REJECTS
 
 if TYPE_CHECKING:
     from dailytalk_contiguous.run.separating import SeparateSpec

@@ -20,15 +20,14 @@ from dailytalk_contiguous.core.errors import BadValue, DailytalkError
 from dailytalk_contiguous.core.settings import SEED, PlacedSetting, Setting, settings_in
 from dailytalk_contiguous.models.devices import DEVICES
 from dailytalk_contiguous.models.profiles import PROFILES, STANDARD
-from dailytalk_contiguous.run.outputs import RECORDINGS, read_run
 from dailytalk_contiguous.run.run import RUNNERS, RunOptions
-from dailytalk_contiguous.run.tagging import TAGGED
 from dailytalk_contiguous.sources.addresses import is_address
 from dailytalk_contiguous.sources.hub_repository import HubChoice
 from dailytalk_contiguous.sources.remote import Mirror, fetch_inputs, input_mirror
 from dailytalk_contiguous.sources.transcribed import some_gone
 from dailytalk_contiguous.stages.base import DEVICE, SAMPLE_RATE, Stage, Stages
 from dailytalk_contiguous.store.hub import check_token, model_reference
+from dailytalk_contiguous.store.work_folder import RECORDINGS, TAGGED, read_run
 
 
 def one_of(flag: str, value: str, choices: Iterable[str]) -> str:

@@ -15,9 +15,10 @@ from dailytalk_contiguous.core.outcome import Figures, Outcome, exit_code, rejec
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.pushing import ASSETS, MAIN, PushOutcome, PushSettings, Target, push_in_words
 from dailytalk_contiguous.publish.pushing import push_version as run_push
-from dailytalk_contiguous.run.outputs import TRANSCRIPT, edited_since
+from dailytalk_contiguous.run.outputs import edited_since
 from dailytalk_contiguous.store.files import write_bytes, write_text
 from dailytalk_contiguous.store.hub import reference
+from dailytalk_contiguous.store.work_folder import TRANSCRIPT
 
 #: Files of a plan that are shown before the reader is sent to --json.
 SHOWN = 40

@@ -21,9 +21,9 @@ from dailytalk_contiguous.core.outcome import Outcome, Rejected, exit_code, to_r
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.pushing import PushSettings, RetryPolicy, Target, push_version, validate_request
 from dailytalk_contiguous.run.build import Built, run_recipe
-from dailytalk_contiguous.run.outputs import REJECTS, rejects_in
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.store.hub import reference
+from dailytalk_contiguous.store.work_folder import REJECTS, rejects_in
 
 
 def main(

@@ -17,7 +17,7 @@ from dailytalk_contiguous.publish import listening
 from dailytalk_contiguous.publish.items import is_mix, open_items, reference_at
 from dailytalk_contiguous.publish.page import ALL, AUDIO, SHOWN, write_report
 from dailytalk_contiguous.publish.version import Version, version_or_path
-from dailytalk_contiguous.run.outputs import STATS
+from dailytalk_contiguous.store.work_folder import STATS
 
 #: Bytes of a page from which a browser takes seconds to open it.
 LARGE = 60_000_000

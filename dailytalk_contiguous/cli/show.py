@@ -32,6 +32,7 @@ from dailytalk_contiguous.sources.recordings import LeftOut
 from dailytalk_contiguous.stages.base import Stage, find_stage
 from dailytalk_contiguous.stages.rate_affect import RateAffect
 from dailytalk_contiguous.stages.transcribe import Transcribe
+from dailytalk_contiguous.store import work_folder
 
 # What a person sees while a run works: a bar on a terminal, elsewhere a line a finished shard on stderr.
 #
@@ -274,10 +275,10 @@ def rejected_by(record: dict[str, Any], out: Path, spoken: bool) -> tuple[Reject
         conversations = f"{share['conversations']:,} of {counted(share['of_conversations'], 'conversation')}"
         parts.append(f"{conversations}, {lengths}")
     rejects = (
-        reject for reject in outputs.rejects_in(out) if (reject["stage"] in outputs.SPOKEN_STAGES) == spoken
+        reject for reject in work_folder.rejects_in(out) if (reject["stage"] in outputs.SPOKEN_STAGES) == spoken
     )
     in_parts = f" ({'; '.join(parts)})" if parts else ""
-    return (Rejected(f"{count:,}{in_parts}", rejects, f"in {as_text(out / outputs.REJECTS)}"),)
+    return (Rejected(f"{count:,}{in_parts}", rejects, f"in {as_text(out / work_folder.REJECTS)}"),)
 
 
 def first_lines(transcript: Path) -> list[str]:

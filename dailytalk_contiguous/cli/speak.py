@@ -20,7 +20,7 @@ from dailytalk_contiguous.models.engines import ENGINES, open_budget, speaker_te
 from dailytalk_contiguous.models.profiles import PROFILES, STANDARD
 from dailytalk_contiguous.pipelines.to_sound import speak_stages
 from dailytalk_contiguous.pipelines.to_text import NO_MODEL
-from dailytalk_contiguous.run import outputs, speaking
+from dailytalk_contiguous.run import speaking
 from dailytalk_contiguous.run.local import RunPlan
 from dailytalk_contiguous.run.price import Price, price_of
 from dailytalk_contiguous.run.run import Runner, RunOptions, RunOutcome, paid_voice, run
@@ -32,6 +32,7 @@ from dailytalk_contiguous.stages.segment import channel_of
 from dailytalk_contiguous.stages.synthesis import Speak
 from dailytalk_contiguous.stages.tokenise_prosody import TokeniseResult
 from dailytalk_contiguous.stages.voice import ChooseVoice
+from dailytalk_contiguous.store import work_folder
 
 #: The options of `speak` that are settings of its stages.
 SPEAK_SETTINGS = cli_options.setting_options(
@@ -77,7 +78,7 @@ def speak(
     tagged = open_work(folder).folder if out else work.folder
     settings = cli_options.chosen(options, SPEAK_SETTINGS)
     if not profile:  # that of `tag`: a run that began without downloads goes on without
-        before = ((outputs.read_run(tagged) or {}).get("settings") or {}).get("profile")
+        before = ((work_folder.read_run(tagged) or {}).get("settings") or {}).get("profile")
         profile = before if before in PROFILES else STANDARD
     known = settings | _voice_of(work.folder, profile, settings)
     stages = _stages(profile, verify, known)
@@ -169,10 +170,10 @@ def speak_outcome(done: RunOutcome, out: Path) -> Outcome:
     if not recorded:
         details.append(f"spent {money['spent']:.4f} USD, saved by the cache {money['saved_by_cache']:.4f} USD")
     for label, path in (
-        ("conversations", outputs.AUDIO),
-        ("transcript", outputs.SHIFTED),
-        ("dataset", speaking.DATASET),
-        ("record", outputs.RUN),
+        ("conversations", work_folder.AUDIO),
+        ("transcript", work_folder.SHIFTED),
+        ("dataset", work_folder.DATASET),
+        ("record", work_folder.RUN),
     ):
         details.append(f"{label:<14}{as_text(out / path)}")
     kept = counts.get("kept", 0)
@@ -206,7 +207,7 @@ def build(**options: Any) -> Outcome:
             f"--channel {channel} leaves out the {voice.revoice} speaker, the one to resynthesise",
             "pass --channel both, or another --revoice",
         )
-    before = (outputs.read_run(folder_of(options["out"])) or {}).get("speak") or {}
+    before = (work_folder.read_run(folder_of(options["out"])) or {}).get("speak") or {}
     if voice and any(stage["name"] == Keep.__name__ for stage in before.get("stages") or ()):
         terminal.say("one speaker is resynthesised; the last run here kept both as recorded (--revoice none)")
     if voice and not options["dry_run"]:
@@ -214,7 +215,7 @@ def build(**options: Any) -> Outcome:
     if options["streaming"]:
         return stream(options, stages_of(options), stages, options["max_conversation"], separating_stages(options))
     tagged: Outcome = tag(**{name: options[name] for name in options if name not in _OF_SPEAK})
-    has_transcript = (folder_of(options["out"]) / outputs.TRANSCRIPT).is_file()
+    has_transcript = (folder_of(options["out"]) / work_folder.TRANSCRIPT).is_file()
     if tagged.code not in (0, 3):
         return tagged
     if options["dry_run"] and not has_transcript:
@@ -260,7 +261,7 @@ def _voice_of(folder: Path, profile: str, settings: Mapping[str, Any]) -> dict[s
     If that run kept both speakers and nothing of a voice is chosen, this one keeps them, too. Empty if another
     synthesiser is chosen, or if that run had another profile.
     """
-    before = (outputs.read_run(folder) or {}).get("speak") or {}
+    before = (work_folder.read_run(folder) or {}).get("speak") or {}
     stages = {stage["name"]: stage.get("settings") or {} for stage in before.get("stages", ())}
     voice = stages.get(Speak.__name__, {})
     same = before.get("settings", {}).get("profile") == profile

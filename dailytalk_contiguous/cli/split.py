@@ -16,7 +16,6 @@ from dailytalk_contiguous.core.silences import CANDIDATES
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.pipelines.to_sound import split_stages
 from dailytalk_contiguous.publish.survey import SilenceSurvey, all_together, bin_names, survey, survey_png
-from dailytalk_contiguous.run.outputs import REJECTS
 from dailytalk_contiguous.run.run import RunOptions, RunOutcome, run
 from dailytalk_contiguous.run.splitting import MANIFEST, NON_USABLE, USABLE, SplitSpec, cut_dry
 from dailytalk_contiguous.run.tagging import find
@@ -26,6 +25,7 @@ from dailytalk_contiguous.sources.remote import fetch_inputs
 from dailytalk_contiguous.stages.base import find_stage
 from dailytalk_contiguous.stages.cut import CutAtSilences
 from dailytalk_contiguous.store.files import write_bytes
+from dailytalk_contiguous.store.work_folder import REJECTS
 
 INPUTS = argument("INPUT", "Recordings, folders of them (s3:// too), or OWNER/NAME on the Hub.")
 

@@ -12,16 +12,15 @@ from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.outcome import Outcome, Rejected, exit_code, to_run
 from dailytalk_contiguous.core.wording import counted, length_text
-from dailytalk_contiguous.run import outputs as run_outputs
 from dailytalk_contiguous.run import streaming as run_streaming
 from dailytalk_contiguous.run.run import Runner, RunOutcome, run
-from dailytalk_contiguous.run.speaking import DATASET
-from dailytalk_contiguous.run.tagging import TAGGED
 from dailytalk_contiguous.sources.folder import FolderConfig
 from dailytalk_contiguous.sources.hub_repository import repository_of, to_fetch
 from dailytalk_contiguous.stages.base import Stages
 from dailytalk_contiguous.stages.segment import channel_of
 from dailytalk_contiguous.stages.transcribe import language_of
+from dailytalk_contiguous.store import work_folder
+from dailytalk_contiguous.store.work_folder import DATASET, TAGGED
 
 #: Options that a stream can't use: the values that they may have, and why it can't.
 _UNUSED = {
@@ -39,7 +38,7 @@ _STOPPED = {
     run_streaming.DISK: "stopped at --limit-disk; free some space and run the same command again. Until then "
     "there are shards, and no transcript",
     run_streaming.UNSAID: f"stopped: nothing could be said of {run_streaming.FRUITLESS} windows in a row (see "
-    f"{run_outputs.REJECTS}); run the same command again once the synthesiser answers",
+    f"{work_folder.REJECTS}); run the same command again once the synthesiser answers",
 }
 
 
@@ -122,9 +121,9 @@ def stream_outcome(spec: run_streaming.StreamSpec, done: RunOutcome) -> Outcome:
     if spec.held:
         details.append(f"{counted(spec.held, 'conversation')} held back; the next run tries again")
     for label, name in (
-        ("transcript", run_outputs.TRANSCRIPT),
+        ("transcript", work_folder.TRANSCRIPT),
         ("dataset", DATASET if spoken else TAGGED),
-        ("record", run_outputs.RUN),
+        ("record", work_folder.RUN),
     ):
         details.append(f"{label:<12}{as_text(out / name)}")
     all_of_it = "to the end of the source" if position.complete else "so far"
@@ -139,12 +138,12 @@ def stream_outcome(spec: run_streaming.StreamSpec, done: RunOutcome) -> Outcome:
             all(pass_counts.get("conversations") for pass_counts in counts),
             rejected or spec.stopped == run_streaming.UNSAID,
         )
-    where = f"in {as_text(out / run_outputs.REJECTS)}"
+    where = f"in {as_text(out / work_folder.REJECTS)}"
     return Outcome(
         record,
         headline,
         code,
         details,
-        (Rejected(f"{rejected:,}", run_outputs.rejects_in(out), where),) if rejected else (),
+        (Rejected(f"{rejected:,}", work_folder.rejects_in(out), where),) if rejected else (),
         _STOPPED[spec.stopped] if spec.stopped else to_run("check" if spoken else "speak", out),
     )

@@ -26,10 +26,9 @@ from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.models.emotion_models import AFFECT_MAP
 from dailytalk_contiguous.pipelines.to_text import NO_MODEL, separate_stages, tag_stages
 from dailytalk_contiguous.run import local
-from dailytalk_contiguous.run import outputs as run_outputs
 from dailytalk_contiguous.run.run import Runner, RunOptions, RunOutcome, intended, run
 from dailytalk_contiguous.run.storage import OF_TAG, open_work
-from dailytalk_contiguous.run.tagging import TAGGED, FoundRecordings, TagSpec, find
+from dailytalk_contiguous.run.tagging import FoundRecordings, TagSpec, find
 from dailytalk_contiguous.sources.addresses import address_of
 from dailytalk_contiguous.sources.folder import MAX_CONVERSATION
 from dailytalk_contiguous.sources.hub_repository import Repository, repository_of, to_fetch
@@ -40,6 +39,8 @@ from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion
 from dailytalk_contiguous.stages.segment import channel_of
 from dailytalk_contiguous.stages.tokenise_prosody import TokeniseProsody
 from dailytalk_contiguous.stages.transcribe import GIVEN, language_of
+from dailytalk_contiguous.store import work_folder
+from dailytalk_contiguous.store.work_folder import TAGGED
 
 
 def refuse_limits(options: Mapping[str, Any]) -> None:
@@ -209,7 +210,7 @@ def tag(
     if dry_run:
         return tag_intended(recordings, *intended(TagSpec(recordings, work.folder, stages), run_options))
     about: dict[str, Any] = {"command": command_line(), "settings": {"profile": profile}}
-    about |= {run_outputs.RECORDINGS: addresses} if addresses else {}
+    about |= {work_folder.RECORDINGS: addresses} if addresses else {}
     with work.telling(), show.bar() as run_bar:
         done = run(TagSpec(recordings, work.folder, stages, about), run_options, planned=run_bar.planned)
     if done.record:
@@ -299,12 +300,12 @@ def tag_outcome(done: RunOutcome, out: Path) -> Outcome:
     counts = record["counts"]
     details += [*show.stage_seconds(done.account), *_of_models(record), *_of_counts(record)]
     details += [f"transcript  {as_text(out / record['transcript'])}"]
-    if record["transcript"] == run_outputs.NEW_TRANSCRIPT:
+    if record["transcript"] == work_folder.NEW_TRANSCRIPT:
         details.append("  (transcript.jsonl was edited since it was written, and is left as it is)")
     details.append(f"shards      {as_text(out / TAGGED)}")
     if kept := record.get("unpublished"):
         details.append(f"  (only there: {', '.join(kept)}, which no stage publishes)")
-    details += [f"record      {as_text(out / run_outputs.RUN)}", *show.first_lines(out / record["transcript"])]
+    details += [f"record      {as_text(out / work_folder.RUN)}", *show.first_lines(out / record["transcript"])]
     tagged = (
         f"{counted(counts['conversations'], 'conversation')}, {counted(counts['utterances'], 'utterance')} "
         f"({counts['short_utterances']} short), {record['hours']['speech'] * 60:.1f} min of speech"
@@ -347,5 +348,5 @@ def _of_counts(record: dict[str, Any]) -> list[str]:
         lines.append(f"emotion: {numbers} (a guess from sound{estimate}, and no diagnosis)")
     lines += [f"note: {note['conversation_id']}: {note['note']}" for note in record["notes"][:SHOWN]]
     if counts["notes"] > SHOWN:
-        lines.append(f"… {counted(counts['notes'] - SHOWN, 'more note')} in {run_outputs.RUN}")
+        lines.append(f"… {counted(counts['notes'] - SHOWN, 'more note')} in {work_folder.RUN}")
     return lines

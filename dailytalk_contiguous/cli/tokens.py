@@ -20,12 +20,12 @@ from dailytalk_contiguous.learn.clusters import ClusteringPipeline, gather_frame
 from dailytalk_contiguous.models.codebook import MOST_CLUSTERS, REDUCERS, WEIGHTS, Codebook
 from dailytalk_contiguous.models.devices import resolve_device
 from dailytalk_contiguous.models.prosodic_sequences import seen_by
-from dailytalk_contiguous.run.outputs import REJECTS, RUN, read_run
 from dailytalk_contiguous.run.run import RunOptions, run
 from dailytalk_contiguous.stages.extract_contours import ExtractContours
 from dailytalk_contiguous.stages.segment import Segment
 from dailytalk_contiguous.stages.tokenise_prosody import TokeniseProsody
 from dailytalk_contiguous.store.files import replacing
+from dailytalk_contiguous.store.work_folder import REJECTS, RUN, read_run
 
 EXTRACT_SETTINGS = cli_options.setting_options(Segment(), ExtractContours())
 ENCODE_SETTINGS = cli_options.setting_options(Segment(), TokeniseProsody())

@@ -25,12 +25,10 @@ from dailytalk_contiguous.models.codebook import MOST_CLUSTERS
 from dailytalk_contiguous.models.prosodic_sequences import check_tokens
 from dailytalk_contiguous.publish import items as publish_items
 from dailytalk_contiguous.publish.version import open_version
-from dailytalk_contiguous.run.clip_plan import CLIPS, MEASURED
 from dailytalk_contiguous.run.events import Account
-from dailytalk_contiguous.run.outputs import REJECTS, RUN, TRANSCRIPT, models_of, stage_record, today
+from dailytalk_contiguous.run.outputs import models_of, stage_record, today
 from dailytalk_contiguous.run.run import Pass, RunOptions, Spec
-from dailytalk_contiguous.run.speaking import DATASET
-from dailytalk_contiguous.run.tagging import TAGGED, FoundRecordings, find, refuse_to_lose
+from dailytalk_contiguous.run.tagging import FoundRecordings, find, refuse_to_lose
 from dailytalk_contiguous.shards import PLANNING_COLUMNS, ShardIndex, compress_row, group
 from dailytalk_contiguous.sources.remote import fetch_inputs
 from dailytalk_contiguous.stages.base import PerUtterance, Stages
@@ -42,6 +40,7 @@ from dailytalk_contiguous.stages.tokenise_prosody import TokeniseProsody
 from dailytalk_contiguous.store.files import json_document, json_text, write_lines, write_text
 from dailytalk_contiguous.store.hub import hub_errors, parse_reference
 from dailytalk_contiguous.store.parquet import open_parquet
+from dailytalk_contiguous.store.work_folder import CLIPS, DATASET, MEASURED, REJECTS, RUN, TAGGED, TRANSCRIPT
 
 #: Folders of the shards inside an output folder: with contours, and with tokens.
 CONTOUR_SHARDS, TOKEN_SHARDS = "contours", "encoded"

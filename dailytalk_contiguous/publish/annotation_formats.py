@@ -27,8 +27,8 @@ from dailytalk_contiguous.core.utterance import EDGES, sounding_span, words_with
 from dailytalk_contiguous.publish import exports
 from dailytalk_contiguous.publish.items import MOST_SECONDS, SMALL, TaggedItems, open_items
 from dailytalk_contiguous.publish.version import Version
-from dailytalk_contiguous.run.outputs import TRANSCRIPT
 from dailytalk_contiguous.store.files import inside
+from dailytalk_contiguous.store.work_folder import TRANSCRIPT
 
 #: What the name of a file ends in whose times are those of the rebuilt conversation; no `file_name` does.
 REBUILT = "--rebuilt"

@@ -44,9 +44,9 @@ from dailytalk_contiguous.publish.render import (
 )
 from dailytalk_contiguous.publish.verdict import MOST_FINDINGS, Judge, Verdict, corpus_findings, verdict_of
 from dailytalk_contiguous.publish.version import Version
-from dailytalk_contiguous.run.outputs import STATS
 from dailytalk_contiguous.store.files import json_document
 from dailytalk_contiguous.store.parquet import open_parquet
+from dailytalk_contiguous.store.work_folder import STATS
 
 # Whether a card's licence asks for less than those of its sources and models, and which one follows from them.
 #

@@ -28,6 +28,7 @@ from dailytalk_contiguous.core.word_times import frame_of
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish import dialogue_formats
 from dailytalk_contiguous.publish.clip_figures import corpus_figures
+from dailytalk_contiguous.publish.clip_folder import MANIFESTS
 from dailytalk_contiguous.publish.dialogue_formats import CONVERSATIONS, CSM, SPEAKERS
 from dailytalk_contiguous.publish.interactivity import FULL_DUPLEX_BENCH, SAMPLES, SUMMARY, TASKS
 from dailytalk_contiguous.publish.items import (
@@ -46,7 +47,6 @@ from dailytalk_contiguous.publish.items import (
 )
 from dailytalk_contiguous.publish.loading import file_differences
 from dailytalk_contiguous.publish.manifest import MANIFEST
-from dailytalk_contiguous.publish.mixture import ABOUT_SHAPE, CLIP_MANIFESTS, most_listed, timed_conversation
 from dailytalk_contiguous.publish.moshi_folder import BATCH, CONFIG, MOSHI, WINDOW_SECONDS, window_count
 from dailytalk_contiguous.publish.prompts import (
     LONGEST_PROMPT,
@@ -55,6 +55,12 @@ from dailytalk_contiguous.publish.prompts import (
     SHORTEST_PROMPT,
     VOICE_PROMPTS,
     is_system_prompt,
+)
+from dailytalk_contiguous.publish.training_folder import (
+    ABOUT_SHAPE,
+    CLIP_MANIFESTS,
+    most_listed,
+    timed_conversation,
 )
 from dailytalk_contiguous.publish.verdict import (
     CONVERSATION_MEASURES,
@@ -73,12 +79,19 @@ from dailytalk_contiguous.publish.verdict import (
     remedy_of,
 )
 from dailytalk_contiguous.publish.version import Version
-from dailytalk_contiguous.run.clip_plan import CLIPS, MEASURED
-from dailytalk_contiguous.run.clips import DATA, MANIFESTS
-from dailytalk_contiguous.run.outputs import REJECTS, RUN, SHIFTED, TRANSCRIPT, read_run
-from dailytalk_contiguous.run.tagging import TAGGED
 from dailytalk_contiguous.sources.editable import laid_over
 from dailytalk_contiguous.store.files import inside, refuse_half_renamed
+from dailytalk_contiguous.store.work_folder import (
+    CLIPS,
+    DATA,
+    MEASURED,
+    REJECTS,
+    RUN,
+    SHIFTED,
+    TAGGED,
+    TRANSCRIPT,
+    read_run,
+)
 
 # A file with a thousand bad words has one finding of that kind, with their number and the first of them.
 

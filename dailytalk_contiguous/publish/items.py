@@ -75,19 +75,27 @@ from dailytalk_contiguous.core.utterance import (
 )
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.models.speech_activity import read_clip
+from dailytalk_contiguous.publish.clip_folder import annotated_clip, listed_clips
 from dailytalk_contiguous.publish.manifest import MANIFEST
 from dailytalk_contiguous.publish.version import COPY, Version, open_version
-from dailytalk_contiguous.run.clip_plan import CLIPS, MEASURED
-from dailytalk_contiguous.run.clips import annotated_clip, listed_clips
-from dailytalk_contiguous.run.outputs import RECORD, RUN, STATS, TRANSCRIPT, read_run, rejects_in
-from dailytalk_contiguous.run.speaking import DATASET
-from dailytalk_contiguous.run.tagging import TAGGED
 from dailytalk_contiguous.shards import Entry, ShardIndex, read_rows
 from dailytalk_contiguous.sources.editable import laid_over
 from dailytalk_contiguous.sources.transcribed import BASE, at_hand, tagged_row
 from dailytalk_contiguous.store.files import inside, is_inside, json_text, refuse_half_renamed
 from dailytalk_contiguous.store.hub import hub_errors, parse_reference
 from dailytalk_contiguous.store.parquet import ParquetReader, open_parquet
+from dailytalk_contiguous.store.work_folder import (
+    CLIPS,
+    DATASET,
+    MEASURED,
+    RECORD,
+    RUN,
+    STATS,
+    TAGGED,
+    TRANSCRIPT,
+    read_run,
+    rejects_in,
+)
 
 _REMEDY = "build the conversation again"
 
@@ -669,7 +677,8 @@ _SPLITS = {"train": "train", "eval": "validation"}
 #: The record of a mix, and its rejects. Not `.jsonl`: the trainer would take it for a manifest.
 MIX, MIX_REJECTS = "mix.json", "rejects.json"
 
-_AGAIN = "make that folder again"
+#: What to do about a training folder that is damaged.
+AGAIN = "make that folder again"
 
 #: What a manifest names is a WAV: by its name, and by its first bytes.
 _SUFFIXES = (".wav", ".wave")
@@ -770,7 +779,7 @@ class TrainingItems(Items):
                     row["alignments"].append({"word": word, **at, **about, "probability": None})
                 case _:
                     raise BadInput(
-                        f"a word beside {path} is {quoted(aligned)}, not [word, [start, end], speaker]", _AGAIN
+                        f"a word beside {path} is {quoted(aligned)}, not [word, [start, end], speaker]", AGAIN
                     )
         return judged(row, path)
 
@@ -933,24 +942,24 @@ def annotated(folder: Path, name: str) -> tuple[Path, dict[str, Any]]:
     damaged: named files end up in a training folder, and may be shared with it.
     """
     if not name.lower().endswith(_SUFFIXES):
-        raise BadInput(f"the manifest in {as_text(folder)!r} names {quoted(name)}, which is no WAV", _AGAIN)
+        raise BadInput(f"the manifest in {as_text(folder)!r} names {quoted(name)}, which is no WAV", AGAIN)
     try:
         wav, about = (laid_over(inside(folder, file), folder) for file in (name, Path(name).with_suffix(".json")))
     except BadInput as problem:
         raise BadInput(f"the manifest in {as_text(folder)!r}: {problem.reason}", problem.remedy) from None
     missing = next((file for file in (wav, about) if isinstance(file, Path) and not file.is_file()), None)
     if missing:
-        raise BadInput(f"{as_text(missing)!r} is named and not there", _AGAIN)
+        raise BadInput(f"{as_text(missing)!r} is named and not there", AGAIN)
     sound = path_of(wav)
     with sound.open("rb") as opened:
         if opened.read(4) not in _HEADERS:
-            raise BadInput(f"{as_text(sound)!r} is named as audio and is no WAV", _AGAIN)
+            raise BadInput(f"{as_text(sound)!r} is named as audio and is no WAV", AGAIN)
     return sound, read_shaped(about, ANNOTATION)
 
 
 def read_shaped(path: Readable, shape: Any, limit: int = MOST_BYTES) -> dict[str, Any]:
     """The object in a JSON file, of a shape (see `core.documents.expect`). Raises BadInput."""
-    content: dict[str, Any] = expect(read_json(path, _AGAIN, limit), shape, as_text(path_of(path)), _AGAIN)
+    content: dict[str, Any] = expect(read_json(path, AGAIN, limit), shape, as_text(path_of(path)), AGAIN)
     return content
 
 

@@ -15,23 +15,25 @@ from numpy.typing import NDArray
 from dailytalk_contiguous.core import documents, licensing
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.sampling import MOST_WEIGHT, Weighted, goals, times, times_towards
-from dailytalk_contiguous.core.schema import AUDIO_FOLDER, MAIN
+from dailytalk_contiguous.core.schema import AUDIO_FOLDER
 from dailytalk_contiguous.core.scorecard import ReferenceCorpus
 from dailytalk_contiguous.core.tally import TurnTaking
 from dailytalk_contiguous.core.turns import (
-    SPACELESS,
     TURN_MEASURES,
     Ratio,
-    Timed,
     TimedConversation,
-    join_spans,
 )
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish import exports, items, moshi_folder, render
-from dailytalk_contiguous.run.clips import DATA, MANIFESTS
-from dailytalk_contiguous.run.outputs import RECORD
-from dailytalk_contiguous.store.files import inside, json_document, json_text
+from dailytalk_contiguous.publish.training_folder import (
+    CLIP_MANIFESTS,
+    about_conversations,
+    existing,
+    timed_conversation,
+)
+from dailytalk_contiguous.store.files import json_document, json_text
 from dailytalk_contiguous.store.owned_folder import OwnedFolder, file_name
+from dailytalk_contiguous.store.work_folder import DATA
 
 # Folders that can be mixed, in one form: files of audio with their words, side, licence and weight.
 #
@@ -40,35 +42,8 @@ from dailytalk_contiguous.store.owned_folder import OwnedFolder, file_name
 # above all a licence, stays unknown.
 
 
-#: Names of the two manifests of the folder of a corpus, by side.
-CLIP_MANIFESTS = {"train": MANIFESTS["train"], "eval": MANIFESTS["validation"]}
-
 #: What rejects of a mix name as their stage.
 STAGE = "Mix"
-
-_AGAIN = "make that folder again"
-
-#: Words of a turn that a folder may speak of.
-_MOST_WORDS = 1_000_000
-
-#: What is known of the conversations of an export, by their ids.
-ABOUT_SHAPE = {
-    str: {
-        "files": [str],
-        "split": str,
-        "kept_speakers?": [str],
-        "duration": float,
-        "voices": [str],
-        "language?": str,
-        "turns": [list],
-        "measures?": {str: float},
-        "unsure?": {str: int},
-        "recorded_overlap?": float,
-        "talk?": bool,
-        "separated?": {"utterances": int, "doubtful": int, "seconds": float, "mixed": float},
-        "separated_by?": [{"role?": str, "name": str, "licence?": str, "url?": str}],
-    }
-}
 
 #: Further fields of a manifest that a mix takes over.
 _LABELS = ("emotion", "style")
@@ -148,7 +123,7 @@ class MixFolder:
                     if not documents.is_number(seconds, 0.0, items.MOST_SECONDS) or not documents.is_number(
                         weight, 0.0, MOST_WEIGHT
                     ):
-                        raise BadInput(f"it has {seconds} s and the weight {weight}", _AGAIN)
+                        raise BadInput(f"it has {seconds} s and the weight {weight}", items.AGAIN)
                 except BadInput as problem:
                     yield Reject(entry["path"], STAGE, problem.reason, problem.remedy)
                     continue
@@ -184,17 +159,17 @@ def open_folder(path: Path, scratch: Path, eval_share: float, seed: int) -> MixF
     )
     credits = render.credits_of(record)
     for data in (path / DATA, path):
-        if manifests := _existing(data, CLIP_MANIFESTS):
+        if manifests := existing(data, CLIP_MANIFESTS):
             return MixFolder(data, manifests, models, None, {}, credits)
     if (path / "dataset").is_dir():
         rows = items.open_items(path, finished=True).rows()
         export = exports.write_export(rows, scratch, moshi_folder.MOSHI, eval_share=eval_share, seed=seed)
         licence = (record.get("source") or {}).get("licence")
-        manifests, about = _existing(scratch, items.MOSHI_MANIFESTS), _about(scratch)
+        manifests, about = existing(scratch, items.MOSHI_MANIFESTS), about_conversations(scratch)
         models = tuple(sorted({*models, *_separators(about)}))
         return MixFolder(scratch, manifests, models, licence, about, credits, tuple(export.rejects))
-    if manifests := _existing(path, items.MOSHI_MANIFESTS):
-        about = _about(path)
+    if manifests := existing(path, items.MOSHI_MANIFESTS):
+        about = about_conversations(path)
         return MixFolder(path, manifests, tuple(sorted({*models, *_separators(about)})), None, about, credits)
     raise DailytalkError(
         f"{documents.as_text(path)!r} holds nothing to mix",
@@ -209,55 +184,6 @@ def _separators(about: Mapping[str, Any]) -> set[licensing.Origin]:
         for of in about.values()
         for model in of.get("separated_by") or ()
     }
-
-
-def most_listed(path: Path) -> int:
-    """How often the manifest of a training folder may name a file that trains: more than once only by weight."""
-    if _existing(path, CLIP_MANIFESTS):
-        return math.ceil(MOST_WEIGHT)
-    return (
-        int(items.read_shaped(inside(path, items.MIX), RECORD).get("most_listed") or 1)
-        if (path / items.MIX).is_file()
-        else 1
-    )
-
-
-def _existing(data: Path, names: Mapping[str, str]) -> dict[str, str]:
-    return {side: name for side, name in names.items() if (data / name).is_file()}
-
-
-def _about(data: Path) -> dict[str, Any]:
-    return (
-        items.read_shaped(inside(data, items.ABOUT), ABOUT_SHAPE, documents.MOST_OWN_BYTES)
-        if (data / items.ABOUT).is_file()
-        else {}
-    )
-
-
-def timed_conversation(name: str, conversation: Mapping[str, Any]) -> TimedConversation:
-    """Who speaks when in a conversation of an export, the main speaker left. Raises BadInput, with its name."""
-    timed, words = [], list[int | None]()
-    for turn in conversation["turns"]:
-        match turn:
-            case [int() | float() as start, int() | float() as end, str(side), *counted] if (
-                0 <= start <= end <= documents.LATEST
-            ):
-                timed.append(Timed("left" if side == MAIN else "right", start, end))
-                is_count = len(counted) == 1 and type(counted[0]) is int and 0 <= counted[0] <= _MOST_WORDS
-                words.append(counted[0] if is_count else None)
-            case _:
-                problem = f"a turn of {documents.quoted(name)} is {documents.quoted(turn)}"
-                raise BadInput(f"{problem}, not [start, end, speaker, words]", _AGAIN)
-    if not documents.is_number(conversation["duration"], 0.0, documents.LATEST):
-        raise BadInput(f"{documents.quoted(name)} lasts {conversation['duration']} s", _AGAIN)
-    known = [] if conversation.get("language") in SPACELESS else [count for count in words if count is not None]
-    return TimedConversation(
-        timed,
-        join_spans(timed),
-        [None] * len(timed),
-        conversation["duration"],
-        known if len(known) == len(timed) else None,
-    )
 
 
 @dataclass(frozen=True)

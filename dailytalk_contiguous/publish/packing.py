@@ -27,17 +27,17 @@ from dailytalk_contiguous.core.schema import CHANNELS, CONFIGS, SPLITS, Row, kep
 from dailytalk_contiguous.core.utterance import FIELDS
 from dailytalk_contiguous.core.wording import portable
 from dailytalk_contiguous.publish import items as publish_items
+from dailytalk_contiguous.publish.clip_folder import listed_clips
 from dailytalk_contiguous.publish.interactivity import ClipChoice, clips_of, cut_clips
 from dailytalk_contiguous.publish.manifest import DataFile, Packed, PublishedRow
 from dailytalk_contiguous.publish.splits import Speakers, SplitVoice, as_decided, split_three
-from dailytalk_contiguous.run.clips import listed_clips
-from dailytalk_contiguous.run.outputs import read_run
 from dailytalk_contiguous.shards import read_entries, read_rows
 from dailytalk_contiguous.sources.folder import side_by_side
 from dailytalk_contiguous.sources.transcribed import BASE, at_hand, tagged_row
 from dailytalk_contiguous.store.files import inside, locked, sha256_of, write_text
 from dailytalk_contiguous.store.owned_folder import file_name
 from dailytalk_contiguous.store.parquet import open_parquet, writing_parquet
+from dailytalk_contiguous.store.work_folder import read_run
 
 # Indexing the finished conversations of a work folder, without reading their audio.
 #

@@ -64,13 +64,9 @@ from dailytalk_contiguous.publish.render import (
     template,
 )
 from dailytalk_contiguous.publish.version import Version
-from dailytalk_contiguous.run.clip_plan import CLIPS, MEASURED
-from dailytalk_contiguous.run.clips import DATA
-from dailytalk_contiguous.run.outputs import TRANSCRIPT, read_run
-from dailytalk_contiguous.run.speaking import DATASET
-from dailytalk_contiguous.run.tagging import TAGGED
 from dailytalk_contiguous.store.files import write_lines, write_text
 from dailytalk_contiguous.store.owned_folder import OwnedFolder, file_name, is_marked
+from dailytalk_contiguous.store.work_folder import CLIPS, DATA, DATASET, MEASURED, TAGGED, TRANSCRIPT, read_run
 
 _T = TypeVar("_T")
 

@@ -47,9 +47,9 @@ from dailytalk_contiguous.publish.manifest import (
 )
 from dailytalk_contiguous.publish.packing import exclusive, pack_version
 from dailytalk_contiguous.publish.version import Version, list_versions, open_version
-from dailytalk_contiguous.run.outputs import read_run, rejects_in
 from dailytalk_contiguous.store.files import write_text
 from dailytalk_contiguous.store.hub import TIMEOUTS, Reference, check_token, hub_errors, without_tokens
+from dailytalk_contiguous.store.work_folder import read_run, rejects_in
 
 # Retries of requests to a server that fails: a few, at growing intervals.
 #

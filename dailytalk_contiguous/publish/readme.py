@@ -20,7 +20,7 @@ from dailytalk_contiguous.publish import sections
 from dailytalk_contiguous.publish.card import derived, licence_section, origins_of, warnings
 from dailytalk_contiguous.publish.items import open_items
 from dailytalk_contiguous.publish.render import escaped
-from dailytalk_contiguous.run import outputs
+from dailytalk_contiguous.store import work_folder
 from dailytalk_contiguous.store.files import inside, write_bytes
 
 README = "README.md"
@@ -76,7 +76,7 @@ def write_work_readme(folder: Path, title: str, n_made: int) -> None:
 
     After one that made no shard (`n_made`) it stays as it is: of a million conversations nothing is read again.
     """
-    run = outputs.read_run(folder)
+    run = work_folder.read_run(folder)
     if run is None or (not n_made and (folder / README).exists()) or is_foreign(folder):
         return
     made, spoken = Tally(), run.get("speak") or {}

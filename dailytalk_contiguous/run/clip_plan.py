@@ -14,6 +14,7 @@ from datasets import Features
 
 from dailytalk_contiguous.core import sampling
 from dailytalk_contiguous.core.buckets import MIN_VALUES, percentile
+from dailytalk_contiguous.core.clip import SAID
 from dailytalk_contiguous.core.copies import (
     KINDS,
     CopySource,
@@ -51,7 +52,7 @@ from dailytalk_contiguous.stages.base import Stage, Stages, find_stage
 from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion, guess_columns
 from dailytalk_contiguous.stages.clip_words import CutSpeech, TimeWords
 from dailytalk_contiguous.stages.condition import KEEP, Condition
-from dailytalk_contiguous.stages.finish_clip import SAID, FinishClip, TakeConditioned
+from dailytalk_contiguous.stages.finish_clip import FinishClip, TakeConditioned
 from dailytalk_contiguous.stages.measure_prosody import MeasureProsody
 from dailytalk_contiguous.stages.measure_quality import MeasureQuality
 from dailytalk_contiguous.stages.rate_affect import RateAffect
@@ -176,9 +177,6 @@ def _compared(row: Row, n_clips: int) -> Row:
 def _number(value: float | None) -> float:
     return math.nan if value is None else float(value)
 
-
-#: Folders of shards inside a work folder: of measured clips, and of finished ones.
-MEASURED, CLIPS = "measured", "clips"
 
 #: Copies of a clip where an emotion needs more seconds. Kinds take turns: where there are fewer kinds than this,
 #: some are used again with another amount.

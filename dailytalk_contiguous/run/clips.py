@@ -1,50 +1,38 @@
 """An expressive corpus from its archive to its folder: read, measure, choose, finish, write."""
 
-import io
 import itertools
 import json
-import math
-from collections import Counter, defaultdict
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import soundfile
 from datasets import DatasetInfo, Features
 
 from dailytalk_contiguous.core.audio import to_uri
 from dailytalk_contiguous.core.code import code_digest
-from dailytalk_contiguous.core.documents import as_text, json_lines
-from dailytalk_contiguous.core.errors import BadInput, BadValue, DailytalkError, Reject
+from dailytalk_contiguous.core.documents import as_text
+from dailytalk_contiguous.core.errors import BadValue, DailytalkError, Reject
 from dailytalk_contiguous.core.machine import PACKAGES
 from dailytalk_contiguous.core.quality import NAMES
-from dailytalk_contiguous.core.sampling import Weighted, times
-from dailytalk_contiguous.core.schema import AUDIO_FOLDER, CLIP, LABELLED, LABELS, MAIN, SOURCE, Row, own_seconds
+from dailytalk_contiguous.core.schema import CLIP, LABELLED, SOURCE, Row
 from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.core.tally import Tally
-from dailytalk_contiguous.core.utterance import AFFECT, EMOTION_GUESS, PROSODIC_TOKENS, PROSODY
-from dailytalk_contiguous.core.word_times import SpokenWord, place_words
+from dailytalk_contiguous.core.utterance import AFFECT, EMOTION_GUESS, PROSODY
+from dailytalk_contiguous.publish.clip_folder import export_clips, is_complete, listed_seconds
 from dailytalk_contiguous.run import outputs
-from dailytalk_contiguous.run.clip_plan import (
-    CLIPS,
-    MEASURED,
-    PLANNED,
-    ClipPlan,
-    PlannedClips,
-    describe,
-    filter_clips,
-    plan_clips,
-)
+from dailytalk_contiguous.run.clip_plan import PLANNED, ClipPlan, PlannedClips, describe, filter_clips, plan_clips
 from dailytalk_contiguous.run.events import Account
 from dailytalk_contiguous.run.run import Pass, RunOptions, Spec, refuse_mixing
 from dailytalk_contiguous.shards import ShardIndex, group, read_rows
 from dailytalk_contiguous.sources.corpora import registry
 from dailytalk_contiguous.stages.base import Stage
-from dailytalk_contiguous.stages.finish_clip import clip_row
+from dailytalk_contiguous.store import work_folder
 from dailytalk_contiguous.store.files import inside, json_document, json_text, write_bytes, write_text
-from dailytalk_contiguous.store.owned_folder import OwnedFolder, file_name, mark, written_before
+from dailytalk_contiguous.store.owned_folder import OwnedFolder, mark
+from dailytalk_contiguous.store.work_folder import CLIPS, DATA, MEASURED
 
 # A corpus of clips as a run takes it: usable rows, and rejects of the others.
 #
@@ -80,7 +68,7 @@ def read_corpus(name: str, source: Path, out: Path, agreed_only: bool = False) -
         raise DailytalkError(f"{name} has no votes of raters to agree with", "leave out --agreed-only")
     refuse_inside(source, out)
     refuse_mixing(out)
-    before = outputs.read_run(out)
+    before = work_folder.read_run(out)
     if before and before.get("corpus", {}).get("name") != name:
         held = before.get("corpus", {}).get("name") or "conversations"
         raise DailytalkError(f"--out {as_text(out)!r} holds {held}", "choose another folder")
@@ -142,7 +130,7 @@ def write_conversations(name: str, source: Path, out: Path, seed: int = 0) -> Wr
     if name not in LAID_OUT:
         raise DailytalkError(f"the clips of {name} make no conversations", f"this is for {', '.join(LAID_OUT)}")
     refuse_inside(source, out)
-    target = OwnedFolder(out, "conversations", (outputs.ABOUT_CORPUS, outputs.REJECTS))
+    target = OwnedFolder(out, "conversations", (work_folder.ABOUT_CORPUS, work_folder.REJECTS))
     rejects: list[Reject] = []
     counted = []
     for row in registry.corpus_rows(LAID_OUT[name], source, seed=seed):
@@ -159,7 +147,7 @@ def write_conversations(name: str, source: Path, out: Path, seed: int = 0) -> Wr
     info, counts = registry.corpus_named(name).about(), registry.count_check(LAID_OUT[name], counted)
     about = _about(name, info) | {"seed": seed, "count_check": counts}
     lines = [json_text(reject.as_dict()) for reject in rejects]
-    target.finish({outputs.REJECTS: "".join(lines), outputs.ABOUT_CORPUS: json_document(about)})
+    target.finish({work_folder.REJECTS: "".join(lines), work_folder.ABOUT_CORPUS: json_document(about)})
     return WrittenConversations(len(counted) - len(rejects), rejects, counts)
 
 
@@ -167,154 +155,11 @@ def _about(name: str, info: DatasetInfo) -> dict[str, Any]:
     return {"name": name, "licence": info.license, "citation": info.citation, "homepage": info.homepage}
 
 
-# The training folder of an expressive corpus: moshi-finetune's layout, with an annotation beside each clip.
-#
-# `data_stereo/NAME.wav` is stereo (left: what the model should say), `NAME.json` beside it holds the words as
-# moshi-finetune reads them and the annotation of the clip. Two manifests list the files of each split with emotion
-# and style; a training clip is listed as often as its weight says, which is how the trainer learns the weights.
-# The trainer reads every `*jsonl` in a folder, so there is no third one. `text_conditions` are written on request
-# only: a stock model stops on them.
-
-
-#: Manifests by split.
-MANIFESTS = {"train": "expressive_dataset.jsonl", "validation": "expressive_dataset_validation.jsonl"}
-
-
-def export_clips(paths: Sequence[Path], out: Path, text_conditions: bool = False) -> dict[str, int]:
-    """Write the folder from shards of finished clips, a shard at a time; the same shards give the same bytes.
-
-    Returns the number of lines by split. Raises DailytalkError if `out` holds other files.
-    """
-    target = OwnedFolder(out, "clips", tuple(MANIFESTS.values()))
-    lines: dict[str, list[tuple[str, str]]] = {split: [] for split in MANIFESTS}
-    counts = listed_clips(_manifest_rows(paths))
-    for path in paths:
-        for clip_id, row in read_rows(path, list(LABELLED)).items():
-            if not counts[clip_id]:
-                continue
-            name = f"{AUDIO_FOLDER}/{file_name(clip_id)}"
-            pcm, rate = soundfile.read(io.BytesIO(row["audio"]["bytes"]), dtype="int16")
-            target.write_wav(f"{name}.wav", pcm, rate)
-            target.write_text(f"{name}.json", json_text(annotation(row, text_conditions)))
-            entry = {"path": f"{name}.wav", "duration": row["duration"]}
-            entry |= {key: row["labels"][key] for key in ("emotion", "style")}
-            lines[row["split"]] += [(clip_id, json_text(entry))] * counts[clip_id]
-    target.finish(
-        {
-            MANIFESTS[split]: "".join(line for _, line in sorted(entries))
-            for split, entries in lines.items()
-            if entries
-        }
-    )
-    return {split: len(entries) for split, entries in lines.items()}
-
-
-def listed_clips(rows: Iterable[Mapping[str, Any]]) -> dict[str, int]:
-    """How often the manifest lists each clip: whole numbers that give each emotion the seconds of its weights."""
-    counts, train = {}, []
-    for row in rows:
-        clip_id, labels = row["conversation_id"], row["labels"]
-        counts[clip_id] = 1
-        if row["split"] == "train":
-            weight = 1.0 if labels["weight"] is None else labels["weight"]
-            train.append(Weighted(clip_id, own_seconds(row), weight, labels["emotion"] or ""))
-    return counts | times(train, math.fsum(clip.seconds * clip.weight for clip in train))
-
-
-def listed_seconds(paths: Sequence[Path]) -> dict[str, float]:
-    """Seconds of each emotion in the training manifest, each clip as often as it is listed."""
-    counts = listed_clips(_manifest_rows(paths))
-    seconds: dict[str, float] = defaultdict(float)
-    for row in _manifest_rows(paths):
-        if row["split"] == "train" and (emotion := row["labels"]["emotion"]):
-            seconds[emotion] += counts[row["conversation_id"]] * own_seconds(row)
-    return dict(seconds)
-
-
-def _manifest_rows(paths: Sequence[Path]) -> Iterator[Row]:
-    return (row for path in paths for row in read_rows(path, ("duration", "labels", "split")).values())
-
-
-def is_complete(out: Path) -> bool:
-    """Whether an export to `out` was finished, and its manifests and all files that they list still exist."""
-    named: list[str] = []
-    noted = written_before(out)
-    if any(name in noted and not (out / name).is_file() for name in MANIFESTS.values()):
-        return False
-    for manifest in MANIFESTS.values():
-        for _, line in json_lines(out / manifest) if (out / manifest).is_file() else ():
-            if isinstance(line, BadInput) or not isinstance(line.get("path"), str):
-                return False
-            named.append(line["path"])
-    folder = out / AUDIO_FOLDER
-    files = {f"{AUDIO_FOLDER}/{path.name}" for path in folder.iterdir()} if folder.is_dir() else set()
-    return bool(named) and all({name, str(Path(name).with_suffix(".json"))} <= files for name in named)
-
-
-#: Columns of a clip, and fields of its utterance, that its annotation has under their names, beside its labels.
-_COLUMNS = ("language", "sample_rate", "duration")
-_FIELDS = ("text", "rule", *PROSODIC_TOKENS, *EMOTION_GUESS)
-
-
-def annotation(row: Row, text_conditions: bool = False) -> dict[str, Any]:
-    """The JSON beside a clip's WAV: `alignments` first, then what is known of it; measures to six digits.
-
-    Each word begins in a frame of its own (`core.word_times`): the trainer would lose all but one of a frame.
-    """
-    labels, (utterance,), words = row["labels"], row["utterances"], row["alignments"]
-    first, last = utterance["start"], row["duration"]
-    spans = place_words([SpokenWord(word["start"], word["end"], 1, first, last) for word in words]).times
-    fields: dict[str, Any] = {
-        "alignments": [
-            [word["word"], [round(start, 6), round(end, 6)], MAIN]
-            for word, (start, end) in zip(words, spans, strict=True)
-        ]
-    }
-    if text_conditions:
-        fields["text_conditions"] = {
-            name: labels[name] for name in ("emotion", "style") if labels[name] is not None
-        }
-    fields["word_sources"] = [word["source"] for word in words]
-    prosody = {name: utterance[name] for name in PROSODY}
-    known = {
-        "id": row["conversation_id"],
-        **{name: row[name] for name in _COLUMNS},
-        **{name: utterance[name] for name in _FIELDS},
-        "affect": {**{name: utterance[name] for name in AFFECT}, "source": utterance["models"]["affect"]},
-        "prosody": prosody if any(value is not None for value in prosody.values()) else None,
-        **labels,
-    }
-    return fields | {name: _shown(value) for name, value in known.items()}
-
-
-def annotated_clip(fields: Mapping[str, Any]) -> Row:
-    """The row that `annotation` took these fields of, without its sound and words; null where one is missing."""
-    affect, prosody = fields.get("affect") or {}, fields.get("prosody") or {}
-    known = {name: fields.get(name) for name in (*_COLUMNS, *_FIELDS, "split")}
-    known |= {name: affect.get(name) for name in AFFECT} | {name: prosody.get(name) for name in PROSODY}
-    models = {"recogniser": None, "affect": affect.get("source")}
-    labels = {name: fields.get(name) for name in LABELS}
-    return clip_row(known | {"conversation_id": fields["id"], "models": models, "labels": labels}, [])
-
-
-def _shown(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _shown(element) for name, element in value.items()}
-    if isinstance(value, list):
-        return [_shown(element) for element in value]
-    if isinstance(value, float):
-        return float(f"{value:.6g}") if math.isfinite(value) else None
-    return value
-
-
 # What a run over a corpus leaves beside its shards: the training folder, rejects.jsonl and run.json.
 #
 # The training folder is rewritten only if something that goes into it has changed or is missing; run.json comes
 # last, so that everything it describes exists.
 
-
-#: The training folder inside a work folder.
-DATA = "data"
 
 #: Columns of the finished clips whose values are counted.
 _COUNTED = (
@@ -334,16 +179,16 @@ def write_corpus_outputs(
     text_conditions: bool,
 ) -> dict[str, Any]:
     """Write what is missing or stale, from the shards `paths` of finished clips; returns what run.json holds."""
-    before = outputs.read_run(out) or {}
+    before = work_folder.read_run(out) or {}
     fingerprint = outputs.fingerprint_of(paths, text_conditions, code_digest(export_clips))
     if before.get("fingerprint") != fingerprint or not is_complete(out / DATA):
         export_clips(paths, out / DATA, text_conditions)
     reject_lines = "".join(json_text(reject.as_dict()) for reject in rejects)
     if (
-        not (out / outputs.REJECTS).is_file()
-        or inside(out, outputs.REJECTS).read_text(encoding="utf-8") != reject_lines
+        not (out / work_folder.REJECTS).is_file()
+        or inside(out, work_folder.REJECTS).read_text(encoding="utf-8") != reject_lines
     ):
-        write_text(out / outputs.REJECTS, reject_lines)
+        write_text(out / work_folder.REJECTS, reject_lines)
     counts, hours = _counted(paths)
     record = {
         **about,
@@ -371,7 +216,7 @@ def write_corpus_outputs(
         "fingerprint": fingerprint,
     }
     if before != json.loads(json.dumps(record)):
-        write_text(out / outputs.RUN, json_document(record))
+        write_text(out / work_folder.RUN, json_document(record))
     return record
 
 

@@ -23,12 +23,12 @@ from dailytalk_contiguous.core import audio, interrupts
 from dailytalk_contiguous.core.documents import as_text, json_lines, read_bytes
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.run.events import append
-from dailytalk_contiguous.run.outputs import REJECTS, rejects_in
 from dailytalk_contiguous.run.processes import in_processes
 from dailytalk_contiguous.sources.recordings import LeftOut, Recording, find_recordings, shortened
 from dailytalk_contiguous.sources.separated import MOST_BYTES, separated_beside
 from dailytalk_contiguous.store import files
 from dailytalk_contiguous.store.owned_folder import MADE_FROM
+from dailytalk_contiguous.store.work_folder import REJECTS, rejects_in
 
 #: The stage that rejects of a conversion name.
 STAGE = "convert"

@@ -22,19 +22,20 @@ from dailytalk_contiguous.core.quality import QualityLimits
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.models.devices import thread_count
 from dailytalk_contiguous.run import speaking
-from dailytalk_contiguous.run.clip_plan import CLIPS, MEASURED, ClipPlan
-from dailytalk_contiguous.run.clips import DATA, OPTIONS, CorpusSpec, Read
+from dailytalk_contiguous.run.clip_plan import ClipPlan
+from dailytalk_contiguous.run.clips import OPTIONS, CorpusSpec, Read
 from dailytalk_contiguous.run.events import Account
-from dailytalk_contiguous.run.outputs import AUDIO, TRANSCRIPT, rejects_in
 from dailytalk_contiguous.run.price import price_of
 from dailytalk_contiguous.run.run import RunOptions, run
 from dailytalk_contiguous.run.separating import SEPARATED, SeparateSpec
 from dailytalk_contiguous.run.speaking import SpeakSpec, speak_stage_of
-from dailytalk_contiguous.run.tagging import TAGGED, FoundRecordings, TagSpec, find
+from dailytalk_contiguous.run.tagging import FoundRecordings, TagSpec, find
 from dailytalk_contiguous.shards import expand_row, read_rows
 from dailytalk_contiguous.sources.transcripts import cues_within
 from dailytalk_contiguous.stages.base import PerUtterance, Stage, Stages, find_stage
 from dailytalk_contiguous.stages.synthesis import Speak
+from dailytalk_contiguous.store import work_folder
+from dailytalk_contiguous.store.work_folder import AUDIO, CLIPS, DATA, MEASURED, TAGGED, TRANSCRIPT, rejects_in
 
 #: Seconds of a piece of the sample: long enough for several turns, and for utterances to be packed into windows.
 PIECE_SECONDS = 60.0
@@ -356,7 +357,7 @@ def _measure_clips(
 def _speak(piece: Row, out: Path, stages: Sequence[Stage]) -> tuple[dict[str, float], dict[str, float]]:
     """Quantities and seconds by stage of the second half: it is run where speech is free, and else only priced."""
     voice, quantities = speak_stage_of(stages), dict[str, float]()
-    disk = {"dataset_bytes": out / speaking.DATASET, "wav_bytes": out / AUDIO}
+    disk = {"dataset_bytes": out / work_folder.DATASET, "wav_bytes": out / AUDIO}
     script = speaking.read_synthesis_input(out)
     if voice:
         # With an empty cache: the user's would make everything look cheap.

@@ -15,13 +15,12 @@ from typing import TYPE_CHECKING, Any
 import soundfile
 
 from dailytalk_contiguous.core.code import code_digest
-from dailytalk_contiguous.core.documents import expect, fits, json_lines, read_json
-from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
+from dailytalk_contiguous.core.documents import fits
+from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.machine import PACKAGES
 from dailytalk_contiguous.core.schema import BUILT, TIMELINE_MEANS, Row
 from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.core.utterance import (
-    DESCRIBED,
     FIELDS,
     UTTERANCE,
     Field,
@@ -46,6 +45,17 @@ from dailytalk_contiguous.store.files import (
     write_text,
 )
 from dailytalk_contiguous.store.owned_folder import EDITED, made_from, mark, wav_writer
+from dailytalk_contiguous.store.work_folder import (
+    AUDIO,
+    NEW_TRANSCRIPT,
+    REJECTS,
+    RUN,
+    SHIFTED,
+    STATS,
+    TRANSCRIPT,
+    read_run,
+    rejects_in,
+)
 
 if TYPE_CHECKING:
     from dailytalk_contiguous.sources.people import People
@@ -86,18 +96,6 @@ def lines(
 # shards and in which order. A transcript that a person has edited is never overwritten.
 
 
-TRANSCRIPT, NEW_TRANSCRIPT = "transcript.jsonl", "transcript.new.jsonl"
-REJECTS, RUN = "rejects.jsonl", "run.json"
-
-#: What the data teaches (`core.scorecard`): the finished conversations or, until there are some, the tagged ones.
-STATS = "corpus-stats.json"
-
-#: The description of a corpus that `dailytalk corpus --as conversations` writes beside its recordings.
-ABOUT_CORPUS = "corpus.json"
-
-#: Key of run.json with the addresses of recordings that are in a store.
-RECORDINGS = "recordings"
-
 #: The file with digests of transcripts that a run wrote and that are not in run.json yet. It exists from before a
 #: transcript gets its name until run.json is written: a run that was killed in between has not edited anything.
 _OURS = ".transcript.sha256"
@@ -112,36 +110,6 @@ SPOKEN_STAGES = frozenset(
 
 #: The most notes on recordings that run.json repeats; all of them are in the shards.
 NOTES_KEPT = 200
-
-
-#: Types of what readers use of a record (run.json, or mix.json of a mix), which people may copy and edit.
-_TERMS = {f"{name}?": str for name in ("name", "licence", "citation", "homepage", "repository", "revision")}
-_OF_A_HALF = {
-    "models?": {str: {"name": str, "licence?": str, "url?": str}},
-    "stages?": [{"name": str, "digest?": str, "settings?": dict}],
-    "counts?": dict.fromkeys(("rejects?", "conversations?", "recordings_rejected?"), int),
-    "settings?": dict,
-    **dict.fromkeys(("command?", "date?", "version?"), str),
-    "rejected?": {
-        **dict.fromkeys(("conversations?", "of_conversations?"), int),
-        **dict.fromkeys(("seconds?", "of_seconds?"), float),
-        "reasons?": {str: float},
-        "remedies?": {str: str},
-    },
-    "fingerprint?": str,
-    "transcript_sha256?": str,
-    "fields?": DESCRIBED,
-    "unpublished?": [str],
-}
-RECORD = _OF_A_HALF | {
-    "speak?": _OF_A_HALF,
-    "source?": _TERMS,
-    "corpus?": _TERMS,
-    "sources?": {str: [_TERMS]},
-    "transcript?": str,
-    f"{RECORDINGS}?": [str],
-    "most_listed?": float,
-}
 
 
 #: Types of the record of a tagged folder that the next run shows again if it changes nothing.
@@ -307,23 +275,6 @@ def fingerprint_of(paths: Sequence[Path], *parts: Any) -> str:
     return hashlib.sha256(json.dumps([files, *parts]).encode()).hexdigest()[:20]
 
 
-def count_rejects(out: Path) -> int | None:
-    """How many rejects the rejects.jsonl of a work folder lists, of all commands together; None without it."""
-    if not (out / REJECTS).is_file():
-        return None
-    with inside(out, REJECTS).open("rb") as file:
-        return sum(1 for line in file if line.strip())
-
-
-def read_run(out: Path) -> dict[str, Any] | None:
-    """What run.json holds, or None if it is missing, damaged, or a link out of `out`."""
-    try:
-        record: dict[str, Any] = expect(read_json(inside(out, RUN)), RECORD, RUN)
-    except BadInput:
-        return None
-    return record
-
-
 def note_stop(out: Path, kind: str, command: str, error: BaseException, money: Mapping[str, Any]) -> None:
     """Write into run.json, as `stopped`, why a run that spends money ended early, and what it spent.
 
@@ -354,25 +305,6 @@ def stage_record(stage: Stage, measured: Mapping[str, Any] = {}) -> dict[str, An
 def _rejects_before(out: Path, spoken: bool) -> list[str]:
     """The lines of rejects.jsonl that `dailytalk speak` wrote, or all others."""
     return [json_text(reject) for reject in rejects_in(out) if (reject["stage"] in SPOKEN_STAGES) == spoken]
-
-
-def rejects_in(out: Path) -> Iterator[dict[str, str]]:
-    """The rejects in rejects.jsonl of a work folder: `id`, `stage`, `reason` and `remedy` of each; none without
-    it.
-
-    A line that a person or a crash has damaged becomes a reject itself, so that it is not lost.
-    """
-    if not (out / REJECTS).is_file():
-        return
-    try:
-        path = inside(out, REJECTS)
-    except BadInput as error:
-        yield Reject(REJECTS, "rejects", error.reason, error.remedy).as_dict()
-        return
-    for line_number, line in json_lines(path):
-        if isinstance(line, BadInput):
-            line = Reject(f"{REJECTS}:{line_number}", "rejects", line.reason, line.remedy).as_dict()
-        yield {name: str(line.get(name) or "") for name in ("id", "stage", "reason", "remedy")}
 
 
 def _noted(pieces: Iterator[str], digest: Any, out: Path, current_digest: str | None) -> Iterator[str]:
@@ -462,8 +394,6 @@ def today() -> str:
 # the key `speak` of run.json, and rejects.jsonl holds the rejects of both. Sound is read only if its file is
 # missing, and lines are written only if something changed.
 
-
-SHIFTED, AUDIO = "transcript_shifted.jsonl", "audio"
 
 #: Bytes of the header of a sound file with its comment, and of a frame of two samples.
 _WAV_HEADER, _FRAME = 102, 4

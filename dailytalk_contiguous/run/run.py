@@ -39,6 +39,7 @@ from dailytalk_contiguous.stages.match_transcript import is_transcribed
 from dailytalk_contiguous.stages.segment import channel_of
 from dailytalk_contiguous.stages.synthesis import Speak
 from dailytalk_contiguous.stages.transcribe import Transcribe
+from dailytalk_contiguous.store import work_folder
 
 RUNNERS = ("local", "ray")
 
@@ -383,7 +384,7 @@ def run(
             results.setdefault(todo.folder, set(todo.others)).update(paths)
         else:
             outcome.record = spec.write(journal.account)
-            journal.rejects = None if outcome.record is None else outputs.count_rejects(spec.out)
+            journal.rejects = None if outcome.record is None else work_folder.count_rejects(spec.out)
             for folder, shards in results.items():
                 drop_stale(folder, shards)  # now that all rows are in other shards
     if not outcome.n_missing:

@@ -25,6 +25,7 @@ from dailytalk_contiguous.sources.recordings import Recording
 from dailytalk_contiguous.sources.separated import SEPARATED_OF, separated_beside
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.stages.separate import PlaceOnSides, write_part
+from dailytalk_contiguous.store import work_folder
 from dailytalk_contiguous.store.files import json_document, json_text, replacing, write_lines, write_text
 from dailytalk_contiguous.store.owned_folder import MADE_FROM, OwnedFolder, made_from
 
@@ -82,14 +83,14 @@ class SeparateSpec(FilesSpec):
             give_back_memory()
         self.parts = parts
         owned.finish({MANIFEST: map(json_text, parts)})
-        write_lines(self.out / outputs.REJECTS, [json_text(reject.as_dict()) for reject in self.rejects])
+        write_lines(self.out / work_folder.REJECTS, [json_text(reject.as_dict()) for reject in self.rejects])
         record = {
             **outputs.facts_of_run(self.about, self.stages),
             "source": self.recordings.source,
             "counts": dict(counts) | {"rejects": len(self.rejects)},
             "seconds": {name: round(value, 3) for name, value in seconds.items()},
         }
-        write_text(self.out / outputs.RUN, json_document(record))
+        write_text(self.out / work_folder.RUN, json_document(record))
         return record
 
     def _write_recording(self, owned: OwnedFolder, row: Row) -> Iterator[dict[str, Any]]:

@@ -28,10 +28,9 @@ from dailytalk_contiguous.stages.finish import Finish
 from dailytalk_contiguous.stages.keep import Keep
 from dailytalk_contiguous.stages.script import script_row
 from dailytalk_contiguous.stages.synthesis import Speak
+from dailytalk_contiguous.store import work_folder
 from dailytalk_contiguous.store.files import inside, refuse_half_renamed, sha256_of
-
-#: Folder of the finished conversations.
-DATASET = "dataset"
+from dailytalk_contiguous.store.work_folder import DATASET
 
 #: The list of tags that each model of Fish knows. The other engines map every tag of the first list.
 TAG_LISTS = {"s1": "fish-s1", "s2-pro": "fish-s2", "s2.1-pro": "fish-s2", "s2.1-pro-free": "fish-s2"}
@@ -72,10 +71,10 @@ def read_synthesis_input(
     """Read the transcript of a work folder, or another one. Raises DailytalkError if it is empty."""
     refuse_half_renamed(folder)
     rejects: list[Reject] = []
-    path = transcript or inside(folder, outputs.TRANSCRIPT)
+    path = transcript or inside(folder, work_folder.TRANSCRIPT)
     edited = laid_over(path)
-    run = (outputs.read_run(folder) or {}) if transcript is None else {}
-    fields = published(run.get("fields") or (), outputs.RUN)
+    run = (work_folder.read_run(folder) or {}) if transcript is None else {}
+    fields = published(run.get("fields") or (), work_folder.RUN)
     conversations = transcribed(edited, folder / "tagged", recordings, rejects, (*FIELDS, *fields))
     rows: list[Row] = [compress_row(row, PLANNING_COLUMNS) for row in conversations]
     if not rows and not rejects:

@@ -34,6 +34,7 @@ from dailytalk_contiguous.run.tagging import FilesSpec, FoundRecordings
 from dailytalk_contiguous.shards import expand_row, read_rows
 from dailytalk_contiguous.sources.folder import AT_ONCE, side_by_side
 from dailytalk_contiguous.stages.cut import CutAtSilences
+from dailytalk_contiguous.store import work_folder
 from dailytalk_contiguous.store.files import (
     WrittenTogether,
     json_document,
@@ -212,7 +213,7 @@ class _Writer:
         Raises DailytalkError if it finished something else and its list of files was changed since: writing them
         again would undo that.
         """
-        before = outputs.read_run(self._out) or {}
+        before = work_folder.read_run(self._out) or {}
         digest, manifest = before.get("manifest_sha256"), self._out / MANIFEST
         if digest and manifest.is_file():
             if before.get("fingerprint") == self._fingerprint:
@@ -248,14 +249,14 @@ class _Writer:
                 totals.add(row["pieces"], row["sample_rate"])
         rows = (row for row in self._rows() if row["recording_id"] not in failed)
         owned.finish({MANIFEST: (json_text(line) for row in rows for _, _, line in self._lines(row))})
-        write_lines(self._out / outputs.REJECTS, [json_text(reject.as_dict()) for reject in self.rejects])
+        write_lines(self._out / work_folder.REJECTS, [json_text(reject.as_dict()) for reject in self.rejects])
         record = {
             **outputs.facts_of_run(about, self._todo.stages),
             **totals.record(len(self.rejects)),
             "manifest_sha256": sha256_of(self._out / MANIFEST),
             "fingerprint": self._fingerprint,
         }
-        write_text(self._out / outputs.RUN, json_document(record))
+        write_text(self._out / work_folder.RUN, json_document(record))
         return record
 
     def _rows(self) -> Iterator[Row]:

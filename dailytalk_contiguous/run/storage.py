@@ -16,11 +16,11 @@ from pathlib import Path
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.machine import cache_folder, private_folder
 from dailytalk_contiguous.run.events import is_journal, journals
-from dailytalk_contiguous.run.outputs import NEW_TRANSCRIPT, RUN, TRANSCRIPT
 from dailytalk_contiguous.sources.addresses import address_of, store_address
 from dailytalk_contiguous.sources.remote import Mirror, is_plain, mirror_of
 from dailytalk_contiguous.sources.store_notes import NOTES
 from dailytalk_contiguous.store.files import write_bytes
+from dailytalk_contiguous.store.work_folder import NEW_TRANSCRIPT, RUN, TRANSCRIPT
 
 #: What each command may remove from a store: only its own results.
 OF_TAG = ("tagged/shard-*.parquet", NEW_TRANSCRIPT)

@@ -30,14 +30,12 @@ from dailytalk_contiguous.run.run import (
 )
 from dailytalk_contiguous.run.separating import separate_one
 from dailytalk_contiguous.run.speaking import (
-    DATASET,
     SynthesisInput,
     check_script_tags,
     opened_budget,
     spoken_pass,
     with_provenance,
 )
-from dailytalk_contiguous.run.tagging import TAGGED
 from dailytalk_contiguous.shards import ShardIndex, chain_of, read_rows
 from dailytalk_contiguous.sources.folder import FolderConfig, recording_rows
 from dailytalk_contiguous.sources.hub_repository import (
@@ -50,7 +48,9 @@ from dailytalk_contiguous.sources.hub_repository import (
 from dailytalk_contiguous.sources.recordings import Names, stem
 from dailytalk_contiguous.sources.transcribed import transcribed
 from dailytalk_contiguous.stages.base import Stages, published_by
+from dailytalk_contiguous.store import work_folder
 from dailytalk_contiguous.store.files import inside, json_text, write_lines, write_text
+from dailytalk_contiguous.store.work_folder import DATASET, TAGGED
 
 # position.jsonl: how far a stream has come, a line a window, written once the window's shards are on disk.
 #
@@ -643,7 +643,7 @@ class StreamSpec(Spec):
     def _script(self, window: StreamWindow, tagged: Path) -> SynthesisInput:
         """What `dailytalk speak` would read from a window's transcript: the same times, rounded alike."""
         published = published_by(self.tagging)
-        path = window.folder / outputs.TRANSCRIPT
+        path = window.folder / work_folder.TRANSCRIPT
         write_lines(path, self._lines([tagged]))
         fields = (*FIELDS, *published)
         script = SynthesisInput([], [], outputs.models_of(self.tagging), self.job.source, fields=published)
@@ -663,10 +663,10 @@ class StreamSpec(Spec):
 
     def write(self, account: Account) -> dict[str, Any] | None:
         """Write the outputs of all finished windows, as other runs do, where the disk has room for them."""
-        positions, before = self.positions, outputs.read_run(self.out)
+        positions, before = self.positions, work_folder.read_run(self.out)
         if self.stopped == DISK:
             return None
-        names = (outputs.TRANSCRIPT, outputs.SHIFTED) if self.job.speaking else (outputs.TRANSCRIPT,)
+        names = (work_folder.TRANSCRIPT, work_folder.SHIFTED) if self.job.speaking else (work_folder.TRANSCRIPT,)
         exist = positions.written and all((self.out / name).is_file() for name in names)
         if exist and before and not self.made:
             return before
@@ -688,6 +688,6 @@ class StreamSpec(Spec):
             about |= {"transcript_sha256": record["transcript_sha256"], "money": self._money.as_dict()}
             unsaid = [reject for window in done for reject in window.unsaid]
             outputs.write_spoken(self.out, self._dataset, spoken, self.speaking, unsaid, about, self.job.source)
-            record = outputs.read_run(self.out) or record
+            record = work_folder.read_run(self.out) or record
         positions.note_outputs()
         return record

@@ -16,7 +16,7 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.run.events import Account
-from dailytalk_contiguous.run.outputs import ABOUT_CORPUS, write_outputs
+from dailytalk_contiguous.run.outputs import write_outputs
 from dailytalk_contiguous.run.run import Pass, RunOptions, Spec, make_writable, refuse_loss, refuse_mixing
 from dailytalk_contiguous.shards import PLANNING_COLUMNS, ShardIndex, compress_row, group
 from dailytalk_contiguous.sources.folder import MAX_CONVERSATION, FolderConfig, folder_rows
@@ -26,12 +26,10 @@ from dailytalk_contiguous.sources.transcript_formats import ending_of
 from dailytalk_contiguous.stages.base import Stage, published_by
 from dailytalk_contiguous.store.files import inside
 from dailytalk_contiguous.store.owned_folder import OwnedFolder
+from dailytalk_contiguous.store.work_folder import ABOUT_CORPUS, TAGGED
 
 if TYPE_CHECKING:
     from dailytalk_contiguous.sources.people import People
-
-#: Folder of the shards inside a work folder.
-TAGGED = "tagged"
 
 
 @dataclass

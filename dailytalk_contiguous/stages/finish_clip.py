@@ -11,7 +11,8 @@ from datasets import Features, List
 
 from dailytalk_contiguous.core import schema
 from dailytalk_contiguous.core.audio import probe
-from dailytalk_contiguous.core.utterance import AFFECT, EMOTION_GUESS, PROSODIC_TOKENS, PROSODY, UTTERANCE, WORD
+from dailytalk_contiguous.core.clip import SAID, clip_row
+from dailytalk_contiguous.core.utterance import PROSODIC_TOKENS, WORD
 from dailytalk_contiguous.core.word_times import fit_words
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.stages.clip_words import PROPORTIONAL, RECOGNISER
@@ -34,10 +35,6 @@ class TakeConditioned(Stage):
             words = fit_words(moved, start, row["conditioned_duration"])
         audio = {"bytes": row["conditioned"], "path": None}
         return {"audio": audio, "duration": row["conditioned_duration"], "words": words}
-
-
-#: Fields of the utterance of a clip that are known before it is conditioned; columns of these names on their way.
-SAID = ("text", "language", "models", "rule", *AFFECT, *PROSODY, *EMOTION_GUESS)
 
 
 @dataclass(frozen=True)
@@ -69,45 +66,3 @@ class FinishClip(Stage):
         ]
         clip = row | {"labels": labels, "sample_rate": probe(row["audio"]).sample_rate}
         return clip_row(clip, words) | {"audio": row["audio"]}
-
-
-def clip_row(clip: schema.Row, words: list[schema.Row]) -> schema.Row:
-    """The row of a clip, without its sound: a conversation of one utterance, before which there may be a prompt.
-
-    `clip` has what is known of it as it is on its way to `FinishClip`, with the `conditioning` among its `labels`.
-    """
-    name, labels, text, tag = clip["conversation_id"], clip["labels"], clip["text"], clip["labels"]["tag"]
-    utterance = dict.fromkeys(UTTERANCE) | {field: clip.get(field) for field in (*SAID, *PROSODIC_TOKENS)}
-    utterance |= {
-        "utterance_id": f"{name}/left/0000",
-        "channel": "left",
-        "source_channel": "left",
-        "speaker": labels["speaker"],
-        "start": (labels["conditioning"] or {}).get("clip_start") or 0.0,
-        "end": clip["duration"],
-        "kind": "speech",
-        "status": "kept",
-        "event": "turn",
-        "text_raw": text,
-        "tagged_text": f"({tag}) {text}" if tag and text else text,
-        "tag": tag,
-    }
-    measured = {measure: value for measure, value in (labels["quality"] or {}).items() if measure in schema.SIDE}
-    return {
-        "conversation_id": name,
-        "recording_id": labels["augmented_from"] or name,
-        "sample_rate": clip["sample_rate"],
-        "duration": clip["duration"],
-        "source_duration": None,
-        "language": clip["language"],
-        "utterances": [utterance],
-        "alignments": words,
-        "sounds": [],
-        "sides": [dict.fromkeys(schema.SIDE) | measured | {"channel": "left"}],
-        "speakers": {"left": labels["speaker"], "right": None},
-        "timeline": None,
-        "separated_by": None,
-        "provenance": None,
-        "labels": labels,
-        "split": clip["split"],
-    }

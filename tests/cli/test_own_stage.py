@@ -17,7 +17,7 @@ from own_stages import OWN_STAGE, miscounts, own_stage
 from recordings import excerpt, save
 
 from dailytalk_contiguous import load
-from dailytalk_contiguous.run.outputs import read_run
+from dailytalk_contiguous.store.work_folder import read_run
 
 pytest_plugins = ["hub.hub_fixtures"]
 

@@ -23,7 +23,7 @@ from dailytalk_contiguous.core.tally import Sum
 from dailytalk_contiguous.publish.card import SAMPLE, Card, CardFacts, CardRows, card_template, render_card
 from dailytalk_contiguous.publish.manifest import Packed
 from dailytalk_contiguous.publish.version import Version
-from dailytalk_contiguous.run.outputs import STATS
+from dailytalk_contiguous.store.work_folder import STATS
 
 pytest_plugins = ["hub.hub_fixtures"]
 

@@ -6,7 +6,7 @@ from typing import Any
 from finished_corpora import clip_row, corpus_folder
 
 from dailytalk_contiguous.publish.checking import check_folder
-from dailytalk_contiguous.run.clips import MANIFESTS
+from dailytalk_contiguous.publish.clip_folder import MANIFESTS
 
 
 def exported(folder: Path, **weights: float) -> Path:

@@ -10,8 +10,8 @@ from spoken_corpora import crema_d, rows_of, run
 from dailytalk_contiguous.core.schema import own_seconds
 from dailytalk_contiguous.core.tally import Tally
 from dailytalk_contiguous.publish.checking import check_folder
+from dailytalk_contiguous.publish.clip_folder import MANIFESTS
 from dailytalk_contiguous.publish.items import open_items
-from dailytalk_contiguous.run.clips import MANIFESTS
 from dailytalk_contiguous.store.owned_folder import file_name
 
 

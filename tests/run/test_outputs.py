@@ -10,8 +10,8 @@ import pytest
 from recordings import calls, excerpt, read_lines, results, run, save, state
 
 from dailytalk_contiguous import tag_stages
-from dailytalk_contiguous.run import outputs
 from dailytalk_contiguous.stages.base import Stages
+from dailytalk_contiguous.store import work_folder
 
 
 @pytest.fixture(scope="module")
@@ -163,12 +163,12 @@ def test_records_of_a_work_folder_are_not_read_through_a_link_out_of_it(tmp_path
     for name, text in (("run.json", '{"layout": 1}'), ("rejects.jsonl", "{}")):
         (tmp_path / name).write_text(text)
         (tmp_path / "out" / name).symlink_to(tmp_path / name)
-    assert outputs.read_run(tmp_path / "out") is None
-    (reject,) = outputs.rejects_in(tmp_path / "out")
+    assert work_folder.read_run(tmp_path / "out") is None
+    (reject,) = work_folder.rejects_in(tmp_path / "out")
     assert "a symbolic link that leads out of its folder" in reject["reason"]
 
 
 def test_rejects_are_the_lines_that_hold_one(tmp_path: Path) -> None:
     (tmp_path / "rejects.jsonl").write_text('{"id": "a"}\n\n  \n{"id": "b"}\nof a damaged disk')
-    assert outputs.count_rejects(tmp_path) == 3
-    assert [reject["id"] for reject in outputs.rejects_in(tmp_path)] == ["a", "b", "rejects.jsonl:5"]
+    assert work_folder.count_rejects(tmp_path) == 3
+    assert [reject["id"] for reject in work_folder.rejects_in(tmp_path)] == ["a", "b", "rejects.jsonl:5"]

@@ -22,7 +22,6 @@ from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE
 from dailytalk_contiguous.models.engines import CLONE, SpendingLimit, load_synthesiser
 from dailytalk_contiguous.models.speech_activity import FRAME_SECONDS, speech_probabilities
 from dailytalk_contiguous.pipelines.to_text import tag_stages
-from dailytalk_contiguous.run.outputs import read_run
 from dailytalk_contiguous.sources.editable import SoundStretch
 from dailytalk_contiguous.stages.base import PerUtterance, Stages, find_stage
 from dailytalk_contiguous.stages.measure_prosody import MeasureProsody
@@ -30,6 +29,7 @@ from dailytalk_contiguous.stages.rate_affect import RateAffect
 from dailytalk_contiguous.stages.style import Bucket, Punctuate, Tag
 from dailytalk_contiguous.stages.synthesis import Speak
 from dailytalk_contiguous.stages.transcribe import Transcribe
+from dailytalk_contiguous.store.work_folder import read_run
 
 #: The engine that speaks a line where no run has chosen another.
 _FREE = "espeak"

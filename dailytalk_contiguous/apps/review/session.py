@@ -42,10 +42,10 @@ from dailytalk_contiguous.core.utterance import why_silent
 from dailytalk_contiguous.models.emotion_models import AFFECT_MAP
 from dailytalk_contiguous.publish.items import Items, open_items
 from dailytalk_contiguous.run.outputs import wav_path
-from dailytalk_contiguous.run.speaking import DATASET
 from dailytalk_contiguous.sources import editable
 from dailytalk_contiguous.store.edit_journal import EditJournal, NewEdit, Record, why_not_writable
 from dailytalk_contiguous.store.files import inside
+from dailytalk_contiguous.store.work_folder import DATASET
 
 log = logging.getLogger("dailytalk_contiguous")
 
