@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dailytalk_contiguous.cli import options as cli_options
+from dailytalk_contiguous.cli.defaults import default_settings
 from dailytalk_contiguous.cli.terminal import Panel, argument, option, shown_steps
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
@@ -24,6 +25,7 @@ from dailytalk_contiguous.publish.formats import FORMATS
 from dailytalk_contiguous.publish.interactivity import ClipChoice, clips_found
 from dailytalk_contiguous.publish.items import SMALL, open_items, reference_at
 from dailytalk_contiguous.publish.packing import origin
+from dailytalk_contiguous.publish.readme import readme
 from dailytalk_contiguous.publish.verdict import Finding, FitnessLimits, Verdict, verdict_of
 from dailytalk_contiguous.publish.version import Version, version_or_path
 from dailytalk_contiguous.publish.voice_exports import is_voice_folder, voice_folder
@@ -85,8 +87,9 @@ def export(
             settings["licence"] = origin(dataset).source_licence
     if selection.sides is not None and settings.get("seed") and not settings.get("per_kind"):
         raise DailytalkError("--seed decides nothing where the published split is kept", "give --eval-share too")
-    record = read_run(Path(source)) or {}
-    done = write_export(selection.rows, out, layout, sides=selection.sides, record=record, **settings)
+    run = read_run(Path(source)) or {}
+    about = partial(readme, out.absolute().name, run=run, defaults=default_settings())
+    done = write_export(selection.rows, out, layout, sides=selection.sides, readme=about, **settings)
     if layout.sides == TWO_LISTS:
         train, evaluate = (done.files[side] for side in layout.sides)
         sentence = f"{counted(train, layout.unit)} to train on, {evaluate:,} to evaluate on"

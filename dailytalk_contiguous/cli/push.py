@@ -6,6 +6,7 @@ from pathlib import Path
 import datasets
 from huggingface_hub.utils import disable_progress_bars  # type: ignore[attr-defined]
 
+from dailytalk_contiguous.cli.defaults import default_settings
 from dailytalk_contiguous.cli.options import DRY_RUN, PRIVATE, SEED_OPTION, size_text
 from dailytalk_contiguous.cli.show import DRY_RUN_NEXT
 from dailytalk_contiguous.cli.terminal import Panel, argument, option, say
@@ -113,7 +114,7 @@ def push(
     if unspoken:
         notice = f"{TRANSCRIPT} was changed since dailytalk speak: what was changed is not in this version"
         say(f"{notice}; run dailytalk speak first")
-    done = run_push(folder, target, settings, say, dry_run=dry_run)
+    done = run_push(folder, target, settings, say, dry_run=dry_run, defaults=default_settings())
     outcome = push_outcome(done, target, dry_run, unspoken)
     if card is None or done.card is None:
         return outcome

@@ -13,6 +13,7 @@ from typing import NoReturn
 from huggingface_hub import HfApi
 
 from dailytalk_contiguous.cli import show
+from dailytalk_contiguous.cli.defaults import default_settings
 from dailytalk_contiguous.cli.options import on_this_machine
 from dailytalk_contiguous.cli.push import quiet_clients
 from dailytalk_contiguous.cli.terminal import guarded, say, show_outcome
@@ -76,7 +77,7 @@ def main(
         outcome = recipe_outcome(built, chosen.out)
         if target and outcome.code != 1:
             quiet_clients()
-            done = push_version(chosen.out, target, settings, say)
+            done = push_version(chosen.out, target, settings, say, defaults=default_settings())
             url = done.published.url if done.published else "is there already"
             outcome = replace(outcome, details=[f"{target.repo} {done.tag} {url}"], next="")
         return show_outcome(outcome, chosen.json)

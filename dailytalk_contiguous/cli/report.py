@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from dailytalk_contiguous.cli import options as cli_options
+from dailytalk_contiguous.cli.defaults import default_settings
 from dailytalk_contiguous.cli.export import FITNESS_SETTINGS, fitness_limits
 from dailytalk_contiguous.cli.terminal import Panel, argument, option, shown_steps
 from dailytalk_contiguous.core.agreement import Rater, Scored
@@ -91,7 +92,9 @@ def report(
     shown = chosen_conversations(conversations or [])
     with shown_steps():
         limits = fitness_limits(options)
-        written = write_report(dataset, out, shown, other, markdown, audio, limits, reference)
+        written = write_report(
+            dataset, out, shown, other, markdown, audio, limits, reference, defaults=default_settings()
+        )
     record: dict[str, Any] = {"out": as_text(written.path), "bytes": written.size}
     if written.labelled:
         record |= {"clips": written.conversations, "measured": written.measured, "heard": written.shown}

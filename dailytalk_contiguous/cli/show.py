@@ -150,9 +150,10 @@ def say_time_spent(account: Account, wall_seconds: float) -> None:
 
 def write_readme(folder: Path, title: str, n_made: int) -> None:
     """Write the README of a work folder after a run that made so many shards."""
-    from dailytalk_contiguous.publish.readme import write_work_readme  # here, for it imports much
+    from dailytalk_contiguous.cli.defaults import default_settings  # here, for they import much
+    from dailytalk_contiguous.publish.readme import write_work_readme
 
-    write_work_readme(folder, title, n_made)
+    write_work_readme(folder, title, n_made, default_settings())
 
 
 def stage_seconds(account: Account) -> list[Figures]:

@@ -781,6 +781,7 @@ def render_card(
     rows: CardRows,
     facts: CardFacts,
     run: Mapping[str, Any],
+    defaults: Mapping[str, Any],
 ) -> Card:
     """The card of a version.
 
@@ -789,6 +790,7 @@ def render_card(
         version: the files of `packed`, opened for reading.
         rows: those of `conversations`; `tally` has what was rejected, too.
         run: `run.json` of the work folder; {} where there is none.
+        defaults: of `cli.defaults.default_settings`.
 
     Raises CardDamaged if the markers or the front matter of `old` are damaged.
     """
@@ -827,7 +829,7 @@ def render_card(
         "revision": f', revision="{facts.tag}"' if facts.tag else "",
         "revision_option": f" --revision {facts.tag}" if facts.tag else "",
         "warnings": warned(against),
-        "made": report.markdown(report.made_parts(tally, run)),
+        "made": report.markdown(report.made_parts(tally, run, defaults)),
         "licences": licence_section(licences, values.get("license_name"), origins, against),
         "contact": f"To have a recording of yourself removed, write to "
         f"{contact or f'{_HOME}/{facts.repo}/discussions'} and name the conversation's id; "

@@ -24,12 +24,11 @@ from dailytalk_contiguous.core.tally import Tally
 from dailytalk_contiguous.core.wording import counted, length_text, portable
 from dailytalk_contiguous.models.prosodic_sequences import HOP_SECONDS, ProsodicClusterSequences
 from dailytalk_contiguous.publish import items as publish_items
-from dailytalk_contiguous.publish.readme import README, is_foreign, readme
 from dailytalk_contiguous.publish.splits import as_given, split_two
 from dailytalk_contiguous.stages.base import SAMPLE_RATE
 from dailytalk_contiguous.stages.tokenise_prosody import CODEBOOK
 from dailytalk_contiguous.store.files import json_text
-from dailytalk_contiguous.store.owned_folder import FileNames, OwnedFolder
+from dailytalk_contiguous.store.owned_folder import README, FileNames, OwnedFolder, is_foreign
 
 #: Folder of prosodic tokens: a file for each sound, by its name. No name in it ends in `jsonl`, which a trainer
 #: would read as a manifest.
@@ -241,7 +240,7 @@ def write_export(
     format: ExportFormat[Any],
     *,
     sides: Mapping[str, str] | None = None,
-    record: Mapping[str, Any] = {},
+    readme: Callable[[str, Tally, str], str] | None = None,
     **settings: Any,
 ) -> Exported:
     """Write a folder; the same rows and settings give the same bytes.
@@ -251,7 +250,8 @@ def write_export(
         out: the folder. Only a new one, an empty one, or an earlier export of this format is written to.
         format: of `publish.formats.FORMATS`.
         sides: `train` or `eval` of each id, where that is decided; else `eval_share` and `seed` decide it.
-        record: run.json of the folder that the rows are from, for the README.
+        readme: makes the text of the README from what the folder is, how its rows came about and how to load it;
+            None for none. A person's own stays as it is.
         settings: of `ExportSettings`.
 
     Raises DailytalkError: a setting does not go with the format, `out` is not ours, an id occurs twice, or nothing
@@ -313,7 +313,7 @@ def write_export(
     if is_foreign(out):
         with suppress(BadInput):  # a link
             target.claim([README])  # which keeps it
-    else:
+    elif readme:
         seconds = length_text(sum(written for *_, written in voices))
         about = (
             f"{counted(len(voices), format.noun)}, {seconds}, for {format.reader}, as "
@@ -331,7 +331,7 @@ def write_export(
         load = f"It is read by {format.reader}."
         load += f" Its lists: {', '.join(f'`{name}`' for name in texts)}." if texts else ""
         load += " `dailytalk check .` says whether a trainer can use it." if format.then == "check" else ""
-        target.write_text(README, readme(out.absolute().name, about, made, record, load))
+        target.write_text(README, readme(about, made, load))
     target.finish(texts)
     files = {side: len(listed) for side, listed in lists.items()}
     return Exported(files, disjoint, rejects, run.facts, run.notes, run.left_out)

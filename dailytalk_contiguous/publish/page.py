@@ -211,6 +211,8 @@ def write_report(
     audio: str | None = None,
     limits: judging.FitnessLimits | None = None,
     reference: ReferenceCorpus | None = None,
+    *,
+    defaults: Mapping[str, Any],
 ) -> WrittenReport:
     """Write the report of conversations or clips. Of a version, rows are read one by one over the network.
 
@@ -224,6 +226,7 @@ def write_report(
         audio: one of `AUDIO`; None: inside where that takes less than `MOST_INSIDE` bytes, else beside.
         limits: from where on conversations are remarked on.
         reference: another corpus to compare the measures of conversations with.
+        defaults: of `cli.defaults.default_settings`.
 
     Raises DailytalkError if it holds nothing or can't be read, an id is not in it, `shown` asks for clips, there
     is nothing to compare, or the folder for its sound holds something else.
@@ -235,7 +238,7 @@ def write_report(
     items = open_items(where)
     if not items.labelled:
         references = [reference] if reference else []
-        return _write(items, path, shown, (against, references), audio, limits)
+        return _write(items, path, shown, (against, references), audio, limits, defaults)
     if reference:
         raise DailytalkError(
             f"{reference.name} is about conversations, and these are clips", "name a corpus folder"
@@ -291,6 +294,7 @@ def _write(
     compared: tuple[Sequence[report.Section], Sequence[ReferenceCorpus]],
     audio: str | None,
     limits: judging.FitnessLimits | None,
+    defaults: Mapping[str, Any],
 ) -> WrittenReport:
     tally = Tally(items.rebuilt, knows_rejects=items.kind != "version")
     judge = judging.Judge(limits, items.rebuilt)
@@ -326,7 +330,7 @@ def _write(
     verdict = judging.verdict_of(findings, judge.n)
     against, references = compared
     players = parts.of_furthest(tally)
-    sections = [*report.conversation_sections(tally, run, rejects, against, players, references)]
+    sections = [*report.conversation_sections(tally, run, defaults, rejects, against, players, references)]
     if listed:
         cards = [_example(listed[number].judged.name, why, details[number]) for number, why in examples.items()]
         list_of = fill('<ul class="examples" id="examples">{}</ul>', joined(cards)) if cards else _EMPTY

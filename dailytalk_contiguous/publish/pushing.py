@@ -810,8 +810,10 @@ def push_version(
     say: Say,
     patience: RetryPolicy = RetryPolicy(),
     dry_run: bool = False,
+    *,
+    defaults: Mapping[str, Any],
 ) -> PushOutcome:
-    """Publish the finished conversations of a work folder.
+    """Publish the finished conversations of a work folder; `defaults` are of `cli.defaults.default_settings`.
 
     Raises DailytalkError: it can't be published as asked. Readers of the Hub see no change then, unless only the
     tag could not be set, which the sentence says.
@@ -877,7 +879,7 @@ def push_version(
         )
         for reject in (*rejects_in(folder), *(reject.as_dict() for reject in packed.rejects)):
             card_rows.tally.add_reject(reject)
-        card = render_card(state.card, packed, after, card_rows, facts, read_run(folder) or {})
+        card = render_card(state.card, packed, after, card_rows, facts, read_run(folder) or {}, defaults)
         manifest_of_version = manifest(packed, tag, record) | {ASSETS: sorted(card.assets)}
         message = settings.message or f"Publish {tag or 'conversations'}: {push_in_words(record)}"
         release = Release(packed, tag, manifest_of_version, card.text, card.assets, message)

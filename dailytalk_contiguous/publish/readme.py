@@ -4,16 +4,12 @@ It says in one place what somebody needs who is sent the folder. Its last line h
 the next run knows it: what a person wrote, or changed, stays as it is.
 """
 
-import hashlib
-import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from dailytalk_contiguous.core import licensing
 from dailytalk_contiguous.core.documents import read_bytes
-from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.tally import Tally
 from dailytalk_contiguous.core.wording import counted, portable
 from dailytalk_contiguous.publish import sections
@@ -21,20 +17,20 @@ from dailytalk_contiguous.publish.card import derived, licence_section, origins_
 from dailytalk_contiguous.publish.items import open_items
 from dailytalk_contiguous.publish.render import escaped
 from dailytalk_contiguous.store import work_folder
-from dailytalk_contiguous.store.files import inside, write_bytes
-
-README = "README.md"
-
-_OURS = re.compile(r"(.*\n)\n<!-- dailytalk:readme ([0-9a-f]{20}) -->\n", re.DOTALL)
+from dailytalk_contiguous.store.files import write_bytes
+from dailytalk_contiguous.store.owned_folder import README, is_foreign, signed
 
 
-def readme(title: str, about: str, made: Tally, run: Mapping[str, Any], load: str) -> str:
+def readme(
+    title: str, about: str, made: Tally, load: str, *, run: Mapping[str, Any], defaults: Mapping[str, Any]
+) -> str:
     """The text of a README.
 
     Args:
         about: what the folder is. load: how to load it; both in Markdown.
         made: how its rows came about (`Tally.add_made`); what they do not say is taken from `run`.
         run: run.json of the folder that they are from; {} where there is none.
+        defaults: of `cli.defaults.default_settings`.
     """
     if not any(map(any, made.sources)) and (source := run.get("source")):
         made.sources.clear()
@@ -49,29 +45,16 @@ def readme(title: str, about: str, made: Tally, run: Mapping[str, Any], load: st
     parts = {
         f"# {escaped(title)}": about,
         "## Licences": licence_section(licence, None, origins, warnings(licence, origins)),
-        "## How it was made": sections.markdown(sections.made_parts(made, {**run, "settings": settings})),
+        "## How it was made": sections.markdown(
+            sections.made_parts(made, {**run, "settings": settings}, defaults)
+        ),
         "## How to load it": load,
     }
     text = "\n\n".join(f"{heading}\n\n{part}" for heading, part in parts.items()) + "\n"
-    return f"{text}\n<!-- dailytalk:readme {_digest(text)} -->\n"
+    return signed(text)
 
 
-def is_foreign(folder: Path) -> bool:
-    """Whether a folder has a README that a person wrote or changed."""
-    if not os.path.lexists(folder / README):
-        return False
-    try:
-        match = _OURS.fullmatch(read_bytes(inside(folder, README)).decode("utf-8", "replace"))
-    except BadInput:
-        return True
-    return match is None or match[2] != _digest(match[1])
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:20]
-
-
-def write_work_readme(folder: Path, title: str, n_made: int) -> None:
+def write_work_readme(folder: Path, title: str, n_made: int, defaults: Mapping[str, Any]) -> None:
     """Write the README of a work folder after a run, unless a person's is there. Raises OSError.
 
     After one that made no shard (`n_made`) it stays as it is: of a million conversations nothing is read again.
@@ -89,7 +72,8 @@ def write_work_readme(folder: Path, title: str, n_made: int) -> None:
     for row in open_items(folder).rows(["provenance"]) if is_finished else ():
         made.add_made(row)
     about = f"A work folder of `dailytalk`: {', '.join(sizes) or 'nothing that could be used'}. {_FILES}"
-    text = readme(title, about, made, run, _LOAD if is_finished else _LOAD_TAGGED).encode()
+    load = _LOAD if is_finished else _LOAD_TAGGED
+    text = readme(title, about, made, load, run=run, defaults=defaults).encode()
     if not (folder / README).exists() or read_bytes(folder / README) != text:
         write_bytes(folder / README, text)
 

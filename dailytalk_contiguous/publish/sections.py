@@ -5,12 +5,10 @@ which a plot is a picture if pictures are wanted and else a table or nothing. To
 that makes a part of the tally, and name it in a list of sections (`conversation_sections`, `corpus_sections`).
 """
 
-import json
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
 from itertools import islice, starmap, zip_longest
 from typing import Any, NamedTuple
 
@@ -30,7 +28,6 @@ from dailytalk_contiguous.core.sampling import (
 )
 from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.scorecard import Beside, ReferenceCorpus, measure_text, places, published_references
-from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.core.tally import (
     AFFECT_CELL,
     BUCKETED,
@@ -50,9 +47,6 @@ from dailytalk_contiguous.core.turns import SIDES, TURN_MEASURES
 from dailytalk_contiguous.core.utterance import EVENTS
 from dailytalk_contiguous.core.wording import counted, kind_of, length_text
 from dailytalk_contiguous.models.emotion_models import AFFECT_MAP
-from dailytalk_contiguous.models.profiles import STANDARD
-from dailytalk_contiguous.pipelines.to_sound import clip_stages, speak_stages
-from dailytalk_contiguous.pipelines.to_text import tag_stages
 from dailytalk_contiguous.publish import render
 from dailytalk_contiguous.publish.plots import (
     Axis,
@@ -70,7 +64,6 @@ from dailytalk_contiguous.publish.plots import (
     png,
     svg,
 )
-from dailytalk_contiguous.run.clip_plan import ClipPlan
 
 
 @dataclass(frozen=True)
@@ -344,6 +337,7 @@ ROLES = {
 def conversation_sections(
     tally: Tally,
     run: Mapping[str, Any],
+    defaults: Mapping[str, Any],
     examples: Sequence[Mapping[str, str]],
     against: Sequence[Section] = (),
     players: Sequence[render.Html] = (),
@@ -352,7 +346,7 @@ def conversation_sections(
     """The sections of a report on conversations.
 
     Args:
-        run: its run.json. examples: of rejects. against: what it is compared with.
+        run: its run.json. defaults: as in `made_parts`. examples: of rejects. against: what it is compared with.
         players: of the lines whose delivery is furthest from the source.
         references: corpora to compare its measures with, beside the published ones.
     """
@@ -379,7 +373,7 @@ def conversation_sections(
         yield Section("synthesis", "Synthesis", synthesis)
     elif tally.finished:
         yield Section("words", "Words", words)
-    yield Section("made", "What made it", made_parts(tally, run))
+    yield Section("made", "What made it", made_parts(tally, run, defaults))
     yield from against
     yield rejected_section(tally, examples)
 
@@ -424,18 +418,6 @@ def conversation_facts(tally: Tally, run: Mapping[str, Any]) -> KeyFigures:
 _NO_VALUES: tuple[list[Any], ...] = ([None], [""], [[]], [False], ["auto"])
 
 
-@cache
-def default_settings() -> dict[str, Any]:
-    """What each setting is where nobody chose, by the name of its option; not those that depend on the machine."""
-    measuring, finishing = clip_stages()
-    values = settings_of(*tag_stages(), *speak_stages(), ClipPlan(), *measuring, *finishing)
-    for name in ("compute_type", "affect_precision"):
-        values.pop(name, None)
-    return {"profile": STANDARD} | {
-        name: json.loads(json.dumps(value, default=str)) for name, value in values.items()
-    }
-
-
 def models_of_run(run: Mapping[str, Any], conversations: int) -> dict[Origin, int]:
     """The models that run.json names, each with all the conversations."""
     return {
@@ -444,10 +426,11 @@ def models_of_run(run: Mapping[str, Any], conversations: int) -> dict[Origin, in
     }
 
 
-def made_parts(tally: Tally, run: Mapping[str, Any]) -> list[SectionPart]:
+def made_parts(tally: Tally, run: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[SectionPart]:
     """The models that had a part, the settings that decide what is in the data and were chosen, and the programs.
 
-    Rows that were not rebuilt name no models; then they are those of run.json, `run`.
+    Rows that were not rebuilt name no models; then they are those of run.json, `run`. `defaults` are the
+    settings that nobody chose (`cli.defaults.default_settings`).
     """
     models = tally.models or models_of_run(run, tally.total.conversations)
     rows: list[tuple[render.TableCell, ...]] = [
@@ -465,7 +448,7 @@ def made_parts(tally: Tally, run: Mapping[str, Any]) -> list[SectionPart]:
     settings = [
         (name.replace("_", " "), render.listed(of))
         for name, of in values.items()
-        if of not in _NO_VALUES and of != [default_settings().get(name, object())]
+        if of not in _NO_VALUES and of != [defaults.get(name, object())]
     ]
     packages = ", ".join(f"{name} {number}" for name, number in (run.get("packages") or {}).items())
     programs = [" and ".join(sorted(tally.tools)), f"({packages})" if packages else ""]

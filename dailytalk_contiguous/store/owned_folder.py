@@ -33,6 +33,10 @@ _TITLE = "dailytalk export"
 EDITED = "_edited.wav"
 MADE_FROM = "dailytalk-sha256"
 
+#: What a README that we wrote ends in: a digest of the rest, by which the next run knows it.
+README = "README.md"
+_OURS = re.compile(r"(.*\n)\n<!-- dailytalk:readme ([0-9a-f]{20}) -->\n", re.DOTALL)
+
 _PLAIN = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}(\.[a-z0-9_-]+){0,3}")
 
 
@@ -291,3 +295,23 @@ class OwnedFolder:
 
     def _record(self, names: Sequence[str]) -> None:
         files.write_lines(self.root / RECORD, [f"{line}\n" for line in (self._title, *names)])
+
+
+def signed(readme: str) -> str:
+    """The text of a README with the line by which `is_foreign` knows it."""
+    return f"{readme}\n<!-- dailytalk:readme {_digest(readme)} -->\n"
+
+
+def is_foreign(folder: Path) -> bool:
+    """Whether a folder has a README that a person wrote or changed."""
+    if not os.path.lexists(folder / README):
+        return False
+    try:
+        match = _OURS.fullmatch(read_bytes(files.inside(folder, README)).decode("utf-8", "replace"))
+    except BadInput:
+        return True
+    return match is None or match[2] != _digest(match[1])
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:20]

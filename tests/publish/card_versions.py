@@ -9,9 +9,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 from built_conversations import built_row
+from reports import render_card
 
 from dailytalk_contiguous.core.schema import conversations
-from dailytalk_contiguous.publish.card import Card, CardFacts, CardRows, render_card
+from dailytalk_contiguous.publish.card import Card, CardFacts, CardRows
 from dailytalk_contiguous.publish.items import open_items
 from dailytalk_contiguous.publish.manifest import DataFile, Packed, PublishedRow
 from dailytalk_contiguous.publish.version import Version, open_version

@@ -16,11 +16,12 @@ from datasets.info import DatasetInfosDict
 from datasets.utils.metadata import MetadataConfigs
 from hub.server import HubServer
 from huggingface_hub import DatasetCard
+from reports import render_card
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import conversations, published_features
 from dailytalk_contiguous.core.tally import Sum
-from dailytalk_contiguous.publish.card import SAMPLE, Card, CardFacts, CardRows, card_template, render_card
+from dailytalk_contiguous.publish.card import SAMPLE, Card, CardFacts, CardRows, card_template
 from dailytalk_contiguous.publish.manifest import Packed
 from dailytalk_contiguous.publish.version import Version
 from dailytalk_contiguous.store.work_folder import STATS

@@ -11,12 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 from finished_corpora import clip_row, corpus_folder, measures
+from reports import write_report
 
 from dailytalk_contiguous.core.schema import LABELLED
 from dailytalk_contiguous.core.tally import Tally
 from dailytalk_contiguous.publish.checking import check_folder
 from dailytalk_contiguous.publish.items import open_items
-from dailytalk_contiguous.publish.page import write_report
 from dailytalk_contiguous.publish.sections import CorpusFigures
 from dailytalk_contiguous.publish.verdict import FitnessLimits
 

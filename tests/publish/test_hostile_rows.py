@@ -17,6 +17,7 @@ import soundfile
 from built_conversations import LINES, built_row, write_dataset
 from command import Command
 from publish.published_folder import NAME, published_row, upload, write_published
+from reports import write_report
 
 from dailytalk_contiguous import BadInput, load
 from dailytalk_contiguous.core.errors import DailytalkError
@@ -27,7 +28,6 @@ from dailytalk_contiguous.publish.items import conversation
 from dailytalk_contiguous.publish.loading import StereoFeature
 from dailytalk_contiguous.publish.mixture import Settings, mix_folders
 from dailytalk_contiguous.publish.moshi_folder import MOSHI
-from dailytalk_contiguous.publish.page import write_report
 from dailytalk_contiguous.publish.version import open_version
 
 pytest_plugins = ["hub.hub_fixtures"]

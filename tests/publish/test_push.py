@@ -10,6 +10,7 @@ from datasets import load_dataset
 from hub.server import HubServer
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, constants
 from releases import HASTY, REPO, held, refs, release, wanted
+from reports import push_version
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.publish.packing import pack_version
@@ -22,7 +23,6 @@ from dailytalk_contiguous.publish.pushing import (
     check_access,
     plan_push,
     publish,
-    push_version,
     read_state,
     suitable_transfer,
     validate_request,

@@ -6,12 +6,13 @@ from xml.etree import ElementTree
 
 import pytest
 from finished_corpora import clip_row, corpus_folder, measures
+from reports import write_report
 from rich_conversations import rich_rows
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.tally import Tally
 from dailytalk_contiguous.core.utterance import AFFECT, PROSODY
-from dailytalk_contiguous.publish.page import compare_folders, write_report
+from dailytalk_contiguous.publish.page import compare_folders
 from dailytalk_contiguous.publish.sections import Compared, against_section, markdown, turn_taking_against
 
 HOSTILE = "<b>&\"'</script>é|`"

@@ -11,9 +11,8 @@ from browser import Visit, chromium, needs_playwright, visit
 from built_conversations import LINES, built_row, write_dataset
 from finished_corpora import clip_row, corpus_folder
 from paired_conversations import LATER, work_folder
+from reports import write_report
 from rich_conversations import rich_row
-
-from dailytalk_contiguous.publish.page import write_report
 
 #: One browser, and pages that are written once.
 pytestmark = [needs_playwright, pytest.mark.xdist_group("the browser")]

@@ -25,6 +25,8 @@ from matplotlib.collections import CircleCollection
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+from reports import export_with_readme as write_export
+from reports import write_report
 from rich_conversations import rich_row, rich_rows
 
 from dailytalk_contiguous.core.tally import Sum, Tally
@@ -33,14 +35,12 @@ from dailytalk_contiguous.publish.card import Card, CardFacts
 from dailytalk_contiguous.publish.checking import check_folder, check_version
 from dailytalk_contiguous.publish.compare import compare_versions
 from dailytalk_contiguous.publish.dialogue_formats import CSM, JMOSHI
-from dailytalk_contiguous.publish.exports import write_export
 from dailytalk_contiguous.publish.items import open_items
 from dailytalk_contiguous.publish.listening import write_listening_test
 from dailytalk_contiguous.publish.manifest import manifest, manifest_text
 from dailytalk_contiguous.publish.mixture import Settings, mix_folders
 from dailytalk_contiguous.publish.moshi_folder import MOSHI
 from dailytalk_contiguous.publish.packing import pack_version
-from dailytalk_contiguous.publish.page import write_report
 from dailytalk_contiguous.publish.player import NO_SAMPLES, detail, shown_seconds, sound_of, strips_of
 from dailytalk_contiguous.publish.plots import (
     Axis,

@@ -13,12 +13,12 @@ import soundfile
 from corpus_trees import put, zipped
 from datasets import Audio, load_dataset
 from recordings import read_lines
+from reports import write_report
 from spoken_corpora import crema_d, faults, rows_of, run, spoken
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import own_seconds
 from dailytalk_contiguous.publish.checking import check_folder
-from dailytalk_contiguous.publish.page import write_report
 from dailytalk_contiguous.run.clip_plan import corpus_pipeline
 from dailytalk_contiguous.run.clips import OPTIONS, CorpusSpec, read_corpus
 from dailytalk_contiguous.run.run import run as run_spec

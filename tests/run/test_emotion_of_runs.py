@@ -9,6 +9,7 @@ from command import EMBEDDED, Command
 from hub.server import HubServer
 from huggingface_hub import hf_hub_download
 from recordings import excerpt, read_lines, save
+from reports import write_report
 from spoken_corpora import crema_d, rows_of, run
 
 from dailytalk_contiguous import Folder, Script, load, speak_stages, tag_stages
@@ -17,7 +18,6 @@ from dailytalk_contiguous.core.schema import BUILT
 from dailytalk_contiguous.core.utterance import EMOTION_GUESS
 from dailytalk_contiguous.models.emotion_models import AFFECT_MAP
 from dailytalk_contiguous.publish.items import open_items
-from dailytalk_contiguous.publish.page import write_report
 from dailytalk_contiguous.publish.sections import A_GUESS
 from dailytalk_contiguous.shards import read_rows
 

@@ -1,0 +1,14 @@
+"""Pages, cards and folders as the commands write them: with the settings that nobody chose."""
+
+from functools import partial
+
+from dailytalk_contiguous.cli.defaults import default_settings
+from dailytalk_contiguous.publish import card, exports, page, pushing
+from dailytalk_contiguous.publish.readme import readme
+
+write_report = partial(page.write_report, defaults=default_settings())
+render_card = partial(card.render_card, defaults=default_settings())
+push_version = partial(pushing.push_version, defaults=default_settings())
+export_with_readme = partial(
+    exports.write_export, readme=partial(readme, "data", run={}, defaults=default_settings())
+)
