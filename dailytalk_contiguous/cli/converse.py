@@ -19,12 +19,12 @@ from dailytalk_contiguous.cli.review import opened
 from dailytalk_contiguous.cli.terminal import AS_JSON, Console, Panel, option, say, visible
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.dialogue import TurnRules
+from dailytalk_contiguous.core.emotions import AFFECT_MAP
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.outcome import Outcome, to_run
 from dailytalk_contiguous.core.settings import with_settings
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.models.chat import ChatSettings
-from dailytalk_contiguous.models.emotion_models import AFFECT_MAP
 from dailytalk_contiguous.models.profiles import EMBEDDED, STANDARD
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import numpy as np
 from dailytalk_contiguous.cli import emotion_evaluate, show
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.terminal import Panel, argument, option, say
-from dailytalk_contiguous.core import interrupts
+from dailytalk_contiguous.core import emotions, interrupts
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.emotions import LEAST_CONFIDENCE
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
@@ -218,7 +218,7 @@ def emotion_calibrate(
 
 def emotion_predict(
     inputs: list[str] | None = argument("FILE|DIR", "Recordings, and folders of them.", None),
-    model: str = emotion_evaluate.model_option(emotion_models.AFFECT_MAP),
+    model: str = emotion_evaluate.model_option(emotions.AFFECT_MAP),
     affect_model: str = option(
         ACOUSTIC_ESTIMATE,
         Panel.MODELS,

@@ -9,7 +9,7 @@ from dailytalk_contiguous.cli.options import DEVICE_OPTION, HTML, PNG, SEED_OPTI
 from dailytalk_contiguous.cli.terminal import Panel, argument, option, say
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.documents import as_text
-from dailytalk_contiguous.core.emotions import CLASS_SETS
+from dailytalk_contiguous.core.emotions import AFFECT_MAP, CLASS_SETS
 from dailytalk_contiguous.core.errors import BadValue, DailytalkError
 from dailytalk_contiguous.core.outcome import Figures, Outcome, to_run
 from dailytalk_contiguous.core.wording import counted
@@ -20,7 +20,7 @@ from dailytalk_contiguous.learn.probes import FOLDS
 from dailytalk_contiguous.models.contracts import EmotionModel
 from dailytalk_contiguous.models.devices import resolve_device
 from dailytalk_contiguous.models.emotion_folder import EMOTION_KINDS
-from dailytalk_contiguous.models.emotion_models import AFFECT_MAP, emotion_facts, load_emotion_model
+from dailytalk_contiguous.models.emotion_models import emotion_facts, load_emotion_model
 from dailytalk_contiguous.publish.page import page_of
 from dailytalk_contiguous.publish.plots import png as drawn
 from dailytalk_contiguous.store.files import write_bytes, write_lines

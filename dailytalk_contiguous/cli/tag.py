@@ -19,11 +19,11 @@ from dailytalk_contiguous.cli.terminal import (
     shown_steps,
 )
 from dailytalk_contiguous.core.documents import as_text
+from dailytalk_contiguous.core.emotions import AFFECT_MAP
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.outcome import Figures, Outcome, exit_code, to_run
 from dailytalk_contiguous.core.settings import with_settings
 from dailytalk_contiguous.core.wording import counted, length_text
-from dailytalk_contiguous.models.emotion_models import AFFECT_MAP
 from dailytalk_contiguous.pipelines.to_text import NO_MODEL, separate_stages, tag_stages
 from dailytalk_contiguous.run import local
 from dailytalk_contiguous.run.run import Runner, RunOptions, RunOutcome, intended, run

@@ -12,6 +12,7 @@ from dailytalk_contiguous.core.emotions import LEAST_CONFIDENCE
 from dailytalk_contiguous.core.sentences import CLOSING, DISCOURSE, sounds_like_question, word_set
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.tags import tags_among
+from dailytalk_contiguous.core.utterance import CUT_MARK
 
 # When somebody has said what they wanted to say.
 #
@@ -464,10 +465,6 @@ class SpokenFeeling:
     confidence: float
     valence: float | None = None
     arousal: float | None = None
-
-
-#: What is put where a reply was interrupted.
-CUT_MARK = "— [interrupted]"
 
 
 def user_turn(text: str, feeling: SpokenFeeling | None, unsure_under: float = LEAST_CONFIDENCE) -> str:

@@ -8,12 +8,11 @@ voices are compared in the room and over the line that they are in.
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.spans import intersection, true_runs
+from dailytalk_contiguous.core.spans import SpeakerTurn, intersection, true_runs
 
 Array = NDArray[np.float32]
 
@@ -51,18 +50,6 @@ SECOND, CHANGE, ENTER, IN_SILENCE = 80.0, 8.0, 3.0, 0.3
 #: Seconds of silence between padded spans of speech that a speaker's turn may have, and its least length: those of
 #: `stages.segment.Segment`, whose 0.35 s are without the padding of 0.03 on both sides.
 MIN_SILENCE, MIN_SPEECH = 0.29, 0.25
-
-
-class SpeakerTurn(NamedTuple):
-    """A stretch in which a speaker is heard: seconds of the recording, and a confidence in [0, 1].
-
-    Speakers are numbered from 0, by who is heard first. Turns may overlap.
-    """
-
-    speaker: int
-    start: float
-    end: float
-    confidence: float
 
 
 def find_voices(embeddings: Array, count: int | None = None) -> Array:

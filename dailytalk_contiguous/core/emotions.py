@@ -29,6 +29,9 @@ LEAST_CONFIDENCE = 0.4
 #: What is said of an utterance whose likeliest class is less likely than the setting asks.
 UNSURE = "unsure"
 
+#: The classifier that needs no training and no download.
+AFFECT_MAP = "affect-map"
+
 #: Valence, arousal and dominance that are typical of a class, in [-1, 1]: the means that people gave to words of
 #: emotion (Russell & Mehrabian 1977, "Evidence for a three-factor theory of emotions"), to one decimal.
 TYPICAL_AFFECT: Mapping[str, tuple[float, float, float]] = {

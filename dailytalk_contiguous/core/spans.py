@@ -465,3 +465,15 @@ def outside(
             parts.append((at, max(at, min(first, end))))
             at = max(at, last)
     return parts
+
+
+class SpeakerTurn(NamedTuple):
+    """A stretch in which a speaker is heard: seconds of the recording, and a confidence in [0, 1].
+
+    Speakers are numbered from 0, by who is heard first. Turns may overlap.
+    """
+
+    speaker: int
+    start: float
+    end: float
+    confidence: float

@@ -76,6 +76,9 @@ STATUSES = ("spoken", "kept", "kept-original", "dropped")
 #: How an utterance enters (see `core.turns`).
 EVENTS = ("turn", "overlap", "backchannel", "interruption")
 
+#: What is put where a reply was interrupted.
+CUT_MARK = "— [interrupted]"
+
 _STATUSES, _EVENTS = ", ".join(STATUSES), ", ".join(EVENTS)
 
 #: Characters of the text of one utterance; half an hour of speech has fewer.

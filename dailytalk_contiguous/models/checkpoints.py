@@ -40,6 +40,9 @@ FIND_REMEDY = f"name a folder, or OWNER/NAME of the Hub, with {CONFIG} and {' or
 #: needs a compiler and is of no use here.
 RESEMBLYZER, INSTALL_RESEMBLYZER = "resemblyzer", "pip install --no-deps resemblyzer==0.1.4"
 
+#: NVIDIA's streaming Sortformer v2, in ONNX, and what its file is called, there and in a folder.
+SORTFORMER, FILE = "Recogment/sortformer-4spk-v2-onnx", "diar_streaming_sortformer_4spk-v2.onnx"
+
 
 class StoredModel(NamedTuple):
     """Files of a model of transformers, and what its JSON says.

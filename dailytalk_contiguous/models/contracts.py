@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.audio import Samples
-from dailytalk_contiguous.core.diarisation import SpeakerTurn
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.spans import SpeakerTurn
 from dailytalk_contiguous.core.word_times import Word
 from dailytalk_contiguous.models.pieces import Pieces
 

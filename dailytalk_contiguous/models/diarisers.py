@@ -4,12 +4,9 @@ from functools import lru_cache
 from pathlib import Path
 
 from dailytalk_contiguous.core.errors import ModelMissing
-from dailytalk_contiguous.models.checkpoints import RESEMBLYZER, find_files, find_speaker_encoder
+from dailytalk_contiguous.models.checkpoints import FILE, RESEMBLYZER, SORTFORMER, find_files, find_speaker_encoder
 from dailytalk_contiguous.models.contracts import Diariser
 from dailytalk_contiguous.models.devices import resolve_device
-
-#: NVIDIA's streaming Sortformer v2, in ONNX, and what its file is called, there and in a folder.
-SORTFORMER, FILE = "Recogment/sortformer-4spk-v2-onnx", "diar_streaming_sortformer_4spk-v2.onnx"
 
 _REMEDY = f"name {RESEMBLYZER}, {SORTFORMER}, or a folder with {FILE}"
 

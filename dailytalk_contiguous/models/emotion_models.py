@@ -11,7 +11,7 @@ import numpy as np
 
 from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.documents import shown
-from dailytalk_contiguous.core.emotions import SIX, affect_probabilities
+from dailytalk_contiguous.core.emotions import AFFECT_MAP, SIX, affect_probabilities
 from dailytalk_contiguous.core.errors import ModelMissing
 from dailytalk_contiguous.core.prosody import measure_prosody
 from dailytalk_contiguous.core.utterance import AFFECT
@@ -28,9 +28,6 @@ from dailytalk_contiguous.models.emotion_folder import (
     open_emotion_folder,
     why_unheard,
 )
-
-#: The classifier that needs no training and no download.
-AFFECT_MAP = "affect-map"
 
 #: Sounds of a speaker from which on he is compared with himself: the median of fewer is one of them, or near it.
 LEAST_COMPARED = 5

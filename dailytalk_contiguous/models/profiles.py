@@ -8,8 +8,7 @@ from typing import NamedTuple
 
 from dailytalk_contiguous.core.errors import BadValue
 from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE, AUDEERING
-from dailytalk_contiguous.models.checkpoints import RESEMBLYZER
-from dailytalk_contiguous.models.diarisers import SORTFORMER
+from dailytalk_contiguous.models.checkpoints import RESEMBLYZER, SORTFORMER
 from dailytalk_contiguous.models.recogniser import POCKETSPHINX, WHISPER
 
 

@@ -14,11 +14,11 @@ import numpy as np
 
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
-from dailytalk_contiguous.core.diarisation import SpeakerTurn, by_first_heard
+from dailytalk_contiguous.core.diarisation import by_first_heard
 from dailytalk_contiguous.core.documents import quoted
 from dailytalk_contiguous.core.errors import ModelMissing
 from dailytalk_contiguous.core.librosa_import import import_librosa
-from dailytalk_contiguous.core.spans import true_runs
+from dailytalk_contiguous.core.spans import SpeakerTurn, true_runs
 from dailytalk_contiguous.models.devices import open_onnx
 
 #: The spectrogram: samples of a step, a window and its transform; bands; what keeps its logarithm finite.

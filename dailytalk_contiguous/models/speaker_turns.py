@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
 from dailytalk_contiguous.core.diarisation import (
-    SpeakerTurn,
     by_first_heard,
     find_voices,
     fit_states,
@@ -28,7 +27,7 @@ from dailytalk_contiguous.core.diarisation import (
     turns_of,
 )
 from dailytalk_contiguous.core.errors import ModelMissing
-from dailytalk_contiguous.core.spans import speech_spans
+from dailytalk_contiguous.core.spans import SpeakerTurn, speech_spans
 from dailytalk_contiguous.models.affect import threads_of_one
 from dailytalk_contiguous.models.checkpoints import INSTALL_RESEMBLYZER, find_speaker_encoder
 from dailytalk_contiguous.models.devices import device_of

@@ -2,11 +2,11 @@
 
 from typing import Any
 
+from dailytalk_contiguous.core.emotions import AFFECT_MAP
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import NOBODY
 from dailytalk_contiguous.core.settings import check_known, settings_in, with_settings
 from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE
-from dailytalk_contiguous.models.emotion_models import AFFECT_MAP
 from dailytalk_contiguous.models.engines import CLONE
 from dailytalk_contiguous.models.profiles import STANDARD
 from dailytalk_contiguous.models.recogniser import POCKETSPHINX

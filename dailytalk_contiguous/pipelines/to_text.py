@@ -7,11 +7,11 @@ not chosen comes from the profile, or else from the stage's defaults.
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+from dailytalk_contiguous.core.emotions import AFFECT_MAP
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import MIX
 from dailytalk_contiguous.core.settings import check_known, chosen_for
 from dailytalk_contiguous.models.affect import preview_precision
-from dailytalk_contiguous.models.emotion_models import AFFECT_MAP
 from dailytalk_contiguous.models.profiles import STANDARD, profile_named
 from dailytalk_contiguous.stages.base import PerUtterance, Stage, Stages
 from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion

@@ -17,12 +17,12 @@ from datasets.splits import SplitDict, SplitInfo
 from dailytalk_contiguous.core import licensing
 from dailytalk_contiguous.core.audio import read_at
 from dailytalk_contiguous.core.documents import expect, is_number, parse_json, parse_yaml
+from dailytalk_contiguous.core.emotions import AFFECT_MAP
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import CONFIGS, OPTIONAL, SPLITS, is_recorded
 from dailytalk_contiguous.core.tally import UNKNOWN, Tally
 from dailytalk_contiguous.core.utterance import FIELDS, Field, type_in_words
 from dailytalk_contiguous.core.wording import counted, length_text
-from dailytalk_contiguous.models.emotion_models import AFFECT_MAP
 from dailytalk_contiguous.publish import sections as report
 from dailytalk_contiguous.publish.items import open_items
 from dailytalk_contiguous.publish.manifest import DataFile, Packed, PublishedRow

@@ -79,7 +79,7 @@ from dailytalk_contiguous.publish.verdict import (
     remedy_of,
 )
 from dailytalk_contiguous.publish.version import Version
-from dailytalk_contiguous.sources.editable import laid_over
+from dailytalk_contiguous.store.edit_journal import laid_over
 from dailytalk_contiguous.store.files import inside, refuse_half_renamed
 from dailytalk_contiguous.store.work_folder import (
     CLIPS,

@@ -20,7 +20,6 @@ import pyarrow as pa
 from datasets import Features, List
 
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, Pcm, embedded, probe, read_pcm, to_uri
-from dailytalk_contiguous.core.dialogue import CUT_MARK
 from dailytalk_contiguous.core.documents import (
     MOST_BYTES,
     MOST_OWN_BYTES,
@@ -61,6 +60,7 @@ from dailytalk_contiguous.core.schema import (
 from dailytalk_contiguous.core.scorecard import ReferenceCorpus, reference_of
 from dailytalk_contiguous.core.turns import Timed, stretches
 from dailytalk_contiguous.core.utterance import (
+    CUT_MARK,
     EDGES,
     FIELDS,
     OPTIONAL_FIELDS,
@@ -79,8 +79,8 @@ from dailytalk_contiguous.publish.clip_folder import annotated_clip, listed_clip
 from dailytalk_contiguous.publish.manifest import MANIFEST
 from dailytalk_contiguous.publish.version import COPY, Version, open_version
 from dailytalk_contiguous.shards import Entry, ShardIndex, read_rows
-from dailytalk_contiguous.sources.editable import laid_over
 from dailytalk_contiguous.sources.transcribed import BASE, at_hand, tagged_row
+from dailytalk_contiguous.store.edit_journal import laid_over
 from dailytalk_contiguous.store.files import inside, is_inside, json_text, refuse_half_renamed
 from dailytalk_contiguous.store.hub import hub_errors, parse_reference
 from dailytalk_contiguous.store.parquet import ParquetReader, open_parquet

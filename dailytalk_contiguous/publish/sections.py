@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dailytalk_contiguous.core.documents import is_number
-from dailytalk_contiguous.core.emotions import UNSURE
+from dailytalk_contiguous.core.emotions import AFFECT_MAP, UNSURE
 from dailytalk_contiguous.core.licensing import Origin
 from dailytalk_contiguous.core.quality import QualityLimits, failures
 from dailytalk_contiguous.core.sampling import (
@@ -46,7 +46,6 @@ from dailytalk_contiguous.core.tally import (
 from dailytalk_contiguous.core.turns import SIDES, TURN_MEASURES
 from dailytalk_contiguous.core.utterance import EVENTS
 from dailytalk_contiguous.core.wording import counted, kind_of, length_text
-from dailytalk_contiguous.models.emotion_models import AFFECT_MAP
 from dailytalk_contiguous.publish import render
 from dailytalk_contiguous.publish.plots import (
     Axis,

@@ -18,7 +18,7 @@ from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, expect, parse_js
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import CONFIGS, SPLITS, published_features
 from dailytalk_contiguous.publish.manifest import MANIFEST, MANIFEST_SHAPE
-from dailytalk_contiguous.run.storage import fetched
+from dailytalk_contiguous.sources.addresses import address_of
 from dailytalk_contiguous.store.files import is_inside
 from dailytalk_contiguous.store.hub import TIMEOUTS, Reference, hub_errors, parse_reference
 from dailytalk_contiguous.store.parquet import ParquetReader, open_parquet
@@ -190,7 +190,11 @@ def version_or_path(source: str, revision: str | None) -> Path | Version:
 
     Raises DailytalkError: a revision is given twice or for a path, or the version can't be opened.
     """
-    path = fetched(Path(source))
+    path = Path(source)
+    if address_of(source):
+        from dailytalk_contiguous.run.storage import open_work  # here, for it imports much
+
+        path = open_work(path).folder
     named = None if path.exists() else parse_reference(source)
     if named is None:
         if revision is not None:

@@ -24,7 +24,7 @@ from dailytalk_contiguous.publish import exports
 from dailytalk_contiguous.publish.items import conversation
 from dailytalk_contiguous.sources import whisper_json
 from dailytalk_contiguous.sources.corpora.registry import corpus_rows
-from dailytalk_contiguous.sources.editable import laid_over
+from dailytalk_contiguous.store.edit_journal import laid_over
 from dailytalk_contiguous.store.owned_folder import file_name
 
 #: Texts that pandas reads as a missing value, with which Coqui TTS fails hours later (`na_values` of `read_csv`).

@@ -24,6 +24,7 @@ from dailytalk_contiguous.core.copies import (
     copy_id,
     plan_copies,
 )
+from dailytalk_contiguous.core.emotions import AFFECT_MAP
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.quality import NAMES, QualityLimits, failures
 from dailytalk_contiguous.core.sampling import MODES, WAYS, Balance, CorpusSplit, plan_balance, split_corpus
@@ -41,7 +42,7 @@ from dailytalk_contiguous.core.settings import (
 from dailytalk_contiguous.core.tags import STYLE_OF_TAG
 from dailytalk_contiguous.core.utterance import AFFECT, PROSODY, UTTERANCE
 from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE, estimate_affect
-from dailytalk_contiguous.models.emotion_models import AFFECT_MAP, AffectMap
+from dailytalk_contiguous.models.emotion_models import AffectMap
 from dailytalk_contiguous.models.profiles import STANDARD
 from dailytalk_contiguous.pipelines.to_sound import clip_stages
 from dailytalk_contiguous.pipelines.to_text import NO_MODEL

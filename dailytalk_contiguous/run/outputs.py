@@ -531,7 +531,7 @@ def edited_since(out: Path) -> bool:
 def _transcript_digest(out: Path) -> str | None:
     if not (out / TRANSCRIPT).exists():
         return None
-    from dailytalk_contiguous.sources.editable import laid_over
+    from dailytalk_contiguous.store.edit_journal import laid_over
 
     return sha256_of(laid_over(inside(out, TRANSCRIPT)))
 

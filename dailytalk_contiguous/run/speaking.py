@@ -21,7 +21,6 @@ from dailytalk_contiguous.run import outputs
 from dailytalk_contiguous.run.events import Account
 from dailytalk_contiguous.run.run import Pass, RunOptions, Spec, paid_voice, refuse_loss
 from dailytalk_contiguous.shards import PLANNING_COLUMNS, ShardIndex, compress_row, expand_row, group
-from dailytalk_contiguous.sources.editable import laid_over
 from dailytalk_contiguous.sources.transcribed import transcribed
 from dailytalk_contiguous.stages.base import Stage, Stages, find_stage, published_by
 from dailytalk_contiguous.stages.finish import Finish
@@ -29,6 +28,7 @@ from dailytalk_contiguous.stages.keep import Keep
 from dailytalk_contiguous.stages.script import script_row
 from dailytalk_contiguous.stages.synthesis import Speak
 from dailytalk_contiguous.store import work_folder
+from dailytalk_contiguous.store.edit_journal import laid_over
 from dailytalk_contiguous.store.files import inside, refuse_half_renamed, sha256_of
 from dailytalk_contiguous.store.work_folder import DATASET
 

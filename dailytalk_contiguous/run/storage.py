@@ -16,7 +16,7 @@ from pathlib import Path
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.machine import cache_folder, private_folder
 from dailytalk_contiguous.run.events import is_journal, journals
-from dailytalk_contiguous.sources.addresses import address_of, store_address
+from dailytalk_contiguous.sources.addresses import store_address
 from dailytalk_contiguous.sources.remote import Mirror, is_plain, mirror_of
 from dailytalk_contiguous.sources.store_notes import NOTES
 from dailytalk_contiguous.store.files import write_bytes
@@ -150,13 +150,3 @@ def _mirrored(address: str, scratch: Path | None = None) -> WorkFolder:
     mirror.folder.mkdir(parents=True, exist_ok=True)
     (mirror.folder / NOTES).touch()  # by which a run knows that other machines write to this place too
     return WorkFolder(mirror.folder, mirror)
-
-
-def fetched(path: Path, sounds: bool = False) -> Path:
-    """A folder to be read: itself, or the copy of one in a store; with `sounds`, including its sound files."""
-    if address_of(path) is None:
-        return path
-    work = open_work(path)
-    if sounds and work.mirror:
-        work.mirror.pull()
-    return work.folder

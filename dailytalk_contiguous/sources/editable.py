@@ -1117,32 +1117,16 @@ class _Laid:
     states: dict[str, bool]
 
 
-def laid_over(path: Path, root: Path | None = None) -> Readable:
-    """What is to be read in place of a file: with the edits of its folder's journal that are not in it yet.
-
-    The file itself, in nearly all folders; where a discarded file is to be put back, the one among the discarded.
-
-    Args:
-        path: of a transcript, a whisper.json, or a file of a training folder; it need not exist.
-        root: the folder that the file was read from, which may have the journal.
-
-    Raises BadInput for a damaged journal.
-    """
-    above = path.absolute().parents
-    of_audio = (folder.parent for folder in above if folder.name == AUDIO_FOLDER)
-    for folder in dict.fromkeys([*([root.absolute()] if root else []), above[0], *of_audio]):
-        if not has_journal(folder) or not path.absolute().is_relative_to(folder):
-            continue
-        laid = _laid(folder)
-        file = as_text(path.absolute().relative_to(folder))
-        if laid and (file in laid.changed or (laid.states and file in laid.editable.listing())):
-            changed = laid.changed.get(file, {})
-            return Edited(path, partial(laid.editable.content, file, changed, laid.states))
-        if laid:
-            return next(
-                (source for source, target in laid.editable.moves(laid.states) if target == folder / file), path
-            )
-    return path
+def laid_file(path: Path, folder: Path) -> Readable | None:
+    """`store.edit_journal.laid_over` for a file of a folder that has a journal; None where its files lack nothing."""
+    laid = _laid(folder)
+    if laid is None:
+        return None
+    file = as_text(path.absolute().relative_to(folder))
+    if file in laid.changed or (laid.states and file in laid.editable.listing()):
+        changed = laid.changed.get(file, {})
+        return Edited(path, partial(laid.editable.content, file, changed, laid.states))
+    return next((source for source, target in laid.editable.moves(laid.states) if target == folder / file), path)
 
 
 def laid_moves(path: Path) -> dict[Path, Path]:

@@ -217,7 +217,7 @@ Pick = Callable[[Iterable[str]], Sequence[str]]
 
 def read_packed(path: Path) -> bytes:
     """The bytes of a file; of `.gz` unpacked. Raises BadInput."""
-    from dailytalk_contiguous.sources.editable import laid_over
+    from dailytalk_contiguous.store.edit_journal import laid_over
 
     try:
         data = read_bytes(laid_over(path), "check the file, its size and its permissions", MOST_BYTES)
@@ -556,7 +556,7 @@ def _read_clips(path: Path, pick: Pick) -> list[Passage]:
 
 @lru_cache(maxsize=2)
 def _clips_of(path: Path, modified: int) -> tuple[whisper_json.EntryNames, dict[str, Any]]:
-    from dailytalk_contiguous.sources.editable import laid_over
+    from dailytalk_contiguous.store.edit_journal import laid_over
 
     entries = whisper_json.read_whisper_json(laid_over(path)).entries
     return whisper_json.EntryNames(entries), entries

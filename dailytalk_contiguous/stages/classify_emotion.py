@@ -13,14 +13,14 @@ from datasets import Features
 
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import Samples, pcm_to_float
-from dailytalk_contiguous.core.emotions import LEAST_CONFIDENCE, choose_emotion
+from dailytalk_contiguous.core.emotions import AFFECT_MAP, LEAST_CONFIDENCE, choose_emotion
 from dailytalk_contiguous.core.schema import Batch
 from dailytalk_contiguous.core.settings import Setting, setting
 from dailytalk_contiguous.core.utterance import AFFECT, EMOTION_GUESS, emotion_guess, unpack_utterances
 from dailytalk_contiguous.models.contracts import EmotionGuess, EmotionModel
 from dailytalk_contiguous.models.devices import device_of, lacking, resolve_device
 from dailytalk_contiguous.models.emotion_folder import why_unheard
-from dailytalk_contiguous.models.emotion_models import AFFECT_MAP, AffectMap, load_emotion_model
+from dailytalk_contiguous.models.emotion_models import AffectMap, load_emotion_model
 from dailytalk_contiguous.stages.base import DEVICE, Stage
 from dailytalk_contiguous.store.checkpoint import checkpointed
 from dailytalk_contiguous.store.hub import model_reference

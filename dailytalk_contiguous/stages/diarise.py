@@ -20,7 +20,7 @@ from dailytalk_contiguous.models.diarisers import check_diariser, load_diariser
 from dailytalk_contiguous.stages.base import DEVICE, Stage
 
 if TYPE_CHECKING:
-    from dailytalk_contiguous.core.diarisation import SpeakerTurn
+    from dailytalk_contiguous.core.spans import SpeakerTurn
 
 #: A stretch of a speaker, numbered from 0 by who is heard first, with the confidence that it is theirs, [0, 1].
 TURN = {"speaker": Value("int32"), "start": SECONDS, "end": SECONDS, "confidence": MEASURE}

@@ -12,7 +12,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from dailytalk_contiguous.core import documents
+from dailytalk_contiguous.core.apps import part_of
 from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.schema import AUDIO_FOLDER
 from dailytalk_contiguous.store.files import inside, json_text, sync_folder
 
 #: The journal in the folder of the data. Its lines are JSON, and its name doesn't say so: moshi-finetune takes
@@ -184,3 +186,48 @@ def why_not_writable(folder: Path) -> str | None:
 
 def has_journal(folder: Path) -> bool:
     return os.path.isfile(folder / JOURNAL)
+
+
+# Reading a folder with its edits, whether its files have them or not. Nothing is written.
+
+
+def laid_over(path: Path, root: Path | None = None) -> documents.Readable:
+    """What is to be read in place of a file: with the edits of its folder's journal that are not in it yet.
+
+    The file itself, in nearly all folders; where a discarded file is to be put back, the one among the discarded.
+
+    Args:
+        path: of a transcript, a whisper.json, or a file of a training folder; it need not exist.
+        root: the folder that the file was read from, which may have the journal.
+
+    Raises BadInput for a damaged journal, and for one without the app that knows what its edits change.
+    """
+    above = path.absolute().parents
+    of_audio = (folder.parent for folder in above if folder.name == AUDIO_FOLDER)
+    for folder in dict.fromkeys([*([root.absolute()] if root else []), above[0], *of_audio]):
+        if has_journal(folder) and path.absolute().is_relative_to(folder):
+            laid: documents.Readable | None = _review(folder).laid_file(path, folder)
+            if laid is not None:
+                return laid
+    return path
+
+
+def laid_moves(path: Path) -> dict[Path, Path]:
+    """Where files of a folder of clips are that its journal discards or puts back, with the places for them.
+
+    They are where they were until `review` or `reindex` moves them. Raises BadInput as `laid_over` does.
+    """
+    folder = next((folder for folder in (path.absolute(), path.absolute().parent) if has_journal(folder)), None)
+    moves: dict[Path, Path] = _review(folder).laid_moves(path) if folder else {}
+    return moves
+
+
+def _review(folder: Path) -> Any:
+    """The module of the app that lays edits over files. Without it they would be passed over."""
+    try:
+        return part_of("review", "editable")
+    except ModuleNotFoundError:
+        raise BadInput(
+            f"{documents.as_text(folder)!r} has edits in {JOURNAL}, and the app that reads them is not here",
+            "put apps/review of dailytalk_contiguous back",
+        ) from None

@@ -15,7 +15,8 @@ from dailytalk_contiguous.apps.converse.sound_blocks import TALK_RATE
 from dailytalk_contiguous.apps.converse.talk import Talk, TalkEvent, TalkParts, TurnFeeling, run_talk
 from dailytalk_contiguous.apps.converse.talk_page import TalkPage
 from dailytalk_contiguous.core.audio import Samples
-from dailytalk_contiguous.core.dialogue import CUT_MARK, SpokenFeeling
+from dailytalk_contiguous.core.dialogue import SpokenFeeling
+from dailytalk_contiguous.core.utterance import CUT_MARK
 
 pytestmark = needs_playwright
 

@@ -24,8 +24,9 @@ from dailytalk_contiguous.apps.converse import talk_record
 from dailytalk_contiguous.apps.converse.sound_blocks import BLOCK, TALK_RATE, FileBlocks
 from dailytalk_contiguous.apps.converse.talk import TurnFeeling
 from dailytalk_contiguous.apps.converse.talk_setup import TalkModels, open_voice, remember_consent
-from dailytalk_contiguous.core.dialogue import CUT_MARK, ReplySentence, SpokenFeeling
+from dailytalk_contiguous.core.dialogue import ReplySentence, SpokenFeeling
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.utterance import CUT_MARK
 from dailytalk_contiguous.models.contracts import Spoken
 from dailytalk_contiguous.models.engines import load_synthesiser
 from dailytalk_contiguous.publish.checking import check_folder

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.core import dialogue
+from dailytalk_contiguous.core import dialogue, utterance
 
 FRAME = 0.032
 RULES = dialogue.TurnRules()
@@ -119,9 +119,9 @@ def test_words_that_never_come_are_waited_for_and_then_forgiven() -> None:
 
 def test_what_was_heard_ends_with_the_word_at_which_the_voice_stopped() -> None:
     words = [("I", 0.0, 0.1), ("hear", 0.1, 0.4), ("you", 0.4, 0.6)]
-    assert dialogue.heard_part(words, 0.2) == f"I hear {dialogue.CUT_MARK}"
+    assert dialogue.heard_part(words, 0.2) == f"I hear {utterance.CUT_MARK}"
     assert dialogue.heard_part(words, 0.6) == "I hear you"
-    assert dialogue.heard_part(words, 0.0) == dialogue.CUT_MARK
+    assert dialogue.heard_part(words, 0.0) == utterance.CUT_MARK
 
 
 # Sentences.

@@ -11,9 +11,9 @@ from onnx_files import onnx_model
 
 from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.errors import ModelMissing
-from dailytalk_contiguous.models.checkpoints import RESEMBLYZER
+from dailytalk_contiguous.models.checkpoints import FILE, RESEMBLYZER, SORTFORMER
 from dailytalk_contiguous.models.contracts import Diariser
-from dailytalk_contiguous.models.diarisers import FILE, SORTFORMER, check_diariser, load_diariser
+from dailytalk_contiguous.models.diarisers import check_diariser, load_diariser
 from dailytalk_contiguous.models.sortformer import clearest
 
 #: Hz of two tones, and the band of the spectrogram that each is in.

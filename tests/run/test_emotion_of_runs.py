@@ -13,10 +13,9 @@ from reports import write_report
 from spoken_corpora import crema_d, rows_of, run
 
 from dailytalk_contiguous import Folder, Script, load, speak_stages, tag_stages
-from dailytalk_contiguous.core.emotions import SIX, UNSURE
+from dailytalk_contiguous.core.emotions import AFFECT_MAP, SIX, UNSURE
 from dailytalk_contiguous.core.schema import BUILT
 from dailytalk_contiguous.core.utterance import EMOTION_GUESS
-from dailytalk_contiguous.models.emotion_models import AFFECT_MAP
 from dailytalk_contiguous.publish.items import open_items
 from dailytalk_contiguous.publish.sections import A_GUESS
 from dailytalk_contiguous.shards import read_rows

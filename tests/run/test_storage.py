@@ -9,7 +9,8 @@ from recordings import calls, results, run
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.pipelines.to_text import tag_stages
 from dailytalk_contiguous.run.run import Runner
-from dailytalk_contiguous.run.storage import OF_TAG, fetched, open_work
+from dailytalk_contiguous.publish.version import version_or_path
+from dailytalk_contiguous.run.storage import OF_TAG, open_work
 from dailytalk_contiguous.sources.recordings import LeftOut, find_recordings
 from dailytalk_contiguous.sources.remote import Mirror, fetch_inputs
 from dailytalk_contiguous.sources.store_notes import NOTES
@@ -145,7 +146,7 @@ def test_run_into_a_store_is_whole_there_and_a_second_machine_makes_nothing(
     assert {"transcript.jsonl", "rejects.jsonl", "run.json"} <= set(there(address))
     assert not [name for name in there(address) if "." in (name[0], name.rpartition("/")[2][0])]
     monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "third"))
-    assert results(fetched(Path(address))) == results(tmp_path / "local")
+    assert results(version_or_path(address, None)) == results(tmp_path / "local")
 
 
 def test_stale_results_leave_the_store_last_and_nothing_else_does(tmp_path: Path, address: str) -> None:

@@ -20,7 +20,7 @@ import soxr
 from dailytalk_contiguous.apps.converse import sound_blocks
 from dailytalk_contiguous.apps.converse.mouth import Mouth, Said
 from dailytalk_contiguous.apps.converse.talk_record import TalkRecord
-from dailytalk_contiguous.core import dialogue, interrupts
+from dailytalk_contiguous.core import dialogue, interrupts, utterance
 from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.emotions import LEAST_CONFIDENCE, UNSURE
 from dailytalk_contiguous.core.errors import DailytalkError
@@ -673,7 +673,7 @@ class Talk:
             return
         self._stop_voice()
         if reply.first_sound is not None:  # else nobody has heard anything that was cut off
-            self._tell(TalkEvent("heard", self.time, dialogue.CUT_MARK))
+            self._tell(TalkEvent("heard", self.time, utterance.CUT_MARK))
             self._keep("event", {"event": "interrupted", "time": round(self.time, 3)})
 
     def _stop_voice(self) -> None:
@@ -689,8 +689,8 @@ class Talk:
             self._settle_sentences(reply, said.number)
             self._settle_said(reply, said)
         heard = " ".join(filter(None, reply.heard))
-        if heard and not heard.endswith(dialogue.CUT_MARK):
-            heard += f" {dialogue.CUT_MARK}"
+        if heard and not heard.endswith(utterance.CUT_MARK):
+            heard += f" {utterance.CUT_MARK}"
         self._memory.add("assistant", heard)
 
     def _clear(self) -> None:

@@ -35,11 +35,11 @@ from dailytalk_contiguous.core.edits import (
     replayed,
     shown_words,
 )
+from dailytalk_contiguous.core.emotions import AFFECT_MAP
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.separated_turns import OTHER_SIDE
 from dailytalk_contiguous.core.tags import STYLES
 from dailytalk_contiguous.core.utterance import why_silent
-from dailytalk_contiguous.models.emotion_models import AFFECT_MAP
 from dailytalk_contiguous.publish.items import Items, open_items
 from dailytalk_contiguous.run.outputs import wav_path
 from dailytalk_contiguous.sources import editable

@@ -18,8 +18,8 @@ from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.word_times import WINDOW_SECONDS
 from dailytalk_contiguous.sources import whisper_json
 from dailytalk_contiguous.sources.corpora import common
-from dailytalk_contiguous.sources.editable import laid_moves, laid_over
 from dailytalk_contiguous.sources.recordings import identities
+from dailytalk_contiguous.store.edit_journal import laid_moves, laid_over
 from dailytalk_contiguous.store.files import refuse_half_renamed
 
 #: What `dailytalk split` writes beside its pieces: its manifest says why those in `LEFT_OUT[0]` are there.

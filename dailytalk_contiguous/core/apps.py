@@ -1,0 +1,35 @@
+"""What the apps add to the core: the literals of each `apps/NAME/app.py`, found by walking the folder.
+
+So deleting an app's folder is enough, and the core imports none: it asks here for what the apps list under a name
+(`COMMANDS`, `FORMATS`, … as docs/architecture.md has them), and what a value `"module:name"` means is imported when
+it is used. What computes a row is never named so: the digest of a stage follows real imports only (`core.code`).
+"""
+
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
+from typing import Any
+
+_APPS = f"{__name__.partition('.')[0]}.apps"
+_FOLDER = Path(__file__).parents[1] / "apps"
+
+
+def listed(slot: str) -> Iterator[tuple[str, Any]]:
+    """The names of the apps that list something under `slot`, in alphabetical order, and what they list."""
+    for module in iter_modules([str(_FOLDER)]):
+        if module.ispkg and hasattr(declared := import_module(f"{_APPS}.{module.name}.app"), slot):
+            yield module.name, getattr(declared, slot)
+
+
+def parts(slot: str) -> Iterator[Any]:
+    """What `"module:name"` means, of all that the apps list under `slot`."""
+    for app, values in listed(slot):
+        for value in values:
+            module, _, name = value.partition(":")
+            yield getattr(part_of(app, module), name)
+
+
+def part_of(app: str, module: str) -> Any:
+    """A module of an app. Raises ModuleNotFoundError without the app."""
+    return import_module(f"{_APPS}.{app}.{module}")
