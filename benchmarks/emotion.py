@@ -27,14 +27,12 @@ import soxr
 from emotional_voices import held_examples
 from numpy.typing import NDArray
 
+from dailytalk_contiguous.apps.learn.emotion_evaluation import evaluate_protocol
+from dailytalk_contiguous.apps.learn.emotion_examples import EmotionExamples
+from dailytalk_contiguous.apps.learn.emotion_training import fit_emotion
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.pitch import track_pitch
-from dailytalk_contiguous.learn.emotion_evaluation import (
-    evaluate_protocol,
-)
-from dailytalk_contiguous.learn.emotion_examples import EmotionExamples
-from dailytalk_contiguous.learn.emotion_training import fit_emotion
 from dailytalk_contiguous.models.contracts import EmotionModel, Line
 from dailytalk_contiguous.models.emotion_folder import EMOTION_KINDS
 from dailytalk_contiguous.models.offline_voices import STYLE_PROSODY, Espeak, Flite, StyleProsody

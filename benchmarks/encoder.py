@@ -34,8 +34,8 @@ from torch import nn
 from torch.nn import functional
 
 from dailytalk_contiguous import ProsodicClusterSequences, ProsodicSequenceEncoder, TrainingSettings, train_encoder
-from dailytalk_contiguous.learn.probes import token_histograms
-from dailytalk_contiguous.learn.similar import cosines_to
+from dailytalk_contiguous.apps.learn.probes import token_histograms
+from dailytalk_contiguous.apps.learn.similar import cosines_to
 from dailytalk_contiguous.models.contracts import Line
 from dailytalk_contiguous.models.offline_voices import Espeak, Flite
 from dailytalk_contiguous.models.prosodic_encoder import SIZES, mask_spans, padded

@@ -43,13 +43,13 @@ from scipy import signal
 from scipy.stats import wasserstein_distance
 
 from dailytalk_contiguous import Folder, Segment
+from dailytalk_contiguous.apps.clips.copies import coloured_noise, in_room, room_response, with_noise
+from dailytalk_contiguous.apps.mono import separators
 from dailytalk_contiguous.cli.main import run_command
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Pcm, Samples, blocks, to_pcm
-from dailytalk_contiguous.core.copies import coloured_noise, in_room, room_response, with_noise
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.interaction import BACKCHANNEL_WORDS, TURN_SECONDS
 from dailytalk_contiguous.core.turns import Ratio, Timed, stretches, turn_offsets
-from dailytalk_contiguous.models import separators
 from dailytalk_contiguous.store.work_folder import REJECTS
 
 #: Frames in a second by which turns are compared, seconds of a window of `swaps`, and of a frame of `leak`.

@@ -8,15 +8,15 @@ NAME: clips, crema_d, dailytalk, esd, msp_podcast, ravdess, savee or tess. SOURC
 import sys
 from pathlib import Path
 
+from dailytalk_contiguous.apps.clips.clip_plan import ClipPlan
+from dailytalk_contiguous.apps.clips.clip_run import CorpusSpec, read_corpus
+from dailytalk_contiguous.apps.clips.clip_words import CutSpeech, TimeWords
+from dailytalk_contiguous.apps.clips.condition import Condition
+from dailytalk_contiguous.apps.clips.finish_clip import FinishClip, TakeConditioned
+from dailytalk_contiguous.apps.clips.measure_quality import MeasureQuality
 from dailytalk_contiguous.cli.terminal import guarded
-from dailytalk_contiguous.run.clip_plan import ClipPlan
-from dailytalk_contiguous.run.clips import CorpusSpec, read_corpus
 from dailytalk_contiguous.run.run import run
-from dailytalk_contiguous.stages.clip_words import CutSpeech, TimeWords
-from dailytalk_contiguous.stages.condition import Condition
-from dailytalk_contiguous.stages.finish_clip import FinishClip, TakeConditioned
 from dailytalk_contiguous.stages.measure_prosody import MeasureProsody
-from dailytalk_contiguous.stages.measure_quality import MeasureQuality
 
 #: Corpora of so few voices that validation can't be disjoint in speakers; it is disjoint in sentences instead.
 FEW_VOICES = ("dailytalk", "savee", "tess")

@@ -213,8 +213,10 @@ def encoded_once() -> Iterator[None]:
 
     They are tested where they are made, in `publish/player.py` and `publish/plots.py`.
     """
+    from dailytalk_contiguous.apps.clips import survey
+    from dailytalk_contiguous.apps.listening import listening
     from dailytalk_contiguous.core.audio import Samples
-    from dailytalk_contiguous.publish import card, clip_figures, listening, page, player, plots, survey
+    from dailytalk_contiguous.publish import card, clip_figures, page, player, plots
 
     sounds, sheets = dict[tuple[bytes, int, int], bytes](), dict[str, bytes]()
 

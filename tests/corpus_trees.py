@@ -14,7 +14,7 @@ from typing import Any
 
 from audio_files import tones, wav_bytes
 
-from dailytalk_contiguous.sources.corpora.registry import CORPORA, corpus_rows
+from dailytalk_contiguous.apps.clips.corpora.registry import CORPORA, corpus_rows
 
 Files = dict[str, bytes]
 

@@ -6,9 +6,9 @@ from functools import lru_cache
 import numpy as np
 from audio_files import Samples
 
+from dailytalk_contiguous.apps.learn.emotion_examples import EmotionExamples
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, pcm_to_float, to_pcm
 from dailytalk_contiguous.core.sampling import joined_groups
-from dailytalk_contiguous.learn.emotion_examples import EmotionExamples
 
 #: Multiples of a voice's own pitch and level, how steeply its partials fall, and its syllables a second.
 MANNERS = {

@@ -10,9 +10,9 @@ from audio_files import Samples, wav_bytes
 from clips import RATE, line
 from corpus_trees import POINTER, put
 
+from dailytalk_contiguous.apps.clips.clip_plan import corpus_pipeline
+from dailytalk_contiguous.apps.clips.clip_run import OPTIONS, CorpusSpec, read_corpus
 from dailytalk_contiguous.core.schema import LABELLED, Row
-from dailytalk_contiguous.run.clip_plan import corpus_pipeline
-from dailytalk_contiguous.run.clips import OPTIONS, CorpusSpec, read_corpus
 from dailytalk_contiguous.run.run import RunOptions, RunOutcome
 from dailytalk_contiguous.run.run import run as run_spec
 from dailytalk_contiguous.shards import read_rows

@@ -15,10 +15,10 @@ from datasets import load_dataset
 from recordings import excerpt, read_lines, save
 from test_floors import FLOORS
 
+from dailytalk_contiguous.apps.clips.clip_run import read_corpus
+from dailytalk_contiguous.apps.clips.corpora import registry
 from dailytalk_contiguous.models import engines
 from dailytalk_contiguous.publish.items import open_items
-from dailytalk_contiguous.run.clips import read_corpus
-from dailytalk_contiguous.sources.corpora import registry
 
 pytestmark = pytest.mark.xdist_group("the page of the architecture")  # its examples are run once
 

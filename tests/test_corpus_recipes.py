@@ -8,9 +8,9 @@ from command import BuilderScript
 from corpus_trees import put
 from spoken_corpora import faults, rows_of, spoken
 
-from dailytalk_contiguous.pipelines.to_sound import clip_stages
-from dailytalk_contiguous.sources.corpora.registry import CLIP_CORPORA
-from dailytalk_contiguous.stages.augment import Augment
+from dailytalk_contiguous.apps.clips.augment import Augment
+from dailytalk_contiguous.apps.clips.corpora.registry import CLIP_CORPORA
+from dailytalk_contiguous.apps.clips.to_clips import clip_stages
 
 RECIPE = ROOT / "builder_scripts" / "corpus.py"
 

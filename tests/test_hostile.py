@@ -46,6 +46,8 @@ from tiny_models import make_tiny_affect
 from tiny_speech_models import make_speech_model
 
 from dailytalk_contiguous import ProsodicSequenceEncoder, load
+from dailytalk_contiguous.apps.review.editable import open_editable, settle
+from dailytalk_contiguous.apps.review.reindexing import finish_reindex
 from dailytalk_contiguous.apps.review.session import Session
 from dailytalk_contiguous.core.emotion_features import MEASURES
 from dailytalk_contiguous.core.emotions import SIX
@@ -63,8 +65,6 @@ from dailytalk_contiguous.models.speech_models import load_speech_encoder
 from dailytalk_contiguous.publish.exports import write_export
 from dailytalk_contiguous.publish.items import open_items
 from dailytalk_contiguous.publish.moshi_folder import MOSHI
-from dailytalk_contiguous.sources.editable import open_editable, settle
-from dailytalk_contiguous.sources.reindexing import finish_reindex
 
 pytest_plugins = ["hub.hub_fixtures"]
 

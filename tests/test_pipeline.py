@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
+from dailytalk_contiguous.apps.clips.to_clips import clip_stages, split_stages
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.models.affect import fast_precisions
 from dailytalk_contiguous.models.profiles import PROFILES
-from dailytalk_contiguous.pipelines.to_sound import clip_stages, speak_stages, split_stages
+from dailytalk_contiguous.pipelines.to_sound import speak_stages
 from dailytalk_contiguous.pipelines.to_text import tag_stages
 from dailytalk_contiguous.stages.base import PerUtterance, Stage, Stages
 from dailytalk_contiguous.stages.rate_affect import RateAffect

@@ -18,16 +18,11 @@ import soundfile
 from audio_files import Samples, conversations, example, room_tone, wav_bytes
 from revoicing import Said, columns, recording
 
-from dailytalk_contiguous.core import (
-    copies,
-    prosody,
-    quality,
-    sampling,
-    spans,
-)
+from dailytalk_contiguous.apps.clips import copies
+from dailytalk_contiguous.apps.clips.condition import Condition
+from dailytalk_contiguous.core import prosody, quality, sampling, spans
 from dailytalk_contiguous.models import affect
 from dailytalk_contiguous.models.speech_activity import speech_probabilities
-from dailytalk_contiguous.stages.condition import Condition
 from dailytalk_contiguous.stages.reconstruct import Reconstruct
 from dailytalk_contiguous.stages.segment import Segment
 

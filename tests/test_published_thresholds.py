@@ -6,14 +6,15 @@ from typing import Any
 import pytest
 from audio_files import ROOT
 
-from dailytalk_contiguous.core import audio, cuts, hallucination, loudness, pitch, prosody, quality, silences
+from dailytalk_contiguous.apps.clips import cuts, silences
+from dailytalk_contiguous.apps.clips.corpora import dailytalk
+from dailytalk_contiguous.core import audio, hallucination, loudness, pitch, prosody, quality
 from dailytalk_contiguous.core.buckets import FLOORS
 from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.models.openai_speech import PRICES
 from dailytalk_contiguous.pipelines.to_text import tag_stages
 from dailytalk_contiguous.publish import checking, dialogue_formats, moshi_folder, verdict
 from dailytalk_contiguous.sources import folder, recordings
-from dailytalk_contiguous.sources.corpora import dailytalk
 from dailytalk_contiguous.stages import rate_affect
 from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion
 from dailytalk_contiguous.stages.segment import Segment

@@ -4,18 +4,19 @@ import json
 from functools import cache
 from typing import Any
 
+from dailytalk_contiguous.core.apps import parts
 from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.models.profiles import STANDARD
-from dailytalk_contiguous.pipelines.to_sound import clip_stages, speak_stages
+from dailytalk_contiguous.pipelines.to_sound import speak_stages
 from dailytalk_contiguous.pipelines.to_text import tag_stages
-from dailytalk_contiguous.run.clip_plan import ClipPlan
 
 
 @cache
 def default_settings() -> dict[str, Any]:
-    """The defaults by the names of the options; not those that depend on the machine."""
-    measuring, finishing = clip_stages()
-    values = settings_of(*tag_stages(), *speak_stages(), ClipPlan(), *measuring, *finishing)
+    """The defaults by the names of the options, also of apps; not those that depend on the machine."""
+    values = settings_of(*tag_stages(), *speak_stages())
+    for defaults in parts("DEFAULTS"):
+        values |= defaults()
     for name in ("compute_type", "affect_precision"):
         values.pop(name, None)
     return {"profile": STANDARD} | {

@@ -6,6 +6,7 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from dailytalk_contiguous.apps.mono.diarisers import find_diariser
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
 from dailytalk_contiguous.core.licensing import licence_of
 from dailytalk_contiguous.core.machine import PACKAGES, cores
@@ -13,7 +14,6 @@ from dailytalk_contiguous.core.outcome import Judgement, Outcome, to_run
 from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE, available
 from dailytalk_contiguous.models.checkpoints import RESEMBLYZER
 from dailytalk_contiguous.models.devices import compute_type_of, cublas, lacking
-from dailytalk_contiguous.models.diarisers import find_diariser
 from dailytalk_contiguous.models.engines import load_synthesiser, speaker_text
 from dailytalk_contiguous.models.profiles import PROFILES
 from dailytalk_contiguous.models.recogniser import POCKETSPHINX

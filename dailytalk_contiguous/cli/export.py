@@ -7,6 +7,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from dailytalk_contiguous.apps.clips.voice_exports import is_voice_folder, voice_folder
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.defaults import default_settings
 from dailytalk_contiguous.cli.terminal import Panel, argument, option, shown_steps
@@ -28,7 +29,6 @@ from dailytalk_contiguous.publish.packing import origin
 from dailytalk_contiguous.publish.readme import readme
 from dailytalk_contiguous.publish.verdict import Finding, FitnessLimits, Verdict, verdict_of
 from dailytalk_contiguous.publish.version import Version, version_or_path
-from dailytalk_contiguous.publish.voice_exports import is_voice_folder, voice_folder
 from dailytalk_contiguous.store.work_folder import TRANSCRIPT, read_run
 
 #: Where the splits of a published dataset go in Moshi's.

@@ -13,9 +13,12 @@ from typing import Any
 
 from rich.status import Status
 
+from dailytalk_contiguous.apps.clips.clip_plan import corpus_pipeline
+from dailytalk_contiguous.apps.clips.clip_run import read_corpus
+from dailytalk_contiguous.apps.clips.corpus_command import CLIP_SETTINGS
+from dailytalk_contiguous.apps.mono.separate_command import SEPARATE_SETTINGS
+from dailytalk_contiguous.apps.mono.to_sides import separate_stages
 from dailytalk_contiguous.cli import show
-from dailytalk_contiguous.cli.corpus import CLIP_SETTINGS
-from dailytalk_contiguous.cli.mono import SEPARATE_SETTINGS
 from dailytalk_contiguous.cli.options import SEED_OPTION, chosen, hub_choice, size_text, with_options
 from dailytalk_contiguous.cli.speak import SPEAK_SETTINGS, for_preview, speak
 from dailytalk_contiguous.cli.tag import TAG_SETTINGS, separating_stages, stages_of, tag
@@ -25,9 +28,6 @@ from dailytalk_contiguous.core.outcome import Figures, Outcome, to_run
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.models.engines import speaker_text
 from dailytalk_contiguous.pipelines.to_sound import speak_stages
-from dailytalk_contiguous.pipelines.to_text import separate_stages
-from dailytalk_contiguous.run.clip_plan import corpus_pipeline
-from dailytalk_contiguous.run.clips import read_corpus
 from dailytalk_contiguous.run.estimate import NARROW_HZ, Estimate, Range, estimate_corpus, estimate_run
 from dailytalk_contiguous.run.events import length
 from dailytalk_contiguous.run.price import refusal_of

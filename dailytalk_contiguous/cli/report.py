@@ -4,17 +4,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from dailytalk_contiguous.apps.listening import listening
+from dailytalk_contiguous.apps.listening.agreement import Rater, Scored
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.defaults import default_settings
 from dailytalk_contiguous.cli.export import FITNESS_SETTINGS, fitness_limits
 from dailytalk_contiguous.cli.terminal import Panel, argument, option, shown_steps
-from dailytalk_contiguous.core.agreement import Rater, Scored
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadValue, DailytalkError
 from dailytalk_contiguous.core.outcome import Figures, Judgement, Outcome, to_run
 from dailytalk_contiguous.core.scorecard import ReferenceCorpus
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.publish import listening
 from dailytalk_contiguous.publish.items import is_mix, open_items, reference_at
 from dailytalk_contiguous.publish.page import ALL, AUDIO, SHOWN, write_report
 from dailytalk_contiguous.publish.version import Version, version_or_path

@@ -5,9 +5,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from dailytalk_contiguous.apps.mono.separate_command import (
+    SEPARATE_SETTINGS,
+    separate_outcome,
+    separation,
+    to_separate_outcome,
+)
+from dailytalk_contiguous.apps.mono.to_sides import separate_stages
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli import show
-from dailytalk_contiguous.cli.mono import SEPARATE_SETTINGS, separate_outcome, separation, to_separate_outcome
 from dailytalk_contiguous.cli.terminal import (
     SHOWN,
     Panel,
@@ -24,7 +30,7 @@ from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.outcome import Figures, Outcome, exit_code, to_run
 from dailytalk_contiguous.core.settings import with_settings
 from dailytalk_contiguous.core.wording import counted, length_text
-from dailytalk_contiguous.pipelines.to_text import NO_MODEL, separate_stages, tag_stages
+from dailytalk_contiguous.pipelines.to_text import NO_MODEL, tag_stages
 from dailytalk_contiguous.run import local
 from dailytalk_contiguous.run.run import Runner, RunOptions, RunOutcome, intended, run
 from dailytalk_contiguous.run.storage import OF_TAG, open_work
@@ -164,7 +170,7 @@ def tag(
         return show.to_fetch_outcome(repository, missing)
     separated, source = list[Reject](), dict[str, Any]()
     if separating:
-        from dailytalk_contiguous.run.separating import SEPARATED
+        from dailytalk_contiguous.apps.mono.separating import SEPARATED
 
         cli_options.on_this_machine("--out with --separate", out)
         spec = separation(

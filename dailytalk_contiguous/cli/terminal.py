@@ -11,6 +11,7 @@ import re
 import shlex
 import sys
 import time
+import webbrowser
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -366,3 +367,10 @@ def guarded(program: str, command: Callable[[], int]) -> int:
         return failed(
             f"{(error.strerror or 'the disk failed').lower()}{where}: {_DISK.get(error.errno, _ANYTHING)}"
         )
+
+
+def opened(address: str) -> bool:
+    try:
+        return webbrowser.open(address)
+    except (webbrowser.Error, OSError):
+        return False

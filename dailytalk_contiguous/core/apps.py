@@ -1,8 +1,8 @@
 """What the apps add to the core: the literals of each `apps/NAME/app.py`, found by walking the folder.
 
 So deleting an app's folder is enough, and the core imports none: it asks here for what the apps list under a name
-(`COMMANDS`, `FORMATS`, … as docs/architecture.md has them), and what a value `"module:name"` means is imported when
-it is used. What computes a row is never named so: the digest of a stage follows real imports only (`core.code`).
+(docs/architecture.md has the names), and what a value `"module:name"` means is imported when it is used. What
+computes a row is never named so: the digest of a stage follows real imports only (`core.code`).
 """
 
 from collections.abc import Iterator

@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 FeatureArray = NDArray[np.float32]
 Tokens = NDArray[np.int16]
 
-#: The codebook that comes with the package; `tests/learn/test_clusters.py` makes it again.
+#: The codebook that comes with the package; `tests/apps/learn/test_clusters.py` makes it again.
 BUNDLED = Path(__file__).with_name("assets") / "prosody_120"
 
 #: How it is named in settings.

@@ -9,18 +9,15 @@ from typing import Any, TypeVar
 
 from dailytalk_contiguous.core.emotions import AFFECT_MAP
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.schema import MIX
 from dailytalk_contiguous.core.settings import check_known, chosen_for
 from dailytalk_contiguous.models.affect import preview_precision
 from dailytalk_contiguous.models.profiles import STANDARD, profile_named
 from dailytalk_contiguous.stages.base import PerUtterance, Stage, Stages
 from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion
-from dailytalk_contiguous.stages.diarise import Diarise
 from dailytalk_contiguous.stages.match_transcript import MatchTranscript
 from dailytalk_contiguous.stages.measure_prosody import MeasureProsody
 from dailytalk_contiguous.stages.rate_affect import RateAffect
 from dailytalk_contiguous.stages.segment import Segment
-from dailytalk_contiguous.stages.separate import PlaceOnSides, Separate
 from dailytalk_contiguous.stages.style import Bucket, Punctuate, Tag
 from dailytalk_contiguous.stages.tokenise_prosody import TokeniseProsody
 from dailytalk_contiguous.stages.transcribe import Transcribe
@@ -79,43 +76,6 @@ def tag_stages(profile: str = STANDARD, fast: bool = False, **options: Any) -> S
 def without_recogniser(options: Mapping[str, Any]) -> dict[str, Any]:
     """The options, with the name that stages have for no recogniser where none is chosen."""
     return {**options, **({"asr_model": ""} if options.get("asr_model") == NO_MODEL else {})}
-
-
-def separate_stages(profile: str = STANDARD, **options: Any) -> Stages:
-    """The stages from a recording of one channel to one of two, before those of `tag_stages`.
-
-    They take the rows of `Folder(inputs=…, channel="any")`, which rejects no recording for its channels.
-
-    Args:
-        profile: of `models.profiles.PROFILES`.
-        options: settings of the stages by the names of the options of `dailytalk separate`: `separator`, …
-
-    Raises DailytalkError for a profile or an option that does not exist.
-
-    >>> from dailytalk_contiguous import separate_stages
-    >>> [stage.name for stage in separate_stages("embedded")]
-    ['Diarise', 'Separate', 'PlaceOnSides']
-    """
-    make = StageMaker(profile, options)
-    return make.all_used(make(Diarise), make(Separate), PlaceOnSides())
-
-
-def transcribe_stages(profile: str = STANDARD, **options: Any) -> Stages:
-    """The stages from a clip of one speaker to its words.
-
-    Args:
-        profile: of `models.profiles.PROFILES`.
-        options: settings of `Transcribe` by the names of the options of `dailytalk transcribe`.
-
-    Raises DailytalkError for a profile or an option that does not exist.
-
-    >>> [stage.name for stage in transcribe_stages("embedded")]
-    ['Segment', 'Transcribe']
-    """
-    make = StageMaker(profile, options)
-    transcribe = make(Transcribe)
-    make.all_used(transcribe)
-    return Segment(channel=MIX), PerUtterance(transcribe)
 
 
 class StageMaker:

@@ -1,7 +1,7 @@
 """Conversations as annotation tools have them: tiers for Praat and ELAN, labels, subtitles, turns and words.
 
 Times are of the recording, so that a file opens beside it, or of the rebuilt conversation, which is then written
-too. Every file is kept as it was written, in `ORIGINALS`: `publish.annotation_edits` compares edited ones with it.
+too. Every file is kept as it was written, in `ORIGINALS`: `dailytalk edits` compares edited ones with it.
 """
 
 import html

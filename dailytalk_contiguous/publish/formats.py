@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from dailytalk_contiguous.apps.clips.voice_exports import VOICES
 from dailytalk_contiguous.publish.annotation_formats import ANNOTATIONS
 from dailytalk_contiguous.publish.dialogue_formats import CSM, JMOSHI
 from dailytalk_contiguous.publish.exports import ExportFormat
@@ -9,7 +10,6 @@ from dailytalk_contiguous.publish.interactivity import FULL_DUPLEX_BENCH, INTERA
 from dailytalk_contiguous.publish.moshi_folder import MOSHI
 from dailytalk_contiguous.publish.prompts import PERSONAPLEX
 from dailytalk_contiguous.publish.trainer_formats import TRAINER_FORMATS
-from dailytalk_contiguous.publish.voice_exports import VOICES
 
 _ALL: list[ExportFormat[Any]] = [MOSHI, PERSONAPLEX, JMOSHI, CSM, *TRAINER_FORMATS]
 _ALL += [INTERACTIVITY, FULL_DUPLEX_BENCH, *VOICES, *ANNOTATIONS]

@@ -67,8 +67,8 @@ class Finished(NamedTuple):
         seconds: of audio. heard: number of audible utterances. heard_seconds: their total length.
         chain: digest after each stage of the spoken half, from its shard; empty where the shard has none.
         digest: changes whenever the row may have.
-        clip: what decides how often a manifest lists it (see `run.clips.listed_clips`), with the split that it has
-            already; None of a conversation, whose split is still to be decided.
+        clip: what decides how often a manifest lists it (see `clip_folder.listed_clips`), with the split that it
+            has already; None of a conversation, whose split is still to be decided.
         place: where the row is.
         interactions: ids of the clips of interaction that are published of it.
     """

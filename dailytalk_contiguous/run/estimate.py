@@ -15,6 +15,9 @@ from math import ceil
 from pathlib import Path
 from typing import NamedTuple
 
+from dailytalk_contiguous.apps.clips.clip_plan import ClipPlan
+from dailytalk_contiguous.apps.clips.clip_run import OPTIONS, CorpusSpec, Read
+from dailytalk_contiguous.apps.mono.separating import SEPARATED, SeparateSpec
 from dailytalk_contiguous.core.audio import encoded_sound, read_at, to_pcm
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.machine import cores
@@ -22,12 +25,9 @@ from dailytalk_contiguous.core.quality import QualityLimits
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.models.devices import thread_count
 from dailytalk_contiguous.run import speaking
-from dailytalk_contiguous.run.clip_plan import ClipPlan
-from dailytalk_contiguous.run.clips import OPTIONS, CorpusSpec, Read
 from dailytalk_contiguous.run.events import Account
 from dailytalk_contiguous.run.price import price_of
 from dailytalk_contiguous.run.run import RunOptions, run
-from dailytalk_contiguous.run.separating import SEPARATED, SeparateSpec
 from dailytalk_contiguous.run.speaking import SpeakSpec, speak_stage_of
 from dailytalk_contiguous.run.tagging import FoundRecordings, TagSpec, find
 from dailytalk_contiguous.shards import expand_row, read_rows

@@ -12,6 +12,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
+from dailytalk_contiguous.apps.mono.separating import separate_one
 from dailytalk_contiguous.core.documents import MOST_BYTES, expect, numbered_lines, parse_json, quoted
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.schema import Row
@@ -28,7 +29,6 @@ from dailytalk_contiguous.run.run import (
     refuse_mixing,
     refuse_unwritable,
 )
-from dailytalk_contiguous.run.separating import separate_one
 from dailytalk_contiguous.run.speaking import (
     SynthesisInput,
     check_script_tags,

@@ -38,7 +38,7 @@ Record = dict[str, Any]
 
 
 class NewEdit(NamedTuple):
-    """An edit that has no number yet; `before` and `after` are those of a `core.edits.EditChange`."""
+    """An edit that has no number yet; `before` and `after` are those of a `apps.review.edits.EditChange`."""
 
     author: str
     item: str

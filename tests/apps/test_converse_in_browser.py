@@ -11,11 +11,11 @@ import soundfile
 from browser import Visit, chromium, needs_playwright, visit
 from talking import QUESTION, WAIT, ScriptedEar, ScriptedMind, silence, tones
 
+from dailytalk_contiguous.apps.converse.dialogue import SpokenFeeling
 from dailytalk_contiguous.apps.converse.sound_blocks import TALK_RATE
 from dailytalk_contiguous.apps.converse.talk import Talk, TalkEvent, TalkParts, TurnFeeling, run_talk
 from dailytalk_contiguous.apps.converse.talk_page import TalkPage
 from dailytalk_contiguous.core.audio import Samples
-from dailytalk_contiguous.core.dialogue import SpokenFeeling
 from dailytalk_contiguous.core.utterance import CUT_MARK
 
 pytestmark = needs_playwright

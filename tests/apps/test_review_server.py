@@ -20,9 +20,9 @@ import soundfile
 from command import Command, start
 from reviewable import Server, dialogue, served, work_folder
 
+from dailytalk_contiguous.apps.review.editable import settle
 from dailytalk_contiguous.publish.items import open_items
 from dailytalk_contiguous.run.speaking import read_synthesis_input
-from dailytalk_contiguous.sources.editable import settle
 
 JSON = {"Content-Type": "application/json"}
 

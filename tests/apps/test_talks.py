@@ -21,10 +21,10 @@ from talking import EXAMPLES, QUESTION, RIGHT, WAIT, Simulation, silence, tones
 from tts_server import TOKEN, TtsServer
 
 from dailytalk_contiguous.apps.converse import talk_record
+from dailytalk_contiguous.apps.converse.dialogue import ReplySentence, SpokenFeeling
 from dailytalk_contiguous.apps.converse.sound_blocks import BLOCK, TALK_RATE, FileBlocks
 from dailytalk_contiguous.apps.converse.talk import TurnFeeling
 from dailytalk_contiguous.apps.converse.talk_setup import TalkModels, open_voice, remember_consent
-from dailytalk_contiguous.core.dialogue import ReplySentence, SpokenFeeling
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.utterance import CUT_MARK
 from dailytalk_contiguous.models.contracts import Spoken

@@ -13,13 +13,13 @@ from command import Command
 from scripted import SHORT, folder, loopback, say, settings
 from tts_server import TtsServer
 
+from dailytalk_contiguous.apps.clips.corpora.registry import corpus_rows
+from dailytalk_contiguous.apps.review.editable import DISCARDED, DISCARDED_ENTRIES, open_editable, settle
 from dailytalk_contiguous.apps.review.session import Session
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.publish.checking import check_folder
 from dailytalk_contiguous.publish.items import open_items
 from dailytalk_contiguous.run.speaking import read_synthesis_input
-from dailytalk_contiguous.sources.corpora.registry import corpus_rows
-from dailytalk_contiguous.sources.editable import DISCARDED, DISCARDED_ENTRIES, open_editable, settle
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
 from dailytalk_contiguous.sources.recordings import find_recordings
 from dailytalk_contiguous.store.edit_journal import JOURNAL, EditJournal, NewEdit

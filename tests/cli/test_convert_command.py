@@ -13,7 +13,7 @@ from audio_files import encode, tones
 from command import Command, start, start_full
 from recordings import read_lines
 
-from dailytalk_contiguous.run import conversion
+from dailytalk_contiguous.apps.clips import conversion
 from dailytalk_contiguous.store.files import folder_locked
 
 TAGS = {"title": "Grüße", "artist": "Ann", "album": "Calls", "date": "2021", "genre": "Speech", "comment": "two"}

@@ -10,7 +10,7 @@ from corpus_trees import put
 from recordings import read_lines
 from spoken_corpora import crema_d, dailytalk_files, rows_of, run, spoken
 
-from dailytalk_contiguous.run.clips import OPTIONS
+from dailytalk_contiguous.apps.clips.clip_run import OPTIONS
 from dailytalk_contiguous.run.events import EVENTS, read_events
 
 PLAIN = ("--profile", "embedded", "--asr-model", "none")

@@ -11,8 +11,8 @@ from finished_corpora import clip_row, corpus_folder
 from hub.server import HubServer
 from recordings import excerpt, save
 
+from dailytalk_contiguous.apps.learn.mood import mood_sentence
 from dailytalk_contiguous.core.emotions import SIX, UNSURE
-from dailytalk_contiguous.core.mood import mood_sentence
 
 pytest_plugins = ["hub.hub_fixtures"]
 

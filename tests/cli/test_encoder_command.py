@@ -24,7 +24,7 @@ def smallest(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def encoded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
-        from dailytalk_contiguous.learn.token_rows import ProsodySpec, find_speech
+        from dailytalk_contiguous.apps.learn.token_rows import ProsodySpec, find_speech
         from dailytalk_contiguous.run.run import run
         from dailytalk_contiguous.stages.tokenise_prosody import TokeniseProsody
 

@@ -10,8 +10,8 @@ from finished_corpora import clip_row, corpus_folder
 from rich.cells import cell_len
 
 from dailytalk_contiguous import ExtractContours, ProsodicSequenceEncoder, TokeniseProsody, token_rows
-from dailytalk_contiguous.learn.embeddings import write_embeddings
-from dailytalk_contiguous.learn.token_rows import ProsodySpec, find_speech
+from dailytalk_contiguous.apps.learn.embeddings import write_embeddings
+from dailytalk_contiguous.apps.learn.token_rows import ProsodySpec, find_speech
 from dailytalk_contiguous.run.run import run
 
 HOSTILE = "<script>alert(1)</script>|[x](http://example.org)"

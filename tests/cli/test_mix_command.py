@@ -4,7 +4,7 @@ from pathlib import Path
 from command import Command
 from finished_corpora import clip_row, corpus_folder
 
-from dailytalk_contiguous.cli.mix import weighted
+from dailytalk_contiguous.apps.clips.mix_command import weighted
 
 
 def corpus(folder: Path, name: str, licence: str = "CC-BY-4.0") -> Path:

@@ -16,12 +16,12 @@ from huggingface_hub import CommitOperationAdd, HfApi
 from recordings import read_lines
 
 from dailytalk_contiguous import Diarise, Folder, PlaceOnSides, Segment, Separate
+from dailytalk_contiguous.apps.mono import separators
+from dailytalk_contiguous.apps.mono.separate import write_part
+from dailytalk_contiguous.apps.mono.separating import named_parts
 from dailytalk_contiguous.core.audio import encoded_sound
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.models import separators
-from dailytalk_contiguous.run.separating import named_parts
 from dailytalk_contiguous.sources.recordings import identities
-from dailytalk_contiguous.stages.separate import write_part
 
 pytest_plugins = ["hub.hub_fixtures"]
 

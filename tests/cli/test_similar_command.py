@@ -8,8 +8,8 @@ from command import Command
 from recordings import calls
 
 from dailytalk_contiguous import ProsodicSequenceEncoder, TokeniseProsody, read_embeddings, token_rows
-from dailytalk_contiguous.learn.embeddings import write_embeddings
-from dailytalk_contiguous.learn.token_rows import ProsodySpec, find_speech
+from dailytalk_contiguous.apps.learn.embeddings import write_embeddings
+from dailytalk_contiguous.apps.learn.token_rows import ProsodySpec, find_speech
 from dailytalk_contiguous.run.run import run
 
 

@@ -16,7 +16,7 @@ from audio_files import EXAMPLES, encode, room_tone, tones
 from command import PROGRAM, Command, start, start_full
 from recordings import excerpt, save
 
-from dailytalk_contiguous.run.splitting import (
+from dailytalk_contiguous.apps.clips.splitting import (
     LONGEST_NAME,
     LONGEST_NAME_BYTES,
     MANIFEST,

@@ -7,9 +7,9 @@ import pytest
 from command import Command
 from recordings import excerpt, save, state
 
-from dailytalk_contiguous.pipelines.to_text import transcribe_stages
+from dailytalk_contiguous.apps.clips.to_clips import transcribe_stages
+from dailytalk_contiguous.apps.clips.transcribing import TranscribeSpec
 from dailytalk_contiguous.run.run import RunOptions, run
-from dailytalk_contiguous.run.transcribing import TranscribeSpec
 
 FIELDS = {"id", "seek", "start", "end", "text", "tokens", "temperature"}
 FIELDS |= {"avg_logprob", "compression_ratio", "no_speech_prob", "words"}

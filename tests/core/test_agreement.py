@@ -1,6 +1,6 @@
 import pytest
 
-from dailytalk_contiguous.core.agreement import against_labels, fleiss_kappa, raters, scored, tallied
+from dailytalk_contiguous.apps.listening.agreement import against_labels, fleiss_kappa, raters, scored, tallied
 
 #: The example of Wikipedia's article on Fleiss' kappa: 14 raters put 10 subjects into 5 categories.
 TEN_SUBJECTS = (

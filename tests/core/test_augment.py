@@ -5,7 +5,7 @@ import pytest
 from figures import figures
 from vowels import RATE, vowel
 
-from dailytalk_contiguous.core.copies import (
+from dailytalk_contiguous.apps.clips.copies import (
     SLOPES,
     coloured_noise,
     decay_time,

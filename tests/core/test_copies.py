@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.core.buckets import percentile
-from dailytalk_contiguous.core.copies import (
+from dailytalk_contiguous.apps.clips.copies import (
     KINDS,
     LEAST_STRETCH,
     CopySource,
@@ -17,6 +16,7 @@ from dailytalk_contiguous.core.copies import (
     flips,
     plan_copies,
 )
+from dailytalk_contiguous.core.buckets import percentile
 
 FREE = CopySource("corpus/a", 120.0, 15.0, 3.0)
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.core import dialogue, utterance
+from dailytalk_contiguous.apps.converse import dialogue
+from dailytalk_contiguous.core import utterance
 
 FRAME = 0.032
 RULES = dialogue.TurnRules()

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dailytalk_contiguous.core.diarisation import (
+from dailytalk_contiguous.apps.mono.diarisation import (
     find_voices,
     fit_states,
     likeliest_states,

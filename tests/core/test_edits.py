@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.core.edits import (
+from dailytalk_contiguous.apps.review.edits import (
     EDITED_BY,
     EDITED_FIELDS,
     Item,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.core.cuts import SILENT_PIECE, CutPiece, CutRule, cut_recording
+from dailytalk_contiguous.apps.clips.cuts import SILENT_PIECE, CutPiece, CutRule, cut_recording
 from dailytalk_contiguous.core.errors import DailytalkError
 
 RATE, HOP = 1000, 10

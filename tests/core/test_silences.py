@@ -4,8 +4,14 @@ import numpy as np
 import pytest
 from audio_files import Samples, example, room_tone
 
-from dailytalk_contiguous.core.cuts import CutRule
-from dailytalk_contiguous.core.silences import LevelMeter, SilenceStatistics, SoundLevels, suggested, try_cuts
+from dailytalk_contiguous.apps.clips.cuts import CutRule
+from dailytalk_contiguous.apps.clips.silences import (
+    LevelMeter,
+    SilenceStatistics,
+    SoundLevels,
+    suggested,
+    try_cuts,
+)
 
 RATE = 16000
 

@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.core.two_sides import RAMP_SECONDS, SeparatedVoices, own_stretches, two_channels
+from dailytalk_contiguous.apps.mono.two_sides import RAMP_SECONDS, SeparatedVoices, own_stretches, two_channels
 
 RATE = 1000
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from sklearn import cluster
 
 from dailytalk_contiguous import ArrayClass, ClusteringPipeline, Codebook
+from dailytalk_contiguous.apps.learn.clusters import BLOCK
 from dailytalk_contiguous.core.contours import CONTOURS, ProsodicFeatureExtractor, as_features
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.learn.clusters import BLOCK
 
 
 def frames(count: int, seed: int = 0, silent: float = 0.2) -> np.ndarray:
@@ -75,8 +75,8 @@ def test_a_last_record_that_is_not_whole_is_found_and_cut_off(tmp_path: Path, da
 PROCESS = """
 import os, resource, sys
 import numpy as np
-from dailytalk_contiguous.learn import clusters
-from dailytalk_contiguous.learn.clusters import ArrayClass
+from dailytalk_contiguous.apps.learn import clusters
+from dailytalk_contiguous.apps.learn.clusters import ArrayClass
 """
 
 
@@ -203,7 +203,7 @@ def test_reduced_frames_are_clustered_and_come_back_from_the_folder(tmp_path: Pa
 
 
 def test_a_reducer_that_is_not_there_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dailytalk_contiguous.learn.clusters.find_spec", lambda name: None)
+    monkeypatch.setattr("dailytalk_contiguous.apps.learn.clusters.find_spec", lambda name: None)
     with pytest.raises(DailytalkError, match=r"umap-learn's, which is not installed: pip install '.*\[umap\]'"):
         ClusteringPipeline(10).train(frames(500), None, 2, "umap")
     with pytest.raises(DailytalkError, match="can't be reduced by 'tsne': choose pca or umap"):

@@ -11,9 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.emotions import calibration_error
-from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.learn.emotion_evaluation import (
+from dailytalk_contiguous.apps.learn.emotion_evaluation import (
     EMOBOX_FOLDS,
     PROTOCOLS,
     evaluate_model,
@@ -21,7 +19,9 @@ from dailytalk_contiguous.learn.emotion_evaluation import (
     figures_of,
     folds_of,
 )
-from dailytalk_contiguous.learn.emotion_examples import EmotionExamples
+from dailytalk_contiguous.apps.learn.emotion_examples import EmotionExamples
+from dailytalk_contiguous.core.emotions import calibration_error
+from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.models.contracts import EmotionGuess
 
 CLASSES = ("angry", "happy", "sad")

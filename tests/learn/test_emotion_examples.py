@@ -11,11 +11,11 @@ from built_conversations import built_row, write_dataset
 from finished_corpora import clip_row, corpus_folder
 from numpy.typing import NDArray
 
+from dailytalk_contiguous.apps.clips.mixture import Settings, mix_folders
+from dailytalk_contiguous.apps.learn.emotion_examples import read_examples
 from dailytalk_contiguous.core.emotions import CLASS_SETS, emotion_class
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import LABELLED
-from dailytalk_contiguous.learn.emotion_examples import read_examples
-from dailytalk_contiguous.publish.mixture import Settings, mix_folders
 from dailytalk_contiguous.store.parquet import write_parquet
 
 RATE = 16000

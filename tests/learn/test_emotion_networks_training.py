@@ -14,12 +14,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_speech_models import make_speech_model
 
+from dailytalk_contiguous.apps.learn.emotion_examples import EmotionExamples
+from dailytalk_contiguous.apps.learn.emotion_networks_training import (
+    altered,
+    fit_network,
+    held_out,
+    save_spectrograms,
+)
+from dailytalk_contiguous.apps.learn.emotion_settings import EncoderSettings, SpectrogramSettings
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.learn.emotion_examples import EmotionExamples
-from dailytalk_contiguous.learn.emotion_networks_training import altered, fit_network, held_out, save_spectrograms
-from dailytalk_contiguous.learn.emotion_settings import EncoderSettings, SpectrogramSettings
 from dailytalk_contiguous.models.emotion_networks import TrainedNetwork
 
 CLASSES = ("angry", "happy", "sad")

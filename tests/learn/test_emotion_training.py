@@ -5,11 +5,9 @@ import numpy as np
 import pytest
 from emotional_voices import MANNERS, examples_of
 
-from dailytalk_contiguous.core.emotions import SIX
-from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.learn.emotion_evaluation import EmotionEvaluation, evaluate_model
-from dailytalk_contiguous.learn.emotion_examples import EmotionExamples
-from dailytalk_contiguous.learn.emotion_training import (
+from dailytalk_contiguous.apps.learn.emotion_evaluation import EmotionEvaluation, evaluate_model
+from dailytalk_contiguous.apps.learn.emotion_examples import EmotionExamples
+from dailytalk_contiguous.apps.learn.emotion_training import (
     LinearSettings,
     calibrate_emotion,
     emotion_card,
@@ -17,7 +15,9 @@ from dailytalk_contiguous.learn.emotion_training import (
     save_emotion,
     training_facts,
 )
-from dailytalk_contiguous.learn.model_cards import DataSource
+from dailytalk_contiguous.apps.learn.model_cards import DataSource
+from dailytalk_contiguous.core.emotions import SIX
+from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.models.emotion_folder import CARD, open_emotion_folder
 from dailytalk_contiguous.models.emotion_models import load_emotion_model
 from dailytalk_contiguous.models.linear_emotion import LinearEmotion

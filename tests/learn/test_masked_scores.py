@@ -5,7 +5,12 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.learn.masked_scores import digest_of, divide_known, score_predictions, split_sequences
+from dailytalk_contiguous.apps.learn.masked_scores import (
+    digest_of,
+    divide_known,
+    score_predictions,
+    split_sequences,
+)
 from dailytalk_contiguous.models.prosodic_encoder import ProsodicSequenceEncoder
 
 

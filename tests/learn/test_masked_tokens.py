@@ -13,9 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
-from dailytalk_contiguous.core import interrupts
-from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.learn.masked_tokens import (
+from dailytalk_contiguous.apps.learn.masked_tokens import (
     CHECKPOINTS,
     CURVES,
     LOSSES,
@@ -25,6 +23,8 @@ from dailytalk_contiguous.learn.masked_tokens import (
     TrainingSettings,
     train_encoder,
 )
+from dailytalk_contiguous.core import interrupts
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.models.prosodic_encoder import SIZES, ProsodicSequenceEncoder
 
 #: Smaller than tiny, so that a step takes milliseconds.
@@ -74,7 +74,7 @@ import os, resource, signal, sys
 sys.path[:0] = {[str(folder) for folder in Path(__file__).parents[:2]]}
 import test_masked_tokens as tests
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
-from dailytalk_contiguous.learn.model_cards import DataSource
+from dailytalk_contiguous.apps.learn.model_cards import DataSource
 from dailytalk_contiguous.models.prosodic_encoder import SIZES
 from dailytalk_contiguous.core.errors import DailytalkError
 SIZES["tiny"] = tests.SMALLEST

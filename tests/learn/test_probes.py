@@ -9,9 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.learn import probes as probing
-from dailytalk_contiguous.learn.probes import (
+from dailytalk_contiguous.apps.learn import probes as probing
+from dailytalk_contiguous.apps.learn.probes import (
     LinearProbe,
     contour_statistics,
     divided,
@@ -20,6 +19,7 @@ from dailytalk_contiguous.learn.probes import (
     probe_all,
     speaker_share,
 )
+from dailytalk_contiguous.core.errors import BadInput
 
 EMOTIONS = ("angry", "happy", "neutral", "sad")
 

@@ -17,16 +17,22 @@ from finished_corpora import clip_row, corpus_folder
 from numpy.typing import NDArray
 from recordings import calls, excerpt, save
 
-from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.learn.embeddings import (
+from dailytalk_contiguous.apps.learn.embeddings import (
     COLUMNS,
     EMBEDDINGS,
     Embeddings,
     read_embeddings,
     write_embeddings,
 )
-from dailytalk_contiguous.learn.similar import SHRINKAGE, Match, find_similar, write_similar_page
-from dailytalk_contiguous.learn.token_rows import ProsodySpec, find_speech, open_sound, token_rows, utterance_sound
+from dailytalk_contiguous.apps.learn.similar import SHRINKAGE, Match, find_similar, write_similar_page
+from dailytalk_contiguous.apps.learn.token_rows import (
+    ProsodySpec,
+    find_speech,
+    open_sound,
+    token_rows,
+    utterance_sound,
+)
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.models.prosodic_encoder import ProsodicSequenceEncoder
 from dailytalk_contiguous.run.run import run
 from dailytalk_contiguous.stages.tokenise_prosody import TokeniseProsody

@@ -14,9 +14,9 @@ from publish.published_folder import NAME, upload, write_published
 from recordings import calls, excerpt, save
 
 from dailytalk_contiguous import ClusteringPipeline, Codebook, ExtractContours, TokeniseProsody, token_rows
+from dailytalk_contiguous.apps.learn.clusters import gather_frames
+from dailytalk_contiguous.apps.learn.token_rows import TOKEN_SHARDS, ProsodySpec, find_speech
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.learn.clusters import gather_frames
-from dailytalk_contiguous.learn.token_rows import TOKEN_SHARDS, ProsodySpec, find_speech
 from dailytalk_contiguous.run.run import RunOptions, RunOutcome, run
 from dailytalk_contiguous.stages.segment import Segment
 

@@ -12,16 +12,16 @@ from chat_server import REPLY, ChatServer, and_error, bomb
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
-from dailytalk_contiguous.models import chat
-from dailytalk_contiguous.models.chat import (
+from dailytalk_contiguous.apps.converse import chat
+from dailytalk_contiguous.apps.converse.chat import (
     BYTES_A_TOKEN,
     MOST_BYTES_A_TOKEN,
     ChatSettings,
     RuleListener,
     without_thoughts,
 )
-from dailytalk_contiguous.models.chat_models import load_chat
+from dailytalk_contiguous.apps.converse.chat_models import load_chat
+from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
 from dailytalk_contiguous.models.contracts import BrokenOff, ChatMessage, NotAnswered
 from dailytalk_contiguous.models.paid import Client, Token
 

@@ -10,10 +10,10 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from dailytalk_contiguous.apps.converse.chat import ChatSettings
+from dailytalk_contiguous.apps.converse.chat_models import load_chat
+from dailytalk_contiguous.apps.converse.chat_network import ChatNetwork
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
-from dailytalk_contiguous.models.chat import ChatSettings
-from dailytalk_contiguous.models.chat_models import load_chat
-from dailytalk_contiguous.models.chat_network import ChatNetwork
 from dailytalk_contiguous.models.contracts import BrokenOff, ChatMessage, ChatModel, NotAnswered
 
 pytest_plugins = ["hub.hub_fixtures"]

@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx_files import onnx_model
 
+from dailytalk_contiguous.apps.mono.diarisers import check_diariser, load_diariser
+from dailytalk_contiguous.apps.mono.sortformer import clearest
 from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.errors import ModelMissing
 from dailytalk_contiguous.models.checkpoints import FILE, RESEMBLYZER, SORTFORMER
 from dailytalk_contiguous.models.contracts import Diariser
-from dailytalk_contiguous.models.diarisers import check_diariser, load_diariser
-from dailytalk_contiguous.models.sortformer import clearest
 
 #: Hz of two tones, and the band of the spectrogram that each is in.
 TONES, BANDS = (500.0, 2000.0), (20, 71)

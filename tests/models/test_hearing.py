@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 from talking import example
 
-from dailytalk_contiguous.apps.converse.sound_blocks import BLOCK, AnalysisBlocks
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
-from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.word_times import Word
-from dailytalk_contiguous.models.contracts import Recognised
-from dailytalk_contiguous.models.hearing import (
+from dailytalk_contiguous.apps.converse.hearing import (
     LONGEST_WINDOW,
     ListeningProcess,
     SphinxListening,
     WindowListening,
     open_listening,
 )
+from dailytalk_contiguous.apps.converse.sound_blocks import BLOCK, AnalysisBlocks
+from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.word_times import Word
+from dailytalk_contiguous.models.contracts import Recognised
 
 
 def at_analysis_rate(samples: Samples) -> Samples:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from audio_files import room_tone, tones
 
-from dailytalk_contiguous.models.voice_effects import MOST_DB, reduce_noise
+from dailytalk_contiguous.apps.clips.voice_effects import MOST_DB, reduce_noise
 
 RATE = 24000
 

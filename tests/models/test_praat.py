@@ -11,10 +11,10 @@ import soxr
 from audio_files import EXAMPLES
 from vowels import OPEN, RATE, formants_of, vowel
 
+from dailytalk_contiguous.apps.clips.voice_effects import praat_version, shift_pitch, stretch
 from dailytalk_contiguous.core.audio import read_at
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.pitch import track_pitch
-from dailytalk_contiguous.models.voice_effects import praat_version, shift_pitch, stretch
 
 MID = ((500.0, 70.0), (1700.0, 90.0), (2500.0, 120.0), (3500.0, 150.0))
 

@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from dailytalk_contiguous.apps.mono.separators import SEPFORMER, JoinedPieces, check_separator, load_separator
 from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.errors import ModelMissing
 from dailytalk_contiguous.core.licensing import licence_of
-from dailytalk_contiguous.models.separators import SEPFORMER, JoinedPieces, check_separator, load_separator
 
 #: Names and shapes of SpeechBrain's weights: of a layer, a transformer, a pair of them, and all. Published ones
 #: have 256 filters, 1,024 hidden units, eight layers and two pairs.

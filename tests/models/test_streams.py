@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from spending import reserving
 
-from dailytalk_contiguous.models.chat import COMPLETIONS_PATH, read_completion
+from dailytalk_contiguous.apps.converse.chat import COMPLETIONS_PATH, read_completion
 from dailytalk_contiguous.models.contracts import BrokenOff
 from dailytalk_contiguous.models.paid import Client, ServerEvent, Token, server_events
 from dailytalk_contiguous.models.pieces import Pieces

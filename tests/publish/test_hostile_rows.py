@@ -20,13 +20,13 @@ from publish.published_folder import NAME, published_row, upload, write_publishe
 from reports import write_report
 
 from dailytalk_contiguous import BadInput, load
+from dailytalk_contiguous.apps.clips.mixture import Settings, mix_folders
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import published_features
 from dailytalk_contiguous.publish import render
 from dailytalk_contiguous.publish.exports import write_export
 from dailytalk_contiguous.publish.items import conversation
 from dailytalk_contiguous.publish.loading import StereoFeature
-from dailytalk_contiguous.publish.mixture import Settings, mix_folders
 from dailytalk_contiguous.publish.moshi_folder import MOSHI
 from dailytalk_contiguous.publish.version import open_version
 

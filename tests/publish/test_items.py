@@ -8,13 +8,13 @@ from built_conversations import built_row, write_dataset
 from finished_corpora import clip_row, corpus_folder, measures
 from publish.published_folder import write_published
 
+from dailytalk_contiguous.apps.clips.mixture import Settings, mix_folders
 from dailytalk_contiguous.core.audio import read_pcm
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import BUILT
 from dailytalk_contiguous.publish.clip_folder import annotated_clip, annotation
 from dailytalk_contiguous.publish.exports import write_export
 from dailytalk_contiguous.publish.items import finished_items, open_items, problem_of
-from dailytalk_contiguous.publish.mixture import Settings, mix_folders
 from dailytalk_contiguous.publish.moshi_folder import MOSHI
 
 

@@ -15,9 +15,7 @@ from finished_corpora import clip_row, corpus_folder
 from numpy.typing import NDArray
 from paired_conversations import LATER, RECORDED_HZ, TAGS, rebuilt, work_folder
 
-from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.loudness import loudness
-from dailytalk_contiguous.publish.listening import (
+from dailytalk_contiguous.apps.listening.listening import (
     agreement_of,
     excerpts,
     key_path,
@@ -26,6 +24,8 @@ from dailytalk_contiguous.publish.listening import (
     write_listening_test,
     write_paired_test,
 )
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.loudness import loudness
 
 EMOTIONS = ("happy", "sad", "angry")
 

@@ -6,12 +6,12 @@ import pytest
 from built_conversations import built_row, write_dataset
 from finished_corpora import clip_row, corpus_folder
 
+from dailytalk_contiguous.apps.clips.mixture import Settings, mix_folders
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.publish.checking import check_folder
 from dailytalk_contiguous.publish.clip_folder import MANIFESTS
 from dailytalk_contiguous.publish.exports import write_export
 from dailytalk_contiguous.publish.items import open_items
-from dailytalk_contiguous.publish.mixture import Settings, mix_folders
 from dailytalk_contiguous.publish.moshi_folder import MOSHI
 
 

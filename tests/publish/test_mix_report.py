@@ -7,9 +7,9 @@ from built_conversations import built_row, write_dataset
 from finished_corpora import clip_row, corpus_folder
 from reports import write_report
 
+from dailytalk_contiguous.apps.clips.mixture import Settings, mix_folders
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.publish.items import is_mix, open_items
-from dailytalk_contiguous.publish.mixture import Settings, mix_folders
 
 CITATION = "Doe J (2020). Acted."
 

@@ -18,8 +18,8 @@ from huggingface_hub import HfApi
 from spoken_corpora import crema_d, rows_of, run
 
 from dailytalk_contiguous import load
+from dailytalk_contiguous.apps.learn.emotion_examples import read_examples
 from dailytalk_contiguous.core.schema import LABELLED, LABELS, Row, published_features
-from dailytalk_contiguous.learn.emotion_examples import read_examples
 from dailytalk_contiguous.publish.card import CLIPS_CARD, card_template
 from dailytalk_contiguous.publish.checking import check_folder
 from dailytalk_contiguous.publish.items import open_items

@@ -17,12 +17,12 @@ from finished_corpora import clip_row, corpus_folder
 from paired_conversations import RECORDED_HZ, work_folder
 from reports import write_report
 
+from dailytalk_contiguous.apps.clips.mixture import Settings, mix_folders
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.publish.checking import check_folder
 from dailytalk_contiguous.publish.exports import write_export
 from dailytalk_contiguous.publish.formats import FORMATS
 from dailytalk_contiguous.publish.items import open_items
-from dailytalk_contiguous.publish.mixture import Settings, mix_folders
 from dailytalk_contiguous.publish.page import examples_of
 from dailytalk_contiguous.publish.player import CELLS, LETTERS
 from dailytalk_contiguous.publish.render import Code, Link, Strong, html_table

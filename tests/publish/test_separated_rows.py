@@ -12,13 +12,13 @@ from command import Command
 from published_folder import write_published
 
 from dailytalk_contiguous import load
+from dailytalk_contiguous.apps.clips.mixture import Settings, mix_folders
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.tally import Tally
 from dailytalk_contiguous.publish.card import CardFacts
 from dailytalk_contiguous.publish.checking import check_folder
 from dailytalk_contiguous.publish.exports import write_export
 from dailytalk_contiguous.publish.items import open_items
-from dailytalk_contiguous.publish.mixture import Settings, mix_folders
 from dailytalk_contiguous.publish.moshi_folder import MOSHI
 from dailytalk_contiguous.publish.verdict import Judge
 

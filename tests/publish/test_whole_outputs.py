@@ -29,6 +29,8 @@ from reports import export_with_readme as write_export
 from reports import write_report
 from rich_conversations import rich_row, rich_rows
 
+from dailytalk_contiguous.apps.clips.mixture import Settings, mix_folders
+from dailytalk_contiguous.apps.listening.listening import write_listening_test
 from dailytalk_contiguous.core.tally import Sum, Tally
 from dailytalk_contiguous.core.utterance import AFFECT, PROSODY
 from dailytalk_contiguous.publish.card import Card, CardFacts
@@ -36,9 +38,7 @@ from dailytalk_contiguous.publish.checking import check_folder, check_version
 from dailytalk_contiguous.publish.compare import compare_versions
 from dailytalk_contiguous.publish.dialogue_formats import CSM, JMOSHI
 from dailytalk_contiguous.publish.items import open_items
-from dailytalk_contiguous.publish.listening import write_listening_test
 from dailytalk_contiguous.publish.manifest import manifest, manifest_text
-from dailytalk_contiguous.publish.mixture import Settings, mix_folders
 from dailytalk_contiguous.publish.moshi_folder import MOSHI
 from dailytalk_contiguous.publish.packing import pack_version
 from dailytalk_contiguous.publish.player import NO_SAMPLES, detail, shown_seconds, sound_of, strips_of

@@ -16,13 +16,13 @@ from recordings import read_lines
 from reports import write_report
 from spoken_corpora import crema_d, faults, rows_of, run, spoken
 
+from dailytalk_contiguous.apps.clips.augment import Augment
+from dailytalk_contiguous.apps.clips.clip_plan import corpus_pipeline
+from dailytalk_contiguous.apps.clips.clip_run import OPTIONS, CorpusSpec, read_corpus
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import own_seconds
 from dailytalk_contiguous.publish.checking import check_folder
-from dailytalk_contiguous.run.clip_plan import corpus_pipeline
-from dailytalk_contiguous.run.clips import OPTIONS, CorpusSpec, read_corpus
 from dailytalk_contiguous.run.run import run as run_spec
-from dailytalk_contiguous.stages.augment import Augment
 
 MANIFESTS = ("expressive_dataset.jsonl", "expressive_dataset_validation.jsonl")
 

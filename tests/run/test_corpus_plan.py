@@ -7,10 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dailytalk_contiguous.apps.clips.clip_plan import (
+    PlannedClips,
+    corpus_pipeline,
+    describe,
+    filter_clips,
+    plan_clips,
+)
 from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.core.quality import NAMES
 from dailytalk_contiguous.core.schema import CLIP
-from dailytalk_contiguous.run.clip_plan import PlannedClips, corpus_pipeline, describe, filter_clips, plan_clips
 from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion
 
 

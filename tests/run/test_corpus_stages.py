@@ -8,17 +8,17 @@ import pytest
 from corpus_trees import put, table
 from spoken_corpora import crema_d, rows_of, run, spec_of, spoken
 
+from dailytalk_contiguous.apps.clips.augment import Augment
+from dailytalk_contiguous.apps.clips.clip_plan import ClipPlan, corpus_pipeline
+from dailytalk_contiguous.apps.clips.clip_run import OPTIONS, CorpusSpec, read_corpus
+from dailytalk_contiguous.apps.clips.clip_words import CutSpeech, TimeWords
+from dailytalk_contiguous.apps.clips.condition import Condition
+from dailytalk_contiguous.apps.clips.finish_clip import FinishClip, TakeConditioned
+from dailytalk_contiguous.apps.clips.measure_quality import MeasureQuality
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.run.clip_plan import ClipPlan, corpus_pipeline
-from dailytalk_contiguous.run.clips import OPTIONS, CorpusSpec, read_corpus
 from dailytalk_contiguous.run.run import run as run_spec
-from dailytalk_contiguous.stages.augment import Augment
 from dailytalk_contiguous.stages.base import Stage, find_stage
-from dailytalk_contiguous.stages.clip_words import CutSpeech, TimeWords
-from dailytalk_contiguous.stages.condition import Condition
-from dailytalk_contiguous.stages.finish_clip import FinishClip, TakeConditioned
 from dailytalk_contiguous.stages.measure_prosody import MeasureProsody
-from dailytalk_contiguous.stages.measure_quality import MeasureQuality
 from dailytalk_contiguous.stages.rate_affect import RateAffect
 
 MEASURE = (MeasureQuality(), CutSpeech(), TimeWords(), MeasureProsody())

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dailytalk_contiguous.apps.review.reindexing import finish_reindex, reindex_folder, undo_reindex
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.sources.recordings import find_recordings
-from dailytalk_contiguous.sources.reindexing import finish_reindex, reindex_folder, undo_reindex
 from dailytalk_contiguous.store.files import FOLDER_LOCK, PLANS, folder_locked
 
 

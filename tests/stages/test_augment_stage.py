@@ -12,14 +12,14 @@ from audio_files import EXAMPLES
 from datasets import Dataset, Features, List, concatenate_datasets
 from vowels import RATE
 
+from dailytalk_contiguous.apps.clips import voice_effects
+from dailytalk_contiguous.apps.clips.augment import Augment, change
+from dailytalk_contiguous.apps.clips.copies import KINDS, CopySource, Recipe, copy_id, plan_copies
 from dailytalk_contiguous.core.audio import read_at, to_pcm
-from dailytalk_contiguous.core.copies import KINDS, CopySource, Recipe, copy_id, plan_copies
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.loudness import CEILING_DBTP, clip_loudness, true_peak_dbtp
 from dailytalk_contiguous.core.schema import AUDIO, LABELS, PROBLEM, SECONDS, STRING, Batch
 from dailytalk_contiguous.core.utterance import WORD
-from dailytalk_contiguous.models import voice_effects
-from dailytalk_contiguous.stages.augment import Augment, change
 
 FEATURES = Features({"id": STRING, "audio": AUDIO, "duration": SECONDS, "words": List(WORD)})
 FEATURES |= {"augmented_from": STRING, "augmentation": LABELS["augmentation"]}

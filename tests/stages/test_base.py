@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 
 import dailytalk_contiguous
 from dailytalk_contiguous import stages
+from dailytalk_contiguous.apps.clips.augment import Augment
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import PROBLEM, Batch, Row
 from dailytalk_contiguous.core.settings import EXECUTION
-from dailytalk_contiguous.stages.augment import Augment
 from dailytalk_contiguous.stages.base import PerUtterance, Stage, model_digest
 from dailytalk_contiguous.stages.finish import Finish
 from dailytalk_contiguous.stages.match_transcript import MatchTranscript

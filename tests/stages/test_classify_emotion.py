@@ -8,13 +8,13 @@ import pytest
 from audio_files import example
 from datasets import Dataset
 
+from dailytalk_contiguous.apps.clips.to_clips import clip_stages
 from dailytalk_contiguous.core.audio import Samples, pcm_to_float
 from dailytalk_contiguous.core.emotions import SIX, affect_probabilities
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.models.contracts import EmotionGuess
 from dailytalk_contiguous.models.emotion_folder import nothing_said
 from dailytalk_contiguous.models.emotion_models import AffectMap
-from dailytalk_contiguous.pipelines.to_sound import clip_stages
 from dailytalk_contiguous.pipelines.to_text import tag_stages
 from dailytalk_contiguous.stages import classify_emotion
 from dailytalk_contiguous.stages.base import PerUtterance

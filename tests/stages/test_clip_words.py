@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 from clips import clips, line
 
+from dailytalk_contiguous.apps.clips.clip_words import CutSpeech, TimeWords
+from dailytalk_contiguous.apps.clips.measure_quality import MeasureQuality
 from dailytalk_contiguous.core.audio import to_pcm
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import Batch
 from dailytalk_contiguous.core.word_times import join_words
-from dailytalk_contiguous.stages.clip_words import CutSpeech, TimeWords
-from dailytalk_contiguous.stages.measure_quality import MeasureQuality
 
 
 def cut(text: str | None = "Hello there.", **columns: object) -> Batch:

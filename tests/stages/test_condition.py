@@ -11,12 +11,12 @@ from audio_files import Samples, room_tone, struct_of, tones, wav_bytes
 from clips import RATE, clips, line
 from datasets import Dataset, Features
 
+from dailytalk_contiguous.apps.clips.condition import Condition
+from dailytalk_contiguous.apps.clips.measure_quality import MeasureQuality
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.loudness import clip_loudness, true_peak_dbtp
 from dailytalk_contiguous.core.schema import AUDIO, STRING
 from dailytalk_contiguous.models.speech_activity import hear
-from dailytalk_contiguous.stages.condition import Condition
-from dailytalk_contiguous.stages.measure_quality import MeasureQuality
 
 OUT = 24000
 

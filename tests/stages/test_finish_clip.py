@@ -3,10 +3,10 @@ from typing import Any
 import pytest
 from clips import clips, line
 
+from dailytalk_contiguous.apps.clips.condition import Condition
+from dailytalk_contiguous.apps.clips.finish_clip import FinishClip, TakeConditioned
 from dailytalk_contiguous.core.clip import SAID
 from dailytalk_contiguous.core.schema import CONDITIONING, LABELS
-from dailytalk_contiguous.stages.condition import Condition
-from dailytalk_contiguous.stages.finish_clip import FinishClip, TakeConditioned
 
 
 def word(name: str, start: float, probability: float | None = None) -> dict[str, Any]:

@@ -9,10 +9,10 @@ from audio_files import struct_of, tones, wav_bytes
 from clips import RATE, clips, line
 from datasets import Dataset, Features
 
+from dailytalk_contiguous.apps.clips.measure_quality import MeasureQuality
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.quality import NAMES, QualityLimits, failures
 from dailytalk_contiguous.core.schema import AUDIO, STRING
-from dailytalk_contiguous.stages.measure_quality import MeasureQuality
 
 SAID = line(edge=0.0)
 NOISE = np.random.default_rng(5).standard_normal(len(line())).astype(np.float32)

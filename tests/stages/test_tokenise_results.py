@@ -6,11 +6,12 @@ from audio_files import EXAMPLES
 from built_conversations import flac
 from datasets import Dataset
 
+from dailytalk_contiguous.apps.clips.to_clips import clip_stages
 from dailytalk_contiguous.core.audio import pcm_to_float, read_pcm
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.models.codebook import Codebook
 from dailytalk_contiguous.models.prosodic_sequences import ProsodicClusterSequences
-from dailytalk_contiguous.pipelines.to_sound import clip_stages, speak_stages
+from dailytalk_contiguous.pipelines.to_sound import speak_stages
 from dailytalk_contiguous.pipelines.to_text import tag_stages
 from dailytalk_contiguous.stages.tokenise_prosody import TokeniseClip, TokeniseResult
 

@@ -1,1 +1,1 @@
-"""A spoken conversation with this machine: it hears words and emotion, answers, speaks, and keeps the talk."""
+"""Talk with this machine: hear, answer, speak, and keep the talk as training data."""

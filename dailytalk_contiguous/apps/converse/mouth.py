@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dailytalk_contiguous.apps.converse.dialogue import ReplySentence, heard_part
 from dailytalk_contiguous.apps.converse.sound_blocks import TALK_RATE
 from dailytalk_contiguous.core.audio import Samples
-from dailytalk_contiguous.core.dialogue import ReplySentence, heard_part
 from dailytalk_contiguous.core.word_times import Word
 
 #: Seconds in which a voice that is silenced fades.

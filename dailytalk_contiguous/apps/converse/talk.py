@@ -17,10 +17,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import soxr
 
-from dailytalk_contiguous.apps.converse import sound_blocks
+from dailytalk_contiguous.apps.converse import dialogue, sound_blocks
+from dailytalk_contiguous.apps.converse.hearing import Listening
 from dailytalk_contiguous.apps.converse.mouth import Mouth, Said
 from dailytalk_contiguous.apps.converse.talk_record import TalkRecord
-from dailytalk_contiguous.core import dialogue, interrupts, utterance
+from dailytalk_contiguous.core import interrupts, utterance
 from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.emotions import LEAST_CONFIDENCE, UNSURE
 from dailytalk_contiguous.core.errors import DailytalkError
@@ -29,7 +30,6 @@ from dailytalk_contiguous.core.turns import TERMINAL_OVERLAP
 from dailytalk_contiguous.core.utterance import emotion_guess, in_digits
 from dailytalk_contiguous.core.word_times import Word, by_proportion, split_words
 from dailytalk_contiguous.models.contracts import ChatMessage, ChatModel, Spoken
-from dailytalk_contiguous.models.hearing import Listening
 from dailytalk_contiguous.models.pieces import Pieces
 from dailytalk_contiguous.models.speech_activity import FRAME_SECONDS, SpeechActivity
 

@@ -12,10 +12,13 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
+from dailytalk_contiguous.apps.converse.chat import LISTENER, ChatSettings
+from dailytalk_contiguous.apps.converse.chat_models import load_chat
+from dailytalk_contiguous.apps.converse.dialogue import REPLY_TAGS, ReplySentence, SpokenFeeling, TurnRules
+from dailytalk_contiguous.apps.converse.hearing import open_listening
 from dailytalk_contiguous.apps.converse.talk import TalkParts, TurnFeeling
 from dailytalk_contiguous.apps.converse.talk_record import keep_consent, talks_marker
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, encoded_sound, probe, read_at, to_pcm, to_uri
-from dailytalk_contiguous.core.dialogue import REPLY_TAGS, ReplySentence, SpokenFeeling, TurnRules
 from dailytalk_contiguous.core.documents import as_text, read_bytes
 from dailytalk_contiguous.core.emotions import AFFECT_MAP
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
@@ -23,14 +26,11 @@ from dailytalk_contiguous.core.machine import is_this_machine
 from dailytalk_contiguous.core.outcome import to_run
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.utterance import AFFECT
-from dailytalk_contiguous.models.chat import LISTENER, ChatSettings
-from dailytalk_contiguous.models.chat_models import load_chat
 from dailytalk_contiguous.models.contracts import Line, Spoken, Synthesiser, VoiceSample
 from dailytalk_contiguous.models.devices import resolve_device
 from dailytalk_contiguous.models.emotion_models import AffectMap, load_emotion_model
 from dailytalk_contiguous.models.engines import CLONE, ENGINES, load_synthesiser, obtain, open_budget, speaker_text
 from dailytalk_contiguous.models.fish import ANY
-from dailytalk_contiguous.models.hearing import open_listening
 from dailytalk_contiguous.models.profiles import EMBEDDED, profile_named
 from dailytalk_contiguous.models.recogniser import RecogniserInput, check_recogniser, recognise_at
 from dailytalk_contiguous.models.speech_cache import SpeechCache

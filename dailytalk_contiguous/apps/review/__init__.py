@@ -1,1 +1,1 @@
-"""`dailytalk review`: a page for listening to recordings and correcting their lines, and its server."""
+"""Listen and correct: edits of people, their journal, annotations that come back, and new numbers."""

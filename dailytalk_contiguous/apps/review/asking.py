@@ -8,10 +8,11 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
+from dailytalk_contiguous.apps.review.editable import SoundStretch
+from dailytalk_contiguous.apps.review.edits import Lines, SpokenLine, in_order, shown_words
 from dailytalk_contiguous.core.audio import Pcm, encoded_sound, pcm_to_float, probe, read_pcm
 from dailytalk_contiguous.core.buckets import FEATURES
 from dailytalk_contiguous.core.documents import fits, quoted
-from dailytalk_contiguous.core.edits import Lines, SpokenLine, in_order, shown_words
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.separated_turns import OTHER_SIDE
@@ -22,7 +23,6 @@ from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE
 from dailytalk_contiguous.models.engines import CLONE, SpendingLimit, load_synthesiser
 from dailytalk_contiguous.models.speech_activity import FRAME_SECONDS, speech_probabilities
 from dailytalk_contiguous.pipelines.to_text import tag_stages
-from dailytalk_contiguous.sources.editable import SoundStretch
 from dailytalk_contiguous.stages.base import PerUtterance, Stages, find_stage
 from dailytalk_contiguous.stages.measure_prosody import MeasureProsody
 from dailytalk_contiguous.stages.rate_affect import RateAffect

@@ -27,17 +27,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from dailytalk_contiguous.apps.clips.splitting import MANIFEST, NON_USABLE, USABLE
+from dailytalk_contiguous.apps.clips.to_clips import split_stages
+from dailytalk_contiguous.apps.clips.transcribing import default_json, transcribe_folder
 from dailytalk_contiguous.apps.local_pages import page_file
+from dailytalk_contiguous.apps.review.editable import ClipsLines, open_editable
 from dailytalk_contiguous.apps.review.server import ASSETS, in_json, request_body
 from dailytalk_contiguous.core.documents import as_text, parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.settings import PlacedSetting, Setting, settings_in
 from dailytalk_contiguous.models.profiles import PROFILES, STANDARD
-from dailytalk_contiguous.pipelines.to_sound import split_stages
 from dailytalk_contiguous.run.events import RUNNING, run_status
-from dailytalk_contiguous.run.splitting import MANIFEST, NON_USABLE, USABLE
-from dailytalk_contiguous.run.transcribing import default_json, transcribe_folder
-from dailytalk_contiguous.sources.editable import ClipsLines, open_editable
 from dailytalk_contiguous.stages.transcribe import Transcribe
 from dailytalk_contiguous.store.edit_journal import has_journal
 from dailytalk_contiguous.store.files import PLANS, is_inside

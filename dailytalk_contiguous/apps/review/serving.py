@@ -12,7 +12,9 @@ from typing import Any
 import uvicorn
 
 from dailytalk_contiguous.apps.local_pages import Guard, PageServer, bound, new_secret
+from dailytalk_contiguous.apps.review.editable import Editable, edited_root, open_editable, settle
 from dailytalk_contiguous.apps.review.preparing import Preparation, is_unprepared
+from dailytalk_contiguous.apps.review.reindexing import finish_reindex
 from dailytalk_contiguous.apps.review.server import make_app
 from dailytalk_contiguous.apps.review.session import END, Session
 from dailytalk_contiguous.apps.review.viewing import Viewed
@@ -20,8 +22,6 @@ from dailytalk_contiguous.core.documents import as_text, expect, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.machine import PRIVATE, private_folder
 from dailytalk_contiguous.publish.items import open_items
-from dailytalk_contiguous.sources.editable import Editable, edited_root, open_editable, settle
-from dailytalk_contiguous.sources.reindexing import finish_reindex
 from dailytalk_contiguous.store.edit_journal import has_journal, why_not_writable
 from dailytalk_contiguous.store.files import folder_locked, json_document, refuse_half_renamed, write_text
 

@@ -17,13 +17,9 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from dailytalk_contiguous.apps.review import editable
 from dailytalk_contiguous.apps.review.asking import AskedLine, Proposal, ask_again
-from dailytalk_contiguous.apps.review.standing import division_of, progress_of, proposed
-from dailytalk_contiguous.apps.review.suspects import Listener, Suspect
-from dailytalk_contiguous.apps.review.viewing import lines_of
-from dailytalk_contiguous.core.audio import probe
-from dailytalk_contiguous.core.documents import as_text, is_number
-from dailytalk_contiguous.core.edits import (
+from dailytalk_contiguous.apps.review.edits import (
     SIDES,
     EditChange,
     Item,
@@ -35,6 +31,11 @@ from dailytalk_contiguous.core.edits import (
     replayed,
     shown_words,
 )
+from dailytalk_contiguous.apps.review.standing import division_of, progress_of, proposed
+from dailytalk_contiguous.apps.review.suspects import Listener, Suspect
+from dailytalk_contiguous.apps.review.viewing import lines_of
+from dailytalk_contiguous.core.audio import probe
+from dailytalk_contiguous.core.documents import as_text, is_number
 from dailytalk_contiguous.core.emotions import AFFECT_MAP
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.separated_turns import OTHER_SIDE
@@ -42,7 +43,6 @@ from dailytalk_contiguous.core.tags import STYLES
 from dailytalk_contiguous.core.utterance import why_silent
 from dailytalk_contiguous.publish.items import Items, open_items
 from dailytalk_contiguous.run.outputs import wav_path
-from dailytalk_contiguous.sources import editable
 from dailytalk_contiguous.store.edit_journal import EditJournal, NewEdit, Record, why_not_writable
 from dailytalk_contiguous.store.files import inside
 from dailytalk_contiguous.store.work_folder import DATASET

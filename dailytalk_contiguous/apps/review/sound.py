@@ -13,9 +13,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from dailytalk_contiguous.apps.review.editable import SoundStretch
 from dailytalk_contiguous.core.audio import blocks, probe, to_pcm
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.sources.editable import SoundStretch
 
 #: Bytes of the header of the WAV.
 WAV_HEADER = 44

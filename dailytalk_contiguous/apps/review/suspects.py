@@ -1,7 +1,7 @@
 """What may be wrong with an item by its sound: words where nothing sounds, speech without words, clipping.
 
-Suspects by text are known at once (`sources.editable`). Suspects by sound are found in the background, one item
-after another, first those that somebody looks at; nothing waits for them.
+Suspects by text are known at once (`apps.review.editable`). Suspects by sound are found in the background, one
+item after another, first those that somebody looks at; nothing waits for them.
 """
 
 import threading
@@ -11,14 +11,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from dailytalk_contiguous.apps.review.editable import SoundStretch
+from dailytalk_contiguous.apps.review.edits import SpokenLine, shown_words
 from dailytalk_contiguous.core.audio import blocks, pcm_to_float, probe, read_pcm
-from dailytalk_contiguous.core.edits import SpokenLine, shown_words
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.quality import SideMeter
 from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.spans import merge_gaps, outside
 from dailytalk_contiguous.models.speech_activity import speech_probabilities
-from dailytalk_contiguous.sources.editable import SoundStretch
 
 #: Share of samples in flat tops above which a channel is clipped; `check` has the same limit.
 CLIPPED = 0.001

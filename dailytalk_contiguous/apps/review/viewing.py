@@ -4,12 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from dailytalk_contiguous.apps.review.editable import Editable, SoundStretch, summary_of
+from dailytalk_contiguous.apps.review.edits import Lines, SpokenLine
 from dailytalk_contiguous.core.audio import probe
-from dailytalk_contiguous.core.edits import Lines, SpokenLine
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.utterance import line_of, words_within
 from dailytalk_contiguous.publish.items import SMALL, Items
-from dailytalk_contiguous.sources.editable import Editable, SoundStretch, summary_of
 
 #: Why each kind can't be edited, and what to do.
 _WHY = {

@@ -4,10 +4,10 @@ from pathlib import Path
 import pytest
 from corpus_trees import clip, put, read
 
+from dailytalk_contiguous.apps.clips.corpora.acted import Savee
+from dailytalk_contiguous.apps.clips.corpora.registry import CLIP_CORPORA
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import CLIP
-from dailytalk_contiguous.sources.corpora.acted import Savee
-from dailytalk_contiguous.sources.corpora.registry import CLIP_CORPORA
 
 NAME = "DC_a01.wav"
 

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from dailytalk_contiguous.apps.clips.corpora.registry import corpus_rows, options_of
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.sources.corpora.registry import corpus_rows, options_of
 
 
 def test_unknown_name_is_refused_with_those_there_are(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ import pytest
 from audio_files import tones, wav_bytes
 from corpus_trees import clip, good, problems, put, read, zipped
 
+from dailytalk_contiguous.apps.clips.corpora.common import open_tree
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.sources.corpora.common import open_tree
 from dailytalk_contiguous.store.files import LINK_OUT
 
 NAME = "DC_a01.wav"

@@ -8,9 +8,9 @@ import pytest
 from audio_files import ROOT
 from corpus_trees import POINTER, check_builder, clip, good, problems, put, read, table
 
+from dailytalk_contiguous.apps.clips.corpora.crema_d import VOTES
+from dailytalk_contiguous.apps.clips.corpora.registry import count_check
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.sources.corpora.crema_d import VOTES
-from dailytalk_contiguous.sources.corpora.registry import count_check
 
 TABLES = ROOT.parent / "shared" / "data" / "crema-d"
 ACTORS = table(["ActorID", "Age", "Sex", "Race", "Ethnicity"], [1001, 51, "Male", "Caucasian", "Not Hispanic"])

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from corpus_trees import clip, dailytalk, problems, put, read
 
+from dailytalk_contiguous.apps.clips.corpora.registry import count_check
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.sources.corpora.registry import count_check
 
 TALK = {"0": [(1, "How are you?"), (0, "Great!")], "25": [(0, "It rains.")]}
 

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 from corpus_trees import POINTER, check_builder, clip, good, problems, put, read
 
+from dailytalk_contiguous.apps.clips.corpora.registry import count_check
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.sources.corpora.registry import count_check
 
 ALIGNMENT = json.dumps(
     {"alignments": [["Hello", [0.1, 0.4], "SPEAKER_MAIN"], ["there.", [0.4, 0.9], "SPEAKER_MAIN"]]}

@@ -8,15 +8,15 @@ from corpus_trees import POINTER, check_builder, clip, dailytalk, good, problems
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.core.audio import to_uri
-from dailytalk_contiguous.sources.corpora.dailytalk import (
+from dailytalk_contiguous.apps.clips.corpora.dailytalk import (
     MOST_OVERLAP,
     OFFSET_DEVIATION,
     OFFSET_LIMIT,
     OFFSET_MEAN,
     starts,
 )
-from dailytalk_contiguous.sources.corpora.registry import count_check
+from dailytalk_contiguous.apps.clips.corpora.registry import count_check
+from dailytalk_contiguous.core.audio import to_uri
 
 TALK = {"0": [(1, "How are you?"), (0, "Great!"), (0, "And you?")], "25": [(0, "It rains."), (1, "Oh.")]}
 

@@ -14,9 +14,9 @@ import pytest
 from command import Command, start
 from corpus_trees import ravdess, read
 
+from dailytalk_contiguous.apps.clips.corpora.acted import Ravdess
+from dailytalk_contiguous.apps.clips.corpora.downloads import CorpusFile, Dataverse, GitLfs, KnownFiles, fetch_all
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.sources.corpora.acted import Ravdess
-from dailytalk_contiguous.sources.corpora.downloads import CorpusFile, Dataverse, GitLfs, KnownFiles, fetch_all
 
 CONTENT = bytes(range(256)) * 4096
 
@@ -195,7 +195,7 @@ def test_full_disk_is_one_sentence_and_what_came_is_kept(home: Home, tmp_path: P
         "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
         "from pathlib import Path\n"
         "from dailytalk_contiguous.cli.terminal import guarded\n"
-        "from dailytalk_contiguous.sources.corpora.downloads import CorpusFile, fetch_all\n"
+        "from dailytalk_contiguous.apps.clips.corpora.downloads import CorpusFile, fetch_all\n"
         f"files, folder = [CorpusFile{tuple(file)!r}], Path(sys.argv[1])\n"
         "sys.exit(guarded('dailytalk', lambda: fetch_all(files, folder, lambda arrived, total: None)))"
     )

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from corpus_trees import clip, esd, good, problems, put, read, zipped
 
-from dailytalk_contiguous.sources.corpora.registry import count_check
+from dailytalk_contiguous.apps.clips.corpora.registry import count_check
 
 ENGLISH = "0011/Neutral/0011_000001.wav"
 MANDARIN = "0001/Surprise/0001_001401.wav"

@@ -4,8 +4,8 @@ from typing import Any
 import pytest
 from corpus_trees import clip, good, problems, put, read, table
 
+from dailytalk_contiguous.apps.clips.corpora.registry import count_check
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.sources.corpora.registry import count_check
 
 COLUMNS = ["FileName", "EmoClass", "EmoAct", "EmoVal", "EmoDom", "SpkrID", "Gender", "Split_Set"]
 NAME = "MSP-PODCAST_0001_0008"

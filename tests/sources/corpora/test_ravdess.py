@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 from corpus_trees import POINTER, check_builder, clip, good, problems, put, ravdess, read, zipped
 
+from dailytalk_contiguous.apps.clips.corpora.registry import count_check
 from dailytalk_contiguous.core.audio import probe
-from dailytalk_contiguous.sources.corpora.registry import count_check
 
 NAME = "03-01-06-01-02-01-12"
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from corpus_trees import clip, problems, put, read, savee
 
-from dailytalk_contiguous.sources.corpora.registry import count_check
+from dailytalk_contiguous.apps.clips.corpora.registry import count_check
 
 
 @pytest.mark.parametrize("form", ["ALL/{speaker}_{name}.wav", "AudioData/{speaker}/{name}.wav"])

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from corpus_trees import clip, problems, put, read, tess, zipped
 
-from dailytalk_contiguous.sources.corpora.registry import count_check
+from dailytalk_contiguous.apps.clips.corpora.registry import count_check
 
 
 def test_all_files_in_their_many_spellings_have_the_published_counts(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Clips: expressive corpora, what is cut and transcribed of recordings, mixtures, folders for voices."""

@@ -1,0 +1,500 @@
+"""What becomes of the clips of a corpus: their tags, which are kept and copied, their weights and their splits."""
+
+import hashlib
+import json
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain
+from typing import Any
+
+import numpy as np
+from datasets import Features
+
+from dailytalk_contiguous.apps.clips.augment import Augment
+from dailytalk_contiguous.apps.clips.clip_words import CutSpeech, TimeWords
+from dailytalk_contiguous.apps.clips.condition import KEEP, Condition
+from dailytalk_contiguous.apps.clips.copies import (
+    KINDS,
+    CopySource,
+    Recipe,
+    Thresholds,
+    copied_seconds,
+    copy_id,
+    plan_copies,
+)
+from dailytalk_contiguous.apps.clips.corpora.common import Corpus
+from dailytalk_contiguous.apps.clips.corpora.registry import CLIP_CORPORA
+from dailytalk_contiguous.apps.clips.finish_clip import FinishClip, TakeConditioned
+from dailytalk_contiguous.apps.clips.measure_quality import MeasureQuality
+from dailytalk_contiguous.apps.clips.to_clips import clip_stages
+from dailytalk_contiguous.core import sampling
+from dailytalk_contiguous.core.buckets import MIN_VALUES, percentile
+from dailytalk_contiguous.core.clip import SAID
+from dailytalk_contiguous.core.emotions import AFFECT_MAP
+from dailytalk_contiguous.core.errors import DailytalkError, Reject
+from dailytalk_contiguous.core.quality import NAMES, QualityLimits, failures
+from dailytalk_contiguous.core.sampling import MODES, WAYS, Balance, CorpusSplit, plan_balance, split_corpus
+from dailytalk_contiguous.core.schema import AUDIO, LABELS, SOURCE, STRING, Row
+from dailytalk_contiguous.core.sentences import length_class, sentence_type
+from dailytalk_contiguous.core.settings import (
+    SEED,
+    check_values,
+    chosen_for,
+    setting,
+    settings_in,
+    settings_of,
+    unlisted,
+    with_settings,
+)
+from dailytalk_contiguous.core.tags import STYLE_OF_TAG
+from dailytalk_contiguous.core.utterance import AFFECT, PROSODY, UTTERANCE
+from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE, estimate_affect
+from dailytalk_contiguous.models.emotion_models import AffectMap
+from dailytalk_contiguous.models.profiles import STANDARD
+from dailytalk_contiguous.pipelines.to_text import NO_MODEL
+from dailytalk_contiguous.stages.base import Stage, Stages, find_stage
+from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion, guess_columns
+from dailytalk_contiguous.stages.measure_prosody import MeasureProsody
+from dailytalk_contiguous.stages.rate_affect import RateAffect
+from dailytalk_contiguous.stages.style import Bucket, Tag
+
+# What depends on the other clips of a speaker: affect, buckets, tag, style.
+#
+# A speaker takes the place that a conversation has elsewhere: LOW and HIGH are relative to the speaker's clips. A
+# clip whose speaker the corpus doesn't name is compared with no other: clips of unknown speakers are not one
+# voice.
+
+
+#: The `affect.source` of clips that people rated.
+RATERS = "raters"
+
+#: Measures that copies change, and whose buckets must stay.
+_CHANGED = ("f0_mean", "f0_std", "speech_rate")
+
+
+def describe(rows: Sequence[Row], affect_model: str, emotion: ClassifyEmotion | None = None) -> list[Row]:
+    """Rows of clips with what depends on the speaker's other clips; the order is kept.
+
+    Args:
+        rows: columns of `core.schema.CLIP` and of the measuring stages.
+        affect_model: its name; empty for none. The acoustic estimate is made here.
+        emotion: maps affect to classes of emotion; None to leave that out.
+
+    Adds `valence`, `arousal`, `dominance` and `affect_source` (people's ratings before a model's), the columns of
+    `ClassifyEmotion` with `emotion`, those of `Bucket` and `Tag`, `style` and `style_source`, `sentence_type` and
+    `length`, and `copy_source`, which `apps.clips.copies.plan_copies` takes.
+    """
+    described: dict[str, Row] = {}
+    speakers: dict[tuple[bool, str], list[Row]] = {}
+    for row in rows:
+        key = (True, row["speaker"]) if row["speaker"] is not None else (False, row["id"])
+        speakers.setdefault(key, []).append(row)
+    for speaker_rows in speakers.values():
+        batch: dict[str, list[Any]] = {name: [_number(row[name]) for row in speaker_rows] for name in PROSODY}
+        if affect_model == ACOUSTIC_ESTIMATE:
+            rated = _estimated(speaker_rows, batch, compared=True)
+        else:
+            rated = {
+                name: [_number(row[name]) if affect_model else math.nan for row in speaker_rows] for name in AFFECT
+            }
+        if emotion:
+            # Where affect is estimated for enough clips, that estimate is used here.
+            compared = len(speaker_rows) >= MIN_VALUES
+            usable = compared if affect_model == ACOUSTIC_ESTIMATE else bool(affect_model)
+            measured = rated if usable else _estimated(speaker_rows, batch, compared)  # never raters' values
+            affect_map = AffectMap()
+            values = np.column_stack([measured[name] for name in AFFECT])
+            guesses = affect_map.of_affect(values, [""] * len(values))
+            shares = [guess.probabilities.tolist() for guess in guesses]
+            batch |= guess_columns(affect_map, shares, emotion.confidence)
+        batch |= _affect(speaker_rows, rated, affect_model)
+        ids = [row["id"] for row in speaker_rows]
+        channels = ["left"] * len(speaker_rows)
+        buckets = Bucket()(
+            {name: [batch[name]] for name in Bucket.needs if name in batch}
+            | {"utterance_id": [ids], "channel": [channels]}
+        )
+        batch |= {name: values[0] for name, values in buckets.items()}
+        batch |= {"text_raw": [row["text_raw"] for row in speaker_rows]}
+        batch |= Tag()(batch)
+        thresholds = {name: Thresholds(*percentile(batch[name], name)[1:]) for name in _CHANGED}
+        for number, row in enumerate(speaker_rows):
+            clip = row | {name: values[number] for name, values in batch.items()}
+            clip |= _compared(clip, len(speaker_rows)) | {
+                "sentence_type": sentence_type(row["text_raw"], row["language"]),
+                "length": length_class(seconds_of(row)),
+            }
+            clip["copy_source"] = CopySource(
+                row["id"],
+                *(clip[name] for name in _CHANGED),
+                *(thresholds[name] for name in _CHANGED),
+            )
+            described[row["id"]] = clip
+    return [described[row["id"]] for row in rows]
+
+
+def seconds_of(row: Row) -> float:
+    """Seconds of a clip without a prompt once its edges are cut."""
+    start, end = row["heard"][0]["start"] - KEEP, row["heard"][-1]["end"] + KEEP
+    return float(min(row["duration"], end) - max(0.0, start))
+
+
+def _estimated(rows: Sequence[Row], batch: dict[str, list[Any]], compared: bool) -> dict[str, list[float]]:
+    """The estimate of affect, relative to the speaker if clips are `compared`, or else to people in general."""
+    texts, groups = [row["text_raw"] for row in rows], ["one"] * len(rows) if compared else None
+    affect = estimate_affect(batch["rms"], batch["f0_mean"], batch["speech_rate"], texts, groups)
+    return {name: values.tolist() for name, values in affect.items()}
+
+
+def _affect(rows: Sequence[Row], rated: Mapping[str, Sequence[float]], model: str) -> dict[str, list[Any]]:
+    """Affect of a speaker's clips: the raters', or else the model's; NaN without either."""
+    columns: dict[str, list[Any]] = {name: [] for name in (*AFFECT, "affect_source")}
+    for number, row in enumerate(rows):
+        ratings = [row[f"given_{name}"] for name in AFFECT]
+        by_people = None not in ratings
+        for name, value in zip(AFFECT, ratings, strict=True):
+            columns[name].append(value if by_people else rated[name][number])
+        columns["affect_source"].append(RATERS if by_people else model or None)
+    return columns
+
+
+def _compared(row: Row, n_clips: int) -> Row:
+    """The tag and its rule, and the style: the corpus's, or else the rules'.
+
+    Rules compare with the speaker's other clips. They decide nothing if there are fewer clips than buckets need,
+    or if something could not be measured: without arousal, no clip is shouted by rule.
+    """
+    needed = (row["rms_gain_db"], row["voiced_fraction"], row["arousal"])
+    comparable = n_clips >= MIN_VALUES and all(map(math.isfinite, needed))
+    tag_and_rule: Row = {} if comparable else {"tag": None, "rule": None}
+    if row["style"] is not None:
+        return tag_and_rule | {"style": row["style"], "style_source": "label"}
+    if not comparable:
+        return tag_and_rule | {"style": None, "style_source": None}
+    return {"style": STYLE_OF_TAG.get(row["tag"], "normal"), "style_source": "rule"}
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else float(value)
+
+
+#: Copies of a clip where an emotion needs more seconds. Kinds take turns: where there are fewer kinds than this,
+#: some are used again with another amount.
+MOST_COPIES = 4
+
+
+#: The default splits: those that corpora publish, where people use them, and splits by speakers elsewhere.
+_OWN_SPLITS = f"{Corpus.SPLIT}; " + ", ".join(
+    f"{corpus.SPLIT} for {name}" for name, corpus in sorted(CLIP_CORPORA.items()) if corpus.SPLIT != Corpus.SPLIT
+)
+
+
+@dataclass(frozen=True)
+class ClipPlan:
+    """What `dailytalk corpus` keeps, splits, balances and copies. Its stages decide what is done with each clip.
+
+    Attributes:
+        estimate_affect: whether affect that neither people nor a model rated is estimated from sound and words.
+        emotion: maps affect to classes of emotion; None for no classes, or where a stage classifies the sound.
+    """
+
+    language: str = setting(
+        "", "Only clips in this language (ISO 639-1).", panel="input", metavar="CODE", shown="all"
+    )
+    limits: QualityLimits = QualityLimits()
+    agreed_only: bool = setting(False, "Only where raters heard what was intended (crema_d).", panel="input")
+    estimate_affect: bool = unlisted(True)
+    emotion: ClassifyEmotion | None = unlisted(None)
+    split: str = setting(
+        "",
+        "How clips are split: by {choices} (as published).",
+        panel="splits",
+        choices=WAYS,
+        shown=_OWN_SPLITS,
+    )
+    balance: str = setting(
+        "", "Bring emotions to --target-minutes by {choices}.", panel="balance", choices=MODES, shown="no"
+    )
+    target_minutes: float | None = setting(
+        None, "Minutes of each emotion.", panel="balance", metavar="N", shown="30, or what there is"
+    )
+    copies: int = setting(
+        0, "Copies of a clip, at most.", panel="balance", least=0, shown=f"1; with --balance sample {MOST_COPIES}"
+    )
+    prompt_channel: bool = setting(
+        False, "The right channel begins with a neutral line of another speaker.", panel="result"
+    )
+    seed: int = setting(0, SEED)
+
+    def __post_init__(self) -> None:
+        check_values(self)
+        if self.target_minutes is not None and not self.balance:
+            raise DailytalkError("--target-minutes needs --balance", f"add --balance {' or '.join(MODES)}")
+        if self.target_minutes is not None and not 0 < self.target_minutes < math.inf:
+            raise DailytalkError(
+                f"--target-minutes {self.target_minutes:g} can't be reached", "give minutes over 0, such as 30"
+            )
+
+    def check(self, stages: Iterable[Stage]) -> None:
+        """Raise DailytalkError for copies without kinds, and if a stage is missing that every clip needs."""
+        kinds = {type(stage): stage for stage in stages}
+        measuring, finishing = (MeasureQuality, CutSpeech, TimeWords, MeasureProsody), (Condition, TakeConditioned)
+        for needed in (*measuring, *finishing, FinishClip):
+            if needed not in kinds:
+                raise DailytalkError(f"the stages lack {needed.__name__}", "put it back into its list")
+        if self.copies and Augment not in kinds:
+            raise DailytalkError("--copies needs --augment", f"name some of {', '.join(KINDS)}")
+
+    @property
+    def most_copies(self) -> int:
+        return self.copies or (MOST_COPIES if self.balance == "sample" else 1)
+
+    def affect(self, stages: Iterable[Stage]) -> str:
+        """The name of the model that rates affect where people did not; empty for none."""
+        rate = find_stage(RateAffect, stages)
+        return rate.model if rate else ACOUSTIC_ESTIMATE if self.estimate_affect else ""
+
+
+def corpus_pipeline(profile: str = STANDARD, **options: Any) -> tuple[tuple[Stages, Stages], ClipPlan]:
+    """The stages of `dailytalk corpus` (see `pipelines.to_sound.clip_stages`) and the plan for its clips.
+
+    Args:
+        profile: of `models.profiles.PROFILES`.
+        options: settings of both by the names of the command's options.
+
+    Raises DailytalkError for a profile or an option that does not exist, and for settings that contradict each
+    other.
+    """
+    of_plan = {placed.option for placed in settings_in(ClipPlan())}
+    stages = clip_stages(profile, **{name: value for name, value in options.items() if name not in of_plan})
+    wanted = with_settings((ClipPlan(),), options)[0]
+    maps = options.get("emotion") == AFFECT_MAP
+    wanted = replace(
+        wanted,
+        estimate_affect=options.get("affect_model") != NO_MODEL,
+        emotion=ClassifyEmotion(**chosen_for(ClassifyEmotion, options)) if maps else None,
+    )
+    wanted.check(chain(*stages))
+    return stages, wanted
+
+
+# Which clips of a corpus are kept, in which split they are, how often they train, and with which copies.
+#
+# Everything here depends on the measures and the settings, never on the order in which shards were made: a run
+# that was killed makes the same plan again.
+
+
+#: Stages that rejects name, besides those of the pipelines.
+QUALITY, LANGUAGE, BALANCE, SPLIT = "Quality", "Language", "Balance", "Split"
+
+#: Columns of a row to finish that hold its sound and words, and no annotation.
+_WORK = {
+    **{name: SOURCE[name] for name in ("audio", "duration")},
+    **{name: MeasureQuality.adds[name] for name in ("heard", "snr_db")},
+    **{name: TimeWords.adds[name] for name in ("words", "word_source")},
+}
+
+#: Labels that are known before a clip is conditioned.
+_LABELS = {name: feature for name, feature in LABELS.items() if name != "conditioning"}
+
+#: Columns of a row to finish. `prompt` is the audio of the line before it, null where it has none.
+PLANNED = Features(
+    {
+        **{name: SOURCE[name] for name in ("conversation_id", "recording_id", "input_digest")},
+        **_WORK,
+        **{name: UTTERANCE[name] for name in SAID},
+        "id": STRING,
+        "labels": _LABELS,
+        "split": STRING,
+        "prompt": AUDIO,
+        "augmentation": LABELS["augmentation"],
+    }
+)
+
+
+@dataclass
+class PlannedClips:
+    """The clips to finish.
+
+    Attributes:
+        rows: sources and copies in order of their ids, as the finishing stages take them.
+        rejects: clips that are not among them, and why.
+        split, balance: the results of planning; None where nothing is kept, or no balance was asked for.
+        refused: how many copies of each kind were impossible.
+        unprompted: how many clips lack the prompt that they should have.
+    """
+
+    rows: list[Row] = field(default_factory=list)
+    rejects: list[Reject] = field(default_factory=list)
+    split: CorpusSplit | None = None
+    balance: Balance | None = None
+    refused: dict[str, int] = field(default_factory=dict)
+    unprompted: int = 0
+
+
+def filter_clips(
+    rows: Sequence[Row], wanted: ClipPlan, finishing: Sequence[Stage]
+) -> tuple[list[Row], list[Reject]]:
+    """Rows in the language asked for and within the limits of quality, and rejects of the others.
+
+    `finishing` are the stages of the clips that are kept: they may reduce noise.
+    """
+    condition = find_stage(Condition, finishing)
+    under = condition.reduce_noise_under if condition else None
+    kept, rejects = [], []
+    for row in rows:
+        limits = wanted.limits
+        if under is not None and row["snr_db"] is not None and row["snr_db"] < under:
+            limits = replace(limits, lowest_snr_db=None)  # its noise will be reduced
+        if wanted.language and row["language"] != wanted.language:
+            reason = f"its language is {row['language'] or 'not known'}, not {wanted.language}"
+            rejects.append(Reject(row["id"], LANGUAGE, reason, "leave out --language to keep it"))
+        elif why := failures({name: row[name] for name in (*NAMES, "duration")}, limits):
+            remedy = "leave it out, or change the limit after a look at --report-only"
+            rejects.append(Reject(row["id"], QUALITY, ", ".join(why), remedy))
+        else:
+            kept.append(row)
+    return kept, rejects
+
+
+def plan_clips(rows: Sequence[Row], wanted: ClipPlan, finishing: Sequence[Stage]) -> PlannedClips:
+    """Split, balance, copy and prompt the described clips that were kept, for the stages that finish them.
+
+    If `wanted.split` is empty, clips are split by speakers.
+    """
+    planned, augment = PlannedClips(), find_stage(Augment, finishing)
+    if not rows:
+        return planned
+    clips = sorted(rows, key=lambda row: str(row["id"]))
+    split = wanted.split or Corpus.SPLIT
+    if split == "official":
+        clips = _without_tests(clips, planned)
+    names = ("speaker", "sentence", "emotion", "official_split")
+    items = [
+        sampling.SplitItem(row["id"], seconds_of(row), **{name: row[name] for name in names}) for row in clips
+    ]
+    planned.split = split_corpus(items, split, wanted.seed)
+    side = planned.split.side
+    train = [row for row in clips if side[row["id"]] == "train"]
+    copies = _copies(train, wanted, augment, planned) if augment else {}
+    if wanted.balance:
+        planned.balance = _balanced(clips, train, copies, wanted)
+    times = planned.balance.times if planned.balance else {}
+    weighs, samples = wanted.balance == "weights", wanted.balance == "sample"
+    prompts = _prompts(clips, side, wanted.seed) if wanted.prompt_channel else {}
+    for row in clips:
+        own_copies = copies.get(row["id"], [])
+        if samples and row["id"] in times:
+            own_copies = own_copies[: max(0, int(times[row["id"]]) - 1)]
+        if samples and not times.get(row["id"], 1):
+            reason = f"there is more of {row['emotion']} than wanted"
+            planned.rejects.append(Reject(row["id"], BALANCE, reason, "give a higher --target-minutes"))
+            continue
+        columns = _planned_columns(row, side[row["id"]], float(times.get(row["id"], 1.0)) if weighs else 1.0)
+        prompt = prompts.get(row["id"])
+        planned.unprompted += wanted.prompt_channel and prompt is None
+        for copy in (None, *own_copies):
+            planned.rows.append(_to_finish(row, columns, prompt, copy))
+    planned.rows.sort(key=lambda row: str(row["id"]))
+    return planned
+
+
+def _without_tests(clips: Sequence[Row], planned: PlannedClips) -> list[Row]:
+    """The clips that may train or validate; clips for testing are rejected: there is no manifest for them."""
+    kept = []
+    for row in clips:
+        if row["official_split"] == sampling.HELD_OUT:
+            reason = "the corpus keeps it for testing"
+            planned.rejects.append(Reject(row["id"], SPLIT, reason, "test on it, or choose another --split"))
+        else:
+            kept.append(row)
+    return kept
+
+
+def _copies(
+    rows: Sequence[Row], wanted: ClipPlan, augment: Augment, planned: PlannedClips
+) -> dict[str, list[Recipe]]:
+    """The copies that each training clip can have, by its id, in order."""
+    most = wanted.most_copies
+    noises = augment.noises()
+    recipes: dict[str, list[Recipe]] = {}
+    refused: dict[str, int] = defaultdict(int)
+    for row in rows:
+        copies = plan_copies(row["copy_source"], augment.kinds, most, wanted.seed, noises)
+        recipes[row["id"]] = copies.recipes
+        for refusal in copies.refused:
+            refused[refusal.kind] += 1
+    planned.refused = dict(refused)
+    return recipes
+
+
+def _balanced(
+    clips: Sequence[Row], train: Sequence[Row], copies: Mapping[str, list[Recipe]], wanted: ClipPlan
+) -> Balance:
+    """The balance of the training split; validation stays as it was recorded."""
+    items = []
+    for row in train:
+        seconds = seconds_of(row)
+        lengths = tuple(copied_seconds(recipe, seconds) for recipe in copies.get(row["id"], ()))
+        names = ("emotion", "style", "sentence_type", "length", "speaker")
+        cell = {name: row[name] for name in names}
+        items.append(sampling.BalanceItem(row["id"], **cell, seconds=seconds, copies=lengths))
+    hours = None if wanted.target_minutes is None else wanted.target_minutes / 60
+    emotions = {row["emotion"] for row in clips} - {None, "other"}
+    return plan_balance(items, hours, wanted.balance, wanted.seed, emotions)
+
+
+def _prompts(clips: Sequence[Row], side: Mapping[str, str], seed: int) -> dict[str, Row]:
+    """For each clip a neutral line by another speaker of its split and language.
+
+    The choice depends on the clip's id and the seed.
+    """
+    pools: dict[tuple[str, str | None], list[Row]] = defaultdict(list)
+    for row in clips:
+        if row["emotion"] == "neutral" and row["speaker"] is not None and row["style"] != "sung":
+            pools[side[row["id"]], row["language"]].append(row)
+    chosen = {}
+    for row in clips:
+        pool = pools[side[row["id"]], row["language"]]
+        first = int.from_bytes(hashlib.sha256(f"{seed}\0{row['id']}".encode()).digest()[:8], "big")
+        for step in range(len(pool)):
+            prompt = pool[(first + step) % len(pool)]
+            if row["speaker"] is not None and prompt["speaker"] != row["speaker"]:
+                chosen[row["id"]] = prompt
+                break
+    return chosen
+
+
+def _planned_columns(row: Row, side: str, weight: float) -> Row:
+    """What is known of a clip that is not a copy: fields of its utterance, its labels and its split."""
+    quality = {name: row[name] for name in NAMES}
+    return {
+        **{name: row.get(name) for name in SAID},
+        **{name: row[name] if math.isfinite(row[name]) else None for name in (*AFFECT, *PROSODY)},
+        "text": row["text_raw"],
+        "models": {"recogniser": None, "affect": row["affect_source"]},
+        "labels": {name: row.get(name) for name in _LABELS}
+        | {"quality": quality, "split": side, "weight": weight},
+        "split": side,
+    }
+
+
+def _to_finish(row: Row, columns: Row, prompt: Row | None, copy: Recipe | None) -> Row:
+    """A row for the finishing stages: the source itself, or a copy of it."""
+    planned = columns | {name: row[name] for name in _WORK} | {"id": row["id"], "augmentation": None}
+    planned["labels"] = columns["labels"] | {"prompt_id": prompt["id"] if prompt else None}
+    if copy is not None:
+        planned |= {"id": copy_id(row["id"], copy), "augmentation": copy._asdict(), **dict.fromkeys(PROSODY)}
+        planned["labels"] |= {"augmented_from": row["id"], "augmentation": copy._asdict(), "quality": None}
+    seen = [planned | {"audio": None}, row["input_digest"], prompt["input_digest"] if prompt else None]
+    digest = hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()[:20]
+    planned |= {"prompt": prompt["audio"] if prompt else None, "input_digest": digest}
+    return planned | {"conversation_id": planned["id"], "recording_id": row["id"]}
+
+
+def clip_defaults() -> dict[str, Any]:
+    """The settings of a corpus that nobody chose, by the names of their options."""
+    measuring, finishing = clip_stages()
+    return settings_of(ClipPlan(), *measuring, *finishing)

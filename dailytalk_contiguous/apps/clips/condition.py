@@ -1,0 +1,173 @@
+"""Condition: a clip as a model trains on it: 24 kHz stereo FLAC, one loudness, no silent edges.
+
+Left is what the model should say, right what it hears: room tone, or the line of another speaker that it answers.
+Such a prompt comes before the clip, as a turn in a conversation does, and not under it: a model that hears and
+speaks at once must not learn to talk over whoever prompts it. A side is never silent but has room tone, so that no
+voice stops in digital silence. Clips get a gain, and nothing else unless it is asked for.
+"""
+
+import hashlib
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import soxr
+from datasets import Features, Value
+
+from dailytalk_contiguous.apps.clips import voice_effects
+from dailytalk_contiguous.core.audio import Samples, encoded_sound, to_pcm
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.loudness import CEILING_DBTP, TARGET_LUFS, LevelledClip, Piece, lay, levelled
+from dailytalk_contiguous.core.quality import MARGIN, snr_db
+from dailytalk_contiguous.core.schema import CONDITIONING, SECONDS, Row
+from dailytalk_contiguous.core.settings import setting
+from dailytalk_contiguous.models import speech_activity
+from dailytalk_contiguous.models.speech_activity import Clip, SpanList, hear, read_clip
+from dailytalk_contiguous.stages.base import Stage
+
+#: Hz. What Moshi's codec (Mimi) and CSM take.
+RATE = 24000
+
+#: Seconds kept before the first and after the last sound.
+KEEP = 0.1
+
+#: Seconds between prompt and clip: an ordinary pause between turns (Stivers et al. 2009, "Universals and cultural
+#: variation in turn-taking").
+PROMPT_GAP = 0.2
+
+#: RMS of the white noise on a silent side.
+ROOM_TONE = np.float32(10 ** (-70 / 20))
+
+
+class Cut(NamedTuple):
+    """The clip at `RATE`: its levelled samples, what the source holds before them, and what was done."""
+
+    levelled: LevelledClip
+    lead: Samples
+    trim_start: float
+    trim_end: float
+    noise_reduced_db: float | None
+
+
+@dataclass(frozen=True)
+class Condition(Stage):
+    """Adds `conditioned`, stereo 16-bit FLAC of `conditioned_rate` Hz and `conditioned_duration` seconds.
+
+    With an encoded clip in the column `prompt` the right channel begins with it and the left one waits
+    `PROMPT_GAP` seconds after its end; where it is null or the column is missing there is only room tone. A moment
+    of the source is found at its time − `trim_start` + `clip_start`; `trim_end` seconds were cut off the end.
+    `gain_db`, `loudness_lufs_after` (the left channel as a mono signal) and `true_peak_dbtp_after` are those of
+    the clip; the prompt is levelled alike. `noise_reduced_db` is by how much the clip's quiet stretches became
+    softer, null where nothing was done. An offset of the source stays (`MeasureQuality` measures it).
+
+    Raises BadInput for a clip (or prompt) that can't be read, has differing channels, holds no sound, or is too
+    soft to have a loudness.
+    """
+
+    reduce_noise_under: float | None = setting(
+        None,
+        "Reduce the noise of clips under this signal-to-noise ratio.",
+        panel="quality",
+        metavar="DB",
+        shown="never",
+    )
+
+    needs: ClassVar[tuple[str, ...]] = ("id", "audio")
+    uses: ClassVar[tuple[str, ...]] = ("heard", "snr_db", "prompt")
+    refuses: ClassVar[bool] = True
+    adds: ClassVar[Features] = Features(
+        {
+            "conditioned": Value("binary"),
+            "conditioned_rate": Value("int32"),
+            "conditioned_duration": SECONDS,
+            **CONDITIONING,
+        }
+    )
+
+    def preflight(self, fetch: bool = True) -> None:
+        if self.reduce_noise_under is not None:
+            voice_effects.noisereduce_version()
+
+    def models(self) -> dict[str, str]:
+        used = {"speech_activity": speech_activity.NAME}
+        if self.reduce_noise_under is not None:
+            used["noise_reduction"] = f"{voice_effects.NOISEREDUCE_WHEEL}/{voice_effects.noisereduce_version()}"
+        return used
+
+    def row(self, row: Row) -> Row:
+        clip = read_clip(row["audio"])
+        cut = self._cut(clip, *_known(row, clip))
+        prompt = self._prompt(row.get("prompt"))
+        start = len(prompt) + round(PROMPT_GAP * RATE) if len(prompt) else 0
+        count = start + len(cut.levelled.samples)
+        nothing = np.zeros(0, np.float32)
+        piece = Piece(start, cut.levelled.samples, cut.lead, nothing)
+        left = lay([piece], _tone(row["id"], "left", count), RATE)
+        piece = Piece(0, prompt, nothing, nothing)
+        right = lay([piece], _tone(row["id"], "right", count), RATE)
+        return {
+            "conditioned": encoded_sound(to_pcm(np.stack((left, right), axis=1)), RATE, "FLAC"),
+            "conditioned_rate": RATE,
+            "conditioned_duration": count / RATE,
+            "clip_start": start / RATE,
+            "trim_start": cut.trim_start,
+            "trim_end": cut.trim_end,
+            "gain_db": cut.levelled.gain_db,
+            "noise_reduced_db": cut.noise_reduced_db,
+            "loudness_lufs_after": cut.levelled.lufs,
+            "true_peak_dbtp_after": cut.levelled.true_peak_dbtp,
+        }
+
+    def _cut(self, clip: Clip, sounds: SpanList, ratio_db: float | None) -> Cut:
+        if not sounds:
+            raise BadInput("no speech is found in it", "listen to it; leave it out if there is none")
+        samples = np.asarray(soxr.resample(clip.samples, clip.sample_rate, RATE), np.float32)
+        reduced_db = None
+        if self.reduce_noise_under is not None and ratio_db is not None and ratio_db < self.reduce_noise_under:
+            samples, reduced_db = _denoised(samples, sounds)
+        first = max(0, round((sounds[0][0] - KEEP) * RATE))
+        last = min(len(samples), round((sounds[-1][1] + KEEP) * RATE))
+        adjusted = levelled(samples[first:last], RATE, TARGET_LUFS, CEILING_DBTP)
+        if adjusted is None:
+            raise BadInput(
+                "it is too soft to have a loudness (under -70 LUFS)", "record it louder, or leave it out"
+            )
+        gain = np.float32(10 ** (adjusted.gain_db / 20))
+        return Cut(adjusted, samples[:first] * gain, first / RATE, (len(samples) - last) / RATE, reduced_db)
+
+    def _prompt(self, audio: dict[str, Any] | None) -> Samples:
+        """The prompt's levelled samples at `RATE`; none without a prompt."""
+        if audio is None:
+            return np.zeros(0, np.float32)
+        try:
+            clip = read_clip(audio)
+            return self._cut(clip, *_known({}, clip)).levelled.samples
+        except BadInput as error:
+            raise BadInput(f"its prompt can't be used: {error.reason}", error.remedy) from None
+
+
+def _known(row: dict[str, Any], clip: Clip) -> tuple[SpanList, float | None]:
+    """Sounds in the clip and its signal-to-noise ratio, as `MeasureQuality` measured them or measured here."""
+    if "heard" in row and "snr_db" in row:
+        return [(span["start"], span["end"]) for span in row["heard"]], row["snr_db"]
+    sounding = hear(clip.samples, clip.sample_rate)
+    return sounding.sounds, snr_db(clip.samples, clip.sample_rate, sounding.speech, sounding.sounds)
+
+
+def _tone(name: str, side: str, count: int) -> Samples:
+    """White noise that depends on the row and the side alone, so that order and sharding change nothing."""
+    seed = hashlib.sha256(f"{name}\0{side}".encode()).digest()
+    return np.random.default_rng(int.from_bytes(seed, "little")).standard_normal(count, np.float32) * ROOM_TONE
+
+
+def _denoised(samples: Samples, sounds: SpanList) -> tuple[Samples, float | None]:
+    """Samples with less noise, and by how many dB its quiet stretches became softer; None if it has none."""
+    quiet = np.ones(len(samples), bool)
+    for start, end in sounds:
+        quiet[max(0, round((start - MARGIN) * RATE)) : round((end + MARGIN) * RATE)] = False
+    if np.count_nonzero(quiet) < voice_effects.LEAST_NOISE * RATE or not np.any(samples[quiet]):
+        return samples, None
+    reduced = voice_effects.reduce_noise(samples, samples[quiet], RATE)
+    before, after = (float(np.mean(signal[quiet] ** 2)) for signal in (samples, reduced))
+    return reduced, 10 * math.log10(before / after)

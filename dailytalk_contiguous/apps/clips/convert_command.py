@@ -1,0 +1,88 @@
+"""`dailytalk convert`: recordings as WAV, FLAC, MP3 or Opus."""
+
+from pathlib import Path
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+from dailytalk_contiguous.apps.clips.conversion import CONTAINERS, Conversion, convert_recordings
+from dailytalk_contiguous.cli import options, show
+from dailytalk_contiguous.cli.terminal import Console, Panel, argument, option
+from dailytalk_contiguous.core.documents import as_text
+from dailytalk_contiguous.core.errors import BadValue
+from dailytalk_contiguous.core.outcome import Outcome, exit_code, rejected_of, to_run
+from dailytalk_contiguous.core.wording import counted, length_text
+from dailytalk_contiguous.store.work_folder import REJECTS
+
+
+def convert(
+    inputs: list[str] = argument("INPUT", "Recordings, or folders of them."),
+    to: str = option(..., Panel.INPUT, f"Format: {options.either(CONTAINERS)}.", metavar="NAME"),
+    out: Path = options.out_option(),
+    sample_rate: int | None = options.sample_rate_option("the source's, or the next that the format has"),
+    channels: int | None = option(
+        None,
+        Panel.RESULT,
+        "1 for the mean of all channels (both speakers of a call), or 2.",
+        metavar="N",
+        min=1,
+        max=2,
+        show_default="the source's",
+    ),
+    bits: int | None = option(
+        None,
+        Panel.RESULT,
+        "16 or 24, of wav and flac.",
+        metavar="N",
+        show_default="24 where the source has more than 16, else 16",
+    ),
+    overwrite: bool = option(
+        False, Panel.RESULT, "Replace files that are there; never one of INPUT.", "--overwrite"
+    ),
+    workers: int | None = options.WORKERS,
+) -> Outcome:
+    """Write recordings as WAV, FLAC, MP3 or Opus.
+
+    Folders, names and tags are kept. Every file is read back before it gets its name, and nothing is overwritten:
+    what was made before of the same recording in the same way is left as it is, so that a run that was stopped
+    goes on.
+    """
+    options.on_this_machine("--out", out)
+    options.one_of("--to", to, CONTAINERS)
+    if bits not in (None, 16, 24):
+        raise BadValue(f"--bits can't be {bits}", "choose one of 16, 24")
+    conversion = Conversion(to, sample_rate, channels, bits)  # type: ignore[arg-type]
+    console = Console(stderr=True)
+    with Progress(
+        *(BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    ) as progress:
+        shown = progress.add_task("", total=None)
+        done = convert_recordings(
+            inputs,
+            out,
+            conversion,
+            workers or 1,
+            overwrite,
+            planned=lambda count, left: progress.update(shown, total=count, completed=count - left),
+            finished=lambda: progress.advance(shown),
+        )
+    show.say_left_out(done.left_out)
+    made = done.made + done.done_before
+    before = f", {done.done_before:,} done before" if done.done_before else ""
+    return Outcome(
+        {
+            "out": as_text(out),
+            "made": done.made,
+            "seconds": round(done.seconds, 3),
+            "done_before": done.done_before,
+            "rejected": [reject.as_dict() for reject in done.rejects],
+        },
+        f"{counted(done.made, 'file')} ({length_text(done.seconds)}) made{before} in {as_text(out)}"
+        if made
+        else "no recording could be used",
+        exit_code(made, len(done.rejects)),
+        rejected=rejected_of(done.rejects, "recording", f"in {as_text(out / REJECTS)}"),
+        next=to_run("tag", out, "--out", "DIR") if made else "",
+    )

@@ -1,0 +1,124 @@
+"""MSP-Podcast: turns of real podcasts, with the emotion that most raters heard and three attributes on 1 to 7.
+
+The speech is not acted, so the label of a turn is both its emotion and the perceived one. Labels of the third test
+set are not published: its audio is rejected, as is any clip without a line in the table.
+"""
+
+from typing import Any
+
+from dailytalk_contiguous.apps.clips.corpora import common
+from dailytalk_contiguous.core.documents import utf8_text
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.schema import Row
+
+#: O is another emotion than these, X is no agreement among the raters.
+EMOTIONS = {
+    "A": "angry",
+    "S": "sad",
+    "H": "happy",
+    "U": "surprised",
+    "F": "fearful",
+    "D": "disgusted",
+    "C": "contemptuous",
+    "N": "neutral",
+    "O": "other",
+    "X": "other",
+}
+SPLITS = {"Train": "train", "Development": "validation", "Test1": "test", "Test2": "test", "Test3": "test"}
+GENDERS = {"Male": "male", "Female": "female", "Unknown": None, "": None}
+#: Attribute of the table by ours (arousal is called activation there).
+AFFECT = {"valence": "EmoVal", "arousal": "EmoAct", "dominance": "EmoDom"}
+LOWEST, HIGHEST = 1.0, 7.0
+TABLE = "labels_consensus.csv"
+
+_COLUMNS = ("FileName", "EmoClass", *AFFECT.values(), "SpkrID", "Gender", "Split_Set")
+
+
+class MspPodcast(common.Corpus):
+    """Speaking turns of MSP-Podcast; `label` is the letter of the consensus."""
+
+    NAME = "msp_podcast"
+    ABOUT = common.About(
+        title="MSP-Podcast",
+        description="Speaking turns of podcasts, rated by at least five people each for emotion, activation, "
+        "valence and dominance",
+        homepage="https://ecs.utdallas.edu/research/researchlabs/msp-lab/MSP-Podcast.html",
+        licence="LicenseRef-MSP-Podcast-academic",
+        citation="Lotfian R, Busso C (2019). Building Naturalistic Emotionally Balanced Speech Corpus by "
+        "Retrieving Emotional Speech From Existing Podcast Recordings. IEEE Transactions on Affective Computing "
+        "10(4): 471-483. https://doi.org/10.1109/TAFFC.2017.2736999",
+    )
+    #: Turns with published labels, that is without Test3.
+    SIGNED = True
+    PUBLISHED = (
+        common.PublishedCounts(149_307, release="1.11", unit="labelled turns"),
+        common.PublishedCounts(203_936, release="1.12", unit="labelled turns"),
+        common.PublishedCounts(264_705, release="2.0", unit="labelled turns"),
+    )
+    SPLIT = "official"
+    BESIDE = (
+        "*labels/*",
+        "*transcripts/*",
+        "*forcealigned/*",
+        "*previous_releases_information/*",
+        "*speaker_ids.txt",
+        "*partition*.txt",
+        f"*{TABLE}",
+    )
+
+    @classmethod
+    def reader(cls, tree: common.Tree, config: Any) -> common.Reader:
+        table = tree.named(TABLE)
+        if table is None:
+            raise DailytalkError(f"{TABLE} of MSP-Podcast is not there", "put the folder Labels beside Audios")
+        lines = common.by_clip(table, common.read_table(table, _COLUMNS), "FileName")
+        texts = {
+            file.pure.stem: file
+            for file in tree.files
+            if file.pure.suffix == ".txt" and "transcripts" in map(str.lower, file.pure.parent.parts)
+        }
+
+        def read(file: common.FoundFile) -> Row:
+            line = lines.get(file.pure.name)
+            if line is None:
+                raise BadInput(
+                    f"{TABLE} has no line for it (labels of Test3 are not published)",
+                    "leave it out, or get its labels",
+                )
+            row = read_line(file.pure.stem, line)
+            written = texts.get(file.pure.stem)
+            row["text"] = " ".join(utf8_text(written.read(), written.name).split()) or None if written else None
+            return row
+
+        return read
+
+
+def read_line(clip: str, line: dict[str, str]) -> Row:
+    """The columns of a line of the table. Raises BadInput, naming a code or a number that can't be."""
+    emotion = common.known(EMOTIONS, line["EmoClass"], "emotion", TABLE)
+    speaker = line["SpkrID"].strip()
+    return {
+        "clip": clip,
+        "language": "en",
+        "speaker": None if speaker in ("", "Unknown") else f"msp_podcast/{speaker}",
+        "gender": common.known(GENDERS, line["Gender"].strip(), "gender", TABLE),
+        "emotion": emotion,
+        "label": line["EmoClass"],
+        "perceived": emotion,
+        "perceived_label": line["EmoClass"],
+        "official_split": common.known(SPLITS, line["Split_Set"].strip(), "split", TABLE),
+        **{f"given_{ours}": _scaled(line[column], column) for ours, column in AFFECT.items()},
+    }
+
+
+def _scaled(text: str, column: str) -> float | None:
+    """A mean rating on 1 to 7 as 0 to 1."""
+    if not text.strip():
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not LOWEST <= value <= HIGHEST:
+        raise BadInput(f"its {column} is {text!r}, not a number from 1 to 7", "download the table again")
+    return common.measure_of((value - LOWEST) / (HIGHEST - LOWEST))

@@ -1,0 +1,71 @@
+"""The corpora by name: their rows, their options, and their count check."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from dailytalk_contiguous.apps.clips.corpora.acted import Ravdess, Savee, Tess
+from dailytalk_contiguous.apps.clips.corpora.common import Corpus, CorpusConfig
+from dailytalk_contiguous.apps.clips.corpora.crema_d import CremaD
+from dailytalk_contiguous.apps.clips.corpora.dailytalk import (
+    DailyTalk,
+    DailyTalkContiguous,
+    DailyTalkConversations,
+)
+from dailytalk_contiguous.apps.clips.corpora.esd import Esd
+from dailytalk_contiguous.apps.clips.corpora.msp_podcast import MspPodcast
+from dailytalk_contiguous.apps.clips.corpora.own_clips import Clips
+from dailytalk_contiguous.core.errors import BadValue
+from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.sources.hub_repository import HubChoice, fetch_tree, open_repository
+from dailytalk_contiguous.store.hub import Reference
+
+_CLIPS: tuple[type[Corpus], ...] = (Clips, CremaD, DailyTalk, Esd, MspPodcast, Ravdess, Savee, Tess)
+_CONVERSATIONS: tuple[type[Corpus], ...] = (DailyTalkConversations, DailyTalkContiguous)
+
+#: Corpora whose rows are clips (`core.schema.CLIP`), and those whose rows are conversations.
+CLIP_CORPORA: dict[str, type[Corpus]] = {corpus.NAME: corpus for corpus in _CLIPS}
+CONVERSATION_CORPORA: dict[str, type[Corpus]] = {corpus.NAME: corpus for corpus in _CONVERSATIONS}
+CORPORA: dict[str, type[Corpus]] = CLIP_CORPORA | CONVERSATION_CORPORA
+
+
+def corpus_named(name: str) -> type[Corpus]:
+    """The builder of a corpus. Raises DailytalkError for an unknown name."""
+    if name not in CORPORA:
+        raise BadValue(f"there is no corpus {name!r}", f"choose one of {', '.join(sorted(CORPORA))}")
+    return CORPORA[name]
+
+
+def corpus_rows(name: str, source: Path, **options: Any) -> Iterator[Row]:
+    """The rows of the corpus `name` that is in `source`, one at a time.
+
+    Raises DailytalkError for an unknown name, and as `Corpus.rows` does.
+    """
+    corpus = corpus_named(name)
+    yield from corpus.rows(corpus.BUILDER_CONFIG_CLASS(source=str(source), **options))
+
+
+#: Endings of the files that a corpus on the Hub is made of, beside its recordings: archives, tables and texts.
+_BESIDE = frozenset({".zip", ".csv", ".json", ".txt"})
+
+
+def corpus_on_hub(name: str, reference: Reference) -> tuple[Path, dict[str, Any]]:
+    """The files of a dataset on the Hub as the folder of a corpus, and what run.json says of them.
+
+    Raises DailytalkError for an unknown corpus, a dataset without its files, and as `open_repository` does.
+    """
+    suffixes = {*corpus_named(name).SUFFIXES, *_BESIDE}
+    repository = open_repository(reference, HubChoice())
+    return fetch_tree(repository, suffixes), repository.about()
+
+
+def options_of(name: str) -> set[str]:
+    """Names of the options that a corpus takes beside its source."""
+    common = {field.name for field in fields(CorpusConfig)}
+    return {field.name for field in fields(corpus_named(name).BUILDER_CONFIG_CLASS)} - common
+
+
+def count_check(name: str, rows: Iterable[Row]) -> list[str]:
+    """Sentences on how rows differ from the published counts (a part of a corpus is no error, but is reported)."""
+    return corpus_named(name).count_check(rows)

@@ -1,0 +1,299 @@
+"""`dailytalk corpus`: a published emotion corpus in, finished clips and a training folder out."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dailytalk_contiguous.apps.clips import clip_run as clips
+from dailytalk_contiguous.apps.clips.augment import Augment
+from dailytalk_contiguous.apps.clips.clip_plan import ClipPlan, corpus_pipeline
+from dailytalk_contiguous.apps.clips.clip_words import PROPORTIONAL
+from dailytalk_contiguous.apps.clips.corpora import registry
+from dailytalk_contiguous.apps.clips.corpora.downloads import fetch_all
+from dailytalk_contiguous.apps.clips.to_clips import clip_stages
+from dailytalk_contiguous.cli import options as cli_options
+from dailytalk_contiguous.cli import show
+from dailytalk_contiguous.cli.terminal import Panel, argument, command_line, option, say
+from dailytalk_contiguous.core.documents import as_text
+from dailytalk_contiguous.core.errors import DailytalkError, Reject
+from dailytalk_contiguous.core.outcome import Figures, Outcome, Rejected, exit_code, to_run
+from dailytalk_contiguous.core.sampling import MOST_WEIGHT
+from dailytalk_contiguous.core.wording import counted, length_text
+from dailytalk_contiguous.pipelines.to_text import NO_MODEL
+from dailytalk_contiguous.publish.clip_figures import PLOT, plot_quality
+from dailytalk_contiguous.publish.sections import MEASURES
+from dailytalk_contiguous.run.local import RunPlan
+from dailytalk_contiguous.run.run import RUNNERS, Runner, RunOutcome, intended, run
+from dailytalk_contiguous.run.storage import OF_CORPUS, open_work
+from dailytalk_contiguous.stages.base import Stage
+from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion
+from dailytalk_contiguous.stages.tokenise_prosody import TokeniseClip
+from dailytalk_contiguous.store.hub import parse_reference
+
+#: What `--as` can be.
+FORMS = ("clips", "conversations")
+
+
+#: The options of `corpus` that are settings of its stages and of its plan.
+CLIP_SETTINGS = cli_options.setting_options(
+    *chain(*clip_stages(device="cpu")),
+    ClassifyEmotion(NO_MODEL),
+    Augment(kinds=()),
+    TokeniseClip(NO_MODEL),
+    ClipPlan(),
+    without=("affect_context",),
+)
+
+
+@cli_options.with_options(CLIP_SETTINGS)
+def corpus(
+    name: str = argument("NAME", f"The corpus: {cli_options.either(sorted(registry.CLIP_CORPORA))}."),
+    source: str = argument("SOURCE", "Its folder, its zip archive, or OWNER/NAME[@TAG] on the Hub.", ""),
+    out: Path | None = cli_options.work_option(None),
+    download: Path | None = option(
+        None,
+        Panel.INPUT,
+        "Fetch the corpus from its home page into DIR, and do nothing else; goes on after a stop.",
+        metavar="DIR",
+    ),
+    accept_licence: bool = option(
+        False, Panel.INPUT, "With --download: you take the licence that is shown.", "--accept-licence"
+    ),
+    form: str = option(
+        FORMS[0],
+        Panel.INPUT,
+        f"What to write: {cli_options.either(FORMS)} "
+        f"(a folder for tag; {cli_options.either(clips.LAID_OUT)} only).",
+        "--as",
+        metavar="NAME",
+    ),
+    profile: str = cli_options.profile_option(),
+    text_conditions: bool = cli_options.TEXT_CONDITIONS,
+    report_only: bool = option(
+        False, Panel.RUN, "Measure, show what would be rejected, plot it, and write no clip.", "--report-only"
+    ),
+    dry_run: bool = cli_options.DRY_RUN,
+    workers: int | None = cli_options.WORKERS,
+    profile_stages: bool = cli_options.PROFILE_STAGES,
+    runner: str = cli_options.RUNNER,
+    address: str = cli_options.ADDRESS,
+    shard: str = cli_options.SHARD,
+    shard_minutes: float = cli_options.SHARD_MINUTES,
+    **options: Any,
+) -> Outcome:
+    """Import a published emotion corpus as clips to train on.
+
+    Its clips are measured, filtered, conditioned, split, balanced, copied and described, in --out: data/ for
+    trainers, clips/ (Parquet), rejects.jsonl. With --asr-model none the words of a known text are spread over its
+    clip; with --affect-model none the ratings are those that people gave.
+
+    Finished work is never done again: run the same command after a stop, a crash, or a change of settings.
+    """
+    if download is not None:
+        if source or out:
+            raise DailytalkError("--download only fetches", "leave out SOURCE and --out, and give them afterwards")
+        return _download(name, download, accept_licence)
+    if not source or out is None:
+        what = "SOURCE" if not source else "--out"
+        raise DailytalkError(f"{what} is missing", "give the folder of the corpus and --out, or --download DIR")
+    cli_options.one_of("--as", form, FORMS)
+    settings = cli_options.chosen(options, CLIP_SETTINGS)
+    if name in registry.CONVERSATION_CORPORA:
+        raise DailytalkError(
+            f"{name} holds conversations, not clips",
+            "run `dailytalk tag` on its folder"
+            if name not in clips.LAID_OUT.values()
+            else "name dailytalk, and add --as conversations",
+        )
+    reference = None if Path(source).exists() else parse_reference(source)
+    folder, hub = (Path(source), None) if reference is None else registry.corpus_on_hub(name, reference)
+    if form == "conversations":
+        cli_options.on_this_machine("--out", out)
+        clips_only = settings | {
+            "report_only": report_only,
+            "text_conditions": text_conditions,
+            "dry_run": dry_run,
+            "profile_stages": profile_stages,
+            "runner": runner != RUNNERS[0],
+            "address": address,
+            "shard": shard != "1/1",
+        }
+        for parameter, value in clips_only.items():
+            if value and parameter != "seed":
+                flag = "--" + parameter.replace("_", "-")
+                raise DailytalkError(f"{flag} is for clips, not for --as conversations", "leave one of them out")
+        written = clips.write_conversations(name, folder, out, settings.get("seed", ClipPlan.seed))
+        return laid_out(written, out)
+    corpus_pipeline(
+        profile, **settings
+    )  # raises DailytalkError for impossible settings before anything is written
+    work = open_work(out)
+    engine = Runner(runner, address, work)
+    settings |= {"device": engine.device(settings.get("device", "auto"))}
+    stages, clip_plan = corpus_pipeline(profile, **settings)
+    read = clips.read_corpus(name, folder, work.folder, clip_plan.agreed_only)
+    run_options = replace(
+        clips.OPTIONS,
+        workers=workers or engine.few,
+        shard=cli_options.parse_shard(shard),
+        shard_seconds=60 * shard_minutes,
+        runner=engine,
+    )
+    show.say_slow_precision(stages[0], settings.get("affect_precision"))
+    if dry_run:
+        spec = clips.CorpusSpec(read, work.folder, stages, clip_plan)
+        return corpus_intended(read, *intended(spec, run_options))
+    about: dict[str, Any] = {"command": command_line(), "settings": {"profile": profile}}
+    about |= {"source": hub} if hub else {}
+    with work.telling(), show.bar() as run_bar:
+        spec = clips.CorpusSpec(read, work.folder, stages, clip_plan, about, text_conditions, report_only)
+        done = run(spec, run_options, planned=run_bar.planned)
+    work.settle(OF_CORPUS if done.record else ())
+    if profile_stages:
+        show.say_time_spent(done.account, done.wall_seconds)
+    return corpus_outcome(spec, done)
+
+
+def _download(name: str, folder: Path, accepted: bool) -> Outcome:
+    corpus = registry.corpus_named(name)
+    about, source = corpus.ABOUT, corpus.download()
+    say(f"{about.title}: {about.description}")
+    say(f"licence: {about.licence}")
+    say(f"home page: {about.homepage}")
+    say(f"to be cited as: {about.citation}")
+    if not accepted:
+        raise DailytalkError(
+            f"{about.title} comes under the licence {about.licence}",
+            "read it, and add --accept-licence to take it",
+        )
+    files = source.files()
+    size = sum(file.size for file in files)
+    say(f"{counted(len(files), 'file')}, {size / 1e6:,.0f} MB")
+    tenths = 0
+
+    def on_file(arrived: int, total: int) -> None:
+        nonlocal tenths
+        if (now := 10 * arrived // max(total, 1)) > tenths:
+            tenths = now
+            say(f"{arrived / 1e6:,.0f} of {total / 1e6:,.0f} MB")
+
+    came = fetch_all(files, folder, on_file)
+    record = {
+        "out": as_text(folder),
+        "files": len(files),
+        "fetched": came,
+        "bytes": size,
+        "licence": about.licence,
+    }
+    headline = f"{counted(came, 'file')} fetched, {len(files) - came:,} were there; all checksums are right"
+    return Outcome(record, headline, next=to_run("corpus", name, folder, "--out", "DIR"))
+
+
+_PERCENTILES = (1, 5, 50, 95, 99)
+
+
+def corpus_outcome(spec: clips.CorpusSpec, done: RunOutcome) -> Outcome:
+    record, measures, out, clip_plan = done.record, {}, spec.out, spec.wanted
+    if record is None:
+        for name in MEASURES:
+            if values := [row[name] for row in spec.measured if row[name] is not None]:
+                measures[name] = [float(value) for value in np.percentile(values, _PERCENTILES)]
+    summary = {**(record or {"measures": measures, "kept": len(spec.kept)}), "out": str(out)}
+    summary |= {"seconds": round(done.wall_seconds, 2), "rejected": [reject.as_dict() for reject in done.rejects]}
+    details: list[str | Figures] = [*spec.read.counts]
+    rejected = _rejected_by_stage(done.rejects, done.counts.get("read", 0))
+    code = exit_code(record["counts"]["clips"] if record else len(spec.kept), len(done.rejects))
+    if done.n_missing:
+        missing = f"{counted(done.n_missing, 'shard')} still missing"
+        again = "the same command again once all hosts are done"
+        return Outcome(summary, missing, 3 if done.rejects else 0, details, rejected, again)
+    if record is None:
+        rows = [(name, *(f"{value:.4g}" for value in values)) for name, values in measures.items()]
+        details.append(Figures(("measure", *(f">{percentile} %" for percentile in _PERCENTILES)), rows))
+        if spec.measured:
+            plot_quality(spec.measured, clip_plan.limits, out)
+            details.append(f"the measures are plotted with their limits in {as_text(out / PLOT)}")
+            details.append(f"to listen to what is beyond a limit: {to_run('report', out)}")
+        kept = f"{len(spec.kept):,} of {counted(len(spec.measured), 'measured clip')} would be kept"
+        return Outcome(summary, kept, code, details, rejected, "the same command without --report-only")
+    counts = record["counts"]
+    headline = (
+        f"{counted(counts['read'], 'file')}: {counted(counts['clips'], 'clip')} and {counts['copies']:,} copies, "
+        f"{record['hours']['audio'] * 60:.1f} min, licence {record['corpus']['licence']}"
+    )
+    details += _of_record(record, clip_plan)
+    details.append(f"results in {as_text(out)}: data/ for trainers, clips/, rejects.jsonl, run.json")
+    return Outcome(summary, headline, code, details, rejected, to_run("check", out) if code != 1 else "")
+
+
+def _of_record(record: dict[str, Any], clip_plan: ClipPlan) -> list[str]:
+    counts, split, balance = record["counts"], record["split"], record["balance"] or {}
+    lines = [", ".join(f"{name} {count}" for name, count in counts["by_emotion"].items())]
+    if shared := counts["by_word_source"].get(PROPORTIONAL, 0):
+        words = counted(sum(counts["by_word_source"].values()), "word")
+        lines.append(f"the times of {shared:,} of {words} are shared out")
+    if counts["without_text"]:
+        lines.append(
+            f"{counted(counts['without_text'], 'clip')} without text: enough for emotion and tokens of prosody; "
+            "a model of speech needs words (--asr-model)"
+        )
+    if split:
+        official = " by the corpus's own split" if record["settings"]["split"] == "official" else ""
+        lines.append(f"{split['share']:.0%} for validation{official}, disjoint in {split['disjoint_in']}")
+        lines += [split["note"]] if split["note"] else []
+    if balance.get("failure"):
+        copies = (
+            f"{clip_plan.most_copies} copies of a clip"
+            if record["settings"].get("augment")
+            else "no copies (see --augment)"
+        )
+        most = copies if clip_plan.balance == "sample" else f"a weight of {MOST_WEIGHT:g}"
+        lines.append(f"{balance['failure']}, with {most} at most")
+    lines += [shortfall["to_record"] for shortfall in balance.get("shortfalls", [])]
+    if counts["without_prompt"]:
+        alone = counted(counts["without_prompt"], "clip")
+        lines.append(f"{alone} without a prompt: no neutral line of another speaker")
+    return lines
+
+
+def corpus_intended(read: clips.Read, plan: RunPlan, stages: Sequence[Stage]) -> Outcome:
+    record = {
+        "clips": len(read.rows),
+        "rejected": [problem.as_dict() for problem in read.problems],
+        "shards": {"all": len(plan.paths), "to_make": len(plan.tasks)},
+        "audio_seconds": round(plan.seconds, 2),
+        "stages": [stage.name for stage in stages],
+    }
+    length = length_text(sum(row["duration"] for row in read.rows))
+    return Outcome(
+        record,
+        show.shards_to_make(plan),
+        details=[f"{counted(len(read.rows), 'clip')}, {length}", *show.stages_to_run(stages)],
+        rejected=_rejected_by_stage(read.problems),
+        next=show.DRY_RUN_NEXT,
+    )
+
+
+def laid_out(done: clips.WrittenConversations, out: Path) -> Outcome:
+    return Outcome(
+        asdict(done) | {"out": str(out)},
+        f"{counted(done.conversations, 'conversation')} in {as_text(out)}",
+        exit_code(done.conversations, len(done.rejects)),
+        done.counts,
+        _rejected_by_stage(done.rejects),
+        to_run("tag", out, "--out", "DIR") if done.conversations else "",
+    )
+
+
+def _rejected_by_stage(rejects: Sequence[Reject], of: int = 0) -> list[Rejected]:
+    """Rejects by stage; `of` is how many files were read, where that is known."""
+    share = f" of {counted(of, 'file')}" if of else ""
+    return [
+        Rejected(f"{count:,}{share} by {stage}", [reject.as_dict() for reject in rejects if reject.stage == stage])
+        for stage, count in Counter(reject.stage for reject in rejects).most_common()
+    ]

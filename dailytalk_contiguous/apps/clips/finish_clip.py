@@ -1,0 +1,68 @@
+"""TakeConditioned and FinishClip: a conditioned clip takes its source's place, and in the end its row is closed.
+
+Augment changes what a row's `audio` holds, so conditioned audio has to become that first, with its words moved
+to where they are heard in it. The last stage keeps what is published and drops the rest.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from datasets import Features, List
+
+from dailytalk_contiguous.apps.clips.clip_words import PROPORTIONAL, RECOGNISER
+from dailytalk_contiguous.core import schema
+from dailytalk_contiguous.core.audio import probe
+from dailytalk_contiguous.core.clip import SAID, clip_row
+from dailytalk_contiguous.core.utterance import PROSODIC_TOKENS, WORD
+from dailytalk_contiguous.core.word_times import fit_words
+from dailytalk_contiguous.stages.base import Stage
+
+
+@dataclass(frozen=True)
+class TakeConditioned(Stage):
+    """Gives back `audio`, `duration` and `words`: those of the conditioned clip (see `Condition`)."""
+
+    needs: ClassVar[tuple[str, ...]] = (
+        *("conditioned", "conditioned_duration", "clip_start", "trim_start", "trim_end", "words"),
+    )
+    adds: ClassVar[Features] = Features({"audio": schema.AUDIO, "duration": schema.SECONDS, "words": List(WORD)})
+
+    def row(self, row: schema.Row) -> schema.Row:
+        words = row["words"]
+        if words is not None:
+            start, trimmed = row["clip_start"], row["trim_start"]
+            moved = [word | {name: word[name] - trimmed + start for name in ("start", "end")} for word in words]
+            words = fit_words(moved, start, row["conditioned_duration"])
+        audio = {"bytes": row["conditioned"], "path": None}
+        return {"audio": audio, "duration": row["conditioned_duration"], "words": words}
+
+
+@dataclass(frozen=True)
+class FinishClip(Stage):
+    """Closes rows: the columns of `core.schema.LABELLED`, each word with the source of its times."""
+
+    needs: ClassVar[tuple[str, ...]] = (
+        *("conversation_id", "audio", "duration", "words", "word_source", "labels", "split"),
+        *SAID,
+        *schema.CONDITIONING,
+    )
+    uses: ClassVar[tuple[str, ...]] = tuple(PROSODIC_TOKENS)
+    adds: ClassVar[Features] = schema.LABELLED
+
+    def row(self, row: schema.Row) -> schema.Row:
+        conditioning = {name: row[name] for name in schema.CONDITIONING}
+        if (copy := row["labels"]["augmentation"]) and copy["kind"] == "stretch" and row["clip_start"]:
+            conditioning["clip_start"] *= copy["amount"]  # the prompt before the clip is stretched with it
+        labels = row["labels"] | {"conditioning": conditioning}
+
+        def source_of(word: schema.Row) -> str:
+            recognised = row["word_source"] == RECOGNISER and labels["text_source"] != RECOGNISER
+            return PROPORTIONAL if recognised and word["probability"] == 0 else str(row["word_source"])
+
+        words = [
+            {name: word[name] for name in ("word", "start", "end")}
+            | {"speaker": "left", "source": source_of(word), "probability": None}
+            for word in row["words"] or ()
+        ]
+        clip = row | {"labels": labels, "sample_rate": probe(row["audio"]).sample_rate}
+        return clip_row(clip, words) | {"audio": row["audio"]}

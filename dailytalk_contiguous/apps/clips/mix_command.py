@@ -1,0 +1,124 @@
+"""`dailytalk mix`: several corpora and conversations as one training folder."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+from dailytalk_contiguous.apps.clips.mixture import LICENCES, Mixed, Settings, mix_summary
+from dailytalk_contiguous.apps.clips.mixture import mix_folders as write_mix
+from dailytalk_contiguous.cli import options
+from dailytalk_contiguous.cli.terminal import Panel, argument, option
+from dailytalk_contiguous.core.documents import as_text
+from dailytalk_contiguous.core.outcome import Outcome, rejected_of, to_run
+from dailytalk_contiguous.core.scorecard import measure_text, published_references
+from dailytalk_contiguous.core.turns import TURN_MEASURES
+from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.publish.items import MIX_REJECTS, reference_at
+from dailytalk_contiguous.publish.version import version_or_path
+
+#: Published corpora that a mix can be brought near to.
+TOWARDS = [name for name, corpus in published_references().items() if not corpus.avoid]
+
+
+def mix(
+    folders: list[str] = argument(
+        "DIR[:WEIGHT]",
+        "What corpus, build or export --format moshi wrote, each with its share of the training hours.",
+    ),
+    out: Path = options.out_option(),
+    commercial: bool = option(
+        Settings.commercial, Panel.RESULT, "Leave out what may not surely be used commercially.", "--commercial"
+    ),
+    hours: float | None = option(
+        Settings.hours,
+        Panel.RESULT,
+        "Hours of training, all folders together.",
+        metavar="N",
+        show_default="as many as there are",
+    ),
+    towards: str | None = option(
+        None,
+        Panel.RESULT,
+        "See each conversation 0 to 4 times, so that together they are as a published corpus is "
+        f"({', '.join(TOWARDS)}), or as a work folder, a version or a corpus-stats.json.",
+        metavar="CORPUS",
+    ),
+    text_conditions: bool = options.TEXT_CONDITIONS,
+    recorded_only: bool = option(
+        Settings.recorded_only,
+        Panel.RESULT,
+        "Leave out conversations that came with one channel, which was separated.",
+        "--recorded-only",
+    ),
+    eval_share: float = options.eval_share_option(Settings.eval_share),
+    seed: int = options.SEED_OPTION,
+) -> Outcome:
+    """Mix corpora and conversations into a training folder.
+
+    For moshi-finetune. Audio is linked, never copied twice: a clip that is to be heard more often is named more
+    often in train.jsonl.
+    """
+    options.on_this_machine("--out", out)
+    reference = published_references().get(towards or "")
+    if reference and reference.avoid:
+        options.one_of("--towards", str(towards), TOWARDS)
+    elif towards is not None and not reference:
+        if "/" not in towards and not Path(towards).exists():
+            options.one_of("--towards", towards, [*TOWARDS, "the path of a corpus-stats.json"])
+        reference = reference_at(version_or_path(towards, None))
+    settings = Settings(commercial, hours, seed, eval_share, text_conditions, recorded_only, reference)
+    return mix_outcome(write_mix([weighted(folder) for folder in folders], out, settings), out)
+
+
+def mix_outcome(done: Mixed, out: Path) -> Outcome:
+    record = {
+        "out": as_text(out),
+        "lines": done.lines,
+        "folders": {part.place: mix_summary(part) for part in done.parts},
+        "licence": done.licence.licence,
+        "asks": done.licence.asks,
+        "warnings": done.warnings,
+        "rejects": len(done.rejects),
+        "towards": asdict(done.approach) if done.approach else None,
+    }
+    details = []
+    total = sum(part.seconds_listed() for part in done.parts)
+    for part in done.parts:
+        seconds = part.seconds_listed()
+        share = f"{seconds / total:.1%}" if total else "–"
+        listed = f"{seconds / 3600:.2f} h of training ({share}), from {part.seconds('train') / 3600:.2f} h"
+        details.append(f"{part.place}: {listed}")
+    if near := done.approach:
+        rarely = f"{near.lost:.2f} h of {near.hours:.2f} h are not seen"
+        seen = ", ".join(f"{count:,} seen {counted(n, 'time')}" for n, count in near.seen.items())
+        details.append(f"towards {near.reference}: {rarely}; of the conversations {seen}")
+        for reached in near.measures:
+            name, of = reached.measure, "" if reached.side == "both" else f" ({reached.side})"
+            values = f"{measure_text(name, reached.before, with_unit=False)} → {measure_text(name, reached.after)}"
+            missed = "" if reached.low <= reached.after <= reached.high else ", not reached"
+            band = measure_text(name, reached.low, reached.high)
+            details.append(f"{TURN_MEASURES[name].title}{of}: {values}, to be {band}{missed}")
+    details.append(f"licence: {done.licence.licence} ({LICENCES} tells all)")
+    lines = f"{counted(done.lines['train'], 'line')} to train on, {done.lines['eval']} to evaluate on"
+    return Outcome(
+        record,
+        f"{lines} in {as_text(out)}",
+        3 if done.rejects else 0,
+        details + [f"warning: {warning}" for warning in done.warnings],
+        rejected_of(done.rejects, where=f"in {as_text(out / MIX_REJECTS)}"),
+        to_run("check", out),
+    )
+
+
+def weighted(text: str) -> tuple[Path, float | None]:
+    """The folder and the weight of `DIR[:WEIGHT]`; without a weight if a folder has the whole name.
+
+    >>> weighted("esd:0.5")
+    (PosixPath('esd'), 0.5)
+    """
+    path, colon, weight = text.rpartition(":")
+    if colon and path and not Path(text).exists():
+        try:
+            return Path(path), float(weight)
+        except ValueError:
+            pass  # no number: the colon belongs to the name
+    return Path(text), None

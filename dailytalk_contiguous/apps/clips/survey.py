@@ -1,0 +1,159 @@
+"""The silences of recordings, file by file and together: by level and by speech activity, and where to cut them.
+
+A file is read once for both and held as levels and probabilities alone, so ten hours take no more than one.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dailytalk_contiguous.apps.clips.cuts import SHORTEST_SILENCE, CutRule
+from dailytalk_contiguous.apps.clips.silences import (
+    BINS,
+    CutOutcome,
+    LevelMeter,
+    SilenceStatistics,
+    suggested,
+    together,
+    try_cuts,
+)
+from dailytalk_contiguous.core import interrupts
+from dailytalk_contiguous.core.audio import ANALYSIS_RATE, blocks_at, pcm_to_float, probe, to_pcm
+from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.core.spans import speech_spans
+from dailytalk_contiguous.core.wording import counted, length_text
+from dailytalk_contiguous.models.speech_activity import FRAME_SECONDS, MIN_SPEECH, SpeechActivity
+from dailytalk_contiguous.publish.plots import Bar, BarPlot, Series, sheet
+
+#: Lengths in seconds, shape (n,).
+Lengths = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class SilenceSurvey:
+    """The silences of one recording, or of several together.
+
+    Attributes:
+        name: of the recording; `all` of several. seconds: of audio.
+        thresholds_dbfs: of each channel, None where nothing stands out; empty of several recordings.
+        by_level, by_speech: lengths of what is softer than that in all channels, and of what is no speech in any.
+        outcomes: what cutting at each of `apps.clips.silences.CANDIDATES` gives.
+    """
+
+    name: str
+    seconds: float
+    thresholds_dbfs: tuple[float | None, ...]
+    by_level: Lengths
+    by_speech: Lengths
+    outcomes: list[CutOutcome]
+
+    @property
+    def statistics(self) -> dict[str, SilenceStatistics]:
+        return {"level": SilenceStatistics.of(self.by_level), "speech": SilenceStatistics.of(self.by_speech)}
+
+    @property
+    def choice(self) -> CutOutcome | None:
+        """The silence at which these recordings are best cut; None where nothing would be usable."""
+        return suggested(self.outcomes, self.statistics["level"].maximum or 0.0)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "seconds": round(self.seconds, 3),
+            "thresholds_dbfs": list(self.thresholds_dbfs),
+            "silences": {found_by: asdict(figures) for found_by, figures in self.statistics.items()},
+            "suggested_silence": self.choice and self.choice.silence,
+            "candidates": [outcome.as_dict() for outcome in self.outcomes],
+        }
+
+
+def survey(row: Row, rule: CutRule, below: float | None) -> SilenceSurvey:
+    """The silences of one recording of `sources.folder`; `rule` and `below` as `dailytalk split` has them.
+
+    Raises BadInput if it can't be read.
+    """
+    info = probe(row["audio"])
+    meter = LevelMeter(info.sample_rate, info.channels)
+    channels = [SpeechActivity() for _ in range(info.channels)]
+    # The loudest voice counts: speech is where anybody speaks.
+    probabilities: list[NDArray[np.float32]] = []
+    for samples in blocks_at(row["audio"], ANALYSIS_RATE, tap=meter.push):
+        block = to_pcm(samples)
+        interrupts.check_interrupt()
+        heard = [activity.push(pcm_to_float(channel)) for activity, channel in zip(channels, block.T, strict=True)]
+        probabilities.append(np.max(heard, axis=0))
+    probabilities.append(np.max([activity.flush() for activity in channels], axis=0))
+    levels = meter.levels()
+    seconds = levels.n_samples / levels.sample_rate
+    spoken = np.concatenate(probabilities)
+    runs = speech_spans(
+        spoken, seconds, FRAME_SECONDS, min_speech=MIN_SPEECH, min_silence=SHORTEST_SILENCE, pad=0.0
+    )
+    gaps = np.diff(np.array([0.0, *(edge for run in runs for edge in run), seconds]))[::2]
+    thresholds = levels.thresholds(below)
+    silences = levels.silences(thresholds)
+    return SilenceSurvey(
+        row["audio_file"],
+        seconds,
+        tuple(thresholds),
+        (silences[:, 1] - silences[:, 0]) / levels.sample_rate,
+        gaps[gaps >= SHORTEST_SILENCE],
+        try_cuts(levels, silences, speech_spans(spoken, seconds, FRAME_SECONDS, min_speech=MIN_SPEECH), rule),
+    )
+
+
+def all_together(surveys: Iterable[SilenceSurvey]) -> SilenceSurvey:
+    several = list(surveys)
+    return SilenceSurvey(
+        "all",
+        sum(recording.seconds for recording in several),
+        (),
+        np.concatenate([recording.by_level for recording in several]),
+        np.concatenate([recording.by_speech for recording in several]),
+        together(recording.outcomes for recording in several),
+    )
+
+
+def bin_names() -> list[str]:
+    """What the bars of a histogram are called: `0.05–0.1 s`, …, `from 6.4 s`."""
+    return [f"{low:g}–{high:g} s" for low, high in pairwise(BINS)] + [f"from {BINS[-1]:g} s"]
+
+
+def survey_png(whole: SilenceSurvey) -> bytes:
+    figures = whole.statistics
+    lengths = [
+        BarPlot(
+            title=title,
+            rows=[Bar(name, (n,), (n,)) for name, n in zip(bin_names(), figures[found_by].histogram, strict=True)],
+            series=[Series(style, title)],
+            axis="silences",
+        )
+        for found_by, style, title in (
+            ("level", "left", "Silences by level"),
+            ("speech", "right", "Silences by speech activity"),
+        )
+    ]
+    shares = BarPlot(
+        title="Usable audio by --silence",
+        rows=_bars(whole, [100 * outcome.share for outcome in whole.outcomes]),
+        series=[Series("after", "usable")],
+        axis="% of what is not silent",
+    )
+    inside = BarPlot(
+        title="Cuts inside speech by --silence",
+        rows=_bars(whole, [outcome.inside_speech for outcome in whole.outcomes]),
+        series=[Series("other", "inside speech")],
+        axis="cuts",
+    )
+    chosen = f"; suggested: --silence {whole.choice.silence:g}" if whole.choice else ""
+    title = f"{counted(figures['level'].count, 'silence')} in {length_text(whole.seconds)}{chosen}"
+    return sheet([*lengths, shares, inside], 2, title)
+
+
+def _bars(whole: SilenceSurvey, values: Sequence[float]) -> list[Bar]:
+    named = zip(whole.outcomes, values, strict=True)
+    return [Bar(f"{outcome.silence:g} s", (value,), (outcome.pieces,)) for outcome, value in named]

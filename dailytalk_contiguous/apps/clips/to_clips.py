@@ -1,0 +1,93 @@
+"""The pipelines of clips: of a corpus, of the pieces of recordings, and from a clip to its words."""
+
+from typing import Any
+
+from dailytalk_contiguous.apps.clips.augment import Augment
+from dailytalk_contiguous.apps.clips.clip_words import CutSpeech, TimeWords
+from dailytalk_contiguous.apps.clips.condition import Condition
+from dailytalk_contiguous.apps.clips.cut import CutAtSilences
+from dailytalk_contiguous.apps.clips.finish_clip import FinishClip, TakeConditioned
+from dailytalk_contiguous.apps.clips.first_words import FirstWords
+from dailytalk_contiguous.apps.clips.measure_quality import MeasureQuality
+from dailytalk_contiguous.core.emotions import AFFECT_MAP
+from dailytalk_contiguous.core.schema import MIX
+from dailytalk_contiguous.core.settings import check_known, with_settings
+from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE
+from dailytalk_contiguous.models.profiles import STANDARD
+from dailytalk_contiguous.pipelines.to_text import NO_MODEL, StageMaker, without_recogniser
+from dailytalk_contiguous.stages.base import PerUtterance, Stages
+from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion
+from dailytalk_contiguous.stages.measure_prosody import MeasureProsody
+from dailytalk_contiguous.stages.rate_affect import RateAffect
+from dailytalk_contiguous.stages.segment import Segment
+from dailytalk_contiguous.stages.tokenise_prosody import TokeniseClip
+from dailytalk_contiguous.stages.transcribe import Transcribe
+
+
+def clip_stages(profile: str = STANDARD, **options: Any) -> tuple[Stages, Stages]:
+    """The stages of every clip of a corpus as it came, and those of every clip that is kept and its copies.
+
+    What needs all clips at once (`apps.clips.clip_plan`) comes between the two. The embedded estimate of affect is
+    not a stage, because it compares the clips of a speaker; it is made there, and so are the classes of `affect-map`.
+
+    Args:
+        profile: of `models.profiles.PROFILES`.
+        options: settings of the stages by the names of the options of `dailytalk corpus`: `augment`, … A model
+            that is `none` is not used, although the profile has one.
+
+    Raises DailytalkError for a profile or an option that does not exist.
+    """
+    make = StageMaker(profile, without_recogniser(options))
+    rate, augment = make(RateAffect), make(Augment, kinds=())
+    classify = make(ClassifyEmotion, model=NO_MODEL)
+    measuring = make(MeasureQuality), make(CutSpeech), make(TimeWords), make(MeasureProsody)
+    finishing = make(Condition), make(TakeConditioned)
+    tokenise = make(TokeniseClip, codebook=NO_MODEL)
+    make.all_used(*measuring, rate, classify, *finishing, augment, tokenise)
+    return (
+        (
+            *measuring,
+            *((rate,) if rate.model not in (NO_MODEL, ACOUSTIC_ESTIMATE) else ()),
+            *((classify,) if classify.model not in (NO_MODEL, AFFECT_MAP) else ()),
+        ),
+        (
+            *finishing,
+            *((augment,) if augment.kinds else ()),
+            *((tokenise,) if tokenise.codebook != NO_MODEL else ()),
+            make(FinishClip),
+        ),
+    )
+
+
+def split_stages(profile: str = STANDARD, words: int = 0, **options: Any) -> Stages:
+    """The stages that decide where recordings are cut, and with `words` find the first words of each piece.
+
+    Args:
+        profile: of `models.profiles.PROFILES`.
+        words: how many first words the name of each piece has; 0 for none.
+        options: settings of the stages by the names of the options of `dailytalk split`: `silence`, `max`, …
+
+    Raises DailytalkError for a profile or an option that does not exist.
+    """
+    make = StageMaker(profile, options)
+    stages: Stages = with_settings((CutAtSilences(),), options)
+    check_known(options, *stages, Transcribe)
+    return (*stages, FirstWords(make(Transcribe), words)) if words else stages
+
+
+def transcribe_stages(profile: str = STANDARD, **options: Any) -> Stages:
+    """The stages from a clip of one speaker to its words.
+
+    Args:
+        profile: of `models.profiles.PROFILES`.
+        options: settings of `Transcribe` by the names of the options of `dailytalk transcribe`.
+
+    Raises DailytalkError for a profile or an option that does not exist.
+
+    >>> [stage.name for stage in transcribe_stages("embedded")]
+    ['Segment', 'Transcribe']
+    """
+    make = StageMaker(profile, options)
+    transcribe = make(Transcribe)
+    make.all_used(transcribe)
+    return Segment(channel=MIX), PerUtterance(transcribe)

@@ -1,0 +1,274 @@
+"""Folders that trainers of a voice read: mono clips and lists of their texts, in the forms of six of them.
+
+The lists are lines of fields with `|` between, and no reader of them takes a `|` or a line break inside a field,
+so texts have neither: a space is there, and the export says how many. Where the reader is one of CSV (Python's or
+pandas'), a field with a quotation mark is quoted as in CSV, because the mark would else swallow the lines behind
+it; the others split lines, and get it as it is.
+"""
+
+import csv
+import io
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dailytalk_contiguous.apps.clips.corpora.registry import corpus_rows
+from dailytalk_contiguous.core.audio import Pcm, mixed_down, read_pcm
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.publish import exports
+from dailytalk_contiguous.publish.items import conversation
+from dailytalk_contiguous.sources import whisper_json
+from dailytalk_contiguous.store.edit_journal import laid_over
+from dailytalk_contiguous.store.owned_folder import file_name
+
+#: Texts that pandas reads as a missing value, with which Coqui TTS fails hours later (`na_values` of `read_csv`).
+_MISSING = frozenset(
+    """
+    #N/A #NA -1.#IND -1.#QNAN -NaN -nan 1.#IND 1.#QNAN <NA> N/A NA NULL NaN None n/a nan null
+    """.split()  # noqa: SIM905 (a list of quoted words is no easier to read)
+)
+
+#: Languages of GPT-SoVITS; it leaves out lines of others with a warning.
+SOVITS_LANGUAGES = frozenset({"zh", "ja", "en", "ko", "yue"})
+
+_READABLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
+
+
+class VoiceClip(NamedTuple):
+    """A clip; `voice` is its speaker's name, or what is used as one, and `entry` its entry in a whisper.json.
+
+    `name` is that of the file of its sound; `path` is that file under the folder, without ending.
+    """
+
+    name: str
+    voice: str
+    language: str | None
+    text: str
+    entry: dict[str, Any] | None
+    pcm: Pcm
+    path: str = ""
+
+    @property
+    def apart(self) -> tuple[str, ...]:
+        return (self.voice,)
+
+
+@dataclass(frozen=True)
+class VoiceList:
+    """What the lists of a trainer of voices have.
+
+    Attributes:
+        line: the fields of a clip, for the folder, and whether there are several speakers.
+        files: the file of each side; one that evaluates on a share itself has `train` alone.
+        audio: the folder of the sound.
+        header: the first line.
+        is_csv: whether the reader is one of CSV.
+        refuse: why it can't take a clip.
+        with_json: whether a whisper.json of the clips is beside the lists.
+    """
+
+    line: Callable[[VoiceClip, Path, bool], list[str]]
+    files: Mapping[str, str]
+    audio: str = "wavs"
+    header: tuple[str, ...] = ()
+    is_csv: bool = False
+    refuse: Callable[[VoiceClip], str | None] = lambda clip: None
+    with_json: bool = False
+
+
+def _missing(clip: VoiceClip) -> str | None:
+    return f"its text {clip.text!r} is a missing value to pandas" if clip.text in _MISSING else None
+
+
+def _unspoken(clip: VoiceClip) -> str | None:
+    known = ", ".join(sorted(SOVITS_LANGUAGES))
+    return None if clip.language in SOVITS_LANGUAGES else f"its language is {clip.language}, not one of {known}"
+
+
+def _write(kind: VoiceList, export: exports.Export, clip: VoiceClip) -> Iterator[exports.FileEntry]:
+    if why := kind.refuse(clip):
+        raise BadInput(why, "correct it where the clip has it, or leave the clip out")
+    seconds = len(clip.pcm) / export.sample_rate
+    whole = {"id": 0, "start": 0.0, "end": round(seconds, 4), "text": clip.text}
+    entry = clip.entry or {"text": clip.text, "language": clip.language, "segments": [whole]}
+    path = f"{kind.audio}/{clip.name}"
+    export.write_sound(path, clip.pcm)
+    export.about[clip.name.casefold()] = entry
+    yield exports.FileEntry(clip._replace(path=path, entry=entry, pcm=np.empty(0, np.int16)), seconds)
+
+
+def _finish(kind: VoiceList, export: exports.Export, lists: exports.Lists) -> Mapping[str, exports.FileText]:
+    clips: list[VoiceClip] = [entry.line for entries in lists.values() for entry in entries]
+    many, root = len({clip.voice for clip in clips}) > 1, export.target.root.resolve()
+    texts: dict[str, exports.FileText] = {
+        kind.files[side]: _list(kind, [kind.line(entry.line, root, many) for entry in entries])
+        for side, entries in lists.items()
+    }
+    if kind.with_json:
+        entries = {f"{clip.name}.wav": clip.entry for clip in clips}
+        texts[whisper_json.WHISPER_JSON] = whisper_json.whisper_json_text(entries)
+    return texts
+
+
+def _list(kind: VoiceList, lines: Iterable[list[str]]) -> str:
+    rows = [*([kind.header] if kind.header else []), *lines]
+    if not kind.is_csv:
+        return "".join("|".join(fields) + "\n" for fields in rows)
+    written = io.StringIO()
+    csv.writer(written, delimiter="|", lineterminator="\n").writerows(rows)
+    return written.getvalue()
+
+
+def refuse_separators(out: Path, settings: exports.ExportSettings) -> None:
+    if "|" in str(out.resolve()) or "\n" in str(out.resolve()):
+        raise DailytalkError(f"--out {str(out)!r} can't be in a list of the trainer", "choose another folder")
+
+
+def _plain(text: str, export: exports.Export) -> str:
+    """A text with single spaces, in which no line and no field ends; a mark that would end one is counted."""
+    for mark, name in (("|", "|"), ("\0", "NUL")):
+        if count := text.count(mark):
+            export.left_out[f"{name} in texts and names: it ends a field of a list, so a space is there"] += count
+    return " ".join(text.replace("|", " ").replace("\0", " ").split())
+
+
+def open_clip(row: Row, export: exports.Export) -> VoiceClip:
+    """The clip of a row of `voice_folder` or, its part of the left channel, of `open_items`. Raises BadInput."""
+    if row.get("problem"):
+        raise BadInput(row["problem"], row["remedy"])
+    name, rate, labels = row["conversation_id"], export.sample_rate, row.get("labels")
+    if "audio_file" in row:
+        stem, text = PurePosixPath(row["audio_file"]).stem, row["text"]
+        speaker = row["speaker"].removeprefix("clips/")
+        pcm = mixed_down(read_pcm(row["audio"], sample_rate=rate))
+    elif not labels:
+        reason = "it is a conversation of two, not a clip of one speaker"
+        raise BadInput(reason, "export it for moshi, csm or j-moshi")
+    else:
+        utterance, corpus = row["utterances"][0], labels.get("corpus") or ""
+        stem, text = PurePosixPath(name).name, utterance["text_raw"] or utterance["text"]
+        speaker = ((row["speakers"] or {}).get("left") or corpus or "speaker").removeprefix(f"{corpus}/")
+        pcm = conversation(row, rate, swap=False).pcm[round(utterance["start"] * rate) :, 0]
+    if not (text := _plain(text or "", export)):
+        raise BadInput("it has no text", "run dailytalk transcribe, or leave it out")
+    if not len(pcm):
+        raise BadInput("it holds no audio (0 s)", "leave it out")
+    # Its own name where that is safe everywhere and no other clip has it, whatever the case.
+    is_free = _READABLE.fullmatch(stem) and stem.casefold() not in export.about
+    file = stem if is_free else file_name(name)
+    return VoiceClip(file, _plain(speaker, export), row["language"], text, row.get("entry"), pcm)
+
+
+def is_voice_folder(place: Path) -> bool:
+    """Whether a folder is one of clips with a whisper.json. Raises DailytalkError for a link that leads out."""
+    try:
+        return place.is_dir() and whisper_json.clips_folder(place).json is not None
+    except BadInput as error:
+        raise DailytalkError(error.reason, error.remedy) from None
+
+
+def voice_folder(place: Path) -> Iterator[Row]:
+    """The clips of a folder with a whisper.json, as the corpus `clips` reads them, each with its `entry`."""
+    rows = [*corpus_rows("clips", place)]
+    audio, path = whisper_json.clips_folder(place)
+    assert path is not None
+    prefix = "" if audio == place else f"{audio.name}/"
+    entries = whisper_json.read_whisper_json(laid_over(path)).entries
+    keys = whisper_json.match_names(
+        entries, [row["audio_file"].removeprefix(prefix) for row in rows if not row["problem"]]
+    ).keys
+    for row in rows:
+        name = row["audio_file"].removeprefix(prefix)
+        entry = entries[keys[name]] if name in keys else None
+        yield row | {"conversation_id": row["id"], "audio_file": name, "entry": entry}
+
+
+def _format(
+    name: str, reader: str, checked: str, sample_rate: int, kind: VoiceList
+) -> exports.ExportFormat[VoiceClip]:
+    return exports.ExportFormat(
+        name,
+        reader=reader,
+        holds="mono clips, and a list of their texts and speakers",
+        loses="emotions, tags, prosody, times of words",
+        checked=checked,
+        open=open_clip,
+        write=partial(_write, kind),
+        finish=partial(_finish, kind),
+        manifests=(*kind.files.values(), *([whisper_json.WHISPER_JSON] if kind.with_json else [])),
+        sides=exports.TWO_LISTS if "eval" in kind.files else exports.ONE_LIST,
+        options=frozenset(),
+        sample_rate=sample_rate,
+        noun="clip",
+        unit="clip",
+        then="",
+        prepare=refuse_separators,
+    )
+
+
+_README, _PANDAS, _LINES = "a reader written from its README", "pandas", "a reader written from its source"
+
+#: The formats; where each is read, and the rate. LJSpeech: its own README. XTTS: `coqui` in
+#: TTS/tts/datasets/formatters.py of Coqui TTS, and `XttsAudioConfig`. Piper: `ljspeech_dataset` in
+#: piper_train/preprocess.py, and the rate of its medium and high voices. GPT-SoVITS: 1-get-text.py and
+#: 2-get-hubert-wav32k.py in prepare_datasets. F5-TTS: train/datasets/prepare_csv_wavs.py, and
+#: `target_sample_rate` of its models. Tortoise: `load_filepaths_and_text` and DLAS's paired_voice_audio.
+VOICES = (
+    _format(
+        *("ljspeech", "whatever reads LJSpeech", _README, 22050),
+        VoiceList(lambda clip, root, many: [clip.name, clip.text, clip.text], {"train": "metadata.csv"}),
+    ),
+    _format(
+        *("xtts", "Coqui TTS (XTTS)", _PANDAS, 22050),
+        VoiceList(
+            lambda clip, root, many: [f"{clip.path}.wav", clip.text, clip.voice],
+            {"train": "metadata_train.csv", "eval": "metadata_eval.csv"},
+            header=("audio_file", "text", "speaker_name"),
+            is_csv=True,
+            refuse=_missing,
+        ),
+    ),
+    _format(
+        *("piper", "Piper", _LINES, 22050),
+        VoiceList(
+            # A third field is the speaker: it reads `id|text` of a single one.
+            lambda clip, root, many: [clip.name, *([clip.voice] if many else []), clip.text],
+            {"train": "metadata.csv"},
+            is_csv=True,
+        ),
+    ),
+    _format(
+        *("gpt-sovits", "GPT-SoVITS", _LINES, 32000),
+        VoiceList(
+            # Paths are opened as they are, from whatever folder it runs in.
+            lambda clip, root, many: [f"{root / clip.path}.wav", clip.voice, str(clip.language), clip.text],
+            {"train": "metadata.list"},
+            refuse=_unspoken,
+        ),
+    ),
+    _format(
+        *("f5", "F5-TTS", _LINES, 24000),
+        VoiceList(
+            # Some of its versions take whole paths only.
+            lambda clip, root, many: [f"{root / clip.path}.wav", clip.text],
+            {"train": "metadata.csv"},
+            header=("audio_file", "text"),
+            is_csv=True,
+        ),
+    ),
+    _format(
+        *("tortoise", "Tortoise (DLAS)", _LINES, 22050),
+        VoiceList(
+            lambda clip, root, many: [f"{clip.path}.wav", clip.text],
+            {"train": "train.txt", "eval": "validation.txt"},
+            audio="audio",
+            with_json=True,
+        ),
+    ),
+)

@@ -1,0 +1,205 @@
+"""`dailytalk emotion evaluate`: how well a classifier of emotion does on speakers that it has not heard."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, get_args
+
+from dailytalk_contiguous.apps.learn import emotion_evaluation
+from dailytalk_contiguous.apps.learn.emotion_examples import EmotionExamples, Labels, read_examples
+from dailytalk_contiguous.apps.learn.emotion_training import fit_emotion
+from dailytalk_contiguous.apps.learn.probes import FOLDS
+from dailytalk_contiguous.cli.options import DEVICE_OPTION, HTML, PNG, SEED_OPTION, either, on_this_machine, one_of
+from dailytalk_contiguous.cli.terminal import Panel, argument, option, say
+from dailytalk_contiguous.core import interrupts
+from dailytalk_contiguous.core.documents import as_text
+from dailytalk_contiguous.core.emotions import AFFECT_MAP, CLASS_SETS
+from dailytalk_contiguous.core.errors import BadValue, DailytalkError
+from dailytalk_contiguous.core.outcome import Figures, Outcome, to_run
+from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.models.contracts import EmotionModel
+from dailytalk_contiguous.models.devices import resolve_device
+from dailytalk_contiguous.models.emotion_folder import EMOTION_KINDS
+from dailytalk_contiguous.models.emotion_models import emotion_facts, load_emotion_model
+from dailytalk_contiguous.publish.page import page_of
+from dailytalk_contiguous.publish.plots import png as drawn
+from dailytalk_contiguous.store.files import write_bytes, write_lines
+
+LABELS: tuple[str, ...] = get_args(Labels)
+
+INPUTS = argument("INPUT", "Folders of dailytalk corpus, mixes, OWNER/NAME@TAG of clips on the Hub.")
+LABELS_OPTION = option("acted", Panel.INPUT, f"What says the emotion: what was {either(LABELS)}.", metavar="NAME")
+MAP = option(
+    None, Panel.INPUT, "The class of a label that is none, such as calm=neutral.", "--map", metavar="LABEL=CLASS"
+)
+AGREEMENT = option(
+    0.0, Panel.RARE, "Least share of raters who agree, where it is known.", metavar="N", min=0.0, max=1.0
+)
+VOTES = option(
+    None, Panel.RARE, "CREMA-D's tabulatedVotes.csv, for --labels votes of rows without votes.", metavar="FILE"
+)
+CLASSES = option(
+    "",
+    Panel.INPUT,
+    f"Classes: {either(CLASS_SETS)}, or a list such as angry,happy,sad. five is six without neutral.",
+    metavar="NAMES",
+    show_default="six, or the model's",
+)
+
+
+def model_option(default: str | None) -> Any:
+    about = f"Classifier: {AFFECT_MAP}, a folder of dailytalk emotion train, OWNER/NAME on the Hub."
+    return option(default, Panel.MODELS, about, metavar="NAME|DIR")
+
+
+def kind_option(default: str | None) -> Any:
+    about = f"What is trained: {either(EMOTION_KINDS)}."
+    return option(default, Panel.MODELS, about, metavar="NAME", show_default="linear")
+
+
+def folds_option(default: int | None, least: int, show_default: str | bool = True) -> Any:
+    about = "Parts of the speakers, each tested by a model of the others."
+    return option(default, Panel.RESULT, about, metavar="N", min=least, max=100, show_default=show_default)
+
+
+def examples_asked(
+    inputs: list[str],
+    classes: str,
+    labels: str,
+    mapping: list[str] | None,
+    agreement: float,
+    votes: Path | None,
+    model: EmotionModel | None = None,
+) -> EmotionExamples:
+    """The examples that a command line asks for; `model`: whose classes they have where none are named."""
+    chosen: Any = one_of("--labels", labels, LABELS)
+    named = {}
+    for text in mapping or ():
+        label, _, name = text.partition("=")
+        if not label or not name:
+            raise BadValue(f"--map can't be {text!r}", "give LABEL=CLASS, such as calm=neutral")
+        named[label] = name
+    return read_examples(
+        inputs,
+        model.classes if model is not None and not classes else classes_named(classes or "six"),
+        chosen,
+        named,
+        agreement,
+        votes,
+    )
+
+
+def classes_named(text: str) -> tuple[str, ...] | None:
+    """The classes of a set or a list of names; None for all that there are.
+
+    Raises DailytalkError for one class alone, an empty name, or one that is there twice.
+    """
+    if text in CLASS_SETS:
+        return CLASS_SETS[text]
+    names = tuple(name.strip() for name in text.split(","))
+    if len(names) < 2 or not all(names) or len({*names}) < len(names):
+        raise BadValue(
+            f"--classes can't be {text!r}", f"give {either(CLASS_SETS)}, or a list such as angry,happy,sad"
+        )
+    return names
+
+
+def emotion_evaluate(
+    inputs: list[str] = INPUTS,
+    model: str | None = model_option(None),
+    kind: str | None = kind_option(None),
+    protocol: str = option(
+        "speakers",
+        Panel.RESULT,
+        f"What is kept apart: {either(emotion_evaluation.PROTOCOLS)}; random shows speakers, too.",
+        metavar="NAME",
+    ),
+    folds: int = folds_option(FOLDS, 2),
+    classes: str = CLASSES,
+    labels: str = LABELS_OPTION,
+    mapping: list[str] | None = MAP,
+    agreement: float = AGREEMENT,
+    votes: Path | None = VOTES,
+    alone: bool = option(
+        False, Panel.RESULT, "Classify each utterance by itself, not beside others of its speaker.", "--alone"
+    ),
+    html: Path | None = HTML,
+    png: Path | None = PNG,
+    device: str = DEVICE_OPTION,
+    seed: int = SEED_OPTION,
+) -> Outcome:
+    """Say how well a classifier does on unheard speakers.
+
+    Recall is the mean of the classes, so chance is one in as many as there are. Published figures are shown with
+    what they keep apart. The picture is of what was taken for what. Emotion is a guess from sound, and no
+    diagnosis. Needs the extra tokens.
+    """
+    if model is not None and kind is not None:
+        raise DailytalkError("--model is trained, and --kind is trained here", "leave one of both out")
+    if model is not None and protocol != "speakers":
+        raise DailytalkError("--protocol says what is trained on, and --model is trained", "leave one of both out")
+    kind, protocol = (
+        one_of("--kind", kind or "linear", EMOTION_KINDS),
+        one_of("--protocol", protocol, emotion_evaluation.PROTOCOLS),
+    )
+    check_file("--html", html, (".html", ".htm"))
+    check_file("--png", png, (".png",))
+    with TemporaryDirectory() as work, interrupts.deferred():
+        resolved = resolve_device(device)
+        tested = None if model is None else load_emotion_model(model, resolved)
+        examples = examples_asked(inputs, classes, labels, mapping, agreement, votes, tested)
+        if tested is not None:
+            corpora = emotion_facts(str(model)).get("corpora")
+            known = [*corpora] if isinstance(corpora, dict) else []
+            evaluation = emotion_evaluation.evaluate_model(tested, examples, seed, alone, known)
+        else:
+
+            def fit(known: EmotionExamples) -> EmotionModel:
+                # Folds share what frozen encoders compute.
+                return fit_emotion(kind, known, None, resolved, seed, Path(work))
+
+            progress = say_nothing if kind == "linear" else say_fold
+            evaluation = emotion_evaluation.evaluate_protocol(
+                fit, examples, protocol, folds, seed, alone, progress
+            )
+    if html is not None:
+        write_lines(html, page_of("Emotion in classes", [evaluation.section()]))
+    if png is not None:
+        write_bytes(png, drawn(evaluation.plot()))
+    utterances = counted(evaluation.figures.utterances, "utterance")
+    return Outcome(
+        evaluation.as_dict(),
+        f"{evaluation.model}: {utterances} of {counted(evaluation.figures.speakers, 'speaker')}, "
+        f"{len(evaluation.classes)} classes, chance {100 * evaluation.chance:.1f} %",
+        details=[
+            *tables_of(evaluation.tables(), ("protocol", "label", "group", "corpus")),
+            *(f"note: {sentence}" for sentence in evaluation.sentences()),
+            *(f"in {as_text(path)}" for path in (html, png) if path is not None),
+        ],
+        next=to_run("emotion", "train", *inputs, "--out", "DIR") if model is None else "",
+    )
+
+
+def say_fold(name: str) -> None:
+    say(f"fold {name}")
+
+
+def say_nothing(name: str) -> None:
+    """Say nothing of a fold: `linear` takes seconds for all."""
+
+
+def check_file(flag: str, path: Path | None, endings: tuple[str, ...]) -> None:
+    """Raise DailytalkError for what is no file of this kind: a slip must not write over what is read."""
+    on_this_machine(flag, path)
+    if path is not None and path.suffix.lower() not in endings:
+        raise BadValue(f"{flag} can't be {as_text(path)!r}", f"name a file that ends in {either(endings)}")
+
+
+def tables_of(
+    tables: Iterable[tuple[str, Sequence[str], Sequence[Sequence[str]]]], texts: Sequence[str]
+) -> list[str | Figures]:
+    """The tables of an evaluation with their titles; columns are of numbers, except those headed by `texts`."""
+    parts: list[str | Figures] = []
+    for title, head, rows in tables:
+        parts += [f"{title}:", Figures([name if name in texts else f">{name}" for name in head], rows, gap=1), ""]
+    return parts

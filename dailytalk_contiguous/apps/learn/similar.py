@@ -1,0 +1,144 @@
+"""Search for utterances that are said alike: every embedding against one, by a product of matrices.
+
+That is exact, and fast enough: a million embeddings of 256 numbers take two seconds of one core. What is alike
+is the cosine of two embeddings that were whitened: what all utterances share distinguishes none, and of those that
+a masked model learns a few directions have nearly all variance, beside which nothing else would count (Mu and
+Viswanath 2018, "All-but-the-top"; Su et al. 2021, "Whitening sentence representations").
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dailytalk_contiguous.apps.learn.embeddings import Embeddings
+from dailytalk_contiguous.apps.learn.token_rows import utterance_sound
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.publish.items import Items
+from dailytalk_contiguous.publish.page import heard_card, page_of
+from dailytalk_contiguous.publish.player import RATE, to_mp3
+from dailytalk_contiguous.publish.render import Html, fill, joined, public
+from dailytalk_contiguous.publish.sections import Section
+from dailytalk_contiguous.store.files import write_lines
+
+#: Seconds of an utterance that a page plays, and embeddings that are compared at a time.
+LONGEST, _AT_ONCE = 60.0, 65_536
+
+#: Share of the mean variance that is added to every direction's: those that hardly vary, or can't be known from a
+#: few utterances, are not blown up.
+SHRINKAGE = 1e-3
+
+
+class Match(NamedTuple):
+    """An utterance as of `learn.token_rows.token_rows`, and how like it is to the one asked for, in [-1, 1]."""
+
+    similarity: float
+    row: Row
+
+    def as_dict(self) -> dict[str, Any]:
+        row, labels = self.row, self.row["labels"] or {}
+        return {
+            "id": row["id"],
+            "similarity": self.similarity,
+            "speaker": row["speaker"],
+            "text": row["text"],
+            "tag": row["tag"] or labels.get("tag"),
+            "emotion": labels.get("emotion"),
+            **{name: row[name] for name in ("conversation_id", "channel", "start", "end")},
+        }
+
+
+def find_similar(
+    embeddings: Embeddings, name: str, top: int = 10, other_speakers: bool = False
+) -> tuple[Match, list[Match]]:
+    """The utterance of an id (or of a conversation that has one only: a clip), and those said most like it.
+
+    The most alike come first, `top` of them as far as there are; `other_speakers` leaves out those of its own
+    speaker. Raises DailytalkError if there is no such utterance, or nobody else speaks.
+    """
+    place = _place_of(embeddings.rows, name)
+    left_out = np.zeros(len(embeddings.rows), bool)
+    left_out[place] = True
+    if other_speakers:
+        speaker = speaker_of(embeddings.rows[place])
+        left_out |= [speaker_of(row) == speaker for row in embeddings.rows]
+        if left_out.all():
+            raise DailytalkError(f"nobody but {speaker!r} speaks in it", "leave --other-speakers out")
+    cosines = cosines_to(embeddings.vectors, place)
+    cosines[left_out] = -np.inf
+    best = np.argsort(-cosines, kind="stable")[: min(top, int((~left_out).sum()))]
+    return Match(1.0, embeddings.rows[place]), [Match(float(cosines[row]), embeddings.rows[row]) for row in best]
+
+
+def cosines_to(vectors: NDArray[np.float32], place: int) -> NDArray[np.float32]:
+    """The cosine of each of `vectors` (n, width) to the one at a place, both whitened: less the mean of all, and
+    each principal direction over its standard deviation.
+
+    It is 0 where one of both is that mean. Directions are those of at most 65,536 vectors, evenly taken.
+    """
+    mean = vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
+    some = vectors[:: -(-len(vectors) // _AT_ONCE)] - mean
+    variances, directions = np.linalg.eigh((some.T @ some).astype(np.float64) / len(some))
+    least = SHRINKAGE * float(variances.mean().clip(np.finfo(np.float32).tiny))
+    whitening = (directions / np.sqrt(np.maximum(variances, 0.0) + least)).astype(np.float32)
+    query = (vectors[place] - mean) @ whitening
+    cosines = np.zeros(len(vectors), np.float32)
+    for first in range(0, len(vectors), _AT_ONCE):
+        part = (vectors[first : first + _AT_ONCE] - mean) @ whitening
+        lengths = np.sqrt(np.einsum("ij,ij->i", part, part)) * np.linalg.norm(query)
+        np.divide(part @ query, lengths, cosines[first : first + len(part)], where=lengths > 0)
+    return np.clip(cosines, -1.0, 1.0)
+
+
+def speaker_of(row: Row) -> str:
+    """Who speaks; where that is unknown, the channel of the conversation."""
+    return str(row["speaker"] or f"{row['conversation_id']}/{row['channel']}")
+
+
+def _place_of(rows: Sequence[Row], name: str) -> int:
+    places = [place for place, row in enumerate(rows) if row["id"] == name]
+    places = places or [place for place, row in enumerate(rows) if row["conversation_id"] == name]
+    if len(places) == 1:
+        return places[0]
+    if places and rows[places[0]]["id"] == name:
+        raise DailytalkError(
+            f"{name!r} is the id of {len(places)} utterances", "give each an id of its own, and embed them again"
+        )
+    if places:
+        raise DailytalkError(
+            f"{name!r} has {len(places)} utterances", f"give the id of one, such as {rows[places[0]]['id']!r}"
+        )
+    example = f", such as {rows[0]['id']!r}" if rows else ""
+    raise DailytalkError(f"there is no utterance {name!r}", f"give an id of what was embedded{example}")
+
+
+def write_similar_page(path: Path, query: Match, matches: Sequence[Match], items: Items) -> None:
+    """Write a page with the utterance that was asked for and those that are like it, to be listened to.
+
+    It needs no network and no other file. Where a sound can't be read, it says why.
+    """
+    sections = [
+        Section("asked", "Asked for", [_cards([query], items, shows_similarity=False)]),
+        Section("similar", "Said most like it", [_cards(matches, items)]),
+    ]
+    write_lines(path, page_of(f"Said like {query.row['id']}", sections))
+
+
+def _cards(matches: Sequence[Match], items: Items, shows_similarity: bool = True) -> Html:
+    cards = []
+    for number, match in enumerate(matches, 1):
+        facts = match.as_dict()
+        known = [facts[name] for name in ("speaker", "tag", "emotion") if facts[name]]
+        about = " · ".join(
+            [*([f"{number}: similarity {match.similarity:.3f}"] if shows_similarity else []), *known]
+        )
+        sound: bytes | str
+        try:
+            sound = to_mp3(utterance_sound(items, match.row, RATE, LONGEST), RATE)
+        except BadInput as error:
+            sound = f"No sound: {public(error.reason)}."
+        cards.append(heard_card(facts["id"], about, facts["text"] or "", sound))
+    return fill('<div class="samples">{}</div>', joined(cards))

@@ -1,0 +1,1 @@
+"""Listening tests, and how far those who listened agree."""

@@ -1,0 +1,503 @@
+"""Listening tests: the page, and what the answers say.
+
+Clips of a corpus are labelled; conversations are heard in pairs, recorded against rebuilt, and of a line that was
+resynthesised people say which tag they hear.
+"""
+
+import base64
+import hashlib
+import heapq
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dailytalk_contiguous.apps.listening import agreement
+from dailytalk_contiguous.core.audio import Samples, probe, read_at
+from dailytalk_contiguous.core.documents import as_text, expect, read_json
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.loudness import levelled
+from dailytalk_contiguous.core.schema import EMOTIONS, STYLES, Row, is_recorded
+from dailytalk_contiguous.publish.items import SMALL, Items, TaggedItems, finished_items, open_items
+from dailytalk_contiguous.publish.page import clip_place, left_channels, spread_over
+from dailytalk_contiguous.publish.player import to_mp3
+from dailytalk_contiguous.publish.render import template
+from dailytalk_contiguous.store.files import inside, json_document, write_text
+
+# Agreement: the key and the answers of a blind listening test, and their evaluation.
+#
+# An answer that doesn't belong to the test, or a choice that it didn't offer, is rejected with its file: counted
+# anyway, it would only look like disagreement.
+
+
+#: `kind` of a key and of answers, of a test of clips and of one of conversations in pairs.
+KEY_KIND, ANSWERS_KIND = "dailytalk listening test key", "dailytalk listening test answers"
+PAIRS_KEY_KIND, PAIRS_ANSWERS_KIND = (
+    "dailytalk paired listening test key",
+    "dailytalk paired listening test answers",
+)
+
+#: The kind of the answers to a test, by that of its key.
+_ANSWERS_OF = {KEY_KIND: ANSWERS_KIND, PAIRS_KEY_KIND: PAIRS_ANSWERS_KIND}
+
+_SHAPES: dict[str, Any] = {
+    KEY_KIND: {
+        "test": str,
+        "clips": {str: {"emotion?": str, "style?": str}},
+        "emotions": [str],
+        "styles": [str],
+    },
+    ANSWERS_KIND: {"test": str, "answers": {str: {"emotion?": str, "style?": str, "confidence?": str}}},
+    PAIRS_KEY_KIND: {"test": str, "clips": {str: {"recorded?": str, "tag?": str, "choices?": [str]}}},
+    PAIRS_ANSWERS_KIND: {"test": str, "answers": {str: {"natural?": str, "tag?": str}}},
+}
+
+#: What may be answered to a pair, and the words of the key for the first and the last.
+PREFERENCES = ("A", "same", "B")
+
+
+@dataclass(frozen=True)
+class Test:
+    """A test: labels of each clip by its opaque id, and what each listener chose.
+
+    `paired`: it is of conversations in pairs; its clips have either `recorded` (A or B) or a `tag` and `choices`.
+    """
+
+    __test__ = False  # pytest takes the name for its own
+
+    clips: Mapping[str, Mapping[str, Any]]
+    answers: Mapping[str, Mapping[str, Mapping[str, Any]]]
+    paired: bool = False
+
+
+@dataclass(frozen=True)
+class JudgedClip:
+    """What the ratings of one kind, `emotion` or `style`, say.
+
+    `sure` is the share that matches the labels among the answers of each confidence.
+    """
+
+    kappa: agreement.Kappa
+    against: agreement.Against
+    raters: dict[str, agreement.Rater]
+    sure: dict[str, float]
+
+    def as_dict(self) -> dict[str, Any]:
+        record: dict[str, Any] = {"kappa": self.kappa._asdict(), "against_labels": self.against._asdict()}
+        record |= {"raters": {name: rater._asdict() for name, rater in self.raters.items()}}
+        return record | {"accuracy_by_confidence": self.sure}
+
+
+def read_test(key: Path, answers: Sequence[Path]) -> Test:
+    """Read a key and answers.
+
+    Raises DailytalkError for a file that can't be read or is none of these, answers to another test, a clip or a
+    choice that the test doesn't have, two files of one listener, and the same answers under two names: counted
+    twice, they would be perfect agreement.
+    """
+    key_record = _read(key, KEY_KIND, PAIRS_KEY_KIND)
+    answers_of: dict[str, dict[str, Mapping[str, Any]]] = {}
+    for path in answers:
+        record = _read(path, _ANSWERS_OF[key_record["kind"]])
+        if record.get("test") != key_record["test"]:
+            raise DailytalkError(
+                f"{as_text(path)!r} answers another test", "give the key that was beside its page"
+            )
+        name = str(record.get("listener") or "").strip() or path.stem
+        if name in answers_of:
+            raise DailytalkError(f"there are two files of the listener {name!r}", "leave out the older one")
+        choices = _answers(path, record["answers"], key_record)
+        for listener, other_choices in answers_of.items():
+            if choices and other_choices == choices:
+                raise DailytalkError(
+                    f"{as_text(path)!r} holds the answers of {listener!r} under the name {name!r}",
+                    "leave out the file of the one who did not rate",
+                )
+        answers_of[name] = choices
+    return Test(key_record["clips"], answers_of, key_record["kind"] == PAIRS_KEY_KIND)
+
+
+def agreement_of(test: Test, what: str) -> JudgedClip:
+    """Agreement on `emotion` or on `style`; null labels and skipped clips are left out."""
+    ratings = {clip: _choices(test, clip, what) for clip in test.clips}
+    labels = {clip: str(fields[what]) for clip, fields in test.clips.items() if fields[what]}
+    sure: dict[str, list[bool]] = defaultdict(list)
+    for clip, choices in ratings.items():
+        for name, choice in choices.items():
+            if clip in labels and (confidence := test.answers[name][clip].get("confidence")):
+                sure[confidence].append(choice == labels[clip])
+    return JudgedClip(
+        agreement.fleiss_kappa(agreement.tallied(ratings)),
+        agreement.against_labels(ratings, labels),
+        agreement.raters(ratings, labels),
+        {name: sum(right) / len(right) for name, right in sorted(sure.items())},
+    )
+
+
+class Preference(NamedTuple):
+    """What listeners say of pairs.
+
+    Attributes:
+        rebuilt, same, recorded: shares of the ratings that found the one, neither or the other more natural; None
+            without any.
+        score: of the rebuilt: 1 where it was preferred, 0.5 for neither; 0.5 by chance, and if nobody hears a
+            difference.
+        kappa: agreement of the listeners.
+    """
+
+    rebuilt: float | None
+    same: float | None
+    recorded: float | None
+    score: agreement.Scored
+    kappa: agreement.Kappa
+
+
+class HeardTags(NamedTuple):
+    heard: agreement.Scored
+    by_tag: dict[str, agreement.Scored]
+    against: agreement.Against
+    raters: dict[str, agreement.Rater]
+
+
+@dataclass(frozen=True)
+class JudgedPairs:
+    natural: Preference
+    tag: HeardTags
+
+    def as_dict(self) -> dict[str, Any]:
+        natural = self.natural._asdict()
+        natural |= {"score": self.natural.score._asdict(), "kappa": self.natural.kappa._asdict()}
+        return {
+            "natural": natural,
+            "tag": {
+                "heard": self.tag.heard._asdict(),
+                "by_tag": {name: value._asdict() for name, value in self.tag.by_tag.items()},
+                "confusion": self.tag.against.confusion,
+                "raters": {name: rater._asdict() for name, rater in self.tag.raters.items()},
+            },
+        }
+
+
+def pairs_of(test: Test) -> JudgedPairs:
+    pairs = {clip: fields["recorded"] for clip, fields in test.clips.items() if fields.get("recorded")}
+    preferred = {
+        clip: {
+            name: choice if choice == "same" else "recorded" if choice == recorded else "rebuilt"
+            for name, choice in _choices(test, clip, "natural").items()
+        }
+        for clip, recorded in pairs.items()
+    }
+    all_of_them = Counter(choice for choices in preferred.values() for choice in choices.values())
+    worth = {"rebuilt": 1.0, "same": 0.5, "recorded": 0.0}
+    total = all_of_them.total()
+    shares = {name: all_of_them[name] / total if total else None for name in worth}
+    score = agreement.scored(
+        [[worth[choice] for choice in choices.values()] for choices in preferred.values()], 0.5
+    )
+    tags = {clip: fields["tag"] for clip, fields in test.clips.items() if fields.get("tag")}
+    ratings = {clip: _choices(test, clip, "tag") for clip in tags}
+    return JudgedPairs(
+        Preference(**shares, score=score, kappa=agreement.fleiss_kappa(agreement.tallied(preferred))),
+        HeardTags(
+            _heard(test, ratings, tags),
+            {
+                tag: _heard(test, ratings, {clip: of_clip for clip, of_clip in tags.items() if of_clip == tag})
+                for tag in sorted(set(tags.values()))
+            },
+            agreement.against_labels(ratings, tags),
+            agreement.raters(ratings, tags),
+        ),
+    )
+
+
+def _choices(test: Test, clip: str, what: str) -> dict[str, str]:
+    return {name: choices[clip][what] for name, choices in test.answers.items() if choices.get(clip, {}).get(what)}
+
+
+def _heard(test: Test, ratings: Mapping[str, Mapping[str, str]], tags: Mapping[str, str]) -> agreement.Scored:
+    """How often the tags of some clips were chosen; by chance, one of those that each offers is."""
+    rated = [clip for clip in tags if ratings[clip]]
+    offered = [1 / len(test.clips[clip]["choices"]) for clip in rated or tags]
+    chance = sum(offered) / len(offered) if offered else 0.0
+    return agreement.scored(
+        [[float(choice == tags[clip]) for choice in ratings[clip].values()] for clip in rated], chance
+    )
+
+
+def _answers(path: Path, answers: dict[str, Any], key: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    for clip, answer in answers.items():
+        if clip not in key["clips"]:
+            raise DailytalkError(f"{as_text(path)!r} rates the clip {clip!r}, which isn't in the test", "check it")
+        fields, pair = key["clips"][clip], PREFERENCES if key["clips"][clip].get("recorded") else ()
+        asked = {"natural": pair, "tag": fields.get("choices") or ()}
+        if key["kind"] == KEY_KIND:
+            asked = {"emotion": key["emotions"], "style": key["styles"]}
+        for what, offered in asked.items():
+            choice = answer.get(what)
+            if choice and choice not in offered:
+                raise DailytalkError(
+                    f"{as_text(path)!r} says {choice!r}, which is no {what} of the test",
+                    f"choose one of {', '.join(offered)}" if offered else "leave it out",
+                )
+    return dict(answers)
+
+
+def _read(path: Path, *kinds: str) -> dict[str, Any]:
+    record = read_json(inside(path.parent, path.name), "give what the page saved")
+    kind = record.get("kind") if isinstance(record, dict) else None
+    if kind not in kinds:
+        raise DailytalkError(f"{as_text(path)!r} is no {kinds[0]}", "first the key, then the answers")
+    return expect(record, _SHAPES[kind], as_text(path), "give what the page saved")  # type: ignore[no-any-return]
+
+
+# The test: one page on which people label shuffled clips without knowing what they are.
+#
+# Nothing in the page shows a clip's name, path or label: clips are numbered in a random order, and what the
+# numbers mean is in a key beside the page, for `dailytalk agreement`. The page works from a disk, without a
+# network and with the keyboard alone, and saves the answers as a file.
+
+
+#: What the key keeps of a clip.
+_KEPT = ("id", "corpus", "speaker", "emotion", "label", "style", "style_source", "intensity", "split")
+
+
+@dataclass(frozen=True)
+class WrittenTest:
+    page: Path
+    key: Path
+    clips: int
+
+
+def key_path(page: Path) -> Path:
+    return page.with_name(f"{page.stem}.key.json")
+
+
+def write_listening_test(folder: Path, page: Path, count: int, seed: int = 0) -> WrittenTest:
+    """Write the page and the key of a test of `count` recorded clips, spread over emotions.
+
+    The same folder, count and seed give the same files. Fewer clips are taken where there are no more.
+
+    Raises DailytalkError if the folder has no clips with an emotion.
+    """
+    items = open_items(folder)
+    clips = (row["labels"] | {"id": row["conversation_id"]} for row in items.listed() if row["labels"])
+    rows = {clip["id"]: {name: clip[name] for name in (*_KEPT, "augmented_from")} for clip in clips}
+    chosen = spread_over(rows.values(), count, seed)
+    if not chosen:
+        raise DailytalkError(
+            f"{as_text(folder)!r} has no finished clip with an emotion", "run `dailytalk corpus` to its end"
+        )
+    order = sorted(chosen, key=lambda name: clip_place(f"order\0{name}", seed))
+    numbers = {f"c{number:03d}": name for number, name in enumerate(order, 1)}
+    # It identifies the test and does not reveal the names.
+    test = hashlib.sha256(json.dumps([seed, order]).encode()).hexdigest()[:16]
+    encoded = left_channels(items, order)
+    present = {"other", *(row["emotion"] for row in rows.values())}
+    emotions = [name for name in EMOTIONS if name in present]
+    shown = {
+        "kind": ANSWERS_KIND,
+        "test": test,
+        "emotions": emotions,
+        "styles": list(STYLES),
+        "clips": [
+            {"id": number, "sound": base64.b64encode(encoded[name]).decode()} for number, name in numbers.items()
+        ],
+    }
+    key = {
+        "kind": KEY_KIND,
+        "test": test,
+        "seed": seed,
+        "emotions": emotions,
+        "styles": list(STYLES),
+        "clips": {number: {column: rows[name][column] for column in _KEPT} for number, name in numbers.items()},
+    }
+    _write(page, shown, key)
+    return WrittenTest(page, key_path(page), len(order))
+
+
+def _write(page: Path, shown: Mapping[str, Any], key: Mapping[str, Any]) -> None:
+    write_text(key_path(page), json_document(key))
+    text = json.dumps(shown).replace("<", "\\u003c")
+    write_text(page, template("listening.html").replace("@@TEST@@", text))
+
+
+# The test of conversations: an excerpt of each as it was recorded and as it was rebuilt, in a drawn order, and one
+# resynthesised line of each with its tag among others.
+#
+# Both sides of a pair are brought to one loudness, one sample rate and one channel: what is compared is the
+# speech, and neither the level, nor the line, nor how well two microphones were kept apart.
+
+
+#: Seconds that an excerpt of a conversation may have, and a resynthesised line whose tag is asked.
+EXCERPT, LINE_SECONDS = (4.0, 20.0), (0.8, 10.0)
+
+#: Seconds of the pause around an excerpt that are heard with it, at most.
+MARGIN = 0.25
+
+#: Tags that are offered for a line, its own among them.
+OFFERED = 4
+
+#: Loudness of both sides of a pair in LUFS (that of broadcasts, EBU R 128), and their highest true peak in dBTP.
+PAIR_LUFS, PAIR_PEAK = -23.0, -1.0
+
+#: Sample rates that MP3 knows, in Hz.
+_MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+
+
+class Excerpt(NamedTuple):
+    """A part of a conversation that begins and ends while nobody speaks, in seconds of the rebuilt conversation
+    (`start`, `end`) and of the part of the recording that it was made of."""
+
+    start: float
+    end: float
+    source_start: float
+    source_end: float
+
+
+class _Candidate(NamedTuple):
+    place: str
+    name: str
+    excerpt: Excerpt
+    lines: list[Row]
+
+
+def write_paired_test(folder: Path, page: Path, count: int, seed: int = 0) -> WrittenTest:
+    """Write the page and the key of a test of `count` conversations, recorded against rebuilt, and of their tags.
+
+    The same folder, count and seed give the same files. Fewer conversations are taken where there are no more; of
+    one without a tagged line that is neither short nor long nothing but the pair is asked.
+
+    Raises DailytalkError if nothing is finished, if no conversation has an excerpt to hear, and if a recording is
+    not at hand.
+    """
+    items, recordings = finished_items(folder), TaggedItems(folder)
+    tags: set[str] = set()
+    chosen = sorted(heapq.nsmallest(count, _candidates(items, seed, tags)))
+    if not chosen:
+        raise DailytalkError(
+            f"{as_text(folder)!r} has no rebuilt conversation in which both speak within {EXCERPT[1]:g} s, "
+            "between two moments in which nobody does",
+            "test a dataset with more conversations",
+        )
+    clips: dict[str, dict[str, Any]] = {}
+    keys: dict[str, dict[str, Any]] = {}
+    drawn = sorted((candidate.name for candidate in chosen), key=lambda name: clip_place(f"first\0{name}", seed))
+    for number, (_, name, excerpt, _) in enumerate(chosen, 1):
+        sounds = _pair(items, recordings, name, excerpt)
+        turned = drawn.index(name) % 2 == 1  # of two pairs, one has the recording first
+        clips[f"p{number:03d}"] = {"sounds": sounds[::-1] if turned else sounds}
+        keys[f"p{number:03d}"] = {"id": name, **excerpt._asdict(), "recorded": "B" if turned else "A"}
+    for number, (name, line) in enumerate(_lines_to_ask(chosen, seed), 1):
+        others = sorted(tags - {line["tag"]}, key=lambda tag: clip_place(f"{line['utterance_id']}\0{tag}", seed))
+        choices = sorted([line["tag"], *others[: OFFERED - 1]])
+        if others:
+            sound, seconds = items.sound(name), line["end"] - line["start"]
+            rate = _mp3_rate(probe(sound.audio).sample_rate)
+            samples = read_at(sound.audio, rate, sound.offset + line["start"], seconds)
+            clips[f"t{number:03d}"] = {"sound": _mp3(samples[:, 0], rate), "choices": choices}
+            about = {"id": name, "utterance": line["utterance_id"], "tag": line["tag"], "choices": choices}
+            keys[f"t{number:03d}"] = about
+    test = hashlib.sha256(json.dumps([seed, keys], sort_keys=True).encode()).hexdigest()[:16]
+    _write(
+        page,
+        {"kind": PAIRS_ANSWERS_KIND, "test": test, "clips": [{"id": clip} | clips[clip] for clip in clips]},
+        {"kind": PAIRS_KEY_KIND, "test": test, "seed": seed, "clips": keys},
+    )
+    return WrittenTest(page, key_path(page), len(clips))
+
+
+def _candidates(items: Items, seed: int, tags: set[str]) -> Iterator[_Candidate]:
+    """The conversations with an excerpt to hear; `tags` gathers those of all re-voiced lines."""
+    for row in items.rows(SMALL):
+        if row["problem"] or is_recorded(row):  # there are no two to compare
+            continue
+        name, utterances = row["conversation_id"], row["utterances"] or ()
+        spoken = [line for line in utterances if line["status"] == "spoken" and line["tag"]]
+        tags |= {line["tag"] for line in spoken}
+        fitting = sorted(excerpts(utterances), key=lambda excerpt: clip_place(f"{name}\0{excerpt}", seed))
+        low, high = LINE_SECONDS
+        if fitting:
+            lines = [line for line in spoken if low <= line["end"] - line["start"] <= high]
+            yield _Candidate(clip_place(f"pair\0{name}", seed), name, fitting[0], lines)
+
+
+def excerpts(utterances: Sequence[Row]) -> Iterator[Excerpt]:
+    """The parts of a conversation of `EXCERPT` seconds that both speak in, recorded and rebuilt.
+
+    Each begins and ends where nobody speaks in either; nothing that was said in it was dropped.
+    """
+    heard = sorted((line for line in utterances if line["start"] is not None), key=lambda line: line["start"])
+    dropped = [line for line in utterances if line["start"] is None]
+    times = [[(line[f"{of}start"], line[f"{of}end"]) for line in heard] for of in ("", "source_")]
+    if any(time is None for pairs in times for pair in pairs for time in pair):
+        return
+    pauses: list[list[tuple[float, float]]] = []  # before each utterance, and after the last, in both
+    for of in times:
+        ends = [0.0, *accumulate((end for _, end in of), max)]
+        starts = [*accumulate((start for start, _ in reversed(of)), min)][::-1]
+        pauses.append(list(zip(ends, [*starts, ends[-1] + 2 * MARGIN], strict=True)))
+    borders = [
+        (place, pause)
+        for place, pause in enumerate(zip(*pauses, strict=True))
+        if all(start >= end for end, start in pause)
+    ]
+    for number, (first, before) in enumerate(borders):
+        for last, after in borders[number + 1 :]:
+            spans = [
+                (max(start - MARGIN, (end + start) / 2), min(next_end + MARGIN, (next_end + next_start) / 2))
+                for (end, start), (next_end, next_start) in zip(before, after, strict=True)
+            ]
+            if any(end - start > EXCERPT[1] for start, end in spans):
+                break
+            (start, end), (source_start, source_end) = spans
+            both_speak = len({line["channel"] for line in heard[first:last]}) == 2
+            whole = not any(
+                line["source_start"] < source_end and line["source_end"] > source_start for line in dropped
+            )
+            if both_speak and whole and all(end - start >= EXCERPT[0] for start, end in spans):
+                yield Excerpt(start, end, source_start, source_end)
+
+
+def _lines_to_ask(chosen: Sequence[_Candidate], seed: int) -> Iterator[tuple[str, Row]]:
+    asked: Counter[str] = Counter()
+    for candidate in chosen:
+        if candidate.lines:
+            line = min(
+                candidate.lines, key=lambda line: (asked[line["tag"]], clip_place(line["utterance_id"], seed))
+            )
+            asked[line["tag"]] += 1
+            yield candidate.name, line
+
+
+def _pair(items: Items, recordings: Items, name: str, excerpt: Excerpt) -> list[str]:
+    try:
+        recorded = recordings.sound(name)
+        sides = [
+            (recorded, excerpt.source_start, excerpt.source_end),
+            (items.sound(name), excerpt.start, excerpt.end),
+        ]
+        rate = _mp3_rate(min(probe(sound.audio).sample_rate for sound, _, _ in sides))
+        heard = []
+        for sound, start, end in sides:
+            samples = read_at(sound.audio, rate, sound.offset + start, end - start).mean(axis=1)
+            level = levelled(samples, rate, PAIR_LUFS, PAIR_PEAK)
+            heard.append(_mp3(level.samples if level else samples, rate))
+        return heard
+    except BadInput as error:
+        raise DailytalkError(
+            f"{name!r} can't be heard as it was recorded: {error.reason}",
+            "make the test where the recordings are that were tagged, or put them back",
+        ) from error
+
+
+def _mp3_rate(sample_rate: int) -> int:
+    return max(rate for rate in _MP3_RATES if rate <= max(sample_rate, _MP3_RATES[0]))
+
+
+def _mp3(samples: Samples, sample_rate: int) -> str:
+    return base64.b64encode(to_mp3(samples[:, np.newaxis], sample_rate)).decode()

@@ -1,0 +1,1 @@
+"""Two channels of one: who speaks when, and a sound for each."""

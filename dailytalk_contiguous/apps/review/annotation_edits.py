@@ -1,0 +1,346 @@
+"""Annotations that people have changed in Praat, ELAN, Audacity or an editor of subtitles, as edits.
+
+Files have no ids. What a person changed is the difference of a file and of what was written for the tool, which is
+kept beside it. That is applied to the lines as they are now; where another person has changed the same, it is
+rejected. A file of which all is brought back is kept in its turn: what is changed in it next differs from that.
+"""
+
+import re
+from bisect import bisect_left
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dailytalk_contiguous.apps.review.editable import Editable, bounds, laid_edits
+from dailytalk_contiguous.apps.review.edits import Lines, edit, replayed
+from dailytalk_contiguous.core.documents import LATEST, as_text, is_number, quoted, read_bytes
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
+from dailytalk_contiguous.core.schema import CHANNELS
+from dailytalk_contiguous.core.tags import STYLES
+from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.publish.annotation_formats import ORIGINALS, REBUILT, Label, annotation_of, spoken_label
+from dailytalk_contiguous.sources import transcript_formats
+from dailytalk_contiguous.sources.transcript_formats import NUMBER, OWN_TIER, Tier, broken, refuse_many
+from dailytalk_contiguous.store.edit_journal import EditJournal, NewEdit, Record
+from dailytalk_contiguous.store.files import inside, write_bytes
+from dailytalk_contiguous.store.owned_folder import digested_name
+
+#: Utterances of a file: an hour of speech has 2,000.
+_MOST_LABELS = 5_000
+
+#: So many lines may be missing after the last one of a file; where more are, it is cut off.
+_MISSING_AT_THE_END = 3
+
+#: Lines before and after one by start among which its counterpart is looked for, and the share of the time, or of
+#: the words of both, that they have in common at least.
+_NEAR, _ALIKE = 12, 0.3
+
+_STYLED = re.compile(r"\(([^()]*)\)\s*(.*)")
+
+
+@dataclass
+class ReadBack:
+    """What a file holds.
+
+    Attributes:
+        said: what is said, by start; of no side where nobody knows who says it.
+        labels: the others, by side and kind.
+        sides: those of which the file could hold lines.
+        problems: what is of no use in it.
+    """
+
+    said: list[Label]
+    labels: dict[tuple[str, str], set[Label]] = field(default_factory=lambda: defaultdict(set))
+    sides: set[str] = field(default_factory=set)
+    problems: list[BadInput] = field(default_factory=list)
+
+
+#: The sides by what files may call them, in lower case.
+Sides = Mapping[str, str]
+
+
+def read_back(path: Path, sides: Sides, tags: Iterable[str]) -> ReadBack:
+    """A file of one of `READERS`. Raises BadInput for a damaged one."""
+    back, known = READERS[path.suffix.lower()](path, sides), {*tags}
+    for number, label in enumerate(back.said):
+        styled = _STYLED.fullmatch(label.text)
+        if styled and styled[1] in known and not label.tag:
+            back.said[number] = label._replace(tag=styled[1], text=styled[2])
+    back.said.sort()
+    return back
+
+
+def _lines(rows: Iterable[tuple[float, float, str, str | None]], sides: Sides) -> ReadBack:
+    """Utterances with their speakers, whole milliseconds and texts on one line."""
+    said = [
+        Label(round(start, 3), round(end, 3), " ".join(text.split()), sides.get((speaker or "").casefold(), ""))
+        for start, end, text, speaker in rows
+    ]
+    return ReadBack(said, sides={*sides.values()})
+
+
+def _subtitles(path: Path, sides: Sides) -> ReadBack:
+    passages = transcript_formats.FORMATS[path.suffix.lower()](path, None, list)
+    return _lines(((part.start, part.end, part.text or "", part.speaker) for part in passages), sides)
+
+
+def _audacity(path: Path, sides: Sides) -> ReadBack:
+    rows, text = [], transcript_formats.readable_text(path)
+    refuse_many(path, text.count("\n"), "lines")
+    for number, line in enumerate(text.split("\n"), 1):
+        start, end, label = [*line.split("\t", 2), "", ""][:3]
+        if not line.strip() or start == "\\":  # the frequencies of the label above
+            continue
+        if not all(NUMBER.fullmatch(time) for time in (start, end)):
+            raise broken(path, f"line {number} is no label: {quoted(line)}", "export labels from Audacity again")
+        speaker, _, said = label.partition(":")
+        known = speaker.strip().casefold() in sides
+        rows.append((float(start), float(end), said if known else label, speaker.strip() if known else None))
+    if not rows:
+        raise broken(path, "has no labels", "export labels from Audacity again")
+    return _lines(rows, sides)
+
+
+def _of_tiers(tiers: Iterable[Tier], sides: Sides) -> ReadBack:
+    back, tags = ReadBack([]), list[Label]()
+    for name, intervals, *_ in tiers:
+        match = OWN_TIER.fullmatch(name.strip())
+        side = sides.get(match[1].strip().casefold(), "") if match else ""
+        texts = ((start, end, " ".join(text.split())) for start, end, text in intervals)
+        labels = [Label(round(start, 3), round(end, 3), text, side) for start, end, text in texts if text]
+        if match and match[2] == "utterances":
+            back.said += labels
+            back.sides.add(side)
+        elif not side and labels:
+            reason = f"the tier {quoted(name)} is of no speaker or kind, and has {len(labels)} labels"
+            remedy = "give it the name that it was exported with; keep notes in a file of their own"
+            back.problems.append(BadInput(reason, remedy))
+        elif match and match[2] == "tags":
+            tags += labels
+        elif match:
+            back.labels[side, match[2]] |= {*labels}
+    owners = {tag: line for line, tag in matched(back.said, tags).items()}
+    for number, tag in enumerate(tags):
+        if number in owners:
+            back.said[owners[number]] = back.said[owners[number]]._replace(tag=tag.text)
+        else:
+            reason = f"the tag {quoted(tag.text)} at {tag.start:.3f} s is over no line of its own"
+            back.problems.append(BadInput(reason, "delete it, or put it over its line"))
+    return back
+
+
+#: What reads each format that comes back, by the ending of its files in lower case.
+READERS: Mapping[str, Callable[[Path, Sides], ReadBack]] = {
+    ".textgrid": lambda path, sides: _of_tiers(transcript_formats.read_tiers(path), sides),
+    ".eaf": lambda path, sides: _of_tiers(transcript_formats.read_eaf(path), sides),
+    ".srt": _subtitles,
+    ".vtt": _subtitles,
+    ".txt": _audacity,
+}
+
+
+def matched(old: Sequence[Label], new: Sequence[Label]) -> dict[int, int]:
+    """Indices of labels with those of their counterparts: first what is the same, then what is most alike."""
+    if max(len(old), len(new)) > _MOST_LABELS:
+        raise BadInput(f"it has more than {_MOST_LABELS:,} labels of a kind", "export it in parts")
+    waiting = {label: index for index, label in enumerate(new)}
+    pairs = {index: waiting.pop(label) for index, label in enumerate(old) if label in waiting}
+    taken = {*pairs.values()}
+    left = sorted((index for index in range(len(old)) if index not in pairs), key=lambda index: old[index].start)
+    starts = [old[index].start for index in left]
+    offers = []
+    for index in (index for index in range(len(new)) if index not in taken):
+        middle = bisect_left(starts, new[index].start)
+        for other in left[max(0, middle - _NEAR) : middle + _NEAR]:
+            time, words = _in_common(old[other], new[index])
+            if words == 1 or (time > 0 and max(time, words) >= _ALIKE):
+                score = 2 * time + words + (old[other].side == new[index].side) / 4
+                offers.append((-score, other, index))
+    for _, other, index in sorted(offers):
+        if other not in pairs and index not in taken:
+            pairs[other] = index
+            taken.add(index)
+    return pairs
+
+
+def _in_common(one: Label, other: Label) -> tuple[float, float]:
+    """The share of the time, and of the words, of two labels that is common to both."""
+    both = min(one.end, other.end) - max(one.start, other.start)
+    words, others = (Counter(label.text.casefold().split()) for label in (one, other))
+    share = 2 * (words & others).total() / max(1, words.total() + others.total())
+    return max(0.0, both) / max(0.001, max(one.end, other.end) - min(one.start, other.start)), share
+
+
+def edits_of(
+    path: Path, kept: Path, editable: Editable, name: str, records: Sequence[Record], author: str
+) -> tuple[list[NewEdit], list[BadInput]]:
+    """What a file changes in the lines of an item with these records in the journal, and what is of no use in it.
+
+    Where `kept`, the file as it was before, is lost, it is compared with the lines as they are. Raises BadInput
+    for a file that is damaged, or cut off.
+    """
+    if kept.is_file() and read_bytes(kept) == read_bytes(path):
+        return [], []
+    lines, legal = laid_edits(editable, name, records).lines, STYLES["fish-s1"].tags
+    exported = annotation_of(name, lines.values())
+    called = [*zip(CHANNELS, CHANNELS, strict=True), *exported.plain_speakers.items(), *exported.speakers.items()]
+    sides = {speaker.casefold(): side for side, speaker in called}
+    tags = {*legal, *(label.tag for line in lines.values() if (label := spoken_label(line)))}
+    original = read_back(kept, sides, tags) if kept.is_file() else None
+    edited = read_back(path, sides, tags)
+    item = bounds(editable, name, lines, records, legal)
+    made: list[NewEdit] = []
+    problems = [*edited.problems]
+    changes = [*_changes(original, edited, lines)]
+    last = max((label.end for label in edited.said), default=0.0)
+    missing = [old for old, new, _ in changes if old and not new and old.start >= last]
+    if len(missing) > _MISSING_AT_THE_END:
+        reason = (
+            f"it ends at {last:.3f} s, and {counted(len(missing), 'line')} of the conversation come after that"
+        )
+        raise BadInput(reason, "save it again; lines that nobody says are deleted in dailytalk review")
+    for old, new, key in changes:
+        steps, trial = [], lines
+        try:
+            for action in _actions(old, new, lines.get(key or ""), edited.sides):
+                # The tag of a new line comes after it.
+                line = {} if action["do"] == "insert" else {"line": key or next(reversed(trial))}
+                change = edit(trial, line | action, item, author)
+                trial = replayed(trial, change)
+                steps += [NewEdit(author, name, action["do"], change.before, change.after)] if change else []
+        except BadInput as problem:
+            where = "".join(f"{quoted(label.text)} at {label.start:.3f} s" for label in [new or old] if label)
+            problems.append(BadInput(f"{where}: {problem.reason}", problem.remedy))
+            continue
+        made += steps
+        lines = trial
+    for (side, kind), labels in edited.labels.items():
+        if different := sorted(labels ^ (original or edited).labels.get((side, kind), set())):
+            reason = f"{kind} of the {side} side were changed, the first at {different[0].start:.3f} s"
+            problems.append(BadInput(reason, "change utterances: words follow; events and sounds are measured"))
+    return made, problems
+
+
+def _changes(
+    original: ReadBack | None, edited: ReadBack, lines: Lines
+) -> Iterator[tuple[Label | None, Label | None, str | None]]:
+    """Before, after and id of what is to change; no `before`: a new line, no `after`: a deleted one.
+
+    What the lines have already is left out, and what only another person has changed.
+    """
+    current = {key: label for key, line in lines.items() if (label := spoken_label(line))}
+    before, after = [*current.values()] if original is None else original.said, edited.said
+    pairs, there, wanted = matched(before, after), {*current.values()}, {*after}
+    keys = [key for key, label in current.items() if label not in wanted]
+    left = [old for old in range(len(before)) if old not in pairs or after[pairs[old]] not in there]
+    homes = matched([before[old] for old in left], [current[key] for key in keys])
+    home = {left[number]: keys[index] for number, index in homes.items()}
+    old_of = {new: old for old, new in pairs.items()}
+    for new, label in enumerate(after):
+        old = old_of.get(new, -1)
+        if label not in there and (old < 0 or before[old] != label):
+            yield before[old] if old >= 0 else None, label, home.get(old)
+    yield from ((before[old], None, home[old]) for old in left if old not in pairs and old in home)
+
+
+def _actions(
+    old: Label | None, new: Label | None, line: Mapping[str, Any] | None, sides: Collection[str]
+) -> Iterator[dict[str, Any]]:
+    """The actions of `apps.review.edits` on a line that make a change. Raises BadInput for one that can't be made.
+
+    `sides` are those of which the file could hold lines: where a tier is gone, nobody has deleted its lines.
+    """
+    if new:
+        if not new.side:
+            raise BadInput("it names none of the two speakers", "begin it with one of them, or name its tier so")
+        if not (is_number(new.start, 0, LATEST) and is_number(new.end, 0, LATEST) and new.start < new.end):
+            raise BadInput(f"it ends at {new.end:g} s", "give a start, and an end after it")
+        if (styled := _STYLED.fullmatch(new.text)) and not (old and _STYLED.fullmatch(old.text)):
+            raise BadInput(f"{quoted(styled[1])} is no tag", "give one of the synthesiser's list, or no brackets")
+    if old is None and new:
+        yield {"do": "insert", "channel": new.side, "start": new.start, "end": new.end, "text": new.text}
+        yield from [{"do": "tag", "tag": new.tag}] if new.tag else []
+        return
+    if line is None or (now := spoken_label(line)) is None:
+        raise BadInput("the line was deleted meanwhile", "export again, or write it as a new line")
+    if old and old.side not in sides:
+        raise BadInput(f"the tier of the {old.side} side is gone", "keep it, and empty it to delete its lines")
+    states = zip(Label._fields, old or now, new or (None,) * len(now), now, strict=True)
+    changed = [
+        (part, before, current) for part, before, after, current in states if after not in (before, current)
+    ]
+    parts = {part for part, _, _ in changed}
+    if any(before != current for _, before, current in changed):
+        reason = f"it was changed meanwhile, and is {quoted(now.text)} from {now.start:.3f} to {now.end:.3f} s now"
+        raise BadInput(reason, "export again, and change that")
+    if new is None:
+        yield {"do": "delete"}
+        return
+    if "side" in parts:
+        yield {"do": "swap"}
+    if parts & {"start", "end"}:
+        times = {edge: getattr(new, edge) if edge in parts else line[edge] for edge in ("start", "end")}
+        yield {"do": "times", **times}
+    yield from ({"do": part, part: getattr(new, part)} for part in ("text", "tag") if part in parts)
+
+
+def bring_back(
+    editable: Editable, journal: EditJournal, source: Path, author: str, dry_run: bool
+) -> tuple[int, list[NewEdit], list[Reject]]:
+    """Write what annotation files change into the journal of a work folder; the caller settles it.
+
+    Args:
+        source: a file, or a folder of files that `dailytalk export` wrote.
+        dry_run: write nothing.
+
+    Returns how many files there are, the edits, and what can't be used. Raises DailytalkError for a source
+    without such files, and OSError as the disk does.
+    """
+    names = {file: name for name in editable.names() for file in (digested_name(name), name)}
+    records: dict[str, list[Record]] = defaultdict(list)
+    for record in journal.records.values():
+        records[record["item"]].append(record)
+    root, listed = (source, sorted(source.iterdir())) if source.is_dir() else (source.parent, [source])
+    files = [path for path in listed if path.suffix.lower() in READERS and not path.name.startswith(".")]
+    if not files:
+        reason = f"{as_text(source)!r} has no file of {', '.join(READERS)}"
+        raise DailytalkError(reason, "name an export of textgrid, eaf, srt, vtt or audacity")
+    count = Counter(path.stem for path in files)
+    edits: list[NewEdit] = []
+    rejects: list[Reject] = []
+    for path in files:
+        try:
+            if path.stem.endswith(REBUILT):
+                raise BadInput("it has the times of the rebuilt conversation", "export with --timeline source")
+            if (name := names.get(path.stem)) is None:
+                raise BadInput(f"{as_text(editable.root)!r} has no conversation of this name", "keep file names")
+            if count[path.stem] > 1:
+                raise BadInput(f"there are {count[path.stem]} files of this conversation", "keep the edited one")
+            if any(record["after"].get("discarded") for record in records[name][-1:]):
+                raise BadInput("the conversation is discarded", "restore it in dailytalk review first")
+            content, kept = read_bytes(inside(root, path.name)), inside(root, f"{ORIGINALS}/{path.name}")
+            made, problems = edits_of(path, kept, editable, name, records[name], author)
+        except BadInput as problem:
+            made, problems = [], [problem]
+        if made and not dry_run:
+            journal.append(made)
+        if not problems and not dry_run and kept.is_file():
+            with suppress(OSError):  # of a folder that can't be written, it is compared with the first one again
+                write_bytes(kept, content)
+        edits += made
+        rejects += [Reject(as_text(path.name), "edits", problem.reason, problem.remedy) for problem in problems]
+    return len(files), edits, rejects
+
+
+def change_in_words(change: NewEdit) -> str:
+    """What an edit does, in a sentence."""
+    [key] = change.before["lines"]
+    before, after = change.before["lines"][key], change.after["lines"][key]
+    if before is None or after is None:
+        return f"{change.item}: {quoted((before or after)['text'])} is {'deleted' if before else 'new'}"
+    parts = ("channel", *Label._fields)
+    changes = (f"{part} {quoted(before[part])} → {quoted(after[part])}" for part in parts if part in before)
+    return f"{change.item}: {', '.join(changes)}"

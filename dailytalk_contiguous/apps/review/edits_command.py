@@ -1,0 +1,57 @@
+"""`dailytalk edits`: annotations that were changed in another program, back into the transcript."""
+
+from contextlib import nullcontext
+from pathlib import Path
+
+from dailytalk_contiguous.apps.review.annotation_edits import bring_back, change_in_words
+from dailytalk_contiguous.apps.review.editable import open_editable, settle, settle_edits
+from dailytalk_contiguous.apps.review.review_command import AUTHOR, author_or_user
+from dailytalk_contiguous.cli.options import DRY_RUN
+from dailytalk_contiguous.cli.show import DRY_RUN_NEXT
+from dailytalk_contiguous.cli.terminal import SHOWN, argument
+from dailytalk_contiguous.core.documents import as_text
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.outcome import Outcome, rejected_of, to_run
+from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.store.edit_journal import EditJournal, why_not_writable
+from dailytalk_contiguous.store.files import folder_locked, refuse_half_renamed
+
+
+def edits(
+    work: Path = argument("WORK", "Folder of tag or build that was exported."),
+    source: Path = argument("FOLDER|FILE", "What export wrote (textgrid, eaf, srt, vtt, audacity), edited."),
+    author: str = AUTHOR,
+    dry_run: bool = DRY_RUN,
+) -> Outcome:
+    """Bring edited annotations back into a transcript.
+
+    Texts, times, speakers, tags, deleted and new lines become edits like those of review, which can undo them.
+    The next speak says only the changed lines again. What can't be used is rejected, and the rest goes on.
+    """
+    refuse_half_renamed(work)
+    editable = open_editable(work) if work.is_dir() else None
+    if editable is None or editable.kind != "tagged":
+        raise DailytalkError(f"{as_text(work)!r} has no transcript.jsonl", "name a folder of tag or build")
+    if not source.exists():
+        raise DailytalkError(f"{as_text(source)!r} does not exist", "name what dailytalk export wrote")
+    if not dry_run and (why := why_not_writable(work)):
+        raise DailytalkError("nothing can be changed here", why)
+    with nullcontext() if dry_run else folder_locked(work):
+        if not dry_run:
+            settle(work)
+            editable.reread()
+        journal = EditJournal(work)
+        n_files, made, rejects = bring_back(editable, journal, source, author_or_user(author), dry_run)
+        if made and not dry_run:
+            settle_edits(editable, journal)
+    changes = [change_in_words(change) for change in made]
+    more = [f"… {len(changes) - SHOWN:,} more (--json lists all)"] if len(changes) > SHOWN else []
+    next_step = DRY_RUN_NEXT if dry_run else to_run("speak", work)
+    return Outcome(
+        {"files": n_files, "edits": changes, "rejects": [reject.as_dict() for reject in rejects]},
+        f"{counted(len(changes), 'edit')}{' would come' if dry_run else ''} of {counted(n_files, 'file')}",
+        3 if rejects else 0,
+        [*changes[:SHOWN], *more],
+        rejected_of(rejects),
+        next=next_step if changes else "",
+    )

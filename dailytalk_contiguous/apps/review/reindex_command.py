@@ -1,0 +1,56 @@
+"""`dailytalk reindex`: numbered recordings without gaps."""
+
+from pathlib import Path
+from typing import Any
+
+from dailytalk_contiguous.apps.review.reindexing import reindex_folder, undo_reindex
+from dailytalk_contiguous.cli.options import DRY_RUN
+from dailytalk_contiguous.cli.show import DRY_RUN_NEXT
+from dailytalk_contiguous.cli.terminal import SHOWN, Panel, argument, option
+from dailytalk_contiguous.core.documents import as_text
+from dailytalk_contiguous.core.outcome import Outcome, to_run
+from dailytalk_contiguous.core.wording import counted
+
+
+def reindex(
+    folder: Path = argument("DIR", "Folder of the recordings; those in it count on their own."),
+    digits: int | None = option(
+        None, Panel.RESULT, "Of a number; as it has now if left out.", metavar="N", min=1, max=12
+    ),
+    undo: bool = option(False, Panel.RESULT, "Give back the names from before the last time.", "--undo"),
+    dry_run: bool = DRY_RUN,
+) -> Outcome:
+    """Number recordings without gaps; what names them follows.
+
+    NAME_000007.wav (or Audio001.wav), each NAME from 1. Files beside them (NAME_000007.json, .txt, .TextGrid)
+    follow, and in DIR and the folder above it whisper.json, manifest.jsonl, transcript.jsonl and tables; these are
+    kept as they were in .dailytalk-reindex. All is renamed or nothing, also after a kill: the next call finishes
+    it.
+    """
+    done = undo_reindex(folder, dry_run) if undo else reindex_folder(folder, digits, dry_run)
+    record: dict[str, Any] = {
+        "files": done.files,
+        "names": {as_text(old): as_text(new) for old, new in done.names.items()},
+        "documents": [as_text(name) for name in done.documents],
+        "unnamed": [as_text(name) for name in done.unnamed],
+        "backup": None if done.backup is None else as_text(done.backup),
+    }
+    details = []
+    if done.unnamed:
+        more = f" and {len(done.unnamed) - 1:,} more" if len(done.unnamed) > 1 else ""
+        details.append(f"without a number, so it stays: {as_text(done.unnamed[0])}{more}")
+    if not done.names:
+        no_gap = (
+            "there is no gap" if done.numbered else "no recording here is called NAME_000007.wav or Audio001.wav"
+        )
+        return Outcome(record, f"nothing to do: {no_gap}", details=details)
+    details += [f"  {old} → {new}" for old, new in [*record["names"].items()][:SHOWN]]
+    if len(done.names) > SHOWN:
+        details.append(f"  … {len(done.names) - SHOWN:,} more")
+    if done.documents:
+        details.append(f"what names them follows: {', '.join(record['documents'])}")
+    if done.backup:
+        details.append(f"as they were: {record['backup']}")
+    headline = f"{counted(done.files, 'file')}{' would be' if dry_run else ''} renamed in {as_text(folder)}"
+    back = "" if undo else f"{to_run('reindex', folder, '--undo')} gives the names back"
+    return Outcome(record, headline, details=details, next=DRY_RUN_NEXT if dry_run else back)
