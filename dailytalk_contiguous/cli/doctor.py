@@ -6,13 +6,12 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from dailytalk_contiguous.apps.mono.diarisers import find_diariser
-from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
+from dailytalk_contiguous.core.apps import listed, part_of
+from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.licensing import licence_of
 from dailytalk_contiguous.core.machine import PACKAGES, cores
 from dailytalk_contiguous.core.outcome import Judgement, Outcome, to_run
 from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE, available
-from dailytalk_contiguous.models.checkpoints import RESEMBLYZER
 from dailytalk_contiguous.models.devices import compute_type_of, cublas, lacking
 from dailytalk_contiguous.models.engines import load_synthesiser, speaker_text
 from dailytalk_contiguous.models.profiles import PROFILES
@@ -41,8 +40,8 @@ def doctor_outcome(report: Mapping[str, Any]) -> Outcome:
     details.append(f"Whisper in the cache: {', '.join(report['whisper_cached']) or 'none'}")
     ready = []
     for name, profile in report["profiles"].items():
-        lacking_by_step = {"tag": profile["needs"], "speak": profile["needs_to_speak"]}
-        lacking_by_step["separate"] = profile["needs_to_separate"]
+        lacking_by_step = {"tag": profile["needs"]}
+        lacking_by_step |= {key[9:]: needs for key, needs in profile.items() if key.startswith("needs_to_")}
         if profile["ready"]:
             ready.append(name)
             details.append(Judgement(f"profile {name}: ready", True))
@@ -64,6 +63,7 @@ def examine() -> dict[str, Any]:
         import torch
 
         gpu = torch.cuda.get_device_name()
+    checks = {step: part_of(app, lacks) for app, of in listed("CHECKS") for step, lacks in of.items()}
     profiles: dict[str, Any] = {}
     for name, profile in PROFILES.items():
         needs, to_speak, speaker = list[str](), list[str](), profile.models["synthesiser"]
@@ -78,18 +78,12 @@ def examine() -> dict[str, Any]:
             synthesiser.preflight()
         except DailytalkError as error:
             to_speak.append(f"{error.reason}: {error.remedy}")
-        to_separate, diariser = list[str](), profile.models["diariser"]
-        try:
-            find_diariser(diariser, fetch=False)
-        except ModelMissing as error:
-            download = f"{diariser} (downloaded at the first run, 0.5 GB)"
-            to_separate.append(f"{error.reason}: {error.remedy}" if diariser == RESEMBLYZER else download)
         profiles[name] = {
             "about": profile.about,
             "ready": not needs and not to_speak,
             "needs": needs,
             "needs_to_speak": to_speak,
-            "needs_to_separate": to_separate,
+            **{f"needs_to_{step}": lacks(profile) for step, lacks in checks.items()},
             "spoken_by": speaker,
             "models": {
                 role: {"name": model, "licence": licence_of(model).licence}

@@ -7,7 +7,6 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dailytalk_contiguous.apps.clips.voice_exports import is_voice_folder, voice_folder
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.defaults import default_settings
 from dailytalk_contiguous.cli.terminal import Panel, argument, option, shown_steps
@@ -67,10 +66,10 @@ def export(
     cli_options.one_of("--format", format, FORMATS)
     cli_options.on_this_machine("--out", out)
     layout, settings = FORMATS[format], cli_options.chosen(options, EXPORT_SETTINGS)
-    if layout.noun == "clip" and is_voice_folder(Path(source)):
+    if rows := layout.source(Path(source)):
         if split:
             raise DailytalkError("--split is for what has splits", "leave it out")
-        selection = _Selection(voice_folder(Path(source)))
+        selection = _Selection(rows)
     elif "timeline" in layout.options:
         timeline, splits = settings.get("timeline", "source"), (split,) if split else None
         selection = _Selection(annotated_rows(version_or_path(source, revision), timeline, splits))

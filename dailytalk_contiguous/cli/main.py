@@ -20,56 +20,35 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from dailytalk_contiguous.cli.terminal import Console, Panel, guarded, printing
+from dailytalk_contiguous.core.apps import listed
 from dailytalk_contiguous.core.interrupts import STOPPED
 
-#: The commands by what a person wants, in the order in which they are listed, and the module of `cli` that has
-#: each. Those of two words are listed under the first.
+#: The commands by what a person wants, in the order in which they are listed, and the module of each: of the core,
+#: in `cli`, and what the apps add. Those of two words are listed under the first.
 LISTED = {
     "Build": {
         "build": "speak",
-        "separate": "mono",
         "tag": "tag",
         "speak": "speak",
         "plan": "plan",
         "status": "status",
         "doctor": "doctor",
     },
-    "Look": {"check": "export", "report": "report", "agreement": "report"},
-    "Correct": {"review": "review", "edits": "annotated"},
-    "Publish": {"push": "push", "versions": "versions", "diff": "versions", "export": "export", "mix": "mix"},
-    "Corpora": {
-        "corpus": "corpus",
-        "silences": "split",
-        "split": "split",
-        "transcribe": "clip_texts",
-        "convert": "convert",
-        "reindex": "reindex",
-    },
-    "Tokens": {
-        "tokens extract": "tokens",
-        "tokens cluster": "tokens",
-        "tokens encode": "tokens",
-        "tokens train": "encoder",
-        "tokens embed": "encoder",
-        "tokens similar": "probing",
-        "tokens evaluate": "probing",
-        "tokens plot": "tokens",
-    },
-    "Emotion": {
-        "emotion predict": "emotion",
-        "emotion train": "emotion",
-        "emotion calibrate": "emotion",
-        "emotion evaluate": "emotion_evaluate",
-    },
-    "Talk": {"converse": "converse"},
+    "Look": {"check": "export", "report": "report"},
+    "Correct": {},
+    "Publish": {"push": "push", "versions": "versions", "diff": "versions", "export": "export"},
 }
+LISTED = {purpose: {name: f"cli.{module}" for name, module in own.items()} for purpose, own in LISTED.items()}
+for _app, _purposes in listed("COMMANDS"):
+    for _purpose, _own in _purposes.items():
+        _modules = {name: f"apps.{_app}.{module}" for name, module in _own.items()}
+        LISTED[_purpose] = LISTED.get(_purpose, {}) | _modules
 COMMANDS = {name: module for commands in LISTED.values() for name, module in commands.items()}
 
 #: What commands of two words are, by the first.
-GROUPS = {
-    "tokens": "Tokens of how it is said: contours, codebooks, encoders.",
-    "emotion": "Emotion in classes: a guess from sound, and no diagnosis.",
-}
+GROUPS = {name: about for _, groups in listed("GROUPS") for name, about in groups.items()}
+
+_PACKAGE = __name__.partition(".")[0]
 
 #: New objects after which Python collects garbage. Its default of 700 took a tenth of the time of a run that has
 #: nothing to do.
@@ -133,7 +112,7 @@ class Commands(TyperGroup):
 
 def command_of(name: str, stage_files: Sequence[Path] = ()) -> TyperCommand:
     """A command with all its options, those of the stages in a person's own files too; imports its module."""
-    module = import_module(f"dailytalk_contiguous.cli.{COMMANDS[name]}")
+    module = import_module(f"{_PACKAGE}.{COMMANDS[name]}")
     alone = typer.Typer(add_completion=False)
     function = next(
         getattr(module, function_name) for function_name in _functions(name) if hasattr(module, function_name)
@@ -156,7 +135,7 @@ def _functions(name: str) -> tuple[str, str]:
 
 def command_summary(name: str) -> str:
     """The first paragraph of a command's docstring, read from its file without importing it."""
-    path = Path(__file__).with_name(f"{COMMANDS[name]}.py")
+    path = Path(__file__).parents[1].joinpath(*COMMANDS[name].split(".")).with_suffix(".py")
     functions = (node for node in ast.parse(path.read_bytes()).body if isinstance(node, ast.FunctionDef))
     docstring = next(ast.get_docstring(node) for node in functions if node.name in _functions(name))
     return next(_paragraphs(docstring or ""), "")
@@ -214,7 +193,7 @@ def run_command() -> NoReturn:
     words = [*sys.argv[1:], *map(" ".join, pairwise(sys.argv[1:]))]
     if name := next((word for word in words if word in COMMANDS), None):
         # While a Ctrl-C still ends the process at once.
-        import_module(f"dailytalk_contiguous.cli.{COMMANDS[name]}")
+        import_module(f"{_PACKAGE}.{COMMANDS[name]}")
     if not gc.isenabled():  # as `__main__` begins
         gc.freeze()  # imported objects are never garbage
         gc.set_threshold(WASTE_AFTER)

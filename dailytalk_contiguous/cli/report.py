@@ -1,18 +1,16 @@
-"""`dailytalk report` and `dailytalk agreement`."""
+"""`dailytalk report`."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dailytalk_contiguous.apps.listening import listening
-from dailytalk_contiguous.apps.listening.agreement import Rater, Scored
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.defaults import default_settings
 from dailytalk_contiguous.cli.export import FITNESS_SETTINGS, fitness_limits
 from dailytalk_contiguous.cli.terminal import Panel, argument, option, shown_steps
+from dailytalk_contiguous.core.apps import parts
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadValue, DailytalkError
-from dailytalk_contiguous.core.outcome import Figures, Judgement, Outcome, to_run
+from dailytalk_contiguous.core.outcome import Judgement, Outcome
 from dailytalk_contiguous.core.scorecard import ReferenceCorpus
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.items import is_mix, open_items, reference_at
@@ -24,7 +22,12 @@ from dailytalk_contiguous.store.work_folder import STATS
 LARGE = 60_000_000
 
 
-@cli_options.with_options(FITNESS_SETTINGS)
+#: What apps write in place of the report: dataclasses of settings whose `made` gives an outcome, or None where
+#: nobody asks for it.
+_INSTEAD = [(page, cli_options.setting_options(page())) for page in parts("INSTEAD_OF_REPORT")]
+
+
+@cli_options.with_options(FITNESS_SETTINGS | {name: of for _, own in _INSTEAD for name, of in own.items()})
 def report(
     source: str = argument(
         "DIR|OWNER/NAME", "What build, speak, tag, corpus or mix wrote, or a dataset on the Hub."
@@ -47,20 +50,6 @@ def report(
         show_default="inside below 20 MB, else beside",
     ),
     markdown: Path | None = cli_options.MARKDOWN,
-    listening_test: int | None = option(
-        None,
-        Panel.RESULT,
-        "Instead, a page on which people listen blind to N clips of a corpus, or N conversations (--pairs).",
-        metavar="N",
-        min=1,
-    ),
-    pairs: bool = option(
-        False,
-        Panel.RESULT,
-        "Of --listening-test: recorded against rebuilt, and whether the tag of a line is heard.",
-        "--pairs",
-    ),
-    seed: int = cli_options.SEED_OPTION,
     **options: Any,
 ) -> Outcome:
     """Write a page: the verdict, examples to hear, figures.
@@ -79,16 +68,14 @@ def report(
         raise DailytalkError(f"{as_text(dataset)!r} is no folder", "name what dailytalk build, speak or tag wrote")
     if out is not None and out.is_dir():
         raise DailytalkError(f"--out {as_text(out)!r} is a folder", "name a file, such as report.html")
-    if seed and listening_test is None:
-        raise DailytalkError("--seed decides nothing without --listening-test", "leave it out")
-    other, reference = _other(against, dataset, listening_test)
+    for page, settings in _INSTEAD:
+        made: Outcome | None = page(**cli_options.chosen(options, settings)).made(dataset, out, against, markdown)
+        if made is not None:
+            return made
+    other, reference = _other(against, dataset)
     labelled = isinstance(dataset, Path) and open_items(dataset).labelled
     if not labelled and markdown:
         raise DailytalkError("--markdown goes with what dailytalk corpus wrote", "leave it out")
-    if pairs and listening_test is None:
-        raise DailytalkError("--pairs is of a listening test", "add --listening-test, or leave it out")
-    if listening_test is not None:
-        return _listening_test(dataset, out, markdown, (listening_test, seed), pairs, labelled)
     shown = chosen_conversations(conversations or [])
     with shown_steps():
         limits = fitness_limits(options)
@@ -119,56 +106,19 @@ def report(
     return Outcome(record, headline, details=details, next=f"open {record['out']} in a browser")
 
 
-def _other(
-    against: str | None, dataset: Path | Version, listening_test: int | None
-) -> tuple[Path | None, ReferenceCorpus | None]:
+def _other(against: str | None, dataset: Path | Version) -> tuple[Path | None, ReferenceCorpus | None]:
     """What `--against` names: a folder, to be read, or only the measures of its conversations.
 
     Raises DailytalkError where nothing can be compared with it.
     """
     if against is None:
         return None, None
-    if listening_test is not None:
-        raise DailytalkError("--against goes with a report, and a listening test is none", "leave it out")
     other = version_or_path(against, None)
     if isinstance(other, Path) and not other.exists():
         raise DailytalkError(f"--against {against!r} does not exist", "check the path")
     if isinstance(other, Path) and other.is_dir() and isinstance(dataset, Path):
         return other, reference_at(other) if (other / STATS).exists() else None
     return None, reference_at(other)
-
-
-def _listening_test(
-    folder: Path | Version,
-    out: Path | None,
-    markdown: Path | None,
-    drawn: tuple[int, int],
-    pairs: bool,
-    labelled: bool,
-) -> Outcome:
-    if not isinstance(folder, Path):
-        raise DailytalkError(
-            "a published version has no recordings beside its conversations",
-            "name the work folder that it is from",
-        )
-    if is_mix(folder):
-        raise DailytalkError("a mix has no listening test", "make one of each corpus in it")
-    if pairs == labelled:
-        problem = (
-            ("--pairs goes with conversations, and these are clips", "leave it out")
-            if pairs
-            else ("a listening test of conversations is one of pairs, recorded against rebuilt", "add --pairs")
-        )
-        raise DailytalkError(*problem)
-    if out is None or markdown:
-        raise DailytalkError("a listening test is a page of its own", "name it with --out, without --markdown")
-    test = (listening.write_paired_test if pairs else listening.write_listening_test)(folder, out, *drawn)
-    summary = {"out": as_text(test.page), "key": as_text(test.key), "clips": test.clips}
-    return Outcome(
-        summary,
-        f"test  {summary['out']} ({counted(test.clips, 'clip')}); its key, not for listeners: {summary['key']}",
-        next=to_run("agreement", test.key, "ANSWERS.json"),
-    )
 
 
 def chosen_conversations(values: list[str]) -> int | str | list[str]:
@@ -178,96 +128,3 @@ def chosen_conversations(values: list[str]) -> int | str | list[str]:
     if values == [ALL]:
         return ALL
     return int(values[0]) if len(values) == 1 and values[0].isdecimal() else values
-
-
-def agreement(
-    key: Path = argument("KEY.json", "The key beside the page of the test."),
-    answers: list[Path] = argument("ANSWERS.json", "What listeners saved."),
-) -> Outcome:
-    """Say how far listeners agree, and hear what the labels say.
-
-    Fleiss' kappa of the listeners, for each emotion and style. Of conversations in pairs: which side sounds more
-    natural, and whether the tags are heard, each with Wilson's interval of 95 % and what guessing gives. Clips
-    that a listener skipped count as not rated; a clip with fewer than two ratings has no part in kappa.
-    """
-    test = listening.read_test(key, answers)
-    record: dict[str, Any] = {"clips": len(test.clips), "raters": sorted(test.answers)}
-    headline = f"{counted(len(test.clips), 'clip')}, {counted(len(test.answers), 'listener')}"
-    if test.paired:
-        pairs = listening.pairs_of(test)
-        return Outcome(record | pairs.as_dict(), headline, details=_of_pairs(pairs))
-    judgements = {what: listening.agreement_of(test, what) for what in ("emotion", "style")}
-    details = [detail for what, judged in judgements.items() for detail in clips_judged(what, judged)]
-    return Outcome(
-        record | {what: judged.as_dict() for what, judged in judgements.items()}, headline, details=details
-    )
-
-
-def clips_judged(what: str, judged: listening.JudgedClip) -> list[str | Figures]:
-    kappa, against = judged.kappa, judged.against
-    if kappa.overall is None:
-        details: list[str | Figures] = [f"{what}: kappa is not defined: {kappa.reason}"]
-    else:
-        used = f"{counted(kappa.n_clips, 'clip')} with two ratings or more, {counted(kappa.n_ratings, 'rating')}"
-        details = [f"{what}: Fleiss' kappa {kappa.overall:.3f} ({used})"]
-    details.append(f"ratings that match the label: {_percent(against.accuracy)}")
-    if judged.sure:
-        by_sureness = ", ".join(f"{name} {_percent(share)}" for name, share in judged.sure.items())
-        details.append(f"  by how sure they were: {by_sureness}")
-    if names := sorted({*kappa.by_category, *against.confusion}):
-        rows = []
-        for name in names:
-            of_category = kappa.by_category.get(name)
-            shares = (against.recall.get(name), against.precision.get(name))
-            rows.append((name, "–" if of_category is None else f"{of_category:.3f}", *map(_percent, shares)))
-        details.append(Figures((what, ">kappa", ">heard as labelled", ">labelled as heard"), rows))
-    if chosen := sorted({name for heard in against.confusion.values() for name in heard}):
-        rows = [
-            (label, *(str(heard.get(name, 0)) for name in chosen)) for label, heard in against.confusion.items()
-        ]
-        details += ["", Figures(("label \\ heard", *(f">{name}" for name in chosen)), rows)]
-        details += ["", _of_raters(judged.raters, "rated", "match the label")]
-    return [*details, ""]
-
-
-def _of_raters(raters: Mapping[str, Rater], *heads: str) -> Figures:
-    rows = [
-        (name, str(rater.n_clips), _percent(rater.accuracy), _percent(rater.with_others))
-        for name, rater in raters.items()
-    ]
-    return Figures(("listener", *(f">{head}" for head in heads), ">match the others"), rows)
-
-
-def _of_pairs(pairs: listening.JudgedPairs) -> list[str | Figures]:
-    natural, tag = pairs.natural, pairs.tag
-    ratings = f"{counted(natural.score.n_ratings, 'rating')} of {counted(natural.score.n_clips, 'pair')}"
-    shares = (("rebuilt", natural.rebuilt), ("the same", natural.same), ("recorded", natural.recorded))
-    details: list[str | Figures] = [
-        f"which is more natural ({ratings})",
-        *(f"  {name} {_percent(share)}" for name, share in shares),
-        f"  the rebuilt gets {_interval(natural.score)}, and would if nobody could tell",
-    ]
-    if natural.kappa.overall is not None:
-        details.append(f"  Fleiss' kappa of the listeners {natural.kappa.overall:.3f}")
-    ratings = f"{counted(tag.heard.n_ratings, 'rating')} of {counted(tag.heard.n_clips, 'line')}"
-    details += ["", f"tags that are heard ({ratings})", f"  {_interval(tag.heard)}"]
-    rows = []
-    for name, value in tag.by_tag.items():
-        instead = {heard: n for heard, n in tag.against.confusion.get(name, {}).items() if heard != name}
-        common = ", ".join(sorted(instead, key=lambda heard: (-instead[heard], heard))[:2])
-        bounds = f"{100 * value.low:.0f}–{100 * value.high:.0f} %"
-        rows.append((name, _percent(value.mean), bounds, _percent(value.chance), str(value.n_clips), common))
-    if rows:
-        details.append(Figures(("tag", ">heard", ">95 %", ">by guessing", ">lines", "heard instead"), rows))
-    if tag.raters:
-        details += ["", _of_raters(tag.raters, "lines", "heard the tag")]
-    return [*details, "intervals of 95 % are Wilson's, as if all listeners of a clip were one"]
-
-
-def _interval(value: Scored) -> str:
-    bounds = f"95 % from {100 * value.low:.0f} to {100 * value.high:.0f} %"
-    return f"{_percent(value.mean)} ({bounds}; guessing gives {_percent(value.chance)})"
-
-
-def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{100 * share:.0f} %"

@@ -23,13 +23,12 @@ def listed(slot: str) -> Iterator[tuple[str, Any]]:
 
 
 def parts(slot: str) -> Iterator[Any]:
-    """What `"module:name"` means, of all that the apps list under `slot`."""
-    for app, values in listed(slot):
-        for value in values:
-            module, _, name = value.partition(":")
-            yield getattr(part_of(app, module), name)
+    """What the values that the apps list under `slot` mean."""
+    return (part_of(app, value) for app, values in listed(slot) for value in values)
 
 
-def part_of(app: str, module: str) -> Any:
-    """A module of an app. Raises ModuleNotFoundError without the app."""
-    return import_module(f"{_APPS}.{app}.{module}")
+def part_of(app: str, value: str) -> Any:
+    """What `"module:name"`, or a module, means in an app. Raises ModuleNotFoundError without the app."""
+    module, _, name = value.partition(":")
+    part = import_module(f"{_APPS}.{app}.{module}")
+    return getattr(part, name) if name else part

@@ -39,9 +39,10 @@ from dailytalk_contiguous.publish.items import (
     MOSHI_MANIFESTS,
     TOLERANCE,
     TRAIN,
+    Items,
+    claimed,
     finished_items,
     is_mix,
-    is_talks,
     open_items,
     read_shaped,
 )
@@ -706,7 +707,7 @@ def _shown(folder: Path, path: Path) -> str:
 
 _SPEAK_AGAIN = "build it again with `dailytalk speak`"
 _NO_WORDS = "recognise its words, or give them beside the recording, and run `dailytalk build` again"
-_DELETE_TALK = "delete its WAV and JSON"
+_DELETE = "delete its WAV and JSON"
 _CHECK_AGAIN = "see that you may read it, and check again"
 
 #: Kinds of findings on rows that can't be used, by column.
@@ -1097,12 +1098,12 @@ def check_folder(
     references: Sequence[ReferenceCorpus] = (),
     decode: bool = True,
 ) -> tuple[list[Finding], Facts]:
-    """Judge a training folder, a work folder (of a corpus, too), talks, or a folder of Parquet shards.
+    """Judge a training folder, a work folder (of a corpus, too), what an app reads, or a folder of Parquet shards.
 
     Without `decode` the sound of a training folder is not looked at.
 
     Returns the findings, in the order of the files, and facts: `kind` (`moshi`, `interactivity`,
-    `full-duplex-bench`, `csm`, `j-moshi`, `work`, `corpus`, `talks` or `dataset`) and what was counted; of
+    `full-duplex-bench`, `csm`, `j-moshi`, `work`, `corpus`, `dataset`, or that of an app) and what was counted; of
     conversations `measures` beside those of published corpora and of `references`. Raises DailytalkError for a
     path that is no folder, or none of these.
     """
@@ -1116,8 +1117,8 @@ def check_folder(
         return findings, facts | {"kind": "corpus"}
     if any((path / name).exists() for name in (TRANSCRIPT, SHIFTED, "dataset", "run.json")):
         return _work(path, limits, references)
-    if is_talks(path):
-        return _talks(path, limits, references)
+    if items := claimed(path):
+        return _claimed(items, limits, references)
     if (path / SAMPLES).is_file():
         return check_full_duplex_bench(path)
     if is_moshi(path):
@@ -1152,21 +1153,21 @@ def _clip_findings(folder: Path, limits: FitnessLimits | None) -> list[Finding]:
     return corpus_findings(figures, judge, read_run(folder) or {})
 
 
-def _talks(
-    folder: Path, limits: FitnessLimits | None, references: Sequence[ReferenceCorpus]
+def _claimed(
+    items: Items, limits: FitnessLimits | None, references: Sequence[ReferenceCorpus]
 ) -> tuple[list[Finding], Facts]:
     findings, counts = list[Finding](), _Counts(Judge(limits), references)
-    for row in open_items(folder).rows():
+    for row in items.rows():
         name = row["conversation_id"]
         if row["problem"] or any(word["speaker"] == "left" for word in row["alignments"]):
             for finding in _row(name, row, counts):
-                of_talk = finding.remedy == _SPEAK_AGAIN
-                findings.append(replace(finding, remedy=_DELETE_TALK) if of_talk else finding)
+                is_again = finding.remedy == _SPEAK_AGAIN
+                findings.append(replace(finding, remedy=_DELETE) if is_again else finding)
         else:  # its program was killed before: no trainer is given it
             what = "the voice says nothing in it, and exports leave it out"
-            findings.append(advice("unanswered-talk", name, what, _DELETE_TALK, "note"))
+            findings.append(advice("unanswered-talk", name, what, _DELETE, "note"))
     together, facts = _together(findings, counts, {})
-    return together, facts | {"kind": "talks"}
+    return together, facts | {"kind": items.kind}
 
 
 def _work(

@@ -6,7 +6,7 @@ does not take. `publish.formats` is the table of the formats.
 """
 
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -200,6 +200,7 @@ class ExportFormat(Generic[T]):
         options: the settings that it takes besides `sample_rate` and, with two sides, `eval_share` and `seed`.
         sample_rate: Hz that its reader works at; it would resample anything else each time.
         noun: what a row is. unit: what is written of it.
+        source: the rows of a folder that only this format reads; None of any other.
         then: the command that takes the folder next: `check`, `edits`, or none.
         prepare: raises DailytalkError for a folder or a setting that it can't be written with.
     """
@@ -218,6 +219,7 @@ class ExportFormat(Generic[T]):
     sample_rate: int = 24000
     noun: str = "conversation"
     unit: str = "conversation"
+    source: Callable[[Path], Iterator[Row] | None] = lambda folder: None
     then: str = "check"
     prepare: Callable[[Path, ExportSettings], None] = lambda out, settings: None
 

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pyarrow as pa
 from datasets import Features, List
 
+from dailytalk_contiguous.core.apps import parts
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, Pcm, embedded, probe, read_pcm, to_uri
 from dailytalk_contiguous.core.documents import (
     MOST_BYTES,
@@ -58,13 +58,10 @@ from dailytalk_contiguous.core.schema import (
     voices,
 )
 from dailytalk_contiguous.core.scorecard import ReferenceCorpus, reference_of
-from dailytalk_contiguous.core.turns import Timed, stretches
 from dailytalk_contiguous.core.utterance import (
-    CUT_MARK,
     EDGES,
     FIELDS,
     OPTIONAL_FIELDS,
-    SYNTHESIS,
     UTTERANCE,
     Field,
     checked_fields,
@@ -81,7 +78,7 @@ from dailytalk_contiguous.publish.version import COPY, Version, open_version
 from dailytalk_contiguous.shards import Entry, ShardIndex, read_rows
 from dailytalk_contiguous.sources.transcribed import BASE, at_hand, tagged_row
 from dailytalk_contiguous.store.edit_journal import laid_over
-from dailytalk_contiguous.store.files import inside, is_inside, json_text, refuse_half_renamed
+from dailytalk_contiguous.store.files import inside, is_inside, refuse_half_renamed
 from dailytalk_contiguous.store.hub import hub_errors, parse_reference
 from dailytalk_contiguous.store.parquet import ParquetReader, open_parquet
 from dailytalk_contiguous.store.work_folder import (
@@ -215,7 +212,7 @@ class Items(ABC):
     Attributes:
         where: the folder, or the version.
         kind: `conversations`, `tagged`, `clips`, `measured` (clips, of which nothing is finished), `mix`, `moshi`,
-            `talks` or `version`.
+            `version`, or that of an app.
         rebuilt: whether times are of a finished conversation; otherwise they are those of the recording, in both
             places, and rows have no `timeline`.
     """
@@ -561,8 +558,8 @@ def open_items(where: str | Path | Version, finished: bool = False) -> Items:
 
     Args:
         where: a work folder of conversations (finished, or only tagged), a folder of their shards, a work folder
-            of `dailytalk corpus` (finished, or only measured), a mix, a training folder for Moshi, talks with
-            `dailytalk converse`, a version in a folder or on the Hub: what `open_version` gave, or
+            of `dailytalk corpus` (finished, or only measured), a mix, a training folder for Moshi, what an app
+            claims (`converse`: talks), a version in a folder or on the Hub: what `open_version` gave, or
             `OWNER/NAME@TAG`.
         finished: reject a folder in which nothing is finished.
 
@@ -579,8 +576,8 @@ def open_items(where: str | Path | Version, finished: bool = False) -> Items:
     is_training = (where / TRAIN).is_file() and not (where / DATASET).is_dir()
     if is_mix(where) or (not finished and is_training):
         return TrainingItems(where)
-    if is_talks(where):
-        return TalkItems(where)
+    if items := claimed(where):
+        return items
     if clip_shards(where / CLIPS) or clip_shards(where / MEASURED):
         clips = Shards(where, labelled=True)
         if finished and clips.kind == "measured":
@@ -595,6 +592,11 @@ def open_items(where: str | Path | Version, finished: bool = False) -> Items:
     if any((where / DATASET).glob("*.parquet")) or finished or not (where / TRANSCRIPT).is_file():
         return Shards(where, labelled=False)
     return TaggedItems(where)
+
+
+def claimed(folder: Path) -> Items | None:
+    """A folder that an app knows how to read; None where none claims it."""
+    return next((reader(folder) for reader in parts("READERS") if reader.claims(folder)), None)
 
 
 def reference_at(where: Path | Version) -> ReferenceCorpus:
@@ -782,125 +784,6 @@ class TrainingItems(Items):
                         f"a word beside {path} is {quoted(aligned)}, not [word, [start, end], speaker]", AGAIN
                     )
         return judged(row, path)
-
-
-#: The record of a folder of talks, which identifies one.
-TALKS = "talks.json"
-
-_DELETE_TALK = "delete the talk, its sound and its JSON"
-
-_TALK: dict[str, Any] = {
-    "alignments": list,
-    "talk": {"utterances": [dict], "language?": str, "speakers?": dict, "provenance?": dict, "synthesis?": dict},
-}
-
-
-def is_talks(folder: Path) -> bool:
-    return (folder / TALKS).is_file()
-
-
-class TalkItems(Items):
-    """Talks, each a conversation: the assistant on the left, the person on the right.
-
-    A talk may have been killed while somebody spoke: what its transcript has after the end of its sound is left
-    out.
-    """
-
-    kind = "talks"
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        self._root = folder
-        self.files = sorted(folder.glob("*.wav"))
-
-    def rows(self, columns: Iterable[str] | None = None, splits: Collection[str] | None = None) -> Iterator[Row]:
-        for path in self.files if splits is None else ():
-            row = self.talk(path)
-            yield row | (self._audio(path) if columns is None or "audio" in {*columns} else {})
-
-    def row(self, name: str) -> Row:
-        return self.talk(self._path(name))
-
-    def sound(self, name: str) -> ItemSound:
-        return ItemSound(self._audio(self._path(name))["audio"])
-
-    def talk(self, path: Path) -> Row:
-        """The row of a talk, without its audio; one that can't be read has a `problem`."""
-        empty = dict.fromkeys(BUILT) | {"conversation_id": path.stem, "recording_id": path.stem, "duration": 0.0}
-        empty |= {"labels": None, "split": None, "utterances": [], "alignments": [], "sounds": []}
-        empty |= {"problem_column": "audio", "remedy": _DELETE_TALK}
-        del empty["audio"]
-        words = []
-        try:
-            info = probe(self._audio(path)["audio"])
-            written = read_shaped(inside(self._root, f"{path.stem}.json"), _TALK)
-            for aligned in written["alignments"]:
-                match aligned:
-                    case [str(word), [int() | float() as start, int() | float() as end], str(speaker)]:
-                        about: Row = {"speaker": "left", "source": "synthesiser"}
-                        if speaker != MAIN:
-                            about = {"speaker": "right", "source": "recogniser"}
-                        about |= {"word": word, "start": start, "end": min(end, info.seconds), "probability": None}
-                    case _:
-                        what = f"a word is {quoted(aligned)}, not [word, [start, end], speaker]"
-                        raise BadInput(what, _DELETE_TALK)
-                if 0 <= start < info.seconds:
-                    words.append(about)
-        except (BadInput, OSError) as error:
-            reason = error.reason if isinstance(error, BadInput) else f"it can't be read ({error.strerror})"
-            return empty | {"problem": reason}
-        talk, seconds = written["talk"], info.seconds
-        row = empty | {
-            "sample_rate": info.sample_rate,
-            "duration": seconds,
-            "source_duration": seconds,
-            "language": talk.get("language"),
-            "utterances": _in_talk(talk, seconds, words),
-            "alignments": words,
-            "speakers": {"left": None, "right": None} | talk.get("speakers", {}),
-            "provenance": json_text(talk.get("provenance", {})).strip(),
-        }
-        try:
-            pa.array([{name: row[name] for name in BUILT.keys() & row.keys()}], BUILT.type)
-        except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
-            detail = " ".join(str(error).split())[:120]
-            return empty | {"problem": f"its JSON holds something of another type than it should ({detail})"}
-        return judged(row, path.name)
-
-    def _audio(self, path: Path) -> dict[str, Any]:
-        return {"audio": {"bytes": None, "path": to_uri(inside(self._root, path.name))}}
-
-    def _path(self, name: str) -> Path:
-        path = next((path for path in self.files if path.stem == name), None)
-        if path is None:
-            raise self._missing(name)
-        return path
-
-
-def _in_talk(talk: Mapping[str, Any], seconds: float, words: Sequence[Row]) -> list[Row]:
-    """The utterances that begin before `seconds`, with all their fields and how each enters.
-
-    Of a sentence that was unfinished when the program was killed the text is that of its `words` up to then.
-    """
-    voice = {name: talk.get("synthesis", {}).get(name) for name in ("engine", "model", "voice")}
-    rows = []
-    for utterance in talk["utterances"]:
-        row = dict.fromkeys(UTTERANCE) | {name: value for name, value in utterance.items() if name in UTTERANCE}
-        if is_number(row["start"], 0.0) and is_number(row["end"]) and row["start"] < seconds:
-            synthesis = dict.fromkeys(SYNTHESIS) | voice if row["channel"] == "left" else None
-            if utterance.get("unfinished"):
-                spoken = (word for word in words if word["speaker"] == row["channel"])
-                heard = [word["word"] for word in spoken if word["start"] > row["start"] - 0.001]
-                if not heard:
-                    continue
-                row["text"] = " ".join([*heard, CUT_MARK])
-            facts = {"source_channel": row["channel"], "language": talk.get("language"), "synthesis": synthesis}
-            rows.append(row | facts | {"end": min(row["end"], seconds)})
-    timed = [Timed(str(row["channel"]), row["start"], row["end"]) for row in rows]
-    for stretch in stretches(timed) if {spoken.channel for spoken in timed} <= {*CHANNELS} else ():
-        for number, member in enumerate(stretch.members):
-            rows[member]["event"] = stretch.event if not number else "turn"
-    return rows
 
 
 def is_mix(folder: Path) -> bool:

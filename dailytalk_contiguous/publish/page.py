@@ -368,7 +368,7 @@ def _as_checked(
     None of anything else.
     """
     folder = items.folder
-    if folder is None or items.kind not in ("moshi", "mix", "talks", "clips"):
+    if folder is None or items.kind in ("conversations", "tagged", "measured", "version"):
         return None
     if items.kind == "clips" and not (folder / DATA).is_dir():
         return None

@@ -62,12 +62,12 @@ def percent(part: float, whole: float) -> str:
     return f"{share:.1g} %" if 0 < share <= 0.5 else f"{share:.0f} %"
 
 
-def template(name: str) -> str:
+def template(name: str, package: str = __package__) -> str:
     """A page of this package whose policy allows its own script, by digest, and no other, nor any handler.
 
     `@@NAME.css@@` and `@@NAME.js@@` in it are replaced by these files.
     """
-    page = re.sub(r"@@(\w+\.(?:css|js))@@", lambda match: _asset(match[1]), _asset(name))
+    page = re.sub(r"@@(\w+\.(?:css|js))@@", lambda match: _asset(match[1]), _asset(name, package))
     script = page[page.rindex("<script>") + len("<script>") : page.rindex("</script>")]
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return page.replace("@@SCRIPT@@", f"'sha256-{digest}'")
@@ -77,8 +77,8 @@ def fragment(name: str) -> Html:
     return Html(_asset(name))
 
 
-def _asset(name: str) -> str:
-    return files(__package__).joinpath("assets", name).read_text(encoding="utf-8")
+def _asset(name: str, package: str = __package__) -> str:
+    return files(package).joinpath("assets", name).read_text(encoding="utf-8")
 
 
 #: What would end a script or begin a comment in it, and what no UTF-8 has.

@@ -28,7 +28,8 @@ def clip_stages(profile: str = STANDARD, **options: Any) -> tuple[Stages, Stages
     """The stages of every clip of a corpus as it came, and those of every clip that is kept and its copies.
 
     What needs all clips at once (`apps.clips.clip_plan`) comes between the two. The embedded estimate of affect is
-    not a stage, because it compares the clips of a speaker; it is made there, and so are the classes of `affect-map`.
+    not a stage, because it compares the clips of a speaker; it is made there, and so are the classes of
+    `affect-map`.
 
     Args:
         profile: of `models.profiles.PROFILES`.

@@ -165,16 +165,18 @@ def open_clip(row: Row, export: exports.Export) -> VoiceClip:
     return VoiceClip(file, _plain(speaker, export), row["language"], text, row.get("entry"), pcm)
 
 
-def is_voice_folder(place: Path) -> bool:
-    """Whether a folder is one of clips with a whisper.json. Raises DailytalkError for a link that leads out."""
+def voice_folder(place: Path) -> Iterator[Row] | None:
+    """The clips of a folder with a whisper.json, as the corpus `clips` reads them, each with its `entry`.
+
+    None of any other. Raises DailytalkError for a link that leads out.
+    """
     try:
-        return place.is_dir() and whisper_json.clips_folder(place).json is not None
+        return _clips_in(place) if place.is_dir() and whisper_json.clips_folder(place).json else None
     except BadInput as error:
         raise DailytalkError(error.reason, error.remedy) from None
 
 
-def voice_folder(place: Path) -> Iterator[Row]:
-    """The clips of a folder with a whisper.json, as the corpus `clips` reads them, each with its `entry`."""
+def _clips_in(place: Path) -> Iterator[Row]:
     rows = [*corpus_rows("clips", place)]
     audio, path = whisper_json.clips_folder(place)
     assert path is not None
@@ -209,6 +211,7 @@ def _format(
         unit="clip",
         then="",
         prepare=refuse_separators,
+        source=voice_folder,
     )
 
 

@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 
 from dailytalk_contiguous.apps.converse.sound_blocks import TALK_RATE
+from dailytalk_contiguous.apps.converse.talk_items import TALKS
 from dailytalk_contiguous.core.audio import Samples, to_pcm
 from dailytalk_contiguous.core.documents import as_text, expect, read_json
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import MAIN, OTHER
-from dailytalk_contiguous.publish.items import TALKS
 from dailytalk_contiguous.store.files import inside, json_document, json_text, write_text
 
 #: Where the steps of every turn are written, a line each.

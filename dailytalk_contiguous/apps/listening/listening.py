@@ -323,7 +323,7 @@ def write_listening_test(folder: Path, page: Path, count: int, seed: int = 0) ->
 def _write(page: Path, shown: Mapping[str, Any], key: Mapping[str, Any]) -> None:
     write_text(key_path(page), json_document(key))
     text = json.dumps(shown).replace("<", "\\u003c")
-    write_text(page, template("listening.html").replace("@@TEST@@", text))
+    write_text(page, template("listening.html", __package__).replace("@@TEST@@", text))
 
 
 # The test of conversations: an excerpt of each as it was recorded and as it was rebuilt, in a drawn order, and one

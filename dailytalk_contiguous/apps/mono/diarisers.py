@@ -7,6 +7,7 @@ from dailytalk_contiguous.core.errors import ModelMissing
 from dailytalk_contiguous.models.checkpoints import FILE, RESEMBLYZER, SORTFORMER, find_files, find_speaker_encoder
 from dailytalk_contiguous.models.contracts import Diariser
 from dailytalk_contiguous.models.devices import resolve_device
+from dailytalk_contiguous.models.profiles import Profile
 
 _REMEDY = f"name {RESEMBLYZER}, {SORTFORMER}, or a folder with {FILE}"
 
@@ -24,6 +25,21 @@ def check_diariser(name: str, fetch: bool = True) -> None:
     """`find_diariser`; without `fetch`, one of the Hub that is not here is not missed."""
     if fetch or name == RESEMBLYZER or Path(name).is_dir():
         find_diariser(name)
+
+
+def lacking(profile: Profile) -> list[str]:
+    """What a profile still needs to separate, in sentences."""
+    diariser = profile.models["diariser"]
+    try:
+        find_diariser(diariser, fetch=False)
+    except ModelMissing as error:
+        is_package = diariser == RESEMBLYZER
+        return [
+            f"{error.reason}: {error.remedy}"
+            if is_package
+            else f"{diariser} (downloaded at the first run, 0.5 GB)"
+        ]
+    return []
 
 
 @lru_cache(maxsize=1)

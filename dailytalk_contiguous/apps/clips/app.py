@@ -1,0 +1,14 @@
+"""What clips add (see docs/architecture.md)."""
+
+COMMANDS = {
+    "Publish": {"mix": "mix_command"},
+    "Corpora": {
+        "corpus": "corpus_command",
+        "silences": "split_command",
+        "split": "split_command",
+        "transcribe": "transcribe_command",
+        "convert": "convert_command",
+    },
+}
+FORMATS = ("voice_exports:VOICES",)
+DEFAULTS = ("clip_plan:clip_defaults",)

@@ -1,0 +1,4 @@
+"""What converse adds (see docs/architecture.md)."""
+
+COMMANDS = {"Talk": {"converse": "converse_command"}}
+READERS = ("talk_items:TalkItems",)

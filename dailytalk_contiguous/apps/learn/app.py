@@ -1,0 +1,24 @@
+"""What learn adds (see docs/architecture.md)."""
+
+COMMANDS = {
+    "Tokens": {
+        "tokens extract": "tokens_command",
+        "tokens cluster": "tokens_command",
+        "tokens encode": "tokens_command",
+        "tokens train": "encoder_command",
+        "tokens embed": "encoder_command",
+        "tokens similar": "probing_command",
+        "tokens evaluate": "probing_command",
+        "tokens plot": "tokens_command",
+    },
+    "Emotion": {
+        "emotion predict": "emotion_command",
+        "emotion train": "emotion_command",
+        "emotion calibrate": "emotion_command",
+        "emotion evaluate": "emotion_evaluate_command",
+    },
+}
+GROUPS = {
+    "tokens": "Tokens of how it is said: contours, codebooks, encoders.",
+    "emotion": "Emotion in classes: a guess from sound, and no diagnosis.",
+}

@@ -1,0 +1,165 @@
+"""`dailytalk agreement`, and the listening test that `dailytalk report` writes in place of its page."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dailytalk_contiguous.apps.listening import listening
+from dailytalk_contiguous.apps.listening.agreement import Rater, Scored
+from dailytalk_contiguous.cli.terminal import argument
+from dailytalk_contiguous.core.documents import as_text
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.outcome import Figures, Outcome, to_run
+from dailytalk_contiguous.core.settings import SEED, setting
+from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.publish.items import is_mix, open_items
+from dailytalk_contiguous.publish.version import Version
+
+
+@dataclass(frozen=True)
+class ListeningTest:
+    """Options of `dailytalk report` with which it writes a listening test."""
+
+    listening_test: int | None = setting(
+        None,
+        "Instead, a page on which people listen blind to N clips of a corpus, or N conversations (--pairs).",
+        panel="result",
+        least=1,
+    )
+    pairs: bool = setting(
+        False,
+        "Of --listening-test: recorded against rebuilt, and whether the tag of a line is heard.",
+        panel="result",
+    )
+    seed: int = setting(0, SEED)
+
+    def made(
+        self, source: Path | Version, out: Path | None, against: str | None, markdown: Path | None
+    ) -> Outcome | None:
+        """Write the page of a test; None where none is asked for. Raises DailytalkError."""
+        if self.listening_test is None:
+            if self.seed:
+                raise DailytalkError("--seed decides nothing without --listening-test", "leave it out")
+            if self.pairs:
+                raise DailytalkError("--pairs is of a listening test", "add --listening-test, or leave it out")
+            return None
+        if against is not None:
+            raise DailytalkError("--against goes with a report, and a listening test is none", "leave it out")
+        if not isinstance(source, Path):
+            raise DailytalkError(
+                "a published version has no recordings beside its conversations",
+                "name the work folder that it is from",
+            )
+        if is_mix(source):
+            raise DailytalkError("a mix has no listening test", "make one of each corpus in it")
+        if self.pairs == open_items(source).labelled:
+            problem = (
+                ("--pairs goes with conversations, and these are clips", "leave it out")
+                if self.pairs
+                else ("a listening test of conversations is one of pairs, recorded against rebuilt", "add --pairs")
+            )
+            raise DailytalkError(*problem)
+        if out is None or markdown:
+            raise DailytalkError("a listening test is a page of its own", "name it with --out, without --markdown")
+        write = listening.write_paired_test if self.pairs else listening.write_listening_test
+        test = write(source, out, self.listening_test, self.seed)
+        page, key = as_text(test.page), as_text(test.key)
+        return Outcome(
+            {"out": page, "key": key, "clips": test.clips},
+            f"test  {page} ({counted(test.clips, 'clip')}); its key, not for listeners: {key}",
+            next=to_run("agreement", test.key, "ANSWERS.json"),
+        )
+
+
+def agreement(
+    key: Path = argument("KEY.json", "The key beside the page of the test."),
+    answers: list[Path] = argument("ANSWERS.json", "What listeners saved."),
+) -> Outcome:
+    """Say how far listeners agree, and hear what the labels say.
+
+    Fleiss' kappa of the listeners, for each emotion and style. Of conversations in pairs: which side sounds more
+    natural, and whether the tags are heard, each with Wilson's interval of 95 % and what guessing gives. Clips
+    that a listener skipped count as not rated; a clip with fewer than two ratings has no part in kappa.
+    """
+    test = listening.read_test(key, answers)
+    record: dict[str, Any] = {"clips": len(test.clips), "raters": sorted(test.answers)}
+    headline = f"{counted(len(test.clips), 'clip')}, {counted(len(test.answers), 'listener')}"
+    if test.paired:
+        pairs = listening.pairs_of(test)
+        return Outcome(record | pairs.as_dict(), headline, details=_of_pairs(pairs))
+    judgements = {what: listening.agreement_of(test, what) for what in ("emotion", "style")}
+    details = [detail for what, judged in judgements.items() for detail in clips_judged(what, judged)]
+    return Outcome(
+        record | {what: judged.as_dict() for what, judged in judgements.items()}, headline, details=details
+    )
+
+
+def clips_judged(what: str, judged: listening.JudgedClip) -> list[str | Figures]:
+    kappa, against = judged.kappa, judged.against
+    if kappa.overall is None:
+        details: list[str | Figures] = [f"{what}: kappa is not defined: {kappa.reason}"]
+    else:
+        used = f"{counted(kappa.n_clips, 'clip')} with two ratings or more, {counted(kappa.n_ratings, 'rating')}"
+        details = [f"{what}: Fleiss' kappa {kappa.overall:.3f} ({used})"]
+    details.append(f"ratings that match the label: {_percent(against.accuracy)}")
+    if judged.sure:
+        by_sureness = ", ".join(f"{name} {_percent(share)}" for name, share in judged.sure.items())
+        details.append(f"  by how sure they were: {by_sureness}")
+    if names := sorted({*kappa.by_category, *against.confusion}):
+        rows = []
+        for name in names:
+            of_category = kappa.by_category.get(name)
+            shares = (against.recall.get(name), against.precision.get(name))
+            rows.append((name, "–" if of_category is None else f"{of_category:.3f}", *map(_percent, shares)))
+        details.append(Figures((what, ">kappa", ">heard as labelled", ">labelled as heard"), rows))
+    if chosen := sorted({name for heard in against.confusion.values() for name in heard}):
+        rows = [
+            (label, *(str(heard.get(name, 0)) for name in chosen)) for label, heard in against.confusion.items()
+        ]
+        details += ["", Figures(("label \\ heard", *(f">{name}" for name in chosen)), rows)]
+        details += ["", _of_raters(judged.raters, "rated", "match the label")]
+    return [*details, ""]
+
+
+def _of_raters(raters: Mapping[str, Rater], *heads: str) -> Figures:
+    rows = [
+        (name, str(rater.n_clips), _percent(rater.accuracy), _percent(rater.with_others))
+        for name, rater in raters.items()
+    ]
+    return Figures(("listener", *(f">{head}" for head in heads), ">match the others"), rows)
+
+
+def _of_pairs(pairs: listening.JudgedPairs) -> list[str | Figures]:
+    natural, tag = pairs.natural, pairs.tag
+    ratings = f"{counted(natural.score.n_ratings, 'rating')} of {counted(natural.score.n_clips, 'pair')}"
+    shares = (("rebuilt", natural.rebuilt), ("the same", natural.same), ("recorded", natural.recorded))
+    details: list[str | Figures] = [
+        f"which is more natural ({ratings})",
+        *(f"  {name} {_percent(share)}" for name, share in shares),
+        f"  the rebuilt gets {_interval(natural.score)}, and would if nobody could tell",
+    ]
+    if natural.kappa.overall is not None:
+        details.append(f"  Fleiss' kappa of the listeners {natural.kappa.overall:.3f}")
+    ratings = f"{counted(tag.heard.n_ratings, 'rating')} of {counted(tag.heard.n_clips, 'line')}"
+    details += ["", f"tags that are heard ({ratings})", f"  {_interval(tag.heard)}"]
+    rows = []
+    for name, value in tag.by_tag.items():
+        instead = {heard: n for heard, n in tag.against.confusion.get(name, {}).items() if heard != name}
+        common = ", ".join(sorted(instead, key=lambda heard: (-instead[heard], heard))[:2])
+        bounds = f"{100 * value.low:.0f}–{100 * value.high:.0f} %"
+        rows.append((name, _percent(value.mean), bounds, _percent(value.chance), str(value.n_clips), common))
+    if rows:
+        details.append(Figures(("tag", ">heard", ">95 %", ">by guessing", ">lines", "heard instead"), rows))
+    if tag.raters:
+        details += ["", _of_raters(tag.raters, "lines", "heard the tag")]
+    return [*details, "intervals of 95 % are Wilson's, as if all listeners of a clip were one"]
+
+
+def _interval(value: Scored) -> str:
+    bounds = f"95 % from {100 * value.low:.0f} to {100 * value.high:.0f} %"
+    return f"{_percent(value.mean)} ({bounds}; guessing gives {_percent(value.chance)})"
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:.0f} %"

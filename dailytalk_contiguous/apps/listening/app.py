@@ -1,0 +1,4 @@
+"""What listening adds (see docs/architecture.md)."""
+
+COMMANDS = {"Look": {"agreement": "agreement_command"}}
+INSTEAD_OF_REPORT = ("agreement_command:ListeningTest",)

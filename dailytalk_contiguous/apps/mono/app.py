@@ -1,0 +1,4 @@
+"""What mono adds (see docs/architecture.md)."""
+
+COMMANDS = {"Build": {"separate": "separate_command"}}
+CHECKS = {"separate": "diarisers:lacking"}

@@ -1,0 +1,6 @@
+"""What review adds (see docs/architecture.md)."""
+
+COMMANDS = {
+    "Correct": {"review": "review_command", "edits": "edits_command"},
+    "Corpora": {"reindex": "reindex_command"},
+}
