@@ -83,6 +83,8 @@ def twice(trees: Mapping[str, ast.Module]) -> dict[str, list[str]]:
     """Names of modules, and public names in them, that are there more than once, and where."""
     stems, homes = defaultdict(list), defaultdict(list)
     for module in trees.keys() - {module.rpartition(".")[0] for module in trees}:
+        if module.endswith(".app"):  # each app has one
+            continue
         stems[module.rpartition(".")[2]].append(module)
     for module, tree in trees.items():
         for name in public_names(tree):

@@ -16,8 +16,15 @@ PACKAGE = Path(__file__).parents[1] / "dailytalk_contiguous"
 
 #: Floor of each folder or module right below the package; what lies on one may import what is not above it.
 FLOORS = {"core": 0, "store": 1, "models": 1, "stages": 2, "shards": 3, "pipelines": 3, "sources": 4}
-FLOORS |= {"run": 5, "publish": 6, "apps": 7, "learn": 7, "cli": 8}
+FLOORS |= {"run": 5, "publish": 6, "cli": 7, "apps": 8}
 TOP = max(FLOORS.values())  # the package itself is what everything is seen through
+
+#: What an app may import of another one; the core imports none.
+BETWEEN_APPS = {("review", "clips"), ("learn", "clips")}
+
+#: The modules of the core that ask for what the apps list, or load one by its name (`core.apps`).
+LOADERS = {"cli.defaults", "cli.doctor", "cli.main", "cli.report", "publish.formats", "publish.items"}
+LOADERS |= {"store.edit_journal"}
 
 
 #: Each file of the package, parsed.
@@ -71,6 +78,39 @@ def circle(trees: dict[str, ast.Module]) -> list[str]:
 def test_imports_are_absolute_and_only_point_down(trees: Trees) -> None:
     upward = {path: arrows_up(module_of(path), tree) for path, tree in trees.items()}
     assert {path: arrows for path, arrows in upward.items() if arrows} == {}
+
+
+def app_of(name: str) -> str:
+    """The app of a dotted name in the package; empty for the core, and for what all apps share."""
+    parts = name.split(".")
+    return (
+        parts[2]
+        if parts[1:2] == ["apps"] and (PACKAGE / "apps" / "".join(parts[2:3]) / "app.py").is_file()
+        else ""
+    )
+
+
+def test_nothing_of_the_core_imports_an_app_and_apps_only_those_that_are_listed(trees: Trees) -> None:
+    between = {(app_of(module_of(path)), app_of(name)) for path, tree in trees.items() for name in imports(tree)}
+    assert {(own, other) for own, other in between if other not in ("", own)} <= BETWEEN_APPS
+
+
+def test_only_the_loaders_ask_for_apps(trees: Trees) -> None:
+    askers = {
+        module_of(path).partition(".")[2]
+        for path, tree in trees.items()
+        if any(name.startswith(f"{PACKAGE.name}.core.apps") for name in imports(tree))
+    }
+    assert askers == LOADERS
+
+
+def test_what_an_app_lists_is_literals_alone(trees: Trees) -> None:
+    for path in (path for path in trees if path.name == "app.py"):
+        about, *lists = trees[path].body
+        assert isinstance(about, ast.Expr)
+        for node in lists:
+            assert isinstance(node, ast.Assign)
+            ast.literal_eval(node.value)
 
 
 def test_every_file_says_what_it_is_for(trees: Trees) -> None:

@@ -21,6 +21,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from dailytalk_contiguous.cli.terminal import Console, Panel, guarded, printing
 from dailytalk_contiguous.core.apps import listed
+from dailytalk_contiguous.core.errors import BadValue
 from dailytalk_contiguous.core.interrupts import STOPPED
 
 #: The commands by what a person wants, in the order in which they are listed, and the module of each: of the core,
@@ -49,6 +50,12 @@ COMMANDS = {name: module for commands in LISTED.values() for name, module in com
 GROUPS = {name: about for _, groups in listed("GROUPS") for name, about in groups.items()}
 
 _PACKAGE = __name__.partition(".")[0]
+
+#: Options that have gone, the commands that had them, and what does the same.
+GONE = {
+    "--separate": (("tag", "build", "plan"), "run dailytalk separate INPUT --out DIR, then this command on DIR"),
+    "--corpus": (("plan",), "run dailytalk corpus NAME INPUT --out DIR --report-only, which measures the clips"),
+}
 
 #: New objects after which Python collects garbage. Its default of 700 took a tenth of the time of a run that has
 #: nothing to do.
@@ -202,6 +209,10 @@ def run_command() -> NoReturn:
 
 
 def _command() -> int:
+    command = next((word for word in sys.argv[1:] if word in COMMANDS), "")
+    for option, (commands, instead) in GONE.items():
+        if command in commands and any(word.partition("=")[0] == option for word in sys.argv[1:]):
+            raise BadValue(f"{command} no longer has {option}", instead)
     try:
         # An option of all commands, which may come after the command's name, too.
         words = [word for word in sys.argv[1:] if word != "--insecure"]

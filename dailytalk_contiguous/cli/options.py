@@ -391,9 +391,6 @@ SHARD = option("1/1", Panel.CLUSTER, "Make every N-th shard only, from the i-th.
 SHARD_MINUTES = option(
     RunOptions.shard_seconds / 60, Panel.RARE, "Minutes of audio in a shard.", metavar="N", min=0.1
 )
-SEPARATE = option(
-    False, Panel.INPUT, "Recordings have one channel: make two of each first (dailytalk separate).", "--separate"
-)
 PRUNE = option(False, Panel.RUN, "Drop results of what is no longer in the input.", "--prune")
 DRY_RUN = option(False, Panel.RUN, "Say what would be done and what it would cost; change nothing.", "--dry-run")
 PROFILE_STAGES = option(False, Panel.RUN, "Say how long each stage took.", "--profile-stages")

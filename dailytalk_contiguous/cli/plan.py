@@ -1,4 +1,4 @@
-"""`dailytalk plan`: hours, disk, money and time of a corpus, from a sample of it that is run on this machine.
+"""`dailytalk plan`: hours, disk, money and time of a run, from a sample of it that is run on this machine.
 
 It takes the options of `tag` and `speak` that decide what is computed, so that a plan has the same settings as the
 run that it is for.
@@ -6,34 +6,28 @@ run that it is for.
 
 import inspect
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from rich.status import Status
 
-from dailytalk_contiguous.apps.clips.clip_plan import corpus_pipeline
-from dailytalk_contiguous.apps.clips.clip_run import read_corpus
-from dailytalk_contiguous.apps.clips.corpus_command import CLIP_SETTINGS
-from dailytalk_contiguous.apps.mono.separate_command import SEPARATE_SETTINGS
-from dailytalk_contiguous.apps.mono.to_sides import separate_stages
 from dailytalk_contiguous.cli import show
 from dailytalk_contiguous.cli.options import SEED_OPTION, chosen, hub_choice, size_text, with_options
 from dailytalk_contiguous.cli.speak import SPEAK_SETTINGS, for_preview, speak
-from dailytalk_contiguous.cli.tag import TAG_SETTINGS, separating_stages, stages_of, tag
+from dailytalk_contiguous.cli.tag import TAG_SETTINGS, stages_of, tag
 from dailytalk_contiguous.cli.terminal import Console, Panel, option, say
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.outcome import Figures, Outcome, to_run
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.models.engines import speaker_text
 from dailytalk_contiguous.pipelines.to_sound import speak_stages
-from dailytalk_contiguous.run.estimate import NARROW_HZ, Estimate, Range, estimate_corpus, estimate_run
+from dailytalk_contiguous.run.estimate import NARROW_HZ, Estimate, Range, estimate_run
 from dailytalk_contiguous.run.events import length
 from dailytalk_contiguous.run.price import refusal_of
 from dailytalk_contiguous.run.speaking import speak_stage_of
 from dailytalk_contiguous.run.tagging import find
-from dailytalk_contiguous.sources.folder import MAX_CONVERSATION
 from dailytalk_contiguous.sources.hub_repository import Repository, to_fetch
 from dailytalk_contiguous.sources.remote import fetch_inputs
 from dailytalk_contiguous.stages.base import Stages
@@ -49,20 +43,10 @@ _OF_TAG = (
     "audio_column",
     "id_column",
     "max_conversation",
-    "separate",
     "profile",
     "fast",
     "workers",
     "stage",
-)
-
-#: Options of `corpus` that decide how long it takes, besides those that it shares with `tag`.
-_OF_CLIPS = ("augment", "copies", "noise_folder", "prompt_channel", "reduce_noise_under")
-
-#: Options that mean nothing for a corpus of clips.
-_NOT_OF_CLIPS = (
-    *("with_speak", "verify", "transcripts", "separate", "config", "split", "audio_column", "id_column", "stage"),
-    "fast",
 )
 
 #: Settings of `speak` that a plan has no use for.
@@ -71,14 +55,10 @@ _NOT_OF_SPEAK = ("cache", "max_cost")
 #: How quantities are shown.
 _SHOWN: dict[str, tuple[str, Callable[[float], str]]] = {
     "speech_hours": ("speech", lambda hours: length(3600 * hours)),
-    "separated_bytes": ("separated/ (FLAC)", size_text),
     "tagged_bytes": ("tagged/, transcript.jsonl", size_text),
     "dataset_bytes": ("dataset/ (FLAC)", size_text),
     "wav_bytes": ("audio/ (WAV)", size_text),
     "cache_bytes": ("cache of speech", size_text),
-    "measured_bytes": ("measured/ (Parquet)", size_text),
-    "clips_bytes": ("clips/ (Parquet)", size_text),
-    "data_bytes": ("data/ (WAV)", size_text),
     "text_bytes": ("text to say", size_text),
     "usd": ("money", lambda usd: f"{usd:.4f} USD" if usd < 1 else f"{usd:.2f} USD"),
 }
@@ -93,18 +73,9 @@ _LEAST_SHARE = 0.005
         "verify": inspect.signature(speak).parameters["verify"],
         **{name: parameter for name, parameter in SPEAK_SETTINGS.items() if name not in _NOT_OF_SPEAK},
         **TAG_SETTINGS,
-        **SEPARATE_SETTINGS,
-        **{name: CLIP_SETTINGS[name] for name in _OF_CLIPS},
     }
 )
 def plan(
-    corpus: str = option(
-        "",
-        Panel.INPUT,
-        "INPUT is this published corpus: crema_d, esd, …",
-        metavar="NAME",
-        show_default="conversations",
-    ),
     with_speak: bool = option(False, Panel.RUN, "Plan dailytalk speak too.", "--speak"),
     sample_minutes: float = option(
         3.0, Panel.RUN, "Minutes of audio to run; fewer of little.", metavar="N", min=0.1
@@ -114,27 +85,16 @@ def plan(
 ) -> Outcome:
     """Estimate hours, disk, money and time of a run.
 
-    Of tag (and speak) for INPUT, by running a small sample of it here. With --corpus, of what dailytalk corpus
-    takes for the clips in INPUT. Models are downloaded if need be, and recordings of a store are fetched as tag
-    would. Nothing is bought.
+    Of tag (and speak) for INPUT, by running a small sample of it here. Models are downloaded if need be, and
+    recordings of a store are fetched as tag would. Nothing is bought.
     """
-    options |= {"corpus": corpus, "with_speak": with_speak, "sample_minutes": sample_minutes, "seed": seed}
-    if corpus:
-        return _plan_corpus(options)
-    if of_clips := sorted(chosen(options, {name: CLIP_SETTINGS[name] for name in _OF_CLIPS})):
-        raise DailytalkError(
-            f"--{of_clips[0].replace('_', '-')} is for clips", "name their --corpus, or leave it out"
-        )
     speak_only = chosen(
         options, {name: SPEAK_SETTINGS[name] for name in SPEAK_SETTINGS if name not in TAG_SETTINGS}
     )
     if (of_speak := sorted({*speak_only, *(("verify",) if options["verify"] else ())})) and not with_speak:
         raise DailytalkError(f"--{of_speak[0].replace('_', '-')} is for speak", "add --speak, or leave it out")
     profile = options["profile"]
-    stages, separating = stages_of(options), separating_stages(options)
-    if separating:
-        # A piece of a recording may have one voice; two are assumed, which takes as long.
-        separating = separate_stages(profile, **chosen(options, SEPARATE_SETTINGS) | {"n_speakers": 2})
+    stages = stages_of(options)
     spoken: Stages = ()
     if with_speak:
         settings = chosen(options, SPEAK_SETTINGS) | for_preview(options)
@@ -149,7 +109,7 @@ def plan(
         recordings = find(
             inputs,
             Path(folder),
-            "any" if separating else channel_of(stages),
+            channel_of(stages),
             max_conversation=options["max_conversation"],
             transcripts=str(transcripts) if transcripts else None,
             hub=hub_choice(options),
@@ -165,10 +125,9 @@ def plan(
             stages,
             spoken,
             options["workers"] or 1,
-            60 * options["sample_minutes"],
-            options["seed"],
+            60 * sample_minutes,
+            seed,
             lambda piece, of: say_piece(console, status, piece, of),
-            separating,
         )
     refusal, details = "", [show.transcripts(recordings, stages)]
     if voice := speak_stage_of(spoken) if spoken else None:
@@ -181,39 +140,7 @@ def plan(
         "transcripts": vars(recordings.transcripts),
         "refusal": refusal,
     }
-    command = ("build" if with_speak else "tag") + (" --separate" if separating else "")
-    return plan_outcome(estimate, command, options["inputs"], record, details)
-
-
-def _plan_corpus(options: Mapping[str, Any]) -> Outcome:
-    passed = {name for name in _NOT_OF_CLIPS if options[name]} | chosen(options, SPEAK_SETTINGS).keys()
-    passed |= chosen(options, TAG_SETTINGS | SEPARATE_SETTINGS).keys()
-    passed |= {"max_conversation"} if options["max_conversation"] != MAX_CONVERSATION else set()
-    if unused := sorted(passed - (CLIP_SETTINGS.keys() - {"language"})):
-        flag = {"with_speak": "speak"}.get(unused[0], unused[0]).replace("_", "-")
-        raise DailytalkError(f"--{flag} is for conversations, not for --corpus", "leave one of them out")
-    if len(options["inputs"]) != 1:
-        raise DailytalkError("--corpus takes one INPUT", "name its folder, or its zip archive")
-    clip_settings = {name: CLIP_SETTINGS[name] for name in CLIP_SETTINGS if name not in ("language", "seed")}
-    stages, clip_plan = corpus_pipeline(options["profile"], **chosen(options, clip_settings))
-    console = Console(stderr=True)
-    with (
-        tempfile.TemporaryDirectory(prefix="dailytalk-plan-") as folder,
-        console.status("looking at the clips") as status,
-    ):
-        source = Path(options["inputs"][0])
-        read = read_corpus(options["corpus"], source, Path(folder))
-        estimate = estimate_corpus(
-            read,
-            Path(folder),
-            stages,
-            clip_plan,
-            options["workers"] or 1,
-            60 * options["sample_minutes"],
-            options["seed"],
-            lambda piece, of: say_piece(console, status, piece, of),
-        )
-    return plan_outcome(estimate, f"corpus {options['corpus']}", options["inputs"], {}, [])
+    return plan_outcome(estimate, "build" if with_speak else "tag", options["inputs"], record, details)
 
 
 def say_piece(console: Console, status: Status, piece: int, of: int) -> None:
@@ -268,7 +195,7 @@ def plan_outcome(
     for name, (heading, text) in _SHOWN.items():
         if name in estimate.quantities:
             add(heading, estimate.quantities[name], text)
-    for name in ("tag", "speak", "corpus"):
+    for name in ("tag", "speak"):
         if value := estimate.quantities.get(f"{name}_seconds"):
             add(f"time of {name} --workers {estimate.workers}", value, length)
     whole = sum(value.expected for value in estimate.stages.values())
@@ -279,9 +206,8 @@ def plan_outcome(
     lines.append(f"and about {length(estimate.loading_seconds)} for each process to load its models")
     if "usd" in estimate.quantities and "speak_seconds" not in estimate.quantities:
         lines.append("speak was priced, not run: how long its service takes is not in this")
-    unit = "clip" if estimate.unit == "clip" else "recording"
-    rejects = f", {counted(estimate.rejected, unit)} rejected" if estimate.rejected else ""
-    conversations = counted(estimate.conversations, estimate.unit)
+    rejects = f", {counted(estimate.rejected, 'recording')} rejected" if estimate.rejected else ""
+    conversations = counted(estimate.conversations, "conversation")
     headline = f"{length(3600 * estimate.audio_hours)} of audio in {conversations}{rejects}"
-    next_command = to_run(*command.split(), *inputs, "--out", "DIR")
+    next_command = to_run(command, *inputs, "--out", "DIR")
     return Outcome(summary | record, headline, details=lines, next=next_command)

@@ -9,7 +9,7 @@ from typing import Any
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli import show, terminal
 from dailytalk_contiguous.cli.stream import stream
-from dailytalk_contiguous.cli.tag import separating_stages, stages_of, tag
+from dailytalk_contiguous.cli.tag import stages_of, tag
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.outcome import Figures, Outcome, exit_code, to_run
@@ -213,7 +213,7 @@ def build(**options: Any) -> Outcome:
     if voice and not options["dry_run"]:
         voice.preflight()
     if options["streaming"]:
-        return stream(options, stages_of(options), stages, options["max_conversation"], separating_stages(options))
+        return stream(options, stages_of(options), stages, options["max_conversation"])
     tagged: Outcome = tag(**{name: options[name] for name in options if name not in _OF_SPEAK})
     has_transcript = (folder_of(options["out"]) / work_folder.TRANSCRIPT).is_file()
     if tagged.code not in (0, 3):

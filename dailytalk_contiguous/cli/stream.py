@@ -42,13 +42,7 @@ _STOPPED = {
 }
 
 
-def stream(
-    options: Mapping[str, Any],
-    tagging: Stages,
-    speaking: Stages,
-    max_conversation: float,
-    separating: Stages = (),
-) -> Outcome:
+def stream(options: Mapping[str, Any], tagging: Stages, speaking: Stages, max_conversation: float) -> Outcome:
     for name, (values, why) in _UNUSED.items():
         if options.get(name, values[0]) not in values:  # `tag` lacks some of them
             raise DailytalkError(f"--{name} can't be used with --streaming ({why})", "leave it out")
@@ -72,7 +66,6 @@ def stream(
         config,
         60 * options["shard_minutes"],
         options["source_licence"],
-        separating,
     )
     limits = run_streaming.Limits(options["limit_hours"], 1e9 * (options["limit_disk"] or 0.0))
     spec = run_streaming.StreamSpec(job, out, limits, {"command": command_line()})

@@ -1,17 +1,9 @@
 """`dailytalk tag`."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from dailytalk_contiguous.apps.mono.separate_command import (
-    SEPARATE_SETTINGS,
-    separate_outcome,
-    separation,
-    to_separate_outcome,
-)
-from dailytalk_contiguous.apps.mono.to_sides import separate_stages
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli import show
 from dailytalk_contiguous.cli.terminal import (
@@ -21,12 +13,11 @@ from dailytalk_contiguous.cli.terminal import (
     command_line,
     option,
     say,
-    show_outcome,
     shown_steps,
 )
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.emotions import AFFECT_MAP
-from dailytalk_contiguous.core.errors import DailytalkError, Reject
+from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.outcome import Figures, Outcome, exit_code, to_run
 from dailytalk_contiguous.core.settings import with_settings
 from dailytalk_contiguous.core.wording import counted, length_text
@@ -63,7 +54,7 @@ TAG_SETTINGS = cli_options.setting_options(
 )
 
 
-@cli_options.with_options(TAG_SETTINGS | SEPARATE_SETTINGS)
+@cli_options.with_options(TAG_SETTINGS)
 def tag(
     inputs: list[str] = argument(
         "INPUT", "Recordings, folders of them (s3:// too), or a dataset on the Hub: OWNER/NAME@TAG."
@@ -90,7 +81,6 @@ def tag(
         parser=cli_options.time_of("--max-conversation", {"never": 0.0}, least=1.0),
         show_default=cli_options.time_text(MAX_CONVERSATION),
     ),
-    separate: bool = cli_options.SEPARATE,
     source_licence: str = cli_options.SOURCE_LICENCE,
     profile: str = cli_options.profile_option(),
     fast: bool = option(
@@ -147,11 +137,10 @@ def tag(
             f"--transcripts {as_text(transcripts)!r} is neither a folder nor a transcript",
             f"give a folder, or a file of {', '.join(FORMATS)}",
         )
-    separating = separating_stages(arguments)
     if streaming:
         from dailytalk_contiguous.cli.stream import stream
 
-        return stream(arguments, stages, (), max_conversation, separating)
+        return stream(arguments, stages, (), max_conversation)
     refuse_limits(arguments)
     addresses = list(filter(None, map(address_of, inputs)))
     inputs, mirrors = fetch_inputs(inputs)
@@ -168,30 +157,6 @@ def tag(
     hub = cli_options.hub_choice(arguments)
     if dry_run and (repository := repository_of(inputs, hub)) and (missing := to_fetch(repository)).files:
         return show.to_fetch_outcome(repository, missing)
-    separated, source = list[Reject](), dict[str, Any]()
-    if separating:
-        from dailytalk_contiguous.apps.mono.separating import SEPARATED
-
-        cli_options.on_this_machine("--out with --separate", out)
-        spec = separation(
-            inputs,
-            work.folder / SEPARATED,
-            separating,
-            run_options.shard_seconds,
-            hub=hub,
-            licence=source_licence,
-            before_fetch=_announce,
-        )
-        if dry_run:
-            return to_separate_outcome(spec, run_options)
-        engine.preflight((*separating, *stages))  # before hours of the first half
-        with show.bar() as run_bar:
-            made = run(spec, run_options, planned=run_bar.planned)
-        separation_outcome = separate_outcome(made, spec)
-        if separation_outcome.code not in (0, 3) or made.record is None:
-            return separation_outcome
-        show_outcome(replace(separation_outcome, next=""), stderr=True)
-        inputs, separated, source = [str(spec.out)], made.rejects, spec.recordings.source
     with shown_steps():
         recordings = find(
             inputs,
@@ -200,14 +165,12 @@ def tag(
             run_options.shard_seconds,
             max_conversation,
             str(transcripts) if transcripts else None,
-            hub=None if separating else hub,
+            hub=hub,
             licence=source_licence,
-            before_fetch=_announce,
+            before_fetch=say_what_is_fetched,
             speakers=speakers,
             language=language_of(stages),
         )
-    recordings.problems.extend(separated)
-    recordings.source.update(source)
     show.say_left_out(recordings.left_out)
     if strangers := recordings.strangers:
         named = counted(len(strangers), "recording")
@@ -239,17 +202,7 @@ def stages_of(options: Mapping[str, Any], engine: Runner | None = None) -> Stage
     return (*tag_stages(options["profile"], options["fast"], **settings), *own_stages)
 
 
-def separating_stages(options: Mapping[str, Any]) -> Stages:
-    """Those that `--separate` asks for; none without it. Raises DailytalkError for its settings without it."""
-    settings = cli_options.chosen(options, SEPARATE_SETTINGS)
-    if options["separate"]:
-        return separate_stages(options["profile"], **settings)
-    if alone := next((name for name in settings if name not in TAG_SETTINGS), None):
-        raise DailytalkError(f"--{alone.replace('_', '-')} is for --separate", "leave it out, or add --separate")
-    return ()
-
-
-def _announce(repository: Repository) -> None:
+def say_what_is_fetched(repository: Repository) -> None:
     for line in show.to_fetch_lines(repository, to_fetch(repository)):
         say(line)
 

@@ -50,7 +50,7 @@ ABOUT_SHAPE = {
 
 def most_listed(path: Path) -> int:
     """How often the manifest of a training folder may name a file that trains: more than once only by weight."""
-    if existing(path, CLIP_MANIFESTS):
+    if manifests_in(path, CLIP_MANIFESTS):
         return math.ceil(MOST_WEIGHT)
     return (
         int(items.read_shaped(inside(path, items.MIX), RECORD).get("most_listed") or 1)
@@ -59,7 +59,7 @@ def most_listed(path: Path) -> int:
     )
 
 
-def existing(data: Path, names: Mapping[str, str]) -> dict[str, str]:
+def manifests_in(data: Path, names: Mapping[str, str]) -> dict[str, str]:
     """The manifests of a folder, of these names by side."""
     return {side: name for side, name in names.items() if (data / name).is_file()}
 

@@ -15,9 +15,6 @@ from math import ceil
 from pathlib import Path
 from typing import NamedTuple
 
-from dailytalk_contiguous.apps.clips.clip_plan import ClipPlan
-from dailytalk_contiguous.apps.clips.clip_run import OPTIONS, CorpusSpec, Read
-from dailytalk_contiguous.apps.mono.separating import SEPARATED, SeparateSpec
 from dailytalk_contiguous.core.audio import encoded_sound, read_at, to_pcm
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.machine import cores
@@ -29,13 +26,13 @@ from dailytalk_contiguous.run.events import Account
 from dailytalk_contiguous.run.price import price_of
 from dailytalk_contiguous.run.run import RunOptions, run
 from dailytalk_contiguous.run.speaking import SpeakSpec, speak_stage_of
-from dailytalk_contiguous.run.tagging import FoundRecordings, TagSpec, find
+from dailytalk_contiguous.run.tagging import FoundRecordings, TagSpec
 from dailytalk_contiguous.shards import expand_row, read_rows
 from dailytalk_contiguous.sources.transcripts import cues_within
-from dailytalk_contiguous.stages.base import PerUtterance, Stage, Stages, find_stage
+from dailytalk_contiguous.stages.base import PerUtterance, Stage, find_stage
 from dailytalk_contiguous.stages.synthesis import Speak
 from dailytalk_contiguous.store import work_folder
-from dailytalk_contiguous.store.work_folder import AUDIO, CLIPS, DATA, MEASURED, TAGGED, TRANSCRIPT, rejects_in
+from dailytalk_contiguous.store.work_folder import AUDIO, TAGGED, TRANSCRIPT, rejects_in
 
 #: Seconds of a piece of the sample: long enough for several turns, and for utterances to be packed into windows.
 PIECE_SECONDS = 60.0
@@ -54,7 +51,7 @@ SIDE_BY_SIDE = ("Transcribe", "RateAffect")
 NARROW_HZ = QualityLimits.lowest_bandwidth_hz or 0.0
 
 #: Quantities that are divided among workers.
-SHARED = ("tag_seconds", "speak_seconds", "corpus_seconds")
+SHARED = ("tag_seconds", "speak_seconds")
 
 #: Points drawn for every piece that is wanted: short conversations are drawn twice, and give less audio.
 DRAWS = 8
@@ -100,13 +97,13 @@ class Estimate:
     """What a corpus would take.
 
     Attributes:
-        audio_hours, conversations, rejected: the whole input; not estimated. unit: what `conversations` counts.
+        audio_hours, conversations, rejected: the whole input; not estimated.
         narrow_pieces, lowest_bandwidth_hz: pieces with a side whose speech ends below `NARROW_HZ`, and where that
-            of the narrowest side ends; null for clips, and where nobody speaks.
+            of the narrowest side ends; null where nobody speaks.
         sample_pieces, sample_seconds: the sample that was run. workers: processes.
         quantities: `speech_hours`, `tag_seconds` and `speak_seconds` of wall time with `workers`, `usd`,
             `text_bytes` of speech, and bytes on disk: `tagged_bytes`, `dataset_bytes` (FLAC), `wav_bytes`,
-            `cache_bytes`. For clips `corpus_seconds`, `measured_bytes`, `clips_bytes` and `data_bytes`.
+            `cache_bytes`.
         stages: seconds of each stage in one process, by name.
         loading_seconds: about how long the models take to load, once a process.
     """
@@ -120,7 +117,6 @@ class Estimate:
     quantities: dict[str, Range]
     stages: dict[str, Range]
     loading_seconds: float
-    unit: str = "conversation"
     narrow_pieces: int = 0
     lowest_bandwidth_hz: float | None = None
 
@@ -134,7 +130,6 @@ def estimate_run(
     sample_seconds: float = 180.0,
     seed: int = 0,
     on_piece: Callable[[int, int], None] = lambda done, of: None,
-    separating: Sequence[Stage] = (),
 ) -> Estimate:
     """Run a sample of the recordings and extrapolate.
 
@@ -145,75 +140,23 @@ def estimate_run(
         sample_seconds: the most audio to run; less for a small corpus (`MOST_SHARE`). seed: of the sample.
         on_piece: called with the number of the piece that is about to be run, 0 before models are loaded, and how
             many pieces there are.
-        separating: what makes two channels of recordings of one, before `stages`.
 
     Raises DailytalkError if there are no recordings, if all of the sample is rejected, and as the runs do.
     """
     if not recordings.rows:
         first = recordings.problems[0]
         raise DailytalkError(f"none of the recordings can be used ({first.id}: {first.reason})", first.remedy)
-    pieces = [[piece] for piece in sample(recordings.rows, _sampled(recordings, sample_seconds), seed)]
+    total = sum(row["duration"] for row in recordings.rows)
+    pieces = sample(recordings.rows, min(sample_seconds, max(LEAST_SECONDS, MOST_SHARE * total)), seed)
     lengths = {row["conversation_id"]: row["duration"] for row in recordings.rows}
 
-    def measure(piece: list[Row], out: Path) -> Measured | None:
-        conversation = piece[0]["conversation_id"].rpartition(".")[0]
-        times_as_long = lengths[conversation] / piece[0]["duration"]
-        if not separating:
-            return _measure(piece[0], out, stages, spoken, times_as_long)
-        spec = SeparateSpec(FoundRecordings([piece], []), out / SEPARATED, separating[:-1])
-        took = _stages(run(spec).account)
-        made = find([str(spec.out)], None).rows if spec.parts else []
-        measured = _measure(made[0], out, stages, spoken, times_as_long) if made else None
-        if measured is None:
-            return None
-        quantities = measured.quantities | {"separated_bytes": _size(spec.out)}
-        quantities["tag_seconds"] += sum(took.values())
-        return replace(measured, quantities=quantities, stages=took | measured.stages)
+    def measure(piece: Row, out: Path) -> Measured | None:
+        conversation = piece["conversation_id"].rpartition(".")[0]
+        return _measure(piece, out, stages, spoken, lengths[conversation] / piece["duration"])
 
-    return _estimated(recordings, pieces, measure, folder, workers, on_piece)
-
-
-def estimate_corpus(
-    read: Read,
-    folder: Path,
-    stages: tuple[Stages, Stages],
-    wanted: ClipPlan,
-    workers: int = 1,
-    sample_seconds: float = 180.0,
-    seed: int = 0,
-    on_piece: Callable[[int, int], None] = lambda done, of: None,
-) -> Estimate:
-    """Run a sample of the clips of a corpus and extrapolate: `estimate_run` for a corpus."""
-    if not read.rows:
-        raise DailytalkError("none of the clips can be used", "run dailytalk corpus --dry-run to see why")
-    pieces = sample_clips(read.rows, _sampled(read, sample_seconds), seed)
-    estimate = _estimated(
-        read,
-        pieces,
-        lambda piece, out: _measure_clips(read, piece, out, stages, wanted),
-        folder,
-        workers,
-        on_piece,
-    )
-    return replace(estimate, unit="clip")
-
-
-def _sampled(corpus: FoundRecordings | Read, seconds: float) -> float:
-    total: float = sum(row["duration"] for row in corpus.rows)
-    return min(seconds, max(LEAST_SECONDS, MOST_SHARE * total))
-
-
-def _estimated(
-    corpus: FoundRecordings | Read,
-    pieces: Sequence[list[Row]],
-    measure: Callable[[list[Row], Path], Measured | None],
-    folder: Path,
-    workers: int,
-    on_piece: Callable[[int, int], None],
-) -> Estimate:
-    """Measure the pieces, after a first run of the shortest to load the models, and extrapolate."""
     with _share_of(workers):
-        shortest = min(range(len(pieces)), key=lambda number: sum(row["duration"] for row in pieces[number]))
+        # The models are loaded by a first run of the shortest.
+        shortest = min(range(len(pieces)), key=lambda number: pieces[number]["duration"])
         on_piece(0, len(pieces))
         warm = measure(pieces[shortest], folder / "warm")
         measured: list[Measured | None] = []
@@ -226,7 +169,7 @@ def _estimated(
         raise DailytalkError(f"none of the sample can be used ({why})", "draw another with --seed")
     again = measured[shortest]
     loading = sum(warm.stages.values()) - sum(again.stages.values()) if warm and again else 0.0
-    return extrapolate(corpus, used, workers, max(0.0, loading))
+    return extrapolate(recordings, used, workers, max(0.0, loading))
 
 
 def sample(rows: Sequence[Row], seconds: float, seed: int) -> list[Row]:
@@ -261,19 +204,6 @@ def sample(rows: Sequence[Row], seconds: float, seed: int) -> list[Row]:
         }
         pieces.setdefault((row["conversation_id"], start), row | cut)
     return list(pieces.values())
-
-
-def sample_clips(rows: Sequence[Row], seconds: float, seed: int) -> list[list[Row]]:
-    """About `seconds` of clips, drawn at random, in `LEAST_PIECES` pieces or more of up to `PIECE_SECONDS`."""
-    drawn = random.Random(seed).sample(rows, len(rows))
-    pieces: list[list[Row]] = [[] for _ in range(max(LEAST_PIECES, ceil(seconds / PIECE_SECONDS)))]
-    total = 0.0
-    for number, row in enumerate(drawn):
-        if total >= seconds and number >= len(pieces):
-            break
-        pieces[number % len(pieces)].append(row)
-        total += row["duration"]
-    return [piece for piece in pieces if piece]
 
 
 @contextmanager
@@ -340,20 +270,6 @@ def seconds_in_whole(wall: float, processor: float, times_as_long: float, thread
     return wall * busy / max(busy, min(threads, busy * times_as_long))
 
 
-def _measure_clips(
-    read: Read, piece: list[Row], out: Path, stages: tuple[Stages, Stages], wanted: ClipPlan
-) -> Measured | None:
-    """Run some clips; None if none of them can be used."""
-    spec = CorpusSpec(replace(read, rows=piece, problems=[], counts=[]), out, stages, wanted)
-    outcome = run(spec, OPTIONS)
-    if not (outcome.record or {}).get("counts", {}).get("clips"):
-        return None
-    took = _stages(outcome.account)
-    sizes = {"measured_bytes": out / MEASURED, "clips_bytes": out / CLIPS, "data_bytes": out / DATA}
-    quantities = {"corpus_seconds": sum(took.values())} | {name: _size(path) for name, path in sizes.items()}
-    return Measured(sum(row["duration"] for row in piece), quantities, took)
-
-
 def _speak(piece: Row, out: Path, stages: Sequence[Stage]) -> tuple[dict[str, float], dict[str, float]]:
     """Quantities and seconds by stage of the second half: it is run where speech is free, and else only priced."""
     voice, quantities = speak_stage_of(stages), dict[str, float]()
@@ -388,7 +304,7 @@ def _like_the_source(piece: Row, sample_rate: int) -> dict[str, float]:
 
 
 def extrapolate(
-    corpus: FoundRecordings | Read, measured: Sequence[Measured], workers: int, loading_seconds: float
+    corpus: FoundRecordings, measured: Sequence[Measured], workers: int, loading_seconds: float
 ) -> Estimate:
     """What the whole corpus would take if it is like the sample, divided among the workers that have a core."""
     seconds = sum(row["duration"] for row in corpus.rows)

@@ -12,7 +12,6 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-from dailytalk_contiguous.apps.mono.separating import separate_one
 from dailytalk_contiguous.core.documents import MOST_BYTES, expect, numbered_lines, parse_json, quoted
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.schema import Row
@@ -241,14 +240,10 @@ class Windows:
         source: of recordings. scratch: the folder that they are fetched to.
         config: how they become conversations; its inputs are not used.
         seconds: audio after which a window is full.
-        separating: the stages that make two channels of recordings that have one.
     """
 
-    def __init__(
-        self, source: HubStream, scratch: Path, config: FolderConfig, seconds: float, separating: Stages = ()
-    ) -> None:
+    def __init__(self, source: HubStream, scratch: Path, config: FolderConfig, seconds: float) -> None:
         self._source, self._scratch, self._config, self._seconds = source, scratch, config, seconds
-        self._separating = separating
         self._coming: Iterator[PendingRecording] = iter(())
         self._reached: StreamPosition | None = None
         self._stop = Event()
@@ -304,15 +299,7 @@ class Windows:
         if stem(recording.audio_file) in names:  # false where the source knew all names beforehand
             window.names.append(recording.audio_file)
         window.root = Path(str(recording.path)[: -len(recording.audio_file)])
-        recordings = [recording]
-        if self._separating:
-            try:
-                recordings = separate_one(recording, self._separating)
-            except BadInput as error:
-                window.problems.append(Reject(recording.recording_id, "Separate", error.reason, error.remedy))
-                recording.path.unlink()
-                return 0.0
-        rows = [row for part in recordings for row in recording_rows(part, self._config)]
+        rows = [*recording_rows(recording, self._config)]
         usable = [row for row in rows if not row["problem"]]
         window.rows += usable
         window.problems += [
@@ -321,8 +308,7 @@ class Windows:
             if row["problem"]
         ]
         if not usable:
-            for part in recordings:
-                part.path.unlink()  # a thousand of them must not fill the disk
+            recording.path.unlink()  # a thousand of them must not fill the disk
         return float(sum(row["duration"] for row in usable))
 
 
@@ -368,7 +354,6 @@ class StreamJob:
         profile: the one that the stages are from.
         config: how recordings become conversations; its inputs are not used.
         window_seconds: audio of a window, and so of a shard.
-        separating: the stages that make two channels of recordings that have one, before all others.
     """
 
     repository: Repository
@@ -378,7 +363,6 @@ class StreamJob:
     config: FolderConfig
     window_seconds: float = RunOptions.shard_seconds
     licence: str = ""
-    separating: Stages = ()
 
     def __post_init__(self) -> None:
         if any(stage.unfitted for stage in self.tagging):
@@ -402,13 +386,11 @@ class StreamJob:
         made_of = {
             "source": {"repository": self.repository.reference.repo, **asdict(self.repository.choice)},
             "commit": self.repository.commit,
-            "tag": settings_of(*self.separating, *self.tagging),
+            "tag": settings_of(*self.tagging),
             "speak": settings_of(*self.speaking),
             "config": {"max_conversation": self.config.max_conversation, "transcripts": self.config.transcripts},
         }
-        return made_of | {
-            "chains": [chain_of(stages)[-1:] for stages in (self.separating, *self.stages()) if stages]
-        }
+        return made_of | {"chains": [chain_of(stages)[-1:] for stages in self.stages() if stages]}
 
     def agree(self, begun: Mapping[str, Any], out: Path) -> None:
         """Raise DailytalkError if the stream in `out`, with `about` as in `begun`, would go on differently."""
@@ -551,14 +533,9 @@ class StreamSpec(Spec):
         others = {folder: self._paths(folder) for folder in (TAGGED, DATASET)}
         shutil.rmtree(scratch, ignore_errors=True)  # of a run that was killed
         try:
-            options.runner.preflight((*self.job.separating, *self.stages))
-            windows = Windows(
-                HubStream(self.job.repository),
-                scratch,
-                self.job.config,
-                self.job.window_seconds,
-                self.job.separating,
-            )
+            options.runner.preflight(self.stages)
+            source = HubStream(self.job.repository)
+            windows = Windows(source, scratch, self.job.config, self.job.window_seconds)
             ahead = windows_ahead(
                 self._wanted(windows),
                 windows.stop,

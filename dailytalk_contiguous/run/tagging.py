@@ -26,7 +26,7 @@ from dailytalk_contiguous.sources.transcript_formats import ending_of
 from dailytalk_contiguous.stages.base import Stage, published_by
 from dailytalk_contiguous.store.files import inside
 from dailytalk_contiguous.store.owned_folder import OwnedFolder
-from dailytalk_contiguous.store.work_folder import ABOUT_CORPUS, TAGGED
+from dailytalk_contiguous.store.work_folder import ABOUT_CORPUS, TAGGED, read_run
 
 if TYPE_CHECKING:
     from dailytalk_contiguous.sources.people import People
@@ -152,10 +152,10 @@ def find(
 
 
 def _laid_out(inputs: Sequence[str]) -> dict[str, Any]:
-    """The source of recordings that `dailytalk corpus --as conversations` wrote, if that is the one input."""
+    """The source of recordings that `corpus --as conversations` or `separate` wrote, if that is the one input."""
     path = Path(inputs[0]) / ABOUT_CORPUS
     if len(inputs) > 1 or not path.is_file():
-        return {}
+        return (read_run(path.parent) or {}).get("source") or {} if len(inputs) == 1 else {}
     try:
         about = expect(read_json(inside(path.parent, path.name)), {"count_check": list}, ABOUT_CORPUS)
     except BadInput:  # somebody else's file

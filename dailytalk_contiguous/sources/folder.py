@@ -32,7 +32,7 @@ from dailytalk_contiguous.core.documents import as_text, expect, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, in_python
 from dailytalk_contiguous.core.machine import cache_folder, cores
 from dailytalk_contiguous.core.schema import CHANNELS, MIX, SOURCE
-from dailytalk_contiguous.core.separated_turns import ONE_CHANNEL, turns_within
+from dailytalk_contiguous.core.separated_turns import turns_within
 from dailytalk_contiguous.core.spans import HYSTERESIS, balanced_range, frame_levels, pieces_of, true_runs
 from dailytalk_contiguous.core.word_times import Cue
 from dailytalk_contiguous.models.speech_activity import FRAME, FRAME_SECONDS, speech_probabilities
@@ -372,7 +372,10 @@ def _check(info: Probe, channel: str) -> None:
     if info.channels > 2:
         raise BadInput(f"it has {info.channels} channels", "export it with one speaker left and one right")
     if info.channels == 1 and channel != "mix":
-        raise BadInput("it has one channel (mono), not one for each of two speakers", ONE_CHANNEL)
+        raise BadInput(
+            "it has one channel (mono), not one for each of two speakers",
+            "run dailytalk separate if two people speak in it, or pass --channel mix to take it as one speaker",
+        )
 
 
 def no_conversation(identity: str, reason: str | None, remedy: str | None) -> dict[str, Any]:

@@ -218,7 +218,7 @@ def laid_moves(path: Path) -> dict[Path, Path]:
     They are where they were until `review` or `reindex` moves them. Raises BadInput as `laid_over` does.
     """
     folder = next((folder for folder in (path.absolute(), path.absolute().parent) if has_journal(folder)), None)
-    moves: dict[Path, Path] = _review(folder).laid_moves(path) if folder else {}
+    moves: dict[Path, Path] = _review(folder).journal_moves(path) if folder else {}
     return moves
 
 

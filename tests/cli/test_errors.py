@@ -120,6 +120,19 @@ def test_wrong_usage_gives_2_and_names_the_option(
     assert (done.code, told in done.err, "Traceback" in done.err) == (2, True, False)
 
 
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [(("tag", "in"), "--separate"), (("build", "in"), "--separate"), (("plan", "in"), "--corpus=esd")],
+)
+def test_option_that_has_gone_says_what_does_the_same(command: tuple[str, ...], option: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "dailytalk_contiguous", *command, option], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    name = option.partition("=")[0]
+    assert done.stderr.startswith(f"dailytalk: {command[0]} no longer has {name}: run dailytalk ")
+
+
 def test_dry_run_misses_no_model_that_the_run_would_download(
     tmp_path: Path, source: Path, dailytalk: Command
 ) -> None:

@@ -9,9 +9,8 @@ from command import EMBEDDED, Command
 from hypothesis import given
 from hypothesis import strategies as st
 from recordings import excerpt, save, state
-from spoken_corpora import crema_d
 
-from dailytalk_contiguous.run.estimate import Measured, Range, extrapolate, sample, sample_clips
+from dailytalk_contiguous.run.estimate import Measured, Range, extrapolate, sample
 from dailytalk_contiguous.run.tagging import FoundRecordings
 
 
@@ -144,70 +143,15 @@ def test_whole_is_the_sample_times_its_share_with_the_range_of_the_pieces() -> N
     assert told.loading_seconds == 2.5
 
 
-# Clips
-
-
-@pytest.mark.nightly
-def test_plan_of_a_corpus_runs_some_of_its_clips_and_leaves_nothing(tmp_path: Path, dailytalk: Command) -> None:
-    source = crema_d(tmp_path / "in", actors=(1001, 1002, 1003))
-    before = state(tmp_path)
-    command = ("plan", source, "--corpus", "crema_d", "--profile", "embedded", "--asr-model", "none")
-    done = dailytalk(*command, "--augment", "noise", "--sample-minutes", "0.1", "--json")
-    assert (done.code, state(tmp_path)) == (0, before)
-    told = json.loads(done.out)
-    assert (told["unit"], told["conversations"], told["sample_pieces"], told["rejected"]) == ("clip", 9, 3, 0)
-    assert 6 <= told["sample_seconds"] <= 3600 * told["audio_hours"]
-    assert {"MeasureQuality", "Condition", "Augment"} <= set(told["stages"])
-    for name in ("corpus_seconds", "measured_bytes", "clips_bytes", "data_bytes"):
-        value = told["quantities"][name]
-        assert 0 < value["low"] <= value["expected"] <= value["high"]
-    shown = dailytalk(*command, "--sample-minutes", "0.1").out
-    assert " of audio in 9 clips\n" in shown
-    assert "time of corpus --workers 1" in shown
-    assert "data/ (WAV)" in shown
-
-
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (("--corpus", "crema_d", "--speak"), "--speak is for conversations, not for --corpus"),
-        (("--corpus", "crema_d", "--language", "en"), "--language is for conversations, not for --corpus"),
-        (("--corpus", "crema_d", "--timeline", "anchor"), "--timeline is for conversations, not for --corpus"),
-        (
-            ("--corpus", "crema_d", "--max-conversation", "1h"),
-            "--max-conversation is for conversations, not for --corpus",
-        ),
-        (("--corpus", "crema_d", "--verify"), "--verify is for conversations, not for --corpus"),
-        (("--corpus", "iemocap"), "there is no corpus 'iemocap' of clips"),
-        (("--augment", "noise"), "--augment is for clips"),
         (("--timeline", "anchor"), "--timeline is for speak: add --speak, or leave it out"),
         (("--verify",), "--verify is for speak: add --speak, or leave it out"),
     ],
 )
-def test_plan_refuses_options_of_the_other_kind(
+def test_plan_refuses_options_of_speak_without_it(
     options: tuple[str, ...], sentence: str, tmp_path: Path, dailytalk: Command
 ) -> None:
     done = dailytalk("plan", tmp_path, "--profile", "embedded", *options)
-    assert (done.code in (1, 2), done.err.count("\n"), sentence in done.err) == (True, 1, True)
-
-
-def test_plan_of_an_empty_corpus_says_so(tmp_path: Path, dailytalk: Command) -> None:
-    (tmp_path / "in/AudioWAV").mkdir(parents=True)
-    done = dailytalk("plan", tmp_path / "in", "--corpus", "crema_d", "--profile", "embedded")
-    assert (done.code, done.err.count("\n")) == (1, 1)
-
-
-@given(st.lists(st.floats(0.2, 20.0), min_size=1, max_size=40), st.floats(1.0, 300.0), st.integers(0, 9))
-def test_sample_of_clips_is_drawn_once_each_and_as_long_as_asked_for(
-    lengths: list[float], seconds: float, seed: int
-) -> None:
-    rows = [{"id": number, "duration": length} for number, length in enumerate(lengths)]
-    pieces = sample_clips(rows, seconds, seed)
-    drawn = [row["id"] for piece in pieces for row in piece]
-    assert len(drawn) == len(set(drawn)) > 0
-    assert all(pieces)
-    total = sum(lengths[number] for number in drawn)
-    assert total >= min(seconds, sum(lengths)) - 1e-9
-    # Without its last clip it is too short, or has too few pieces.
-    assert total - max(lengths[number] for number in drawn) < seconds or len(drawn) <= len(pieces)
-    assert sample_clips(rows, seconds, seed) == pieces
+    assert (done.code, done.err.count("\n"), sentence in done.err) == (1, 1, True)

@@ -146,29 +146,24 @@ def test_stages_typed_by_hand_give_the_sound_and_the_utterances_of_the_commands(
         assert by_hand[column] == by_command[column]
 
 
-def test_tag_takes_one_channel_with_separate(
+def test_tag_takes_what_separate_wrote_with_its_source(
     tmp_path: Path, dailytalk: Command, mono: Path, tiny_whisper: str
 ) -> None:
-    out = tmp_path / "out"
     quick = (*EMBEDDED, "--asr-model", tiny_whisper)
-    done = dailytalk("tag", mono, "--out", out, *quick)
+    done = dailytalk("tag", mono, "--out", tmp_path / "out", *quick)
     assert done.code == 1
     assert "one channel (mono)" in done.err + done.out
-    done = dailytalk("tag", mono, "--separate", "--out", out, *quick)
-    assert done.code == 3
-    assert (done.out + done.err).count("next: ") == 1
-    lines = read_lines(out / "transcript.jsonl")
+    two = tmp_path / "two"
+    assert (
+        dailytalk("separate", mono, "--out", two, "--source-licence", "CC0-1.0", "--profile", "embedded").code == 3
+    )
+    assert [json.loads(line)["id"] for line in (two / "rejects.jsonl").read_text().splitlines()] == ["empty"]
+    assert dailytalk("tag", two, "--out", tmp_path / "out", *quick).code == 0
+    lines = read_lines(tmp_path / "out/transcript.jsonl")
     assert {line["channel"] for line in lines} == {"left", "right"}
     assert {line["origin"] for line in lines} <= {"recorded", "mixed"}
     assert all(0 <= line["side_confidence"] <= 1 for line in lines)
-    assert [json.loads(line)["id"] for line in (out / "rejects.jsonl").read_text().splitlines()] == ["empty"]
-    assert "nothing to do" in dailytalk("tag", mono, "--separate", "--out", out, *quick).out
-
-
-def test_settings_without_effect_are_refused(tmp_path: Path, dailytalk: Command, mono: Path) -> None:
-    quick = (mono, "--out", tmp_path / "out", *EMBEDDED)
-    assert "add --separate" in dailytalk("tag", "--n-speakers", "2", *quick).err
-    assert "needs --separator" in dailytalk("tag", "--separate", "--separator-hears", "speech", *quick).err
+    assert json.loads((tmp_path / "out/run.json").read_text())["source"] == {"licence": "CC0-1.0"}
 
 
 def row_of(path: Path) -> dict[str, Any]:
@@ -259,21 +254,17 @@ def test_voices_of_an_overlap_are_on_their_speakers_sides_in_whatever_order_they
     assert [model["role"] for model in row["separated_by"]] == ["diariser", "separator"]
 
 
-def test_stream_separates_each_recording_before_it_is_tagged(
-    tmp_path: Path, dailytalk: Command, tiny_whisper: str, hub: HubServer, mono: Path
-) -> None:
+def test_dataset_on_the_hub_is_separated(tmp_path: Path, dailytalk: Command, hub: HubServer, mono: Path) -> None:
     repo = "tester/podcast"
     HfApi().create_repo(repo, repo_type="dataset", exist_ok=True)
-    changes = [CommitOperationAdd(f"{name}.wav", str(mono / f"{name}.wav")) for name in ("empty", "talk")]
-    HfApi().create_commit(repo, changes, commit_message="c", repo_type="dataset")
-    out = tmp_path / "out"
-    command = ("tag", f"hf://datasets/{repo}", "--streaming", "--separate", "--out", out, *EMBEDDED)
-    done = dailytalk(*command, "--asr-model", tiny_whisper)
+    card = CommitOperationAdd("README.md", b"---\nlicense: mit\n---\n")
+    files = [CommitOperationAdd(f"{name}.wav", str(mono / f"{name}.wav")) for name in ("empty", "talk")]
+    HfApi().create_commit(repo, [card, *files], commit_message="c", repo_type="dataset")
+    done = dailytalk("separate", repo, "--out", tmp_path / "two", "--profile", "embedded")
     assert done.code == 3, done.err
-    lines = read_lines(out / "transcript.jsonl")
-    assert {line["audio_file"] for line in lines} == {"talk.flac"}
-    assert {line["channel"] for line in lines if "side_confidence" in line} == {"left", "right"}
-    assert "nobody speaks" in (out / "rejects.jsonl").read_text(encoding="utf-8")
+    assert (tmp_path / "two/talk.flac").is_file()
+    source = json.loads((tmp_path / "two/run.json").read_text())["source"]
+    assert (source["repository"], source["licence"]) == (repo, "mit")
 
 
 def test_recordings_of_one_stem_and_parts_of_another_have_files_of_their_own() -> None:

@@ -50,7 +50,9 @@ def test_something_rejected_is_told_with_its_remedy_and_gives_3(
     assert done.code == 3
     (told,) = [line for line in done.out.splitlines() if line.startswith("  rejected")]
     assert '"new\\nline [red]\\""' in told
-    assert told.endswith("pass --separate if two people speak in it, or --channel mix to take it as one speaker")
+    assert told.endswith(
+        "run dailytalk separate if two people speak in it, or pass --channel mix to take it as one speaker"
+    )
 
 
 SAID = "we could take the train to the mountains on saturday and come home when it is dark if you like that at all"

@@ -28,7 +28,7 @@ from dailytalk_contiguous.publish import exports, items, moshi_folder, render
 from dailytalk_contiguous.publish.training_folder import (
     CLIP_MANIFESTS,
     about_conversations,
-    existing,
+    manifests_in,
     timed_conversation,
 )
 from dailytalk_contiguous.store.files import json_document, json_text
@@ -159,16 +159,16 @@ def open_folder(path: Path, scratch: Path, eval_share: float, seed: int) -> MixF
     )
     credits = render.credits_of(record)
     for data in (path / DATA, path):
-        if manifests := existing(data, CLIP_MANIFESTS):
+        if manifests := manifests_in(data, CLIP_MANIFESTS):
             return MixFolder(data, manifests, models, None, {}, credits)
     if (path / "dataset").is_dir():
         rows = items.open_items(path, finished=True).rows()
         export = exports.write_export(rows, scratch, moshi_folder.MOSHI, eval_share=eval_share, seed=seed)
         licence = (record.get("source") or {}).get("licence")
-        manifests, about = existing(scratch, items.MOSHI_MANIFESTS), about_conversations(scratch)
+        manifests, about = manifests_in(scratch, items.MOSHI_MANIFESTS), about_conversations(scratch)
         models = tuple(sorted({*models, *_separators(about)}))
         return MixFolder(scratch, manifests, models, licence, about, credits, tuple(export.rejects))
-    if manifests := existing(path, items.MOSHI_MANIFESTS):
+    if manifests := manifests_in(path, items.MOSHI_MANIFESTS):
         about = about_conversations(path)
         return MixFolder(path, manifests, tuple(sorted({*models, *_separators(about)})), None, about, credits)
     raise DailytalkError(

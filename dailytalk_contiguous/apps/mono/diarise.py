@@ -86,7 +86,7 @@ class Diarise(Stage):
 
     model: str = setting(
         RESEMBLYZER,
-        "Who speaks when, with --separate: resemblyzer, or a Sortformer in ONNX.",
+        "Who speaks when: resemblyzer, or a Sortformer in ONNX.",
         option="diariser",
         panel="models",
         metavar="NAME|DIR",

@@ -27,7 +27,7 @@ def check_diariser(name: str, fetch: bool = True) -> None:
         find_diariser(name)
 
 
-def lacking(profile: Profile) -> list[str]:
+def lacking_to_separate(profile: Profile) -> list[str]:
     """What a profile still needs to separate, in sentences."""
     diariser = profile.models["diariser"]
     try:

@@ -1,12 +1,15 @@
-"""`dailytalk separate`, which `--separate` of other commands does first."""
+"""`dailytalk separate`."""
 
-from collections.abc import Mapping, Sequence
+import inspect
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from dailytalk_contiguous.apps.mono.separating import SeparateSpec
 from dailytalk_contiguous.apps.mono.to_sides import separate_stages
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli import show
+from dailytalk_contiguous.cli.tag import say_what_is_fetched, tag
 from dailytalk_contiguous.cli.terminal import argument, command_line, say, shown_steps
 from dailytalk_contiguous.core.audio import from_uri
 from dailytalk_contiguous.core.documents import as_text
@@ -16,23 +19,27 @@ from dailytalk_contiguous.run.run import Runner, RunOptions, RunOutcome, intende
 from dailytalk_contiguous.run.tagging import find
 from dailytalk_contiguous.sources.remote import fetch_inputs
 from dailytalk_contiguous.sources.transcripts import find_transcripts
-from dailytalk_contiguous.stages.base import Stages
 from dailytalk_contiguous.store.work_folder import REJECTS
-
-if TYPE_CHECKING:
-    from dailytalk_contiguous.apps.mono.separating import SeparateSpec
 
 #: The options of `separate` that are settings of its stages.
 SEPARATE_SETTINGS = cli_options.setting_options(*separate_stages(device="cpu"))
+
+#: Options of `tag` for an input on the Hub.
+_OF_HUB = {
+    name: inspect.signature(tag).parameters[name] for name in ("split", "config", "audio_column", "id_column")
+}
 
 #: Recordings whose figures are shown; all of them are in the list.
 SHOWN = 20
 
 
-@cli_options.with_options(SEPARATE_SETTINGS)
+@cli_options.with_options(SEPARATE_SETTINGS | _OF_HUB)
 def separate(
-    inputs: list[str] = argument("INPUT", "Recordings of one channel, folders of them (s3:// too)."),
+    inputs: list[str] = argument(
+        "INPUT", "Recordings of one channel, folders of them (s3:// too), or a dataset on the Hub."
+    ),
     out: Path = cli_options.out_option(),
+    source_licence: str = cli_options.SOURCE_LICENCE,
     profile: str = cli_options.profile_option(),
     dry_run: bool = cli_options.DRY_RUN,
     workers: int | None = cli_options.WORKERS,
@@ -58,7 +65,27 @@ def separate(
     run_options = RunOptions(
         workers or engine.few, cli_options.parse_shard(shard), 60 * shard_minutes, prune=prune, runner=engine
     )
-    spec = separation(inputs, out, stages, run_options.shard_seconds)
+    inputs, _ = fetch_inputs(inputs)
+    # Without `out`, which is to hold recordings.
+    with shown_steps():
+        recordings = find(
+            inputs,
+            None,
+            "any",
+            run_options.shard_seconds,
+            max_conversation=0.0,
+            given=False,
+            hub=cli_options.hub_choice(options),
+            licence=source_licence,
+            before_fetch=say_what_is_fetched,
+        )
+    show.say_left_out(recordings.left_out)
+    paths = [from_uri(row["audio"]["path"]) for row in recordings.rows]
+    if n_with := sum(bool(find_transcripts(path, None, Path(path.name))) for path in paths):
+        unused = "does not say on which side its words are, and is not used: name it with tag --transcripts"
+        say(f"what is written beside {counted(n_with, 'recording')} {unused}")
+    # The last stage makes a row's sound; a run writes it to files, block by block.
+    spec = SeparateSpec(recordings, out, stages[:-1], {"command": command_line()})
     if dry_run:
         return to_separate_outcome(spec, run_options)
     with show.bar() as run_bar:
@@ -66,30 +93,7 @@ def separate(
     return separate_outcome(done, spec)
 
 
-def separation(
-    inputs: Sequence[str], out: Path, stages: Stages, shard_seconds: float, **of_find: Any
-) -> "SeparateSpec":
-    """The run that makes two channels of each recording of the inputs.
-
-    Args:
-        stages: all of `separate_stages`. of_find: further arguments of `run.tagging.find`.
-    """
-    from dailytalk_contiguous.apps.mono.separating import SeparateSpec  # here: `tag` has these options, too
-
-    inputs, _ = fetch_inputs(inputs)
-    # Without `out`, which is to hold recordings.
-    with shown_steps():
-        recordings = find(inputs, None, "any", shard_seconds, max_conversation=0.0, given=False, **of_find)
-    show.say_left_out(recordings.left_out)
-    paths = [from_uri(row["audio"]["path"]) for row in recordings.rows]
-    if n_with := sum(bool(find_transcripts(path, None, Path(path.name))) for path in paths):
-        unused = "does not say on which side its words are, and is not used: name it with tag --transcripts"
-        say(f"what is written beside {counted(n_with, 'recording')} {unused}")
-    # The last stage makes a row's sound; a run writes it to files, block by block.
-    return SeparateSpec(recordings, out, stages[:-1], {"command": command_line()})
-
-
-def to_separate_outcome(spec: "SeparateSpec", options: RunOptions) -> Outcome:
+def to_separate_outcome(spec: SeparateSpec, options: RunOptions) -> Outcome:
     """What a run would do."""
     plan, left = intended(spec, options)
     record = {
@@ -102,7 +106,7 @@ def to_separate_outcome(spec: "SeparateSpec", options: RunOptions) -> Outcome:
     return Outcome(record, show.shards_to_make(plan), details=details, next=show.DRY_RUN_NEXT)
 
 
-def separate_outcome(done: RunOutcome, spec: "SeparateSpec") -> Outcome:
+def separate_outcome(done: RunOutcome, spec: SeparateSpec) -> Outcome:
     record, out = done.record, spec.out
     summary: dict[str, Any] = {
         "out": as_text(out),

@@ -21,19 +21,13 @@ from dailytalk_contiguous.run import outputs
 from dailytalk_contiguous.run.events import Account
 from dailytalk_contiguous.run.tagging import FilesSpec
 from dailytalk_contiguous.shards import read_rows
-from dailytalk_contiguous.sources.folder import FolderConfig, recording_rows
-from dailytalk_contiguous.sources.recordings import Recording
 from dailytalk_contiguous.sources.separated import SEPARATED_OF, separated_beside
-from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.store import work_folder
 from dailytalk_contiguous.store.files import json_document, json_text, replacing, write_lines, write_text
 from dailytalk_contiguous.store.owned_folder import MADE_FROM, OwnedFolder, made_from
 
 #: Folder of the shards inside the folder of the recordings, and the list of what was written and what was not.
 TURNS_FOLDER, MANIFEST = "turns", "separated.jsonl"
-
-#: Folder of the recordings inside a work folder, for `--separate`.
-SEPARATED = "separated"
 
 _COLUMNS = (
     *("recording_id", "audio", "audio_file", "offset", "duration", "input_digest"),
@@ -156,38 +150,6 @@ def write_conversation(target: Path, row: Row, part: Mapping[str, Any], comment:
             ],
         }
         file.write(json_document(about).encode())
-
-
-def separate_one(recording: Recording, stages: Sequence[Stage]) -> list[Recording]:
-    """The conversations of a recording of one channel, written beside it; the recording itself is taken away.
-
-    For a stream, which keeps no recording. Raises BadInput for one that can't be separated.
-    """
-    (row,) = recording_rows(recording, FolderConfig(channel="any", max_conversation=0.0, given=False))
-    if row["problem"]:
-        raise BadInput(row["problem"], row["remedy"])
-    for stage in stages[:-1]:  # the last makes a row's sound
-        row = row | stage.row(row)
-    made = []
-    for name, part in named_parts(row):
-        if name:
-            path = recording.path.with_name(Path(name).name)
-            # A FLAC of one channel may have the name of what is made of it.
-            temporary = path.with_name(f"{path.stem}.two{path.suffix}")
-            write_conversation(temporary, row, part)
-            made.append((path, temporary, name))
-    recording.path.unlink()
-    for path, temporary, _ in made:
-        temporary.rename(path)
-        separated_beside(temporary).rename(separated_beside(path))
-    return [
-        recording._replace(
-            path=path,
-            audio_file=as_text(Path(recording.audio_file).with_name(path.name)),
-            recording_id=name.removesuffix(".flac"),
-        )
-        for path, _, name in made
-    ]
 
 
 def _digest(row: Row, part: Mapping[str, Any]) -> str:

@@ -1129,7 +1129,7 @@ def laid_file(path: Path, folder: Path) -> Readable | None:
     return next((source for source, target in laid.editable.moves(laid.states) if target == folder / file), path)
 
 
-def laid_moves(path: Path) -> dict[Path, Path]:
+def journal_moves(path: Path) -> dict[Path, Path]:
     """Where files of a folder of clips are that its journal discards or puts back, with the places for them.
 
     They are where they were until `review` or `reindex` moves them. Raises BadInput for a damaged journal.
