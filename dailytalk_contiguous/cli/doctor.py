@@ -6,7 +6,7 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from dailytalk_contiguous.core.apps import listed, part_of
+from dailytalk_contiguous.core.apps import additions, part_of
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.licensing import licence_of
 from dailytalk_contiguous.core.machine import PACKAGES, cores
@@ -63,7 +63,7 @@ def examine() -> dict[str, Any]:
         import torch
 
         gpu = torch.cuda.get_device_name()
-    checks = {step: part_of(app, lacks) for app, of in listed("CHECKS") for step, lacks in of.items()}
+    checks = {step: part_of(app, lacks) for app, of in additions("CHECKS") for step, lacks in of.items()}
     profiles: dict[str, Any] = {}
     for name, profile in PROFILES.items():
         needs, to_speak, speaker = list[str](), list[str](), profile.models["synthesiser"]

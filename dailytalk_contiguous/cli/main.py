@@ -20,7 +20,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from dailytalk_contiguous.cli.terminal import Console, Panel, guarded, printing
-from dailytalk_contiguous.core.apps import listed
+from dailytalk_contiguous.core.apps import additions
 from dailytalk_contiguous.core.errors import BadValue
 from dailytalk_contiguous.core.interrupts import STOPPED
 
@@ -40,14 +40,14 @@ LISTED = {
     "Publish": {"push": "push", "versions": "versions", "diff": "versions", "export": "export"},
 }
 LISTED = {purpose: {name: f"cli.{module}" for name, module in own.items()} for purpose, own in LISTED.items()}
-for _app, _purposes in listed("COMMANDS"):
+for _app, _purposes in additions("COMMANDS"):
     for _purpose, _own in _purposes.items():
         _modules = {name: f"apps.{_app}.{module}" for name, module in _own.items()}
         LISTED[_purpose] = LISTED.get(_purpose, {}) | _modules
 COMMANDS = {name: module for commands in LISTED.values() for name, module in commands.items()}
 
 #: What commands of two words are, by the first.
-GROUPS = {name: about for _, groups in listed("GROUPS") for name, about in groups.items()}
+GROUPS = {name: about for _, groups in additions("GROUPS") for name, about in groups.items()}
 
 _PACKAGE = __name__.partition(".")[0]
 

@@ -15,7 +15,7 @@ _APPS = f"{__name__.partition('.')[0]}.apps"
 _FOLDER = Path(__file__).parents[1] / "apps"
 
 
-def listed(slot: str) -> Iterator[tuple[str, Any]]:
+def additions(slot: str) -> Iterator[tuple[str, Any]]:
     """The names of the apps that list something under `slot`, in alphabetical order, and what they list."""
     for module in iter_modules([str(_FOLDER)]):
         if module.ispkg and hasattr(declared := import_module(f"{_APPS}.{module.name}.app"), slot):
@@ -24,7 +24,7 @@ def listed(slot: str) -> Iterator[tuple[str, Any]]:
 
 def parts(slot: str) -> Iterator[Any]:
     """What the values that the apps list under `slot` mean."""
-    return (part_of(app, value) for app, values in listed(slot) for value in values)
+    return (part_of(app, value) for app, values in additions(slot) for value in values)
 
 
 def part_of(app: str, value: str) -> Any:

@@ -71,7 +71,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> TrainingOutcome:
 #: `train` is that of this file, in a process of its own that does something to itself after a step.
 PROCESS = f"""
 import os, resource, signal, sys
-sys.path[:0] = {[str(folder) for folder in Path(__file__).parents[:2]]}
+sys.path[:0] = {[str(folder) for folder in (*Path(__file__).parents[:1], Path(__file__).parents[2])]}
 import test_masked_tokens as tests
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from dailytalk_contiguous.apps.learn.model_cards import DataSource

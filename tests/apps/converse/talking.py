@@ -15,7 +15,7 @@ from dailytalk_contiguous.core.audio import Samples, read_at
 from dailytalk_contiguous.core.word_times import Word
 from dailytalk_contiguous.models.contracts import ChatMessage, Spoken
 
-EXAMPLES = Path(__file__).parents[1] / "examples/conversations"
+EXAMPLES = Path(__file__).parents[3] / "examples/conversations"
 
 
 def example(name: str, start: float, end: float, channel: int) -> Samples:

@@ -12,7 +12,7 @@ from dailytalk_contiguous.models.prosodic_encoder import SIZES
 
 pytest_plugins = ["hub.hub_fixtures"]
 
-EXAMPLE = Path(__file__).parents[2] / "examples/conversations" / "weekend_trip.flac"
+EXAMPLE = Path(__file__).parents[3] / "examples/conversations" / "weekend_trip.flac"
 QUICK = ("--size", "tiny", "--steps", "4", "--frames-per-batch", "2000", "--device", "cpu")
 
 
