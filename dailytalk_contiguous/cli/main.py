@@ -35,7 +35,7 @@ LISTED = {
         "status": "status",
         "doctor": "doctor",
     },
-    "Look": {"check": "export", "report": "report"},
+    "Look": {"check": "check", "report": "report"},
     "Correct": {},
     "Publish": {"push": "push", "versions": "versions", "diff": "versions", "export": "export"},
 }

@@ -20,14 +20,9 @@ from dailytalk_contiguous.core.errors import BadValue, DailytalkError
 from dailytalk_contiguous.core.settings import SEED, PlacedSetting, Setting, settings_in
 from dailytalk_contiguous.models.devices import DEVICES
 from dailytalk_contiguous.models.profiles import PROFILES, STANDARD
-from dailytalk_contiguous.run.run import RUNNERS, RunOptions
 from dailytalk_contiguous.sources.addresses import is_address
-from dailytalk_contiguous.sources.hub_repository import HubChoice
-from dailytalk_contiguous.sources.remote import Mirror, fetch_inputs, input_mirror
-from dailytalk_contiguous.sources.transcribed import some_gone
 from dailytalk_contiguous.stages.base import DEVICE, SAMPLE_RATE, Stage, Stages
 from dailytalk_contiguous.store.hub import check_token, model_reference
-from dailytalk_contiguous.store.work_folder import RECORDINGS, TAGGED, read_run
 
 
 def one_of(flag: str, value: str, choices: Iterable[str]) -> str:
@@ -313,12 +308,6 @@ def either(choices: Iterable[str]) -> str:
     return f"{', '.join(first)} or {last}" if first else last
 
 
-def work_option(default: Any = ..., **settings: Any) -> Any:
-    return option(
-        default, Panel.INPUT, "Folder for the results, or s3://BUCKET/FOLDER.", metavar="DIR", **settings
-    )
-
-
 def out_option(default: Any = ...) -> Any:
     return option(default, Panel.INPUT, "Folder for the results.", metavar="DIR")
 
@@ -338,10 +327,6 @@ def split_option(shown: str, metavar: str = "NAME") -> Any:
 
 #: Share of the time to evaluate on by default.
 EVAL_SHARE = 0.1
-
-
-def hub_choice(options: Mapping[str, Any]) -> HubChoice:
-    return HubChoice(*(options[name] for name in ("config", "split", "audio_column", "id_column")))
 
 
 def eval_share_option(default: float | None) -> Any:
@@ -377,23 +362,6 @@ STAGE = option(
     metavar="FILE.py",
 )
 REVISION = option(None, Panel.INPUT, "Version of a dataset on the Hub.", metavar="TAG", show_default="main")
-WORKERS = option(None, Panel.RUN, "Processes; each loads its models once.", metavar="N", min=1, show_default="1")
-RUNNER = option(
-    RUNNERS[0],
-    Panel.CLUSTER,
-    f"What makes the shards: {either(RUNNERS)}; ray with as many --workers as have room.",
-    metavar="NAME",
-)
-ADDRESS = option(
-    "", Panel.CLUSTER, "Of a Ray cluster.", metavar="auto|HOST:PORT", show_default="a Ray of this process alone"
-)
-SHARD = option("1/1", Panel.CLUSTER, "Make every N-th shard only, from the i-th.", metavar="i/N")
-SHARD_MINUTES = option(
-    RunOptions.shard_seconds / 60, Panel.RARE, "Minutes of audio in a shard.", metavar="N", min=0.1
-)
-PRUNE = option(False, Panel.RUN, "Drop results of what is no longer in the input.", "--prune")
-DRY_RUN = option(False, Panel.RUN, "Say what would be done and what it would cost; change nothing.", "--dry-run")
-PROFILE_STAGES = option(False, Panel.RUN, "Say how long each stage took.", "--profile-stages")
 TEXT_CONDITIONS = option(
     False,
     Panel.RESULT,
@@ -422,28 +390,3 @@ def model_to_push(push: str | None, private: bool) -> str | None:
         raise BadValue(f"--push can't be {push!r}", "leave the version out: a training is one commit")
     check_token()
     return repo
-
-
-def parse_shard(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r"(\d+)/(\d+)", text)
-    if match is None or not 1 <= int(match[1]) <= int(match[2]):
-        raise BadValue(f"--shard can't be {text!r}", "give i/N with i from 1 to N, such as 1/8")
-    return int(match[1]), int(match[2])
-
-
-def recordings_of(recordings: Path | None, folder: Path) -> tuple[Path | None, tuple[Mirror, ...]]:
-    """Where else to look for the recordings of a work folder, and the mirrors that hold them.
-
-    `recordings`: of `--recordings`. Without it those that `tag` read from a store are fetched again if they are
-    gone: the transcript may have been made on another machine.
-    """
-    if recordings is not None:
-        (mirrored,), mirrors = fetch_inputs([str(recordings)])
-        return Path(mirrored), mirrors
-    addresses = (read_run(folder) or {}).get(RECORDINGS, [])
-    if not addresses:
-        return None, ()
-    mirrors = tuple(input_mirror(address)[0] for address in addresses)
-    if some_gone(folder / TAGGED):
-        mirrors = fetch_inputs(addresses)[1]
-    return Path(os.path.commonpath([mirror.folder for mirror in mirrors])), mirrors

@@ -14,7 +14,8 @@ from typing import Any
 from rich.status import Status
 
 from dailytalk_contiguous.cli import show
-from dailytalk_contiguous.cli.options import SEED_OPTION, chosen, hub_choice, size_text, with_options
+from dailytalk_contiguous.cli.engine_options import hub_choice
+from dailytalk_contiguous.cli.options import SEED_OPTION, chosen, size_text, with_options
 from dailytalk_contiguous.cli.speak import SPEAK_SETTINGS, for_preview, speak
 from dailytalk_contiguous.cli.tag import TAG_SETTINGS, stages_of, tag
 from dailytalk_contiguous.cli.terminal import Console, Panel, option, say

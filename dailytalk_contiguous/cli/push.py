@@ -7,7 +7,8 @@ import datasets
 from huggingface_hub.utils import disable_progress_bars  # type: ignore[attr-defined]
 
 from dailytalk_contiguous.cli.defaults import default_settings
-from dailytalk_contiguous.cli.options import DRY_RUN, PRIVATE, SEED_OPTION, size_text
+from dailytalk_contiguous.cli.engine_options import DRY_RUN
+from dailytalk_contiguous.cli.options import PRIVATE, SEED_OPTION, size_text
 from dailytalk_contiguous.cli.show import DRY_RUN_NEXT
 from dailytalk_contiguous.cli.terminal import Panel, argument, option, say
 from dailytalk_contiguous.core.documents import as_text

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from dailytalk_contiguous.cli import options as cli_options
+from dailytalk_contiguous.cli.check import FITNESS_SETTINGS, fitness_limits
 from dailytalk_contiguous.cli.defaults import default_settings
-from dailytalk_contiguous.cli.export import FITNESS_SETTINGS, fitness_limits
 from dailytalk_contiguous.cli.terminal import Panel, argument, option, shown_steps
 from dailytalk_contiguous.core.apps import parts
 from dailytalk_contiguous.core.documents import as_text

@@ -6,9 +6,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from dailytalk_contiguous.cli import engine_options, show, terminal
 from dailytalk_contiguous.cli import options as cli_options
-from dailytalk_contiguous.cli import show, terminal
-from dailytalk_contiguous.cli.stream import stream
 from dailytalk_contiguous.cli.tag import stages_of, tag
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
@@ -47,7 +46,7 @@ _OF_KEPT = {placed.option for placed in settings_in(TokeniseResult(NO_MODEL), *s
 @cli_options.with_options(SPEAK_SETTINGS)
 def speak(
     folder: Path = terminal.argument("DIR", "Work folder of dailytalk tag."),
-    out: Path | None = cli_options.work_option(None, show_default="DIR"),
+    out: Path | None = engine_options.work_option(None, show_default="DIR"),
     recordings: Path | None = terminal.option(
         None,
         terminal.Panel.INPUT,
@@ -59,13 +58,13 @@ def speak(
     verify: bool = terminal.option(
         False, terminal.Panel.VOICE, "Recognise every take and refuse wrong words.", "--verify"
     ),
-    dry_run: bool = cli_options.DRY_RUN,
-    workers: int | None = cli_options.WORKERS,
-    prune: bool = cli_options.PRUNE,
-    profile_stages: bool = cli_options.PROFILE_STAGES,
-    runner: str = cli_options.RUNNER,
-    address: str = cli_options.ADDRESS,
-    shard_minutes: float = cli_options.SHARD_MINUTES,
+    dry_run: bool = engine_options.DRY_RUN,
+    workers: int | None = engine_options.WORKERS,
+    prune: bool = engine_options.PRUNE,
+    profile_stages: bool = engine_options.PROFILE_STAGES,
+    runner: str = engine_options.RUNNER,
+    address: str = engine_options.ADDRESS,
+    shard_minutes: float = engine_options.SHARD_MINUTES,
     **options: Any,
 ) -> Outcome:
     """Resynthesise one speaker and align every word.
@@ -89,7 +88,7 @@ def speak(
         terminal.say(
             "both speakers as they were recorded, as in the last run here: --revoice left chooses otherwise"
         )
-    recordings, mirrors = cli_options.recordings_of(recordings, tagged)
+    recordings, mirrors = engine_options.recordings_of(recordings, tagged)
     engine = Runner(runner, address, work, mirrors)
     script = speaking.read_synthesis_input(tagged, recordings=recordings, shard_seconds=60 * shard_minutes)
     if dry_run:
@@ -213,6 +212,8 @@ def build(**options: Any) -> Outcome:
     if voice and not options["dry_run"]:
         voice.preflight()
     if options["streaming"]:
+        from dailytalk_contiguous.cli.stream import stream
+
         return stream(options, stages_of(options), stages, options["max_conversation"])
     tagged: Outcome = tag(**{name: options[name] for name in options if name not in _OF_SPEAK})
     has_transcript = (folder_of(options["out"]) / work_folder.TRANSCRIPT).is_file()

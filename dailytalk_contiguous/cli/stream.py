@@ -5,8 +5,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from dailytalk_contiguous.cli import engine_options, show
 from dailytalk_contiguous.cli import options as cli_options
-from dailytalk_contiguous.cli import show
 from dailytalk_contiguous.cli.terminal import command_line, say
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
@@ -48,7 +48,7 @@ def stream(options: Mapping[str, Any], tagging: Stages, speaking: Stages, max_co
             raise DailytalkError(f"--{name} can't be used with --streaming ({why})", "leave it out")
     out: Path = options["out"]
     cli_options.on_this_machine("--out", out)
-    head = repository_of(options["inputs"], cli_options.hub_choice(options))
+    head = repository_of(options["inputs"], engine_options.hub_choice(options))
     if head is None:
         raise DailytalkError("--streaming is for datasets on the Hub", "leave it out for files and folders")
     repository = run_streaming.pinned(head, out)

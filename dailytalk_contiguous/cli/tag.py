@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from dailytalk_contiguous.cli import engine_options, show
 from dailytalk_contiguous.cli import options as cli_options
-from dailytalk_contiguous.cli import show
 from dailytalk_contiguous.cli.terminal import (
     SHOWN,
     Panel,
@@ -20,6 +20,7 @@ from dailytalk_contiguous.core.emotions import AFFECT_MAP
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.outcome import Figures, Outcome, exit_code, to_run
 from dailytalk_contiguous.core.settings import with_settings
+from dailytalk_contiguous.core.utterance import GIVEN
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.pipelines.to_text import NO_MODEL, tag_stages
 from dailytalk_contiguous.run import local
@@ -35,7 +36,7 @@ from dailytalk_contiguous.stages.base import Stage, Stages
 from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion
 from dailytalk_contiguous.stages.segment import channel_of
 from dailytalk_contiguous.stages.tokenise_prosody import TokeniseProsody
-from dailytalk_contiguous.stages.transcribe import GIVEN, language_of
+from dailytalk_contiguous.stages.transcribe import language_of
 from dailytalk_contiguous.store import work_folder
 from dailytalk_contiguous.store.work_folder import TAGGED
 
@@ -59,7 +60,7 @@ def tag(
     inputs: list[str] = argument(
         "INPUT", "Recordings, folders of them (s3:// too), or a dataset on the Hub: OWNER/NAME@TAG."
     ),
-    out: Path = cli_options.work_option(),
+    out: Path = engine_options.work_option(),
     transcripts: Path | None = option(
         None,
         Panel.INPUT,
@@ -89,10 +90,10 @@ def tag(
         "A preview: short recogniser windows; affect in int8 on CPUs without bfloat16.",
         "--fast",
     ),
-    dry_run: bool = cli_options.DRY_RUN,
-    workers: int | None = cli_options.WORKERS,
-    prune: bool = cli_options.PRUNE,
-    profile_stages: bool = cli_options.PROFILE_STAGES,
+    dry_run: bool = engine_options.DRY_RUN,
+    workers: int | None = engine_options.WORKERS,
+    prune: bool = engine_options.PRUNE,
+    profile_stages: bool = engine_options.PROFILE_STAGES,
     split: str = cli_options.split_option("all", "NAME|FOLDER"),
     config: str = option("", Panel.HUB, "Its config.", metavar="NAME", show_default="guessed"),
     audio_column: str = option(
@@ -118,10 +119,10 @@ def tag(
         metavar="GB",
         min=0,
     ),
-    runner: str = cli_options.RUNNER,
-    address: str = cli_options.ADDRESS,
-    shard: str = cli_options.SHARD,
-    shard_minutes: float = cli_options.SHARD_MINUTES,
+    runner: str = engine_options.RUNNER,
+    address: str = engine_options.ADDRESS,
+    shard: str = engine_options.SHARD,
+    shard_minutes: float = engine_options.SHARD_MINUTES,
     stage: list[Path] | None = cli_options.STAGE,
     **options: Any,
 ) -> Outcome:
@@ -149,12 +150,12 @@ def tag(
     stages = stages_of(arguments, engine)
     run_options = RunOptions(
         workers or engine.few,
-        cli_options.parse_shard(shard),
+        engine_options.parse_shard(shard),
         shard_seconds=60 * shard_minutes,
         prune=prune,
         runner=engine,
     )
-    hub = cli_options.hub_choice(arguments)
+    hub = engine_options.hub_choice(arguments)
     if dry_run and (repository := repository_of(inputs, hub)) and (missing := to_fetch(repository)).files:
         return show.to_fetch_outcome(repository, missing)
     with shown_steps():

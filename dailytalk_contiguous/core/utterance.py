@@ -79,6 +79,12 @@ EVENTS = ("turn", "overlap", "backchannel", "interruption")
 #: What is put where a reply was interrupted.
 CUT_MARK = "— [interrupted]"
 
+#: The value of `recogniser` for utterances whose words came with the recording.
+GIVEN = "given"
+
+#: The source of words whose given times were fitted to the speech that was found (see `core.word_times`).
+GIVEN_FITTED = "given-fitted"
+
 _STATUSES, _EVENTS = ", ".join(STATUSES), ", ".join(EVENTS)
 
 #: Characters of the text of one utterance; half an hour of speech has fewer.

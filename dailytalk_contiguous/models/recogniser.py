@@ -13,6 +13,7 @@ import soxr
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, to_pcm
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.quality import POCKETSPHINX
 from dailytalk_contiguous.core.word_times import Word
 from dailytalk_contiguous.models.contracts import Recognised, Recogniser
 from dailytalk_contiguous.models.devices import check_compute_type, compute_type_of, resolve_device
@@ -101,14 +102,6 @@ def check_english(languages: Iterable[str]) -> None:
 
 load_sphinx = lru_cache(maxsize=1)(Sphinx)
 
-
-#: The recogniser of the embedded profile: its English model comes in its wheel.
-POCKETSPHINX = "pocketsphinx"
-
-#: Recognisers that were trained on wide-band sound alone: the model in pocketsphinx's wheel listens up to 6.8 kHz
-#: (`upperf`), and its makers warn against giving such a model sound that was upsampled (CMUSphinx's FAQ, "Why my
-#: accuracy is poor"). On two telephone calls 85 to 101 % of its words were wrong.
-WIDE_BAND = frozenset({POCKETSPHINX})
 
 #: The size of Whisper that is used where none is named.
 WHISPER = "medium"

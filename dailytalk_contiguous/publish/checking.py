@@ -48,6 +48,7 @@ from dailytalk_contiguous.publish.items import (
 )
 from dailytalk_contiguous.publish.loading import file_differences
 from dailytalk_contiguous.publish.manifest import MANIFEST
+from dailytalk_contiguous.publish.measures import CONVERSATION_MEASURES, SeparatedSpeech, measure_turns
 from dailytalk_contiguous.publish.moshi_folder import BATCH, CONFIG, MOSHI, WINDOW_SECONDS, window_count
 from dailytalk_contiguous.publish.prompts import (
     LONGEST_PROMPT,
@@ -64,19 +65,16 @@ from dailytalk_contiguous.publish.training_folder import (
     timed_conversation,
 )
 from dailytalk_contiguous.publish.verdict import (
-    CONVERSATION_MEASURES,
     NOTHING_FINISHED,
     Finding,
     FitnessLimits,
     Judge,
     Level,
-    SeparatedSpeech,
     Severity,
     advice,
     corpus_findings,
     error,
     lost_hours,
-    measure_turns,
     remedy_of,
 )
 from dailytalk_contiguous.publish.version import Version

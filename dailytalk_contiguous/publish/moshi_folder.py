@@ -23,7 +23,7 @@ from dailytalk_contiguous.core.word_times import FrameTimes, SpokenWord, place_w
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish import exports
 from dailytalk_contiguous.publish import items as publish_items
-from dailytalk_contiguous.publish.verdict import portable_measures
+from dailytalk_contiguous.publish.measures import portable_measures
 from dailytalk_contiguous.store.files import json_document, json_text
 
 # Cutting long conversations for a trainer's window: in silence of both speakers, and evenly.

@@ -23,6 +23,7 @@ from dailytalk_contiguous.core.audio import Pcm, from_uri, probe
 from dailytalk_contiguous.core.documents import expect, parse_json, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.interaction import AFTER, CONTEXT
+from dailytalk_contiguous.core.machine import side_by_side
 from dailytalk_contiguous.core.schema import CHANNELS, CONFIGS, SPLITS, Row, kept_speakers, published_features
 from dailytalk_contiguous.core.utterance import FIELDS
 from dailytalk_contiguous.core.wording import portable
@@ -32,7 +33,6 @@ from dailytalk_contiguous.publish.interactivity import ClipChoice, clips_of, cut
 from dailytalk_contiguous.publish.manifest import DataFile, Packed, PublishedRow
 from dailytalk_contiguous.publish.splits import Speakers, SplitVoice, as_decided, split_three
 from dailytalk_contiguous.shards import read_entries, read_rows
-from dailytalk_contiguous.sources.folder import side_by_side
 from dailytalk_contiguous.sources.transcribed import BASE, at_hand, tagged_row
 from dailytalk_contiguous.store.files import inside, locked, sha256_of, write_text
 from dailytalk_contiguous.store.owned_folder import file_name

@@ -38,6 +38,7 @@ from dailytalk_contiguous.publish.items import (
     is_mix,
     open_items,
 )
+from dailytalk_contiguous.publish.measures import CONVERSATION_MEASURES
 from dailytalk_contiguous.publish.player import (
     BYTES_A_SECOND,
     CELLS,
@@ -510,9 +511,7 @@ def examples_of(judged: Sequence[judging.Judged], count: int) -> dict[int, str]:
 def _beyond(judged: judging.Judged) -> str:
     name = judged.breaches[0]
     value = judged.values.get(name)
-    figure = (
-        f"{judging.CONVERSATION_MEASURES[name].title} {measured_text(name, value)}" if is_number(value) else name
-    )
+    figure = f"{CONVERSATION_MEASURES[name].title} {measured_text(name, value)}" if is_number(value) else name
     more = len(judged.breaches) - 1
     return f"{figure}, and beyond {counted(more, 'more limit')}" if more else figure
 
@@ -520,7 +519,7 @@ def _beyond(judged: judging.Judged) -> str:
 def _typical(judged: Sequence[judging.Judged]) -> list[int]:
     """All numbers, those first whose measures are in the middle of the ranks; an unknown one counts half."""
     distances = np.zeros(len(judged))
-    for name in judging.CONVERSATION_MEASURES if judged else ():
+    for name in CONVERSATION_MEASURES if judged else ():
         values = np.array([entry.values.get(name) for entry in judged], np.float64)  # None becomes NaN
         known = np.isfinite(values)
         ranks = np.full(len(judged), np.nan)
@@ -531,7 +530,7 @@ def _typical(judged: Sequence[judging.Judged]) -> list[int]:
 
 
 def measured_text(name: str, value: float) -> str:
-    measure = judging.CONVERSATION_MEASURES[name]
+    measure = CONVERSATION_MEASURES[name]
     return f"{value * measure.factor:.{measure.digits}f} {measure.unit}".strip()
 
 
@@ -570,10 +569,7 @@ _NO_SCRIPT = fill("<noscript><p>The player and the table need JavaScript, which 
 
 
 def _table(listed: Sequence[_Listed], detailed: Iterable[int], opens: int | None, rebuilt: bool) -> dict[str, Any]:
-    measures, order = (
-        judging.CONVERSATION_MEASURES,
-        {name: place for place, name in enumerate(judging.CONVERSATION_MEASURES)},
-    )
+    measures, order = CONVERSATION_MEASURES, {name: place for place, name in enumerate(CONVERSATION_MEASURES)}
     by_badness = sorted(range(len(listed)), key=lambda number: -listed[number].judged.badness)
     places, has_detail = {number: place for place, number in enumerate(by_badness)}, set(detailed)
     digits = [measure.digits + max(0, round(math.log10(measure.factor))) for measure in measures.values()]

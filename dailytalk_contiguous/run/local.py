@@ -13,9 +13,9 @@ from pathlib import Path
 
 from datasets import Features
 
+from dailytalk_contiguous.core.quality import POCKETSPHINX
 from dailytalk_contiguous.core.schema import SOURCE, Row
 from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE
-from dailytalk_contiguous.models.recogniser import POCKETSPHINX
 from dailytalk_contiguous.run.forecast import Forecast
 from dailytalk_contiguous.run.processes import VISIBLE, in_processes, tell
 from dailytalk_contiguous.run.shard import Progress, ShardJob, ShardReport, Task, ahead, make_shard, resumed_at

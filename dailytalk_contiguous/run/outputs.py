@@ -22,6 +22,7 @@ from dailytalk_contiguous.core.schema import BUILT, TIMELINE_MEANS, Row
 from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.core.utterance import (
     FIELDS,
+    GIVEN,
     UTTERANCE,
     Field,
     described,
@@ -34,7 +35,6 @@ from dailytalk_contiguous.sources.recordings import shortened
 from dailytalk_contiguous.stages.base import PerUtterance, Stage, find_stage, published_by
 from dailytalk_contiguous.stages.finish import Finish
 from dailytalk_contiguous.stages.script import Script, tagged_utterances, transcript_lines
-from dailytalk_contiguous.stages.transcribe import GIVEN
 from dailytalk_contiguous.store.files import (
     inside,
     json_document,

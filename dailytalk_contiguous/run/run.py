@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from datasets import Features
 
@@ -37,9 +37,11 @@ from dailytalk_contiguous.sources.remote import Mirror
 from dailytalk_contiguous.stages.base import Stage, Stages, find_stage
 from dailytalk_contiguous.stages.match_transcript import is_transcribed
 from dailytalk_contiguous.stages.segment import channel_of
-from dailytalk_contiguous.stages.synthesis import Speak
 from dailytalk_contiguous.stages.transcribe import Transcribe
 from dailytalk_contiguous.store import work_folder
+
+if TYPE_CHECKING:
+    from dailytalk_contiguous.stages.synthesis import Speak
 
 RUNNERS = ("local", "ray")
 
@@ -121,6 +123,8 @@ class Runner:
         """
         if not plan.tasks:
             return iter(())
+        from dailytalk_contiguous.stages.synthesis import Speak  # here: a run of `tag` has nothing to say
+
         workers, batch_seconds, paid = options.workers, 0.0, paid_voice(stages)
         if paid:
             workers, batch_seconds = workers if self.name == "ray" else 1, PAID_BATCH_SECONDS
@@ -155,8 +159,10 @@ class Runner:
         return kept
 
 
-def paid_voice(stages: Iterable[Stage]) -> Speak | None:
+def paid_voice(stages: Iterable[Stage]) -> "Speak | None":
     """The stage that says utterances at a price; None if speech is free, or no stage says any."""
+    from dailytalk_contiguous.stages.synthesis import Speak
+
     voice = find_stage(Speak, stages)
     return None if voice is None or voice.synthesiser().deterministic else voice
 

@@ -15,6 +15,7 @@ from datasets import Features, List
 from dailytalk_contiguous.core.audio import pcm_to_float
 from dailytalk_contiguous.core.schema import ALIGNED_WORD, CHANNELS, Row, result_sides
 from dailytalk_contiguous.core.settings import setting
+from dailytalk_contiguous.core.utterance import GIVEN, GIVEN_FITTED
 from dailytalk_contiguous.core.word_times import (
     Word,
     by_edit_distance,
@@ -25,7 +26,6 @@ from dailytalk_contiguous.core.word_times import (
 )
 from dailytalk_contiguous.models.recogniser import RecogniserInput, check_recogniser, recognise_at, settled_type
 from dailytalk_contiguous.stages.base import ASR_MODEL, COMPUTE_TYPE, DEVICE, REVOICE_OR_KEEP, Stage
-from dailytalk_contiguous.stages.transcribe import GIVEN, GIVEN_FITTED
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import MEASURE, STRING, Batch, Row, per_utterance
 from dailytalk_contiguous.core.sentences import ends_as_question, punctuate, tagged
 from dailytalk_contiguous.core.settings import setting, unlisted
+from dailytalk_contiguous.core.utterance import GIVEN
 from dailytalk_contiguous.stages.base import Stage
-from dailytalk_contiguous.stages.transcribe import GIVEN
 
 # Buckets of every utterance's measures within its conversation, and its margins against the speaker's median.
 #

@@ -18,7 +18,7 @@ from dailytalk_contiguous.core.hallucination import distrust
 from dailytalk_contiguous.core.schema import MEASURE, STRING, Batch
 from dailytalk_contiguous.core.sentences import ends_as_question, sounds_like_question
 from dailytalk_contiguous.core.settings import Setting, setting, unlisted
-from dailytalk_contiguous.core.utterance import UTTERED_WORD
+from dailytalk_contiguous.core.utterance import GIVEN, UTTERED_WORD
 from dailytalk_contiguous.core.word_times import WINDOW_SECONDS, Placed, Word, pack_windows, unpack
 from dailytalk_contiguous.models.contracts import Recognised, Recogniser
 from dailytalk_contiguous.models.recogniser import (
@@ -29,12 +29,6 @@ from dailytalk_contiguous.models.recogniser import (
     settled_type,
 )
 from dailytalk_contiguous.stages.base import ASR_MODEL, COMPUTE_TYPE, DEVICE, Stage, find_stage
-
-#: The value of `recogniser` for utterances whose words came with the recording.
-GIVEN = "given"
-
-#: The source of words whose given times were fitted to the speech that was found (see `core.word_times`).
-GIVEN_FITTED = "given-fitted"
 
 #: Why an utterance has no words where neither a person nor a model was to give any.
 NOT_RECOGNISED = "no words were given for it, and no recogniser is used"

@@ -10,8 +10,8 @@ import pytest
 from audio_files import example, reference
 
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.quality import POCKETSPHINX
 from dailytalk_contiguous.models.recogniser import (
-    POCKETSPHINX,
     Sphinx,
     check_language,
     check_recogniser,

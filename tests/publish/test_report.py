@@ -23,10 +23,11 @@ from dailytalk_contiguous.publish.checking import check_folder
 from dailytalk_contiguous.publish.exports import write_export
 from dailytalk_contiguous.publish.formats import FORMATS
 from dailytalk_contiguous.publish.items import open_items
+from dailytalk_contiguous.publish.measures import CONVERSATION_MEASURES
 from dailytalk_contiguous.publish.page import examples_of
 from dailytalk_contiguous.publish.player import CELLS, LETTERS
 from dailytalk_contiguous.publish.render import Code, Link, Strong, html_table
-from dailytalk_contiguous.publish.verdict import CONVERSATION_MEASURES, Judged, verdict_of
+from dailytalk_contiguous.publish.verdict import Judged, verdict_of
 from dailytalk_contiguous.shards import Entry, Shard, write_shard
 from dailytalk_contiguous.sources.transcribed import identity_of
 

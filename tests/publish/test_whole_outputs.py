@@ -39,6 +39,7 @@ from dailytalk_contiguous.publish.compare import compare_versions
 from dailytalk_contiguous.publish.dialogue_formats import CSM, JMOSHI
 from dailytalk_contiguous.publish.items import open_items
 from dailytalk_contiguous.publish.manifest import manifest, manifest_text
+from dailytalk_contiguous.publish.measures import CONVERSATION_MEASURES
 from dailytalk_contiguous.publish.moshi_folder import MOSHI
 from dailytalk_contiguous.publish.packing import pack_version
 from dailytalk_contiguous.publish.player import NO_SAMPLES, detail, shown_seconds, sound_of, strips_of
@@ -58,7 +59,7 @@ from dailytalk_contiguous.publish.plots import (
 )
 from dailytalk_contiguous.publish.render import Credit
 from dailytalk_contiguous.publish.sections import CorpusFigures, Section, corpus_sections, page_html, tags_plot
-from dailytalk_contiguous.publish.verdict import CONVERSATION_MEASURES, Judge
+from dailytalk_contiguous.publish.verdict import Judge
 from dailytalk_contiguous.publish.version import open_version
 
 GOLDENS = Path(__file__).with_name("goldens")

@@ -12,8 +12,8 @@ from revoicing import voice
 
 from dailytalk_contiguous.core.audio import to_pcm
 from dailytalk_contiguous.core.errors import ModelMissing
+from dailytalk_contiguous.core.quality import POCKETSPHINX
 from dailytalk_contiguous.core.schema import ALIGNED_WORD
-from dailytalk_contiguous.models.recogniser import POCKETSPHINX
 from dailytalk_contiguous.stages.align import Align
 
 RATE = 24000

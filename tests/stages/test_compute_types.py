@@ -7,7 +7,7 @@ import pytest
 
 from dailytalk_contiguous.apps.clips.clip_words import TimeWords
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.models.recogniser import POCKETSPHINX
+from dailytalk_contiguous.core.quality import POCKETSPHINX
 from dailytalk_contiguous.stages.align import Align
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.stages.synthesis import Speak

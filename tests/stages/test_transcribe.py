@@ -15,13 +15,14 @@ from tiny_models import LANGUAGE_CODES
 
 from dailytalk_contiguous.core.audio import to_pcm
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
+from dailytalk_contiguous.core.quality import POCKETSPHINX
+from dailytalk_contiguous.core.utterance import GIVEN
 from dailytalk_contiguous.core.word_times import GAP_SECONDS, Word
 from dailytalk_contiguous.models.contracts import Recognised
-from dailytalk_contiguous.models.recogniser import POCKETSPHINX
 from dailytalk_contiguous.stages import transcribe as module
 from dailytalk_contiguous.stages.base import PerUtterance
 from dailytalk_contiguous.stages.segment import Segment
-from dailytalk_contiguous.stages.transcribe import GIVEN, Transcribe
+from dailytalk_contiguous.stages.transcribe import Transcribe
 
 
 @lru_cache(maxsize=None)

@@ -16,13 +16,14 @@ from datasets import Features, List, Value
 from dailytalk_contiguous.core import word_times
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, pcm_to_float, to_pcm
 from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.quality import POCKETSPHINX
 from dailytalk_contiguous.core.schema import SECONDS, STRING, Batch, Row
 from dailytalk_contiguous.core.settings import setting
-from dailytalk_contiguous.core.utterance import WORD
-from dailytalk_contiguous.models.recogniser import POCKETSPHINX, check_recogniser, settled_type
+from dailytalk_contiguous.core.utterance import GIVEN, WORD
+from dailytalk_contiguous.models.recogniser import check_recogniser, settled_type
 from dailytalk_contiguous.models.speech_activity import read_clip
 from dailytalk_contiguous.stages.base import ASR_MODEL, COMPUTE_TYPE, DEVICE, Stage
-from dailytalk_contiguous.stages.transcribe import ASR_WINDOWS, GIVEN, Transcribe
+from dailytalk_contiguous.stages.transcribe import ASR_WINDOWS, Transcribe
 
 #: Where the times of a clip's words are from. A word of a recognised clip whose probability is 0 was not heard as
 #: written, and shares the room between its neighbours.

@@ -5,7 +5,7 @@ from pathlib import Path
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from dailytalk_contiguous.apps.clips.conversion import CONTAINERS, Conversion, convert_recordings
-from dailytalk_contiguous.cli import options, show
+from dailytalk_contiguous.cli import engine_options, options, show
 from dailytalk_contiguous.cli.terminal import Console, Panel, argument, option
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadValue
@@ -38,7 +38,7 @@ def convert(
     overwrite: bool = option(
         False, Panel.RESULT, "Replace files that are there; never one of INPUT.", "--overwrite"
     ),
-    workers: int | None = options.WORKERS,
+    workers: int | None = engine_options.WORKERS,
 ) -> Outcome:
     """Write recordings as WAV, FLAC, MP3 or Opus.
 

@@ -16,8 +16,8 @@ from dailytalk_contiguous.apps.clips.clip_words import PROPORTIONAL
 from dailytalk_contiguous.apps.clips.corpora import registry
 from dailytalk_contiguous.apps.clips.corpora.downloads import fetch_all
 from dailytalk_contiguous.apps.clips.to_clips import clip_stages
+from dailytalk_contiguous.cli import engine_options, show
 from dailytalk_contiguous.cli import options as cli_options
-from dailytalk_contiguous.cli import show
 from dailytalk_contiguous.cli.terminal import Panel, argument, command_line, option, say
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
@@ -54,7 +54,7 @@ CLIP_SETTINGS = cli_options.setting_options(
 def corpus(
     name: str = argument("NAME", f"The corpus: {cli_options.either(sorted(registry.CLIP_CORPORA))}."),
     source: str = argument("SOURCE", "Its folder, its zip archive, or OWNER/NAME[@TAG] on the Hub.", ""),
-    out: Path | None = cli_options.work_option(None),
+    out: Path | None = engine_options.work_option(None),
     download: Path | None = option(
         None,
         Panel.INPUT,
@@ -77,13 +77,13 @@ def corpus(
     report_only: bool = option(
         False, Panel.RUN, "Measure, show what would be rejected, plot it, and write no clip.", "--report-only"
     ),
-    dry_run: bool = cli_options.DRY_RUN,
-    workers: int | None = cli_options.WORKERS,
-    profile_stages: bool = cli_options.PROFILE_STAGES,
-    runner: str = cli_options.RUNNER,
-    address: str = cli_options.ADDRESS,
-    shard: str = cli_options.SHARD,
-    shard_minutes: float = cli_options.SHARD_MINUTES,
+    dry_run: bool = engine_options.DRY_RUN,
+    workers: int | None = engine_options.WORKERS,
+    profile_stages: bool = engine_options.PROFILE_STAGES,
+    runner: str = engine_options.RUNNER,
+    address: str = engine_options.ADDRESS,
+    shard: str = engine_options.SHARD,
+    shard_minutes: float = engine_options.SHARD_MINUTES,
     **options: Any,
 ) -> Outcome:
     """Import a published emotion corpus as clips to train on.
@@ -140,7 +140,7 @@ def corpus(
     run_options = replace(
         clips.OPTIONS,
         workers=workers or engine.few,
-        shard=cli_options.parse_shard(shard),
+        shard=engine_options.parse_shard(shard),
         shard_seconds=60 * shard_minutes,
         runner=engine,
     )

@@ -9,19 +9,19 @@ from dailytalk_contiguous.apps.clips.silences import CANDIDATES
 from dailytalk_contiguous.apps.clips.splitting import MANIFEST, NON_USABLE, USABLE, SplitSpec, cut_dry
 from dailytalk_contiguous.apps.clips.survey import SilenceSurvey, all_together, bin_names, survey, survey_png
 from dailytalk_contiguous.apps.clips.to_clips import split_stages
+from dailytalk_contiguous.cli import engine_options, show
 from dailytalk_contiguous.cli import options as cli_options
-from dailytalk_contiguous.cli import show
 from dailytalk_contiguous.cli.terminal import Panel, argument, command_line, option, shown_steps
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
-from dailytalk_contiguous.core.machine import cores
+from dailytalk_contiguous.core.machine import cores, side_by_side
 from dailytalk_contiguous.core.outcome import WITH_JSON, Figures, Outcome, exit_code, rejected_of, to_run
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.run.run import RunOptions, RunOutcome, run
 from dailytalk_contiguous.run.tagging import find
 from dailytalk_contiguous.shards import expand_row
-from dailytalk_contiguous.sources.folder import AT_ONCE, side_by_side
+from dailytalk_contiguous.sources.folder import AT_ONCE
 from dailytalk_contiguous.sources.remote import fetch_inputs
 from dailytalk_contiguous.stages.base import find_stage
 from dailytalk_contiguous.store.files import write_bytes
@@ -43,9 +43,9 @@ def split(
         0, Panel.RESULT, "Put the first N words of each piece into its name.", metavar="N", min=0, max=50
     ),
     profile: str = cli_options.profile_option(),
-    dry_run: bool = cli_options.DRY_RUN,
-    workers: int | None = cli_options.WORKERS,
-    prune: bool = cli_options.PRUNE,
+    dry_run: bool = engine_options.DRY_RUN,
+    workers: int | None = engine_options.WORKERS,
+    prune: bool = engine_options.PRUNE,
     **options: Any,
 ) -> Outcome:
     """Cut recordings at their silences, and leave nothing out.

@@ -6,8 +6,8 @@ from typing import Any
 
 from dailytalk_contiguous.apps.clips.to_clips import transcribe_stages
 from dailytalk_contiguous.apps.clips.transcribing import TranscribeSpec, default_json
+from dailytalk_contiguous.cli import engine_options, show
 from dailytalk_contiguous.cli import options as cli_options
-from dailytalk_contiguous.cli import show
 from dailytalk_contiguous.cli.terminal import argument, command_line
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
@@ -25,8 +25,8 @@ def transcribe(
     source: Path = argument("DIR", "Folder of clips of one speaker each, or audio/ in it."),
     out: Path | None = cli_options.file_option(None, show_default="the JSON of DIR, or DIR/whisper.json"),
     profile: str = cli_options.profile_option(),
-    workers: int | None = cli_options.WORKERS,
-    dry_run: bool = cli_options.DRY_RUN,
+    workers: int | None = engine_options.WORKERS,
+    dry_run: bool = engine_options.DRY_RUN,
     **options: Any,
 ) -> Outcome:
     """Recognise the clips of a folder into one JSON.

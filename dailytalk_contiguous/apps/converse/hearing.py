@@ -15,16 +15,11 @@ import numpy as np
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, to_pcm
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.quality import POCKETSPHINX
 from dailytalk_contiguous.core.spans import cut_long, frame_levels
 from dailytalk_contiguous.core.word_times import Word
 from dailytalk_contiguous.models.contracts import Recognised, Recogniser
-from dailytalk_contiguous.models.recogniser import (
-    POCKETSPHINX,
-    check_language,
-    load_recogniser,
-    new_decoder,
-    words_of_decoder,
-)
+from dailytalk_contiguous.models.recogniser import check_language, load_recogniser, new_decoder, words_of_decoder
 from dailytalk_contiguous.models.speech_activity import FRAME_SECONDS
 
 #: Seconds of a turn that a recogniser of windows is asked for at once; a longer turn is cut where it is quietest.

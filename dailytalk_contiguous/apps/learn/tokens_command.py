@@ -7,8 +7,8 @@ from typing import Any
 from dailytalk_contiguous.apps.learn import token_rows
 from dailytalk_contiguous.apps.learn.clusters import ClusteringPipeline, gather_frames, write_codebook
 from dailytalk_contiguous.apps.learn.extract_contours import ExtractContours
+from dailytalk_contiguous.cli import engine_options, show
 from dailytalk_contiguous.cli import options as cli_options
-from dailytalk_contiguous.cli import show
 from dailytalk_contiguous.cli.terminal import Panel, argument, command_line, option
 from dailytalk_contiguous.core.audio import pcm_to_float, probe, read_pcm, to_uri
 from dailytalk_contiguous.core.contours import SMOOTHING, ProsodicFeatureExtractor, as_features, median_f0
@@ -51,8 +51,8 @@ INPUTS = argument(
 def extract(
     inputs: list[str] = INPUTS,
     out: Path = cli_options.out_option(),
-    workers: int | None = cli_options.WORKERS,
-    prune: bool = cli_options.PRUNE,
+    workers: int | None = engine_options.WORKERS,
+    prune: bool = engine_options.PRUNE,
     **options: Any,
 ) -> Outcome:
     """Measure six contours of every utterance.
@@ -68,8 +68,8 @@ def extract(
 def encode(
     inputs: list[str] = INPUTS,
     out: Path = cli_options.out_option(),
-    workers: int | None = cli_options.WORKERS,
-    prune: bool = cli_options.PRUNE,
+    workers: int | None = engine_options.WORKERS,
+    prune: bool = engine_options.PRUNE,
     **options: Any,
 ) -> Outcome:
     """Turn every utterance into prosodic tokens.

@@ -7,8 +7,8 @@ from typing import Any
 
 from dailytalk_contiguous.apps.mono.separating import SeparateSpec
 from dailytalk_contiguous.apps.mono.to_sides import separate_stages
+from dailytalk_contiguous.cli import engine_options, show
 from dailytalk_contiguous.cli import options as cli_options
-from dailytalk_contiguous.cli import show
 from dailytalk_contiguous.cli.tag import say_what_is_fetched, tag
 from dailytalk_contiguous.cli.terminal import argument, command_line, say, shown_steps
 from dailytalk_contiguous.core.audio import from_uri
@@ -41,13 +41,13 @@ def separate(
     out: Path = cli_options.out_option(),
     source_licence: str = cli_options.SOURCE_LICENCE,
     profile: str = cli_options.profile_option(),
-    dry_run: bool = cli_options.DRY_RUN,
-    workers: int | None = cli_options.WORKERS,
-    prune: bool = cli_options.PRUNE,
-    runner: str = cli_options.RUNNER,
-    address: str = cli_options.ADDRESS,
-    shard: str = cli_options.SHARD,
-    shard_minutes: float = cli_options.SHARD_MINUTES,
+    dry_run: bool = engine_options.DRY_RUN,
+    workers: int | None = engine_options.WORKERS,
+    prune: bool = engine_options.PRUNE,
+    runner: str = engine_options.RUNNER,
+    address: str = engine_options.ADDRESS,
+    shard: str = engine_options.SHARD,
+    shard_minutes: float = engine_options.SHARD_MINUTES,
     **options: Any,
 ) -> Outcome:
     """Make two channels, one a speaker, of recordings of one.
@@ -63,7 +63,7 @@ def separate(
     settings |= {"device": engine.device(settings.get("device", "auto"))}
     stages = separate_stages(profile, **settings)
     run_options = RunOptions(
-        workers or engine.few, cli_options.parse_shard(shard), 60 * shard_minutes, prune=prune, runner=engine
+        workers or engine.few, engine_options.parse_shard(shard), 60 * shard_minutes, prune=prune, runner=engine
     )
     inputs, _ = fetch_inputs(inputs)
     # Without `out`, which is to hold recordings.
@@ -75,7 +75,7 @@ def separate(
             run_options.shard_seconds,
             max_conversation=0.0,
             given=False,
-            hub=cli_options.hub_choice(options),
+            hub=engine_options.hub_choice(options),
             licence=source_licence,
             before_fetch=say_what_is_fetched,
         )

@@ -6,7 +6,7 @@ from pathlib import Path
 from dailytalk_contiguous.apps.review.annotation_edits import bring_back, change_in_words
 from dailytalk_contiguous.apps.review.editable import open_editable, settle, settle_edits
 from dailytalk_contiguous.apps.review.review_command import AUTHOR, author_or_user
-from dailytalk_contiguous.cli.options import DRY_RUN
+from dailytalk_contiguous.cli.engine_options import DRY_RUN
 from dailytalk_contiguous.cli.show import DRY_RUN_NEXT
 from dailytalk_contiguous.cli.terminal import SHOWN, argument
 from dailytalk_contiguous.core.documents import as_text

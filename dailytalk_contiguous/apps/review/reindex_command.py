@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from dailytalk_contiguous.apps.review.reindexing import reindex_folder, undo_reindex
-from dailytalk_contiguous.cli.options import DRY_RUN
+from dailytalk_contiguous.cli.engine_options import DRY_RUN
 from dailytalk_contiguous.cli.show import DRY_RUN_NEXT
 from dailytalk_contiguous.cli.terminal import SHOWN, Panel, argument, option
 from dailytalk_contiguous.core.documents import as_text

@@ -1,0 +1,69 @@
+"""Options of the commands that run stages over shards: workers, engine, shards, what is on the Hub."""
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dailytalk_contiguous.cli.options import either
+from dailytalk_contiguous.cli.terminal import Panel, option
+from dailytalk_contiguous.core.errors import BadValue
+from dailytalk_contiguous.run.run import RUNNERS, RunOptions
+from dailytalk_contiguous.sources.hub_repository import HubChoice
+from dailytalk_contiguous.sources.remote import Mirror, fetch_inputs, input_mirror
+from dailytalk_contiguous.sources.transcribed import some_gone
+from dailytalk_contiguous.store.work_folder import RECORDINGS, TAGGED, read_run
+
+WORKERS = option(None, Panel.RUN, "Processes; each loads its models once.", metavar="N", min=1, show_default="1")
+RUNNER = option(
+    RUNNERS[0],
+    Panel.CLUSTER,
+    f"What makes the shards: {either(RUNNERS)}; ray with as many --workers as have room.",
+    metavar="NAME",
+)
+ADDRESS = option(
+    "", Panel.CLUSTER, "Of a Ray cluster.", metavar="auto|HOST:PORT", show_default="a Ray of this process alone"
+)
+SHARD = option("1/1", Panel.CLUSTER, "Make every N-th shard only, from the i-th.", metavar="i/N")
+SHARD_MINUTES = option(
+    RunOptions.shard_seconds / 60, Panel.RARE, "Minutes of audio in a shard.", metavar="N", min=0.1
+)
+PRUNE = option(False, Panel.RUN, "Drop results of what is no longer in the input.", "--prune")
+DRY_RUN = option(False, Panel.RUN, "Say what would be done and what it would cost; change nothing.", "--dry-run")
+PROFILE_STAGES = option(False, Panel.RUN, "Say how long each stage took.", "--profile-stages")
+
+
+def work_option(default: Any = ..., **settings: Any) -> Any:
+    return option(
+        default, Panel.INPUT, "Folder for the results, or s3://BUCKET/FOLDER.", metavar="DIR", **settings
+    )
+
+
+def hub_choice(options: Mapping[str, Any]) -> HubChoice:
+    return HubChoice(*(options[name] for name in ("config", "split", "audio_column", "id_column")))
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d+)/(\d+)", text)
+    if match is None or not 1 <= int(match[1]) <= int(match[2]):
+        raise BadValue(f"--shard can't be {text!r}", "give i/N with i from 1 to N, such as 1/8")
+    return int(match[1]), int(match[2])
+
+
+def recordings_of(recordings: Path | None, folder: Path) -> tuple[Path | None, tuple[Mirror, ...]]:
+    """Where else to look for the recordings of a work folder, and the mirrors that hold them.
+
+    `recordings`: of `--recordings`. Without it those that `tag` read from a store are fetched again if they are
+    gone: the transcript may have been made on another machine.
+    """
+    if recordings is not None:
+        (mirrored,), mirrors = fetch_inputs([str(recordings)])
+        return Path(mirrored), mirrors
+    addresses = (read_run(folder) or {}).get(RECORDINGS, [])
+    if not addresses:
+        return None, ()
+    mirrors = tuple(input_mirror(address)[0] for address in addresses)
+    if some_gone(folder / TAGGED):
+        mirrors = fetch_inputs(addresses)[1]
+    return Path(os.path.commonpath([mirror.folder for mirror in mirrors])), mirrors
