@@ -1,4 +1,4 @@
-"""Count the package beside what it aims at: lines, what `tag` imports, helpers that are used once, names.
+"""Count the package beside what it aims at: lines by box, borders, what a command imports, helpers, names.
 
 python benchmarks/house.py [--names] [--since REF]   # half a minute; --names lists what is behind the counts
 """
@@ -10,7 +10,7 @@ import re
 import subprocess
 import tarfile
 import tempfile
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -18,19 +18,37 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[1]
 PACKAGE = "dailytalk_contiguous"
 
-#: The command whose imports are counted, and lines of a short helper.
-START, SHORT = f"{PACKAGE}.cli.tag", 6
+#: Lines of a short helper.
+SHORT = 6
+
+#: What is imported, where it begins, and at most how many files and lines.
+REACHED = {
+    "load": ("publish.loading", 50, 17_000),
+    "export --format moshi": ("publish.moshi_folder", 64, 21_000),
+    "push": ("publish.pushing", 78, 29_000),
+    "check": ("publish.checking", 74, 26_000),
+    "report": ("cli.report", 115, 39_000),
+    "tag": ("cli.tag", 115, 25_500),
+    "speak": ("cli.speak", 120, 28_500),
+}
+
+#: The core's modules for more than one machine, or more than fits on one.
+SCALE = {"cli.plan", "cli.status", "cli.stream", "run.estimate", "run.events", "run.forecast", "run.on_ray"}
+SCALE |= {"run.price", "run.storage", "run.streaming", "sources.addresses", "sources.hub_repository"}
+SCALE |= {"sources.remote", "sources.store_notes", "store.hub"}
+
+#: The commands that publish, beside the room `publish`.
+PUBLISHING = {"cli.check", "cli.defaults", "cli.export", "cli.push", "cli.report", "cli.versions"}
 
 #: At most so many of what has a goal.
 GOALS = {
-    "lines of the package": 69_000,
-    "lines of tests": 60_000,
-    "lines of benchmarks": 5_000,
-    "lines that `tag` imports at once": 25_000,
-    "lines that it imports in all": 35_000,
+    "imports from the core into apps": 0,
+    "imports between apps": 5,
     "short private functions used once": 100,
     "circles of imports": 0,
 }
+for _name, (_, _most_files, _most_lines) in REACHED.items():
+    GOALS |= {f"{_name}: files": _most_files, f"{_name}: lines": _most_lines}
 
 
 class House(NamedTuple):
@@ -57,16 +75,24 @@ def house(root: Path = ROOT) -> House:
                 one_use += [f"{module}.{node.name}"] * (n_uses == 1)
     lines = {module: text.count("\n") for module, text in texts.items()}
     rings = circles(readers)
+    between = crossings(trees)
+    boxes: Counter[str] = Counter()
+    for module in trees:
+        boxes[box_of(module)] += lines[module]
     figures: dict[str, float] = {
         "lines of the package": sum(lines.values()),
+        **{f"  of {box}": size for box, size in sorted(boxes.items(), key=lambda item: -item[1])},
         "lines of tests": lines_of(root / "tests"),
         "lines of benchmarks": lines_of(root / "benchmarks"),
         "modules": len(trees),
-        "lines that `tag` imports at once": sum(lines[module] for module in reached(trees, False)),
-        "lines that it imports in all": sum(lines[module] for module in reached(trees, True)),
+        "imports from the core into apps": sum(own in CORE for own, _ in between),
+        "imports between apps": sum(own not in CORE for own, _ in between),
         "short private functions used once": len(one_use),
         "circles of imports": len(rings),
     }
+    for name, (start, _, _) in REACHED.items():
+        found = reached(trees, f"{PACKAGE}.{start}")
+        figures |= {f"{name}: files": len(found), f"{name}: lines": sum(lines[module] for module in found)}
     return House(figures, one_use, rings, twice(trees))
 
 
@@ -77,6 +103,29 @@ def texts_of(root: Path = ROOT) -> dict[str, str]:
         parts = path.relative_to(root).with_suffix("").parts
         texts[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path.read_text("utf-8")
     return texts
+
+
+def box_of(module: str) -> str:
+    """The part that a module belongs to: an app, or of the core `publish`, `scale` or `engine`."""
+    room, _, rest = module.removeprefix(f"{PACKAGE}.").partition(".")
+    if room == "apps" and rest.partition(".")[0] not in ("", "local_pages"):
+        return rest.partition(".")[0]
+    own = f"{room}.{rest}"
+    return "publish" if room == "publish" or own in PUBLISHING else "scale" if own in SCALE else "engine"
+
+
+#: The boxes that are no app.
+CORE = {"engine", "publish", "scale"}
+
+
+def crossings(trees: Mapping[str, ast.Module]) -> list[tuple[str, str]]:
+    """Of each statement that imports from an app and is not in it: its box, and the app."""
+    crossed = []
+    for module, tree in trees.items():
+        for node in ast.walk(tree):
+            imported = {box_of(name) for name in imports(node) if name.startswith(f"{PACKAGE}.")}
+            crossed += [(box_of(module), box) for box in imported - CORE - {box_of(module)}]
+    return crossed
 
 
 def twice(trees: Mapping[str, ast.Module]) -> dict[str, list[str]]:
@@ -104,27 +153,27 @@ def imports(node: ast.AST) -> list[str]:
     return [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
 
 
-def reached(trees: Mapping[str, ast.Module], lazy: bool) -> set[str]:
-    """Modules that are imported with `START`; with `lazy` also those that its functions import when they run."""
-    found, waiting = set[str](), [START]
+def reached(trees: Mapping[str, ast.Module], start: str) -> set[str]:
+    """Modules that are imported with a module at once, without those that functions import when they run."""
+    found, waiting = set[str](), [start] * (start in trees)
     while waiting:
         module = waiting.pop()
         if module not in found:
             found.add(module)
             waiting += [".".join(module.split(".")[:depth]) for depth in range(1, module.count(".") + 1)]
-            names = [name for node in statements(trees[module], lazy) for name in imports(node)]
+            names = [name for node in statements(trees[module]) for name in imports(node)]
             waiting += [part for name in names for part in (name, name.rpartition(".")[0]) if part in trees]
     return found
 
 
-def statements(node: ast.AST, lazy: bool) -> Iterator[ast.AST]:
-    """The statements that run when a module is imported; with `lazy` also those of functions."""
+def statements(node: ast.AST) -> Iterator[ast.AST]:
+    """The statements that run when a module is imported."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
             continue
         yield child
-        if lazy or not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-            yield from statements(child, lazy)
+        if not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            yield from statements(child)
 
 
 def is_short(node: ast.FunctionDef) -> bool:

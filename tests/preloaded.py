@@ -21,14 +21,15 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from dailytalk_contiguous.cli.main import COMMANDS
+
 #: What commands import where they need it. Not torch and CTranslate2, which read at their import how many threads
 #: a process has.
 PRELOADED = (
-    *(
-        f"dailytalk_contiguous.cli.{name}"
-        for name in ("convert", "main", "plan", "review", "speak", "split", "tag")
-    ),
-    *("av", "dailytalk_contiguous.apps.review.serving", "dailytalk_contiguous.models.offline_voices", "datasets"),
+    *(f"dailytalk_contiguous.{COMMANDS[name]}" for name in ("plan", "speak", "tag")),
+    *(f"dailytalk_contiguous.{COMMANDS[name]}" for name in ("convert", "review", "split") if name in COMMANDS),
+    *(("dailytalk_contiguous.apps.review.serving",) if "review" in COMMANDS else ()),
+    *("av", "dailytalk_contiguous.models.offline_voices", "datasets"),
     *("onnxruntime", "pocketsphinx", "pyarrow.parquet", "pyloudnorm", "requests", "scipy.signal", "soxr"),
     *("tokenizers", "typer._adapters", "vaderSentiment.vaderSentiment"),
 )

@@ -99,7 +99,8 @@ def test_only_the_loaders_ask_for_apps(trees: Trees) -> None:
     askers = {
         module_of(path).partition(".")[2]
         for path, tree in trees.items()
-        if any(name.startswith(f"{PACKAGE.name}.core.apps") for name in imports(tree))
+        if not app_of(module_of(path))
+        and any(name.startswith(f"{PACKAGE.name}.core.apps") for name in imports(tree))
     }
     assert askers == LOADERS
 

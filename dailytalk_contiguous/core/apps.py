@@ -22,6 +22,10 @@ def additions(slot: str) -> Iterator[tuple[str, Any]]:
             yield module.name, getattr(declared, slot)
 
 
+def has_app(name: str) -> bool:
+    return (_FOLDER / name / "app.py").is_file()
+
+
 def parts(slot: str) -> Iterator[Any]:
     """What the values that the apps list under `slot` mean."""
     return (part_of(app, value) for app, values in additions(slot) for value in values)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,16 @@ from dailytalk_contiguous.core import documents
 from dailytalk_contiguous.core.audio import blocks, probe, to_uri
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.quality import BELOW_LOUDEST, SILENCE_DBFS
-from dailytalk_contiguous.core.schema import AUDIO_FOLDER, CONFIGS, LABELLED, MAIN, OTHER, Row
+from dailytalk_contiguous.core.schema import (
+    AUDIO_FOLDER,
+    CONFIGS,
+    LABELLED,
+    MAIN,
+    OTHER,
+    Row,
+    SaidWord,
+    said_words,
+)
 from dailytalk_contiguous.core.scorecard import ReferenceCorpus, measure_text, places, published_references
 from dailytalk_contiguous.core.spans import frame_levels
 from dailytalk_contiguous.core.steps import steps
@@ -192,16 +201,6 @@ SILENT_SHARE = 0.05
 SAME_FRAME_SHARE = 0.05
 
 _BUILD_AND_EXPORT_AGAIN = "build it again; after edits by hand run `dailytalk speak` and export again"
-
-
-class SaidWord(NamedTuple):
-    """A word of a file: its text, start and end in seconds, speaker, and that speaker's channel."""
-
-    text: str
-    start: float
-    end: float
-    speaker: str
-    channel: int
 
 
 def word_findings(file: str, words: Sequence[SaidWord], loudness: Loudness | None) -> Iterator[Finding]:
@@ -586,14 +585,10 @@ def _moshi_transcript(
         yield error("missing-alignments", shown, f"it isn't there beside {Path(wav).name}", _EXPORT_AGAIN)
         return
     try:
-        transcript = documents.read_json(document)
+        transcript = documents.expect(documents.read_json(document), {"alignments": list}, "it")
+        words = said_words(transcript["alignments"], Path(wav).name, _EXPORT_AGAIN)
     except BadInput as problem:
         yield error("unreadable-alignments", shown, f"it can't be read ({problem.reason})", _EXPORT_AGAIN)
-        return
-    words = _parse_alignments(transcript)
-    if words is None:
-        what = 'it is not {"alignments": [[word, [start, end], speaker], …]}'
-        yield error("unreadable-alignments", shown, what, _EXPORT_AGAIN)
         return
     contents.words += len(words)
     if documents.fits(transcript, {"clip": {"clip_id": str, "kind": str}}):
@@ -611,19 +606,6 @@ def _moshi_transcript(
         remedy = "export without --text-conditions, or name a model with that conditioner as hf_repo_id"
         yield error("text-conditions", shown, what, remedy)
     yield from word_findings(shown, words, loudness)
-
-
-def _parse_alignments(transcript: Any) -> list[SaidWord] | None:
-    if not isinstance(transcript, dict) or not isinstance(transcript.get("alignments"), list):
-        return None
-    words = []
-    for entry in transcript["alignments"]:
-        match entry:
-            case [str(text), [int() | float() as start, int() | float() as end], str(speaker)]:
-                words.append(SaidWord(text, start, end, speaker, 0 if speaker == MAIN else 1))
-            case _:
-                return None
-    return words
 
 
 def _listed_too_often(folder: Path, contents: _Contents) -> Iterator[Finding]:

@@ -45,7 +45,6 @@ from dailytalk_contiguous.core.schema import (
     CONFIGS,
     LABELLED,
     LABELS,
-    MAIN,
     OPTIONAL,
     SIDE,
     SOUND,
@@ -55,6 +54,7 @@ from dailytalk_contiguous.core.schema import (
     is_recorded,
     kept_speakers,
     name_or_none,
+    said_words,
     voices,
 )
 from dailytalk_contiguous.core.scorecard import ReferenceCorpus, reference_of
@@ -773,16 +773,9 @@ class TrainingItems(Items):
         }
         row = annotated_clip(annotation | known) | dict.fromkeys(OPTIONAL)
         row["measures"] = None if "id" in annotation else {"without_text": None} | self._measures.get(path, {})
-        for aligned, source in zip(annotation["alignments"], sources, strict=False):
-            match aligned:
-                case [str(word), [int() | float() as start, int() | float() as end], str(speaker)]:
-                    about = {"speaker": "left" if speaker == MAIN else "right", "source": source}
-                    at = {"start": start, "end": end}
-                    row["alignments"].append({"word": word, **at, **about, "probability": None})
-                case _:
-                    raise BadInput(
-                        f"a word beside {path} is {quoted(aligned)}, not [word, [start, end], speaker]", AGAIN
-                    )
+        for word, source in zip(said_words(annotation["alignments"], path, AGAIN), sources, strict=False):
+            about = {"speaker": CHANNELS[word.channel], "source": source, "probability": None}
+            row["alignments"].append({"word": word.text, "start": word.start, "end": word.end} | about)
         return judged(row, path)
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from dailytalk_contiguous.core.schema import MAIN, OTHER
-from dailytalk_contiguous.publish.checking import Loudness, SaidWord, word_findings
+from dailytalk_contiguous.core.schema import MAIN, OTHER, SaidWord
+from dailytalk_contiguous.publish.checking import Loudness, word_findings
 
 
 def words(*times: tuple[float, float], speaker: str = MAIN) -> list[SaidWord]:

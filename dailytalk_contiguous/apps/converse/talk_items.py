@@ -9,14 +9,13 @@ import pyarrow as pa
 from dailytalk_contiguous.core.audio import probe, to_uri
 from dailytalk_contiguous.core.documents import (
     is_number,
-    quoted,
 )
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import (
     BUILT,
     CHANNELS,
-    MAIN,
     Row,
+    said_words,
 )
 from dailytalk_contiguous.core.turns import Timed, stretches
 from dailytalk_contiguous.core.utterance import (
@@ -77,18 +76,12 @@ class TalkItems(Items):
         try:
             info = probe(self._audio(path)["audio"])
             written = read_shaped(inside(self._root, f"{path.stem}.json"), _TALK)
-            for aligned in written["alignments"]:
-                match aligned:
-                    case [str(word), [int() | float() as start, int() | float() as end], str(speaker)]:
-                        about: Row = {"speaker": "left", "source": "synthesiser"}
-                        if speaker != MAIN:
-                            about = {"speaker": "right", "source": "recogniser"}
-                        about |= {"word": word, "start": start, "end": min(end, info.seconds), "probability": None}
-                    case _:
-                        what = f"a word is {quoted(aligned)}, not [word, [start, end], speaker]"
-                        raise BadInput(what, _DELETE_TALK)
-                if 0 <= start < info.seconds:
-                    words.append(about)
+            for word in said_words(written["alignments"], path.name, _DELETE_TALK):
+                if 0 <= word.start < info.seconds:
+                    source = ("synthesiser", "recogniser")[word.channel]
+                    about = {"speaker": CHANNELS[word.channel], "source": source, "probability": None}
+                    end = min(word.end, info.seconds)
+                    words.append({"word": word.text, "start": word.start, "end": end} | about)
         except (BadInput, OSError) as error:
             reason = error.reason if isinstance(error, BadInput) else f"it can't be read ({error.strerror})"
             return empty | {"problem": reason}

@@ -17,9 +17,9 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dailytalk_contiguous.apps.clips.corpora.crema_d import vote_shares
 from dailytalk_contiguous.apps.learn.token_rows import cut_sound, utterance_items
 from dailytalk_contiguous.core import interrupts
+from dailytalk_contiguous.core.apps import has_app
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, to_pcm
 from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.emotions import SIX, emotion_class
@@ -214,7 +214,7 @@ def read_examples(
         raise DailytalkError("one class distinguishes nothing", "name at least two")
     if votes is not None and labels != "votes":
         raise DailytalkError("a table of votes says nothing of other labels", "ask for votes, too")
-    shares = None if votes is None else vote_shares(votes)
+    shares = None if votes is None else _shares_in(votes)
     reader = _Reader(None if classes is None else tuple(classes), labels, mapping, agreement, shares)
     for name in dict.fromkeys(inputs):
         items = utterance_items(name)
@@ -232,6 +232,14 @@ def read_examples(
         for row in items.rows(_READ):
             reader.add(name, _Clip(items, None, {}), row, partial(items.sound, row["conversation_id"]))
     return reader.examples()
+
+
+def _shares_in(votes: Path) -> dict[str, dict[str, float]]:
+    if not has_app("clips"):
+        raise DailytalkError("votes are read by the app clips, which is not here", "leave the table out")
+    from dailytalk_contiguous.apps.clips.corpora.crema_d import vote_shares
+
+    return vote_shares(votes)
 
 
 class _Reader:

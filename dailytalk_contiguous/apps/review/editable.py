@@ -21,7 +21,6 @@ from typing import Any, NamedTuple
 from dailytalk_contiguous.apps.review.edits import Item, Laid, Lines, SpokenLine, in_order, lay_edits, shown_words
 from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES, probe, to_uri
 from dailytalk_contiguous.core.documents import (
-    LATEST,
     Edited,
     Readable,
     as_text,
@@ -36,7 +35,7 @@ from dailytalk_contiguous.core.documents import (
     with_null,
 )
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.schema import AUDIO_FOLDER, CHANNELS, MAIN, OTHER
+from dailytalk_contiguous.core.schema import AUDIO_FOLDER, CHANNELS, MAIN, OTHER, said_words
 from dailytalk_contiguous.core.separated_turns import is_doubtful
 from dailytalk_contiguous.core.utterance import NOT_SILENT, why_silent
 from dailytalk_contiguous.core.word_times import join_words, split_words
@@ -908,17 +907,12 @@ _MANIFESTS, _TURN_SECONDS = ("train.jsonl", "eval.jsonl"), 0.8
 
 def _moshi_words(document: Mapping[str, Any], name: str) -> list[tuple[str, dict[str, Any]]]:
     """The words of a JSON beside a WAV, each after its channel. Raises BadInput."""
-    words = []
-    for aligned in document["alignments"]:
-        match aligned:
-            case [str(word), [int() | float() as start, int() | float() as end], str(speaker)] if is_number(
-                start, 0, LATEST
-            ) and is_number(end, start, LATEST):
-                channel = CHANNELS[0] if speaker == MAIN else CHANNELS[1]
-                words.append((channel, {"word": word, "start": start, "end": end, "probability": None}))
-            case _:
-                problem = f"a word beside {name} is {quoted(aligned)}, not [word, [start, end], speaker]"
-                raise BadInput(problem, "make that folder again")
+    words, remedy = [], "make that folder again"
+    for word in said_words(document["alignments"], name, remedy):
+        if not 0 <= word.start <= word.end:
+            raise BadInput(f"a word beside {name} lasts from {word.start} to {word.end} s", remedy)
+        timed = {"word": word.text, "start": word.start, "end": word.end, "probability": None}
+        words.append((CHANNELS[word.channel], timed))
     return words
 
 

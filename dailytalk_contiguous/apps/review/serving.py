@@ -7,23 +7,26 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
 from dailytalk_contiguous.apps.local_pages import Guard, PageServer, bound, new_secret
 from dailytalk_contiguous.apps.review.editable import Editable, edited_root, open_editable, settle
-from dailytalk_contiguous.apps.review.preparing import Preparation, is_unprepared
 from dailytalk_contiguous.apps.review.reindexing import finish_reindex
 from dailytalk_contiguous.apps.review.server import make_app
 from dailytalk_contiguous.apps.review.session import END, Session
 from dailytalk_contiguous.apps.review.viewing import Viewed
+from dailytalk_contiguous.core.apps import has_app
 from dailytalk_contiguous.core.documents import as_text, expect, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.machine import PRIVATE, private_folder
 from dailytalk_contiguous.publish.items import open_items
 from dailytalk_contiguous.store.edit_journal import has_journal, why_not_writable
 from dailytalk_contiguous.store.files import folder_locked, json_document, refuse_half_renamed, write_text
+
+if TYPE_CHECKING:
+    from dailytalk_contiguous.apps.review.preparing import Preparation
 
 #: Threads that may still work on an item when all is saved: what they make can be made again.
 BACKGROUND = ("listen", "peaks")
@@ -41,7 +44,8 @@ class Serving:
         """
         self._author, self._host, self._password = author, host, password
         self._opened: Editable | Preparation
-        if as_is or not is_unprepared(Path(source)):
+        preparation = None if as_is else _preparation(source, author)
+        if preparation is None:
             self._opened = _opened(source)
             root = self._opened.root
             where = str(root.absolute() if root.exists() else root)
@@ -51,7 +55,7 @@ class Serving:
                 "leave --host and --password-env out, or pass --as-is",
             )
         else:
-            self._opened = Preparation(Path(source), author)
+            self._opened = preparation
             where = f"{self._opened.folder}\0prepared"
         self._state, self._last = _last_address(where)
         try:  # on the port of the last time, so that an open page goes on
@@ -70,7 +74,7 @@ class Serving:
         with ExitStack() as stack:
             stack.callback(self._socket.close)
             opened, ending = self._opened, lambda: None
-            if isinstance(opened, Preparation):
+            if not isinstance(opened, Editable):
                 stack.callback(opened.close)
                 app, count = opened.app(), opened.n_recordings
             else:
@@ -104,6 +108,18 @@ class Serving:
     def _address(self, path: str) -> str:
         host = {"0.0.0.0": socket.gethostname(), "::": socket.gethostname()}.get(self._host, self._host)
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}{path}"
+
+
+def _preparation(source: str, author: str) -> "Preparation | None":
+    """The first steps for recordings that were not cut or transcribed yet; None of anything else.
+
+    They are commands of the app `clips`: where it is not here, there are none.
+    """
+    if not has_app("clips"):
+        return None
+    from dailytalk_contiguous.apps.review.preparing import Preparation, is_unprepared
+
+    return Preparation(Path(source), author) if is_unprepared(Path(source)) else None
 
 
 def _last_address(source: str) -> tuple[Path, dict[str, Any]]:
