@@ -213,8 +213,7 @@ def encoded_once() -> Iterator[None]:
 
     They are tested where they are made, in `publish/player.py` and `publish/plots.py`.
     """
-    from dailytalk_contiguous.apps.clips import survey
-    from dailytalk_contiguous.apps.listening import listening
+    from dailytalk_contiguous.core.apps import has_app, part_of
     from dailytalk_contiguous.core.audio import Samples
     from dailytalk_contiguous.publish import card, clip_figures, page, player, plots
 
@@ -233,10 +232,13 @@ def encoded_once() -> Iterator[None]:
         return sheets[content]
 
     with pytest.MonkeyPatch.context() as patch:
-        for module in (card, listening, page):
+        for module in (card, page):
             patch.setattr(module, "to_mp3", to_mp3)
-        for module in (clip_figures, survey):
-            patch.setattr(module, "sheet", sheet)
+        patch.setattr(clip_figures, "sheet", sheet)
+        if has_app("listening"):
+            patch.setattr(part_of("listening", "listening"), "to_mp3", to_mp3)
+        if has_app("clips"):
+            patch.setattr(part_of("clips", "survey"), "sheet", sheet)
         yield
 
 

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from audio_files import tones, wav_bytes
-
-from dailytalk_contiguous.apps.clips.corpora.registry import CORPORA, corpus_rows
+from from_apps import from_app
 
 Files = dict[str, bytes]
 
@@ -57,7 +56,7 @@ def table(columns: list[str], *lines: list[Any]) -> bytes:
 
 def read(name: str, source: Path, **options: Any) -> dict[str, dict[str, Any]]:
     """The rows of a corpus by their file."""
-    rows = list(corpus_rows(name, source, **options))
+    rows = list(from_app("clips.corpora.registry").corpus_rows(name, source, **options))
     assert len({row.get("id", row.get("conversation_id")) for row in rows}) == len(rows)
     assert all(bool(row["problem"]) == bool(row["remedy"]) for row in rows)
     return {row["audio_file"]: row for row in rows}
@@ -75,13 +74,16 @@ def problems(rows: Mapping[str, dict[str, Any]]) -> dict[str, str]:
 
 def check_builder(name: str, source: Path, cache: Path, **options: Any) -> list[dict[str, Any]]:
     """The rows of the builder, after checking that eager, streaming and plain ones are the same."""
-    made = CORPORA[name](source=str(source), cache_dir=str(cache), **options)
+    registry = from_app("clips.corpora.registry")
+    made = registry.CORPORA[name](source=str(source), cache_dir=str(cache), **options)
     made.download_and_prepare()
     eager = made.as_dataset("train").to_list()
-    streamed = CORPORA[name](source=str(source), cache_dir=str(cache), **options).as_streaming_dataset("train")
+    streamed = registry.CORPORA[name](source=str(source), cache_dir=str(cache), **options).as_streaming_dataset(
+        "train"
+    )
     assert list(streamed) == eager
-    info = CORPORA[name].about()
-    plain = list(corpus_rows(name, source, **options))
+    info = registry.CORPORA[name].about()
+    plain = list(registry.corpus_rows(name, source, **options))
     assert [info.features.encode_example(row) for row in plain] == plain == eager
     assert made.info.license == info.license
     assert name == "clips" or (made.info.citation and made.info.homepage)  # which nobody published

@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 import numpy as np
 import soundfile
 from built_conversations import COLUMNS, tagged
+from from_apps import from_app
 
-from dailytalk_contiguous.apps.review.serving import Serving
 from dailytalk_contiguous.shards import Entry, Shard, write_shard
 
 RATE = 16000
@@ -141,6 +141,8 @@ class Server:
 
 
 def _serve(folder: str, author: str, port: int, says: Connection) -> None:
+    from dailytalk_contiguous.apps.review.serving import Serving
+
     os.fsync = lambda descriptor: None
     Serving(folder, author, "127.0.0.1", port, None).run(lambda address, *_: says.send(address))
 
@@ -148,6 +150,7 @@ def _serve(folder: str, author: str, port: int, says: Connection) -> None:
 @contextmanager
 def served(folder: Path, **options: Any) -> Iterator[Server]:
     """A server for a folder, ended afterwards."""
+    from_app("review.serving")
     server = Server(folder, **options)
     try:
         yield server

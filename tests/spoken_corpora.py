@@ -9,9 +9,8 @@ import numpy as np
 from audio_files import Samples, wav_bytes
 from clips import RATE, line
 from corpus_trees import POINTER, put
+from from_apps import from_app
 
-from dailytalk_contiguous.apps.clips.clip_plan import corpus_pipeline
-from dailytalk_contiguous.apps.clips.clip_run import OPTIONS, CorpusSpec, read_corpus
 from dailytalk_contiguous.core.schema import LABELLED, Row
 from dailytalk_contiguous.run.run import RunOptions, RunOutcome
 from dailytalk_contiguous.run.run import run as run_spec
@@ -65,13 +64,14 @@ def run(
     source: Path,
     out: Path,
     name: str = "crema_d",
-    options: RunOptions = OPTIONS,
+    options: RunOptions | None = None,
     text_conditions: bool = False,
     report_only: bool = False,
     **settings: Any,
 ) -> RunOutcome:
     """Build a corpus without models."""
-    return run_spec(spec_of(source, out, name, text_conditions, report_only, **settings), options)
+    spec = spec_of(source, out, name, text_conditions, report_only, **settings)
+    return run_spec(spec, options or from_app("clips.clip_run").OPTIONS)
 
 
 def spec_of(
@@ -81,11 +81,12 @@ def spec_of(
     text_conditions: bool = False,
     report_only: bool = False,
     **settings: Any,
-) -> CorpusSpec:
+) -> Any:
     """What a run over a corpus without models is made of."""
-    stages, wanted = corpus_pipeline(**(PLAIN | settings))
-    read = read_corpus(name, source, out)
-    return CorpusSpec(read, out, stages, wanted, {}, text_conditions, report_only)
+    clip_run = from_app("clips.clip_run")
+    stages, wanted = from_app("clips.clip_plan").corpus_pipeline(**(PLAIN | settings))
+    read = clip_run.read_corpus(name, source, out)
+    return clip_run.CorpusSpec(read, out, stages, wanted, {}, text_conditions, report_only)
 
 
 def rows_of(out: Path, columns: Iterable[str] | None = None) -> dict[str, Row]:

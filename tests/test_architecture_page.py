@@ -12,11 +12,10 @@ import pytest
 from audio_files import ROOT
 from clips import line
 from datasets import load_dataset
+from from_apps import from_app
 from recordings import excerpt, read_lines, save
 from test_floors import FLOORS
 
-from dailytalk_contiguous.apps.clips.clip_run import read_corpus
-from dailytalk_contiguous.apps.clips.corpora import registry
 from dailytalk_contiguous.models import engines
 from dailytalk_contiguous.publish.items import open_items
 
@@ -77,6 +76,7 @@ def test_stage_of_the_page_adds_its_column_to_tagged_rows(ran: Ran) -> None:
 def test_corpus_of_the_page_gives_measured_clips_and_rejects_a_strange_name(
     ran: Ran, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    registry, read_corpus = from_app("clips.corpora.registry"), from_app("clips.clip_run").read_corpus
     diary = ran.modules["corpus"].Diary
     monkeypatch.setitem(registry.CORPORA, "diary", diary)
     monkeypatch.setitem(registry.CLIP_CORPORA, "diary", diary)

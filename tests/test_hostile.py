@@ -32,6 +32,7 @@ from audio_files import ROOT, example, tones, wav_bytes
 from built_conversations import built_row, write_dataset
 from command import EMBEDDED, Command, Done
 from corpus_trees import put, table, zipped
+from from_apps import from_app
 from hostile import MARKUP, SECRET, as_json, damaged, spoilt, spoilt_file, spoilt_table
 from hub.server import HubServer
 from huggingface_hub import CommitOperationAdd, HfApi
@@ -46,9 +47,6 @@ from tiny_models import make_tiny_affect
 from tiny_speech_models import make_speech_model
 
 from dailytalk_contiguous import ProsodicSequenceEncoder, load
-from dailytalk_contiguous.apps.review.editable import open_editable, settle
-from dailytalk_contiguous.apps.review.reindexing import finish_reindex
-from dailytalk_contiguous.apps.review.session import Session
 from dailytalk_contiguous.core.emotion_features import MEASURES
 from dailytalk_contiguous.core.emotions import SIX
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
@@ -854,10 +852,11 @@ def state(root: Path) -> dict[str, tuple[int, ...]]:
 
 def review(root: Path) -> None:
     """What `dailytalk review` does with a folder that is opened, looked at and closed."""
-    finish_reindex(root)
-    settle(root)
-    editable = open_editable(root)
-    session = Session(editable, "x") if editable else None
+    editable_lines = from_app("review.editable")
+    from_app("review.reindexing").finish_reindex(root)
+    editable_lines.settle(root)
+    editable = editable_lines.open_editable(root)
+    session = from_app("review.session").Session(editable, "x") if editable else None
     for name in editable.names() if editable and session else ():
         session.item(name)
     if session:

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from dailytalk_contiguous.apps.clips.to_clips import clip_stages, split_stages
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.models.affect import fast_precisions
@@ -128,7 +127,7 @@ def test_voice_is_chosen_first_only_where_it_is_to_be_cloned() -> None:
     assert [stage.name for stage in plain] == ["Speak", "Reconstruct", "Align", "Finish"]
 
 
-@pytest.mark.parametrize("stages_of", [tag_stages, speak_stages, clip_stages, split_stages])
+@pytest.mark.parametrize("stages_of", [tag_stages, speak_stages])
 def test_profile_that_does_not_exist_is_refused_with_those_that_do(stages_of: Callable[..., Any]) -> None:
     with pytest.raises(DailytalkError) as refused:
         stages_of(profile="robot")
@@ -136,7 +135,7 @@ def test_profile_that_does_not_exist_is_refused_with_those_that_do(stages_of: Ca
     assert refused.value.remedy == f"choose one of {', '.join(PROFILES)}"
 
 
-@pytest.mark.parametrize("stages_of", [tag_stages, speak_stages, clip_stages, split_stages])
+@pytest.mark.parametrize("stages_of", [tag_stages, speak_stages])
 def test_option_that_no_stage_has_is_refused_with_those_there_are(stages_of: Callable[..., Any]) -> None:
     with pytest.raises(DailytalkError, match="there is no setting 'colour'") as refused:
         stages_of(colour="red")

@@ -16,10 +16,9 @@ import numpy as np
 import pytest
 import soundfile
 from audio_files import Samples, conversations, example, room_tone, wav_bytes
+from from_apps import from_app
 from revoicing import Said, columns, recording
 
-from dailytalk_contiguous.apps.clips import copies
-from dailytalk_contiguous.apps.clips.condition import Condition
 from dailytalk_contiguous.core import prosody, quality, sampling, spans
 from dailytalk_contiguous.models import affect
 from dailytalk_contiguous.models.speech_activity import speech_probabilities
@@ -63,6 +62,7 @@ def sound_of(encoded: bytes) -> list[dict[str, Any]]:
 
 @measure
 def plan_of_copies() -> Any:
+    copies = from_app("clips.copies")
     free = copies.CopySource("corpus/a", 120.0, 15.0, 3.0)
     bound = free._replace(
         id="corpus/b",
@@ -190,7 +190,8 @@ def utterances_of_a_recording() -> Any:
 def clip_conditioned_for_training() -> Any:
     line = np.concatenate([room_tone(RATE), clip(5.0, 8.0), room_tone(RATE, seed=2)]) + 0.004 * noise(5.0)
     batch = {"id": ["a"], "audio": [{"bytes": wav_bytes(line), "path": None}], "prompt": [None]}
-    done = [Condition(reduce_noise_under=limit)(batch) for limit in (None, 90.0)]
+    condition = from_app("clips.condition")
+    done = [condition.Condition(reduce_noise_under=limit)(batch) for limit in (None, 90.0)]
     told = [{name: values[0] for name, values in one.items() if name != "conditioned"} for one in done]
     return [told, *(sound_of(one["conditioned"][0]) for one in done)]
 

@@ -6,8 +6,6 @@ from typing import Any
 import pytest
 from audio_files import ROOT
 
-from dailytalk_contiguous.apps.clips import cuts, silences
-from dailytalk_contiguous.apps.clips.corpora import dailytalk
 from dailytalk_contiguous.core import audio, hallucination, loudness, pitch, prosody, quality
 from dailytalk_contiguous.core.buckets import FLOORS
 from dailytalk_contiguous.core.settings import settings_of
@@ -28,13 +26,6 @@ STATED: list[tuple[str, str, tuple[float, ...]]] = [
     ("docs/commands.md", "up to {:g} % shorter", (100 * recordings.MOST_APART,)),
     ("docs/commands.md", "`--affect-context {:g}s`", (TAG["affect_context"],)),
     ("docs/commands.md", "says within {:g} s of it", (rate_affect.REACH,)),
-    ("docs/commands.md", "`--silence` ({:g}s)", (cuts.CutRule().silence,)),
-    ("docs/commands.md", "over `--max` ({:g}s)", (cuts.CutRule().longest,)),
-    ("docs/commands.md", "within `--min` ({:g}s)", (cuts.CutRule().shortest,)),
-    ("docs/commands.md", "down to {:g} ms", (1000 * cuts.SHORTEST_SILENCE,)),
-    ("docs/commands.md", "noise floor plus {:g} dB", (silences.ABOVE_FLOOR_DB,)),
-    ("docs/corpora.md", "mean ({:g} ms)", (1000 * dailytalk.OFFSET_MEAN,)),
-    ("docs/corpora.md", "standard deviation ({:g} ms)", (1000 * dailytalk.OFFSET_DEVIATION,)),
     ("docs/corpora.md", "{:g} LUFS", (loudness.TARGET_LUFS,)),
     ("docs/emotion.md", "`--emotion-confidence {:g}`", (ClassifyEmotion().confidence,)),
     ("docs/fine-tuning.md", "`--max-length {:g}s`", (moshi_folder.WINDOW_SECONDS,)),

@@ -16,11 +16,11 @@ import pytest
 import soundfile
 from built_conversations import LINES, built_row, write_dataset
 from command import Command
+from mixes import mix_folders
 from publish.published_folder import NAME, published_row, upload, write_published
 from reports import write_report
 
 from dailytalk_contiguous import BadInput, load
-from dailytalk_contiguous.apps.clips.mixture import Settings, mix_folders
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import published_features
 from dailytalk_contiguous.publish import render
@@ -406,7 +406,7 @@ def test_record_that_is_far_too_large_is_not_read(tmp_path: Path) -> None:
         file.truncate(2 << 30)
     assert write_report(folder).conversations == 1
     with pytest.raises(DailytalkError, match=r"2048\.0 MiB"):
-        mix_folders([(folder, None)], tmp_path / "out", Settings())
+        mix_folders([(folder, None)], tmp_path / "out")
 
 
 def test_amounts_of_a_record_that_are_no_numbers_are_left_out_of_a_page(tmp_path: Path) -> None:

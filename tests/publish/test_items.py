@@ -6,9 +6,9 @@ import pyarrow.parquet as pq
 import pytest
 from built_conversations import built_row, write_dataset
 from finished_corpora import clip_row, corpus_folder, measures
+from mixes import mix_folders
 from publish.published_folder import write_published
 
-from dailytalk_contiguous.apps.clips.mixture import Settings, mix_folders
 from dailytalk_contiguous.core.audio import read_pcm
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import BUILT
@@ -39,9 +39,7 @@ def test_every_kind_gives_rows_one_row_and_its_sound(tmp_path: Path, kind: str) 
         folder = write_published(tmp_path / "version")
     elif kind == "mix":
         folder = tmp_path / "mix"
-        mix_folders(
-            [(corpus(tmp_path / "work"), None), (conversations(tmp_path / "talks"), None)], folder, Settings()
-        )
+        mix_folders([(corpus(tmp_path / "work"), None), (conversations(tmp_path / "talks"), None)], folder)
     else:
         folder = tmp_path / "moshi"
         write_export(open_items(conversations(tmp_path / "work")).rows(), folder, MOSHI, both_speakers=True)
@@ -96,7 +94,7 @@ def test_shards_of_clips_are_read_from_their_work_folder_alone(tmp_path: Path) -
 
 
 def test_what_can_not_be_read_in_shards_says_what_to_name_instead(tmp_path: Path) -> None:
-    mix_folders([(corpus(tmp_path / "acted"), None)], tmp_path / "mix", Settings())
+    mix_folders([(corpus(tmp_path / "acted"), None)], tmp_path / "mix")
     with pytest.raises(
         DailytalkError, match="holds no finished conversations: name what `dailytalk build`, `speak`"
     ):

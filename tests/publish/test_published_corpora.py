@@ -13,12 +13,12 @@ import soundfile
 from command import Command
 from datasets import Audio, load_dataset
 from finished_corpora import clip_row, corpus_folder, measures
+from from_apps import from_app
 from hub.server import HubServer
 from huggingface_hub import HfApi
 from spoken_corpora import crema_d, rows_of, run
 
 from dailytalk_contiguous import load
-from dailytalk_contiguous.apps.learn.emotion_examples import read_examples
 from dailytalk_contiguous.core.schema import LABELLED, LABELS, Row, published_features
 from dailytalk_contiguous.publish.card import CLIPS_CARD, card_template
 from dailytalk_contiguous.publish.checking import check_folder
@@ -91,7 +91,7 @@ def test_pushed_corpus_loads_in_its_own_splits_with_its_labels(
         "acted/s1-0~pitch": (1.0, "happy"),
         "acted/s1-1": (1.0, "sad"),
     }
-    examples = read_examples([f"{REPO}@{TAG}"], ("happy", "sad"))
+    examples = from_app("learn.emotion_examples").read_examples([f"{REPO}@{TAG}"], ("happy", "sad"))
     sounds = {name: len(sound) for name, sound in zip(examples.ids, examples.sounds(), strict=True)}
     assert sounds == {"acted/s1-0": 30400, "acted/s1-0~pitch": 16000, "acted/s1-1": 16000, "acted/s2-0": 24000}
     assert {*np.array(examples.ids)[examples.copies]} == {"acted/s1-0~pitch"}

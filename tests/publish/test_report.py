@@ -14,10 +14,10 @@ import pytest
 import soundfile
 from built_conversations import COLUMNS, LINES, built_row, flac, stereo, write_dataset
 from finished_corpora import clip_row, corpus_folder
+from mixes import mix_folders
 from paired_conversations import RECORDED_HZ, work_folder
 from reports import write_report
 
-from dailytalk_contiguous.apps.clips.mixture import Settings, mix_folders
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.publish.checking import check_folder
 from dailytalk_contiguous.publish.exports import write_export
@@ -371,7 +371,7 @@ def folder_of(kind: str, tmp_path: Path) -> Path:
         return work
     if kind == "mix":
         acted = corpus_folder(tmp_path / "acted", [clip_row("s1-0", "happy"), clip_row("s1-1", "sad")])
-        mix_folders([(acted, 4.0), (work, 18.0)], tmp_path / kind, Settings(hours=22 / 3600))
+        mix_folders([(acted, 4.0), (work, 18.0)], tmp_path / kind, hours=22 / 3600)
     elif kind == "corpus":
         corpus_folder(tmp_path / kind, [clip_row("s1-0", "happy"), clip_row("s1-1", "sad")])
     else:

@@ -9,10 +9,10 @@ from audio_files import SEPARATED_BY
 from built_conversations import built_row, write_dataset
 from card_versions import card_of, published_row, write_version
 from command import Command
+from mixes import mix_folders
 from published_folder import write_published
 
 from dailytalk_contiguous import load
-from dailytalk_contiguous.apps.clips.mixture import Settings, mix_folders
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.tally import Tally
 from dailytalk_contiguous.publish.card import CardFacts
@@ -148,10 +148,10 @@ def test_export_and_mix_know_what_was_separated_and_can_leave_it_out(tmp_path: P
         "1 of 4 conversations came with one channel" in one.what for one in found if one.kind == "separated"
     ] == [True]
     for number, place in enumerate((folder, tmp_path / "moshi")):
-        done = mix_folders([(place, None)], tmp_path / f"all{number}", Settings())
+        done = mix_folders([(place, None)], tmp_path / f"all{number}")
         assert "commercial" in done.licence.asks
         assert any("owner/dialogue" in warning for warning in done.warnings)
-        done = mix_folders([(place, None)], tmp_path / f"recorded{number}", Settings(recorded_only=True))
+        done = mix_folders([(place, None)], tmp_path / f"recorded{number}", recorded_only=True)
         assert "commercial" not in done.licence.asks
         assert sum(done.lines.values()) == 3
         (reject,) = done.rejects

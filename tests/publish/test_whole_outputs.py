@@ -21,16 +21,16 @@ import soundfile
 from built_conversations import built_row, work_with_recordings, write_dataset
 from card_versions import MODELS, NON_COMMERCIAL, card_of, published_row, write_version
 from finished_corpora import clip_row, corpus_folder, measures
+from from_apps import from_app
 from matplotlib.collections import CircleCollection
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+from mixes import mix_folders
 from reports import export_with_readme as write_export
 from reports import write_report
 from rich_conversations import rich_row, rich_rows
 
-from dailytalk_contiguous.apps.clips.mixture import Settings, mix_folders
-from dailytalk_contiguous.apps.listening.listening import write_listening_test
 from dailytalk_contiguous.core.tally import Sum, Tally
 from dailytalk_contiguous.core.utterance import AFFECT, PROSODY
 from dailytalk_contiguous.publish.card import Card, CardFacts
@@ -208,7 +208,9 @@ def report_of_clips(folder: Path) -> str:
 
 
 def listening_test(folder: Path) -> str:
-    written = write_listening_test(corpus(folder / "acted"), folder / "page.html", 5, seed=3)
+    written = from_app("listening.listening").write_listening_test(
+        corpus(folder / "acted"), folder / "page.html", 5, seed=3
+    )
     return written.key.read_text()
 
 
@@ -362,7 +364,7 @@ def mixed(folder: Path) -> str:
     run = {"models": models, "source": {"repository": "a/calls", "revision": "1", "licence": "ODbL-1.0"}}
     (calls / "run.json").write_text(json.dumps(run))
     folders = [(corpus(folder / "acted"), 2.0), (calls, 1.0), (corpus(folder / "other", "other", {}), 1.0)]
-    mix_folders(folders, folder / "out", Settings(hours=20 / 3600, text_conditions=True))
+    mix_folders(folders, folder / "out", hours=20 / 3600, text_conditions=True)
     return tree(folder / "out")
 
 
@@ -448,7 +450,7 @@ def items(folder: Path) -> str:
     corpus(folder / "acted", run={"corpus": ACTED, "version": "0.1.0", "models": models})
     transcript(folder / "lines")
     write_export(rich_rows()[:1], folder / "moshi", MOSHI, both_speakers=True)
-    mix_folders([(folder / "acted", 2.0), (folder / "talks", 1.0)], folder / "mix", Settings(hours=30 / 3600))
+    mix_folders([(folder / "acted", 2.0), (folder / "talks", 1.0)], folder / "mix", hours=30 / 3600)
     pack_version(folder / "talks", folder / "version", valid_share=0.3, test_share=0.3)
     (folder / "cut").mkdir()
     shutil.rmtree(work_with_recordings(folder / "cut") / "dataset")
@@ -512,7 +514,7 @@ def checked_corpus(folder: Path) -> str:
     clips.write_text(clips.read_text() * 2)
     twice = checked(work)
     clips.write_text(clips.read_text() * 8)
-    mix_folders([(corpus(folder / "other", "other", {}), None)], folder / "mix", Settings())
+    mix_folders([(corpus(folder / "other", "other", {}), None)], folder / "mix")
     in_mix = checked(folder / "mix")
     (folder / "mix/mix.json").write_text("{")
     return (once + twice + checked(work) + in_mix + checked(folder / "mix")).replace(str(folder), "FOLDER")
@@ -760,7 +762,7 @@ def test_record_of_nulls_says_nothing(tmp_path: Path) -> None:
     assert "spent by the last run" not in write_report(talks, shown=0).path.read_text()
     pack_version(talks, tmp_path / "stage")
     assert check_folder(talks)[1]["conversations"] == 3
-    mix_folders([(first, None), (talks, None)], tmp_path / "out", Settings())
+    mix_folders([(first, None), (talks, None)], tmp_path / "out")
     assert json.loads((tmp_path / "out/mix.json").read_text())["models"] == {}
     packed, version = write_version(tmp_path / "version", {"train": [published_row()]})
     made = card_of(None, packed, version, CardFacts("owner/name", None), {"kind": "corpus", **told}, ())

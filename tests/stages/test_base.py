@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 
 import dailytalk_contiguous
 from dailytalk_contiguous import stages
-from dailytalk_contiguous.apps.clips.augment import Augment
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import PROBLEM, Batch, Row
 from dailytalk_contiguous.core.settings import EXECUTION
@@ -76,11 +75,8 @@ def test_settings_that_only_say_how_a_stage_is_run_are_these() -> None:
     assert {name: names for name, names in found.items() if names} == {
         "Align": {"device"},
         "ClassifyEmotion": {"device"},
-        "Diarise": {"device"},
         "RateAffect": found["RateAffect"] | {"device"},
-        "Separate": {"device"},
         "Speak": {"cache", "concurrency", "device", "max_cost"},
-        "TimeWords": {"device"},
         "Transcribe": {"batch_windows", "device"},
     }
 
@@ -332,7 +328,6 @@ def test_next_stage_sees_a_number_as_a_file_holds_it(streaming: bool) -> None:
     ("kind", "wrong"),
     [
         (dailytalk_contiguous.Align, {"revoice": "mix"}),
-        (Augment, {"kinds": ("noise", "echo")}),
         (dailytalk_contiguous.Bucket, {"preset": "tertile"}),
         (dailytalk_contiguous.ClassifyEmotion, {"confidence": 1.5}),
         (dailytalk_contiguous.Punctuate, {"marks": "never"}),

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from audio_files import example
 from datasets import Dataset
+from from_apps import from_app
 
-from dailytalk_contiguous.apps.clips.to_clips import clip_stages
 from dailytalk_contiguous.core.audio import Samples, pcm_to_float
 from dailytalk_contiguous.core.emotions import SIX, affect_probabilities
 from dailytalk_contiguous.core.errors import DailytalkError
@@ -147,9 +147,14 @@ def test_emotion_is_classified_where_it_is_asked_for() -> None:
     def names(*lists: Any) -> list[str]:
         return [stage.name for stages in lists for stage in stages]
 
-    assert "ClassifyEmotion" not in names(tag_stages("embedded"), *clip_stages("embedded"))
+    assert "ClassifyEmotion" not in names(
+        tag_stages("embedded"), *from_app("clips.to_clips").clip_stages("embedded")
+    )
     asked = names(tag_stages("embedded", emotion="affect-map"))
     assert asked[asked.index("RateAffect") + 1] == "ClassifyEmotion"
-    assert names(clip_stages("embedded", emotion="somebody/model")[0])[-1] == "ClassifyEmotion"
+    assert (
+        names(from_app("clips.to_clips").clip_stages("embedded", emotion="somebody/model")[0])[-1]
+        == "ClassifyEmotion"
+    )
     with pytest.raises(DailytalkError, match="`emotion_vote=` needs `emotion=`"):
         tag_stages("embedded", emotion_vote=True)

@@ -4,8 +4,9 @@ from collections.abc import Callable
 from functools import partial
 
 import pytest
+from from_apps import from_app
 
-from dailytalk_contiguous.apps.clips.clip_words import TimeWords
+from dailytalk_contiguous.core.apps import has_app
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.quality import POCKETSPHINX
 from dailytalk_contiguous.stages.align import Align
@@ -16,7 +17,7 @@ from dailytalk_contiguous.stages.transcribe import Transcribe
 #: The stages, by the name of the setting that names their recogniser.
 STAGES: dict[str, tuple[Callable[..., Stage], str]] = {
     "Transcribe": (Transcribe, "model"),
-    "TimeWords": (TimeWords, "recogniser"),
+    **({"TimeWords": (from_app("clips.clip_words").TimeWords, "recogniser")} if has_app("clips") else {}),
     "Align": (Align, "recogniser"),
     "Speak": (partial(Speak, engine="espeak"), "verify"),
 }

@@ -5,8 +5,8 @@ import pytest
 from audio_files import EXAMPLES
 from built_conversations import flac
 from datasets import Dataset
+from from_apps import from_app
 
-from dailytalk_contiguous.apps.clips.to_clips import clip_stages
 from dailytalk_contiguous.core.audio import pcm_to_float, read_pcm
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.models.codebook import Codebook
@@ -55,7 +55,9 @@ def test_tokens_are_made_where_they_are_asked_for() -> None:
         "TokeniseResult",
         "Finish",
     ]
-    assert [stage.name for stage in clip_stages("embedded", prosodic_tokens="bundled")[1]][-2:] == [
+    assert [
+        stage.name for stage in from_app("clips.to_clips").clip_stages("embedded", prosodic_tokens="bundled")[1]
+    ][-2:] == [
         "TokeniseClip",
         "FinishClip",
     ]

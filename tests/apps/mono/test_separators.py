@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from dailytalk_contiguous.apps.mono.separators import SEPFORMER, JoinedPieces, check_separator, load_separator
+from dailytalk_contiguous.apps.mono.to_sides import separate_stages
 from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.errors import ModelMissing
 from dailytalk_contiguous.core.licensing import licence_of
@@ -155,3 +157,8 @@ def test_a_separator_of_the_hub_is_not_missed_where_nothing_may_be_downloaded() 
     assert licence_of(SEPFORMER).licence == "Apache-2.0"
     with pytest.raises(ModelMissing, match="no name"):
         check_separator("this is no name")
+
+
+def test_only_the_device_is_in_no_digest() -> None:
+    for stage in separate_stages("embedded")[:2]:
+        assert {field.name for field in fields(stage) if field.metadata.get("execution")} == {"device"}

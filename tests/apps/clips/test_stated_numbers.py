@@ -1,0 +1,24 @@
+"""Numbers of clips that pages state are those of the code."""
+
+import pytest
+from audio_files import ROOT
+
+from dailytalk_contiguous.apps.clips import cuts, silences
+from dailytalk_contiguous.apps.clips.corpora import dailytalk
+
+#: A page, and words of it with the places of numbers that the code has.
+STATED: list[tuple[str, str, tuple[float, ...]]] = [
+    ("docs/commands.md", "`--silence` ({:g}s)", (cuts.CutRule().silence,)),
+    ("docs/commands.md", "over `--max` ({:g}s)", (cuts.CutRule().longest,)),
+    ("docs/commands.md", "within `--min` ({:g}s)", (cuts.CutRule().shortest,)),
+    ("docs/commands.md", "down to {:g} ms", (1000 * cuts.SHORTEST_SILENCE,)),
+    ("docs/commands.md", "noise floor plus {:g} dB", (silences.ABOVE_FLOOR_DB,)),
+    ("docs/corpora.md", "mean ({:g} ms)", (1000 * dailytalk.OFFSET_MEAN,)),
+    ("docs/corpora.md", "standard deviation ({:g} ms)", (1000 * dailytalk.OFFSET_DEVIATION,)),
+]
+
+
+@pytest.mark.parametrize(("page", "words", "values"), STATED)
+def test_number_that_a_page_states_is_that_of_the_code(page: str, words: str, values: tuple[float, ...]) -> None:
+    text = " ".join((ROOT / page).read_text(encoding="utf-8").split())
+    assert words.format(*values) in text
