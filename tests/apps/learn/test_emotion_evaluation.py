@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from emotional_voices import held_examples
+from emotion_held import held_examples
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray

@@ -9,7 +9,7 @@ from typing import Any
 import matplotlib.image
 import numpy as np
 import pytest
-from emotional_voices import held_examples
+from emotion_held import held_examples
 from hypothesis import given
 from hypothesis import strategies as st
 from tiny_speech_models import make_speech_model

@@ -3,7 +3,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from emotional_voices import MANNERS, examples_of
+from emotion_held import examples_of
+from emotional_voices import MANNERS
 
 from dailytalk_contiguous.apps.learn.emotion_evaluation import EmotionEvaluation, evaluate_model
 from dailytalk_contiguous.apps.learn.emotion_examples import EmotionExamples
