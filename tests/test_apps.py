@@ -5,76 +5,95 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from recordings import excerpt, save
+from test_floors import BETWEEN_APPS
 
 from dailytalk_contiguous.cli.main import COMMANDS
+
+pytestmark = pytest.mark.xdist_group("a copy of the package")  # it is compiled once
 
 PACKAGE = Path(__file__).parents[1] / "dailytalk_contiguous"
 APPS = sorted(path.parent.name for path in (PACKAGE / "apps").glob("*/app.py"))
 
-#: Opens every command with its options, every format and all that cards compare with, and says which there are.
+#: Opens commands of the modules that are named, every format and all that cards compare with; says which there are.
 OPENED = """
 import json, sys
 from dailytalk_contiguous.cli import main
 from dailytalk_contiguous.cli.defaults import default_settings
 from dailytalk_contiguous.cli.doctor import doctor
 from dailytalk_contiguous.publish.formats import FORMATS
-for name in main.COMMANDS:
-    main.command_of(name)
+for name, module in main.COMMANDS.items():
+    if module.startswith(tuple(sys.argv[1:])):
+        main.command_of(name)
 print(json.dumps([main.__file__, sorted(main.COMMANDS), sorted(FORMATS), len(default_settings()), doctor().code]))
 """
 
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
+class Copy:
+    """A copy of the package in a folder."""
 
-def without(folder: Path, apps: Iterable[str]) -> Run:
-    """Python, or a command of the package, on a copy of it in `folder` that lacks these apps."""
-    shutil.copytree(PACKAGE, folder / PACKAGE.name, ignore=shutil.ignore_patterns("__pycache__"))
-    for app in apps:
-        shutil.rmtree(folder / PACKAGE.name / "apps" / app)
-    environment = os.environ | {"PYTHONPATH": str(folder), "DAILYTALK_CACHE": str(folder / "cache")}
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        shutil.copytree(PACKAGE, folder / PACKAGE.name, ignore=shutil.ignore_patterns("__pycache__"))
 
-    def run(*words: Any) -> "subprocess.CompletedProcess[str]":
-        command = words if words[0] == "-c" else ("-m", PACKAGE.name, *words)
-        done = subprocess.run(
-            [sys.executable, *map(str, command)], env=environment, cwd=folder, capture_output=True, text=True
-        )
-        assert done.returncode in (0, 3), done.stderr
+    @contextmanager
+    def without(self, *apps: str) -> Iterator[None]:
+        """It lacks these apps."""
+        inside, aside = (self.folder / PACKAGE.name / "apps", self.folder / "aside")
+        for app in apps:
+            (inside / app).rename(aside.with_suffix(f".{app}"))
+        yield
+        for app in apps:
+            aside.with_suffix(f".{app}").rename(inside / app)
+
+    def run(self, *words: Any, codes: tuple[int, ...] = (0, 3)) -> "subprocess.CompletedProcess[str]":
+        """Python with `-c`, or a command."""
+        environment = os.environ | {"PYTHONPATH": str(self.folder), "DAILYTALK_CACHE": str(self.folder / "cache")}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        command = [sys.executable, *(() if words[0] == "-c" else ("-m", PACKAGE.name)), *map(str, words)]
+        done = subprocess.run(command, env=environment, cwd=self.folder, capture_output=True, text=True)
+        assert done.returncode in codes, done.stderr
         return done
 
-    return run
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Copy:
+    return Copy(tmp_path_factory.mktemp("copy"))
 
 
 @pytest.mark.parametrize("app", APPS)
-def test_without_an_app_the_commands_of_all_others_are_there(app: str, tmp_path: Path) -> None:
-    run = without(tmp_path, [app])
-    file, commands, formats, n_defaults, code = json.loads(run("-c", OPENED).stdout.splitlines()[-1])
-    assert Path(file).is_relative_to(tmp_path)
+def test_without_an_app_the_commands_of_all_others_are_there(app: str, copy: Copy) -> None:
+    # Those of the other apps cost seconds, and import it only where `BETWEEN_APPS` says so.
+    opened = ("cli.", *(f"apps.{own}." for own, other in BETWEEN_APPS if other == app))
+    with copy.without(app):
+        said = copy.run("-c", OPENED, *opened).stdout
+    file, commands, formats, n_defaults, code = json.loads(said.splitlines()[-1])
+    assert Path(file).is_relative_to(copy.folder)
     own = f"apps.{app}."
     assert commands == sorted(name for name, module in COMMANDS.items() if not module.startswith(own))
     assert len(commands) < len(COMMANDS)
     assert {"moshi", "csm"} <= {*formats}
-    assert (n_defaults > 30, code) == (True, 0)
+    assert (n_defaults > 10, code) == (True, 0)
 
 
-def test_without_any_app_recordings_become_a_dataset_that_is_judged_exported_shown_and_loaded(
-    tmp_path: Path,
-) -> None:
-    run = without(tmp_path, APPS)
-    shown = run("--help").stdout
-    assert "build" in shown
-    assert "review" not in shown
-    save(tmp_path / "calls/call.flac", excerpt("weekend_trip", seconds=20))
-    quick = ("--profile", "embedded", "--language", "en")
-    run("build", "calls", "--out", "work", "--revoice", "none", *quick)
-    run("check", "work")
-    run("export", "work", "--format", "moshi", "--out", "data")
-    assert (tmp_path / "data/README.md").is_file()
-    run("report", "work")
-    load = "import dailytalk_contiguous as d; print(len(d.load('work', split='train')[0]['utterances']) > 2)"
-    assert run("-c", load).stdout == "True\n"
+def test_without_any_app_recordings_become_a_dataset_that_is_judged_exported_shown_and_loaded(copy: Copy) -> None:
+    save(copy.folder / "calls/call.flac", excerpt("weekend_trip", seconds=20))
+    work = copy.folder / "work"
+    with copy.without(*APPS):
+        copy.run("build", "calls", "--out", work, "--revoice", "none", "--profile", "embedded", "--language", "en")
+        copy.run("check", work)
+        copy.run("export", work, "--format", "moshi", "--out", "data")
+        copy.run("report", work)
+        load = "import dailytalk_contiguous as d; print(len(d.load('work', split='train')[0]['utterances']) > 2)"
+        assert copy.run("-c", load).stdout == "True\n"
+        # What people have corrected is never passed over.
+        (work / ".dailytalk-edits").touch()
+        refused = copy.run("check", work, codes=(1,)).stderr
+    assert (copy.folder / "data/README.md").is_file()
+    assert "has edits in .dailytalk-edits, and the app that reads them is not here" in refused
