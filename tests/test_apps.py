@@ -21,7 +21,7 @@ pytestmark = pytest.mark.xdist_group("a copy of the package")  # it is compiled 
 PACKAGE = Path(__file__).parents[1] / "dailytalk_contiguous"
 APPS = sorted(path.parent.name for path in (PACKAGE / "apps").glob("*/app.py"))
 
-#: Opens commands of the modules that are named, every format and all that cards compare with; says which there are.
+#: Opens the commands of named modules, every format and all that cards compare with, and says what there is.
 OPENED = """
 import json, sys
 from dailytalk_contiguous.cli import main
