@@ -11,13 +11,7 @@ from datasets import Audio, Features, List, Value
 from dailytalk_contiguous.core.documents import LATEST, is_number, quoted
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.quality import NAMES
-from dailytalk_contiguous.core.utterance import (
-    AFFECT,
-    FIELDS,
-    WORD,
-    Field,
-    features_of_fields,
-)
+from dailytalk_contiguous.core.utterance import AFFECT, FIELDS, WORD, Field, features_of_fields
 
 # Columns of a conversation on its way through the stages.
 #
