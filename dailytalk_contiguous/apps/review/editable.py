@@ -35,7 +35,8 @@ from dailytalk_contiguous.core.documents import (
     with_null,
 )
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.schema import AUDIO_FOLDER, CHANNELS, MAIN, OTHER, said_words
+from dailytalk_contiguous.core.moshi_words import said_words
+from dailytalk_contiguous.core.schema import AUDIO_FOLDER, CHANNELS, MAIN, OTHER
 from dailytalk_contiguous.core.separated_turns import is_doubtful
 from dailytalk_contiguous.core.utterance import NOT_SILENT, why_silent
 from dailytalk_contiguous.core.word_times import join_words, split_words
