@@ -3,21 +3,13 @@ the Hub, and of an expressive clip.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import pyarrow as pa
 from datasets import Audio, Features, List, Value
 
-from dailytalk_contiguous.core.documents import LATEST, is_number, quoted
-from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.quality import NAMES
-from dailytalk_contiguous.core.utterance import (
-    AFFECT,
-    FIELDS,
-    WORD,
-    Field,
-    features_of_fields,
-)
+from dailytalk_contiguous.core.utterance import AFFECT, FIELDS, WORD, Field, features_of_fields
 
 # Columns of a conversation on its way through the stages.
 #
@@ -166,36 +158,6 @@ def _misfit(kind: pa.DataType, wanted: pa.DataType, path: str) -> str | None:
 #: Who says a word in the alignments of a Moshi folder: the left channel, which the model is to speak like, or the
 #: right one (kyutai-labs/moshi-finetune).
 MAIN, OTHER = "SPEAKER_MAIN", "SPEAKER_OTHER"
-
-
-class SaidWord(NamedTuple):
-    """A word of a file: its text, start and end in seconds, speaker, and that speaker's channel."""
-
-    text: str
-    start: float
-    end: float
-    speaker: str
-    channel: int
-
-
-def said_words(alignments: Any, where: str, remedy: str) -> list[SaidWord]:
-    """The words beside a WAV of a Moshi folder, `[[word, [start, end], speaker], …]`, in their order.
-
-    Times are any seconds up to `LATEST` before or after the start: which of them a trainer can use, `check` says.
-    Raises BadInput with this remedy, naming `where`.
-    """
-    words = []
-    for entry in alignments if isinstance(alignments, list) else [alignments]:
-        match entry:
-            case [str(text), [start, end], str(speaker)] if is_number(start, -LATEST, LATEST) and is_number(
-                end, -LATEST, LATEST
-            ):
-                words.append(SaidWord(text, start, end, speaker, 0 if speaker == MAIN else 1))
-            case _:
-                problem = f"a word beside {where} is {quoted(entry)}, not [word, [start, end], speaker]"
-                raise BadInput(problem, remedy)
-    return words
-
 
 #: Folder of the audio of a training folder, and of the words beside it.
 AUDIO_FOLDER = "data_stereo"

@@ -16,17 +16,9 @@ from numpy.typing import NDArray
 from dailytalk_contiguous.core import documents
 from dailytalk_contiguous.core.audio import blocks, probe, to_uri
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.moshi_words import SaidWord, said_words
 from dailytalk_contiguous.core.quality import BELOW_LOUDEST, SILENCE_DBFS
-from dailytalk_contiguous.core.schema import (
-    AUDIO_FOLDER,
-    CONFIGS,
-    LABELLED,
-    MAIN,
-    OTHER,
-    Row,
-    SaidWord,
-    said_words,
-)
+from dailytalk_contiguous.core.schema import AUDIO_FOLDER, CONFIGS, LABELLED, MAIN, OTHER, Row
 from dailytalk_contiguous.core.scorecard import ReferenceCorpus, measure_text, places, published_references
 from dailytalk_contiguous.core.spans import frame_levels
 from dailytalk_contiguous.core.steps import steps

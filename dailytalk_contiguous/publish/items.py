@@ -37,6 +37,7 @@ from dailytalk_contiguous.core.documents import (
 )
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.loudness import decibels
+from dailytalk_contiguous.core.moshi_words import said_words
 from dailytalk_contiguous.core.quality import NAMES
 from dailytalk_contiguous.core.schema import (
     ALIGNED_WORD,
@@ -54,7 +55,6 @@ from dailytalk_contiguous.core.schema import (
     is_recorded,
     kept_speakers,
     name_or_none,
-    said_words,
     voices,
 )
 from dailytalk_contiguous.core.scorecard import ReferenceCorpus, reference_of

@@ -62,6 +62,20 @@ def test_every_kind_gives_rows_one_row_and_its_sound(tmp_path: Path, kind: str) 
         items.sound("gone")
 
 
+def test_words_of_a_training_folder_are_read_in_any_order_and_refused_without_times(tmp_path: Path) -> None:
+    write_export(open_items(conversations(tmp_path / "work")).rows(), tmp_path / "moshi", MOSHI)
+    path = sorted((tmp_path / "moshi/data_stereo").glob("*.json"))[0]
+    name = f"data_stereo/{path.stem}.wav"
+    path.write_text('{"alignments": [["a", [-1, 2], "SPEAKER_MAIN"], ["b", [2, 1], "B"]]}')
+    words = open_items(tmp_path / "moshi").row(name)["alignments"]
+    assert [(word["word"], word["start"], word["end"], word["speaker"]) for word in words] == [
+        ("a", -1, 2, "left"), ("b", 2, 1, "right"),
+    ]  # fmt: skip
+    path.write_text('{"alignments": [["a", [0, null], "SPEAKER_MAIN"]]}')
+    with pytest.raises(BadInput, match=f"a word beside {name} is "):
+        open_items(tmp_path / "moshi").row(name)
+
+
 def test_clip_comes_back_from_its_annotation_whole() -> None:
     clip = clip_row("s1-0", tag="calm", rule="r", weight=2.0)
     assert annotated_clip(annotation(clip)) == {name: clip[name] for name in clip if name != "audio"} | {

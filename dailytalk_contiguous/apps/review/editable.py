@@ -35,7 +35,8 @@ from dailytalk_contiguous.core.documents import (
     with_null,
 )
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.schema import AUDIO_FOLDER, CHANNELS, MAIN, OTHER, said_words
+from dailytalk_contiguous.core.moshi_words import said_words
+from dailytalk_contiguous.core.schema import AUDIO_FOLDER, CHANNELS, MAIN, OTHER
 from dailytalk_contiguous.core.separated_turns import is_doubtful
 from dailytalk_contiguous.core.utterance import NOT_SILENT, why_silent
 from dailytalk_contiguous.core.word_times import join_words, split_words
@@ -742,7 +743,10 @@ class MoshiLines(Editable):
 
     def lines(self, name: str) -> Lines:
         document = self._document(name)
-        words = _moshi_words(document, name)
+        words = []
+        for word in said_words(document["alignments"], name, "make that folder again"):
+            timed = {"word": word.text, "start": word.start, "end": word.end, "probability": None}
+            words.append((CHANNELS[word.channel], timed))
         lines = _kept_lines(document.get("lines"), words)
         return lines if lines is not None else _turns(words)
 
@@ -903,17 +907,6 @@ class MoshiLines(Editable):
 
 #: Manifests of a training folder; seconds of a pause that ends a line of one.
 _MANIFESTS, _TURN_SECONDS = ("train.jsonl", "eval.jsonl"), 0.8
-
-
-def _moshi_words(document: Mapping[str, Any], name: str) -> list[tuple[str, dict[str, Any]]]:
-    """The words of a JSON beside a WAV, each after its channel. Raises BadInput."""
-    words, remedy = [], "make that folder again"
-    for word in said_words(document["alignments"], name, remedy):
-        if not 0 <= word.start <= word.end:
-            raise BadInput(f"a word beside {name} lasts from {word.start} to {word.end} s", remedy)
-        timed = {"word": word.text, "start": word.start, "end": word.end, "probability": None}
-        words.append((CHANNELS[word.channel], timed))
-    return words
 
 
 def _kept_lines(kept: Any, words: Sequence[tuple[str, dict[str, Any]]]) -> Lines | None:

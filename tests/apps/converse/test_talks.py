@@ -287,6 +287,9 @@ def test_a_talk_that_is_killed_keeps_the_words_that_were_heard(tmp_path: Path) -
     transcript.write_text(transcript.read_text().replace('"tag": ""', '"tag": ["sad"]'))
     (row,) = open_items(tmp_path / "talks").rows()
     assert "of another type" in row["problem"]
+    transcript.write_text('{"alignments": [["a", 1, "SPEAKER_MAIN"]], "talk": {"utterances": []}}')
+    (row,) = open_items(tmp_path / "talks").rows()
+    assert "is ['a', 1, 'SPEAKER_MAIN'], not" in row["problem"]
 
 
 def test_a_full_disk_ends_the_record_and_not_the_talk(tmp_path: Path) -> None:

@@ -214,6 +214,18 @@ def test_words_of_a_training_folder_are_edited_as_lines_and_stay_what_the_traine
     assert [row["alignments"] for row in open_items(tmp_path).rows()]
 
 
+def test_words_of_a_training_folder_that_check_reports_can_be_edited(tmp_path: Path) -> None:
+    path = moshi(tmp_path) / "data_stereo" / "a.json"
+    words = [["Good", [-0.5, 0.4], "SPEAKER_MAIN"], ["day.", [0.8, 0.6], "SPEAKER_MAIN"]]
+    path.write_text(json.dumps({"alignments": words}), "utf-8")
+    session = opened(tmp_path)
+    (line,) = session.item("data_stereo/a.wav")["lines"]
+    edit(session, "data_stereo/a.wav", do="text", line=line["id"], text="Good old day.")
+    session.close()
+    assert [word for word, *_ in json.loads(path.read_text("utf-8"))["alignments"]] == ["Good", "old", "day."]
+    assert opened(tmp_path).item("data_stereo/a.wav")["lines"][0]["text"] == "Good old day."
+
+
 def test_discarded_training_files_leave_their_manifest_and_come_back(tmp_path: Path) -> None:
     session = opened(moshi(tmp_path))
     name = "data_stereo/a.wav"
