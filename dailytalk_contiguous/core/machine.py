@@ -4,12 +4,8 @@ import ctypes
 import ipaddress
 import os
 import sys
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar
 from urllib.parse import urlsplit
 
 from dailytalk_contiguous.core.errors import DailytalkError
@@ -101,26 +97,3 @@ def is_this_machine(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost" or host.endswith(".localhost")
-
-
-_Item = TypeVar("_Item")
-_Found = TypeVar("_Found")
-
-
-def side_by_side(work: Callable[[_Item], _Found], items: Iterable[_Item], threads: int) -> Iterator[_Found]:
-    """`map` in order, by so many threads, at most twice as many items ahead of the caller.
-
-    For work that lets go of the interpreter, as decoding and ONNX Runtime do. What it raises is raised in its
-    item's turn; then, and where the caller stops early, no further item is begun.
-    """
-    pool = ThreadPoolExecutor(threads, "side-by-side")
-    pending: deque[Future[_Found]] = deque()
-    try:
-        for item in items:
-            pending.append(pool.submit(work, item))
-            if len(pending) > 2 * threads:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)

@@ -23,7 +23,6 @@ from dailytalk_contiguous.core.audio import Pcm, from_uri, probe
 from dailytalk_contiguous.core.documents import expect, parse_json, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.interaction import AFTER, CONTEXT
-from dailytalk_contiguous.core.machine import side_by_side
 from dailytalk_contiguous.core.schema import CHANNELS, CONFIGS, SPLITS, Row, kept_speakers, published_features
 from dailytalk_contiguous.core.utterance import FIELDS
 from dailytalk_contiguous.core.wording import portable
@@ -843,6 +842,8 @@ def _pack(
     readers: Sequence[Callable[[PublishedRow], None]],
 ) -> Generator[DataFile, None, None]:
     """Write the files that are not staged yet, yield each when it is on disk, and show the rows of all."""
+    from dailytalk_contiguous.sources.folder import side_by_side  # here, for it imports all that reads recordings
+
     in_order = (member for job in jobs if job.config == "conversations" for member in job.members)
     listed = listed_clips(member.clip for member in in_order if isinstance(member, Finished) and member.clip)
 
