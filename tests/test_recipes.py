@@ -11,14 +11,7 @@ from datasets import Features, Value, load_dataset
 from hub.server import HubServer
 from recordings import excerpt, read_lines, save
 
-from dailytalk_contiguous import (
-    DailytalkError,
-    Finish,
-    PerUtterance,
-    Script,
-    Stage,
-    run_recipe,
-)
+from dailytalk_contiguous import DailytalkError, Finish, PerUtterance, Script, Stage, run_recipe
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.pipelines.to_sound import speak_stages
 from dailytalk_contiguous.pipelines.to_text import tag_stages

@@ -6,15 +6,7 @@ from typing import Any
 
 from dailytalk_contiguous.cli import engine_options, show
 from dailytalk_contiguous.cli import options as cli_options
-from dailytalk_contiguous.cli.terminal import (
-    SHOWN,
-    Panel,
-    argument,
-    command_line,
-    option,
-    say,
-    shown_steps,
-)
+from dailytalk_contiguous.cli.terminal import SHOWN, Panel, argument, command_line, option, say, shown_steps
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.emotions import AFFECT_MAP
 from dailytalk_contiguous.core.errors import DailytalkError

@@ -9,12 +9,7 @@ from dailytalk_contiguous.core import documents
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.sampling import MOST_WEIGHT
 from dailytalk_contiguous.core.schema import MAIN
-from dailytalk_contiguous.core.turns import (
-    SPACELESS,
-    Timed,
-    TimedConversation,
-    join_spans,
-)
+from dailytalk_contiguous.core.turns import SPACELESS, Timed, TimedConversation, join_spans
 from dailytalk_contiguous.publish import items
 from dailytalk_contiguous.publish.clip_folder import MANIFESTS
 from dailytalk_contiguous.store.files import inside

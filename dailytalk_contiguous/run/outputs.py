@@ -20,15 +20,7 @@ from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.machine import PACKAGES
 from dailytalk_contiguous.core.schema import BUILT, TIMELINE_MEANS, Row
 from dailytalk_contiguous.core.settings import settings_of
-from dailytalk_contiguous.core.utterance import (
-    FIELDS,
-    GIVEN,
-    UTTERANCE,
-    Field,
-    described,
-    line_of,
-    words_within,
-)
+from dailytalk_contiguous.core.utterance import FIELDS, GIVEN, UTTERANCE, Field, described, line_of, words_within
 from dailytalk_contiguous.core.wording import kind_of
 from dailytalk_contiguous.shards import Entry, ShardIndex, audio_digest, chain_of, read_rows
 from dailytalk_contiguous.sources.recordings import shortened

@@ -22,14 +22,7 @@ from dailytalk_contiguous.models.engines import Budget, open_budget
 from dailytalk_contiguous.models.whisper import load_whisper
 from dailytalk_contiguous.pipelines.to_text import tag_stages
 from dailytalk_contiguous.run import local, on_ray
-from dailytalk_contiguous.run.on_ray import (
-    ActorResources,
-    BudgetActor,
-    Cluster,
-    Worker,
-    WorkerConfig,
-    plan_actors,
-)
+from dailytalk_contiguous.run.on_ray import ActorResources, BudgetActor, Cluster, Worker, WorkerConfig, plan_actors
 from dailytalk_contiguous.run.run import Runner, RunOptions
 from dailytalk_contiguous.shards import ShardIndex, chain_of, read_rows
 from dailytalk_contiguous.stages.base import Stage

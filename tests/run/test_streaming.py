@@ -25,15 +25,7 @@ from dailytalk_contiguous.pipelines.to_sound import speak_stages
 from dailytalk_contiguous.pipelines.to_text import tag_stages
 from dailytalk_contiguous.run.run import run
 from dailytalk_contiguous.run.speaking import SpeakSpec, read_synthesis_input
-from dailytalk_contiguous.run.streaming import (
-    DISK,
-    HOURS,
-    UNSAID,
-    Limits,
-    StreamJob,
-    StreamSpec,
-    pinned,
-)
+from dailytalk_contiguous.run.streaming import DISK, HOURS, UNSAID, Limits, StreamJob, StreamSpec, pinned
 from dailytalk_contiguous.run.tagging import TagSpec, find
 from dailytalk_contiguous.sources.folder import FolderConfig
 from dailytalk_contiguous.sources.hub_repository import HubChoice, open_repository

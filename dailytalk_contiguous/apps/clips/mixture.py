@@ -18,11 +18,7 @@ from dailytalk_contiguous.core.sampling import MOST_WEIGHT, Weighted, goals, tim
 from dailytalk_contiguous.core.schema import AUDIO_FOLDER
 from dailytalk_contiguous.core.scorecard import ReferenceCorpus
 from dailytalk_contiguous.core.tally import TurnTaking
-from dailytalk_contiguous.core.turns import (
-    TURN_MEASURES,
-    Ratio,
-    TimedConversation,
-)
+from dailytalk_contiguous.core.turns import TURN_MEASURES, Ratio, TimedConversation
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish import exports, items, moshi_folder, render
 from dailytalk_contiguous.publish.training_folder import (
