@@ -122,7 +122,12 @@ def test_wrong_usage_gives_2_and_names_the_option(
 
 @pytest.mark.parametrize(
     ("command", "option"),
-    [(("tag", "in"), "--separate"), (("build", "in"), "--separate"), (("plan", "in"), "--corpus=esd")],
+    [
+        (("tag", "in"), "--separate"),
+        (("build", "in", "--streaming"), "--separate"),
+        (("plan", "in"), "--separate"),
+        (("plan", "in"), "--corpus=esd"),
+    ],
 )
 def test_option_that_has_gone_says_what_does_the_same(command: tuple[str, ...], option: str) -> None:
     done = subprocess.run(

@@ -45,7 +45,7 @@ MAIN_SHARE, SECOND_SHARE, SECOND_SECONDS = 0.85, 0.02, 1.0
 LEAST_CONFIDENCE = 0.8
 
 #: What to do with a recording of another number of speakers.
-_MIX = "pass --channel mix without --separate to take it as one speaker"
+_MIX = "tag it with --channel mix to take it as one speaker"
 
 
 class MonoSound:
@@ -214,7 +214,7 @@ def refuse_two_channels(row: Row) -> None:
     if info.channels > 2 or differing > shared * 10 ** (-ONE_SOUND_DB / 10):
         raise BadInput(
             f"its {info.channels} channels carry different sounds",
-            "leave out --separate if each has a speaker of its own, else mix it down to one channel first",
+            "tag it as it is if each has a speaker of its own, else mix it down to one channel first",
         )
 
 

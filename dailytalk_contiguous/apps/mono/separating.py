@@ -135,7 +135,7 @@ def line_of_part(row: Row, name: str, part: Mapping[str, Any]) -> dict[str, Any]
     }
 
 
-def write_conversation(target: Path, row: Row, part: Mapping[str, Any], comment: str = "") -> None:
+def write_conversation(target: Path, row: Row, part: Mapping[str, Any], comment: str) -> None:
     """Write a part of a separated row as a FLAC, and beside it what it is. Raises BadInput if it can't be read."""
     with replacing(target) as flac, replacing(separated_beside(target)) as file:  # the FLAC is there last
         turns = write_part(flac, row, part["start"], part["end"], comment)

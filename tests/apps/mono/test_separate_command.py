@@ -1,4 +1,4 @@
-"""`dailytalk separate` and `--separate`: recordings of one channel, with the real speaker encoder."""
+"""`dailytalk separate`: recordings of one channel, with the real speaker encoder."""
 
 import io
 import json
