@@ -454,9 +454,6 @@ INTENSITIES = ("low", "medium", "high", "normal", "strong")
 
 GENDERS = ("female", "male", "other")
 
-#: Splits that a corpus publishes itself.
-OFFICIAL_SPLITS = ("train", "validation", "test")
-
 PERCEIVED_VOTES = List({"emotion": STRING, "share": MEASURE})
 
 #: What a corpus says of a clip, and what raters do.
