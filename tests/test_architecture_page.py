@@ -16,6 +16,7 @@ from from_apps import from_app
 from recordings import excerpt, read_lines, save
 from test_floors import FLOORS
 
+from dailytalk_contiguous.core.apps import part_of
 from dailytalk_contiguous.models import engines
 from dailytalk_contiguous.publish.items import open_items
 
@@ -115,7 +116,8 @@ def test_section_of_the_page_is_a_table_in_html_and_in_markdown(ran: Ran) -> Non
 
 
 def test_rooms_of_the_page_are_those_whose_imports_are_checked() -> None:
-    rooms = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", PAGE, re.MULTILINE)
+    section = PAGE.partition("\n## The rooms\n")[2].partition("\n## ")[0]
+    rooms = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", section, re.MULTILINE)
     names = [re.findall(r"\w+", room) for room in rooms]
     assert {name for room in names for name in room} == set(FLOORS)
     floors = [{FLOORS[name] for name in room} for room in names]
@@ -126,9 +128,18 @@ def test_rooms_of_the_page_are_those_whose_imports_are_checked() -> None:
 def test_files_and_names_of_the_page_are_there() -> None:
     paths = [path for path in re.findall(r"`([\w/]+\.py)`", PAGE) if "/" in path or (PACKAGE / path).exists()]
     assert len(paths) > 12
+    paths.remove("apps/NAME/app.py")
     assert [path for path in paths if not ((PACKAGE / path).is_file() or (ROOT / path).is_file())] == []
     named = re.findall(r"`(\w+)`[^`.|]*\(`([\w/]+)\.py`\)", PAGE)
     assert len(named) > 8
     for name, path in named:
         module = importlib.import_module(f"dailytalk_contiguous.{path.replace('/', '.')}")
         assert hasattr(module, name), (name, path)
+
+
+def test_page_names_every_app_and_all_that_one_can_list() -> None:
+    section = PAGE.partition("\n## The core and its apps\n")[2].partition("\n## ")[0]
+    apps = {path.parent.name for path in (PACKAGE / "apps").glob("*/app.py")}
+    assert {*re.findall(r"^\| ([a-z]+) \| ", section, re.MULTILINE)} - {"app", "name"} == apps
+    listed = {name for app in apps for name in vars(part_of(app, "app")) if name.isupper()}
+    assert {*re.findall(r"^\| `([A-Z_]+)` \|", section, re.MULTILINE)} == listed

@@ -277,18 +277,6 @@ BUILT = built()
 OPTIONAL = frozenset({"sides", "separated_by"})
 
 
-def measured_sides(row: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """The measures of each side of a row by its channel, with the fields of `SIDE`; none where they are unknown.
-
-    >>> measured_sides({"sides": [{"channel": "left", "snr_db": 31.0}]})["left"]["snr_db"]
-    31.0
-    """
-    measured = [side for side in row.get("sides") or () if isinstance(side, Mapping)]
-    return {
-        side["channel"]: dict.fromkeys(SIDE) | dict(side) for side in measured if side.get("channel") in CHANNELS
-    }
-
-
 # Columns of a published dataset, by config: the contract between `push`, `load` and readers of tags.
 #
 # `conversations` is the finished conversation of `core.schema` with its provenance opened up; `utterances` is the
@@ -453,9 +441,6 @@ STYLES = ("normal", "whispered", "shouted", "sung")
 INTENSITIES = ("low", "medium", "high", "normal", "strong")
 
 GENDERS = ("female", "male", "other")
-
-#: Splits that a corpus publishes itself.
-OFFICIAL_SPLITS = ("train", "validation", "test")
 
 PERCEIVED_VOTES = List({"emotion": STRING, "share": MEASURE})
 

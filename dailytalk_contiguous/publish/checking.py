@@ -81,8 +81,10 @@ from dailytalk_contiguous.publish.version import Version
 from dailytalk_contiguous.store.edit_journal import laid_over
 from dailytalk_contiguous.store.files import inside, refuse_half_renamed
 from dailytalk_contiguous.store.work_folder import (
+    AUDIO,
     CLIPS,
     DATA,
+    DATASET,
     MEASURED,
     REJECTS,
     RUN,
@@ -1086,7 +1088,7 @@ def check_folder(
         if (path / CLIPS).is_dir():
             findings += _clip_findings(path, limits)
         return findings, facts | {"kind": "corpus"}
-    if any((path / name).exists() for name in (TRANSCRIPT, SHIFTED, "dataset", "run.json")):
+    if any((path / name).exists() for name in (TRANSCRIPT, SHIFTED, DATASET, RUN)):
         return _work(path, limits, references)
     if items := claimed(path):
         return _claimed(items, limits, references)
@@ -1152,7 +1154,7 @@ def _work(
     for name in ("audio", "speech"):
         if documents.is_number(hours.get(name)):
             facts[f"hours_of_{name}"] = hours[name]
-    if (folder / "dataset").is_dir() and any((folder / "dataset").rglob("*.parquet")):
+    if (folder / DATASET).is_dir() and any((folder / DATASET).rglob("*.parquet")):
         of_dataset, counts = check_dataset(folder, limits, references)
         findings += of_dataset
         facts |= counts | {"kind": "work"}
@@ -1174,7 +1176,7 @@ def file_findings(folder: Path) -> Iterator[Finding]:
     for name in (TRANSCRIPT, SHIFTED):
         if (folder / name).exists():
             yield from _transcript_lines(folder / name)
-    wavs = sorted((folder / "audio").rglob("*.wav"))
+    wavs = sorted((folder / AUDIO).rglob("*.wav"))
     for wav in steps("WAV files checked", wavs, len(wavs)):
         shown = str(wav.relative_to(folder))
         loudness = yield from _measured_wav(folder, shown)

@@ -36,7 +36,7 @@ from dailytalk_contiguous.sources.transcribed import BASE, at_hand, tagged_row
 from dailytalk_contiguous.store.files import inside, locked, sha256_of, write_text
 from dailytalk_contiguous.store.owned_folder import file_name
 from dailytalk_contiguous.store.parquet import open_parquet, writing_parquet
-from dailytalk_contiguous.store.work_folder import read_run
+from dailytalk_contiguous.store.work_folder import TAGGED, read_run
 
 # Indexing the finished conversations of a work folder, without reading their audio.
 #
@@ -541,7 +541,7 @@ def recordings(folder: Path, conversations: Iterable[Finished]) -> list[PackedRe
     Raises DailytalkError if one is not known, gone, not the one that was tagged, or too large for Parquet.
     """
     tagged: dict[str, Row] = {}
-    for path in sorted((folder / "tagged").glob("shard-*.parquet")):
+    for path in sorted((folder / TAGGED).glob("shard-*.parquet")):
         if read_entries(path) is not None:
             tagged |= read_rows(path, BASE)
     parts: dict[str, list[Row]] = {}

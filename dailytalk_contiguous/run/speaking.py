@@ -75,7 +75,7 @@ def read_synthesis_input(
     edited = laid_over(path)
     run = (work_folder.read_run(folder) or {}) if transcript is None else {}
     fields = published(run.get("fields") or (), work_folder.RUN)
-    conversations = transcribed(edited, folder / "tagged", recordings, rejects, (*FIELDS, *fields))
+    conversations = transcribed(edited, folder / work_folder.TAGGED, recordings, rejects, (*FIELDS, *fields))
     rows: list[Row] = [compress_row(row, PLANNING_COLUMNS) for row in conversations]
     if not rows and not rejects:
         raise DailytalkError(f"{path} is empty", "run dailytalk tag first")

@@ -22,9 +22,6 @@ from dailytalk_contiguous.sources.separated import checked_separated, exchanged,
 from dailytalk_contiguous.stages.script import KEPT, script_columns, seconds_within
 from dailytalk_contiguous.store.files import inside
 
-#: What a run calls its transcript.
-RUN_TRANSCRIPT = "transcript.jsonl"
-
 
 def checked(line: dict[str, Any], fields: Sequence[Field] = FIELDS) -> dict[str, Any]:
     """The line, if it can be spoken; raises ValueError, with what is wrong, if not."""

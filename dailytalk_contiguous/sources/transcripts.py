@@ -20,7 +20,6 @@ from dailytalk_contiguous.core.schema import CHANNELS, MIX
 from dailytalk_contiguous.core.word_times import Cue, join_words
 from dailytalk_contiguous.sources.recordings import is_recording
 from dailytalk_contiguous.sources.separated import ENDING
-from dailytalk_contiguous.sources.transcribed import RUN_TRANSCRIPT
 from dailytalk_contiguous.sources.transcript_formats import (
     FORMATS,
     Passage,
@@ -34,6 +33,7 @@ from dailytalk_contiguous.sources.transcript_formats import (
 )
 from dailytalk_contiguous.sources.whisper_json import EntryNames, begins_with_clip, first_whisper_json
 from dailytalk_contiguous.store.files import leads_out
+from dailytalk_contiguous.store.work_folder import TRANSCRIPT
 
 # What lhotse and NeMo call a file with lines of many recordings: cuts_supervisions_train.jsonl.gz, manifest.json.
 _SHARED = re.compile(r".*(?:supervisions|manifest).*\.(?:json|jsonl|jsonl\.gz)", re.IGNORECASE)
@@ -74,7 +74,7 @@ def find_transcripts(
         return [
             path
             for path in paths
-            if path.name == RUN_TRANSCRIPT
+            if path.name == TRANSCRIPT
             or not is_shared(path.name, audio_file.stem)
             or (root and leads_out(path, root))
             or _begins_with_recordings(path, path.stat().st_mtime_ns)
@@ -177,7 +177,7 @@ def is_shared(name: str, stem: str) -> bool:
     """Whether a file is called like one with lines of many recordings, of which one is called `stem`."""
     ending = ending_of(name)
     is_own = ending is not None and name.removesuffix(ending) == stem
-    return name == RUN_TRANSCRIPT or (not is_own and _SHARED.fullmatch(name) is not None)
+    return name == TRANSCRIPT or (not is_own and _SHARED.fullmatch(name) is not None)
 
 
 def stems_of(name: str) -> list[str]:
@@ -333,7 +333,7 @@ def _about(names: Iterable[str], path: Path, recording_file: str, shared: bool) 
         except BadInput as error:
             raise broken(path, error.reason, error.remedy) from None
     names = [*names]
-    if path.name == RUN_TRANSCRIPT:
+    if path.name == TRANSCRIPT:
         return [name for name in names if name == recording_file]
     stem = PurePosixPath(recording_file).stem
     agreeing = {

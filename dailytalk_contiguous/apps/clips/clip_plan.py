@@ -258,7 +258,7 @@ class ClipPlan:
 
 
 def corpus_pipeline(profile: str = STANDARD, **options: Any) -> tuple[tuple[Stages, Stages], ClipPlan]:
-    """The stages of `dailytalk corpus` (see `pipelines.to_sound.clip_stages`) and the plan for its clips.
+    """The stages of `dailytalk corpus` (see `apps.clips.to_clips.clip_stages`) and the plan for its clips.
 
     Args:
         profile: of `models.profiles.PROFILES`.

@@ -295,7 +295,7 @@ class CorpusSpec(Spec):
 
     Args:
         read: from `read_corpus`. out: the work folder; created if need be.
-        stages: the two lists, measuring and finishing (see `pipelines.to_sound.clip_stages`).
+        stages: the two lists, measuring and finishing (see `apps.clips.to_clips.clip_stages`).
         wanted: what is kept, split, balanced and copied.
         about: goes into run.json as it is.
         text_conditions: whether annotations condition on emotion and style.

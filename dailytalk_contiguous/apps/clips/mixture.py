@@ -29,7 +29,7 @@ from dailytalk_contiguous.publish.training_folder import (
 )
 from dailytalk_contiguous.store.files import json_document, json_text
 from dailytalk_contiguous.store.owned_folder import OwnedFolder, file_name
-from dailytalk_contiguous.store.work_folder import DATA
+from dailytalk_contiguous.store.work_folder import DATA, DATASET
 
 # Folders that can be mixed, in one form: files of audio with their words, side, licence and weight.
 #
@@ -157,7 +157,7 @@ def open_folder(path: Path, scratch: Path, eval_share: float, seed: int) -> MixF
     for data in (path / DATA, path):
         if manifests := manifests_in(data, CLIP_MANIFESTS):
             return MixFolder(data, manifests, models, None, {}, credits)
-    if (path / "dataset").is_dir():
+    if (path / DATASET).is_dir():
         rows = items.open_items(path, finished=True).rows()
         export = exports.write_export(rows, scratch, moshi_folder.MOSHI, eval_share=eval_share, seed=seed)
         licence = (record.get("source") or {}).get("licence")

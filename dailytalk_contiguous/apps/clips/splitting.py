@@ -124,7 +124,7 @@ def _digest(*parts: object) -> str:
 class SplitSpec(FilesSpec):
     """Recordings into pieces, as files in a folder that people may change afterwards.
 
-    `stages` are those of `pipelines.to_sound.split_stages`.
+    `stages` are those of `apps.clips.to_clips.split_stages`.
     """
 
     kind, shards = _KIND, PIECES_FOLDER

@@ -60,7 +60,7 @@ class TranscribeSpec(Spec):
 
     Args:
         source: as for the corpus `clips`. out: the whisper.json; created if need be.
-        stages: of `pipelines.to_text.transcribe_stages`. about: its `command` is for the journal.
+        stages: of `apps.clips.to_clips.transcribe_stages`. about: its `command` is for the journal.
 
     Attributes:
         left: the clips without an entry, by their names; these are what is heard.

@@ -38,7 +38,7 @@ _COLUMNS = (
 class SeparateSpec(FilesSpec):
     """Recordings of one channel into FLACs of two, with their turns.
 
-    `stages` are those of `pipelines.to_text.separate_stages`, without the last.
+    `stages` are those of `apps.mono.to_sides.separate_stages`, without the last.
 
     Attributes:
         parts: what is known of each part (`line_of_part`).

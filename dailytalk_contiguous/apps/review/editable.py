@@ -43,7 +43,7 @@ from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.shards import Entry, ShardIndex, read_rows
 from dailytalk_contiguous.sources import whisper_json
 from dailytalk_contiguous.sources.separated import moved_lines
-from dailytalk_contiguous.sources.transcribed import BASE, RUN_TRANSCRIPT, at_hand, tagged_row
+from dailytalk_contiguous.sources.transcribed import BASE, at_hand, tagged_row
 from dailytalk_contiguous.store.edit_journal import JOURNAL, EditJournal, Record, has_journal
 from dailytalk_contiguous.store.files import (
     inside,
@@ -56,14 +56,12 @@ from dailytalk_contiguous.store.files import (
     write_lines,
     write_text,
 )
+from dailytalk_contiguous.store.work_folder import CLIPS, DATASET, MEASURED, RUN, TAGGED, TRANSCRIPT
 
 log = logging.getLogger("dailytalk_contiguous")
 
 #: The folder of discarded audio, and the file in it with the entries that were about it.
 DISCARDED, DISCARDED_ENTRIES = "Discarded Audios", "discarded_entries.json"
-
-#: Folder of the tagged shards in a work folder.
-_TAGGED = "tagged"
 
 #: Characters of a text that a list shows.
 SHOWN_TEXT = 200
@@ -260,7 +258,7 @@ class TaggedLines(Editable):
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
-        self._path = inside(root, RUN_TRANSCRIPT)
+        self._path = inside(root, TRANSCRIPT)
         self._signature = signature_of(self._path)
 
     def names(self) -> Sequence[str]:
@@ -301,7 +299,7 @@ class TaggedLines(Editable):
         return moved_lines(self._base(name), lines) if name in self._entries else set()
 
     def file_of(self, name: str) -> str:
-        return RUN_TRANSCRIPT
+        return TRANSCRIPT
 
     def write(self, file: str, changed: Mapping[str, Lines]) -> None:
         after: dict[str, _Scanned] = {}
@@ -375,7 +373,7 @@ class TaggedLines(Editable):
 
     @cached_property
     def _entries(self) -> dict[str, tuple[Path, Entry]]:
-        return ShardIndex(self.root / _TAGGED).entries
+        return ShardIndex(self.root / TAGGED).entries
 
     _latest: tuple[Path | None, dict[str, dict[str, Any]]] = (None, {})
 
@@ -975,13 +973,13 @@ def open_editable(folder: Path) -> Editable | None:
         return ClipsLines(folder)
     if not folder.is_dir():
         return None
-    if (folder / RUN_TRANSCRIPT).is_file():
+    if (folder / TRANSCRIPT).is_file():
         return TaggedLines(folder)
     if (folder / "mix.json").is_file():
         return None
     if (folder / _MANIFESTS[0]).is_file() or (folder / AUDIO_FOLDER).is_dir():
         return MoshiLines(folder)
-    if any((folder / name).exists() for name in (_TAGGED, "dataset", "clips", "measured", "run.json")):
+    if any((folder / name).exists() for name in (TAGGED, DATASET, CLIPS, MEASURED, RUN)):
         return None
     clips = whisper_json.clips_folder(folder)
     if clips.json is not None or _audio_below(clips.audio, skip=DISCARDED):
