@@ -16,7 +16,7 @@ def default_settings() -> dict[str, Any]:
     """The defaults by the names of the options, also of apps; not those that depend on the machine."""
     values = settings_of(*tag_stages(), *speak_stages())
     for defaults in parts("DEFAULTS"):
-        values |= defaults()
+        values = defaults() | values
     for name in ("compute_type", "affect_precision"):
         values.pop(name, None)
     return {"profile": STANDARD} | {

@@ -8,10 +8,10 @@ from typing import Any
 
 from dailytalk_contiguous.core.apps import additions, part_of
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.hallucination import POCKETSPHINX
 from dailytalk_contiguous.core.licensing import licence_of
 from dailytalk_contiguous.core.machine import PACKAGES, cores
 from dailytalk_contiguous.core.outcome import Judgement, Outcome, to_run
-from dailytalk_contiguous.core.quality import POCKETSPHINX
 from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE, available
 from dailytalk_contiguous.models.devices import compute_type_of, cublas, lacking
 from dailytalk_contiguous.models.engines import load_synthesiser, speaker_text

@@ -14,14 +14,6 @@ from dailytalk_contiguous.core.loudness import clip_loudness, decibels
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.spans import merge_gaps, true_runs
 
-#: The recogniser of the embedded profile: its English model comes in its wheel.
-POCKETSPHINX = "pocketsphinx"
-
-#: Recognisers that were trained on wide-band sound alone: the model in pocketsphinx's wheel listens up to 6.8 kHz
-#: (`upperf`), and its makers warn against giving such a model sound that was upsampled (CMUSphinx's FAQ, "Why my
-#: accuracy is poor"). On two telephone calls 85 to 101 % of its words were wrong.
-WIDE_BAND = frozenset({POCKETSPHINX})
-
 # Quality of a clip's recording in figures, and which of them are out of bounds.
 #
 # The file is measured as it came, before anything is levelled or cut, and at its own rate. What can't be known is

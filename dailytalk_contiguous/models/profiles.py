@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from dailytalk_contiguous.core.errors import BadValue
-from dailytalk_contiguous.core.quality import POCKETSPHINX
+from dailytalk_contiguous.core.hallucination import POCKETSPHINX
 from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE, AUDEERING
 from dailytalk_contiguous.models.checkpoints import RESEMBLYZER, SORTFORMER
 from dailytalk_contiguous.models.recogniser import WHISPER

@@ -3,7 +3,7 @@
 from typing import Any
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.quality import POCKETSPHINX
+from dailytalk_contiguous.core.hallucination import POCKETSPHINX
 from dailytalk_contiguous.core.schema import NOBODY
 from dailytalk_contiguous.core.settings import settings_in
 from dailytalk_contiguous.models.engines import CLONE

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from dailytalk_contiguous.core import documents
 from dailytalk_contiguous.core.audio import blocks, probe, to_uri
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.moshi_words import SaidWord, said_words
 from dailytalk_contiguous.core.quality import BELOW_LOUDEST, SILENCE_DBFS
 from dailytalk_contiguous.core.schema import AUDIO_FOLDER, CONFIGS, LABELLED, MAIN, OTHER, Row
 from dailytalk_contiguous.core.scorecard import ReferenceCorpus, measure_text, places, published_references
@@ -24,7 +25,7 @@ from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.tags import tags_among
 from dailytalk_contiguous.core.tally import Sum, Tally, TurnTaking
 from dailytalk_contiguous.core.utterance import FIELDS, line_problem, published, why_silent
-from dailytalk_contiguous.core.word_times import SaidWord, frame_of, said_words
+from dailytalk_contiguous.core.word_times import frame_of
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish import dialogue_formats
 from dailytalk_contiguous.publish.clip_figures import corpus_figures

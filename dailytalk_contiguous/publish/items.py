@@ -37,6 +37,7 @@ from dailytalk_contiguous.core.documents import (
 )
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.loudness import decibels
+from dailytalk_contiguous.core.moshi_words import said_words
 from dailytalk_contiguous.core.quality import NAMES
 from dailytalk_contiguous.core.schema import (
     ALIGNED_WORD,
@@ -69,7 +70,6 @@ from dailytalk_contiguous.core.utterance import (
     sounding_span,
     utterance_of,
 )
-from dailytalk_contiguous.core.word_times import said_words
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.models.speech_activity import read_clip
 from dailytalk_contiguous.publish.clip_folder import annotated_clip, listed_clips

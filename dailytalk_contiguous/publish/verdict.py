@@ -23,9 +23,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, NamedTuple
 
-from dailytalk_contiguous.core.hallucination import MAX_WORDS_PER_SECOND
+from dailytalk_contiguous.core.hallucination import MAX_WORDS_PER_SECOND, WIDE_BAND
 from dailytalk_contiguous.core.licensing import licence_of
-from dailytalk_contiguous.core.quality import NO_LIMIT, WIDE_BAND
+from dailytalk_contiguous.core.quality import NO_LIMIT
 from dailytalk_contiguous.core.schema import CHANNELS, Row, kept_speakers, voices
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.tally import UNKNOWN, Tally, TurnTaking

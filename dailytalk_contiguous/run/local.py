@@ -13,7 +13,7 @@ from pathlib import Path
 
 from datasets import Features
 
-from dailytalk_contiguous.core.quality import POCKETSPHINX
+from dailytalk_contiguous.core.hallucination import POCKETSPHINX
 from dailytalk_contiguous.core.schema import SOURCE, Row
 from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE
 from dailytalk_contiguous.run.forecast import Forecast

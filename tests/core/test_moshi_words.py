@@ -6,8 +6,8 @@ import pytest
 
 from dailytalk_contiguous.core.documents import LATEST
 from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.moshi_words import SaidWord, said_words
 from dailytalk_contiguous.core.schema import MAIN, OTHER
-from dailytalk_contiguous.core.word_times import SaidWord, said_words
 
 
 @pytest.mark.parametrize(

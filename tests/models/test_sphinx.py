@@ -10,7 +10,7 @@ import pytest
 from audio_files import example, reference
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.quality import POCKETSPHINX
+from dailytalk_contiguous.core.hallucination import POCKETSPHINX
 from dailytalk_contiguous.models.recogniser import (
     Sphinx,
     check_language,

@@ -74,6 +74,7 @@ def test_work_folder_has_a_readme_that_follows_its_runs_until_a_person_writes_on
     text = readme.read_text(encoding="utf-8")
     for said in ("# work", "1 conversation tagged", "cc0-1.0", "silero-vad", "load_dataset"):
         assert said in text
+    assert "affect context" not in text  # which nobody chose; with an app or without
     before = state(tmp_path / "work")
     assert dailytalk(*tag, "--source-licence", "cc0-1.0").code == 0
     assert state(tmp_path / "work") == before

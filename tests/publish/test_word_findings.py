@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from dailytalk_contiguous.core.moshi_words import SaidWord
 from dailytalk_contiguous.core.schema import MAIN, OTHER
-from dailytalk_contiguous.core.word_times import SaidWord
 from dailytalk_contiguous.publish.checking import Loudness, word_findings
 
 

@@ -12,7 +12,7 @@ from revoicing import voice
 
 from dailytalk_contiguous.core.audio import to_pcm
 from dailytalk_contiguous.core.errors import ModelMissing
-from dailytalk_contiguous.core.quality import POCKETSPHINX
+from dailytalk_contiguous.core.hallucination import POCKETSPHINX
 from dailytalk_contiguous.core.schema import ALIGNED_WORD
 from dailytalk_contiguous.stages.align import Align
 

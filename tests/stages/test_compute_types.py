@@ -8,7 +8,7 @@ from from_apps import from_app
 
 from dailytalk_contiguous.core.apps import has_app
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.quality import POCKETSPHINX
+from dailytalk_contiguous.core.hallucination import POCKETSPHINX
 from dailytalk_contiguous.stages.align import Align
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.stages.synthesis import Speak

@@ -15,7 +15,7 @@ from tiny_models import LANGUAGE_CODES
 
 from dailytalk_contiguous.core.audio import to_pcm
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
-from dailytalk_contiguous.core.quality import POCKETSPHINX
+from dailytalk_contiguous.core.hallucination import POCKETSPHINX
 from dailytalk_contiguous.core.utterance import GIVEN
 from dailytalk_contiguous.core.word_times import GAP_SECONDS, Word
 from dailytalk_contiguous.models.contracts import Recognised

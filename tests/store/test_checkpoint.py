@@ -10,7 +10,7 @@ import pytest
 from audio_files import EXAMPLES, conversations
 
 from dailytalk_contiguous.core import interrupts
-from dailytalk_contiguous.core.quality import POCKETSPHINX
+from dailytalk_contiguous.core.hallucination import POCKETSPHINX
 from dailytalk_contiguous.core.schema import SOURCE, Row
 from dailytalk_contiguous.models.affect import threads_of_one
 from dailytalk_contiguous.run.shard import Task, make_shard

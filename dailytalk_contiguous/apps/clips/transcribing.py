@@ -19,9 +19,8 @@ from dailytalk_contiguous.apps.clips.clip_run import clip_to_measure
 from dailytalk_contiguous.apps.clips.corpora.registry import corpus_rows
 from dailytalk_contiguous.core.documents import as_text, shown
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
-from dailytalk_contiguous.core.hallucination import compression_ratio
+from dailytalk_contiguous.core.hallucination import POCKETSPHINX, compression_ratio
 from dailytalk_contiguous.core.machine import cache_folder
-from dailytalk_contiguous.core.quality import POCKETSPHINX
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.run.events import Account
 from dailytalk_contiguous.run.run import Pass, RunOptions, Spec

@@ -9,10 +9,10 @@ import pyarrow as pa
 from dailytalk_contiguous.core.audio import probe, to_uri
 from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.moshi_words import said_words
 from dailytalk_contiguous.core.schema import BUILT, CHANNELS, Row
 from dailytalk_contiguous.core.turns import Timed, stretches
 from dailytalk_contiguous.core.utterance import CUT_MARK, SYNTHESIS, UTTERANCE
-from dailytalk_contiguous.core.word_times import said_words
 from dailytalk_contiguous.publish.items import Items, ItemSound, judged, read_shaped
 from dailytalk_contiguous.store.files import inside, json_text
 

@@ -35,10 +35,11 @@ from dailytalk_contiguous.core.documents import (
     with_null,
 )
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.moshi_words import said_words
 from dailytalk_contiguous.core.schema import AUDIO_FOLDER, CHANNELS, MAIN, OTHER
 from dailytalk_contiguous.core.separated_turns import is_doubtful
 from dailytalk_contiguous.core.utterance import NOT_SILENT, why_silent
-from dailytalk_contiguous.core.word_times import join_words, said_words, split_words
+from dailytalk_contiguous.core.word_times import join_words, split_words
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.shards import Entry, ShardIndex, read_rows
 from dailytalk_contiguous.sources import whisper_json
