@@ -28,8 +28,8 @@ REACHED = {
     "push": ("publish.pushing", 78, 29_000),
     "check": ("publish.checking", 74, 26_000),
     "report": ("cli.report", 115, 39_000),
-    "tag": ("cli.tag", 115, 25_500),
-    "speak": ("cli.speak", 120, 28_500),
+    "tag": ("cli.tag", None, 25_500),
+    "speak": ("cli.speak", None, 28_500),
 }
 
 #: The core's modules for more than one machine, or more than fits on one.
@@ -48,7 +48,7 @@ GOALS = {
     "circles of imports": 0,
 }
 for _name, (_, _most_files, _most_lines) in REACHED.items():
-    GOALS |= {f"{_name}: files": _most_files, f"{_name}: lines": _most_lines}
+    GOALS |= {f"{_name}: lines": _most_lines} | ({f"{_name}: files": _most_files} if _most_files else {})
 
 
 class House(NamedTuple):
