@@ -25,8 +25,8 @@ from measuring import EXAMPLES, dailytalk, judged
 
 from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.publish.exports import write_export
-from dailytalk_contiguous.publish.items import open_items
 from dailytalk_contiguous.publish.moshi_folder import MOSHI
+from dailytalk_contiguous.publish.opening import open_items
 
 try:
     import sentencepiece

@@ -21,7 +21,7 @@ from PIL import Image
 
 from dailytalk_contiguous.core.audio import Samples, read_at
 from dailytalk_contiguous.core.schema import CHANNELS
-from dailytalk_contiguous.publish.items import open_items
+from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.publish.plots import COLOURS, FAINT, INK, SOFT
 
 #: Seconds that are drawn, and samples a second of what is read and of what is drawn.

@@ -18,7 +18,7 @@ from test_floors import FLOORS
 
 from dailytalk_contiguous.core.apps import part_of
 from dailytalk_contiguous.models import engines
-from dailytalk_contiguous.publish.items import open_items
+from dailytalk_contiguous.publish.opening import open_items
 
 pytestmark = pytest.mark.xdist_group("the page of the architecture")  # its examples are run once
 

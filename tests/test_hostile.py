@@ -61,8 +61,8 @@ from dailytalk_contiguous.models.engines import load_synthesiser
 from dailytalk_contiguous.models.linear_emotion import LinearEmotion, linear_shapes
 from dailytalk_contiguous.models.speech_models import load_speech_encoder
 from dailytalk_contiguous.publish.exports import write_export
-from dailytalk_contiguous.publish.items import open_items
 from dailytalk_contiguous.publish.moshi_folder import MOSHI
+from dailytalk_contiguous.publish.opening import open_items
 
 pytest_plugins = ["hub.hub_fixtures"]
 

@@ -14,7 +14,7 @@ from dailytalk_contiguous.core.turns import TURN_MEASURES
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.publish.checking import check_folder as run_check
 from dailytalk_contiguous.publish.checking import check_version
-from dailytalk_contiguous.publish.items import reference_at
+from dailytalk_contiguous.publish.opening import reference_at
 from dailytalk_contiguous.publish.verdict import Finding, FitnessLimits, Verdict, verdict_of
 from dailytalk_contiguous.publish.version import Version, version_or_path
 

@@ -18,7 +18,8 @@ from dailytalk_contiguous.publish.annotation_formats import annotated_rows
 from dailytalk_contiguous.publish.exports import TWO_LISTS, ExportFormat, ExportSettings, write_export
 from dailytalk_contiguous.publish.formats import FORMATS
 from dailytalk_contiguous.publish.interactivity import ClipChoice, clips_found
-from dailytalk_contiguous.publish.items import SMALL, open_items
+from dailytalk_contiguous.publish.items import SMALL
+from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.publish.packing import origin
 from dailytalk_contiguous.publish.readme import readme
 from dailytalk_contiguous.publish.version import Version, version_or_path

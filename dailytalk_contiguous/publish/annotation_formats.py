@@ -25,7 +25,9 @@ from dailytalk_contiguous.core.schema import CHANNELS, Row
 from dailytalk_contiguous.core.turns import Timed, stretches
 from dailytalk_contiguous.core.utterance import EDGES, sounding_span, words_within
 from dailytalk_contiguous.publish import exports
-from dailytalk_contiguous.publish.items import MOST_SECONDS, SMALL, TaggedItems, open_items
+from dailytalk_contiguous.publish.items import MOST_SECONDS, SMALL
+from dailytalk_contiguous.publish.opening import open_items
+from dailytalk_contiguous.publish.tagged_items import TaggedItems
 from dailytalk_contiguous.publish.version import Version
 from dailytalk_contiguous.store.files import inside
 from dailytalk_contiguous.store.work_folder import TRANSCRIPT

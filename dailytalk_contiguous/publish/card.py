@@ -24,8 +24,8 @@ from dailytalk_contiguous.core.tally import UNKNOWN, Tally
 from dailytalk_contiguous.core.utterance import FIELDS, Field, type_in_words
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.publish import sections as report
-from dailytalk_contiguous.publish.items import open_items
 from dailytalk_contiguous.publish.manifest import DataFile, Packed, PublishedRow
+from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.publish.player import to_mp3
 from dailytalk_contiguous.publish.plots import PNG_PIXELS, HistogramPlot, sheet
 from dailytalk_contiguous.publish.render import (

@@ -36,21 +36,16 @@ from dailytalk_contiguous.publish.items import (
     ABOUT,
     DURATION_TOLERANCE,
     EVAL,
-    MIX,
     MOSHI_MANIFESTS,
     TOLERANCE,
     TRAIN,
     Items,
-    claimed,
-    finished_items,
-    is_mix,
-    open_items,
-    read_shaped,
 )
 from dailytalk_contiguous.publish.loading import file_differences
 from dailytalk_contiguous.publish.manifest import MANIFEST
 from dailytalk_contiguous.publish.measures import CONVERSATION_MEASURES, SeparatedSpeech, measure_turns
 from dailytalk_contiguous.publish.moshi_folder import BATCH, CONFIG, MOSHI, WINDOW_SECONDS, window_count
+from dailytalk_contiguous.publish.opening import claimed, finished_items, open_items
 from dailytalk_contiguous.publish.prompts import (
     LONGEST_PROMPT,
     PERSONAPLEX_CONFIG,
@@ -62,7 +57,10 @@ from dailytalk_contiguous.publish.prompts import (
 from dailytalk_contiguous.publish.training_folder import (
     ABOUT_SHAPE,
     CLIP_MANIFESTS,
+    MIX,
+    is_mix,
     most_listed,
+    read_shaped,
     timed_conversation,
 )
 from dailytalk_contiguous.publish.verdict import (

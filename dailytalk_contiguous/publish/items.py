@@ -1,11 +1,11 @@
-"""Conversations and clips through one reader: of work folders, versions, mixes, training folders and talks."""
+"""What holds conversations or clips, read in one way (`Items`), and a row as exporters see it.
 
-import itertools
+`publish.opening` opens it, whatever it is.
+"""
+
 import json
 import math
-import os
 from abc import ABC, abstractmethod
-from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -18,26 +18,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from datasets import Features, List
 
-from dailytalk_contiguous.core.apps import parts
-from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, Pcm, embedded, probe, read_pcm, to_uri
-from dailytalk_contiguous.core.documents import (
-    MOST_BYTES,
-    MOST_OWN_BYTES,
-    Readable,
-    as_text,
-    expect,
-    fits,
-    is_number,
-    json_lines,
-    parse_json,
-    path_of,
-    quoted,
-    read_json,
-    shown,
-)
+from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, Pcm, embedded, probe, read_pcm
+from dailytalk_contiguous.core.documents import as_text, is_number, quoted, shown
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.loudness import decibels
-from dailytalk_contiguous.core.moshi_words import said_words
 from dailytalk_contiguous.core.quality import NAMES
 from dailytalk_contiguous.core.schema import (
     ALIGNED_WORD,
@@ -47,9 +31,7 @@ from dailytalk_contiguous.core.schema import (
     LABELLED,
     LABELS,
     OPTIONAL,
-    SIDE,
     SOUND,
-    STRING,
     Row,
     built,
     is_recorded,
@@ -57,42 +39,27 @@ from dailytalk_contiguous.core.schema import (
     name_or_none,
     voices,
 )
-from dailytalk_contiguous.core.scorecard import ReferenceCorpus, reference_of
 from dailytalk_contiguous.core.utterance import (
-    EDGES,
     FIELDS,
     OPTIONAL_FIELDS,
     UTTERANCE,
     Field,
     checked_fields,
-    line_problem,
     published,
     sounding_span,
-    utterance_of,
 )
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.models.speech_activity import read_clip
-from dailytalk_contiguous.publish.clip_folder import annotated_clip, listed_clips
+from dailytalk_contiguous.publish.clip_folder import listed_clips
 from dailytalk_contiguous.publish.manifest import MANIFEST
-from dailytalk_contiguous.publish.version import COPY, Version, open_version
-from dailytalk_contiguous.shards import Entry, ShardIndex, read_rows
-from dailytalk_contiguous.sources.transcribed import BASE, at_hand, tagged_row
-from dailytalk_contiguous.store.edit_journal import laid_over
-from dailytalk_contiguous.store.files import inside, is_inside, refuse_half_renamed
-from dailytalk_contiguous.store.hub import hub_errors, parse_reference
+from dailytalk_contiguous.publish.version import COPY, Version
+from dailytalk_contiguous.store.files import is_inside
 from dailytalk_contiguous.store.parquet import ParquetReader, open_parquet
-from dailytalk_contiguous.store.work_folder import (
-    CLIPS,
-    DATASET,
-    MEASURED,
-    RECORD,
-    RUN,
-    STATS,
-    TAGGED,
-    TRANSCRIPT,
-    read_run,
-    rejects_in,
-)
+from dailytalk_contiguous.store.work_folder import CLIPS, DATASET, MEASURED, RUN, TAGGED, read_run, rejects_in
+
+#: Manifests of a training folder of conversations or a mix, by side; the facts on its conversations.
+TRAIN, EVAL, ABOUT = "train.jsonl", "eval.jsonl", "conversations.json"
+MOSHI_MANIFESTS = {"train": TRAIN, "eval": EVAL}
 
 _REMEDY = "build the conversation again"
 
@@ -548,87 +515,6 @@ class VersionItems(FiledItems):
         return splits is None or self._split_of[str(file)] in splits
 
 
-def open_items(where: str | Path | Version, finished: bool = False) -> Items:
-    """Open whatever holds conversations or clips.
-
-    >>> from dailytalk_contiguous.publish.items import open_items
-    >>> items = open_items("work")
-    >>> items.kind, [row["conversation_id"] for row in items.rows(["conversation_id"])]
-    ('conversations', ['call'])
-
-    Args:
-        where: a work folder of conversations (finished, or only tagged), a folder of their shards, a work folder
-            of `dailytalk corpus` (finished, or only measured), a mix, a training folder for Moshi, what an app
-            claims (`converse`: talks), a version in a folder or on the Hub: what `open_version` gave, or
-            `OWNER/NAME@TAG`.
-        finished: reject a folder in which nothing is finished.
-
-    Raises DailytalkError if it is none of these, or holds nothing.
-    """
-    if isinstance(where, str):
-        named = None if Path(where).exists() else parse_reference(where)
-        where = open_version(named) if named else Path(where)
-    if isinstance(where, Version):
-        return VersionItems(where)
-    if not where.exists():
-        raise DailytalkError(f"{where} does not exist", "check the path")
-    refuse_half_renamed(where)
-    is_training = (where / TRAIN).is_file() and not (where / DATASET).is_dir()
-    if is_mix(where) or (not finished and is_training):
-        return TrainingItems(where)
-    if items := claimed(where):
-        return items
-    if clip_shards(where / CLIPS) or clip_shards(where / MEASURED):
-        clips = Shards(where, labelled=True)
-        if finished and clips.kind == "measured":
-            raise DailytalkError(
-                f"{where} holds a corpus that was measured and not finished",
-                "run dailytalk corpus without --report-only",
-            )
-        return clips
-    is_work = any((where / name).exists() for name in (DATASET, TAGGED, TRANSCRIPT))
-    if not is_work and CONFIGS[0] in (version := open_version(where)).configs():
-        return VersionItems(version)
-    if any((where / DATASET).glob("*.parquet")) or finished or not (where / TRANSCRIPT).is_file():
-        return Shards(where, labelled=False)
-    return TaggedItems(where)
-
-
-def claimed(folder: Path) -> Items | None:
-    """A folder that an app knows how to read; None where none claims it."""
-    return next((reader(folder) for reader in parts("READERS") if reader.claims(folder)), None)
-
-
-def reference_at(where: Path | Version) -> ReferenceCorpus:
-    """What a corpus-stats.json says, or that of a work folder or a version, to compare with.
-
-    Raises DailytalkError if there is none, or it is damaged.
-    """
-    name, remedy = f"the {STATS} of {where}", f"name a {STATS}, or what has one"
-    if isinstance(where, Path):
-        if where.is_dir() and not (where / STATS).exists():
-            raise DailytalkError(f"{as_text(where)!r} has no {STATS}", "run the command that made it again")
-        path = inside(where, STATS) if where.is_dir() else where
-        ending = as_text(Path(*where.absolute().parts[-2:]))  # pages are published, and paths are private
-        return reference_of(read_json(path, remedy, MOST_OWN_BYTES), ending)
-    if STATS not in where.names:
-        raise DailytalkError(f"{where} has no {STATS}", "publish it again, or name a work folder")
-    with hub_errors(where), where.open(STATS) as file:
-        text = file.read(MOST_OWN_BYTES + 1)
-    return reference_of(parse_json(text, name, remedy, MOST_OWN_BYTES), str(where))
-
-
-def finished_items(folder: Path) -> Shards:
-    """The finished conversations or clips of a folder. Raises DailytalkError if it holds none in shards."""
-    items = open_items(folder, finished=True)
-    if not isinstance(items, Shards):
-        raise DailytalkError(
-            f"{folder} holds no finished conversations",
-            "name what `dailytalk build`, `speak` or `corpus` has written",
-        )
-    return items
-
-
 def clip_shards(folder: Path) -> list[Path]:
     """The shards of a folder of clips, by name; none where there is no such folder."""
     return sorted(folder.glob("shard-*.parquet"))
@@ -661,302 +547,6 @@ def _shards(folder: Path) -> list[Path]:
     if outside:
         raise DailytalkError(f"{outside} is a symbolic link out of its folder", COPY)
     return paths
-
-
-# Training folders: WAVs with JSON beside them, named by manifests, as moshi-finetune reads them.
-#
-# The facts of a clip are in the JSON, and how often it is seen is how often the manifest names it. Conversations
-# have no labels there; each is one file of its folder.
-
-
-#: Manifests of a training folder of conversations or a mix, by side; the facts on its conversations.
-TRAIN, EVAL, ABOUT = "train.jsonl", "eval.jsonl", "conversations.json"
-MOSHI_MANIFESTS = {"train": TRAIN, "eval": EVAL}
-
-#: Splits by the sides of a training folder.
-_SPLITS = {"train": "train", "eval": "validation"}
-
-#: The record of a mix, and its rejects. Not `.jsonl`: the trainer would take it for a manifest.
-MIX, MIX_REJECTS = "mix.json", "rejects.json"
-
-#: What to do about a training folder that is damaged.
-AGAIN = "make that folder again"
-
-#: What a manifest names is a WAV: by its name, and by its first bytes.
-_SUFFIXES = (".wav", ".wave")
-_HEADERS = (b"RIFF", b"RF64", b"RIFX")
-
-_ENTRY = {"path": str, "duration": float, "emotion?": str, "style?": str}
-
-#: The fields of the JSON beside a WAV that a mix takes over.
-ANNOTATION: dict[str, Any] = {f"{name}?": str for name, kind in LABELS.items() if kind == STRING}
-ANNOTATION |= dict.fromkeys(("id?", "text?", "rule?", "language?"), str)
-ANNOTATION |= dict.fromkeys(("affect?", "prosody?", "conditioning?", "quality?"), dict)
-ANNOTATION |= dict.fromkeys(("emotion_class?", "emotion_model?"), str)
-ANNOTATION |= {"emotion_probabilities?": [{"emotion": str, "probability": float}]}
-ANNOTATION |= {"alignments": list, "word_sources?": list, "weight?": float, "duration?": float}
-
-
-class TrainingItems(Items):
-    """The files of a mix, or of a training folder for Moshi, each once.
-
-    A clip has the id of its corpus, anything else its path in the folder; `labels` are those of clips in a mix,
-    where a conversation has none except `corpus`, the folder that it came from. `weight` is how often the manifest
-    names the file. Of what is no clip, which has words of one side alone, `measures` are those that its export has
-    kept of its conversation; None of a clip.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        self._root = folder
-        self.kind = "mix" if is_mix(folder) else "moshi"
-
-    def rows(self, columns: Iterable[str] | None = None, splits: Collection[str] | None = None) -> Iterator[Row]:
-        wanted = None if columns is None else {*columns}
-        for path, (side, _, _) in self._lines.items():
-            if splits is None or _SPLITS[side] in splits:
-                row = self._row(path)
-                yield row | (self._audio(path) if wanted is None or "audio" in wanted else {})
-
-    def row(self, name: str) -> Row:
-        return self._row(self._path_of(name))
-
-    def sound(self, name: str) -> ItemSound:
-        return ItemSound(self._audio(self._path_of(name))["audio"])
-
-    def rejects(self) -> Iterator[dict[str, str]]:
-        rejects = read_json(inside(self._root, MIX_REJECTS)) if self.labelled else []
-        for reject in expect(rejects, [dict], MIX_REJECTS):
-            yield {name: str(reject.get(name) or "") for name in ("id", "stage", "reason", "remedy")}
-
-    @cached_property
-    def _lines(self) -> dict[str, tuple[str, float, int]]:
-        lines: dict[str, tuple[str, float, int]] = {}
-        for side, name in MOSHI_MANIFESTS.items():
-            named = entries(self._root / name)
-            times = Counter(line["path"] for line in named)
-            lines |= {line["path"]: (side, line["duration"], times[line["path"]]) for line in named}
-        return lines
-
-    @cached_property
-    def _paths(self) -> dict[str, str]:
-        return {annotated(self._root, path)[1].get("id") or path: path for path in self._lines}
-
-    @cached_property
-    def _measures(self) -> dict[str, dict[str, float]]:
-        """What an export has kept of the conversation of each file; nothing where that is damaged or not ours."""
-        shape = {str: {"files": [str], "measures?": {str: float}}}
-        try:
-            about = read_shaped(inside(self._root, ABOUT), shape, MOST_OWN_BYTES)
-        except (BadInput, OSError):
-            return {}
-        return {path: of.get("measures") or {} for of in about.values() for path in of["files"]}
-
-    def _path_of(self, name: str) -> str:
-        if name not in self._paths:
-            raise self._missing(name)
-        return self._paths[name]
-
-    def _audio(self, path: str) -> dict[str, Any]:
-        return {"audio": {"bytes": None, "path": to_uri(annotated(self._root, path)[0])}}
-
-    def _row(self, path: str) -> Row:
-        side, seconds, times = self._lines[path]
-        annotation = annotated(self._root, path)[1]
-        sources = annotation.get("word_sources") or itertools.repeat(None)
-        known = {
-            "id": annotation.get("id") or path,
-            "corpus": annotation.get("corpus") or Path(path).parent.name,
-            "duration": seconds,
-            "split": _SPLITS[side],
-            "weight": float(times),
-        }
-        row = annotated_clip(annotation | known) | dict.fromkeys(OPTIONAL)
-        row["measures"] = None if "id" in annotation else {"without_text": None} | self._measures.get(path, {})
-        for word, source in zip(said_words(annotation["alignments"], path, AGAIN), sources, strict=False):
-            about = {"speaker": CHANNELS[word.channel], "source": source, "probability": None}
-            row["alignments"].append({"word": word.text, "start": word.start, "end": word.end} | about)
-        return judged(row, path)
-
-
-def is_mix(folder: Path) -> bool:
-    return (folder / MIX).is_file()
-
-
-def record_of(path: Path) -> dict[str, Any]:
-    """The content of a folder's run.json or mix.json; empty without. Raises BadInput for a damaged file."""
-    for name in (RUN, MIX):
-        if (path / name).is_file():
-            return read_shaped(inside(path, name), RECORD)
-    return {}
-
-
-def entries(manifest: Path) -> list[dict[str, Any]]:
-    """The lines of a manifest, in order; none if it is not there. Raises DailytalkError for a damaged one."""
-    if not manifest.is_file():
-        return []
-    try:
-        lines = json_lines(laid_over(inside(manifest.parent, manifest.name)))
-        named = []
-        for number, line in lines:
-            if isinstance(line, BadInput):
-                raise BadInput(f"line {number}: {line.reason}", line.remedy)
-            named.append(expect(line, _ENTRY, f"line {number}"))
-            if os.path.isabs(line["path"]) and is_inside(Path(line["path"]), manifest.parent):  # PersonaPlex's
-                line["path"] = os.path.relpath(os.path.realpath(line["path"]), os.path.realpath(manifest.parent))
-        return named
-    except BadInput as problem:
-        raise DailytalkError(
-            f"{as_text(manifest)!r} is no manifest ({problem.reason})", "run `dailytalk check` on its folder"
-        ) from None
-
-
-def annotated(folder: Path, name: str) -> tuple[Path, dict[str, Any]]:
-    """A WAV that a manifest names in its folder, and the JSON beside it.
-
-    Raises BadInput for a name that leads out of the folder or is no WAV's, and if one of the two is missing or
-    damaged: named files end up in a training folder, and may be shared with it.
-    """
-    if not name.lower().endswith(_SUFFIXES):
-        raise BadInput(f"the manifest in {as_text(folder)!r} names {quoted(name)}, which is no WAV", AGAIN)
-    try:
-        wav, about = (laid_over(inside(folder, file), folder) for file in (name, Path(name).with_suffix(".json")))
-    except BadInput as problem:
-        raise BadInput(f"the manifest in {as_text(folder)!r}: {problem.reason}", problem.remedy) from None
-    missing = next((file for file in (wav, about) if isinstance(file, Path) and not file.is_file()), None)
-    if missing:
-        raise BadInput(f"{as_text(missing)!r} is named and not there", AGAIN)
-    sound = path_of(wav)
-    with sound.open("rb") as opened:
-        if opened.read(4) not in _HEADERS:
-            raise BadInput(f"{as_text(sound)!r} is named as audio and is no WAV", AGAIN)
-    return sound, read_shaped(about, ANNOTATION)
-
-
-def read_shaped(path: Readable, shape: Any, limit: int = MOST_BYTES) -> dict[str, Any]:
-    """The object in a JSON file, of a shape (see `core.documents.expect`). Raises BadInput."""
-    content: dict[str, Any] = expect(read_json(path, AGAIN, limit), shape, as_text(path_of(path)), AGAIN)
-    return content
-
-
-# Conversations that were only tagged, in the form of finished ones.
-#
-# They are read from transcript.jsonl, because people edit that file and not the shards; the shards have the
-# lengths of its conversations and where their sound is. The lines of a conversation are expected to be together,
-# as `dailytalk tag` writes them.
-
-
-#: Measures of a recording's sides in a tagged shard, which may come from outside.
-_SIDES = [{"channel": str} | {f"{name}?": float for name in SIDE if name != "channel"}]
-
-_Lines = Sequence[tuple[int, dict[str, Any]]]
-
-
-class TaggedItems(Items):
-    """The conversations of a folder that was only tagged: without audio, `sounds` and `timeline`.
-
-    Args:
-        folder: with a transcript; `sound` does without.
-        shards: the folder in it whose shards know the recordings.
-    """
-
-    kind = "tagged"
-    rebuilt = False
-
-    def __init__(self, folder: Path, shards: str = TAGGED) -> None:
-        super().__init__(folder)
-        self._tagged, self._transcript = folder / shards, laid_over(folder / TRANSCRIPT)
-
-    def rows(self, columns: Iterable[str] | None = None, splits: Collection[str] | None = None) -> Iterator[Row]:
-        """As in `Items`. No row has audio, or is of a split."""
-        groups = groupby(self._lines(), lambda pair: _name(pair[1]))
-        return (self._row(name, list(lines)) for name, lines in (groups if splits is None else ()))
-
-    def row(self, name: str) -> Row:
-        if name not in self._numbers:
-            raise self._missing(name)
-        first, last = self._numbers[name]
-        return self._row(name, list(self._lines(first, last)))
-
-    def sound(self, name: str) -> ItemSound:
-        """As in `Items`: the recording, and where in it the conversation begins.
-
-        A tagged shard holds the path of its recording. The author of a shared folder may have put another path
-        there, so it is read only if its identity is that of the tagged recording.
-        """
-        path, _ = self._entries.get(name, (None, None))
-        if path is None:
-            raise BadInput("the folder does not say where its recording is", "run dailytalk tag again")
-        tagged = tagged_row(self._base(path).get(name))
-        return ItemSound(at_hand(tagged, None)["audio"], tagged["offset"])
-
-    @cached_property
-    def _entries(self) -> dict[str, tuple[Path, Entry]]:
-        return ShardIndex(self._tagged).entries
-
-    @cached_property
-    def _numbers(self) -> dict[str, tuple[int, int]]:
-        groups = groupby(self._lines(), lambda pair: _name(pair[1]))
-        numbers = ((name, [number for number, _ in lines]) for name, lines in groups)
-        return {name: (lines[0], lines[-1]) for name, lines in numbers}
-
-    def _lines(self, first: int = 1, last: int | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Some lines of the transcript, with their numbers. Raises DailytalkError for an invalid one."""
-        path, fields = path_of(self._transcript), (*FIELDS, *self.fields)
-        for number, line in json_lines(self._transcript, nan=True, first=first, last=last):
-            if isinstance(line, BadInput):
-                raise DailytalkError(f"line {number} of {path}: {line.reason}", line.remedy)
-            if problem := line_problem(line, fields):
-                raise DailytalkError(f"line {number} of {path}: {problem.reason}", "mend or delete the line")
-            yield number, line
-
-    def _base(self, path: Path) -> dict[str, Row]:
-        """What a shard knows of its recordings; neighbours in the transcript are mostly of one shard."""
-        if self._latest[0] != path:
-            self._latest = path, read_rows(path, (*BASE, "sides"))
-        return self._latest[1]
-
-    _latest: tuple[Path | None, dict[str, Row]] = (None, {})
-
-    def _row(self, name: str, lines: _Lines) -> Row:
-        # A transcript counts from the start of the recording, which may have been cut into several conversations.
-        shard, entry = self._entries.get(name, (None, None))
-        is_made = entry is not None and not entry.reject
-        tagged = tagged_row(self._base(shard).get(name)) if shard and is_made else {}
-        offset = tagged.get("offset", 0.0)
-
-        def moved(item: Row) -> Row:
-            return item | {edge: item[edge] - offset for edge in ("start", "end")}
-
-        utterances = []
-        for _, line in lines:
-            utterance = moved(utterance_of(line, (*FIELDS, *self.fields)))
-            source = {f"source_{name}": utterance[name] for name in ("channel", *EDGES)}
-            utterances.append(utterance | source)
-        words = [
-            moved(word) | {"speaker": utterance["channel"], "source": utterance["models"]["recogniser"]}
-            for utterance in utterances
-            for word in utterance.pop("words")
-        ]
-        languages = Counter(line["language"] for _, line in lines if line.get("language"))
-        furthest = max(utterance["end"] for utterance in utterances)
-        return dict.fromkeys((*LABELLED, "problem", "remedy")) | {
-            "conversation_id": name,
-            "recording_id": entry.recording_id if entry else name,
-            "duration": entry.duration if entry else furthest,
-            "source_duration": entry.duration if entry else furthest,
-            "language": languages.most_common(1)[0][0] if languages else None,
-            "utterances": utterances,
-            "alignments": sorted(words, key=lambda word: word["start"]),
-            "sounds": [],
-            "sides": tagged["sides"] if fits(tagged.get("sides"), _SIDES) else None,
-            "speakers": {line["channel"]: line.get("speaker") for _, line in reversed(lines)},
-            "separated_by": tagged.get("separated_by"),
-        }
-
-
-def _name(line: Mapping[str, Any]) -> str:
-    return str(line.get("conversation_id") or line.get("audio_file") or "")
 
 
 # A row as exporters see it: the main speaker first, samples at one rate.

@@ -26,7 +26,7 @@ from dailytalk_contiguous.core import schema
 from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.stereo_audio import StereoAudio, StereoFeature
-from dailytalk_contiguous.publish.items import AlignedWord, Shards, finished_items, words_between
+from dailytalk_contiguous.publish.items import AlignedWord, Shards, words_between
 from dailytalk_contiguous.publish.manifest import MANIFEST
 from dailytalk_contiguous.publish.version import DEFAULT, Version, open_version
 from dailytalk_contiguous.stages.base import undecoded
@@ -176,7 +176,11 @@ def load(
     """
     version = _version(where, revision, token)
     _refuse_state(version, state, streaming, split)
-    items = finished_items(version.where) if isinstance(version.where, Path) and not version.configs() else None
+    items = None
+    if isinstance(version.where, Path) and not version.configs():
+        from dailytalk_contiguous.publish.opening import finished_items  # here: a version needs no other reader
+
+        items = finished_items(version.where)
     if config == schema.CONFIGS[0] and _is_pushed_alone(version):
         config = DEFAULT
         if version.manifest() is None:

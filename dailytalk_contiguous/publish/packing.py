@@ -27,6 +27,7 @@ from dailytalk_contiguous.core.schema import CHANNELS, CONFIGS, SPLITS, Row, kep
 from dailytalk_contiguous.core.utterance import FIELDS
 from dailytalk_contiguous.core.wording import portable
 from dailytalk_contiguous.publish import items as publish_items
+from dailytalk_contiguous.publish import opening
 from dailytalk_contiguous.publish.clip_folder import listed_clips
 from dailytalk_contiguous.publish.interactivity import ClipChoice, clips_of, cut_clips
 from dailytalk_contiguous.publish.manifest import DataFile, Packed, PublishedRow
@@ -113,7 +114,7 @@ def index_folder(folder: Path, per_kind: int = 0) -> Index:
     Raises:
         DailytalkError: there are none, a shard can't be read or is no finished dataset's, or an id occurs twice.
     """
-    items = publish_items.finished_items(folder)
+    items = opening.finished_items(folder)
     finished: dict[str, Finished] = {}
     rejects: list[Reject] = []
     rates: set[int] = set()

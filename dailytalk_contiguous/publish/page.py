@@ -30,8 +30,9 @@ from dailytalk_contiguous.publish import sections as report
 from dailytalk_contiguous.publish import verdict as judging
 from dailytalk_contiguous.publish.checking import check_folder, file_findings, occurs_twice, row_findings
 from dailytalk_contiguous.publish.clip_figures import corpus_figures
-from dailytalk_contiguous.publish.items import SMALL, Items, ItemSound, TaggedItems, is_mix, open_items
+from dailytalk_contiguous.publish.items import SMALL, Items, ItemSound
 from dailytalk_contiguous.publish.measures import CONVERSATION_MEASURES
+from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.publish.player import (
     BYTES_A_SECOND,
     CELLS,
@@ -49,6 +50,8 @@ from dailytalk_contiguous.publish.player import (
     to_mp3,
 )
 from dailytalk_contiguous.publish.render import Html, data_block, fill, fragment, joined, public, template
+from dailytalk_contiguous.publish.tagged_items import TaggedItems
+from dailytalk_contiguous.publish.training_folder import is_mix
 from dailytalk_contiguous.publish.version import Version
 from dailytalk_contiguous.store.files import write_lines, write_text
 from dailytalk_contiguous.store.owned_folder import OwnedFolder, file_name, is_marked

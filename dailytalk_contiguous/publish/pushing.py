@@ -35,7 +35,6 @@ from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.card import Card, CardFacts, CardRows, divide, render_card, values_of
 from dailytalk_contiguous.publish.compare import Changes, NewRows, count_in_words
 from dailytalk_contiguous.publish.interactivity import PER_KIND
-from dailytalk_contiguous.publish.items import finished_items, open_items
 from dailytalk_contiguous.publish.manifest import (
     LAYOUT,
     MANIFEST,
@@ -45,6 +44,7 @@ from dailytalk_contiguous.publish.manifest import (
     manifest,
     manifest_text,
 )
+from dailytalk_contiguous.publish.opening import finished_items, open_items
 from dailytalk_contiguous.publish.packing import exclusive, pack_version
 from dailytalk_contiguous.publish.version import Version, list_versions, open_version
 from dailytalk_contiguous.store.files import write_text

@@ -14,7 +14,7 @@ from dailytalk_contiguous.core.tally import Tally
 from dailytalk_contiguous.core.wording import counted, portable
 from dailytalk_contiguous.publish import sections
 from dailytalk_contiguous.publish.card import derived, licence_section, origins_of, warnings
-from dailytalk_contiguous.publish.items import open_items
+from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.publish.render import escaped
 from dailytalk_contiguous.store import work_folder
 from dailytalk_contiguous.store.files import write_bytes

@@ -1,27 +1,47 @@
-"""A training folder as others find it: its manifests, and what its export has kept of each conversation."""
+"""Training folders: WAVs with JSON beside them, named by manifests, as moshi-finetune reads them.
 
+The facts of a clip are in the JSON, and how often it is seen is how often the manifest names it. Conversations
+have no labels there; each is one file of its folder, and what its export has kept of it is beside the manifests.
+"""
+
+import itertools
 import math
-from collections.abc import Mapping
+import os
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from dailytalk_contiguous.core import documents
-from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.audio import to_uri
+from dailytalk_contiguous.core.documents import (
+    MOST_BYTES,
+    MOST_OWN_BYTES,
+    Readable,
+    as_text,
+    expect,
+    json_lines,
+    path_of,
+    quoted,
+    read_json,
+)
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.moshi_words import said_words
 from dailytalk_contiguous.core.sampling import MOST_WEIGHT
-from dailytalk_contiguous.core.schema import MAIN
+from dailytalk_contiguous.core.schema import CHANNELS, LABELS, MAIN, OPTIONAL, STRING, Row
 from dailytalk_contiguous.core.turns import SPACELESS, Timed, TimedConversation, join_spans
-from dailytalk_contiguous.publish import items
-from dailytalk_contiguous.publish.clip_folder import MANIFESTS
-from dailytalk_contiguous.store.files import inside
-from dailytalk_contiguous.store.work_folder import RECORD
+from dailytalk_contiguous.publish.clip_folder import MANIFESTS, annotated_clip
+from dailytalk_contiguous.publish.items import ABOUT, MOSHI_MANIFESTS, Items, ItemSound, judged
+from dailytalk_contiguous.store.edit_journal import laid_over
+from dailytalk_contiguous.store.files import inside, is_inside
+from dailytalk_contiguous.store.work_folder import RECORD, RUN
 
 #: Names of the two manifests of the folder of a corpus, by side.
 CLIP_MANIFESTS = {"train": MANIFESTS["train"], "eval": MANIFESTS["validation"]}
 
-
 #: Words of a turn that a folder may speak of.
 _MOST_WORDS = 1_000_000
-
 
 #: What is known of the conversations of an export, by their ids.
 ABOUT_SHAPE = {
@@ -42,16 +62,35 @@ ABOUT_SHAPE = {
     }
 }
 
+#: Splits by the sides of a training folder.
+_SPLITS = {"train": "train", "eval": "validation"}
+
+#: The record of a mix, and its rejects. Not `.jsonl`: the trainer would take it for a manifest.
+MIX, MIX_REJECTS = "mix.json", "rejects.json"
+
+#: What to do about a training folder that is damaged.
+AGAIN = "make that folder again"
+
+#: What a manifest names is a WAV: by its name, and by its first bytes.
+_SUFFIXES = (".wav", ".wave")
+_HEADERS = (b"RIFF", b"RF64", b"RIFX")
+
+_ENTRY = {"path": str, "duration": float, "emotion?": str, "style?": str}
+
+#: The fields of the JSON beside a WAV that a mix takes over.
+ANNOTATION: dict[str, Any] = {f"{name}?": str for name, kind in LABELS.items() if kind == STRING}
+ANNOTATION |= dict.fromkeys(("id?", "text?", "rule?", "language?"), str)
+ANNOTATION |= dict.fromkeys(("affect?", "prosody?", "conditioning?", "quality?"), dict)
+ANNOTATION |= dict.fromkeys(("emotion_class?", "emotion_model?"), str)
+ANNOTATION |= {"emotion_probabilities?": [{"emotion": str, "probability": float}]}
+ANNOTATION |= {"alignments": list, "word_sources?": list, "weight?": float, "duration?": float}
+
 
 def most_listed(path: Path) -> int:
     """How often the manifest of a training folder may name a file that trains: more than once only by weight."""
     if manifests_in(path, CLIP_MANIFESTS):
         return math.ceil(MOST_WEIGHT)
-    return (
-        int(items.read_shaped(inside(path, items.MIX), RECORD).get("most_listed") or 1)
-        if (path / items.MIX).is_file()
-        else 1
-    )
+    return int(read_shaped(inside(path, MIX), RECORD).get("most_listed") or 1) if (path / MIX).is_file() else 1
 
 
 def manifests_in(data: Path, names: Mapping[str, str]) -> dict[str, str]:
@@ -61,11 +100,7 @@ def manifests_in(data: Path, names: Mapping[str, str]) -> dict[str, str]:
 
 def about_conversations(data: Path) -> dict[str, Any]:
     """What an export has kept of its conversations, by their ids; empty without. Raises BadInput."""
-    return (
-        items.read_shaped(inside(data, items.ABOUT), ABOUT_SHAPE, documents.MOST_OWN_BYTES)
-        if (data / items.ABOUT).is_file()
-        else {}
-    )
+    return read_shaped(inside(data, ABOUT), ABOUT_SHAPE, MOST_OWN_BYTES) if (data / ABOUT).is_file() else {}
 
 
 def timed_conversation(name: str, conversation: Mapping[str, Any]) -> TimedConversation:
@@ -81,9 +116,9 @@ def timed_conversation(name: str, conversation: Mapping[str, Any]) -> TimedConve
                 words.append(counted[0] if is_count else None)
             case _:
                 problem = f"a turn of {documents.quoted(name)} is {documents.quoted(turn)}"
-                raise BadInput(f"{problem}, not [start, end, speaker, words]", items.AGAIN)
+                raise BadInput(f"{problem}, not [start, end, speaker, words]", AGAIN)
     if not documents.is_number(conversation["duration"], 0.0, documents.LATEST):
-        raise BadInput(f"{documents.quoted(name)} lasts {conversation['duration']} s", items.AGAIN)
+        raise BadInput(f"{documents.quoted(name)} lasts {conversation['duration']} s", AGAIN)
     known = [] if conversation.get("language") in SPACELESS else [count for count in words if count is not None]
     return TimedConversation(
         timed,
@@ -92,3 +127,145 @@ def timed_conversation(name: str, conversation: Mapping[str, Any]) -> TimedConve
         conversation["duration"],
         known if len(known) == len(timed) else None,
     )
+
+
+class TrainingItems(Items):
+    """The files of a mix, or of a training folder for Moshi, each once.
+
+    A clip has the id of its corpus, anything else its path in the folder; `labels` are those of clips in a mix,
+    where a conversation has none except `corpus`, the folder that it came from. `weight` is how often the manifest
+    names the file. Of what is no clip, which has words of one side alone, `measures` are those that its export has
+    kept of its conversation; None of a clip.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._root = folder
+        self.kind = "mix" if is_mix(folder) else "moshi"
+
+    def rows(self, columns: Iterable[str] | None = None, splits: Collection[str] | None = None) -> Iterator[Row]:
+        wanted = None if columns is None else {*columns}
+        for path, (side, _, _) in self._lines.items():
+            if splits is None or _SPLITS[side] in splits:
+                row = self._row(path)
+                yield row | (self._audio(path) if wanted is None or "audio" in wanted else {})
+
+    def row(self, name: str) -> Row:
+        return self._row(self._path_of(name))
+
+    def sound(self, name: str) -> ItemSound:
+        return ItemSound(self._audio(self._path_of(name))["audio"])
+
+    def rejects(self) -> Iterator[dict[str, str]]:
+        rejects = read_json(inside(self._root, MIX_REJECTS)) if self.labelled else []
+        for reject in expect(rejects, [dict], MIX_REJECTS):
+            yield {name: str(reject.get(name) or "") for name in ("id", "stage", "reason", "remedy")}
+
+    @cached_property
+    def _lines(self) -> dict[str, tuple[str, float, int]]:
+        lines: dict[str, tuple[str, float, int]] = {}
+        for side, name in MOSHI_MANIFESTS.items():
+            named = entries(self._root / name)
+            times = Counter(line["path"] for line in named)
+            lines |= {line["path"]: (side, line["duration"], times[line["path"]]) for line in named}
+        return lines
+
+    @cached_property
+    def _paths(self) -> dict[str, str]:
+        return {annotated(self._root, path)[1].get("id") or path: path for path in self._lines}
+
+    @cached_property
+    def _measures(self) -> dict[str, dict[str, float]]:
+        """What an export has kept of the conversation of each file; nothing where that is damaged or not ours."""
+        shape = {str: {"files": [str], "measures?": {str: float}}}
+        try:
+            about = read_shaped(inside(self._root, ABOUT), shape, MOST_OWN_BYTES)
+        except (BadInput, OSError):
+            return {}
+        return {path: of.get("measures") or {} for of in about.values() for path in of["files"]}
+
+    def _path_of(self, name: str) -> str:
+        if name not in self._paths:
+            raise self._missing(name)
+        return self._paths[name]
+
+    def _audio(self, path: str) -> dict[str, Any]:
+        return {"audio": {"bytes": None, "path": to_uri(annotated(self._root, path)[0])}}
+
+    def _row(self, path: str) -> Row:
+        side, seconds, times = self._lines[path]
+        annotation = annotated(self._root, path)[1]
+        sources = annotation.get("word_sources") or itertools.repeat(None)
+        known = {
+            "id": annotation.get("id") or path,
+            "corpus": annotation.get("corpus") or Path(path).parent.name,
+            "duration": seconds,
+            "split": _SPLITS[side],
+            "weight": float(times),
+        }
+        row = annotated_clip(annotation | known) | dict.fromkeys(OPTIONAL)
+        row["measures"] = None if "id" in annotation else {"without_text": None} | self._measures.get(path, {})
+        for word, source in zip(said_words(annotation["alignments"], path, AGAIN), sources, strict=False):
+            about = {"speaker": CHANNELS[word.channel], "source": source, "probability": None}
+            row["alignments"].append({"word": word.text, "start": word.start, "end": word.end} | about)
+        return judged(row, path)
+
+
+def record_of(path: Path) -> dict[str, Any]:
+    """The content of a folder's run.json or mix.json; empty without. Raises BadInput for a damaged file."""
+    for name in (RUN, MIX):
+        if (path / name).is_file():
+            return read_shaped(inside(path, name), RECORD)
+    return {}
+
+
+def entries(manifest: Path) -> list[dict[str, Any]]:
+    """The lines of a manifest, in order; none if it is not there. Raises DailytalkError for a damaged one."""
+    if not manifest.is_file():
+        return []
+    try:
+        lines = json_lines(laid_over(inside(manifest.parent, manifest.name)))
+        named = []
+        for number, line in lines:
+            if isinstance(line, BadInput):
+                raise BadInput(f"line {number}: {line.reason}", line.remedy)
+            named.append(expect(line, _ENTRY, f"line {number}"))
+            if os.path.isabs(line["path"]) and is_inside(Path(line["path"]), manifest.parent):  # PersonaPlex's
+                line["path"] = os.path.relpath(os.path.realpath(line["path"]), os.path.realpath(manifest.parent))
+        return named
+    except BadInput as problem:
+        raise DailytalkError(
+            f"{as_text(manifest)!r} is no manifest ({problem.reason})", "run `dailytalk check` on its folder"
+        ) from None
+
+
+def annotated(folder: Path, name: str) -> tuple[Path, dict[str, Any]]:
+    """A WAV that a manifest names in its folder, and the JSON beside it.
+
+    Raises BadInput for a name that leads out of the folder or is no WAV's, and if one of the two is missing or
+    damaged: named files end up in a training folder, and may be shared with it.
+    """
+    if not name.lower().endswith(_SUFFIXES):
+        raise BadInput(f"the manifest in {as_text(folder)!r} names {quoted(name)}, which is no WAV", AGAIN)
+    try:
+        wav, about = (laid_over(inside(folder, file), folder) for file in (name, Path(name).with_suffix(".json")))
+    except BadInput as problem:
+        raise BadInput(f"the manifest in {as_text(folder)!r}: {problem.reason}", problem.remedy) from None
+    missing = next((file for file in (wav, about) if isinstance(file, Path) and not file.is_file()), None)
+    if missing:
+        raise BadInput(f"{as_text(missing)!r} is named and not there", AGAIN)
+    sound = path_of(wav)
+    with sound.open("rb") as opened:
+        if opened.read(4) not in _HEADERS:
+            raise BadInput(f"{as_text(sound)!r} is named as audio and is no WAV", AGAIN)
+    return sound, read_shaped(about, ANNOTATION)
+
+
+def read_shaped(path: Readable, shape: Any, limit: int = MOST_BYTES) -> dict[str, Any]:
+    """The object in a JSON file, of a shape (see `core.documents.expect`). Raises BadInput."""
+    content: dict[str, Any] = expect(read_json(path, AGAIN, limit), shape, as_text(path_of(path)), AGAIN)
+    return content
+
+
+def is_mix(folder: Path) -> bool:
+    return (folder / MIX).is_file()

@@ -18,7 +18,7 @@ import dailytalk_contiguous as dc
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import BUILT
 from dailytalk_contiguous.publish.card import channels, limits
-from dailytalk_contiguous.publish.items import open_items
+from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.shards import read_rows
 
 pytest_plugins = ["hub.hub_fixtures"]

@@ -22,7 +22,7 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import SIDE
 from dailytalk_contiguous.core.utterance import sounding_span
 from dailytalk_contiguous.publish.interactivity import clips_of
-from dailytalk_contiguous.publish.items import open_items
+from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.publish.packing import pack_version
 
 pytestmark = pytest.mark.xdist_group("clips of interaction")  # what they export is built once

@@ -14,8 +14,9 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import BUILT
 from dailytalk_contiguous.publish.clip_folder import annotated_clip, annotation
 from dailytalk_contiguous.publish.exports import write_export
-from dailytalk_contiguous.publish.items import finished_items, open_items, problem_of
+from dailytalk_contiguous.publish.items import problem_of
 from dailytalk_contiguous.publish.moshi_folder import MOSHI
+from dailytalk_contiguous.publish.opening import finished_items, open_items
 
 
 def conversations(path: Path) -> Path:

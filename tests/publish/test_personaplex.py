@@ -15,7 +15,7 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.publish.checking import check_folder
 from dailytalk_contiguous.publish.exports import write_export
 from dailytalk_contiguous.publish.formats import FORMATS
-from dailytalk_contiguous.publish.items import open_items
+from dailytalk_contiguous.publish.opening import open_items
 
 PERSONAPLEX = FORMATS["personaplex"]
 

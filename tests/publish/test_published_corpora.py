@@ -22,7 +22,7 @@ from dailytalk_contiguous import load
 from dailytalk_contiguous.core.schema import LABELLED, LABELS, Row, published_features
 from dailytalk_contiguous.publish.card import CLIPS_CARD, card_template
 from dailytalk_contiguous.publish.checking import check_folder
-from dailytalk_contiguous.publish.items import open_items
+from dailytalk_contiguous.publish.opening import open_items
 
 pytest_plugins = ["hub.hub_fixtures"]
 

@@ -18,8 +18,8 @@ from dailytalk_contiguous.core.tally import Tally
 from dailytalk_contiguous.publish.card import CardFacts
 from dailytalk_contiguous.publish.checking import check_folder
 from dailytalk_contiguous.publish.exports import write_export
-from dailytalk_contiguous.publish.items import open_items
 from dailytalk_contiguous.publish.moshi_folder import MOSHI
+from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.publish.verdict import Judge
 
 #: A separator that may not be used commercially, after the diariser.

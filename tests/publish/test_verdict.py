@@ -15,9 +15,9 @@ from dailytalk_contiguous.core.tally import Tally
 from dailytalk_contiguous.core.turns import Timed
 from dailytalk_contiguous.publish.checking import check_folder
 from dailytalk_contiguous.publish.exports import write_export
-from dailytalk_contiguous.publish.items import open_items
 from dailytalk_contiguous.publish.measures import CONVERSATION_MEASURES, measure_turns
 from dailytalk_contiguous.publish.moshi_folder import MOSHI
+from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.publish.verdict import (
     Finding,
     FitnessLimits,

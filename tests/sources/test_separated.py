@@ -11,7 +11,7 @@ import soundfile
 from audio_files import SEPARATED_BY, example, reference, separate_example
 from command import Command
 
-from dailytalk_contiguous.publish.items import open_items
+from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.sources.folder import Folder, FolderConfig, folder_rows
 from dailytalk_contiguous.sources.hub_repository import companions
 from dailytalk_contiguous.stages.segment import Segment

@@ -6,7 +6,7 @@ import pytest
 from audio_files import REAL_CALLS
 
 from dailytalk_contiguous import run_recipe, speak_stages, tag_stages
-from dailytalk_contiguous.publish.items import open_items
+from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.shards import read_rows
 from dailytalk_contiguous.stages.match_transcript import MatchTranscript
 

@@ -12,7 +12,8 @@ from dailytalk_contiguous.core.outcome import Outcome, rejected_of, to_run
 from dailytalk_contiguous.core.scorecard import measure_text, published_references
 from dailytalk_contiguous.core.turns import TURN_MEASURES
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.publish.items import MIX_REJECTS, reference_at
+from dailytalk_contiguous.publish.opening import reference_at
+from dailytalk_contiguous.publish.training_folder import MIX_REJECTS
 from dailytalk_contiguous.publish.version import version_or_path
 
 #: Published corpora that a mix can be brought near to.

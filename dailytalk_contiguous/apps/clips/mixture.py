@@ -20,7 +20,7 @@ from dailytalk_contiguous.core.scorecard import ReferenceCorpus
 from dailytalk_contiguous.core.tally import TurnTaking
 from dailytalk_contiguous.core.turns import TURN_MEASURES, Ratio, TimedConversation
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.publish import exports, items, moshi_folder, render
+from dailytalk_contiguous.publish import exports, items, moshi_folder, opening, render, training_folder
 from dailytalk_contiguous.publish.training_folder import (
     CLIP_MANIFESTS,
     about_conversations,
@@ -108,18 +108,18 @@ class MixFolder:
         speakers = {path: of.get("kept_speakers") or [] for of in self.about.values() for path in of["files"]}
         paths = set()
         for side, name in self.manifests.items():
-            for entry in items.entries(self.data / name):
+            for entry in training_folder.entries(self.data / name):
                 if entry["path"] in paths:  # an earlier mix names some more than once
                     continue
                 paths.add(entry["path"])
                 try:
-                    wav, annotation = items.annotated(self.data, entry["path"])
+                    wav, annotation = training_folder.annotated(self.data, entry["path"])
                     seconds, weight = entry["duration"], annotation.get("weight") or 1.0
                     clip = documents.expect(annotation.get("clip") or {}, {"licence?": str}, f"the clip of {wav}")
                     if not documents.is_number(seconds, 0.0, items.MOST_SECONDS) or not documents.is_number(
                         weight, 0.0, MOST_WEIGHT
                     ):
-                        raise BadInput(f"it has {seconds} s and the weight {weight}", items.AGAIN)
+                        raise BadInput(f"it has {seconds} s and the weight {weight}", training_folder.AGAIN)
                 except BadInput as problem:
                     yield Reject(entry["path"], STAGE, problem.reason, problem.remedy)
                     continue
@@ -145,7 +145,7 @@ def open_folder(path: Path, scratch: Path, eval_share: float, seed: int) -> MixF
 
     Raises DailytalkError if it is none of them, or its export did not finish.
     """
-    record = items.record_of(path)
+    record = training_folder.record_of(path)
     named = {**(record.get("models") or {}), **((record.get("speak") or {}).get("models") or {})}
     models = tuple(
         sorted(
@@ -158,7 +158,7 @@ def open_folder(path: Path, scratch: Path, eval_share: float, seed: int) -> MixF
         if manifests := manifests_in(data, CLIP_MANIFESTS):
             return MixFolder(data, manifests, models, None, {}, credits)
     if (path / DATASET).is_dir():
-        rows = items.open_items(path, finished=True).rows()
+        rows = opening.open_items(path, finished=True).rows()
         export = exports.write_export(rows, scratch, moshi_folder.MOSHI, eval_share=eval_share, seed=seed)
         licence = (record.get("source") or {}).get("licence")
         manifests, about = manifests_in(scratch, items.MOSHI_MANIFESTS), about_conversations(scratch)
@@ -470,7 +470,7 @@ def mix_folders(folders: Sequence[tuple[Path, float | None]], out: Path, setting
     """
     moshi_folder.refuse_path(out)
     refuse_twice(folders, out)
-    target = OwnedFolder(out, "mix", (*moshi_folder.MANIFESTS, items.MIX))
+    target = OwnedFolder(out, "mix", (*moshi_folder.MANIFESTS, training_folder.MIX))
     scratch = out.with_name(f".{out.name}.conversations")
     try:
         parts, rejects = read_parts(folders, scratch, settings)
@@ -506,7 +506,7 @@ def _write(
         paths = {}
         for file in part.used():
             name = f"{AUDIO_FOLDER}/{part.place}/{file.wav.stem}"
-            _, annotation = items.annotated(file.wav.parent, file.wav.name)
+            _, annotation = training_folder.annotated(file.wav.parent, file.wav.name)
             if not settings.text_conditions:
                 annotation.pop("text_conditions", None)
             target.link(f"{name}.wav", file.wav.resolve())
@@ -522,7 +522,7 @@ def _write(
     if about:
         target.write_text(items.ABOUT, json_document(about))
     reject_records = [reject.as_dict() for reject in rejects]
-    target.write_text(items.MIX_REJECTS, json_document(reject_records))
+    target.write_text(training_folder.MIX_REJECTS, json_document(reject_records))
     used = [part for part in parts if part.used()]
     sources: list[tuple[render.TableCell, ...]] = []  # whom to name for what
     for part in used:
@@ -560,7 +560,7 @@ def _write(
     n_lines = {side: len(listed_lines) for side, listed_lines in lines.items()}
     mixed = Mixed(parts, n_lines, licence, warnings, rejects, near)
     texts, _ = moshi_folder.training_lists(target.root, lines)
-    target.finish(texts | {items.MIX: json_document(_record(mixed, settings))})
+    target.finish(texts | {training_folder.MIX: json_document(_record(mixed, settings))})
     return mixed
 
 

@@ -1,4 +1,4 @@
-"""Folders of talks, read as everything else that holds conversations is (`publish.items`)."""
+"""Folders of talks, read as everything else that holds conversations is (`publish.opening`)."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +13,8 @@ from dailytalk_contiguous.core.moshi_words import said_words
 from dailytalk_contiguous.core.schema import BUILT, CHANNELS, Row
 from dailytalk_contiguous.core.turns import Timed, stretches
 from dailytalk_contiguous.core.utterance import CUT_MARK, SYNTHESIS, UTTERANCE
-from dailytalk_contiguous.publish.items import Items, ItemSound, judged, read_shaped
+from dailytalk_contiguous.publish.items import Items, ItemSound, judged
+from dailytalk_contiguous.publish.training_folder import read_shaped
 from dailytalk_contiguous.store.files import inside, json_text
 
 #: The record of a folder of talks, which identifies one.

@@ -2,7 +2,7 @@
 
 `NAME.wav` has the assistant on the left and the user on the right, `NAME.json` beside it the words, as a trainer
 of Moshi reads them, and all else under `talk`. The header of the sound never counts more than there is and the
-transcript is replaced whole, so that both can be read whenever the program was ended. `publish.items` reads them.
+transcript is replaced whole, so that both can be read whenever the program was ended, as `talk_items` does.
 """
 
 import os

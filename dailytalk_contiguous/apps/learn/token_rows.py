@@ -26,6 +26,7 @@ from dailytalk_contiguous.core.utterance import WORD, words_within
 from dailytalk_contiguous.models.codebook import MOST_CLUSTERS
 from dailytalk_contiguous.models.prosodic_sequences import check_tokens
 from dailytalk_contiguous.publish import items as publish_items
+from dailytalk_contiguous.publish import opening, tagged_items, training_folder
 from dailytalk_contiguous.publish.version import open_version
 from dailytalk_contiguous.run.events import Account
 from dailytalk_contiguous.run.outputs import models_of, stage_record, today
@@ -112,8 +113,8 @@ def utterance_items(name: str) -> publish_items.Items | None:
     if path.is_dir():
         is_work = (path / DATASET).is_dir() or ((path / TAGGED).is_dir() and (path / TRANSCRIPT).is_file())
         is_corpus = bool(publish_items.clip_shards(path / CLIPS) or publish_items.clip_shards(path / MEASURED))
-        if is_work or is_corpus or publish_items.is_mix(path) or (path / publish_items.TRAIN).is_file():
-            return publish_items.open_items(path)
+        if is_work or is_corpus or training_folder.is_mix(path) or (path / publish_items.TRAIN).is_file():
+            return opening.open_items(path)
         version = open_version(path)
         return publish_items.VersionItems(version) if CONFIGS[0] in version.configs() else None
     named = None if path.exists() else parse_reference(name)
@@ -351,7 +352,7 @@ def open_sound(folder: Path, source: str | None = None) -> publish_items.Items:
     Raises DailytalkError where nothing says where the sound is.
     """
     if source is not None and not publish_items.clip_shards(Path(source) / TOKEN_SHARDS):
-        return publish_items.open_items(source)
+        return opening.open_items(source)
     folder = folder if source is None else Path(source)
     shards = next((name for name in (TOKEN_SHARDS, TAGGED) if publish_items.clip_shards(folder / name)), None)
     if shards is None:
@@ -361,7 +362,7 @@ def open_sound(folder: Path, source: str | None = None) -> publish_items.Items:
     ) as file:
         if "run" not in file.schema.names:  # no recordings were searched
             raise DailytalkError(f"{as_text(folder)!r} was encoded from what was finished before", _NAME_IT)
-    return publish_items.TaggedItems(folder, shards)
+    return tagged_items.TaggedItems(folder, shards)
 
 
 def utterance_sound(

@@ -13,7 +13,8 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.outcome import Figures, Outcome, to_run
 from dailytalk_contiguous.core.settings import SEED, setting
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.publish.items import is_mix, open_items
+from dailytalk_contiguous.publish.opening import open_items
+from dailytalk_contiguous.publish.training_folder import is_mix
 from dailytalk_contiguous.publish.version import Version
 
 

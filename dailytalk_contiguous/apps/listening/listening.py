@@ -23,10 +23,12 @@ from dailytalk_contiguous.core.documents import as_text, expect, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.loudness import levelled
 from dailytalk_contiguous.core.schema import EMOTIONS, STYLES, Row, is_recorded
-from dailytalk_contiguous.publish.items import SMALL, Items, TaggedItems, finished_items, open_items
+from dailytalk_contiguous.publish.items import SMALL, Items
+from dailytalk_contiguous.publish.opening import finished_items, open_items
 from dailytalk_contiguous.publish.page import clip_place, left_channels, spread_over
 from dailytalk_contiguous.publish.player import to_mp3
 from dailytalk_contiguous.publish.render import template
+from dailytalk_contiguous.publish.tagged_items import TaggedItems
 from dailytalk_contiguous.store.files import inside, json_document, write_text
 
 # Agreement: the key and the answers of a blind listening test, and their evaluation.

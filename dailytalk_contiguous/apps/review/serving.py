@@ -21,7 +21,7 @@ from dailytalk_contiguous.core.apps import has_app
 from dailytalk_contiguous.core.documents import as_text, expect, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.machine import PRIVATE, private_folder
-from dailytalk_contiguous.publish.items import open_items
+from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.store.edit_journal import has_journal, why_not_writable
 from dailytalk_contiguous.store.files import folder_locked, json_document, refuse_half_renamed, write_text
 

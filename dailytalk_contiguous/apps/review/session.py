@@ -41,7 +41,8 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.separated_turns import OTHER_SIDE
 from dailytalk_contiguous.core.tags import STYLES
 from dailytalk_contiguous.core.utterance import why_silent
-from dailytalk_contiguous.publish.items import Items, open_items
+from dailytalk_contiguous.publish.items import Items
+from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.run.outputs import wav_path
 from dailytalk_contiguous.store.edit_journal import EditJournal, NewEdit, Record, why_not_writable
 from dailytalk_contiguous.store.files import inside

@@ -9,7 +9,8 @@ from reports import write_report
 
 from dailytalk_contiguous.apps.clips.mixture import Settings, mix_folders
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.publish.items import is_mix, open_items
+from dailytalk_contiguous.publish.opening import open_items
+from dailytalk_contiguous.publish.training_folder import is_mix
 
 CITATION = "Doe J (2020). Acted."
 

@@ -30,7 +30,7 @@ from dailytalk_contiguous.core.utterance import CUT_MARK
 from dailytalk_contiguous.models.contracts import Spoken
 from dailytalk_contiguous.models.engines import load_synthesiser
 from dailytalk_contiguous.publish.checking import check_folder
-from dailytalk_contiguous.publish.items import open_items
+from dailytalk_contiguous.publish.opening import open_items
 
 
 def test_a_question_is_answered_half_a_second_after_it() -> None:

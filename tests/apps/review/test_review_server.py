@@ -21,7 +21,7 @@ from command import Command, start
 from reviewable import Server, dialogue, served, work_folder
 
 from dailytalk_contiguous.apps.review.editable import settle
-from dailytalk_contiguous.publish.items import open_items
+from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.run.speaking import read_synthesis_input
 
 JSON = {"Content-Type": "application/json"}

@@ -18,7 +18,7 @@ from dailytalk_contiguous.apps.review.editable import DISCARDED, DISCARDED_ENTRI
 from dailytalk_contiguous.apps.review.session import Session
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.publish.checking import check_folder
-from dailytalk_contiguous.publish.items import open_items
+from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.run.speaking import read_synthesis_input
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
 from dailytalk_contiguous.sources.recordings import find_recordings

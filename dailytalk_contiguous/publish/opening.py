@@ -1,0 +1,111 @@
+"""The one reader: whatever holds conversations or clips is opened here, and read as `Items`."""
+
+from pathlib import Path
+
+from dailytalk_contiguous.core.apps import parts
+from dailytalk_contiguous.core.documents import (
+    MOST_OWN_BYTES,
+    as_text,
+    parse_json,
+    read_json,
+)
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.schema import (
+    CONFIGS,
+)
+from dailytalk_contiguous.core.scorecard import ReferenceCorpus, reference_of
+from dailytalk_contiguous.publish.items import TRAIN, Items, Shards, VersionItems, clip_shards
+from dailytalk_contiguous.publish.tagged_items import TaggedItems
+from dailytalk_contiguous.publish.training_folder import TrainingItems, is_mix
+from dailytalk_contiguous.publish.version import Version, open_version
+from dailytalk_contiguous.store.files import inside, refuse_half_renamed
+from dailytalk_contiguous.store.hub import hub_errors, parse_reference
+from dailytalk_contiguous.store.work_folder import (
+    CLIPS,
+    DATASET,
+    MEASURED,
+    STATS,
+    TAGGED,
+    TRANSCRIPT,
+)
+
+
+def open_items(where: str | Path | Version, finished: bool = False) -> Items:
+    """Open whatever holds conversations or clips.
+
+    >>> from dailytalk_contiguous.publish.opening import open_items
+    >>> items = open_items("work")
+    >>> items.kind, [row["conversation_id"] for row in items.rows(["conversation_id"])]
+    ('conversations', ['call'])
+
+    Args:
+        where: a work folder of conversations (finished, or only tagged), a folder of their shards, a work folder
+            of `dailytalk corpus` (finished, or only measured), a mix, a training folder for Moshi, what an app
+            claims (`converse`: talks), a version in a folder or on the Hub: what `open_version` gave, or
+            `OWNER/NAME@TAG`.
+        finished: reject a folder in which nothing is finished.
+
+    Raises DailytalkError if it is none of these, or holds nothing.
+    """
+    if isinstance(where, str):
+        named = None if Path(where).exists() else parse_reference(where)
+        where = open_version(named) if named else Path(where)
+    if isinstance(where, Version):
+        return VersionItems(where)
+    if not where.exists():
+        raise DailytalkError(f"{where} does not exist", "check the path")
+    refuse_half_renamed(where)
+    is_training = (where / TRAIN).is_file() and not (where / DATASET).is_dir()
+    if is_mix(where) or (not finished and is_training):
+        return TrainingItems(where)
+    if items := claimed(where):
+        return items
+    if clip_shards(where / CLIPS) or clip_shards(where / MEASURED):
+        clips = Shards(where, labelled=True)
+        if finished and clips.kind == "measured":
+            raise DailytalkError(
+                f"{where} holds a corpus that was measured and not finished",
+                "run dailytalk corpus without --report-only",
+            )
+        return clips
+    is_work = any((where / name).exists() for name in (DATASET, TAGGED, TRANSCRIPT))
+    if not is_work and CONFIGS[0] in (version := open_version(where)).configs():
+        return VersionItems(version)
+    if any((where / DATASET).glob("*.parquet")) or finished or not (where / TRANSCRIPT).is_file():
+        return Shards(where, labelled=False)
+    return TaggedItems(where)
+
+
+def claimed(folder: Path) -> Items | None:
+    """A folder that an app knows how to read; None where none claims it."""
+    return next((reader(folder) for reader in parts("READERS") if reader.claims(folder)), None)
+
+
+def reference_at(where: Path | Version) -> ReferenceCorpus:
+    """What a corpus-stats.json says, or that of a work folder or a version, to compare with.
+
+    Raises DailytalkError if there is none, or it is damaged.
+    """
+    name, remedy = f"the {STATS} of {where}", f"name a {STATS}, or what has one"
+    if isinstance(where, Path):
+        if where.is_dir() and not (where / STATS).exists():
+            raise DailytalkError(f"{as_text(where)!r} has no {STATS}", "run the command that made it again")
+        path = inside(where, STATS) if where.is_dir() else where
+        ending = as_text(Path(*where.absolute().parts[-2:]))  # pages are published, and paths are private
+        return reference_of(read_json(path, remedy, MOST_OWN_BYTES), ending)
+    if STATS not in where.names:
+        raise DailytalkError(f"{where} has no {STATS}", "publish it again, or name a work folder")
+    with hub_errors(where), where.open(STATS) as file:
+        text = file.read(MOST_OWN_BYTES + 1)
+    return reference_of(parse_json(text, name, remedy, MOST_OWN_BYTES), str(where))
+
+
+def finished_items(folder: Path) -> Shards:
+    """The finished conversations or clips of a folder. Raises DailytalkError if it holds none in shards."""
+    items = open_items(folder, finished=True)
+    if not isinstance(items, Shards):
+        raise DailytalkError(
+            f"{folder} holds no finished conversations",
+            "name what `dailytalk build`, `speak` or `corpus` has written",
+        )
+    return items
