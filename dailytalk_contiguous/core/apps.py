@@ -8,7 +8,6 @@ computes a row is never named so: the digest of a stage follows real imports onl
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
-from pkgutil import iter_modules
 from typing import Any
 
 _APPS = f"{__name__.partition('.')[0]}.apps"
@@ -17,9 +16,9 @@ _FOLDER = Path(__file__).parents[1] / "apps"
 
 def additions(slot: str) -> Iterator[tuple[str, Any]]:
     """The names of the apps that list something under `slot`, in alphabetical order, and what they list."""
-    for module in iter_modules([str(_FOLDER)]):
-        if module.ispkg and hasattr(declared := import_module(f"{_APPS}.{module.name}.app"), slot):
-            yield module.name, getattr(declared, slot)
+    for path in sorted(_FOLDER.glob("*/app.py")):
+        if hasattr(declared := part_of(app := path.parent.name, "app"), slot):
+            yield app, getattr(declared, slot)
 
 
 def has_app(name: str) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from dailytalk_contiguous.core import documents
-from dailytalk_contiguous.core.apps import part_of
+from dailytalk_contiguous.core.apps import has_app, part_of
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import AUDIO_FOLDER
 from dailytalk_contiguous.store.files import inside, json_text, sync_folder
@@ -224,10 +224,9 @@ def laid_moves(path: Path) -> dict[Path, Path]:
 
 def _review(folder: Path) -> Any:
     """The module of the app that lays edits over files. Without it they would be passed over."""
-    try:
-        return part_of("review", "editable")
-    except ModuleNotFoundError:
+    if not has_app("review"):
         raise BadInput(
             f"{documents.as_text(folder)!r} has edits in {JOURNAL}, and the app that reads them is not here",
             "put apps/review of dailytalk_contiguous back",
-        ) from None
+        )
+    return part_of("review", "editable")
