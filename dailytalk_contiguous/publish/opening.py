@@ -3,16 +3,9 @@
 from pathlib import Path
 
 from dailytalk_contiguous.core.apps import parts
-from dailytalk_contiguous.core.documents import (
-    MOST_OWN_BYTES,
-    as_text,
-    parse_json,
-    read_json,
-)
+from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, as_text, parse_json, read_json
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.schema import (
-    CONFIGS,
-)
+from dailytalk_contiguous.core.schema import CONFIGS
 from dailytalk_contiguous.core.scorecard import ReferenceCorpus, reference_of
 from dailytalk_contiguous.publish.items import TRAIN, Items, Shards, VersionItems, clip_shards
 from dailytalk_contiguous.publish.tagged_items import TaggedItems
@@ -20,14 +13,7 @@ from dailytalk_contiguous.publish.training_folder import TrainingItems, is_mix
 from dailytalk_contiguous.publish.version import Version, open_version
 from dailytalk_contiguous.store.files import inside, refuse_half_renamed
 from dailytalk_contiguous.store.hub import hub_errors, parse_reference
-from dailytalk_contiguous.store.work_folder import (
-    CLIPS,
-    DATASET,
-    MEASURED,
-    STATS,
-    TAGGED,
-    TRANSCRIPT,
-)
+from dailytalk_contiguous.store.work_folder import CLIPS, DATASET, MEASURED, STATS, TAGGED, TRANSCRIPT
 
 
 def open_items(where: str | Path | Version, finished: bool = False) -> Items:

@@ -12,31 +12,15 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from dailytalk_contiguous.core.documents import (
-    fits,
-    json_lines,
-    path_of,
-)
+from dailytalk_contiguous.core.documents import fits, json_lines, path_of
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.schema import (
-    LABELLED,
-    SIDE,
-    Row,
-)
-from dailytalk_contiguous.core.utterance import (
-    EDGES,
-    FIELDS,
-    line_problem,
-    utterance_of,
-)
+from dailytalk_contiguous.core.schema import LABELLED, SIDE, Row
+from dailytalk_contiguous.core.utterance import EDGES, FIELDS, line_problem, utterance_of
 from dailytalk_contiguous.publish.items import Items, ItemSound
 from dailytalk_contiguous.shards import Entry, ShardIndex, read_rows
 from dailytalk_contiguous.sources.transcribed import BASE, at_hand, tagged_row
 from dailytalk_contiguous.store.edit_journal import laid_over
-from dailytalk_contiguous.store.work_folder import (
-    TAGGED,
-    TRANSCRIPT,
-)
+from dailytalk_contiguous.store.work_folder import TAGGED, TRANSCRIPT
 
 #: Measures of a recording's sides in a tagged shard, which may come from outside.
 _SIDES = [{"channel": str} | {f"{name}?": float for name in SIDE if name != "channel"}]
