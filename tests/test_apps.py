@@ -15,6 +15,8 @@ from recordings import excerpt, save
 from test_floors import BETWEEN_APPS
 
 from dailytalk_contiguous.cli.main import COMMANDS
+from dailytalk_contiguous.store.edit_journal import EditJournal, NewEdit
+from dailytalk_contiguous.store.files import sha256_of
 
 pytestmark = pytest.mark.xdist_group("a copy of the package")  # it is compiled once
 
@@ -93,7 +95,10 @@ def test_without_any_app_recordings_become_a_dataset_that_is_judged_exported_sho
         load = "import dailytalk_contiguous as d; print(len(d.load('work', split='train')[0]['utterances']) > 2)"
         assert copy.run("-c", load).stdout == "True\n"
         # What people have corrected is never passed over.
-        (work / ".dailytalk-edits").touch()
+        edit = NewEdit("me", "call", "discard", {"discarded": False}, {"discarded": True})
+        EditJournal(work).append([edit])
         refused = copy.run("check", work, codes=(1,)).stderr
+        EditJournal(work).settle("transcript.jsonl", sha256_of(work / "transcript.jsonl"))
+        copy.run("check", work)
     assert (copy.folder / "data/README.md").is_file()
     assert "has edits in .dailytalk-edits, and the app that reads them is not here" in refused

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.defaults import default_settings
+from dailytalk_contiguous.cli.main import COMMANDS
 from dailytalk_contiguous.cli.terminal import Panel, argument, option
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
@@ -90,9 +91,9 @@ def export(
     sentence = ", ".join([sentence, *done.notes])
     sentence += "".join(f", the {count} of {name} left out" for name, count in selection.left_out.items())
     count = sum(done.files.values())
-    next_step = to_run(layout.then, out) if layout.then else ""
+    next_step = to_run(layout.then, out) if layout.then in COMMANDS else ""
     next_step = ", then ".join([next_step, *done.facts.get("commands", ())])  # of a trainer that has some
-    if layout.then == "edits":
+    if next_step and layout.then == "edits":
         comes_back = settings.get("timeline") != "rebuilt" and (Path(source) / TRANSCRIPT).is_file()
         next_step = f"edit its files, then {to_run('edits', source, out)}" if comes_back else ""
     return Outcome(

@@ -47,7 +47,8 @@ for _app, _purposes in additions("COMMANDS"):
 COMMANDS = {name: module for commands in LISTED.values() for name, module in commands.items()}
 
 #: What commands of two words are, by the first.
-GROUPS = {name: about for _, groups in additions("GROUPS") for name, about in groups.items()}
+GROUPS = {name.split()[0]: "" for name in COMMANDS if " " in name}
+GROUPS |= {name: about for _, groups in additions("GROUPS") for name, about in groups.items()}
 
 _PACKAGE = __name__.partition(".")[0]
 
@@ -94,7 +95,7 @@ class Commands(TyperGroup):
         for purpose, names in LISTED.items():
             own = [name.removeprefix(self.first) for name in names if name.startswith(self.first)]
             lines = {
-                name: GROUPS.get(name) or command_summary(f"{self.first}{name}")
+                name: command_summary(f"{self.first}{name}") if self.first or name not in GROUPS else GROUPS[name]
                 for name in dict.fromkeys(name.split()[0] for name in own)
             }
             self._write(formatter, "Commands" if self.first else purpose, lines)

@@ -510,7 +510,7 @@ CONDITIONING = {
 
 #: What the row of a clip has in addition to that of a conversation, whose one utterance says the rest.
 #: `style_source` is `label` or `rule` (null without a style); `weight` is how often a trainer should see it;
-#: `augmented_from` and `augmentation`, a `apps.clips.copies.Recipe`, are null except in a copy.
+#: `augmented_from` and `augmentation`, an `apps.clips.copies.Recipe`, are null except in a copy.
 LABELS = {
     "corpus": STRING,
     "text_source": STRING,

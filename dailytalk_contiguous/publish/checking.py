@@ -679,7 +679,6 @@ def _shown(folder: Path, path: Path) -> str:
 
 _SPEAK_AGAIN = "build it again with `dailytalk speak`"
 _NO_WORDS = "recognise its words, or give them beside the recording, and run `dailytalk build` again"
-_DELETE = "delete its WAV and JSON"
 _CHECK_AGAIN = "see that you may read it, and check again"
 
 #: Kinds of findings on rows that can't be used, by column.
@@ -1131,13 +1130,12 @@ def _claimed(
     findings, counts = list[Finding](), _Counts(Judge(limits), references)
     for row in items.rows():
         name = row["conversation_id"]
-        if row["problem"] or any(word["speaker"] == "left" for word in row["alignments"]):
-            for finding in _row(name, row, counts):
-                is_again = finding.remedy == _SPEAK_AGAIN
-                findings.append(replace(finding, remedy=_DELETE) if is_again else finding)
-        else:  # its program was killed before: no trainer is given it
-            what = "the voice says nothing in it, and exports leave it out"
-            findings.append(advice("unanswered-talk", name, what, _DELETE, "note"))
+        if unused := None if row["problem"] else items.unused(row):
+            findings.append(advice(unused[0], name, unused[1], items.remedy, "note"))
+            continue
+        for finding in _row(name, row, counts):
+            is_again = items.remedy and finding.remedy == _SPEAK_AGAIN
+            findings.append(replace(finding, remedy=items.remedy) if is_again else finding)
     together, facts = _together(findings, counts, {})
     return together, facts | {"kind": items.kind}
 

@@ -119,6 +119,7 @@ CSM = exports.ExportFormat(
     finish=exports.json_lists(train=CONVERSATIONS),
     manifests=(CONVERSATIONS,),
     options=frozenset({"main", "prosodic_tokens"}),
+    then="check",
 )
 
 JMOSHI = exports.ExportFormat(
@@ -130,4 +131,5 @@ JMOSHI = exports.ExportFormat(
     write=write_jmoshi,
     finish=finish_jmoshi,
     options=frozenset({"main", "prosodic_tokens"}),
+    then="check",
 )

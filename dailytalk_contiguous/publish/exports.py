@@ -220,7 +220,7 @@ class ExportFormat(Generic[T]):
     noun: str = "conversation"
     unit: str = "conversation"
     source: Callable[[Path], Iterator[Row] | None] = lambda folder: None
-    then: str = "check"
+    then: str = ""
     prepare: Callable[[Path, ExportSettings], None] = lambda out, settings: None
 
 

@@ -359,6 +359,7 @@ INTERACTIVITY = exports.ExportFormat(
     options=CLIP_OPTIONS,
     unit="clip",
     prepare=moshi_folder.refuse_path,
+    then="check",
 )
 
 FULL_DUPLEX_BENCH = exports.ExportFormat(
@@ -375,4 +376,5 @@ FULL_DUPLEX_BENCH = exports.ExportFormat(
     # speech is measured as 1.5 s, a backchannel as a turn, and words are looked up where they are not.
     sample_rate=16000,
     unit="clip",
+    then="check",
 )

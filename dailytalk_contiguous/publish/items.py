@@ -182,10 +182,12 @@ class Items(ABC):
             `version`, or that of an app.
         rebuilt: whether times are of a finished conversation; otherwise they are those of the recording, in both
             places, and rows have no `timeline`.
+        remedy: what to do about a row that can't be used, where it is not to be built again.
     """
 
     kind: str
     rebuilt = True
+    remedy = ""
 
     def __init__(self, where: Path | Version) -> None:
         self.where = where
@@ -193,6 +195,10 @@ class Items(ABC):
     def is_rebuilt(self, row: Row) -> bool:
         """Whether a row has another timeline than its recording."""
         return self.rebuilt and not is_recorded(row)
+
+    def unused(self, row: Row) -> tuple[str, str] | None:
+        """Why a row that is as it should be is in no export: the kind of the finding, and a sentence."""
+        return None
 
     @property
     def labelled(self) -> bool:

@@ -322,6 +322,7 @@ MOSHI = exports.ExportFormat(
     options=frozenset({"main", "both_speakers", "text_conditions", "max_length", "tokenizer", "prosodic_tokens"}),
     unit="file",
     prepare=refuse_path,
+    then="check",
 )
 
 

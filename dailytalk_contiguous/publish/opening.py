@@ -63,7 +63,9 @@ def open_items(where: str | Path | Version, finished: bool = False) -> Items:
 
 
 def claimed(folder: Path) -> Items | None:
-    """A folder that an app knows how to read; None where none claims it."""
+    """A folder that an app knows how to read; None where none claims it, and of a work folder."""
+    if any((folder / name).exists() for name in (DATASET, TAGGED, TRANSCRIPT)):
+        return None
     return next((reader(folder) for reader in parts("READERS") if reader.claims(folder)), None)
 
 

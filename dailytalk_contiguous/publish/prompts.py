@@ -331,4 +331,5 @@ PERSONAPLEX = exports.ExportFormat(
     options=frozenset({"main", "both_speakers", "max_length", "tokenizer", "prosodic_tokens", "persona"}),
     unit="file",
     prepare=prepare_personaplex,
+    then="check",
 )

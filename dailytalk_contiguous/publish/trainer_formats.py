@@ -229,8 +229,8 @@ def finish_sesame(export: exports.Export, lists: exports.Lists) -> Mapping[str, 
 
 _DIALOGUES = {"train": "dialogues_train.jsonl", "eval": "dialogues_eval.jsonl"}
 
-#: What formats have in common: all two sides and a folder that `check` does not know.
-_format = partial(exports.ExportFormat[Conversation], sides=exports.TWO_LISTS, then="")
+#: What formats have in common.
+_format = partial(exports.ExportFormat[Conversation], sides=exports.TWO_LISTS)
 _shards = partial(_format, finish=finish_shards, manifests=(ABOUT,))
 _mixed = partial(
     _format,

@@ -15,7 +15,7 @@ from dailytalk_contiguous.core import documents
 from dailytalk_contiguous.core.apps import has_app, part_of
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import AUDIO_FOLDER
-from dailytalk_contiguous.store.files import inside, json_text, sync_folder
+from dailytalk_contiguous.store.files import inside, json_text, sha256_of, sync_folder
 
 #: The journal in the folder of the data. Its lines are JSON, and its name doesn't say so: moshi-finetune takes
 #: every file `*jsonl` in its folder for a manifest.
@@ -38,7 +38,7 @@ Record = dict[str, Any]
 
 
 class NewEdit(NamedTuple):
-    """An edit that has no number yet; `before` and `after` are those of a `apps.review.edits.EditChange`."""
+    """An edit that has no number yet; `before` and `after` are those of an `apps.review.edits.EditChange`."""
 
     author: str
     item: str
@@ -130,6 +130,26 @@ class EditJournal:
         self.records |= {record["number"]: record for record in records}
         return records
 
+    def is_in_file(self) -> bool:
+        """Whether one file has all the edits and nothing was written to it since.
+
+        Of edits in several files only the app that made them can say so.
+        """
+        edits = [
+            edit for edit in self.records.values() if edit["before"].get("lines") or "discarded" in edit["after"]
+        ]
+        if not edits:
+            return True
+        if len(self.settled) != 1:
+            return False
+        ((file, settled),) = self.settled.items()
+        path = inside(self.folder, file)
+        return (
+            bool(settled["settled"] >= edits[-1]["number"])
+            and path.is_file()
+            and sha256_of(path) == settled["sha256"]
+        )
+
     def settle(self, file: str, sha256: str) -> None:
         """Note that a file holds all edits up to now. Raises OSError."""
         record: Record = {"settled": self.number, "file": file, "sha256": sha256}
@@ -205,8 +225,8 @@ def laid_over(path: Path, root: Path | None = None) -> documents.Readable:
     above = path.absolute().parents
     of_audio = (folder.parent for folder in above if folder.name == AUDIO_FOLDER)
     for folder in dict.fromkeys([*([root.absolute()] if root else []), above[0], *of_audio]):
-        if has_journal(folder) and path.absolute().is_relative_to(folder):
-            laid: documents.Readable | None = _review(folder).laid_file(path, folder)
+        if path.absolute().is_relative_to(folder) and (review := _review(folder)):
+            laid: documents.Readable | None = review.laid_file(path, folder)
             if laid is not None:
                 return laid
     return path
@@ -217,16 +237,21 @@ def laid_moves(path: Path) -> dict[Path, Path]:
 
     They are where they were until `review` or `reindex` moves them. Raises BadInput as `laid_over` does.
     """
-    folder = next((folder for folder in (path.absolute(), path.absolute().parent) if has_journal(folder)), None)
-    moves: dict[Path, Path] = _review(folder).journal_moves(path) if folder else {}
+    folder = next((folder for folder in (path.absolute(), path.absolute().parent) if has_journal(folder)), path)
+    review = _review(folder)
+    moves: dict[Path, Path] = review.journal_moves(path) if review else {}
     return moves
 
 
 def _review(folder: Path) -> Any:
-    """The module of the app that lays edits over files. Without it they would be passed over."""
-    if not has_app("review"):
-        raise BadInput(
-            f"{documents.as_text(folder)!r} has edits in {JOURNAL}, and the app that reads them is not here",
-            "put apps/review of dailytalk_contiguous back",
-        )
-    return part_of("review", "editable")
+    """The module of the app that lays edits over files; None where a folder has no edits to lay over them."""
+    if not has_journal(folder):
+        return None
+    if has_app("review"):
+        return part_of("review", "editable")
+    if EditJournal(folder).is_in_file():
+        return None
+    raise BadInput(
+        f"{documents.as_text(folder)!r} has edits in {JOURNAL}, and the app that reads them is not here",
+        "put apps/review of dailytalk_contiguous back",
+    )

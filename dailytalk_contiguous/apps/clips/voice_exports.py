@@ -209,7 +209,6 @@ def _format(
         sample_rate=sample_rate,
         noun="clip",
         unit="clip",
-        then="",
         prepare=refuse_separators,
         source=voice_folder,
     )

@@ -36,6 +36,7 @@ class TalkItems(Items):
     """
 
     kind = "talks"
+    remedy = "delete its WAV and JSON"
 
     @staticmethod
     def claims(folder: Path) -> bool:
@@ -50,6 +51,12 @@ class TalkItems(Items):
         for path in self.files if splits is None else ():
             row = self.talk(path)
             yield row | (self._audio(path) if columns is None or "audio" in {*columns} else {})
+
+    def unused(self, row: Row) -> tuple[str, str] | None:
+        if any(word["speaker"] == "left" for word in row["alignments"]):
+            return None
+        # Its program was killed before: no trainer is given it.
+        return "unanswered-talk", "the voice says nothing in it, and exports leave it out"
 
     def row(self, name: str) -> Row:
         return self.talk(self._path(name))
