@@ -41,7 +41,9 @@ def doctor_outcome(report: Mapping[str, Any]) -> Outcome:
     ready = []
     for name, profile in report["profiles"].items():
         lacking_by_step = {"tag": profile["needs"]}
-        lacking_by_step |= {key[9:]: needs for key, needs in profile.items() if key.startswith("needs_to_")}
+        lacking_by_step |= {
+            key.removeprefix("needs_to_"): needs for key, needs in profile.items() if key.startswith("needs_to_")
+        }
         if profile["ready"]:
             ready.append(name)
             details.append(Judgement(f"profile {name}: ready", True))

@@ -22,7 +22,6 @@ from dailytalk_contiguous.store.work_folder import STATS
 #: Bytes of a page from which a browser takes seconds to open it.
 LARGE = 60_000_000
 
-
 #: What apps write in place of the report: dataclasses of settings whose `made` gives an outcome, or None where
 #: nobody asks for it.
 _INSTEAD = [(page, cli_options.setting_options(page())) for page in parts("INSTEAD_OF_REPORT")]

@@ -104,8 +104,6 @@ def is_complete(out: Path) -> bool:
 
 #: Columns of a clip, and fields of its utterance, that its annotation has under their names, beside its labels.
 _COLUMNS = ("language", "sample_rate", "duration")
-
-
 _FIELDS = ("text", "rule", *PROSODIC_TOKENS, *EMOTION_GUESS)
 
 

@@ -44,7 +44,8 @@ def open_items(where: str | Path | Version, finished: bool = False) -> Items:
     is_training = (where / TRAIN).is_file() and not (where / DATASET).is_dir()
     if is_mix(where) or (not finished and is_training):
         return TrainingItems(where)
-    if items := claimed(where):
+    is_work = any((where / name).exists() for name in (DATASET, TAGGED, TRANSCRIPT))
+    if not is_work and (items := claimed(where)):
         return items
     if clip_shards(where / CLIPS) or clip_shards(where / MEASURED):
         clips = Shards(where, labelled=True)
@@ -54,7 +55,6 @@ def open_items(where: str | Path | Version, finished: bool = False) -> Items:
                 "run dailytalk corpus without --report-only",
             )
         return clips
-    is_work = any((where / name).exists() for name in (DATASET, TAGGED, TRANSCRIPT))
     if not is_work and CONFIGS[0] in (version := open_version(where)).configs():
         return VersionItems(version)
     if any((where / DATASET).glob("*.parquet")) or finished or not (where / TRANSCRIPT).is_file():
@@ -63,9 +63,7 @@ def open_items(where: str | Path | Version, finished: bool = False) -> Items:
 
 
 def claimed(folder: Path) -> Items | None:
-    """A folder that an app knows how to read; None where none claims it, and of a work folder."""
-    if any((folder / name).exists() for name in (DATASET, TAGGED, TRANSCRIPT)):
-        return None
+    """A folder, but no work folder, that an app knows how to read; None where none claims it."""
     return next((reader(folder) for reader in parts("READERS") if reader.claims(folder)), None)
 
 

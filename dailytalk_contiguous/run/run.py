@@ -123,12 +123,10 @@ class Runner:
         """
         if not plan.tasks:
             return iter(())
-        from dailytalk_contiguous.stages.synthesis import Speak  # here: a run of `tag` has nothing to say
-
         workers, batch_seconds, paid = options.workers, 0.0, paid_voice(stages)
         if paid:
             workers, batch_seconds = workers if self.name == "ray" else 1, PAID_BATCH_SECONDS
-        elif self.on_cuda(stages) and not find_stage(Speak, stages):
+        elif self.on_cuda(stages) and not _voice(stages):
             batch_seconds = options.batch_seconds
         kept = self._keeping(finished)
         if self.name == "local":
@@ -161,10 +159,14 @@ class Runner:
 
 def paid_voice(stages: Iterable[Stage]) -> "Speak | None":
     """The stage that says utterances at a price; None if speech is free, or no stage says any."""
-    from dailytalk_contiguous.stages.synthesis import Speak
-
-    voice = find_stage(Speak, stages)
+    voice = _voice(stages)
     return None if voice is None or voice.synthesiser().deterministic else voice
+
+
+def _voice(stages: Iterable[Stage]) -> "Speak | None":
+    from dailytalk_contiguous.stages.synthesis import Speak  # here: `tag` needs nothing of it
+
+    return find_stage(Speak, stages)
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,6 @@ from dailytalk_contiguous.store.files import inside, json_text
 #: The record of a folder of talks, which identifies one.
 TALKS = "talks.json"
 
-_DELETE_TALK = "delete the talk, its sound and its JSON"
-
 _TALK: dict[str, Any] = {
     "alignments": list,
     "talk": {"utterances": [dict], "language?": str, "speakers?": dict, "provenance?": dict, "synthesis?": dict},
@@ -68,13 +66,13 @@ class TalkItems(Items):
         """The row of a talk, without its audio; one that can't be read has a `problem`."""
         empty = dict.fromkeys(BUILT) | {"conversation_id": path.stem, "recording_id": path.stem, "duration": 0.0}
         empty |= {"labels": None, "split": None, "utterances": [], "alignments": [], "sounds": []}
-        empty |= {"problem_column": "audio", "remedy": _DELETE_TALK}
+        empty |= {"problem_column": "audio", "remedy": self.remedy}
         del empty["audio"]
         words = []
         try:
             info = probe(self._audio(path)["audio"])
             written = read_shaped(inside(self._root, f"{path.stem}.json"), _TALK)
-            for word in said_words(written["alignments"], path.name, _DELETE_TALK):
+            for word in said_words(written["alignments"], path.name, self.remedy):
                 if 0 <= word.start < info.seconds:
                     source = ("synthesiser", "recogniser")[word.channel]
                     about = {"speaker": CHANNELS[word.channel], "source": source, "probability": None}
