@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE
 from dailytalk_contiguous.core.word_times import Word, by_edit_distance, by_proportion, voiced_spans
 from dailytalk_contiguous.models.contracts import Line, Spoken
-from dailytalk_contiguous.models.offline_voices import Espeak, Flite
 from dailytalk_contiguous.models.recogniser import load_sphinx
+from dailytalk_contiguous.models.synthesisers.espeak import Espeak
+from dailytalk_contiguous.models.synthesisers.flite import Flite
 
 #: Median boundary error in seconds that each path may have.
 RECOGNISER_GOAL, PROPORTION_GOAL = 0.040, 0.080

@@ -35,7 +35,9 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.pitch import track_pitch
 from dailytalk_contiguous.models.contracts import EmotionModel, Line
 from dailytalk_contiguous.models.emotion_folder import EMOTION_KINDS
-from dailytalk_contiguous.models.offline_voices import STYLE_PROSODY, Espeak, Flite, StyleProsody
+from dailytalk_contiguous.models.style_prosody import STYLE_PROSODY, StyleProsody
+from dailytalk_contiguous.models.synthesisers.espeak import Espeak
+from dailytalk_contiguous.models.synthesisers.flite import Flite
 
 #: Points of accuracy under the Bayes rate, at most.
 MOST_POINTS = 2.0

@@ -37,8 +37,9 @@ from dailytalk_contiguous import ProsodicClusterSequences, ProsodicSequenceEncod
 from dailytalk_contiguous.apps.learn.probes import token_histograms
 from dailytalk_contiguous.apps.learn.similar import cosines_to
 from dailytalk_contiguous.models.contracts import Line
-from dailytalk_contiguous.models.offline_voices import Espeak, Flite
 from dailytalk_contiguous.models.prosodic_encoder import SIZES, mask_spans, padded
+from dailytalk_contiguous.models.synthesisers.espeak import Espeak
+from dailytalk_contiguous.models.synthesisers.flite import Flite
 
 HOP_SECONDS = 0.016
 

@@ -25,8 +25,8 @@ from tts_server import TOKEN
 
 from dailytalk_contiguous.core.takes import DEFAULT_VOICE, Gate, incomplete, trim
 from dailytalk_contiguous.models.contracts import Line
-from dailytalk_contiguous.models.fish import Fish
 from dailytalk_contiguous.models.speech_cache import SpeechCache, cache_key
+from dailytalk_contiguous.models.synthesisers.fish import Fish
 
 TEXT = "well so you know that was a really good day and I think we should go there again soon"
 

@@ -17,9 +17,17 @@ from .core.errors import BadInput as BadInput
 from .core.errors import DailytalkError as DailytalkError
 from .core.errors import ModelMissing as ModelMissing
 from .core.errors import Reject as Reject
+from .core.licensing import Licence as Licence
+from .core.settings import setting as setting
 from .core.stereo_audio import StereoAudio as StereoAudio
 from .core.utterance import Field as Field
 from .models.codebook import Codebook as Codebook
+from .models.contracts import Engine as Engine
+from .models.contracts import Line as Line
+from .models.contracts import Spoken as Spoken
+from .models.contracts import Synthesiser as Synthesiser
+from .models.contracts import VoiceSample as VoiceSample
+from .models.contracts import VoiceSettings as VoiceSettings
 from .models.prosodic_encoder import ProsodicSequenceEncoder as ProsodicSequenceEncoder
 from .models.prosodic_sequences import ProsodicClusterSequences as ProsodicClusterSequences
 from .pipelines.to_sound import speak_stages as speak_stages

@@ -17,9 +17,10 @@ from tts_server import TOKEN, TtsServer
 from dailytalk_contiguous.core.audio import to_uri
 from dailytalk_contiguous.core.retries import Backoff
 from dailytalk_contiguous.core.schema import SOURCE, STRING
-from dailytalk_contiguous.models import fish, paid
+from dailytalk_contiguous.models import paid
 from dailytalk_contiguous.models.engines import load_synthesiser
 from dailytalk_contiguous.models.paid import Client
+from dailytalk_contiguous.models.synthesisers import fish
 from dailytalk_contiguous.pipelines.to_sound import speak_stages
 from dailytalk_contiguous.run.run import RunOptions, RunOutcome, run
 from dailytalk_contiguous.run.shard import Progress

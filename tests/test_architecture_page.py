@@ -17,7 +17,6 @@ from recordings import excerpt, read_lines, save
 from test_floors import FLOORS
 
 from dailytalk_contiguous.core.apps import part_of
-from dailytalk_contiguous.models import engines
 from dailytalk_contiguous.publish.opening import open_items
 
 pytestmark = pytest.mark.xdist_group("the page of the architecture")  # its examples are run once
@@ -47,22 +46,15 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
     save(folder / "diary/ann-ang-1.wav", line(channel="left"))
     save(folder / "diary/ben-hap-2.wav", line(channel="right", number=1))
     save(folder / "diary/cat.wav", line(channel="left", number=1))
-    before = dict(engines.ENGINES), dict(engines.LOADERS)
     modules = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.syspath_prepend(folder)
         patch.setenv("DAILYTALK_CACHE", str(folder / "cache"))
-        try:
-            for name, (code,) in EXAMPLES.items():
-                (folder / f"example_of_a_{name}.py").write_text(code, encoding="utf-8")
-                modules[name] = importlib.import_module(f"example_of_a_{name}")
-            runpy.run_path(str(folder / "example_of_a_stage.py"), run_name="__main__")
-        finally:  # other tests in this process have the engines that are in the package
-            for table, entries in zip((engines.ENGINES, engines.LOADERS), before, strict=True):
-                table.clear()
-                table.update(entries)
-            engines.load_synthesiser.cache_clear()
+        for name, (code,) in EXAMPLES.items():
+            (folder / f"example_of_a_{name}.py").write_text(code, encoding="utf-8")
+            modules[name] = importlib.import_module(f"example_of_a_{name}")
+        runpy.run_path(str(folder / "example_of_a_stage.py"), run_name="__main__")
     yield Ran(folder, modules)
     for name in EXAMPLES:
         sys.modules.pop(f"example_of_a_{name}", None)

@@ -9,7 +9,7 @@ from audio_files import ROOT
 from dailytalk_contiguous.core import audio, hallucination, loudness, pitch, prosody, quality
 from dailytalk_contiguous.core.buckets import FLOORS
 from dailytalk_contiguous.core.settings import settings_of
-from dailytalk_contiguous.models.openai_speech import PRICES
+from dailytalk_contiguous.models.synthesisers.openai import PRICES
 from dailytalk_contiguous.pipelines.to_text import tag_stages
 from dailytalk_contiguous.publish import checking, dialogue_formats, moshi_folder, verdict
 from dailytalk_contiguous.sources import folder, recordings

@@ -1,30 +1,137 @@
 """`dailytalk doctor`: what is installed, what is cached, and what each profile would still need."""
 
+import inspect
 import platform
 from collections.abc import Mapping
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
+from time import perf_counter
 from typing import Any
 
+import numpy as np
+
+from dailytalk_contiguous.cli.terminal import Panel, option, with_parameters
 from dailytalk_contiguous.core.apps import additions, part_of
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.hallucination import POCKETSPHINX
-from dailytalk_contiguous.core.licensing import licence_of
+from dailytalk_contiguous.core.loudness import decibels
 from dailytalk_contiguous.core.machine import PACKAGES, cores
 from dailytalk_contiguous.core.outcome import Judgement, Outcome, to_run
+from dailytalk_contiguous.core.settings import with_settings
+from dailytalk_contiguous.core.word_times import split_words
+from dailytalk_contiguous.core.wording import portable
 from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE, available
+from dailytalk_contiguous.models.contracts import Line, VoiceSettings
 from dailytalk_contiguous.models.devices import compute_type_of, cublas, lacking
-from dailytalk_contiguous.models.engines import load_synthesiser, speaker_text
+from dailytalk_contiguous.models.engines import (
+    TTS_MODEL,
+    engine_named,
+    load_synthesiser,
+    speaker_text,
+    synthesise,
+)
+from dailytalk_contiguous.models.licences import licence_of
 from dailytalk_contiguous.models.profiles import PROFILES
+from dailytalk_contiguous.models.speech_activity import hear
 from dailytalk_contiguous.models.whisper import cached_sizes
 
 
-def doctor() -> Outcome:
+def doctor(
+    tts: str = option(
+        "",
+        Panel.VOICE,
+        "Say a line with this synthesiser, or your own.",
+        metavar="NAME|FILE.py",
+        show_default="none",
+    ),
+    tts_model: str = option("", Panel.VOICE, TTS_MODEL.about, metavar="NAME", show_default=TTS_MODEL.shown),
+    voice: str = option("", Panel.VOICE, "Its voice.", metavar="NAME", show_default=TTS_MODEL.shown),
+    **options: Any,
+) -> Outcome:
     """Say what this machine has, and what each profile needs.
 
-    Packages, GPU and model weights.
+    Packages, GPU and model weights. With --tts it says one line with that synthesiser, if that costs nothing, and
+    what came of it: whether a file of your own gives `speak` what it needs.
     """
-    return doctor_outcome(examine())
+    if not tts:
+        return doctor_outcome(examine())
+    own = engine_named(tts).options
+    if options:
+        from dailytalk_contiguous.cli.options import chosen, setting_options
+
+        (own,) = with_settings((own,), chosen(options, setting_options(own)))
+    return try_voice(tts, VoiceSettings(tts_model, voice, options=own))
+
+
+with_parameters(
+    doctor, {name: known for name, known in inspect.signature(doctor).parameters.items() if name != "options"}
+)
+
+
+#: What is said to try a synthesiser, and the dBFS of its loudest sample under which it is silent.
+TRIAL = Line("It's been a while! How are you?", "excited", "en", 0)
+SILENT_DBFS = -60.0
+
+
+def try_voice(name: str, asked: VoiceSettings) -> Outcome:
+    """Say a line with an engine, and what came of it."""
+    engine, synthesiser = engine_named(name), load_synthesiser(name, asked)
+    line = TRIAL if engine.tags else TRIAL._replace(tag="")
+    spoken_by = "/".join(filter(None, (synthesiser.engine, portable(synthesiser.model))))
+    voice = f", voice {synthesiser.voice}" if synthesiser.voice else ""
+    tags = f"those of {engine.tag_list(asked.model)}" if engine.tags else "none; lines are said without"
+    details: list[str | Judgement] = [
+        f"{spoken_by}{voice}; price: {engine.price}; licence: {engine.licence.licence}",
+        f"  style tags: {tags}",
+        f"  voice of a sample: {'can be cloned' if engine.clones else 'is not cloned'}",
+    ]
+    record: dict[str, Any] = {"engine": synthesiser.engine, "model": synthesiser.model, "voice": synthesiser.voice}
+    if costs := synthesiser.price([line]):
+        error = DailytalkError(
+            f"a line would cost {costs:.6f} USD, so none was said", "try it with dailytalk speak"
+        )
+        return Outcome(record, Judgement("nothing was said", None), 1, details, error=error)
+    try:
+        synthesiser.preflight()
+        started = perf_counter()
+        spoken = synthesise(synthesiser, line)
+        took = perf_counter() - started
+        again = synthesise(synthesiser, line)
+    except DailytalkError as error:
+        return Outcome(record, Judgement("nothing was said", False), 1, details, error=error)
+    sound, rate = spoken.samples, spoken.sample_rate
+    seconds, peak = len(sound) / rate, float(np.abs(sound).max())
+    speech = sum(end - start for start, end in hear(sound, rate).speech)
+    words = len(split_words(line.text))
+    record |= {
+        "sample_rate": rate,
+        "seconds": round(seconds, 3),
+        "speech_seconds": round(speech, 3),
+        "peak_dbfs": round(decibels(peak), 1),
+        "words": None if spoken.words is None else len(spoken.words),
+        "same_again": np.array_equal(sound, again.samples),
+    }
+    details.append(f"  said {line.text!r} in {took:.2f} s: {seconds:.2f} s at {rate:,} Hz")
+    if spoken.words is None:
+        details.append(f"  words: it gives no times, so all {words} are aligned")
+    else:
+        whole = [word.text for word in spoken.words] == split_words(line.text)
+        sentence = f"  words: times of {len(spoken.words)} of {words}{'' if whole else ', so all are aligned'}"
+        details.append(Judgement(sentence, whole or None))
+    if synthesiser.deterministic and not record["same_again"]:
+        details.append(Judgement("  it calls itself deterministic, and said the line in another way", False))
+    if record["peak_dbfs"] < SILENT_DBFS:
+        verdict = "it is silence"
+    elif not speech:
+        verdict = "it is noise: no speech is found in it"
+    else:
+        verdict = ""
+        details.append(f"  speech in {speech:.2f} s of it, peak {record['peak_dbfs']:.1f} dBFS")
+    good = not verdict and (record["same_again"] or not synthesiser.deterministic)
+    next_command = to_run("speak", "DIR", "--tts", name) if good else ""
+    return Outcome(
+        record, Judgement(verdict or "it speaks", good), 0 if good else 1, details=details, next=next_command
+    )
 
 
 def doctor_outcome(report: Mapping[str, Any]) -> Outcome:
@@ -75,7 +182,7 @@ def examine() -> dict[str, Any]:
         if affect != ACOUSTIC_ESTIMATE and not available(affect):
             needs.append(f"{affect} (downloaded at the first run, 0.7 GB)")
         try:
-            synthesiser = load_synthesiser(speaker, "", "", 0.7, 0.7, 24000, 1)
+            synthesiser = load_synthesiser(speaker, VoiceSettings("", ""))
             speaker = speaker_text(synthesiser)
             synthesiser.preflight()
         except DailytalkError as error:

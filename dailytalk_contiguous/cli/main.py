@@ -23,6 +23,7 @@ from dailytalk_contiguous.cli.terminal import Console, Panel, guarded, printing
 from dailytalk_contiguous.core.apps import additions
 from dailytalk_contiguous.core.errors import BadValue
 from dailytalk_contiguous.core.interrupts import STOPPED
+from dailytalk_contiguous.core.own_file import is_own_file
 
 #: The commands by what a person wants, in the order in which they are listed, and the module of each: of the core,
 #: in `cli`, and what the apps add. Those of two words are listed under the first.
@@ -112,24 +113,27 @@ class Commands(TyperGroup):
         if name in GROUPS and not self.first:
             kind = type("CommandsOfTwoWords", (Commands,), {"first": f"{name} "})
             return name, kind(name=name, help=GROUPS[name], no_args_is_help=True), rest
-        # The files of --stage must be known before the other options can be read.
-        files = [Path(value) for word, value in pairwise(rest) if word == "--stage"]
-        files += [Path(word.partition("=")[2]) for word in rest if word.startswith("--stage=")]
-        return name, command_of(f"{self.first}{name}", files), rest
+        # A person's own files must be read before the options can be: some may be theirs.
+        words = [part for word in rest for part in (word.split("=", 1) if word.startswith("--") else [word])]
+        named = [(word[2:], value) for word, value in pairwise(words) if word[:2] == "--" and is_own_file(value)]
+        return name, command_of(f"{self.first}{name}", named), rest
 
 
-def command_of(name: str, stage_files: Sequence[Path] = ()) -> TyperCommand:
-    """A command with all its options, those of the stages in a person's own files too; imports its module."""
+def command_of(name: str, named: Sequence[tuple[str, str]] = ()) -> TyperCommand:
+    """A command with all its options, those in a person's own files too; imports its module.
+
+    `named` are options and the files that they name.
+    """
     module = import_module(f"{_PACKAGE}.{COMMANDS[name]}")
     alone = typer.Typer(add_completion=False)
     function = next(
         getattr(module, function_name) for function_name in _functions(name) if hasattr(module, function_name)
     )
     about = "\n\n".join(_paragraphs(function.__doc__ or ""))
-    if stage_files and "stage" in inspect.signature(function).parameters:
-        from dailytalk_contiguous.cli.options import with_options_of
+    if named:
+        from dailytalk_contiguous.cli.options import with_own_options
 
-        function = with_options_of(function, stage_files)
+        function = with_own_options(function, named)
     alone.command(name.rpartition(" ")[2], cls=OneCommand, help=about)(printing(function))
     command = typer.main.get_command(alone)
     assert isinstance(command, TyperCommand)

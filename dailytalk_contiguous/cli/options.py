@@ -2,12 +2,10 @@
 
 import inspect
 import math
-import os
 import re
-import sys
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import is_dataclass
-from importlib import import_module
+from itertools import chain
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -17,8 +15,10 @@ from dailytalk_contiguous.cli.terminal import Panel, option, with_parameters
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadValue, DailytalkError
+from dailytalk_contiguous.core.own_file import from_own_file, is_own_file
 from dailytalk_contiguous.core.settings import SEED, PlacedSetting, Setting, settings_in
 from dailytalk_contiguous.models.devices import DEVICES
+from dailytalk_contiguous.models.engines import engine_named
 from dailytalk_contiguous.models.profiles import PROFILES, STANDARD
 from dailytalk_contiguous.sources.addresses import is_address
 from dailytalk_contiguous.stages.base import DEVICE, SAMPLE_RATE, Stage, Stages
@@ -102,34 +102,14 @@ def size_text(count: float) -> str:
 def load_stages(files: Iterable[Path]) -> Stages:
     """The stages that a person's own files define: each has a list `STAGES`.
 
-    A file is imported by its name, so that worker processes find it too.
-
     Raises DailytalkError for a file that is not there, can't be run, or has no such list.
     """
     stages: list[Stage] = []
     for file in files:
-        path = file.absolute()
-        if path.suffix != ".py" or not path.is_file():
-            raise DailytalkError(f"--stage {as_text(file)!r} is no file of Python", "name one that ends in .py")
-        folder = str(path.parent)
-        if folder not in sys.path:
-            sys.path.insert(0, folder)
-            os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (folder, os.environ.get("PYTHONPATH"))))
-        try:
-            module = import_module(path.stem)
-        except Exception as error:  # whatever the file does
-            reason = f"--stage {as_text(file)!r} can't be imported ({type(error).__name__}: {as_text(str(error))})"
-            raise DailytalkError(reason, "mend it, and run it with python first") from error
-        if Path(module.__file__ or "") != path:
-            raise DailytalkError(
-                f"--stage {as_text(file)!r} has the name of another module", "give it another name"
-            )
-        listed = getattr(module, "STAGES", ())
+        example = "STAGES = (PerUtterance(MyStage()),)"
+        listed = from_own_file("--stage", file, "STAGES", tuple | list, example)
         if not listed or not all(isinstance(stage, Stage) for stage in listed):
-            raise DailytalkError(
-                f"--stage {as_text(file)!r} has no list of stages",
-                "end it with STAGES = (PerUtterance(MyStage()),)",
-            )
+            raise DailytalkError(f"--stage {as_text(file)!r} has no list of stages", f"end it with {example}")
         for stage in listed:
             if not is_dataclass(inner := getattr(stage, "stage", stage)):
                 raise DailytalkError(
@@ -175,12 +155,25 @@ def with_options(settings: Mapping[str, inspect.Parameter]) -> Callable[[Callabl
     return add
 
 
-def with_options_of(command: Callable[..., Any], files: Sequence[Path]) -> Callable[..., Any]:
-    """The command with an option for each setting of the stages in a person's own files.
+#: Options that name a person's own files, and what these hold whose settings are options of the command, too.
+OWN_OPTIONS: dict[str, Callable[[Path], Sequence[Any]]] = {
+    "stage": lambda file: load_stages([file]),
+    "tts": lambda file: [engine_named(str(file)).options],
+}
 
-    Raises DailytalkError for a name that is taken, and as `load_stages` does.
+
+def with_own_options(command: Callable[..., Any], named: Sequence[tuple[str, str]]) -> Callable[..., Any]:
+    """The command with an option for each setting of what is in a person's own files.
+
+    `named` are options of the command and the files that they name.
+
+    Raises DailytalkError for a name that is taken, and as `load_stages` and `engine_named` do.
     """
-    settings, known = setting_options(*load_stages(files)), inspect.signature(command).parameters
+    known = inspect.signature(command).parameters
+    files = [(name, Path(value)) for name, value in named if name in OWN_OPTIONS.keys() & known.keys()]
+    settings = setting_options(*chain.from_iterable(OWN_OPTIONS[name](file) for name, file in files))
+    if not settings:
+        return command
     if taken := sorted(settings.keys() & known.keys()):
         flag = "--" + taken[0].replace("_", "-")
         raise DailytalkError(f"{flag} is an option already", f"give the field {taken[0]!r} another name")
@@ -262,6 +255,8 @@ def value_of(flag: str, setting: Setting, hint: Any) -> Callable[[Any], Any]:
             return tuple(
                 one_of(flag, name, setting.choices) if setting.choices else name for name in names if name
             )
+        if setting.own and is_own_file(text):
+            return text
         return one_of(flag, text, setting.choices) if setting.choices else text
 
     return parse

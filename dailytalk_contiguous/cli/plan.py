@@ -16,7 +16,7 @@ from rich.status import Status
 from dailytalk_contiguous.cli import show
 from dailytalk_contiguous.cli.engine_options import hub_choice
 from dailytalk_contiguous.cli.options import SEED_OPTION, chosen, size_text, with_options
-from dailytalk_contiguous.cli.speak import SPEAK_SETTINGS, for_preview, speak
+from dailytalk_contiguous.cli.speak import SPEAK_SETTINGS, for_preview, speak, speak_settings
 from dailytalk_contiguous.cli.tag import TAG_SETTINGS, stages_of, tag
 from dailytalk_contiguous.cli.terminal import Console, Panel, option, say
 from dailytalk_contiguous.core.errors import DailytalkError
@@ -98,7 +98,7 @@ def plan(
     stages = stages_of(options)
     spoken: Stages = ()
     if with_speak:
-        settings = chosen(options, SPEAK_SETTINGS) | for_preview(options)
+        settings = speak_settings(options) | for_preview(options)
         spoken = speak_stages(profile, options["verify"], **settings)
     transcripts = options["transcripts"]
     console = Console(stderr=True)

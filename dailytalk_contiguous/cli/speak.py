@@ -12,10 +12,12 @@ from dailytalk_contiguous.cli.tag import stages_of, tag
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.outcome import Figures, Outcome, exit_code, to_run
+from dailytalk_contiguous.core.own_file import is_own_file
 from dailytalk_contiguous.core.schema import NOBODY
 from dailytalk_contiguous.core.settings import settings_in
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.models.engines import ENGINES, open_budget, speaker_text
+from dailytalk_contiguous.models.budget import open_budget
+from dailytalk_contiguous.models.engines import ENGINES, engine_named, speaker_text
 from dailytalk_contiguous.models.profiles import PROFILES, STANDARD
 from dailytalk_contiguous.pipelines.to_sound import speak_stages
 from dailytalk_contiguous.pipelines.to_text import NO_MODEL
@@ -75,7 +77,7 @@ def speak(
     """
     work = open_work(out or folder)
     tagged = open_work(folder).folder if out else work.folder
-    settings = cli_options.chosen(options, SPEAK_SETTINGS)
+    settings = speak_settings(options)
     if not profile:  # that of `tag`: a run that began without downloads goes on without
         before = ((work_folder.read_run(tagged) or {}).get("settings") or {}).get("profile")
         profile = before if before in PROFILES else STANDARD
@@ -88,6 +90,8 @@ def speak(
         terminal.say(
             "both speakers as they were recorded, as in the last run here: --revoice left chooses otherwise"
         )
+    if voice and not engine_named(voice.engine).tags:
+        terminal.say(f"{engine_named(voice.engine).name} takes no style tags: lines are said without theirs")
     recordings, mirrors = engine_options.recordings_of(recordings, tagged)
     engine = Runner(runner, address, work, mirrors)
     script = speaking.read_synthesis_input(tagged, recordings=recordings, shard_seconds=60 * shard_minutes)
@@ -199,7 +203,7 @@ def build(**options: Any) -> Outcome:
     profile, channel = options["profile"], channel_of(stages_of(options))
     options |= for_preview(options)
     # Before hours of tagging, not after them.
-    stages = _stages(profile, options["verify"], cli_options.chosen(options, SPEAK_SETTINGS))
+    stages = _stages(profile, options["verify"], speak_settings(options))
     voice = speaking.speak_stage_of(stages)
     if voice and channel not in ("both", voice.revoice):
         raise DailytalkError(
@@ -215,7 +219,8 @@ def build(**options: Any) -> Outcome:
         from dailytalk_contiguous.cli.stream import stream
 
         return stream(options, stages_of(options), stages, options["max_conversation"])
-    tagged: Outcome = tag(**{name: options[name] for name in options if name not in _OF_SPEAK})
+    of_speak = _OF_SPEAK | own_voice_settings(options).keys()
+    tagged: Outcome = tag(**{name: options[name] for name in options if name not in of_speak})
     has_transcript = (folder_of(options["out"]) / work_folder.TRANSCRIPT).is_file()
     if tagged.code not in (0, 3):
         return tagged
@@ -224,7 +229,8 @@ def build(**options: Any) -> Outcome:
         details = [*tagged.details, f"then, to speak: {names}"]
         return replace(tagged, details=details, error=preflight_error(RunOptions().runner, stages))
     terminal.show_outcome(replace(tagged, next=""), stderr=True)
-    spoken = {name: options[name] for name in inspect.signature(speak).parameters if name in options}
+    passed = inspect.signature(speak).parameters.keys() | own_voice_settings(options).keys()
+    spoken = {name: options[name] for name in passed if name in options}
     # With the engine that was chosen here, whatever an earlier run used.
     spoken |= {"out": None} | ({"tts": voice.engine} if voice else {})
     done: Outcome = speak(folder=options["out"], **spoken)
@@ -235,6 +241,18 @@ def build(**options: Any) -> Outcome:
 _OF_SPEAK = {*inspect.signature(speak).parameters} - {*inspect.signature(tag).parameters}
 _BOTH = dict(inspect.signature(speak).parameters) | dict(inspect.signature(tag).parameters)
 terminal.with_parameters(build, {name: _BOTH[name] for name in _BOTH if name != "folder"})
+
+
+def own_voice_settings(options: Mapping[str, Any]) -> dict[str, inspect.Parameter]:
+    """The options of the synthesiser in a person's own file, which `--tts` names; empty for another."""
+    name = options.get("tts")
+    own = isinstance(name, str) and is_own_file(name)
+    return cli_options.setting_options(engine_named(str(name)).options) if own else {}
+
+
+def speak_settings(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of the stages of `speak` that were chosen."""
+    return cli_options.chosen(options, SPEAK_SETTINGS | own_voice_settings(options))
 
 
 def _stages(profile: str, verify: bool, settings: Mapping[str, Any]) -> Stages:
@@ -268,7 +286,14 @@ def _voice_of(folder: Path, profile: str, settings: Mapping[str, Any]) -> dict[s
     same = before.get("settings", {}).get("profile") == profile
     if Keep.__name__ in stages and settings.keys() <= _OF_KEPT - {"revoice"}:
         return {"revoice": NOBODY}
-    if settings.get("revoice") == NOBODY or "tts" in settings or not same or voice.get("engine") not in ENGINES:
+    if settings.get("revoice") == NOBODY or "tts" in settings or not same or not voice.get("engine"):
+        return {}
+    if is_own_file(voice["engine"]):  # the folder may be somebody else's: a file that it names is not run
+        raise DailytalkError(
+            f"the last run here was spoken by the engine in {as_text(voice['engine'])!r}",
+            "name that file with --tts, with its options, or another synthesiser",
+        )
+    if voice["engine"] not in ENGINES:
         return {}
     known = {"tts": voice["engine"], "tts_model": voice.get("model"), "voice": voice.get("voice")}
     return {name: str(value) for name, value in known.items() if value and name not in settings}

@@ -9,6 +9,7 @@ from dataclasses import Field, dataclass, field, fields, is_dataclass, replace
 from typing import Any, NamedTuple, TypeVar
 
 from dailytalk_contiguous.core.errors import BadValue
+from dailytalk_contiguous.core.own_file import is_own_file
 from dailytalk_contiguous.core.wording import portable
 
 _Holder = TypeVar("_Holder")
@@ -24,6 +25,7 @@ class Setting:
             have one option (`device`) are set together.
         panel: of the help, by its name in lower case (see `cli.terminal.Panel`).
         choices: the values that it can have; empty where there are others.
+        own: whether a person's own file of Python may be named in place of a choice.
         words: what may be given in place of a value, and the value that it is.
         least, most: the range of a number.
         unit: `s` for a time, which is given as 3, 3s or 15m, `time` for one that needs its unit because 15 may
@@ -38,6 +40,7 @@ class Setting:
     option: str = ""
     panel: str = "rare"
     choices: Collection[str] = ()
+    own: bool = False
     words: Mapping[str, Any] = field(default_factory=dict)
     least: float | None = None
     most: float | None = None
@@ -115,6 +118,8 @@ def check_values(*holders: Any) -> None:
         value, setting = placed.value, placed.setting
         least, most = setting.least, setting.most
         if (not value and value != 0) or value in setting.words.values():  # none was chosen
+            continue
+        if setting.own and is_own_file(value):
             continue
         if setting.choices and not {*(value if isinstance(value, tuple) else [value])} <= {*setting.choices}:
             raise BadValue(f"{placed.name} is {value!r}", f"choose among {', '.join(setting.choices)}")

@@ -5,6 +5,7 @@ diarisers and separators.
 import math
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.licensing import Licence
 from dailytalk_contiguous.core.spans import SpeakerTurn
 from dailytalk_contiguous.core.word_times import Word
 from dailytalk_contiguous.models.pieces import Pieces
@@ -90,25 +92,31 @@ class VoiceSample(NamedTuple):
 class Synthesiser(Protocol):
     """Says one line at a time; called from several threads at once, which need not keep to `concurrency`.
 
+    A class that inherits it has to define `speak` alone.
+
     Attributes:
-        engine, model, voice: names that go into the dataset and the cache key.
-        server: address that lines are sent to; empty where a program of this machine says them.
+        engine, model, voice: names that go into the dataset and the cache key; where they are empty, those that
+            were chosen.
+        server: address that lines are sent to; empty where a program of this machine says them. The code of such
+            a program is part of the cache key.
         concurrency: requests at a time; it sees to that itself.
         deterministic: whether the same line and take always give the same samples, so that nothing is paid for.
     """
 
-    engine: str
-    model: str
-    voice: str
-    server: str
-    concurrency: int
-    deterministic: bool
+    engine: str = ""
+    model: str = ""
+    voice: str = ""
+    server: str = ""
+    concurrency: int = 1
+    deterministic: bool = False
 
     def settings(self) -> dict[str, object]:
         """Everything else that decides how a line sounds: part of the cache key. Never a secret."""
+        return {}
 
     def price(self, lines: Sequence[Line]) -> float:
         """USD that saying the lines would cost."""
+        return 0.0
 
     def preflight(self) -> None:
         """Raise DailytalkError if no line could be synthesised (program missing, no token). Spends nothing."""
@@ -119,6 +127,73 @@ class Synthesiser(Protocol):
         Raises NotAnswered if this line can't be synthesised now, and DailytalkError (not that subclass) if no
         line can: the run then stops.
         """
+        raise NotImplementedError
+
+
+#: The voice that means: the conversation's own speaker.
+CLONE = "clone"
+
+
+@dataclass(frozen=True)
+class NoOptions:
+    """The settings of its own that most engines have: none."""
+
+
+NO_OPTIONS = NoOptions()
+
+
+class VoiceSettings(NamedTuple):
+    """What a run asks of a synthesiser. `sample_rate` is in Hz, `device` is auto, cpu or cuda.
+
+    `options` is `Engine.options` with the values that were chosen.
+    """
+
+    model: str
+    voice: str
+    temperature: float = 0.7
+    top_p: float = 0.7
+    sample_rate: int = 24000
+    concurrency: int = 5
+    device: str = "auto"
+    options: Any = NO_OPTIONS
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What a synthesiser is, in one literal `ENGINE` in a file of its own (see `models.engines`).
+
+    Attributes:
+        name: in rows, cards and cache keys.
+        load: makes the synthesiser, and is called often: what takes long (weights) is loaded by `speak`. Raises
+            DailytalkError for settings that it does not have.
+        licence: of what it says.
+        model, voice: those that it has if none is chosen.
+        clones: whether it can speak in the voice of a `VoiceSample`.
+        tells_words: whether it gives the times of nearly all words, so that hardly any has to be aligned.
+        tags: the list in `core.tags.STYLES` of tags that it understands, or such a list for each of its models;
+            empty where it takes none, and lines are said without theirs.
+        voices: its names for a `male` and a `female` voice, and for `any` where it needs a name for that.
+        price: what it costs, in words.
+        network: whether it runs a network on `VoiceSettings.device`.
+        options: a frozen dataclass of its own settings (see `core.settings.setting`), options of the commands.
+    """
+
+    name: str
+    load: Callable[[VoiceSettings], Synthesiser]
+    licence: Licence
+    model: str = ""
+    voice: str = ""
+    clones: bool = False
+    tells_words: bool = False
+    tags: str | Mapping[str, str] = ""
+    voices: Mapping[str, str] = field(default_factory=dict)
+    price: str = "free"
+    network: bool = False
+    options: Any = NO_OPTIONS
+
+    def tag_list(self, model: str) -> str:
+        """The name of the list of tags that a model understands; empty for one that takes none, or is unknown."""
+        return self.tags if isinstance(self.tags, str) else self.tags.get(model or self.model, "")
 
 
 class Recognised(NamedTuple):

@@ -1,76 +1,102 @@
-"""Synthesisers by name, the budget of a run, and the one place where it is spent.
+"""Synthesisers by name: those of this package, a file each in `synthesisers`, and a person's own files.
 
-A line is bought only if it is not in the cache, by one thread of one process, and is stored before anything else
-happens to it.
+What an engine is it says itself, in its `ENGINE`; nothing else asks for its name. Its code is part of the digest
+of what it spoke (`stages.synthesis.Speak.digest`), and that of no other engine.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from functools import lru_cache, partial
-from threading import Lock
-from typing import NamedTuple
+from collections.abc import Sequence
+from dataclasses import is_dataclass
+from functools import lru_cache
+from importlib import import_module
+from pathlib import Path
 
+import numpy as np
+
+from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE
+from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadValue, DailytalkError
-from dailytalk_contiguous.models.contracts import Line, Synthesiser, SynthesisFailed, VoiceSample, checked_price
-from dailytalk_contiguous.models.speech_cache import CacheEntry, SpeechCache, cache_key
+from dailytalk_contiguous.core.own_file import from_own_file, is_own_file
+from dailytalk_contiguous.core.settings import Setting
+from dailytalk_contiguous.core.word_times import Word
+from dailytalk_contiguous.models import synthesisers
+from dailytalk_contiguous.models.contracts import (
+    CLONE,
+    Engine,
+    Line,
+    Reserve,
+    Spoken,
+    Synthesiser,
+    SynthesisFailed,
+    VoiceSample,
+    VoiceSettings,
+    free,
+)
 
-#: Engines by name, with the model each takes if none is named and what its tags are written for.
-ENGINES = {"fish": "s1", "openai": "gpt-4o-mini-tts", "espeak": "", "flite": ""}
+#: The names of the engines of this package: those of the files in `synthesisers`.
+ENGINES = tuple(sorted(path.stem for path in Path(synthesisers.__path__[0]).glob("[a-z]*.py")))
 
-#: The voice that means: the conversation's own speaker; and the engines that have it.
-CLONE = "clone"
-CLONING = ("fish", "openai")
+#: Of a sample: sound that is a little above 1 is limited where it is written, other numbers are none of sound.
+LOUDEST = 2.0
 
-#: USD by which sums of prices may differ by rounding.
-ROUNDING = 1e-9
+# Settings that `speak`, `build` and `converse` have.
 
-_KEPT = "run the same command again: what was bought is kept"
-
-
-class VoiceSettings(NamedTuple):
-    """What a run asks of a synthesiser. An empty `model` or `voice` is its own; `sample_rate` is in Hz."""
-
-    model: str
-    voice: str
-    temperature: float
-    top_p: float
-    sample_rate: int
-    concurrency: int
-
-
-def _bundled(engine: str, chosen: VoiceSettings) -> Synthesiser:
-    if engine == "fish":
-        from dailytalk_contiguous.models.fish import Fish
-
-        return Fish(**chosen._asdict() | {"model": chosen.model or ENGINES["fish"]})
-    if engine == "openai":
-        from dailytalk_contiguous.models.openai_speech import OpenAISpeech
-
-        model, voice = chosen.model or ENGINES["openai"], chosen.voice or "alloy"
-        return OpenAISpeech(model, voice, concurrency=chosen.concurrency)
-    from dailytalk_contiguous.models.offline_voices import Espeak, Flite
-
-    return Espeak(chosen.voice) if engine == "espeak" else Flite(chosen.voice or "slt")
+TTS = Setting(
+    "Synthesiser: {choices}, or your own FILE.py that defines ENGINE; with --help, its options.",
+    option="tts",
+    panel="voice",
+    choices=ENGINES,
+    own=True,
+    metavar="NAME|FILE.py",
+    shown="the profile's",
+    reference=True,
+)
+TTS_MODEL = Setting(
+    "Its model: s1, s2-pro, …",
+    option="tts_model",
+    panel="voice",
+    metavar="NAME",
+    shown="the synthesiser's",
+    reference=True,
+)
 
 
-#: What makes the synthesiser of each of `ENGINES`.
-LOADERS: dict[str, Callable[[VoiceSettings], Synthesiser]] = {name: partial(_bundled, name) for name in ENGINES}
+@lru_cache(maxsize=None)
+def engine_named(name: str) -> Engine:
+    """An engine of this package, or that of a person's own file (`my_voice.py`).
+
+    Raises DailytalkError for a name that is none, and as `from_own_file` does.
+    """
+    if is_own_file(name):
+        engine: Engine = from_own_file("--tts", name, "ENGINE", Engine, "ENGINE = Engine(...)")
+        if engine.name in ENGINES:
+            raise DailytalkError(f"--tts {name!r}: there is an engine {engine.name!r}", "give it another name")
+        if not is_dataclass(engine.options):
+            raise DailytalkError(f"--tts {name!r}: its options are no dataclass", "use @dataclass(frozen=True)")
+        return engine
+    if name not in ENGINES:
+        remedy = f"choose one of {', '.join(ENGINES)}, or a file of Python that defines ENGINE"
+        raise BadValue(f"there is no speech synthesiser {name!r}", remedy)
+    loaded: Engine = import_module(f"{synthesisers.__name__}.{name}").ENGINE
+    return loaded
 
 
 @lru_cache(maxsize=4)
-def load_synthesiser(
-    engine: str, model: str, voice: str, temperature: float, top_p: float, sample_rate: int, concurrency: int
-) -> Synthesiser:
-    """The synthesiser of this process. Raises DailytalkError for settings that it does not have.
+def load_synthesiser(name: str, chosen: VoiceSettings) -> Synthesiser:
+    """The synthesiser of `engine_named` in this process. Raises DailytalkError for settings that it lacks.
 
     It has read the environment once: `load_synthesiser.cache_clear()` where that may have changed.
     """
-    if voice == CLONE and engine in ENGINES and engine not in CLONING:
-        remedy = f"use --tts {' or '.join(CLONING)} with --voice clone"
-        raise DailytalkError(f"{engine} can't speak in the voice of a sample", remedy)
-    if engine in LOADERS:
-        return LOADERS[engine](VoiceSettings(model, voice, temperature, top_p, sample_rate, concurrency))
-    raise BadValue(f"there is no speech synthesiser {engine!r}", f"choose one of {', '.join(ENGINES)}")
+    engine = engine_named(name)
+    if chosen.voice == CLONE and not engine.clones:
+        cloning = " or ".join(other for other in ENGINES if engine_named(other).clones)
+        reason = f"{engine.name} can't speak in the voice of a sample"
+        raise DailytalkError(reason, f"use --tts {cloning} with --voice clone")
+    chosen = chosen._replace(model=chosen.model or engine.model, voice=chosen.voice or engine.voice)
+    synthesiser = engine.load(chosen)
+    for attribute, value in (("engine", engine.name), ("model", chosen.model), ("voice", chosen.voice)):
+        if not getattr(synthesiser, attribute):
+            setattr(synthesiser, attribute, value)
+    return synthesiser
 
 
 def speaker_text(synthesiser: Synthesiser) -> str:
@@ -81,104 +107,33 @@ def speaker_text(synthesiser: Synthesiser) -> str:
     return f"{synthesiser.engine} at {synthesiser.server}{'' if costs else ', which costs nothing'}"
 
 
-class SpendingLimit(DailytalkError):
-    """The next request would pass the limit of what a run may spend (USD), of which `spent` are charged."""
+def synthesise(
+    synthesiser: Synthesiser, line: Line, samples: Sequence[VoiceSample] = (), reserve: Reserve = free
+) -> Spoken:
+    """What a synthesiser says, with its samples as float32. Raises as `Synthesiser.speak` does.
 
-    def __init__(self, limit: float, spent: float) -> None:
-        super().__init__(
-            f"the next utterance would pass the spending limit of {limit:g} USD ({spent:.4f} USD are spent)",
-            f"raise --max-cost and {_KEPT}",
-        )
-        self.limit, self.spent = limit, spent
-
-    def __reduce__(self) -> tuple[type["SpendingLimit"], tuple[float, float]]:
-        return SpendingLimit, (self.limit, self.spent)
-
-
-class Budget:
-    """What this process has spent, what the cache has saved it, and where it must stop."""
-
-    def __init__(self, limit: float | None) -> None:
-        self.limit = None if limit is None else checked_price("--max-cost", limit)
-        self.spent = 0.0
-        self.saved = 0.0
-        self._reserved = 0.0
-        self._halted = False
-        self._lock = Lock()
-
-    @contextmanager
-    def paying(self, price: float) -> Iterator[Callable[[float], None]]:
-        """Reserve `price` while something is bought; the function that this yields takes what it did cost.
-
-        Raises SpendingLimit if the limit would be passed, and DailytalkError while purchases are halted.
-        """
-        self.check_halted()
-        with self._lock:
-            if self.limit is not None and self.spent + self._reserved + price > self.limit + ROUNDING:
-                raise SpendingLimit(self.limit, self.spent)
-            self._reserved += price
-        costs: list[float] = []
-        try:
-            yield costs.append
-        finally:
-            with self._lock:  # in one step: in between, another thread would see it twice, or not at all
-                self._reserved -= price
-                self.spent += sum(costs)
-
-    @contextmanager
-    def halted(self) -> Iterator[None]:
-        """Let no purchase begin while those that are under way come to their end."""
-        self._halted = True
-        try:
-            yield
-        finally:
-            self._halted = False
-
-    def check_halted(self) -> None:
-        """Raise DailytalkError while purchases are halted."""
-        if self._halted:
-            raise DailytalkError("the run is being stopped", _KEPT)
-
-    def save(self, cost: float) -> None:
-        with self._lock:
-            self.saved += cost
-
-    def as_dict(self) -> dict[str, float | str]:
-        return {"spent": round(self.spent, 6), "saved_by_cache": round(self.saved, 6), "unit": "USD"}
-
-
-_opened: Callable[[float | None], Budget] = Budget
-
-
-@lru_cache(maxsize=1)
-def open_budget(limit: float | None) -> Budget:
-    """The budget of this run; `open_budget.cache_clear()` opens a new one."""
-    return _opened(limit)
-
-
-def budgets_from(opened: Callable[[float | None], Budget]) -> None:
-    """Let this process pay from what `opened` gives: where several processes share one limit."""
-    global _opened
-    _opened = opened
-    open_budget.cache_clear()
-
-
-def obtain(
-    synthesiser: Synthesiser, line: Line, samples: Sequence[VoiceSample], cache: SpeechCache, money: Budget
-) -> tuple[str, CacheEntry]:
-    """The key and the entry of a line: from the cache, or bought and put there.
-
-    Raises as `Synthesiser.speak` and `SpeechCache` do.
+    And SynthesisFailed for speech that can't be used, or an exception: of a person's own engine that costs a line,
+    and not the run.
     """
-    key = cache_key(synthesiser, line, samples)
-    entry = cache.get(key)
-    if entry is None:
-        with cache.buying(key):
-            entry = cache.get(key)  # another process may have bought it while this one waited
-            if entry is None:
-                spoken = synthesiser.speak(line, samples, money.paying)
-                if not len(spoken.samples):
-                    raise SynthesisFailed("nothing was said", "run the same command again")
-                return key, cache.put(key, spoken)
-    money.save(entry.spoken.cost)
-    return key, entry
+    try:
+        spoken = synthesiser.speak(line, samples, reserve)
+        sound, rate = np.asarray(spoken.samples), int(spoken.sample_rate)
+        words = None if spoken.words is None else [Word(*word) for word in spoken.words]
+        in_order = all(0 <= word.start <= word.end < np.inf for word in words or ())
+    except DailytalkError:
+        raise
+    except Exception as error:  # whatever an engine does
+        reason = f"{synthesiser.engine} failed ({type(error).__name__}: {as_text(str(error))[:200]})"
+        raise SynthesisFailed(reason, "mend it: dailytalk doctor --tts FILE.py says a line with it") from error
+    if not sound.size:
+        raise SynthesisFailed("nothing was said", "run the same command again")
+    if sound.ndim != 1 or sound.dtype.kind != "f" or not np.isfinite(sound).all() or np.abs(sound).max() > LOUDEST:
+        reason = f"{synthesiser.engine} gives no mono samples from -1 to 1"
+        raise SynthesisFailed(reason, "return them as a float32 array of one dimension")
+    if not in_order:
+        reason = f"{synthesiser.engine} gives words with times that are none"
+        raise SynthesisFailed(reason, "give their starts and ends in seconds of the sound, or None for all words")
+    if not LOWEST_RATE <= rate <= HIGHEST_RATE:
+        reason = f"{synthesiser.engine} gives {rate} Hz"
+        raise SynthesisFailed(reason, f"return a sample rate of {LOWEST_RATE} to {HIGHEST_RATE} Hz")
+    return Spoken(sound.astype(np.float32, copy=False), rate, words, spoken.cost)

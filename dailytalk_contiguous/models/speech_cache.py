@@ -22,6 +22,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from dailytalk_contiguous.core.code import code_digest
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.machine import cache_folder, private_folder
 from dailytalk_contiguous.core.word_times import Word
@@ -56,8 +57,13 @@ def default_folder() -> Path:
 def cache_key(
     synthesiser: contracts.Synthesiser, line: contracts.Line, samples: Sequence[contracts.VoiceSample] = ()
 ) -> str:
-    """Hex SHA-256 of everything that decides how a line sounds, and of its take."""
+    """Hex SHA-256 of everything that decides how a line sounds, and of its take.
+
+    The code of an engine that speaks on this machine makes the sound, so it counts; what a server has said is
+    never bought again because our code changed.
+    """
     parts = {
+        **({} if synthesiser.server else {"code": code_digest(type(synthesiser))}),
         "engine": synthesiser.engine,
         "model": synthesiser.model,
         "voice": synthesiser.voice,

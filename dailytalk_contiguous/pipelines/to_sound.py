@@ -6,7 +6,7 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.hallucination import POCKETSPHINX
 from dailytalk_contiguous.core.schema import NOBODY
 from dailytalk_contiguous.core.settings import settings_in
-from dailytalk_contiguous.models.engines import CLONE
+from dailytalk_contiguous.models.contracts import CLONE
 from dailytalk_contiguous.models.profiles import STANDARD
 from dailytalk_contiguous.pipelines.to_text import NO_MODEL, StageMaker, without_recogniser
 from dailytalk_contiguous.stages.align import Align

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from dailytalk_contiguous.core.emotions import AFFECT_MAP
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.settings import check_known, chosen_for
+from dailytalk_contiguous.core.settings import check_known, chosen_for, with_settings
 from dailytalk_contiguous.models.affect import preview_precision
 from dailytalk_contiguous.models.profiles import STANDARD, profile_named
 from dailytalk_contiguous.stages.base import PerUtterance, Stage, Stages
@@ -86,7 +86,8 @@ class StageMaker:
         self.options = options
 
     def __call__(self, kind: type[_Kind], **defaults: Any) -> _Kind:
-        return kind(**{**defaults, **self.fields.get(kind.__name__, {}), **chosen_for(kind, self.options)})
+        made = kind(**{**defaults, **self.fields.get(kind.__name__, {}), **chosen_for(kind, self.options)})
+        return with_settings((made,), self.options)[0]  # those of dataclasses inside it, too
 
     def all_used(self, *stages: Stage) -> Stages:
         """The stages, if each option belongs to one of them. Raises DailytalkError otherwise."""

@@ -23,6 +23,7 @@ from dailytalk_contiguous.core.schema import CONFIGS, OPTIONAL, SPLITS, is_recor
 from dailytalk_contiguous.core.tally import UNKNOWN, Tally
 from dailytalk_contiguous.core.utterance import FIELDS, Field, type_in_words
 from dailytalk_contiguous.core.wording import counted, length_text
+from dailytalk_contiguous.models.licences import licence_of
 from dailytalk_contiguous.publish import sections as report
 from dailytalk_contiguous.publish.manifest import DataFile, Packed, PublishedRow
 from dailytalk_contiguous.publish.opening import open_items
@@ -497,7 +498,7 @@ def licence_section(
         name_cell = Link(model_name(origin.name) or "(not named)", origin.url)
         terms = (origin.licence or Strong("not known"), terms_cell(origin.licence))
         rows.append((report.ROLES.get(origin.role, origin.role), name_cell, *terms))
-        known = licensing.licence_of(origin.name)
+        known = licence_of(origin.name)
         is_model = origin.role != "source" and origin.name and not is_path(origin.name)
         is_as_known = is_model and origin.licence == known.licence not in (None, "unknown")
         if note := origin.note or (known.note if is_as_known else ""):

@@ -24,13 +24,13 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, NamedTuple
 
 from dailytalk_contiguous.core.hallucination import MAX_WORDS_PER_SECOND, WIDE_BAND
-from dailytalk_contiguous.core.licensing import licence_of
 from dailytalk_contiguous.core.quality import NO_LIMIT
 from dailytalk_contiguous.core.schema import CHANNELS, Row, kept_speakers, voices
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.tally import UNKNOWN, Tally, TurnTaking
 from dailytalk_contiguous.core.utterance import GIVEN, GIVEN_FITTED
 from dailytalk_contiguous.core.wording import counted, length_text, portable
+from dailytalk_contiguous.models.licences import licence_of
 from dailytalk_contiguous.publish.measures import (
     CONVERSATION_MEASURES,
     MeasuredConversation,

@@ -16,6 +16,7 @@ from datasets import Features
 from dailytalk_contiguous.core.hallucination import POCKETSPHINX
 from dailytalk_contiguous.core.schema import SOURCE, Row
 from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE
+from dailytalk_contiguous.models.engines import engine_named
 from dailytalk_contiguous.run.forecast import Forecast
 from dailytalk_contiguous.run.processes import VISIBLE, in_processes, tell
 from dailytalk_contiguous.run.shard import Progress, ShardJob, ShardReport, Task, ahead, make_shard, resumed_at
@@ -28,19 +29,18 @@ from dailytalk_contiguous.stages.base import PerUtterance, Stage
 # hold an idle GPU, or wait for one that does not exist.
 
 
-#: Engines that give the times of each word: hardly any of their speech is left for the recogniser of `Align`.
-TELL_WORDS = ("fish", "espeak", "flite")
-
-
 def networks_device(stages: Iterable[Stage]) -> str | None:
     """The device (auto, cpu, cuda) of the stages with a model that can use a GPU; None if no stage has one."""
     inner = [stage.stage if isinstance(stage, PerUtterance) else stage for stage in stages]
-    timed = any(getattr(stage, "engine", "") in TELL_WORDS for stage in inner)
+    spoken_by = [engine_named(name) for stage in inner if (name := getattr(stage, "engine", ""))]
+    # Of an engine that gives the times of words hardly any speech is left for the recogniser of `Align`.
+    timed = any(engine.tells_words for engine in spoken_by)
     for stage in inner:
         device: str = getattr(stage, "device", "cpu")
         if device != "cpu" and not (timed and stage.name == "Align"):
             models = {name for role, name in stage.models().items() if role != "synthesiser"}
-            if models - {"", POCKETSPHINX, ACOUSTIC_ESTIMATE}:
+            networks = any(engine.network for engine in spoken_by if stage.name == "Speak")
+            if networks or models - {"", POCKETSPHINX, ACOUSTIC_ESTIMATE}:
                 return device
     return None
 

@@ -26,8 +26,8 @@ from dailytalk_contiguous.core.audio import from_uri
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.machine import cores, private_folder
 from dailytalk_contiguous.core.schema import Row
-from dailytalk_contiguous.models import engines
-from dailytalk_contiguous.models.engines import Budget
+from dailytalk_contiguous.models import budget
+from dailytalk_contiguous.models.budget import Budget
 from dailytalk_contiguous.run.local import RunPlan
 from dailytalk_contiguous.run.shard import Progress, ShardReport, Task, make_shard
 from dailytalk_contiguous.shards import Entry, chain_of, expand_row
@@ -362,7 +362,7 @@ class Worker:
             )
         if self._setup.till is not None:
             till = self._setup.till
-            engines.budgets_from(lambda limit: SharedBudget(limit, till))
+            budget.budgets_from(lambda limit: SharedBudget(limit, till))
 
     def make(self, ordered: RemoteTask) -> RemoteResult:
         task, setup = self._brought(ordered), self._setup

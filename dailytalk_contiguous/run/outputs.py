@@ -282,10 +282,14 @@ def note_stop(out: Path, kind: str, command: str, error: BaseException, money: M
 
 def models_of(stages: Sequence[Stage]) -> dict[str, dict[str, Any]]:
     """The models of stages by role, each with its name and licence, for run.json."""
-    from dailytalk_contiguous.core.licensing import licence_of
+    from dailytalk_contiguous.models.licences import licence_of
 
+    licences = {role: licence for stage in stages for role, licence in stage.licences.items()}
     models = {role: model for stage in stages for role, model in stage.models().items()}
-    return {role: {"name": model, **licence_of(model)._asdict()} for role, model in models.items()}
+    return {
+        role: {"name": model, **(licences.get(role) or licence_of(model))._asdict()}
+        for role, model in models.items()
+    }
 
 
 def stage_record(stage: Stage, measured: Mapping[str, Any] = {}) -> dict[str, Any]:

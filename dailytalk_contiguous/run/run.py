@@ -24,8 +24,8 @@ from dailytalk_contiguous.core.errors import BadValue, DailytalkError, Reject
 from dailytalk_contiguous.core.schema import SOURCE, Row
 from dailytalk_contiguous.core.settings import with_settings
 from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.models.budget import Budget, SpendingLimit, open_budget
 from dailytalk_contiguous.models.devices import device_of, resolve_device
-from dailytalk_contiguous.models.engines import Budget, SpendingLimit, open_budget
 from dailytalk_contiguous.models.recogniser import check_language
 from dailytalk_contiguous.models.speech_cache import SpeechCache
 from dailytalk_contiguous.run import local, outputs

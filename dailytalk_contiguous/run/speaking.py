@@ -16,7 +16,8 @@ from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.core.tags import check_tags
 from dailytalk_contiguous.core.utterance import FIELDS, Field, published
-from dailytalk_contiguous.models.engines import ENGINES, Budget, load_synthesiser, open_budget
+from dailytalk_contiguous.models.budget import Budget, open_budget
+from dailytalk_contiguous.models.engines import engine_named, load_synthesiser
 from dailytalk_contiguous.run import outputs
 from dailytalk_contiguous.run.events import Account
 from dailytalk_contiguous.run.run import Pass, RunOptions, Spec, paid_voice, refuse_loss
@@ -31,9 +32,6 @@ from dailytalk_contiguous.store import work_folder
 from dailytalk_contiguous.store.edit_journal import laid_over
 from dailytalk_contiguous.store.files import inside, refuse_half_renamed, sha256_of
 from dailytalk_contiguous.store.work_folder import DATASET
-
-#: The list of tags that each model of Fish knows. The other engines map every tag of the first list.
-TAG_LISTS = {"s1": "fish-s1", "s2-pro": "fish-s2", "s2.1-pro": "fish-s2", "s2.1-pro-free": "fish-s2"}
 
 
 @dataclass(frozen=True)
@@ -176,11 +174,11 @@ def check_script_tags(script: SynthesisInput, stages: Sequence[Stage]) -> None:
         for index in revoiced(row, voice)
         if row["tag"][index] and row["text"][index].strip()
     }
-    model = voice.model or ENGINES[voice.engine]
-    if voice.engine == "fish" and model not in TAG_LISTS:
-        return  # no such model: the synthesiser will report it
+    known = engine_named(voice.engine).tag_list(voice.model)
+    if not known:
+        return  # it takes no tags, or there is no such model, which the synthesiser will report
     try:
-        check_tags(sorted(tags), TAG_LISTS.get(model, "fish-s1"), dict(voice.tag_map))
+        check_tags(sorted(tags), known, dict(voice.tag_map))
     except DailytalkError as error:
         raise DailytalkError(error.reason, f"{error.remedy}; the option is --map-tag TAG=OTHER") from None
 

@@ -23,6 +23,7 @@ from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE
 from dailytalk_contiguous.core.code import code_digest
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, in_python
+from dailytalk_contiguous.core.licensing import Licence
 from dailytalk_contiguous.core.schema import (
     CHANNELS,
     CONVERSATION_COLUMNS,
@@ -189,6 +190,11 @@ class Stage:
         return {}
 
     @property
+    def licences(self) -> dict[str, Licence]:
+        """Licences of models that `models.licences` does not know, by their role."""
+        return {}
+
+    @property
     def name(self) -> str:
         return type(self).__name__
 
@@ -352,6 +358,10 @@ class PerUtterance(Stage):
 
     def models(self) -> dict[str, str]:
         return self.stage.models()
+
+    @property
+    def licences(self) -> dict[str, Licence]:
+        return self.stage.licences
 
     @property
     def name(self) -> str:

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from dailytalk_contiguous.core import interrupts, schema
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, to_pcm
+from dailytalk_contiguous.core.code import code_digest
 from dailytalk_contiguous.core.delivery import (
     Delivery,
     Performance,
@@ -38,18 +39,30 @@ from dailytalk_contiguous.core.delivery import (
     register_of,
 )
 from dailytalk_contiguous.core.documents import is_number
+from dailytalk_contiguous.core.licensing import Licence
+from dailytalk_contiguous.core.own_file import is_own_file
 from dailytalk_contiguous.core.prosody import measure_prosody
 from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.spans import merge_gaps
 from dailytalk_contiguous.core.takes import Gate, Trimmed, Voice, incomplete, trim, voice_of
 from dailytalk_contiguous.core.utterance import DELIVERY, SYNTHESIS, TAKE_PROSODY, WORD
 from dailytalk_contiguous.core.word_times import compare_words, normalise, split_words
+from dailytalk_contiguous.core.wording import portable
+from dailytalk_contiguous.models.budget import obtain, open_budget
 from dailytalk_contiguous.models.codebook import DEFAULT_CODEBOOK
-from dailytalk_contiguous.models.contracts import Line, NotAnswered, Spoken, Synthesiser, VoiceSample
-from dailytalk_contiguous.models.engines import ENGINES, load_synthesiser, obtain, open_budget
+from dailytalk_contiguous.models.contracts import (
+    NO_OPTIONS,
+    Line,
+    NotAnswered,
+    Spoken,
+    Synthesiser,
+    VoiceSample,
+    VoiceSettings,
+)
+from dailytalk_contiguous.models.engines import TTS, TTS_MODEL, engine_named, load_synthesiser
 from dailytalk_contiguous.models.recogniser import RecogniserInput, check_recogniser, recognise_at, settled_type
 from dailytalk_contiguous.models.speech_cache import SpeechCache
-from dailytalk_contiguous.stages.base import COMPUTE_TYPE, DEVICE, REVOICE, SAMPLE_RATE, Stage
+from dailytalk_contiguous.stages.base import COMPUTE_TYPE, DEVICE, REVOICE, SAMPLE_RATE, Stage, model_digest
 from dailytalk_contiguous.stages.measure_delivery import DELIVERY_MODEL, NO_DELIVERY, embed_delivery
 from dailytalk_contiguous.stages.tokenise_prosody import CODEBOOK
 
@@ -116,27 +129,13 @@ class Speak(Stage):
         tag_map: pairs of a tag and what is sent in its place.
         verify: a recogniser that checks every take; empty for none. worst: word error rate that is still good.
         measure_takes: pitch takes longer than an engine of this machine; a service is waited for longer still.
+        options: of an engine in a person's own file; those of its `Engine` where none are given.
         gate: see `core.takes`. cache: folder; empty for the user's.
     """
 
-    engine: str = setting(
-        "fish",
-        "Synthesiser: {choices}.",
-        option="tts",
-        panel="voice",
-        choices=ENGINES,
-        shown="the profile's",
-        reference=True,
-    )
-    model: str = setting(
-        "",
-        "Its model: s1, s2-pro, …",
-        option="tts_model",
-        panel="voice",
-        metavar="NAME",
-        shown="the synthesiser's",
-        reference=True,
-    )
+    # In the digest by the name of its engine: a file of one's own may move.
+    engine: str = setting("fish", TTS, execution=True)
+    model: str = setting("", TTS_MODEL)
     voice: str = setting(
         "",
         "Its voice: an ID, clone (the conversation's own speaker), or any (Fish chooses one a line).",
@@ -147,6 +146,7 @@ class Speak(Stage):
     )
     revoice: str = setting(schema.CHANNELS[0], REVOICE)
     sample_rate: int = setting(24000, SAMPLE_RATE)
+    options: Any = NO_OPTIONS
     temperature: float = setting(
         0.7, "Sampling temperature, for engines that have one.", panel="voice", least=0, most=1
     )
@@ -216,6 +216,10 @@ class Speak(Stage):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if is_own_file(self.engine):  # for workers elsewhere
+            object.__setattr__(self, "engine", str(Path(self.engine).absolute()))
+            if self.options == NO_OPTIONS:
+                object.__setattr__(self, "options", engine_named(self.engine).options)
         object.__setattr__(self, "compute_type", settled_type(self.verify, self.device, self.compute_type))
 
     def preflight(self, fetch: bool = True) -> None:
@@ -223,22 +227,32 @@ class Speak(Stage):
         check_recogniser(self.verify, self.device, self.compute_type, fetch)
 
     def models(self) -> dict[str, str]:
-        engine = self.synthesiser()
-        named = {"synthesiser": f"{engine.engine}/{engine.model}" if engine.model else engine.engine}
+        synthesiser = self.synthesiser()
+        named = {"synthesiser": "/".join(filter(None, (synthesiser.engine, portable(synthesiser.model))))}
         return named | ({"verifier": self.verify} if self.verify else {})
+
+    @property
+    def licences(self) -> dict[str, Licence]:
+        return {"synthesiser": engine_named(self.engine).licence}
 
     def synthesiser(self) -> Synthesiser:
         rate = self.sample_rate or 44100
-        return load_synthesiser(
-            self.engine, self.model, self.voice, self.temperature, self.top_p, rate, self.concurrency
+        asked = VoiceSettings(
+            *(self.model, self.voice, self.temperature, self.top_p, rate, self.concurrency, self.device),
+            self.options,
         )
+        return load_synthesiser(self.engine, asked)
 
     @property
     def digest(self) -> str:
-        """That of every stage, and of what the environment decides: the voice, and whose server it is."""
-        engine = self.synthesiser()
-        parts = json.dumps([super().digest, engine.voice, engine.settings()], sort_keys=True)
-        return hashlib.sha256(parts.encode()).hexdigest()[:20]
+        """That of every stage; of the engine alone that speaks; and of what the environment decides.
+
+        The last are the voice, and whose server it is.
+        """
+        engine, synthesiser = engine_named(self.engine), self.synthesiser()
+        parts = [super().digest, engine.name, code_digest(engine.load), model_digest(synthesiser.model)]
+        said_by = json.dumps([*parts, synthesiser.voice, synthesiser.settings()], sort_keys=True)
+        return hashlib.sha256(said_by.encode()).hexdigest()[:20]
 
     def __call__(self, batch: schema.Batch) -> schema.Batch:
         synthesiser = self.synthesiser()
@@ -300,7 +314,8 @@ class Speak(Stage):
             raise
 
     def line(self, text: str, tag: str, language: str, take: int) -> Line:
-        return Line(text.strip(), dict(self.tag_map).get(tag, tag), language, take)
+        sent = dict(self.tag_map).get(tag, tag) if engine_named(self.engine).tags else ""
+        return Line(text.strip(), sent, language, take)
 
     def first_take(self, utterance_id: str) -> int:
         """Which of the `variants` of its text an utterance gets: always the same one, whatever is around it."""

@@ -24,6 +24,7 @@ DIFFERENT = {
     "--rules": "of tag by which a style is chosen; of export which events are clips",
     "--split": "corpus makes the splits; what reads the Hub chooses one, and tag a folder of audio files, too",
     "--valid-share": "of the time of a dataset, of its utterances, or of its speakers",
+    "--tts": "doctor tries one, the others speak with it",
     "--voice": "converse has voices by gender and asks for consent; speak may clone who speaks",
     # Another default suits the command.
     "--affect-model": "emotion predict has no profile",

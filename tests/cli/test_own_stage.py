@@ -117,7 +117,7 @@ def test_stage_of_the_readme_publishes_its_column(file: Path, tmp_path: Path, da
         (OWN_STAGE.replace("n_words", "offset"), "publishes 'offset', and there is a column of that name"),
         (OWN_STAGE.replace("int32", "timestamp[s]"), "of the type"),
         (OWN_STAGE.replace("@dataclass(frozen=True)\n", "").replace("(letters=4)", "()"), "is no dataclass"),
-        (OWN_STAGE.replace("STAGES =", "OTHERS =").replace("*STAGES", ""), "has no list of stages"),
+        (OWN_STAGE.replace("STAGES =", "OTHERS =").replace("*STAGES", ""), "defines no STAGES"),
         (OWN_STAGE.replace("letters", "beam"), "--beam is an option already"),
         (None, "is no file of Python"),
     ],

@@ -178,7 +178,7 @@ def test_wrong_token_is_said_and_never_shown(
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (("--tts", "festival"), "--tts can't be 'festival': choose one of fish"),
+        (("--tts", "festival"), "--tts can't be 'festival': choose one of espeak, fish"),
         (("--sample-rate", "²"), "--sample-rate can't be"),
         (("--sample-rate", "4000"), "from 8000 to 96000, or source"),
         (("--map-tag", "determined"), "give TAG=OTHER"),

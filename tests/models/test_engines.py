@@ -7,8 +7,17 @@ import numpy as np
 import pytest
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.models.contracts import Line, Reserve, Spoken, SynthesisFailed, VoiceSample, free
-from dailytalk_contiguous.models.engines import ENGINES, Budget, SpendingLimit, load_synthesiser, obtain
+from dailytalk_contiguous.models.budget import Budget, SpendingLimit, obtain
+from dailytalk_contiguous.models.contracts import (
+    Line,
+    Reserve,
+    Spoken,
+    SynthesisFailed,
+    VoiceSample,
+    VoiceSettings,
+    free,
+)
+from dailytalk_contiguous.models.engines import ENGINES, engine_named, load_synthesiser
 from dailytalk_contiguous.models.speech_cache import SpeechCache
 
 PRICE = 0.1
@@ -99,22 +108,24 @@ def test_limit_that_limits_nothing_is_refused(limit: float) -> None:
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_engines_are_what_their_names_say(engine: str) -> None:
-    made = load_synthesiser(engine, "", "", 0.7, 0.7, 24000, 5)
-    assert (made.engine, made.model) == (engine, ENGINES[engine] or made.model)
+    made, known = load_synthesiser(engine, VoiceSettings("", "")), engine_named(engine)
+    assert (made.engine, made.model) == (known.name, known.model or made.model) == (engine, made.model)
     assert made.deterministic == (engine in ("espeak", "flite"))
-    assert made is load_synthesiser(engine, "", "", 0.7, 0.7, 24000, 5)
+    assert made is load_synthesiser(engine, VoiceSettings("", ""))
 
 
 def test_engines_get_the_settings_that_were_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("FISH_AUDIO_REFERENCE_ID", raising=False)
-    fish = load_synthesiser("fish", "s2-pro", "anna", 0.3, 0.4, 44100, 2)
+    fish = load_synthesiser("fish", VoiceSettings("s2-pro", "anna", 0.3, 0.4, 44100, 2))
     assert (fish.model, fish.voice, fish.concurrency) == ("s2-pro", "anna", 2)
     assert {"temperature": 0.3, "top_p": 0.4, "sample_rate": 44100}.items() <= fish.settings().items()
-    openai = load_synthesiser("openai", "tts-1", "", 0.3, 0.4, 44100, 3)
+    openai = load_synthesiser("openai", VoiceSettings("tts-1", "", 0.3, 0.4, 44100, 3))
     assert (openai.model, openai.voice, openai.concurrency) == ("tts-1", "alloy", 3)
     assert openai.settings()["speed"] == 1.0
-    assert load_synthesiser("openai", "", "verse", 0.3, 0.4, 44100, 3).voice == "verse"
-    assert [load_synthesiser("flite", "", voice, 0.3, 0.4, 0, 1).voice for voice in ("", "rms")] == ["slt", "rms"]
+    assert load_synthesiser("openai", VoiceSettings("", "verse", 0.3, 0.4, 44100, 3)).voice == "verse"
+    assert [
+        load_synthesiser("flite", VoiceSettings("", voice, 0.3, 0.4, 0, 1)).voice for voice in ("", "rms")
+    ] == ["slt", "rms"]
 
 
 def test_money_is_told_in_dollars_to_a_millionth() -> None:
@@ -153,7 +164,7 @@ def test_line_from_the_cache_is_the_one_that_was_bought_and_costs_nothing(tmp_pa
 
 
 def test_unknown_engine_is_answered_with_those_there_are() -> None:
-    with pytest.raises(DailytalkError, match="'festival': choose one of fish, openai, espeak, flite"):
-        load_synthesiser("festival", "", "", 0.7, 0.7, 24000, 5)
+    with pytest.raises(DailytalkError, match="'festival': choose one of espeak, fish, flite, openai"):
+        load_synthesiser("festival", VoiceSettings("", "", 0.7, 0.7, 24000, 5))
     with pytest.raises(DailytalkError, match="'festival'"):
-        load_synthesiser("festival", "", "clone", 0.7, 0.7, 24000, 5)
+        load_synthesiser("festival", VoiceSettings("", "clone", 0.7, 0.7, 24000, 5))

@@ -8,16 +8,8 @@ import pytest
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.word_times import split_words
 from dailytalk_contiguous.models.contracts import Line, Spoken, Synthesiser, SynthesisFailed
-from dailytalk_contiguous.models.offline_voices import (
-    NEUTRAL,
-    STYLE_PROSODY,
-    Espeak,
-    EspeakEvent,
-    StyleProsody,
-    espeak_word_times,
-    parameters,
-    prosody_of_tag,
-)
+from dailytalk_contiguous.models.style_prosody import NEUTRAL, STYLE_PROSODY, StyleProsody, prosody_of_tag
+from dailytalk_contiguous.models.synthesisers.espeak import Espeak, EspeakEvent, espeak_word_times, parameters
 
 TEXT = "Well, I never thought that she would come back."
 

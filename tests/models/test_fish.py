@@ -11,8 +11,9 @@ from tts_server import FISH, FISH_TIMES, TOKEN, OwnServer, TtsServer, speech, wa
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.tags import STYLES
 from dailytalk_contiguous.models.contracts import Line, Synthesiser, SynthesisFailed, VoiceSample
-from dailytalk_contiguous.models.fish import MODELS, Fish, FishSegment, fish_words, read_stream_events
 from dailytalk_contiguous.models.paid import Client, Reply, ShortRead, Token
+from dailytalk_contiguous.models.speech_answers import TimedText
+from dailytalk_contiguous.models.synthesisers.fish import MODELS, Fish, fish_words, read_stream_events
 
 LINE = Line("Oh, I can't believe it!", "excited", "en", 0)
 
@@ -204,7 +205,7 @@ def test_words_end_where_the_service_says_that_it_stopped() -> None:
     words = fish_words(
         "Yes, of course it is.",
         "calm",
-        [FishSegment("(calm) yes of", 0.0, 0.5), FishSegment("cou", 0.5, 0.6)],
+        [TimedText("(calm) yes of", 0.0, 0.5), TimedText("cou", 0.5, 0.6)],
         0.6,
     )
     assert [word.text for word in words or []] == ["Yes,", "of"]
@@ -232,7 +233,7 @@ def test_voice_and_server_come_from_the_environment(server: TtsServer, monkeypat
 
 
 def test_words_keep_their_spelling_whatever_the_segments_spell() -> None:
-    segments = [FishSegment("oh", 0.0, 0.2), FishSegment("I can't", 0.2, 0.8), FishSegment("BELIEVE", 0.8, 1.0)]
+    segments = [TimedText("oh", 0.0, 0.2), TimedText("I can't", 0.2, 0.8), TimedText("BELIEVE", 0.8, 1.0)]
     words = fish_words("“Oh, I can’t believe!”", "", segments, 1.0)
     assert words is not None
     assert [word.text for word in words] == ["“Oh,", "I", "can’t", "believe!”"]
@@ -242,7 +243,7 @@ def test_words_keep_their_spelling_whatever_the_segments_spell() -> None:
 
 @pytest.mark.parametrize("spelled", [["five", "cats"], [], ["cats", "5"], ["5", "dogs"]])
 def test_words_are_not_guessed_from_segments_that_spell_something_else(spelled: list[str]) -> None:
-    segments = [FishSegment(text, float(at), at + 1.0) for at, text in enumerate(spelled)]
+    segments = [TimedText(text, float(at), at + 1.0) for at, text in enumerate(spelled)]
     assert fish_words("5 cats", "", segments, 3.0) is None
 
 
@@ -278,7 +279,7 @@ def test_the_newest_snapshot_of_a_chunk_counts_and_offsets_add_up() -> None:
     stream += event(chunk_seq=0, alignment=None) + "data: [DONE]\n\n"
     sound = read_stream_events(Reply(stream.encode(), "text/event-stream"))
     assert len(sound.samples) == len(samples)
-    assert sound.segments == [FishSegment("One", 0.0, 0.2), FishSegment("two", 0.3, 0.5)]
+    assert sound.segments == [TimedText("One", 0.0, 0.2), TimedText("two", 0.3, 0.5)]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.word_times import split_words
 from dailytalk_contiguous.models.contracts import Line, Spoken, Synthesiser, SynthesisFailed
-from dailytalk_contiguous.models.offline_voices import Flite, owners_of, plain
+from dailytalk_contiguous.models.synthesisers.flite import Flite, owners_of, plain
 
 TEXT = "Well, I never thought that she would come back."
 

@@ -19,7 +19,6 @@ from tts_server import FISH, TOKEN, TtsServer
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.machine import INSECURE
 from dailytalk_contiguous.models.contracts import NotAnswered
-from dailytalk_contiguous.models.fish import read_plain
 from dailytalk_contiguous.models.paid import (
     FIRST_TRIES,
     LINES_WITHOUT_ANSWER,
@@ -29,6 +28,7 @@ from dailytalk_contiguous.models.paid import (
     ShortRead,
     Token,
 )
+from dailytalk_contiguous.models.speech_answers import read_plain
 
 BODY = b'{"text": "Hello there."}'
 

@@ -9,8 +9,8 @@ from tts_server import OPENAI, TOKEN, OwnServer, TtsServer, speech, wav
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.tags import FISH_S1
 from dailytalk_contiguous.models.contracts import Line, Synthesiser, SynthesisFailed, VoiceSample
-from dailytalk_contiguous.models.openai_speech import INSTRUCTIONS, OpenAISpeech, instruction
 from dailytalk_contiguous.models.paid import Client, Token
+from dailytalk_contiguous.models.synthesisers.openai import INSTRUCTIONS, OpenAISpeech, instruction
 
 LINE = Line("Are you sure?", "excited", "en", 0)
 

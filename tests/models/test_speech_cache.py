@@ -28,7 +28,7 @@ LINE = Line("Hello.", "happy", "en", 0)
 class Voice:
     """A synthesiser with settings that can be changed."""
 
-    deterministic, concurrency = False, 1
+    deterministic, concurrency, server = False, 1, "https://voices.example"
 
     def __init__(self, engine: str = "e", model: str = "m", voice: str = "v", **settings: object) -> None:
         self.engine, self.model, self.voice, self._settings = engine, model, voice, settings
@@ -44,6 +44,10 @@ class Voice:
 
     def speak(self, line: Line, samples: Sequence[VoiceSample] = ()) -> Spoken:
         raise NotImplementedError
+
+
+class OtherVoice(Voice):
+    """Another program."""
 
 
 def run(script: str, folder: Path) -> subprocess.Popen[str]:
@@ -109,6 +113,10 @@ def test_the_key_knows_everything_that_decides_the_sound() -> None:
         cache_key(Voice(), LINE, [sample._replace(wav=b"RIFX")]),
     ]
     assert len(set(keys)) == len(keys)
+    here, there = Voice(), OtherVoice()
+    here.server = there.server = ""
+    assert cache_key(here, LINE) != cache_key(there, LINE)  # the code of what speaks on this machine
+    assert cache_key(Voice(), LINE) == cache_key(OtherVoice(), LINE)
     assert cache_key(Voice(a=1, b=2), LINE) == cache_key(Voice(b=2, a=1), LINE)
 
 

@@ -18,7 +18,7 @@ from scripted import folder, loopback, say, settings, talk
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
 from dailytalk_contiguous.core.schema import SOURCE, Batch
 from dailytalk_contiguous.models import engines
-from dailytalk_contiguous.models.engines import Budget, open_budget
+from dailytalk_contiguous.models.budget import Budget, open_budget
 from dailytalk_contiguous.models.whisper import load_whisper
 from dailytalk_contiguous.pipelines.to_text import tag_stages
 from dailytalk_contiguous.run import local, on_ray

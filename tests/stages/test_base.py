@@ -76,7 +76,7 @@ def test_settings_that_only_say_how_a_stage_is_run_are_these() -> None:
         "Align": {"device"},
         "ClassifyEmotion": {"device"},
         "RateAffect": found["RateAffect"] | {"device"},
-        "Speak": {"cache", "concurrency", "device", "max_cost"},
+        "Speak": {"cache", "concurrency", "device", "engine", "max_cost"},  # the digest has the engine's name
         "Transcribe": {"batch_windows", "device"},
     }
 

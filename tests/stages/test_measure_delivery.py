@@ -1,60 +1,21 @@
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import singing_voice
 import torch
 from audio_files import EXAMPLES
 from datasets import Dataset
+from singing_voice import MELODIES, sung
 
 from dailytalk_contiguous.core.delivery import performance_of
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import Batch
-from dailytalk_contiguous.models import engines
 from dailytalk_contiguous.models.codebook import Codebook
-from dailytalk_contiguous.models.contracts import Line, Reserve, Spoken, VoiceSample, free
-from dailytalk_contiguous.models.engines import load_synthesiser
 from dailytalk_contiguous.models.prosodic_encoder import ProsodicSequenceEncoder, embed_sounds
 from dailytalk_contiguous.stages.measure_delivery import MeasureDelivery
 from dailytalk_contiguous.stages.synthesis import Speak
-
-RATE = 16000
-#: Hz at the start and the end of each take of the synthesiser below.
-MELODIES = ((150.0, 150.0), (110.0, 190.0), (190.0, 110.0))
-
-
-def sung(first: float, last: float) -> np.ndarray:
-    """A second of a voice whose pitch glides, and which dies away."""
-    phase = np.cumsum(np.linspace(first, last, RATE)) / RATE
-    voice = sum(0.1 / n * np.sin(2 * np.pi * n * phase) for n in range(1, 8))
-    fade = np.clip(np.minimum(np.arange(RATE), RATE - np.arange(RATE)) / (0.2 * RATE), 0, 1) ** 2
-    return np.concatenate((voice * fade, np.zeros(RATE // 10))).astype(np.float32)
-
-
-class Singer:
-    """Sings every line, each take with another melody."""
-
-    engine, model, voice, server, concurrency, deterministic = "singer", "", "", "", 1, False
-
-    def settings(self) -> dict[str, object]:
-        return {}
-
-    def price(self, lines: Sequence[Line]) -> float:
-        return 0.0
-
-    def preflight(self) -> None:
-        pass
-
-    def speak(self, line: Line, samples: Sequence[VoiceSample] = (), reserve: Reserve = free) -> Spoken:
-        return Spoken(sung(*MELODIES[line.take % 3]), RATE, None, 0.0)
-
-
-@pytest.fixture
-def singer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(engines.ENGINES, "singer", "")
-    monkeypatch.setitem(engines.LOADERS, "singer", lambda settings: Singer())
-    load_synthesiser.cache_clear()
 
 
 def example() -> dict[str, Any]:
@@ -96,20 +57,18 @@ def test_only_lines_that_are_resynthesised_are_measured() -> None:
     assert [len(values) > 0 for values in other["source_f0"]] == [False, True, False]
 
 
-@pytest.mark.usefixtures("singer")
 @pytest.mark.parametrize(("melody", "take"), [((120.0, 210.0), 1), ((210.0, 120.0), 2), ((90.0, 90.0), 0)])
 def test_of_candidates_the_one_that_is_delivered_like_the_source_is_taken(
     tmp_path: Path, melody: tuple[float, float], take: int
 ) -> None:
-    done = Speak(engine="singer", candidates=3, cache=str(tmp_path))(lines(sung(*melody)))
+    done = Speak(engine=singing_voice.__file__, candidates=3, cache=str(tmp_path))(lines(sung(*melody)))
     assert [synthesis["take"] for synthesis in done["synthesis"]] == [take, take]
     (distance,) = {synthesis["delivery_distance"] for synthesis in done["synthesis"]}
     assert 0 <= distance < 0.1
 
 
-@pytest.mark.usefixtures("singer")
 def test_without_a_source_nothing_is_said_of_the_delivery(tmp_path: Path) -> None:
-    done = Speak(engine="singer", candidates=3, cache=str(tmp_path))(lines(None))
+    done = Speak(engine=singing_voice.__file__, candidates=3, cache=str(tmp_path))(lines(None))
     assert [synthesis["take"] for synthesis in done["synthesis"]] == [0, 0]
     assert [synthesis["delivery_distance"] for synthesis in done["synthesis"]] == [None, None]
 
@@ -121,12 +80,11 @@ def encoder(folder: Path, codebook: str = "") -> str:
     return str(folder)
 
 
-@pytest.mark.usefixtures("singer")
 def test_an_encoder_tells_how_alike_source_and_take_are(tmp_path: Path) -> None:
     name = encoder(tmp_path / "encoder", Codebook.load().name)
     source = embed_sounds(name, "bundled", [sung(*MELODIES[2])])[0]
     batch = lines(sung(*MELODIES[2])) | {"source_embedding": [source.tolist()] * 2}
-    done = Speak(engine="singer", candidates=3, delivery=name, cache=str(tmp_path / "cache"))(batch)
+    done = Speak(engine=singing_voice.__file__, candidates=3, delivery=name, cache=str(tmp_path / "cache"))(batch)
     assert [synthesis["take"] for synthesis in done["synthesis"]] == [2, 2]
     assert 0.95 < done["synthesis"][0]["delivery_cosine"] <= 1.000001
     (row,) = MeasureDelivery(delivery=name).map(Dataset.from_list([example()])).to_list()

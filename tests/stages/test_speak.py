@@ -15,9 +15,10 @@ from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
 from dailytalk_contiguous.core.schema import Batch
 from dailytalk_contiguous.core.takes import Gate
 from dailytalk_contiguous.core.word_times import Word
-from dailytalk_contiguous.models.engines import load_synthesiser, open_budget
-from dailytalk_contiguous.models.fish import PUBLIC_URL
+from dailytalk_contiguous.models.budget import open_budget
+from dailytalk_contiguous.models.engines import load_synthesiser
 from dailytalk_contiguous.models.speech_cache import SpeechCache
+from dailytalk_contiguous.models.synthesisers.fish import PUBLIC_URL
 from dailytalk_contiguous.stages import synthesis as module
 from dailytalk_contiguous.stages.measure_prosody import MeasureProsody
 from dailytalk_contiguous.stages.synthesis import Speak

@@ -26,11 +26,27 @@ from dailytalk_contiguous.core.machine import is_this_machine
 from dailytalk_contiguous.core.outcome import to_run
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.utterance import AFFECT
-from dailytalk_contiguous.models.contracts import Line, Spoken, Synthesiser, VoiceSample
+from dailytalk_contiguous.models.budget import obtain, open_budget
+from dailytalk_contiguous.models.contracts import (
+    CLONE,
+    NO_OPTIONS,
+    Line,
+    Spoken,
+    Synthesiser,
+    VoiceSample,
+    VoiceSettings,
+)
 from dailytalk_contiguous.models.devices import resolve_device
 from dailytalk_contiguous.models.emotion_models import AffectMap, load_emotion_model
-from dailytalk_contiguous.models.engines import CLONE, ENGINES, load_synthesiser, obtain, open_budget, speaker_text
-from dailytalk_contiguous.models.fish import ANY
+from dailytalk_contiguous.models.engines import (
+    ENGINES,
+    TTS,
+    TTS_MODEL,
+    engine_named,
+    load_synthesiser,
+    speaker_text,
+    synthesise,
+)
 from dailytalk_contiguous.models.profiles import EMBEDDED, profile_named
 from dailytalk_contiguous.models.recogniser import RecogniserInput, check_recogniser, recognise_at
 from dailytalk_contiguous.models.speech_cache import SpeechCache
@@ -38,22 +54,12 @@ from dailytalk_contiguous.pipelines.to_text import NO_MODEL
 from dailytalk_contiguous.stages.base import ASR_MODEL, DEVICE
 from dailytalk_contiguous.stages.classify_emotion import CONFIDENCE, EMOTION_MODEL
 
-#: Voices of a man and a woman, by engine. Fish Audio has none that everybody may use by a name.
-SEXES = {
-    "espeak": {"male": "", "female": "+f3"},
-    "flite": {"male": "rms", "female": "slt"},
-    "openai": {"male": "onyx", "female": "nova"},
-}
-
 #: What `--voice` begins with for a voice that is cloned, and the seconds of it that are taken.
 CLONED = "clone:"
 SHORTEST_SAMPLE, LONGEST_SAMPLE = 3.0, 30.0
 
 #: Bytes of a file of instructions.
 _MOST_INSTRUCTIONS = 64 << 10
-
-#: Who may speak where the profile's voice can't, and in which voice if none is named.
-_OTHERS = {"espeak": "", "flite": "", "openai": "", "fish": ANY}
 
 #: Confidence under which nobody is told how they sound: surer than what a column may hold.
 TOLD_CONFIDENCE = 0.5
@@ -96,12 +102,9 @@ class TalkModels:
         unit="s",
         least=1.0,
     )
-    tts: str = setting(
-        "", "Synthesiser: {choices}.", panel="voice", choices=tuple(ENGINES), shown="the profile's", reference=True
-    )
-    tts_model: str = setting(
-        "", "Its model: s1, s2-pro, …", panel="voice", metavar="NAME", shown="the synthesiser's", reference=True
-    )
+    tts: str = setting("", TTS)
+    tts_model: str = setting("", TTS_MODEL)
+    options: Any = NO_OPTIONS
     voice: str = setting(
         "",
         "male, female, a voice of the synthesiser, or clone:FILE (asks for consent).",
@@ -181,8 +184,8 @@ def open_voice(models: TalkModels, profile: str, out: Path | None, ask: Callable
 
 def free_voices(models: TalkModels) -> Iterator[tuple[str, str, TalkModels]]:
     """What can speak here and costs nothing: who, by which command, and by which settings beside `EMBEDDED`."""
-    for engine, voice in _OTHERS.items():
-        chosen = replace(models, tts=engine, voice=models.voice or voice)
+    for engine in ENGINES:
+        chosen = replace(models, tts=engine, voice=models.voice or engine_named(engine).voices.get("any", ""))
         with suppress(DailytalkError):
             synthesiser = synthesiser_of(chosen, EMBEDDED)
             if not synthesiser.price([Line("Hello.", "", models.language, 0)]):
@@ -196,10 +199,11 @@ def synthesiser_of(models: TalkModels, profile: str) -> Synthesiser:
     engine = models.tts or profile_named(profile).models["synthesiser"]
     voice = CLONE if models.voice.startswith(CLONED) else models.voice
     if voice in ("male", "female"):
-        if engine not in SEXES:
+        if voice not in (voices := engine_named(engine).voices):
             raise DailytalkError(f"{engine} has no voice by the name {voice}", "name one of its voices")
-        voice = SEXES[engine][voice]
-    synthesiser = load_synthesiser(engine, models.tts_model, voice, 0.7, 0.7, 24000, 2)
+        voice = voices[voice]
+    asked = VoiceSettings(models.tts_model, voice, concurrency=2, device=models.device, options=models.options)
+    synthesiser = load_synthesiser(engine, asked)
     synthesiser.preflight()
     return synthesiser
 
@@ -226,7 +230,7 @@ def _speaker_of(voice: TalkVoice, models: TalkModels) -> Callable[[ReplySentence
     def speak(sentence: ReplySentence) -> Spoken:
         line = Line(sentence.text, sentence.tag, models.language, 0)
         if voice.synthesiser.deterministic:  # it is made again in less time than it is looked up
-            return voice.synthesiser.speak(line, samples)
+            return synthesise(voice.synthesiser, line, samples)
         return obtain(voice.synthesiser, line, samples, cache, money)[1].spoken
 
     return speak

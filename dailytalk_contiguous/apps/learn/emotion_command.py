@@ -32,9 +32,10 @@ from dailytalk_contiguous.core.settings import chosen_for, settings_in, settings
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.models import emotion_folder, emotion_models
 from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE
-from dailytalk_contiguous.models.contracts import Line, Synthesiser, TrainedEmotionModel
+from dailytalk_contiguous.models.contracts import Line, Synthesiser, TrainedEmotionModel, VoiceSettings
 from dailytalk_contiguous.models.devices import resolve_device
 from dailytalk_contiguous.models.egemaps import EGEMAPS_TERMS
+from dailytalk_contiguous.models.engines import ENGINES, load_synthesiser, synthesise
 from dailytalk_contiguous.publish.pushing import push_model
 from dailytalk_contiguous.stages.classify_emotion import CONFIDENCE
 from dailytalk_contiguous.store.files import replacing
@@ -359,23 +360,21 @@ def _spoken(mood: Mood) -> str:
 
 
 def _voice() -> Synthesiser:
-    from dailytalk_contiguous.models.offline_voices import Espeak, Flite
-
-    try:
-        espeak = Espeak()
-        espeak.preflight()
-        return espeak
-    except DailytalkError as lacking:
-        flite = Flite()
-        try:
-            flite.preflight()
-        except DailytalkError:
-            raise lacking from None
-        return flite
+    """The first synthesiser of this machine that can speak."""
+    refusals = []
+    for name in ENGINES:
+        synthesiser = load_synthesiser(name, VoiceSettings("", ""))
+        if not synthesiser.server:
+            try:
+                synthesiser.preflight()
+                return synthesiser
+            except DailytalkError as error:
+                refusals.append(error)
+    raise refusals[0]
 
 
 def _speak(voice: Synthesiser, sentences: list[str], out: Path | None) -> None:
-    spoken = voice.speak(Line(" ".join(sentences), "", "en", 0))
+    spoken = synthesise(voice, Line(" ".join(sentences), "", "en", 0))
     if out is not None:
         with replacing(out) as file:
             wav_writer([spoken.samples], spoken.sample_rate, 1)(file)

@@ -220,7 +220,7 @@ def refuse_two_channels(row: Row) -> None:
 
 def model_of(role: str, name: str) -> dict[str, Any]:
     """A model with the fields of `core.schema.MODEL`."""
-    from dailytalk_contiguous.core.licensing import licence_of  # here, as below: few commands need it
+    from dailytalk_contiguous.models.licences import licence_of  # here, as below: few commands need it
 
     known = licence_of(name)
     return {"role": role, "name": portable(name), "licence": known.licence, "url": known.url}

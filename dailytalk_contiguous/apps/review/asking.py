@@ -14,13 +14,17 @@ from dailytalk_contiguous.core.audio import Pcm, encoded_sound, pcm_to_float, pr
 from dailytalk_contiguous.core.buckets import FEATURES
 from dailytalk_contiguous.core.documents import fits, quoted
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.own_file import is_own_file
 from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.separated_turns import OTHER_SIDE
 from dailytalk_contiguous.core.spans import speech_seconds
 from dailytalk_contiguous.core.takes import Gate
 from dailytalk_contiguous.core.utterance import PROSODY, UTTERANCE, line_of, unpack_utterances, utterance_of
 from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE
-from dailytalk_contiguous.models.engines import CLONE, SpendingLimit, load_synthesiser
+from dailytalk_contiguous.models.budget import SpendingLimit
+from dailytalk_contiguous.models.contracts import CLONE
+from dailytalk_contiguous.models.engines import load_synthesiser
+from dailytalk_contiguous.models.profiles import EMBEDDED, PROFILES
 from dailytalk_contiguous.models.speech_activity import FRAME_SECONDS, speech_probabilities
 from dailytalk_contiguous.pipelines.to_text import tag_stages
 from dailytalk_contiguous.stages.base import PerUtterance, Stages, find_stage
@@ -30,9 +34,6 @@ from dailytalk_contiguous.stages.style import Bucket, Punctuate, Tag
 from dailytalk_contiguous.stages.synthesis import Speak
 from dailytalk_contiguous.stages.transcribe import Transcribe
 from dailytalk_contiguous.store.work_folder import read_run
-
-#: The engine that speaks a line where no run has chosen another.
-_FREE = "espeak"
 
 #: Seconds before a line that are read, too, to judge its speech activity.
 _SECONDS_BEFORE = 20.0
@@ -169,7 +170,8 @@ def _synthesised(asked: AskedLine) -> Proposal:
     if not line["text"]:
         raise BadInput("the line has no text to be said", "write it first")
     recorded = _recorded(Speak, (read_run(asked.folder) or {}).get("speak") or {})
-    speak = replace(recorded or Speak(engine=_FREE), max_cost=0.0, cache="")
+    free = PROFILES[EMBEDDED].models["synthesiser"]
+    speak = replace(recorded or Speak(engine=free), max_cost=0.0, cache="")
     if speak.voice == CLONE:
         raise BadInput("the voice is a clone of each speaker", "run dailytalk speak, and hear what it rebuilt")
     if recorded and line["channel"] != speak.revoice:
@@ -247,6 +249,10 @@ def _recorded(kind: type[_Kind], run: Mapping[str, Any]) -> _Kind | None:
         return None
     names = {field.name for field in fields(kind)}
     settings = {name: _frozen(value) for name, value in entry["settings"].items() if name in names}
+    if is_own_file(str(settings.get("engine", ""))):  # a file that a folder names is not run
+        remedy = "run dailytalk speak with its --tts FILE.py, and hear what it rebuilt"
+        raise BadInput("the last run was spoken by a person's own engine", remedy)
+    settings.pop("options", None)
     try:
         if isinstance(gate := settings.get("gate"), dict):
             settings["gate"] = Gate(**gate)

@@ -15,7 +15,7 @@ from dailytalk_contiguous.apps.mono.separators import SEPFORMER, JoinedPieces, c
 from dailytalk_contiguous.apps.mono.to_sides import separate_stages
 from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.errors import ModelMissing
-from dailytalk_contiguous.core.licensing import licence_of
+from dailytalk_contiguous.models.licences import licence_of
 
 #: Names and shapes of SpeechBrain's weights: of a layer, a transformer, a pair of them, and all. Published ones
 #: have 256 filters, 1,024 hidden units, eight layers and two pairs.

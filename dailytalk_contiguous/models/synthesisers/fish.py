@@ -1,113 +1,46 @@
-"""Fish Audio's service, and the WAV files that speech services send."""
+"""Fish Audio, in the cloud or a self-hosted fish-speech server with the same paths.
+
+Facts: https://docs.fish.audio/api-reference (text-to-speech, and its stream with timestamps). The model's name
+is checked here because the service silently takes an unknown one for s2.1-pro; word times come from the
+timestamp path, which a self-hosted server lacks, and are kept only where they spell out the whole text.
+
+The self-hosted server (https://github.com/fishaudio/fish-speech, tools/server/views.py) speaks by the model that
+it was started with, at that model's rate, and says a line in any voice where it does not know the one that is
+named; so its list of voices is read before the first line.
+"""
 
 import binascii
-import io
 import itertools
 import json
 import math
 import os
-import struct
 import threading
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgpack
 import numpy as np
-import soundfile
-from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.audio import pcm_to_float
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.licensing import Licence
 from dailytalk_contiguous.core.tags import render
 from dailytalk_contiguous.core.word_times import Word, fit, split_words
 from dailytalk_contiguous.models.contracts import (
+    CLONE,
+    Engine,
     Line,
     Reserve,
     Spoken,
     SynthesisFailed,
     VoiceSample,
+    VoiceSettings,
     checked_price,
     free,
 )
 from dailytalk_contiguous.models.paid import LONGEST_MESSAGE, Answer, Client, NotServed, Reply, ShortRead, Token
-
-# WAV files as speech services send them, with a header that was written before the length was known.
-#
-# A streamed header says 0 or nearly 2^32 bytes, and then everything up to the end is audio; any other header that
-# promises more than there is means an answer cut short, which would otherwise be half a sentence in a dataset.
-
-
-#: A data size from here on means "unknown": most write 2^32-1, sox 2^31-4096 and a few bytes more.
-UNKNOWN_SIZE = 0x7FFFF000
-
-
-def read_wav(data: bytes) -> tuple[NDArray[np.float32], int]:
-    """Mono samples in [-1, 1] of a WAV file in memory (several channels are averaged), and its rate in Hz.
-
-    Raises ShortRead if it is empty, cut short, damaged, or no WAV.
-    """
-    if not data:
-        raise ShortRead("it is empty")
-    if data[:4] != b"RIFF" or data[8:12] != b"WAVE":
-        raise ShortRead(f"it is no WAV: it begins with {data[:12]!r}")
-    shape, audio = _shape_and_audio(data)
-    kind, channels, sample_rate, _, _, bits = struct.unpack_from("<HHIIHH", shape)
-    if (kind, channels, bits) == (1, 1, 16) and sample_rate:
-        # What nearly all services send needs no detour through libsndfile.
-        samples: NDArray[np.float32] = pcm_to_float(audio[: len(audio) // 2 * 2])
-    else:
-        samples, sample_rate = _by_libsndfile(shape, audio)
-    if not np.isfinite(samples).all():
-        raise ShortRead("its WAV holds samples that are not numbers")
-    if not len(samples):
-        raise ShortRead("its WAV holds no samples")
-    return samples, sample_rate
-
-
-def _by_libsndfile(shape: bytes, audio: bytes) -> tuple[NDArray[np.float32], int]:
-    body = b"".join(
-        (b"WAVEfmt ", struct.pack("<I", len(shape)), shape, b"data", struct.pack("<I", len(audio)), audio)
-    )
-    file = io.BytesIO(b"RIFF" + struct.pack("<I", len(body)) + body)
-    try:
-        samples, sample_rate = soundfile.read(file, dtype="float32", always_2d=True)
-    except soundfile.LibsndfileError as error:
-        raise ShortRead(f"its WAV can't be read: {error.error_string}") from None
-    return samples.mean(axis=1, dtype=np.float32), int(sample_rate)
-
-
-def _shape_and_audio(data: bytes) -> tuple[bytes, bytes]:
-    """The contents of the chunks `fmt ` and `data`; other chunks are no audio."""
-    at, shape = 12, b""
-    while at + 8 <= len(data):
-        name, size = data[at : at + 4], struct.unpack_from("<I", data, at + 4)[0]
-        start = at + 8
-        if name == b"fmt ":
-            shape = data[start : start + size]
-        if name == b"data" and len(shape) >= 16:
-            available = len(data) - start
-            streamed = size == 0 or size >= UNKNOWN_SIZE
-            if streamed and available % max(1, struct.unpack_from("<H", shape, 12)[0]):
-                raise ShortRead("its WAV ends in the middle of a sample")
-            if not streamed and size > available:
-                raise ShortRead(f"its WAV promises {size} bytes of audio and holds {available}")
-            return shape, data[start:] if streamed else data[start : start + size]
-        at = start + size + size % 2
-    raise ShortRead("its WAV ends before its audio")
-
-
-# Fish Audio, in the cloud or a self-hosted fish-speech server with the same paths.
-#
-# Facts: https://docs.fish.audio/api-reference (text-to-speech, and its stream with timestamps). The model's name
-# is checked here because the service silently takes an unknown one for s2.1-pro; word times come from the
-# timestamp path, which a self-hosted server lacks, and are kept only where they spell out the whole text.
-#
-# The self-hosted server (https://github.com/fishaudio/fish-speech, tools/server/views.py) speaks by the model that
-# it was started with, at that model's rate, and says a line in any voice where it does not know the one that is
-# named; so its list of voices is read before the first line.
-
+from dailytalk_contiguous.models.speech_answers import Sound, TimedText, read_plain, read_voices, read_wav
 
 PUBLIC_URL, DOMAIN = "https://api.fish.audio", "fish.audio"
 TOKEN = "FISH_API_KEY"
@@ -123,8 +56,8 @@ MODELS = {
     "s2.1-pro-free": ("fish-s2", 0.0),
 }
 
-#: Voices that the service does not know by name: that of `VoiceSample`s, and whichever it takes for each request.
-CLONE, ANY = "clone", "any"
+#: The voice that is whichever the service takes for each request.
+ANY = "any"
 
 VOICE_REMEDY = (
     "pass --voice ID or set FISH_AUDIO_REFERENCE_ID (the address of a voice's page ends in its ID), or pass "
@@ -139,22 +72,6 @@ _ABSENT = frozenset({404, 405, 501})
 
 #: Seconds by which the audio may be shorter than its alignment says: rounding, not a stream cut short.
 _ROUNDING_SECONDS = 0.5
-
-
-class FishSegment(NamedTuple):
-    """A stretch of the text with its times, in seconds of the whole audio."""
-
-    text: str
-    start: float
-    end: float
-
-
-class Sound(NamedTuple):
-    """The content of an answer: mono samples, rate in Hz, and the segments, if any."""
-
-    samples: NDArray[np.float32]
-    sample_rate: int
-    segments: list[FishSegment]
 
 
 class Fish:
@@ -295,29 +212,10 @@ class Fish:
         return first
 
 
-def read_voices(reply: Reply) -> dict[str, str]:
-    """What a server calls the voices that it lists, by their names. Raises ShortRead for another answer."""
-    try:
-        listed = json.loads(reply.body)
-        parts = [listed.get(part) or [] for part in ("reference_ids", "voices", "uploaded_voices", "data")]
-        entries = [entry if isinstance(entry, dict) else {"name": entry} for part in parts for entry in part]
-    except (ValueError, RecursionError, AttributeError, TypeError):
-        raise ShortRead("it lists no voices") from None
-    return {
-        str(entry.get("name")): str(entry.get("id") or entry.get("voice_id") or entry.get("name"))
-        for entry in entries
-    }
-
-
-def read_plain(reply: Reply) -> Sound:
-    samples, sample_rate = read_wav(reply.body)
-    return Sound(samples, sample_rate, [])
-
-
 def read_stream_events(reply: Reply) -> Sound:
     """The sound of an answer that is a stream of events with audio in base64 and alignments. Raises ShortRead."""
     files: list[list[bytes]] = []
-    chunks: dict[int, list[FishSegment]] = {}
+    chunks: dict[int, list[TimedText]] = {}
     promised = 0.0
     for event in _events(reply.body):
         audio, alignment = _audio_of(event), event.get("alignment")
@@ -344,7 +242,7 @@ def read_stream_events(reply: Reply) -> Sound:
     )
 
 
-def fish_words(text: str, tag: str, segments: Sequence[FishSegment], seconds: float) -> list[Word] | None:
+def fish_words(text: str, tag: str, segments: Sequence[TimedText], seconds: float) -> list[Word] | None:
     """The words of the text as written, with times from segments that may be cut and spelled in other ways.
 
     None unless the letters and digits of the segments (with or without those of the tag before them) are just
@@ -402,13 +300,13 @@ def _audio_of(event: dict[str, Any]) -> bytes:
         raise ShortRead("its stream holds audio that is no base64") from None
 
 
-def _aligned(event: dict[str, Any], alignment: Any) -> tuple[int, list[FishSegment], float]:
+def _aligned(event: dict[str, Any], alignment: Any) -> tuple[int, list[TimedText], float]:
     """The chunk of an event, its segments in seconds of the whole audio, and where its audio ends."""
     try:
         offset = _seconds(event.get("chunk_audio_offset_sec") or 0.0)
         end = offset + _seconds(alignment.get("audio_duration") or 0.0)
         segments = [
-            FishSegment(str(part["text"]), offset + _seconds(part["start"]), offset + _seconds(part["end"]))
+            TimedText(str(part["text"]), offset + _seconds(part["start"]), offset + _seconds(part["end"]))
             for part in alignment.get("segments") or []
         ]
         return int(event.get("chunk_seq") or 0), segments, end
@@ -426,3 +324,25 @@ def _seconds(value: Any) -> float:
 def _letters(text: str) -> str:
     """Letters and digits only, without case or typographic variants."""
     return "".join(filter(str.isalnum, unicodedata.normalize("NFKC", text).casefold()))
+
+
+def _load(chosen: VoiceSettings) -> Fish:
+    return Fish(**{name: value for name, value in chosen._asdict().items() if name not in ("device", "options")})
+
+
+ENGINE = Engine(
+    "fish",
+    _load,
+    Licence(
+        "other: Fish Audio's terms",
+        "https://fish.audio/terms",
+        "cloud output as the account's terms say; of weights served by yourself, s2-pro forbids use for other "
+        "generative models, openaudio-s1-mini is CC BY-NC-SA 4.0",
+    ),
+    model="s1",
+    clones=True,
+    tells_words=True,
+    tags={model: tags for model, (tags, _) in MODELS.items()},
+    voices={"any": ANY},
+    price="15 USD for a million bytes of text; free on a server of your own",
+)

@@ -22,17 +22,21 @@ from contextlib import suppress
 from urllib3.filepost import encode_multipart_formdata
 
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.licensing import Licence
 from dailytalk_contiguous.models.contracts import (
+    CLONE,
+    Engine,
     Line,
     Reserve,
     Spoken,
     SynthesisFailed,
     VoiceSample,
+    VoiceSettings,
     checked_price,
     free,
 )
-from dailytalk_contiguous.models.fish import CLONE, Sound, read_plain, read_voices
 from dailytalk_contiguous.models.paid import Answer, Client, NotServed, Token
+from dailytalk_contiguous.models.speech_answers import Sound, read_plain, read_voices
 
 PUBLIC_URL, DOMAIN = "https://api.openai.com", "openai.com"
 PATH, VOICES_PATH = "/v1/audio/speech", "/v1/audio/voices"
@@ -239,3 +243,20 @@ class OpenAISpeech:
 def _no_clone(server: str) -> DailytalkError:
     remedy = "name a voice, use --tts fish, or set OPENAI_BASE_URL to a server that clones voices"
     return DailytalkError(f"{server} clones no voice from a sample", remedy)
+
+
+def _load(chosen: VoiceSettings) -> OpenAISpeech:
+    return OpenAISpeech(chosen.model, chosen.voice, concurrency=chosen.concurrency)
+
+
+ENGINE = Engine(
+    "openai",
+    _load,
+    Licence("other: the server's terms", "https://openai.com/policies", "or those of your own server"),
+    model="gpt-4o-mini-tts",
+    voice="alloy",
+    clones=True,
+    tags="fish-s1",
+    voices={"male": "onyx", "female": "nova"},
+    price="about 17 USD for a million characters of text; free on a server of your own",
+)

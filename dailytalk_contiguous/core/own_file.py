@@ -1,0 +1,44 @@
+"""A file of Python of a person's own: stages, a synthesiser, an export, given on the command line."""
+
+import os
+import sys
+from importlib import import_module
+from pathlib import Path
+from types import UnionType
+from typing import Any
+
+from dailytalk_contiguous.core.documents import as_text
+from dailytalk_contiguous.core.errors import DailytalkError
+
+
+def is_own_file(name: str) -> bool:
+    """Whether the value of an option names a file, and not something of this package."""
+    return name.endswith(".py")
+
+
+def from_own_file(flag: str, file: Path | str, name: str, kind: type | UnionType, example: str) -> Any:
+    """The value of `name`, of a `kind`, that a file defines.
+
+    The file is imported by its name, so that worker processes find it too.
+
+    Raises DailytalkError, naming the option `flag`, for a file that is not there, can't be run, or has no such
+    value; `example` is how to define it.
+    """
+    path, shown = Path(file).absolute(), f"{flag} {as_text(file)!r}"
+    if not is_own_file(path.name) or not path.is_file():
+        raise DailytalkError(f"{shown} is no file of Python", "name one that ends in .py")
+    folder = str(path.parent)
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (folder, os.environ.get("PYTHONPATH"))))
+    try:
+        module = import_module(path.stem)
+    except Exception as error:  # whatever the file does
+        reason = f"{shown} can't be imported ({type(error).__name__}: {as_text(str(error))})"
+        raise DailytalkError(reason, "mend it, and run it with python first") from error
+    if Path(module.__file__ or "") != path:
+        raise DailytalkError(f"{shown} has the name of another module", "give it another name")
+    value = getattr(module, name, None)
+    if not isinstance(value, kind):
+        raise DailytalkError(f"{shown} defines no {name}", f"end it with {example}")
+    return value

@@ -1,0 +1,126 @@
+"""The budget of a run, and the one place where it is spent.
+
+A line is bought only if it is not in the cache, by one thread of one process, and is stored before anything else
+happens to it.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from threading import Lock
+
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.models.contracts import (
+    Line,
+    Synthesiser,
+    VoiceSample,
+    checked_price,
+)
+from dailytalk_contiguous.models.engines import synthesise
+from dailytalk_contiguous.models.speech_cache import CacheEntry, SpeechCache, cache_key
+
+#: USD by which sums of prices may differ by rounding.
+ROUNDING = 1e-9
+
+_KEPT = "run the same command again: what was bought is kept"
+
+
+class SpendingLimit(DailytalkError):
+    """The next request would pass the limit of what a run may spend (USD), of which `spent` are charged."""
+
+    def __init__(self, limit: float, spent: float) -> None:
+        super().__init__(
+            f"the next utterance would pass the spending limit of {limit:g} USD ({spent:.4f} USD are spent)",
+            f"raise --max-cost and {_KEPT}",
+        )
+        self.limit, self.spent = limit, spent
+
+    def __reduce__(self) -> tuple[type["SpendingLimit"], tuple[float, float]]:
+        return SpendingLimit, (self.limit, self.spent)
+
+
+class Budget:
+    """What this process has spent, what the cache has saved it, and where it must stop."""
+
+    def __init__(self, limit: float | None) -> None:
+        self.limit = None if limit is None else checked_price("--max-cost", limit)
+        self.spent = 0.0
+        self.saved = 0.0
+        self._reserved = 0.0
+        self._halted = False
+        self._lock = Lock()
+
+    @contextmanager
+    def paying(self, price: float) -> Iterator[Callable[[float], None]]:
+        """Reserve `price` while something is bought; the function that this yields takes what it did cost.
+
+        Raises SpendingLimit if the limit would be passed, and DailytalkError while purchases are halted.
+        """
+        self.check_halted()
+        with self._lock:
+            if self.limit is not None and self.spent + self._reserved + price > self.limit + ROUNDING:
+                raise SpendingLimit(self.limit, self.spent)
+            self._reserved += price
+        costs: list[float] = []
+        try:
+            yield costs.append
+        finally:
+            with self._lock:  # in one step: in between, another thread would see it twice, or not at all
+                self._reserved -= price
+                self.spent += sum(costs)
+
+    @contextmanager
+    def halted(self) -> Iterator[None]:
+        """Let no purchase begin while those that are under way come to their end."""
+        self._halted = True
+        try:
+            yield
+        finally:
+            self._halted = False
+
+    def check_halted(self) -> None:
+        """Raise DailytalkError while purchases are halted."""
+        if self._halted:
+            raise DailytalkError("the run is being stopped", _KEPT)
+
+    def save(self, cost: float) -> None:
+        with self._lock:
+            self.saved += cost
+
+    def as_dict(self) -> dict[str, float | str]:
+        return {"spent": round(self.spent, 6), "saved_by_cache": round(self.saved, 6), "unit": "USD"}
+
+
+_opened: Callable[[float | None], Budget] = Budget
+
+
+@lru_cache(maxsize=1)
+def open_budget(limit: float | None) -> Budget:
+    """The budget of this run; `open_budget.cache_clear()` opens a new one."""
+    return _opened(limit)
+
+
+def budgets_from(opened: Callable[[float | None], Budget]) -> None:
+    """Let this process pay from what `opened` gives: where several processes share one limit."""
+    global _opened
+    _opened = opened
+    open_budget.cache_clear()
+
+
+def obtain(
+    synthesiser: Synthesiser, line: Line, samples: Sequence[VoiceSample], cache: SpeechCache, money: Budget
+) -> tuple[str, CacheEntry]:
+    """The key and the entry of a line: from the cache, or bought and put there.
+
+    Raises as `Synthesiser.speak` and `SpeechCache` do.
+    """
+    key = cache_key(synthesiser, line, samples)
+    entry = cache.get(key)
+    if entry is None:
+        with cache.buying(key):
+            entry = cache.get(key)  # another process may have bought it while this one waited
+            if entry is None:
+                spoken = synthesise(synthesiser, line, samples, money.paying)
+                return key, cache.put(key, spoken)
+    money.save(entry.spoken.cost)
+    return key, entry

@@ -1,0 +1,59 @@
+"""Models with their authors and licences, for every run's record and dataset card.
+
+Separate from the code that loads them, so that a corrected licence does not make models run again.
+"""
+
+from pathlib import Path
+
+from dailytalk_contiguous.core.licensing import Licence
+from dailytalk_contiguous.models.engines import ENGINES, engine_named
+
+_KNOWN = {
+    "silero-vad": Licence("MIT", "https://github.com/snakers4/silero-vad"),
+    "pocketsphinx": Licence(
+        "BSD-2-Clause",
+        "https://github.com/cmusphinx/pocketsphinx",
+        "a preview: hears clear readers of English well and telephone talk badly",
+    ),
+    "acoustic-estimate": Licence(
+        "MIT",
+        "https://github.com/cjhutto/vaderSentiment",
+        "an estimate from loudness, pitch, rate and words; not a trained model of affect",
+    ),
+    "affect-map": Licence(
+        "MIT",
+        "",
+        "an estimate: affect mapped to classes of emotion by a table; not a trained classifier",
+    ),
+    "resemblyzer": Licence("Apache-2.0", "https://github.com/resemble-ai/Resemblyzer"),
+    "Recogment/sortformer-4spk-v2-onnx": Licence(
+        "CC-BY-4.0", "https://huggingface.co/nvidia/diar_streaming_sortformer_4spk-v2"
+    ),
+    "speechbrain/sepformer-whamr16k": Licence("Apache-2.0", "https://github.com/speechbrain/speechbrain"),
+    "speechbrain/sepformer-wsj02mix": Licence("Apache-2.0", "https://github.com/speechbrain/speechbrain"),
+    "audeering/wav2vec2-large-robust-12-ft-emotion-msp-dim": Licence(
+        "CC-BY-NC-SA-4.0",
+        "https://huggingface.co/audeering/wav2vec2-large-robust-12-ft-emotion-msp-dim",
+        "research only: no commercial use of what it rates",
+    ),
+}
+
+_WHISPER = Licence("MIT", "https://github.com/openai/whisper")
+
+#: The bundled codebook of prosodic tokens, by what its name begins with; one in a folder has the folder's path.
+_BUNDLED_TOKENS = Licence("CC0-1.0", "", "prosodic tokens, made from the recordings that come with the tool")
+
+
+def licence_of(model: str) -> Licence:
+    """That of a bundled model by its name, which is `engine/model` for a synthesiser."""
+    if model in _KNOWN:
+        return _KNOWN[model]
+    if model.startswith("prosody-"):
+        return _BUNDLED_TOKENS
+    if (engine := model.partition("/")[0]) in ENGINES:
+        return engine_named(engine).licence
+    if Path(model).exists():
+        return Licence("unknown", "", "a local folder: whoever made it knows its licence")
+    from faster_whisper import available_models
+
+    return _WHISPER if model in available_models() else Licence("unknown", f"https://huggingface.co/{model}")

@@ -1,0 +1,312 @@
+"""espeak-ng, the synthesiser of the embedded profile: small, robotic, a hundred languages, exact word times.
+
+Its library comes as the wheel `espeakng-loader` (an optional extra, GPL-3, loaded when it is first needed) and
+is called through ctypes. It carries its noise and phase from one line into the next and no call clears them, so
+it is loaded again for each line (3 ms): otherwise a line would depend on those said before it, and so on how the
+work was cut.
+"""
+
+import ctypes
+import importlib
+import importlib.metadata
+import sys
+import threading
+import unicodedata
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import accumulate, pairwise
+from math import log2
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dailytalk_contiguous.core.audio import pcm_to_float
+from dailytalk_contiguous.core.documents import quoted
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.licensing import Licence
+from dailytalk_contiguous.core.word_times import Word, fit, sound_length, split_words
+from dailytalk_contiguous.models.contracts import (
+    Engine,
+    Line,
+    Reserve,
+    Spoken,
+    SynthesisFailed,
+    VoiceSample,
+    VoiceSettings,
+    free,
+)
+from dailytalk_contiguous.models.style_prosody import STYLE_PROSODY, StyleProsody, prosody_of_tag
+
+WHEEL = "espeakng-loader"
+ESPEAK_REMEDY = 'pip install "dailytalk-contiguous[espeak]"'
+
+#: Voices of ISO 639-1 languages that espeak knows by another name than the language's.
+VOICES = {"en": "en-us", "zh": "cmn", "no": "nb", "nn": "nb", "iw": "he", "in": "id"}
+
+#: Words a minute that espeak takes for normal speech.
+NEUTRAL_RATE = 175
+
+#: Of the noise in its consonants: the same line is the same sound.
+NOISE_SEED = 1
+
+# From espeak-ng's speak_lib.h (API revision 12).
+_SYNCHRONOUS, _PHONEME_EVENTS, _DONT_EXIT, _UTF8 = 2, 0x0001, 0x8000, 1
+_RATE, _VOLUME, _ESPEAK_PITCH, _RANGE = 1, 2, 3, 4
+_WORD, _END, _PHONEME = 1, 5, 7
+
+#: Its pitch setting runs from 0 to 100 around 50; 100 is about this multiple of the voice's pitch.
+_HIGHEST_PITCH = 1.9
+
+#: Volume setting of neutral speech. espeak's own 100 leaves no room for a louder style before 16 bits overflow.
+_NEUTRAL_VOLUME = 50.0
+
+#: The variant of any voice that has breath in place of a tone.
+_WHISPER = "+whisper"
+
+#: Punctuation that is read aloud where it is a word by itself ("Tom & Jerry"); symbols ("+") always are.
+_SPOKEN_MARKS = frozenset("&%@#*/\\")
+
+#: The library is one set of global variables, so one line at a time in the whole process.
+_LOCK = threading.Lock()
+
+
+class _Event(ctypes.Structure):
+    _fields_ = (
+        ("type", ctypes.c_int),
+        ("unique_identifier", ctypes.c_uint),
+        ("text_position", ctypes.c_int),
+        ("length", ctypes.c_int),
+        ("audio_position", ctypes.c_int),
+        ("sample", ctypes.c_int),
+        ("user_data", ctypes.c_void_p),
+        ("id", ctypes.c_char * 8),
+    )
+
+
+_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.POINTER(_Event))
+
+
+class EspeakEvent(NamedTuple):
+    """An event of espeak: its type, the character of the text (from 0), the sample, and a phoneme's name."""
+
+    type: int
+    position: int
+    sample: int
+    phoneme: bytes
+
+
+class Espeak:
+    """Says lines with espeak-ng. Every take of a line is the same.
+
+    Args:
+        voice: an espeak voice such as `en-gb-scotland`; a variant such as `+f3`, added to the voice of the line's
+            language; or nothing for that voice alone.
+    """
+
+    def __init__(self, voice: str = "") -> None:
+        self.engine, self.server = "espeak", ""
+        self.model = "espeak-ng"
+        self.voice = voice
+        self.concurrency = 1
+        self.deterministic = True
+
+    def settings(self) -> dict[str, object]:
+        return {
+            "version": _wheel_version(),
+            "manners": {tag: list(manner) for tag, manner in STYLE_PROSODY.items()},
+        }
+
+    def price(self, lines: Sequence[Line]) -> float:
+        return 0.0
+
+    def preflight(self) -> None:
+        """Raise DailytalkError unless the wheel is there, loads, and knows the voice."""
+        _wheel_version()
+        with _LOCK, _library() as (library, _rate):
+            _choose_voice(library, self._voice_of("en", prosody_of_tag("")), "en")
+
+    def speak(self, line: Line, samples: Sequence[VoiceSample] = (), reserve: Reserve = free) -> Spoken:
+        """Say a line. Word times are espeak's own; a word is one of `core.word_times.split_words`.
+
+        Raises SynthesisFailed for a line with nothing to say or of a language without a voice, and DailytalkError
+        for a voice that is not there, or if the voice of `samples` is requested: espeak clones none.
+        """
+        if samples:
+            raise DailytalkError(
+                "espeak can't speak in the voice of a sample", "use --tts fish with --voice clone"
+            )
+        text = line.text.replace("\0", " ")
+        voice = self._voice_of(line.language, prosody_of_tag(line.tag))
+        sound, events, rate = _synthesise(text, voice, line)
+        words = espeak_word_times(text, events, rate, len(sound) / rate)
+        if not words:
+            raise SynthesisFailed(
+                f"espeak finds nothing to say in {line.text!r}", "give it words, or delete the line"
+            )
+        return Spoken(sound, rate, words, 0.0)
+
+    def _voice_of(self, language: str, prosody: StyleProsody) -> str:
+        spoken = VOICES.get(language or "en", language)
+        voice = spoken + self.voice if self.voice[:1] in ("", "+") else self.voice
+        return voice.split("+")[0] + _WHISPER if prosody.whispered else voice
+
+
+def espeak_word_times(text: str, events: Sequence[EspeakEvent], sample_rate: int, duration: float) -> list[Word]:
+    """Times of every written word of a text, from espeak's events; empty if it said nothing.
+
+    espeak reads "25" as two words and "out of" as one. So each of its words goes to the written word in which it
+    starts, and a written word without any shares the sound of the one before it, by `sound_length`. A word ends
+    with its last sound, before any pause.
+    """
+    words = split_words(text)
+    starts = _word_starts(text, words)
+    sounds: dict[int, tuple[float, float]] = {}
+    for position, first, last in _word_sounds(events):
+        number = _written_word(text, words, starts, position)
+        begun, _ = sounds.get(number, (first / sample_rate, 0.0))
+        sounds[number] = (begun, last / sample_rate)
+    if not sounds:
+        return []
+    timed: list[Word] = []
+    heads = sorted(sounds)
+    heads[0] = 0  # what has no sound before the first one shares with it
+    sounds[0] = sounds.get(0, sounds[min(sounds)])
+    for head, following in zip(heads, [*heads[1:], len(words)], strict=True):
+        start, end = sounds[head]
+        borders = np.cumsum([0.0, *(sound_length(word) for word in words[head:following])])
+        edges = (start + (end - start) * borders / borders[-1]).tolist()
+        timed += [
+            Word(word, edges[index], edges[index + 1], 1.0) for index, word in enumerate(words[head:following])
+        ]
+    return fit(timed, duration)
+
+
+def _word_sounds(events: Sequence[EspeakEvent]) -> Iterator[tuple[int, int, int]]:
+    """Text position, first sample and last sample of every word that espeak said, without pauses around it."""
+    borders = [index for index, event in enumerate(events) if event.type in (_WORD, _END)]
+    for index, following in pairwise(borders):
+        if events[index].type != _WORD:
+            continue
+        inner = [event for event in events[index:following] if event.type == _PHONEME]
+        voiced = [number for number, event in enumerate(inner) if not event.phoneme.startswith(b"_")]
+        if not voiced:
+            continue
+        # The closure of a first stop is before its phoneme's event, but after that of the word.
+        start = inner[voiced[0]].sample if voiced[0] else events[index].sample
+        end = inner[voiced[-1] + 1].sample if voiced[-1] + 1 < len(inner) else events[following].sample
+        yield events[index].position, start, end
+
+
+def _word_starts(text: str, words: Sequence[str]) -> list[int]:
+    """The place in the text where each of its words begins."""
+    places = [place for place, letter in enumerate(text) if not letter.isspace()]
+    return [places[before] for before in accumulate(map(len, words[:-1]), initial=0)] if words else []
+
+
+def _written_word(text: str, words: Sequence[str], starts: Sequence[int], position: int) -> int:
+    """The number of the written word that is meant by a place in the text.
+
+    At the start of a clause espeak points at the dash or blank before the word that it says.
+    """
+    number = max(0, bisect_right(starts, position) - 1)
+    end = starts[number + 1] if number + 1 < len(starts) else len(text)
+    names_it = any(
+        letter.isalnum() or letter in _SPOKEN_MARKS or unicodedata.category(letter).startswith("S")
+        for letter in text[position:end]
+    )
+    return number if names_it or number + 1 == len(words) else number + 1
+
+
+def _synthesise(text: str, voice: str, line: Line) -> tuple[NDArray[np.float32], list[EspeakEvent], int]:
+    """Samples in [-1, 1], events, and the rate in Hz."""
+    blocks: list[bytes] = []
+    events: list[EspeakEvent] = []
+
+    def collect(wave: int | None, n_samples: int, first_event: Any) -> int:
+        if wave and n_samples:
+            blocks.append(ctypes.string_at(wave, 2 * n_samples))
+        index = 0
+        while first_event[index].type:
+            event = first_event[index]
+            events.append(EspeakEvent(event.type, event.text_position - 1, event.sample, bytes(event.id)))
+            index += 1
+        return 0
+
+    callback = _CALLBACK(collect)
+    with _LOCK, _library() as (library, rate):
+        library.espeak_SetSynthCallback(callback)
+        library.espeak_ng_SetRandSeed(ctypes.c_long(NOISE_SEED))
+        _choose_voice(library, voice, line.language)
+        for parameter, value in parameters(prosody_of_tag(line.tag)).items():
+            library.espeak_SetParameter(parameter, value, 0)
+        encoded = text.encode()
+        failed = library.espeak_Synth(encoded, ctypes.c_size_t(len(encoded) + 1), 0, 1, 0, _UTF8, None, None)
+    if failed:
+        raise SynthesisFailed(f"espeak failed with status {failed} on {text!r}", "reword or delete the line")
+    return pcm_to_float(b"".join(blocks)), events, rate
+
+
+def parameters(prosody: StyleProsody) -> dict[int, int]:
+    """espeak's settings for a style, by parameter: words a minute, and numbers around 50."""
+    return {
+        _RATE: round(min(450.0, max(80.0, NEUTRAL_RATE * prosody.rate))),
+        _VOLUME: round(_NEUTRAL_VOLUME * 10 ** (prosody.gain_db / 20)),
+        _ESPEAK_PITCH: round(min(100.0, max(0.0, 50 + 50 * log2(prosody.pitch) / log2(_HIGHEST_PITCH)))),
+        _RANGE: round(min(100.0, 50 * prosody.pitch_range)),
+    }
+
+
+def _choose_voice(library: Any, voice: str, language: str) -> None:
+    if library.espeak_SetVoiceByName(voice.encode()):
+        # A language is of a line, and others may have a voice; a voice is of the run.
+        error = SynthesisFailed if language and voice.startswith(language) else DailytalkError
+        raise error(
+            f"espeak has no voice {quoted(voice)} (language {quoted(language)})",
+            "tag with --language, or choose another --voice (en-us, en-029, de, +f3, ...), or another --tts",
+        )
+
+
+@contextmanager
+def _library() -> Iterator[tuple[Any, int]]:
+    """A freshly loaded library and its sample rate in Hz; the caller holds the lock."""
+    try:
+        loader: Any = importlib.import_module("espeakng_loader")
+    except ImportError as error:
+        raise DailytalkError("espeak's library is not installed", ESPEAK_REMEDY) from error
+    try:
+        library = ctypes.CDLL(loader.get_library_path())
+    except OSError as error:
+        raise DailytalkError(f"espeak's library can't be loaded: {error}", ESPEAK_REMEDY) from error
+    try:
+        data = loader.get_data_path().encode()
+        rate = library.espeak_Initialize(_SYNCHRONOUS, 0, data, _PHONEME_EVENTS | _DONT_EXIT)
+        if rate <= 0:
+            raise DailytalkError(f"espeak can't read its data in {data.decode()}", ESPEAK_REMEDY)
+        yield library, rate
+        library.espeak_Terminate()
+    finally:
+        calls: Any = importlib.import_module("_ctypes")  # ctypes itself never lets a library go
+        (calls.FreeLibrary if sys.platform == "win32" else calls.dlclose)(library._handle)
+
+
+def _wheel_version() -> str:
+    try:
+        return importlib.metadata.version(WHEEL)
+    except importlib.metadata.PackageNotFoundError as error:
+        raise DailytalkError("espeak's library is not installed", ESPEAK_REMEDY) from error
+
+
+def _load(chosen: VoiceSettings) -> Espeak:
+    return Espeak(chosen.voice)
+
+
+ENGINE = Engine(
+    "espeak",
+    _load,
+    Licence("GPL-3.0-or-later", "https://github.com/espeak-ng/espeak-ng", "of the program, not its output"),
+    tells_words=True,
+    tags="fish-s1",
+    voices={"male": "", "female": "+f3"},
+)
