@@ -17,6 +17,7 @@ from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadValue, DailytalkError
 from dailytalk_contiguous.core.own_file import from_own_file, is_own_file
 from dailytalk_contiguous.core.settings import SEED, PlacedSetting, Setting, settings_in
+from dailytalk_contiguous.models.contracts import NO_OPTIONS
 from dailytalk_contiguous.models.devices import DEVICES
 from dailytalk_contiguous.models.engines import engine_named
 from dailytalk_contiguous.models.profiles import PROFILES, STANDARD
@@ -160,6 +161,12 @@ OWN_OPTIONS: dict[str, Callable[[Path], Sequence[Any]]] = {
     "stage": lambda file: load_stages([file]),
     "tts": lambda file: [engine_named(str(file)).options],
 }
+
+
+def own_voice(options: Mapping[str, Any]) -> Any:
+    """The settings that the synthesiser of `--tts` has of its own: none, unless it is in a person's file."""
+    name = options.get("tts")
+    return engine_named(name).options if isinstance(name, str) and is_own_file(name) else NO_OPTIONS
 
 
 def with_own_options(command: Callable[..., Any], named: Sequence[tuple[str, str]]) -> Callable[..., Any]:

@@ -219,7 +219,8 @@ def build(**options: Any) -> Outcome:
         from dailytalk_contiguous.cli.stream import stream
 
         return stream(options, stages_of(options), stages, options["max_conversation"])
-    of_speak = _OF_SPEAK | own_voice_settings(options).keys()
+    own = cli_options.setting_options(cli_options.own_voice(options)).keys()
+    of_speak = _OF_SPEAK | own
     tagged: Outcome = tag(**{name: options[name] for name in options if name not in of_speak})
     has_transcript = (folder_of(options["out"]) / work_folder.TRANSCRIPT).is_file()
     if tagged.code not in (0, 3):
@@ -229,7 +230,7 @@ def build(**options: Any) -> Outcome:
         details = [*tagged.details, f"then, to speak: {names}"]
         return replace(tagged, details=details, error=preflight_error(RunOptions().runner, stages))
     terminal.show_outcome(replace(tagged, next=""), stderr=True)
-    passed = inspect.signature(speak).parameters.keys() | own_voice_settings(options).keys()
+    passed = inspect.signature(speak).parameters.keys() | own
     spoken = {name: options[name] for name in passed if name in options}
     # With the engine that was chosen here, whatever an earlier run used.
     spoken |= {"out": None} | ({"tts": voice.engine} if voice else {})
@@ -243,16 +244,11 @@ _BOTH = dict(inspect.signature(speak).parameters) | dict(inspect.signature(tag).
 terminal.with_parameters(build, {name: _BOTH[name] for name in _BOTH if name != "folder"})
 
 
-def own_voice_settings(options: Mapping[str, Any]) -> dict[str, inspect.Parameter]:
-    """The options of the synthesiser in a person's own file, which `--tts` names; empty for another."""
-    name = options.get("tts")
-    own = isinstance(name, str) and is_own_file(name)
-    return cli_options.setting_options(engine_named(str(name)).options) if own else {}
-
-
 def speak_settings(options: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of the stages of `speak` that were chosen."""
-    return cli_options.chosen(options, SPEAK_SETTINGS | own_voice_settings(options))
+    return cli_options.chosen(
+        options, SPEAK_SETTINGS | cli_options.setting_options(cli_options.own_voice(options))
+    )
 
 
 def _stages(profile: str, verify: bool, settings: Mapping[str, Any]) -> Stages:

@@ -429,11 +429,12 @@ def write_spoken(
     before = (read_run(out) or {}).get("speak", {})
     finish = find_stage(Finish, stages)
     fields = finish.fields if finish else ()
+    about_run = {**_settled(about, stages), "models": models_of(stages)}
     if before.get("fingerprint") == fingerprint and fits(before, _RECORD) and _speak_outputs_exist(out, entries):
-        record = {**before, **_settled(about, stages)}
+        record = {**before, **about_run}
     else:
         written = _written(out, entries, stages, rejects, (*FIELDS, *fields))
-        record = {**_settled(about, stages), **written, "fingerprint": fingerprint}
+        record = {**about_run, **written, "fingerprint": fingerprint}
     whole = (read_run(out) or {}) | ({"source": dict(source)} if source else {}) | {"speak": record}
     whole.pop("stopped", None)
     whole |= {"fields": described(fields)} if fields else {}

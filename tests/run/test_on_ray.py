@@ -17,7 +17,7 @@ from scripted import folder, loopback, say, settings, talk
 
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
 from dailytalk_contiguous.core.schema import SOURCE, Batch
-from dailytalk_contiguous.models import engines
+from dailytalk_contiguous.models import budget
 from dailytalk_contiguous.models.budget import Budget, open_budget
 from dailytalk_contiguous.models.whisper import load_whisper
 from dailytalk_contiguous.pipelines.to_text import tag_stages
@@ -210,7 +210,7 @@ def as_it_was(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     torch.set_num_threads(threads)
     os.chdir(here)
-    engines.budgets_from(Budget)
+    budget.budgets_from(Budget)
 
 
 @pytest.mark.parametrize(

@@ -84,9 +84,10 @@ def converse(
         headline = counted(len(devices), "sound device") if devices else "no sound device is there"
         return Outcome({"devices": devices}, headline, 0 if devices else 1, devices)
     cli_options.on_this_machine("--out", out)
-    settings = cli_options.chosen(options, CONVERSE_SETTINGS)
+    voice_options = cli_options.own_voice(options)
+    settings = cli_options.chosen(options, CONVERSE_SETTINGS | cli_options.setting_options(voice_options))
     (models,), (chat,), (rules,) = (
-        with_settings((talk_setup.TalkModels(),), settings),
+        with_settings((talk_setup.TalkModels(options=voice_options),), settings),
         with_settings((ChatSettings(),), settings),
         with_settings((TurnRules(),), settings),
     )

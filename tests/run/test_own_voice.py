@@ -1,0 +1,261 @@
+"""A synthesiser in a person's own file speaks by command; rows, run.json, card and digest say what it was."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from audio_files import ROOT
+from command import EMBEDDED, Command
+from datasets import load_dataset
+from huggingface_hub import hf_hub_download
+from recordings import excerpt, save
+
+from dailytalk_contiguous.models.engines import engine_named
+from dailytalk_contiguous.store.work_folder import read_run
+
+pytest_plugins = ["hub.hub_fixtures"]
+
+PARROT = """
+from dataclasses import dataclass
+
+from dailytalk_contiguous import Engine, Licence, Synthesiser, setting
+from dailytalk_contiguous.models.synthesisers.espeak import Espeak
+
+
+@dataclass(frozen=True)
+class Options:
+    variant: str = setting("+m3", "Which parrot.", panel="voice", metavar="NAME")
+
+
+class Parrot(Synthesiser):
+    deterministic = True
+
+    def __init__(self, chosen):
+        self.voice = chosen.options.variant
+
+    def speak(self, line, *_):
+        if "weather" in line.text.lower():
+            raise RuntimeError("no weather for parrots")
+        return Espeak(self.voice).speak(line)._replace(words=None)
+
+
+ENGINE = Engine("parrot", Parrot, Licence("CC-BY-4.0", "https://parrots.example", "of a bird"), options=Options())
+"""
+
+
+@pytest.fixture
+def parrot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    return own_voice(tmp_path, PARROT)
+
+
+def own_voice(folder: Path, code: str) -> Path:
+    """A file of its own for each test: one of a name is imported once a process."""
+    path = folder / f"voice_{abs(hash(folder.name + code)):x}.py"
+    path.write_text(code, encoding="utf-8")
+    return path
+
+
+def utterances_of(work: Path) -> list[dict[str, Any]]:
+    (row,) = load_dataset("parquet", data_dir=str(work / "dataset"), split="train", columns=["utterances"])
+    utterances: list[dict[str, Any]] = row["utterances"]
+    return utterances
+
+
+def spoken_by(work: Path) -> set[tuple[str, str]]:
+    said = [utterance["synthesis"] for utterance in utterances_of(work)]
+    return {(synthesis["engine"], synthesis["voice"]) for synthesis in said if synthesis}
+
+
+@pytest.mark.needs("espeakng_loader")
+@pytest.mark.usefixtures("impatient", "hub")
+def test_own_voice_speaks_is_checked_exported_and_published(
+    parrot: Path, tmp_path: Path, dailytalk: Command
+) -> None:
+    save(tmp_path / "in/call.wav", excerpt(seconds=5.8))
+    work = tmp_path / "work"
+    build = ("build", tmp_path / "in", "--out", work, *EMBEDDED, "--source-licence", "CC0-1.0", "--tts", parrot)
+    done = dailytalk(*build, "--variant", "+f3")
+    assert done.code == 0, done.err
+    assert "parrot takes no style tags: lines are said without theirs" in done.err
+    assert spoken_by(work) == {("parrot", "+f3")}
+    record: dict[str, Any] = read_run(work) or {}
+    assert record["speak"]["settings"]["variant"] == "+f3"
+    assert record["speak"]["models"]["synthesiser"] == {
+        "name": "parrot",
+        "licence": "CC-BY-4.0",
+        "url": "https://parrots.example",
+        "note": "of a bird",
+    }
+    assert dailytalk("check", work).code == 0
+    assert dailytalk("export", work, "--format", "moshi", "--out", tmp_path / "moshi").code == 0
+    assert dailytalk("check", tmp_path / "moshi").code == 0
+    pushed = dailytalk("push", work, "tester/parrots", "--tag", "v1.0.0", "--create")
+    assert pushed.code == 0, pushed.err
+    card = Path(hf_hub_download("tester/parrots", "README.md", repo_type="dataset")).read_text(encoding="utf-8")
+    assert re.search(r"\[parrot\]\(https://parrots\.example\) \| CC-BY-4\.0", card)
+    assert str(tmp_path) not in card
+    # The options of a later run are those of the file, which has to be named: run.json may be somebody else's.
+    again = dailytalk("speak", work)
+    assert (again.code, "name that file with --tts" in again.err) == (1, True)
+    assert "nothing to do" in dailytalk("speak", work, "--tts", parrot, "--variant", "+f3").out
+    other = dailytalk("speak", work, "--tts", parrot, "--dry-run")
+    assert "1 shard, 1 of them to make" in other.out, other.out
+
+
+@pytest.mark.needs("espeakng_loader")
+def test_own_voice_that_raises_costs_the_line_and_says_why(
+    parrot: Path, tmp_path: Path, dailytalk: Command
+) -> None:
+    save(tmp_path / "in/call.wav", excerpt(seconds=9.0))
+    work = tmp_path / "work"
+    build = ("build", tmp_path / "in", "--out", work, *EMBEDDED, "--tts", parrot, "--on-failure", "keep-original")
+    done = dailytalk(*build)
+    assert done.code == 3, done.err
+    reasons = [said["reason"] for said in utterances_of(work) if said["status"] == "kept-original"]
+    assert reasons == ["could not be said: parrot failed (RuntimeError: no weather for parrots)"]
+    assert spoken_by(work) == {("parrot", "+m3")}
+
+
+TRIED = [
+    ("np.zeros(16000, np.float32), 16000", "it is silence"),
+    ("np.random.default_rng(0).normal(0, 0.1, 16000).astype(np.float32), 16000", "it is noise"),
+    ("np.zeros((2, 16000), np.float32), 16000", "gives no mono samples from -1 to 1"),
+    ("np.full(16000, 9000, np.int16), 16000", "gives no mono samples from -1 to 1"),
+    ("np.full(16000, np.nan, np.float32), 16000", "gives no mono samples from -1 to 1"),
+    ("np.zeros(0, np.float32), 16000", "nothing was said"),
+    ("np.zeros(16000, np.float32), 16", "gives 16 Hz"),
+    ("[None], 'fast'", "failed (ValueError: invalid literal"),
+    ("1 / 0, 16000", "failed (ZeroDivisionError: division by zero)"),
+]
+
+
+@pytest.mark.parametrize(("sound", "verdict"), TRIED)
+def test_doctor_says_a_line_with_an_own_voice_and_what_is_wrong_with_it(
+    sound: str, verdict: str, parrot: Path, tmp_path: Path, dailytalk: Command
+) -> None:
+    code = PARROT.replace("import dataclass\n", "import dataclass\nimport numpy as np\n")
+    code = code.replace("import Engine", "import Spoken, Engine")
+    code = re.sub(r"return Espeak.*", f"return Spoken({sound}, None, 0.0)", code)
+    done = dailytalk("doctor", "--tts", own_voice(tmp_path, code))
+    assert done.code in (1, 2)
+    assert verdict in done.out + done.err
+    assert "Traceback" not in done.err
+
+
+@pytest.mark.needs("espeakng_loader")
+def test_doctor_says_what_an_own_voice_gives(parrot: Path, dailytalk: Command) -> None:
+    done = dailytalk("doctor", "--tts", parrot, "--variant", "+f3", "--json")
+    told = json.loads(done.out)
+    assert (done.code, told["engine"], told["voice"], told["sample_rate"]) == (0, "parrot", "+f3", 22050)
+    assert (told["words"], told["same_again"]) == (None, True)
+    assert 1.0 < told["speech_seconds"] <= told["seconds"] < 3.0
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        (PARROT.replace("ENGINE =", "VOICE ="), "defines no ENGINE: end it with ENGINE = Engine(...)"),
+        (PARROT.replace('Engine("parrot"', 'Engine("fish"'), "there is an engine 'fish'"),
+        (PARROT.replace("variant", "temperature"), "--temperature is an option already"),
+        (PARROT.replace("options=Options()", "options=3"), "its options are no dataclass"),
+        (PARROT.replace("import Espeak", "import Nobody"), "can't be imported (ImportError"),
+    ],
+)
+def test_file_that_is_no_voice_is_refused_in_a_sentence(
+    code: str, reason: str, parrot: Path, tmp_path: Path, dailytalk: Command
+) -> None:
+    done = dailytalk("speak", tmp_path, "--tts", own_voice(tmp_path, code))
+    assert (done.code, done.err.count("\n"), reason in done.err) == (1, 1, True), done.err
+
+
+def test_no_file_that_a_work_folder_names_is_run(parrot: Path, tmp_path: Path, dailytalk: Command) -> None:
+    work, trap = tmp_path / "work", tmp_path / "trap.py"
+    trap.write_text(f"open({str(tmp_path / 'sprung')!r}, 'w')", encoding="utf-8")
+    work.mkdir()
+    stage = {"name": "Speak", "settings": {"engine": str(trap), "voice": "", "model": ""}}
+    record = {"settings": {"profile": "embedded"}, "stages": [stage]}
+    (work / "run.json").write_text(json.dumps(record | {"speak": record}), encoding="utf-8")
+    done = dailytalk("speak", work)
+    assert (done.code, "name that file with --tts" in done.err) == (1, True)
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_voice_of_the_page_speaks_with_a_model_of_transformers(
+    tmp_path: Path, dailytalk: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (ROOT / "docs/voices.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert len(code.splitlines()) < 40
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    voice, model = own_voice(tmp_path, code), tiny_vits(tmp_path / "model")
+    rates = []
+    for rate in ("0.5", "2"):
+        done = dailytalk("doctor", "--tts", voice, "--tts-model", model, "--speaking-rate", rate, "--json")
+        told = json.loads(done.out)
+        assert (told["engine"], told["sample_rate"], told["words"]) == ("mms", 16000, None)
+        rates.append(told["seconds"])
+    assert rates[0] > rates[1] > 0  # it says noise, for want of training, at the rate that was chosen
+    assert engine_named(str(voice)).licence.licence == "CC-BY-NC-4.0"
+
+
+def tiny_vits(folder: Path) -> Path:
+    """An untrained text-to-speech model in a folder."""
+    import torch
+    from transformers import VitsConfig, VitsModel, VitsTokenizer
+
+    folder.mkdir()
+    letters = "_ abcdefghijklmnopqrstuvwxyz'-?!.,"
+    (folder / "vocab.json").write_text(json.dumps({letter: place for place, letter in enumerate(letters)}))
+    tokenizer = VitsTokenizer(str(folder / "vocab.json"), pad_token="_", unk_token="_", phonemize=False)
+    small = dict.fromkeys(("hidden_size", "ffn_dim", "flow_size", "duration_predictor_filter_channels"), 16)
+    single = ("num_hidden_layers", "prior_encoder_num_flows", "prior_encoder_num_wavenet_layers")
+    single += (
+        "posterior_encoder_num_wavenet_layers",
+        "duration_predictor_num_flows",
+        "depth_separable_num_layers",
+    )
+    torch.manual_seed(0)
+    config = VitsConfig(
+        vocab_size=len(letters),
+        **small,
+        **dict.fromkeys(single, 1),
+        window_size=2,
+        spectrogram_bins=9,
+        upsample_initial_channel=32,
+        upsample_rates=[8, 8],
+        upsample_kernel_sizes=[16, 16],
+        resblock_kernel_sizes=[3],
+        resblock_dilation_sizes=[[1, 3]],
+        use_stochastic_duration_prediction=False,
+    )
+    VitsModel(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.needs("espeakng_loader")
+def test_what_espeak_spoke_is_not_made_again_after_a_change_of_fish(tmp_path: Path, dailytalk: Command) -> None:
+    save(tmp_path / "in/call.wav", excerpt(seconds=6.0))
+    assert dailytalk("build", tmp_path / "in", "--out", tmp_path / "work", *EMBEDDED).code == 0
+    shutil.copytree(ROOT / "dailytalk_contiguous", tmp_path / "dailytalk_contiguous")
+
+    def shards_to_make(file: str, text: str, other: str) -> str:
+        path = tmp_path / "dailytalk_contiguous/models/synthesisers" / file
+        code = path.read_text(encoding="utf-8")
+        assert text in code
+        path.write_text(code.replace(text, other), encoding="utf-8")
+        command = [sys.executable, "-m", "dailytalk_contiguous", "speak", str(tmp_path / "work"), "--dry-run"]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+
+    assert "1 shard, 0 of them to make" in shards_to_make("fish.py", '"normalize": True', '"normalize": bool(1)')
+    assert "1 shard, 1 of them to make" in shards_to_make(
+        "espeak.py", "NEUTRAL_RATE = 175", "NEUTRAL_RATE = 25 * 7"
+    )
