@@ -11,7 +11,7 @@ from dailytalk_contiguous.core.buckets import FLOORS
 from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.models.synthesisers.openai import PRICES
 from dailytalk_contiguous.pipelines.to_text import tag_stages
-from dailytalk_contiguous.publish import checking, dialogue_formats, moshi_folder, verdict
+from dailytalk_contiguous.publish import csm, findings, moshi_folder, verdict
 from dailytalk_contiguous.sources import folder, recordings
 from dailytalk_contiguous.stages import rate_affect
 from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion
@@ -30,9 +30,9 @@ STATED: list[tuple[str, str, tuple[float, ...]]] = [
     ("docs/emotion.md", "`--emotion-confidence {:g}`", (ClassifyEmotion().confidence,)),
     ("docs/fine-tuning.md", "`--max-length {:g}s`", (moshi_folder.WINDOW_SECONDS,)),
     ("docs/fine-tuning.md", "silent for at least {:g} s in reach", (moshi_folder.SHORTEST_SILENCE,)),
-    ("docs/fine-tuning.md", "less than {:g} s apart are one turn", (dialogue_formats.ONE_TURN,)),
-    ("docs/fine-tuning.md", "advice up to {:g} % of a file's words", (100 * checking.SAME_FRAME_SHARE,)),
-    ("docs/fine-tuning.md", "an error above {:g} % of a file's words", (100 * checking.SILENT_SHARE,)),
+    ("docs/fine-tuning.md", "less than {:g} s apart are one turn", (csm.ONE_TURN,)),
+    ("docs/fine-tuning.md", "advice up to {:g} % of a file's words", (100 * findings.SAME_FRAME_SHARE,)),
+    ("docs/fine-tuning.md", "an error above {:g} % of a file's words", (100 * findings.SILENT_SHARE,)),
     ("docs/fine-tuning.md", "over {:g} % of the turns of a side", (100 * verdict.FitnessLimits().most_same_gaps,)),
     (
         "docs/fine-tuning.md",

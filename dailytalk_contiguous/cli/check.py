@@ -14,8 +14,9 @@ from dailytalk_contiguous.core.turns import TURN_MEASURES
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.publish.checking import check_folder as run_check
 from dailytalk_contiguous.publish.checking import check_version
+from dailytalk_contiguous.publish.findings import Finding
 from dailytalk_contiguous.publish.opening import reference_at
-from dailytalk_contiguous.publish.verdict import Finding, FitnessLimits, Verdict, verdict_of
+from dailytalk_contiguous.publish.verdict import FitnessLimits, Verdict, verdict_of
 from dailytalk_contiguous.publish.version import Version, version_or_path
 
 #: Findings of a level that are shown before the reader is sent to --json; all together without --verbose.
@@ -36,6 +37,13 @@ def check(
     ),
     revision: str | None = cli_options.REVISION,
     against: str | None = cli_options.AGAINST,
+    format: str = option(
+        "",
+        Panel.INPUT,
+        "Format of an export, where it can't be told.",
+        metavar="NAME|FILE.py",
+        show_default="told",
+    ),
     verbose: bool = option(False, Panel.RESULT, "All figures and findings.", "--verbose", "-v"),
     **options: Any,
 ) -> Outcome:
@@ -53,10 +61,10 @@ def check(
         findings, facts = (
             check_version(dataset, limits, references)
             if isinstance(dataset, Version)
-            else run_check(dataset, limits, references)
+            else run_check(dataset, limits, references, format=format)
         )
     errors = [finding for finding in findings if finding.level == "error"]
-    size = facts.get("conversations", facts.get("files", 0))
+    size: Any = facts.get("conversations", facts.get("files", 0))
     verdict = verdict_of(findings, sum(size.values()) if isinstance(size, dict) else int(size))
     judged = Judgement(verdict.headline, {"good": True, "bad": False}.get(verdict.level))
     reason, *others = verdict.findings or (None,)

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,11 +14,12 @@ from dailytalk_contiguous.cli.terminal import Panel, argument, option
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.outcome import Outcome, exit_code, rejected_of, to_run
+from dailytalk_contiguous.core.own_file import is_own_file
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.annotation_formats import annotated_rows
 from dailytalk_contiguous.publish.exports import TWO_LISTS, ExportFormat, ExportSettings, write_export
-from dailytalk_contiguous.publish.formats import FORMATS
+from dailytalk_contiguous.publish.formats import FORMATS, format_named
 from dailytalk_contiguous.publish.interactivity import ClipChoice, clips_found
 from dailytalk_contiguous.publish.items import SMALL
 from dailytalk_contiguous.publish.opening import open_items
@@ -30,8 +32,8 @@ from dailytalk_contiguous.store.work_folder import TRANSCRIPT, read_run
 SIDES = {"train": "train", "validation": "eval"}
 
 
-#: The options of `export` that a format may take.
-EXPORT_SETTINGS = cli_options.setting_options(ExportSettings())
+#: The options of `export` that the formats of this package take.
+EXPORT_SETTINGS = cli_options.setting_options(ExportSettings(), *(layout.settings for layout in FORMATS.values()))
 
 
 @cli_options.with_options(EXPORT_SETTINGS)
@@ -42,7 +44,9 @@ def export(
         default="",
     ),
     out: Path | None = cli_options.out_option(None),
-    format: str = option("moshi", Panel.INPUT, "Which trainer or tool it is for: see --list.", metavar="NAME"),
+    format: str = option(
+        "moshi", Panel.INPUT, "Which trainer or tool it is for: see --list; or your own.", metavar="NAME|FILE.py"
+    ),
     list_formats: bool = option(False, Panel.INPUT, "Say what every format holds, and who reads it.", "--list"),
     revision: str | None = cli_options.REVISION,
     split: str = cli_options.split_option("train"),
@@ -56,26 +60,27 @@ def export(
         return _listed_formats()
     if not source or out is None:
         raise DailytalkError("export needs a folder or dataset, and --out", "name them, or give --list")
-    cli_options.one_of("--format", format, FORMATS)
+    layout = format_named(format)
+    own = cli_options.setting_options(layout.settings)
+    settings = cli_options.chosen(options, EXPORT_SETTINGS | own)
     cli_options.on_this_machine("--out", out)
-    layout, settings = FORMATS[format], cli_options.chosen(options, EXPORT_SETTINGS)
     if rows := layout.source(Path(source)):
         if split:
             raise DailytalkError("--split is for what has splits", "leave it out")
         selection = _Selection(rows)
-    elif "timeline" in layout.options:
+    elif hasattr(layout.settings, "timeline"):
         timeline, splits = settings.get("timeline", "source"), (split,) if split else None
         selection = _Selection(annotated_rows(version_or_path(source, revision), timeline, splits))
     else:
         dataset = version_or_path(source, revision)
         selection = _select(dataset, layout, split, settings.get("eval_share"))
-        if per_kind := settings.get("per_kind"):
-            find = partial(clips_found, ExportSettings(**settings), layout)
+        if "per_kind" in layout.taken and (per_kind := settings.get("per_kind")):
+            find = partial(clips_found, replace(layout.settings, **settings), layout)
             choice = ClipChoice(per_kind, settings.get("seed", 0), find)
             for row in _select(dataset, layout, split, settings.get("eval_share"), SMALL).rows:
                 choice.add(row)
             settings["clips"] = choice.ids
-        if isinstance(dataset, Path):
+        if isinstance(dataset, Path) and hasattr(layout.settings, "licence"):
             settings["licence"] = origin(dataset).source_licence
     if selection.sides is not None and settings.get("seed") and not settings.get("per_kind"):
         raise DailytalkError("--seed decides nothing where the published split is kept", "give --eval-share too")
@@ -87,11 +92,13 @@ def export(
         sentence = f"{counted(train, layout.unit)} to train on, {evaluate:,} to evaluate on"
         sentence += "" if done.disjoint else ", some of the same speakers"
     else:
-        sentence = f"{counted(done.files['train'], layout.unit)} as {format}"
+        sentence = f"{counted(done.files['train'], layout.unit)} as {layout.name}"
     sentence = ", ".join([sentence, *done.notes])
     sentence += "".join(f", the {count} of {name} left out" for name, count in selection.left_out.items())
     count = sum(done.files.values())
     next_step = to_run(layout.then, out) if layout.then in COMMANDS else ""
+    if layout.check:
+        next_step = to_run("check", out, *(("--format", format) if is_own_file(format) else ()))
     next_step = ", then ".join([next_step, *done.facts.get("commands", ())])  # of a trainer that has some
     if next_step and layout.then == "edits":
         comes_back = settings.get("timeline") != "rebuilt" and (Path(source) / TRANSCRIPT).is_file()

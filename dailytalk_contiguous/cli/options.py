@@ -5,7 +5,6 @@ import math
 import re
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import is_dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -157,10 +156,20 @@ def with_options(settings: Mapping[str, inspect.Parameter]) -> Callable[[Callabl
 
 
 #: Options that name a person's own files, and what these hold whose settings are options of the command, too.
-OWN_OPTIONS: dict[str, Callable[[Path], Sequence[Any]]] = {
-    "stage": lambda file: load_stages([file]),
-    "tts": lambda file: [engine_named(str(file)).options],
+OWN_OPTIONS: dict[str, Callable[[Path], Mapping[str, inspect.Parameter]]] = {
+    "stage": lambda file: setting_options(*load_stages([file])),
+    "tts": lambda file: setting_options(engine_named(str(file)).options),
+    "format": lambda file: _format_options(file),
 }
+
+
+def _format_options(file: Path) -> dict[str, inspect.Parameter]:
+    """The options that a format in a person's own file adds to those of `export`."""
+    from dailytalk_contiguous.publish.formats import format_named
+
+    settings = format_named(str(file)).settings
+    inherited = {name for kind in type(settings).__mro__[1:] for name in getattr(kind, "__annotations__", ())}
+    return setting_options(settings, without=inherited)
 
 
 def own_voice(options: Mapping[str, Any]) -> Any:
@@ -178,7 +187,7 @@ def with_own_options(command: Callable[..., Any], named: Sequence[tuple[str, str
     """
     known = inspect.signature(command).parameters
     files = [(name, Path(value)) for name, value in named if name in OWN_OPTIONS.keys() & known.keys()]
-    settings = setting_options(*chain.from_iterable(OWN_OPTIONS[name](file) for name, file in files))
+    settings = {option: of for name, file in files for option, of in OWN_OPTIONS[name](file).items()}
     if not settings:
         return command
     if taken := sorted(settings.keys() & known.keys()):

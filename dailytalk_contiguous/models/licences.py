@@ -6,7 +6,6 @@ Separate from the code that loads them, so that a corrected licence does not mak
 from pathlib import Path
 
 from dailytalk_contiguous.core.licensing import Licence
-from dailytalk_contiguous.models.engines import ENGINES, engine_named
 
 _KNOWN = {
     "silero-vad": Licence("MIT", "https://github.com/snakers4/silero-vad"),
@@ -50,6 +49,8 @@ def licence_of(model: str) -> Licence:
         return _KNOWN[model]
     if model.startswith("prosody-"):
         return _BUNDLED_TOKENS
+    from dailytalk_contiguous.models.engines import ENGINES, engine_named  # here: few cards name an engine
+
     if (engine := model.partition("/")[0]) in ENGINES:
         return engine_named(engine).licence
     if Path(model).exists():

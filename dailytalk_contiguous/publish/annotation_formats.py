@@ -22,6 +22,7 @@ from dailytalk_contiguous.core.audio import Pcm, from_uri, probe
 from dailytalk_contiguous.core.documents import as_text, is_number, read_bytes
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import CHANNELS, Row
+from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.turns import Timed, stretches
 from dailytalk_contiguous.core.utterance import EDGES, sounding_span, words_within
 from dailytalk_contiguous.publish import exports
@@ -46,6 +47,18 @@ _MOST_AT_ONCE = 50
 
 #: Characters that XML, or one line of text, can't hold.
 _UNWRITABLE = re.compile("[\x00-\x1f\x7f\x85\u2028\u2029\ufffe\uffff\ud800-\udfff]")
+
+
+#: The times that annotations may have.
+TIMELINES = ("source", "rebuilt")
+
+
+@dataclass(frozen=True)
+class AnnotationSettings(exports.ExportSettings):
+    timeline: str = setting(
+        "source", "Times of the recording (source), or of what speak made (rebuilt), with its sound.",
+        panel="result", choices=TIMELINES,
+    )  # fmt: skip
 
 
 class Label(NamedTuple):
@@ -382,7 +395,7 @@ def _write(
     yield exports.FileEntry(None, item.seconds)
 
 
-def _refuse_edited(out: Path, settings: exports.ExportSettings) -> None:
+def _refuse_edited(out: Path, settings: AnnotationSettings) -> None:
     """Raise DailytalkError for a folder with a file that was edited: it would be written over."""
     for kept in sorted((out / ORIGINALS).glob("*")):
         edited = inside(out, kept.name)
@@ -403,7 +416,8 @@ ANNOTATIONS: list[exports.ExportFormat[Any]] = [
         checked,
         open=open_annotation,
         write=partial(_write, ending, text),
-        options=frozenset({"timeline"}),
+        settings=AnnotationSettings(),
+        options=frozenset(),
         then="" if ending in (".rttm", ".ctm") else "edits",
         prepare=_refuse_edited,
     )

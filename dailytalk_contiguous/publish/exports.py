@@ -6,9 +6,9 @@ does not take. `publish.formats` is the table of the formats.
 """
 
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
@@ -16,14 +16,14 @@ import numpy as np
 
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, Pcm
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
-from dailytalk_contiguous.core.interaction import AFTER, CONTEXT, OWN_RULES
 from dailytalk_contiguous.core.schema import CHANNELS, Row
-from dailytalk_contiguous.core.settings import SEED, check_values, setting, settings_in, unlisted
+from dailytalk_contiguous.core.settings import SEED, check_values, setting, settings_in
 from dailytalk_contiguous.core.tags import tags_among
 from dailytalk_contiguous.core.tally import Tally
 from dailytalk_contiguous.core.wording import counted, length_text, portable
 from dailytalk_contiguous.models.prosodic_sequences import HOP_SECONDS, ProsodicClusterSequences
 from dailytalk_contiguous.publish import items as publish_items
+from dailytalk_contiguous.publish.findings import Checked, CheckSettings
 from dailytalk_contiguous.publish.splits import as_given, split_two
 from dailytalk_contiguous.stages.base import SAMPLE_RATE
 from dailytalk_contiguous.stages.tokenise_prosody import CODEBOOK
@@ -37,59 +37,25 @@ TOKENS = "prosody"
 #: Share of the time to evaluate on, where no division is settled.
 EVAL_SHARE = 0.1
 
-#: The times that annotations may have.
-TIMELINES = ("source", "rebuilt")
-
 #: The divisions of a format: all trains, or a part evaluates.
 ONE_LIST, TWO_LISTS = ("train",), ("train", "eval")
 
 
 @dataclass(frozen=True)
 class ExportSettings:
-    """The options of `dailytalk export`; a format takes those that its `options` name."""
+    """The options of `dailytalk export` that several formats take; a format of its own adds fields."""
 
     sample_rate: int | None = setting(
         None, SAMPLE_RATE.about, panel="result", metavar="HZ",
         least=LOWEST_RATE, most=HIGHEST_RATE, shown="the trainer's",
     )  # fmt: skip
     main: str = setting(CHANNELS[0], "Whose side is Moshi's: {choices}.", panel="result", choices=CHANNELS)
-    both_speakers: bool = setting(False, "The other speaker's words too, as SPEAKER_OTHER.", panel="result")
-    text_conditions: bool = setting(
-        False, "Write style and emotion as text_conditions; a stock model stops on them.", panel="result"
-    )
-    max_length: float = setting(
-        0.0, "Longer conversations are cut at mutual silence: 100s, 5m, or never.",
-        panel="result", unit="time", words={"never": 0.0}, shown="never",
-    )  # fmt: skip
-    tokenizer: str | None = setting(
-        None, "SentencePiece model of the model you train: words get room for their tokens.",
-        panel="result", metavar="FILE", shown="a frame a word", reference=True,
-    )  # fmt: skip
-    persona: str | None = setting(
-        None, "CSV or JSONL of text prompts: text, and conversation_id, recording_id or speaker.",
-        panel="result", metavar="FILE", shown="none", reference=True,
-    )  # fmt: skip
     prosodic_tokens: str | None = setting(None, CODEBOOK, shown="none")
-    per_kind: int | None = setting(
-        None, "At most so many clips of each kind.", panel="result", least=1, shown="all"
-    )
-    rules: str = setting(
-        OWN_RULES, "Which events are clips: dailytalk (ours), or kyutai (of its segments, arXiv 2606.11167).",
-        panel="result", choices=(OWN_RULES, "kyutai"),
-    )  # fmt: skip
-    context: float = setting(CONTEXT, "Seconds before an event that its clip has.", panel="result", unit="s")
-    after: float = setting(AFTER, "Seconds after an event that its clip has.", panel="result", unit="s")
     eval_share: float | None = setting(
         None, "Share of the time to evaluate on, where no split is settled yet.",
         panel="splits", metavar="SHARE [0.01<=x<=0.5]", least=0.01, most=0.5, shown=f"({EVAL_SHARE})",
     )  # fmt: skip
     seed: int = setting(0, SEED)
-    timeline: str = setting(
-        "source", "Times of the recording (source), or of what speak made (rebuilt), with its sound.",
-        panel="result", choices=TIMELINES,
-    )  # fmt: skip
-    licence: str | None = unlisted(None)
-    clips: Container[str] | None = unlisted(None)
 
     @property
     def swap(self) -> bool:
@@ -134,7 +100,7 @@ class Export:
 
     format: "ExportFormat[Any]"
     target: OwnedFolder
-    settings: ExportSettings
+    settings: Any
     sample_rate: int
     prosody: ProsodicClusterSequences | None
     facts: dict[str, Any] = field(default_factory=dict)
@@ -197,11 +163,15 @@ class ExportFormat(Generic[T]):
         finish: the texts of the lists, by their names, once all is written and divided.
         manifests: names that mark the folder as complete.
         sides: what it is divided into.
-        options: the settings that it takes besides `sample_rate` and, with two sides, `eval_share` and `seed`.
+        settings: an `ExportSettings` with the defaults, of a class that adds the settings that only it has.
+        options: those of `ExportSettings` that it takes besides `sample_rate` and, with two sides, `eval_share`
+            and `seed`.
         sample_rate: Hz that its reader works at; it would resample anything else each time.
         noun: what a row is. unit: what is written of it.
         source: the rows of a folder that only this format reads; None of any other.
-        then: the command that takes the folder next: `check`, `edits`, or none.
+        then: the command that takes the folder next, where nothing checks it: `edits`, or none.
+        recognises: whether a folder is one of this format, or may be.
+        check: what a trainer would stumble over in a folder, for `dailytalk check`; None if nobody knows.
         prepare: raises DailytalkError for a folder or a setting that it can't be written with.
     """
 
@@ -215,13 +185,25 @@ class ExportFormat(Generic[T]):
     finish: Callable[[Export, Lists], Mapping[str, FileText]] = lambda export, lists: {}
     manifests: tuple[str, ...] = ()
     sides: tuple[str, ...] = ONE_LIST
+    settings: Any = ExportSettings()
     options: frozenset[str] = frozenset({"main"})
     sample_rate: int = 24000
     noun: str = "conversation"
     unit: str = "conversation"
     source: Callable[[Path], Iterator[Row] | None] = lambda folder: None
     then: str = ""
-    prepare: Callable[[Path, ExportSettings], None] = lambda out, settings: None
+    recognises: Callable[[Path], bool] = lambda folder: False
+    check: Callable[[Path, CheckSettings], Checked] | None = None
+    prepare: Callable[[Path, Any], None] = lambda out, settings: None
+
+    @property
+    def taken(self) -> set[str]:
+        """The names of the settings that it takes."""
+        own = {placed.name for placed in settings_in(self.settings)} - {
+            field.name for field in fields(ExportSettings)
+        }
+        divides = self.sides == TWO_LISTS or "per_kind" in own
+        return {"sample_rate", *self.options, *own, *(("seed", "eval_share") if divides else ())}
 
 
 @dataclass(frozen=True)
@@ -254,24 +236,23 @@ def write_export(
         sides: `train` or `eval` of each id, where that is decided; else `eval_share` and `seed` decide it.
         readme: makes the text of the README from what the folder is, how its rows came about and how to load it;
             None for none. A person's own stays as it is.
-        settings: of `ExportSettings`.
+        settings: of `format.settings`.
 
     Raises DailytalkError: a setting does not go with the format, `out` is not ours, an id occurs twice, or nothing
     is left to train on.
     """
-    chosen = ExportSettings(**settings)
-    check_values(chosen)
-    divides = format.sides == TWO_LISTS or "per_kind" in format.options
-    common = {"sample_rate", *(("seed", "eval_share") if divides else ())}
+    listed = {placed.name for placed in settings_in(format.settings)}
     unfit = [
-        f"--{placed.option.replace('_', '-')}"
-        for placed in settings_in(chosen)
-        if placed.name not in format.options | common and placed.value != getattr(ExportSettings, placed.name)
+        f"--{name.replace('_', '-')}"
+        for name, value in settings.items()
+        if name not in format.taken and (name in listed or not hasattr(format.settings, name))
     ]
     if unfit:
         raise DailytalkError(
             f"{', '.join(unfit)} does not go with --format {format.name}", "leave it out, or export for another"
         )
+    chosen = replace(format.settings, **settings)
+    check_values(chosen)
     format.prepare(out, chosen)
     tokens = chosen.prosodic_tokens
     target = OwnedFolder(out, format.name, format.manifests)
@@ -322,8 +303,9 @@ def write_export(
             f"`dailytalk export --format {format.name}` writes them. It holds {format.holds}. "
             f"What is not in it: {format.loses}."
         )
-        options = {of.option: of.value for of in settings_in(chosen) if of.option in format.options}
-        default = {of.option: of.value for of in settings_in(ExportSettings())}
+        own = format.taken - {"sample_rate", "seed", "eval_share"}
+        options = {of.option: of.value for of in settings_in(chosen) if of.name in own}
+        default = {of.option: of.value for of in settings_in(format.settings)}
         named = [
             name.replace("_", " ") + ("" if value is True else f" {value}")
             for name, value in options.items()
@@ -332,7 +314,7 @@ def write_export(
         about += f" Options: {portable(', '.join(named))}." if named else ""
         load = f"It is read by {format.reader}."
         load += f" Its lists: {', '.join(f'`{name}`' for name in texts)}." if texts else ""
-        load += " `dailytalk check .` says whether a trainer can use it." if format.then == "check" else ""
+        load += " `dailytalk check .` says whether a trainer can use it." if format.check else ""
         target.write_text(README, readme(about, made, load))
     target.finish(texts)
     files = {side: len(listed) for side, listed in lists.items()}

@@ -1,13 +1,19 @@
-"""Every format of `dailytalk export`, in the order of its list."""
+"""Every format of `dailytalk export`, in the order of its list, and a person's own.
+
+What a folder is, the last format says that recognises it: the first ones are recognised by less.
+"""
 
 from itertools import chain
 from typing import Any
 
 from dailytalk_contiguous.core.apps import parts
+from dailytalk_contiguous.core.errors import BadValue, DailytalkError
+from dailytalk_contiguous.core.own_file import from_own_file, is_own_file
 from dailytalk_contiguous.publish.annotation_formats import ANNOTATIONS
-from dailytalk_contiguous.publish.dialogue_formats import CSM, JMOSHI
+from dailytalk_contiguous.publish.csm import CSM
 from dailytalk_contiguous.publish.exports import ExportFormat
 from dailytalk_contiguous.publish.interactivity import FULL_DUPLEX_BENCH, INTERACTIVITY
+from dailytalk_contiguous.publish.jmoshi import JMOSHI
 from dailytalk_contiguous.publish.moshi_folder import MOSHI
 from dailytalk_contiguous.publish.prompts import PERSONAPLEX
 from dailytalk_contiguous.publish.trainer_formats import TRAINER_FORMATS
@@ -16,3 +22,18 @@ _ALL: list[ExportFormat[Any]] = [MOSHI, PERSONAPLEX, JMOSHI, CSM, *TRAINER_FORMA
 _ALL += [INTERACTIVITY, FULL_DUPLEX_BENCH, *chain.from_iterable(parts("FORMATS")), *ANNOTATIONS]
 
 FORMATS = {format.name: format for format in _ALL}
+
+
+def format_named(name: str) -> ExportFormat[Any]:
+    """A format of this package, or that of a person's own file. Raises DailytalkError for a name that is none."""
+    if is_own_file(name):
+        own: ExportFormat[Any] = from_own_file(
+            "--format", name, "FORMAT", ExportFormat, "FORMAT = ExportFormat(...)"
+        )
+        if own.name in FORMATS:
+            raise DailytalkError(f"--format {name!r}: there is a format {own.name!r}", "give it another name")
+        return own
+    if name not in FORMATS:
+        remedy = f"choose one of {', '.join(FORMATS)}, or a file of Python that defines FORMAT"
+        raise BadValue(f"--format can't be {name!r}", remedy)
+    return FORMATS[name]

@@ -8,14 +8,18 @@ that of a pause ends before his next one.
 
 import hashlib
 import heapq
+import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from dailytalk_contiguous.core.audio import Pcm
-from dailytalk_contiguous.core.documents import expect, parse_json
+from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, expect, fits, parse_json, quoted, read_json
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.interaction import (
     AFTER,
@@ -27,14 +31,27 @@ from dailytalk_contiguous.core.interaction import (
     find_kyutai_interactions,
     window_around,
 )
+from dailytalk_contiguous.core.moshi_words import SaidWord
 from dailytalk_contiguous.core.quality import PAUSE_DB
-from dailytalk_contiguous.core.schema import AUDIO_FOLDER, CHANNELS, Row
+from dailytalk_contiguous.core.schema import AUDIO_FOLDER, CHANNELS, OTHER, Row
+from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.turns import PAUSE, Timed, unions
 from dailytalk_contiguous.core.utterance import sounding_span
 from dailytalk_contiguous.publish import exports, moshi_folder
 from dailytalk_contiguous.publish import items as publish_items
+from dailytalk_contiguous.publish.findings import (
+    Checked,
+    CheckSettings,
+    Finding,
+    Loudness,
+    error,
+    loudness_of_wav,
+    word_findings,
+)
+from dailytalk_contiguous.publish.moshi_check import check_moshi
+from dailytalk_contiguous.publish.training_folder import read_shaped
 from dailytalk_contiguous.publish.verdict import Judge
-from dailytalk_contiguous.store.files import json_document, json_text
+from dailytalk_contiguous.store.files import inside, json_document, json_text
 from dailytalk_contiguous.store.owned_folder import OwnedFolder, file_name
 
 #: Clips of each kind of a version after one with clips, unless another number is asked for: as many segments as
@@ -54,8 +71,26 @@ TASKS = {
 }
 
 
-#: The settings of an export that both formats of clips take.
-CLIP_OPTIONS = frozenset({"main", "per_kind", "rules", "context", "after"})
+@dataclass(frozen=True)
+class ClipSettings(exports.ExportSettings):
+    """Of both formats of clips. `clips`: ids of those that are wanted; None for all."""
+
+    per_kind: int | None = setting(
+        None, "At most so many clips of each kind.", panel="result", least=1, shown="all"
+    )
+    rules: str = setting(
+        OWN_RULES, "Which events are clips: dailytalk (ours), or kyutai (of its segments, arXiv 2606.11167).",
+        panel="result", choices=(OWN_RULES, "kyutai"),
+    )  # fmt: skip
+    context: float = setting(CONTEXT, "Seconds before an event that its clip has.", panel="result", unit="s")
+    after: float = setting(AFTER, "Seconds after an event that its clip has.", panel="result", unit="s")
+    licence: str | None = unlisted(None)
+    clips: Container[str] | None = unlisted(None)
+
+
+#: Hz of samples: the scripts give them as they are to Silero, which takes any rate for this one. At 24 kHz a
+#: second of speech is measured as 1.5 s, a backchannel as a turn, and words are looked up where they are not.
+BENCH_RATE = 16000
 
 
 class EventClip(NamedTuple):
@@ -83,7 +118,7 @@ def clips_of(
 ) -> Found:
     """The clips of a row that can be used; `swap` makes the right speaker the agent, `bench` gives samples.
 
-    `rules`: of `ExportSettings`.
+    `rules`: of `ClipSettings`.
     """
     role = roles(swap)
     utterances = []
@@ -230,7 +265,7 @@ def cut_clips(
         )
 
 
-def clips_found(settings: exports.ExportSettings, layout: exports.ExportFormat[Any], row: Row) -> Found:
+def clips_found(settings: Any, layout: exports.ExportFormat[Any], row: Row) -> Found:
     """The clips of a row for one of the two formats."""
     bench = layout is FULL_DUPLEX_BENCH
     return clips_of(row, settings.swap, settings.context, settings.after, bench, settings.rules)
@@ -346,6 +381,88 @@ def without(side: Pcm, start: float, end: float, sample_rate: int) -> Pcm | None
     return np.concatenate([side[:first], filling, side[last:]])
 
 
+def check_interactivity(folder: Path, settings: CheckSettings) -> Checked:
+    """As `check_moshi`, but an agent may only listen in a clip."""
+    findings, facts = check_moshi(folder, settings)
+    try:
+        read_shaped(inside(folder, SUMMARY), {"made": {str: int}, "left_out_events": {str: int}})
+    except BadInput as problem:
+        findings.append(error("unreadable-record", SUMMARY, problem.reason, problem.remedy))
+    fine = [
+        finding
+        for finding in findings
+        if finding.kind in ("no-words", "silent-left") and _is_clip(folder, finding)
+    ]
+    return [finding for finding in findings if finding not in fine], facts
+
+
+def _is_clip(folder: Path, finding: Finding) -> bool:
+    """Whether the alignments beside the sound say that it is a clip of an event."""
+    with suppress(BadInput):
+        alignments = read_json(inside(folder, Path(finding.file).with_suffix(".json")))
+        return fits(alignments, {"clip": {"clip_id": str, "kind": str}})
+    return False
+
+
+_BENCH_AGAIN = "export again with `dailytalk export --format full-duplex-bench`"
+
+_TIMED = [{"text": str, "timestamp": [float]}]
+
+#: The JSON files of every sample, and of each task, with their shapes.
+_SAMPLE_FILES = {"transcription.json": [{"speaker": int, "item": _TIMED}], "output.json": {"chunks": _TIMED}}
+_V15_FILES = {"metadata.json": {"context_text": str, "current_turn_text": str, "timestamps": [float]}}
+_TASK_FILES: dict[str, dict[str, Any]] = {task: {} for tasks in TASKS.values() for task in tasks} | {
+    "v1.0/candor_pause_handling": {"pause.json": _TIMED},
+    "v1.0/candor_turn_taking": {"turn_taking.json": _TIMED},
+    "v1.0/synthetic_user_interruption": {
+        "interrupt.json": [{"context": str, "interrupt": str, "timestamp": [float]}]
+    },
+    "v1.5/user_interruption": _V15_FILES,
+    "v1.5/user_backchannel": _V15_FILES,
+}
+
+
+def check_full_duplex_bench(folder: Path, settings: CheckSettings) -> Checked:
+    """Findings on a folder for Full-Duplex-Bench, and what is in it: samples of each task, and their hours."""
+    samples = read_shaped(inside(folder, SAMPLES), {str: dict}, MOST_OWN_BYTES)
+    findings, files, lengths = list[Finding](), Counter[str](), list[float]()
+    for sample in samples:
+        task, _, number = sample.rpartition("/")
+        if task not in _TASK_FILES or not re.fullmatch("[1-9][0-9]*", number):
+            what = f"it names {quoted(sample)}, which is no numbered sample of a task"
+            findings.append(error("unknown-sample", SAMPLES, what, _BENCH_AGAIN))
+            continue
+        files[task] += 1
+        findings += _sample_findings(folder, sample, lengths)
+    hours = {"samples": round(sum(lengths) / 3600, 4)}
+    return findings, {"files": dict(files), "hours": hours}
+
+
+def _sample_findings(folder: Path, sample: str, lengths: list[float]) -> Iterator[Finding]:
+    """Findings on a sample; the seconds of its input are added to `lengths`."""
+    sounds: dict[str, Loudness | None] = {}
+    for name in ("input", *(["clean_input"] if sample.startswith("v1.5") else []), "output"):
+        sounds[name] = yield from loudness_of_wav(folder, f"{sample}/{name}.wav")
+    measured = [loudness for loudness in sounds.values() if loudness]
+    if len({(loudness.channels, loudness.sample_rate, loudness.seconds) for loudness in measured}) > 1:
+        yield error("wrong-duration", sample, "its files differ in channels, rate or length", _BENCH_AGAIN)
+    if (output := sounds["output"]) and output.sample_rate != BENCH_RATE:
+        what = f"its rate is {output.sample_rate} Hz, which the scripts take for {BENCH_RATE}"
+        yield error("wrong-rate", sample, what, _BENCH_AGAIN)
+    lengths += [loudness.seconds for loudness in measured[:1]]
+    for name, shape in (_TASK_FILES[sample.rpartition("/")[0]] | _SAMPLE_FILES).items():
+        shown = f"{sample}/{name}"
+        try:
+            content = read_shaped(inside(folder, shown), shape)
+        except BadInput as problem:
+            yield error("unreadable-alignments", shown, problem.reason, _BENCH_AGAIN)
+            continue
+        if name == "output.json":
+            timed = [(chunk["text"], chunk["timestamp"]) for chunk in content["chunks"] if chunk["timestamp"]]
+            words = [SaidWord(text, min(times), max(times), OTHER, 0) for text, times in timed]
+            yield from word_findings(shown, words, sounds["output"])
+
+
 INTERACTIVITY = exports.ExportFormat(
     "interactivity",
     reader="moshi-finetune (Kyutai), clip by clip",
@@ -356,10 +473,11 @@ INTERACTIVITY = exports.ExportFormat(
     finish=finish_event_clips,
     manifests=(*moshi_folder.MANIFESTS, SUMMARY),
     sides=exports.TWO_LISTS,
-    options=CLIP_OPTIONS,
+    settings=ClipSettings(),
     unit="clip",
     prepare=moshi_folder.refuse_path,
-    then="check",
+    recognises=lambda folder: (folder / SUMMARY).is_file(),
+    check=check_interactivity,
 )
 
 FULL_DUPLEX_BENCH = exports.ExportFormat(
@@ -371,10 +489,9 @@ FULL_DUPLEX_BENCH = exports.ExportFormat(
     write=write_samples,
     finish=finish_samples,
     manifests=(SAMPLES,),
-    options=CLIP_OPTIONS,
-    # Its scripts give samples as they are to Silero, which takes any rate for this one: at 24 kHz a second of
-    # speech is measured as 1.5 s, a backchannel as a turn, and words are looked up where they are not.
-    sample_rate=16000,
+    settings=ClipSettings(),
+    sample_rate=BENCH_RATE,
     unit="clip",
-    then="check",
+    recognises=lambda folder: (folder / SAMPLES).is_file(),
+    check=check_full_duplex_bench,
 )

@@ -10,6 +10,7 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -18,12 +19,21 @@ from typing import Any, NamedTuple
 from dailytalk_contiguous.core.documents import read_bytes
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import AUDIO_FOLDER, MAIN, OTHER
+from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.spans import balanced_range
 from dailytalk_contiguous.core.word_times import FrameTimes, SpokenWord, place_words
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish import exports
 from dailytalk_contiguous.publish import items as publish_items
 from dailytalk_contiguous.publish.measures import portable_measures
+from dailytalk_contiguous.publish.moshi_check import (
+    BATCH,
+    CONFIG,
+    WINDOW_SECONDS,
+    check_moshi,
+    is_moshi,
+    window_count,
+)
 from dailytalk_contiguous.store.files import json_document, json_text
 
 # Cutting long conversations for a trainer's window: in silence of both speakers, and evenly.
@@ -72,16 +82,35 @@ def _middle(gap: tuple[float, float]) -> float:
     return (gap[0] + gap[1]) / 2
 
 
-CONFIG = "moshi-finetune.yaml"
-
 MANIFESTS = (publish_items.TRAIN, publish_items.EVAL, CONFIG)
-
-#: Seconds of a window, and windows a batch, that the README of moshi-finetune recommends (1 H100: 39.6 GB).
-WINDOW_SECONDS, BATCH = 100, 16
 
 #: The condition under which `text_conditions` gives the style of a conversation, and how many tags it names.
 CONDITION = "style"
 _MOST_TAGS = 3
+
+
+@dataclass(frozen=True)
+class PieceSettings(exports.ExportSettings):
+    """Of formats whose conversations may be cut."""
+
+    max_length: float = setting(
+        0.0, "Longer conversations are cut at mutual silence: 100s, 5m, or never.",
+        panel="result", unit="time", words={"never": 0.0}, shown="never",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class MoshiSettings(PieceSettings):
+    """The options of exports that moshi-finetune and its forks read."""
+
+    both_speakers: bool = setting(False, "The other speaker's words too, as SPEAKER_OTHER.", panel="result")
+    text_conditions: bool = setting(
+        False, "Write style and emotion as text_conditions; a stock model stops on them.", panel="result"
+    )
+    tokenizer: str | None = setting(
+        None, "SentencePiece model of the model you train: words get room for their tokens.",
+        panel="result", metavar="FILE", shown="a frame a word", reference=True,
+    )  # fmt: skip
 
 
 class Trainer(NamedTuple):
@@ -123,11 +152,6 @@ def window_seconds(lengths: Sequence[float], recommended: int = WINDOW_SECONDS) 
     What a window holds beyond the end of a file is padding that is computed and not learned from.
     """
     return min(recommended, max(1, math.ceil(max(lengths, default=1.0))))
-
-
-def window_count(lengths: Iterable[float], duration_sec: float) -> int:
-    """Windows into which the trainer cuts files of these seconds: it pads the last one of each."""
-    return sum(max(1, math.ceil(length / duration_sec - 1e-6)) for length in lengths)
 
 
 def config_text(trainer: Trainer, root: Path, duration_sec: int, batch_size: int, evaluate: bool) -> str:
@@ -223,7 +247,7 @@ def refuse_path(out: Path, settings: exports.ExportSettings | None = None) -> No
             f"the path {out.resolve()} holds {bad[0]!r}, which moshi-finetune takes for a separator",
             "choose another folder with --out",
         )
-    if settings and settings.tokenizer:
+    if isinstance(settings, MoshiSettings) and settings.tokenizer:
         token_counter(settings.tokenizer)
 
 
@@ -319,10 +343,12 @@ MOSHI = exports.ExportFormat(
     finish=finish_moshi,
     manifests=MANIFESTS,
     sides=exports.TWO_LISTS,
-    options=frozenset({"main", "both_speakers", "text_conditions", "max_length", "tokenizer", "prosodic_tokens"}),
+    settings=MoshiSettings(),
+    options=frozenset({"main", "prosodic_tokens"}),
     unit="file",
     prepare=refuse_path,
-    then="check",
+    recognises=is_moshi,
+    check=check_moshi,
 )
 
 

@@ -30,6 +30,7 @@ from dailytalk_contiguous.publish import sections as report
 from dailytalk_contiguous.publish import verdict as judging
 from dailytalk_contiguous.publish.checking import check_folder, file_findings, occurs_twice, row_findings
 from dailytalk_contiguous.publish.clip_figures import corpus_figures
+from dailytalk_contiguous.publish.findings import Finding, advice
 from dailytalk_contiguous.publish.items import SMALL, Items, ItemSound
 from dailytalk_contiguous.publish.measures import CONVERSATION_MEASURES
 from dailytalk_contiguous.publish.opening import open_items
@@ -349,9 +350,7 @@ def _write(
     return WrittenReport(path, path.stat().st_size, tally.total.conversations, ids, verdict=verdict, files=files)
 
 
-def _as_checked(
-    items: Items, seconds: float, limits: judging.FitnessLimits | None
-) -> list[judging.Finding] | None:
+def _as_checked(items: Items, seconds: float, limits: judging.FitnessLimits | None) -> list[Finding] | None:
     """The findings of `dailytalk check` on a folder that has more than rows: one to train on, a corpus, talks.
 
     None of anything else.
@@ -366,7 +365,7 @@ def _as_checked(
     return findings if decode else [*findings, _not_decoded(length_text(seconds))]
 
 
-def _checked(items: Items, judge: judging.Judge) -> list[judging.Finding]:
+def _checked(items: Items, judge: judging.Judge) -> list[Finding]:
     """What `dailytalk check` finds of finished conversations, row by row, or that their sound was not decoded."""
     if not (items.rebuilt and judge.n):
         return []
@@ -378,9 +377,9 @@ def _checked(items: Items, judge: judging.Judge) -> list[judging.Finding]:
     return [*file_findings(items.folder), *(finding for _, findings in of_rows for finding in findings)]
 
 
-def _not_decoded(what: str) -> judging.Finding:
+def _not_decoded(what: str) -> Finding:
     what = f"the sound of {what} was not decoded"
-    return judging.advice(judging.NOT_DECODED, ".", what, "run `dailytalk check`, which decodes it", "note")
+    return advice(judging.NOT_DECODED, ".", what, "run `dailytalk check`, which decodes it", "note")
 
 
 def _refusal(row: Row) -> dict[str, str]:

@@ -1,25 +1,38 @@
 """Prompts that say how to sound and who to be, and the training folder of PersonaPlex, which has them."""
 
 import json
+import os
 import re
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from dailytalk_contiguous.core import documents
 from dailytalk_contiguous.core.documents import as_text, csv_lines, json_lines, quoted, read_bytes, utf8_text
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import Row, name_or_none
+from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.spans import merge_gaps, true_runs
 from dailytalk_contiguous.core.turns import total_seconds
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish import exports
-from dailytalk_contiguous.publish.items import EVAL, TRAIN, Conversation, heard
-from dailytalk_contiguous.publish.moshi_folder import Trainer, finish_moshi, refuse_path, write_moshi
+from dailytalk_contiguous.publish.findings import Checked, CheckSettings, Finding, Loudness, error, loudness_of_wav
+from dailytalk_contiguous.publish.items import ABOUT, DURATION_TOLERANCE, EVAL, TRAIN, Conversation, heard
+from dailytalk_contiguous.publish.moshi_check import check_moshi
+from dailytalk_contiguous.publish.moshi_folder import (
+    MoshiSettings,
+    Trainer,
+    finish_moshi,
+    refuse_path,
+    write_moshi,
+)
 
 # Voice prompts: what the agent says in one voice while nobody else is heard.
 #
@@ -195,7 +208,27 @@ def _persona(line: Mapping[str, Any] | BadInput) -> tuple[tuple[str, str], str]:
     return (keys or [_OTHERS])[0], text
 
 
-def prepare_personas(out: Path, settings: exports.ExportSettings) -> None:
+@dataclass(frozen=True)
+class PersonaSettings(exports.ExportSettings):
+    """Of formats with text prompts."""
+
+    persona: str | None = setting(
+        None, "CSV or JSONL of text prompts: text, and conversation_id, recording_id or speaker.",
+        panel="result", metavar="FILE", shown="none", reference=True,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class PersonaplexSettings(PersonaSettings, MoshiSettings):
+    """Of PersonaPlex, which has no conditions of style."""
+
+
+def _personas(settings: exports.ExportSettings) -> dict[tuple[str, str], str]:
+    """The texts of `--persona`; none for a format without it."""
+    return personas_at(settings.persona) if isinstance(settings, PersonaSettings) and settings.persona else {}
+
+
+def prepare_personas(out: Path, settings: PersonaSettings) -> None:
     """Raise DailytalkError for a table of personas that can't be used."""
     personas_at.cache_clear()  # by now the file may be another
     if settings.persona:
@@ -204,7 +237,7 @@ def prepare_personas(out: Path, settings: exports.ExportSettings) -> None:
 
 def text_prompt(export: exports.Export, item: Conversation) -> str | None:
     """The text of a conversation: its own, its recording's, its agent's, his voice's, or all others'."""
-    texts = personas_at(export.settings.persona) if export.settings.persona else {}
+    texts = _personas(export.settings)
     keys = [*zip(PERSONA_KEYS, (item.id, item.row["recording_id"], item.main_speaker), strict=True)]
     keys += [(PERSONA_KEYS[-1], voice) for voice in item.voices if not export.settings.swap]
     key = next((key for key in (*keys, _OTHERS) if key in texts), None)
@@ -217,7 +250,7 @@ def text_prompt(export: exports.Export, item: Conversation) -> str | None:
 
 def note_personas(export: exports.Export) -> None:
     """Count the texts of `--persona` that name what is not here, once all conversations are written."""
-    texts = personas_at(export.settings.persona) if export.settings.persona else {}
+    texts = _personas(export.settings)
     if unused := sorted(texts.keys() - export.personas - {_OTHERS}):
         why = f"texts of --persona that name nothing here, such as {quoted(unused[0][1])}"
         export.left_out[why] = len(unused)
@@ -313,9 +346,57 @@ def finish_personaplex(export: exports.Export, lists: exports.Lists) -> Mapping[
     )
 
 
-def prepare_personaplex(out: Path, settings: exports.ExportSettings) -> None:
+def prepare_personaplex(out: Path, settings: PersonaplexSettings) -> None:
+    if settings.text_conditions:
+        raise DailytalkError("--text-conditions does not go with --format personaplex", "leave it out")
     refuse_path(out, settings)
     prepare_personas(out, settings)
+
+
+_EXPORT_AGAIN = "export again with `dailytalk export --format personaplex`"
+
+
+def check_personaplex(folder: Path, settings: CheckSettings) -> Checked:
+    """As `check_moshi`, with what is wrong with prompts."""
+    findings, facts = check_moshi(folder, settings, PERSONAPLEX_CONFIG, check_prompts)
+    with suppress(BadInput):  # which is a finding already
+        text = documents.read_bytes(folder / PERSONAPLEX_CONFIG).decode("utf-8", "replace")
+        config = documents.parse_yaml(text, PERSONAPLEX_CONFIG)
+        system = config.get("system_prompt") if isinstance(config, dict) else None
+        named = system.get("voice_prompt_dir") if isinstance(system, dict) else None
+        if named != str(folder.resolve() / VOICE_PROMPTS):
+            what = f"voice_prompt_dir is not its {VOICE_PROMPTS}"
+            findings.append(error("config", PERSONAPLEX_CONFIG, what, _EXPORT_AGAIN))
+    return findings, facts
+
+
+def check_prompts(
+    folder: Path, shown: str, entry: Mapping[str, Any], prompts: dict[str, Loudness | None]
+) -> Iterator[Finding]:
+    """What is wrong with the prompts of a line: the trainer warns at most, and trains without them."""
+    text, voice = entry.get("text_prompt"), entry.get("voice_prompt")
+    if text is not None and not (isinstance(text, str) and is_system_prompt(text)):
+        what = f"its text_prompt is not <system> … <system>: {documents.quoted(text)}"
+        yield error("text-prompt", shown, what, _EXPORT_AGAIN)
+    if voice is None:
+        return
+    name = f"{VOICE_PROMPTS}/{voice}"
+    if not os.path.isabs(entry["path"]):
+        yield error("prompt-path", shown, "its path is not absolute: the trainer finds no prompt", _EXPORT_AGAIN)
+    if (folder / ABOUT).exists() and Path(name).stem == Path(entry["path"]).stem.partition("--")[0]:
+        what = f"its voice_prompt {voice} is of itself: the model would learn to repeat it"
+        yield error("own-prompt", shown, what, _EXPORT_AGAIN)
+    if name in prompts:
+        return
+    loudness = prompts[name] = yield from loudness_of_wav(folder, name)
+    if loudness and (
+        (loudness.channels, loudness.sample_rate) != (1, PROMPT_RATE)
+        or not SHORTEST_PROMPT <= loudness.seconds + DURATION_TOLERANCE <= LONGEST_PROMPT + 2 * DURATION_TOLERANCE
+    ):
+        channels = counted(loudness.channels, "channel")
+        what = f"it has {channels}, {loudness.sample_rate} Hz and {loudness.seconds:.1f} s"
+        meant = f"a prompt is mono, of {PROMPT_RATE} Hz and {SHORTEST_PROMPT:g} to {LONGEST_PROMPT:g} s"
+        yield error("wrong-prompt", name, f"{what}: {meant}", _EXPORT_AGAIN)
 
 
 PERSONAPLEX = exports.ExportFormat(
@@ -328,8 +409,10 @@ PERSONAPLEX = exports.ExportFormat(
     finish=finish_personaplex,
     manifests=(TRAIN, EVAL, PERSONAPLEX_CONFIG),
     sides=exports.TWO_LISTS,
-    options=frozenset({"main", "both_speakers", "max_length", "tokenizer", "prosodic_tokens", "persona"}),
+    settings=PersonaplexSettings(),
+    options=frozenset({"main", "prosodic_tokens"}),
     unit="file",
     prepare=prepare_personaplex,
-    then="check",
+    recognises=lambda folder: (folder / PERSONAPLEX_CONFIG).is_file(),
+    check=check_personaplex,
 )

@@ -28,8 +28,14 @@ from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import BUILT
 from dailytalk_contiguous.publish import exports
 from dailytalk_contiguous.publish.items import ABOUT, Conversation, Utterance, heard
-from dailytalk_contiguous.publish.moshi_folder import piece_edges, piece_path
-from dailytalk_contiguous.publish.prompts import heard_voice, note_personas, prepare_personas, text_prompt
+from dailytalk_contiguous.publish.moshi_folder import PieceSettings, piece_edges, piece_path
+from dailytalk_contiguous.publish.prompts import (
+    PersonaSettings,
+    heard_voice,
+    note_personas,
+    prepare_personas,
+    text_prompt,
+)
 from dailytalk_contiguous.store.files import json_document, json_text
 from dailytalk_contiguous.store.owned_folder import file_name
 
@@ -238,7 +244,7 @@ _mixed = partial(
     checked="a reader written from its source",
     finish=exports.json_lists(**_DIALOGUES),
     manifests=(*_DIALOGUES.values(),),
-    options=frozenset({"main", "max_length"}),
+    settings=PieceSettings(),
     unit="file",
 )
 
@@ -247,13 +253,13 @@ TRAINER_FORMATS = (
         "lhotse", "NeMo's duplex speech-to-speech (`DuplexS2SDataset`)",
         "Shar of the user (16 kHz) and the agent (22.05 kHz, `target_audio`); utterances and words of both",
         "names, sounds without text, valence/arousal/dominance, prosody", "lhotse",
-        write=write_nemo, options=frozenset({"main", "persona"}), sample_rate=AGENT_RATE, prepare=prepare_personas,
+        write=write_nemo, settings=PersonaSettings(), sample_rate=AGENT_RATE, prepare=prepare_personas,
     ),
     _shards(
         "lhotse-cuts", "lhotse (`CutSet.from_shar`)",
         "Shar of stereo cuts, the agent first; utterances and words of both by name",
         "sounds without text, valence/arousal/dominance, prosody", "lhotse",
-        write=write_cuts, options=frozenset({"main", "persona"}), prepare=prepare_personas,
+        write=write_cuts, settings=PersonaSettings(), prepare=prepare_personas,
     ),
     _shards(
         "webdataset", "webdataset, and `datasets` (its builder of that name)",

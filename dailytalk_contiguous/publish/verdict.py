@@ -20,7 +20,7 @@ import statistics
 from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from dailytalk_contiguous.core.hallucination import MAX_WORDS_PER_SECOND, WIDE_BAND
@@ -31,6 +31,7 @@ from dailytalk_contiguous.core.tally import UNKNOWN, Tally, TurnTaking
 from dailytalk_contiguous.core.utterance import GIVEN, GIVEN_FITTED
 from dailytalk_contiguous.core.wording import counted, length_text, portable
 from dailytalk_contiguous.models.licences import licence_of
+from dailytalk_contiguous.publish.findings import Finding, Severity, advice, error
 from dailytalk_contiguous.publish.measures import (
     CONVERSATION_MEASURES,
     MeasuredConversation,
@@ -44,52 +45,7 @@ from dailytalk_contiguous.publish.measures import (
 from dailytalk_contiguous.publish.render import Html, fill, joined, model_name, percent, public
 from dailytalk_contiguous.publish.sections import CorpusFigures
 
-Level = Literal["error", "advice"]
-
-#: What a finding says of the data: see the module.
-Severity = Literal["bad", "doubtful", "note"]
-
 _SEVERITIES: tuple[Severity, ...] = ("bad", "doubtful", "note")
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Something about a file, a conversation or all of them.
-
-    Attributes:
-        level: `error` where a trainer would fail or silently learn garbage, `advice` otherwise.
-        file: path relative to what was checked, or a conversation's id (of several, the worst); `.` for all of it.
-        what: what is wrong, with figures.
-        remedy: what to do about it.
-        kind: short name of the kind of finding, for programs.
-        severity: what it says of the data; an error is always `bad`.
-    """
-
-    level: Level
-    file: str
-    what: str
-    remedy: str
-    kind: str
-    severity: Severity = "doubtful"
-
-    @property
-    def sentence(self) -> str:
-        """Where and what; `.` is all of it, and a conversation may be named already."""
-        named = self.file == "." or f" in {self.file}" in self.what
-        return self.what if named else f"{self.file}: {self.what}"
-
-    def as_dict(self) -> dict[str, str]:
-        return asdict(self)
-
-
-def error(kind: str, file: str, what: str, remedy: str) -> Finding:
-    """A finding for which the exit code is 1."""
-    return Finding("error", file, what, remedy, kind, "bad")
-
-
-def advice(kind: str, file: str, what: str, remedy: str, severity: Severity = "doubtful") -> Finding:
-    """A finding that the user may decide to ignore."""
-    return Finding("advice", file, what, remedy, kind, severity)
 
 
 def _limit(limit: float, about: str, option: str, metavar: str = "SHARE", off: str = "") -> Any:

@@ -7,7 +7,8 @@ import pytest
 from built_conversations import LINES, built_row, flac, stereo, write_dataset
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.publish.checking import Loudness, check_folder, measure_loudness
+from dailytalk_contiguous.publish.checking import check_folder
+from dailytalk_contiguous.publish.findings import Loudness, measure_loudness
 from dailytalk_contiguous.publish.verdict import verdict_of
 
 

@@ -12,8 +12,9 @@ from built_conversations import LINES, built_row, stereo
 from finished_corpora import clip_row, corpus_folder
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.publish.checking import TrainerPlan, check_folder, read_plan
+from dailytalk_contiguous.publish.checking import check_folder
 from dailytalk_contiguous.publish.exports import write_export
+from dailytalk_contiguous.publish.moshi_check import TrainerPlan, read_plan
 from dailytalk_contiguous.publish.moshi_folder import MOSHI
 
 #: Advice that any small dataset deserves.

@@ -6,8 +6,9 @@ import pytest
 from built_conversations import built_row
 
 from dailytalk_contiguous.publish.checking import check_folder
-from dailytalk_contiguous.publish.dialogue_formats import CSM, JMOSHI
+from dailytalk_contiguous.publish.csm import CSM
 from dailytalk_contiguous.publish.exports import write_export
+from dailytalk_contiguous.publish.jmoshi import JMOSHI
 
 
 @pytest.fixture

@@ -36,7 +36,8 @@ from dailytalk_contiguous.core.utterance import AFFECT, PROSODY
 from dailytalk_contiguous.publish.card import Card, CardFacts
 from dailytalk_contiguous.publish.checking import check_folder, check_version
 from dailytalk_contiguous.publish.compare import compare_versions
-from dailytalk_contiguous.publish.dialogue_formats import CSM, JMOSHI
+from dailytalk_contiguous.publish.csm import CSM
+from dailytalk_contiguous.publish.jmoshi import JMOSHI
 from dailytalk_contiguous.publish.manifest import manifest, manifest_text
 from dailytalk_contiguous.publish.measures import CONVERSATION_MEASURES
 from dailytalk_contiguous.publish.moshi_folder import MOSHI

@@ -5,7 +5,7 @@ import pytest
 
 from dailytalk_contiguous.core.moshi_words import SaidWord
 from dailytalk_contiguous.core.schema import MAIN, OTHER
-from dailytalk_contiguous.publish.checking import Loudness, word_findings
+from dailytalk_contiguous.publish.findings import Loudness, word_findings
 
 
 def words(*times: tuple[float, float], speaker: str = MAIN) -> list[SaidWord]:

@@ -1,0 +1,265 @@
+"""Findings, and what every check finds in a file: its sound, decoded to the end, and its words beside it."""
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dailytalk_contiguous.core import documents
+from dailytalk_contiguous.core.audio import blocks, probe, to_uri
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.moshi_words import SaidWord
+from dailytalk_contiguous.core.quality import BELOW_LOUDEST, SILENCE_DBFS
+from dailytalk_contiguous.core.schema import MAIN
+from dailytalk_contiguous.core.spans import frame_levels
+from dailytalk_contiguous.core.tags import tags_among
+from dailytalk_contiguous.core.word_times import frame_of
+from dailytalk_contiguous.publish.items import (
+    TOLERANCE,
+)
+from dailytalk_contiguous.store.files import inside
+
+Level = Literal["error", "advice"]
+
+#: What a finding says of the data (see `publish.verdict`).
+Severity = Literal["bad", "doubtful", "note"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something about a file, a conversation or all of them.
+
+    Attributes:
+        level: `error` where a trainer would fail or silently learn garbage, `advice` otherwise.
+        file: path relative to what was checked, or a conversation's id (of several, the worst); `.` for all of it.
+        what: what is wrong, with figures.
+        remedy: what to do about it.
+        kind: short name of the kind of finding, for programs.
+        severity: what it says of the data; an error is always `bad`.
+    """
+
+    level: Level
+    file: str
+    what: str
+    remedy: str
+    kind: str
+    severity: Severity = "doubtful"
+
+    @property
+    def sentence(self) -> str:
+        """Where and what; `.` is all of it, and a conversation may be named already."""
+        named = self.file == "." or f" in {self.file}" in self.what
+        return self.what if named else f"{self.file}: {self.what}"
+
+    def as_dict(self) -> dict[str, str]:
+        return asdict(self)
+
+
+def error(kind: str, file: str, what: str, remedy: str) -> Finding:
+    """A finding for which the exit code is 1."""
+    return Finding("error", file, what, remedy, kind, "bad")
+
+
+def advice(kind: str, file: str, what: str, remedy: str, severity: Severity = "doubtful") -> Finding:
+    """A finding that the user may decide to ignore."""
+    return Finding("advice", file, what, remedy, kind, severity)
+
+
+#: Findings, in the order of the files, and facts: what was counted.
+Checked = tuple[list[Finding], dict[str, Any]]
+
+
+class CheckSettings(NamedTuple):
+    """How a folder is checked.
+
+    Attributes:
+        limits: of `publish.verdict.FitnessLimits`, where conversations are judged; None for the defaults.
+        decode: whether sound is looked at.
+    """
+
+    limits: Any = None
+    decode: bool = True
+
+
+# A file with a thousand bad words has one finding of that kind, with their number and the first of them.
+
+
+def several(
+    kind: str, file: str, examples: Sequence[str], what: str, total: int, remedy: str, level: Level = "error"
+) -> Iterator[Finding]:
+    """A finding about examples, if there are any: `3 of 120 words overlap: "yes" at 1.20 s, "no" at 2.00 s, …`."""
+    if examples:
+        shown = ", ".join(examples[:2]) + (", …" if len(examples) > 2 else "")
+        clause = f"{len(examples)} of {total} {what}: {shown}"
+        # What only a few words of one file have says little of the data: of many words it is an error.
+        yield error(kind, file, clause, remedy) if level == "error" else advice(kind, file, clause, remedy, "note")
+
+
+# Loudness of each moment of a file.
+#
+# Read in blocks, so that an hour needs hardly more memory than a minute. Frames of 20 ms are short beside a word,
+# and long enough that room tone does not look like speech by chance.
+
+
+#: Seconds a frame: about two periods of a low voice, and short beside any word.
+FRAME_SECONDS = 0.02
+
+_BLOCK_FRAMES = 1000
+
+
+@dataclass(frozen=True)
+class Loudness:
+    """Levels of a file.
+
+    Attributes:
+        seconds: length as decoded, not as its header promises.
+        dbfs: RMS of each frame in dB of full scale, shape (frames, channels).
+        frame: seconds of a frame.
+    """
+
+    sample_rate: int
+    channels: int
+    seconds: float
+    dbfs: NDArray[np.float32]
+    frame: float
+
+    def loudest(self, channel: int) -> float:
+        return float(self.dbfs[:, channel].max()) if len(self.dbfs) else -np.inf
+
+    def is_silent(self, channel: int) -> bool:
+        return self.loudest(channel) < SILENCE_DBFS
+
+    def has_energy(self, start: float, end: float, channel: int) -> bool:
+        """Whether anything is audible between `start` and `end` in seconds, give or take one frame."""
+        first, last = max(0, int(start / self.frame) - 1), int(np.ceil(end / self.frame)) + 1
+        inside = self.dbfs[first:last, channel]
+        return len(inside) > 0 and float(inside.max()) >= max(SILENCE_DBFS, self.loudest(channel) - BELOW_LOUDEST)
+
+
+def measure_loudness(audio: dict[str, Any]) -> Loudness:
+    """Levels of encoded audio, a `{"bytes", "path"}` struct. Raises BadInput if it can't be read to its end."""
+    info = probe(audio)
+    frame = max(1, round(FRAME_SECONDS * info.sample_rate))
+    levels: list[NDArray[np.float32]] = []
+    n_samples = 0
+    for block in blocks(audio, block_seconds=_BLOCK_FRAMES * frame / info.sample_rate):
+        n_samples += len(block)
+        levels.append(np.stack([frame_levels(channel, frame) for channel in block.T], axis=1))
+    power = np.concatenate(levels) if levels else np.zeros((0, info.channels), np.float32)
+    with np.errstate(divide="ignore"):
+        dbfs = np.asarray(10 * np.log10(power), np.float32)
+    return Loudness(info.sample_rate, info.channels, n_samples / info.sample_rate, dbfs, frame / info.sample_rate)
+
+
+def loudness_of(file: str, audio: Callable[[], dict[str, Any]]) -> Generator[Finding, None, Loudness | None]:
+    """Levels of what `audio` gives; a finding and None where it can't be read."""
+    try:
+        return measure_loudness(audio())
+    except BadInput as problem:
+        yield error("unreadable-audio", file, problem.reason, problem.remedy)
+    except FileNotFoundError:
+        yield error("missing-audio", file, "it isn't there", "export or build it again")
+    return None
+
+
+def loudness_of_wav(folder: Path, name: str) -> Generator[Finding, None, Loudness | None]:
+    """`loudness_of` of a file that a list of `folder` names."""
+    return (yield from loudness_of(name, lambda: {"bytes": None, "path": to_uri(inside(folder, name))}))
+
+
+# Aligned words, judged as a trainer would use them: in order, audible, inside the audio, one at a time.
+#
+# moshi-finetune finds the words of a window by binary search on their starts, drops those without length, and
+# trains those past the end of the audio on padding, all without a message, so each of these is an error here. Of
+# two words that begin in one frame of 80 ms it loses the first.
+
+
+#: Share of the words without energy above which their times are wrong altogether. A single one is mostly a mumbled
+#: word, or one that the recogniser made up.
+SILENT_SHARE = 0.05
+
+#: Share of the words that the trainer may lose to another in their frame: above it, their times are wrong as well.
+SAME_FRAME_SHARE = 0.05
+
+_BUILD_AND_EXPORT_AGAIN = "build it again; after edits by hand run `dailytalk speak` and export again"
+
+
+def word_findings(file: str, words: Sequence[SaidWord], loudness: Loudness | None) -> Iterator[Finding]:
+    """Yield what is wrong with the words of a file, given in the order of the file.
+
+    Without `loudness` (the audio can't be read) their times are not compared with the audio.
+    """
+    total = len(words)
+    backwards = [_quoted_word(after) for before, after in pairwise(words) if after.start < before.start]
+    remedy = "sort them by start: the trainer loses words that are not"
+    what = "words start before the one in front of them"
+    yield from several("unsorted-words", file, backwards, what, total, remedy)
+    empty = [_quoted_word(word) for word in words if not word.text.strip()]
+    yield from several("empty-word", file, empty, "words have no text", total, _BUILD_AND_EXPORT_AGAIN)
+    short = [_quoted_word(word) for word in words if word.end <= word.start]
+    yield from several("zero-length-word", file, short, "words have no length", total, _BUILD_AND_EXPORT_AGAIN)
+    what = "words begin before the same speaker's last one ends"
+    yield from several("overlapping-words", file, _overlapping(words), what, total, _BUILD_AND_EXPORT_AGAIN)
+    yield from _same_frame(file, [word for word in words if word.speaker == MAIN])
+    for speaker in sorted({word.speaker for word in words}):
+        tags = tags_among([word.text for word in words if word.speaker == speaker])
+        what = "words are style tags, which the model would learn to say"
+        yield from several("tag-among-words", file, tags, what, total, "align the text without tags")
+    if loudness is not None:
+        outside = [
+            _quoted_word(word) for word in words if word.start < 0 or word.end > loudness.seconds + TOLERANCE
+        ]
+        what = f"words are outside the {loudness.seconds:.2f} s of audio"
+        yield from several("word-outside-audio", file, outside, what, len(words), _BUILD_AND_EXPORT_AGAIN)
+        yield from _energy(file, words, loudness)
+
+
+def _overlapping(words: Sequence[SaidWord]) -> list[str]:
+    names = []
+    for speaker in sorted({word.speaker for word in words}):
+        spoken = sorted(
+            (word for word in words if word.speaker == speaker), key=lambda word: (word.start, word.end)
+        )
+        names += [
+            _quoted_word(after) for before, after in pairwise(spoken) if after.start < before.end - TOLERANCE
+        ]
+    return names
+
+
+def _same_frame(file: str, words: Sequence[SaidWord]) -> Iterator[Finding]:
+    """Only Moshi's own words: the trainer reads no others."""
+    timed = sorted(
+        (word for word in words if 0 <= word.start < word.end < documents.LATEST), key=lambda word: word.start
+    )
+    lost = [
+        _quoted_word(first) for first, after in pairwise(timed) if frame_of(first.start) == frame_of(after.start)
+    ]
+    level: Level = "error" if len(lost) > SAME_FRAME_SHARE * len(words) else "advice"
+    what = "words begin in the same 80 ms frame as the next, and are lost"
+    remedy = "export it again with `dailytalk export --format moshi`"
+    yield from several("same-frame", file, lost, what, len(words), remedy, level)
+
+
+def _energy(file: str, words: Sequence[SaidWord], loudness: Loudness) -> Iterator[Finding]:
+    # A silent channel has a separate finding, and so has a word outside the audio.
+    audible = [
+        word
+        for word in words
+        if word.channel < loudness.channels
+        and not loudness.is_silent(word.channel)
+        and 0 <= word.start < word.end <= loudness.seconds + TOLERANCE
+    ]
+    silent = [
+        _quoted_word(word) for word in audible if not loudness.has_energy(word.start, word.end, word.channel)
+    ]
+    level: Level = "error" if len(silent) > SILENT_SHARE * len(words) else "advice"
+    remedy = "build it again, with a recogniser or a transcript whose times are better"
+    yield from several("silent-word", file, silent, "words are where nothing is heard", len(words), remedy, level)
+
+
+def _quoted_word(word: SaidWord) -> str:
+    return f'"{word.text}" at {word.start:.2f} s'

@@ -1,0 +1,413 @@
+"""A folder for moshi-finetune, judged as a strict trainer would, before a GPU is paid for.
+
+Each kind of finding is something that moshi-finetune did when it was run on such a folder: fail late, or continue
+without a message (`docs/fine-tuning.md` lists them). What it rejects at the start is found here too. A folder
+without its configuration is judged by the recommended window and a batch of one, which every split can fill.
+"""
+
+import math
+import os
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dailytalk_contiguous.core import documents
+from dailytalk_contiguous.core.audio import to_uri
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.moshi_words import said_words
+from dailytalk_contiguous.core.schema import AUDIO_FOLDER, MAIN, OTHER
+from dailytalk_contiguous.core.steps import steps
+from dailytalk_contiguous.core.tally import TurnTaking
+from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.publish.clip_folder import MANIFESTS
+from dailytalk_contiguous.publish.findings import (
+    Checked,
+    CheckSettings,
+    Finding,
+    Loudness,
+    Severity,
+    advice,
+    error,
+    loudness_of,
+    word_findings,
+)
+from dailytalk_contiguous.publish.items import (
+    ABOUT,
+    DURATION_TOLERANCE,
+    EVAL,
+    MOSHI_MANIFESTS,
+    TRAIN,
+)
+from dailytalk_contiguous.publish.measures import CONVERSATION_MEASURES, SeparatedSpeech, measure_turns
+from dailytalk_contiguous.publish.training_folder import (
+    ABOUT_SHAPE,
+    CLIP_MANIFESTS,
+    MIX,
+    most_listed,
+    timed_conversation,
+)
+from dailytalk_contiguous.publish.verdict import Judge
+from dailytalk_contiguous.store.edit_journal import laid_over
+from dailytalk_contiguous.store.files import inside
+
+CONFIG = "moshi-finetune.yaml"
+
+#: Seconds of a window, and windows a batch, that the README of moshi-finetune recommends (1 H100: 39.6 GB).
+WINDOW_SECONDS, BATCH = 100, 16
+
+#: Hz that the trainer works at.
+SAMPLE_RATE = 24000
+
+_CORRECT_CONFIG = "export again with `dailytalk export`, or correct it"
+
+#: Models as Kyutai publishes them have no conditioners.
+_STOCK = ("kyutai/moshiko", "kyutai/moshika")
+
+
+@dataclass(frozen=True)
+class TrainerPlan:
+    """What a trainer would do with a folder.
+
+    Attributes:
+        manifests: files by split, `train` and `eval`; only those that exist.
+        duration_sec: seconds of a window.
+        batch_size: windows a batch and GPU.
+        stock_model: whether the model is one that stops on `text_conditions`.
+        clips: whether it is the folder of an expressive corpus.
+    """
+
+    manifests: dict[str, Path]
+    duration_sec: float
+    batch_size: int
+    stock_model: bool
+    clips: bool = False
+
+
+def read_plan(folder: Path, name: str = CONFIG) -> tuple[TrainerPlan, list[Finding]]:
+    """The plan in the configuration of that name, or that of the recommended settings where there is none."""
+    path = folder / name
+    if clips := {side: folder / name for side, name in CLIP_MANIFESTS.items() if (folder / name).is_file()}:
+        # The folder does not name its model; conditions are only exported for a model that takes them.
+        return TrainerPlan(clips, WINDOW_SECONDS, 1, stock_model=False, clips=True), []
+    if not path.exists():
+        return TrainerPlan(_manifests_by_name(folder), WINDOW_SECONDS, 1, stock_model=True), []
+    try:
+        config = documents.parse_yaml(documents.read_bytes(path).decode("utf-8", "replace"), name)
+    except BadInput as problem:
+        what = f"it can't be read ({problem.reason})"
+        plan = TrainerPlan(_manifests_by_name(folder), WINDOW_SECONDS, BATCH, stock_model=True)
+        return plan, [error("config", name, what, _CORRECT_CONFIG)]
+    data = _section(config, "data")
+    findings = [
+        finding
+        for key in ("train_data", "eval_data")
+        for finding in _source(folder, name, key, data.get(key), needed=key == "train_data")
+    ]
+    window, batch = _section(config).get("duration_sec", 10), _section(config).get("batch_size", 1)
+    if not _positive(window) or not _positive(batch):
+        what = f"duration_sec {window!r} and batch_size {batch!r} must be numbers above 0"
+        findings.append(error("config", name, what, _CORRECT_CONFIG))
+        window, batch = WINDOW_SECONDS, BATCH
+    model = str(_section(config, "moshi_paths").get("hf_repo_id") or _STOCK[0])
+    paths = {side: Path(str(data[f"{side}_data"])) for side in ("train", "eval") if data.get(f"{side}_data")}
+    manifests = {side: path for side, path in paths.items() if _is_in(path, folder)}
+    manifests = manifests or _manifests_by_name(folder)
+    return TrainerPlan(manifests, float(window), int(batch), model.startswith(_STOCK)), findings
+
+
+def _source(folder: Path, name: str, key: str, value: Any, needed: bool) -> list[Finding]:
+    if not value:
+        unused = (folder / EVAL).exists() if not needed else True
+        return [error("config", name, f"{key} names nothing", _CORRECT_CONFIG)] if unused else []
+    path = Path(str(value))
+    if path.is_dir():
+        what = f"{key} names the folder {value}: the trainer reads every manifest in it, train and eval alike"
+        return [error("config-folder", name, what, f"name {TRAIN if needed else EVAL} itself")]
+    if not path.is_file():
+        return [error("config", name, f"{key} names {value}, which isn't there", _CORRECT_CONFIG)]
+    if not _is_in(path, folder):
+        what = f"{key} names {value}, which is not in this folder"
+        return [error("config", name, what, "after moving or copying the folder, export again or correct it")]
+    return []
+
+
+def _is_in(path: Path, folder: Path) -> bool:
+    return path.is_file() and path.resolve().parent == folder.resolve()
+
+
+def _manifests_by_name(folder: Path) -> dict[str, Path]:
+    """The manifests that our export writes, or the only one in the folder."""
+    exported = {side: folder / name for side, name in MOSHI_MANIFESTS.items() if (folder / name).is_file()}
+    others = [*folder.glob("*.jsonl")]
+    return exported or ({"train": others[0]} if len(others) == 1 else {})
+
+
+def _section(config: Any, name: str | None = None) -> dict[str, Any]:
+    section = config.get(name) if name and isinstance(config, dict) else config
+    return section if isinstance(section, dict) else {}
+
+
+def _positive(value: Any) -> bool:
+    return documents.is_number(value, 0, 1e9) and value > 0
+
+
+_EXPORT_AGAIN = "export again with `dailytalk export`"
+
+
+#: What is found of what else a line of a manifest names, by the folder, the line in words, its fields, and the
+#: levels of the WAV files that such lines have named so far, by their names in the folder.
+LineCheck = Callable[[Path, str, Mapping[str, Any], dict[str, Loudness | None]], Iterator[Finding]]
+
+
+@dataclass
+class _Contents:
+    decode: bool
+    check_line: LineCheck | None
+    lengths: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    files: Counter[str] = field(default_factory=Counter)
+    evaluated: set[str] = field(default_factory=set)
+    words: int = 0
+    silent_right: list[str] = field(default_factory=list)
+    others: dict[str, Loudness | None] = field(default_factory=dict)
+
+
+def is_moshi(folder: Path) -> bool:
+    return any((folder / name).exists() for name in (AUDIO_FOLDER, TRAIN, EVAL, *MANIFESTS.values()))
+
+
+def check_moshi(
+    folder: Path, settings: CheckSettings, config: str = CONFIG, check_line: LineCheck | None = None
+) -> Checked:
+    """Findings on a Moshi folder, and what is in it: files, hours, words and windows of each side.
+
+    `config` is the file with the trainer's configuration.
+    """
+    plan, findings = read_plan(folder, config)
+    contents = _Contents(settings.decode, check_line)
+    named = {os.path.realpath(path) for path in plan.manifests.values()}
+    for path in sorted(folder.rglob("*jsonl")):
+        if os.path.realpath(path) not in named:
+            what = "its name ends in jsonl: a trainer that is given the folder reads it as a manifest"
+            findings.append(error("stray-jsonl", _shown(folder, path), what, "move it elsewhere or rename it"))
+    if not plan.manifests:
+        what = "there is no manifest, or the export did not finish"
+        findings.append(error("no-manifest", ".", what, _EXPORT_AGAIN))
+    for side, manifest in plan.manifests.items():
+        findings += _manifest(folder, side, manifest, plan, contents)
+    findings += _listed_too_often(folder, contents)
+    findings += _silent_right(plan, contents)
+    others = (os.path.realpath(folder / name) for name, loudness in contents.others.items() if loudness)
+    named = {*contents.files, *others}
+    unnamed = [path for path in sorted(folder.rglob("*.wav")) if os.path.realpath(path) not in named]
+    if unnamed and contents.files:
+        what = f"{counted(len(unnamed), 'WAV file')} in no manifest, such as {_shown(folder, unnamed[0])}"
+        findings.append(advice("unnamed-audio", ".", what, "delete them, or name them"))
+    for side, manifest in plan.manifests.items():
+        windows = window_count(contents.lengths[side], plan.duration_sec)
+        if 0 < windows < plan.batch_size:
+            has = f"it has {counted(windows, 'window')} of {plan.duration_sec:g} s"
+            what = f"{has}, and a batch is {plan.batch_size}: there is none"
+            remedy = f"set batch_size to {windows} at most (a GPU), or give this side more conversations"
+            findings.append(error("less-than-a-batch", manifest.name, what, remedy))
+    findings += _conversations(folder, plan, judge := Judge(settings.limits), taken := TurnTaking())
+    findings += judge.findings(taken=taken)
+    facts = {
+        "files": {side: len(lengths) for side, lengths in contents.lengths.items()},
+        "hours": {side: round(sum(lengths) / 3600, 4) for side, lengths in contents.lengths.items()},
+        "windows": {side: window_count(lengths, plan.duration_sec) for side, lengths in contents.lengths.items()},
+        "words": contents.words,
+        "duration_sec": plan.duration_sec,
+        "batch_size": plan.batch_size,
+    }
+    return findings, facts
+
+
+def _manifest(
+    folder: Path, side: str, manifest: Path, plan: TrainerPlan, contents: _Contents
+) -> Iterator[Finding]:
+    shown = _shown(folder, manifest)
+    try:
+        text = documents.read_bytes(
+            laid_over(inside(manifest.parent, manifest.name)), limit=documents.MOST_OWN_BYTES
+        )
+    except BadInput as problem:
+        yield error("unreadable-manifest", shown, problem.reason, problem.remedy)
+        return
+    lines = text.decode("utf-8", errors="replace").splitlines()
+    if not any(line.strip() for line in lines):
+        yield error("empty-manifest", shown, "it names no file", _EXPORT_AGAIN)
+    for number, line in enumerate(steps(f"files of {shown} checked", lines, len(lines)), 1):
+        if not line.strip():
+            continue
+        try:
+            entry = documents.parse_json(line, "")
+        except BadInput:
+            entry = None
+        match entry:
+            case {"path": str(path), "duration": int() | float() as duration} if 0 < duration < documents.LATEST:
+                pass
+            case _:
+                entry = None
+        if entry is None:
+            what = f'line {number} is not {{"path": …, "duration": seconds}}: {line[:60]!r}'
+            yield error("manifest-line", shown, what, _EXPORT_AGAIN)
+            continue
+        try:
+            # Relative to the manifest, as sphn resolves it for the trainer.
+            wav = documents.path_of(laid_over(inside(manifest.parent, path), manifest.parent))
+            inside(manifest.parent, Path(path).with_suffix(".json"))
+        except BadInput as problem:
+            yield error("outside-audio", shown, f"line {number}: {problem.reason}", problem.remedy)
+            continue
+        contents.files[os.path.realpath(wav)] += 1
+        if side == "eval":
+            contents.evaluated.add(os.path.realpath(wav))
+        contents.lengths[side].append(duration)
+        if contents.check_line:
+            yield from contents.check_line(folder, f"line {number} of {shown}", entry, contents.others)
+        if contents.files[os.path.realpath(wav)] == 1:
+            yield from _file(folder, wav, duration, plan, contents)
+
+
+def _file(folder: Path, wav: Path, duration: float, plan: TrainerPlan, contents: _Contents) -> Iterator[Finding]:
+    shown = _shown(folder, wav)
+    if not wav.is_file():
+        yield error("missing-audio", shown, "the manifest names it, but it isn't there", _EXPORT_AGAIN)
+        return
+    loudness = None
+    if contents.decode:
+        loudness = yield from loudness_of(shown, lambda: {"bytes": None, "path": to_uri(wav)})
+    if loudness:
+        yield from _moshi_audio(shown, loudness, duration)
+        if loudness.channels > 1 and loudness.is_silent(1):
+            contents.silent_right.append(shown)
+    yield from _moshi_transcript(shown, laid_over(wav.with_suffix(".json"), folder), loudness, plan, contents)
+
+
+def _moshi_audio(shown: str, loudness: Loudness, duration: float) -> Iterator[Finding]:
+    if loudness.channels != 2:
+        what = f"it has {counted(loudness.channels, 'channel')}, not 2: training stops at the first batch with it"
+        yield error("not-stereo", shown, what, _EXPORT_AGAIN)
+    if loudness.sample_rate != SAMPLE_RATE:
+        what = f"its rate is {loudness.sample_rate} Hz, not {SAMPLE_RATE}: it is resampled without a message"
+        yield error("wrong-rate", shown, what, "export it again without --sample-rate")
+    if abs(loudness.seconds - duration) > DURATION_TOLERANCE:
+        what = f"the manifest says {duration:.3f} s, the audio has {loudness.seconds:.3f} s"
+        yield error("wrong-duration", shown, what, _EXPORT_AGAIN)
+    if loudness.is_silent(0):
+        yield error(
+            "silent-left", shown, "the left channel, Moshi's, is silent", "export it again, with the other --main?"
+        )
+
+
+def _moshi_transcript(
+    wav: str, document: documents.Readable, loudness: Loudness | None, plan: TrainerPlan, contents: _Contents
+) -> Iterator[Finding]:
+    shown = str(Path(wav).with_suffix(".json"))
+    if isinstance(document, Path) and not document.exists():
+        yield error("missing-alignments", shown, f"it isn't there beside {Path(wav).name}", _EXPORT_AGAIN)
+        return
+    try:
+        transcript = documents.expect(documents.read_json(document), {"alignments": list}, "it")
+        words = said_words(transcript["alignments"], Path(wav).name, _EXPORT_AGAIN)
+    except BadInput as problem:
+        yield error("unreadable-alignments", shown, f"it can't be read ({problem.reason})", _EXPORT_AGAIN)
+        return
+    contents.words += len(words)
+    if unknown := Counter(word.speaker for word in words if word.speaker not in (MAIN, OTHER)):
+        names = ", ".join(f"{documents.quoted(name)} ({count})" for name, count in unknown.most_common(3))
+        share = f"{unknown.total()} of {counted(len(words), 'word')}"
+        what = f"{share} have another speaker than {MAIN} or {OTHER}: {names}"
+        yield error("unknown-speaker", shown, f"{what}; they are never trained", f"call Moshi's side {MAIN}")
+    if not any(word.speaker == MAIN for word in words):
+        what = f"no word is {MAIN}'s: the model learns to speak without text"
+        yield error("no-words", shown, what, "transcribe it, or leave it out")
+    if transcript.get("text_conditions") is not None and plan.stock_model:
+        what = "it has text_conditions, on which the stock model in moshi-finetune.yaml stops"
+        remedy = "export without --text-conditions, or name a model with that conditioner as hf_repo_id"
+        yield error("text-conditions", shown, what, remedy)
+    yield from word_findings(shown, words, loudness)
+
+
+def _listed_too_often(folder: Path, contents: _Contents) -> Iterator[Finding]:
+    try:
+        allowed = most_listed(folder)
+    except BadInput as problem:  # of a mix, whose record says how often
+        yield error("unreadable-record", MIX, problem.reason, problem.remedy)
+        return
+    for path, count in contents.files.items():
+        if count > (1 if path in contents.evaluated else allowed):
+            what = f"the manifests name it {count} times"
+            yield error("duplicate", Path(path).name, what, "name each file once, on one side")
+
+
+def _silent_right(plan: TrainerPlan, contents: _Contents) -> Iterator[Finding]:
+    """One advice for all files, because of a corpus of clips it may be every one."""
+    silent = contents.silent_right
+    if not silent:
+        return
+    what = "from such data Moshi learns to talk on and not to listen"
+    if len(silent) == 1:
+        what = f"the right channel is silent: {what}"
+    else:
+        share = f"{len(silent)} of {len(contents.files)} files"
+        what = f"the right channel of {share} is silent, such as {silent[0]}: {what}"
+    remedy = "run dailytalk corpus with --prompt-channel" if plan.clips else "leave them out"
+    # Clips are of one speaker, unless a prompt was asked for.
+    severity: Severity = "note" if plan.clips else "doubtful"
+    yield advice("silent-right", silent[0] if len(silent) == 1 else ".", what, remedy, severity)
+
+
+def _conversations(folder: Path, plan: TrainerPlan, judge: Judge, taken: TurnTaking) -> Iterator[Finding]:
+    """Advice that needs more than the trainer reads; nothing where the folder is not our export."""
+    if not (folder / ABOUT).exists():
+        return
+    try:
+        about = documents.expect(
+            documents.read_json(inside(folder, ABOUT), limit=documents.MOST_OWN_BYTES), ABOUT_SHAPE, ABOUT
+        )
+        timed = {name: timed_conversation(name, about[name]) for name in about}
+    except BadInput as problem:
+        yield error("unreadable-about", ABOUT, f"it can't be read ({problem.reason})", _EXPORT_AGAIN)
+        return
+    sides: dict[str, set[str]] = defaultdict(set)
+    for conversation in about.values():
+        for speaker in filter(None, conversation.get("kept_speakers") or ()):
+            sides[speaker].add(conversation["split"])
+    shared = sorted(speaker for speaker, splits in sides.items() if len(splits) > 1)
+    if shared:
+        what = f"{len(shared)} of {len(sides)} kept speakers are in train and in eval, such as {shared[0]}"
+        yield advice("speaker-in-both", ".", what, "read the eval loss with care, or add conversations of others")
+    for name, conversation in about.items():
+        measures = conversation.get("measures") or {}
+        kept = {key: value for key, value in measures.items() if key in CONVERSATION_MEASURES}
+        taken.add(timed[name])
+        values = measure_turns(timed[name].timed, conversation["duration"], plan.duration_sec) | kept
+        named = "" not in (conversation.get("kept_speakers") or [""])
+        talk = bool(conversation.get("talk"))
+        unsure, overlap = conversation.get("unsure") or {}, conversation.get("recorded_overlap")
+        known = conversation.get("separated")
+        separated = SeparatedSpeech(*map(known.__getitem__, SeparatedSpeech._fields)) if known else None
+        judge.add_measured(name, values, unsure, named, talk, overlap, separated)
+    judge.voices.update(_hours(about, "voices"))
+    judge.languages.update(_hours(about, "language"))
+
+
+def _hours(about: Mapping[str, Any], key: str) -> dict[str, float]:
+    hours: dict[str, float] = defaultdict(float)
+    for conversation in about.values():
+        for name in value if isinstance(value := conversation.get(key), list) else [value]:
+            if name:
+                hours[name] += conversation["duration"] / 3600
+    return hours
+
+
+def _shown(folder: Path, path: Path) -> str:
+    return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
+
+
+def window_count(lengths: Iterable[float], duration_sec: float) -> int:
+    """Windows into which the trainer cuts files of these seconds: it pads the last one of each."""
+    return sum(max(1, math.ceil(length / duration_sec - 1e-6)) for length in lengths)

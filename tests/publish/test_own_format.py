@@ -1,0 +1,149 @@
+"""A person's own file writes an export and checks it, with its own options, beside those of the package."""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from audio_files import ROOT
+from command import EMBEDDED, Command
+from recordings import excerpt, save
+
+#: An export of lines of the main speaker, and its check.
+LINES = """
+from dataclasses import dataclass
+
+from dailytalk_contiguous import setting
+from dailytalk_contiguous.core.documents import json_lines
+from dailytalk_contiguous.publish.exports import ExportFormat, ExportSettings, FileEntry, json_lists
+from dailytalk_contiguous.publish.findings import error, loudness_of_wav
+
+
+@dataclass(frozen=True)
+class LineSettings(ExportSettings):
+    upper: bool = setting(False, "Texts in capitals.", panel="result")
+    shortest: float = setting(0.0, "Lines that last less are left out.", panel="result", unit="s")
+
+
+def write_lines(export, call):
+    for number, line in enumerate(line for line in call.utterances if line.main):
+        if line.end - line.start < export.settings.shortest:
+            export.left_out["shorter than --shortest"] += 1
+            continue
+        name = f"audio/{export.names[call.id]}-{number:04d}"
+        first, last = (round(edge * call.sample_rate) for edge in (line.start, line.end))
+        export.write_sound(name, call.pcm[first:last, 0])
+        text = line.text.upper() if export.settings.upper else line.text
+        yield FileEntry({"path": f"{name}.wav", "text": text}, line.end - line.start)
+
+
+def check_lines(folder, settings):
+    findings, seconds = [], 0.0
+    for number, line in json_lines(folder / "lines.jsonl"):
+        if not line["text"]:
+            findings.append(error("empty-text", f"lines.jsonl:{number}", "it has no text", "export it again"))
+        loudness = loudness_of_wav(folder, line["path"])
+        try:
+            while True:
+                findings.append(next(loudness))
+        except StopIteration as done:
+            seconds += done.value.seconds if done.value else 0.0
+    return findings, {"files": number, "hours": round(seconds / 3600, 4)}
+
+
+FORMAT = ExportFormat(
+    "lines",
+    reader="a trainer of one voice",
+    holds="a mono WAV for each utterance of the main speaker, and its text",
+    loses="the other speaker, times",
+    checked="nobody's code",
+    write=write_lines,
+    finish=json_lists(train="lines.jsonl"),
+    manifests=("lines.jsonl",),
+    settings=LineSettings(),
+    sample_rate=22050,
+    unit="line",
+    check=check_lines,
+)
+"""
+
+
+@pytest.fixture
+def own_format(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    return format_file(tmp_path, LINES)
+
+
+def format_file(folder: Path, code: str) -> Path:
+    path = folder / f"format_{abs(hash(folder.name + code)):x}.py"
+    path.write_text(code, encoding="utf-8")
+    return path
+
+
+def test_own_format_is_written_with_its_options_and_checked(
+    own_format: Path, tmp_path: Path, dailytalk: Command
+) -> None:
+    save(tmp_path / "in/call.wav", excerpt(seconds=9.0))
+    work, out = tmp_path / "work", tmp_path / "lines"
+    build = (
+        "build",
+        tmp_path / "in",
+        "--out",
+        work,
+        *EMBEDDED,
+        "--revoice",
+        "none",
+        "--source-licence",
+        "CC0-1.0",
+    )
+    assert dailytalk(*build).code == 0
+    shown = dailytalk("export", "--format", own_format, "--help")
+    assert re.search(r"--shortest +TIME +Lines that last less are left out\.", shown.out)
+    export = ("export", work, "--format", own_format, "--out", out)
+    done = dailytalk(*export, "--upper", "--shortest", "2.5s")
+    assert (done.code, "1 line as lines in" in done.out) == (0, True), done.err
+    assert "left out: shorter than --shortest: 1" in done.out
+    (line,) = map(json.loads, (out / "lines.jsonl").read_text(encoding="utf-8").splitlines())
+    assert line["text"].isupper()
+    readme = (out / "README.md").read_text(encoding="utf-8")
+    assert "a trainer of one voice" in readme
+    assert "Options: upper, shortest 2.5." in readme
+    check = ("check", out, "--format", own_format)
+    assert f"next: dailytalk check {out} --format {own_format}" in done.out
+    checked = dailytalk(*check, "--json")
+    assert json.loads(checked.out)["facts"] == {"kind": "lines", "files": 1, "hours": 0.0008}
+    (out / line["path"]).unlink()
+    broken = dailytalk(*check)
+    assert (broken.code, "missing-audio" in dailytalk(*check, "--json").out) == (1, True)
+    assert "it isn't there" in broken.out
+    # Nothing in the folder tells what it is, and what only this format takes no other does.
+    assert "neither a work folder" in dailytalk("check", out).err
+    other = dailytalk("export", work, "--format", "csm", "--out", tmp_path / "csm", "--main", "right")
+    assert other.code == 0, other.err
+    assert "No such option: --upper" in dailytalk("export", work, "--format", "csm", "--out", out, "--upper").err
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        (LINES.replace("FORMAT =", "LAYOUT ="), "defines no FORMAT: end it with FORMAT = ExportFormat(...)"),
+        (LINES.replace('"lines",\n', '"moshi",\n'), "there is a format 'moshi'"),
+        (LINES.replace("upper", "both_speakers"), "--both-speakers is an option already"),
+        (LINES.replace("import error", "import terror"), "can't be imported (ImportError"),
+    ],
+)
+def test_file_that_is_no_format_is_refused_in_a_sentence(
+    code: str, reason: str, own_format: Path, tmp_path: Path, dailytalk: Command
+) -> None:
+    file = format_file(tmp_path, code)
+    done = dailytalk("export", tmp_path, "--format", file, "--out", tmp_path / "out")
+    assert (done.code, done.err.count("\n"), reason in done.err) == (1, 1, True), done.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_format_whose_folders_nobody_can_check_is_said_to_be_one(tmp_path: Path, dailytalk: Command) -> None:
+    done = dailytalk("check", tmp_path, "--format", "srt")
+    assert (done.code, "nothing is known of what a folder for players, editors has to be" in done.err) == (1, True)
+    assert "'praat': choose one of moshi" in dailytalk("check", tmp_path, "--format", "praat").err
