@@ -20,6 +20,7 @@ from .core.errors import Reject as Reject
 from .core.licensing import Licence as Licence
 from .core.settings import setting as setting
 from .core.stereo_audio import StereoAudio as StereoAudio
+from .core.utterance import Column as Column
 from .core.utterance import Field as Field
 from .models.codebook import Codebook as Codebook
 from .models.contracts import Engine as Engine

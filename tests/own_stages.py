@@ -14,13 +14,17 @@ PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 OWN_STAGE = re.findall(r"## Add a stage.*?```python\n(.*?)```", PAGE, re.DOTALL)[0]
 
 
-def own_stage(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+#: The file whose stage adds columns of the row.
+OWN_COLUMN = re.findall(r"## Add a column.*?```python\n(.*?)```", PAGE, re.DOTALL)[0]
+
+
+def own_stage(folder: Path, monkeypatch: pytest.MonkeyPatch, code: str = OWN_STAGE) -> Path:
     """It under a name that no other test imports; what importing it changes is undone."""
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests"))
     path = folder / "own" / f"count_words_{re.sub('[^a-z0-9]', '_', folder.name.lower())}.py"
     path.parent.mkdir()
-    path.write_text(OWN_STAGE, encoding="utf-8")
+    path.write_text(code, encoding="utf-8")
     return path
 
 

@@ -9,7 +9,15 @@ import pyarrow as pa
 from datasets import Audio, Features, List, Value
 
 from dailytalk_contiguous.core.quality import NAMES
-from dailytalk_contiguous.core.utterance import AFFECT, FIELDS, WORD, Field, features_of_fields
+from dailytalk_contiguous.core.utterance import (
+    AFFECT,
+    FIELDS,
+    WORD,
+    Column,
+    Field,
+    columns_among,
+    features_of_fields,
+)
 
 # Columns of a conversation on its way through the stages.
 #
@@ -248,8 +256,20 @@ SIDE = {
 }
 
 
+#: Columns that `Segment` or a source gives, and that go as they are from there into finished rows and transcripts.
+#: Their readers see null where a dataset of another version lacks them.
+COLUMNS = (
+    Column(
+        "separated_by",
+        List(MODEL),
+        "the models that made two channels of a recording of one; null where it was recorded with two",
+        tally="models",
+    ),
+)
+
+
 def built(fields: Iterable[Field] = FIELDS) -> Features:
-    """Columns of a finished conversation whose utterances have these fields."""
+    """Columns of a finished conversation whose utterances have these fields, with those that are columns."""
     return Features(
         {
             "conversation_id": STRING,
@@ -259,13 +279,13 @@ def built(fields: Iterable[Field] = FIELDS) -> Features:
             "duration": SECONDS,
             "source_duration": SECONDS,
             "language": STRING,
-            "utterances": List(features_of_fields(fields)),
+            "utterances": List(features_of_fields(fields := tuple(fields))),
             "alignments": List(ALIGNED_WORD),
             "sounds": List(SOUND),
             "sides": List(SIDE),
             "speakers": {"left": STRING, "right": STRING},
             "timeline": TIMELINE,
-            "separated_by": List(MODEL),
+            **{column.name: column.feature for column in (*COLUMNS, *columns_among(fields))},
             "provenance": STRING,
         }
     )
@@ -274,7 +294,7 @@ def built(fields: Iterable[Field] = FIELDS) -> Features:
 BUILT = built()
 
 #: Columns of `BUILT` that a dataset may lack, which another version or another program made; its readers see null.
-OPTIONAL = frozenset({"sides", "separated_by"})
+OPTIONAL = frozenset({"sides", *(column.name for column in COLUMNS)})
 
 
 # Columns of a published dataset, by config: the contract between `push`, `load` and readers of tags.

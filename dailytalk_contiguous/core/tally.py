@@ -13,6 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from itertools import chain
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar
 
@@ -23,7 +24,14 @@ from dailytalk_contiguous.core.documents import expect, fits, has_length, is_num
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.licensing import Origin
 from dailytalk_contiguous.core.loudness import decibels
-from dailytalk_contiguous.core.schema import CHANNELS, TIMELINE_MEANS, is_recorded, kept_speakers, own_seconds
+from dailytalk_contiguous.core.schema import (
+    CHANNELS,
+    COLUMNS,
+    TIMELINE_MEANS,
+    is_recorded,
+    kept_speakers,
+    own_seconds,
+)
 from dailytalk_contiguous.core.sentences import length_class, sentence_type
 from dailytalk_contiguous.core.separated_turns import is_doubtful
 from dailytalk_contiguous.core.tags import STYLE_OF_TAG
@@ -34,7 +42,7 @@ from dailytalk_contiguous.core.turns import (
     figure_value,
     timed_conversations,
 )
-from dailytalk_contiguous.core.utterance import AFFECT, PROSODY, why_silent
+from dailytalk_contiguous.core.utterance import AFFECT, PROSODY, Field, columns_among, why_silent
 from dailytalk_contiguous.core.wording import kind_of
 
 _K = TypeVar("_K", bound=Hashable)
@@ -492,6 +500,8 @@ class Tally:
     """All that is shown of a dataset of conversations or of clips.
 
     Attributes:
+        fields: what stages of people's own publish; of its columns `published` has the counts or the moments, by
+            name, beside the columns themselves.
         finished: whether conversations are finished ones; if not, utterances have their times in the source.
             recorded: how many of them are as they were recorded.
         total: all of it. heard: utterances that can be heard (dropped ones can't), with seconds of speech.
@@ -580,6 +590,8 @@ class Tally:
     settings: Counter[str] = field(default_factory=Counter)
     training: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     trained: list[tuple[Any, ...]] = field(default_factory=list)
+    fields: Sequence[Field] = ()
+    published: dict[str, "LimitedCounter[str] | Moments"] = field(default_factory=dict)
     crossed: dict[tuple[str, str], Counter[tuple[str, str]]] = field(default_factory=lambda: defaultdict(Counter))
     agreement: Moments = field(default_factory=Moments)
     emotion_models: LimitedCounter[str] = field(default_factory=LimitedCounter)
@@ -593,6 +605,7 @@ class Tally:
         if row.get("labels"):
             self._add_clip(row, row["labels"])
             return
+        self._count_columns(row)
         utterances, words = row["utterances"] or (), row["alignments"] or ()
         seconds = row["duration"] or 0.0
         amount = Sum(1, len(utterances), len(words), seconds)
@@ -882,6 +895,19 @@ class Tally:
             value = timeline.get(name)
             moments.add(value if is_number(value) else TIMELINE_MEANS[name])
 
+    def _count_columns(self, row: Mapping[str, Any]) -> None:
+        for column in columns_among(self.fields):
+            value = row.get(column.name)
+            if column.tally == "mean":
+                moments = self.published.setdefault(column.name, Moments())
+                assert isinstance(moments, Moments)
+                moments.add(value)
+            elif column.tally == "count" and value is not None:
+                counts = self.published.setdefault(column.name, LimitedCounter())
+                assert not isinstance(counts, Moments)
+                for each in value if isinstance(value, list) else [value]:
+                    counts.add(str(each), OTHER_VALUES)
+
     def add_made(self, row: Mapping[str, Any]) -> None:
         """Count how a row came about, and nothing else of it."""
         provenance = row.get("provenance")
@@ -890,7 +916,12 @@ class Tally:
         self.tools[record.get("tool") or UNKNOWN] += 1
         self.voices[record.get("voice") or ""] += 1
         self.settings[record.get("settings") or "{}"] += 1
-        for model in (*(record.get("models") or ()), *filter(None, row.get("separated_by") or ())):
+        of_columns = (
+            row.get(column.name) or ()
+            for column in (*COLUMNS, *columns_among(self.fields))
+            if column.tally == "models"
+        )
+        for model in (*(record.get("models") or ()), *filter(None, chain.from_iterable(of_columns))):
             name, url = model.get("name") or "", model.get("url") or ""
             self.models[Origin(model.get("role") or "", name, model.get("licence") or "", url)] += 1
 

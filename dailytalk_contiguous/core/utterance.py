@@ -159,6 +159,28 @@ class Field:
         return None if value == "" else value
 
 
+#: `Field.part` of a `Column`.
+OF_ROW = "row of the conversation"
+
+#: What is counted of a column: how often it has each value; of its numbers mean, least and most; how many rows
+#: each of its models (`core.schema.MODEL`) had a part in.
+TALLIES = ("", "count", "mean", "models")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Column(Field):
+    """A column of a row with one value a conversation, as `core.schema.COLUMNS` has it, or a stage publishes it.
+
+    Attributes:
+        tally: what is counted of it for reports and cards, one of `TALLIES`.
+        in_lines: whether each line of a transcript says it, too; an edit of it there counts for nothing.
+    """
+
+    part: str = OF_ROW
+    tally: str = ""
+    in_lines: bool = False
+
+
 def in_digits(value: Any, digits: int | None) -> Any:
     """A value with its numbers rounded to decimals, and None for those that are not finite."""
     if isinstance(value, (float, np.floating)):  # twice as fast as a union of types, and a corpus has millions
@@ -401,7 +423,20 @@ FIELDS: tuple[Field, ...] = (
 
 def features_of_fields(fields: Iterable[Field] = FIELDS) -> dict[str, Any]:
     """The types of an utterance of a finished row."""
-    return {field.name: field.feature for field in fields if field.part != "line"}
+    return {field.name: field.feature for field in fields if field.part not in ("line", OF_ROW)}
+
+
+def columns_among(fields: Iterable[Field]) -> tuple["Column", ...]:
+    return tuple(field for field in fields if isinstance(field, Column))
+
+
+def columns_of_lines(row: Mapping[str, Any], fields: Iterable[Field]) -> dict[str, Any]:
+    """What each line of a conversation says of its row, by its columns."""
+    values = ((column, row[column.name]) for column in columns_among(fields) if column.in_lines)
+    return {
+        column.path[0]: column.writer(value) if column.writer and value is not None else value
+        for column, value in values
+    }
 
 
 UTTERANCE = features_of_fields()
@@ -504,7 +539,7 @@ def utterance_of(line: Mapping[str, Any], fields: Iterable[Field] = FIELDS) -> d
     return {
         field.name: field.taken(line) if field.part != "built" else None
         for field in fields
-        if field.part != "line" or field.name == "words"
+        if field.part not in ("line", OF_ROW) or field.name == "words"
     }
 
 
@@ -531,10 +566,10 @@ def line_problem(
         if line["end"] <= line["start"]:
             return LineProblem("end", f"it ends at {line['end']} s, not after its start at {line['start']} s")
     for key, shape in _shapes(tuple(fields)).items():
-        if (value := line.get(key)) is not None and (misfit := _misfit(value, shape, key)):
+        if (value := line.get(key)) is not None and (misfit := value_problem(value, shape, key)):
             return LineProblem(key, misfit)
     for field in fields:
-        if field.required and field.taken(line) is None:
+        if field.required and field.part != OF_ROW and field.taken(line) is None:
             return LineProblem(field.name, f"{field.name} is missing")
     words = line.get("words") or []
     if not isinstance(words, list):
@@ -562,18 +597,18 @@ def _shapes(fields: tuple[Field, ...]) -> dict[str, Any]:
     """The type of each key of a line that the table says; of an object, that of all its values."""
     shapes: dict[str, Any] = {}
     for field in fields:
-        if field.part != "row" and field.name != "words":  # which have sentences of their own
+        if field.part not in ("row", OF_ROW) and field.name != "words":  # which have sentences of their own
             shape = field.feature if field.shape is None else field.shape
             shapes[field.path[0]] = {str: shape} if len(field.path) > 1 else shape
     return shapes
 
 
-def _misfit(value: Any, shape: Any, key: str) -> str | None:
+def value_problem(value: Any, shape: Any, key: str) -> str | None:
     """Why a value of a line has not the type of its field, in a sentence; null has any."""
     if value is None or value == "":
         return None
     if isinstance(shape, Value):
-        return _plain_misfit(value, shape.dtype, key)
+        return _plainvalue_problem(value, shape.dtype, key)
     if isinstance(shape, dict) and str in shape:
         kind = shape[str]
 
@@ -586,7 +621,9 @@ def _misfit(value: Any, shape: Any, key: str) -> str | None:
     if isinstance(shape, dict):
         if not isinstance(value, dict):
             return f"{key} is {quoted(value)}, no object"
-        return next((why for name, kind in shape.items() if (why := _misfit(value.get(name), kind, name))), None)
+        return next(
+            (why for name, kind in shape.items() if (why := value_problem(value.get(name), kind, name))), None
+        )
     if isinstance(shape, list):
         texts = [value] if isinstance(value, str) else value
         if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
@@ -596,11 +633,11 @@ def _misfit(value: Any, shape: Any, key: str) -> str | None:
     if isinstance(shape, List):
         if not isinstance(value, list):
             return f"{key} is {quoted(value)}, no list"
-        return next((why for item in value if (why := _misfit(item, shape.feature, key))), None)
+        return next((why for item in value if (why := value_problem(item, shape.feature, key))), None)
     raise TypeError(f"{key} has the type {shape!r}, which no field has")
 
 
-def _plain_misfit(value: Any, dtype: str, key: str) -> str | None:
+def _plainvalue_problem(value: Any, dtype: str, key: str) -> str | None:
     if dtype == "string":
         if not isinstance(value, str):
             return f"{key} is {quoted(value)}, no text"
@@ -654,12 +691,17 @@ def described(fields: Iterable[Field]) -> list[dict[str, Any]]:
     return [
         {"name": field.name, "type": _type_text(field.feature), "unit": field.unit, "about": field.about}
         | {"digits": field.digits, "required": field.required}
+        | ({"tally": field.tally, "in_lines": field.in_lines} if isinstance(field, Column) else {})
         for field in fields
     ]
 
 
-#: Columns that the row of one utterance has beside its fields (`core.schema.utterances`).
-_OF_ROWS = ("recording_id", "audio", "audio_sha256", "sample_rate", "labels", "split")
+#: Columns that rows have beside these (`core.schema.utterances`, `core.schema.LABELLED`).
+_OF_ROWS = (
+    *("recording_id", "audio", "audio_sha256", "sample_rate", "labels", "split", "conversation_id", "duration"),
+    *("source_duration", "language", "utterances", "alignments", "sounds", "sides", "speakers", "timeline"),
+    *("separated_by", "provenance", "problem", "problem_column", "remedy"),
+)
 
 #: The most fields that a file may describe.
 _MOST_FIELDS = 1000
@@ -667,7 +709,21 @@ _MOST_FIELDS = 1000
 #: The shape of `described` (see `core.documents.expect`).
 DESCRIBED: list[dict[str, Any]] = [
     {"name": str, "type": object, "unit?": str, "about?": str, "digits?": int, "required?": bool}
+    | {"tally?": str, "in_lines?": bool}
 ]
+
+
+def _field_of(record: Mapping[str, Any]) -> Field:
+    known: dict[str, Any] = {
+        "feature": _type_of(record["type"]),
+        "about": record.get("about") or "",
+        "unit": record.get("unit") or "",
+        "digits": record.get("digits"),
+        "required": bool(record.get("required")),
+    }
+    if (tally := record.get("tally")) is None:
+        return Field(record["name"], **known)
+    return Column(record["name"], **known, tally=tally, in_lines=bool(record.get("in_lines")))
 
 
 def published(records: Iterable[Mapping[str, Any]], where: str) -> tuple[Field, ...]:
@@ -679,17 +735,7 @@ def published(records: Iterable[Mapping[str, Any]], where: str) -> tuple[Field, 
     if len(listed) > _MOST_FIELDS:
         raise DailytalkError(f"{where} describes {len(listed):,} fields", f"describe {_MOST_FIELDS:,} at most")
     return checked_fields(
-        (
-            Field(
-                record["name"],
-                _type_of(record["type"]),
-                record.get("about") or "",
-                record.get("unit") or "",
-                digits=record.get("digits"),
-                required=bool(record.get("required")),
-            )
-            for record in listed
-        ),
+        (_field_of(record) for record in listed),
         where,
     )
 
@@ -705,6 +751,11 @@ def checked_fields(fields: Iterable[Field], where: str) -> tuple[Field, ...]:
             )
         if not field.name.isidentifier() or len(field.name) > 100:
             raise DailytalkError(f"{where} publishes {field.name[:100]!r}", "name it with letters, digits and _")
+        if isinstance(field, Column) and field.tally not in TALLIES:
+            raise DailytalkError(
+                f"{where} publishes {field.name!r} with the tally {quoted(field.tally)}",
+                f"use {', '.join(filter(None, TALLIES))}, or none",
+            )
         if not _is_plain(field.feature):
             raise DailytalkError(
                 f"{where} publishes {field.name!r} of the type {quoted(field.feature)}",

@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Collection, Container, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from string import Template
@@ -21,7 +21,7 @@ from dailytalk_contiguous.core.emotions import AFFECT_MAP
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import CONFIGS, OPTIONAL, SPLITS, is_recorded
 from dailytalk_contiguous.core.tally import UNKNOWN, Tally
-from dailytalk_contiguous.core.utterance import FIELDS, Field, type_in_words
+from dailytalk_contiguous.core.utterance import FIELDS, OF_ROW, Field, type_in_words
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.models.licences import licence_of
 from dailytalk_contiguous.publish import sections as report
@@ -352,6 +352,7 @@ def statistics(tally: Tally, packed: Packed, assets: dict[str, bytes]) -> str:
         " ".join(others),
         report.markdown((report.durations_plot(tally), *report.voice_tables(tally), *style), assets),
         report.markdown(report.emotion_parts(report.CorpusFigures(tally, unit="utterance")), assets),
+        report.markdown(report.published_tables(tally)),
     ]
     return "\n\n".join(filter(None, texts))
 
@@ -611,8 +612,8 @@ class CardRows:
             first. None without any.
     """
 
-    def __init__(self) -> None:
-        self.tally, self.judge, self.labelled = Tally(), Judge(), False
+    def __init__(self, fields: Sequence[Field] = ()) -> None:
+        self.tally, self.judge, self.labelled = Tally(fields=fields), Judge(), False
         self.example: Mapping[str, Any] | None = None
         self._score: tuple[int, ...] = ()
 
@@ -980,11 +981,11 @@ def _filled_of_clips(
     }
 
 
-def fields_table(fields: Iterable[Field], without: Container[str]) -> str:
+def fields_table(fields: Iterable[Field], without: tuple[str, ...]) -> str:
     """The fields of an utterance as a table, but those of some parts; what people's own stages say is escaped."""
     lines = ["| field | type, unit, range | what |", "|---|---|---|"]
     for column in fields:
-        if column.part not in without:
+        if column.part not in (*without, OF_ROW):
             cells = [", ".join(filter(None, (type_in_words(column.feature), column.unit))), column.about]
             shown = cells if column in FIELDS else map(markdown_cell, cells)
             lines.append(f"| `{column.name}` | {' | '.join(shown)} |")

@@ -45,6 +45,7 @@ from dailytalk_contiguous.core.utterance import (
     UTTERANCE,
     Field,
     checked_fields,
+    columns_among,
     published,
     sounding_span,
 )
@@ -207,7 +208,7 @@ class Items(ABC):
 
     @cached_property
     def fields(self) -> tuple[Field, ...]:
-        """Fields of utterances that stages of people's own publish. Raises DailytalkError for impossible ones."""
+        """What stages of people's own publish. Raises DailytalkError for impossible fields or columns."""
         return published((read_run(self.folder) or {}).get("fields") or (), RUN) if self.folder else ()
 
     @property
@@ -313,7 +314,7 @@ class FiledItems(Items):
         with self._opened(file, wanted) as opened:
             sizes = enumerate(opened.group_sizes)
             places = (Place(file, group, number) for group, size in sizes for number in range(size))
-            rows = opened.rows(_stored(opened.schema.names, wanted))
+            rows = opened.rows(self._stored(opened.schema.names, wanted))
             for count, (place, row) in enumerate(zip(places, rows, strict=False), 1):
                 item = self._item(row, file, wanted, count)
                 self._latest = item["conversation_id"], place
@@ -329,7 +330,7 @@ class FiledItems(Items):
             at = [*of_file]
             with self._opened(file, wanted) as opened:
                 numbers = [(place.group, place.number) for place in at]
-                rows = opened.rows_at(numbers, _stored(opened.schema.names, wanted))
+                rows = opened.rows_at(numbers, self._stored(opened.schema.names, wanted))
                 for place, row in zip(at, rows, strict=True):
                     if row is None:
                         raise BadInput(f"{file} has changed meanwhile", "run the same command again")
@@ -342,6 +343,16 @@ class FiledItems(Items):
             item["audio"] = embedded(row["audio"])
         name = f"row {number} of {self._named(file)}"
         return judged(item, name) if item.keys() >= _JUDGED else item
+
+    def _stored(self, names: Collection[str], columns: Set[str] | None) -> list[str]:
+        """The columns of a file, which has `names`, that an item with these columns is made of.
+
+        With the utterances come the columns that people's own stages publish.
+        """
+        wanted = {*LABELLED} if columns is None else {"conversation_id", *columns}
+        if "utterances" in wanted:
+            wanted |= {column.name for column in columns_among(self.fields)}
+        return [name for name in names if name in wanted]
 
     @abstractmethod
     def _opened(self, file: Path | str, columns: Set[str] | None) -> AbstractContextManager[ParquetReader]: ...
@@ -419,6 +430,7 @@ class Shards(FiledItems):
             utterance = Features.from_arrow_schema(opened.schema).get("utterances")
         stored = utterance.feature if isinstance(utterance, List) else {}
         own = [described.get(name) or Field(name, kind) for name, kind in stored.items() if name not in UTTERANCE]
+        own += [column for column in columns_among(described.values()) if column.name in opened.schema.names]
         return checked_fields(own, as_text(self.files[0]))
 
     def splits(self) -> dict[str, str]:
@@ -434,7 +446,8 @@ class Shards(FiledItems):
 
     @cached_property
     def _typed(self) -> Features:
-        return Features({**_TYPED, "utterances": built((*FIELDS, *self.fields))["utterances"]})
+        columns = built((*FIELDS, *self.fields))
+        return Features({**columns, **_TYPED, "utterances": columns["utterances"]})
 
     @contextmanager
     def _opened(self, file: Path | str, columns: Set[str] | None) -> Iterator[ParquetReader]:
@@ -453,12 +466,6 @@ class Shards(FiledItems):
 
     def _named(self, file: Path | str) -> str:
         return Path(file).name
-
-
-def _stored(names: Collection[str], columns: Set[str] | None) -> list[str]:
-    """The columns of a file, which has `names`, that an item with these columns is made of."""
-    wanted = LABELLED.keys() if columns is None else {"conversation_id", *columns}
-    return [name for name in names if name in wanted]
 
 
 def _is_as_measured(row: Row) -> bool:

@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dailytalk_contiguous.core import documents
 from dailytalk_contiguous.core.audio import to_uri
@@ -48,9 +48,11 @@ from dailytalk_contiguous.publish.training_folder import (
     most_listed,
     timed_conversation,
 )
-from dailytalk_contiguous.publish.verdict import Judge
 from dailytalk_contiguous.store.edit_journal import laid_over
 from dailytalk_contiguous.store.files import inside
+
+if TYPE_CHECKING:
+    from dailytalk_contiguous.publish.verdict import Judge
 
 CONFIG = "moshi-finetune.yaml"
 
@@ -184,6 +186,8 @@ def check_moshi(
 
     `config` is the file with the trainer's configuration.
     """
+    from dailytalk_contiguous.publish.verdict import Judge  # here: who writes such a folder judges none
+
     plan, findings = read_plan(folder, config)
     contents = _Contents(settings.decode, check_line)
     named = {os.path.realpath(path) for path in plan.manifests.values()}
@@ -360,7 +364,7 @@ def _silent_right(plan: TrainerPlan, contents: _Contents) -> Iterator[Finding]:
     yield advice("silent-right", silent[0] if len(silent) == 1 else ".", what, remedy, severity)
 
 
-def _conversations(folder: Path, plan: TrainerPlan, judge: Judge, taken: TurnTaking) -> Iterator[Finding]:
+def _conversations(folder: Path, plan: TrainerPlan, judge: "Judge", taken: TurnTaking) -> Iterator[Finding]:
     """Advice that needs more than the trainer reads; nothing where the folder is not our export."""
     if not (folder / ABOUT).exists():
         return

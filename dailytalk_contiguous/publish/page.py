@@ -123,7 +123,7 @@ def _compared(folder: Path, name: str) -> report.Compared:
         )
     items = open_items(folder)
     unit = "files" if items.kind == "mix" else "clips" if items.labelled else "utterances"
-    side = report.Compared(name, unit, Tally(items.rebuilt))
+    side = report.Compared(name, unit, Tally(items.rebuilt, fields=items.fields))
     for row in items.rows(SMALL):
         if not row.get("problem"):
             side.tally.add(row)
@@ -286,7 +286,7 @@ def _write(
     limits: judging.FitnessLimits | None,
     defaults: Mapping[str, Any],
 ) -> WrittenReport:
-    tally = Tally(items.rebuilt, knows_rejects=items.kind != "version")
+    tally = Tally(items.rebuilt, knows_rejects=items.kind != "version", fields=items.fields)
     judge = judging.Judge(limits, items.rebuilt)
     listed: list[_Listed] = []
     refused: list[dict[str, str]] = []

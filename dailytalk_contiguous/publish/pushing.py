@@ -818,7 +818,7 @@ def push_version(
     Raises DailytalkError: it can't be published as asked. Readers of the Hub see no change then, unless only the
     tag could not be set, which the sentence says.
     """
-    finished_items(folder)  # before the Hub is asked: there is something to publish
+    fields = finished_items(folder).fields  # before the Hub is asked: there is something to publish
     api, stage = HfApi(), folder / STAGE
     with exclusive(stage):
         exists = validate_request(api, target, settings, patience, dry_run)
@@ -836,7 +836,7 @@ def push_version(
             if done * 10 // of > (done - 1) * 10 // of:  # hundreds of files should not print hundreds of lines
                 say(f"packed {done} of {counted(of, 'file')}")
 
-        card_rows, new_rows = CardRows(), NewRows(with_texts=state.head is not None)
+        card_rows, new_rows = CardRows(fields), NewRows(with_texts=state.head is not None)
         before_had_source = any(name.startswith("source/") for name in counts)
         before_had_clips = any(name.startswith("interactivity/") for name in counts)
         packed = pack_version(

@@ -44,7 +44,7 @@ from dailytalk_contiguous.core.tally import (
     total,
 )
 from dailytalk_contiguous.core.turns import SIDES, TURN_MEASURES
-from dailytalk_contiguous.core.utterance import EVENTS
+from dailytalk_contiguous.core.utterance import EVENTS, columns_among
 from dailytalk_contiguous.core.wording import counted, kind_of, length_text
 from dailytalk_contiguous.publish import render
 from dailytalk_contiguous.publish.plots import (
@@ -359,7 +359,8 @@ def conversation_sections(
     words: list[SectionPart] = [Table("How word times are known", ("", "words"), known, nothing="no words")]
     words += [plot] if (plot := confidence_plot(tally)) else []
     yield Section("facts", "", [conversation_facts(tally, run)])
-    yield Section("what", "What is in it", [*voice_parts(tally), durations_plot(tally)])
+    contents = [*voice_parts(tally), durations_plot(tally), *published_tables(tally)]
+    yield Section("what", "What is in it", contents)
     doubtful = [table] if (table := doubtful_sides(tally)) else []
     yield Section("turns", "Turn-taking", [*turn_parts(tally), *doubtful])
     if taught := scorecard_parts(tally, references):
@@ -412,6 +413,9 @@ def conversation_facts(tally: Tally, run: Mapping[str, Any]) -> KeyFigures:
     ]
     return KeyFigures(figures if tally.rebuilt else [*figures[:5], figures[-1]])
 
+
+#: Values of a column that are named.
+MOST_VALUES = 12
 
 #: What settings hold that say nothing.
 _NO_VALUES: tuple[list[Any], ...] = ([None], [""], [[]], [False], ["auto"])
@@ -488,6 +492,22 @@ def durations_plot(tally: Tally) -> HistogramPlot:
         nothing="no conversations",
         name="lengths",
     )
+
+
+def published_tables(tally: Tally) -> list[Table]:
+    """The columns that people's own stages publish, with what was counted of them; none where none do."""
+    rows: list[tuple[render.TableCell, ...]] = []
+    for column in columns_among(tally.fields):
+        counted_values = tally.published.get(column.name)
+        if isinstance(counted_values, Moments):
+            middle = f"mean {counted_values.mean:.4g}, from {counted_values.low:.4g} to {counted_values.high:.4g}"
+            text = f"{middle} {column.unit}".strip() if counted_values.n else ""
+        else:
+            most = (counted_values or Counter[str]()).most_common(MOST_VALUES)
+            text = ", ".join(f"{value} ({n:,})" for value, n in most)
+        rows.append((render.Code(column.name), column.about, text or UNKNOWN))
+    head = ("column", "what", "of how many conversations")
+    return [Table("Columns that stages publish", head, rows, nothing="")] if rows else []
 
 
 def voice_tables(tally: Tally) -> list[Table]:

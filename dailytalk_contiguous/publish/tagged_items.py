@@ -14,8 +14,8 @@ from typing import Any
 
 from dailytalk_contiguous.core.documents import fits, json_lines, path_of
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.schema import LABELLED, SIDE, Row
-from dailytalk_contiguous.core.utterance import EDGES, FIELDS, line_problem, utterance_of
+from dailytalk_contiguous.core.schema import COLUMNS, LABELLED, SIDE, Row
+from dailytalk_contiguous.core.utterance import EDGES, FIELDS, columns_among, line_problem, utterance_of
 from dailytalk_contiguous.publish.items import Items, ItemSound
 from dailytalk_contiguous.shards import Entry, ShardIndex, read_rows
 from dailytalk_contiguous.sources.transcribed import BASE, at_hand, tagged_row
@@ -89,7 +89,8 @@ class TaggedItems(Items):
     def _base(self, path: Path) -> dict[str, Row]:
         """What a shard knows of its recordings; neighbours in the transcript are mostly of one shard."""
         if self._latest[0] != path:
-            self._latest = path, read_rows(path, (*BASE, "sides"))
+            names = (column.name for column in columns_among(self.fields))
+            self._latest = path, read_rows(path, (*BASE, "sides", *names))
         return self._latest[1]
 
     _latest: tuple[Path | None, dict[str, Row]] = (None, {})
@@ -98,7 +99,7 @@ class TaggedItems(Items):
         # A transcript counts from the start of the recording, which may have been cut into several conversations.
         shard, entry = self._entries.get(name, (None, None))
         is_made = entry is not None and not entry.reject
-        tagged = tagged_row(self._base(shard).get(name)) if shard and is_made else {}
+        tagged = tagged_row(self._base(shard).get(name), columns_among(self.fields)) if shard and is_made else {}
         offset = tagged.get("offset", 0.0)
 
         def moved(item: Row) -> Row:
@@ -127,7 +128,7 @@ class TaggedItems(Items):
             "sounds": [],
             "sides": tagged["sides"] if fits(tagged.get("sides"), _SIDES) else None,
             "speakers": {line["channel"]: line.get("speaker") for _, line in reversed(lines)},
-            "separated_by": tagged.get("separated_by"),
+            **{column.name: tagged.get(column.name) for column in (*COLUMNS, *columns_among(self.fields))},
         }
 
 

@@ -25,7 +25,7 @@ import numpy as np
 from dailytalk_contiguous.core.audio import Pcm, encoded_sound, mixed_down, read_pcm
 from dailytalk_contiguous.core.documents import with_null
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.schema import BUILT
+from dailytalk_contiguous.core.schema import BUILT, LABELLED
 from dailytalk_contiguous.publish import exports
 from dailytalk_contiguous.publish.items import ABOUT, Conversation, Utterance, heard
 from dailytalk_contiguous.publish.moshi_folder import PieceSettings, piece_edges, piece_path
@@ -163,7 +163,8 @@ def write_cuts(export: exports.Export, item: Conversation) -> Iterator[exports.F
 
 def write_webdataset(export: exports.Export, item: Conversation) -> Iterator[exports.FileEntry]:
     """Write a conversation as WAV and JSON: its row."""
-    row = {name: item.row[name] for name in BUILT if name in item.row and name != "audio"}
+    own = item.row.keys() - LABELLED.keys() - {"problem", "problem_column", "remedy"}  # what own stages publish
+    row = {name: item.row[name] for name in item.row if (name in BUILT or name in own) and name != "audio"}
     about = with_null(row | {"sample_rate": item.sample_rate, "duration": item.duration})
     tar = _sound_members(_key(item), item.pcm, item.sample_rate, about)
     yield from _write_parts(export, item, {"-{:06d}.tar": tar})

@@ -18,9 +18,18 @@ from dailytalk_contiguous.core.code import code_digest
 from dailytalk_contiguous.core.documents import fits
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.machine import PACKAGES
-from dailytalk_contiguous.core.schema import BUILT, TIMELINE_MEANS, Row
+from dailytalk_contiguous.core.schema import BUILT, TIMELINE_MEANS, Row, built
 from dailytalk_contiguous.core.settings import settings_of
-from dailytalk_contiguous.core.utterance import FIELDS, GIVEN, UTTERANCE, Field, described, line_of, words_within
+from dailytalk_contiguous.core.utterance import (
+    FIELDS,
+    GIVEN,
+    UTTERANCE,
+    Field,
+    columns_of_lines,
+    described,
+    line_of,
+    words_within,
+)
 from dailytalk_contiguous.core.wording import kind_of
 from dailytalk_contiguous.shards import Entry, ShardIndex, audio_digest, chain_of, read_rows
 from dailytalk_contiguous.sources.recordings import shortened
@@ -468,7 +477,7 @@ def _written(
                     samples, rate = soundfile.read(flac, dtype="int16", always_2d=True)
                     with replacing(wav_path(out, name)) as wav:
                         wav_writer([samples], rate, samples.shape[1], digest=audio_digest(row))(wav)
-            rows = read_rows(path, [column for column in BUILT if column != "audio"])
+            rows = read_rows(path, [column for column in built(fields) if column != "audio"])
             for name, entry in shard_entries.items():
                 if not results.add(entry):
                     continue
@@ -544,7 +553,7 @@ def shifted(row: Row, first_id: int = 0, fields: Sequence[Field] = FIELDS) -> It
             "duration": None if start is None else round(end - start, 4),
             "words": words_within(row["alignments"], utterance),
         }
-        yield line_of({**utterance, **about}, rebuilt=True, fields=fields)
+        yield line_of({**utterance, **about}, rebuilt=True, fields=fields) | columns_of_lines(row, fields)
 
 
 def wav_path(out: Path, conversation_id: str) -> Path:

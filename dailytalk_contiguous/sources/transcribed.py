@@ -15,7 +15,15 @@ from dailytalk_contiguous.core.documents import LATEST, Readable, as_text, expec
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.machine import cache_folder
 from dailytalk_contiguous.core.schema import CHANNELS, Row
-from dailytalk_contiguous.core.utterance import FIELDS, OPTIONAL_FIELDS, Field, line_problem
+from dailytalk_contiguous.core.utterance import (
+    FIELDS,
+    OPTIONAL_FIELDS,
+    Column,
+    Field,
+    columns_among,
+    line_problem,
+    value_problem,
+)
 from dailytalk_contiguous.shards import compress, compress_row, expand, expand_row, read_entries, read_rows
 from dailytalk_contiguous.sources.recordings import is_recording, pairs, put_together, shortened, stem
 from dailytalk_contiguous.sources.separated import checked_separated, exchanged, moved_lines, separated_of
@@ -88,8 +96,11 @@ def identity_of(path: Path, data: bytes | None = None) -> str:
     return digest.hexdigest()[:20]
 
 
-def tagged_row(row: Row | None) -> Row:
-    """A row of a tagged shard. Raises BadInput for one that no `dailytalk tag` has written."""
+def tagged_row(row: Row | None, columns: Sequence[Column] = ()) -> Row:
+    """A row of a tagged shard, with the columns that stages published.
+
+    Raises BadInput for one that no `dailytalk tag` has written.
+    """
     tagged: Row = expect(row, _TAGGED, "its row in the tagged shard", TAG_AGAIN)
     is_part = tagged["offset"] >= 0 and 0 < tagged["duration"] <= LATEST and tagged["offset"] <= LATEST
     utterances = {len(tagged[column]) for column in OF_UTTERANCES}
@@ -101,6 +112,9 @@ def tagged_row(row: Row | None) -> Row:
         or not set(tagged["channel"]) <= {*CHANNELS}
     ):
         raise BadInput("its row in the tagged shard describes no part of a recording", TAG_AGAIN)
+    for column in columns:
+        if misfit := value_problem(tagged.get(column.name), column.feature, column.name):
+            raise BadInput(f"its row in the tagged shard: {misfit}", TAG_AGAIN)
     if any(tagged.get(column) is not None for column in SEPARATED):
         turns, models = map(tagged.get, SEPARATED)
         checked = checked_separated(turns, models, "its row in the tagged shard", tagged["duration"])
@@ -272,7 +286,8 @@ def transcribed(
             f"{path_of(transcript)} was made with --channel mix, in which no speaker is alone on a channel",
             "only recordings of two channels, tagged without --channel mix, can be re-voiced",
         )
-    rows_by_id, unusable = _tagged_rows(tagged, rejects) if tagged and tagged.exists() else ({}, {})
+    columns = columns_among(fields)
+    rows_by_id, unusable = _tagged_rows(tagged, rejects, columns) if tagged and tagged.exists() else ({}, {})
     groups: dict[str, list[bytes]] = {}  # one part for all lines that follow each other
     read = _lines(transcript, rows_by_id, rejects, fields)
     for name, numbered in itertools.groupby(read, key=itemgetter(0)):
@@ -324,7 +339,9 @@ def _lines(
         yield conversation_id, line
 
 
-def _tagged_rows(tagged: Path, rejects: list[Reject]) -> tuple[dict[str, Row], dict[str, BadInput]]:
+def _tagged_rows(
+    tagged: Path, rejects: list[Reject], columns: Sequence[Column]
+) -> tuple[dict[str, Row], dict[str, BadInput]]:
     """The rows of the shards, compressed, and why others can't be used, by conversation id."""
     rows_by_id: dict[str, Row] = {}
     unusable: dict[str, BadInput] = {}
@@ -335,14 +352,15 @@ def _tagged_rows(tagged: Path, rejects: list[Reject]) -> tuple[dict[str, Row], d
             rejects.append(Reject(shown(Path(path.name)), "transcript", reason, TAG_AGAIN))
             continue
         try:
-            rows = read_rows(path, (*BASE, "given"))  # which names the speakers
+            names = (*BASE, *(column.name for column in columns), "given")  # the last names the speakers
+            rows = read_rows(path, names)
         except BadInput as error:
             unusable |= dict.fromkeys(entries, BadInput(error.reason, TAG_AGAIN))
             continue
         for name, entry in entries.items():
             try:
                 if not entry.reject:
-                    rows_by_id[name] = compress_row(tagged_row(rows.get(name)), _OF_PARTS)
+                    rows_by_id[name] = compress_row(tagged_row(rows.get(name), columns), _OF_PARTS)
             except BadInput as error:
                 unusable[name] = error
     return rows_by_id, unusable
@@ -364,9 +382,14 @@ def _row(name: str, lines: Sequence[_Line], base: Row, rejects: list[Reject], fi
     said = script_columns(base, usable(), fields)
     if moved := [by_id[key] for key in moved_lines(base, by_id)]:
         base = exchanged(base, moved, json.dumps(stamp))
-    row = {column: base[column] for column in KEPT if column in base} | said
+    own = {column.name: base.get(column.name) for column in columns_among(fields)}
+    row = {column: base[column] for column in KEPT if column in base} | own | said
     # Of a field that no line has, the digest is that of runs which did not know it.
-    facts = {column: value for column, value in row.items() if column not in OPTIONAL_FIELDS or any(value)}
+    facts = {
+        column: value
+        for column, value in row.items()
+        if (column not in OPTIONAL_FIELDS or any(value)) and (column not in own or value is not None)
+    }
     content = json.dumps([facts | {"audio": None}, stamp], sort_keys=True)
     return row | {"input_digest": hashlib.sha256(content.encode()).hexdigest()[:20]}
 

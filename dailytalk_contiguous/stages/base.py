@@ -35,7 +35,7 @@ from dailytalk_contiguous.core.schema import (
     per_utterance,
 )
 from dailytalk_contiguous.core.settings import Setting, check_values
-from dailytalk_contiguous.core.utterance import UTTERANCE, Field, checked_fields
+from dailytalk_contiguous.core.utterance import UTTERANCE, Column, Field, checked_fields
 from dailytalk_contiguous.models.devices import DEVICES
 
 AnyDataset = TypeVar("AnyDataset", Dataset, IterableDataset)
@@ -83,7 +83,8 @@ class Stage:
         uses: columns that are used if they are there.
         adds: the columns that a call returns, and their types.
         publishes: those of `adds` that finished rows and transcripts have, too, as fields of an utterance beside
-            those of `core.utterance.FIELDS`; the name alone where the defaults of `Field` do.
+            those of `core.utterance.FIELDS`; the name alone where the defaults of `Field` do. A `Column` is one of
+            the row: one value a conversation.
         transient: those of `adds` that are too heavy to be stored; `restore` makes them again.
         prepares: whether it needs no model's device, so that a thread may do it while the device is busy.
         refuses: whether it may meet a row that it can't use. `map` then adds the columns of `core.schema.PROBLEM`:
@@ -400,9 +401,10 @@ def find_stage(kind: type[_Kind], stages: Iterable[Stage]) -> _Kind | None:
 
 
 def published_by(stages: Iterable[Stage]) -> tuple[Field, ...]:
-    """The fields of utterances that stages publish, with their types.
+    """The fields of utterances and the columns of rows that stages publish, with their types.
 
-    Raises DailytalkError for a field that its stage does not add to each utterance or adds with another type, for
+    Raises DailytalkError for one that its stage does not add, to each utterance if it is a field, or adds with
+    another type, for
     one whose name is taken, also by a column of the source or of another stage, and for a column that has the name
     of a field and another type.
     """
@@ -418,15 +420,17 @@ def published_by(stages: Iterable[Stage]) -> tuple[Field, ...]:
                 )
         for entry in stage.publishes:
             field = Field(entry) if isinstance(entry, str) else entry
-            if field.name not in added or field.feature not in (None, added[field.name]):
+            types = dict(stage.adds) if isinstance(field, Column) else added
+            if field.name not in types or field.feature not in (None, types[field.name]):
+                whole = "to each row" if isinstance(field, Column) else "to each utterance"
                 raise DailytalkError(
-                    f"{stage.name} publishes {field.name!r}, which it does not add to each utterance as that type",
+                    f"{stage.name} publishes {field.name!r}, which it does not add {whole} as that type",
                     "name it in adds, and lift a stage for utterances with PerUtterance",
                 )
             if columns[field.name] > 1:
                 reason = f"{stage.name} publishes {field.name!r}, and there is a column of that name"
                 raise DailytalkError(reason, "give it another name")
-            fields.append(dataclasses.replace(field, feature=added[field.name]))
+            fields.append(dataclasses.replace(field, feature=types[field.name]))
     return checked_fields(fields, "a stage")
 
 

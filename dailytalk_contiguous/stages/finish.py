@@ -15,7 +15,15 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.quality import FRAME
 from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.stereo_audio import PublishedStereo
-from dailytalk_contiguous.core.utterance import EDGES, FIELDS, OPTIONAL_FIELDS, UTTERANCE, Field, pack_utterances
+from dailytalk_contiguous.core.utterance import (
+    EDGES,
+    FIELDS,
+    OPTIONAL_FIELDS,
+    UTTERANCE,
+    Field,
+    columns_among,
+    pack_utterances,
+)
 from dailytalk_contiguous.stages.base import REVOICE_OR_KEEP, AnyDataset, Stage
 from dailytalk_contiguous.stages.script import columns_besides
 
@@ -52,7 +60,7 @@ class Finish(Stage):
         *(_RENAMED.get(name, name) for name in UTTERANCE if name not in ("channel", *OPTIONAL_FIELDS)),
     )
     uses: ClassVar[tuple[str, ...]] = (
-        "separated_by",
+        *(column.name for column in schema.COLUMNS),
         *sorted({_RENAMED.get(name, name) for name in OPTIONAL_FIELDS}),
     )
     batch_rows: ClassVar[int] = 1
@@ -115,7 +123,7 @@ class Finish(Stage):
             "sides": [_side(side, words) for side in row["built_sides"]],
             "speakers": speakers,
             "timeline": row["timeline"],
-            "separated_by": row.get("separated_by"),
+            **{column.name: row.get(column.name) for column in (*schema.COLUMNS, *columns_among(self.fields))},
             "provenance": self._provenance({said["models"]["recogniser"] for said in utterances}),
         }
 

@@ -15,7 +15,7 @@ from datasets import Features, List, Value
 
 from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.schema import CHANNELS, SOURCE, STRING, Row, per_utterance
+from dailytalk_contiguous.core.schema import CHANNELS, COLUMNS, SOURCE, STRING, Row, per_utterance
 from dailytalk_contiguous.core.settings import unlisted
 from dailytalk_contiguous.core.utterance import (
     EDGES,
@@ -24,6 +24,8 @@ from dailytalk_contiguous.core.utterance import (
     OPTIONAL_FIELDS,
     UTTERED_WORD,
     Field,
+    columns_among,
+    columns_of_lines,
     features_of_fields,
     in_digits,
     known_trims,
@@ -41,7 +43,7 @@ _ROUNDING = 0.0025
 #: Columns of the source that are needed to the end.
 KEPT = (
     *("conversation_id", "recording_id", "audio", "audio_file", "offset", "duration"),
-    *("sample_rate", "channels", "separated_by", "input_digest"),
+    *("sample_rate", "channels", *(column.name for column in COLUMNS), "input_digest"),
 )
 
 #: Columns of tagged utterances that no field has: their run of speech, and what a line says in other words.
@@ -101,12 +103,14 @@ class Script(Stage):
         return script_columns(row, ((line["utterance_id"], number, line) for number, line in lines), fields)
 
     def map(self, dataset: AnyDataset, **options: Any) -> AnyDataset:
-        return super().map(dataset, **{"remove_columns": columns_besides((*KEPT, *self.adds), dataset)} | options)
+        kept = (*KEPT, *(column.name for column in columns_among(self.fields)), *self.adds)
+        return super().map(dataset, **{"remove_columns": columns_besides(kept, dataset)} | options)
 
 
 def script_row(fields: Sequence[Field] = FIELDS) -> Features:
     """What `Script.map` leaves, and a transcript is read as: what `Speak` and the stages after it find."""
-    return Features({**{name: SOURCE[name] for name in KEPT}, **script_features(fields)})
+    own = {column.name: column.feature for column in columns_among(fields)}
+    return Features({**{name: SOURCE[name] for name in KEPT}, **own, **script_features(fields)})
 
 
 def columns_besides(names: Iterable[str], dataset: AnyDataset) -> list[str]:
@@ -140,7 +144,8 @@ def transcript_lines(row: Mapping[str, Any], fields: Sequence[Field] = FIELDS) -
     for utterance in tagged_utterances(row, fields):
         line = moved(utterance) | {name: row[name] for name in ("audio_file", "conversation_id")}
         line["duration"] = round(line["end"] - line["start"], 3)
-        yield line_of(line | {"words": [moved(word) for word in utterance["words"]]}, fields=fields)
+        line = line_of(line | {"words": [moved(word) for word in utterance["words"]]}, fields=fields)
+        yield line | columns_of_lines(row, fields)
 
 
 def script_columns(

@@ -3,8 +3,10 @@
 That it runs in other processes is seen in tests/test_chain.py.
 """
 
+import io
 import json
 import re
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from audio_files import ROOT
 from command import EMBEDDED, Command
 from datasets import load_dataset
 from huggingface_hub import hf_hub_download
-from own_stages import OWN_STAGE, miscounts, own_stage
+from own_stages import OWN_COLUMN, OWN_STAGE, miscounts, own_stage
 from recordings import excerpt, save
 
 from dailytalk_contiguous import load
@@ -85,14 +87,72 @@ def test_what_an_own_stage_publishes_is_in_transcripts_rows_and_versions(
 
 
 @pytest.mark.needs("espeakng_loader")
+@pytest.mark.usefixtures("impatient", "hub")
+def test_column_of_an_own_stage_is_in_lines_rows_cards_and_versions(
+    tmp_path: Path, dailytalk: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, work = own_stage(tmp_path, monkeypatch, OWN_COLUMN), tmp_path / "work"
+    save(tmp_path / "in/call.wav", excerpt(seconds=9.0))
+    build = ("build", tmp_path / "in", "--out", work, *EMBEDDED, "--source-licence", "CC0-1.0", "--stage", file)
+    assert dailytalk(*build).code == 0
+    for name in ("transcript.jsonl", "transcript_shifted.jsonl"):
+        lines = [json.loads(line) for line in (work / name).read_text(encoding="utf-8").splitlines()]
+        assert {line["opened_by"] for line in lines} == {"left"}
+        assert not any("opened_after" in line for line in lines)
+    file.unlink()  # later commands read what it publishes in run.json
+    edited = (work / "transcript.jsonl").read_text(encoding="utf-8").replace("So tell me", "Well, tell me", 1)
+    (work / "transcript.jsonl").write_text(edited, encoding="utf-8")
+    assert dailytalk("speak", work).code == 0
+    assert dailytalk("check", work).code == 0
+    assert dailytalk("export", work, "--format", "webdataset", "--out", tmp_path / "web").code == 0
+    with tarfile.open(next((tmp_path / "web").glob("train-*.tar"))) as shard:
+        name = next(name for name in shard.getnames() if name.endswith(".json"))
+        whole = json.load(shard.extractfile(name) or io.BytesIO())
+    assert whole["opened_by"] == "left"
+    after = whole["opened_after"]
+    assert 0.5 < after < 1.0
+    assert dailytalk("report", work, "--out", tmp_path / "page.html").code == 0
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "whose voice comes first" in page
+    assert dailytalk("push", work, "tester/openings", "--create", "--tag", "v1.0.0").code == 0
+    version = {"path": "tester/openings", "revision": "v1.0.0", "split": "train"}
+    (row,) = load_dataset(**version).remove_columns("audio")
+    assert (row["opened_by"], row["opened_after"]) == ("left", pytest.approx(after))
+    card = Path(hf_hub_download("tester/openings", "README.md", repo_type="dataset", revision="v1.0.0"))
+    text = card.read_text(encoding="utf-8")
+    assert "| `opened_by` | whose voice comes first | left (1) |" in text
+    assert f"| `opened_after` | when it comes | mean {after:.4g}, from {after:.4g} to {after:.4g} s |" in text
+    assert dailytalk("check", "tester/openings@v1.0.0").code == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (OWN_COLUMN.replace("opened_by", "speakers"), "publishes 'speakers'"),
+        (OWN_COLUMN.replace('tally="count"', 'tally="median"'), "the tally 'median': use count, mean, models"),
+        (OWN_COLUMN.replace('Column("opened_by"', 'Field("opened_by"').replace("Column,", "Column, Field,")
+            .replace('tally="count", in_lines=True', 'digits=1'), "does not add to each utterance"),
+        (OWN_COLUMN.replace('Column("opened_by"', 'Column("opened"'), "does not add to each row"),
+    ],
+)  # fmt: skip
+def test_column_that_can_not_be_published_is_refused_in_a_sentence(
+    text: str, reason: str, tmp_path: Path, dailytalk: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = own_stage(tmp_path, monkeypatch, text)
+    save(tmp_path / "call.wav", excerpt(seconds=2.0))
+    done = dailytalk("tag", tmp_path, "--out", tmp_path / "out", "--stage", file)
+    assert (done.code, done.err.count("\n"), reason in done.err) == (1, 1, True), done.err
+
+
+@pytest.mark.needs("espeakng_loader")
 def test_field_with_the_name_of_a_column_of_speaking_is_refused_before_anything_is_said(
     file: Path, tmp_path: Path, dailytalk: Command
 ) -> None:
-    file.write_text(OWN_STAGE.replace("n_words", "timeline"), encoding="utf-8")
+    file.write_text(OWN_STAGE.replace("n_words", "spoken"), encoding="utf-8")
     save(tmp_path / "in/call.wav", excerpt(seconds=6.0))
     assert dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *EMBEDDED, "--stage", file).code == 0
     done = dailytalk("speak", tmp_path / "out")
-    assert (done.code, done.err.count("\n"), "'timeline'" in done.err) == (1, 1, True)
+    assert (done.code, done.err.count("\n"), "'spoken'" in done.err) == (1, 1, True)
     assert not list((tmp_path / "out").glob("dataset/*"))
 
 

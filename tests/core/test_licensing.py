@@ -8,9 +8,9 @@ from dailytalk_contiguous.core.licensing import (
     asked,
     combined,
     licence_in_words,
-    licence_of,
     refusal,
 )
+from dailytalk_contiguous.models.licences import licence_of
 
 BY, BY_SA, NC_SA, NC, ND = "CC-BY-4.0", "CC-BY-SA-4.0", "CC-BY-NC-SA-4.0", "CC-BY-NC-4.0", "CC-BY-NC-ND-4.0"
 ODBL, ESD, MSP = "ODbL-1.0", "LicenseRef-ESD-research-only", "LicenseRef-MSP-Podcast-academic"
