@@ -26,6 +26,7 @@ from dailytalk_contiguous.core.scorecard import ReferenceCorpus
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.tally import FarDelivery, Tally
 from dailytalk_contiguous.core.wording import counted, length_text
+from dailytalk_contiguous.publish import comparison_sections
 from dailytalk_contiguous.publish import sections as report
 from dailytalk_contiguous.publish import verdict as judging
 from dailytalk_contiguous.publish.checking import check_folder, file_findings, occurs_twice, row_findings
@@ -100,7 +101,9 @@ def _by_turns(groups: Sequence[Sequence[str]], seed: int | None) -> list[str]:
     return [group[turn] for turn in range(longest) for group in groups if turn < len(group)]
 
 
-def compare_folders(folder: Path, other: Path) -> tuple[report.Compared, report.Compared]:
+def compare_folders(
+    folder: Path, other: Path
+) -> tuple[comparison_sections.Compared, comparison_sections.Compared]:
     """Both sides, read to their ends, each of what `dailytalk corpus`, `mix`, `tag`, `speak` or `build` wrote.
 
     Raises DailytalkError if one has nothing to compare or holds a damaged file, or both are one.
@@ -114,7 +117,7 @@ def compare_folders(folder: Path, other: Path) -> tuple[report.Compared, report.
     return _compared(folder, names[0]), _compared(other, names[1])
 
 
-def _compared(folder: Path, name: str) -> report.Compared:
+def _compared(folder: Path, name: str) -> comparison_sections.Compared:
     """All of a folder that can be heard; copies are no recordings and don't count."""
     if not is_mix(folder) and not any((folder / part).exists() for part in (CLIPS, MEASURED, TRANSCRIPT, DATASET)):
         raise DailytalkError(
@@ -123,7 +126,7 @@ def _compared(folder: Path, name: str) -> report.Compared:
         )
     items = open_items(folder)
     unit = "files" if items.kind == "mix" else "clips" if items.labelled else "utterances"
-    side = report.Compared(name, unit, Tally(items.rebuilt, fields=items.fields))
+    side = comparison_sections.Compared(name, unit, Tally(items.rebuilt, fields=items.fields))
     for row in items.rows(SMALL):
         if not row.get("problem"):
             side.tally.add(row)
@@ -224,7 +227,7 @@ def write_report(
     path = out or _default_path(where)
     against: list[report.Section] = []
     if other and isinstance(where, Path):
-        against.append(report.against_section(*compare_folders(where, other)))
+        against.append(comparison_sections.against_section(*compare_folders(where, other)))
     items = open_items(where)
     if not items.labelled:
         references = [reference] if reference else []

@@ -12,8 +12,9 @@ from rich_conversations import rich_rows
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.tally import Tally
 from dailytalk_contiguous.core.utterance import AFFECT, PROSODY
+from dailytalk_contiguous.publish.comparison_sections import Compared, against_section, turn_taking_against
 from dailytalk_contiguous.publish.page import compare_folders
-from dailytalk_contiguous.publish.sections import Compared, against_section, markdown, turn_taking_against
+from dailytalk_contiguous.publish.sections import markdown
 
 HOSTILE = "<b>&\"'</script>é|`"
 

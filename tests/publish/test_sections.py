@@ -6,16 +6,15 @@ import pytest
 from finished_corpora import clip_row, measures
 
 from dailytalk_contiguous.core.tally import Histogram, Moments, Sum, Tally
+from dailytalk_contiguous.publish.comparison_sections import Compared, label_plot
 from dailytalk_contiguous.publish.plots import MapPlot
 from dailytalk_contiguous.publish.sections import (
-    Compared,
     CorpusFigures,
     QualityTally,
     conversation_facts,
     crossed_plot,
     durations_plot,
     follows_source,
-    label_plot,
     lengths_plot,
     missing_table,
     perceived_plot,
