@@ -4,6 +4,8 @@ import os
 import runpy
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -62,7 +64,7 @@ class BuilderScript:
 
 #: `dailytalk` that goes no further than a number of shards: it says "held" on stdout and waits for a signal.
 HELD = """
-import sys, time
+import signal, socket, sys
 from dailytalk_contiguous.run.events import Journal
 
 left = [int(sys.argv.pop(1))]
@@ -71,9 +73,12 @@ def made(journal, shard, note=Journal.made):
     note(journal, shard)
     left[0] -= 1
     if not left[0]:
+        signals, theirs = socket.socketpair()
+        theirs.setblocking(False)
+        signal.set_wakeup_fd(theirs.fileno())  # one that comes before we wait ends the wait, too
         print("held", flush=True)
-        while True:
-            time.sleep(1.0)  # a signal that comes before signal.pause() sleeps would be slept through
+        while signals.recv(1):
+            pass
 
 Journal.made = made
 if __name__ == "__main__":
@@ -115,3 +120,13 @@ def start_held(shards: int, *arguments: Any) -> "subprocess.Popen[str]":
     while (line := process.stdout.readline()) != "held\n":
         assert line, process.communicate()
     return process
+
+
+def until(true: Callable[[], Any], process: "subprocess.Popen[str] | None" = None) -> None:
+    """Return once something is so that only a look at it shows; `process` must not end before that."""
+    for _ in range(6000):
+        if true():
+            return
+        assert process is None or process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    raise AssertionError("it never happened")
