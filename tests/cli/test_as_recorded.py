@@ -196,7 +196,7 @@ def test_an_option_of_voices_has_no_use_where_nobody_is_resynthesised(
     assert not (tmp_path / "work").exists()
 
 
-@pytest.mark.parametrize("trim", [1e6, -1e6, 50.0])
+@pytest.mark.parametrize("trim", [-1e6, 50.0])
 def test_a_trim_that_can_not_be_moves_nothing(trim: float, tmp_path: Path, dailytalk: Command) -> None:
     save(tmp_path / "calls/talk.wav", excerpt())
     work = tmp_path / "work"

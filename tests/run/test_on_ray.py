@@ -27,8 +27,7 @@ from dailytalk_contiguous.run.run import Runner, RunOptions
 from dailytalk_contiguous.shards import ShardIndex, chain_of, read_rows
 from dailytalk_contiguous.stages.base import Stage
 
-#: Starting Ray costs seconds of all cores: where tests run side by side, these stay in one process.
-pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.needs("ray")]
+pytestmark = pytest.mark.needs("ray")
 
 pytest_plugins = ["ray_cluster"]
 

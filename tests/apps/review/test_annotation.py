@@ -268,15 +268,15 @@ SAVED |= dict.fromkeys(("srt", "vtt", "audacity"), save_lines)
 
 
 @pytest.mark.parametrize(("format", "save"), SAVED.items())
-def test_200_random_edits_arrive_once_and_can_be_undone(
+def test_random_edits_arrive_once_and_can_be_undone(
     tmp_path: Path, dailytalk: Command, format: str, save: Callable[[Path, Sequence[Heard]], None]
 ) -> None:
-    draw, names = random.Random(36), ("a", "bb", "ccc", "dddd")
-    work = work_folder(tmp_path, [(name, name, 0.0, dialogue(name, 58.0, 360)) for name in names])
+    draw, names = random.Random(36), ("a", "bb")
+    work = work_folder(tmp_path, [(name, name, 0.0, dialogue(name, 58.0, 240)) for name in names])
     out, before = tmp_path / "out", (work / "transcript.jsonl").read_bytes()
     dailytalk("export", work, "--format", format, "--out", out)
     heard_before = {name: said(work, name) for name in names}
-    wanted = {name: random_edits(heard, 50, draw) for name, heard in heard_before.items()}
+    wanted = {name: random_edits(heard, 30, draw) for name, heard in heard_before.items()}
     for name, heard in wanted.items():
         save(out / f"{FileNames().whole(name)}{ENDINGS[format]}", heard)
     shown = dailytalk("edits", work, out, "--dry-run")
@@ -285,7 +285,7 @@ def test_200_random_edits_arrive_once_and_can_be_undone(
     told = json.loads(done.out)
     assert (done.code, told["rejects"]) == (0, [])
     assert {name: said(work, name) for name in names} == wanted
-    assert len(told["edits"]) >= 200
+    assert len(told["edits"]) >= 60
     kept = {json.dumps(entry) for entry in transcript(work) if "edited_by" not in entry}
     assert kept <= {*before.decode().splitlines()}
     assert {entry.get("edited_by", "Ada") for entry in transcript(work)} == {"Ada"}
