@@ -86,6 +86,24 @@ if __name__ == "__main__":
     entry_point()
 """
 
+#: `dailytalk` that says "held" before a file gets its name, if that ends so, after a number of such files. It
+#: waits for the end of its stdin, in whichever thread that is.
+HELD_BEFORE = """
+import sys
+left, end = [int(sys.argv.pop(1))], sys.argv.pop(1)
+
+def renamed(event, arguments):
+    if event == "os.rename" and str(arguments[1]).endswith(end):
+        left[0] -= 1
+        if left[0] == -1:
+            print("held", flush=True)
+            sys.stdin.read()
+
+sys.addaudithook(renamed)
+from dailytalk_contiguous.__main__ import entry_point
+entry_point()
+"""
+
 #: `dailytalk` on a disk that has no room for a file of so many bytes.
 FULL = """
 import resource
@@ -115,7 +133,15 @@ def start_full(size: int, *arguments: Any) -> "subprocess.Popen[str]":
 
 def start_held(shards: int, *arguments: Any) -> "subprocess.Popen[str]":
     """`start`, returned once so many shards stand; it goes no further (its workers may)."""
-    process = start(shards, *arguments, program=(sys.executable, "-c", HELD))
+    return _held(start(shards, *arguments, program=(sys.executable, "-c", HELD)))
+
+
+def start_held_before(files: int, end: str, *arguments: Any) -> "subprocess.Popen[str]":
+    """`start`, returned once so many files whose names end so are there; `communicate` lets it have the next."""
+    return _held(start(files, end, *arguments, program=(sys.executable, "-c", HELD_BEFORE), stdin=subprocess.PIPE))
+
+
+def _held(process: "subprocess.Popen[str]") -> "subprocess.Popen[str]":
     assert process.stdout is not None
     while (line := process.stdout.readline()) != "held\n":
         assert line, process.communicate()

@@ -87,9 +87,6 @@ def train(out, act="step"):
 """
 
 
-#: Of the tests that take `apart`, which loads for seconds.
-
-
 @pytest.fixture(scope="module")
 def apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
     with Forks(PROCESS, tmp_path_factory.mktemp("apart")) as forks:
