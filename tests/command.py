@@ -4,6 +4,8 @@ import os
 import runpy
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -62,7 +64,7 @@ class BuilderScript:
 
 #: `dailytalk` that goes no further than a number of shards: it says "held" on stdout and waits for a signal.
 HELD = """
-import sys, time
+import signal, socket, sys
 from dailytalk_contiguous.run.events import Journal
 
 left = [int(sys.argv.pop(1))]
@@ -71,14 +73,35 @@ def made(journal, shard, note=Journal.made):
     note(journal, shard)
     left[0] -= 1
     if not left[0]:
+        signals, theirs = socket.socketpair()
+        theirs.setblocking(False)
+        signal.set_wakeup_fd(theirs.fileno())  # one that comes before we wait ends the wait, too
         print("held", flush=True)
-        while True:
-            time.sleep(1.0)  # a signal that comes before signal.pause() sleeps would be slept through
+        while signals.recv(1):
+            pass
 
 Journal.made = made
 if __name__ == "__main__":
     from dailytalk_contiguous.__main__ import entry_point
     entry_point()
+"""
+
+#: `dailytalk` that says "held" before a file gets its name, if that ends so, after a number of such files. It
+#: waits for the end of its stdin, in whichever thread that is.
+HELD_BEFORE = """
+import sys
+left, end = [int(sys.argv.pop(1))], sys.argv.pop(1)
+
+def renamed(event, arguments):
+    if event == "os.rename" and str(arguments[1]).endswith(end):
+        left[0] -= 1
+        if left[0] == -1:
+            print("held", flush=True)
+            sys.stdin.read()
+
+sys.addaudithook(renamed)
+from dailytalk_contiguous.__main__ import entry_point
+entry_point()
 """
 
 #: `dailytalk` on a disk that has no room for a file of so many bytes.
@@ -110,8 +133,26 @@ def start_full(size: int, *arguments: Any) -> "subprocess.Popen[str]":
 
 def start_held(shards: int, *arguments: Any) -> "subprocess.Popen[str]":
     """`start`, returned once so many shards stand; it goes no further (its workers may)."""
-    process = start(shards, *arguments, program=(sys.executable, "-c", HELD))
+    return _held(start(shards, *arguments, program=(sys.executable, "-c", HELD)))
+
+
+def start_held_before(files: int, end: str, *arguments: Any) -> "subprocess.Popen[str]":
+    """`start`, returned once so many files whose names end so are there; `communicate` lets it have the next."""
+    return _held(start(files, end, *arguments, program=(sys.executable, "-c", HELD_BEFORE), stdin=subprocess.PIPE))
+
+
+def _held(process: "subprocess.Popen[str]") -> "subprocess.Popen[str]":
     assert process.stdout is not None
     while (line := process.stdout.readline()) != "held\n":
         assert line, process.communicate()
     return process
+
+
+def until(true: Callable[[], Any], process: "subprocess.Popen[str] | None" = None) -> None:
+    """Return once something is so that only a look at it shows; `process` must not end before that."""
+    for _ in range(6000):
+        if true():
+            return
+        assert process is None or process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    raise AssertionError("it never happened")

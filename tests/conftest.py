@@ -112,6 +112,12 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "nightly: tests that take too long for each change; `make test-nightly`")
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """With xdist, the tests of a file run in one process, so that what several of them need is made once."""
+    if not item.get_closest_marker("xdist_group"):
+        item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out tests marked `nightly`, except in the nightly run.
 
@@ -234,7 +240,8 @@ def encoded_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for module in (card, page):
             patch.setattr(module, "to_mp3", to_mp3)
-        patch.setattr(clip_figures, "sheet", sheet)
+        for module in (card, clip_figures):
+            patch.setattr(module, "sheet", sheet)
         if has_app("listening"):
             patch.setattr(part_of("listening", "listening"), "to_mp3", to_mp3)
         if has_app("clips"):

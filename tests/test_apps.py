@@ -6,19 +6,19 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any
 
 import pytest
+from command import Done
 from recordings import excerpt, save
 from test_floors import BETWEEN_APPS
 
 from dailytalk_contiguous.cli.main import COMMANDS
 from dailytalk_contiguous.store.edit_journal import EditJournal, NewEdit
 from dailytalk_contiguous.store.files import sha256_of
-
-pytestmark = pytest.mark.xdist_group("a copy of the package")  # it is compiled once
 
 PACKAGE = Path(__file__).parents[1] / "dailytalk_contiguous"
 APPS = sorted(path.parent.name for path in (PACKAGE / "apps").glob("*/app.py"))
@@ -37,12 +37,38 @@ print(json.dumps([main.__file__, sorted(main.COMMANDS), sorted(FORMATS), len(def
 """
 
 
+#: Runs Python with `-c`, or a command, for each line of JSON, and says its exit code; what it printed is in files.
+#: Each is a fork of a process that has loaded what takes seconds and is the same without any app.
+FORKS = """
+import json, os, runpy, sys
+import datasets, torch
+for line in sys.stdin:
+    if not os.fork():
+        for number, name in ((1, "stdout"), (2, "stderr")):
+            os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+        words = json.loads(line)
+        if words[0] == "-c":
+            sys.argv[1:] = words[2:]
+            exec(words[1], {})
+        else:
+            sys.argv[1:] = words
+            runpy.run_module("dailytalk_contiguous", run_name="__main__", alter_sys=True)
+        sys.exit()
+    print(os.waitstatus_to_exitcode(os.wait()[1]), flush=True)
+"""
+
+
 class Copy:
     """A copy of the package in a folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         shutil.copytree(PACKAGE, folder / PACKAGE.name, ignore=shutil.ignore_patterns("__pycache__"))
+        environment = os.environ | {"PYTHONPATH": str(folder), "DAILYTALK_CACHE": str(folder / "cache")}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        self._forks = subprocess.Popen(
+            [sys.executable, "-c", FORKS], env=environment, cwd=folder, stdin=PIPE, stdout=PIPE, text=True
+        )
 
     @contextmanager
     def without(self, *apps: str) -> Iterator[None]:
@@ -54,19 +80,24 @@ class Copy:
         for app in apps:
             aside.with_suffix(f".{app}").rename(inside / app)
 
-    def run(self, *words: Any, codes: tuple[int, ...] = (0, 3)) -> "subprocess.CompletedProcess[str]":
+    def run(self, *words: Any, codes: tuple[int, ...] = (0, 3)) -> Done:
         """Python with `-c`, or a command."""
-        environment = os.environ | {"PYTHONPATH": str(self.folder), "DAILYTALK_CACHE": str(self.folder / "cache")}
-        environment.pop("PYTHONDONTWRITEBYTECODE", None)
-        command = [sys.executable, *(() if words[0] == "-c" else ("-m", PACKAGE.name)), *map(str, words)]
-        done = subprocess.run(command, env=environment, cwd=self.folder, capture_output=True, text=True)
-        assert done.returncode in codes, done.stderr
+        assert self._forks.stdin is not None
+        assert self._forks.stdout is not None
+        print(json.dumps([*map(str, words)]), file=self._forks.stdin, flush=True)
+        code = int(self._forks.stdout.readline())
+        done = Done(code, *((self.folder / name).read_text("utf-8") for name in ("stdout", "stderr")))
+        assert code in codes, done.err
         return done
+
+    def close(self) -> None:
+        self._forks.communicate()
 
 
 @pytest.fixture(scope="module")
-def copy(tmp_path_factory: pytest.TempPathFactory) -> Copy:
-    return Copy(tmp_path_factory.mktemp("copy"))
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Copy]:
+    with closing(Copy(tmp_path_factory.mktemp("copy"))) as made:
+        yield made
 
 
 @pytest.mark.parametrize("app", APPS)
@@ -74,7 +105,7 @@ def test_without_an_app_the_commands_of_all_others_are_there(app: str, copy: Cop
     # Those of the other apps cost seconds, and import it only where `BETWEEN_APPS` says so.
     opened = ("cli.", *(f"apps.{own}." for own, other in BETWEEN_APPS if other == app))
     with copy.without(app):
-        said = copy.run("-c", OPENED, *opened).stdout
+        said = copy.run("-c", OPENED, *opened).out
     file, commands, formats, n_defaults, code = json.loads(said.splitlines()[-1])
     assert Path(file).is_relative_to(copy.folder)
     own = f"apps.{app}."
@@ -85,7 +116,7 @@ def test_without_an_app_the_commands_of_all_others_are_there(app: str, copy: Cop
 
 
 def test_without_any_app_recordings_become_a_dataset_that_is_judged_exported_shown_and_loaded(copy: Copy) -> None:
-    save(copy.folder / "calls/call.flac", excerpt("weekend_trip", seconds=20))
+    save(copy.folder / "calls/call.flac", excerpt("weekend_trip", seconds=8.0))
     work = copy.folder / "work"
     with copy.without(*APPS):
         copy.run("build", "calls", "--out", work, "--revoice", "none", "--profile", "embedded", "--language", "en")
@@ -93,11 +124,11 @@ def test_without_any_app_recordings_become_a_dataset_that_is_judged_exported_sho
         copy.run("export", work, "--format", "moshi", "--out", "data")
         copy.run("report", work)
         load = "import dailytalk_contiguous as d; print(len(d.load('work', split='train')[0]['utterances']) > 2)"
-        assert copy.run("-c", load).stdout == "True\n"
+        assert copy.run("-c", load).out == "True\n"
         # What people have corrected is never passed over.
         edit = NewEdit("me", "call", "discard", {"discarded": False}, {"discarded": True})
         EditJournal(work).append([edit])
-        refused = copy.run("check", work, codes=(1,)).stderr
+        refused = copy.run("check", work, codes=(1,)).err
         EditJournal(work).settle("transcript.jsonl", sha256_of(work / "transcript.jsonl"))
         copy.run("check", work)
     assert (copy.folder / "data/README.md").is_file()

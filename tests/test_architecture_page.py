@@ -19,8 +19,6 @@ from test_floors import FLOORS
 from dailytalk_contiguous.core.apps import part_of
 from dailytalk_contiguous.publish.opening import open_items
 
-pytestmark = pytest.mark.xdist_group("the page of the architecture")  # its examples are run once
-
 PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 PACKAGE = ROOT / "dailytalk_contiguous"
 

@@ -118,7 +118,6 @@ def chained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, s
 
 
 @pytest.mark.needs("espeakng_loader")
-@pytest.mark.xdist_group("ways of build")  # the chain is run once
 @pytest.mark.nightly
 @pytest.mark.parametrize("way", ["two workers", "stream"])
 def test_rows_are_those_of_the_chain_by_every_engine(

@@ -10,8 +10,6 @@ import pytest
 
 import dailytalk_contiguous
 
-pytestmark = pytest.mark.xdist_group("the package as trees")  # it is parsed once
-
 PACKAGE = Path(__file__).parents[1] / "dailytalk_contiguous"
 
 #: Floor of each folder or module right below the package; what lies on one may import what is not above it.

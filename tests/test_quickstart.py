@@ -2,13 +2,13 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from audio_files import EXAMPLES, ROOT
+from audio_files import ROOT
+from recordings import excerpt, save
 
 from dailytalk_contiguous import load
 
@@ -23,7 +23,7 @@ CELLS = [cell for cell in json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cell
 def test_quickstart_runs_in_a_checkout_and_in_its_own_folder(tmp_path: Path, below: str) -> None:
     (tmp_path / below).mkdir(parents=True)
     for name in ("bicycle_repair.flac", "burnt_dinner.flac"):
-        shutil.copy(EXAMPLES / name, tmp_path / below)
+        save(tmp_path / below / name, excerpt(name.removesuffix(".flac"), seconds=15.0))
     program = "\n".join("".join(cell["source"]) for cell in CELLS)
     settings = {"MPLBACKEND": "agg", "HF_HOME": str(tmp_path / "hub"), "DAILYTALK_CACHE": str(tmp_path / "cache")}
     done = subprocess.run(

@@ -8,28 +8,10 @@ import sys
 import venv
 import zipfile
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 from audio_files import ROOT
 from recordings import excerpt, read_lines, save
-
-pytestmark = pytest.mark.xdist_group("the wheel")  # it is built once
-
-
-class Installed(NamedTuple):
-    """The wheel, and the folder of the programs of an environment in which it is installed."""
-
-    wheel: Path
-    programs: Path
-
-    def run(self, program: str, *arguments: str | Path, folder: Path) -> "subprocess.CompletedProcess[str]":
-        """Run a program of the environment in a folder, without what would show it the checkout."""
-        hidden = ("PYTHONPATH", "PYTHONHOME", "PYTHONSAFEPATH", "VIRTUAL_ENV")
-        environment = {name: value for name, value in os.environ.items() if name not in hidden}
-        environment |= {"DAILYTALK_CACHE": str(folder / "cache")}
-        command = [self.programs / program, *arguments]
-        return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
 def pip(*arguments: str | Path) -> None:
@@ -39,7 +21,7 @@ def pip(*arguments: str | Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"  # a build leaves files beside its source
     shutil.copytree(
@@ -50,8 +32,14 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source / name)
     pip("wheel", source, "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", folder)
-    (wheel,) = folder.glob("*.whl")
-    environment = folder / "environment"
+    (made,) = folder.glob("*.whl")
+    return made
+
+
+@pytest.fixture(scope="module")
+def programs(wheel: Path) -> Path:
+    """The folder of the programs of an environment in which the wheel is installed."""
+    environment = wheel.parent / "environment"
     venv.create(environment, symlinks=True)
     programs = environment / "bin"
     pip("--python", programs / "python", "install", "--no-deps", "--no-index", wheel)
@@ -59,11 +47,11 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
     (own,) = environment.glob("lib/python*/site-packages")
     shared = [path for path in sys.path if path.endswith("site-packages")] or site.getsitepackages()
     (own / "shared.pth").write_text("".join(f"{path}\n" for path in shared), encoding="utf-8")
-    return Installed(wheel, programs)
+    return programs
 
 
-def test_wheel_holds_types_pages_and_licence_and_no_tests(installed: Installed) -> None:
-    with zipfile.ZipFile(installed.wheel) as archive:
+def test_wheel_holds_types_pages_and_licence_and_no_tests(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
     package = ROOT / "dailytalk_contiguous"
     files = {
@@ -77,13 +65,19 @@ def test_wheel_holds_types_pages_and_licence_and_no_tests(installed: Installed) 
 
 
 @pytest.mark.nightly
-def test_installed_command_builds_a_conversation_and_its_report(installed: Installed, tmp_path: Path) -> None:
+def test_installed_command_builds_a_conversation_and_its_report(programs: Path, tmp_path: Path) -> None:
+    def dailytalk(*arguments: str | Path) -> None:
+        """Run the command in a folder, without what would show it the checkout."""
+        hidden = ("PYTHONPATH", "PYTHONHOME", "PYTHONSAFEPATH", "VIRTUAL_ENV")
+        environment = {name: value for name, value in os.environ.items() if name not in hidden}
+        environment |= {"DAILYTALK_CACHE": str(tmp_path / "cache")}
+        command = [programs / "dailytalk", *arguments]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
     call = save(tmp_path / "calls/weekend_trip.wav", excerpt())
-    options = ("--out", "work", "--profile", "embedded", "--language", "en")
-    done = installed.run("dailytalk", "build", call, *options, folder=tmp_path)
-    assert done.returncode == 0, done.stderr
+    dailytalk("build", call, "--out", "work", "--profile", "embedded", "--language", "en")
     assert (tmp_path / "work/audio/weekend_trip_edited.wav").is_file()
     assert read_lines(tmp_path / "work/rejects.jsonl") == []
-    page = installed.run("dailytalk", "report", "work", "--out", "page.html", folder=tmp_path)
-    assert page.returncode == 0, page.stderr
+    dailytalk("report", "work", "--out", "page.html")
     assert "weekend_trip" in (tmp_path / "page.html").read_text(encoding="utf-8")

@@ -19,7 +19,7 @@ import threading
 import time
 import zlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -80,6 +80,7 @@ class TtsServer(ThreadingHTTPServer):
 
     Attributes:
         plan: faults (or "" for none) for the next answers, before any are drawn. lists: what is at other paths.
+        before_answer: what it waits for before each answer.
         purchases: whole, audible answers by text. `spoiled`: other answers that said 200, by text.
         answers: answers by kind of fault; "" for none.
         asked: all requests. `busiest`: the most at a time.
@@ -108,6 +109,7 @@ class TtsServer(ThreadingHTTPServer):
         self.latency, self.faults, self.seed = latency, dict(faults or {}), seed
         self.hang_seconds, self.retry_after = hang_seconds, retry_after
         self.timestamps, self.most_at_once, self.token = timestamps, most_at_once, token
+        self.before_answer: Callable[[], object] = lambda: None
         self.plan: list[str] = []
         self.lists: dict[str, Any] = {}
         self.purchases: Counter[str] = Counter()
@@ -252,6 +254,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._left = False
         self._due = time.monotonic() + self.server.latency
         fault = self.server.enter(Asked(self.path, dict(self.headers), body), text)
+        self.server.before_answer()
         try:
             self._answer(text, body, fault)
         finally:
@@ -323,7 +326,7 @@ class _Handler(BaseHTTPRequestHandler):
         lines = [f"HTTP/1.1 {status} {'OK' if status == 200 else 'No'}", f"Content-Type: {kind}"]
         lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
         lines += [f"Content-Length: {len(data)}", "", ""]
-        time.sleep(max(0.0, self._due - time.monotonic()))
+        threading.Event().wait(self._due - time.monotonic())
         self._leave()
         self.wfile.write("\r\n".join(lines).encode() + data[:sent])
         if sent is not None:

@@ -1,6 +1,8 @@
 """Two tallies side by side, for `report --against`.
 
-A corpus is judged beside another that people know, such as DailyTalk by its own labels or DailyTalkContiguous."""
+A corpus is judged beside another that people know, such as DailyTalk by its own labels or DailyTalkContiguous by
+what the models rate. Shares are of clips or utterances, never of hours: each of them has a label once.
+"""
 
 import math
 from dataclasses import replace
@@ -28,12 +30,6 @@ from dailytalk_contiguous.publish.sections import (
     affect_map,
     label_title,
 )
-
-# Two tallies side by side.
-#
-# A corpus is judged beside another that people know, such as DailyTalk by its own labels or DailyTalkContiguous
-# by what the models rate. Shares are of clips or utterances, never of hours: each of them has a label once.
-
 
 #: Labels that are compared. `act` is what a turn does in its dialogue (DailyTalk).
 LABELS = ("emotion", "style", "tag", "act", "sentence_type", "length")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from audio_files import example, reference
+from audio_files import reference
 from command import EMBEDDED, Command
 from hub.server import HubServer
 from recordings import excerpt, read_lines, save, state
@@ -24,18 +24,22 @@ from dailytalk_contiguous.shards import read_rows
 pytest_plugins = ["hub.hub_fixtures"]
 
 #: Words that people gave, for each side of a bundled conversation.
-TALKS = ("old_friends", "weekend_trip")
+TALKS, SECONDS = ("old_friends", "weekend_trip"), 30.0
 
 
 def transcribed(folder: Path, name: str) -> None:
-    """A bundled conversation with the words of its reference, as moshi-finetune has them."""
-    save(folder / f"{name}.flac", example(name), subtype="PCM_16")
+    """Half a minute of a bundled conversation with the words of its reference, as moshi-finetune has them."""
+    save(folder / f"{name}.flac", excerpt(name, seconds=SECONDS), subtype="PCM_16")
     words = [
         [word, [start, end], "SPEAKER_MAIN" if line["channel"] == "left" else "SPEAKER_OTHER"]
-        for line in reference(name)
+        for line in said_in(name)
         for word, start, end in shared_out(line)
     ]
     (folder / f"{name}.json").write_text(json.dumps({"alignments": sorted(words, key=lambda word: word[1])}))
+
+
+def said_in(name: str) -> list[dict[str, Any]]:
+    return [line for line in reference(name) if line["end"] < SECONDS]
 
 
 def shared_out(line: dict[str, Any]) -> Iterator[tuple[str, float, float]]:
@@ -79,12 +83,12 @@ def test_both_voices_and_all_times_are_those_of_the_recording(work: Path) -> Non
             assert (utterance["start"], utterance["end"]) == pytest.approx(before, abs=1e-4)
         assert {word["source"] for word in row["alignments"]} <= {"given", "given-fitted"}
         spoken = [word["word"].casefold() for word in row["alignments"] if word["speaker"] == "right"]
-        said = " ".join(line["text"] for line in reference(name) if line["channel"] == "right")
+        said = " ".join(line["text"] for line in said_in(name) if line["channel"] == "right")
         assert spoken == said.casefold().split()
 
 
 def test_laughs_and_breaths_of_both_sides_are_known(tmp_path: Path) -> None:
-    talk = example("weekend_trip")[: 16000 * 12].copy()
+    talk = excerpt("weekend_trip", seconds=12.0)
     quiet = [(0.02, 0.28, 0), (11.6, 11.95, 1)]
     rng = np.random.default_rng(1)
     for start, end, side in quiet:
@@ -127,12 +131,12 @@ def test_either_side_can_be_moshis_in_a_folder_to_train_on(
     assert done.code == 0, done.err
     name = TALKS[0]
     samples, _ = soundfile.read(tmp_path / f"data/data_stereo/{name}.wav")
-    recorded = example(name)[:, ["left", "right"].index(main)]
+    recorded = excerpt(name, seconds=SECONDS)[:, ["left", "right"].index(main)]
     resampled = samples[::3, 0][: len(recorded) // 2]  # 24 kHz to 8
     half = recorded[::2][: len(resampled)]
     assert np.corrcoef(np.abs(resampled), np.abs(half))[0, 1] > 0.9
     words = json.loads((tmp_path / f"data/data_stereo/{name}.json").read_text())["alignments"]
-    said = " ".join(line["text"] for line in reference(name) if line["channel"] == main).split()
+    said = " ".join(line["text"] for line in said_in(name) if line["channel"] == main).split()
     assert [word.casefold() for word, _, _ in words] == [word.casefold() for word in said]
     checked = dailytalk("check", tmp_path / "data", "--json")
     assert checked.code == 0, checked.out
@@ -196,7 +200,7 @@ def test_an_option_of_voices_has_no_use_where_nobody_is_resynthesised(
     assert not (tmp_path / "work").exists()
 
 
-@pytest.mark.parametrize("trim", [1e6, -1e6, 50.0])
+@pytest.mark.parametrize("trim", [-1e6, 50.0])
 def test_a_trim_that_can_not_be_moves_nothing(trim: float, tmp_path: Path, dailytalk: Command) -> None:
     save(tmp_path / "calls/talk.wav", excerpt())
     work = tmp_path / "work"

@@ -129,13 +129,13 @@ def test_wrong_usage_gives_2_and_names_the_option(
         (("plan", "in"), "--corpus=esd"),
     ],
 )
-def test_option_that_has_gone_says_what_does_the_same(command: tuple[str, ...], option: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "dailytalk_contiguous", *command, option], capture_output=True, text=True
-    )
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+def test_option_that_has_gone_says_what_does_the_same(
+    command: tuple[str, ...], option: str, dailytalk: Command
+) -> None:
+    done = dailytalk(*command, option)
+    assert (done.code, done.err.count("\n")) == (2, 1)
     name = option.partition("=")[0]
-    assert done.stderr.startswith(f"dailytalk: {command[0]} no longer has {name}: run dailytalk ")
+    assert done.err.startswith(f"dailytalk: {command[0]} no longer has {name}: run dailytalk ")
 
 
 def test_dry_run_misses_no_model_that_the_run_would_download(

@@ -8,8 +8,6 @@ from scripted import folder, say, settings, talk
 
 from dailytalk_contiguous.core.wording import counted
 
-pytestmark = pytest.mark.xdist_group("exports")  # what they export is made once
-
 
 @pytest.fixture(scope="module")
 def spoken(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -3,15 +3,14 @@ import os
 import re
 import signal
 import socket
-import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from threading import Event, Semaphore
 from typing import Any
 
 import pytest
 from audio_files import tones
-from command import EMBEDDED, Command, start
+from command import EMBEDDED, Command, start, until
 from datasets import load_dataset
 from recordings import excerpt, read_lines, save, state
 from scripted import SHORT, Stubborn, folder, loopback, talk, write_transcript
@@ -26,16 +25,6 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubborn]:
     with loopback(monkeypatch, Stubborn("", "500")) as running:
         assert isinstance(running, Stubborn)
         yield running
-
-
-def wait_for(true: Callable[[], bool], process: "subprocess.Popen[str]") -> None:
-    """Return once something is so. The process must not end before."""
-    for _ in range(1200):
-        if true():
-            return
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.05)
-    raise AssertionError("it never happened")
 
 
 def edited(work: Path, place: int, **fields: Any) -> None:
@@ -214,15 +203,16 @@ def test_folder_without_a_transcript_is_told_what_comes_first(tmp_path: Path, da
 
 def test_killed_run_buys_nothing_twice(tmp_path: Path, dailytalk: Command, server: Stubborn) -> None:
     work = folder(tmp_path / "work", first=talk("a long one", 20))
-    server.latency = 0.2
+    answers = Semaphore(4)
+    server.before_answer = answers.acquire
     process = start("speak", work, *FISH, "--concurrency", "2")
     cache = tmp_path / "cache"
-    wait_for(lambda: len(list(cache.rglob("*.json"))) >= 4, process)
+    until(lambda: len(list(cache.rglob("*.json"))) == 4 and len(server.asked) == 6, process)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     kept = len(list(cache.rglob("*.json")))
-    assert kept >= 4
-    server.latency = 0.0
+    assert kept == 4
+    answers.release(100)
     done = dailytalk("speak", work, *FISH, "--json")
     assert done.code == 0
     assert json.loads(done.out)["counts"]["spoken"] == 10
@@ -235,8 +225,13 @@ def test_killed_run_buys_nothing_twice(tmp_path: Path, dailytalk: Command, serve
 def test_two_runs_at_once_buy_each_line_once(tmp_path: Path, dailytalk: Command, server: Stubborn) -> None:
     said = talk("the same", 12)
     works = [folder(tmp_path / name, first=said) for name in ("one", "two")]
-    server.latency = 0.1
+    both_run = Event()
+    server.before_answer = both_run.wait
     processes = [start("speak", work, *FISH) for work in works]
+    for process in processes:
+        assert process.stderr is not None
+        assert "found 1 conversation" in process.stderr.readline()
+    both_run.set()
     for process in processes:
         printed = process.communicate()
         assert process.returncode == 0, printed
@@ -258,10 +253,12 @@ def test_build_goes_from_recordings_to_conversations_and_bears_being_stopped(
     planned = json.loads(dailytalk(*command, "--dry-run", "--json").out)
     assert (planned["conversations"], out.exists()) == (1, False)
     assert "then, to speak: Speak, " in dailytalk(*command, "--dry-run").out
-    server.latency = 0.7
+    answers = Semaphore(1)
+    server.before_answer = answers.acquire
     process = start(*command)
-    wait_for(lambda: len(list((tmp_path / "cache").rglob("*.json"))) >= 1, process)
+    until(lambda: len(server.asked) == 2, process)
     os.killpg(process.pid, signal.SIGINT)
+    answers.release(100)
     _, told = process.communicate()
     assert process.returncode == 130
     assert "Traceback" not in told
@@ -269,7 +266,6 @@ def test_build_goes_from_recordings_to_conversations_and_bears_being_stopped(
     bought = dict(server.purchases)
     assert bought
     assert not (out / "audio").exists()
-    server.latency = 0.0
     done = dailytalk(*command, "--json")
     assert done.code == 3  # tag rejected a recording
     record = json.loads(done.out)

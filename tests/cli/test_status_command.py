@@ -2,12 +2,11 @@ import json
 import os
 import platform
 import signal
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from command import EMBEDDED, Command, start, start_held
+from command import EMBEDDED, Command, start, start_held, until
 from recordings import calls, state
 
 from dailytalk_contiguous.cli import status as status_command
@@ -105,8 +104,7 @@ def test_following_ends_with_the_run(tmp_path: Path, dailytalk: Command, quick: 
     calls(tmp_path / "in", *"ab")
     out = tmp_path / "out"
     running = start("tag", tmp_path / "in", "--out", out, *quick)
-    while running.poll() is None and not read_events(out / EVENTS):
-        time.sleep(0.02)
+    until(lambda: read_events(out / EVENTS), running)
     done = dailytalk("status", out, "--follow", "--json")
     assert running.wait(timeout=60) == 0
     running.communicate()

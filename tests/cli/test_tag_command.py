@@ -272,7 +272,6 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory, tiny_whisper: str) -> Pat
     return folder
 
 
-@pytest.mark.xdist_group("unbroken")  # which is made once
 @pytest.mark.parametrize(("stop", "workers"), [(signal.SIGINT, 1), (signal.SIGKILL, 2)])
 def test_run_that_was_stopped_goes_on_where_it_was_and_ends_the_same(
     tmp_path: Path,

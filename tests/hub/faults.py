@@ -1,4 +1,4 @@
-"""Faults of the server on demand: which request fails, how, and for how long.
+"""Faults of the server on demand: which request fails, and how.
 
 A fault is armed for the n-th request that fits, counted from then on, and lasts for a number of such requests.
 `times=math.inf` is a server that is gone for good.
@@ -9,9 +9,9 @@ import threading
 from dataclasses import dataclass, field
 
 #: Kinds of fault. die_before: the connection is closed before the request is handled; die_after: after it was
-#: handled, without an answer; slow: the answer waits; cut: half of the answer's body is sent and the connection
-#: closed. A number is the status of the answer to a request that is not handled.
-KINDS = frozenset({"die_before", "die_after", "slow", "cut", "429", "500", "502", "503", "504"})
+#: handled, without an answer; cut: half of the answer's body is sent and the connection closed. A number is the
+#: status of the answer to a request that is not handled.
+KINDS = frozenset({"die_before", "die_after", "cut", "429", "500", "502", "503", "504"})
 
 
 @dataclass(eq=False)
@@ -20,7 +20,6 @@ class Fault:
 
     Attributes:
         method, path: regular expressions; the path's is searched for in the path with its query, as it was sent.
-        delay: seconds that `slow` waits.
         retry_after: seconds that a status asks to wait, or None for no such header.
         seen: requests that fitted since it was armed.
         struck: how often it struck.
@@ -31,7 +30,6 @@ class Fault:
     times: float = 1
     method: str = ".*"
     path: str = ""
-    delay: float = 0.0
     retry_after: int | None = None
     seen: int = field(default=0, init=False)
     struck: int = field(default=0, init=False)
@@ -63,10 +61,9 @@ class Faults:
         times: float = 1,
         method: str = ".*",
         path: str = "",
-        delay: float = 0.0,
         retry_after: int | None = None,
     ) -> Fault:
-        fault = Fault(kind, nth, times, method, path, delay, retry_after)
+        fault = Fault(kind, nth, times, method, path, retry_after)
         with self._lock:
             self._armed.append(fault)
         return fault

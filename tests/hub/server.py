@@ -11,7 +11,6 @@ import argparse
 import socket
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -159,8 +158,6 @@ class _Handler(BaseHTTPRequestHandler):
         if kind == "die_after":
             self.close_connection = True
             return
-        if fault and kind == "slow":
-            time.sleep(fault.delay)
         self._send(reply, cut=kind == "cut")
 
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = serve  # noqa: N815

@@ -1,7 +1,7 @@
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import numpy as np
 import pytest
@@ -28,8 +28,8 @@ class Hummer:
 
     engine, model, voice, server, concurrency, deterministic = "hummer", "", "", "", 4, False
 
-    def __init__(self, n_samples: int = 100) -> None:
-        self.n_samples = n_samples
+    def __init__(self, n_samples: int = 100, hold: Callable[[], object] = lambda: None) -> None:
+        self.n_samples, self.hold = n_samples, hold
         self.said: list[Line] = []
 
     def settings(self) -> dict[str, object]:
@@ -44,7 +44,7 @@ class Hummer:
     def speak(self, line: Line, samples: Sequence[VoiceSample] = (), reserve: Reserve = free) -> Spoken:
         with reserve(PRICE) as pay:
             self.said.append(line)
-            time.sleep(0.01)
+            self.hold()
             pay(PRICE)
         return Spoken(np.full(self.n_samples, 0.25, np.float32), 8000, None, PRICE)
 
@@ -54,10 +54,15 @@ def line(number: int) -> Line:
 
 
 def test_line_is_bought_once_however_many_want_it_at_a_time(tmp_path: Path) -> None:
-    hummer, money = Hummer(), Budget(None)
+    hummer, money, together = Hummer(), Budget(None), Barrier(8, timeout=20)
+
+    def buy(number: int) -> str:
+        together.wait()
+        return obtain(hummer, line(number % 2), (), SpeechCache(tmp_path), money)[0]
+
     with ThreadPoolExecutor(8) as pool:
-        wanted = [pool.submit(obtain, hummer, line(n % 2), (), SpeechCache(tmp_path), money) for n in range(16)]
-    keys = {future.result()[0] for future in wanted}
+        wanted = [pool.submit(buy, number) for number in range(16)]
+    keys = {future.result() for future in wanted}
     assert (len(keys), len(hummer.said)) == (2, 2)
     assert (money.spent, money.saved) == (pytest.approx(2 * PRICE), pytest.approx(14 * PRICE))
 
@@ -71,10 +76,19 @@ def test_nothing_said_is_no_purchase_to_keep_but_one_that_counts(tmp_path: Path)
 
 @pytest.mark.parametrize("affordable", [0, 1, 3])
 def test_limit_is_never_passed_and_all_of_it_can_be_spent(tmp_path: Path, affordable: int) -> None:
-    """0.1 three times is more than 0.3 to a computer."""
-    hummer, money = Hummer(), Budget(affordable * PRICE)
+    """0.1 three times is more than 0.3 to a computer. Every line is asked for before the first is paid."""
+    asked = Barrier(8, timeout=20)
+    hummer, money = Hummer(hold=asked.wait), Budget(affordable * PRICE)
+
+    def buy(number: int) -> None:
+        try:
+            obtain(hummer, line(number), (), SpeechCache(tmp_path), money)
+        except SpendingLimit:
+            asked.wait()
+            raise
+
     with ThreadPoolExecutor(8) as pool:
-        wanted = [pool.submit(obtain, hummer, line(n), (), SpeechCache(tmp_path), money) for n in range(8)]
+        wanted = [pool.submit(buy, number) for number in range(8)]
     refused = [error for error in (future.exception() for future in wanted) if error]
     assert (len(hummer.said), len(refused)) == (affordable, 8 - affordable)
     assert all("`max_cost=`" in str(error) for error in refused)

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,17 +51,17 @@ class OtherVoice(Voice):
     """Another program."""
 
 
-def run(script: str, folder: Path) -> subprocess.Popen[str]:
+def run(script: str, folder: Path, **options: Any) -> subprocess.Popen[str]:
     """A process with a cache in `folder`."""
     begin = f"""
-import numpy as np, os, sys, time
+import numpy as np, os, signal, sys
 from pathlib import Path
 from dailytalk_contiguous.models.speech_cache import SpeechCache
 from dailytalk_contiguous.models.contracts import Spoken
 cache, key = SpeechCache(Path({str(folder)!r})), {KEY!r}
 spoken = Spoken(np.full(4000, 0.25, np.float32), 24000, None, 0.01)
 """
-    return start(program=(sys.executable, "-c", begin + script))
+    return start(program=(sys.executable, "-c", begin + script), **options)
 
 
 def test_what_was_put_comes_back_exactly(tmp_path: Path) -> None:
@@ -163,7 +164,7 @@ print("started", flush=True)
 with cache.buying(key):
     if cache.get(key) is None:
         print("buying", flush=True)
-        time.sleep(0.3)
+        sys.stdin.readline()
         cache.put(key, spoken)
     else:
         print("found", flush=True)
@@ -171,13 +172,18 @@ with cache.buying(key):
 
 
 def test_processes_buy_an_entry_once(tmp_path: Path) -> None:
-    processes = [run(BUY, tmp_path) for _ in range(2)]
-    told = [process.communicate(timeout=60)[0].split()[-1] for process in processes]
-    assert sorted(told) == ["buying", "found"]
+    first = run(BUY, tmp_path, stdin=subprocess.PIPE)
+    assert first.stdout is not None
+    assert [first.stdout.readline() for _ in range(2)] == ["started\n", "buying\n"]
+    second = run(BUY, tmp_path, stdin=subprocess.PIPE)
+    assert second.stdout is not None
+    assert second.stdout.readline() == "started\n"
+    first.communicate("\n", timeout=60)
+    assert second.communicate(timeout=60)[0] == "found\n"
 
 
 def test_a_killed_buyer_locks_nobody_out(tmp_path: Path) -> None:
-    process = run("with cache.buying(key):\n    print('in', flush=True)\n    time.sleep(60)", tmp_path)
+    process = run("with cache.buying(key):\n    print('in', flush=True)\n    signal.pause()", tmp_path)
     assert process.stdout is not None
     assert process.stdout.readline() == "in\n"
     process.send_signal(signal.SIGKILL)

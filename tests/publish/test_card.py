@@ -14,7 +14,6 @@ from built_conversations import LINES
 from card_versions import MODELS, NON_COMMERCIAL, card_of, published_row, write_version
 from datasets.info import DatasetInfosDict
 from datasets.utils.metadata import MetadataConfigs
-from hub.server import HubServer
 from huggingface_hub import DatasetCard
 from reports import render_card
 
@@ -25,8 +24,6 @@ from dailytalk_contiguous.publish.card import SAMPLE, Card, CardFacts, CardRows,
 from dailytalk_contiguous.publish.manifest import Packed
 from dailytalk_contiguous.publish.version import Version
 from dailytalk_contiguous.store.work_folder import STATS
-
-pytest_plugins = ["hub.hub_fixtures"]
 
 FACTS = CardFacts("owner/good_talks", "v1.0.0", history=(("v1.0.0", "2026-01-02", "first"),))
 
@@ -70,10 +67,6 @@ def section(card: Card, name: str) -> str:
 def test_the_template_in_dataset_card_is_the_one_that_is_used() -> None:
     there = Path(__file__).parents[2] / "dataset_card" / "README.md"
     assert there.read_text(encoding="utf-8") == card_template()
-
-
-def test_the_hub_accepts_the_front_matter(made: Made, hub: HubServer) -> None:
-    DatasetCard(render(made).text).validate(repo_type="dataset")
 
 
 def test_datasets_reads_configs_and_columns_back(made: Made) -> None:

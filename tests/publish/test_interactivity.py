@@ -25,8 +25,6 @@ from dailytalk_contiguous.publish.interactivity import clips_of
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.publish.packing import pack_version
 
-pytestmark = pytest.mark.xdist_group("clips of interaction")  # what they export is built once
-
 #: All kinds: a pause at 3.0, turns at 6.0, 13.0, 19.3, "well" at 7.5, an interruption at 16.3, "yeah" at 24.0 s.
 TALK = (
     ("right", 0.5, 3.0, "so I went to the shop"),

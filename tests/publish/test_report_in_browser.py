@@ -14,8 +14,7 @@ from paired_conversations import LATER, work_folder
 from reports import write_report
 from rich_conversations import rich_row
 
-#: One browser, and pages that are written once.
-pytestmark = [needs_playwright, pytest.mark.xdist_group("the browser")]
+pytestmark = needs_playwright
 
 #: What would run, or become an element, if a page took it for markup.
 MARKUP = "</script><img src=x onerror='ran=1'><b class=planted>\"'&amp;{{}}"

@@ -388,9 +388,9 @@ def kinds_of(folder):
     return {finding.kind for finding in check_folder(folder)[0]}
 
 
-@pytest.mark.parametrize("overlapping", [0, 12])
+@pytest.mark.parametrize("overlapping", [0, 3])
 def test_metronome_with_a_silent_agent_is_found_in_rows_and_in_their_export(tmp_path, overlapping):
-    rows = [metronome(number, overlaps=number < overlapping) for number in range(80)]
+    rows = [metronome(number, overlaps=number < overlapping) for number in range(20)]
     work = write_dataset(tmp_path / "work", rows)
     write_export(open_items(work).rows(), tmp_path / "data", MOSHI)
     for folder in (work, tmp_path / "data"):

@@ -3,7 +3,6 @@ import os
 import re
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from command import until
 from datasets import Features, Value
 from recordings import calls, results, run
 from scripted import folder, loopback, say, settings, talk
@@ -27,8 +27,7 @@ from dailytalk_contiguous.run.run import Runner, RunOptions
 from dailytalk_contiguous.shards import ShardIndex, chain_of, read_rows
 from dailytalk_contiguous.stages.base import Stage
 
-#: Starting Ray costs seconds of all cores: where tests run side by side, these stay in one process.
-pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.needs("ray")]
+pytestmark = pytest.mark.needs("ray")
 
 pytest_plugins = ["ray_cluster"]
 
@@ -71,8 +70,7 @@ class Buys(Stage):
         for number in range(3) if "slow" in batch["conversation_id"] else ():
             with open_budget(None).paying(0.5) as pay:
                 Path(self.place, f"asked {number}").touch()
-                while not Path(self.place, "come").exists():
-                    time.sleep(0.02)
+                until(Path(self.place, "come").exists)
                 pay(0.5)
             Path(self.place, f"bought {number}").touch()
         return {"bought": [True] * len(batch["conversation_id"])}
@@ -242,8 +240,7 @@ def test_run_that_is_stopped_waits_for_what_is_being_bought_and_begins_to_buy_no
         work, WorkerConfig((stage,), 0.0), Cluster(cluster, 2), lambda *event: None, lambda made: None, money
     )
     assert next(ran) == work.paths[0]
-    while not (tmp_path / "asked 0").exists():
-        time.sleep(0.05)
+    until((tmp_path / "asked 0").exists)
     with when_logged("waiting for speech that is being paid for", (tmp_path / "come").touch):
         ran.close()
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == ["asked 0", "bought 0", "come"]

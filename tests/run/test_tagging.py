@@ -102,7 +102,7 @@ def test_each_kind_of_bad_recording_is_kept_or_rejected_and_the_rest_goes_on(
     (source / "text.wav").write_text("no audio")
     (source / "gone.wav").symlink_to("nothing")
 
-    outcome = run(source, tmp_path / "out", settings)
+    outcome = run(source, tmp_path / "out", settings, shard_seconds=600.0)
 
     kept = ["clipped", "not-utf8-\\xff", "one_sample", "one_side", "silent"]
     kept += ["sub/good name [bold]x", "sub/new\nline 😀 'q\""]

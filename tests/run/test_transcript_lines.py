@@ -1,4 +1,3 @@
-import json
 import math
 from pathlib import Path
 
@@ -40,14 +39,6 @@ def test_lines_are_sorted_by_file_then_start_and_counted_through_the_whole_file(
     assert places == sorted(places)
     assert {file for file, _ in places} == {"b.wav", "c d.flac", "sub/a.wav"}
     assert [line["segment_id"] for line in found] == list(range(len(found)))
-
-
-def test_file_is_strict_json_without_nan(written: Path) -> None:
-    def refuse(word: str) -> None:
-        pytest.fail(f"{word} in the transcript")
-
-    for line in written.read_text(encoding="utf-8").splitlines():
-        json.loads(line, parse_constant=refuse)
 
 
 #: An utterance that begins 100 s into its recording, and the next, of which nothing is known.
@@ -129,7 +120,7 @@ FIRST = {
 }
 
 
-def test_line_has_the_time_of_its_recording_and_so_many_digits() -> None:
+def test_line_has_the_time_of_its_recording_so_many_digits_and_null_for_what_is_not_known() -> None:
     first, second = lines(ROW, 7)
     assert first == FIRST
     assert second["segment_id"] == 8

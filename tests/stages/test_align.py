@@ -1,5 +1,6 @@
 """Words on the rebuilt timeline: the text's words, sound times, and how they are known."""
 
+from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -207,6 +208,10 @@ def test_recogniser_is_a_model_only_where_there_is_one_and_told_of_what_is_missi
         Align(recogniser=str(tmp_path)).preflight()
 
 
+def letters(texts: Iterable[str]) -> list[str]:
+    return sorted(filter(str.isalnum, "".join(texts)))
+
+
 TEXTS = st.lists(st.sampled_from(["yes", "no,", "—", "I'm", "25", "はい"]), max_size=8).map(" ".join)
 TIMES = st.floats(-2, 6, allow_nan=False)
 
@@ -229,4 +234,7 @@ def test_any_words_become_sound_ones(drawn: list[tuple[str, list[tuple[float, fl
                 w | {"start": w["start"] - start + 1, "end": w["end"] - start + 1} for w in words
             ]
         utterances.append(one)
-    align(*utterances, duration=12.0)
+    found = align(*utterances, duration=12.0)
+    for channel in ("left", "right"):
+        said = [one["text"] for one in utterances if one["source_channel"] == channel]
+        assert letters(one["word"] for one in found if one["speaker"] == channel) == letters(said)

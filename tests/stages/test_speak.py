@@ -2,6 +2,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -314,7 +315,15 @@ def test_one_line_that_several_utterances_share_is_bought_once(tmp_path: Path, s
 
 
 def test_no_more_requests_at_a_time_than_asked_for(tmp_path: Path, server: Stubborn) -> None:
-    server.latency = 0.03
+    three = Event()
+
+    def wait_for_three() -> None:
+        if server.busiest >= 3:
+            three.set()
+        elif len(server.asked) > 1:  # all wait for the first answer
+            three.wait(20)
+
+    server.before_answer = wait_for_three
     stage(tmp_path, concurrency=3)(batch(*(f"This is line number {n}." for n in range(12))))
     assert server.busiest == 3
 

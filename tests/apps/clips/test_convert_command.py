@@ -2,7 +2,6 @@
 
 import json
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 from audio_files import encode, tones
-from command import Command, start, start_full
+from command import Command, start, start_full, until
 from recordings import read_lines
 
 from dailytalk_contiguous.apps.clips import conversion
@@ -270,9 +269,7 @@ def test_run_that_was_stopped_goes_on_where_it_was(
         save(tmp_path / f"in/{name}.wav", tones(seconds))
     command = ("convert", tmp_path / "in", "--to", "mp3", "--out", tmp_path / "out")
     process = start(*command)
-    while not (tmp_path / "out/a.mp3").exists():
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.01)
+    until((tmp_path / "out/a.mp3").exists, process)
     process.send_signal(number)
     process.communicate()
     assert (process.returncode, names(tmp_path / "out")) == (code, ["a.mp3"])

@@ -42,7 +42,6 @@ def alone(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.nightly
-@pytest.mark.xdist_group("alone")  # `alone` is made once
 def test_several_workers_give_the_same_rows(source: Path, alone: Path, tmp_path: Path, dailytalk: Command) -> None:
     arguments = ("corpus", "crema_d", source, *PLAIN, "--augment", "noise", "--json", *SMALL, "--out")
     done = dailytalk(*arguments, tmp_path / "two", "--workers", 2)
@@ -53,7 +52,6 @@ def test_several_workers_give_the_same_rows(source: Path, alone: Path, tmp_path:
     assert started == [1, 2]  # what the time left is foretold from
 
 
-@pytest.mark.xdist_group("alone")
 def test_hosts_share_a_corpus_and_whoever_comes_last_finishes_it(
     source: Path, alone: Path, tmp_path: Path, dailytalk: Command
 ) -> None:

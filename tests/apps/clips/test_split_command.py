@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import time
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 from audio_files import EXAMPLES, encode, room_tone, tones
-from command import PROGRAM, Command, start, start_full
+from command import Command, start_full, start_held_before
 from recordings import excerpt, save
 
 from dailytalk_contiguous.apps.clips.splitting import (
@@ -144,13 +143,11 @@ def test_run_that_is_stopped_half_way_goes_on_and_ends_like_one_that_was_not(
     dailytalk: Command, tmp_path: Path, how: signal.Signals
 ) -> None:
     rate, out = 48000, tmp_path / "out"
-    soundfile.write(tmp_path / "long.wav", np.tile((talk(60.0, rate) * 32767).astype("int16"), (5, 1)), rate)
-    process = start("split", tmp_path / "long.wav", "--out", out, program=PROGRAM)
-    while not any((out / USABLE).glob("long_*.wav")):
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.005)
+    soundfile.write(tmp_path / "long.wav", (talk(60.0, rate) * 32767).astype("int16"), rate)
+    process = start_held_before(3, ".wav", "split", tmp_path / "long.wav", "--out", out)
     os.killpg(process.pid, how)
-    assert process.wait() == (130 if how == signal.SIGINT else -how)
+    process.communicate()
+    assert process.returncode == (130 if how == signal.SIGINT else -how)
     assert not (out / MANIFEST).exists()
     done = dailytalk("split", tmp_path / "long.wav", "--out", out, "--json")
     assert done.code == 0

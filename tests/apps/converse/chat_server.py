@@ -6,7 +6,6 @@ import re
 import socket
 import struct
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import lru_cache
@@ -24,12 +23,13 @@ class ChatServer(ThreadingHTTPServer):
 
     Args:
         reply: the text of every answer, or what makes one of the messages.
-        tokens_per_second: a word and the blank before it are a token; 0: all at once.
+        before_token: what it waits for before each token, which is a word and the blank before it.
         models: what `/v1/models` lists; None: there is no such path.
         plan: faults (or "") for the next answers.
 
     Attributes:
-        asked: bodies of the requests for answers. `headers`: of all requests, as (path, headers).
+        asked: bodies of the requests for answers. `came`: has one for each. `headers`: of all requests, as
+            (path, headers).
         left: set when a client hangs up before an answer is whole. `connections`: how many were made.
     """
 
@@ -39,15 +39,16 @@ class ChatServer(ThreadingHTTPServer):
     def __init__(
         self,
         reply: str | Callable[[list[dict[str, str]]], str] = REPLY,
-        tokens_per_second: float = 0.0,
+        before_token: Callable[[], object] = lambda: None,
         models: Sequence[str] | None = ("tiny", "other"),
         plan: Sequence[str] = (),
         port: int = 0,
     ) -> None:
         super().__init__(("127.0.0.1", port), _Handler)
-        self.reply, self.tokens_per_second, self.models = reply, tokens_per_second, models
+        self.reply, self.before_token, self.models = reply, before_token, models
         self.plan = list(plan)
         self.asked: list[dict[str, Any]] = []
+        self.came = threading.Semaphore(0)
         self.headers: list[tuple[str, dict[str, str]]] = []
         self.left, self.connections = threading.Event(), 0
         threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
@@ -88,6 +89,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.server.headers.append((self.path, dict(self.headers)))
         self.server.asked.append(body)
+        self.server.came.release()
         fault = self.server.plan.pop(0) if self.server.plan else ""
         try:
             self._answer(body, fault)
@@ -141,8 +143,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._hang() if fault == "hangs-at-once" else self._reset()
             return
         for number, token in enumerate(tokens):
-            if self.server.tokens_per_second:
-                time.sleep(1 / self.server.tokens_per_second)
+            self.server.before_token()
             if fault == "of-others" and number == 1:
                 for part in ({"role": "tool", "content": "42 "}, {"content": "and more "}, {"role": "assistant"}):
                     self._event({"choices": [{"index": 0, "delta": part, "finish_reason": None}]})

@@ -64,7 +64,7 @@ def test_server_answers_token_by_token_with_the_first_of_its_models_or_the_one_t
 
 
 def test_first_token_is_there_while_the_server_still_thinks_of_the_rest() -> None:
-    with ChatServer(tokens_per_second=20) as server:
+    with ChatServer(plan=["falls-silent"]) as server:
         reply = model(server, "tiny").reply(ASKED, 100)
         assert next(reply) == "(calm)"
         assert not server.left.is_set()

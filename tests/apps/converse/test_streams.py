@@ -1,7 +1,7 @@
 """The paid door's way to read streams, and pieces that one thread makes for another."""
 
 import itertools
-import time
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -52,8 +52,8 @@ def test_what_nobody_waited_for_is_charged_if_it_had_begun() -> None:
         assert server.left.wait(20)
         server.left.clear()
         reply = stream(service, price=0.25, reserve=reserving([], charged))
-        while len(server.asked) < 2:
-            time.sleep(0.005)
+        for _ in range(2):
+            assert server.came.acquire(timeout=20)
         reply.close()
         assert server.left.wait(20)
         assert "".join(stream(service)) == REPLY  # what follows in the same place waits for what is charged
@@ -61,14 +61,15 @@ def test_what_nobody_waited_for_is_charged_if_it_had_begun() -> None:
 
 
 def test_an_answer_that_goes_on_for_too_long_ends_in_the_middle() -> None:
-    now = [0.0]
+    now, tokens = [0.0], threading.Semaphore(1)
 
     def slowly(events: Iterator[ServerEvent]) -> Iterator[str]:
         for piece in read_completion(events, 1 << 20):
             now[0] += 30.0
+            tokens.release()
             yield piece
 
-    with ChatServer(tokens_per_second=200) as server:
+    with ChatServer(before_token=lambda: tokens.acquire(timeout=20)) as server:
         service = client(server, total_seconds=100.0, clock=lambda: now[0])
         *pieces, error = and_error(service.stream(COMPLETIONS_PATH, BODY, {}, slowly))
     assert len(pieces) == 4

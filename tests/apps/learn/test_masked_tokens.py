@@ -87,10 +87,6 @@ def train(out, act="step"):
 """
 
 
-#: Of the tests that take `apart`, which loads for seconds.
-in_processes = pytest.mark.xdist_group("trainings in processes")
-
-
 @pytest.fixture(scope="module")
 def apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
     with Forks(PROCESS, tmp_path_factory.mktemp("apart")) as forks:
@@ -139,7 +135,6 @@ def test_the_same_seed_trains_the_same_encoder(whole: TrainingOutcome, tmp_path:
 
 
 @pytest.mark.nightly
-@in_processes
 def test_a_killed_training_goes_on_with_the_losses_of_one_that_was_not(
     whole: TrainingOutcome, apart: Forks, tmp_path: Path
 ) -> None:
@@ -233,7 +228,6 @@ def test_a_setting_out_of_range_is_named(name: str, value: Any) -> None:
 
 
 @pytest.mark.nightly
-@in_processes
 def test_a_full_disk_is_one_sentence_and_the_training_goes_on(
     whole: TrainingOutcome, apart: Forks, tmp_path: Path
 ) -> None:
@@ -247,7 +241,6 @@ def test_a_full_disk_is_one_sentence_and_the_training_goes_on(
 
 
 @pytest.mark.nightly
-@in_processes
 def test_two_processes_share_the_batches_of_a_step(apart: Forks, tmp_path: Path) -> None:
     out = tmp_path / "encoder"
     torchrun = "LaunchConfig(1, 1, 2, rdzv_backend='c10d', rdzv_endpoint='localhost:0', start_method='fork')"

@@ -268,15 +268,15 @@ SAVED |= dict.fromkeys(("srt", "vtt", "audacity"), save_lines)
 
 
 @pytest.mark.parametrize(("format", "save"), SAVED.items())
-def test_200_random_edits_arrive_once_and_can_be_undone(
+def test_random_edits_arrive_once_and_can_be_undone(
     tmp_path: Path, dailytalk: Command, format: str, save: Callable[[Path, Sequence[Heard]], None]
 ) -> None:
-    draw, names = random.Random(36), ("a", "bb", "ccc", "dddd")
-    work = work_folder(tmp_path, [(name, name, 0.0, dialogue(name, 58.0, 360)) for name in names])
+    draw, names = random.Random(36), ("a", "bb")
+    work = work_folder(tmp_path, [(name, name, 0.0, dialogue(name, 58.0, 240)) for name in names])
     out, before = tmp_path / "out", (work / "transcript.jsonl").read_bytes()
     dailytalk("export", work, "--format", format, "--out", out)
     heard_before = {name: said(work, name) for name in names}
-    wanted = {name: random_edits(heard, 50, draw) for name, heard in heard_before.items()}
+    wanted = {name: random_edits(heard, 30, draw) for name, heard in heard_before.items()}
     for name, heard in wanted.items():
         save(out / f"{FileNames().whole(name)}{ENDINGS[format]}", heard)
     shown = dailytalk("edits", work, out, "--dry-run")
@@ -285,7 +285,7 @@ def test_200_random_edits_arrive_once_and_can_be_undone(
     told = json.loads(done.out)
     assert (done.code, told["rejects"]) == (0, [])
     assert {name: said(work, name) for name in names} == wanted
-    assert len(told["edits"]) >= 200
+    assert len(told["edits"]) >= 60
     kept = {json.dumps(entry) for entry in transcript(work) if "edited_by" not in entry}
     assert kept <= {*before.decode().splitlines()}
     assert {entry.get("edited_by", "Ada") for entry in transcript(work)} == {"Ada"}
@@ -500,26 +500,14 @@ def test_the_source_timeline_of_what_is_finished_has_no_words_that_were_never_sa
     assert grid.getTier("left/utterances").entries[0].end == round(first["end"] + 10.25, 3)
 
 
-#: A label of each format, as its file has it a million times.
-LABEL = {
-    ".TextGrid": '0 1 "hi"\n',
-    ".eaf": '<TIME_SLOT TIME_SLOT_ID="a"/><TIME_SLOT/>',
-    ".srt": "1\n00:00:01,000 --> 00:00:02,000\nAnna: hi\n\n",
-    ".vtt": "00:01.000 --> 00:02.000\n<v Anna>hi\n\n",
-    ".txt": "1.0\t2.0\tAnna: hi\n",
-}
-
-
-@pytest.mark.parametrize("format", ENDINGS)
-def test_a_million_labels_are_refused_with_how_many(tmp_path: Path, dailytalk: Command, format: str) -> None:
-    work, ending = work_folder(tmp_path, [("a", "a", 0.0, dialogue("a", 30.0, 4))]), ENDINGS[format]
-    head = 'File type = "ooTextFile"\n"TextGrid" 0 1 <exists> 1\n"IntervalTier" "Anna" 0 1 1000000\n'
-    path = tmp_path / f"edited/a{ending}"
+def test_a_million_labels_are_refused_with_how_many(tmp_path: Path, dailytalk: Command) -> None:
+    """Those of Audacity, which no transcript has; `sources/test_transcripts.py` has the other formats."""
+    work, path = work_folder(tmp_path, [("a", "a", 0.0, dialogue("a", 30.0, 4))]), tmp_path / "edited/a.txt"
     path.parent.mkdir()
-    path.write_text((head if ending == ".TextGrid" else "") + LABEL[ending] * 1_000_000)
+    path.write_text("1.0\t2.0\tAnna: hi\n" * 1_000_000)
     done = dailytalk("edits", work, path.parent)
     assert done.code != 0
-    assert re.search("[12],000,00[01] .*more than", done.out)
+    assert re.search("1,000,00[01] .*more than", done.out)
 
 
 def test_remedy_of_edits_is_for_edits(tmp_path: Path, dailytalk: Command) -> None:

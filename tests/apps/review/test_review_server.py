@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ import numpy as np
 import pytest
 import requests
 import soundfile
-from command import Command, start
+from command import Command, start, until
 from reviewable import Server, dialogue, served, work_folder
 
 from dailytalk_contiguous.apps.review.editable import settle
@@ -372,11 +371,8 @@ def test_the_command_line_of_the_browser_leads_to_the_page_once(
     with start("review", work, "--json") as process:
         assert process.stdout
         address = json.loads(process.stdout.readline())["address"]
-        until = time.monotonic() + 20
-        while not (opened.exists() and (named := opened.read_text("utf-8")).endswith("\n")):
-            assert time.monotonic() < until
-            time.sleep(0.02)
-        named = named.strip()
+        until(lambda: opened.exists() and opened.read_text("utf-8").endswith("\n"), process)
+        named = opened.read_text("utf-8").strip()
         assert address.split("/")[3] not in named
         assert requests.get(named, timeout=20).url == address
         assert requests.get(named, timeout=20).status_code == 404
@@ -576,7 +572,4 @@ def test_ending_when_the_files_cannot_be_written_says_so_in_one_sentence(work: P
 def test_the_files_are_written_once_nobody_edits(ada: Client, work: Path) -> None:
     line = ada.get("item", id="call_000000")["lines"][0]["id"]
     assert ada.edit("call_000000", 0, do="text", line=line, text="one").ok
-    until = time.monotonic() + 20
-    while lines_of(work)[line]["text"] != "one":
-        assert time.monotonic() < until
-        time.sleep(0.1)
+    until(lambda: lines_of(work)[line]["text"] == "one")

@@ -1,7 +1,6 @@
 """The start page of `dailytalk review`: from recordings to their review, one step at a time."""
 
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import pytest
 import requests
 from audio_files import room_tone
 from browser import Visit, chromium, needs_playwright, visit
-from command import Command
+from command import Command, until
 from recordings import excerpt, save
 from reviewable import Server, served
 
@@ -48,11 +47,8 @@ def state(server: Server) -> Any:
 
 def ended(server: Server) -> dict[str, Any]:
     """The steps by their names, once nothing runs."""
-    until = time.monotonic() + 120
-    while (now := state(server))["running"]:
-        assert time.monotonic() < until
-        time.sleep(0.05)
-    return {step["step"]: step for step in now["steps"]}
+    until(lambda: not state(server)["running"])
+    return {step["step"]: step for step in state(server)["steps"]}
 
 
 def files(folder: Path) -> set[str]:
