@@ -24,7 +24,9 @@ from dailytalk_contiguous.core.tally import UNKNOWN, Tally
 from dailytalk_contiguous.core.utterance import FIELDS, OF_ROW, Field, type_in_words
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.models.licences import licence_of
+from dailytalk_contiguous.publish import conversation_sections, corpus_sections
 from dailytalk_contiguous.publish import sections as report
+from dailytalk_contiguous.publish.corpus_sections import A_GUESS
 from dailytalk_contiguous.publish.manifest import DataFile, Packed, PublishedRow
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.publish.player import to_mp3
@@ -339,27 +341,32 @@ def statistics(tally: Tally, packed: Packed, assets: dict[str, bytes]) -> str:
         if config != "conversations"
     }
     others = [f"The config `{config}` has {counted(n, 'row')}." for config, n in rows.items()]
-    affect = (report.affect_plot(tally), report.tag_affect_plot(tally))
+    affect = (conversation_sections.affect_plot(tally), conversation_sections.tag_affect_plot(tally))
     heard = (
-        report.tag_measures_table(tally),
+        conversation_sections.tag_measures_table(tally),
         report.measures_table(tally),
-        report.buckets_table(tally),
-        report.confidence_plot(tally),
+        conversation_sections.buckets_table(tally),
+        conversation_sections.confidence_plot(tally),
     )
-    style = (report.tags_plot(tally), report.tags_table(tally), *affect, *heard)
+    style = (conversation_sections.tags_plot(tally), conversation_sections.tags_table(tally), *affect, *heard)
     texts = [
-        report.markdown([report.splits_table(tally)]),
+        report.markdown([conversation_sections.splits_table(tally)]),
         " ".join(others),
-        report.markdown((report.durations_plot(tally), *report.voice_tables(tally), *style), assets),
-        report.markdown(report.emotion_parts(report.CorpusFigures(tally, unit="utterance")), assets),
-        report.markdown(report.published_tables(tally)),
+        report.markdown(
+            (conversation_sections.durations_plot(tally), *conversation_sections.voice_tables(tally), *style),
+            assets,
+        ),
+        report.markdown(
+            corpus_sections.emotion_parts(corpus_sections.CorpusFigures(tally, unit="utterance")), assets
+        ),
+        report.markdown(conversation_sections.published_tables(tally)),
     ]
     return "\n\n".join(filter(None, texts))
 
 
 def turns_of_card(tally: Tally, assets: dict[str, bytes]) -> str:
     """Turn-taking, and what it teaches beside other corpora: its plots are one picture, its figures `STATS`."""
-    parts = report.scorecard_parts(tally)
+    parts = conversation_sections.scorecard_parts(tally)
     plots = [part for part in parts if isinstance(part, HistogramPlot) and part.reaches]
     pictures = []
     assets[STATS] = json_document(tally.stats()).encode()
@@ -368,7 +375,7 @@ def turns_of_card(tally: Tally, assets: dict[str, bytes]) -> str:
         names = ", ".join(plot.title.partition(" (")[0].lower() for plot in plots)
         pictures.append(f"![Distributions over conversations, before other corpora: {names}]({SCORECARD})")
     texts = [
-        report.markdown(report.turn_parts(tally), assets),
+        report.markdown(conversation_sections.turn_parts(tally), assets),
         report.markdown(part for part in parts if not isinstance(part, HistogramPlot)),
         *pictures,
     ]
@@ -548,7 +555,7 @@ def _about_words(tally: Tally, recognisers: set[str]) -> list[str]:
         guesses = " `proportional` times are guesses." if sources["proportional"] else ""
         points.append(f"How the times of words are known: {shares}.{guesses}")
     if tally.edited:
-        edits = f"{counted(tally.edited, 'utterance')} ({escaped(report.edits_text(tally))}"
+        edits = f"{counted(tally.edited, 'utterance')} ({escaped(conversation_sections.edits_text(tally))}"
         points.append(f"People corrected {edits}; `edited_by`, `edited_fields`).")
     if recognisers - {"given"}:
         used = ", ".join(escaped(model_name(name)) for name in sorted(recognisers - {"given"}))
@@ -578,9 +585,7 @@ def _about_emotion(tally: Tally) -> list[str]:
     if not tally.emotion_models:
         return []
     estimate = " Here they are an **estimate** (`affect-map`)." if AFFECT_MAP in tally.emotion_models else ""
-    return [
-        f"{report.A_GUESS} Acted speech, which classifiers are mostly trained on, is unlike real talk.{estimate}"
-    ]
+    return [f"{A_GUESS} Acted speech, which classifiers are mostly trained on, is unlike real talk.{estimate}"]
 
 
 def _languages(tally: Tally) -> list[str]:
@@ -797,7 +802,7 @@ def render_card(
     Raises CardDamaged if the markers or the front matter of `old` are damaged.
     """
     tally, judge = rows.tally, rows.judge
-    figures = report.CorpusFigures.of_run(run, tally=tally) if rows.labelled else None
+    figures = corpus_sections.CorpusFigures.of_run(run, tally=tally) if rows.labelled else None
     front, body = divide(old or "")
     memory = written_of(body)
     values_before, last = values_of(front), memory.get("values") or {}
@@ -831,7 +836,7 @@ def render_card(
         "revision": f', revision="{facts.tag}"' if facts.tag else "",
         "revision_option": f" --revision {facts.tag}" if facts.tag else "",
         "warnings": warned(against),
-        "made": report.markdown(report.made_parts(tally, run, defaults)),
+        "made": report.markdown(conversation_sections.made_parts(tally, run, defaults)),
         "licences": licence_section(licences, values.get("license_name"), origins, against),
         "contact": f"To have a recording of yourself removed, write to "
         f"{contact or f'{_HOME}/{facts.repo}/discussions'} and name the conversation's id; "
@@ -876,7 +881,7 @@ def _values(
     packed: Packed,
     version: Version,
     facts: CardFacts,
-    clips: report.CorpusFigures | None,
+    clips: corpus_sections.CorpusFigures | None,
     origins: Sequence[licensing.Origin],
 ) -> dict[str, Any]:
     models = [origin for origin in origins if origin.role != "source"]
@@ -940,7 +945,7 @@ _PLAIN = re.compile(r"[\w ./-]+")
 
 
 def _filled_of_clips(
-    figures: report.CorpusFigures, packed: Packed, tag: str | None, assets: dict[str, bytes]
+    figures: corpus_sections.CorpusFigures, packed: Packed, tag: str | None, assets: dict[str, bytes]
 ) -> dict[str, str]:
     tally, speakers = figures.tally, figures.tally.splits_of
     shared = sum(len(heard_in) > 1 for heard_in in speakers.values())
@@ -958,9 +963,14 @@ def _filled_of_clips(
     ]
     about_version = f" This card is about version `{tag}`." if tag else ""
     languages = ", ".join(f"`{escaped(name)}`" for name in _languages(tally)) or "a language that nobody named"
-    labels = report.markdown(report.label_parts(figures))
+    labels = report.markdown(corpus_sections.label_parts(figures))
     affect = report.affect_maps("Valence and arousal by emotion", tally.affect, "clip", "affect_by_emotion")
-    pictures = (report.tags_table(tally), *report.crossed_parts(figures), affect, report.measures_table(tally))
+    pictures = (
+        conversation_sections.tags_table(tally),
+        *corpus_sections.crossed_parts(figures),
+        affect,
+        report.measures_table(tally),
+    )
     style = report.markdown(pictures, assets)
     examples = {  # a value that a clip has, for the lines that load by one
         name: next((value for value in tally.by[name] if value != UNKNOWN and _PLAIN.fullmatch(value)), None)

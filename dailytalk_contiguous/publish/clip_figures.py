@@ -13,10 +13,10 @@ from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.settings import settings_of, with_settings
 from dailytalk_contiguous.core.tally import Tally
 from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.publish.corpus_sections import CorpusFigures, QualityTally, quality_plots
 from dailytalk_contiguous.publish.items import Items
 from dailytalk_contiguous.publish.plots import sheet
 from dailytalk_contiguous.publish.render import Credit
-from dailytalk_contiguous.publish.sections import CorpusFigures, QualityTally, quality_plots
 from dailytalk_contiguous.publish.training_folder import record_of
 from dailytalk_contiguous.publish.verdict import Judge
 from dailytalk_contiguous.store.files import inside, write_bytes, write_text

@@ -16,6 +16,7 @@ from dailytalk_contiguous.core.tally import (
 from dailytalk_contiguous.core.turns import TURN_MEASURES
 from dailytalk_contiguous.core.wording import length_text
 from dailytalk_contiguous.publish import render
+from dailytalk_contiguous.publish.corpus_sections import label_title
 from dailytalk_contiguous.publish.plots import (
     Bar,
     BarPlot,
@@ -28,7 +29,6 @@ from dailytalk_contiguous.publish.sections import (
     Table,
     affect_axes,
     affect_map,
-    label_title,
 )
 
 #: Labels that are compared. `act` is what a turn does in its dialogue (DailyTalk).

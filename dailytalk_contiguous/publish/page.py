@@ -26,7 +26,7 @@ from dailytalk_contiguous.core.scorecard import ReferenceCorpus
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.tally import FarDelivery, Tally
 from dailytalk_contiguous.core.wording import counted, length_text
-from dailytalk_contiguous.publish import comparison_sections
+from dailytalk_contiguous.publish import comparison_sections, conversation_sections, corpus_sections
 from dailytalk_contiguous.publish import sections as report
 from dailytalk_contiguous.publish import verdict as judging
 from dailytalk_contiguous.publish.checking import check_folder, file_findings, occurs_twice, row_findings
@@ -250,7 +250,7 @@ def write_report(
         known = (row["labels"][label] for label in ("emotion", "style", "intensity", "speaker", "split"))
         facts, text = " · ".join(str(value) for value in known if value), row["utterances"][0]["text"] or ""
         samples.append(heard_card(name, facts, text, sound))
-    sections = [*report.corpus_sections(figures, examples, against)]
+    sections = [*corpus_sections.corpus_sections(figures, examples, against)]
     if figures.tally.total.conversations:
         sections.append(
             report.Section("listen", "Listen", [fill('<div class="samples">{}</div>', joined(samples))])
@@ -267,7 +267,7 @@ def write_report(
     top = joined((judging.verdict_part(verdict), judging.made_line(run, figures.tally))) if verdict else _EMPTY
     write_lines(path, page_of(items.name, sections, top))
     if markdown:
-        write_text(markdown, report.summary(report.corpus_sections(figures, against=against)))
+        write_text(markdown, report.summary(corpus_sections.corpus_sections(figures, against=against)))
     clips = figures.tally.total.conversations
     return WrittenReport(path, path.stat().st_size, clips, tuple(audible), True, figures.quality.measured, verdict)
 
@@ -323,7 +323,9 @@ def _write(
     verdict = judging.verdict_of(findings, judge.n)
     against, references = compared
     players = parts.of_furthest(tally)
-    sections = [*report.conversation_sections(tally, run, defaults, rejects, against, players, references)]
+    sections = [
+        *conversation_sections.conversation_sections(tally, run, defaults, rejects, against, players, references)
+    ]
     if listed:
         cards = [_example(listed[number].judged.name, why, details[number]) for number, why in examples.items()]
         list_of = fill('<ul class="examples" id="examples">{}</ul>', joined(cards)) if cards else _EMPTY
@@ -701,7 +703,7 @@ class _Parts:
             if not problem:
                 player = _audio(f"Listen to {name}", self.sounds.place_line(samples, place, how))
             players.append(fill('<p class="soft">as {}</p>{}', how, player))
-        distance, pitch, level = report.apart_cells(utterance)
+        distance, pitch, level = conversation_sections.apart_cells(utterance)
         tag = f" · {utterance['tag']}" if utterance["tag"] else ""
         facts = f"distance {distance} · pitch {pitch} apart · level {level} apart{tag}"
         return _heard(utterance["utterance_id"], facts, joined(players), utterance["text"] or "")
@@ -782,7 +784,7 @@ def _line_sound(
 SAMPLES, LONGEST_REJECTED = 20, 40.0
 
 
-def _beyond_limits(items: Items, quality: report.QualityTally) -> list[report.Section]:
+def _beyond_limits(items: Items, quality: corpus_sections.QualityTally) -> list[report.Section]:
     reasons = dict(quality.to_hear())
     sounds = items.measured_sounds(reasons)
     heard = {

@@ -12,7 +12,7 @@ from dailytalk_contiguous.core import licensing
 from dailytalk_contiguous.core.documents import read_bytes
 from dailytalk_contiguous.core.tally import Tally
 from dailytalk_contiguous.core.wording import counted, portable
-from dailytalk_contiguous.publish import sections
+from dailytalk_contiguous.publish import conversation_sections, sections
 from dailytalk_contiguous.publish.card import derived, licence_section, origins_of, warnings
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.publish.render import escaped
@@ -37,7 +37,7 @@ def readme(
         made.sources[portable(source.get("repository") or source.get("name")), source.get("licence")] = 1
     if not made.models:
         made.total.conversations = (run.get("counts") or {}).get("conversations", 0)
-        made.models.update(sections.models_of_run(run, made.total.conversations))
+        made.models.update(conversation_sections.models_of_run(run, made.total.conversations))
     settings = (run.get("settings") or {}) | ((run.get("speak") or {}).get("settings") or {})
     origins = origins_of(made) if made.sources else [licensing.Origin("source", "", None), *made.origins()]
     models = [origin for origin in origins if origin.role != "source"]
@@ -46,7 +46,7 @@ def readme(
         f"# {escaped(title)}": about,
         "## Licences": licence_section(licence, None, origins, warnings(licence, origins)),
         "## How it was made": sections.markdown(
-            sections.made_parts(made, {**run, "settings": settings}, defaults)
+            conversation_sections.made_parts(made, {**run, "settings": settings}, defaults)
         ),
         "## How to load it": load,
     }

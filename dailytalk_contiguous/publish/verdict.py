@@ -31,6 +31,7 @@ from dailytalk_contiguous.core.tally import UNKNOWN, Tally, TurnTaking
 from dailytalk_contiguous.core.utterance import GIVEN, GIVEN_FITTED
 from dailytalk_contiguous.core.wording import counted, length_text, portable
 from dailytalk_contiguous.models.licences import licence_of
+from dailytalk_contiguous.publish.corpus_sections import CorpusFigures
 from dailytalk_contiguous.publish.findings import Finding, Severity, advice, error
 from dailytalk_contiguous.publish.measures import (
     CONVERSATION_MEASURES,
@@ -43,7 +44,6 @@ from dailytalk_contiguous.publish.measures import (
     unsure_utterances,
 )
 from dailytalk_contiguous.publish.render import Html, fill, joined, model_name, percent, public
-from dailytalk_contiguous.publish.sections import CorpusFigures
 
 _SEVERITIES: tuple[Severity, ...] = ("bad", "doubtful", "note")
 

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from dailytalk_contiguous.core.quality import QualityLimits
 from dailytalk_contiguous.core.tally import Sum, Tally
 from dailytalk_contiguous.publish.clip_figures import LIMITS, PLOT, planned_limits, plot_quality
+from dailytalk_contiguous.publish.corpus_sections import MEASURES, QualityTally, quality_plots
 from dailytalk_contiguous.publish.plots import BEYOND, COLOURS, INK, Axis, MapPlot, alternative, svg
 from dailytalk_contiguous.publish.render import template
-from dailytalk_contiguous.publish.sections import MEASURES, QualityTally, quality_plots
 
 Mask = NDArray[np.bool_]
 

@@ -16,8 +16,8 @@ from reports import write_report
 from dailytalk_contiguous.core.schema import LABELLED
 from dailytalk_contiguous.core.tally import Tally
 from dailytalk_contiguous.publish.checking import check_folder
+from dailytalk_contiguous.publish.corpus_sections import CorpusFigures
 from dailytalk_contiguous.publish.opening import open_items
-from dailytalk_contiguous.publish.sections import CorpusFigures
 from dailytalk_contiguous.publish.verdict import FitnessLimits
 
 HOSTILE = "<b>&\"'</script></svg>é|`"

@@ -15,8 +15,8 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.scorecard import places, published_references, reference_of
 from dailytalk_contiguous.core.tally import Tally
 from dailytalk_contiguous.core.turns import SIDES, TURN_MEASURES
+from dailytalk_contiguous.publish.conversation_sections import measure_plot, scorecard_parts
 from dailytalk_contiguous.publish.opening import open_items, reference_at
-from dailytalk_contiguous.publish.sections import measure_plot, scorecard_parts
 
 #: A minute in which the right side says mm-hm four times into the left one's speech, and the left one never.
 SILENT_PARTNER = [

@@ -7,21 +7,23 @@ from finished_corpora import clip_row, measures
 
 from dailytalk_contiguous.core.tally import Histogram, Moments, Sum, Tally
 from dailytalk_contiguous.publish.comparison_sections import Compared, label_plot
-from dailytalk_contiguous.publish.plots import MapPlot
-from dailytalk_contiguous.publish.sections import (
-    CorpusFigures,
-    QualityTally,
+from dailytalk_contiguous.publish.conversation_sections import (
     conversation_facts,
-    crossed_plot,
     durations_plot,
     follows_source,
     lengths_plot,
-    missing_table,
-    perceived_plot,
-    ranked,
     synthesis_table,
     tag_measures_table,
 )
+from dailytalk_contiguous.publish.corpus_sections import (
+    CorpusFigures,
+    QualityTally,
+    crossed_plot,
+    missing_table,
+    perceived_plot,
+)
+from dailytalk_contiguous.publish.plots import MapPlot
+from dailytalk_contiguous.publish.sections import ranked
 
 
 def tally_of(label: str, count: int) -> Tally:

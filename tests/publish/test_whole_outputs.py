@@ -36,6 +36,8 @@ from dailytalk_contiguous.core.utterance import AFFECT, PROSODY
 from dailytalk_contiguous.publish.card import Card, CardFacts
 from dailytalk_contiguous.publish.checking import check_folder, check_version
 from dailytalk_contiguous.publish.compare import compare_versions
+from dailytalk_contiguous.publish.conversation_sections import tags_plot
+from dailytalk_contiguous.publish.corpus_sections import CorpusFigures, corpus_sections
 from dailytalk_contiguous.publish.csm import CSM
 from dailytalk_contiguous.publish.jmoshi import JMOSHI
 from dailytalk_contiguous.publish.manifest import manifest, manifest_text
@@ -59,7 +61,7 @@ from dailytalk_contiguous.publish.plots import (
     sheet,
 )
 from dailytalk_contiguous.publish.render import Credit
-from dailytalk_contiguous.publish.sections import CorpusFigures, Section, corpus_sections, page_html, tags_plot
+from dailytalk_contiguous.publish.sections import Section, page_html
 from dailytalk_contiguous.publish.verdict import Judge
 from dailytalk_contiguous.publish.version import open_version
 

@@ -16,8 +16,8 @@ from dailytalk_contiguous import Folder, Script, load, speak_stages, tag_stages
 from dailytalk_contiguous.core.emotions import AFFECT_MAP, SIX, UNSURE
 from dailytalk_contiguous.core.schema import BUILT
 from dailytalk_contiguous.core.utterance import EMOTION_GUESS
+from dailytalk_contiguous.publish.corpus_sections import A_GUESS
 from dailytalk_contiguous.publish.opening import open_items
-from dailytalk_contiguous.publish.sections import A_GUESS
 from dailytalk_contiguous.shards import read_rows
 
 pytest_plugins = ["hub.hub_fixtures"]

@@ -16,8 +16,8 @@ from scripted import SHORT, folder, say, settings, talk, write_transcript
 
 from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.core.tally import Tally
+from dailytalk_contiguous.publish.conversation_sections import conversation_facts, edits_text
 from dailytalk_contiguous.publish.opening import open_items
-from dailytalk_contiguous.publish.sections import conversation_facts, edits_text
 from dailytalk_contiguous.run.outputs import write_spoken
 from dailytalk_contiguous.shards import ShardIndex, read_rows
 from dailytalk_contiguous.stages.base import Stage
