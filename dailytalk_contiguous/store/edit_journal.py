@@ -248,7 +248,7 @@ def _review(folder: Path) -> Any:
     if not has_journal(folder):
         return None
     if has_app("review"):
-        return part_of("review", "editable")
+        return part_of("review", "settling")
     if EditJournal(folder).is_in_file():
         return None
     raise BadInput(

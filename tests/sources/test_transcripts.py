@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from praatio import textgrid
 
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.sources.transcript_formats import person, sides_of
+from dailytalk_contiguous.sources.channel_names import person, sides_of
 from dailytalk_contiguous.sources.transcripts import cues_within, find_transcripts, read_transcripts
 
 

@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dailytalk_contiguous.apps.review.editable import Editable, bounds, laid_edits
+from dailytalk_contiguous.apps.review.editable import Editable
 from dailytalk_contiguous.apps.review.edits import Lines, edit, replayed
+from dailytalk_contiguous.apps.review.settling import bounds, laid_edits
 from dailytalk_contiguous.core.documents import LATEST, as_text, is_number, quoted, read_bytes
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.schema import CHANNELS
@@ -23,7 +24,8 @@ from dailytalk_contiguous.core.tags import STYLES
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.annotation_formats import ORIGINALS, REBUILT, Label, annotation_of, spoken_label
 from dailytalk_contiguous.sources import transcript_formats
-from dailytalk_contiguous.sources.transcript_formats import NUMBER, OWN_TIER, Tier, broken, refuse_many
+from dailytalk_contiguous.sources.channel_names import broken
+from dailytalk_contiguous.sources.transcript_formats import NUMBER, OWN_TIER, Tier, refuse_many
 from dailytalk_contiguous.store.edit_journal import EditJournal, NewEdit, Record
 from dailytalk_contiguous.store.files import inside, write_bytes
 from dailytalk_contiguous.store.owned_folder import digested_name

@@ -4,8 +4,8 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from dailytalk_contiguous.apps.review.annotation_edits import bring_back, change_in_words
-from dailytalk_contiguous.apps.review.editable import open_editable, settle, settle_edits
 from dailytalk_contiguous.apps.review.review_command import AUTHOR, author_or_user
+from dailytalk_contiguous.apps.review.settling import open_editable, settle, settle_edits
 from dailytalk_contiguous.cli.engine_options import DRY_RUN
 from dailytalk_contiguous.cli.show import DRY_RUN_NEXT
 from dailytalk_contiguous.cli.terminal import SHOWN, argument

@@ -31,8 +31,9 @@ from dailytalk_contiguous.apps.clips.splitting import MANIFEST, NON_USABLE, USAB
 from dailytalk_contiguous.apps.clips.to_clips import split_stages
 from dailytalk_contiguous.apps.clips.transcribing import default_json, transcribe_folder
 from dailytalk_contiguous.apps.local_pages import page_file
-from dailytalk_contiguous.apps.review.editable import ClipsLines, open_editable
+from dailytalk_contiguous.apps.review.clips_lines import ClipsLines
 from dailytalk_contiguous.apps.review.server import ASSETS, in_json, request_body
+from dailytalk_contiguous.apps.review.settling import open_editable
 from dailytalk_contiguous.core.documents import as_text, parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.settings import PlacedSetting, Setting, settings_in

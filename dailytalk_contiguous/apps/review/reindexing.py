@@ -24,7 +24,8 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dailytalk_contiguous.apps.review.editable import DISCARDED, settle
+from dailytalk_contiguous.apps.review.editable import DISCARDED
+from dailytalk_contiguous.apps.review.settling import settle
 from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
 from dailytalk_contiguous.core.documents import as_text, expect, parse_json, read_bytes
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 
 from dailytalk_contiguous.apps.local_pages import Guard, PageServer, bound, new_secret
-from dailytalk_contiguous.apps.review.editable import Editable, edited_root, open_editable, settle
+from dailytalk_contiguous.apps.review.editable import Editable
 from dailytalk_contiguous.apps.review.reindexing import finish_reindex
 from dailytalk_contiguous.apps.review.server import make_app
 from dailytalk_contiguous.apps.review.session import END, Session
+from dailytalk_contiguous.apps.review.settling import edited_root, open_editable, settle
 from dailytalk_contiguous.apps.review.viewing import Viewed
 from dailytalk_contiguous.core.apps import has_app
 from dailytalk_contiguous.core.documents import as_text, expect, read_json

@@ -17,7 +17,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from dailytalk_contiguous.apps.review import editable
+from dailytalk_contiguous.apps.review import editable, settling
 from dailytalk_contiguous.apps.review.asking import AskedLine, Proposal, ask_again
 from dailytalk_contiguous.apps.review.edits import (
     SIDES,
@@ -346,7 +346,7 @@ class Session:
 
     def _bounds(self, name: str) -> Item:
         records = self._known[name].records if name in self._known else ()
-        return editable.bounds(self.editable, name, self._held(name).lines, records, TAGS)
+        return settling.bounds(self.editable, name, self._held(name).lines, records, TAGS)
 
     def _refuse_changed(self, record: Record, change: EditChange) -> None:
         """Raise `Conflict` if somebody has changed again what an edit changed."""
@@ -578,10 +578,10 @@ class Session:
             return
         # Without the session's lock: pages are turned while a large file is written.
         with self._settling:
-            if not editable.unsettled(self.editable, self.journal):
+            if not settling.unsettled(self.editable, self.journal):
                 return
             with self.journal.lock:
-                editable.settle_edits(self.editable, self.journal)
+                settling.settle_edits(self.editable, self.journal)
         with self._lock:
             self._lines.clear()
 
@@ -630,7 +630,7 @@ class Session:
         self._refuse_unknown(name)
         known = self._known.get(name)
         if known:
-            laid = editable.laid_edits(self.editable, name, known.records)
+            laid = settling.laid_edits(self.editable, name, known.records)
             held = _Held(laid.lines, laid.open)
         else:
             held = _Held(self.editable.lines(name), [])

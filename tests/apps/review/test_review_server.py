@@ -19,7 +19,7 @@ import soundfile
 from command import Command, start, until
 from reviewable import Server, dialogue, served, work_folder
 
-from dailytalk_contiguous.apps.review.editable import settle
+from dailytalk_contiguous.apps.review.settling import settle
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.run.speaking import read_synthesis_input
 

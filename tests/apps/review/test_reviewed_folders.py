@@ -10,8 +10,9 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.apps.review.editable import DISCARDED, DISCARDED_ENTRIES, Editable, open_editable, settle
+from dailytalk_contiguous.apps.review.editable import DISCARDED, DISCARDED_ENTRIES, Editable
 from dailytalk_contiguous.apps.review.session import Session, number_in
+from dailytalk_contiguous.apps.review.settling import open_editable, settle
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.sources.whisper_json import read_whisper_json

@@ -14,8 +14,9 @@ from scripted import SHORT, folder, loopback, say, settings
 from tts_server import TtsServer
 
 from dailytalk_contiguous.apps.clips.corpora.registry import corpus_rows
-from dailytalk_contiguous.apps.review.editable import DISCARDED, DISCARDED_ENTRIES, open_editable, settle
+from dailytalk_contiguous.apps.review.editable import DISCARDED, DISCARDED_ENTRIES
 from dailytalk_contiguous.apps.review.session import Session
+from dailytalk_contiguous.apps.review.settling import open_editable, settle
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.publish.checking import check_folder
 from dailytalk_contiguous.publish.opening import open_items

@@ -1,0 +1,268 @@
+"""The lines of a training folder for Moshi, edited as those of a transcript."""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from dailytalk_contiguous.apps.review.clips_lines import audio_below
+from dailytalk_contiguous.apps.review.editable import (
+    DISCARDED,
+    DISCARDED_ENTRIES,
+    Editable,
+    SoundStretch,
+    keep_backup,
+    may_move,
+    whole_sound,
+)
+from dailytalk_contiguous.apps.review.edits import Lines, in_order, shown_words
+from dailytalk_contiguous.core.documents import (
+    as_text,
+    expect,
+    fits,
+    is_number,
+    json_lines,
+    numbered_lines,
+    parse_json,
+    quoted,
+    read_json,
+)
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.moshi_words import said_words
+from dailytalk_contiguous.core.schema import AUDIO_FOLDER, CHANNELS, MAIN, OTHER
+from dailytalk_contiguous.core.word_times import join_words, split_words
+from dailytalk_contiguous.store.files import (
+    inside,
+    json_document,
+    json_text,
+    write_bytes,
+    write_lines,
+    write_text,
+)
+
+
+class MoshiLines(Editable):
+    """A training folder for Moshi: the words of each WAV are in the JSON beside it.
+
+    It has no lines until somebody edits them: words of one speaker without a longer pause are one. Edited lines
+    are kept in the same JSON as `lines`, which the trainer does not read, beside the `alignments` that it does.
+    """
+
+    kind = "moshi"
+
+    def names(self) -> Sequence[str]:
+        return [*self._named]
+
+    def summaries(self) -> Iterator[tuple[str, dict[str, Any] | None]]:
+        return ((name, None) for name in self.names())
+
+    def lines(self, name: str) -> Lines:
+        document = self._document(name)
+        words = []
+        for word in said_words(document["alignments"], name, "make that folder again"):
+            timed = {"word": word.text, "start": word.start, "end": word.end, "probability": None}
+            words.append((CHANNELS[word.channel], timed))
+        lines = _kept_lines(document.get("lines"), words)
+        return lines if lines is not None else _turns(words)
+
+    def stretch(self, name: str) -> SoundStretch:
+        return whole_sound(self._beside(name, ""))
+
+    def seconds(self, name: str) -> float | None:
+        return self._named.get(name)
+
+    def file_of(self, name: str) -> str:
+        return as_text(Path(name).with_suffix(".json"))
+
+    def write(self, file: str, changed: Mapping[str, Lines]) -> None:
+        *_, name = changed
+        write_bytes(self._beside(name, ".json"), b"".join(self.content(file, changed, {})))
+
+    def content(self, file: str, changed: Mapping[str, Lines], states: Mapping[str, bool]) -> Iterable[bytes]:
+        if file in MANIFESTS:
+            return [line.encode() for _, line in self._put_aside(states)[1].get(file, [])]
+        *_, (name, lines) = changed.items()  # of two sounds with one JSON the last
+        words = [(word, line["channel"]) for _, line in in_order(lines) for word in shown_words(line)]
+        words.sort(key=lambda pair: (pair[0]["start"], pair[0]["end"]))
+        document = self._document(name) | {
+            "alignments": [
+                [word["word"], [word["start"], word["end"]], MAIN if channel == CHANNELS[0] else OTHER]
+                for word, channel in words
+            ],
+            "lines": [
+                {"id": key, **{field: value for field, value in line.items() if field != "words"}}
+                | {"n_words": len(shown_words(line))}
+                for key, line in in_order(lines)
+            ],
+        }
+        return [json_text(document).encode()]
+
+    def listing(self) -> Sequence[str]:
+        return MANIFESTS
+
+    def reread(self) -> None:
+        self._drop("_named")
+
+    @property
+    def aside(self) -> Path:
+        return self.root / AUDIO_FOLDER / DISCARDED
+
+    def refuse_discarding(self, name: str) -> None:
+        for suffix in (Path(name).suffix, ".json"):
+            path = self._moved(name).with_suffix(suffix)
+            if os.path.lexists(path) and os.path.lexists((self.root / name).with_suffix(suffix)):
+                raise BadInput(f"{DISCARDED} has another {path.name!r} already", "move that one elsewhere")
+
+    def put_aside(self, states: Mapping[str, bool]) -> None:
+        path, (kept, after) = self._aside_path, self._put_aside(states)
+        # Who stops here leaves an entry in both files, never in none.
+        if kept != self._kept_lines:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_text(path, json_document(kept))
+        for side, lines in after.items():
+            if lines != self._manifest(side):
+                keep_backup(inside(self.root, side))
+                write_lines(inside(self.root, side), (line for _, line in lines))
+        for source, target in self.moves(states):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            source.rename(target)
+        if back := {name for name, discarded in states.items() if not discarded and name in kept}:
+            write_text(path, json_document({name: entry for name, entry in kept.items() if name not in back}))
+        self.reread()
+
+    def moves(self, states: Mapping[str, bool]) -> Iterator[tuple[Path, Path]]:
+        for name, discarded in states.items():
+            for suffix in (Path(name).suffix, ".json"):
+                pair = (self.root / Path(name).with_suffix(suffix), self._moved(name).with_suffix(suffix))
+                yield from may_move(*(pair if discarded else pair[::-1]), self.root)
+
+    @property
+    def _aside_path(self) -> Path:
+        return inside(self.root, Path(AUDIO_FOLDER) / DISCARDED / DISCARDED_ENTRIES)
+
+    @property
+    def _kept_lines(self) -> dict[str, dict[str, list[str]]]:
+        """The lines of discarded items, by item and manifest. Raises BadInput for a manifest that is none."""
+        path = self._aside_path
+        if not path.exists():
+            return {}
+        shape = {str: {f"{name}?": [str] for name in MANIFESTS}}
+        kept: dict[str, dict[str, list[str]]] = expect(read_json(path), shape, as_text(path))
+        if strange := next((side for sides in kept.values() for side in sides if side not in MANIFESTS), None):
+            raise BadInput(f"{as_text(path)}: {quoted(strange)} is no manifest of the folder", "delete that entry")
+        return kept
+
+    def _put_aside(
+        self, states: Mapping[str, bool]
+    ) -> tuple[dict[str, dict[str, list[str]]], dict[str, list[tuple[str, str]]]]:
+        """The lines of discarded items, and those of each manifest, after items were discarded, or restored."""
+        kept = self._kept_lines
+        after = {name: self._manifest(name) for name in MANIFESTS if (self.root / name).is_file()}
+        for name, discarded in states.items():
+            if discarded:
+                named = {side: [line for item, line in lines if item == name] for side, lines in after.items()}
+                if any(named.values()):
+                    kept[name] = named
+                after = {side: [pair for pair in lines if pair[0] != name] for side, lines in after.items()}
+            elif name in kept:
+                for side, lines in kept[name].items():
+                    if not any(item == name for item, _ in after.setdefault(side, [])):
+                        after[side] += [(name, line) for line in lines]
+        return kept, after
+
+    def _moved(self, name: str) -> Path:
+        parts = Path(name).parts
+        return self.aside.joinpath(*(parts[1:] if parts[0] == AUDIO_FOLDER else parts))
+
+    def _manifest(self, name: str) -> list[tuple[str, str]]:
+        """The lines of a manifest with their breaks, each after the path that it names; none of a missing one."""
+        lines: list[tuple[str, str]] = []
+        if not (self.root / name).is_file():
+            return lines
+        for _, data in numbered_lines(inside(self.root, name)):
+            try:
+                line = parse_json(data, "")
+            except BadInput:
+                line = None
+            path = line.get("path") if isinstance(line, dict) else None
+            lines.append((path if isinstance(path, str) else "", data.decode("utf-8", "replace")))
+        return lines
+
+    @cached_property
+    def _named(self) -> dict[str, float | None]:
+        """The WAVs that the manifests name or, without any, that there are, with their seconds."""
+        named: dict[str, float | None] = {}
+        for manifest in MANIFESTS:
+            if (self.root / manifest).is_file():
+                for _, line in json_lines(inside(self.root, manifest)):
+                    if isinstance(line, dict) and isinstance(line.get("path"), str):
+                        seconds = line.get("duration")
+                        named[line["path"]] = float(seconds) if is_number(seconds, 0) else None
+        if not named:
+            below = audio_below(self.root / AUDIO_FOLDER, skip=DISCARDED)
+            named = dict.fromkeys((f"{AUDIO_FOLDER}/{name}" for name in below), None)
+        return named
+
+    def _beside(self, name: str, suffix: str) -> Path:
+        """The WAV of an item, or the JSON beside it."""
+        path = Path(name).with_suffix(suffix or Path(name).suffix)
+        present = inside(self.root, path)
+        if not present.exists():
+            moved = self._moved(name).with_suffix(path.suffix)
+            if name not in self._named and not moved.exists():
+                raise BadInput(f"{as_text(self.root)!r} has no item {name[:200]!r}", "reload the page")
+            present = inside(self.root, moved.relative_to(self.root)) if moved.exists() else present
+        return present
+
+    def _document(self, name: str) -> dict[str, Any]:
+        path = self._beside(name, ".json")
+        document: dict[str, Any] = expect(read_json(path), {"alignments": list}, as_text(path))
+        return document
+
+
+#: Manifests of a training folder; seconds of a pause that ends a line of one.
+MANIFESTS, _TURN_SECONDS = ("train.jsonl", "eval.jsonl"), 0.8
+
+
+def _kept_lines(kept: Any, words: Sequence[tuple[str, dict[str, Any]]]) -> Lines | None:
+    """The lines that an edit left, with their words; None if the words are not theirs any more."""
+    if not fits(kept, [{"id": str, "channel": str, "start": float, "end": float, "text": str, "n_words": int}]):
+        return None
+    left = {channel: [word for side, word in words if side == channel] for channel in CHANNELS}
+    lines: Lines = {}
+    for line in kept:
+        if line["channel"] not in left or len(left[line["channel"]]) < line["n_words"] or line["n_words"] < 0:
+            return None
+        line_words = left[line["channel"]][: line["n_words"]]
+        if line["text"] and split_words(line["text"]) != [word["word"] for word in line_words]:
+            return None
+        del left[line["channel"]][: line["n_words"]]
+        lines[line["id"]] = {name: value for name, value in line.items() if name not in ("id", "n_words")}
+        lines[line["id"]]["words"] = line_words
+    return None if any(left.values()) or len(lines) != len(kept) else lines
+
+
+def _turns(words: Sequence[tuple[str, dict[str, Any]]]) -> Lines:
+    """Lines of words that no longer pause parts; a line ends when the other speaker has begun one, too."""
+    lines: Lines = {}
+    for channel in CHANNELS:
+        channel_words = sorted(
+            (word for side, word in words if side == channel), key=lambda word: (word["start"], word["end"])
+        )
+        groups: list[list[dict[str, Any]]] = []
+        for word in channel_words:
+            if groups and word["start"] - max(other["end"] for other in groups[-1]) < _TURN_SECONDS:
+                groups[-1].append(word)
+            else:
+                groups.append([word])
+        for number, group in enumerate(groups):
+            start, end = group[0]["start"], max(word["end"] for word in group)
+            lines[f"{channel}/{number:04d}"] = {
+                "channel": channel,
+                "start": start,
+                "end": max(end, start + 0.001),
+                "text": join_words(word["word"].strip() for word in group),
+                "words": [{**word, "word": word["word"].strip()} for word in group],
+            }
+    return lines
