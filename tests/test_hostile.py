@@ -857,7 +857,7 @@ def state(root: Path) -> dict[str, tuple[int, ...]]:
 
 def review(root: Path) -> None:
     """What `dailytalk review` does with a folder that is opened, looked at and closed."""
-    editable_lines = from_app("review.editable")
+    editable_lines = from_app("review.settling")
     from_app("review.reindexing").finish_reindex(root)
     editable_lines.settle(root)
     editable = editable_lines.open_editable(root)

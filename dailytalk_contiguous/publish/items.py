@@ -426,6 +426,8 @@ class Shards(FiledItems):
     def fields(self) -> tuple[Field, ...]:
         """As in `Items`, and those that the shards have and nobody described."""
         described = {field.name: field for field in super().fields}
+        if self.labelled:
+            return tuple(described.values())
         with open_parquet(self.files[0], "build the dataset again") as opened:
             utterance = Features.from_arrow_schema(opened.schema).get("utterances")
         stored = utterance.feature if isinstance(utterance, List) else {}
@@ -446,8 +448,8 @@ class Shards(FiledItems):
 
     @cached_property
     def _typed(self) -> Features:
-        columns = built((*FIELDS, *self.fields))
-        return Features({**columns, **_TYPED, "utterances": columns["utterances"]})
+        own = {column.name: column.feature for column in columns_among(self.fields)}
+        return Features({**_TYPED, **own, "utterances": built((*FIELDS, *self.fields))["utterances"]})
 
     @contextmanager
     def _opened(self, file: Path | str, columns: Set[str] | None) -> Iterator[ParquetReader]:

@@ -32,8 +32,9 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.retries import Backoff, retry_after
 from dailytalk_contiguous.core.schema import CONFIGS, SPLITS
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.publish.card import Card, CardFacts, CardRows, divide, render_card, values_of
+from dailytalk_contiguous.publish.card import Card, CardFacts, CardRows, render_card
 from dailytalk_contiguous.publish.compare import Changes, NewRows, count_in_words
+from dailytalk_contiguous.publish.front_matter import divide, values_of
 from dailytalk_contiguous.publish.interactivity import PER_KIND
 from dailytalk_contiguous.publish.manifest import (
     LAYOUT,

@@ -10,10 +10,9 @@ from pathlib import Path
 
 from dailytalk_contiguous.core.documents import (
     quoted,
-    shown,
 )
-from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import CHANNELS
+from dailytalk_contiguous.sources.transcript_text import broken
 
 _LEFT, _RIGHT = CHANNELS
 _SIDES = {"left": _LEFT, "l": _LEFT, "a": _LEFT, "main": _LEFT}
@@ -30,11 +29,6 @@ ROLES = frozenset(
 _KIND_OF_NUMBER = re.compile(r"(ch|chan|channel|s|spk|speaker|)[ _-]*(\d{1,2})")
 
 _ANY_NUMBER = re.compile(r"(?:ch|chan|channel|s|spk|speaker|spkr|person)[ _-]*\d+")
-
-
-def broken(path: Path, reason: str, remedy: str) -> BadInput:
-    """The error for a transcript file that can't be used; names that aren't UTF-8 are shown escaped."""
-    return BadInput(f"transcript {shown(path)}: {reason}", remedy)
 
 
 def explains_itself(name: str) -> bool:

@@ -18,10 +18,11 @@ from dailytalk_contiguous.core.documents import parse_json, quoted
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import CHANNELS, MIX
 from dailytalk_contiguous.core.word_times import Cue, join_words
-from dailytalk_contiguous.sources.channel_names import broken, explains_itself, person, sides_of
+from dailytalk_contiguous.sources.channel_names import explains_itself, person, sides_of
 from dailytalk_contiguous.sources.recordings import is_recording
 from dailytalk_contiguous.sources.separated import ENDING
-from dailytalk_contiguous.sources.transcript_formats import FORMATS, Passage, cues_of_words, ending_of, read_packed
+from dailytalk_contiguous.sources.transcript_formats import FORMATS, Passage, cues_of_words, ending_of
+from dailytalk_contiguous.sources.transcript_text import broken, read_packed
 from dailytalk_contiguous.sources.whisper_json import EntryNames, begins_with_clip, first_whisper_json
 from dailytalk_contiguous.store.files import leads_out
 from dailytalk_contiguous.store.work_folder import TRANSCRIPT

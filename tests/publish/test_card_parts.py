@@ -6,16 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.publish.card import (
-    CardDamaged,
-    by_config,
-    divide,
-    merge,
-    rewrite,
-    sections_of,
-    update_body,
-    values_of,
-)
+from dailytalk_contiguous.publish.card import sections_of, update_body
+from dailytalk_contiguous.publish.front_matter import CardDamaged, by_config, divide, merge, rewrite, values_of
 from dailytalk_contiguous.publish.render import (
     escaped,
     is_path,

@@ -23,9 +23,10 @@ from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.tags import STYLES
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.annotation_formats import ORIGINALS, REBUILT, Label, annotation_of, spoken_label
-from dailytalk_contiguous.sources import transcript_formats
-from dailytalk_contiguous.sources.channel_names import broken
-from dailytalk_contiguous.sources.transcript_formats import NUMBER, OWN_TIER, Tier, refuse_many
+from dailytalk_contiguous.sources import tier_formats, transcript_formats, transcript_text
+from dailytalk_contiguous.sources.tier_formats import NUMBER, Tier
+from dailytalk_contiguous.sources.transcript_formats import OWN_TIER
+from dailytalk_contiguous.sources.transcript_text import broken, refuse_many
 from dailytalk_contiguous.store.edit_journal import EditJournal, NewEdit, Record
 from dailytalk_contiguous.store.files import inside, write_bytes
 from dailytalk_contiguous.store.owned_folder import digested_name
@@ -90,7 +91,7 @@ def _subtitles(path: Path, sides: Sides) -> ReadBack:
 
 
 def _audacity(path: Path, sides: Sides) -> ReadBack:
-    rows, text = [], transcript_formats.readable_text(path)
+    rows, text = [], transcript_text.readable_text(path)
     refuse_many(path, text.count("\n"), "lines")
     for number, line in enumerate(text.split("\n"), 1):
         start, end, label = [*line.split("\t", 2), "", ""][:3]
@@ -136,8 +137,8 @@ def _of_tiers(tiers: Iterable[Tier], sides: Sides) -> ReadBack:
 
 #: What reads each format that comes back, by the ending of its files in lower case.
 READERS: Mapping[str, Callable[[Path, Sides], ReadBack]] = {
-    ".textgrid": lambda path, sides: _of_tiers(transcript_formats.read_tiers(path), sides),
-    ".eaf": lambda path, sides: _of_tiers(transcript_formats.read_eaf(path), sides),
+    ".textgrid": lambda path, sides: _of_tiers(tier_formats.read_tiers(path), sides),
+    ".eaf": lambda path, sides: _of_tiers(tier_formats.read_eaf(path), sides),
     ".srt": _subtitles,
     ".vtt": _subtitles,
     ".txt": _audacity,

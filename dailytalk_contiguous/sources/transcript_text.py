@@ -1,0 +1,75 @@
+"""The text of a transcript file, in the encodings that people save, within the bounds of what a transcript has."""
+
+import codecs
+import re
+from pathlib import Path
+
+from dailytalk_contiguous.core.documents import (
+    MOST_BYTES,
+    read_bytes,
+    shown,
+    unpack_gzip,
+)
+from dailytalk_contiguous.core.errors import BadInput
+
+#: Characters of a line of a subtitle or of a TextGrid: an hour of speech has 60,000.
+MOST_IN_A_LINE = 200_000
+
+#: Labels of a file: subtitles, records, intervals of all tiers. An hour of speech has 60,000 with the words, the
+#: phones and the silences of both sides. Two brackets of JSON, and five elements of an EAF, make one.
+MOST_LABELS = 200_000
+
+_LONG_LINE = re.compile(rf"(?m)^.{{{MOST_IN_A_LINE + 1},}}")
+
+
+def broken(path: Path, reason: str, remedy: str) -> BadInput:
+    """The error for a transcript file that can't be used; names that aren't UTF-8 are shown escaped."""
+    return BadInput(f"transcript {shown(path)}: {reason}", remedy)
+
+
+def read_packed(path: Path) -> bytes:
+    """The bytes of a file; of `.gz` unpacked. Raises BadInput."""
+    from dailytalk_contiguous.store.edit_journal import laid_over
+
+    try:
+        data = read_bytes(laid_over(path), "check the file, its size and its permissions", MOST_BYTES)
+        return unpack_gzip(data, shown(path), "save the file again") if path.suffix.lower() == ".gz" else data
+    except BadInput as error:
+        raise BadInput(f"transcript {error.reason}", error.remedy) from None
+
+
+def read_text(path: Path) -> str:
+    """The text of a file in UTF-8, or in UTF-16 with its mark as Praat writes it, with LF. Raises BadInput."""
+    data = read_packed(path)
+    encoding = "utf-8-sig"
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        encoding = "utf-16"
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise broken(path, f"line {line} is not UTF-8 or UTF-16 text", "save the file as UTF-8") from error
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def readable_text(path: Path) -> str:
+    """`read_text` of a file of lines that people can read. Raises BadInput."""
+    text = read_text(path)
+    if long := _LONG_LINE.search(text):
+        line = text.count("\n", 0, long.start()) + 1
+        raise broken(
+            path,
+            f"line {line} has {len(long[0]):,} characters, more than {MOST_IN_A_LINE:,}",
+            "break it into subtitles, or save the file again",
+        )
+    return text
+
+
+def refuse_many(path: Path, count: int, noun: str, most: int = MOST_LABELS) -> None:
+    """Raise BadInput, before they are read, for more labels than a file may have."""
+    if count > most:
+        raise broken(
+            path,
+            f"has {count:,} {noun}, more than {most:,}",
+            "save it again with the labels of this recording alone, or take it away",
+        )
