@@ -23,13 +23,7 @@ from dailytalk_contiguous.core.wording import portable
 from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE, available
 from dailytalk_contiguous.models.contracts import Line, VoiceSettings
 from dailytalk_contiguous.models.devices import compute_type_of, cublas, lacking
-from dailytalk_contiguous.models.engines import (
-    TTS_MODEL,
-    engine_named,
-    load_synthesiser,
-    speaker_text,
-    synthesise,
-)
+from dailytalk_contiguous.models.engines import TTS_MODEL, engine_named, load_synthesiser, speaker_text, synthesise
 from dailytalk_contiguous.models.licences import licence_of
 from dailytalk_contiguous.models.profiles import PROFILES
 from dailytalk_contiguous.models.speech_activity import hear

@@ -10,12 +10,7 @@ from functools import lru_cache
 from threading import Lock
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.models.contracts import (
-    Line,
-    Synthesiser,
-    VoiceSample,
-    checked_price,
-)
+from dailytalk_contiguous.models.contracts import Line, Synthesiser, VoiceSample, checked_price
 from dailytalk_contiguous.models.engines import synthesise
 from dailytalk_contiguous.models.speech_cache import CacheEntry, SpeechCache, cache_key
 

@@ -33,17 +33,12 @@ from dailytalk_contiguous.publish.findings import (
     several,
     word_findings,
 )
-from dailytalk_contiguous.publish.items import (
-    DURATION_TOLERANCE,
-    Items,
-)
+from dailytalk_contiguous.publish.items import DURATION_TOLERANCE, Items
 from dailytalk_contiguous.publish.loading import file_differences
 from dailytalk_contiguous.publish.manifest import MANIFEST
 from dailytalk_contiguous.publish.moshi_check import check_moshi, is_moshi
 from dailytalk_contiguous.publish.opening import claimed, finished_items, open_items
-from dailytalk_contiguous.publish.training_folder import (
-    is_mix,
-)
+from dailytalk_contiguous.publish.training_folder import is_mix
 from dailytalk_contiguous.publish.verdict import (
     NOTHING_FINISHED,
     FitnessLimits,

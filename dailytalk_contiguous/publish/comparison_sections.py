@@ -9,19 +9,12 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from dailytalk_contiguous.core.scorecard import measure_text
-from dailytalk_contiguous.core.tally import (
-    UNKNOWN,
-    Tally,
-)
+from dailytalk_contiguous.core.tally import UNKNOWN, Tally
 from dailytalk_contiguous.core.turns import TURN_MEASURES
 from dailytalk_contiguous.core.wording import length_text
 from dailytalk_contiguous.publish import render
 from dailytalk_contiguous.publish.corpus_sections import label_title
-from dailytalk_contiguous.publish.plots import (
-    Bar,
-    BarPlot,
-    Series,
-)
+from dailytalk_contiguous.publish.plots import Bar, BarPlot, Series
 from dailytalk_contiguous.publish.sections import (
     MEASURED_NAMES,
     MOST_VALUES,

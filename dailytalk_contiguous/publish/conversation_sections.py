@@ -12,15 +12,7 @@ from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.licensing import Origin
 from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.scorecard import Beside, ReferenceCorpus, measure_text, places, published_references
-from dailytalk_contiguous.core.tally import (
-    BUCKETED,
-    LENGTH_LIMIT,
-    NEW_VOICE,
-    UNKNOWN,
-    Moments,
-    Tally,
-    TurnTaking,
-)
+from dailytalk_contiguous.core.tally import BUCKETED, LENGTH_LIMIT, NEW_VOICE, UNKNOWN, Moments, Tally, TurnTaking
 from dailytalk_contiguous.core.turns import SIDES, TURN_MEASURES
 from dailytalk_contiguous.core.utterance import EVENTS, columns_among
 from dailytalk_contiguous.core.wording import counted, length_text

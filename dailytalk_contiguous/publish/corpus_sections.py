@@ -21,24 +21,10 @@ from dailytalk_contiguous.core.sampling import (
     disparity,
     plan_balance,
 )
-from dailytalk_contiguous.core.tally import (
-    MAX_KINDS,
-    UNKNOWN,
-    Histogram,
-    Sum,
-    Tally,
-)
+from dailytalk_contiguous.core.tally import MAX_KINDS, UNKNOWN, Histogram, Sum, Tally
 from dailytalk_contiguous.core.wording import counted, kind_of, length_text
 from dailytalk_contiguous.publish import render
-from dailytalk_contiguous.publish.plots import (
-    Axis,
-    Bar,
-    BarPlot,
-    HistogramPlot,
-    Limit,
-    MatrixPlot,
-    Series,
-)
+from dailytalk_contiguous.publish.plots import Axis, Bar, BarPlot, HistogramPlot, Limit, MatrixPlot, Series
 from dailytalk_contiguous.publish.sections import (
     KeyFigures,
     Section,

@@ -18,9 +18,7 @@ from dailytalk_contiguous.core.schema import MAIN
 from dailytalk_contiguous.core.spans import frame_levels
 from dailytalk_contiguous.core.tags import tags_among
 from dailytalk_contiguous.core.word_times import frame_of
-from dailytalk_contiguous.publish.items import (
-    TOLERANCE,
-)
+from dailytalk_contiguous.publish.items import TOLERANCE
 from dailytalk_contiguous.store.files import inside
 
 Level = Literal["error", "advice"]

@@ -33,13 +33,7 @@ from dailytalk_contiguous.publish.findings import (
     loudness_of,
     word_findings,
 )
-from dailytalk_contiguous.publish.items import (
-    ABOUT,
-    DURATION_TOLERANCE,
-    EVAL,
-    MOSHI_MANIFESTS,
-    TRAIN,
-)
+from dailytalk_contiguous.publish.items import ABOUT, DURATION_TOLERANCE, EVAL, MOSHI_MANIFESTS, TRAIN
 from dailytalk_contiguous.publish.measures import CONVERSATION_MEASURES, SeparatedSpeech, measure_turns
 from dailytalk_contiguous.publish.training_folder import (
     ABOUT_SHAPE,

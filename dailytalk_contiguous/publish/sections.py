@@ -10,25 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from dailytalk_contiguous.core.tally import (
-    AFFECT_CELL,
-    CountGrid,
-    Sum,
-    Tally,
-    total,
-)
+from dailytalk_contiguous.core.tally import AFFECT_CELL, CountGrid, Sum, Tally, total
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish import render
-from dailytalk_contiguous.publish.plots import (
-    Axis,
-    MapPlot,
-    MultiplesPlot,
-    Plot,
-    Series,
-    alternative,
-    png,
-    svg,
-)
+from dailytalk_contiguous.publish.plots import Axis, MapPlot, MultiplesPlot, Plot, Series, alternative, png, svg
 
 
 @dataclass(frozen=True)

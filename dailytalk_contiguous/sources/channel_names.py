@@ -8,9 +8,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from dailytalk_contiguous.core.documents import (
-    quoted,
-)
+from dailytalk_contiguous.core.documents import quoted
 from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.sources.transcript_text import broken
 

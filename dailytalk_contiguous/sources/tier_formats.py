@@ -8,10 +8,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from dailytalk_contiguous.core.documents import (
-    MOST_LEVELS,
-    quoted,
-)
+from dailytalk_contiguous.core.documents import MOST_LEVELS, quoted
 from dailytalk_contiguous.sources.transcript_text import MOST_LABELS, broken, read_text, readable_text, refuse_many
 
 #: A tier holds words if at least this share of its labels are single tokens.

@@ -10,14 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dailytalk_contiguous.core.documents import (
-    LATEST,
-    expect,
-    is_number,
-    parse_json,
-    quoted,
-    shown,
-)
+from dailytalk_contiguous.core.documents import LATEST, expect, is_number, parse_json, quoted, shown
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import CHANNELS, MAIN
 from dailytalk_contiguous.core.word_times import Cue, WordRow, join_words

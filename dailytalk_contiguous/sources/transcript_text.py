@@ -4,12 +4,7 @@ import codecs
 import re
 from pathlib import Path
 
-from dailytalk_contiguous.core.documents import (
-    MOST_BYTES,
-    read_bytes,
-    shown,
-    unpack_gzip,
-)
+from dailytalk_contiguous.core.documents import MOST_BYTES, read_bytes, shown, unpack_gzip
 from dailytalk_contiguous.core.errors import BadInput
 
 #: Characters of a line of a subtitle or of a TextGrid: an hour of speech has 60,000.

@@ -2,14 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from dailytalk_contiguous.core.licensing import (
-    OTHER,
-    Licence,
-    asked,
-    combined,
-    licence_in_words,
-    refusal,
-)
+from dailytalk_contiguous.core.licensing import OTHER, Licence, asked, combined, licence_in_words, refusal
 from dailytalk_contiguous.models.licences import licence_of
 
 BY, BY_SA, NC_SA, NC, ND = "CC-BY-4.0", "CC-BY-SA-4.0", "CC-BY-NC-SA-4.0", "CC-BY-NC-4.0", "CC-BY-NC-ND-4.0"

@@ -20,20 +20,12 @@ from dailytalk_contiguous.apps.review.editable import (
 )
 from dailytalk_contiguous.apps.review.edits import Lines, SpokenLine, in_order
 from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
-from dailytalk_contiguous.core.documents import (
-    as_text,
-    is_number,
-    with_null,
-)
+from dailytalk_contiguous.core.documents import as_text, is_number, with_null
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.word_times import join_words
 from dailytalk_contiguous.sources import whisper_json
-from dailytalk_contiguous.store.files import (
-    inside,
-    is_inside,
-    write_bytes,
-)
+from dailytalk_contiguous.store.files import inside, is_inside, write_bytes
 
 
 class ClipsLines(Editable):

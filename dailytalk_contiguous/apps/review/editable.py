@@ -17,12 +17,7 @@ from typing import Any, NamedTuple
 
 from dailytalk_contiguous.apps.review.edits import Lines, SpokenLine, in_order
 from dailytalk_contiguous.core.audio import probe, to_uri
-from dailytalk_contiguous.core.documents import (
-    as_text,
-    is_number,
-    parse_json,
-    with_null,
-)
+from dailytalk_contiguous.core.documents import as_text, is_number, parse_json, with_null
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.separated_turns import is_doubtful
@@ -31,13 +26,7 @@ from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.shards import Entry, ShardIndex, read_rows
 from dailytalk_contiguous.sources.separated import moved_lines
 from dailytalk_contiguous.sources.transcribed import BASE, at_hand, tagged_row
-from dailytalk_contiguous.store.files import (
-    inside,
-    is_inside,
-    json_text,
-    replacing,
-    write_bytes,
-)
+from dailytalk_contiguous.store.files import inside, is_inside, json_text, replacing, write_bytes
 from dailytalk_contiguous.store.work_folder import TAGGED, TRANSCRIPT
 
 log = logging.getLogger("dailytalk_contiguous")

@@ -32,14 +32,7 @@ from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.moshi_words import said_words
 from dailytalk_contiguous.core.schema import AUDIO_FOLDER, CHANNELS, MAIN, OTHER
 from dailytalk_contiguous.core.word_times import join_words, split_words
-from dailytalk_contiguous.store.files import (
-    inside,
-    json_document,
-    json_text,
-    write_bytes,
-    write_lines,
-    write_text,
-)
+from dailytalk_contiguous.store.files import inside, json_document, json_text, write_bytes, write_lines, write_text
 
 
 class MoshiLines(Editable):

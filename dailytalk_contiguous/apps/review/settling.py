@@ -21,20 +21,13 @@ from dailytalk_contiguous.apps.review.editable import (
 )
 from dailytalk_contiguous.apps.review.edits import Item, Laid, Lines, lay_edits
 from dailytalk_contiguous.apps.review.moshi_lines import MANIFESTS, MoshiLines
-from dailytalk_contiguous.core.documents import (
-    Edited,
-    Readable,
-    as_text,
-)
+from dailytalk_contiguous.core.documents import Edited, Readable, as_text
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import AUDIO_FOLDER
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.sources import whisper_json
 from dailytalk_contiguous.store.edit_journal import JOURNAL, EditJournal, Record, has_journal
-from dailytalk_contiguous.store.files import (
-    inside,
-    sha256_of,
-)
+from dailytalk_contiguous.store.files import inside, sha256_of
 from dailytalk_contiguous.store.work_folder import CLIPS, DATASET, MEASURED, RUN, TAGGED, TRANSCRIPT
 
 
