@@ -276,9 +276,9 @@ def _planned(folder: Path, n_shards: int) -> None:
     stages = _sham_stages()[0]
     started = time.perf_counter()
     index = ShardIndex(folder)
-    todo = Pass(index, groups, stages)
-    plan = todo.plan()
-    todo.check_nothing_lost()
+    step = Pass(index, groups, stages)
+    plan = step.plan()
+    step.check_nothing_lost()
     index.save()
     seconds = time.perf_counter() - started
     print(seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, len(plan.tasks))

@@ -18,7 +18,7 @@ from dailytalk_contiguous.cli.terminal import SHOWN, Console, say, visible
 from dailytalk_contiguous.core.documents import as_text, json_lines
 from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.core.outcome import Figures, Outcome, Rejected
-from dailytalk_contiguous.core.utterance import why_silent
+from dailytalk_contiguous.core.utterance import no_text_reason
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.models.affect import fast_precisions
 from dailytalk_contiguous.models.devices import device_of
@@ -286,7 +286,7 @@ def first_lines(transcript: Path) -> list[str]:
     lines = (line for _, line in islice(json_lines(transcript, nan=True), SHOWN))
     return [
         f"  {line['start']:7.2f}  {line['channel']:<5}  "
-        + (line["tagged_text"] or f"(no text: {why_silent(line)})")
+        + (line["tagged_text"] or f"(no text: {no_text_reason(line)})")
         for line in lines
         if isinstance(line, dict)
     ]

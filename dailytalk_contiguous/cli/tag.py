@@ -165,9 +165,9 @@ def tag(
             language=language_of(stages),
         )
     show.say_left_out(recordings.left_out)
-    if strangers := recordings.strangers:
-        named = counted(len(strangers), "recording")
-        say(f"--speakers names {named} not in INPUT: {show.first_names(strangers)}")
+    if unmatched_names := recordings.unmatched_names:
+        named = counted(len(unmatched_names), "recording")
+        say(f"--speakers names {named} not in INPUT: {show.first_names(unmatched_names)}")
     show.say_slow_precision(stages, cli_options.chosen(options, TAG_SETTINGS).get("affect_precision"))
     if dry_run:
         return tag_intended(recordings, *intended(TagSpec(recordings, work.folder, stages), run_options))

@@ -464,7 +464,7 @@ def tags(audio: dict[str, Any]) -> dict[str, str]:
     return {name: text for name in TAGS if (text := texts.get(name, "").replace("\0", "").strip())}
 
 
-def is_fine(audio: dict[str, Any]) -> bool:
+def has_over_16_bits(audio: dict[str, Any]) -> bool:
     """Whether the samples of a file that libsndfile reads have more than 16 bits."""
     try:
         with _sound_file(audio) as file:

@@ -109,7 +109,7 @@ def reference_of(stats: object, name: str) -> ReferenceCorpus:
     return ReferenceCorpus(name, name, tuple(bands))
 
 
-class Beside(NamedTuple):
+class Comparison(NamedTuple):
     """Where a value is beside a published one: `below`, `inside` or `above`; its percentile if it is known."""
 
     reference: ReferenceCorpus
@@ -149,17 +149,17 @@ class Beside(NamedTuple):
         return f"{text}: {self.meaning}." if self.meaning else f"{text}."
 
 
-def places(taken: TurnTaking, references: Sequence[ReferenceCorpus]) -> Iterator[Beside]:
+def compare(taken: TurnTaking, references: Sequence[ReferenceCorpus]) -> Iterator[Comparison]:
     """Where all conversations together are beside each number of these corpora that has one of ours."""
     for reference in references:
         for band in reference.bands:
             for side in band.sides:
                 value = taken.pooled(band.measure, side)
                 if not math.isnan(value):
-                    yield _place(reference, band, side, value, taken)
+                    yield _compared(reference, band, side, value, taken)
 
 
-def _place(reference: ReferenceCorpus, band: Band, side: str, value: float, taken: TurnTaking) -> Beside:
+def _compared(reference: ReferenceCorpus, band: Band, side: str, value: float, taken: TurnTaking) -> Comparison:
     low, middle, high = band.low, band.middle, band.high
     if low is not None and high is not None:
         is_edge = any(math.isclose(value, edge, rel_tol=ROUNDED) for edge in (low, high))
@@ -168,13 +168,15 @@ def _place(reference: ReferenceCorpus, band: Band, side: str, value: float, take
         if where == "inside":  # between the percentiles that are one value
             above = 100 - float(np.interp(-value, (-high, -middle, -low), (5, 50, 95)))
             percentile = (float(np.interp(value, (low, middle, high), (5, 50, 95))) + above) / 2
-        return Beside(reference, band, side, value, where, percentile)
+        return Comparison(reference, band, side, value, where, percentile)
     if reference.avoid:
-        return Beside(reference, band, side, value, "inside" if value <= middle * (1 + ALIKE) else "above")
+        return Comparison(reference, band, side, value, "inside" if value <= middle * (1 + ALIKE) else "above")
     values = taken.measures[band.measure, side].values
     is_among = values.quantile(PERCENTILES["p5"]) <= middle <= values.quantile(PERCENTILES["p95"])
     is_alike = is_among or abs(value - middle) <= ALIKE * abs(middle)
-    return Beside(reference, band, side, value, "inside" if is_alike else "below" if value < middle else "above")
+    return Comparison(
+        reference, band, side, value, "inside" if is_alike else "below" if value < middle else "above"
+    )
 
 
 def measure_text(name: str, *values: float, with_unit: bool = True) -> str:

@@ -42,7 +42,7 @@ from dailytalk_contiguous.core.turns import (
     figure_value,
     timed_conversations,
 )
-from dailytalk_contiguous.core.utterance import AFFECT, PROSODY, Field, columns_among, why_silent
+from dailytalk_contiguous.core.utterance import AFFECT, PROSODY, Field, columns_among, no_text_reason
 from dailytalk_contiguous.core.wording import kind_of
 
 _K = TypeVar("_K", bound=Hashable)
@@ -789,7 +789,7 @@ class Tally:
                 self.edited_fields.add(name, OTHER_VALUES)
             if len(self.editors) < MAX_VALUES:
                 self.editors.update(editors)
-        if reason := why_silent(utterance):
+        if reason := no_text_reason(utterance):
             # Reasons hold figures (`23 words in 0.5 s`); what is counted is their kind.
             self.without_text[reason.partition("(")[0].strip()] += 1
         if utterance["status"]:

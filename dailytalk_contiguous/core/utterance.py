@@ -583,13 +583,13 @@ def emotion_guess(emotion: str | None, shares: Mapping[str, float], model: str) 
     return dict(zip(EMOTION_GUESS, (emotion, listed or None, model), strict=True))
 
 
-def why_silent(fields: Mapping[str, Any]) -> str:
+def no_text_reason(fields: Mapping[str, Any]) -> str:
     """Why an utterance has no text, from its fields or its line; empty where nobody says."""
     return str(fields.get("text_reason") or "")
 
 
 #: What a line that gets a text says in place of that.
-NOT_SILENT = {"text_reason": None}
+HAS_TEXT = {"text_reason": None}
 
 
 @lru_cache(maxsize=8)

@@ -15,10 +15,10 @@ from dailytalk_contiguous.core import documents
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.moshi_words import SaidWord
 from dailytalk_contiguous.core.schema import CONFIGS, LABELLED, Row
-from dailytalk_contiguous.core.scorecard import ReferenceCorpus, measure_text, places, published_references
+from dailytalk_contiguous.core.scorecard import ReferenceCorpus, compare, measure_text, published_references
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.tally import Sum, Tally
-from dailytalk_contiguous.core.utterance import FIELDS, line_problem, published, why_silent
+from dailytalk_contiguous.core.utterance import FIELDS, line_problem, no_text_reason, published
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.clip_figures import corpus_figures
 from dailytalk_contiguous.publish.exports import ExportFormat
@@ -48,7 +48,7 @@ from dailytalk_contiguous.publish.verdict import (
     remedy_of,
 )
 from dailytalk_contiguous.publish.version import Version
-from dailytalk_contiguous.store.edit_journal import laid_over
+from dailytalk_contiguous.store.edit_journal import with_pending_edits
 from dailytalk_contiguous.store.files import refuse_half_renamed
 from dailytalk_contiguous.store.work_folder import (
     AUDIO,
@@ -369,26 +369,30 @@ def measure_facts(tally: Tally, references: Sequence[ReferenceCorpus] = ()) -> l
     compared = (*published_references().values(), *references)
     return [
         {
-            "measure": place.band.measure,
-            "side": place.side,
-            "value": round(place.value, 6),
-            "corpus": place.reference.name,
-            "published": {name: getattr(place.band, name) for name in ("low", "middle", "high")},
-            "shown": [measure_text(place.band.measure, place.value), place.text(), place.band.text()],
-            "where": place.where,
-            "percentile": None if place.percentile is None else round(place.percentile, 1),
-            "note": place.sentence() if noted else None,
-            "meaning": place.meaning if noted else None,
+            "measure": comparison.band.measure,
+            "side": comparison.side,
+            "value": round(comparison.value, 6),
+            "corpus": comparison.reference.name,
+            "published": {name: getattr(comparison.band, name) for name in ("low", "middle", "high")},
+            "shown": [
+                measure_text(comparison.band.measure, comparison.value),
+                comparison.text(),
+                comparison.band.text(),
+            ],
+            "where": comparison.where,
+            "percentile": None if comparison.percentile is None else round(comparison.percentile, 1),
+            "note": comparison.sentence() if noted else None,
+            "meaning": comparison.meaning if noted else None,
         }
-        for place in places(tally.turn_taking, compared)
-        for noted in (place.is_remarkable and place.side != "right",)
+        for comparison in compare(tally.turn_taking, compared)
+        for noted in (comparison.is_remarkable and comparison.side != "right",)
     ]
 
 
 def _transcript_lines(path: Path) -> Iterator[Finding]:
     known = (*FIELDS, *published((read_run(path.parent) or {}).get("fields") or (), RUN))
     lines_of: dict[str, int] = {}
-    for number, fields in documents.json_lines(laid_over(path), nan=True):
+    for number, fields in documents.json_lines(with_pending_edits(path), nan=True):
         location = f"{path.name}:{number}"
         if isinstance(fields, BadInput):
             yield error("bad-line", location, fields.reason, "correct or delete the line")
@@ -404,6 +408,6 @@ def _transcript_lines(path: Path) -> Iterator[Finding]:
             what = f"the utterance {name} is in line {lines_of[name]} already"
             yield error("duplicate", location, what, "delete one of them, or give it another utterance_id")
         # What was not resynthesised may lack a text: the recogniser heard none, or the conversation says why.
-        silent = why_silent(fields) or fields.get("status", "spoken") != "spoken"
+        silent = no_text_reason(fields) or fields.get("status", "spoken") != "spoken"
         if not str(fields.get("text") or "").strip() and not silent:
             yield error("empty-text", location, "its text is empty", "write what is said, or delete the line")

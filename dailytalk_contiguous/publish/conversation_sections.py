@@ -11,7 +11,13 @@ import numpy as np
 from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.licensing import Origin
 from dailytalk_contiguous.core.schema import CHANNELS
-from dailytalk_contiguous.core.scorecard import Beside, ReferenceCorpus, measure_text, places, published_references
+from dailytalk_contiguous.core.scorecard import (
+    Comparison,
+    ReferenceCorpus,
+    compare,
+    measure_text,
+    published_references,
+)
 from dailytalk_contiguous.core.tally import BUCKETED, LENGTH_LIMIT, NEW_VOICE, UNKNOWN, Moments, Tally, TurnTaking
 from dailytalk_contiguous.core.turns import SIDES, TURN_MEASURES
 from dailytalk_contiguous.core.utterance import EVENTS, columns_among
@@ -375,38 +381,44 @@ def scorecard_parts(tally: Tally, references: Sequence[ReferenceCorpus] = ()) ->
     taken, compared = tally.turn_taking, (*published_references().values(), *references)
     if not taken.speech_seconds:
         return []
-    placed = [*places(taken, compared)]
-    remarks = [place.sentence() for place in placed if place.is_remarkable and place.side != "right"]
+    comparisons = [*compare(taken, compared)]
+    remarks = [
+        comparison.sentence()
+        for comparison in comparisons
+        if comparison.is_remarkable and comparison.side != "right"
+    ]
     explained = (
         "How the two speak, beside what is published of other corpora and defined alike. It is a comparison, no "
         f"verdict and no promise. {counted(len(remarks), 'value')} outside:"
     )
-    plots = [plot for name in TURN_MEASURES if (plot := measure_plot(tally, name, placed))]
-    tables = (_measures_of_sides(tally, placed), _references_table())
+    plots = [plot for name in TURN_MEASURES if (plot := measure_plot(tally, name, comparisons))]
+    tables = (_measures_of_sides(tally, comparisons), _references_table())
     return [*separated_parts(tally), Text(explained), *map(Text, remarks), *plots, *tables]
 
 
-def measure_plot(tally: Tally, name: str, placed: Sequence[Beside] = ()) -> HistogramPlot | None:
+def measure_plot(tally: Tally, name: str, comparisons: Sequence[Comparison] = ()) -> HistogramPlot | None:
     """The values of a measure over conversations, of each side, before those of other corpora.
 
     None where it is unknown, and of the quantiles of offsets except the median, which `offsets_plot` shows.
     """
     measure, taken = TURN_MEASURES[name], tally.turn_taking
-    places_of = [place for place in placed if place.band.measure == name]
+    own = [comparison for comparison in comparisons if comparison.band.measure == name]
     # Of both together there is a curve only where something is compared with it.
-    sides = [side for side in measure.sides if side != "both" or any(place.side == side for place in places_of)]
+    sides = [
+        side for side in measure.sides if side != "both" or any(comparison.side == side for comparison in own)
+    ]
     of_sides = {side: taken.measures[name, side].values for side in sides if (name, side) in taken.measures}
     known = {side: values for side, values in of_sides.items() if values.n}
     if not known or (measure.quantile is not None and measure.quantile != 0.5):
         return None
     scale, unit = (100.0, "%") if measure.unit == "share" else (1.0, measure.unit)
     reaches = {
-        (place.reference.name, place.band.sides): Reach(
-            f"{place.reference.name}, {'a side' if len(place.band.sides) > 1 else place.side}",
-            scale * (place.band.middle if place.band.low is None else place.band.low),
-            scale * (place.band.middle if place.band.high is None else place.band.high),
+        (comparison.reference.name, comparison.band.sides): Reach(
+            f"{comparison.reference.name}, {'a side' if len(comparison.band.sides) > 1 else comparison.side}",
+            scale * (comparison.band.middle if comparison.band.low is None else comparison.band.low),
+            scale * (comparison.band.middle if comparison.band.high is None else comparison.band.high),
         )
-        for place in places_of
+        for comparison in own
     }
     ends = [scale * values.quantile(share) for values in known.values() for share in (0.02, 0.98)]
     ends += [end for reach in reaches.values() for end in reach[1:]]
@@ -442,7 +454,7 @@ def measure_plot(tally: Tally, name: str, placed: Sequence[Beside] = ()) -> Hist
     )
 
 
-def _measures_of_sides(tally: Tally, placed: Sequence[Beside]) -> Table:
+def _measures_of_sides(tally: Tally, comparisons: Sequence[Comparison]) -> Table:
     """Every measure of every side, as recorded and as rebuilt, with the middle 90 % of conversations."""
     columns, taken = _sides(tally), tally.turn_taking
     rows: list[tuple[render.TableCell, ...]] = []
@@ -453,9 +465,9 @@ def _measures_of_sides(tally: Tally, placed: Sequence[Beside]) -> Table:
                 pooled = (measure_text(name, side_of.pooled(name, side)) for _, side_of in columns)
                 spread = measure_text(name, *(values.quantile(share) for share in (0.05, 0.95)))
                 beside = [
-                    f"{place.text()} {place.reference.name}"
-                    for place in placed
-                    if (place.band.measure, place.side) == (name, side)
+                    f"{comparison.text()} {comparison.reference.name}"
+                    for comparison in comparisons
+                    if (comparison.band.measure, comparison.side) == (name, side)
                 ]
                 rows.append((measure.title, side, *pooled, spread, "; ".join(beside)))
     head = ("measure", "side", *(series.name for series, _ in columns), "90 % of conversations", "beside others")

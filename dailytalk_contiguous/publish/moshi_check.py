@@ -42,7 +42,7 @@ from dailytalk_contiguous.publish.training_folder import (
     most_listed,
     timed_conversation,
 )
-from dailytalk_contiguous.store.edit_journal import laid_over
+from dailytalk_contiguous.store.edit_journal import with_pending_edits
 from dailytalk_contiguous.store.files import inside
 
 if TYPE_CHECKING:
@@ -228,7 +228,7 @@ def _manifest(
     shown = _shown(folder, manifest)
     try:
         text = documents.read_bytes(
-            laid_over(inside(manifest.parent, manifest.name)), limit=documents.MOST_OWN_BYTES
+            with_pending_edits(inside(manifest.parent, manifest.name)), limit=documents.MOST_OWN_BYTES
         )
     except BadInput as problem:
         yield error("unreadable-manifest", shown, problem.reason, problem.remedy)
@@ -254,7 +254,7 @@ def _manifest(
             continue
         try:
             # Relative to the manifest, as sphn resolves it for the trainer.
-            wav = documents.path_of(laid_over(inside(manifest.parent, path), manifest.parent))
+            wav = documents.path_of(with_pending_edits(inside(manifest.parent, path), manifest.parent))
             inside(manifest.parent, Path(path).with_suffix(".json"))
         except BadInput as problem:
             yield error("outside-audio", shown, f"line {number}: {problem.reason}", problem.remedy)
@@ -281,7 +281,9 @@ def _file(folder: Path, wav: Path, duration: float, plan: TrainerPlan, contents:
         yield from _moshi_audio(shown, loudness, duration)
         if loudness.channels > 1 and loudness.is_silent(1):
             contents.silent_right.append(shown)
-    yield from _moshi_transcript(shown, laid_over(wav.with_suffix(".json"), folder), loudness, plan, contents)
+    yield from _moshi_transcript(
+        shown, with_pending_edits(wav.with_suffix(".json"), folder), loudness, plan, contents
+    )
 
 
 def _moshi_audio(shown: str, loudness: Loudness, duration: float) -> Iterator[Finding]:

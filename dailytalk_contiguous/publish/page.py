@@ -74,7 +74,7 @@ def left_channels(items: Items, names: Iterable[str]) -> dict[str, bytes]:
     return sounds
 
 
-def spread_over(rows: Iterable[Mapping[str, Any]], count: int, seed: int = 0) -> list[str]:
+def stratified_sample(rows: Iterable[Mapping[str, Any]], count: int, seed: int = 0) -> list[str]:
     """Ids of `count` recorded clips, as many of each emotion as possible, its styles and speakers in rotation.
 
     Choice and order depend on the ids and the seed alone. Copies and clips without an emotion are left
@@ -243,7 +243,7 @@ def write_report(
     judge = judging.Judge(limits, unit="clip")
     figures, chosen_by = corpus_figures(items, refused, judge)
     examples = _count_rejects(figures.tally, itertools.chain(map(_refusal, refused), items.rejects()))
-    audible = left_channels(items, spread_over(chosen_by, SAMPLES))
+    audible = left_channels(items, stratified_sample(chosen_by, SAMPLES))
     samples = []
     for name, sound in audible.items():
         row = items.row(name)

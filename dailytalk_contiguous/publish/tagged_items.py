@@ -19,7 +19,7 @@ from dailytalk_contiguous.core.utterance import EDGES, FIELDS, columns_among, li
 from dailytalk_contiguous.publish.items import Items, ItemSound
 from dailytalk_contiguous.shards import Entry, ShardIndex, read_rows
 from dailytalk_contiguous.sources.transcribed import BASE, at_hand, tagged_row
-from dailytalk_contiguous.store.edit_journal import laid_over
+from dailytalk_contiguous.store.edit_journal import with_pending_edits
 from dailytalk_contiguous.store.work_folder import TAGGED, TRANSCRIPT
 
 #: Measures of a recording's sides in a tagged shard, which may come from outside.
@@ -41,7 +41,7 @@ class TaggedItems(Items):
 
     def __init__(self, folder: Path, shards: str = TAGGED) -> None:
         super().__init__(folder)
-        self._tagged, self._transcript = folder / shards, laid_over(folder / TRANSCRIPT)
+        self._tagged, self._transcript = folder / shards, with_pending_edits(folder / TRANSCRIPT)
 
     def rows(self, columns: Iterable[str] | None = None, splits: Collection[str] | None = None) -> Iterator[Row]:
         """As in `Items`. No row has audio, or is of a split."""

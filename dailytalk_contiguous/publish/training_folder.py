@@ -33,7 +33,7 @@ from dailytalk_contiguous.core.schema import CHANNELS, LABELS, MAIN, OPTIONAL, S
 from dailytalk_contiguous.core.turns import SPACELESS, Timed, TimedConversation, join_spans
 from dailytalk_contiguous.publish.clip_folder import MANIFESTS, annotated_clip
 from dailytalk_contiguous.publish.items import ABOUT, MOSHI_MANIFESTS, Items, ItemSound, judged
-from dailytalk_contiguous.store.edit_journal import laid_over
+from dailytalk_contiguous.store.edit_journal import with_pending_edits
 from dailytalk_contiguous.store.files import inside, is_inside
 from dailytalk_contiguous.store.work_folder import RECORD, RUN
 
@@ -224,7 +224,7 @@ def entries(manifest: Path) -> list[dict[str, Any]]:
     if not manifest.is_file():
         return []
     try:
-        lines = json_lines(laid_over(inside(manifest.parent, manifest.name)))
+        lines = json_lines(with_pending_edits(inside(manifest.parent, manifest.name)))
         named = []
         for number, line in lines:
             if isinstance(line, BadInput):
@@ -248,7 +248,9 @@ def annotated(folder: Path, name: str) -> tuple[Path, dict[str, Any]]:
     if not name.lower().endswith(_SUFFIXES):
         raise BadInput(f"the manifest in {as_text(folder)!r} names {quoted(name)}, which is no WAV", AGAIN)
     try:
-        wav, about = (laid_over(inside(folder, file), folder) for file in (name, Path(name).with_suffix(".json")))
+        wav, about = (
+            with_pending_edits(inside(folder, file), folder) for file in (name, Path(name).with_suffix(".json"))
+        )
     except BadInput as problem:
         raise BadInput(f"the manifest in {as_text(folder)!r}: {problem.reason}", problem.remedy) from None
     missing = next((file for file in (wav, about) if isinstance(file, Path) and not file.is_file()), None)

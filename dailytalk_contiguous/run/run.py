@@ -353,43 +353,43 @@ def run(
     with (
         Journal(spec.out, spec.kind, digest, command, options.shard, options.workers, spent) as journal,
         contextlib.closing(spec.passes(options)) as passes,
-        contextlib.ExitStack() as begun,
+        contextlib.ExitStack() as on_exit,
     ):
         outcome, telling = RunOutcome(spec.rejects, journal.account), journal.telling(progress)
-        for todo in passes:
-            plan = todo.plan(options.shard)
+        for step in passes:
+            plan = step.plan(options.shard)
             planned(plan, journal.forecast)
             if plan.tasks:
-                left = left_of(plan, todo.stages)
-                runner.preflight((*left, *todo.later))
+                left = left_of(plan, step.stages)
+                runner.preflight((*left, *step.later))
                 refuse_language(left)
-            make_writable(todo.folder)
+            make_writable(step.folder)
             if not results:  # a run that is refused before leaves no trace
-                begun.enter_context(alone(spec.out, spec.kind, options.shard))
+                on_exit.enter_context(alone(spec.out, spec.kind, options.shard))
                 if budget:
-                    begun.enter_context(noted_spending(spec, command, budget))
-            outcome.n_conversations, outcome.n_shards = sum(map(len, todo.groups)), len(todo.paths)
-            whole = sum(row["duration"] for rows in todo.groups for row in rows)
+                    on_exit.enter_context(noted_spending(spec, command, budget))
+            outcome.n_conversations, outcome.n_shards = sum(map(len, step.groups)), len(step.paths)
+            whole = sum(row["duration"] for rows in step.groups for row in rows)
             journal.found(plan, outcome.n_conversations, whole)
-            journal.planned(plan, whole, [stage.name for stage in todo.stages])
+            journal.planned(plan, whole, [stage.name for stage in step.stages])
             seconds = {task.path: task.seconds for task in plan.tasks}
-            for path in runner.run(plan, todo.stages, options, telling, journal.made):
+            for path in runner.run(plan, step.stages, options, telling, journal.made):
                 if path.exists():  # else another machine made it, and it stays in the store until all are made
-                    todo.index.reread(path)
+                    step.index.reread(path)
                 outcome.n_made += 1
                 outcome.audio_seconds += seconds[path]
             if runner.work and plan.tasks:
                 runner.work.gather()  # what other hosts have made of this plan meanwhile
             if (runner.work and runner.work.mirror) or options.shard != (1, 1):
-                todo.index.refresh()
-            todo.index.save()
-            outcome.n_missing = len(todo.plan().tasks) if options.shard != (1, 1) else 0
+                step.index.refresh()
+            step.index.save()
+            outcome.n_missing = len(step.plan().tasks) if options.shard != (1, 1) else 0
             if outcome.n_missing:
                 break
-            todo.check_nothing_lost()
+            step.check_nothing_lost()
             # Without any rows, the shard that `Pass.outputs` makes.
-            paths = todo.paths or [shard_path(todo.folder, [])]
-            results.setdefault(todo.folder, set(todo.others)).update(paths)
+            paths = step.paths or [shard_path(step.folder, [])]
+            results.setdefault(step.folder, set(step.others)).update(paths)
         else:
             outcome.record = spec.write(journal.account)
             journal.rejects = None if outcome.record is None else work_folder.count_rejects(spec.out)
@@ -424,14 +424,14 @@ def intended(spec: Spec, options: RunOptions = RunOptions()) -> tuple[local.RunP
     Writes and downloads nothing. Raises DailytalkError for whatever `run` would reject before its first shard.
     """
     spec.check(options)
-    for todo in spec.passes(options):
-        plan = todo.plan(options.shard)
-        if (plan if options.shard == (1, 1) else todo.plan()).tasks:
+    for step in spec.passes(options):
+        plan = step.plan(options.shard)
+        if (plan if options.shard == (1, 1) else step.plan()).tasks:
             break
-    left = (*left_of(plan, todo.stages), *todo.later) if plan.tasks else ()
+    left = (*left_of(plan, step.stages), *step.later) if plan.tasks else ()
     options.runner.preflight(left, fetch=False)
     refuse_language(left)
-    refuse_unwritable(todo.folder)
+    refuse_unwritable(step.folder)
     return plan, left
 
 

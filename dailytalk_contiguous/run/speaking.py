@@ -29,7 +29,7 @@ from dailytalk_contiguous.stages.keep import Keep
 from dailytalk_contiguous.stages.script import script_row
 from dailytalk_contiguous.stages.synthesis import Speak
 from dailytalk_contiguous.store import work_folder
-from dailytalk_contiguous.store.edit_journal import laid_over
+from dailytalk_contiguous.store.edit_journal import with_pending_edits
 from dailytalk_contiguous.store.files import inside, refuse_half_renamed, sha256_of
 from dailytalk_contiguous.store.work_folder import DATASET
 
@@ -70,7 +70,7 @@ def read_synthesis_input(
     refuse_half_renamed(folder)
     rejects: list[Reject] = []
     path = transcript or inside(folder, work_folder.TRANSCRIPT)
-    edited = laid_over(path)
+    edited = with_pending_edits(path)
     run = (work_folder.read_run(folder) or {}) if transcript is None else {}
     fields = published(run.get("fields") or (), work_folder.RUN)
     conversations = transcribed(edited, folder / work_folder.TAGGED, recordings, rejects, (*FIELDS, *fields))

@@ -586,17 +586,17 @@ class StreamSpec(Spec):
         unsaid: list[Reject] = []
         held = 0
         if window.rows:
-            todo = Pass(self._tagged, [window.rows], self.tagging, others=others[TAGGED])
-            yield todo
-            (tagged,) = todo.paths
+            step = Pass(self._tagged, [window.rows], self.tagging, others=others[TAGGED])
+            yield step
+            (tagged,) = step.paths
         if tagged and self.job.speaking:
             script = self._script(window, tagged)
             unsaid = script.rejects
             if script.rows:
                 check_script_tags(script, self.speaking)
-                todo = spoken_pass(self._dataset, script.groups, self.speaking, script.fields, others[DATASET])
-                yield todo
-                (dataset,) = todo.paths
+                step = spoken_pass(self._dataset, script.groups, self.speaking, script.fields, others[DATASET])
+                yield step
+                (dataset,) = step.paths
                 # A deterministic synthesiser would fail in the same way again.
                 if paid_voice(self.speaking):
                     held = sum(not entry.input_digest for entry in self._dataset.of(dataset).values())

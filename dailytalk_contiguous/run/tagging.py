@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 class FoundTranscripts:
     """How many recordings have a transcript, by the kinds of its files, and by the language of the texts.
 
-    `languages` lacks recordings of which nobody needs to know it beforehand.
+    `languages` counts a recording only if the language of its texts has to be known before it is recognised.
     """
 
     recordings: int = 0
@@ -59,8 +59,8 @@ class FoundRecordings:
     and a tenth of that compressed.
 
     `source` is where it is from, as far as known: `repository`, `revision` (a commit), `licence`. `people` are the
-    speakers by recording id and channel, `strangers` the names in their table that are no recordings of the input.
-    `transcripts` are those that came with the recordings.
+    speakers by recording id and channel, `unmatched_names` the names in their table that are no recordings of the
+    input. `transcripts` are those that came with the recordings.
     """
 
     groups: list[list[Row]]
@@ -68,7 +68,7 @@ class FoundRecordings:
     source: dict[str, Any] = field(default_factory=dict)
     left_out: LeftOut = field(default_factory=LeftOut)
     people: "People" = field(default_factory=dict)
-    strangers: list[str] = field(default_factory=list)
+    unmatched_names: list[str] = field(default_factory=list)
     transcripts: FoundTranscripts = field(default_factory=FoundTranscripts)
 
     @property
@@ -146,9 +146,9 @@ def find(
             if left_out.made
             else "name a folder of WAV, FLAC, OGG, MP3 or Opus files",
         )
-    people, strangers = people_of(named, recordings) if named else ({}, [])
+    people, unmatched_names = people_of(named, recordings) if named else ({}, [])
     groups = list(group(rows, shard_seconds))
-    return FoundRecordings(groups, problems, source, left_out, people, strangers, given_texts)
+    return FoundRecordings(groups, problems, source, left_out, people, unmatched_names, given_texts)
 
 
 def _laid_out(inputs: Sequence[str]) -> dict[str, Any]:

@@ -61,13 +61,14 @@ def people_of(
     """
     ids = {name: identity for identity, audio_file in recordings for name in (audio_file, identity)}
     named = {(ids[name], channel): person for (name, channel), person in people.items() if name in ids}
-    strangers = list(dict.fromkeys(name for name, _ in people if name not in ids))
+    unmatched_names = list(dict.fromkeys(name for name, _ in people if name not in ids))
     if people and not named:
+        first = ", ".join(map(quoted, unmatched_names[:3]))
         raise DailytalkError(
-            f"the table of speakers names no recording of this input, but {', '.join(map(quoted, strangers[:3]))}",
+            f"the table of speakers names no recording of this input, but {first}",
             "name each by its path under INPUT, with or without its ending",
         )
-    return named, strangers
+    return named, unmatched_names
 
 
 def _entry(line: Mapping[str, str | None]) -> tuple[tuple[str, str], Person]:

@@ -244,7 +244,7 @@ def _probed(path: Path, channel: str) -> audio.Probe:
 
 
 def _write(file: BinaryIO, pair: Pair, rate: int) -> None:
-    fine = any(audio.is_fine(_audio(path)) for path in pair.files)
+    fine = any(audio.has_over_16_bits(_audio(path)) for path in pair.files)
     subtype = "PCM_24" if fine else "PCM_16"
     with Disk(file) as disk, soundfile.SoundFile(disk, "w", rate, 2, subtype, format="FLAC") as flac:
         sides = ((block[:, 0] for block in audio.blocks_at(_audio(path), rate)) for path in pair.files)

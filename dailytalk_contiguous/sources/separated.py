@@ -143,7 +143,7 @@ def exchanged(base: Row, moved: Sequence[Mapping[str, Any]], identity: str) -> R
     target = cache_folder() / "exchanged" / hashlib.sha256(facts.encode()).hexdigest()[:20] / f"{name}.flac"
     turns = [(turn["channel"], turn["start"], turn["end"]) for turn in base["separated_turns"]]
     if not target.is_file():
-        subtype = "PCM_24" if audio.is_fine(base["audio"]) else "PCM_16"
+        subtype = "PCM_24" if audio.has_over_16_bits(base["audio"]) else "PCM_16"
         first = 0
         with (
             replacing(target) as file,

@@ -20,7 +20,7 @@ from dailytalk_contiguous.core.settings import unlisted
 from dailytalk_contiguous.core.utterance import (
     EDGES,
     FIELDS,
-    NOT_SILENT,
+    HAS_TEXT,
     OPTIONAL_FIELDS,
     UTTERED_WORD,
     Field,
@@ -217,7 +217,7 @@ def _utterance(
         "run": runs.get(identity, -1 - number),
         "words": [within(word) for word in utterance["words"]],
         "recogniser": utterance["models"]["recogniser"] or "",
-        **(NOT_SILENT if text else {}),
+        **(HAS_TEXT if text else {}),
     }
 
 

@@ -211,7 +211,7 @@ def has_journal(folder: Path) -> bool:
 # Reading a folder with its edits, whether its files have them or not. Nothing is written.
 
 
-def laid_over(path: Path, root: Path | None = None) -> documents.Readable:
+def with_pending_edits(path: Path, root: Path | None = None) -> documents.Readable:
     """What is to be read in place of a file: with the edits of its folder's journal that are not in it yet.
 
     The file itself, in nearly all folders; where a discarded file is to be put back, the one among the discarded.
@@ -226,16 +226,16 @@ def laid_over(path: Path, root: Path | None = None) -> documents.Readable:
     of_audio = (folder.parent for folder in above if folder.name == AUDIO_FOLDER)
     for folder in dict.fromkeys([*([root.absolute()] if root else []), above[0], *of_audio]):
         if path.absolute().is_relative_to(folder) and (review := _review(folder)):
-            laid: documents.Readable | None = review.laid_file(path, folder)
+            laid: documents.Readable | None = review.pending_file(path, folder)
             if laid is not None:
                 return laid
     return path
 
 
-def laid_moves(path: Path) -> dict[Path, Path]:
+def pending_moves(path: Path) -> dict[Path, Path]:
     """Where files of a folder of clips are that its journal discards or puts back, with the places for them.
 
-    They are where they were until `review` or `reindex` moves them. Raises BadInput as `laid_over` does.
+    They are where they were until `review` or `reindex` moves them. Raises BadInput as `with_pending_edits` does.
     """
     folder = next((folder for folder in (path.absolute(), path.absolute().parent) if has_journal(folder)), path)
     review = _review(folder)

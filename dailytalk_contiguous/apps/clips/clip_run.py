@@ -117,7 +117,7 @@ def _on_disk(row: Row, out: Path) -> dict[str, Any]:
 
 
 #: Corpora whose conversations can be written, and the names of their sources.
-LAID_OUT = {"dailytalk": "dailytalk_conversations"}
+CONVERSATION_SOURCES = {"dailytalk": "dailytalk_conversations"}
 
 
 @dataclass(frozen=True)
@@ -134,13 +134,15 @@ def write_conversations(name: str, source: Path, out: Path, seed: int = 0) -> Wr
 
     Raises DailytalkError for a corpus without dialogues in turns, and if `out` holds other files.
     """
-    if name not in LAID_OUT:
-        raise DailytalkError(f"the clips of {name} make no conversations", f"this is for {', '.join(LAID_OUT)}")
+    if name not in CONVERSATION_SOURCES:
+        raise DailytalkError(
+            f"the clips of {name} make no conversations", f"this is for {', '.join(CONVERSATION_SOURCES)}"
+        )
     refuse_inside(source, out)
     target = OwnedFolder(out, "conversations", (work_folder.ABOUT_CORPUS, work_folder.REJECTS))
     rejects: list[Reject] = []
     counted = []
-    for row in registry.corpus_rows(LAID_OUT[name], source, seed=seed):
+    for row in registry.corpus_rows(CONVERSATION_SOURCES[name], source, seed=seed):
         counted.append(row | {"audio": None})
         if row["problem"]:
             rejects.append(Reject(row["conversation_id"], "Corpus", row["problem"], row["remedy"]))
@@ -151,7 +153,7 @@ def write_conversations(name: str, source: Path, out: Path, seed: int = 0) -> Wr
             del turn["words"]
         target.write_bytes(f"{stem}.wav", encoded)
         target.write_text(f"{stem}.json", json_text({"utterances": turns}))
-    info, counts = registry.corpus_named(name).about(), registry.count_check(LAID_OUT[name], counted)
+    info, counts = registry.corpus_named(name).about(), registry.count_check(CONVERSATION_SOURCES[name], counted)
     about = _about(name, info) | {"seed": seed, "count_check": counts}
     lines = [json_text(reject.as_dict()) for reject in rejects]
     target.finish({work_folder.REJECTS: "".join(lines), work_folder.ABOUT_CORPUS: json_document(about)})
@@ -332,13 +334,13 @@ class CorpusSpec(Spec):
     def passes(self, options: RunOptions) -> Generator[Pass]:
         rows = map(clip_to_measure, self.read.rows)
         groups = list(group(rows, options.shard_seconds))
-        todo = Pass(ShardIndex(self.out / MEASURED), groups, self.measuring, _CLIPS, later=self.finishing)
-        yield todo
-        measured = _measured(todo, self.read.rows)
+        step = Pass(ShardIndex(self.out / MEASURED), groups, self.measuring, _CLIPS, later=self.finishing)
+        yield step
+        measured = _measured(step, self.read.rows)
         affect = self.wanted.affect(self.measuring)
         self.measured = describe(measured, affect, self.wanted.emotion)
         self.kept, filtered = filter_clips(self.measured, self.wanted, self.finishing)
-        self.rejects += [*todo.rejects, *filtered]
+        self.rejects += [*step.rejects, *filtered]
         if self.report_only:
             return
         self._clips = plan_clips(self.kept, self.wanted, self.finishing)

@@ -277,7 +277,9 @@ def _write(
 ) -> None:
     """Fill a file, read it back, and note it."""
     shape = _Shape(wanted.rate_of(info), wanted.channels_of(info))
-    fine = wanted.container.bits and (wanted.bits == 24 or (wanted.bits is None and audio.is_fine(source)))
+    fine = wanted.container.bits and (
+        wanted.bits == 24 or (wanted.bits is None and audio.has_over_16_bits(source))
+    )
     subtype = "PCM_24" if fine else wanted.container.subtype
     if _is_as_wanted(source, info, wanted.container, subtype, shape):
         with audio.from_uri(task.source).open("rb") as original:

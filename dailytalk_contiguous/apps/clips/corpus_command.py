@@ -68,7 +68,7 @@ def corpus(
         FORMS[0],
         Panel.INPUT,
         f"What to write: {cli_options.either(FORMS)} "
-        f"(a folder for tag; {cli_options.either(clips.LAID_OUT)} only).",
+        f"(a folder for tag; {cli_options.either(clips.CONVERSATION_SOURCES)} only).",
         "--as",
         metavar="NAME",
     ),
@@ -107,7 +107,7 @@ def corpus(
         raise DailytalkError(
             f"{name} holds conversations, not clips",
             "run `dailytalk tag` on its folder"
-            if name not in clips.LAID_OUT.values()
+            if name not in clips.CONVERSATION_SOURCES.values()
             else "name dailytalk, and add --as conversations",
         )
     reference = None if Path(source).exists() else parse_reference(source)

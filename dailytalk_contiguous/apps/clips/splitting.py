@@ -200,12 +200,12 @@ class _Writer:
 
     _COLUMNS = ("recording_id", "audio", "audio_file", "sample_rate", "channels", "input_digest")
 
-    def __init__(self, out: Path, todo: Pass, rejects: list[Reject]) -> None:
-        self._out, self._todo, self.rejects = out, todo, rejects
+    def __init__(self, out: Path, step: Pass, rejects: list[Reject]) -> None:
+        self._out, self._step, self.rejects = out, step, rejects
         self.n_written = 0
-        self._bases = piece_bases(sorted({entry.recording_id for _, entry in todo.entries}))
+        self._bases = piece_bases(sorted({entry.recording_id for _, entry in step.entries}))
         failed = [reject.as_dict() for reject in self.rejects]
-        self._fingerprint = outputs.fingerprint_of(todo.paths, todo.digest, failed, code_digest(_Writer))
+        self._fingerprint = outputs.fingerprint_of(step.paths, step.digest, failed, code_digest(_Writer))
 
     def finished_record(self) -> dict[str, Any] | None:
         """What run.json holds if an earlier run has finished all of this. People may have changed its files since.
@@ -251,7 +251,7 @@ class _Writer:
         owned.finish({MANIFEST: (json_text(line) for row in rows for _, _, line in self._lines(row))})
         write_lines(self._out / work_folder.REJECTS, [json_text(reject.as_dict()) for reject in self.rejects])
         record = {
-            **outputs.facts_of_run(about, self._todo.stages),
+            **outputs.facts_of_run(about, self._step.stages),
             **totals.record(len(self.rejects)),
             "manifest_sha256": sha256_of(self._out / MANIFEST),
             "fingerprint": self._fingerprint,
@@ -261,7 +261,7 @@ class _Writer:
 
     def _rows(self) -> Iterator[Row]:
         columns = dict.fromkeys((*self._COLUMNS, "pieces", "first_words"))
-        for path in self._todo.paths:
+        for path in self._step.paths:
             yield from read_rows(path, columns).values()
 
     def _lines(self, row: Row) -> Iterator[tuple[str, str, dict[str, Any]]]:

@@ -100,11 +100,11 @@ class TranscribeSpec(Spec):
         self._made: dict[str, dict[str, Any]] = {}
         if self.left:
             groups = list(group(map(clip_to_measure, self.left.values()), options.shard_seconds))
-            todo = Pass(ShardIndex(self.out / "transcribed"), groups, self.stages)
-            yield todo
+            step = Pass(ShardIndex(self.out / "transcribed"), groups, self.stages)
+            yield step
             names = {row["id"]: name for name, row in self.left.items()}
-            self._made = {names[row["conversation_id"]]: entry_of(row) for row in todo.rows(_HEARD)}
-            self.rejects += todo.rejects
+            self._made = {names[row["conversation_id"]]: entry_of(row) for row in step.rows(_HEARD)}
+            self.rejects += step.rejects
 
     def write(self, account: Account) -> dict[str, Any]:
         """Write the whisper.json, which is all that remains of a run; returns its counts."""

@@ -24,7 +24,7 @@ from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.publish import exports
 from dailytalk_contiguous.publish.items import conversation
 from dailytalk_contiguous.sources import whisper_json
-from dailytalk_contiguous.store.edit_journal import laid_over
+from dailytalk_contiguous.store.edit_journal import with_pending_edits
 from dailytalk_contiguous.store.owned_folder import file_name
 
 #: Texts that pandas reads as a missing value, with which Coqui TTS fails hours later (`na_values` of `read_csv`).
@@ -181,7 +181,7 @@ def _clips_in(place: Path) -> Iterator[Row]:
     audio, path = whisper_json.clips_folder(place)
     assert path is not None
     prefix = "" if audio == place else f"{audio.name}/"
-    entries = whisper_json.read_whisper_json(laid_over(path)).entries
+    entries = whisper_json.read_whisper_json(with_pending_edits(path)).entries
     keys = whisper_json.match_names(
         entries, [row["audio_file"].removeprefix(prefix) for row in rows if not row["problem"]]
     ).keys

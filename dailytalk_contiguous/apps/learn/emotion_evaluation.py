@@ -1,8 +1,9 @@
-"""How well a classifier of emotion does, measured as the field does it: on speakers that it has not heard.
+"""The evaluation of classifiers of emotion, on speakers that they were not trained on.
 
 The measure is the mean recall of the classes (unweighted average recall), whose chance level is one in as many as
-there are classes. A protocol says what is kept apart. `random` keeps nothing apart but equal sound: the same
-speakers are on both sides, which is how many published figures came about, so it is only shown beside `speakers`.
+there are classes. A protocol says what may not be on both sides of a division into training and test. `random`
+divides by equal sound alone: the same speakers train and test, as in many published figures, so it is only shown
+beside `speakers`.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -268,11 +269,11 @@ def figures_of(
 
 @dataclass(frozen=True, eq=False)
 class EmotionEvaluation:
-    """What a classifier is worth, by one protocol.
+    """The figures of a classifier, by one protocol.
 
     Attributes:
         model: its name. protocol: of `PROTOCOLS`, or `FIXED`.
-        classes: what is told apart. figures: of all that was tested.
+        classes: those that it distinguishes. figures: of all that was tested.
         beside: figures of the same by other protocols, by name.
         confusion: counts (classes, classes + 1), by what it is and what was answered; last, no answer.
         by_speaker, by_gender, by_corpus: mean recall of each, with its utterances.

@@ -25,7 +25,7 @@ from dailytalk_contiguous.core.loudness import levelled
 from dailytalk_contiguous.core.schema import EMOTIONS, STYLES, Row, is_recorded
 from dailytalk_contiguous.publish.items import SMALL, Items
 from dailytalk_contiguous.publish.opening import finished_items, open_items
-from dailytalk_contiguous.publish.page import clip_place, left_channels, spread_over
+from dailytalk_contiguous.publish.page import clip_place, left_channels, stratified_sample
 from dailytalk_contiguous.publish.player import to_mp3
 from dailytalk_contiguous.publish.render import template
 from dailytalk_contiguous.publish.tagged_items import TaggedItems
@@ -289,7 +289,7 @@ def write_listening_test(folder: Path, page: Path, count: int, seed: int = 0) ->
     items = open_items(folder)
     clips = (row["labels"] | {"id": row["conversation_id"]} for row in items.listed() if row["labels"])
     rows = {clip["id"]: {name: clip[name] for name in (*_KEPT, "augmented_from")} for clip in clips}
-    chosen = spread_over(rows.values(), count, seed)
+    chosen = stratified_sample(rows.values(), count, seed)
     if not chosen:
         raise DailytalkError(
             f"{as_text(folder)!r} has no finished clip with an emotion", "run `dailytalk corpus` to its end"

@@ -8,7 +8,7 @@ Separation". Modules are named as in SpeechBrain's checkpoints, except inside of
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -63,7 +63,7 @@ def load_sepformer(
         return within_memory(ready, what)
 
     network: Network = run(load, f"the model {name!r}")
-    kernel = sizes[0]
+    kernel = sizes.kernel
 
     def separate(samples: Samples) -> Samples:
         length = max(len(samples), kernel)
@@ -75,18 +75,25 @@ def load_sepformer(
     return separate, int(rate[1])
 
 
-def sizes_of(encoder: Mapping[str, Tensor], masknet: Mapping[str, Tensor]) -> tuple[int, int, int, int, int]:
-    """Samples of a filter; filters; pairs of transformers; layers of each; hidden units of a layer.
+class NetworkSizes(NamedTuple):
+    """Samples of a filter, filters, pairs of transformers, layers of each, and hidden units of a layer."""
 
-    Raises ValueError or LookupError where there are none.
-    """
+    kernel: int
+    width: int
+    n_pairs: int
+    n_layers: int
+    hidden: int
+
+
+def sizes_of(encoder: Mapping[str, Tensor], masknet: Mapping[str, Tensor]) -> NetworkSizes:
+    """The sizes of stored weights. Raises ValueError or LookupError where there are none."""
     width, _, kernel = encoder["conv1d.weight"].shape
     if kernel not in range(2, 1025, 2) or width not in range(HEADS, 4097, HEADS):
         raise ValueError(f"{width} filters of {kernel} samples")
     hidden = masknet["dual_mdl.0.intra_mdl.mdl.layers.0.pos_ffn.ffn.0.bias"].numel()
     n_pairs = sum(name.endswith(".intra_norm.bias") for name in masknet)
     n_layers = sum(name.endswith(".pos_ffn.ffn.0.bias") for name in masknet) // (2 * n_pairs or 1)
-    return kernel, width, n_pairs, n_layers, hidden
+    return NetworkSizes(kernel, width, n_pairs, n_layers, hidden)
 
 
 def _stored_name(name: str) -> str:

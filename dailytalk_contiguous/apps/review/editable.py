@@ -1,8 +1,8 @@
 """Folders whose lines people correct: what each layout has of an item, and how edits get into its files.
 
 Edits are saved in a journal (`store.edit_journal`). `review` and `reindex` write those that are not in the files
-yet (`settle`). Whoever else reads such a folder writes nothing: `laid_over` gives what a file will hold, so that
-no command sees less than the page showed.
+yet (`settle`). Whoever else reads such a folder writes nothing: `with_pending_edits` gives what a file will hold,
+so that no command sees less than the page showed.
 """
 
 import itertools
@@ -21,7 +21,7 @@ from dailytalk_contiguous.core.documents import as_text, is_number, parse_json, 
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.separated_turns import is_doubtful
-from dailytalk_contiguous.core.utterance import NOT_SILENT, why_silent
+from dailytalk_contiguous.core.utterance import HAS_TEXT, no_text_reason
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.shards import Entry, ShardIndex, read_rows
 from dailytalk_contiguous.sources.separated import moved_lines
@@ -209,7 +209,7 @@ def line_suspects(line: Mapping[str, Any]) -> list[dict[str, Any]]:
     seconds = end - start if is_number(start) and is_number(end) else 0.0
     n_words = len(text.split())
     if not text:
-        return [*sides, {"kind": "empty", "why": why_silent(line) or "it has no text"}]
+        return [*sides, {"kind": "empty", "why": no_text_reason(line) or "it has no text"}]
     if seconds > 0 and n_words >= FEWEST_WORDS and n_words / seconds > FAST:
         why = f"{n_words / seconds:.1f} words a second: is all of it said here?"
         return [*sides, {"kind": "fast", "why": why}]
@@ -397,7 +397,7 @@ class _Scanned(NamedTuple):
 _NUMBER = re.compile(rb'^\{"segment_id": \d+')
 
 #: Fields that all lines of a transcript have.
-_OURS = frozenset({"segment_id", "duration", "text_raw", "rule", "kind", *NOT_SILENT})
+_OURS = frozenset({"segment_id", "duration", "text_raw", "rule", "kind", *HAS_TEXT})
 
 
 def _item_of(data: bytes) -> tuple[str, SpokenLine]:

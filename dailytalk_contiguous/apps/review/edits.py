@@ -14,7 +14,14 @@ from typing import Any, NamedTuple
 from dailytalk_contiguous.core.buckets import FEATURES, LEVELS
 from dailytalk_contiguous.core.documents import is_number, quoted
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.utterance import AFFECT, DERIVED_KEYS, LONGEST_TEXT, NOT_SILENT, PROSODY, why_silent
+from dailytalk_contiguous.core.utterance import (
+    AFFECT,
+    DERIVED_KEYS,
+    HAS_TEXT,
+    LONGEST_TEXT,
+    PROSODY,
+    no_text_reason,
+)
 from dailytalk_contiguous.core.word_times import (
     ROOM_SECONDS,
     SHORTEST_WORD,
@@ -372,8 +379,8 @@ def _followed(line: SpokenLine, before: SpokenLine | None, author: str) -> Spoke
     if before is None:
         line |= {"duration": None, "tagged_text": None}
     line |= _derived(line)
-    if "text" in changed and line["text"] and why_silent(line):
-        line |= NOT_SILENT
+    if "text" in changed and line["text"] and no_text_reason(line):
+        line |= HAS_TEXT
     if "text" in changed and line.get("tokens"):
         line["tokens"] = []  # a recogniser's, of another text
     for edge in changed & {"start", "end"}:

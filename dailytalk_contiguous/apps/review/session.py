@@ -40,7 +40,7 @@ from dailytalk_contiguous.core.emotions import AFFECT_MAP
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.separated_turns import OTHER_SIDE
 from dailytalk_contiguous.core.tags import STYLES
-from dailytalk_contiguous.core.utterance import why_silent
+from dailytalk_contiguous.core.utterance import no_text_reason
 from dailytalk_contiguous.publish.items import Items
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.run.outputs import wav_path
@@ -803,5 +803,5 @@ def _shown(key: str, line: SpokenLine, offset: float, sided: bool) -> dict[str, 
         "buckets": {**(line.get("vad_bucket") or {}), **(line.get("prosody_bucket") or {})},
         "words": [moved(word, "word", "probability") for word in shown_words(line)],
         "edited_fields": line.get("edited_fields") or [],
-        "reason": why_silent(line) or None,
+        "reason": no_text_reason(line) or None,
     }

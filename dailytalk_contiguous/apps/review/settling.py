@@ -151,9 +151,9 @@ def _changed(editable: Editable, items: Mapping[str, Sequence[Record]]) -> dict[
     changed: dict[str, Lines] = {}
     for name, records in items.items():
         with suppress(BadInput):  # its file has lost it: its edits are open
-            laid = laid_edits(editable, name, records)
-            if laid.lines != in_file(editable, name):
-                changed[name] = laid.lines
+            pending = laid_edits(editable, name, records)
+            if pending.lines != in_file(editable, name):
+                changed[name] = pending.lines
     return changed
 
 
@@ -163,7 +163,7 @@ def _states(moves: Iterable[Record]) -> dict[str, bool]:
 
 
 @dataclass(frozen=True)
-class _Laid:
+class PendingEdits:
     """A folder, the lines by item that its files lack, by file, and the items that are to be moved."""
 
     editable: Editable
@@ -171,16 +171,18 @@ class _Laid:
     states: dict[str, bool]
 
 
-def laid_file(path: Path, folder: Path) -> Readable | None:
-    """`store.edit_journal.laid_over` for a file of a folder with a journal; None where its files lack nothing."""
-    laid = _laid(folder)
-    if laid is None:
+def pending_file(path: Path, folder: Path) -> Readable | None:
+    """`store.edit_journal.with_pending_edits` for a file of a folder with a journal; None if it lacks no edit."""
+    pending = _pending(folder)
+    if pending is None:
         return None
     file = as_text(path.absolute().relative_to(folder))
-    if file in laid.changed or (laid.states and file in laid.editable.listing()):
-        changed = laid.changed.get(file, {})
-        return Edited(path, partial(laid.editable.content, file, changed, laid.states))
-    return next((source for source, target in laid.editable.moves(laid.states) if target == folder / file), path)
+    if file in pending.changed or (pending.states and file in pending.editable.listing()):
+        changed = pending.changed.get(file, {})
+        return Edited(path, partial(pending.editable.content, file, changed, pending.states))
+    return next(
+        (source for source, target in pending.editable.moves(pending.states) if target == folder / file), path
+    )
 
 
 def journal_moves(path: Path) -> dict[Path, Path]:
@@ -189,23 +191,23 @@ def journal_moves(path: Path) -> dict[Path, Path]:
     They are where they were until `review` or `reindex` moves them. Raises BadInput for a damaged journal.
     """
     root = edited_root(path).absolute()
-    laid = _laid(root) if has_journal(root) else None
-    return dict(laid.editable.moves(laid.states)) if laid else {}
+    pending = _pending(root) if has_journal(root) else None
+    return dict(pending.editable.moves(pending.states)) if pending else {}
 
 
-def _laid(root: Path) -> _Laid | None:
+def _pending(root: Path) -> PendingEdits | None:
     """What the files of a folder lack; None if they have all edits."""
-    with _LAYING:
+    with _READING:
         # Files are replaced, never written in place: then the folder changes, too.
-        return _laid_now(root, signature_of(root / JOURNAL), signature_of(root))
+        return _pending_now(root, signature_of(root / JOURNAL), signature_of(root))
 
 
-#: Recordings are read side by side, and what is laid over is said once.
-_LAYING = threading.Lock()
+#: Recordings are read side by side, and what is pending is said once.
+_READING = threading.Lock()
 
 
 @lru_cache(maxsize=8)
-def _laid_now(root: Path, *_: tuple[int, int, int] | None) -> _Laid | None:
+def _pending_now(root: Path, *_: tuple[int, int, int] | None) -> PendingEdits | None:
     editable = open_editable(root)
     if editable is None:
         return None
@@ -221,11 +223,11 @@ def _laid_now(root: Path, *_: tuple[int, int, int] | None) -> _Laid | None:
         return None
     count = sum(len(lacking[file][name]) for file, lines in changed.items() for name in lines) + len(moves)
     log.warning(
-        "%r is read with %s laid over its files; dailytalk review writes such edits into them",
+        "%r is read with %s that its files do not have yet; dailytalk review writes them",
         as_text(root),
         counted(count, "edit"),
     )
-    return _Laid(editable, changed, states)
+    return PendingEdits(editable, changed, states)
 
 
 def in_file(editable: Editable, name: str) -> Lines:

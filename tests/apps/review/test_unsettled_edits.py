@@ -173,7 +173,7 @@ def test_commands_say_how_many_edits_they_lay_over(
     before = states(root)
     page = tmp_path / "page.html"
     assert dailytalk(command, root, *(("--out", page) if command == "report" else ())).code == 0
-    assert "1 edit laid over" in caplog.text
+    assert "1 edit that its files do not have yet" in caplog.text
     assert command == "check" or "Good evening, is nobody there?" in page.read_text(encoding="utf-8")
     assert states(root) == before
 

@@ -19,7 +19,7 @@ from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.word_times import WINDOW_SECONDS
 from dailytalk_contiguous.sources import whisper_json
 from dailytalk_contiguous.sources.recordings import identities
-from dailytalk_contiguous.store.edit_journal import laid_moves, laid_over
+from dailytalk_contiguous.store.edit_journal import pending_moves, with_pending_edits
 from dailytalk_contiguous.store.files import refuse_half_renamed
 
 #: What `dailytalk split` writes beside its pieces: its manifest says why those in `LEFT_OUT[0]` are there.
@@ -75,7 +75,7 @@ class Clips(common.Corpus):
         with ExitStack() as stack:
             tree = common.open_tree(source, stack)
             # `review` may not have moved a discarded clip yet: the files have the names that they will get.
-            if moves := laid_moves(source) if source.is_dir() else {}:
+            if moves := pending_moves(source) if source.is_dir() else {}:
                 names = {path: as_text(target.relative_to(source.absolute())) for path, target in moves.items()}
                 files = (replace(file, name=names.get(file.path.absolute(), file.name)) for file in tree.files)
                 tree = common.Tree(tuple(sorted(files, key=lambda file: file.name)))
@@ -169,7 +169,9 @@ def _texts(source: Path, tree: common.Tree, config: ClipsConfig) -> tuple[whispe
         if source.is_dir():
             audio, path = whisper_json.clips_folder(source)
             prefix = "" if audio == source else f"{audio.name}/"
-            return (whisper_json.read_whisper_json(laid_over(path)) if path and config.texts else None), prefix
+            return (
+                whisper_json.read_whisper_json(with_pending_edits(path)) if path and config.texts else None
+            ), prefix
         packed = tree.named(whisper_json.WHISPER_JSON) if config.texts else None
         return (whisper_json.parse_whisper_json(packed.read(), Path(packed.name)) if packed else None), ""
     except BadInput as error:
