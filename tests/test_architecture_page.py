@@ -17,6 +17,7 @@ from recordings import excerpt, read_lines, save
 from test_floors import FLOORS
 
 from dailytalk_contiguous.core.apps import part_of
+from dailytalk_contiguous.publish.exports import write_export
 from dailytalk_contiguous.publish.opening import open_items
 
 PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
@@ -53,6 +54,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
             (folder / f"example_of_a_{name}.py").write_text(code, encoding="utf-8")
             modules[name] = importlib.import_module(f"example_of_a_{name}")
         runpy.run_path(str(folder / "example_of_a_stage.py"), run_name="__main__")
+        write_export(open_items("work").rows(), Path("lines"), modules["export"].FORMAT)
     yield Ran(folder, modules)
     for name in EXAMPLES:
         sys.modules.pop(f"example_of_a_{name}", None)
