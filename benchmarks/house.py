@@ -40,12 +40,18 @@ SCALE |= {"sources.remote", "sources.store_notes", "store.hub"}
 #: The commands that publish, beside the room `publish`.
 PUBLISHING = {"cli.check", "cli.defaults", "cli.export", "cli.push", "cli.report", "cli.versions"}
 
+#: The bundled synthesisers, and the modules that they are in, also in earlier commits.
+ENGINES = {"espeak", "fish", "flite", "openai"}
+OF_ENGINES = ENGINES | {"offline_voices", "openai_speech"}
+
 #: At most so many of what has a goal.
 GOALS = {
     "imports from the core into apps": 0,
     "imports between apps": 5,
     "short private functions used once": 100,
     "circles of imports": 0,
+    "lines of the longest file": 1000,
+    "modules that name a bundled engine": 3,
 }
 for _name, (_, _most_files, _most_lines) in REACHED.items():
     GOALS |= {f"{_name}: lines": _most_lines} | ({f"{_name}: files": _most_files} if _most_files else {})
@@ -58,6 +64,7 @@ class House(NamedTuple):
     one_use: list[str]
     circles: list[list[str]]
     twice: dict[str, list[str]]
+    naming: list[str]
 
 
 def house(root: Path = ROOT) -> House:
@@ -89,11 +96,13 @@ def house(root: Path = ROOT) -> House:
         "imports between apps": sum(own not in CORE for own, _ in between),
         "short private functions used once": len(one_use),
         "circles of imports": len(rings),
+        "lines of the longest file": max(lines.values()),
+        "modules that name a bundled engine": len(naming := names_engine(trees)),
     }
     for name, (start, _, _) in REACHED.items():
         found = reached(trees, f"{PACKAGE}.{start}")
         figures |= {f"{name}: files": len(found), f"{name}: lines": sum(lines[module] for module in found)}
-    return House(figures, one_use, rings, twice(trees))
+    return House(figures, one_use, rings, twice(trees), naming)
 
 
 def texts_of(root: Path = ROOT) -> dict[str, str]:
@@ -139,6 +148,17 @@ def twice(trees: Mapping[str, ast.Module]) -> dict[str, list[str]]:
         for name in public_names(tree):
             homes[name].append(module)
     return {name: sorted(modules) for name, modules in [*stems.items(), *homes.items()] if len(modules) > 1}
+
+
+def names_engine(trees: Mapping[str, ast.Module]) -> list[str]:
+    """Modules that import a bundled synthesiser or have its name as a text, besides its own file."""
+    naming = []
+    for module, tree in trees.items():
+        words = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+        words |= {part for node in ast.walk(tree) for name in imports(node) for part in name.split(".")}
+        if module.rpartition(".")[2] not in OF_ENGINES and words & (ENGINES | OF_ENGINES):
+            naming.append(module)
+    return sorted(naming)
 
 
 def lines_of(folder: Path) -> int:
@@ -236,6 +256,7 @@ def main() -> None:
     if options.names:
         print(*(f"used once: {name}" for name in counted.one_use), sep="\n")
         print(*(f"circle: {', '.join(ring)}" for ring in counted.circles), sep="\n")
+        print(*(f"names an engine: {module}" for module in counted.naming), sep="\n")
         print(*(f"twice: {name} in {', '.join(modules)}" for name, modules in counted.twice.items()), sep="\n")
 
 
