@@ -5,7 +5,7 @@ happens to it.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import lru_cache
 from threading import Lock
 
@@ -115,7 +115,17 @@ def obtain(
         with cache.buying(key):
             entry = cache.get(key)  # another process may have bought it while this one waited
             if entry is None:
-                spoken = synthesise(synthesiser, line, samples, money.paying)
-                return key, cache.put(key, spoken)
+                reserved: list[float] = []
+
+                def reserve(price: float) -> AbstractContextManager[Callable[[float], None]]:
+                    reserved.append(price)
+                    return money.paying(price)
+
+                spoken = synthesise(synthesiser, line, samples, reserve)
+                entry = cache.put(key, spoken)
+                if spoken.cost and not reserved:  # a person's own engine that reserves nothing is charged, too
+                    with money.paying(spoken.cost) as pay:
+                        pay(spoken.cost)
+                return key, entry
     money.save(entry.spoken.cost)
     return key, entry

@@ -4,11 +4,13 @@ What an engine is it says itself, in its `ENGINE`; nothing else asks for its nam
 of what it spoke (`stages.synthesis.Speak.digest`), and that of no other engine.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import is_dataclass
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
+from types import FunctionType
 
 import numpy as np
 
@@ -70,6 +72,10 @@ def engine_named(name: str) -> Engine:
         engine: Engine = from_own_file("--tts", name, "ENGINE", Engine, "ENGINE = Engine(...)")
         if engine.name in ENGINES:
             raise DailytalkError(f"--tts {name!r}: there is an engine {engine.name!r}", "give it another name")
+        if not isinstance(engine.load, type | FunctionType):
+            raise DailytalkError(
+                f"--tts {name!r}: its load is no function and no class", "name the one that makes it"
+            )
         if not is_dataclass(engine.options):
             raise DailytalkError(f"--tts {name!r}: its options are no dataclass", "use @dataclass(frozen=True)")
         return engine
@@ -92,10 +98,19 @@ def load_synthesiser(name: str, chosen: VoiceSettings) -> Synthesiser:
         reason = f"{engine.name} can't speak in the voice of a sample"
         raise DailytalkError(reason, f"use --tts {cloning} with --voice clone")
     chosen = chosen._replace(model=chosen.model or engine.model, voice=chosen.voice or engine.voice)
-    synthesiser = engine.load(chosen)
-    for attribute, value in (("engine", engine.name), ("model", chosen.model), ("voice", chosen.voice)):
-        if not getattr(synthesiser, attribute):
-            setattr(synthesiser, attribute, value)
+    try:
+        synthesiser = engine.load(chosen)
+        for attribute, value in (("engine", engine.name), ("model", chosen.model), ("voice", chosen.voice)):
+            if not getattr(synthesiser, attribute):
+                setattr(synthesiser, attribute, value)
+        json.dumps(synthesiser.settings(), allow_nan=False)
+    except DailytalkError:
+        raise
+    except Exception as error:  # whatever a person's own engine does
+        reason = (
+            f"the synthesiser {engine.name} can't be used ({type(error).__name__}: {as_text(str(error))[:200]})"
+        )
+        raise DailytalkError(reason, "mend it: dailytalk doctor --tts FILE.py tries it") from error
     return synthesiser
 
 
@@ -117,7 +132,7 @@ def synthesise(
     """
     try:
         spoken = synthesiser.speak(line, samples, reserve)
-        sound, rate = np.asarray(spoken.samples), int(spoken.sample_rate)
+        sound, rate, cost = np.asarray(spoken.samples), int(spoken.sample_rate), float(spoken.cost)
         words = None if spoken.words is None else [Word(*word) for word in spoken.words]
         in_order = all(0 <= word.start <= word.end < np.inf for word in words or ())
     except DailytalkError:
@@ -136,4 +151,4 @@ def synthesise(
     if not LOWEST_RATE <= rate <= HIGHEST_RATE:
         reason = f"{synthesiser.engine} gives {rate} Hz"
         raise SynthesisFailed(reason, f"return a sample rate of {LOWEST_RATE} to {HIGHEST_RATE} Hz")
-    return Spoken(sound.astype(np.float32, copy=False), rate, words, spoken.cost)
+    return Spoken(sound.astype(np.float32, copy=False), rate, words, cost)

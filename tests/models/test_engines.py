@@ -2,6 +2,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from dailytalk_contiguous.models.contracts import (
     Line,
     Reserve,
     Spoken,
+    Synthesiser,
     SynthesisFailed,
     VoiceSample,
     VoiceSettings,
@@ -175,6 +177,21 @@ def test_line_from_the_cache_is_the_one_that_was_bought_and_costs_nothing(tmp_pa
     assert kept[0] == bought[0]
     assert np.array_equal(kept[1].spoken.samples, bought[1].spoken.samples)
     assert (money.spent, money.saved, len(hummer.said)) == (PRICE, PRICE, 1)
+
+
+def test_engine_that_reserves_nothing_is_charged_what_it_says_and_stopped_at_the_limit(tmp_path: Path) -> None:
+    class Careless(Synthesiser):
+        engine, server = "careless", "https://voices.example"
+
+        def speak(self, line: Line, *_: Any) -> Spoken:
+            return Spoken(np.full(800, 0.1, np.float32), 8000, None, PRICE)
+
+    money, cache = Budget(1.5 * PRICE), SpeechCache(tmp_path)
+    obtain(Careless(), line(0), (), cache, money)
+    assert money.spent == PRICE
+    with pytest.raises(SpendingLimit):
+        obtain(Careless(), line(1), (), cache, money)
+    assert obtain(Careless(), line(1), (), cache, money)[1].spoken.cost == PRICE  # what it sold is kept
 
 
 def test_unknown_engine_is_answered_with_those_there_are() -> None:

@@ -135,6 +135,13 @@ TRIED = [
     ("1 / 0, 16000", "failed (ZeroDivisionError: division by zero)"),
 ]
 
+#: Of an engine that can't be made, or says what no cache key can have.
+UNUSABLE = [
+    PARROT.replace("chosen.options.variant", "chosen.options.feathers"),
+    PARROT.replace("def __init__(self, chosen)", "def __init__(self)"),
+    PARROT + "Parrot.settings = lambda self: {1: {2}}\n",
+]
+
 
 @pytest.mark.parametrize(("sound", "verdict"), TRIED)
 def test_doctor_says_a_line_with_an_own_voice_and_what_is_wrong_with_it(
@@ -147,6 +154,14 @@ def test_doctor_says_a_line_with_an_own_voice_and_what_is_wrong_with_it(
     assert done.code in (1, 2)
     assert verdict in done.out + done.err
     assert "Traceback" not in done.err
+
+
+@pytest.mark.parametrize("code", UNUSABLE)
+def test_engine_that_can_not_be_loaded_is_one_sentence(
+    code: str, parrot: Path, tmp_path: Path, dailytalk: Command
+) -> None:
+    done = dailytalk("doctor", "--tts", own_voice(tmp_path, code))
+    assert (done.code, "the synthesiser parrot can't be used (" in done.err) == (1, True), done.err
 
 
 @pytest.mark.needs("espeakng_loader")
@@ -165,6 +180,7 @@ def test_doctor_says_what_an_own_voice_gives(parrot: Path, dailytalk: Command) -
         (PARROT.replace('Engine("parrot"', 'Engine("fish"'), "there is an engine 'fish'"),
         (PARROT.replace("variant", "temperature"), "--temperature is an option already"),
         (PARROT.replace("options=Options()", "options=3"), "its options are no dataclass"),
+        (PARROT.replace('"parrot", Parrot', '"parrot", 3'), "its load is no function and no class"),
         (PARROT.replace("import Espeak", "import Nobody"), "can't be imported (ImportError"),
     ],
 )
