@@ -88,7 +88,7 @@ class _Statement:
             del node.body[0]  # type: ignore[attr-defined]
         elif kind is ast.AnnAssign and _is_setting(node.value):  # type: ignore[attr-defined]
             node.value = node.value.args[0]  # type: ignore[attr-defined]  # what the help says computes nothing
-        elif isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("Field", "Column"):
+        elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Field":
             # Nor do the sentence and the unit of a field (see `core.utterance`).
             del node.args[2:4]
             node.keywords = [keyword for keyword in node.keywords if keyword.arg not in ("about", "unit")]

@@ -159,9 +159,6 @@ class Field:
         return None if value == "" else value
 
 
-#: `Field.part` of a `Column`.
-OF_ROW = "row of the conversation"
-
 #: What is counted of a column: how often it has each value; of its numbers mean, least and most; how many rows
 #: each of its models (`core.schema.MODEL`) had a part in.
 TALLIES = ("", "count", "mean", "models")
@@ -176,7 +173,7 @@ class Column(Field):
         in_lines: whether each line of a transcript says it, too; an edit of it there counts for nothing.
     """
 
-    part: str = OF_ROW
+    part: str = "line"  # of no utterance
     tally: str = ""
     in_lines: bool = False
 
@@ -423,7 +420,7 @@ FIELDS: tuple[Field, ...] = (
 
 def features_of_fields(fields: Iterable[Field] = FIELDS) -> dict[str, Any]:
     """The types of an utterance of a finished row."""
-    return {field.name: field.feature for field in fields if field.part not in ("line", OF_ROW)}
+    return {field.name: field.feature for field in fields if field.part != "line"}
 
 
 def columns_among(fields: Iterable[Field]) -> tuple["Column", ...]:
@@ -539,7 +536,7 @@ def utterance_of(line: Mapping[str, Any], fields: Iterable[Field] = FIELDS) -> d
     return {
         field.name: field.taken(line) if field.part != "built" else None
         for field in fields
-        if field.part not in ("line", OF_ROW) or field.name == "words"
+        if field.part != "line" or field.name == "words"
     }
 
 
@@ -569,7 +566,7 @@ def line_problem(
         if (value := line.get(key)) is not None and (misfit := value_problem(value, shape, key)):
             return LineProblem(key, misfit)
     for field in fields:
-        if field.required and field.part != OF_ROW and field.taken(line) is None:
+        if field.required and field.taken(line) is None:
             return LineProblem(field.name, f"{field.name} is missing")
     words = line.get("words") or []
     if not isinstance(words, list):
@@ -597,7 +594,7 @@ def _shapes(fields: tuple[Field, ...]) -> dict[str, Any]:
     """The type of each key of a line that the table says; of an object, that of all its values."""
     shapes: dict[str, Any] = {}
     for field in fields:
-        if field.part not in ("row", OF_ROW) and field.name != "words":  # which have sentences of their own
+        if field.part != "row" and field.name != "words":  # which have sentences of their own
             shape = field.feature if field.shape is None else field.shape
             shapes[field.path[0]] = {str: shape} if len(field.path) > 1 else shape
     return shapes

@@ -20,7 +20,7 @@ from dailytalk_contiguous.core.emotions import AFFECT_MAP
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import CONFIGS, OPTIONAL, SPLITS, is_recorded
 from dailytalk_contiguous.core.tally import UNKNOWN, Tally
-from dailytalk_contiguous.core.utterance import FIELDS, OF_ROW, Field, type_in_words
+from dailytalk_contiguous.core.utterance import FIELDS, Column, Field, type_in_words
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.models.licences import licence_of
 from dailytalk_contiguous.publish import conversation_sections, corpus_sections
@@ -886,7 +886,7 @@ def fields_table(fields: Iterable[Field], without: tuple[str, ...]) -> str:
     """The fields of an utterance as a table, but those of some parts; what people's own stages say is escaped."""
     lines = ["| field | type, unit, range | what |", "|---|---|---|"]
     for column in fields:
-        if column.part not in (*without, OF_ROW):
+        if column.part not in without and not isinstance(column, Column):
             cells = [", ".join(filter(None, (type_in_words(column.feature), column.unit))), column.about]
             shown = cells if column in FIELDS else map(markdown_cell, cells)
             lines.append(f"| `{column.name}` | {' | '.join(shown)} |")

@@ -228,7 +228,7 @@ def published_tables(tally: Tally) -> list[Table]:
             most = (counted_values or Counter[str]()).most_common(MOST_VALUES)
             text = ", ".join(f"{value} ({n:,})" for value, n in most)
         rows.append((render.Code(column.name), column.about, text or UNKNOWN))
-    head = ("column", "what", "of how many conversations")
+    head = ("column", "what", "values")
     return [Table("Columns that stages publish", head, rows, nothing="")] if rows else []
 
 

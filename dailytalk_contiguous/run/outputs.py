@@ -293,7 +293,8 @@ def models_of(stages: Sequence[Stage]) -> dict[str, dict[str, Any]]:
     """The models of stages by role, each with its name and licence, for run.json."""
     from dailytalk_contiguous.models.licences import licence_of
 
-    licences = {role: licence for stage in stages for role, licence in stage.licences.items()}
+    inner: list[Stage] = [getattr(stage, "stage", stage) for stage in stages]
+    licences = {role: licence for stage in inner for role, licence in stage.licences.items()}
     models = {role: model for stage in stages for role, model in stage.models().items()}
     return {
         role: {"name": model, **(licences.get(role) or licence_of(model))._asdict()}

@@ -361,10 +361,6 @@ class PerUtterance(Stage):
         return self.stage.models()
 
     @property
-    def licences(self) -> dict[str, Licence]:
-        return self.stage.licences
-
-    @property
     def name(self) -> str:
         return self.stage.name
 
