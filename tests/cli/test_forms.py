@@ -3,7 +3,6 @@
 import json
 import re
 import shlex
-import time
 from pathlib import Path
 
 import pytest
@@ -61,9 +60,7 @@ def test_run_has_a_bar_and_colours_on_a_terminal_alone_and_its_outcome_alone_on_
         for name, value in ON_A_TERMINAL.items():
             terminal.setenv(name, value)
         terminal.delenv("NO_COLOR", raising=False)
-        began = time.perf_counter()
         made = dailytalk(*words, "--profile-stages")
-        elapsed = time.perf_counter() - began
         record = json.loads((tmp_path / ("work" if command == "speak" else "out") / "run.json").read_text())
         told = dailytalk(*words, "--json", "--profile-stages")
     asked = shlex.join(["dailytalk", *map(str, words), "--profile-stages"])
@@ -71,7 +68,7 @@ def test_run_has_a_bar_and_colours_on_a_terminal_alone_and_its_outcome_alone_on_
     assert commands == {asked}
     drawn = lines(made.err)
     *parts, by_the_clock = seconds_in_table(drawn)
-    assert 0.0 < sum(parts) <= by_the_clock + 0.01 * len(parts) <= elapsed + 0.02 * len(parts)
+    assert 0.0 < sum(parts) <= by_the_clock + 0.01 * len(parts)
     assert "\x1b[?25" not in made.out  # the cursor, which a bar hides
     assert (made.code, bool(re.search(r"of 0\.\d min", made.err))) == (code, True)
     assert colour in made.out
@@ -79,6 +76,6 @@ def test_run_has_a_bar_and_colours_on_a_terminal_alone_and_its_outcome_alone_on_
     assert "spoken by" not in made.out + told.err  # by the voice of the profile
     plain, profiled = dailytalk(*words), dailytalk(*words, "--profile-stages")
     assert (plain.code, "\x1b" in plain.out + plain.err) == (code, False)
-    assert profiled.out == plain.out
+    assert re.sub(r"\d+\.\d s", "", profiled.out) == re.sub(r"\d+\.\d s", "", plain.out)
     assert [line.split("  ")[0] for line in lines(profiled.err) if line not in lines(plain.err)] == TABLE
     assert [line.split("  ")[0] for line in lines(told.err) if line.split("  ")[0] in TABLE] == TABLE

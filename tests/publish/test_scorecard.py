@@ -12,7 +12,7 @@ from published_folder import write_published
 from reports import write_report
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.scorecard import places, published_references, reference_of
+from dailytalk_contiguous.core.scorecard import compare, published_references, reference_of
 from dailytalk_contiguous.core.tally import Tally
 from dailytalk_contiguous.core.turns import SIDES, TURN_MEASURES
 from dailytalk_contiguous.publish.conversation_sections import measure_plot, scorecard_parts
@@ -55,7 +55,7 @@ def test_every_published_number_is_of_a_measure_and_says_what_is_comparable() ->
 def test_a_value_is_at_its_percentile_of_a_distribution_and_beside_a_single_value(tmp_path: Path) -> None:
     found = {
         (place.reference.name, place.band.measure, place.side): place
-        for place in places(tallied(talks(tmp_path)).after, [*published_references().values()])
+        for place in compare(tallied(talks(tmp_path)).after, [*published_references().values()])
     }
     floor = found["Open Yap 1K", "floor_share", "left"]
     assert floor.value == pytest.approx(39 / 61)
@@ -96,7 +96,7 @@ def test_report_draws_a_plot_of_each_measure_before_what_is_published(tmp_path: 
     assert not {"Speaks on when interrupted"} & set(titles)  # nobody is
     assert "Open Yap 1K" in section
     tally = tallied(work)
-    plot = measure_plot(tally, "overlap_share", [*places(tally.after, [*published_references().values()])])
+    plot = measure_plot(tally, "overlap_share", [*compare(tally.after, [*published_references().values()])])
     assert plot is not None
     assert [(reach.low, reach.high) for reach in plot.reaches] == [(pytest.approx(2.8), pytest.approx(20.9))]
     assert [series.style for series, _ in plot.series] == ["left", "right", "after"]
