@@ -13,7 +13,6 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from itertools import chain
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar
 
@@ -62,6 +61,10 @@ OTHER_KINDS = "other reasons"
 #: Values of a label (of which speakers have the most) that are counted separately, and what the others are called.
 MAX_VALUES = 50_000
 OTHER_VALUES = "others"
+
+
+#: Characters of a value of a published column that are shown.
+LONGEST_VALUE = 100
 
 
 class LimitedCounter(Counter[_K]):
@@ -906,7 +909,7 @@ class Tally:
                 counts = self.published.setdefault(column.name, LimitedCounter())
                 assert not isinstance(counts, Moments)
                 for each in value if isinstance(value, list) else [value]:
-                    counts.add(str(each), OTHER_VALUES)
+                    counts.add(str(each)[:LONGEST_VALUE], OTHER_VALUES)
 
     def add_made(self, row: Mapping[str, Any]) -> None:
         """Count how a row came about, and nothing else of it."""
@@ -916,12 +919,11 @@ class Tally:
         self.tools[record.get("tool") or UNKNOWN] += 1
         self.voices[record.get("voice") or ""] += 1
         self.settings[record.get("settings") or "{}"] += 1
-        of_columns = (
-            row.get(column.name) or ()
-            for column in (*COLUMNS, *columns_among(self.fields))
-            if column.tally == "models"
-        )
-        for model in (*(record.get("models") or ()), *filter(None, chain.from_iterable(of_columns))):
+        models = [*(record.get("models") or ())]
+        for column in (*COLUMNS, *columns_among(self.fields)):
+            if column.tally == "models" and isinstance(value := row.get(column.name), list):
+                models += [model for model in value if isinstance(model, Mapping)]
+        for model in models:
             name, url = model.get("name") or "", model.get("url") or ""
             self.models[Origin(model.get("role") or "", name, model.get("licence") or "", url)] += 1
 

@@ -76,8 +76,10 @@ def engine_named(name: str) -> Engine:
             raise DailytalkError(
                 f"--tts {name!r}: its load is no function and no class", "name the one that makes it"
             )
-        if not is_dataclass(engine.options):
-            raise DailytalkError(f"--tts {name!r}: its options are no dataclass", "use @dataclass(frozen=True)")
+        options = engine.options
+        if not is_dataclass(options) or isinstance(options, type) or type(options).__hash__ is None:
+            remedy = "give it those of a class with @dataclass(frozen=True): options=Options()"
+            raise DailytalkError(f"--tts {name!r}: its options are no frozen dataclass", remedy)
         return engine
     if name not in ENGINES:
         remedy = f"choose one of {', '.join(ENGINES)}, or a file of Python that defines ENGINE"
