@@ -40,9 +40,9 @@ def check(
     format: str = option(
         "",
         Panel.INPUT,
-        "Format of an export, where it can't be told.",
+        "Format of an export.",
         metavar="NAME|FILE.py",
-        show_default="told",
+        show_default="what the folder shows",
     ),
     verbose: bool = option(False, Panel.RESULT, "All figures and findings.", "--verbose", "-v"),
     **options: Any,
