@@ -32,6 +32,7 @@ from dailytalk_contiguous.models.contracts import (
     Line,
     Reserve,
     Spoken,
+    Synthesiser,
     SynthesisFailed,
     VoiceSample,
     VoiceSettings,
@@ -97,7 +98,7 @@ class EspeakEvent(NamedTuple):
     phoneme: bytes
 
 
-class Espeak:
+class Espeak(Synthesiser):
     """Says lines with espeak-ng. Every take of a line is the same.
 
     Args:
@@ -105,21 +106,16 @@ class Espeak:
             language; or nothing for that voice alone.
     """
 
+    engine, model, deterministic = "espeak", "espeak-ng", True
+
     def __init__(self, voice: str = "") -> None:
-        self.engine, self.server = "espeak", ""
-        self.model = "espeak-ng"
         self.voice = voice
-        self.concurrency = 1
-        self.deterministic = True
 
     def settings(self) -> dict[str, object]:
         return {
             "version": _wheel_version(),
             "manners": {tag: list(manner) for tag, manner in STYLE_PROSODY.items()},
         }
-
-    def price(self, lines: Sequence[Line]) -> float:
-        return 0.0
 
     def preflight(self) -> None:
         """Raise DailytalkError unless the wheel is there, loads, and knows the voice."""

@@ -27,6 +27,7 @@ from dailytalk_contiguous.models.contracts import (
     Line,
     Reserve,
     Spoken,
+    Synthesiser,
     SynthesisFailed,
     VoiceSample,
     VoiceSettings,
@@ -70,25 +71,20 @@ class Phone(NamedTuple):
     end: float
 
 
-class Flite:
+class Flite(Synthesiser):
     """Says lines of English with the program flite.
 
     Args:
         voice: one that `flite -lv` lists: slt, rms, awb, kal or kal16.
     """
 
+    engine, model, concurrency, deterministic = "flite", "flite", 2, True
+
     def __init__(self, voice: str = "slt") -> None:
-        self.engine, self.server = "flite", ""
-        self.model = "flite"
         self.voice = voice
-        self.concurrency = 2
-        self.deterministic = True
 
     def settings(self) -> dict[str, object]:
         return {"version": _version(), "manners": {tag: list(manner) for tag, manner in STYLE_PROSODY.items()}}
-
-    def price(self, lines: Sequence[Line]) -> float:
-        return 0.0
 
     def preflight(self) -> None:
         """Raise DailytalkError unless the program is there and has the voice."""
