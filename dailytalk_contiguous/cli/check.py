@@ -88,7 +88,7 @@ def check(
 
 
 def _few(facts: Mapping[str, Any], findings: Sequence[Finding], compared: bool) -> list[str | Judgement | Figures]:
-    """How much there is, the worst findings, and, where another corpus was named, the measures beside it."""
+    """The size, the worst findings, and, where another corpus was named, the measures beside it."""
     sizes = [
         f"{title} {_plain(value, unit)}"
         for name in _SIZES
@@ -132,7 +132,7 @@ def _label(finding: Finding) -> str:
 
 
 def _beside_others(measures: Sequence[Mapping[str, Any]]) -> list[str | Judgement | Figures]:
-    """The measures of conversations beside those of other corpora, and what the differences mean."""
+    """The measures of conversations beside those of other corpora, and the meaning of the differences."""
     if not measures:
         return []
     rows = []
@@ -143,10 +143,10 @@ def _beside_others(measures: Sequence[Mapping[str, Any]]) -> list[str | Judgemen
     return ["", Figures(("measure", "side", "here", "is", "corpus", "there", "what that means"), rows), ""]
 
 
-#: Severities that are called otherwise in the list of findings.
+#: Severities with another name in the list of findings.
 _LABELS = {"doubtful": "advice"}
 
-#: What people read of a fact of `check`: its name, and its unit (`h`: shown as a length). Others need none.
+#: Facts that are shown with another name, and their units (`h`: shown as a length).
 _FACTS = {
     "hours": ("length", "h"),
     "hours_of_audio": ("length of the recordings", "h"),
@@ -160,8 +160,6 @@ _FACTS = {
     "splits": ("conversations by split", ""),
 }
 
-
-#: Facts that say how much there is.
 _SIZES = ("conversations", "files", "utterances", "words", "hours")
 
 

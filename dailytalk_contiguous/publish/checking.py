@@ -1,4 +1,4 @@
-"""What `dailytalk check` finds in work folders, in versions on the Hub, and by its format in what `export` wrote.
+"""The checks of `dailytalk check`: of work folders, of versions on the Hub, and of exports by their format.
 
 A finding is an error where a trainer would fail or silently learn garbage; everything else is advice. Files are
 read to their end: a header can promise anything.
@@ -84,7 +84,7 @@ class _Counts:
 def check_dataset(
     folder: Path, limits: FitnessLimits | None = None, references: Sequence[ReferenceCorpus] = ()
 ) -> Checked:
-    """Findings on a folder of Parquet shards (or a work folder's `dataset/`), and how much is in it.
+    """Check a folder of Parquet shards (or a work folder's `dataset/`); findings, and how much is in it.
 
     Raises DailytalkError if there are no shards.
     """
@@ -143,7 +143,7 @@ def occurs_twice(file: str, name: str) -> Finding:
 
 
 def row_findings(file: str, row: Row) -> Iterator[Finding]:
-    """What is wrong with a row that can be used, its sound decoded; `file` is its name in findings."""
+    """Yield the findings on a row that can be used, its sound decoded; `file` is its name in them."""
     loudness = yield from loudness_of(file, lambda: row["audio"])
     if loudness:
         if loudness.channels != 2:
@@ -190,21 +190,17 @@ def row_findings(file: str, row: Row) -> Iterator[Finding]:
     yield from word_findings(file, words, loudness)
 
 
-# Published versions: their rows as those of a folder, and their files against the manifest.
-#
-# Rows come over the network one row group at a time, so that checking needs no disk. Their audio has a
-# digest, which shows a row that was changed after it was built.
-
-
 _PUBLISH_AGAIN = "publish this version again"
 
 
 def check_version(
     version: Version, limits: FitnessLimits | None = None, references: Sequence[ReferenceCorpus] = ()
 ) -> Checked:
-    """Findings on a version, and how much is in it.
+    """Check the files of a version against its manifest, and its rows; findings, and how much is in it.
 
-    Raises DailytalkError if it has no conversations, or can't be read.
+    Rows come over the network one row group at a time, so that checking needs no disk. Their audio has a digest,
+    which shows a row that was changed after it was built. Raises DailytalkError if the version has no
+    conversations, or can't be read.
     """
     items = open_items(version)
     findings: list[Finding] = []
@@ -234,14 +230,14 @@ def check_folder(
     decode: bool = True,
     format: str = "",
 ) -> Checked:
-    """Judge a training folder, a work folder (of a corpus, too), what an app reads, or a folder of Parquet shards.
+    """Check a training folder, a work folder (of a corpus, too), a folder of an app, or one of Parquet shards.
 
-    Without `decode` the sound of a training folder is not looked at. `format` is that of an export which nothing
-    in the folder tells: a name, or a person's own file.
+    Without `decode` the sound of a training folder is not read. `format` is that of an export that can't be
+    recognised by its files: a name, or a person's own file.
 
     Returns the findings and facts: `kind` (the name of an export's format, `work`, `corpus`, `dataset`, or that of
-    an app) and what was counted; of conversations `measures` beside those of published corpora and of
-    `references`. Raises DailytalkError for a path that is no folder, or none of these.
+    an app) and counts; of conversations `measures` beside those of published corpora and of `references`. Raises
+    DailytalkError for a path that is no folder, or none of these.
     """
     from dailytalk_contiguous.publish.formats import FORMATS, format_named  # here: they load every writer
 
@@ -276,7 +272,7 @@ def check_folder(
 
 
 def _exported(folder: Path, format: ExportFormat[Any], settings: CheckSettings) -> Checked:
-    """What the format's own check finds, and of a mix of clips what is found of them."""
+    """The findings of the format's own check, and of a mix of clips those on the clips."""
     if format.check is None:
         raise DailytalkError(f"nothing is known of what a folder for {format.reader} has to be", "use it as it is")
     findings, facts = format.check(folder, settings)
@@ -286,7 +282,7 @@ def _exported(folder: Path, format: ExportFormat[Any], settings: CheckSettings) 
 
 
 def _clip_findings(folder: Path, limits: FitnessLimits | None) -> list[Finding]:
-    """What is found of the clips of a corpus or a mix, each by its row, and of their labels."""
+    """The findings on the clips of a corpus or a mix, each by its row, and on their labels."""
     judge = Judge(limits, unit="clip")
     try:
         figures, _ = corpus_figures(open_items(folder), [], judge)
@@ -336,7 +332,7 @@ def _work(folder: Path, limits: FitnessLimits | None, references: Sequence[Refer
 
 
 def file_findings(folder: Path) -> Iterator[Finding]:
-    """What is wrong with the files of a work folder beside its shards: transcripts, and sound, decoded."""
+    """Yield the findings on the files of a work folder beside its shards: transcripts, and sound, decoded."""
     for name in (TRANSCRIPT, SHIFTED):
         if (folder / name).exists():
             yield from _transcript_lines(folder / name)
@@ -365,7 +361,7 @@ def _tagged_findings(folder: Path, limits: FitnessLimits | None, n: int) -> tupl
 
 
 def measure_facts(tally: Tally, references: Sequence[ReferenceCorpus] = ()) -> list[dict[str, Any]]:
-    """Where the measures of conversations are beside those of other corpora; no part of the verdict."""
+    """Return the measures of conversations beside those of other corpora; no part of the verdict."""
     compared = (*published_references().values(), *references)
     return [
         {
@@ -407,7 +403,7 @@ def _transcript_lines(path: Path) -> Iterator[Finding]:
         if isinstance(name, str) and lines_of.setdefault(name, number) != number:
             what = f"the utterance {name} is in line {lines_of[name]} already"
             yield error("duplicate", location, what, "delete one of them, or give it another utterance_id")
-        # What was not resynthesised may lack a text: the recogniser heard none, or the conversation says why.
+        # One that was not resynthesised may lack a text: none was recognised, or the conversation says why.
         silent = no_text_reason(fields) or fields.get("status", "spoken") != "spoken"
         if not str(fields.get("text") or "").strip() and not silent:
             yield error("empty-text", location, "its text is empty", "write what is said, or delete the line")

@@ -1,7 +1,7 @@
 """Two tallies side by side, for `report --against`.
 
 A corpus is judged beside another that people know, such as DailyTalk by its own labels or DailyTalkContiguous by
-what the models rate. Shares are of clips or utterances, never of hours: each of them has a label once.
+the ratings of models. Shares are of clips or utterances, never of hours: each of them has a label once.
 """
 
 import math
@@ -24,7 +24,7 @@ from dailytalk_contiguous.publish.sections import (
     affect_map,
 )
 
-#: Labels that are compared. `act` is what a turn does in its dialogue (DailyTalk).
+#: Labels that are compared. `act` is the dialogue act of a turn (DailyTalk).
 LABELS = ("emotion", "style", "tag", "act", "sentence_type", "length")
 
 #: Measures that are compared.
@@ -32,7 +32,7 @@ COMPARED = ("seconds", "valence", "arousal", "dominance", "f0_mean", "f0_std", "
 
 
 class Compared(NamedTuple):
-    """One of two that are compared: its name, what it has many of (a plural noun), and its tally."""
+    """One side of a comparison: its name, its unit (a plural noun), and its tally."""
 
     name: str
     unit: str
@@ -43,7 +43,7 @@ class Compared(NamedTuple):
         return self.tally.heard.utterances
 
     def shares(self, label: str) -> dict[str, float]:
-        """Shares in [0, 1] of the values of a label; all are unknown where it is not counted."""
+        """Return the shares in [0, 1] of the values of a label; all are unknown where it is not counted."""
         counts = {value: part.utterances for value, part in self.tally.by[label].items()}
         return {value: n / self.n for value, n in counts.items() if n} or {UNKNOWN: 1.0}
 
@@ -81,7 +81,7 @@ def against_section(ours: Compared, theirs: Compared) -> Section:
 
 
 def turn_taking_against(ours: Compared, theirs: Compared) -> Table:
-    """Who waits for whom, who overlaps, and how often, in both; empty where in one the speaker never changes."""
+    """Return the measures of turn-taking of both sides; empty if in one of them the speaker never changes."""
     sides = [side.tally.turn_taking for side in (ours, theirs)]
     rows: list[tuple[render.TableCell, ...]] = [
         ("conversations", *(side.tally.total.conversations for side in (ours, theirs))),
@@ -100,7 +100,7 @@ def turn_taking_against(ours: Compared, theirs: Compared) -> Table:
 
 
 def label_plot(ours: Compared, theirs: Compared, label: str) -> BarPlot:
-    """The shares of the values of a label, the commonest first and unknown ones last; empty if all are unknown."""
+    """Plot the shares of the values of a label, the commonest first, unknown last; empty if all are unknown."""
     left, right = ours.shares(label), theirs.shares(label)
     pairs = {value: (left.get(value, 0.0), right.get(value, 0.0)) for value in {*left, *right}}
     unknown = pairs.pop(UNKNOWN, None)

@@ -67,10 +67,10 @@ def conversation_sections(
     players: Sequence[render.Html] = (),
     references: Sequence[ReferenceCorpus] = (),
 ) -> Iterator[Section]:
-    """The sections of a report on conversations.
+    """Yield the sections of a report on conversations.
 
     Args:
-        run: its run.json. defaults: as in `made_parts`. examples: of rejects. against: what it is compared with.
+        run: its run.json. defaults: as in `made_parts`. examples: of rejects. against: sections of a comparison.
         players: of the lines whose delivery is furthest from the source.
         references: corpora to compare its measures with, beside the published ones.
     """
@@ -91,8 +91,8 @@ def conversation_sections(
     if taught := scorecard_parts(tally, references):
         yield Section("scorecard", "What it teaches, beside other corpora", taught)
     yield Section("style", "Style", style)
-    if heard := emotion_parts(CorpusFigures(tally, unit="utterance")):
-        yield Section("emotion", "Emotion, as a classifier hears it", heard)
+    if classified := emotion_parts(CorpusFigures(tally, unit="utterance")):
+        yield Section("emotion", "Emotion, as a classifier hears it", classified)
     if tally.rebuilt:
         synthesis = [lengths_plot(tally), synthesis_table(tally, run), *words, *delivery_parts(tally), *players]
         yield Section("synthesis", "Synthesis", synthesis)
@@ -104,7 +104,7 @@ def conversation_sections(
 
 
 def edits_text(tally: Tally) -> str:
-    """What people have corrected, by field, and how many they are: `text 12, tag 3, by 2 people`."""
+    """Return the corrections of people by field, and how many people made them: `text 12, tag 3, by 2 people`."""
     fields = ", ".join(f"{name} {n:,}" for name, n in tally.edited_fields.most_common())
     people = "1 person" if len(tally.editors) == 1 else f"{len(tally.editors):,} people"
     return ", ".join(filter(None, (fields, f"by {people}" if tally.editors else "")))
@@ -139,12 +139,12 @@ def conversation_facts(tally: Tally, run: Mapping[str, Any]) -> KeyFigures:
     return KeyFigures(figures if tally.rebuilt else [*figures[:5], figures[-1]])
 
 
-#: What settings hold that say nothing.
+#: Values of settings that are not shown.
 _NO_VALUES: tuple[list[Any], ...] = ([None], [""], [[]], [False], ["auto"])
 
 
 def models_of_run(run: Mapping[str, Any], conversations: int) -> dict[Origin, int]:
-    """The models that run.json names, each with all the conversations."""
+    """Return the models that run.json names, each with all the conversations."""
     return {
         Origin(role, model["name"], model.get("licence"), model.get("url") or ""): conversations
         for role, model in (run.get("models") or {}).items()
@@ -152,10 +152,10 @@ def models_of_run(run: Mapping[str, Any], conversations: int) -> dict[Origin, in
 
 
 def made_parts(tally: Tally, run: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[SectionPart]:
-    """The models that had a part, the settings that decide what is in the data and were chosen, and the programs.
+    """Return the models, the chosen settings that decide the content of the data, and the programs.
 
-    Rows that were not rebuilt name no models; then they are those of run.json, `run`. `defaults` are the
-    settings that nobody chose (`cli.defaults.default_settings`).
+    Rows that were not rebuilt name no models; then they are those of run.json, `run`. `defaults` are the values of
+    settings that were not chosen (`cli.defaults.default_settings`).
     """
     models = tally.models or models_of_run(run, tally.total.conversations)
     rows: list[tuple[render.TableCell, ...]] = [
@@ -217,7 +217,7 @@ def durations_plot(tally: Tally) -> HistogramPlot:
 
 
 def published_tables(tally: Tally) -> list[Table]:
-    """The columns that people's own stages publish, with what was counted of them; none where none do."""
+    """Return a table of the columns that people's own stages publish, with their values; none without any."""
     rows: list[tuple[render.TableCell, ...]] = []
     for column in columns_among(tally.fields):
         counted_values = tally.published.get(column.name)
@@ -248,7 +248,7 @@ def voice_tables(tally: Tally) -> list[Table]:
 
 
 def voice_parts(tally: Tally) -> list[SectionPart]:
-    """The tables of voices; of which there is but one is a sentence."""
+    """Return the tables of voices; a table of one voice becomes a sentence."""
     tables = voice_tables(tally)
     single = [
         f"{table.title.partition(':')[0].removesuffix('s')}: {table.rows[0][0]} ({table.rows[0][-1]})."
@@ -269,9 +269,9 @@ def turn_parts(tally: Tally) -> list[SectionPart]:
 
 
 def separated_parts(tally: Tally) -> list[SectionPart]:
-    """Which conversations the measures of turns leave out, as they came with one channel; none if all have two.
+    """Return a note on conversations that came with one channel, which measures of turns leave out, if any.
 
-    If all came with one they are measured, and it is said.
+    If all came with one channel, they are measured, and the note says so.
     """
     n, of = tally.separated.conversations, tally.total.conversations
     if not n:
@@ -283,7 +283,7 @@ def separated_parts(tally: Tally) -> list[SectionPart]:
 
 
 def doubtful_sides(tally: Tally) -> Table:
-    """The utterances that are most likely on the wrong side; empty where there are none."""
+    """Return the utterances that are most likely on the wrong side; empty without any."""
     lines: list[Sequence[render.TableCell]] = []
     for _, _, line in sorted(tally.separated.doubtful, reverse=True):
         cells = (line[name] or "" for name in ("utterance_id", "source_channel", "origin", "text"))
@@ -302,9 +302,9 @@ def _sides(tally: Tally) -> list[tuple[Series, TurnTaking]]:
 
 
 def offsets_plot(tally: Tally) -> HistogramPlot:
-    """Distribution of floor-transfer offsets by who takes the floor: of the rebuilt conversations where there are.
+    """Plot the floor-transfer offsets by who takes the floor, of the rebuilt conversations where there are any.
 
-    The rebuild is to keep them, so that before and after side by side would be one curve twice; they are in
+    The rebuild keeps the offsets, so that before and after side by side would be one curve twice; both are in
     `turns_table`.
     """
     side = tally.turn_taking
@@ -341,7 +341,7 @@ def offsets_plot(tally: Tally) -> HistogramPlot:
 
 
 def _signed(value: float, digits: int) -> str:
-    """A number with its sign, and `±0` where it rounds to nothing."""
+    """A number with its sign, and `±0` where it rounds to 0."""
     text = f"{value:+.{digits}f}".replace("-", "−")
     return text if text.strip("+−0.") else f"±{text[1:]}"
 
@@ -369,14 +369,14 @@ def turns_table(tally: Tally) -> Table:
     )
 
 
-#: What colours mean in plots of measures.
+#: The colours of the sides in plots of measures.
 _SIDES = dict(zip(SIDES, (Series("left", "left"), Series("right", "right"), Series("after", "both")), strict=True))
 
 
 def scorecard_parts(tally: Tally, references: Sequence[ReferenceCorpus] = ()) -> list[SectionPart]:
-    """The measures of conversations beside those of other corpora; none where no utterance has times.
+    """Return the measures of conversations beside those of other corpora; none where no utterance has times.
 
-    Sentences are of the left side, which a model learns to be, and of both together.
+    Sentences are about the left side, which a model learns to be, and about both together.
     """
     taken, compared = tally.turn_taking, (*published_references().values(), *references)
     if not taken.speech_seconds:
@@ -397,9 +397,9 @@ def scorecard_parts(tally: Tally, references: Sequence[ReferenceCorpus] = ()) ->
 
 
 def measure_plot(tally: Tally, name: str, comparisons: Sequence[Comparison] = ()) -> HistogramPlot | None:
-    """The values of a measure over conversations, of each side, before those of other corpora.
+    """Plot the values of a measure over conversations, of each side, before those of other corpora.
 
-    None where it is unknown, and of the quantiles of offsets except the median, which `offsets_plot` shows.
+    None where it is unknown, and for the quantiles of offsets except the median, which `offsets_plot` shows.
     """
     measure, taken = TURN_MEASURES[name], tally.turn_taking
     own = [comparison for comparison in comparisons if comparison.band.measure == name]
@@ -524,7 +524,7 @@ def _tags_by_number(tally: Tally) -> list[tuple[str, Mapping[str, Moments]]]:
 
 
 def tag_measures_table(tally: Tally) -> Table:
-    """Loudness, pitch and rate by tag, of the source and of the synthesis: does the voice do what its tag says?"""
+    """Return loudness, pitch and rate by tag, of source and synthesis: does the voice do what its tag says?"""
     rows = []
     for tag, measures in _tags_by_number(tally):
         n, n_new = (
@@ -559,9 +559,9 @@ FEWEST_TAGS, FEWEST_UTTERANCES = 3, 2
 
 
 def follows_source(tally: Tally, name: str) -> float | None:
-    """Correlation of the means of source and synthesis over tags, each as heavy as its synthesised utterances.
+    """Return the correlation of the means of source and synthesis over tags, weighted by synthesised utterances.
 
-    None where there are too few tags, or they do not differ.
+    None if there are too few tags, or they do not differ.
     """
     pairs = [
         (measures[name].mean, measures[f"{NEW_VOICE}{name}"].mean, measures[f"{NEW_VOICE}{name}"].n)
@@ -617,7 +617,7 @@ UNEVEN = 0.1
 
 
 def buckets_table(tally: Tally) -> Table:
-    """The shares of LOW, MID and HIGH of the measures of which they are not thirds."""
+    """Return the shares of LOW, MID and HIGH of the measures of which they are not thirds."""
     levels = ("LOW", "MID", "HIGH")
     names = {"pitch_var": "pitch variation", "zcr": "zero crossings", "rate": "speech rate"}
     rows = [
@@ -688,7 +688,7 @@ def delivery_parts(tally: Tally) -> list[SectionPart]:
 
 
 def apart_cells(utterance: Mapping[str, Any]) -> tuple[str, str, str]:
-    """The distance of a take from its source, and how far pitch and level are apart, a dash where unknown."""
+    """Return a take's distance from its source, and how far pitch and level are apart, a dash where unknown."""
     synthesis = utterance["synthesis"]
     semitones, decibels = (synthesis.get(f"delivery_{unit}") for unit in ("semitones", "decibels"))
     return (

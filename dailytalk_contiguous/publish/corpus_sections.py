@@ -1,7 +1,7 @@
 """The sections of a report on a corpus of clips or a mix.
 
-There are three kinds of hours: recorded (clips, without copies), in training (of these, what trains), and seen
-(what trains, copies too, each as often as the manifest names it).
+There are three kinds of hours: recorded (clips, without copies), in training (the recorded clips that train), and
+seen (all that train, copies too, each as often as the manifest names it).
 """
 
 from collections import Counter
@@ -47,7 +47,7 @@ def label_title(name: str) -> str:
 
 @dataclass(frozen=True)
 class Measure:
-    """A measure of quality as it is plotted: its axis, the width of a bin, its factor, and its limits' names."""
+    """The plot of a measure of quality: its axis, the width of a bin, its factor, and the names of its limits."""
 
     axis: Axis
     bin_width: float
@@ -56,7 +56,7 @@ class Measure:
     most: str = ""
 
     def sides(self, all_limits: QualityLimits) -> list[tuple[float, str]]:
-        """Its limits that are set, in units of the axis, with the side that each rejects: `below` or `above`."""
+        """Return the limits that are set, in units of the axis, and the rejected side: `below` or `above`."""
         names = {side: name for side, name in (("below", self.least), ("above", self.most)) if name}
         values = {side: getattr(all_limits, name) for side, name in names.items()}
         return [(value * self.factor, side) for side, value in values.items() if value is not None]
@@ -71,20 +71,19 @@ MEASURES = {
     "silence_seconds": Measure(Axis("longest silence inside (s)", 0, 4, 0.5), 0.1, most="longest_silence"),
 }
 
-
 #: Clips beyond a limit to listen to.
 MOST_REJECTED = 6
 
 
 @dataclass
 class QualityTally:
-    """Measures of clips as they came, kept or not, and what `limits` reject of them.
+    """Measures of clips as they came, kept or not, and the clips that `limits` reject.
 
     Attributes:
-        measured: number of clips. refused: of these, how many are beyond any limit.
+        measured: number of clips. refused: how many of these are beyond any limit.
         bins: values by measure, in units of its axis.
-        outside, below: of each measure, how many are beyond its limits, and of these under the lower one.
-        beyond: of each kind of reason the first clips that are beyond a limit, with the reason.
+        outside, below: how many are beyond the limits of each measure, and how many of these under the lower one.
+        beyond: the first clips beyond a limit by kind of reason, with the reason.
     """
 
     limits: QualityLimits = field(default_factory=QualityLimits)
@@ -115,21 +114,21 @@ class QualityTally:
                 self.below[name] += least is not None and value < least
 
     def to_hear(self) -> list[tuple[str, str]]:
-        """Ids of clips by which one judges the limits, and why each is beyond one: as many reasons as possible."""
+        """Return ids of clips to judge the limits by, and why each is beyond one: as many reasons as possible."""
         rounds = (clip for clips in zip_longest(*self.beyond.values()) for clip in clips if clip)
         return list(islice(rounds, MOST_REJECTED))
 
 
 @dataclass
 class CorpusFigures:
-    """What is shown of a corpus of clips or of a mix.
+    """The figures of a corpus of clips or of a mix.
 
     Attributes:
         tally, quality: of its clips; quality of those that were rejected, too.
         unit: `clip`, or `file` in a mix, which may have conversations too.
         before: seconds by emotion that could train before balancing, if the run records them.
         target: seconds that every emotion should have: those of the run, or half an hour.
-        credits: whose work it is.
+        credits: the sources and their authors.
     """
 
     tally: Tally = field(default_factory=Tally)
@@ -141,7 +140,7 @@ class CorpusFigures:
 
     @classmethod
     def of_run(cls, record: Mapping[str, Any], **more: Any) -> "CorpusFigures":
-        """With what the record of a run says: minutes before balancing, the target, and whose work it is."""
+        """Take minutes before balancing, the target and the credits from the record of a run."""
         minutes = (record.get("balance") or {}).get("minutes_before", {})
         target = (record.get("settings") or {}).get("target_minutes") if minutes else None
         return cls(
@@ -152,7 +151,7 @@ class CorpusFigures:
         )
 
     def training(self) -> dict[str, tuple[float, float]]:
-        """Seconds of each emotion that train: recorded (before balancing left any out, if it did), and seen."""
+        """Return the seconds of each emotion that train: recorded (before balancing left any out), and seen."""
         sums = self.tally.by["emotion"]
         return {
             name: (
@@ -163,7 +162,7 @@ class CorpusFigures:
         }
 
     def shortfalls(self) -> list[Shortfall]:
-        """Emotions whose recordings that could train are under the target, and what is thinnest among them."""
+        """Return emotions with less than the target of recordings that could train, and their rarest sentences."""
         if not self.tally.trained:
             return []
         training = self.training()
@@ -218,7 +217,7 @@ def corpus_facts(figures: CorpusFigures) -> KeyFigures:
 
 
 def label_parts(figures: CorpusFigures) -> list[SectionPart]:
-    """Hours and counts by each dimension, and in a sentence those of which all clips have one value."""
+    """Return hours and counts by each dimension; dimensions with one value for all clips are in a sentence."""
     same, unknown, plots = [], [], list[SectionPart]()
     for name in DIMENSIONS:
         values = list(figures.tally.by[name])
@@ -256,7 +255,7 @@ MOST_SPEAKERS = 15
 def crossed_plot(
     figures: CorpusFigures, rows: str, columns: str, title: str, note: str = "", name: str = ""
 ) -> MatrixPlot:
-    """How many recorded clips have which value of two labels; empty unless each has two values that are known."""
+    """Count recorded clips by the values of two labels; empty unless each has two values that are known."""
     counts = figures.tally.crossed[rows, columns]
     row_sums: Counter[str] = Counter()
     column_sums: Counter[str] = Counter()
@@ -285,7 +284,7 @@ def crossed_plot(
 
 def perceived_plot(figures: CorpusFigures) -> MatrixPlot:
     counts = {pair: n for pair, n in figures.tally.crossed["emotion", "perceived"].items() if UNKNOWN not in pair}
-    agreed, whole = sum(n for (meant, heard), n in counts.items() if meant == heard), sum(counts.values())
+    agreed, whole = sum(n for (meant, perceived), n in counts.items() if meant == perceived), sum(counts.values())
     mean = figures.tally.agreement
     note = (
         f"Rows: what was meant; columns: what raters heard. They agree in {agreed:,} of {whole:,} "
@@ -297,7 +296,7 @@ def perceived_plot(figures: CorpusFigures) -> MatrixPlot:
 
 
 def crossed_parts(figures: CorpusFigures) -> list[SectionPart]:
-    """Emotions as raters and a classifier heard them, by speaker and by gender, where that is known."""
+    """Return emotions as raters and a classifier perceived them, by speaker and by gender, where that is known."""
     plots = (
         perceived_plot(figures),
         crossed_plot(figures, "gender", "emotion", "Emotion by gender", name="emotion_by_gender"),
@@ -306,7 +305,7 @@ def crossed_parts(figures: CorpusFigures) -> list[SectionPart]:
     return [*(plot for plot in plots if plot), *emotion_parts(figures)]
 
 
-#: What is said wherever classes of emotion are shown.
+#: A sentence that is beside all classes of emotion.
 A_GUESS = "Classes of emotion are a guess from sound, and no diagnosis: nobody was asked how they felt."
 
 
@@ -323,9 +322,9 @@ def emotion_parts(figures: CorpusFigures) -> list[SectionPart]:
         )
     marked = " (an estimate)" if estimate else ""
     counts = figures.tally.crossed["emotion", "emotion_class"]
-    # Of `unsure`, and of what could not be classified, nothing was said that could be right.
+    # `unsure` and unclassified utterances have no class that could be right.
     pairs = {pair: n for pair, n in counts.items() if UNKNOWN not in pair and pair[1] != UNSURE}
-    right, answered = sum(n for (label, heard), n in pairs.items() if label == heard), sum(pairs.values())
+    right, answered = sum(n for (label, answer), n in pairs.items() if label == answer), sum(pairs.values())
     note = (
         f"Rows: the label; columns: what the classifier heard. Of the classes that it said, {right:,} "
         f"of {answered:,} are the label ({render.percent(right, answered)})."
@@ -389,7 +388,7 @@ def balance_plot(figures: CorpusFigures) -> BarPlot:
 
 
 def listed_names(names: Sequence[str]) -> str:
-    """Names as a part of a sentence.
+    """Join names as a part of a sentence.
 
     >>> listed_names(["happy", "sad", "calm"]), listed_names(["sad"])
     ('happy, sad and calm', 'sad')
@@ -398,7 +397,7 @@ def listed_names(names: Sequence[str]) -> str:
 
 
 def missing_table(figures: CorpusFigures) -> Table:
-    """What recordings every emotion lacks to reach the target, and once what all of them ask for."""
+    """Return the recordings that each emotion lacks to reach the target; a kind that all lack is named once."""
     training, goal = figures.training(), f"{figures.target / 60:g} minutes"
     shortfalls = figures.shortfalls()
     kinds = [" ".join(filter(None, (short.length, short.sentence_type))) for short in shortfalls]
@@ -443,7 +442,7 @@ def quality_plots(quality: QualityTally) -> list[HistogramPlot]:
 
 
 def quality_table(quality: QualityTally) -> Table:
-    """The limits of each measure, and how many are beyond them."""
+    """Return the limits of each measure, and how many clips are beyond them."""
     rows: list[tuple[render.TableCell, ...]] = []
     for name, measure in MEASURES.items():
         unit = measure.axis.title.partition("(")[2].rstrip(")")

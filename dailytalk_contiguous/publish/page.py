@@ -1,4 +1,9 @@
-"""The report: one HTML page to look at and listen to, of conversations or of clips, alone or beside others."""
+"""The report: one HTML page to look at and listen to, of conversations or of clips, alone or beside others.
+
+The page forbids every connection, needs no network and can be sent by mail. Rows are read once, one at a time, and
+counted, judged and drawn as two strips each. Examples are chosen by their measures; these, and those that the user
+names, are read once more for the player, with their sound.
+"""
 
 import base64
 import hashlib
@@ -65,7 +70,7 @@ _EMPTY = joined(())
 
 
 def left_channels(items: Items, names: Iterable[str]) -> dict[str, bytes]:
-    """The left channel, the clip itself, of some clips as MP3, by id. Raises BadInput if one can't be decoded."""
+    """Return the left channel, the clip itself, of some clips as MP3, by id. Raises BadInput for a damaged one."""
     sounds = {}
     for name in names:
         audio = items.sound(name).audio
@@ -75,10 +80,9 @@ def left_channels(items: Items, names: Iterable[str]) -> dict[str, bytes]:
 
 
 def stratified_sample(rows: Iterable[Mapping[str, Any]], count: int, seed: int = 0) -> list[str]:
-    """Ids of `count` recorded clips, as many of each emotion as possible, its styles and speakers in rotation.
+    """Choose `count` recorded clips by id, as many of each emotion as possible, styles and speakers in rotation.
 
-    Choice and order depend on the ids and the seed alone. Copies and clips without an emotion are left
-    out.
+    Choice and order depend on the ids and the seed alone. Copies and clips without an emotion are left out.
     """
     queues: dict[str, dict[tuple[Any, Any], list[str]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
@@ -93,7 +97,7 @@ def clip_place(name: str, seed: int) -> str:
 
 
 def _by_turns(groups: Sequence[Sequence[str]], seed: int | None) -> list[str]:
-    """The first of every group, then the second, …; with a seed each group, and the groups, in a drawn order."""
+    """The first of every group, then the second, …; with a seed each group, and the groups, in random order."""
     if seed is not None:
         drawn = [sorted(group, key=lambda name: clip_place(name, seed)) for group in groups]
         groups = sorted(drawn, key=lambda group: clip_place(group[0], seed))
@@ -104,13 +108,13 @@ def _by_turns(groups: Sequence[Sequence[str]], seed: int | None) -> list[str]:
 def compare_folders(
     folder: Path, other: Path
 ) -> tuple[comparison_sections.Compared, comparison_sections.Compared]:
-    """Both sides, read to their ends, each of what `dailytalk corpus`, `mix`, `tag`, `speak` or `build` wrote.
+    """Read both sides to their ends: folders of `dailytalk corpus`, `mix`, `tag`, `speak` or `build`.
 
-    Raises DailytalkError if one has nothing to compare or holds a damaged file, or both are one.
+    Raises DailytalkError if one has nothing to compare or holds a damaged file, or both are one folder.
     """
     if folder.resolve() == other.resolve():
         raise DailytalkError(f"{as_text(folder)!r} can't be compared with itself", "name another with --against")
-    # They are called by the shortest ends of their paths that differ.
+    # Their names are the shortest ends of their paths that differ.
     parts, other_parts = (path.resolve().parts for path in (folder, other))
     n = next(n for n in count(1) if parts[-n:] != other_parts[-n:])
     names = as_text(Path(*parts[-n:])), as_text(Path(*other_parts[-n:]))
@@ -118,7 +122,7 @@ def compare_folders(
 
 
 def _compared(folder: Path, name: str) -> comparison_sections.Compared:
-    """All of a folder that can be heard; copies are no recordings and don't count."""
+    """All conversations or clips of a folder; copies are no recordings and don't count."""
     if not is_mix(folder) and not any((folder / part).exists() for part in (CLIPS, MEASURED, TRANSCRIPT, DATASET)):
         raise DailytalkError(
             f"{as_text(folder)!r} has neither clips nor conversations to compare",
@@ -137,26 +141,19 @@ def _compared(folder: Path, name: str) -> comparison_sections.Compared:
     return side
 
 
-# The page of conversations: a file of HTML that needs no network and can be sent by mail.
-#
-# Rows are read once, one at a time, and counted, judged and drawn as two strips each. Examples are chosen by what
-# was measured; these, and the ones that the user names, are read once more for the player, with their sound. The
-# page forbids every connection.
-
-
 #: The page's name in its folder, and the number of examples that it shows by default.
 REPORT, SHOWN = "report.html", 5
 
 #: Rejects that are listed with their remedies.
 EXAMPLES = 30
 
-#: Where the sound goes: files beside the page, the page itself, or nowhere.
+#: The place of the sound: files beside the page, the page itself, or nowhere.
 AUDIO = ("beside", "inside", "none")
 
-#: What `shown` and `--conversations` call every conversation.
+#: The value of `shown` and `--conversations` for every conversation.
 ALL = "all"
 
-#: Bytes of sound up to which it goes into the page by default: what can still be sent by mail.
+#: Bytes of sound up to which it goes into the page by default: as much as can still be sent by mail.
 MOST_INSIDE = 20_000_000
 
 #: Seconds of conversations up to which their sound is decoded for the verdict: ten hours, half a minute of work.
@@ -165,24 +162,24 @@ MOST_DECODED = 36_000.0
 #: Seconds in the player up to which waveforms are fine.
 MOST_FINE = 1200.0
 
-#: Seconds of a line that is heard alone.
+#: Seconds of a line that is played alone.
 LONGEST_LINE = 30.0
 
 #: Probability of a word below which the player marks it.
 UNSURE = 0.5
 
-#: What the page may play: the sound that is in it, and that of files beside it. In a page that was opened from a
-#: disk, Chromium takes `'self'` for the files of that disk.
+#: Sources that the page may play: the sound that is in it, and that of files beside it. In a page that was opened
+#: from a disk, Chromium takes `'self'` for the files of that disk.
 _MEDIA = {"beside": "'self' data:", "inside": "data:", "none": "data:"}
 
 
 @dataclass(frozen=True)
 class WrittenReport:
-    """A report: its place, its bytes, and how many conversations or recorded clips it is about.
+    """A report: its path, its bytes, and its number of conversations or recorded clips.
 
-    `shown` are the ids of those with sound or that the player shows. `labelled`: they are clips. `measured`: how
-    many were measured, those that were not kept too. `verdict`: None where no clip is finished. `files`: the
-    folder of their sound beside the page; None where there is none.
+    `shown` are the ids of those with sound or in the player. `labelled`: they are clips. `measured`: the number of
+    measured clips, kept or not. `verdict`: None where no clip is finished. `files`: the folder of their sound
+    beside the page; None where there is none.
     """
 
     path: Path
@@ -210,19 +207,19 @@ def write_report(
     """Write the report of conversations or clips. Of a version, rows are read one by one over the network.
 
     Args:
-        where: what `open_items` takes: a work folder, a folder of finished shards, a mix, or a version.
+        where: as `open_items` takes it: a work folder, a folder of finished shards, a mix, or a version.
         out: the file; by default `report.html` in the folder.
-        shown: how many examples to choose; or the ids of conversations; or `ALL` of them, to look at and to hear.
-            Of clips the page chooses.
+        shown: how many examples to choose; or the ids of conversations; or `ALL` of them. Clips are always chosen
+            by the page.
         other: a folder to compare it with, as `compare_folders` takes it; None for none.
         markdown: of clips: a file for the summary; None for none.
         audio: one of `AUDIO`; None: inside where that takes less than `MOST_INSIDE` bytes, else beside.
-        limits: from where on conversations are remarked on.
+        limits: beyond which conversations are remarked on.
         reference: another corpus to compare the measures of conversations with.
         defaults: of `cli.defaults.default_settings`.
 
-    Raises DailytalkError if it holds nothing or can't be read, an id is not in it, `shown` asks for clips, there
-    is nothing to compare, or the folder for its sound holds something else.
+    Raises DailytalkError if it is empty or can't be read, an id is not in it, `shown` asks for clips, there is
+    nothing to compare, or the folder for its sound holds other files.
     """
     path = out or _default_path(where)
     against: list[report.Section] = []
@@ -243,9 +240,9 @@ def write_report(
     judge = judging.Judge(limits, unit="clip")
     figures, chosen_by = corpus_figures(items, refused, judge)
     examples = _count_rejects(figures.tally, itertools.chain(map(_refusal, refused), items.rejects()))
-    audible = left_channels(items, stratified_sample(chosen_by, SAMPLES))
+    sounds = left_channels(items, stratified_sample(chosen_by, SAMPLES))
     samples = []
-    for name, sound in audible.items():
+    for name, sound in sounds.items():
         row = items.row(name)
         known = (row["labels"][label] for label in ("emotion", "style", "intensity", "speaker", "split"))
         facts, text = " · ".join(str(value) for value in known if value), row["utterances"][0]["text"] or ""
@@ -269,7 +266,7 @@ def write_report(
     if markdown:
         write_text(markdown, report.summary(corpus_sections.corpus_sections(figures, against=against)))
     clips = figures.tally.total.conversations
-    return WrittenReport(path, path.stat().st_size, clips, tuple(audible), True, figures.quality.measured, verdict)
+    return WrittenReport(path, path.stat().st_size, clips, tuple(sounds), True, figures.quality.measured, verdict)
 
 
 class _Listed(NamedTuple):
@@ -302,14 +299,14 @@ def _write(
         listed.append(_Listed(judge.add(row), row["duration"] or 0.0, row["source_duration"], *strips))
     examples = _chosen(items, listed, shown)
     numbers = range(len(listed)) if shown == ALL else examples.keys()
-    heard = sum(min(listed[number].seconds, LONGEST) for number in numbers)
+    played = sum(min(listed[number].seconds, LONGEST) for number in numbers)
     # Only a work folder that was tagged knows where its recordings are.
     is_tagged = items.folder is not None and (items.folder / TAGGED).is_dir() and tally.rebuilt
     recordings = TaggedItems(items.folder) if items.folder and is_tagged else None
     as_recorded = examples if recordings else ()
     recorded = sum(min(listed[number].source_seconds or 0.0, LONGEST) for number in as_recorded)
-    mode = audio or ("inside" if (heard + recorded) * BYTES_A_SECOND < MOST_INSIDE else "beside")
-    levels = FINE if heard <= MOST_FINE else COARSE
+    mode = audio or ("inside" if (played + recorded) * BYTES_A_SECOND < MOST_INSIDE else "beside")
+    levels = FINE if played <= MOST_FINE else COARSE
     names = Counter(entry.judged.name for entry in listed)
     sounds = _Sounds(mode, path, {name for name, n in names.items() if n > 1})
     parts = _Parts(items, recordings, sounds, levels)
@@ -356,10 +353,7 @@ def _write(
 
 
 def _as_checked(items: Items, seconds: float, limits: judging.FitnessLimits | None) -> list[Finding] | None:
-    """The findings of `dailytalk check` on a folder that has more than rows: one to train on, a corpus, talks.
-
-    None of anything else.
-    """
+    """The findings of `dailytalk check` on a folder with more than rows (training, a corpus, talks), or None."""
     folder = items.folder
     if folder is None or items.kind in ("conversations", "tagged", "measured", "version"):
         return None
@@ -371,7 +365,7 @@ def _as_checked(items: Items, seconds: float, limits: judging.FitnessLimits | No
 
 
 def _checked(items: Items, judge: judging.Judge) -> list[Finding]:
-    """What `dailytalk check` finds of finished conversations, row by row, or that their sound was not decoded."""
+    """The findings of `dailytalk check` on finished conversations, row by row, or that no sound was decoded."""
     if not (items.rebuilt and judge.n):
         return []
     if items.folder is None or items.kind != "conversations" or judge.seconds > MOST_DECODED:
@@ -424,10 +418,10 @@ def page_of(
     data: Iterable[str] = (),
     media: str = "data:",
 ) -> Iterator[str]:
-    """The pieces of a page's text.
+    """Yield the pieces of a page's text.
 
-    `header` is between its name and the list of sections; `data` are blocks for its script; `media` says where its
-    sound may come from, in words of a content security policy.
+    `header` is between its name and the list of sections; `data` are blocks for its script; `media` are the
+    sources of its sound, in words of a content security policy.
     """
     top, middle = template("report.html").split("@@CONTENT@@")
     rest, bottom = middle.split("@@DATA@@")
@@ -460,7 +454,7 @@ def _chosen(items: Items, listed: Sequence[_Listed], shown: int | str | Sequence
 
 
 def examples_of(judged: Sequence[judging.Judged], count: int) -> dict[int, str]:
-    """Numbers of the conversations that say most about all of them, `count` at most, with the reason for each.
+    """Choose the numbers of `count` conversations at most, as examples of all of them, with the reason for each.
 
     The worst, the most typical (whose measures are nearest to the middle of all, by rank), the one with most
     overlap, the most shortened, the one with the lowest confidence, the one that is delivered least like its
@@ -600,7 +594,7 @@ def _table(listed: Sequence[_Listed], detailed: Iterable[int], opens: int | None
 
 
 class _Sounds:
-    """Where the sound goes: into the page, into a folder beside it, which we own, or nowhere."""
+    """Puts the sound into the page, into a folder beside it, which we own, or nowhere."""
 
     def __init__(self, mode: str, page: Path, repeated: Collection[str]) -> None:
         self.mode, self.folder, self.repeated = mode, page.with_name(f"{page.stem}_files"), repeated
@@ -658,7 +652,7 @@ class _Parts:
     levels: int
 
     def of_examples(self, names: Mapping[int, str]) -> dict[int, dict[str, Any]]:
-        """What it shows of examples, by number. Where a sound can't be read it says why, and shows the rest."""
+        """The details of examples, by number. One whose sound can't be read names the problem instead."""
 
         def example(row: Row, number: int, sound: ItemSound | str) -> dict[str, Any]:
             return self._made(row, number, True, sound) | {"recorded": self._recorded(row, number)}
@@ -743,9 +737,9 @@ class _Parts:
 
 
 def _in_threads(jobs: Iterable[tuple[int, Callable[[], _T]]]) -> Iterator[tuple[int, _T]]:
-    """What numbered jobs give, in their order: sounds are decoded and compressed beside each other.
+    """The results of numbered jobs, in their order: decoding and compressing sound release the interpreter.
 
-    Neither needs the interpreter. A few jobs, with their rows, are in memory.
+    A few jobs, with their rows, are in memory.
     """
     at_once = cores()
     with ThreadPoolExecutor(at_once) as pool:
@@ -774,27 +768,21 @@ def _line_sound(
     return samples[:, side : side + 1], public(problem)
 
 
-# The report of an expressive corpus or of a mix: a self-contained page, and a summary in Markdown for a card.
-#
-# After `dailytalk corpus --report-only` there are measures and no clips; then the page shows where the limits
-# of quality are and what they would reject, which helps to choose them.
-
-
 #: Clips to listen to, and seconds of one that is beyond a limit.
 SAMPLES, LONGEST_REJECTED = 20, 40.0
 
 
 def _beyond_limits(items: Items, quality: corpus_sections.QualityTally) -> list[report.Section]:
+    """Clips that the limits reject, to choose the limits by; after `--report-only` there are no others."""
     reasons = dict(quality.to_hear())
     sounds = items.measured_sounds(reasons)
-    heard = {
-        name: to_mp3(read_at(sounds[name], RATE, 0.0, LONGEST_REJECTED)[:, :2], RATE)
-        for name in reasons
-        if name in sounds
-    }
-    cards = joined(heard_card(name, "", f"{reasons[name]}.", mp3) for name, mp3 in heard.items())
-    title = "Listen to what is beyond a limit"
-    return [report.Section("beyond", title, [fill('<div class="samples">{}</div>', cards)])] if heard else []
+    cards = []
+    for name in reasons:
+        if name in sounds:
+            mp3 = to_mp3(read_at(sounds[name], RATE, 0.0, LONGEST_REJECTED)[:, :2], RATE)
+            cards.append(heard_card(name, "", f"{reasons[name]}.", mp3))
+    samples = fill('<div class="samples">{}</div>', joined(cards))
+    return [report.Section("beyond", "Listen to what is beyond a limit", [samples])] if cards else []
 
 
 def heard_card(name: str, facts: str, text: str, sound: bytes | str) -> Html:

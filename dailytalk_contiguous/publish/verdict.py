@@ -1,16 +1,15 @@
-"""Whether data is good to train on: what conversations are measured by, what is found of them, and the verdict.
+"""The verdict whether data is good to train on, the limits of its measures, and the findings that it is made of.
 
 `check`, `report` and the page judge by this module alone. A conversation is measured from its row, never from its
 audio, so that 20,000 of them can be judged while they are read once. A finding is a sentence with its figure, its
-place and what to do; the verdict is made of the findings:
+place and its remedy; the verdict is made of the findings:
 
-- **bad**: somebody would train on what is wrong. An error (a trainer would fail or learn garbage), or words that
-  can't be right.
-- **doubtful**: what is learnt is distorted, or much is missing: the sound, the pace of the new voice, the levels,
-  hours that were lost.
-- **good**: none of these. There may still be notes: how much there is, how people talk (long turns, late starts),
-  what is not known. They are for somebody who chooses data, and say nothing against it.
-- **empty**: there is nothing to judge.
+- **bad**: a model would learn errors: a trainer would fail or learn garbage, or words can't be right.
+- **doubtful**: a model would learn distorted speech, or much is missing: the sound, the pace of the new voice, the
+  levels, hours that were lost.
+- **good**: none of these. There may still be notes: the amount, the manner of talking (long turns, late starts),
+  unknown facts. They help to choose data, and are no reason against it.
+- **empty**: no conversation or clip.
 """
 
 import math
@@ -21,6 +20,7 @@ from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 from dailytalk_contiguous.core.hallucination import MAX_WORDS_PER_SECOND, WIDE_BAND
@@ -48,15 +48,13 @@ from dailytalk_contiguous.publish.render import Html, fill, joined, model_name, 
 _SEVERITIES: tuple[Severity, ...] = ("bad", "doubtful", "note")
 
 
-def _limit(limit: float, about: str, option: str, metavar: str = "SHARE", off: str = "") -> Any:
+def _limit(limit: float, about: str, option: str, metavar: str = "SHARE", off: str = "", unit: str = "") -> Any:
     off = off or ("0" if option.startswith("min_") else "inf")
     about = f"{about}; {off} sets no limit."
-    return setting(limit, about, option=option, panel="quality", words=NO_LIMIT, metavar=metavar)
+    return setting(limit, about, option=option, panel="quality", words=NO_LIMIT, metavar=metavar, unit=unit)
 
 
-def _seconds(limit: float, about: str, option: str) -> Any:
-    about = f"{about}; inf sets no limit."
-    return setting(limit, about, option=option, panel="quality", unit="s", words=NO_LIMIT)
+_seconds = partial(_limit, metavar="", unit="s")
 
 
 @dataclass(frozen=True)
@@ -67,7 +65,7 @@ class FitnessLimits:
         lowest_confidence: of the recogniser, in a conversation. Whisper's authors take a window for failed below
             a mean log probability of −1, 0.37 (Radford et al. 2022, section 4.5); a mean over a conversation
             hides such windows, so it is higher here, by choice.
-        most_without_text: share of the speech; a choice: a model hears what it has no words for.
+        most_without_text: share of the speech; a choice: a model is trained on speech that it has no words for.
         fastest_words: words a second beyond `core.hallucination.EXTRA_WORDS`; auctioneers reach 6 to 7.
         most_unheard_words: share; a single one is mostly mumbled or made up, more are timed wrong altogether.
         lowest_bandwidth_hz: telephone speech ends at 3.4 to 4 kHz, what was recorded at 16 kHz at 7 to 8, as in
@@ -76,10 +74,11 @@ class FitnessLimits:
             of loudness", JASA 27:815).
         lowest_snr_db, most_clipping: as in `core.quality.QualityLimits`.
         most_leak_db: a headset next to a loudspeaker picks up the other side 20 to 30 dB down
-            (`core.crosstalk`); what is louder reads as speech of this side.
+            (`core.crosstalk`); a louder leak is taken for speech of this side.
         least_length_ratio, most_length_ratio: new over recorded length; a choice: √2 either way.
         most_as_recorded: share of the utterances to resynthesise that were not; a choice.
-        least_talk_share: share of the speech of the speaker who says less; a choice: below it nobody answers.
+        least_talk_share: share of the speech of the speaker who says less; a choice: below it there are no
+        answers.
         least_main_talk: share of the time, median over conversations, from `FEWEST_CONVERSATIONS` on. In three of
             four conversations of Open Yap 1K a side has over 0.40 of the speech (between its percentiles 5 and 50,
             0.27 and 0.56, in proportion), and Fisher has 53.5 s of speech of both a minute: 0.40 · 53.5 / 60.
@@ -152,8 +151,8 @@ class _Bound(NamedTuple):
         kind, severity, remedy: of the finding. `doubtful` is a note while under `WIDESPREAD` of the hours have it.
         clause: what conversations beyond it are or do; `{}` is the limit as it is shown.
         step: how far beyond the limit weighs 1, in units of the measure; None: as far as the limit is from 0.
-        median: whether the median over all conversations is held against the limit, not each of them.
-        fewest: conversations from which on their median says something; above 1, no single one is beyond it.
+        median: whether the median over all conversations is compared with the limit, not each of them.
+        fewest: conversations from which on their median is meaningful; above 1, no single one is beyond it.
     """
 
     measure: str
@@ -171,10 +170,10 @@ class _Bound(NamedTuple):
         return self.limit.startswith(("lowest_", "least_"))
 
 
-#: Share of the hours: what fewer have can be left out, by the page's table, and speaks against those alone.
+#: Share of the hours: a problem of fewer speaks against these alone, and they can be left out by the page's table.
 WIDESPREAD = 0.1
 
-#: Conversations from which on their median says something: that half of ten have less than one in four has
+#: Conversations from which on their median is meaningful: that half of ten have less than one in four has
 #: elsewhere is chance in 8 % of all cases at most.
 FEWEST_CONVERSATIONS = 10
 
@@ -182,7 +181,7 @@ FEWEST_CONVERSATIONS = 10
 #: so much ends of speech are measured early or late.
 FEWEST_CHANGES, SAME_GAP = 20, 0.05
 
-#: Hz; telephone calls measure 3.8 to 4.6 kHz after their rate was changed, what was recorded at 16 kHz 7 to 8.
+#: Hz; telephone calls measure 3.8 to 4.6 kHz after their rate was changed, recordings at 16 kHz 7 to 8.
 TELEPHONE_HZ = 5000.0
 
 _BOUNDS = (
@@ -357,14 +356,14 @@ _BOUNDS = (
 )
 
 
-#: What helps against little overlap where all are talks with a machine. It yields by its rules and is not rebuilt,
-#: so that what is recorded is how it was: a note, which says nothing against it.
+#: The remedy for little overlap where all are talks with a machine. It yields by its rules and is not rebuilt, so
+#: that the recording is how it was: a note, which is no reason against it.
 _OVERLAP_OF_TALKS = "talk with --headphones or --web: only there you may speak over the voice"
 
 #: Notes that are in the first line even of good data.
 _UNKNOWN_CONFIDENCE, NOT_DECODED = "unknown-confidence", "not-decoded"
 
-#: Kinds of findings that a command speaks of too: what was only tagged, and what nothing came of.
+#: Kinds of findings that commands name too: data that was only tagged, and runs that finished no conversation.
 NOT_SPOKEN, NOTHING_FINISHED = "not-spoken", "nothing-finished"
 
 _NOT_SPOKEN = (
@@ -374,7 +373,7 @@ _NOT_SPOKEN = (
 
 
 class Judged(NamedTuple):
-    """A conversation beside the limits.
+    """A conversation compared with the limits.
 
     Attributes:
         name: its id.
@@ -390,7 +389,7 @@ class Judged(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What all comes to: its level, a sentence with the level and why, and the findings, the worst first."""
+    """The level, a sentence with the level and its reason, and the findings, the worst first."""
 
     level: Severity | Literal["good", "empty"]
     headline: str
@@ -422,7 +421,7 @@ class _Beyond:
 #: Beyond this, further from a limit is not worse: one absurd value must not hide all others.
 _MOST_EXCESS = 3.0
 
-#: What a breach weighs in the badness of a conversation.
+#: The weight of a breach in the badness of a conversation.
 _WEIGHTS = {"bad": 4.0, "doubtful": 2.0, "note": 1.0}
 
 
@@ -452,7 +451,7 @@ class Judge:
         self._beyond: dict[str, _Beyond] = {bound.kind: _Beyond() for bound in _BOUNDS}
 
     def add(self, row: Row) -> Judged:
-        """Judge a row that can be used, and count it, except for the copy of a clip: that says nothing more."""
+        """Judge a row that can be used, and count it, except copies of clips."""
         if (row.get("labels") or {}).get("augmented_from") is not None:
             return Judged(row["conversation_id"], {}, (), 0.0)
         measured = measure_conversation(row, self.rebuilt) | (row.get("measures") or {})
@@ -470,7 +469,7 @@ class Judge:
         return self.add_measured(row["conversation_id"], measured, unsure, named, talk, overlap, separated)
 
     def _is_misheard(self, name: str, values: MeasuredConversation, unsure: Mapping[str, int]) -> bool:
-        """Whether its words can't be trusted: a recogniser that knows no telephones heard one, and is not sure.
+        """Whether its words can't be trusted: a recogniser that was not trained on telephones recognised one.
 
         No measure of the words alone shows it. On two telephone calls, where 85 to 101 % of the words were wrong,
         there were 2.7 words a second, 0.5 % of the speech without text, 11 % utterances of one word, and a
@@ -529,12 +528,12 @@ class Judge:
     def findings(
         self, tally: Tally | None = None, run: Mapping[str, Any] = {}, taken: TurnTaking | None = None
     ) -> list[Finding]:
-        """What is found of all that was added, and of the run that made it.
+        """Return the findings on all that was added, and on the run that made it.
 
         Args:
             tally: of the same rows and of what was rejected.
             run: run.json; empty where there is none.
-            taken: how they take turns, where there are no rows; by default that of `tally`.
+            taken: turn-taking, where there are no rows; by default that of `tally`.
         """
         tally, findings = tally or Tally(), list[Finding]()
         for (stage, kind), n in tally.rejects.items():
@@ -558,7 +557,7 @@ class Judge:
         return [*findings, *self._of_hours()]
 
     def verdict(self, tally: Tally | None = None, run: Mapping[str, Any] = {}) -> Verdict:
-        """The verdict on all that was added; arguments as of `findings`."""
+        """Return the verdict on all that was added; arguments as of `findings`."""
         return verdict_of(self.findings(tally, run), self.n)
 
     def _of_conversations(self) -> Iterator[Finding]:
@@ -585,7 +584,7 @@ class Judge:
                 yield advice(bound.kind, beyond.worst, what, bound.remedy, self._severity(bound.severity, beyond))
 
     def _of_gaps(self, taken: TurnTaking) -> Iterator[Finding]:
-        """A side that comes in always after the same gap, whatever was said: a metronome."""
+        """A side that always begins after the same gap, like a metronome."""
         for channel in CHANNELS:
             offsets, limit = taken.offsets_of[channel], self.limits.most_same_gaps
             if limit is None or offsets.n < FEWEST_CHANGES:
@@ -623,7 +622,7 @@ class Judge:
                 yield advice(_UNKNOWN_CONFIDENCE, ".", what, remedy, "note")
 
     def _of_separated(self) -> Iterator[Finding]:
-        """What came with one channel: whose lines may be on the wrong side, and what holds both voices."""
+        """Conversations that came with one channel: lines may be on the wrong side, or hold both voices."""
         if not self._separated:
             return
         utterances, doubtful, seconds, mixed = map(sum, zip(*self._separated, strict=True))
@@ -677,13 +676,13 @@ def corpus_findings(figures: CorpusFigures, judge: Judge, run: Mapping[str, Any]
 def _label_findings(
     tally: Tally, thin: Mapping[str, float], wanted: float, limits: FitnessLimits
 ) -> Iterator[Finding]:
-    """What speaks against the labels of clips.
+    """The findings on the labels of clips.
 
     `thin`: seconds of recordings that could train, of each emotion that has fewer than `wanted`.
     """
     pairs = tally.crossed.get(("emotion", "perceived"), Counter())
     rated = sum(n for pair, n in pairs.items() if UNKNOWN not in pair)
-    agreed = sum(n for (meant, heard), n in pairs.items() if meant == heard != UNKNOWN)
+    agreed = sum(n for (meant, perceived), n in pairs.items() if meant == perceived != UNKNOWN)
     least = limits.least_heard_as_meant
     if rated and least is not None and agreed < least * rated:
         what = f"raters heard the emotion that was meant in {percent(agreed, rated)} of {counted(rated, 'clip')}"
@@ -732,13 +731,13 @@ def _shown(name: str, value: float, limit: bool = False) -> str:
 
 
 class LostHours(NamedTuple):
-    """What a run rejected of its input, in whole conversations.
+    """The part of the input of a run that was rejected, in whole conversations.
 
     Attributes:
-        conversations, of_conversations: how many, of how many.
-        seconds, of_seconds: how long they are, of how much. Recordings that can't be read have no length.
+        conversations, of_conversations: their number, of all.
+        seconds, of_seconds: their length, of all. Recordings that can't be read have no length.
         reasons: seconds by kind of reason, the longest first.
-        recordings: how many recordings can't be used, which are none of these conversations.
+        recordings: number of recordings that can't be used, which are none of these conversations.
     """
 
     conversations: int
@@ -755,7 +754,7 @@ class LostHours(NamedTuple):
 
 
 def lost_hours(run: Mapping[str, Any]) -> LostHours | None:
-    """What both halves of a work folder rejected, by its run.json; None where it does not say.
+    """Return the rejects of both halves of a work folder, by its run.json; None without a record of them.
 
     A conversation that tagging rejected is not spoken, so that no second is counted twice.
     """
@@ -775,21 +774,19 @@ def lost_hours(run: Mapping[str, Any]) -> LostHours | None:
 
 
 def remedy_of(lost: LostHours, kinds: Sequence[str]) -> str:
-    """What to do about rejects, by what they say themselves of the first of these kinds that has a remedy."""
+    """Return the remedy of rejects: that of the first of these kinds that has one."""
     remedies = [lost.remedies[kind] for kind in kinds if lost.remedies.get(kind)]
     return "; ".join([*remedies[:1], "see rejects.jsonl"])
 
 
-#: The parts that a reader asks for first, and what they are called there.
+#: The roles that are shown first, and their names.
 _PARTS = {"recogniser": "words", "affect": "affect", "synthesiser": "new voice"}
 
 
 def made_facts(run: Mapping[str, Any], tally: Tally) -> list[tuple[str, str]]:
-    """What made the data, as names and values: models with their notes, profile, licence, date, command.
+    """Return the origin of the data as names and values: models with their notes, profile, licence, date, command.
 
-    Args:
-        run: run.json; empty where there is none, as for a version: then what the rows say of themselves.
-        tally: of the rows.
+    `run` is run.json, empty without one, as for a version: then the facts are those of the rows in `tally`.
     """
     speak = run.get("speak") or {}
     named = {
@@ -824,10 +821,10 @@ def made_facts(run: Mapping[str, Any], tally: Tally) -> list[tuple[str, str]]:
     dates = list(dict.fromkeys(str(half["date"]) for half in (run, speak) if half.get("date")))
     facts += [("date", " and ".join(dates))] if dates else []
     commands = dict.fromkeys(str(half["command"]) for half in (run, speak) if half.get("command"))
-    for command in commands:  # without what is before the last part of a path, and names in addresses
+    for command in commands:  # with the last parts of paths only, and without names in addresses
         try:
             words = [portable(word) or "" for word in shlex.split(command)]
-        except ValueError:  # quotes that do not close: somebody edited run.json
+        except ValueError:  # quotes that do not close, after an edit of run.json
             words = command.split()
         facts.append(("command", public(re.sub(r"//[^/@\s]*@", "//", shlex.join(words)))))
     return facts
@@ -843,7 +840,7 @@ MOST_FINDINGS = 20
 
 
 def verdict_part(verdict: Verdict) -> Html:
-    """The verdict on a page: its sentence, then the findings, each with what to do.
+    """Return the verdict for a page: its sentence, then the findings, each with its remedy.
 
     A finding about a conversation has its id as `data-conversation`, for a script that shows it.
     """
