@@ -111,7 +111,6 @@ def _few(facts: Mapping[str, Any], findings: Sequence[Finding], compared: bool) 
 
 
 def _all(facts: Mapping[str, Any], verdict: Verdict) -> list[str | Judgement | Figures]:
-    """All facts, the measures beside those of other corpora, and the findings of each kind."""
     details: list[str | Judgement | Figures] = []
     for name, value in facts.items():
         if name == "measures":
@@ -128,11 +127,12 @@ def _all(facts: Mapping[str, Any], verdict: Verdict) -> list[str | Judgement | F
 
 
 def _label(finding: Finding) -> str:
-    return _LABELS.get(finding.severity, finding.severity) if finding.level == "advice" else "error"
+    if finding.level == "error":
+        return "error"
+    return "advice" if finding.severity == "doubtful" else finding.severity
 
 
 def _beside_others(measures: Sequence[Mapping[str, Any]]) -> list[str | Judgement | Figures]:
-    """The measures of conversations beside those of other corpora, and the meaning of the differences."""
     if not measures:
         return []
     rows = []
@@ -142,9 +142,6 @@ def _beside_others(measures: Sequence[Mapping[str, Any]]) -> list[str | Judgemen
         rows.append((title, fact["side"], here, where, fact["corpus"], there, meaning))
     return ["", Figures(("measure", "side", "here", "is", "corpus", "there", "what that means"), rows), ""]
 
-
-#: Severities with another name in the list of findings.
-_LABELS = {"doubtful": "advice"}
 
 #: Facts that are shown with another name, and their units (`h`: shown as a length).
 _FACTS = {

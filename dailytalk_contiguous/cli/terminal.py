@@ -330,11 +330,7 @@ _ANYTHING = "check the disk and the path, and run the same command again: what i
 
 
 def guarded(program: str, command: Callable[[], int]) -> int:
-    """Run a command and return its exit code.
-
-    Errors that a user can mend go to stderr, as a sentence of `program`; other errors are bugs, and have a
-    traceback.
-    """
+    """Run a command; returns its exit code. An error that a user can mend is a sentence, a bug has a traceback."""
 
     def failed(sentence: str, code: int = 1) -> int:
         say(f"{program}: {sentence}.")

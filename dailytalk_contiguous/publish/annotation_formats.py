@@ -48,7 +48,6 @@ _MOST_AT_ONCE = 50
 #: Characters that XML, or one line of text, can't hold.
 _UNWRITABLE = re.compile("[\x00-\x1f\x7f\x85\u2028\u2029\ufffe\uffff\ud800-\udfff]")
 
-
 #: The times that annotations may have.
 TIMELINES = ("source", "rebuilt")
 
@@ -145,11 +144,7 @@ def spoken_label(item: Mapping[str, Any], side: str = "") -> Label | None:
 
 
 def _names_of(speakers: Mapping[str, str]) -> dict[str, str]:
-    """The name of each side in files: the person's, or the side where there is none or both have the same.
-
-    >>> _names_of({"left": "Anna", "right": "call/right"})
-    {'left': 'Anna', 'right': 'right'}
-    """
+    """The name of each side in files: the person's, or the side where there is none or both have the same."""
     names = {
         side: " ".join(_UNWRITABLE.sub(" ", "" if name.endswith(f"/{side}") else name).split())
         for side, name in speakers.items()

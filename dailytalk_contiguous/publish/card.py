@@ -27,18 +27,9 @@ from dailytalk_contiguous.core.tally import UNKNOWN, Tally
 from dailytalk_contiguous.core.utterance import FIELDS, OF_ROW, Field, type_in_words
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.models.licences import licence_of
-from dailytalk_contiguous.publish import conversation_sections, corpus_sections
+from dailytalk_contiguous.publish import conversation_sections, corpus_sections, front_matter
 from dailytalk_contiguous.publish import sections as report
 from dailytalk_contiguous.publish.corpus_sections import A_GUESS
-from dailytalk_contiguous.publish.front_matter import (
-    BY_CONFIG,
-    LICENCE_KEYS,
-    CardDamaged,
-    divide,
-    merge,
-    rewrite,
-    values_of,
-)
 from dailytalk_contiguous.publish.manifest import DataFile, Packed, PublishedRow
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.publish.player import to_mp3
@@ -158,7 +149,7 @@ def written_of(text: str) -> dict[str, Any]:
     try:
         written = expect(parse_json(match[1], "the card"), _WRITTEN_SHAPE, "the card")
     except BadInput:
-        raise CardDamaged(
+        raise front_matter.CardDamaged(
             "the card's comment <!-- dailytalk:written … --> can't be read", "take it out of README.md"
         ) from None
     return dict(written)
@@ -199,8 +190,8 @@ def update_body(
     return before + (line * 2).join(parts) + line
 
 
-def _damaged(name: str, problem: str) -> CardDamaged:
-    return CardDamaged(
+def _damaged(name: str, problem: str) -> front_matter.CardDamaged:
+    return front_matter.CardDamaged(
         f"the card's section {name!r} {problem}",
         f"mend the markers <!-- dailytalk:{name}:… --> in README.md, or take them all out",
     )
@@ -673,15 +664,20 @@ def render_card(
     """
     tally, judge = rows.tally, rows.judge
     figures = corpus_sections.CorpusFigures.of_run(run, tally=tally) if rows.labelled else None
-    front, body = divide(old or "")
+    front, body = front_matter.divide(old or "")
     memory = written_of(body)
-    values_before, last = values_of(front), memory.get("values") or {}
+    values_before, last = front_matter.values_of(front), memory.get("values") or {}
     contact = facts.contact or memory.get("contact")
     origins = origins_of(tally)
     values_now = _values(tally, packed, version, facts, figures, origins)
-    chosen = [*(LICENCE_KEYS if facts.licence else ()), *(("pretty_name",) if facts.pretty_name else ())]
+    chosen = [
+        *(front_matter.LICENCE_KEYS if facts.licence else ()),
+        *(("pretty_name",) if facts.pretty_name else ()),
+    ]
     values_before |= {key: values_now[key] for key in chosen}
-    values = merge(values_before, values_now, {key: value for key, value in last.items() if key not in chosen})
+    values = front_matter.merge(
+        values_before, values_now, {key: value for key, value in last.items() if key not in chosen}
+    )
     assets: dict[str, bytes] = {}
     sentences = (sentence for licence in _chosen(values) for sentence in warnings(licence, origins))
     against = tuple(dict.fromkeys(sentences))
@@ -721,13 +717,13 @@ def render_card(
     written = {
         key: value
         for key, value in values_now.items()
-        if key not in (*chosen, *BY_CONFIG)
+        if key not in (*chosen, *front_matter.BY_CONFIG)
         and (
             isinstance(value, list)
             or (values.get(key) == value and values_before.get(key) in (None, last.get(key)))
         )
     }
-    new_front = rewrite(front, values)
+    new_front = front_matter.rewrite(front, values)
     line = "\r\n" if "\r\n" in new_front else "\n"
     template = card_template(CLIPS_CARD if figures else CONVERSATIONS_CARD)
     sections = {}

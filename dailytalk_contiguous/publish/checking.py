@@ -20,6 +20,7 @@ from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.tally import Sum, Tally
 from dailytalk_contiguous.core.utterance import FIELDS, line_problem, no_text_reason, published
 from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.publish import verdict
 from dailytalk_contiguous.publish.clip_figures import corpus_figures
 from dailytalk_contiguous.publish.exports import ExportFormat
 from dailytalk_contiguous.publish.findings import (
@@ -39,30 +40,10 @@ from dailytalk_contiguous.publish.manifest import MANIFEST
 from dailytalk_contiguous.publish.moshi_check import check_moshi, is_moshi
 from dailytalk_contiguous.publish.opening import claimed, finished_items, open_items
 from dailytalk_contiguous.publish.training_folder import is_mix
-from dailytalk_contiguous.publish.verdict import (
-    NOTHING_FINISHED,
-    FitnessLimits,
-    Judge,
-    corpus_findings,
-    lost_hours,
-    remedy_of,
-)
 from dailytalk_contiguous.publish.version import Version
+from dailytalk_contiguous.store import work_folder
 from dailytalk_contiguous.store.edit_journal import with_pending_edits
 from dailytalk_contiguous.store.files import refuse_half_renamed
-from dailytalk_contiguous.store.work_folder import (
-    AUDIO,
-    CLIPS,
-    DATA,
-    DATASET,
-    MEASURED,
-    REJECTS,
-    RUN,
-    SHIFTED,
-    TAGGED,
-    TRANSCRIPT,
-    read_run,
-)
 
 _SPEAK_AGAIN = "build it again with `dailytalk speak`"
 _NO_WORDS = "recognise its words, or give them beside the recording, and run `dailytalk build` again"
@@ -74,7 +55,7 @@ _KINDS = {"utterances": "bad-utterance", "alignments": "bad-word", "sounds": "ba
 
 @dataclass
 class _Counts:
-    judge: Judge
+    judge: verdict.Judge
     references: Sequence[ReferenceCorpus] = ()
     tally: Tally = field(default_factory=Tally)
     total: Sum = field(default_factory=Sum)
@@ -82,14 +63,14 @@ class _Counts:
 
 
 def check_dataset(
-    folder: Path, limits: FitnessLimits | None = None, references: Sequence[ReferenceCorpus] = ()
+    folder: Path, limits: verdict.FitnessLimits | None = None, references: Sequence[ReferenceCorpus] = ()
 ) -> Checked:
     """Check a folder of Parquet shards (or a work folder's `dataset/`); findings, and how much is in it.
 
     Raises DailytalkError if there are no shards.
     """
     findings: list[Finding] = []
-    counts = _Counts(Judge(limits), references)
+    counts = _Counts(verdict.Judge(limits), references)
     items = finished_items(folder)
     for path in items.files:
         shown = str(path.relative_to(folder))
@@ -103,7 +84,7 @@ def check_dataset(
             findings.append(error("unreadable-shard", shown, reason, _CHECK_AGAIN))
     for reject in items.rejects():
         counts.tally.add_reject(reject)
-    return _together(findings, counts, read_run(folder) or {})
+    return _together(findings, counts, work_folder.read_run(folder) or {})
 
 
 def _together(findings: list[Finding], counts: _Counts, run: Mapping[str, Any]) -> Checked:
@@ -194,7 +175,7 @@ _PUBLISH_AGAIN = "publish this version again"
 
 
 def check_version(
-    version: Version, limits: FitnessLimits | None = None, references: Sequence[ReferenceCorpus] = ()
+    version: Version, limits: verdict.FitnessLimits | None = None, references: Sequence[ReferenceCorpus] = ()
 ) -> Checked:
     """Check the files of a version against its manifest, and its rows; findings, and how much is in it.
 
@@ -210,7 +191,7 @@ def check_version(
     for difference in file_differences(version) if MANIFEST in version.names else ():
         what = f"it is not what {MANIFEST} names: {difference.what}"
         findings.append(error("not-in-manifest", difference.name, what, _PUBLISH_AGAIN))
-    counts, splits = _Counts(Judge(limits), references), Counter[str]()
+    counts, splits = _Counts(verdict.Judge(limits), references), Counter[str]()
     of_rows: list[Finding] = []
     for row in steps("conversations checked", items.rows([*LABELLED, "audio_sha256"])):
         splits[row["split"]] += 1
@@ -225,7 +206,7 @@ def check_version(
 
 def check_folder(
     path: Path,
-    limits: FitnessLimits | None = None,
+    limits: verdict.FitnessLimits | None = None,
     references: Sequence[ReferenceCorpus] = (),
     decode: bool = True,
     format: str = "",
@@ -247,18 +228,21 @@ def check_folder(
     refuse_half_renamed(path)
     if format:
         return _exported(path, format_named(format), settings)
-    if is_moshi(path / DATA):
-        findings, facts = check_moshi(path / DATA, settings)
-        if (path / CLIPS).is_dir():
+    if is_moshi(path / work_folder.DATA):
+        findings, facts = check_moshi(path / work_folder.DATA, settings)
+        if (path / work_folder.CLIPS).is_dir():
             findings += _clip_findings(path, limits)
         return findings, {"kind": "corpus"} | facts
-    if any((path / name).exists() for name in (TRANSCRIPT, SHIFTED, DATASET, RUN)):
+    if any(
+        (path / name).exists()
+        for name in (work_folder.TRANSCRIPT, work_folder.SHIFTED, work_folder.DATASET, work_folder.RUN)
+    ):
         return _work(path, limits, references)
     if items := claimed(path):
         return _claimed(items, limits, references)
     if recognised := next((known for known in reversed(FORMATS.values()) if known.recognises(path)), None):
         return _exported(path, recognised, settings)
-    if (path / MEASURED).is_dir():
+    if (path / work_folder.MEASURED).is_dir():
         raise DailytalkError(
             f"{path} holds a corpus that was measured and not finished",
             "run dailytalk corpus without --report-only",
@@ -281,18 +265,18 @@ def _exported(folder: Path, format: ExportFormat[Any], settings: CheckSettings) 
     return findings, {"kind": format.name} | facts
 
 
-def _clip_findings(folder: Path, limits: FitnessLimits | None) -> list[Finding]:
+def _clip_findings(folder: Path, limits: verdict.FitnessLimits | None) -> list[Finding]:
     """The findings on the clips of a corpus or a mix, each by its row, and on their labels."""
-    judge = Judge(limits, unit="clip")
+    judge = verdict.Judge(limits, unit="clip")
     try:
         figures, _ = corpus_figures(open_items(folder), [], judge)
     except DailytalkError as problem:
         return [error("unreadable-record", ".", problem.reason, problem.remedy)]
-    return corpus_findings(figures, judge, read_run(folder) or {})
+    return verdict.corpus_findings(figures, judge, work_folder.read_run(folder) or {})
 
 
-def _claimed(items: Items, limits: FitnessLimits | None, references: Sequence[ReferenceCorpus]) -> Checked:
-    findings, counts = list[Finding](), _Counts(Judge(limits), references)
+def _claimed(items: Items, limits: verdict.FitnessLimits | None, references: Sequence[ReferenceCorpus]) -> Checked:
+    findings, counts = list[Finding](), _Counts(verdict.Judge(limits), references)
     for row in items.rows():
         name = row["conversation_id"]
         if unused := None if row["problem"] else items.unused(row):
@@ -305,26 +289,26 @@ def _claimed(items: Items, limits: FitnessLimits | None, references: Sequence[Re
     return together, facts | {"kind": items.kind}
 
 
-def _work(folder: Path, limits: FitnessLimits | None, references: Sequence[ReferenceCorpus]) -> Checked:
+def _work(folder: Path, limits: verdict.FitnessLimits | None, references: Sequence[ReferenceCorpus]) -> Checked:
     findings = list(file_findings(folder))
     facts: dict[str, Any] = {"kind": "work"}
-    record = read_run(folder) or {}
+    record = work_folder.read_run(folder) or {}
     of_run, hours = record.get("counts") or {}, record.get("hours") or {}
     facts |= {name: of_run[name] for name in ("conversations", "utterances") if isinstance(of_run.get(name), int)}
     for name in ("audio", "speech"):
         if documents.is_number(hours.get(name)):
             facts[f"hours_of_{name}"] = hours[name]
-    if (folder / DATASET).is_dir() and any((folder / DATASET).rglob("*.parquet")):
+    if (folder / work_folder.DATASET).is_dir() and any((folder / work_folder.DATASET).rglob("*.parquet")):
         of_dataset, counts = check_dataset(folder, limits, references)
         findings += of_dataset
         facts |= counts | {"kind": "work"}
         if not counts["conversations"] and not any(finding.level == "error" for finding in of_dataset):
             what = "no conversation was finished: there is nothing to train on"
-            remedy = f"see why in {REJECTS}, and run dailytalk speak again"
-            if lost := lost_hours(record):
-                remedy = remedy_of(lost, [*lost.reasons, *lost.remedies])
-            findings.append(error(NOTHING_FINISHED, ".", what, remedy))
-    elif (folder / TAGGED).is_dir():
+            remedy = f"see why in {work_folder.REJECTS}, and run dailytalk speak again"
+            if lost := verdict.lost_hours(record):
+                remedy = verdict.remedy_of(lost, [*lost.reasons, *lost.remedies])
+            findings.append(error(verdict.NOTHING_FINISHED, ".", what, remedy))
+    elif (folder / work_folder.TAGGED).is_dir():
         of_tagged, tally = _tagged_findings(folder, limits, facts.get("conversations", 0))
         findings += of_tagged
         facts["measures"] = measure_facts(tally, references)
@@ -333,10 +317,10 @@ def _work(folder: Path, limits: FitnessLimits | None, references: Sequence[Refer
 
 def file_findings(folder: Path) -> Iterator[Finding]:
     """Yield the findings on the files of a work folder beside its shards: transcripts, and sound, decoded."""
-    for name in (TRANSCRIPT, SHIFTED):
+    for name in (work_folder.TRANSCRIPT, work_folder.SHIFTED):
         if (folder / name).exists():
             yield from _transcript_lines(folder / name)
-    wavs = sorted((folder / AUDIO).rglob("*.wav"))
+    wavs = sorted((folder / work_folder.AUDIO).rglob("*.wav"))
     for wav in steps("WAV files checked", wavs, len(wavs)):
         shown = str(wav.relative_to(folder))
         loudness = yield from loudness_of_wav(folder, shown)
@@ -345,8 +329,8 @@ def file_findings(folder: Path) -> Iterator[Finding]:
             yield error("not-stereo", shown, what, "build it again")
 
 
-def _tagged_findings(folder: Path, limits: FitnessLimits | None, n: int) -> tuple[list[Finding], Tally]:
-    judge, tally = Judge(limits, rebuilt=False), Tally(finished=False)
+def _tagged_findings(folder: Path, limits: verdict.FitnessLimits | None, n: int) -> tuple[list[Finding], Tally]:
+    judge, tally = verdict.Judge(limits, rebuilt=False), Tally(finished=False)
     try:
         items = open_items(folder)
         for row in items.rows():
@@ -355,9 +339,9 @@ def _tagged_findings(folder: Path, limits: FitnessLimits | None, n: int) -> tupl
         for reject in items.rejects():
             tally.add_reject(reject)
     except DailytalkError:
-        judge = Judge(limits, rebuilt=False)
+        judge = verdict.Judge(limits, rebuilt=False)
     judge.n = max(judge.n, n)
-    return judge.findings(tally, read_run(folder) or {}), tally
+    return judge.findings(tally, work_folder.read_run(folder) or {}), tally
 
 
 def measure_facts(tally: Tally, references: Sequence[ReferenceCorpus] = ()) -> list[dict[str, Any]]:
@@ -386,7 +370,7 @@ def measure_facts(tally: Tally, references: Sequence[ReferenceCorpus] = ()) -> l
 
 
 def _transcript_lines(path: Path) -> Iterator[Finding]:
-    known = (*FIELDS, *published((read_run(path.parent) or {}).get("fields") or (), RUN))
+    known = (*FIELDS, *published((work_folder.read_run(path.parent) or {}).get("fields") or (), work_folder.RUN))
     lines_of: dict[str, int] = {}
     for number, fields in documents.json_lines(with_pending_edits(path), nan=True):
         location = f"{path.name}:{number}"

@@ -99,11 +99,7 @@ class _Waiting(NamedTuple):
 
 
 class NewRows:
-    """The rows of the newer version, kept until the older one is read.
-
-    Args:
-        with_texts: whether there is an older version, for which more than their ids is needed.
-    """
+    """The rows of the newer version, kept until the older one is read; `with_texts` if there is an older one."""
 
     def __init__(self, with_texts: bool = True) -> None:
         self._with_texts = with_texts
@@ -167,7 +163,15 @@ class NewRows:
             elif splits[name] != new.split:
                 changes.moved[name] = splits[name], new.split
             if name in differing:
-                _compare_row(name, self._row(differing[name]), self._row(new.place), changes)
+                old_row, new_row = self._row(differing[name]), self._row(new.place)
+                if fields := row_changes.changed_fields(old_row, new_row):
+                    changes.changed.append(name)
+                    changes.fields.update(fields)
+                    added_utterances, removed_utterances = row_changes.utterance_counts(old_row, new_row)
+                    changes.utterances.update(added=added_utterances, removed=removed_utterances)
+                    changes.tags.update(row_changes.tag_moves(old_row, new_row))
+                    row_changes.add_utterance_shifts(changes.utterance_times, old_row, new_row)
+                    row_changes.add_word_shifts(changes.word_times, old_row, new_row)
         changes.added.sort()
         changes.removed = sorted(splits.keys() - self._waiting.keys())
         changes.changed.sort()
@@ -200,19 +204,6 @@ def compare_versions(before: Version | None, after: Version) -> Changes:
 
 def _shared(before: Version | None, after: Version) -> set[str]:
     return set(_digests(before).values() if before else ()) & set(_digests(after).values())
-
-
-def _compare_row(name: str, old: dict[str, Any], new: dict[str, Any], changes: Changes) -> None:
-    fields = row_changes.changed_fields(old, new)
-    if not fields:
-        return
-    changes.changed.append(name)
-    changes.fields.update(fields)
-    added_utterances, removed_utterances = row_changes.utterance_counts(old, new)
-    changes.utterances.update(added=added_utterances, removed=removed_utterances)
-    changes.tags.update(row_changes.tag_moves(old, new))
-    row_changes.add_utterance_shifts(changes.utterance_times, old, new)
-    row_changes.add_word_shifts(changes.word_times, old, new)
 
 
 def _rows(version: Version, shared: set[str]) -> Iterator[tuple[str, str, bytes]]:

@@ -12,17 +12,9 @@ from dailytalk_contiguous.core.scorecard import measure_text
 from dailytalk_contiguous.core.tally import UNKNOWN, Tally
 from dailytalk_contiguous.core.turns import TURN_MEASURES
 from dailytalk_contiguous.core.wording import length_text
-from dailytalk_contiguous.publish import render
+from dailytalk_contiguous.publish import render, sections
 from dailytalk_contiguous.publish.corpus_sections import label_title
 from dailytalk_contiguous.publish.plots import Bar, BarPlot, Series
-from dailytalk_contiguous.publish.sections import (
-    MEASURED_NAMES,
-    MOST_VALUES,
-    Section,
-    Table,
-    affect_axes,
-    affect_map,
-)
 
 #: Labels that are compared. `act` is the dialogue act of a turn (DailyTalk).
 LABELS = ("emotion", "style", "tag", "act", "sentence_type", "length")
@@ -48,14 +40,14 @@ class Compared(NamedTuple):
         return {value: n / self.n for value, n in counts.items() if n} or {UNKNOWN: 1.0}
 
 
-def against_section(ours: Compared, theirs: Compared) -> Section:
+def against_section(ours: Compared, theirs: Compared) -> sections.Section:
     sides = (ours, theirs)
     rows: list[tuple[render.TableCell, ...]] = [
         ("number", *(f"{side.n:,} {side.unit}" for side in sides)),
         ("speech", *(length_text(side.tally.heard.seconds) for side in sides)),
     ]
     for name in COMPARED:
-        title, unit, digits = MEASURED_NAMES[name]
+        title, unit, digits = sections.MEASURED_NAMES[name]
         cells = []
         for side in sides:
             moments = side.tally.measures[name]
@@ -64,23 +56,25 @@ def against_section(ours: Compared, theirs: Compared) -> Section:
             cells.append(spread if moments.n else "–")
         rows.append((f"{title} ({unit})", *cells))
     note = "Mean ± standard deviation of what is measured."
-    table = Table("Figures", ("", ours.name, theirs.name), rows, note)
+    table = sections.Table("Figures", ("", ours.name, theirs.name), rows, note)
     grids = [side.tally.all_affect() for side in sides]
-    axes = affect_axes(grids)
+    axes = sections.affect_axes(grids)
     most = max((n for grid in grids for n in grid.counts.values()), default=0)
     maps = [
         replace(
-            affect_map(f"Affect of {side.name}", grid, side.unit.removesuffix("s"), style=style, axes=axes),
+            sections.affect_map(
+                f"Affect of {side.name}", grid, side.unit.removesuffix("s"), style=style, axes=axes
+            ),
             full=most,
         )
         for side, grid, style in zip(sides, grids, ("after", "other"), strict=True)
     ]
     plots = [plot for label in LABELS if (plot := label_plot(ours, theirs, label))]
     turns = [turns_against] if (turns_against := turn_taking_against(ours, theirs)) else []
-    return Section("against", f"Against {theirs.name}", [table, *turns, *maps, *plots])
+    return sections.Section("against", f"Against {theirs.name}", [table, *turns, *maps, *plots])
 
 
-def turn_taking_against(ours: Compared, theirs: Compared) -> Table:
+def turn_taking_against(ours: Compared, theirs: Compared) -> sections.Table:
     """Return the measures of turn-taking of both sides; empty if in one of them the speaker never changes."""
     sides = [side.tally.turn_taking for side in (ours, theirs)]
     rows: list[tuple[render.TableCell, ...]] = [
@@ -96,7 +90,7 @@ def turn_taking_against(ours: Compared, theirs: Compared) -> Table:
     note = "Of both speakers together; what each measure is, says the section on what the conversations teach."
     known = all(side.offsets.n for side in sides)
     nothing = "one of both has no change of speaker"
-    return Table("Turn-taking", ("", ours.name, theirs.name), rows if known else [], note, nothing)
+    return sections.Table("Turn-taking", ("", ours.name, theirs.name), rows if known else [], note, nothing)
 
 
 def label_plot(ours: Compared, theirs: Compared, label: str) -> BarPlot:
@@ -105,10 +99,10 @@ def label_plot(ours: Compared, theirs: Compared, label: str) -> BarPlot:
     pairs = {value: (left.get(value, 0.0), right.get(value, 0.0)) for value in {*left, *right}}
     unknown = pairs.pop(UNKNOWN, None)
     values = sorted(pairs.items(), key=lambda item: (-sum(item[1]), item[0]))
-    rest = [pair for _, pair in values[MOST_VALUES:]]
+    rest = [pair for _, pair in values[sections.MOST_VALUES :]]
     if len(rest) > 1:
         sums = (math.fsum(pair[0] for pair in rest), math.fsum(pair[1] for pair in rest))
-        values = [*values[:MOST_VALUES], (f"{len(rest):,} others", sums)]
+        values = [*values[: sections.MOST_VALUES], (f"{len(rest):,} others", sums)]
     if unknown and values:
         values.append((UNKNOWN, unknown))
     units = " and of ".join(dict.fromkeys((ours.unit, theirs.unit)))

@@ -10,32 +10,14 @@ from dataclasses import dataclass, field
 from itertools import islice, starmap, zip_longest
 from typing import Any
 
+from dailytalk_contiguous.core import sampling
 from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.emotions import AFFECT_MAP, UNSURE
 from dailytalk_contiguous.core.quality import QualityLimits, failures
-from dailytalk_contiguous.core.sampling import (
-    BALANCED,
-    LEAST_HOURS,
-    BalanceItem,
-    Shortfall,
-    disparity,
-    plan_balance,
-)
 from dailytalk_contiguous.core.tally import MAX_KINDS, UNKNOWN, Histogram, Sum, Tally
 from dailytalk_contiguous.core.wording import counted, kind_of, length_text
-from dailytalk_contiguous.publish import render
+from dailytalk_contiguous.publish import render, sections
 from dailytalk_contiguous.publish.plots import Axis, Bar, BarPlot, HistogramPlot, Limit, MatrixPlot, Series
-from dailytalk_contiguous.publish.sections import (
-    KeyFigures,
-    Section,
-    SectionPart,
-    Table,
-    Text,
-    _rejected_count,
-    affect_maps,
-    ranked,
-    rejected_section,
-)
 
 #: Labels along which clips are counted.
 DIMENSIONS = ("corpus", "emotion", "style", "speaker", "gender", "sentence_type", "length", "split")
@@ -135,7 +117,7 @@ class CorpusFigures:
     quality: QualityTally = field(default_factory=QualityTally)
     unit: str = "clip"
     before: Mapping[str, float] = field(default_factory=dict)
-    target: float = 3600 * LEAST_HOURS
+    target: float = 3600 * sampling.LEAST_HOURS
     credits: Sequence[render.Credit] = ()
 
     @classmethod
@@ -145,7 +127,7 @@ class CorpusFigures:
         target = (record.get("settings") or {}).get("target_minutes") if minutes else None
         return cls(
             before={name: 60 * value for name, value in minutes.items()},
-            target=60.0 * target if target and is_number(target, 0) else 3600 * LEAST_HOURS,
+            target=60.0 * target if target and is_number(target, 0) else 3600 * sampling.LEAST_HOURS,
             credits=render.credits_of(record),
             **more,
         )
@@ -161,40 +143,44 @@ class CorpusFigures:
             for name in sorted({*sums, *self.before})
         }
 
-    def shortfalls(self) -> list[Shortfall]:
+    def shortfalls(self) -> list[sampling.Shortfall]:
         """Return emotions with less than the target of recordings that could train, and their rarest sentences."""
         if not self.tally.trained:
             return []
         training = self.training()
         names = sorted(training.keys() - {UNKNOWN, "other"})
-        items = starmap(BalanceItem, self.tally.trained)
-        planned = plan_balance(items, self.target / 3600, "sample", 0, names).shortfalls
+        items = starmap(sampling.BalanceItem, self.tally.trained)
+        planned = sampling.plan_balance(items, self.target / 3600, "sample", 0, names).shortfalls
         missing = [short._replace(seconds=self.target - training[short.emotion][0]) for short in planned]
         return [short for short in missing if short.seconds > 0]
 
 
 def corpus_sections(
-    figures: CorpusFigures, examples: Sequence[Mapping[str, str]] = (), against: Sequence[Section] = ()
-) -> Iterator[Section]:
+    figures: CorpusFigures, examples: Sequence[Mapping[str, str]] = (), against: Sequence[sections.Section] = ()
+) -> Iterator[sections.Section]:
     has_clips = bool(figures.tally.total.conversations)
-    yield Section("facts", "", [corpus_facts(figures)])
+    yield sections.Section("facts", "", [corpus_facts(figures)])
     if has_clips:
-        yield Section("what", "What is in it", label_parts(figures))
+        yield sections.Section("what", "What is in it", label_parts(figures))
         if crossed := crossed_parts(figures):
-            yield Section("emotions", "Emotions", crossed)
-        yield Section("balance", "Balance", [balance_plot(figures), missing_table(figures)])
+            yield sections.Section("emotions", "Emotions", crossed)
+        yield sections.Section("balance", "Balance", [balance_plot(figures), missing_table(figures)])
         affect, title = figures.tally.affect, "Valence and arousal by emotion"
-        yield Section("affect", "Affect", [affect_maps(title, affect, figures.unit, "affect_by_emotion")])
+        yield sections.Section(
+            "affect", "Affect", [sections.affect_maps(title, affect, figures.unit, "affect_by_emotion")]
+        )
     yield from against
     if figures.quality.measured:
         title = f"Quality of {counted(figures.quality.measured, 'clip')} as they came"
-        yield Section("quality", title, [*quality_plots(figures.quality), quality_table(figures.quality)])
-    yield rejected_section(figures.tally, examples)
+        yield sections.Section("quality", title, [*quality_plots(figures.quality), quality_table(figures.quality)])
+    yield sections.rejected_section(figures.tally, examples)
     if has_clips:
-        yield Section("licences", "Licences and sources", [licences_table(figures), sources_table(figures)])
+        yield sections.Section(
+            "licences", "Licences and sources", [licences_table(figures), sources_table(figures)]
+        )
 
 
-def corpus_facts(figures: CorpusFigures) -> KeyFigures:
+def corpus_facts(figures: CorpusFigures) -> sections.KeyFigures:
     tally, quality = figures.tally, figures.quality
     validation = tally.by["split"].get("validation", Sum()).seconds
     held_out = f"{render.percent(validation, tally.total.seconds)} of recordings"
@@ -202,8 +188,8 @@ def corpus_facts(figures: CorpusFigures) -> KeyFigures:
     measured = ("measured", f"{quality.measured:,}", f"{quality.refused:,} beyond a limit of quality ({share})")
     if quality.measured and not tally.total.conversations:
         kept = quality.measured - quality.refused
-        return KeyFigures([measured, ("would be kept", f"{kept:,}", "no clip is finished yet")])
-    return KeyFigures(
+        return sections.KeyFigures([measured, ("would be kept", f"{kept:,}", "no clip is finished yet")])
+    return sections.KeyFigures(
         [
             (f"{figures.unit}s", f"{tally.total.conversations:,}", f"{length_text(tally.total.seconds)} recorded"),
             ("copies", f"{tally.total.copies:,}", "augmented, in training only"),
@@ -211,19 +197,19 @@ def corpus_facts(figures: CorpusFigures) -> KeyFigures:
             ("validation", length_text(validation), held_out),
             ("speakers", f"{len(tally.by['speaker'].keys() - {UNKNOWN}):,}", ""),
             *([measured] if quality.measured else []),
-            ("rejected", _rejected_count(tally), "files and clips"),
+            ("rejected", sections._rejected_count(tally), "files and clips"),
         ]
     )
 
 
-def label_parts(figures: CorpusFigures) -> list[SectionPart]:
+def label_parts(figures: CorpusFigures) -> list[sections.SectionPart]:
     """Return hours and counts by each dimension; dimensions with one value for all clips are in a sentence."""
-    same, unknown, plots = [], [], list[SectionPart]()
+    same, unknown, plots = [], [], list[sections.SectionPart]()
     for name in DIMENSIONS:
         values = list(figures.tally.by[name])
         if len(values) > 1:
             rows = []
-            for value, part in ranked(figures.tally.by[name]):
+            for value, part in sections.ranked(figures.tally.by[name]):
                 recorded = length_text(part.seconds)
                 cells = (part.conversations, part.copies, recorded, length_text(part.seen))
                 rows.append(Bar(value, (part.seconds / 3600,), cells, f"{part.conversations:,} · {recorded}"))
@@ -245,7 +231,7 @@ def label_parts(figures: CorpusFigures) -> list[SectionPart]:
             same.append(f"{name.replace('_', ' ')} {values[0]}")
     sentences = [f"All {figures.unit}s: {', '.join(same)}."] if same else []
     sentences += [f"Unknown of all: {', '.join(unknown)}."] if unknown else []
-    return [Text(" ".join(sentences)), *plots] if sentences else plots
+    return [sections.Text(" ".join(sentences)), *plots] if sentences else plots
 
 
 #: Speakers with a row of their own in a matrix.
@@ -295,7 +281,7 @@ def perceived_plot(figures: CorpusFigures) -> MatrixPlot:
     return crossed_plot(figures, "emotion", "perceived", "Emotion meant and heard", note, "perceived")
 
 
-def crossed_parts(figures: CorpusFigures) -> list[SectionPart]:
+def crossed_parts(figures: CorpusFigures) -> list[sections.SectionPart]:
     """Return emotions as raters and a classifier perceived them, by speaker and by gender, where that is known."""
     plots = (
         perceived_plot(figures),
@@ -309,7 +295,7 @@ def crossed_parts(figures: CorpusFigures) -> list[SectionPart]:
 A_GUESS = "Classes of emotion are a guess from sound, and no diagnosis: nobody was asked how they felt."
 
 
-def emotion_parts(figures: CorpusFigures) -> list[SectionPart]:
+def emotion_parts(figures: CorpusFigures) -> list[sections.SectionPart]:
     tally = figures.tally
     if not tally.emotion_models:
         return []
@@ -337,10 +323,14 @@ def emotion_parts(figures: CorpusFigures) -> list[SectionPart]:
             figures, "speaker", "emotion_class", f"Emotion heard{marked} by speaker", name="heard_by_speaker"
         ),
     )
-    return [Text(" ".join(sentences)), _heard_plot(figures, marked), *(plot for plot in against if plot)]
+    return [
+        sections.Text(" ".join(sentences)),
+        _classes_plot(figures, marked),
+        *(plot for plot in against if plot),
+    ]
 
 
-def _heard_plot(figures: CorpusFigures, marked: str) -> BarPlot:
+def _classes_plot(figures: CorpusFigures, marked: str) -> BarPlot:
     sums = figures.tally.by["emotion_class"]
     count = sum(part.utterances for part in sums.values())
     rows = []
@@ -361,15 +351,15 @@ def _heard_plot(figures: CorpusFigures, marked: str) -> BarPlot:
 def balance_plot(figures: CorpusFigures) -> BarPlot:
     training = figures.training()
     balanced = {name: pair for name, pair in training.items() if name not in (UNKNOWN, "other")}
-    before, after = (disparity(pair[side] for pair in balanced.values()) for side in (0, 1))
+    before, after = (sampling.disparity(pair[side] for pair in balanced.values()) for side in (0, 1))
     rows = [
         Bar(name, pair, (_minutes(pair[0]), _minutes(pair[1])), f"{pair[0] / 60:.1f} → {pair[1] / 60:.1f}")
         for name, pair in training.items()
     ]
     note = f"Largest to smallest emotion: {before:.1f} as recorded, {after:.1f} as seen"
     most = max((seen for _, seen in balanced.values()), default=0.0)
-    behind = [name for name, (_, seen) in balanced.items() if seen * BALANCED < most]
-    if figures.before and after > BALANCED:
+    behind = [name for name, (_, seen) in balanced.items() if seen * sampling.BALANCED < most]
+    if figures.before and after > sampling.BALANCED:
         note += (
             ": not balanced. Copies and weights, as often as they are allowed, do not bring "
             f"{listed_names(behind)} up to the others"
@@ -396,7 +386,7 @@ def listed_names(names: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
 
 
-def missing_table(figures: CorpusFigures) -> Table:
+def missing_table(figures: CorpusFigures) -> sections.Table:
     """Return the recordings that each emotion lacks to reach the target; a kind that all lack is named once."""
     training, goal = figures.training(), f"{figures.target / 60:g} minutes"
     shortfalls = figures.shortfalls()
@@ -410,7 +400,7 @@ def missing_table(figures: CorpusFigures) -> Table:
     what = f" of {kinds[0]} sentences" if alike and kinds and kinds[0] else ""
     note = f"What helps: another corpus, or recordings of your own{what}. Copies and weights add no voice."
     nothing = f"every emotion has {goal} of recordings in training" if figures.tally.trained else "no clip trains"
-    return Table(f"What is missing to reach {goal}", head, rows, note, nothing)
+    return sections.Table(f"What is missing to reach {goal}", head, rows, note, nothing)
 
 
 def _minutes(seconds: float) -> str:
@@ -441,7 +431,7 @@ def quality_plots(quality: QualityTally) -> list[HistogramPlot]:
     return plots
 
 
-def quality_table(quality: QualityTally) -> Table:
+def quality_table(quality: QualityTally) -> sections.Table:
     """Return the limits of each measure, and how many clips are beyond them."""
     rows: list[tuple[render.TableCell, ...]] = []
     for name, measure in MEASURES.items():
@@ -451,18 +441,18 @@ def quality_table(quality: QualityTally) -> Table:
         known, outside = quality.bins[name].n, quality.outside[name]
         cells = (outside, render.percent(outside, known), quality.measured - known)
         rows.append((measure.axis.title.partition(" (")[0], ", ".join(limits) or "none", *cells))
-    return Table("Limits", ("measure", "limit", "beyond it", "share", "unknown"), rows)
+    return sections.Table("Limits", ("measure", "limit", "beyond it", "share", "unknown"), rows)
 
 
-def licences_table(figures: CorpusFigures) -> Table:
+def licences_table(figures: CorpusFigures) -> sections.Table:
     rows: list[tuple[render.TableCell, ...]] = [
         (name, part.conversations, length_text(part.seconds), render.terms_cell(name if name != UNKNOWN else None))
         for name, part in sorted(figures.tally.by["licence"].items())
     ]
     head = ("licence", f"{figures.unit}s", "recorded", "asks for")
-    return Table("Licences", head, rows, nothing="no finished clips")
+    return sections.Table("Licences", head, rows, nothing="no finished clips")
 
 
-def sources_table(figures: CorpusFigures) -> Table:
+def sources_table(figures: CorpusFigures) -> sections.Table:
     rows = [render.credit_cells(credit) for credit in figures.credits]
-    return Table("Sources", ("source", "licence", "citation"), rows, nothing="the folder names none")
+    return sections.Table("Sources", ("source", "licence", "citation"), rows, nothing="the folder names none")

@@ -268,7 +268,6 @@ def cut_clips(
 
 
 def clips_found(settings: Any, layout: exports.ExportFormat[Any], row: Row) -> Found:
-    """Find the clips of a row for one of the two formats."""
     bench = layout is FULL_DUPLEX_BENCH
     return clips_of(row, settings.swap, settings.context, settings.after, bench, settings.rules)
 
@@ -390,20 +389,14 @@ def check_interactivity(folder: Path, settings: CheckSettings) -> Checked:
         read_shaped(inside(folder, SUMMARY), {"made": {str: int}, "left_out_events": {str: int}})
     except BadInput as problem:
         findings.append(error("unreadable-record", SUMMARY, problem.reason, problem.remedy))
-    fine = [
-        finding
-        for finding in findings
-        if finding.kind in ("no-words", "silent-left") and _is_clip(folder, finding)
-    ]
-    return [finding for finding in findings if finding not in fine], facts
-
-
-def _is_clip(folder: Path, finding: Finding) -> bool:
-    """Whether the alignments beside the sound say that it is a clip of an event."""
-    with suppress(BadInput):
-        alignments = read_json(inside(folder, Path(finding.file).with_suffix(".json")))
-        return fits(alignments, {"clip": {"clip_id": str, "kind": str}})
-    return False
+    of_clips = []
+    for finding in findings:
+        if finding.kind in ("no-words", "silent-left"):
+            with suppress(BadInput):
+                alignments = read_json(inside(folder, Path(finding.file).with_suffix(".json")))
+                if fits(alignments, {"clip": {"clip_id": str, "kind": str}}):
+                    of_clips.append(finding)
+    return [finding for finding in findings if finding not in of_clips], facts
 
 
 _BENCH_AGAIN = "export again with `dailytalk export --format full-duplex-bench`"

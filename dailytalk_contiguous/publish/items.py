@@ -21,27 +21,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from datasets import Features, List
 
+from dailytalk_contiguous.core import schema
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, Pcm, embedded, probe, read_pcm
 from dailytalk_contiguous.core.documents import as_text, is_number, quoted, shown
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.loudness import decibels
 from dailytalk_contiguous.core.quality import NAMES
-from dailytalk_contiguous.core.schema import (
-    ALIGNED_WORD,
-    BUILT,
-    CHANNELS,
-    CONFIGS,
-    LABELLED,
-    LABELS,
-    OPTIONAL,
-    SOUND,
-    Row,
-    built,
-    is_recorded,
-    kept_speakers,
-    name_or_none,
-    voices,
-)
+from dailytalk_contiguous.core.schema import Row, kept_speakers, voices
 from dailytalk_contiguous.core.utterance import (
     FIELDS,
     OPTIONAL_FIELDS,
@@ -68,7 +54,7 @@ MOSHI_MANIFESTS = {"train": TRAIN, "eval": EVAL}
 _REMEDY = "build the conversation again"
 
 #: Columns whose types are checked; `provenance` is a struct in what was published, and only `push` reads it.
-_TYPED = Features({name: LABELLED[name] for name in LABELLED if name != "provenance"})
+_TYPED = Features({name: schema.LABELLED[name] for name in schema.LABELLED if name != "provenance"})
 
 #: Statuses of utterances that are not in the audio.
 _UNHEARD = ("dropped",)
@@ -79,8 +65,8 @@ MOST_SECONDS = 31 * 86400.0
 #: Columns that are lists: the name of an item, its fields, and the field that names its channel.
 _LISTS = {
     "utterances": ("utterance", UTTERANCE, "channel"),
-    "alignments": ("word", ALIGNED_WORD, "speaker"),
-    "sounds": ("sound", SOUND, "channel"),
+    "alignments": ("word", schema.ALIGNED_WORD, "speaker"),
+    "sounds": ("sound", schema.SOUND, "channel"),
 }
 
 
@@ -92,7 +78,7 @@ def judged(row: Row, name: str) -> Row:
     utterances = row["utterances"] and [part and lacking | part for part in row["utterances"]]
     return row | {
         "utterances": utterances,
-        "labels": row["labels"] and dict.fromkeys(LABELS) | row["labels"],
+        "labels": row["labels"] and dict.fromkeys(schema.LABELS) | row["labels"],
         "conversation_id": identity,
         "problem": problem and problem.reason,
         "problem_column": problem and problem.column,
@@ -145,8 +131,8 @@ def _item_problem(part: Mapping[str, Any] | None, fields: Mapping[str, Any], cha
         return "is empty"
     if missing := fields.keys() - part.keys() - OPTIONAL_FIELDS:
         return f"has no {', '.join(sorted(missing))}"
-    if part[channel] not in CHANNELS:
-        return f"names a channel {quoted(part[channel])}, not {' or '.join(CHANNELS)}"
+    if part[channel] not in schema.CHANNELS:
+        return f"names a channel {quoted(part[channel])}, not {' or '.join(schema.CHANNELS)}"
     if part.get("status") in _UNHEARD:
         return None
     times = {edge: part[edge] for edge in ("start", "end")}
@@ -155,7 +141,7 @@ def _item_problem(part: Mapping[str, Any] | None, fields: Mapping[str, Any], cha
 
 
 #: All columns of a row except the audio.
-SMALL = tuple(name for name in LABELLED if name != "audio")
+SMALL = tuple(name for name in schema.LABELLED if name != "audio")
 
 #: Columns that are checked before a row can be used (`problem_of`).
 _JUDGED = frozenset({"conversation_id", "duration", "source_duration", *_LISTS})
@@ -191,7 +177,7 @@ class Items(ABC):
 
     def is_rebuilt(self, row: Row) -> bool:
         """Whether a row has another timeline than its recording."""
-        return self.rebuilt and not is_recorded(row)
+        return self.rebuilt and not schema.is_recorded(row)
 
     def unused(self, row: Row) -> tuple[str, str] | None:
         """Return why a valid row is in no export: the kind of the finding, and a sentence."""
@@ -330,7 +316,7 @@ class FiledItems(Items):
                     yield self._item(row, file, wanted, place.number + 1)
 
     def _item(self, row: Row, file: Path | str, columns: Set[str] | None, number: int) -> Row:
-        lacking = {name: None for name in OPTIONAL if columns is None or name in columns}
+        lacking = {name: None for name in schema.OPTIONAL if columns is None or name in columns}
         item = {"labels": None, "split": None, **lacking, **row, **self._known(row, file)}
         if "audio" in row:
             item["audio"] = embedded(row["audio"])
@@ -342,7 +328,7 @@ class FiledItems(Items):
 
         With the utterances come the columns that people's own stages publish.
         """
-        wanted = {*LABELLED} if columns is None else {"conversation_id", *columns}
+        wanted = {*schema.LABELLED} if columns is None else {"conversation_id", *columns}
         if "utterances" in wanted:
             wanted |= {column.name for column in columns_among(self.fields)}
         return [name for name in names if name in wanted]
@@ -441,16 +427,16 @@ class Shards(FiledItems):
     @cached_property
     def _typed(self) -> Features:
         own = {column.name: column.feature for column in columns_among(self.fields)}
-        return Features({**_TYPED, **own, "utterances": built((*FIELDS, *self.fields))["utterances"]})
+        return Features({**_TYPED, **own, "utterances": schema.built((*FIELDS, *self.fields))["utterances"]})
 
     @contextmanager
     def _opened(self, file: Path | str, columns: Set[str] | None) -> Iterator[ParquetReader]:
         with open_parquet(Path(file), _CORPUS_AGAIN if self.labelled else "build the dataset again") as opened:
             if self.labelled:
-                opened.check(_TYPED, LABELLED.keys())
+                opened.check(_TYPED, schema.LABELLED.keys())
             else:
                 remedy = "name the dataset of finished conversations, or run `dailytalk speak` again"
-                opened.check(self._typed, BUILT.keys() - OPTIONAL, remedy)
+                opened.check(self._typed, schema.BUILT.keys() - schema.OPTIONAL, remedy)
                 if "labels" in opened.schema.names:
                     raise BadInput(f"{shown(Path(file))} holds clips", "name the work folder of their corpus")
             yield opened
@@ -480,7 +466,7 @@ class VersionItems(FiledItems):
 
     def __init__(self, version: Version) -> None:
         super().__init__(version.where if isinstance(version.where, Path) else version)
-        self._version, config = version, CONFIGS[0]
+        self._version, config = version, schema.CONFIGS[0]
         if config not in version.configs():
             raise DailytalkError(
                 f"{version} has no config {config!r}", "name a dataset that `dailytalk push` published"
@@ -492,7 +478,7 @@ class VersionItems(FiledItems):
     @cached_property
     def labelled(self) -> bool:
         """Whether rows are clips, by the columns of the first file."""
-        return "labels" in (self._version.features(CONFIGS[0]) or {})
+        return "labels" in (self._version.features(schema.CONFIGS[0]) or {})
 
     @property
     def name(self) -> str:
@@ -507,8 +493,8 @@ class VersionItems(FiledItems):
         return iter(())
 
     def _opened(self, file: Path | str, columns: Set[str] | None) -> AbstractContextManager[ParquetReader]:
-        required = set(BUILT) if columns is None else {"conversation_id", *columns} - {"labels", "split"}
-        return self._version.parquet(str(file), required - OPTIONAL)
+        required = set(schema.BUILT) if columns is None else {"conversation_id", *columns} - {"labels", "split"}
+        return self._version.parquet(str(file), required - schema.OPTIONAL)
 
     def _known(self, row: Row, file: Path | str) -> Row:
         provenance = row.get("provenance")
@@ -516,7 +502,7 @@ class VersionItems(FiledItems):
         return {"split": self._split_of[str(file)]} | (made if "provenance" in row else {})
 
     def _named(self, file: Path | str) -> str:
-        return f"{CONFIGS[0]}/{self._split_of[str(file)]}"
+        return f"{schema.CONFIGS[0]}/{self._split_of[str(file)]}"
 
     def _may_hold(self, file: Path | str, splits: Collection[str] | None) -> bool:
         return splits is None or self._split_of[str(file)] in splits
@@ -614,8 +600,7 @@ class Conversation:
         utterances: the audible ones of both speakers, by start.
         sounds: starts and ends in seconds of the kept speaker's laughs, breaths, coughs and plosives, by start.
         language: ISO 639-1, or None.
-        main_speaker: name of the main speaker or None.
-        other_speaker: name of the other speaker or None.
+        main_speaker, other_speaker: their names or None.
         kept_speakers: names of those whose own voices are in it (never the one resynthesised); None: not known.
         voices: names of the voices with which utterances were resynthesised.
         row: its row.
@@ -689,8 +674,8 @@ def conversation(row: Row, sample_rate: int, swap: bool) -> Conversation:
         ),
         sounds=tuple(sorted((sound["start"], sound["end"]) for sound in row["sounds"] or ())),
         language=row["language"],
-        main_speaker=name_or_none(speakers.get(main)),
-        other_speaker=name_or_none(speakers.get(other)),
+        main_speaker=schema.name_or_none(speakers.get(main)),
+        other_speaker=schema.name_or_none(speakers.get(other)),
         kept_speakers=kept_speakers(row),
         voices=voices(row),
         row=row,

@@ -20,7 +20,6 @@ from dailytalk_contiguous.publish.findings import (
     Checked,
     CheckSettings,
     Finding,
-    Loudness,
     error,
     loudness_of_wav,
     word_findings,
@@ -98,7 +97,7 @@ def check_jmoshi(folder: Path, settings: CheckSettings) -> Checked:
     return findings, facts
 
 
-def _jmoshi_file(folder: Path, name: str, words: Counter[str], lengths: list[float]) -> Iterator[Finding]:
+def _jmoshi_file(folder: Path, name: str, counts: Counter[str], lengths: list[float]) -> Iterator[Finding]:
     shown = f"{AUDIO}/{name}.wav"
     loudness = yield from loudness_of_wav(folder, shown)
     if loudness:
@@ -106,10 +105,7 @@ def _jmoshi_file(folder: Path, name: str, words: Counter[str], lengths: list[flo
         if loudness.channels != 2:
             what = f"it has {counted(loudness.channels, 'channel')}, not 2"
             yield error("not-stereo", shown, what, _JMOSHI_AGAIN)
-    yield from _words(folder, f"{TEXT}/{name}.json", loudness, words)
-
-
-def _words(folder: Path, shown: str, loudness: Loudness | None, counts: Counter[str]) -> Iterator[Finding]:
+    shown = f"{TEXT}/{name}.json"
     try:
         entries = documents.read_json(inside(folder, shown))
     except BadInput as problem:

@@ -168,7 +168,13 @@ def load(
     reads its files later: damage in them is an error of `datasets` or Arrow then.
     """
     version = _version(where, revision, token)
-    _refuse_state(version, state, streaming, split)
+    if state is not None and (not streaming or split is None):
+        raise DailytalkError("only the stream of one split has a state", "give streaming=True and split= too")
+    if state is not None and isinstance(version.where, Reference) and version.where.revision is None:
+        raise DailytalkError(
+            "a state holds only for the version that it was taken from, and the main branch moves",
+            "give revision= the tag or commit, both before and after the stop",
+        )
     items = None
     if isinstance(version.where, Path) and not version.configs():
         from dailytalk_contiguous.publish.opening import finished_items  # here: a version needs no other reader
@@ -231,18 +237,6 @@ def _version(where: str | Path | Reference, revision: str | None, token: str | N
             f"{named_version} names a revision, and so does revision={revision!r}", "give one of them"
         )
     return open_version(Reference(named_version.repo, revision or named_version.revision), token)
-
-
-def _refuse_state(version: Version, state: Mapping[str, Any] | None, streaming: bool, split: str | None) -> None:
-    if state is None:
-        return
-    if not streaming or split is None:
-        raise DailytalkError("only the stream of one split has a state", "give streaming=True and split= too")
-    if isinstance(version.where, Reference) and version.where.revision is None:
-        raise DailytalkError(
-            "a state holds only for the version that it was taken from, and the main branch moves",
-            "give revision= the tag or commit, both before and after the stop",
-        )
 
 
 def _refuse_unknown(version: Version, config: str, columns: Sequence[str] | None) -> None:

@@ -278,28 +278,23 @@ def _file(folder: Path, wav: Path, duration: float, plan: TrainerPlan, contents:
     if contents.decode:
         loudness = yield from loudness_of(shown, lambda: {"bytes": None, "path": to_uri(wav)})
     if loudness:
-        yield from _moshi_audio(shown, loudness, duration)
+        if loudness.channels != 2:
+            what = f"it has {counted(loudness.channels, 'channel')}, not 2: training stops at the first batch "
+            yield error("not-stereo", shown, f"{what}with it", _EXPORT_AGAIN)
+        if loudness.sample_rate != SAMPLE_RATE:
+            what = f"its rate is {loudness.sample_rate} Hz, not {SAMPLE_RATE}: it is resampled without a message"
+            yield error("wrong-rate", shown, what, "export it again without --sample-rate")
+        if abs(loudness.seconds - duration) > DURATION_TOLERANCE:
+            what = f"the manifest says {duration:.3f} s, the audio has {loudness.seconds:.3f} s"
+            yield error("wrong-duration", shown, what, _EXPORT_AGAIN)
+        if loudness.is_silent(0):
+            what = "the left channel, Moshi's, is silent"
+            yield error("silent-left", shown, what, "export it again, with the other --main?")
         if loudness.channels > 1 and loudness.is_silent(1):
             contents.silent_right.append(shown)
     yield from _moshi_transcript(
         shown, with_pending_edits(wav.with_suffix(".json"), folder), loudness, plan, contents
     )
-
-
-def _moshi_audio(shown: str, loudness: Loudness, duration: float) -> Iterator[Finding]:
-    if loudness.channels != 2:
-        what = f"it has {counted(loudness.channels, 'channel')}, not 2: training stops at the first batch with it"
-        yield error("not-stereo", shown, what, _EXPORT_AGAIN)
-    if loudness.sample_rate != SAMPLE_RATE:
-        what = f"its rate is {loudness.sample_rate} Hz, not {SAMPLE_RATE}: it is resampled without a message"
-        yield error("wrong-rate", shown, what, "export it again without --sample-rate")
-    if abs(loudness.seconds - duration) > DURATION_TOLERANCE:
-        what = f"the manifest says {duration:.3f} s, the audio has {loudness.seconds:.3f} s"
-        yield error("wrong-duration", shown, what, _EXPORT_AGAIN)
-    if loudness.is_silent(0):
-        yield error(
-            "silent-left", shown, "the left channel, Moshi's, is silent", "export it again, with the other --main?"
-        )
 
 
 def _moshi_transcript(

@@ -48,7 +48,6 @@ def cut_points(busy: Iterable[tuple[float, float]], duration: float, longest: fl
 
     Args:
         busy: starts and ends in seconds of all speech and sounds of both speakers, in any order.
-        duration: seconds.
         longest: seconds that a piece may have; longer only where no silence allows a cut. 0 never cuts.
     """
     edges = [0.0]
@@ -88,8 +87,6 @@ _MOST_TAGS = 3
 
 @dataclass(frozen=True)
 class PieceSettings(exports.ExportSettings):
-    """The options of formats whose conversations may be cut."""
-
     max_length: float = setting(
         0.0, "Longer conversations are cut at mutual silence: 100s, 5m, or never.",
         panel="result", unit="time", words={"never": 0.0}, shown="never",
@@ -98,8 +95,6 @@ class PieceSettings(exports.ExportSettings):
 
 @dataclass(frozen=True)
 class MoshiSettings(PieceSettings):
-    """The options of exports that moshi-finetune and its forks read."""
-
     both_speakers: bool = setting(False, "The other speaker's words too, as SPEAKER_OTHER.", panel="result")
     text_conditions: bool = setting(
         False, "Write style and emotion as text_conditions; a stock model stops on them.", panel="result"

@@ -73,8 +73,7 @@ class Finished(NamedTuple):
         chain: digest after each stage of the spoken half, from its shard; empty where the shard has none.
         digest: changes whenever the row may have changed.
         clip: the columns that decide how often a manifest lists it (see `clip_folder.listed_clips`), with its
-        split;
-            None of a conversation, whose split is still to be decided.
+            split; None of a conversation, whose split is still to be decided.
         place: where the row is.
         interactions: ids of the clips of interaction that are published of it.
     """
@@ -117,8 +116,7 @@ def index_folder(folder: Path, per_kind: int = 0) -> Index:
 
     `per_kind`: clips of interaction that are published of each kind, at most.
 
-    Raises DailytalkError: there are none, a shard can't be read or is no finished dataset's, or an id occurs
-    twice.
+    Raises DailytalkError: there are none, a shard is damaged or of no finished dataset, or an id occurs twice.
     """
     items = opening.finished_items(folder)
     finished: dict[str, Finished] = {}

@@ -31,7 +31,7 @@ from dailytalk_contiguous.core.scorecard import ReferenceCorpus
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.tally import FarDelivery, Tally
 from dailytalk_contiguous.core.wording import counted, length_text
-from dailytalk_contiguous.publish import comparison_sections, conversation_sections, corpus_sections
+from dailytalk_contiguous.publish import comparison_sections, conversation_sections, corpus_sections, player
 from dailytalk_contiguous.publish import sections as report
 from dailytalk_contiguous.publish import verdict as judging
 from dailytalk_contiguous.publish.checking import check_folder, file_findings, occurs_twice, row_findings
@@ -40,22 +40,6 @@ from dailytalk_contiguous.publish.findings import Finding, advice
 from dailytalk_contiguous.publish.items import SMALL, Items, ItemSound
 from dailytalk_contiguous.publish.measures import CONVERSATION_MEASURES
 from dailytalk_contiguous.publish.opening import open_items
-from dailytalk_contiguous.publish.player import (
-    BYTES_A_SECOND,
-    CELLS,
-    COARSE,
-    FINE,
-    LONGEST,
-    NO_SAMPLES,
-    RATE,
-    detail,
-    is_turned,
-    recorded_seconds,
-    shown_seconds,
-    sound_of,
-    strips_of,
-    to_mp3,
-)
 from dailytalk_contiguous.publish.render import Html, data_block, fill, fragment, joined, public, template
 from dailytalk_contiguous.publish.tagged_items import TaggedItems
 from dailytalk_contiguous.publish.training_folder import is_mix
@@ -75,7 +59,7 @@ def left_channels(items: Items, names: Iterable[str]) -> dict[str, bytes]:
     for name in names:
         audio = items.sound(name).audio
         sample_rate = probe(audio).sample_rate
-        sounds[name] = to_mp3(read_at(audio, sample_rate)[:, :1], sample_rate)
+        sounds[name] = player.to_mp3(read_at(audio, sample_rate)[:, :1], sample_rate)
     return sounds
 
 
@@ -295,18 +279,18 @@ def _write(
             refused.append(_refusal(row))
             continue
         tally.add(row | {"labels": None})  # a file of a training folder has some, and may be a conversation
-        strips = strips_of(row, items.is_rebuilt(row))
+        strips = player.strips_of(row, items.is_rebuilt(row))
         listed.append(_Listed(judge.add(row), row["duration"] or 0.0, row["source_duration"], *strips))
     examples = _chosen(items, listed, shown)
     numbers = range(len(listed)) if shown == ALL else examples.keys()
-    played = sum(min(listed[number].seconds, LONGEST) for number in numbers)
+    played = sum(min(listed[number].seconds, player.LONGEST) for number in numbers)
     # Only a work folder that was tagged knows where its recordings are.
     is_tagged = items.folder is not None and (items.folder / TAGGED).is_dir() and tally.rebuilt
     recordings = TaggedItems(items.folder) if items.folder and is_tagged else None
     as_recorded = examples if recordings else ()
-    recorded = sum(min(listed[number].source_seconds or 0.0, LONGEST) for number in as_recorded)
-    mode = audio or ("inside" if (played + recorded) * BYTES_A_SECOND < MOST_INSIDE else "beside")
-    levels = FINE if played <= MOST_FINE else COARSE
+    recorded = sum(min(listed[number].source_seconds or 0.0, player.LONGEST) for number in as_recorded)
+    mode = audio or ("inside" if (played + recorded) * player.BYTES_A_SECOND < MOST_INSIDE else "beside")
+    levels = player.FINE if played <= MOST_FINE else player.COARSE
     names = Counter(entry.judged.name for entry in listed)
     sounds = _Sounds(mode, path, {name for name, n in names.items() if n > 1})
     parts = _Parts(items, recordings, sounds, levels)
@@ -520,10 +504,10 @@ def measured_text(name: str, value: float) -> str:
     return f"{value * measure.factor:.{measure.digits}f} {measure.unit}".strip()
 
 
-def _example(name: str, why: str, detail: Mapping[str, Any]) -> Html:
-    number, problem = detail["number"], detail["problem"]
-    recorded = detail["recorded"]["sound"]
-    player = joined(
+def _example(name: str, why: str, facts: Mapping[str, Any]) -> Html:
+    number, problem = facts["number"], facts["problem"]
+    recorded = facts["recorded"]["sound"]
+    players = joined(
         fill(
             '{}<audio controls preload="none" id="{}-{}" aria-label="Listen to {}{}" src="{}"></audio>',
             fill('<p class="soft heard">{}</p>', how.strip()) if recorded else "",
@@ -534,7 +518,7 @@ def _example(name: str, why: str, detail: Mapping[str, Any]) -> Html:
             source,
         )
         for kind, how, source in (
-            ("sound", " as rebuilt", detail["sound"]),
+            ("sound", " as rebuilt", facts["sound"]),
             ("recorded", " as recorded", recorded),
         )
         if source
@@ -543,7 +527,7 @@ def _example(name: str, why: str, detail: Mapping[str, Any]) -> Html:
     return fill(
         '<li class="card"><p class="why">{0}</p><p><button type="button" data-number="{1}">{2}</button></p>'
         '<noscript><p>{2}</p></noscript><p class="soft">{3}</p>{4}{5}</li>',
-        *(why, number, name, detail["about"], player, note),
+        *(why, number, name, facts["about"], players, note),
     )
 
 
@@ -578,7 +562,7 @@ def _table(listed: Sequence[_Listed], detailed: Iterable[int], opens: int | None
         for judged in (entry.judged,)
     ]
     return {
-        "cells": CELLS,
+        "cells": player.CELLS,
         "rebuilt": rebuilt,
         "unsure": UNSURE,
         "opens": opens,
@@ -605,7 +589,7 @@ class _Sounds:
     def place(self, row: Row, number: int, sound: ItemSound, samples: Samples, is_example: bool) -> dict[str, Any]:
         """Keep the sound of a conversation: its address, and, of an example beside the page, that of each side."""
         data = sound.audio.get("bytes") or b""
-        is_as_played = data.startswith(b"fLaC") and not sound.offset and (row["duration"] or 0.0) <= LONGEST
+        is_as_played = data.startswith(b"fLaC") and not sound.offset and (row["duration"] or 0.0) <= player.LONGEST
         return self._kept(self._name(row, number), samples, data if is_as_played else None, is_example)
 
     def place_recorded(self, row: Row, number: int, samples: Samples) -> dict[str, Any]:
@@ -613,7 +597,7 @@ class _Sounds:
         return self._kept(f"{self._name(row, number)}--recorded", samples, None, True)
 
     def place_line(self, samples: Samples, place: int, how: str) -> str:
-        mp3 = to_mp3(samples, RATE)
+        mp3 = _mp3(samples)
         return _as_address(mp3) if self.mode == "inside" else self._put(f"line-{place}--{how}.mp3", mp3)
 
     def _name(self, row: Row, number: int) -> str:
@@ -622,11 +606,11 @@ class _Sounds:
 
     def _kept(self, name: str, samples: Samples, flac: bytes | None, with_sides: bool) -> dict[str, Any]:
         if self.mode == "inside":
-            return {"sound": _as_address(to_mp3(samples, RATE)), "sides": []}
-        address = self._put(f"{name}.flac", flac) if flac else self._put(f"{name}.mp3", to_mp3(samples, RATE))
+            return {"sound": _as_address(_mp3(samples)), "sides": []}
+        address = self._put(f"{name}.flac", flac) if flac else self._put(f"{name}.mp3", _mp3(samples))
         channels = enumerate(CHANNELS if with_sides else ())
         # A page from a disk may play a file beside it, and not read it: one side alone has to be a file, too.
-        sides = [self._put(f"{name}--{channel}.mp3", to_mp3(samples[:, [n]], RATE)) for n, channel in channels]
+        sides = [self._put(f"{name}--{channel}.mp3", _mp3(samples[:, [n]])) for n, channel in channels]
         return {"sound": address, "sides": sides}
 
     def finish(self) -> None:
@@ -638,6 +622,10 @@ class _Sounds:
         self._files.write_bytes(name, data)
         self.written = True
         return f"{quote(os.fsencode(self.folder.name))}/{name}"
+
+
+def _mp3(samples: Samples) -> bytes:
+    return player.to_mp3(samples, player.RATE)
 
 
 def _as_address(mp3: bytes) -> str:
@@ -693,22 +681,22 @@ class _Parts:
                 continue
             name = f"{utterance['utterance_id']} as {how}"
             samples, problem = _line_sound(items, line.conversation_id, channel, utterance[start], utterance[end])
-            player = fill('<p class="note">{}</p>', problem)
+            element = fill('<p class="note">{}</p>', problem)
             if not problem:
-                player = _audio(f"Listen to {name}", self.sounds.place_line(samples, place, how))
-            players.append(fill('<p class="soft">as {}</p>{}', how, player))
+                element = _audio(f"Listen to {name}", self.sounds.place_line(samples, place, how))
+            players.append(fill('<p class="soft">as {}</p>{}', how, element))
         distance, pitch, level = conversation_sections.apart_cells(utterance)
         tag = f" · {utterance['tag']}" if utterance["tag"] else ""
         facts = f"distance {distance} · pitch {pitch} apart · level {level} apart{tag}"
-        return _heard(utterance["utterance_id"], facts, joined(players), utterance["text"] or "")
+        return _sound_card(utterance["utterance_id"], facts, joined(players), utterance["text"] or "")
 
     def _made(self, row: Row, number: int, is_example: bool, sound: ItemSound | str) -> dict[str, Any]:
-        samples, problem = NO_SAMPLES, sound if isinstance(sound, str) else ""
+        samples, problem = player.NO_SAMPLES, sound if isinstance(sound, str) else ""
         kept = {}
         if isinstance(sound, ItemSound):
-            samples, problem = sound_of(sound.audio, sound.offset, shown_seconds(row))
+            samples, problem = player.sound_of(sound.audio, sound.offset, player.shown_seconds(row))
             kept = {} if problem else self.sounds.place(row, number, sound, samples, is_example)
-        shown = detail(row, self.items.is_rebuilt(row), samples, self.levels)
+        shown = player.detail(row, self.items.is_rebuilt(row), samples, self.levels)
         return {"number": number, "problem": problem, "sound": None, "sides": []} | shown | kept
 
     def _sound(self, row: Row) -> ItemSound | str:
@@ -730,10 +718,12 @@ class _Parts:
             sound = self.recordings.sound(row["conversation_id"])
         except BadInput as error:
             return kept | {"why": f"As recorded it can't be heard: {public(error.reason)}."}
-        samples, problem = sound_of(sound.audio, sound.offset, recorded_seconds(row))
+        samples, problem = player.sound_of(sound.audio, sound.offset, player.recorded_seconds(row))
         if problem:
             return kept | {"why": public(problem)}
-        return kept | self.sounds.place_recorded(row, number, samples[:, ::-1] if is_turned(row) else samples)
+        return kept | self.sounds.place_recorded(
+            row, number, samples[:, ::-1] if player.is_turned(row) else samples
+        )
 
 
 def _in_threads(jobs: Iterable[tuple[int, Callable[[], _T]]]) -> Iterator[tuple[int, _T]]:
@@ -758,12 +748,12 @@ def _line_sound(
 ) -> tuple[Samples, str]:
     """One side of a conversation between two seconds, shape (n, 1), at `RATE`, and why there is none."""
     if start is None or end is None or not has_length(start, end):
-        return NO_SAMPLES, "No sound: its times are not known."
+        return player.NO_SAMPLES, "No sound: its times are not known."
     try:
         sound = items.sound(conversation_id)
     except BadInput as error:
-        return NO_SAMPLES, f"No sound: {public(error.reason)}."
-    samples, problem = sound_of(sound.audio, sound.offset + start, min(end - start, LONGEST_LINE))
+        return player.NO_SAMPLES, f"No sound: {public(error.reason)}."
+    samples, problem = player.sound_of(sound.audio, sound.offset + start, min(end - start, LONGEST_LINE))
     side = CHANNELS.index(channel)
     return samples[:, side : side + 1], public(problem)
 
@@ -779,7 +769,7 @@ def _beyond_limits(items: Items, quality: corpus_sections.QualityTally) -> list[
     cards = []
     for name in reasons:
         if name in sounds:
-            mp3 = to_mp3(read_at(sounds[name], RATE, 0.0, LONGEST_REJECTED)[:, :2], RATE)
+            mp3 = _mp3(read_at(sounds[name], player.RATE, 0.0, LONGEST_REJECTED)[:, :2])
             cards.append(heard_card(name, "", f"{reasons[name]}.", mp3))
     samples = fill('<div class="samples">{}</div>', joined(cards))
     return [report.Section("beyond", "Listen to what is beyond a limit", [samples])] if cards else []
@@ -787,13 +777,13 @@ def _beyond_limits(items: Items, quality: corpus_sections.QualityTally) -> list[
 
 def heard_card(name: str, facts: str, text: str, sound: bytes | str) -> Html:
     if isinstance(sound, str):
-        return _heard(name, facts, fill('<p class="note">{}</p>', sound), text)
-    return _heard(name, facts, _audio(f"Listen to {name}", _as_address(sound)), text)
+        return _sound_card(name, facts, fill('<p class="note">{}</p>', sound), text)
+    return _sound_card(name, facts, _audio(f"Listen to {name}", _as_address(sound)), text)
 
 
-def _heard(name: str, facts: str, player: Html, text: str) -> Html:
+def _sound_card(name: str, facts: str, sound: Html, text: str) -> Html:
     return fill(
-        '<article class="card"><h3>{}</h3><p class="soft">{}</p>{}<p>{}</p></article>', name, facts, player, text
+        '<article class="card"><h3>{}</h3><p class="soft">{}</p>{}<p>{}</p></article>', name, facts, sound, text
     )
 
 

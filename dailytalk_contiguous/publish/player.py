@@ -52,9 +52,7 @@ NO_SAMPLES = np.zeros((0, 2), np.float32)
 def strips_of(row: Mapping[str, Any], rebuilt: bool) -> tuple[str, str]:
     """Draw the turns as recorded, and as rebuilt, both in `CELLS` cells over the longer of the two.
 
-    Args:
-        row: columns of `core.schema.BUILT`.
-        rebuilt: whether it was rebuilt; if not, or where the source's times are not known, one strip is empty.
+    `row` has columns of `core.schema.BUILT`. One strip is empty unless it was `rebuilt` from known times.
     """
     seconds = max(row["duration"] or 0.0, row["source_duration"] or 0.0)
     recorded: dict[str, list[_Span]] = {name: [] for name in CHANNELS}

@@ -28,17 +28,10 @@ from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.spans import merge_gaps, true_runs
 from dailytalk_contiguous.core.turns import total_seconds
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.publish import exports
+from dailytalk_contiguous.publish import exports, moshi_folder
 from dailytalk_contiguous.publish.findings import Checked, CheckSettings, Finding, Loudness, error, loudness_of_wav
 from dailytalk_contiguous.publish.items import ABOUT, DURATION_TOLERANCE, EVAL, TRAIN, Conversation, heard
 from dailytalk_contiguous.publish.moshi_check import check_moshi
-from dailytalk_contiguous.publish.moshi_folder import (
-    MoshiSettings,
-    Trainer,
-    finish_moshi,
-    refuse_path,
-    write_moshi,
-)
 
 #: Seconds of a voice prompt.
 SHORTEST_PROMPT, LONGEST_PROMPT = 5.0, 10.0
@@ -212,8 +205,6 @@ def _persona(line: Mapping[str, Any] | BadInput) -> tuple[tuple[str, str], str]:
 
 @dataclass(frozen=True)
 class PersonaSettings(exports.ExportSettings):
-    """The options of formats with text prompts."""
-
     persona: str | None = setting(
         None, "CSV or JSONL of text prompts: text, and conversation_id, recording_id or speaker.",
         panel="result", metavar="FILE", shown="none", reference=True,
@@ -221,12 +212,11 @@ class PersonaSettings(exports.ExportSettings):
 
 
 @dataclass(frozen=True)
-class PersonaplexSettings(PersonaSettings, MoshiSettings):
+class PersonaplexSettings(PersonaSettings, moshi_folder.MoshiSettings):
     """The options of PersonaPlex, which has no conditions of style."""
 
 
 def _personas(settings: exports.ExportSettings) -> dict[tuple[str, str], str]:
-    """The texts of `--persona`; none for a format without it."""
     return personas_at(settings.persona) if isinstance(settings, PersonaSettings) and settings.persona else {}
 
 
@@ -282,15 +272,16 @@ text_padding_weight: 1.0
 text_loss_weight: 20.0
 """
 
-
 _REPOSITORY, _EXAMPLE = "moondogo/personaplex-finetune", "personaplex_finetune.yaml"
 
-PERSONAPLEX_FINETUNE = Trainer(PERSONAPLEX_CONFIG, _REPOSITORY, _EXAMPLE, _MODEL, 164, 32, 24576, adapters=False)
+PERSONAPLEX_FINETUNE = moshi_folder.Trainer(
+    PERSONAPLEX_CONFIG, _REPOSITORY, _EXAMPLE, _MODEL, 164, 32, 24576, adapters=False
+)
 
 
 def write_personaplex(export: exports.Export, item: Conversation) -> Iterator[exports.FileEntry]:
     """Write the files of Moshi's trainer, and the voice prompt that the conversation offers."""
-    entries = [*write_moshi(export, item)]
+    entries = [*moshi_folder.write_moshi(export, item)]
     voice, stretches = voice_prompt(item, export.settings.swap)
     if stretches:
         edges = [[round(edge * item.sample_rate) for edge in stretch] for stretch in stretches]
@@ -336,7 +327,7 @@ def finish_personaplex(export: exports.Export, lists: exports.Lists) -> Mapping[
     if long:
         export.notes.append(f"{counted(long, 'file')} too long for a window with prompts (see --max-length)")
     model = _MODEL.format(folder=json.dumps(str(root / VOICE_PROMPTS), ensure_ascii=False))
-    return finish_moshi(
+    return moshi_folder.finish_moshi(
         export, lists, PERSONAPLEX_FINETUNE._replace(model=model), max(taken.values(), default=0.0)
     )
 
@@ -344,7 +335,7 @@ def finish_personaplex(export: exports.Export, lists: exports.Lists) -> Mapping[
 def prepare_personaplex(out: Path, settings: PersonaplexSettings) -> None:
     if settings.text_conditions:
         raise DailytalkError("--text-conditions does not go with --format personaplex", "leave it out")
-    refuse_path(out, settings)
+    moshi_folder.refuse_path(out, settings)
     prepare_personas(out, settings)
 
 

@@ -583,7 +583,14 @@ def publish(
             say(way)
             sent, additions = upload(api, target, state, release, planned, patience, say)
             commit, url = _commit(api, target, state, release, planned, additions, patience)
-        _check(api, target, commit, release, patience)
+        wrong = differing(read_tree(api, target.repo, commit, patience), release.contents.items())
+        if wrong:
+            more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+            raise DailytalkError(
+                f"commit {commit[:10]} of {target.repo} does not hold {wrong[0]}{more} as it was sent; "
+                "it got no tag",
+                "run the same command again; if it stays so, look at .gitattributes and .gitignore there",
+            )
         tag = None if target.pull_request else _tagged(api, target.repo, release.tag, commit, patience)
     return Published(commit, url, tag, sent, total - sent)
 
@@ -688,17 +695,6 @@ def _overtaken(api: HfApi, target: Target, now: str | None, patience: RetryPolic
     )
 
 
-def _check(api: HfApi, target: Target, commit: str, release: Release, patience: RetryPolicy) -> None:
-    files = read_tree(api, target.repo, commit, patience)
-    wrong = differing(files, release.contents.items())
-    if wrong:
-        more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
-        raise DailytalkError(
-            f"commit {commit[:10]} of {target.repo} does not hold {wrong[0]}{more} as it was sent; it got no tag",
-            "run the same command again; if it stays so, look at .gitattributes and .gitignore there",
-        )
-
-
 def _tagged(api: HfApi, repo: str, tag: str | None, commit: str, patience: RetryPolicy) -> str | None:
     if tag is None:
         return None
@@ -782,7 +778,6 @@ class PushOutcome:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """The warnings of the card, about licences."""
         return self.card.warnings if self.card else ()
 
 

@@ -90,8 +90,7 @@ class SplitVoice(NamedTuple):
 class Splits(NamedTuple):
     """`side`: the split of every conversation id.
 
-    `disjoint`: the kind that no two splits share: `speakers` (all kept ones are known), `recordings` or
-    `conversations`.
+    `disjoint`: no two splits share these: `speakers` (all kept ones are known), `recordings` or `conversations`.
     """
 
     side: dict[str, str]
@@ -124,7 +123,9 @@ def split_three(
             f"the version before has the split {odd[0]!r}", f"its splits must be {', '.join(SPLITS)}"
         )
     shares = (("validation", valid_share), ("test", test_share))[: max(0, len(items) - 1)]
-    for groups in (_components(items), _by_key(items, [f"recording\0{item.recording_id}" for item in items])):
+    linked = ([items[index] for index in group] for group in _linked(items))
+    components = {f"recording\0{min(item.recording_id for item in group)}": group for group in linked}
+    for groups in (components, _by_key(items, [f"recording\0{item.recording_id}" for item in items])):
         side = _assigned(groups, before, shares, seed)
         if side is not None:
             return Splits(side, _disjoint_in(items, side))
@@ -212,12 +213,6 @@ def _linked(items: Sequence[SplitVoice]) -> list[list[int]]:
     for number, (index, _) in zip(joined_groups(links).tolist(), links, strict=True):
         groups[number][index] = None
     return [[*group] for group in groups.values()]
-
-
-def _components(items: Sequence[SplitVoice]) -> dict[str, list[SplitVoice]]:
-    """Linked conversations, by the name of their first recording in any order of the items."""
-    groups = ([items[index] for index in group] for group in _linked(items))
-    return {f"recording\0{min(item.recording_id for item in group)}": group for group in groups}
 
 
 def _by_key(items: Sequence[SplitVoice], keys: Sequence[str]) -> dict[str, list[SplitVoice]]:

@@ -26,16 +26,9 @@ from dailytalk_contiguous.core.audio import Pcm, encoded_sound, mixed_down, read
 from dailytalk_contiguous.core.documents import with_null
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import BUILT, LABELLED
-from dailytalk_contiguous.publish import exports
+from dailytalk_contiguous.publish import exports, prompts
 from dailytalk_contiguous.publish.items import ABOUT, Conversation, Utterance, heard
 from dailytalk_contiguous.publish.moshi_folder import PieceSettings, piece_edges, piece_path
-from dailytalk_contiguous.publish.prompts import (
-    PersonaSettings,
-    heard_voice,
-    note_personas,
-    prepare_personas,
-    text_prompt,
-)
 from dailytalk_contiguous.store.files import json_document, json_text
 from dailytalk_contiguous.store.owned_folder import file_name
 
@@ -73,7 +66,7 @@ def _write_parts(
 
 
 def finish_shards(export: exports.Export, lists: exports.Lists) -> Mapping[str, exports.FileText]:
-    note_personas(export)
+    prompts.note_personas(export)
     for side, entries in lists.items():
         shards: list[list[dict[str, str]]] = []
         size = 0
@@ -121,7 +114,7 @@ def _write_cut(
     export: exports.Export, item: Conversation, sounds: Mapping[str, tuple[Pcm, int]], cut: Any
 ) -> Iterator[exports.FileEntry]:
     """Write a cut and its sounds, samples and Hz by field; `cut` has the fields that do not follow from these."""
-    key, text = _key(item), text_prompt(export, item)
+    key, text = _key(item), prompts.text_prompt(export, item)
     parts, recordings = {}, {}
     for field, (pcm, rate) in sounds.items():
         channels = [*range(pcm.shape[1] if pcm.ndim > 1 else 1)]
@@ -146,7 +139,6 @@ def write_nemo(export: exports.Export, item: Conversation) -> Iterator[exports.F
 
 
 def write_cuts(export: exports.Export, item: Conversation) -> Iterator[exports.FileEntry]:
-    """Write a cut of both channels."""
     exports.refuse_mute(item)
     names = item.main_speaker or "agent", item.other_speaker or "user"
     cut = {"type": "MultiCut", "channel": [0, 1], "supervisions": _supervisions(item, names, (0, 1))}
@@ -154,7 +146,6 @@ def write_cuts(export: exports.Export, item: Conversation) -> Iterator[exports.F
 
 
 def write_webdataset(export: exports.Export, item: Conversation) -> Iterator[exports.FileEntry]:
-    """Write a conversation as WAV and JSON: its row."""
     own = item.row.keys() - LABELLED.keys() - {"problem", "problem_column", "remedy"}  # columns of own stages
     row = {name: item.row[name] for name in item.row if (name in BUILT or name in own) and name != "audio"}
     about = with_null(row | {"sample_rate": item.sample_rate, "duration": item.duration})
@@ -174,7 +165,7 @@ def write_sesame(export: exports.Export, item: Conversation) -> Iterator[exports
     for part in sorted(heard(item.row), key=itemgetter("start", "end")):
         if text := (part["text"] or "").strip():
             name = f"{sides[(part['channel'] == 'left') == export.settings.swap]}/{export.names[item.id]}"
-            speaker = export.about.setdefault(heard_voice(item, part) or name, len(export.about))
+            speaker = export.about.setdefault(prompts.heard_voice(item, part) or name, len(export.about))
             times = {"start": round(part["start"], 6), "end": round(part["end"], 6)}
             line = {"text": text, "path": _absolute(export, name), **times, "speaker": speaker}
             yield exports.FileEntry(line, part["end"] - part["start"])
@@ -242,13 +233,14 @@ TRAINER_FORMATS = (
         "lhotse", "NeMo's duplex speech-to-speech (`DuplexS2SDataset`)",
         "Shar of the user (16 kHz) and the agent (22.05 kHz, `target_audio`); utterances and words of both",
         "names, sounds without text, valence/arousal/dominance, prosody", "lhotse",
-        write=write_nemo, settings=PersonaSettings(), sample_rate=AGENT_RATE, prepare=prepare_personas,
+        write=write_nemo, sample_rate=AGENT_RATE,
+        settings=prompts.PersonaSettings(), prepare=prompts.prepare_personas,
     ),
     _shards(
         "lhotse-cuts", "lhotse (`CutSet.from_shar`)",
         "Shar of stereo cuts, the agent first; utterances and words of both by name",
         "sounds without text, valence/arousal/dominance, prosody", "lhotse",
-        write=write_cuts, settings=PersonaSettings(), prepare=prepare_personas,
+        write=write_cuts, settings=prompts.PersonaSettings(), prepare=prompts.prepare_personas,
     ),
     _shards(
         "webdataset", "webdataset, and `datasets` (its builder of that name)",

@@ -31,18 +31,9 @@ from dailytalk_contiguous.core.tally import UNKNOWN, Tally, TurnTaking
 from dailytalk_contiguous.core.utterance import GIVEN, GIVEN_FITTED
 from dailytalk_contiguous.core.wording import counted, length_text, portable
 from dailytalk_contiguous.models.licences import licence_of
+from dailytalk_contiguous.publish import measures
 from dailytalk_contiguous.publish.corpus_sections import CorpusFigures
 from dailytalk_contiguous.publish.findings import Finding, Severity, advice, error
-from dailytalk_contiguous.publish.measures import (
-    CONVERSATION_MEASURES,
-    MeasuredConversation,
-    SeparatedSpeech,
-    is_talk,
-    measure_conversation,
-    recorded_overlap,
-    separated_speech,
-    unsure_utterances,
-)
 from dailytalk_contiguous.publish.render import Html, fill, joined, model_name, percent, public
 
 _SEVERITIES: tuple[Severity, ...] = ("bad", "doubtful", "note")
@@ -77,8 +68,7 @@ class FitnessLimits:
             (`core.crosstalk`); a louder leak is taken for speech of this side.
         least_length_ratio, most_length_ratio: new over recorded length; a choice: √2 either way.
         most_as_recorded: share of the utterances to resynthesise that were not; a choice.
-        least_talk_share: share of the speech of the speaker who says less; a choice: below it there are no
-        answers.
+        least_talk_share: share of the speech of the speaker who says less; a choice: below it there is no talk.
         least_main_talk: share of the time, median over conversations, from `FEWEST_CONVERSATIONS` on. In three of
             four conversations of Open Yap 1K a side has over 0.40 of the speech (between its percentiles 5 and 50,
             0.27 and 0.56, in proportion), and Fisher has 53.5 s of speech of both a minute: 0.40 · 53.5 / 60.
@@ -98,7 +88,7 @@ class FitnessLimits:
             60 % have a gap; above, more come at one moment than in talk have any gap.
         voice_hours, language_hours: hours that others needed for a voice in English, and for another language.
         most_lost: share of the input's hours that was rejected; a choice.
-        least_heard_as_meant: share of acted clips of which raters heard the emotion that was meant; a choice: of
+        least_heard_as_meant: share of acted clips with the meant emotion also perceived by raters; a choice: of
             CREMA-D it is 41 % by sound alone (Cao et al. 2014, IEEE Trans. Affective Computing 5:377).
     """
 
@@ -158,9 +148,9 @@ class _Bound(NamedTuple):
     measure: str
     limit: str
     kind: str
-    severity: Severity
     clause: str
     remedy: str
+    severity: Severity = "doubtful"
     step: float | None = None
     median: bool = False
     fewest: int = 1
@@ -189,23 +179,22 @@ _BOUNDS = (
         "confidence",
         "lowest_confidence",
         "low-confidence",
-        "bad",
         "have words of which the recogniser is less than {} sure",
         "tag them with a better recogniser (--asr-model), or correct transcript.jsonl",
+        severity="bad",
     ),
     _Bound(
         "unheard_words",
         "most_unheard_words",
         "unheard-words",
-        "bad",
         "have over {} of their words where nothing is heard",
         "transcribe them again, or give transcripts whose times are better",
+        severity="bad",
     ),
     _Bound(
         "words_per_second",
         "fastest_words",
         "fast-words",
-        "doubtful",
         "have an utterance with more than {}, which nobody says",
         "correct its text or its times in transcript.jsonl",
     ),
@@ -213,7 +202,6 @@ _BOUNDS = (
         "without_text",
         "most_without_text",
         "without-text",
-        "doubtful",
         "have no text for over {} of their speech",
         "transcribe them with a better recogniser, or leave them out",
     ),
@@ -221,7 +209,6 @@ _BOUNDS = (
         "bandwidth",
         "lowest_bandwidth_hz",
         "telephone",
-        "doubtful",
         "have a side that ends below {}, as a telephone does",
         "keep them only if the model is to hear telephones",
     ),
@@ -229,25 +216,22 @@ _BOUNDS = (
         "level_difference",
         "most_level_difference_db",
         "level-difference",
-        "doubtful",
         "have one speaker more than {} louder than the other",
         "bring both sides to one level before tagging",
-        10.0,
+        step=10.0,
     ),
     _Bound(
         "snr",
         "lowest_snr_db",
         "noise",
-        "doubtful",
         "have a side with less than {} between speech and noise",
         "record or denoise them again, or leave them out",
-        10.0,
+        step=10.0,
     ),
     _Bound(
         "clipping",
         "most_clipping",
         "clipping",
-        "doubtful",
         "have a side of which over {} is clipped",
         "record them at a lower level, or leave them out",
     ),
@@ -255,16 +239,14 @@ _BOUNDS = (
         "leak",
         "most_leak_db",
         "leakage",
-        "doubtful",
         "have a side in which the other is heard above {}",
         "use headsets, or leave them out",
-        10.0,
+        step=10.0,
     ),
     _Bound(
         "length_ratio",
         "least_length_ratio",
         "fast-synthesis",
-        "doubtful",
         "have a new voice that takes less than {} of the recorded time",
         "choose a slower voice, and look for words that the recogniser missed",
     ),
@@ -272,7 +254,6 @@ _BOUNDS = (
         "length_ratio",
         "most_length_ratio",
         "slow-synthesis",
-        "doubtful",
         "have a new voice that takes over {} of the recorded time",
         "choose a faster voice, and look for words that the recogniser made up",
     ),
@@ -280,7 +261,6 @@ _BOUNDS = (
         "as_recorded",
         "most_as_recorded",
         "not-resynthesised",
-        "doubtful",
         "have over {} of the lines to resynthesise in their old voice",
         "see their `reason`, and run dailytalk speak again",
     ),
@@ -288,16 +268,14 @@ _BOUNDS = (
         "least_talk",
         "least_talk_share",
         "one-sided",
-        "doubtful",
         "have a side with less than {} of the speech",
         "leave them out: there is nobody to listen to",
-        0.05,
+        step=0.05,
     ),
     _Bound(
         "main_talk",
         "least_main_talk",
         "agent-silent",
-        "doubtful",
         "the main side speaks for {} of the time (half of the conversations for less; a side of talk: 45 %)",
         "leave out those in which it says least, or let the model learn the other side",
         median=True,
@@ -307,23 +285,22 @@ _BOUNDS = (
         "longest_turn",
         "longest_turn",
         "long-turns",
-        "note",
         "have a turn over {}",
         "leave them out where there are many",
+        severity="note",
     ),
     _Bound(
         "turns_per_window",
         "least_turns",
         "few-turns",
-        "note",
         "have fewer than {} turns a window",
         "leave them out where there are many",
+        severity="note",
     ),
     _Bound(
         "longest_monologue",
         "longest_monologue",
         "monologue",
-        "doubtful",
         "have a monologue over {}",
         "leave them out: the loss became unstable on such data",
     ),
@@ -331,15 +308,14 @@ _BOUNDS = (
         "first_turn",
         "latest_start",
         "late-start",
-        "note",
         "begin with over {} of silence",
         "keep the greeting, cut the silence before it",
+        severity="note",
     ),
     _Bound(
         "response",
         "slowest_response",
         "slow-responses",
-        "doubtful",
         "the median response takes {} (natural talk: about 0.2 s)",
         "shorten pauses, or leave out what was read aloud",
         median=True,
@@ -348,13 +324,11 @@ _BOUNDS = (
         "overlapping_turns",
         "least_overlap",
         "little-overlap",
-        "doubtful",
         "{} of the turns touch an overlap (natural talk: over 40 %)",
         "build with --timeline anchor, and keep backchannels",
         median=True,
     ),
 )
-
 
 #: The remedy for little overlap where all are talks with a machine. It yields by its rules and is not rebuilt, so
 #: that the recording is how it was: a note, which is no reason against it.
@@ -383,7 +357,7 @@ class Judged(NamedTuple):
     """
 
     name: str
-    values: MeasuredConversation
+    values: measures.MeasuredConversation
     breaches: tuple[str, ...]
     badness: float
 
@@ -445,7 +419,7 @@ class Judge:
         self._unsure: Counter[str] = Counter()
         self._nameless = self._talks = 0
         self._recorded_overlaps = array("d")
-        self._separated: list[SeparatedSpeech] = []
+        self._separated: list[measures.SeparatedSpeech] = []
         self._misheard: dict[str, _Beyond] = defaultdict(_Beyond)
         self._known: dict[str, array[float]] = {bound.measure: array("d") for bound in _BOUNDS if bound.median}
         self._beyond: dict[str, _Beyond] = {bound.kind: _Beyond() for bound in _BOUNDS}
@@ -454,22 +428,22 @@ class Judge:
         """Judge a row that can be used, and count it, except copies of clips."""
         if (row.get("labels") or {}).get("augmented_from") is not None:
             return Judged(row["conversation_id"], {}, (), 0.0)
-        measured = measure_conversation(row, self.rebuilt) | (row.get("measures") or {})
+        measured = measures.measure_conversation(row, self.rebuilt) | (row.get("measures") or {})
         hours = (row["duration"] or 0.0) / 3600
         for voice in voices(row):
             self.voices[voice] += hours
         if row["language"] and row["language"] != "und":
             self.languages[row["language"]] += hours
         named = bool(row.get("labels")) or None not in kept_speakers(row)
-        talk = self.rebuilt and is_talk(row)
+        talk = self.rebuilt and measures.is_talk(row)
         if talk and not any(utterance["channel"] == "left" for utterance in row["utterances"] or ()):
             measured["least_talk"] = None  # its program was killed before the voice said anything
-        unsure, overlap = unsure_utterances(row), recorded_overlap(row)
-        separated = separated_speech(row)
+        unsure, overlap = measures.unsure_utterances(row), measures.recorded_overlap(row)
+        separated = measures.separated_speech(row)
         return self.add_measured(row["conversation_id"], measured, unsure, named, talk, overlap, separated)
 
-    def _is_misheard(self, name: str, values: MeasuredConversation, unsure: Mapping[str, int]) -> bool:
-        """Whether its words can't be trusted: a recogniser that was not trained on telephones recognised one.
+    def _is_misheard(self, name: str, values: measures.MeasuredConversation, unsure: Mapping[str, int]) -> bool:
+        """Whether its words can't be trusted: a recogniser that knows no telephones recognised one, unsure.
 
         No measure of the words alone shows it. On two telephone calls, where 85 to 101 % of the words were wrong,
         there were 2.7 words a second, 0.5 % of the speech without text, 11 % utterances of one word, and a
@@ -485,12 +459,12 @@ class Judge:
     def add_measured(
         self,
         name: str,
-        values: MeasuredConversation,
+        values: measures.MeasuredConversation,
         unsure: Mapping[str, int] = {},
         named: bool = True,
         talk: bool = False,
         overlap: float | None = None,
-        separated: SeparatedSpeech | None = None,
+        separated: measures.SeparatedSpeech | None = None,
     ) -> Judged:
         """Judge a conversation by its measures and its `unsure_utterances`, and count it.
 
@@ -720,7 +694,7 @@ def _excess(value: float, limit: float, bound: _Bound) -> float:
 
 
 def _shown(name: str, value: float, limit: bool = False) -> str:
-    measure = CONVERSATION_MEASURES[name]
+    measure = measures.CONVERSATION_MEASURES[name]
     if name == "turns_per_window":
         return f"{value:g}" if limit else f"{value:.1f}"
     scaled = value * measure.factor
