@@ -88,7 +88,7 @@ def check(
 
 
 def _few(facts: Mapping[str, Any], findings: Sequence[Finding], compared: bool) -> list[str | Judgement | Figures]:
-    """How much there is, the worst findings, and, where another corpus was named, the measures beside it."""
+    """The size, the worst findings, and, where another corpus was named, the measures beside it."""
     sizes = [
         f"{title} {_plain(value, unit)}"
         for name in _SIZES
@@ -111,7 +111,6 @@ def _few(facts: Mapping[str, Any], findings: Sequence[Finding], compared: bool) 
 
 
 def _all(facts: Mapping[str, Any], verdict: Verdict) -> list[str | Judgement | Figures]:
-    """All facts, the measures beside those of other corpora, and the findings of each kind."""
     details: list[str | Judgement | Figures] = []
     for name, value in facts.items():
         if name == "measures":
@@ -128,11 +127,12 @@ def _all(facts: Mapping[str, Any], verdict: Verdict) -> list[str | Judgement | F
 
 
 def _label(finding: Finding) -> str:
-    return _LABELS.get(finding.severity, finding.severity) if finding.level == "advice" else "error"
+    if finding.level == "error":
+        return "error"
+    return "advice" if finding.severity == "doubtful" else finding.severity
 
 
 def _beside_others(measures: Sequence[Mapping[str, Any]]) -> list[str | Judgement | Figures]:
-    """The measures of conversations beside those of other corpora, and what the differences mean."""
     if not measures:
         return []
     rows = []
@@ -143,10 +143,7 @@ def _beside_others(measures: Sequence[Mapping[str, Any]]) -> list[str | Judgemen
     return ["", Figures(("measure", "side", "here", "is", "corpus", "there", "what that means"), rows), ""]
 
 
-#: Severities that are called otherwise in the list of findings.
-_LABELS = {"doubtful": "advice"}
-
-#: What people read of a fact of `check`: its name, and its unit (`h`: shown as a length). Others need none.
+#: Facts that are shown with another name, and their units (`h`: shown as a length).
 _FACTS = {
     "hours": ("length", "h"),
     "hours_of_audio": ("length of the recordings", "h"),
@@ -160,8 +157,6 @@ _FACTS = {
     "splits": ("conversations by split", ""),
 }
 
-
-#: Facts that say how much there is.
 _SIZES = ("conversations", "files", "utterances", "words", "hours")
 
 

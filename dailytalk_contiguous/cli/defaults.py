@@ -1,4 +1,4 @@
-"""What each setting is where nobody chose: cards, pages and READMEs list only what differs from it."""
+"""The defaults of all settings: cards, pages and READMEs list only the values that differ from them."""
 
 import json
 from functools import cache
@@ -13,7 +13,7 @@ from dailytalk_contiguous.pipelines.to_text import tag_stages
 
 @cache
 def default_settings() -> dict[str, Any]:
-    """The defaults by the names of the options, also of apps; not those that depend on the machine."""
+    """Return the defaults by the names of the options, also of apps, except those that depend on the machine."""
     values = settings_of(*tag_stages(), *speak_stages())
     for defaults in parts("DEFAULTS"):
         values = defaults() | values

@@ -1,4 +1,4 @@
-"""`dailytalk doctor`: what is installed, what is cached, and what each profile would still need."""
+"""`dailytalk doctor`: installed packages, cached models, and the needs of each profile."""
 
 import inspect
 import platform
@@ -62,13 +62,12 @@ with_parameters(
 )
 
 
-#: What is said to try a synthesiser, and the dBFS of its loudest sample under which it is silent.
+#: The line to try a synthesiser with, and the dBFS of its loudest sample under which it is silent.
 TRIAL = Line("It's been a while! How are you?", "excited", "en", 0)
 SILENT_DBFS = -60.0
 
 
 def try_voice(name: str, asked: VoiceSettings) -> Outcome:
-    """Say a line with an engine, and what came of it."""
     engine, synthesiser = engine_named(name), load_synthesiser(name, asked)
     line = TRIAL if engine.tags else TRIAL._replace(tag="")
     spoken_by = "/".join(filter(None, (synthesiser.engine, portable(synthesiser.model))))

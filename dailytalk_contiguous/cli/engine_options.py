@@ -1,4 +1,4 @@
-"""Options of the commands that run stages over shards: workers, engine, shards, what is on the Hub."""
+"""Options of the commands that run stages over shards: workers, engine, shards, columns of datasets on the Hub."""
 
 import os
 import re
@@ -52,10 +52,10 @@ def parse_shard(text: str) -> tuple[int, int]:
 
 
 def recordings_of(recordings: Path | None, folder: Path) -> tuple[Path | None, tuple[Mirror, ...]]:
-    """Where else to look for the recordings of a work folder, and the mirrors that hold them.
+    """Return another folder of the recordings of a work folder, and the mirrors that hold them.
 
     `recordings`: of `--recordings`. Without it those that `tag` read from a store are fetched again if they are
-    gone: the transcript may have been made on another machine.
+    missing: the transcript may have been made on another machine.
     """
     if recordings is not None:
         (mirrored,), mirrors = fetch_inputs([str(recordings)])

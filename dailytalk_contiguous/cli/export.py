@@ -28,9 +28,8 @@ from dailytalk_contiguous.publish.readme import readme
 from dailytalk_contiguous.publish.version import Version, version_or_path
 from dailytalk_contiguous.store.work_folder import TRANSCRIPT, read_run
 
-#: Where the splits of a published dataset go in Moshi's.
+#: The sides of a training folder by the splits of a published dataset.
 SIDES = {"train": "train", "validation": "eval"}
-
 
 #: The options of `export` that the formats of this package take.
 EXPORT_SETTINGS = cli_options.setting_options(ExportSettings(), *(layout.settings for layout in FORMATS.values()))
@@ -122,7 +121,6 @@ def export(
 
 
 def _listed_formats() -> Outcome:
-    """What `--list` says."""
     about = ("reader", "holds", "loses", "checked")
     listed = {name: {field: getattr(layout, field) for field in about} for name, layout in FORMATS.items()}
     details = [
@@ -139,7 +137,7 @@ def _listed_formats() -> Outcome:
 
 
 class _Selection(NamedTuple):
-    """Conversations, `train` or `eval` of each where that is settled, and how many are left out, by split."""
+    """Conversations, `train` or `eval` of each where that is decided, and how many are left out, by split."""
 
     rows: Iterator[Row]
     sides: dict[str, str] | None = None

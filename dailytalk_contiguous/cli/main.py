@@ -47,13 +47,13 @@ for _app, _purposes in additions("COMMANDS"):
         LISTED[_purpose] = LISTED.get(_purpose, {}) | _modules
 COMMANDS = {name: module for commands in LISTED.values() for name, module in commands.items()}
 
-#: What commands of two words are, by the first.
+#: Descriptions of commands of two words, by the first.
 GROUPS = {name.split()[0]: "" for name in COMMANDS if " " in name}
 GROUPS |= {name: about for _, groups in additions("GROUPS") for name, about in groups.items()}
 
 _PACKAGE = __name__.partition(".")[0]
 
-#: Options that have gone, the commands that had them, and what does the same.
+#: Removed options, the commands that had them, and the remedy.
 GONE = {
     "--separate": (("tag", "build", "plan"), "run dailytalk separate INPUT --out DIR, then this command on DIR"),
     "--corpus": (("plan",), "run dailytalk corpus NAME INPUT --out DIR --report-only, which measures the clips"),
@@ -68,7 +68,7 @@ class OneCommand(TyperCommand):
     """A command whose help has its options in panels, `--help` among them."""
 
     def get_params(self, ctx: Any) -> list[Any]:
-        """Arguments, then options by panel; within a panel they keep their order."""
+        """Return arguments, then options by panel; within a panel they keep their order."""
         panels = [None, *(panel.value for panel in Panel)]
         return sorted(
             super().get_params(ctx),
@@ -91,7 +91,7 @@ class Commands(TyperGroup):
         super().__init__(**attributes | {"commands": {name.split()[0]: TyperCommand(name) for name in names}})
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        """A line for each command, those for one purpose below each other, and a line for each option."""
+        """Write a line for each command, those for one purpose below each other, and a line for each option."""
         formatter.write(f"{ctx.get_usage()}\n\n{self.help}\n")
         for purpose, names in LISTED.items():
             own = [name.removeprefix(self.first) for name in names if name.startswith(self.first)]
@@ -120,7 +120,7 @@ class Commands(TyperGroup):
 
 
 def command_of(name: str, named: Sequence[tuple[str, str]] = ()) -> TyperCommand:
-    """A command with all its options, those in a person's own files too; imports its module.
+    """Return a command with all its options, those in a person's own files too; imports its module.
 
     `named` are options and the files that they name.
     """
@@ -146,7 +146,7 @@ def _functions(name: str) -> tuple[str, str]:
 
 
 def command_summary(name: str) -> str:
-    """The first paragraph of a command's docstring, read from its file without importing it."""
+    """Return the first paragraph of a command's docstring, read from its file without importing it."""
     path = Path(__file__).parents[1].joinpath(*COMMANDS[name].split(".")).with_suffix(".py")
     functions = (node for node in ast.parse(path.read_bytes()).body if isinstance(node, ast.FunctionDef))
     docstring = next(ast.get_docstring(node) for node in functions if node.name in _functions(name))

@@ -35,14 +35,14 @@ def one_of(flag: str, value: str, choices: Iterable[str]) -> str:
 #: Seconds of each unit that a time may have on the command line.
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
-#: What the help shows in place of a time.
+#: The metavar of a time.
 TIME = "TIME"
 
 
 def time_of(
     flag: str, words: Mapping[str, float], least: float = 0.0, needs_unit: bool = True
 ) -> Callable[[str | float], float]:
-    """A parser of times for typer: `15m`, `900s`, `1.5 h`, `300ms` in seconds. Defaults, which are floats, stay.
+    """Return a parser of times for typer: `15m`, `900s`, `1.5 h`, `300ms` in seconds. Defaults, floats, stay.
 
     The parser raises DailytalkError.
 
@@ -76,7 +76,7 @@ def time_of(
 
 
 def time_text(seconds: float) -> str:
-    """A time as an option takes it: `15m`, `3s`.
+    """Return a time as an option takes it: `15m`, `3s`.
 
     >>> time_text(900.0), time_text(0.8), time_text(0.0)
     ('15m', '0.8s', '0')
@@ -100,9 +100,9 @@ def size_text(count: float) -> str:
 
 
 def load_stages(files: Iterable[Path]) -> Stages:
-    """The stages that a person's own files define: each has a list `STAGES`.
+    """Load the stages that a person's own files define: each has a list `STAGES`.
 
-    Raises DailytalkError for a file that is not there, can't be run, or has no such list.
+    Raises DailytalkError for a file that is missing, can't be run, or has no such list.
     """
     stages: list[Stage] = []
     for file in files:
@@ -121,7 +121,7 @@ def load_stages(files: Iterable[Path]) -> Stages:
 
 
 class NotGiven:
-    """The default of a setting's option, as the help shows it; the profile or the stage decides what it is."""
+    """The default of a setting's option, as the help shows it; the profile or the stage decides its value."""
 
     def __init__(self, shown: str) -> None:
         self.shown = shown
@@ -131,7 +131,7 @@ class NotGiven:
 
 
 def setting_options(*holders: Any, without: Container[str] = ()) -> dict[str, inspect.Parameter]:
-    """A parameter of a command for each setting of stages and other dataclasses, once each, by its name.
+    """Return a parameter of a command for each setting of stages and other dataclasses, once each, by its name.
 
     Its value is `NotGiven`, or a value of the setting's type. `without`: options that are left out.
     """
@@ -143,7 +143,7 @@ def setting_options(*holders: Any, without: Container[str] = ()) -> dict[str, in
 
 
 def with_options(settings: Mapping[str, inspect.Parameter]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Give a command, in place of its `**options`, an option for each setting (see `setting_options`)."""
+    """Decorate a command with an option for each setting (see `setting_options`), in place of its `**options`."""
 
     def add(command: Callable[..., Any]) -> Callable[..., Any]:
         parameters = inspect.signature(command, eval_str=True).parameters
@@ -155,14 +155,6 @@ def with_options(settings: Mapping[str, inspect.Parameter]) -> Callable[[Callabl
     return add
 
 
-#: Options that name a person's own files, and what these hold whose settings are options of the command, too.
-OWN_OPTIONS: dict[str, Callable[[Path], Mapping[str, inspect.Parameter]]] = {
-    "stage": lambda file: setting_options(*load_stages([file])),
-    "tts": lambda file: setting_options(engine_named(str(file)).options),
-    "format": lambda file: _format_options(file),
-}
-
-
 def _format_options(file: Path) -> dict[str, inspect.Parameter]:
     """The options that a format in a person's own file adds to those of `export`."""
     from dailytalk_contiguous.publish.formats import format_named
@@ -172,18 +164,25 @@ def _format_options(file: Path) -> dict[str, inspect.Parameter]:
     return setting_options(settings, without=inherited)
 
 
+#: Options that name a person's own files, and the settings in these that are options of the command, too.
+OWN_OPTIONS: dict[str, Callable[[Path], Mapping[str, inspect.Parameter]]] = {
+    "stage": lambda file: setting_options(*load_stages([file])),
+    "tts": lambda file: setting_options(engine_named(str(file)).options),
+    "format": _format_options,
+}
+
+
 def own_voice(options: Mapping[str, Any]) -> Any:
-    """The settings that the synthesiser of `--tts` has of its own: none, unless it is in a person's file."""
+    """Return the settings of a synthesiser of `--tts` in a person's own file; none for any other."""
     name = options.get("tts")
     return engine_named(name).options if isinstance(name, str) and is_own_file(name) else NO_OPTIONS
 
 
 def with_own_options(command: Callable[..., Any], named: Sequence[tuple[str, str]]) -> Callable[..., Any]:
-    """The command with an option for each setting of what is in a person's own files.
+    """Return the command with an option for each setting in a person's own files.
 
-    `named` are options of the command and the files that they name.
-
-    Raises DailytalkError for a name that is taken, and as `load_stages` and `engine_named` do.
+    `named` are options of the command and the files that they name. Raises DailytalkError for a name that is
+    taken, and as `load_stages` and `engine_named` do.
     """
     known = inspect.signature(command).parameters
     files = [(name, Path(value)) for name, value in named if name in OWN_OPTIONS.keys() & known.keys()]
@@ -201,7 +200,7 @@ def with_own_options(command: Callable[..., Any], named: Sequence[tuple[str, str
 
 
 def chosen(options: Mapping[str, Any], settings: Mapping[str, inspect.Parameter]) -> dict[str, Any]:
-    """Those of `options` that are settings and have been given a value."""
+    """Return the `options` that are settings and have a value."""
     values = {
         name: options[name]
         for name, parameter in settings.items()
@@ -248,7 +247,7 @@ def _parameter(placed: PlacedSetting) -> inspect.Parameter:
 
 
 def value_of(flag: str, setting: Setting, hint: Any) -> Callable[[Any], Any]:
-    """A parser of the values of a setting, whose type is `hint`.
+    """Return a parser of the values of a setting, whose type is `hint`.
 
     It raises DailytalkError for a value that is not a choice, and typer.BadParameter for one that is not a number.
 
@@ -279,10 +278,8 @@ def value_of(flag: str, setting: Setting, hint: Any) -> Callable[[Any], Any]:
 
 
 def _number_of(flag: str, text: str, kind: type[int] | type[float], setting: Setting) -> float:
-    least, most = (
-        -math.inf if setting.least is None else setting.least,
-        math.inf if setting.most is None else setting.most,
-    )
+    least = -math.inf if setting.least is None else setting.least
+    most = math.inf if setting.most is None else setting.most
     try:
         number: float = kind(text)
     except ValueError:
@@ -298,7 +295,7 @@ def _number_of(flag: str, text: str, kind: type[int] | type[float], setting: Set
 
 
 def pair_of(flag: str) -> Callable[[Any], Any]:
-    """A parser of `TAG=OTHER`; it raises DailytalkError for anything else."""
+    """Return a parser of `TAG=OTHER`; it raises DailytalkError for any other text."""
 
     def parse(text: Any) -> Any:
         name, sign, other = text.partition("=")
@@ -310,7 +307,7 @@ def pair_of(flag: str) -> Callable[[Any], Any]:
 
 
 def either(choices: Iterable[str]) -> str:
-    """The choices in words, without an empty one.
+    """Return the choices in words, without an empty one.
 
     >>> either(["left", "right", "mix"])
     'left, right or mix'
@@ -388,9 +385,9 @@ PRIVATE = option(False, Panel.INPUT, "What is made on the Hub is for invited peo
 
 
 def model_to_push(push: str | None, private: bool) -> str | None:
-    """The repository of `--push`, None where nothing is published.
+    """Return the repository of `--push`; None without it.
 
-    Raises DailytalkError, before any work, for an impossible name, for a version, and if nobody is logged in.
+    Raises DailytalkError, before any work, for an impossible name, for a version, and without a login.
     """
     if push is None:
         if private:

@@ -50,10 +50,9 @@ _OF_TAG = (
     "stage",
 )
 
-#: Settings of `speak` that a plan has no use for.
+#: Settings of `speak` that a plan does not need.
 _NOT_OF_SPEAK = ("cache", "max_cost")
 
-#: How quantities are shown.
 _SHOWN: dict[str, tuple[str, Callable[[float], str]]] = {
     "speech_hours": ("speech", lambda hours: length(3600 * hours)),
     "tagged_bytes": ("tagged/, transcript.jsonl", size_text),
@@ -145,7 +144,7 @@ def plan(
 
 
 def say_piece(console: Console, status: Status, piece: int, of: int) -> None:
-    """Say which piece is run: in one place on a terminal, elsewhere as a line for each."""
+    """Print the number of the piece that is run: in one place on a terminal, elsewhere as a line for each."""
     text = (
         f"running piece {piece} of {of}"
         if piece
@@ -169,7 +168,7 @@ def _refuse_to_fetch(repository: Repository) -> None:
 def plan_outcome(
     estimate: Estimate, command: str, inputs: list[str], record: dict[str, Any], details: list[str]
 ) -> Outcome:
-    """What a run would take; `record` and `details`: what is known of its input."""
+    """Return the estimate of a run; `record` and `details` are those of its input."""
     summary = asdict(estimate)
     for part in ("quantities", "stages"):
         summary[part] = {

@@ -40,7 +40,7 @@ def main(
     Args:
         about: the recipe's docstring; its first line is what `--help` shows.
         tagging, speaking: the stages, as `run_recipe` takes them: a whole chain is one list.
-        source: the input, where the recipe is for one dataset; else the first argument.
+        source: the input of a recipe for one dataset; else the first argument.
         source_licence: of that input.
         publish: whether the arguments name a dataset on the Hub and a version to publish it as.
     """

@@ -22,8 +22,8 @@ from dailytalk_contiguous.store.work_folder import STATS
 #: Bytes of a page from which a browser takes seconds to open it.
 LARGE = 60_000_000
 
-#: What apps write in place of the report: dataclasses of settings whose `made` gives an outcome, or None where
-#: nobody asks for it.
+#: Pages of apps in place of the report: dataclasses of settings whose `made` returns an outcome, or None if the
+#: page is not requested.
 _INSTEAD = [(page, cli_options.setting_options(page())) for page in parts("INSTEAD_OF_REPORT")]
 
 
@@ -107,9 +107,9 @@ def report(
 
 
 def _other(against: str | None, dataset: Path | Version) -> tuple[Path | None, ReferenceCorpus | None]:
-    """What `--against` names: a folder, to be read, or only the measures of its conversations.
+    """The folder of `--against`, to be read, or only the measures of its conversations.
 
-    Raises DailytalkError where nothing can be compared with it.
+    Raises DailytalkError if it can't be compared.
     """
     if against is None:
         return None, None
@@ -122,7 +122,7 @@ def _other(against: str | None, dataset: Path | Version) -> tuple[Path | None, R
 
 
 def chosen_conversations(values: list[str]) -> int | str | list[str]:
-    """What `--conversations` asks for: a number by itself is how many, `all` is all, anything else are ids."""
+    """Parse `--conversations`: a number by itself is how many, `all` is all, other values are ids."""
     if not values:
         return SHOWN
     if values == [ALL]:

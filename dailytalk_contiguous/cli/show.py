@@ -1,4 +1,9 @@
-"""What the commands show of a run: the bar, what it would do, what it did."""
+"""The bar of a run, and the lines on its plan and its results.
+
+While a run works, a person sees a bar on a terminal, elsewhere a line a finished shard on stderr. The lines are
+those that the package logs at INFO, so that the log of a batch job shows its progress; they never go to stdout,
+which may be JSON.
+"""
 
 import json
 import logging
@@ -34,11 +39,6 @@ from dailytalk_contiguous.stages.rate_affect import RateAffect
 from dailytalk_contiguous.stages.transcribe import Transcribe
 from dailytalk_contiguous.store import work_folder
 
-# What a person sees while a run works: a bar on a terminal, elsewhere a line a finished shard on stderr.
-#
-# The lines are what the package logs at INFO, so that the log of a batch job tells how far it is; they never go
-# to stdout, which may be JSON.
-
 
 class Working(ProgressColumn):
     def render(self, task: Task) -> Text:
@@ -46,7 +46,7 @@ class Working(ProgressColumn):
 
 
 class WorkBar(ProgressColumn):
-    """The share of the work that is done, in seconds of work; a bar that moves where that is not known yet."""
+    """The share of the work that is done, in seconds of work; a moving bar while it is unknown."""
 
     def render(self, task: Task) -> ProgressBar:
         share = task.fields["forecast"].share
@@ -63,7 +63,7 @@ class StageProgress(ProgressColumn):
 
 
 class Left(ProgressColumn):
-    """How much faster than real time a run is, and how long the rest takes; empty until that can be estimated."""
+    """The speed of a run relative to real time, and the time left; empty until both can be estimated."""
 
     def render(self, task: Task) -> Text:
         forecast: Forecast = task.fields["forecast"]
@@ -75,23 +75,23 @@ class Left(ProgressColumn):
 
 
 class RunBar:
-    """Shows the forecast of a run from when it is planned."""
+    """Shows the forecast of a run once it is planned."""
 
     def __init__(self, progress: Progress, spent: Callable[[], float] | None) -> None:
         self.progress, self._spent = progress, spent
         self._task: Any = None
 
     def planned(self, plan: RunPlan, forecast: Forecast) -> None:
-        """Begin the bar, unless a plan has nothing left to do or the bar has begun."""
+        """Begin the bar, unless a plan has no tasks or the bar has begun."""
         if self._task is None and plan.tasks:
             self._task = self.progress.add_task("", total=None, forecast=forecast, spent=self._spent)
 
 
 @contextmanager
 def bar(spent: Callable[[], float] | None = None) -> Iterator[RunBar]:
-    """A progress bar on stderr, or lines if it is no terminal.
+    """Show a progress bar on stderr, or lines if it is no terminal.
 
-    `spent` gives the USD spent so far, where a run may spend any.
+    `spent` returns the USD spent so far, if a run may spend any.
     """
     console = Console(stderr=True)
     with (
@@ -127,12 +127,11 @@ class _Visible(logging.Formatter):
         return visible(super().format(record))
 
 
-#: What to run after a dry run.
 DRY_RUN_NEXT = "the same command without --dry-run"
 
 
 def say_time_spent(account: Account, wall_seconds: float) -> None:
-    """Say where the seconds of a run went; of several workers they are more than those by the clock."""
+    """Print the seconds of a run by stage; of several workers they are more than those by the clock."""
     outside = {
         "planning": account.planning,
         "reading, writing shards": account.outside,
@@ -157,7 +156,7 @@ def write_readme(folder: Path, title: str, n_made: int) -> None:
 
 
 def stage_seconds(account: Account) -> list[Figures]:
-    """Seconds of each stage in this run; nothing if it ran none."""
+    """Return the seconds of each stage in this run; no table if it ran none."""
     rows = [
         (name, f"{took:.1f}", f"{took / audio:.4f}" if (audio := account.audio.get(name)) else "")
         for name, took in account.stages.items()
@@ -179,7 +178,7 @@ def transcripts(recordings: FoundRecordings, stages: Sequence[Stage]) -> str:
 
 
 def each_reject(rejects: Sequence[Reject]) -> list[str]:
-    """A line for each that can't be used, and why: what writes no file with them says all of them."""
+    """Return a line for each reject and its reason, for commands that write no file of rejects."""
     return [
         f"  rejected: {json.dumps(reject.id, ensure_ascii=False)}: {reject.reason}; {reject.remedy}"
         for reject in rejects
@@ -205,7 +204,7 @@ def to_fetch_lines(repository: Repository, missing: ToFetch) -> list[str]:
 
 
 def to_fetch_outcome(repository: Repository, missing: ToFetch, stages: Sequence[Stage] | None = None) -> Outcome:
-    """What a dry run over a dataset on the Hub would fetch, and the stages that it would run, if known."""
+    """Return the files that a dry run over a dataset on the Hub would fetch, and the stages to run, if known."""
     record: dict[str, Any] = {"source": repository.about(), "to_fetch": missing._asdict()}
     *details, headline = to_fetch_lines(repository, missing) or ["nothing to fetch"]
     if stages is not None:
@@ -220,7 +219,7 @@ def shards_to_make(plan: RunPlan) -> str:
 
 
 def say_left_out(passed_over: LeftOut) -> None:
-    """Say what was passed over, because it is hidden or made by dailytalk, what was paired, what is not used."""
+    """Print the files that were passed over, because they are hidden or made by dailytalk, paired, or not used."""
     kinds = (
         (passed_over.hidden, "passed over {} hidden (name one as INPUT to take it)"),
         (passed_over.made, "passed over {} made by dailytalk (name one as INPUT to take it)"),
@@ -239,7 +238,7 @@ def first_names(names: Sequence[str]) -> str:
 
 
 def say_slow_precision(stages: Iterable[Stage], precision: str | None) -> None:
-    """Say that the device is slower in the affect model's `precision` than in float32, if it is."""
+    """Print that the device is slower in the affect model's `precision` than in float32, if it is."""
     rate = find_stage(RateAffect, stages)
     if rate and precision not in (None, "auto") and rate.precision not in ("auto", *fast_precisions(rate.device)):
         here = device_of(rate.device).upper()
@@ -257,7 +256,7 @@ def work_done(n_made: int, n_shards: int, audio_seconds: float, wall_seconds: fl
 
 
 def rejected_by(record: dict[str, Any], out: Path, spoken: bool) -> tuple[Rejected, ...]:
-    """What the stages before (`tag`) or from (`speak`) the synthesis rejected, by the record of their run.
+    """Return the rejects of the stages before (`tag`) or from (`speak`) the synthesis, by the record of their run.
 
     The count is `3 (1 recording; 1 of 2 conversations, 119.8 of 202.7 s)`: recordings that can't be used are no
     conversations of the run, as their length is not known.

@@ -40,8 +40,7 @@ SPEAK_SETTINGS = cli_options.setting_options(
     TokeniseResult(NO_MODEL), ChooseVoice(), *speak_stages(device="cpu", delivery=CONTOURS_ALONE)
 )
 
-
-#: Those that have a use where both speakers are kept as they were recorded.
+#: Settings with a use where both speakers are kept as they were recorded.
 _OF_KEPT = {placed.option for placed in settings_in(TokeniseResult(NO_MODEL), *speak_stages(revoice=NOBODY))}
 
 
@@ -119,7 +118,7 @@ def speak(
 
 
 def preflight_error(engine: Runner, stages: Sequence[Stage]) -> DailytalkError | None:
-    """Why stages can't run, if they can't; nothing is downloaded."""
+    """Return why stages can't run, or None; downloads nothing."""
     try:
         engine.preflight(stages, fetch=False)
     except DailytalkError as error:
@@ -245,7 +244,7 @@ terminal.with_parameters(build, {name: _BOTH[name] for name in _BOTH if name != 
 
 
 def speak_settings(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of the stages of `speak` that were chosen."""
+    """Return the chosen settings of the stages of `speak`."""
     return cli_options.chosen(
         options, SPEAK_SETTINGS | cli_options.setting_options(cli_options.own_voice(options))
     )
@@ -264,7 +263,7 @@ def _stages(profile: str, verify: bool, settings: Mapping[str, Any]) -> Stages:
 
 
 def for_preview(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options of `speak` that `--fast` changes where they were not given: pitch of takes is most of its work."""
+    """Return options of `speak` that `--fast` changes unless chosen: pitch of takes is most of its work."""
     given = cli_options.chosen(options, SPEAK_SETTINGS)
     needless = "measure_takes" in given or given.get("revoice") == NOBODY
     return {"measure_takes": "none"} if options["fast"] and not needless else {}
@@ -273,7 +272,7 @@ def for_preview(options: Mapping[str, Any]) -> dict[str, Any]:
 def _voice_of(folder: Path, profile: str, settings: Mapping[str, Any]) -> dict[str, str]:
     """The synthesiser, model and voice of the last run here, so that a run after an edit goes on with them.
 
-    If that run kept both speakers and nothing of a voice is chosen, this one keeps them, too. Empty if another
+    If that run kept both speakers and no option of a voice is chosen, this one keeps them, too. Empty if another
     synthesiser is chosen, or if that run had another profile.
     """
     before = (work_folder.read_run(folder) or {}).get("speak") or {}
@@ -284,7 +283,7 @@ def _voice_of(folder: Path, profile: str, settings: Mapping[str, Any]) -> dict[s
         return {"revoice": NOBODY}
     if settings.get("revoice") == NOBODY or "tts" in settings or not same or not voice.get("engine"):
         return {}
-    if is_own_file(voice["engine"]):  # the folder may be somebody else's: a file that it names is not run
+    if is_own_file(voice["engine"]):  # the folder may be another person's: a file that it names is not run
         raise DailytalkError(
             f"the last run here was spoken by the engine in {as_text(voice['engine'])!r}",
             "name that file with --tts, with its options, or another synthesiser",

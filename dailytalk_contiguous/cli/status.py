@@ -1,4 +1,4 @@
-"""`dailytalk status`: what the runs in a work folder are doing, from another terminal or another host."""
+"""`dailytalk status`: the progress of the runs in a work folder, from another terminal or another host."""
 
 import time
 from collections.abc import Sequence

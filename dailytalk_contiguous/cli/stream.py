@@ -22,7 +22,7 @@ from dailytalk_contiguous.stages.transcribe import language_of
 from dailytalk_contiguous.store import work_folder
 from dailytalk_contiguous.store.work_folder import DATASET, TAGGED
 
-#: Options that a stream can't use: the values that they may have, and why it can't.
+#: Options that a stream can't use: the values that they may have, and the reason.
 _UNUSED = {
     "workers": ((None, 1), "a stream works on one window while it fetches the next"),
     "shard": (("1/1",), "a stream has one position"),

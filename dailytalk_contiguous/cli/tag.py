@@ -184,11 +184,9 @@ def tag(
 
 
 def stages_of(options: Mapping[str, Any], engine: Runner | None = None) -> Stages:
-    """The stages that the options of `tag` ask for, a person's own last, for the devices of `engine`."""
-    settings, own_stages = (
-        cli_options.chosen(options, TAG_SETTINGS),
-        cli_options.load_stages(options["stage"] or ()),
-    )
+    """Return the stages of the options of `tag`, a person's own last, for the devices of `engine`."""
+    settings = cli_options.chosen(options, TAG_SETTINGS)
+    own_stages = cli_options.load_stages(options["stage"] or ())
     if engine:
         settings |= {"device": engine.device(settings.get("device", "auto"))}
     own_stages = with_settings(own_stages, cli_options.chosen(options, cli_options.setting_options(*own_stages)))
@@ -293,8 +291,8 @@ def _of_counts(record: dict[str, Any]) -> list[str]:
             beyond = "fitted to the speech that was found: the given times go beyond it"
             lines.append(f"{counted(fitted, 'word')} {beyond}")
     lines += [f"{count} without text: {reason}" for reason, count in counts["utterances_without_text"].items()]
-    if heard := counts.get("emotions"):
-        numbers = ", ".join(f"{name} {count:,}" for name, count in heard.items())
+    if emotions := counts.get("emotions"):
+        numbers = ", ".join(f"{name} {count:,}" for name, count in emotions.items())
         is_estimate = record["models"].get("emotion", {}).get("name") == AFFECT_MAP
         estimate = ", here an estimate" if is_estimate else ""
         lines.append(f"emotion: {numbers} (a guess from sound{estimate}, and no diagnosis)")

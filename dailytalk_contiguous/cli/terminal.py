@@ -1,6 +1,13 @@
-"""What a command prints: help, its outcome for people or as JSON, errors.
+"""The output of a command: help, its outcome for people or as JSON, errors, and its exit code.
 
-What a command says while it works goes to stderr, its outcome to stdout.
+Lines while a command works go to stderr, its outcome to stdout. This is the only way to the terminal: text from
+outside is shown there, and never obeyed. Names, transcripts, reasons and a server's messages may hold control
+characters, which a terminal takes for commands (its title, its colours, its clipboard), and marks that reverse the
+direction of writing, so that a line does not read as it is. Both are written out, `\\x1b` and `\\u202e`. In JSON
+they are escapes, so that a program reads the original text. On a terminal lines are broken between words, and
+never inside a path; a file or a pipe gets each of them whole, because logs are searched line by line.
+
+Exit codes: 0 all done; 3 done, but something was rejected; 1 nothing done; 2 wrong usage; 130 stopped by Ctrl-C.
 """
 
 import errno
@@ -56,14 +63,13 @@ class Panel(StrEnum):
 
 
 def option(default: Any, panel: Panel, text: str, *names: str, metavar: str = "", **settings: Any) -> Any:
-    """An option for typer, as the default of a parameter. At 80 columns the text has 45 or so.
+    """Return an option for typer, as the default of a parameter. At 80 columns the text has 45 or so.
 
     Args:
         default: its value where it is left out; `...` if it can't be.
-        panel: where it is shown.
         text: the help.
         names: `--json`; without any, the parameter's own name. A flag needs one, or typer adds a `--no-json`.
-        metavar: what the help shows in place of a value, as short as possible; empty for a flag.
+        metavar: shown in place of a value, as short as possible; empty for a flag.
         settings: of `typer.Option`: `min`, `max`, `parser`, `show_default`.
     """
     return typer.Option(default, *names, help=text, metavar=metavar, rich_help_panel=panel.value, **settings)
@@ -87,7 +93,7 @@ def with_parameters(
 
 
 def printing(command: Callable[..., Outcome]) -> Callable[..., int]:
-    """The command with `--json`; its outcome is printed, and it gives the exit code."""
+    """Return the command with `--json`; it prints its outcome and returns the exit code."""
     parameters = dict(inspect.signature(command, eval_str=True).parameters)
     json_flag = inspect.Parameter("as_json", inspect.Parameter.KEYWORD_ONLY, default=AS_JSON, annotation=bool)
 
@@ -97,15 +103,6 @@ def printing(command: Callable[..., Outcome]) -> Callable[..., int]:
         )
 
     return with_parameters(run, {"as_json": json_flag} | parameters)
-
-
-# The only way to the terminal: text from outside is shown there, and never obeyed.
-#
-# Names, transcripts, reasons and a server's messages may hold control characters, which a terminal takes for
-# commands (its title, its colours, its clipboard), and marks that reverse the direction of writing, so that a line
-# does not read as it is. Both are written out, `\x1b` and `\u202e`. In JSON they are escapes, so that a program
-# reads the original text. On a terminal lines are broken between words, and never inside a path; a file or a pipe
-# gets each of them whole, because logs are searched line by line.
 
 
 #: C0 except tab and newline, DEL and C1; embeddings, overrides and isolates of direction; line and paragraph
@@ -206,7 +203,7 @@ class Console(rich_console.Console):
 
 
 def _broken(text: Text, width: int) -> Text:
-    """A text with line breaks where a word would pass the width; a word that is longer than a line stays whole.
+    """The text with line breaks where a word would pass the width; a word that is longer than a line stays whole.
 
     The rest of an indented line is indented further.
     """
@@ -240,9 +237,9 @@ NAMED = 3
 
 
 def show_outcome(outcome: Outcome, as_json: bool = False, stderr: bool = False) -> int:
-    """Print what came of a command, or its record as JSON; gives the exit code.
+    """Print the outcome of a command, or its record as JSON, and return the exit code.
 
-    Last are always the headline, what was rejected and why, and what to run next. Raises the outcome's error.
+    Last are always the headline, the rejects with their reasons, and the next command. Raises the outcome's error.
     """
     if not as_json:
         _show_in_words(Console(stderr=stderr), outcome)
@@ -265,7 +262,7 @@ def _show_in_words(console: Console, outcome: Outcome) -> None:
 
 
 def show_rejected(console: Console, rejected: Rejected) -> None:
-    """Print how much was rejected, then a line for each kind of reason, the commonest first.
+    """Print the number of rejects, then a line for each kind of reason, the commonest first.
 
     A line has the first ids of its kind, and the reason and remedy of the first of them.
     """
@@ -307,13 +304,7 @@ def shown_steps() -> Iterator[None]:
             yield
 
 
-# What every command does with an error: one sentence for what a user can mend, a traceback for a bug.
-#
-# Exit codes: 0 all done; 3 done, but something was rejected; 1 nothing done; 2 wrong usage; 130 stopped by
-# Ctrl-C.
-
-
-#: What the disk says, and what to do about it.
+#: The remedy for each error of the disk.
 _DISK: dict[int | None, str] = {
     errno.ENOSPC: "free some space and run the same command again: what is finished is kept",
     errno.EDQUOT: "free some space and run the same command again: what is finished is kept",
@@ -334,12 +325,12 @@ _DISK: dict[int | None, str] = {
     errno.EEXIST: "choose another path: it is taken",
 }
 
-#: What to do about any other error of a system call (ESTALE of a network disk, ENXIO of a socket, …).
+#: The remedy for any other error of a system call (ESTALE of a network disk, ENXIO of a socket, …).
 _ANYTHING = "check the disk and the path, and run the same command again: what is finished is kept"
 
 
 def guarded(program: str, command: Callable[[], int]) -> int:
-    """Run a command; gives its exit code. Errors that a user can mend go to stderr, as a sentence of `program`."""
+    """Run a command; returns its exit code. An error that a user can mend is a sentence, a bug has a traceback."""
 
     def failed(sentence: str, code: int = 1) -> int:
         say(f"{program}: {sentence}.")

@@ -1,4 +1,4 @@
-"""`dailytalk versions` and `dailytalk diff`: which versions of a dataset there are, and what one changes."""
+"""`dailytalk versions` and `dailytalk diff`: the versions of a dataset, and the changes of one."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -17,7 +17,8 @@ from dailytalk_contiguous.store.hub import Reference, parse_reference, reference
 SHOWN = 5
 SHOWN_ROWS = 20
 
-#: What people edit in transcript.jsonl, as rows call it: first, before the many fields that follow from it.
+#: Fields that people edit in transcript.jsonl, by their names in rows: first, before the fields that follow from
+#: them.
 _EDITED = {f"utterances.{name}" for name in ("text", "tag", "speaker", "source_start", "source_end")}
 
 _BUMPS = {
@@ -78,7 +79,7 @@ def diff_outcome(changes: Changes, old: Reference | Path) -> Outcome:
 
 
 def _named(text: str, first: Reference | Path | None = None) -> Reference | Path:
-    """A folder of that name, else the dataset that the text names; `@TAG` is a version of the first dataset."""
+    """A folder of that name, or else the dataset that the text names; `@TAG` is a version of the first dataset."""
     if text.startswith("@") and text[1:]:
         if not isinstance(first, Reference):
             raise DailytalkError(f"{text!r} is a version of no dataset", f"write OWNER/NAME{text}")

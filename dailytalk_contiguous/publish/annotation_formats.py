@@ -33,13 +33,13 @@ from dailytalk_contiguous.publish.version import Version
 from dailytalk_contiguous.store.files import inside
 from dailytalk_contiguous.store.work_folder import TRANSCRIPT
 
-#: What the name of a file ends in whose times are those of the rebuilt conversation; no `file_name` does.
+#: The end of the name of a file whose times are those of the rebuilt conversation; no `file_name` ends so.
 REBUILT = "--rebuilt"
 
 #: Folder beside the files that has them as they were written.
 ORIGINALS = ".dailytalk-originals"
 
-#: What a conversation has labels of. The first have their tags on tiers of their own.
+#: The kinds of labels of a conversation. The first have their tags on tiers of their own.
 KINDS = ("utterances", "words", "events", "sounds")
 
 #: Labels of a kind and a side that overlap at most: each needs a tier of its own.
@@ -47,7 +47,6 @@ _MOST_AT_ONCE = 50
 
 #: Characters that XML, or one line of text, can't hold.
 _UNWRITABLE = re.compile("[\x00-\x1f\x7f\x85\u2028\u2029\ufffe\uffff\ud800-\udfff]")
-
 
 #: The times that annotations may have.
 TIMELINES = ("source", "rebuilt")
@@ -80,7 +79,7 @@ class Annotation:
         seconds: length of the sound that times are of.
         speakers: what files call each side; the two differ. plain_speakers: where a colon ends a name.
         labels: by kind (of `KINDS`) and start.
-        media: the URL of the sound, and its path from the folder of the file; empty where nobody knows.
+        media: the URL of the sound, and its path from the folder of the file; empty where unknown.
         pcm: the sound, where it is written too.
     """
 
@@ -108,9 +107,9 @@ def annotation_of(
     sounds: Iterable[Mapping[str, Any]] = (),
     **sound: Any,
 ) -> Annotation:
-    """A conversation of utterances, or of lines of a transcript, with `words`; those without a text are left out.
+    """Make a conversation of utterances, or lines of a transcript, with `words`; lines without text are left out.
 
-    A side is called what most of its utterances call its speaker. `sound`: `media` and `pcm` of the result.
+    A side has the name that most of its utterances give its speaker. `sound`: `media` and `pcm` of the result.
     """
     labels: dict[str, list[Label]] = {kind: [] for kind in KINDS}
     names: dict[str, Counter[str]] = {side: Counter() for side in CHANNELS}
@@ -126,7 +125,7 @@ def annotation_of(
     for stretch in stretches([Timed(label.side, *sounding[label]) for label in said]):
         for number, member in enumerate(stretch.members):
             labels["events"].append(said[member]._replace(text="turn" if number else stretch.event, tag=""))
-    labels["sounds"] += filter(None, (spoken_label({**heard, "text": "sound"}) for heard in sounds))
+    labels["sounds"] += filter(None, (spoken_label({**item, "text": "sound"}) for item in sounds))
     ends = [label.end for listed in labels.values() for label in listed]
     speakers = _names_of({side: max(counts, key=counts.__getitem__, default="") for side, counts in names.items()})
     ordered = {kind: sorted(listed) for kind, listed in labels.items()}
@@ -134,9 +133,9 @@ def annotation_of(
 
 
 def spoken_label(item: Mapping[str, Any], side: str = "") -> Label | None:
-    """An utterance, or a line of a transcript, as a label; None without a text.
+    """Return an utterance, or a line of a transcript, as a label; None without a text.
 
-    It ends after its start, if only by a millisecond: no tool shows a label without a length.
+    It ends at least a millisecond after its start: no tool shows a label without a length.
     """
     text, tag = (" ".join(_UNWRITABLE.sub(" ", item.get(key) or "").split()) for key in ("text", "tag"))
     start = round(max(0.0, item["start"]), 3)
@@ -145,11 +144,7 @@ def spoken_label(item: Mapping[str, Any], side: str = "") -> Label | None:
 
 
 def _names_of(speakers: Mapping[str, str]) -> dict[str, str]:
-    """What files call each side: the person's name, or the side where that is none, or the other's too.
-
-    >>> _names_of({"left": "Anna", "right": "call/right"})
-    {'left': 'Anna', 'right': 'right'}
-    """
+    """The name of each side in files: the person's, or the side where there is none or both have the same."""
     names = {
         side: " ".join(_UNWRITABLE.sub(" ", "" if name.endswith(f"/{side}") else name).split())
         for side, name in speakers.items()
@@ -158,14 +153,11 @@ def _names_of(speakers: Mapping[str, str]) -> dict[str, str]:
     return {side: name if count[name.casefold()] == 1 else side for side, name in names.items()}
 
 
-# Rows: of a transcript, which has the times of its recording, and finished ones, which have both.
-
-
 def annotated_rows(source: Path | Version, timeline: str, splits: Collection[str] | None) -> Iterator[Row]:
-    """The rows of a folder or a version for `open_annotation`.
+    """Yield the rows of a folder or a version for `open_annotation`.
 
-    Those of a transcript have `part`: the recording, and where in it they begin. Raises DailytalkError for a
-    folder of which nothing is finished, where that is asked for.
+    Rows of a transcript have the times of their recording, and `part`: the recording, and where in it they begin.
+    Finished rows have both times. Raises DailytalkError if `timeline` is `rebuilt` and nothing is finished.
     """
     if timeline != "source" or not isinstance(source, Path) or not (source / TRANSCRIPT).is_file():
         yield from open_items(source, finished=True).rows(SMALL if timeline == "source" else None, splits)
@@ -183,7 +175,7 @@ def annotated_rows(source: Path | Version, timeline: str, splits: Collection[str
 
 
 def open_annotation(row: Row, export: exports.Export) -> Annotation:
-    """A row on the timeline that is asked for. Raises BadInput for one that can't be used."""
+    """Return a row on the requested timeline. Raises BadInput for one that can't be used."""
     if row["problem"]:
         raise BadInput(row["problem"], row["remedy"])
     name, sounds = export.names.whole(row["conversation_id"]), row["sounds"] or ()
@@ -198,8 +190,8 @@ def open_annotation(row: Row, export: exports.Export) -> Annotation:
     if part := row.get("part"):
         path = from_uri(part.audio["path"])
         relative = quote(os.fsencode(os.path.relpath(path, export.target.root.absolute())))
-        moved, heard = ([_moved(each, part.offset) for each in listed] for listed in (spoken, sounds))
-        return annotation_of(name, moved, probe(part.audio).seconds, heard, media=(path.as_uri(), relative))
+        moved, sounds = ([_moved(each, part.offset) for each in listed] for listed in (spoken, sounds))
+        return annotation_of(name, moved, probe(part.audio).seconds, sounds, media=(path.as_uri(), relative))
     sourced = [part for part in spoken if _has_source(part) and part["source_channel"] in CHANNELS]
     if not sourced:
         raise BadInput("it has no times of its recording", "export it with --timeline rebuilt")
@@ -208,22 +200,22 @@ def open_annotation(row: Row, export: exports.Export) -> Annotation:
         if utterance["status"] == "spoken":
             export.left_out["utterances' words: their speaker was resynthesised"] += 1
             utterance["words"] = []
-        there = _moved(utterance, utterance["source_start"] - utterance["start"])
-        moved.append(there | {name: utterance.get(f"source_{name}") for name in ("channel", *EDGES[1:])})
+        at_source = _moved(utterance, utterance["source_start"] - utterance["start"])
+        moved.append(at_source | {name: utterance.get(f"source_{name}") for name in ("channel", *EDGES[1:])})
     return annotation_of(name, moved, row["source_duration"] or 0.0, _source_sounds(row))
 
 
 def _source_sounds(row: Row) -> list[dict[str, Any]]:
-    """The laughs and breaths of kept speakers, who may be on another side of what is finished, in the source."""
+    """The laughs and breaths of kept speakers in the source, where they may be on another side than in the row."""
     sides = {part["channel"]: part["source_channel"] for part in row["utterances"] or ()}
-    heard = [part for part in row["sounds"] or () if not row["problem"] and _has_source(part)]
     return [
         {
             "channel": side if (side := sides.get(part["channel"])) in CHANNELS else part["channel"],
             "start": part["source_start"],
             "end": part["source_end"],
         }
-        for part in heard
+        for part in row["sounds"] or ()
+        if not row["problem"] and _has_source(part)
     ]
 
 
@@ -236,13 +228,10 @@ def _moved(utterance: Mapping[str, Any], shift: float) -> dict[str, Any]:
     return {**utterance, "words": words} | {edge: utterance[edge] + shift for edge in ("start", "end")}
 
 
-# Writing.
-
-
 def tiers(item: Annotation) -> Iterator[tuple[str, str, list[Label]]]:
-    """Names and labels of all tiers, those of tags after their parent's name: that of the utterances.
+    """Yield the name, the parent's name and the labels of each tier; the parent of tags are the utterances.
 
-    Labels of a tier follow one another: `Anna/words` has a `Anna/words 2` for those that overlap.
+    Labels of a tier never overlap: those that do are on a further tier, `Anna/words 2` beside `Anna/words`.
     """
     for side, speaker in item.speakers.items():
         for kind, labels in item.labels.items():
@@ -263,7 +252,7 @@ def tiers(item: Annotation) -> Iterator[tuple[str, str, list[Label]]]:
 
 
 def textgrid(item: Annotation) -> str:
-    """Praat's short text format: each interval with its start, its end and its text, the empty ones too."""
+    """Write Praat's short text format: each interval with its start, its end and its text, the empty ones too."""
 
     def text(value: str) -> str:
         return '"' + value.replace('"', '""') + '"'
@@ -299,7 +288,7 @@ _EAF = """<?xml version="1.0" encoding="UTF-8"?>
 
 
 def eaf(item: Annotation) -> str:
-    """ELAN's format 3.0; a tag belongs to its utterance, and goes with it."""
+    """Write ELAN's format 3.0; a tag belongs to its utterance, and is moved and deleted with it."""
     slots: list[str] = []
     nodes: list[str] = []
     ids: dict[tuple[str, float], str] = {}
@@ -329,18 +318,16 @@ def eaf(item: Annotation) -> str:
 
 
 def _said(label: Label) -> str:
-    """In which style, and what: `(happy) Hi.`"""
     return f"({label.tag}) {label.text}" if label.tag else label.text
 
 
 def _subtitles(mark: str, item: Annotation) -> str:
-    """SRT (`mark` is `,`) or WebVTT (`.`); what begins markup is written as a number."""
+    """SRT (`mark` is `,`) or WebVTT (`.`); a character that begins markup is written as a number."""
     texts, speakers = (["WEBVTT\n"], item.speakers) if mark == "." else ([], item.plain_speakers)
     for number, label in enumerate(item.labels["utterances"], 1):
-        milliseconds = (round(time * 1000) for time in label[:2])
         clocks = (
             f"{ms // 3600000:02d}:{ms // 60000 % 60:02d}:{ms // 1000 % 60:02d}{mark}{ms % 1000:03d}"
-            for ms in milliseconds
+            for ms in (round(time * 1000) for time in label[:2])
         )
         said = _said(label)
         # Players of SRT show a number as it is, so an `&` is only one where it would be read as part of a name.
@@ -363,7 +350,7 @@ def audacity(item: Annotation) -> str:
 
 
 def rttm(item: Annotation) -> str:
-    """NIST's turns; channel 1 is the left side. Fields are parted by spaces, so names have none."""
+    """Write NIST's turns; channel 1 is the left side. Fields are separated by spaces, so names have none."""
     return "".join(
         f"SPEAKER {item.name} {CHANNELS.index(label.side) + 1} {label.start:.3f} {label.end - label.start:.3f} "
         f"<NA> <NA> {item.speakers[label.side].replace(' ', '_')} <NA> <NA>\n"
@@ -372,7 +359,7 @@ def rttm(item: Annotation) -> str:
 
 
 def ctm(item: Annotation) -> str:
-    """NIST's words, by channel (A is the left side) and start; a space in a word is `<space>`."""
+    """Write NIST's words, by channel (A is the left side) and start; a space in a word is `<space>`."""
     return "".join(
         f"{item.name} {'AB'[CHANNELS.index(word.side)]} {word.start:.3f} {word.end - word.start:.3f} "
         f"{word.text.replace(' ', '<space>')}\n"

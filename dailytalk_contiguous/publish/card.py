@@ -1,4 +1,8 @@
-"""The dataset card: its front matter, its sections and its figures."""
+"""The dataset card: its front matter, its sections and its figures.
+
+Everything in a card comes from the published rows, so that it can't promise what is not there; text that people
+have written into it stays. The same data gives the same text and plots.
+"""
 
 import json
 import math
@@ -23,18 +27,9 @@ from dailytalk_contiguous.core.tally import UNKNOWN, Tally
 from dailytalk_contiguous.core.utterance import FIELDS, Column, Field, type_in_words
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.models.licences import licence_of
-from dailytalk_contiguous.publish import conversation_sections, corpus_sections
+from dailytalk_contiguous.publish import conversation_sections, corpus_sections, front_matter
 from dailytalk_contiguous.publish import sections as report
 from dailytalk_contiguous.publish.corpus_sections import A_GUESS
-from dailytalk_contiguous.publish.front_matter import (
-    BY_CONFIG,
-    LICENCE_KEYS,
-    CardDamaged,
-    divide,
-    merge,
-    rewrite,
-    values_of,
-)
 from dailytalk_contiguous.publish.manifest import DataFile, Packed, PublishedRow
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.publish.player import to_mp3
@@ -59,19 +54,15 @@ from dailytalk_contiguous.store.files import json_document
 from dailytalk_contiguous.store.parquet import open_parquet
 from dailytalk_contiguous.store.work_folder import STATS
 
-# Whether a card's licence asks for less than those of its sources and models, and which one follows from them.
-#
-# What a licence asks for is in `core.licensing`.
-
 
 def origins_of(tally: Tally) -> list[licensing.Origin]:
-    """The sources of rows, then the models that made them."""
+    """Return the sources of rows, then the models that made them."""
     sources = sorted(tally.sources, key=lambda source: (source[0] or "", source[1] or ""))
     return [licensing.Origin("source", name or "", licence) for name, licence in sources] + tally.origins()
 
 
 def derived(sources: Collection[str | None], models: Sequence[licensing.Origin]) -> str:
-    """The id of the licence that follows from those of sources and models, or `other`."""
+    """Return the id of the licence that follows from those of sources and models, or `other`."""
     if len(set(sources)) != 1:
         return licensing.OTHER
     licence = (next(iter(sources)) or "").strip().lower()
@@ -82,18 +73,14 @@ def derived(sources: Collection[str | None], models: Sequence[licensing.Origin])
 
 
 def warnings(licence: str, origins: Sequence[licensing.Origin]) -> tuple[str, ...]:
-    """One sentence for each way in which a card's licence promises more than its sources and models allow.
+    """Return a sentence for each way in which a card's licence promises more than its sources and models allow.
 
     Args:
         licence: the card's, an id of the Hub.
         origins: sources have the role `source`. Of models only the ban on commercial use extends to what they
             made; of sources everything does, as resynthesised conversations are changed versions of them.
     """
-    sentences: dict[str, None] = {}
-    for origin in origins:
-        for sentence in _against(licence, origin):
-            sentences[sentence] = None
-    return tuple(sentences)
+    return tuple(dict.fromkeys(sentence for origin in origins for sentence in _against(licence, origin)))
 
 
 def _against(licence: str, origin: licensing.Origin) -> list[str]:
@@ -119,19 +106,12 @@ def _against(licence: str, origin: licensing.Origin) -> list[str]:
     ]
 
 
-# The body of a card: our sections between markers, and text that people wrote around them.
-#
-# A section is known by `<!-- dailytalk:NAME:start -->` and `<!-- dailytalk:NAME:end -->`; every byte outside
-# stays as it was. What we wrote last time is in a comment of one line, so that the next version can distinguish a
-# section that was removed by hand from one that is new, and a value set by hand from one of ours.
-
-
 _MARKER = re.compile(r"<!-- dailytalk:([a-z_]+):(start|end) -->")
 _WRITTEN = re.compile(r"<!-- dailytalk:written (\{.*\}) -->")
 
 
 def sections_of(text: str) -> dict[str, str]:
-    """The sections in a text by name, in order, with their markers.
+    """Return the sections in a text by name, in order, with their markers.
 
     Raises CardDamaged: a start without an end, an end without a start, one inside another, or one twice.
     """
@@ -157,9 +137,11 @@ _WRITTEN_SHAPE = {"sections?": [str], "values?": dict, "contact?": str}
 
 
 def written_of(text: str) -> dict[str, Any]:
-    """What the last version of ours wrote: `sections`, a list of names, `values` of the front matter, `contact`.
+    """Return the record of our last version: `sections`, a list of names, `values` of the front matter, `contact`.
 
-    Empty for a card that has no such comment. Raises CardDamaged if it can't be read.
+    It is a comment of one line in the card, by which the next version distinguishes a section that was removed by
+    hand from a new one, and a value set by hand from one of ours. Empty for a card without it. Raises CardDamaged
+    if it can't be read.
     """
     match = _WRITTEN.search(text)
     if match is None:
@@ -167,7 +149,7 @@ def written_of(text: str) -> dict[str, Any]:
     try:
         written = expect(parse_json(match[1], "the card"), _WRITTEN_SHAPE, "the card")
     except BadInput:
-        raise CardDamaged(
+        raise front_matter.CardDamaged(
             "the card's comment <!-- dailytalk:written … --> can't be read", "take it out of README.md"
         ) from None
     return dict(written)
@@ -176,11 +158,11 @@ def written_of(text: str) -> dict[str, Any]:
 def update_body(
     body: str, title: str, sections: Mapping[str, str], values: Mapping[str, Any], contact: str | None = None
 ) -> str:
-    """A card's body with our sections as they are now; a new card begins with the title.
+    """Return a card's body with our sections as they are now; a new card begins with the title.
 
-    One of `sections`, which have their markers, that was in the card and was removed stays out; one that the card
-    has never had is added at the end. `values` and `contact` are remembered for the next version (see
-    `written_of`).
+    A section is between `<!-- dailytalk:NAME:start -->` and `<!-- dailytalk:NAME:end -->`; every other byte stays
+    as it was. One of `sections` that was in the card and was removed stays out; one that the card has never had is
+    added at the end. `values` and `contact` are remembered for the next version (see `written_of`).
 
     Raises CardDamaged as `sections_of` and `written_of` do.
     """
@@ -208,16 +190,11 @@ def update_body(
     return before + (line * 2).join(parts) + line
 
 
-def _damaged(name: str, problem: str) -> CardDamaged:
-    return CardDamaged(
+def _damaged(name: str, problem: str) -> front_matter.CardDamaged:
+    return front_matter.CardDamaged(
         f"the card's section {name!r} {problem}",
         f"mend the markers <!-- dailytalk:{name}:… --> in README.md, or take them all out",
     )
-
-
-# The sections of a card in prose: what it is, how it was made, what is wrong with it, what is allowed.
-#
-# Limitations come from the rows themselves and are plain: users have nothing else to judge the data by.
 
 
 #: The picture of the measures that other corpora have, too.
@@ -225,21 +202,23 @@ SCORECARD = "assets/scorecard.png"
 
 
 def statistics(tally: Tally, packed: Packed, assets: dict[str, bytes]) -> str:
-    """How much there is of what; pictures go into `assets` by their path in the repository."""
+    """Return the figures of a dataset as Markdown; pictures go into `assets` by their path in the repository."""
     rows = {
         config: sum(file.rows for files in splits.values() for file in files)
         for config, splits in packed.configs.items()
         if config != "conversations"
     }
     others = [f"The config `{config}` has {counted(n, 'row')}." for config, n in rows.items()]
-    affect = (conversation_sections.affect_plot(tally), conversation_sections.tag_affect_plot(tally))
-    heard = (
+    style = (
+        conversation_sections.tags_plot(tally),
+        conversation_sections.tags_table(tally),
+        conversation_sections.affect_plot(tally),
+        conversation_sections.tag_affect_plot(tally),
         conversation_sections.tag_measures_table(tally),
         report.measures_table(tally),
         conversation_sections.buckets_table(tally),
         conversation_sections.confidence_plot(tally),
     )
-    style = (conversation_sections.tags_plot(tally), conversation_sections.tags_table(tally), *affect, *heard)
     texts = [
         report.markdown([conversation_sections.splits_table(tally)]),
         " ".join(others),
@@ -256,7 +235,7 @@ def statistics(tally: Tally, packed: Packed, assets: dict[str, bytes]) -> str:
 
 
 def turns_of_card(tally: Tally, assets: dict[str, bytes]) -> str:
-    """Turn-taking, and what it teaches beside other corpora: its plots are one picture, its figures `STATS`."""
+    """Return turn-taking and its measures beside other corpora; plots are in one picture, figures in `STATS`."""
     parts = conversation_sections.scorecard_parts(tally)
     plots = [part for part in parts if isinstance(part, HistogramPlot) and part.reaches]
     pictures = []
@@ -299,7 +278,6 @@ _CHANNELS_AS_RECORDED = (
 
 
 def channels(tally: Tally) -> dict[str, str]:
-    """What a card says of the two channels."""
     sentence, words = _CHANNELS if tally.rebuilt else _CHANNELS_AS_RECORDED
     n, separated = tally.total.conversations, tally.separated.conversations
     whole = counted(n, "conversation")
@@ -319,7 +297,7 @@ def splits(tally: Tally, disjoint: str) -> str:
     if len(tally.by["split"]) < 2:
         return "There is one split, so nothing is held out for evaluation."
     n_named = len(tally.splits_of)
-    shared = sorted(name for name, heard_in in tally.splits_of.items() if len(heard_in) > 1)
+    shared = sorted(name for name, splits_of_name in tally.splits_of.items() if len(splits_of_name) > 1)
     unnamed = UNKNOWN in tally.by["speaker"]
     if disjoint == "speakers" and not shared and not unnamed:
         who = "recorded (right) speaker" if tally.rebuilt else "speaker"
@@ -342,7 +320,6 @@ _ESTIMATE = (
     "trained model or of people."
 )
 
-
 _SYNTHESISED = (
     "The left voice is synthesised: it has the manners and the accent of its model, not those of a person."
 )
@@ -353,6 +330,7 @@ _OF_SOURCE = "Affect, prosody and buckets describe the source performance, also 
 
 
 def limits(tally: Tally) -> str:
+    """Return the limitations, counted in the rows themselves: users have nothing else to judge the data by."""
     models = tally.origins()
     names = {model.role: set[str]() for model in models}
     for model in models:
@@ -413,7 +391,6 @@ def licence_section(
 
 
 def warned(warnings: Sequence[str]) -> str:
-    """Warnings as a block quote."""
     return "\n".join(f"> **Warning:** {public_cell(sentence)}.\n>" for sentence in warnings).removesuffix("\n>")
 
 
@@ -424,7 +401,7 @@ def changelog(history: Iterable[tuple[str, str, str]], changes: Mapping[str, Any
 
 
 def _numbers(changes: Mapping[str, Any]) -> str:
-    """What `publish.compare` counted, as a sentence; empty for a first version."""
+    """The figures of `publish.compare` in a sentence; empty for a first version."""
     if not changes.get("previous"):
         return ""
     moved = sum(change["count"] for change in changes.get("tags") or ())
@@ -486,7 +463,7 @@ def _languages(tally: Tally) -> list[str]:
 #: Path of the sound in the repository, its seconds at most, and its rate in Hz.
 SAMPLE, SAMPLE_SECONDS, SAMPLE_RATE = "assets/sample.mp3", 30.0, 24000
 
-#: Utterances and words of the row that are shown, and their fields.
+#: How many utterances and words of the row are shown, and their fields.
 _ROW_UTTERANCES, _ROW_WORDS = 2, 3
 _UTTERANCE_FIELDS = (
     *("channel", "start", "end", "event", "tagged_text", "text", "tag", "valence", "arousal", "speech_rate"),
@@ -494,18 +471,18 @@ _UTTERANCE_FIELDS = (
 )
 _LABEL_FIELDS = ("corpus", "emotion", "style", "intensity", "gender", "agreement", "split")
 
-#: What could end a block of code or a comment, or begin a section.
+#: Characters that could end a block of code or a comment, or begin a section.
 _UNSAFE_IN_CODE = re.compile("[<>`]")
 
 
 class CardRows:
-    """What a card says of the rows of a version, which are added in its order.
+    """The rows of a version as a card describes them, added in the order of the version.
 
     Attributes:
-        tally, judge: of all of them.
+        tally, judge: of all rows.
         labelled: whether they are clips.
-        example: the one that a card lets people hear: with most going on in its first half minute, of several the
-            first. None without any.
+        example: the row to listen to: the one with most going on in its first half minute, of several the first.
+            None without rows.
     """
 
     def __init__(self, fields: Sequence[Field] = ()) -> None:
@@ -534,9 +511,9 @@ class CardRows:
 def sample_section(
     row: Mapping[str, Any] | None, version: Version, facts: "CardFacts", assets: dict[str, bytes]
 ) -> dict[str, str]:
-    """An element that plays the sound of a row, and a part of it; empty where its sound can't be read.
+    """Return an element that plays the sound of a row, and a part of the row; empty where it can't be read.
 
-    The sound goes into `assets`. An address with a revision keeps playing what the card is about.
+    The sound goes into `assets`. The address has the revision, so that the card keeps playing its own version.
     """
     if row is None:
         return {"sample": "", "example": ""}
@@ -558,7 +535,7 @@ def sample_section(
 
 
 def example_row(row: Mapping[str, Any]) -> str:
-    """A part of a row as a block of JSON: some fields, and the first utterances and words."""
+    """Return a part of a row as a block of JSON: some fields, and the first utterances and words."""
     utterances, words = row["utterances"] or (), row["alignments"] or ()
     labels = {name: value for name, value in (row.get("labels") or {}).items() if name in _LABEL_FIELDS and value}
     parts = {
@@ -599,7 +576,7 @@ def _rounded(value: Any) -> Any:
 
 
 def quality_section(verdict: Verdict) -> str:
-    """The verdict on the data and what it is made of; remedies are for those who build it (`dailytalk check`)."""
+    """Return the verdict and its findings; remedies are for people who build the data (`dailytalk check`)."""
     points = [
         f"- **{finding.severity}:** {public_cell(finding.sentence)}."
         for finding in verdict.findings[:MOST_FINDINGS]
@@ -607,12 +584,6 @@ def quality_section(verdict: Verdict) -> str:
     if more := verdict.findings[MOST_FINDINGS:]:
         points.append(f"- {counted(len(more), 'more finding')}: `dailytalk check` lists them.")
     return "\n\n".join(filter(None, (f"**Verdict: {public_cell(verdict.headline)}.**", "\n".join(points))))
-
-
-# The card of a version: the front matter that the Hub and `datasets` read, and the text that people read.
-#
-# Everything in it comes from the published rows, so that it can't promise what is not there; what people have
-# written into the card stays. The same data gives the same text and plots.
 
 
 #: The web page of datasets, even if another server was used for the upload.
@@ -627,24 +598,23 @@ CLIP_TAGS = ("speech", "expressive", "emotion", "style", "prosody", "word-alignm
 
 TAGS = ("speech", "dialogue", "full-duplex", "turn-taking", "prosody", "emotion", "word-alignment", "moshi")
 
-#: What the Hub calls datasets of up to so many rows.
+#: The Hub's names of sizes, in rows.
 _SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B", "1B<n<10B")
 
 
 @dataclass(frozen=True)
 class CardFacts:
-    """What a card says that the data does not.
+    """Facts of a card that do not come from the data.
 
     Attributes:
         repo: `OWNER/NAME`.
         tag: of this version, or None.
-        licence: an id of the Hub such as `cc-by-4.0`; None: what the card says, else what
-            follows from the sources.
-        pretty_name: a title; None: what the card says, else the name.
-        history: tag, ISO date, and what changed in words, of each version; the newest first.
+        licence: an id of the Hub such as `cc-by-4.0`; None: that of the card, else the one that follows from the
+            sources.
+        pretty_name: a title; None: that of the card, else the name.
+        history: tag, ISO date, and the changes in words, of each version; the newest first.
         changes: numbers from `publish.compare`.
-        contact: how to reach the publisher; None: that of an earlier version, else the
-            repository's discussions.
+        contact: how to reach the publisher; None: that of an earlier version, else the repository's discussions.
     """
 
     repo: str
@@ -665,7 +635,7 @@ class CardFacts:
 
 @dataclass(frozen=True)
 class Card:
-    """A card: its text, its plots (PNG by name in the repository), and what is wrong with its licence."""
+    """A card: its text, its plots (PNG by name in the repository), and warnings about its licence."""
 
     text: str
     assets: dict[str, bytes]
@@ -681,12 +651,12 @@ def render_card(
     run: Mapping[str, Any],
     defaults: Mapping[str, Any],
 ) -> Card:
-    """The card of a version.
+    """Render the card of a version.
 
     Args:
-        old: the card that is there now, or None.
+        old: the card in the repository, or None.
         version: the files of `packed`, opened for reading.
-        rows: those of `conversations`; `tally` has what was rejected, too.
+        rows: those of `conversations`; `tally` counts rejects, too.
         run: `run.json` of the work folder; {} where there is none.
         defaults: of `cli.defaults.default_settings`.
 
@@ -694,15 +664,20 @@ def render_card(
     """
     tally, judge = rows.tally, rows.judge
     figures = corpus_sections.CorpusFigures.of_run(run, tally=tally) if rows.labelled else None
-    front, body = divide(old or "")
+    front, body = front_matter.divide(old or "")
     memory = written_of(body)
-    values_before, last = values_of(front), memory.get("values") or {}
+    values_before, last = front_matter.values_of(front), memory.get("values") or {}
     contact = facts.contact or memory.get("contact")
     origins = origins_of(tally)
     values_now = _values(tally, packed, version, facts, figures, origins)
-    chosen = [*(LICENCE_KEYS if facts.licence else ()), *(("pretty_name",) if facts.pretty_name else ())]
+    chosen = [
+        *(front_matter.LICENCE_KEYS if facts.licence else ()),
+        *(("pretty_name",) if facts.pretty_name else ()),
+    ]
     values_before |= {key: values_now[key] for key in chosen}
-    values = merge(values_before, values_now, {key: value for key, value in last.items() if key not in chosen})
+    values = front_matter.merge(
+        values_before, values_now, {key: value for key, value in last.items() if key not in chosen}
+    )
     assets: dict[str, bytes] = {}
     sentences = (sentence for licence in _chosen(values) for sentence in warnings(licence, origins))
     against = tuple(dict.fromkeys(sentences))
@@ -738,17 +713,17 @@ def render_card(
     filled |= sample_section(rows.example, version, facts, assets)
     findings = corpus_findings(figures, judge, run) if figures else judge.findings(tally, run)
     filled["quality"] = quality_section(verdict_of(findings, judge.n))
-    # What the next version may change, because no person chose it; what describes files is ours in any version.
+    # Values that the next version may change, because no person chose them; those of files are always ours.
     written = {
         key: value
         for key, value in values_now.items()
-        if key not in (*chosen, *BY_CONFIG)
+        if key not in (*chosen, *front_matter.BY_CONFIG)
         and (
             isinstance(value, list)
             or (values.get(key) == value and values_before.get(key) in (None, last.get(key)))
         )
     }
-    new_front = rewrite(front, values)
+    new_front = front_matter.rewrite(front, values)
     line = "\r\n" if "\r\n" in new_front else "\n"
     template = card_template(CLIPS_CARD if figures else CONVERSATIONS_CARD)
     sections = {}
@@ -807,10 +782,13 @@ def _values(
 
 def _info(config: str, splits: Mapping[str, Sequence[DataFile]], version: Version) -> dict[str, Any]:
     """Columns and sizes of a config. `num_bytes` are those of the columns before compression."""
-    parts = {
-        split: SplitInfo(split, sum(map(_plain_bytes, files)), sum(file.rows for file in files))
-        for split, files in splits.items()
-    }
+    parts = {}
+    for split, files_of_split in splits.items():
+        n_bytes = 0
+        for file in files_of_split:
+            with open_parquet(file.path, "push again") as opened:
+                n_bytes += opened.plain_bytes()
+        parts[split] = SplitInfo(split, n_bytes, sum(file.rows for file in files_of_split))
     info = DatasetInfo(
         features=version.features(config),
         splits=SplitDict(parts),
@@ -826,11 +804,6 @@ def _chosen(values: Mapping[str, Any]) -> list[str]:
     return [str(name) for name in licence] if isinstance(licence, list) else [str(licence)]
 
 
-def _plain_bytes(file: DataFile) -> int:
-    with open_parquet(file.path, "push again") as opened:
-        return opened.plain_bytes()
-
-
 #: A label that can be written into a line of code.
 _PLAIN = re.compile(r"[\w ./-]+")
 
@@ -839,7 +812,7 @@ def _filled_of_clips(
     figures: corpus_sections.CorpusFigures, packed: Packed, tag: str | None, assets: dict[str, bytes]
 ) -> dict[str, str]:
     tally, speakers = figures.tally, figures.tally.splits_of
-    shared = sum(len(heard_in) > 1 for heard_in in speakers.values())
+    shared = sum(len(splits_of_speaker) > 1 for splits_of_speaker in speakers.values())
     apart = (
         "No speaker is heard in two splits."
         if packed.disjoint == "speakers"
@@ -883,7 +856,7 @@ def _filled_of_clips(
 
 
 def fields_table(fields: Iterable[Field], without: tuple[str, ...]) -> str:
-    """The fields of an utterance as a table, but those of some parts; what people's own stages say is escaped."""
+    """Return the fields of an utterance as a table, `without` those of some parts; text of people is escaped."""
     lines = ["| field | type, unit, range | what |", "|---|---|---|"]
     for column in fields:
         if column.part not in without and not isinstance(column, Column):

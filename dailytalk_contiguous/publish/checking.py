@@ -1,4 +1,4 @@
-"""What `dailytalk check` finds in work folders, in versions on the Hub, and by its format in what `export` wrote.
+"""The checks of `dailytalk check`: of work folders, of versions on the Hub, and of exports by their format.
 
 A finding is an error where a trainer would fail or silently learn garbage; everything else is advice. Files are
 read to their end: a header can promise anything.
@@ -20,6 +20,7 @@ from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.tally import Sum, Tally
 from dailytalk_contiguous.core.utterance import FIELDS, line_problem, no_text_reason, published
 from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.publish import verdict
 from dailytalk_contiguous.publish.clip_figures import corpus_figures
 from dailytalk_contiguous.publish.exports import ExportFormat
 from dailytalk_contiguous.publish.findings import (
@@ -39,30 +40,10 @@ from dailytalk_contiguous.publish.manifest import MANIFEST
 from dailytalk_contiguous.publish.moshi_check import check_moshi, is_moshi
 from dailytalk_contiguous.publish.opening import claimed, finished_items, open_items
 from dailytalk_contiguous.publish.training_folder import is_mix
-from dailytalk_contiguous.publish.verdict import (
-    NOTHING_FINISHED,
-    FitnessLimits,
-    Judge,
-    corpus_findings,
-    lost_hours,
-    remedy_of,
-)
 from dailytalk_contiguous.publish.version import Version
+from dailytalk_contiguous.store import work_folder
 from dailytalk_contiguous.store.edit_journal import with_pending_edits
 from dailytalk_contiguous.store.files import refuse_half_renamed
-from dailytalk_contiguous.store.work_folder import (
-    AUDIO,
-    CLIPS,
-    DATA,
-    DATASET,
-    MEASURED,
-    REJECTS,
-    RUN,
-    SHIFTED,
-    TAGGED,
-    TRANSCRIPT,
-    read_run,
-)
 
 _SPEAK_AGAIN = "build it again with `dailytalk speak`"
 _NO_WORDS = "recognise its words, or give them beside the recording, and run `dailytalk build` again"
@@ -74,7 +55,7 @@ _KINDS = {"utterances": "bad-utterance", "alignments": "bad-word", "sounds": "ba
 
 @dataclass
 class _Counts:
-    judge: Judge
+    judge: verdict.Judge
     references: Sequence[ReferenceCorpus] = ()
     tally: Tally = field(default_factory=Tally)
     total: Sum = field(default_factory=Sum)
@@ -82,14 +63,14 @@ class _Counts:
 
 
 def check_dataset(
-    folder: Path, limits: FitnessLimits | None = None, references: Sequence[ReferenceCorpus] = ()
+    folder: Path, limits: verdict.FitnessLimits | None = None, references: Sequence[ReferenceCorpus] = ()
 ) -> Checked:
-    """Findings on a folder of Parquet shards (or a work folder's `dataset/`), and how much is in it.
+    """Check a folder of Parquet shards (or a work folder's `dataset/`); findings, and how much is in it.
 
     Raises DailytalkError if there are no shards.
     """
     findings: list[Finding] = []
-    counts = _Counts(Judge(limits), references)
+    counts = _Counts(verdict.Judge(limits), references)
     items = finished_items(folder)
     for path in items.files:
         shown = str(path.relative_to(folder))
@@ -103,7 +84,7 @@ def check_dataset(
             findings.append(error("unreadable-shard", shown, reason, _CHECK_AGAIN))
     for reject in items.rejects():
         counts.tally.add_reject(reject)
-    return _together(findings, counts, read_run(folder) or {})
+    return _together(findings, counts, work_folder.read_run(folder) or {})
 
 
 def _together(findings: list[Finding], counts: _Counts, run: Mapping[str, Any]) -> Checked:
@@ -143,7 +124,7 @@ def occurs_twice(file: str, name: str) -> Finding:
 
 
 def row_findings(file: str, row: Row) -> Iterator[Finding]:
-    """What is wrong with a row that can be used, its sound decoded; `file` is its name in findings."""
+    """Yield the findings on a row that can be used, its sound decoded; `file` is its name in them."""
     loudness = yield from loudness_of(file, lambda: row["audio"])
     if loudness:
         if loudness.channels != 2:
@@ -190,21 +171,17 @@ def row_findings(file: str, row: Row) -> Iterator[Finding]:
     yield from word_findings(file, words, loudness)
 
 
-# Published versions: their rows as those of a folder, and their files against the manifest.
-#
-# Rows come over the network one row group at a time, so that checking needs no disk. Their audio has a
-# digest, which shows a row that was changed after it was built.
-
-
 _PUBLISH_AGAIN = "publish this version again"
 
 
 def check_version(
-    version: Version, limits: FitnessLimits | None = None, references: Sequence[ReferenceCorpus] = ()
+    version: Version, limits: verdict.FitnessLimits | None = None, references: Sequence[ReferenceCorpus] = ()
 ) -> Checked:
-    """Findings on a version, and how much is in it.
+    """Check the files of a version against its manifest, and its rows; findings, and how much is in it.
 
-    Raises DailytalkError if it has no conversations, or can't be read.
+    Rows come over the network one row group at a time, so that checking needs no disk. Their audio has a digest,
+    which shows a row that was changed after it was built. Raises DailytalkError if the version has no
+    conversations, or can't be read.
     """
     items = open_items(version)
     findings: list[Finding] = []
@@ -214,7 +191,7 @@ def check_version(
     for difference in file_differences(version) if MANIFEST in version.names else ():
         what = f"it is not what {MANIFEST} names: {difference.what}"
         findings.append(error("not-in-manifest", difference.name, what, _PUBLISH_AGAIN))
-    counts, splits = _Counts(Judge(limits), references), Counter[str]()
+    counts, splits = _Counts(verdict.Judge(limits), references), Counter[str]()
     of_rows: list[Finding] = []
     for row in steps("conversations checked", items.rows([*LABELLED, "audio_sha256"])):
         splits[row["split"]] += 1
@@ -229,19 +206,19 @@ def check_version(
 
 def check_folder(
     path: Path,
-    limits: FitnessLimits | None = None,
+    limits: verdict.FitnessLimits | None = None,
     references: Sequence[ReferenceCorpus] = (),
     decode: bool = True,
     format: str = "",
 ) -> Checked:
-    """Judge a training folder, a work folder (of a corpus, too), what an app reads, or a folder of Parquet shards.
+    """Check a training folder, a work folder (of a corpus, too), a folder of an app, or one of Parquet shards.
 
-    Without `decode` the sound of a training folder is not looked at. `format` is that of an export which nothing
-    in the folder tells: a name, or a person's own file.
+    Without `decode` the sound of a training folder is not read. `format` is that of an export that can't be
+    recognised by its files: a name, or a person's own file.
 
     Returns the findings and facts: `kind` (the name of an export's format, `work`, `corpus`, `dataset`, or that of
-    an app) and what was counted; of conversations `measures` beside those of published corpora and of
-    `references`. Raises DailytalkError for a path that is no folder, or none of these.
+    an app) and counts; of conversations `measures` beside those of published corpora and of `references`. Raises
+    DailytalkError for a path that is no folder, or none of these.
     """
     from dailytalk_contiguous.publish.formats import FORMATS, format_named  # here: they load every writer
 
@@ -251,18 +228,21 @@ def check_folder(
     refuse_half_renamed(path)
     if format:
         return _exported(path, format_named(format), settings)
-    if is_moshi(path / DATA):
-        findings, facts = check_moshi(path / DATA, settings)
-        if (path / CLIPS).is_dir():
+    if is_moshi(path / work_folder.DATA):
+        findings, facts = check_moshi(path / work_folder.DATA, settings)
+        if (path / work_folder.CLIPS).is_dir():
             findings += _clip_findings(path, limits)
         return findings, {"kind": "corpus"} | facts
-    if any((path / name).exists() for name in (TRANSCRIPT, SHIFTED, DATASET, RUN)):
+    if any(
+        (path / name).exists()
+        for name in (work_folder.TRANSCRIPT, work_folder.SHIFTED, work_folder.DATASET, work_folder.RUN)
+    ):
         return _work(path, limits, references)
     if items := claimed(path):
         return _claimed(items, limits, references)
     if recognised := next((known for known in reversed(FORMATS.values()) if known.recognises(path)), None):
         return _exported(path, recognised, settings)
-    if (path / MEASURED).is_dir():
+    if (path / work_folder.MEASURED).is_dir():
         raise DailytalkError(
             f"{path} holds a corpus that was measured and not finished",
             "run dailytalk corpus without --report-only",
@@ -276,7 +256,7 @@ def check_folder(
 
 
 def _exported(folder: Path, format: ExportFormat[Any], settings: CheckSettings) -> Checked:
-    """What the format's own check finds, and of a mix of clips what is found of them."""
+    """The findings of the format's own check, and of a mix of clips those on the clips."""
     if format.check is None:
         raise DailytalkError(f"nothing is known of what a folder for {format.reader} has to be", "use it as it is")
     findings, facts = format.check(folder, settings)
@@ -285,18 +265,18 @@ def _exported(folder: Path, format: ExportFormat[Any], settings: CheckSettings) 
     return findings, {"kind": format.name} | facts
 
 
-def _clip_findings(folder: Path, limits: FitnessLimits | None) -> list[Finding]:
-    """What is found of the clips of a corpus or a mix, each by its row, and of their labels."""
-    judge = Judge(limits, unit="clip")
+def _clip_findings(folder: Path, limits: verdict.FitnessLimits | None) -> list[Finding]:
+    """The findings on the clips of a corpus or a mix, each by its row, and on their labels."""
+    judge = verdict.Judge(limits, unit="clip")
     try:
         figures, _ = corpus_figures(open_items(folder), [], judge)
     except DailytalkError as problem:
         return [error("unreadable-record", ".", problem.reason, problem.remedy)]
-    return corpus_findings(figures, judge, read_run(folder) or {})
+    return verdict.corpus_findings(figures, judge, work_folder.read_run(folder) or {})
 
 
-def _claimed(items: Items, limits: FitnessLimits | None, references: Sequence[ReferenceCorpus]) -> Checked:
-    findings, counts = list[Finding](), _Counts(Judge(limits), references)
+def _claimed(items: Items, limits: verdict.FitnessLimits | None, references: Sequence[ReferenceCorpus]) -> Checked:
+    findings, counts = list[Finding](), _Counts(verdict.Judge(limits), references)
     for row in items.rows():
         name = row["conversation_id"]
         if unused := None if row["problem"] else items.unused(row):
@@ -309,26 +289,26 @@ def _claimed(items: Items, limits: FitnessLimits | None, references: Sequence[Re
     return together, facts | {"kind": items.kind}
 
 
-def _work(folder: Path, limits: FitnessLimits | None, references: Sequence[ReferenceCorpus]) -> Checked:
+def _work(folder: Path, limits: verdict.FitnessLimits | None, references: Sequence[ReferenceCorpus]) -> Checked:
     findings = list(file_findings(folder))
     facts: dict[str, Any] = {"kind": "work"}
-    record = read_run(folder) or {}
+    record = work_folder.read_run(folder) or {}
     of_run, hours = record.get("counts") or {}, record.get("hours") or {}
     facts |= {name: of_run[name] for name in ("conversations", "utterances") if isinstance(of_run.get(name), int)}
     for name in ("audio", "speech"):
         if documents.is_number(hours.get(name)):
             facts[f"hours_of_{name}"] = hours[name]
-    if (folder / DATASET).is_dir() and any((folder / DATASET).rglob("*.parquet")):
+    if (folder / work_folder.DATASET).is_dir() and any((folder / work_folder.DATASET).rglob("*.parquet")):
         of_dataset, counts = check_dataset(folder, limits, references)
         findings += of_dataset
         facts |= counts | {"kind": "work"}
         if not counts["conversations"] and not any(finding.level == "error" for finding in of_dataset):
             what = "no conversation was finished: there is nothing to train on"
-            remedy = f"see why in {REJECTS}, and run dailytalk speak again"
-            if lost := lost_hours(record):
-                remedy = remedy_of(lost, [*lost.reasons, *lost.remedies])
-            findings.append(error(NOTHING_FINISHED, ".", what, remedy))
-    elif (folder / TAGGED).is_dir():
+            remedy = f"see why in {work_folder.REJECTS}, and run dailytalk speak again"
+            if lost := verdict.lost_hours(record):
+                remedy = verdict.remedy_of(lost, [*lost.reasons, *lost.remedies])
+            findings.append(error(verdict.NOTHING_FINISHED, ".", what, remedy))
+    elif (folder / work_folder.TAGGED).is_dir():
         of_tagged, tally = _tagged_findings(folder, limits, facts.get("conversations", 0))
         findings += of_tagged
         facts["measures"] = measure_facts(tally, references)
@@ -336,11 +316,11 @@ def _work(folder: Path, limits: FitnessLimits | None, references: Sequence[Refer
 
 
 def file_findings(folder: Path) -> Iterator[Finding]:
-    """What is wrong with the files of a work folder beside its shards: transcripts, and sound, decoded."""
-    for name in (TRANSCRIPT, SHIFTED):
+    """Yield the findings on the files of a work folder beside its shards: transcripts, and sound, decoded."""
+    for name in (work_folder.TRANSCRIPT, work_folder.SHIFTED):
         if (folder / name).exists():
             yield from _transcript_lines(folder / name)
-    wavs = sorted((folder / AUDIO).rglob("*.wav"))
+    wavs = sorted((folder / work_folder.AUDIO).rglob("*.wav"))
     for wav in steps("WAV files checked", wavs, len(wavs)):
         shown = str(wav.relative_to(folder))
         loudness = yield from loudness_of_wav(folder, shown)
@@ -349,8 +329,8 @@ def file_findings(folder: Path) -> Iterator[Finding]:
             yield error("not-stereo", shown, what, "build it again")
 
 
-def _tagged_findings(folder: Path, limits: FitnessLimits | None, n: int) -> tuple[list[Finding], Tally]:
-    judge, tally = Judge(limits, rebuilt=False), Tally(finished=False)
+def _tagged_findings(folder: Path, limits: verdict.FitnessLimits | None, n: int) -> tuple[list[Finding], Tally]:
+    judge, tally = verdict.Judge(limits, rebuilt=False), Tally(finished=False)
     try:
         items = open_items(folder)
         for row in items.rows():
@@ -359,13 +339,13 @@ def _tagged_findings(folder: Path, limits: FitnessLimits | None, n: int) -> tupl
         for reject in items.rejects():
             tally.add_reject(reject)
     except DailytalkError:
-        judge = Judge(limits, rebuilt=False)
+        judge = verdict.Judge(limits, rebuilt=False)
     judge.n = max(judge.n, n)
-    return judge.findings(tally, read_run(folder) or {}), tally
+    return judge.findings(tally, work_folder.read_run(folder) or {}), tally
 
 
 def measure_facts(tally: Tally, references: Sequence[ReferenceCorpus] = ()) -> list[dict[str, Any]]:
-    """Where the measures of conversations are beside those of other corpora; no part of the verdict."""
+    """Return the measures of conversations beside those of other corpora; no part of the verdict."""
     compared = (*published_references().values(), *references)
     return [
         {
@@ -390,7 +370,7 @@ def measure_facts(tally: Tally, references: Sequence[ReferenceCorpus] = ()) -> l
 
 
 def _transcript_lines(path: Path) -> Iterator[Finding]:
-    known = (*FIELDS, *published((read_run(path.parent) or {}).get("fields") or (), RUN))
+    known = (*FIELDS, *published((work_folder.read_run(path.parent) or {}).get("fields") or (), work_folder.RUN))
     lines_of: dict[str, int] = {}
     for number, fields in documents.json_lines(with_pending_edits(path), nan=True):
         location = f"{path.name}:{number}"
@@ -407,7 +387,7 @@ def _transcript_lines(path: Path) -> Iterator[Finding]:
         if isinstance(name, str) and lines_of.setdefault(name, number) != number:
             what = f"the utterance {name} is in line {lines_of[name]} already"
             yield error("duplicate", location, what, "delete one of them, or give it another utterance_id")
-        # What was not resynthesised may lack a text: the recogniser heard none, or the conversation says why.
+        # One that was not resynthesised may lack a text: none was recognised, or the conversation says why.
         silent = no_text_reason(fields) or fields.get("status", "spoken") != "spoken"
         if not str(fields.get("text") or "").strip() and not silent:
             yield error("empty-text", location, "its text is empty", "write what is said, or delete the line")

@@ -1,4 +1,4 @@
-"""What is shown of all clips of a corpus: figures by label, and measures of quality beside their limits."""
+"""The figures of all clips of a corpus: by label, and measures of quality beside their limits."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -23,10 +23,10 @@ from dailytalk_contiguous.store.files import inside, write_bytes, write_text
 
 
 def corpus_figures(items: Items, refused: list[Row], judge: Judge) -> tuple[CorpusFigures, list[Row]]:
-    """What is shown of all clips, which `judge` is given, and what samples are chosen by of each.
+    """Return the figures of all clips, and of each the labels by which samples are chosen.
 
-    Rows that can't be used are added to `refused`. Conversations of a mix are judged by what their export has kept
-    (`publish.checking`).
+    Clips are added to `judge`, and rows that can't be used to `refused`. Conversations of a mix are judged by the
+    measures that their export has kept (`publish.checking`).
     """
     record = record_of(items.folder) if items.folder else {}
     known = _known_limits(record.get("settings") or {}) or (planned_limits(items.folder) if items.folder else {})
@@ -67,7 +67,7 @@ def plot_quality(rows: Iterable[Mapping[str, Any]], limits: QualityLimits, folde
 
 
 def planned_limits(folder: Path) -> dict[str, Any]:
-    """The limits of the last `--report-only`, by the names of their options; empty before one."""
+    """Return the limits of the last `--report-only`, by the names of their options; empty before one."""
     try:
         limits = read_json(inside(folder, LIMITS))
     except BadInput:

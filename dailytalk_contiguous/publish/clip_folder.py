@@ -1,8 +1,8 @@
 """The training folder of an expressive corpus: moshi-finetune's layout, with an annotation beside each clip.
 
-`data_stereo/NAME.wav` is stereo (left: what the model should say), `NAME.json` beside it holds the words as
-moshi-finetune reads them and the annotation of the clip. Two manifests list the files of each split with emotion
-and style; a training clip is listed as often as its weight says, which is how the trainer learns the weights.
+`data_stereo/NAME.wav` is stereo (left: the speech that the model should learn), `NAME.json` beside it holds the
+words as moshi-finetune reads them and the annotation of the clip. Two manifests list the files of each split with
+emotion and style; a training clip is listed as often as its weight says, so that the trainer learns the weights.
 The trainer reads every `*jsonl` in a folder, so there is no third one. `text_conditions` are written on request
 only: a stock model stops on them.
 """
@@ -61,7 +61,7 @@ def export_clips(paths: Sequence[Path], out: Path, text_conditions: bool = False
 
 
 def listed_clips(rows: Iterable[Mapping[str, Any]]) -> dict[str, int]:
-    """How often the manifest lists each clip: whole numbers that give each emotion the seconds of its weights."""
+    """Return how often the manifest lists each clip: integers that give an emotion the seconds of its weights."""
     counts, train = {}, []
     for row in rows:
         clip_id, labels = row["conversation_id"], row["labels"]
@@ -73,7 +73,7 @@ def listed_clips(rows: Iterable[Mapping[str, Any]]) -> dict[str, int]:
 
 
 def listed_seconds(paths: Sequence[Path]) -> dict[str, float]:
-    """Seconds of each emotion in the training manifest, each clip as often as it is listed."""
+    """Return the seconds of each emotion in the training manifest, each clip as often as it is listed."""
     counts = listed_clips(_manifest_rows(paths))
     seconds: dict[str, float] = defaultdict(float)
     for row in _manifest_rows(paths):
@@ -108,7 +108,7 @@ _FIELDS = ("text", "rule", *PROSODIC_TOKENS, *EMOTION_GUESS)
 
 
 def annotation(row: Row, text_conditions: bool = False) -> dict[str, Any]:
-    """The JSON beside a clip's WAV: `alignments` first, then what is known of it; measures to six digits.
+    """Return the JSON beside a clip's WAV: `alignments` first, then labels and measures, to six digits.
 
     Each word begins in a frame of its own (`core.word_times`): the trainer would lose all but one of a frame.
     """
@@ -139,7 +139,7 @@ def annotation(row: Row, text_conditions: bool = False) -> dict[str, Any]:
 
 
 def annotated_clip(fields: Mapping[str, Any]) -> Row:
-    """The row that `annotation` took these fields of, without its sound and words; null where one is missing."""
+    """Return the row of these fields of `annotation`, without sound and words; null where a field is missing."""
     affect, prosody = fields.get("affect") or {}, fields.get("prosody") or {}
     known = {name: fields.get(name) for name in (*_COLUMNS, *_FIELDS, "split")}
     known |= {name: affect.get(name) for name in AFFECT} | {name: prosody.get(name) for name in PROSODY}

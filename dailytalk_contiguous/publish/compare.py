@@ -2,8 +2,8 @@
 
 Each version is read once, without its audio, whose digest says whether it changed; a file that both have is read
 for its ids alone. The newer version's rows wait, compressed, in a temporary file, so that memory holds one short
-entry a conversation however long the conversations are, and the order of neither version matters. `push` lets
-them wait as it writes them.
+entry a conversation however long the conversations are, and the order of neither version matters. `push` adds
+them as it writes them.
 """
 
 import hashlib
@@ -40,7 +40,7 @@ class Changes:
         added, removed, changed: ids; changed are those with another value in a field that both versions have.
         moved: split before and after of each id that changed it.
         fields: in how many conversations a field changed, by dotted name (`utterances.tag`, `audio`).
-        broken: by config, a sentence on each thing that a reader of the previous version would miss.
+        broken: by config, a sentence on each split or column that a reader of the previous version would miss.
         columns: by config, columns and fields that are new.
         utterances: how many were added to and removed from changed conversations.
         tags: how many utterances went from one tag to another; no tag is "".
@@ -99,11 +99,7 @@ class _Waiting(NamedTuple):
 
 
 class NewRows:
-    """The rows of the newer version, which wait until the older one is read.
-
-    Args:
-        with_texts: whether there is an older version, for which more than their ids is needed.
-    """
+    """The rows of the newer version, kept until the older one is read; `with_texts` if there is an older one."""
 
     def __init__(self, with_texts: bool = True) -> None:
         self._with_texts = with_texts
@@ -115,11 +111,11 @@ class NewRows:
         self.wait(published.row[_ID], published.split, text)
 
     def wait(self, name: str, split: str, text: bytes) -> None:
-        """A row by its id, as text; of a file that both versions have, an empty one."""
+        """Add a row by its id, as text; an empty text for a file that both versions have."""
         self._waiting[name] = _Waiting(split, _digest(text), self._put(text))
 
     def changes(self, before: Version | None, after: Version) -> Changes:
-        """As `compare_versions`, of which `after` has these rows."""
+        """Compare as `compare_versions` does; these rows are those of `after`."""
         if before is None or not before.configs():
             return Changes(added=sorted(self._waiting))
         # A folder is named by the tag in its manifest, since its path is private.
@@ -141,7 +137,7 @@ class NewRows:
                 new_columns = row_changes.added(old, new)
                 changes.columns |= {config: new_columns} if new_columns else {}
         self._compare(before, _shared(before, after), changes)
-        # Data files have other names or digests, or the card another text; what one lacks is not compared.
+        # Data files have other names or digests, or the card another text; a file that one lacks is not compared.
         names = [{name for name in version.names if name.endswith(".parquet")} for version in (before, after)]
         old, new = _digests(before), _digests(after)
         cards = []
@@ -167,14 +163,22 @@ class NewRows:
             elif splits[name] != new.split:
                 changes.moved[name] = splits[name], new.split
             if name in differing:
-                _compare_row(name, self._row(differing[name]), self._row(new.place), changes)
+                old_row, new_row = self._row(differing[name]), self._row(new.place)
+                if fields := row_changes.changed_fields(old_row, new_row):
+                    changes.changed.append(name)
+                    changes.fields.update(fields)
+                    added_utterances, removed_utterances = row_changes.utterance_counts(old_row, new_row)
+                    changes.utterances.update(added=added_utterances, removed=removed_utterances)
+                    changes.tags.update(row_changes.tag_moves(old_row, new_row))
+                    row_changes.add_utterance_shifts(changes.utterance_times, old_row, new_row)
+                    row_changes.add_word_shifts(changes.word_times, old_row, new_row)
         changes.added.sort()
         changes.removed = sorted(splits.keys() - self._waiting.keys())
         changes.changed.sort()
         changes.moved = dict(sorted(changes.moved.items()))
 
     def _put(self, text: bytes) -> tuple[int, int]:
-        """Add a text to the file; where it is, and its length there."""
+        """Add a text to the file; its offset, and its length there."""
         packed = zlib.compress(text, 1) if text else b""
         offset = self._file.seek(0, io.SEEK_END)
         self._file.write(packed)
@@ -187,7 +191,7 @@ class NewRows:
 
 
 def compare_versions(before: Version | None, after: Version) -> Changes:
-    """What `after` changes against `before`; without `before`, or with an empty one, all of it is added.
+    """Return the changes of `after` against `before`; without `before`, or with an empty one, all of it is added.
 
     Raises DailytalkError: a version holds no conversations, holds one twice or without an id, or can't be read.
     """
@@ -200,19 +204,6 @@ def compare_versions(before: Version | None, after: Version) -> Changes:
 
 def _shared(before: Version | None, after: Version) -> set[str]:
     return set(_digests(before).values() if before else ()) & set(_digests(after).values())
-
-
-def _compare_row(name: str, old: dict[str, Any], new: dict[str, Any], changes: Changes) -> None:
-    fields = row_changes.changed_fields(old, new)
-    if not fields:
-        return
-    changes.changed.append(name)
-    changes.fields.update(fields)
-    added_utterances, removed_utterances = row_changes.utterance_counts(old, new)
-    changes.utterances.update(added=added_utterances, removed=removed_utterances)
-    changes.tags.update(row_changes.tag_moves(old, new))
-    row_changes.add_utterance_shifts(changes.utterance_times, old, new)
-    row_changes.add_word_shifts(changes.word_times, old, new)
 
 
 def _rows(version: Version, shared: set[str]) -> Iterator[tuple[str, str, bytes]]:
@@ -273,6 +264,6 @@ def _digests(version: Version) -> dict[str, str]:
 
 
 def count_in_words(changes: Mapping[str, Any]) -> str:
-    """The conversations of `Changes.as_dict` in words, `2 added, 1 changed`; empty if all are the same."""
+    """Return the conversations of `Changes.as_dict` in words, `2 added, 1 changed`; empty if all are the same."""
     kinds = ("added", "removed", "changed", "moved")
     return ", ".join(f"{changes[kind]} {kind}" for kind in kinds if changes.get(kind))

@@ -1,7 +1,7 @@
 """Two tallies side by side, for `report --against`.
 
 A corpus is judged beside another that people know, such as DailyTalk by its own labels or DailyTalkContiguous by
-what the models rate. Shares are of clips or utterances, never of hours: each of them has a label once.
+the ratings of models. Shares are of clips or utterances, never of hours: each of them has a label once.
 """
 
 import math
@@ -12,19 +12,11 @@ from dailytalk_contiguous.core.scorecard import measure_text
 from dailytalk_contiguous.core.tally import UNKNOWN, Tally
 from dailytalk_contiguous.core.turns import TURN_MEASURES
 from dailytalk_contiguous.core.wording import length_text
-from dailytalk_contiguous.publish import render
+from dailytalk_contiguous.publish import render, sections
 from dailytalk_contiguous.publish.corpus_sections import label_title
 from dailytalk_contiguous.publish.plots import Bar, BarPlot, Series
-from dailytalk_contiguous.publish.sections import (
-    MEASURED_NAMES,
-    MOST_VALUES,
-    Section,
-    Table,
-    affect_axes,
-    affect_map,
-)
 
-#: Labels that are compared. `act` is what a turn does in its dialogue (DailyTalk).
+#: Labels that are compared. `act` is the dialogue act of a turn (DailyTalk).
 LABELS = ("emotion", "style", "tag", "act", "sentence_type", "length")
 
 #: Measures that are compared.
@@ -32,7 +24,7 @@ COMPARED = ("seconds", "valence", "arousal", "dominance", "f0_mean", "f0_std", "
 
 
 class Compared(NamedTuple):
-    """One of two that are compared: its name, what it has many of (a plural noun), and its tally."""
+    """One side of a comparison: its name, its unit (a plural noun), and its tally."""
 
     name: str
     unit: str
@@ -43,19 +35,19 @@ class Compared(NamedTuple):
         return self.tally.heard.utterances
 
     def shares(self, label: str) -> dict[str, float]:
-        """Shares in [0, 1] of the values of a label; all are unknown where it is not counted."""
+        """Return the shares in [0, 1] of the values of a label; all are unknown where it is not counted."""
         counts = {value: part.utterances for value, part in self.tally.by[label].items()}
         return {value: n / self.n for value, n in counts.items() if n} or {UNKNOWN: 1.0}
 
 
-def against_section(ours: Compared, theirs: Compared) -> Section:
+def against_section(ours: Compared, theirs: Compared) -> sections.Section:
     sides = (ours, theirs)
     rows: list[tuple[render.TableCell, ...]] = [
         ("number", *(f"{side.n:,} {side.unit}" for side in sides)),
         ("speech", *(length_text(side.tally.heard.seconds) for side in sides)),
     ]
     for name in COMPARED:
-        title, unit, digits = MEASURED_NAMES[name]
+        title, unit, digits = sections.MEASURED_NAMES[name]
         cells = []
         for side in sides:
             moments = side.tally.measures[name]
@@ -64,24 +56,26 @@ def against_section(ours: Compared, theirs: Compared) -> Section:
             cells.append(spread if moments.n else "–")
         rows.append((f"{title} ({unit})", *cells))
     note = "Mean ± standard deviation of what is measured."
-    table = Table("Figures", ("", ours.name, theirs.name), rows, note)
+    table = sections.Table("Figures", ("", ours.name, theirs.name), rows, note)
     grids = [side.tally.all_affect() for side in sides]
-    axes = affect_axes(grids)
+    axes = sections.affect_axes(grids)
     most = max((n for grid in grids for n in grid.counts.values()), default=0)
     maps = [
         replace(
-            affect_map(f"Affect of {side.name}", grid, side.unit.removesuffix("s"), style=style, axes=axes),
+            sections.affect_map(
+                f"Affect of {side.name}", grid, side.unit.removesuffix("s"), style=style, axes=axes
+            ),
             full=most,
         )
         for side, grid, style in zip(sides, grids, ("after", "other"), strict=True)
     ]
     plots = [plot for label in LABELS if (plot := label_plot(ours, theirs, label))]
     turns = [turns_against] if (turns_against := turn_taking_against(ours, theirs)) else []
-    return Section("against", f"Against {theirs.name}", [table, *turns, *maps, *plots])
+    return sections.Section("against", f"Against {theirs.name}", [table, *turns, *maps, *plots])
 
 
-def turn_taking_against(ours: Compared, theirs: Compared) -> Table:
-    """Who waits for whom, who overlaps, and how often, in both; empty where in one the speaker never changes."""
+def turn_taking_against(ours: Compared, theirs: Compared) -> sections.Table:
+    """Return the measures of turn-taking of both sides; empty if in one of them the speaker never changes."""
     sides = [side.tally.turn_taking for side in (ours, theirs)]
     rows: list[tuple[render.TableCell, ...]] = [
         ("conversations", *(side.tally.total.conversations for side in (ours, theirs))),
@@ -96,19 +90,19 @@ def turn_taking_against(ours: Compared, theirs: Compared) -> Table:
     note = "Of both speakers together; what each measure is, says the section on what the conversations teach."
     known = all(side.offsets.n for side in sides)
     nothing = "one of both has no change of speaker"
-    return Table("Turn-taking", ("", ours.name, theirs.name), rows if known else [], note, nothing)
+    return sections.Table("Turn-taking", ("", ours.name, theirs.name), rows if known else [], note, nothing)
 
 
 def label_plot(ours: Compared, theirs: Compared, label: str) -> BarPlot:
-    """The shares of the values of a label, the commonest first and unknown ones last; empty if all are unknown."""
+    """Plot the shares of the values of a label, the commonest first, unknown last; empty if all are unknown."""
     left, right = ours.shares(label), theirs.shares(label)
     pairs = {value: (left.get(value, 0.0), right.get(value, 0.0)) for value in {*left, *right}}
     unknown = pairs.pop(UNKNOWN, None)
     values = sorted(pairs.items(), key=lambda item: (-sum(item[1]), item[0]))
-    rest = [pair for _, pair in values[MOST_VALUES:]]
+    rest = [pair for _, pair in values[sections.MOST_VALUES :]]
     if len(rest) > 1:
         sums = (math.fsum(pair[0] for pair in rest), math.fsum(pair[1] for pair in rest))
-        values = [*values[:MOST_VALUES], (f"{len(rest):,} others", sums)]
+        values = [*values[: sections.MOST_VALUES], (f"{len(rest):,} others", sums)]
     if unknown and values:
         values.append((UNKNOWN, unknown))
     units = " and of ".join(dict.fromkeys((ours.unit, theirs.unit)))

@@ -8,21 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from dailytalk_contiguous.core import scorecard
 from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.licensing import Origin
 from dailytalk_contiguous.core.schema import CHANNELS
-from dailytalk_contiguous.core.scorecard import (
-    Comparison,
-    ReferenceCorpus,
-    compare,
-    measure_text,
-    published_references,
-)
 from dailytalk_contiguous.core.tally import BUCKETED, LENGTH_LIMIT, NEW_VOICE, UNKNOWN, Moments, Tally, TurnTaking
 from dailytalk_contiguous.core.turns import SIDES, TURN_MEASURES
 from dailytalk_contiguous.core.utterance import EVENTS, columns_among
 from dailytalk_contiguous.core.wording import counted, length_text
-from dailytalk_contiguous.publish import render
+from dailytalk_contiguous.publish import render, sections
 from dailytalk_contiguous.publish.corpus_sections import CorpusFigures, emotion_parts, listed_names
 from dailytalk_contiguous.publish.plots import (
     Axis,
@@ -34,28 +28,6 @@ from dailytalk_contiguous.publish.plots import (
     Reach,
     Series,
 )
-from dailytalk_contiguous.publish.sections import (
-    _STATUSES,
-    MOST_REASONS,
-    MOST_VALUES,
-    MOST_VOICES,
-    OFFSET_WIDTH,
-    OFFSETS,
-    REBUILT,
-    RECORDED,
-    ROLES,
-    KeyFigures,
-    Section,
-    SectionPart,
-    Table,
-    Text,
-    _rejected_count,
-    affect_map,
-    affect_maps,
-    measures_table,
-    ranked,
-    rejected_section,
-)
 
 
 def conversation_sections(
@@ -63,56 +35,58 @@ def conversation_sections(
     run: Mapping[str, Any],
     defaults: Mapping[str, Any],
     examples: Sequence[Mapping[str, str]],
-    against: Sequence[Section] = (),
+    against: Sequence[sections.Section] = (),
     players: Sequence[render.Html] = (),
-    references: Sequence[ReferenceCorpus] = (),
-) -> Iterator[Section]:
-    """The sections of a report on conversations.
+    references: Sequence[scorecard.ReferenceCorpus] = (),
+) -> Iterator[sections.Section]:
+    """Yield the sections of a report on conversations.
 
     Args:
-        run: its run.json. defaults: as in `made_parts`. examples: of rejects. against: what it is compared with.
+        run: its run.json. defaults: as in `made_parts`. examples: of rejects. against: sections of a comparison.
         players: of the lines whose delivery is furthest from the source.
         references: corpora to compare its measures with, beside the published ones.
     """
-    style: list[SectionPart] = [
+    style: list[sections.SectionPart] = [
         *(tags_plot(tally), affect_plot(tally), tag_affect_plot(tally)),
         *([measured] if (measured := tag_measures_table(tally)) else []),
-        *(measures_table(tally), tags_table(tally)),
+        *(sections.measures_table(tally), tags_table(tally)),
     ]
     style += [table] if (table := buckets_table(tally)) else []
     known = tally.word_sources.most_common()
-    words: list[SectionPart] = [Table("How word times are known", ("", "words"), known, nothing="no words")]
+    words: list[sections.SectionPart] = [
+        sections.Table("How word times are known", ("", "words"), known, nothing="no words")
+    ]
     words += [plot] if (plot := confidence_plot(tally)) else []
-    yield Section("facts", "", [conversation_facts(tally, run)])
+    yield sections.Section("facts", "", [conversation_facts(tally, run)])
     contents = [*voice_parts(tally), durations_plot(tally), *published_tables(tally)]
-    yield Section("what", "What is in it", contents)
+    yield sections.Section("what", "What is in it", contents)
     doubtful = [table] if (table := doubtful_sides(tally)) else []
-    yield Section("turns", "Turn-taking", [*turn_parts(tally), *doubtful])
+    yield sections.Section("turns", "Turn-taking", [*turn_parts(tally), *doubtful])
     if taught := scorecard_parts(tally, references):
-        yield Section("scorecard", "What it teaches, beside other corpora", taught)
-    yield Section("style", "Style", style)
-    if heard := emotion_parts(CorpusFigures(tally, unit="utterance")):
-        yield Section("emotion", "Emotion, as a classifier hears it", heard)
+        yield sections.Section("scorecard", "What it teaches, beside other corpora", taught)
+    yield sections.Section("style", "Style", style)
+    if classified := emotion_parts(CorpusFigures(tally, unit="utterance")):
+        yield sections.Section("emotion", "Emotion, as a classifier hears it", classified)
     if tally.rebuilt:
         synthesis = [lengths_plot(tally), synthesis_table(tally, run), *words, *delivery_parts(tally), *players]
-        yield Section("synthesis", "Synthesis", synthesis)
+        yield sections.Section("synthesis", "Synthesis", synthesis)
     elif tally.finished:
-        yield Section("words", "Words", words)
-    yield Section("made", "What made it", made_parts(tally, run, defaults))
+        yield sections.Section("words", "Words", words)
+    yield sections.Section("made", "What made it", made_parts(tally, run, defaults))
     yield from against
-    yield rejected_section(tally, examples)
+    yield sections.rejected_section(tally, examples)
 
 
 def edits_text(tally: Tally) -> str:
-    """What people have corrected, by field, and how many they are: `text 12, tag 3, by 2 people`."""
+    """Return the corrections of people by field, and how many people made them: `text 12, tag 3, by 2 people`."""
     fields = ", ".join(f"{name} {n:,}" for name, n in tally.edited_fields.most_common())
     people = "1 person" if len(tally.editors) == 1 else f"{len(tally.editors):,} people"
     return ", ".join(filter(None, (fields, f"by {people}" if tally.editors else "")))
 
 
-def conversation_facts(tally: Tally, run: Mapping[str, Any]) -> KeyFigures:
+def conversation_facts(tally: Tally, run: Mapping[str, Any]) -> sections.KeyFigures:
     whole, saved, ratio = tally.total, _money_of(run).get("saved_by_cache"), tally.ratios.quantile(0.5)
-    languages = [name for name, _ in ranked(tally.by["language"])]
+    languages = [name for name, _ in sections.ranked(tally.by["language"])]
     more = f" and {len(languages) - 4} more" if len(languages) > 4 else ""
     channels = " · ".join(f"{n:,} {channel}" for channel, n in sorted(tally.channels.items()))
     rebuilt = {
@@ -134,33 +108,33 @@ def conversation_facts(tally: Tally, run: Mapping[str, Any]) -> KeyFigures:
             else []
         ),
         *([("spent on speech", render.money(tally.cost), rebuilt["saved"])] if tally.cost or saved else []),
-        ("rejected", _rejected_count(tally), "utterances, conversations or recordings"),
+        ("rejected", sections._rejected_count(tally), "utterances, conversations or recordings"),
     ]
-    return KeyFigures(figures if tally.rebuilt else [*figures[:5], figures[-1]])
+    return sections.KeyFigures(figures if tally.rebuilt else [*figures[:5], figures[-1]])
 
 
-#: What settings hold that say nothing.
+#: Values of settings that are not shown.
 _NO_VALUES: tuple[list[Any], ...] = ([None], [""], [[]], [False], ["auto"])
 
 
 def models_of_run(run: Mapping[str, Any], conversations: int) -> dict[Origin, int]:
-    """The models that run.json names, each with all the conversations."""
+    """Return the models that run.json names, each with all the conversations."""
     return {
         Origin(role, model["name"], model.get("licence"), model.get("url") or ""): conversations
         for role, model in (run.get("models") or {}).items()
     }
 
 
-def made_parts(tally: Tally, run: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[SectionPart]:
-    """The models that had a part, the settings that decide what is in the data and were chosen, and the programs.
+def made_parts(tally: Tally, run: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[sections.SectionPart]:
+    """Return the models, the chosen settings that decide the content of the data, and the programs.
 
-    Rows that were not rebuilt name no models; then they are those of run.json, `run`. `defaults` are the
-    settings that nobody chose (`cli.defaults.default_settings`).
+    Rows that were not rebuilt name no models; then they are those of run.json, `run`. `defaults` are the values of
+    settings that were not chosen (`cli.defaults.default_settings`).
     """
     models = tally.models or models_of_run(run, tally.total.conversations)
     rows: list[tuple[render.TableCell, ...]] = [
         (
-            ROLES.get(model.role, model.role),
+            sections.ROLES.get(model.role, model.role),
             render.Link(render.model_name(model.name), model.url),
             model.licence or UNKNOWN,
             n,
@@ -169,7 +143,7 @@ def made_parts(tally: Tally, run: Mapping[str, Any], defaults: Mapping[str, Any]
     ]
     options, voices = run.get("settings") or {}, sorted(filter(None, tally.voices))
     values = {name: [value] for name, value in options.items() if value not in (None, "", [])}
-    values |= tally.all_settings() | ({"voice": voices[:MOST_VOICES]} if voices else {})
+    values |= tally.all_settings() | ({"voice": voices[: sections.MOST_VOICES]} if voices else {})
     settings = [
         (name.replace("_", " "), render.listed(of))
         for name, of in values.items()
@@ -177,23 +151,25 @@ def made_parts(tally: Tally, run: Mapping[str, Any], defaults: Mapping[str, Any]
     ]
     packages = ", ".join(f"{name} {number}" for name, number in (run.get("packages") or {}).items())
     programs = [" and ".join(sorted(tally.tools)), f"({packages})" if packages else ""]
-    known = [Text(f"Made with {' '.join(filter(None, programs))}.")] if {*tally.tools} - {UNKNOWN} else []
+    known = [sections.Text(f"Made with {' '.join(filter(None, programs))}.")] if {*tally.tools} - {UNKNOWN} else []
     head = ("part", "model", "licence", "conversations")
     return [
-        Table("Models", head, rows, nothing="no model is known"),
-        Table("Settings", ("setting", "value"), settings, "All others are the defaults.", "all are the defaults"),
+        sections.Table("Models", head, rows, nothing="no model is known"),
+        sections.Table(
+            "Settings", ("setting", "value"), settings, "All others are the defaults.", "all are the defaults"
+        ),
         *known,
     ]
 
 
-def splits_table(tally: Tally) -> Table:
+def splits_table(tally: Tally) -> sections.Table:
     splits = tally.by["split"]
     values = [(render.Code(name), part) for name, part in splits.items()]
     rows: list[tuple[render.TableCell, ...]] = [
         (name, part.conversations, part.utterances, part.words, length_text(part.seconds))
         for name, part in [*values, *([("all", tally.total)] if len(splits) > 1 else [])]
     ]
-    return Table("Splits", ("split", "conversations", "utterances", "aligned words", "audio"), rows)
+    return sections.Table("Splits", ("split", "conversations", "utterances", "aligned words", "audio"), rows)
 
 
 def durations_plot(tally: Tally) -> HistogramPlot:
@@ -216,8 +192,8 @@ def durations_plot(tally: Tally) -> HistogramPlot:
     )
 
 
-def published_tables(tally: Tally) -> list[Table]:
-    """The columns that people's own stages publish, with what was counted of them; none where none do."""
+def published_tables(tally: Tally) -> list[sections.Table]:
+    """Return a table of the columns that people's own stages publish, with their values; none without any."""
     rows: list[tuple[render.TableCell, ...]] = []
     for column in columns_among(tally.fields):
         counted_values = tally.published.get(column.name)
@@ -225,14 +201,14 @@ def published_tables(tally: Tally) -> list[Table]:
             middle = f"mean {counted_values.mean:.4g}, from {counted_values.low:.4g} to {counted_values.high:.4g}"
             text = f"{middle} {column.unit}".strip() if counted_values.n else ""
         else:
-            most = (counted_values or Counter[str]()).most_common(MOST_VALUES)
+            most = (counted_values or Counter[str]()).most_common(sections.MOST_VALUES)
             text = ", ".join(f"{value} ({n:,})" for value, n in most)
         rows.append((render.Code(column.name), column.about, text or UNKNOWN))
     head = ("column", "what", "values")
-    return [Table("Columns that stages publish", head, rows, nothing="")] if rows else []
+    return [sections.Table("Columns that stages publish", head, rows, nothing="")] if rows else []
 
 
-def voice_tables(tally: Tally) -> list[Table]:
+def voice_tables(tally: Tally) -> list[sections.Table]:
     tables = []
     for title, label, name in (
         ("Recorded speakers", "speaker", "speaker"),
@@ -240,55 +216,58 @@ def voice_tables(tally: Tally) -> list[Table]:
     ):
         rows: list[tuple[render.TableCell, ...]] = [
             (voice, part.conversations, part.utterances, length_text(part.seconds))
-            for voice, part in ranked(tally.by[label])
+            for voice, part in sections.ranked(tally.by[label])
         ]
         head = (name, "conversations", "utterances", "speech")
-        tables.append(Table(title, head, rows, nothing="none can be heard"))
+        tables.append(sections.Table(title, head, rows, nothing="none can be heard"))
     return tables if tally.rebuilt else tables[:1]
 
 
-def voice_parts(tally: Tally) -> list[SectionPart]:
-    """The tables of voices; of which there is but one is a sentence."""
+def voice_parts(tally: Tally) -> list[sections.SectionPart]:
+    """Return the tables of voices; a table of one voice becomes a sentence."""
     tables = voice_tables(tally)
     single = [
         f"{table.title.partition(':')[0].removesuffix('s')}: {table.rows[0][0]} ({table.rows[0][-1]})."
         for table in tables
         if len(table.rows) == 1
     ]
-    return [*([Text(" ".join(single))] if single else []), *(table for table in tables if len(table.rows) != 1)]
+    return [
+        *([sections.Text(" ".join(single))] if single else []),
+        *(table for table in tables if len(table.rows) != 1),
+    ]
 
 
-def turn_parts(tally: Tally) -> list[SectionPart]:
+def turn_parts(tally: Tally) -> list[sections.SectionPart]:
     explained = (
         "A floor-transfer offset is the time from the end of one speaker's turn to the start of the other's: a "
         "gap above 0, an overlap below it. A backchannel is inside the other's turn; an overlap starts shortly "
         "before the other ends; an interruption starts well before, and the other stops."
     )
-    parts: list[SectionPart] = [offsets_plot(tally), table := turns_table(tally)]
-    return [Text(explained), *separated_parts(tally), *parts] if table else parts
+    parts: list[sections.SectionPart] = [offsets_plot(tally), table := turns_table(tally)]
+    return [sections.Text(explained), *separated_parts(tally), *parts] if table else parts
 
 
-def separated_parts(tally: Tally) -> list[SectionPart]:
-    """Which conversations the measures of turns leave out, as they came with one channel; none if all have two.
+def separated_parts(tally: Tally) -> list[sections.SectionPart]:
+    """Return a note on conversations that came with one channel, which measures of turns leave out, if any.
 
-    If all came with one they are measured, and it is said.
+    If all came with one channel, they are measured, and the note says so.
     """
     n, of = tally.separated.conversations, tally.total.conversations
     if not n:
         return []
     what = f"{n:,} of {counted(of, 'conversation')} came with one channel, which was separated into two."
     if n < of:
-        return [Text(f"{what} When these take turns is an estimate, so they are not measured here.")]
-    return [Text(f"{what} When they take turns, and where they overlap, is an estimate.")]
+        return [sections.Text(f"{what} When these take turns is an estimate, so they are not measured here.")]
+    return [sections.Text(f"{what} When they take turns, and where they overlap, is an estimate.")]
 
 
-def doubtful_sides(tally: Tally) -> Table:
-    """The utterances that are most likely on the wrong side; empty where there are none."""
+def doubtful_sides(tally: Tally) -> sections.Table:
+    """Return the utterances that are most likely on the wrong side; empty without any."""
     lines: list[Sequence[render.TableCell]] = []
     for _, _, line in sorted(tally.separated.doubtful, reverse=True):
         cells = (line[name] or "" for name in ("utterance_id", "source_channel", "origin", "text"))
         lines.append((f"{line['side_confidence']:.2f}", *cells))
-    return Table(
+    return sections.Table(
         "Doubtful sides, the least sure first",
         ("confidence", "utterance", "side", "origin", "text"),
         lines,
@@ -298,21 +277,21 @@ def doubtful_sides(tally: Tally) -> Table:
 
 
 def _sides(tally: Tally) -> list[tuple[Series, TurnTaking]]:
-    return [*zip((RECORDED, REBUILT), tally.timelines, strict=True)][: 1 + tally.rebuilt]
+    return [*zip((sections.RECORDED, sections.REBUILT), tally.timelines, strict=True)][: 1 + tally.rebuilt]
 
 
 def offsets_plot(tally: Tally) -> HistogramPlot:
-    """Distribution of floor-transfer offsets by who takes the floor: of the rebuilt conversations where there are.
+    """Plot the floor-transfer offsets by who takes the floor, of the rebuilt conversations where there are any.
 
-    The rebuild is to keep them, so that before and after side by side would be one curve twice; they are in
+    The rebuild keeps the offsets, so that before and after side by side would be one curve twice; both are in
     `turns_table`.
     """
     side = tally.turn_taking
     offsets = {channel: side.offsets_of[channel] for channel in CHANNELS}
     measured = [histogram for histogram in offsets.values() if histogram.n]
     known = [histogram.quantile(end) for histogram in measured for end in (0.01, 0.99)]  # all but one in a hundred
-    low = max(OFFSETS[0], 0.5 * math.floor(2 * min(known, default=-0.5)))
-    high = min(OFFSETS[1], 0.5 * math.ceil(2 * max(known, default=1.0) + 1e-6))
+    low = max(sections.OFFSETS[0], 0.5 * math.floor(2 * min(known, default=-0.5)))
+    high = min(sections.OFFSETS[1], 0.5 * math.ceil(2 * max(known, default=1.0) + 1e-6))
     low, high = min(low, -0.5), max(high, 1.0)
     others = dict(zip(CHANNELS, reversed(CHANNELS), strict=True))
     medians = []
@@ -329,10 +308,10 @@ def offsets_plot(tally: Tally) -> HistogramPlot:
         series=[
             (Series(channel, f"{channel} takes the floor ({histogram.n:,})"), shares)
             for channel, histogram in offsets.items()
-            if (shares := histogram.shares(low, high, OFFSET_WIDTH))
+            if (shares := histogram.shares(low, high, sections.OFFSET_WIDTH))
         ],
         axis=Axis("floor-transfer offset (s; below 0: overlap)", low, high, 0.5),
-        bin_width=OFFSET_WIDTH,
+        bin_width=sections.OFFSET_WIDTH,
         of="changes",
         note=f"In the middle {listed_names(medians)}.{outside}",
         nothing="the speaker never changes",
@@ -341,12 +320,12 @@ def offsets_plot(tally: Tally) -> HistogramPlot:
 
 
 def _signed(value: float, digits: int) -> str:
-    """A number with its sign, and `±0` where it rounds to nothing."""
+    """A number with its sign, and `±0` where it rounds to 0."""
     text = f"{value:+.{digits}f}".replace("-", "−")
     return text if text.strip("+−0.") else f"±{text[1:]}"
 
 
-def turns_table(tally: Tally) -> Table:
+def turns_table(tally: Tally) -> sections.Table:
     names, sides = zip(*_sides(tally), strict=True)
     rows: list[tuple[render.TableCell, ...]] = [
         *((f"{event}s", *(side.events[event] for side in sides)) for event in EVENTS),
@@ -360,7 +339,7 @@ def turns_table(tally: Tally) -> Table:
     kept = tally.timeline["overlap_kept"]
     if kept.n:
         note += f" Of the overlap that the new lengths allow, {render.percent(kept.mean, 1)} is kept."
-    return Table(
+    return sections.Table(
         "Turn-taking in figures",
         ("measure", *(name.name for name in names)),
         rows if any(side.events for side in sides) else [],
@@ -369,19 +348,21 @@ def turns_table(tally: Tally) -> Table:
     )
 
 
-#: What colours mean in plots of measures.
+#: The colours of the sides in plots of measures.
 _SIDES = dict(zip(SIDES, (Series("left", "left"), Series("right", "right"), Series("after", "both")), strict=True))
 
 
-def scorecard_parts(tally: Tally, references: Sequence[ReferenceCorpus] = ()) -> list[SectionPart]:
-    """The measures of conversations beside those of other corpora; none where no utterance has times.
+def scorecard_parts(
+    tally: Tally, references: Sequence[scorecard.ReferenceCorpus] = ()
+) -> list[sections.SectionPart]:
+    """Return the measures of conversations beside those of other corpora; none where no utterance has times.
 
-    Sentences are of the left side, which a model learns to be, and of both together.
+    Sentences are about the left side, which a model learns to be, and about both together.
     """
-    taken, compared = tally.turn_taking, (*published_references().values(), *references)
+    taken, compared = tally.turn_taking, (*scorecard.published_references().values(), *references)
     if not taken.speech_seconds:
         return []
-    comparisons = [*compare(taken, compared)]
+    comparisons = [*scorecard.compare(taken, compared)]
     remarks = [
         comparison.sentence()
         for comparison in comparisons
@@ -393,13 +374,15 @@ def scorecard_parts(tally: Tally, references: Sequence[ReferenceCorpus] = ()) ->
     )
     plots = [plot for name in TURN_MEASURES if (plot := measure_plot(tally, name, comparisons))]
     tables = (_measures_of_sides(tally, comparisons), _references_table())
-    return [*separated_parts(tally), Text(explained), *map(Text, remarks), *plots, *tables]
+    return [*separated_parts(tally), sections.Text(explained), *map(sections.Text, remarks), *plots, *tables]
 
 
-def measure_plot(tally: Tally, name: str, comparisons: Sequence[Comparison] = ()) -> HistogramPlot | None:
-    """The values of a measure over conversations, of each side, before those of other corpora.
+def measure_plot(
+    tally: Tally, name: str, comparisons: Sequence[scorecard.Comparison] = ()
+) -> HistogramPlot | None:
+    """Plot the values of a measure over conversations, of each side, before those of other corpora.
 
-    None where it is unknown, and of the quantiles of offsets except the median, which `offsets_plot` shows.
+    None where it is unknown, and for the quantiles of offsets except the median, which `offsets_plot` shows.
     """
     measure, taken = TURN_MEASURES[name], tally.turn_taking
     own = [comparison for comparison in comparisons if comparison.band.measure == name]
@@ -431,7 +414,7 @@ def measure_plot(tally: Tally, name: str, comparisons: Sequence[Comparison] = ()
     )
     low, high = step * math.floor(low / step + 1e-9), step * max(1, math.ceil(high / step - 1e-9))
     width = step / 5
-    pooled = [f"{side} {measure_text(name, taken.pooled(name, side))}" for side in known]
+    pooled = [f"{side} {scorecard.measure_text(name, taken.pooled(name, side))}" for side in known]
     n = max(values.n for values in known.values())
     return HistogramPlot(
         title=f"{measure.title[0].upper()}{measure.title[1:]} ({counted(n, 'conversation')})",
@@ -454,7 +437,7 @@ def measure_plot(tally: Tally, name: str, comparisons: Sequence[Comparison] = ()
     )
 
 
-def _measures_of_sides(tally: Tally, comparisons: Sequence[Comparison]) -> Table:
+def _measures_of_sides(tally: Tally, comparisons: Sequence[scorecard.Comparison]) -> sections.Table:
     """Every measure of every side, as recorded and as rebuilt, with the middle 90 % of conversations."""
     columns, taken = _sides(tally), tally.turn_taking
     rows: list[tuple[render.TableCell, ...]] = []
@@ -462,8 +445,8 @@ def _measures_of_sides(tally: Tally, comparisons: Sequence[Comparison]) -> Table
         for side in measure.sides:
             values = taken.measures[name, side].values
             if values.n:
-                pooled = (measure_text(name, side_of.pooled(name, side)) for _, side_of in columns)
-                spread = measure_text(name, *(values.quantile(share) for share in (0.05, 0.95)))
+                pooled = (scorecard.measure_text(name, side_of.pooled(name, side)) for _, side_of in columns)
+                spread = scorecard.measure_text(name, *(values.quantile(share) for share in (0.05, 0.95)))
                 beside = [
                     f"{comparison.text()} {comparison.reference.name}"
                     for comparison in comparisons
@@ -471,11 +454,11 @@ def _measures_of_sides(tally: Tally, comparisons: Sequence[Comparison]) -> Table
                 ]
                 rows.append((measure.title, side, *pooled, spread, "; ".join(beside)))
     head = ("measure", "side", *(series.name for series, _ in columns), "90 % of conversations", "beside others")
-    return Table("What it teaches, in figures", head, rows, folded=True)
+    return sections.Table("What it teaches, in figures", head, rows, folded=True)
 
 
-def _references_table() -> Table:
-    references = published_references().values()
+def _references_table() -> sections.Table:
+    references = scorecard.published_references().values()
     rows: list[tuple[render.TableCell, ...]] = [
         (of.name, TURN_MEASURES[band.measure].title, band.text(), f"{band.definition}. {band.comparable}")
         for of in references
@@ -483,11 +466,11 @@ def _references_table() -> Table:
     ]
     sources = "; ".join(f"{of.name}: {of.source}" for of in references)
     head = ("corpus", "measure", "value", "what it is")
-    return Table("What is published of others", head, rows, f"{sources}.", folded=True)
+    return sections.Table("What is published of others", head, rows, f"{sources}.", folded=True)
 
 
 def tags_plot(tally: Tally) -> BarPlot:
-    values = ranked(tally.by["tag"]) if tally.by["tag"].keys() - {UNKNOWN} else []
+    values = sections.ranked(tally.by["tag"]) if tally.by["tag"].keys() - {UNKNOWN} else []
     longest = max((part.seconds for _, part in values), default=0.0)
     units = ((3600.0, "hours"), (60.0, "minutes"))
     scale, unit = next((pair for pair in units if longest >= pair[0]), (1.0, "seconds"))
@@ -523,8 +506,8 @@ def _tags_by_number(tally: Tally) -> list[tuple[str, Mapping[str, Moments]]]:
     return sorted(named, key=lambda item: (-counts[item[0]], item[0]))
 
 
-def tag_measures_table(tally: Tally) -> Table:
-    """Loudness, pitch and rate by tag, of the source and of the synthesis: does the voice do what its tag says?"""
+def tag_measures_table(tally: Tally) -> sections.Table:
+    """Return loudness, pitch and rate by tag, of source and synthesis: does the voice do what its tag says?"""
     rows = []
     for tag, measures in _tags_by_number(tally):
         n, n_new = (
@@ -551,7 +534,7 @@ def tag_measures_table(tally: Tally) -> Table:
         note += (
             f"Over the tags: {', '.join(follows)} (1: it does, 0: it does not)." if follows else "Too few to say."
         )
-    return Table("What tags sound like", head, rows, note, "nothing was measured")
+    return sections.Table("What tags sound like", head, rows, note, "nothing was measured")
 
 
 #: Tags and utterances of each below which nothing is said of how the synthesis follows the source.
@@ -559,9 +542,9 @@ FEWEST_TAGS, FEWEST_UTTERANCES = 3, 2
 
 
 def follows_source(tally: Tally, name: str) -> float | None:
-    """Correlation of the means of source and synthesis over tags, each as heavy as its synthesised utterances.
+    """Return the correlation of the means of source and synthesis over tags, weighted by synthesised utterances.
 
-    None where there are too few tags, or they do not differ.
+    None if there are too few tags, or they do not differ.
     """
     pairs = [
         (measures[name].mean, measures[f"{NEW_VOICE}{name}"].mean, measures[f"{NEW_VOICE}{name}"].n)
@@ -593,22 +576,24 @@ def confidence_plot(tally: Tally) -> HistogramPlot:
     )
 
 
-def tags_table(tally: Tally) -> Table:
+def tags_table(tally: Tally) -> sections.Table:
     values = sorted(tally.by["tag"].items(), key=lambda item: (-item[1].seconds, item[0]))
     rows: list[tuple[render.TableCell, ...]] = []
     for tag, part in values:
         rows.append((tag, *map(length_text, (part.seconds, part.left, part.right)), part.utterances))
     head = ("tag", "speech", "left", "right", "utterances")
-    return Table("Speech by style tag, in figures", head, rows, nothing="no tags", folded=True)
+    return sections.Table("Speech by style tag, in figures", head, rows, nothing="no tags", folded=True)
 
 
 def affect_plot(tally: Tally) -> MapPlot:
-    return affect_map("Affect of the source performance", tally.all_affect(), "utterance", "affect", "before")
+    return sections.affect_map(
+        "Affect of the source performance", tally.all_affect(), "utterance", "affect", "before"
+    )
 
 
 def tag_affect_plot(tally: Tally) -> MultiplesPlot:
     named = {tag: grid for tag, grid in tally.affect.items() if tag != UNKNOWN}
-    plot = affect_maps("Affect by tag", named, "utterance", "affect_by_tag")
+    plot = sections.affect_maps("Affect by tag", named, "utterance", "affect_by_tag")
     return replace(plot, nothing="no tags with measures of affect")
 
 
@@ -616,8 +601,8 @@ def tag_affect_plot(tally: Tally) -> MultiplesPlot:
 UNEVEN = 0.1
 
 
-def buckets_table(tally: Tally) -> Table:
-    """The shares of LOW, MID and HIGH of the measures of which they are not thirds."""
+def buckets_table(tally: Tally) -> sections.Table:
+    """Return the shares of LOW, MID and HIGH of the measures of which they are not thirds."""
     levels = ("LOW", "MID", "HIGH")
     names = {"pitch_var": "pitch variation", "zcr": "zero crossings", "rate": "speech rate"}
     rows = [
@@ -629,7 +614,7 @@ def buckets_table(tally: Tally) -> Table:
     note = (
         "Many equal values, such as a pitch at its floor, fall into one bucket. The other measures are in thirds."
     )
-    return Table("Buckets that are not thirds", ("measure", *levels), rows, note, "all are thirds")
+    return sections.Table("Buckets that are not thirds", ("measure", *levels), rows, note, "all are thirds")
 
 
 def lengths_plot(tally: Tally) -> MapPlot:
@@ -654,7 +639,7 @@ def lengths_plot(tally: Tally) -> MapPlot:
     )
 
 
-def delivery_parts(tally: Tally) -> list[SectionPart]:
+def delivery_parts(tally: Tally) -> list[sections.SectionPart]:
     if not tally.delivery.n:
         return []
     low, middle, high = (tally.delivery.quantile(share) for share in (0.1, 0.5, 0.9))
@@ -673,7 +658,7 @@ def delivery_parts(tally: Tally) -> list[SectionPart]:
         alike = tally.delivery_cosines.quantile(0.5)
         plot = replace(plot, note=f"{plot.note} To an encoder of prosodic tokens: cosine {alike:.2f}, median.")
     tags = sorted(tally.delivery_of.items(), key=lambda item: (-item[1].mean, item[0]))
-    by_tag = Table(
+    by_tag = sections.Table(
         "Delivery by tag, the furthest from the source first",
         ("tag", "distance", "deviation", "utterances"),
         [(tag, f"{of.mean:.2f}", f"{of.deviation:.2f}", of.n) for tag, of in tags],
@@ -684,11 +669,11 @@ def delivery_parts(tally: Tally) -> list[SectionPart]:
         cells = (line.utterance[name] or "" for name in ("utterance_id", "tag", "text"))
         lines.append((*cells, *apart_cells(line.utterance)))
     head = ("utterance", "tag", "text", "distance", "pitch apart", "level apart")
-    return [plot, by_tag, Table("Delivered least like the source", head, lines)]
+    return [plot, by_tag, sections.Table("Delivered least like the source", head, lines)]
 
 
 def apart_cells(utterance: Mapping[str, Any]) -> tuple[str, str, str]:
-    """The distance of a take from its source, and how far pitch and level are apart, a dash where unknown."""
+    """Return a take's distance from its source, and how far pitch and level are apart, a dash where unknown."""
     synthesis = utterance["synthesis"]
     semitones, decibels = (synthesis.get(f"delivery_{unit}") for unit in ("semitones", "decibels"))
     return (
@@ -698,12 +683,12 @@ def apart_cells(utterance: Mapping[str, Any]) -> tuple[str, str, str]:
     )
 
 
-def synthesis_table(tally: Tally, run: Mapping[str, Any]) -> Table:
+def synthesis_table(tally: Tally, run: Mapping[str, Any]) -> sections.Table:
     spoken, seconds, spending = tally.statuses["spoken"], tally.total.seconds, _money_of(run)
     rows: list[tuple[render.TableCell, ...]] = [
-        (_STATUSES.get(name, name), n) for name, n in tally.statuses.most_common()
+        (sections._STATUSES.get(name, name), n) for name, n in tally.statuses.most_common()
     ]
-    rows += [(f"why not: {reason}", n) for reason, n in tally.reasons.most_common(MOST_REASONS)]
+    rows += [(f"why not: {reason}", n) for reason, n in tally.reasons.most_common(sections.MOST_REASONS)]
     rows.append(("needed more than one try", f"{tally.n_retried:,} ({render.percent(tally.n_retried, spoken)})"))
     if tally.error_rates.n:
         rows.append(("word error rate of the synthesis, median", f"{100 * tally.error_rates.quantile(0.5):.0f} %"))
@@ -713,7 +698,7 @@ def synthesis_table(tally: Tally, run: Mapping[str, Any]) -> Table:
     amounts |= {title: spending[name] for name, title in names.items() if is_number(spending.get(name))}
     if any(amounts.values()):
         rows += [(title, render.money(amount)) for title, amount in amounts.items()]
-    return Table("Utterances and money" if any(amounts.values()) else "Utterances", ("", ""), rows)
+    return sections.Table("Utterances and money" if any(amounts.values()) else "Utterances", ("", ""), rows)
 
 
 def _money_of(run: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -1,7 +1,7 @@
 """The sections of a report on a corpus of clips or a mix.
 
-There are three kinds of hours: recorded (clips, without copies), in training (of these, what trains), and seen
-(what trains, copies too, each as often as the manifest names it).
+There are three kinds of hours: recorded (clips, without copies), in training (the recorded clips that train), and
+seen (all that train, copies too, each as often as the manifest names it).
 """
 
 from collections import Counter
@@ -10,32 +10,14 @@ from dataclasses import dataclass, field
 from itertools import islice, starmap, zip_longest
 from typing import Any
 
+from dailytalk_contiguous.core import sampling
 from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.emotions import AFFECT_MAP, UNSURE
 from dailytalk_contiguous.core.quality import QualityLimits, failures
-from dailytalk_contiguous.core.sampling import (
-    BALANCED,
-    LEAST_HOURS,
-    BalanceItem,
-    Shortfall,
-    disparity,
-    plan_balance,
-)
 from dailytalk_contiguous.core.tally import MAX_KINDS, UNKNOWN, Histogram, Sum, Tally
 from dailytalk_contiguous.core.wording import counted, kind_of, length_text
-from dailytalk_contiguous.publish import render
+from dailytalk_contiguous.publish import render, sections
 from dailytalk_contiguous.publish.plots import Axis, Bar, BarPlot, HistogramPlot, Limit, MatrixPlot, Series
-from dailytalk_contiguous.publish.sections import (
-    KeyFigures,
-    Section,
-    SectionPart,
-    Table,
-    Text,
-    _rejected_count,
-    affect_maps,
-    ranked,
-    rejected_section,
-)
 
 #: Labels along which clips are counted.
 DIMENSIONS = ("corpus", "emotion", "style", "speaker", "gender", "sentence_type", "length", "split")
@@ -47,7 +29,7 @@ def label_title(name: str) -> str:
 
 @dataclass(frozen=True)
 class Measure:
-    """A measure of quality as it is plotted: its axis, the width of a bin, its factor, and its limits' names."""
+    """The plot of a measure of quality: its axis, the width of a bin, its factor, and the names of its limits."""
 
     axis: Axis
     bin_width: float
@@ -56,7 +38,7 @@ class Measure:
     most: str = ""
 
     def sides(self, all_limits: QualityLimits) -> list[tuple[float, str]]:
-        """Its limits that are set, in units of the axis, with the side that each rejects: `below` or `above`."""
+        """Return the limits that are set, in units of the axis, and the rejected side: `below` or `above`."""
         names = {side: name for side, name in (("below", self.least), ("above", self.most)) if name}
         values = {side: getattr(all_limits, name) for side, name in names.items()}
         return [(value * self.factor, side) for side, value in values.items() if value is not None]
@@ -71,20 +53,19 @@ MEASURES = {
     "silence_seconds": Measure(Axis("longest silence inside (s)", 0, 4, 0.5), 0.1, most="longest_silence"),
 }
 
-
 #: Clips beyond a limit to listen to.
 MOST_REJECTED = 6
 
 
 @dataclass
 class QualityTally:
-    """Measures of clips as they came, kept or not, and what `limits` reject of them.
+    """Measures of clips as they came, kept or not, and the clips that `limits` reject.
 
     Attributes:
-        measured: number of clips. refused: of these, how many are beyond any limit.
+        measured: number of clips. refused: how many of these are beyond any limit.
         bins: values by measure, in units of its axis.
-        outside, below: of each measure, how many are beyond its limits, and of these under the lower one.
-        beyond: of each kind of reason the first clips that are beyond a limit, with the reason.
+        outside, below: how many are beyond the limits of each measure, and how many of these under the lower one.
+        beyond: the first clips beyond a limit by kind of reason, with the reason.
     """
 
     limits: QualityLimits = field(default_factory=QualityLimits)
@@ -115,44 +96,44 @@ class QualityTally:
                 self.below[name] += least is not None and value < least
 
     def to_hear(self) -> list[tuple[str, str]]:
-        """Ids of clips by which one judges the limits, and why each is beyond one: as many reasons as possible."""
+        """Return ids of clips to judge the limits by, and why each is beyond one: as many reasons as possible."""
         rounds = (clip for clips in zip_longest(*self.beyond.values()) for clip in clips if clip)
         return list(islice(rounds, MOST_REJECTED))
 
 
 @dataclass
 class CorpusFigures:
-    """What is shown of a corpus of clips or of a mix.
+    """The figures of a corpus of clips or of a mix.
 
     Attributes:
         tally, quality: of its clips; quality of those that were rejected, too.
         unit: `clip`, or `file` in a mix, which may have conversations too.
         before: seconds by emotion that could train before balancing, if the run records them.
         target: seconds that every emotion should have: those of the run, or half an hour.
-        credits: whose work it is.
+        credits: the sources and their authors.
     """
 
     tally: Tally = field(default_factory=Tally)
     quality: QualityTally = field(default_factory=QualityTally)
     unit: str = "clip"
     before: Mapping[str, float] = field(default_factory=dict)
-    target: float = 3600 * LEAST_HOURS
+    target: float = 3600 * sampling.LEAST_HOURS
     credits: Sequence[render.Credit] = ()
 
     @classmethod
     def of_run(cls, record: Mapping[str, Any], **more: Any) -> "CorpusFigures":
-        """With what the record of a run says: minutes before balancing, the target, and whose work it is."""
+        """Take minutes before balancing, the target and the credits from the record of a run."""
         minutes = (record.get("balance") or {}).get("minutes_before", {})
         target = (record.get("settings") or {}).get("target_minutes") if minutes else None
         return cls(
             before={name: 60 * value for name, value in minutes.items()},
-            target=60.0 * target if target and is_number(target, 0) else 3600 * LEAST_HOURS,
+            target=60.0 * target if target and is_number(target, 0) else 3600 * sampling.LEAST_HOURS,
             credits=render.credits_of(record),
             **more,
         )
 
     def training(self) -> dict[str, tuple[float, float]]:
-        """Seconds of each emotion that train: recorded (before balancing left any out, if it did), and seen."""
+        """Return the seconds of each emotion that train: recorded (before balancing left any out), and seen."""
         sums = self.tally.by["emotion"]
         return {
             name: (
@@ -162,40 +143,44 @@ class CorpusFigures:
             for name in sorted({*sums, *self.before})
         }
 
-    def shortfalls(self) -> list[Shortfall]:
-        """Emotions whose recordings that could train are under the target, and what is thinnest among them."""
+    def shortfalls(self) -> list[sampling.Shortfall]:
+        """Return emotions with less than the target of recordings that could train, and their rarest sentences."""
         if not self.tally.trained:
             return []
         training = self.training()
         names = sorted(training.keys() - {UNKNOWN, "other"})
-        items = starmap(BalanceItem, self.tally.trained)
-        planned = plan_balance(items, self.target / 3600, "sample", 0, names).shortfalls
+        items = starmap(sampling.BalanceItem, self.tally.trained)
+        planned = sampling.plan_balance(items, self.target / 3600, "sample", 0, names).shortfalls
         missing = [short._replace(seconds=self.target - training[short.emotion][0]) for short in planned]
         return [short for short in missing if short.seconds > 0]
 
 
 def corpus_sections(
-    figures: CorpusFigures, examples: Sequence[Mapping[str, str]] = (), against: Sequence[Section] = ()
-) -> Iterator[Section]:
+    figures: CorpusFigures, examples: Sequence[Mapping[str, str]] = (), against: Sequence[sections.Section] = ()
+) -> Iterator[sections.Section]:
     has_clips = bool(figures.tally.total.conversations)
-    yield Section("facts", "", [corpus_facts(figures)])
+    yield sections.Section("facts", "", [corpus_facts(figures)])
     if has_clips:
-        yield Section("what", "What is in it", label_parts(figures))
+        yield sections.Section("what", "What is in it", label_parts(figures))
         if crossed := crossed_parts(figures):
-            yield Section("emotions", "Emotions", crossed)
-        yield Section("balance", "Balance", [balance_plot(figures), missing_table(figures)])
+            yield sections.Section("emotions", "Emotions", crossed)
+        yield sections.Section("balance", "Balance", [balance_plot(figures), missing_table(figures)])
         affect, title = figures.tally.affect, "Valence and arousal by emotion"
-        yield Section("affect", "Affect", [affect_maps(title, affect, figures.unit, "affect_by_emotion")])
+        yield sections.Section(
+            "affect", "Affect", [sections.affect_maps(title, affect, figures.unit, "affect_by_emotion")]
+        )
     yield from against
     if figures.quality.measured:
         title = f"Quality of {counted(figures.quality.measured, 'clip')} as they came"
-        yield Section("quality", title, [*quality_plots(figures.quality), quality_table(figures.quality)])
-    yield rejected_section(figures.tally, examples)
+        yield sections.Section("quality", title, [*quality_plots(figures.quality), quality_table(figures.quality)])
+    yield sections.rejected_section(figures.tally, examples)
     if has_clips:
-        yield Section("licences", "Licences and sources", [licences_table(figures), sources_table(figures)])
+        yield sections.Section(
+            "licences", "Licences and sources", [licences_table(figures), sources_table(figures)]
+        )
 
 
-def corpus_facts(figures: CorpusFigures) -> KeyFigures:
+def corpus_facts(figures: CorpusFigures) -> sections.KeyFigures:
     tally, quality = figures.tally, figures.quality
     validation = tally.by["split"].get("validation", Sum()).seconds
     held_out = f"{render.percent(validation, tally.total.seconds)} of recordings"
@@ -203,8 +188,8 @@ def corpus_facts(figures: CorpusFigures) -> KeyFigures:
     measured = ("measured", f"{quality.measured:,}", f"{quality.refused:,} beyond a limit of quality ({share})")
     if quality.measured and not tally.total.conversations:
         kept = quality.measured - quality.refused
-        return KeyFigures([measured, ("would be kept", f"{kept:,}", "no clip is finished yet")])
-    return KeyFigures(
+        return sections.KeyFigures([measured, ("would be kept", f"{kept:,}", "no clip is finished yet")])
+    return sections.KeyFigures(
         [
             (f"{figures.unit}s", f"{tally.total.conversations:,}", f"{length_text(tally.total.seconds)} recorded"),
             ("copies", f"{tally.total.copies:,}", "augmented, in training only"),
@@ -212,19 +197,19 @@ def corpus_facts(figures: CorpusFigures) -> KeyFigures:
             ("validation", length_text(validation), held_out),
             ("speakers", f"{len(tally.by['speaker'].keys() - {UNKNOWN}):,}", ""),
             *([measured] if quality.measured else []),
-            ("rejected", _rejected_count(tally), "files and clips"),
+            ("rejected", sections._rejected_count(tally), "files and clips"),
         ]
     )
 
 
-def label_parts(figures: CorpusFigures) -> list[SectionPart]:
-    """Hours and counts by each dimension, and in a sentence those of which all clips have one value."""
-    same, unknown, plots = [], [], list[SectionPart]()
+def label_parts(figures: CorpusFigures) -> list[sections.SectionPart]:
+    """Return hours and counts by each dimension; dimensions with one value for all clips are in a sentence."""
+    same, unknown, plots = [], [], list[sections.SectionPart]()
     for name in DIMENSIONS:
         values = list(figures.tally.by[name])
         if len(values) > 1:
             rows = []
-            for value, part in ranked(figures.tally.by[name]):
+            for value, part in sections.ranked(figures.tally.by[name]):
                 recorded = length_text(part.seconds)
                 cells = (part.conversations, part.copies, recorded, length_text(part.seen))
                 rows.append(Bar(value, (part.seconds / 3600,), cells, f"{part.conversations:,} · {recorded}"))
@@ -246,7 +231,7 @@ def label_parts(figures: CorpusFigures) -> list[SectionPart]:
             same.append(f"{name.replace('_', ' ')} {values[0]}")
     sentences = [f"All {figures.unit}s: {', '.join(same)}."] if same else []
     sentences += [f"Unknown of all: {', '.join(unknown)}."] if unknown else []
-    return [Text(" ".join(sentences)), *plots] if sentences else plots
+    return [sections.Text(" ".join(sentences)), *plots] if sentences else plots
 
 
 #: Speakers with a row of their own in a matrix.
@@ -256,7 +241,7 @@ MOST_SPEAKERS = 15
 def crossed_plot(
     figures: CorpusFigures, rows: str, columns: str, title: str, note: str = "", name: str = ""
 ) -> MatrixPlot:
-    """How many recorded clips have which value of two labels; empty unless each has two values that are known."""
+    """Count recorded clips by the values of two labels; empty unless each has two values that are known."""
     counts = figures.tally.crossed[rows, columns]
     row_sums: Counter[str] = Counter()
     column_sums: Counter[str] = Counter()
@@ -285,7 +270,7 @@ def crossed_plot(
 
 def perceived_plot(figures: CorpusFigures) -> MatrixPlot:
     counts = {pair: n for pair, n in figures.tally.crossed["emotion", "perceived"].items() if UNKNOWN not in pair}
-    agreed, whole = sum(n for (meant, heard), n in counts.items() if meant == heard), sum(counts.values())
+    agreed, whole = sum(n for (meant, perceived), n in counts.items() if meant == perceived), sum(counts.values())
     mean = figures.tally.agreement
     note = (
         f"Rows: what was meant; columns: what raters heard. They agree in {agreed:,} of {whole:,} "
@@ -296,8 +281,8 @@ def perceived_plot(figures: CorpusFigures) -> MatrixPlot:
     return crossed_plot(figures, "emotion", "perceived", "Emotion meant and heard", note, "perceived")
 
 
-def crossed_parts(figures: CorpusFigures) -> list[SectionPart]:
-    """Emotions as raters and a classifier heard them, by speaker and by gender, where that is known."""
+def crossed_parts(figures: CorpusFigures) -> list[sections.SectionPart]:
+    """Return emotions as raters and a classifier perceived them, by speaker and by gender, where that is known."""
     plots = (
         perceived_plot(figures),
         crossed_plot(figures, "gender", "emotion", "Emotion by gender", name="emotion_by_gender"),
@@ -306,11 +291,11 @@ def crossed_parts(figures: CorpusFigures) -> list[SectionPart]:
     return [*(plot for plot in plots if plot), *emotion_parts(figures)]
 
 
-#: What is said wherever classes of emotion are shown.
+#: A sentence that is beside all classes of emotion.
 A_GUESS = "Classes of emotion are a guess from sound, and no diagnosis: nobody was asked how they felt."
 
 
-def emotion_parts(figures: CorpusFigures) -> list[SectionPart]:
+def emotion_parts(figures: CorpusFigures) -> list[sections.SectionPart]:
     tally = figures.tally
     if not tally.emotion_models:
         return []
@@ -323,9 +308,9 @@ def emotion_parts(figures: CorpusFigures) -> list[SectionPart]:
         )
     marked = " (an estimate)" if estimate else ""
     counts = figures.tally.crossed["emotion", "emotion_class"]
-    # Of `unsure`, and of what could not be classified, nothing was said that could be right.
+    # `unsure` and unclassified utterances have no class that could be right.
     pairs = {pair: n for pair, n in counts.items() if UNKNOWN not in pair and pair[1] != UNSURE}
-    right, answered = sum(n for (label, heard), n in pairs.items() if label == heard), sum(pairs.values())
+    right, answered = sum(n for (label, answer), n in pairs.items() if label == answer), sum(pairs.values())
     note = (
         f"Rows: the label; columns: what the classifier heard. Of the classes that it said, {right:,} "
         f"of {answered:,} are the label ({render.percent(right, answered)})."
@@ -338,10 +323,14 @@ def emotion_parts(figures: CorpusFigures) -> list[SectionPart]:
             figures, "speaker", "emotion_class", f"Emotion heard{marked} by speaker", name="heard_by_speaker"
         ),
     )
-    return [Text(" ".join(sentences)), _heard_plot(figures, marked), *(plot for plot in against if plot)]
+    return [
+        sections.Text(" ".join(sentences)),
+        _classes_plot(figures, marked),
+        *(plot for plot in against if plot),
+    ]
 
 
-def _heard_plot(figures: CorpusFigures, marked: str) -> BarPlot:
+def _classes_plot(figures: CorpusFigures, marked: str) -> BarPlot:
     sums = figures.tally.by["emotion_class"]
     count = sum(part.utterances for part in sums.values())
     rows = []
@@ -362,15 +351,15 @@ def _heard_plot(figures: CorpusFigures, marked: str) -> BarPlot:
 def balance_plot(figures: CorpusFigures) -> BarPlot:
     training = figures.training()
     balanced = {name: pair for name, pair in training.items() if name not in (UNKNOWN, "other")}
-    before, after = (disparity(pair[side] for pair in balanced.values()) for side in (0, 1))
+    before, after = (sampling.disparity(pair[side] for pair in balanced.values()) for side in (0, 1))
     rows = [
         Bar(name, pair, (_minutes(pair[0]), _minutes(pair[1])), f"{pair[0] / 60:.1f} → {pair[1] / 60:.1f}")
         for name, pair in training.items()
     ]
     note = f"Largest to smallest emotion: {before:.1f} as recorded, {after:.1f} as seen"
     most = max((seen for _, seen in balanced.values()), default=0.0)
-    behind = [name for name, (_, seen) in balanced.items() if seen * BALANCED < most]
-    if figures.before and after > BALANCED:
+    behind = [name for name, (_, seen) in balanced.items() if seen * sampling.BALANCED < most]
+    if figures.before and after > sampling.BALANCED:
         note += (
             ": not balanced. Copies and weights, as often as they are allowed, do not bring "
             f"{listed_names(behind)} up to the others"
@@ -389,7 +378,7 @@ def balance_plot(figures: CorpusFigures) -> BarPlot:
 
 
 def listed_names(names: Sequence[str]) -> str:
-    """Names as a part of a sentence.
+    """Join names as a part of a sentence.
 
     >>> listed_names(["happy", "sad", "calm"]), listed_names(["sad"])
     ('happy, sad and calm', 'sad')
@@ -397,8 +386,8 @@ def listed_names(names: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
 
 
-def missing_table(figures: CorpusFigures) -> Table:
-    """What recordings every emotion lacks to reach the target, and once what all of them ask for."""
+def missing_table(figures: CorpusFigures) -> sections.Table:
+    """Return the recordings that each emotion lacks to reach the target; a kind that all lack is named once."""
     training, goal = figures.training(), f"{figures.target / 60:g} minutes"
     shortfalls = figures.shortfalls()
     kinds = [" ".join(filter(None, (short.length, short.sentence_type))) for short in shortfalls]
@@ -411,7 +400,7 @@ def missing_table(figures: CorpusFigures) -> Table:
     what = f" of {kinds[0]} sentences" if alike and kinds and kinds[0] else ""
     note = f"What helps: another corpus, or recordings of your own{what}. Copies and weights add no voice."
     nothing = f"every emotion has {goal} of recordings in training" if figures.tally.trained else "no clip trains"
-    return Table(f"What is missing to reach {goal}", head, rows, note, nothing)
+    return sections.Table(f"What is missing to reach {goal}", head, rows, note, nothing)
 
 
 def _minutes(seconds: float) -> str:
@@ -442,8 +431,8 @@ def quality_plots(quality: QualityTally) -> list[HistogramPlot]:
     return plots
 
 
-def quality_table(quality: QualityTally) -> Table:
-    """The limits of each measure, and how many are beyond them."""
+def quality_table(quality: QualityTally) -> sections.Table:
+    """Return the limits of each measure, and how many clips are beyond them."""
     rows: list[tuple[render.TableCell, ...]] = []
     for name, measure in MEASURES.items():
         unit = measure.axis.title.partition("(")[2].rstrip(")")
@@ -452,18 +441,18 @@ def quality_table(quality: QualityTally) -> Table:
         known, outside = quality.bins[name].n, quality.outside[name]
         cells = (outside, render.percent(outside, known), quality.measured - known)
         rows.append((measure.axis.title.partition(" (")[0], ", ".join(limits) or "none", *cells))
-    return Table("Limits", ("measure", "limit", "beyond it", "share", "unknown"), rows)
+    return sections.Table("Limits", ("measure", "limit", "beyond it", "share", "unknown"), rows)
 
 
-def licences_table(figures: CorpusFigures) -> Table:
+def licences_table(figures: CorpusFigures) -> sections.Table:
     rows: list[tuple[render.TableCell, ...]] = [
         (name, part.conversations, length_text(part.seconds), render.terms_cell(name if name != UNKNOWN else None))
         for name, part in sorted(figures.tally.by["licence"].items())
     ]
     head = ("licence", f"{figures.unit}s", "recorded", "asks for")
-    return Table("Licences", head, rows, nothing="no finished clips")
+    return sections.Table("Licences", head, rows, nothing="no finished clips")
 
 
-def sources_table(figures: CorpusFigures) -> Table:
+def sources_table(figures: CorpusFigures) -> sections.Table:
     rows = [render.credit_cells(credit) for credit in figures.credits]
-    return Table("Sources", ("source", "licence", "citation"), rows, nothing="the folder names none")
+    return sections.Table("Sources", ("source", "licence", "citation"), rows, nothing="the folder names none")

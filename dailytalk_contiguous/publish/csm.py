@@ -55,7 +55,7 @@ def turns(utterances: Iterable[Utterance]) -> Iterator[DialogueTurn]:
 
 
 def write_csm(export: exports.Export, item: Conversation) -> Iterator[exports.FileEntry]:
-    """Write the sound of each turn. Utterances without text (laughter) are none: the template rejects them."""
+    """Write the sound of each turn. Utterances without text (laughter) are no turns: the template rejects them."""
     exports.refuse_mute(item)
     messages = []
     for number, turn in enumerate(turns(item.utterances)):
@@ -74,7 +74,7 @@ ROLES = ("0", "1")
 
 
 def check_csm(folder: Path, settings: CheckSettings) -> Checked:
-    """Findings on a folder for CSM, and what is in it: conversations, turns, and hours of each role."""
+    """Check a folder for CSM; findings, and counts: conversations, turns, and hours of each role."""
     findings: list[Finding] = []
     names: set[str] = set()
     seconds: dict[str, float] = defaultdict(float)

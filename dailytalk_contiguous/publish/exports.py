@@ -1,8 +1,8 @@
 """The writer of every export: rows in, each read once, a folder in the layout of a trainer or a tool out.
 
-An `ExportFormat` says what of a row goes where; what all exports have in common is here: the folder and what it
-owns, rejects, ids that occur twice, the division into what trains and what evaluates, and options that a format
-does not take. `publish.formats` is the table of the formats.
+An `ExportFormat` decides which parts of a row go where. The rest is common to all exports and is here: the folder
+and the files it owns, rejects, ids that occur twice, the division into training and evaluation, and options that a
+format does not take. `publish.formats` is the table of the formats.
 """
 
 from collections import Counter
@@ -43,7 +43,7 @@ ONE_LIST, TWO_LISTS = ("train",), ("train", "eval")
 
 @dataclass(frozen=True)
 class ExportSettings:
-    """The options of `dailytalk export` that several formats take; a format of its own adds fields."""
+    """The options of `dailytalk export` that several formats take; a format adds fields in a class of its own."""
 
     sample_rate: int | None = setting(
         None, SAMPLE_RATE.about, panel="result", metavar="HZ",
@@ -59,12 +59,12 @@ class ExportSettings:
 
     @property
     def swap(self) -> bool:
-        """Whether the right speaker is the main one."""
+        """Whether the right speaker is the main one, Moshi's."""
         return self.main != CHANNELS[0]
 
 
 class Exportable(Protocol):
-    """What is written; what `apart` names stays on one side of the division."""
+    """An item that is written; all items that share a name of `apart` are on one side of the division."""
 
     @property
     def apart(self) -> tuple[str, ...]: ...
@@ -77,7 +77,7 @@ FileText = str | Iterable[str]
 
 
 class FileEntry(NamedTuple):
-    """What the lists have of a file, and its seconds."""
+    """The entry of a file in the lists, and its seconds."""
 
     line: Any
     seconds: float
@@ -92,9 +92,9 @@ class Export:
 
     Attributes:
         target: the folder. sample_rate: Hz of its sound.
-        facts: what the outcome says of it besides its files. notes: the same in words.
-        left_out: what of the rows is not in it, by why.
-        about: what `finish` has to know of each id. personas: which of `--persona` are used.
+        facts: for the outcome, besides the files. notes: the same in words.
+        left_out: how many parts of the rows are not in it, by reason.
+        about: facts of each id for `finish`. personas: which of `--persona` are used.
         names: the file name of each id, without ending.
     """
 
@@ -112,9 +112,9 @@ class Export:
     names: FileNames = field(default_factory=FileNames)
 
     def write_sound(self, name: str, pcm: Pcm) -> None:
-        """Write samples of shape (n,) or (n, channels) as `name`.wav, and their prosodic tokens if asked for.
+        """Write samples of shape (n,) or (n, channels) as `name`.wav, and their prosodic tokens if requested.
 
-        The tokens go by the name of the sound, under `TOKENS` in place of its first folder:
+        The file of the tokens has the name of the sound, under `TOKENS` in place of its first folder:
         `{"model", "hop_seconds", "tokens"}`, with a list of tokens for each channel.
         """
         self.target.write_wav(f"{name}.wav", pcm, self.sample_rate)
@@ -144,7 +144,7 @@ def refuse_mute(conversation: publish_items.Conversation) -> None:
 
 
 def json_lists(**names: str) -> Callable[[Export, Lists], Mapping[str, FileText]]:
-    """A `finish` that writes the entries of each side into a file of its name, a JSON a line."""
+    """Return a `finish` that writes the entries of each side into a file of its name, a JSON a line."""
     return lambda export, lists: {
         names[side]: [json_text(entry.line) for entry in entries] for side, entries in lists.items()
     }
@@ -156,22 +156,22 @@ class ExportFormat(Generic[T]):
 
     Attributes:
         name: of `--format`.
-        reader: who reads it. holds: what of a row goes where. loses: what of a row does not go into it.
-        checked: whose code reads it back in the tests.
-        write: writes the files of an item, and gives the entries of the lists. Raises BadInput before it writes.
-        open: the item of a row. Raises BadInput for one that can't be used.
-        finish: the texts of the lists, by their names, once all is written and divided.
+        reader: the trainer or tool. holds: the parts of a row, and where. loses: the parts that are left out.
+        checked: the code that reads it back in the tests.
+        write: writes the files of an item, and yields the entries of the lists. Raises BadInput before it writes.
+        open: makes the item of a row. Raises BadInput for one that can't be used.
+        finish: returns the texts of the lists, by their names, once all is written and divided.
         manifests: names that mark the folder as complete.
-        sides: what it is divided into.
+        sides: of the division.
         settings: an `ExportSettings` with the defaults, of a class that adds the settings that only it has.
         options: those of `ExportSettings` that it takes besides `sample_rate` and, with two sides, `eval_share`
             and `seed`.
         sample_rate: Hz that its reader works at; it would resample anything else each time.
-        noun: what a row is. unit: what is written of it.
-        source: the rows of a folder that only this format reads; None of any other.
+        noun: the name of a row. unit: the name of an entry.
+        source: returns the rows of a folder that only this format reads; None of any other.
         then: the command that takes the folder next, where nothing checks it: `edits`, or none.
         recognises: whether a folder is one of this format, or may be.
-        check: what a trainer would stumble over in a folder, for `dailytalk check`; None if nobody knows.
+        check: finds what a trainer would fail on, for `dailytalk check`; None where that is unknown.
         prepare: raises DailytalkError for a folder or a setting that it can't be written with.
     """
 
@@ -208,7 +208,7 @@ class ExportFormat(Generic[T]):
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written: entries of each side, whether no known speaker is on two, and what `Export` says."""
+    """A written export: entries of each side, whether no known speaker is on two, and facts as in `Export`."""
 
     files: dict[str, int]
     disjoint: bool
@@ -230,15 +230,15 @@ def write_export(
     """Write a folder; the same rows and settings give the same bytes.
 
     Args:
-        rows: of `core.schema.BUILT`, or whatever `format.open` takes; read once, one at a time.
+        rows: of `core.schema.BUILT`, or as `format.open` takes them; read once, one at a time.
         out: the folder. Only a new one, an empty one, or an earlier export of this format is written to.
         format: of `publish.formats.FORMATS`.
         sides: `train` or `eval` of each id, where that is decided; else `eval_share` and `seed` decide it.
-        readme: makes the text of the README from what the folder is, how its rows came about and how to load it;
-            None for none. A person's own stays as it is.
+        readme: makes the text of the README from a description, the tally of the rows, and how to load the folder;
+            None for none. A README that a person wrote stays as it is.
         settings: of `format.settings`.
 
-    Raises DailytalkError: a setting does not go with the format, `out` is not ours, an id occurs twice, or nothing
+    Raises DailytalkError: a setting does not go with the format, `out` is not ours, an id occurs twice, or no row
     is left to train on.
     """
     listed = {placed.name for placed in settings_in(format.settings)}

@@ -1,4 +1,7 @@
-"""Findings, and what every check finds in a file: its sound, decoded to the end, and its words beside it."""
+"""Findings, and the checks of every file: of its sound, decoded to the end, and of its words.
+
+A file with a thousand bad words has one finding of that kind, with their number and the first of them.
+"""
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -23,21 +26,21 @@ from dailytalk_contiguous.store.files import inside
 
 Level = Literal["error", "advice"]
 
-#: What a finding says of the data (see `publish.verdict`).
+#: The weight of a finding for the verdict (see `publish.verdict`).
 Severity = Literal["bad", "doubtful", "note"]
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something about a file, a conversation or all of them.
+    """A sentence about a file, a conversation or all of them, with its remedy.
 
     Attributes:
         level: `error` where a trainer would fail or silently learn garbage, `advice` otherwise.
-        file: path relative to what was checked, or a conversation's id (of several, the worst); `.` for all of it.
-        what: what is wrong, with figures.
-        remedy: what to do about it.
+        file: path in the checked folder, or a conversation's id (of several, the worst); `.` for all of it.
+        what: the problem, with figures.
+        remedy: how to mend it.
         kind: short name of the kind of finding, for programs.
-        severity: what it says of the data; an error is always `bad`.
+        severity: its weight for the verdict; an error is always `bad`.
     """
 
     level: Level
@@ -49,7 +52,7 @@ class Finding:
 
     @property
     def sentence(self) -> str:
-        """Where and what; `.` is all of it, and a conversation may be named already."""
+        """The file and the problem; `.` is left out, and so is a conversation that `what` names already."""
         named = self.file == "." or f" in {self.file}" in self.what
         return self.what if named else f"{self.file}: {self.what}"
 
@@ -58,52 +61,44 @@ class Finding:
 
 
 def error(kind: str, file: str, what: str, remedy: str) -> Finding:
-    """A finding for which the exit code is 1."""
+    """Return a finding for which the exit code is 1."""
     return Finding("error", file, what, remedy, kind, "bad")
 
 
 def advice(kind: str, file: str, what: str, remedy: str, severity: Severity = "doubtful") -> Finding:
-    """A finding that the user may decide to ignore."""
+    """Return a finding that the user may decide to ignore."""
     return Finding("advice", file, what, remedy, kind, severity)
 
 
-#: Findings, in the order of the files, and facts: what was counted.
+#: Findings, in the order of the files, and facts: names and counts.
 Checked = tuple[list[Finding], dict[str, Any]]
 
 
 class CheckSettings(NamedTuple):
-    """How a folder is checked.
+    """The settings of a check.
 
     Attributes:
         limits: of `publish.verdict.FitnessLimits`, where conversations are judged; None for the defaults.
-        decode: whether sound is looked at.
+        decode: whether sound is read.
     """
 
     limits: Any = None
     decode: bool = True
 
 
-# A file with a thousand bad words has one finding of that kind, with their number and the first of them.
-
-
 def several(
     kind: str, file: str, examples: Sequence[str], what: str, total: int, remedy: str, level: Level = "error"
 ) -> Iterator[Finding]:
-    """A finding about examples, if there are any: `3 of 120 words overlap: "yes" at 1.20 s, "no" at 2.00 s, …`."""
+    """Yield a finding on examples, if any: `3 of 120 words overlap: "yes" at 1.20 s, "no" at 2.00 s, …`."""
     if examples:
         shown = ", ".join(examples[:2]) + (", …" if len(examples) > 2 else "")
         clause = f"{len(examples)} of {total} {what}: {shown}"
-        # What only a few words of one file have says little of the data: of many words it is an error.
+        # Advice: a problem of only a few words of one file says little of the data; of many words it is an error.
         yield error(kind, file, clause, remedy) if level == "error" else advice(kind, file, clause, remedy, "note")
 
 
-# Loudness of each moment of a file.
-#
-# Read in blocks, so that an hour needs hardly more memory than a minute. Frames of 20 ms are short beside a word,
-# and long enough that room tone does not look like speech by chance.
-
-
-#: Seconds a frame: about two periods of a low voice, and short beside any word.
+#: Seconds of a frame: about two periods of a low voice, short beside any word, and long enough that room tone does
+#: not look like speech by chance.
 FRAME_SECONDS = 0.02
 
 _BLOCK_FRAMES = 1000
@@ -111,7 +106,7 @@ _BLOCK_FRAMES = 1000
 
 @dataclass(frozen=True)
 class Loudness:
-    """Levels of a file.
+    """The levels of a file.
 
     Attributes:
         seconds: length as decoded, not as its header promises.
@@ -132,14 +127,17 @@ class Loudness:
         return self.loudest(channel) < SILENCE_DBFS
 
     def has_energy(self, start: float, end: float, channel: int) -> bool:
-        """Whether anything is audible between `start` and `end` in seconds, give or take one frame."""
+        """Whether there is sound between `start` and `end` in seconds, give or take one frame."""
         first, last = max(0, int(start / self.frame) - 1), int(np.ceil(end / self.frame)) + 1
         inside = self.dbfs[first:last, channel]
         return len(inside) > 0 and float(inside.max()) >= max(SILENCE_DBFS, self.loudest(channel) - BELOW_LOUDEST)
 
 
 def measure_loudness(audio: dict[str, Any]) -> Loudness:
-    """Levels of encoded audio, a `{"bytes", "path"}` struct. Raises BadInput if it can't be read to its end."""
+    """Measure encoded audio, a `{"bytes", "path"}` struct. Raises BadInput if it can't be read to its end.
+
+    It is read in blocks, so that an hour needs hardly more memory than a minute.
+    """
     info = probe(audio)
     frame = max(1, round(FRAME_SECONDS * info.sample_rate))
     levels: list[NDArray[np.float32]] = []
@@ -154,7 +152,7 @@ def measure_loudness(audio: dict[str, Any]) -> Loudness:
 
 
 def loudness_of(file: str, audio: Callable[[], dict[str, Any]]) -> Generator[Finding, None, Loudness | None]:
-    """Levels of what `audio` gives; a finding and None where it can't be read."""
+    """Measure the sound that `audio` returns; yields a finding and returns None where it can't be read."""
     try:
         return measure_loudness(audio())
     except BadInput as problem:
@@ -165,15 +163,8 @@ def loudness_of(file: str, audio: Callable[[], dict[str, Any]]) -> Generator[Fin
 
 
 def loudness_of_wav(folder: Path, name: str) -> Generator[Finding, None, Loudness | None]:
-    """`loudness_of` of a file that a list of `folder` names."""
+    """Call `loudness_of` for a file that a list of `folder` names."""
     return (yield from loudness_of(name, lambda: {"bytes": None, "path": to_uri(inside(folder, name))}))
-
-
-# Aligned words, judged as a trainer would use them: in order, audible, inside the audio, one at a time.
-#
-# moshi-finetune finds the words of a window by binary search on their starts, drops those without length, and
-# trains those past the end of the audio on padding, all without a message, so each of these is an error here. Of
-# two words that begin in one frame of 80 ms it loses the first.
 
 
 #: Share of the words without energy above which their times are wrong altogether. A single one is mostly a mumbled
@@ -187,7 +178,11 @@ _BUILD_AND_EXPORT_AGAIN = "build it again; after edits by hand run `dailytalk sp
 
 
 def word_findings(file: str, words: Sequence[SaidWord], loudness: Loudness | None) -> Iterator[Finding]:
-    """Yield what is wrong with the words of a file, given in the order of the file.
+    """Yield the findings on the words of a file, in the order of the file.
+
+    moshi-finetune finds the words of a window by binary search on their starts, drops those without length, and
+    trains those past the end of the audio on padding, all without a message, so each of these is an error here. Of
+    two words that begin in one frame of 80 ms it loses the first.
 
     Without `loudness` (the audio can't be read) their times are not compared with the audio.
     """

@@ -1,6 +1,6 @@
 """Every format of `dailytalk export`, in the order of its list, and a person's own.
 
-What a folder is, the last format says that recognises it: the first ones are recognised by less.
+A folder is of the last format that recognises it: the first formats look at fewer files.
 """
 
 from itertools import chain
@@ -25,7 +25,7 @@ FORMATS = {format.name: format for format in _ALL}
 
 
 def format_named(name: str) -> ExportFormat[Any]:
-    """A format of this package, or that of a person's own file. Raises DailytalkError for a name that is none."""
+    """Return a format of this package, or of a person's own file. Raises DailytalkError for any other name."""
     if is_own_file(name):
         own: ExportFormat[Any] = from_own_file(
             "--format", name, "FORMAT", ExportFormat, "FORMAT = ExportFormat(...)"

@@ -1,8 +1,8 @@
 """The front matter of a card: our values merged into what people have written, key by key.
 
-Edited as text, because parsing and dumping it would lose comments and order: the lines of a key are replaced only
-where its value changes. A value that is still the one we wrote last is ours to change; any other is a person's
-choice and stays. In lists, what people added stays and what they removed stays out.
+It is edited as text, because parsing and dumping would lose comments and order: the lines of a key are replaced
+only where its value changes. A value that is still the one we wrote last is ours to change; any other is the
+choice of a person and stays. In lists, entries that people added stay, and entries that they removed stay out.
 """
 
 import re
@@ -20,7 +20,7 @@ _BLOCK = re.compile(r"\A(\s*---(?:\r\n|\n))([\S\s]*?)((?:\r\n|\n|(?<=\n))---[ \t
 
 _KEY = re.compile(r"""(?:"([^"]+)"|'([^']+)'|([^\W\d][^:#\n]*?))[ \t]*:(?:\s|$)""")
 
-#: Keys of which one without the others says nothing.
+#: Keys that mean something only together.
 LICENCE_KEYS = ("license", "license_name", "license_link")
 
 #: Keys that describe the files of this version, with one entry a config.
@@ -32,7 +32,7 @@ class CardDamaged(DailytalkError):
 
 
 def divide(card: str) -> tuple[str, str]:
-    """A card's front matter, without its dashes, and its body. The first is empty where there is none."""
+    """Divide a card into its front matter, without the dashes and empty if there is none, and its body."""
     match = _BLOCK.match(card)
     return (match[2], card[match.end() :]) if match else ("", card)
 
@@ -48,9 +48,9 @@ def values_of(front: str) -> dict[str, Any]:
 
 
 def merge(old: Mapping[str, Any], new: Mapping[str, Any], last: Mapping[str, Any]) -> dict[str, Any]:
-    """The new values of our keys; a key with None is removed.
+    """Return the new values of our keys; a key with None is removed.
 
-    `old` is what the card says now, `last` what we said last time, without `configs` and `dataset_info`.
+    `old` are the values in the card, `last` those of our last version, without `configs` and `dataset_info`.
     """
     single = {key: value for key, value in new.items() if key not in BY_CONFIG}
     merged: dict[str, Any] = {}
@@ -69,7 +69,7 @@ def merge(old: Mapping[str, Any], new: Mapping[str, Any], last: Mapping[str, Any
 
 
 def by_config(old: Any, configs: Sequence[Mapping[str, Any]]) -> list[Any]:
-    """Entries of our configs, and those of other configs in the same repository.
+    """Return the entries of our configs, and those of other configs in the same repository.
 
     `default` is taken from ours where another config is the default already: two are an error when loading.
     """
@@ -82,7 +82,7 @@ def by_config(old: Any, configs: Sequence[Mapping[str, Any]]) -> list[Any]:
 
 
 def rewrite(front: str, values: Mapping[str, Any]) -> str:
-    """The front matter with these values; all other lines stay as they are.
+    """Return the front matter with these values; all other lines stay as they are.
 
     Raises CardDamaged: it is not one key a line, so that values can't be separated.
     """

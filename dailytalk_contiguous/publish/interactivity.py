@@ -1,9 +1,9 @@
-"""Clips of interaction: an event of a conversation with what is before and after it, to train on or to judge by.
+"""Clips of interaction: an event of a conversation with its context before and after, to train on or to judge by.
 
-Which events there are, and where a clip is cut, is known without sound (`core.interaction`), so that some can be
-chosen before any is decoded. In the layout of Full-Duplex-Bench a clip is a sample of one of its tasks. Its
-scripts count every word of `output.json`, so a sample begins after the agent's last word before the event, and
-that of a pause ends before his next one.
+Events, and the edges of clips, are known without sound (`core.interaction`), so that some can be chosen before any
+is decoded. In the layout of Full-Duplex-Bench a clip is a sample of one of its tasks. Its scripts count every word
+of `output.json`, so a sample begins after the agent's last word before the event, and a sample of a pause ends
+before the agent's next word.
 """
 
 import hashlib
@@ -58,7 +58,7 @@ from dailytalk_contiguous.store.owned_folder import OwnedFolder, file_name
 #: Moshi was aligned with for each (Kyutai 2026, arXiv 2606.11167).
 PER_KIND = 2000
 
-#: What is in a folder of clips, and in one for Full-Duplex-Bench. A trainer takes `.jsonl` for a manifest.
+#: The records of a folder of clips, and of one for Full-Duplex-Bench. A trainer takes `.jsonl` for a manifest.
 SUMMARY, SAMPLES = "interactivity.json", "samples.json"
 
 #: The tasks of Full-Duplex-Bench that an event is a sample of, under the names of its folders.
@@ -73,7 +73,7 @@ TASKS = {
 
 @dataclass(frozen=True)
 class ClipSettings(exports.ExportSettings):
-    """Of both formats of clips. `clips`: ids of those that are wanted; None for all."""
+    """The settings of both formats of clips. `clips`: ids of those that are wanted; None for all."""
 
     per_kind: int | None = setting(
         None, "At most so many clips of each kind.", panel="result", least=1, shown="all"
@@ -88,8 +88,8 @@ class ClipSettings(exports.ExportSettings):
     clips: Container[str] | None = unlisted(None)
 
 
-#: Hz of samples: the scripts give them as they are to Silero, which takes any rate for this one. At 24 kHz a
-#: second of speech is measured as 1.5 s, a backchannel as a turn, and words are looked up where they are not.
+#: Hz of samples: the scripts pass them as they are to Silero, which takes any rate for this one. At 24 kHz a
+#: second of speech is measured as 1.5 s, a backchannel as a turn, and words are looked up in wrong places.
 BENCH_RATE = 16000
 
 
@@ -116,7 +116,7 @@ def clips_of(
     bench: bool = False,
     rules: str = OWN_RULES,
 ) -> Found:
-    """The clips of a row that can be used; `swap` makes the right speaker the agent, `bench` gives samples.
+    """Find the clips of a row that can be used; `swap` makes the right speaker the agent, `bench` makes samples.
 
     `rules`: of `ClipSettings`.
     """
@@ -130,11 +130,12 @@ def clips_of(
     spoken = (word for word in row["alignments"] or () if (word["word"] or "").strip())
     words = [Timed(role[word["speaker"]], word["start"], word["end"]) for word in spoken]
     sounds = [Timed(role[sound["channel"]], sound["start"], sound["end"]) for sound in row["sounds"] or ()]
-    heard = unions([*utterances, *words, *sounds])
+    audible = unions([*utterances, *words, *sounds])
     events, left_out = find_interactions(utterances, words)
     if rules != OWN_RULES:
         events, left_out = find_kyutai_interactions(utterances), Counter()
-    scene, agent, user = Scene(utterances, words), heard.channels.get("left", []), heard.channels.get("right", [])
+    scene = Scene(utterances, words)
+    agent, user = (audible.channels.get(channel, []) for channel in ("left", "right"))
     clips, numbers = list[EventClip](), Counter[str]()
     for event in events:
         name = f"{row['conversation_id']}/{event.kind}/{numbers[event.kind]:04d}"
@@ -144,7 +145,8 @@ def clips_of(
             answer = min([start for start, _ in agent if start > event.before[1]], default=row["duration"])
             last = max(end for start, end in user if event.act[0] <= end and start < answer)
             event = event._replace(act=(event.act[0], last))
-        clip = EventClip(name, event, *window_around(first, last, heard.together, row["duration"], context, after))
+        window = window_around(first, last, audible.together, row["duration"], context, after)
+        clip = EventClip(name, event, *window)
         reason = None
         if bench:
             clip, reason = _sample(clip, scene, [start for start, _ in user], agent, context)
@@ -187,7 +189,7 @@ def roles(swap: bool) -> dict[str, str]:
 
 
 def usable_licence(row: Row) -> str | None:
-    """The licence of a row's source, where the row says it. Raises BadInput for a row of which no clip is made."""
+    """Return the licence of a row's source, if the row names it. Raises BadInput for a row without clips."""
     if row["problem"]:
         raise BadInput(row["problem"], row["remedy"])
     if row["labels"]:
@@ -228,7 +230,7 @@ class ClipChoice:
 def cut_clips(
     row: Row, clips: Iterable[EventClip], pcm: Pcm, sample_rate: int, licence: str | None, swap: bool = False
 ) -> Iterator[tuple[EventClip, Pcm, dict[str, Any]]]:
-    """Clips to the sample, with their sound and the columns of `core.schema.CLIP_OF_INTERACTION`.
+    """Cut clips to the sample; yields each with its sound and the columns of `core.schema.CLIP_OF_INTERACTION`.
 
     Raises BadInput: the audio is not as long as its column says, or a clip is outside it.
     """
@@ -266,7 +268,6 @@ def cut_clips(
 
 
 def clips_found(settings: Any, layout: exports.ExportFormat[Any], row: Row) -> Found:
-    """The clips of a row for one of the two formats."""
     bench = layout is FULL_DUPLEX_BENCH
     return clips_of(row, settings.swap, settings.context, settings.after, bench, settings.rules)
 
@@ -310,7 +311,7 @@ def _note_kinds(export: exports.Export) -> None:
 def write_samples(export: exports.Export, item: publish_items.Conversation) -> Iterator[exports.FileEntry]:
     """Write clips as samples of the tasks of Full-Duplex-Bench.
 
-    There is no `clean_output.wav`: nobody recorded what the agent says where the user does not speak.
+    There is no `clean_output.wav`: the agent was never recorded without the user.
     """
     made = export.facts.setdefault("made", Counter())
     for clip, pcm, facts in _cut(export, item):
@@ -366,9 +367,9 @@ def _write_sample(
 
 
 def without(side: Pcm, start: float, end: float, sample_rate: int) -> Pcm | None:
-    """A channel in which what is heard from `start` to `end` s is replaced by the quiet beside it.
+    """Return a channel in which the sound from `start` to `end` s is replaced by the quiet beside it.
 
-    None if it is not quiet there: less than `PAUSE_DB` below what is replaced, for half of `PAUSE` on both sides.
+    None if it is not quiet there: less than `PAUSE_DB` below that sound, for half of `PAUSE` on both sides.
     """
     first, last, margin = (round(at * sample_rate) for at in (start, end, PAUSE / 2))
     before, after = side[max(0, first - margin) : first], side[last : last + margin]
@@ -382,26 +383,20 @@ def without(side: Pcm, start: float, end: float, sample_rate: int) -> Pcm | None
 
 
 def check_interactivity(folder: Path, settings: CheckSettings) -> Checked:
-    """As `check_moshi`, but an agent may only listen in a clip."""
+    """Check as `check_moshi` does, except that an agent may only listen in a clip."""
     findings, facts = check_moshi(folder, settings)
     try:
         read_shaped(inside(folder, SUMMARY), {"made": {str: int}, "left_out_events": {str: int}})
     except BadInput as problem:
         findings.append(error("unreadable-record", SUMMARY, problem.reason, problem.remedy))
-    fine = [
-        finding
-        for finding in findings
-        if finding.kind in ("no-words", "silent-left") and _is_clip(folder, finding)
-    ]
-    return [finding for finding in findings if finding not in fine], facts
-
-
-def _is_clip(folder: Path, finding: Finding) -> bool:
-    """Whether the alignments beside the sound say that it is a clip of an event."""
-    with suppress(BadInput):
-        alignments = read_json(inside(folder, Path(finding.file).with_suffix(".json")))
-        return fits(alignments, {"clip": {"clip_id": str, "kind": str}})
-    return False
+    of_clips = []
+    for finding in findings:
+        if finding.kind in ("no-words", "silent-left"):
+            with suppress(BadInput):
+                alignments = read_json(inside(folder, Path(finding.file).with_suffix(".json")))
+                if fits(alignments, {"clip": {"clip_id": str, "kind": str}}):
+                    of_clips.append(finding)
+    return [finding for finding in findings if finding not in of_clips], facts
 
 
 _BENCH_AGAIN = "export again with `dailytalk export --format full-duplex-bench`"
@@ -423,7 +418,7 @@ _TASK_FILES: dict[str, dict[str, Any]] = {task: {} for tasks in TASKS.values() f
 
 
 def check_full_duplex_bench(folder: Path, settings: CheckSettings) -> Checked:
-    """Findings on a folder for Full-Duplex-Bench, and what is in it: samples of each task, and their hours."""
+    """Check a folder for Full-Duplex-Bench; findings, and counts: samples of each task, and their hours."""
     samples = read_shaped(inside(folder, SAMPLES), {str: dict}, MOST_OWN_BYTES)
     findings, files, lengths = list[Finding](), Counter[str](), list[float]()
     for sample in samples:

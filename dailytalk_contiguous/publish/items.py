@@ -1,6 +1,9 @@
-"""What holds conversations or clips, read in one way (`Items`), and a row as exporters see it.
+"""The one reader of conversations and clips (`Items`), and a row in the form that exporters take (`Conversation`).
 
-`publish.opening` opens it, whatever it is.
+An item is a conversation, or a clip, which is a conversation of one utterance on the left with `labels`. Rows come
+in the order of the files, a row group in memory at a time, and only the requested columns are read. The place of
+each row is found once for each reader, on the first request for a row by its id. `publish.opening` opens a folder
+or a version as `Items`.
 """
 
 import json
@@ -18,27 +21,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from datasets import Features, List
 
+from dailytalk_contiguous.core import schema
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, Pcm, embedded, probe, read_pcm
 from dailytalk_contiguous.core.documents import as_text, is_number, quoted, shown
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.loudness import decibels
 from dailytalk_contiguous.core.quality import NAMES
-from dailytalk_contiguous.core.schema import (
-    ALIGNED_WORD,
-    BUILT,
-    CHANNELS,
-    CONFIGS,
-    LABELLED,
-    LABELS,
-    OPTIONAL,
-    SOUND,
-    Row,
-    built,
-    is_recorded,
-    kept_speakers,
-    name_or_none,
-    voices,
-)
+from dailytalk_contiguous.core.schema import Row, kept_speakers, voices
 from dailytalk_contiguous.core.utterance import (
     FIELDS,
     OPTIONAL_FIELDS,
@@ -65,7 +54,7 @@ MOSHI_MANIFESTS = {"train": TRAIN, "eval": EVAL}
 _REMEDY = "build the conversation again"
 
 #: Columns whose types are checked; `provenance` is a struct in what was published, and only `push` reads it.
-_TYPED = Features({name: LABELLED[name] for name in LABELLED if name != "provenance"})
+_TYPED = Features({name: schema.LABELLED[name] for name in schema.LABELLED if name != "provenance"})
 
 #: Statuses of utterances that are not in the audio.
 _UNHEARD = ("dropped",)
@@ -73,23 +62,23 @@ _UNHEARD = ("dropped",)
 #: Seconds that a time or a length may have: a month, which no conversation takes.
 MOST_SECONDS = 31 * 86400.0
 
-#: Columns that are lists: what an item is called, the fields that it has, and the one that names its channel.
+#: Columns that are lists: the name of an item, its fields, and the field that names its channel.
 _LISTS = {
     "utterances": ("utterance", UTTERANCE, "channel"),
-    "alignments": ("word", ALIGNED_WORD, "speaker"),
-    "sounds": ("sound", SOUND, "channel"),
+    "alignments": ("word", schema.ALIGNED_WORD, "speaker"),
+    "sounds": ("sound", schema.SOUND, "channel"),
 }
 
 
 def judged(row: Row, name: str) -> Row:
-    """A finished row with its `problem`, the column that has it, and `remedy`; `name` is its id if it has none."""
+    """Return a finished row with `problem`, its column, and `remedy`; `name` is the id of a row without one."""
     problem = problem_of(row)
     identity = row["conversation_id"] or name
     lacking = dict.fromkeys(sorted(OPTIONAL_FIELDS))
     utterances = row["utterances"] and [part and lacking | part for part in row["utterances"]]
     return row | {
         "utterances": utterances,
-        "labels": row["labels"] and dict.fromkeys(LABELS) | row["labels"],
+        "labels": row["labels"] and dict.fromkeys(schema.LABELS) | row["labels"],
         "conversation_id": identity,
         "problem": problem and problem.reason,
         "problem_column": problem and problem.column,
@@ -103,11 +92,11 @@ class Problem(NamedTuple):
 
 
 def problem_of(row: Mapping[str, Any]) -> Problem | None:
-    """Why a finished row can't be used, or None: all that readers rely on is checked here.
+    """Return why a finished row can't be used, or None: readers rely on these checks.
 
-    It has an id and a length; its lists hold whole items, each of a known channel, with times that are numbers.
-    A dropped utterance has none. A clip has one utterance, which begins inside it, and a weight of 0 or more.
-    Audio and texts are checked by their users.
+    It has an id and a length; its lists hold whole items, each of a known channel, with times that are numbers,
+    except dropped utterances, which have none. A clip has one utterance, which begins inside it, and a weight of 0
+    or more. Audio and texts are checked by their users.
     """
     if not (row["conversation_id"] or "").strip():
         return Problem("conversation_id", "it has no conversation_id")
@@ -142,8 +131,8 @@ def _item_problem(part: Mapping[str, Any] | None, fields: Mapping[str, Any], cha
         return "is empty"
     if missing := fields.keys() - part.keys() - OPTIONAL_FIELDS:
         return f"has no {', '.join(sorted(missing))}"
-    if part[channel] not in CHANNELS:
-        return f"names a channel {quoted(part[channel])}, not {' or '.join(CHANNELS)}"
+    if part[channel] not in schema.CHANNELS:
+        return f"names a channel {quoted(part[channel])}, not {' or '.join(schema.CHANNELS)}"
     if part.get("status") in _UNHEARD:
         return None
     times = {edge: part[edge] for edge in ("start", "end")}
@@ -151,15 +140,8 @@ def _item_problem(part: Mapping[str, Any] | None, fields: Mapping[str, Any], cha
     return f"has the {wrong} {quoted(times[wrong])}, no time in seconds" if wrong else None
 
 
-# One reader for everything that holds items: rows, one row, its sound, its rejects.
-#
-# An item is a conversation, or a clip, which is a conversation of one utterance on the left with `labels`. Rows
-# come in the order of the files, a row group in memory at a time, and only the requested columns are read. Where
-# each row is, is found once for each reader, on the first request for a row by its id.
-
-
 #: All columns of a row except the audio.
-SMALL = tuple(name for name in LABELLED if name != "audio")
+SMALL = tuple(name for name in schema.LABELLED if name != "audio")
 
 #: Columns that are checked before a row can be used (`problem_of`).
 _JUDGED = frozenset({"conversation_id", "duration", "source_duration", *_LISTS})
@@ -175,7 +157,7 @@ class ItemSound(NamedTuple):
 
 
 class Items(ABC):
-    """What `open_items` gives.
+    """The conversations or clips of a folder or a version, as `publish.opening.open_items` opens them.
 
     Attributes:
         where: the folder, or the version.
@@ -183,7 +165,7 @@ class Items(ABC):
             `version`, or that of an app.
         rebuilt: whether times are of a finished conversation; otherwise they are those of the recording, in both
             places, and rows have no `timeline`.
-        remedy: what to do about a row that can't be used, where it is not to be built again.
+        remedy: of a row that can't be used, if it is not to build it again.
     """
 
     kind: str
@@ -195,10 +177,10 @@ class Items(ABC):
 
     def is_rebuilt(self, row: Row) -> bool:
         """Whether a row has another timeline than its recording."""
-        return self.rebuilt and not is_recorded(row)
+        return self.rebuilt and not schema.is_recorded(row)
 
     def unused(self, row: Row) -> tuple[str, str] | None:
-        """Why a row that is as it should be is in no export: the kind of the finding, and a sentence."""
+        """Return why a valid row is in no export: the kind of the finding, and a sentence."""
         return None
 
     @property
@@ -208,7 +190,7 @@ class Items(ABC):
 
     @cached_property
     def fields(self) -> tuple[Field, ...]:
-        """What stages of people's own publish. Raises DailytalkError for impossible fields or columns."""
+        """The fields that people's own stages publish. Raises DailytalkError for impossible fields or columns."""
         return published((read_run(self.folder) or {}).get("fields") or (), RUN) if self.folder else ()
 
     @property
@@ -217,12 +199,12 @@ class Items(ABC):
 
     @property
     def name(self) -> str:
-        """What a page about it is called."""
+        """The title of a page about it."""
         return as_text(self.folder.absolute().name) if self.folder else str(self.where)
 
     @abstractmethod
     def rows(self, columns: Iterable[str] | None = None, splits: Collection[str] | None = None) -> Iterator[Row]:
-        """Rows with the columns of `core.schema.BUILT`, `labels` and `split`, the last two None where unknown.
+        """Yield rows with the columns of `core.schema.BUILT`, `labels` and `split`, the last two None if unknown.
 
         A row that can't be used has its `problem` and `remedy`; both are None in the others.
 
@@ -235,14 +217,14 @@ class Items(ABC):
 
     @abstractmethod
     def row(self, name: str) -> Row:
-        """The row of an id, without its audio. Raises BadInput if there is none."""
+        """Return the row of an id, without its audio. Raises BadInput if there is none."""
 
     @abstractmethod
     def sound(self, name: str) -> ItemSound:
-        """The sound of the row of an id; no other row's is read. Raises BadInput if there is none."""
+        """Return the sound of the row of an id; no other row's is read. Raises BadInput if there is none."""
 
     def listed(self, refused: list[Row] | None = None) -> Iterator[Row]:
-        """The rows that can be used, without audio; the `weight` of a clip is how often a manifest names it.
+        """Yield the rows that can be used, without audio; a clip's `weight` is how often a manifest names it.
 
         Rows with a problem are added to `refused` as they are read; of clips, one without labels is left out.
         """
@@ -258,23 +240,20 @@ class Items(ABC):
                 yield row
 
     def measures(self) -> Iterator[Row]:
-        """`conversation_id`, `duration` and the measures of `core.quality` of every clip that was measured.
-
-        Those of rejected clips too.
-        """
+        """Yield `conversation_id`, `duration` and measures (`core.quality`) of all measured clips, kept or not."""
         return iter(())
 
     def measured_sounds(self, names: Collection[str]) -> dict[str, dict[str, Any]]:
-        """The sound of clips that were measured, kept or not, by id, as far as their files are at hand."""
+        """Return the sound of measured clips, kept or not, by id, if their files still exist."""
         return {}
 
     def splits(self) -> dict[str, str]:
-        """The split of each row by its id, of those that have one; nothing else is read."""
+        """Return the splits by id, of rows that have one; no other column is read."""
         rows = self.rows(["conversation_id", "split"])
         return {row["conversation_id"]: row["split"] for row in rows if row["split"]}
 
     def rejects(self) -> Iterator[dict[str, str]]:
-        """What was rejected on the way: `id`, `stage`, `reason` and `remedy` of each; a damaged line says so."""
+        """Yield the rejects of the run: `id`, `stage`, `reason` and `remedy`; a damaged line is one, too."""
         return rejects_in(self.folder) if self.folder else iter(())
 
     def _missing(self, name: str) -> BadInput:
@@ -283,7 +262,7 @@ class Items(ABC):
 
 
 class Place(NamedTuple):
-    """Where a row is: its file (a path, or a name in a version), its row group, and its number in that."""
+    """The place of a row: its file (a path, or a name in a version), its row group, and its number in that."""
 
     file: Path | str
     group: int
@@ -309,7 +288,7 @@ class FiledItems(Items):
         return ItemSound(self.at(self._place_of(name), ["audio"])["audio"])
 
     def rows_of(self, file: Path | str, columns: Iterable[str] | None = None) -> Iterator[tuple[Place, Row]]:
-        """The rows of one of `files`, each with its place; columns and errors as in `rows`."""
+        """Yield the rows of one of `files`, each with its place; columns and errors as in `rows`."""
         wanted = None if columns is None else {*columns}
         with self._opened(file, wanted) as opened:
             sizes = enumerate(opened.group_sizes)
@@ -324,7 +303,7 @@ class FiledItems(Items):
         return next(self.rows_at([place], columns))
 
     def rows_at(self, places: Iterable[Place], columns: Iterable[str] | None = None) -> Iterator[Row]:
-        """The rows at some sorted places; each file is opened once, and each of its row groups read once."""
+        """Yield the rows at sorted places; each file is opened once, and each of its row groups read once."""
         wanted = None if columns is None else {*columns}
         for file, of_file in groupby(places, key=attrgetter("file")):
             at = [*of_file]
@@ -337,7 +316,7 @@ class FiledItems(Items):
                     yield self._item(row, file, wanted, place.number + 1)
 
     def _item(self, row: Row, file: Path | str, columns: Set[str] | None, number: int) -> Row:
-        lacking = {name: None for name in OPTIONAL if columns is None or name in columns}
+        lacking = {name: None for name in schema.OPTIONAL if columns is None or name in columns}
         item = {"labels": None, "split": None, **lacking, **row, **self._known(row, file)}
         if "audio" in row:
             item["audio"] = embedded(row["audio"])
@@ -349,7 +328,7 @@ class FiledItems(Items):
 
         With the utterances come the columns that people's own stages publish.
         """
-        wanted = {*LABELLED} if columns is None else {"conversation_id", *columns}
+        wanted = {*schema.LABELLED} if columns is None else {"conversation_id", *columns}
         if "utterances" in wanted:
             wanted |= {column.name for column in columns_among(self.fields)}
         return [name for name in names if name in wanted]
@@ -359,11 +338,10 @@ class FiledItems(Items):
 
     @abstractmethod
     def _known(self, row: Row, file: Path | str) -> Row:
-        """Columns of an item that the row of a file has not, or not in this form."""
+        """Columns of an item that the row of a file lacks, or has in another form."""
 
     @abstractmethod
-    def _named(self, file: Path | str) -> str:
-        """What a file is called."""
+    def _named(self, file: Path | str) -> str: ...
 
     def _may_hold(self, file: Path | str, splits: Collection[str] | None) -> bool:
         return True
@@ -409,7 +387,7 @@ class Shards(FiledItems):
                 yield from opened.rows(["conversation_id", "duration", *NAMES])
 
     def measured_sounds(self, names: Collection[str]) -> dict[str, dict[str, Any]]:
-        """As in `Items`.
+        """Return the sounds as in `Items`.
 
         The author of a shared folder may have put the path of another recording into a shard, so a file is taken
         only if it measures the same.
@@ -424,7 +402,7 @@ class Shards(FiledItems):
 
     @cached_property
     def fields(self) -> tuple[Field, ...]:
-        """As in `Items`, and those that the shards have and nobody described."""
+        """The fields as in `Items`, and fields of the shards without a description."""
         described = {field.name: field for field in super().fields}
         if self.labelled:
             return tuple(described.values())
@@ -436,7 +414,7 @@ class Shards(FiledItems):
         return checked_fields(own, as_text(self.files[0]))
 
     def splits(self) -> dict[str, str]:
-        """As in `Items`: only clips have splits before they are published."""
+        """Return the splits as in `Items`: only clips have splits before they are published."""
         return super().splits() if self.labelled else {}
 
     def audio_bytes(self) -> int:
@@ -449,16 +427,16 @@ class Shards(FiledItems):
     @cached_property
     def _typed(self) -> Features:
         own = {column.name: column.feature for column in columns_among(self.fields)}
-        return Features({**_TYPED, **own, "utterances": built((*FIELDS, *self.fields))["utterances"]})
+        return Features({**_TYPED, **own, "utterances": schema.built((*FIELDS, *self.fields))["utterances"]})
 
     @contextmanager
     def _opened(self, file: Path | str, columns: Set[str] | None) -> Iterator[ParquetReader]:
         with open_parquet(Path(file), _CORPUS_AGAIN if self.labelled else "build the dataset again") as opened:
             if self.labelled:
-                opened.check(_TYPED, LABELLED.keys())
+                opened.check(_TYPED, schema.LABELLED.keys())
             else:
                 remedy = "name the dataset of finished conversations, or run `dailytalk speak` again"
-                opened.check(self._typed, BUILT.keys() - OPTIONAL, remedy)
+                opened.check(self._typed, schema.BUILT.keys() - schema.OPTIONAL, remedy)
                 if "labels" in opened.schema.names:
                     raise BadInput(f"{shown(Path(file))} holds clips", "name the work folder of their corpus")
             yield opened
@@ -488,7 +466,7 @@ class VersionItems(FiledItems):
 
     def __init__(self, version: Version) -> None:
         super().__init__(version.where if isinstance(version.where, Path) else version)
-        self._version, config = version, CONFIGS[0]
+        self._version, config = version, schema.CONFIGS[0]
         if config not in version.configs():
             raise DailytalkError(
                 f"{version} has no config {config!r}", "name a dataset that `dailytalk push` published"
@@ -499,8 +477,8 @@ class VersionItems(FiledItems):
 
     @cached_property
     def labelled(self) -> bool:
-        """As in `Items`; the first file is asked."""
-        return "labels" in (self._version.features(CONFIGS[0]) or {})
+        """Whether rows are clips, by the columns of the first file."""
+        return "labels" in (self._version.features(schema.CONFIGS[0]) or {})
 
     @property
     def name(self) -> str:
@@ -511,12 +489,12 @@ class VersionItems(FiledItems):
         return published((self._version.manifest() or {}).get("fields") or (), MANIFEST)
 
     def rejects(self) -> Iterator[dict[str, str]]:
-        """None: those of the runs are not published line by line."""
+        """Yield none: rejects are not published line by line."""
         return iter(())
 
     def _opened(self, file: Path | str, columns: Set[str] | None) -> AbstractContextManager[ParquetReader]:
-        required = set(BUILT) if columns is None else {"conversation_id", *columns} - {"labels", "split"}
-        return self._version.parquet(str(file), required - OPTIONAL)
+        required = set(schema.BUILT) if columns is None else {"conversation_id", *columns} - {"labels", "split"}
+        return self._version.parquet(str(file), required - schema.OPTIONAL)
 
     def _known(self, row: Row, file: Path | str) -> Row:
         provenance = row.get("provenance")
@@ -524,14 +502,14 @@ class VersionItems(FiledItems):
         return {"split": self._split_of[str(file)]} | (made if "provenance" in row else {})
 
     def _named(self, file: Path | str) -> str:
-        return f"{CONFIGS[0]}/{self._split_of[str(file)]}"
+        return f"{schema.CONFIGS[0]}/{self._split_of[str(file)]}"
 
     def _may_hold(self, file: Path | str, splits: Collection[str] | None) -> bool:
         return splits is None or self._split_of[str(file)] in splits
 
 
 def clip_shards(folder: Path) -> list[Path]:
-    """The shards of a folder of clips, by name; none where there is no such folder."""
+    """Return the shards of a folder of clips, by name; none where there is no such folder."""
     return sorted(folder.glob("shard-*.parquet"))
 
 
@@ -564,11 +542,6 @@ def _shards(folder: Path) -> list[Path]:
     return paths
 
 
-# A row as exporters see it: the main speaker first, samples at one rate.
-#
-# Which speaker is the main one (left, or right after a swap) is decided here, once, for all formats.
-
-
 #: Seconds that a word may be outside its audio: the sample that is lost or won when the rate is changed.
 TOLERANCE = 0.001
 
@@ -577,7 +550,6 @@ DURATION_TOLERANCE = 0.010
 
 #: Bytes of the samples of one conversation that are held: two hours of stereo at 24 kHz.
 MOST_PCM_BYTES = 700_000_000
-
 
 #: The fields of an utterance that are texts.
 _SAID = ("text", "tag", "event")
@@ -593,7 +565,7 @@ class AlignedWord(NamedTuple):
 
 
 def words_between(words: Iterable[AlignedWord], start: float, end: float) -> list[AlignedWord]:
-    """The words whose middle is from `start` up to `end`, in the time of that part, and cut to it."""
+    """Return the words whose middle is from `start` up to `end`, in the time of that part, and cut to it."""
     return [
         word._replace(start=max(word.start, start) - start, end=min(word.end, end) - start)
         for word in words
@@ -604,7 +576,7 @@ def words_between(words: Iterable[AlignedWord], start: float, end: float) -> lis
 class Utterance(NamedTuple):
     """An utterance in seconds of its conversation; `event` as in `core.utterance.EVENTS`.
 
-    `sounds`: from when to when it does (`core.utterance.sounding_span`).
+    `sounds`: start and end of its sound (`core.utterance.sounding_span`).
     """
 
     start: float
@@ -618,7 +590,7 @@ class Utterance(NamedTuple):
 
 @dataclass(frozen=True)
 class Conversation:
-    """A finished conversation as exporters see it.
+    """A finished conversation in the form that exporters take; the main speaker is decided once for all formats.
 
     Attributes:
         id: its id in the dataset.
@@ -628,11 +600,10 @@ class Conversation:
         utterances: the audible ones of both speakers, by start.
         sounds: starts and ends in seconds of the kept speaker's laughs, breaths, coughs and plosives, by start.
         language: ISO 639-1, or None.
-        main_speaker: name of the main speaker or None.
-        other_speaker: name of the other speaker or None.
+        main_speaker, other_speaker: their names or None.
         kept_speakers: names of those whose own voices are in it (never the one resynthesised); None: not known.
         voices: names of the voices with which utterances were resynthesised.
-        row: what it was made of.
+        row: its row.
     """
 
     id: str
@@ -654,12 +625,12 @@ class Conversation:
 
     @property
     def apart(self) -> tuple[str, ...]:
-        """What stays on one side of a division: the kept speakers; for an unknown one, all of the recording."""
+        """Names that stay on one side of a division: the kept speakers; for an unknown one, the recording."""
         return tuple(name or f"recording\0{self.row['recording_id']}" for name in self.kept_speakers)
 
 
 def conversation(row: Row, sample_rate: int, swap: bool) -> Conversation:
-    """A row of `core.schema.BUILT` as a `Conversation`; `swap` makes the right speaker the main one.
+    """Return a row of `core.schema.BUILT` as a `Conversation`; `swap` makes the right speaker the main one.
 
     Raises BadInput: the row has a `problem`, the audio is no stereo or can't be read, or a word or an utterance
     has no length or is outside it.
@@ -682,11 +653,16 @@ def conversation(row: Row, sample_rate: int, swap: bool) -> Conversation:
     main, other = ("right", "left") if swap else ("left", "right")
     seconds = len(pcm) / sample_rate
     speakers = row["speakers"] or {}
+    words = []
+    for word in sorted(row["alignments"] or (), key=lambda aligned: (aligned["start"], aligned["end"])):
+        if not (text := (word["word"] or "").strip()):
+            raise BadInput(f"the word at {word['start']:.3f} s has no text", _REMEDY)
+        words.append(AlignedWord(text, *_times(word, "word", seconds), word["speaker"] == main))
     return Conversation(
         id=row["conversation_id"],
         pcm=np.ascontiguousarray(pcm[:, ::-1]) if swap else pcm,
         sample_rate=sample_rate,
-        words=tuple(_words(row["alignments"] or (), main, seconds)),
+        words=tuple(words),
         utterances=tuple(
             Utterance(
                 *_times(said, "text", seconds),
@@ -698,8 +674,8 @@ def conversation(row: Row, sample_rate: int, swap: bool) -> Conversation:
         ),
         sounds=tuple(sorted((sound["start"], sound["end"]) for sound in row["sounds"] or ())),
         language=row["language"],
-        main_speaker=name_or_none(speakers.get(main)),
-        other_speaker=name_or_none(speakers.get(other)),
+        main_speaker=schema.name_or_none(speakers.get(main)),
+        other_speaker=schema.name_or_none(speakers.get(other)),
         kept_speakers=kept_speakers(row),
         voices=voices(row),
         row=row,
@@ -707,15 +683,8 @@ def conversation(row: Row, sample_rate: int, swap: bool) -> Conversation:
 
 
 def heard(row: Mapping[str, Any]) -> list[Row]:
-    """The utterances of a row that are in its audio; the others have no times."""
+    """Return the utterances of a row that are in its audio; the others have no times."""
     return [said for said in row["utterances"] or () if said["status"] not in _UNHEARD]
-
-
-def _words(alignments: Any, main: str, seconds: float) -> Iterator[AlignedWord]:
-    for word in sorted(alignments, key=lambda aligned: (aligned["start"], aligned["end"])):
-        if not (text := (word["word"] or "").strip()):
-            raise BadInput(f"the word at {word['start']:.3f} s has no text", _REMEDY)
-        yield AlignedWord(text, *_times(word, "word", seconds), word["speaker"] == main)
 
 
 def _times(item: Row, text: str, seconds: float) -> tuple[float, float]:

@@ -20,7 +20,6 @@ from dailytalk_contiguous.publish.findings import (
     Checked,
     CheckSettings,
     Finding,
-    Loudness,
     error,
     loudness_of_wav,
     word_findings,
@@ -36,7 +35,7 @@ _JMOSHI_AGAIN = "export again with `dailytalk export --format j-moshi`"
 
 
 def write_jmoshi(export: exports.Export, item: Conversation) -> Iterator[exports.FileEntry]:
-    """Write both streams, which are both trained: a conversation in which a side has no words is rejected."""
+    """Write both streams; both are trained, so a conversation in which a side has no words is rejected."""
     for main, side in zip((True, False), SPEAKERS, strict=True):
         said = [word.text for word in item.words if word.main is main]
         if not said:
@@ -54,10 +53,10 @@ def write_jmoshi(export: exports.Export, item: Conversation) -> Iterator[exports
 
 
 def finish_jmoshi(export: exports.Export, lists: exports.Lists) -> Mapping[str, exports.FileText]:
-    """Say how the trainer's tools take the folder.
+    """Add the commands of the trainer's tools to the facts.
 
-    They put a space before every word, which in a language without spaces is a token of its own, unless told not
-    to; the option is for all files of a folder.
+    The tools put a space before every word, which in a language without spaces is a token of its own, unless an
+    option forbids it for all files of a folder.
     """
     spaceless = any(export.about.values())
     if spaceless and not all(export.about.values()):
@@ -75,7 +74,7 @@ def finish_jmoshi(export: exports.Export, lists: exports.Lists) -> Mapping[str, 
 
 
 def check_jmoshi(folder: Path, settings: CheckSettings) -> Checked:
-    """Findings on a folder for J-Moshi, and what is in it: files, hours and words of each speaker."""
+    """Check a folder for J-Moshi; findings, and counts: files, hours and words of each speaker."""
     findings: list[Finding] = []
     words: Counter[str] = Counter()
     lengths: list[float] = []
@@ -98,7 +97,7 @@ def check_jmoshi(folder: Path, settings: CheckSettings) -> Checked:
     return findings, facts
 
 
-def _jmoshi_file(folder: Path, name: str, words: Counter[str], lengths: list[float]) -> Iterator[Finding]:
+def _jmoshi_file(folder: Path, name: str, counts: Counter[str], lengths: list[float]) -> Iterator[Finding]:
     shown = f"{AUDIO}/{name}.wav"
     loudness = yield from loudness_of_wav(folder, shown)
     if loudness:
@@ -106,10 +105,7 @@ def _jmoshi_file(folder: Path, name: str, words: Counter[str], lengths: list[flo
         if loudness.channels != 2:
             what = f"it has {counted(loudness.channels, 'channel')}, not 2"
             yield error("not-stereo", shown, what, _JMOSHI_AGAIN)
-    yield from _words(folder, f"{TEXT}/{name}.json", loudness, words)
-
-
-def _words(folder: Path, shown: str, loudness: Loudness | None, counts: Counter[str]) -> Iterator[Finding]:
+    shown = f"{TEXT}/{name}.json"
     try:
         entries = documents.read_json(inside(folder, shown))
     except BadInput as problem:

@@ -1,10 +1,16 @@
-"""Published versions as datasets: both channels of sound, checksums, windows for a trainer."""
+"""Published versions, or folders of ours, as datasets: both channels of sound, checksums, windows for a trainer.
+
+`load` is `load_dataset` with four promises: the revision is one commit from the first file to the last, audio
+keeps its channels, files can be verified against the manifest, and a stream resumes where it stopped. The result
+is that of `load_dataset`: all its methods work.
+"""
 
 import hashlib
 import operator
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 from glob import escape
@@ -34,11 +40,6 @@ from dailytalk_contiguous.store.files import sha256_of
 from dailytalk_contiguous.store.hub import Reference, hub_errors, reference
 from dailytalk_contiguous.store.parquet import PARQUET_ERRORS, cause
 
-# Verifying the files of a version against its manifest, by SHA-256, here or on the server.
-#
-# Downloaded files are read and hashed; for others the Hub gives the SHA-256 under which it stores them, so
-# that a stream can be checked without reading it. The manifest is read at the same commit as the files.
-
 
 class Difference(NamedTuple):
     name: str
@@ -46,10 +47,10 @@ class Difference(NamedTuple):
 
 
 def verify_version(version: Version, config: str, token: str | None, download: bool) -> None:
-    """Raise DailytalkError unless the data files of a config are those of the manifest.
+    """Raise DailytalkError unless the data files of a config are those of the manifest at the same commit.
 
     `download` fetches the files into the Hub's cache, as `load_dataset` does, and hashes them there; otherwise the
-    Hub is asked for its SHA-256 of each.
+    Hub is asked for the SHA-256 under which it stores them, so that a stream can be checked without reading it.
     """
     difference = next(file_differences(version, config, token, download), None)
     if difference:
@@ -62,8 +63,7 @@ def verify_version(version: Version, config: str, token: str | None, download: b
 def file_differences(
     version: Version, config: str | None = None, token: str | None = None, download: bool = False
 ) -> Iterator[Difference]:
-    """Yield the files that differ from the manifest, by name; arguments as in `verify_version`, all configs for
-    None.
+    """Yield the files that differ from the manifest, by name; as in `verify_version`, and None for all configs.
 
     Raises DailytalkError if there is no manifest, or the Hub can't be read.
     """
@@ -108,13 +108,6 @@ def _digests(version: Version, token: str | None, download: bool) -> Callable[[s
     return digest
 
 
-# `load`: a published dataset, or a folder of ours, through `datasets`, with both channels of its audio.
-#
-# It is `load_dataset` with four promises: the revision is one commit from the first file to the last, audio keeps
-# its channels, files can be verified against the manifest, and a stream resumes where it stopped. The result is
-# that of `load_dataset`: all its methods work.
-
-
 #: Bytes that a stream reads ahead. The client's own 5 MB would bring the audio along with every
 #: small column that is before it.
 _READ_AHEAD_BYTES = 1 << 16
@@ -122,7 +115,7 @@ _READ_AHEAD_BYTES = 1 << 16
 #: Clips that are written to the cache at a time: a clip has some 200 kB, and a column 2 GB at most.
 _CLIPS_AT_A_TIME = 64
 
-#: How the ValueErrors of `datasets` begin that say which names there are.
+#: The beginnings of ValueErrors of `datasets` that list the names that exist.
 _NAMES = ("BuilderConfig", "Unknown split", "Bad split")
 
 
@@ -163,19 +156,25 @@ def load(
             ones, or for a stream those on the server. The rows that `datasets` keeps in its own cache are
             not checked.
         token: of the Hub; None for that of the environment or the login.
-        state: what `state_dict()` of the same stream gave. Rows that were read are not read again. It does not
-            hold for a shuffle buffer, which loses the rows in it (`datasets` says so).
-        recorded: only what was recorded with a channel for each speaker: no conversation, and no utterance of one,
-            that came with one channel (`separated_by`, `origin`).
+        state: the `state_dict()` of the same stream. Rows that were read are not read again. It does not cover a
+            shuffle buffer, which loses the rows in it (as `datasets` documents).
+        recorded: only speech that was recorded with a channel for each speaker: no conversation that came with one
+            channel, and no utterance of one (`separated_by`, `origin`).
 
-    Returns what `load_dataset` returns: Dataset or IterableDataset for a split, a dict of them otherwise.
+    Returns a Dataset or IterableDataset for a split, a dict of them otherwise, as `load_dataset` does.
 
     Raises DailytalkError: there is no such dataset, version, config, split or column, it may not be read, a file
-    is not what the manifest says or is damaged, or `state` comes without a stream of a fixed version. A stream
+    differs from the manifest or is damaged, or `state` comes without a stream of a fixed version. A stream
     reads its files later: damage in them is an error of `datasets` or Arrow then.
     """
     version = _version(where, revision, token)
-    _refuse_state(version, state, streaming, split)
+    if state is not None and (not streaming or split is None):
+        raise DailytalkError("only the stream of one split has a state", "give streaming=True and split= too")
+    if state is not None and isinstance(version.where, Reference) and version.where.revision is None:
+        raise DailytalkError(
+            "a state holds only for the version that it was taken from, and the main branch moves",
+            "give revision= the tag or commit, both before and after the stop",
+        )
     items = None
     if isinstance(version.where, Path) and not version.configs():
         from dailytalk_contiguous.publish.opening import finished_items  # here: a version needs no other reader
@@ -240,20 +239,8 @@ def _version(where: str | Path | Reference, revision: str | None, token: str | N
     return open_version(Reference(named_version.repo, revision or named_version.revision), token)
 
 
-def _refuse_state(version: Version, state: Mapping[str, Any] | None, streaming: bool, split: str | None) -> None:
-    if state is None:
-        return
-    if not streaming or split is None:
-        raise DailytalkError("only the stream of one split has a state", "give streaming=True and split= too")
-    if isinstance(version.where, Reference) and version.where.revision is None:
-        raise DailytalkError(
-            "a state holds only for the version that it was taken from, and the main branch moves",
-            "give revision= the tag or commit, both before and after the stop",
-        )
-
-
 def _refuse_unknown(version: Version, config: str, columns: Sequence[str] | None) -> None:
-    """Before anything is downloaded. A dataset that is laid out in another way is for `datasets` to judge."""
+    """Raise before any download. A dataset with another layout is left to `datasets`."""
     configs = version.configs()
     if configs and config not in configs:
         raise DailytalkError(f"{version} has no config {config!r}", f"choose one of {', '.join(configs)}")
@@ -335,24 +322,13 @@ def _with_stereo(data: Any, version: Version) -> Any:
 
 
 def _recorded(data: Any, flag: str) -> Any:
-    """The rows in which a column is null; all of data from before there was such a column."""
+    """The rows in which a column is null; all rows of data from before there was such a column."""
     if isinstance(data, dict):
         return type(data)({split: _recorded(part, flag) for split, part in data.items()})
-    return data.filter(_is_null, input_columns=flag) if flag in data.features else data
+    return data.filter(partial(operator.is_, None), input_columns=flag) if flag in data.features else data
 
 
-def _is_null(value: Any) -> bool:
-    return value is None
-
-
-# Windows of conversations for PyTorch: both channels as (2, n), the words in them, and a batch of both.
-#
-# Windows are at fixed places of each conversation, so that a run can be repeated; only their own seconds are
-# decoded. What a window holds beyond the end of its conversation is zeros, marked by `length`. Mimi, Moshi's
-# codec, makes 12.5 frames a second, so that a window is a whole number of them.
-
-
-#: Seconds of one frame of Mimi: 12.5 a second.
+#: Seconds of one frame of Mimi, Moshi's codec: 12.5 a second.
 FRAME_SECONDS = Fraction(2, 25)
 
 #: Columns that windows are made of.
@@ -366,7 +342,7 @@ class Window(TypedDict):
     """A part of a conversation.
 
     `start` is its second in the conversation, `audio` float32 of shape (2, n), the main speaker first, with zeros
-    from sample `length` on. `words` have times in seconds of the window; `main`: the main speaker's.
+    from sample `length` on, beyond the end of the conversation. `words` have times in seconds of the window.
     """
 
     conversation_id: str
@@ -377,7 +353,7 @@ class Window(TypedDict):
 
 
 class WindowBatch(TypedDict):
-    """What `collate_windows` makes: `audio` (b, 2, n), `lengths` (b,) int64 in samples, and a list a window."""
+    """A batch of `collate_windows`: `audio` (b, 2, n), `lengths` (b,) int64 in samples, a list item a window."""
 
     conversation_id: list[str]
     start: torch.Tensor
@@ -386,15 +362,13 @@ class WindowBatch(TypedDict):
     words: list[list[AlignedWord]]
 
 
+@dataclass(eq=False)
 class _Windows(IterableDataset[Window]):
-    def __init__(self, dataset: Any, seconds: float, hop: float, sample_rate: int, main: str) -> None:
-        self.dataset, self.seconds, self.hop, self.sample_rate, self.main = (
-            dataset,
-            seconds,
-            hop,
-            sample_rate,
-            main,
-        )
+    dataset: Any
+    seconds: float
+    hop: float
+    sample_rate: int
+    main: str
 
     def __iter__(self) -> Iterator[Window]:
         for row in _own_rows(self.dataset):
@@ -404,9 +378,10 @@ class _Windows(IterableDataset[Window]):
 def moshi_windows(
     dataset: Any, seconds: float = 30.0, hop: float | None = None, sample_rate: int = 24000, main: str = "left"
 ) -> "IterableDataset[Window]":
-    """Windows of all conversations of a dataset, one after another, for a loop or a `DataLoader`.
+    """Return the windows of all conversations of a dataset, one after another, for a loop or a `DataLoader`.
 
-    The workers of a DataLoader share the conversations among them: a stream its shards, anything else its rows.
+    Windows are at fixed places of each conversation, so that a run can be repeated; only their own seconds are
+    decoded. The workers of a DataLoader share the conversations: a stream its shards, other datasets their rows.
 
     >>> from dailytalk_contiguous import load, moshi_windows
     >>> windows = moshi_windows(load("work", split="train"), seconds=2.4)
@@ -416,12 +391,12 @@ def moshi_windows(
     ['Hello', 'there.', 'Hi,', 'hello.']
 
     Args:
-        dataset: rows of the config `conversations`: what `load` gives for a split, or a list of rows.
+        dataset: rows of the config `conversations`: a split that `load` returned, or a list of rows.
         seconds: length of a window, a multiple of 0.08 s (one frame of Mimi).
         hop: seconds from one window to the next, in (0, seconds]; `seconds` if None. The last window of a
             conversation is the first that reaches its end.
         sample_rate: Hz; other audio is resampled.
-        main: the side that is Moshi's, `left` (what was resynthesised is there) or `right`.
+        main: the side that is Moshi's, `left` (the resynthesised speaker) or `right`.
 
     Returns an iterable of `Window`s; iterating again starts over.
 
@@ -451,7 +426,7 @@ def moshi_windows(
 
 
 def collate_windows(batch: Sequence[Window]) -> WindowBatch:
-    """Windows of one length as one batch: the `collate_fn` of a DataLoader over `moshi_windows`."""
+    """Make windows of one length one batch: the `collate_fn` of a DataLoader over `moshi_windows`."""
     return {
         "conversation_id": [window["conversation_id"] for window in batch],
         "start": torch.tensor([window["start"] for window in batch], dtype=torch.float64),
@@ -506,6 +481,6 @@ def _of_row(row: Mapping[str, Any], seconds: float, hop: float, sample_rate: int
             "words": words_between(words, start, end),
         }
         number += 1
-        # Half a sample: what is left of a length that is a multiple of the hop is rounding.
+        # Half a sample: the rest of a length that is a multiple of the hop is rounding.
         if start + seconds >= total - 0.5 / audio.sample_rate:
             return

@@ -51,7 +51,7 @@ class DataFile(NamedTuple):
 class PublishedRow(NamedTuple):
     """A row of `conversations` as it is published, its split, and how often a manifest lists it.
 
-    It has no `audio` if an earlier run packed it.
+    The row has no `audio` if an earlier run packed it.
     """
 
     row: Row
@@ -66,9 +66,9 @@ class Packed:
     Attributes:
         files: all data files, sorted by name.
         sample_rate: Hz of all conversations, or None where they differ.
-        disjoint: what no two splits share: `speakers` (of the kept side), `recordings`, or `conversations`.
+        disjoint: the kind that no two splits share: `speakers` (of the kept side), `recordings`, `conversations`.
         rejects: conversations that could not be published.
-        fields: those of utterances that stages of people's own publish.
+        fields: those of utterances that people's own stages publish.
     """
 
     files: tuple[DataFile, ...]
@@ -86,10 +86,7 @@ class Packed:
 
 
 def manifest(packed: Packed, tag: str | None, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """The manifest of a version.
-
-    `changes` are those since `changes["previous"]`, in numbers (see `publish.compare`).
-    """
+    """Return the manifest of a version; `changes` are those since `changes["previous"]`, in numbers."""
     files_of = {
         config: [file for files in splits.values() for file in files] for config, splits in packed.configs.items()
     }

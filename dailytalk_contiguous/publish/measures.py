@@ -1,6 +1,6 @@
-"""What is measured of a conversation, by which it is judged (`publish.verdict`).
+"""The measures of a conversation, by which it is judged (`publish.verdict`).
 
-A training folder keeps of each conversation what does not follow from who speaks when (`portable_measures`).
+A training folder keeps the measures of each conversation that do not follow from its turns (`portable_measures`).
 """
 
 import math
@@ -22,11 +22,11 @@ class ConversationMeasure(NamedTuple):
 
     Attributes:
         title: the head of its column.
-        unit: of what is shown; empty for a plain number.
+        unit: of the shown value; empty for a plain number.
         digits: decimals that are shown.
-        worse: which end is worse: `high`, `low`, or `far` (from 1, either way).
-        about: a sentence on what it is.
-        factor: what a value is multiplied by before it is shown.
+        worse: the worse end: `high`, `low`, or `far` (from 1, either way).
+        about: its definition in a sentence.
+        factor: from a value to the shown value.
     """
 
     title: str
@@ -37,7 +37,7 @@ class ConversationMeasure(NamedTuple):
     factor: float = 1.0
 
 
-#: The measures of a conversation by name, in the order of the table. Of what has two sides the worse one counts.
+#: The measures of a conversation by name, in the order of the table. Of two sides the worse one counts.
 CONVERSATION_MEASURES = {
     "duration": ConversationMeasure("length", "s", 0, "low", "Length of the conversation."),
     "confidence": ConversationMeasure(
@@ -120,13 +120,12 @@ CONVERSATION_MEASURES = {
     "first_turn": ConversationMeasure("silent start", "s", 1, "high", "Seconds until somebody speaks."),
 }
 
-
 #: Values by the names of `CONVERSATION_MEASURES`; None where unknown.
 MeasuredConversation = dict[str, float | None]
 
 
 def measure_turns(timed: Sequence[Timed], duration: float, window: float = 100.0) -> MeasuredConversation:
-    """Those measures of a conversation that follow from who speaks when; the others are None.
+    """Return the measures of a conversation that follow from its turns; the others are None.
 
     `window`: seconds of a trainer's window.
     """
@@ -151,10 +150,9 @@ def measure_turns(timed: Sequence[Timed], duration: float, window: float = 100.0
 
 
 def measure_conversation(row: Mapping[str, Any], rebuilt: bool) -> MeasuredConversation:
-    """All measures of a conversation: a row of `core.schema.BUILT` that can be used, with or without audio.
+    """Return all measures of a conversation: a row of `core.schema.BUILT` that can be used, with or without audio.
 
-    `rebuilt`: whether it was rebuilt; otherwise nothing was resynthesised. Of a clip, turn-taking
-    is not measured.
+    `rebuilt`: whether it was rebuilt; otherwise nothing was resynthesised. Turn-taking is not measured of a clip.
     """
     utterances, words = row["utterances"] or (), row["alignments"] or ()
     duration = row["duration"] or 0.0
@@ -174,7 +172,7 @@ def measure_conversation(row: Mapping[str, Any], rebuilt: bool) -> MeasuredConve
 
 
 def unsure_utterances(row: Mapping[str, Any]) -> dict[str, int]:
-    """How many utterances of a row have words of each recogniser that does not say how sure it is of them."""
+    """Count the utterances of a row by recogniser, of recognisers that give no confidence."""
     counts: Counter[str] = Counter()
     for utterance in row["utterances"] or ():
         recogniser = (utterance["models"] or {}).get("recogniser")
@@ -184,7 +182,7 @@ def unsure_utterances(row: Mapping[str, Any]) -> dict[str, int]:
     return dict(counts)
 
 
-#: Measures of a conversation that follow from who speaks when.
+#: Measures of a conversation that follow from its turns.
 _OF_TURNS = (
     *("duration", "least_talk", "main_talk", "overlap", "overlapping_turns", "response", "turns_per_window"),
     *("longest_turn", "longest_monologue", "first_turn"),
@@ -192,9 +190,9 @@ _OF_TURNS = (
 
 
 class SeparatedSpeech(NamedTuple):
-    """How sure a conversation is that was separated from one channel.
+    """The certainty of a conversation that was separated from one channel.
 
-    `utterances`, and those whose side is `doubtful`; its `seconds`, and those in which both sides are `mixed`.
+    `utterances`, and how many have a `doubtful` side; its `seconds`, and those in which both sides are `mixed`.
     """
 
     utterances: int
@@ -204,7 +202,7 @@ class SeparatedSpeech(NamedTuple):
 
 
 def separated_speech(row: Mapping[str, Any]) -> SeparatedSpeech | None:
-    """That of a finished or tagged row; None where each speaker was recorded on a channel of their own."""
+    """Return that of a finished or tagged row; None where each speaker was recorded on a channel of their own."""
     if row.get("separated_by") is None:
         return None
     utterances = [utterance for utterance in row["utterances"] or () if utterance.get("origin")]
@@ -218,11 +216,11 @@ def separated_speech(row: Mapping[str, Any]) -> SeparatedSpeech | None:
 
 
 def portable_measures(row: Mapping[str, Any]) -> dict[str, Any]:
-    """What a training folder keeps of a row, so that it is judged as the row is (`Judge.add_measured`).
+    """Return the facts of a row that a training folder keeps to be judged as the row is (`Judge.add_measured`).
 
-    `measures`: those that do not follow from who speaks when; `unsure`: `unsure_utterances`; `recorded_overlap`:
-    that of `recorded_overlap`; `talk`: that it is one (`is_talk`); `separated`: `separated_speech`, and
-    `separated_by` the models, where it came with one channel.
+    `measures`: those that do not follow from its turns; `unsure`: `unsure_utterances`; `recorded_overlap`: that of
+    `recorded_overlap`; `talk`: `is_talk`, if true; `separated`: `separated_speech`, and `separated_by` the models,
+    where it came with one channel.
     """
     measured = measure_conversation(row, rebuilt=True).items()
     measures = {name: round(value, 6) for name, value in measured if value is not None and name not in _OF_TURNS}
@@ -235,14 +233,14 @@ def portable_measures(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def recorded_overlap(row: Mapping[str, Any]) -> float | None:
-    """Seconds in which both speak in the recording, where the timeline keeps these; else None."""
+    """Return the seconds in which both speak in the recording, if the timeline keeps them; else None."""
     timeline = row.get("timeline") or {}
     seconds = timeline.get("source_overlap_seconds")
     return float(seconds) if timeline.get("mode") in ("anchor", AS_RECORDED) and is_number(seconds) else None
 
 
 def is_talk(row: Mapping[str, Any]) -> bool:
-    """Whether a row that was not only tagged is a talk with a machine: its timing is its own, not rebuilt."""
+    """Whether a row that was not only tagged is a talk with a machine: its timeline is not rebuilt."""
     return not row.get("timeline") and not row.get("labels")
 
 

@@ -1,8 +1,9 @@
-"""A folder for moshi-finetune, judged as a strict trainer would, before a GPU is paid for.
+"""The check of a folder for moshi-finetune, as strict as a trainer, before a GPU is paid for.
 
-Each kind of finding is something that moshi-finetune did when it was run on such a folder: fail late, or continue
-without a message (`docs/fine-tuning.md` lists them). What it rejects at the start is found here too. A folder
-without its configuration is judged by the recommended window and a batch of one, which every split can fill.
+Each kind of finding is a failure that moshi-finetune showed when it was run on such a folder: it stopped late, or
+continued without a message (`docs/fine-tuning.md` lists them). Files that it rejects at the start are found here
+too. A folder without its configuration is judged by the recommended window and a batch of one, which every split
+can fill.
 """
 
 import math
@@ -64,7 +65,7 @@ _STOCK = ("kyutai/moshiko", "kyutai/moshika")
 
 @dataclass(frozen=True)
 class TrainerPlan:
-    """What a trainer would do with a folder.
+    """The settings of a trainer for a folder.
 
     Attributes:
         manifests: files by split, `train` and `eval`; only those that exist.
@@ -82,7 +83,7 @@ class TrainerPlan:
 
 
 def read_plan(folder: Path, name: str = CONFIG) -> tuple[TrainerPlan, list[Finding]]:
-    """The plan in the configuration of that name, or that of the recommended settings where there is none."""
+    """Read the plan from the configuration of that name, or make it of the recommended settings without one."""
     path = folder / name
     if clips := {side: folder / name for side, name in CLIP_MANIFESTS.items() if (folder / name).is_file()}:
         # The folder does not name its model; conditions are only exported for a model that takes them.
@@ -151,9 +152,8 @@ def _positive(value: Any) -> bool:
 
 _EXPORT_AGAIN = "export again with `dailytalk export`"
 
-
-#: What is found of what else a line of a manifest names, by the folder, the line in words, its fields, and the
-#: levels of the WAV files that such lines have named so far, by their names in the folder.
+#: Yields the findings on other files that a line of a manifest names, by the folder, the line in words, its fields
+#: and the levels of the WAV files that such lines have named so far, by their names in the folder.
 LineCheck = Callable[[Path, str, Mapping[str, Any], dict[str, Loudness | None]], Iterator[Finding]]
 
 
@@ -176,7 +176,7 @@ def is_moshi(folder: Path) -> bool:
 def check_moshi(
     folder: Path, settings: CheckSettings, config: str = CONFIG, check_line: LineCheck | None = None
 ) -> Checked:
-    """Findings on a Moshi folder, and what is in it: files, hours, words and windows of each side.
+    """Check a Moshi folder; findings, and counts: files, hours, words and windows of each side.
 
     `config` is the file with the trainer's configuration.
     """
@@ -278,28 +278,23 @@ def _file(folder: Path, wav: Path, duration: float, plan: TrainerPlan, contents:
     if contents.decode:
         loudness = yield from loudness_of(shown, lambda: {"bytes": None, "path": to_uri(wav)})
     if loudness:
-        yield from _moshi_audio(shown, loudness, duration)
+        if loudness.channels != 2:
+            what = f"it has {counted(loudness.channels, 'channel')}, not 2: training stops at the first batch "
+            yield error("not-stereo", shown, f"{what}with it", _EXPORT_AGAIN)
+        if loudness.sample_rate != SAMPLE_RATE:
+            what = f"its rate is {loudness.sample_rate} Hz, not {SAMPLE_RATE}: it is resampled without a message"
+            yield error("wrong-rate", shown, what, "export it again without --sample-rate")
+        if abs(loudness.seconds - duration) > DURATION_TOLERANCE:
+            what = f"the manifest says {duration:.3f} s, the audio has {loudness.seconds:.3f} s"
+            yield error("wrong-duration", shown, what, _EXPORT_AGAIN)
+        if loudness.is_silent(0):
+            what = "the left channel, Moshi's, is silent"
+            yield error("silent-left", shown, what, "export it again, with the other --main?")
         if loudness.channels > 1 and loudness.is_silent(1):
             contents.silent_right.append(shown)
     yield from _moshi_transcript(
         shown, with_pending_edits(wav.with_suffix(".json"), folder), loudness, plan, contents
     )
-
-
-def _moshi_audio(shown: str, loudness: Loudness, duration: float) -> Iterator[Finding]:
-    if loudness.channels != 2:
-        what = f"it has {counted(loudness.channels, 'channel')}, not 2: training stops at the first batch with it"
-        yield error("not-stereo", shown, what, _EXPORT_AGAIN)
-    if loudness.sample_rate != SAMPLE_RATE:
-        what = f"its rate is {loudness.sample_rate} Hz, not {SAMPLE_RATE}: it is resampled without a message"
-        yield error("wrong-rate", shown, what, "export it again without --sample-rate")
-    if abs(loudness.seconds - duration) > DURATION_TOLERANCE:
-        what = f"the manifest says {duration:.3f} s, the audio has {loudness.seconds:.3f} s"
-        yield error("wrong-duration", shown, what, _EXPORT_AGAIN)
-    if loudness.is_silent(0):
-        yield error(
-            "silent-left", shown, "the left channel, Moshi's, is silent", "export it again, with the other --main?"
-        )
 
 
 def _moshi_transcript(
@@ -344,7 +339,7 @@ def _listed_too_often(folder: Path, contents: _Contents) -> Iterator[Finding]:
 
 
 def _silent_right(plan: TrainerPlan, contents: _Contents) -> Iterator[Finding]:
-    """One advice for all files, because of a corpus of clips it may be every one."""
+    """One advice for all files, because in a corpus of clips every file may be such."""
     silent = contents.silent_right
     if not silent:
         return
@@ -409,5 +404,5 @@ def _shown(folder: Path, path: Path) -> str:
 
 
 def window_count(lengths: Iterable[float], duration_sec: float) -> int:
-    """Windows into which the trainer cuts files of these seconds: it pads the last one of each."""
+    """Count the windows into which the trainer cuts files of these seconds: it pads the last one of each."""
     return sum(max(1, math.ceil(length / duration_sec - 1e-6)) for length in lengths)

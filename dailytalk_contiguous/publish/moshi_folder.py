@@ -2,8 +2,8 @@
 
 Layout (as in that repository's README): `train.jsonl` and `eval.jsonl` with `{"path", "duration"}`, paths relative
 to the manifest; `data_stereo/NAME.wav` (left: the voice that Moshi learns), words in `NAME.json` beside it. The
-trainer takes every file whose name ends in `jsonl` for a manifest, so what else we have to say about a
-conversation is in `conversations.json`; the configuration names the two files and never the folder.
+trainer takes every file whose name ends in `jsonl` for a manifest, so other facts about a conversation are in
+`conversations.json`; the configuration names the two files and never the folder.
 """
 
 import json
@@ -36,22 +36,18 @@ from dailytalk_contiguous.publish.moshi_check import (
 )
 from dailytalk_contiguous.store.files import json_document, json_text
 
-# Cutting long conversations for a trainer's window: in silence of both speakers, and evenly.
-#
-# The trainer itself cuts every file each `duration_sec`, in the middle of a word if need be. A cut of ours never
-# splits a word, an utterance or a laugh: where there is no silence in a whole window, the piece stays longer.
-
-
 #: Seconds of mutual silence at least: a cut in less would clip a breath or the end of a room's echo.
 SHORTEST_SILENCE = 0.2
 
 
 def cut_points(busy: Iterable[tuple[float, float]], duration: float, longest: float) -> list[float]:
-    """Edges of the pieces, from 0.0 to `duration` seconds.
+    """Return the edges of the pieces of a conversation, from 0.0 to `duration` seconds.
+
+    The trainer itself cuts every file each `duration_sec`, in the middle of a word if need be. These cuts are
+    even, in silence of both speakers, and never split a word, an utterance or a laugh.
 
     Args:
         busy: starts and ends in seconds of all speech and sounds of both speakers, in any order.
-        duration: seconds.
         longest: seconds that a piece may have; longer only where no silence allows a cut. 0 never cuts.
     """
     edges = [0.0]
@@ -91,8 +87,6 @@ _MOST_TAGS = 3
 
 @dataclass(frozen=True)
 class PieceSettings(exports.ExportSettings):
-    """Of formats whose conversations may be cut."""
-
     max_length: float = setting(
         0.0, "Longer conversations are cut at mutual silence: 100s, 5m, or never.",
         panel="result", unit="time", words={"never": 0.0}, shown="never",
@@ -101,8 +95,6 @@ class PieceSettings(exports.ExportSettings):
 
 @dataclass(frozen=True)
 class MoshiSettings(PieceSettings):
-    """The options of exports that moshi-finetune and its forks read."""
-
     both_speakers: bool = setting(False, "The other speaker's words too, as SPEAKER_OTHER.", panel="result")
     text_conditions: bool = setting(
         False, "Write style and emotion as text_conditions; a stock model stops on them.", panel="result"
@@ -114,7 +106,7 @@ class MoshiSettings(PieceSettings):
 
 
 class Trainer(NamedTuple):
-    """A trainer of such folders: the name of its configuration, its address, and what its example recommends."""
+    """A trainer of such folders: the name of its configuration, its address, and the values of its example."""
 
     config: str
     repository: str
@@ -147,9 +139,9 @@ MOSHI_FINETUNE = Trainer(CONFIG, _REPOSITORY, _EXAMPLE, _MODEL, WINDOW_SECONDS, 
 
 
 def window_seconds(lengths: Sequence[float], recommended: int = WINDOW_SECONDS) -> int:
-    """`duration_sec` for files of these seconds: the recommended one, or the longest file where that is shorter.
+    """Return `duration_sec` for files of these seconds: the recommended one, or the longest file if shorter.
 
-    What a window holds beyond the end of a file is padding that is computed and not learned from.
+    A window beyond the end of a file is padding that is computed and not learned from.
     """
     return min(recommended, max(1, math.ceil(max(lengths, default=1.0))))
 
@@ -198,7 +190,7 @@ run_dir: {json.dumps(f"runs/{folder.name}", ensure_ascii=False)}
 
 @lru_cache(maxsize=1)
 def token_counter(path: str) -> Callable[[str], int]:
-    """How many tokens a SentencePiece model gives a word, as the trainer asks it.
+    """Return a function that counts the tokens of a word by a SentencePiece model, as the trainer does.
 
     Raises DailytalkError if sentencepiece is not installed, or the file is no such model.
     """
@@ -224,7 +216,7 @@ def words_in_frames(
     end: float,
     counter: Callable[[str], int] | None = None,
 ) -> tuple[list[publish_items.AlignedWord], FrameTimes]:
-    """The main speaker's words of a piece, in its own seconds, each in a frame that the trainer leaves to it."""
+    """Place the main speaker's words of a piece, in its own seconds, so that the trainer keeps each of them."""
     turns = [
         (utterance.start - start, utterance.end - start) for utterance in conversation.utterances if utterance.main
     ]
@@ -239,7 +231,7 @@ def words_in_frames(
 
 
 def refuse_path(out: Path, settings: exports.ExportSettings | None = None) -> None:
-    """Raise DailytalkError for a folder that the trainer can't be given by its path, or a wrong tokenizer."""
+    """Raise DailytalkError for a folder whose path the trainer can't take, or a wrong tokenizer."""
     # The trainer takes `a.jsonl:0.7,b.jsonl:0.3` for two weighted sources.
     bad = [mark for mark in (",", ":") if mark in str(out.resolve())]
     if bad:
@@ -252,19 +244,19 @@ def refuse_path(out: Path, settings: exports.ExportSettings | None = None) -> No
 
 
 def piece_edges(item: publish_items.Conversation, longest: float) -> list[int]:
-    """The samples at which a conversation is cut into pieces of so many seconds, its ends among them."""
+    """Return the samples at which a conversation is cut into pieces of `longest` seconds at most, and its ends."""
     busy = [(word.start, word.end) for word in item.words] + [*item.sounds]
     busy += [(utterance.start, utterance.end) for utterance in item.utterances]
     return [round(edge * item.sample_rate) for edge in cut_points(busy, item.duration, longest)]
 
 
 def piece_path(folder: str, conversation: str, number: int, pieces: int) -> str:
-    """The path of a piece without its ending; the only one is called like its conversation."""
+    """Return the path of a piece without its ending; a single piece has the name of its conversation."""
     return f"{folder}/{conversation}" + (f"--{number:03d}" if pieces > 1 else "")
 
 
 def write_moshi(export: exports.Export, item: publish_items.Conversation) -> Iterator[exports.FileEntry]:
-    """Write the pieces of a conversation, each as WAV and words, and what `check` has to know of it in `about`."""
+    """Write the pieces of a conversation, each as WAV and words, and the facts for `check` into `about`."""
     settings, rate = export.settings, item.sample_rate
     if not any(word.main for word in item.words):
         raise BadInput("the main speaker has no words", "check its audio, or export it with the other --main")
@@ -297,7 +289,7 @@ def write_moshi(export: exports.Export, item: publish_items.Conversation) -> Ite
         entries.append(
             exports.FileEntry({"path": f"{name}.wav", "duration": (last - first) / rate}, (last - first) / rate)
         )
-    export.about[item.id] = {  # what the checker has to know of it, and no trainer reads
+    export.about[item.id] = {  # for the check; no trainer reads it
         "duration": item.duration,
         "language": item.language,
         "kept_speakers": [name or "" for name in item.kept_speakers],
@@ -320,9 +312,9 @@ def write_moshi(export: exports.Export, item: publish_items.Conversation) -> Ite
 def finish_moshi(
     export: exports.Export, lists: exports.Lists, trainer: Trainer = MOSHI_FINETUNE, prefix: float = 0.0
 ) -> Mapping[str, exports.FileText]:
-    """The manifests and the configuration, with the record that `check` reads written before them.
+    """Return the manifests and the configuration, after the record for `check` is written.
 
-    `prefix` is what prompts take of a window at most, in seconds.
+    `prefix`: seconds of a window that prompts take at most.
     """
     about = {name: facts | {"split": export.side[name]} for name, facts in export.about.items()}
     export.target.write_text(publish_items.ABOUT, json_document(about))
@@ -353,7 +345,7 @@ MOSHI = exports.ExportFormat(
 
 
 def alignments_of(words: Iterable[publish_items.AlignedWord]) -> list[Any]:
-    """Words as moshi-finetune reads them: text, start and end in seconds, speaker."""
+    """Return words as moshi-finetune reads them: text, start and end in seconds, speaker."""
     return [
         [word.text, [round(word.start, 6), round(word.end, 6)], MAIN if word.main else OTHER] for word in words
     ]
@@ -371,7 +363,7 @@ def words_text(counts: Mapping[str, Any]) -> str:
 def training_lists(
     root: Path, lists: exports.Lists, trainer: Trainer = MOSHI_FINETUNE, prefix: float = 0.0
 ) -> tuple[dict[str, exports.FileText], dict[str, int]]:
-    """The manifests and the configuration of a folder, and the windows of each side."""
+    """Return the manifests and the configuration of a folder, and the number of windows of each side."""
     lengths = [entry.seconds + prefix for entries in lists.values() for entry in entries]
     duration_sec = window_seconds(lengths, trainer.window)
     windows = {

@@ -1,4 +1,4 @@
-"""The one reader: whatever holds conversations or clips is opened here, and read as `Items`."""
+"""Opens every kind of folder or version of conversations or clips as `Items`."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from dailytalk_contiguous.store.work_folder import CLIPS, DATASET, MEASURED, STA
 
 
 def open_items(where: str | Path | Version, finished: bool = False) -> Items:
-    """Open whatever holds conversations or clips.
+    """Open a folder or a version of conversations or clips.
 
     >>> from dailytalk_contiguous.publish.opening import open_items
     >>> items = open_items("work")
@@ -26,8 +26,8 @@ def open_items(where: str | Path | Version, finished: bool = False) -> Items:
 
     Args:
         where: a work folder of conversations (finished, or only tagged), a folder of their shards, a work folder
-            of `dailytalk corpus` (finished, or only measured), a mix, a training folder for Moshi, what an app
-            claims (`converse`: talks), a version in a folder or on the Hub: what `open_version` gave, or
+            of `dailytalk corpus` (finished, or only measured), a mix, a training folder for Moshi, a folder of an
+            app (`converse`: talks), a version in a folder or on the Hub: as `open_version` opened it, or
             `OWNER/NAME@TAG`.
         finished: reject a folder in which nothing is finished.
 
@@ -63,12 +63,12 @@ def open_items(where: str | Path | Version, finished: bool = False) -> Items:
 
 
 def claimed(folder: Path) -> Items | None:
-    """A folder, but no work folder, that an app knows how to read; None where none claims it."""
+    """Open a folder, which is no work folder, by the app that claims it; None where none does."""
     return next((reader(folder) for reader in parts("READERS") if reader.claims(folder)), None)
 
 
 def reference_at(where: Path | Version) -> ReferenceCorpus:
-    """What a corpus-stats.json says, or that of a work folder or a version, to compare with.
+    """Read a corpus-stats.json, or that of a work folder or a version, to compare with.
 
     Raises DailytalkError if there is none, or it is damaged.
     """
@@ -87,7 +87,7 @@ def reference_at(where: Path | Version) -> ReferenceCorpus:
 
 
 def finished_items(folder: Path) -> Shards:
-    """The finished conversations or clips of a folder. Raises DailytalkError if it holds none in shards."""
+    """Open the finished conversations or clips of a folder. Raises DailytalkError if it holds none in shards."""
     items = open_items(folder, finished=True)
     if not isinstance(items, Shards):
         raise DailytalkError(

@@ -1,4 +1,16 @@
-"""From a work folder to the files of a version: which rows go where, their Parquet files, and their index."""
+"""Packs a work folder into the Parquet files of a version on this disk: all of a push except the Hub.
+
+Every conversation is read twice: once to decide its split and its file, without its audio, and once with its
+audio. The first pass (`index_folder`) rejects rows that can't be published, and keeps a few hundred bytes of a
+conversation, so that a corpus of any length fits in memory. The second pass goes through the rows in the order of
+the version: it writes the files of `conversations` and `utterances` side by side, and shows each row as it is
+written to those that count and compare. Threads cut and encode rows: decoding, encoding and hashing release the
+interpreter lock. A stopped run continues with the first missing file.
+
+A version that adds, changes or drops a few conversations must leave most bytes where they were, because only new
+content is sent. So a row's file and position follow from a hash of its id, never from its neighbours; the number
+of files is a power of two that is kept as long as file sizes allow, and when it doubles, each file is cut in two.
+"""
 
 import errno
 import hashlib
@@ -39,14 +51,7 @@ from dailytalk_contiguous.store.owned_folder import file_name
 from dailytalk_contiguous.store.parquet import open_parquet, writing_parquet
 from dailytalk_contiguous.store.work_folder import TAGGED, read_run
 
-# Indexing the finished conversations of a work folder, without reading their audio.
-#
-# Publishing reads every conversation twice: once to decide its split and its file, once with its audio, for
-# everything else. The first pass rejects what can't be published, and keeps a few hundred bytes of a
-# conversation, so that a corpus of any length fits in memory.
-
-
-#: What rejects of a push name as their stage.
+#: The stage that rejects of a push name.
 STAGE = "push"
 
 #: The fields of a row's provenance that are read (see `core.documents.expect`).
@@ -66,9 +71,9 @@ class Finished(NamedTuple):
         kept_speakers: names of those whose own voices are in it; None is not known.
         seconds: of audio. heard: number of audible utterances. heard_seconds: their total length.
         chain: digest after each stage of the spoken half, from its shard; empty where the shard has none.
-        digest: changes whenever the row may have.
-        clip: what decides how often a manifest lists it (see `clip_folder.listed_clips`), with the split that it
-            has already; None of a conversation, whose split is still to be decided.
+        digest: changes whenever the row may have changed.
+        clip: the columns that decide how often a manifest lists it (see `clip_folder.listed_clips`), with its
+            split; None of a conversation, whose split is still to be decided.
         place: where the row is.
         interactions: ids of the clips of interaction that are published of it.
     """
@@ -91,7 +96,7 @@ class Index:
     """All finished conversations, by id.
 
     Attributes:
-        items: what they are read through.
+        items: their reader.
         conversations: sorted by id.
         sample_rate: Hz of all of them, or None where they differ.
         bytes_per_second: of their encoded audio, to two digits: the mean hardly depends on how shards are laid
@@ -111,8 +116,7 @@ def index_folder(folder: Path, per_kind: int = 0) -> Index:
 
     `per_kind`: clips of interaction that are published of each kind, at most.
 
-    Raises:
-        DailytalkError: there are none, a shard can't be read or is no finished dataset's, or an id occurs twice.
+    Raises DailytalkError: there are none, a shard is damaged or of no finished dataset, or an id occurs twice.
     """
     items = opening.finished_items(folder)
     finished: dict[str, Finished] = {}
@@ -188,7 +192,7 @@ def index_folder(folder: Path, per_kind: int = 0) -> Index:
 
 
 def finished_rows(items: publish_items.Shards, members: Sequence[Finished]) -> list[Row]:
-    """Rows with the columns of `core.schema.BUILT`. Raises DailytalkError if one changed."""
+    """Return rows with the columns of `core.schema.BUILT`. Raises DailytalkError if one changed."""
     by_place = sorted(members, key=attrgetter("place"))
     rows: dict[str, Row] = {}
     try:
@@ -205,16 +209,9 @@ def finished_rows(items: publish_items.Shards, members: Sequence[Finished]) -> l
     return [rows[finished.id] for finished in members]
 
 
-# Provenance of a published row, and the name of its audio, without anything about the machine that made it.
-#
-# A finished row holds its provenance as JSON; a published one has columns. Models and voices may have been named
-# by a folder on a disk, which is private and different on every machine: of such a name the last part is
-# published.
-
-
 @dataclass(frozen=True)
 class RowOrigin:
-    """What `run.json` of a work folder records about all of its rows.
+    """The record of all rows in `run.json` of a work folder.
 
     Attributes:
         source: the dataset that the recordings are from, as `NAME@REVISION`, or None.
@@ -242,7 +239,7 @@ def origin(folder: Path) -> RowOrigin:
 
 
 def row_provenance(row: Mapping[str, Any]) -> dict[str, Any]:
-    """What the provenance of a finished row says. Raises BadInput if it is not JSON, or not of its shape."""
+    """Parse the provenance of a finished row. Raises BadInput if it is not JSON, or not of its shape."""
     text = expect(row["provenance"] or "{}", str, "its provenance", "build the conversation again")
     value = parse_json(text, "its provenance", "build the conversation again")
     record: dict[str, Any] = expect(value, _PROVENANCE, "its provenance", "build the conversation again")
@@ -250,6 +247,11 @@ def row_provenance(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def provenance(row: Mapping[str, Any], finished: Finished, made_by: RowOrigin) -> dict[str, Any]:
+    """Return the provenance of a published row, of columns where a finished row has JSON.
+
+    Models and voices may have been named by a folder on a disk, which is private and different on every machine:
+    of such a name the last part is published.
+    """
     record = row_provenance(row)
     settings = record.get("settings")
     labels = row["labels"] or {}
@@ -287,13 +289,6 @@ def published_utterance(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {**fields, "synthesis": {**synthesis, **names}}
 
 
-# Placing rows in files, and cutting files into row groups: by the ids of the rows, never by their neighbours.
-#
-# A version that adds, changes or drops a few conversations must leave most bytes where they were, because only
-# new content is sent. So a row's file and position follow from a hash of its id; the number of files is a
-# power of two that is kept as long as file sizes allow, and when it doubles, each file is cut in two.
-
-
 #: Bytes of a file at most, in the mean of its split, when their number is chosen again: what `datasets` and the
 #: viewer of the Hub are at ease with (100-250 MB, see the measures in `benchmarks/publish.py`).
 SHARD_BYTES = 250_000_000
@@ -302,7 +297,7 @@ SHARD_BYTES = 250_000_000
 LEAST, MOST = 0.3, 1.3
 
 #: Bytes of audio in a row group: below the first never cut unless the next row would pass the last; in between cut
-#: with a chance that makes `_BETWEEN` bytes of it the mean. What a reader of one row has to fetch.
+#: with a chance that makes `_BETWEEN` bytes of it the mean. A reader of one row has to fetch as much.
 ROW_GROUP_LOW, ROW_GROUP_HIGH = 6_000_000, 16_000_000
 _BETWEEN = 4_000_000
 
@@ -318,10 +313,10 @@ def shard_of(name: str, count: int) -> int:
 
 
 def shard_count(names: Iterable[str], size: float, before: int | None, shard_bytes: float = SHARD_BYTES) -> int:
-    """How many files a split is cut into: a power of two, and no more than leave none of them without a row.
+    """Return the number of files of a split: a power of two, and no more than leave none of them without a row.
 
     Args:
-        names: ids of what decides the place of rows; at least one.
+        names: ids that decide the place of rows; at least one.
         size: bytes of all rows.
         before: number in the version before, or None. Kept while the mean size allows it.
         shard_bytes: bytes of a file at most, in the mean.
@@ -342,7 +337,7 @@ def shard_count(names: Iterable[str], size: float, before: int | None, shard_byt
 
 
 class RowGroups(Generic[Item]):
-    """Cuts rows into row groups of 6 to 16 MB of audio, each of which is given to `write`; a larger row is alone.
+    """Cuts rows into row groups of 6 to 16 MB of audio, each of which is passed to `write`; a larger row is alone.
 
     Whether a group ends after a row depends on the row, so that behind a change the old borders soon come back.
     """
@@ -353,7 +348,7 @@ class RowGroups(Generic[Item]):
         self._bytes = 0
 
     def add(self, row: Item, name: str, size: int) -> None:
-        """The next row, with its id and its bytes of audio."""
+        """Add the next row, with its id and its bytes of audio."""
         if self._bytes + size > ROW_GROUP_HIGH:
             self.end()
         self._group.append(row)
@@ -369,19 +364,14 @@ class RowGroups(Generic[Item]):
         self._group, self._bytes = [], 0
 
 
-# The rows of each published config, made from one finished conversation at a time.
-#
-# Audio of a conversation is copied byte for byte; an utterance is cut from its speaker's channel to the
-# sample. A file's name inside the audio column is a plain one, made from the row's id.
-
-
 #: Rows by config, each with the seconds of its audio.
 PublishedRows = dict[str, list[tuple[Row, float]]]
 
 
 def published_rows(finished: Finished, row: Row, made_by: RowOrigin, configs: Collection[str]) -> PublishedRows:
-    """The rows of a finished conversation in each of some configs, in its order, each with its seconds.
+    """Return the rows of a finished conversation in each of some configs, in its order, each with its seconds.
 
+    Audio of a conversation is copied byte for byte; an utterance is cut from its speaker's channel to the sample.
     Raises DailytalkError if its audio can't be read or is not the stereo that the column declares, or an utterance
     or a clip is outside it.
     """
@@ -458,9 +448,9 @@ def _flac(pcm: Pcm, rate: int) -> bytes:
 def words_of(
     fields: Mapping[str, Any], alignments: Sequence[Mapping[str, Any]], seconds: float
 ) -> Iterator[dict[str, Any]]:
-    """The words of an utterance in seconds of its own audio, which has `seconds`.
+    """Yield the words of an utterance in seconds of its own audio, which has `seconds`.
 
-    Only those of its speaker whose middle is in it, cut off at its edges.
+    These are the words of its speaker whose middle is in it, cut off at its edges.
     """
     for word in alignments:
         middle = (word["start"] + word["end"]) / 2
@@ -473,7 +463,7 @@ def words_of(
 
 
 def encoded(name: str, data: bytes, ending: str = ".flac") -> dict[str, Any]:
-    """An audio column's value: the bytes, and a plain file name made from a row's id."""
+    """Return the value of an audio column: the bytes, and a plain file name made from a row's id."""
     return {"bytes": data, "path": file_name(name) + ending}
 
 
@@ -500,12 +490,6 @@ def _cut(fields: Mapping[str, Any], pcm: Pcm, rate: int) -> Pcm:
         )
     first = min(max(round(start * rate), 0), len(pcm) - 1)
     return pcm[first : max(round(end * rate), first + 1), CHANNELS.index(fields["channel"])]
-
-
-# The config `source`: the untouched recordings of a finished dataset, for publishers who have the rights.
-#
-# A recording is read from its tagged path, and only if it is still the one that was tagged: published beside
-# conversations that were made from another file, it would be a false source.
 
 
 #: Bytes of a recording at most. Arrow counts the bytes of a column in 31 bits.
@@ -537,9 +521,11 @@ class PackedRecording(NamedTuple):
 
 
 def recordings(folder: Path, conversations: Iterable[Finished]) -> list[PackedRecording]:
-    """The recordings of finished conversations, by id.
+    """Return the recordings of finished conversations, for the config `source`, by id.
 
-    Raises DailytalkError if one is not known, gone, not the one that was tagged, or too large for Parquet.
+    A recording is read from its tagged path, and only if it is still the one that was tagged: published beside
+    conversations that were made from another file, it would be a false source. Raises DailytalkError if one is not
+    known, gone, not the one that was tagged, or too large for Parquet.
     """
     tagged: dict[str, Row] = {}
     for path in sorted((folder / TAGGED).glob("shard-*.parquet")):
@@ -562,7 +548,7 @@ def split_of(recording: PackedRecording, side: dict[str, str]) -> str:
 
 
 def packed_recording_row(recording: PackedRecording, made_by: RowOrigin) -> tuple[Row, float]:
-    """The row of config `source`, with its seconds. Raises DailytalkError if the recording changed meanwhile."""
+    """Return the row of config `source`, with its seconds. Raises DailytalkError if the recording changed."""
     data = recording.path.read_bytes()
     if len(data) != recording.size:
         raise DailytalkError(f"the recording {recording.fields['audio_file']!r} changed just now", "push again")
@@ -605,13 +591,6 @@ def _recording(name: str, rows: list[Row]) -> PackedRecording:
     return PackedRecording(name, path, size, seconds, first["audio_identity"], first, of_parts)
 
 
-# The staging folder, in which a version waits to be sent: finished files stay, so that no run packs them twice.
-#
-# Each file has a small record of what it was made from. A file with another record, or with none, was
-# made from other rows or by a run that died, and is made again; a folder that holds anything that no push wrote
-# is rejected before a byte is written.
-
-
 #: Name of the file that marks a folder as ours.
 MARK = ".dailytalk-stage"
 
@@ -622,6 +601,7 @@ _SPARE = 200_000_000
 
 
 def claim(stage: Path) -> None:
+    """Mark the staging folder as ours, or raise DailytalkError for a folder with other files."""
     if not (stage / MARK).is_file():
         if stage.exists() and (not stage.is_dir() or any(stage.iterdir())):
             raise DailytalkError(
@@ -645,13 +625,16 @@ _KEPT = {"key": str, "sha256": str, "size": int, "rows": int, "seconds": float}
 
 
 def staged(stage: Path, name: str, key: str) -> DataFile | None:
-    """The file of a name, if it exists and was made from the rows that `key` identifies."""
+    """Return the staged file of a name, if it was made from the rows that `key` identifies, by its small record.
+
+    A file with another record, or with none, was made from other rows or by a run that died, and is made again.
+    """
     try:
         path = inside(stage, name)
         record = expect(read_json(inside(stage, _record(Path(name)))), _KEPT, path.name)
         if record["key"] != key or path.stat().st_size != record["size"]:
             return None
-    except (BadInput, FileNotFoundError):  # not there, or damaged: it is made again
+    except (BadInput, FileNotFoundError):
         return None
     config, split = name.split("/")[0], path.name.split("-")[0]
     return DataFile(name, path, config, split, record["sha256"], record["size"], record["rows"], record["seconds"])
@@ -675,15 +658,7 @@ def _record(path: Path) -> Path:
     return path.with_name(f".{path.name}.json")
 
 
-# Packing a work folder into the Parquet files of one version on this disk: all of a push except the Hub.
-#
-# First a plan (which row is in which split and file) from all columns except the audio, then one pass over the
-# rows with their audio, in the order of the version: it writes the files of `conversations` and `utterances` side
-# by side, and shows each row as it is written to what counts and compares. Threads cut and encode rows: decoding,
-# encoding and hashing release the interpreter lock. A stopped run continues with the first missing file.
-
-
-#: Version of what this code makes of a row; another one packs every file again.
+#: Version of the rows that this code makes; another one packs every file again.
 _CODE = 1
 
 #: Called after each file with the file, how many are done, and how many there are.
@@ -731,8 +706,8 @@ def pack_version(
         workers: threads that cut and encode.
         progress: called after each file. readers: each with each conversation, in the order of the version.
 
-    Raises DailytalkError: the folder holds nothing that can be published, a recording is missing or another one
-    than was tagged, the disk is too small, or the stage holds what no push wrote.
+    Raises DailytalkError: the folder holds no row that can be published, a recording is missing or another one
+    than was tagged, the disk is too small, or the stage holds files that no push wrote.
     """
     index = index_folder(folder, per_kind)
     claim(stage)
@@ -753,7 +728,7 @@ def pack_version(
         raise DailytalkError(f"nothing in {folder} can be a clip of interaction", "push with --clips 0")
     packed = recordings(folder, index.conversations) if include_source else []
     jobs = list(_jobs(index, packed, side, made_by, shards_before, shard_bytes))
-    # Data files of other names, and what killed runs left half written.
+    # Data files of other names, and files that killed runs left half written.
     paths = {stage / job.name for job in jobs}
     for config in CONFIGS:
         for path in [*(stage / config).glob("*.parquet"), *(stage / config).glob(".*.tmp")]:

@@ -1,4 +1,9 @@
-"""The report: one HTML page to look at and listen to, of conversations or of clips, alone or beside others."""
+"""The report: one HTML page to look at and listen to, of conversations or of clips, alone or beside others.
+
+The page forbids every connection, needs no network and can be sent by mail. Rows are read once, one at a time, and
+counted, judged and drawn as two strips each. Examples are chosen by their measures; these, and those that the user
+names, are read once more for the player, with their sound.
+"""
 
 import base64
 import hashlib
@@ -26,7 +31,7 @@ from dailytalk_contiguous.core.scorecard import ReferenceCorpus
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.tally import FarDelivery, Tally
 from dailytalk_contiguous.core.wording import counted, length_text
-from dailytalk_contiguous.publish import comparison_sections, conversation_sections, corpus_sections
+from dailytalk_contiguous.publish import comparison_sections, conversation_sections, corpus_sections, player
 from dailytalk_contiguous.publish import sections as report
 from dailytalk_contiguous.publish import verdict as judging
 from dailytalk_contiguous.publish.checking import check_folder, file_findings, occurs_twice, row_findings
@@ -35,22 +40,6 @@ from dailytalk_contiguous.publish.findings import Finding, advice
 from dailytalk_contiguous.publish.items import SMALL, Items, ItemSound
 from dailytalk_contiguous.publish.measures import CONVERSATION_MEASURES
 from dailytalk_contiguous.publish.opening import open_items
-from dailytalk_contiguous.publish.player import (
-    BYTES_A_SECOND,
-    CELLS,
-    COARSE,
-    FINE,
-    LONGEST,
-    NO_SAMPLES,
-    RATE,
-    detail,
-    is_turned,
-    recorded_seconds,
-    shown_seconds,
-    sound_of,
-    strips_of,
-    to_mp3,
-)
 from dailytalk_contiguous.publish.render import Html, data_block, fill, fragment, joined, public, template
 from dailytalk_contiguous.publish.tagged_items import TaggedItems
 from dailytalk_contiguous.publish.training_folder import is_mix
@@ -65,20 +54,19 @@ _EMPTY = joined(())
 
 
 def left_channels(items: Items, names: Iterable[str]) -> dict[str, bytes]:
-    """The left channel, the clip itself, of some clips as MP3, by id. Raises BadInput if one can't be decoded."""
+    """Return the left channel, the clip itself, of some clips as MP3, by id. Raises BadInput for a damaged one."""
     sounds = {}
     for name in names:
         audio = items.sound(name).audio
         sample_rate = probe(audio).sample_rate
-        sounds[name] = to_mp3(read_at(audio, sample_rate)[:, :1], sample_rate)
+        sounds[name] = player.to_mp3(read_at(audio, sample_rate)[:, :1], sample_rate)
     return sounds
 
 
 def stratified_sample(rows: Iterable[Mapping[str, Any]], count: int, seed: int = 0) -> list[str]:
-    """Ids of `count` recorded clips, as many of each emotion as possible, its styles and speakers in rotation.
+    """Choose `count` recorded clips by id, as many of each emotion as possible, styles and speakers in rotation.
 
-    Choice and order depend on the ids and the seed alone. Copies and clips without an emotion are left
-    out.
+    Choice and order depend on the ids and the seed alone. Copies and clips without an emotion are left out.
     """
     queues: dict[str, dict[tuple[Any, Any], list[str]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
@@ -93,7 +81,7 @@ def clip_place(name: str, seed: int) -> str:
 
 
 def _by_turns(groups: Sequence[Sequence[str]], seed: int | None) -> list[str]:
-    """The first of every group, then the second, …; with a seed each group, and the groups, in a drawn order."""
+    """The first of every group, then the second, …; with a seed each group, and the groups, in random order."""
     if seed is not None:
         drawn = [sorted(group, key=lambda name: clip_place(name, seed)) for group in groups]
         groups = sorted(drawn, key=lambda group: clip_place(group[0], seed))
@@ -104,13 +92,13 @@ def _by_turns(groups: Sequence[Sequence[str]], seed: int | None) -> list[str]:
 def compare_folders(
     folder: Path, other: Path
 ) -> tuple[comparison_sections.Compared, comparison_sections.Compared]:
-    """Both sides, read to their ends, each of what `dailytalk corpus`, `mix`, `tag`, `speak` or `build` wrote.
+    """Read both sides to their ends: folders of `dailytalk corpus`, `mix`, `tag`, `speak` or `build`.
 
-    Raises DailytalkError if one has nothing to compare or holds a damaged file, or both are one.
+    Raises DailytalkError if one has nothing to compare or holds a damaged file, or both are one folder.
     """
     if folder.resolve() == other.resolve():
         raise DailytalkError(f"{as_text(folder)!r} can't be compared with itself", "name another with --against")
-    # They are called by the shortest ends of their paths that differ.
+    # Their names are the shortest ends of their paths that differ.
     parts, other_parts = (path.resolve().parts for path in (folder, other))
     n = next(n for n in count(1) if parts[-n:] != other_parts[-n:])
     names = as_text(Path(*parts[-n:])), as_text(Path(*other_parts[-n:]))
@@ -118,7 +106,7 @@ def compare_folders(
 
 
 def _compared(folder: Path, name: str) -> comparison_sections.Compared:
-    """All of a folder that can be heard; copies are no recordings and don't count."""
+    """All conversations or clips of a folder; copies are no recordings and don't count."""
     if not is_mix(folder) and not any((folder / part).exists() for part in (CLIPS, MEASURED, TRANSCRIPT, DATASET)):
         raise DailytalkError(
             f"{as_text(folder)!r} has neither clips nor conversations to compare",
@@ -137,26 +125,19 @@ def _compared(folder: Path, name: str) -> comparison_sections.Compared:
     return side
 
 
-# The page of conversations: a file of HTML that needs no network and can be sent by mail.
-#
-# Rows are read once, one at a time, and counted, judged and drawn as two strips each. Examples are chosen by what
-# was measured; these, and the ones that the user names, are read once more for the player, with their sound. The
-# page forbids every connection.
-
-
 #: The page's name in its folder, and the number of examples that it shows by default.
 REPORT, SHOWN = "report.html", 5
 
 #: Rejects that are listed with their remedies.
 EXAMPLES = 30
 
-#: Where the sound goes: files beside the page, the page itself, or nowhere.
+#: The place of the sound: files beside the page, the page itself, or nowhere.
 AUDIO = ("beside", "inside", "none")
 
-#: What `shown` and `--conversations` call every conversation.
+#: The value of `shown` and `--conversations` for every conversation.
 ALL = "all"
 
-#: Bytes of sound up to which it goes into the page by default: what can still be sent by mail.
+#: Bytes of sound up to which it goes into the page by default: as much as can still be sent by mail.
 MOST_INSIDE = 20_000_000
 
 #: Seconds of conversations up to which their sound is decoded for the verdict: ten hours, half a minute of work.
@@ -165,24 +146,24 @@ MOST_DECODED = 36_000.0
 #: Seconds in the player up to which waveforms are fine.
 MOST_FINE = 1200.0
 
-#: Seconds of a line that is heard alone.
+#: Seconds of a line that is played alone.
 LONGEST_LINE = 30.0
 
 #: Probability of a word below which the player marks it.
 UNSURE = 0.5
 
-#: What the page may play: the sound that is in it, and that of files beside it. In a page that was opened from a
-#: disk, Chromium takes `'self'` for the files of that disk.
+#: Sources that the page may play: the sound that is in it, and that of files beside it. In a page that was opened
+#: from a disk, Chromium takes `'self'` for the files of that disk.
 _MEDIA = {"beside": "'self' data:", "inside": "data:", "none": "data:"}
 
 
 @dataclass(frozen=True)
 class WrittenReport:
-    """A report: its place, its bytes, and how many conversations or recorded clips it is about.
+    """A report: its path, its bytes, and its number of conversations or recorded clips.
 
-    `shown` are the ids of those with sound or that the player shows. `labelled`: they are clips. `measured`: how
-    many were measured, those that were not kept too. `verdict`: None where no clip is finished. `files`: the
-    folder of their sound beside the page; None where there is none.
+    `shown` are the ids of those with sound or in the player. `labelled`: they are clips. `measured`: the number of
+    measured clips, kept or not. `verdict`: None where no clip is finished. `files`: the folder of their sound
+    beside the page; None where there is none.
     """
 
     path: Path
@@ -210,19 +191,19 @@ def write_report(
     """Write the report of conversations or clips. Of a version, rows are read one by one over the network.
 
     Args:
-        where: what `open_items` takes: a work folder, a folder of finished shards, a mix, or a version.
+        where: as `open_items` takes it: a work folder, a folder of finished shards, a mix, or a version.
         out: the file; by default `report.html` in the folder.
-        shown: how many examples to choose; or the ids of conversations; or `ALL` of them, to look at and to hear.
-            Of clips the page chooses.
+        shown: how many examples to choose; or the ids of conversations; or `ALL` of them. Clips are always chosen
+            by the page.
         other: a folder to compare it with, as `compare_folders` takes it; None for none.
         markdown: of clips: a file for the summary; None for none.
         audio: one of `AUDIO`; None: inside where that takes less than `MOST_INSIDE` bytes, else beside.
-        limits: from where on conversations are remarked on.
+        limits: beyond which conversations are remarked on.
         reference: another corpus to compare the measures of conversations with.
         defaults: of `cli.defaults.default_settings`.
 
-    Raises DailytalkError if it holds nothing or can't be read, an id is not in it, `shown` asks for clips, there
-    is nothing to compare, or the folder for its sound holds something else.
+    Raises DailytalkError if it is empty or can't be read, an id is not in it, `shown` asks for clips, there is
+    nothing to compare, or the folder for its sound holds other files.
     """
     path = out or _default_path(where)
     against: list[report.Section] = []
@@ -243,9 +224,9 @@ def write_report(
     judge = judging.Judge(limits, unit="clip")
     figures, chosen_by = corpus_figures(items, refused, judge)
     examples = _count_rejects(figures.tally, itertools.chain(map(_refusal, refused), items.rejects()))
-    audible = left_channels(items, stratified_sample(chosen_by, SAMPLES))
+    sounds = left_channels(items, stratified_sample(chosen_by, SAMPLES))
     samples = []
-    for name, sound in audible.items():
+    for name, sound in sounds.items():
         row = items.row(name)
         known = (row["labels"][label] for label in ("emotion", "style", "intensity", "speaker", "split"))
         facts, text = " · ".join(str(value) for value in known if value), row["utterances"][0]["text"] or ""
@@ -269,7 +250,7 @@ def write_report(
     if markdown:
         write_text(markdown, report.summary(corpus_sections.corpus_sections(figures, against=against)))
     clips = figures.tally.total.conversations
-    return WrittenReport(path, path.stat().st_size, clips, tuple(audible), True, figures.quality.measured, verdict)
+    return WrittenReport(path, path.stat().st_size, clips, tuple(sounds), True, figures.quality.measured, verdict)
 
 
 class _Listed(NamedTuple):
@@ -298,18 +279,18 @@ def _write(
             refused.append(_refusal(row))
             continue
         tally.add(row | {"labels": None})  # a file of a training folder has some, and may be a conversation
-        strips = strips_of(row, items.is_rebuilt(row))
+        strips = player.strips_of(row, items.is_rebuilt(row))
         listed.append(_Listed(judge.add(row), row["duration"] or 0.0, row["source_duration"], *strips))
     examples = _chosen(items, listed, shown)
     numbers = range(len(listed)) if shown == ALL else examples.keys()
-    heard = sum(min(listed[number].seconds, LONGEST) for number in numbers)
+    played = sum(min(listed[number].seconds, player.LONGEST) for number in numbers)
     # Only a work folder that was tagged knows where its recordings are.
     is_tagged = items.folder is not None and (items.folder / TAGGED).is_dir() and tally.rebuilt
     recordings = TaggedItems(items.folder) if items.folder and is_tagged else None
     as_recorded = examples if recordings else ()
-    recorded = sum(min(listed[number].source_seconds or 0.0, LONGEST) for number in as_recorded)
-    mode = audio or ("inside" if (heard + recorded) * BYTES_A_SECOND < MOST_INSIDE else "beside")
-    levels = FINE if heard <= MOST_FINE else COARSE
+    recorded = sum(min(listed[number].source_seconds or 0.0, player.LONGEST) for number in as_recorded)
+    mode = audio or ("inside" if (played + recorded) * player.BYTES_A_SECOND < MOST_INSIDE else "beside")
+    levels = player.FINE if played <= MOST_FINE else player.COARSE
     names = Counter(entry.judged.name for entry in listed)
     sounds = _Sounds(mode, path, {name for name, n in names.items() if n > 1})
     parts = _Parts(items, recordings, sounds, levels)
@@ -356,10 +337,7 @@ def _write(
 
 
 def _as_checked(items: Items, seconds: float, limits: judging.FitnessLimits | None) -> list[Finding] | None:
-    """The findings of `dailytalk check` on a folder that has more than rows: one to train on, a corpus, talks.
-
-    None of anything else.
-    """
+    """The findings of `dailytalk check` on a folder with more than rows (training, a corpus, talks), or None."""
     folder = items.folder
     if folder is None or items.kind in ("conversations", "tagged", "measured", "version"):
         return None
@@ -371,7 +349,7 @@ def _as_checked(items: Items, seconds: float, limits: judging.FitnessLimits | No
 
 
 def _checked(items: Items, judge: judging.Judge) -> list[Finding]:
-    """What `dailytalk check` finds of finished conversations, row by row, or that their sound was not decoded."""
+    """The findings of `dailytalk check` on finished conversations, row by row, or that no sound was decoded."""
     if not (items.rebuilt and judge.n):
         return []
     if items.folder is None or items.kind != "conversations" or judge.seconds > MOST_DECODED:
@@ -424,10 +402,10 @@ def page_of(
     data: Iterable[str] = (),
     media: str = "data:",
 ) -> Iterator[str]:
-    """The pieces of a page's text.
+    """Yield the pieces of a page's text.
 
-    `header` is between its name and the list of sections; `data` are blocks for its script; `media` says where its
-    sound may come from, in words of a content security policy.
+    `header` is between its name and the list of sections; `data` are blocks for its script; `media` are the
+    sources of its sound, in words of a content security policy.
     """
     top, middle = template("report.html").split("@@CONTENT@@")
     rest, bottom = middle.split("@@DATA@@")
@@ -460,7 +438,7 @@ def _chosen(items: Items, listed: Sequence[_Listed], shown: int | str | Sequence
 
 
 def examples_of(judged: Sequence[judging.Judged], count: int) -> dict[int, str]:
-    """Numbers of the conversations that say most about all of them, `count` at most, with the reason for each.
+    """Choose the numbers of `count` conversations at most, as examples of all of them, with the reason for each.
 
     The worst, the most typical (whose measures are nearest to the middle of all, by rank), the one with most
     overlap, the most shortened, the one with the lowest confidence, the one that is delivered least like its
@@ -526,10 +504,10 @@ def measured_text(name: str, value: float) -> str:
     return f"{value * measure.factor:.{measure.digits}f} {measure.unit}".strip()
 
 
-def _example(name: str, why: str, detail: Mapping[str, Any]) -> Html:
-    number, problem = detail["number"], detail["problem"]
-    recorded = detail["recorded"]["sound"]
-    player = joined(
+def _example(name: str, why: str, facts: Mapping[str, Any]) -> Html:
+    number, problem = facts["number"], facts["problem"]
+    recorded = facts["recorded"]["sound"]
+    players = joined(
         fill(
             '{}<audio controls preload="none" id="{}-{}" aria-label="Listen to {}{}" src="{}"></audio>',
             fill('<p class="soft heard">{}</p>', how.strip()) if recorded else "",
@@ -540,7 +518,7 @@ def _example(name: str, why: str, detail: Mapping[str, Any]) -> Html:
             source,
         )
         for kind, how, source in (
-            ("sound", " as rebuilt", detail["sound"]),
+            ("sound", " as rebuilt", facts["sound"]),
             ("recorded", " as recorded", recorded),
         )
         if source
@@ -549,7 +527,7 @@ def _example(name: str, why: str, detail: Mapping[str, Any]) -> Html:
     return fill(
         '<li class="card"><p class="why">{0}</p><p><button type="button" data-number="{1}">{2}</button></p>'
         '<noscript><p>{2}</p></noscript><p class="soft">{3}</p>{4}{5}</li>',
-        *(why, number, name, detail["about"], player, note),
+        *(why, number, name, facts["about"], players, note),
     )
 
 
@@ -584,7 +562,7 @@ def _table(listed: Sequence[_Listed], detailed: Iterable[int], opens: int | None
         for judged in (entry.judged,)
     ]
     return {
-        "cells": CELLS,
+        "cells": player.CELLS,
         "rebuilt": rebuilt,
         "unsure": UNSURE,
         "opens": opens,
@@ -600,7 +578,7 @@ def _table(listed: Sequence[_Listed], detailed: Iterable[int], opens: int | None
 
 
 class _Sounds:
-    """Where the sound goes: into the page, into a folder beside it, which we own, or nowhere."""
+    """Puts the sound into the page, into a folder beside it, which we own, or nowhere."""
 
     def __init__(self, mode: str, page: Path, repeated: Collection[str]) -> None:
         self.mode, self.folder, self.repeated = mode, page.with_name(f"{page.stem}_files"), repeated
@@ -611,7 +589,7 @@ class _Sounds:
     def place(self, row: Row, number: int, sound: ItemSound, samples: Samples, is_example: bool) -> dict[str, Any]:
         """Keep the sound of a conversation: its address, and, of an example beside the page, that of each side."""
         data = sound.audio.get("bytes") or b""
-        is_as_played = data.startswith(b"fLaC") and not sound.offset and (row["duration"] or 0.0) <= LONGEST
+        is_as_played = data.startswith(b"fLaC") and not sound.offset and (row["duration"] or 0.0) <= player.LONGEST
         return self._kept(self._name(row, number), samples, data if is_as_played else None, is_example)
 
     def place_recorded(self, row: Row, number: int, samples: Samples) -> dict[str, Any]:
@@ -619,7 +597,7 @@ class _Sounds:
         return self._kept(f"{self._name(row, number)}--recorded", samples, None, True)
 
     def place_line(self, samples: Samples, place: int, how: str) -> str:
-        mp3 = to_mp3(samples, RATE)
+        mp3 = _mp3(samples)
         return _as_address(mp3) if self.mode == "inside" else self._put(f"line-{place}--{how}.mp3", mp3)
 
     def _name(self, row: Row, number: int) -> str:
@@ -628,11 +606,11 @@ class _Sounds:
 
     def _kept(self, name: str, samples: Samples, flac: bytes | None, with_sides: bool) -> dict[str, Any]:
         if self.mode == "inside":
-            return {"sound": _as_address(to_mp3(samples, RATE)), "sides": []}
-        address = self._put(f"{name}.flac", flac) if flac else self._put(f"{name}.mp3", to_mp3(samples, RATE))
+            return {"sound": _as_address(_mp3(samples)), "sides": []}
+        address = self._put(f"{name}.flac", flac) if flac else self._put(f"{name}.mp3", _mp3(samples))
         channels = enumerate(CHANNELS if with_sides else ())
         # A page from a disk may play a file beside it, and not read it: one side alone has to be a file, too.
-        sides = [self._put(f"{name}--{channel}.mp3", to_mp3(samples[:, [n]], RATE)) for n, channel in channels]
+        sides = [self._put(f"{name}--{channel}.mp3", _mp3(samples[:, [n]])) for n, channel in channels]
         return {"sound": address, "sides": sides}
 
     def finish(self) -> None:
@@ -644,6 +622,10 @@ class _Sounds:
         self._files.write_bytes(name, data)
         self.written = True
         return f"{quote(os.fsencode(self.folder.name))}/{name}"
+
+
+def _mp3(samples: Samples) -> bytes:
+    return player.to_mp3(samples, player.RATE)
 
 
 def _as_address(mp3: bytes) -> str:
@@ -658,7 +640,7 @@ class _Parts:
     levels: int
 
     def of_examples(self, names: Mapping[int, str]) -> dict[int, dict[str, Any]]:
-        """What it shows of examples, by number. Where a sound can't be read it says why, and shows the rest."""
+        """The details of examples, by number. One whose sound can't be read names the problem instead."""
 
         def example(row: Row, number: int, sound: ItemSound | str) -> dict[str, Any]:
             return self._made(row, number, True, sound) | {"recorded": self._recorded(row, number)}
@@ -699,22 +681,22 @@ class _Parts:
                 continue
             name = f"{utterance['utterance_id']} as {how}"
             samples, problem = _line_sound(items, line.conversation_id, channel, utterance[start], utterance[end])
-            player = fill('<p class="note">{}</p>', problem)
+            element = fill('<p class="note">{}</p>', problem)
             if not problem:
-                player = _audio(f"Listen to {name}", self.sounds.place_line(samples, place, how))
-            players.append(fill('<p class="soft">as {}</p>{}', how, player))
+                element = _audio(f"Listen to {name}", self.sounds.place_line(samples, place, how))
+            players.append(fill('<p class="soft">as {}</p>{}', how, element))
         distance, pitch, level = conversation_sections.apart_cells(utterance)
         tag = f" · {utterance['tag']}" if utterance["tag"] else ""
         facts = f"distance {distance} · pitch {pitch} apart · level {level} apart{tag}"
-        return _heard(utterance["utterance_id"], facts, joined(players), utterance["text"] or "")
+        return _sound_card(utterance["utterance_id"], facts, joined(players), utterance["text"] or "")
 
     def _made(self, row: Row, number: int, is_example: bool, sound: ItemSound | str) -> dict[str, Any]:
-        samples, problem = NO_SAMPLES, sound if isinstance(sound, str) else ""
+        samples, problem = player.NO_SAMPLES, sound if isinstance(sound, str) else ""
         kept = {}
         if isinstance(sound, ItemSound):
-            samples, problem = sound_of(sound.audio, sound.offset, shown_seconds(row))
+            samples, problem = player.sound_of(sound.audio, sound.offset, player.shown_seconds(row))
             kept = {} if problem else self.sounds.place(row, number, sound, samples, is_example)
-        shown = detail(row, self.items.is_rebuilt(row), samples, self.levels)
+        shown = player.detail(row, self.items.is_rebuilt(row), samples, self.levels)
         return {"number": number, "problem": problem, "sound": None, "sides": []} | shown | kept
 
     def _sound(self, row: Row) -> ItemSound | str:
@@ -736,16 +718,18 @@ class _Parts:
             sound = self.recordings.sound(row["conversation_id"])
         except BadInput as error:
             return kept | {"why": f"As recorded it can't be heard: {public(error.reason)}."}
-        samples, problem = sound_of(sound.audio, sound.offset, recorded_seconds(row))
+        samples, problem = player.sound_of(sound.audio, sound.offset, player.recorded_seconds(row))
         if problem:
             return kept | {"why": public(problem)}
-        return kept | self.sounds.place_recorded(row, number, samples[:, ::-1] if is_turned(row) else samples)
+        return kept | self.sounds.place_recorded(
+            row, number, samples[:, ::-1] if player.is_turned(row) else samples
+        )
 
 
 def _in_threads(jobs: Iterable[tuple[int, Callable[[], _T]]]) -> Iterator[tuple[int, _T]]:
-    """What numbered jobs give, in their order: sounds are decoded and compressed beside each other.
+    """The results of numbered jobs, in their order: decoding and compressing sound release the interpreter.
 
-    Neither needs the interpreter. A few jobs, with their rows, are in memory.
+    A few jobs, with their rows, are in memory.
     """
     at_once = cores()
     with ThreadPoolExecutor(at_once) as pool:
@@ -764,20 +748,14 @@ def _line_sound(
 ) -> tuple[Samples, str]:
     """One side of a conversation between two seconds, shape (n, 1), at `RATE`, and why there is none."""
     if start is None or end is None or not has_length(start, end):
-        return NO_SAMPLES, "No sound: its times are not known."
+        return player.NO_SAMPLES, "No sound: its times are not known."
     try:
         sound = items.sound(conversation_id)
     except BadInput as error:
-        return NO_SAMPLES, f"No sound: {public(error.reason)}."
-    samples, problem = sound_of(sound.audio, sound.offset + start, min(end - start, LONGEST_LINE))
+        return player.NO_SAMPLES, f"No sound: {public(error.reason)}."
+    samples, problem = player.sound_of(sound.audio, sound.offset + start, min(end - start, LONGEST_LINE))
     side = CHANNELS.index(channel)
     return samples[:, side : side + 1], public(problem)
-
-
-# The report of an expressive corpus or of a mix: a self-contained page, and a summary in Markdown for a card.
-#
-# After `dailytalk corpus --report-only` there are measures and no clips; then the page shows where the limits
-# of quality are and what they would reject, which helps to choose them.
 
 
 #: Clips to listen to, and seconds of one that is beyond a limit.
@@ -785,27 +763,27 @@ SAMPLES, LONGEST_REJECTED = 20, 40.0
 
 
 def _beyond_limits(items: Items, quality: corpus_sections.QualityTally) -> list[report.Section]:
+    """Clips that the limits reject, to choose the limits by; after `--report-only` there are no others."""
     reasons = dict(quality.to_hear())
     sounds = items.measured_sounds(reasons)
-    heard = {
-        name: to_mp3(read_at(sounds[name], RATE, 0.0, LONGEST_REJECTED)[:, :2], RATE)
-        for name in reasons
-        if name in sounds
-    }
-    cards = joined(heard_card(name, "", f"{reasons[name]}.", mp3) for name, mp3 in heard.items())
-    title = "Listen to what is beyond a limit"
-    return [report.Section("beyond", title, [fill('<div class="samples">{}</div>', cards)])] if heard else []
+    cards = []
+    for name in reasons:
+        if name in sounds:
+            mp3 = _mp3(read_at(sounds[name], player.RATE, 0.0, LONGEST_REJECTED)[:, :2])
+            cards.append(heard_card(name, "", f"{reasons[name]}.", mp3))
+    samples = fill('<div class="samples">{}</div>', joined(cards))
+    return [report.Section("beyond", "Listen to what is beyond a limit", [samples])] if cards else []
 
 
 def heard_card(name: str, facts: str, text: str, sound: bytes | str) -> Html:
     if isinstance(sound, str):
-        return _heard(name, facts, fill('<p class="note">{}</p>', sound), text)
-    return _heard(name, facts, _audio(f"Listen to {name}", _as_address(sound)), text)
+        return _sound_card(name, facts, fill('<p class="note">{}</p>', sound), text)
+    return _sound_card(name, facts, _audio(f"Listen to {name}", _as_address(sound)), text)
 
 
-def _heard(name: str, facts: str, player: Html, text: str) -> Html:
+def _sound_card(name: str, facts: str, sound: Html, text: str) -> Html:
     return fill(
-        '<article class="card"><h3>{}</h3><p class="soft">{}</p>{}<p>{}</p></article>', name, facts, player, text
+        '<article class="card"><h3>{}</h3><p class="soft">{}</p>{}<p>{}</p></article>', name, facts, sound, text
     )
 
 

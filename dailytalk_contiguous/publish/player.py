@@ -1,8 +1,8 @@
-"""What the page holds of a conversation: two strips for the table, and what the player shows and plays of it.
+"""The data of a conversation in the page: two strips for the table, and text, waveform and sound of the player.
 
-All of it is data, which the page's own script reads as JSON and shows as text. Inside the page sound is MP3 at a
-constant rate, the one small format that every browser plays and seeks to the frame; both speakers stay on their
-sides. What the player shows ends after three minutes, which keeps a page with a few conversations small.
+The page's own script reads it as JSON and shows it as text. Inside the page sound is MP3 at a constant rate, the
+one small format that every browser plays and seeks to the frame; both speakers stay on their sides. The player
+ends after three minutes, which keeps a page with a few conversations small.
 """
 
 import io
@@ -32,7 +32,7 @@ BYTES_A_SECOND = 80_000 / 8 * 4 / 3
 #: Cells of a strip.
 CELLS = 256
 
-#: How 64 values are written, a letter each: levels of a waveform, and runs of a strip.
+#: The letters of 64 values: levels of a waveform, and runs of a strip.
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 _LETTER_BYTES = np.frombuffer(LETTERS.encode(), np.uint8)
@@ -46,16 +46,13 @@ _LETTER_OF = {bytes((state,)) * n: LETTERS[16 * state + n - 1] for state in rang
 
 _Span = tuple[float, float]
 
-#: No sound.
 NO_SAMPLES = np.zeros((0, 2), np.float32)
 
 
 def strips_of(row: Mapping[str, Any], rebuilt: bool) -> tuple[str, str]:
-    """Who speaks when: as recorded, and as rebuilt, both in `CELLS` cells over the longer of the two.
+    """Draw the turns as recorded, and as rebuilt, both in `CELLS` cells over the longer of the two.
 
-    Args:
-        row: columns of `core.schema.BUILT`.
-        rebuilt: whether it was rebuilt; if not, or where the source's times are not known, one strip is empty.
+    `row` has columns of `core.schema.BUILT`. One strip is empty unless it was `rebuilt` from known times.
     """
     seconds = max(row["duration"] or 0.0, row["source_duration"] or 0.0)
     recorded: dict[str, list[_Span]] = {name: [] for name in CHANNELS}
@@ -71,13 +68,13 @@ def strips_of(row: Mapping[str, Any], rebuilt: bool) -> tuple[str, str]:
 
 
 def strip(spans: Mapping[str, Sequence[_Span]], seconds: float) -> str:
-    """Who speaks in each of `CELLS` even parts of a conversation, in runs, a letter each.
+    """Draw the speakers in each of `CELLS` even parts of a conversation, in runs, a letter each.
 
-    A letter of `LETTERS` is 16 times a state and a run's length less one. States: 0 nobody, 1 left, 2 right, 3
-    both at once, for however short a time; where they take turns within a cell, whoever has more of it.
+    A letter of `LETTERS` is 16 times a state and a run's length less one. States: 0 silence, 1 left, 2 right, 3
+    both at once, for however short a time; if they take turns within a cell, the one who speaks longer.
 
     Args:
-        spans: starts and ends in seconds of what each channel says.
+        spans: starts and ends in seconds of the speech of each channel.
         seconds: the length of the conversation.
     """
     if seconds <= 0:
@@ -110,7 +107,7 @@ def _merged(spans: Sequence[_Span]) -> list[_Span]:
 
 
 def _overlaps(left: Sequence[_Span], right: Sequence[_Span]) -> Iterator[_Span]:
-    """Where spans of both sides are at once, those of a side by start and apart from each other."""
+    """The overlaps of spans of both sides, those of a side by start and apart from each other."""
     n = m = 0
     while n < len(left) and m < len(right):
         start, end = max(left[n][0], right[m][0]), min(left[n][1], right[m][1])
@@ -120,7 +117,7 @@ def _overlaps(left: Sequence[_Span], right: Sequence[_Span]) -> Iterator[_Span]:
 
 
 def to_mp3(samples: Samples, sample_rate: int) -> bytes:
-    """Samples, shape (n, channels), as MP3; what is outside [-1, 1] is clipped."""
+    """Encode samples, shape (n, channels), as MP3; values outside [-1, 1] are clipped."""
     file = io.BytesIO()
     samples = np.clip(samples, -1.0, 1.0)  # LAME ends the process on samples that are far larger
     options = {"format": "MP3", "compression_level": COMPRESSION, "bitrate_mode": "CONSTANT"}
@@ -131,7 +128,7 @@ def to_mp3(samples: Samples, sample_rate: int) -> bytes:
 
 
 def peaks(channel: NDArray[np.float32], count: int) -> NDArray[np.float32]:
-    """Largest absolute value in each of `count` even stretches of a channel, shape (count,); 0 for empty ones."""
+    """Return the largest absolute value in each of `count` even parts of a channel, shape (count,); 0 if empty."""
     if not len(channel) or not count:
         return np.zeros(count, np.float32)
     edges = np.linspace(0, len(channel), count, endpoint=False).astype(np.int64)
@@ -152,7 +149,7 @@ def is_turned(row: Mapping[str, Any]) -> bool:
 
 
 def sound_of(audio: dict[str, Any], offset: float, seconds: float) -> tuple[Samples, str]:
-    """The samples that are played, shape (n, 2), at `RATE`, and why there are none.
+    """Decode the samples of the player, shape (n, 2), at `RATE`; also returns why there are none.
 
     `offset`: seconds of the encoded `audio` before the conversation begins.
     """
@@ -166,17 +163,17 @@ def sound_of(audio: dict[str, Any], offset: float, seconds: float) -> tuple[Samp
 
 
 def detail(row: Mapping[str, Any], rebuilt: bool, samples: Samples, levels_a_second: int) -> dict[str, Any]:
-    """What the player shows of a conversation; times are seconds.
+    """Return the details of a conversation for the player; times are seconds.
 
-    `lines` are side (0 left, 1 right), start, end, text, tag, event, what else is known, start and end in the
-    recording, and status; `words` side, start, end, word, probability and how the times are known, by its place in
-    `sources`; `sounds` side, start and end; `both` where both speak at once; `peaks` the waveform of each side, a
-    letter of `LETTERS` each level, against the side's `loudest`.
+    `lines` are side (0 left, 1 right), start, end, text, tag, event, other facts, start and end in the recording,
+    and status; `words` side, start, end, word, probability and the source of the times, by its place in `sources`;
+    `sounds` side, start and end; `both` the overlaps; `peaks` the waveform of each side, a letter of `LETTERS`
+    each level, against the side's `loudest`.
 
     Args:
         row: columns of `core.schema.BUILT`.
         rebuilt: whether the left speaker is resynthesised.
-        samples: what is played, shape (n, 2), at `RATE`; none where there is no sound.
+        samples: of the player, shape (n, 2), at `RATE`; empty without sound.
         levels_a_second: of the waveform.
     """
     seconds = shown_seconds(row)

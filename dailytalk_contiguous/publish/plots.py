@@ -1,9 +1,12 @@
 """Plots as data, drawn once: as marks that are SVG in a page, and pixels on a card, since the Hub shows no SVG.
 
-Each plot is declared once, with its title, its axes and what its colours mean. The SVG is not matplotlib's: its
-colours are classes, so that one drawing serves light, dark and forced colours, its text can be selected and read
-aloud, and a page of twenty plots takes a millisecond each and a tenth of the bytes. A drawing is made for a card
-of about 360 px, so that its lettering stays legible on a phone.
+Each plot is declared once, with its title, its axes and the meaning of its colours. The SVG is not matplotlib's:
+its colours are classes, so that one drawing serves light, dark and forced colours, its text can be selected and
+read aloud, and a page of twenty plots takes a millisecond each and a tenth of the bytes. A drawing is made for a
+card of about 360 px, so that its lettering stays legible on a phone; marks are in units of about one CSS pixel,
+from the upper left corner. Nothing of the machine goes into a PNG (no date, no version, no style sheet of the
+user), so that the same data gives the same bytes and a push sends a plot only if it changed. matplotlib takes a
+second to import and is imported for a PNG alone.
 """
 
 import io
@@ -19,7 +22,7 @@ from dailytalk_contiguous.publish.render import Html, TableCell, fill, joined, p
 
 
 class Axis(NamedTuple):
-    """What an axis shows: its title with the unit, its ends, and the distance of its ticks."""
+    """An axis: its title with the unit, its ends, and the distance of its ticks."""
 
     title: str
     low: float
@@ -31,14 +34,14 @@ class Axis(NamedTuple):
 
 
 class Series(NamedTuple):
-    """What a colour means: its style, one of `COLOURS`, and its name."""
+    """The meaning of a colour: its style, one of `COLOURS`, and its name."""
 
     style: str
     name: str
 
 
 class Bar(NamedTuple):
-    """A row of a bar plot: its name, one value a series, its cells in a table, and what is written behind it."""
+    """A row of a bar plot: its name, one value a series, its cells in a table, and the label behind it."""
 
     name: str
     values: tuple[float, ...]
@@ -47,7 +50,7 @@ class Bar(NamedTuple):
 
 
 class Limit(NamedTuple):
-    """A value beyond which something is rejected: on which side, `below` or `above`, and how many of how many."""
+    """A value beyond which clips are rejected: the side, `below` or `above`, and how many of how many."""
 
     value: float
     side: str
@@ -61,7 +64,7 @@ class Limit(NamedTuple):
 
 
 class Reach(NamedTuple):
-    """What another corpus has of a measure, `low` to `high`; where both are the same, a single value."""
+    """The values of a measure in another corpus, `low` to `high`; a single value where both are the same."""
 
     name: str
     low: float
@@ -70,10 +73,10 @@ class Reach(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Plot:
-    """What all plots have: a title, a remark below it, and why it is not drawn where it shows nothing.
+    """The base of all plots: a title, a note below it, and `nothing`, why an empty plot is not drawn.
 
-    `name` is that of its file, without an ending, where it is drawn as one. `head` are the names of the columns of
-    its table: that of the rows, and those of their cells.
+    `name` is that of its file, without an ending. `head` are the names of the columns of its table: that of the
+    rows, and those of their cells.
     """
 
     title: str
@@ -83,13 +86,12 @@ class Plot:
     head: tuple[str, ...] = ()
 
     def table(self) -> list[tuple[TableCell, ...]]:
-        """Its figures as rows below `head`; empty where a table of them would say nothing."""
+        """Return its figures as rows below `head`; empty for plots without a table."""
         return []
 
     def words(self) -> str:
-        """Its figures in one sentence without a full stop, for readers who can't see it."""
-        rows = (" ".join(str(cell) for cell in row if cell != "") for row in self.table())
-        return "; ".join(rows)
+        """Return its figures in one sentence without a full stop, for readers who can't see it."""
+        return "; ".join(" ".join(str(cell) for cell in row if cell != "") for row in self.table())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +132,7 @@ class HistogramPlot(Plot):
         return any(values for _, values in self.series)
 
     def outline(self, values: Mapping[float, float]) -> list[float]:
-        """The values of all bins from end to end, 0 where there is none."""
+        """Return the values of all bins from end to end, 0 where there is none."""
         n_bins = round((self.axis.high - self.axis.low) / self.bin_width)
         edges = (round(self.axis.low + number * self.bin_width, 6) for number in range(n_bins))
         return [values.get(edge, 0.0) for edge in edges]
@@ -138,7 +140,7 @@ class HistogramPlot(Plot):
     def words(self) -> str:
         sides = []
         for (_, name), values in self.series:
-            low, middle, high = (_bin_of(values, share) + self.bin_width / 2 for share in (0.1, 0.5, 0.9))
+            low, middle, high = (_quantile(values, share) + self.bin_width / 2 for share in (0.1, 0.5, 0.9))
             side = f"median about {middle:.3g}, 80 % from {low:.3g} to {high:.3g}"
             sides.append(f"{name}: {side}" if name else side)
         limits = [f"limit {limit.value:g}: {limit.n:,} of {limit.of:,} are {limit.side}" for limit in self.limits]
@@ -148,7 +150,7 @@ class HistogramPlot(Plot):
         return "; ".join([f"{self.axis.title}: {', '.join(sides)}", *limits, *others])
 
 
-def _bin_of(values: Mapping[float, float], share: float) -> float:
+def _quantile(values: Mapping[float, float], share: float) -> float:
     whole, reached = math.fsum(values.values()), 0.0
     for edge in sorted(values):
         reached += values[edge]
@@ -215,11 +217,10 @@ def _map_words(points: Points, x_axis: Axis, y_axis: Axis) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class MatrixPlot(Plot):
-    """Counts by row and column, shaded by their share of the row. `head[0]` says what rows are."""
+    """Counts by row and column, shaded by their share of the row. `head[0]` is the name of the rows."""
 
     rows: Sequence[tuple[str, tuple[int, ...]]]
     columns: tuple[str, ...]
-    axis: str = ""
 
     def __bool__(self) -> bool:
         return any(any(counts) for _, counts in self.rows)
@@ -239,23 +240,19 @@ def alternative(plot: Plot) -> str:
     return f"{plot.title}. {plot.words()}." if plot else plot.title
 
 
-# Colours: one meaning each, the same on the page in light mode, on cards, and beside another folder. They have the
-# hues of Okabe and Ito (2008, "Color Universal Design"), which any colour vision distinguishes, darkened until
-# lettering in them is legible on white; the style sheets of the page have them too, and lighter ones in the dark.
-
-
-#: `left`, `right`: the channels. `before`: as recorded. `after`: as it is in this folder. `other`: another folder.
+#: One meaning each, the same on the page in light mode, on cards, and beside another folder: `left`, `right`: the
+#: channels. `before`: as recorded. `after`: as it is in this folder. `other`: another folder. They have the hues
+#: of Okabe and Ito (2008, "Color Universal Design"), which any colour vision distinguishes, darkened until
+#: lettering in them is legible on white; the style sheets of the page have them too, and lighter ones in the dark.
 COLOURS = {"left": "#0067a3", "right": "#a84e00", "before": "#8b95a3", "after": "#00795a", "other": "#a0407c"}
 
-#: Lettering and limits, lines of axes, of the grid, and what is rejected.
+#: Lettering and limits, lines of axes, of the grid, and the side beyond a limit.
 INK, SOFT, FAINT, BEYOND = "#1b2330", "#566070", "#dcdfe4", "#ececec"
 
 
-# A drawing: marks in units of about one CSS pixel, from the upper left corner. A style is a class of the page's
-# style sheets.
-
-
 class Rect(NamedTuple):
+    """A rectangle; as in all marks, `style` is a class of the page's style sheets."""
+
     x: float
     y: float
     width: float
@@ -307,7 +304,7 @@ LANE = 18
 #: Characters of a name that fit beside a bar, and the width of a letter.
 NAME_CHARACTERS, LETTER_WIDTH = 17, 6.6
 
-#: Where rows begin, beside their names.
+#: The left edge of rows, beside their names.
 NAMES_WIDTH = 112
 
 #: Radius of the largest circle, and the least count that it has: a few points stay small.
@@ -422,7 +419,7 @@ def _circles(
 
 
 def circle_radius(n: int, most: int) -> float:
-    """Radius of the circle of a count where `most` is the largest: its area grows with the count and nothing else.
+    """Return the radius of the circle of a count where `most` is the largest; its area is proportional to it.
 
     >>> circle_radius(8, 8) / circle_radius(2, 8)
     2.0
@@ -431,7 +428,7 @@ def circle_radius(n: int, most: int) -> float:
 
 
 def size_steps(most: int) -> list[int]:
-    """Counts whose circles a key shows.
+    """Return the counts whose circles a key shows.
 
     >>> size_steps(1), size_steps(40)
     ([1], [1, 10, 40])
@@ -471,21 +468,17 @@ def _matrix(plot: MatrixPlot) -> Drawing:
     return Drawing(WIDTH, top + side * len(plot.rows) + 2, marks)
 
 
+@dataclass(frozen=True)
 class _Frame:
-    def __init__(
-        self,
-        x_axis: Axis,
-        y_axis: Axis,
-        height: int,
-        width: int = WIDTH,
-        left: int = 46,
-        right: float = 12,
-        top: int = 8,
-        bottom: int = 38,
-        is_log: bool = False,
-    ) -> None:
-        self.x_axis, self.y_axis, self.height, self.width, self.is_log = x_axis, y_axis, height, width, is_log
-        self.left, self.right, self.top, self.bottom = left, right, top, bottom
+    x_axis: Axis
+    y_axis: Axis
+    height: int
+    width: int = WIDTH
+    left: int = 46
+    right: float = 12
+    top: int = 8
+    bottom: int = 38
+    is_log: bool = False
 
     def x(self, value: float) -> float:
         share = (value - self.x_axis.low) / (self.x_axis.high - self.x_axis.low)
@@ -523,7 +516,7 @@ class _Frame:
 
 
 def shortened_name(name: str, longest: int) -> str:
-    """A name of `longest` characters at most, the last an ellipsis where more were cut off.
+    """Return a name of `longest` characters at most, the last an ellipsis where more were cut off.
 
     >>> shortened_name("whispering", 10), shortened_name("whispering", 9)
     ('whispering', 'whisperi…')
@@ -538,7 +531,7 @@ class KeyItem(NamedTuple):
 
 
 def _key(plot: Plot) -> list[KeyItem]:
-    """What the areas of circles mean, or the colours where there are several."""
+    """The key of the areas of circles, or of the colours where there are several."""
     if isinstance(plot, MapPlot | MultiplesPlot):
         style, scale = (plot.style, 1.0) if isinstance(plot, MapPlot) else ("after", SMALL_SCALE)
         most = plot.most
@@ -617,16 +610,11 @@ def _svg_mark(mark: Mark) -> Html:
             )
 
 
-# PNG. Nothing of the machine goes into a file (no date, no version, no style sheet of the user), so that the same
-# data gives the same bytes and a push sends a plot only if it changed. Lettering is a fortieth of the width high,
-# so that it is legible where the Hub shows a picture 400 px wide. matplotlib takes a second to import and is
-# imported here alone.
-
-
 #: Pixels of the width of a plot, and of several.
 PNG_PIXELS, SHEET_PIXELS = 810, 1100
 
-#: Units of the drawing that letters are high, and those of titles.
+#: Height of letters in units of the drawing, and that of titles: a fortieth of the width, so that lettering is
+#: legible where the Hub shows a picture 400 px wide.
 FONT_SIZE, _SIZES = 10.6, {"title": 11.1, "heading": 15.0}
 
 #: Characters of a line of a title.
@@ -646,7 +634,7 @@ _FILLS = COLOURS | {"beyond": BEYOND, "cell": COLOURS["after"]}
 #: `text.parse_math`: a tag is plain text.
 _STYLE: dict[Any, Any] = {"font.family": "DejaVu Sans", "text.parse_math": False}
 
-#: Marks with where they begin, across and down.
+#: Marks with the place of their upper left corner, across and down.
 _Placed = tuple[float, float, Sequence[Mark]]
 
 

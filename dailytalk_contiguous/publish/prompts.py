@@ -1,4 +1,10 @@
-"""Prompts that say how to sound and who to be, and the training folder of PersonaPlex, which has them."""
+"""Prompts of voice and of persona, and the training folder of PersonaPlex, which has both.
+
+The folder is for moondogo's personaplex-finetune: Moshi's folder, with prompts in its manifests. Three facts of
+the trainer's source decide the layout. It looks prompts up by the absolute path that sphn returns, and trains
+without those of any other path. It reads a text prompt only beside a voice prompt. And both take a part of a
+window, which is missing at its end.
+"""
 
 import json
 import os
@@ -22,24 +28,10 @@ from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.spans import merge_gaps, true_runs
 from dailytalk_contiguous.core.turns import total_seconds
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.publish import exports
+from dailytalk_contiguous.publish import exports, moshi_folder
 from dailytalk_contiguous.publish.findings import Checked, CheckSettings, Finding, Loudness, error, loudness_of_wav
 from dailytalk_contiguous.publish.items import ABOUT, DURATION_TOLERANCE, EVAL, TRAIN, Conversation, heard
 from dailytalk_contiguous.publish.moshi_check import check_moshi
-from dailytalk_contiguous.publish.moshi_folder import (
-    MoshiSettings,
-    Trainer,
-    finish_moshi,
-    refuse_path,
-    write_moshi,
-)
-
-# Voice prompts: what the agent says in one voice while nobody else is heard.
-#
-# Stretches begin and end in pauses. A conversation of short turns has none of five seconds: several are joined,
-# the longest first. Speech without a transcript may leak into the channel of a person (a resynthesised one has no
-# microphone): there the other channel has to be quiet as well.
-
 
 #: Seconds of a voice prompt.
 SHORTEST_PROMPT, LONGEST_PROMPT = 5.0, 10.0
@@ -54,7 +46,7 @@ _Spans = list[tuple[float, float]]
 
 
 def heard_voice(item: Conversation, part: Row) -> str:
-    """The voice of an utterance of its row: a resynthesised one, or a person's; empty if nobody knows whose."""
+    """Return the voice of an utterance of its row: a resynthesised one, or a person's; empty if unknown."""
     synthesis = part["synthesis"] or {}
     if name := synthesis.get("voice") or synthesis.get("engine"):
         return f"voice {name}"
@@ -63,7 +55,13 @@ def heard_voice(item: Conversation, part: Row) -> str:
 
 
 def voice_prompt(item: Conversation, swap: bool) -> tuple[str, _Spans]:
-    """The voice that the agent of a conversation mostly has, empty if unknown, and what to join as a prompt."""
+    """Return the voice that the agent of a conversation mostly has, empty if unknown, and the spans of its prompt.
+
+    Spans are speech of the agent in that voice while the other is silent. They begin and end in pauses. A
+    conversation of short turns has none of five seconds: several are joined, the longest first. Speech without a
+    transcript may leak into the channel of a person (a resynthesised one has no microphone): there the other
+    channel has to be quiet as well.
+    """
     said: dict[str, _Spans] = defaultdict(list)
     barred = [(word.start, word.end) for word in item.words if not word.main] + [*item.sounds]
     for part in heard(item.row):
@@ -80,7 +78,7 @@ def voice_prompt(item: Conversation, swap: bool) -> tuple[str, _Spans]:
 
 
 def loud_stretches(item: Conversation, spoken: Sequence[tuple[float, float]]) -> Iterator[tuple[float, float]]:
-    """Where something is heard on the other channel, beside the level of what is `spoken`."""
+    """Yield the spans with sound on the other channel, relative to the level of the agent's speech, `spoken`."""
     size = round(_FRAME * item.sample_rate)
     frames = item.pcm[: len(item.pcm) // size * size].reshape(-1, size, 2)
     agent, other = np.einsum("ijk,ijk->ki", frames, frames, dtype=np.float32)  # in blocks, whatever the length
@@ -90,7 +88,7 @@ def loud_stretches(item: Conversation, spoken: Sequence[tuple[float, float]]) ->
 
 
 def _stretches(spoken: _Spans, barred: _Spans) -> _Spans:
-    """What to join of spoken runs of words, apart from what is `barred`; nothing if that is too short."""
+    """The parts of spoken runs of words to join, apart from `barred` spans; empty if they are too short."""
     edge = PAUSE / 2
     starts, ends = np.array(barred or [(-1.0, -1.0)]).T
     stretches: _Spans = []
@@ -113,10 +111,10 @@ def _stretches(spoken: _Spans, barred: _Spans) -> _Spans:
 
 
 def prompt_sources(voices: Mapping[str, str], offers: Iterable[str], side: Mapping[str, str]) -> dict[str, str]:
-    """Whose prompt each conversation gets: the next one's of its voice, on its own side if there is one.
+    """Return whose prompt each conversation gets: the next one's of its voice, on its own side if there is one.
 
     Args:
-        voices: of the conversations that get one. offers: those of them that have one to give.
+        voices: of the conversations that get a prompt. offers: the conversations that have one.
         side: of each in the division.
     """
     offered: dict[tuple[str, str], list[str]] = defaultdict(list)
@@ -133,10 +131,7 @@ def prompt_sources(voices: Mapping[str, str], offers: Iterable[str], side: Mappi
     return sources
 
 
-# Text prompts: from a table by conversation, recording or speaker.
-
-
-#: What a line of the table is of, by its column; one without any is of all that no other line is of.
+#: Columns of the table of text prompts that a line is about; a line without any is about all the others.
 PERSONA_KEYS = ("conversation_id", "recording_id", "speaker")
 
 _OTHERS = ("", "")
@@ -149,14 +144,14 @@ def system_prompt(text: str) -> str:
 
 
 def is_system_prompt(text: str) -> bool:
-    """Whether a text is as NVIDIA's server and script send it: with the same tag at both ends, and only there."""
+    """Whether a text has the form of NVIDIA's server and script: the same tag at both ends, and only there."""
     parts = text.split(_TAG)
     return len(parts) == 3 and not parts[0] + parts[2] and bool(parts[1].strip()) and "</system>" not in text
 
 
 @lru_cache(maxsize=1)
 def personas_at(path: str) -> dict[tuple[str, str], str]:
-    """Texts of a CSV or JSONL file by what they are of; `{name}` in one is what the column `name` holds there.
+    """Read texts of a CSV or JSONL file by what they are about; `{name}` is replaced by the value of that column.
 
     Raises DailytalkError for a file that can't be used, with its line.
     """
@@ -185,7 +180,7 @@ def personas_at(path: str) -> dict[tuple[str, str], str]:
 
 
 def _persona(line: Mapping[str, Any] | BadInput) -> tuple[tuple[str, str], str]:
-    """What a line is of, and its text. Raises BadInput."""
+    """The key of a line, and its text. Raises BadInput."""
     if isinstance(line, BadInput):
         raise line
     values = {}
@@ -210,8 +205,6 @@ def _persona(line: Mapping[str, Any] | BadInput) -> tuple[tuple[str, str], str]:
 
 @dataclass(frozen=True)
 class PersonaSettings(exports.ExportSettings):
-    """Of formats with text prompts."""
-
     persona: str | None = setting(
         None, "CSV or JSONL of text prompts: text, and conversation_id, recording_id or speaker.",
         panel="result", metavar="FILE", shown="none", reference=True,
@@ -219,12 +212,11 @@ class PersonaSettings(exports.ExportSettings):
 
 
 @dataclass(frozen=True)
-class PersonaplexSettings(PersonaSettings, MoshiSettings):
-    """Of PersonaPlex, which has no conditions of style."""
+class PersonaplexSettings(PersonaSettings, moshi_folder.MoshiSettings):
+    """The options of PersonaPlex, which has no conditions of style."""
 
 
 def _personas(settings: exports.ExportSettings) -> dict[tuple[str, str], str]:
-    """The texts of `--persona`; none for a format without it."""
     return personas_at(settings.persona) if isinstance(settings, PersonaSettings) and settings.persona else {}
 
 
@@ -236,7 +228,7 @@ def prepare_personas(out: Path, settings: PersonaSettings) -> None:
 
 
 def text_prompt(export: exports.Export, item: Conversation) -> str | None:
-    """The text of a conversation: its own, its recording's, its agent's, his voice's, or all others'."""
+    """Return the text of a conversation: its own, its recording's, its agent's, its voice's, or all others'."""
     texts = _personas(export.settings)
     keys = [*zip(PERSONA_KEYS, (item.id, item.row["recording_id"], item.main_speaker), strict=True)]
     keys += [(PERSONA_KEYS[-1], voice) for voice in item.voices if not export.settings.swap]
@@ -249,18 +241,11 @@ def text_prompt(export: exports.Export, item: Conversation) -> str | None:
 
 
 def note_personas(export: exports.Export) -> None:
-    """Count the texts of `--persona` that name what is not here, once all conversations are written."""
+    """Count the texts of `--persona` that name no exported conversation, once all are written."""
     texts = _personas(export.settings)
     if unused := sorted(texts.keys() - export.personas - {_OTHERS}):
         why = f"texts of --persona that name nothing here, such as {quoted(unused[0][1])}"
         export.left_out[why] = len(unused)
-
-
-# moondogo's personaplex-finetune: Moshi's folder, with prompts in its manifests.
-#
-# Three facts of its source decide the rest. It looks prompts up by the absolute path that sphn gives back, and
-# trains without those of any other path. It reads a text prompt only beside a voice prompt. And what both take of
-# a window is missing at its end.
 
 
 #: The folder of voice prompts, their Hz, and the configuration.
@@ -287,15 +272,16 @@ text_padding_weight: 1.0
 text_loss_weight: 20.0
 """
 
-
 _REPOSITORY, _EXAMPLE = "moondogo/personaplex-finetune", "personaplex_finetune.yaml"
 
-PERSONAPLEX_FINETUNE = Trainer(PERSONAPLEX_CONFIG, _REPOSITORY, _EXAMPLE, _MODEL, 164, 32, 24576, adapters=False)
+PERSONAPLEX_FINETUNE = moshi_folder.Trainer(
+    PERSONAPLEX_CONFIG, _REPOSITORY, _EXAMPLE, _MODEL, 164, 32, 24576, adapters=False
+)
 
 
 def write_personaplex(export: exports.Export, item: Conversation) -> Iterator[exports.FileEntry]:
-    """Write what Moshi's trainer reads, and the voice prompt that the conversation has to give."""
-    entries = [*write_moshi(export, item)]
+    """Write the files of Moshi's trainer, and the voice prompt that the conversation offers."""
+    entries = [*moshi_folder.write_moshi(export, item)]
     voice, stretches = voice_prompt(item, export.settings.swap)
     if stretches:
         edges = [[round(edge * item.sample_rate) for edge in stretch] for stretch in stretches]
@@ -307,7 +293,7 @@ def write_personaplex(export: exports.Export, item: Conversation) -> Iterator[ex
 
 
 def finish_personaplex(export: exports.Export, lists: exports.Lists) -> Mapping[str, exports.FileText]:
-    """Moshi's files, with the prompts of a conversation in its lines."""
+    """Return Moshi's files, with the prompts of a conversation in its lines."""
     note_personas(export)
     root = export.target.root.resolve()
     stretches: dict[str, _Spans] = {name: about.pop("stretches") for name, about in export.about.items()}
@@ -341,7 +327,7 @@ def finish_personaplex(export: exports.Export, lists: exports.Lists) -> Mapping[
     if long:
         export.notes.append(f"{counted(long, 'file')} too long for a window with prompts (see --max-length)")
     model = _MODEL.format(folder=json.dumps(str(root / VOICE_PROMPTS), ensure_ascii=False))
-    return finish_moshi(
+    return moshi_folder.finish_moshi(
         export, lists, PERSONAPLEX_FINETUNE._replace(model=model), max(taken.values(), default=0.0)
     )
 
@@ -349,7 +335,7 @@ def finish_personaplex(export: exports.Export, lists: exports.Lists) -> Mapping[
 def prepare_personaplex(out: Path, settings: PersonaplexSettings) -> None:
     if settings.text_conditions:
         raise DailytalkError("--text-conditions does not go with --format personaplex", "leave it out")
-    refuse_path(out, settings)
+    moshi_folder.refuse_path(out, settings)
     prepare_personas(out, settings)
 
 
@@ -357,7 +343,7 @@ _EXPORT_AGAIN = "export again with `dailytalk export --format personaplex`"
 
 
 def check_personaplex(folder: Path, settings: CheckSettings) -> Checked:
-    """As `check_moshi`, with what is wrong with prompts."""
+    """Check as `check_moshi` does, and the prompts."""
     findings, facts = check_moshi(folder, settings, PERSONAPLEX_CONFIG, check_prompts)
     with suppress(BadInput):  # which is a finding already
         text = documents.read_bytes(folder / PERSONAPLEX_CONFIG).decode("utf-8", "replace")
@@ -373,7 +359,7 @@ def check_personaplex(folder: Path, settings: CheckSettings) -> Checked:
 def check_prompts(
     folder: Path, shown: str, entry: Mapping[str, Any], prompts: dict[str, Loudness | None]
 ) -> Iterator[Finding]:
-    """What is wrong with the prompts of a line: the trainer warns at most, and trains without them."""
+    """Yield the findings on the prompts of a line: the trainer warns at most, and trains without them."""
     text, voice = entry.get("text_prompt"), entry.get("voice_prompt")
     if text is not None and not (isinstance(text, str) and is_system_prompt(text)):
         what = f"its text_prompt is not <system> … <system>: {documents.quoted(text)}"

@@ -1,4 +1,16 @@
-"""To the Hub: what is there already, what has to be sent, and one commit that readers see whole."""
+"""`dailytalk push`, from a work folder to a version on the Hub: check, pack, compare, write the card, commit, tag.
+
+Everything that can be rejected is checked before any work: a read-only token otherwise fails after hours of
+packing, and a server without Xet at the end of the upload. All that follows is planned against one commit, the
+head that is read then, and the Hub rejects the push if the head has moved. Everything before the commit changes
+nothing on the Hub, and everything packed stays in `.publish` of the work folder until the push has succeeded, so
+that the same command resumes after any stop.
+
+Readers see the old version or the new one, even if the push stops at any point: files are uploaded first, unseen
+by readers; then one commit adds all of them and removes stale ones; then its contents are checked, and only then
+is it tagged. A lost answer to the commit or the tag may still have done its work, so both are looked for before
+they are tried again.
+"""
 
 import contextlib
 import functools
@@ -52,22 +64,16 @@ from dailytalk_contiguous.store.files import write_text
 from dailytalk_contiguous.store.hub import TIMEOUTS, Reference, check_token, hub_errors, without_tokens
 from dailytalk_contiguous.store.work_folder import read_run, rejects_in
 
-# Retries of requests to a server that fails: a few, at growing intervals.
-#
-# A retry depends on the status of the answer, or on a failed connection; anything else is an answer. Requests that
-# must not be made twice (a commit) do not go through `with_retries`.
-
-
 Answer = TypeVar("Answer")
 
 #: Statuses after which the same request may succeed: timeouts, too many requests, and failures of the server.
 _PASSING = (408, 429, 500, 502, 503, 504)
 
-#: What the client library raises for a connection that failed. Its HTTP library changed with huggingface_hub 2.0,
+#: The error of the client library for a connection that failed. Its HTTP library changed with huggingface_hub 2.0,
 #: so it is named through the one error that all versions share.
 _CONNECTION: type[Exception] = HfHubHTTPError.__bases__[0]
 
-#: What may come of a request, for those who look at each failure themselves.
+#: The errors of a request, for callers that handle each failure themselves.
 FAILURES = (_CONNECTION, ConnectionError, TimeoutError)
 
 
@@ -94,7 +100,10 @@ def is_passing(error: Exception) -> bool:
 
 
 def with_retries(request: Callable[[], Answer], patience: RetryPolicy) -> Answer:
-    """The answer to a request that may be made more than once. Raises what its last try raised."""
+    """Make a request that may be made more than once (no commit). Raises the error of its last try.
+
+    It is repeated after some statuses of the answer and after a failed connection, at growing intervals.
+    """
     attempt = 1
     while True:
         try:
@@ -103,13 +112,6 @@ def with_retries(request: Callable[[], Answer], patience: RetryPolicy) -> Answer
             if not patience.waits(attempt, error):
                 raise
             attempt += 1
-
-
-# The state of a dataset repository before publishing: permissions and contents.
-#
-# Everything that can be rejected is checked here, before any work: a read-only token otherwise
-# fails after hours of packing, and a server without Xet at the end of the upload. All that follows is planned
-# against one commit, the head that is read here, and the Hub rejects it if the head has moved by then.
 
 
 MAIN = "main"
@@ -121,7 +123,7 @@ _READ_ONLY = "make one with the right to write in your settings there, and set H
 
 @dataclass(frozen=True)
 class Target:
-    """Where to publish.
+    """The repository and the branch to publish to.
 
     Attributes:
         repo: `OWNER/NAME`.
@@ -168,7 +170,7 @@ class State:
 
 
 def check_access(api: HfApi, target: Target, patience: RetryPolicy, dry_run: bool = False) -> bool:
-    """Whether the repository exists. Creates nothing. A dry run goes without a token: it sends nothing.
+    """Return whether the repository exists. Creates nothing. A dry run needs no token: it sends nothing.
 
     Raises DailytalkError: no token, a wrong one, or one that may not write there; no such repository and `create`
     is not set; a public one where `private` is requested; the Hub can't be reached.
@@ -228,7 +230,7 @@ def read_tree(api: HfApi, repo: str, revision: str, patience: RetryPolicy) -> di
 
 
 def read_manifest(api: HfApi, repo: str, revision: str, patience: RetryPolicy) -> dict[str, Any] | None:
-    """The manifest of a revision that has a file of that name; None if it is not one of ours."""
+    """Read the manifest of a revision that has a file of that name; None if it is not one of ours."""
     try:
         text = read_hub_text(api, repo, revision, MANIFEST, patience)
         record = parse_json(text, MANIFEST, limit=MOST_OWN_BYTES)
@@ -239,7 +241,7 @@ def read_manifest(api: HfApi, repo: str, revision: str, patience: RetryPolicy) -
 
 
 def read_hub_text(api: HfApi, repo: str, revision: str, name: str, patience: RetryPolicy) -> str:
-    """A small text file of a revision. Not by way of the client's cache: it is read once, and must be this one."""
+    """Read a small text file of a revision, not from the client's cache: it is read once, and must be current."""
 
     def fetch() -> str:
         url = hf_hub_url(repo, name, repo_type=KIND, revision=revision, endpoint=api.endpoint)
@@ -252,7 +254,7 @@ def read_hub_text(api: HfApi, repo: str, revision: str, name: str, patience: Ret
 
 @contextlib.contextmanager
 def suitable_transfer(api: HfApi, repo: str, patience: RetryPolicy, kind: str = KIND) -> Iterator[str]:
-    """Have what follows upload by a way that the server knows; yields which one, as a sentence.
+    """Upload within the block by a way that the server has; yields which one, as a sentence.
 
     With `hf_xet` installed the client takes Xet for granted, and fails at the first upload to a server without
     it. The switch is the client's own setting, which it reads at each upload; it is put back afterwards.
@@ -305,13 +307,7 @@ def _check_creation(target: Target, user: dict[str, Any] | None) -> None:
         raise DailytalkError(f"the token of {user.get('name')} may only read", _READ_ONLY)
 
 
-# The plan of a push: its changes to a repository, file by file, before anything is sent.
-#
-# Only files that are ours are ever deleted: those that the previous manifest names, and data files of our layout
-# in our config folders, which readers would otherwise take for rows of this version. Other files stay.
-
-
-#: Where the card's pictures are; the manifest names them under this key.
+#: The folder of the card's pictures; the manifest names them under this key.
 ASSETS = "assets"
 
 _OURS = re.compile(rf"({'|'.join(CONFIGS)})/({'|'.join(SPLITS)})-\d{{5}}-of-\d{{5}}\.parquet")
@@ -336,7 +332,7 @@ class Content(NamedTuple):
 
 @dataclass(frozen=True)
 class Release:
-    """A version, whole: its data, card, pictures and manifest. `tag`: what it is to be called; None for no tag."""
+    """A whole version: its data, card, pictures and manifest. `tag`: its name; None for no tag."""
 
     packed: Packed
     tag: str | None
@@ -355,7 +351,7 @@ class Release:
 
 
 class Change(NamedTuple):
-    """What becomes of a file: `add`, `replace`, `delete` or `keep`; its bytes (those it had, where it goes)."""
+    """The change of a file: `add`, `replace`, `delete` or `keep`; its bytes (those it had, if it is deleted)."""
 
     what: str
     name: str
@@ -374,7 +370,7 @@ class PushPlan:
 
 
 def plan_push(state: State, release: Release) -> PushPlan:
-    """Compare a release with the repository.
+    """Compare a release with the repository, file by file, before anything is sent.
 
     Raises DailytalkError: a file that is not ours has the name of our manifest.
     """
@@ -400,6 +396,11 @@ def plan_push(state: State, release: Release) -> PushPlan:
 
 
 def owned(state: State) -> set[str]:
+    """Return the files that a push may delete.
+
+    These are the files that the previous manifest names, and data files of our layout in our config folders, which
+    readers would otherwise take for rows of this version.
+    """
     manifest = state.manifest or {}
     names = {*manifest.get("files", {}), *(manifest.get(ASSETS) or ())}
     return {name for name in state.files if name in names or _OURS.fullmatch(name)}
@@ -413,7 +414,7 @@ def same_data(manifest: Mapping[str, Any] | None, packed: Packed) -> bool:
 
 
 def is_published(state: State, release: Release) -> bool:
-    """Whether the head is this very version already: a run that stopped before its tag has made it so."""
+    """Whether the head is this very version already, from a run that stopped before its tag."""
     return (
         same_data(state.manifest, release.packed)
         and state.manifest is not None
@@ -424,12 +425,6 @@ def is_published(state: State, release: Release) -> bool:
 
 def differing(files: Mapping[str, RemoteFile], contents: Iterable[tuple[str, Content]]) -> list[str]:
     return [name for name, content in contents if not content.is_in(files.get(name))]
-
-
-# Uploading data files, which no reader sees until a commit names them.
-#
-# What the Hub's store already has, from another version or from a stopped run, is not sent again: the
-# server is asked first. Files are sent from the disk in small batches, so that memory holds none of them.
 
 
 #: Files and bytes that are uploaded at once: enough to keep the line busy, few enough that a stop loses little.
@@ -451,10 +446,11 @@ def upload(
     patience: RetryPolicy,
     say: Callable[[str], None],
 ) -> tuple[int, dict[str, CommitOperationAdd]]:
-    """Upload the data files whose content the Hub does not have from any commit or stopped run.
+    """Upload the data files whose content the Hub does not have from any commit or stopped run: it is asked first.
 
-    Returns the bytes sent, and the operations for the commit, by name: of new ones the client would read the files
-    once more. Raises what the Hub does, or a DailytalkError.
+    Files are sent from the disk in small batches, so that memory holds none of them. Returns the bytes sent, and
+    the operations for the commit, by name: for new ones the client would read the files once more. Raises the
+    errors of the Hub's client, or DailytalkError.
     """
     changed, present = set(planned.named("add", "replace")), {file.sha256 for file in state.files.values()}
     files = [file for file in release.packed.files if file.name in changed]
@@ -529,23 +525,16 @@ def _batches(files: Sequence[DataFile]) -> Iterator[list[DataFile]]:
         yield batch
 
 
-# Publishing a version so that readers see the old one or the new one, even if the push stops at any point.
-#
-# Files are uploaded first, unseen by readers; then one commit adds all of them and removes stale ones, and is
-# rejected if there was another commit meanwhile; then its contents are checked, and only then is it tagged. A lost
-# answer to the commit or the tag may still have done its work, so both are looked for before they are tried again.
-
-
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Published:
-    """What became of a push.
+    """The result of a push.
 
     Attributes:
         commit: its id. url: of its page, or of the pull request's.
-        tag: that it has now; None for none.
+        tag: of the commit; None for none.
         sent: bytes uploaded. present: bytes that were on the Hub already.
         committed: False if the commit was there already, from a run that stopped.
     """
@@ -594,7 +583,14 @@ def publish(
             say(way)
             sent, additions = upload(api, target, state, release, planned, patience, say)
             commit, url = _commit(api, target, state, release, planned, additions, patience)
-        _check(api, target, commit, release, patience)
+        wrong = differing(read_tree(api, target.repo, commit, patience), release.contents.items())
+        if wrong:
+            more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+            raise DailytalkError(
+                f"commit {commit[:10]} of {target.repo} does not hold {wrong[0]}{more} as it was sent; "
+                "it got no tag",
+                "run the same command again; if it stays so, look at .gitattributes and .gitignore there",
+            )
         tag = None if target.pull_request else _tagged(api, target.repo, release.tag, commit, patience)
     return Published(commit, url, tag, sent, total - sent)
 
@@ -607,7 +603,7 @@ def push_model(
     private: bool = False,
     patience: RetryPolicy = RetryPolicy(),
 ) -> str:
-    """Publish files of a folder as a model, made if it isn't there, in one commit; the address of the commit.
+    """Publish files of a folder as a model, made if it isn't there, in one commit; returns its address.
 
     Raises DailytalkError: no token, or one that may not write there; a public model where `private` is requested;
     the Hub refuses or keeps failing. Readers see the old files then.
@@ -624,7 +620,7 @@ def push_model(
 
 
 def prepared(api: HfApi, target: Target, state: State, patience: RetryPolicy) -> State:
-    """Make the repository and the branch that are still to be made, and nothing else; the state then."""
+    """Make the repository and the branch that do not exist yet, and nothing else; returns the new state."""
     with hub_errors(target.repo):
         if not state.exists:
             make = functools.partial(api.create_repo, repo_type=KIND, private=target.private, exist_ok=True)
@@ -699,17 +695,6 @@ def _overtaken(api: HfApi, target: Target, now: str | None, patience: RetryPolic
     )
 
 
-def _check(api: HfApi, target: Target, commit: str, release: Release, patience: RetryPolicy) -> None:
-    files = read_tree(api, target.repo, commit, patience)
-    wrong = differing(files, release.contents.items())
-    if wrong:
-        more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
-        raise DailytalkError(
-            f"commit {commit[:10]} of {target.repo} does not hold {wrong[0]}{more} as it was sent; it got no tag",
-            "run the same command again; if it stays so, look at .gitattributes and .gitignore there",
-        )
-
-
 def _tagged(api: HfApi, repo: str, tag: str | None, commit: str, patience: RetryPolicy) -> str | None:
     if tag is None:
         return None
@@ -742,13 +727,6 @@ def _page(api: HfApi, repo: str, commit: str) -> str:
     return f"{api.endpoint}/{KIND}s/{repo}/commit/{commit}"
 
 
-# `dailytalk push`, from a work folder to a version on the Hub: check, pack, compare, write the card, commit, tag.
-#
-# Everything before the commit changes nothing on the Hub, and everything packed stays in `.publish` of the work
-# folder until the push has succeeded, so that the same command resumes after any stop. `--dry-run` ends after
-# the plan.
-
-
 #: Folder of packed files that wait to be sent, in the work folder.
 STAGE = ".publish"
 
@@ -757,7 +735,7 @@ AUTO = "auto"
 
 @dataclass(frozen=True)
 class PushSettings:
-    """What is to be published, and how.
+    """The settings of a push.
 
     Attributes:
         tag: a version such as `v1.0.0`, `auto` for the one that the changes call for, or None for no tag.
@@ -765,7 +743,7 @@ class PushSettings:
         include_source: publish the untouched recordings too; None: where the version before has them.
         clips: of interaction of each kind, at most; None: `PER_KIND` where the version before has any.
         valid_share, test_share, seed: of conversations that no version before has placed.
-        licence, title, contact: for the card; None: what it says already, or what follows from the data.
+        licence, title, contact: for the card; None: those of the card, or those that follow from the data.
     """
 
     tag: str | None = None
@@ -782,13 +760,13 @@ class PushSettings:
 
 @dataclass(frozen=True)
 class PushOutcome:
-    """What a push has done, or would do.
+    """The outcome of a push, or of a dry run.
 
     Attributes:
         tag: of the version, or None. changes: against the version before.
-        packed: its files. plan: what changes on the Hub; None if nothing has to.
-        published: None in a dry run, and where nothing had to be done.
-        card: of the version; None if nothing had to be done.
+        packed: its files. plan: the changes on the Hub; None if there are none.
+        published: None in a dry run, and if there was no change.
+        card: of the version; None if there was no change.
     """
 
     tag: str | None
@@ -800,7 +778,6 @@ class PushOutcome:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Those of the card, about licences."""
         return self.card.warnings if self.card else ()
 
 
@@ -816,8 +793,8 @@ def push_version(
 ) -> PushOutcome:
     """Publish the finished conversations of a work folder; `defaults` are of `cli.defaults.default_settings`.
 
-    Raises DailytalkError: it can't be published as asked. Readers of the Hub see no change then, unless only the
-    tag could not be set, which the sentence says.
+    `dry_run` ends after the plan. Raises DailytalkError if it can't be published as requested. Readers of the Hub
+    see no change then, unless only the tag could not be set, which the sentence says.
     """
     fields = finished_items(folder).fields  # before the Hub is asked: there is something to publish
     api, stage = HfApi(), folder / STAGE
@@ -895,10 +872,10 @@ def push_version(
 def validate_request(
     api: HfApi, target: Target, settings: PushSettings, patience: RetryPolicy, dry_run: bool = False
 ) -> bool:
-    """Whether the repository exists. Creates nothing.
+    """Return whether the repository exists. Creates nothing.
 
-    Raises DailytalkError for all that can be rejected before any work: a tag that is no version, what the
-    card can't hold, and what `check_access` rejects.
+    Raises DailytalkError for all that can be rejected before any work: a tag that is no version, values that the
+    card can't hold, and targets that `check_access` rejects.
     """
     if settings.tag not in (None, AUTO):
         parse_tag(str(settings.tag))
@@ -931,9 +908,9 @@ def _is_there(
     settings: PushSettings,
     patience: RetryPolicy,
 ) -> bool:
-    """Whether exactly this is already published, so that nothing is left to do.
+    """Whether exactly this is already published.
 
-    Raises DailytalkError if the tag exists and names something else.
+    Raises DailytalkError if the tag exists and names other data or another card.
     """
     asks_card = _asks_other_card(state.card, settings)
     if tag is None or target.pull_request:

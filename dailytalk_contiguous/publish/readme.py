@@ -1,7 +1,7 @@
-"""The README.md of a folder that we make: what it is, under which licences, how it was made, how to load it.
+"""The README.md of a folder that we make: its content, its licences, its models and settings, how to load it.
 
-It says in one place what somebody needs who is sent the folder. Its last line has a digest of the rest, by which
-the next run knows it: what a person wrote, or changed, stays as it is.
+It is for a person who is sent the folder. Its last line has a digest of the rest, by which the next run knows it:
+a README that a person wrote or changed stays as it is.
 """
 
 from collections.abc import Mapping
@@ -24,11 +24,11 @@ from dailytalk_contiguous.store.owned_folder import README, is_foreign, signed
 def readme(
     title: str, about: str, made: Tally, load: str, *, run: Mapping[str, Any], defaults: Mapping[str, Any]
 ) -> str:
-    """The text of a README.
+    """Return the text of a README.
 
     Args:
-        about: what the folder is. load: how to load it; both in Markdown.
-        made: how its rows came about (`Tally.add_made`); what they do not say is taken from `run`.
+        about: a description of the folder. load: how to load it; both in Markdown.
+        made: models and sources of its rows (`Tally.add_made`); if rows name none, those of `run`.
         run: run.json of the folder that they are from; {} where there is none.
         defaults: of `cli.defaults.default_settings`.
     """
@@ -57,7 +57,7 @@ def readme(
 def write_work_readme(folder: Path, title: str, n_made: int, defaults: Mapping[str, Any]) -> None:
     """Write the README of a work folder after a run, unless a person's is there. Raises OSError.
 
-    After one that made no shard (`n_made`) it stays as it is: of a million conversations nothing is read again.
+    After a run that made no shard (`n_made`) it stays as it is: a million conversations are not read again.
     """
     run = work_folder.read_run(folder)
     if run is None or (not n_made and (folder / README).exists()) or is_foreign(folder):

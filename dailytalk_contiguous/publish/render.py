@@ -1,4 +1,12 @@
-"""Safe text for readers: HTML for pages, Markdown for cards, tables in both, and the credits."""
+"""Safe text for readers: HTML for pages, Markdown for cards, tables in both, and the credits.
+
+Text is escaped unless it is `Html`, which only `fill` and `joined` make: from templates that are written in this
+package, and from values that are escaped on their way in. So a forgotten text is shown as text, and never becomes
+markup. (A template engine would bring a second language for pages that are mostly drawings.) In Markdown,
+characters that it or HTML would take for syntax are written as character references, which a reader never sees,
+and text that looks like a path of this machine is left out: names, reasons and settings come from people and file
+systems.
+"""
 
 import base64
 import hashlib
@@ -12,15 +20,9 @@ from typing import Any, NamedTuple
 
 from dailytalk_contiguous.core.licensing import asked, licence_in_words
 
-# Pieces of HTML for reports, and figures in readable form.
-#
-# Text is escaped unless it is `Html`, which only `fill` and `joined` make: from templates that are written in
-# this package, and from values that are escaped on their way in. So a forgotten text is shown as text,
-# and never becomes markup. (A template engine would bring a second language for pages that are mostly drawings.)
-
 
 class Html(str):
-    """Text that is markup. What is added to it is escaped, unless it is markup itself."""
+    """Text that is markup. Text that is added to it is escaped, unless it is markup itself."""
 
     __slots__ = ()
 
@@ -32,7 +34,7 @@ class Html(str):
 
 
 def fill(template: str, *values: object) -> Html:
-    """Markup from a template, which is a literal of the program, and its values, as `str.format` takes them."""
+    """Make markup from a template, a literal of the program, and its values, as `str.format` takes them."""
     return Html(_FORMATTER.vformat(template, values, {}))
 
 
@@ -50,12 +52,12 @@ _FORMATTER = _Escaping()
 
 
 def money(dollars: float) -> str:
-    """An amount in USD, with enough digits for small ones."""
+    """Return an amount in USD, with enough digits for small ones."""
     return f"{dollars:,.2f} USD" if dollars >= 0.1 or not dollars else f"{dollars:.4f} USD"
 
 
 def percent(part: float, whole: float) -> str:
-    """A part of a whole in per cent; one that is rare is not shown as none. A dash where there is no whole."""
+    """Return a part of a whole in per cent, a small one never as 0 %; a dash where there is no whole."""
     if not whole:
         return "–"
     share = 100 * part / whole
@@ -63,7 +65,7 @@ def percent(part: float, whole: float) -> str:
 
 
 def template(name: str, package: str = __package__) -> str:
-    """A page of this package whose policy allows its own script, by digest, and no other, nor any handler.
+    """Return a page of this package whose policy allows its own script, by digest, and no other, nor any handler.
 
     `@@NAME.css@@` and `@@NAME.js@@` in it are replaced by these files.
     """
@@ -81,32 +83,26 @@ def _asset(name: str, package: str = __package__) -> str:
     return files(package).joinpath("assets", name).read_text(encoding="utf-8")
 
 
-#: What would end a script or begin a comment in it, and what no UTF-8 has.
+#: Characters that would end a script or begin a comment in it, and those that UTF-8 lacks.
 _UNSAFE_IN_SCRIPT = re.compile("[<>&\u2028\u2029\ud800-\udfff]")
 
 
 def data_block(name: str, value: object) -> Html:
-    """A value as JSON in a page: data that the page's script reads by this id, and that no browser runs."""
+    """Return a value as JSON in a page: data that the page's script reads by this id, and that no browser runs."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     safe = _UNSAFE_IN_SCRIPT.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
     return fill('<script type="application/json" id="{}">{}</script>\n', name, Html(safe))
 
 
-# Markdown from values: escaped, so that data can't become syntax, and without this machine's paths.
-#
-# Names, reasons and settings come from people and file systems. What Markdown or HTML would take for syntax is
-# written as a character reference, which a reader never sees; what looks like a path is left out.
-
-
-#: Characters that begin something in Markdown or HTML, wherever they are.
+#: Characters that are syntax in Markdown or HTML, wherever they are.
 _SYNTAX = re.compile(r"[\\`*\[\]<>|&~$]|(?<!\w)_|_(?!\w)")
 
-#: How an absolute path begins: of Unix, a home folder, Windows, a network share, or an address of a file.
+#: The beginning of an absolute path: of Unix, a home folder, Windows, a network share, or an address of a file.
 _ROOT = r"(?:file://|~[\w.-]*/|[A-Za-z]:[\\/]|\\\\|/)"
 _QUOTED_PATH = re.compile(rf"""(['"]){_ROOT}.*?\1""")
 _BARE_PATH = re.compile(rf"""(?<![^\s('"=\[{{,;]){_ROOT}[^\s'"),;\]}}]+""")
 
-#: What is on the right of a column: a number with its spread, its unit and what is in parentheses, or none.
+#: A cell of a right-aligned column: a number with its spread, its unit and a text in parentheses, or none.
 _AMOUNT, _UNIT = r"[-+−±×]?\d[\d,.]*", "h|min|s|%|USD|dB|st|clips?|files?|utterances?|a minute"
 _NUMBER = re.compile(
     rf"{_AMOUNT}(?: ± {_AMOUNT})?(?: (?:{_UNIT}))?(?:, median {_AMOUNT} s)?(?: \([^()]*\d[^()]*\))?|–"
@@ -114,7 +110,7 @@ _NUMBER = re.compile(
 
 
 def escaped(value: object) -> str:
-    """A value as text of one line that a table or a heading can hold."""
+    """Return a value as text of one line that a table or a heading can hold."""
     text = " ".join(str(value).split())
     return _SYNTAX.sub(lambda match: f"&#{ord(match[0])};", text)
 
@@ -124,17 +120,17 @@ def public(value: object) -> str:
 
 
 def public_cell(value: object) -> str:
-    """A value that may hold paths, for a table."""
+    """Return a value that may hold paths for a table."""
     return escaped(public(value))
 
 
 def is_path(name: str) -> bool:
-    """Whether a model's name is a place on a machine."""
+    """Whether a model's name is a path on a machine."""
     return re.match(rf"{_ROOT}|\.{{1,2}}[\\/]", name) is not None
 
 
 def model_name(name: str) -> str:
-    """A model's name; of one in a local folder, the folder's own name."""
+    """Return a model's name; of a model in a local folder, the folder's own name."""
     last_part = re.split(r"[\\/]", name.rstrip("/\\"))[-1]
     return f"{last_part} (a local folder)" if is_path(name) else name
 
@@ -151,7 +147,7 @@ def _is_web(url: str) -> bool:
 
 
 def details(summary: str, text: str) -> str:
-    """A part that is collapsed until the reader opens it. Empty without text."""
+    """Return a part that is collapsed until the reader opens it; empty without text."""
     return f"<details>\n<summary>{summary}</summary>\n\n{text}\n\n</details>" if text else ""
 
 
@@ -190,7 +186,7 @@ def html_cell(cell: TableCell) -> Html:
 
 
 def markdown_cell(cell: TableCell) -> str:
-    """A cell as Markdown, without this machine's paths."""
+    """Return a cell as Markdown, without paths."""
     if isinstance(cell, Link):
         return link(public(cell.text), cell.url)
     if isinstance(cell, int):
@@ -200,7 +196,7 @@ def markdown_cell(cell: TableCell) -> str:
 
 
 def html_table(head: Sequence[str], rows: Iterable[Sequence[TableCell]]) -> Html:
-    """A table; columns of numbers are on the right. A head without names is left out."""
+    """Return a table with numbers aligned to the right. A head without names is left out."""
     body = [list(row) for row in rows]
     right = _numbers(head, body)
 
@@ -216,7 +212,7 @@ def html_table(head: Sequence[str], rows: Iterable[Sequence[TableCell]]) -> Html
 
 
 def markdown_table(head: Sequence[str], rows: Iterable[Sequence[TableCell]]) -> str:
-    """A table; columns of numbers are on the right. Empty without rows."""
+    """Return a table with numbers aligned to the right; empty without rows."""
     body = [list(row) for row in rows]
     if not body:
         return ""
@@ -226,15 +222,9 @@ def markdown_table(head: Sequence[str], rows: Iterable[Sequence[TableCell]]) -> 
 
 
 def _numbers(head: Sequence[str], body: Sequence[Sequence[TableCell]]) -> list[bool]:
-    """Of each column, whether it holds numbers, with or without a unit, and nothing else."""
+    """Whether each column holds only numbers, with or without a unit."""
     columns = [[row[column] for row in body if row[column] != ""] for column in range(len(head))]
     return [bool(cells) and all(_NUMBER.fullmatch(str(cell)) for cell in cells) for cells in columns]
-
-
-# Credits of a folder: the corpora and datasets that its record names, each with its terms.
-#
-# Licences ask for the author to be named, so a mix of several folders has to know the authors. A corpus records
-# all of it, conversations from the Hub their dataset, a mix the records of its folders; nothing is looked up.
 
 
 #: Key of the record of a mix: the credits of each of its folders.
@@ -253,9 +243,11 @@ class Credit(NamedTuple):
 
 
 def credits_of(record: Mapping[str, Any]) -> tuple[Credit, ...]:
-    """The sources that the record of a work folder or of a mix (run.json, mix.json) names, each once.
+    """Return the sources that the record of a work folder or of a mix (run.json, mix.json) names, each once.
 
-    A folder in a mix that names none has a credit of its own name, so that the list is complete.
+    Licences ask for the author to be named, so a mix of several folders has to know the authors. A corpus records
+    all of it, conversations from the Hub their dataset, a mix the records of its folders; nothing is looked up. A
+    folder in a mix that names none has a credit of its own name, so that the list is complete.
     """
     mixed = (record.get(CREDITS) or {}).items()
     credits = [

@@ -1,8 +1,8 @@
-"""What a page, a card and a summary show of a tally: sections of facts, tables and plots, each declared once.
+"""The sections of a page, a card and a summary: facts, tables and plots of a tally, each declared once.
 
 A section is data. `page_html` renders it as HTML for the page, `markdown` as Markdown for a card or a summary, in
-which a plot is a picture if pictures are wanted and else a table or nothing. To show something new, add a function
-that makes a part of the tally, and name it in a list of sections (`conversation_sections`, `corpus_sections`).
+which a plot is a picture if pictures are wanted and else a table or nothing. To show a new part, add a function
+that makes it of the tally, and name it in a list of sections (`conversation_sections`, `corpus_sections`).
 """
 
 import math
@@ -28,7 +28,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of cells below a head; `note` and `nothing` are as in `Plot`. The reader opens a `folded` one."""
+    """Rows of cells below a head; `note` and `nothing` are as in `Plot`. A `folded` table is closed at first."""
 
     title: str
     head: tuple[str, ...]
@@ -101,12 +101,10 @@ def _card(part: Table | Plot) -> render.Html:
 
 
 def markdown(parts: Iterable[SectionPart], pictures: dict[str, bytes] | None = None) -> str:
-    """Parts as Markdown, without those that show nothing.
+    """Render parts as Markdown, without empty ones.
 
-    Args:
-        parts: of a section, or of several.
-        pictures: where plots are put as PNG, by their path in the repository. None: bars are a table, and plots
-            of distributions are left out.
+    `pictures` takes plots as PNG, by their path in the repository. None: bars are a table, and plots of
+    distributions are left out.
     """
     return "\n\n".join(filter(None, (_markdown_part(part, pictures) for part in parts)))
 
@@ -139,7 +137,7 @@ def _markdown_part(part: SectionPart, pictures: dict[str, bytes] | None) -> str:
     return "\n\n".join(filter(None, (f"**{title}**", text, note)))
 
 
-#: Values with a bar or a line of their own; what comes after them is added up.
+#: Values with a bar or a line of their own; further values are added up.
 MOST_VALUES = 25
 
 #: Titles of the axes of affect.
@@ -164,7 +162,7 @@ MEASURED_NAMES = {
 
 
 def ranked(sums: Mapping[str, Sum]) -> list[tuple[str, Sum]]:
-    """Values of a label, the longest first; those after `MOST_VALUES` added up, unless that would be just one."""
+    """Sort the values of a label, the longest first, and add up those after `MOST_VALUES` if there are several."""
     values = sorted(sums.items(), key=lambda item: (-item[1].seconds, item[0]))
     rest = values[MOST_VALUES:]
     if len(rest) < 2:
@@ -173,7 +171,7 @@ def ranked(sums: Mapping[str, Sum]) -> list[tuple[str, Sum]]:
 
 
 def fitted_axis(title: str, values: Iterable[float]) -> Axis:
-    """An axis within [0, 1], in tenths, over all values and at least 0.4 long.
+    """Return an axis within [0, 1], in tenths, over all values and at least 0.4 long.
 
     >>> fitted_axis("valence", [0.42, 0.55])
     Axis(title='valence', low=0.3, high=0.7, step=0.1)
@@ -209,7 +207,7 @@ def affect_map(
 
 
 def affect_maps(title: str, affect: Mapping[str, CountGrid], unit: str, name: str = "") -> MultiplesPlot:
-    """A small map of valence and arousal for each label, those of most first, before all others in grey."""
+    """Draw a small map of valence and arousal for each label, the commonest first, before all others in grey."""
     grids = sorted(affect.items(), key=lambda item: (-item[1].n, item[0]))
     hidden = [label for label, _ in grids[MOST_MAPS:]]
     x_axis, y_axis = affect_axes(affect.values())
@@ -255,10 +253,10 @@ def rejected_section(tally: Tally, examples: Sequence[Mapping[str, str]]) -> Sec
     return Section("rejected", "Rejected", [rejected_table(tally), *([first] if rows else [])])
 
 
-#: What the columns and colours of turn-taking mean.
+#: The columns and colours of turn-taking.
 RECORDED, REBUILT = Series("before", "recorded"), Series("after", "rebuilt")
 
-#: Between which offsets are drawn at most, in seconds, and the width of a bin; listeners notice 200 ms.
+#: The range of drawn offsets at most, in seconds, and the width of a bin; listeners notice 200 ms.
 OFFSETS, OFFSET_WIDTH = (-2.0, 3.0), 0.1
 
 _STATUSES = {
@@ -271,7 +269,7 @@ _STATUSES = {
 #: Reasons with a line of their own, and voices that are named among the settings.
 MOST_REASONS, MOST_VOICES = 15, 10
 
-#: How the parts are named that models have.
+#: The names of the roles of models.
 ROLES = {
     "speech_activity": "speech activity",
     "recogniser": "words",

@@ -1,4 +1,4 @@
-"""Which conversations train and which evaluate, so that no speaker is in both and a rerun decides the same.
+"""The division of conversations into training and evaluation, with no speaker in both, and the same in every run.
 
 Groups (conversations that kept speakers link) are in the order of a hash of their name and the seed; those at
 the front evaluate until the share is reached. So a group's side depends on its own name and on the share alone,
@@ -18,8 +18,7 @@ from dailytalk_contiguous.core.schema import SPLITS
 #: A group longer than this many times the wanted share would take too much of the training data for evaluation.
 LARGEST = 2.0
 
-
-#: The kept speakers of a conversation by name; None is one who is not known, and links nothing.
+#: The kept speakers of a conversation by name; None is one who is not known, and links no conversations.
 Speakers: TypeAlias = tuple[str | None, ...]
 
 
@@ -60,9 +59,9 @@ def split_two(
 
 
 def as_given(conversations: Iterable[tuple[str, Speakers, float]], side: Mapping[str, str]) -> Split:
-    """An existing division: `side` (`train` or `eval`) of each; `conversations` as in `split_two`.
+    """Take an existing division: `side` (`train` or `eval`) of each; `conversations` as in `split_two`.
 
-    Raises DailytalkError if nothing is left to train on.
+    Raises DailytalkError if no conversation is left to train on.
     """
     items = [SplitVoice(name, speakers, name, seconds) for name, speakers, seconds in conversations]
     side_of = {item.id: side[item.id] for item in items}
@@ -80,7 +79,7 @@ def _disjoint(items: Iterable["SplitVoice"], side: Mapping[str, str]) -> bool:
 
 
 class SplitVoice(NamedTuple):
-    """What decides the split of a conversation: its kept speakers and its recording."""
+    """The facts that decide the split of a conversation: its kept speakers and its recording."""
 
     id: str
     kept_speakers: Speakers
@@ -91,7 +90,7 @@ class SplitVoice(NamedTuple):
 class Splits(NamedTuple):
     """`side`: the split of every conversation id.
 
-    `disjoint`: what no two splits share: `speakers` (all kept ones are known), `recordings`, or `conversations`.
+    `disjoint`: no two splits share these: `speakers` (all kept ones are known), `recordings` or `conversations`.
     """
 
     side: dict[str, str]
@@ -107,9 +106,9 @@ def split_three(
 ) -> Splits:
     """Divide conversations into `train`, `validation` and `test`, so that a version agrees with the one before.
 
-    Groups that share a kept speaker or a recording stay together if that leaves something for each split; else
+    Groups that share a kept speaker or a recording stay together if that leaves conversations for each split; else
     those of one recording do; else each conversation is alone. One conversation trains, of two one validates. The
-    split that a conversation had `before` stays, and draws its group after it.
+    split that a conversation had `before` stays, and its group follows it.
 
     Raises DailytalkError: a share is out of range, or `before` names another split.
     """
@@ -124,7 +123,9 @@ def split_three(
             f"the version before has the split {odd[0]!r}", f"its splits must be {', '.join(SPLITS)}"
         )
     shares = (("validation", valid_share), ("test", test_share))[: max(0, len(items) - 1)]
-    for groups in (_components(items), _by_key(items, [f"recording\0{item.recording_id}" for item in items])):
+    linked = ([items[index] for index in group] for group in _linked(items))
+    components = {f"recording\0{min(item.recording_id for item in group)}": group for group in linked}
+    for groups in (components, _by_key(items, [f"recording\0{item.recording_id}" for item in items])):
         side = _assigned(groups, before, shares, seed)
         if side is not None:
             return Splits(side, _disjoint_in(items, side))
@@ -135,12 +136,12 @@ def split_three(
 
 
 def as_decided(conversations: Iterable[SplitVoice], side: Mapping[str, str]) -> Splits:
-    """An existing division: `side` is the split of each."""
+    """Take an existing division: `side` is the split of each."""
     return Splits(dict(side), _disjoint_in(conversations, side))
 
 
 def _disjoint_in(items: Iterable[SplitVoice], side: Mapping[str, str]) -> str:
-    """What no two splits share; the values of `Splits.disjoint`."""
+    """The value of `Splits.disjoint`."""
     speakers: dict[str | None, set[str]] = defaultdict(set)
     recordings: dict[str, set[str]] = defaultdict(set)
     for item in items:
@@ -159,7 +160,7 @@ def _assigned(
     shares: Sequence[tuple[str, float]],
     seed: int,
 ) -> dict[str, str] | None:
-    """The split of every id; None if a group was parted before, or what is new leaves a split empty."""
+    """The split of every id; None if a group was divided before, or new ids would leave a split empty."""
     side: dict[str, str] = {}
     for key, members in groups.items():
         held_by = {before[member.id] for member in members if member.id in before}
@@ -212,12 +213,6 @@ def _linked(items: Sequence[SplitVoice]) -> list[list[int]]:
     for number, (index, _) in zip(joined_groups(links).tolist(), links, strict=True):
         groups[number][index] = None
     return [[*group] for group in groups.values()]
-
-
-def _components(items: Sequence[SplitVoice]) -> dict[str, list[SplitVoice]]:
-    """Linked conversations, by the name of their first recording in any order of the items."""
-    groups = ([items[index] for index in group] for group in _linked(items))
-    return {f"recording\0{min(item.recording_id for item in group)}": group for group in groups}
 
 
 def _by_key(items: Sequence[SplitVoice], keys: Sequence[str]) -> dict[str, list[SplitVoice]]:

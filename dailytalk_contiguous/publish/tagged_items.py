@@ -32,8 +32,8 @@ class TaggedItems(Items):
     """The conversations of a folder that was only tagged: without audio, `sounds` and `timeline`.
 
     Args:
-        folder: with a transcript; `sound` does without.
-        shards: the folder in it whose shards know the recordings.
+        folder: with a transcript, which `sound` does not need.
+        shards: the folder in it whose shards have the paths of the recordings.
     """
 
     kind = "tagged"
@@ -44,7 +44,7 @@ class TaggedItems(Items):
         self._tagged, self._transcript = folder / shards, with_pending_edits(folder / TRANSCRIPT)
 
     def rows(self, columns: Iterable[str] | None = None, splits: Collection[str] | None = None) -> Iterator[Row]:
-        """As in `Items`. No row has audio, or is of a split."""
+        """Yield rows as in `Items`. No row has audio, or is of a split."""
         groups = groupby(self._lines(), lambda pair: _name(pair[1]))
         return (self._row(name, list(lines)) for name, lines in (groups if splits is None else ()))
 
@@ -55,7 +55,7 @@ class TaggedItems(Items):
         return self._row(name, list(self._lines(first, last)))
 
     def sound(self, name: str) -> ItemSound:
-        """As in `Items`: the recording, and where in it the conversation begins.
+        """Return the recording, and the second in it at which the conversation begins.
 
         A tagged shard holds the path of its recording. The author of a shared folder may have put another path
         there, so it is read only if its identity is that of the tagged recording.
@@ -87,7 +87,7 @@ class TaggedItems(Items):
             yield number, line
 
     def _base(self, path: Path) -> dict[str, Row]:
-        """What a shard knows of its recordings; neighbours in the transcript are mostly of one shard."""
+        """The base columns of a shard; neighbours in the transcript are mostly of one shard."""
         if self._latest[0] != path:
             names = (column.name for column in columns_among(self.fields))
             self._latest = path, read_rows(path, (*BASE, "sides", *names))

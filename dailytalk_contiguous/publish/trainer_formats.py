@@ -26,24 +26,11 @@ from dailytalk_contiguous.core.audio import Pcm, encoded_sound, mixed_down, read
 from dailytalk_contiguous.core.documents import with_null
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import BUILT, LABELLED
-from dailytalk_contiguous.publish import exports
+from dailytalk_contiguous.publish import exports, prompts
 from dailytalk_contiguous.publish.items import ABOUT, Conversation, Utterance, heard
 from dailytalk_contiguous.publish.moshi_folder import PieceSettings, piece_edges, piece_path
-from dailytalk_contiguous.publish.prompts import (
-    PersonaSettings,
-    heard_voice,
-    note_personas,
-    prepare_personas,
-    text_prompt,
-)
 from dailytalk_contiguous.store.files import json_document, json_text
 from dailytalk_contiguous.store.owned_folder import file_name
-
-# Shards: the conversations of a side, up to a size a file.
-#
-# Sides are divided when all is written, so what a conversation adds to a shard is a file of its own until then:
-# members of a tar without the tar's end, or a gzip member. Such files one after another are one again.
-
 
 #: Bytes of a shard of sound, at which the next one begins.
 SHARD_BYTES = 1_000_000_000
@@ -67,7 +54,11 @@ def _sound_members(key: str, pcm: Pcm, sample_rate: int, about: Any) -> bytes:
 def _write_parts(
     export: exports.Export, item: Conversation, parts: Mapping[str, bytes]
 ) -> Iterator[exports.FileEntry]:
-    """Write what a conversation adds to each of its shards, by what follows the side in their names."""
+    """Write the parts of a conversation for each of its shards, by the names of these without the side.
+
+    Sides are divided when all is written, so each part is a file of its own until then: members of a tar without
+    the tar's end, or a gzip member. Such files one after another are a whole one.
+    """
     names = {shard: f"parts/{_key(item)}.{number}" for number, shard in enumerate(parts)}
     for shard, data in parts.items():
         export.target.write_bytes(names[shard], data)
@@ -75,7 +66,7 @@ def _write_parts(
 
 
 def finish_shards(export: exports.Export, lists: exports.Lists) -> Mapping[str, exports.FileText]:
-    note_personas(export)
+    prompts.note_personas(export)
     for side, entries in lists.items():
         shards: list[list[dict[str, str]]] = []
         size = 0
@@ -95,10 +86,7 @@ def finish_shards(export: exports.Export, lists: exports.Lists) -> Mapping[str, 
     return {ABOUT: json_document({item: {"split": side} for item, side in export.side.items()})}
 
 
-# lhotse.
-
-
-#: Hz of the user and of the agent as NeMo reads them. It resamples the user alone: the agent's is to be right.
+#: Hz of the user and of the agent as NeMo reads them. It resamples the user alone: the agent's has to be right.
 USER_RATE, AGENT_RATE = 16000, 22050
 
 
@@ -125,8 +113,8 @@ def _supervisions(item: Conversation, names: tuple[str, str], channels: tuple[in
 def _write_cut(
     export: exports.Export, item: Conversation, sounds: Mapping[str, tuple[Pcm, int]], cut: Any
 ) -> Iterator[exports.FileEntry]:
-    """Write a cut and its sounds, samples and Hz by field; `cut` is what does not follow from these."""
-    key, text = _key(item), text_prompt(export, item)
+    """Write a cut and its sounds, samples and Hz by field; `cut` has the fields that do not follow from these."""
+    key, text = _key(item), prompts.text_prompt(export, item)
     parts, recordings = {}, {}
     for field, (pcm, rate) in sounds.items():
         channels = [*range(pcm.shape[1] if pcm.ndim > 1 else 1)]
@@ -151,30 +139,22 @@ def write_nemo(export: exports.Export, item: Conversation) -> Iterator[exports.F
 
 
 def write_cuts(export: exports.Export, item: Conversation) -> Iterator[exports.FileEntry]:
-    """Write a cut of both channels."""
     exports.refuse_mute(item)
     names = item.main_speaker or "agent", item.other_speaker or "user"
     cut = {"type": "MultiCut", "channel": [0, 1], "supervisions": _supervisions(item, names, (0, 1))}
     yield from _write_cut(export, item, {"recording": (item.pcm, item.sample_rate)}, cut)
 
 
-# WebDataset.
-
-
 def write_webdataset(export: exports.Export, item: Conversation) -> Iterator[exports.FileEntry]:
-    """Write a conversation as WAV and JSON: its row."""
-    own = item.row.keys() - LABELLED.keys() - {"problem", "problem_column", "remedy"}  # what own stages publish
+    own = item.row.keys() - LABELLED.keys() - {"problem", "problem_column", "remedy"}  # columns of own stages
     row = {name: item.row[name] for name in item.row if (name in BUILT or name in own) and name != "audio"}
     about = with_null(row | {"sample_rate": item.sample_rate, "duration": item.duration})
     tar = _sound_members(_key(item), item.pcm, item.sample_rate, about)
     yield from _write_parts(export, item, {"-{:06d}.tar": tar})
 
 
-# Synthesis of speech.
-
-
 def write_sesame(export: exports.Export, item: Conversation) -> Iterator[exports.FileEntry]:
-    """Write each speaker's channel, and an entry an utterance: its text, where it is, and a number for the voice.
+    """Write each speaker's channel, and an entry an utterance: its text, its place, and a number for the voice.
 
     The trainer learns single utterances, so a number has to mean one voice in the whole folder.
     """
@@ -185,7 +165,7 @@ def write_sesame(export: exports.Export, item: Conversation) -> Iterator[exports
     for part in sorted(heard(item.row), key=itemgetter("start", "end")):
         if text := (part["text"] or "").strip():
             name = f"{sides[(part['channel'] == 'left') == export.settings.swap]}/{export.names[item.id]}"
-            speaker = export.about.setdefault(heard_voice(item, part) or name, len(export.about))
+            speaker = export.about.setdefault(prompts.heard_voice(item, part) or name, len(export.about))
             times = {"start": round(part["start"], 6), "end": round(part["end"], 6)}
             line = {"text": text, "path": _absolute(export, name), **times, "speaker": speaker}
             yield exports.FileEntry(line, part["end"] - part["start"])
@@ -201,7 +181,7 @@ def _write_mixed(
     export: exports.Export,
     item: Conversation,
 ) -> Iterator[exports.FileEntry]:
-    """Write the pieces of a conversation as the mean of both channels, with the script of what is said in each."""
+    """Write the pieces of a conversation as the mean of both channels, with the script of each."""
     exports.refuse_mute(item)
     edges = [*pairwise(piece_edges(item, export.settings.max_length))]
     said = [part._replace(text=" ".join(part.text.split())) for part in item.utterances if part.text.strip()]
@@ -219,14 +199,14 @@ def _write_mixed(
 
 
 def moss_script(said: Sequence[Utterance]) -> str:
-    """What is said as MOSS-TTSD reads it: the agent is `[S1]`. Raises BadInput for a text with such a mark."""
+    """Return utterances as MOSS-TTSD reads them: the agent is `[S1]`. Raises BadInput for a text with the mark."""
     if marked := next((part.text for part in said if "[S1]" in part.text or "[S2]" in part.text), None):
         raise BadInput(f"its text holds the mark of a speaker ({marked[:40]!r})", "correct its transcript")
     return "".join(f"[S{1 if part.main else 2}]{part.text}" for part in said)
 
 
 def vibevoice_script(said: Sequence[Utterance]) -> str:
-    """What is said as VibeVoice reads it. It counts from 0 where nobody is 0: from 1, both keep their numbers."""
+    """Return utterances as VibeVoice reads them. It renumbers speakers from 0: from 1, both keep their numbers."""
     return "\n".join(f"Speaker {1 if part.main else 2}: {part.text}" for part in said)
 
 
@@ -236,7 +216,6 @@ def finish_sesame(export: exports.Export, lists: exports.Lists) -> Mapping[str, 
 
 _DIALOGUES = {"train": "dialogues_train.jsonl", "eval": "dialogues_eval.jsonl"}
 
-#: What formats have in common.
 _format = partial(exports.ExportFormat[Conversation], sides=exports.TWO_LISTS)
 _shards = partial(_format, finish=finish_shards, manifests=(ABOUT,))
 _mixed = partial(
@@ -254,13 +233,14 @@ TRAINER_FORMATS = (
         "lhotse", "NeMo's duplex speech-to-speech (`DuplexS2SDataset`)",
         "Shar of the user (16 kHz) and the agent (22.05 kHz, `target_audio`); utterances and words of both",
         "names, sounds without text, valence/arousal/dominance, prosody", "lhotse",
-        write=write_nemo, settings=PersonaSettings(), sample_rate=AGENT_RATE, prepare=prepare_personas,
+        write=write_nemo, sample_rate=AGENT_RATE,
+        settings=prompts.PersonaSettings(), prepare=prompts.prepare_personas,
     ),
     _shards(
         "lhotse-cuts", "lhotse (`CutSet.from_shar`)",
         "Shar of stereo cuts, the agent first; utterances and words of both by name",
         "sounds without text, valence/arousal/dominance, prosody", "lhotse",
-        write=write_cuts, settings=PersonaSettings(), prepare=prepare_personas,
+        write=write_cuts, settings=prompts.PersonaSettings(), prepare=prompts.prepare_personas,
     ),
     _shards(
         "webdataset", "webdataset, and `datasets` (its builder of that name)",

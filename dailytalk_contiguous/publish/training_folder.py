@@ -1,7 +1,7 @@
 """Training folders: WAVs with JSON beside them, named by manifests, as moshi-finetune reads them.
 
-The facts of a clip are in the JSON, and how often it is seen is how often the manifest names it. Conversations
-have no labels there; each is one file of its folder, and what its export has kept of it is beside the manifests.
+The facts of a clip are in the JSON, and it is seen as often as the manifest names it. Conversations have no labels
+there; each is one file of its folder, and the facts that its export has kept are beside the manifests.
 """
 
 import itertools
@@ -40,10 +40,10 @@ from dailytalk_contiguous.store.work_folder import RECORD, RUN
 #: Names of the two manifests of the folder of a corpus, by side.
 CLIP_MANIFESTS = {"train": MANIFESTS["train"], "eval": MANIFESTS["validation"]}
 
-#: Words of a turn that a folder may speak of.
+#: Words that a turn of a folder may have.
 _MOST_WORDS = 1_000_000
 
-#: What is known of the conversations of an export, by their ids.
+#: The facts of the conversations of an export, by their ids.
 ABOUT_SHAPE = {
     str: {
         "files": [str],
@@ -68,10 +68,10 @@ _SPLITS = {"train": "train", "eval": "validation"}
 #: The record of a mix, and its rejects. Not `.jsonl`: the trainer would take it for a manifest.
 MIX, MIX_REJECTS = "mix.json", "rejects.json"
 
-#: What to do about a training folder that is damaged.
+#: The remedy for a damaged training folder.
 AGAIN = "make that folder again"
 
-#: What a manifest names is a WAV: by its name, and by its first bytes.
+#: A manifest names WAVs: by their names, and by their first bytes.
 _SUFFIXES = (".wav", ".wave")
 _HEADERS = (b"RIFF", b"RF64", b"RIFX")
 
@@ -87,24 +87,24 @@ ANNOTATION |= {"alignments": list, "word_sources?": list, "weight?": float, "dur
 
 
 def most_listed(path: Path) -> int:
-    """How often the manifest of a training folder may name a file that trains: more than once only by weight."""
+    """Return how often a manifest may name a file that trains: more than once only by weight."""
     if manifests_in(path, CLIP_MANIFESTS):
         return math.ceil(MOST_WEIGHT)
     return int(read_shaped(inside(path, MIX), RECORD).get("most_listed") or 1) if (path / MIX).is_file() else 1
 
 
 def manifests_in(data: Path, names: Mapping[str, str]) -> dict[str, str]:
-    """The manifests of a folder, of these names by side."""
+    """Return the manifests that exist in a folder, of these names by side."""
     return {side: name for side, name in names.items() if (data / name).is_file()}
 
 
 def about_conversations(data: Path) -> dict[str, Any]:
-    """What an export has kept of its conversations, by their ids; empty without. Raises BadInput."""
+    """Read the facts that an export has kept of its conversations, by id; empty without. Raises BadInput."""
     return read_shaped(inside(data, ABOUT), ABOUT_SHAPE, MOST_OWN_BYTES) if (data / ABOUT).is_file() else {}
 
 
 def timed_conversation(name: str, conversation: Mapping[str, Any]) -> TimedConversation:
-    """Who speaks when in a conversation of an export, the main speaker left. Raises BadInput, with its name."""
+    """Return the turns of a conversation of an export, the main speaker left. Raises BadInput, with its name."""
     timed, words = [], list[int | None]()
     for turn in conversation["turns"]:
         match turn:
@@ -132,10 +132,10 @@ def timed_conversation(name: str, conversation: Mapping[str, Any]) -> TimedConve
 class TrainingItems(Items):
     """The files of a mix, or of a training folder for Moshi, each once.
 
-    A clip has the id of its corpus, anything else its path in the folder; `labels` are those of clips in a mix,
+    A clip has the id of its corpus, a conversation its path in the folder; `labels` are those of clips in a mix,
     where a conversation has none except `corpus`, the folder that it came from. `weight` is how often the manifest
-    names the file. Of what is no clip, which has words of one side alone, `measures` are those that its export has
-    kept of its conversation; None of a clip.
+    names the file. A file of a conversation has words of one side alone, and the `measures` that its export has
+    kept; they are None for a clip.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -176,7 +176,7 @@ class TrainingItems(Items):
 
     @cached_property
     def _measures(self) -> dict[str, dict[str, float]]:
-        """What an export has kept of the conversation of each file; nothing where that is damaged or not ours."""
+        """The measures that an export has kept of each file; none if its record is damaged or not ours."""
         shape = {str: {"files": [str], "measures?": {str: float}}}
         try:
             about = read_shaped(inside(self._root, ABOUT), shape, MOST_OWN_BYTES)
@@ -212,7 +212,7 @@ class TrainingItems(Items):
 
 
 def record_of(path: Path) -> dict[str, Any]:
-    """The content of a folder's run.json or mix.json; empty without. Raises BadInput for a damaged file."""
+    """Read a folder's run.json or mix.json; empty without. Raises BadInput for a damaged file."""
     for name in (RUN, MIX):
         if (path / name).is_file():
             return read_shaped(inside(path, name), RECORD)
@@ -220,7 +220,7 @@ def record_of(path: Path) -> dict[str, Any]:
 
 
 def entries(manifest: Path) -> list[dict[str, Any]]:
-    """The lines of a manifest, in order; none if it is not there. Raises DailytalkError for a damaged one."""
+    """Read the lines of a manifest, in order; none if it is missing. Raises DailytalkError for a damaged one."""
     if not manifest.is_file():
         return []
     try:
@@ -240,7 +240,7 @@ def entries(manifest: Path) -> list[dict[str, Any]]:
 
 
 def annotated(folder: Path, name: str) -> tuple[Path, dict[str, Any]]:
-    """A WAV that a manifest names in its folder, and the JSON beside it.
+    """Return the path of a WAV that a manifest names in its folder, and the JSON beside it.
 
     Raises BadInput for a name that leads out of the folder or is no WAV's, and if one of the two is missing or
     damaged: named files end up in a training folder, and may be shared with it.
@@ -264,7 +264,7 @@ def annotated(folder: Path, name: str) -> tuple[Path, dict[str, Any]]:
 
 
 def read_shaped(path: Readable, shape: Any, limit: int = MOST_BYTES) -> dict[str, Any]:
-    """The object in a JSON file, of a shape (see `core.documents.expect`). Raises BadInput."""
+    """Read the object in a JSON file, of a shape (see `core.documents.expect`). Raises BadInput."""
     content: dict[str, Any] = expect(read_json(path, AGAIN, limit), shape, as_text(path_of(path)), AGAIN)
     return content
 

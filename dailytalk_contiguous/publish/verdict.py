@@ -1,16 +1,15 @@
-"""Whether data is good to train on: what conversations are measured by, what is found of them, and the verdict.
+"""The verdict whether data is good to train on, the limits of its measures, and the findings that it is made of.
 
 `check`, `report` and the page judge by this module alone. A conversation is measured from its row, never from its
 audio, so that 20,000 of them can be judged while they are read once. A finding is a sentence with its figure, its
-place and what to do; the verdict is made of the findings:
+place and its remedy; the verdict is made of the findings:
 
-- **bad**: somebody would train on what is wrong. An error (a trainer would fail or learn garbage), or words that
-  can't be right.
-- **doubtful**: what is learnt is distorted, or much is missing: the sound, the pace of the new voice, the levels,
-  hours that were lost.
-- **good**: none of these. There may still be notes: how much there is, how people talk (long turns, late starts),
-  what is not known. They are for somebody who chooses data, and say nothing against it.
-- **empty**: there is nothing to judge.
+- **bad**: a model would learn errors: a trainer would fail or learn garbage, or words can't be right.
+- **doubtful**: a model would learn distorted speech, or much is missing: the sound, the pace of the new voice, the
+  levels, hours that were lost.
+- **good**: none of these. There may still be notes: the amount, the manner of talking (long turns, late starts),
+  unknown facts. They help to choose data, and are no reason against it.
+- **empty**: no conversation or clip.
 """
 
 import math
@@ -21,6 +20,7 @@ from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 from dailytalk_contiguous.core.hallucination import MAX_WORDS_PER_SECOND, WIDE_BAND
@@ -31,32 +31,21 @@ from dailytalk_contiguous.core.tally import UNKNOWN, Tally, TurnTaking
 from dailytalk_contiguous.core.utterance import GIVEN, GIVEN_FITTED
 from dailytalk_contiguous.core.wording import counted, length_text, portable
 from dailytalk_contiguous.models.licences import licence_of
+from dailytalk_contiguous.publish import measures
 from dailytalk_contiguous.publish.corpus_sections import CorpusFigures
 from dailytalk_contiguous.publish.findings import Finding, Severity, advice, error
-from dailytalk_contiguous.publish.measures import (
-    CONVERSATION_MEASURES,
-    MeasuredConversation,
-    SeparatedSpeech,
-    is_talk,
-    measure_conversation,
-    recorded_overlap,
-    separated_speech,
-    unsure_utterances,
-)
 from dailytalk_contiguous.publish.render import Html, fill, joined, model_name, percent, public
 
 _SEVERITIES: tuple[Severity, ...] = ("bad", "doubtful", "note")
 
 
-def _limit(limit: float, about: str, option: str, metavar: str = "SHARE", off: str = "") -> Any:
+def _limit(limit: float, about: str, option: str, metavar: str = "SHARE", off: str = "", unit: str = "") -> Any:
     off = off or ("0" if option.startswith("min_") else "inf")
     about = f"{about}; {off} sets no limit."
-    return setting(limit, about, option=option, panel="quality", words=NO_LIMIT, metavar=metavar)
+    return setting(limit, about, option=option, panel="quality", words=NO_LIMIT, metavar=metavar, unit=unit)
 
 
-def _seconds(limit: float, about: str, option: str) -> Any:
-    about = f"{about}; inf sets no limit."
-    return setting(limit, about, option=option, panel="quality", unit="s", words=NO_LIMIT)
+_seconds = partial(_limit, metavar="", unit="s")
 
 
 @dataclass(frozen=True)
@@ -67,7 +56,7 @@ class FitnessLimits:
         lowest_confidence: of the recogniser, in a conversation. Whisper's authors take a window for failed below
             a mean log probability of −1, 0.37 (Radford et al. 2022, section 4.5); a mean over a conversation
             hides such windows, so it is higher here, by choice.
-        most_without_text: share of the speech; a choice: a model hears what it has no words for.
+        most_without_text: share of the speech; a choice: a model is trained on speech that it has no words for.
         fastest_words: words a second beyond `core.hallucination.EXTRA_WORDS`; auctioneers reach 6 to 7.
         most_unheard_words: share; a single one is mostly mumbled or made up, more are timed wrong altogether.
         lowest_bandwidth_hz: telephone speech ends at 3.4 to 4 kHz, what was recorded at 16 kHz at 7 to 8, as in
@@ -76,10 +65,10 @@ class FitnessLimits:
             of loudness", JASA 27:815).
         lowest_snr_db, most_clipping: as in `core.quality.QualityLimits`.
         most_leak_db: a headset next to a loudspeaker picks up the other side 20 to 30 dB down
-            (`core.crosstalk`); what is louder reads as speech of this side.
+            (`core.crosstalk`); a louder leak is taken for speech of this side.
         least_length_ratio, most_length_ratio: new over recorded length; a choice: √2 either way.
         most_as_recorded: share of the utterances to resynthesise that were not; a choice.
-        least_talk_share: share of the speech of the speaker who says less; a choice: below it nobody answers.
+        least_talk_share: share of the speech of the speaker who says less; a choice: below it there is no talk.
         least_main_talk: share of the time, median over conversations, from `FEWEST_CONVERSATIONS` on. In three of
             four conversations of Open Yap 1K a side has over 0.40 of the speech (between its percentiles 5 and 50,
             0.27 and 0.56, in proportion), and Fisher has 53.5 s of speech of both a minute: 0.40 · 53.5 / 60.
@@ -99,7 +88,7 @@ class FitnessLimits:
             60 % have a gap; above, more come at one moment than in talk have any gap.
         voice_hours, language_hours: hours that others needed for a voice in English, and for another language.
         most_lost: share of the input's hours that was rejected; a choice.
-        least_heard_as_meant: share of acted clips of which raters heard the emotion that was meant; a choice: of
+        least_heard_as_meant: share of acted clips with the meant emotion also perceived by raters; a choice: of
             CREMA-D it is 41 % by sound alone (Cao et al. 2014, IEEE Trans. Affective Computing 5:377).
     """
 
@@ -152,16 +141,16 @@ class _Bound(NamedTuple):
         kind, severity, remedy: of the finding. `doubtful` is a note while under `WIDESPREAD` of the hours have it.
         clause: what conversations beyond it are or do; `{}` is the limit as it is shown.
         step: how far beyond the limit weighs 1, in units of the measure; None: as far as the limit is from 0.
-        median: whether the median over all conversations is held against the limit, not each of them.
-        fewest: conversations from which on their median says something; above 1, no single one is beyond it.
+        median: whether the median over all conversations is compared with the limit, not each of them.
+        fewest: conversations from which on their median is meaningful; above 1, no single one is beyond it.
     """
 
     measure: str
     limit: str
     kind: str
-    severity: Severity
     clause: str
     remedy: str
+    severity: Severity = "doubtful"
     step: float | None = None
     median: bool = False
     fewest: int = 1
@@ -171,10 +160,10 @@ class _Bound(NamedTuple):
         return self.limit.startswith(("lowest_", "least_"))
 
 
-#: Share of the hours: what fewer have can be left out, by the page's table, and speaks against those alone.
+#: Share of the hours: a problem of fewer speaks against these alone, and they can be left out by the page's table.
 WIDESPREAD = 0.1
 
-#: Conversations from which on their median says something: that half of ten have less than one in four has
+#: Conversations from which on their median is meaningful: that half of ten have less than one in four has
 #: elsewhere is chance in 8 % of all cases at most.
 FEWEST_CONVERSATIONS = 10
 
@@ -182,7 +171,7 @@ FEWEST_CONVERSATIONS = 10
 #: so much ends of speech are measured early or late.
 FEWEST_CHANGES, SAME_GAP = 20, 0.05
 
-#: Hz; telephone calls measure 3.8 to 4.6 kHz after their rate was changed, what was recorded at 16 kHz 7 to 8.
+#: Hz; telephone calls measure 3.8 to 4.6 kHz after their rate was changed, recordings at 16 kHz 7 to 8.
 TELEPHONE_HZ = 5000.0
 
 _BOUNDS = (
@@ -190,23 +179,22 @@ _BOUNDS = (
         "confidence",
         "lowest_confidence",
         "low-confidence",
-        "bad",
         "have words of which the recogniser is less than {} sure",
         "tag them with a better recogniser (--asr-model), or correct transcript.jsonl",
+        severity="bad",
     ),
     _Bound(
         "unheard_words",
         "most_unheard_words",
         "unheard-words",
-        "bad",
         "have over {} of their words where nothing is heard",
         "transcribe them again, or give transcripts whose times are better",
+        severity="bad",
     ),
     _Bound(
         "words_per_second",
         "fastest_words",
         "fast-words",
-        "doubtful",
         "have an utterance with more than {}, which nobody says",
         "correct its text or its times in transcript.jsonl",
     ),
@@ -214,7 +202,6 @@ _BOUNDS = (
         "without_text",
         "most_without_text",
         "without-text",
-        "doubtful",
         "have no text for over {} of their speech",
         "transcribe them with a better recogniser, or leave them out",
     ),
@@ -222,7 +209,6 @@ _BOUNDS = (
         "bandwidth",
         "lowest_bandwidth_hz",
         "telephone",
-        "doubtful",
         "have a side that ends below {}, as a telephone does",
         "keep them only if the model is to hear telephones",
     ),
@@ -230,25 +216,22 @@ _BOUNDS = (
         "level_difference",
         "most_level_difference_db",
         "level-difference",
-        "doubtful",
         "have one speaker more than {} louder than the other",
         "bring both sides to one level before tagging",
-        10.0,
+        step=10.0,
     ),
     _Bound(
         "snr",
         "lowest_snr_db",
         "noise",
-        "doubtful",
         "have a side with less than {} between speech and noise",
         "record or denoise them again, or leave them out",
-        10.0,
+        step=10.0,
     ),
     _Bound(
         "clipping",
         "most_clipping",
         "clipping",
-        "doubtful",
         "have a side of which over {} is clipped",
         "record them at a lower level, or leave them out",
     ),
@@ -256,16 +239,14 @@ _BOUNDS = (
         "leak",
         "most_leak_db",
         "leakage",
-        "doubtful",
         "have a side in which the other is heard above {}",
         "use headsets, or leave them out",
-        10.0,
+        step=10.0,
     ),
     _Bound(
         "length_ratio",
         "least_length_ratio",
         "fast-synthesis",
-        "doubtful",
         "have a new voice that takes less than {} of the recorded time",
         "choose a slower voice, and look for words that the recogniser missed",
     ),
@@ -273,7 +254,6 @@ _BOUNDS = (
         "length_ratio",
         "most_length_ratio",
         "slow-synthesis",
-        "doubtful",
         "have a new voice that takes over {} of the recorded time",
         "choose a faster voice, and look for words that the recogniser made up",
     ),
@@ -281,7 +261,6 @@ _BOUNDS = (
         "as_recorded",
         "most_as_recorded",
         "not-resynthesised",
-        "doubtful",
         "have over {} of the lines to resynthesise in their old voice",
         "see their `reason`, and run dailytalk speak again",
     ),
@@ -289,16 +268,14 @@ _BOUNDS = (
         "least_talk",
         "least_talk_share",
         "one-sided",
-        "doubtful",
         "have a side with less than {} of the speech",
         "leave them out: there is nobody to listen to",
-        0.05,
+        step=0.05,
     ),
     _Bound(
         "main_talk",
         "least_main_talk",
         "agent-silent",
-        "doubtful",
         "the main side speaks for {} of the time (half of the conversations for less; a side of talk: 45 %)",
         "leave out those in which it says least, or let the model learn the other side",
         median=True,
@@ -308,23 +285,22 @@ _BOUNDS = (
         "longest_turn",
         "longest_turn",
         "long-turns",
-        "note",
         "have a turn over {}",
         "leave them out where there are many",
+        severity="note",
     ),
     _Bound(
         "turns_per_window",
         "least_turns",
         "few-turns",
-        "note",
         "have fewer than {} turns a window",
         "leave them out where there are many",
+        severity="note",
     ),
     _Bound(
         "longest_monologue",
         "longest_monologue",
         "monologue",
-        "doubtful",
         "have a monologue over {}",
         "leave them out: the loss became unstable on such data",
     ),
@@ -332,15 +308,14 @@ _BOUNDS = (
         "first_turn",
         "latest_start",
         "late-start",
-        "note",
         "begin with over {} of silence",
         "keep the greeting, cut the silence before it",
+        severity="note",
     ),
     _Bound(
         "response",
         "slowest_response",
         "slow-responses",
-        "doubtful",
         "the median response takes {} (natural talk: about 0.2 s)",
         "shorten pauses, or leave out what was read aloud",
         median=True,
@@ -349,22 +324,20 @@ _BOUNDS = (
         "overlapping_turns",
         "least_overlap",
         "little-overlap",
-        "doubtful",
         "{} of the turns touch an overlap (natural talk: over 40 %)",
         "build with --timeline anchor, and keep backchannels",
         median=True,
     ),
 )
 
-
-#: What helps against little overlap where all are talks with a machine. It yields by its rules and is not rebuilt,
-#: so that what is recorded is how it was: a note, which says nothing against it.
+#: The remedy for little overlap where all are talks with a machine. It yields by its rules and is not rebuilt, so
+#: that the recording is how it was: a note, which is no reason against it.
 _OVERLAP_OF_TALKS = "talk with --headphones or --web: only there you may speak over the voice"
 
 #: Notes that are in the first line even of good data.
 _UNKNOWN_CONFIDENCE, NOT_DECODED = "unknown-confidence", "not-decoded"
 
-#: Kinds of findings that a command speaks of too: what was only tagged, and what nothing came of.
+#: Kinds of findings that commands name too: data that was only tagged, and runs that finished no conversation.
 NOT_SPOKEN, NOTHING_FINISHED = "not-spoken", "nothing-finished"
 
 _NOT_SPOKEN = (
@@ -374,7 +347,7 @@ _NOT_SPOKEN = (
 
 
 class Judged(NamedTuple):
-    """A conversation beside the limits.
+    """A conversation compared with the limits.
 
     Attributes:
         name: its id.
@@ -384,13 +357,13 @@ class Judged(NamedTuple):
     """
 
     name: str
-    values: MeasuredConversation
+    values: measures.MeasuredConversation
     breaches: tuple[str, ...]
     badness: float
 
 
 class Verdict(NamedTuple):
-    """What all comes to: its level, a sentence with the level and why, and the findings, the worst first."""
+    """The level, a sentence with the level and its reason, and the findings, the worst first."""
 
     level: Severity | Literal["good", "empty"]
     headline: str
@@ -422,7 +395,7 @@ class _Beyond:
 #: Beyond this, further from a limit is not worse: one absurd value must not hide all others.
 _MOST_EXCESS = 3.0
 
-#: What a breach weighs in the badness of a conversation.
+#: The weight of a breach in the badness of a conversation.
 _WEIGHTS = {"bad": 4.0, "doubtful": 2.0, "note": 1.0}
 
 
@@ -446,31 +419,31 @@ class Judge:
         self._unsure: Counter[str] = Counter()
         self._nameless = self._talks = 0
         self._recorded_overlaps = array("d")
-        self._separated: list[SeparatedSpeech] = []
+        self._separated: list[measures.SeparatedSpeech] = []
         self._misheard: dict[str, _Beyond] = defaultdict(_Beyond)
         self._known: dict[str, array[float]] = {bound.measure: array("d") for bound in _BOUNDS if bound.median}
         self._beyond: dict[str, _Beyond] = {bound.kind: _Beyond() for bound in _BOUNDS}
 
     def add(self, row: Row) -> Judged:
-        """Judge a row that can be used, and count it, except for the copy of a clip: that says nothing more."""
+        """Judge a row that can be used, and count it, except copies of clips."""
         if (row.get("labels") or {}).get("augmented_from") is not None:
             return Judged(row["conversation_id"], {}, (), 0.0)
-        measured = measure_conversation(row, self.rebuilt) | (row.get("measures") or {})
+        measured = measures.measure_conversation(row, self.rebuilt) | (row.get("measures") or {})
         hours = (row["duration"] or 0.0) / 3600
         for voice in voices(row):
             self.voices[voice] += hours
         if row["language"] and row["language"] != "und":
             self.languages[row["language"]] += hours
         named = bool(row.get("labels")) or None not in kept_speakers(row)
-        talk = self.rebuilt and is_talk(row)
+        talk = self.rebuilt and measures.is_talk(row)
         if talk and not any(utterance["channel"] == "left" for utterance in row["utterances"] or ()):
             measured["least_talk"] = None  # its program was killed before the voice said anything
-        unsure, overlap = unsure_utterances(row), recorded_overlap(row)
-        separated = separated_speech(row)
+        unsure, overlap = measures.unsure_utterances(row), measures.recorded_overlap(row)
+        separated = measures.separated_speech(row)
         return self.add_measured(row["conversation_id"], measured, unsure, named, talk, overlap, separated)
 
-    def _is_misheard(self, name: str, values: MeasuredConversation, unsure: Mapping[str, int]) -> bool:
-        """Whether its words can't be trusted: a recogniser that knows no telephones heard one, and is not sure.
+    def _is_misheard(self, name: str, values: measures.MeasuredConversation, unsure: Mapping[str, int]) -> bool:
+        """Whether its words can't be trusted: a recogniser that knows no telephones recognised one, unsure.
 
         No measure of the words alone shows it. On two telephone calls, where 85 to 101 % of the words were wrong,
         there were 2.7 words a second, 0.5 % of the speech without text, 11 % utterances of one word, and a
@@ -486,12 +459,12 @@ class Judge:
     def add_measured(
         self,
         name: str,
-        values: MeasuredConversation,
+        values: measures.MeasuredConversation,
         unsure: Mapping[str, int] = {},
         named: bool = True,
         talk: bool = False,
         overlap: float | None = None,
-        separated: SeparatedSpeech | None = None,
+        separated: measures.SeparatedSpeech | None = None,
     ) -> Judged:
         """Judge a conversation by its measures and its `unsure_utterances`, and count it.
 
@@ -529,12 +502,12 @@ class Judge:
     def findings(
         self, tally: Tally | None = None, run: Mapping[str, Any] = {}, taken: TurnTaking | None = None
     ) -> list[Finding]:
-        """What is found of all that was added, and of the run that made it.
+        """Return the findings on all that was added, and on the run that made it.
 
         Args:
             tally: of the same rows and of what was rejected.
             run: run.json; empty where there is none.
-            taken: how they take turns, where there are no rows; by default that of `tally`.
+            taken: turn-taking, where there are no rows; by default that of `tally`.
         """
         tally, findings = tally or Tally(), list[Finding]()
         for (stage, kind), n in tally.rejects.items():
@@ -558,7 +531,7 @@ class Judge:
         return [*findings, *self._of_hours()]
 
     def verdict(self, tally: Tally | None = None, run: Mapping[str, Any] = {}) -> Verdict:
-        """The verdict on all that was added; arguments as of `findings`."""
+        """Return the verdict on all that was added; arguments as of `findings`."""
         return verdict_of(self.findings(tally, run), self.n)
 
     def _of_conversations(self) -> Iterator[Finding]:
@@ -585,7 +558,7 @@ class Judge:
                 yield advice(bound.kind, beyond.worst, what, bound.remedy, self._severity(bound.severity, beyond))
 
     def _of_gaps(self, taken: TurnTaking) -> Iterator[Finding]:
-        """A side that comes in always after the same gap, whatever was said: a metronome."""
+        """A side that always begins after the same gap, like a metronome."""
         for channel in CHANNELS:
             offsets, limit = taken.offsets_of[channel], self.limits.most_same_gaps
             if limit is None or offsets.n < FEWEST_CHANGES:
@@ -623,7 +596,7 @@ class Judge:
                 yield advice(_UNKNOWN_CONFIDENCE, ".", what, remedy, "note")
 
     def _of_separated(self) -> Iterator[Finding]:
-        """What came with one channel: whose lines may be on the wrong side, and what holds both voices."""
+        """Conversations that came with one channel: lines may be on the wrong side, or hold both voices."""
         if not self._separated:
             return
         utterances, doubtful, seconds, mixed = map(sum, zip(*self._separated, strict=True))
@@ -677,13 +650,13 @@ def corpus_findings(figures: CorpusFigures, judge: Judge, run: Mapping[str, Any]
 def _label_findings(
     tally: Tally, thin: Mapping[str, float], wanted: float, limits: FitnessLimits
 ) -> Iterator[Finding]:
-    """What speaks against the labels of clips.
+    """The findings on the labels of clips.
 
     `thin`: seconds of recordings that could train, of each emotion that has fewer than `wanted`.
     """
     pairs = tally.crossed.get(("emotion", "perceived"), Counter())
     rated = sum(n for pair, n in pairs.items() if UNKNOWN not in pair)
-    agreed = sum(n for (meant, heard), n in pairs.items() if meant == heard != UNKNOWN)
+    agreed = sum(n for (meant, perceived), n in pairs.items() if meant == perceived != UNKNOWN)
     least = limits.least_heard_as_meant
     if rated and least is not None and agreed < least * rated:
         what = f"raters heard the emotion that was meant in {percent(agreed, rated)} of {counted(rated, 'clip')}"
@@ -721,7 +694,7 @@ def _excess(value: float, limit: float, bound: _Bound) -> float:
 
 
 def _shown(name: str, value: float, limit: bool = False) -> str:
-    measure = CONVERSATION_MEASURES[name]
+    measure = measures.CONVERSATION_MEASURES[name]
     if name == "turns_per_window":
         return f"{value:g}" if limit else f"{value:.1f}"
     scaled = value * measure.factor
@@ -732,13 +705,13 @@ def _shown(name: str, value: float, limit: bool = False) -> str:
 
 
 class LostHours(NamedTuple):
-    """What a run rejected of its input, in whole conversations.
+    """The part of the input of a run that was rejected, in whole conversations.
 
     Attributes:
-        conversations, of_conversations: how many, of how many.
-        seconds, of_seconds: how long they are, of how much. Recordings that can't be read have no length.
+        conversations, of_conversations: their number, of all.
+        seconds, of_seconds: their length, of all. Recordings that can't be read have no length.
         reasons: seconds by kind of reason, the longest first.
-        recordings: how many recordings can't be used, which are none of these conversations.
+        recordings: number of recordings that can't be used, which are none of these conversations.
     """
 
     conversations: int
@@ -755,7 +728,7 @@ class LostHours(NamedTuple):
 
 
 def lost_hours(run: Mapping[str, Any]) -> LostHours | None:
-    """What both halves of a work folder rejected, by its run.json; None where it does not say.
+    """Return the rejects of both halves of a work folder, by its run.json; None without a record of them.
 
     A conversation that tagging rejected is not spoken, so that no second is counted twice.
     """
@@ -775,21 +748,19 @@ def lost_hours(run: Mapping[str, Any]) -> LostHours | None:
 
 
 def remedy_of(lost: LostHours, kinds: Sequence[str]) -> str:
-    """What to do about rejects, by what they say themselves of the first of these kinds that has a remedy."""
+    """Return the remedy of rejects: that of the first of these kinds that has one."""
     remedies = [lost.remedies[kind] for kind in kinds if lost.remedies.get(kind)]
     return "; ".join([*remedies[:1], "see rejects.jsonl"])
 
 
-#: The parts that a reader asks for first, and what they are called there.
+#: The roles that are shown first, and their names.
 _PARTS = {"recogniser": "words", "affect": "affect", "synthesiser": "new voice"}
 
 
 def made_facts(run: Mapping[str, Any], tally: Tally) -> list[tuple[str, str]]:
-    """What made the data, as names and values: models with their notes, profile, licence, date, command.
+    """Return the origin of the data as names and values: models with their notes, profile, licence, date, command.
 
-    Args:
-        run: run.json; empty where there is none, as for a version: then what the rows say of themselves.
-        tally: of the rows.
+    `run` is run.json, empty without one, as for a version: then the facts are those of the rows in `tally`.
     """
     speak = run.get("speak") or {}
     named = {
@@ -824,10 +795,10 @@ def made_facts(run: Mapping[str, Any], tally: Tally) -> list[tuple[str, str]]:
     dates = list(dict.fromkeys(str(half["date"]) for half in (run, speak) if half.get("date")))
     facts += [("date", " and ".join(dates))] if dates else []
     commands = dict.fromkeys(str(half["command"]) for half in (run, speak) if half.get("command"))
-    for command in commands:  # without what is before the last part of a path, and names in addresses
+    for command in commands:  # with the last parts of paths only, and without names in addresses
         try:
             words = [portable(word) or "" for word in shlex.split(command)]
-        except ValueError:  # quotes that do not close: somebody edited run.json
+        except ValueError:  # quotes that do not close, after an edit of run.json
             words = command.split()
         facts.append(("command", public(re.sub(r"//[^/@\s]*@", "//", shlex.join(words)))))
     return facts
@@ -843,7 +814,7 @@ MOST_FINDINGS = 20
 
 
 def verdict_part(verdict: Verdict) -> Html:
-    """The verdict on a page: its sentence, then the findings, each with what to do.
+    """Return the verdict for a page: its sentence, then the findings, each with its remedy.
 
     A finding about a conversation has its id as `data-conversation`, for a script that shows it.
     """

@@ -1,4 +1,9 @@
-"""A published version: its files, read without a clone, and the versions before it."""
+"""A published version, on the Hub or in a folder: its files, read without a clone, and the versions before it.
+
+On the Hub the revision is resolved to a commit once, and every read names that commit: even during a push a reader
+never sees parts of two versions. Files are read by ranges, a row group at a time and only the requested columns,
+without read-ahead: pyarrow already joins the ranges of neighbouring columns.
+"""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,13 +28,6 @@ from dailytalk_contiguous.store.files import is_inside
 from dailytalk_contiguous.store.hub import TIMEOUTS, Reference, hub_errors, parse_reference
 from dailytalk_contiguous.store.parquet import ParquetReader, open_parquet
 
-# Reading a version of a dataset, on the Hub or in a folder, without downloading more than needed.
-#
-# On the Hub the revision is resolved to a commit once, and every read names that commit: even during a push
-# a reader never sees parts of two versions. Files are read by ranges, a row group at a time and only
-# the requested columns, without read-ahead: pyarrow already joins the ranges of neighbouring columns.
-
-
 #: The layout of `Dataset.push_to_hub`: the folder is the config.
 _DATA_FILE = re.compile(r"(?P<config>[^/]+)/(?P<split>[^/]+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.parquet")
 
@@ -37,13 +35,13 @@ _DATA_FILE = re.compile(r"(?P<config>[^/]+)/(?P<split>[^/]+)-(?P<number>\d{5})-o
 DEFAULT = "default"
 _DEFAULT_FOLDER = "data"
 
-#: What to do about a symbolic link out of its folder.
+#: The remedy for a symbolic link out of its folder.
 COPY = "copy the file into the folder"
 
 
 @dataclass(frozen=True)
 class Version:
-    """What `open_version` found.
+    """A version that `open_version` opened.
 
     Attributes:
         where: as requested.
@@ -63,16 +61,16 @@ class Version:
         return {config: list(splits) for config, splits in self._layout().items()}
 
     def files(self, config: str, split: str) -> list[str]:
-        """Names of the data files of a split, in order; none where there is no such split.
+        """Return the names of the data files of a split, in order; none where there is no such split.
 
         Raises DailytalkError: some are missing, or are of another number of files.
         """
         return self._layout().get(config, {}).get(split, [])
 
     def path(self, name: str) -> Path:
-        """Where a file of a version in a folder is.
+        """Return the path of a file of a version in a folder.
 
-        Raises DailytalkError for what is no regular file, or a symbolic link out of the folder.
+        Raises DailytalkError if it is no regular file, or a symbolic link out of the folder.
         """
         assert isinstance(self.where, Path)
         path = self.where / name
@@ -83,7 +81,7 @@ class Version:
         return path
 
     def open(self, name: str) -> BinaryIO:
-        """A file for reading by ranges: what is not read does not travel. Raises DailytalkError."""
+        """Open a file for reading by ranges: only these are downloaded. Raises DailytalkError."""
         with hub_errors(self):
             if isinstance(self.where, Path):
                 return self.path(name).open("rb")
@@ -92,7 +90,7 @@ class Version:
             return cast(BinaryIO, self._files.open(path, "rb", cache_type="none"))
 
     def manifest(self) -> dict[str, Any] | None:
-        """The manifest (`publish.manifest.manifest`), or None without one. A damaged one is an error."""
+        """Return the manifest (`publish.manifest.manifest`), or None without one. A damaged one is an error."""
         return self._read_manifest
 
     @cached_property
@@ -106,14 +104,14 @@ class Version:
         return {key: value for key, value in record.items() if value is not None}
 
     def features(self, config: str) -> Features | None:
-        """Columns of a config, as its first data file declares them; None where there is no such config."""
+        """Return the columns of a config, as its first data file declares them; None without such a config."""
         for names in self._layout().get(config, {}).values():
             with self.parquet(names[0]) as file:
                 return Features.from_arrow_schema(file.schema)
         return None
 
     def rows_of(self, name: str, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
-        """The rows of one data file, with these columns, or all; holds one row group. Audio is as of `embedded`.
+        """Yield the rows of one data file, with these columns, or all; holds one row group. Audio is `embedded`.
 
         Raises DailytalkError if a column is missing, the file is damaged, or the Hub can't be read.
         """
@@ -123,7 +121,7 @@ class Version:
 
     @contextmanager
     def parquet(self, name: str, required: Iterable[str] = ()) -> Iterator[ParquetReader]:
-        """A data file to read from, which has the `required` columns. Raises DailytalkError as `rows_of` does."""
+        """Open a data file, which has the `required` columns. Raises DailytalkError as `rows_of` does."""
         config = name.partition("/")[0]
         features = published_features(config, None, labelled=True) if config in CONFIGS else Features({})
         remedy = "publish or download this version again"
@@ -164,7 +162,7 @@ class Version:
 
 
 def open_version(where: Reference | Path, token: str | None = None) -> Version:
-    """A version on the Hub, at the commit that its revision is now, or in a folder laid out like a repository.
+    """Open a version on the Hub, at the present commit of its revision, or in a folder laid out like a repository.
 
     Raises DailytalkError: there is no such repository, revision or folder, or it may not be read.
     """
@@ -182,10 +180,10 @@ def open_version(where: Reference | Path, token: str | None = None) -> Version:
 
 
 def version_or_path(source: str, revision: str | None) -> Path | Version:
-    """A version on the Hub or in a folder, or else a path of this machine (a store's folder is copied).
+    """Open a version on the Hub or in a folder, or return a path of this machine (a store's folder is copied).
 
     Args:
-        source: a path that exists, else `OWNER/NAME` or `OWNER/NAME@REVISION`. Anything else is a path, too.
+        source: a path that exists, else `OWNER/NAME` or `OWNER/NAME@REVISION`. Any other text is a path, too.
         revision: of `--revision`.
 
     Raises DailytalkError: a revision is given twice or for a path, or the version can't be opened.
@@ -214,22 +212,16 @@ def _in_order(names: Mapping[str, Any], order: Sequence[str]) -> list[str]:
     return [name for name in order if name in names] + sorted(set(names) - set(order))
 
 
-# Listing the versions of a dataset on the Hub from their manifests, without opening a data file.
-#
-# Version tags come newest first, then other tags and branches. Versions that were not published by this tool are
-# listed too, with the facts of the Hub.
-
-
 class Listed(NamedTuple):
     """A tag or branch.
 
     Attributes:
-        name: of it. kind: `version`, `tag` or `branch`.
+        kind: `version`, `tag` or `branch`.
         date: of its commit.
         commit: the whole id.
         rows, hours: of the conversations; None where there is no manifest.
         size: bytes of all data files, or None.
-        changes: what it changed, in numbers (`publish.compare.Changes.as_dict`), or None.
+        changes: in numbers (`publish.compare.Changes.as_dict`), or None.
     """
 
     name: str
@@ -246,7 +238,11 @@ class Listed(NamedTuple):
 
 
 def list_versions(repo: str, token: str | None = None) -> list[Listed]:
-    """Every tag and branch of `OWNER/NAME`. Raises DailytalkError if it isn't there or may not be read."""
+    """List every tag and branch of `OWNER/NAME` by their manifests, without opening a data file.
+
+    Version tags come newest first, then other tags and branches. Versions that were not published by this tool are
+    listed too, with the facts of the Hub. Raises DailytalkError if it isn't there or may not be read.
+    """
     api = HfApi(token=token)
     with hub_errors(repo):
         refs = api.list_repo_refs(repo, repo_type="dataset")
