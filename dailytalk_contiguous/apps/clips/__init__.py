@@ -1,1 +1,1 @@
-"""Clips: expressive corpora, what is cut and transcribed of recordings, mixtures, folders for voices."""
+"""Clips: expressive corpora, cutting and transcribing recordings, mixtures, and folders for voices."""

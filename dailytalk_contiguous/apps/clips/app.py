@@ -1,4 +1,4 @@
-"""What clips add (see docs/architecture.md)."""
+"""The commands, formats and defaults that clips add (see docs/architecture.md)."""
 
 COMMANDS = {
     "Publish": {"mix": "mix_command"},

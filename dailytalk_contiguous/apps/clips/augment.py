@@ -1,7 +1,7 @@
-"""Augment: a row that is to be a changed copy becomes one; any other stays as it is.
+"""Augment: changes the rows that are to be changed copies, and leaves all others as they are.
 
-Copies are rows from the beginning (`apps.clips.copies` plans them, whoever makes the rows adds them), because a
-stage adds no rows. They begin with the audio and the words of their source, and this stage changes both.
+Copies are rows from the beginning (`apps.clips.copies` plans them, and the code that makes the rows adds them),
+because a stage adds no rows. They begin with the audio and the words of their source, and this stage changes both.
 """
 
 from dataclasses import dataclass
@@ -33,9 +33,9 @@ class Augment(Stage):
     `amount`, to the nearest sample. Changed audio is 16-bit FLAC at its own rate. Columns that were measured
     before (`f0_mean`, `snr_db`, …) are those of the source until they are measured again.
 
-    `kinds` is what may occur, so that a missing library is known before the work begins. `noise_folder` holds the
-    recordings that recipes of noise name; empty if they name colours. Raises BadInput for audio that can't be
-    read, is silent, or is too short for another pitch.
+    `kinds` lists what may occur, so that a missing library is reported before the work begins. `noise_folder`
+    holds the recordings that recipes of noise name; empty if they name colours. Raises BadInput for audio that
+    can't be read, is silent, or is too short for another pitch.
     """
 
     kinds: tuple[str, ...] = setting(
@@ -73,7 +73,7 @@ class Augment(Stage):
     def noises(self) -> list[str]:
         """The recordings in the folder of noise, by name inside it; none without a folder.
 
-        Raises DailytalkError for a folder that isn't there, or that holds no recording.
+        Raises DailytalkError if the folder does not exist or holds no recording.
         """
         if not self.noise_folder:
             return []
@@ -141,9 +141,9 @@ def change(samples: audio.Samples, sample_rate: int, recipe: copies.Recipe, nois
 def _recorded_noise(
     folder: Path, name: str, count: int, sample_rate: int, chance: np.random.Generator
 ) -> audio.Samples:
-    """A stretch of the first channel of a recording, from a random place, repeated where it is too short.
+    """A part of the first channel of a recording, from a random position, repeated if it is too short.
 
-    Raises BadInput for one that can't be read, is silent, or is a link out of the folder.
+    Raises BadInput for a recording that can't be read, is silent, or is a link out of the folder.
     """
     recording = f"the recording of noise {shown(Path(name))}"
     try:

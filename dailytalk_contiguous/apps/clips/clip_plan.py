@@ -1,4 +1,8 @@
-"""What becomes of the clips of a corpus: their tags, which are kept and copied, their weights and their splits."""
+"""Decide for each clip of a corpus its tag, its split, its weight and its copies, and whether it is kept.
+
+The plan depends on the measures and the settings, never on the order in which shards were made: a run that was
+killed makes the same plan again.
+"""
 
 import hashlib
 import json
@@ -60,13 +64,6 @@ from dailytalk_contiguous.stages.measure_prosody import MeasureProsody
 from dailytalk_contiguous.stages.rate_affect import RateAffect
 from dailytalk_contiguous.stages.style import Bucket, Tag
 
-# What depends on the other clips of a speaker: affect, buckets, tag, style.
-#
-# A speaker takes the place that a conversation has elsewhere: LOW and HIGH are relative to the speaker's clips. A
-# clip whose speaker the corpus doesn't name is compared with no other: clips of unknown speakers are not one
-# voice.
-
-
 #: The `affect.source` of clips that people rated.
 RATERS = "raters"
 
@@ -75,16 +72,16 @@ _CHANGED = ("f0_mean", "f0_std", "speech_rate")
 
 
 def describe(rows: Sequence[Row], affect_model: str, emotion: ClassifyEmotion | None = None) -> list[Row]:
-    """Rows of clips with what depends on the speaker's other clips; the order is kept.
+    """Return the rows of clips with the columns that depend on the speaker's other clips; the order is kept.
 
-    Args:
-        rows: columns of `core.schema.CLIP` and of the measuring stages.
-        affect_model: its name; empty for none. The acoustic estimate is made here.
-        emotion: maps affect to classes of emotion; None to leave that out.
+    A speaker replaces the conversation here: LOW and HIGH are relative to the speaker's clips. A clip whose
+    speaker the corpus doesn't name is compared with no other: clips of unknown speakers are not one voice.
 
     Adds `valence`, `arousal`, `dominance` and `affect_source` (people's ratings before a model's), the columns of
     `ClassifyEmotion` with `emotion`, those of `Bucket` and `Tag`, `style` and `style_source`, `sentence_type` and
-    `length`, and `copy_source`, which `apps.clips.copies.plan_copies` takes.
+    `length`, and `copy_source`, which `apps.clips.copies.plan_copies` takes. `rows` have the columns of
+    `core.schema.CLIP` and of the measuring stages. `affect_model` is a name, empty for none; the acoustic estimate
+    is made here. `emotion` maps affect to classes of emotion; None leaves that out.
     """
     described: dict[str, Row] = {}
     speakers: dict[tuple[bool, str], list[Row]] = {}
@@ -136,20 +133,20 @@ def describe(rows: Sequence[Row], affect_model: str, emotion: ClassifyEmotion | 
 
 
 def seconds_of(row: Row) -> float:
-    """Seconds of a clip without a prompt once its edges are cut."""
+    """Seconds of a clip without a prompt after its edges are cut."""
     start, end = row["heard"][0]["start"] - KEEP, row["heard"][-1]["end"] + KEEP
     return float(min(row["duration"], end) - max(0.0, start))
 
 
 def _estimated(rows: Sequence[Row], batch: dict[str, list[Any]], compared: bool) -> dict[str, list[float]]:
-    """The estimate of affect, relative to the speaker if clips are `compared`, or else to people in general."""
+    """The estimate of affect, relative to the speaker if clips are `compared`, otherwise to people in general."""
     texts, groups = [row["text_raw"] for row in rows], ["one"] * len(rows) if compared else None
     affect = estimate_affect(batch["rms"], batch["f0_mean"], batch["speech_rate"], texts, groups)
     return {name: values.tolist() for name, values in affect.items()}
 
 
 def _affect(rows: Sequence[Row], rated: Mapping[str, Sequence[float]], model: str) -> dict[str, list[Any]]:
-    """Affect of a speaker's clips: the raters', or else the model's; NaN without either."""
+    """Affect of a speaker's clips: the raters', otherwise the model's; NaN without either."""
     columns: dict[str, list[Any]] = {name: [] for name in (*AFFECT, "affect_source")}
     for number, row in enumerate(rows):
         ratings = [row[f"given_{name}"] for name in AFFECT]
@@ -161,10 +158,10 @@ def _affect(rows: Sequence[Row], rated: Mapping[str, Sequence[float]], model: st
 
 
 def _compared(row: Row, n_clips: int) -> Row:
-    """The tag and its rule, and the style: the corpus's, or else the rules'.
+    """The tag and its rule, and the style: the corpus's, otherwise the rules'.
 
     Rules compare with the speaker's other clips. They decide nothing if there are fewer clips than buckets need,
-    or if something could not be measured: without arousal, no clip is shouted by rule.
+    or if a measure is missing: without arousal, no clip is shouted by rule.
     """
     needed = (row["rms_gain_db"], row["voiced_fraction"], row["arousal"])
     comparable = n_clips >= MIN_VALUES and all(map(math.isfinite, needed))
@@ -193,11 +190,11 @@ _OWN_SPLITS = f"{Corpus.SPLIT}; " + ", ".join(
 
 @dataclass(frozen=True)
 class ClipPlan:
-    """What `dailytalk corpus` keeps, splits, balances and copies. Its stages decide what is done with each clip.
+    """The clips that `dailytalk corpus` keeps, splits, balances and copies. Its stages process each clip.
 
     Attributes:
         estimate_affect: whether affect that neither people nor a model rated is estimated from sound and words.
-        emotion: maps affect to classes of emotion; None for no classes, or where a stage classifies the sound.
+        emotion: maps affect to classes of emotion; None for no classes, or if a stage classifies the sound.
     """
 
     language: str = setting(
@@ -238,7 +235,7 @@ class ClipPlan:
             )
 
     def check(self, stages: Iterable[Stage]) -> None:
-        """Raise DailytalkError for copies without kinds, and if a stage is missing that every clip needs."""
+        """Raise DailytalkError for copies without kinds, and if a stage that every clip needs is missing."""
         kinds = {type(stage): stage for stage in stages}
         measuring, finishing = (MeasureQuality, CutSpeech, TimeWords, MeasureProsody), (Condition, TakeConditioned)
         for needed in (*measuring, *finishing, FinishClip):
@@ -278,12 +275,6 @@ def corpus_pipeline(profile: str = STANDARD, **options: Any) -> tuple[tuple[Stag
     )
     wanted.check(chain(*stages))
     return stages, wanted
-
-
-# Which clips of a corpus are kept, in which split they are, how often they train, and with which copies.
-#
-# Everything here depends on the measures and the settings, never on the order in which shards were made: a run
-# that was killed makes the same plan again.
 
 
 #: Stages that rejects name, besides those of the pipelines.
@@ -337,7 +328,7 @@ class PlannedClips:
 def filter_clips(
     rows: Sequence[Row], wanted: ClipPlan, finishing: Sequence[Stage]
 ) -> tuple[list[Row], list[Reject]]:
-    """Rows in the language asked for and within the limits of quality, and rejects of the others.
+    """Return the rows in the requested language and within the limits of quality, and rejects of the others.
 
     `finishing` are the stages of the clips that are kept: they may reduce noise.
     """
@@ -402,7 +393,7 @@ def plan_clips(rows: Sequence[Row], wanted: ClipPlan, finishing: Sequence[Stage]
 
 
 def _without_tests(clips: Sequence[Row], planned: PlannedClips) -> list[Row]:
-    """The clips that may train or validate; clips for testing are rejected: there is no manifest for them."""
+    """The clips that may train or validate; clips for testing are rejected: no manifest lists them."""
     kept = []
     for row in clips:
         if row["official_split"] == sampling.HELD_OUT:
@@ -416,7 +407,6 @@ def _without_tests(clips: Sequence[Row], planned: PlannedClips) -> list[Row]:
 def _copies(
     rows: Sequence[Row], wanted: ClipPlan, augment: Augment, planned: PlannedClips
 ) -> dict[str, list[Recipe]]:
-    """The copies that each training clip can have, by its id, in order."""
     most = wanted.most_copies
     noises = augment.noises()
     recipes: dict[str, list[Recipe]] = {}
@@ -433,7 +423,7 @@ def _copies(
 def _balanced(
     clips: Sequence[Row], train: Sequence[Row], copies: Mapping[str, list[Recipe]], wanted: ClipPlan
 ) -> Balance:
-    """The balance of the training split; validation stays as it was recorded."""
+    """The balance of the training split; validation keeps only recordings."""
     items = []
     for row in train:
         seconds = seconds_of(row)
@@ -468,7 +458,6 @@ def _prompts(clips: Sequence[Row], side: Mapping[str, str], seed: int) -> dict[s
 
 
 def _planned_columns(row: Row, side: str, weight: float) -> Row:
-    """What is known of a clip that is not a copy: fields of its utterance, its labels and its split."""
     quality = {name: row[name] for name in NAMES}
     return {
         **{name: row.get(name) for name in SAID},
@@ -482,7 +471,6 @@ def _planned_columns(row: Row, side: str, weight: float) -> Row:
 
 
 def _to_finish(row: Row, columns: Row, prompt: Row | None, copy: Recipe | None) -> Row:
-    """A row for the finishing stages: the source itself, or a copy of it."""
     planned = columns | {name: row[name] for name in _WORK} | {"id": row["id"], "augmentation": None}
     planned["labels"] = columns["labels"] | {"prompt_id": prompt["id"] if prompt else None}
     if copy is not None:
@@ -495,6 +483,6 @@ def _to_finish(row: Row, columns: Row, prompt: Row | None, copy: Recipe | None) 
 
 
 def clip_defaults() -> dict[str, Any]:
-    """The settings of a corpus that nobody chose, by the names of their options."""
+    """Return the default settings of a corpus by the names of their options."""
     measuring, finishing = clip_stages()
     return settings_of(ClipPlan(), *measuring, *finishing)

@@ -1,4 +1,9 @@
-"""An expressive corpus from its archive to its folder: read, measure, choose, finish, write."""
+"""An expressive corpus from its archive to its folder: read, measure, choose, finish, write.
+
+Two passes with the shards, digests and resume of tagging: every clip is measured as it came; once all are
+measured, those that are kept are conditioned and copied. The ids that go in are always checked to be those that
+come out plus rejects.
+"""
 
 import itertools
 import json
@@ -41,19 +46,13 @@ from dailytalk_contiguous.store.files import inside, json_document, json_text, w
 from dailytalk_contiguous.store.owned_folder import OwnedFolder, mark
 from dailytalk_contiguous.store.work_folder import CLIPS, DATA, MEASURED
 
-# A corpus of clips as a run takes it: usable rows, and rejects of the others.
-#
-# Audio stays where it is. Only clips in an archive are unpacked, one by one: rows wait together until their turn
-# comes, and the bytes of all of them would be in memory.
-
-
 #: Folder inside a work folder for clips from archives: hidden, as each machine has its own.
 UNPACKED = ".unpacked"
 
 
 @dataclass(frozen=True)
 class Read:
-    """A corpus as it was read: usable rows, rejects of the others, its description, and its count check."""
+    """A corpus after reading: usable rows, rejects of the others, its description, and its count check."""
 
     name: str
     rows: list[Row]
@@ -63,7 +62,10 @@ class Read:
 
 
 def read_corpus(name: str, source: Path, out: Path, agreed_only: bool = False) -> Read:
-    """The rows of a corpus of clips. Archives are unpacked into `out`, clip by clip.
+    """Return the rows of a corpus of clips. Audio files stay where they are.
+
+    Archives are unpacked into `out`, clip by clip: rows wait together until they are processed, and the bytes of
+    all of them would be in memory.
 
     Raises DailytalkError for a corpus that has no clips, if `out` is inside the source, holds recordings or
     another corpus, and as `corpus_rows` does.
@@ -99,7 +101,6 @@ def refuse_inside(source: Path, out: Path) -> None:
 
 
 def _on_disk(row: Row, out: Path) -> dict[str, Any]:
-    """The audio of a row as a path; bytes from an archive are written to a file, or memory would hold them all."""
     audio: dict[str, Any] = row["audio"]
     if audio["bytes"] is None:
         return audio
@@ -110,19 +111,13 @@ def _on_disk(row: Row, out: Path) -> dict[str, Any]:
     return {"bytes": None, "path": to_uri(path.absolute())}
 
 
-# DailyTalk's dialogues as a folder that `dailytalk tag` reads: a stereo WAV each, and its transcript beside it.
-#
-# The transcript is one that tagging reads; it also has the emotion, act and topic of each turn, so that the
-# corpus's labels can be compared with the ratings.
-
-
 #: Corpora whose conversations can be written, and the names of their sources.
 CONVERSATION_SOURCES = {"dailytalk": "dailytalk_conversations"}
 
 
 @dataclass(frozen=True)
 class WrittenConversations:
-    """What was written: how many conversations, the rejects, and the count check."""
+    """The result of `write_conversations`: the number of conversations, the rejects, and the count check."""
 
     conversations: int
     rejects: list[Reject]
@@ -131,6 +126,9 @@ class WrittenConversations:
 
 def write_conversations(name: str, source: Path, out: Path, seed: int = 0) -> WrittenConversations:
     """Write the conversations of a corpus into the folder `out`; the same source and seed give the same bytes.
+
+    Each is a stereo WAV with a transcript beside it that `dailytalk tag` reads. The transcript also has the
+    emotion, act and topic of each turn, so that the corpus's labels can be compared with the ratings.
 
     Raises DailytalkError for a corpus without dialogues in turns, and if `out` holds other files.
     """
@@ -164,12 +162,6 @@ def _about(name: str, info: DatasetInfo) -> dict[str, Any]:
     return {"name": name, "licence": info.license, "citation": info.citation, "homepage": info.homepage}
 
 
-# What a run over a corpus leaves beside its shards: the training folder, rejects.jsonl and run.json.
-#
-# The training folder is rewritten only if something that goes into it has changed or is missing; run.json comes
-# last, so that everything it describes exists.
-
-
 #: Columns of the finished clips whose values are counted.
 _COUNTED = (
     *("emotion", "style", "style_source", "speaker", "gender", "language"),
@@ -187,7 +179,11 @@ def write_corpus_outputs(
     about: Mapping[str, Any],
     text_conditions: bool,
 ) -> dict[str, Any]:
-    """Write what is missing or stale, from the shards `paths` of finished clips; returns what run.json holds."""
+    """Write the training folder, rejects.jsonl and run.json of the shards `paths` of finished clips.
+
+    The training folder is rewritten only if one of its sources has changed or is missing; run.json comes last, so
+    that everything it describes exists. Returns the content of run.json.
+    """
     before = work_folder.read_run(out) or {}
     fingerprint = outputs.fingerprint_of(paths, text_conditions, code_digest(export_clips))
     if before.get("fingerprint") != fingerprint or not is_complete(out / DATA):
@@ -230,7 +226,6 @@ def write_corpus_outputs(
 
 
 def _counted(paths: Sequence[Path]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Clips, copies and kinds of clips in the finished shards; and hours, in total and by emotion."""
     tally, without_text = Tally(), 0
     for path in paths:
         for row in read_rows(path, [name for name in LABELLED if name != "audio"]).values():
@@ -252,7 +247,7 @@ def _counted(paths: Sequence[Path]) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _balance(planned: PlannedClips, paths: Sequence[Path]) -> dict[str, Any] | None:
-    """Minutes of each emotion in training: recorded, as the manifest lists them, and what is still missing."""
+    """Minutes of each emotion in training: recorded, listed in the manifest, and still missing."""
     if planned.balance is None:
         return None
     seconds = listed_seconds(paths)
@@ -270,13 +265,6 @@ def _balance(planned: PlannedClips, paths: Sequence[Path]) -> dict[str, Any] | N
             for shortfall in balance.shortfalls
         ],
     }
-
-
-# An expressive corpus, from its files to finished clips and a training folder: one run of it.
-#
-# Two passes with the shards, digests and resume of tagging: every clip is measured as it came; once all are
-# measured, those that are kept are conditioned and copied. The ids that go in are those that come out plus
-# rejects, always checked.
 
 
 #: The default options of a corpus: on CUDA, a batch of its short lines is shorter than one of conversations.
@@ -298,10 +286,10 @@ class CorpusSpec(Spec):
     Args:
         read: from `read_corpus`. out: the work folder; created if need be.
         stages: the two lists, measuring and finishing (see `apps.clips.to_clips.clip_stages`).
-        wanted: what is kept, split, balanced and copied.
+        wanted: which clips are kept, split, balanced and copied.
         about: goes into run.json as it is.
         text_conditions: whether annotations condition on emotion and style.
-        report_only: whether to stop after measuring, and find only what would be kept.
+        report_only: whether to stop after measuring, and find only which clips would be kept.
 
     Attributes, once all are measured:
         measured: all clips that could be measured. kept: those within the limits.
@@ -370,7 +358,7 @@ class CorpusSpec(Spec):
 
 
 def check_balance(read: Read, planned: PlannedClips, finished: Iterable[str], rejects: Iterable[Reject]) -> None:
-    """Every clip and every copy is finished or rejected, once. A failure here is a bug, and stops everything."""
+    """Check that every clip and every copy is finished or rejected, once. A failure here is a bug."""
     copies = {row["id"] for row in planned.rows if row["labels"]["augmented_from"] is not None}
     went_in = [*(row["id"] for row in read.rows), *(problem.id for problem in read.problems), *copies]
     came_out = [*finished, *(reject.id for reject in rejects)]
@@ -380,7 +368,7 @@ def check_balance(read: Read, planned: PlannedClips, finished: Iterable[str], re
 
 
 def clip_to_measure(row: Row) -> Row:
-    """A clip as shards take it: as a conversation of one clip, with the columns that stages need."""
+    """A clip as shards take it: a conversation of one clip, with the columns that stages need."""
     clip: Row = dict.fromkeys(SOURCE) | {name: row[name] for name in SOURCE if name in row}
     clip |= {"conversation_id": row["id"], "recording_id": row["id"], "offset": 0.0, "given": []}
     clip |= {"audio_identity": row["input_digest"], "id": row["id"]}
@@ -388,7 +376,6 @@ def clip_to_measure(row: Row) -> Row:
 
 
 def _measured(done: Pass, rows: Sequence[Row]) -> list[Row]:
-    """Rows of the source with their measures; without those that were rejected."""
     measured = {row["conversation_id"]: row for row in done.rows(_MEASURED)}
     nothing = dict.fromkeys((*AFFECT, *EMOTION_GUESS))
     return [

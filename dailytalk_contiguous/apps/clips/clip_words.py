@@ -1,9 +1,9 @@
-"""CutSpeech and TimeWords: the sound of a clip as analyses take it, and when each word of its text is said.
+"""CutSpeech and TimeWords: the sound of a clip for the analyses, and the time of each word of its text.
 
-A corpus of acted lines has the text, so a recogniser only says when each word is spoken: what it heard is matched
-to the text, as for conversations, and where there is none, or it heard something else, the words share the voiced
-time. Only a clip whose corpus has no text of it gets the recogniser's; without that either, it has no words, and
-what needs none goes on.
+A corpus of acted lines has the text, so a recogniser only finds when each word is spoken: the recognised words are
+matched to the text, as for conversations. If there are none, or they differ from the text, the words share the
+voiced time. A clip without a text gets the recognised words; if there are none either, it has no words, and stages
+that need none continue.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ from dailytalk_contiguous.models.speech_activity import read_clip
 from dailytalk_contiguous.stages.base import ASR_MODEL, COMPUTE_TYPE, DEVICE, Stage
 from dailytalk_contiguous.stages.transcribe import ASR_WINDOWS, Transcribe
 
-#: Where the times of a clip's words are from. A word of a recognised clip whose probability is 0 was not heard as
+#: Sources of the times of a clip's words. A word of a recognised clip whose probability is 0 was not recognised as
 #: written, and shares the room between its neighbours.
 RECOGNISER, PROPORTIONAL = "recogniser", "proportional"
 
@@ -33,9 +33,9 @@ RECOGNISER, PROPORTIONAL = "recogniser", "proportional"
 @dataclass(frozen=True)
 class CutSpeech(Stage):
     """Adds `speech`, 16 kHz mono int16 PCM from the first to the last sound, which begins `speech_start` seconds
-    into the file, and `speech_seconds`, how much of it is speech (all of it, where none was found in the sound).
+    into the file, and `speech_seconds`, how much of it is speech (all of it if no speech was found in the sound).
 
-    Raises BadInput for a clip in which nothing is heard.
+    Raises BadInput for a clip without audible sound.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("audio", "heard", "speech_ratio")
@@ -66,8 +66,8 @@ class TimeWords(Stage):
 
     `word_source` is `recogniser` or `proportional`; `text_source` is `given`, or `recogniser` where the corpus has
     no text. All are null for a clip without a text in which no word was recognised.
-    Without a `recogniser` none is asked, and pocketsphinx only about English. Clips of one speaker that are in one
-    batch share a window.
+    Without a `recogniser` nothing is recognised; pocketsphinx recognises only English. Clips of one speaker that
+    are in one batch share a window.
     """
 
     recogniser: str = setting("", ASR_MODEL)
@@ -109,7 +109,7 @@ class TimeWords(Stage):
         return {name: [row[name] for row in rows] for name in self.adds}
 
     def _hear(self, batch: Batch) -> dict[int, list[word_times.Word]]:
-        """What a recogniser hears in the clips whose language it knows, in seconds of their `speech`."""
+        """Recognised words of the clips whose language the recogniser knows, in seconds of their `speech`."""
         if not self.recogniser:
             return {}
         by_language: dict[str, list[int]] = {}
@@ -132,7 +132,7 @@ class TimeWords(Stage):
 def _timed(
     text_words: list[str], heard: list[word_times.Word], speech: bytes
 ) -> tuple[list[word_times.Word], str]:
-    """The words of a text in seconds of its speech, and how that is known."""
+    """The words of a text in seconds of its speech, and the source of their times."""
     samples = pcm_to_float(speech)
     length = len(samples) / ANALYSIS_RATE
     spans = word_times.voiced_spans(samples, ANALYSIS_RATE)

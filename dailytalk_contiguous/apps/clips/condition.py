@@ -1,9 +1,10 @@
-"""Condition: a clip as a model trains on it: 24 kHz stereo FLAC, one loudness, no silent edges.
+"""Condition: a clip for training: 24 kHz stereo FLAC, one loudness, no silent edges.
 
-Left is what the model should say, right what it hears: room tone, or the line of another speaker that it answers.
-Such a prompt comes before the clip, as a turn in a conversation does, and not under it: a model that hears and
-speaks at once must not learn to talk over whoever prompts it. A side is never silent but has room tone, so that no
-voice stops in digital silence. Clips get a gain, and nothing else unless it is asked for.
+Left is the side that the model should say, right the side that it listens to: room tone, or the line of another
+speaker that it answers. Such a prompt comes before the clip, as a turn in a conversation does, and not under it: a
+model that listens and speaks at once must not learn to talk over the person who prompts it. A side is never silent
+but has room tone, so that no voice stops in digital silence. Clips get a gain, and nothing else unless it is
+requested.
 """
 
 import hashlib
@@ -41,7 +42,7 @@ ROOM_TONE = np.float32(10 ** (-70 / 20))
 
 
 class Cut(NamedTuple):
-    """The clip at `RATE`: its levelled samples, what the source holds before them, and what was done."""
+    """The clip at `RATE`: its levelled samples, the source's samples before them, and the changes."""
 
     levelled: LevelledClip
     lead: Samples
@@ -56,10 +57,10 @@ class Condition(Stage):
 
     With an encoded clip in the column `prompt` the right channel begins with it and the left one waits
     `PROMPT_GAP` seconds after its end; where it is null or the column is missing there is only room tone. A moment
-    of the source is found at its time − `trim_start` + `clip_start`; `trim_end` seconds were cut off the end.
-    `gain_db`, `loudness_lufs_after` (the left channel as a mono signal) and `true_peak_dbtp_after` are those of
-    the clip; the prompt is levelled alike. `noise_reduced_db` is by how much the clip's quiet stretches became
-    softer, null where nothing was done. An offset of the source stays (`MeasureQuality` measures it).
+    of the source is at its time − `trim_start` + `clip_start`; `trim_end` seconds were cut off the end. `gain_db`,
+    `loudness_lufs_after` (the left channel as a mono signal) and `true_peak_dbtp_after` are those of the clip; the
+    prompt is levelled alike. `noise_reduced_db` is by how much the clip's quiet stretches became softer, null if
+    noise was not reduced. An offset of the source stays (`MeasureQuality` measures it).
 
     Raises BadInput for a clip (or prompt) that can't be read, has differing channels, holds no sound, or is too
     soft to have a loudness.
@@ -137,7 +138,6 @@ class Condition(Stage):
         return Cut(adjusted, samples[:first] * gain, first / RATE, (len(samples) - last) / RATE, reduced_db)
 
     def _prompt(self, audio: dict[str, Any] | None) -> Samples:
-        """The prompt's levelled samples at `RATE`; none without a prompt."""
         if audio is None:
             return np.zeros(0, np.float32)
         try:
@@ -148,7 +148,7 @@ class Condition(Stage):
 
 
 def _known(row: dict[str, Any], clip: Clip) -> tuple[SpanList, float | None]:
-    """Sounds in the clip and its signal-to-noise ratio, as `MeasureQuality` measured them or measured here."""
+    """Sounds in the clip and its signal-to-noise ratio, by `MeasureQuality` or measured here."""
     if "heard" in row and "snr_db" in row:
         return [(span["start"], span["end"]) for span in row["heard"]], row["snr_db"]
     sounding = hear(clip.samples, clip.sample_rate)
@@ -162,7 +162,7 @@ def _tone(name: str, side: str, count: int) -> Samples:
 
 
 def _denoised(samples: Samples, sounds: SpanList) -> tuple[Samples, float | None]:
-    """Samples with less noise, and by how many dB its quiet stretches became softer; None if it has none."""
+    """Samples with less noise, and by how many dB the quiet stretches became softer; None without noise."""
     quiet = np.ones(len(samples), bool)
     for start, end in sounds:
         quiet[max(0, round((start - MARGIN) * RATE)) : round((end + MARGIN) * RATE)] = False

@@ -1,8 +1,8 @@
-"""Recordings as files of another format: read a block at a time, written, read back, and only then given a name.
+"""Recordings as files of another format: read a block at a time, written, read back, and only then renamed.
 
 libsndfile writes WAV, FLAC, MP3 and Opus, and returns exactly as many samples as were written in each. Before a
-file gets its name, a note in the folder records what it was made from: so a rerun knows what is done, and never
-takes somebody else's file for its own.
+file gets its name, a note in the folder records its source: so a rerun knows which files are done, and never takes
+another program's file for its own.
 """
 
 import os
@@ -68,7 +68,7 @@ CONTAINERS = {
 
 @dataclass(frozen=True)
 class Conversion:
-    """What files are to become.
+    """The format of the results.
 
     Attributes:
         to: the format, one of `CONTAINERS`.
@@ -124,8 +124,6 @@ class Converted:
 
 
 class _Task(NamedTuple):
-    """A recording to convert. `note` is recorded with its result, and has its size and time."""
-
     source: str
     id: str
     target: str
@@ -150,7 +148,7 @@ def convert_recordings(
     Args:
         inputs: files and folders.
         out: the folder; created if need be.
-        wanted: what they are to become.
+        wanted: the format of the results.
         workers: processes.
         overwrite: whether other files with a result's name are replaced. Sources never are.
         planned: called with the number of recordings, and the number of them that are to be converted.
@@ -192,7 +190,7 @@ def convert_recordings(
 def _tasks(
     recordings: Sequence[Recording], out: Path, wanted: Conversion, overwrite: bool, done: Converted
 ) -> Iterator[_Task]:
-    """What is left to convert. Earlier results are counted in `done`, and impossible ones rejected."""
+    """Tasks that remain. Earlier results are counted in `done`, and impossible ones rejected."""
     by_name: defaultdict[str, list[Recording]] = defaultdict(list)
     for recording in recordings:
         bare = re.sub(r"\.[^./]*\Z", "", recording.audio_file)

@@ -1,5 +1,10 @@
-"""Changed copies of clips: which there can be, what they are drawn from, and the noise and the rooms they are put
-into.
+"""Changed copies of clips: their plans, and the noise and the rooms that they are put into.
+
+Copies are shifted in pitch, stretched, with noise or in a room. A copy keeps the labels of its source, so a change
+that would move the speaker's pitch or rate into another bucket is rejected. A copy is determined by the id of its
+source, its kind and its number alone: neither the order of rows nor the division of the work changes it, and n
+copies are the first n of any larger number. Noise and rooms are plain arithmetic on samples; pitch and rate need
+more to leave the formants where they are (`apps.clips.voice_effects`).
 """
 
 import hashlib
@@ -15,13 +20,6 @@ from dailytalk_contiguous.core.buckets import HIGH, LOW, MID
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.spans import frame_levels
 
-# Plans of changed copies of a clip: shifted in pitch, stretched, with noise or in a room.
-#
-# A copy keeps the labels of its source, so a change that would move the speaker's pitch or rate into another
-# bucket is rejected. A copy is determined by the id of its source, its kind and its number alone: neither the
-# order of rows nor how the work is cut changes it, and n copies are the first n of any larger number.
-
-
 KINDS = ("pitch", "stretch", "noise", "room")
 COLOURS = ("white", "pink", "brown")
 
@@ -29,7 +27,7 @@ COLOURS = ("white", "pink", "brown")
 #: which `core.prosody` measures it.
 LEAST_SEMITONES, MOST_SEMITONES = 0.4, 2.0
 
-#: How much longer or shorter a stretched copy is. Less than the first isn't heard: the just noticeable
+#: How much longer or shorter a stretched copy is. Less than the first isn't audible: the just noticeable
 #: difference of tempo in speech is about 5 % (Quené 2007, J. of Phonetics 35).
 LEAST_STRETCH, MOST_STRETCH = 0.03, 0.1
 
@@ -63,11 +61,11 @@ class CopySource(NamedTuple):
 
 
 class Recipe(NamedTuple):
-    """How a copy is made.
+    """The parameters of a copy.
 
     `amount`: semitones (pitch), times the length (stretch), dB of speech over noise (noise), or seconds of
-    reverberation (room). `detail`: colour of the noise, or name of its file in the folder of noises, else None.
-    `seed`: of all that is random in it.
+    reverberation (room). `detail`: colour of the noise, or name of its file in the folder of noises, otherwise
+    None. `seed`: of all that is random in it.
     """
 
     kind: str
@@ -119,7 +117,7 @@ def copy_id(source_id: str, recipe: Recipe) -> str:
 
 
 def copied_seconds(recipe: Recipe, seconds: float) -> float:
-    """How long a copy of a clip of `seconds` is, to half a sample."""
+    """The length in seconds of a copy of a clip of `seconds`, to half a sample."""
     return seconds * recipe.amount if recipe.kind == "stretch" else seconds
 
 
@@ -130,7 +128,7 @@ def bucket(value: float, thresholds: Thresholds) -> str:
 
 
 def flips(kind: str, amount: float, source: CopySource) -> str | None:
-    """Name of the measure that this change would move into another bucket, or None."""
+    """Return the name of the measure that this change would move into another bucket, or None."""
     for name, value, thresholds, ratio in _moved(kind, amount, source):
         if bucket(value * ratio, thresholds) != bucket(value, thresholds):
             return name
@@ -208,20 +206,10 @@ def _recipe(
 
 
 def _draw(name: str, kind: str, number: int, seed: int) -> tuple[int, int, int]:
-    """Three whole numbers in [0, 2**63) from SHA-256, which is the same everywhere."""
     text = f"{seed}\0{kind}\0{number}\0{name}".encode("utf-8", "surrogateescape")
     digest = hashlib.sha256(text).digest()
     first, second, third = (int.from_bytes(digest[at : at + 8], "big") >> 1 for at in (0, 8, 16))
     return first, second, third
-
-
-# Simulated small rooms: impulse responses of a shoebox by the image method (Allen and Berkley 1979).
-#
-# The direct sound comes first and unchanged, so a clip in a room keeps the times of its words. Walls are given
-# the absorption whose decay, measured on these very images, is the requested one: formulas for it (Sabine,
-# Eyring) assume a diffuse field that a small room does not have. Images are moved by a few centimetres, without
-# which a perfect box is heard to chirp (De Sena et al. 2015, "On the modeling of rectangular geometries in room
-# acoustic simulations").
 
 
 #: Metres a second, in air of 20 °C.
@@ -248,6 +236,12 @@ _REFLECTIONS = np.linspace(0.05, 0.995, 190)  # amplitudes that a wall may give 
 
 def room_response(sample_rate: int, rt60: float, chance: np.random.Generator) -> Samples:
     """Impulse response of a random small room, float32, about KEPT·rt60 seconds long; it begins with the direct 1.
+
+    The room is a shoebox, by the image method (Allen and Berkley 1979). The direct sound comes first and
+    unchanged, so a clip in a room keeps the times of its words. Walls have the absorption whose decay, measured on
+    these very images, is the requested one: formulas for it (Sabine, Eyring) assume a diffuse field that a small
+    room does not have. Images are moved by a few centimetres, without which a perfect box audibly chirps (De Sena
+    et al. 2015, "On the modeling of rectangular geometries in room acoustic simulations").
 
     `rt60` is the reverberation time in seconds, as extrapolated from the decay from −5 to −25 dB (ISO 3382-2,
     T20).
@@ -308,13 +302,6 @@ def _images(rt60: float, chance: np.random.Generator) -> tuple[NDArray[np.float6
     return np.maximum(distances, direct), orders[reflected], direct
 
 
-# Noise and rooms around a clip: the changes that are plain arithmetic on samples.
-#
-# The level of noise is relative to the speech itself and not to the clip, whose pauses would make it louder. A
-# room keeps the length of a clip and the time of its direct sound, so that no word moves. Pitch and rate need more
-# than arithmetic to leave the formants where they are: `apps.clips.voice_effects`.
-
-
 #: Seconds of a frame of energy; a frame counts as speech down to this many dB under the loudest.
 FRAME, BELOW_LOUDEST = 0.02, 30.0
 
@@ -324,7 +311,7 @@ LOWEST_NOISE = 40.0
 #: How fast power falls with frequency: 1/f to this.
 SLOPES = {"white": 0.0, "pink": 1.0, "brown": 2.0}
 
-#: Seconds in which what a room still holds fades out at the end of the clip.
+#: Seconds in which the reverberation that is left fades out at the end of the clip.
 FADE = 0.03
 
 
@@ -336,7 +323,7 @@ def speech_power(samples: Samples, sample_rate: int) -> float:
 
 
 def coloured_noise(count: int, sample_rate: int, colour: str, chance: np.random.Generator) -> Samples:
-    """`count` samples of noise of a colour of `SLOPES`, without what is under 40 Hz; its level is arbitrary."""
+    """`count` samples of noise of a colour of `SLOPES`, without frequencies under 40 Hz, at any level."""
     from scipy.fft import irfft, next_fast_len, rfft, rfftfreq
 
     size = next_fast_len(count, real=True)
@@ -349,9 +336,10 @@ def coloured_noise(count: int, sample_rate: int, colour: str, chance: np.random.
 
 
 def with_noise(samples: Samples, sample_rate: int, noise: Samples, snr_db: float) -> Samples:
-    """One channel with `noise`, of the same length, so soft that speech has `snr_db` more power than it.
+    """Return one channel with `noise`, of the same length, so soft that speech has `snr_db` more power than it.
 
-    Raises BadInput where either is silent.
+    The level is relative to the speech itself and not to the clip, whose pauses would make the noise louder.
+    Raises BadInput if either is silent.
     """
     speech, power = speech_power(samples, sample_rate), float(np.mean(np.square(noise, dtype=np.float64)))
     if not speech:
@@ -362,7 +350,7 @@ def with_noise(samples: Samples, sample_rate: int, noise: Samples, snr_db: float
 
 
 def in_room(samples: Samples, sample_rate: int, response: Samples) -> Samples:
-    """One channel as heard through an impulse response that begins with the direct sound; of the same length."""
+    """One channel through an impulse response that begins with the direct sound; of the same length."""
     from scipy.signal import fftconvolve
 
     wet = np.asarray(fftconvolve(samples, response)[: len(samples)], np.float32)

@@ -35,7 +35,7 @@ from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion
 from dailytalk_contiguous.stages.tokenise_prosody import TokeniseClip
 from dailytalk_contiguous.store.hub import parse_reference
 
-#: What `--as` can be.
+#: The values of `--as`.
 FORMS = ("clips", "conversations")
 
 
@@ -291,7 +291,6 @@ def laid_out(done: clips.WrittenConversations, out: Path) -> Outcome:
 
 
 def _rejected_by_stage(rejects: Sequence[Reject], of: int = 0) -> list[Rejected]:
-    """Rejects by stage; `of` is how many files were read, where that is known."""
     share = f" of {counted(of, 'file')}" if of else ""
     return [
         Rejected(f"{count:,}{share} by {stage}", [reject.as_dict() for reject in rejects if reject.stage == stage])

@@ -1,4 +1,4 @@
-"""CutAtSilences: where a recording is cut into pieces. The output of the pass writes their sound."""
+"""CutAtSilences: the positions at which a recording is cut. The output of the pass writes the pieces."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -13,7 +13,7 @@ from dailytalk_contiguous.core.schema import MEASURE, STRING, Row
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.stages.base import Stage
 
-#: Seconds of a recording that are measured at a time: what a core's cache holds is measured in half the time.
+#: Seconds of a recording that are measured at a time: a block that fits a core's cache takes half the time.
 BLOCK_SECONDS = 2.0
 
 #: A part of a recording: its samples from `start` up to `end`, why it can't be used (null if it can), and why it

@@ -20,11 +20,11 @@ from dailytalk_contiguous.core.spans import cut_long
 #: Seconds of the shortest silence in which a piece that is too long is cut: stop consonants close for as long.
 SHORTEST_SILENCE = 0.05
 
-#: Why a piece ends where it ends: in a silence of `CutRule.silence` or longer, in a shorter one because it would
-#: be too long, at its quietest point, or where the recording ends.
+#: Reasons for the end of a piece: a silence of `CutRule.silence` or longer, a shorter one because it would be too
+#: long, its quietest point, or the end of the recording.
 CUTS = SILENCE, HALVED, FORCED, END = ("silence", "halved", "forced", "end")
 
-#: Of a piece in which nothing is heard.
+#: The reason of a piece without audible sound.
 SILENT_PIECE = "it is silent"
 
 #: Starts and ends of silences in samples, in order and apart from each other, shape (n, 2).
@@ -33,7 +33,7 @@ Silences = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class CutRule:
-    """Where a recording is cut, and which pieces can be used.
+    """The silences at which a recording is cut, and the pieces that can be used.
 
     Raises DailytalkError if no piece could be within the limits.
     """
@@ -157,14 +157,12 @@ def _halved(part: _Part, silences: Silences, rule: CutRule, sample_rate: int) ->
 
 
 def _inside(part: _Part, silences: Silences) -> Silences:
-    """The silences of a part, clipped to it."""
     first = int(np.searchsorted(silences[:, 1], part.start, side="right"))
     last = int(np.searchsorted(silences[:, 0], part.end, side="left"))
     return np.clip(silences[first:last], part.start, part.end)
 
 
 def _forced(part: _Part, powers: NDArray[np.float32], hop: int, longest: int, sample_rate: int) -> list[_Part]:
-    """A part that is too long, cut at its quietest points."""
     if part.length <= longest:
         return [part]
     first = part.start // hop
@@ -199,7 +197,6 @@ def _merged(parts: Sequence[_Part], shortest: int, longest: int) -> list[_Part]:
 
 
 def _reason(part: _Part, silences: Silences, sample_rate: int, rule: CutRule) -> str | None:
-    """Why a part can't be used; None if it can."""
     inside = _inside(part, silences)
     if len(inside) == 1 and tuple(inside[0]) == (part.start, part.end):
         return SILENT_PIECE

@@ -1,7 +1,7 @@
-"""TakeConditioned and FinishClip: a conditioned clip takes its source's place, and in the end its row is closed.
+"""TakeConditioned and FinishClip: a conditioned clip replaces its source, and in the end its row is closed.
 
-Augment changes what a row's `audio` holds, so conditioned audio has to become that first, with its words moved
-to where they are heard in it. The last stage keeps what is published and drops the rest.
+Augment changes a row's `audio`, so conditioned audio has to become that first, with the times of its words moved.
+The last stage keeps the published columns and drops the rest.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""FirstWords: what is said at the beginning of each piece of a recording, for the names of files."""
+"""FirstWords: the words at the beginning of each piece of a recording, for the names of files."""
 
 import hashlib
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ from dailytalk_contiguous.core.settings import unlisted
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.stages.transcribe import UNDETERMINED, Transcribe
 
-#: Seconds of a piece that are listened to: this many, and one for each word, which is enough for slow speakers.
+#: Seconds of a piece that are recognised: this many, and one for each word, which is enough for slow speakers.
 HEARD_SECONDS = 1.0
 
 #: Pieces that are decoded at a time, so that memory doesn't grow with the recording.
@@ -22,7 +22,7 @@ PIECES = 64
 
 @dataclass(frozen=True)
 class FirstWords(Stage):
-    """The first words of each piece that can be used; empty for others, and where nothing is recognised.
+    """The first words of each piece that can be used; empty for others, and if nothing is recognised.
 
     The language `auto` is detected in the first pieces. `words` is how many of each are taken, at most.
     """

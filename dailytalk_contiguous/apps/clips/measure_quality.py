@@ -1,4 +1,4 @@
-"""MeasureQuality: how good each clip's recording is, and where something is heard in it.
+"""MeasureQuality: the quality of each clip's recording, and the spans of it that are audible.
 
 Nothing is filtered here: every figure is a column, and `core.quality.failures` says which are out of bounds, so
 that thresholds are chosen from a plot and changed without measuring again.
@@ -18,11 +18,11 @@ from dailytalk_contiguous.stages.base import Stage
 
 @dataclass(frozen=True)
 class MeasureQuality(Stage):
-    """Adds the measures of `core.quality.measure_quality` (null where not defined), and what they were taken from.
+    """Adds the measures of `core.quality.measure_quality` (null if not defined), and their basis.
 
-    `channel_taken` is the channel of the file (see `core.audio`); `heard` the spans, in seconds of the file,
-    in which anything is heard, which `Condition` uses instead of listening again. Raises BadInput for a clip that
-    can't be read or whose two channels differ.
+    `channel_taken` is the channel of the file (see `core.audio`); `heard` the spans, in seconds of the file, in
+    which there is sound, which `Condition` uses instead of measuring again. Raises BadInput for a clip that can't
+    be read or whose two channels differ.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("audio",)

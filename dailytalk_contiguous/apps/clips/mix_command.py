@@ -16,7 +16,7 @@ from dailytalk_contiguous.publish.opening import reference_at
 from dailytalk_contiguous.publish.training_folder import MIX_REJECTS
 from dailytalk_contiguous.publish.version import version_or_path
 
-#: Published corpora that a mix can be brought near to.
+#: Published corpora that a mix can approximate.
 TOWARDS = [name for name, corpus in published_references().items() if not corpus.avoid]
 
 

@@ -1,4 +1,13 @@
-"""Several folders as one for a trainer: which parts, by what weights, under which licence."""
+"""Several folders as one training folder for moshi-finetune, each with its share of the hours.
+
+Three kinds can be mixed: the work folder of a corpus (`dailytalk corpus`), a work folder of conversations
+(`build`), which is exported for Moshi first, and a training folder (`export`, or an earlier mix). Facts that a
+folder doesn't state, above all a licence, stay unknown.
+
+No audio is written twice: files are linked, and the manifest names a file as often as the trainer meets it. Only
+training files are weighted; evaluation files are listed once, so that their loss is comparable. The licences of
+all files are listed, and those that forbid commercial use can be left out.
+"""
 
 import itertools
 import math
@@ -31,14 +40,7 @@ from dailytalk_contiguous.store.files import json_document, json_text
 from dailytalk_contiguous.store.owned_folder import OwnedFolder, file_name
 from dailytalk_contiguous.store.work_folder import DATA, DATASET
 
-# Folders that can be mixed, in one form: files of audio with their words, side, licence and weight.
-#
-# Three kinds: the work folder of a corpus (`dailytalk corpus`), a work folder of conversations (`build`), which
-# is exported for Moshi first, and a training folder (`export`, or an earlier mix). What a folder doesn't say,
-# above all a licence, stays unknown.
-
-
-#: What rejects of a mix name as their stage.
+#: The stage in rejects of a mix.
 STAGE = "Mix"
 
 #: Further fields of a manifest that a mix takes over.
@@ -96,11 +98,11 @@ class MixFolder:
 
     @property
     def separated(self) -> set[str]:
-        """The paths of files of conversations that came with one channel, which was separated."""
+        """The paths of files of conversations whose single channel was separated."""
         return {path for of in self.about.values() if of.get("separated") for path in of["files"]}
 
     def files(self) -> Iterator[File | Reject]:
-        """Every file once, in the order of the manifests; a Reject for one that can't be used.
+        """Yield every file once, in the order of the manifests; a Reject for one that can't be used.
 
         Raises DailytalkError for a damaged manifest.
         """
@@ -138,10 +140,10 @@ class MixFolder:
 
 
 def open_folder(path: Path, scratch: Path, eval_share: float, seed: int) -> MixFolder:
-    """A folder to mix, of any of the three kinds.
+    """Open a folder to mix, of any of the three kinds.
 
-    `scratch` is where the training folder of conversations is written, if they are none yet; `eval_share` and
-    `seed` are as in `ExportSettings`, for these.
+    A training folder of conversations is written to `scratch` if they are none yet; `eval_share` and `seed` are as
+    in `ExportSettings`, for these.
 
     Raises DailytalkError if it is none of them, or its export did not finish.
     """
@@ -184,10 +186,10 @@ def _separators(about: Mapping[str, Any]) -> set[licensing.Origin]:
 
 @dataclass(frozen=True)
 class Settings:
-    """How folders are mixed.
+    """Settings of a mix.
 
     Attributes:
-        commercial: leave out what may not be used commercially, and what is not known to be allowed.
+        commercial: leave out files whose licence forbids commercial use, or is not known to allow it.
         hours: of training, all folders together; None for as many as there are.
         seed: which clips are listed once more or once less, and which conversations evaluate.
         eval_share: of conversations that are not divided yet.
@@ -222,7 +224,7 @@ class MixPart:
         return sum(file.seconds for file in self.files if file.side == side)
 
     def seconds_listed(self) -> float:
-        """Seconds that train, each file as often as it is listed."""
+        """Seconds of training, each file as often as it is listed."""
         return sum(file.seconds * self.listed[file.id] for file in self.files if file.side == "train")
 
 
@@ -243,9 +245,9 @@ def refuse_twice(folders: Sequence[tuple[Path, float | None]], out: Path) -> Non
 def read_parts(
     folders: Sequence[tuple[Path, float | None]], scratch: Path, settings: Settings
 ) -> tuple[list[MixPart], list[Reject]]:
-    """The folders with the files that may be in the mix, and rejects of the others.
+    """Return the folders with the files that may be in the mix, and rejects of the others.
 
-    `scratch` is where conversations are exported to. Raises DailytalkError as `open_folder` does.
+    Conversations are exported to `scratch`. Raises DailytalkError as `open_folder` does.
     """
     parts: list[MixPart] = []
     rejects: list[Reject] = []
@@ -283,13 +285,13 @@ def read_parts(
     return parts, rejects
 
 
-#: The least width of a band by which distances are measured, as a share of its ends, or of what there is.
+#: The least width of a band by which distances are measured, as a share of its ends, or of the present value.
 _LEAST_WIDTH = 0.01
 
 
 @dataclass(frozen=True)
 class Approached:
-    """A measure of a side that is to be from `low` to `high`: what it was `before`, and is `after`."""
+    """A measure of a side that should be from `low` to `high`: its value `before`, and `after`."""
 
     measure: str
     side: str
@@ -301,13 +303,10 @@ class Approached:
 
 @dataclass(frozen=True)
 class Approach:
-    """How near a mix came to a reference.
+    """The distance of a mix from a reference.
 
-    Attributes:
-        reference: its name.
-        measures: those that the reference has.
-        seen: conversations by how often each is seen.
-        hours, lost: of the conversations that may train, and of those that are not seen.
+    `reference` is its name, and `measures` are those that it has. `seen` counts conversations by how often each is
+    seen. `hours` and `lost` are of the conversations that may train, and of those that are not seen.
     """
 
     reference: str
@@ -318,9 +317,9 @@ class Approach:
 
 
 def approach(parts: Sequence[MixPart], reference: ReferenceCorpus, seed: int) -> Approach:
-    """List the conversations that train so often that together they come near a reference; see `times_towards`.
+    """List training conversations so often that together they come near a reference; see `times_towards`.
 
-    Raises DailytalkError where nothing of what the reference says is known of them.
+    Raises DailytalkError if none of the reference's measures is known of them.
     """
     files: dict[str, list[tuple[MixPart, File]]] = {}
     conversations: list[TimedConversation] = []
@@ -396,7 +395,7 @@ def _excess(
 
 
 def list_files(parts: Sequence[MixPart], settings: Settings) -> Approach | None:
-    """Say in each part how often its files are listed, and how near that is to what was asked for."""
+    """Decide how often the files of each part are listed; returns the distance from the reference, if any."""
     clips = {
         part.place: [
             Weighted(file.id, file.seconds, file.weight, str(file.labels.get("emotion") or ""))
@@ -435,16 +434,9 @@ def mix_summary(part: MixPart) -> dict[str, Any]:
     }
 
 
-# `dailytalk mix`: several folders as one training folder for moshi-finetune, each with its share of the hours.
-#
-# No audio is written twice: files are linked, and how often the trainer meets one is how often the manifest names
-# it. Only training files are weighted; evaluation files are listed once, so that their loss is comparable.
-# The licences of all files are listed, and those that forbid commercial use can be left out.
-
-
 LICENCES = "licences.md"
 
-#: From how many times on a warning says that the same clips come again and again (Balance stops there, too).
+#: The number of times from which a warning says that the same clips come again (Balance stops there, too).
 MANY_TIMES = 4
 
 

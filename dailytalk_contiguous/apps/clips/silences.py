@@ -1,4 +1,4 @@
-"""Where a recording is silent: its levels against its own noise floor, how long its silences are, where to cut.
+"""The silences of a recording: its levels against its own noise floor, their lengths, and the cuts in them.
 
 Levels are kept in half decibels, one byte for each 10 ms of a channel, so that ten hours take 4 MB.
 """
@@ -55,7 +55,7 @@ class LevelMeter:
         self._measure(block[:whole])
 
     def levels(self) -> "SoundLevels":
-        """The levels of all that was pushed. The last frame may lack samples, which count as silence."""
+        """The levels of all samples. The last frame may lack samples, which count as silence."""
         self._measure(self._rest)
         return SoundLevels(np.concatenate(self._steps, axis=1), self._hop, self._sample_rate, self._n_samples)
 
@@ -76,22 +76,13 @@ def _step(dbfs: float) -> int:
     return min(max(math.ceil((dbfs - LOWEST_DBFS) / STEP_DB), 0), 255)
 
 
-# The threshold of a channel, from its own levels.
-#
-# Room tone is the softest that is heard for long, so the floor is a low percentile and not the minimum. What
-# stands out of it is speech: what is 12 dB over the floor, as sounds are (`core.spans`), or half way to the
-# loudest where a noisy recording has less room than that. Where hardly anything stands out, nothing can be called
-# silence.
-
-
 #: Share of the frames with any sound that are not louder than the noise floor.
 FLOOR_SHARE = 0.05
 
-#: dB of a silence over the noise floor at most, and the least dB from the floor to the loudest with which anything
-#: stands out.
+#: dB of a silence over the noise floor at most, and the least dB from the floor to the loudest for any silence.
 ABOVE_FLOOR_DB, LEAST_RANGE_DB = 12.0, 15.0
 
-#: Seconds of the loudest frames that are passed over (a cough, a knock), or this share of a short recording.
+#: Seconds of the loudest frames that are skipped (a cough, a knock), or this share of a short recording.
 LOUDEST_SECONDS, LOUDEST_SHARE = 0.5, 0.1
 
 #: Share of digital silence from which a line is taken to be gated, and dB under its loudest that still are speech
@@ -103,9 +94,12 @@ NOTHING_DBFS = 10 * math.log10(SILENT)
 
 
 def silence_threshold(steps: Steps) -> float | None:
-    """dBFS under which a frame of a channel, levels of shape (frames,), is silent; None if nothing stands out.
+    """dBFS under which a frame of a channel, levels of shape (frames,), is silent; None if nothing is louder.
 
-    A channel that holds nothing (below -80 dBFS) is silent.
+    Room tone is the softest sound that lasts, so the floor is a low percentile and not the minimum. Speech is 12
+    dB over the floor, as sounds are (`core.spans`), or half way to the loudest if a noisy recording has less room
+    than that. If hardly any frame is louder, nothing can be called silence. A channel that holds nothing (below
+    -80 dBFS) is silent.
     """
     counts = np.zeros(256, np.int64)
     for first in range(0, len(steps), 1 << 16):  # it counts a copy of 8 bytes a frame
@@ -143,13 +137,13 @@ class SoundLevels:
     n_samples: int
 
     def thresholds(self, below: float | None = None) -> list[float | None]:
-        """dBFS under which each channel is silent: `below`, or else the channel's own."""
+        """dBFS under which each channel is silent: `below`, otherwise the channel's own."""
         return [silence_threshold(channel) if below is None else below for channel in self.steps]
 
     def silences(self, thresholds: Sequence[float | None]) -> Silences:
-        """When all channels are silent for at least `SHORTEST_SILENCE`, in samples.
+        """Return the spans in samples in which all channels are silent for at least `SHORTEST_SILENCE`.
 
-        A channel without a threshold, in which nothing stands out (a hum), does not count beside one that has it.
+        A channel without a threshold, of one level (a hum), does not count beside one that has it.
         """
         heard = any(threshold is not None for threshold in thresholds)
         silent = np.full(self.steps.shape[1], heard)
@@ -208,7 +202,7 @@ class SilenceStatistics:
         return cls(len(seconds), total, minimum, mean, median, maximum, histogram)
 
 
-#: Seconds of silence that are tried.
+#: Seconds of silence that are compared.
 CANDIDATES = (2.0, 1.5, 1.2, 1.0, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05)
 
 #: Share of the audio that a choice may lose against the best one and still count as good: fewer cuts inside
@@ -217,12 +211,11 @@ AS_GOOD = 0.005
 
 
 class CutOutcome(NamedTuple):
-    """What cutting at silences of `silence` seconds gives.
+    """The result of cutting at silences of `silence` seconds.
 
-    Attributes:
-        pieces, usable: how many there are, and how many can be used.
-        usable_seconds, heard_seconds: of the usable ones, and of all that are not silent.
-        cuts, inside_speech: how many cuts are made, and how many of them while somebody speaks.
+    `pieces` and `usable` count the pieces, and those that can be used. `usable_seconds` and `heard_seconds` are of
+    the usable ones, and of all that are not silent. `cuts` and `inside_speech` count the cuts, and those inside
+    speech.
     """
 
     silence: float
@@ -235,7 +228,7 @@ class CutOutcome(NamedTuple):
 
     @property
     def share(self) -> float:
-        """Of the audio that is not silent, how much is in pieces that can be used; 0 to 1."""
+        """The share of the audio that is not silent in pieces that can be used; 0 to 1."""
         return self.usable_seconds / self.heard_seconds if self.heard_seconds else 0.0
 
     def as_dict(self) -> dict[str, Any]:
@@ -245,7 +238,7 @@ class CutOutcome(NamedTuple):
 def try_cuts(
     levels: SoundLevels, silences: Silences, speech: Sequence[tuple[float, float]], rule: CutRule
 ) -> list[CutOutcome]:
-    """What each of `CANDIDATES` gives for a recording, with all else as `rule` says.
+    """Return the outcome of each of `CANDIDATES` for a recording, with all other settings of `rule`.
 
     `speech` are starts and ends of speech in seconds, in order, in which pauses within a sentence are closed.
     """
@@ -283,8 +276,8 @@ def together(outcomes: Iterable[Sequence[CutOutcome]]) -> list[CutOutcome]:
 def suggested(outcomes: Sequence[CutOutcome], longest: float) -> CutOutcome | None:
     """The best choice: nearly all that can be made usable, the fewest cuts inside speech, the longest silence.
 
-    Of those that are no longer than the longest silence that was found, in seconds, since others cut nowhere or by
-    force. None where there is none, or nothing is usable.
+    Choices are no longer than the longest silence of the recording, in seconds, since others cut nowhere or by
+    force. None if there is none, or nothing is usable.
     """
     outcomes = [outcome for outcome in outcomes if outcome.silence <= longest]
     best = max((outcome.share for outcome in outcomes), default=0.0)

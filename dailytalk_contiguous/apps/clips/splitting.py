@@ -1,7 +1,7 @@
 """Recordings into pieces: the pass that decides where they are cut, and the files that are written.
 
 Every sample of a recording is in one file: those in `Usable` can be trained on, those in `Non Usable` can't, and
-`manifest.jsonl` says why. The header of a file says what it is a copy of, so that a run that was killed goes on
+`manifest.jsonl` says why. The header of a file identifies its source, so that a run that was killed continues
 after the last finished file. Sound is copied block by block, unchanged.
 """
 
@@ -59,10 +59,6 @@ _KIND = "split"
 #: Seconds of sound that are copied at a time.
 _BLOCK_SECONDS = 5.0
 
-# Names of files: Unicode is kept, and characters that a file system, a shell or an address can't have are
-# replaced.
-
-
 #: The most characters of a name with its ending, and bytes, which file systems count; digits of the running
 #: number.
 LONGEST_NAME, LONGEST_NAME_BYTES, DIGITS = 150, 240, 6
@@ -73,6 +69,8 @@ _LONGEST_BASE, _LONGEST_BASE_BYTES = 80, 120
 
 def safe_name(text: str, longest: int, longest_bytes: int, joint: str = "_") -> str:
     """Letters, marks and digits of any script, with `joint` in place of everything else; may be empty.
+
+    A file system, a shell or an address can't have some of the other characters.
 
     >>> safe_name("  Ça va?  Très/bien.", 80, 120)
     'Ça_va_Très_bien'
@@ -88,7 +86,7 @@ def _nfc(text: str) -> str:
 
 
 def piece_bases(recording_ids: Iterable[str]) -> dict[str, str]:
-    """The beginning of the files of each recording: its name, with its folder or a digest if two are alike."""
+    """The start of the file names of each recording: its name, with its folder or a digest if two are alike."""
     bases = {name: _base(name.rpartition("/")[2]) for name in recording_ids}
     alone = _alone(bases)
     bases = {name: base if name in alone else _base(name.replace("/", "-")) for name, base in bases.items()}
@@ -140,7 +138,7 @@ class SplitSpec(FilesSpec):
 
 
 def cut_dry(recordings: FoundRecordings, split: CutAtSilences) -> RunOutcome:
-    """What a run would make, as far as that can be known without words; nothing is written."""
+    """Return the result of a run, as far as it can be known without words; nothing is written."""
     started = time.perf_counter()
     totals, rejects = _Totals(), list(recordings.problems)
     for result in side_by_side(partial(_cut, split=split), recordings.rows, min(AT_ONCE, cores())):
@@ -160,8 +158,6 @@ def _cut(row: Row, split: CutAtSilences) -> tuple[list[dict[str, Any]], int] | R
 
 
 class _Totals:
-    """Pieces counted, and their seconds, as run.json has them."""
-
     def __init__(self) -> None:
         self.seconds: defaultdict[str, float] = defaultdict(float)
         self._counts: Counter[str] = Counter()
@@ -208,9 +204,9 @@ class _Writer:
         self._fingerprint = outputs.fingerprint_of(step.paths, step.digest, failed, code_digest(_Writer))
 
     def finished_record(self) -> dict[str, Any] | None:
-        """What run.json holds if an earlier run has finished all of this. People may have changed its files since.
+        """The content of run.json if an earlier run has finished all of this; people may have changed its files.
 
-        Raises DailytalkError if it finished something else and its list of files was changed since: writing them
+        Raises DailytalkError if it finished another split and its list of files was changed since: writing them
         again would undo that.
         """
         before = work_folder.read_run(self._out) or {}
@@ -226,7 +222,6 @@ class _Writer:
         return None
 
     def write(self, about: Mapping[str, Any]) -> dict[str, Any]:
-        """Write all that is missing; returns what run.json holds."""
         for folder in ("", USABLE, NON_USABLE):
             remove_unfinished(self._out / folder)
         owned = OwnedFolder(self._out, _KIND, (MANIFEST,))

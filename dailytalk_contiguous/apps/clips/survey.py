@@ -39,9 +39,9 @@ class SilenceSurvey:
 
     Attributes:
         name: of the recording; `all` of several. seconds: of audio.
-        thresholds_dbfs: of each channel, None where nothing stands out; empty of several recordings.
-        by_level, by_speech: lengths of what is softer than that in all channels, and of what is no speech in any.
-        outcomes: what cutting at each of `apps.clips.silences.CANDIDATES` gives.
+        thresholds_dbfs: of each channel, None if it has none; empty of several recordings.
+        by_level, by_speech: lengths of spans under the threshold in all channels, and of those without speech.
+        outcomes: the results of cutting at each of `apps.clips.silences.CANDIDATES`.
     """
 
     name: str
@@ -57,7 +57,7 @@ class SilenceSurvey:
 
     @property
     def choice(self) -> CutOutcome | None:
-        """The silence at which these recordings are best cut; None where nothing would be usable."""
+        """The silence at which these recordings are best cut; None if nothing would be usable."""
         return suggested(self.outcomes, self.statistics["level"].maximum or 0.0)
 
     def as_dict(self) -> dict[str, Any]:
@@ -72,14 +72,14 @@ class SilenceSurvey:
 
 
 def survey(row: Row, rule: CutRule, below: float | None) -> SilenceSurvey:
-    """The silences of one recording of `sources.folder`; `rule` and `below` as `dailytalk split` has them.
+    """Return the silences of one recording of `sources.folder`; `rule` and `below` as in `dailytalk split`.
 
     Raises BadInput if it can't be read.
     """
     info = probe(row["audio"])
     meter = LevelMeter(info.sample_rate, info.channels)
     channels = [SpeechActivity() for _ in range(info.channels)]
-    # The loudest voice counts: speech is where anybody speaks.
+    # The loudest voice counts: speech is where anyone speaks.
     probabilities: list[NDArray[np.float32]] = []
     for samples in blocks_at(row["audio"], ANALYSIS_RATE, tap=meter.push):
         block = to_pcm(samples)
@@ -119,7 +119,7 @@ def all_together(surveys: Iterable[SilenceSurvey]) -> SilenceSurvey:
 
 
 def bin_names() -> list[str]:
-    """What the bars of a histogram are called: `0.05–0.1 s`, …, `from 6.4 s`."""
+    """The names of the bars of a histogram: `0.05–0.1 s`, …, `from 6.4 s`."""
     return [f"{low:g}–{high:g} s" for low, high in pairwise(BINS)] + [f"from {BINS[-1]:g} s"]
 
 

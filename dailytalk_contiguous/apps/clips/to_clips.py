@@ -25,10 +25,10 @@ from dailytalk_contiguous.stages.transcribe import Transcribe
 
 
 def clip_stages(profile: str = STANDARD, **options: Any) -> tuple[Stages, Stages]:
-    """The stages of every clip of a corpus as it came, and those of every clip that is kept and its copies.
+    """Return the stages of every clip of a corpus, and those of every clip that is kept and its copies.
 
-    What needs all clips at once (`apps.clips.clip_plan`) comes between the two. The embedded estimate of affect is
-    not a stage, because it compares the clips of a speaker; it is made there, and so are the classes of
+    `apps.clips.clip_plan`, which needs all clips at once, comes between the two. The embedded estimate of affect
+    is not a stage, because it compares the clips of a speaker; it is made there, and so are the classes of
     `affect-map`.
 
     Args:

@@ -55,14 +55,14 @@ def default_json(source: Path) -> Path:
 
 
 class TranscribeSpec(Spec):
-    """The clips of a folder that have no entry in a whisper.json, heard and added to its old entries.
+    """The clips of a folder that have no entry in a whisper.json, recognised and added to its old entries.
 
     Args:
         source: as for the corpus `clips`. out: the whisper.json; created if need be.
         stages: of `apps.clips.to_clips.transcribe_stages`. about: its `command` is for the journal.
 
     Attributes:
-        left: the clips without an entry, by their names; these are what is heard.
+        left: the clips without an entry, by their names; these are recognised.
         entries: those of the whisper.json. heard: names of the clips that this run added.
         empty: those of them without a word.
 
@@ -107,7 +107,7 @@ class TranscribeSpec(Spec):
             self.rejects += step.rejects
 
     def write(self, account: Account) -> dict[str, Any]:
-        """Write the whisper.json, which is all that remains of a run; returns its counts."""
+        """Write the whisper.json, the only result of a run; returns its counts."""
         now = _existing(self.file)  # another program may have written it meanwhile
         changed = now.entries != self._before.entries
         taken = whisper_json.match_names(now.entries, self._made).keys if changed else {}
@@ -184,7 +184,6 @@ def _existing(out: Path) -> whisper_json.WhisperJson:
 
 
 def _clips(source: Path) -> tuple[dict[str, Row], list[Reject]]:
-    """The clips by their names in a whisper.json, and rejects of files that can't be used."""
     rows: dict[str, Row] = {}
     rejects = []
     try:

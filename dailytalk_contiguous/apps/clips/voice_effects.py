@@ -1,4 +1,11 @@
-"""Changes of a recorded voice: pitch and pace by Praat, and light noise reduction."""
+"""Changes of a recorded voice: pitch and pace by Praat, and light noise reduction.
+
+Pitch and pace change by PSOLA (Moulines and Charpentier 1990), as in Praat. Periods of the voice are moved nearer
+or further apart, each with the sound of the vocal tract as it is, so the formants stay: measured on synthetic
+vowels, ±2 semitones move them by less than 3 %, except the first of a close vowel (18 of 300 Hz). Rubber Band,
+with its "preserve formants", moved the first by up to 14 %, and Signalsmith Stretch all of them by the whole
+shift. The library, Praat in a wheel (praat-parselmouth, GPL-3), is an extra and loaded when it is first needed.
+"""
 
 import importlib
 import importlib.metadata
@@ -11,15 +18,6 @@ import numpy as np
 from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.pitch import F0_MAX, F0_MIN
-
-# Another pitch or pace for a voice that stays the same: PSOLA (Moulines and Charpentier 1990), as in Praat.
-#
-# Periods of the voice are moved nearer or further apart, each with the sound of the vocal tract as it is, so the
-# formants stay: measured on synthetic vowels, ±2 semitones move them by less than 3 %, except the first of a
-# close vowel (18 of 300 Hz). Rubber Band, with its "preserve formants", moved the first by up to 14 %, and
-# Signalsmith Stretch all of them by the whole shift. The library, Praat in a wheel (praat-parselmouth, GPL-3), is
-# an extra and loaded when it is first needed.
-
 
 PRAAT_WHEEL = "praat-parselmouth"
 PRAAT_REMEDY = 'pip install "dailytalk-contiguous[augment]"'
@@ -54,7 +52,7 @@ def shift_pitch(samples: Samples, sample_rate: int, semitones: float, seed: int)
 def stretch(samples: Samples, sample_rate: int, factor: float, seed: int) -> Samples:
     """One channel, float32, shape (n,), at its pitch, `factor` times as long: shape (round(n·factor),).
 
-    What was at t seconds is at t·factor. Raises as `shift_pitch`.
+    A sound at t seconds moves to t·factor. Raises as `shift_pitch`.
     """
     return _resynthesised(samples, sample_rate, round(len(samples) * factor), 1.0, factor, seed)
 
@@ -87,13 +85,6 @@ def _resynthesised(
     return np.asarray(np.pad(resynthesised[:count], (0, max(0, count - len(resynthesised)))), np.float32)
 
 
-# Light noise reduction of a clip: spectral gating by noisereduce, held back.
-#
-# A performance with a little noise is worth more than one with the warble of a gate, so at most `MOST_DB` are
-# taken off, and what counts as noise is learnt from the clip's own quiet stretches. The library (MIT licence, no
-# weights) is an extra, needed only for this setting.
-
-
 NOISEREDUCE_WHEEL = "noisereduce"
 NOISEREDUCE_REMEDY = 'pip install "dailytalk-contiguous[denoise]"'
 
@@ -118,9 +109,11 @@ def noisereduce_version() -> str:
 
 
 def reduce_noise(samples: Samples, noise: Samples, sample_rate: int) -> Samples:
-    """Samples with what sounds like `noise` made softer by up to `MOST_DB`; both one channel of shape (n,).
+    """Samples in which sounds like `noise` are softer by up to `MOST_DB`; both one channel of shape (n,).
 
-    `noise` has at least `LEAST_NOISE` seconds. Raises DailytalkError if the library is not installed.
+    Spectral gating by noisereduce, held back: a performance with a little noise is worth more than one with the
+    warble of a gate. `noise` has at least `LEAST_NOISE` seconds. Raises DailytalkError if the library (MIT
+    licence, no weights), an extra, is not installed.
     """
     noisereduce_version()
     library: Any = importlib.import_module(NOISEREDUCE_WHEEL)

@@ -1,9 +1,9 @@
 """Folders that trainers of a voice read: mono clips and lists of their texts, in the forms of six of them.
 
 The lists are lines of fields with `|` between, and no reader of them takes a `|` or a line break inside a field,
-so texts have neither: a space is there, and the export says how many. Where the reader is one of CSV (Python's or
-pandas'), a field with a quotation mark is quoted as in CSV, because the mark would else swallow the lines behind
-it; the others split lines, and get it as it is.
+so texts have a space instead, and the export counts them. If the reader is one of CSV (Python's or pandas'), a
+field with a quotation mark is quoted as in CSV, because the mark would otherwise swallow the lines after it; the
+others split lines, and get it as it is.
 """
 
 import csv
@@ -41,7 +41,7 @@ _READABLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 
 
 class VoiceClip(NamedTuple):
-    """A clip; `voice` is its speaker's name, or what is used as one, and `entry` its entry in a whisper.json.
+    """A clip; `voice` is its speaker's name, or its replacement, and `entry` its entry in a whisper.json.
 
     `name` is that of the file of its sound; `path` is that file under the folder, without ending.
     """
@@ -61,7 +61,7 @@ class VoiceClip(NamedTuple):
 
 @dataclass(frozen=True)
 class VoiceList:
-    """What the lists of a trainer of voices have.
+    """The form of the lists of a trainer of voices.
 
     Attributes:
         line: the fields of a clip, for the folder, and whether there are several speakers.
@@ -131,7 +131,7 @@ def refuse_separators(out: Path, settings: exports.ExportSettings) -> None:
 
 
 def _plain(text: str, export: exports.Export) -> str:
-    """A text with single spaces, in which no line and no field ends; a mark that would end one is counted."""
+    """A text with single spaces and without separators of fields, which are counted."""
     for mark, name in (("|", "|"), ("\0", "NUL")):
         if count := text.count(mark):
             export.left_out[f"{name} in texts and names: it ends a field of a list, so a space is there"] += count
@@ -139,7 +139,7 @@ def _plain(text: str, export: exports.Export) -> str:
 
 
 def open_clip(row: Row, export: exports.Export) -> VoiceClip:
-    """The clip of a row of `voice_folder` or, its part of the left channel, of `open_items`. Raises BadInput."""
+    """The clip of a row of `voice_folder`, or the left channel of a row of `open_items`. Raises BadInput."""
     if row.get("problem"):
         raise BadInput(row["problem"], row["remedy"])
     name, rate, labels = row["conversation_id"], export.sample_rate, row.get("labels")

@@ -1,1 +1,1 @@
-"""Talk with this machine: hear, answer, speak, and keep the talk as training data."""
+"""Talk with this machine: it listens, answers and speaks, and keeps the talk as training data."""

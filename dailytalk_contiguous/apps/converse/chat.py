@@ -1,10 +1,9 @@
-"""Who answers a person: a listener made of rules, a server of a language model, or a model run here.
+"""Models that answer a person: a listener made of rules, a server of a language model, or a local model.
 
 All three give a reply piece by piece, so that its first sentence is spoken while the rest is generated. The
-listener needs nothing. A server is anything that speaks OpenAI's `POST /v1/chat/completions`, with `stream` or
-without (https://platform.openai.com/docs/api-reference/chat/create): llama.cpp, vLLM, Ollama, OpenAI itself.
-Requests go through `models.paid`. What comes from it is checked event by event, and cut where it goes on for too
-long.
+listener needs nothing. A server is any that speaks OpenAI's `POST /v1/chat/completions`, with `stream` or without
+(https://platform.openai.com/docs/api-reference/chat/create): llama.cpp, vLLM, Ollama, OpenAI itself. Requests go
+through `models.paid`. The answer is checked event by event, and cut if it is too long.
 """
 
 import json
@@ -31,14 +30,14 @@ LISTENER = "listener"
 
 COMPLETIONS_PATH, MODELS_PATH = "/v1/chat/completions", "/v1/models"
 
-#: The host whose newer models take the limit of an answer under another name only.
+#: The host whose newer models take the limit of an answer only under another name.
 PUBLIC_HOST = "api.openai.com"
 
 #: Seconds to the first piece of an answer, in which a server may have to load its model; the longest silence
 #: after it; and for all of it.
 FIRST_SECONDS, SILENT_SECONDS, ANSWER_SECONDS = 120.0, 20.0, 300.0
 
-#: Requests for one answer. Nobody waits for more in a conversation.
+#: Requests for one answer. A conversation can't wait for more.
 CHAT_TRIES = 3
 
 #: Bytes of a text that `count_tokens` takes for a token where the tokenizer is unknown: English has about 4 and
@@ -51,25 +50,25 @@ MOST_BYTES_A_TOKEN = 8
 #: Models that an error names, and characters of a model's name.
 _NAMED, _LONGEST_NAME = 5, 200
 
-#: What people can do about an answer that did not come.
+#: The remedy for a missing answer.
 _AGAIN = "say it again"
 
-#: An event: https://platform.openai.com/docs/api-reference/chat-streaming. Others send more, and we read no more.
+#: An event: https://platform.openai.com/docs/api-reference/chat-streaming. Other fields are not read.
 _EVENT = {"choices?": [dict], "error?": object}
 #: A server that does not stream sends one, with a `message` in place of the `delta`.
 _PART = {"role?": str, "content?": str}
 _CHOICE = {"delta?": _PART, "message?": _PART, "finish_reason?": str}
 
-#: Whose parts of an answer are spoken; one without a role is of who came before, first of all of the assistant.
+#: The role whose parts of an answer are spoken; a part without a role has the previous one, at first this.
 _ASSISTANT = "assistant"
 
-#: The brackets in which models put what they think before they answer.
+#: The marks around a model's thoughts before its answer.
 _THOUGHTS = ("<think>", "</think>")
 
 
 @dataclass(frozen=True)
 class ChatSettings:
-    """How a model answers. The listener has no use for them."""
+    """Settings of a model's answers. The listener ignores them."""
 
     temperature: float | None = setting(
         None,
@@ -114,7 +113,7 @@ class ChatServer:
     Args:
         address: `http` or `https`, with or without `/v1`, with `#MODEL` for a model that is not the first.
         settings: temperature and seed are sent if they are set.
-        connect: makes the client for an address and a token; a test puts in one with other timeouts.
+        connect: makes the client for an address and a token; tests pass one with other timeouts.
 
     Raises DailytalkError for an invalid address, and for plain http to another machine with a token.
     """
@@ -135,7 +134,7 @@ class ChatServer:
         self.service = "" if is_this_machine(self._host) else self._host
 
     def preflight(self) -> None:
-        """Ask for the models that are there. Raises DailytalkError as `Client.post` does, and ModelMissing."""
+        """Ask for the server's models. Raises DailytalkError as `Client.post` does, and ModelMissing."""
         try:
             listed = self._renewed().get(MODELS_PATH, _read_models, frozenset({404, 405, 501})).value
         except NotServed:
@@ -149,7 +148,7 @@ class ChatServer:
             raise ModelMissing(f"the chat server has no model {self.name!r}", f"it has {names}")
 
     def reply(self, messages: Sequence[ChatMessage], most_tokens: int) -> Pieces[str]:
-        """Begin an answer. Raises as `preflight` if no model is named and that was not called yet."""
+        """Start an answer. Raises as `preflight` if no model is named and that was not called yet."""
         if not self.name:
             self.preflight()
         limit = "max_completion_tokens" if self._host == PUBLIC_HOST else "max_tokens"
@@ -166,7 +165,7 @@ class ChatServer:
         return self._renewed().stream(
             COMPLETIONS_PATH,
             json.dumps(body).encode(),
-            # What is packed comes in blocks, and late.
+            # A compressed answer comes in blocks, and late.
             {"Content-Type": "application/json", "Accept": "text/event-stream", "Accept-Encoding": "identity"},
             partial(read_completion, most_bytes=MOST_BYTES_A_TOKEN * most_tokens),
             first_seconds=FIRST_SECONDS,
@@ -176,9 +175,7 @@ class ChatServer:
         return -(-len(text.encode(errors="replace")) // BYTES_A_TOKEN)
 
     def _renewed(self) -> Client:
-        """The client; a new one where it has given up for good, because a person may have acted between two
-        turns.
-        """
+        """The client; a new one if it has given up, because a person may have acted between two turns."""
         if self._client.stopped:
             self._client = self._connect()
         return self._client
@@ -214,8 +211,8 @@ def _read_models(reply: Reply) -> list[str]:
 def read_completion(events: Iterable[ServerEvent], most_bytes: int) -> Iterator[str]:
     """At most `most_bytes` of the text of an answer, which comes as chunks of a chat completion, or as one.
 
-    Raises ShortRead for events of another form, an error among them, an answer that says nothing, and one that
-    ends too early.
+    Raises ShortRead for events of another form or with an error, and for an empty answer or one that ends too
+    early.
     """
     return limited_text(without_thoughts(_contents(events)), most_bytes)
 
@@ -249,7 +246,7 @@ def _contents(events: Iterable[ServerEvent]) -> Iterator[str]:
 
 
 def without_thoughts(pieces: Iterable[str]) -> Iterator[str]:
-    """Text without what a model thinks aloud, in `<think>` and `</think>`, before it answers.
+    """Text without a model's thoughts, in `<think>` and `</think>`, before its answer.
 
     >>> list(without_thoughts(["<thi", "nk>They ask…</th", "ink>", " Hello"]))
     [' Hello']
@@ -278,9 +275,9 @@ def without_thoughts(pieces: Iterable[str]) -> Iterator[str]:
 
 
 def limited_text(pieces: Iterable[str], most_bytes: int) -> Iterator[str]:
-    """Text from outside as it comes, without control characters and blanks before it, none of the pieces empty.
+    """Text from outside as it comes, without control characters and leading blanks, in non-empty pieces.
 
-    It ends after `most_bytes` of UTF-8. Raises ShortRead for one that says nothing.
+    It ends after `most_bytes` of UTF-8. Raises ShortRead for an empty text.
     """
     size = 0
     for piece in pieces:

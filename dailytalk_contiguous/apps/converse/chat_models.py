@@ -11,10 +11,10 @@ def load_chat(name: str, settings: ChatSettings | None = None) -> ChatModel:
     """The model of a name; nothing is loaded or asked before its `preflight`.
 
     Args:
-        name: `listener`; the address of a server, `http://…` or `https://…`, with `#MODEL` behind it where that
-            is not the first of its models; or a model for transformers: a folder, or OWNER/NAME on the Hub, with
-            @TAG for a version.
-        settings: how it answers.
+        name: `listener`; the address of a server, `http://…` or `https://…`, with `#MODEL` after it if that is not
+            the first of its models; or a model for transformers: a folder, or OWNER/NAME on the Hub, with @TAG for
+            a version.
+        settings: of its answers.
 
     Raises DailytalkError for a name that can't be any of these.
     """

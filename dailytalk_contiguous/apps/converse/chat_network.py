@@ -1,8 +1,8 @@
-"""A language model that answers a person, run here by transformers with its own chat template.
+"""A language model that answers a person, run locally by transformers with its own chat template.
 
-A checkpoint can do nothing but answer: its weights are safetensors, its code is not run, a weight that is missing
-is an error (transformers would draw it at random), and its template runs in the sandbox of transformers. What
-people and models have said can't pass for the template's own marks: those are taken out of every message.
+A checkpoint can do nothing but answer: its weights are safetensors, its code is not run, a missing weight is an
+error (transformers would draw it at random), and its template runs in the sandbox of transformers. Messages of
+people and models can't imitate the template's own marks: those are removed from every message.
 """
 
 import re
@@ -30,11 +30,11 @@ from dailytalk_contiguous.models.prosodic_encoder import quiet_transformers
 
 _REMEDY = "name a model for chats with its own template and safetensors, on the Hub mostly -Instruct or -it"
 
-#: Files of a model that are fetched from the Hub, and those among them that are copies of others in other forms.
+#: Files of a model that are fetched from the Hub, and those among them that are other forms of the same.
 _FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
 _OTHER_FILES = ["*/*", "consolidated*"]
 
-#: What can be wrong with a checkpoint, as transformers raises it.
+#: The errors of transformers for a bad checkpoint.
 _UNREADABLE = (
     OSError,
     ValueError,
@@ -48,7 +48,7 @@ _UNREADABLE = (
 
 
 class _Loaded(NamedTuple):
-    """A tokenizer, its model on one device, and the marks of its template, to be taken out of messages."""
+    """A tokenizer, its model on one device, and the marks of its template, which are removed from messages."""
 
     tokenizer: Any
     network: Any
@@ -67,7 +67,7 @@ class ChatNetwork:
         self._loading, self._answering = threading.Lock(), threading.Lock()
 
     def preflight(self) -> None:
-        """Load the model. Raises ModelMissing, and DailytalkError where it does not fit or there is no CUDA."""
+        """Load the model. Raises ModelMissing, and DailytalkError if it does not fit or CUDA is missing."""
         self._load()
 
     def reply(self, messages: Sequence[ChatMessage], most_tokens: int) -> Pieces[str]:
@@ -141,7 +141,7 @@ class ChatNetwork:
 
 @contextmanager
 def _drawn_from(seed: int | None) -> Iterator[None]:
-    """A block in which PyTorch draws from a seed, if there is one; after it, it goes on as before."""
+    """A block in which PyTorch draws from a seed, if there is one; its generator is restored after it."""
     if seed is None:
         yield
         return
@@ -170,7 +170,7 @@ class _Unwanted(StoppingCriteria):
 
 def _open(model: str, device: str) -> _Loaded:
     """The model of a folder or of the Hub on `cpu` or `cuda`. Raises ModelMissing; DailytalkError for memory."""
-    folder = find_folder(model, _FILES, _OTHER_FILES)  # no more is fetched than is read
+    folder = find_folder(model, _FILES, _OTHER_FILES)  # only files that are read are fetched
     try:
         with quiet_transformers():
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
@@ -202,7 +202,7 @@ def _read_network(model: str, folder: str, device: str) -> Any:
 
 
 def _rendered(tokenizer: Any, messages: list[dict[str, str]]) -> str:
-    """The conversation by the template; where it takes no instructions, they come first in the first message.
+    """The conversation by the template; instructions that it refuses go into the first message.
 
     Raises NotAnswered for a template that refuses both.
     """
@@ -226,6 +226,6 @@ def _rendered(tokenizer: Any, messages: list[dict[str, str]]) -> str:
 
 
 def _context(network: Any) -> int:
-    """Tokens that a model takes, those of its answer included."""
+    """Tokens that a model takes, including those of its answer."""
     config = network.config.get_text_config()
     return int(getattr(config, "max_position_embeddings", None) or 1 << 20)

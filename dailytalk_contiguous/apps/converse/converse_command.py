@@ -29,7 +29,7 @@ from dailytalk_contiguous.models.profiles import EMBEDDED, STANDARD
 if TYPE_CHECKING:
     from dailytalk_contiguous.apps.converse.talk_page import TalkPage
 
-#: Options of all that a talk is made of.
+#: The options of all parts of a talk.
 CONVERSE_SETTINGS = cli_options.setting_options(talk_setup.TalkModels(), ChatSettings(), TurnRules())
 
 
@@ -166,7 +166,7 @@ def converse(
 
 
 def _chosen_here(models: talk_setup.TalkModels) -> tuple[str, talk_setup.TalkModels]:
-    """The standard profile, or what a person at a terminal chooses in its place where its voice can't speak."""
+    """The standard profile, or a person's choice at a terminal if its voice can't speak."""
     try:
         talk_setup.synthesiser_of(models, STANDARD)
         return STANDARD, models
@@ -195,7 +195,7 @@ def _open_page(port: int, tell: Callable[[str], None]) -> "TalkPage":
     return TalkPage(port, tell)
 
 
-#: Said before a talk in which nothing better tells emotions.
+#: The note before a talk without a better model of emotions.
 _ESTIMATE = f"emotions are estimated by {AFFECT_MAP}, a rule of thumb that was never trained on emotion"
 
 

@@ -1,6 +1,7 @@
-"""The rules of a spoken conversation: when a turn ends, what of a reply is said, what is remembered, what stops a
-voice. Time is an argument everywhere: nothing here reads a clock or starts a thread, so that a talk can be played
-faster than it is spoken.
+"""The rules of a spoken conversation: turns, interruptions, sentences of a reply, and memory.
+
+Time is an argument everywhere: nothing here reads a clock or starts a thread, so that a talk can be simulated
+faster than real time.
 """
 
 import re
@@ -14,15 +15,14 @@ from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.tags import tags_among
 from dailytalk_contiguous.core.utterance import CUT_MARK
 
-# When somebody has said what they wanted to say.
-#
-# People leave about 0.2 s between turns (Stivers et al. 2009, PNAS 106:10587) and pause longer inside them, so
-# silence alone can't tell. The words can: after "and" or a comma more comes.
-
 
 @dataclass(frozen=True)
 class TurnRules:
-    """When a turn begins and ends, and what interrupts the voice. All times in seconds."""
+    """The rules for the start and end of a turn, and for interruptions. All times in seconds.
+
+    People leave about 0.2 s between turns (Stivers et al. 2009, PNAS 106:10587) and pause longer inside them, so
+    silence alone can't tell. The words can: after "and" or a comma more comes.
+    """
 
     speech_from: float = setting(
         0.5, "Probability from which a sound is speech.", panel="rare", least=0.05, most=0.95
@@ -45,12 +45,12 @@ _HYSTERESIS = 0.15
 #: Seconds of speech from which a turn has begun, and shorter than which it was none (a click, a cough).
 BEGINS_AFTER, SHORTEST_TURN = 0.09, 0.2
 
-#: Seconds of silence after which a turn may have ended: what was said is recognised from here on.
+#: Seconds of silence after which a turn may have ended: its words are recognised from here on.
 NOTICED_PAUSE = 0.2
 
 
 class TurnChange(NamedTuple):
-    """What happens to a turn: it `began`, `paused`, `resumed`, `ended`, is `full`, or `dropped` as no speech.
+    """A change of a turn: it `began`, `paused`, `resumed`, `ended`, is `full`, or `dropped` as no speech.
 
     `start` and `end` are seconds of the speech so far.
     """
@@ -75,7 +75,7 @@ class Endpointer:
 
     Args:
         rules: of turn-taking.
-        language: ISO 639-1; in what an English sentence may not end is known, of others only marks count.
+        language: ISO 639-1; unfinished English sentences are known by words, others only by marks.
     """
 
     def __init__(self, rules: TurnRules, language: str = "en") -> None:
@@ -94,7 +94,7 @@ class Endpointer:
         self._text = text
 
     def push(self, probability: float, time: float) -> TurnChange | None:
-        """What a frame changes. `time` is that of its end, in seconds, never falling."""
+        """Return the change by a frame. `time` is that of its end, in seconds, never falling."""
         length, self._last = time - self._last, time
         if self._gate.push(probability):
             return self._spoke(time - length, time)
@@ -107,7 +107,7 @@ class Endpointer:
         if not self._paused and silence >= NOTICED_PAUSE:
             self._paused = True
             return TurnChange("paused", self._start, self._end)
-        # Without words nobody knows whether the sentence is finished.
+        # Without words it is unknown whether the sentence is finished.
         waits = self._text is None or is_unfinished(self._text, self._language)
         if silence >= (self._rules.long_pause if waits else self._rules.pause):
             return self._over("ended" if self._speech >= SHORTEST_TURN else "dropped")
@@ -146,7 +146,7 @@ _GOES_ON = word_set(
     "maybe perhaps every between without"
 )
 
-#: Those that may end a question, too: "what is it about", "where have you been".
+#: Those that may also end a question: "what is it about", "where have you been".
 _GOES_ON_UNLESS_ASKED = word_set(
     "to of in on at for with from by about into like over under is are was were am be been have has had"
 )
@@ -171,14 +171,7 @@ def is_unfinished(text: str, language: str = "en") -> bool:
     return words[-1] in _GOES_ON_UNLESS_ASKED and len(words) > 1 and not sounds_like_question(words)
 
 
-# What stops a voice that speaks, and what does not.
-#
-# Within 0.2 s nobody can know whether a sound is "mm-hm" or the beginning of a sentence. So the voice falls silent
-# at once, and goes on from the word that it was at if it was nothing. A recogniser makes words of a hum as well
-# ("but", "it's you"), so one or two words stop the voice only if they are meant to.
-
-
-#: What listeners say to show that they listen (Yngve 1970: the back channel).
+#: Sounds and words of a person who listens (Yngve 1970: the back channel).
 BACKCHANNELS = word_set(
     "mm mhm mmhm mm-hm mm-hmm mhmm hmm hm uh-huh uhhuh huh um uh ah aha oh wow yeah yep yes yup ok okay right "
     "sure really exactly true nice good great cool i see"
@@ -192,15 +185,15 @@ _STOPPING = word_set(
 #: Seconds of speech over the voice from which it pauses; with the block that is being played, under 0.2 s.
 PAUSES_AFTER = 0.06
 
-#: Seconds of silence after which what paused the voice is over, and seconds more that its words are waited for.
+#: Seconds of silence that end a pause of the voice, and seconds more to wait for the words.
 FORGIVES_AFTER, WAITS_FOR_WORDS = 0.3, 0.9
 
-#: Seconds of speech that two words stop a voice with, and words that do so however short they are.
+#: Seconds of speech in which two words stop a voice, and number of words that always do.
 _LONG_FOR_TWO, _MANY_WORDS = 1.0, 3
 
 
 def is_backchannel(text: str) -> bool:
-    """Whether a text is at most three words, all of which only say that somebody listens.
+    """Whether a text is at most three words that only show that a person listens.
 
     >>> is_backchannel("Mm-hm, okay."), is_backchannel("no, wait")
     (True, False)
@@ -211,7 +204,10 @@ def is_backchannel(text: str) -> bool:
 
 
 def means_to_speak(text: str, seconds: float) -> bool:
-    """Whether what somebody said over a voice, in so many seconds of speech, asks it to stop.
+    """Whether words over a voice, in so many seconds of speech, ask it to stop.
+
+    A recogniser makes words of a hum as well ("but", "it's you"), so one or two words stop the voice only if they
+    are meant to.
 
     >>> means_to_speak("stop", 0.4), means_to_speak("but", 0.4), means_to_speak("I never said that", 0.8)
     (True, False, True)
@@ -229,7 +225,11 @@ def _plain_words(text: str) -> list[str]:
 
 
 class BargeIn:
-    """What speech over a voice does to it: `pause`, `go on` (from the word it was at) or `stop`."""
+    """The effect of speech over a voice: `pause`, `go on` (from its current word) or `stop`.
+
+    Within 0.2 s it is unknown whether a sound is "mm-hm" or the beginning of a sentence. So the voice pauses at
+    once, and goes on from its current word if it was not interrupted.
+    """
 
     def __init__(self, rules: TurnRules) -> None:
         self._rules = rules
@@ -246,7 +246,7 @@ class BargeIn:
         self._text = text
 
     def push(self, probability: float, time: float) -> str:
-        """What a frame does, or nothing (""). `time`: of its end, in seconds."""
+        """Return the effect of a frame, or "". `time`: of its end, in seconds."""
         length, self._last = time - self._last, time
         if self._gate.push(probability):
             self._speech += length
@@ -268,12 +268,6 @@ class BargeIn:
                 self.reset()
                 return "stop" if stops else goes_on
         return ""
-
-
-# Sentences of a reply that comes piece by piece.
-#
-# Cut character by character, so that the same reply gives the same sentences however it was sent. What can't be
-# spoken (markup, code, addresses, emoji, tags that nobody knows) is left out of `text` and kept in `written`.
 
 
 #: Tags that a model may begin a sentence with. Every synthesiser here knows them.
@@ -298,7 +292,7 @@ _CLOSERS = CLOSING | frozenset("*_`")
 
 
 class ReplySentence(NamedTuple):
-    """A sentence of a reply: its tag (empty for none), what is spoken (may be empty), and what was written."""
+    """A sentence of a reply: its tag (empty for none), its spoken text (may be empty), and its written text."""
 
     tag: str
     text: str
@@ -306,7 +300,10 @@ class ReplySentence(NamedTuple):
 
 
 class SentenceCutter:
-    """Sentences of a reply, each as soon as it is known to have ended.
+    """Sentences of a reply, each as soon as its end is known.
+
+    A reply is cut character by character, so that it gives the same sentences in any pieces. Text that can't be
+    spoken (markup, code, addresses, emoji, unknown tags) is left out of `text` and kept in `written`.
 
     >>> cutter = SentenceCutter()
     >>> [sentence.text for sentence in cutter.push("(happy) Dr. Lee has 3.5 cats. And")]
@@ -350,7 +347,7 @@ class SentenceCutter:
         return sentences
 
     def flush(self) -> list[ReplySentence]:
-        """What is left at the end of the reply."""
+        """The rest at the end of the reply."""
         sentences = self._take(self._waiting, code=self._in_code) if self._waiting else []
         self._in_code, self._tag = False, ""
         return sentences
@@ -359,12 +356,12 @@ class SentenceCutter:
         self._waiting = ""
         tag, text = ("", "") if code else spoken_text(written)
         tag = tag or self._tag
-        self._tag = "" if text else tag  # a tag on a line of its own is of the sentence after it
+        self._tag = "" if text else tag  # a tag alone on a line belongs to the next sentence
         return [ReplySentence(tag if text else "", text, written)]
 
 
 def _ends_before(before: str, character: str) -> bool:
-    """Whether a sentence ended where `character` follows: ellipses and wide marks need a look at what follows."""
+    """Whether a sentence ended before `character`: ellipses and wide marks depend on it."""
     if before[-1] in _WIDE_ENDS:
         return character not in _CLOSERS and character not in _WIDE_ENDS
     if before[-1] in CLOSING and before.rstrip("".join(_CLOSERS))[-1:] in _WIDE_ENDS and before[-1] not in "\"'":
@@ -407,7 +404,7 @@ _LINE_START = re.compile(
 )
 _MARKS = re.compile(r"[*_~#|\\^=<>]+")
 
-#: Symbols and pictures, what joins and colours them, and private use; signs of currency and degrees stay.
+#: Symbols and pictures, their joiners and colours, and private use; signs of currency and degrees stay.
 _PICTURES = re.compile(
     "[\u2190-\u2bff\u3030\u303d\u3297\u3299\ufe00-\ufe0f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ue000-\uf8ff\ufeff"
     "\ufffc\ufffd\ud800-\udfff\U0001f000-\U0001faff\U000e0000-\U000e007f\U000f0000-\U0010ffff]"
@@ -416,7 +413,7 @@ _CONTROLS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def spoken_text(written: str) -> tuple[str, str]:
-    """The tag of a written sentence (empty for none out of `REPLY_TAGS`), and what of it can be spoken.
+    """The tag of a written sentence (empty if it is not in `REPLY_TAGS`), and its text that can be spoken.
 
     >>> spoken_text("(happy) **Yes!** See [the page](https://example.org) 🙂")
     ('happy', 'Yes! See the page')
@@ -428,10 +425,10 @@ def spoken_text(written: str) -> tuple[str, str]:
     while match := _TAG.match(text):
         name = " ".join(match[1].lower().split())
         if name not in REPLY_TAGS and match[1][0].isupper():
-            break  # a remark in brackets is part of what is said
+            break  # a remark in brackets is part of the text
         tag = tag or (name if name in REPLY_TAGS else "")
         text = text[match.end() :]
-    # In mid-sentence a tag would be a word to whoever trains on the talk.
+    # In mid-sentence a tag would be a word to a model that is trained on the talk.
     text = _BRACKETS.sub(lambda match: " " if tags_among(match[0].split()) else match[0], text)
     text = _LINK.sub(r"\1", text)
     for pattern in (_ADDRESS, _IN_CODE, _ELEMENT, _BRACKETED):
@@ -445,21 +442,15 @@ def spoken_text(written: str) -> tuple[str, str]:
 
 
 def _staged(match: re.Match[str]) -> str:
-    """What stars enclose: a stage direction ("sighs", "laughs softly") is not said, emphasis is."""
+    """Text between stars: a stage direction ("sighs", "laughs softly") is not said, emphasis is."""
     words = match[1].split()
     directs = bool(words) and words[0].islower() and words[0].endswith("s") and len(words) <= 4
     return " " if directs and not words[0].endswith(("ss", "is", "us")) else match[1]
 
 
-# What is remembered of a conversation.
-#
-# Messages are user and assistant in turn, under the instructions. What no longer fits into the model's budget is
-# summed up in the instructions, so that an hour goes on.
-
-
 @dataclass(frozen=True)
 class SpokenFeeling:
-    """What is guessed of how something was said. Shares and measures in [0, 1]; None where it is unknown."""
+    """A guess of how a text was said. Shares and measures in [0, 1]; None if unknown."""
 
     emotion: str
     confidence: float
@@ -468,10 +459,10 @@ class SpokenFeeling:
 
 
 def user_turn(text: str, feeling: SpokenFeeling | None, unsure_under: float = LEAST_CONFIDENCE) -> str:
-    """The user's turn as the model reads it: the text and, where somebody is sure enough of it, one line more.
+    """The user's turn for the model: the text and, if the guess is confident enough, one line more.
 
     The line is `[sounds sad (confidence 0.71); valence 0.31, arousal 0.22]`: the class and its probability, then
-    affect where it is known, all in [0, 1]. It is a guess from sound.
+    affect if it is known, all in [0, 1]. It is a guess from sound.
 
     >>> user_turn("I am fine.", SpokenFeeling("sad", 0.71, 0.31, 0.22))
     'I am fine.\\n[sounds sad (confidence 0.71); valence 0.31, arousal 0.22]'
@@ -487,9 +478,9 @@ def user_turn(text: str, feeling: SpokenFeeling | None, unsure_under: float = LE
 
 
 def heard_part(words: Sequence[tuple[str, float, float]], at: float) -> str:
-    """What was heard of words, each with start and end in seconds, when the voice fell silent at `at`.
+    """The part of words, each with start and end in seconds, that was audible when the voice stopped at `at`.
 
-    The word that was being spoken is the last; an interrupted text ends in `CUT_MARK`.
+    The word in which it stopped is the last; an interrupted text ends in `CUT_MARK`.
 
     >>> heard_part([("Hello", 0.0, 0.4), ("there", 0.4, 0.8), ("you", 0.8, 1.0)], 0.5)
     'Hello there — [interrupted]'
@@ -512,10 +503,13 @@ def extract_summary(summary: str, messages: Sequence[tuple[str, str]]) -> str:
 
 
 class TalkMemory:
-    """What the model is told of the conversation, within a budget of tokens.
+    """The messages of a conversation for a model, within a budget of tokens.
+
+    Messages are user and assistant in turn, under the instructions. The oldest ones that exceed the budget are
+    summed up in the instructions, so that an hour goes on.
 
     Args:
-        instructions: what the model is to be; the message of the system.
+        instructions: for the model; the message of the system.
         count: tokens of a text.
         budget: tokens of all messages. A quarter is for the summary at most, half for the newest message.
     """
@@ -531,7 +525,7 @@ class TalkMemory:
         self.summary = ""
 
     def add(self, role: str, content: str) -> None:
-        """Remember what `user` or `assistant` has said; twice in a row is one message."""
+        """Remember a message of `user` or `assistant`; two in a row are one message."""
         if not content.strip():
             return
         content = self._fitting(content, self._budget // 2)

@@ -1,8 +1,8 @@
-"""Recognisers that hear somebody while they speak: what a conversation needs, made of any recogniser.
+"""Recognition while a person speaks, made of any recogniser.
 
-Pocketsphinx takes sound as it comes, so that hardly any work is left at a pause. It lets no other thread of its
-process run meanwhile, and so has a process of its own in a conversation. Whisper is asked at each
-pause for the words of the turn up to then.
+Pocketsphinx takes sound as it comes, so that hardly any work is left at a pause. It blocks all other threads of
+its process meanwhile, and so has a process of its own in a conversation. Whisper recognises the turn so far at
+each pause.
 """
 
 import contextlib
@@ -22,16 +22,16 @@ from dailytalk_contiguous.models.contracts import Recognised, Recogniser
 from dailytalk_contiguous.models.recogniser import check_language, load_recogniser, new_decoder, words_of_decoder
 from dailytalk_contiguous.models.speech_activity import FRAME_SECONDS
 
-#: Seconds of a turn that a recogniser of windows is asked for at once; a longer turn is cut where it is quietest.
-#: At a pause after them, the rest is a window of its own.
+#: Seconds of a turn that a recogniser of windows gets at once; a longer turn is cut where it is quietest. At a
+#: pause after them, the rest is a window of its own.
 LONGEST_WINDOW = 24.0
 
 
 class Listening(Protocol):
-    """Hears one turn after another; used by one thread at a time."""
+    """Recognises one turn after another; used by one thread at a time."""
 
     def begin(self) -> None:
-        """Begin a turn, and forget the one before."""
+        """Start a turn, and forget the one before."""
 
     def push(self, samples: Samples) -> None:
         """Take sound of the turn (16 kHz, [-1, 1]), in order."""
@@ -43,7 +43,7 @@ class Listening(Protocol):
         """All words of the turn up to now, with times in its seconds: at a pause, after which more may come."""
 
     def close(self) -> None:
-        """Let go of what it holds."""
+        """Release its resources."""
 
 
 class SphinxListening:
@@ -92,7 +92,7 @@ class SphinxListening:
 
 
 class ListeningProcess:
-    """`SphinxListening` in a process of its own, which ends with this one. One that dies is begun again."""
+    """`SphinxListening` in a process of its own, which ends with this one. A dead one is started again."""
 
     def __init__(self) -> None:
         self._pipe: Connection | None = None
@@ -143,7 +143,7 @@ class ListeningProcess:
         return answer
 
 
-#: What the process answers; the rest it only does.
+#: The methods that the process answers.
 _ANSWERED = frozenset({"partial", "words"})
 
 
@@ -161,7 +161,7 @@ def _hear_for_another(pipe: Connection) -> None:
 
 
 class WindowListening:
-    """A recogniser of windows: each pause, the window since the last one that was full."""
+    """A recogniser of windows: at each pause, it takes the window since the last full one."""
 
     def __init__(self, recogniser: Recogniser, language: str) -> None:
         self._recogniser, self._language = recogniser, language
@@ -206,9 +206,9 @@ class WindowListening:
 
 
 def open_listening(model: str, language: str, device: str = "auto") -> Listening:
-    """What hears with a recogniser (see `models.recogniser.load_recogniser`), in a language (ISO 639-1).
+    """Open a recogniser (see `models.recogniser.load_recogniser`) for a language (ISO 639-1).
 
-    Raises ModelMissing for a model that is not there, and DailytalkError for a language that it does not hear.
+    Raises ModelMissing for a missing model, and DailytalkError for a language that it does not know.
     """
     check_language(model, language)
     if model == POCKETSPHINX:

@@ -1,9 +1,9 @@
-"""A listener made of rules: gives back what somebody said and how it sounded, and asks. It never advises.
+"""A listener made of rules: repeats a person's words and their feeling, and asks. It never advises.
 
-Reflective listening is Rogers' (1951, "Client-Centered Therapy"): say what was heard, above all the feeling, and
+Reflective listening is Rogers' (1951, "Client-Centered Therapy"): repeat the message, above all the feeling, and
 leave the next step to the speaker. That patterns and swapped pronouns go a long way is Weizenbaum's (1966, ELIZA).
 The rules and words here are our own. It understands nothing, knows English only, and gives the same answer to the
-same conversation. It is there so that the loop can be tried without any download, and tested.
+same conversation. Its purpose is to try the loop without any download, and to test it.
 """
 
 import re
@@ -41,7 +41,7 @@ FEELINGS = {
     "disgusted": word_set("disgusted appalled"),
 }
 
-#: Words for a class that was heard in the voice.
+#: Words for a class of emotion that was recognised in the voice.
 HEARD = {
     "sad": "sad", "angry": "angry", "fearful": "a little anxious", "happy": "happy", "surprised": "surprised",
     "disgusted": "put off", "calm": "calm",
@@ -55,7 +55,7 @@ _WEIGHTS = {"happy": "bright", "surprised": "bright", "calm": "even"}
 
 
 class ListeningRule(NamedTuple):
-    """What is answered where a pattern is found in a text of small letters; the first rule that is found counts.
+    """The answers to a pattern in a text of small letters; the first rule that matches counts.
 
     `replies` are taken in turn. `{echo}` becomes the pattern's group with its pronouns swapped.
     """
@@ -66,7 +66,7 @@ class ListeningRule(NamedTuple):
     replies: tuple[str, ...]
 
 
-#: What comes before feelings.
+#: The rules before feelings.
 FIRST_RULES = (
     ListeningRule(
         "clear",
@@ -158,7 +158,7 @@ FIRST_RULES = (
     ),
 )
 
-#: What comes after feelings in words.
+#: The rules after feelings in words.
 NEXT_RULES = (
     ListeningRule(
         "loss",
@@ -323,7 +323,7 @@ NEXT_RULES = (
     ),
 )
 
-#: Where there is no text, where it is of another language, where it asks, and where nothing else is found.
+#: Replies to no text, to another language, to a question, and to all other texts.
 SILENT_REPLIES = (
     "I am here. Take your time.",
     "There is no hurry. I am listening.",
@@ -429,14 +429,14 @@ def listen(turns: Sequence[tuple[str, str]]) -> str:
     """The listener's next answer, which may begin with a style tag in parentheses.
 
     Args:
-        turns: role and content of each message, as `apps.converse.dialogue` has them; those of the system say
-            nothing here.
+        turns: role and content of each message, as `apps.converse.dialogue` has them; those of the system have no
+            effect.
 
     >>> listen([("user", "I had a fight with my sister.\\n[sounds sad (confidence 0.71)]")])
     '(soft tone) You sound sad as you say that. You speak of your sister. How are things between you?'
     """
     said = [content for role, content in turns if role == "assistant"]
-    asked = []  # what was said, and the class of emotion that was heard last; empty where none was
+    asked = []  # each text, and its last recognised class of emotion; empty without one
     for content in (content for role, content in turns if role == "user"):
         heard = _HEARD_LINE.findall(content)
         asked.append((_HEARD_LINE.sub(" ", content), heard[-1] if heard else ""))
@@ -449,7 +449,7 @@ def listen(turns: Sequence[tuple[str, str]]) -> str:
 
 
 def _answer(text: str, heard: str, asked: Sequence[tuple[str, str]], said: Sequence[str]) -> tuple[str, str]:
-    """The tag (may be empty) and the answer to a text, after what was asked and said before."""
+    """The tag (may be empty) and the answer to a text, after the earlier texts and answers."""
     words = _lower_words(text)
     plain = " ".join(words)
     if not plain:
@@ -474,7 +474,7 @@ def _answer(text: str, heard: str, asked: Sequence[tuple[str, str]], said: Seque
 
 
 def _about_feeling(words: Sequence[str], heard: str, said: Sequence[str]) -> tuple[str, str] | None:
-    """The tag and the answer to a feeling that is named, if one is."""
+    """The tag and the answer to a named feeling, if there is one."""
     for index, word in enumerate(words):
         kind, before = _FEELING_OF.get(word), words[max(0, index - 6) : index]
         makes = before[-1:] == ["me"] and before[-2:-1] in (["makes"], ["made"], ["make"])
@@ -509,7 +509,7 @@ def _whose(before: Sequence[str]) -> str:
 
 
 def _about_matter(text: str, words: Sequence[str], said: Sequence[str]) -> tuple[str, str]:
-    """The tag (may be empty) and the answer to what was said."""
+    """The tag (may be empty) and the answer to a text without a feeling."""
     if ends_as_question(text) or (len(words) > 1 and sounds_like_question(words)):
         return "curious", _next(ASKED_REPLIES, said)
     clauses = [
@@ -555,7 +555,7 @@ def _swapped(words: Sequence[str]) -> list[str]:
 
 
 def _next(replies: Sequence[str], said: Sequence[str], **slots: str) -> str:
-    """The first of several replies that was not given yet, else that which was given longest ago."""
+    """The first of several replies that was not used yet, otherwise the one used longest ago."""
     last = [
         max((index for index, old in enumerate(said) if _is_like(reply, old)), default=-1) for reply in replies
     ]
@@ -563,7 +563,7 @@ def _next(replies: Sequence[str], said: Sequence[str], **slots: str) -> str:
 
 
 def _is_like(reply: str, old: str) -> bool:
-    """Whether an answer was made of a reply, whatever filled its slots, or of its beginning."""
+    """Whether an answer was made of a reply, with any text in its slots, or of its beginning."""
     fixed = [part for part in _SLOT.split(reply) if part]
     reached = 0
     for part in fixed:

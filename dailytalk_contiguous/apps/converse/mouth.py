@@ -1,4 +1,4 @@
-"""What is being said: sentences in order, word by word, which can pause, go on from a word, or stop."""
+"""The speech of the voice: sentences in order, word by word, which can pause, go on from a word, or stop."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -14,12 +14,12 @@ from dailytalk_contiguous.core.word_times import Word
 #: Seconds in which a voice that is silenced fades.
 _FADE = 0.01
 
-#: Where a sound begins and ends, and seconds of quiet that stay after it: a synthesiser's own silence costs time.
+#: The level at which a sound begins and ends, and seconds of quiet kept after it: a synthesiser's silence delays.
 _AUDIBLE, _AFTER = 0.003, 0.15
 
 
 class Said(NamedTuple):
-    """A sentence as it was spoken: when, in seconds of the talk, its words, and whether all of it was."""
+    """A spoken sentence: its span in seconds of the talk, its words, and whether it was completed."""
 
     number: int
     sentence: ReplySentence
@@ -39,14 +39,14 @@ class _Saying:
         self.pieces: list[list[int]] = []
 
     def planned(self) -> Said:
-        """As it will have been spoken if nothing stops it."""
+        """The sentence as it will be if nothing stops it."""
         begin = self.pieces[0][0] / TALK_RATE
         words = [word._replace(start=begin + word.start, end=begin + word.end) for word in self.words]
         end = words[-1].end if words else begin + len(self.samples) / TALK_RATE
         return Said(self.number, self.sentence, begin, end, words, self.sentence.text, False)
 
     def said(self) -> Said:
-        """As it was spoken up to now."""
+        """The sentence as it was spoken up to now."""
         at, words = self.at / TALK_RATE, []
         for word in self.words:
             if word.start < at:
@@ -80,7 +80,7 @@ class Mouth:
 
     @property
     def begun(self) -> bool:
-        """Whether something of the sentence in hand has been heard."""
+        """Whether a part of the current sentence was played."""
         return bool(self._waiting) and bool(self._waiting[0].pieces)
 
     @property
@@ -94,16 +94,16 @@ class Mouth:
 
     @property
     def planned(self) -> Said | None:
-        """The sentence that is being spoken, to its end."""
+        """The current sentence, to its end."""
         return self._waiting[0].planned() if self.begun else None
 
     def add(self, number: int, sentence: ReplySentence, samples: Samples, words: Sequence[Word]) -> None:
-        """Say a sentence after those that wait: samples at `TALK_RATE`, words in its seconds."""
+        """Append a sentence: samples at `TALK_RATE`, words in its seconds."""
         samples, words = _without_silence(samples, words)
         self._waiting.append(_Saying(number, sentence, samples, words))
 
     def pull(self, count: int, hold: bool = False) -> tuple[Samples, list[Said]]:
-        """The next samples to play, and the sentences that end with them. `hold`: begin no sentence."""
+        """The next samples to play, and the sentences that end with them. `hold`: start no sentence."""
         out, done = np.zeros(count, np.float32), list[Said]()
         filled = min(count, len(self._tail))
         out[:filled], self._tail = self._tail[:filled], np.zeros(0, np.float32)
@@ -129,7 +129,7 @@ class Mouth:
         self.paused = True
 
     def unsay(self, seconds: float) -> None:
-        """Take back the end of the sentence in hand: it was dropped before anybody heard it."""
+        """Take back the end of the current sentence, which was dropped before it was audible."""
         if seconds > 0 and self.begun:
             saying = self._waiting[0]
             taken = min(round(seconds * TALK_RATE), saying.pieces[-1][2] - saying.pieces[-1][1])
@@ -147,7 +147,7 @@ class Mouth:
             saying.at = round(word.start * TALK_RATE) if word else saying.at
 
     def stop(self, unheard: float = 0.0) -> Said | None:
-        """Say nothing more. Returns the sentence that was being said, if any, without what nobody has heard of it.
+        """Say nothing more. Returns the current sentence, if any, without its part that was not played.
 
         `unheard`: seconds of sound that were dropped; of a voice that pauses they were silence.
         """

@@ -1,4 +1,4 @@
-"""Sound in blocks: a microphone and a loudspeaker, of this machine or played from files.
+"""Sound in blocks: a microphone and a loudspeaker, of this machine or simulated by files.
 
 A conversation is one loop: a block of the microphone comes in, a block for the loudspeaker goes out, and time is
 the number of blocks. So a file can be played in real time, as a microphone would, or as fast as it is computed.
@@ -23,16 +23,16 @@ from dailytalk_contiguous.models.sound_card import refusals, sound_library
 TALK_RATE, BLOCK = 24000, 768
 BLOCK_SECONDS = BLOCK / TALK_RATE
 
-#: Seconds of silence that a file is followed by, after its answer, before the next one.
+#: Seconds of silence after a file and its answer, before the next one.
 BETWEEN_FILES = 0.6
 
-#: Blocks that wait to be played, so that a moment's delay is not heard as a gap.
+#: Blocks that wait to be played, so that a moment's delay is no audible gap.
 _AHEAD = 2
 
 #: Seconds without a block after which a microphone counts as gone, and for which it is waited for.
 GONE_AFTER, WAITS_FOR_DEVICE = 2.0, 60.0
 
-#: What can be done without a microphone.
+#: The remedy without a microphone.
 _INPUT = "talk in the browser (--web), or give --input FILE"
 
 #: Cut-off in Hz and taps, at 48 kHz, of the filter between the rates of a talk and of analysis: 1 ms late, and
@@ -63,12 +63,12 @@ class AnalysisBlocks:
 
 
 class SoundBlocks(Protocol):
-    """Where sound comes from and goes to, in blocks of `BLOCK` samples at `TALK_RATE`, float32 in [-1, 1].
+    """A source and a sink of sound, in blocks of `BLOCK` samples at `TALK_RATE`, float32 in [-1, 1].
 
     Attributes:
         name: for the screen.
-        lag: seconds from playing a block to the block of the microphone in which it would be heard.
-        echoes: whether what is played is heard by the microphone, unless the listener wears headphones.
+        lag: seconds from playing a block to the block of the microphone in which it would be audible.
+        echoes: whether the microphone records the played sound, unless the listener wears headphones.
     """
 
     name: str
@@ -76,19 +76,19 @@ class SoundBlocks(Protocol):
     echoes: bool
 
     def read(self) -> Samples | None:
-        """The next block of the microphone; waits for it. None where there is no more."""
+        """The next block of the microphone; waits for it. None at the end."""
 
     def play(self, block: Samples) -> None:
         """Play a block; returns at once."""
 
     def hush(self) -> float:
-        """Drop what has not been played. Returns its seconds: nobody has heard them."""
+        """Drop sound that has not been played. Returns its seconds, which were not audible."""
 
     def lateness(self) -> float:
-        """Seconds since the block that was last read was there."""
+        """Seconds since the last block that was read arrived."""
 
     def close(self) -> None:
-        """Let devices go."""
+        """Release devices."""
 
 
 class FileBlocks:
@@ -96,8 +96,8 @@ class FileBlocks:
 
     Args:
         paths: recordings of one speaker; of several channels the mean is taken.
-        answered: whether nothing more is to be said to what has been played; silence is sent until it is.
-        play: what plays blocks, if anything.
+        answered: whether the sound so far has been answered; silence is sent until it is.
+        play: plays blocks, if it is set.
         notify: gets a sentence on a file that turns out to be damaged; the next one is played.
 
     Raises BadInput for a file that is no sound.
@@ -174,7 +174,7 @@ class FileBlocks:
 class Loudspeaker:
     """The loudspeaker alone: `sounddevice`'s, or the one of a name or number.
 
-    Raises DailytalkError where there is none; `instead` is what can be done without it.
+    Raises DailytalkError if there is none; `instead` is the remedy without it.
     """
 
     def __init__(self, device: str = "", instead: str = _INPUT) -> None:
@@ -205,7 +205,7 @@ class Loudspeaker:
         self._ring.put(block)
 
     def hush(self) -> float:
-        """Drop what has not been played. Returns its seconds."""
+        """Drop sound that has not been played. Returns its seconds."""
         dropped = 0
         while True:
             try:
@@ -230,7 +230,7 @@ class DeviceBlocks:
 
     A microphone that is unplugged is waited for, up to `WAITS_FOR_DEVICE` seconds: `notify` gets the sentences.
 
-    Raises DailytalkError, in one sentence, where there is none, or it may not be used.
+    Raises DailytalkError, in one sentence, if there is none, or it may not be used.
     """
 
     echoes = True
@@ -306,7 +306,7 @@ class DeviceBlocks:
 def sound_devices() -> list[str]:
     """A line for each sound device of this machine: its number, name, and channels in and out.
 
-    Raises DailytalkError where sounddevice is not installed, or finds no library of PortAudio.
+    Raises DailytalkError if sounddevice is not installed, or finds no library of PortAudio.
     """
     return [
         f"{number}: {device['name']} ({device['max_input_channels']} in, {device['max_output_channels']} out)"

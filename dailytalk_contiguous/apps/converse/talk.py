@@ -1,8 +1,8 @@
-"""One talk, block by block: what was heard becomes turns, turns become replies, replies become sound.
+"""One talk, block by block: recognised speech becomes turns, turns become replies, replies become sound.
 
-`Talk.step` is the only place where anything changes, and one thread calls it. What takes long (recognition,
-emotion, the chat model, synthesis, the disk) is done by workers, whose answers wait in an inbox until the next
-block. In a simulated talk they work at once, in that same thread, so that it is the same at every run.
+`Talk.step` is the only place where anything changes, and one thread calls it. Long work (recognition, emotion, the
+chat model, synthesis, the disk) is done by workers, whose answers wait in an inbox until the next block. In a
+simulated talk they work at once, in that same thread, so that it is the same at every run.
 """
 
 import queue
@@ -36,24 +36,24 @@ from dailytalk_contiguous.models.speech_activity import FRAME_SECONDS, SpeechAct
 #: Seconds before speech was noticed that belong to it: a soft beginning.
 _BEFORE_SPEECH = 0.3
 
-#: Seconds of a turn without words from which it is said that nothing was understood.
+#: Seconds of a turn without words from which a notice says that nothing was understood.
 _WORTH_A_WORD = 1.0
 
-#: Seconds that the emotion of a turn is waited for once its words are there.
+#: Seconds to wait for the emotion of a turn once its words are known.
 _WAITS_FOR_EMOTION = 0.25
 
-#: Seconds that the words of a turn are waited for with which a talk ends.
+#: Seconds to wait for the words of the last turn of a talk.
 _WAITS_FOR_LAST_WORDS = 5.0
 
-#: Frames of a turn, its last 20 s, that an emotion is told by.
+#: Frames of a turn, its last 20 s, from which its emotion is guessed.
 _FELT_FRAMES = 625
 
-#: Seconds for which the microphone stays closed after the voice, where it would hear its echo.
+#: Seconds for which the microphone stays closed after the voice, as it would record its echo.
 _ECHO = 0.3
 
 
 class TalkEvent(NamedTuple):
-    """What a screen may show; `data` holds numbers and names.
+    """An event for a screen; `data` holds numbers and names.
 
     `kind`: `level`, `state`, `partial`, `user`, `reply`, `heard`, `latency`, `notice` or `cleared`.
     """
@@ -65,8 +65,9 @@ class TalkEvent(NamedTuple):
 
 
 class TurnFeeling(NamedTuple):
-    """What is made of a turn's sound: by which classifier, probabilities by class, affect by name, and what a chat
-    model is told.
+    """The emotion of a turn's sound.
+
+    Its classifier, probabilities by class, affect by name, and `spoken`, the guess for a chat model.
     """
 
     model: str
@@ -77,20 +78,20 @@ class TurnFeeling(NamedTuple):
 
 @dataclass(frozen=True)
 class TalkParts:
-    """What a talk is made of.
+    """The parts of a talk.
 
     Attributes:
         listening: the recogniser.
-        feel: what is felt in the sound of a turn (16 kHz), or None where nobody asked for it.
+        feel: guesses the emotion in the sound of a turn (16 kHz); None without emotions.
         chat: answers.
         speak: says a sentence.
         instructions: of the chat model.
         language: ISO 639-1.
         rules: of turn-taking.
-        most_tokens: of a reply. budget_tokens: of what the chat model reads.
-        unsure_under: confidence under which an emotion is not told.
-        patience: seconds after which a chat model that has said nothing is given up.
-        push_to_talk: whether a person says when a turn begins and ends.
+        most_tokens: of a reply. budget_tokens: of the chat model's messages.
+        unsure_under: confidence under which the chat model gets no emotion.
+        patience: seconds after which a silent chat model is given up.
+        push_to_talk: whether a person marks the start and end of a turn.
         closes_microphone: whether it is closed while the voice speaks.
     """
 
@@ -110,7 +111,7 @@ class TalkParts:
 
 
 class TalkWorker:
-    """Does one thing after another, in a thread of its own, or at once where `threaded` is false."""
+    """Runs one task after another, in a thread of its own, or at once if `threaded` is false."""
 
     def __init__(self, name: str, threaded: bool) -> None:
         self._tasks: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
@@ -120,14 +121,14 @@ class TalkWorker:
             self._thread.start()
 
     def do(self, task: Callable[[], None]) -> None:
-        """Have something done; the task sees to its own errors."""
+        """Run a task, which handles its own errors."""
         if self._thread is None:
             task()
         else:
             self._tasks.put(task)
 
     def finish(self, seconds: float) -> None:
-        """Wait until all is done, so many seconds at most."""
+        """Wait until all tasks are done, so many seconds at most."""
         if self._thread is not None:
             self._tasks.put(None)
             self._thread.join(seconds)
@@ -165,7 +166,7 @@ class _Turn:
 
 @dataclass
 class _Reply:
-    """A reply on its way, and what of it has been spoken."""
+    """A reply on its way, and its part that has been spoken."""
 
     turn: _Turn
     began: float
@@ -184,9 +185,9 @@ class Talk:
     """A talk that goes on as long as `step` is called.
 
     Args:
-        parts: what it is made of.
-        blocks: where sound comes from and goes to; its `lateness` is part of every latency.
-        tell: gets what happens, in the thread of `step`.
+        parts: of it.
+        blocks: the source and the sink of its sound; their `lateness` is part of every latency.
+        tell: gets the events, in the thread of `step`.
         record: keeps it, or None.
         threaded: whether workers have threads of their own; otherwise the talk is simulated.
     """
@@ -222,37 +223,35 @@ class Talk:
         self._shown: dialogue.ReplySentence | None = None
         self.latencies: list[dict[str, float]] = []
 
-    # What the outside may ask and do, in any thread.
+    # The methods of other threads.
 
     @property
     def time(self) -> float:
-        """Seconds of the talk, at the end of the block in hand."""
+        """Seconds of the talk, at the end of the current block."""
         return self._count * sound_blocks.BLOCK_SECONDS
 
     @property
     def idle(self) -> bool:
-        """Whether nobody speaks, and nothing is to be answered or said."""
+        """Whether no person speaks, and nothing is to be answered or said."""
         return not (self._turn or self._unanswered or self._reply or self._mouth.active)
 
     def press(self, down: bool | None = None) -> None:
-        """Begin a turn, or end it: push-to-talk. `down` says which; None: whichever it is time for."""
+        """Start a turn, or end it: push-to-talk. `down` says which; None: the opposite of the last one."""
         self._inbox.put(partial(self._press, down))
 
     def push_to_talk(self, wanted: bool) -> None:
-        """Have turns begin and end when somebody says so, or when they are heard to."""
+        """Let a person mark the start and end of turns, or detect them."""
         self._inbox.put(partial(self._set_push_to_talk, wanted))
 
     def clear(self) -> None:
-        """Start afresh: silence the voice and forget what was said. The record keeps it."""
+        """Start afresh: silence the voice and forget the conversation. The record keeps it."""
         self._inbox.put(self._clear)
 
     def notice(self, sentence: str) -> None:
         self._inbox.put(partial(self._say, sentence))
 
-    # A block.
-
     def step(self, block: Samples) -> Samples:
-        """Hear a block and return what is to be played meanwhile."""
+        """Take a block of the microphone and return the block to play meanwhile."""
         self._count += 1
         self._read_inbox()
         closed = self._closed()
@@ -267,7 +266,7 @@ class Talk:
         return out
 
     def end(self) -> None:
-        """End the talk: what was heard of a reply is kept, and the record is closed."""
+        """End the talk: the spoken part of a reply is kept, and the record is closed."""
         if self._turn is not None and self._turn.words:
             self._finish_turn(self._turn)
         else:
@@ -287,11 +286,11 @@ class Talk:
 
     def _close_record(self) -> None:
         assert self._record is not None
-        with suppress(OSError):  # said when it first failed
+        with suppress(OSError):  # reported when it first failed
             self._record.discard()
 
     def _now(self) -> float:
-        """Seconds of the talk, with what has passed since the block in hand was there."""
+        """Seconds of the talk, including the time since the current block arrived."""
         return self.time + self._blocks.lateness()
 
     def _read_inbox(self) -> None:
@@ -327,11 +326,9 @@ class Talk:
             self._state = state
             self._tell(TalkEvent("state", self.time, state))
 
-    # The ear.
-
     def _hear(self, frame: Samples) -> None:
         time, probability = self.time, float(self._activity.push(frame)[0])
-        # Both hear every frame, whether it counts or not: they measure time by what they hear.
+        # Both get every frame, whether it counts or not: they measure time by frames.
         over_voice = self._mouth.active and not self._ending
         effect = self._barge.push(probability if over_voice else 0.0, time)
         if over_voice:
@@ -363,9 +360,9 @@ class Talk:
 
     @property
     def _ending(self) -> bool:
-        """Whether the voice comes to its end: what is said over its last words is an answer.
+        """Whether the voice is about to end: speech over its last words is an answer.
 
-        Not one that has paused: only who has paused it can let it go on.
+        Not while it is paused: only the speaker who paused it can let it go on.
         """
         reply = self._reply
         spoken = reply is None or (reply.ended and not reply.waiting)
@@ -380,7 +377,7 @@ class Talk:
             self._ask_words(turn)
         elif change.kind == "resumed":
             turn.words = None
-            turn.asked += 1  # what is on its way is of less than the turn
+            turn.asked += 1  # an answer on its way is of less than the turn
         elif change.kind == "dropped":
             self._turn = None
         elif change.kind in ("ended", "full"):
@@ -420,7 +417,7 @@ class Talk:
             self._release()
 
     def _ask_words(self, turn: _Turn) -> None:
-        """Have the words of a turn up to now, and its emotion."""
+        """Request the words of a turn up to now, and its emotion."""
         turn.asked += 1
         self._ear.do(partial(self._recognise, turn, turn.asked, turn.end - turn.start))
         if self.parts.feel is not None:
@@ -442,7 +439,7 @@ class Talk:
             self._inbox.put(partial(self._not_recognised, turn, _sentence_of(error)))
 
     def _not_recognised(self, turn: _Turn, error: str) -> None:
-        if not turn.unheard:  # else every frame of the turn would say so
+        if not turn.unheard:  # else every frame of the turn would report it
             turn.unheard = True
             self._say(f"not recognised: {error}")
 
@@ -484,10 +481,8 @@ class Talk:
         turn.feels -= 1
         turn.feeling = feeling or turn.feeling
 
-    # The answer.
-
     def _settle(self) -> None:
-        """Answer turns that have ended and whose words are known, and give up a chat model that says nothing."""
+        """Answer turns that have ended and whose words are known, and give up a silent chat model."""
         for turn in list(self._unanswered):
             if turn.words is None or turn.answered < turn.asked:
                 continue
@@ -525,7 +520,7 @@ class Talk:
         self._reply = reply = _Reply(turn, self._now())
         messages = [ChatMessage(role, content) for role, content in self._memory.messages()]
         think = partial(self._think, reply, messages)
-        if self._threaded:  # of its own, since a server may take its time after nobody waits for it any more
+        if self._threaded:  # of its own, since a server may take its time after it is no longer needed
             threading.Thread(target=think, name="mind", daemon=True).start()
         else:
             think()
@@ -618,8 +613,6 @@ class Talk:
         elif not any(sentence.written.strip() for sentence in reply.sentences):
             self._say(f"{self.parts.chat.name} answered nothing: say it in other words")
 
-    # The mouth.
-
     def _speak(self) -> Samples:
         reply = self._reply
         before = self._mouth.begun
@@ -645,7 +638,7 @@ class Talk:
         return out
 
     def _settle_sentences(self, reply: _Reply, until: int) -> None:
-        """Count sentences that are not spoken (code, or what the synthesiser refused) as read."""
+        """Count sentences that are not spoken (code, or refused by the synthesiser) as read."""
         while reply.settled < until:
             reply.heard.append(reply.sentences[reply.settled].written.strip())
             reply.settled += 1
@@ -667,12 +660,12 @@ class Talk:
             self._interrupt()
 
     def _interrupt(self) -> None:
-        """Stop the voice, and remember what was heard."""
+        """Stop the voice, and remember its part that was played."""
         reply = self._reply
         if reply is None:
             return
         self._stop_voice()
-        if reply.first_sound is not None:  # else nobody has heard anything that was cut off
+        if reply.first_sound is not None:  # else no audible sound was cut off
             self._tell(TalkEvent("heard", self.time, utterance.CUT_MARK))
             self._keep("event", {"event": "interrupted", "time": round(self.time, 3)})
 
@@ -699,8 +692,6 @@ class Talk:
         self._unanswered.clear()
         self._tell(TalkEvent("cleared", self.time))
         self._keep("event", {"event": "cleared", "time": round(self.time, 3)})
-
-    # The record.
 
     def _keep_user(self, turn: _Turn) -> None:
         words = [
@@ -761,7 +752,6 @@ class Talk:
 
 
 def _kept(said: Said) -> tuple[list[tuple[str, float, float]], dict[str, Any]]:
-    """The words and the fields of a sentence for the record."""
     words = [(word.text.strip(), word.start, word.end) for word in said.words]
     return words, {
         "start": said.start,
@@ -787,7 +777,7 @@ def _sentence_of(error: Exception) -> str:
 
 
 def run_talk(talk: Talk, blocks: sound_blocks.SoundBlocks) -> None:
-    """Let a talk go on until there is no more sound, or a Ctrl-C; then end it."""
+    """Run a talk until there is no more sound, or a Ctrl-C; then end it."""
     try:
         while True:
             interrupts.check_interrupt()

@@ -1,4 +1,4 @@
-"""Folders of talks, read as everything else that holds conversations is (`publish.opening`)."""
+"""Folders of talks, read as all other conversations are (`publish.opening`)."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -29,7 +29,7 @@ _TALK: dict[str, Any] = {
 class TalkItems(Items):
     """Talks, each a conversation: the assistant on the left, the person on the right.
 
-    A talk may have been killed while somebody spoke: what its transcript has after the end of its sound is left
+    A talk may have been killed while a person spoke: the part of its transcript after the end of its sound is left
     out.
     """
 
@@ -53,7 +53,7 @@ class TalkItems(Items):
     def unused(self, row: Row) -> tuple[str, str] | None:
         if any(word["speaker"] == "left" for word in row["alignments"]):
             return None
-        # Its program was killed before: no trainer is given it.
+        # Its program was killed before: it is not exported.
         return "unanswered-talk", "the voice says nothing in it, and exports leave it out"
 
     def row(self, name: str) -> Row:
@@ -110,9 +110,9 @@ class TalkItems(Items):
 
 
 def _in_talk(talk: Mapping[str, Any], seconds: float, words: Sequence[Row]) -> list[Row]:
-    """The utterances that begin before `seconds`, with all their fields and how each enters.
+    """The utterances that begin before `seconds`, with all their fields and their turn events.
 
-    Of a sentence that was unfinished when the program was killed the text is that of its `words` up to then.
+    The text of a sentence that was unfinished when the program was killed is that of its `words` up to then.
     """
     voice = {name: talk.get("synthesis", {}).get(name) for name in ("engine", "model", "voice")}
     rows = []

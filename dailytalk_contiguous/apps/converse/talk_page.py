@@ -1,8 +1,8 @@
 """The page of `dailytalk converse --web`: a microphone, a loudspeaker and a screen, in a browser of this machine.
 
 The page sends a block of its microphone every 32 ms over a WebSocket, and gets one of the voice back. So a page
-that is closed stops the clock of the talk, and one that comes back lets it go on. The address holds a secret of
-this run: whoever has not seen it finds nothing here, not even the page.
+that is closed stops the clock of the talk, and one that comes back continues it. The address holds a secret of
+this run: without it nothing is served, not even the page.
 """
 
 import asyncio
@@ -34,19 +34,19 @@ from dailytalk_contiguous.core.audio import Samples, pcm_to_float, to_pcm
 from dailytalk_contiguous.core.documents import expect, parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 
-#: Where a page of this machine alone is served.
+#: The host of the page, for this machine alone.
 _HOST = "127.0.0.1"
 
 _ASSETS = files(__package__) / "assets"
 
-#: Events that a page gets that is opened later, at most, and those that are shown as they are.
+#: The most events that a later page gets, and those that are shown as they are.
 _HISTORY = 1000
 _KEPT = ("user", "reply", "heard", "latency", "notice")
 
 #: Messages that may wait for a window.
 _MOST_MESSAGES = 2000
 
-#: What comes before the samples of a block: how many samples of the voice the page has played, or dropped.
+#: The header before the samples of a block: how many samples of the voice the page has played, or dropped.
 _HEADER = struct.Struct("<I")
 
 #: Bytes of a message from the page, at most.
@@ -57,7 +57,7 @@ _WAITS_AFTER = 3.0
 
 
 class _Window:
-    """A page that is open: what waits to be sent to it, and samples of the voice that it got and is done with."""
+    """An open page: its waiting messages, and the samples of the voice that it got and has finished."""
 
     def __init__(self, socket: WebSocket) -> None:
         self.socket = socket
@@ -66,7 +66,7 @@ class _Window:
         self.sending = asyncio.create_task(self._pass_on())
 
     def send(self, message: Mapping[str, Any] | bytes | None) -> None:
-        """Have something sent, in order; None closes the window's connection."""
+        """Queue a message, in order; None closes the window's connection."""
         data = message if message is None or isinstance(message, bytes) else json.dumps(message)
         try:
             self.waiting.put_nowait(data)
@@ -76,7 +76,6 @@ class _Window:
             self.waiting.put_nowait(None)
 
     async def _pass_on(self) -> None:
-        """Send what waits, until None."""
         while (data := await self.waiting.get()) is not None:
             if isinstance(data, bytes):
                 await self.socket.send_bytes(data)
@@ -88,7 +87,8 @@ class _Window:
 class TalkPage:
     """A page as microphone and loudspeaker (`SoundBlocks`), and as a screen (`show`).
 
-    One window talks; another one is informed, and may take over.
+    One window talks; another one gets a notice, and may take over. Blocks are read and played in the thread of the
+    talk; the server has a thread of its own.
 
     Args:
         port: on this machine; 0 takes a free one.
@@ -100,7 +100,7 @@ class TalkPage:
     name = "the one that you choose in the page"
     #: Three blocks wait in a page, so that none is late.
     lag = 3 * BLOCK_SECONDS
-    #: The browser takes the voice out of what its microphone hears.
+    #: The browser cancels the echo of the voice.
     echoes = False
 
     def __init__(self, port: int, notify: Callable[[str], None]) -> None:
@@ -123,10 +123,10 @@ class TalkPage:
         """Serve the page, in a thread of its own.
 
         Args:
-            talk: gets what is asked for in the page.
-            note: what the page says of where sound and words go.
-            push_to_talk: whether a person says when a turn begins and ends, until that is changed in the page.
-            ending: what the page says when the talk has ended.
+            talk: gets the requests of the page.
+            note: the page's note on where sound and words go.
+            push_to_talk: whether a person marks the start and end of turns, until that is changed in the page.
+            ending: the page's text when the talk has ended.
         """
         self._talk, self._ending = talk, ending
         self._about = {"note": note, "push": push_to_talk, "state": ""}
@@ -164,8 +164,6 @@ class TalkPage:
     def hand_over(self) -> str:
         """The address for a browser that is started with it: it leads to the page once."""
         return f"http://{_HOST}:{self._port}{self._guard.hand_over()}"
-
-    # Blocks, in the thread of the talk.
 
     def read(self) -> Samples | None:
         waits_since = time.monotonic()
@@ -212,7 +210,7 @@ class TalkPage:
         self._thread.join(5.0)
 
     def stop(self) -> None:
-        """End the talk after what waits to be heard."""
+        """End the talk after the waiting blocks."""
         self._ring.put(None)
 
     def show(self, event: TalkEvent) -> None:
@@ -226,8 +224,6 @@ class TalkPage:
                 "medians": latency_text(median_steps(self._talk.latencies)),
             }
         self._do(lambda: self._pass_event(message))
-
-    # The server, in its own thread.
 
     def _do(self, task: Callable[[], object]) -> None:
         if self._loop is not None and not self._loop.is_closed():
@@ -249,7 +245,7 @@ class TalkPage:
             self._current.send(message)
 
     async def _end(self, text: str) -> None:
-        """Tell all windows that the talk has ended, and let them go."""
+        """Notify all windows that the talk has ended, and close them."""
         windows = list(self._windows)
         for window in windows:
             window.send({"kind": "ended", "text": text})
@@ -292,7 +288,7 @@ class TalkPage:
         window.send({"kind": "welcome", **self._about, "history": list(self._history)})
 
     def _let_go(self) -> None:
-        """End the turn of a window that is gone while somebody held its button."""
+        """End the turn of a window that is gone while a person held its button."""
         if self._talk is not None and self._about["push"]:
             self._talk.press(False)
 

@@ -1,7 +1,7 @@
 """The record of a talk, written as it goes: stereo sound, its transcript, and how long each step took.
 
 `NAME.wav` has the assistant on the left and the user on the right, `NAME.json` beside it the words, as a trainer
-of Moshi reads them, and all else under `talk`. The header of the sound never counts more than there is and the
+of Moshi reads them, and all else under `talk`. The header of the sound never counts more than its samples and the
 transcript is replaced whole, so that both can be read whenever the program was ended, as `talk_items` does.
 """
 
@@ -23,18 +23,18 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import MAIN, OTHER
 from dailytalk_contiguous.store.files import inside, json_document, json_text, write_text
 
-#: Where the steps of every turn are written, a line each.
+#: The file with the steps of every turn, a line each.
 TALK_EVENTS = "events.jsonl"
 
 #: Bytes before the samples of a WAV file, and bytes of samples that its header can count.
 _HEADER, _MOST_BYTES = 44, (1 << 32) - (1 << 16)
 
-#: Seconds of sound after which the header is written anew.
+#: Seconds of sound between two updates of the header.
 _EVERY = 0.25
 
 
 class GrowingWav:
-    """A stereo WAV file of 16 bits that is whole after each write: the header never counts more than there is.
+    """A stereo WAV file of 16 bits that is whole after each write: the header never counts more than its samples.
 
     Raises OSError as the disk does.
     """
@@ -58,7 +58,7 @@ class GrowingWav:
             self._write_header()
 
     def close(self) -> None:
-        """Count what is there, and let the file go."""
+        """Write the final header, and close the file."""
         self._write_header()
         self._file.close()
 
@@ -74,7 +74,7 @@ class GrowingWav:
 
 
 def talks_marker(folder: Path) -> dict[str, Any]:
-    """What a folder of talks says of itself: `consents`, by the digest of a voice. Raises BadInput if damaged."""
+    """The record of a folder of talks: `consents`, by the digest of a voice. Raises BadInput if damaged."""
     path = inside(folder, TALKS)
     if not path.is_file():
         return {"consents": {}}
@@ -86,10 +86,10 @@ class TalkRecord:
     """Writes one talk into a folder; used by one thread at a time.
 
     Args:
-        folder: made if it isn't there.
+        folder: created if need be.
         name: of the talk; a new one is found if it is taken.
         about: of the talk, as it is written: JSON.
-        lag: seconds by which the left channel is delayed: what is played is heard so much later.
+        lag: seconds by which the left channel is delayed: played sound is audible so much later.
 
     Raises DailytalkError for a folder that can't be written to, or that holds other things than talks.
     """
@@ -123,23 +123,23 @@ class TalkRecord:
         self._write_transcript()
 
     def sound(self, left: Samples, right: Samples) -> None:
-        """Append a block of both sides, of equal length. Raises OSError where the disk fails."""
+        """Append a block of both sides, of equal length. Raises OSError if the disk fails."""
         late = np.concatenate((self._late, left))
         left, self._late = late[: len(right)], late[len(right) :]
         self._wav.write(np.stack((left, right), axis=1))
 
     def begin(self, words: list[tuple[str, float, float]], fields: Mapping[str, Any]) -> None:
-        """Keep the sentence that the voice begins, as it is planned, until `utterance` says what came of it.
+        """Keep the sentence that the voice begins, as it is planned, until `utterance` has the result.
 
-        Were the program killed meanwhile, what was heard of it would have no words. Raises OSError as below.
+        If the program were killed meanwhile, its spoken part would have no words. Raises OSError as below.
         """
         self._begun = self._as_kept("left", words, dict(fields) | {"unfinished": True})
         self._write_transcript()
 
     def utterance(self, channel: str, words: list[tuple[str, float, float]], fields: Mapping[str, Any]) -> None:
-        """Keep what was said on `left` or `right`: words with seconds of the talk, and `start`, `end`, `text`, …
+        """Keep an utterance on `left` or `right`: words with seconds of the talk, and `start`, `end`, `text`, …
 
-        Of the voice nothing is kept without words. Raises OSError where the disk fails.
+        Utterances of the voice without words are not kept. Raises OSError if the disk fails.
         """
         if channel == "left":
             self._begun = None
@@ -161,18 +161,18 @@ class TalkRecord:
         return kept, identity | known
 
     def event(self, event: Mapping[str, Any]) -> None:
-        """Append a line to `TALK_EVENTS`. Raises OSError where the disk fails."""
+        """Append a line to `TALK_EVENTS`. Raises OSError if the disk fails."""
         with (self.folder / TALK_EVENTS).open("a", encoding="utf-8") as file:
             file.write(json_text({"talk": self.name} | dict(event)))
 
     def close(self) -> None:
-        """Write what waits, and let the files go."""
+        """Write the rest of the delayed channel, and close the file."""
         if len(self._late):
             self._wav.write(np.stack((self._late, np.zeros_like(self._late)), axis=1))
         self._wav.close()
 
     def discard(self) -> None:
-        """Remove a talk in which nothing was said."""
+        """Close the record, and remove a talk without utterances."""
         self.close()
         if not self._utterances:
             for ending in ("wav", "json"):

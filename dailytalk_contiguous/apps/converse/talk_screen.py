@@ -1,4 +1,4 @@
-"""A talk on the terminal: who says what, how it sounds, how long everything takes.
+"""A talk on the terminal: its texts, their emotions, and the time of each step.
 
 Texts are of people and of servers, so they are `Text` of rich, which has no markup, and never strings.
 """
@@ -14,7 +14,7 @@ from rich.text import Text
 
 from dailytalk_contiguous.apps.converse.talk import TalkEvent
 
-#: The steps of a turn, in order, and what they are called.
+#: The steps of a turn, in order, and their names.
 STEPS = {"endpoint": "end noticed", "text": "text", "first_token": "first word", "first_sound": "first sound"}
 
 #: Columns of the level meter, and decibels below full scale at its left end.

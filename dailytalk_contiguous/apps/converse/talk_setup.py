@@ -1,4 +1,4 @@
-"""What a talk is made of, by its settings: recogniser, classifier, chat model, voice; and consent to a clone."""
+"""The parts of a talk, by its settings: recogniser, classifier, chat model, voice; and consent to a clone."""
 
 import hashlib
 import re
@@ -54,14 +54,14 @@ from dailytalk_contiguous.pipelines.to_text import NO_MODEL
 from dailytalk_contiguous.stages.base import ASR_MODEL, DEVICE
 from dailytalk_contiguous.stages.classify_emotion import CONFIDENCE, EMOTION_MODEL
 
-#: What `--voice` begins with for a voice that is cloned, and the seconds of it that are taken.
+#: The prefix of `--voice` for a cloned voice, and the seconds of it that are used.
 CLONED = "clone:"
 SHORTEST_SAMPLE, LONGEST_SAMPLE = 3.0, 30.0
 
 #: Bytes of a file of instructions.
 _MOST_INSTRUCTIONS = 64 << 10
 
-#: Confidence under which nobody is told how they sound: surer than what a column may hold.
+#: Confidence under which the chat model gets no emotion: higher than that of a column.
 TOLD_CONFIDENCE = 0.5
 
 _TAGS = ", ".join(f"({tag})" for tag in REPLY_TAGS)
@@ -77,7 +77,7 @@ A reply that ends in "— [interrupted]" was heard up to there.\
 
 @dataclass(frozen=True)
 class TalkModels:
-    """Which models hear, feel, answer and speak. An empty one is the profile's."""
+    """The models of a talk. An empty name is the profile's model."""
 
     recogniser: str = setting("", ASR_MODEL)
     language: str = setting("en", "ISO 639-1 code of what is spoken.", panel="models", metavar="CODE")
@@ -126,7 +126,7 @@ class TalkModels:
 
 @dataclass(frozen=True)
 class TalkVoice:
-    """Who speaks, and what is kept about it. `sample`: of the voice that is cloned."""
+    """The voice of a talk, and its record. `sample`: of a cloned voice."""
 
     synthesiser: Synthesiser
     service: str
@@ -135,7 +135,7 @@ class TalkVoice:
 
 
 def read_instructions(path: Path | None) -> str:
-    """The system prompt in a file, or ours. Raises BadInput for a file that is too large or no text."""
+    """The system prompt in a file, or the default. Raises BadInput for a file that is too large or no text."""
     if path is None:
         return INSTRUCTIONS
     try:
@@ -149,11 +149,11 @@ def open_voice(models: TalkModels, profile: str, out: Path | None, ask: Callable
 
     Args:
         models: the settings.
-        profile: names what they leave open.
+        profile: of the models that they leave open.
         out: the folder of talks, which remembers consents; None for none.
         ask: a question to the person, before a voice is cloned for the first time.
 
-    Raises DailytalkError for what is not there, a voice without consent, or an engine that clones none.
+    Raises DailytalkError for a missing model, a voice without consent, or an engine that can't clone.
     """
     synthesiser = synthesiser_of(models, profile)
     host = urlsplit(synthesiser.server).hostname or ""
@@ -183,7 +183,7 @@ def open_voice(models: TalkModels, profile: str, out: Path | None, ask: Callable
 
 
 def free_voices(models: TalkModels) -> Iterator[tuple[str, str, TalkModels]]:
-    """What can speak here and costs nothing: who, by which command, and by which settings beside `EMBEDDED`."""
+    """Yield the local voices without cost: name, command, and settings beside `EMBEDDED`."""
     for engine in ENGINES:
         chosen = replace(models, tts=engine, voice=models.voice or engine_named(engine).voices.get("any", ""))
         with suppress(DailytalkError):
@@ -195,7 +195,7 @@ def free_voices(models: TalkModels) -> Iterator[tuple[str, str, TalkModels]]:
 
 
 def synthesiser_of(models: TalkModels, profile: str) -> Synthesiser:
-    """The synthesiser of a talk. Raises DailytalkError if it can't speak in the voice that is chosen."""
+    """The synthesiser of a talk. Raises DailytalkError if it can't speak in the chosen voice."""
     engine = models.tts or profile_named(profile).models["synthesiser"]
     voice = CLONE if models.voice.startswith(CLONED) else models.voice
     if voice in ("male", "female"):
@@ -265,9 +265,9 @@ def open_parts(
     push_to_talk: bool = False,
     closes_microphone: bool = False,
 ) -> TalkParts:
-    """Load all that a talk is made of, and use each once, so that the first turn is as fast as any.
+    """Load all parts of a talk, and use each once, so that the first turn is as fast as any.
 
-    Raises DailytalkError (ModelMissing) for what is not there or can't be reached.
+    Raises DailytalkError (ModelMissing) for a part that is missing or can't be reached.
     """
     if not re.fullmatch(r"[a-z]{2,3}", models.language) or models.language == "und":
         raise DailytalkError(
@@ -306,7 +306,7 @@ def open_parts(
 
 
 def about_talk(models: TalkModels, parts: TalkParts, profile: str, voice: TalkVoice) -> dict[str, Any]:
-    """What the record says of a talk: who spoke, and by what it was made."""
+    """The facts on a talk for its record: its speakers and its models."""
     synthesiser = voice.synthesiser
     recogniser = models.recogniser or profile_named(profile).models["recogniser"]
     made_by = {

@@ -1,1 +1,1 @@
-"""Listen and correct: edits of people, their journal, annotations that come back, and new numbers."""
+"""Listen and correct: people's edits, their journal, annotations from other programs, and new numbers."""

@@ -1,8 +1,8 @@
 """Annotations that people have changed in Praat, ELAN, Audacity or an editor of subtitles, as edits.
 
-Files have no ids. What a person changed is the difference of a file and of what was written for the tool, which is
-kept beside it. That is applied to the lines as they are now; where another person has changed the same, it is
-rejected. A file of which all is brought back is kept in its turn: what is changed in it next differs from that.
+Files have no ids. A person's change is the difference between a file and the exported original, which is kept
+beside it. It is applied to the lines as they are now; if another person has changed the same, it is rejected. A
+file whose changes are all applied becomes the new original: its next changes differ from that.
 """
 
 import re
@@ -34,7 +34,7 @@ from dailytalk_contiguous.store.owned_folder import digested_name
 #: Utterances of a file: an hour of speech has 2,000.
 _MOST_LABELS = 5_000
 
-#: So many lines may be missing after the last one of a file; where more are, it is cut off.
+#: The most lines that may be missing after the last one of a file; with more, the file is cut off.
 _MISSING_AT_THE_END = 3
 
 #: Lines before and after one by start among which its counterpart is looked for, and the share of the time, or of
@@ -46,13 +46,13 @@ _STYLED = re.compile(r"\(([^()]*)\)\s*(.*)")
 
 @dataclass
 class ReadBack:
-    """What a file holds.
+    """The content of a file.
 
     Attributes:
-        said: what is said, by start; of no side where nobody knows who says it.
+        said: utterances by start; without a side if their speaker is unknown.
         labels: the others, by side and kind.
-        sides: those of which the file could hold lines.
-        problems: what is of no use in it.
+        sides: the sides of which the file could hold lines.
+        problems: labels that can't be used.
     """
 
     said: list[Label]
@@ -61,12 +61,12 @@ class ReadBack:
     problems: list[BadInput] = field(default_factory=list)
 
 
-#: The sides by what files may call them, in lower case.
+#: The sides by their names in files, in lower case.
 Sides = Mapping[str, str]
 
 
 def read_back(path: Path, sides: Sides, tags: Iterable[str]) -> ReadBack:
-    """A file of one of `READERS`. Raises BadInput for a damaged one."""
+    """Read a file of one of `READERS`. Raises BadInput for a damaged one."""
     back, known = READERS[path.suffix.lower()](path, sides), {*tags}
     for number, label in enumerate(back.said):
         styled = _STYLED.fullmatch(label.text)
@@ -135,7 +135,7 @@ def _of_tiers(tiers: Iterable[Tier], sides: Sides) -> ReadBack:
     return back
 
 
-#: What reads each format that comes back, by the ending of its files in lower case.
+#: The readers of the formats that can be edited elsewhere, by the ending of their files in lower case.
 READERS: Mapping[str, Callable[[Path, Sides], ReadBack]] = {
     ".textgrid": lambda path, sides: _of_tiers(tier_formats.read_tiers(path), sides),
     ".eaf": lambda path, sides: _of_tiers(tier_formats.read_eaf(path), sides),
@@ -146,7 +146,7 @@ READERS: Mapping[str, Callable[[Path, Sides], ReadBack]] = {
 
 
 def matched(old: Sequence[Label], new: Sequence[Label]) -> dict[int, int]:
-    """Indices of labels with those of their counterparts: first what is the same, then what is most alike."""
+    """Indices of labels with those of their counterparts: first equal labels, then the most similar ones."""
     if max(len(old), len(new)) > _MOST_LABELS:
         raise BadInput(f"it has more than {_MOST_LABELS:,} labels of a kind", "export it in parts")
     waiting = {label: index for index, label in enumerate(new)}
@@ -170,7 +170,7 @@ def matched(old: Sequence[Label], new: Sequence[Label]) -> dict[int, int]:
 
 
 def _in_common(one: Label, other: Label) -> tuple[float, float]:
-    """The share of the time, and of the words, of two labels that is common to both."""
+    """The share of time, and of words, that two labels have in common."""
     both = min(one.end, other.end) - max(one.start, other.start)
     words, others = (Counter(label.text.casefold().split()) for label in (one, other))
     share = 2 * (words & others).total() / max(1, words.total() + others.total())
@@ -180,10 +180,10 @@ def _in_common(one: Label, other: Label) -> tuple[float, float]:
 def edits_of(
     path: Path, kept: Path, editable: Editable, name: str, records: Sequence[Record], author: str
 ) -> tuple[list[NewEdit], list[BadInput]]:
-    """What a file changes in the lines of an item with these records in the journal, and what is of no use in it.
+    """Return the edits by a file of the lines of an item, and its labels that can't be used.
 
-    Where `kept`, the file as it was before, is lost, it is compared with the lines as they are. Raises BadInput
-    for a file that is damaged, or cut off.
+    `records` are those of the item in the journal. If `kept`, the original file, is lost, the file is compared
+    with the lines as they are. Raises BadInput for a file that is damaged, or cut off.
     """
     if kept.is_file() and read_bytes(kept) == read_bytes(path):
         return [], []
@@ -230,9 +230,9 @@ def edits_of(
 def _changes(
     original: ReadBack | None, edited: ReadBack, lines: Lines
 ) -> Iterator[tuple[Label | None, Label | None, str | None]]:
-    """Before, after and id of what is to change; no `before`: a new line, no `after`: a deleted one.
+    """Before, after and id of each change; no `before` for a new line, no `after` for a deleted one.
 
-    What the lines have already is left out, and what only another person has changed.
+    Changes that the lines have already, and those that only another person made, are left out.
     """
     current = {key: label for key, line in lines.items() if (label := spoken_label(line))}
     before, after = [*current.values()] if original is None else original.said, edited.said
@@ -252,9 +252,9 @@ def _changes(
 def _actions(
     old: Label | None, new: Label | None, line: Mapping[str, Any] | None, sides: Collection[str]
 ) -> Iterator[dict[str, Any]]:
-    """The actions of `apps.review.edits` on a line that make a change. Raises BadInput for one that can't be made.
+    """The actions of `apps.review.edits` on a line that make a change. Raises BadInput for an impossible one.
 
-    `sides` are those of which the file could hold lines: where a tier is gone, nobody has deleted its lines.
+    `sides` are those of which the file could hold lines: if a tier is missing, its lines are not deleted.
     """
     if new:
         if not new.side:
@@ -299,8 +299,8 @@ def bring_back(
         source: a file, or a folder of files that `dailytalk export` wrote.
         dry_run: write nothing.
 
-    Returns how many files there are, the edits, and what can't be used. Raises DailytalkError for a source
-    without such files, and OSError as the disk does.
+    Returns the number of files, the edits, and rejects. Raises DailytalkError for a source without such files, and
+    OSError as the disk does.
     """
     names = {file: name for name in editable.names() for file in (digested_name(name), name)}
     records: dict[str, list[Record]] = defaultdict(list)
@@ -339,7 +339,7 @@ def bring_back(
 
 
 def change_in_words(change: NewEdit) -> str:
-    """What an edit does, in a sentence."""
+    """Describe an edit in a sentence."""
     [key] = change.before["lines"]
     before, after = change.before["lines"][key], change.after["lines"][key]
     if before is None or after is None:

@@ -1,4 +1,4 @@
-"""What review adds (see docs/architecture.md)."""
+"""The commands that review adds (see docs/architecture.md)."""
 
 COMMANDS = {
     "Correct": {"review": "review_command", "edits": "edits_command"},

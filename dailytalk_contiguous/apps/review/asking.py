@@ -1,4 +1,4 @@
-"""Runs the stages that made a folder again on one line, and proposes what they say now. Nothing is written."""
+"""Runs the stages of a folder again on one line, and proposes their new results. Nothing is written."""
 
 import threading
 from collections.abc import Callable, Mapping
@@ -45,7 +45,7 @@ _MODEL_LOCK = threading.Lock()
 class AskedLine(NamedTuple):
     """A line and its surroundings.
 
-    `offset` is where its item begins in the file, in seconds; `language` is that of lines that name none. `moved`:
+    `offset` is the start of its item in the file, in seconds; `language` is that of lines that name none. `moved`:
     whether its sound is on the other side.
     """
 
@@ -72,7 +72,7 @@ class Proposal(NamedTuple):
 
 
 def ask_again(asked: AskedLine, what: str) -> Proposal:
-    """What the stages say of a line now. Raises DailytalkError for an unknown `what`, or a missing model."""
+    """Return the stages' current result for a line. Raises BadInput for an unknown `what`, DailytalkError."""
     if what not in _ANSWERS:
         raise BadInput(f"{quoted(what)} can't be asked", f"choose one of {', '.join(_ANSWERS)}")
     if asked.key not in asked.lines:
@@ -116,7 +116,7 @@ def _rated(asked: AskedLine) -> Proposal:
     span = start - first, end - first
     utterance["speech_seconds"] = [speech_seconds(span, probabilities, FRAME_SECONDS)]
     measured = _stage_of(MeasureProsody, stages)(utterance)
-    # An estimate compares the lines of a speaker (a single line with what is usual); a model rates one by one.
+    # An estimate compares the lines of a speaker (a single line with usual values); a model rates one by one.
     compared = others if rate.model == ACOUSTIC_ESTIMATE else []
     batch = {
         "speech": [*utterance["speech"], *([b"\0\0"] * len(compared))],
@@ -150,21 +150,20 @@ def _tagged(asked: AskedLine) -> Proposal:
 
 
 def _bucketed(asked: AskedLine, stages: Stages) -> dict[str, list[Any]]:
-    """All lines of the item as one row, with the buckets of their measures."""
     ordered = in_order(asked.lines)
     utterances = [utterance_of(line) | {"utterance_id": key, "text_raw": line["text"]} for key, line in ordered]
     row = {name: [values] for name, values in unpack_utterances(utterances, UTTERANCE).items()}
     row["question"] = [[line["text"].rstrip().endswith("?") for _, line in ordered]]
     bucket: Bucket = _stage_of(Bucket, stages)
-    if bucket.unfitted:  # run.json has what is usual in the corpus
+    if bucket.unfitted:  # run.json has the corpus's usual values
         bucket = _recorded(Bucket, read_run(asked.folder) or {}) or bucket
     return row | bucket(row)
 
 
 def _synthesised(asked: AskedLine) -> Proposal:
-    """The line as `Speak` synthesises it with the settings of the last run: what the next run will use.
+    """The line as `Speak` synthesises it with the settings of the last run, which the next run uses.
 
-    No money is spent: of a paid engine only lines in the cache can be heard.
+    No money is spent: only lines of a paid engine that are in the cache can be listened to.
     """
     line = asked.line
     if not line["text"]:
@@ -219,7 +218,7 @@ _ANSWERS: dict[str, Callable[[AskedLine], Proposal]] = {
 
 
 def _stages(folder: Path) -> Stages:
-    """The stages that tagged a folder, by its run.json; those of the embedded profile where there is none."""
+    """The stages that tagged a folder, by its run.json; those of the embedded profile without one."""
     run: Mapping[str, Any] = read_run(folder) or {}
     settings = dict(run.get("settings") or {})
     models = run.get("models") or {}

@@ -29,7 +29,7 @@ from dailytalk_contiguous.store.files import inside, is_inside, write_bytes
 
 
 class ClipsLines(Editable):
-    """A folder of clips and the JSON with their texts; lines are its segments. What we don't know stays."""
+    """A folder of clips and the JSON with their texts; lines are its segments. Unknown fields are kept."""
 
     kind = "clips"
 
@@ -110,7 +110,7 @@ class ClipsLines(Editable):
         return [self._path.name]
 
     def _changed(self, changed: Mapping[str, Lines]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The entries of the file, and of what is discarded, with other lines of some of them."""
+        """The entries of the file, and the discarded ones, with other lines of some of them."""
         texts, aside = dict(self.texts_of_fields), dict(self._discarded)
         for name, lines in changed.items():
             is_aside = name in self._keys_aside and name not in self._keys
@@ -130,7 +130,7 @@ class ClipsLines(Editable):
         return texts, aside
 
     def _write_texts(self, texts: dict[str, Any]) -> None:
-        """Write the entries. The text of those that did not change is copied: to encode all takes far longer."""
+        """Write the entries. The text of unchanged ones is copied: encoding all takes far longer."""
         changed = {name for name, entry in texts.items() if self.texts_of_fields.get(name) is not entry}
         pieces = whisper_json.entry_texts(self._path, texts.keys() - changed) if self._path.exists() else None
         if pieces is None:
@@ -161,7 +161,7 @@ class ClipsLines(Editable):
 
     def put_aside(self, states: Mapping[str, bool]) -> None:
         texts, aside = self._put_aside(states, dict(self.texts_of_fields), dict(self._discarded))
-        # Who stops here leaves an entry in both files, never in none.
+        # A stop here leaves an entry in both files, never in none.
         if aside != self._discarded:
             self.aside.mkdir(exist_ok=True)
             whisper_json.write_whisper_json(self._aside_path, aside)
@@ -208,7 +208,7 @@ class ClipsLines(Editable):
 
     @cached_property
     def texts_of_fields(self) -> dict[str, Any]:
-        """The entries of the file. Each is checked when it is looked at: to check all takes long."""
+        """The entries of the file. Each is checked when it is read: checking all takes long."""
         if not self._path.exists():
             return {}
         return whisper_json.quick_entries(inside(self.root, self._path.name))
@@ -227,21 +227,21 @@ class ClipsLines(Editable):
 
 
 def _matched(keys: Mapping[str, Any], names: Collection[str]) -> dict[str, str]:
-    """The key of the entry about each audio file; most are called alike."""
+    """The key of the entry of each audio file; most have the same name."""
     if keys.keys() == {*names}:
         return {name: name for name in names}
     return whisper_json.match_names(keys, names).keys
 
 
 class _Listed(NamedTuple):
-    """The clips of a folder by their paths under it: those in their place in order, and also the discarded."""
+    """The clips of a folder by their paths under it: `here` without, `both` with the discarded ones."""
 
     here: list[str]
     both: set[str]
 
 
 def audio_below(folder: Path, skip: str = "") -> list[str]:
-    """Audio files below a folder, in the order that people count in; no links, and nothing hidden."""
+    """Audio files below a folder, in natural order; no links, and no hidden files."""
     names: list[str] = []
     waiting = [""]
     while waiting:
@@ -267,7 +267,6 @@ def counted_order(name: str) -> list[tuple[bool, int, str]]:
 
 
 def _clip_line(segment: Mapping[str, Any]) -> SpokenLine:
-    """A segment as a line: its other fields stay in it."""
     words = segment.get("words")
     line = {"channel": CHANNELS[0], **segment, "text": str(segment["text"]).strip()}
     line.pop("id", None)  # its key says it
@@ -279,7 +278,6 @@ def _clip_line(segment: Mapping[str, Any]) -> SpokenLine:
 
 
 def _clip_entry(entry: Mapping[str, Any] | None, lines: Lines) -> dict[str, Any]:
-    """An entry with lines as its segments, and their text as its own."""
     old: dict[str, Mapping[str, Any]] = {}
     for index, segment in enumerate((entry or {}).get("segments") or []):
         number = segment.get("id")

@@ -1,8 +1,8 @@
-"""Folders whose lines people correct: what each layout has of an item, and how edits get into its files.
+"""Folders whose lines people correct: the items of each layout, and how edits are written into its files.
 
 Edits are saved in a journal (`store.edit_journal`). `review` and `reindex` write those that are not in the files
-yet (`settle`). Whoever else reads such a folder writes nothing: `with_pending_edits` gives what a file will hold,
-so that no command sees less than the page showed.
+yet (`settle`). Other readers of such a folder write nothing: `with_pending_edits` returns the future content of a
+file, so that no command sees less than the page showed.
 """
 
 import itertools
@@ -31,7 +31,7 @@ from dailytalk_contiguous.store.work_folder import TAGGED, TRANSCRIPT
 
 log = logging.getLogger("dailytalk_contiguous")
 
-#: The folder of discarded audio, and the file in it with the entries that were about it.
+#: The folder of discarded audio, and the file in it with its entries.
 DISCARDED, DISCARDED_ENTRIES = "Discarded Audios", "discarded_entries.json"
 
 #: Characters of a text that a list shows.
@@ -39,7 +39,7 @@ SHOWN_TEXT = 200
 
 
 class SoundStretch(NamedTuple):
-    """The sound of an item: encoded audio as `core.audio` takes it, and the seconds of it that the item fills."""
+    """The sound of an item: encoded audio as `core.audio` takes it, and its start and length in seconds."""
 
     audio: dict[str, Any]
     start: float
@@ -47,7 +47,7 @@ class SoundStretch(NamedTuple):
 
 
 def whole_sound(path: Path) -> SoundStretch:
-    """All of a file. Raises BadInput if it is none, or can't be read."""
+    """All of a file. Raises BadInput if it is no sound, or can't be read."""
     audio = {"bytes": None, "path": to_uri(path.absolute())}
     return SoundStretch(audio, 0.0, probe(audio).seconds)
 
@@ -56,9 +56,9 @@ class Editable(ABC):
     """A folder whose lines can be edited.
 
     Attributes:
-        root: where its journal is.
-        kind: `tagged`, `moshi`, `clips`, or `version` for what can only be listened to.
-        why_not: why nothing can be changed, if that is so.
+        root: the folder of its journal.
+        kind: `tagged`, `moshi`, `clips`, or `version` for items that can only be listened to.
+        why_not: why nothing can be changed; None if it can.
     """
 
     kind: str
@@ -84,28 +84,28 @@ class Editable(ABC):
         """Its duration, if that is known without opening its sound."""
 
     def file_of(self, name: str) -> str:
-        """The file that has the lines of an item, by its path under the root."""
+        """The file with the lines of an item, by its path under the root."""
         raise NotImplementedError
 
     def write(self, file: str, changed: Mapping[str, Lines]) -> None:
-        """Write a file whole, with other lines of some of its items. Raises OSError and BadInput."""
+        """Write a whole file, with other lines of some of its items. Raises OSError and BadInput."""
         raise NotImplementedError
 
     def content(self, file: str, changed: Mapping[str, Lines], states: Mapping[str, bool]) -> Iterable[bytes]:
-        """The lines of a file with other lines of some of its items, and without what is discarded.
+        """The lines of a file with other lines of some of its items, and without discarded ones.
 
-        What `write` and `put_aside` make of it; `states` are those of `put_aside`. Raises BadInput.
+        They are the result of `write` and `put_aside`; `states` are those of `put_aside`. Raises BadInput.
         """
         raise NotImplementedError
 
     def refuse_discarding(self, name: str) -> None:  # noqa: B027 (most have nothing in the way)
-        """Raise BadInput if an item can't be put aside."""
+        """Raise BadInput if an item can't be discarded."""
 
     def put_aside(self, states: Mapping[str, bool]) -> None:  # noqa: B027 (where nothing is moved)
-        """Have files and entries of items where they belong: among the discarded (True), or in their place.
+        """Move files and entries of items to the discarded ones (True), or back.
 
-        It ends alike however often it was begun: a program that is stopped in it does the rest the next time.
-        Raises OSError and BadInput.
+        The result is the same however often it is called: a program that is stopped in it does the rest the next
+        time. Raises OSError and BadInput.
         """
 
     def listing(self) -> Sequence[str]:
@@ -113,7 +113,7 @@ class Editable(ABC):
         return []
 
     def moves(self, states: Mapping[str, bool]) -> Iterator[tuple[Path, Path]]:
-        """The files that `put_aside` moves, each with the place where it belongs then."""
+        """The files that `put_aside` moves, each with its new path."""
         return iter(())
 
     @abstractmethod
@@ -126,14 +126,14 @@ class Editable(ABC):
 
     @abstractmethod
     def summaries(self) -> Iterator[tuple[str, dict[str, Any] | None]]:
-        """Every item with what `summary_of` says of its lines in the file, in order; None: they are to be read."""
+        """Every item with the `summary_of` its lines in the file, in order; None if they are to be read."""
 
     def offset(self, name: str) -> float:
         """Seconds of the file at which an item begins: its lines have times of the file."""
         return 0.0
 
     def moved(self, name: str, lines: Lines) -> set[str]:
-        """The ids of lines that are on another side than their sound, since a person moved them."""
+        """The ids of lines that a person moved to the side without their sound."""
         return set()
 
     def channels(self, name: str) -> Sequence[str]:
@@ -142,9 +142,9 @@ class Editable(ABC):
 
 
 def summary_of(lines: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """What a list shows of an item's lines, which are in order; null is unknown.
+    """Summarise an item's lines, which are in order, for a list; null is unknown.
 
-    `whole` is all that is said, `text` the beginning of it; `confidence` is that of the least certain line, `rate`
+    `whole` is the whole text, `text` the beginning of it; `confidence` is that of the least certain line, `rate`
     in words a second of speech.
     """
     texts: list[str] = []
@@ -199,7 +199,7 @@ FAST, SLOW, FEWEST_WORDS, SHORTEST_SLOW = 7.0, 0.5, 4, 3.0
 
 
 def line_suspects(line: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What a line says may be wrong with it: `kind` (side, empty, fast, slow) and `why`, a doubtful side first."""
+    """Possible errors of a line by its fields: `kind` (side, empty, fast, slow) and `why`, `side` first."""
     sides = []
     if is_doubtful(line):
         why = f"the other speaker may say it: its side is {line['side_confidence']:.0%} sure"
@@ -222,7 +222,7 @@ def line_suspects(line: Mapping[str, Any]) -> list[dict[str, Any]]:
 class TaggedLines(Editable):
     """A work folder, tagged or spoken: the lines are those of `transcript.jsonl`.
 
-    Discarding takes lines out as any edit does; the recording belongs to somebody else, and stays where it is.
+    Discarding takes lines out as any edit does; the recording is the user's, and is never moved.
     """
 
     kind = "tagged"
@@ -290,7 +290,7 @@ class TaggedLines(Editable):
     def _written(self, changed: Mapping[str, Lines], after: dict[str, "_Scanned"]) -> Iterator[bytes]:
         """The pieces of the file: lines of items that did not change are as they were, except their number.
 
-        `after` gets where the lines of each item begin then.
+        `after` gets the positions of the lines of each item in the new file.
         """
         names = {at: name for name, item in self._scanned.items() for at in item.offsets}
         count = at = written = 0
@@ -387,13 +387,13 @@ def texts_of_fields(lines: Lines, fields: Sequence[str], count: int) -> Iterator
 
 
 class _Scanned(NamedTuple):
-    """Where the lines of an item begin in its file, in bytes, and what a list shows of them."""
+    """The positions of an item's lines in its file, in bytes, and its summary."""
 
     offsets: list[int]
     summary: dict[str, Any]
 
 
-#: How a line of a transcript begins: with the number that it has among all of them.
+#: The beginning of a line of a transcript: its number among all of them.
 _NUMBER = re.compile(rb'^\{"segment_id": \d+')
 
 #: Fields that all lines of a transcript have.
@@ -401,7 +401,7 @@ _OURS = frozenset({"segment_id", "duration", "text_raw", "rule", "kind", *HAS_TE
 
 
 def _item_of(data: bytes) -> tuple[str, SpokenLine]:
-    """The conversation of a line, and the line; "" and nothing for one that is no line of a transcript."""
+    """The conversation of a line, and the line; "" and nothing if it is no line of a transcript."""
     try:
         line = parse_json(data, "", nan=True) if data.strip() else None
     except BadInput:
@@ -414,7 +414,8 @@ def _item_of(data: bytes) -> tuple[str, SpokenLine]:
 
 
 def may_move(source: Path, target: Path, root: Path) -> Iterator[tuple[Path, Path]]:
-    """The two paths, if the first is a file that belongs at the second: nothing is overwritten, or leads out."""
+    """Yield the two paths if the first is a file that may move to the second: nothing is overwritten, or leads
+    out."""
     if is_inside(source, root) and is_inside(target, root) and source.is_file() and not os.path.lexists(target):
         yield source, target
 

@@ -1,8 +1,8 @@
-"""Edits of what people listen to: pure functions on the lines of one item, and what each of them changed.
+"""Edits of lines: pure functions on the lines of one item, and the changes that each of them made.
 
-A line is what somebody says in one go: a text, its words with times, a tag. Text and words are one truth:
-whichever is edited, the other follows, and words that stay keep their times. An edit is known by the values before
-and after it, field by field, so that it can be undone, and applied to a file that another program has written.
+A line is an utterance: a text, its words with times, a tag. Text and words always agree: if either is edited, the
+other follows, and words that stay keep their times. An edit is known by the values before and after it, field by
+field, so that it can be undone, and applied to a file that another program has written.
 """
 
 import difflib
@@ -33,7 +33,7 @@ from dailytalk_contiguous.core.word_times import (
     split_words,
 )
 
-#: A line by the names of its fields: `channel`, `start`, `end`, `text`, `words`, and whatever else its file says.
+#: A line by the names of its fields: `channel`, `start`, `end`, `text`, `words`, and all others of its file.
 SpokenLine = dict[str, Any]
 
 #: The lines of an item by their ids, in any order.
@@ -49,7 +49,7 @@ _BUCKETS_OF = {"vad": "vad_bucket", "features": "prosody_bucket"}
 _DERIVED = DERIVED_KEYS | {"tokens"}
 _ABOUT = frozenset({EDITED_BY, EDITED_FIELDS})
 
-#: Fields that mean nothing without another one: words of a text, buckets of measures.
+#: Fields that need another one: words of a text, buckets of measures.
 _BELONGS_TO = {"words": "text"} | {buckets: measures for measures, buckets in _BUCKETS_OF.items()}
 
 #: The sides of a division that a person may put an item on.
@@ -58,21 +58,21 @@ SIDES = ("train", "validation")
 #: Characters of the whole text of an item.
 LONGEST_WHOLE = 2_000_000
 
-#: Largest measure of prosody that an edit may give: Hz of a pitch are far below.
+#: Largest measure of prosody in an edit: Hz of a pitch are far below.
 LARGEST_MEASURE = 1e5
 
 #: The measure of each bucket, by the names that buckets have in a transcript.
 _MEASURE_OF = {bucket.removesuffix("_bucket"): measure for measure, bucket in FEATURES.items()}
 
-#: Decimals of seconds: the lines of files have times in milliseconds. Seconds between two words that others are
-#: put between.
+#: Decimals of seconds: the lines of files have times in milliseconds. Seconds between two words for others between
+#: them.
 _DIGITS, _LEAST_ROOM = 3, 0.02
 
 _AGAIN = "reload the page"
 
 
 class Item(NamedTuple):
-    """What an edit must keep to: the seconds of the file that the item fills, its channels, and its legal tags.
+    """The limits of an edit: the seconds of the file that the item fills, its channels, and its legal tags.
 
     `used` are ids that lines have or had: a new line never gets one of them.
     """
@@ -85,10 +85,10 @@ class Item(NamedTuple):
 
 
 class EditChange(NamedTuple):
-    """What an edit changed: `{"lines": {id: fields or None}}` and fields of the item, before and after it.
+    """The change of an edit: `{"lines": {id: fields or None}}` and fields of the item, before and after it.
 
-    None is a line that is not there. Of a line that is there before and after only the fields that differ are
-    named; a field that was missing is not named on that side.
+    None is a missing line. Of a line that exists before and after, only the fields that differ are named; a field
+    that was missing is not named on that side.
     """
 
     before: dict[str, Any]
@@ -103,9 +103,9 @@ class EditChange(NamedTuple):
 
 
 def shown_words(line: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The words of a line as its text has them, with times; spread over the line where its file gives none.
+    """The words of a line as its text has them, with times; spread over the line if its file has none.
 
-    Where the words of the file are others than those of the text, the words that agree keep their times.
+    If the words of the file differ from those of the text, the words that agree keep their times.
     """
     tokens, words = split_words(line["text"]), list(line.get("words") or ())
     if not tokens:
@@ -120,7 +120,7 @@ def shown_words(line: Mapping[str, Any]) -> list[dict[str, Any]]:
 def timed_words(
     tokens: Sequence[str], words: Sequence[Mapping[str, Any]], start: float, end: float
 ) -> list[dict[str, Any]]:
-    """Words of a text with times: those that are among `words` keep theirs, the others share what is between them.
+    """Words of a text with times: those that are among `words` keep theirs, the others share the time between.
 
     Args:
         tokens: the words of the text, in order.
@@ -128,8 +128,8 @@ def timed_words(
         start: seconds at which the words may begin.
         end: seconds at which they have to end.
 
-    Where a new word has less than `ROOM_SECONDS`, the word before it (at the start: the word after it) gives of
-    its own time; nothing else moves.
+    A new word with less than `ROOM_SECONDS` takes time from the word before it (at the start: from the word after
+    it); nothing else moves.
     """
     kept: dict[int, int] = {}
     before, latest = -1, -math.inf
@@ -151,7 +151,7 @@ def timed_words(
 
 
 def _spread(words: list[dict[str, Any]], before: int, after: int, start: float, end: float) -> None:
-    """Give times to the words between two that have theirs; -1 and `len(words)` are the edges of the line."""
+    """Set the times of the words between two that have theirs; -1 and `len(words)` are the edges of the line."""
     count = after - before - 1
     earlier = words[before] if before >= 0 else None
     later = words[after] if after < len(words) else None
@@ -199,17 +199,17 @@ def _pairs(old: Sequence[str], new: Sequence[str]) -> list[tuple[int, int]]:
 
 
 def _key(word: str) -> str:
-    """A word as it is compared: whatever its case and marks, or its marks where it has nothing else."""
+    """A word for comparison: without case and marks, or its marks if it has nothing else."""
     return normalise(word) or word.strip()
 
 
 def edit(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], item: Item, author: str) -> EditChange:
-    """What an action on the lines of an item changes. Raises BadInput for one that makes no sense.
+    """Return the change by an action on the lines of an item. Raises BadInput for an impossible one.
 
     Args:
         lines: those that the item has now.
         action: `do` and what that needs, with times in seconds of the file: see `ACTIONS`.
-        item: what the result must keep to.
+        item: the limits of the result.
         author: who does it; goes into the lines that change.
     """
     name = action.get("do")
@@ -257,10 +257,10 @@ def replayed(lines: Mapping[str, SpokenLine], change: EditChange) -> Lines:
 
 
 class Laid(NamedTuple):
-    """Lines with the edits that could be applied to them, and the values that could not.
+    """Lines with all edits that could be applied, and the values that could not.
 
-    Each of `open` has the `line` and the `field` (None: the whole line), the `value` that was given, and the
-    `number` and the `author` of the edit that gave it.
+    Each of `open` has the `line` and the `field` (None: the whole line), the `value` of the edit, and its `number`
+    and `author`.
     """
 
     lines: Lines
@@ -300,7 +300,6 @@ _Steps = Sequence[tuple[Mapping[str, Any], SpokenLine | None, SpokenLine | None]
 
 
 def _laid_line(line: SpokenLine | None, steps: _Steps) -> tuple[SpokenLine | None, list[dict[str, Any]]]:
-    """One line with its edits, and what could not be applied."""
     record, _, last = steps[-1]
     about = {"number": record["number"], "author": record["author"]}
     seen: dict[str, list[Any]] = {}
@@ -335,7 +334,7 @@ def _laid_line(line: SpokenLine | None, steps: _Steps) -> tuple[SpokenLine | Non
         if name in _ABOUT or now == value:
             continue
         if any(miss["field"] == _BELONGS_TO.get(name) for miss in missed):
-            continue  # words of a text that is not there
+            continue  # words of a text that is missing
         if now is _MISSING or now in seen[name]:
             laid.pop(name, None) if value is _MISSING else laid.update({name: value})
         elif name not in _DERIVED:
@@ -351,7 +350,7 @@ def _laid_line(line: SpokenLine | None, steps: _Steps) -> tuple[SpokenLine | Non
 
 
 def _derived(line: SpokenLine) -> dict[str, Any]:
-    """Fields of a line that only repeat what others say."""
+    """Fields of a line that follow from others."""
     tag, text = line.get("tag"), line["text"]
     fields = {
         "duration": round(line["end"] - line["start"], _DIGITS),
@@ -373,7 +372,6 @@ def in_order(lines: Mapping[str, SpokenLine]) -> list[tuple[str, SpokenLine]]:
 
 
 def _followed(line: SpokenLine, before: SpokenLine | None, author: str) -> SpokenLine:
-    """A line with the fields that follow from those that changed."""
     line = dict(line)
     changed = {name for name in line if before is None or line[name] != before.get(name)}
     if before is None:
@@ -555,7 +553,7 @@ def _delete(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], item: It
 
 
 def _swap(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], item: Item) -> Lines:
-    """The other speaker says a line or, with `following`, that line and all after it, whoever says them."""
+    """Give a line to the other speaker or, with `following`, that line and all after it to the opposite one."""
     key, line = _named(lines, action, "line")
     if len(item.channels) != 2:
         raise BadInput("there is no other speaker", "only recordings of two channels have one")
@@ -587,7 +585,7 @@ def _tag(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], item: Item)
 
 
 def _measures(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], item: Item) -> Lines:
-    """Affect in [0, 1], prosody and their buckets of a line, as far as they are given; null is unknown."""
+    """Set affect in [0, 1], prosody and their buckets of a line where the action has them; null is unknown."""
     key, line = _named(lines, action, "line")
     measures = {name: action.get(name) or {} for name in ("affect", "features", "buckets")}
     if not all(isinstance(values, dict) for values in measures.values()) or not any(measures.values()):
@@ -662,7 +660,9 @@ def _rewritten(
             following = next((words[0]["start"] for _, words in claims[number + 1 :] if words), end)
             n_empty = next((n for n, claim in enumerate(claims[number:]) if claim[1]), len(claims) - number)
             last = at + (following - at) / n_empty if following > at else at + ROOM_SECONDS
-            span = _inside(at, last, item)
+            start = round(min(max(at, item.start), item.end - 0.01), _DIGITS)
+            stop = round(min(max(last, start + 0.01), item.end), _DIGITS)
+            span = start, max(stop, start + SHORTEST_WORD)
         channel = pattern["channel"] if pattern else item.channels[0]
         key = source if source is not None and source not in rewritten else None
         key = key or free_id(source or _stem(taken, channel), {*taken, *rewritten, *item.used})
@@ -676,7 +676,7 @@ def _rewritten(
 def _claims(
     lines: Mapping[str, SpokenLine], tokens: Sequence[Sequence[str]]
 ) -> list[tuple[str | None, list[dict[str, Any]]]]:
-    """Of each new text, the line that most of its words come from (None: no word stays), and those words."""
+    """For each new text the line with most of its words (None: no word stays), and those words."""
     old = [(key, word) for key, line in lines.items() for word in shown_words(line)]
     new = [token for part in tokens for token in part]
     kept = {number: old[index] for index, number in _pairs([word["word"] for _, word in old], new)}
@@ -692,14 +692,7 @@ def _claims(
     return claims
 
 
-def _inside(start: float, end: float, item: Item) -> tuple[float, float]:
-    """A span moved into an item, in milliseconds, of positive length."""
-    start = round(min(max(start, item.start), item.end - 0.01), _DIGITS)
-    end = round(min(max(end, start + 0.01), item.end), _DIGITS)
-    return start, max(end, start + SHORTEST_WORD)
-
-
-#: What an edit may do; each takes the lines, the action and the item, and gives the lines afterwards.
+#: The possible actions; each takes the lines, the action and the item, and returns the new lines.
 _Action = Callable[[Mapping[str, SpokenLine], Mapping[str, Any], Item], Lines]
 ACTIONS: dict[str, _Action] = {
     "text": _text,
@@ -737,7 +730,7 @@ def _named(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], field: st
 
 
 def _clean(text: Any) -> str:
-    """A text on one line. Raises BadInput for what is not text, or too long."""
+    """A text on one line. Raises BadInput if it is no text, or too long."""
     if not isinstance(text, str) or len(text) > LONGEST_TEXT:
         raise BadInput("the text is missing or too long", f"send at most {LONGEST_TEXT:,} characters")
     try:

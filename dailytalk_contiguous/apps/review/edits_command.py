@@ -1,4 +1,4 @@
-"""`dailytalk edits`: annotations that were changed in another program, back into the transcript."""
+"""`dailytalk edits`: import annotations that were changed in another program into the transcript."""
 
 from contextlib import nullcontext
 from pathlib import Path

@@ -38,8 +38,8 @@ from dailytalk_contiguous.store.files import inside, json_document, json_text, w
 class MoshiLines(Editable):
     """A training folder for Moshi: the words of each WAV are in the JSON beside it.
 
-    It has no lines until somebody edits them: words of one speaker without a longer pause are one. Edited lines
-    are kept in the same JSON as `lines`, which the trainer does not read, beside the `alignments` that it does.
+    It has no lines until an edit: words of one speaker without a longer pause are one. Edited lines are kept in
+    the same JSON as `lines`, which the trainer does not read, beside the `alignments` that it does.
     """
 
     kind = "moshi"
@@ -109,7 +109,7 @@ class MoshiLines(Editable):
 
     def put_aside(self, states: Mapping[str, bool]) -> None:
         path, (kept, after) = self._aside_path, self._put_aside(states)
-        # Who stops here leaves an entry in both files, never in none.
+        # A stop here leaves an entry in both files, never in none.
         if kept != self._kept_lines:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_text(path, json_document(kept))
@@ -169,7 +169,7 @@ class MoshiLines(Editable):
         return self.aside.joinpath(*(parts[1:] if parts[0] == AUDIO_FOLDER else parts))
 
     def _manifest(self, name: str) -> list[tuple[str, str]]:
-        """The lines of a manifest with their breaks, each after the path that it names; none of a missing one."""
+        """The lines of a manifest with their breaks, each after its path; none of a missing manifest."""
         lines: list[tuple[str, str]] = []
         if not (self.root / name).is_file():
             return lines
@@ -184,7 +184,7 @@ class MoshiLines(Editable):
 
     @cached_property
     def _named(self) -> dict[str, float | None]:
-        """The WAVs that the manifests name or, without any, that there are, with their seconds."""
+        """The WAVs in the manifests, or in the folder without any, with their seconds."""
         named: dict[str, float | None] = {}
         for manifest in MANIFESTS:
             if (self.root / manifest).is_file():
@@ -237,7 +237,7 @@ def _kept_lines(kept: Any, words: Sequence[tuple[str, dict[str, Any]]]) -> Lines
 
 
 def _turns(words: Sequence[tuple[str, dict[str, Any]]]) -> Lines:
-    """Lines of words that no longer pause parts; a line ends when the other speaker has begun one, too."""
+    """Lines of words without longer pauses; a line also ends when the other speaker has begun one."""
     lines: Lines = {}
     for channel in CHANNELS:
         channel_words = sorted(

@@ -1,8 +1,8 @@
-"""The start page of `dailytalk review`: from recordings that were not cut yet to a review, one step at a time.
+"""The start page of `dailytalk review`: from uncut recordings to a review, one step at a time.
 
-A step is a command line, which the page shows and which runs in a process of its own: what is done here can be
-done in a terminal, too. A step is done when its result is on the disk, so a page that is reloaded, or a server
-that is started again, goes on. A request chooses a step and values of its settings, and no path.
+A step is a command line, which the page shows and which runs in a process of its own: it can be run in a terminal,
+too. A step is done when its result is on the disk, so a page that is reloaded, or a server that is started again,
+continues. A request chooses a step and values of its settings, and no path.
 """
 
 import os
@@ -46,7 +46,7 @@ from dailytalk_contiguous.store.files import PLANS, is_inside
 #: Lines of a command's output that are shown, and the most characters of each.
 _MOST_LINES, _LONGEST_LINE = 400, 2000
 
-#: Seconds in which a review that is open must have settled and ended.
+#: Seconds in which an open review must have settled and ended.
 _PATIENCE = 30.0
 
 #: The last line of `dailytalk silences`.
@@ -54,7 +54,7 @@ _SUGGESTED = re.compile(r"--silence ([0-9.]+)")
 
 
 class Step(NamedTuple):
-    """A step: its command, what it does in a sentence, and the settings that can be chosen."""
+    """A step: its command, its description in a sentence, and the settings that can be chosen."""
 
     command: str
     title: str
@@ -118,8 +118,6 @@ def _is_split(folder: Path) -> bool:
 
 @dataclass
 class _Run:
-    """A command that runs, or that ran last."""
-
     step: str
     dry: bool
     command: str
@@ -131,7 +129,7 @@ class _Run:
     seconds: float = 0.0
 
     def read(self) -> None:
-        """Take in the output until the process ends."""
+        """Read the output until the process ends."""
         assert self.process.stdout
         while line := self.process.stdout.readline(1 << 16):
             self.lines.append(line.decode(errors="replace").rstrip()[:_LONGEST_LINE])
@@ -144,7 +142,7 @@ class _Run:
         return known | {"text": "\n".join(self.lines), "seconds": round(took, 1)}
 
     def progress(self) -> dict[str, Any]:
-        """How far it is by its journal: the share of its work from 0 to 1, and the seconds that are left."""
+        """Its progress by its journal: the share of its work from 0 to 1, and the seconds that are left."""
         with suppress(DailytalkError, OSError):
             for known in run_status(self.journal) if self.journal else ():
                 if known.pid == self.process.pid and known.state == RUNNING:
@@ -155,9 +153,7 @@ class _Run:
 class Preparation:
     """The steps of one folder, and the review that they lead to.
 
-    Attributes:
-        folder: that was named. pieces: where `dailytalk split` puts what it makes of the folder's recordings, or
-            has put what the folder holds.
+    `folder` is the opened one. `pieces` is the folder for the results of `dailytalk split`, or the one with them.
     """
 
     kind = "recordings"
@@ -191,14 +187,12 @@ class Preparation:
         )
 
     def close(self) -> None:
-        """End what runs: a review settles, and a step goes on where it was when it is begun again."""
+        """End running processes: a review settles, and a step continues when it is started again."""
         run = self._run
         if run is not None and run.code is None:
             run.process.terminate()
             run.process.wait()
         self._end_review()
-
-    # What the page asks for.
 
     def _state(self, request: Request) -> dict[str, Any]:
         run = self._run
@@ -227,14 +221,12 @@ class Preparation:
         cut = (await request_body(request, {"cut": bool}))["cut"]
         return {"address": await run_in_threadpool(self._open_review, self._clips(cut))}
 
-    # Steps.
-
     def _clips(self, cut: bool) -> Path:
-        """The folder of the clips: the usable pieces where the recordings are cut, else what was named."""
+        """The folder of the clips: the usable pieces if the recordings are cut, otherwise the opened folder."""
         return self.pieces / USABLE if cut or self.is_cut else self.folder
 
     def _refuse_link(self, path: Path) -> None:
-        """Raise BadInput for a folder that is a link out of the one that was named: others may have sent that."""
+        """Raise BadInput if a folder is a link out of the opened one, which may be from others."""
         if not is_inside(path, self.pieces if self.is_cut else self.folder):
             raise BadInput(f"{as_text(path)!r} is a link out of its folder", "copy what it names into the folder")
 
@@ -254,7 +246,7 @@ class Preparation:
         }
 
     def _done(self, command: str, cut: bool) -> str | None:
-        """What there is of a step on the disk; None if it is still to be done."""
+        """The result of a step on the disk; None if it is still to be done."""
         clips = self._clips(cut)
         if command == "split" and _is_split(self.pieces):
             return as_text(clips)
@@ -265,7 +257,7 @@ class Preparation:
         return None
 
     def _words(self, step: Step, cut: bool, dry: bool, values: Mapping[str, Any]) -> list[str]:
-        """The command line of a step, without `dailytalk`. Raises BadInput for what a setting can't be."""
+        """The command line of a step, without `dailytalk`. Raises BadInput for an invalid setting."""
         placed_by_option = {placed.option: placed for placed in step.settings}
         if unknown := values.keys() - placed_by_option.keys():
             raise BadInput(f"{step.command} has no setting {sorted(unknown)[0][:40]!r}", "reload the page")
@@ -294,8 +286,6 @@ class Preparation:
             run = _Run(step.command, dry, command, None if dry else journal, _started(words))
             self._run = self._outputs[step.command] = run
             threading.Thread(target=run.read, name="step", daemon=True).start()
-
-    # The review.
 
     def _open_review(self, clips: Path) -> str:
         """The address of the clips' review, which runs in a process of its own. Raises BadInput."""
@@ -368,7 +358,7 @@ def _kind(placed: PlacedSetting) -> str:
 
 
 def _flags(placed: PlacedSetting, value: Any) -> list[str]:
-    """The option of a setting with a value of a request, which the command checks; none for null and false."""
+    """The option of a setting with a request's value, which the command checks; none for null and false."""
     if value is None or value is False:
         return []
     return [_flag(placed)] if value is True else [f"{_flag(placed)}={value}"]

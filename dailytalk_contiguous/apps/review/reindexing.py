@@ -1,9 +1,9 @@
-"""Numbered recordings (`NAME_000007.wav`, `Audio001.wav`) renumbered without gaps, with all that names them.
+"""Numbered recordings (`NAME_000007.wav`, `Audio001.wav`) renumbered without gaps, with all references.
 
-All or nothing: what is to be renamed is on the disk before the first rename, every file goes through a name of its
-own in between, and the next `reindex` or `review` of the folder finishes what was begun before a kill. One rename
-of the plan itself marks a step as done. Discarded files, and names that are mentioned and whose files are gone,
-are numbered after the others: nothing loses its name to another, so that the way back is the same with old and new
+All or nothing: the plan is on the disk before the first rename, every file has a temporary name in between, and
+the next `reindex` or `review` of the folder finishes a plan that was begun before a kill. One rename of the plan
+itself marks a step as done. Discarded files, and names that are mentioned and whose files are missing, are
+numbered after the others: no file loses its name to another, so that an undo is the same with old and new
 exchanged.
 
 A plan may be a stranger's: it is checked when it is read, and each of its paths again when it is used.
@@ -34,7 +34,7 @@ from dailytalk_contiguous.store import files
 from dailytalk_contiguous.store.edit_journal import JOURNAL, has_journal
 from dailytalk_contiguous.store.owned_folder import RECORD
 
-#: Words in the names of JSON files that are kept as somebody left them.
+#: Words in the names of JSON files that are never changed.
 _KEPT = ("backup", "unsanitized")
 
 #: Fields of a manifest or transcript that name a recording, and those that hold an id made of its name.
@@ -47,7 +47,7 @@ LARGEST_DOCUMENT = 1 << 30
 #: Files with a row a line whose first column names a recording.
 _TABLES = frozenset({".csv", ".tsv", ".list", ".lst", ".txt"})
 
-#: What is before a number, the number, and the words after it that `dailytalk split --words` writes.
+#: The text before a number, the number, and the words after it that `dailytalk split --words` writes.
 _WITH_WORDS = re.compile(r"(.+_)([0-9]{6,18})(-(?=[^_]*[^\W\d_])[^_]+)", re.DOTALL)
 _NUMBERED = re.compile(r"(.*?)([0-9]{1,18})()", re.DOTALL)
 _FIRST_COLUMN = re.compile(r'("?)([^|,\t"\r\n]+)(?=["|,\t])')
@@ -63,15 +63,15 @@ _PLAN: dict[str, Any] = {
 
 @dataclass
 class Reindexed:
-    """What was renamed, or would be.
+    """The renamed files, or those to rename.
 
     Attributes:
-        names: new names without endings by old paths without them, those that are only mentioned among them.
+        names: new names without endings by old paths without them, including those that are only mentioned.
         files: how many files are renamed.
-        documents: transcripts, manifests and tables that follow.
+        documents: changed transcripts, manifests and tables.
         numbered: how many recordings have a number.
         unnamed: recordings without a number in their names, which stay as they are.
-        backup: the folder in which the documents are as they were; None where there are none.
+        backup: the folder with the old documents; None without any.
     """
 
     names: dict[str, str] = field(default_factory=dict)
@@ -86,8 +86,8 @@ def reindex_folder(folder: Path, digits: int | None = None, dry_run: bool = Fals
     """Number the recordings of a folder without gaps, by number, from 1 (0 where the first one is 0).
 
     Each folder in it, and each beginning of names in that, is a series of its own. Files beside them of the same
-    name, and transcripts, manifests and tables that name them, here or in the folder above, follow. What a call
-    that was killed has begun is finished first, and edits of `review` are in their files then.
+    name, and transcripts, manifests and tables that name them, here or in the folder above, follow. First a call
+    that was killed is finished, and the edits of `review` are written into their files.
 
     Args:
         folder: of the recordings.
@@ -95,8 +95,8 @@ def reindex_folder(folder: Path, digits: int | None = None, dry_run: bool = Fals
         dry_run: rename nothing.
 
     Raises:
-        DailytalkError: another command holds the folder, what follows is damaged or a link out of it, or a new
-            name is taken. Nothing is renamed then.
+        DailytalkError: another command holds the folder, a document is damaged or a link out of it, or a new name
+            is taken. Nothing is renamed then.
         OSError: as the disk does; the next call goes on.
     """
     with _opened(folder, dry_run) as held:
@@ -105,10 +105,10 @@ def reindex_folder(folder: Path, digits: int | None = None, dry_run: bool = Fals
 
 
 def undo_reindex(folder: Path, dry_run: bool = False) -> Reindexed:
-    """Give the files the names that they had before the last `reindex_folder` that was not undone.
+    """Restore the names that the files had before the last `reindex_folder` that was not undone.
 
-    Transcripts and manifests that nobody has changed since are as they were, to the byte; in others the names are.
-    Files that are gone stay gone. Raises as `reindex_folder` does, and DailytalkError where nothing can be undone.
+    Transcripts and manifests without changes since are restored to the byte; in others the names are. Missing
+    files stay missing. Raises as `reindex_folder` does, and DailytalkError if nothing can be undone.
     """
     with _opened(folder, dry_run) as held:
         plans = []  # of the folder above, those of the folder that is held
@@ -127,9 +127,9 @@ def undo_reindex(folder: Path, dry_run: bool = False) -> Reindexed:
 
 
 def finish_reindex(folder: Path) -> None:
-    """Finish what a killed `reindex` of a folder, or of one in it, has begun.
+    """Finish a killed `reindex` of a folder, or of one in it.
 
-    Raises DailytalkError while a reindex is at work, and OSError where the folder can't be written to.
+    Raises DailytalkError while a reindex is at work, and OSError if the folder can't be written to.
     """
     real = Path(os.path.realpath(folder))
     for root, name in ((real, ""), (real.parent, real.name), *((inner, "") for inner in files.folders_in(real))):
@@ -157,7 +157,7 @@ class _Held(NamedTuple):
 
 @contextmanager
 def _opened(folder: Path, dry_run: bool) -> Iterator[_Held]:
-    """Hold a folder in which nothing is half done."""
+    """Hold a folder after all unfinished changes in it are finished."""
     if not folder.is_dir():
         raise DailytalkError(f"{as_text(folder)!r} is no folder", "name the folder of the recordings")
     with ExitStack() as stack:
@@ -176,13 +176,9 @@ def _opened(folder: Path, dry_run: bool) -> Iterator[_Held]:
         yield held
 
 
-# What is in a folder: numbered recordings with the files beside them, and documents that name them. Paths are
-# those under the folder above it.
-
-
 @dataclass
 class _Item:
-    """A numbered recording: the folder it is in, the parts of its name, and its files, by their names."""
+    """A numbered recording: its folder, the parts of its name, and its files, by their names."""
 
     folder: str
     prefix: str
@@ -204,28 +200,31 @@ class _Item:
 
     @property
     def series(self) -> tuple[str, str]:
-        """The folder whose numbers it shares, and what its name begins with."""
+        """The folder whose numbers it shares, and the beginning of its name."""
         return _series(self.folder), self.prefix
 
     @property
     def rank(self) -> tuple[bool, int, str, str]:
-        """Its place: discarded ones come last."""
+        """The key of its position: discarded ones come last."""
         return posixpath.basename(self.folder) == DISCARDED, self.number, self.stem, self.folder
 
 
 def _item(folder: str, stem: str) -> _Item | None:
-    """The item of a name without ending; None if it has no number."""
+    """The item of a name without ending; None without a number."""
     match = _WITH_WORDS.fullmatch(stem) or _NUMBERED.fullmatch(stem)
     return _Item(folder, match[1], match[2], match[3]) if match else None
 
 
 def _series(folder: str) -> str:
-    """The folder whose numbers the items of a folder share: what was discarded may come back."""
+    """The folder whose numbers the items of a folder share: a discarded item may be restored."""
     return posixpath.dirname(folder) if posixpath.basename(folder) == DISCARDED else folder
 
 
 class _Contents:
-    """The numbered items of a folder by their paths, the documents in and above it, and the paths of its files."""
+    """The numbered items of a folder by their paths, the documents in and above it, and the paths of its files.
+
+    Paths are relative to the folder above it.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.root = folder, folder.parent
@@ -291,7 +290,7 @@ class _Contents:
             except BadInput:
                 if not is_above:
                     raise
-                data = b""  # somebody else's, such as a link in a home folder
+                data = b""  # another program's, such as a link in a home folder
             if hint and (hint.search(data) or (path.endswith(JOURNAL) and not is_above)):
                 self.documents[path] = data
             else:
@@ -335,7 +334,7 @@ class _Contents:
 
 
 def _listed(folder: Path) -> list[str]:
-    """The names in a folder, in order; none of one that can't be read, or is none."""
+    """The names in a folder, in order; none if it can't be read, or is no folder."""
     try:
         return sorted(os.listdir(folder))
     except OSError:
@@ -355,7 +354,7 @@ def _is_document(name: str) -> bool:
 
 
 def _numbered(contents: _Contents, digits: int | None) -> dict[str, str]:
-    """New names of all items, and of what documents mention and no file has, by their paths."""
+    """New names of all items, and of mentioned names without a file, by their paths."""
     contents.read_documents()
     series: defaultdict[tuple[str, str], list[_Item]] = defaultdict(list)
     for item in sorted(contents.items.values(), key=lambda item: item.rank):
@@ -386,7 +385,7 @@ def _numbered(contents: _Contents, digits: int | None) -> dict[str, str]:
 
 
 def _mentioned(contents: _Contents) -> list[_Item]:
-    """Items that documents mention, of series that there are, and that have no file."""
+    """Items that documents mention, of existing series, that have no file."""
     names = _Names(contents, {path: item.stem for path, item in contents.items.items()})
     missing: dict[str, _Item] = {}
     for path, data in contents.documents.items():
@@ -396,14 +395,14 @@ def _mentioned(contents: _Contents) -> list[_Item]:
             _followed(path, data, mentions.append, {})
         unmatched = [mention for mention in mentions if names.find(mention, folder, path) is None]
         noted = [item for mention in unmatched if (item := _missing(contents, mention, folder, path))]
-        # What is above may be about something else, in which names look alike.
+        # A document above may be about other recordings with similar names.
         if len(unmatched) < len(mentions) or path not in contents.above:
             missing |= {item.path: item for item in noted if item.path not in missing}
     return sorted(missing.values(), key=lambda item: item.rank)
 
 
 def _missing(contents: _Contents, mention: str, folder: str, document: str) -> _Item | None:
-    """The item of a series that there is, which a document mentions; None for anything else."""
+    """The item of an existing series that a document mentions; None for anything else."""
     last = posixpath.basename(mention)
     stem = last.removesuffix(Path(last).suffix) if Path(last).suffix.lower() in AUDIO_SUFFIXES else last
     where = posixpath.normpath(posixpath.join(folder, posixpath.dirname(mention)))
@@ -422,11 +421,11 @@ def _missing(contents: _Contents, mention: str, folder: str, document: str) -> _
 
 
 class _Unread(BadInput):
-    """A document is not what its name says: above the folder it may be somebody else's."""
+    """A document has another content than its name says: above the folder it may be another program's."""
 
 
 def _undone(contents: _Contents, names: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Old names of all items that a plan has renamed, by the paths that they have now."""
+    """Old names of all items that a plan has renamed, by their current paths."""
     contents.read_documents()
     before: dict[str, str] = {}
     moved: dict[tuple[str, str], str] = {}
@@ -444,12 +443,7 @@ def _undone(contents: _Contents, names: Iterable[tuple[str, str]]) -> dict[str, 
     return before
 
 
-# What names an item, and what it becomes.
-
-
 class _Names:
-    """Finds the item that a text means."""
-
     def __init__(self, contents: _Contents, renamed: Mapping[str, str]) -> None:
         self._contents, self._renamed = contents, renamed
         self._bare: defaultdict[str, list[str]] = defaultdict(list)
@@ -457,7 +451,7 @@ class _Names:
             self._bare[_folded(posixpath.basename(path))].append(path)
 
     def find(self, mention: str, folder: str, document: str, any_ending: bool = False) -> tuple[str, str] | None:
-        """The path of an item without ending, and what follows its name in the text: an ending, a line's number.
+        """The path of an item without ending, and the rest of the text after its name: an ending, a line's number.
 
         Raises BadInput for a name that two items have.
         """
@@ -467,7 +461,7 @@ class _Names:
         return None
 
     def renamed(self, mention: str, folder: str, document: str, any_ending: bool = False) -> str | None:
-        """The text with the item's new name; None where it means none."""
+        """The text with the item's new name; None if it names no item."""
         match = self.find(mention, folder, document, any_ending)
         if match is None:
             return None
@@ -501,7 +495,7 @@ def _folded(name: str) -> str:
 
 
 def _ends(mention: str, any_ending: bool) -> Iterator[int]:
-    """Where the name of a recording may end in a text, the longest first."""
+    """Possible ends of the name of a recording in a text, the longest first."""
     yield len(mention)
     last = posixpath.basename(mention)
     if Path(last).suffix.lower() in AUDIO_SUFFIXES or re.search(r"\.\d{3,}\Z", last):
@@ -511,17 +505,14 @@ def _ends(mention: str, any_ending: bool) -> Iterator[int]:
     yield from sorted((match.start() for match in re.finditer("/", mention)), reverse=True)
 
 
-# Documents: the same with other names in them.
-
-
 def _followed(path: str, data: bytes, rename: Callable[[str], str | None], digests: Mapping[str, str]) -> bytes:
     """A document with other names: keys of objects, fields that name recordings, the first column of a table.
 
     Args:
         path: of the document, by which its kind is known.
-        data: what is in it.
-        rename: the new text for one that may name a recording; None for no other one.
-        digests: of other documents, new by old: the journal of edits knows which state it was written into.
+        data: its content.
+        rename: returns the new text for one that names a recording, otherwise None.
+        digests: of other documents, new by old: the journal of edits has the digest of each settled document.
 
     Raises BadInput for a document that can't be read.
     """
@@ -563,7 +554,7 @@ def _other_line(path: str, line: bytes, rename: Callable[[str], str | None], dig
 
 
 def _other(value: Any, rename: Callable[[str], str | None], digests: Mapping[str, str]) -> Any:
-    """A value with other names in its objects, at any depth. A number alone counts something else."""
+    """A value with other names in its objects, at any depth. A number alone is no name."""
     if isinstance(value, list):
         nested = any(isinstance(part, dict) for part in value)
         return [_other(part, rename, digests) for part in value] if nested else value
@@ -580,23 +571,20 @@ def _other(value: Any, rename: Callable[[str], str | None], digests: Mapping[str
     return other
 
 
-# Carrying a plan out.
-
-
 class _Plan(NamedTuple):
-    """A plan that was read: the folder that has it, its number, and what it says."""
+    """A plan on the disk: its folder, its number, and its content."""
 
     root: Path
     number: int
     content: dict[str, Any]
 
     def names(self, held: _Held) -> Iterator[tuple[str, str]]:
-        """New names without endings, after the old paths under the folder above the one that is held."""
+        """New names without endings, after the old paths under the folder above the held one."""
         prefix = os.path.relpath(self.root, held.top)
         return ((posixpath.normpath(posixpath.join(prefix, old)), new) for old, new in self.content["names"])
 
     def documents(self, held: _Held) -> dict[str, tuple[str, Path]]:
-        """By path, as in `names`: the digest of what a document got, and the file with what it was."""
+        """By path, as in `names`: the digest of a changed document, and the file with its old content."""
         prefix = os.path.relpath(self.root, held.top)
         return {
             posixpath.normpath(posixpath.join(prefix, path)): (digest, _folder(self.number) / "backup" / path)
@@ -611,7 +599,7 @@ def _folder(number: int) -> Path:
 def _carry_out(
     held: _Held, contents: _Contents, names: dict[str, str], dry_run: bool, undoes: _Plan | None = None
 ) -> Reindexed:
-    """Write the plan of new names by old paths, and follow it. `undoes`: what is taken back."""
+    """Write the plan of new names by old paths, and execute it. `undoes` is the plan that is undone."""
     renames = []
     for path, item in contents.items.items():
         for file in item.files if path in names else ():
@@ -633,7 +621,7 @@ def _carry_out(
     result.documents, result.unnamed = sorted(map(shown, documents)), sorted(map(shown, contents.unnamed))
     if not changed or dry_run:
         return result
-    # The plan is where all is that it changes: no plan leads out of its folder.
+    # The plan is in a folder above all its files: no plan leads out of its folder.
     root = held.top if documents.keys() & contents.above else held.folder
     held.lock(root)
     number = max((plan for folder in (held.folder, held.top) for plan in _plans(folder)), default=0) + 1
@@ -684,12 +672,12 @@ def _digest(data: bytes) -> str:
 
 
 def _plans(root: Path) -> list[int]:
-    """The numbers of the plans of a folder, in order, whatever they are."""
+    """The numbers of the plans of a folder, in order, in any state."""
     return sorted(int(name) for name in _listed(root / files.PLANS) if re.fullmatch(r"[0-9]{4,18}", name))
 
 
 def _read_plan(root: Path, number: int, state: str) -> dict[str, Any]:
-    """A plan. Raises BadInput for one that `reindex` has not written."""
+    """Read a plan. Raises BadInput for one that `reindex` has not written."""
     name = f"{files.PLANS}/{number:04d}/{state}"
     remedy = f"delete the folder {files.PLANS!r}: nothing else needs it"
     data = read_bytes(_document(root, name), limit=LARGEST_DOCUMENT)
@@ -712,14 +700,14 @@ def _read_plan(root: Path, number: int, state: str) -> dict[str, Any]:
 
 
 def _is_plain(path: str, of_ours: bool = False) -> bool:
-    """Whether a path leads down to a file that is not hidden, but for the two `of_ours`."""
+    """Whether a path leads down to a file that is not hidden, except the two `of_ours`."""
     *folders, name = path.split("/")
     parts = folders if of_ours and name in (RECORD, JOURNAL) else [*folders, name]
     return "\0" not in path and all(part and not part.startswith(".") for part in parts)
 
 
 def _unlinked(root: Path, path: str | Path) -> Path:
-    """A path under a folder, at the moment when it is used. Raises BadInput if a link is on the way to it."""
+    """A path under a folder, checked just before its use. Raises BadInput if a link is on the way to it."""
     target = root / path
     if os.path.realpath(target.parent) != os.path.join(os.path.realpath(root), os.path.dirname(path)).rstrip("/"):
         raise BadInput(f"{as_text(target)!r} is reached through a symbolic link", "put the folder itself there")
@@ -727,7 +715,7 @@ def _unlinked(root: Path, path: str | Path) -> Path:
 
 
 def _document(root: Path, path: str | Path) -> Path:
-    """`_unlinked` of a file that is read or written whole, which is no link itself."""
+    """`_unlinked` for a file that is read or written whole and is no link itself."""
     document = _unlinked(root, path)
     if document.is_symlink():
         raise BadInput(f"{as_text(document)!r} is a symbolic link", "put the file itself there")
@@ -735,9 +723,9 @@ def _document(root: Path, path: str | Path) -> Path:
 
 
 def _finish(root: Path, only: str = "") -> None:
-    """Carry out what is planned and not done; of what was not even planned whole nothing stays.
+    """Execute every plan that is not done; plans that were not written whole are deleted.
 
-    `only`: of the plans of a folder above, those of the folder of this name; others are somebody else's.
+    `only`: of the plans of a folder above, those of the folder of this name; others are other folders' plans.
     """
     for number in _plans(root):
         plan_folder = root / _folder(number)
@@ -787,7 +775,7 @@ def _between(root: Path, old: str, index: int) -> Path:
 
 
 def _mark(root: Path, plan: Mapping[str, Any], state: Path, next_state: Path) -> None:
-    """Make the renames last, and then say that they are done."""
+    """Sync the renames to the disk, and then mark them as done."""
     for parent in {_unlinked(root, old).parent for old, _ in plan["renames"]}:
         if parent.is_dir():
             files.sync_folder(parent)

@@ -71,7 +71,7 @@ def review(
 
 
 def author_or_user(author: str) -> str:
-    """The name that is in edits: the given one, or that of the user of this machine."""
+    """The author of edits: `author`, or the name of the user of this machine."""
     try:
         return author or getpass.getuser()
     except (OSError, KeyError, ImportError):

@@ -30,13 +30,13 @@ log = logging.getLogger("dailytalk_contiguous")
 #: Most bytes of a request's body, and most characters of an author's name and of a query.
 MOST_BODY, LONGEST_NAME, MOST_QUERY = 8 << 20, 80, 500
 
-#: The cookie with the name that somebody entered in the page.
+#: The cookie with the name that a person entered in the page.
 AUTHOR_COOKIE = "author"
 
 #: Seconds between signs of life to a page that listens.
 HEARTBEAT = 15.0
 
-#: What is served as the page, with the files of `SHARED`.
+#: The files of the page, beside those of `SHARED`.
 ASSETS = files(__package__) / "assets"
 
 _Endpoint = Callable[[Request], Any]
@@ -62,7 +62,7 @@ def make_app(session: Session) -> Starlette:
 
 
 class Pages:
-    """What each address answers."""
+    """The answers of all addresses."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
@@ -103,18 +103,14 @@ class Pages:
         }
 
     def author(self, request: Request) -> str:
-        """The author of a request: the name entered in the page, else that of the command."""
+        """The author of a request: the name entered in the page, otherwise that of the command."""
         return _author(unquote(request.cookies.get(AUTHOR_COOKIE, ""))) or self.session.author
-
-    # The page.
 
     async def asset(self, request: Request) -> Response:
         return page_file(ASSETS, request.path_params.get("name", "index.html"))
 
     def item(self, request: Request) -> Any:
         return self.session.item(request.query_params.get("id", ""), request.query_params.get("of"))
-
-    # Sound.
 
     async def peaks(self, request: Request) -> Response:
         """Peaks of a stretch of an item: int8, shape (channels, count, 2)."""
@@ -141,7 +137,7 @@ class Pages:
         return sound.coarser(overview, start, end, count), True
 
     async def sound(self, request: Request) -> Response:
-        """The sound of an item as a 16-bit WAV, whole or the range of bytes that is asked for."""
+        """The sound of an item as a 16-bit WAV, whole or the requested range of bytes."""
         name = request.query_params.get("id", "")
         wav = await run_in_threadpool(
             lambda: sound.wav_of(self.session.stretch(name, request.query_params.get("of")))
@@ -160,8 +156,6 @@ class Pages:
         data = iterate_in_threadpool(_quiet(wav.read(first, last)))
         return StreamingResponse(data, status, media_type="audio/wav", headers=headers)
 
-    # Changes.
-
     async def edit(self, request: Request) -> Any:
         body = await request_body(request, {"id": str, "base?": int, "action": dict})
         return await run_in_threadpool(
@@ -179,8 +173,7 @@ class Pages:
         body = await request_body(request, {"ids?": [str], "first?": int, "last?": int})
         if (names := body.get("ids")) is None:
             span = expect(body, {"first": int, "last": int}, "the request", "give two whole numbers")
-            numbered = await run_in_threadpool(self.session.numbered, span["first"], span["last"])
-            return {"ids": await run_in_threadpool(self.session.discard, numbered, self.author(request))}
+            names = await run_in_threadpool(self.session.numbered, span["first"], span["last"])
         return {"ids": await run_in_threadpool(self.session.discard, names, self.author(request))}
 
     async def restore(self, request: Request) -> Any:
@@ -232,8 +225,6 @@ class Pages:
             AUTHOR_COOKIE, quote(author), max_age=365 * 86400, httponly=True, samesite="strict", path="/"
         )
         return answer
-
-    # Events.
 
     async def events(self, request: Request) -> Response:
         """A stream of the edits and moves of others, as they happen."""
@@ -317,11 +308,11 @@ def in_json(endpoint: _Endpoint) -> Callable[[Request], Awaitable[Response]]:
 
 
 class NotThere(BadInput):
-    """What is asked for does not exist."""
+    """The requested object does not exist."""
 
 
 async def request_body(request: Request, shape: dict[str, Any]) -> dict[str, Any]:
-    """The JSON of a request. Raises BadInput for one that is too long, or not of a shape as `expect` takes it."""
+    """Return the JSON of a request. Raises BadInput if it is too long, or has another shape (see `expect`)."""
     data = bytearray()
     async for part in request.stream():
         data += part
@@ -333,7 +324,7 @@ async def request_body(request: Request, shape: dict[str, Any]) -> dict[str, Any
 
 
 def _author(name: str) -> str:
-    """The name of a person, or "" for what is none."""
+    """The name of a person, or "" for an invalid one."""
     clean = " ".join(name.split())
     return clean if clean.isprintable() and len(clean) <= LONGEST_NAME else ""
 

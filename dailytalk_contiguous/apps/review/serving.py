@@ -1,4 +1,4 @@
-"""One run of `dailytalk review`: opens the folder, serves the page, and settles when it is ended."""
+"""One run of `dailytalk review`: opens the folder, serves the page, and settles at its end."""
 
 import hashlib
 import os
@@ -29,12 +29,12 @@ from dailytalk_contiguous.store.files import folder_locked, json_document, refus
 if TYPE_CHECKING:
     from dailytalk_contiguous.apps.review.preparing import Preparation
 
-#: Threads that may still work on an item when all is saved: what they make can be made again.
+#: Threads that may still work on an item when all is saved: their results can be computed again.
 BACKGROUND = ("listen", "peaks")
 
 
 class Serving:
-    """A folder, and where it is served: to be reviewed, or first to be prepared for that."""
+    """A folder and its address: to be reviewed, or first to be prepared for that."""
 
     def __init__(
         self, source: str, author: str, host: str, port: int, password: str | None, as_is: bool = False
@@ -98,7 +98,7 @@ class Serving:
     def _secret(self) -> str:
         """The secret of the page: that of the last time only at the same port.
 
-        A page that is open goes on asking at its port, so what listens there meanwhile gets to know it.
+        An open page continues to ask at its port, so a program that listens there meanwhile learns it.
         """
         secret: str = self._last["secret"] if self._last["port"] == self.port else new_secret()
         with suppress(OSError):
@@ -112,9 +112,9 @@ class Serving:
 
 
 def _preparation(source: str, author: str) -> "Preparation | None":
-    """The first steps for recordings that were not cut or transcribed yet; None of anything else.
+    """The first steps for recordings that were not cut or transcribed yet; otherwise None.
 
-    They are commands of the app `clips`: where it is not here, there are none.
+    They are commands of the app `clips`: without it, there are none.
     """
     if not has_app("clips"):
         return None

@@ -1,4 +1,4 @@
-"""What the page of `dailytalk review` shows and changes: the items of one folder, with everybody's edits.
+"""The state behind the page of `dailytalk review`: the items of one folder, with all people's edits.
 
 Every edit is in the journal before it is answered, and in the files after a short pause without edits. An edit of
 an outdated state of an item is refused, and changes nothing.
@@ -23,6 +23,7 @@ from dailytalk_contiguous.apps.review.edits import (
     SIDES,
     EditChange,
     Item,
+    Laid,
     Lines,
     SpokenLine,
     difference,
@@ -50,31 +51,31 @@ from dailytalk_contiguous.store.work_folder import DATASET
 
 log = logging.getLogger("dailytalk_contiguous")
 
-#: How a laugh, a sigh or a breath is written, in all of a dataset.
+#: The text of a laugh, a sigh or a breath, in all of a dataset.
 SOUND_TEXT = "Hhhh"
 
 #: Seconds without an edit after which the files are written.
 IDLE_SECONDS = 2.0
 
-#: Seconds without a sign of life after which somebody is no longer shown on an item.
+#: Seconds without a request after which a person is no longer shown on an item.
 HERE_SECONDS = 90.0
 
 #: Items whose lines are held.
 HELD_ITEMS = 64
 
-#: In place of an item's recording: the conversation that `dailytalk speak` made of it.
+#: In place of an item's recording: the conversation that `dailytalk speak` rebuilt.
 REBUILT = "rebuilt"
 
 #: The event that ends the streams to the pages: the server stops.
 END = "end"
 
-#: More edits at once than this reach pages as one event, after which they ask for the list.
+#: The most edits at once that reach pages as single events; after more, pages ask for the list.
 MANY = 100
 
 #: Characters that are shown around a match of a search.
 AROUND = 60
 
-#: Fields of an item that people set, with their values before anyone does.
+#: Fields of an item that people set, with their initial values.
 _FIELDS: dict[str, Any] = {"reviewed": False, "reviewed_by": None, "side": None, "discarded": False}
 
 #: Legal tags: those of the synthesiser that has a list.
@@ -91,7 +92,7 @@ class Conflict(BadInput):
 
 @dataclass
 class _Known:
-    """What the journal has of an item: its records, and its fields as they are now."""
+    """The records of an item in the journal, and its fields as they are now."""
 
     records: list[Record] = field(default_factory=list)
     fields: dict[str, Any] = field(default_factory=dict)
@@ -99,14 +100,6 @@ class _Known:
     @property
     def base(self) -> int:
         return int(self.records[-1]["number"]) if self.records else 0
-
-
-@dataclass(frozen=True)
-class _Held:
-    """The lines of an item with all edits, and the edits that could not be applied."""
-
-    lines: Lines
-    open: list[dict[str, Any]]
 
 
 class Session:
@@ -119,10 +112,10 @@ class Session:
         self.journal = EditJournal(folder.root)
         self._lock, self._settling = threading.RLock(), threading.Lock()
         self._known: dict[str, _Known] = {}
-        self._lines: OrderedDict[str, _Held] = OrderedDict()
+        self._lines: OrderedDict[str, Laid] = OrderedDict()
         self._listed: dict[str, dict[str, Any]] | None = None
         self._texts: dict[str, str] = {}  # all texts of an item
-        self._hay: dict[str, str] = {}  # what a search looks through
+        self._hay: dict[str, str] = {}  # the text that is searched
         self._here: dict[str, tuple[str, float]] = {}
         self._listeners: list[Callable[[str, dict[str, Any]], None]] = []
         self._last_edit = 0.0
@@ -134,10 +127,8 @@ class Session:
         self._suspects: dict[str, tuple[list[Suspect], dict[str, list[Suspect]]]] = {}
         self._listener = Listener(self._look, self._on_suspects)
 
-    # What the page asks for first.
-
     def about(self, author: str) -> dict[str, Any]:
-        """What `GET /api/session` answers."""
+        """The answer of `GET /api/session`."""
         return {
             "title": as_text(self.editable.root.absolute().name),
             "kind": self.editable.kind,
@@ -166,9 +157,9 @@ class Session:
             return {"number": self.journal.number, "items": items}
 
     def search(self, query: str) -> dict[str, Any]:
-        """What `GET /api/search` answers: the items with every word of a query in their ids, texts or speakers.
+        """The answer of `GET /api/search`: the items with all words of a query in their ids, texts or speakers.
 
-        `excerpts` has what is around the words, for items whose part of the list does not show them.
+        `excerpts` has the text around the words, for items whose part of the list does not show them.
         """
         words = _folded(query).split()
         with self._lock:
@@ -248,7 +239,7 @@ class Session:
         }
 
     def stretch(self, name: str, of: str | None = None) -> editable.SoundStretch:
-        """The sound of an item: its recording, or (`REBUILT`) the conversation that was made of it."""
+        """The sound of an item: its recording, or (`REBUILT`) its rebuilt conversation."""
         self._refuse_unknown(name)
         if of != REBUILT:
             return self.editable.stretch(name)
@@ -264,7 +255,7 @@ class Session:
         return path if path.is_file() else None
 
     def _rebuilt_lines(self, name: str) -> Lines:
-        """The lines of the conversation that was made of an item; none if its row can't be used."""
+        """The lines of the rebuilt conversation of an item; none if its row can't be used."""
         try:
             row = self._finished.row(name)
         except DailytalkError as problem:
@@ -276,11 +267,9 @@ class Session:
     def _finished(self) -> Items:
         return open_items(self.editable.root / DATASET)
 
-    # Editing.
-
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """No other thread writes to the session and its journal."""
+        """Prevent other threads from writing to the session and its journal."""
         if self.why_not is not None:
             raise BadInput("nothing can be changed here", self.why_not)
         with self._lock, self.journal.lock:
@@ -304,7 +293,7 @@ class Session:
             return self._answer(name)
 
     def undo(self, author: str, name: str | None = None, again: bool = False) -> dict[str, Any]:
-        """Undo the last edit of an author (of an item); with `again`, redo what was undone last."""
+        """Undo the last edit of an author (of an item); with `again`, redo the last undone one."""
         with self._writing():
             done, undone = self._stacks(author, name)
             if not (undone if again else done):
@@ -349,7 +338,7 @@ class Session:
         return settling.bounds(self.editable, name, self._held(name).lines, records, TAGS)
 
     def _refuse_changed(self, record: Record, change: EditChange) -> None:
-        """Raise `Conflict` if somebody has changed again what an edit changed."""
+        """Raise `Conflict` if a person has changed the values of an edit again."""
         name, later = record["item"], self._known[record["item"]].records[-1]
         lines = self._held(name).lines
         is_unchanged = all(
@@ -391,11 +380,11 @@ class Session:
         records = self.journal.append([new])
         self._catch_up()
         if held is not None and not held.open:  # an edit of an open field closes it
-            self._lines[name] = _Held(replayed(held.lines, change), [])
+            self._lines[name] = Laid(replayed(held.lines, change), [])
         self._changed(records)
 
     def _changed(self, records: Sequence[Record]) -> None:
-        """Send edits to the pages; they are settled once nobody edits."""
+        """Send edits to the pages; they are settled after a pause."""
         for record in records:
             self._last_edit = time.monotonic()
             name = record["item"]
@@ -414,8 +403,6 @@ class Session:
     def _answer(self, name: str) -> dict[str, Any]:
         return {"number": self.journal.number, "item": self.item(name)}
 
-    # Discarding.
-
     def numbered(self, first: int, last: int) -> list[str]:
         """The items with a number in their names from `first` to `last`, both included. Raises BadInput."""
         with self._lock:
@@ -425,7 +412,7 @@ class Session:
         return names
 
     def discard(self, names: Sequence[str], author: str, discarded: bool = True) -> list[str]:
-        """Discard items, or put them back: files are moved at once, or when the folder is opened next."""
+        """Discard items, or restore them: files are moved at once, or when the folder is opened next."""
         with self._writing():
             edits = []
             for name in dict.fromkeys(names):
@@ -452,30 +439,28 @@ class Session:
         self._catch_up()
         self._changed(records)
 
-    # How far everybody is, and who is on which side.
-
     def progress(self) -> dict[str, Any]:
-        """What `GET /api/progress` answers."""
+        """The answer of `GET /api/progress`."""
         with self._lock:
             return progress_of(self.items()["items"], self.journal.records.values())
 
     def sides(self) -> dict[str, Any]:
-        """What `GET /api/sides` answers: the sides as they are."""
+        """The answer of `GET /api/sides`: the sides as they are."""
         items, number = self._kept()
         return division_of(items, {item["id"]: item["side"] for item in items if item["side"]}) | {
             "number": number
         }
 
     def propose_sides(self, by: str, share: float, seed: int) -> dict[str, Any]:
-        """What `POST /api/sides` answers: a division as a proposal. Raises DailytalkError."""
+        """The answer of `POST /api/sides`: a division as a proposal. Raises DailytalkError."""
         items, number = self._kept()
         return division_of(items, proposed(items, by, share, seed)) | {"number": number}
 
     def divide(self, sides: Mapping[str, str | None], since: int, author: str) -> dict[str, str | None]:
-        """Put items on sides, all in one write; gives the sides that these items had.
+        """Put items on sides, all in one write; returns the previous sides of these items.
 
-        `since` is the number of an edit: a side that somebody else chose after it is not replaced, but all is
-        refused. Raises BadInput, and OSError as the disk does.
+        `since` is the number of an edit: if a person chose a side after it, all is refused. Raises BadInput, and
+        OSError as the disk does.
         """
         with self._writing():
             before: dict[str, str | None] = {}
@@ -504,8 +489,6 @@ class Session:
         with self._lock:
             return [item for item in self.items()["items"] if not item["discarded"]], self.journal.number
 
-    # Who is on which item, and who listens to events.
-
     def here(self, name: str) -> list[str]:
         now = time.monotonic()
         with self._lock:
@@ -524,16 +507,10 @@ class Session:
         if before != name:
             self.tell("here", {"author": author, "id": name})
 
-    def listen(self, listener: Callable[[str, dict[str, Any]], None]) -> Callable[[], None]:
-        """Call a function at every event; it must not block. Gives the function that ends this."""
+    def listen(self, listener: Callable[[str, dict[str, Any]], None]) -> None:
+        """Call a function at every event; it must not block."""
         with self._lock:
             self._listeners.append(listener)
-
-        def leave() -> None:
-            with self._lock:
-                self._listeners.remove(listener)
-
-        return leave
 
     def tell(self, kind: str, data: dict[str, Any]) -> None:
         with self._lock:
@@ -548,10 +525,8 @@ class Session:
             later = range(max(0, number) + 1, self.journal.number + 1)
             return _edit_events([records[number] for number in later])
 
-    # Files.
-
     def start(self) -> None:
-        """Begin to settle whenever nobody edits."""
+        """Start a thread that settles after each pause without edits."""
         self._settler = threading.Thread(target=self._settle_when_idle, name="settle", daemon=True)
         self._settler.start()
         self._listener.start(self.editable.names())
@@ -586,7 +561,7 @@ class Session:
             self._lines.clear()
 
     def _settle_or_say(self) -> bool:
-        """Settle, or say once why the files can't be written; whether they were."""
+        """Settle, or log once why the files can't be written; returns whether they were."""
         try:
             self.settle()
         except (OSError, DailytalkError) as error:
@@ -609,7 +584,7 @@ class Session:
                 self._last_edit = time.monotonic() + 10
 
     def _catch_up(self) -> None:
-        """Take in the records of the journal that are new here."""
+        """Read the new records of the journal."""
         for number in range(self._seen + 1, self.journal.number + 1):
             record = self.journal.records[number]
             known = self._known.setdefault(record["item"], _Known())
@@ -619,21 +594,20 @@ class Session:
             self._seen = number
 
     def _refuse_unknown(self, name: str) -> None:
-        """Raise BadInput for what is no item: no path is made of a name that is not looked up first."""
+        """Raise BadInput if a name is no item: no path is made of a name that is not looked up first."""
         if not (name in self._known or name in (self._listed or ()) or name in self.editable.names()):
             raise BadInput(f"there is no item {name[:200]!r}", "reload the page")
 
-    def _held(self, name: str) -> _Held:
+    def _held(self, name: str) -> Laid:
         if name in self._lines:
             self._lines.move_to_end(name)
             return self._lines[name]
         self._refuse_unknown(name)
         known = self._known.get(name)
         if known:
-            laid = settling.laid_edits(self.editable, name, known.records)
-            held = _Held(laid.lines, laid.open)
+            held = settling.laid_edits(self.editable, name, known.records)
         else:
-            held = _Held(self.editable.lines(name), [])
+            held = Laid(self.editable.lines(name), [])
         self._lines[name] = held
         while len(self._lines) > HELD_ITEMS:
             self._lines.popitem(last=False)
@@ -642,8 +616,6 @@ class Session:
     def _fields(self, name: str) -> dict[str, Any]:
         known = self._known.get(name)
         return _FIELDS | (known.fields if known else {})
-
-    # The list.
 
     def _entry(self, name: str, summary: Mapping[str, Any] | None) -> dict[str, Any]:
         seconds = self.editable.seconds(name)
@@ -671,8 +643,6 @@ class Session:
             if name in self._listed:
                 self._listed[name] |= self._fields(name)
 
-    # Suspects, which are found in the background.
-
     def _look(self, name: str) -> tuple[Lines, editable.SoundStretch, float]:
         with self._lock:
             lines = self._held(name).lines
@@ -698,7 +668,7 @@ class Session:
             self.tell("item", {key: entry[key] for key in ("id", "duration", "suspects", *_LISTED)})
 
     def ask(self, name: str, key: str, what: str, tag: str | None = None) -> Proposal:
-        """What the stages say of a line now; `tag` replaces its own. Raises DailytalkError."""
+        """Return the stages' current result for a line; `tag` replaces its own. Raises DailytalkError."""
         with self._lock:
             held = self._held(name)
             stretch, offset = self.editable.stretch(name), self.editable.offset(name)
@@ -712,7 +682,7 @@ class Session:
         return ask_again(asked, what)
 
     def _lines_before(self, name: str) -> Lines:
-        """The lines that a discarded item had, where discarding took them out of their file."""
+        """The lines of an item before it was discarded, if that took them out of their file."""
         for record in reversed(self._known[name].records if name in self._known else ()):
             if record["after"].get("discarded"):
                 return {key: line for key, line in record["before"].get("lines", {}).items() if line}
@@ -726,7 +696,7 @@ _UNKNOWN |= {"buckets": {}, "suspects": [], "whole": ""}
 
 
 def _folded(text: str) -> str:
-    """A text as it is searched: without case, and in one Unicode form."""
+    """A text for searches: without case, and in one Unicode form."""
     return unicodedata.normalize("NFKC", text).casefold()
 
 
@@ -773,7 +743,7 @@ def _edit_events(records: Sequence[Record]) -> list[tuple[str, dict[str, Any]]]:
     ]
 
 
-#: Fields of a line that people edit: whether an edit can be taken back depends on them.
+#: Fields of a line that people edit: an edit can be undone if they are unchanged since.
 _EDITED_FIELDS = frozenset({"channel", "speaker", "start", "end", "text", "tag", "vad", "features"})
 
 

@@ -1,4 +1,4 @@
-"""Opening a folder that people edit, writing its edits into its files, and reading it with those that are pending.
+"""Opening a folder that people edit, writing its edits into its files, and reading it with pending edits.
 
 Reading writes nothing.
 """
@@ -67,7 +67,7 @@ def edited_root(path: Path) -> Path:
 
 
 def settle(folder: Path) -> None:
-    """Write the edits of a folder that are not in its files yet. Nothing is opened in a folder without any.
+    """Write the edits of a folder that are not in its files yet. Nothing is opened in a folder without edits.
 
     The caller holds the folder. Raises DailytalkError if the disk refuses, or the journal is damaged.
     """
@@ -88,7 +88,7 @@ def settle(folder: Path) -> None:
 
 
 def edits_by_file(editable: Editable, records: Iterable[Record]) -> dict[str, dict[str, list[Record]]]:
-    """The records that change lines, by file and item; those of files that lead out of the folder are left out."""
+    """The records that change lines, by file and item, except those of files that lead out of the folder."""
     files: dict[str, dict[str, list[Record]]] = {}
     for record in records:
         if record["before"].get("lines"):
@@ -147,7 +147,7 @@ def settle_edits(editable: Editable, journal: EditJournal) -> None:
 
 
 def _changed(editable: Editable, items: Mapping[str, Sequence[Record]]) -> dict[str, Lines]:
-    """The lines that items of a file get by their edits, where the file has others."""
+    """The new lines of items of a file, if the file has others."""
     changed: dict[str, Lines] = {}
     for name, records in items.items():
         with suppress(BadInput):  # its file has lost it: its edits are open
@@ -158,7 +158,7 @@ def _changed(editable: Editable, items: Mapping[str, Sequence[Record]]) -> dict[
 
 
 def _states(moves: Iterable[Record]) -> dict[str, bool]:
-    """By item whether it is discarded at last."""
+    """Whether each item is discarded in the end."""
     return {record["item"]: bool(record["after"]["discarded"]) for record in moves}
 
 
@@ -186,9 +186,9 @@ def pending_file(path: Path, folder: Path) -> Readable | None:
 
 
 def journal_moves(path: Path) -> dict[Path, Path]:
-    """Where files of a folder of clips are that its journal discards or puts back, with the places for them.
+    """The files of a folder of clips that its journal discards or restores, with their new paths.
 
-    They are where they were until `review` or `reindex` moves them. Raises BadInput for a damaged journal.
+    They stay in their old paths until `review` or `reindex` moves them. Raises BadInput for a damaged journal.
     """
     root = edited_root(path).absolute()
     pending = _pending(root) if has_journal(root) else None
@@ -196,13 +196,13 @@ def journal_moves(path: Path) -> dict[Path, Path]:
 
 
 def _pending(root: Path) -> PendingEdits | None:
-    """What the files of a folder lack; None if they have all edits."""
+    """The edits that the files of a folder lack; None if they have all."""
     with _READING:
         # Files are replaced, never written in place: then the folder changes, too.
         return _pending_now(root, signature_of(root / JOURNAL), signature_of(root))
 
 
-#: Recordings are read side by side, and what is pending is said once.
+#: Recordings are read in parallel, and pending edits are reported once.
 _READING = threading.Lock()
 
 
@@ -231,7 +231,7 @@ def _pending_now(root: Path, *_: tuple[int, int, int] | None) -> PendingEdits | 
 
 
 def in_file(editable: Editable, name: str) -> Lines:
-    """The lines of an item as its file has them; none of one that is not there."""
+    """The lines of an item in its file; none if it has none."""
     try:
         return editable.lines(name)
     except BadInput:
@@ -250,7 +250,7 @@ def laid_edits(editable: Editable, name: str, records: Sequence[Record]) -> Laid
 
 
 def bounds(editable: Editable, name: str, lines: Lines, records: Iterable[Record], tags: Collection[str]) -> Item:
-    """What an edit of an item must keep to; `lines` and `records` are those that it has now."""
+    """The limits of an edit of an item; `lines` and `records` are its current ones."""
     offset = editable.offset(name)
     try:
         seconds = editable.stretch(name).seconds

@@ -1,7 +1,7 @@
 """The sound of an item for a browser: a WAV that is made as it is read, and its peaks.
 
-No browser seeks exactly in every format that recordings have, but all do in a WAV. Only the samples that are asked
-for are decoded. The peaks of a long stretch are made once, in the background, and then cut from that.
+No browser seeks exactly in every format of recordings, but all do in a WAV. Only the requested samples are
+decoded. The peaks of a long item are computed once, in the background, and then cut from that.
 """
 
 import struct
@@ -26,14 +26,14 @@ EXACT_SECONDS = 150.0
 #: Peaks of the whole of an item, a second, and items of which they are held.
 OVERVIEW_RATE, HELD_OVERVIEWS = 50, 8
 
-#: Peaks that may be asked for at once.
+#: The most peaks of a request.
 MOST_PEAKS = 20_000
 
 Peaks = NDArray[np.int8]
 
 
 class Wav(NamedTuple):
-    """A 16-bit WAV of an item: its header, and where its samples are."""
+    """A 16-bit WAV of an item: its header, and the position of its samples."""
 
     header: bytes
     stretch: SoundStretch

@@ -1,4 +1,4 @@
-"""How far a review is, and who would be on which side of a division."""
+"""The progress of a review, and the items on each side of a division."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,12 +15,12 @@ WAYS_TO_DIVIDE = ("speaker", "sentence", "length")
 #: Warnings of one kind that are shown.
 MOST_WARNINGS = 20
 
-#: Actions that correct something; the others say what somebody thinks of an item.
+#: Actions that correct nothing: they record a person's decision on an item.
 _NO_CORRECTIONS = frozenset({"reviewed", "side", "undo", "redo", "discard", "restore"})
 
 
 def progress_of(items: Sequence[Mapping[str, Any]], records: Iterable[Record]) -> dict[str, Any]:
-    """What was reviewed and discarded, and what each person has done."""
+    """The reviewed and discarded items, and the work of each person."""
     kept = [item for item in items if not item["discarded"]]
     seconds = {item["id"]: item["duration"] or 0.0 for item in items}
     by_author: dict[str, Counter[str]] = defaultdict(Counter)
@@ -65,7 +65,7 @@ def proposed(items: Sequence[Mapping[str, Any]], by: str, share: float, seed: in
 
 
 def division_of(items: Sequence[Mapping[str, Any]], side: Mapping[str, str]) -> dict[str, Any]:
-    """A division as the page shows it: the items of each side, how they balance, and what is on both."""
+    """A division as the page shows it: the items of each side, their balance, and the overlap."""
     seconds = _seconds(items)
     by_side = {name: [item for item in items if side.get(item["id"]) == name] for name in ("train", "validation")}
     balance: dict[str, Any] = {}
@@ -125,7 +125,7 @@ def _sentence(item: Mapping[str, Any]) -> str:
 
 
 def _sentences(item: Mapping[str, Any]) -> list[str]:
-    """The text of an item of one line, as it is compared; several lines are hardly said twice alike."""
+    """The text of an item of one line, for comparison; several lines are hardly said twice alike."""
     return [sentence] if item["n_lines"] == 1 and (sentence := _sentence(item)) else []
 
 

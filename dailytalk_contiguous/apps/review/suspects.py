@@ -1,7 +1,7 @@
-"""What may be wrong with an item by its sound: words where nothing sounds, speech without words, clipping.
+"""Possible errors of an item by its sound: words without sound, speech without words, clipping.
 
 Suspects by text are known at once (`apps.review.editable`). Suspects by sound are found in the background, one
-item after another, first those that somebody looks at; nothing waits for them.
+item after another, the opened ones first; nothing waits for them.
 """
 
 import threading
@@ -26,7 +26,7 @@ CLIPPED = 0.001
 #: Seconds of speech without words that are worth a look, and the mean probability that it is speech.
 LONG_SPEECH, LIKELY_SPEECH = 0.8, 0.6
 
-#: Seconds that a word may be off its sound: the recogniser's frames, and a consonant too soft to be measured.
+#: Seconds that a word may differ from its sound: the recogniser's frames, and a consonant too soft to be measured.
 _OFF = 0.08
 
 #: Items whose sound is remembered.
@@ -36,14 +36,14 @@ Suspect = dict[str, Any]
 
 
 class HeardItem(NamedTuple):
-    """Of each channel of an item: the spans in which anything sounds, and the share of clipped samples."""
+    """The audible spans of each channel of an item, and its share of clipped samples."""
 
     audible: list[list[tuple[float, float]]]
     clipping: list[float]
 
 
 def heard_in(stretch: SoundStretch) -> HeardItem:
-    """Listen to an item once. Raises BadInput as `core.audio.blocks` does."""
+    """Measure an item once. Raises BadInput as `core.audio.blocks` does."""
     info = probe(stretch.audio)
     meters = [SideMeter(info.sample_rate, stretch.seconds) for _ in range(info.channels)]
     for block in blocks(stretch.audio, stretch.start, stretch.seconds):
@@ -56,7 +56,7 @@ def heard_in(stretch: SoundStretch) -> HeardItem:
 def sound_suspects(
     lines: Mapping[str, SpokenLine], heard: HeardItem, stretch: SoundStretch, offset: float
 ) -> tuple[list[Suspect], dict[str, list[Suspect]]]:
-    """Suspects of an item and of its lines by their ids; `offset` is where it begins in the file, in seconds."""
+    """Suspects of an item and of its lines by their ids; `offset` is its start in the file, in seconds."""
     suspects: list[Suspect] = []
     of_line: dict[str, list[Suspect]] = {}
     for channel, share in enumerate(heard.clipping):
@@ -92,9 +92,9 @@ def sound_suspects(
 
 
 class Listener:
-    """Listens to items in the background; `on_suspects` gets the id of each whose suspects are known.
+    """Analyses items in the background; `on_suspects` gets the id of each whose suspects are known.
 
-    `look` gives the lines, the sound and the offset of an item, and raises BadInput for one without a sound.
+    `look` returns the lines, the sound and the offset of an item, and raises BadInput for one without a sound.
     """
 
     def __init__(
@@ -110,21 +110,21 @@ class Listener:
         self._thread: threading.Thread | None = None
 
     def start(self, names: Iterable[str]) -> None:
-        """Begin, with items in this order."""
+        """Start with items in this order."""
         with self._ready:
             self._waiting |= dict.fromkeys(names)
         self._thread = threading.Thread(target=self._work, name="listen", daemon=True)
         self._thread.start()
 
     def first(self, name: str) -> None:
-        """Listen to an item next: somebody looks at it, or has changed it."""
+        """Analyse an item next: a person opened or changed it."""
         with self._ready:
             self._waiting[name] = None
             self._waiting.move_to_end(name, last=False)
             self._ready.notify()
 
     def end(self) -> None:
-        """Stop after the item in hand."""
+        """Stop after the current item."""
         with self._ready:
             self._ended = True
             self._waiting.clear()

@@ -1,4 +1,4 @@
-"""What can only be listened to: versions, mixes, finished corpora and conversations without a transcript."""
+"""Items that can only be listened to: versions, mixes, finished corpora, conversations without a transcript."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path

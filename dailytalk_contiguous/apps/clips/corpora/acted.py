@@ -9,12 +9,6 @@ from dailytalk_contiguous.core.documents import utf8_text
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import Row
 
-# RAVDESS: 24 actors speak and sing two sentences, in two strengths of up to eight emotions.
-#
-# All labels of a clip are in its name. The same performances are distributed as videos, of which only the
-# audio-only files are used: the sound is the same, and a video would be decoded by another program.
-
-
 #: The corpus's own word for each code, and ours.
 RAVDESS_EMOTIONS = {
     "01": ("neutral", "neutral"),
@@ -39,7 +33,12 @@ _SUNG = ("neutral", "calm", "happy", "sad", "angry", "fearful")
 
 
 class Ravdess(common.Corpus):
-    """Speech and song of RAVDESS. `label` is the word that its makers give for the code of the emotion."""
+    """Speech and song of RAVDESS: two sentences in two strengths of up to eight emotions.
+
+    All labels of a clip are in its name; `label` is the word of its makers for the code of the emotion. The same
+    performances are distributed as videos, of which only the audio-only files are used: the sound is the same, and
+    a video would be decoded by another program.
+    """
 
     NAME = "ravdess"
     ABOUT = common.About(
@@ -128,13 +127,6 @@ def read_ravdess_name(file: common.FoundFile) -> Row:
     }
 
 
-# SAVEE: four men say 15 sentences in each of six emotions, and 30 neutral ones.
-#
-# A name has the number of a sentence but not its text, so text is null unless the user put a file with it
-# beside the clip. Some sentences are said in several emotions, which the names don't show either: a split by
-# `sentence` keeps speakers' versions of one number together, not the same words in two emotions.
-
-
 SAVEE_EMOTIONS = {
     "a": "angry",
     "d": "disgusted",
@@ -150,7 +142,12 @@ _SAVEE_NAME = re.compile(r"(?:([A-Z]{2})_)?([a-z]{1,2})(\d\d)")
 
 
 class Savee(common.Corpus):
-    """Clips of SAVEE as `DC_a01.wav` or `AudioData/DC/a01.wav`; `label` is the letters in the name."""
+    """Clips of SAVEE as `DC_a01.wav` or `AudioData/DC/a01.wav`; `label` is the letters in the name.
+
+    A name has the number of a sentence but not its text, so text is null unless the user put a file with it beside
+    the clip. Some sentences are said in several emotions, which the names don't show either: a split by `sentence`
+    keeps speakers' versions of one number together, not the same words in two emotions.
+    """
 
     NAME = "savee"
     ABOUT = common.About(
@@ -183,7 +180,7 @@ class Savee(common.Corpus):
 
 
 def read_savee_name(file: common.FoundFile) -> Row:
-    """Columns from the name, or from the folder and the name. Raises BadInput, naming a code that is unknown."""
+    """Columns from the name, or from the folder and the name. Raises BadInput that names an unknown code."""
     match = _SAVEE_NAME.fullmatch(file.pure.stem)
     if match is None:
         raise BadInput(f"its name {file.pure.name!r} is not like DC_a01.wav or DC/a01.wav", "rename it")
@@ -205,12 +202,6 @@ def read_savee_name(file: common.FoundFile) -> Row:
         "emotion": emotion,
         "label": letters,
     }
-
-
-# TESS: two actresses say 200 words in the carrier phrase "Say the word …" in seven emotions.
-#
-# The name of a file has all labels; the folders, which are spelt in several ways, are only checked against it.
-# One file has lost a letter in its name, and is read as its folder and its neighbours imply.
 
 
 #: By the word in the file's name; `ps` is pleasant surprise.
@@ -235,7 +226,11 @@ _SURPRISES = ("pleasant_surprise", "pleasant_surprised")
 
 
 class Tess(common.Corpus):
-    """Clips of TESS; `label` is the word in the file's name."""
+    """Clips of TESS, "Say the word …"; `label` is the word in the file's name.
+
+    The name of a file has all labels; the folders, which are spelt in several ways, are only checked against it.
+    One file has lost a letter in its name, and is read as its folder and its neighbours imply.
+    """
 
     NAME = "tess"
     ABOUT = common.About(

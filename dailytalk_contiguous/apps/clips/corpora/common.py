@@ -1,4 +1,13 @@
-"""What expressive corpora have in common: their tree of files, their tables, and what was counted in them."""
+"""The base of all expressive corpora: their files, their tables, and their published counts.
+
+Nothing is unpacked: a file in an archive is read on demand, so that neither the disk nor memory holds a corpus
+twice. Unreadable files are listed too, because an importer has to account for every file; only hidden names that
+are no audio, and files that macOS and Windows leave behind, are skipped. An archive may be hostile: the unpacked
+size is limited, and members that lead out of it, that are links or encrypted, are rejected.
+
+A table that is damaged stops the import, unlike a damaged clip: without it every label would be missing, and the
+user can fix one file.
+"""
 
 import fnmatch
 import hashlib
@@ -30,18 +39,13 @@ from dailytalk_contiguous.sources.recordings import LARGEST, is_recording
 from dailytalk_contiguous.sources.transcribed import identity_of
 from dailytalk_contiguous.store.files import COPY_IT, LINK_OUT, leads_out
 
-# Published counts of a corpus, and their differences from what was read.
-#
-# A part of a corpus is not an error (users download one archive of two, or hold out a speaker), but it has to
-# be reported: a corpus that lost a tenth of its clips on the way looks like any other once it is a dataset.
-
 
 @dataclass(frozen=True)
 class PublishedCounts:
-    """What the makers of a corpus say is in it (or in a `part` of it, such as its songs).
+    """The contents of a corpus (or of a `part` of it, such as its songs) by its makers' count.
 
-    `labels` counts clips by the corpus's own label, where that is known. Several of one part are releases: what
-    was read is compared with the one that is nearest in size.
+    `labels` counts clips by the corpus's own label, if that is known. Several of one part are releases: the rows
+    are compared with the release that is nearest in size.
     """
 
     clips: int
@@ -55,8 +59,10 @@ class PublishedCounts:
 def count_differences(
     corpus: str, published: Iterable[PublishedCounts], rows_of_parts: Iterable[tuple[str, dict[str, Any]]]
 ) -> list[str]:
-    """Sentences on how rows differ from published counts; an empty list if they don't.
+    """Return sentences on how rows differ from published counts; an empty list if they don't.
 
+    A part of a corpus is not an error (users download one archive of two, or hold out a speaker), but it has to be
+    reported: a corpus that lost a tenth of its clips on the way looks like any other once it is a dataset.
     `rows_of_parts` are pairs of a row's part and the row. Rows with a `problem` count as missing, and are
     reported.
     """
@@ -98,14 +104,6 @@ def _of_part(name: str, published: PublishedCounts, rows: list[dict[str, Any]]) 
     return sentences
 
 
-# The files of a corpus as it was distributed: a folder at any depth, zip archives in it, or one zip archive.
-#
-# Nothing is unpacked: a file in an archive is read on demand, so that neither the disk nor memory holds a corpus
-# twice. Unreadable files are listed too, because an importer has to account for every file; only hidden names that
-# are no audio, and files that macOS and Windows leave behind, are skipped. An archive may be hostile: the unpacked
-# size is limited, and members that lead out of it, that are links or encrypted, are rejected.
-
-
 #: Bytes. A pointer is shorter than this by its specification.
 _LONGEST_POINTER = 1024
 
@@ -143,7 +141,7 @@ class FoundFile:
         return PurePosixPath(self.name)
 
     def read(self) -> bytes:
-        """All its bytes. Raises BadInput, also for more than `LARGEST`, and a Git LFS pointer in its place."""
+        """Return all its bytes. Raises BadInput, also for more than `LARGEST`, and for a Git LFS pointer."""
         self.check()
         content = io.BytesIO()
         try:
@@ -170,7 +168,7 @@ class FoundFile:
             raise BadInput(self.problem, self.remedy)
 
     def audio(self) -> dict[str, Any]:
-        """A `{"bytes", "path"}` struct: a file's path, the bytes of what is in an archive. Raises BadInput."""
+        """A `{"bytes", "path"}` struct: a file's path, or the bytes of a file in an archive. Raises BadInput."""
         if self.archive is not None:
             return {"bytes": self.read(), "path": None}
         self.check()
@@ -190,7 +188,7 @@ class Tree:
     files: tuple[FoundFile, ...]
 
     def named(self, name: str) -> FoundFile | None:
-        """The file of this base name (capitals aside) that is least deep; None if there is none."""
+        """Return the file of this base name, in any case, that is least deep; None if there is none."""
         same = [file for file in self.files if file.pure.name.casefold() == name.casefold()]
         return min(same, key=lambda file: (len(file.pure.parts), file.name), default=None)
 
@@ -225,7 +223,7 @@ def stamp(source: Path) -> str:
 def _walk(folder: Path) -> Iterator[FoundFile]:
     """Every file of a folder at any depth, never twice through one folder.
 
-    Hidden names are left out, except what is called like a recording: that is listed with a `problem`.
+    Hidden names are left out, except those of recordings, which are listed with a `problem`.
     """
     visited: set[str] = set()
     barred: list[OSError] = []
@@ -255,7 +253,7 @@ def _walk(folder: Path) -> Iterator[FoundFile]:
 
 
 def on_disk(path: Path, name: str) -> FoundFile:
-    """A file of a disk, with a `problem` if it can't be read."""
+    """A file on a disk, with a `problem` if it can't be read."""
     try:
         size = path.stat().st_size
     except OSError as error:
@@ -266,7 +264,6 @@ def on_disk(path: Path, name: str) -> FoundFile:
 
 
 def _entries(file: FoundFile, stack: ExitStack) -> Iterator[FoundFile]:
-    """A file itself, or the files in it if it is an archive."""
     suffix = file.pure.suffix.lower()
     if suffix == ".zip" and not file.problem:
         yield from _members(file, f"{file.name}/", stack)
@@ -307,7 +304,6 @@ def _members(file: FoundFile, prefix: str, stack: ExitStack) -> Iterator[FoundFi
 
 
 def _refused(member: zipfile.ZipInfo) -> str | None:
-    """Why a member of an archive is not read; None if it may be."""
     parts = member.filename.replace("\\", "/").split("/")
     if ".." in parts or not parts[0] or parts[0][1:2] == ":":
         return "its name leads out of the archive"
@@ -322,12 +318,6 @@ def _refused(member: zipfile.ZipInfo) -> str | None:
 
 def _is_litter(name: str) -> bool:
     return name.startswith(".") or name in _LITTER
-
-
-# Tables and texts of a corpus.
-#
-# A table that is damaged stops the import, unlike a damaged clip: without it every label would be missing, and
-# the user can fix one file.
 
 
 Value = TypeVar("Value")
@@ -347,7 +337,7 @@ def read_table(table: FoundFile, columns: Sequence[str]) -> list[dict[str, str]]
 
 
 def by_clip(table: FoundFile, lines: Iterable[dict[str, str]], column: str) -> dict[str, dict[str, str]]:
-    """Lines by what their column says. Raises DailytalkError where two lines say different things of one clip."""
+    """Return lines by the value of a column. Raises DailytalkError if two lines differ on one clip."""
     lines_by_clip: dict[str, dict[str, str]] = {}
     for line in lines:
         if lines_by_clip.setdefault(line[column], line) != line:
@@ -372,15 +362,8 @@ def known(table: Mapping[str, Value], code: str, what: str, where: str = "") -> 
     return table[code]
 
 
-# The base of all corpora: a `datasets` builder whose rows account for every file.
-#
-# A file is a row, a row with a `problem`, or of a kind that the corpus is known to have beside its audio; a
-# corpus only interprets file names and tables. A name that doesn't fit rejects the file rather than
-# being guessed at, because a wrong emotion is hard to notice in the dataset.
-
-
 #: Columns of a row from a file's name and the tables, among them `clip`, its name in the corpus.
-#: Raises BadInput for what does not fit.
+#: Raises BadInput for names and entries that don't fit.
 Reader = Callable[[FoundFile], Row]
 
 #: Names, in lower case, of documents that any corpus may have.
@@ -391,7 +374,7 @@ _NOTHING: Row = dict.fromkeys(CLIP)
 
 @dataclass(frozen=True)
 class About:
-    """A corpus as its makers describe it. `licence` is an SPDX identifier, or a LicenseRef where there is none."""
+    """The description of a corpus by its makers. `licence` is an SPDX identifier, or a LicenseRef without one."""
 
     title: str
     description: str
@@ -414,9 +397,12 @@ class CorpusConfig(datasets.BuilderConfig):
 
 
 class Corpus(datasets.GeneratorBasedBuilder):
-    """Rows of one corpus: `Ravdess(source="ravdess").as_streaming_dataset("train")`.
+    """A `datasets` builder of one corpus: `Ravdess(source="ravdess").as_streaming_dataset("train")`.
 
-    There is one split for `datasets`; splits that a corpus publishes are in the column `official_split`.
+    Its rows account for every file: a file is a row, a row with a `problem`, or of a kind that the corpus is known
+    to have beside its audio; a corpus only interprets file names and tables. A name that doesn't fit rejects the
+    file rather than being guessed at, because a wrong emotion is hard to notice in the dataset. There is one split
+    for `datasets`; splits that a corpus publishes are in the column `official_split`.
     """
 
     BUILDER_CONFIG_CLASS = CorpusConfig
@@ -424,10 +410,10 @@ class Corpus(datasets.GeneratorBasedBuilder):
     NAME: ClassVar[str]
     ABOUT: ClassVar[About]
     PUBLISHED: ClassVar[tuple[PublishedCounts, ...]] = ()
-    #: Where everybody gets it; None where its home page wants more, such as signed terms.
+    #: Its public download; None if its home page requires more, such as signed terms.
     DOWNLOAD: ClassVar[Download | None] = None
     SIGNED: ClassVar[bool] = False
-    #: What its training and validation clips don't share by default, of `core.sampling.WAYS`.
+    #: Property that training and validation clips don't share by default, of `core.sampling.WAYS`.
     SPLIT: ClassVar[str] = "speakers"
     #: Endings of the files that `reader` is asked about.
     SUFFIXES: ClassVar[tuple[str, ...]] = (".wav",)
@@ -444,7 +430,6 @@ class Corpus(datasets.GeneratorBasedBuilder):
 
     @classmethod
     def about(cls) -> datasets.DatasetInfo:
-        """Description, citation, home page, licence and features."""
         facts = cls.ABOUT
         return datasets.DatasetInfo(
             description=facts.description,
@@ -461,7 +446,7 @@ class Corpus(datasets.GeneratorBasedBuilder):
 
     @classmethod
     def rows(cls, config: Any) -> Iterator[Row]:
-        """The rows of a source, in order of name; bytes of archived audio are read when it is their row's turn.
+        """Yield the rows of a source, in order of name; archived audio is read when its row is due.
 
         Raises DailytalkError if the source does not exist, holds nothing of a corpus, or has damaged tables.
         """
@@ -491,7 +476,7 @@ class Corpus(datasets.GeneratorBasedBuilder):
 
     @classmethod
     def row(cls, file: FoundFile, read: Reader, first: dict[str, str]) -> Row:
-        """The row of a file. `first` has the file of every good clip so far: a corpus is often there twice.
+        """The row of a file. `first` has the file of every good clip so far: many corpora hold clips twice.
 
         A good row is called by its clip, one with a `problem` by its file.
         """
@@ -523,7 +508,7 @@ class Corpus(datasets.GeneratorBasedBuilder):
 
     @classmethod
     def download(cls) -> Download:
-        """Where everybody gets it. Raises DailytalkError, with where to ask, if nobody does without asking."""
+        """Return the public download. Raises DailytalkError, with where to ask, if there is none."""
         if cls.DOWNLOAD is not None:
             return cls.DOWNLOAD
         why = "is given to those who sign its terms" if cls.SIGNED else "can't be downloaded by this command"
@@ -532,7 +517,7 @@ class Corpus(datasets.GeneratorBasedBuilder):
 
     @classmethod
     def part_of(cls, row: Row) -> str:
-        """Which part of the corpus, as counts are published, a row belongs to."""
+        """The part of the corpus, by which counts are published, that a row belongs to."""
         return ""
 
     @classmethod
@@ -572,7 +557,7 @@ def measured(file: FoundFile) -> Row:
 
 
 def existing(source: str) -> Path:
-    """The path of a source that is there. Raises DailytalkError."""
+    """Return the path of a source that exists. Raises DailytalkError."""
     if not source:
         raise DailytalkError("no source was given", "give the folder or the zip archive of the corpus")
     if not Path(source).exists():

@@ -1,7 +1,7 @@
-"""CREMA-D: 91 actors say twelve sentences in six emotions, and raters say what they heard.
+"""CREMA-D: 91 actors say twelve sentences in six emotions, and raters say which emotion they perceive.
 
-Both the intended and the perceived emotion are kept. Perceived is the vote of raters of the voice alone, because
-a dataset of speech has no faces in it; where two emotions got as many votes, that is `other`, with both letters in
+Both the intended and the perceived emotion are kept. Perceived is the vote of raters of the voice alone, because a
+dataset of speech has no faces in it; where two emotions got as many votes, that is `other`, with both letters in
 `perceived_label`.
 """
 
@@ -22,7 +22,7 @@ _REPOSITORY, _COMMIT = "CheyneyComputerScience/CREMA-D", "1658cd342dff90010aa843
 EMOTIONS = {"ANG": "angry", "DIS": "disgusted", "FEA": "fearful", "HAP": "happy", "NEU": "neutral", "SAD": "sad"}
 #: The raters' letters.
 VOTES = {"A": "angry", "D": "disgusted", "F": "fearful", "H": "happy", "N": "neutral", "S": "sad"}
-#: XX: the actors were given no level.
+#: XX: the actors had no level.
 LEVELS = {"LO": "low", "MD": "medium", "HI": "high", "XX": None}
 SENTENCES = {
     "IEO": "It's eleven o'clock.",
@@ -51,8 +51,11 @@ _VOICE_LINE = re.compile(r"1\d{5}")
 
 
 class VoteCount(NamedTuple):
-    """The letter that most raters chose (several with `:` between them), the share of them, the mean of the levels
-    that they gave, as a share of 100, and the share of raters by letter, where known."""
+    """The votes on a clip.
+
+    The letter that most raters chose (several with `:` between them), the share of them, the mean of their levels
+    as a share of 100, and the share of raters by letter, if known.
+    """
 
     letters: str
     agreement: float | None
@@ -62,7 +65,7 @@ class VoteCount(NamedTuple):
 
 @dataclass
 class CremaDConfig(common.CorpusConfig):
-    """Settings of `CremaD`. `agreed_only` rejects every clip in which raters did not hear what was intended."""
+    """Settings of `CremaD`. `agreed_only` rejects every clip whose perceived emotion is not the intended one."""
 
     agreed_only: bool = False
 
@@ -142,7 +145,7 @@ def read_crema_name(file: common.FoundFile, actors: dict[str, tuple[int, str]]) 
 
 
 def votes(tree: common.Tree) -> dict[str, VoteCount]:
-    """What raters of the voice alone heard in each clip: by tabulatedVotes.csv, or else by summaryTable.csv."""
+    """Return the votes of raters of the voice alone by clip: tabulatedVotes.csv, otherwise summaryTable.csv."""
     votes_by_clip: dict[str, VoteCount] = {}
     if summary := tree.named("summaryTable.csv"):
         lines = common.read_table(summary, ("FileName", "VoiceVote", "VoiceLevel"))
@@ -164,12 +167,9 @@ def votes(tree: common.Tree) -> dict[str, VoteCount]:
 
 
 def vote_shares(path: Path) -> dict[str, dict[str, float]]:
-    """The share of raters of the voice alone who heard each emotion, by the id of the clip (`crema_d/…`).
+    """Return the share of raters of the voice alone who chose each emotion, by clip id (`crema_d/…`).
 
-    Args:
-        path: tabulatedVotes.csv.
-
-    Raises DailytalkError for a table that can't be used.
+    `path` is tabulatedVotes.csv. Raises DailytalkError for a table that can't be used.
     """
     return {
         f"{CremaD.NAME}/{clip}": {VOTES[letter]: n / sum(numbers.values()) for letter, n in numbers.items() if n}
@@ -178,7 +178,7 @@ def vote_shares(path: Path) -> dict[str, dict[str, float]]:
 
 
 def _tabulated(table: common.FoundFile) -> Iterator[tuple[str, dict[str, int]]]:
-    """How many raters of the voice alone heard each letter of `VOTES` in each clip. Raises DailytalkError."""
+    """How many raters of the voice alone chose each letter of `VOTES` for each clip. Raises DailytalkError."""
     lines = [
         line for line in common.read_table(table, ("", "fileName", *VOTES)) if _VOICE_LINE.fullmatch(line[""])
     ]
@@ -192,7 +192,7 @@ def _tabulated(table: common.FoundFile) -> Iterator[tuple[str, dict[str, int]]]:
 
 
 def _level(line: dict[str, str], table: common.FoundFile) -> float:
-    """The level of 0 to 100 that raters gave the emotion they heard; of several emotions, their mean."""
+    """The level of 0 to 100 of the perceived emotion; the mean of several."""
     try:
         levels = [float(level) for level in line["VoiceLevel"].split(":")]
     except ValueError:

@@ -23,12 +23,6 @@ from dailytalk_contiguous.sources.folder import FolderConfig, no_conversation, r
 from dailytalk_contiguous.sources.recordings import find_recordings
 from dailytalk_contiguous.sources.transcribed import identity_of
 
-# DailyTalk as clips: two people act dialogues, with one file a turn.
-#
-# `metadata.json` has text, speaker, emotion and act of every turn. `DailyTalkConversations` arranges the same
-# turns out as stereo conversations; both read names and metadata here.
-
-
 #: Emotions of DailyDialog, whose labels DailyTalk inherits; "no emotion" is none of the other six.
 EMOTIONS = {
     "no emotion": "neutral",
@@ -71,12 +65,15 @@ class Turn:
 
     @property
     def clip(self) -> str:
-        """Its name in the corpus."""
+        """The name in the corpus."""
         return f"{self.number}_{self.speaker}_d{self.dialogue}"
 
 
 class DailyTalk(common.Corpus):
-    """Turns of DailyTalk; `label` is the emotion in the metadata."""
+    """Turns of DailyTalk as clips, one file a turn; `label` is the emotion in the metadata.
+
+    `metadata.json` has text, speaker, emotion and act of every turn.
+    """
 
     NAME = "dailytalk"
     ABOUT = ABOUT
@@ -105,7 +102,7 @@ class DailyTalk(common.Corpus):
 
 
 class Turns:
-    """Finds the `Turn` of a file by its name, metadata.json, and the text file beside it where that has no text.
+    """Finds the `Turn` of a file by its name, metadata.json, and the text file beside it if that has no text.
 
     Raises DailytalkError if the metadata are missing or damaged; a call raises BadInput for a turn that they don't
     have, or which they contradict.
@@ -165,33 +162,26 @@ def _optional(entry: Row, name: str) -> str | None:
     return None if entry.get(name) is None else str(entry[name])
 
 
-# DailyTalk as stereo conversations: the turns of a dialogue in their order, one speaker a channel.
-#
-# The turns were recorded one by one, so their times are unknown. They follow each other here as
-# turns do on the telephone, by a seeded draw from a published distribution; the seed and a dialogue's number
-# decide all of it, so that order and shards change nothing.
-
-
 #: Seconds from the end of a turn to the start of the other speaker's: mean and standard deviation of 19,754 floor
 #: transfers in Switchboard (Roberts, Torreira & Levinson 2015, Frontiers in Psychology 6:509). Its shape is taken
 #: for normal, which has no long tail of thoughtful silences.
 OFFSET_MEAN, OFFSET_DEVIATION = 0.187, 0.448
 
-#: Standard deviations beyond which a draw is thrown again.
+#: Standard deviations beyond which a draw is repeated.
 OFFSET_LIMIT = 2.0
 
-#: The share of the shorter of two turns by which they may overlap: no answer begins before half of what
+#: The share of the shorter of two turns by which they may overlap: no answer begins before half of the turn that
 #: it answers is said, and so no turn can reach its speaker's last one.
 MOST_OVERLAP = 0.5
 
-#: Which channel each speaker is heard on.
+#: The channel of each speaker.
 CHANNELS = {"0": "left", "1": "right"}
 
-#: A turn in a conversation, with what the corpus says of it.
+#: A turn in a conversation, with the corpus's labels.
 SAID = {"channel": STRING, "start": SECONDS, "end": SECONDS}
 SAID |= dict.fromkeys(("emotion", "label", "act", "topic"), STRING)
 
-#: What a source of conversations yields, and the labels of every turn.
+#: The columns of conversations, with the labels of every turn.
 CONVERSATION = Features({**SOURCE, "said": List(SAID)})
 
 
@@ -212,7 +202,12 @@ class ConversationsConfig(common.CorpusConfig):
 
 
 class DailyTalkConversations(common.Corpus):
-    """Conversations of DailyTalk, made when it is their turn; columns are those of `CONVERSATION`."""
+    """Conversations of DailyTalk, one speaker a channel; columns are those of `CONVERSATION`.
+
+    The turns were recorded one by one, so their times are unknown. They follow each other as turns do on the
+    telephone, by a seeded draw from a published distribution; the seed and a dialogue's number decide all of it,
+    so that order and shards change nothing.
+    """
 
     BUILDER_CONFIG_CLASS = ConversationsConfig
     NAME = "dailytalk_conversations"
@@ -285,7 +280,7 @@ def dailytalk_conversation(
 
 
 def starts(lengths: list[float], speakers: list[str], key: str) -> list[float]:
-    """When turns of these lengths begin, in seconds from 0.
+    """Return the starts of turns of these lengths, in seconds from 0.
 
     Another speaker's turn begins by a draw from the distribution above after the end of the last one, or before
     it; a speaker's own next turn never before. `key` seeds the draws.
@@ -307,7 +302,7 @@ def starts(lengths: list[float], speakers: list[str], key: str) -> list[float]:
 def _grouped(
     files: list[common.FoundFile], read: Turns, suffixes: tuple[str, ...]
 ) -> tuple[dict[str, dict[int, tuple[Turn, common.FoundFile]]], list[Row], dict[tuple[str, int], BadInput]]:
-    """Turns by dialogue and number, a row for each file that is no turn, and why, for those named like one."""
+    """Turns by dialogue and number, a row for each file that is no turn, and its error by dialogue and number."""
     dialogues: dict[str, dict[int, tuple[Turn, common.FoundFile]]] = {}
     unfit: dict[tuple[str, int], BadInput] = {}
     rejected = []
@@ -352,7 +347,6 @@ def _place_turns(
 
 
 def _mixed(placed: list[PlacedTurn], rate: int) -> bytes:
-    """A 16-bit stereo WAV of the turns."""
     samples = np.zeros((round(max(placed_turn.end for placed_turn in placed) * rate), 2), np.float32)
     for placed_turn in placed:
         turn_samples = read_at(placed_turn.file.audio(), rate).mean(axis=1)
@@ -369,14 +363,12 @@ def _blank(name: str, file: str) -> Row:
     return row | no_conversation(name, None, None)
 
 
-# DailyTalkContiguous as it is: stereo recordings with the words of the left channel, the baseline of reports.
-#
-# It has no labels. Its recordings are read as any folder of conversations is, but never cut, and one
-# without its alignment is rejected: recognised words would make another baseline.
-
-
 class DailyTalkContiguous(common.Corpus):
-    """Conversations of kyutai/DailyTalkContiguous, from a folder; columns are those of `core.schema.SOURCE`."""
+    """Conversations of kyutai/DailyTalkContiguous, from a folder; columns are those of `core.schema.SOURCE`.
+
+    It has no labels, and is the baseline of reports. Its recordings are read as any folder of conversations is,
+    but never cut, and one without its alignment is rejected: recognised words would make another baseline.
+    """
 
     NAME = "dailytalk_contiguous"
     ABOUT = common.About(

@@ -1,8 +1,8 @@
-"""What home pages of corpora give to everybody: which files, and how they come onto this disk, whole and checked.
+"""Public downloads of corpora: which files there are, and how they are fetched and checked.
 
-A file is written beside its place and renamed once its size and checksum are right, so that a stopped download
-goes on where it was, and a reader never meets half a file. Servers are hostile: nothing is read beyond what was
-promised, and no name leads out of the folder.
+A file is written beside its path and renamed once its size and checksum are right, so that a stopped download
+continues, and a reader never meets half a file. Servers are hostile: nothing is read beyond the promised size, and
+no name leads out of the folder.
 """
 
 import hashlib
@@ -58,16 +58,16 @@ class CorpusFile(NamedTuple):
 
 
 class Download(Protocol):
-    """Where a corpus is had."""
+    """The public download of a corpus."""
 
     def files(self) -> Sequence[CorpusFile]:
-        """What is to be fetched. Raises DailytalkError if nothing can be."""
+        """The files to fetch. Raises DailytalkError if none can be fetched."""
         ...
 
 
 @dataclass(frozen=True)
 class KnownFiles:
-    """Files whose sizes and checksums are known here."""
+    """Files whose sizes and checksums are known in advance."""
 
     listed: tuple[CorpusFile, ...]
 
@@ -77,7 +77,7 @@ class KnownFiles:
 
 @dataclass(frozen=True)
 class Dataverse:
-    """All open files of a dataset on a Dataverse server, which is asked for their checksums."""
+    """All open files of a dataset on a Dataverse server, which gives their checksums."""
 
     server: str
     identifier: str
@@ -143,10 +143,10 @@ class GitLfs:
 
 
 def fetch_all(files: Sequence[CorpusFile], folder: Path, on_file: Callable[[int, int], None]) -> int:
-    """Fetch what is not in a folder yet; `on_file` is called after each with the bytes that are there, and all.
+    """Fetch the files that are not in a folder yet, and return how many were fetched.
 
-    Returns how many files came. Raises DailytalkError for what a server doesn't give, or gives wrong; OSError as
-    the disk does.
+    `on_file` is called after each with the bytes that have arrived, and the total. Raises DailytalkError for what
+    a server doesn't deliver, or delivers wrong; OSError as the disk does.
     """
     import requests
 
@@ -164,7 +164,6 @@ def fetch_all(files: Sequence[CorpusFile], folder: Path, on_file: Callable[[int,
 
 
 def _fetch(session: "requests.Session", file: CorpusFile, folder: Path) -> bool:
-    """Fetch a file unless it is there; whether it came."""
     path = inside(folder, file.name)
     if path.is_file() and path.stat().st_size == file.size and _matches(path, file.checksum):
         return False
@@ -191,7 +190,7 @@ def _fetch(session: "requests.Session", file: CorpusFile, folder: Path) -> bool:
 
 
 def _more(session: "requests.Session", file: CorpusFile, part: Path, begun: int) -> float | None:
-    """Append what comes in one answer; gives the seconds that the server wants to be left alone."""
+    """Append the content of one answer; returns the seconds that the server asks to wait."""
     headers = {"Range": f"bytes={begun}-"} if begun else {}
     with _passing(), _answer(session, file.address, headers) as response:
         if response.status_code == 416 or (
@@ -211,7 +210,6 @@ def _more(session: "requests.Session", file: CorpusFile, part: Path, begun: int)
 
 
 def _document(address: str) -> bytes:
-    """A small file, in memory. Raises DailytalkError if it can't be had."""
     import requests
 
     with requests.Session() as session:
@@ -254,7 +252,6 @@ def _passing() -> Iterator[None]:
 
 
 def _pieces(response: "requests.Response", most: int) -> Iterator[bytes]:
-    """What comes of an answer, at most so many bytes."""
     while most > 0 and (piece := response.raw.read(min(_PIECE, most), decode_content=False)):
         interrupts.check_interrupt()
         most -= len(piece)
@@ -262,7 +259,7 @@ def _pieces(response: "requests.Response", most: int) -> Iterator[bytes]:
 
 
 def _refused(response: "requests.Response", what: str) -> float | None:
-    """Seconds to wait before another try. Raises DailytalkError for a status that won't pass."""
+    """Seconds to wait before another try. Raises DailytalkError for a permanent status."""
     if response.status_code in (408, 429) or response.status_code >= 500:
         return min(retry_after(response.headers.get("Retry-After")) or 1.0, 60.0)
     raise DailytalkError(

@@ -1,8 +1,8 @@
 """ESD: ten Mandarin and ten English speakers say the same 350 texts in five emotions.
 
 The folder of a clip names its emotion, and the speaker's text file has its words. These files are in four
-encodings, with tabs, spaces or nothing between text and emotion, so they are read leniently; what folder, number
-and text file say of one clip must agree, or it is rejected.
+encodings, with tabs, spaces or nothing between text and emotion, so they are read leniently; folder, number and
+text file must agree on a clip, or it is rejected.
 """
 
 import codecs
@@ -17,7 +17,7 @@ from dailytalk_contiguous.core.schema import Row
 
 #: By the name of the folder, in the order in which the clips are numbered: 350 of each.
 EMOTIONS = {"Neutral": "neutral", "Angry": "angry", "Happy": "happy", "Sad": "sad", "Surprise": "surprised"}
-#: How the text files write them: in English, or in Chinese for the Mandarin speakers.
+#: The emotions in the text files: in English, or in Chinese for the Mandarin speakers.
 WRITTEN = {name.casefold(): name for name in EMOTIONS} | {
     "中立": "Neutral",
     "生气": "Angry",
@@ -143,7 +143,7 @@ def decode(file: FoundFile) -> str:
 
 
 def read_lines(text: str, name: str) -> dict[str, EsdLine]:
-    """Lines by the clip's id. Raises BadInput if two different ones are of the same clip."""
+    """Lines by the clip's id. Raises BadInput if two different lines are of the same clip."""
     lines: dict[str, EsdLine] = {}
     for number, raw in enumerate(text.splitlines(), 1):
         parts = raw.split(maxsplit=1)
@@ -156,7 +156,7 @@ def read_lines(text: str, name: str) -> dict[str, EsdLine]:
 
 
 def _line(rest: str) -> EsdLine:
-    """Text and emotion of what follows the id: with a tab between them, with a space, or without an emotion."""
+    """Text and emotion of the rest of a line: with a tab between them, with a space, or without an emotion."""
     fields = [field.strip() for field in rest.split("\t") if field.strip()]
     if len(fields) > 1:
         return EsdLine(" ".join(" ".join(fields[:-1]).split()), fields[-1])

@@ -1,4 +1,4 @@
-"""MSP-Podcast: turns of real podcasts, with the emotion that most raters heard and three attributes on 1 to 7.
+"""MSP-Podcast: turns of real podcasts, with the emotion that most raters chose and three attributes on 1 to 7.
 
 The speech is not acted, so the label of a turn is both its emotion and the perceived one. Labels of the third test
 set are not published: its audio is rejected, as is any clip without a line in the table.
@@ -94,7 +94,7 @@ class MspPodcast(common.Corpus):
 
 
 def read_line(clip: str, line: dict[str, str]) -> Row:
-    """The columns of a line of the table. Raises BadInput, naming a code or a number that can't be."""
+    """The columns of a line of the table. Raises BadInput that names an invalid code or number."""
     emotion = common.known(EMOTIONS, line["EmoClass"], "emotion", TABLE)
     speaker = line["SpkrID"].strip()
     return {

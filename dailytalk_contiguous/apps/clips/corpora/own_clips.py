@@ -1,7 +1,7 @@
-"""Clips of one's own: short recordings of one speaker each, with their texts in a whisper.json, or none.
+"""The user's own clips: short recordings of one speaker each, with their texts in a whisper.json, or none.
 
-What tools for voice cloning keep, and what `dailytalk split` and `dailytalk transcribe` write. Nobody published
-it, so there is nothing to count, and a clip without a text is no fault: it is recognised.
+Tools for voice cloning keep such folders, and `dailytalk split` and `dailytalk transcribe` write them. They are
+not published, so there is nothing to count, and a clip without a text is no fault: it is recognised.
 """
 
 import re
@@ -22,7 +22,7 @@ from dailytalk_contiguous.sources.recordings import identities
 from dailytalk_contiguous.store.edit_journal import pending_moves, with_pending_edits
 from dailytalk_contiguous.store.files import refuse_half_renamed
 
-#: What `dailytalk split` writes beside its pieces: its manifest says why those in `LEFT_OUT[0]` are there.
+#: The manifest of `dailytalk split`, which has the reason why pieces are in `LEFT_OUT[0]`.
 MANIFEST = "manifest.jsonl"
 
 #: Folders of pieces that are outside the limits, and of clips that people took out of the dataset.
@@ -50,10 +50,10 @@ class ClipsConfig(common.CorpusConfig):
 
 
 class Clips(common.Corpus):
-    """Clips of a folder; nothing is known of them but their texts, their languages and who speaks.
+    """Clips of a folder, of which only their texts, their languages and their speakers are known.
 
-    The speaker is the recording that `dailytalk split` cut the clip from, the folder of the clip
-    (`anna/1.wav`), what its numbered name begins with (`ANNA_000001.wav`), or else the folder of all of them.
+    The speaker is the recording that `dailytalk split` cut the clip from, the folder of the clip (`anna/1.wav`),
+    the beginning of its numbered name (`ANNA_000001.wav`), or otherwise the folder of all of them.
     """
 
     BUILDER_CONFIG_CLASS = ClipsConfig
@@ -69,7 +69,7 @@ class Clips(common.Corpus):
 
     @classmethod
     def rows(cls, config: Any) -> Iterator[Row]:
-        """As of any corpus; an entry of the whisper.json that is about no clip is a row with a problem, too."""
+        """The rows of the corpus; an entry of the whisper.json without a clip is a row with a problem, too."""
         source = common.existing(config.source)
         refuse_half_renamed(source)
         with ExitStack() as stack:
@@ -89,7 +89,7 @@ class Clips(common.Corpus):
             for file in folder.clips:
                 row = cls.row(file, folder.read, first)
                 if config.texts and not row["problem"] and not row["text"] and row["duration"] > WINDOW_SECONDS:
-                    # A recogniser hears a clip in one window.
+                    # A recogniser takes a clip in one window.
                     whole, heard = f"{row['duration']:.1f} s", f"the first {WINDOW_SECONDS:g} s"
                     row["problem"] = f"it has no text, and of its {whole} {heard} would be heard"
                     row["remedy"] = "run dailytalk transcribe, or cut it with dailytalk split"
@@ -104,16 +104,16 @@ class Clips(common.Corpus):
 
 
 class _Folder:
-    """The clips of a source by name, and what its whisper.json and its manifests say of them.
+    """The clips of a source by name, with their entries in its whisper.json and its manifests.
 
-    `clips` are the files. `strays` has the names of entries that are about none of them, and why.
+    `clips` are the files. `strays` has the names of entries without a clip, and the reasons.
     """
 
     def __init__(self, source: Path, tree: common.Tree, config: ClipsConfig) -> None:
         whole = source.resolve() if source.is_dir() else source.resolve().with_suffix("")
         self._everybody = (whole.parent if whole.name.lower() in _PLAIN_FOLDERS else whole).name
         texts, audio = _texts(source, tree, config)
-        # Those to account for: audio that was not left out, and what can't be looked into.
+        # Those to account for: audio that was not left out, and folders that can't be searched.
         listed = (file for file in tree.files if not set(LEFT_OUT) & {*file.pure.parent.parts})
         self.clips = [file for file in listed if file.pure.suffix.lower() in AUDIO_SUFFIXES or file.problem]
         self._outside = {file.name for file in self.clips if not file.name.startswith(audio)}
@@ -131,7 +131,7 @@ class _Folder:
         self._pieces = _pieces(tree)
 
     def read(self, file: common.FoundFile) -> Row:
-        """The columns of a clip. Raises BadInput for one that is not meant to be used, or whose entry can't be."""
+        """The columns of a clip. Raises BadInput for one that is not meant to be used, or for a bad entry."""
         piece = self._pieces.get(file.name, {})
         if file.name in self._outside:
             raise BadInput(
@@ -179,7 +179,7 @@ def _texts(source: Path, tree: common.Tree, config: ClipsConfig) -> tuple[whispe
 
 
 def _pieces(tree: common.Tree) -> dict[str, Row]:
-    """The lines of all manifests of `dailytalk split`, by the name of the file that they are about."""
+    """The lines of all manifests of `dailytalk split`, by the name of their file."""
     pieces: dict[str, Row] = {}
     for manifest in (file for file in tree.files if file.pure.name == MANIFEST and not file.problem):
         folder = f"{manifest.pure.parent}/" if len(manifest.pure.parts) > 1 else ""

@@ -51,7 +51,7 @@ _BESIDE = frozenset({".zip", ".csv", ".json", ".txt"})
 
 
 def corpus_on_hub(name: str, reference: Reference) -> tuple[Path, dict[str, Any]]:
-    """The files of a dataset on the Hub as the folder of a corpus, and what run.json says of them.
+    """Fetch the corpus in a dataset on the Hub; returns its folder, and its facts for run.json.
 
     Raises DailytalkError for an unknown corpus, a dataset without its files, and as `open_repository` does.
     """
@@ -61,11 +61,11 @@ def corpus_on_hub(name: str, reference: Reference) -> tuple[Path, dict[str, Any]
 
 
 def options_of(name: str) -> set[str]:
-    """Names of the options that a corpus takes beside its source."""
+    """Names of the options of a corpus except its source."""
     common = {field.name for field in fields(CorpusConfig)}
     return {field.name for field in fields(corpus_named(name).BUILDER_CONFIG_CLASS)} - common
 
 
 def count_check(name: str, rows: Iterable[Row]) -> list[str]:
-    """Sentences on how rows differ from the published counts (a part of a corpus is no error, but is reported)."""
+    """Return sentences on how rows differ from the published counts (missing parts are no error)."""
     return corpus_named(name).count_check(rows)
