@@ -219,7 +219,7 @@ def shards_to_make(plan: RunPlan) -> str:
 
 
 def say_left_out(passed_over: LeftOut) -> None:
-    """Print the files that were passed over, because they are hidden or made by dailytalk, paired, or not used."""
+    """Print the files that were passed over (hidden, or made by dailytalk), the paired and the unused ones."""
     kinds = (
         (passed_over.hidden, "passed over {} hidden (name one as INPUT to take it)"),
         (passed_over.made, "passed over {} made by dailytalk (name one as INPUT to take it)"),

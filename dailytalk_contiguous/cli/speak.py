@@ -244,7 +244,6 @@ terminal.with_parameters(build, {name: _BOTH[name] for name in _BOTH if name != 
 
 
 def speak_settings(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the chosen settings of the stages of `speak`."""
     return cli_options.chosen(
         options, SPEAK_SETTINGS | cli_options.setting_options(cli_options.own_voice(options))
     )

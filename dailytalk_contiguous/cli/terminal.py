@@ -8,6 +8,7 @@ they are escapes, so that a program reads the original text. On a terminal lines
 never inside a path; a file or a pipe gets each of them whole, because logs are searched line by line.
 
 Exit codes: 0 all done; 3 done, but something was rejected; 1 nothing done; 2 wrong usage; 130 stopped by Ctrl-C.
+An error that a user can mend is one sentence; a bug has a traceback.
 """
 
 import errno
@@ -330,7 +331,7 @@ _ANYTHING = "check the disk and the path, and run the same command again: what i
 
 
 def guarded(program: str, command: Callable[[], int]) -> int:
-    """Run a command; returns its exit code. An error that a user can mend is a sentence, a bug has a traceback."""
+    """Run a command; returns its exit code. Errors that a user can mend are a sentence of `program` on stderr."""
 
     def failed(sentence: str, code: int = 1) -> int:
         say(f"{program}: {sentence}.")

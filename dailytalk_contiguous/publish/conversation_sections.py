@@ -118,7 +118,7 @@ _NO_VALUES: tuple[list[Any], ...] = ([None], [""], [[]], [False], ["auto"])
 
 
 def models_of_run(run: Mapping[str, Any], conversations: int) -> dict[Origin, int]:
-    """Return the models that run.json names, each with all the conversations."""
+    """Return the models in run.json, each with all the conversations."""
     return {
         Origin(role, model["name"], model.get("licence"), model.get("url") or ""): conversations
         for role, model in (run.get("models") or {}).items()

@@ -198,7 +198,6 @@ class ExportFormat(Generic[T]):
 
     @property
     def taken(self) -> set[str]:
-        """The names of the settings that it takes."""
         own = {placed.name for placed in settings_in(self.settings)} - {
             field.name for field in fields(ExportSettings)
         }

@@ -477,7 +477,6 @@ class VersionItems(FiledItems):
 
     @cached_property
     def labelled(self) -> bool:
-        """Whether rows are clips, by the columns of the first file."""
         return "labels" in (self._version.features(schema.CONFIGS[0]) or {})
 
     @property
@@ -556,7 +555,7 @@ _SAID = ("text", "tag", "event")
 
 
 class AlignedWord(NamedTuple):
-    """A word in seconds of its conversation; `main` says whether the main speaker says it."""
+    """A word in seconds of its conversation; `main`: by the main speaker."""
 
     text: str
     start: float

@@ -40,6 +40,7 @@ from dailytalk_contiguous.publish.findings import Finding, advice
 from dailytalk_contiguous.publish.items import SMALL, Items, ItemSound
 from dailytalk_contiguous.publish.measures import CONVERSATION_MEASURES
 from dailytalk_contiguous.publish.opening import open_items
+from dailytalk_contiguous.publish.player import to_mp3
 from dailytalk_contiguous.publish.render import Html, data_block, fill, fragment, joined, public, template
 from dailytalk_contiguous.publish.tagged_items import TaggedItems
 from dailytalk_contiguous.publish.training_folder import is_mix
@@ -59,7 +60,7 @@ def left_channels(items: Items, names: Iterable[str]) -> dict[str, bytes]:
     for name in names:
         audio = items.sound(name).audio
         sample_rate = probe(audio).sample_rate
-        sounds[name] = player.to_mp3(read_at(audio, sample_rate)[:, :1], sample_rate)
+        sounds[name] = to_mp3(read_at(audio, sample_rate)[:, :1], sample_rate)
     return sounds
 
 
@@ -625,7 +626,7 @@ class _Sounds:
 
 
 def _mp3(samples: Samples) -> bytes:
-    return player.to_mp3(samples, player.RATE)
+    return to_mp3(samples, player.RATE)
 
 
 def _as_address(mp3: bytes) -> str:

@@ -497,7 +497,7 @@ class _Frame:
         return [10.0**power for power in range(math.floor(math.log10(self.y_axis.high)) + 1)]
 
     def axes(self, y_label: Callable[[float], str] | None, titles: bool = True) -> list[Mark]:
-        """Lines, figures and titles of both axes; of the one across alone without `y_label`."""
+        """Return lines, figures and titles of both axes; of the one across alone without `y_label`."""
         floor, end = self.height - self.bottom, self.width - self.right
         marks: list[Mark] = []
         for value in self.y_ticks() if y_label else ():

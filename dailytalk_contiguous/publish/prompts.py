@@ -343,7 +343,6 @@ _EXPORT_AGAIN = "export again with `dailytalk export --format personaplex`"
 
 
 def check_personaplex(folder: Path, settings: CheckSettings) -> Checked:
-    """Check as `check_moshi` does, and the prompts."""
     findings, facts = check_moshi(folder, settings, PERSONAPLEX_CONFIG, check_prompts)
     with suppress(BadInput):  # which is a finding already
         text = documents.read_bytes(folder / PERSONAPLEX_CONFIG).decode("utf-8", "replace")

@@ -530,7 +530,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Published:
-    """The result of a push.
+    """A published version.
 
     Attributes:
         commit: its id. url: of its page, or of the pull request's.
