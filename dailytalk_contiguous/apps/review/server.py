@@ -171,7 +171,8 @@ class Pages:
     async def discard(self, request: Request) -> Any:
         """Discard items by their ids, or a range by the numbers in their names."""
         body = await request_body(request, {"ids?": [str], "first?": int, "last?": int})
-        if (names := body.get("ids")) is None:
+        names: Any = body.get("ids")
+        if names is None:
             span = expect(body, {"first": int, "last": int}, "the request", "give two whole numbers")
             names = await run_in_threadpool(self.session.numbered, span["first"], span["last"])
         return {"ids": await run_in_threadpool(self.session.discard, names, self.author(request))}
