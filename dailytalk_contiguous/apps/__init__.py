@@ -1,1 +1,1 @@
-"""Programs with a page of their own, on what `publish` and everything below it reads."""
+"""Commands with pages and formats of their own, on `publish` and all below it."""

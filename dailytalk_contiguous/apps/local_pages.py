@@ -1,9 +1,9 @@
-"""Pages that this machine serves to its own browser: which requests are answered, with which headers, and where.
+"""Pages that this machine serves to its own browser: the checks of requests, the headers, and the socket.
 
 Any other page that is open in the browser can send requests to ours. So the host that a request names (Host) and
 the page that it came from (Origin) are checked, and requests that change something must be JSON. Anyone with an
-account on this machine can send requests, too. So the path of all that a page has begins with a secret, and
-addresses in a page are relative.
+account on this machine can send requests, too. So all paths of a page begin with a secret, and addresses in a page
+are relative.
 """
 
 import asyncio
@@ -67,9 +67,9 @@ class Guard:
 
     Args:
         app: gets the paths of requests without the secret.
-        command: whose page it is, for messages.
-        host, port: where it is served.
-        secret: what all paths begin with; empty where a password is asked for.
+        command: of the page, for messages.
+        host, port: of the server.
+        secret: the beginning of all paths; empty if a password is required.
         password: for other machines.
     """
 
@@ -81,7 +81,7 @@ class Guard:
         self._password = password.encode() if password else None
 
     def hand_over(self) -> str:
-        """A path that leads to the page, once: the command line of a browser can be read by other users."""
+        """Return a path that leads to the page, once: other users can read the command line of a browser."""
         self._once = new_secret() if self._secret else ""
         return f"/{self._once}/" if self._once else "/"
 
@@ -168,7 +168,7 @@ class Guard:
             return True
         with suppress(ValueError):
             ipaddress.ip_address(bare)
-            return True  # an address is not resolved, so nobody can redirect it
+            return True  # an address is not resolved, so it can't be redirected
         return False
 
     def _is_known(self, path: str) -> bool:
@@ -189,7 +189,7 @@ class Guard:
 
 
 def page_file(folder: Traversable, name: str) -> Response:
-    """A file of a page: from `SHARED`, else from the page's folder."""
+    """A file of a page: from `SHARED`, otherwise from the page's folder."""
     path = SHARED.get(name) or {file.name: file for file in folder.iterdir()}.get(name)
     if path is None:
         return refused(404, "there is no such file", "reload the page")
@@ -199,7 +199,7 @@ def page_file(folder: Traversable, name: str) -> Response:
 
 
 def refused(status: int, reason: str, remedy: str) -> Response:
-    """An answer that says why a request is refused, and what to do."""
+    """An answer with the reason for a refusal, and the remedy."""
     return json_response({"reason": reason, "remedy": remedy}, status)
 
 
@@ -208,7 +208,7 @@ def json_response(value: Any, status: int = 200) -> Response:
 
 
 def page_json(value: Any) -> bytes:
-    """A value as the JSON that a page can read: what is no number (NaN, infinity) is null, at any depth."""
+    """A value as the JSON that a page can read: NaN and infinity are null, at any depth."""
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     except ValueError:

@@ -25,7 +25,7 @@ from dailytalk_contiguous.store.files import inside
 
 @dataclass(frozen=True)
 class Augment(Stage):
-    """Gives back `audio`, `duration` and `words`, changed by the row's `augmentation` where that is not null.
+    """Changes `audio`, `duration` and `words` by the row's `augmentation` if that is not null.
 
     A change is one of the left channel, which then has its loudness of before again (or is softer, where a true
     peak would pass −1 dBTP); only a stretch changes the right one too, or their times would differ. Words of a

@@ -247,7 +247,6 @@ def _counted(paths: Sequence[Path]) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _balance(planned: PlannedClips, paths: Sequence[Path]) -> dict[str, Any] | None:
-    """Minutes of each emotion in training: recorded, listed in the manifest, and still missing."""
     if planned.balance is None:
         return None
     seconds = listed_seconds(paths)
@@ -324,7 +323,13 @@ class CorpusSpec(Spec):
         groups = list(group(rows, options.shard_seconds))
         step = Pass(ShardIndex(self.out / MEASURED), groups, self.measuring, _CLIPS, later=self.finishing)
         yield step
-        measured = _measured(step, self.read.rows)
+        measures = {row["conversation_id"]: row for row in step.rows(_MEASURED)}
+        nothing = dict.fromkeys((*AFFECT, *EMOTION_GUESS))
+        measured = [
+            row | nothing | {name: value for name, value in measures[row["id"]].items() if name in _MEASURED}
+            for row in self.read.rows
+            if row["id"] in measures
+        ]
         affect = self.wanted.affect(self.measuring)
         self.measured = describe(measured, affect, self.wanted.emotion)
         self.kept, filtered = filter_clips(self.measured, self.wanted, self.finishing)
@@ -373,13 +378,3 @@ def clip_to_measure(row: Row) -> Row:
     clip |= {"conversation_id": row["id"], "recording_id": row["id"], "offset": 0.0, "given": []}
     clip |= {"audio_identity": row["input_digest"], "id": row["id"]}
     return clip | {name: row[name] for name in ("text", "language", "speaker")}
-
-
-def _measured(done: Pass, rows: Sequence[Row]) -> list[Row]:
-    measured = {row["conversation_id"]: row for row in done.rows(_MEASURED)}
-    nothing = dict.fromkeys((*AFFECT, *EMOTION_GUESS))
-    return [
-        row | nothing | {name: value for name, value in measured[row["id"]].items() if name in _MEASURED}
-        for row in rows
-        if row["id"] in measured
-    ]

@@ -132,7 +132,6 @@ class TimeWords(Stage):
 def _timed(
     text_words: list[str], heard: list[word_times.Word], speech: bytes
 ) -> tuple[list[word_times.Word], str]:
-    """The words of a text in seconds of its speech, and the source of their times."""
     samples = pcm_to_float(speech)
     length = len(samples) / ANALYSIS_RATE
     spans = word_times.voiced_spans(samples, ANALYSIS_RATE)

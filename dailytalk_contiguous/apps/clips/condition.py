@@ -27,7 +27,7 @@ from dailytalk_contiguous.models import speech_activity
 from dailytalk_contiguous.models.speech_activity import Clip, SpanList, hear, read_clip
 from dailytalk_contiguous.stages.base import Stage
 
-#: Hz. What Moshi's codec (Mimi) and CSM take.
+#: Hz. The rate of Moshi's codec (Mimi) and of CSM.
 RATE = 24000
 
 #: Seconds kept before the first and after the last sound.

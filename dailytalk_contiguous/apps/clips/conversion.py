@@ -105,7 +105,8 @@ class Conversion:
         return next((rate for rate in rates if rate >= wanted), rates[-1]) if rates else wanted
 
     def channels_of(self, source: audio.Probe) -> int:
-        """How many channels a result has. Raises BadInput for too many of them, and for two from more than two."""
+        """The number of channels of a result. Raises BadInput for too many of them, and for two from more than
+        two."""
         wanted = self.channels or source.channels
         if wanted > self.container.channels or (wanted == 2 and source.channels > 2):
             raise BadInput(f"it has {source.channels} channels", "pass --channels 1, or export two of them first")
@@ -238,7 +239,7 @@ def _stamp(path: Path) -> list[int]:
 
 
 def _is_current(target: Path, note: Mapping[str, Any], noted: Mapping[str, Any] | None) -> bool:
-    """Whether a file is the one that was noted, made from what it would be made from now."""
+    """Whether a file is the noted one, and its source and settings are the same as now."""
     if noted is None or any(noted.get(key) != note[key] for key in note):
         return False
     with suppress(BadInput):
@@ -254,7 +255,7 @@ class _Shape(NamedTuple):
 
 
 def _convert(task: _Task, out: Path, wanted: Conversion) -> float | Reject:
-    """The seconds of a file that was converted, or why it was not."""
+    """Seconds of a converted file, or its reject."""
     source = {"bytes": None, "path": task.source}
     try:
         try:
@@ -273,7 +274,6 @@ def _convert(task: _Task, out: Path, wanted: Conversion) -> float | Reject:
 def _write(
     file: BinaryIO, source: dict[str, Any], info: audio.Probe, wanted: Conversion, task: _Task, out: Path
 ) -> None:
-    """Fill a file, read it back, and note it."""
     shape = _Shape(wanted.rate_of(info), wanted.channels_of(info))
     fine = wanted.container.bits and (
         wanted.bits == 24 or (wanted.bits is None and audio.has_over_16_bits(source))
@@ -298,7 +298,7 @@ def _write(
 def _is_as_wanted(
     source: dict[str, Any], info: audio.Probe, container: Container, subtype: str, shape: _Shape
 ) -> bool:
-    """Whether a file already is what it would become: then it is copied, with all its tags and sound."""
+    """Whether a source already has the format of its result: then it is copied, with all its tags and sound."""
     if (info.sample_rate, info.channels, info.format) != (*shape, container.format):
         return False
     with suppress(soundfile.LibsndfileError):
@@ -341,7 +341,7 @@ def _encode(
 
 
 class _Mix:
-    """Gives blocks of samples as many channels as are wanted; for a mean of two, it sums up their products."""
+    """Converts blocks of samples to a number of channels; for a mean of two, it sums up their products."""
 
     def __init__(self, channels: int) -> None:
         self._channels = channels
@@ -360,7 +360,7 @@ class _Mix:
         return mean
 
     def refuse_nothing(self) -> None:
-        """Raise BadInput if the mean of two channels has lost the sound because they cancel each other."""
+        """Raise BadInput if two channels cancel each other in their mean."""
         loud = float(np.sqrt(self._products[0, 0] * self._products[1, 1]))
         if loud and self._products[0, 1] < -audio.SAME * loud:
             raise BadInput(
@@ -370,7 +370,7 @@ class _Mix:
 
 
 def _read_back(path: Path, frames: int, shape: _Shape) -> None:
-    """Raise BadInput unless as many samples a channel can be read from a file as were written to it."""
+    """Raise BadInput unless a file holds as many samples a channel as were written to it."""
     written = {"bytes": None, "path": audio.to_uri(path.absolute())}
     info = audio.probe(written)
     held = 0

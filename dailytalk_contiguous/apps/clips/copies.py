@@ -27,7 +27,7 @@ COLOURS = ("white", "pink", "brown")
 #: which `core.prosody` measures it.
 LEAST_SEMITONES, MOST_SEMITONES = 0.4, 2.0
 
-#: How much longer or shorter a stretched copy is. Less than the first isn't audible: the just noticeable
+#: The relative change of length of a stretched copy. Less than the first isn't audible: the just noticeable
 #: difference of tempo in speech is about 5 % (Quené 2007, J. of Phonetics 35).
 LEAST_STRETCH, MOST_STRETCH = 0.03, 0.1
 
@@ -136,7 +136,7 @@ def flips(kind: str, amount: float, source: CopySource) -> str | None:
 
 
 def _moved(kind: str, amount: float, source: CopySource) -> list[tuple[str, float, Thresholds, float]]:
-    """The known measures that a change multiplies: name, value, thresholds, and by how much."""
+    """The known measures that a change multiplies: name, value, thresholds, and factor."""
     if kind == "pitch":
         ratio = 2 ** (amount / 12)
         moved = [
@@ -151,7 +151,7 @@ def _moved(kind: str, amount: float, source: CopySource) -> list[tuple[str, floa
 
 
 def _allowed(kind: str, source: CopySource) -> list[tuple[float, float]]:
-    """Ranges of the amount in which no bucket flips; none where the kind is rejected."""
+    """Ranges of the amount in which no bucket flips; none if the kind is rejected."""
     if kind == "noise":
         return [(LOWEST_SNR, HIGHEST_SNR)]
     if kind == "room":
@@ -252,7 +252,7 @@ def room_response(sample_rate: int, rt60: float, chance: np.random.Generator) ->
     delays = (distances - direct) / SOUND_SPEED
     inside = delays < KEPT * rt60
     distances, orders, delays = distances[inside], orders[inside], delays[inside]
-    # What a wall gives back of an amplitude for the wanted decay; of all tried, the nearest.
+    # The share of an amplitude that a wall reflects; of all candidates, the nearest to the requested decay.
     bins = (delays / _BIN).astype(np.int64)
     width = int(orders.max()) + 1
     energy = np.bincount(bins * width + orders, distances**-2.0, (int(bins.max()) + 1) * width).reshape(-1, width)
@@ -279,7 +279,7 @@ def decay_time(energy: NDArray[np.float64], step: float) -> float:
 
 
 def _images(rt60: float, chance: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.int64], float]:
-    """Distances in metres and numbers of reflections of all images but the source, and the source's distance."""
+    """Distances in metres and numbers of reflections of the source's images, and the source's own distance."""
     size = chance.uniform(SMALLEST, LARGEST)
     direct = float(chance.uniform(NEAREST, FARTHEST))
     angle = chance.uniform(0, 2 * math.pi)
@@ -308,7 +308,7 @@ FRAME, BELOW_LOUDEST = 0.02, 30.0
 #: Hz under which noise has nothing: brown noise would be mostly a slow sway of the membrane.
 LOWEST_NOISE = 40.0
 
-#: How fast power falls with frequency: 1/f to this.
+#: Exponents of the fall of power with frequency: 1/f to this.
 SLOPES = {"white": 0.0, "pink": 1.0, "brown": 2.0}
 
 #: Seconds in which the reverberation that is left fades out at the end of the clip.

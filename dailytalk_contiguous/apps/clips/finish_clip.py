@@ -20,7 +20,7 @@ from dailytalk_contiguous.stages.base import Stage
 
 @dataclass(frozen=True)
 class TakeConditioned(Stage):
-    """Gives back `audio`, `duration` and `words`: those of the conditioned clip (see `Condition`)."""
+    """Replaces `audio`, `duration` and `words` by those of the conditioned clip (see `Condition`)."""
 
     needs: ClassVar[tuple[str, ...]] = (
         *("conditioned", "conditioned_duration", "clip_start", "trim_start", "trim_end", "words"),

@@ -176,7 +176,6 @@ def open_folder(path: Path, scratch: Path, eval_share: float, seed: int) -> MixF
 
 
 def _separators(about: Mapping[str, Any]) -> set[licensing.Origin]:
-    """The models by which conversations that came with one channel were separated."""
     return {
         licensing.Origin(*(model.get(name) or "" for name in ("role", "name", "licence", "url")))
         for of in about.values()

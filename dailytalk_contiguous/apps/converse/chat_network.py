@@ -180,7 +180,7 @@ def _open(model: str, device: str) -> _Loaded:
     except _UNREADABLE as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
         raise ModelMissing(f"{model!r} can't be loaded as a model that chats ({reason})", _REMEDY) from error
-    # What the tokenizer reads as a token of its own instead of as text, the longest first.
+    # Texts that the tokenizer reads as tokens of their own, the longest first.
     marks = {mark for mark in (*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()) if mark.strip()}
     pattern = "|".join(map(re.escape, sorted(marks, key=lambda mark: (-len(mark), mark)))) or "(?!)"
     return _Loaded(tokenizer, network, re.compile(pattern))

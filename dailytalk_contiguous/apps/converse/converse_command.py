@@ -1,12 +1,11 @@
-"""`dailytalk converse`: a spoken conversation that hears how you feel, kept as training data."""
+"""`dailytalk converse`: a spoken conversation with recognised emotion, kept as training data."""
 
 import select
 import sys
 import threading
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 
@@ -25,9 +24,6 @@ from dailytalk_contiguous.core.outcome import Outcome, to_run
 from dailytalk_contiguous.core.settings import with_settings
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.models.profiles import EMBEDDED, STANDARD
-
-if TYPE_CHECKING:
-    from dailytalk_contiguous.apps.converse.talk_page import TalkPage
 
 #: The options of all parts of a talk.
 CONVERSE_SETTINGS = cli_options.setting_options(talk_setup.TalkModels(), ChatSettings(), TurnRules())
@@ -118,9 +114,15 @@ def converse(
         return bool(talks) and talks[0].idle
 
     blocks: sound_blocks.SoundBlocks
-    page = _open_page(port, tell) if web else None
-    if page:
-        blocks = page
+    page = None
+    if web:
+        try:
+            from dailytalk_contiguous.apps.converse.talk_page import TalkPage
+        except ImportError as error:
+            raise DailytalkError(
+                f"dailytalk converse --web needs {error.name}", "pip install 'dailytalk-contiguous[converse]'"
+            ) from None
+        blocks = page = TalkPage(port, tell)
     elif input:
         loudspeaker = sound_blocks.Loudspeaker(sound_device, "leave out --play") if play else None
         blocks = sound_blocks.FileBlocks(input, answered, loudspeaker, tell)
@@ -183,16 +185,6 @@ def _chosen_here(models: talk_setup.TalkModels) -> tuple[str, talk_setup.TalkMod
     while number not in range(1, len(talks) + 1):
         number = typer.prompt("Who speaks", default=1, type=int, err=True)
     return EMBEDDED, talks[number - 1][2]
-
-
-def _open_page(port: int, tell: Callable[[str], None]) -> "TalkPage":
-    try:
-        from dailytalk_contiguous.apps.converse.talk_page import TalkPage
-    except ImportError as error:
-        raise DailytalkError(
-            f"dailytalk converse --web needs {error.name}", "pip install 'dailytalk-contiguous[converse]'"
-        ) from None
-    return TalkPage(port, tell)
 
 
 #: The note before a talk without a better model of emotions.

@@ -372,7 +372,6 @@ def _ends_before(before: str, character: str) -> bool:
 
 
 def _is_sentence(waiting: str, blank: str) -> bool:
-    """Whether a text that ends in a blank is a whole sentence."""
     body = waiting.rstrip()
     if not body:
         return False

@@ -474,7 +474,6 @@ def _answer(text: str, heard: str, asked: Sequence[tuple[str, str]], said: Seque
 
 
 def _about_feeling(words: Sequence[str], heard: str, said: Sequence[str]) -> tuple[str, str] | None:
-    """The tag and the answer to a named feeling, if there is one."""
     for index, word in enumerate(words):
         kind, before = _FEELING_OF.get(word), words[max(0, index - 6) : index]
         makes = before[-1:] == ["me"] and before[-2:-1] in (["makes"], ["made"], ["make"])
@@ -509,7 +508,6 @@ def _whose(before: Sequence[str]) -> str:
 
 
 def _about_matter(text: str, words: Sequence[str], said: Sequence[str]) -> tuple[str, str]:
-    """The tag (may be empty) and the answer to a text without a feeling."""
     if ends_as_question(text) or (len(words) > 1 and sounds_like_question(words)):
         return "curious", _next(ASKED_REPLIES, said)
     clauses = [

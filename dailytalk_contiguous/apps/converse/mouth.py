@@ -39,14 +39,12 @@ class _Saying:
         self.pieces: list[list[int]] = []
 
     def planned(self) -> Said:
-        """The sentence as it will be if nothing stops it."""
         begin = self.pieces[0][0] / TALK_RATE
         words = [word._replace(start=begin + word.start, end=begin + word.end) for word in self.words]
         end = words[-1].end if words else begin + len(self.samples) / TALK_RATE
         return Said(self.number, self.sentence, begin, end, words, self.sentence.text, False)
 
     def said(self) -> Said:
-        """The sentence as it was spoken up to now."""
         at, words = self.at / TALK_RATE, []
         for word in self.words:
             if word.start < at:

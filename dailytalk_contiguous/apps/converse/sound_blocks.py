@@ -292,15 +292,12 @@ class DeviceBlocks:
                 channels=1,
                 dtype="float32",
                 device=_device(self._device),
-                callback=self._take,
+                callback=lambda samples, *_: self._ring.put((samples[:, 0].copy(), time.monotonic())),
                 latency="low",
             )
             self._stream.start()
         except refusals(self._library) as error:
             raise _refused("microphone", error, _INPUT) from None
-
-    def _take(self, samples: Any, *_: Any) -> None:
-        self._ring.put((samples[:, 0].copy(), time.monotonic()))
 
 
 def sound_devices() -> list[str]:

@@ -166,8 +166,6 @@ class _Turn:
 
 @dataclass
 class _Reply:
-    """A reply on its way, and its part that has been spoken."""
-
     turn: _Turn
     began: float
     pieces: Pieces[str] | None = None
@@ -417,7 +415,6 @@ class Talk:
             self._release()
 
     def _ask_words(self, turn: _Turn) -> None:
-        """Request the words of a turn up to now, and its emotion."""
         turn.asked += 1
         self._ear.do(partial(self._recognise, turn, turn.asked, turn.end - turn.start))
         if self.parts.feel is not None:
@@ -660,7 +657,6 @@ class Talk:
             self._interrupt()
 
     def _interrupt(self) -> None:
-        """Stop the voice, and remember its part that was played."""
         reply = self._reply
         if reply is None:
             return

@@ -185,7 +185,13 @@ class TalkPage:
 
     def play(self, block: Samples) -> None:
         data = to_pcm(block).astype("<i2").tobytes()
-        self._do(lambda: self._pass_sound(data))
+
+        def send() -> None:
+            if self._current is not None:
+                self._current.send(data)
+                self._current.sent += BLOCK
+
+        self._do(send)
 
     def hush(self) -> float:
         window = self._current
@@ -229,11 +235,6 @@ class TalkPage:
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(task)
 
-    def _pass_sound(self, data: bytes) -> None:
-        if self._current is not None:
-            self._current.send(data)
-            self._current.sent += BLOCK
-
     def _pass_event(self, message: dict[str, Any]) -> None:
         if message["kind"] == "cleared":
             self._history.clear()
@@ -245,7 +246,6 @@ class TalkPage:
             self._current.send(message)
 
     async def _end(self, text: str) -> None:
-        """Notify all windows that the talk has ended, and close them."""
         windows = list(self._windows)
         for window in windows:
             window.send({"kind": "ended", "text": text})
@@ -297,18 +297,13 @@ class TalkPage:
             message = await window.socket.receive()
             if message["type"] == "websocket.disconnect":
                 return
-            if (data := message.get("bytes")) is not None:
-                self._hear(window, data)
-            else:
+            if (data := message.get("bytes")) is None:
                 self._obey(window, message.get("text") or "")
-
-    def _hear(self, window: _Window, data: bytes) -> None:
-        if len(data) != _HEADER.size + 2 * BLOCK:
-            raise BadInput("that is no block of sound", "reload the page")
-        if window is not self._current:
-            return
-        window.done = min(_HEADER.unpack_from(data)[0], window.sent)
-        self._ring.put((pcm_to_float(data[_HEADER.size :]), time.monotonic()))
+            elif len(data) != _HEADER.size + 2 * BLOCK:
+                raise BadInput("that is no block of sound", "reload the page")
+            elif window is self._current:
+                window.done = min(_HEADER.unpack_from(data)[0], window.sent)
+                self._ring.put((pcm_to_float(data[_HEADER.size :]), time.monotonic()))
 
     def _obey(self, window: _Window, text: str) -> None:
         wanted = parse_json(text.encode(), "the message", limit=_MOST_BYTES)

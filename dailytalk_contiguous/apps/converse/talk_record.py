@@ -91,7 +91,7 @@ class TalkRecord:
         about: of the talk, as it is written: JSON.
         lag: seconds by which the left channel is delayed: played sound is audible so much later.
 
-    Raises DailytalkError for a folder that can't be written to, or that holds other things than talks.
+    Raises DailytalkError for a folder that can't be written to, or that holds other files than talks.
     """
 
     def __init__(self, folder: Path, name: str, about: Mapping[str, Any], lag: float = 0.0) -> None:

@@ -1,1 +1,1 @@
-"""Training and evaluation of tokens and of emotion; using what was trained is the engine's."""
+"""Training and evaluation of tokens and of emotion; trained models are used by the engine."""

@@ -1,4 +1,4 @@
-"""What learn adds (see docs/architecture.md)."""
+"""The commands that learn adds (see docs/architecture.md)."""
 
 COMMANDS = {
     "Tokens": {

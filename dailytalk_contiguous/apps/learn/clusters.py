@@ -1,8 +1,8 @@
-"""Clusters of contours: the file that their frames are gathered in, and the training of a codebook on it.
+"""Clusters of contours: the file of their frames, and the training of a codebook on it.
 
-k-means++ and Lloyd's algorithm on a seeded sample are scikit-learn's; they find where the centres belong. What
-follows are exact passes over all frames, by blocks of one fixed size whose sums are added in one order: so the
-centres are the same however many frames are read at a time, and nothing but the file's map grows with it.
+k-means++ and Lloyd's algorithm on a seeded sample are scikit-learn's; they find approximate centres. Exact passes
+over all frames follow, by blocks of one fixed size whose sums are added in one order: so the centres are the same
+however many frames are read at a time, and only the file's map grows with it.
 """
 
 import contextlib
@@ -43,19 +43,19 @@ from dailytalk_contiguous.models.codebook import (
 )
 from dailytalk_contiguous.store.files import json_document, locked, write_text
 
-#: Frames whose sums are added at once, and what the sums of a training depend on: never changed.
+#: Frames whose sums are added at once; the results of a training depend on it, so it never changes.
 BLOCK = 8192
 
-#: Frames that scikit-learn sees of each cluster, and the exact passes over all frames after it.
+#: Frames of each cluster for scikit-learn, and the exact passes over all frames after it.
 SAMPLE_PER_CLUSTER, PASSES = 500, 3
 
-#: Frames that UMAP maps: others are placed between them, which takes time for each.
+#: Frames that UMAP maps: others are interpolated between them, which takes time for each.
 LANDMARKS = 1000
 
-#: Frames that silhouettes are measured on: it takes their square in time.
+#: Frames for silhouettes: the time grows with their square.
 SILHOUETTE_FRAMES = 5000
 
-#: Rounds in which clusters without a frame are seeded again before it is given up.
+#: The most rounds in which clusters without a frame are seeded again.
 _ROUNDS = 20
 
 _RECORD = {"name": str, "frames": int, "features": int, "crc32": int}
@@ -64,16 +64,16 @@ _RECORD = {"name": str, "frames": int, "features": int, "crc32": int}
 class ArrayClass:
     """Frames of features, appended to a file and read as one array that is not held in memory.
 
-    A record is what was added at once. It is on disk, with its checksum in `PATH.records`, before the next one
-    follows. Whatever a kill, a full disk or a power cut has left behind the last whole record is cut off when the
-    file is opened again; `names` says what is there, so that adding goes on after it.
+    A record is the frames of one call. It is on disk, with its checksum in `PATH.records`, before the next one
+    follows. When the file is opened again, everything after the last whole record, such as after a kill, a full
+    disk or a power cut, is cut off; `names` lists the records, so that adding can continue.
 
     Args:
         features_dim: numbers a frame.
-        init_capacity: frames that are gathered before they are written; a kill loses those.
+        init_capacity: frames that are buffered before they are written; a kill loses those.
         path: the file; None for one that lasts as long as this object.
 
-    Raises DailytalkError for a file that can't be opened, and for one of something else.
+    Raises DailytalkError for a file that can't be opened, and for one of another kind.
 
     >>> import numpy as np
     >>> from dailytalk_contiguous import ArrayClass
@@ -99,13 +99,13 @@ class ArrayClass:
             self._recover()
 
     def __len__(self) -> int:
-        """Frames, those that are not written yet among them."""
+        """Number of frames, including those that are not written yet."""
         return self._frames + sum(len(batch) for _, batch in self._waiting)
 
     def add_batch(self, batch: ArrayLike, name: str = "") -> None:
         """Append frames, shape (n, features_dim), as the record `name`.
 
-        Raises BadInput for another shape and for what is no number, DailytalkError if the disk takes no more.
+        Raises BadInput for another shape and for NaN or infinity, DailytalkError if the disk is full.
         """
         array = np.ascontiguousarray(batch, np.float32)
         if array.ndim != 2 or array.shape[1] != self._dim:
@@ -119,7 +119,7 @@ class ArrayClass:
             self.flush()
 
     def flush(self) -> None:
-        """Write what waits, and have the disk keep it: first the frames, then that they are there."""
+        """Write the buffered frames and sync them to the disk: first the frames, then their record."""
         if not self._waiting:
             return
         lines = [
@@ -144,7 +144,7 @@ class ArrayClass:
         self._waiting.clear()
 
     def finalize(self) -> FeatureArray:
-        """All frames, shape (frames, features_dim), mapped from the file for reading."""
+        """Return all frames, shape (frames, features_dim), mapped from the file for reading."""
         self.flush()
         if not self._frames:
             return np.zeros((0, self._dim), np.float32)
@@ -162,7 +162,6 @@ class ArrayClass:
         return self.path.with_name(f"{self.path.name}.records")
 
     def _recover(self) -> None:
-        """Find the records that are whole, and cut off what follows them in both files."""
         size, row = self.path.stat().st_size, 4 * self._dim
         kept: list[tuple[bytes, dict[str, Any]]] = []
         frames = 0
@@ -216,10 +215,10 @@ def _append(path: Path, data: bytes) -> None:
 
 
 def gather_frames(folder: Path, speaker_relative: bool = False) -> ArrayClass:
-    """The frames of all contours in a folder of `dailytalk tokens extract`, in a file there.
+    """Gather the frames of all contours in a folder of `dailytalk tokens extract` into a file there.
 
-    A record is a shard. What was gathered before is kept as far as it is of the same shards in the same order.
-    With `speaker_relative` f0 is relative to the median of its speaker: of one channel of a conversation.
+    A record is a shard. Earlier records are kept as far as they are of the same shards in the same order. With
+    `speaker_relative` f0 is relative to the median of its speaker: of one channel of a conversation.
 
     Raises DailytalkError for a folder without contours, BadInput for damaged ones.
     """
@@ -253,7 +252,7 @@ def _gathered(path: Path, shards: Sequence[Path], speaker_relative: bool) -> Arr
 
 
 class LloydPass(NamedTuple):
-    """What a pass over all frames found, by centre: sums of the columns and frames; and of all, inertia."""
+    """The result of a pass over all frames, by centre: sums of the columns and frames; and of all, inertia."""
 
     sums: NDArray[np.float64]
     counts: NDArray[np.int64]
@@ -261,7 +260,7 @@ class LloydPass(NamedTuple):
 
 
 class ClusterQuality(NamedTuple):
-    """How good clusters are.
+    """The quality of clusters.
 
     Attributes:
         frames, silent: frames, and how many of them have no voice.
@@ -287,15 +286,15 @@ class ClusterQuality(NamedTuple):
 
 @dataclass
 class ClusteringPipeline:
-    """Trains a codebook on frames, loads one, and says how good it is.
+    """Trains a codebook on frames, loads one, and evaluates it.
 
     Attributes:
-        n_clusters: tokens, that of silence among them.
+        n_clusters: tokens, including that of silence.
         device: of PyTorch, for the passes over all frames.
         weights: of the features, by name.
         seed: of the sample and of k-means++.
-        smoothing, speaker_relative: how the frames were made; stored with the codebook.
-        sample_per_cluster: frames that scikit-learn sees of each cluster. passes: over all frames after it.
+        smoothing, speaker_relative: of the frames; stored with the codebook.
+        sample_per_cluster: frames of each cluster for scikit-learn. passes: over all frames after it.
         chunk_frames: frames read at a time; changes no centre.
         licence: of the frames, stored with the codebook.
     """
@@ -339,10 +338,11 @@ class ClusteringPipeline:
             clustering_model_dir: the folder; None writes nothing.
             reduced_dims: columns that distances are measured in; None for the weighted features themselves.
             dim_reducer_method: `pca`, or `umap` (umap-learn, extra `umap`), which maps 1,000 frames; others are
-                placed between those.
+                interpolated between those.
             max_iter: Lloyd's steps on the sample.
 
-        Raises DailytalkError for fewer voiced (or different) frames than clusters, and for what can't be reduced.
+        Raises DailytalkError for fewer voiced (or different) frames than clusters, and for an impossible
+        reduction.
         """
         _learn()
         frames = (
@@ -390,7 +390,7 @@ class ClusteringPipeline:
         return self.codebook
 
     def clustering_quality_analysis(self, features: ArrayClass | FeatureArray) -> ClusterQuality:
-        """How well the codebook's clusters fit frames. Raises DailytalkError if there is none yet."""
+        """Evaluate the codebook's clusters on frames. Raises DailytalkError without a codebook."""
         _learn()
         if self.codebook is None:
             raise DailytalkError("there is no codebook yet", "train one, or load one")
@@ -421,7 +421,7 @@ class ClusteringPipeline:
         )
 
     def _blocks(self, frames: FeatureArray) -> Iterator[FeatureArray]:
-        """The frames by `BLOCK`, read by `chunk_frames`. Raises BadInput for what is no number, with its frame."""
+        """The frames by `BLOCK`, read by `chunk_frames`. Raises BadInput for NaN or infinity, with its frame."""
         read = max(1, self.chunk_frames // BLOCK) * BLOCK
         for first in range(0, len(frames), read):
             interrupts.check_interrupt()
@@ -433,7 +433,6 @@ class ClusteringPipeline:
                 yield chunk[start : start + BLOCK]
 
     def _values(self, codebook: Codebook, voiced: FeatureArray) -> FeatureArray:
-        """What centres are means of: the features themselves, or their reduced columns."""
         return voiced if codebook.reducer is None else codebook.columns(voiced)
 
     def _pass(self, frames: FeatureArray, codebook: Codebook) -> LloydPass:
@@ -450,7 +449,7 @@ class ClusteringPipeline:
     def _assigned(
         self, frames: FeatureArray, codebook: Codebook
     ) -> Iterator[tuple[int, FeatureArray, NDArray[np.int64], FeatureArray]]:
-        """Of each block: how many voiced frames came before it, its own, their centres, and squared distances."""
+        """For each block: the number of earlier voiced frames, its own, their centres, and squared distances."""
         before = 0
         for block in self._blocks(frames):
             voiced = block[block.any(axis=1)]
@@ -462,7 +461,7 @@ class ClusteringPipeline:
             before += len(voiced)
 
     def _moved(self, frames: FeatureArray, codebook: Codebook, last_pass: LloydPass) -> Codebook:
-        """Centres at the means of their frames; those without any where a frame is far from the largest's."""
+        """Centres at the means of their frames; empty ones move to a far frame of the largest cluster."""
         means = last_pass.sums / np.maximum(last_pass.counts, 1)[:, None]
         centres = np.where(last_pass.counts[:, None] > 0, means, codebook.centres).astype(np.float32)
         counts, taken = last_pass.counts.astype(float), set[int]()
@@ -482,9 +481,9 @@ class ClusteringPipeline:
     def _farthest(
         self, frames: FeatureArray, codebook: Codebook, centre: int, taken: set[int]
     ) -> tuple[int, NDArray[np.float32]]:
-        """The place, among the voiced frames, of the one that is farthest from its centre, and its values.
+        """The index, among the voiced frames, of the one farthest from its centre, and its values.
 
-        -1 where all of its frames are at the centre, or taken.
+        -1 if all of its frames are at the centre, or taken.
         """
         best, place, value = 0.0, -1, np.zeros(0, np.float32)
         for before, voiced, nearest, squares in self._assigned(frames, codebook):
@@ -503,7 +502,7 @@ class ClusteringPipeline:
         )
 
     def _drawn(self, frames: FeatureArray, available: int, wanted: int, voiced_only: bool) -> FeatureArray:
-        """Of `available` frames about evenly spread ones, drawn by the seed; all where no more are wanted."""
+        """Of `available` frames about evenly spread ones, drawn by the seed; all if no fewer are wanted."""
         if available <= wanted:
             places = np.arange(available)
         else:
@@ -518,7 +517,7 @@ class ClusteringPipeline:
         return np.concatenate(drawn)
 
     def _start(self, codebook: Codebook, sample: FeatureArray, max_iter: int) -> FeatureArray:
-        """Centres that scikit-learn finds in a sample, as features, or in the columns of a reducer."""
+        """Centres by scikit-learn on a sample, as features, or in the columns of a reducer."""
         cluster, limits = _learn()
         columns = codebook.columns(sample).astype(np.float64)
         model = cluster.KMeans(
@@ -587,12 +586,12 @@ def centres_in_units(codebook: Codebook) -> list[dict[str, float | int | None]]:
     ]
 
 
-#: Files beside those of a codebook: how good it is, and its picture.
+#: Files beside those of a codebook: its quality, and its picture.
 QUALITY, PICTURE = "quality.json", "codebook.png"
 
 
 def write_codebook(codebook: Codebook, quality: ClusterQuality, folder: Path) -> None:
-    """Write a codebook, what is known of it, and its picture.
+    """Write a codebook, its quality, and its picture.
 
     Raises DailytalkError if the folder holds another codebook, of which there may be tokens, or can't be written.
     """
@@ -645,7 +644,7 @@ def _spread(codebook: Codebook, frames: FeatureArray) -> tuple[float | None, flo
 
 
 def _learn() -> tuple[Any, Any]:
-    """scikit-learn's clustering, and what limits its threads. Raises DailytalkError if it is not installed."""
+    """scikit-learn's clustering, and the limit of its threads. Raises DailytalkError if it is not installed."""
     try:
         import threadpoolctl
         from sklearn import cluster

@@ -1,4 +1,4 @@
-"""Embeddings of how utterances are said: made of rows with tokens, written beside what is known of each, read."""
+"""Embeddings of the prosody of utterances: computed from rows with tokens, written with their facts, read."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -20,7 +20,7 @@ from dailytalk_contiguous.store.parquet import open_parquet, write_parquet
 #: The file in the folder of `dailytalk tokens embed`.
 EMBEDDINGS = "embeddings.parquet"
 
-#: Its columns: those of `token_rows` that say which utterance it is, and the embedding (hidden_dim,).
+#: Its columns: those of `token_rows` that identify the utterance, and the embedding (hidden_dim,).
 COLUMNS = Features(
     {
         **dict.fromkeys(("id", "conversation_id", "channel", "speaker"), STRING),
@@ -33,7 +33,7 @@ COLUMNS = Features(
     }
 )
 
-#: Numbers that an embedding may have, either way: the squares of larger ones are no numbers any more.
+#: The largest absolute value in an embedding: the squares of larger ones overflow.
 MOST_VALUE = 1e15
 
 #: Utterances that are in memory at a time.
@@ -88,7 +88,7 @@ def write_embeddings(rows: Iterable[Row], encoder: ProsodicSequenceEncoder, out:
 
 
 def check_codebook(row: Row, prosody_model: str) -> None:
-    """Raise BadInput if a row's tokens are of another codebook than `prosody_model`, which is known."""
+    """Raise BadInput if a row's tokens are of another codebook than the known `prosody_model`."""
     if prosody_model and row["prosody_model"] != prosody_model:
         raise BadInput(
             f"{row['id']} has tokens of the codebook {row['prosody_model']}, not of {prosody_model}",
@@ -97,7 +97,7 @@ def check_codebook(row: Row, prosody_model: str) -> None:
 
 
 def encoder_accuracy(folder: Path) -> list[float] | None:
-    """`masked_accuracy` of the encoder that made the embeddings of a folder; None where it is not known.
+    """`masked_accuracy` of the encoder of a folder's embeddings; None if it is not known.
 
     Raises BadInput for a damaged file.
     """
@@ -107,10 +107,10 @@ def encoder_accuracy(folder: Path) -> list[float] | None:
 
 
 def read_embeddings(folder: Path) -> Embeddings:
-    """What `write_embeddings` has written to a folder.
+    """Read the result of `write_embeddings` from a folder.
 
     Raises DailytalkError for a folder without embeddings, and BadInput for a damaged file, a row without an id,
-    embeddings of several sizes or with what is no number.
+    embeddings of several sizes or with NaN or infinity.
     """
     path = folder / EMBEDDINGS
     if not path.is_file():

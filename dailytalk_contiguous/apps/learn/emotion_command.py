@@ -1,4 +1,4 @@
-"""`dailytalk emotion train`, `calibrate` and `predict`: classifiers of emotion, and what they hear."""
+"""`dailytalk emotion train`, `calibrate` and `predict`: train, calibrate and use classifiers of emotion."""
 
 import shutil
 import sys
@@ -50,7 +50,7 @@ TRAIN_EMOTION_SETTINGS = cli_options.setting_options(
 
 LISTEN = cli_options.time_of("--listen", {}, 0.5)
 
-#: Said wherever emotion is.
+#: The note beside every emotion.
 NO_DIAGNOSIS = "emotion is a guess from sound, and no diagnosis"
 
 
@@ -92,7 +92,7 @@ def emotion_train(
         notes = []
         present = [name for label, name in enumerate(examples.classes) if (examples.labels == label).any()]
         missing = [name for name in examples.classes if name not in present]
-        if missing and not classes and len(present) > 1:  # those that were named must be there
+        if missing and not classes and len(present) > 1:  # named classes must be present
             examples = examples.of_classes(present, "")
             notes.append(f"no utterance is {cli_options.either(missing)}: not told apart")
 
@@ -360,7 +360,6 @@ def _spoken(mood: Mood) -> str:
 
 
 def _voice() -> Synthesiser:
-    """The first synthesiser of this machine that can speak."""
     refusals = []
     for name in ENGINES:
         synthesiser = load_synthesiser(name, VoiceSettings("", ""))

@@ -1,4 +1,4 @@
-"""`dailytalk emotion evaluate`: how well a classifier of emotion does on speakers that it has not heard."""
+"""`dailytalk emotion evaluate`: evaluate a classifier of emotion on speakers outside its training."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -71,7 +71,7 @@ def examples_asked(
     votes: Path | None,
     model: EmotionModel | None = None,
 ) -> EmotionExamples:
-    """The examples that a command line asks for; `model`: whose classes they have where none are named."""
+    """The examples for a command line; `model`: its classes are used if none are named."""
     chosen: Any = one_of("--labels", labels, LABELS)
     named = {}
     for text in mapping or ():
@@ -90,9 +90,9 @@ def examples_asked(
 
 
 def classes_named(text: str) -> tuple[str, ...] | None:
-    """The classes of a set or a list of names; None for all that there are.
+    """The classes of a set or a list of names; None for all.
 
-    Raises DailytalkError for one class alone, an empty name, or one that is there twice.
+    Raises DailytalkError for one class alone, an empty name, or a repeated one.
     """
     if text in CLASS_SETS:
         return CLASS_SETS[text]
@@ -185,11 +185,11 @@ def say_fold(name: str) -> None:
 
 
 def say_nothing(name: str) -> None:
-    """Say nothing of a fold: `linear` takes seconds for all."""
+    """Print nothing on a fold: `linear` takes seconds for all."""
 
 
 def check_file(flag: str, path: Path | None, endings: tuple[str, ...]) -> None:
-    """Raise DailytalkError for what is no file of this kind: a slip must not write over what is read."""
+    """Raise DailytalkError for a path that is no file of this kind: a slip must not overwrite an input."""
     on_this_machine(flag, path)
     if path is not None and path.suffix.lower() not in endings:
         raise BadValue(f"{flag} can't be {as_text(path)!r}", f"name a file that ends in {either(endings)}")

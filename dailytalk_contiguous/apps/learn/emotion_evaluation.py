@@ -1,9 +1,8 @@
 """The evaluation of classifiers of emotion, on speakers that they were not trained on.
 
 The measure is the mean recall of the classes (unweighted average recall), whose chance level is one in as many as
-there are classes. A protocol says what may not be on both sides of a division into training and test. `random`
-divides by equal sound alone: the same speakers train and test, as in many published figures, so it is only shown
-beside `speakers`.
+there are classes. A protocol defines which properties training and test never share. `random` divides by equal
+sound alone: the same speakers train and test, as in many published figures, so it is only shown beside `speakers`.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -27,10 +26,10 @@ from dailytalk_contiguous.models.linear_emotion import LinearEmotion
 from dailytalk_contiguous.publish.plots import MatrixPlot
 from dailytalk_contiguous.publish.sections import KeyFigures, Section, SectionPart, Table, Text
 
-#: Gives a classifier of the examples that it may learn from.
+#: Trains a classifier on its examples.
 Fit = Callable[[EmotionExamples], EmotionModel]
 
-#: What is kept apart, by the name of the protocol.
+#: The property that is kept apart, by the name of the protocol.
 PROTOCOLS = {
     "speakers": "no speaker is on both sides",
     "corpus": "one corpus is left out after the other",
@@ -38,10 +37,10 @@ PROTOCOLS = {
     "random": "nothing but equal sound is kept apart: the same speakers are on both sides",
 }
 
-#: What a model is tested on that was trained before.
+#: The protocol of a model that was trained before.
 FIXED = "fixed"
 
-#: Seconds of one speaker that a model is given at once.
+#: Seconds of one speaker that a model gets at once.
 MOST_TOGETHER = 1800.0
 
 #: Speakers with the lowest and with the highest recall that a table shows.
@@ -49,8 +48,8 @@ SHOWN_SPEAKERS = 3
 
 
 class EmoBoxFigures(NamedTuple):
-    """What EmoBox (Ma et al. 2024, "EmoBox: Multilingual Multi-corpus Speech Emotion Recognition Toolkit and
-    Benchmark") reports of a corpus: unweighted recall in percent of two frozen encoders, and what is kept apart.
+    """EmoBox's (Ma et al. 2024, "EmoBox: Multilingual Multi-corpus Speech Emotion Recognition Toolkit and
+    Benchmark") report on a corpus: unweighted recall in percent of two frozen encoders, and the division.
     """
 
     corpus: str
@@ -60,7 +59,7 @@ class EmoBoxFigures(NamedTuple):
     wavlm: float
 
 
-#: Published figures, which ours are shown beside.
+#: Published figures, for comparison with ours.
 EMOBOX_FIGURES = (
     EmoBoxFigures("ravdess", 8, "speakers apart, 6 folds", 75.3, 72.0),
     EmoBoxFigures("savee", 7, "speakers apart, 4 folds", 74.1, 66.7),
@@ -70,7 +69,7 @@ EMOBOX_FIGURES = (
     EmoBoxFigures("msp_podcast", None, "its own test set, real talk", 22.2, 18.6),
 )
 
-#: The test speakers of each fold of EmoBox whose speakers are apart, without the corpus before the slash.
+#: The test speakers of each fold of EmoBox with separate speakers, without the corpus before the slash.
 EMOBOX_FOLDS: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "ravdess": tuple(
         tuple(f"{actor:02d}" for actor in fold)
@@ -109,15 +108,14 @@ class Fold(NamedTuple):
 def folds_of(
     protocol: str, examples: EmotionExamples, count: int = probes.FOLDS, seed: int = 0
 ) -> tuple[list[Fold], list[str]]:
-    """The folds of a protocol, and a sentence on each thing that they leave out.
+    """Return the folds of a protocol, and a sentence on everything that they leave out.
 
-    Altered copies are learned from, and never tested on. What shares a group (`EmotionExamples.groups`) with what
-    is tested on is not learned from; nor is what shares a speaker with it, except by `random`.
+    Altered copies are used for training, and never for testing. Examples that share a group
+    (`EmotionExamples.groups`) with a test example are not used for training; nor are those that share a speaker
+    with it, except by `random`.
 
-    Args:
-        protocol: of `PROTOCOLS`. count: parts of `speakers` and `random`, or as many as there are speakers.
-
-    Raises BadInput where the examples can't be divided so.
+    `protocol` is of `PROTOCOLS`. `count` is the number of parts of `speakers` and `random`, or the number of
+    speakers if that is smaller. Raises BadInput if the examples can't be divided so.
     """
     if protocol not in PROTOCOLS:
         raise BadInput(f"there is no protocol {protocol!r}", f"choose among {', '.join(PROTOCOLS)}")
@@ -206,14 +204,14 @@ def _by_list(examples: EmotionExamples, notes: list[str]) -> list[Fold]:
 
 
 class EmotionFigures(NamedTuple):
-    """What comes of a protocol.
+    """The figures of a protocol.
 
     Attributes:
         recall: mean recall of the classes. accuracy: share that is right. macro_f1: mean of their F1; all with
             the interval of 95 % of 1,000 draws of speakers.
-        calibration_error: of `core.emotions.calibration_error`; NaN where nothing was answered.
-        utterances, speakers: that were tested. unanswered: utterances of which the model said nothing or named
-            another class: they count as wrong.
+        calibration_error: of `core.emotions.calibration_error`; NaN without an answer.
+        utterances, speakers: of the test. unanswered: utterances without an answer or with another class: they
+            count as wrong.
     """
 
     recall: probes.Score
@@ -233,11 +231,11 @@ def figures_of(
     n_classes: int,
     seed: int = 0,
 ) -> EmotionFigures:
-    """Figures of answers.
+    """Compute the figures of answers.
 
     Args:
-        labels: classes, shape (n,). predicted: those that were answered; -1 where none was.
-        confidences: probability of each answer, NaN where there is none.
+        labels: classes, shape (n,). predicted: the answers; -1 for none.
+        confidences: probability of each answer, NaN without one.
         speakers: of each. seed: of the draws of speakers.
     """
     people, owners = np.unique(speakers, return_inverse=True)
@@ -273,13 +271,13 @@ class EmotionEvaluation:
 
     Attributes:
         model: its name. protocol: of `PROTOCOLS`, or `FIXED`.
-        classes: those that it distinguishes. figures: of all that was tested.
+        classes: those that it distinguishes. figures: of the whole test.
         beside: figures of the same by other protocols, by name.
-        confusion: counts (classes, classes + 1), by what it is and what was answered; last, no answer.
+        confusion: counts (classes, classes + 1), by label and answer; last, no answer.
         by_speaker, by_gender, by_corpus: mean recall of each, with its utterances.
-        folds: of each, utterances that were learned from and tested on, and the mean recall.
-        answers: of every utterance that was tested: id, label, answer (None for none), confidence.
-        licences: of what was read. notes: a sentence on each thing that was left out, or limits what is said.
+        folds: of each, utterances of its training and its test, and the mean recall.
+        answers: of every tested utterance: id, label, answer (None for none), confidence.
+        licences: of the examples. notes: a sentence on everything that was left out, or limits the result.
     """
 
     model: str
@@ -301,7 +299,7 @@ class EmotionEvaluation:
         return 1 / len(self.classes)
 
     def as_dict(self) -> dict[str, Any]:
-        """All of it but the single answers, for JSON."""
+        """All of it except the single answers, for JSON."""
         return {
             "model": self.model,
             "protocol": self.protocol,
@@ -325,7 +323,7 @@ class EmotionEvaluation:
         return rows if len(rows) > 1 or "msp_podcast" in self.by_corpus else []
 
     def tables(self) -> list[tuple[str, tuple[str, ...], list[tuple[str, ...]]]]:
-        """Tables for a terminal: what each is about, its head and its rows; an empty one is left out."""
+        """Tables for a terminal: title, head and rows of each; an empty one is left out."""
         head, confusion = self._confusion_rows()
         made: list[tuple[str, tuple[str, ...], list[tuple[str, ...]]]] = [
             ("figures in percent, with intervals over speakers", _FIGURES, self._figure_rows()),
@@ -440,15 +438,15 @@ def evaluate_protocol(
     """Train on some speakers, test on others, by a protocol.
 
     Args:
-        fit: trains a classifier; called once a fold. Its classes hold those of the examples.
-        protocol: of `PROTOCOLS`. By `random`, figures of `speakers` are beside, where there are several.
+        fit: trains a classifier; called once a fold. Its classes include those of the examples.
+        protocol: of `PROTOCOLS`. By `random`, figures of `speakers` are beside, if there are several.
         folds: parts of `speakers` and `random`. seed: of the folds and the draws.
         alone: each utterance is classified by itself; otherwise beside others of its speaker.
-        progress: told of each fold that begins.
+        progress: called with the name of each fold at its beginning.
 
-    Classes that one speaker or one utterance has are left out.
+    Classes of one speaker or one utterance are left out.
 
-    Raises DailytalkError if scikit-learn is missing, BadInput where the examples can't be divided.
+    Raises DailytalkError if scikit-learn is missing, BadInput if the examples can't be divided.
     """
     probes.check_sklearn()
     examples, notes = _with_enough(examples, 1 if protocol == "random" else 2)
@@ -457,8 +455,8 @@ def evaluate_protocol(
     for fold in parts:
         interrupts.check_interrupt()
         progress(fold.name)
-        # Where speakers are mixed, they are in what a network holds out, too: else that tells it to stop before it
-        # knows their voices, and what mixing is worth does not show.
+        # If speakers are mixed, the held-out part of a network has them too: otherwise it would stop before it
+        # knows their voices, and the effect of mixing would not show.
         learned = replace(examples.take(fold.train), mixed=protocol == "random")
         tested.add(fold, fit(learned), alone)
     beside = {}
@@ -482,12 +480,12 @@ def evaluate_model(
     alone: bool = False,
     trained_on: Collection[str] = (),
 ) -> EmotionEvaluation:
-    """Test a classifier that was trained before on all examples but altered copies.
+    """Test a classifier that was trained before on all examples except altered copies.
 
     Args:
-        trained_on: names of corpora that it was trained on, as far as they are known.
+        trained_on: names of corpora in its training, as far as they are known.
 
-    Raises BadInput where it doesn't know one of their classes.
+    Raises BadInput if it doesn't know one of their classes.
     """
     places = np.flatnonzero(~examples.copies)
     if not len(places):
@@ -509,7 +507,7 @@ def left_out_sentences(examples: EmotionExamples) -> list[str]:
 
 
 def _with_enough(examples: EmotionExamples, speakers: int) -> tuple[EmotionExamples, list[str]]:
-    """The examples of classes that have two utterances and as many speakers, and a note on the others."""
+    """The examples of classes with at least two utterances and speakers, and a note on the others."""
     few = {}
     for place, name in enumerate(examples.classes):
         own = (examples.labels == place) & ~examples.copies
@@ -617,7 +615,7 @@ def _answers(
 ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """The class that a model answers for each example, -1 for none, and its probability.
 
-    An answer that is none of the examples' classes is none. Raises BadInput where the model doesn't know a class.
+    An answer outside the examples' classes is none. Raises BadInput if the model doesn't know a class.
     """
     if missing := [name for name in examples.classes if name not in model.classes]:
         raise BadInput(
@@ -639,8 +637,8 @@ def _answers(
 def _guesses(
     model: EmotionModel, examples: EmotionExamples, alone: bool
 ) -> Iterator[tuple[list[int], list[EmotionGuess]]]:
-    """Places of examples and what a model makes of them, those of one speaker together."""
-    if isinstance(model, LinearEmotion):  # what it measures was measured to train it, or is kept for the next one
+    """Indices of examples and a model's guesses for them, those of one speaker together."""
+    if isinstance(model, LinearEmotion):  # its measures are known from its training, or kept for the next model
         measured = examples.measured(model.measure_name, model.measure)
         for speaker in np.unique(examples.speakers):
             places = np.flatnonzero(examples.speakers == speaker).tolist()
@@ -652,7 +650,7 @@ def _guesses(
 
 
 def examples_together(examples: EmotionExamples) -> Iterator[tuple[list[int], list[NDArray[np.float32]]]]:
-    """Places and sounds of examples, those of one speaker together up to `MOST_TOGETHER` seconds."""
+    """Indices and sounds of examples, those of one speaker together up to `MOST_TOGETHER` seconds."""
     order = np.argsort(examples.speakers, kind="stable")
     places, sounds, seconds, speaker = list[int](), list[NDArray[np.float32]](), 0.0, ""
     for place, sound in zip(order.tolist(), examples.take(order).sounds(), strict=True):

@@ -1,4 +1,4 @@
-"""Utterances with an emotion, to train and to test classifiers: labels, speakers, sound, and what was left out.
+"""Utterances with an emotion, to train and to test classifiers: labels, speakers, sound, and omissions.
 
 Nothing is guessed: an utterance without a label of a class, without a sound, or on which raters did not agree is
 left out, and counted by reason. Equal sound, and copies of one source, have the same number in `groups`, so that
@@ -32,7 +32,7 @@ from dailytalk_contiguous.models.emotion_folder import why_unheard
 from dailytalk_contiguous.publish.items import FiledItems, Items, ItemSound, Place
 from dailytalk_contiguous.sources.folder import side_by_side
 
-#: What says the emotion of an utterance: what was acted, what most raters perceived, or the votes of each.
+#: The source of an utterance's emotion: the acted one, the one most raters perceived, or the votes of each.
 Labels = Literal["acted", "perceived", "votes"]
 
 #: Seconds; a longer utterance is left out: it is no utterance, and would take much memory.
@@ -55,16 +55,16 @@ class EmotionExamples:
     Attributes:
         classes: their names, sorted.
         ids: of the utterances.
-        corpora, speakers, genders, sentences: of each; empty where unknown. Utterances of a corpus whose speaker
-            nobody knows are taken for those of one person.
-        labels: places in `classes`.
+        corpora, speakers, genders, sentences: of each; empty if unknown. Utterances of a corpus whose speaker is
+            unknown count as those of one person.
+        labels: indices into `classes`.
         groups: numbers of groups that are never on two sides: of equal sound, or copies of one source.
         copies: whether each is an altered copy of another: to train on, not to test on.
-        votes: shares of raters, float32 (n, classes), rows that sum to 1; None unless they were asked for.
-        left_out: how many utterances were, by reason.
+        votes: shares of raters, float32 (n, classes), rows that sum to 1; None unless they are the labels.
+        left_out: number of omitted utterances, by reason.
         licences: of the utterances of each input, sorted.
-        source, numbers: where the sound is.
-        mixed: what tells a network when to stop is of the same speakers, as by the protocol `random`.
+        source, numbers: of the sound.
+        mixed: the held-out part of a network has the same speakers, as by the protocol `random`.
     """
 
     classes: tuple[str, ...]
@@ -92,11 +92,11 @@ class EmotionExamples:
         return self.source.sounds(self.numbers.tolist())
 
     def measured(self, name: str, measure: Callable[[Samples], NDArray[Any]]) -> NDArray[Any]:
-        """What `measure` gives for the sound of each, stacked: once for all that are taken of the same examples.
+        """Return `measure` of the sound of each, stacked; computed once for all subsets of the same examples.
 
         Args:
-            name: of the measure and its settings: what was measured under it before is not measured again.
-            measure: gives arrays of one shape; called from several threads.
+            name: of the measure and its settings: an earlier result under this name is not computed again.
+            measure: returns arrays of one shape; called from several threads.
         """
         known = self._measured.setdefault(name, {})
         missing = [number for number in dict.fromkeys(self.numbers.tolist()) if number not in known]
@@ -107,7 +107,7 @@ class EmotionExamples:
         return np.stack([known[number] for number in self.numbers.tolist()])
 
     def take(self, places: ArrayLike) -> "EmotionExamples":
-        """Those at some places (numbers or a mask), in their order, with the same classes."""
+        """The examples at some indices (numbers or a mask), in their order, with the same classes."""
         at = np.arange(len(self))[np.asarray(places)]
         return replace(
             self,
@@ -117,7 +117,7 @@ class EmotionExamples:
         )
 
     def of_classes(self, classes: Iterable[str], reason: str) -> "EmotionExamples":
-        """Those of some classes alone, which are all that is left; the others are left out for `reason`."""
+        """The examples of some classes, which are the only ones left; others are left out for `reason`."""
         names = tuple(name for name in self.classes if name in {*classes})
         places = {self.classes.index(name): number for number, name in enumerate(names)}
         kept = self.take(np.isin(self.labels, [*places]))
@@ -142,7 +142,7 @@ class _Clip(NamedTuple):
 
 
 class _FiledSounds:
-    """The sound of clips from their files, whose rows are read in one go as far as they are asked for in order."""
+    """The sound of clips from their files, whose rows are read in one pass if they are requested in order."""
 
     def __init__(self, clips: Sequence[_Clip]) -> None:
         self._clips = clips
@@ -172,7 +172,7 @@ class _FiledSounds:
                 at += 1
             if at == len(run):
                 return
-        yield from map(_sound_alone, run[at:])  # the file is another now, which is said of the first of them
+        yield from map(_sound_alone, run[at:])  # the file has changed, which the first of them reports
 
 
 def _sound_alone(clip: _Clip) -> Samples:
@@ -197,24 +197,30 @@ def read_examples(
 ) -> EmotionExamples:
     """The utterances with an emotion of folders of `dailytalk corpus`, mixes, and datasets of clips on the Hub.
 
-    Every sound is read once: what can't be read is left out, and equal sound is found.
+    Every sound is read once: unreadable ones are left out, and equal sound is found.
 
     Args:
         inputs: folders or `OWNER/NAME@TAG`, as `open_items` takes them.
-        classes: those to distinguish; None for every label that there is, except `other`.
-        labels: what was `acted`, what most raters `perceived`, or `votes`: the class that most of them voted for,
-            and what share voted for each.
+        classes: those to distinguish; None for every label except `other`.
+        labels: the `acted` class, the one most raters `perceived`, or `votes`: the class with most votes, and the
+            share of each.
         mapping: classes of labels that are none, such as `{"calm": "neutral"}` (`core.emotions.emotion_class`).
         agreement: least share of raters who agree, in [0, 1], where it is known.
         votes: CREMA-D's tabulatedVotes.csv, in place of the votes that rows hold.
 
-    Raises DailytalkError for an input that is not there or holds no utterances, and if none has an emotion.
+    Raises DailytalkError for a missing input or one without utterances, and if none has an emotion.
     """
     if classes is not None and len({*classes}) < 2:
         raise DailytalkError("one class distinguishes nothing", "name at least two")
-    if votes is not None and labels != "votes":
-        raise DailytalkError("a table of votes says nothing of other labels", "ask for votes, too")
-    shares = None if votes is None else _shares_in(votes)
+    shares = None
+    if votes is not None:
+        if labels != "votes":
+            raise DailytalkError("a table of votes says nothing of other labels", "ask for votes, too")
+        if not has_app("clips"):
+            raise DailytalkError("votes are read by the app clips, which is not here", "leave the table out")
+        from dailytalk_contiguous.apps.clips.corpora.crema_d import vote_shares
+
+        shares = vote_shares(votes)
     reader = _Reader(None if classes is None else tuple(classes), labels, mapping, agreement, shares)
     for name in dict.fromkeys(inputs):
         items = utterance_items(name)
@@ -232,14 +238,6 @@ def read_examples(
         for row in items.rows(_READ):
             reader.add(name, _Clip(items, None, {}), row, partial(items.sound, row["conversation_id"]))
     return reader.examples()
-
-
-def _shares_in(votes: Path) -> dict[str, dict[str, float]]:
-    if not has_app("clips"):
-        raise DailytalkError("votes are read by the app clips, which is not here", "leave the table out")
-    from dailytalk_contiguous.apps.clips.corpora.crema_d import vote_shares
-
-    return vote_shares(votes)
 
 
 class _Reader:
@@ -260,7 +258,7 @@ class _Reader:
         self._licences: dict[str, set[str]] = defaultdict(set)
 
     def add(self, name: str, clip: _Clip, row: Row, sound: Callable[[], ItemSound]) -> None:
-        """Take the utterance of a row of the input `name`, or say why it is left out."""
+        """Take the utterance of a row of the input `name`, or count the reason why it is left out."""
         interrupts.check_interrupt()
         labels = row["labels"] or {}
         n_utterances = max(1, len(row["utterances"] or ()))
@@ -297,7 +295,7 @@ class _Reader:
         self._licences[name] |= {facts["licence"]} - {""}
 
     def _known(self, row: Row, labels: Row) -> Row:
-        """What is known of an utterance. Raises BadInput, without a remedy, for one that is left out."""
+        """The fields of an utterance. Raises BadInput, without a remedy, for one that is left out."""
         name, corpus = row["conversation_id"], _text(labels.get("corpus"))
         if _text(labels.get("style")) == "sung":
             raise BadInput("it is sung", "")

@@ -1,8 +1,8 @@
 """Training of the networks that classify emotion: on spectrograms, and on encoders of speech, frozen or not.
 
-The loop is that of `learn.training`: what a step sees (which utterances, which masks, noise and dropout) follows
-from the seed and the number of the step alone, and a CPU computes in one thread. Speakers who are held out decide
-when to stop.
+The loop is that of `learn.training`: the view of a step (which utterances, which masks, noise and dropout) follows
+from the seed and the number of the step alone, and a CPU computes in one thread. Held-out speakers decide when to
+stop.
 """
 
 import contextlib
@@ -71,20 +71,20 @@ from dailytalk_contiguous.store.owned_folder import OwnedFolder, file_name
 
 log = logging.getLogger(__name__)
 
-#: The highest learning rate where the settings leave it open, by kind; of an encoder that is fine-tuned, and how
-#: many times larger that of its head is.
+#: The highest learning rate without a setting, by kind; of a fine-tuned encoder, and how many times larger that of
+#: its head is.
 LEARNING_RATES, FINE_TUNED_RATE, HEAD_FACTOR = {"spectrogram": 3e-3, "ssl": 1e-3}, 2e-5, 25.0
 
 #: Validations without a smaller loss after which the learning rate is halved, and again after as many more.
 HALVED_AFTER = 2
 
-#: Batches among whose utterances those of like length are put together.
+#: Batches within which utterances are sorted by length.
 POOL = 16
 
-#: Disk that spectrograms may take: those of 174 hours, at 32 kB a second.
+#: The most bytes of spectrograms on disk: those of 174 hours, at 32 kB a second.
 _SPECTROGRAM_BYTES = 20e9
 
-#: The least spread of loudness and length (natural logarithms) in what is trained on: alike clips are no scale.
+#: The least spread of loudness and length (natural logarithms) in the training: similar clips are no scale.
 _LEAST_SPREADS = (0.5, 0.05)
 
 #: dB of a natural logarithm of power.
@@ -93,7 +93,7 @@ _DB = 10 / np.log(10)
 #: Mel bands of a picture of a spectrogram, and dB between its softest and its loudest.
 _PICTURE_BANDS, _PICTURE_DB = 128, 80.0
 
-#: Part of the seeds of what is drawn: so that no two draws are one.
+#: Part of the seeds of draws, so that no two draws are the same.
 _HELD_OUT, _EPOCH, _STEP, _WEIGHTS = range(4)
 
 
@@ -106,10 +106,10 @@ def fit_network(
     work: Path | None = None,
     on_epoch: Callable[[int, int, float, float], None] | None = None,
 ) -> TrainedNetwork:
-    """A network trained on examples, and calibrated on the speakers among them who were held out.
+    """Train a network on examples, and calibrate it on the held-out speakers among them.
 
     The same examples, settings and device give the same network, also when the training was stopped and called
-    again. Its `training` says what came of it.
+    again. Its `training` has the results.
 
     Args:
         kind: `spectrogram` or `ssl`. settings: of that kind; None: its defaults, with `seed`.
@@ -119,9 +119,9 @@ def fit_network(
             steps, and the loss on held-out speakers, both in nats.
 
     Raises:
-        DailytalkError: nothing that can be held out, a disk or memory without room, losses that are no numbers, or
-            the extra `train` is missing.
-        ModelMissing: an encoder that is not there, or lacks weights.
+        DailytalkError: nothing can be held out, a disk or memory without room, losses that are no numbers, or the
+            extra `train` is missing.
+        ModelMissing: an encoder is missing, or lacks weights.
     """
     training.check_installed()
     settings = settings or SETTINGS_OF_KIND[kind](seed=seed)
@@ -149,10 +149,10 @@ def fit_network(
 
 
 def held_out(examples: EmotionExamples, share: float, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Places of the examples to train on, and of those to validate on: about that share, of other speakers.
+    """Indices of the examples to train on, and of about that share to validate on, of other speakers.
 
-    Equal sound is never on two sides, altered copies are not validated on, and each class stays in training.
-    Where no speaker can be spared, or speakers are `mixed` on purpose, utterances are held out.
+    Equal sound is never on two sides, altered copies are not validated on, and each class stays in training. If no
+    speaker can be held out, or speakers are `mixed` on purpose, utterances are held out.
 
     Raises DailytalkError if not one utterance can be.
     """
@@ -173,7 +173,7 @@ def held_out(examples: EmotionExamples, share: float, seed: int) -> tuple[NDArra
 
 
 def _drawn(examples: EmotionExamples, units: NDArray[np.intp], share: float, seed: int) -> NDArray[np.bool_]:
-    """Which examples are in units that are drawn until they are about a share of all; none where none can be."""
+    """A mask of the examples in drawn units, about a share of all; none if no unit can be drawn."""
     left = np.bincount(examples.labels, minlength=len(examples.classes))
     taken = np.zeros(len(examples), bool)
     wanted = share * len(examples)
@@ -192,12 +192,12 @@ def _drawn(examples: EmotionExamples, units: NDArray[np.intp], share: float, see
 
 
 class _Task(ABC):
-    """What is trained, and what it is shown.
+    """A training: its classifier, its network and its data.
 
     Attributes:
-        classifier: what it becomes. network: what is trained of that. lengths: of each example, in any unit.
-        digest: of all that decides what is shown.
-        rate: the highest learning rate where the settings leave it open.
+        classifier: the result. network: its trained part. lengths: of each example, in any unit.
+        digest: of everything that decides the batches.
+        rate: the highest learning rate without a setting.
     """
 
     classifier: TrainedNetwork
@@ -288,8 +288,8 @@ def coloured(
 ) -> NDArray[np.float32]:
     """A spectrogram (n, `BANDS`) as by another voice, or another microphone: as loud, and with the same pitch.
 
-    Its bands get gains on a line through random points (FilterAugment: Nam, Kim & Park 2022), of which the mean
-    over all power is taken away.
+    Its bands get gains on a line through random points (FilterAugment: Nam, Kim & Park 2022), less their mean over
+    all power.
     """
     n_points = -(-BANDS // settings.gain_bands) + 2
     places = np.arange(BANDS) / settings.gain_bands + rng.random()
@@ -303,7 +303,7 @@ def _log_power(bands: NDArray[np.float32]) -> float:
 
 
 class _Encoder(_Task):
-    """What trainings of encoders share: the loaded encoder with a head that knows nothing yet."""
+    """The common part of trainings of encoders: the loaded encoder with an untrained head."""
 
     def __init__(self, examples: EmotionExamples, settings: EncoderSettings, device: str) -> None:
         self._settings, self._device = settings, device
@@ -349,7 +349,7 @@ class _Layers(_Encoder):
     def _copies(self, examples: EmotionExamples, copy: int) -> Iterator[Samples]:
         for sound in examples.sounds():
             if copy:
-                # By the sound itself, so that each training that shares the folder has the same copy.
+                # By the sound itself, so that each training in the folder has the same copy.
                 drawn = hashlib.sha256(np.ascontiguousarray(sound, "<f4").tobytes()).digest()
                 rng = np.random.default_rng((int.from_bytes(drawn[:8]), copy))
                 sound = altered(sound, self._settings, rng)
@@ -439,7 +439,7 @@ def altered(sound: Samples, settings: EncoderSettings, rng: np.random.Generator)
 
 
 class _EmotionBatches(training.Batches):
-    """Batches of utterances of like length, as far as chance has put them near, with what is right of each."""
+    """Batches of utterances of similar length within a random pool, with the label of each."""
 
     def __init__(
         self, task: _Task, targets: NDArray[np.float32], train: NDArray[np.intp], settings: NetworkSettings
@@ -464,7 +464,7 @@ class _EmotionBatches(training.Batches):
 
 
 class _Patience(EarlyStoppingCallback):
-    """Halves the learning rate wherever the loss stays: else a training that stops early never sees a low rate."""
+    """Halves the learning rate whenever the loss stays: an early stop would come before any low rate."""
 
     def on_evaluate(  # type: ignore[override]
         self, args: Any, state: Any, control: Any, metrics: Any, **kwargs: Any
@@ -478,7 +478,7 @@ class _Patience(EarlyStoppingCallback):
 
 
 class _EmotionTrainer(training.RepeatableTrainer):
-    """Trains by cross-entropy, in which each class has its weight; validates on utterances that are held out."""
+    """Trains by cross-entropy, in which each class has its weight; validates on held-out utterances."""
 
     memory_remedy = "pass a smaller --batch, or a smaller --speech-encoder"
     rate_remedy = "pass a lower --learning-rate"
@@ -504,7 +504,7 @@ class _EmotionTrainer(training.RepeatableTrainer):
         self._weights = torch.from_numpy(np.where(mass > 0, weights, 0.0).astype(np.float32))
         if not settings.class_weights:
             self._weights = torch.ones(len(mass))
-        execution = ("encoder", "cache_gigabytes")  # an encoder counts by its weights
+        execution = ("encoder", "cache_gigabytes")  # an encoder is identified by its weights
         facts = {
             "settings": {name: value for name, value in asdict(settings).items() if name not in execution},
             "device": device,
@@ -567,9 +567,9 @@ class _EmotionTrainer(training.RepeatableTrainer):
             torch.cuda.empty_cache()
 
     def validate(self) -> dict[str, float]:
-        """The loss at the temperature that suits the answers best, as in the end, and that of the epoch's steps.
+        """The loss at the best temperature of the answers, as in the end, and that of the epoch's steps.
 
-        At its own temperature a network is surer with each epoch, and its loss rises while it still learns.
+        At its own temperature a network becomes surer with each epoch, and its loss rises while it still learns.
         """
         logits, targets = self._answers(), self._targets[self._valid]
         shares = softmax(logits, fit_temperature(softmax(logits), targets))
@@ -596,12 +596,12 @@ class _EmotionTrainer(training.RepeatableTrainer):
         return logits
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
-        # As safetensors wants it, and convolutions with channels last are not.
+        # safetensors requires contiguous weights, and convolutions with channels last are not.
         weights = self.model.state_dict()
         super()._save(output_dir, {name: weight.contiguous() for name, weight in weights.items()})
 
     def classifier(self) -> TrainedNetwork:
-        """The best network as a classifier, calibrated on the speakers who were held out."""
+        """The best network as a classifier, calibrated on the held-out speakers."""
         logits = self._answers()
         model = self._task.classifier
         model.network.eval()
@@ -626,8 +626,8 @@ def _digest_of(texts: Sequence[str]) -> str:
 def save_spectrograms(examples: EmotionExamples, folder: Path, share: float, seed: int) -> int:
     """Write `SPLIT/CLASS/NAME.png` for each example: its log-mel spectrogram, low bands below, 80 dB of range.
 
-    The splits are `train` and `validation`: what a network with this `seed` holds out a `share` of (`held_out`).
-    Altered copies of what is in `validation` are in neither.
+    The splits are `train` and `validation`: a network with this `seed` holds out the same `share` (`held_out`).
+    Altered copies of examples in `validation` are in neither.
 
     Returns how many were written. Raises DailytalkError for a folder of something else, and as `held_out` does.
     """

@@ -1,16 +1,16 @@
-"""Settings of the networks that classify emotion; apart from what trains them, which imports PyTorch."""
+"""Settings of the networks that classify emotion; apart from their training, which imports PyTorch."""
 
 from dataclasses import dataclass
 
 from dailytalk_contiguous.core.settings import SEED, check_values, setting, unlisted
 
-#: What an encoder may be run and trained in; `auto` is bfloat16 where the device multiplies in it.
+#: The precisions of an encoder; `auto` is bfloat16 if the device multiplies in it.
 ENCODER_PRECISIONS = ("auto", "float32", "bfloat16")
 
 
 @dataclass(frozen=True)
 class NetworkSettings:
-    """How a network is trained. Raises DailytalkError for a value out of range.
+    """Settings of a network's training. Raises DailytalkError for a value out of range.
 
     Attributes:
         warmup_share: share of the steps in which the learning rate rises.
@@ -42,7 +42,7 @@ class NetworkSettings:
 
 @dataclass(frozen=True)
 class SpectrogramSettings(NetworkSettings):
-    """How `spectrogram` is trained.
+    """Settings of `spectrogram`.
 
     Attributes:
         time_masks, band_masks: spans that are masked at each view (SpecAugment: Park et al. 2019).
@@ -60,7 +60,7 @@ class SpectrogramSettings(NetworkSettings):
 
 @dataclass(frozen=True)
 class EncoderSettings(NetworkSettings):
-    """How `ssl` is trained. `least_speed` and `least_snr` (dB) bound what `augment` does."""
+    """Settings of `ssl`. `least_speed` and `least_snr` (dB) limit `augment`."""
 
     encoder: str = setting(
         "openai/whisper-small",

@@ -1,7 +1,7 @@
 """Training of classifiers of emotion, by kind; their calibration, and their model card.
 
-`linear` is fitted here: a minute's work for a laptop, and what networks must beat. Its strength and its
-temperature are chosen on speakers that the fit has not heard.
+`linear` is fitted here: a minute's work for a laptop, and the baseline of networks. Its strength and its
+temperature are chosen on speakers outside the fit.
 """
 
 import warnings
@@ -31,16 +31,16 @@ from dailytalk_contiguous.store.files import write_text
 if TYPE_CHECKING:
     from dailytalk_contiguous.apps.learn.emotion_examples import EmotionExamples
 
-#: Strengths of regularisation (C of scikit-learn) that `linear` chooses from, and the folds that choose.
+#: Strengths of regularisation (C of scikit-learn) for `linear`, and the folds that choose one.
 STRENGTHS, INNER_FOLDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0), 4
 
-#: The strength where nothing can choose: a speaker of each class is needed on both sides.
+#: The strength if none can be chosen: a speaker of each class is needed on both sides.
 PLAIN_STRENGTH = 0.01
 
-#: The least spread that a number may have: what never differs tells nothing apart.
+#: The least spread of a number: constant numbers distinguish nothing.
 _LEAST_SPREAD = 1e-6
 
-#: Gradients at which a fit ends: what chooses a strength needs fewer digits.
+#: Gradients at which a fit ends: the choice of a strength needs fewer digits.
 _ROUGH, _EXACT = 1e-3, 1e-4
 
 #: The least share of a number's variance that counts as between classes.
@@ -67,11 +67,10 @@ def fit_emotion(
     work: Path | None = None,
     on_epoch: Callable[[int, int, float, float], None] | None = None,
 ) -> TrainedEmotionModel:
-    """A classifier trained on examples, and calibrated on speakers among them whom a first fit has not heard.
+    """Train a classifier on examples, and calibrate it on speakers among them outside a first fit.
 
     `kind` is of `EMOTION_KINDS`, `settings` the dataclass of that kind or None for its defaults; the others are as
-    of `fit_network`. Raises DailytalkError for examples of one speaker or one class, and where an extra is
-    missing.
+    of `fit_network`. Raises DailytalkError for examples of one speaker or one class, and if an extra is missing.
     """
     check_examples(examples)
     if kind == "linear":
@@ -86,7 +85,7 @@ def fit_emotion(
 
 
 def check_examples(examples: "EmotionExamples") -> None:
-    """Raise DailytalkError for examples that nothing can be learned from: of one class, or of one speaker."""
+    """Raise DailytalkError for examples that can't train a classifier: of one class, or of one speaker."""
     counts = np.bincount(examples.labels, minlength=len(examples.classes))
     classes = [name for name, count in zip(examples.classes, counts, strict=True) if count]
     if len(classes) < 2:
@@ -104,8 +103,10 @@ def check_examples(examples: "EmotionExamples") -> None:
 
 
 class _Material(NamedTuple):
-    """What a regression is fitted on: numbers (n, measures), targets (n, classes) that sum to 1, speakers (n,),
-    labels (n,), and which of them are altered copies.
+    """The data of a regression.
+
+    Numbers (n, measures), targets (n, classes) that sum to 1, speakers (n,), labels (n,), and a mask of altered
+    copies.
     """
 
     numbers: NDArray[np.float64]
@@ -125,7 +126,7 @@ class _Material(NamedTuple):
 
 
 def fit_linear(examples: "EmotionExamples", settings: LinearSettings) -> linear_emotion.LinearEmotion:
-    """A `LinearEmotion`: each class has the same weight, soft labels count by their shares.
+    """Train a `LinearEmotion`: each class has the same weight, soft labels count by their shares.
 
     The strength is that of the best mean recall on speakers left out; their answers set the temperature, too.
     """
@@ -150,17 +151,17 @@ def fit_linear(examples: "EmotionExamples", settings: LinearSettings) -> linear_
         raise DailytalkError(f"nothing is heard in any utterance that is {name!r}", "leave it out of --classes")
     from threadpoolctl import threadpool_limits  # as scikit-learn does
 
-    with threadpool_limits(1):  # products so small take longer by several threads
+    with threadpool_limits(1):  # such small products take longer by several threads
         strength, temperature = _chosen(material, settings, examples.classes)
         (arrays,) = _fitted(material, [strength], _EXACT)
     return linear_emotion.LinearEmotion("linear", examples.classes, settings.features, arrays, temperature)
 
 
 def _chosen(material: _Material, settings: LinearSettings, classes: Sequence[str]) -> tuple[float, float]:
-    """The strength that tells classes apart best on speakers left out, and the temperature of its answers."""
+    """The strength with the best recall on speakers left out, and the temperature of its answers."""
     try:
         folds = divided(material.labels, material.speakers, INNER_FOLDS, settings.seed)
-    except BadInput:  # speakers who can't be divided
+    except BadInput:  # the speakers can't be divided
         return PLAIN_STRENGTH, 1.0
     answers = {strength: np.full(material.targets.shape, np.nan) for strength in STRENGTHS}
     for train, test in folds:
@@ -214,9 +215,10 @@ def _regressions(
 ) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
     """Weights (measures, classes) and bias (classes,) for each strength, the first with the least C.
 
-    Each number is first scaled by the root of the share of its variance that is between classes, so that what
-    tells no class apart is shrunk most, as by the weights of an adaptive lasso (Zou 2006). Of voices in which
-    three things matter (`benchmarks/emotion.py`), 86.9 % are then right, not 85.5 %; by Bayes' rule it is 87.4 %.
+    Each number is first scaled by the root of the share of its variance that is between classes, so that numbers
+    that distinguish no classes are shrunk most, as by the weights of an adaptive lasso (Zou 2006). Of voices in
+    which three things matter (`benchmarks/emotion.py`), 86.9 % are then right, not 85.5 %; by Bayes' rule it is
+    87.4 %.
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
@@ -236,7 +238,7 @@ def _regressions(
     for strength in strengths:
         regression.set_params(C=strength)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # the last digits of weights decide no recall
+            warnings.simplefilter("ignore", ConvergenceWarning)  # the last digits of weights change no recall
             regression.fit(inputs[rows], labels, sample_weight=counts)
         weights, bias = regression.coef_.T * scale[:, None], regression.intercept_
         if n_classes == 2:  # one column, of the second class
@@ -267,7 +269,7 @@ def training_facts(
     sources: Sequence[DataSource],
     evaluation: emotion_evaluation.EmotionEvaluation | None = None,
 ) -> dict[str, Any]:
-    """What a model folder says of its training, as JSON.
+    """Facts on a training for its model folder, as JSON.
 
     Args:
         settings: of the training, by the names of the options. sources: of the data.
@@ -297,7 +299,7 @@ def training_facts(
     return facts
 
 
-#: What a folder keeps of an evaluation; no speaker is named.
+#: Fields of an evaluation that a folder keeps; no speaker is named.
 _EVALUATED = (
     "protocol",
     "chance",
@@ -314,7 +316,7 @@ _EVALUATED = (
 
 
 class Calibration(NamedTuple):
-    """What calibrating came to: calibration error and negative log-likelihood in nats, each before and after."""
+    """The result of calibrating: calibration error and negative log-likelihood in nats, each before and after."""
 
     temperature: float
     utterances: int
@@ -325,15 +327,15 @@ class Calibration(NamedTuple):
     loss_after: float
 
 
-#: Utterances from which a temperature is fitted: a few that a model gets right make it sure of everything.
+#: Utterances that a temperature needs: a few correct answers would make the model sure of everything.
 LEAST_CALIBRATED = 20
 
 
 def calibrate_emotion(model: TrainedEmotionModel, examples: "EmotionExamples") -> Calibration:
-    """Give a model the temperature that fits its answers to examples best; which class it answers stays the same.
+    """Set the temperature of a model that fits its answers to examples best; its answers stay the same.
 
-    The examples are of speakers that it was not trained on, or it comes out too sure of itself. Those of classes
-    that it does not know, and altered copies, are left out. Raises DailytalkError where too few are left.
+    The examples are of speakers outside its training, otherwise it becomes too sure of itself. Those of unknown
+    classes, and altered copies, are left out. Raises DailytalkError if too few are left.
     """
     shared = [name for name in examples.classes if name in model.classes]
     known = np.isin(examples.labels, [examples.classes.index(name) for name in shared])
@@ -375,7 +377,7 @@ def calibrate_emotion(model: TrainedEmotionModel, examples: "EmotionExamples") -
     return Calibration(model.temperature, len(truth), len(speakers), *errors)
 
 
-#: What a kind is, for its card.
+#: The description of a kind, for its card.
 _KINDS = {
     "linear": "A multinomial regression on statistics of pitch, loudness, spectrum and pauses of an utterance, "
     "relative to what is usual of its speaker where several of his are classified together.",

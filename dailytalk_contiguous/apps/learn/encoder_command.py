@@ -129,9 +129,9 @@ def encoder_of(text: str, device: str) -> prosodic_encoder.ProsodicSequenceEncod
 
 
 def tokens_of(folders: Sequence[Path]) -> tuple[list[NDArray[np.int16]], str]:
-    """The tokens of every utterance of folders, and the codebook that all are of.
+    """The tokens of every utterance of folders, and their codebook.
 
-    Raises BadInput for tokens of another codebook than the first's, DailytalkError for none at all.
+    Raises BadInput for tokens of another codebook than the first's, DailytalkError without tokens.
     """
     sequences, codebook = [], ""
     for row in (row for folder in folders for row in token_rows(folder)):
@@ -146,7 +146,7 @@ def tokens_of(folders: Sequence[Path]) -> tuple[list[NDArray[np.int16]], str]:
 
 @contextmanager
 def steps_bar(what: str) -> Iterator[Callable[[int, int, float], None]]:
-    """A bar of steps on a terminal, and the function to be called after each; elsewhere a line every tenth."""
+    """A bar of steps on a terminal, and the function to call after each; elsewhere a line every tenth."""
     console = Console(stderr=True)
     shown = console.is_terminal and is_main_process()
     with Progress(*Progress.get_default_columns(), console=console, transient=True, disable=not shown) as progress:

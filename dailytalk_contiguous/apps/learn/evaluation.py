@@ -1,6 +1,6 @@
-"""What tokens and embeddings of a folder show: probes, how much of the speaker is in them, masked tokens.
+"""Evaluation of the tokens and embeddings of a folder: probes, variance by speaker, masked tokens.
 
-Whatever can't be evaluated is one sentence among the notes, and the rest goes on.
+An impossible evaluation is one sentence among the notes, and the rest goes on.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ _KEPT = ("id", "conversation_id", "channel", "speaker", "start", "end", "text", 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What was evaluated.
+    """The results of an evaluation.
 
     Attributes:
         name: of the folder. utterances, speakers: with all kinds of features.
@@ -40,7 +40,7 @@ class Evaluation:
         probes: of every target on every kind.
         shares: of the variance of each kind that is between speakers.
         predictions: of masked tokens; none without an encoder.
-        notes: a sentence on each thing that could not be evaluated, or limits what is said.
+        notes: a sentence on everything that could not be evaluated, or limits the result.
     """
 
     name: str
@@ -69,7 +69,7 @@ class Evaluation:
         }
 
     def tables(self) -> list[tuple[str, tuple[str, ...], list[tuple[str, ...]]]]:
-        """Tables of at most 80 columns: what each is about, its head and its rows; an empty one is left out."""
+        """Tables of at most 80 columns: title, head and rows of each; an empty one is left out."""
         probes: list[tuple[str, ...]] = [
             (
                 probe.target,
@@ -129,18 +129,18 @@ def evaluate_tokens(
     sound: str | None = None,
     seed: int = 0,
 ) -> Evaluation:
-    """Evaluate the tokens of a folder, and whatever else of its utterances is there.
+    """Evaluate the tokens of a folder, and all other features of its utterances that are available.
 
     Args:
         folder: of `dailytalk tokens encode`.
-        encoder: gives embeddings, and predicts masked tokens. training: its record, where there is one.
+        encoder: computes embeddings, and predicts masked tokens. training: its record, if there is one.
         embeddings: a folder of `dailytalk tokens embed`, in place of an encoder; None: `folder`, if there are any.
         contours: a folder of `dailytalk tokens extract`; None: `folder`, if there are any.
-        sound: what eGeMAPS are measured on (`open_sound`), if opensmile is installed.
-        seed: of all that is drawn.
+        sound: for eGeMAPS (`open_sound`), if opensmile is installed.
+        seed: of all draws.
 
-    Raises DailytalkError for a folder without tokens, for folders that are named and hold nothing, and if
-    scikit-learn is missing; BadInput for damaged files and tokens of several codebooks.
+    Raises DailytalkError for a folder without tokens, for named folders without content, and if scikit-learn is
+    missing; BadInput for damaged files and tokens of several codebooks.
     """
     rows, codebook = list[Row](), ""
     for row in token_rows(folder):

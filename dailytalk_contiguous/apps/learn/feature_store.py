@@ -1,7 +1,7 @@
-"""Features of sounds on the disk, computed once: arrays of half precision by a digest of what they are of.
+"""Features of sounds on the disk, computed once: arrays of half precision by a digest of their source.
 
 They are kept in packs of some megabytes, each a file of safetensors that is written whole or not at all, so that a
-run that is killed goes on from the last pack. Several trainings may share a folder.
+run that is killed continues after the last pack. Several trainings may share a folder.
 """
 
 import hashlib
@@ -21,10 +21,10 @@ from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.store.files import write_bytes
 
-#: Bytes of a pack, about: what a run that is killed may lose.
+#: Bytes of a pack, about: the most that a killed run loses.
 PACK_BYTES = 32 << 20
 
-#: Sounds that are handed on at a time, and samples of them: enough for every core, and few in memory.
+#: Sounds of one call, and samples of them: enough for every core, and few in memory.
 MOST_SOUNDS, MOST_SAMPLES = 64, 64 * 16_000 * 10
 
 
@@ -32,8 +32,8 @@ class FeatureStore:
     """Features in a folder. Raises DailytalkError once they would take more than `most_bytes`.
 
     Args:
-        name: of what computes them, with all that decides them; part of each digest.
-        remedy: what can be done where they take too much, or are no numbers.
+        name: of their computation, with everything that affects it; part of each digest.
+        remedy: for features that take too much room, or are no numbers.
     """
 
     def __init__(self, folder: Path, name: str, most_bytes: float, remedy: str) -> None:
@@ -49,7 +49,7 @@ class FeatureStore:
         sounds: Iterable[Samples],
         compute: Callable[[list[Samples]], Sequence[NDArray[Any]]],
     ) -> list[str]:
-        """The key of each sound's features, which are computed and kept where they are not there yet."""
+        """The key of each sound's features, which are computed and kept if they are missing."""
         keys: list[str] = []
         missing: dict[str, Samples] = {}
 
@@ -105,7 +105,7 @@ class FeatureStore:
         try:
             file: Any = safe_open(path, "numpy")
             keys = file.keys()
-        except (SafetensorError, OSError):  # damaged: what it held is computed again
+        except (SafetensorError, OSError):  # damaged: its features are computed again
             path.unlink(missing_ok=True)
             return
         self._bytes += path.stat().st_size

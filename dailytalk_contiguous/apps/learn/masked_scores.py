@@ -1,9 +1,9 @@
-"""How well masked tokens are predicted: by an encoder, and by counts that know less.
+"""Scores of the prediction of masked tokens: by an encoder, and by simpler counts.
 
-All see the same utterances with the same spans masked, and are scored on frames of which nothing but the mask is
-seen. What counts know they have from other utterances than those they are scored on: how frequent a token is
-(unigram), which follows which (bigram, from both sides of a gap and exact: a chain of tokens between its two known
-neighbours), and that a frame is like the nearest that is known (neighbour).
+All get the same utterances with the same spans masked, and are scored on frames that are never visible. Counts are
+of other utterances than the scored ones: how frequent a token is (unigram), which follows which (bigram, from both
+sides of a gap and exact: a chain of tokens between its two known neighbours), and that a frame is like the nearest
+that is known (neighbour).
 """
 
 import hashlib
@@ -21,15 +21,15 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.models import prosodic_encoder
 from dailytalk_contiguous.models.devices import plan_batches
 
-#: Frames over which a bigram and a neighbour reach; what is farther counts as this far.
+#: The reach of a bigram and a neighbour in frames; farther frames count as this far.
 FARTHEST = 64
 
-#: Utterances that are scored at most; where there are more, this many are drawn; fewer are masked several times.
+#: The most scored utterances, drawn from more; fewer are masked several times, up to the rounds.
 MOST_SCORED, MOST_ROUNDS = 2000, 20
 
 
 class Prediction(NamedTuple):
-    """How masked tokens are predicted: `accuracy` in [0, 1], and `perplexity` in tokens, both with intervals."""
+    """The score of a prediction: `accuracy` in [0, 1], and `perplexity` in tokens, both with intervals."""
 
     model: str
     accuracy: Score
@@ -38,7 +38,7 @@ class Prediction(NamedTuple):
 
 
 class Counts:
-    """What counts know of tokens.
+    """Counts of tokens.
 
     Args:
         sequences: of whole numbers from 0 to `n_tokens` - 1, to learn from.
@@ -62,7 +62,7 @@ class Counts:
         self._alike = (near[0] + 1) / (near[1] + 2)
 
     def predict(self, sequence: NDArray[np.integer], known: NDArray[np.bool_]) -> dict[str, NDArray[np.float64]]:
-        """The probability of each token at each frame that is not known, by model, each (frames, n_tokens)."""
+        """The probability of each token at each unknown frame, by model, each (frames, n_tokens)."""
         places = np.arange(len(sequence))
         before = np.maximum.accumulate(np.where(known, places, -1))
         after = np.minimum.accumulate(np.where(known, places, len(sequence))[::-1])[::-1]
@@ -104,7 +104,7 @@ def split_sequences(
 
 
 def digest_of(arrays: Sequence[NDArray[Any]]) -> str:
-    """Of sequences of tokens, in their order; whichever integers they are held in."""
+    """Digest of sequences of tokens, in their order; independent of their integer type."""
     digest = hashlib.sha256(np.array([len(array) for array in arrays], "<i8").tobytes())
     for array in arrays:
         digest.update(array.astype("<i4").tobytes())
@@ -114,14 +114,12 @@ def digest_of(arrays: Sequence[NDArray[Any]]) -> str:
 def divide_known(
     sequences: Sequence[NDArray[np.integer]], speakers: Sequence[str], record: Mapping[str, Any] | None, seed: int
 ) -> tuple[list[int], list[int], str]:
-    """Places of the sequences that counts are made of, and of those that are scored, and a sentence on them.
+    """Indices of the sequences for counts, and of those to score, and a sentence on the division.
 
-    Where the encoder was trained on these sequences, they are those that it was trained and validated on; else a
-    fifth of the speakers is scored, but at least as many as an interval needs where that leaves half of them; of
-    one speaker, so much of the utterances.
-
-    Args:
-        record: of the encoder's training (`learn.masked_tokens.read_record`); None where there is none.
+    If the encoder was trained on these sequences, they are its training and validation sequences. Otherwise a
+    fifth of the speakers is scored, but at least as many as an interval needs if that leaves half of them; of one
+    speaker, so much of the utterances. `record` is of the encoder's training (`learn.masked_tokens.read_record`);
+    None without one.
     """
     random = np.random.default_rng((seed, len(sequences)))
     settings = (record or {}).get("settings") or {}
@@ -153,10 +151,10 @@ def score_predictions(
     speakers: Sequence[str],
     seed: int = 0,
 ) -> list[Prediction]:
-    """How well an encoder, which was not trained on `scored`, and counts of `known` predict its masked frames.
+    """Score an encoder, which was not trained on `scored`, and counts of `known` on its masked frames.
 
-    `speakers`: of each of `scored`. `seed`: of the masks, and of the draws of speakers that intervals are made of.
-    Raises DailytalkError where one side is empty.
+    `speakers`: of each of `scored`. `seed`: of the masks, and of the draws of speakers for intervals. Raises
+    DailytalkError if one side is empty.
     """
     if not known or not scored:
         raise DailytalkError(
@@ -171,7 +169,7 @@ def score_predictions(
         owners += [place] * len(parts)
     people, owner_of = np.unique(np.asarray(speakers), return_inverse=True)
     models = ("encoder", "bigram", "neighbour", "unigram")
-    sums = np.zeros((len(models), len(people), 3))  # frames, those that are right, nats
+    sums = np.zeros((len(models), len(people), 3))  # frames, correct ones, nats
     lengths = [len(window) for window in windows]
     rounds = max(1, min(MOST_ROUNDS, MOST_SCORED // len(scored)))
     batches = [batch for _ in range(rounds) for batch in plan_batches(lengths, prosodic_encoder.FRAMES_PER_BATCH)]
@@ -197,8 +195,9 @@ def score_predictions(
 def _encoded(
     encoder: prosodic_encoder.ProsodicSequenceEncoder, sequences: Sequence[NDArray[np.integer]], seed: int
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.float64]]:
-    """Which frames of a padded batch are to be predicted, of which of them only the mask is seen, and with what
-    probability each token is predicted.
+    """Predict a padded batch.
+
+    Returns masks of the predicted frames and of the invisible ones among them, and the probability of each token.
     """
     x, lengths = prosodic_encoder.padded(sequences, encoder.config.vocab_size - 2)
     settings = encoder.config.mask_prob, encoder.config.vocab_size

@@ -1,6 +1,6 @@
-"""Training of the encoder of prosodic tokens: it predicts masked spans of frames from what is around them.
+"""Training of the encoder of prosodic tokens: it predicts masked spans of frames from their surroundings.
 
-The loop is that of `learn.training`. A batch and its masks follow from the seed and the batch's place alone.
+The loop is that of `learn.training`. A batch and its masks follow from the seed and the batch's number alone.
 """
 
 import contextlib
@@ -30,22 +30,22 @@ from dailytalk_contiguous.models.affect import fast_precisions
 from dailytalk_contiguous.models.devices import DEVICES, plan_batches, resolve_device
 from dailytalk_contiguous.store import files
 
-#: Of a finished training: what was trained on what with which result; the losses, as numbers and as a picture.
+#: Files of a finished training: data, settings and results; the losses, as numbers and as a picture.
 RECORD, LOSSES, CURVES = "training.json", "losses.json", "losses.png"
 
-#: What is published of it.
+#: The published files.
 PUBLISHED = ("README.md", "config.json", "model.safetensors", RECORD, LOSSES, CURVES)
 
 #: Folder of checkpoints while a training runs.
 CHECKPOINTS = "checkpoints"
 
-#: What the encoder may be trained in; `auto` is bfloat16 where the device multiplies in it.
+#: The precisions of the training; `auto` is bfloat16 if the device multiplies in it.
 PRECISIONS = ("auto", "float32", "bfloat16")
 
-#: Losses that are written down at most: of a long training, means of several steps.
+#: The most losses in the record: of a long training, means of several steps.
 MOST_LOSSES = 10_000
 
-#: Sequences that counts are made of, and that are scored, for a training's record: enough for a percent.
+#: Sequences for counts, and scored ones, for a training's record: enough for a percent.
 _MOST_COUNTED, _MOST_SCORED = 5000, 400
 
 #: How much longer than the shortest the longest sequence of a batch may be.
@@ -56,7 +56,7 @@ _RECORD_SHAPE = {"settings": dict, "data": dict, "finished": bool, "result": dic
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """How an encoder is trained. Raises DailytalkError for a value out of range."""
+    """Settings of an encoder's training. Raises DailytalkError for a value out of range."""
 
     size: str = setting(
         "default", "Of the encoder: {choices}.", panel="models", choices=tuple(prosodic_encoder.SIZES)
@@ -87,15 +87,15 @@ class TrainingSettings:
 
 
 class TrainingOutcome(NamedTuple):
-    """What came of a training.
+    """The result of a training.
 
     Attributes:
-        out: the folder of the encoder. steps: updates of the weights, of `planned`.
-        valid_loss: the smallest, in nats a masked frame; that of the encoder that was kept.
-        valid_accuracy: share of masked frames that it predicts. losses: as in `LOSSES`.
-        accuracy: of frames of which nothing but the mask is seen, the shares that `encoder`, `bigram` (which token
-            follows which) and `unigram` (how frequent each is) predict; empty in a process that writes nothing.
-        stopped_early: whether `patience` ended it. done_before: whether there was nothing left to do.
+        out: the folder of the encoder. steps: updates of the weights, of `planned`. valid_loss: the smallest, in
+        nats a masked frame; that of the saved encoder. valid_accuracy: share of masked frames that it predicts.
+        losses: as in `LOSSES`. accuracy: shares of invisible frames that `encoder`, `bigram` (which token follows
+        which) and `unigram` (how
+            frequent each is) predict; empty in a process that writes nothing.
+        stopped_early: whether `patience` ended it. done_before: whether it was finished before.
     """
 
     out: Path
@@ -126,9 +126,9 @@ def train_encoder(
     Args:
         sequences: of whole numbers from 0 to `n_tokens` - 1. Those longer than the encoder sees at a time are cut
             into windows of about equal length.
-        out: a new or empty folder, or the one of a training to be gone on with.
+        out: a new or empty folder, or the one of a training to continue.
         n_tokens: of the codebook. prosody_model: its name, which the encoder's config keeps.
-        sources: what the model card says of the data.
+        sources: the data in the model card.
         on_step: is called after each step with its number, the number of all, and its loss.
 
     Raises:
@@ -151,7 +151,7 @@ def train_encoder(
     train, valid = split_sequences(arrays, settings.valid_share, settings.seed)
     execution = {field.name for field in fields(settings) if field.metadata.get("execution")}
     record = {
-        # Those that make a difference to the encoder.
+        # Those that affect the encoder.
         "settings": {name: value for name, value in asdict(settings).items() if name not in execution},
         "data": {
             "sha256": digest_of(arrays),
@@ -187,13 +187,19 @@ def train_encoder(
             interrupts.check_interrupt()
             result = _result(trainer)
             if main:
-                result["accuracy"] = _accuracy(trainer.model, train, valid, settings.seed)
+                trainer.model.eval()
+                counted = train[:: -(-len(train) // _MOST_COUNTED)]
+                scored = valid[:: -(-len(valid) // _MOST_SCORED)]
+                people = [str(place) for place in range(len(scored))]
+                predictions = score_predictions(trainer.model, counted, scored, people, settings.seed)
+                accuracy = {prediction.model: prediction.accuracy.value for prediction in predictions}
+                result["accuracy"] = {model: round(accuracy[model], 4) for model in prosodic_encoder.MASKED_MODELS}
                 _finish(trainer.model, out, record, result)
     return _outcome(out, result)
 
 
 def is_main_process() -> bool:
-    """Whether this process is the one, of those that `torchrun` has started, that writes and prints."""
+    """Whether this process is the one of `torchrun`'s that writes and prints."""
     return int(os.environ.get("RANK", "0")) == 0
 
 
@@ -252,7 +258,7 @@ class _MaskedTrainer(training.RepeatableTrainer):
         return (loss, {"logits": predicted}) if return_outputs else loss
 
     def validate(self) -> dict[str, float]:
-        """Loss in nats and accuracy of the masked frames of all sequences to validate on, always masked alike."""
+        """Loss in nats and accuracy of the masked frames of all validation sequences, always masked alike."""
         loss, right, count = 0.0, 0, 0
         for place in range(self._checks.in_epoch):
             predicted, truth = _masked(self.model, self._prepare_inputs(self._checks[place]))
@@ -322,19 +328,8 @@ def _result(trainer: _MaskedTrainer) -> dict[str, Any]:
     }
 
 
-def _accuracy(
-    encoder: Any, train: Sequence[NDArray[Any]], valid: Sequence[NDArray[Any]], seed: int
-) -> dict[str, float]:
-    encoder.eval()
-    counted = train[:: -(-len(train) // _MOST_COUNTED)]
-    scored = valid[:: -(-len(valid) // _MOST_SCORED)]
-    predictions = score_predictions(encoder, counted, scored, [str(place) for place in range(len(scored))], seed)
-    accuracy = {prediction.model: prediction.accuracy.value for prediction in predictions}
-    return {model: round(accuracy[model], 4) for model in prosodic_encoder.MASKED_MODELS}
-
-
 def _finish(encoder: Any, out: Path, record: dict[str, Any], result: dict[str, Any]) -> None:
-    """Write the encoder, its losses and its card; then the record, by which it counts as finished."""
+    """Write the encoder, its losses and its card; then the record, which marks it as finished."""
     encoder.config.masked_accuracy = [*result["accuracy"].values()]
     encoder.save_pretrained(out)
     files.write_text(out / LOSSES, files.json_document(result["losses"]))
@@ -356,7 +351,7 @@ def _outcome(out: Path, result: dict[str, Any], done_before: bool = False) -> Tr
 
 
 def _begun(out: Path, record: dict[str, Any], main: bool) -> TrainingOutcome | None:
-    """The outcome of a training that is finished; None for one to begin or go on with.
+    """The outcome of a finished training; None for one to start or continue.
 
     Raises DailytalkError for a folder of something else, or of a training of other data or settings.
     """

@@ -1,24 +1,24 @@
-"""What the cards of published models have in common: how they begin, and where the data come from."""
+"""Common parts of the cards of published models: their beginning, and their data."""
 
 import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-#: Ids on the Hub of licences that are called otherwise in SPDX.
+#: Ids on the Hub of licences with another id in SPDX.
 _HUB_NAMES = {"odbl-1.0": "odbl"}
 
 
 class DataSource(NamedTuple):
-    """What a model was trained on, as its card says it: its name, and its licence (None: not known)."""
+    """A source of a model's training data for its card: its name, and its licence (None: not known)."""
 
     name: str
     licence: str | None = None
 
 
 def card_opening(title: str, sources: Sequence[DataSource], tags: Iterable[str]) -> list[str]:
-    """The first lines of a card: what the Hub reads of it, and its title.
+    """The first lines of a card: its metadata for the Hub, and its title.
 
-    A licence is named where all data have one and the same: by its id on the Hub, which refuses others.
+    A licence is named if all data have the same one: by its id on the Hub, which refuses others.
     """
     licences = {source.licence for source in sources}
     licence = (licences.pop() or "").lower() if len(licences) == 1 else ""

@@ -1,4 +1,4 @@
-"""What somebody sounds like, in a sentence to be spoken: a class of emotion and how aroused the voice is."""
+"""A mood in a sentence to be spoken: a class of emotion and the arousal of the voice."""
 
 from collections.abc import Mapping
 
@@ -7,7 +7,7 @@ from dailytalk_contiguous.core.emotions import UNSURE
 #: Arousal in [0, 1] below which a voice is low, and above which it is high; 0.5 is the usual.
 LOW_AROUSAL, HIGH_AROUSAL = 0.42, 0.62
 
-#: Words for a class, and what is added where arousal is low and where it is high; empty for nothing.
+#: Words for a class, and additions for low and for high arousal; empty for nothing.
 _MOODS: Mapping[str, tuple[str, str, str]] = {
     "angry": ("angry", "though you hold it back", "and very tense"),
     "disgusted": ("disgusted", "and weary", "and worked up"),
@@ -26,8 +26,8 @@ def mood_sentence(emotion: str | None, arousal: float | None = None) -> str:
     """A sentence on a mood.
 
     Args:
-        emotion: a class, `UNSURE`, or None where nothing was heard.
-        arousal: in [0, 1]; None or NaN where it is not known.
+        emotion: a class, `UNSURE`, or None without speech.
+        arousal: in [0, 1]; None or NaN if it is not known.
 
     >>> mood_sentence("sad", 0.3), mood_sentence("angry", 0.5)
     ('You sound sad, and a little tired.', 'You sound angry.')

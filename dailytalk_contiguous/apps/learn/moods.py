@@ -25,14 +25,14 @@ from dailytalk_contiguous.stages.segment import Segment
 
 
 class Mood(NamedTuple):
-    """The emotion in a stretch of speech, or in all that one speaker says.
+    """The emotion in a stretch of speech, or in all speech of one speaker.
 
     Attributes:
         speaker: `left`, `right`, or `mix` for a recording of one voice.
         start, end: seconds of the recording.
-        emotion: a class or `core.emotions.UNSURE`; None where nothing is said, for a `reason`.
+        emotion: a class or `core.emotions.UNSURE`; None without speech, for a `reason`.
         confidence: probability of the likeliest class. probabilities: of the classes of the model.
-        valence, arousal: in [0, 1]; NaN where they are not known.
+        valence, arousal: in [0, 1]; NaN if they are not known.
     """
 
     speaker: str
@@ -47,9 +47,9 @@ class Mood(NamedTuple):
 
 
 class RecordingMoods(NamedTuple):
-    """The moods of a recording, in order of time, and one of each speaker who was heard.
+    """The moods of a recording, in order of time, and one of each speaker.
 
-    `seconds` is how long the recording is.
+    `seconds` is its length.
     """
 
     name: str
@@ -60,12 +60,12 @@ class RecordingMoods(NamedTuple):
 
 @dataclass
 class MoodReader:
-    """Reads moods off recordings.
+    """Reads moods from recordings.
 
     Attributes:
-        model: a classifier. confidence: less likely than this, a class is unsure.
-        affect_model: what rates valence and arousal, as `RateAffect` takes it. device: where that runs.
-        rejects: recordings that can't be used, as they are met.
+        model: a classifier. confidence: a less likely class is unsure.
+        affect_model: rates valence and arousal, as in `RateAffect`. device: of that model.
+        rejects: unusable recordings, in the order of reading.
     """
 
     model: EmotionModel
@@ -76,10 +76,10 @@ class MoodReader:
     left_out: LeftOut = field(default_factory=LeftOut)
 
     def read(self, inputs: Sequence[str]) -> Iterator[RecordingMoods]:
-        """The moods of recordings in files and folders, one after another; what can't be used is in `rejects`.
+        """Yield the moods of recordings in files and folders; unusable ones are in `rejects`.
 
-        A recording of two channels that differ is one of two speakers, any other is taken for one voice. A long
-        one is read a quarter of an hour at a time, and a speaker's usual is that of such a part.
+        A recording of two channels that differ is one of two speakers, any other is one of one voice. A long one
+        is read a quarter of an hour at a time, and a speaker's usual values are those of such a part.
         """
         config = FolderConfig(inputs=tuple(inputs), channel="any", given=False)
         parts: list[Row] = []
@@ -115,8 +115,8 @@ class MoodReader:
         yield _summed(name, parts[-1]["offset"] + parts[-1]["duration"], utterances, self)
 
     def _utterances(self, row: Row) -> list[tuple[Mood, NDArray[np.float64]]]:
-        """The moods of a conversation's utterances, and the probabilities of each (none where nothing is said)."""
-        segments = None  # of both speakers where there are two channels that differ
+        """The moods of a conversation's utterances, and the probabilities of each (none without speech)."""
+        segments = None  # of both speakers if there are two channels that differ
         if probe(row["audio"]).channels == 2:
             with contextlib.suppress(BadInput):  # the same sound on both
                 segments = Segment().row(row)

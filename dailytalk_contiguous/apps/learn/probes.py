@@ -1,7 +1,7 @@
-"""Linear probes: what can be read off embeddings, tokens and contours of utterances, of speakers never heard.
+"""Linear probes: classes that embeddings, tokens and contours of utterances reveal, of unknown speakers.
 
 A probe is a multinomial logistic regression on standardised features. Emotion, tag, sentence and gender are probed
-on speakers that it was not trained on; who speaks, on other utterances. What is reported is the mean recall of the
+on speakers that it was not trained on; the speaker, on other utterances. The score is the mean recall of the
 classes (unweighted average recall, the measure of emotion recognition), whose chance level is one in as many as
 there are classes, however frequent each is. Intervals are of a bootstrap over speakers: utterances of one are no
 independent observations.
@@ -35,19 +35,19 @@ Vectors = NDArray[np.float32]
 #: Parts that utterances are divided into; each is tested by a probe of the others.
 FOLDS = 5
 
-#: Utterances that a probe uses at most; where there are more, this many are drawn.
+#: The most utterances of a probe, drawn from more.
 MOST = 10_000
 
-#: Utterances that a class needs, and speakers who say it.
+#: The least utterances of a class, and speakers of it.
 LEAST_UTTERANCES, LEAST_SPEAKERS = 5, 2
 
-#: Strengths of regularisation (C of scikit-learn) that a probe chooses from, within what it is trained on.
+#: Strengths of regularisation (C of scikit-learn) from which a probe chooses, within its training.
 STRENGTHS = (0.001, 0.01, 0.1, 1.0)
 
-#: Draws of speakers that an interval is made of, and the share of them inside it.
+#: Draws of speakers for an interval, and the share of them inside it.
 DRAWS, INSIDE = 1000, 0.95
 
-#: Speakers that an interval needs: draws of fewer are too much alike to say anything.
+#: Speakers that an interval needs: draws of fewer are too similar.
 LEAST_DRAWN = 5
 
 _QUESTION = {"interrogative": "question", "declarative": "statement"}
@@ -64,7 +64,7 @@ def label_of(target: str, row: Row) -> str | None:
     return str(value) if value else None
 
 
-#: What is probed, and what an utterance without it lacks.
+#: The targets of probes, and the omission of an utterance without each.
 TARGETS = {
     "emotion": "an emotion",
     "tag": "a style tag",
@@ -89,12 +89,12 @@ class Score(NamedTuple):
 
 
 class LinearProbe(NamedTuple):
-    """What a probe finds.
+    """The result of a probe.
 
     Attributes:
-        target: one of `TARGETS`. features: what it sees.
-        recall: mean recall of the classes. chance: what it is by chance.
-        classes: their names. utterances, speakers: that it was tested on.
+        target: one of `TARGETS`. features: its input.
+        recall: mean recall of the classes. chance: its chance level.
+        classes: their names. utterances, speakers: of its test.
     """
 
     target: str
@@ -115,12 +115,12 @@ def check_sklearn() -> None:
 def probe_all(
     rows: Sequence[Row], features: Mapping[str, Vectors], seed: int = 0
 ) -> tuple[list[LinearProbe], list[str]]:
-    """Probes of every target on every kind of features, and a sentence on each that can't be.
+    """Probe every target on every kind of features; also returns a sentence on each impossible probe.
 
     Args:
         rows: of `token_rows`.
         features: by name, each of shape (len(rows), numbers).
-        seed: of the folds, the draws of speakers and, of many utterances, the choice.
+        seed: of the folds, the draws of speakers and the choice among many utterances.
 
     Raises DailytalkError if scikit-learn is missing, BadInput for features of another number of rows.
     """
@@ -139,7 +139,11 @@ def probe_all(
         folds = divided(labels, disjoint, FOLDS, seed)
         for name, vectors in features.items():
             interrupts.check_interrupt()
-            predicted = _predicted(vectors[chosen].astype(np.float64), labels, disjoint, folds, seed)
+            inputs, predicted = vectors[chosen].astype(np.float64), np.empty_like(labels)
+            for train, test in folds:
+                trained_on = None if disjoint is None else disjoint[train]
+                strength = _best_strength(inputs[train], labels[train], trained_on, seed)
+                predicted[test] = _fitted(inputs[train], labels[train], strength).predict(inputs[test])
             recall = mean_recall(labels, predicted, speakers, seed)
             classes = tuple(np.unique(labels).tolist())
             n_speakers = len(np.unique(speakers))
@@ -150,9 +154,9 @@ def probe_all(
 def _material(
     target: str, rows: Sequence[Row], seed: int, notes: list[str]
 ) -> tuple[NDArray[np.intp], NDArray[np.str_], NDArray[np.str_]]:
-    """Places of the utterances that a target can be probed on, their labels and their speakers.
+    """Indices of the utterances that have a target, their labels and their speakers.
 
-    Raises BadInput, without a remedy, where it can't be; what is left out is added to `notes`.
+    Raises BadInput, without a remedy, if it can't be probed; omissions are added to `notes`.
     """
     known = [(place, label) for place, row in enumerate(rows) if (label := label_of(target, row)) is not None]
     if not known:
@@ -190,12 +194,12 @@ Folds = list[tuple[NDArray[np.intp], NDArray[np.intp]]]
 
 
 def divided(labels: NDArray[Any], speakers: NDArray[Any] | None, count: int, seed: int) -> Folds:
-    """Places to train and to test on, of `count` folds or as many as there are speakers or utterances of a class.
+    """Indices to train and to test on, of `count` folds or as many as there are speakers or utterances of a class.
 
     Classes are spread evenly over folds. With `speakers` none of them is on both sides of a fold; of several
-    divisions that one is taken in which most classes are among what is trained on.
+    divisions, the one with most classes in the training is taken.
 
-    Raises BadInput, without a remedy, where speakers can't be divided.
+    Raises BadInput, without a remedy, if speakers can't be divided.
     """
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
@@ -226,21 +230,10 @@ def divided(labels: NDArray[Any], speakers: NDArray[Any] | None, count: int, see
     return best[1]
 
 
-def _predicted(
-    vectors: NDArray[np.float64], labels: NDArray[Any], speakers: NDArray[Any] | None, folds: Folds, seed: int
-) -> NDArray[Any]:
-    predicted = np.empty_like(labels)
-    for train, test in folds:
-        trained_on = None if speakers is None else speakers[train]
-        strength = _best_strength(vectors[train], labels[train], trained_on, seed)
-        predicted[test] = _fitted(vectors[train], labels[train], strength).predict(vectors[test])
-    return predicted
-
-
 def _best_strength(
     vectors: NDArray[np.float64], labels: NDArray[Any], speakers: NDArray[Any] | None, seed: int
 ) -> float:
-    """The strength of regularisation that is best on the first of three folds within what is trained on."""
+    """The best strength of regularisation on the first of three folds within the training."""
     if speakers is not None and len(np.unique(speakers)) < 2:
         speakers = None
     if speakers is None and np.unique(labels, return_counts=True)[1].min() < 2:
@@ -266,7 +259,7 @@ def _fitted(vectors: NDArray[np.float64], labels: NDArray[Any], strength: float)
         StandardScaler(), LogisticRegression(C=strength, class_weight="balanced", max_iter=300, tol=1e-3)
     )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # the last digits of weights decide no recall
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the last digits of weights change no recall
         return probe.fit(vectors, labels)
 
 
@@ -277,7 +270,7 @@ def recall_of(labels: NDArray[Any], predicted: NDArray[Any]) -> float:
 def mean_recall(labels: NDArray[Any], predicted: NDArray[Any], speakers: NDArray[Any], seed: int) -> Score:
     """Mean recall of the classes, with its interval over speakers.
 
-    Of speakers as classes each has the weight of its draws.
+    If speakers are the classes, each has the weight of its draws.
     """
     names, classes = np.unique(labels, return_inverse=True)
     people, owners = np.unique(speakers, return_inverse=True)
@@ -300,7 +293,7 @@ def drawn_score(figure: Callable[[NDArray[np.float64]], NDArray[np.float64]], n_
     """A figure of all speakers, and its interval over draws of as many of them, with replacement.
 
     Args:
-        figure: of weights (draws, speakers), how often each was drawn; gives (draws,).
+        figure: of weights (draws, speakers), how often each was drawn; returns (draws,).
         n_speakers: of fewer than `LEAST_DRAWN` there is no interval.
     """
     value = float(figure(np.ones((1, n_speakers)))[0])
@@ -314,10 +307,10 @@ def drawn_score(figure: Callable[[NDArray[np.float64]], NDArray[np.float64]], n_
 
 
 def speaker_share(vectors: Vectors, speakers: Sequence[str], seed: int = 0) -> Score | None:
-    """How much of the variance of features is between speakers, beyond what chance puts there, in [0, 1].
+    """The share of the variance of features that is between speakers, beyond chance, in [0, 1].
 
     The adjusted coefficient of determination of all standardised columns together. None for fewer than two
-    speakers, and where no speaker says two utterances.
+    speakers, and if no speaker says two utterances.
     """
     people, owners = np.unique(np.asarray(speakers), return_inverse=True)
     if not 2 <= len(people) < len(vectors):
@@ -350,7 +343,7 @@ def token_histograms(rows: Sequence[Row], n_tokens: int) -> Vectors:
 
 
 def contour_statistics(features: NDArray[np.float32]) -> Vectors:
-    """What contours of an utterance, shape (frames, 6) as of `as_features`, come to: 38 numbers.
+    """Summarise the contours of an utterance, shape (frames, 6) as of `as_features`, in 38 numbers.
 
     Of each contour over the voiced frames: mean, standard deviation, 10th and 90th percentile, mean change from
     frame to frame, slope a second. Then the share of voiced frames, and the logarithm of the seconds.
@@ -381,10 +374,10 @@ def statistics_in(folder: Path) -> Iterator[tuple[str, Vectors]]:
 def egemaps_of(
     rows: Iterable[Row], folder: Path, source: str | None = None
 ) -> Iterator[tuple[str, Vectors | None]]:
-    """The id and the 88 numbers of eGeMAPS (Eyben et al. 2016) of each utterance; None where it can't be heard.
+    """The id and the 88 numbers of eGeMAPS (Eyben et al. 2016) of each utterance; None without its sound.
 
-    Sound is that of `open_sound(folder, source)`. Raises DailytalkError if opensmile is not installed, or nothing
-    says where the sound is.
+    Sound is that of `open_sound(folder, source)`. Raises DailytalkError if opensmile is not installed, or the
+    source of the sound is unknown.
     """
     check_egemaps()
     items = open_sound(folder, source)
@@ -401,11 +394,9 @@ def egemaps_of(
 def joined_features(
     rows: Sequence[Row], kinds: Mapping[str, Mapping[str, Vectors]]
 ) -> tuple[list[Row], dict[str, Vectors], list[str]]:
-    """The rows that have all kinds of features, these as arrays, and a sentence on each kind that some lack.
+    """The rows that have all kinds of features, these as arrays, and a sentence on each incomplete kind.
 
-    Args:
-        rows: of `token_rows`.
-        kinds: features by kind and id. A kind that no row has is left out.
+    `rows` are of `token_rows`, and `kinds` are features by kind and id. A kind that no row has is left out.
     """
     notes, used = list[str](), dict[str, Mapping[str, Vectors]]()
     for kind, vectors in kinds.items():

@@ -1,4 +1,4 @@
-"""`dailytalk tokens similar` and `evaluate`: what embeddings and tokens of how something is said are good for."""
+"""`dailytalk tokens similar` and `evaluate`: search with embeddings, and evaluate embeddings and tokens."""
 
 from pathlib import Path
 

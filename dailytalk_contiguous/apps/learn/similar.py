@@ -1,9 +1,9 @@
-"""Search for utterances that are said alike: every embedding against one, by a product of matrices.
+"""Search for utterances of similar prosody: every embedding against one, by a product of matrices.
 
-That is exact, and fast enough: a million embeddings of 256 numbers take two seconds of one core. What is alike
-is the cosine of two embeddings that were whitened: what all utterances share distinguishes none, and of those that
-a masked model learns a few directions have nearly all variance, beside which nothing else would count (Mu and
-Viswanath 2018, "All-but-the-top"; Su et al. 2021, "Whitening sentence representations").
+That is exact, and fast enough: a million embeddings of 256 numbers take two seconds of one core. Similarity is the
+cosine of two whitened embeddings: the part that all utterances share distinguishes none, and in those of a masked
+model a few directions have nearly all variance and would dominate (Mu and Viswanath 2018, "All-but-the-top"; Su et
+al. 2021, "Whitening sentence representations").
 """
 
 from collections.abc import Sequence
@@ -27,13 +27,13 @@ from dailytalk_contiguous.store.files import write_lines
 #: Seconds of an utterance that a page plays, and embeddings that are compared at a time.
 LONGEST, _AT_ONCE = 60.0, 65_536
 
-#: Share of the mean variance that is added to every direction's: those that hardly vary, or can't be known from a
-#: few utterances, are not blown up.
+#: Share of the mean variance that is added to every direction's: directions that hardly vary, or are unknown from
+#: few utterances, are not amplified.
 SHRINKAGE = 1e-3
 
 
 class Match(NamedTuple):
-    """An utterance as of `learn.token_rows.token_rows`, and how like it is to the one asked for, in [-1, 1]."""
+    """An utterance as of `learn.token_rows.token_rows`, and its similarity to the query, in [-1, 1]."""
 
     similarity: float
     row: Row
@@ -54,10 +54,10 @@ class Match(NamedTuple):
 def find_similar(
     embeddings: Embeddings, name: str, top: int = 10, other_speakers: bool = False
 ) -> tuple[Match, list[Match]]:
-    """The utterance of an id (or of a conversation that has one only: a clip), and those said most like it.
+    """Return the utterance of an id (or of a conversation with only one: a clip), and the most similar ones.
 
-    The most alike come first, `top` of them as far as there are; `other_speakers` leaves out those of its own
-    speaker. Raises DailytalkError if there is no such utterance, or nobody else speaks.
+    The most similar come first, at most `top`; `other_speakers` leaves out those of its own speaker. Raises
+    DailytalkError if there is no such utterance, or no other speaker.
     """
     place = _place_of(embeddings.rows, name)
     left_out = np.zeros(len(embeddings.rows), bool)
@@ -74,10 +74,10 @@ def find_similar(
 
 
 def cosines_to(vectors: NDArray[np.float32], place: int) -> NDArray[np.float32]:
-    """The cosine of each of `vectors` (n, width) to the one at a place, both whitened: less the mean of all, and
-    each principal direction over its standard deviation.
+    """The cosine of each of `vectors` (n, width) to the one at an index, both whitened.
 
-    It is 0 where one of both is that mean. Directions are those of at most 65,536 vectors, evenly taken.
+    Whitened is less the mean of all, and each principal direction over its standard deviation. The cosine is 0 if
+    one of both is that mean. Directions are those of at most 65,536 vectors, evenly taken.
     """
     mean = vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
     some = vectors[:: -(-len(vectors) // _AT_ONCE)] - mean
@@ -94,7 +94,7 @@ def cosines_to(vectors: NDArray[np.float32], place: int) -> NDArray[np.float32]:
 
 
 def speaker_of(row: Row) -> str:
-    """Who speaks; where that is unknown, the channel of the conversation."""
+    """The speaker; if that is unknown, the channel of the conversation."""
     return str(row["speaker"] or f"{row['conversation_id']}/{row['channel']}")
 
 
@@ -116,9 +116,9 @@ def _place_of(rows: Sequence[Row], name: str) -> int:
 
 
 def write_similar_page(path: Path, query: Match, matches: Sequence[Match], items: Items) -> None:
-    """Write a page with the utterance that was asked for and those that are like it, to be listened to.
+    """Write a page with the query and the similar utterances, to be listened to.
 
-    It needs no network and no other file. Where a sound can't be read, it says why.
+    It needs no network and no other file. If a sound can't be read, it says why.
     """
     sections = [
         Section("asked", "Asked for", [_cards([query], items, shows_similarity=False)]),

@@ -1,4 +1,4 @@
-"""TakeUtterances: the speech of utterances whose times are known, out of a sound file or of a row of Parquet."""
+"""TakeUtterances: the speech of utterances with known times, from a sound file or from a row of Parquet."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +13,12 @@ from dailytalk_contiguous.core.utterance import UTTERANCE, WORD, unpack_utteranc
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.store.parquet import open_parquet
 
-#: What is known of an utterance before its speech is taken, in seconds of its conversation.
+#: Fields of an utterance before its speech is taken, in seconds of its conversation.
 _NAMES = ("utterance_id", "channel", "speaker", "start", "end", "text", "language", "tag")
 _SPAN = {name: UTTERANCE[name] for name in _NAMES} | {"words": List(WORD)}
 
-#: A conversation whose utterances are known. Its sound is in `audio`, or, where `row_group` is not null, in the
-#: column `audio` of a row of the Parquet file that `audio` names.
+#: A conversation with known utterances. Its sound is in `audio` or, if `row_group` is not null, in the column
+#: `audio` of a row of the Parquet file that `audio` names.
 KNOWN_SPEECH = Features(
     {
         **schema.SOURCE,
@@ -33,9 +33,9 @@ KNOWN_SPEECH = Features(
 
 @dataclass(frozen=True)
 class TakeUtterances(Stage):
-    """The utterances that a row names, with their 16 kHz `speech`; rows have the columns of `KNOWN_SPEECH`.
+    """The utterances of a row, with their 16 kHz `speech`; rows have the columns of `KNOWN_SPEECH`.
 
-    Raises BadInput for sound that can't be read, and for an utterance on a channel that it has not.
+    Raises BadInput for sound that can't be read, and for an utterance on a channel that it lacks.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("audio", "row_group", "row_number", "offset", "duration", "spans")

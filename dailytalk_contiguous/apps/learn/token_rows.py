@@ -1,8 +1,7 @@
-"""Rows with prosodic tokens, an utterance each: made by one run over whatever holds speech, and read.
+"""Rows with prosodic tokens, one for each utterance: made by one run over any speech, and read.
 
-Recordings are searched for utterances as `tag` does it; conversations, clips and versions have them already. The
-shards are conversations with a column more, as those of `tag` are where it was asked for tokens: one reader reads
-both.
+Recordings are searched for utterances as in `tag`; conversations, clips and versions have them already. The shards
+are conversations with an additional column, as those of `tag` with tokens: one reader reads both.
 """
 
 import hashlib
@@ -48,7 +47,7 @@ CONTOUR_SHARDS, TOKEN_SHARDS = "contours", "encoded"
 
 _AGAIN = "make it again with `dailytalk tokens`"
 
-#: Columns of a shard that an utterance's row is made of; a shard may lack some of the second part.
+#: Columns of a shard for an utterance's row; a shard may lack some of the second part.
 _NEEDED = Features({"utterance_id": List(STRING), "channel": List(STRING)})
 _MAY_LACK = Features(
     {
@@ -73,16 +72,16 @@ def find_speech(
     segment: Segment = Segment(mono=True),
     shard_seconds: float = RunOptions.shard_seconds,
 ) -> SpeechSource:
-    """The conversations of what is named.
+    """Find the conversations of the inputs.
 
     Args:
         inputs: recordings and folders of them, or one of: a work folder, a corpus, a mix, a training folder, a
             version in a folder or on the Hub.
-        out: the folder that results are written to, which is not searched.
-        segment: how recordings are searched for utterances.
+        out: the folder of the results, which is not searched.
+        segment: finds utterances in recordings.
         shard_seconds: audio of a shard.
 
-    Raises DailytalkError for what is not there, or holds no speech.
+    Raises DailytalkError for a missing input, or one without speech.
     """
     held = [items for name in inputs if (items := utterance_items(name)) is not None]
     if held and len(inputs) > 1:
@@ -108,7 +107,7 @@ def find_speech(
 
 
 def utterance_items(name: str) -> publish_items.Items | None:
-    """What an input holds, where that is finished or tagged, fetched from the Hub; None for recordings."""
+    """The items of a finished or tagged input, fetched from the Hub; None for recordings."""
     path = Path(name)
     if path.is_dir():
         is_work = (path / DATASET).is_dir() or ((path / TAGGED).is_dir() and (path / TRANSCRIPT).is_file())
@@ -207,8 +206,8 @@ class ProsodySpec(Spec):
     """Contours or tokens for the utterances of conversations.
 
     Args:
-        speech: of `find_speech`. out: the folder; made if need be.
-        stage: what is added. about: its `command` goes into the journal and run.json.
+        speech: of `find_speech`. out: the folder; created if need be.
+        stage: adds them. about: its `command` goes into the journal and run.json.
     """
 
     def __init__(
@@ -324,7 +323,7 @@ def _exploded(row: Row, added: Sequence[str], path: Path) -> Iterator[Row]:
 
 
 def clusters_of(model: str | None) -> int:
-    """How many tokens the codebook of a name has (`Codebook.name`)."""
+    """The number of tokens of a codebook by its name (`Codebook.name`)."""
     parts = (model or "").split("-")
     is_count = len(parts) == 3 and parts[1].isdecimal() and len(parts[1]) < 6
     if not is_count or not 2 <= int(parts[1]) <= MOST_CLUSTERS + 1:
@@ -332,24 +331,21 @@ def clusters_of(model: str | None) -> int:
     return int(parts[1])
 
 
-# The sound of utterances that have tokens: of the recordings that their shards know, or of what was encoded.
-#
-# A folder may come from somebody else, and a page with sound may be shared. So a recording is taken from where a
-# shard says only if it is the one that was encoded; anything else the user names.
-
-
 _NAME_IT = "name what was encoded with --sound"
 
 
 def open_sound(folder: Path, source: str | None = None) -> publish_items.Items:
-    """What gives `utterance_sound` the sound of a folder of tokens or embeddings.
+    """Open the sound of a folder of tokens or embeddings for `utterance_sound`.
+
+    The folder may be a stranger's, and a page with sound may be shared. So a recording at the path in a shard is
+    used only if it is the encoded one; any other source is the user's choice.
 
     Args:
         folder: of tokens; None of its rows are read.
-        source: what was encoded, as `open_items` takes it, or a folder of tokens; None for the recordings that the
-            shards of `folder` know.
+        source: the encoded input, as `open_items` takes it, or a folder of tokens; None for the recordings in the
+            shards of `folder`.
 
-    Raises DailytalkError where nothing says where the sound is.
+    Raises DailytalkError if the source of the sound is unknown.
     """
     if source is not None and not publish_items.clip_shards(Path(source) / TOKEN_SHARDS):
         return opening.open_items(source)
@@ -368,9 +364,9 @@ def open_sound(folder: Path, source: str | None = None) -> publish_items.Items:
 def utterance_sound(
     items: publish_items.Items, row: Row, sample_rate: int, longest: float | None = None
 ) -> Samples:
-    """The samples (n, 1) of an utterance of `token_rows` at a rate in Hz, `longest` seconds of it at most.
+    """The samples (n, 1) of an utterance of `token_rows` at a rate in Hz, at most `longest` seconds of it.
 
-    `items` are of `open_sound`. Raises BadInput if its sound is not there, can't be read or has no such channel.
+    `items` are of `open_sound`. Raises BadInput if its sound is missing, can't be read or has no such channel.
     """
     return cut_sound(items.sound(row["conversation_id"]), row, sample_rate, longest)
 

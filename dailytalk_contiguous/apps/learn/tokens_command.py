@@ -1,4 +1,4 @@
-"""`dailytalk tokens`: how something is said, as contours, clusters and sequences of tokens."""
+"""`dailytalk tokens`: prosody as contours, clusters and sequences of tokens."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,7 +34,7 @@ PLOT_SETTINGS = cli_options.setting_options(TokeniseProsody())
 #: Tokens of a codebook without --n-clusters.
 N_CLUSTERS = 120
 
-#: What the help shows of --weights.
+#: The text of --weights in the help.
 SHOWN_WEIGHTS = ", ".join(f"{name}={weight:g}" for name, weight in WEIGHTS.items())
 
 #: Suffixes of the files of pictures.

@@ -1,8 +1,8 @@
 """The loop that trains every network here: transformers' `Trainer`, made repeatable.
 
-A batch follows from the seed and its number alone, so a training that goes on after Ctrl-C, SIGKILL or a power
+A batch follows from the seed and its number alone, so a training that continues after Ctrl-C, SIGKILL or a power
 cut has the losses of one that was never stopped. A checkpoint counts once a mark is written into it, after all of
-it is on the disk; the last one says whether the training is finished.
+it is on the disk; the last one records whether the training is finished.
 """
 
 import contextlib
@@ -44,7 +44,7 @@ WHOLE = "whole"
 #: Seconds after which there is a checkpoint also between two validations.
 CHECKPOINT_SECONDS = 600.0
 
-#: How safetensors and PyTorch say that a disk is full.
+#: The messages of safetensors and PyTorch on a full disk.
 _DISK_IS_FULL = ("No space left", "File too large", "failed writing")
 
 
@@ -55,7 +55,7 @@ def check_installed() -> None:
 
 @contextlib.contextmanager
 def disk_room(what: str, folder: Path) -> Iterator[None]:
-    """Say in one sentence that the disk has no room for `what`, which each of the writers says in its own way."""
+    """Report in one sentence that the disk has no room for `what`; each writer has its own message."""
     try:
         yield
     except (OSError, RuntimeError, SafetensorError) as error:
@@ -73,10 +73,9 @@ def seed_of(*parts: int) -> int:
 
 
 class Batches(Dataset[dict[str, Any]], ABC):
-    """Batches, epoch after epoch: item i is batch i of all, and depends on nothing but the seed and i.
+    """Batches, epoch after epoch: item i is batch i of all, and depends only on the seed and i.
 
-    Attributes:
-        in_epoch: the number of batches that see everything once. n_batches: of all epochs.
+    `in_epoch` is the number of batches that cover everything once, `n_batches` of all epochs.
     """
 
     def __init__(self, in_epoch: int) -> None:
@@ -102,7 +101,7 @@ class Batches(Dataset[dict[str, Any]], ABC):
 
 
 class Watch(TrainerCallback):
-    """Ends a training by Ctrl-C with a checkpoint, and where a loss is no number; reports each loss."""
+    """Ends a training by Ctrl-C with a checkpoint, and if a loss is no number; reports each loss."""
 
     def __init__(self, rate_remedy: str, on_step: Callable[[int, int, float], None] | None = None) -> None:
         self._rate_remedy, self._on_step = rate_remedy, on_step
@@ -145,7 +144,7 @@ class RepeatableTrainer(Trainer, ABC):
 
     model: Any
 
-    #: What to do where a batch does not fit into memory, and where a loss is no number.
+    #: The remedies for a batch that does not fit into memory, and for a loss that is no number.
     memory_remedy = rate_remedy = ""
 
     def __init__(
@@ -200,7 +199,7 @@ class RepeatableTrainer(Trainer, ABC):
 
     @abstractmethod
     def validate(self) -> dict[str, float]:
-        """The `loss` on what is validated on, and other figures."""
+        """The `loss` on the validation data, and other figures."""
 
     @torch.no_grad()
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
@@ -240,7 +239,7 @@ class RepeatableTrainer(Trainer, ABC):
             ) from error
         if self._watch.interrupted:
             raise KeyboardInterrupt
-        # What it takes to go on is several times as large as the best weights.
+        # Continuing needs files several times as large as the best weights.
         best = self._folder / f"checkpoint-{self.state.best_global_step}"
         for path in self._folder.glob("checkpoint-*/*") if self.args.should_save else ():
             if path.name not in (TRAINER_STATE_NAME, WHOLE) and (path.parent != best or path.suffix == ".pt"):

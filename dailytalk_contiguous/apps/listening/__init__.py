@@ -1,1 +1,1 @@
-"""Listening tests, and how far those who listened agree."""
+"""Listening tests, and the agreement of their listeners."""

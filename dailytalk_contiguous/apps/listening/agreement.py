@@ -1,12 +1,11 @@
-"""How far listeners agree with each other and with the labels of the clips.
+"""Agreement of listeners with each other and with the labels of the clips.
 
-Fleiss' kappa (1971), overall and for each category; chance is what listeners with the same habits would agree on
-blindly. Listeners skip clips, so the number of ratings may differ from clip to clip: a clip with fewer than two
-says nothing about agreement and is left out, each of the others counts once, and all their ratings together give
-the habits.
+Fleiss' kappa (1971), overall and for each category; chance is the blind agreement of listeners with the same
+habits. Listeners skip clips, so the number of ratings may differ from clip to clip: a clip with fewer than two has
+no agreement and is left out, each of the others counts once, and all their ratings together define the habits.
 
-A share of ratings has an interval, and beside it what guessing gives (`Scored`). Listeners of one clip hear the
-same accidents of it, so that an interval counts clips and not ratings: it is too wide rather than too narrow.
+A share of ratings has an interval, and beside it the share by guessing (`Scored`). Listeners of one clip share its
+accidents, so an interval counts clips and not ratings: it is too wide rather than too narrow.
 """
 
 import math
@@ -23,7 +22,7 @@ class Kappa(NamedTuple):
     """Agreement beyond chance, at most 1; 0 is chance.
 
     Attributes:
-        overall: None where it is not defined, and then `reason` says why.
+        overall: None if it is not defined; `reason` says why.
         by_category: of each chosen category; None where all listeners always chose it.
         n_clips, n_ratings: with two ratings or more, and ratings of these.
     """
@@ -48,12 +47,11 @@ class Rater(NamedTuple):
 
 
 class Against(NamedTuple):
-    """Ratings held against labels.
+    """Ratings compared with labels.
 
-    Attributes:
-        accuracy: share of ratings that match; None without any.
-        confusion: ratings of each label: `confusion[label][chosen]`.
-        recall, precision: by label, in [0, 1]; None where there is nothing to divide by.
+    `accuracy` is the share of matching ratings; None without any. `confusion` has the ratings of each label:
+    `confusion[label][chosen]`. `recall` and `precision` are by label, in [0, 1]; None if there is nothing to
+    divide by.
     """
 
     accuracy: float | None
@@ -68,7 +66,7 @@ class Scored(NamedTuple):
     Attributes:
         mean: over clips, of the mean over the ratings of each; None without any.
         low, high: Wilson's interval of 95 % for as many independent ratings as there are clips.
-        chance: what guessing gives.
+        chance: the mean by guessing.
         n_clips, n_ratings: with a rating, and ratings of these.
     """
 
@@ -85,7 +83,7 @@ NORMAL_95 = 1.959964
 
 
 def scored(ratings: Sequence[Sequence[float]], chance: float) -> Scored:
-    """The mean of what each clip was rated.
+    """The mean of the ratings of clips.
 
     The interval is that of Wilson (1927), "Probable inference, the law of succession, and statistical inference",
     Journal of the American Statistical Association 22:209: it stays in [0, 1], and has a width where all agree.
@@ -141,12 +139,12 @@ def fleiss_kappa(counts: Sequence[Mapping[str, int]]) -> Kappa:
 
 
 def tallied(ratings: Mapping[str, Ratings]) -> list[dict[str, int]]:
-    """How often each category was chosen for each clip."""
+    """Count the choices of each category for each clip."""
     return [dict(Counter(choices.values())) for choices in ratings.values()]
 
 
 def against_labels(ratings: Mapping[str, Ratings], labels: Mapping[str, str]) -> Against:
-    """Ratings of each clip held against its label; clips without a label are left out."""
+    """Compare the ratings of each clip with its label; clips without a label are left out."""
     confusion: dict[str, Counter[str]] = {}
     for clip, choices in ratings.items():
         if clip in labels:

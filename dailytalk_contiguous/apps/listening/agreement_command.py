@@ -38,7 +38,7 @@ class ListeningTest:
     def made(
         self, source: Path | Version, out: Path | None, against: str | None, markdown: Path | None
     ) -> Outcome | None:
-        """Write the page of a test; None where none is asked for. Raises DailytalkError."""
+        """Write the page of a test; return None if none is requested. Raises DailytalkError."""
         if self.listening_test is None:
             if self.seed:
                 raise DailytalkError("--seed decides nothing without --listening-test", "leave it out")

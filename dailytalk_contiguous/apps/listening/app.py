@@ -1,4 +1,4 @@
-"""What listening adds (see docs/architecture.md)."""
+"""The command and the options that listening adds (see docs/architecture.md)."""
 
 COMMANDS = {"Look": {"agreement": "agreement_command"}}
 INSTEAD_OF_REPORT = ("agreement_command:ListeningTest",)

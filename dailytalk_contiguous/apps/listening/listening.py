@@ -1,7 +1,9 @@
-"""Listening tests: the page, and what the answers say.
+"""Listening tests: the page, its key, and the evaluation of the answers.
 
-Clips of a corpus are labelled; conversations are heard in pairs, recorded against rebuilt, and of a line that was
-resynthesised people say which tag they hear.
+People label shuffled clips of a corpus without their labels; conversations are compared in pairs, recorded against
+rebuilt, and people choose the tag of a resynthesised line. Nothing in the page shows a clip's name, path or label:
+clips are numbered in a random order, and the key beside the page, for `dailytalk agreement`, resolves the numbers.
+The page works from a disk, without a network and with the keyboard alone, and saves the answers as a file.
 """
 
 import base64
@@ -31,12 +33,6 @@ from dailytalk_contiguous.publish.render import template
 from dailytalk_contiguous.publish.tagged_items import TaggedItems
 from dailytalk_contiguous.store.files import inside, json_document, write_text
 
-# Agreement: the key and the answers of a blind listening test, and their evaluation.
-#
-# An answer that doesn't belong to the test, or a choice that it didn't offer, is rejected with its file: counted
-# anyway, it would only look like disagreement.
-
-
 #: `kind` of a key and of answers, of a test of clips and of one of conversations in pairs.
 KEY_KIND, ANSWERS_KIND = "dailytalk listening test key", "dailytalk listening test answers"
 PAIRS_KEY_KIND, PAIRS_ANSWERS_KIND = (
@@ -59,18 +55,18 @@ _SHAPES: dict[str, Any] = {
     PAIRS_ANSWERS_KIND: {"test": str, "answers": {str: {"natural?": str, "tag?": str}}},
 }
 
-#: What may be answered to a pair, and the words of the key for the first and the last.
+#: The answers to a pair, and the words of the key for the first and the last.
 PREFERENCES = ("A", "same", "B")
 
 
 @dataclass(frozen=True)
 class Test:
-    """A test: labels of each clip by its opaque id, and what each listener chose.
+    """A test: labels of each clip by its opaque id, and the choices of each listener.
 
     `paired`: it is of conversations in pairs; its clips have either `recorded` (A or B) or a `tag` and `choices`.
     """
 
-    __test__ = False  # pytest takes the name for its own
+    __test__ = False  # else pytest collects it
 
     clips: Mapping[str, Mapping[str, Any]]
     answers: Mapping[str, Mapping[str, Mapping[str, Any]]]
@@ -79,7 +75,7 @@ class Test:
 
 @dataclass(frozen=True)
 class JudgedClip:
-    """What the ratings of one kind, `emotion` or `style`, say.
+    """The result of the ratings of one kind, `emotion` or `style`.
 
     `sure` is the share that matches the labels among the answers of each confidence.
     """
@@ -98,9 +94,9 @@ class JudgedClip:
 def read_test(key: Path, answers: Sequence[Path]) -> Test:
     """Read a key and answers.
 
-    Raises DailytalkError for a file that can't be read or is none of these, answers to another test, a clip or a
-    choice that the test doesn't have, two files of one listener, and the same answers under two names: counted
-    twice, they would be perfect agreement.
+    An answer that doesn't belong to the test, or a choice that it doesn't offer, would only look like
+    disagreement. Raises DailytalkError for these, for a file that can't be read or is neither, two files of one
+    listener, and the same answers under two names: counted twice, they would be perfect agreement.
     """
     key_record = _read(key, KEY_KIND, PAIRS_KEY_KIND)
     answers_of: dict[str, dict[str, Mapping[str, Any]]] = {}
@@ -142,12 +138,13 @@ def agreement_of(test: Test, what: str) -> JudgedClip:
 
 
 class Preference(NamedTuple):
-    """What listeners say of pairs.
+    """The preferences of listeners in pairs.
 
     Attributes:
-        rebuilt, same, recorded: shares of the ratings that found the one, neither or the other more natural; None
-            without any.
-        score: of the rebuilt: 1 where it was preferred, 0.5 for neither; 0.5 by chance, and if nobody hears a
+        rebuilt, same, recorded: shares of the ratings that preferred the one, neither or the other as more
+        natural;
+            None without any.
+        score: of the rebuilt: 1 for a preference, 0.5 for neither; 0.5 by chance, and without an audible
             difference.
         kappa: agreement of the listeners.
     """
@@ -222,7 +219,7 @@ def _choices(test: Test, clip: str, what: str) -> dict[str, str]:
 
 
 def _heard(test: Test, ratings: Mapping[str, Mapping[str, str]], tags: Mapping[str, str]) -> agreement.Scored:
-    """How often the tags of some clips were chosen; by chance, one of those that each offers is."""
+    """The score of recognised tags of some clips; chance is one of the offered tags of each."""
     rated = [clip for clip in tags if ratings[clip]]
     offered = [1 / len(test.clips[clip]["choices"]) for clip in rated or tags]
     chance = sum(offered) / len(offered) if offered else 0.0
@@ -257,14 +254,7 @@ def _read(path: Path, *kinds: str) -> dict[str, Any]:
     return expect(record, _SHAPES[kind], as_text(path), "give what the page saved")  # type: ignore[no-any-return]
 
 
-# The test: one page on which people label shuffled clips without knowing what they are.
-#
-# Nothing in the page shows a clip's name, path or label: clips are numbered in a random order, and what the
-# numbers mean is in a key beside the page, for `dailytalk agreement`. The page works from a disk, without a
-# network and with the keyboard alone, and saves the answers as a file.
-
-
-#: What the key keeps of a clip.
+#: Facts on a clip that the key keeps.
 _KEPT = ("id", "corpus", "speaker", "emotion", "label", "style", "style_source", "intensity", "split")
 
 
@@ -328,20 +318,13 @@ def _write(page: Path, shown: Mapping[str, Any], key: Mapping[str, Any]) -> None
     write_text(page, template("listening.html", __package__).replace("@@TEST@@", text))
 
 
-# The test of conversations: an excerpt of each as it was recorded and as it was rebuilt, in a drawn order, and one
-# resynthesised line of each with its tag among others.
-#
-# Both sides of a pair are brought to one loudness, one sample rate and one channel: what is compared is the
-# speech, and neither the level, nor the line, nor how well two microphones were kept apart.
-
-
-#: Seconds that an excerpt of a conversation may have, and a resynthesised line whose tag is asked.
+#: Seconds of an excerpt of a conversation, and of a resynthesised line for the question of its tag.
 EXCERPT, LINE_SECONDS = (4.0, 20.0), (0.8, 10.0)
 
-#: Seconds of the pause around an excerpt that are heard with it, at most.
+#: Seconds of the pause around an excerpt that are played with it, at most.
 MARGIN = 0.25
 
-#: Tags that are offered for a line, its own among them.
+#: Number of tags to choose from for a line, including its own.
 OFFERED = 4
 
 #: Loudness of both sides of a pair in LUFS (that of broadcasts, EBU R 128), and their highest true peak in dBTP.
@@ -352,8 +335,8 @@ _MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 
 
 class Excerpt(NamedTuple):
-    """A part of a conversation that begins and ends while nobody speaks, in seconds of the rebuilt conversation
-    (`start`, `end`) and of the part of the recording that it was made of."""
+    """A part of a conversation that begins and ends in a pause of both, in seconds of the rebuilt conversation
+    (`start`, `end`) and of its part of the recording."""
 
     start: float
     end: float
@@ -369,13 +352,17 @@ class _Candidate(NamedTuple):
 
 
 def write_paired_test(folder: Path, page: Path, count: int, seed: int = 0) -> WrittenTest:
-    """Write the page and the key of a test of `count` conversations, recorded against rebuilt, and of their tags.
+    """Write the page and the key of a test of `count` conversations and of their tags.
 
-    The same folder, count and seed give the same files. Fewer conversations are taken where there are no more; of
-    one without a tagged line that is neither short nor long nothing but the pair is asked.
+    An excerpt of each is played as recorded and as rebuilt, in a drawn order, and then one resynthesised line of
+    each with its tag among others. Both sides of a pair have one loudness, one sample rate and one channel: the
+    speech is compared, and neither the level, nor the line, nor the separation of two microphones.
 
-    Raises DailytalkError if nothing is finished, if no conversation has an excerpt to hear, and if a recording is
-    not at hand.
+    The same folder, count and seed give the same files. Fewer conversations are taken if there are no more; one
+    without a tagged line of suitable length has only the pair.
+
+    Raises DailytalkError if nothing is finished, if no conversation has an excerpt, and if a recording is not
+    available.
     """
     items, recordings = finished_items(folder), TaggedItems(folder)
     tags: set[str] = set()
@@ -414,9 +401,9 @@ def write_paired_test(folder: Path, page: Path, count: int, seed: int = 0) -> Wr
 
 
 def _candidates(items: Items, seed: int, tags: set[str]) -> Iterator[_Candidate]:
-    """The conversations with an excerpt to hear; `tags` gathers those of all re-voiced lines."""
+    """The conversations with an excerpt; `tags` collects those of all resynthesised lines."""
     for row in items.rows(SMALL):
-        if row["problem"] or is_recorded(row):  # there are no two to compare
+        if row["problem"] or is_recorded(row):  # there are no two versions to compare
             continue
         name, utterances = row["conversation_id"], row["utterances"] or ()
         spoken = [line for line in utterances if line["status"] == "spoken" and line["tag"]]
@@ -429,16 +416,16 @@ def _candidates(items: Items, seed: int, tags: set[str]) -> Iterator[_Candidate]
 
 
 def excerpts(utterances: Sequence[Row]) -> Iterator[Excerpt]:
-    """The parts of a conversation of `EXCERPT` seconds that both speak in, recorded and rebuilt.
+    """The parts of a conversation of `EXCERPT` seconds in which both speak, recorded and rebuilt.
 
-    Each begins and ends where nobody speaks in either; nothing that was said in it was dropped.
+    Each begins and ends in a pause of both, in both versions; no utterance in it was dropped.
     """
     heard = sorted((line for line in utterances if line["start"] is not None), key=lambda line: line["start"])
     dropped = [line for line in utterances if line["start"] is None]
     times = [[(line[f"{of}start"], line[f"{of}end"]) for line in heard] for of in ("", "source_")]
     if any(time is None for pairs in times for pair in pairs for time in pair):
         return
-    pauses: list[list[tuple[float, float]]] = []  # before each utterance, and after the last, in both
+    pauses: list[list[tuple[float, float]]] = []  # before each utterance, and after the last, in both versions
     for of in times:
         ends = [0.0, *accumulate((end for _, end in of), max)]
         starts = [*accumulate((start for start, _ in reversed(of)), min)][::-1]

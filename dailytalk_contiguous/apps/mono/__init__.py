@@ -1,1 +1,1 @@
-"""Two channels of one: who speaks when, and a sound for each."""
+"""Two channels from one: the turns of each speaker, and a sound for each."""

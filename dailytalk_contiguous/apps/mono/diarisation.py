@@ -1,9 +1,9 @@
-"""Who speaks when, from embeddings of voices: how many there are, and which of them each moment has.
+"""Turns of speakers from embeddings of voices: the number of voices, and the voice of each moment.
 
-Clustering finds the voices of a recording. What follows is learnt from the recording itself: stretches that have
-one voice for certain are the examples of each, and mixed by us, in all or in part, they are the examples of two at
-once. So backchannels inside the other's speech are heard with nothing but an encoder of single voices, and the two
-voices are compared in the room and over the line that they are in.
+Clustering finds the voices of a recording. The rest is learnt from the recording itself: stretches of certainly
+one voice are the examples of each, and their full or partial mixtures are the examples of two at once. So
+backchannels inside the other's speech are found with only an encoder of single voices, and the two voices are
+compared in their room and over their line.
 """
 
 import math
@@ -53,9 +53,9 @@ MIN_SILENCE, MIN_SPEECH = 0.29, 0.25
 
 
 def find_voices(embeddings: Array, count: int | None = None) -> Array:
-    """The centres (voices, width) of the voices in embeddings (windows, width) of length 1, most heard first.
+    """The centres (voices, width) of the voices in embeddings (windows, width) of length 1, longest speech first.
 
-    `count` is how many there are, where that is known.
+    `count` is the number of voices, if it is known.
     """
     if count is not None:
         return _by_size(embeddings, _split(embeddings, count))
@@ -152,7 +152,7 @@ def scores_of(embeddings: Array, weights: Array) -> Array:
 
 
 def overlap_bias(scores: Array) -> float:
-    """By how much the scores of the last state, the overlap, are too high for windows of one voice."""
+    """The excess of the scores of the last state, the overlap, for windows of one voice."""
     margins = scores[:, -1] - scores[:, :-1].max(axis=1)
     return max(0.0, float(np.quantile(margins, 1 - FALSE_OVERLAP)))
 
@@ -210,14 +210,14 @@ def turns_of(
 def probability_of(margin: float) -> float:
     """The probability that a turn is of its voice, by a mean margin of its scores in [0, 1], 0.5 for none.
 
-    A logistic curve through what was right of 314 turns of six recordings, clean and with noise at 10 dB: 85 %
-    from 0.5 to 0.6, 94 % to 0.75, 98 % above.
+    A logistic curve fitted to 314 turns of six recordings, clean and with noise at 10 dB: 85 % are right from 0.5
+    to 0.6, 94 % to 0.75, 98 % above.
     """
     return 1 / (1 + math.exp(-(1.2 + 10 * (margin - 0.5))))
 
 
 def by_first_heard(turns: Sequence[SpeakerTurn]) -> list[SpeakerTurn]:
-    """Turns sorted by start, with speakers numbered in the order in which they are first heard."""
+    """Turns sorted by start, with speakers numbered in the order of their first turns."""
     ordered = sorted(turns, key=lambda turn: (turn.start, turn.speaker))
     numbers = {speaker: number for number, speaker in enumerate(dict.fromkeys(turn.speaker for turn in ordered))}
     return [turn._replace(speaker=numbers[turn.speaker]) for turn in ordered]

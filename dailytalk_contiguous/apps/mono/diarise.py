@@ -1,4 +1,4 @@
-"""Diarise: who speaks when in a recording of one channel, and which parts of it are a conversation of two."""
+"""Diarise: the speaker of each turn in a recording of one channel, and its parts with a conversation of two."""
 
 import math
 from collections import defaultdict
@@ -44,7 +44,7 @@ MAIN_SHARE, SECOND_SHARE, SECOND_SECONDS = 0.85, 0.02, 1.0
 #: The least mean confidence: below it two voices are too much alike.
 LEAST_CONFIDENCE = 0.8
 
-#: What to do with a recording of another number of speakers.
+#: The remedy for a recording of another number of speakers.
 _MIX = "tag it with --channel mix to take it as one speaker"
 
 
@@ -74,14 +74,12 @@ class MonoSound:
 
 @dataclass(frozen=True)
 class Diarise(Stage):
-    """Who of two people speaks when in a recording of one channel, or of two that carry the same sound.
+    """The turns of two people in a recording of one channel, or of two that carry the same sound.
 
-    A recording of one voice, of more than two people, or of two voices too much alike is rejected. Where a third
-    voice is heard for a moment, or music plays, `parts` says so: those parts are cut out.
-
-    Attributes:
-        model: of `apps.mono.diarisers`. speakers: how many people speak; 0 to find out.
-        least_part: seconds; what is shorter between two parts that are cut out is no conversation.
+    A recording of one voice, of more than two people, or of two voices too much alike is rejected. If a third
+    voice speaks for a moment, or music plays, `parts` says so: those parts are cut out. `model` is of
+    `apps.mono.diarisers`. `speakers` is the number of people; 0 to find it. `least_part` is in seconds; a shorter
+    part between two that are cut out is no conversation.
     """
 
     model: str = setting(
@@ -159,7 +157,7 @@ class Diarise(Stage):
         levels: Sequence[float],
         seconds: float,
     ) -> list[dict[str, Any]]:
-        """The recording in parts: between what is cut out, those in which both people are heard."""
+        """The parts of the recording between the cut ones in which both people speak."""
         voices = merge_gaps([(turn.start, turn.end) for turn in others], OTHER_GAP)
         cut = [(start, end, "a third voice is heard") for start, end in voices if end - start >= OTHER_SECONDS]
         cut += [(start, end, "music or noise") for start, end in loud_without_speech(turns, levels)]

@@ -1,4 +1,4 @@
-"""Diarisers by name: which kind one is, whether it is here, and loading it."""
+"""Diarisers by name: their kind, their availability, and loading them."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -13,7 +13,7 @@ _REMEDY = f"name {RESEMBLYZER}, {SORTFORMER}, or a folder with {FILE}"
 
 
 def find_diariser(name: str, fetch: bool = True) -> Path:
-    """The weights of a diariser, downloaded if need be and `fetch`. Raises ModelMissing where it has none."""
+    """The weights of a diariser, downloaded if need be and `fetch`. Raises ModelMissing if there are none."""
     if name == RESEMBLYZER:
         return find_speaker_encoder()
     if paths := find_files(name, (FILE,), fetch):
@@ -28,7 +28,7 @@ def check_diariser(name: str, fetch: bool = True) -> None:
 
 
 def lacking_to_separate(profile: Profile) -> list[str]:
-    """What a profile still needs to separate, in sentences."""
+    """The missing requirements of a profile for separating, in sentences."""
     diariser = profile.models["diariser"]
     try:
         find_diariser(diariser, fetch=False)

@@ -1,4 +1,4 @@
-"""Separate: who says what where both speak; and PlaceOnSides: the two channels that come of it."""
+"""Separate: the voice of each speaker in overlaps; and PlaceOnSides: the two resulting channels."""
 
 import io
 from collections.abc import Iterable, Iterator, Sequence
@@ -44,10 +44,10 @@ OVERLAP = {"start": SECONDS, "end": SECONDS, "sound": Value("binary")}
 
 @dataclass(frozen=True)
 class Separate(Stage):
-    """Each person's turns on a side of their own, and where both speak the voice of each.
+    """Each person's turns on a side of their own, and in overlaps the voice of each.
 
-    The one who is heard first is on the left. Of an overlap the separator's two voices are put on the sides by how
-    they sound, and by who goes on speaking before and after it.
+    The first speaker is on the left. The separator's two voices of an overlap are put on the sides by their sound,
+    and by the speech before and after it.
     """
 
     model: str = setting(
@@ -113,12 +113,12 @@ class Separate(Stage):
 
 
 def spans_of(turns: Iterable[Row], speaker: int) -> list[tuple[float, float]]:
-    """When one of two speakers is heard, in seconds."""
+    """The spans of speech of one of two speakers, in seconds."""
     return [(turn["start"], turn["end"]) for turn in turns if turn["speaker"] == speaker]
 
 
 def overlaps_of(turns: Sequence[Row]) -> list[tuple[float, float]]:
-    """When both are heard."""
+    """The spans in which both speak."""
     return intersection(spans_of(turns, 0), spans_of(turns, 1))
 
 
@@ -138,7 +138,7 @@ def joined_turns(turns: Iterable[Row]) -> list[Row]:
 def sided_turns(
     turns: Sequence[Row], both: Sequence[tuple[float, float]], separated: Sequence[tuple[float, float]]
 ) -> list[dict[str, Any]]:
-    """Turns of two speakers as those of two sides, cut where they begin and end to speak at once."""
+    """Turns of two speakers as those of two sides, cut at the beginning and end of overlaps."""
     sided = []
     for turn in turns:
         inner = [(start, end) for start, end in both if turn["start"] <= start and end <= turn["end"]]
@@ -227,7 +227,7 @@ class _Sides:
 class PlaceOnSides(Stage):
     """The recording as two channels: `audio` becomes a FLAC of its own, at the rate of the recording.
 
-    A row of which parts are to be cut out is rejected, because a row stays one: `dailytalk separate` cuts.
+    A row with parts to cut out is rejected, because a row stays one: `dailytalk separate` cuts.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("audio", "offset", "duration", "parts", "separated_turns", "overlaps")

@@ -1,4 +1,4 @@
-"""`dailytalk separate`."""
+"""`dailytalk separate`: recordings of one channel as two channels, one a speaker."""
 
 import inspect
 from collections.abc import Mapping
@@ -94,7 +94,7 @@ def separate(
 
 
 def to_separate_outcome(spec: SeparateSpec, options: RunOptions) -> Outcome:
-    """What a run would do."""
+    """The outcome of a dry run."""
     plan, left = intended(spec, options)
     record = {
         "shards": {"all": len(plan.paths), "to_make": len(plan.tasks)},

@@ -1,8 +1,8 @@
-"""Recordings of one channel into recordings of two: the pass that hears who speaks when, and the files of it.
+"""Recordings of one channel as recordings of two: the pass that finds the turns of each speaker, and its files.
 
-A recording becomes `NAME.flac`, or `NAME.000.flac` … where parts of it are cut out, each with a
-`NAME.separated.json` beside it. The comment of a file says what it is made from, so that a run that was stopped
-goes on after the last finished one.
+A recording becomes `NAME.flac`, or `NAME.000.flac` … if parts of it are cut out, each with a `NAME.separated.json`
+beside it. The comment of a file identifies its source, so that a run that was stopped continues after the last
+finished one.
 """
 
 import hashlib
@@ -49,7 +49,7 @@ class SeparateSpec(FilesSpec):
 
     @property
     def manifest(self) -> Path:
-        """The list of what was written and what was cut out: a line a part."""
+        """The list of written and cut-out parts: a line a part."""
         return self.out / MANIFEST
 
     def write(self, account: Account) -> dict[str, Any]:
@@ -113,7 +113,7 @@ def named_parts(row: Row) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def line_of_part(row: Row, name: str, part: Mapping[str, Any]) -> dict[str, Any]:
-    """What the list of a run says of a part: its file, where it is from, and how long each person is heard."""
+    """The line of a part in the list of a run: its file, its source, and the seconds of speech of each person."""
     turns = turns_within(row["separated_turns"], part["start"], part["end"] - part["start"])
     heard = {
         side: sum(turn["end"] - turn["start"] for turn in turns if turn["channel"] == side)
@@ -136,7 +136,7 @@ def line_of_part(row: Row, name: str, part: Mapping[str, Any]) -> dict[str, Any]
 
 
 def write_conversation(target: Path, row: Row, part: Mapping[str, Any], comment: str) -> None:
-    """Write a part of a separated row as a FLAC, and beside it what it is. Raises BadInput if it can't be read."""
+    """Write a part of a separated row as a FLAC, with its record beside it. Raises BadInput if unreadable."""
     with replacing(target) as flac, replacing(separated_beside(target)) as file:  # the FLAC is there last
         turns = write_part(flac, row, part["start"], part["end"], comment)
         about = {

@@ -1,4 +1,4 @@
-"""Separators of two voices by name: finding one, loading it, and what it does with long sounds."""
+"""Separators of two voices by name: finding one, loading it, and its use for long sounds."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -47,7 +47,7 @@ class JoinedPieces:
 
 
 def find_separator(name: str, fetch: bool = True) -> dict[str, Path]:
-    """The files of a separator, downloaded if need be and `fetch`. Raises ModelMissing where one is missing."""
+    """The files of a separator, downloaded if need be and `fetch`. Raises ModelMissing if one is missing."""
     paths = find_files(name, files := (SETTINGS, *WEIGHTS.values()), fetch)
     if missing := [file for file in files if file not in paths]:
         raise ModelMissing(f"{name!r} has no {missing[0]}", _REMEDY)

@@ -25,7 +25,7 @@ from dailytalk_contiguous.models.stored_weights import read_weights, saved_tenso
 #: these; other sizes are those of the weights.
 VOICES, CHUNK, HEADS, PLACES = 2, 250, 8, 2500
 
-#: What SpeechBrain's transformers call otherwise than PyTorch's.
+#: Names in SpeechBrain's transformers that differ from PyTorch's.
 _NAMES = {"self_attn.": "self_att.att.", "linear1.": "pos_ffn.ffn.0.", "linear2.": "pos_ffn.ffn.3."}
 _NAMES |= {f"{name}.": f"{name}.norm." for name in ("norm1", "norm2", "mdl.norm")}
 
@@ -33,9 +33,9 @@ _NAMES |= {f"{name}.": f"{name}.norm." for name in ("norm1", "norm2", "mdl.norm"
 def load_sepformer(
     name: str, settings: Path, weights: Mapping[str, Path], device: str, remedy: str
 ) -> tuple[Callable[[Samples], Samples], int]:
-    """What separates samples (n,) into two voices (2, n), all at once, and its rate in Hz.
+    """Load a function that separates samples (n,) into two voices (2, n), all at once, and its rate in Hz.
 
-    Raises ModelMissing where the weights, by part of the network, or the settings are those of another.
+    Raises ModelMissing if the weights, by part of the network, or the settings are those of another.
     """
     try:
         with settings.open("rb") as file:
@@ -58,7 +58,7 @@ def load_sepformer(
         return network.to(device).eval()
 
     def run(call: Callable[[], Any], what: str) -> Any:
-        """What `call` returns, on a CPU by one thread: two compute other last bits."""
+        """Return the result of `call`, on a CPU by one thread: two compute other last bits."""
         ready = (lambda: threads_of_one().submit(call).result()) if device == "cpu" else call
         return within_memory(ready, what)
 
@@ -86,7 +86,7 @@ class NetworkSizes(NamedTuple):
 
 
 def sizes_of(encoder: Mapping[str, Tensor], masknet: Mapping[str, Tensor]) -> NetworkSizes:
-    """The sizes of stored weights. Raises ValueError or LookupError where there are none."""
+    """The sizes of stored weights. Raises ValueError or LookupError if there are none."""
     width, _, kernel = encoder["conv1d.weight"].shape
     if kernel not in range(2, 1025, 2) or width not in range(HEADS, 4097, HEADS):
         raise ValueError(f"{width} filters of {kernel} samples")

@@ -39,7 +39,7 @@ HEARD, SILENT = 0.5, 0.2
 SILENT_FRAMES, LEAST_PROBABILITY, LATEST = 3, 0.25, 0.05
 ENOUGH, GAINS = 0.5, ((0.75, 2), (1.5, 1))
 
-#: What a file takes, each with its length, and gives.
+#: The inputs of a file, each with its length, and its outputs.
 INPUTS, OUTPUTS = ("chunk", "spkcache", "fifo"), ("spkcache_fifo_chunk_preds", "chunk_pre_encode_embs")
 
 
@@ -63,7 +63,7 @@ class Sortformer:
         self._filters = np.ascontiguousarray(bands.T, np.float32)
 
     def diarise(self, blocks: Iterable[Samples], speakers: int | None = None) -> list[SpeakerTurn]:
-        """The turns of a recording; of as many `speakers` as there are, those who are most heard.
+        """The turns of a recording; with `speakers`, those of as many who speak most.
 
         The last may end up to a frame after the recording.
         """
@@ -77,7 +77,7 @@ class Sortformer:
         return by_first_heard(turns)
 
     def activity(self, blocks: Iterable[Samples]) -> Iterator[Samples]:
-        """The probability that each speaker is heard in each frame (frames, speakers), a chunk at a time."""
+        """The probability that each speaker speaks in each frame (frames, speakers), a chunk at a time."""
         cache = queue = np.zeros((0, self._width), np.float32)
         cached: Samples | None = None  # the activity of the cache, once it was full
         silence, n_silent = np.zeros(self._width, np.float32), 0
@@ -155,10 +155,10 @@ def in_context(chunks: Iterable[Samples]) -> Iterator[tuple[Samples, int, int]]:
 
 
 def clearest(embeddings: Samples, activity: Samples, silence: Samples, size: int) -> tuple[Samples, Samples]:
-    """The `size` of n frames that say most of their speakers, and their activity: by speaker, then by time.
+    """The `size` of n frames with the clearest speakers, and their activity: by speaker, then by time.
 
-    Those say most in which one speaker is surely heard, and nobody else. Silence, an embedding (width,), follows
-    those of each speaker, and fills what is left.
+    A frame is clear if one speaker surely speaks, and no other. Silence, an embedding (width,), follows those of
+    each speaker, and fills the rest.
     """
     n_frames, n_speakers = activity.shape
     place = size // n_speakers - SILENT_FRAMES

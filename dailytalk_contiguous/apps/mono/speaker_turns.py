@@ -230,7 +230,7 @@ class EmbeddedDiariser:
         return chosen
 
     def _scores(self, blocks: Iterable[Samples], weights: MelFrames, is_speech: NDArray[np.float32]) -> MelFrames:
-        """Scores of each state around every `STATE_STEP`-th frame; 0 where nobody speaks near."""
+        """Scores of each state around every `STATE_STEP`-th frame; 0 without speech near it."""
         near = np.convolve(is_speech, np.ones(STATE_FRAMES, np.float32), "same") > 0
         parts = [np.zeros((0, weights.shape[1]), np.float32)]
         for first, windows in frames_around(mel_blocks(blocks), STATE_FRAMES, STATE_STEP):

@@ -1,8 +1,8 @@
-"""Two channels of a recording that has one, by who speaks when.
+"""Two channels of a recording of one, by the turns of its speakers.
 
-A side has the recording's own samples wherever its speaker is heard, one for one; elsewhere it has room tone,
-which is made of the recording's own quiet stretches. What is heard in a pause belongs to the speaker who is nearer
-in time. Where both speak a side has its voice of a separator, or the recording as it is.
+A side has the recording's own samples during its speaker's turns, one for one; elsewhere it has room tone, which
+is made of the recording's own quiet stretches. Sound in a pause belongs to the speaker who is nearer in time. In
+overlaps a side has its voice of a separator, or the recording as it is.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -23,7 +23,7 @@ PIECE_SECONDS, MOST_PIECES, FROM_SPEECH, TONE_SECONDS = 0.1, 400, 0.1, 20.0
 #: Share of all pieces that are room tone where nobody ever pauses: the quietest.
 QUIETEST = 0.05
 
-#: What opens a recording from its beginning: blocks of its samples, shape (n,), int16 or int32.
+#: Opens a recording from its beginning: blocks of its samples, shape (n,), int16 or int32.
 Reopened = Callable[[], Iterator[NDArray[Any]]]
 
 Stretches = list[tuple[int, int]]
@@ -81,7 +81,7 @@ def two_channels(
 
 
 def own_stretches(turns: Sequence[Mapping[str, Any]], sample_rate: int) -> tuple[Stretches, Stretches]:
-    """Where each side has the recording's own samples: [first, last) in order, pauses included."""
+    """The stretches of each side with the recording's own samples: [first, last) in order, pauses included."""
     open_end = np.iinfo(np.int64).max // 2
     sides: list[Stretches] = [[], []]
     last_end, last_side = 0, CHANNELS.index(turns[0]["channel"])
@@ -148,7 +148,7 @@ def tone_of_pauses(reader: Reopened, sample_rate: int, turns: Sequence[Mapping[s
 
 
 def _pauses(turns: Sequence[Mapping[str, Any]], sample_rate: int) -> Stretches:
-    """Where nobody is heard between turns, at some distance from them."""
+    """The pauses of both between turns, at some distance from them."""
     distance, pauses, last_end = round(FROM_SPEECH * sample_rate), list[tuple[int, int]](), -1
     for turn in turns:
         start, end = round(turn["start"] * sample_rate), round(turn["end"] * sample_rate)

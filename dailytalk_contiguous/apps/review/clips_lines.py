@@ -110,7 +110,6 @@ class ClipsLines(Editable):
         return [self._path.name]
 
     def _changed(self, changed: Mapping[str, Lines]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The entries of the file, and the discarded ones, with other lines of some of them."""
         texts, aside = dict(self.texts_of_fields), dict(self._discarded)
         for name, lines in changed.items():
             is_aside = name in self._keys_aside and name not in self._keys

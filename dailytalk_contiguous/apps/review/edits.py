@@ -181,7 +181,6 @@ def _rounded(seconds: float, above: float, below: float = math.inf) -> float:
 
 
 def _pairs(old: Sequence[str], new: Sequence[str]) -> list[tuple[int, int]]:
-    """Index pairs of words that stay, in order."""
     old_keys, new_keys = [_key(word) for word in old], [_key(word) for word in new]
     head = 0
     while head < min(len(old), len(new)) and old_keys[head] == new_keys[head]:
@@ -350,7 +349,6 @@ def _laid_line(line: SpokenLine | None, steps: _Steps) -> tuple[SpokenLine | Non
 
 
 def _derived(line: SpokenLine) -> dict[str, Any]:
-    """Fields of a line that follow from others."""
     tag, text = line.get("tag"), line["text"]
     fields = {
         "duration": round(line["end"] - line["start"], _DIGITS),

@@ -198,7 +198,6 @@ class MoshiLines(Editable):
         return named
 
     def _beside(self, name: str, suffix: str) -> Path:
-        """The WAV of an item, or the JSON beside it."""
         path = Path(name).with_suffix(suffix or Path(name).suffix)
         present = inside(self.root, path)
         if not present.exists():

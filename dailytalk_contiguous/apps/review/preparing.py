@@ -129,7 +129,6 @@ class _Run:
     seconds: float = 0.0
 
     def read(self) -> None:
-        """Read the output until the process ends."""
         assert self.process.stdout
         while line := self.process.stdout.readline(1 << 16):
             self.lines.append(line.decode(errors="replace").rstrip()[:_LONGEST_LINE])
@@ -246,7 +245,6 @@ class Preparation:
         }
 
     def _done(self, command: str, cut: bool) -> str | None:
-        """The result of a step on the disk; None if it is still to be done."""
         clips = self._clips(cut)
         if command == "split" and _is_split(self.pieces):
             return as_text(clips)

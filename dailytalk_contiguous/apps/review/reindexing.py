@@ -210,7 +210,6 @@ class _Item:
 
 
 def _item(folder: str, stem: str) -> _Item | None:
-    """The item of a name without ending; None without a number."""
     match = _WITH_WORDS.fullmatch(stem) or _NUMBERED.fullmatch(stem)
     return _Item(folder, match[1], match[2], match[3]) if match else None
 
@@ -255,7 +254,6 @@ class _Contents:
             self.above = {name for name in _listed(self.root) if _is_document(name)}
 
     def _take(self, where: str, name: str) -> None:
-        """Take a file that is no numbered recording: one beside a recording, or a document."""
         if not name.startswith("."):
             for dot in (match.start() for match in re.finditer(r"\.", name)):
                 if item := self.items.get(posixpath.join(where, name[:dot])):
@@ -572,8 +570,6 @@ def _other(value: Any, rename: Callable[[str], str | None], digests: Mapping[str
 
 
 class _Plan(NamedTuple):
-    """A plan on the disk: its folder, its number, and its content."""
-
     root: Path
     number: int
     content: dict[str, Any]
@@ -672,7 +668,6 @@ def _digest(data: bytes) -> str:
 
 
 def _plans(root: Path) -> list[int]:
-    """The numbers of the plans of a folder, in order, in any state."""
     return sorted(int(name) for name in _listed(root / files.PLANS) if re.fullmatch(r"[0-9]{4,18}", name))
 
 

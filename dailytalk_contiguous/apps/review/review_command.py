@@ -47,7 +47,13 @@ def review(
         raise DailytalkError(
             f"dailytalk review needs {error.name}", "pip install 'dailytalk-contiguous[review]'"
         ) from None
-    password = _password(host, password_env)
+    password = os.environ.get(password_env, "") if password_env else ""
+    if password_env and not password:
+        raise DailytalkError(f"the variable {password_env} is empty", "put the password into it")
+    if host not in _LOCAL and not password:
+        raise DailytalkError(
+            f"at {host} everybody who can reach this machine could edit", "name a password with --password-env VAR"
+        )
 
     def ready(address: str, browser_address: str, kind: str, count: int) -> None:
         if as_json:
@@ -57,7 +63,7 @@ def review(
         if not no_browser and not opened(browser_address):
             terminal.say("no browser could be opened: open that address in one")
 
-    Serving(source, author_or_user(author), host, port, password, as_is).run(ready)
+    Serving(source, author_or_user(author), host, port, password or None, as_is).run(ready)
     outcome = Outcome(None, "ended: every edit is saved")
     if as_json:  # whose only line is that of the address
         terminal.say(str(outcome.headline))
@@ -76,14 +82,3 @@ def author_or_user(author: str) -> str:
         return author or getpass.getuser()
     except (OSError, KeyError, ImportError):
         return socket.gethostname() or "reviewer"
-
-
-def _password(host: str, variable: str) -> str | None:
-    password = os.environ.get(variable, "") if variable else ""
-    if variable and not password:
-        raise DailytalkError(f"the variable {variable} is empty", "put the password into it")
-    if host not in _LOCAL and not password:
-        raise DailytalkError(
-            f"at {host} everybody who can reach this machine could edit", "name a password with --password-env VAR"
-        )
-    return password or None

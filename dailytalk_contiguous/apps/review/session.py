@@ -92,8 +92,6 @@ class Conflict(BadInput):
 
 @dataclass
 class _Known:
-    """The records of an item in the journal, and its fields as they are now."""
-
     records: list[Record] = field(default_factory=list)
     fields: dict[str, Any] = field(default_factory=dict)
 
@@ -485,7 +483,6 @@ class Session:
         return before
 
     def _kept(self) -> tuple[list[dict[str, Any]], int]:
-        """The items that are not discarded, and the number of the last edit."""
         with self._lock:
             return [item for item in self.items()["items"] if not item["discarded"]], self.journal.number
 
@@ -584,7 +581,6 @@ class Session:
                 self._last_edit = time.monotonic() + 10
 
     def _catch_up(self) -> None:
-        """Read the new records of the journal."""
         for number in range(self._seen + 1, self.journal.number + 1):
             record = self.journal.records[number]
             known = self._known.setdefault(record["item"], _Known())

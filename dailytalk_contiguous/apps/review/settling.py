@@ -158,7 +158,6 @@ def _changed(editable: Editable, items: Mapping[str, Sequence[Record]]) -> dict[
 
 
 def _states(moves: Iterable[Record]) -> dict[str, bool]:
-    """Whether each item is discarded in the end."""
     return {record["item"]: bool(record["after"]["discarded"]) for record in moves}
 
 
@@ -196,7 +195,6 @@ def journal_moves(path: Path) -> dict[Path, Path]:
 
 
 def _pending(root: Path) -> PendingEdits | None:
-    """The edits that the files of a folder lack; None if they have all."""
     with _READING:
         # Files are replaced, never written in place: then the folder changes, too.
         return _pending_now(root, signature_of(root / JOURNAL), signature_of(root))

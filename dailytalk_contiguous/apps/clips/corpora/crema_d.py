@@ -178,7 +178,7 @@ def vote_shares(path: Path) -> dict[str, dict[str, float]]:
 
 
 def _tabulated(table: common.FoundFile) -> Iterator[tuple[str, dict[str, int]]]:
-    """How many raters of the voice alone chose each letter of `VOTES` for each clip. Raises DailytalkError."""
+    """The number of votes of raters of the voice alone by clip and letter of `VOTES`. Raises DailytalkError."""
     lines = [
         line for line in common.read_table(table, ("", "fileName", *VOTES)) if _VOICE_LINE.fullmatch(line[""])
     ]

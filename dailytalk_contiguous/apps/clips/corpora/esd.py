@@ -96,7 +96,7 @@ class Esd(Corpus):
 
 
 def _label(file: FoundFile, number: int, line: EsdLine | None) -> str:
-    """The emotion that folder and text file agree on with the number. Raises BadInput where they don't."""
+    """The emotion on which folder and text file agree with the number. Raises BadInput if they don't."""
     emotions: dict[str, str] = {}
     for part in _folders(file):
         if part.capitalize() in EMOTIONS:
