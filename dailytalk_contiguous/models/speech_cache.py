@@ -13,8 +13,10 @@ import json
 import math
 import os
 import shutil
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -54,6 +56,16 @@ def default_folder() -> Path:
     return cache_folder() / "speech"
 
 
+_PARSING = threading.Lock()
+
+
+@lru_cache(maxsize=None)
+def _code_of(engine: type) -> str:
+    """Digest of the code of an engine. Threads ask at once, and Python 3.11 can't parse in two of them."""
+    with _PARSING:
+        return code_digest(engine)
+
+
 def cache_key(
     synthesiser: contracts.Synthesiser, line: contracts.Line, samples: Sequence[contracts.VoiceSample] = ()
 ) -> str:
@@ -63,7 +75,7 @@ def cache_key(
     never bought again because our code changed.
     """
     parts = {
-        **({} if synthesiser.server else {"code": code_digest(type(synthesiser))}),
+        **({} if synthesiser.server else {"code": _code_of(type(synthesiser))}),
         "engine": synthesiser.engine,
         "model": synthesiser.model,
         "voice": synthesiser.voice,
