@@ -26,12 +26,12 @@ def has_app(name: str) -> bool:
 
 
 def parts(slot: str) -> Iterator[Any]:
-    """What the values that the apps list under `slot` mean."""
+    """Import the values that the apps list under `slot`."""
     return (part_of(app, value) for app, values in additions(slot) for value in values)
 
 
 def part_of(app: str, value: str) -> Any:
-    """What `"module:name"`, or a module, means in an app. Raises ModuleNotFoundError without the app."""
+    """Import `"module:name"`, or a module, of an app. Raises ModuleNotFoundError without the app."""
     module, _, name = value.partition(":")
     part = import_module(f"{_APPS}.{app}.{module}")
     return getattr(part, name) if name else part

@@ -53,7 +53,7 @@ class _Decoder:
         self.idle = True
 
     def ask(self, file: BinaryIO, request: dict[str, Any]) -> Iterator[Any]:
-        """What is known of a file, then each block as bytes. Raises BadInput."""
+        """Yield the facts of a file, then each block as bytes. Raises BadInput."""
         self.idle = False
         with suppress(ConnectionError):
             socket.send_fds(self._socket, [json.dumps(request).encode()], [file.fileno()])
@@ -85,7 +85,7 @@ if hasattr(os, "register_at_fork"):  # Windows does not fork
 
 
 def _decoded(audio: dict[str, Any], **request: Any) -> Iterator[Any]:
-    """What a decoder answers to a request about encoded audio. Raises BadInput."""
+    """Answers of a decoder to a request about encoded audio. Raises BadInput."""
     with _opened(audio) as (file, _), ExitStack() as stack:
         if audio["bytes"] is not None:  # a file is all that can be handed to another process
             file = stack.enter_context(TemporaryFile())
@@ -360,7 +360,7 @@ Pcm = NDArray[np.int16]
 
 @dataclass(frozen=True)
 class Probe:
-    """What a file's header says: rate in Hz, number of channels, length in seconds, and the format's name."""
+    """The facts in a file's header: rate in Hz, number of channels, length in seconds, and the format's name."""
 
     sample_rate: int
     channels: int
@@ -465,7 +465,7 @@ def tags(audio: dict[str, Any]) -> dict[str, str]:
 
 
 def has_over_16_bits(audio: dict[str, Any]) -> bool:
-    """Whether the samples of a file that libsndfile reads have more than 16 bits."""
+    """Return whether the samples of a file that libsndfile reads have more than 16 bits."""
     try:
         with _sound_file(audio) as file:
             return file.subtype in _FINE
@@ -609,7 +609,7 @@ def read_pcm(
     tap: Callable[[Samples], object] | None = None,
     sample_rate: int = ANALYSIS_RATE,
 ) -> Pcm:
-    """What `blocks_at` yields, as one array of int16: 16-bit samples at that rate come back unchanged."""
+    """Read the blocks of `blocks_at` as one array of int16: 16-bit samples at that rate are unchanged."""
     info = probe(audio)
     left = info.seconds - start
     seconds = min(max(0.0, left if duration is None else min(duration, left)), _LONGEST_PROMISE)

@@ -58,7 +58,7 @@ MIN_VALUES = 6
 #: Fewer than this say nothing of how far a speaker strays: a value alone never does.
 MIN_STRAYING = 3
 
-#: Measures that are heard as ratios: how many units of spread a factor of ten is (20 dB; 39.9 semitones).
+#: Measures that are perceived as ratios: how many units of spread a factor of ten is (20 dB; 39.9 semitones).
 PER_DECADE = {"rms": 20.0, "f0_mean": 12 * math.log2(10)}
 
 #: Makes the median absolute deviation of a normal distribution its standard deviation.
@@ -74,7 +74,7 @@ class Buckets(NamedTuple):
 
 
 class Statistic(NamedTuple):
-    """What is usual in a corpus: a median and a spread (1.4826 times the median absolute deviation)."""
+    """The usual value in a corpus: a median and a spread (1.4826 times the median absolute deviation)."""
 
     median: float
     spread: float
@@ -132,8 +132,8 @@ def seed(values: ArrayLike) -> Buckets:
 def spread(values: ArrayLike, feature: str) -> float:
     """The distance from the 10th to the 90th percentile of `values` (1-D, finite, at least one).
 
-    In dB for rms and in semitones for f0_mean, which are heard as ratios (infinite if only the lower percentile
-    is 0); in the measure's own unit for the rest.
+    In dB for rms and in semitones for f0_mean, which are perceived as ratios (infinite if only the lower
+    percentile is 0); in the measure's own unit for the rest.
     """
     lower, upper = (float(end) for end in np.percentile(np.asarray(values, dtype=np.float64), [10, 90]))
     if feature not in PER_DECADE:
@@ -144,7 +144,7 @@ def spread(values: ArrayLike, feature: str) -> float:
 
 
 def corpus_statistic(arrays: Iterable[ArrayLike]) -> Statistic:
-    """What is usual for a measure, from one 1-D array per speaker and conversation, each seen once.
+    """Return the usual value of a measure, from one 1-D array per speaker and conversation, each seen once.
 
     The median is that of all values; the spread is taken around each array's own median, because what `robust`
     needs is how far one speaker strays, not how far speakers differ. Arrays with fewer than `MIN_STRAYING` finite

@@ -1,4 +1,4 @@
-"""What is different between two versions of a dataset, and the number that the new one gets for it."""
+"""The differences between two versions of a dataset, and the number that the new version gets for them."""
 
 import json
 import re
@@ -66,7 +66,7 @@ def parse_tag(text: str) -> SemanticVersion:
 
 
 def is_version_tag(text: str) -> bool:
-    """Whether a tag is one of ours to read, such as `v1.2.3`."""
+    """Return whether a tag names a version, such as `v1.2.3`."""
     return _TAG.fullmatch(text) is not None
 
 
@@ -104,7 +104,7 @@ def added(before: Features, after: Features) -> list[str]:
 
 
 def _paired(before: Any, after: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """Fields of either, by name. What one lacks, or has of another type, is given whole, without its fields."""
+    """Fields of either by name. One that the other lacks, or has in another type, is listed without its fields."""
     for name in dict.fromkeys([*before, *after]):
         old, new = before.get(name), after.get(name)
         yield f"{prefix}{name}", old, new

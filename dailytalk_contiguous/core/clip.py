@@ -1,4 +1,4 @@
-"""The row of a clip: a conversation of one utterance, whoever closes it or reads it back."""
+"""The row of a clip, a conversation of one utterance, for all that write or read one."""
 
 from dailytalk_contiguous.core import schema
 from dailytalk_contiguous.core.utterance import AFFECT, EMOTION_GUESS, PROSODIC_TOKENS, PROSODY, UTTERANCE

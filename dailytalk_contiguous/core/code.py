@@ -1,4 +1,4 @@
-"""What a piece of code computes, as a digest: its own text and that of every definition in the package it reaches.
+"""Digests of code: of its own text and of every definition in the package that it reaches.
 
 Names are followed from definition to definition, not from module to module. So an edit makes only those results
 stale that could differ, and a definition that moves to another module makes none stale.
@@ -63,7 +63,7 @@ class _Statement:
 
     @cached_property
     def refers(self) -> set[_Key]:
-        """What it names of the package: of its module, or imported by it or by its module."""
+        """The names of the package that it uses: of its module, or imported by it or by its module."""
         assert self.digest  # which finds the names
         imports, defines = dict(self.module.imports), self.module.defines
         for node in self._imports:
@@ -157,7 +157,7 @@ def _imported(node: ast.AST) -> dict[str, _Key]:
 
 
 def _attribute(node: ast.Attribute, imports: dict[str, _Key]) -> set[_Key]:
-    """What `module.name` and `package.room.module.name` mean in this package: a module, and a name in it."""
+    """Resolve `module.name` and `package.room.module.name` in this package to a module and a name in it."""
     if isinstance(node.value, ast.Name):
         home, name = imports.get(node.value.id, ("", ""))
     elif isinstance(node.value, ast.Attribute):

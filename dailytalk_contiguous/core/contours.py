@@ -1,4 +1,4 @@
-"""Prosodic contours: six numbers a frame of 16 ms that say how something is said, and nothing of what.
+"""Prosodic contours: six numbers for each frame of 16 ms, which describe how words are spoken, not the words.
 
 Pitch is the best path through the peaks of each frame's autocorrelation, corrected for its window (Boersma 1993):
 a single frame can't distinguish a pitch from its octave, its neighbours can. Formants are the roots of a linear
@@ -84,7 +84,7 @@ class ProsodicFeatureExtractor:
     """The six contours of a voice.
 
     Attributes:
-        sample_rate: Hz of the samples that are given; they are analysed at 16 kHz.
+        sample_rate: Hz of the samples that are passed; they are analysed at 16 kHz.
         frame_ms, hop_ms: length of a frame, and from one to the next.
         output_normalize: whether each contour is in [0, 1] by the ranges of `CONTOURS`, clipped, and 0 where
             unvoiced; otherwise it is in Hz or dB, and NaN where unvoiced.
@@ -123,7 +123,7 @@ class ProsodicFeatureExtractor:
     def load_audio(self, path: str | Path, loader: str = "soundfile") -> Samples:
         """A sound file as float32 at `sample_rate`: shape (n,), or (channels, n) of several.
 
-        `extract` takes it where it is given no samples. `loader`: `soundfile`, which reads all formats of this
+        `extract` uses it if no samples are passed. `loader`: `soundfile`, which reads all formats of this
         package, or `librosa`. Raises BadInput for a file that can't be read, DailytalkError for another loader.
         """
         if loader == "soundfile":

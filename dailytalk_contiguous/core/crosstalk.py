@@ -59,7 +59,7 @@ Energies = NDArray[np.float32]
 
 
 class Leakage(NamedTuple):
-    """What one channel holds of the other.
+    """The leakage in one channel from the other.
 
     `mask`: which frames of the channel are leakage, shape (frames,). `level_db`: of the leak against its source,
     or None where there is none. `same`: whether both channels are one signal (a mono file saved as stereo).
@@ -72,7 +72,7 @@ class Leakage(NamedTuple):
     energies: NDArray[np.float32]
 
     def explains(self, first: int, last: int) -> bool:
-        """Whether frames `first` to `last` (exclusive) as a whole are leakage."""
+        """Return whether frames `first` to `last` (exclusive) as a whole are leakage."""
         energy, source, rest = self.energies[:, first:last].sum(axis=1)
         quieter = source >= energy * 10 ** (MARGIN_DB / 10)
         return bool(energy > 0 and rest <= (1 - EXPLAINED_SPAN) * energy and quieter)
@@ -89,7 +89,7 @@ class Leakage(NamedTuple):
 
     @property
     def leak_db(self) -> float | None:
-        """Of the leak against its source in dB, wherever it can be heard; None where `predicted` finds none."""
+        """Level of the leak against its source in dB, where it is audible; None where `predicted` finds none."""
         return 10 * math.log10(self._share) if self._share > 0 else None
 
     @property
@@ -207,7 +207,7 @@ class _Fit:
 
 
 def _unexplained(left: Pcm, right: Pcm, energies: Energies, transfers: list[Spectra | None]) -> Energies:
-    """What the filter of the other channel leaves of each frame's energy, shape (2, frames)."""
+    """Energy of each frame that the filter of the other channel doesn't explain, shape (2, frames)."""
     rest = energies.copy()
     if all(transfer is None for transfer in transfers):
         return rest

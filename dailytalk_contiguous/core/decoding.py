@@ -84,7 +84,7 @@ def _answers(
     duration: float | None = None,
     block_seconds: float = 1.0,
 ) -> Iterator[tuple[dict[str, Any], bytes | bytearray]]:
-    """What is known of a file, then, if `decode` is true, the samples of a part of it as interleaved float32.
+    """The facts of a file, then, if `decode` is true, the samples of a part of it as interleaved float32.
 
     `patience`: seconds of processor time that one packet may take; after them this process ends.
     """

@@ -1,4 +1,4 @@
-"""Delivery: how alike two performances of a line are in melody and loudness, whoever speaks and however fast.
+"""Delivery: how alike two performances of a line are in melody and loudness, for any speakers and rates.
 
 Each is compared with its own speaker: pitch in semitones and level in dB from the medians of all that they say.
 Time is warped (dynamic time warping, Sakoe and Chiba 1978, IEEE Trans. ASSP 26:43, symmetric, without a band), so
@@ -43,7 +43,7 @@ class Performance(NamedTuple):
 
 
 class Register(NamedTuple):
-    """What is usual for a speaker: medians over voiced frames of pitch in Hz, and of level in dBFS; and, over the
+    """The usual values of a speaker: medians over voiced frames of pitch in Hz and of level in dBFS; and, over the
     performances, of the semitones over which pitch moves.
     """
 
@@ -80,7 +80,7 @@ def performance_of(samples: Samples) -> Performance:
 
 
 def register_of(performances: Iterable[Performance]) -> Register | None:
-    """What is usual for the speaker of these; None where nothing is voiced."""
+    """Return the usual values of the speaker of these performances; None where nothing is voiced."""
     spoken = list(performances)
     pitches = np.concatenate([performance.f0[performance.f0 > 0] for performance in spoken] or [np.zeros(0)])
     if not len(pitches):

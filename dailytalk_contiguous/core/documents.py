@@ -115,7 +115,6 @@ Readable = Path | Edited
 
 
 def path_of(document: Readable) -> Path:
-    """The path of a document."""
     return document.path if isinstance(document, Edited) else document
 
 
@@ -291,12 +290,11 @@ def expect(value: Any, shape: Any, name: str, remedy: str = _REMEDY) -> Any:
 
 
 def fits(value: Any, shape: Any) -> bool:
-    """Whether `expect` would take a value."""
+    """Return whether `expect` accepts a value."""
     return _misfit(value, shape, "") is None
 
 
 def _misfit(value: Any, shape: Any, path: str) -> str | None:
-    """What is wrong with a value, if anything is."""
     inner = "" if path == "it" else f"{path}."
     if isinstance(shape, list):
         if not isinstance(value, list):
@@ -334,7 +332,7 @@ _KINDS = {str: "text", bool: "true or false", dict: "an object", list: "a list"}
 
 
 def with_null(value: Any) -> Any:
-    """A copy of a JSON value in which null stands for NaN and infinity, at any depth.
+    """Copy a JSON value, with null in place of NaN and infinity at any depth.
 
     >>> with_null({"words": [{"probability": float("nan")}]})
     {'words': [{'probability': None}]}
@@ -347,7 +345,7 @@ def with_null(value: Any) -> Any:
 
 
 def is_number(value: Any, low: float = -math.inf, high: float = math.inf) -> TypeGuard[float]:
-    """Whether a value is a finite number (no bool) from `low` to `high`."""
+    """Return whether a value is a finite number (no bool) from `low` to `high`."""
     if type(value) is float:  # as nearly all are, and a dataset has millions
         return -math.inf < value < math.inf and low <= value <= high
     if not isinstance(value, (int, float)) or isinstance(value, bool):
@@ -356,7 +354,7 @@ def is_number(value: Any, low: float = -math.inf, high: float = math.inf) -> Typ
 
 
 def has_length(start: Any, end: Any) -> bool:
-    """Whether two values are finite numbers, the second above the first."""
+    """Return whether two values are finite numbers, the second above the first."""
     if type(start) is float and type(end) is float:
         return -math.inf < start < end < math.inf
     return is_number(start) and is_number(end) and start < end

@@ -1,4 +1,4 @@
-"""What an utterance sounds like, in numbers that emotion shows in: statistics of contours, loudness and spectrum.
+"""Acoustic features of an utterance that depend on emotion: statistics of contours, loudness and spectrum.
 
 Studies of emotional voices agree on the families (Banse & Scherer 1996; Juslin & Laukka 2003), and Eyben et al.
 2016 chose a small set of them, eGeMAPS, on purpose. These are of the same families, by our own definitions:
@@ -170,7 +170,7 @@ def _within(hertz: NDArray[np.float64], ends: tuple[float, float]) -> NDArray[np
 
 
 def _statistics(values: NDArray[np.float64], frames: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Of columns (frames, n) heard in frames of those numbers: `_SPREADS` and `_MOVES`, shape (n, 7).
+    """`_SPREADS` and `_MOVES` of columns (frames, n) of frames of those numbers, shape (n, 7).
 
     Mean, standard deviation, 10th and 90th percentile, what is between the quartiles; the mean change from one
     frame to the next; the slope of the straight line through them, a second.

@@ -1,4 +1,4 @@
-"""Emotion in classes: which there are, what an estimate of affect says of them, and when nothing is said."""
+"""Emotion in classes: their names, how affect maps to them, and which sounds get none."""
 
 from collections.abc import Mapping, Sequence
 

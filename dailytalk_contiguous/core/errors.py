@@ -4,8 +4,8 @@ Every one carries a reason (what is wrong, with the value) and a remedy (what to
 text, so that a reject line, a terminal and a JSON consumer can each lay them out in their own way. Anything
 else that is raised is a bug and keeps its traceback.
 
-Both pieces name options as the command line does (`--max-cost`). Whoever reads them in Python, in a traceback or
-in the columns of a row, is given arguments (`` `max_cost=` ``) instead.
+Both pieces name options as the command line does (`--max-cost`). In Python, in a traceback or in the columns of a
+row, they name arguments (`` `max_cost=` ``) instead.
 """
 
 import re
@@ -27,7 +27,7 @@ def in_python(text: str) -> str:
 
 
 def on_command_line(text: str) -> str:
-    """What `in_python` was given."""
+    """Undo `in_python`."""
     return _ARGUMENT.sub(lambda found: f"--{found[1].replace('_', '-')}", text)
 
 
@@ -75,7 +75,7 @@ class ModelMissing(DailytalkError):
 
 @dataclass(frozen=True)
 class Reject:
-    """What was rejected: `id` of the recording, conversation or utterance, the `stage` that met it, and why."""
+    """A rejected row: `id` of the recording, conversation or utterance, the `stage` that rejected it, and why."""
 
     id: str
     stage: str

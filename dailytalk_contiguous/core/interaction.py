@@ -1,4 +1,4 @@
-"""What two people do to each other in a conversation: pauses, turns, backchannels and interruptions as events.
+"""Interactions of two people in a conversation: pauses, turns, backchannels and interruptions as events.
 
 The left speaker is the agent, whom a model learns to be, the right one the user. An event is taken where the times
 of utterances and the words in them leave no doubt about its kind. Others are left out, each with its reason.
@@ -206,7 +206,7 @@ def _event(
 
 
 class Scene:
-    """What is heard when on each channel."""
+    """The speech on each channel, by time."""
 
     def __init__(self, utterances: Sequence[Timed], words: Sequence[Timed]) -> None:
         self._heard = unions([*utterances, *words]).channels
@@ -277,7 +277,7 @@ def window_around(
     and stays where it is if there is none.
 
     Args:
-        busy: what is heard of both, in seconds, in order and without overlap.
+        busy: speech of both, in seconds, in order and without overlap.
         duration: of the conversation.
     """
     edges = [(0.0, 0.0), *busy, (duration, duration)]

@@ -28,7 +28,7 @@ BEFORE_WORK = "stopped before anything was done"
 
 
 class _State:
-    """What is known of Ctrl-C in this process.
+    """The state of Ctrl-C in this process.
 
     `presses` are counted, `asked` says that one has not been answered yet. `deferrals`: blocks of `deferred` that
     the main thread is in. `sentence`: what `end` prints. `working`: between loading and the end of a command.
@@ -188,7 +188,7 @@ def _on_ctrl_c(number: int, frame: FrameType | None) -> None:
 
 
 def _unraisable(unraisable: Any) -> None:
-    """What a finaliser or a callback can't raise: a Ctrl-C is written down already, and all else is Python's."""
+    """Handle what a finaliser or a callback can't raise: a Ctrl-C is recorded already; the rest is Python's."""
     if not issubclass(unraisable.exc_type, KeyboardInterrupt):
         sys.__unraisablehook__(unraisable)
 

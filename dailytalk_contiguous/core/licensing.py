@@ -43,7 +43,7 @@ _RESEARCH = ("research", "academic")
 
 
 class Asked(NamedTuple):
-    """What a licence asks for: some of `SAYS`; `known` is False where its name does not show it."""
+    """The terms of a licence: some of `SAYS`; `known` is False where its name does not show it."""
 
     what: frozenset[str]
     known: bool = True
@@ -68,7 +68,7 @@ class Origin(NamedTuple):
 
 
 class Combined(NamedTuple):
-    """What holds for data under several licences together.
+    """The terms of data under several licences together.
 
     Attributes:
         licence: the strictest of them where it asks for everything that any of them asks for; else `other`, and
@@ -83,7 +83,7 @@ class Combined(NamedTuple):
 
 
 def asked(licence: str | None) -> Asked:
-    """What a licence asks for, by its SPDX name or its id on the Hub.
+    """Return the terms of a licence, by its SPDX name or its id on the Hub.
 
     >>> sorted(asked("CC-BY-NC-4.0").what), asked("Contract 7").known
     (['commercial', 'naming'], False)
@@ -101,7 +101,7 @@ def asked(licence: str | None) -> Asked:
 
 
 def licence_in_words(licence: str | None) -> str:
-    """What a licence asks for, for a table."""
+    """Describe the terms of a licence for a table."""
     terms = asked(licence)
     if not terms.known:
         return "see its terms"
@@ -120,7 +120,7 @@ def refusal(licence: str | None) -> str | None:
 
 
 def combined(users: Mapping[str | None, Collection[str]], also: Collection[str] = ()) -> Combined:
-    """What holds for data under several licences together.
+    """Return the terms of data under several licences together.
 
     Args:
         users: names of the folders or corpora under each licence (None: not known).
@@ -150,7 +150,7 @@ def _strictest(terms: Mapping[str | None, Asked], union: frozenset[str]) -> str:
 
 
 def _doors(names: Mapping[str | None, str], terms: Mapping[str | None, Asked]) -> list[str]:
-    """What single licences forbid to all of it."""
+    """Restrictions of single licences that hold for all of it."""
     warnings = []
     closed = [name for name, asked_for in terms.items() if "commercial" in asked_for.what]
     if closed and any(asked_for.known and "commercial" not in asked_for.what for asked_for in terms.values()):

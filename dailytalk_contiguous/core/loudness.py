@@ -14,7 +14,7 @@ from dailytalk_contiguous.core.spans import frame_levels, true_runs
 
 # Mixing the rebuilt conversation: pieces at their places in room tone, one loudness, no peak too high.
 #
-# Each channel has its own room tone, taken from where neither speaker is heard, so that no voice stops in digital
+# Each channel has its own room tone, taken where neither speaker is audible, so that no voice stops in digital
 # silence, not even a synthetic one between its words. A channel that is kept stays the recording between its
 # events, too. Joins are faded over 10 ms outside of events: recorded speech is never touched.
 
@@ -26,7 +26,7 @@ FADE, QUIET = 0.01, 0.1
 FRAME = 0.02
 
 #: Seconds beside a channel's own events that are no room tone, and beside those of the other side: its leak is
-#: heard before speech activity finds it, and in the room after it ends.
+#: audible before speech activity finds it, and in the room after it ends.
 EDGE, ECHO = 0.05, 0.2
 
 #: Percentile of the quiet frames that is the level of the room, and dB over it up to which a frame is room tone.
@@ -34,10 +34,10 @@ EDGE, ECHO = 0.05, 0.2
 ROOM_SHARE, STEADY_DB = 25, 4.0
 
 #: Largest sample of a frame of room tone over the RMS of the room. Noise exceeds it once in a million samples; a
-#: tick that does would be heard again with every repetition.
+#: tick that does would be audible again with every repetition.
 PEAK = 5.0
 
-#: Seconds of room tone that are repeated. Repetitions of noise are heard up to periods of about one second
+#: Seconds of room tone that are repeated. Repetitions of noise are audible up to periods of about one second
 #: (Guttman & Julesz 1963, "Lower limits of auditory periodicity analysis"): with less of it, noise with the same
 #: spectrum is made.
 BED, LEAST_BED = 4.0, 1.0
@@ -160,10 +160,10 @@ def room_tone(
         events: (start, end) in samples of everything that its own speaker does.
         length: samples wanted.
         sample_rate: Hz.
-        name: seeds noise, so that a conversation is always made alike.
+        name: seeds the noise, so that the same conversation always gets the same.
         others: (start, end) in samples of what the other speaker does, and of his voice leaked into this channel.
 
-    Steady stretches in which neither speaker is heard are joined with fades, forwards and backwards. Where they
+    Steady stretches in which neither speaker is audible are joined with fades, forwards and backwards. Where they
     are shorter than `LEAST_BED` in all, the tone is noise with their spectrum; without any, with the spectrum of
     the channel while its own speaker is silent, as far as the leak leaves it free. What a gate has silenced is no
     tone; a channel of which nothing is left gets noise of `FAINT`.
@@ -314,7 +314,7 @@ def _repeated(stretches: list[Samples], length: int, sample_rate: int) -> Sample
 
 
 def _noise(power: NDArray[np.float64], level: float, length: int, rng: np.random.Generator) -> Samples:
-    """Noise of a mean square `level` with a power spectrum, given at equal steps from 0 Hz to half the rate."""
+    """Noise of a mean square `level` with a power spectrum at equal steps from 0 Hz to half the rate."""
     from scipy.signal import fftconvolve
 
     size = 2 * (len(power) - 1)

@@ -1,4 +1,4 @@
-"""What this machine offers a process: packages, cores, memory, and a place for what need not be found twice."""
+"""Resources of this machine: packages, cores, memory, and a cache folder."""
 
 import ctypes
 import ipaddress
@@ -92,7 +92,7 @@ def refuse_plain_http(service: str, url: str) -> None:
 
 
 def is_this_machine(host: str) -> bool:
-    """Whether a host's name or address can only be this machine's: `localhost`, or an address of loopback."""
+    """Return whether a host's name or address is always this machine's: `localhost`, or an address of loopback."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

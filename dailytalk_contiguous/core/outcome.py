@@ -1,7 +1,7 @@
-"""What came of a command: one value, printed for people or as JSON by `cli.terminal.show_outcome`.
+"""The outcome of a command: one value, printed for people or as JSON by `cli.terminal.show_outcome`.
 
-Whoever does the work says what came of it: text here is plain, without markup, and a table is its headings and its
-rows, so that no room below the command line needs to know how a terminal shows them.
+The code that does the work returns it. Text is plain, without markup, and a table is its headings and its rows, so
+that no room below the command line needs to know how a terminal shows them.
 """
 
 import shlex
@@ -34,7 +34,7 @@ class Judgement(NamedTuple):
 
 
 class Rejected(NamedTuple):
-    """What was rejected.
+    """The rejects of a command.
 
     Attributes:
         share: `5`, or `5 of 20 conversations`.
@@ -49,13 +49,13 @@ class Rejected(NamedTuple):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a command.
+    """The outcome of a command.
 
     Attributes:
-        record: what `--json` prints; None where it is printed already.
-        headline: what was made, and where it is.
+        record: the value that `--json` prints; None where it is printed already.
+        headline: the result, and where it is.
         code: the exit code. 0: all is done; 3: done, except for what was rejected; 1: nothing was done.
-        details: what is shown before the headline: lines and tables.
+        details: lines and tables shown before the headline.
         rejected: what was rejected, in as many parts as have a place or a stage of their own.
         next: the command to run next, or what else to do.
         error: what is in the way of a run that was only planned; raised once the rest is printed.

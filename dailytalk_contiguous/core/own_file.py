@@ -1,4 +1,4 @@
-"""A file of Python of a person's own: stages, a synthesiser, an export, given on the command line."""
+"""Python files of the user with stages, a synthesiser or an export, named on the command line."""
 
 import os
 import sys
@@ -12,7 +12,7 @@ from dailytalk_contiguous.core.errors import DailytalkError
 
 
 def is_own_file(name: str) -> bool:
-    """Whether the value of an option names a file, and not something of this package."""
+    """Return whether the value of an option names a file, and not a choice of this package."""
     return name.endswith(".py")
 
 

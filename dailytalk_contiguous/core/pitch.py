@@ -185,7 +185,7 @@ def _transitions() -> _Transitions:
 
 
 def _path(chances: FloatArray) -> NDArray[np.intp]:
-    """The most likely states, shape (frames,): a pitch, or the number of pitches and one that nobody hears."""
+    """The most likely states, shape (frames,): a pitch, or the number of pitches plus one that is unvoiced."""
     near, near_to, into, reach = _transitions()
     (count, pitches), stay, switch = chances.shape, float(np.log(1 - SWITCH)), float(np.log(SWITCH))
     unvoiced = np.log((1 - np.clip(chances.sum(axis=1), 0, 1)) / pitches + _TINY)

@@ -76,7 +76,7 @@ def _limit(limit: float, about: str, option: str, metavar: str) -> Any:
 
 @dataclass(frozen=True)
 class QualityLimits:
-    """What a clip must keep to; None sets no limit. Defaults are loose: they find the broken, not the poor.
+    """The limits of a clip; None sets no limit. Defaults are loose: they find broken clips, not poor ones.
 
     Telephone speech ends at 3.4 to 4 kHz, what was recorded at 16 kHz at 7 to 8. The share of speech is that from
     the first to the last sound.
@@ -140,14 +140,14 @@ def measure_quality(samples: Samples, sample_rate: int, speech: SpanPairs, heard
 
     `snr_db`, `clipping_ratio` and `bandwidth_hz` are those of the functions below; `speech_ratio` in [0, 1] is the
     share of speech between the first and the last sound, 0 without speech; `silence_seconds` the longest stretch
-    between two sounds, 0 where there is none and None where nothing is heard; `peak_dbfs` the highest sample;
+    between two sounds, 0 where there is none and None where nothing is audible; `peak_dbfs` the highest sample;
     `loudness_lufs` that of `core.loudness.clip_loudness`; `dc_offset` the mean sample in [-1, 1].
 
     Args:
         samples: float32 in [-1, 1], shape (n,).
         sample_rate: Hz.
         speech: spans of speech.
-        heard: spans in which anything is heard, speech or not.
+        heard: spans in which anything is audible, speech or not.
     """
     peak = float(np.abs(samples).max(initial=0.0))
     gaps = (after[0] - before[1] for before, after in pairwise(heard))
@@ -164,7 +164,7 @@ def measure_quality(samples: Samples, sample_rate: int, speech: SpanPairs, heard
 
 
 def snr_db(samples: Samples, sample_rate: int, speech: SpanPairs, heard: SpanPairs) -> float | None:
-    """Estimated signal-to-noise ratio in dB: power in speech over power outside of all that is heard.
+    """Estimated signal-to-noise ratio in dB: power in speech over power outside of all that is audible.
 
     The noise is the median energy of 20 ms frames away from every sound, so that a click between words does not
     count, and is taken off the power of speech (as in NIST's STNR and in ITU-T P.56's practice of measuring speech
@@ -390,7 +390,7 @@ class SideMeter:
 
         Args:
             speech: when this side's speaker speaks, as starts and ends in seconds, in any order.
-            heard: when anything but noise is in this channel, speech included.
+            heard: when anything except noise is audible in this channel, speech included.
             leak_db: of the other speaker's voice in this channel against its source; None if there is none.
         """
         levels = self._levels()
@@ -414,7 +414,7 @@ class SideMeter:
         }
 
     def audible(self) -> list[tuple[float, float]]:
-        """When anything is heard, in seconds and in order: no silence, nor too far under the loudest moment."""
+        """Return the audible spans in seconds and in order: no silence, nor too far under the loudest moment."""
         levels, frame = self._levels(), self._width / self._rate
         least = max(10 ** (SILENCE_DBFS / 10), levels.max(initial=0.0) * 10 ** (-BELOW_LOUDEST / 10))
         return [(start * frame, end * frame) for start, end in true_runs(levels >= least).tolist()]

@@ -78,7 +78,7 @@ class Shortfall(NamedTuple):
 
 
 class Balance(NamedTuple):
-    """What to do.
+    """A plan that balances emotions.
 
     Attributes:
         times: how often each id is to be seen. In the mode `sample` whole numbers: 0 leaves it out, 1 keeps it, n
@@ -528,7 +528,7 @@ def joined_groups(keys: Sequence[Sequence[Any]]) -> NDArray[np.intp]:
 
 
 class SplitItem(NamedTuple):
-    """What decides the side of a clip; None where the corpus does not say."""
+    """The facts that decide the side of a clip; None where the corpus does not state them."""
 
     id: str
     seconds: float

@@ -187,7 +187,7 @@ def result_sides(revoice: str) -> dict[str, str]:
 
 
 def is_recorded(row: Mapping[str, Any]) -> bool:
-    """Whether both voices of a finished conversation, and all its times, are those of its recording."""
+    """Return whether both voices of a finished conversation, and all its times, are those of its recording."""
     return (row.get("timeline") or {}).get("mode") == AS_RECORDED
 
 
@@ -345,7 +345,7 @@ def conversations(sample_rate: int | None, labelled: bool = False, fields: Itera
 
 
 def utterances(sample_rate: int | None, labelled: bool = False, fields: Iterable[Field] = FIELDS) -> Features:
-    """Columns of the config `utterances`: one row for each utterance that can be heard; arguments as above.
+    """Columns of the config `utterances`: one row for each audible utterance; arguments as above.
 
     `audio` is mono FLAC of its speaker's channel from `start` to `end`, which stay seconds of the conversation;
     `duration` is that of this audio in seconds.
@@ -387,7 +387,7 @@ SOURCE_RECORDINGS = Features(
 
 #: What a clip of interaction is: one event of a conversation (see `core.interaction`), and what is around it.
 #: `start` and `end` are those of the clip in its conversation, all other times seconds of the clip; `who` is the
-#: channel whose act the event is, `judged` the figures by which it was judged; `…_in_silence`: nobody is heard.
+#: channel whose act the event is, `judged` the figures by which it was judged; `…_in_silence`: neither speaks.
 CLIP_OF_INTERACTION = {
     "clip_id": STRING,
     "conversation_id": STRING,

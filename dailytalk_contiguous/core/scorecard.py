@@ -1,9 +1,9 @@
-"""What a dataset teaches: the measures of its conversations, as `corpus-stats.json`, beside published corpora.
+"""The scorecard of a dataset: the measures of its conversations, as `corpus-stats.json`, beside published corpora.
 
 The file holds every measure of `core.turns.TURN_MEASURES` with its definition, of each side, on the recorded and
 on the rebuilt timeline. `assets/bands.json` holds what is published of other corpora, each number with its source,
 its definition and what is comparable of it; it is compared with that measure of ours which is defined most alike.
-It is a comparison and no verdict: nobody has measured which values train a better model.
+It is a comparison and no verdict: which values train a better model has not been measured.
 """
 
 import json
@@ -37,7 +37,7 @@ ALIKE = 0.1
 
 
 class Band(NamedTuple):
-    """What is published of a measure: `low` and `high` as percentiles 5 and 95, or `middle` alone.
+    """The published values of a measure: `low` and `high` as percentiles 5 and 95, or `middle` alone.
 
     `sides`: those of ours that are compared with it.
     """
@@ -121,7 +121,7 @@ class Comparison(NamedTuple):
 
     @property
     def is_remarkable(self) -> bool:
-        """Whether it is outside a band or, of what is to be avoided, alike."""
+        """Return whether it is outside a band or, for a band to be avoided, inside it."""
         return (self.where == "inside") == self.reference.avoid
 
     def text(self) -> str:
@@ -132,14 +132,14 @@ class Comparison(NamedTuple):
 
     @property
     def meaning(self) -> str | None:
-        """What the difference means for a model; None where that is not known."""
+        """The meaning of the difference for a model; None where that is not known."""
         meanings = _data()["meanings"].get(self.band.measure, {})
         is_rare = "rare" in meanings and self.value < RARE * self.band.middle
         meaning: str | None = meanings.get("rare" if is_rare else self.where)
         return meaning
 
     def sentence(self) -> str:
-        """What is different, and what it means for a model."""
+        """The difference, and its meaning for a model."""
         measure, side = TURN_MEASURES[self.band.measure], "both speakers" if self.side == "both" else self.side
         theirs = (
             f"{self.reference.name}{', a corpus to avoid,' if self.reference.avoid else ''} {self.band.text()}"

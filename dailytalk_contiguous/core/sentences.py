@@ -1,6 +1,4 @@
-"""Sentences by their text alone: whether one asks, its type and length, and its punctuation by the way it was
-said.
-"""
+"""Sentences by their text alone: questions, types and lengths, and punctuation that follows the delivery."""
 
 from collections.abc import Sequence
 from itertools import islice
@@ -58,7 +56,7 @@ _OPENINGS = AUXILIARIES | QUESTION_WORDS | _CONTRACTED
 
 
 def ends_as_question(text: str, language: str | None = None) -> bool:
-    """Whether the last mark of a text is a question mark, closing quotes and brackets left aside.
+    """Return whether the last mark of a text, apart from closing quotes and brackets, is a question mark.
 
     `language` is an ISO 639-1 code; in Greek (`el`) a final semicolon is the question mark.
     """
@@ -69,7 +67,7 @@ def ends_as_question(text: str, language: str | None = None) -> bool:
 
 
 def sounds_like_question(words: Sequence[str]) -> bool:
-    """Whether English words without punctuation begin like a question.
+    """Return whether English words without punctuation begin like a question.
 
     After any number of discourse words ("so", "well", "and", "okay"), the first word must be
 
@@ -266,7 +264,7 @@ def _take_end(text: str, kept: frozenset[str]) -> tuple[str, str, bool]:
 
 
 def _is_closing(text: str) -> bool:
-    """Whether the last character closes a quotation or a bracket.
+    """Return whether the last character closes a quotation or a bracket.
 
     An apostrophe does so only where a quotation was opened: "the dogs'" gets its mark after it.
     """

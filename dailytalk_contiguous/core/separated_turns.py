@@ -61,7 +61,7 @@ def side_of(turns: Iterable[Mapping[str, Any]], start: float, end: float) -> tup
 
 
 def is_doubtful(utterance: Mapping[str, Any]) -> bool:
-    """Whether an utterance, or its line, may be on the wrong side; not if a person said on which it is.
+    """Return whether an utterance, or its line, may be on the wrong side; False if a person has set its side.
 
     >>> is_doubtful({"side_confidence": 0.6}), is_doubtful({"side_confidence": 0.6, "edited_fields": ["channel"]})
     (True, False)

@@ -17,7 +17,7 @@ _Holder = TypeVar("_Holder")
 
 @dataclass(frozen=True)
 class Setting:
-    """What a field says about itself.
+    """The description of a field, in its metadata.
 
     Attributes:
         about: a sentence for the help; `{choices}` becomes the choices.
@@ -26,13 +26,13 @@ class Setting:
         panel: of the help, by its name in lower case (see `cli.terminal.Panel`).
         choices: the values that it can have; empty where there are others.
         own: whether a person's own file of Python may be named in place of a choice.
-        words: what may be given in place of a value, and the value that it is.
+        words: words that are accepted in place of a value, with that value.
         least, most: the range of a number.
-        unit: `s` for a time, which is given as 3, 3s or 15m, `time` for one that needs its unit because 15 may
+        unit: `s` for a time, which is written 3, 3s or 15m, `time` for one that needs its unit because 15 may
             mean minutes; empty where the help's `metavar` says it.
         metavar: what the help shows in place of a value.
         shown: what the help shows as the default; empty for the default itself.
-        reference: whether it names a thing of its own: a model, a voice, a folder. Models and voices are recorded
+        reference: whether it names a model, a voice or a folder. Models and voices are recorded
             elsewhere, with their licences, and folders of this machine nowhere.
     """
 
@@ -70,7 +70,7 @@ def setting(default: Any, about: str | Setting, execution: bool = False, **attri
 
 
 def unlisted(default: Any, execution: bool = False) -> Any:
-    """A field that is set from Python alone: a table, a measured limit, what nobody would set by hand."""
+    """A field that is set from Python alone: a table, a measured limit, or a value that is not set by hand."""
     return field(default=default, metadata={"unlisted": True} | (EXECUTION if execution else {}))
 
 
@@ -129,7 +129,7 @@ def check_values(*holders: Any) -> None:
 
 
 def settings_of(*holders: Any) -> dict[str, Any]:
-    """What is computed, by the names of the options: a line each in run.json and in a dataset's card.
+    """Return the settings that decide the result, by the names of the options, for run.json and a dataset's card.
 
     Without what says how it is carried out, and without references; of a path on this machine its last part.
 

@@ -1,5 +1,5 @@
-"""Spans of time in which a speaker is heard: their arithmetic, what a short one may borrow from its neighbours,
-and sounds that are no speech.
+"""Spans of time in which a speaker is audible: their arithmetic, the sound that a short one may borrow from its
+neighbours, and sounds that are not speech.
 """
 
 import math
@@ -442,7 +442,7 @@ def _lasts(run: tuple[float, float], loud: NDArray[np.bool_], utterances: Sequen
 def intersection(
     spans: Sequence[tuple[float, float]], others: Sequence[tuple[float, float]]
 ) -> list[tuple[float, float]]:
-    """What two lists of spans have in common, each in order and without overlap."""
+    """Return the time that two lists of spans share, each in order and without overlap."""
     common, index = [], 0
     for start, end in spans:
         while index < len(others) and others[index][1] <= start:
@@ -468,9 +468,9 @@ def outside(
 
 
 class SpeakerTurn(NamedTuple):
-    """A stretch in which a speaker is heard: seconds of the recording, and a confidence in [0, 1].
+    """A stretch in which a speaker speaks: seconds of the recording, and a confidence in [0, 1].
 
-    Speakers are numbered from 0, by who is heard first. Turns may overlap.
+    Speakers are numbered from 0, by who speaks first. Turns may overlap.
     """
 
     speaker: int

@@ -1,4 +1,4 @@
-"""What a long command is doing, said by the loop that does it and shown by the listener, if there is one.
+"""The progress of a long command, reported by its loop and shown by the listener, if there is one.
 
 Commands that run stages say it with their journal (`run.events`); this is for those that read what is finished. As
 with logging, a loop need not know whether there is a listener.

@@ -106,7 +106,7 @@ class StereoAudio(Mapping[str, Any]):
         return samples[:, 0] if info.channels == 1 else samples
 
     def _probe(self) -> Probe:
-        """What the header says. Raises BadInput for no audio, one that is cut short, or one that can't be read."""
+        """Facts of the header. Raises BadInput for no audio, one that is cut short, or one that can't be read."""
         self._source()
         return probe(embedded(self._stored))
 
@@ -139,7 +139,7 @@ class PublishedStereo(Audio):  # type: ignore[misc]
     dtype: ClassVar[str] = "dict"
 
     def encode_example(self, value: Any) -> dict[str, Any]:
-        """What is stored, of a `StereoAudio`, of such a dict, of bytes, or of a path, whose file is read."""
+        """Encode a `StereoAudio`, such a dict, bytes, or a path, whose file is read, for storage."""
         if isinstance(value, Mapping):
             if value.get("bytes") is None and value.get("path") is None:
                 raise DailytalkError("audio without bytes and path can't be stored", "give it as FLAC or WAV")

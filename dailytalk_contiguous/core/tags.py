@@ -104,7 +104,7 @@ def render(tag: str, text: str, synthesiser: str) -> str:
 
 
 class Evidence(NamedTuple):
-    """What is known of an utterance: buckets, margins against the speaker's median, and whether it asks.
+    """The facts that rules choose by: buckets, margins against the speaker's median, and whether it asks.
 
     `rms_gain_db` is in dB, `f0_ratio` and `rate_ratio` are multiples of the median, `speech_rate` is in words/s
     and `voiced_fraction` in [0, 1]. NaN means unknown, and no rule that asks for that measure holds.
@@ -266,7 +266,7 @@ _MIDDLE = {RuleCondition("arousal", "is", MID), RuleCondition("valence", "is", M
 
 
 def is_tie(rule: Rule) -> bool:
-    """Whether a rule that was chosen says only that nothing stands out: a cell in the middle of the grid.
+    """Return whether a chosen rule is only the middle of the grid, where no measure is remarkable.
 
     No gate and no question held then, and arousal and valence are both MID: they lean to no side, or they are not
     known, or there are too few utterances to compare.

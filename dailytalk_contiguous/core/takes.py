@@ -1,4 +1,4 @@
-"""Whether synthesised speech can be right, judged by its sound, its text and its voice.
+"""Checks of synthesised speech by its sound, its text and its voice.
 
 A service may answer with silence, half a sentence or a minute of babble and report success; none of that
 may enter a dataset. A take is not compared with the length of the utterance that it replaces: people hesitate,
@@ -140,7 +140,7 @@ def trim(samples: NDArray[np.float32], sample_rate: int, gate: Gate) -> Trimmed:
 def voice_of(takes: Sequence[tuple[str, Trimmed]]) -> Voice:
     """The habits of a voice, as medians over what it said: texts and their takes, in any order.
 
-    Fewer than `MIN_TAKES` that can be used say nothing, and then the default counts. Where the median is a rate at
+    With fewer than `MIN_TAKES` usable takes, the default counts. Where the median is a rate at
     which no one speaks (all takes are cut short, say), the nearest human rate counts.
     """
     usable = [(text, take) for text, take in takes if take.reason is None and take.spoken and text.strip()]
@@ -160,7 +160,7 @@ def incomplete(
     voice: Voice,
     fades: bool,
 ) -> str | None:
-    """Why a take can't be the whole of `text` and no more; None if it can.
+    """Return why a take can't be exactly the whole of `text`; None if it can.
 
     Args:
         take: from `trim`.

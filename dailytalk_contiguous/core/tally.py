@@ -1,4 +1,4 @@
-"""What is counted of rows in one pass: counts, histograms, means and grids, and the tally that is made of them.
+"""Statistics of rows in one pass: counts, histograms, means and grids, and the tally that is made of them.
 
 No row is kept, so that memory grows with the names in a dataset and not with its hours: values are counted in bins
 that are too narrow to see in a plot, and quantiles are read from these bins. A clip is counted as a conversation
@@ -394,12 +394,12 @@ class TurnTaking:
 
     @property
     def offsets(self) -> Histogram:
-        """Floor-transfer offsets, whoever takes the floor."""
+        """Floor-transfer offsets of both speakers."""
         return _offsets().joined(self.offsets_of.values())
 
 
 class Purchases:
-    """What was paid, each purchase counted once however often its line is said.
+    """The amount paid, each purchase counted once however often its line is spoken.
 
     Takes 16 bytes an utterance that cost something (57 while they are summed), because a corpus has millions: a
     purchase is known by 64 bits of its key. Ten million of these all differ, except in one case of 300,000.
@@ -432,7 +432,7 @@ class FarDelivery(NamedTuple):
 
 @dataclass
 class SeparatedTally:
-    """What is counted of conversations that came with one channel, whose turns are an estimate.
+    """Counts of conversations that came with one channel, whose turns are an estimate.
 
     Attributes:
         conversations: how many there are.
@@ -485,7 +485,7 @@ _MEASURES = (*AFFECT, *PROSODY)
 #: The value of an unknown label, and the speaker of what is left in the voice that was to be replaced.
 UNKNOWN, LEFT_AS_RECORDED = "unknown", "left as recorded"
 
-#: Labels of recorded clips that are counted together: what was meant against what raters heard, and who says what.
+#: Labels of recorded clips that are counted together: intended against perceived emotion, and who says what.
 _CROSSED = (("emotion", "perceived"), ("gender", "emotion"), ("speaker", "emotion"))
 
 #: Labels of a clip; those of an utterance are tag, style, sentence type, length and speaker or voice.
@@ -504,9 +504,9 @@ class Tally:
             name, beside the columns themselves.
         finished: whether conversations are finished ones; if not, utterances have their times in the source.
             recorded: how many of them are as they were recorded.
-        total: all of it. heard: utterances that can be heard (dropped ones can't), with seconds of speech.
+        total: all of it. heard: audible utterances (dropped ones are not), with seconds of speech.
         by: of each label, a sum for each of its values. Conversations have `language`, and `split` where one is
-            known. Utterances that can be heard have `tag`, `style`, `sentence_type`, `length`, and `speaker` or,
+            known. Audible utterances have `tag`, `style`, `sentence_type`, `length`, and `speaker` or,
             where they were synthesised, `voice`. Clips have these, and `corpus`, `emotion`, `act`, `gender`,
             `licence`, `style_source` and `affect_source`. Both have `emotion_class` where a classifier was asked.
         measures: affect, prosody and `seconds` of utterances.
@@ -529,10 +529,10 @@ class Tally:
             to an encoder; `delivery_of` by tag, `furthest`
             the `MOST_FAR` lines that are furthest, a heap of their distance, a number of their own, and the line.
         timeline: the measures of `TIMELINE_MEANS` over conversations.
-        splits_of: recorded speakers by name, with the splits in which they are heard.
+        splits_of: recorded speakers by name, with the splits in which they speak.
         models, sources, tools, voices, settings: those of the provenance, with numbers of conversations.
-        crossed: of pairs of labels of recorded clips, and of `speaker` or `tag` and `emotion_class` of utterances
-            that can be heard, how many have which values. agreement: of the raters of clips.
+        crossed: of pairs of labels of recorded clips, and of `speaker` or `tag` and `emotion_class` of audible
+            utterances, how many have which values. agreement: of the raters of clips.
         emotion_models: classifiers of emotion, with how many utterances or clips each was asked of.
         trained: clips that train, as `core.sampling.BalanceItem` has them. training: seconds of these by emotion.
     """
@@ -691,7 +691,7 @@ class Tally:
 
     @property
     def rebuilt(self) -> bool:
-        """Whether anything was rebuilt: not where all conversations are as they were recorded."""
+        """Return whether anything was rebuilt: False where all conversations are as they were recorded."""
         return self.finished and not 0 < self.recorded == self.total.conversations
 
     @property
@@ -709,7 +709,7 @@ class Tally:
         return self.timelines[self.rebuilt]
 
     def origins(self) -> list[Origin]:
-        """The models, without recognisers that heard no words: all that they were given had a transcript."""
+        """The models, without recognisers that recognised no words because all utterances had a transcript."""
         return sorted(
             origin
             for origin in self.models
@@ -752,7 +752,7 @@ class Tally:
         counts[values if values in counts or len(counts) < MAX_VALUES else (OTHER_VALUES, OTHER_VALUES)] += 1
 
     def _count_emotion(self, labels: Mapping[str, Any], against: Iterable[str]) -> None:
-        """Count what a classifier heard, if one was asked, against other labels."""
+        """Count the class that a classifier chose, if one was used, against other labels."""
         if model := labels.get("emotion_model"):
             self.emotion_models.add(model, OTHER_VALUES)
             for name in against:
@@ -819,7 +819,7 @@ class Tally:
     def _count_audible(
         self, utterance: Mapping[str, Any], seconds: float, speaker: str | None, language: str | None
     ) -> list[Sum]:
-        """Count an utterance that can be heard, of a length in seconds. Returns the sums of its labels."""
+        """Count an audible utterance of a length in seconds. Returns the sums of its labels."""
         channel = utterance["channel"]
         self.heard.add_utterance(seconds, channel)
         if utterance["status"] == "spoken":

@@ -45,11 +45,11 @@ SAMPLE = 1 / 8000
 
 
 class TurnEvent(NamedTuple):
-    """Something on one channel of the source, at `start`..`end`, that lasts `new_length` in the rebuilt one (s).
+    """An event on one channel of the source, at `start`..`end`, that lasts `new_length` in the rebuilt one (s).
 
     `kept`: its own samples are used, so that `new_length` is `end - start`. `run`: a number that pieces cut from
     one run of speech on this channel share; -1 for an event that was not cut. `start_trim`, `end_trim`: how far
-    inside its start and its end it sounds, in the source and in the rebuilt one; None where nobody knows.
+    inside its start and its end it sounds, in the source and in the rebuilt one; None where that is unknown.
     """
 
     channel: str
@@ -63,14 +63,14 @@ class TurnEvent(NamedTuple):
 
 
 class Rebuilt(NamedTuple):
-    """The new start of every event, in the order given, and the new duration of the conversation, in seconds."""
+    """The new start of every event, in the order passed, and the new duration of the conversation, in seconds."""
 
     starts: list[float]
     duration: float
 
 
 class _Unit(NamedTuple):
-    """What moves as one. `start` and `end` in the source, `length` rebuilt, events with their distance to `start`.
+    """A block of events. `start` and `end` in the source, `length` rebuilt, events with their distance to `start`.
 
     Units of one channel are in order and do not overlap: the latest one is also the one that reaches furthest.
     """
@@ -91,7 +91,7 @@ class _Clock(NamedTuple):
 
 
 class _Past(NamedTuple):
-    """What has been placed: the latest unit of each channel with its new start, and the furthest ends of all."""
+    """The units placed so far: the latest of each channel with its new start, and the furthest ends of all."""
 
     latest: dict[str, tuple[_Unit, float]]
     end: float = 0.0
@@ -118,10 +118,10 @@ def rebuild(
     `sequential` places every event at its source gap, or at 0 where the source overlaps, from the end before it.
 
     Args:
-        events: of at most two channels, in any order. What the rebuilt conversation leaves out is not passed.
+        events: of at most two channels, in any order, without those that the rebuilt conversation leaves out.
         duration: of the source, in seconds.
         mode: one of `MODES`.
-        sample_rate: in Hz; if given, all times count in whole samples (source time `t` is sample
+        sample_rate: in Hz; if set, all times count in whole samples (source time `t` is sample
             `round(t * sample_rate)`), every guarantee holds to the sample, and `round(start * sample_rate)` is
             the sample at which an event begins. A kept event then has the samples from `round(start * rate)`
             to `round(end * rate)` of its source.

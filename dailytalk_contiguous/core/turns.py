@@ -163,9 +163,9 @@ def timing_events(speech: "Unions") -> list[TimingEvent]:
     which both channels have an IPU. So IPUs less overlaps, pauses, gaps and both ends make up the conversation.
 
     A gap is that of who takes over, an overlap that of who comes in: who begins later or, of two who begin at
-    once, who ends first. A silence that somebody ends who also spoke before it is a pause, whoever else begins
-    with it. `Segment` closes silences of up to 0.35 s by speech activity, of 0.45 s by sound: what it finds has no
-    shorter pauses.
+    once, who ends first. A silence is a pause if a person who spoke before it ends it, even where the other begins
+    at the same time. `Segment` closes silences of up to 0.35 s by speech activity, of 0.45 s by sound: its
+    utterances have no shorter pauses.
     """
     units = {channel: _joined(spans) for channel, spans in sorted(speech.channels.items())}
     units = {channel: spans for channel, spans in units.items() if spans}
@@ -416,7 +416,7 @@ TURN_MEASURES = {
 
 
 class Ratio(NamedTuple):
-    """What a measure is of some conversations: `amount` over `per`. Both are 0 where it is unknown."""
+    """A measure of some conversations: `amount` over `per`. Both are 0 where it is unknown."""
 
     amount: float = 0.0
     per: float = 0.0
@@ -442,10 +442,10 @@ def figure_value(name: str, figure: Ratio | list[float]) -> float:
 
 
 class TimedConversation(NamedTuple):
-    """What a row says of who speaks when on one timeline, from which all measures follow.
+    """The turns of a row on one timeline, from which all measures follow.
 
     Attributes:
-        timed: its utterances that can be heard. groups: those of `join_spans` in the source.
+        timed: its audible utterances. groups: those of `join_spans` in the source.
         events: how each enters; None where the row does not say.
         seconds: its length.
         words: of each utterance; None where they are unknown.
@@ -548,7 +548,7 @@ def timed_conversations(row: Mapping[str, Any]) -> dict[str, TimedConversation]:
 
 @dataclass(slots=True)
 class _Side:
-    """What one side does: counts, seconds, and its floor-transfer offsets."""
+    """The turns of one side: counts, seconds, and its floor-transfer offsets."""
 
     stretches: int = 0
     backchannels: int = 0
@@ -561,7 +561,7 @@ class _Side:
 
 
 def _entries(speech: Sequence[Stretch], words: Sequence[int] | None) -> dict[str, _Side]:
-    """What each side does, by all stretches in order; `words` are those of each utterance."""
+    """The turns of each side, by all stretches in order; `words` are those of each utterance."""
     sides = {channel: _Side() for channel in CHANNELS}
     reach = dict.fromkeys(CHANNELS, -math.inf)
     of_sides = [stretch for stretch in speech if stretch.channel in sides]

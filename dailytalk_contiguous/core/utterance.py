@@ -90,7 +90,7 @@ _STATUSES, _EVENTS = ", ".join(STATUSES), ", ".join(EVENTS)
 #: Characters of the text of one utterance; half an hour of speech has fewer.
 LONGEST_TEXT = 20_000
 
-#: When an utterance is heard: its start and end, and how far inside these it sounds.
+#: The times of an utterance: its start and end, and how far inside these it sounds.
 EDGES = ("start", "end", "start_trim", "end_trim")
 
 #: Seconds beyond its start and end that an utterance may sound (`core.spans.sounding` looks no further than 0.2).
@@ -142,7 +142,7 @@ class Field:
 
     @cached_property
     def writer(self) -> Callable[[Any], Any] | None:
-        """What makes a value of a line of one of a row that is not null; None where it stays as it is."""
+        """The function from a row's value, which is not null, to one of a line; None where it is unchanged."""
         if self.write or (isinstance(self.feature, Value) and not self.feature.dtype.startswith("float")):
             return self.write
         return partial(in_digits, digits=self.digits)
@@ -431,7 +431,7 @@ def columns_among(fields: Iterable[Field]) -> tuple["Column", ...]:
 
 
 def columns_of_lines(row: Mapping[str, Any], fields: Iterable[Field]) -> dict[str, Any]:
-    """What each line of a conversation says of its row, by its columns."""
+    """Return the fields that each line of a conversation repeats of its row, by its columns."""
     values = ((column, row[column.name]) for column in columns_among(fields) if column.in_lines)
     return {
         column.path[0]: column.writer(value) if column.writer and value is not None else value
@@ -464,7 +464,7 @@ def pack_utterances(row: Mapping[str, Any], fields: Sequence[Field] = FIELDS) ->
 
 
 def unpack_utterances(utterances: Iterable[Mapping[str, Any]], names: Iterable[str]) -> dict[str, list[Any]]:
-    """What `pack_utterances` packed: the list columns of some fields."""
+    """Undo `pack_utterances`: the list columns of some fields."""
     listed = list(utterances)
     return {name: [utterance[name] for utterance in listed] for name in names}
 
@@ -525,7 +525,7 @@ def line_of(
 
 @lru_cache(maxsize=8)
 def _written(fields: tuple[Field, ...], rebuilt: bool) -> list[tuple[Any, ...]]:
-    """What `line_of` needs of each field that its line has, looked up once: a corpus has millions of lines."""
+    """The values that `line_of` needs of each field, looked up once: a corpus has millions of lines."""
     parts = ("", "line", "built") if rebuilt else ("", "line")
     return [
         (field.name, field.only_with, field.path[:-1], field.path[-1], field.writer)
@@ -551,7 +551,7 @@ class LineProblem(NamedTuple):
 def line_problem(
     line: Mapping[str, Any], fields: Sequence[Field] = FIELDS, mixed: bool = False
 ) -> LineProblem | None:
-    """What is wrong with a line of a transcript, or None: its channel, its times, or the type of a field.
+    """Return the problem of a line of a transcript, or None: its channel, its times, or the type of a field.
 
     `mixed`: whether its channel may be `mix`, of a recording that was tagged as one speaker.
     """
@@ -578,13 +578,13 @@ def line_problem(
 
 
 def emotion_guess(emotion: str | None, shares: Mapping[str, float], model: str) -> dict[str, Any]:
-    """The fields of `EMOTION_GUESS`, by the probabilities of a model's classes; none where nothing can be said."""
+    """Fields of `EMOTION_GUESS`, by the probabilities of a model's classes; none where there is no estimate."""
     listed = [{"emotion": name, "probability": float(share)} for name, share in shares.items()]
     return dict(zip(EMOTION_GUESS, (emotion, listed or None, model), strict=True))
 
 
 def no_text_reason(fields: Mapping[str, Any]) -> str:
-    """Why an utterance has no text, from its fields or its line; empty where nobody says."""
+    """Return why an utterance has no text, from its fields or its line; empty where no reason is known."""
     return str(fields.get("text_reason") or "")
 
 
@@ -653,7 +653,7 @@ def _plainvalue_problem(value: Any, dtype: str, key: str) -> str | None:
 
 
 def _is_measure(value: Any) -> bool:
-    """Whether a value is a number that a 32-bit column holds, or NaN: the older tool's unknown value."""
+    """Return whether a value is a number that a 32-bit column holds, or NaN: the older tool's unknown value."""
     return value != value or is_number(value, -_LARGEST, _LARGEST)
 
 

@@ -64,7 +64,7 @@ def pack_windows(
     speakers: Sequence[Hashable],
     window: float = WINDOW_SECONDS,
 ) -> list[list[Placed]]:
-    """Lay utterances into windows: one speaker a window, in the order given, each utterance in just one.
+    """Place utterances in windows: one speaker a window, in order, each utterance in exactly one.
 
     Args:
         seconds: length of each utterance. One that is longer than the window gets a separate window.
@@ -104,7 +104,7 @@ def fit(words: Sequence[Word], length: float) -> list[Word]:
     """Words in order of start, pushed into 0..`length` seconds, without overlap and of positive length.
 
     A word keeps its times where they fit. Where two overlap, the earlier one ends where the later one begins;
-    where too little is left, each that follows is given at least `SHORTEST_WORD`.
+    where too little is left, each that follows gets at least `SHORTEST_WORD`.
     """
     ordered = sorted(words, key=lambda word: (word.start, word.end))
     shortest = min(SHORTEST_WORD, length / max(1, len(ordered)))
@@ -128,8 +128,9 @@ def compare_words(expected: Sequence[str], heard: Sequence[str]) -> tuple[float,
     """The word error rate, and whether the last expected word is missing.
 
     The rate is insertions, deletions and substitutions over the number of expected words (Levenshtein, unit
-    costs): 0 for nothing expected and nothing heard, and the number of words heard where nothing was expected. The
-    last word is missing if leaving it out accounts for one of these errors; another word in its place is not.
+    costs): 0 for nothing expected and nothing recognised, and the number of recognised words where none was
+    expected. The last word is missing if leaving it out accounts for one of these errors, not if another word
+    is in its place.
 
     Words are compared as they are: bring both to one spelling first.
     """
@@ -180,7 +181,7 @@ _CJK_SPACE = re.compile(rf"(?<=[{_CJK}]) (?=[{_CJK}])")
 
 @dataclass(frozen=True)
 class Matched:
-    """What `match_words` found: one item an utterance in `texts` and `words`.
+    """The result of `match_words`: one item an utterance in `texts` and `words`.
 
     `left_over` has (index of the cue, its words that are near no utterance), by rising index.
     """
@@ -209,8 +210,8 @@ def match_words(cues: Sequence[Cue], utterances: Sequence[TimeSpan], max_distanc
 
     Returns:
         Per utterance its text (as the cue has it, where it holds all of the cue; else the words, joined) and its
-        words, inside it, in order and apart; those with other times than they were given have a true `fitted`.
-        And the words left over, with the times that they were given.
+        words, inside it, in order and apart; those whose times were changed have a true `fitted`.
+        And the words left over, with their own times.
     """
     spans = np.asarray(utterances, dtype=np.float64).reshape(-1, 2)
     placed_in: list[list[_Placed]] = [[] for _ in utterances]
@@ -391,7 +392,7 @@ def spread_words(text: str, start: float, end: float, spans: Iterable[TimeSpan])
 
 
 def fit_words(words: Sequence[WordRow], start: float, end: float) -> list[WordRow]:
-    """Clip words into [start, end] seconds, in the order given: none overlaps the next, none is empty.
+    """Clip words into [start, end] seconds, in their order: none overlaps the next, none is empty.
 
     Words that are wholly outside move in at their edge and share the room that is free there. Every word keeps
     `SHORTEST_WORD`, or an equal share of the utterance if that is too short for it.
@@ -507,21 +508,21 @@ def _text(placed: Sequence[_Placed], cues: Sequence[Cue], written: Sequence[Sequ
 # Word times of speech whose text is known, where no engine gives them.
 #
 # The words of the text stay, and only their times are sought. `by_edit_distance` takes the times of a recogniser
-# that heard about the same; `by_proportion` needs no recogniser and spreads the words over the sound by how long
-# their letters should take. Both promise one word per word of the text, in order, of positive length, inside the
-# audio, without overlap.
+# that recognised about the same; `by_proportion` needs no recogniser and spreads the words over the sound by how
+# long their letters should take. Both promise one word per word of the text, in order, of positive length, inside
+# the audio, without overlap.
 
 
-#: Share of the text's words that must be heard as written, or the recogniser's times are not used. Half: below
-#: that, most words would be placed by proportion anyway, and a few chance matches ("the", "a") would pull them
-#: about.
+#: Share of the text's words that must be recognised as written, or the recogniser's times are not used. Half:
+#: below that, most words would be placed by proportion anyway, and a few chance matches ("the", "a") would pull
+#: them about.
 MIN_MATCHED = 0.5
 
 #: Seconds. A longer gap is a pause, which no word straddles; a shorter one may be the closure of a stop consonant
 #: (50-120 ms, see `core.spans`).
 PAUSE_SECONDS = 0.15
 
-#: Seconds that a word which was not heard needs at least; where its neighbours leave less, they give of theirs.
+#: Seconds that an unrecognised word needs at least; where its neighbours leave less, they give of theirs.
 ROOM_SECONDS = 0.06
 
 #: Seconds of a frame of synthesised speech; dB under the loud ones (their 95th percentile) at which one still
@@ -635,17 +636,17 @@ def by_proportion(text_words: Sequence[str], spans: Sequence[TimeSpan], duration
 def by_edit_distance(
     text_words: Sequence[str], heard: Sequence[Word], duration: float, spans: Sequence[TimeSpan] = ()
 ) -> list[Word] | None:
-    """Times of the text's words from what a recogniser heard of them.
+    """Return the times of a text's words by those of the words that a recogniser recognised.
 
-    Words that were heard as written (`normalise`) take the heard times and probability. Those between them share,
-    by `sound_length`, the room that the recogniser gave to what it misheard there, or else the room between their
+    Words recognised as written (`normalise`) take the recognised times and probability. Those between them share,
+    by `sound_length`, the room that the recogniser gave to its wrong words there, or else the room between their
     neighbours; their probability is 0.
 
     Args:
         text_words: the text's words, with their marks.
         heard: the recogniser's words, in seconds of the audio.
         duration: seconds of the audio.
-        spans: where there is sound, if known (`voiced_spans`): words that were not heard are kept out of pauses.
+        spans: where there is sound, if known (`voiced_spans`): unrecognised words are kept out of pauses.
 
     Returns one word per word of the text, or None when too little matches: use `by_proportion` then.
     """
@@ -662,7 +663,7 @@ def by_edit_distance(
     for (index, heard_index), (next_place, next_other) in pairwise(anchors):
         if next_place - index == 1:
             continue
-        # Words that were not heard, between two matched ones or an edge of the audio.
+        # Words that were not recognised, between two matched ones or an edge of the audio.
         first, last = index + 1, next_place
         start = times[first - 1][1] if first else 0.0
         end = times[last][0] if last < len(times) else duration
