@@ -115,7 +115,6 @@ Readable = Path | Edited
 
 
 def path_of(document: Readable) -> Path:
-    """The path of a document."""
     return document.path if isinstance(document, Edited) else document
 
 
@@ -296,7 +295,6 @@ def fits(value: Any, shape: Any) -> bool:
 
 
 def _misfit(value: Any, shape: Any, path: str) -> str | None:
-    """The problem of a value, if it has one."""
     inner = "" if path == "it" else f"{path}."
     if isinstance(shape, list):
         if not isinstance(value, list):

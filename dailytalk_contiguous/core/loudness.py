@@ -14,9 +14,9 @@ from dailytalk_contiguous.core.spans import frame_levels, true_runs
 
 # Mixing the rebuilt conversation: pieces at their places in room tone, one loudness, no peak too high.
 #
-# Each channel has its own room tone, taken from where neither speaker is audible, so that no voice stops in
-# digital silence, not even a synthetic one between its words. A channel that is kept stays the recording between
-# its events, too. Joins are faded over 10 ms outside of events: recorded speech is never touched.
+# Each channel has its own room tone, taken where neither speaker is audible, so that no voice stops in digital
+# silence, not even a synthetic one between its words. A channel that is kept stays the recording between its
+# events, too. Joins are faded over 10 ms outside of events: recorded speech is never touched.
 
 
 #: Seconds of a fade, and of the shortest stretch of quiet that room tone is taken from.

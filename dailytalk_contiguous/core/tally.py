@@ -488,8 +488,7 @@ _MEASURES = (*AFFECT, *PROSODY)
 #: The value of an unknown label, and the speaker of what is left in the voice that was to be replaced.
 UNKNOWN, LEFT_AS_RECORDED = "unknown", "left as recorded"
 
-#: Labels of recorded clips that are counted together: what was meant against what raters perceived, and who says
-#: what.
+#: Labels of recorded clips that are counted together: intended against perceived emotion, and who says what.
 _CROSSED = (("emotion", "perceived"), ("gender", "emotion"), ("speaker", "emotion"))
 
 #: Labels of a clip; those of an utterance are tag, style, sentence type, length and speaker or voice.

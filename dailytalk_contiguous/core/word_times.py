@@ -129,8 +129,8 @@ def compare_words(expected: Sequence[str], heard: Sequence[str]) -> tuple[float,
 
     The rate is insertions, deletions and substitutions over the number of expected words (Levenshtein, unit
     costs): 0 for nothing expected and nothing recognised, and the number of recognised words where none was
-    expected. The last word is missing if leaving it out accounts for one of these errors, not if another word is
-    in its place.
+    expected. The last word is missing if leaving it out accounts for one of these errors, not if another word
+    is in its place.
 
     Words are compared as they are: bring both to one spelling first.
     """
@@ -522,8 +522,7 @@ MIN_MATCHED = 0.5
 #: (50-120 ms, see `core.spans`).
 PAUSE_SECONDS = 0.15
 
-#: Seconds that a word which was not recognised needs at least; where its neighbours leave less, they give of
-#: theirs.
+#: Seconds that an unrecognised word needs at least; where its neighbours leave less, they give of theirs.
 ROOM_SECONDS = 0.06
 
 #: Seconds of a frame of synthesised speech; dB under the loud ones (their 95th percentile) at which one still
@@ -639,9 +638,9 @@ def by_edit_distance(
 ) -> list[Word] | None:
     """Return the times of a text's words by those of the words that a recogniser recognised.
 
-    Words recognised as written (`normalise`) take their recognised times and probability. Those between them
-    share, by `sound_length`, the room that the recogniser gave to its wrong words there, or else the room between
-    their neighbours; their probability is 0.
+    Words recognised as written (`normalise`) take the recognised times and probability. Those between them share,
+    by `sound_length`, the room that the recogniser gave to its wrong words there, or else the room between their
+    neighbours; their probability is 0.
 
     Args:
         text_words: the text's words, with their marks.
