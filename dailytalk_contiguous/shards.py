@@ -91,7 +91,7 @@ _DAMAGED = "delete it and run the command that wrote it again"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What a shard records about one conversation.
+    """The record of a shard on one conversation.
 
     Attributes:
         input_digest: of the input that it was made from.
@@ -197,7 +197,7 @@ def audio_digest(row: Row) -> str:
 
 
 def read_entries(path: Path) -> dict[str, Entry] | None:
-    """What a shard records about its conversations, read from the file's end; None for a file that isn't ours.
+    """The records of a shard on its conversations, read from the file's end; None for a file that isn't ours.
 
     A link to a file in another folder is not ours.
     """

@@ -1,4 +1,4 @@
-"""What the apps add to the core: the literals of each `apps/NAME/app.py`, found by walking the folder.
+"""The additions of the apps to the core: the literals of each `apps/NAME/app.py`, found by walking the folder.
 
 So deleting an app's folder is enough, and the core imports none: it asks here for what the apps list under a name
 (docs/architecture.md has the names), and what a value `"module:name"` means is imported when it is used. What

@@ -127,7 +127,7 @@ def leaked_spans(mask: NDArray[np.bool_], sample_rate: int) -> list[tuple[int, i
 
 
 def _verdict(energy: Energies, source: Energies, rest: Energies) -> Leakage:
-    """What the energies of one channel, of the other, and of the unexplained rest say."""
+    """Judge the energies of one channel, of the other, and of the unexplained rest."""
     mask, louder_db = _mask(energy, source, rest)
     total_explained = 1.0 - rest.sum() / (energy.sum() + np.finfo(np.float32).tiny)
     loud = source >= _threshold(source)

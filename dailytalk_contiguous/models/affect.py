@@ -149,7 +149,7 @@ def threads_of_one() -> ThreadPoolExecutor:
 
 
 def settled_precision(model: str, device: str, precision: str) -> str:
-    """What the encoder of `model` computes in, known before it is loaded; `auto` for the estimate and for none.
+    """The type that `model` computes in, known before it is loaded; `auto` for the estimate and for none.
 
     For a stage's settings, as `models.recogniser.settled_type`. `auto` on a CPU is bfloat16 where it multiplies in
     it, else float32: on one that does, 5 s of audio took 1.2 s of a core in bfloat16 and 2.9 s in float32. On CUDA
@@ -168,7 +168,7 @@ def settled_precision(model: str, device: str, precision: str) -> str:
 
 
 def preview_precision(device: str) -> str:
-    """What `auto` is in previews (`--fast`): int8 on a CPU that multiplies in it and not in bfloat16.
+    """The type for `auto` in previews (`--fast`): int8 on a CPU that multiplies in it and not in bfloat16.
 
     There the encoder takes 0.6 of the time of float32. The error of the ratings is known for random weights only
     (`benchmarks/affect.py`).

@@ -42,7 +42,7 @@ _LEAST_STEP = 1e-12
 
 
 class Affect(NamedTuple):
-    """What was heard in an utterance, each in [0, 1]; NaN if there was nothing to hear."""
+    """The affect of an utterance, each value in [0, 1]; NaN without sound."""
 
     valence: float
     arousal: float

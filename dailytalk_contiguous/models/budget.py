@@ -35,7 +35,7 @@ class SpendingLimit(DailytalkError):
 
 
 class Budget:
-    """What this process has spent, what the cache has saved it, and where it must stop."""
+    """The spending of this process, what the cache has saved it, and its limit."""
 
     def __init__(self, limit: float | None) -> None:
         self.limit = None if limit is None else checked_price("--max-cost", limit)

@@ -56,7 +56,7 @@ class SynthesisFailed(NotAnswered):
 
 
 class Line(NamedTuple):
-    """What to say: the text without its tag, the style tag (empty for none), ISO 639-1 language, and the take.
+    """A line to say: the text without its tag, the style tag (empty for none), ISO 639-1 language, and the take.
 
     The same line with another `take` is another performance; where an engine is deterministic, `take` changes
     nothing.
@@ -143,7 +143,7 @@ NO_OPTIONS = NoOptions()
 
 
 class VoiceSettings(NamedTuple):
-    """What a run asks of a synthesiser. `sample_rate` is in Hz, `device` is auto, cpu or cuda.
+    """The settings that a run passes to a synthesiser. `sample_rate` is in Hz, `device` is auto, cpu or cuda.
 
     `options` is `Engine.options` with the values that were chosen.
     """
@@ -160,7 +160,7 @@ class VoiceSettings(NamedTuple):
 
 @dataclass(frozen=True)
 class Engine:
-    """What a synthesiser is, in one literal `ENGINE` in a file of its own (see `models.engines`).
+    """A synthesiser's description, one literal `ENGINE` in a file of its own (see `models.engines`).
 
     Attributes:
         name: in rows, cards and cache keys.
@@ -211,7 +211,7 @@ class Recognised(NamedTuple):
 
     @classmethod
     def of_json(cls, value: Any) -> "Recognised":
-        """What JSON holds of a transcript, lists for tuples. Raises TypeError or ValueError for anything else."""
+        """Read a transcript from JSON, with lists for tuples. Raises TypeError or ValueError for anything else."""
         words, avg_logprob, no_speech_prob, cut_off = value
         timed = [
             Word(str(text), float(start), float(end), None if probability is None else float(probability))
@@ -237,7 +237,7 @@ class Recogniser(Protocol):
 
 
 class EmotionGuess(NamedTuple):
-    """What a classifier makes of an utterance. It is a guess from sound, and no diagnosis.
+    """A classifier's answer for an utterance. It is a guess from sound, and no diagnosis.
 
     Attributes:
         probabilities: of the classes of its model, in their order, float32 (classes,), sum 1.
@@ -283,7 +283,7 @@ class TrainedEmotionModel(EmotionModel, Protocol):
     temperature: float
 
     def settings(self) -> dict[str, Any]:
-        """What it takes to build it again, except its weights: JSON."""
+        """The settings to build it again with its weights: JSON."""
 
     def weights(self) -> Mapping[str, NDArray[Any]]:
         """Its weights by name, floats, as `model.safetensors` holds them."""

@@ -67,7 +67,7 @@ def lacking() -> str:
 
 
 def built_for(cuda: str | None) -> str:
-    """What a PyTorch of this `torch.version.cuda` was built for, as a sentence about a missing GPU says it."""
+    """The target of a PyTorch of this `torch.version.cuda`, in the words of a sentence about a missing GPU."""
     return f"CUDA {cuda}, which may ask for a newer driver" if cuda else "CPU only"
 
 
@@ -89,7 +89,7 @@ def resolve_device(device: str) -> str:
 
 
 def compute_type_of(device: str, compute_type: str) -> str:
-    """What Whisper computes in: `compute_type`, or what suits one of `DEVICES` if that is `auto`.
+    """The type that Whisper computes in: `compute_type`, or the one for a device of `DEVICES` if that is `auto`.
 
     For a CUDA that is not on this machine, but in the cluster that will do the work, the first of `CUDA_TYPES`.
     """
@@ -340,7 +340,7 @@ def thread_count() -> int:
 
 
 def within_memory(call: Callable[[], Result], what: str) -> Result:
-    """What `call` returns, which is not None. Out of memory, it is called once more with the caches freed.
+    """Return the result of `call`, which is not None. Out of memory, it is called once more with the caches freed.
 
     Raises:
         DailytalkError: `what` does not fit into memory the second time either.
@@ -368,7 +368,7 @@ def is_out_of_memory(error: RuntimeError) -> bool:
 
 
 def _attempt(call: Callable[[], Result]) -> Result | None:
-    """What `call` returns, or None if it ran out of memory."""
+    """Return the result of `call`, or None if it ran out of memory."""
     try:
         return call()
     except RuntimeError as error:

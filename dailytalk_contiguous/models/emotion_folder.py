@@ -1,4 +1,4 @@
-"""What all classifiers of emotion share: the guess that is none, and the folder of a trained one.
+"""The common parts of classifiers of emotion: the guess that is none, and the folder of a trained one.
 
 `emotion.json` says what a model is, `model.safetensors` holds its weights. Nothing in a folder is run.
 """
@@ -58,7 +58,7 @@ def nothing_said(reason: str) -> EmotionGuess:
 
 @dataclass(frozen=True)
 class EmotionFolder:
-    """What a model folder says of its model, checked. Its weights are not read yet.
+    """Read and check a model folder's description of its model. Its weights are not read yet.
 
     Attributes:
         name: of the folder, or of the repository with its version. about, weights_path: its two files.
@@ -90,7 +90,7 @@ class EmotionFolder:
 
 
 def open_emotion_folder(folder: Path) -> EmotionFolder:
-    """What a model folder says of its model.
+    """The description of a model in its folder.
 
     Raises ModelMissing, naming the file, for one that is missing, damaged, or says what can't be.
     """

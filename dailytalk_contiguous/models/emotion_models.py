@@ -117,7 +117,7 @@ def load_emotion_model(name: str, device: str = "cpu") -> EmotionModel:
 
 
 def emotion_facts(name: str) -> dict[str, Any]:
-    """What a model says of its training (see `EmotionFolder.facts`); nothing where it is not one of ours.
+    """The facts of a model on its training (see `EmotionFolder.facts`); empty if it is not one of ours.
 
     Raises ModelMissing as `load_emotion_model` does.
     """

@@ -97,14 +97,14 @@ _CHECKPOINT = "name a checkpoint of AutoModelForAudioClassification that was tra
 
 
 class WindowAnswer(NamedTuple):
-    """What a network makes of a window: logits, float64 (labels,), and an embedding, float32 (width,)."""
+    """A network's output for a window: logits, float64 (labels,), and an embedding, float32 (width,)."""
 
     logits: NDArray[np.float64]
     embedding: NDArray[np.float32]
 
 
 class NetworkEmotions:
-    """What classifiers that are networks share.
+    """The base of classifiers that are networks.
 
     Attributes:
         room: how large its batches may be, as far as is known.
@@ -142,7 +142,7 @@ class NetworkEmotions:
         return guesses
 
     def hear(self, windows: list[Samples]) -> list[WindowAnswer]:
-        """What the network makes of windows, as one batch."""
+        """Run the network on windows as one batch."""
         raise NotImplementedError
 
     def probabilities(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -155,7 +155,7 @@ class NetworkEmotions:
         return None
 
     def run(self, windows: Sequence[Samples], call: Callable[[list[Samples]], Sequence[Any]]) -> list[Any]:
-        """What `call` gives for batches of windows, in their order."""
+        """Return the results of `call` for batches of windows, in their order."""
         seconds = [len(window) / ANALYSIS_RATE for window in windows]
         kinds = [self.kind_of_batch(window) for window in windows]
 
@@ -169,7 +169,7 @@ class NetworkEmotions:
 
 
 def heard_of(logits: Tensor, embedded: Tensor) -> list[WindowAnswer]:
-    """What was heard in each window of a batch."""
+    """The outputs for each window of a batch."""
     rows = zip(logits.double().cpu().numpy(), embedded.float().cpu().numpy(), strict=True)
     return [WindowAnswer(*row) for row in rows]
 
@@ -190,7 +190,7 @@ class TrainedNetwork(NetworkEmotions):
         self.training: dict[str, Any] = {}
 
     def settings(self) -> dict[str, Any]:
-        """What it takes to build it again, except its weights: JSON."""
+        """The settings to build it again with its weights: JSON."""
         return {"layout": LAYOUT}
 
     def weights(self) -> Mapping[str, NDArray[Any]]:
@@ -247,7 +247,7 @@ class LogMel:
 
 @lru_cache
 def harmonics_of_bands() -> Tensor:
-    """What each of `BANDS` gives to the harmonics of the lowest bands, (`BANDS`, `HARMONICS` * `FUNDAMENTALS`).
+    """The weight of each of `BANDS` in the harmonics of the lowest bands, (`BANDS`, `HARMONICS` * `FUNDAMENTALS`).
 
     A multiple of a band's frequency is between two bands, and gets its share of both. Bittner et al. 2017, "Deep
     salience representations for F0 estimation in polyphonic music".
@@ -569,7 +569,7 @@ def _classifier(checkpoint: StoredModel, labels: Sequence[str]) -> nn.Module:
 
 
 def _feature_extractor(checkpoint: StoredModel, config: Any) -> Any:
-    """What makes a checkpoint's own spectrograms, by the numbers in its `preprocessor_config.json`."""
+    """Make a checkpoint's own spectrograms, by the numbers in its `preprocessor_config.json`."""
     extractors: Any = FEATURE_EXTRACTOR_MAPPING
     kind = extractors[type(config)]
     names = inspect.signature(kind).parameters

@@ -127,7 +127,7 @@ def speaker_text(synthesiser: Synthesiser) -> str:
 def synthesise(
     synthesiser: Synthesiser, line: Line, samples: Sequence[VoiceSample] = (), reserve: Reserve = free
 ) -> Spoken:
-    """What a synthesiser says, with its samples as float32. Raises as `Synthesiser.speak` does.
+    """Say a line; the samples are float32. Raises as `Synthesiser.speak` does.
 
     And SynthesisFailed for speech that can't be used, or an exception: of a person's own engine that costs a line,
     and not the run.

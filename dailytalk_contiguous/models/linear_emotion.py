@@ -61,7 +61,7 @@ def own_share(count: NDArray[np.float64]) -> NDArray[np.float64]:
 def usual_of(
     numbers: Numbers, speakers: Sequence[Hashable] | None, usual: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """What is usual of each utterance's speaker, shape (n, measures), and how much it is his own, shape (n,).
+    """The usual values of each utterance's speaker, shape (n, measures), and how much it is his own, shape (n,).
 
     Args:
         numbers: shape (n, measures), NaN where missing. speakers: of each; None: nothing is known of them.
@@ -151,7 +151,7 @@ class LinearEmotion:
 
     @property
     def measure_name(self) -> str:
-        """What `measure` gives, by name: equal for all models that measure the same."""
+        """The measures of `measure`, by name: equal for all models that measure the same."""
         return f"voice/{self.features}"
 
     def measure(self, sound: Samples) -> Numbers:

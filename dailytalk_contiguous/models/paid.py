@@ -171,7 +171,7 @@ class Reply(NamedTuple):
 
 
 class Answer(NamedTuple, Generic[Value]):
-    """What a reader made of a reply, and how many answers began with 200: each may be charged for."""
+    """The value that a reader made of a reply, and how many answers began with 200: each may be charged for."""
 
     value: Value
     paid: int
@@ -296,7 +296,7 @@ class Client:
         price: float = 0.0,
         reserve: Reserve = free,
     ) -> Answer[Value]:
-        """What `read` makes of the answer. `read` raises ShortRead where the request should be repeated.
+        """Return what `read` makes of the answer. `read` raises ShortRead where the request should be repeated.
 
         Each request that may be charged holds `price` (USD) in `reserve` while it is under way, and is charged if
         its answer began with 200, also where that broke off.
@@ -315,7 +315,7 @@ class Client:
     def get(
         self, path: str, read: Callable[[Reply], Value], absent: frozenset[int] = frozenset()
     ) -> Answer[Value]:
-        """What `read` makes of what is at a path, which costs nothing. Raises as `post` does."""
+        """Return what `read` makes of the content of a path, which costs nothing. Raises as `post` does."""
         request = requests.Request("GET", self.base_url + path)
         return self._ask(lambda: self._read_whole(request, read, absent))
 
@@ -329,7 +329,7 @@ class Client:
         price: float = 0.0,
         reserve: Reserve = free,
     ) -> Pieces[Value]:
-        """What `read` makes of an answer that comes as server-sent events, piece by piece.
+        """Return what `read` makes of an answer that comes as server-sent events, piece by piece.
 
         The request is sent at once, in a thread of its own, where `read`, `reserve` and the retries run too.
         `read` returns when the answer is whole, and raises ShortRead where it is not. Until its first piece the
@@ -357,7 +357,7 @@ class Client:
     def _ask(
         self, attempt: Callable[[], tuple[Value] | _Trouble], price: float = 0.0, reserve: Reserve = free
     ) -> Answer[Value]:
-        """What the first of several tries gives that is no trouble. Raises as `post` does."""
+        """Return the result of the first try that succeeds. Raises as `post` does."""
         paid, tried = 0, 0
         started = self._clock()
         while True:
@@ -390,7 +390,7 @@ class Client:
         raise NotAnswered(f"{self.service} {trouble.reason}{tries_told}", remedy)
 
     def _given_up(self, trouble: _Trouble) -> _Trouble:
-        """What it means that a line has no answer: trouble of this line, or of the whole service."""
+        """The error for a line without an answer: of this line, or of the whole service."""
         with self._lock:
             self._unanswered += 1
             if not trouble.everywhere and self._unanswered >= LINES_WITHOUT_ANSWER:
@@ -514,7 +514,7 @@ class Client:
         take: "Callable[[_Connection, requests.Response, _Deadline], Taken | _Trouble]",
         seconds: float | None,
     ) -> Taken | _Refused | _Trouble:
-        """What became of one request. Nothing of `requests` leaves this function."""
+        """The outcome of one request. Nothing of `requests` leaves this function."""
         status = 0
         try:
             request.auth = self._token
@@ -607,7 +607,7 @@ class Client:
         return _Trouble(reason, _CHECK_ADDRESS, final=True, everywhere=True)
 
     def _message(self, body: bytes) -> str:
-        """What an error answer says: `message` or `detail` of JSON; nothing of other formats."""
+        """The text of an error answer: `message` or `detail` of JSON; empty for other formats."""
         try:
             answer = json.loads(body)
         except (ValueError, RecursionError):
@@ -618,7 +618,7 @@ class Client:
         return self._on_one_line(answer) if isinstance(answer, str) else ""
 
     def _on_one_line(self, text: str) -> str:
-        """What a service says, without the token, on one short line; cut last, or half a token would be left."""
+        """A service's message, without the token, on one short line; cut last, or half a token would be left."""
         return " ".join(self._token.hidden_in(text).split())[:LONGEST_MESSAGE].rstrip(".")
 
     @contextmanager
@@ -638,7 +638,7 @@ class Client:
 
 
 class _Connection(HTTPAdapter):
-    """What one request at a time is sent over, whose socket another thread can shut.
+    """A connection for one request at a time, whose socket another thread can shut.
 
     `is_cut`: whether it was for this request; then no new socket stays open either.
     """

@@ -30,7 +30,7 @@ class Closed(Exception):
 
 
 class Feed(Generic[Value]):
-    """What a function that makes pieces holds of them.
+    """The state of a function that makes pieces.
 
     Attributes:
         n_pieces: how many were delivered.

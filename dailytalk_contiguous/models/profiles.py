@@ -14,7 +14,7 @@ from dailytalk_contiguous.models.recogniser import WHISPER
 
 
 class Profile(NamedTuple):
-    """What stages are set to, by the stage's name and the field's, and one sentence about it for people."""
+    """Settings of stages, by the stage's name and the field's, and one sentence about them for people."""
 
     fields: Mapping[str, Mapping[str, str]]
     about: str

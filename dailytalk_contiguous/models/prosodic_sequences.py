@@ -105,7 +105,7 @@ def to_runs(tokens: Sequence[int] | Tokens) -> list[TokenRun]:
 
 
 class SpeakerLevels(NamedTuple):
-    """What is usual of a speaker, NaN where unknown.
+    """The usual values of a speaker, NaN where unknown.
 
     Attributes:
         f0: median pitch of voiced frames, Hz. power: of their power, dBFS.
@@ -120,7 +120,7 @@ class SpeakerLevels(NamedTuple):
 def speaker_levels(
     features: Sequence[FeatureArray], words: Sequence[Sequence[Mapping[str, Any]]]
 ) -> SpeakerLevels:
-    """What is usual of a speaker in utterances: their features, and their words with `start` and `end`."""
+    """Compute a speaker's usual values from utterances: their features, and their words with `start` and `end`."""
     spoken = np.concatenate([np.zeros((0, len(contours.CONTOURS)), np.float32), *features])
     heard = spoken[spoken.any(axis=1)]
     lengths = [word["end"] - word["start"] for utterance in words for word in utterance]

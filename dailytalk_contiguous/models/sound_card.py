@@ -18,7 +18,7 @@ _SAY_TO = "pass --say-to FILE.wav"
 
 
 def record_sound(seconds: float) -> Samples:
-    """What the microphone hears, 16 kHz mono in [-1, 1], for so many seconds or until Ctrl-C.
+    """Record the microphone, 16 kHz mono in [-1, 1], for so many seconds or until Ctrl-C.
 
     Raises DailytalkError where there is no microphone, or it goes away.
     """
@@ -77,7 +77,7 @@ def sound_library(what: str, instead: str = "") -> ModuleType:
 
 
 def refusals(library: ModuleType) -> tuple[type[Exception], ...]:
-    """What sounddevice raises where a device refuses or went away; ValueError where there is none of that name."""
+    """The errors of sounddevice if a device refuses or went away; ValueError if none has that name."""
     return library.PortAudioError, ValueError
 
 

@@ -1,4 +1,4 @@
-"""What speech services answer: WAV files, with a header that was written before the length was known, and lists of
+"""Answers of speech services: WAV files, with a header that was written before the length was known, and lists of
 voices.
 
 A streamed header says 0 or nearly 2^32 bytes, and then everything up to the end is audio; any other header that
@@ -93,7 +93,7 @@ class Sound(NamedTuple):
 
 
 def read_voices(reply: Reply) -> dict[str, str]:
-    """What a server calls the voices that it lists, by their names. Raises ShortRead for another answer."""
+    """A server's ids of the voices that it lists, by their names. Raises ShortRead for another answer."""
     try:
         listed = json.loads(reply.body)
         parts = [listed.get(part) or [] for part in ("reference_ids", "voices", "uploaded_voices", "data")]

@@ -45,7 +45,7 @@ _Verdict = Mapping[str, Any]
 
 
 class CacheEntry(NamedTuple):
-    """What was bought, what is known about the purchase, and what was thought of it (None: not judged yet)."""
+    """A take that was bought, the receipt of its purchase, and its verdict (None: not judged yet)."""
 
     spoken: contracts.Spoken
     receipt: dict[str, Any]

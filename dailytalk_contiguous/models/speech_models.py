@@ -93,7 +93,7 @@ def own_config(kind: type[Any], values: dict[str, Any], **further: Any) -> Any:
 
 
 def own_settings(config: Any) -> dict[str, Any]:
-    """What `own_config` needs to make this configuration again: JSON."""
+    """The settings from which `own_config` makes this configuration again: JSON."""
     own, usual = config.to_dict(), type(config)().to_dict()
     names = sorted(name for name in _own_names(type(config)) & own.keys() if own[name] != usual.get(name))
     return {name: list(own[name]) if isinstance(own[name], tuple) else own[name] for name in names}
@@ -139,7 +139,7 @@ def receptive_field(config: Wav2Vec2Config) -> int:
 
 
 def load_network(load: Callable[[], Loaded], name: str, device: str) -> Loaded:
-    """What `load` gives, on `cpu` or `cuda`. Raises DailytalkError if it does not fit into memory."""
+    """Return the result of `load` on `cpu` or `cuda`. Raises DailytalkError if it does not fit into memory."""
     # Every length of utterance is a separate shape to oneDNN, whose cache of 1,024 compiled shapes took 2 MB a
     # conversation until it was full and was never of use; nor is PyTorch's own of what it asks of oneDNN.
     for cache in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
@@ -173,7 +173,7 @@ class SpeechEncoder(nn.Module):
             self.encoder.feature_extractor = PaddedFrames(self.encoder.feature_extractor)
 
     def prepare(self, sounds: Sequence[Samples]) -> tuple[Tensor, Tensor]:
-        """What the encoder takes of sounds of 16 kHz, padded, and their lengths in samples, shape (n,).
+        """The encoder's input for sounds of 16 kHz, padded, and their lengths in samples, shape (n,).
 
         One shorter than a frame (25 ms) is padded to it with zeros. Whisper takes log-mel frames (n, mels, 3000),
         the others samples (n, longest) with NaN for padding.

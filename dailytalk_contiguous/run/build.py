@@ -33,7 +33,7 @@ _Kind = TypeVar("_Kind", bound=Stage)
 
 @dataclass(frozen=True)
 class Built:
-    """What a recipe did: both outcomes (`spoken` is None without a second half), rejects, and what was skipped."""
+    """The result of a recipe: outcomes (`spoken` is None without a second half), rejects, and skipped files."""
 
     tagged: RunOutcome
     spoken: RunOutcome | None

@@ -1,4 +1,4 @@
-"""What a run would take, estimated before it begins from a small sample that is really run on this machine.
+"""The estimate of a run, before it begins, from a small sample that is run on this machine.
 
 The sample is spread evenly over the whole corpus, so that it resembles it; each piece is run on its own, after
 models are loaded, so that the spread between pieces is known. Nothing is bought: paid speech is priced from the
@@ -72,7 +72,7 @@ class ProcessorTime:
 
 
 class Range(NamedTuple):
-    """What the whole corpus would take if it were all like the lowest piece, the mean, the highest piece."""
+    """The amount for the whole corpus if it were all like the lowest piece, the mean, the highest piece."""
 
     low: float
     expected: float
@@ -94,7 +94,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a corpus would take.
+    """The estimate of a corpus.
 
     Attributes:
         audio_hours, conversations, rejected: the whole input; not estimated.
@@ -306,7 +306,7 @@ def _like_the_source(piece: Row, sample_rate: int) -> dict[str, float]:
 def extrapolate(
     corpus: FoundRecordings, measured: Sequence[Measured], workers: int, loading_seconds: float
 ) -> Estimate:
-    """What the whole corpus would take if it is like the sample, divided among the workers that have a core."""
+    """Estimate the whole corpus as if it were like the sample, divided among the workers that have a core."""
     seconds = sum(row["duration"] for row in corpus.rows)
 
     def of(values: Sequence[Mapping[str, float]], shared: Mapping[str, int]) -> dict[str, Range]:

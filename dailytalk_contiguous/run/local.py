@@ -67,7 +67,7 @@ Planned = Callable[["RunPlan", Forecast], None]
 
 @dataclass(frozen=True)
 class RunPlan:
-    """What a run has to do: all shards in order, and those of them that are not finished.
+    """The work of a run: all shards in order, and those of them that are not finished.
 
     `costs`: seconds that a second of audio took in each stage, by its place, in the runs that made the valid
     results; None for a stage without valid results.

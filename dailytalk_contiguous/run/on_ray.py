@@ -156,7 +156,7 @@ CORES_EACH = 2
 
 @dataclass(frozen=True)
 class ActorResources:
-    """What each of `actors` gets: whole cores, and a GPU, a part of one, or none."""
+    """The resources of each of `actors`: whole cores, and a GPU, a part of one, or none."""
 
     actors: int
     cores: int
@@ -281,7 +281,7 @@ StageEvent = tuple[str, float, float]
 
 @dataclass(frozen=True)
 class WorkerConfig:
-    """What a worker gets once: stages, how they are run, and where things are.
+    """The configuration that a worker gets once: stages, how they are run, and where files are.
 
     Attributes:
         stages, batch_seconds: as `make_shard` takes them.

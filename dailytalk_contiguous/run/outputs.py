@@ -1,4 +1,4 @@
-"""What a run leaves beside its shards: transcripts, sound files, rejects and the record of the run."""
+"""The outputs of a run beside its shards: transcripts, sound files, rejects and the record of the run."""
 
 import hashlib
 import io
@@ -344,7 +344,7 @@ def _settled(about: Mapping[str, Any], stages: Sequence[Stage]) -> dict[str, Any
 
 
 def facts_of_run(about: Mapping[str, Any], stages: Sequence[Stage]) -> dict[str, Any]:
-    """What run.json says of every run: how it was started, when, by which version, models and stages."""
+    """The facts in run.json on every run: how it was started, when, by which version, models and stages."""
     return {
         **_settled(about, stages),
         "date": today(),

@@ -21,7 +21,7 @@ from dailytalk_contiguous.stages.voice import ChooseVoice
 
 @dataclass(frozen=True)
 class Price:
-    """What saying a script would take: utterances, UTF-8 bytes of their text, USD, hours of source.
+    """The price of a script: utterances, UTF-8 bytes of their text, USD, hours of source.
 
     `cached` are the utterances for which nothing has to be bought. `not_cloned` are conversations without enough
     speech to clone their voice from, whose utterances are not counted. `refusal` says why a run would not begin
@@ -39,7 +39,7 @@ class Price:
 
 
 def price_of(script: SynthesisInput, stages: Sequence[Stage]) -> Price:
-    """What saying a script would cost, without what is in the cache. Buys nothing.
+    """Compute what a script would cost, without the lines in the cache. Buys nothing.
 
     Takes that will be rejected, and bought again, are not included. Raises DailytalkError for tags that the
     synthesiser does not know.

@@ -225,7 +225,7 @@ class Pass:
 
     @property
     def entries(self) -> list[tuple[str, Entry]]:
-        """What the shards record of each conversation, by its id."""
+        """The records of the shards on each conversation, by its id."""
         return [entry for path in self.paths for entry in self.index.of(path).items()]
 
     @property
@@ -233,7 +233,7 @@ class Pass:
         return [entry.reject for _, entry in self.entries if entry.reject]
 
     def plan(self, shard: tuple[int, int] = (1, 1)) -> local.RunPlan:
-        """What is left to make, for host i of N: every N-th shard, by its place among all."""
+        """Plan what is left to make, for host i of N: every N-th shard, by its place among all."""
         plan = local.plan_run(self.index, self.groups, self.stages, self.columns, self.keeps)
         number, count = shard
         mine = set(plan.paths[number - 1 :: count])
@@ -267,7 +267,7 @@ class Pass:
 
 
 class Spec(ABC):
-    """What a run is made of. Subclasses hold the rows and the stages, and what they find on the way.
+    """The description of a run. Subclasses hold the rows, the stages, and rejects that they find on the way.
 
     Attributes:
         kind: as the journal names it. out: the work folder. stages: of all passes.
@@ -303,7 +303,7 @@ class Spec(ABC):
 
 @dataclass
 class RunOutcome:
-    """What a run did.
+    """The result of a run.
 
     Attributes:
         rejects: of the source, and what the spec has found on the way.
@@ -419,7 +419,7 @@ def noted_spending(spec: Spec, command: str, budget: Budget) -> Iterator[None]:
 
 
 def intended(spec: Spec, options: RunOptions = RunOptions()) -> tuple[local.RunPlan, Stages]:
-    """What `run` would do first: the plan of its first pass that is not finished, and the stages that are left.
+    """Return the plan of the first pass that `run` would not find finished, and the stages that are left.
 
     Writes and downloads nothing. Raises DailytalkError for whatever `run` would reject before its first shard.
     """

@@ -347,7 +347,7 @@ class _Waiting(NamedTuple):
 def _resume(
     task: Task, stages: Sequence[Stage], chain: tuple[str, ...]
 ) -> tuple[list[_Waiting], dict[str, shards.Entry]]:
-    """What is left to do, with the columns of earlier runs that are still valid; and valid rejects."""
+    """The work that is left, with the columns of earlier runs that are still valid; and valid rejects."""
     waiting: list[_Waiting] = []
     settled: dict[str, shards.Entry] = {}
     stored: dict[Path, dict[str, Row]] = {}

@@ -36,7 +36,7 @@ from dailytalk_contiguous.store.work_folder import DATASET
 
 @dataclass(frozen=True)
 class SynthesisInput:
-    """What is to be said: groups of conversations that become shards, and rejects.
+    """The input of a synthesis: groups of conversations that become shards, and rejects.
 
     Conversations may be compressed (`shards`) except for `PLANNING_COLUMNS`.
 
@@ -145,7 +145,7 @@ def spoken_pass(
 
 
 def opened_budget(stages: Sequence[Stage]) -> Budget:
-    """What a run may spend.
+    """Open the budget of a run.
 
     Opened before the run: threads that begin at the same time would open one each.
     """

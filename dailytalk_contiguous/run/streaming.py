@@ -618,7 +618,7 @@ class StreamSpec(Spec):
         )
 
     def _script(self, window: StreamWindow, tagged: Path) -> SynthesisInput:
-        """What `dailytalk speak` would read from a window's transcript: the same times, rounded alike."""
+        """The input that `dailytalk speak` would read from a window's transcript: times are rounded alike."""
         published = published_by(self.tagging)
         path = window.folder / work_folder.TRANSCRIPT
         write_lines(path, self._lines([tagged]))

@@ -79,6 +79,6 @@ def _key(name: str) -> str:
 
 
 def _number(name: str) -> tuple[str, str] | None:
-    """What is counted and the number in it, for names such as "ch0", "Speaker 1", "2"."""
+    """Split a name such as "ch0", "Speaker 1", "2" into what is counted and its number."""
     match = _KIND_OF_NUMBER.fullmatch(name.strip().casefold())
     return (match[1], match[2]) if match and int(match[2]) <= 2 else None

@@ -131,7 +131,7 @@ def modified_of(digest: str) -> int:
 
 
 def _licence(card: object) -> str | None:
-    """What the Hub read in a card: `cc-by-4.0`, or for `other` the name and the link that it gives."""
+    """The licence that the Hub read in a card: `cc-by-4.0`, or for `other` its name and link."""
     licence = getattr(card, "license", None)
     named = licence if isinstance(licence, list) else [licence]
     if licence == "other":
@@ -280,7 +280,7 @@ def fetch_file(repository: Repository, path: str, folder: Path | None = None) ->
 
 
 def names_of(recordings: Collection[str], split: str) -> dict[str, str]:
-    """What recordings of a repository are called as files: their paths in what their folders have in common."""
+    """File names for the recordings of a repository: their paths below the folder that they have in common."""
     shared = posixpath.commonpath(["/".join(path.split("/")[: _depth(path, split)]) for path in recordings])
     return {path: path[len(shared) :].lstrip("/") for path in recordings}
 
@@ -616,7 +616,7 @@ def _words(value: Any) -> bytes | None:
 
 
 def plan_of(repository: Repository, folder: Path) -> TablePlan:
-    """What to read of which shards. Raises DailytalkError where a column, config or split has to be chosen."""
+    """Choose what to read of which shards. Raises DailytalkError if a column, config or split must be chosen."""
     shards = _shards(repository)
     names, audio = _first_columns(repository, [path for paths in shards.values() for path in paths])
     named_by = next((name for name in (*ID_COLUMNS, KEY) if name in names), "")
@@ -715,14 +715,14 @@ def _finished(folder: Path) -> dict[str, Any] | None:
 
 
 class Fetched(NamedTuple):
-    """What a repository became: folders to read as any others, and the rows that could not be used."""
+    """The result of fetching a repository: folders to read as any others, and rows that can't be used."""
 
     folders: tuple[str, ...]
     problems: list[Reject]
 
 
 class ToFetch(NamedTuple):
-    """What is not on this machine yet: number of files and their bytes."""
+    """The files that are not on this machine yet: their number and bytes."""
 
     files: int
     size: int
@@ -776,7 +776,7 @@ def fetch(repository: Repository) -> Fetched:
 
 
 def to_fetch(repository: Repository) -> ToFetch:
-    """What `fetch` would download, as far as sizes are known beforehand. Raises as `hub_recordings` does."""
+    """The files that `fetch` would download, as far as sizes are known. Raises as `hub_recordings` does."""
     missing = missing_tables(repository) if in_tables(repository) else missing_files(repository)
     return ToFetch(len(missing), sum(repository.files[path].size for path in missing))
 

@@ -135,7 +135,7 @@ _SUFFIX = ".flac"
 
 
 def common_name(stem: str) -> str | None:
-    """What both files of a pair are called, if one of this stem may be a side of it: `talk` of `talk.left`."""
+    """The common name of a pair, if a file of this stem may be a side of it: `talk` of `talk.left`."""
     match = _COUNTED.fullmatch(stem)
     return match[1] if match else None
 
@@ -310,7 +310,7 @@ class Recording(NamedTuple):
 
 @dataclass
 class LeftOut:
-    """What a search skipped, as paths under its input; folders end in `/`. Named as an input, each is taken.
+    """Files that a search skipped, as paths under its input; folders end in `/`. Named as an input, each is used.
 
     Attributes:
         hidden: recordings whose names begin with a dot, and hidden folders that hold some.

@@ -171,7 +171,7 @@ class Mirror:
                 files.rm_file(f"{root}/{name}")
 
     def name_of(self, path: Path) -> str | None:
-        """What a local file is called under the address; None for one outside of the mirror."""
+        """The name of a local file under the address; None for one outside of the mirror."""
         absolute = path.absolute()
         return absolute.relative_to(self.folder).as_posix() if absolute.is_relative_to(self.folder) else None
 

@@ -53,7 +53,7 @@ def separated_beside(recording: Path) -> Path:
 
 
 def separated_of(recording: Path, info: audio.Probe, root: Path | None) -> Separated:
-    """What the file beside a recording says of it; nothing where there is none, or one channel.
+    """Read the file beside a recording; empty where there is none, or the recording has one channel.
 
     `root` is what the file may not lead out of. Raises BadInput, naming the file, for one that can't be used.
     """

@@ -24,7 +24,7 @@ _NOTE = {"name": str, "token": str, "size": int, "mtime_ns": int}
 
 
 class Note(NamedTuple):
-    """What a file was when it equalled an object: the object's token, and the file's size and time."""
+    """The state of a file when it equalled an object: the object's token, and the file's size and time."""
 
     token: str
     size: int

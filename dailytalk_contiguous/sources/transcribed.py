@@ -186,7 +186,7 @@ def some_gone(tagged: Path) -> bool:
 
 
 def from_recording(line: Mapping[str, object], recordings: Path | None) -> Row:
-    """What a shard would know, for a transcript without shards. Raises BadInput."""
+    """The row that a shard would have, for a transcript without shards. Raises BadInput."""
     audio_file = str(line["audio_file"])
     path = _lying_at(inside(recordings or Path(), audio_file))
     if not path.is_file():

@@ -219,7 +219,7 @@ def _read_eaf(path: Path, side: str | None, pick: Pick) -> list[Passage]:
 
 
 def _of_tiers(path: Path, tiers: "Iterable[Tier]") -> list[Passage]:
-    """What is said in tiers, with their speakers: the participants of ELAN, or in the names of the tiers.
+    """Passages of tiers, with their speakers: the participants of ELAN, or those in the names of the tiers.
 
     Tiers of phones, of points and of what belongs to other annotations are left out, and of our own exports the
     tags, events and sounds. Where a speaker has a tier of words and one of utterances, the words count. Names
@@ -486,7 +486,7 @@ def _utterance(path: Path, position: str, line: Any) -> list[Passage]:
 
 
 def _segments(path: Path, data: Any, where: str = "") -> list[Passage]:
-    """What Whisper and WhisperX write: segments with words, their probability or score, and perhaps speakers.
+    """Passages of Whisper and WhisperX: segments with words, their probability or score, and perhaps speakers.
 
     `where` is what a position in the file begins with.
     """

@@ -262,7 +262,7 @@ def _named_like(audio_file: Path, directory: Path) -> list[Path]:
 
 @lru_cache(maxsize=8)
 def _by_stem(directory: Path, changed: int) -> dict[str, list[Path]]:
-    """What is called like a transcript, by the recordings that it may belong to; those of many under "".
+    """Files named like transcripts, by the recordings that they may belong to; those of many under "".
 
     Listed once for all recordings of a folder; `changed`, when something in it was last added or removed.
     """

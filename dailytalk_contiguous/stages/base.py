@@ -1,4 +1,4 @@
-"""What a stage is, and how a stage written for utterances runs on conversations.
+"""Stages, and how a stage written for utterances runs on conversations.
 
 A stage is a frozen dataclass: its fields are its settings, `adds` names and types the columns it returns, and
 calling it maps a batch of columns to a batch of columns. It holds no model and no state, so it pickles, hashes
@@ -258,7 +258,7 @@ class Stage:
         return dataset.map(run, **options)
 
     def _mapped(self, batch: Batch) -> Batch:
-        """What `map` runs where rows may have a problem: they are left alone, and get null."""
+        """Run the stage where rows may have a problem: these stay as they are, and get null."""
         n_rows = len(batch[next(iter(batch))])
         marks: Batch = {name: list(batch[name]) if name in batch else [None] * n_rows for name in PROBLEM}
         indices = [index for index, problem in enumerate(marks["problem"]) if problem is None]
@@ -372,7 +372,7 @@ class PerUtterance(Stage):
 
 
 def _stored(run: Callable[[Batch], Batch], types: Mapping[str, pa.DataType], batch: Batch) -> Batch:
-    """What `run` returns, as it would be read back from a file of these types; columns without a type as they are.
+    """Convert what `run` returns as if it were read back from a file of these types; columns without a type stay.
 
     Raises what Arrow does for a value of another type.
     """

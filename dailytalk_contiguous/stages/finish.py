@@ -1,4 +1,4 @@
-"""What is kept of a conversation once it is finished."""
+"""The columns of a finished conversation."""
 
 import json
 import math

@@ -79,7 +79,7 @@ class MatchTranscript(Stage):
     def _misplaced(
         self, conversation_id: str, transcribed: list[tuple[list[Cue], list[tuple[float, float]]]]
     ) -> list[dict[str, str]]:
-        """What to say of a transcript whose words are in the wrong place as a whole; nothing of any other."""
+        """Notes on a transcript whose words are in the wrong place as a whole; none on any other."""
         if sum(bool(cue["text"]) for cues, _ in transcribed for cue in cues) < MISPLACED_CUES:
             return []
         shift = find_shift(transcribed)

@@ -134,7 +134,7 @@ class RateAffect(Stage):
         }
 
     def _filled_up(self, batch: Batch) -> tuple[list[Pcm], list[float]]:
-        """What is heard for each utterance, and the seconds of it that are of others."""
+        """The sound to rate for each utterance, and the seconds of it that are of others."""
         speech: list[Pcm] = [np.frombuffer(data, "<i2") for data in batch["speech"]]
         heard, seconds = list(speech), [0.0] * len(speech)
         if not self.context or any(name not in batch for name in ("conversation_id", "channel", "start", "end")):

@@ -108,7 +108,7 @@ class Script(Stage):
 
 
 def script_row(fields: Sequence[Field] = FIELDS) -> Features:
-    """What `Script.map` leaves, and a transcript is read as: what `Speak` and the stages after it find."""
+    """The columns that `Script.map` keeps and a transcript is read into: the input of `Speak` and what follows."""
     own = {column.name: column.feature for column in columns_among(fields)}
     return Features({**{name: SOURCE[name] for name in KEPT}, **own, **script_features(fields)})
 

@@ -55,7 +55,7 @@ BLOCK = FRAME * MAX_FRAMES
 
 
 class FoundSpeech(NamedTuple):
-    """What was found in one channel: its utterances, how much of each is speech, and notes about it.
+    """The result for one channel: its utterances, how much of each is speech, and notes about it.
 
     `trims`: seconds from its start to where it sounds, and from there to its end. `side` are the fields of
     `core.schema.SIDE`.
@@ -286,7 +286,7 @@ class Segment(Stage):
         return FoundSpeech(name, pieces, spoken, trims, notes, _side(name, meter, spans, leak))
 
     def _leaks(self, samples: audio.Pcm) -> dict[str, Leakage]:
-        """What each channel holds of the other one. Raises BadInput where both are one signal."""
+        """Measure the leakage in each channel from the other one. Raises BadInput where both are one signal."""
         if not self.crosstalk or self.channel == "mix" or samples.shape[1] == 1:
             return {}
         leaks = leakage(samples[:, 0], samples[:, 1])

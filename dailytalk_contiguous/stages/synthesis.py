@@ -92,7 +92,7 @@ class Take(NamedTuple):
 
 
 class HeardTake(NamedTuple):
-    """What a recogniser makes of a take: its word error rate, and whether the last word of the text is missing."""
+    """A recogniser's result for a take: its word error rate, and whether the last word of the text is missing."""
 
     word_error_rate: float
     misses_end: bool
@@ -294,7 +294,7 @@ class Speak(Stage):
         return {name: [row[name] for row in rows] for name in self.adds}
 
     def _side_by_side(self, pool: Executor, work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-        """What `work` returns for each item. The first exception stops all, after what is under way.
+        """Return the results of `work` for all items. The first exception stops all, after what is under way.
 
         A request that was sent is paid for, and ends in the cache.
         """
@@ -459,7 +459,7 @@ class Speak(Stage):
         return verdict is not None and verdict.get("by") == self._judge_name()
 
     def _judge_name(self) -> str:
-        """What a verdict depends on: one by other limits is made again."""
+        """Name the limits of a verdict: one by other limits is made again."""
         parts = [asdict(self.gate), self.verify, [self.worst, self.compute_type] if self.verify else None]
         return format(zlib.crc32(json.dumps(parts, sort_keys=True).encode()), "08x")
 
@@ -501,7 +501,7 @@ def _row(status: str, reason: str | None = None) -> dict[str, Any]:
 
 
 def _registers(takes: Iterable[tuple[dict[str, Any], Take | NotAnswered]]) -> dict[Any, tuple[Register, Register]]:
-    """What is usual for the source and for the voice, of each conversation in which both are voiced."""
+    """The usual values of the source and of the voice, for each conversation in which both are voiced."""
     by_conversation: defaultdict[Any, tuple[list[Performance], list[Performance]]] = defaultdict(lambda: ([], []))
     for utterance, take in takes:
         sources, performances = by_conversation[utterance["conversation_id"]]
@@ -528,7 +528,7 @@ def _delivery(
 
 
 def _for_analysis(take: Trimmed) -> Samples:
-    """What is left of a take, at 16 kHz."""
+    """The trimmed take at 16 kHz."""
     if take.sample_rate == ANALYSIS_RATE:
         return take.samples
     return np.asarray(soxr.resample(take.samples, take.sample_rate, ANALYSIS_RATE), np.float32)

@@ -42,7 +42,7 @@ CODEBOOK = Setting(
 
 @dataclass(frozen=True)
 class _Tokenises(Stage):
-    """What stages have in common that take tokens from a codebook."""
+    """The settings of stages that take tokens from a codebook."""
 
     codebook: str = setting(DEFAULT_CODEBOOK, CODEBOOK)
 

@@ -1,4 +1,4 @@
-"""What a model has answered so far, batch by batch, so that a stop loses minutes and not a stage.
+"""The answers of a model so far, batch by batch, so that a stop loses minutes and not a stage.
 
 The stages that a conversation has been through are saved as they end, but one of them may run for ten minutes:
 Whisper over a long call. While a shard is made, the answers to the batches of its models are appended to a file

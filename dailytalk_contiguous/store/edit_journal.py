@@ -99,7 +99,7 @@ class EditJournal:
         self.records[record["number"]] = record
 
     def _problem(self, record: Record) -> str | None:
-        """What is wrong with an edit of the right types, if anything is."""
+        """The fault of an edit of the right types, if it has one."""
         if record["number"] != self.number + 1:
             return f"edit {record['number']} follows edit {self.number}"
         if "\0" in record["item"] or not PurePosixPath(record["item"]).name:
@@ -176,7 +176,7 @@ class EditJournal:
 
 
 def _line_problem(line: Any, other: Any) -> str | None:
-    """What is wrong with a line before or after an edit; `other` is the line on the other side of it."""
+    """The fault of a line before or after an edit; `other` is the line on the other side of it."""
     if line is None:
         return "is nothing before and after it" if other is None else None
     if not isinstance(line, dict):
@@ -212,7 +212,7 @@ def has_journal(folder: Path) -> bool:
 
 
 def with_pending_edits(path: Path, root: Path | None = None) -> documents.Readable:
-    """What is to be read in place of a file: with the edits of its folder's journal that are not in it yet.
+    """A file as it is to be read: with the edits of its folder's journal that are not in it yet.
 
     The file itself, in nearly all folders; where a discarded file is to be put back, the one among the discarded.
 

@@ -141,7 +141,7 @@ def wav_writer(
     n_samples: int = 0,
     digest: str = "",
 ) -> Callable[[BinaryIO], None]:
-    """What fills a file with blocks of samples, shape (n,) or (n, channels), as WAV.
+    """Return a function that fills a file with blocks of samples, shape (n,) or (n, channels), as WAV.
 
     Args:
         blocks: in order. subtype: libsndfile's name of the samples in the file.

@@ -1,4 +1,4 @@
-"""What the pages of a Parquet column unpack to, by their own headers.
+"""The unpacked sizes of the pages of a Parquet column, by their own headers.
 
 A footer's sizes are only words: a file of 0.3 MB whose footer says 0.3 MB can hold pages of 2 GiB of zeros. Arrow
 makes room for what a page's header says before it unpacks it, and refuses a page that has another size. So the
@@ -26,7 +26,7 @@ _UNPACKED, _PACKED, _KINDS = 2, 3, (5, 7, 8)
 
 
 class Page(NamedTuple):
-    """What a page's header says: bytes once it is unpacked, and values."""
+    """The facts in a page's header: bytes once it is unpacked, and values."""
 
     n_bytes: int
     n_values: int

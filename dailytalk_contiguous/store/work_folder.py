@@ -72,7 +72,7 @@ def count_rejects(out: Path) -> int | None:
 
 
 def read_run(out: Path) -> dict[str, Any] | None:
-    """What run.json holds, or None if it is missing, damaged, or a link out of `out`."""
+    """Read run.json; None if it is missing, damaged, or a link out of `out`."""
     try:
         record: dict[str, Any] = expect(read_json(inside(out, RUN)), RECORD, RUN)
     except BadInput:

@@ -127,7 +127,7 @@ class Fish:
         self._listed: dict[str, str] = {}
 
     def settings(self) -> dict[str, object]:
-        """What decides the sound. A server of one's own has other weights, wherever it listens."""
+        """The settings that decide the sound. A server of one's own has other weights, wherever it listens."""
         return {**FIXED, **self._sampling, "server": "public" if self._is_public else "own"}
 
     def price(self, lines: Sequence[Line]) -> float:

@@ -204,7 +204,7 @@ def phones_alone(word: str) -> tuple[str, ...]:
 
 
 def _run(*arguments: str, good_status: int = 0) -> str:
-    """What flite prints. No shell is involved, and flite takes what follows `-t` as text even if it is a dash."""
+    """Run flite without a shell and return its output; what follows `-t` is text even if it is a dash."""
     try:
         process = subprocess.run(
             (PROGRAM, *arguments),

@@ -140,7 +140,7 @@ class OpenAISpeech:
         self._usd_per_character = checked_price("usd_per_million_characters", price) / 1e6
 
     def settings(self) -> dict[str, object]:
-        """What decides the sound, with a digest of the wording of instructions."""
+        """The settings that decide the sound, with a digest of the wording of instructions."""
         wording = hashlib.sha256(json.dumps([INSTRUCTIONS, instruction("x")]).encode()).hexdigest()
         server = "public" if self._is_public else "own"
         return {"format": "wav", "speed": 1.0, "server": server, "instructions": wording[:16]}
@@ -222,7 +222,7 @@ class OpenAISpeech:
         return not is_said(*no_sound) and is_said(reference["ref_audio"], _REJECTED) and not is_said(*no_sound)
 
     def _listed(self, name: str) -> str:
-        """What the server calls the voice of that name in requests; empty if it lists no such voice."""
+        """The server's id of the voice of that name; empty if it lists no such voice."""
         with suppress(NotServed):
             return self._client.get(VOICES_PATH, read_voices, _ABSENT).value.get(name, "")
         return ""
