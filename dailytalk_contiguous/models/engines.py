@@ -105,7 +105,8 @@ def load_synthesiser(name: str, chosen: VoiceSettings) -> Synthesiser:
         for attribute, value in (("engine", engine.name), ("model", chosen.model), ("voice", chosen.voice)):
             if not getattr(synthesiser, attribute):
                 setattr(synthesiser, attribute, value)
-        json.dumps(synthesiser.settings(), allow_nan=False)
+        if is_own_file(name):  # those of flite ask a program that need not be there
+            json.dumps(synthesiser.settings(), allow_nan=False)
     except DailytalkError:
         raise
     except Exception as error:  # whatever a person's own engine does
