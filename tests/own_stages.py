@@ -2,6 +2,7 @@
 
 import re
 import sys
+import zlib
 from pathlib import Path
 
 import pytest
@@ -18,12 +19,13 @@ OWN_STAGE = re.findall(r"## Add a stage.*?```python\n(.*?)```", PAGE, re.DOTALL)
 OWN_COLUMN = re.findall(r"## Add a column.*?```python\n(.*?)```", PAGE, re.DOTALL)[0]
 
 
-def own_stage(folder: Path, monkeypatch: pytest.MonkeyPatch, code: str = OWN_STAGE) -> Path:
-    """It under a name that no other test imports; what importing it changes is undone."""
+def own_file(folder: Path, monkeypatch: pytest.MonkeyPatch, code: str = OWN_STAGE) -> Path:
+    """The code in a file under a name that no other test imports; what importing it changes is undone."""
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests"))
-    path = folder / "own" / f"count_words_{re.sub('[^a-z0-9]', '_', folder.name.lower())}.py"
-    path.parent.mkdir()
+    name = re.sub("[^a-z0-9]", "_", folder.name.lower())
+    path = folder / "own" / f"{name}_{zlib.crc32(code.encode()):x}.py"
+    path.parent.mkdir(exist_ok=True)
     path.write_text(code, encoding="utf-8")
     return path
 

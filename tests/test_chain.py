@@ -13,7 +13,7 @@ from command import EMBEDDED, Command, start
 from datasets import Audio, Dataset, Features, Value, load_dataset
 from hub.server import HubServer
 from huggingface_hub import HfApi
-from own_stages import miscounts, own_stage
+from own_stages import miscounts, own_file
 from recordings import excerpt, save
 
 from dailytalk_contiguous import Folder, MeasureProsody, Script, Segment, Stage, StereoAudio, add_speech, load
@@ -135,7 +135,7 @@ def test_rows_are_those_of_the_chain_by_every_engine(
         HfApi().upload_folder(repo_id="tester/calls", folder_path=folder, repo_type="dataset")
         source = "tester/calls"
     command = ["build", source, "--out", tmp_path / "out", *EMBEDDED, *WAYS[way]]
-    command += ["--stage", own_stage(tmp_path, monkeypatch)]
+    command += ["--stage", own_file(tmp_path, monkeypatch)]
     command += [] if way == "stream" else ["--shard-minutes", "0.1"]
     # Ray in this process would spoil what other tests do with theirs.
     process = start(*command)

@@ -23,7 +23,14 @@ from dailytalk_contiguous.core.wording import portable
 from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE, available
 from dailytalk_contiguous.models.contracts import Line, VoiceSettings
 from dailytalk_contiguous.models.devices import compute_type_of, cublas, lacking
-from dailytalk_contiguous.models.engines import TTS_MODEL, engine_named, load_synthesiser, speaker_text, synthesise
+from dailytalk_contiguous.models.engines import (
+    TTS_MODEL,
+    engine_named,
+    load_synthesiser,
+    one_sentence,
+    speaker_text,
+    synthesise,
+)
 from dailytalk_contiguous.models.licences import licence_of
 from dailytalk_contiguous.models.profiles import PROFILES
 from dailytalk_contiguous.models.speech_activity import hear
@@ -79,13 +86,12 @@ def try_voice(name: str, asked: VoiceSettings) -> Outcome:
         f"  voice of a sample: {'can be cloned' if engine.clones else 'is not cloned'}",
     ]
     record: dict[str, Any] = {"engine": synthesiser.engine, "model": synthesiser.model, "voice": synthesiser.voice}
-    if costs := synthesiser.price([line]):
-        error = DailytalkError(
-            f"a line would cost {costs:.6f} USD, so none was said", "try it with dailytalk speak"
-        )
-        return Outcome(record, Judgement("nothing was said", None), 1, details, error=error)
     try:
-        synthesiser.preflight()
+        with one_sentence(synthesiser.engine):
+            if costs := synthesiser.price([line]):
+                reason = f"a line would cost {costs:.6f} USD, so none was said"
+                raise DailytalkError(reason, "try it with dailytalk speak")
+            synthesiser.preflight()
         started = perf_counter()
         spoken = synthesise(synthesiser, line)
         took = perf_counter() - started

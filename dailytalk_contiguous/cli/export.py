@@ -17,10 +17,10 @@ from dailytalk_contiguous.core.outcome import Outcome, exit_code, rejected_of, t
 from dailytalk_contiguous.core.own_file import is_own_file
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.publish.annotation_formats import annotated_rows
+from dailytalk_contiguous.publish.annotation_formats import AnnotationSettings, annotated_rows
 from dailytalk_contiguous.publish.exports import TWO_LISTS, ExportFormat, ExportSettings, write_export
 from dailytalk_contiguous.publish.formats import FORMATS, format_named
-from dailytalk_contiguous.publish.interactivity import ClipChoice, clips_found
+from dailytalk_contiguous.publish.interactivity import ClipChoice, ClipSettings, clips_found
 from dailytalk_contiguous.publish.items import SMALL
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.publish.packing import origin
@@ -67,19 +67,19 @@ def export(
         if split:
             raise DailytalkError("--split is for what has splits", "leave it out")
         selection = _Selection(rows)
-    elif hasattr(layout.settings, "timeline"):
+    elif isinstance(layout.settings, AnnotationSettings):
         timeline, splits = settings.get("timeline", "source"), (split,) if split else None
         selection = _Selection(annotated_rows(version_or_path(source, revision), timeline, splits))
     else:
         dataset = version_or_path(source, revision)
         selection = _select(dataset, layout, split, settings.get("eval_share"))
-        if "per_kind" in layout.taken and (per_kind := settings.get("per_kind")):
+        if isinstance(layout.settings, ClipSettings) and (per_kind := settings.get("per_kind")):
             find = partial(clips_found, replace(layout.settings, **settings), layout)
             choice = ClipChoice(per_kind, settings.get("seed", 0), find)
             for row in _select(dataset, layout, split, settings.get("eval_share"), SMALL).rows:
                 choice.add(row)
             settings["clips"] = choice.ids
-        if isinstance(dataset, Path) and hasattr(layout.settings, "licence"):
+        if isinstance(dataset, Path) and isinstance(layout.settings, ClipSettings):
             settings["licence"] = origin(dataset).source_licence
     if selection.sides is not None and settings.get("seed") and not settings.get("per_kind"):
         raise DailytalkError("--seed decides nothing where the published split is kept", "give --eval-share too")

@@ -160,7 +160,8 @@ def _format_options(file: Path) -> dict[str, inspect.Parameter]:
     from dailytalk_contiguous.publish.formats import format_named
 
     settings = format_named(str(file)).settings
-    inherited = {name for kind in type(settings).__mro__[1:] for name in getattr(kind, "__annotations__", ())}
+    bundled = (kind for kind in type(settings).__mro__ if kind.__module__.split(".")[0] == __name__.split(".")[0])
+    inherited = {name for kind in bundled for name in getattr(kind, "__annotations__", ())}
     return setting_options(settings, without=inherited)
 
 

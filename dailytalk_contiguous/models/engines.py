@@ -5,7 +5,8 @@ of what it spoke (`stages.synthesis.Speak.digest`), and that of no other engine.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import is_dataclass
 from functools import lru_cache
 from importlib import import_module
@@ -100,21 +101,26 @@ def load_synthesiser(name: str, chosen: VoiceSettings) -> Synthesiser:
         reason = f"{engine.name} can't speak in the voice of a sample"
         raise DailytalkError(reason, f"use --tts {cloning} with --voice clone")
     chosen = chosen._replace(model=chosen.model or engine.model, voice=chosen.voice or engine.voice)
-    try:
+    with one_sentence(engine.name):
         synthesiser = engine.load(chosen)
         for attribute, value in (("engine", engine.name), ("model", chosen.model), ("voice", chosen.voice)):
             if not getattr(synthesiser, attribute):
                 setattr(synthesiser, attribute, value)
         if is_own_file(name):  # those of flite ask a program that need not be there
             json.dumps(synthesiser.settings(), allow_nan=False)
+    return synthesiser
+
+
+@contextmanager
+def one_sentence(engine: str) -> Iterator[None]:
+    """Raise DailytalkError in place of any exception of a person's own engine."""
+    try:
+        yield
     except DailytalkError:
         raise
-    except Exception as error:  # whatever a person's own engine does
-        reason = (
-            f"the synthesiser {engine.name} can't be used ({type(error).__name__}: {as_text(str(error))[:200]})"
-        )
+    except Exception as error:  # whatever it does
+        reason = f"the synthesiser {engine} can't be used ({type(error).__name__}: {as_text(str(error))[:200]})"
         raise DailytalkError(reason, "mend it: dailytalk doctor --tts FILE.py tries it") from error
-    return synthesiser
 
 
 def speaker_text(synthesiser: Synthesiser) -> str:

@@ -198,11 +198,9 @@ class ExportFormat(Generic[T]):
 
     @property
     def taken(self) -> set[str]:
-        own = {placed.name for placed in settings_in(self.settings)} - {
-            field.name for field in fields(ExportSettings)
-        }
-        divides = self.sides == TWO_LISTS or "per_kind" in own
-        return {"sample_rate", *self.options, *own, *(("seed", "eval_share") if divides else ())}
+        common = {field.name for field in fields(ExportSettings)}
+        own = {placed.name for placed in settings_in(self.settings)} - common
+        return {"sample_rate", *self.options, *own, *(("seed", "eval_share") if self.sides == TWO_LISTS else ())}
 
 
 @dataclass(frozen=True)

@@ -389,14 +389,15 @@ def check_interactivity(folder: Path, settings: CheckSettings) -> Checked:
         read_shaped(inside(folder, SUMMARY), {"made": {str: int}, "left_out_events": {str: int}})
     except BadInput as problem:
         findings.append(error("unreadable-record", SUMMARY, problem.reason, problem.remedy))
-    of_clips = []
+    kept = []
     for finding in findings:
+        alignments: Any = None
         if finding.kind in ("no-words", "silent-left"):
             with suppress(BadInput):
                 alignments = read_json(inside(folder, Path(finding.file).with_suffix(".json")))
-                if fits(alignments, {"clip": {"clip_id": str, "kind": str}}):
-                    of_clips.append(finding)
-    return [finding for finding in findings if finding not in of_clips], facts
+        if not fits(alignments, {"clip": {"clip_id": str, "kind": str}}):
+            kept.append(finding)
+    return kept, facts
 
 
 _BENCH_AGAIN = "export again with `dailytalk export --format full-duplex-bench`"
@@ -485,6 +486,7 @@ FULL_DUPLEX_BENCH = exports.ExportFormat(
     finish=finish_samples,
     manifests=(SAMPLES,),
     settings=ClipSettings(),
+    options=frozenset({"main", "seed"}),
     sample_rate=BENCH_RATE,
     unit="clip",
     recognises=lambda folder: (folder / SAMPLES).is_file(),

@@ -32,15 +32,15 @@ from dailytalk_contiguous.stages.base import PerUtterance, Stage
 def networks_device(stages: Iterable[Stage]) -> str | None:
     """The device (auto, cpu, cuda) of the stages with a model that can use a GPU; None if no stage has one."""
     inner = [stage.stage if isinstance(stage, PerUtterance) else stage for stage in stages]
-    spoken_by = [engine_named(name) for stage in inner if (name := getattr(stage, "engine", ""))]
+    engines = {stage.name: engine_named(stage.engine) for stage in inner if hasattr(stage, "engine")}
     # Of an engine that gives the times of words hardly any speech is left for the recogniser of `Align`.
-    timed = any(engine.tells_words for engine in spoken_by)
+    timed = any(engine.tells_words for engine in engines.values())
     for stage in inner:
         device: str = getattr(stage, "device", "cpu")
         if device != "cpu" and not (timed and stage.name == "Align"):
             models = {name for role, name in stage.models().items() if role != "synthesiser"}
-            networks = any(engine.network for engine in spoken_by if stage.name == "Speak")
-            if networks or models - {"", POCKETSPHINX, ACOUSTIC_ESTIMATE}:
+            speaks = stage.name in engines and engines[stage.name].network
+            if speaks or models - {"", POCKETSPHINX, ACOUSTIC_ESTIMATE}:
                 return device
     return None
 

@@ -59,7 +59,7 @@ from dailytalk_contiguous.models.contracts import (
     VoiceSample,
     VoiceSettings,
 )
-from dailytalk_contiguous.models.engines import TTS, TTS_MODEL, engine_named, load_synthesiser
+from dailytalk_contiguous.models.engines import TTS, TTS_MODEL, engine_named, load_synthesiser, one_sentence
 from dailytalk_contiguous.models.recogniser import RecogniserInput, check_recogniser, recognise_at, settled_type
 from dailytalk_contiguous.models.speech_cache import SpeechCache
 from dailytalk_contiguous.stages.base import COMPUTE_TYPE, DEVICE, REVOICE, SAMPLE_RATE, Stage, model_digest
@@ -223,7 +223,9 @@ class Speak(Stage):
         object.__setattr__(self, "compute_type", settled_type(self.verify, self.device, self.compute_type))
 
     def preflight(self, fetch: bool = True) -> None:
-        self.synthesiser().preflight()
+        synthesiser = self.synthesiser()
+        with one_sentence(synthesiser.engine):
+            synthesiser.preflight()
         check_recogniser(self.verify, self.device, self.compute_type, fetch)
 
     def models(self) -> dict[str, str]:

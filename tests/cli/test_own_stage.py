@@ -15,7 +15,7 @@ from audio_files import ROOT
 from command import EMBEDDED, Command
 from datasets import load_dataset
 from huggingface_hub import hf_hub_download
-from own_stages import OWN_COLUMN, OWN_STAGE, miscounts, own_stage
+from own_stages import OWN_COLUMN, OWN_STAGE, miscounts, own_file
 from recordings import excerpt, save
 
 from dailytalk_contiguous import load
@@ -26,7 +26,7 @@ pytest_plugins = ["hub.hub_fixtures"]
 
 @pytest.fixture
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    return own_stage(tmp_path, monkeypatch)
+    return own_file(tmp_path, monkeypatch)
 
 
 def test_field_of_an_own_stage_is_an_option_a_setting_and_a_line_of_the_report(
@@ -91,7 +91,7 @@ def test_what_an_own_stage_publishes_is_in_transcripts_rows_and_versions(
 def test_column_of_an_own_stage_is_in_lines_rows_cards_and_versions(
     tmp_path: Path, dailytalk: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file, work = own_stage(tmp_path, monkeypatch, OWN_COLUMN), tmp_path / "work"
+    file, work = own_file(tmp_path, monkeypatch, OWN_COLUMN), tmp_path / "work"
     save(tmp_path / "in/call.wav", excerpt(seconds=9.0))
     build = ("build", tmp_path / "in", "--out", work, *EMBEDDED, "--source-licence", "CC0-1.0", "--stage", file)
     assert dailytalk(*build).code == 0
@@ -138,7 +138,7 @@ def test_column_of_an_own_stage_is_in_lines_rows_cards_and_versions(
 def test_column_that_can_not_be_published_is_refused_in_a_sentence(
     text: str, reason: str, tmp_path: Path, dailytalk: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file = own_stage(tmp_path, monkeypatch, text)
+    file = own_file(tmp_path, monkeypatch, text)
     save(tmp_path / "call.wav", excerpt(seconds=2.0))
     done = dailytalk("tag", tmp_path, "--out", tmp_path / "out", "--stage", file)
     assert (done.code, done.err.count("\n"), reason in done.err) == (1, 1, True), done.err

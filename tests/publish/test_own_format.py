@@ -2,12 +2,12 @@
 
 import json
 import re
-import sys
 from pathlib import Path
 
 import pytest
 from audio_files import ROOT
 from command import EMBEDDED, Command
+from own_stages import own_file
 from recordings import excerpt, save
 
 #: The export of docs/architecture.md: lines of the main speaker.
@@ -17,15 +17,7 @@ LINES = re.findall(r"## Add an export.*?```python\n(.*?)```", PAGE, re.DOTALL)[0
 
 @pytest.fixture
 def own_format(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    return format_file(tmp_path, LINES)
-
-
-def format_file(folder: Path, code: str) -> Path:
-    path = folder / f"format_{abs(hash(folder.name + code)):x}.py"
-    path.write_text(code, encoding="utf-8")
-    return path
+    return own_file(tmp_path, monkeypatch, LINES)
 
 
 def test_own_format_is_written_with_its_options_and_checked(
@@ -33,18 +25,8 @@ def test_own_format_is_written_with_its_options_and_checked(
 ) -> None:
     save(tmp_path / "in/call.wav", excerpt(seconds=9.0))
     work, out = tmp_path / "work", tmp_path / "lines"
-    build = (
-        "build",
-        tmp_path / "in",
-        "--out",
-        work,
-        *EMBEDDED,
-        "--revoice",
-        "none",
-        "--source-licence",
-        "CC0-1.0",
-    )
-    assert dailytalk(*build).code == 0
+    kept = ("--revoice", "none", "--source-licence", "CC0-1.0")
+    assert dailytalk("build", tmp_path / "in", "--out", work, *EMBEDDED, *kept).code == 0
     shown = dailytalk("export", "--format", own_format, "--help")
     assert re.search(r"--shortest +TIME +Lines that last less are left out\.", shown.out)
     export = ("export", work, "--format", own_format, "--out", out)
@@ -71,6 +53,16 @@ def test_own_format_is_written_with_its_options_and_checked(
     assert "No such option: --upper" in dailytalk("export", work, "--format", "csm", "--out", out, "--upper").err
 
 
+def test_own_format_may_have_the_settings_of_one_of_the_package(
+    tmp_path: Path, dailytalk: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = LINES.replace("settings=LineSettings()", "settings=MoshiSettings()")
+    code = code.replace("\n\n\n", "\nfrom dailytalk_contiguous.publish.moshi_folder import MoshiSettings\n\n\n", 1)
+    file = own_file(tmp_path, monkeypatch, code)
+    done = dailytalk("export", "--format", file, "--help")
+    assert (done.code, done.out.count("--both-speakers"), "--shortest" in done.out) == (0, 1, False), done.err
+
+
 @pytest.mark.parametrize(
     ("code", "reason"),
     [
@@ -81,9 +73,9 @@ def test_own_format_is_written_with_its_options_and_checked(
     ],
 )
 def test_file_that_is_no_format_is_refused_in_a_sentence(
-    code: str, reason: str, own_format: Path, tmp_path: Path, dailytalk: Command
+    code: str, reason: str, tmp_path: Path, dailytalk: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file = format_file(tmp_path, code)
+    file = own_file(tmp_path, monkeypatch, code)
     done = dailytalk("export", tmp_path, "--format", file, "--out", tmp_path / "out")
     assert (done.code, done.err.count("\n"), reason in done.err) == (1, 1, True), done.err
     assert not (tmp_path / "out").exists()

@@ -5,6 +5,8 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from audio_files import ROOT
 from command import EMBEDDED, Command
 from datasets import load_dataset
 from huggingface_hub import hf_hub_download
+from own_stages import own_file
 from recordings import excerpt, save
 
 from dailytalk_contiguous.models.engines import engine_named
@@ -49,17 +52,13 @@ ENGINE = Engine("parrot", Parrot, Licence("CC-BY-4.0", "https://parrots.example"
 
 
 @pytest.fixture
-def parrot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    return own_voice(tmp_path, PARROT)
+def own_voice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    return partial(own_file, tmp_path, monkeypatch)
 
 
-def own_voice(folder: Path, code: str) -> Path:
-    """A file of its own for each test: one of a name is imported once a process."""
-    path = folder / f"voice_{abs(hash(folder.name + code)):x}.py"
-    path.write_text(code, encoding="utf-8")
-    return path
+@pytest.fixture
+def parrot(own_voice: Callable[[str], Path]) -> Path:
+    return own_voice(PARROT)
 
 
 def utterances_of(work: Path) -> list[dict[str, Any]]:
@@ -140,17 +139,19 @@ UNUSABLE = [
     PARROT.replace("chosen.options.variant", "chosen.options.feathers"),
     PARROT.replace("def __init__(self, chosen)", "def __init__(self)"),
     PARROT + "Parrot.settings = lambda self: {1: {2}}\n",
+    PARROT + "Parrot.preflight = lambda self: 1 / 0\n",
+    PARROT + "Parrot.price = lambda self, lines: lines.cost\n",
 ]
 
 
 @pytest.mark.parametrize(("sound", "verdict"), TRIED)
 def test_doctor_says_a_line_with_an_own_voice_and_what_is_wrong_with_it(
-    sound: str, verdict: str, parrot: Path, tmp_path: Path, dailytalk: Command
+    sound: str, verdict: str, own_voice: Callable[[str], Path], dailytalk: Command
 ) -> None:
     code = PARROT.replace("import dataclass\n", "import dataclass\nimport numpy as np\n")
     code = code.replace("import Engine", "import Spoken, Engine")
     code = re.sub(r"return Espeak.*", f"return Spoken({sound}, None, 0.0)", code)
-    done = dailytalk("doctor", "--tts", own_voice(tmp_path, code))
+    done = dailytalk("doctor", "--tts", own_voice(code))
     assert done.code in (1, 2)
     assert verdict in done.out + done.err
     assert "Traceback" not in done.err
@@ -158,9 +159,9 @@ def test_doctor_says_a_line_with_an_own_voice_and_what_is_wrong_with_it(
 
 @pytest.mark.parametrize("code", UNUSABLE)
 def test_engine_that_can_not_be_loaded_is_one_sentence(
-    code: str, parrot: Path, tmp_path: Path, dailytalk: Command
+    code: str, own_voice: Callable[[str], Path], dailytalk: Command
 ) -> None:
-    done = dailytalk("doctor", "--tts", own_voice(tmp_path, code))
+    done = dailytalk("doctor", "--tts", own_voice(code))
     assert (done.code, "the synthesiser parrot can't be used (" in done.err) == (1, True), done.err
 
 
@@ -187,13 +188,13 @@ def test_doctor_says_what_an_own_voice_gives(parrot: Path, dailytalk: Command) -
     ],
 )
 def test_file_that_is_no_voice_is_refused_in_a_sentence(
-    code: str, reason: str, parrot: Path, tmp_path: Path, dailytalk: Command
+    code: str, reason: str, own_voice: Callable[[str], Path], tmp_path: Path, dailytalk: Command
 ) -> None:
-    done = dailytalk("speak", tmp_path, "--tts", own_voice(tmp_path, code))
+    done = dailytalk("speak", tmp_path, "--tts", own_voice(code))
     assert (done.code, done.err.count("\n"), reason in done.err) == (1, 1, True), done.err
 
 
-def test_no_file_that_a_work_folder_names_is_run(parrot: Path, tmp_path: Path, dailytalk: Command) -> None:
+def test_no_file_that_a_work_folder_names_is_run(tmp_path: Path, dailytalk: Command) -> None:
     work, trap = tmp_path / "work", tmp_path / "trap.py"
     trap.write_text(f"open({str(tmp_path / 'sprung')!r}, 'w')", encoding="utf-8")
     work.mkdir()
@@ -206,14 +207,12 @@ def test_no_file_that_a_work_folder_names_is_run(parrot: Path, tmp_path: Path, d
 
 
 def test_voice_of_the_page_speaks_with_a_model_of_transformers(
-    tmp_path: Path, dailytalk: Command, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, dailytalk: Command, own_voice: Callable[[str], Path]
 ) -> None:
     page = (ROOT / "docs/voices.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     assert len(code.splitlines()) < 40
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    voice, model = own_voice(tmp_path, code), tiny_vits(tmp_path / "model")
+    voice, model = own_voice(code), tiny_vits(tmp_path / "model")
     rates = []
     for rate in ("0.5", "2"):
         done = dailytalk("doctor", "--tts", voice, "--tts-model", model, "--speaking-rate", rate, "--json")
