@@ -255,21 +255,21 @@ def csv_lines(text: str, name: str, columns: Sequence[str], remedy: str) -> list
     return lines
 
 
-def parse_yaml(text: str, name: str, remedy: str = _REMEDY) -> Any:
+def parse_yaml(text: str, name: str) -> Any:
     """The value of a YAML document, with plain types alone.
 
     Raises BadInput if it is not YAML, or can't be read for its depth, its numbers or its dates.
     """
     if len(text) > MOST_LINE_BYTES:
-        raise BadInput(f"{name}: it has {_size(len(text))}, more than {_size(MOST_LINE_BYTES)}", remedy)
+        raise BadInput(f"{name}: it has {_size(len(text))}, more than {_size(MOST_LINE_BYTES)}", _REMEDY)
     try:
         return yaml.load(text, _PlainLoader)
     except RecursionError:
-        raise BadInput(f"{name}: it is nested too deep", remedy) from None
+        raise BadInput(f"{name}: it is nested too deep", _REMEDY) from None
     except (yaml.YAMLError, ValueError, TypeError, AttributeError) as error:
         # PyYAML lets what int(), float() and datetime() raise through, and fails on some keys of mappings.
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise BadInput(f"{name}: it is not YAML ({reason})", remedy) from None
+        raise BadInput(f"{name}: it is not YAML ({reason})", _REMEDY) from None
 
 
 def expect(value: Any, shape: Any, name: str, remedy: str = _REMEDY) -> Any:

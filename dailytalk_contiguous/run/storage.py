@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.machine import cache_folder, private_folder
+from dailytalk_contiguous.core.machine import cache_folder
 from dailytalk_contiguous.run.events import is_journal, journals
 from dailytalk_contiguous.sources.addresses import store_address
 from dailytalk_contiguous.sources.remote import Mirror, is_plain, mirror_of
@@ -106,28 +106,24 @@ class WorkFolder:
         self.mirror.drop(gone)
 
 
-def folder_of(out: Path, scratch: Path | None = None) -> Path:
+def folder_of(out: Path) -> Path:
     """The folder on this machine for `out`: itself, or its mirror. Contacts no store.
 
     Raises DailytalkError for an address that is not one of a store.
     """
     address = store_address(out)
-    return mirror_of(address, scratch or cache_folder() / "work").folder if address else out
+    return mirror_of(address, cache_folder() / "work").folder if address else out
 
 
-def open_work(out: Path, scratch: Path | None = None) -> WorkFolder:
-    """A work folder with its finished work, ready for a run.
-
-    Args:
-        out: a folder, or an address in a store.
-        scratch: the folder of mirrors; by default, in the user's cache folder.
+def open_work(out: Path) -> WorkFolder:
+    """A work folder with its finished work, ready for a run; `out` is a folder, or an address in a store.
 
     Raises DailytalkError for a store that can't be read, and for an address that is not one of a store.
     """
     address = store_address(out)
     if address is None:
         return WorkFolder(out)
-    work = _mirrored(address, scratch)
+    work = _mirrored(address)
     work.refresh()
     return work
 
@@ -145,8 +141,8 @@ def watched_store(out: Path) -> Path:
     return work.folder
 
 
-def _mirrored(address: str, scratch: Path | None = None) -> WorkFolder:
-    mirror = mirror_of(address, private_folder(scratch) if scratch else cache_folder() / "work")
+def _mirrored(address: str) -> WorkFolder:
+    mirror = mirror_of(address, cache_folder() / "work")
     mirror.folder.mkdir(parents=True, exist_ok=True)
     (mirror.folder / NOTES).touch()  # by which a run knows that other machines write to this place too
     return WorkFolder(mirror.folder, mirror)
