@@ -83,6 +83,7 @@ check: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy builder_scripts/*.py
 
 # Which of the pinned versions have known holes. Asks the advisory database over the network, from an environment of
 # its own, so that it judges what is pinned and not itself.

@@ -61,14 +61,17 @@ class SynthesisInput:
 
 
 def read_synthesis_input(
-    folder: Path, recordings: Path | None = None, shard_seconds: float = 600.0
+    folder: Path,
+    transcript: Path | None = None,
+    recordings: Path | None = None,
+    shard_seconds: float = 600.0,
 ) -> SynthesisInput:
-    """Read the transcript of a work folder. Raises DailytalkError if it is empty."""
+    """Read the transcript of a work folder, or another one. Raises DailytalkError if it is empty."""
     refuse_half_renamed(folder)
     rejects: list[Reject] = []
-    path = inside(folder, work_folder.TRANSCRIPT)
+    path = transcript or inside(folder, work_folder.TRANSCRIPT)
     edited = with_pending_edits(path)
-    run = work_folder.read_run(folder) or {}
+    run = (work_folder.read_run(folder) or {}) if transcript is None else {}
     fields = published(run.get("fields") or (), work_folder.RUN)
     conversations = transcribed(edited, folder / work_folder.TAGGED, recordings, rejects, (*FIELDS, *fields))
     rows: list[Row] = [compress_row(row, PLANNING_COLUMNS) for row in conversations]
