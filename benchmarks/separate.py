@@ -19,7 +19,11 @@ time, cpu: seconds of the command by the clock, and of its processors, for a sec
 
 With --perfect the clean sums only, and the true sides stand in for a separator: what is judged is the rest.
 
-    python benchmarks/separate.py [--calls FOLDER] [--only clean telephone] [--detail] [--perfect]   # ten minutes
+First come conversations of readers who were not used to set what judges them, monologues, meetings and real calls,
+in tables of their own (benchmarks/held_out.py), if there is a folder of them.
+
+    python benchmarks/separate.py [--calls FOLDER] [--only clean telephone] [--detail] [--perfect]
+        [--readers FOLDER]   # twenty minutes, ten of which are the readers'
 """
 
 import argparse
@@ -34,11 +38,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
+import held_out
 import numpy as np
 import soundfile
 import soxr
 from measuring import EXAMPLES, ROOT, dailytalk, judged, references
 from numpy.typing import NDArray
+from reader_talks import active
 from scipy import signal
 from scipy.stats import wasserstein_distance
 
@@ -78,6 +84,9 @@ COLUMNS = {
     "processor": ("cpu", ".3f"),
     "kept": ("kept", ".0%"),
 }
+
+#: Where readers, meetings and calls are (`reader_talks`), if they are.
+DATA = ROOT.parent / "shared/data"
 
 #: Goals for what is not degraded.
 AT_MOST = {"errors_alone": 0.02, "swaps": 0.0, "offsets": 0.05, "real_time": 0.15}
@@ -218,14 +227,6 @@ def read_separated(mono: Path, folder: Path, found: Mapping[str, list[Timed]]) -
 
 
 # The measures.
-
-
-def active(spans: Iterable[Timed], count: int, rate: float) -> Frames:
-    """Whether each side speaks in each of so many frames or samples, shape (2, count)."""
-    frames = np.zeros((2, count), bool)
-    for channel, start, end, _ in spans:
-        frames[int(channel == "right"), round(start * rate) : round(end * rate)] = True
-    return frames
 
 
 def errors(truth: Frames, found: Frames, where: Frames) -> Ratio:
@@ -434,7 +435,11 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", choices=DEGRADED, default=[*DEGRADED], help="by default, all")
     parser.add_argument("--detail", action="store_true", help="list the turns that are on the wrong side, too")
     parser.add_argument("--perfect", action="store_true", help="plant a separator that knows the true sides")
+    parser.add_argument(
+        "--readers", type=Path, metavar="FOLDER", default=DATA, help="of readers, meetings and calls"
+    )
     chosen = parser.parse_args()
+    met = chosen.perfect or not (chosen.readers / "readers").is_dir() or held_out.report(chosen.readers)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         turns = sorted((ROOT / "examples/spoken_user").glob("*.flac"))
@@ -447,7 +452,7 @@ def main() -> int:
         perfect = Perfect(talks) if chosen.perfect else None
         ways = ["clean"] if perfect else chosen.only
         figures = {how: compare(talks, how, folder, chosen.detail, perfect) for how in ways}
-    met, goals = True, PERFECT if chosen.perfect else AT_MOST | AT_LEAST
+    goals = PERFECT if chosen.perfect else AT_MOST | AT_LEAST
     for key, limit in goals.items() if "clean" in figures else ():
         title, form = COLUMNS[key]
         value = figures["clean"].get(key, Ratio()).value

@@ -1,13 +1,14 @@
-"""Turns of speakers from embeddings of voices: the number of voices, and the voice of each moment.
+"""Turns of speakers from embeddings of voices: how many voices there are, and the voice of each moment.
 
-Clustering finds the voices of a recording. The rest is learnt from the recording itself: stretches of certainly
-one voice are the examples of each, and their full or partial mixtures are the examples of two at once. So
-backchannels inside the other's speech are found with only an encoder of single voices, and the two voices are
-compared in their room and over their line.
+Windows of speech of two lengths are clustered: long ones tell voices apart best, short ones hold short turns,
+too. The rest is learnt from the recording itself: stretches of certainly one voice are the examples of each, and
+their full or partial mixtures are the examples of two at once. So backchannels inside the other's speech are found
+with only an encoder of single voices, and the two voices are compared in their room and over their line.
 """
 
 import math
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,28 +17,26 @@ from dailytalk_contiguous.core.spans import SpeakerTurn, intersection, true_runs
 
 Array = NDArray[np.float32]
 
-#: Cosine of two clusters' centres from which on they are one voice: where both have a quarter of the windows, and
-#: where one has less. Two voices have up to 0.86; halves of one have 0.94, its oddest tenth 0.85 to 0.91 (readings
-#: and telephone calls, half and half and a tenth of one voice). In noise at 10 dB one pair of voices has 0.93.
-SAME_HALVES, SAME_SMALL = 0.9, 0.845
+#: Windows that are clustered with one another, the least number of them that are, and that make a voice.
+MOST_WINDOWS, LEAST_SPLIT, LEAST_WINDOWS = 1500, 8, 3
 
-#: The same for a third voice and more, which must be another for sure: a conversation of three is rejected.
-SAME_FURTHER = 0.845
+#: Share of each window's neighbours that are none, and what their affinity is multiplied with.
+_FAR, _FAINT = 0.9, 0.01
 
-#: Windows that are no nearer to any voice are of another, if so many are within a voice's width of their mean.
-STRANGE, WIDTH = 0.75, 0.8
+#: What the second voice of a conversation is known by: weights of the likeness of both voices, of the logarithms
+#: of how often the second one begins to speak and of its seconds, and what is added. `benchmarks/separate.py
+#: --fit` makes them, by logistic regression, of readers in all conditions; its report judges readers that it did
+#: not see.
+SECOND_VOICE = (-50.5, 3.3, 4.6, 36.8)
 
-#: Windows that are clustered with one another, and the most voices that are looked for.
-MOST_WINDOWS, MOST_VOICES = 1500, 6
+#: More of these say nothing: a second voice that comes back is there.
+MOST_RETURNS, MOST_SECONDS = 2, 4.0
 
-#: The least number of windows that make a voice, and of those in which further voices are looked for.
-LEAST_WINDOWS, LEAST_SPLIT = 8, 30
+#: The largest likeness of a third voice and another, the number of windows among which it is looked for, and the
+#: share of a stretch of so many windows that is its own.
+FURTHER, FURTHER_AMONG, STRETCH, OWN_SHARE = 0.845, 30, 10, 0.8
 
-#: Shares of each window's neighbours that are none, and what their affinity is multiplied with. With the first,
-#: voices that speak alike much are found, with the second one that speaks little.
-_FAR, _FAINT = (0.7, 0.9), 0.01
-
-#: Weight of the penalty on the classifier's weights; from 1 to 10 little changes (six recordings).
+#: Weight of the penalty on the classifier's weights.
 RIDGE = 3.0
 
 #: Share of windows of a single voice that may be taken for two at once.
@@ -47,65 +46,138 @@ FALSE_OVERLAP = 0.01
 #: and the share of that where nobody speaks.
 SECOND, CHANGE, ENTER, IN_SILENCE = 80.0, 8.0, 3.0, 0.3
 
+#: The logistic curve from margins to the probability of a turn, fitted to turns of readers as `SECOND_VOICE` is.
+CURVE = (1.2, 10.0)
+
 #: Seconds of silence between padded spans of speech that a speaker's turn may have, and its least length: those of
 #: `stages.segment.Segment`, whose 0.35 s are without the padding of 0.03 on both sides.
 MIN_SILENCE, MIN_SPEECH = 0.29, 0.25
 
 
-def find_voices(embeddings: Array, count: int | None = None) -> Array:
-    """The centres (voices, width) of the voices in embeddings (windows, width) of length 1, longest speech first.
+class VoiceWindows(NamedTuple):
+    """Windows of speech around moments in order, each of a short and a long stretch.
 
-    `count` is the number of voices, if it is known.
+    Attributes:
+        seconds: the moments, shape (n,).
+        short, long: embeddings (n, width) of unit length; a long one is 0 where it is not speech enough.
     """
-    if count is not None:
-        return _by_size(embeddings, _split(embeddings, count))
-    centres = _voices_among(embeddings)
-    while len(centres) > 1 and _likeness(centres) >= SAME_HALVES:
-        first, second = np.unravel_index(int(np.triu(centres @ centres.T, 1).argmax()), (len(centres),) * 2)
-        labels = (embeddings @ centres.T).argmax(axis=1)
-        labels[labels == second] = first
-        centres = _centres(embeddings, labels)
-    while len(centres) < MOST_VOICES:
-        strange = embeddings[(embeddings @ centres.T).max(axis=1) < STRANGE]
-        if len(strange) < LEAST_WINDOWS:
-            break
-        other = _centres(strange, np.zeros(len(strange), np.intp))
-        alike = strange[(strange @ other.T)[:, 0] >= WIDTH]
-        if len(alike) < LEAST_WINDOWS or (other @ centres.T).max() >= SAME_FURTHER:
-            break
-        centres = np.concatenate((centres, _centres(alike, np.zeros(len(alike), np.intp))))
-    return _by_size(embeddings, centres)
+
+    seconds: NDArray[np.float64]
+    short: Array
+    long: Array
+
+    def where(self, chosen: NDArray[Any]) -> "VoiceWindows":
+        return VoiceWindows(*(values[chosen] for values in self))
+
+    @property
+    def has_long(self) -> NDArray[np.bool_]:
+        return np.asarray(self.long.any(axis=1))
 
 
-def _voices_among(embeddings: Array, is_part: bool = False) -> Array:
-    """The centres of the voices; each half of what is of several is looked through again."""
-    centres = _split(embeddings, 2) if len(embeddings) >= LEAST_SPLIT else embeddings[:1]
-    labels = (embeddings @ centres.T).argmax(axis=1)
-    shares = np.bincount(labels, minlength=2) / len(embeddings)
-    same = SAME_FURTHER if is_part else SAME_HALVES if shares.min() >= 0.25 else SAME_SMALL
-    if len(centres) < 2 or _likeness(centres) >= same:
-        return _centres(embeddings, np.zeros(len(embeddings), np.intp))
-    return np.concatenate([_voices_among(embeddings[labels == label], is_part=True) for label in (0, 1)])
+class SecondVoice(NamedTuple):
+    """What speaks for a second voice beside the main one.
+
+    `likeness`: the mean cosine of both voices' centres, by short windows and by long ones. `returns`: how often
+    the one that speaks less begins to. `seconds`: for how long it speaks in windows of certainly one voice.
+    """
+
+    likeness: float
+    returns: int
+    seconds: float
+
+    @property
+    def features(self) -> tuple[float, float, float, float]:
+        """What the weights of `SECOND_VOICE` are for."""
+        returns, seconds = min(self.returns, MOST_RETURNS), min(self.seconds, MOST_SECONDS)
+        return self.likeness, math.log(max(returns, 1)), math.log(max(seconds, 0.1)), 1.0
+
+    @property
+    def is_there(self) -> bool:
+        return float(np.dot(self.features, SECOND_VOICE)) > 0
 
 
-def _split(embeddings: Array, count: int) -> Array:
-    """The centres of so many clusters, the least alike that are found."""
+def two_voices(windows: VoiceWindows) -> NDArray[np.intp] | None:
+    """Labels of windows, 0 for the voice that speaks more and 1 for the other, as if there were two.
+
+    Of the ways to part them that clustering finds, it is the one with the least likeness of both. None if there
+    are too few windows.
+    """
+    with_long = windows.has_long
+    found: list[tuple[float, NDArray[np.intp]]] = []
+    starts = [nearest(windows.short, centres) for centres in _centres_of_two(windows.short)]
+    for centres in _centres_of_two(windows.long[with_long]):
+        labels = _settled(windows.long[with_long], nearest(windows.long[with_long], centres))
+        starts.append(nearest(windows.short, centres_of(windows.short[with_long], labels)))
+    for start in starts:
+        labels = _settled(windows.short, start)
+        sizes = np.bincount(labels, minlength=2)
+        if sizes.min() >= LEAST_WINDOWS:
+            by_size = labels if sizes[0] >= sizes[1] else 1 - labels
+            found.append((_likeness(centres_of(windows.short, labels)), by_size))
+    return min(found, key=lambda each: each[0])[1] if found else None
+
+
+def second_voice(windows: VoiceWindows, labels: NDArray[np.intp]) -> SecondVoice:
+    """What speaks for the second of the voices that `two_voices` has found."""
+    alike, with_long = [_likeness(centres_of(windows.short, labels))], windows.has_long
+    if len(set(labels[with_long].tolist())) == 2:
+        alike.append(_likeness(centres_of(windows.long[with_long], labels[with_long])))
+    stretches = true_runs(labels == 1)
+    returns = int(np.count_nonzero(stretches[:, 1] - stretches[:, 0] >= LEAST_WINDOWS))
+    step = float(np.median(np.diff(windows.seconds)))
+    return SecondVoice(float(np.mean(alike)), returns, float(labels.sum()) * step)
+
+
+def all_voices(windows: VoiceWindows, labels: NDArray[np.intp]) -> Array:
+    """The centres (voices, width) of short windows, of the two that `two_voices` has found and of further ones.
+
+    A further voice is unlike the others, and has a stretch of its own: what is heard here and there is another way
+    to speak of one of the two. Longest speech first.
+    """
+    centres = np.stack([part for label in (0, 1) for part in _parts(windows.where(labels == label))])
+    sizes = np.bincount(nearest(windows.short, centres), minlength=len(centres))
+    order = np.argsort(-sizes, kind="stable")
+    return centres[order[sizes[order] > 0]]
+
+
+def _parts(windows: VoiceWindows) -> list[Array]:
+    """The centre of the windows of a voice, or those of several; each half is looked through again."""
+    labels = two_voices(windows) if len(windows.short) >= FURTHER_AMONG else None
+    if labels is not None:
+        filled = np.convolve(labels, np.full(STRETCH, 1 / STRETCH), "valid")
+        if _likeness(centres_of(windows.short, labels)) < FURTHER and filled.max(initial=0.0) >= OWN_SHARE:
+            return [part for label in (0, 1) for part in _parts(windows.where(labels == label))]
+    return [centres_of(windows.short, np.zeros(len(windows.short), np.intp))[0]]
+
+
+def _centres_of_two(embeddings: Array) -> list[Array]:
+    """The centres of two clusters, by the graph of likeness and by the first component; none of too few."""
+    if len(embeddings) < LEAST_SPLIT:
+        return []
     sample = embeddings[:: -(-len(embeddings) // MOST_WINDOWS)]
     affinity = sample @ sample.T
-    found = []
-    for share in _FAR:
-        far = affinity < np.quantile(affinity, share, axis=1, keepdims=True)
-        near = np.where(far, affinity * np.float32(_FAINT), affinity)
-        near = np.maximum(near, near.T)
-        roots = np.sqrt(near.sum(axis=1))
-        _, vectors = np.linalg.eigh(near / roots[:, None] / roots)
-        # In ratios to the first vector clusters are points (Shi and Malik 2000).
-        points = vectors[:, -count:-1] / vectors[:, -1:]
-        centres = _centres(sample, _k_means(points, min(count, len(sample))))
-        for _ in range(3):
-            centres = _centres(embeddings, (embeddings @ centres.T).argmax(axis=1))
-        found.append(centres)
-    return min(found, key=_likeness)
+    far = affinity < np.quantile(affinity, _FAR, axis=1, keepdims=True)
+    near = np.where(far, affinity * np.float32(_FAINT), affinity)
+    near = np.maximum(near, near.T)
+    roots = np.sqrt(near.sum(axis=1))
+    _, vectors = np.linalg.eigh(near / roots[:, None] / roots)
+    # In ratios to the first vector clusters are points (Shi and Malik 2000).
+    points = vectors[:, -2] / vectors[:, -1]
+    by_graph = (points > (points.min() + points.max()) / 2).astype(np.intp)
+    centred = sample - sample.mean(axis=0)
+    by_component = (centred @ np.linalg.svd(centred, full_matrices=False)[2][0] > 0).astype(np.intp)
+    return [centres_of(sample, labels) for labels in (by_graph, by_component)]
+
+
+def _settled(embeddings: Array, labels: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Labels by the nearest centre, three times over."""
+    for _ in range(3):
+        labels = nearest(embeddings, centres_of(embeddings, labels))
+    return labels
+
+
+def nearest(embeddings: Array, centres: Array) -> NDArray[np.intp]:
+    return np.asarray((embeddings @ centres.T).argmax(axis=1))
 
 
 def _likeness(centres: Array) -> float:
@@ -113,27 +185,9 @@ def _likeness(centres: Array) -> float:
     return float(np.triu(centres @ centres.T, 1).max()) if len(centres) > 1 else 1.0
 
 
-def _by_size(embeddings: Array, centres: Array) -> Array:
-    """Those to which embeddings are nearest, the most of them first."""
-    sizes = np.bincount((embeddings @ centres.T).argmax(axis=1), minlength=len(centres))
-    order = np.argsort(-sizes, kind="stable")
-    return centres[order[sizes[order] > 0]]
-
-
-def _centres(embeddings: Array, labels: NDArray[np.intp]) -> Array:
+def centres_of(embeddings: Array, labels: NDArray[np.intp]) -> Array:
     sums = np.stack([embeddings[labels == label].sum(axis=0) for label in np.unique(labels)])
     return np.asarray(sums / np.linalg.norm(sums, axis=1, keepdims=True), np.float32)
-
-
-def _k_means(points: NDArray[np.floating], count: int) -> NDArray[np.intp]:
-    """Labels of points (n, width), from centres that are far from each other."""
-    from scipy.cluster.vq import kmeans2  # half a second of imports
-
-    chosen = [int(np.linalg.norm(points - points.mean(axis=0), axis=1).argmax())]
-    while len(chosen) < count:
-        nearest = np.min([np.linalg.norm(points - points[index], axis=1) for index in chosen], axis=0)
-        chosen.append(int(nearest.argmax()))
-    return np.asarray(kmeans2(points, points[chosen], iter=50, minit="matrix")[1], np.intp)
 
 
 def fit_states(embeddings: Array, states: NDArray[np.intp], count: int) -> Array:
@@ -208,12 +262,8 @@ def turns_of(
 
 
 def probability_of(margin: float) -> float:
-    """The probability that a turn is of its voice, by a mean margin of its scores in [0, 1], 0.5 for none.
-
-    A logistic curve fitted to 314 turns of six recordings, clean and with noise at 10 dB: 85 % are right from 0.5
-    to 0.6, 94 % to 0.75, 98 % above.
-    """
-    return 1 / (1 + math.exp(-(1.2 + 10 * (margin - 0.5))))
+    """The probability that a turn is of its voice, by a mean margin of its scores in [0, 1], 0.5 for none."""
+    return 1 / (1 + math.exp(-(CURVE[0] + CURVE[1] * (margin - 0.5))))
 
 
 def by_first_heard(turns: Sequence[SpeakerTurn]) -> list[SpeakerTurn]:

@@ -9,6 +9,9 @@ from dailytalk_contiguous.models.contracts import Diariser
 from dailytalk_contiguous.models.devices import resolve_device
 from dailytalk_contiguous.models.profiles import Profile
 
+#: What to do with a recording in which one voice is heard.
+ONE_SPEAKER = "pass --n-speakers 2 if two people speak, or tag it with --channel mix as one speaker"
+
 _REMEDY = f"name {RESEMBLYZER}, {SORTFORMER}, or a folder with {FILE}"
 
 
@@ -16,7 +19,13 @@ def find_diariser(name: str, fetch: bool = True) -> Path:
     """The weights of a diariser, downloaded if need be and `fetch`. Raises ModelMissing if there are none."""
     if name == RESEMBLYZER:
         return find_speaker_encoder()
-    if paths := find_files(name, (FILE,), fetch):
+    try:
+        paths = find_files(name, (FILE,), fetch)
+    except ModelMissing as error:
+        raise ModelMissing(
+            error.reason, f"{error.remedy}, or pass --profile embedded, which downloads nothing"
+        ) from None
+    if paths:
         return paths[FILE]
     raise ModelMissing(f"{name!r} has no {FILE}", _REMEDY)
 

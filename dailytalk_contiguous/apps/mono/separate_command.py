@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dailytalk_contiguous.apps.mono.separating import SeparateSpec
+from dailytalk_contiguous.apps.mono.separating import TURNS_FOLDER, SeparateSpec
 from dailytalk_contiguous.apps.mono.to_sides import separate_stages
 from dailytalk_contiguous.cli import engine_options, show
 from dailytalk_contiguous.cli import options as cli_options
@@ -65,6 +65,8 @@ def separate(
     run_options = RunOptions(
         workers or engine.few, engine_options.parse_shard(shard), 60 * shard_minutes, prune=prune, runner=engine
     )
+    if not (out / TURNS_FOLDER).exists():  # what is finished needs no model, and may be where there is none
+        engine.preflight(stages, fetch=not dry_run)
     inputs, _ = fetch_inputs(inputs)
     # Without `out`, which is to hold recordings.
     with shown_steps():

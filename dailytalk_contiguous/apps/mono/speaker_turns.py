@@ -1,8 +1,8 @@
 """The embedded diariser: who speaks when, by the speaker encoder whose weights the wheel of resemblyzer brings.
 
 The encoder is that of Wan et al. 2018 (arXiv 1710.10467), as Corentin Jemine trained it: three layers of LSTM over
-40 mels. A recording is read twice, block by block, so that hours of it take no more memory than minutes: once to
-find its voices in windows that are spread evenly over it, once to hear which voice each moment has.
+40 mels. A recording is read three times, block by block: to find speech, to find its voices in windows of
+speech, and to find which voice each moment has. Of each hour, 40 MB are kept.
 """
 
 import hashlib
@@ -16,18 +16,25 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dailytalk_contiguous.apps.mono.diarisation import (
-    by_first_heard,
-    find_voices,
+    SecondVoice,
+    VoiceWindows,
+    all_voices,
+    centres_of,
     fit_states,
     likeliest_states,
+    nearest,
     overlap_bias,
     scores_of,
+    second_voice,
     turns_of,
+    two_voices,
 )
+from dailytalk_contiguous.apps.mono.diarisers import ONE_SPEAKER
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
-from dailytalk_contiguous.core.errors import ModelMissing
+from dailytalk_contiguous.core.errors import BadInput, ModelMissing
 from dailytalk_contiguous.core.spans import SpeakerTurn, speech_spans
+from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.models.affect import threads_of_one
 from dailytalk_contiguous.models.checkpoints import INSTALL_RESEMBLYZER, find_speaker_encoder
 from dailytalk_contiguous.models.devices import device_of
@@ -41,22 +48,33 @@ WEIGHTS_SHA256 = "39373b86598fa3da9fcddee6142382efe09777e8d37dc9c0561f41f0070f13
 #: -30 dBFS, at which the encoder was trained.
 FFT, FRAME_HOP, N_MELS, LEVEL = 400, 160, 40, 0.05
 
-#: Frames of a window by which voices are found, of one by which a moment is judged, and between two of each.
-VOICE_FRAMES, STATE_FRAMES, VOICE_STEP, STATE_STEP = 80, 40, 20, 5
+#: Frames of windows by which voices are found: as long as those that the encoder was trained on, and half of that;
+#: frames of one by which a moment is judged, and between two of each.
+LONG_FRAMES, VOICE_FRAMES, STATE_FRAMES, VOICE_STEP, STATE_STEP = 160, 80, 40, 20, 5
 
-#: MelFrames that are kept to find voices and to learn from: of longer recordings every second, fourth … one is.
+#: Speech is what Silero gives this probability: in a sum the softer of two people begins and ends below the usual
+#: 0.5.
+SPEECH = 0.35
+
+#: Windows that are kept to learn from: of longer recordings every second, fourth … one is.
 KEPT = 2000
 
-#: Share of a window that must be speech, of windows of a voice that are left out as unsure, examples a state.
-SPOKEN, UNSURE, EXAMPLES = 0.9, 0.2, 250
+#: Share of a window, and of a long one, that must be speech, of windows of a voice that are left out as unsure,
+#: examples a state.
+SPOKEN, LONG_SPOKEN, UNSURE, EXAMPLES = 0.9, 0.7, 0.2, 250
+
+#: Mel frames in a second, and width of an embedding.
+FRAME_RATE, WIDTH = ANALYSIS_RATE // FRAME_HOP, 256
 
 #: dB by which one of two voices that are mixed may be louder or softer than it was recorded.
 GAIN_DB = 6.0
 
-#: MelFrames that the network takes at once.
+#: Windows that the network takes at once.
 BATCH = 256
 
 MelFrames = NDArray[np.float32]
+
+_NONE = np.zeros((0, WIDTH), np.float32)
 
 
 class SpeakerEncoder(nn.Module):
@@ -97,7 +115,7 @@ def embed_voices(windows: MelFrames, device: str) -> MelFrames:
 
     batches = [windows[first : first + BATCH] for first in range(0, len(windows), BATCH)]
     results = threads_of_one().map(run, batches) if device == "cpu" else map(run, batches)
-    return np.concatenate([np.zeros((0, 256), np.float32), *results])
+    return np.concatenate([_NONE, *results])
 
 
 def known_voice(samples: Samples, device: str) -> MelFrames:
@@ -158,74 +176,78 @@ class EmbeddedDiariser:
         self._device = device_of(device)
 
     def diarise(self, blocks: Iterable[Samples], speakers: int | None = None) -> list[SpeakerTurn]:
-        """The turns of the voices in blocks, which are read twice. `speakers`: how many there are, if known."""
+        """The turns of the voices in blocks, which are read three times. `speakers`: how many there are, if known.
+
+        Raises BadInput if one voice is heard, or too little of any.
+        """
         if iter(blocks) is blocks:
-            raise TypeError("blocks are read twice, as an iterator can't be: pass a list of them")
-        windows, starts, probabilities, seconds = self._listen(blocks)
-        spoken = speech_spans(probabilities, seconds, FRAME_SECONDS, min_speech=0.1, min_silence=0.1, pad=0.03)
-        is_speech = np.zeros(int(seconds * ANALYSIS_RATE / FRAME_HOP) + 1, np.float32)
-        for start, end in spoken:
-            is_speech[round(start * 100) : round(end * 100)] = 1
-        shares = np.convolve(is_speech, np.full(VOICE_FRAMES, 1 / VOICE_FRAMES, np.float32), "same")
-        windows = windows[shares[np.minimum(starts, len(shares) - 1)] >= SPOKEN]
-        if len(windows) < 2:
-            return by_first_heard([SpeakerTurn(0, start, end, 1.0) for start, end in spoken])
-        embeddings = embed_voices(windows, self._device)
-        voices = find_voices(embeddings, speakers)
-        if len(voices) < 2:
-            return by_first_heard([SpeakerTurn(0, start, end, 1.0) for start, end in spoken])
-        examples, states = _examples(self._of_one_voice(windows, embeddings, voices))
-        n_states = len(voices) + 1
-        heard = embed_voices(examples, self._device)
-        weights = fit_states(heard, states, n_states)
+            raise TypeError("blocks are read three times, as an iterator can't be: pass a list of them")
+        spoken, is_speech = _speech(blocks)
+        if not spoken:
+            return []
+        windows, mels = self._listen(blocks, is_speech)
+        labels = two_voices(windows)
+        if labels is None:
+            seconds = is_speech.sum() / FRAME_RATE
+            reason = f"it has {seconds:.1f} s of speech, too little in one piece to tell voices apart"
+            raise BadInput(reason, "leave it out")
+        if speakers is None:
+            refuse_one_voice(second_voice(windows, labels))
+            voices = all_voices(windows, labels)
+        else:
+            voices = centres_of(windows.short, labels)
+        examples, states = _examples(self._of_one_voice(mels, voices))
+        embeddings = embed_voices(examples, self._device)
+        weights = fit_states(embeddings, states, len(voices) + 1)
         scores = self._scores(blocks, weights, is_speech)
-        scores[:, -1] -= overlap_bias(scores_of(heard[: len(voices) * EXAMPLES], weights))
-        hop = STATE_STEP * FRAME_HOP / ANALYSIS_RATE
+        scores[:, -1] -= overlap_bias(scores_of(embeddings[: len(voices) * EXAMPLES], weights))
+        hop = STATE_STEP / FRAME_RATE
         speaks = is_speech[np.minimum(np.arange(len(scores)) * STATE_STEP, len(is_speech) - 1)] > 0
         return turns_of(likeliest_states(scores, speaks, hop), scores, hop, spoken)
 
-    def _listen(self, blocks: Iterable[Samples]) -> tuple[MelFrames, NDArray[np.intp], NDArray[np.float32], float]:
-        """Windows spread over all blocks, the frame of each, speech activity, and seconds."""
-        activity, n_samples = SpeechActivity(), 0
-        probabilities, kept, starts, step = [np.zeros(0, np.float32)], list[MelFrames](), list[int](), VOICE_STEP
+    def _listen(self, blocks: Iterable[Samples], is_speech: MelFrames) -> tuple[VoiceWindows, MelFrames]:
+        """The windows of speech, and mel power (n, VOICE_FRAMES, 40) of up to `KEPT` of the short ones.
 
-        def tapped() -> Iterator[Samples]:
-            nonlocal n_samples
-            for block in blocks:
-                interrupts.check_interrupt()
-                n_samples += len(block)
-                probabilities.append(activity.push(block))
-                yield block
-
-        for first, windows in frames_around(mel_blocks(tapped()), VOICE_FRAMES, VOICE_STEP):
-            for index, window in enumerate(windows):
-                frame = first + index * VOICE_STEP
-                if frame % step == 0:
-                    kept.append(window.copy())
-                    starts.append(frame)
-            if len(kept) > KEPT:
-                kept, starts, step = kept[::2], starts[::2], 2 * step
-        probabilities.append(activity.flush())
-        nothing = np.zeros((0, VOICE_FRAMES, N_MELS), np.float32)
-        return (
-            np.stack(kept) if kept else nothing,
-            np.array(starts, np.intp),
-            np.concatenate(probabilities),
-            n_samples / ANALYSIS_RATE,
+        Those that are kept are spread over all of the recording.
+        """
+        share, long_share = (
+            np.convolve(is_speech, np.full(n, 1 / n, np.float32), "same") for n in (VOICE_FRAMES, LONG_FRAMES)
         )
+        margin, step = (LONG_FRAMES - VOICE_FRAMES) // 2, VOICE_STEP
+        kept, frames = list[tuple[int, MelFrames]](), [np.zeros(0, np.intp)]
+        shorts, longs = [_NONE], [_NONE]
+        for first, windows in frames_around(mel_blocks(blocks), LONG_FRAMES, VOICE_STEP):
+            at = np.minimum(first + np.arange(len(windows)) * VOICE_STEP, len(is_speech) - 1)
+            spoken = share[at] >= SPOKEN
+            at, windows = at[spoken], windows[spoken]
+            middles, is_long = windows[:, margin : margin + VOICE_FRAMES], long_share[at] >= LONG_SPOKEN
+            long = np.zeros((len(at), WIDTH), np.float32)
+            long[is_long] = embed_voices(windows[is_long], self._device)
+            frames.append(at)
+            shorts.append(embed_voices(middles, self._device))
+            longs.append(long)
+            kept += [
+                (frame, middle.copy()) for frame, middle in zip(at, middles, strict=True) if frame % step == 0
+            ]
+            while len(kept) > KEPT:
+                step *= 2
+                kept = [(frame, middle) for frame, middle in kept if frame % step == 0]
+        heard = VoiceWindows(np.concatenate(frames) / FRAME_RATE, np.concatenate(shorts), np.concatenate(longs))
+        mels = [middle for _, middle in kept]
+        return heard, np.stack(mels) if mels else np.zeros((0, VOICE_FRAMES, N_MELS), np.float32)
 
-    def _of_one_voice(self, windows: MelFrames, embeddings: MelFrames, voices: MelFrames) -> list[MelFrames]:
+    def _of_one_voice(self, windows: MelFrames, voices: MelFrames) -> list[MelFrames]:
         """The windows of each voice both halves of which are that voice's, too, without the least sure of them."""
         halves = [embed_voices(half, self._device) for half in np.split(windows, [STATE_FRAMES], axis=1)]
-        similar = embeddings @ voices.T
-        nearest = similar.argmax(axis=1)
+        similar = embed_voices(windows, self._device) @ voices.T
+        whose = similar.argmax(axis=1)
         ranked = np.sort(similar, axis=1)
         sure = ranked[:, -1] - ranked[:, -2]
-        agree = np.all([(half @ voices.T).argmax(axis=1) == nearest for half in halves], axis=0)
+        agree = np.all([nearest(half, voices) == whose for half in halves], axis=0)
         chosen = []
         for voice in range(len(voices)):
-            own = np.flatnonzero(nearest == voice)
-            best = own[agree[own] & (sure[own] >= np.quantile(sure[own], UNSURE))]
+            own = np.flatnonzero(whose == voice)
+            best = own[agree[own] & (sure[own] >= np.quantile(sure[own], UNSURE))] if len(own) else own
             chosen.append(windows[best if len(best) else own])
         return chosen
 
@@ -239,6 +261,33 @@ class EmbeddedDiariser:
             scores[near[frames]] = scores_of(embed_voices(windows[near[frames]], self._device), weights)
             parts.append(scores)
         return np.concatenate(parts)
+
+
+def _speech(blocks: Iterable[Samples]) -> tuple[list[tuple[float, float]], MelFrames]:
+    """The spans of speech in seconds, and 1 for each mel frame in one, 0 for others."""
+    activity, n_samples = SpeechActivity(), 0
+    probabilities = [np.zeros(0, np.float32)]
+    for block in blocks:
+        interrupts.check_interrupt()
+        n_samples += len(block)
+        probabilities.append(activity.push(block))
+    probabilities.append(activity.flush())
+    seconds = n_samples / ANALYSIS_RATE
+    spoken = speech_spans(
+        np.concatenate(probabilities), seconds, FRAME_SECONDS, SPEECH, min_speech=0.1, min_silence=0.1, pad=0.03
+    )
+    is_speech = np.zeros(int(seconds * FRAME_RATE) + 1, np.float32)
+    for start, end in spoken:
+        is_speech[round(start * FRAME_RATE) : round(end * FRAME_RATE)] = 1
+    return spoken, is_speech
+
+
+def refuse_one_voice(second: SecondVoice) -> None:
+    """Raise BadInput if what would be a second voice is the first one."""
+    if not second.is_there:
+        alike = f"its two most different voices are alike to {second.likeness:.2f} of 1"
+        times = f"and the second one speaks {counted(second.returns, 'time')}, {second.seconds:.1f} s"
+        raise BadInput(f"one voice is heard in it, not two: {alike}, {times}", ONE_SPEAKER)
 
 
 def _examples(voices: list[MelFrames]) -> tuple[MelFrames, NDArray[np.intp]]:

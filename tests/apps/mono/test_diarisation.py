@@ -4,11 +4,15 @@ import numpy as np
 import pytest
 
 from dailytalk_contiguous.apps.mono.diarisation import (
-    find_voices,
+    VoiceWindows,
+    all_voices,
     fit_states,
     likeliest_states,
+    nearest,
     scores_of,
+    second_voice,
     turns_of,
+    two_voices,
 )
 
 
@@ -21,17 +25,56 @@ def voice(number: int, count: int, spread: float = 0.25, seed: int = 0) -> np.nd
     return (points / np.linalg.norm(points, axis=1, keepdims=True)).astype(np.float32)
 
 
-@pytest.mark.parametrize("counts", [(300,), (300, 200), (400, 60), (300, 200, 150), (2000, 1500)])
-def test_as_many_voices_are_found_as_speak(counts: tuple[int, ...]) -> None:
-    embeddings = np.concatenate([voice(number, count) for number, count in enumerate(counts)])
-    centres = find_voices(embeddings)
-    assert len(centres) == len(counts)
-    labels = (embeddings @ centres.T).argmax(axis=1)
-    assert np.bincount(labels).tolist() == sorted(counts, reverse=True)
+def windows(*stretches: tuple[int, int]) -> VoiceWindows:
+    """Windows of voices one after another, each a number and a count, every 0.2 s."""
+    short, long = (
+        np.concatenate(
+            [voice(number, count, seed=7 * index + 40 * kind) for index, (number, count) in enumerate(stretches)]
+        )
+        for kind in (0, 1)
+    )
+    return VoiceWindows(0.2 * np.arange(len(short)), short, long)
 
 
-def test_known_number_of_voices_is_taken() -> None:
-    assert len(find_voices(np.concatenate([voice(0, 200), voice(1, 100), voice(2, 80)]), 2)) == 2
+@pytest.mark.parametrize("counts", [(300, 200), (400, 60), (20, 10), (2000, 1500)])
+def test_two_voices_are_parted_and_the_one_that_speaks_more_is_the_first(counts: tuple[int, int]) -> None:
+    both = windows((1, counts[1]), (0, counts[0]))
+    labels = two_voices(both)
+    assert labels is not None
+    assert labels.tolist() == [1] * counts[1] + [0] * counts[0]
+
+
+def test_of_a_second_voice_its_likeness_its_returns_and_its_seconds_are_known() -> None:
+    talk = windows((0, 50), (1, 5), (0, 40), (1, 2), (0, 30), (1, 20))
+    second = second_voice(talk, np.repeat([0, 1, 0, 1, 0, 1], [50, 5, 40, 2, 30, 20]))
+    assert second.likeness == pytest.approx(0.1, abs=0.2)
+    assert (second.returns, round(second.seconds, 3)) == (2, 5.4)  # two windows are too few to be sure of
+    assert second.is_there
+
+
+@pytest.mark.parametrize("count", [40, 300])
+def test_two_halves_of_one_voice_are_no_two_voices(count: int) -> None:
+    alone = windows((0, count))
+    labels = two_voices(alone)
+    assert labels is not None
+    second = second_voice(alone, labels)
+    assert second.likeness > 0.9
+    assert not second.is_there
+
+
+def test_too_few_windows_are_no_voices() -> None:
+    assert two_voices(windows((0, 4))) is None
+
+
+@pytest.mark.parametrize("third", [0, 30, 150])
+def test_a_third_voice_is_one_that_speaks_in_a_stretch_of_its_own(third: int) -> None:
+    talk = windows((0, 150), (1, 100), (2, third), (0, 150), (1, 100))
+    labels = two_voices(talk)
+    assert labels is not None
+    voices = all_voices(talk, labels)
+    assert len(voices) == 2 + (third > 0)
+    sizes = np.bincount(nearest(talk.short, voices)).tolist()
+    assert sizes == sorted((300, 200, third), reverse=True)[: len(voices)]
 
 
 def test_turns_have_a_backchannel_inside_of_the_other_turn_and_know_when_they_are_unsure() -> None:

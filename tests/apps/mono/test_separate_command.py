@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -183,10 +185,36 @@ def test_music_is_cut_out_and_the_rest_is_conversations(tmp_path: Path) -> None:
     assert (parts[0]["start"], parts[-1]["end"]) == (0.0, 52.0)
 
 
-def test_recording_of_one_voice_is_rejected(tmp_path: Path) -> None:
+def test_recording_of_one_voice_is_rejected_with_what_that_was_judged_by(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "alone.wav", example("old_friends")[: 45 * 16000, 1], 16000)
-    with pytest.raises(BadInput, match="one voice"):
+    with pytest.raises(BadInput) as refused:
         Diarise().row(row_of(tmp_path / "alone.wav"))
+    judged_by = r"one voice is heard in it, not two: .* alike to 0\.\d\d of 1, .* speaks \d+ times?, \d+\.\d s"
+    assert re.fullmatch(judged_by, refused.value.reason)
+    assert "--n-speakers 2" in refused.value.remedy
+
+
+def test_a_few_words_are_too_little_to_tell_voices_apart(tmp_path: Path) -> None:
+    (line, *_) = reference("old_friends")
+    first, last = round(line["start"] * 16000), round(line["end"] * 16000)
+    sound = np.zeros(20 * 16000)
+    sound[8000 : 8000 + last - first] = example("old_friends")[first:last].sum(axis=1)
+    soundfile.write(tmp_path / "words.wav", sound, 16000)
+    for speakers in (0, 2):
+        with pytest.raises(BadInput, match="s of speech, too little in one piece"):
+            Diarise(speakers=speakers).row(row_of(tmp_path / "words.wav"))
+
+
+def test_without_a_network_the_default_profile_says_what_needs_none_before_anything_is_read(
+    tmp_path: Path,
+) -> None:
+    command = [*PROGRAM, "separate", "nowhere.wav", "--out", str(tmp_path / "out")]
+    offline = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "models")}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=offline, cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert "sortformer" in done.stderr
+    assert "--profile embedded" in done.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_two_channels_of_one_sound_are_one_and_of_two_are_rejected(tmp_path: Path) -> None:
