@@ -12,6 +12,8 @@ from dailytalk_contiguous.core.turns import Timed
 BENCHMARKS = str(ROOT / "benchmarks")
 sys.path.append(BENCHMARKS)
 
+import held_out  # noqa: E402
+from reader_talks import Reader, conversation, folds_of, pairs_of  # noqa: E402
 from separate import Separated, Talk, measured  # noqa: E402
 
 sys.path.remove(BENCHMARKS)  # its publish.py would hide our folder of that name
@@ -118,3 +120,39 @@ def test_samples_that_are_not_the_recording_s_are_counted() -> None:
     found = separated(talk, TURNS)
     found.sides[: RATE * 2] += 1
     assert values(talk, found)["equal"] == pytest.approx(78 / 80)
+
+
+def item_of(speech: list[Timed]) -> held_out.Item:
+    return held_out.Item("two", "clean", "talk", 0, np.zeros(SECONDS * 16000, np.float32), speech)
+
+
+def test_of_the_time_in_which_one_speaks_what_is_missed_and_what_is_on_the_other_side_is_wrong() -> None:
+    assert {key: ratio.value for key, ratio in held_out.measured(item_of(TALK.speech), TALK.speech).items()} == {
+        "wrong": 0,
+        "extra": 0,
+        **dict.fromkeys(("precision", "recall", "short", "inside"), 1),
+    }
+    one_lost = [span for span in TALK.speech if span not in (TURNS[1], INSIDE[0], ALONE[0])]
+    figures = held_out.measured(item_of(TALK.speech), [*one_lost, other(TURNS[1])])
+    assert figures["wrong"].value == pytest.approx((4 + 0.4) / 77)  # 4 s on the other side, 0.4 s missed
+    assert figures["short"] == (4, 5)
+    assert figures["inside"] == (9, 10)
+
+
+def test_readers_of_one_group_meet_nobody_of_another_and_no_phrase_is_said_twice() -> None:
+    chance = np.random.default_rng(5)
+    noise = [chance.standard_normal(24000).astype(np.float32) for _ in range(300)]
+    readers = [
+        Reader(str(number), noise[10 * number : 10 * number + 10], 100.0 + 5 * number) for number in range(30)
+    ]
+    folds = folds_of(readers)
+    assert sorted(reader.name for fold in folds for reader in fold) == sorted(reader.name for reader in readers)
+    for fold in folds:
+        names = {reader.name for reader in fold}
+        assert all({one.name, two.name} <= names and one != two for one, two in pairs_of(fold, chance))
+    voices, _ = conversation(readers[:2], chance)
+    for side in (0, 1):
+        said = voices[:, side]
+        power = float(np.sum(said**2))
+        assert power <= 10 ** (4 / 10) * sum(float(np.sum(phrase**2)) for phrase in readers[side].phrases)
+    assert voices.any(axis=0).all()
