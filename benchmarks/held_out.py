@@ -63,6 +63,9 @@ FRAMES, LEAST = 100, 20.0
 #: The share of monologues that is to be named; seconds of one that is judged, and of a third voice.
 NAMED, LEAST_ALONE, THIRD = 0.95, 10.0, (3.0, 8.0)
 
+#: The share of the monologues that the weights are fitted to which is to be named: of others it will be less.
+NAMED_IN_FIT = 0.98
+
 #: Goals, of conversations of `LEAST` seconds.
 GOALS = {"clean": 0.015, "telephone": 0.025}
 BETTER, SHORT, INSIDE = 0.002, 0.95, 0.65
@@ -254,7 +257,7 @@ def fitted(pairs: Sequence[tuple[Item, Found]]) -> NDArray[np.float64]:
         return float(weight @ np.logaddexp(0, scores) + 0.05 * (weights[:-1] ** 2).sum())
 
     weights = minimize(loss, np.zeros(4)).x * scale
-    weights[-1] -= np.quantile(inputs[~is_two] @ weights, NAMED)
+    weights[-1] -= np.quantile(inputs[~is_two] @ weights, NAMED_IN_FIT)
     return np.asarray(weights)
 
 

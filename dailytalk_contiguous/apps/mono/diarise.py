@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from datasets import Features, List, Value
 
-from dailytalk_contiguous.apps.mono.diarisers import check_diariser, load_diariser
+from dailytalk_contiguous.apps.mono.diarisers import ONE_SPEAKER, check_diariser, load_diariser
 from dailytalk_contiguous.core import audio, interrupts
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import MEASURE, MODEL, SECONDS, STRING, Row
@@ -40,9 +40,6 @@ OTHER_SECONDS, OTHER_GAP = 0.5, 1.0
 
 #: The least share of all speech that is the two main voices', and that is the second's; its least seconds.
 MAIN_SHARE, SECOND_SHARE, SECOND_SECONDS = 0.85, 0.02, 1.0
-
-#: The least mean confidence: below it two voices are too much alike.
-LEAST_CONFIDENCE = 0.8
 
 #: The remedy for a recording of another number of speakers.
 _MIX = "tag it with --channel mix to take it as one speaker"
@@ -76,10 +73,10 @@ class MonoSound:
 class Diarise(Stage):
     """The turns of two people in a recording of one channel, or of two that carry the same sound.
 
-    A recording of one voice, of more than two people, or of two voices too much alike is rejected. If a third
-    voice speaks for a moment, or music plays, `parts` says so: those parts are cut out. `model` is of
-    `apps.mono.diarisers`. `speakers` is the number of people; 0 to find it. `least_part` is in seconds; a shorter
-    part between two that are cut out is no conversation.
+    A recording of one voice, or of more than two people, is rejected. If a third voice speaks for a moment, or
+    music plays, `parts` says so: those parts are cut out. `model` is of `apps.mono.diarisers`. `speakers` is the
+    number of people; 0 to find it. `least_part` is in seconds; a shorter part between two that are cut out is no
+    conversation.
     """
 
     model: str = setting(
@@ -131,17 +128,16 @@ class Diarise(Stage):
         total = sum(spoken.values())
         if not total:
             raise BadInput("nobody speaks in it", "leave it out")
-        if len(main) < 2 or spoken[main[1]] < max(SECOND_SECONDS, SECOND_SHARE * total):
-            raise BadInput("one voice is heard in it, not two", _MIX)
+        second = min(spoken[speaker] for speaker in main) if len(main) == 2 else 0.0
+        if second < max(SECOND_SECONDS, SECOND_SHARE * total):
+            reason = f"one voice is heard in it, not two: a second one speaks {second:.1f} s"
+            raise BadInput(reason, _MIX if self.speakers else ONE_SPEAKER)
         if sum(spoken[speaker] for speaker in main) < MAIN_SHARE * total:
             raise BadInput(
                 f"{len(spoken)} voices are heard in it, not two",
                 "cut out what two people say with dailytalk split, or pass --n-speakers 2 if it is all",
             )
         ours = [turn for turn in turns if turn.speaker in main]
-        lengths = [turn.end - turn.start for turn in ours]
-        if np.average([turn.confidence for turn in ours], weights=lengths) < LEAST_CONFIDENCE:
-            raise BadInput("its two voices are too much alike to be told apart", _MIX)
         others = [] if self.speakers else [turn for turn in turns if turn.speaker not in main]
         named = by_first_heard(ours)
         return {
