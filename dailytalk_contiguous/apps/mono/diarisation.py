@@ -17,6 +17,9 @@ from dailytalk_contiguous.core.spans import SpeakerTurn, intersection, true_runs
 
 Array = NDArray[np.float32]
 
+#: What to do with a recording in which one voice is heard.
+ONE_SPEAKER = "pass --n-speakers 2 if two people speak, or tag it with --channel mix as one speaker"
+
 #: Windows that are clustered with one another, the least number of them that are, and that make a voice.
 MOST_WINDOWS, LEAST_SPLIT, LEAST_WINDOWS = 1500, 8, 3
 
@@ -103,10 +106,10 @@ def two_voices(windows: VoiceWindows) -> NDArray[np.intp] | None:
     """
     with_long = windows.has_long
     found: list[tuple[float, NDArray[np.intp]]] = []
-    starts = [nearest(windows.short, centres) for centres in _centres_of_two(windows.short)]
+    starts = [nearest_voice(windows.short, centres) for centres in _centres_of_two(windows.short)]
     for centres in _centres_of_two(windows.long[with_long]):
-        labels = _settled(windows.long[with_long], nearest(windows.long[with_long], centres))
-        starts.append(nearest(windows.short, centres_of(windows.short[with_long], labels)))
+        labels = _settled(windows.long[with_long], nearest_voice(windows.long[with_long], centres))
+        starts.append(nearest_voice(windows.short, centres_of(windows.short[with_long], labels)))
     for start in starts:
         labels = _settled(windows.short, start)
         sizes = np.bincount(labels, minlength=2)
@@ -134,7 +137,7 @@ def all_voices(windows: VoiceWindows, labels: NDArray[np.intp]) -> Array:
     to speak of one of the two. Longest speech first.
     """
     centres = np.stack([part for label in (0, 1) for part in _parts(windows.where(labels == label))])
-    sizes = np.bincount(nearest(windows.short, centres), minlength=len(centres))
+    sizes = np.bincount(nearest_voice(windows.short, centres), minlength=len(centres))
     order = np.argsort(-sizes, kind="stable")
     return centres[order[sizes[order] > 0]]
 
@@ -171,11 +174,11 @@ def _centres_of_two(embeddings: Array) -> list[Array]:
 def _settled(embeddings: Array, labels: NDArray[np.intp]) -> NDArray[np.intp]:
     """Labels by the nearest centre, three times over."""
     for _ in range(3):
-        labels = nearest(embeddings, centres_of(embeddings, labels))
+        labels = nearest_voice(embeddings, centres_of(embeddings, labels))
     return labels
 
 
-def nearest(embeddings: Array, centres: Array) -> NDArray[np.intp]:
+def nearest_voice(embeddings: Array, centres: Array) -> NDArray[np.intp]:
     return np.asarray((embeddings @ centres.T).argmax(axis=1))
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from datasets import Features, List, Value
 
-from dailytalk_contiguous.apps.mono.diarisers import ONE_SPEAKER, check_diariser, load_diariser
+from dailytalk_contiguous.apps.mono.diarisation import ONE_SPEAKER, by_first_heard
+from dailytalk_contiguous.apps.mono.diarisers import check_diariser, load_diariser
 from dailytalk_contiguous.core import audio, interrupts
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import MEASURE, MODEL, SECONDS, STRING, Row
@@ -113,8 +114,6 @@ class Diarise(Stage):
         return {"diariser": self.model}
 
     def row(self, row: Row) -> Row:
-        from dailytalk_contiguous.apps.mono.diarisation import by_first_heard
-
         refuse_two_channels(row)
         sound = MonoSound(row)
         heard = load_diariser(self.model, self.device).diarise(sound, self.speakers or None)

@@ -9,9 +9,6 @@ from dailytalk_contiguous.models.contracts import Diariser
 from dailytalk_contiguous.models.devices import resolve_device
 from dailytalk_contiguous.models.profiles import Profile
 
-#: What to do with a recording in which one voice is heard.
-ONE_SPEAKER = "pass --n-speakers 2 if two people speak, or tag it with --channel mix as one speaker"
-
 _REMEDY = f"name {RESEMBLYZER}, {SORTFORMER}, or a folder with {FILE}"
 
 

@@ -16,20 +16,20 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dailytalk_contiguous.apps.mono.diarisation import (
+    ONE_SPEAKER,
     SecondVoice,
     VoiceWindows,
     all_voices,
     centres_of,
     fit_states,
     likeliest_states,
-    nearest,
+    nearest_voice,
     overlap_bias,
     scores_of,
     second_voice,
     turns_of,
     two_voices,
 )
-from dailytalk_contiguous.apps.mono.diarisers import ONE_SPEAKER
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
 from dailytalk_contiguous.core.errors import BadInput, ModelMissing
@@ -243,7 +243,7 @@ class EmbeddedDiariser:
         whose = similar.argmax(axis=1)
         ranked = np.sort(similar, axis=1)
         sure = ranked[:, -1] - ranked[:, -2]
-        agree = np.all([nearest(half, voices) == whose for half in halves], axis=0)
+        agree = np.all([nearest_voice(half, voices) == whose for half in halves], axis=0)
         chosen = []
         for voice in range(len(voices)):
             own = np.flatnonzero(whose == voice)

@@ -8,7 +8,7 @@ from dailytalk_contiguous.apps.mono.diarisation import (
     all_voices,
     fit_states,
     likeliest_states,
-    nearest,
+    nearest_voice,
     scores_of,
     second_voice,
     turns_of,
@@ -73,7 +73,7 @@ def test_a_third_voice_is_one_that_speaks_in_a_stretch_of_its_own(third: int) ->
     assert labels is not None
     voices = all_voices(talk, labels)
     assert len(voices) == 2 + (third > 0)
-    sizes = np.bincount(nearest(talk.short, voices)).tolist()
+    sizes = np.bincount(nearest_voice(talk.short, voices)).tolist()
     assert sizes == sorted((300, 200, third), reverse=True)[: len(voices)]
 
 
