@@ -52,8 +52,7 @@ FFT, FRAME_HOP, N_MELS, LEVEL = 400, 160, 40, 0.05
 #: frames of one by which a moment is judged, and between two of each.
 LONG_FRAMES, VOICE_FRAMES, STATE_FRAMES, VOICE_STEP, STATE_STEP = 160, 80, 40, 20, 5
 
-#: Speech is what Silero gives this probability: in a sum the softer of two people begins and ends below the usual
-#: 0.5.
+#: Speech is what Silero gives this probability: in a sum the softer of two people begins and ends below its 0.5.
 SPEECH = 0.35
 
 #: Windows that are kept to learn from: of longer recordings every second, fourth … one is.
@@ -237,7 +236,10 @@ class EmbeddedDiariser:
         return heard, np.stack(mels) if mels else np.zeros((0, VOICE_FRAMES, N_MELS), np.float32)
 
     def _of_one_voice(self, windows: MelFrames, voices: MelFrames) -> list[MelFrames]:
-        """The windows of each voice both halves of which are that voice's, too, without the least sure of them."""
+        """The windows of each voice both halves of which are that voice's, too, without the least sure of them.
+
+        Of a voice that has none among those that were kept, the one most like it.
+        """
         halves = [embed_voices(half, self._device) for half in np.split(windows, [STATE_FRAMES], axis=1)]
         similar = embed_voices(windows, self._device) @ voices.T
         whose = similar.argmax(axis=1)
@@ -247,7 +249,9 @@ class EmbeddedDiariser:
         chosen = []
         for voice in range(len(voices)):
             own = np.flatnonzero(whose == voice)
-            best = own[agree[own] & (sure[own] >= np.quantile(sure[own], UNSURE))] if len(own) else own
+            if not len(own):
+                own = np.array([similar[:, voice].argmax()])
+            best = own[agree[own] & (sure[own] >= np.quantile(sure[own], UNSURE))]
             chosen.append(windows[best if len(best) else own])
         return chosen
 
