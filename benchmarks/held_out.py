@@ -7,8 +7,8 @@ activity and encoder, windows of 1 s, two clusters.
 
 Printed for each condition, of conversations of `LEAST` seconds and more:
 
-kept: not rejected. The figures beside it are of these; below them are those of the rejected ones, told that there
-    are two, and of shorter conversations.
+kept: not rejected. The figures beside it are of all: of a rejected one those when told that there are two. Below
+    are those of shorter conversations.
 wrong: of the time in which one speaks, where the own side has no turn (on the other side, or missed); 60: the same
     of the sixty lines; extra: where the other side has one, too.
 prec., recall: of the time in which both speak. short: turns of at most 1 s outside the other's speech that are on
@@ -35,7 +35,9 @@ from reader_talks import (
     Reader,
     active,
     conversation,
+    each_in_a_room,
     folds_of,
+    in_pink_noise,
     interrupted,
     monologue,
     pairs_of,
@@ -47,7 +49,6 @@ from scipy.cluster.vq import kmeans2
 from scipy.optimize import minimize
 
 from dailytalk_contiguous import Diarise
-from dailytalk_contiguous.apps.clips.copies import coloured_noise, in_room, room_response, with_noise
 from dailytalk_contiguous.apps.mono import speaker_turns
 from dailytalk_contiguous.apps.mono.diarisation import CURVE, SECOND_VOICE, SecondVoice
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, to_pcm
@@ -63,7 +64,8 @@ FRAMES, LEAST = 100, 20.0
 #: The share of monologues that is to be named; seconds of one that is judged, and of a third voice.
 NAMED, LEAST_ALONE, THIRD = 0.95, 10.0, (3.0, 8.0)
 
-#: The share of the monologues that the weights are fitted to which is to be named: of others it will be less.
+#: The share of the monologues that the weights are fitted to which is to be named: of others it is less. It was
+#: chosen among 0.95 to 0.99 with the judged monologues in view, so that their figure is a little too good.
 NAMED_IN_FIT = 0.98
 
 #: Goals, of conversations of `LEAST` seconds.
@@ -73,11 +75,9 @@ BETTER, SHORT, INSIDE = 0.002, 0.95, 0.65
 #: How much faster than real time two hours are to be, and MB that they may take.
 FASTER, MOST_MB = 20, 1536
 
-
 #: Figures of `measured`, and the columns that are printed.
 FIGURES = ("wrong", "60", "extra", "precision", "recall", "short", "inside")
 TITLES = ("kept", "wrong", "60", "extra", "prec.", "recall", "short", "bc in", "one", "third")
-
 
 #: Conditions in which a third voice is heard.
 WITH_THIRD = ("clean", "telephone", "noise 20 dB")
@@ -123,25 +123,12 @@ def by_telephone(voices: Samples) -> Samples:
     return np.asarray(soxr.resample(decoded.sum(axis=1), 8000, ANALYSIS_RATE), np.float32)
 
 
-def in_noise(voices: Samples, decibels: float) -> Samples:
-    mono = voices.sum(axis=1)
-    noise = coloured_noise(len(mono), ANALYSIS_RATE, "pink", np.random.default_rng(4))
-    return with_noise(mono, ANALYSIS_RATE, noise, decibels)
-
-
-def in_a_room(voices: Samples) -> Samples:
-    """Each voice from a place of its own."""
-    chance = np.random.default_rng(3)
-    wet = [in_room(voice, ANALYSIS_RATE, room_response(ANALYSIS_RATE, 0.4, chance)) for voice in voices.T]
-    return np.asarray(np.sum(wet, axis=0), np.float32)
-
-
 CONDITIONS: dict[str, Callable[[Samples], Samples]] = {
     "clean": lambda voices: voices.sum(axis=1),
     "telephone": by_telephone,
-    "noise 20 dB": lambda voices: in_noise(voices, 20.0),
-    "noise 10 dB": lambda voices: in_noise(voices, 10.0),
-    "room": in_a_room,
+    "noise 20 dB": lambda voices: in_pink_noise(voices.sum(axis=1), ANALYSIS_RATE, 20.0),
+    "noise 10 dB": lambda voices: in_pink_noise(voices.sum(axis=1), ANALYSIS_RATE, 10.0),
+    "room": lambda voices: each_in_a_room(voices, ANALYSIS_RATE).sum(axis=1),
 }
 
 
@@ -330,10 +317,8 @@ def judge(pairs: Sequence[tuple[Item, Found]]) -> bool:
         alone = [rejected(*pair) for pair in here if pair[0].kind == "one"]
         third = [is_named(*pair) for pair in here if pair[0].kind == "third"]
         here_kept = [not rejected(*pair) for pair in long]
-        together[condition] = summed([pair for pair, is_kept in zip(long, here_kept, strict=True) if is_kept])
+        together[condition] = summed(long)
         print_row(condition, here_kept, together[condition], of(alone), of(third) if third else "")
-        refused = [pair for pair, is_kept in zip(long, here_kept, strict=True) if not is_kept]
-        print_row("  rejected, told 2", [], summed(refused))
         short = [pair for pair in two if pair[0].seconds < LEAST]
         print_row(f"  under {LEAST:.0f} s", [not rejected(*pair) for pair in short], summed(short))
         kept += here_kept
@@ -401,7 +386,7 @@ def summed(pairs: Sequence[tuple[Item, Found]]) -> dict[str, Ratio]:
 
 
 def print_row(title: str, kept: Sequence[bool], figures: dict[str, Ratio], *rest: str) -> None:
-    cells = [of(kept) if kept else "", *(share(figures.get(key, Ratio())) for key in FIGURES), *rest]
+    cells = [of(kept), *(share(figures.get(key, Ratio())) for key in FIGURES), *rest]
     print(f"{title:<24}" + "".join(f"{cell:>11}" for cell in cells), flush=True)
 
 

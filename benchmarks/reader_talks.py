@@ -15,6 +15,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from dailytalk_contiguous.apps.clips.copies import coloured_noise, in_room, room_response, with_noise
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
 from dailytalk_contiguous.core.prosody import measure_prosody
 from dailytalk_contiguous.core.schema import CHANNELS
@@ -28,6 +29,9 @@ LEVEL, DIFFERENCE = 0.05, 8.0
 #: Seconds of a long reading, of one that is enough for a conversation, and pairs of one sex, and of two, in a
 #: group.
 LONG, ABLE, PAIRS = 40.0, 8.0, 3
+
+#: Seconds in which a room falls silent by 60 dB.
+ECHO = 0.4
 
 #: Hz of the mean pitch that is between those of men and of women.
 BETWEEN_SEXES = 165.0
@@ -212,6 +216,18 @@ def interrupted(
         for span in speech
     ]
     return longer, moved, (at, at + lasts)
+
+
+def in_pink_noise(mono: Samples, rate: int, decibels: float) -> Samples:
+    """A sound with pink noise so far below its speech."""
+    noise = coloured_noise(len(mono), rate, "pink", np.random.default_rng(4))
+    return with_noise(mono, rate, noise, decibels)
+
+
+def each_in_a_room(voices: Samples, rate: int) -> Samples:
+    """Voices (n, voices), each from a place of its own, in a room of its own."""
+    chance = np.random.default_rng(3)
+    return np.stack([in_room(voice, rate, room_response(rate, ECHO, chance)) for voice in voices.T], axis=1)
 
 
 def active(spans: Iterable[Timed], count: int, rate: float) -> NDArray[np.bool_]:

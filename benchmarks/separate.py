@@ -44,12 +44,11 @@ import soundfile
 import soxr
 from measuring import EXAMPLES, ROOT, dailytalk, judged, references
 from numpy.typing import NDArray
-from reader_talks import active
+from reader_talks import active, each_in_a_room, in_pink_noise
 from scipy import signal
 from scipy.stats import wasserstein_distance
 
 from dailytalk_contiguous import Folder, Segment
-from dailytalk_contiguous.apps.clips.copies import coloured_noise, in_room, room_response, with_noise
 from dailytalk_contiguous.apps.mono import separators
 from dailytalk_contiguous.cli.main import run_command
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Pcm, Samples, blocks, to_pcm
@@ -61,8 +60,8 @@ from dailytalk_contiguous.store.work_folder import REJECTS
 #: Frames in a second by which turns are compared, seconds of a window of `swaps`, and of a frame of `leak`.
 FRAMES, WINDOW, LEAK_FRAME = 100, 60.0, 0.05
 
-#: dB between the speakers and over the noise; seconds in which a room falls silent by 60 dB; Hz of a telephone.
-DIFFERENCE, NOISE, ECHO, TELEPHONE = 12.0, 10.0, 0.4, (300, 3400)
+#: dB between the speakers and over the noise; Hz of a telephone.
+DIFFERENCE, NOISE, TELEPHONE = 12.0, 10.0, (300, 3400)
 
 #: Titles of the figures, and how they are written.
 COLUMNS = {
@@ -175,18 +174,9 @@ def softer(talk: Talk) -> Talk:
     return talk._replace(voices=talk.voices * np.array([1, gain], np.float32))
 
 
-def in_a_room(talk: Talk) -> Talk:
-    """Each voice from a place of its own, in a room of its own."""
-    chance = np.random.default_rng(3)
-    voices = [in_room(voice, talk.rate, room_response(talk.rate, ECHO, chance)) for voice in talk.voices.T]
-    return talk._replace(voices=np.stack(voices, axis=1))
-
-
 def in_noise(talk: Talk) -> Talk:
-    """Pink noise so far below the speech."""
     mono = talk.voices.sum(axis=1)
-    noise = coloured_noise(len(mono), talk.rate, "pink", np.random.default_rng(4))
-    return talk._replace(noise=with_noise(mono, talk.rate, noise, NOISE) - mono)
+    return talk._replace(noise=in_pink_noise(mono, talk.rate, NOISE) - mono)
 
 
 def by_telephone(talk: Talk) -> Talk:
@@ -202,7 +192,7 @@ def at_rate(talk: Talk, rate: int) -> Talk:
 DEGRADED: dict[str, Callable[[Talk], Talk]] = {
     "clean": lambda talk: talk,
     "12 dB": softer,
-    "room": in_a_room,
+    "room": lambda talk: talk._replace(voices=each_in_a_room(talk.voices, talk.rate)),
     "noise": in_noise,
     "telephone": by_telephone,
     "MP3": lambda talk: at_rate(talk, 16000),

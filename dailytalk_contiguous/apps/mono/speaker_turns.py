@@ -184,7 +184,7 @@ class EmbeddedDiariser:
         spoken, is_speech = _speech(blocks)
         if not spoken:
             return []
-        windows, mels = self._listen(blocks, is_speech)
+        windows, is_kept, mels = self._listen(blocks, is_speech)
         labels = two_voices(windows)
         if labels is None:
             seconds = is_speech.sum() / FRAME_RATE
@@ -195,7 +195,7 @@ class EmbeddedDiariser:
             voices = all_voices(windows, labels)
         else:
             voices = centres_of(windows.short, labels)
-        examples, states = _examples(self._of_one_voice(mels, voices))
+        examples, states = _examples(self._of_one_voice(mels, windows.short[is_kept], voices))
         embeddings = embed_voices(examples, self._device)
         weights = fit_states(embeddings, states, len(voices) + 1)
         scores = self._scores(blocks, weights, is_speech)
@@ -204,10 +204,12 @@ class EmbeddedDiariser:
         speaks = is_speech[np.minimum(np.arange(len(scores)) * STATE_STEP, len(is_speech) - 1)] > 0
         return turns_of(likeliest_states(scores, speaks, hop), scores, hop, spoken)
 
-    def _listen(self, blocks: Iterable[Samples], is_speech: MelFrames) -> tuple[VoiceWindows, MelFrames]:
-        """The windows of speech, and mel power (n, VOICE_FRAMES, 40) of up to `KEPT` of the short ones.
+    def _listen(
+        self, blocks: Iterable[Samples], is_speech: MelFrames
+    ) -> tuple[VoiceWindows, NDArray[np.bool_], MelFrames]:
+        """The windows of speech, which of them are kept, and the mel power (n, VOICE_FRAMES, 40) of these.
 
-        Those that are kept are spread over all of the recording.
+        At most `KEPT` are kept, spread over all of the recording.
         """
         share, long_share = (
             np.convolve(is_speech, np.full(n, 1 / n, np.float32), "same") for n in (VOICE_FRAMES, LONG_FRAMES)
@@ -231,17 +233,18 @@ class EmbeddedDiariser:
             while len(kept) > KEPT:
                 step *= 2
                 kept = [(frame, middle) for frame, middle in kept if frame % step == 0]
-        heard = VoiceWindows(np.concatenate(frames) / FRAME_RATE, np.concatenate(shorts), np.concatenate(longs))
-        mels = [middle for _, middle in kept]
-        return heard, np.stack(mels) if mels else np.zeros((0, VOICE_FRAMES, N_MELS), np.float32)
+        at = np.concatenate(frames)
+        heard = VoiceWindows(at / FRAME_RATE, np.concatenate(shorts), np.concatenate(longs))
+        mels = np.reshape(np.array([middle for _, middle in kept], np.float32), (-1, VOICE_FRAMES, N_MELS))
+        return heard, at % step == 0, mels
 
-    def _of_one_voice(self, windows: MelFrames, voices: MelFrames) -> list[MelFrames]:
+    def _of_one_voice(self, windows: MelFrames, embeddings: MelFrames, voices: MelFrames) -> list[MelFrames]:
         """The windows of each voice both halves of which are that voice's, too, without the least sure of them.
 
         Of a voice that has none among those that were kept, the one most like it.
         """
         halves = [embed_voices(half, self._device) for half in np.split(windows, [STATE_FRAMES], axis=1)]
-        similar = embed_voices(windows, self._device) @ voices.T
+        similar = embeddings @ voices.T
         whose = similar.argmax(axis=1)
         ranked = np.sort(similar, axis=1)
         sure = ranked[:, -1] - ranked[:, -2]

@@ -151,8 +151,7 @@ def test_readers_of_one_group_meet_nobody_of_another_and_no_phrase_is_said_twice
         names = {reader.name for reader in fold}
         assert all({one.name, two.name} <= names and one != two for one, two in pairs_of(fold, chance))
     voices, _ = conversation(readers[:2], chance)
-    for side in (0, 1):
-        said = voices[:, side]
-        power = float(np.sum(said**2))
-        assert power <= 10 ** (4 / 10) * sum(float(np.sum(phrase**2)) for phrase in readers[side].phrases)
-    assert voices.any(axis=0).all()
+    heard = np.count_nonzero(voices, axis=0)
+    read = [sum(map(len, reader.phrases)) for reader in readers[:2]]
+    assert (heard <= read).all()
+    assert max(heard / read) > 0.98  # one of them has read everything, once
