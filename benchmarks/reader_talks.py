@@ -28,7 +28,7 @@ LEVEL, DIFFERENCE = 0.05, 8.0
 
 #: Seconds of a long reading, of one that is enough for a conversation, and pairs of one sex, and of two, in a
 #: group.
-LONG, ABLE, PAIRS = 40.0, 8.0, 3
+LONG, ABLE, PAIRS = 40.0, 8.0, 4
 
 #: Seconds in which a room falls silent by 60 dB.
 ECHO = 0.4
