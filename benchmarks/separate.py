@@ -23,7 +23,7 @@ First come conversations of readers who were not used to set what judges them, m
 in tables of their own (benchmarks/held_out.py), if there is a folder of them.
 
     python benchmarks/separate.py [--calls FOLDER] [--only clean telephone] [--detail] [--perfect]
-        [--readers FOLDER]   # twenty minutes, ten of which are the readers'
+        [--readers FOLDER]   # half an hour, of which the readers take twenty minutes
 """
 
 import argparse

@@ -29,7 +29,7 @@ _FAR, _FAINT = 0.9, 0.01
 #: What the second voice of a conversation is known by: weights of the likeness of both voices, of the logarithms
 #: of how often the second one begins to speak and of its seconds, and what is added. `benchmarks/separate.py` fits
 #: them to readers in all conditions (logistic regression), and judges each reader by weights fitted to others.
-SECOND_VOICE = (-73.2, 1.7, 8.3, 54.8)
+SECOND_VOICE = (-48.4, 1.3, 5.1, 35.8)
 
 #: More of these say nothing: a second voice that comes back is there.
 MOST_RETURNS, MOST_SECONDS = 2, 4.0
@@ -49,7 +49,7 @@ FALSE_OVERLAP = 0.01
 SECOND, CHANGE, ENTER, IN_SILENCE = 80.0, 8.0, 3.0, 0.3
 
 #: The logistic curve from margins to the probability of a turn, fitted to turns of readers as `SECOND_VOICE` is.
-CURVE = (-0.4, 15.2)
+CURVE = (-0.3, 16.6)
 
 #: Seconds of silence between padded spans of speech that a speaker's turn may have, and its least length: those of
 #: `stages.segment.Segment`, whose 0.35 s are without the padding of 0.03 on both sides.
