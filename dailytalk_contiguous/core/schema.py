@@ -176,6 +176,13 @@ NOBODY = "none"
 #: `timeline.mode` of such a conversation: its times are those of the recording.
 AS_RECORDED = "recorded"
 
+#: `timeline.mode` of a conversation that got another timing (`dailytalk retime`), and of one in which both voices
+#: are as they were recorded.
+RETIMED, RETIMED_RECORDING = "retimed", "retimed-recording"
+
+#: The column in which such a conversation says of which one (`parent`) it is a variant.
+RETIMING = "retiming"
+
 
 def result_sides(revoice: str) -> dict[str, str]:
     """On which side of the result each channel of the recording is.
@@ -189,6 +196,11 @@ def result_sides(revoice: str) -> dict[str, str]:
 def is_recorded(row: Mapping[str, Any]) -> bool:
     """Return whether both voices of a finished conversation, and all its times, are those of its recording."""
     return (row.get("timeline") or {}).get("mode") == AS_RECORDED
+
+
+def has_recorded_voices(row: Mapping[str, Any]) -> bool:
+    """Return whether both voices of a finished conversation are those of its recording, at whatever times."""
+    return (row.get("timeline") or {}).get("mode") in (AS_RECORDED, RETIMED_RECORDING)
 
 
 #: A word on the rebuilt timeline. `speaker`: `left` or `right`. `source`: `given`, `given-fitted`, `recogniser`,
@@ -421,12 +433,19 @@ def published_features(
     return {"conversations": conversations, "utterances": utterances}[config](sample_rate, labelled, fields)
 
 
+def parent_of(row: Mapping[str, Any]) -> str:
+    """The id of the conversation that a row is a variant of, or its own id."""
+    retiming = row.get(RETIMING)
+    parent = retiming.get("parent") if isinstance(retiming, Mapping) else None
+    return parent if isinstance(parent, str) and parent else row.get("conversation_id") or ""
+
+
 def kept_speakers(row: Mapping[str, Any]) -> tuple[str | None, ...]:
     """Names of the people whose own voices are in a row: on the right, of a clip on the left; None is not known.
 
     Of what is as it was recorded they are on both sides.
     """
-    sides = CHANNELS if is_recorded(row) else ("left" if row.get("labels") else "right",)
+    sides = CHANNELS if has_recorded_voices(row) else ("left" if row.get("labels") else "right",)
     return tuple(name_or_none((row.get("speakers") or {}).get(side)) for side in sides)
 
 

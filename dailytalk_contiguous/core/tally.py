@@ -27,9 +27,11 @@ from dailytalk_contiguous.core.schema import (
     CHANNELS,
     COLUMNS,
     TIMELINE_MEANS,
+    has_recorded_voices,
     is_recorded,
     kept_speakers,
     own_seconds,
+    parent_of,
 )
 from dailytalk_contiguous.core.sentences import length_class, sentence_type
 from dailytalk_contiguous.core.separated_turns import is_doubtful
@@ -506,7 +508,9 @@ class Tally:
         fields: what stages of people's own publish; of its columns `published` has the counts or the moments, by
             name, beside the columns themselves.
         finished: whether conversations are finished ones; if not, utterances have their times in the source.
-            recorded: how many of them are as they were recorded.
+            recorded: how many of them are as they were recorded. recorded_voices: in how many both voices are.
+        retimed: how many are variants of others (`dailytalk retime`), which are the `parents`. What was recorded
+            of these counts once.
         total: all of it. heard: audible utterances (dropped ones are not), with seconds of speech.
         by: of each label, a sum for each of its values. Conversations have `language`, and `split` where one is
             known. Audible utterances have `tag`, `style`, `sentence_type`, `length`, and `speaker` or,
@@ -542,6 +546,9 @@ class Tally:
 
     finished: bool = True
     recorded: int = 0
+    recorded_voices: int = 0
+    retimed: int = 0
+    parents: set[str] = field(default_factory=set)
     total: Sum = field(default_factory=Sum)
     heard: Sum = field(default_factory=Sum)
     by: dict[str, dict[str, Sum]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(Sum)))
@@ -618,6 +625,7 @@ class Tally:
         self.durations.add(seconds)
         self._count_word_sources(words)
         self.recorded += is_recorded(row)
+        self.recorded_voices += has_recorded_voices(row)
         for speaker in kept_speakers(row):
             if speaker and split:
                 self.splits_of[speaker].add(split)
@@ -696,6 +704,11 @@ class Tally:
     def rebuilt(self) -> bool:
         """Return whether anything was rebuilt: False where all conversations are as they were recorded."""
         return self.finished and not 0 < self.recorded == self.total.conversations
+
+    @property
+    def revoiced(self) -> bool:
+        """Return whether any voice was synthesised: False where all are as recorded, at whatever times."""
+        return self.rebuilt and not 0 < self.recorded_voices == self.total.conversations
 
     @property
     def timelines(self) -> tuple[TurnTaking, TurnTaking]:
@@ -883,8 +896,12 @@ class Tally:
         if row.get("separated_by") is not None:
             taken = self.separated
             taken.add(row["utterances"] or ())
-        if "source" in conversations:
+        is_variant = (parent := parent_of(row)) != (row.get("conversation_id") or "")
+        self.retimed += is_variant
+        if "source" in conversations and not (is_variant and parent in self.parents):
             taken.before.add(conversations["source"])
+        if is_variant:
+            self.parents.add(parent)
         if self.finished:
             taken.after.add(conversations["rebuilt"])
         timeline = row["timeline"] or {}

@@ -276,17 +276,30 @@ _CHANNELS_AS_RECORDED = (
     "each speaker on a channel, as recorded",
 )
 
+_CHANNELS_RETIMED = (
+    "Both voices are as they were recorded, **left** and **right**: nothing in them was changed, only when they "
+    "speak.",
+    "each speaker on a channel, at other times than recorded",
+)
+
 
 def channels(tally: Tally) -> dict[str, str]:
-    sentence, words = _CHANNELS if tally.rebuilt else _CHANNELS_AS_RECORDED
+    sentence, words = (
+        _CHANNELS if tally.revoiced else _CHANNELS_RETIMED if tally.retimed else _CHANNELS_AS_RECORDED
+    )
     n, separated = tally.total.conversations, tally.separated.conversations
     whole = counted(n, "conversation")
-    if tally.rebuilt and tally.recorded:
+    if tally.revoiced and tally.recorded:
         sentence = f"In {n - tally.recorded:,} of {whole} {sentence.replace('**Left**', '**left**')} "
         sentence += "In the others both voices are as they were recorded (`timeline.mode` is `recorded`)."
     if separated:
         sentence += f" {separated:,} of {whole} came with one channel, which a model separated into two "
         sentence += "(`separated_by`)."
+    if retimed := conversation_sections.retimed_text(tally):
+        sentence += (
+            f" **{retimed.partition(':')[0]}**{retimed.removeprefix('Retimed')}: answers come when those of "
+        )
+        sentence += "others did, and nobody knows whether a model that learns from it answers sooner."
     return {"channels": sentence, "channels_in_words": words}
 
 
@@ -300,8 +313,8 @@ def splits(tally: Tally, disjoint: str) -> str:
     shared = sorted(name for name, splits_of_name in tally.splits_of.items() if len(splits_of_name) > 1)
     unnamed = UNKNOWN in tally.by["speaker"]
     if disjoint == "speakers" and not shared and not unnamed:
-        who = "recorded (right) speaker" if tally.rebuilt else "speaker"
-        return f"No {who} is heard in two splits.{_VOICES_APART if tally.rebuilt else ''}"
+        who = "recorded (right) speaker" if tally.revoiced else "speaker"
+        return f"No {who} is heard in two splits.{_VOICES_APART if tally.revoiced else ''}"
     whole = "recording has a part" if disjoint == "recordings" else "conversation is"
     what = f"No {whole} in two splits"
     if shared:
@@ -311,7 +324,7 @@ def splits(tally: Tally, disjoint: str) -> str:
         why = "it is not known of every conversation who was recorded, so the same person may be in two splits"
     return (
         f"{what}. **Speakers are not held apart**: {why}. Figures on these splits say nothing about new speakers."
-        f"{_VOICES_APART if tally.rebuilt else ''}"
+        f"{_VOICES_APART if tally.revoiced else ''}"
     )
 
 
@@ -339,12 +352,12 @@ def limits(tally: Tally) -> str:
     languages = [f"`{escaped(name)}` {sums[name].conversations:,}" for name in _languages(tally)]
     languages += [f"not known {sums[UNKNOWN].conversations:,}"] if UNKNOWN in sums else []
     points = [
-        *([_SYNTHESISED] if tally.rebuilt else []),
+        *([_SYNTHESISED] if tally.revoiced else []),
         "Style tags come from rules over measures of the *source* performance. No person chose or checked them"
-        f"{_TAGS_OF_VOICE if tally.rebuilt else '.'}",
+        f"{_TAGS_OF_VOICE if tally.revoiced else '.'}",
         *_about_sides(tally, names),
         *_about_words(tally, names.get("recogniser", set())),
-        *([_OF_SOURCE] if tally.rebuilt else []),
+        *([_OF_SOURCE] if tally.revoiced else []),
         *([_ESTIMATE] if "acoustic-estimate" in names.get("affect", ()) else []),
         *_about_emotion(tally),
         f"Languages by conversations: {', '.join(languages)}. Speech in others is missing, and so are the manners "
@@ -429,7 +442,7 @@ def _about_words(tally: Tally, recognisers: set[str]) -> list[str]:
         used = ", ".join(escaped(model_name(name)) for name in sorted(recognisers - {"given"}))
         points.append(
             f"Words were recognised by a machine ({used}) unless a transcript came with the recording; they hold "
-            f"errors{', and the left voice says these errors aloud' if tally.rebuilt else ''}."
+            f"errors{', and the left voice says these errors aloud' if tally.revoiced else ''}."
         )
     if "pocketsphinx" in recognisers:
         points.append("**pocketsphinx** hears clear readers of English well and everybody else badly: a preview.")

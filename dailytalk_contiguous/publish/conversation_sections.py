@@ -67,7 +67,7 @@ def conversation_sections(
     yield sections.Section("style", "Style", style)
     if classified := emotion_parts(CorpusFigures(tally, unit="utterance")):
         yield sections.Section("emotion", "Emotion, as a classifier hears it", classified)
-    if tally.rebuilt:
+    if tally.revoiced:
         synthesis = [lengths_plot(tally), synthesis_table(tally, run), *words, *delivery_parts(tally), *players]
         yield sections.Section("synthesis", "Synthesis", synthesis)
     elif tally.finished:
@@ -110,7 +110,7 @@ def conversation_facts(tally: Tally, run: Mapping[str, Any]) -> sections.KeyFigu
         *([("spent on speech", render.money(tally.cost), rebuilt["saved"])] if tally.cost or saved else []),
         ("rejected", sections._rejected_count(tally), "utterances, conversations or recordings"),
     ]
-    return sections.KeyFigures(figures if tally.rebuilt else [*figures[:5], figures[-1]])
+    return sections.KeyFigures(figures if tally.revoiced else [*figures[:5], figures[-1]])
 
 
 #: Values of settings that are not shown.
@@ -220,7 +220,7 @@ def voice_tables(tally: Tally) -> list[sections.Table]:
         ]
         head = (name, "conversations", "utterances", "speech")
         tables.append(sections.Table(title, head, rows, nothing="none can be heard"))
-    return tables if tally.rebuilt else tables[:1]
+    return tables if tally.revoiced else tables[:1]
 
 
 def voice_parts(tally: Tally) -> list[sections.SectionPart]:
@@ -244,7 +244,20 @@ def turn_parts(tally: Tally) -> list[sections.SectionPart]:
         "before the other ends; an interruption starts well before, and the other stops."
     )
     parts: list[sections.SectionPart] = [offsets_plot(tally), table := turns_table(tally)]
-    return [sections.Text(explained), *separated_parts(tally), *parts] if table else parts
+    notes = [
+        *separated_parts(tally),
+        *([sections.Text(f"{retimed}.")] if (retimed := retimed_text(tally)) else []),
+    ]
+    return [sections.Text(explained), *notes, *parts] if table else parts
+
+
+def retimed_text(tally: Tally) -> str:
+    """Return how many conversations have another timing than their recording, in words; empty for none."""
+    n, of = tally.retimed, tally.total.conversations
+    if not n:
+        return ""
+    of_all = f"{counted(n, 'conversation')} of {of:,} {'is a variant' if n == 1 else 'are variants'}"
+    return f"Retimed: {of_all} of {len(tally.parents):,} with other gaps, overlaps and pauses (`retiming`)"
 
 
 def separated_parts(tally: Tally) -> list[sections.SectionPart]:
@@ -483,7 +496,7 @@ def tags_plot(tally: Tally) -> BarPlot:
         title=f"Speech by style tag ({counted(tally.heard.utterances, 'utterance')})",
         head=("tag", "utterances", "share"),
         rows=rows,
-        series=[Series("left", "left, resynthesised" if tally.rebuilt else "left"), Series("right", "right")],
+        series=[Series("left", "left, resynthesised" if tally.revoiced else "left"), Series("right", "right")],
         axis=f"{unit} of speech",
         nothing="no tags",
         name="tags",
@@ -514,17 +527,17 @@ def tag_measures_table(tally: Tally) -> sections.Table:
             max((measures[f"{edge}{name}"].n for name in TAG_UNITS if f"{edge}{name}" in measures), default=0)
             for edge in ("", NEW_VOICE)
         )
-        cells: list[render.TableCell] = [tag, n, *([n_new] if tally.rebuilt else [])]
+        cells: list[render.TableCell] = [tag, n, *([n_new] if tally.revoiced else [])]
         for name, (_, _, written) in TAG_UNITS.items():
-            for edge in ("", NEW_VOICE)[: 1 + tally.rebuilt]:
+            for edge in ("", NEW_VOICE)[: 1 + tally.revoiced]:
                 moments = measures.get(f"{edge}{name}")
                 cells.append(written(moments.mean) if moments and moments.n else "–")
         rows.append(cells)
-    kinds = ("source", "synthesis")[: 1 + tally.rebuilt]
+    kinds = ("source", "synthesis")[: 1 + tally.revoiced]
     head = ("tag", *(f"utterances, {kind}" for kind in kinds))
     head += tuple(f"{title}, {kind}" for title, *_ in TAG_UNITS.values() for kind in kinds)
     note = "Means relative to the speaker of the conversation: louder, higher, faster than usual is above 0 (×1)."
-    if tally.rebuilt:
+    if tally.revoiced:
         follows = [
             f"{title} r = {value:.2f}".replace("-", "−")
             for name, (title, *_) in TAG_UNITS.items()

@@ -16,7 +16,7 @@ import numpy as np
 
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, Pcm
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
-from dailytalk_contiguous.core.schema import CHANNELS, Row
+from dailytalk_contiguous.core.schema import CHANNELS, Row, parent_of
 from dailytalk_contiguous.core.settings import SEED, check_values, setting, settings_in
 from dailytalk_contiguous.core.tags import tags_among
 from dailytalk_contiguous.core.tally import Tally
@@ -257,6 +257,7 @@ def write_export(
     run = Export(format, target, chosen, rate, ProsodicClusterSequences(tokens) if tokens else None)
     entries: dict[str, list[FileEntry]] = {}
     voices: list[tuple[str, tuple[str, ...], float]] = []
+    parents: dict[str, str] = {}
     rejects: list[Reject] = []
     made = Tally()
     for row in rows:
@@ -274,6 +275,7 @@ def write_export(
         made.add_made(row)
         if written:
             voices.append((name, item.apart, sum(entry.seconds for entry in written)))
+            parents[name] = parent_of(row)
     if not voices:
         why = [*(f"{reject.id}: {reject.reason}" for reject in rejects), *run.left_out]
         reason = f" ({why[0]})" if why else ""
@@ -285,7 +287,7 @@ def write_export(
     elif sides is not None:
         run.side, disjoint = as_given(voices, sides)
     else:
-        run.side, disjoint = split_two(voices, chosen.eval_share or EVAL_SHARE, chosen.seed)
+        run.side, disjoint = split_two(voices, chosen.eval_share or EVAL_SHARE, chosen.seed, parents)
     lists: dict[str, list[FileEntry]] = {side: [] for side in format.sides}
     for name, _, _ in voices:
         lists[run.side[name]] += entries[name]

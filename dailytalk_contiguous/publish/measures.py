@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 from dailytalk_contiguous.core.documents import has_length, is_number
 from dailytalk_contiguous.core.hallucination import EXTRA_WORDS
-from dailytalk_contiguous.core.schema import AS_RECORDED, CHANNELS
+from dailytalk_contiguous.core.schema import AS_RECORDED, CHANNELS, parent_of
 from dailytalk_contiguous.core.separated_turns import is_doubtful
 from dailytalk_contiguous.core.turns import Timed, fitness, overlap_seconds
 from dailytalk_contiguous.core.utterance import GIVEN, sounding_span
@@ -220,7 +220,7 @@ def portable_measures(row: Mapping[str, Any]) -> dict[str, Any]:
 
     `measures`: those that do not follow from its turns; `unsure`: `unsure_utterances`; `recorded_overlap`: that of
     `recorded_overlap`; `talk`: `is_talk`, if true; `separated`: `separated_speech`, and `separated_by` the models,
-    where it came with one channel.
+    where it came with one channel; `parent`: the conversation that it is a variant of.
     """
     measured = measure_conversation(row, rebuilt=True).items()
     measures = {name: round(value, 6) for name, value in measured if value is not None and name not in _OF_TURNS}
@@ -229,6 +229,8 @@ def portable_measures(row: Mapping[str, Any]) -> dict[str, Any]:
     known |= {"talk": True} if is_talk(row) else {}
     if separated := separated_speech(row):
         known |= {"separated": separated._asdict(), "separated_by": row["separated_by"]}
+    if (parent := parent_of(row)) != row["conversation_id"]:
+        known["parent"] = parent
     return {"measures": measures, "unsure": unsure_utterances(row)} | known
 
 

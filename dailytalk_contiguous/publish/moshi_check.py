@@ -385,7 +385,8 @@ def _conversations(folder: Path, plan: TrainerPlan, judge: "Judge", taken: TurnT
         unsure, overlap = conversation.get("unsure") or {}, conversation.get("recorded_overlap")
         known = conversation.get("separated")
         separated = SeparatedSpeech(*map(known.__getitem__, SeparatedSpeech._fields)) if known else None
-        judge.add_measured(name, values, unsure, named, talk, overlap, separated)
+        parent = conversation.get("parent")
+        judge.add_measured(name, values, unsure, named, talk, overlap, separated, parent)
     judge.voices.update(_hours(about, "voices"))
     judge.languages.update(_hours(about, "language"))
 

@@ -35,7 +35,15 @@ from dailytalk_contiguous.core.audio import Pcm, from_uri, probe
 from dailytalk_contiguous.core.documents import expect, parse_json, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.interaction import AFTER, CONTEXT
-from dailytalk_contiguous.core.schema import CHANNELS, CONFIGS, SPLITS, Row, kept_speakers, published_features
+from dailytalk_contiguous.core.schema import (
+    CHANNELS,
+    CONFIGS,
+    SPLITS,
+    Row,
+    kept_speakers,
+    parent_of,
+    published_features,
+)
 from dailytalk_contiguous.core.utterance import FIELDS
 from dailytalk_contiguous.core.wording import portable
 from dailytalk_contiguous.publish import items as publish_items
@@ -67,7 +75,7 @@ class Finished(NamedTuple):
     """A finished conversation, and where its row is.
 
     Attributes:
-        id, recording_id: of the conversation.
+        id, recording_id: of the conversation. parent: of which it is a variant, or its own id.
         kept_speakers: names of those whose own voices are in it; None is not known.
         seconds: of audio. heard: number of audible utterances. heard_seconds: their total length.
         chain: digest after each stage of the spoken half, from its shard; empty where the shard has none.
@@ -80,6 +88,7 @@ class Finished(NamedTuple):
 
     id: str
     recording_id: str
+    parent: str
     kept_speakers: Speakers
     seconds: float
     heard: int
@@ -161,6 +170,7 @@ def index_folder(folder: Path, per_kind: int = 0) -> Index:
             finished[name] = Finished(
                 name,
                 row["recording_id"],
+                parent_of(row),
                 kept_speakers(row),
                 row["duration"],
                 len(audible),
@@ -721,7 +731,14 @@ def pack_version(
             voices, {item.id: item.clip["split"] for item in index.conversations if item.clip}
         )
     else:
-        side, disjoint = split_three(voices, splits_before, valid_share, test_share, seed)
+        side, disjoint = split_three(
+            voices,
+            splits_before,
+            valid_share,
+            test_share,
+            seed,
+            {item.id: item.parent for item in index.conversations},
+        )
     if include_source and index.items.labelled:
         raise DailytalkError("clips have no recordings to publish beside them", "leave out --include-source")
     if per_kind and not any(finished.interactions for finished in index.conversations):

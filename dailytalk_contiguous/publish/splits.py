@@ -30,16 +30,21 @@ class Split(NamedTuple):
 
 
 def split_two(
-    conversations: Iterable[tuple[str, Speakers, float]], eval_share: float = 0.1, seed: int = 0
+    conversations: Iterable[tuple[str, Speakers, float]],
+    eval_share: float = 0.1,
+    seed: int = 0,
+    parents: Mapping[str, str] = {},
 ) -> Split:
     """Divide conversations (id, kept speakers, seconds) into `train` and `eval`.
 
     `eval_share` is the share of the seconds that evaluate. Each side gets at least one conversation where there
-    are two; another seed is another division. Raises DailytalkError for a share that is outside (0, 1).
+    are two; another seed is another division. `parents` names the conversation that one is a variant of: variants
+    are never divided. Raises DailytalkError for a share that is outside (0, 1).
     """
     if not 0 < eval_share < 1:
         raise DailytalkError(f"an eval share of {eval_share} is not between 0 and 1", "give one such as 0.1")
-    items = [SplitVoice(name, speakers, name, seconds) for name, speakers, seconds in conversations]
+    listed = [SplitVoice(name, speakers, name, seconds) for name, speakers, seconds in conversations]
+    items = _with_variants(listed, parents)
     alone = [f"conversation\0{item.id}" for item in items]
     of_speakers = [""] * len(items)
     for group in _linked(items):
@@ -55,7 +60,8 @@ def split_two(
             break
     else:
         side = _shortest(items, {}, ["eval"])
-    return Split(side, _disjoint(items, side))
+    side = _of_variants(listed, parents, side)
+    return Split(side, _disjoint(listed, side))
 
 
 def as_given(conversations: Iterable[tuple[str, Speakers, float]], side: Mapping[str, str]) -> Split:
@@ -103,16 +109,19 @@ def split_three(
     valid_share: float = 0.05,
     test_share: float = 0.05,
     seed: int = 0,
+    parents: Mapping[str, str] = {},
 ) -> Splits:
     """Divide conversations into `train`, `validation` and `test`, so that a version agrees with the one before.
 
     Groups that share a kept speaker or a recording stay together if that leaves conversations for each split; else
-    those of one recording do; else each conversation is alone. One conversation trains, of two one validates. The
-    split that a conversation had `before` stays, and its group follows it.
+    those of one recording do; else each conversation is alone, with its variants (`parents` names what one is a
+    variant of). One conversation trains, of two one validates. The split that one or a variant of it had `before`
+    stays, and its group follows it.
 
     Raises DailytalkError: a share is out of range, or `before` names another split.
     """
-    items = sorted(conversations, key=lambda item: item.id)
+    listed = sorted(conversations, key=lambda item: item.id)
+    items = _with_variants(listed, parents)
     if min(valid_share, test_share) <= 0 or valid_share + test_share >= 1:
         raise DailytalkError(
             f"shares of {valid_share} for validation and {test_share} for test leave nothing to one of the splits",
@@ -122,17 +131,20 @@ def split_three(
         raise DailytalkError(
             f"the version before has the split {odd[0]!r}", f"its splits must be {', '.join(SPLITS)}"
         )
+    before = {parents.get(name, name): split for name, split in before.items()}
     shares = (("validation", valid_share), ("test", test_share))[: max(0, len(items) - 1)]
     linked = ([items[index] for index in group] for group in _linked(items))
     components = {f"recording\0{min(item.recording_id for item in group)}": group for group in linked}
     for groups in (components, _by_key(items, [f"recording\0{item.recording_id}" for item in items])):
         side = _assigned(groups, before, shares, seed)
         if side is not None:
-            return Splits(side, _disjoint_in(items, side))
-    alone = _by_key(items, [f"conversation\0{item.id}" for item in items])
-    side = _assigned(alone, before, shares, seed)
-    side = side if side is not None else _shortest(items, before, [name for name, _ in shares])
-    return Splits(side, _disjoint_in(items, side))
+            break
+    else:
+        alone = _by_key(items, [f"conversation\0{item.id}" for item in items])
+        side = _assigned(alone, before, shares, seed)
+        side = side if side is not None else _shortest(items, before, [name for name, _ in shares])
+    side = _of_variants(listed, parents, side)
+    return Splits(side, _disjoint_in(listed, side))
 
 
 def as_decided(conversations: Iterable[SplitVoice], side: Mapping[str, str]) -> Splits:
@@ -152,6 +164,23 @@ def _disjoint_in(items: Iterable[SplitVoice], side: Mapping[str, str]) -> str:
         return "conversations"
     by_speaker = None not in speakers and all(len(splits) == 1 for splits in speakers.values())
     return "speakers" if by_speaker else "recordings"
+
+
+def _with_variants(items: Iterable[SplitVoice], parents: Mapping[str, str]) -> list[SplitVoice]:
+    """The conversations, each with all variants of it in one."""
+    whole: dict[str, SplitVoice] = {}
+    for item in items:
+        name = parents.get(item.id, item.id)
+        first = whole.setdefault(name, item._replace(id=name, seconds=0.0))
+        speakers = dict.fromkeys((*first.kept_speakers, *item.kept_speakers))
+        whole[name] = first._replace(kept_speakers=(*speakers,), seconds=first.seconds + item.seconds)
+    return [*whole.values()]
+
+
+def _of_variants(
+    items: Iterable[SplitVoice], parents: Mapping[str, str], side: Mapping[str, str]
+) -> dict[str, str]:
+    return {item.id: side[parents.get(item.id, item.id)] for item in items}
 
 
 def _assigned(

@@ -57,6 +57,7 @@ ABOUT_SHAPE = {
         "unsure?": {str: int},
         "recorded_overlap?": float,
         "talk?": bool,
+        "parent?": str,
         "separated?": {"utterances": int, "doubtful": int, "seconds": float, "mixed": float},
         "separated_by?": [{"role?": str, "name": str, "licence?": str, "url?": str}],
     }

@@ -25,7 +25,7 @@ from typing import Any, Literal, NamedTuple
 
 from dailytalk_contiguous.core.hallucination import MAX_WORDS_PER_SECOND, WIDE_BAND
 from dailytalk_contiguous.core.quality import NO_LIMIT
-from dailytalk_contiguous.core.schema import CHANNELS, Row, kept_speakers, voices
+from dailytalk_contiguous.core.schema import CHANNELS, Row, kept_speakers, parent_of, voices
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.tally import UNKNOWN, Tally, TurnTaking
 from dailytalk_contiguous.core.utterance import GIVEN, GIVEN_FITTED
@@ -420,6 +420,8 @@ class Judge:
         self._nameless = self._talks = 0
         self._recorded_overlaps = array("d")
         self._separated: list[measures.SeparatedSpeech] = []
+        self._retimed = 0
+        self._parents: set[str] = set()
         self._misheard: dict[str, _Beyond] = defaultdict(_Beyond)
         self._known: dict[str, array[float]] = {bound.measure: array("d") for bound in _BOUNDS if bound.median}
         self._beyond: dict[str, _Beyond] = {bound.kind: _Beyond() for bound in _BOUNDS}
@@ -440,7 +442,8 @@ class Judge:
             measured["least_talk"] = None  # its program was killed before the voice said anything
         unsure, overlap = measures.unsure_utterances(row), measures.recorded_overlap(row)
         separated = measures.separated_speech(row)
-        return self.add_measured(row["conversation_id"], measured, unsure, named, talk, overlap, separated)
+        parent = parent_of(row)
+        return self.add_measured(row["conversation_id"], measured, unsure, named, talk, overlap, separated, parent)
 
     def _is_misheard(self, name: str, values: measures.MeasuredConversation, unsure: Mapping[str, int]) -> bool:
         """Whether its words can't be trusted: a recogniser that knows no telephones recognised one, unsure.
@@ -465,12 +468,16 @@ class Judge:
         talk: bool = False,
         overlap: float | None = None,
         separated: measures.SeparatedSpeech | None = None,
+        parent: str | None = None,
     ) -> Judged:
         """Judge a conversation by its measures and its `unsure_utterances`, and count it.
 
         `named`: whether it is known who the recorded speaker is. `talk`: `is_talk`. `overlap`: `recorded_overlap`.
-        `separated`: `separated_speech`.
+        `separated`: `separated_speech`. `parent`: of which it is a variant.
         """
+        if parent not in (None, name):
+            self._retimed += 1
+            self._parents.add(str(parent))
         self._nameless += not named
         self._talks += talk
         if overlap is not None:
@@ -523,6 +530,11 @@ class Judge:
         if self.n and not self.rebuilt:
             findings.append(advice(NOT_SPOKEN, ".", *_NOT_SPOKEN))
         findings += [*self._of_conversations(), *self._of_gaps(taken or tally.turn_taking)]
+        if self._retimed:
+            are = "is a variant" if self._retimed == 1 else "are variants"
+            what = f"retimed: {self._share(self._retimed)} {are} of {len(self._parents):,} with another timing"
+            remedy = "only their timing is new to a model: count the hours that were recorded, too"
+            findings.append(advice("retimed", ".", what, remedy, "note"))
         findings += [*self._of_separated(), *self._of_losses(lost_hours(run), tally)]
         if self._nameless and self.n > 1:
             what = f"nobody is named as the recorded speaker of {self._share(self._nameless)}"

@@ -246,7 +246,8 @@ def write_outputs(
         target.replace(out / TRANSCRIPT)
         target, edited = out / TRANSCRIPT, False
     rejects = [json_text(reject.as_dict()) for reject in results.rejects]
-    write_lines(out / REJECTS, [*rejects, *_rejects_before(out, spoken=True)])
+    after = [json_text(reject) for reject in rejects_in(out) if reject["stage"] in SPOKEN_STAGES]
+    write_lines(out / REJECTS, [*rejects, *after])
     record = _record(results, len(problems), about) | {
         "transcript": target.name,
         "transcript_sha256": before.get("transcript_sha256") if edited and before else digest.hexdigest(),
@@ -306,11 +307,6 @@ def stage_record(stage: Stage, measured: Mapping[str, Any] = {}) -> dict[str, An
     """A stage for run.json, with what was measured of it."""
     inner: Any = getattr(stage, "stage", stage)
     return {"name": stage.name, **measured, "digest": stage.digest, "settings": asdict(inner)}
-
-
-def _rejects_before(out: Path, spoken: bool) -> list[str]:
-    """The lines of rejects.jsonl that `dailytalk speak` wrote, or all others."""
-    return [json_text(reject) for reject in rejects_in(out) if (reject["stage"] in SPOKEN_STAGES) == spoken]
 
 
 def _noted(pieces: Iterator[str], digest: Any, out: Path, current_digest: str | None) -> Iterator[str]:
@@ -425,11 +421,13 @@ def write_spoken(
     rejects: Sequence[Reject],
     about: Mapping[str, Any],
     source: Mapping[str, Any] | None = None,
+    fields: Sequence[Field] | None = None,
 ) -> dict[str, Any]:
     """Write the outputs of the finished shards `paths` of an index, and return the record.
 
-    `source` is where the recordings are from: run.json has it even if `dailytalk tag` wrote elsewhere. If nothing
-    changed since the record was written, only its description of the run (`about`) is replaced.
+    `source` is where the recordings are from: run.json has it even if `dailytalk tag` wrote elsewhere. `fields`
+    are those that stages publish, by default those of `Finish`. If nothing changed since the record was written,
+    only its description of the run (`about`) is replaced.
     """
     entries = {path: index.of(path) for path in paths}
     if any(not entry.reject for shard_entries in entries.values() for entry in shard_entries.values()):
@@ -437,8 +435,9 @@ def write_spoken(
     failed = [reject.as_dict() for reject in rejects]
     fingerprint = fingerprint_of(paths, chain_of(stages)[-1:], failed, code_digest(write_spoken))
     before = (read_run(out) or {}).get("speak", {})
-    finish = find_stage(Finish, stages)
-    fields = finish.fields if finish else ()
+    if fields is None:
+        finish = find_stage(Finish, stages)
+        fields = finish.fields if finish else ()
     about_run = {**_settled(about, stages), "models": models_of(stages)}
     if before.get("fingerprint") == fingerprint and fits(before, _RECORD) and _speak_outputs_exist(out, entries):
         record = {**before, **about_run}
@@ -500,7 +499,9 @@ def _written(
         if path not in wanted:
             path.unlink()
     ours = [json_text(reject.as_dict()) for reject in results.rejects]
-    write_lines(out / REJECTS, [*_rejects_before(out, spoken=False), *ours])
+    spoken = SPOKEN_STAGES | {stage.name for stage in stages}
+    before = [json_text(reject) for reject in rejects_in(out) if reject["stage"] not in spoken]
+    write_lines(out / REJECTS, [*before, *ours])
     results.write_stats(out)
     statuses = {name.replace("-", "_"): n for name, n in tally.statuses.items()}
     counts = {name: getattr(tally.total, name) for name in ("conversations", "utterances", "words")}

@@ -121,8 +121,7 @@ class Reconstruct(Stage):
         length = round(new_total * rate)
         tones = [self._tone(row, parts, source, leaks, side, max(length, len(source)), rate) for side in (0, 1)]
         left, levelled = self._revoiced(row, parts, starts, source, tones, length, rate)
-        heard = float(np.mean(np.square(tones[side]))) * 10 ** (HEARD_DB / 10)
-        replaced = leaked_spans(loudest_leak > heard, rate)
+        replaced = audible_leak(loudest_leak, tones[side], rate)
         right, lost_speech, lost_sound = self._kept(parts, starts, source, tones, replaced, length, rate)
         rebuilt = audio.to_pcm(np.stack((left, right), axis=1))
         measures = compare_turns(
@@ -270,15 +269,25 @@ def sounds_of(
 ) -> tuple[list[tuple[float, float]], NDArray[np.floating[Any]]]:
     """Laughs, breaths and coughs of a channel (mono, 16 kHz) beside its speech, in seconds, and its leak.
 
-    The second is the mean square of the loudest leak around each frame of 32 ms; 0 where the channel is too loud
-    for one.
+    The second is `leak_levels`, of frames of 32 ms.
     """
+    loudest_leak = leak_levels(channel, leak)
+    leaked = leak.mask | (loudest_leak > 0)
+    return find_sounds(channel, spans, np.repeat(leaked, HOP)[::FRAME]), loudest_leak
+
+
+def leak_levels(channel: audio.Pcm, leak: Leakage) -> NDArray[np.floating[Any]]:
+    """Mean square of the loudest leak around each frame of a channel; 0 where the channel is too loud for one."""
     predicted = np.pad(leak.predicted(), LEAK_EDGE)
     loudest = np.max(sliding_window_view(predicted, 2 * LEAK_EDGE + 1), axis=1)
     levels = frame_levels(audio.pcm_to_float(channel), HOP)
-    loudest_leak = np.where(levels < loudest * 10 ** (OWN_DB / 10), loudest, 0.0)
-    leaked = leak.mask | (loudest_leak > 0)
-    return find_sounds(channel, spans, np.repeat(leaked, HOP)[::FRAME]), loudest_leak
+    return np.asarray(np.where(levels < loudest * 10 ** (OWN_DB / 10), loudest, 0.0))
+
+
+def audible_leak(loudest_leak: NDArray[np.floating[Any]], tone: audio.Samples, rate: int) -> list[tuple[int, int]]:
+    """(start, end) in samples of what would be heard of a leak in the room tone of its channel."""
+    heard = float(np.mean(np.square(tone))) * 10 ** (HEARD_DB / 10)
+    return leaked_spans(loudest_leak > heard, rate)
 
 
 def result_measures(

@@ -1,0 +1,3 @@
+"""The commands that retime adds (see docs/architecture.md)."""
+
+COMMANDS = {"Build": {"retime": "retime_command"}}

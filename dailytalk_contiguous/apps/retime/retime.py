@@ -1,0 +1,313 @@
+"""Retime: a conversation with another timing, which is drawn from that of recorded ones."""
+
+import hashlib
+import math
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+from datasets import Features, List, Value
+
+from dailytalk_contiguous.apps.retime.timing import Timing, read_timing
+from dailytalk_contiguous.apps.retime.units import HOLD, SHIFT, Event, Placing, Unit, units_of
+from dailytalk_contiguous.core import audio
+from dailytalk_contiguous.core.crosstalk import leakage, leaked_spans
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.loudness import rearrange, room_tone
+from dailytalk_contiguous.core.schema import (
+    BUILT,
+    CHANNELS,
+    RETIMED,
+    RETIMED_RECORDING,
+    RETIMING,
+    SECONDS,
+    STRING,
+    Row,
+    has_recorded_voices,
+)
+from dailytalk_contiguous.core.settings import setting, unlisted
+from dailytalk_contiguous.core.timeline import TurnEvent, compare_turns
+from dailytalk_contiguous.core.turns import Stretch, Timed, label
+from dailytalk_contiguous.core.utterance import Column, Field, known_trims, sounding_span
+from dailytalk_contiguous.stages.base import AnyDataset, Stage
+from dailytalk_contiguous.stages.reconstruct import audible_leak, leak_levels
+
+#: How a conversation came by its timing.
+COLUMN = Column(
+    RETIMING,
+    {
+        "parent": STRING,
+        "variant": Value("int32"),
+        "seed": Value("int64"),
+        "target": STRING,
+        "timing": STRING,
+        "events": List(
+            {
+                "utterance_id": STRING,
+                "kind": STRING,
+                "recorded": SECONDS,
+                "offset": SECONDS,
+                "drawn": Value("bool"),
+            }
+        ),
+    },
+    "the conversation that this is a variant of, the corpus whose timing it has (`timing`: the digest of that), "
+    "and for each stretch of speech that takes the floor (`shift`) or goes on after a pause (`hold`) how many "
+    "seconds after the end of the one before it began, as `recorded` and here; what is not `drawn` is held",
+)
+
+
+def name_of(parent: str, variant: int) -> str:
+    """The id of a variant of a conversation."""
+    return f"{parent}.retimed-{variant}"
+
+
+@dataclass(frozen=True)
+class Retime(Stage):
+    """A variant of a finished conversation: other gaps, overlaps and pauses, and every sound as it was.
+
+    An utterance, a laugh or a breath has the samples that it had. Those that belong to each other move as one
+    (`apps.retime.units`); the transitions between them are drawn from a timing (`apps.retime.timing`), or are as
+    recorded where no offset of that can be placed. Between them is the recording's own room. Times move by whole
+    milliseconds, as far as these are whole samples.
+
+    `timing` is a file of `Timing.save`. `variant` is the number of rows that have no column of that name; with
+    another one, or another `seed`, other offsets are drawn.
+
+    >>> from dailytalk_contiguous.apps.retime.timing import timing_of
+    >>> from datasets import load_dataset
+    >>> talks = load_dataset("parquet", data_dir="work/dataset", split="train")
+    >>> timing_of(talks.remove_columns("audio"), "work").save("timing.json")
+    >>> Retime("timing.json", variant=2).map(talks)[0]["conversation_id"]
+    'call.retimed-2'
+    """
+
+    timing: str = unlisted("")
+    variant: int = unlisted(1)
+    seed: int = setting(0, "Another number draws other offsets.", panel="result")
+
+    needs: ClassVar[tuple[str, ...]] = (
+        *("conversation_id", "audio", "duration", "utterances", "alignments", "sounds", "timeline"),
+    )
+    uses: ClassVar[tuple[str, ...]] = ("parent", "variant")
+    publishes: ClassVar[tuple[Field | str, ...]] = (COLUMN,)
+    batch_rows: ClassVar[int] = 1
+    refuses: ClassVar[bool] = True
+    adds: ClassVar[Features] = Features({**{name: BUILT[name] for name in needs}, RETIMING: COLUMN.feature})
+
+    @property
+    def digest(self) -> str:
+        """As of every stage, with what is in the file of timing in place of its name."""
+        parts = super(Retime, replace(self, timing="")).digest, self.timing and read_timing(self.timing).digest
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]
+
+    def preflight(self, fetch: bool = True) -> None:
+        if not self.timing:
+            raise DailytalkError("Retime has no timing to draw from", "give it a file that Timing.save wrote")
+        read_timing(self.timing)
+
+    def map(self, dataset: AnyDataset, **options: Any) -> AnyDataset:
+        """As of every stage; columns keep the types that they have, with the fields that stages have published."""
+        features = dataset.features or dataset._resolve_features().features
+        typed = replace(self)
+        object.__setattr__(
+            typed, "adds", Features({name: features.get(name, self.adds[name]) for name in self.adds})
+        )
+        stale = [name for name in ("audio_sha256",) if name in features]
+        return super(Retime, typed).map(dataset, **({"remove_columns": stale} if stale else {}) | options)
+
+    def row(self, row: Row) -> Row:
+        parent = row.get("parent") or row["conversation_id"]
+        variant = row["variant"] if row.get("variant") is not None else self.variant
+        units = units_of(row)
+        if len(units) < 2:
+            raise BadInput("it has one turn, and no timing that could change", "leave it out")
+        sound = read_sound(row)
+        timing = read_timing(self.timing)
+        key = hashlib.sha256(f"{self.seed}\0{parent}\0{variant}".encode()).digest()
+        drawn = draw(units, timing, sound.rate, np.random.default_rng([*key]))
+        name, moved = name_of(parent, variant), _moved(row, units, drawn.shifts)
+        pcm = rearranged(row, units, drawn.shifts, sound, name)
+        timeline, events = _timeline(row, moved), [*_events(row, units, drawn)]
+        for utterance in (*moved["utterances"], *events):
+            utterance["utterance_id"] = f"{name}/{utterance['utterance_id'].removeprefix(f'{parent}/')}"
+        return {
+            **moved,
+            "conversation_id": name,
+            "audio": {"bytes": audio.encoded_sound(pcm, sound.rate, "FLAC"), "path": None},
+            "timeline": timeline,
+            RETIMING: {
+                "parent": parent,
+                "variant": variant,
+                "seed": self.seed,
+                "target": timing.target,
+                "timing": timing.digest,
+                "events": events,
+            },
+        }
+
+
+class Sound(NamedTuple):
+    """Stereo int16 samples (n, 2) at a rate in Hz."""
+
+    pcm: audio.Pcm
+    rate: int
+
+
+class Drawn(NamedTuple):
+    """By how many seconds each unit moves, and whether its transition was drawn (the first has none)."""
+
+    shifts: list[float]
+    drawn: list[bool]
+
+
+def draw(units: Sequence[Unit], timing: Timing, rate: int, rng: np.random.Generator) -> Drawn:
+    """Draw the transitions of a conversation in order, and place its units; shifts are whole samples at `rate`.
+
+    Raises BadInput where a unit can't be placed as it was recorded either.
+    """
+    placing, is_drawn = Placing(units, math.gcd(rate, 1000)), [False]
+    pace = timing.pace_for([unit.transition for unit in units if unit.transition], rng)
+    before: dict[str, float] = {}
+    for unit in units[1:]:
+        assert unit.transition is not None
+        kind, recorded = unit.transition.kind, unit.transition.offset
+        offset = timing.drawn(unit.transition, before.get(kind), pace, placing.least, rng)
+        is_drawn.append(offset is not None)
+        if offset is None and recorded < placing.least:
+            raise BadInput(
+                f"what begins at {unit.start:.2f} s would be cut: it has to wait {placing.least:.2f} s, longer "
+                "than it did and than others do",
+                "leave it out, or draw from a corpus that waits longer (--like)",
+            )
+        before[kind] = placing.place(recorded if offset is None else offset)
+    return Drawn(placing.shifts, is_drawn)
+
+
+def read_sound(row: Row) -> Sound:
+    info = audio.probe(row["audio"])
+    if info.channels != 2:
+        raise BadInput(f"its audio has {info.channels} channels, not 2", "build the conversation again")
+    return Sound(audio.read_pcm(row["audio"], sample_rate=info.sample_rate), info.sample_rate)
+
+
+def rearranged(row: Row, units: Sequence[Unit], shifts: Sequence[float], sound: Sound, name: str) -> audio.Pcm:
+    """The sound of a conversation whose units are later by `shifts`; `name` seeds its room tone.
+
+    Raises BadInput where an event would be cut.
+    """
+    rate, samples = sound.rate, audio.pcm_to_float(sound.pcm)
+    length = len(samples) + round(shifts[-1] * rate)
+    at_16_khz = audio.read_pcm(row["audio"])
+    leaks = leakage(at_16_khz[:, 0], at_16_khz[:, 1])
+    events = [(event, shift) for unit, shift in zip(units, shifts, strict=True) for event in unit.events]
+    result = np.empty((length, 2), np.int16)
+    for side, channel in enumerate(CHANNELS):
+        own = [_samples(event, rate) for event, _ in events if event.channel == channel]
+        others = [_samples(event, rate) for event, _ in events if event.channel != channel]
+        others += leaked_spans(leaks[side].mask, rate)
+        tone = room_tone(samples[:, side], own, max(length, len(samples)), rate, f"{name}/{channel}", others)
+        replaced = audible_leak(leak_levels(at_16_khz[:, side], leaks[side]), tone, rate)
+        moves = [
+            (*_samples(event, rate), _samples(event, rate)[0] + round(shift * rate))
+            for event, shift in events
+            if event.channel == channel
+        ]
+        result[:, side] = audio.to_pcm(rearrange(samples[:, side], moves, tone, length, rate, replaced))
+        for start, end, new in moves:
+            if not np.array_equal(result[new : new + end - start, side], sound.pcm[start:end, side]):
+                raise BadInput(f"what begins at {start / rate:.2f} s would be cut", "build the conversation again")
+    return result
+
+
+def _samples(event: Event, rate: int) -> tuple[int, int]:
+    return round(event.start * rate), round(event.end * rate)
+
+
+def _moved(row: Row, units: Sequence[Unit], shifts: Sequence[float]) -> dict[str, Any]:
+    """The columns with times of a conversation, at their new times."""
+    shift_of = {
+        (event.column, event.number): shift
+        for unit, shift in zip(units, shifts, strict=True)
+        for event in unit.events
+    }
+
+    def at(item: Row, shift: float) -> Row:
+        return item | {edge: round(item[edge] + shift, 4) for edge in ("start", "end")}
+
+    utterances = [
+        at(said, shift_of["utterances", index]) if ("utterances", index) in shift_of else dict(said)
+        for index, said in enumerate(row["utterances"])
+    ]
+    heard = [index for index in range(len(utterances)) if ("utterances", index) in shift_of]
+    spans = [Timed(utterances[index]["channel"], *_sounds(utterances[index])) for index in heard]
+    for index, event in zip(heard, label(spans), strict=True):
+        utterances[index]["event"] = event
+    sounds = [at(sound, shift_of["sounds", index]) for index, sound in enumerate(row["sounds"] or ())]
+    # A word has no utterance: it is of the one of its channel that it is in, or nearest to.
+    spans_of = {
+        channel: sorted(
+            (row["utterances"][index]["start"], row["utterances"][index]["end"], shift_of["utterances", index])
+            for index in heard
+            if utterances[index]["channel"] == channel
+        )
+        for channel in CHANNELS
+    }
+    words = []
+    for word in row["alignments"] or ():
+        middle, said = (word["start"] + word["end"]) / 2, spans_of[word["speaker"]]
+        after = bisect_right(said, (middle,))
+        beside = said[max(0, after - 1) : after + 1]
+        _, _, shift = min(
+            beside, key=lambda span: max(span[0] - middle, middle - span[1]), default=(0.0, 0.0, 0.0)
+        )
+        words.append(at(word, shift))
+    return {
+        "duration": round(row["duration"] + shifts[-1], 6),
+        "utterances": sorted(utterances, key=lambda said: math.inf if said["start"] is None else said["start"]),
+        "alignments": sorted(words, key=lambda word: (word["start"], word["end"])),
+        "sounds": sorted(sounds, key=lambda sound: sound["start"]),
+    }
+
+
+def _sounds(said: Row) -> tuple[float, float]:
+    return sounding_span(said) or (said["start"], said["end"])
+
+
+def _timeline(row: Row, moved: Row) -> dict[str, Any]:
+    """Turn-taking before and after, as `core.timeline` compares it; no sound is lost or gets louder."""
+    after = {said["utterance_id"]: said for said in moved["utterances"]}
+    heard = [said for said in row["utterances"] if said["status"] != "dropped"]
+    events = [
+        TurnEvent(
+            said["channel"], said["start"], said["end"], said["end"] - said["start"], -1, True, *known_trims(said)
+        )
+        for said in heard
+    ]
+    starts = [after[said["utterance_id"]]["start"] for said in heard]
+    kept = {"lost_speech_seconds": 0.0, "lost_sound_seconds": 0.0}
+    kept |= {"loudness_gain_db": 0.0, "loudness_missing_db": 0.0}
+    mode = RETIMED_RECORDING if has_recorded_voices(row) else RETIMED
+    return compare_turns(events, starts, row["duration"], moved["duration"]) | kept | {"mode": mode}
+
+
+def _events(row: Row, units: Sequence[Unit], drawn: Drawn) -> Iterator[dict[str, Any]]:
+    """Each stretch that takes the floor or goes on with it, in order: its offset as recorded, and now."""
+    last: tuple[Stretch, float] | None = None
+    for unit, shift, is_drawn in zip(units, drawn.shifts, drawn.drawn, strict=True):
+        for stretch in unit.speech:
+            if stretch.event == "backchannel":
+                continue
+            if last is not None:
+                before, shift_before = last
+                recorded = stretch.start - before.end
+                yield {
+                    "utterance_id": row["utterances"][stretch.members[0]]["utterance_id"],
+                    "kind": HOLD if stretch.channel == before.channel else SHIFT,
+                    "recorded": round(recorded, 4),
+                    "offset": round(recorded + shift - shift_before, 4),
+                    "drawn": is_drawn and stretch is unit.speech[0],
+                }
+            last = stretch, shift

@@ -1,0 +1,135 @@
+"""`dailytalk retime`: variants of finished conversations with another timing."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from dailytalk_contiguous.apps.retime.retime import Retime
+from dailytalk_contiguous.apps.retime.retiming import RETIMED, TIMING, RetimeSpec, timing_for
+from dailytalk_contiguous.apps.retime.timing import LEAST
+from dailytalk_contiguous.apps.retime.units import HOLD
+from dailytalk_contiguous.cli import engine_options, show
+from dailytalk_contiguous.cli import options as cli_options
+from dailytalk_contiguous.cli.terminal import Panel, argument, command_line, option, shown_steps
+from dailytalk_contiguous.core.documents import as_text
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.outcome import Outcome, exit_code, to_run
+from dailytalk_contiguous.core.schema import RETIMING
+from dailytalk_contiguous.core.wording import counted, length_text
+from dailytalk_contiguous.publish.opening import finished_items, open_items
+from dailytalk_contiguous.run.run import Runner, RunOptions, RunOutcome, intended, make_writable, run
+from dailytalk_contiguous.store.work_folder import DATASET, SHIFTED
+
+RETIME_SETTINGS = cli_options.setting_options(Retime())
+
+
+@cli_options.with_options(RETIME_SETTINGS)
+def retime(
+    folder: Path = argument("DIR", "A work folder of finished conversations (build, speak)."),
+    out: Path = cli_options.out_option(),
+    variants: int = option(
+        1, Panel.RESULT, "How many to make of each conversation.", metavar="N", min=1, max=1000
+    ),
+    like: str | None = option(
+        None,
+        Panel.INPUT,
+        "Draw from the timing of this one: a work folder, or a dataset on the Hub.",
+        metavar="DIR|OWNER/NAME@TAG",
+        show_default="their own",
+    ),
+    dry_run: bool = engine_options.DRY_RUN,
+    workers: int | None = engine_options.WORKERS,
+    prune: bool = engine_options.PRUNE,
+    runner: str = engine_options.RUNNER,
+    address: str = engine_options.ADDRESS,
+    shard: str = engine_options.SHARD,
+    shard_minutes: float = engine_options.SHARD_MINUTES,
+    **options: Any,
+) -> Outcome:
+    """Give finished conversations another timing, drawn from that of recorded ones.
+
+    Gaps, overlaps at the ends of turns and pauses are drawn. Every sound stays as it was, and backchannels, laughs
+    and interruptions stay at their place in the other's words. Each variant says in `retiming` what was recorded,
+    and what was drawn. Run the same command after a stop: it goes on.
+    """
+    cli_options.on_this_machine("--out", out)
+    if out.absolute() == folder.absolute():
+        raise DailytalkError(f"--out {as_text(out)!r} is the folder itself", "choose another folder")
+    parents = finished_items(folder)
+    if parents.labelled:
+        raise DailytalkError(f"{folder} holds clips, which have no timing", "name a folder of conversations")
+    if any(field.name == RETIMING for field in parents.fields):
+        raise DailytalkError(f"{folder} holds variants already", "name the folder that they were made from")
+    with shown_steps():
+        timing = timing_for(parents, open_items(like) if like else None)
+    engine = Runner(runner, address)
+    run_options = RunOptions(workers or engine.few, engine_options.parse_shard(shard), prune=prune, runner=engine)
+    settings = cli_options.chosen(options, RETIME_SETTINGS)
+    with tempfile.TemporaryDirectory(prefix="dailytalk-retime-") as scratch:
+        path = (Path(scratch) if dry_run else out) / TIMING
+        if not dry_run:
+            make_writable(out / DATASET)
+        timing.save(path)
+        about = {"command": command_line()}
+        spec = RetimeSpec(parents, out, timing, path, variants, settings.get("seed", 0), 60 * shard_minutes, about)
+        if dry_run:
+            return _to_retime(spec, run_options)
+        with show.bar() as run_bar:
+            done = run(spec, run_options, planned=run_bar.planned)
+    show.write_readme(out, out.absolute().name, done.n_made)
+    return _retimed(done, spec)
+
+
+def _to_retime(spec: RetimeSpec, options: RunOptions) -> Outcome:
+    plan, left = intended(spec, options)
+    n_rows = sum(map(len, next(spec.passes(options)).groups))
+    details = [
+        f"{counted(n_rows, 'variant')} in all, with the timing of {spec.timing.target}",
+        *_of_timing(spec),
+        *(show.stages_to_run(left) if plan.tasks else ()),
+        *show.each_reject(spec.rejects),
+    ]
+    record = {
+        "variants": n_rows,
+        "target": spec.timing.target,
+        "shards": {"all": len(plan.paths), "to_make": len(plan.tasks)},
+        "audio_seconds": round(plan.seconds, 2),
+        "rejected": [reject.as_dict() for reject in spec.rejects],
+    }
+    return Outcome(record, show.shards_to_make(plan), details=details, next=show.DRY_RUN_NEXT)
+
+
+def _of_timing(spec: RetimeSpec) -> list[str]:
+    known = [
+        f"{kind}: {len(law.offset):,} to draw from, {law.low:.2f} to {law.high:.2f} s (percentiles 5 to 95)"
+        for kind, law in spec.timing.laws.items()
+    ]
+    if HOLD not in spec.timing.laws:
+        known.append(f"pauses within a turn stay as recorded: there are fewer than {LEAST} to draw from")
+    return known
+
+
+def _retimed(done: RunOutcome, spec: RetimeSpec) -> Outcome:
+    record = done.record
+    if record is None:
+        missing = f"{counted(done.n_missing, 'shard')} still missing"
+        return Outcome(
+            {"complete": False}, missing, next="nothing: the host that makes the last shard writes the rest"
+        )
+    counts, known, out = done.counts, record[RETIMED], spec.out
+    drawn, held = known["drawn"], known["transitions"] - known["drawn"]
+    details = [
+        show.work_done(done.n_made, done.n_shards, done.audio_seconds, done.wall_seconds),
+        *_of_timing(spec),
+        f"{drawn:,} of {counted(known['transitions'], 'transition')} drawn, {held:,} held",
+        f"timing        {as_text(out / TIMING)}",
+        f"transcript    {as_text(out / SHIFTED)}",
+        f"dataset       {as_text(out / DATASET)}",
+    ]
+    n = counts.get("conversations", 0)
+    headline = (
+        f"{counted(n, 'variant')} with the timing of {spec.timing.target}, {length_text(3600 * record['hours'])}"
+    )
+    code = exit_code(n, counts["rejects"])
+    rejected = show.rejected_by(record, out, spoken=True)
+    return Outcome(record, headline, code, details, rejected, to_run("check", out) if code != 1 else "")

@@ -1,0 +1,131 @@
+"""A run that makes variants of finished conversations: their plan, the timing they get, and what is written."""
+
+import hashlib
+import json
+from collections.abc import Generator, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from datasets import Features
+
+from dailytalk_contiguous.apps.retime.retime import COLUMN, Retime, name_of
+from dailytalk_contiguous.apps.retime.take_conversation import PLACED, TakeConversation
+from dailytalk_contiguous.apps.retime.timing import Timing, timing_of
+from dailytalk_contiguous.core.audio import to_uri
+from dailytalk_contiguous.core.documents import as_text
+from dailytalk_contiguous.core.errors import DailytalkError, Reject
+from dailytalk_contiguous.core.schema import RETIMING, Row, built
+from dailytalk_contiguous.core.utterance import FIELDS
+from dailytalk_contiguous.publish.items import SMALL, Items, Shards
+from dailytalk_contiguous.run import outputs
+from dailytalk_contiguous.run.events import Account
+from dailytalk_contiguous.run.run import Pass, RunOptions, Spec, refuse_loss
+from dailytalk_contiguous.shards import ShardIndex, group
+from dailytalk_contiguous.store.files import json_document, write_text
+from dailytalk_contiguous.store.work_folder import DATASET, RUN, TAGGED, read_run
+
+#: The file of the timing in a folder of variants, and the key of run.json that says what they are of.
+TIMING, RETIMED = "timing.json", "retimed"
+
+#: Columns that a timing is made from.
+_TIMED = ("conversation_id", "duration", "source_duration", "utterances", "alignments", "sounds")
+
+
+class RetimeSpec(Spec):
+    """Finished conversations into variants of each, with the timing of their corpus or of another.
+
+    Args:
+        parents: the conversations. out: the folder of the variants.
+        timing: what they get, and `path` the file that it was saved to.
+        variants: how many of each. seed: of the draws.
+        about: goes into run.json as it is.
+    """
+
+    kind = "retime"
+
+    def __init__(
+        self,
+        parents: Shards,
+        out: Path,
+        timing: Timing,
+        path: Path,
+        variants: int = 1,
+        seed: int = 0,
+        shard_seconds: float = RunOptions.shard_seconds,
+        about: Mapping[str, Any] = {},
+    ) -> None:
+        self.parents, self.out, self.timing, self.variants = parents, out, timing, variants
+        self.about, self.rejects = about, list[Reject]()
+        self.fields = (*parents.fields, COLUMN)
+        self.stages = (TakeConversation(parents.fields), Retime(str(path), seed=seed))
+        self._index = ShardIndex(out / DATASET)
+        keeps = Features({**built((*FIELDS, *self.fields))})
+        groups = list(group(self._rows(), shard_seconds))
+        self._pass = Pass(self._index, groups, self.stages, PLACED, keeps)
+
+    def _rows(self) -> Iterator[Row]:
+        folder = self.parents.folder
+        assert folder is not None
+        for file in self.parents.files:
+            for place, parent in self.parents.rows_of(file, SMALL):
+                name = parent["conversation_id"]
+                if parent["problem"]:
+                    self.rejects.append(Reject(name, "TakeConversation", parent["problem"], parent["remedy"]))
+                    continue
+                content = json.dumps(parent, sort_keys=True, default=str)
+                for variant in range(1, self.variants + 1):
+                    yield {
+                        "conversation_id": name_of(name, variant),
+                        "recording_id": parent["recording_id"],
+                        "audio": {"bytes": None, "path": to_uri(Path(file).absolute())},
+                        "duration": parent["duration"],
+                        "input_digest": hashlib.sha256(content.encode()).hexdigest()[:20],
+                        "parent": name,
+                        "variant": variant,
+                        "folder": str(folder.absolute()),
+                        "row_group": place.group,
+                        "row_number": place.number,
+                    }
+
+    def check(self, options: RunOptions) -> None:
+        """Raise DailytalkError if `out` has other results, or variants of what is not in the input any more."""
+        run = read_run(self.out)
+        if (run is not None and RETIMED not in run) or (self.out / TAGGED).exists():
+            raise DailytalkError(f"--out {as_text(self.out)!r} holds other results", "choose another folder")
+        here = {row["conversation_id"] for rows in self._pass.groups for row in rows}
+        refuse_loss(
+            set() if options.prune else self._index.entries.keys() - here,
+            f"--out {as_text(self.out)!r} holds",
+            "variant",
+            "that this would not make again",
+            "choose another --out, or pass --prune to drop them",
+        )
+
+    def passes(self, options: RunOptions) -> Generator[Pass]:
+        yield self._pass
+
+    def write(self, account: Account) -> dict[str, Any]:
+        of_parents = read_run(self.parents.folder) if self.parents.folder else None
+        run = {
+            name: value for name, value in (of_parents or {}).items() if name in ("models", "source", "version")
+        }
+        events = [event for row in self._pass.rows([RETIMING]) for event in row[RETIMING]["events"]]
+        run[RETIMED] = {
+            "of": self.parents.name,
+            "target": self.timing.target,
+            "variants": self.variants,
+            "transitions": len(events),
+            "drawn": sum(event["drawn"] for event in events),
+        }
+        write_text(self.out / RUN, json_document((read_run(self.out) or {}) | run))
+        about = {**self.about, "time": account.as_dict()}
+        rejects = [*self.rejects]
+        record = outputs.write_spoken(
+            self.out, self._index, self._pass.outputs(), self.stages, rejects, about, fields=self.fields
+        )
+        return {**record, RETIMED: run[RETIMED]}
+
+
+def timing_for(parents: Items, like: Items | None) -> Timing:
+    """The timing that the conversations of `parents` get: that of `like`, or their own."""
+    return timing_of(parents.rows(_TIMED), (like or parents).name, like.rows(_TIMED) if like else None)

@@ -1,0 +1,257 @@
+"""The timing of a corpus: the transitions of its conversations, from which those of others are drawn.
+
+How long people wait depends on what was before, and nobody has a theory of it; recordings have the joint law. So
+the next offset is that of a transition like this one: of its kind, after a like offset and a turn as long (after a
+long one the next speaker takes longer: arXiv 2602.04776), in a pair of its pace (pairs have a timing of their own:
+arXiv 2505.24736, 2509.15808). What the neighbours differ by is corrected for by linear regression, because few are
+exactly alike (as in approximate Bayesian computation: Beaumont et al. 2002, Genetics 162:2025).
+"""
+
+import hashlib
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dailytalk_contiguous.apps.retime.units import HOLD, KINDS, SHIFT, Transition, units_of
+from dailytalk_contiguous.core.documents import expect, is_number, parse_json, read_bytes
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.store.files import json_document, write_text
+
+Array = NDArray[np.float64]
+
+#: Transitions one of which is drawn, the least number of a kind to draw from, and the most of a kind that are
+#: kept: more make a draw slower, and no better.
+NEAREST, LEAST, MOST = 25, 20, 20_000
+
+#: Percentiles of the offsets of a kind that no drawn one is beyond: an answer that is moved by much is no longer
+#: the answer of that moment.
+LOWEST, HIGHEST = 5.0, 95.0
+
+#: Weights of the squared distances in deviations: of the offset before, of the turn, of the pace.
+WEIGHTS = np.array([2.0, 1.0, 1.0])
+
+#: The number of transitions whose mean counts for as much as the pace that is usual.
+USUAL_PACE = 4.0
+
+#: Nothing that a turn lasts counts as shorter (s).
+_SHORTEST = 0.05
+
+_REMEDY = "make it again with timing_of, or with dailytalk retime"
+_COLUMNS = ("offset", "before", "turn", "pace")
+_SHAPE = {
+    "target": str,
+    **{end: {SHIFT: float, f"{HOLD}?": float} for end in ("low", "high")},
+    "transitions": {name: dict.fromkeys(_COLUMNS, list) for name in (SHIFT, f"{HOLD}?")},
+    "paces": list,
+    "retimed": list,
+}
+
+
+class Law(NamedTuple):
+    """The transitions of a kind: float64 arrays of shape (n,), and the percentiles that no drawn offset is beyond.
+
+    `offset`: in seconds. `before`: that of the kind before it in its conversation, or the mean of all where it is
+    the first. `turn`: the logarithm of the seconds of the turn before. `pace`: of its pair (`Timing.pace_of`).
+    """
+
+    offset: Array
+    before: Array
+    turn: Array
+    pace: Array
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What a conversation's transitions are drawn from.
+
+    Attributes:
+        target: the name of the corpus that has this timing.
+        laws: its transitions by kind; without a kind of which it has too few, which stays as it was recorded.
+        paces: those of its pairs, sorted.
+        retimed: the paces of the pairs that get this timing, sorted, as `pace_of` has them: a pair gets the pace
+            that has its rank in the target, those of one pace in any order.
+    """
+
+    target: str
+    laws: Mapping[str, Law]
+    paces: Array
+    retimed: Array
+    digest: str = ""
+
+    def pace_of(self, transitions: Sequence[Transition]) -> float:
+        """How much slower a pair is than most, in deviations of the offsets of each kind; nearer 0 for fewer."""
+        excess = [
+            (each.offset - self._scales[each.kind].mean) / self._scales[each.kind].deviation
+            for each in transitions
+            if each.kind in self.laws
+        ]
+        return sum(excess) / (len(excess) + USUAL_PACE)
+
+    def pace_for(self, transitions: Sequence[Transition], rng: np.random.Generator) -> float:
+        """The pace in the target of a pair with these transitions."""
+        own = self.pace_of(transitions)
+        first, last = np.searchsorted(self.retimed, (own - 1e-9, own + 1e-9))
+        rank = rng.uniform(first, max(last, first + 1)) / max(len(self.retimed), 1)
+        return float(np.quantile(self.paces, min(rank, 1.0)))
+
+    def drawn(
+        self, transition: Transition, before: float | None, pace: float, least: float, rng: np.random.Generator
+    ) -> float | None:
+        """The offset of one of the transitions that are most like this one; at least `least` seconds.
+
+        Args:
+            transition: as it was recorded, of which the offset counts for nothing.
+            before: the offset that the one of its kind before it was given; None of the first.
+            pace: from `pace_for`.
+            least: seconds.
+
+        Returns None where nothing in the target is as long, or its transitions of this kind are too few.
+        """
+        if transition.kind not in self.laws:
+            return None
+        law, scale = self.laws[transition.kind], self._scales[transition.kind]
+        features = _features(law)
+        own = np.array([scale.mean if before is None else before, log_turn(transition), pace])
+        offsets = np.clip(law.offset + (own - features) @ scale.slopes, law.low, law.high)
+        possible = np.flatnonzero(offsets >= least)
+        if not len(possible):
+            return None
+        distances = np.square((features[possible] - own) / scale.deviations) @ WEIGHTS
+        nearest = np.argpartition(distances, min(NEAREST, len(possible)) - 1)[:NEAREST]
+        return float(offsets[possible[rng.choice(nearest)]])
+
+    @cached_property
+    def _scales(self) -> dict[str, "_Scale"]:
+        return {kind: _Scale.of(law) for kind, law in self.laws.items()}
+
+    def save(self, path: Path) -> None:
+        """Write it as JSON, for `Retime`."""
+        document = {
+            "target": self.target,
+            **{end: {kind: getattr(law, end) for kind, law in self.laws.items()} for end in ("low", "high")},
+            "transitions": {
+                kind: {name: getattr(law, name).round(4).tolist() for name in _COLUMNS}
+                for kind, law in self.laws.items()
+            },
+            "paces": self.paces.round(6).tolist(),
+            "retimed": self.retimed.round(6).tolist(),
+        }
+        write_text(path, json_document(document))
+
+
+class _Scale(NamedTuple):
+    """The mean and the deviation of the offsets of a kind, the deviations of the features, and how they matter."""
+
+    mean: float
+    deviation: float
+    deviations: Array
+    slopes: Array
+
+    @classmethod
+    def of(cls, law: Law) -> "_Scale":
+        offsets = np.clip(law.offset, law.low, law.high)
+        features = _features(law)
+        slopes, *_ = np.linalg.lstsq(features - features.mean(axis=0), offsets - offsets.mean(), rcond=None)
+        deviations = np.maximum(features.std(axis=0), 1e-3)
+        return cls(float(offsets.mean()), max(float(offsets.std()), 1e-3), deviations, slopes)
+
+
+def _features(law: Law) -> Array:
+    """What makes transitions alike, shape (n, 3); an offset before it that none can have counts as the nearest."""
+    return np.stack((np.clip(law.before, law.low, law.high), law.turn, law.pace), axis=1)
+
+
+def log_turn(transition: Transition) -> float:
+    return math.log(max(transition.turn, _SHORTEST))
+
+
+def transitions_of(row: Row) -> list[Transition]:
+    """The transitions of a finished conversation, in order; none where nobody speaks."""
+    try:
+        return [unit.transition for unit in units_of(row) if unit.transition]
+    except BadInput:
+        return []
+
+
+def timing_of(rows: Iterable[Row], target: str, like: Iterable[Row] | None = None) -> Timing:
+    """The timing for conversations: that of others (`like`), or by default their own.
+
+    Args:
+        rows: of `core.schema.BUILT`, or of a version; those that can't be used count for nothing.
+        target: the name of the corpus that is drawn from, which goes into the rows.
+
+    Raises DailytalkError where the speaker changes too seldom in the corpus that is drawn from.
+    """
+    own = _usable(rows)
+    others = own if like is None else _usable(like)
+    laws: dict[str, Law] = {}
+    for kind in KINDS:
+        offsets = np.array([each.offset for of in others for each in of if each.kind == kind])
+        if len(offsets) < LEAST:
+            if kind == HOLD:
+                continue
+            raise DailytalkError(
+                f"{target} has {counted(len(offsets), 'change')} of speaker, and {LEAST} are needed to draw from",
+                "name a corpus that has more with --like",
+            )
+        low, high = np.percentile(offsets, (LOWEST, HIGHEST)).tolist()
+        # With the paces that are to come: they are measured by the offsets.
+        laws[kind] = Law(offsets, np.full(len(offsets), offsets.mean()), offsets * 0, offsets * 0, low, high)
+    measure = Timing(target, laws, np.empty(0), np.empty(0))
+    paces, retimed = ([measure.pace_of(of) for of in corpus] for corpus in (others, own))
+    for kind, law in laws.items():
+        mean = measure._scales[kind].mean
+        columns = [row for of, pace in zip(others, paces, strict=True) for row in _columns(of, kind, mean, pace)]
+        offset, before, turn, of_pair = np.array(columns[:: -(-len(columns) // MOST)]).T
+        laws[kind] = Law(offset, before, turn, of_pair, law.low, law.high)
+    return Timing(target, laws, np.sort(paces), np.sort(retimed))
+
+
+def _usable(rows: Iterable[Row]) -> list[list[Transition]]:
+    return [transitions for row in rows if not row.get("problem") and (transitions := transitions_of(row))]
+
+
+def _columns(
+    transitions: Iterable[Transition], kind: str, mean: float, pace: float
+) -> Iterable[tuple[float, float, float, float]]:
+    before = mean
+    for each in transitions:
+        if each.kind == kind:
+            yield each.offset, before, log_turn(each), pace
+            before = each.offset
+
+
+def read_timing(path: str) -> Timing:
+    """Read what `Timing.save` wrote. Raises BadInput for another file."""
+    return _read(path, Path(path).stat().st_mtime_ns if Path(path).is_file() else 0)
+
+
+@lru_cache(maxsize=2)
+def _read(path: str, _: int) -> Timing:
+    content = read_bytes(Path(path), _REMEDY)
+    known: dict[str, Any] = expect(parse_json(content, path, _REMEDY), _SHAPE, path, _REMEDY)
+    laws = {}
+    for kind, columns in known["transitions"].items():
+        numbers = [columns[name] for name in _COLUMNS]
+        if len({len(column) for column in numbers}) != 1 or len(numbers[0]) < LEAST:
+            raise BadInput(f"{path} has too few transitions, or columns of different lengths", _REMEDY)
+        offset, before, turn, pace = map(_array, numbers)
+        laws[kind] = Law(offset, before, turn, pace, known["low"][kind], known["high"][kind])
+    digest = hashlib.sha256(content).hexdigest()[:16]
+    return Timing(known["target"], laws, _array(known["paces"]), _array(known["retimed"]), digest)
+
+
+def _array(numbers: list[Any]) -> Array:
+    if not numbers or not all(map(is_number, numbers)):
+        raise BadInput("a file of timing holds what is no number", _REMEDY)
+    return np.array(numbers, np.float64)
