@@ -12,6 +12,9 @@ from .apps.mono.diarise import Diarise as Diarise
 from .apps.mono.separate import PlaceOnSides as PlaceOnSides
 from .apps.mono.separate import Separate as Separate
 from .apps.mono.to_sides import separate_stages as separate_stages
+from .apps.retime.retime import Retime as Retime
+from .apps.retime.timing import Timing as Timing
+from .apps.retime.timing import timing_of as timing_of
 from .core.contours import ProsodicFeatureExtractor as ProsodicFeatureExtractor
 from .core.errors import BadInput as BadInput
 from .core.errors import DailytalkError as DailytalkError

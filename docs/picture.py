@@ -1,9 +1,10 @@
 """Draw a conversation as README shows it: as it was recorded, and below it as it was rebuilt.
 
 `make demo`, then `python docs/picture.py out/demo examples/conversations/bicycle_repair.flac
-docs/conversation.png`. Both have one axis of time. Speech of each side has its colour, and time in which both
-speak is dark; over the resynthesised side are its style tags, where they fit. The ground is white, so that it
-is legible in dark mode, too, and its lettering is large enough for 400 px.
+docs/conversation.png`. With a folder of variants (`dailytalk retime`) after these, it is the conversation as it
+was rebuilt, and two variants of it: `docs/retimed.png`. All have one axis of time. Speech of each side has its
+colour, and time in which both speak is dark; over the left side are its style tags, where they fit. The ground is
+white, so that it is legible in dark mode, too, and its lettering is large enough for 400 px.
 """
 
 import io
@@ -85,27 +86,43 @@ def tags(axes: Axes, turns: Sequence[Mapping[str, Any]]) -> None:
             free = end
 
 
-def main(work: str, recording: str, out: str) -> None:
-    """Draw the conversation of a recording that a work folder holds."""
-    items = open_items(Path(work))
+def main(work: str, recording: str, out: str, retimed: str = "") -> None:
+    """Draw the conversation of a recording that a work folder holds, or that and its variants in another."""
     name = Path(recording).stem
-    row, sound = items.row(name), items.sound(name)
-    utterances = [turn for turn in row["utterances"] if turn["start"] is not None]
-    matplotlib.rcParams.update({"font.family": "DejaVu Sans", "font.size": 10, "text.color": INK})
-    figure = Figure(figsize=SIZE, facecolor="white")
-    FigureCanvasAgg(figure)
-    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(2.0, 2.28))
-    figure.subplots_adjust(0.105, 0.13, 0.985, 0.925, hspace=0.26)
     recorded = read_at({"bytes": Path(recording).read_bytes(), "path": None}, RATE, 0.0, SECONDS)
-    rebuilt = read_at(sound.audio, RATE, sound.offset, SECONDS)
-    draw(above, recorded, utterances, "source_", "As recorded")
-    draw(below, rebuilt, utterances, "", "Rebuilt: left resynthesised with style tags, right untouched")
-    below.set_xlabel("seconds   (dark: both speak)", color=SOFT)
-    below.tick_params(axis="x", colors=SOFT)
+    (rebuilt, utterances), *_ = strips_of(work, name)
+    if retimed:
+        variants = strips_of(retimed, f"{name}.retimed-1", f"{name}.retimed-2")
+        strips = [(rebuilt, utterances, "", "As it was")]
+        strips += [(*strip, "", f"Variant {number}") for number, strip in enumerate(variants, 1)]
+    else:
+        title = "Rebuilt: left resynthesised with style tags, right untouched"
+        strips = [(recorded, utterances, "source_", "As recorded"), (rebuilt, utterances, "", title)]
+    matplotlib.rcParams.update({"font.family": "DejaVu Sans", "font.size": 10, "text.color": INK})
+    width, height = SIZE
+    figure = Figure(figsize=(width, height * len(strips) / 2), facecolor="white")
+    FigureCanvasAgg(figure)
+    heights = [2.0 if edge else 2.28 for _, _, edge, _ in strips]
+    axes = figure.subplots(len(strips), 1, sharex=True, height_ratios=heights)
+    figure.subplots_adjust(0.105, 0.26 / len(strips), 0.985, 1 - 0.15 / len(strips), hspace=0.26)
+    for each, strip in zip(axes, strips, strict=True):
+        draw(each, *strip)
+    axes[-1].set_xlabel("seconds   (dark: both speak)", color=SOFT)
+    axes[-1].tick_params(axis="x", colors=SOFT)
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=DPI)
     # A palette, since the picture has eight colours and their blends: half the bytes.
     Image.open(file).convert("RGB").quantize(64, dither=Image.Dither.NONE).save(out, format="png", optimize=True)
+
+
+def strips_of(folder: str, *names: str) -> list[tuple[Samples, list[Mapping[str, Any]]]]:
+    """The sound and the audible utterances of conversations of a folder."""
+    items, strips = open_items(Path(folder)), []
+    for name in names:
+        row, sound = items.row(name), items.sound(name)
+        utterances = [turn for turn in row["utterances"] if turn["start"] is not None]
+        strips.append((read_at(sound.audio, RATE, sound.offset, SECONDS), utterances))
+    return strips
 
 
 if __name__ == "__main__":

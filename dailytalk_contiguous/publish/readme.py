@@ -71,17 +71,21 @@ def write_work_readme(folder: Path, title: str, n_made: int, defaults: Mapping[s
     is_finished = bool((spoken.get("counts") or {}).get("conversations"))
     for row in open_items(folder).rows(["provenance"]) if is_finished else ():
         made.add_made(row)
-    about = f"A work folder of `dailytalk`: {', '.join(sizes) or 'nothing that could be used'}. {_FILES}"
+    about = f"A work folder of `dailytalk`: {', '.join(sizes) or 'nothing that could be used'}. "
+    about += (_OF_TRANSCRIPT if (folder / work_folder.TRANSCRIPT).is_file() else "") + _FILES
     load = _LOAD if is_finished else _LOAD_TAGGED
     text = readme(title, about, made, load, run=run, defaults=defaults).encode()
     if not (folder / README).exists() or read_bytes(folder / README) != text:
         write_bytes(folder / README, text)
 
 
-_FILES = (
+_OF_TRANSCRIPT = (
     "`transcript.jsonl` has a line for each utterance, and may be edited; `tagged` has what was found in the "
-    "recordings; `dataset` and `audio` have the finished conversations; `rejects.jsonl` what could not be used, "
-    "and why; `run.json` how all of it was made."
+    "recordings; "
+)
+_FILES = (
+    "`dataset` and `audio` have the finished conversations; `rejects.jsonl` what could not be used, and why; "
+    "`run.json` how all of it was made."
 )
 
 _LOAD = """```python

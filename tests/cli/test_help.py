@@ -26,6 +26,7 @@ DIFFERENT = {
     "--split": "corpus makes the splits; what reads the Hub chooses one, and tag a folder of audio files, too",
     "--valid-share": "of the time of a dataset, of its utterances, or of its speakers",
     "--tts": "doctor tries one, the others speak with it",
+    "--variants": "of speak takes of one text, of retime variants of a conversation",
     "--voice": "converse has voices by gender and asks for consent; speak may clone who speaks",
     # Another default suits the command.
     "--affect-model": "emotion predict has no profile",

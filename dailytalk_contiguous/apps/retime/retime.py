@@ -11,7 +11,7 @@ import numpy as np
 from datasets import Features, List, Value
 
 from dailytalk_contiguous.apps.retime.timing import Timing, read_timing
-from dailytalk_contiguous.apps.retime.units import HOLD, SHIFT, Event, Placing, Unit, units_of
+from dailytalk_contiguous.apps.retime.units import HOLD, SHIFT, Placing, Unit, UnitEvent, units_of
 from dailytalk_contiguous.core import audio
 from dailytalk_contiguous.core.crosstalk import leakage, leaked_spans
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
@@ -75,13 +75,6 @@ class Retime(Stage):
 
     `timing` is a file of `Timing.save`. `variant` is the number of rows that have no column of that name; with
     another one, or another `seed`, other offsets are drawn.
-
-    >>> from dailytalk_contiguous.apps.retime.timing import timing_of
-    >>> from datasets import load_dataset
-    >>> talks = load_dataset("parquet", data_dir="work/dataset", split="train")
-    >>> timing_of(talks.remove_columns("audio"), "work").save("timing.json")
-    >>> Retime("timing.json", variant=2).map(talks)[0]["conversation_id"]
-    'call.retimed-2'
     """
 
     timing: str = unlisted("")
@@ -149,7 +142,7 @@ class Retime(Stage):
         }
 
 
-class Sound(NamedTuple):
+class StereoPcm(NamedTuple):
     """Stereo int16 samples (n, 2) at a rate in Hz."""
 
     pcm: audio.Pcm
@@ -186,14 +179,14 @@ def draw(units: Sequence[Unit], timing: Timing, rate: int, rng: np.random.Genera
     return Drawn(placing.shifts, is_drawn)
 
 
-def read_sound(row: Row) -> Sound:
+def read_sound(row: Row) -> StereoPcm:
     info = audio.probe(row["audio"])
     if info.channels != 2:
         raise BadInput(f"its audio has {info.channels} channels, not 2", "build the conversation again")
-    return Sound(audio.read_pcm(row["audio"], sample_rate=info.sample_rate), info.sample_rate)
+    return StereoPcm(audio.read_pcm(row["audio"], sample_rate=info.sample_rate), info.sample_rate)
 
 
-def rearranged(row: Row, units: Sequence[Unit], shifts: Sequence[float], sound: Sound, name: str) -> audio.Pcm:
+def rearranged(row: Row, units: Sequence[Unit], shifts: Sequence[float], sound: StereoPcm, name: str) -> audio.Pcm:
     """The sound of a conversation whose units are later by `shifts`; `name` seeds its room tone.
 
     Raises BadInput where an event would be cut.
@@ -222,7 +215,7 @@ def rearranged(row: Row, units: Sequence[Unit], shifts: Sequence[float], sound: 
     return result
 
 
-def _samples(event: Event, rate: int) -> tuple[int, int]:
+def _samples(event: UnitEvent, rate: int) -> tuple[int, int]:
     return round(event.start * rate), round(event.end * rate)
 
 

@@ -46,7 +46,7 @@ def retime(
     shard_minutes: float = engine_options.SHARD_MINUTES,
     **options: Any,
 ) -> Outcome:
-    """Give finished conversations another timing, drawn from that of recorded ones.
+    """Give finished conversations the timing of recorded ones.
 
     Gaps, overlaps at the ends of turns and pauses are drawn. Every sound stays as it was, and backchannels, laughs
     and interruptions stay at their place in the other's words. Each variant says in `retiming` what was recorded,

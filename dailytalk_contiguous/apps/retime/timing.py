@@ -25,7 +25,7 @@ from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.store.files import json_document, write_text
 
-Array = NDArray[np.float64]
+_Array = NDArray[np.float64]
 
 #: Transitions one of which is drawn, the least number of a kind to draw from, and the most of a kind that are
 #: kept: more make a draw slower, and no better.
@@ -62,10 +62,10 @@ class Law(NamedTuple):
     the first. `turn`: the logarithm of the seconds of the turn before. `pace`: of its pair (`Timing.pace_of`).
     """
 
-    offset: Array
-    before: Array
-    turn: Array
-    pace: Array
+    offset: _Array
+    before: _Array
+    turn: _Array
+    pace: _Array
     low: float
     high: float
 
@@ -84,8 +84,8 @@ class Timing:
 
     target: str
     laws: Mapping[str, Law]
-    paces: Array
-    retimed: Array
+    paces: _Array
+    retimed: _Array
     digest: str = ""
 
     def pace_of(self, transitions: Sequence[Transition]) -> float:
@@ -122,9 +122,11 @@ class Timing:
         law, scale = self.laws[transition.kind], self._scales[transition.kind]
         features = _features(law)
         own = np.array([scale.mean if before is None else before, log_turn(transition), pace])
-        offsets = np.clip(law.offset + (own - features) @ scale.slopes, law.low, law.high)
-        possible = np.flatnonzero(offsets >= least)
-        if not len(possible):
+        corrected = law.offset + (own - features) @ scale.slopes
+        for offsets in (np.clip(each, law.low, law.high) for each in (corrected, law.offset)):
+            if len(possible := np.flatnonzero(offsets >= least)):
+                break
+        else:
             return None
         distances = np.square((features[possible] - own) / scale.deviations) @ WEIGHTS
         nearest = np.argpartition(distances, min(NEAREST, len(possible)) - 1)[:NEAREST]
@@ -134,7 +136,7 @@ class Timing:
     def _scales(self) -> dict[str, "_Scale"]:
         return {kind: _Scale.of(law) for kind, law in self.laws.items()}
 
-    def save(self, path: Path) -> None:
+    def save(self, path: str | Path) -> None:
         """Write it as JSON, for `Retime`."""
         document = {
             "target": self.target,
@@ -146,7 +148,7 @@ class Timing:
             "paces": self.paces.round(6).tolist(),
             "retimed": self.retimed.round(6).tolist(),
         }
-        write_text(path, json_document(document))
+        write_text(Path(path), json_document(document))
 
 
 class _Scale(NamedTuple):
@@ -154,8 +156,8 @@ class _Scale(NamedTuple):
 
     mean: float
     deviation: float
-    deviations: Array
-    slopes: Array
+    deviations: _Array
+    slopes: _Array
 
     @classmethod
     def of(cls, law: Law) -> "_Scale":
@@ -166,7 +168,7 @@ class _Scale(NamedTuple):
         return cls(float(offsets.mean()), max(float(offsets.std()), 1e-3), deviations, slopes)
 
 
-def _features(law: Law) -> Array:
+def _features(law: Law) -> _Array:
     """What makes transitions alike, shape (n, 3); an offset before it that none can have counts as the nearest."""
     return np.stack((np.clip(law.before, law.low, law.high), law.turn, law.pace), axis=1)
 
@@ -245,13 +247,13 @@ def _read(path: str, _: int) -> Timing:
         numbers = [columns[name] for name in _COLUMNS]
         if len({len(column) for column in numbers}) != 1 or len(numbers[0]) < LEAST:
             raise BadInput(f"{path} has too few transitions, or columns of different lengths", _REMEDY)
-        offset, before, turn, pace = map(_array, numbers)
+        offset, before, turn, pace = map(_numbers, numbers)
         laws[kind] = Law(offset, before, turn, pace, known["low"][kind], known["high"][kind])
     digest = hashlib.sha256(content).hexdigest()[:16]
-    return Timing(known["target"], laws, _array(known["paces"]), _array(known["retimed"]), digest)
+    return Timing(known["target"], laws, _numbers(known["paces"]), _numbers(known["retimed"]), digest)
 
 
-def _array(numbers: list[Any]) -> Array:
+def _numbers(numbers: list[Any]) -> _Array:
     if not numbers or not all(map(is_number, numbers)):
         raise BadInput("a file of timing holds what is no number", _REMEDY)
     return np.array(numbers, np.float64)

@@ -22,11 +22,14 @@ from dailytalk_contiguous.core.utterance import sounding_span
 SHIFT, HOLD = "shift", "hold"
 KINDS = (SHIFT, HOLD)
 
+#: Seconds of silence between stretches of one channel: what parts them, and no less by rounding.
+APART = PAUSE + 1e-6
+
 #: Seconds of the next turn that are after the end of the one it overlaps: else it would be a backchannel.
 OUTLASTS = 0.1
 
 
-class Event(NamedTuple):
+class UnitEvent(NamedTuple):
     """An utterance or a sound of a channel, in seconds of its conversation, and its place in its column."""
 
     channel: str
@@ -60,7 +63,7 @@ class Unit(NamedTuple):
         transition: how it follows the unit before; None of the first.
     """
 
-    events: list[Event]
+    events: list[UnitEvent]
     speech: list[Stretch]
     transition: Transition | None
 
@@ -102,7 +105,7 @@ def units_of(row: Mapping[str, Any]) -> list[Unit]:
         members = [heard[member] for member in stretch.members]
         units[number].speech.append(stretch._replace(members=[index for index, _ in members]))
         units[number].events.extend(
-            Event(said["channel"], said["start"], said["end"], "utterances", index) for index, said in members
+            UnitEvent(said["channel"], said["start"], said["end"], "utterances", index) for index, said in members
         )
     _add_sounds(units, row["sounds"] or ())
     return units
@@ -127,12 +130,12 @@ def _add_sounds(units: Sequence[Unit], sounds: Sequence[Mapping[str, Any]]) -> N
     """
     speech = [(event, unit) for unit in units for event in unit.events]
     for number, sound in enumerate(sounds):
-        laugh = Event(sound["channel"], sound["start"], sound["end"], "sounds", number)
+        laugh = UnitEvent(sound["channel"], sound["start"], sound["end"], "sounds", number)
         _, home = min(speech, key=lambda pair: _distance(laugh, pair[0]))
         home.events.append(laugh)
 
 
-def _distance(sound: Event, speech: Event) -> tuple[int, float]:
+def _distance(sound: UnitEvent, speech: UnitEvent) -> tuple[int, float]:
     away = max(speech.start - sound.end, sound.start - speech.end, 0.0)
     if speech.channel == sound.channel and away <= JOIN:
         return 0, away
@@ -161,7 +164,7 @@ class Placing:
         """The least offset that the next unit can have.
 
         Events of one channel keep their distance, up to `KEPT_PAUSE`, and stretches of speech the silence that
-        parts them (`PAUSE`); a turn that begins while the last one ends began after it, and outlasts it.
+        parts them (`APART`); a turn that begins while the last one ends began after it, and outlasts it.
         """
         unit, before = self.next, self.units[len(self.shifts) - 1]
         last, moved = before.last, []
@@ -169,8 +172,8 @@ class Placing:
             if (reach := self._reach[event.channel]) > -math.inf:
                 gap = min(max(0.0, event.start - self._was[event.channel]), KEPT_PAUSE)
                 moved.append(reach + gap - event.start)
-        moved += [self._spoken[stretch.channel] + PAUSE - stretch.start for stretch in unit.speech]
-        floor = PAUSE if unit.transition and unit.transition.kind == HOLD else -TERMINAL_OVERLAP
+        moved += [self._spoken[stretch.channel] + APART - stretch.start for stretch in unit.speech]
+        floor = APART if unit.transition and unit.transition.kind == HOLD else -TERMINAL_OVERLAP
         shorter = min(unit.speech[0].end - unit.start, last.end - last.start)
         moved += [-event.start for event in unit.events]  # nothing begins before the conversation
         return max(floor, OUTLASTS - shorter, max(moved) + unit.start - last.end - self.shifts[-1])

@@ -1,0 +1,211 @@
+"""`dailytalk retime`: variants of finished conversations, and what other commands make of them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from built_conversations import built_row
+from command import Command
+from datasets import load_dataset
+from hub.server import HubServer
+from huggingface_hub import hf_hub_download
+from timed_talks import talk, write_dataset
+
+from dailytalk_contiguous import Retime, load, timing_of
+from dailytalk_contiguous.core.audio import read_pcm
+from dailytalk_contiguous.core.schema import CHANNELS
+from dailytalk_contiguous.publish.opening import open_items
+from dailytalk_contiguous.store.files import sha256_of
+
+pytest_plugins = ["hub.hub_fixtures"]
+
+#: Offsets of a talk with gaps, overlaps and a pause.
+OFFSETS = [0.3, -0.2, 0.5, 9.7, 0.1, 0.8, -0.3, 0.4, 0.2]
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    """Three conversations; in one a laugh and a backchannel, of one a kept speaker is named."""
+    first = built_row(
+        "calls/a",
+        [
+            ("left", 0.5, 4.5, "a long turn"),
+            ("right", 2.0, 2.4, "mm-hm"),
+            ("right", 4.8, 6.0, "I see"),
+            ("left", 6.5, 7.5, "all right"),
+        ],
+        seconds=9.0,
+        rate=8000,
+        sounds=[(7.9, 8.2)],
+    )
+    others = [talk(name, OFFSETS, kept_speaker="Ann") for name in ("b", "c", "d")]
+    return write_dataset(tmp_path / "work", [first, *others])
+
+
+def rows_of(folder: Path) -> dict[str, dict[str, Any]]:
+    return {row["conversation_id"]: row for row in open_items(folder).rows()}
+
+
+def files_in(folder: Path) -> dict[str, str]:
+    return {path.name: sha256_of(path) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_sounds_are_those_of_the_parent_and_times_say_where(
+    work: Path, tmp_path: Path, dailytalk: Command
+) -> None:
+    done = dailytalk("retime", work, "--out", tmp_path / "out", "--variants", 2)
+    assert done.code == 0, done.err
+    assert "8 variants with the timing of work" in done.out
+    parents, variants = rows_of(work), rows_of(tmp_path / "out")
+    assert list(variants) == [f"{name}.retimed-{n}" for name in parents for n in (1, 2)]
+    for row in variants.values():
+        retiming = row["retiming"]
+        parent = parents[retiming["parent"]]
+        assert row["duration"] != parent["duration"]
+        assert (row["recording_id"], row["source_duration"]) == (parent["recording_id"], parent["source_duration"])
+        before, after = read_pcm(parent["audio"], sample_rate=8000), read_pcm(row["audio"], sample_rate=8000)
+        assert len(after) == round(row["duration"] * 8000)
+        old = {said["utterance_id"]: said for said in parent["utterances"]}
+        pairs = [
+            (old[said["utterance_id"].replace(row["conversation_id"], parent["conversation_id"])], said)
+            for said in row["utterances"]
+        ]
+        pairs += list(zip(parent["sounds"], row["sounds"], strict=True))
+        for was, now in pairs:
+            side, first, at = (
+                CHANNELS.index(now["channel"]),
+                round(was["start"] * 8000),
+                round(now["start"] * 8000),
+            )
+            length = round(was["end"] * 8000) - first
+            assert np.array_equal(before[first : first + length, side], after[at : at + length, side])
+        words = [word["word"] for word in row["alignments"]]
+        assert sorted(words) == sorted(word["word"] for word in parent["alignments"])
+        offsets = [round(event["offset"] - event["recorded"], 3) for event in retiming["events"]]
+        assert any(offsets)
+        assert (row["timeline"]["mode"], row["timeline"]["lost_speech_seconds"]) == ("retimed", 0.0)
+    first, second = (variants[f"b.retimed-{n}"]["retiming"]["events"] for n in (1, 2))
+    assert [event["offset"] for event in first] != [event["offset"] for event in second]
+
+
+def test_backchannel_and_laugh_stay_where_they_were_in_the_words(
+    work: Path, tmp_path: Path, dailytalk: Command
+) -> None:
+    assert dailytalk("retime", work, "--out", tmp_path / "out").code == 0
+    row = rows_of(tmp_path / "out")["calls/a.retimed-1"]
+    turn, answer = (said for said in row["utterances"] if said["start"] < 3.0)
+    assert answer["start"] - turn["start"] == pytest.approx(1.5, abs=1e-6)
+    assert answer["event"] == "backchannel"
+    last, (laugh,) = row["utterances"][-1], row["sounds"]
+    assert laugh["start"] - last["start"] == pytest.approx(1.4, abs=1e-6)
+    events = row["retiming"]["events"]
+    assert [event["utterance_id"].rpartition("/")[2] for event in events] == [
+        "0002",
+        "0003",
+    ]  # not the backchannel
+
+
+def test_second_run_makes_nothing_and_another_seed_makes_others(
+    work: Path, tmp_path: Path, dailytalk: Command
+) -> None:
+    out = tmp_path / "out"
+    for _ in range(2):
+        done = dailytalk("retime", work, "--out", out, "--json")
+        assert json.loads(done.out)["retimed"]["variants"] == 1
+        files = files_in(out / "dataset")
+    before = files_in(out / "dataset")
+    assert dailytalk("retime", work, "--out", out).code == 0
+    assert files_in(out / "dataset") == before == files
+    assert dailytalk("retime", work, "--out", out, "--seed", 1).code == 0
+    assert files_in(out / "dataset") != before
+
+
+def test_variants_that_would_be_lost_are_dropped_only_when_asked(
+    work: Path, tmp_path: Path, dailytalk: Command
+) -> None:
+    out = tmp_path / "out"
+    assert dailytalk("retime", work, "--out", out, "--variants", 2).code == 0
+    refused = dailytalk("retime", work, "--out", out)
+    assert refused.code == 1
+    assert "4 variants that this would not make again" in refused.err
+    assert dailytalk("retime", work, "--out", out, "--prune").code == 0
+    assert len(rows_of(out)) == 4
+
+
+def test_dry_run_writes_nothing(work: Path, tmp_path: Path, dailytalk: Command) -> None:
+    done = dailytalk("retime", work, "--out", tmp_path / "out", "--variants", 3, "--dry-run")
+    assert done.code == 0
+    assert "12 variants in all, with the timing of work" in done.out
+    assert not (tmp_path / "out").exists()
+
+
+def test_folder_that_is_not_for_variants_is_refused(work: Path, tmp_path: Path, dailytalk: Command) -> None:
+    out = tmp_path / "out"
+    assert dailytalk("retime", work, "--out", out).code == 0
+    assert "is the folder itself" in dailytalk("retime", work, "--out", work).err
+    assert "holds variants already" in dailytalk("retime", out, "--out", tmp_path / "again").err
+    other = write_dataset(tmp_path / "other", [talk("e", OFFSETS)])
+    (other / "run.json").write_text("{}")
+    assert "holds other results" in dailytalk("retime", work, "--out", other).err
+    few = write_dataset(tmp_path / "few", [talk("f", [0.3] * 5)])
+    short = dailytalk("retime", work, "--out", tmp_path / "like", "--like", few)
+    assert (short.code, "few has 5 changes of speaker, and 20 are needed" in short.err) == (1, True)
+    assert not (tmp_path / "like").exists()
+    (tmp_path / "tagged" / "tagged").mkdir(parents=True)
+    assert "was tagged and not spoken yet" in dailytalk("retime", tmp_path / "tagged", "--out", tmp_path / "x").err
+
+
+def test_conversation_of_one_turn_is_rejected_and_the_rest_goes_on(tmp_path: Path, dailytalk: Command) -> None:
+    folder = write_dataset(tmp_path / "mixed", [talk("a", OFFSETS * 3), talk("alone", [])])
+    done = dailytalk("retime", folder, "--out", tmp_path / "out")
+    assert done.code == 3
+    (reject,) = map(json.loads, (tmp_path / "out" / "rejects.jsonl").read_text().splitlines())
+    assert (reject["id"], reject["stage"]) == ("alone.retimed-1", "Retime")
+    assert "it has one turn" in reject["reason"]
+    assert dailytalk("retime", folder, "--out", tmp_path / "out").code == 3
+    assert len((tmp_path / "out" / "rejects.jsonl").read_text().splitlines()) == 1
+
+
+def test_stage_in_a_notebook_makes_the_rows_of_the_command(work: Path, tmp_path: Path, dailytalk: Command) -> None:
+    assert dailytalk("retime", work, "--out", tmp_path / "out").code == 0
+    talks = load(str(work), split="train")
+    timing_of(talks.remove_columns("audio"), "work").save(tmp_path / "timing.json")
+    mapped = Retime(str(tmp_path / "timing.json")).map(talks)
+    made = rows_of(tmp_path / "out")
+    for row in mapped:
+        expected = made[row["conversation_id"]]
+        for name in ("utterances", "alignments", "sounds", "timeline", "retiming", "duration"):
+            assert row[name] == expected[name]
+        assert np.array_equal(row["audio"]["array"], read_pcm(expected["audio"], sample_rate=8000) / 32768)
+    streamed = next(iter(Retime(str(tmp_path / "timing.json")).map(talks.to_iterable_dataset())))
+    assert streamed["retiming"] == made[streamed["conversation_id"]]["retiming"]
+
+
+def test_checks_reports_exports_and_versions_say_that_they_are_variants(
+    work: Path, tmp_path: Path, dailytalk: Command, hub: HubServer, impatient: None
+) -> None:
+    out, variants = tmp_path / "out", "8 of 8 conversations are variants of 4"
+    assert dailytalk("retime", work, "--out", out, "--variants", 2).code == 0
+    assert f"retimed: {variants} with another timing" in dailytalk("check", out).out
+    assert dailytalk("export", out, "--format", "moshi", "--out", tmp_path / "moshi").code == 0
+    assert f"retimed: {variants}" in dailytalk("check", tmp_path / "moshi").out
+    names = {side: (tmp_path / "moshi" / f"{side}.jsonl").read_text() for side in ("train", "eval")}
+    sides = [{side for side, text in names.items() if f"{name}.retimed-" in text} for name in ("a", "b", "c", "d")]
+    assert all(len(side) == 1 for side in sides)
+    options = ("--create", "--licence", "cc0-1.0", "--tag")
+    assert dailytalk("push", work, "tester/talks", *options, "v1.0.0").code == 0
+    pushed = dailytalk("push", out, "tester/talks", *options, "v2.0.0")
+    assert pushed.code == 0, pushed.err
+    splits: dict[str, set[str]] = {}
+    for tag in ("v1.0.0", "v2.0.0"):  # the split of a parent is that of its variants
+        for split, rows in load_dataset("tester/talks", revision=tag).items():
+            for name in rows["conversation_id"]:
+                splits.setdefault(name.partition(".retimed-")[0], set()).add(split)
+    assert {name: len(of) for name, of in splits.items()} == dict.fromkeys(("calls/a", "b", "c", "d"), 1)
+    card = Path(hf_hub_download("tester/talks", "README.md", repo_type="dataset", revision="v2.0.0")).read_text()
+    assert "**Retimed**: 8 conversations of 8 are variants of 4" in card
+    assert "| `retiming` |" in card
+    changed = dailytalk("diff", "tester/talks@v1.0.0", "@v2.0.0")
+    assert "of these are variants of a conversation: 8" in changed.out

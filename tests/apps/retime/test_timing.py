@@ -1,0 +1,88 @@
+"""The timing of a corpus: what is drawn from it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from timed_talks import talk
+
+from dailytalk_contiguous import Timing, timing_of
+from dailytalk_contiguous.apps.retime.timing import read_timing
+from dailytalk_contiguous.apps.retime.units import HOLD, SHIFT, Transition
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+
+
+def drawn(timing: Timing, turn: float = 1.0, before: float | None = None, pace: float = 0.0) -> list[float]:
+    chance = np.random.default_rng(0)
+    transition = Transition(SHIFT, 0.4, turn)
+    offsets = [timing.drawn(transition, before, pace, -0.5, chance) for _ in range(200)]
+    return [offset for offset in offsets if offset is not None]
+
+
+def test_too_few_changes_of_speaker_are_refused_with_their_number() -> None:
+    with pytest.raises(DailytalkError, match="calls has 6 changes of speaker, and 20 are needed to draw from"):
+        timing_of([talk("a", [0.3] * 6)], "calls")
+
+
+def test_pauses_of_which_there_are_too_few_are_not_drawn() -> None:
+    timing = timing_of([talk("a", [0.3] * 30 + [9.8] * 3)], "calls")
+    assert timing.drawn(Transition(HOLD, 0.8, 1.0), None, 0.0, 0.2, np.random.default_rng(0)) is None
+    many = timing_of([talk("a", [0.3, 9.8] * 30)], "calls")
+    assert many.drawn(Transition(HOLD, 0.5, 1.0), None, 0.0, 0.2, np.random.default_rng(0)) == pytest.approx(0.8)
+
+
+def test_nothing_is_drawn_beyond_the_percentiles_or_below_what_can_be_placed() -> None:
+    offsets = np.random.default_rng(0).permutation(np.linspace(-0.4, 1.6, 101)).round(3).tolist()
+    timing = timing_of([talk("a", offsets)], "calls")
+    found = drawn(timing)
+    assert min(found) >= -0.3001
+    assert max(found) <= 1.5001
+    chance = np.random.default_rng(0)
+    late = [timing.drawn(Transition(SHIFT, 0.4, 1.0), None, 0.0, 1.2, chance) for _ in range(50)]
+    assert all(offset is not None and offset >= 1.2 for offset in late)
+    assert timing.drawn(Transition(SHIFT, 0.4, 1.0), None, 0.0, 1.7, chance) is None
+
+
+def test_offset_follows_the_one_before_it() -> None:
+    timing = timing_of(
+        [talk("a", [0.2, 0.2, 1.0, 1.0] * 25)], "calls"
+    )  # a second one like the first is seldom alone
+    fast = timing_of([talk(f"{n}", [0.2] * 12 + [1.0] * 12) for n in range(10)], "calls")
+    assert np.mean(drawn(fast, before=0.2)) < 0.4 < 0.8 < np.mean(drawn(fast, before=1.0))
+    assert 0.4 < np.mean(drawn(timing, before=0.6)) < 0.8
+
+
+def test_offset_follows_the_length_of_the_turn_before() -> None:
+    rows = [talk(f"{n}", [0.2, 0.9] * 15, lengths=(0.6, 6.0)) for n in range(3)]  # after long turns 0.9 s
+    timing = timing_of(rows, "calls")
+    assert np.median(drawn(timing, turn=0.6, before=0.55)) < 0.4
+    assert np.median(drawn(timing, turn=6.0, before=0.55)) > 0.7
+
+
+def test_slowest_pair_gets_the_pace_of_the_slowest_pair_of_the_target() -> None:
+    target = [talk(f"slow{n}", [1.0, 1.1] * 12) for n in range(3)] + [talk("fast", [0.1, 0.0] * 12)]
+    pairs = [talk("quick", [0.4] * 10), talk("late", [0.6] * 10)]
+    timing = timing_of(pairs, "target", target)
+    transitions = [[Transition(SHIFT, offset, 1.0)] * 10 for offset in (0.4, 0.6)]
+    paces = [timing.pace_for(pair, np.random.default_rng(0)) for pair in transitions]
+    assert paces[0] < paces[1]
+    assert np.median(drawn(timing, pace=float(timing.paces[0]))) < 0.3
+    assert np.median(drawn(timing, pace=float(timing.paces[-1]))) > 0.8
+
+
+def test_saved_timing_draws_the_same(tmp_path: Path) -> None:
+    timing = timing_of([talk("a", list(np.linspace(-0.4, 1.6, 101).round(3)))], "calls")
+    timing.save(tmp_path / "timing.json")
+    again = read_timing(str(tmp_path / "timing.json"))
+    assert (again.target, len(again.digest)) == ("calls", 16)
+    assert drawn(again, before=0.3) == pytest.approx(drawn(timing, before=0.3), abs=1e-3)
+
+
+@pytest.mark.parametrize("content", ["[]", '{"target": "calls"}', "nonsense"])
+def test_other_file_is_refused_with_its_name(content: str, tmp_path: Path) -> None:
+    path = tmp_path / "timing.json"
+    path.write_text(content)
+    with pytest.raises(BadInput, match=r"timing\.json"):
+        read_timing(str(path))
+    with pytest.raises(BadInput, match=r"gone\.json"):
+        read_timing(str(tmp_path / "gone.json"))
