@@ -47,7 +47,7 @@ from dailytalk_contiguous.publish.opening import open_items
 ROOT = Path(__file__).parents[1]
 
 #: Talks, turns of a talk, divisions into halves, and Hz of everything.
-TALKS, TURNS, DIVISIONS, RATE = 60, 32, 10, 16000
+TALKS, TURNS, DIVISIONS, RATE = 60, 32, 20, 16000
 
 #: Seconds within which an event that is found again begins where it was written.
 FOUND = 0.15
@@ -200,7 +200,9 @@ def compared(judged_half: Sequence[Row], drawn_from: Sequence[Row], seed: int) -
     retimed = []
     for row in flat:
         units = units_of(row)
-        retimed.append(shifted(row, units, draw(units, timing, 1000, chance).shifts))
+        transitions = [unit.transition for unit in units if unit.transition]
+        pace = timing.pace_for(row["conversation_id"], transitions, 0.0, chance)
+        retimed.append(shifted(row, units, draw(units, timing, pace, 1000, chance).shifts))
     made = {"retime": figures_of(retimed)}
     for name, offsets in others(timing, chance).items():
         made[name] = figures_of([placed(row, offsets) for row in flat])
@@ -302,6 +304,7 @@ def main() -> None:
         inputs = [work / "talks", *([calls] if calls.is_dir() else [])]
         dailytalk("build", *inputs, "--out", work / "recorded", *options)
         rows = [row for row in open_items(work / "recorded").rows() if not row["problem"]]
+        rows.sort(key=lambda row: Path(row["conversation_id"]).name)
         talks = [row for row in rows if "talk" in Path(row["conversation_id"]).name]
         real = [row for row in rows if row not in talks]
         counts = [len(transitions_of(row)) for row in rows]

@@ -102,3 +102,11 @@ def test_settled_division_is_taken_as_it_is_and_needs_something_to_train_on() ->
     assert as_given(given, {"a": "train", "b": "train"}).disjoint
     with pytest.raises(DailytalkError, match="no conversation is left to train on"):
         as_given(given, {"a": "eval", "b": "eval"})
+
+
+def test_variants_of_a_conversation_are_on_one_side_however_few_there_are() -> None:
+    parents = {f"{name}{n}": name for name in "abc" for n in range(3)}
+    for seed in range(5):
+        side = split_two([(name, (None,), 60.0) for name in parents], 0.1, seed, parents).side
+        assert all(len({side[each] for each in parents if parents[each] == name}) == 1 for name in "abc")
+        assert set(side.values()) == {"train", "eval"}

@@ -131,3 +131,13 @@ def test_new_conversation_beside_one_that_trained_validates_and_then_tests() -> 
     assert split_three(voices, {"a": "train"}).side == {"a": "train", "b": "test", "c": "validation"}
     assert split_three(voices, {"a": "test"}).side == {"a": "test", "b": "train", "c": "validation"}
     assert split_three(voices, {"a": "validation"}).side == {"a": "validation", "b": "train", "c": "test"}
+
+
+def test_variants_follow_their_parent_and_the_version_that_had_it() -> None:
+    parents = {f"{name}.retimed-{n}": name for name in "abcdefgh" for n in (1, 2)}
+    voices = [SplitVoice(name, (None,), parent, 60.0) for name, parent in parents.items()]
+    for before in ({}, {"a": "test", "b": "train", "c": "validation"}, {"a.retimed-1": "test"}):
+        side = split_three(voices, before, parents=parents).side
+        assert all(side[f"{name}.retimed-1"] == side[f"{name}.retimed-2"] for name in "abcdefgh")
+        for name, split in before.items():
+            assert side[f"{name.partition('.')[0]}.retimed-2"] == split

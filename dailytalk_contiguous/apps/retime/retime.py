@@ -31,6 +31,7 @@ from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.timeline import TurnEvent, compare_turns
 from dailytalk_contiguous.core.turns import Stretch, Timed, label
 from dailytalk_contiguous.core.utterance import Column, Field, known_trims, sounding_span
+from dailytalk_contiguous.publish.items import TOLERANCE, conversation
 from dailytalk_contiguous.stages.base import AnyDataset, Stage
 from dailytalk_contiguous.stages.reconstruct import audible_leak, leak_levels
 
@@ -58,6 +59,10 @@ COLUMN = Column(
     "seconds after the end of the one before it began, as `recorded` and here; what is not `drawn` is held",
 )
 
+#: Conversations of one pace change places from variant to variant, by this share of them: multiples of the golden
+#: ratio are nowhere near each other.
+GOLDEN = (math.sqrt(5) - 1) / 2
+
 
 def name_of(parent: str, variant: int) -> str:
     """The id of a variant of a conversation."""
@@ -82,13 +87,23 @@ class Retime(Stage):
     seed: int = setting(0, "Another number draws other offsets.", panel="result")
 
     needs: ClassVar[tuple[str, ...]] = (
-        *("conversation_id", "audio", "duration", "utterances", "alignments", "sounds", "timeline"),
+        *("conversation_id", "recording_id", "audio", "duration", "utterances", "alignments", "sounds"),
+        *("timeline", "speakers", "language"),
     )
     uses: ClassVar[tuple[str, ...]] = ("parent", "variant")
     publishes: ClassVar[tuple[Field | str, ...]] = (COLUMN,)
     batch_rows: ClassVar[int] = 1
     refuses: ClassVar[bool] = True
-    adds: ClassVar[Features] = Features({**{name: BUILT[name] for name in needs}, RETIMING: COLUMN.feature})
+    adds: ClassVar[Features] = Features(
+        {
+            "conversation_id": STRING,
+            **{
+                name: BUILT[name]
+                for name in ("audio", "duration", "utterances", "alignments", "sounds", "timeline")
+            },
+            RETIMING: COLUMN.feature,
+        }
+    )
 
     @property
     def digest(self) -> str:
@@ -114,22 +129,29 @@ class Retime(Stage):
     def row(self, row: Row) -> Row:
         parent = row.get("parent") or row["conversation_id"]
         variant = row["variant"] if row.get("variant") is not None else self.variant
+        name, rate = name_of(parent, variant), audio.probe(row["audio"]).sample_rate
+        pcm = conversation(row, rate, swap=False).pcm
         units = units_of(row)
+        for event in (event for unit in units for event in unit.events):
+            if not 0 <= event.start < event.end <= len(pcm) / rate + TOLERANCE:
+                raise BadInput(f"what it has at {event.start:.2f} s is outside its audio", "build it again")
         if len(units) < 2:
             raise BadInput("it has one turn, and no timing that could change", "leave it out")
-        sound = read_sound(row)
         timing = read_timing(self.timing)
         key = hashlib.sha256(f"{self.seed}\0{parent}\0{variant}".encode()).digest()
-        drawn = draw(units, timing, sound.rate, np.random.default_rng([*key]))
-        name, moved = name_of(parent, variant), _moved(row, units, drawn.shifts)
-        pcm = rearranged(row, units, drawn.shifts, sound, name)
-        timeline, events = _timeline(row, moved), [*_events(row, units, drawn)]
+        rng, spin = np.random.default_rng([*key]), (self.seed + variant) * GOLDEN % 1.0
+        pace = timing.pace_for(parent, [unit.transition for unit in units if unit.transition], spin, rng)
+        drawn = draw(units, timing, pace, rate, rng)
+        moved, events = _moved(row, units, drawn.shifts), [*_events(row, units, drawn)]
+        timeline, sound = _timeline(row, moved), rearranged(row, pcm, rate, units, drawn.shifts, name)
         for utterance in (*moved["utterances"], *events):
-            utterance["utterance_id"] = f"{name}/{utterance['utterance_id'].removeprefix(f'{parent}/')}"
+            utterance["utterance_id"] = f"{name}/{(utterance['utterance_id'] or '').removeprefix(f'{parent}/')}"
+        for column in ("utterances", "alignments", "sounds"):  # dropped utterances have no times, and come last
+            moved[column].sort(key=lambda item: math.inf if item["start"] is None else item["start"])
         return {
             **moved,
             "conversation_id": name,
-            "audio": {"bytes": audio.encoded_sound(pcm, sound.rate, "FLAC"), "path": None},
+            "audio": {"bytes": audio.encoded_sound(sound, rate, "FLAC"), "path": None},
             "timeline": timeline,
             RETIMING: {
                 "parent": parent,
@@ -142,13 +164,6 @@ class Retime(Stage):
         }
 
 
-class StereoPcm(NamedTuple):
-    """Stereo int16 samples (n, 2) at a rate in Hz."""
-
-    pcm: audio.Pcm
-    rate: int
-
-
 class Drawn(NamedTuple):
     """By how many seconds each unit moves, and whether its transition was drawn (the first has none)."""
 
@@ -156,13 +171,13 @@ class Drawn(NamedTuple):
     drawn: list[bool]
 
 
-def draw(units: Sequence[Unit], timing: Timing, rate: int, rng: np.random.Generator) -> Drawn:
+def draw(units: Sequence[Unit], timing: Timing, pace: float, rate: int, rng: np.random.Generator) -> Drawn:
     """Draw the transitions of a conversation in order, and place its units; shifts are whole samples at `rate`.
 
-    Raises BadInput where a unit can't be placed as it was recorded either.
+    `pace`: of the pair, as `Timing.pace_for` gives it. Raises BadInput where a unit can't be placed as it was
+    recorded either.
     """
     placing, is_drawn = Placing(units, math.gcd(rate, 1000)), [False]
-    pace = timing.pace_for([unit.transition for unit in units if unit.transition], rng)
     before: dict[str, float] = {}
     for unit in units[1:]:
         assert unit.transition is not None
@@ -179,19 +194,14 @@ def draw(units: Sequence[Unit], timing: Timing, rate: int, rng: np.random.Genera
     return Drawn(placing.shifts, is_drawn)
 
 
-def read_sound(row: Row) -> StereoPcm:
-    info = audio.probe(row["audio"])
-    if info.channels != 2:
-        raise BadInput(f"its audio has {info.channels} channels, not 2", "build the conversation again")
-    return StereoPcm(audio.read_pcm(row["audio"], sample_rate=info.sample_rate), info.sample_rate)
-
-
-def rearranged(row: Row, units: Sequence[Unit], shifts: Sequence[float], sound: StereoPcm, name: str) -> audio.Pcm:
-    """The sound of a conversation whose units are later by `shifts`; `name` seeds its room tone.
+def rearranged(
+    row: Row, pcm: audio.Pcm, rate: int, units: Sequence[Unit], shifts: Sequence[float], name: str
+) -> audio.Pcm:
+    """The sound `pcm` of a conversation whose units are later by `shifts`; `name` seeds its room tone.
 
     Raises BadInput where an event would be cut.
     """
-    rate, samples = sound.rate, audio.pcm_to_float(sound.pcm)
+    samples = audio.pcm_to_float(pcm)
     length = len(samples) + round(shifts[-1] * rate)
     at_16_khz = audio.read_pcm(row["audio"])
     leaks = leakage(at_16_khz[:, 0], at_16_khz[:, 1])
@@ -210,7 +220,7 @@ def rearranged(row: Row, units: Sequence[Unit], shifts: Sequence[float], sound: 
         ]
         result[:, side] = audio.to_pcm(rearrange(samples[:, side], moves, tone, length, rate, replaced))
         for start, end, new in moves:
-            if not np.array_equal(result[new : new + end - start, side], sound.pcm[start:end, side]):
+            if not np.array_equal(result[new : new + end - start, side], pcm[start:end, side]):
                 raise BadInput(f"what begins at {start / rate:.2f} s would be cut", "build the conversation again")
     return result
 
@@ -220,7 +230,7 @@ def _samples(event: UnitEvent, rate: int) -> tuple[int, int]:
 
 
 def _moved(row: Row, units: Sequence[Unit], shifts: Sequence[float]) -> dict[str, Any]:
-    """The columns with times of a conversation, at their new times."""
+    """The columns with times of a conversation, at their new times; in the order that they had."""
     shift_of = {
         (event.column, event.number): shift
         for unit, shift in zip(units, shifts, strict=True)
@@ -259,9 +269,9 @@ def _moved(row: Row, units: Sequence[Unit], shifts: Sequence[float]) -> dict[str
         words.append(at(word, shift))
     return {
         "duration": round(row["duration"] + shifts[-1], 6),
-        "utterances": sorted(utterances, key=lambda said: math.inf if said["start"] is None else said["start"]),
-        "alignments": sorted(words, key=lambda word: (word["start"], word["end"])),
-        "sounds": sorted(sounds, key=lambda sound: sound["start"]),
+        "utterances": utterances,
+        "alignments": words,
+        "sounds": sounds,
     }
 
 
@@ -271,15 +281,13 @@ def _sounds(said: Row) -> tuple[float, float]:
 
 def _timeline(row: Row, moved: Row) -> dict[str, Any]:
     """Turn-taking before and after, as `core.timeline` compares it; no sound is lost or gets louder."""
-    after = {said["utterance_id"]: said for said in moved["utterances"]}
-    heard = [said for said in row["utterances"] if said["status"] != "dropped"]
+    pairs = zip(row["utterances"], moved["utterances"], strict=True)
+    heard = [(was, now) for was, now in pairs if was["status"] != "dropped"]
     events = [
-        TurnEvent(
-            said["channel"], said["start"], said["end"], said["end"] - said["start"], -1, True, *known_trims(said)
-        )
-        for said in heard
+        TurnEvent(was["channel"], was["start"], was["end"], was["end"] - was["start"], -1, True, *known_trims(was))
+        for was, _ in heard
     ]
-    starts = [after[said["utterance_id"]]["start"] for said in heard]
+    starts = [now["start"] for _, now in heard]
     kept = {"lost_speech_seconds": 0.0, "lost_sound_seconds": 0.0}
     kept |= {"loudness_gain_db": 0.0, "loudness_missing_db": 0.0}
     mode = RETIMED_RECORDING if has_recorded_voices(row) else RETIMED

@@ -29,7 +29,7 @@ _Array = NDArray[np.float64]
 
 #: Transitions one of which is drawn, the least number of a kind to draw from, and the most of a kind that are
 #: kept: more make a draw slower, and no better.
-NEAREST, LEAST, MOST = 25, 20, 20_000
+NEAREST, LEAST, MOST = 12, 20, 20_000
 
 #: Percentiles of the offsets of a kind that no drawn one is beyond: an answer that is moved by much is no longer
 #: the answer of that moment.
@@ -38,11 +38,8 @@ LOWEST, HIGHEST = 5.0, 95.0
 #: Weights of the squared distances in deviations: of the offset before, of the turn, of the pace.
 WEIGHTS = np.array([2.0, 1.0, 1.0])
 
-#: The number of transitions whose mean counts for as much as the pace that is usual.
-USUAL_PACE = 4.0
-
-#: Nothing that a turn lasts counts as shorter (s).
-_SHORTEST = 0.05
+#: Nothing that a turn lasts counts as shorter (s), and paces that differ by less are the same.
+_SHORTEST, _SAME_PACE = 0.05, 1e-5
 
 _REMEDY = "make it again with timing_of, or with dailytalk retime"
 _COLUMNS = ("offset", "before", "turn", "pace")
@@ -51,7 +48,7 @@ _SHAPE = {
     **{end: {SHIFT: float, f"{HOLD}?": float} for end in ("low", "high")},
     "transitions": {name: dict.fromkeys(_COLUMNS, list) for name in (SHIFT, f"{HOLD}?")},
     "paces": list,
-    "retimed": list,
+    "retimed": {str: float},
 }
 
 
@@ -78,31 +75,38 @@ class Timing:
         target: the name of the corpus that has this timing.
         laws: its transitions by kind; without a kind of which it has too few, which stays as it was recorded.
         paces: those of its pairs, sorted.
-        retimed: the paces of the pairs that get this timing, sorted, as `pace_of` has them: a pair gets the pace
-            that has its rank in the target, those of one pace in any order.
+        retimed: the paces of the pairs that get this timing, by conversation, in order: a pair gets the pace that
+            has its rank in the target. Those of one pace are in an order by chance.
     """
 
     target: str
     laws: Mapping[str, Law]
     paces: _Array
-    retimed: _Array
+    retimed: Mapping[str, float]
     digest: str = ""
 
     def pace_of(self, transitions: Sequence[Transition]) -> float:
-        """How much slower a pair is than most, in deviations of the offsets of each kind; nearer 0 for fewer."""
-        excess = [
-            (each.offset - self._scales[each.kind].mean) / self._scales[each.kind].deviation
-            for each in transitions
-            if each.kind in self.laws
-        ]
-        return sum(excess) / (len(excess) + USUAL_PACE)
+        """How much later a pair answers than others, in deviations of the offsets; 0 without an answer."""
+        scale = self._scales[SHIFT]
+        own = [each.offset for each in transitions if each.kind == SHIFT]
+        return (sum(own) / len(own) - scale.mean) / scale.deviation if own else 0.0
 
-    def pace_for(self, transitions: Sequence[Transition], rng: np.random.Generator) -> float:
-        """The pace in the target of a pair with these transitions."""
+    def pace_for(
+        self, name: str, transitions: Sequence[Transition], spin: float, rng: np.random.Generator
+    ) -> float:
+        """The pace in the target of a conversation.
+
+        Args:
+            name: its id, by which conversations of one pace get different ones. transitions: its own.
+            spin: in [0, 1), by how much of all of one pace each is on another place than they are in order.
+            rng: chance between two places.
+        """
         own = self.pace_of(transitions)
-        first, last = np.searchsorted(self.retimed, (own - 1e-9, own + 1e-9))
-        rank = rng.uniform(first, max(last, first + 1)) / max(len(self.retimed), 1)
-        return float(np.quantile(self.paces, min(rank, 1.0)))
+        first, last = np.searchsorted(self._own_paces, (own - _SAME_PACE, own + _SAME_PACE)).tolist()
+        same = max(last - first, 1)
+        place = self._places.get(name, first + int(rng.integers(same)))
+        turned = first + (place - first + int(spin * same)) % same
+        return float(np.quantile(self.paces, min((turned + rng.random()) / max(len(self.retimed), 1), 1.0)))
 
     def drawn(
         self, transition: Transition, before: float | None, pace: float, least: float, rng: np.random.Generator
@@ -120,7 +124,7 @@ class Timing:
         if transition.kind not in self.laws:
             return None
         law, scale = self.laws[transition.kind], self._scales[transition.kind]
-        features = _features(law)
+        features = scale.features
         own = np.array([scale.mean if before is None else before, log_turn(transition), pace])
         corrected = law.offset + (own - features) @ scale.slopes
         for offsets in (np.clip(each, law.low, law.high) for each in (corrected, law.offset)):
@@ -131,6 +135,14 @@ class Timing:
         distances = np.square((features[possible] - own) / scale.deviations) @ WEIGHTS
         nearest = np.argpartition(distances, min(NEAREST, len(possible)) - 1)[:NEAREST]
         return float(offsets[possible[rng.choice(nearest)]])
+
+    @cached_property
+    def _own_paces(self) -> _Array:
+        return np.array([*self.retimed.values()], np.float64)
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {name: place for place, name in enumerate(self.retimed)}
 
     @cached_property
     def _scales(self) -> dict[str, "_Scale"]:
@@ -146,31 +158,33 @@ class Timing:
                 for kind, law in self.laws.items()
             },
             "paces": self.paces.round(6).tolist(),
-            "retimed": self.retimed.round(6).tolist(),
+            "retimed": {name: round(pace, 6) for name, pace in self.retimed.items()},
         }
         write_text(Path(path), json_document(document))
 
 
 class _Scale(NamedTuple):
-    """The mean and the deviation of the offsets of a kind, the deviations of the features, and how they matter."""
+    """Of the transitions of a kind: the mean and the deviation of the offsets, and what makes them alike.
+
+    `features` have the shape (n, 3): the offset before, the logarithm of the turn, the pace. An offset before that
+    none can have counts as the nearest. `slopes`: how much the offset grows with each.
+    """
 
     mean: float
     deviation: float
+    features: _Array
     deviations: _Array
     slopes: _Array
 
     @classmethod
     def of(cls, law: Law) -> "_Scale":
         offsets = np.clip(law.offset, law.low, law.high)
-        features = _features(law)
+        features = np.stack((np.clip(law.before, law.low, law.high), law.turn, law.pace), axis=1)
         slopes, *_ = np.linalg.lstsq(features - features.mean(axis=0), offsets - offsets.mean(), rcond=None)
         deviations = np.maximum(features.std(axis=0), 1e-3)
-        return cls(float(offsets.mean()), max(float(offsets.std()), 1e-3), deviations, slopes)
-
-
-def _features(law: Law) -> _Array:
-    """What makes transitions alike, shape (n, 3); an offset before it that none can have counts as the nearest."""
-    return np.stack((np.clip(law.before, law.low, law.high), law.turn, law.pace), axis=1)
+        deviation = max(float(offsets.std()), 1e-3)
+        # Rounded, so that machines whose sums differ in the last digit draw the same.
+        return cls(float(offsets.mean()), deviation, features, deviations, slopes.round(6))
 
 
 def log_turn(transition: Transition) -> float:
@@ -198,7 +212,7 @@ def timing_of(rows: Iterable[Row], target: str, like: Iterable[Row] | None = Non
     others = own if like is None else _usable(like)
     laws: dict[str, Law] = {}
     for kind in KINDS:
-        offsets = np.array([each.offset for of in others for each in of if each.kind == kind])
+        offsets = np.array([each.offset for of in others.values() for each in of if each.kind == kind])
         if len(offsets) < LEAST:
             if kind == HOLD:
                 continue
@@ -209,18 +223,23 @@ def timing_of(rows: Iterable[Row], target: str, like: Iterable[Row] | None = Non
         low, high = np.percentile(offsets, (LOWEST, HIGHEST)).tolist()
         # With the paces that are to come: they are measured by the offsets.
         laws[kind] = Law(offsets, np.full(len(offsets), offsets.mean()), offsets * 0, offsets * 0, low, high)
-    measure = Timing(target, laws, np.empty(0), np.empty(0))
-    paces, retimed = ([measure.pace_of(of) for of in corpus] for corpus in (others, own))
+    measure = Timing(target, laws, np.empty(0), {})
+    paces, retimed = ({name: measure.pace_of(of) for name, of in corpus.items()} for corpus in (others, own))
     for kind, law in laws.items():
         mean = measure._scales[kind].mean
-        columns = [row for of, pace in zip(others, paces, strict=True) for row in _columns(of, kind, mean, pace)]
+        columns = [row for name, of in others.items() for row in _columns(of, kind, mean, paces[name])]
         offset, before, turn, of_pair = np.array(columns[:: -(-len(columns) // MOST)]).T
         laws[kind] = Law(offset, before, turn, of_pair, law.low, law.high)
-    return Timing(target, laws, np.sort(paces), np.sort(retimed))
+    by_pace = sorted(retimed, key=lambda name: (round(retimed[name], 4), hashlib.sha256(name.encode()).digest()))
+    return Timing(target, laws, np.sort([*paces.values()]), {name: retimed[name] for name in by_pace})
 
 
-def _usable(rows: Iterable[Row]) -> list[list[Transition]]:
-    return [transitions for row in rows if not row.get("problem") and (transitions := transitions_of(row))]
+def _usable(rows: Iterable[Row]) -> dict[str, list[Transition]]:
+    return {
+        row["conversation_id"]: transitions
+        for row in rows
+        if not row.get("problem") and (transitions := transitions_of(row))
+    }
 
 
 def _columns(
@@ -250,7 +269,7 @@ def _read(path: str, _: int) -> Timing:
         offset, before, turn, pace = map(_numbers, numbers)
         laws[kind] = Law(offset, before, turn, pace, known["low"][kind], known["high"][kind])
     digest = hashlib.sha256(content).hexdigest()[:16]
-    return Timing(known["target"], laws, _numbers(known["paces"]), _numbers(known["retimed"]), digest)
+    return Timing(known["target"], laws, _numbers(known["paces"]), known["retimed"], digest)
 
 
 def _numbers(numbers: list[Any]) -> _Array:

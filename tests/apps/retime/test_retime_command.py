@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from built_conversations import built_row
+from built_conversations import built_row, flac, sound
 from command import Command
 from datasets import load_dataset
 from hub.server import HubServer
@@ -166,6 +166,25 @@ def test_conversation_of_one_turn_is_rejected_and_the_rest_goes_on(tmp_path: Pat
     assert "it has one turn" in reject["reason"]
     assert dailytalk("retime", folder, "--out", tmp_path / "out").code == 3
     assert len((tmp_path / "out" / "rejects.jsonl").read_text().splitlines()) == 1
+
+
+def test_rows_that_others_made_are_rejected_or_retimed_and_never_end_the_run(
+    tmp_path: Path, dailytalk: Command
+) -> None:
+    nameless, outside, late, mono = (talk(name, OFFSETS * 3) for name in ("nameless", "outside", "late", "mono"))
+    nameless["utterances"] = [said | {"utterance_id": None} for said in nameless["utterances"]]
+    outside["sounds"] = [sound(-3.0, 0.2)]
+    late["utterances"][-1] |= {"start": 900.0, "end": 901.0}
+    mono["audio"] = {"bytes": flac(np.zeros(8000, np.int16), 8000), "path": None}
+    folder = write_dataset(tmp_path / "theirs", [nameless, outside, late, mono, talk("fine", OFFSETS)])
+    assert dailytalk("retime", folder, "--out", tmp_path / "out").code == 3
+    assert list(rows_of(tmp_path / "out")) == ["nameless.retimed-1", "fine.retimed-1"]
+    rejects = map(json.loads, (tmp_path / "out" / "rejects.jsonl").read_text().splitlines())
+    assert {reject["id"]: reject["reason"] for reject in rejects} == {
+        "outside.retimed-1": "what it has at -3.00 s is outside its audio",
+        "late.retimed-1": "'yes indeed' at 900.000..901.000 s is empty or outside the audio",
+        "mono.retimed-1": "its audio has 1 channel, not 2",
+    }
 
 
 def test_stage_in_a_notebook_makes_the_rows_of_the_command(work: Path, tmp_path: Path, dailytalk: Command) -> None:

@@ -64,10 +64,25 @@ def test_slowest_pair_gets_the_pace_of_the_slowest_pair_of_the_target() -> None:
     pairs = [talk("quick", [0.4] * 10), talk("late", [0.6] * 10)]
     timing = timing_of(pairs, "target", target)
     transitions = [[Transition(SHIFT, offset, 1.0)] * 10 for offset in (0.4, 0.6)]
-    paces = [timing.pace_for(pair, np.random.default_rng(0)) for pair in transitions]
+    named = zip(("quick", "late"), transitions, strict=True)
+    paces = [timing.pace_for(name, pair, 0.0, np.random.default_rng(0)) for name, pair in named]
     assert paces[0] < paces[1]
     assert np.median(drawn(timing, pace=float(timing.paces[0]))) < 0.3
     assert np.median(drawn(timing, pace=float(timing.paces[-1]))) > 0.8
+
+
+def test_pairs_of_one_pace_get_all_paces_of_the_target_and_others_in_other_variants() -> None:
+    target = [talk(f"{n}", [0.1 * n, 0.1 * n + 0.05] * 12) for n in range(10)]
+    regular = [talk(f"regular{n}", [0.4] * 10) for n in range(10)]
+    timing = timing_of(regular, "target", target)
+    transitions = [Transition(SHIFT, 0.4, 1.0)] * 10
+    found = []
+    for spin in (0.0, 0.62):
+        chance = np.random.default_rng(0)
+        paces = [timing.pace_for(row["conversation_id"], transitions, spin, chance) for row in regular]
+        assert np.sort(paces) == pytest.approx(timing.paces, abs=0.5 * float(np.diff(timing.paces).max()) + 0.2)
+        found.append(paces)
+    assert found[0] != found[1]
 
 
 def test_saved_timing_draws_the_same(tmp_path: Path) -> None:
