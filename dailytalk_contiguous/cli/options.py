@@ -233,7 +233,7 @@ def _parameter(placed: PlacedSetting) -> inspect.Parameter:
             metavar = "N" if hint in _NUMBERS else "NAME"
             if hint in _NUMBERS and (least := setting.least) is not None:
                 most = setting.most
-                metavar += f" [x>={least:g}]" if most is None else f" [{least:g}<=x<={most:g}]"
+                metavar += f" [x>={least:.15g}]" if most is None else f" [{least:.15g}<=x<={most:.15g}]"
         several = hint == tuple[tuple[str, str], ...]
         kind = list[Any] | None if several else Any
         default = option(
@@ -287,7 +287,7 @@ def _number_of(flag: str, text: str, kind: type[int] | type[float], setting: Set
         number = math.nan
     if not least <= number <= most:
         named = "a whole number" if kind is int else "a number"
-        ends = [f"from {least:g}" if least > -math.inf else "", f"to {most:g}" if most < math.inf else ""]
+        ends = [f"from {least:.15g}" if least > -math.inf else "", f"to {most:.15g}" if most < math.inf else ""]
         allowed = " ".join(filter(None, (named, *ends)))
         if not setting.words:
             raise typer.BadParameter(f"{text!r} is not {allowed}")  # worded as typer does for its own numbers

@@ -124,7 +124,7 @@ def check_values(*holders: Any) -> None:
         if setting.choices and not {*(value if isinstance(value, tuple) else [value])} <= {*setting.choices}:
             raise BadValue(f"{placed.name} is {value!r}", f"choose among {', '.join(setting.choices)}")
         if (least is not None and not value >= least) or (most is not None and not value <= most):
-            limits = f"{least:g} or more" if most is None else f"{least:g} to {most:g}"
+            limits = f"{least:.15g} or more" if most is None else f"{least:.15g} to {most:.15g}"
             raise BadValue(f"{placed.name} is {value!r}", f"give {limits}")
 
 

@@ -510,7 +510,7 @@ class Tally:
         finished: whether conversations are finished ones; if not, utterances have their times in the source.
             recorded: how many of them are as they were recorded. recorded_voices: in how many both voices are.
         retimed: how many are variants of others (`dailytalk retime`), which are the `parents`. What was recorded
-            of these counts once.
+            of these counts once: `counted_before` are the ids of what is in `before`, each with its variants.
         total: all of it. heard: audible utterances (dropped ones are not), with seconds of speech.
         by: of each label, a sum for each of its values. Conversations have `language`, and `split` where one is
             known. Audible utterances have `tag`, `style`, `sentence_type`, `length`, and `speaker` or,
@@ -549,6 +549,7 @@ class Tally:
     recorded_voices: int = 0
     retimed: int = 0
     parents: set[str] = field(default_factory=set)
+    counted_before: set[str] = field(default_factory=set)
     total: Sum = field(default_factory=Sum)
     heard: Sum = field(default_factory=Sum)
     by: dict[str, dict[str, Sum]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(Sum)))
@@ -898,8 +899,10 @@ class Tally:
             taken.add(row["utterances"] or ())
         is_variant = (parent := parent_of(row)) != (row.get("conversation_id") or "")
         self.retimed += is_variant
-        if "source" in conversations and not (is_variant and parent in self.parents):
+        is_known = parent in self.parents or (is_variant and parent in self.counted_before)
+        if "source" in conversations and not is_known:
             taken.before.add(conversations["source"])
+        self.counted_before.add(parent)
         if is_variant:
             self.parents.add(parent)
         if self.finished:

@@ -252,6 +252,13 @@ class Items(ABC):
         rows = self.rows(["conversation_id", "split"])
         return {row["conversation_id"]: row["split"] for row in rows if row["split"]}
 
+    def parents(self) -> dict[str, str]:
+        """Return what each variant is a variant of (`dailytalk retime`), by its id."""
+        if all(field.name != schema.RETIMING for field in self.fields):
+            return {}
+        pairs = ((row["conversation_id"], schema.parent_of(row)) for row in self.rows([schema.RETIMING]))
+        return {name: parent for name, parent in pairs if name != parent}
+
     def rejects(self) -> Iterator[dict[str, str]]:
         """Yield the rejects of the run: `id`, `stage`, `reason` and `remedy`; a damaged line is one, too."""
         return rejects_in(self.folder) if self.folder else iter(())

@@ -806,7 +806,11 @@ def push_version(
         if state.manifest and state.head:
             with hub_errors(target.repo):
                 before = open_version(Reference(target.repo, state.head))
-                sides = open_items(before).splits() if CONFIGS[0] in before.configs() else {}
+                if CONFIGS[0] in before.configs():
+                    items = open_items(before)
+                    sides = items.splits()
+                    # A variant that is gone decides for the others of its conversation.
+                    sides |= {parent: sides[name] for name, parent in items.parents().items() if name in sides}
             counts = Counter(name.split("-")[0] for name in state.manifest["files"])
         compared_with = _before(target.repo, state, settings.tag)
 

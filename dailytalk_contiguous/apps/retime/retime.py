@@ -3,7 +3,7 @@
 import hashlib
 import math
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple
 
@@ -13,6 +13,7 @@ from datasets import Features, List, Value
 from dailytalk_contiguous.apps.retime.timing import Timing, read_timing
 from dailytalk_contiguous.apps.retime.units import HOLD, SHIFT, Placing, Unit, UnitEvent, units_of
 from dailytalk_contiguous.core import audio
+from dailytalk_contiguous.core.audio import from_uri
 from dailytalk_contiguous.core.crosstalk import leakage, leaked_spans
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.loudness import rearrange, room_tone
@@ -59,8 +60,8 @@ COLUMN = Column(
     "seconds after the end of the one before it began, as `recorded` and here; what is not `drawn` is held",
 )
 
-#: Conversations of one pace change places from variant to variant, by this share of them: multiples of the golden
-#: ratio are nowhere near each other.
+#: The share of the conversations of one pace by which each moves up from a variant to the next: multiples of the
+#: golden ratio, without their whole part, are never near each other.
 GOLDEN = (math.sqrt(5) - 1) / 2
 
 
@@ -78,13 +79,13 @@ class Retime(Stage):
     recorded where no offset of that can be placed. Between them is the recording's own room. Times move by whole
     milliseconds, as far as these are whole samples.
 
-    `timing` is a file of `Timing.save`. `variant` is the number of rows that have no column of that name; with
-    another one, or another `seed`, other offsets are drawn.
+    `timing` names a file that `Timing.save` wrote. `variant` tells variants of one conversation apart; a column of
+    that name goes before it. With another one, or another `seed`, other offsets are drawn.
     """
 
     timing: str = unlisted("")
     variant: int = unlisted(1)
-    seed: int = setting(0, "Another number draws other offsets.", panel="result")
+    seed: int = setting(0, "Another number draws other offsets.", panel="result", least=0, most=2**31 - 1)
 
     needs: ClassVar[tuple[str, ...]] = (
         *("conversation_id", "recording_id", "audio", "duration", "utterances", "alignments", "sounds"),
@@ -108,13 +109,17 @@ class Retime(Stage):
     @property
     def digest(self) -> str:
         """As of every stage, with what is in the file of timing in place of its name."""
-        parts = super(Retime, replace(self, timing="")).digest, self.timing and read_timing(self.timing).digest
+        parts = super(Retime, replace(self, timing="")).digest, self.timing and self._timing.digest
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]
 
     def preflight(self, fetch: bool = True) -> None:
         if not self.timing:
             raise DailytalkError("Retime has no timing to draw from", "give it a file that Timing.save wrote")
-        read_timing(self.timing)
+        _ = self._timing
+
+    @property
+    def _timing(self) -> Timing:
+        return read_timing(from_uri(self.timing))
 
     def map(self, dataset: AnyDataset, **options: Any) -> AnyDataset:
         """As of every stage; columns keep the types that they have, with the fields that stages have published."""
@@ -133,11 +138,13 @@ class Retime(Stage):
         pcm = conversation(row, rate, swap=False).pcm
         units = units_of(row)
         for event in (event for unit in units for event in unit.events):
-            if not 0 <= event.start < event.end <= len(pcm) / rate + TOLERANCE:
+            if not 0 <= event.start <= event.end <= len(pcm) / rate + TOLERANCE:
                 raise BadInput(f"what it has at {event.start:.2f} s is outside its audio", "build it again")
         if len(units) < 2:
-            raise BadInput("it has one turn, and no timing that could change", "leave it out")
-        timing = read_timing(self.timing)
+            raise BadInput(
+                "nothing in it can move: it has one turn, or what follows interrupts it", "leave it out"
+            )
+        timing = self._timing
         key = hashlib.sha256(f"{self.seed}\0{parent}\0{variant}".encode()).digest()
         rng, spin = np.random.default_rng([*key]), (self.seed + variant) * GOLDEN % 1.0
         pace = timing.pace_for(parent, [unit.transition for unit in units if unit.transition], spin, rng)
@@ -183,14 +190,19 @@ def draw(units: Sequence[Unit], timing: Timing, pace: float, rate: int, rng: np.
         assert unit.transition is not None
         kind, recorded = unit.transition.kind, unit.transition.offset
         offset = timing.drawn(unit.transition, before.get(kind), pace, placing.least, rng)
+        if offset is not None:
+            law = timing.laws[kind]
+            offset = placing.place(offset, law.low, law.high)
         is_drawn.append(offset is not None)
-        if offset is None and recorded < placing.least:
+        if offset is None and recorded < placing.least - 1e-6:
             raise BadInput(
-                f"what begins at {unit.start:.2f} s would be cut: it has to wait {placing.least:.2f} s, longer "
-                "than it did and than others do",
+                f"what begins at {unit.start:.2f} s has to begin {placing.least:.2f} s after the turn before, or "
+                "something is cut; that is longer than it was, and than others take",
                 "leave it out, or draw from a corpus that waits longer (--like)",
             )
-        before[kind] = placing.place(recorded if offset is None else offset)
+        before[kind] = recorded if offset is None else offset
+        if offset is None:
+            placing.place(recorded)
     return Drawn(placing.shifts, is_drawn)
 
 
@@ -213,11 +225,7 @@ def rearranged(
         others += leaked_spans(leaks[side].mask, rate)
         tone = room_tone(samples[:, side], own, max(length, len(samples)), rate, f"{name}/{channel}", others)
         replaced = audible_leak(leak_levels(at_16_khz[:, side], leaks[side]), tone, rate)
-        moves = [
-            (*_samples(event, rate), _samples(event, rate)[0] + round(shift * rate))
-            for event, shift in events
-            if event.channel == channel
-        ]
+        moves = _moves([(event, shift) for event, shift in events if event.channel == channel], rate)
         result[:, side] = audio.to_pcm(rearrange(samples[:, side], moves, tone, length, rate, replaced))
         for start, end, new in moves:
             if not np.array_equal(result[new : new + end - start, side], pcm[start:end, side]):
@@ -229,6 +237,28 @@ def _samples(event: UnitEvent, rate: int) -> tuple[int, int]:
     return round(event.start * rate), round(event.end * rate)
 
 
+def _moves(events: Iterable[tuple[UnitEvent, float]], rate: int) -> list[tuple[int, int, int]]:
+    """(start, end, new start) in samples of the events of a channel, each with the seconds by which it is later.
+
+    The new start is that of the written time. Those that touch are one: a time on a half sample is rounded
+    up or down, which would tear them apart.
+    """
+    moves: list[tuple[int, int, int]] = []
+    shift_before = math.nan
+    for event, shift in sorted(events, key=lambda pair: (pair[0].start, pair[0].end)):
+        start, end = _samples(event, rate)
+        if moves and shift == shift_before and start <= moves[-1][1]:
+            moves[-1] = moves[-1][0], max(moves[-1][1], end), moves[-1][2]
+        else:
+            moves.append((start, end, round(_later(event.start, shift) * rate)))
+        shift_before = shift
+    return moves
+
+
+def _later(time: float, shift: float) -> float:
+    return round(time + shift, 4)
+
+
 def _moved(row: Row, units: Sequence[Unit], shifts: Sequence[float]) -> dict[str, Any]:
     """The columns with times of a conversation, at their new times; in the order that they had."""
     shift_of = {
@@ -238,7 +268,7 @@ def _moved(row: Row, units: Sequence[Unit], shifts: Sequence[float]) -> dict[str
     }
 
     def at(item: Row, shift: float) -> Row:
-        return item | {edge: round(item[edge] + shift, 4) for edge in ("start", "end")}
+        return item | {edge: _later(item[edge], shift) for edge in ("start", "end")}
 
     utterances = [
         at(said, shift_of["utterances", index]) if ("utterances", index) in shift_of else dict(said)

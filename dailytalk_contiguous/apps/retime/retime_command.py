@@ -53,25 +53,32 @@ def retime(
     and what was drawn. Run the same command after a stop: it goes on.
     """
     cli_options.on_this_machine("--out", out)
-    if out.absolute() == folder.absolute():
-        raise DailytalkError(f"--out {as_text(out)!r} is the folder itself", "choose another folder")
+    source, target = folder.resolve(), out.resolve()
+    if source in (target, *target.parents) or source == target / DATASET:
+        raise DailytalkError(f"--out {as_text(out)!r} is in the folder itself", "choose another folder")
     parents = finished_items(folder)
     if parents.labelled:
         raise DailytalkError(f"{folder} holds clips, which have no timing", "name a folder of conversations")
     if any(field.name == RETIMING for field in parents.fields):
         raise DailytalkError(f"{folder} holds variants already", "name the folder that they were made from")
+    target_items = open_items(like) if like else None
+    if target_items and (target_items.labelled or target_items.kind == "moshi"):
+        raise DailytalkError(
+            f"--like {like} holds no conversations with utterances", "name a work folder, or a dataset on the Hub"
+        )
     with shown_steps():
-        timing = timing_for(parents, open_items(like) if like else None)
+        timing = timing_for(parents, target_items)
     engine = Runner(runner, address)
     run_options = RunOptions(workers or engine.few, engine_options.parse_shard(shard), prune=prune, runner=engine)
     settings = cli_options.chosen(options, RETIME_SETTINGS)
     with tempfile.TemporaryDirectory(prefix="dailytalk-retime-") as scratch:
-        path = (Path(scratch) if dry_run else out) / TIMING
+        path = (Path(scratch) if dry_run else out) / TIMING.format(timing.digest)
+        about = {"command": command_line()}
+        spec = RetimeSpec(parents, out, timing, path, variants, settings.get("seed", 0), 60 * shard_minutes, about)
+        spec.check(run_options)
         if not dry_run:
             make_writable(out / DATASET)
         timing.save(path)
-        about = {"command": command_line()}
-        spec = RetimeSpec(parents, out, timing, path, variants, settings.get("seed", 0), 60 * shard_minutes, about)
         if dry_run:
             return _to_retime(spec, run_options)
         with show.bar() as run_bar:
@@ -122,7 +129,7 @@ def _retimed(done: RunOutcome, spec: RetimeSpec) -> Outcome:
         show.work_done(done.n_made, done.n_shards, done.audio_seconds, done.wall_seconds),
         *_of_timing(spec),
         f"{drawn:,} of {counted(known['transitions'], 'transition')} drawn, {held:,} held",
-        f"timing        {as_text(out / TIMING)}",
+        f"timing        {as_text(out / TIMING.format(spec.timing.digest))}",
         f"transcript    {as_text(out / SHIFTED)}",
         f"dataset       {as_text(out / DATASET)}",
     ]

@@ -14,18 +14,22 @@ from dailytalk_contiguous.apps.retime.timing import Timing, timing_of
 from dailytalk_contiguous.core.audio import to_uri
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
-from dailytalk_contiguous.core.schema import RETIMING, Row, built
+from dailytalk_contiguous.core.schema import RETIMING, Row, built, parent_of
 from dailytalk_contiguous.core.utterance import FIELDS
 from dailytalk_contiguous.publish.items import SMALL, Items, Shards
 from dailytalk_contiguous.run import outputs
 from dailytalk_contiguous.run.events import Account
 from dailytalk_contiguous.run.run import Pass, RunOptions, Spec, refuse_loss
-from dailytalk_contiguous.shards import ShardIndex, group
+from dailytalk_contiguous.shards import ShardIndex, group, read_entries
 from dailytalk_contiguous.store.files import json_document, write_text
+from dailytalk_contiguous.store.parquet import open_parquet
 from dailytalk_contiguous.store.work_folder import DATASET, RUN, TAGGED, read_run
 
-#: The file of the timing in a folder of variants, and the key of run.json that says what they are of.
-TIMING, RETIMED = "timing.json", "retimed"
+#: The file of the timing in a folder of variants, by its digest: workers of another run may be reading theirs.
+TIMING = "timing-{}.json"
+
+#: The key of run.json that says what they are variants of.
+RETIMED = "retimed"
 
 #: Columns that a timing is made from.
 _TIMED = ("conversation_id", "duration", "source_duration", "utterances", "alignments", "sounds")
@@ -36,7 +40,7 @@ class RetimeSpec(Spec):
 
     Args:
         parents: the conversations. out: the folder of the variants.
-        timing: what they get, and `path` the file that it was saved to.
+        timing: what they get, and `path` the file where `Timing.save` will have written it before the run.
         variants: how many of each. seed: of the draws.
         about: goes into run.json as it is.
     """
@@ -57,7 +61,7 @@ class RetimeSpec(Spec):
         self.parents, self.out, self.timing, self.variants = parents, out, timing, variants
         self.about, self.rejects = about, list[Reject]()
         self.fields = (*parents.fields, COLUMN)
-        self.stages = (TakeConversation(parents.fields), Retime(str(path), seed=seed))
+        self.stages = (TakeConversation(parents.fields), Retime(to_uri(path), seed=seed))
         self._index = ShardIndex(out / DATASET)
         keeps = Features({**built((*FIELDS, *self.fields))})
         groups = list(group(self._rows(), shard_seconds))
@@ -66,12 +70,26 @@ class RetimeSpec(Spec):
     def _rows(self) -> Iterator[Row]:
         folder = self.parents.folder
         assert folder is not None
+        taken: set[str] = set()
         for file in self.parents.files:
-            for place, parent in self.parents.rows_of(file, SMALL):
+            entries = read_entries(file) or {}
+            # Its shards say what is in a row's sound; those of others are read for it.
+            columns = SMALL if all(entry.audio for entry in entries.values()) and entries else (*SMALL, "audio")
+            for place, parent in self.parents.rows_of(file, (*columns, RETIMING)):
                 name = parent["conversation_id"]
-                if parent["problem"]:
-                    self.rejects.append(Reject(name, "TakeConversation", parent["problem"], parent["remedy"]))
+                sound = (parent.pop("audio", None) or {}).get("bytes") or b""
+                entry = entries.get(name)
+                heard = entry.audio if entry else ""
+                parent["sound"] = heard or hashlib.sha256(sound).hexdigest()
+                problem, remedy = parent["problem"], parent["remedy"]
+                if not problem and parent_of(parent) != name:
+                    problem, remedy = "it is a variant already", "name the folder that it was made from"
+                if not problem and name in taken:
+                    problem, remedy = "another conversation has its id", "give each an id of its own"
+                if problem:
+                    self.rejects.append(Reject(name, "TakeConversation", problem, remedy))
                     continue
+                taken.add(name)
                 content = json.dumps(parent, sort_keys=True, default=str)
                 for variant in range(1, self.variants + 1):
                     yield {
@@ -82,7 +100,7 @@ class RetimeSpec(Spec):
                         "input_digest": hashlib.sha256(content.encode()).hexdigest()[:20],
                         "parent": name,
                         "variant": variant,
-                        "folder": str(folder.absolute()),
+                        "folder": to_uri(folder.absolute()),
                         "row_group": place.group,
                         "row_number": place.number,
                     }
@@ -90,7 +108,7 @@ class RetimeSpec(Spec):
     def check(self, options: RunOptions) -> None:
         """Raise DailytalkError if `out` has other results, or variants of what is not in the input any more."""
         run = read_run(self.out)
-        if (run is not None and RETIMED not in run) or (self.out / TAGGED).exists():
+        if (run is not None and RETIMED not in run) or (self.out / TAGGED).exists() or self._has_others():
             raise DailytalkError(f"--out {as_text(self.out)!r} holds other results", "choose another folder")
         here = {row["conversation_id"] for rows in self._pass.groups for row in rows}
         refuse_loss(
@@ -101,8 +119,21 @@ class RetimeSpec(Spec):
             "choose another --out, or pass --prune to drop them",
         )
 
+    def _has_others(self) -> bool:
+        """Whether there are rows that are no variants."""
+        for path in (self.out / DATASET).glob("*.parquet"):
+            with open_parquet(path, "delete it, or choose another --out") as file:
+                if RETIMING not in file.schema.names:
+                    return True
+        return False
+
     def passes(self, options: RunOptions) -> Generator[Pass]:
         yield self._pass
+
+    def close(self) -> None:
+        for path in self.out.glob(TIMING.format("*")):
+            if path.name != TIMING.format(self.timing.digest):
+                path.unlink(missing_ok=True)
 
     def write(self, account: Account) -> dict[str, Any]:
         of_parents = read_run(self.parents.folder) if self.parents.folder else None

@@ -49,7 +49,7 @@ class TakeConversation(Stage):
     def row(self, row: Row) -> Row:
         place = Place(from_uri(row["audio"]["path"]), row["row_group"], row["row_number"])
         own = (column.name for column in columns_among(self.fields))
-        taken = _opened(row["folder"]).at(place, [*SMALL, "audio", *own])
+        taken = _opened(from_uri(row["folder"])).at(place, [*SMALL, "audio", *own])
         if taken["conversation_id"] != row["parent"]:
             raise BadInput("its folder has changed meanwhile", "run the same command again")
         if taken["problem"]:
@@ -58,5 +58,5 @@ class TakeConversation(Stage):
 
 
 @lru_cache(maxsize=1)
-def _opened(folder: str) -> Shards:
-    return finished_items(Path(folder))
+def _opened(folder: Path) -> Shards:
+    return finished_items(folder)

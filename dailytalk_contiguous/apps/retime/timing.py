@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.apps.retime.units import HOLD, KINDS, SHIFT, Transition, units_of
-from dailytalk_contiguous.core.documents import expect, is_number, parse_json, read_bytes
+from dailytalk_contiguous.core.documents import as_text, expect, parse_json, read_bytes
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.wording import counted
@@ -38,17 +38,17 @@ LOWEST, HIGHEST = 5.0, 95.0
 #: Weights of the squared distances in deviations: of the offset before, of the turn, of the pace.
 WEIGHTS = np.array([2.0, 1.0, 1.0])
 
-#: Nothing that a turn lasts counts as shorter (s), and paces that differ by less are the same.
-_SHORTEST, _SAME_PACE = 0.05, 1e-5
+#: Nothing that a turn lasts counts as shorter (s). Paces have 4 digits, and those that differ by less are equal.
+_SHORTEST, _SAME_PACE = 0.05, 6e-5
 
 _REMEDY = "make it again with timing_of, or with dailytalk retime"
 _COLUMNS = ("offset", "before", "turn", "pace")
+_LAW: dict[str, Any] = {name: [float] for name in _COLUMNS} | dict.fromkeys(("low", "high"), float)
 _SHAPE = {
     "target": str,
-    **{end: {SHIFT: float, f"{HOLD}?": float} for end in ("low", "high")},
-    "transitions": {name: dict.fromkeys(_COLUMNS, list) for name in (SHIFT, f"{HOLD}?")},
-    "paces": list,
-    "retimed": {str: float},
+    "transitions": {SHIFT: _LAW, f"{HOLD}?": _LAW},
+    "paces": [float],
+    "pairs": {str: float},
 }
 
 
@@ -75,15 +75,14 @@ class Timing:
         target: the name of the corpus that has this timing.
         laws: its transitions by kind; without a kind of which it has too few, which stays as it was recorded.
         paces: those of its pairs, sorted.
-        retimed: the paces of the pairs that get this timing, by conversation, in order: a pair gets the pace that
-            has its rank in the target. Those of one pace are in an order by chance.
+        pairs: the paces of those that get this timing, by conversation, in order: a pair gets the pace that has
+            its rank in the target. Those of one pace are in an order by chance.
     """
 
     target: str
     laws: Mapping[str, Law]
     paces: _Array
-    retimed: Mapping[str, float]
-    digest: str = ""
+    pairs: Mapping[str, float]
 
     def pace_of(self, transitions: Sequence[Transition]) -> float:
         """How much later a pair answers than others, in deviations of the offsets; 0 without an answer."""
@@ -106,7 +105,7 @@ class Timing:
         same = max(last - first, 1)
         place = self._places.get(name, first + int(rng.integers(same)))
         turned = first + (place - first + int(spin * same)) % same
-        return float(np.quantile(self.paces, min((turned + rng.random()) / max(len(self.retimed), 1), 1.0)))
+        return float(np.quantile(self.paces, min((turned + rng.random()) / max(len(self.pairs), 1), 1.0)))
 
     def drawn(
         self, transition: Transition, before: float | None, pace: float, least: float, rng: np.random.Generator
@@ -132,35 +131,45 @@ class Timing:
                 break
         else:
             return None
-        distances = np.square((features[possible] - own) / scale.deviations) @ WEIGHTS
-        nearest = np.argpartition(distances, min(NEAREST, len(possible)) - 1)[:NEAREST]
+        # The sum in one order, and the first of equals: the same on every machine.
+        distances = (np.square((features[possible] - own) / scale.deviations) * WEIGHTS).sum(axis=1)
+        nearest = np.argsort(distances, kind="stable")[:NEAREST]
         return float(offsets[possible[rng.choice(nearest)]])
 
     @cached_property
     def _own_paces(self) -> _Array:
-        return np.array([*self.retimed.values()], np.float64)
+        return np.array([*self.pairs.values()], np.float64)
 
     @cached_property
     def _places(self) -> dict[str, int]:
-        return {name: place for place, name in enumerate(self.retimed)}
+        return {name: place for place, name in enumerate(self.pairs)}
 
     @cached_property
     def _scales(self) -> dict[str, "_Scale"]:
         return {kind: _Scale.of(law) for kind, law in self.laws.items()}
 
+    @property
+    def digest(self) -> str:
+        """Of all that is drawn from: 16 hexadecimal digits."""
+        return hashlib.sha256(self._text.encode()).hexdigest()[:16]
+
     def save(self, path: str | Path) -> None:
         """Write it as JSON, for `Retime`."""
+        write_text(Path(path), self._text)
+
+    @cached_property
+    def _text(self) -> str:
         document = {
             "target": self.target,
-            **{end: {kind: getattr(law, end) for kind, law in self.laws.items()} for end in ("low", "high")},
             "transitions": {
                 kind: {name: getattr(law, name).round(4).tolist() for name in _COLUMNS}
+                | {"low": law.low, "high": law.high}
                 for kind, law in self.laws.items()
             },
-            "paces": self.paces.round(6).tolist(),
-            "retimed": {name: round(pace, 6) for name, pace in self.retimed.items()},
+            "paces": self.paces.tolist(),
+            "pairs": dict(self.pairs),
         }
-        write_text(Path(path), json_document(document))
+        return json_document(document)
 
 
 class _Scale(NamedTuple):
@@ -224,14 +233,16 @@ def timing_of(rows: Iterable[Row], target: str, like: Iterable[Row] | None = Non
         # With the paces that are to come: they are measured by the offsets.
         laws[kind] = Law(offsets, np.full(len(offsets), offsets.mean()), offsets * 0, offsets * 0, low, high)
     measure = Timing(target, laws, np.empty(0), {})
-    paces, retimed = ({name: measure.pace_of(of) for name, of in corpus.items()} for corpus in (others, own))
+    paces, pairs = (
+        {name: round(measure.pace_of(of), 4) for name, of in corpus.items()} for corpus in (others, own)
+    )
     for kind, law in laws.items():
         mean = measure._scales[kind].mean
         columns = [row for name, of in others.items() for row in _columns(of, kind, mean, paces[name])]
         offset, before, turn, of_pair = np.array(columns[:: -(-len(columns) // MOST)]).T
         laws[kind] = Law(offset, before, turn, of_pair, law.low, law.high)
-    by_pace = sorted(retimed, key=lambda name: (round(retimed[name], 4), hashlib.sha256(name.encode()).digest()))
-    return Timing(target, laws, np.sort([*paces.values()]), {name: retimed[name] for name in by_pace})
+    by_pace = sorted(pairs, key=lambda name: (pairs[name], hashlib.sha256(name.encode()).digest()))
+    return Timing(target, laws, np.sort([*paces.values()]), {name: pairs[name] for name in by_pace})
 
 
 def _usable(rows: Iterable[Row]) -> dict[str, list[Transition]]:
@@ -252,27 +263,26 @@ def _columns(
             before = each.offset
 
 
-def read_timing(path: str) -> Timing:
+def read_timing(path: Path) -> Timing:
     """Read what `Timing.save` wrote. Raises BadInput for another file."""
-    return _read(path, Path(path).stat().st_mtime_ns if Path(path).is_file() else 0)
+    return _read(path, path.stat().st_mtime_ns if path.is_file() else 0)
 
 
 @lru_cache(maxsize=2)
-def _read(path: str, _: int) -> Timing:
-    content = read_bytes(Path(path), _REMEDY)
-    known: dict[str, Any] = expect(parse_json(content, path, _REMEDY), _SHAPE, path, _REMEDY)
+def _read(path: Path, _: int) -> Timing:
+    name = as_text(path)
+    known: dict[str, Any] = expect(parse_json(read_bytes(path, _REMEDY), name, _REMEDY), _SHAPE, name, _REMEDY)
     laws = {}
-    for kind, columns in known["transitions"].items():
-        numbers = [columns[name] for name in _COLUMNS]
-        if len({len(column) for column in numbers}) != 1 or len(numbers[0]) < LEAST:
-            raise BadInput(f"{path} has too few transitions, or columns of different lengths", _REMEDY)
-        offset, before, turn, pace = map(_numbers, numbers)
-        laws[kind] = Law(offset, before, turn, pace, known["low"][kind], known["high"][kind])
-    digest = hashlib.sha256(content).hexdigest()[:16]
-    return Timing(known["target"], laws, _numbers(known["paces"]), known["retimed"], digest)
-
-
-def _numbers(numbers: list[Any]) -> _Array:
-    if not numbers or not all(map(is_number, numbers)):
-        raise BadInput("a file of timing holds what is no number", _REMEDY)
-    return np.array(numbers, np.float64)
+    for kind, law in ((kind, known["transitions"].get(kind)) for kind in KINDS):
+        if law is None:
+            continue
+        if len({len(law[name]) for name in _COLUMNS}) != 1 or len(law["offset"]) < LEAST:
+            raise BadInput(f"{name} has too few transitions, or columns of different lengths", _REMEDY)
+        if law["low"] > law["high"]:
+            raise BadInput(f"{name} allows no offset: low is above high", _REMEDY)
+        offset, before, turn, pace = (np.array(law[name], np.float64) for name in _COLUMNS)
+        laws[kind] = Law(offset, before, turn, pace, law["low"], law["high"])
+    if not known["paces"]:
+        raise BadInput(f"{name} has no pace of a pair", _REMEDY)
+    pairs = dict(sorted(known["pairs"].items(), key=lambda pair: pair[1]))
+    return Timing(known["target"], laws, np.sort(np.array(known["paces"], np.float64)), pairs)

@@ -108,7 +108,7 @@ def units_of(row: Mapping[str, Any]) -> list[Unit]:
             UnitEvent(said["channel"], said["start"], said["end"], "utterances", index) for index, said in members
         )
     _add_sounds(units, row["sounds"] or ())
-    return units
+    return _joined(units)
 
 
 def _transitions(speech: Sequence[Stretch], floors: Sequence[int], unit_of: Sequence[int]) -> Iterator[Transition]:
@@ -141,6 +141,30 @@ def _distance(sound: UnitEvent, speech: UnitEvent) -> tuple[int, float]:
         return 0, away
     is_around = speech.channel != sound.channel and speech.start <= sound.start < speech.end
     return (1, 0.0) if is_around else (2, away)
+
+
+def _joined(units: Sequence[Unit]) -> list[Unit]:
+    """Units of which events of one channel overlap as one, with those between: what is in both can't be parted."""
+    numbered = [(event, number) for number, unit in enumerate(units) for event in unit.events]
+    numbered.sort(key=lambda pair: (pair[0].start, pair[0].end))
+    last: dict[str, tuple[UnitEvent, int]] = {}
+    tied: set[int] = set()  # numbers of units that are one with the unit before
+    for event, number in numbered:
+        before, of_before = last.get(event.channel, (event, number))
+        if event.start < before.end:
+            tied.update(range(min(number, of_before) + 1, max(number, of_before) + 1))
+        if event.end >= before.end:
+            last[event.channel] = event, number
+    joined: list[Unit] = []
+    for number, unit in enumerate(units):
+        if number in tied:
+            whole = joined[-1]
+            whole.events.extend(unit.events)
+            whole.speech.extend(unit.speech)
+            whole.speech.sort(key=lambda stretch: stretch.start)
+        else:
+            joined.append(unit)
+    return joined
 
 
 class Placing:
@@ -178,16 +202,24 @@ class Placing:
         moved += [-event.start for event in unit.events]  # nothing begins before the conversation
         return max(floor, OUTLASTS - shorter, max(moved) + unit.start - last.end - self.shifts[-1])
 
-    def place(self, offset: float) -> float:
+    def place(self, offset: float, low: float = -math.inf, high: float = math.inf) -> float | None:
         """Place the next unit so that it begins about `offset` seconds after the speech before it ends.
 
-        Returns the offset that it has: a whole step later than it was, and never less than `least`.
+        Returns the offset that it has: a whole step later than it was, never less than `least`, and within `low`
+        and `high`; None, and nothing is placed, if there is no such step.
         """
         end = self.units[len(self.shifts) - 1].end + self.shifts[-1]
-        steps, least = ((seconds + end - self.next.start) * self.steps for seconds in (offset, self.least))
-        shift = max(round(steps), math.ceil(least - 1e-6)) / self.steps
-        self._put(shift)
-        return self.units[len(self.shifts) - 1].start + shift - end
+        wanted, first, last = (
+            (seconds + end - self.next.start) * self.steps for seconds in (offset, max(low, self.least), high)
+        )
+        first, last = math.ceil(first - 1e-6), last + 1e-6
+        step = max(round(wanted), first)
+        if step > last:  # rounded up, and over it
+            step = max(math.floor(wanted), first)
+        if step > last:
+            return None
+        self._put(step / self.steps)
+        return self.units[len(self.shifts) - 1].start + self.shifts[-1] - end
 
     def _put(self, shift: float) -> None:
         unit = self.next

@@ -15,8 +15,10 @@ from timed_talks import talk, write_dataset
 
 from dailytalk_contiguous import Retime, load, timing_of
 from dailytalk_contiguous.core.audio import read_pcm
-from dailytalk_contiguous.core.schema import CHANNELS
+from dailytalk_contiguous.core.schema import BUILT, CHANNELS
+from dailytalk_contiguous.core.tally import Tally
 from dailytalk_contiguous.publish.opening import open_items
+from dailytalk_contiguous.shards import Entry, Shard, write_shard
 from dailytalk_contiguous.store.files import sha256_of
 
 pytest_plugins = ["hub.hub_fixtures"]
@@ -65,22 +67,7 @@ def test_sounds_are_those_of_the_parent_and_times_say_where(
         parent = parents[retiming["parent"]]
         assert row["duration"] != parent["duration"]
         assert (row["recording_id"], row["source_duration"]) == (parent["recording_id"], parent["source_duration"])
-        before, after = read_pcm(parent["audio"], sample_rate=8000), read_pcm(row["audio"], sample_rate=8000)
-        assert len(after) == round(row["duration"] * 8000)
-        old = {said["utterance_id"]: said for said in parent["utterances"]}
-        pairs = [
-            (old[said["utterance_id"].replace(row["conversation_id"], parent["conversation_id"])], said)
-            for said in row["utterances"]
-        ]
-        pairs += list(zip(parent["sounds"], row["sounds"], strict=True))
-        for was, now in pairs:
-            side, first, at = (
-                CHANNELS.index(now["channel"]),
-                round(was["start"] * 8000),
-                round(now["start"] * 8000),
-            )
-            length = round(was["end"] * 8000) - first
-            assert np.array_equal(before[first : first + length, side], after[at : at + length, side])
+        assert_same_sounds(parent, row, 8000)
         words = [word["word"] for word in row["alignments"]]
         assert sorted(words) == sorted(word["word"] for word in parent["alignments"])
         offsets = [round(event["offset"] - event["recorded"], 3) for event in retiming["events"]]
@@ -88,6 +75,32 @@ def test_sounds_are_those_of_the_parent_and_times_say_where(
         assert (row["timeline"]["mode"], row["timeline"]["lost_speech_seconds"]) == ("retimed", 0.0)
     first, second = (variants[f"b.retimed-{n}"]["retiming"]["events"] for n in (1, 2))
     assert [event["offset"] for event in first] != [event["offset"] for event in second]
+
+
+def assert_same_sounds(parent: dict[str, Any], row: dict[str, Any], rate: int) -> None:
+    before, after = read_pcm(parent["audio"], sample_rate=rate), read_pcm(row["audio"], sample_rate=rate)
+    assert len(after) == round(row["duration"] * rate)
+    old = {said["utterance_id"]: said for said in parent["utterances"]}
+    pairs = [
+        (old[said["utterance_id"].replace(row["conversation_id"], parent["conversation_id"])], said)
+        for said in row["utterances"]
+    ]
+    pairs += list(zip(parent["sounds"], row["sounds"], strict=True))
+    for was, now in pairs:
+        side = CHANNELS.index(now["channel"])
+        first, at = round(was["start"] * rate), round(now["start"] * rate)
+        length = round(was["end"] * rate) - first
+        assert np.array_equal(before[first : first + length, side], after[at : at + length, side])
+
+
+@pytest.mark.parametrize("rate", [11025, 22050, 44100])
+def test_times_on_half_samples_say_where_sounds_are(tmp_path: Path, dailytalk: Command, rate: int) -> None:
+    lengths = [1.005, 0.995, 1.015, 1.1, 0.905]
+    rows = [talk(name, OFFSETS * 3, lengths, rate, at=at) for name, at in (("a", 0.505), ("b", 0.595))]
+    assert dailytalk("retime", write_dataset(tmp_path / "work", rows), "--out", tmp_path / "out").code == 0
+    made = rows_of(tmp_path / "out")
+    for parent in rows:
+        assert_same_sounds(parent, made[f"{parent['conversation_id']}.retimed-1"], rate)
 
 
 def test_backchannel_and_laugh_stay_where_they_were_in_the_words(
@@ -134,6 +147,41 @@ def test_variants_that_would_be_lost_are_dropped_only_when_asked(
     assert len(rows_of(out)) == 4
 
 
+def test_refused_run_leaves_the_timing_of_the_others(work: Path, tmp_path: Path, dailytalk: Command) -> None:
+    out = tmp_path / "out"
+    assert dailytalk("retime", work, "--out", out, "--variants", 2).code == 0
+    before = files_in(out)
+    other = write_dataset(tmp_path / "other", [talk("e", [0.1, 0.9] * 20)])
+    assert dailytalk("retime", work, "--out", out, "--like", other).code == 1
+    assert files_in(out) == before
+    assert dailytalk("retime", work, "--out", out, "--like", other, "--prune").code == 0
+    (timing,) = out.glob("timing-*.json")
+    assert timing.name not in before
+    assert {row["retiming"]["timing"] for row in rows_of(out).values()} == {timing.stem.removeprefix("timing-")}
+
+
+@pytest.mark.parametrize("ours", [False, True])
+def test_conversation_with_another_sound_is_made_again(tmp_path: Path, dailytalk: Command, ours: bool) -> None:
+    rows = [talk(name, OFFSETS * 2) for name in ("a", "b")]
+    folder, out = tmp_path / "work", tmp_path / "out"
+
+    def write() -> None:
+        entries = {row["conversation_id"]: Entry("in", ("c",), (0.1,), "r", 9.0) for row in rows}
+        # The shards of a run say what is in a sound.
+        write_shard(folder / "dataset" / "shard-0.parquet", Shard(rows, entries if ours else {}), BUILT)
+
+    write()
+    assert dailytalk("retime", folder, "--out", out).code == 0
+    before = rows_of(out)
+    pcm = read_pcm(rows[1]["audio"], sample_rate=8000)
+    rows[1]["audio"] = {"bytes": flac(pcm // 2, 8000), "path": None}
+    write()
+    assert dailytalk("retime", folder, "--out", out).code == 0
+    after = rows_of(out)
+    changed = {name for name in after if after[name]["audio"] != before[name]["audio"]}
+    assert changed == {"b.retimed-1"}
+
+
 def test_dry_run_writes_nothing(work: Path, tmp_path: Path, dailytalk: Command) -> None:
     done = dailytalk("retime", work, "--out", tmp_path / "out", "--variants", 3, "--dry-run")
     assert done.code == 0
@@ -144,15 +192,25 @@ def test_dry_run_writes_nothing(work: Path, tmp_path: Path, dailytalk: Command) 
 def test_folder_that_is_not_for_variants_is_refused(work: Path, tmp_path: Path, dailytalk: Command) -> None:
     out = tmp_path / "out"
     assert dailytalk("retime", work, "--out", out).code == 0
-    assert "is the folder itself" in dailytalk("retime", work, "--out", work).err
+    (tmp_path / "linked").symlink_to(work)
+    for inside in (work, work / "dataset", tmp_path / "linked", tmp_path / "linked" / "deeper"):
+        assert "is in the folder itself" in dailytalk("retime", work, "--out", inside).err
+    assert "is in the folder itself" in dailytalk("retime", work / "dataset", "--out", work).err
     assert "holds variants already" in dailytalk("retime", out, "--out", tmp_path / "again").err
     other = write_dataset(tmp_path / "other", [talk("e", OFFSETS)])
+    before = files_in(other)
+    assert "holds other results" in dailytalk("retime", work, "--out", other, "--prune").err
+    assert files_in(other) == before
     (other / "run.json").write_text("{}")
     assert "holds other results" in dailytalk("retime", work, "--out", other).err
     few = write_dataset(tmp_path / "few", [talk("f", [0.3] * 5)])
     short = dailytalk("retime", work, "--out", tmp_path / "like", "--like", few)
     assert (short.code, "few has 5 changes of speaker, and 20 are needed" in short.err) == (1, True)
     assert not (tmp_path / "like").exists()
+    assert dailytalk("export", work, "--format", "moshi", "--out", tmp_path / "moshi").code == 0
+    trained = dailytalk("retime", work, "--out", tmp_path / "like", "--like", tmp_path / "moshi")
+    assert "holds no conversations with utterances" in trained.err
+    assert "from 0 to 2147483647" in dailytalk("retime", work, "--out", tmp_path / "x", "--seed", 2**63).err
     (tmp_path / "tagged" / "tagged").mkdir(parents=True)
     assert "was tagged and not spoken yet" in dailytalk("retime", tmp_path / "tagged", "--out", tmp_path / "x").err
 
@@ -163,7 +221,7 @@ def test_conversation_of_one_turn_is_rejected_and_the_rest_goes_on(tmp_path: Pat
     assert done.code == 3
     (reject,) = map(json.loads, (tmp_path / "out" / "rejects.jsonl").read_text().splitlines())
     assert (reject["id"], reject["stage"]) == ("alone.retimed-1", "Retime")
-    assert "it has one turn" in reject["reason"]
+    assert "it has one turn, or what follows" in reject["reason"]
     assert dailytalk("retime", folder, "--out", tmp_path / "out").code == 3
     assert len((tmp_path / "out" / "rejects.jsonl").read_text().splitlines()) == 1
 
@@ -176,7 +234,8 @@ def test_rows_that_others_made_are_rejected_or_retimed_and_never_end_the_run(
     outside["sounds"] = [sound(-3.0, 0.2)]
     late["utterances"][-1] |= {"start": 900.0, "end": 901.0}
     mono["audio"] = {"bytes": flac(np.zeros(8000, np.int16), 8000), "path": None}
-    folder = write_dataset(tmp_path / "theirs", [nameless, outside, late, mono, talk("fine", OFFSETS)])
+    fine = talk("fine", OFFSETS, sounds=[(0.2, 0.2)])
+    folder = write_dataset(tmp_path / "theirs", [nameless, outside, late, mono, fine, talk("fine", OFFSETS)])
     assert dailytalk("retime", folder, "--out", tmp_path / "out").code == 3
     assert list(rows_of(tmp_path / "out")) == ["nameless.retimed-1", "fine.retimed-1"]
     rejects = map(json.loads, (tmp_path / "out" / "rejects.jsonl").read_text().splitlines())
@@ -184,6 +243,7 @@ def test_rows_that_others_made_are_rejected_or_retimed_and_never_end_the_run(
         "outside.retimed-1": "what it has at -3.00 s is outside its audio",
         "late.retimed-1": "'yes indeed' at 900.000..901.000 s is empty or outside the audio",
         "mono.retimed-1": "its audio has 1 channel, not 2",
+        "fine": "another conversation has its id",
     }
 
 
@@ -226,5 +286,29 @@ def test_checks_reports_exports_and_versions_say_that_they_are_variants(
     card = Path(hf_hub_download("tester/talks", "README.md", repo_type="dataset", revision="v2.0.0")).read_text()
     assert "**Retimed**: 8 conversations of 8 are variants of 4" in card
     assert "| `retiming` |" in card
+    for tag in ("v1.0.0", "v2.0.0"):
+        assert dailytalk("export", f"tester/talks@{tag}", "--format", "moshi", "--out", tmp_path / tag).code == 0
+        for side, of_side in (("train", {"train"}), ("eval", {"validation", "test"})):
+            text = (tmp_path / tag / f"{side}.jsonl").read_text()
+            known = {name for name in splits if f"{name}.wav" in text or f"{name}.retimed-" in text}
+            assert known == {name for name, of in splits.items() if of & of_side}
     changed = dailytalk("diff", "tester/talks@v1.0.0", "@v2.0.0")
     assert "of these are variants of a conversation: 8" in changed.out
+    assert (
+        dailytalk("push", work, "tester/talks", *options, "v3.0.0").code == 0
+    )  # and of a variant that of its parent
+    for split, rows in load_dataset("tester/talks", revision="v3.0.0").items():  # and that of a parent is theirs
+        assert all(splits[name] == {split} for name in rows["conversation_id"])
+
+
+def test_recordings_beside_their_variants_count_once(work: Path, tmp_path: Path, dailytalk: Command) -> None:
+    assert dailytalk("retime", work, "--out", tmp_path / "out", "--variants", 2).code == 0
+    recordings, variants = rows_of(work).values(), rows_of(tmp_path / "out").values()
+    alone, before, after = Tally(), Tally(), Tally()
+    for row in recordings:
+        alone.add(row)
+    for tally, rows in ((before, [*recordings, *variants]), (after, [*variants, *recordings])):
+        for row in rows:
+            tally.add(row)
+        assert (tally.total.conversations, tally.retimed, len(tally.parents)) == (12, 8, 4)
+        assert tally.before.stats() == alone.before.stats()

@@ -1,5 +1,6 @@
 """The timing of a corpus: what is drawn from it."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -88,16 +89,38 @@ def test_pairs_of_one_pace_get_all_paces_of_the_target_and_others_in_other_varia
 def test_saved_timing_draws_the_same(tmp_path: Path) -> None:
     timing = timing_of([talk("a", list(np.linspace(-0.4, 1.6, 101).round(3)))], "calls")
     timing.save(tmp_path / "timing.json")
-    again = read_timing(str(tmp_path / "timing.json"))
-    assert (again.target, len(again.digest)) == ("calls", 16)
+    again = read_timing(tmp_path / "timing.json")
+    assert (again.target, again.digest, len(again.digest)) == ("calls", timing.digest, 16)
     assert drawn(again, before=0.3) == pytest.approx(drawn(timing, before=0.3), abs=1e-3)
 
 
-@pytest.mark.parametrize("content", ["[]", '{"target": "calls"}', "nonsense"])
+LAW = dict.fromkeys(("offset", "before", "turn", "pace"), [0.5] * 20) | {"low": 0.1, "high": 0.9}
+TIMING = {"target": "calls", "transitions": {"shift": LAW}, "paces": [0.0], "pairs": {}}
+
+
+def test_file_that_somebody_wrote_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "timing.json"
+    path.write_text(json.dumps(TIMING | {"paces": [1, 0], "pairs": {"b": 1.0, "a": 0.0}}))
+    timing = read_timing(path)
+    assert ([*timing.paces], [*timing.pairs], [*timing.laws]) == ([0.0, 1.0], ["a", "b"], ["shift"])
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "[]",
+        '{"target": "calls"}',
+        "nonsense",
+        json.dumps(TIMING | {"paces": []}),
+        json.dumps(TIMING | {"transitions": {"hold": LAW}}),
+        json.dumps(TIMING | {"transitions": {"shift": LAW | {"low": 2.0}}}),
+        json.dumps(TIMING | {"transitions": {"shift": LAW | {"turn": [0.5] * 19}}}),
+    ],
+)
 def test_other_file_is_refused_with_its_name(content: str, tmp_path: Path) -> None:
     path = tmp_path / "timing.json"
     path.write_text(content)
     with pytest.raises(BadInput, match=r"timing\.json"):
-        read_timing(str(path))
+        read_timing(path)
     with pytest.raises(BadInput, match=r"gone\.json"):
-        read_timing(str(tmp_path / "gone.json"))
+        read_timing(tmp_path / "gone.json")

@@ -45,6 +45,16 @@ def test_backchannels_interruptions_and_laughs_move_with_what_they_are_in() -> N
     assert kinds([first, second]) == [(SHIFT, 0.5, 2.5)]
 
 
+def test_what_overlaps_on_one_channel_is_never_parted() -> None:
+    row = talk("a", [0.3, 9.6, 0.5, 0.4])  # left 0.5–1.5, right 1.8–2.8 and 3.4–4.4, left 4.9–5.9, right 6.3–7.3
+    assert kinds(units_of(row)) == [(SHIFT, 0.3, 1.0), (HOLD, 0.6, 1.0), (SHIFT, 0.5, 2.6), (SHIFT, 0.4, 1.0)]
+    across = row | {"sounds": [sound(2.6, 3.6)]}  # a laugh from one into the next
+    assert kinds(units_of(across)) == [(SHIFT, 0.3, 1.0), (SHIFT, 0.5, 2.6), (SHIFT, 0.4, 1.0)]
+    over_the_other = row | {"sounds": [sound(4.3, 6.5)]}
+    assert kinds(units_of(over_the_other)) == [(SHIFT, 0.3, 1.0), (HOLD, 0.6, 1.0)]
+    assert {event.column for event in units_of(over_the_other)[-1].events} == {"utterances", "sounds"}
+
+
 def test_conversation_in_which_nobody_speaks_is_refused() -> None:
     with pytest.raises(BadInput, match="nobody speaks in it"):
         units_of(built_row("a", [], seconds=1.0))
@@ -68,7 +78,9 @@ def test_whatever_is_wanted_nothing_is_cut_and_all_enter_in_their_order(
     placing = Placing(units, steps)
     for offset in wanted[: len(units) - 1]:
         least = placing.least
-        assert placing.place(offset) >= max(least, offset - 0.6 / steps) - 1e-6
+        placed = placing.place(offset)
+        assert placed is not None
+        assert placed >= max(least, offset - 0.6 / steps) - 1e-6
     assert all(abs(shift * steps - round(shift * steps)) < 1e-6 for shift in placing.shifts)
     moved: dict[int, Timed] = {}
     for unit, shift in zip(units, placing.shifts, strict=True):
@@ -84,6 +96,19 @@ def test_whatever_is_wanted_nothing_is_cut_and_all_enter_in_their_order(
 
 def _entering(speech: list[Any]) -> list[tuple[str, list[int], bool]]:
     return [(stretch.channel, stretch.members, stretch.event == "backchannel") for stretch in speech]
+
+
+def test_offset_is_rounded_into_its_bounds_or_not_placed() -> None:
+    units = units_of(talk("a", [0.3, 0.3]))
+    for wanted, low, high, expected in (
+        (0.548, 0.0, 0.549, 0.54),
+        (0.512, 0.512, 0.6, 0.52),
+        (0.512, 0.511, 0.519, None),
+        (0.5, 0.5, 0.5, 0.5),
+    ):
+        placing = Placing(units, 100)
+        assert placing.place(wanted, low, high) == (expected and pytest.approx(expected))
+        assert len(placing.shifts) == (1 if expected is None else 2)
 
 
 def test_sound_beside_a_turn_keeps_its_place_before_it() -> None:
