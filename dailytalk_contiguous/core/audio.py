@@ -359,7 +359,7 @@ Pcm = NDArray[np.int16]
 
 
 @dataclass(frozen=True)
-class Probe:
+class AudioHeader:
     """The facts in a file's header: rate in Hz, number of channels, length in seconds, and the format's name."""
 
     sample_rate: int
@@ -400,7 +400,7 @@ LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 LFS_REMEDY = "run git lfs pull in the checkout"
 
 
-def probe(audio: dict[str, Any]) -> Probe:
+def read_header(audio: dict[str, Any]) -> AudioHeader:
     """Read the header of encoded audio, a `{"bytes", "path"}` struct.
 
     A file that was found whole is not checked again by this process until its size or date changes.
@@ -409,18 +409,18 @@ def probe(audio: dict[str, Any]) -> Probe:
         BadInput: there is none, it is empty or cut short, or nothing here can decode it.
     """
     if audio["bytes"] is not None or audio["path"] is None:
-        return _probe(audio)
+        return _read_header(audio)
     status = from_uri(audio["path"]).stat()
-    return _probe_file(audio["path"], status.st_size, status.st_mtime_ns)
+    return _read_header_of_file(audio["path"], status.st_size, status.st_mtime_ns)
 
 
 @lru_cache(maxsize=_REMEMBERED)
-def _probe_file(path: str, size: int, modified: int) -> Probe:
+def _read_header_of_file(path: str, size: int, modified: int) -> AudioHeader:
     del size, modified  # part of the cache's key: they distinguish this file from an earlier one of its name
-    return _probe({"bytes": None, "path": path})
+    return _read_header({"bytes": None, "path": path})
 
 
-def _probe(audio: dict[str, Any]) -> Probe:
+def _read_header(audio: dict[str, Any]) -> AudioHeader:
     with _opened(audio) as (encoded, size):
         refuse_truncated(encoded, size)
         encoded.seek(0)
@@ -428,11 +428,13 @@ def _probe(audio: dict[str, Any]) -> Probe:
             raise BadInput("it is a Git LFS pointer, not the file itself", LFS_REMEDY)
         try:
             with _sound_file(audio) as file:
-                description = Probe(file.samplerate, file.channels, file.frames / file.samplerate, file.format)
+                description = AudioHeader(
+                    file.samplerate, file.channels, file.frames / file.samplerate, file.format
+                )
                 frames = file.frames
         except soundfile.LibsndfileError:
             (facts,) = _decoded(audio)
-            return Probe(facts["sample_rate"], facts["channels"], facts["seconds"], facts["format"])
+            return AudioHeader(facts["sample_rate"], facts["channels"], facts["seconds"], facts["format"])
         if frames == _UNKNOWN_FRAMES:
             raise BadInput("its header does not say how long it is (it was streamed)", "convert it to WAV or FLAC")
         if description.format in _MPEG:
@@ -447,7 +449,7 @@ TAGS = ("title", "artist", "album", "date", "genre", "tracknumber", "comment", "
 def tags(audio: dict[str, Any]) -> dict[str, str]:
     """Those of `TAGS` that a recording has (title, artist, …), without empty ones.
 
-    Empty for a file that `probe` can't read, and for one whose tags are damaged.
+    Empty for a file that `read_header` can't read, and for one whose tags are damaged.
     """
     try:
         with _sound_file(audio) as file:
@@ -590,7 +592,7 @@ def blocks_at(
     Bit for bit at its own rate. `tap` is called with each block as `blocks` yields it, before it is resampled.
     Raises BadInput as `blocks` does.
     """
-    info = probe(audio)
+    info = read_header(audio)
     resampler = None
     if info.sample_rate != sample_rate:
         resampler = soxr.ResampleStream(info.sample_rate, sample_rate, info.channels, dtype="float32")
@@ -610,7 +612,7 @@ def read_pcm(
     sample_rate: int = ANALYSIS_RATE,
 ) -> Pcm:
     """Read the blocks of `blocks_at` as one array of int16: 16-bit samples at that rate are unchanged."""
-    info = probe(audio)
+    info = read_header(audio)
     left = info.seconds - start
     seconds = min(max(0.0, left if duration is None else min(duration, left)), _LONGEST_PROMISE)
     # One array from the start: blocks joined at the end exist twice, 50 MB for a quarter of an hour.
@@ -629,7 +631,7 @@ def read_at(audio: dict[str, Any], sample_rate: int, start: float = 0.0, duratio
 
     Raises BadInput as `blocks` does.
     """
-    nothing = np.zeros((0, probe(audio).channels), np.float32)
+    nothing = np.zeros((0, read_header(audio).channels), np.float32)
     return np.concatenate([nothing, *blocks_at(audio, sample_rate, start, duration)])
 
 

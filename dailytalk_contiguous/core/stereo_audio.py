@@ -21,7 +21,7 @@ from datasets import Audio
 from datasets.features.features import register_feature
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.audio import Probe, Samples, blocks, embedded, probe
+from dailytalk_contiguous.core.audio import AudioHeader, Samples, blocks, embedded, read_header
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 
 #: The name under which `datasets` writes the feature of `load` into its files.
@@ -69,16 +69,16 @@ class StereoAudio(Mapping[str, Any]):
 
     @property
     def sample_rate(self) -> int:
-        return self._probe().sample_rate
+        return self._header().sample_rate
 
     @property
     def channels(self) -> int:
         """How many there are: 2, or 1 for the audio of one utterance."""
-        return self._probe().channels
+        return self._header().channels
 
     @property
     def seconds(self) -> float:
-        return self._probe().seconds
+        return self._header().seconds
 
     def read(self, start: float = 0.0, end: float | None = None) -> Samples:
         """A part as float32, of shape (samples, 2), or (samples,) for mono; nothing else is decoded.
@@ -91,7 +91,7 @@ class StereoAudio(Mapping[str, Any]):
             DailytalkError: the part is not within the audio.
             BadInput: the audio can't be decoded.
         """
-        info = self._probe()
+        info = self._header()
         last = info.seconds if end is None else end
         if not 0 <= start <= last <= info.seconds + 0.5 / info.sample_rate:  # False for NaN too
             raise DailytalkError(
@@ -105,10 +105,10 @@ class StereoAudio(Mapping[str, Any]):
             samples = np.concatenate([nothing, *blocks(embedded(self._stored), start, last - start)])
         return samples[:, 0] if info.channels == 1 else samples
 
-    def _probe(self) -> Probe:
+    def _header(self) -> AudioHeader:
         """Facts of the header. Raises BadInput for no audio, one that is cut short, or one that can't be read."""
         self._source()
-        return probe(embedded(self._stored))
+        return read_header(embedded(self._stored))
 
     def _exactly(self, first: int, last: int) -> Samples:
         try:

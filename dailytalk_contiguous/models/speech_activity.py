@@ -10,7 +10,7 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, blocks, one_channel, probe, to_pcm
+from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, blocks, one_channel, read_header, to_pcm
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.spans import find_sounds, merge_gaps, speech_spans
 from dailytalk_contiguous.models.devices import open_onnx
@@ -131,7 +131,7 @@ def read_clip(audio: dict[str, Any]) -> Clip:
     Raises:
         BadInput: it is longer than `LONGEST`, can't be read, or its two channels differ.
     """
-    info = probe(audio)
+    info = read_header(audio)
     if info.seconds > LONGEST:
         raise BadInput(f"it is {info.seconds:.0f} s long, which is no clip", "cut it into clips")
     samples, taken = one_channel(np.concatenate([np.zeros((0, info.channels), np.float32), *blocks(audio)]))

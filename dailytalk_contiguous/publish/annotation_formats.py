@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 from xml.sax.saxutils import escape, quoteattr
 
-from dailytalk_contiguous.core.audio import Pcm, from_uri, probe
+from dailytalk_contiguous.core.audio import Pcm, from_uri, read_header
 from dailytalk_contiguous.core.documents import as_text, is_number, read_bytes
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import CHANNELS, Row
@@ -191,7 +191,7 @@ def open_annotation(row: Row, export: exports.Export) -> Annotation:
         path = from_uri(part.audio["path"])
         relative = quote(os.fsencode(os.path.relpath(path, export.target.root.absolute())))
         moved, sounds = ([_moved(each, part.offset) for each in listed] for listed in (spoken, sounds))
-        return annotation_of(name, moved, probe(part.audio).seconds, sounds, media=(path.as_uri(), relative))
+        return annotation_of(name, moved, read_header(part.audio).seconds, sounds, media=(path.as_uri(), relative))
     sourced = [part for part in spoken if _has_source(part) and part["source_channel"] in CHANNELS]
     if not sourced:
         raise BadInput("it has no times of its recording", "export it with --timeline rebuilt")

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core import documents
-from dailytalk_contiguous.core.audio import blocks, probe, to_uri
+from dailytalk_contiguous.core.audio import blocks, read_header, to_uri
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.moshi_words import SaidWord
 from dailytalk_contiguous.core.quality import BELOW_LOUDEST, SILENCE_DBFS
@@ -138,7 +138,7 @@ def measure_loudness(audio: dict[str, Any]) -> Loudness:
 
     It is read in blocks, so that an hour needs hardly more memory than a minute.
     """
-    info = probe(audio)
+    info = read_header(audio)
     frame = max(1, round(FRAME_SECONDS * info.sample_rate))
     levels: list[NDArray[np.float32]] = []
     n_samples = 0

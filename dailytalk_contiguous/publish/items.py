@@ -22,7 +22,7 @@ import numpy as np
 from datasets import Features, List
 
 from dailytalk_contiguous.core import schema
-from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, Pcm, embedded, probe, read_pcm
+from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, Pcm, embedded, read_header, read_pcm
 from dailytalk_contiguous.core.documents import as_text, is_number, quoted, shown
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.loudness import decibels
@@ -644,7 +644,7 @@ def conversation(row: Row, sample_rate: int, swap: bool) -> Conversation:
     if row.get("problem"):
         raise BadInput(row["problem"], row["remedy"])
     audio = row["audio"]
-    info = probe(audio)
+    info = read_header(audio)
     if info.channels != 2:
         raise BadInput(f"its audio has {counted(info.channels, 'channel')}, not 2", "build the conversation again")
     if not LOWEST_RATE <= info.sample_rate <= HIGHEST_RATE:

@@ -31,7 +31,7 @@ import pyarrow as pa
 import soundfile
 from datasets import Features
 
-from dailytalk_contiguous.core.audio import Pcm, from_uri, probe
+from dailytalk_contiguous.core.audio import Pcm, from_uri, read_header
 from dailytalk_contiguous.core.documents import expect, parse_json, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.interaction import AFTER, CONTEXT
@@ -591,7 +591,7 @@ def _recording(name: str, rows: list[Row]) -> PackedRecording:
                 f"it has {size / 1e9:.2f} GB, and a row of Parquet can hold {LARGEST_BYTES / 1e9:.1f}",
                 "convert it to FLAC and run dailytalk tag again, or push without --include-source",
             )
-        seconds = probe(located["audio"]).seconds
+        seconds = read_header(located["audio"]).seconds
     except BadInput as error:
         raise DailytalkError(
             f"the recording {first['audio_file']!r} can't be published ({error.reason})", error.remedy

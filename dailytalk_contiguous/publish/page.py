@@ -22,7 +22,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from dailytalk_contiguous.core.audio import Samples, probe, read_at
+from dailytalk_contiguous.core.audio import Samples, read_at, read_header
 from dailytalk_contiguous.core.documents import as_text, has_length, is_number
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.machine import cores
@@ -59,7 +59,7 @@ def left_channels(items: Items, names: Iterable[str]) -> dict[str, bytes]:
     sounds = {}
     for name in names:
         audio = items.sound(name).audio
-        sample_rate = probe(audio).sample_rate
+        sample_rate = read_header(audio).sample_rate
         sounds[name] = to_mp3(read_at(audio, sample_rate)[:, :1], sample_rate)
     return sounds
 

@@ -20,10 +20,10 @@ from dailytalk_contiguous.core.audio import (
     ANALYSIS_RATE,
     HIGHEST_RATE,
     LOWEST_RATE,
+    AudioHeader,
     Pcm,
-    Probe,
     pcm_to_float,
-    probe,
+    read_header,
     read_pcm,
     to_uri,
 )
@@ -295,7 +295,7 @@ def _conversations(
         path = put_together(recording.pair, recording.path.name)
         base["audio"] = {"bytes": None, "path": to_uri(path.absolute())}
     stats = [file.stat() for file in (recording.pair.files if recording.pair else (path,))]
-    info = probe(base["audio"])
+    info = read_header(base["audio"])
     mono = config.mono and config.channel == "both" and info.channels == 1
     _check(info, MIX if mono else config.channel)
     root = _path(config.transcripts) or recording.root
@@ -359,7 +359,7 @@ def _language(cues: list[Cue], config: FolderConfig) -> str | None:
     return None
 
 
-def _check(info: Probe, channel: str) -> None:
+def _check(info: AudioHeader, channel: str) -> None:
     """Raise BadInput for a recording that is not what the pipeline is for."""
     if not info.seconds:
         raise BadInput("it holds no audio (0 s)", "copy or export the recording again")

@@ -193,7 +193,7 @@ def channels_of(path: Path) -> int | None:
             with open_regular(path) as opened, soundfile.SoundFile(opened) as file:
                 return int(file.channels)
         except soundfile.LibsndfileError:
-            return audio.probe(_audio(path)).channels
+            return audio.read_header(_audio(path)).channels
     return None
 
 
@@ -211,7 +211,7 @@ def put_together(pair: Pair, name: str) -> Path:
             f"{_name(pair.files[0])} is one side of it, and its {missing} side is not there",
             f"put the {missing} side beside it, or pass --channel mix to take it as one speaker",
         )
-    sides = {channel: _probed(path, channel) for channel, path in zip(CHANNELS, pair.files, strict=True)}
+    sides = {channel: _header_of(path, channel) for channel, path in zip(CHANNELS, pair.files, strict=True)}
     left, right = (info.seconds for info in sides.values())
     if abs(left - right) > max(ALWAYS_APART, MOST_APART * max(left, right)):
         raise BadInput(
@@ -229,9 +229,9 @@ def put_together(pair: Pair, name: str) -> Path:
     return target
 
 
-def _probed(path: Path, channel: str) -> audio.Probe:
+def _header_of(path: Path, channel: str) -> audio.AudioHeader:
     try:
-        info = audio.probe(_audio(path))
+        info = audio.read_header(_audio(path))
     except BadInput as error:
         raise BadInput(f"its {channel} side {_name(path)}: {error.reason}", error.remedy) from None
     if not info.seconds or info.channels != 1 or not audio.LOWEST_RATE <= info.sample_rate <= audio.HIGHEST_RATE:

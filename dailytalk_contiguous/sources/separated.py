@@ -52,7 +52,7 @@ def separated_beside(recording: Path) -> Path:
     return recording.with_name(recording.stem + ENDING)
 
 
-def separated_of(recording: Path, info: audio.Probe, root: Path | None) -> Separated:
+def separated_of(recording: Path, info: audio.AudioHeader, root: Path | None) -> Separated:
     """Read the file beside a recording; empty where there is none, or the recording has one channel.
 
     `root` is what the file may not lead out of. Raises BadInput, naming the file, for one that can't be used.
@@ -134,7 +134,7 @@ def exchanged(base: Row, moved: Sequence[Mapping[str, Any]], identity: str) -> R
     Not where the other speaker has a turn, too, that was not moved: it would leave its side. All other samples
     stay as they are. `identity` is that of the recording. Raises BadInput as `core.audio.blocks` does.
     """
-    info, offset, name = audio.probe(base["audio"]), base["offset"], Path(base["audio_file"]).stem
+    info, offset, name = audio.read_header(base["audio"]), base["offset"], Path(base["audio_file"]).stem
     if info.channels != len(CHANNELS):
         raise BadInput(f"its recording has {info.channels} channels", _REMEDY)
     rate = info.sample_rate

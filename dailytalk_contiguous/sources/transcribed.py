@@ -10,7 +10,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, from_uri, probe, to_uri
+from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, from_uri, read_header, to_uri
 from dailytalk_contiguous.core.documents import LATEST, Readable, as_text, expect, json_lines, path_of, shown
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.machine import cache_folder
@@ -195,7 +195,7 @@ def from_recording(line: Mapping[str, object], recordings: Path | None) -> Row:
             "name the folder of recordings with --recordings",
         )
     audio = {"bytes": None, "path": to_uri(path.absolute())}
-    info = probe(audio)
+    info = read_header(audio)
     separated = separated_of(path, info, recordings)
     return {
         "recording_id": shortened(stem(audio_file)),

@@ -151,7 +151,7 @@ class Segment(Stage):
         return {"speech": speech}
 
     def row(self, row: Row) -> Row:
-        info = audio.probe(row["audio"])
+        info = audio.read_header(row["audio"])
         meters = {name: SideMeter(info.sample_rate, row["duration"]) for name in self._names(info.channels)}
 
         def measure(block: audio.Samples) -> None:

@@ -19,7 +19,7 @@ from dailytalk_contiguous.core.audio import (
     embedded,
     from_uri,
     pcm_to_float,
-    probe,
+    read_header,
     read_pcm,
     to_pcm,
     to_uri,
@@ -43,7 +43,7 @@ def problem(audio: bytes | Path) -> BadInput:
 
 
 def probe_and_read(audio: bytes | Path) -> None:
-    probe(struct_of(audio))
+    read_header(struct_of(audio))
     read(audio)
 
 
@@ -51,7 +51,7 @@ def probe_and_read(audio: bytes | Path) -> None:
 def test_wav_of_any_rate_is_read_as_it_is_and_analysed_at_16_khz(rate: int) -> None:
     samples = tones(SECONDS, rate)
     audio = wav_bytes(samples, rate)
-    info = probe(struct_of(audio))
+    info = read_header(struct_of(audio))
     assert (info.sample_rate, info.channels, info.format) == (rate, 2, "WAV")
     assert info.seconds == pytest.approx(SECONDS)
     assert np.abs(read(audio) - samples).max() < 1e-4
@@ -71,7 +71,7 @@ def test_lossless_formats_give_their_samples(kind: str, subtype: str) -> None:
 def test_lossy_formats_give_about_their_samples(kind: str, subtype: str) -> None:
     samples = tones(SECONDS, 48000)
     audio = wav_bytes(samples, 48000, subtype, kind)
-    assert probe(struct_of(audio)).seconds == pytest.approx(SECONDS, abs=0.1)
+    assert read_header(struct_of(audio)).seconds == pytest.approx(SECONDS, abs=0.1)
     inner = slice(4800, 48000)
     assert np.corrcoef(read(audio)[inner, 0], samples[inner, 0])[0, 1] > 0.99
 
@@ -79,7 +79,7 @@ def test_lossy_formats_give_about_their_samples(kind: str, subtype: str) -> None
 def test_what_libsndfile_does_not_know_is_read_from_a_file_and_from_bytes(tmp_path: Path) -> None:
     said = example("bicycle_repair")[:80000]
     path = encode(tmp_path / "it's 5: call.m4a", said, 16000)
-    info = probe(struct_of(path))
+    info = read_header(struct_of(path))
     assert (info.sample_rate, info.channels) == (16000, 2)
     assert info.seconds == pytest.approx(5.0, abs=0.1)
     heard = read(path)
@@ -118,7 +118,7 @@ def test_every_format_that_is_promised_is_read_and_a_part_is_the_same_samples_as
     rate, channels = (8000, 1) if codec == "libopencore_amrnb" else (48000, 2)
     options = {"strict": "experimental"} if codec == "vorbis" else None
     path = encode(tmp_path / name, tones(5.0, rate, channels), rate, codec, options)
-    info = probe(struct_of(path))
+    info = read_header(struct_of(path))
     whole = read(path)
     assert info.sample_rate == rate
     assert (len(whole) / rate, info.seconds) == pytest.approx((5.0, 5.0), abs=0.1)
@@ -212,12 +212,12 @@ def test_an_ogg_that_was_cut_within_a_page_is_refused(subtype: str) -> None:
     pages = [match.start() for match in re.finditer(rb"OggS\0", whole)]
     for size in (len(whole) - 1, pages[-1] + 5, pages[-1] + 30, (pages[-2] + pages[-1]) // 2):
         assert problem(whole[:size]).reason == "the file is cut short: its last page is not whole"
-    assert probe(struct_of(whole[: pages[-1]])).seconds > 0  # a recording that was stopped has whole pages
+    assert read_header(struct_of(whole[: pages[-1]])).seconds > 0  # a recording that was stopped has whole pages
 
 
 def test_a_flac_that_was_cut_short_is_refused() -> None:
     audio = (EXAMPLES / "bicycle_repair.flac").read_bytes()
-    assert probe(struct_of(audio[:300000])).seconds == pytest.approx(69.7, abs=0.1)
+    assert read_header(struct_of(audio[:300000])).seconds == pytest.approx(69.7, abs=0.1)
     assert problem(audio[:300000]).remedy.startswith("copy or export")
 
 
@@ -235,7 +235,7 @@ def mp3(seconds: float, rate: int = 16000) -> bytes:
 @pytest.mark.parametrize("rate", [16000, 48000])
 def test_an_mp3_that_was_cut_short_is_refused(rate: int) -> None:
     audio = mp3(6, rate)
-    assert probe(struct_of(audio)).seconds == pytest.approx(6, abs=0.2)
+    assert read_header(struct_of(audio)).seconds == pytest.approx(6, abs=0.2)
     assert "its header makes it 6." in problem(audio[: len(audio) // 2]).reason
 
 
@@ -243,8 +243,8 @@ def test_tags_around_an_mp3_do_not_count() -> None:
     audio = mp3(6)
     cover = np.random.default_rng(0).integers(0, 256, 200_000, np.uint8).tobytes()
     size = bytes(len(cover) >> shift & 0x7F for shift in (21, 14, 7, 0))
-    assert probe(struct_of(b"ID3\x03\0\0" + size + cover + audio)).seconds == pytest.approx(6, abs=0.2)
-    assert probe(struct_of(audio + b"APETAGEX" + cover)).seconds == pytest.approx(6, abs=0.2)
+    assert read_header(struct_of(b"ID3\x03\0\0" + size + cover + audio)).seconds == pytest.approx(6, abs=0.2)
+    assert read_header(struct_of(audio + b"APETAGEX" + cover)).seconds == pytest.approx(6, abs=0.2)
 
 
 def test_an_mp3_of_varying_bit_rate_without_a_length_is_refused_and_not_shortened(tmp_path: Path) -> None:
@@ -273,14 +273,14 @@ def test_a_length_that_the_header_understates_is_refused_and_not_shortened(tmp_p
     data = path.read_bytes()
     stated = data.index(b"\x44\x89\x88") + 3  # Duration, a float64 of milliseconds
     path.write_bytes(data[:stated] + struct.pack(">d", 5000.0) + data[stated + 8 :])
-    assert probe(struct_of(path)).seconds == pytest.approx(5.0)
+    assert read_header(struct_of(path)).seconds == pytest.approx(5.0)
     assert problem(path).reason == "it goes on after the 5.0 s that its header promises"
     assert len(read(path, 4.0, 0.5)) == 8000
 
 
 def test_a_recording_of_a_browser_that_states_no_length_is_as_long_as_its_packets(tmp_path: Path) -> None:
     path = encode(tmp_path / "a.webm", tones(7.0, 48000), 48000, "libopus", muxer={"live": "1"})
-    assert probe(struct_of(path)).seconds == pytest.approx(7.0, abs=0.1)
+    assert read_header(struct_of(path)).seconds == pytest.approx(7.0, abs=0.1)
     assert len(read(path)) / 48000 == pytest.approx(7.0, abs=0.1)
 
 
@@ -360,7 +360,7 @@ def test_a_wav_that_was_streamed_is_read_to_its_end(tmp_path: Path, promised: in
     for riff_length in (b"\0\0\0\0", b"\x24\0\0\0", b"\xff\xff\xff\xff"):
         path.write_bytes(b"RIFF" + riff_length + wav_header(promised)[8:] + samples.tobytes())
         for audio in (path, path.read_bytes()):
-            assert probe(struct_of(audio)).seconds == pytest.approx(SECONDS)
+            assert read_header(struct_of(audio)).seconds == pytest.approx(SECONDS)
             np.testing.assert_array_equal(to_pcm(read(audio)), samples)
             np.testing.assert_array_equal(to_pcm(read(audio, 1.0, 0.5)), samples[16000:24000])
 
@@ -414,7 +414,7 @@ def test_row_of_a_dataset_is_its_bytes_and_never_a_path(tmp_path: Path) -> None:
     path.write_bytes(wav_bytes(tones(SECONDS)))
     for named in (str(path), f"file://{path}", None):
         audio = embedded({"bytes": None, "path": named})
-        for reading in (probe, read_pcm, lambda audio: list(blocks(audio))):
+        for reading in (read_header, read_pcm, lambda audio: list(blocks(audio))):
             with pytest.raises(BadInput, match="the row holds no audio"):
                 reading(audio)
     assert embedded({"bytes": b"RIFF", "path": str(path)}) == {"bytes": b"RIFF", "path": None}
@@ -428,7 +428,7 @@ def test_the_content_decides_and_not_the_extension(tmp_path: Path, name: str, ki
     path = tmp_path / name
     subtype = {"MP3": "MPEG_LAYER_III", "OGG": "VORBIS"}.get(kind, "PCM_16")
     path.write_bytes(wav_bytes(tones(SECONDS), 16000, subtype, kind))
-    assert probe(struct_of(path)).format == kind
+    assert read_header(struct_of(path)).format == kind
     assert len(read(path)) == pytest.approx(SECONDS * 16000, abs=2000)
 
 
@@ -443,7 +443,7 @@ def test_git_lfs_pointer_is_told_from_a_damaged_file(tmp_path: Path) -> None:
     path = tmp_path / "call.flac"
     path.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
     with pytest.raises(BadInput, match=r"Git LFS pointer.*git lfs pull"):
-        probe({"bytes": None, "path": str(path)})
+        read_header({"bytes": None, "path": str(path)})
 
 
 def test_samples_that_are_not_numbers_are_told_by_the_twenty_seconds_that_hold_them(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.core.audio import probe
+from dailytalk_contiguous.core.audio import read_header
 from dailytalk_contiguous.core.documents import (
     MOST_LEVELS,
     as_text,
@@ -77,7 +77,7 @@ def test_value_is_quoted_up_to_120_characters(letters: int, shown: str) -> None:
 
 @pytest.mark.parametrize(
     "reading",
-    [read_json, lambda path: list(json_lines(path)), lambda path: probe({"bytes": None, "path": str(path)})],
+    [read_json, lambda path: list(json_lines(path)), lambda path: read_header({"bytes": None, "path": str(path)})],
 )
 def test_pipe_in_a_folder_that_somebody_sent_is_not_waited_for(tmp_path: Path, reading: Any) -> None:
     os.mkfifo(tmp_path / "call")

@@ -98,7 +98,7 @@ class Augment(Stage):
         if not row["augmentation"]:
             return row
         recipe = copies.Recipe(**row["augmentation"])
-        rate = audio.probe(row["audio"]).sample_rate
+        rate = audio.read_header(row["audio"]).sample_rate
         channels = np.concatenate(list(audio.blocks(row["audio"])))
         left = np.ascontiguousarray(channels[:, 0])
         after = change(left, rate, recipe, self.noise_folder)
@@ -148,7 +148,7 @@ def _recorded_noise(
     recording = f"the recording of noise {shown(Path(name))}"
     try:
         source = {"bytes": None, "path": audio.to_uri(inside(folder, name))}
-        spare = max(0.0, audio.probe(source).seconds - count / sample_rate)
+        spare = max(0.0, audio.read_header(source).seconds - count / sample_rate)
         start = float(chance.uniform(0, spare))
         noise = audio.read_at(source, sample_rate, start, (count + 1) / sample_rate)[:, 0]
     except (BadInput, OSError) as error:

@@ -98,13 +98,13 @@ class Conversion:
     def container(self) -> Container:
         return CONTAINERS[self.to]
 
-    def rate_of(self, source: audio.Probe) -> int:
+    def rate_of(self, source: audio.AudioHeader) -> int:
         """The rate in Hz of a result: the one asked for or the source's, or the next higher one of the format."""
         wanted = self.rate or source.sample_rate
         rates = self.container.rates
         return next((rate for rate in rates if rate >= wanted), rates[-1]) if rates else wanted
 
-    def channels_of(self, source: audio.Probe) -> int:
+    def channels_of(self, source: audio.AudioHeader) -> int:
         """The number of channels of a result. Raises BadInput for too many of them, and for two from more than
         two."""
         wanted = self.channels or source.channels
@@ -259,7 +259,7 @@ def _convert(task: _Task, out: Path, wanted: Conversion) -> float | Reject:
     source = {"bytes": None, "path": task.source}
     try:
         try:
-            info = audio.probe(source)
+            info = audio.read_header(source)
         except OSError as error:
             raise BadInput(f"it can't be read ({error.strerror})", "check the file and its permissions") from None
         if not info.seconds:
@@ -272,7 +272,7 @@ def _convert(task: _Task, out: Path, wanted: Conversion) -> float | Reject:
 
 
 def _write(
-    file: BinaryIO, source: dict[str, Any], info: audio.Probe, wanted: Conversion, task: _Task, out: Path
+    file: BinaryIO, source: dict[str, Any], info: audio.AudioHeader, wanted: Conversion, task: _Task, out: Path
 ) -> None:
     shape = _Shape(wanted.rate_of(info), wanted.channels_of(info))
     fine = wanted.container.bits and (
@@ -296,7 +296,7 @@ def _write(
 
 
 def _is_as_wanted(
-    source: dict[str, Any], info: audio.Probe, container: Container, subtype: str, shape: _Shape
+    source: dict[str, Any], info: audio.AudioHeader, container: Container, subtype: str, shape: _Shape
 ) -> bool:
     """Whether a source already has the format of its result: then it is copied, with all its tags and sound."""
     if (info.sample_rate, info.channels, info.format) != (*shape, container.format):
@@ -307,7 +307,12 @@ def _is_as_wanted(
 
 
 def _encode(
-    file: BinaryIO, source: dict[str, Any], info: audio.Probe, container: Container, subtype: str, shape: _Shape
+    file: BinaryIO,
+    source: dict[str, Any],
+    info: audio.AudioHeader,
+    container: Container,
+    subtype: str,
+    shape: _Shape,
 ) -> int:
     """Write a recording in another format; returns the samples a channel. Raises BadInput and OSError."""
     rate, channels = shape
@@ -372,7 +377,7 @@ class _Mix:
 def _read_back(path: Path, frames: int, shape: _Shape) -> None:
     """Raise BadInput unless a file holds as many samples a channel as were written to it."""
     written = {"bytes": None, "path": audio.to_uri(path.absolute())}
-    info = audio.probe(written)
+    info = audio.read_header(written)
     held = 0
     for block in audio.blocks(written):
         interrupts.check_interrupt()

@@ -8,7 +8,7 @@ from datasets import Features, List, Value
 from dailytalk_contiguous.apps.clips.cuts import CutRule
 from dailytalk_contiguous.apps.clips.silences import LevelMeter
 from dailytalk_contiguous.core import interrupts
-from dailytalk_contiguous.core.audio import blocks, probe
+from dailytalk_contiguous.core.audio import blocks, read_header
 from dailytalk_contiguous.core.schema import MEASURE, STRING, Row
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.stages.base import Stage
@@ -46,7 +46,7 @@ class CutAtSilences(Stage):
     adds: ClassVar[Features] = Features({"pieces": List(PIECE), "thresholds_dbfs": List(MEASURE)})
 
     def row(self, row: Row) -> Row:
-        info = probe(row["audio"])
+        info = read_header(row["audio"])
         meter = LevelMeter(info.sample_rate, info.channels)
         for block in blocks(row["audio"], block_seconds=BLOCK_SECONDS):
             interrupts.check_interrupt()

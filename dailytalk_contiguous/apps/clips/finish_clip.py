@@ -11,7 +11,7 @@ from datasets import Features, List
 
 from dailytalk_contiguous.apps.clips.clip_words import PROPORTIONAL, RECOGNISER
 from dailytalk_contiguous.core import schema
-from dailytalk_contiguous.core.audio import probe
+from dailytalk_contiguous.core.audio import read_header
 from dailytalk_contiguous.core.clip import SAID, clip_row
 from dailytalk_contiguous.core.utterance import PROSODIC_TOKENS, WORD
 from dailytalk_contiguous.core.word_times import fit_words
@@ -64,5 +64,5 @@ class FinishClip(Stage):
             | {"speaker": "left", "source": source_of(word), "probability": None}
             for word in row["words"] or ()
         ]
-        clip = row | {"labels": labels, "sample_rate": probe(row["audio"]).sample_rate}
+        clip = row | {"labels": labels, "sample_rate": read_header(row["audio"]).sample_rate}
         return clip_row(clip, words) | {"audio": row["audio"]}

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from datasets import Features, List
 
-from dailytalk_contiguous.core.audio import mixed_down, probe, read_pcm
+from dailytalk_contiguous.core.audio import mixed_down, read_header, read_pcm
 from dailytalk_contiguous.core.code import code_digest
 from dailytalk_contiguous.core.schema import STRING, Row
 from dailytalk_contiguous.core.settings import unlisted
@@ -36,7 +36,7 @@ class FirstWords(Stage):
     adds: ClassVar[Features] = Features({"first_words": List(STRING)})
 
     def row(self, row: Row) -> Row:
-        rate = probe(row["audio"]).sample_rate
+        rate = read_header(row["audio"]).sample_rate
         first_words = [""] * len(row["pieces"])
         transcribe = self.transcribe
         usable = [index for index, piece in enumerate(row["pieces"]) if piece["reason"] is None]

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from dailytalk_contiguous.apps.clips.cut import CutAtSilences
 from dailytalk_contiguous.apps.clips.cuts import SILENT_PIECE
 from dailytalk_contiguous.core import interrupts
-from dailytalk_contiguous.core.audio import probe, sample_format, whole_blocks
+from dailytalk_contiguous.core.audio import read_header, sample_format, whole_blocks
 from dailytalk_contiguous.core.code import code_digest
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
@@ -152,7 +152,7 @@ def cut_dry(recordings: FoundRecordings, split: CutAtSilences) -> RunOutcome:
 def _cut(row: Row, split: CutAtSilences) -> tuple[list[dict[str, Any]], int] | Reject:
     try:
         audio = expand_row(row)["audio"]
-        return split.row({"audio": audio})["pieces"], probe(audio).sample_rate
+        return split.row({"audio": audio})["pieces"], read_header(audio).sample_rate
     except BadInput as error:
         return Reject(row["recording_id"], "CutAtSilences", error.reason, error.remedy)
 

@@ -22,7 +22,7 @@ from dailytalk_contiguous.apps.clips.silences import (
     try_cuts,
 )
 from dailytalk_contiguous.core import interrupts
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, blocks_at, pcm_to_float, probe, to_pcm
+from dailytalk_contiguous.core.audio import ANALYSIS_RATE, blocks_at, pcm_to_float, read_header, to_pcm
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.spans import speech_spans
 from dailytalk_contiguous.core.wording import counted, length_text
@@ -76,7 +76,7 @@ def survey(row: Row, rule: CutRule, below: float | None) -> SilenceSurvey:
 
     Raises BadInput if it can't be read.
     """
-    info = probe(row["audio"])
+    info = read_header(row["audio"])
     meter = LevelMeter(info.sample_rate, info.channels)
     channels = [SpeechActivity() for _ in range(info.channels)]
     # The loudest voice counts: speech is where anyone speaks.

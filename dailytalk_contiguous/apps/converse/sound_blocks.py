@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from dailytalk_contiguous.core import interrupts
-from dailytalk_contiguous.core.audio import Samples, blocks_at, probe, to_uri
+from dailytalk_contiguous.core.audio import Samples, blocks_at, read_header, to_uri
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.models.sound_card import refusals, sound_library
@@ -115,7 +115,7 @@ class FileBlocks:
     ) -> None:
         for path in paths:
             try:
-                probe({"bytes": None, "path": to_uri(path)})
+                read_header({"bytes": None, "path": to_uri(path)})
             except (BadInput, OSError) as error:
                 reason = error.reason if isinstance(error, BadInput) else error.strerror
                 raise BadInput(f"{as_text(path)} can't be heard ({reason})", "name a sound file") from None

@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from dailytalk_contiguous.core.audio import probe, to_uri
+from dailytalk_contiguous.core.audio import read_header, to_uri
 from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.moshi_words import said_words
@@ -70,7 +70,7 @@ class TalkItems(Items):
         del empty["audio"]
         words = []
         try:
-            info = probe(self._audio(path)["audio"])
+            info = read_header(self._audio(path)["audio"])
             written = read_shaped(inside(self._root, f"{path.stem}.json"), _TALK)
             for word in said_words(written["alignments"], path.name, self.remedy):
                 if 0 <= word.start < info.seconds:

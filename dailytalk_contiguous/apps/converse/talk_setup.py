@@ -18,7 +18,15 @@ from dailytalk_contiguous.apps.converse.dialogue import REPLY_TAGS, ReplySentenc
 from dailytalk_contiguous.apps.converse.hearing import open_listening
 from dailytalk_contiguous.apps.converse.talk import TalkParts, TurnFeeling
 from dailytalk_contiguous.apps.converse.talk_record import keep_consent, talks_marker
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, encoded_sound, probe, read_at, to_pcm, to_uri
+from dailytalk_contiguous.core.audio import (
+    ANALYSIS_RATE,
+    Samples,
+    encoded_sound,
+    read_at,
+    read_header,
+    to_pcm,
+    to_uri,
+)
 from dailytalk_contiguous.core.documents import as_text, read_bytes
 from dailytalk_contiguous.core.emotions import AFFECT_MAP
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
@@ -212,7 +220,7 @@ def _read_sample(path: Path) -> tuple[Samples, str]:
     """Speech of a voice at 24 kHz, and its digest."""
     audio = {"bytes": None, "path": to_uri(path)}
     try:
-        seconds = probe(audio).seconds
+        seconds = read_header(audio).seconds
         samples = read_at(audio, 24000, 0.0, min(seconds, LONGEST_SAMPLE)).mean(axis=1, dtype=np.float32)
     except OSError as error:
         raise BadInput(f"{as_text(path)!r} can't be read ({error.strerror})", "check the path") from None

@@ -10,7 +10,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, pcm_to_float, probe
+from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, pcm_to_float, read_header
 from dailytalk_contiguous.core.emotions import choose_emotion
 from dailytalk_contiguous.core.errors import BadInput, Reject
 from dailytalk_contiguous.core.schema import MIX, Row
@@ -117,7 +117,7 @@ class MoodReader:
     def _utterances(self, row: Row) -> list[tuple[Mood, NDArray[np.float64]]]:
         """The moods of a conversation's utterances, and the probabilities of each (none without speech)."""
         segments = None  # of both speakers if there are two channels that differ
-        if probe(row["audio"]).channels == 2:
+        if read_header(row["audio"]).channels == 2:
             with contextlib.suppress(BadInput):  # the same sound on both
                 segments = Segment().row(row)
         segments = segments or Segment(channel=MIX).row(row)

@@ -10,7 +10,7 @@ from dailytalk_contiguous.apps.learn.extract_contours import ExtractContours
 from dailytalk_contiguous.cli import engine_options, show
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.terminal import Panel, argument, command_line, option
-from dailytalk_contiguous.core.audio import pcm_to_float, probe, read_pcm, to_uri
+from dailytalk_contiguous.core.audio import pcm_to_float, read_header, read_pcm, to_uri
 from dailytalk_contiguous.core.contours import SMOOTHING, ProsodicFeatureExtractor, as_features, median_f0
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadInput, BadValue, DailytalkError
@@ -225,7 +225,7 @@ def plot(
     codebook = Codebook.load(stage.codebook)
     audio = {"bytes": None, "path": to_uri(sound)}
     try:
-        if start >= (seconds := probe(audio).seconds):
+        if start >= (seconds := read_header(audio).seconds):
             raise BadInput(f"it has {seconds:g} s", "")
         channels = read_pcm(audio, start, end and end - start)
     except (OSError, BadInput) as error:

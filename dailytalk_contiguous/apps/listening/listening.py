@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dailytalk_contiguous.apps.listening import agreement
-from dailytalk_contiguous.core.audio import Samples, probe, read_at
+from dailytalk_contiguous.core.audio import Samples, read_at, read_header
 from dailytalk_contiguous.core.documents import as_text, expect, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.loudness import levelled
@@ -386,7 +386,7 @@ def write_paired_test(folder: Path, page: Path, count: int, seed: int = 0) -> Wr
         choices = sorted([line["tag"], *others[: OFFERED - 1]])
         if others:
             sound, seconds = items.sound(name), line["end"] - line["start"]
-            rate = _mp3_rate(probe(sound.audio).sample_rate)
+            rate = _mp3_rate(read_header(sound.audio).sample_rate)
             samples = read_at(sound.audio, rate, sound.offset + line["start"], seconds)
             clips[f"t{number:03d}"] = {"sound": _mp3(samples[:, 0], rate), "choices": choices}
             about = {"id": name, "utterance": line["utterance_id"], "tag": line["tag"], "choices": choices}
@@ -470,7 +470,7 @@ def _pair(items: Items, recordings: Items, name: str, excerpt: Excerpt) -> list[
             (recorded, excerpt.source_start, excerpt.source_end),
             (items.sound(name), excerpt.start, excerpt.end),
         ]
-        rate = _mp3_rate(min(probe(sound.audio).sample_rate for sound, _, _ in sides))
+        rate = _mp3_rate(min(read_header(sound.audio).sample_rate for sound, _, _ in sides))
         heard = []
         for sound, start, end in sides:
             samples = read_at(sound.audio, rate, sound.offset + start, end - start).mean(axis=1)

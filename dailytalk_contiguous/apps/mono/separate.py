@@ -157,7 +157,7 @@ class _Sides:
     def __init__(self, row: Row, separator: Separator, device: str) -> None:
         from dailytalk_contiguous.apps.mono.speaker_turns import known_voice
 
-        self._row, self._separator, self._rate = row, separator, audio.probe(row["audio"]).sample_rate
+        self._row, self._separator, self._rate = row, separator, audio.read_header(row["audio"]).sample_rate
         self._voice_of = partial(known_voice, device=device)
         both = overlaps_of(row["diarised"])
         self._turns = [spans_of(row["diarised"], speaker) for speaker in (0, 1)]
@@ -250,7 +250,7 @@ def write_part(file: BinaryIO, row: Row, start: float, end: float, comment: str 
     """Write a part of a separated row as a FLAC of two channels; returns its turns, in seconds of the part."""
     from dailytalk_contiguous.apps.mono.two_sides import SeparatedVoices, two_channels
 
-    rate = audio.probe(row["audio"]).sample_rate
+    rate = audio.read_header(row["audio"]).sample_rate
     first, last = (round((row["offset"] + edge) * rate) for edge in (start, end))
     turns = turns_within(row["separated_turns"], start, end - start)
     fine = audio.sample_format(row["audio"]).dtype != "int16"

@@ -134,7 +134,7 @@ class Retime(Stage):
     def row(self, row: Row) -> Row:
         parent = row.get("parent") or row["conversation_id"]
         variant = row["variant"] if row.get("variant") is not None else self.variant
-        name, rate = name_of(parent, variant), audio.probe(row["audio"]).sample_rate
+        name, rate = name_of(parent, variant), audio.read_header(row["audio"]).sample_rate
         pcm = conversation(row, rate, swap=False).pcm
         units = units_of(row)
         for event in (event for unit in units for event in unit.events):

@@ -10,7 +10,7 @@ import numpy as np
 
 from dailytalk_contiguous.apps.review.editable import SoundStretch
 from dailytalk_contiguous.apps.review.edits import Lines, SpokenLine, in_order, shown_words
-from dailytalk_contiguous.core.audio import Pcm, encoded_sound, pcm_to_float, probe, read_pcm
+from dailytalk_contiguous.core.audio import Pcm, encoded_sound, pcm_to_float, read_header, read_pcm
 from dailytalk_contiguous.core.buckets import FEATURES
 from dailytalk_contiguous.core.documents import fits, quoted
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
@@ -184,7 +184,7 @@ def _synthesised(asked: AskedLine) -> Proposal:
         "source_channel": speak.revoice,
         "language": line.get("language") or asked.language or ("und" if recorded else "en"),
         "words": line.get("words") or [],
-        "sample_rate": probe(asked.stretch.audio).sample_rate,
+        "sample_rate": read_header(asked.stretch.audio).sample_rate,
         **{name: line[name] for name in ("start", "end", "text")},
         "tag": line.get("tag") or "",
     }

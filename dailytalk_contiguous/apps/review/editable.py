@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dailytalk_contiguous.apps.review.edits import Lines, SpokenLine, in_order
-from dailytalk_contiguous.core.audio import probe, to_uri
+from dailytalk_contiguous.core.audio import read_header, to_uri
 from dailytalk_contiguous.core.documents import as_text, is_number, parse_json, with_null
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import CHANNELS
@@ -49,7 +49,7 @@ class SoundStretch(NamedTuple):
 def whole_sound(path: Path) -> SoundStretch:
     """All of a file. Raises BadInput if it is no sound, or can't be read."""
     audio = {"bytes": None, "path": to_uri(path.absolute())}
-    return SoundStretch(audio, 0.0, probe(audio).seconds)
+    return SoundStretch(audio, 0.0, read_header(audio).seconds)
 
 
 class Editable(ABC):

@@ -21,7 +21,7 @@ from starlette.routing import Route
 from dailytalk_contiguous.apps.local_pages import json_response, page_file, page_json, refused
 from dailytalk_contiguous.apps.review import sound
 from dailytalk_contiguous.apps.review.session import END, REBUILT, Conflict, Session
-from dailytalk_contiguous.core.audio import probe
+from dailytalk_contiguous.core.audio import read_header
 from dailytalk_contiguous.core.documents import LATEST, expect, is_number, parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 
@@ -133,7 +133,7 @@ class Pages:
             return sound.window_peaks(stretch, start, end, count), True
         overview = self._overviews.get(f"{name}\0{of}", stretch)
         if overview is None:
-            return np.zeros((probe(stretch.audio).channels, count, 2), np.int8), False
+            return np.zeros((read_header(stretch.audio).channels, count, 2), np.int8), False
         return sound.coarser(overview, start, end, count), True
 
     async def sound(self, request: Request) -> Response:

@@ -35,7 +35,7 @@ from dailytalk_contiguous.apps.review.edits import (
 from dailytalk_contiguous.apps.review.standing import division_of, progress_of, proposed
 from dailytalk_contiguous.apps.review.suspects import Listener, Suspect
 from dailytalk_contiguous.apps.review.viewing import lines_of
-from dailytalk_contiguous.core.audio import probe
+from dailytalk_contiguous.core.audio import read_header
 from dailytalk_contiguous.core.documents import as_text, is_number
 from dailytalk_contiguous.core.emotions import AFFECT_MAP
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
@@ -218,7 +218,7 @@ class Session:
     def _sound_of(self, name: str, of: str | None) -> dict[str, Any]:
         try:
             stretch = self.stretch(name, of)
-            info = probe(stretch.audio)
+            info = read_header(stretch.audio)
         except (BadInput, OSError) as problem:
             why_silent = (
                 problem.sentence

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.apps.review.editable import SoundStretch
-from dailytalk_contiguous.core.audio import blocks, probe, to_pcm
+from dailytalk_contiguous.core.audio import blocks, read_header, to_pcm
 from dailytalk_contiguous.core.errors import BadInput
 
 #: Bytes of the header of the WAV.
@@ -74,7 +74,7 @@ class Wav(NamedTuple):
 
 def wav_of(stretch: SoundStretch) -> Wav:
     """The WAV of an item. Raises BadInput if its sound can't be read."""
-    info = probe(stretch.audio)
+    info = read_header(stretch.audio)
     rate, channels = info.sample_rate, info.channels
     frames = round((stretch.start + stretch.seconds) * rate) - round(stretch.start * rate)
     frames = max(0, min(frames, round(info.seconds * rate) - round(stretch.start * rate)))
@@ -92,7 +92,7 @@ def window_peaks(stretch: SoundStretch, start: float, end: float, count: int) ->
 
     127 is full scale. Beyond the end of the item there is silence. Raises BadInput as `core.audio.blocks` does.
     """
-    info = probe(stretch.audio)
+    info = read_header(stretch.audio)
     rate = info.sample_rate
     first, last = (round((stretch.start + at) * rate) for at in (start, end))
     final = min(round((stretch.start + stretch.seconds) * rate), round(info.seconds * rate))

@@ -13,7 +13,7 @@ import numpy as np
 
 from dailytalk_contiguous.apps.review.editable import SoundStretch
 from dailytalk_contiguous.apps.review.edits import SpokenLine, shown_words
-from dailytalk_contiguous.core.audio import blocks, pcm_to_float, probe, read_pcm
+from dailytalk_contiguous.core.audio import blocks, pcm_to_float, read_header, read_pcm
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.quality import SideMeter
 from dailytalk_contiguous.core.schema import CHANNELS
@@ -44,7 +44,7 @@ class HeardItem(NamedTuple):
 
 def heard_in(stretch: SoundStretch) -> HeardItem:
     """Measure an item once. Raises BadInput as `core.audio.blocks` does."""
-    info = probe(stretch.audio)
+    info = read_header(stretch.audio)
     meters = [SideMeter(info.sample_rate, stretch.seconds) for _ in range(info.channels)]
     for block in blocks(stretch.audio, stretch.start, stretch.seconds):
         for channel, meter in enumerate(meters):

@@ -6,7 +6,7 @@ from typing import Any
 
 from dailytalk_contiguous.apps.review.editable import Editable, SoundStretch, summary_of
 from dailytalk_contiguous.apps.review.edits import Lines, SpokenLine
-from dailytalk_contiguous.core.audio import probe
+from dailytalk_contiguous.core.audio import read_header
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.utterance import line_of, words_within
 from dailytalk_contiguous.publish.items import SMALL, Items
@@ -47,7 +47,7 @@ class Viewed(Editable):
 
     def stretch(self, name: str) -> SoundStretch:
         sound = self._items.sound(name)
-        left = probe(sound.audio).seconds - sound.offset
+        left = read_header(sound.audio).seconds - sound.offset
         seconds = self.seconds(name)
         return SoundStretch(sound.audio, sound.offset, left if seconds is None else min(left, seconds))
 

@@ -5,7 +5,7 @@ import pytest
 from corpus_trees import POINTER, check_builder, clip, good, problems, put, ravdess, read, zipped
 
 from dailytalk_contiguous.apps.clips.corpora.registry import count_check
-from dailytalk_contiguous.core.audio import probe
+from dailytalk_contiguous.core.audio import read_header
 
 NAME = "03-01-06-01-02-01-12"
 
@@ -47,7 +47,7 @@ def test_bytes_of_an_archive_are_in_its_rows_and_paths_of_a_folder(tmp_path: Pat
     (unpacked,) = read("ravdess", put(tmp_path / "b", {file: clip()})).values()
     assert packed["audio"] == {"bytes": clip(), "path": None}
     assert unpacked["audio"] == {"bytes": None, "path": str(tmp_path / "b" / file)}
-    assert probe(packed["audio"]) == probe(unpacked["audio"])
+    assert read_header(packed["audio"]) == read_header(unpacked["audio"])
     assert packed["input_digest"] == unpacked["input_digest"]
 
 

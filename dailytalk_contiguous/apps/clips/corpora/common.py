@@ -30,7 +30,7 @@ import datasets
 import numpy as np
 
 from dailytalk_contiguous.apps.clips.corpora.downloads import Download
-from dailytalk_contiguous.core.audio import HIGHEST_RATE, LFS_POINTER, LFS_REMEDY, LOWEST_RATE, probe, to_uri
+from dailytalk_contiguous.core.audio import HIGHEST_RATE, LFS_POINTER, LFS_REMEDY, LOWEST_RATE, read_header, to_uri
 from dailytalk_contiguous.core.documents import as_text, csv_lines, utf8_text
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import CLIP, Row
@@ -538,7 +538,7 @@ class Corpus(datasets.GeneratorBasedBuilder):
 def measured(file: FoundFile) -> Row:
     """Columns measured on the audio, and its `identity`. Raises BadInput for unusable audio, and OSError."""
     audio = file.audio()
-    info = probe(audio)
+    info = read_header(audio)
     if not info.seconds:
         raise BadInput("it holds no audio (0 s)", "download it again")
     if not LOWEST_RATE <= info.sample_rate <= HIGHEST_RATE:
