@@ -61,6 +61,7 @@ class ParquetReader:
         self._name, self._remedy, self._is_local = name, remedy, is_local
         with self._reading():
             self.schema: pa.Schema = file.schema_arrow
+            self._plain = {field.name for field in self.schema if not _has_lists(field.type)}
             self.group_sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
 
     def check(self, features: Features, required: Iterable[str], remedy: str = "") -> None:
@@ -138,13 +139,15 @@ class ParquetReader:
         row_group = self._file.metadata.row_group(group)
         chunks: list[tuple[int, int, bool]] = []  # whose headers are read: start, end, whether it has lists
         for number in range(row_group.num_columns):
-            chunk, column = row_group.column(number), self._file.schema.column(number)
-            if names is not None and chunk.path_in_schema.partition(".")[0] not in names:
+            chunk = row_group.column(number)
+            name = chunk.path_in_schema.partition(".")[0]
+            if names is not None and name not in names:
                 continue
             packed += chunk.total_compressed_size
-            if column.max_repetition_level or chunk.compression not in _PLAIN_CODECS:
+            # By Arrow's schema: each time the file's own is asked for, pyarrow 26 keeps its footer for ever.
+            if (has_lists := name not in self._plain) or chunk.compression not in _PLAIN_CODECS:
                 start = min(filter(None, (chunk.dictionary_page_offset, chunk.data_page_offset)), default=0)
-                chunks.append((start, start + chunk.total_compressed_size, column.max_repetition_level > 0))
+                chunks.append((start, start + chunk.total_compressed_size, has_lists))
             else:
                 unpacked += chunk.total_compressed_size
                 largest = max(largest, MOST_SHRUNK * chunk.total_compressed_size)
@@ -180,6 +183,12 @@ class ParquetReader:
             yield
         except (*PARQUET_ERRORS, ValueError) as error:  # ValueError: of `pages_of`
             raise _damaged(error, self._name, self._remedy) from None
+
+
+def _has_lists(kind: pa.DataType) -> bool:
+    if pa.types.is_struct(kind):
+        return any(_has_lists(field.type) for field in kind)
+    return bool(pa.types.is_nested(kind))
 
 
 def _is_heavy(kind: pa.DataType) -> bool:

@@ -8,12 +8,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from built_conversations import built_row
 from datasets import Features, Value
 
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.schema import AUDIO, Row
+from dailytalk_contiguous.core.schema import AUDIO, BUILT, Row
 from dailytalk_contiguous.store import parquet
-from dailytalk_contiguous.store.parquet import open_parquet, write_parquet
+from dailytalk_contiguous.store.parquet import open_parquet, write_parquet, writing_parquet
 
 FEATURES = Features({"id": Value("string"), "audio": AUDIO})
 
@@ -173,3 +174,22 @@ def test_failure_midway_leaves_the_file_of_before(tmp_path: Path) -> None:
         write_parquet(path, FEATURES, groups(), audio="audio.bytes")
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.parquet"]
     assert path.read_bytes() == before
+
+
+def test_reading_file_after_file_keeps_nothing_of_their_footers(tmp_path: Path) -> None:
+    path = tmp_path / "wide.parquet"
+    with writing_parquet(path, BUILT) as write:
+        for number in range(150):  # whose footer takes 14 MB in memory
+            write([built_row(f"{number}", seconds=1.0, rate=8000)])
+    held = []
+    for _ in range(25):
+        with open_parquet(path, "") as file:
+            assert file.row(3, 0, ["audio"]) is not None
+        held.append(anonymous_memory())
+    assert held[-1] - held[4] < 100e6
+
+
+def anonymous_memory() -> int:
+    """Bytes that this process holds."""
+    status = Path("/proc/self/status").read_text()
+    return 1024 * int(next(line for line in status.splitlines() if line.startswith("RssAnon")).split()[1])
