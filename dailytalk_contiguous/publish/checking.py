@@ -29,6 +29,7 @@ from dailytalk_contiguous.publish.findings import (
     Finding,
     advice,
     error,
+    findings_of_apps,
     loudness_of,
     loudness_of_wav,
     several,
@@ -312,7 +313,7 @@ def _work(folder: Path, limits: verdict.FitnessLimits | None, references: Sequen
         of_tagged, tally = _tagged_findings(folder, limits, facts.get("conversations", 0))
         findings += of_tagged
         facts["measures"] = measure_facts(tally, references)
-    return findings, facts
+    return findings + findings_of_apps(folder), facts
 
 
 def file_findings(folder: Path) -> Iterator[Finding]:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core import documents
+from dailytalk_contiguous.core.apps import parts
 from dailytalk_contiguous.core.audio import blocks, read_header, to_uri
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.moshi_words import SaidWord
@@ -68,6 +69,11 @@ def error(kind: str, file: str, what: str, remedy: str) -> Finding:
 def advice(kind: str, file: str, what: str, remedy: str, severity: Severity = "doubtful") -> Finding:
     """Return a finding that the user may decide to ignore."""
     return Finding("advice", file, what, remedy, kind, severity)
+
+
+def findings_of_apps(folder: Path) -> list[Finding]:
+    """What apps have found in a work folder, and kept there (`FINDINGS`)."""
+    return [finding for part in parts("FINDINGS") for finding in part(folder)]
 
 
 #: Findings, in the order of the files, and facts: names and counts.

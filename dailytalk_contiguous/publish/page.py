@@ -22,6 +22,7 @@ from urllib.parse import quote
 
 import numpy as np
 
+from dailytalk_contiguous.core.apps import parts as parts_of_apps
 from dailytalk_contiguous.core.audio import Samples, read_at, read_header
 from dailytalk_contiguous.core.documents import as_text, has_length, is_number
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
@@ -36,7 +37,7 @@ from dailytalk_contiguous.publish import sections as report
 from dailytalk_contiguous.publish import verdict as judging
 from dailytalk_contiguous.publish.checking import check_folder, file_findings, occurs_twice, row_findings
 from dailytalk_contiguous.publish.clip_figures import corpus_figures
-from dailytalk_contiguous.publish.findings import Finding, advice
+from dailytalk_contiguous.publish.findings import Finding, advice, findings_of_apps
 from dailytalk_contiguous.publish.items import SMALL, Items, ItemSound
 from dailytalk_contiguous.publish.measures import CONVERSATION_MEASURES
 from dailytalk_contiguous.publish.opening import open_items
@@ -301,13 +302,16 @@ def _write(
     twice = [occurs_twice(name, name) for name, n in names.items() if n > 1]
     findings = _as_checked(items, judge.seconds, limits)
     if findings is None:
-        findings = [*twice, *_checked(items, judge), *judge.findings(tally, run)]
+        of_apps = findings_of_apps(items.folder) if items.folder else []
+        findings = [*twice, *_checked(items, judge), *judge.findings(tally, run), *of_apps]
     verdict = judging.verdict_of(findings, judge.n)
     against, references = compared
     players = parts.of_furthest(tally)
     sections = [
         *conversation_sections.conversation_sections(tally, run, defaults, rejects, against, players, references)
     ]
+    for section_of in parts_of_apps("SECTIONS"):
+        sections += section_of(items.folder) if items.folder else []
     if listed:
         cards = [_example(listed[number].judged.name, why, details[number]) for number, why in examples.items()]
         list_of = fill('<ul class="examples" id="examples">{}</ul>', joined(cards)) if cards else _EMPTY

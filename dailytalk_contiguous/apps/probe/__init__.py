@@ -1,0 +1,1 @@
+"""What can be foreseen of two speakers in a dataset."""

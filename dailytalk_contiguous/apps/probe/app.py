@@ -1,0 +1,5 @@
+"""What probe adds (see docs/architecture.md)."""
+
+COMMANDS = {"Look": {"probe": "probe_command"}}
+FINDINGS = ("probed:probed_findings",)
+SECTIONS = ("probed_section:probed_section",)

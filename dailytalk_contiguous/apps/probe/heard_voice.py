@@ -1,0 +1,80 @@
+"""What is heard of a speaker at a frame: pitch, power and voicing, and how they have moved.
+
+Pitch and power are those of `core.contours`, less the speaker's mean so far, so that no voice is known by them.
+The path through the candidates of a pitch looks ahead, so all is known a frame late: of 90 frames of a call 2 were
+other ones when the next frame was known, and none when the one after that was.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dailytalk_contiguous.apps.probe.activity import RATE, Activity
+from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, blocks_at
+from dailytalk_contiguous.core.contours import track_voice
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.publish.items import ItemSound
+
+#: Voiced frames of which a mean is taken: the last ones (0.15 s), those before them, and the last half second.
+LAST, BEFORE, RECENT = 3, 7, 10
+
+#: Frames that are tracked at a time, and samples in each.
+_AT_ONCE, _HOP = 60 * RATE, ANALYSIS_RATE // RATE
+
+#: Octaves and decibels that count as 1, and frames that a mean so far counts as having had before.
+_OCTAVES, _DECIBELS, _PRIOR = 0.25, 6.0, 20
+
+
+def heard_voices(sound: ItemSound, active: Activity, turned: bool = False) -> NDArray[np.float16]:
+    """What is heard of both sides at each frame of a conversation, shape (frames, 2, 8).
+
+    `turned`: its channels are right and left. Raises BadInput for sound that can't be read, or of one channel.
+    """
+    tracks = [(np.zeros(len(active)), np.zeros(len(active))) for _ in (0, 1)]
+    for first, block in _blocks(sound, len(active)):
+        for side, (pitch, power) in enumerate(tracks):
+            channel = block[:, 1 - side if turned else side]
+            voice = track_voice(channel, len(block) // _HOP, _HOP, _HOP)
+            pitch[first : first + len(voice.f0)], power[first : first + len(voice.f0)] = voice.f0, voice.power
+    return np.stack([_heard(*track, active[:, side]) for side, track in enumerate(tracks)], axis=1)
+
+
+def _blocks(sound: ItemSound, count: int) -> Iterator[tuple[int, Samples]]:
+    """The first frame and the samples of whole frames, `_AT_ONCE` of them at a time."""
+    held, first = np.zeros((0, 2), np.float32), 0
+    for block in blocks_at(sound.audio, ANALYSIS_RATE, sound.offset, count / RATE):
+        if block.shape[1] != 2:
+            raise BadInput(f"its sound has {block.shape[1]} channels, not 2", "build it again")
+        held = np.concatenate((held, block))
+        while len(held) >= _AT_ONCE * _HOP:
+            yield first, held[: _AT_ONCE * _HOP]
+            held, first = held[_AT_ONCE * _HOP :], first + _AT_ONCE
+    if whole := min(len(held) // _HOP, count - first):
+        yield first, held[: whole * _HOP]
+
+
+def _heard(pitch: NDArray[np.float64], power: NDArray[np.float64], active: Activity) -> NDArray[np.float16]:
+    voiced = (pitch > 0) & active
+    (at,) = np.nonzero(voiced)
+    octaves, levels = np.log2(pitch[at]) / _OCTAVES, power[at] / _DECIBELS
+    known = np.concatenate(([0], np.cumsum(voiced)[:-1]))  # voiced frames before this one
+    columns = [np.concatenate(([False], voiced[:-1])), _mean(known, np.arange(len(voiced)), RATE)]
+    for values in (octaves, levels):
+        sums = np.concatenate(([0.0], np.cumsum(values)))
+        own = (sums[known] + _PRIOR * float(values[:1].sum())) / (known + _PRIOR)
+        last = _mean(sums, known, LAST)
+        earlier = _mean(sums, np.maximum(known - LAST, 0), BEFORE)
+        is_new = known > LAST
+        columns += [
+            np.where(known > 0, last - own, 0.0),
+            np.where(known > 0, _mean(sums, known, RECENT) - own, 0.0),
+            np.where(is_new, last - earlier, 0.0),
+        ]
+    return np.stack(columns, axis=1).clip(-8, 8).astype(np.float16)
+
+
+def _mean(sums: NDArray[np.float64], at: NDArray[np.intp], count: int) -> NDArray[np.float64]:
+    """The mean of the `count` values before each place, or of as many as there are; 0 where there are none."""
+    first = np.maximum(at - count, 0)
+    return np.asarray((sums[at] - sums[first]) / np.maximum(at - first, 1))

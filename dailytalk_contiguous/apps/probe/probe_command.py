@@ -1,0 +1,146 @@
+"""`dailytalk probe`: how much of what two speakers do can be foreseen, and how much of it from each other."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from dailytalk_contiguous.apps.probe.probed import PROBE, shown_figure
+from dailytalk_contiguous.apps.probe.probing import (
+    DEFINITIONS,
+    LEAST_HOURS,
+    ProbedTalks,
+    ProbedTimeline,
+    figure,
+    probe_timeline,
+)
+from dailytalk_contiguous.apps.probe.timelines import REBUILT, RECORDED, heard_in_talks, timelines_of
+from dailytalk_contiguous.cli import options as cli_options
+from dailytalk_contiguous.cli.options import SEED_OPTION
+from dailytalk_contiguous.cli.terminal import Panel, argument, option, shown_steps
+from dailytalk_contiguous.core.documents import as_text
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.machine import cores
+from dailytalk_contiguous.core.outcome import Figures, Outcome
+from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.publish.opening import open_items
+from dailytalk_contiguous.store.files import json_document, write_text
+
+#: Processes unless others are wanted: a fifth has little to do.
+MOST_WORKERS = 4
+
+#: Figures of a timeline, in the order in which they are shown.
+_SHOWN = ("own", "both", "exchanged", "sound", "contingency", "cues", "cues_left", "cues_right", "cues_elsewhere")
+
+
+def probe(
+    source: str = argument(
+        "DIR|OWNER/NAME@TAG", "What build, speak, tag or retime wrote, or a dataset on the Hub."
+    ),
+    other: str | None = argument("[OTHER]", "Another one, which is probed too, to compare with.", None),
+    out: Path | None = cli_options.file_option(None, show_default=f"DIR/{PROBE}"),
+    workers: int | None = option(
+        None, Panel.RUN, "Processes.", metavar="N", min=1, show_default=f"the cores, {MOST_WORKERS} at most"
+    ),
+    seed: int = SEED_OPTION,
+) -> Outcome:
+    """Say how many bits of turn-taking a dataset holds.
+
+    Tiny models foresee the next two seconds of conversations and speakers that they have not seen: from each
+    speaker's own speech, from that of both, with partners exchanged between conversations, and with pitch and
+    power. What the true partner adds is the contingency; what is heard adds cues. Both are of the recorded and of
+    the rebuilt timeline. It takes minutes, without a GPU. Run the same command after a stop: it goes on.
+    """
+    cli_options.on_this_machine("--out", out)
+    if out is None:
+        if not Path(source).is_dir():
+            raise DailytalkError(f"{source} is no folder, in which the figures could be", "name a file with --out")
+        out = Path(source) / PROBE
+    out.parent.mkdir(parents=True, exist_ok=True)  # before minutes of work
+    notes = out.with_name(f".{out.name}.jobs")
+    names, n_workers = [source, *([other] if other else [])], workers or min(cores(), MOST_WORKERS)
+    with shown_steps():
+        probed = [_probed(name, seed, n_workers, notes) for name in names]
+    ours, *theirs = ({name: timeline.record(seed) for name, timeline in each.items()} for each in probed)
+    record: dict[str, Any] = {"layout": 1, "seed": seed, "definitions": DEFINITIONS, "timelines": ours}
+    if other:
+        record["other"] = {"name": open_items(other).name, "timelines": theirs[0]}
+    columns = ours | {f"{other}: {name}": of for each in theirs for name, of in each.items()}
+    details: list[str | Figures] = [*_details(columns)]
+    if _is_flat(ours):
+        details.append("the left voice is flat where its speech ends")
+    for name, sentence, ratio in _ratios(probed, seed):
+        record.setdefault("kept", {})[name] = ratio
+        details.append(f"{sentence} {ratio['kept']:.0%} [{ratio['low']:.0%}, {ratio['high']:.0%}]")
+    write_text(out, json_document(record))
+    notes.unlink(missing_ok=True)
+    details.append(f"figures  {as_text(out)}")
+    return Outcome(record, _headline(ours), details=details)
+
+
+def _probed(name: str, seed: int, workers: int, notes: Path) -> dict[str, ProbedTimeline]:
+    items, probed = open_items(name), {}
+    for timeline, talks in timelines_of(items, seed).items():
+        probed[timeline] = probe_timeline(
+            ProbedTalks(talks, heard_in_talks(items, talks, workers)), seed, workers, notes
+        )
+    if not probed:
+        raise DailytalkError(f"in no conversation of {name} both speak", "name a dataset of conversations of two")
+    return probed
+
+
+def _details(columns: Mapping[str, Any]) -> Iterator[str | Figures]:
+    names = [name for name in _SHOWN if any(name in of for of in columns.values())]
+    rows = [(name, *(shown_figure(of.get(name)) for of in columns.values())) for name in names]
+    yield Figures(("bits a second", *(f">{name}" for name in columns)), rows)
+    for name, of in columns.items():
+        if unheard := of["hours"] - of["hours_heard"]:
+            yield f"{name}: no sound of {unheard:.2f} of {of['hours']:.2f} h: only when they speak is known there"
+        curve = ", ".join(f"{point['hours']:.2g} h {point['bits_a_second']:.3f}" for point in of["curve"])
+        yield f"{name}: both, by hours of training: {curve}"
+        for found in of["found"]:
+            fits = f"{found['bits']:.0f} bits, where {found['expected']:.0f} are to be expected"
+            yield f"{name}: {found['id']} is {found['kind']} ({fits})"
+        if of["untold"]:
+            short = f"{of['untold']:,} of {counted(of['conversations'], 'conversation')}"
+            yield f"{name}: {short} too short to tell whether the sides belong together"
+
+
+def _is_flat(timelines: Mapping[str, Any]) -> bool:
+    """Whether the ends of what the left said in the recordings could be heard coming, and now can't be."""
+    before, after = (timelines.get(name, {}).get("cues_left") for name in (RECORDED, REBUILT))
+    return bool(before and after and before["low"] > 0 >= after["low"])
+
+
+def _headline(records: dict[str, Any]) -> str:
+    name, figures = [*records.items()][-1]
+    talk = f"{name}, {figures['hours']:.2f} h of {counted(figures['conversations'], 'conversation')}"
+    if not figures["enough"]:
+        return f"too little to tell: {talk}, and {LEAST_HOURS:g} h are needed"
+    contingency = figures["contingency"]
+    if contingency["low"] <= 0:
+        return f"nothing is foreseen of one speaker from the other ({talk})"
+    return f"{shown_figure(contingency)} bits a second are foreseen of one speaker from the other ({talk})"
+
+
+def _ratios(probed: list[dict[str, ProbedTimeline]], seed: int) -> list[tuple[str, str, dict[str, float]]]:
+    """What the rebuilt timeline keeps of the recorded one, and what the other dataset has of this one.
+
+    Of timelines with the same conversations the same are drawn; of others, those of each by themselves.
+    """
+    pairs = []
+    if {RECORDED, REBUILT} <= probed[0].keys():
+        before, after = probed[0][RECORDED], probed[0][REBUILT]
+        is_same = [talk.name for talk in before.talks] == [talk.name for talk in after.talks]
+        drawn_after = after.drawn(seed if is_same else seed + 1)
+        pairs.append(("rebuilt", "kept", drawn_after, before.drawn(seed)))
+    if len(probed) > 1:
+        (*_, ours), (*_, theirs) = probed[0].values(), probed[1].values()
+        pairs.append(("other", "in the other", theirs.drawn(seed + 1), ours.drawn(seed)))
+    ratios = []
+    for name, verb, drawn, reference in pairs:
+        for what in ("contingency", "cues", "cues_left", "cues_right"):
+            if what in drawn and what in reference and figure(reference[what])["low"] > 0:  # else it may be 0
+                kept, low, high = figure(drawn[what] / reference[what]).values()
+                sentence = f"{what.replace('_', ' of the ')} {verb}:"
+                ratios.append((f"{name}_{what}", sentence, {"kept": kept, "low": low, "high": high}))
+    return ratios

@@ -1,0 +1,68 @@
+"""probe.json, which is beside corpus-stats.json: read again, and what it says of conversations as findings."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, expect, read_json
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.publish.findings import Finding, advice
+from dailytalk_contiguous.store.files import inside
+
+#: The file of the figures in a work folder.
+PROBE = "probe.json"
+
+_REMEDY = "run dailytalk probe again"
+_FIGURE = dict.fromkeys(("bits_a_second", "low", "high"), float)
+_FOUND: Any = {"id": str, "kind": str}
+_FOUND |= dict.fromkeys(("bits", "expected", "early_at_start", "early_at_end"), float)
+_TIMELINE = {
+    **dict.fromkeys(("own", "both", "exchanged", "contingency"), _FIGURE),
+    **{f"{name}?": _FIGURE for name in ("sound", "cues", "cues_left", "cues_right")},
+    "hours": float,
+    "enough": bool,
+    "found": [_FOUND],
+}
+_SHAPE = {"layout": int, "timelines": {str: _TIMELINE}}
+
+
+def read_probed(folder: Path | None) -> Mapping[str, Any] | None:
+    """The figures of a work folder by timeline; None if it was not probed. Raises BadInput if damaged."""
+    if folder is None or not (folder / PROBE).is_file():
+        return None
+    content = read_json(inside(folder, PROBE), _REMEDY, MOST_OWN_BYTES)
+    timelines: Mapping[str, Any] = expect(content, _SHAPE, PROBE, _REMEDY)["timelines"]
+    return timelines
+
+
+def probed_findings(folder: Path) -> list[Finding]:
+    """What a probe has found of single conversations, and of all, as `check` and the report have it."""
+    try:
+        timelines = read_probed(folder) or {}
+    except BadInput as problem:
+        return [advice("unreadable-probe", PROBE, problem.reason, problem.remedy, "note")]
+    findings: dict[str, Finding] = {}
+    for name, timeline in timelines.items():
+        for found in timeline["found"]:
+            findings.setdefault(found["id"], _of_sides(found, name))
+        contingency = timeline["contingency"]
+        if timeline["enough"] and contingency["low"] <= 0:
+            bits = f"{shown_figure(contingency)} bits a second, {name}"
+            what = f"nothing is foreseen of one speaker from the other ({bits})"
+            remedy = "see whether the two sides of a recording are together"
+            findings.setdefault(".", advice("no-contingency", ".", what, remedy))
+    return [*findings.values()]
+
+
+def _of_sides(found: Mapping[str, Any], timeline: str) -> Finding:
+    fits = f"{found['bits']:.0f} bits, where {found['expected']:.0f} are to be expected"
+    if found["kind"] == "unpaired":
+        what = f"its sides have nothing to do with each other ({timeline}: {fits})"
+        return advice("unpaired", found["id"], what, "see whether both are of one recording, and both take part")
+    start, end = found["early_at_start"], found["early_at_end"]
+    what = f"its right side seems to be early by {start:g} s at the start and {end:g} s at the end ({timeline})"
+    return advice("shifted", found["id"], what, "see whether both sides have one clock, and begin together")
+
+
+def shown_figure(figure: Mapping[str, float] | None) -> str:
+    return f"{figure['bits_a_second']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}]" if figure else "–"

@@ -1,0 +1,61 @@
+"""The section of the report with what `dailytalk probe` has found."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from dailytalk_contiguous.apps.probe.probed import read_probed, shown_figure
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.wording import length_text
+from dailytalk_contiguous.publish.plots import Bar, BarPlot, Series
+from dailytalk_contiguous.publish.sections import Section, SectionPart, Table
+
+_ROWS = {"own": "own speech", "both": "of both", "exchanged": "exchanged", "sound": "with sound"}
+_FIGURES = {
+    "contingency": "contingency: both less exchanged",
+    "cues": "cues: sound less both",
+    "cues_left": "cues where speech of the left ends",
+    "cues_right": "cues where speech of the right ends",
+}
+_STYLES = {"recorded": "before", "rebuilt": "after"}
+
+
+def probed_section(folder: Path) -> list[Section]:
+    """One section, or none for a folder that was not probed, or whose figures are damaged (a finding says so)."""
+    try:
+        timelines = read_probed(folder)
+    except BadInput:
+        return []
+    if not timelines:
+        return []
+    rows = []
+    for name, title in _ROWS.items():
+        figures = [of.get(name) for of in timelines.values()]
+        if any(figures):
+            values = tuple(max(0.0, each["bits_a_second"]) if each else 0.0 for each in figures)
+            label = " · ".join(f"{value:.2f}" for value in values)
+            rows.append(Bar(title, values, tuple(map(shown_figure, figures)), label))
+    hours = ", ".join(f"{name} {length_text(3600 * of['hours'])}" for name, of in timelines.items())
+    enough = "" if all(of["enough"] for of in timelines.values()) else " That is too little to tell."
+    plot = BarPlot(
+        title="What can be foreseen of the next two seconds",
+        note="From the speech of each speaker alone, of both, of both with partners of other conversations, and "
+        f"from the sound of both besides, by tiny models that have not seen these speakers ({hours}).{enough}",
+        name="foreseen",
+        head=("from", *timelines),
+        rows=rows,
+        series=[Series(_STYLES.get(name, "after"), name) for name in timelines],
+        axis="bits a second of both speakers",
+        grouped=True,
+    )
+    table = Table(
+        "What a speaker tells the other",
+        ("bits a second", *timelines),
+        [
+            (title, *(shown_figure(of.get(name)) for of in timelines.values()))
+            for name, title in _FIGURES.items()
+            if any(name in of for of in timelines.values())
+        ],
+        "Each with the interval in which 95 % of draws of the conversations are.",
+    )
+    parts: Sequence[SectionPart] = (plot, table)
+    return [Section("probe", "Turn-taking that can be foreseen", parts)]

@@ -1,0 +1,230 @@
+"""The probe of a dataset: how much of what each speaker does can be foreseen, and how much of it from the other.
+
+Conversations are divided so that no speaker who is known, and no recording, is on both sides; each is judged once,
+by models that were trained on others. The contingency is what is foreseen less what is foreseen where each side
+has the partner of another conversation, by models trained and judged in the same way.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dailytalk_contiguous.apps.probe.activity import AHEAD, ActivityFrames, with_other_partners
+from dailytalk_contiguous.apps.probe.foresight import BOTH, OWN, PLACES, SOUND, Foreseen, Foresight, one_thread
+from dailytalk_contiguous.apps.probe.pairing import WAYS, paired_in, pairings
+from dailytalk_contiguous.apps.probe.timelines import ActiveTalk
+from dailytalk_contiguous.core.code import code_digest
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.steps import steps
+from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.run.processes import in_processes
+from dailytalk_contiguous.store.files import json_text
+
+#: Divisions, groups of conversations that are needed, and hours of talk under which nothing is told.
+FOLDS, FEWEST, LEAST_HOURS = 3, 6, 2.0
+
+#: Hours of training with which the learning curve begins; each point has twice those of the one before.
+LEAST_CURVE_HOURS = 0.25
+
+#: How often conversations are drawn anew for an interval, and the share of the draws that is inside it.
+DRAWS, INSIDE = 1000, 0.95
+
+#: The model that is trained and judged with partners of other conversations.
+EXCHANGED = "exchanged"
+
+#: What is written of each figure, for those who read probe.json alone.
+DEFINITIONS = {
+    "own": "bits a second of the next two seconds of both speakers that are foreseen from each one's own speech",
+    "both": "the same from the speech of both",
+    "exchanged": "the same as both, trained and judged with partners of other conversations",
+    "sound": "the same as both, with pitch, power and voicing of both",
+    "contingency": "both less exchanged: what is foreseen of one speaker from what this other one does",
+    "cues": "sound less both: what is heard, beyond when they speak",
+    "cues_left": "cues in the half second after speech of the left has ended",
+    "cues_right": "the same of the right, where none of the left has just ended",
+    "cues_elsewhere": "cues at all other moments",
+    "curve": "both, by hours of training talk",
+    "base": "of all of these 0 is what the rates of speech alone foresee",
+}
+
+
+class Job(NamedTuple):
+    """A model to train and to judge, and on which conversations; `full`: all that are not judged train it."""
+
+    model: str
+    train: list[int]
+    judged: list[int]
+    full: bool = True
+
+
+#: What a model foresees, and the fits of the judged conversations in `pairing.WAYS`, if those are to be known.
+JobResult = tuple[Foreseen, NDArray[np.float64]]
+
+
+class ProbedTalks(NamedTuple):
+    """The conversations of a timeline, in order, and what is heard of each (`apps.probe.heard_voice`), or None."""
+
+    talks: list[ActiveTalk]
+    sounds: list[NDArray[np.float16] | None]
+
+    def frames(self, numbers: Sequence[int], sees: str, seed: int) -> ActivityFrames:
+        """Of some of them; `sees`: a model, or `EXCHANGED`."""
+        active = [self.talks[number].active for number in numbers]
+        if sees == EXCHANGED:
+            active = with_other_partners(active, seed)
+        sounds = [self.sounds[number] for number in numbers] if sees == SOUND else []
+        return ActivityFrames.of(active, [sound for sound in sounds if sound is not None])
+
+
+def jobs_of(probed: ProbedTalks, seed: int) -> Iterator[Job]:
+    """The jobs of a timeline. Raises DailytalkError for conversations of which none can be held out."""
+    groups = [talk.group for talk in probed.talks]
+    if len(set(groups)) < FEWEST:
+        raise DailytalkError(
+            f"too little to tell: {counted(len(groups), 'conversation')} in which both speak, in "
+            f"{counted(len(set(groups)), 'group')} without a speaker or a recording in common",
+            f"probe {FEWEST} groups of people or more",
+        )
+    for number, (train, judged) in enumerate(divisions(groups, FOLDS, seed)):
+        for model in (BOTH, OWN, EXCHANGED):
+            yield Job(model, train, judged)
+        heard = [[index for index in part if probed.sounds[index] is not None] for part in (train, judged)]
+        if len(heard[0]) > 1 and heard[1]:
+            yield Job(SOUND, heard[0], heard[1])
+        order = np.random.default_rng(seed).permutation(train).tolist()
+        hours = np.cumsum([probed.talks[index].hours for index in order])
+        wanted = LEAST_CURVE_HOURS if number == 0 else hours[-1]
+        while wanted < 0.75 * hours[-1]:
+            yield Job(BOTH, order[: int(np.searchsorted(hours, wanted)) + 1], judged, full=False)
+            wanted *= 2
+
+
+def divisions(groups: Sequence[object], count: int, seed: int) -> Iterator[tuple[list[int], list[int]]]:
+    """Divisions of conversations into those to train on and those to judge, a group always on one side."""
+    names = sorted({str(group) for group in groups})
+    fold = dict(zip(names, np.random.default_rng(seed).permutation(len(names)) % count, strict=True))
+    for number in range(count):
+        judged = [index for index, group in enumerate(groups) if fold[str(group)] == number]
+        if judged:
+            yield [index for index, group in enumerate(groups) if fold[str(group)] != number], judged
+
+
+def done(probed: ProbedTalks, seed: int, job: Job) -> tuple[Job, JobResult]:
+    train, judged = (probed.frames(part, job.model, seed) for part in (job.train, job.judged))
+    fitted = job.judged if job.model == BOTH and job.full else []
+    with one_thread():
+        model = Foresight(train, BOTH if job.model == EXCHANGED else job.model, seed)
+        fits = [model.fit(paired_in(probed.talks[number].active)) for number in fitted]
+        return job, (model.foreseen(judged, len(job.judged)), np.array(fits))
+
+
+class ProbedTimeline(NamedTuple):
+    """What was found of a timeline.
+
+    Attributes:
+        talks: its conversations.
+        known: what each model foresees of them; 0 where it has not judged one.
+        curve: hours of training, and the bits a second of `both`. pairings: as `pairing.pairings` gives them.
+    """
+
+    talks: list[ActiveTalk]
+    known: dict[str, Foreseen]
+    curve: list[tuple[float, float]]
+    pairings: list[dict[str, Any]]
+
+    def drawn(self, seed: int) -> dict[str, NDArray[np.float64]]:
+        """Bits a second by the names of `DEFINITIONS`: of all, and of draws of them, shape (1 + draws,)."""
+        chance, count = np.random.default_rng(seed), len(self.talks)
+        chosen = np.concatenate(([np.arange(count)], chance.integers(count, size=(DRAWS, count))))
+
+        def rate(model: str, places: Sequence[int] = range(PLACES), of: Any = 1) -> Any:
+            bits, frames = (each[:, places].sum(axis=1) * of for each in self.known[model])
+            return bits[chosen].sum(axis=1) / np.maximum(frames[chosen].sum(axis=1), 1) / AHEAD
+
+        rates = {model: rate(model) for model in self.known}
+        rates["contingency"] = rates[BOTH] - rates[EXCHANGED]
+        if SOUND in rates:
+            heard = self.known[SOUND].frames.any(axis=1)
+            for name, places in (("", range(PLACES)), ("_left", [1]), ("_right", [2]), ("_elsewhere", [0])):
+                rates[f"cues{name}"] = rate(SOUND, places) - rate(BOTH, places, heard)
+        return rates
+
+    def record(self, seed: int) -> dict[str, Any]:
+        """The figures, each with its interval."""
+        hours = np.array([talk.hours for talk in self.talks])
+        heard = self.known[SOUND].frames.any(axis=1) if SOUND in self.known else np.zeros(len(hours))
+        return {
+            "conversations": len(self.talks),
+            "hours": round(float(hours.sum()), 3),
+            "hours_heard": round(float(hours @ heard), 3),
+            "enough": bool(hours.sum() >= LEAST_HOURS),
+            **{name: figure(values) for name, values in self.drawn(seed).items()},
+            "curve": [{"hours": round(hours, 3), "bits_a_second": round(rate, 4)} for hours, rate in self.curve],
+            "found": [pairing for pairing in self.pairings if pairing["kind"]],
+            "untold": sum(pairing["kind"] is None for pairing in self.pairings),
+        }
+
+
+def figure(values: NDArray[np.float64]) -> dict[str, float]:
+    """The first of the values, and the middle `INSIDE` of the others."""
+    low, high = np.quantile(values[1:], ((1 - INSIDE) / 2, (1 + INSIDE) / 2)).tolist()
+    return {"bits_a_second": round(float(values[0]), 4), "low": round(low, 4), "high": round(high, 4)}
+
+
+def probe_timeline(probed: ProbedTalks, seed: int, workers: int, notes: Path) -> ProbedTimeline:
+    """Train and judge all models, and say what each foresees; `notes` keeps what is done for a run after a stop.
+
+    Raises DailytalkError as `jobs_of` does.
+    """
+    jobs, results = [*jobs_of(probed, seed)], _noted(notes)
+    left = [job for job in jobs if _digest(probed, seed, job) not in results]
+    work, n_workers = partial(done, probed, seed), min(workers, len(left))
+    made = in_processes(work, left, n_workers) if n_workers > 1 else map(work, left)
+    for job, result in steps("models trained", made, len(left)):
+        results[digest := _digest(probed, seed, job)] = result
+        parts = zip(("bits", "frames", "fits"), (*result[0], result[1]), strict=True)
+        with notes.open("a", encoding="utf-8") as file:
+            file.write("\n" + json_text({"job": digest} | {name: part.tolist() for name, part in parts}))
+    talks = probed.talks
+    known: dict[str, Foreseen] = {}
+    fits, curve = np.zeros((len(talks), len(WAYS))), list[tuple[float, float]]()
+    for job in jobs:
+        seen, fit = results[_digest(probed, seed, job)]
+        if job.full:
+            shape = (len(talks), PLACES)
+            of_all = known.setdefault(job.model, Foreseen(np.zeros(shape), np.zeros(shape, np.int64)))
+            of_all.bits[job.judged], of_all.frames[job.judged] = seen
+        if len(fit):
+            fits[job.judged] = fit
+        if job.model == BOTH and job.judged == jobs[0].judged:
+            hours = sum(talks[number].hours for number in job.train)
+            curve.append((hours, float(seen.bits.sum() / seen.frames.sum() / AHEAD)))
+    found = pairings([talk.name for talk in talks], fits, [talk.frames for talk in talks])
+    return ProbedTimeline(talks, known, sorted(curve), found)
+
+
+def _digest(probed: ProbedTalks, seed: int, job: Job) -> str:
+    """What a job is known by: its conversations, its model, its seed, and the code."""
+    digest = hashlib.sha256(f"{job.model} {job.full} {seed} {len(job.train)} {code_digest(done)}".encode())
+    for number in (*job.train, *job.judged):
+        sound = probed.sounds[number] if job.model == SOUND else None
+        digest.update(probed.talks[number].packed.tobytes() + (b"" if sound is None else sound.tobytes()))
+    return digest.hexdigest()[:20]
+
+
+def _noted(notes: Path) -> dict[str, JobResult]:
+    """What an earlier run has done; a line that it was stopped in counts for nothing."""
+    known: dict[str, JobResult] = {}
+    for line in notes.read_text(encoding="utf-8").splitlines() if notes.is_file() else ():
+        with suppress(ValueError, TypeError, KeyError):
+            value = json.loads(line)
+            seen = Foreseen(np.array(value["bits"], float), np.array(value["frames"], np.int64))
+            known[str(value["job"])] = seen, np.array(value["fits"], float)
+    return known

@@ -1,0 +1,110 @@
+"""The conversations that are probed: when both speak, as recorded and as rebuilt, and what is heard of them."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dailytalk_contiguous.apps.probe.activity import EDGES, RATE, Activity, activity_of
+from dailytalk_contiguous.apps.probe.heard_voice import heard_voices
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.sampling import joined_groups
+from dailytalk_contiguous.core.schema import kept_speakers, parent_of
+from dailytalk_contiguous.core.steps import steps
+from dailytalk_contiguous.publish.items import SMALL, Items, ItemSound
+from dailytalk_contiguous.publish.tagged_items import TaggedItems
+from dailytalk_contiguous.store.work_folder import TAGGED
+
+#: Timelines of a conversation: of its recording, and its own, where that is another one.
+RECORDED, REBUILT = "recorded", "rebuilt"
+
+#: Hours of talk beyond which a sample of the conversations is probed: more change no figure, and take time.
+MOST_HOURS = 20.0
+
+
+class ActiveTalk(NamedTuple):
+    """A conversation on a timeline.
+
+    Attributes:
+        name: its id. group: of all that must be on one side with it.
+        recording: whether its sound is in the recording alone. turned: whether its left is the right of that.
+        packed: its activity in bits. frames: how many there are.
+    """
+
+    name: str
+    group: int
+    recording: bool
+    turned: bool
+    packed: NDArray[np.uint8]
+    frames: int
+
+    @property
+    def active(self) -> Activity:
+        return np.unpackbits(self.packed, axis=0, count=self.frames).astype(bool)
+
+    @property
+    def hours(self) -> float:
+        return self.frames / RATE / 3600
+
+
+def timelines_of(items: Items, seed: int) -> dict[str, list[ActiveTalk]]:
+    """The conversations in which both speak, by timeline, in order; of each a sample of about `MOST_HOURS`.
+
+    One that is as it was recorded is on `RECORDED` alone. Of variants of one recording, the first is there.
+    """
+    found: dict[str, list[ActiveTalk]] = {RECORDED: [], REBUILT: []}
+    links: dict[str, list[tuple[int, str]]] = {name: [] for name in found}
+    parents = set[str]()
+    for row in steps("conversations read", items.rows(SMALL)):
+        if row["problem"] or row.get("labels"):
+            continue
+        rebuilt = items.is_rebuilt(row)
+        turned = any(said["source_channel"] not in (None, said["channel"]) for said in row["utterances"] or ())
+        for name, prefix in ((RECORDED, "source_"), (REBUILT, "")):
+            is_told = parent_of(row) in parents if name == RECORDED else not rebuilt
+            active = activity_of(row, prefix)
+            if is_told or len(active) <= EDGES[-1] or not active.any(axis=0).all():
+                continue
+            number = len(found[name])
+            people = [f"speaker {person}" for person in kept_speakers(row) if person]
+            links[name] += [(number, key) for key in (f"recording {row['recording_id']}", *people)]
+            of_recording, bits = rebuilt and name == RECORDED, np.packbits(active, axis=0)
+            found[name].append(ActiveTalk(row["conversation_id"], number, of_recording, turned, bits, len(active)))
+        parents.add(parent_of(row))
+    for name, talks in found.items():
+        group = {number: int(of) for (number, _), of in zip(links[name], joined_groups(links[name]), strict=True)}
+        order = np.random.default_rng(seed).permutation(len(talks))
+        begin = np.cumsum([0.0, *(talks[number].hours for number in order)])[:-1]
+        chosen = sorted(order[begin < MOST_HOURS].tolist())
+        found[name] = [talks[number]._replace(group=group[number]) for number in chosen]
+    return {name: talks for name, talks in found.items() if talks}
+
+
+def heard_in_talks(items: Items, talks: Sequence[ActiveTalk], workers: int) -> list[NDArray[np.float16] | None]:
+    """What is heard of each conversation of a timeline (`heard_voice`); None where no sound is at hand."""
+    folder = items.folder
+    recordings = TaggedItems(folder) if folder and items.rebuilt and (folder / TAGGED).is_dir() else None
+    heard: list[NDArray[np.float16] | None] = []
+    listed = steps("conversations heard", talks, len(talks))
+    with ThreadPoolExecutor(workers) as pool:  # what takes time is NumPy's, which runs beside Python
+        while some := [*islice(listed, 2 * workers)]:
+            sounds = [_sound(recordings if talk.recording else items, talk.name) for talk in some]
+            heard += pool.map(_heard, some, sounds)
+    return heard
+
+
+def _sound(source: Items | None, name: str) -> ItemSound | None:
+    try:
+        return source.sound(name) if source else None
+    except BadInput:
+        return None
+
+
+def _heard(talk: ActiveTalk, sound: ItemSound | None) -> NDArray[np.float16] | None:
+    try:
+        return heard_voices(sound, talk.active, talk.turned and talk.recording) if sound else None
+    except BadInput:
+        return None

@@ -1,0 +1,82 @@
+"""What models of the probe may know of a conversation: nothing that comes."""
+
+import numpy as np
+from built_conversations import flac
+from hypothesis import given
+from hypothesis import strategies as st
+from paired_talks import paired, row_of
+
+from dailytalk_contiguous.apps.probe.activity import EDGES, ActivityFrames, activity_of, with_other_partners
+from dailytalk_contiguous.apps.probe.heard_voice import heard_voices
+from dailytalk_contiguous.core.audio import read_pcm
+from dailytalk_contiguous.publish.items import ItemSound
+
+SIDES = st.lists(st.tuples(st.booleans(), st.integers(1, 60)), min_size=1, max_size=8)
+
+
+@given(SIDES, SIDES, st.data())
+def test_what_is_known_at_a_frame_depends_on_nothing_that_comes(
+    left: list[tuple[bool, int]], right: list[tuple[bool, int]], data: st.DataObject
+) -> None:
+    sides = [np.repeat(*map(np.array, zip(*side, strict=True))) for side in (left, right)]
+    length = min(map(len, sides))
+    active = np.stack([side[:length] for side in sides], axis=1)
+    frame = data.draw(st.integers(0, length - 1))
+    whole, part = ActivityFrames.of([active]), ActivityFrames.of([active[: frame + 1]])
+    for side in (0, 1):
+        known = whole.known(np.array([frame]), side)
+        assert np.isfinite(known).all()
+        assert np.array_equal(known, part.known(np.array([frame]), side))
+
+
+def test_future_says_for_which_stretches_most_is_speech() -> None:
+    active = np.zeros((60, 2), bool)
+    active[10:14, 0] = active[22:60, 1] = True
+    frames = ActivityFrames.of([active])
+    assert (frames.usable == np.arange(60 - EDGES[-1])).all()
+    assert frames.future[9].tolist() == [
+        0b0001,
+        0b1100,
+    ]  # the left in the first stretch, the right in the last two
+    assert frames.future[18].tolist() == [0, 0b1110]  # of the first stretch one frame of four
+    assert frames.future[19].tolist() == [0, 0b1111]  # and half of it
+
+
+def test_activity_is_that_of_the_utterances_on_each_timeline() -> None:
+    active = paired(20.0, 1)
+    row = row_of("a", active)
+    for said in row["utterances"]:
+        said["source_start"], said["source_end"] = said["start"] + 1.0, said["end"] + 1.0
+    row["source_duration"] = 21.0
+    assert np.array_equal(activity_of(row), active)
+    assert np.array_equal(activity_of(row, "source_")[20:], active)
+
+
+def test_every_side_gets_the_partner_of_another_conversation() -> None:
+    talks = [np.full((100 + number, 2), number % 2 == 0) for number in range(5)]
+    for number, talk in enumerate(talks):
+        talk[: number + 1, 1] = ~talk[: number + 1, 1]
+    for number, pair in enumerate(with_other_partners(talks, 0)):
+        assert (pair[:, 0] == talks[number][: len(pair), 0]).all()
+        assert not (pair[:, 1] == talks[number][: len(pair), 1]).all()
+
+
+def test_what_is_heard_at_a_frame_depends_on_no_sound_after_it() -> None:
+    active = paired(12.0, 2)
+    row = row_of("a", active)
+    pcm = read_pcm(row["audio"], sample_rate=8000)
+    heard = heard_voices(ItemSound(row["audio"]), active)
+    assert heard.shape == (len(active), 2, 8)
+    assert heard.any(axis=0).all()
+    for frame in (60, 121, 190):
+        cut = {"bytes": flac(pcm[: (frame + 1) * 400], 8000), "path": None}
+        # But for what the end of the filter that resamples does to the last samples.
+        assert np.allclose(
+            heard_voices(ItemSound(cut), active[: frame + 1]), heard[: frame + 1], rtol=0, atol=1e-4
+        )
+
+
+def test_sound_of_a_turned_recording_is_that_of_the_other_side() -> None:
+    active = paired(6.0, 3)
+    sound = ItemSound(row_of("a", active)["audio"])
+    assert np.array_equal(heard_voices(sound, active[:, ::-1], turned=True), heard_voices(sound, active)[:, ::-1])

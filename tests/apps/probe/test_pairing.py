@@ -1,0 +1,51 @@
+"""Whether sides belong together, by how well they fit in other ways."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from dailytalk_contiguous.apps.probe.pairing import SHIFTED, UNPAIRED, WAYS, Way, paired_in, pairings
+
+TURNED = [number for number, way in enumerate(WAYS) if way.turned]
+
+
+def fits_of(count: int, better: float) -> NDArray[np.float64]:
+    """Conversations whose sides fit by about so many bits, and by about 0 when one is turned."""
+    fits = np.random.default_rng(0).normal(0, 5, (count, len(WAYS))) + better - 30
+    fits[:, 0] += 30
+    fits[:, TURNED] -= better - 30
+    return fits
+
+
+def test_sides_that_fit_no_better_than_turned_ones_do_not_belong_together() -> None:
+    fits = fits_of(40, 100.0)
+    fits[7, 0] = 3.0
+    found = pairings([str(number) for number in range(40)], fits, [6000] * 40)
+    assert {each["id"]: each["kind"] for each in found if each["kind"]} == {"7": UNPAIRED}
+    assert found[7]["bits"] < 20 < 80 < found[7]["expected"]
+
+
+def test_sides_that_fit_better_when_one_is_moved_are_told_with_the_seconds() -> None:
+    fits = fits_of(40, 100.0)
+    fits[3, WAYS.index(Way(0.0, 0.5))] = fits[3, 0] + 20.0
+    found = pairings([str(number) for number in range(40)], fits, [6000] * 40)
+    (moved,) = (each for each in found if each["kind"])
+    assert (moved["id"], moved["kind"], moved["early_at_start"], moved["early_at_end"]) == ("3", SHIFTED, 0.0, 0.5)
+
+
+def test_nothing_is_told_of_conversations_that_are_too_short_for_it() -> None:
+    assert {each["kind"] for each in pairings(["a", "b", "c"], fits_of(3, 10.0), [200] * 3)} == {None}
+    lengths = [6000] * 39 + [60]
+    fits = fits_of(40, 100.0)
+    fits[39] /= 100
+    assert pairings([str(number) for number in range(40)], fits, lengths)[39]["kind"] is None
+
+
+@pytest.mark.parametrize(("way", "first", "last"), [(Way(0.3, 0.3), 6, 6), (Way(0.0, 1.0), 0, 20)])
+def test_way_moves_the_right_side_by_its_seconds(way: Way, first: int, last: int) -> None:
+    active = np.zeros((4000, 2), bool)
+    active[50, :] = active[3950, :] = True
+    moved = paired_in(active)[WAYS.index(way)]
+    assert np.flatnonzero(moved[:, 0]).tolist() == [50, 3950]
+    at = np.flatnonzero(moved[:, 1])
+    assert at.tolist() == [50 + first, 3950 + last] if first else abs(at - [50, 3950 + last]).max() <= 1

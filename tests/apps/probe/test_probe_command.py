@@ -1,0 +1,201 @@
+"""`dailytalk probe`: bits that are foreseen, and where they are shown."""
+
+import json
+import re
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from built_conversations import COLUMNS, tagged, write_dataset
+from command import Command
+from paired_talks import paired, row_of
+
+from dailytalk_contiguous.apps.probe import foresight, probing
+from dailytalk_contiguous.apps.probe.foresight import BOTH, OWN
+from dailytalk_contiguous.apps.probe.probing import EXCHANGED, Job, ProbedTalks
+from dailytalk_contiguous.apps.probe.timelines import ActiveTalk
+from dailytalk_contiguous.publish.opening import open_items
+from dailytalk_contiguous.shards import Entry, Shard, write_shard
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trainings of a second; what they find is less."""
+    for name, value in {"STEPS": 150, "LOOK": 50, "BATCH": 1024}.items():
+        monkeypatch.setattr(foresight, name, value)
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    return write_dataset(tmp_path / "work", [row_of(f"talk{n}", paired(60.0, n)) for n in range(8)])
+
+
+def probed(dailytalk: Command, *arguments: object) -> dict[str, Any]:
+    done = dailytalk("probe", *arguments, "--workers", 1, "--json")
+    assert done.code == 0, done.err
+    record: dict[str, Any] = json.loads(done.out)
+    return record
+
+
+def keep_recordings(work: Path, folder: Path) -> None:
+    """The conversations of a work folder as it was tagged, with recordings that sound as these do."""
+    (folder / "recordings").mkdir()
+    rows, entries = [], {}
+    for row in open_items(work).rows():
+        name, seconds = row["conversation_id"], row["duration"]
+        (folder / "recordings" / f"{name}.FLAC").write_bytes(row["audio"]["bytes"])
+        rows.append(tagged(folder / "recordings", name, name, 0.0, seconds) | {"sample_rate": 8000})
+        entries[name] = Entry("in", ("c",), (0.1,), name, seconds)
+    write_shard(work / "tagged" / "shard-0.parquet", Shard(rows, entries), COLUMNS)
+
+
+@pytest.mark.usefixtures("quick")
+def test_partner_tells_what_comes_and_too_little_is_said_to_be_too_little(
+    work: Path, tmp_path: Path, dailytalk: Command
+) -> None:
+    keep_recordings(work, tmp_path)
+    done = dailytalk("probe", work, "--workers", 1)
+    assert (done.code, done.err.count("Traceback")) == (0, 0)
+    assert "too little to tell: rebuilt, 0.13 h of 8 conversations, and 2 h are needed" in done.out
+    record = json.loads((work / "probe.json").read_text())
+    rebuilt, recorded = record["timelines"]["rebuilt"], record["timelines"]["recorded"]
+    assert rebuilt["both"]["bits_a_second"] > rebuilt["own"]["bits_a_second"] + 0.2
+    assert rebuilt["contingency"]["low"] > 0.1
+    assert rebuilt["contingency"] == recorded["contingency"]
+    assert (rebuilt["enough"], rebuilt["hours_heard"], recorded["hours_heard"]) == (False, 0.133, 0.133)
+    assert {"sound", "cues", "cues_left", "cues_right", "cues_elsewhere"} <= rebuilt.keys()
+    assert recorded == rebuilt  # the same sound at the same times
+    assert record["kept"]["rebuilt_contingency"]["kept"] == 1.0
+    assert set(record["definitions"]) >= {"own", "both", "exchanged", "sound", "contingency", "cues", "curve"}
+    assert not list(work.glob(".probe*"))
+
+
+@pytest.mark.usefixtures("quick")
+def test_nothing_is_foreseen_of_partners_of_other_conversations(
+    work: Path, tmp_path: Path, dailytalk: Command
+) -> None:
+    talks = [paired(60.0, n) for n in range(9)]
+    rows = [
+        row_of(f"{n}", np.stack((own[:, 0], other[:, 1]), axis=1), audio={"bytes": None, "path": None})
+        for n, (own, other) in enumerate(pairwise(talks))
+    ]
+    strangers = write_dataset(tmp_path / "strangers", rows)
+    record = probed(dailytalk, work, strangers, "--out", tmp_path / "two.json")
+    other = record["other"]["timelines"]["rebuilt"]
+    assert record["other"]["name"] == "strangers"
+    assert other["contingency"]["low"] <= 0.05
+    assert record["kept"]["other_contingency"]["high"] < 0.5
+    assert (other["hours_heard"], "sound" in other) == (0.0, False)
+    assert (tmp_path / "two.json").is_file()
+    assert not (work / "probe.json").exists()
+
+
+@pytest.mark.usefixtures("quick")
+def test_probe_goes_on_after_a_stop_and_finds_the_same(
+    work: Path, dailytalk: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained = 0
+
+    def counting(stop: int) -> Callable[..., foresight.Foresight]:
+        def train(*arguments: Any) -> foresight.Foresight:
+            nonlocal trained
+            trained += 1
+            if trained == stop:
+                raise KeyboardInterrupt
+            return foresight.Foresight(*arguments)
+
+        return train
+
+    monkeypatch.setattr(probing, "Foresight", counting(0))
+    whole = probed(dailytalk, work)
+    n_jobs = trained
+    monkeypatch.setattr(probing, "Foresight", counting(n_jobs + 5))
+    assert dailytalk("probe", work, "--workers", 1).code != 0
+    assert trained == n_jobs + 5
+    with (work / ".probe.json.jobs").open("a") as notes:
+        notes.write('\n{"job": "cut o')
+    assert probed(dailytalk, work) == whole
+    assert trained == 2 * n_jobs + 1
+
+
+@pytest.mark.usefixtures("quick")
+def test_figures_are_the_same_for_any_number_of_threads() -> None:
+    talks = [ActiveTalk(f"{n}", n, False, False, np.packbits(paired(30.0, n), axis=0), 600) for n in range(6)]
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 4):
+            torch.set_num_threads(threads)
+            jobs = [Job(model, [0, 1, 2, 3], [4, 5]) for model in (OWN, BOTH, EXCHANGED)]
+            found.append([probing.done(ProbedTalks(talks, [None] * 6), 0, job)[1] for job in jobs])
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    for (first, fits), (second, other_fits) in zip(*found, strict=True):
+        assert np.array_equal(first.bits, second.bits)
+        assert np.array_equal(fits, other_fits)
+
+
+def test_what_cannot_be_probed_is_refused_in_a_sentence(tmp_path: Path, dailytalk: Command) -> None:
+    few = write_dataset(tmp_path / "few", [row_of(f"{n}", paired(10.0, n)) for n in range(5)])
+    assert "5 conversations in which both speak, in 5 groups" in dailytalk("probe", few).err
+    same = [row_of(f"{n}", paired(10.0, n), kept_speaker="Ann") for n in range(8)]
+    refused = dailytalk("probe", write_dataset(tmp_path / "same", same))
+    assert (
+        refused.code,
+        "too little to tell: 8 conversations in which both speak, in 1 group" in refused.err,
+    ) == (1, True)
+    alone = paired(10.0, 1)
+    alone[:, 1] = False
+    single = write_dataset(tmp_path / "single", [row_of(f"{n}", alone) for n in range(8)])
+    assert "in no conversation" in dailytalk("probe", single).err
+    assert "does not exist" in dailytalk("probe", tmp_path / "gone", "--out", tmp_path / "x.json").err
+    assert "name a file with --out" in dailytalk("probe", "tester/talks@v1.0.0").err
+    assert not list(tmp_path.rglob("*probe*"))
+
+
+FIGURE = {"bits_a_second": 0.1, "low": 0.08, "high": 0.12}
+
+
+def write_probe(work: Path, **others: Any) -> None:
+    figures = dict.fromkeys(("own", "both", "exchanged", "sound", "contingency", "cues"), FIGURE)
+    sides = {"bits": 2.0, "expected": 60.0, "early_at_start": 0.0, "early_at_end": 0.0}
+    found = [
+        sides | {"id": "talk1", "kind": "unpaired"},
+        sides | {"id": "talk2", "kind": "shifted", "early_at_end": 0.5},
+    ]
+    timeline = figures | {"hours": 3.0, "enough": True, "found": found} | others
+    (work / "probe.json").write_text(json.dumps({"layout": 1, "timelines": {"rebuilt": timeline}}))
+
+
+def test_check_and_report_show_what_was_found(work: Path, dailytalk: Command) -> None:
+    before = dailytalk("check", work, "-v").out
+    assert "nothing to do with each other" not in before
+    write_probe(work, contingency=FIGURE | {"low": -0.01})
+    checked = dailytalk("check", work, "-v")
+    assert checked.code == 0
+    for sentence in (
+        "talk1: its sides have nothing to do with each other (rebuilt: 2 bits, where 60 are to be expected)",
+        "talk2: its right side seems to be early by 0 s at the start and 0.5 s at the end (rebuilt)",
+        "nothing is foreseen of one speaker from the other (0.100 [-0.010, 0.120] bits a second, rebuilt)",
+    ):
+        assert sentence in re.sub(r"\s+", " ", checked.out)
+    assert dailytalk("report", work).code == 0
+    page = (work / "report.html").read_text()
+    for part in ('id="probe"', "Turn-taking that can be foreseen", "from the sound of both besides", "talk1"):
+        assert part in page
+
+
+def test_damaged_figures_are_named_and_the_rest_is_checked(work: Path, dailytalk: Command) -> None:
+    write_probe(work, found=[{"id": 3}])
+    checked = dailytalk("check", work, "-v")
+    assert (checked.code, "probe.json" in checked.out, "run dailytalk probe again" in checked.out) == (
+        0,
+        True,
+        True,
+    )
+    assert dailytalk("report", work).code == 0
+    assert 'id="probe"' not in (work / "report.html").read_text()
