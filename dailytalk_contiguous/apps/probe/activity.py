@@ -124,17 +124,19 @@ def _frames(active: Activity, number: int) -> tuple[NDArray[Any], ...]:
     return active, age, speech, silence, total, at, future, np.full(count, number, np.int32)
 
 
-def with_other_partners(conversations: Sequence[Activity], seed: int) -> list[Activity]:
+def with_other_partners(conversations: Sequence[Activity], groups: Sequence[int], seed: int) -> list[Activity]:
     """The left sides, each with the right side of another conversation, as long as the shorter of both.
 
-    Conversations of like length change partners, so that little is cut off.
+    Conversations of like length change partners, so that little is cut off; where they can, those of different
+    `groups`: variants of one recording are the same people at other times.
     """
     order = sorted(range(len(conversations)), key=lambda number: (len(conversations[number]), number))
     chance = np.random.default_rng(seed)
     partner = dict[int, int]()
     for group in np.array_split(order, max(1, len(order) // 8)):
-        turned = chance.permutation(group).tolist()
-        partner |= dict(zip(turned, turned[1:] + turned[:1], strict=True))
+        drawn = chance.permutation(group).tolist()
+        turned = [[*zip(drawn, drawn[by:] + drawn[:by], strict=True)] for by in range(1, len(drawn))]
+        partner |= dict(min(turned, key=lambda pairs: sum(groups[own] == groups[other] for own, other in pairs)))
     pairs = []
     for number, active in enumerate(conversations):
         other = conversations[partner[number]]

@@ -78,7 +78,7 @@ class ProbedTalks(NamedTuple):
         """Of some of them; `sees`: a model, or `EXCHANGED`."""
         active = [self.talks[number].active for number in numbers]
         if sees == EXCHANGED:
-            active = with_other_partners(active, seed)
+            active = with_other_partners(active, [self.talks[number].group for number in numbers], seed)
         sounds = [self.sounds[number] for number in numbers] if sees == SOUND else []
         return ActivityFrames.of(active, [sound for sound in sounds if sound is not None])
 

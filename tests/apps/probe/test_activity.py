@@ -56,9 +56,16 @@ def test_every_side_gets_the_partner_of_another_conversation() -> None:
     talks = [np.full((100 + number, 2), number % 2 == 0) for number in range(5)]
     for number, talk in enumerate(talks):
         talk[: number + 1, 1] = ~talk[: number + 1, 1]
-    for number, pair in enumerate(with_other_partners(talks, 0)):
+    for number, pair in enumerate(with_other_partners(talks, range(5), 0)):
         assert (pair[:, 0] == talks[number][: len(pair), 0]).all()
         assert not (pair[:, 1] == talks[number][: len(pair), 1]).all()
+
+
+def test_variants_of_one_recording_do_not_change_partners() -> None:
+    groups = [number // 2 for number in range(12)]
+    talks = [np.stack((np.full(100, group % 2 == 0), np.arange(100) < 10 * group), axis=1) for group in groups]
+    for group, pair in zip(groups, with_other_partners(talks, groups, 0), strict=True):
+        assert pair[:, 1].sum() != 10 * group
 
 
 def test_what_is_heard_at_a_frame_depends_on_no_sound_after_it() -> None:
