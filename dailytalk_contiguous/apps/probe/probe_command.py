@@ -23,7 +23,7 @@ from dailytalk_contiguous.core.machine import cores
 from dailytalk_contiguous.core.outcome import Figures, Outcome
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.opening import open_items
-from dailytalk_contiguous.store.files import json_document, write_text
+from dailytalk_contiguous.store.files import inside, json_document, write_text
 
 #: Processes unless others are wanted: a fifth has little to do.
 MOST_WORKERS = 4
@@ -56,7 +56,7 @@ def probe(
             raise DailytalkError(f"{source} is no folder, in which the figures could be", "name a file with --out")
         out = Path(source) / PROBE
     out.parent.mkdir(parents=True, exist_ok=True)  # before minutes of work
-    notes = out.with_name(f".{out.name}.jobs")
+    notes = inside(out.parent, f".{out.name}.jobs")
     names, n_workers = [source, *([other] if other else [])], workers or min(cores(), MOST_WORKERS)
     with shown_steps():
         probed = [_probed(name, seed, n_workers, notes) for name in names]

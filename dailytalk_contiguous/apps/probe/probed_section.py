@@ -16,7 +16,6 @@ _FIGURES = {
     "cues_left": "cues where speech of the left ends",
     "cues_right": "cues where speech of the right ends",
 }
-_STYLES = {"recorded": "before", "rebuilt": "after"}
 
 
 def probed_section(folder: Path) -> list[Section]:
@@ -43,7 +42,7 @@ def probed_section(folder: Path) -> list[Section]:
         name="foreseen",
         head=("from", *timelines),
         rows=rows,
-        series=[Series(_STYLES.get(name, "after"), name) for name in timelines],
+        series=[Series("before" if name == "recorded" else "after", name) for name in timelines],
         axis="bits a second of both speakers",
         grouped=True,
     )

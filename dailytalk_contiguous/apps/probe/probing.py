@@ -21,6 +21,7 @@ from dailytalk_contiguous.apps.probe.foresight import BOTH, OWN, PLACES, SOUND, 
 from dailytalk_contiguous.apps.probe.pairing import WAYS, paired_in, pairings
 from dailytalk_contiguous.apps.probe.timelines import ActiveTalk
 from dailytalk_contiguous.core.code import code_digest
+from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, read_bytes
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.wording import counted
@@ -184,7 +185,8 @@ def probe_timeline(probed: ProbedTalks, seed: int, workers: int, notes: Path) ->
     Raises DailytalkError as `jobs_of` does.
     """
     jobs, results = [*jobs_of(probed, seed)], _noted(notes)
-    left = [job for job in jobs if _digest(probed, seed, job) not in results]
+    digests = [_digest(probed, seed, job) for job in jobs]
+    left = [job for job, digest in zip(jobs, digests, strict=True) if not _is_of(job, results.get(digest))]
     work, n_workers = partial(done, probed, seed), min(workers, len(left))
     made = in_processes(work, left, n_workers) if n_workers > 1 else map(work, left)
     for job, result in steps("models trained", made, len(left)):
@@ -195,13 +197,13 @@ def probe_timeline(probed: ProbedTalks, seed: int, workers: int, notes: Path) ->
     talks = probed.talks
     known: dict[str, Foreseen] = {}
     fits, curve = np.zeros((len(talks), len(WAYS))), list[tuple[float, float]]()
-    for job in jobs:
-        seen, fit = results[_digest(probed, seed, job)]
+    for job, digest in zip(jobs, digests, strict=True):
+        seen, fit = results[digest]
         if job.full:
             shape = (len(talks), PLACES)
             of_all = known.setdefault(job.model, Foreseen(np.zeros(shape), np.zeros(shape, np.int64)))
             of_all.bits[job.judged], of_all.frames[job.judged] = seen
-        if len(fit):
+        if fit.shape == (len(job.judged), len(WAYS)):
             fits[job.judged] = fit
         if job.model == BOTH and job.judged == jobs[0].judged:
             hours = sum(talks[number].hours for number in job.train)
@@ -219,11 +221,16 @@ def _digest(probed: ProbedTalks, seed: int, job: Job) -> str:
     return digest.hexdigest()[:20]
 
 
+def _is_of(job: Job, result: JobResult | None) -> bool:
+    """Whether a result, which may come from outside, has the shape of that of a job."""
+    return result is not None and all(part.shape == (len(job.judged), PLACES) for part in result[0])
+
+
 def _noted(notes: Path) -> dict[str, JobResult]:
     """What an earlier run has done; a line that it was stopped in counts for nothing."""
     known: dict[str, JobResult] = {}
-    for line in notes.read_text(encoding="utf-8").splitlines() if notes.is_file() else ():
-        with suppress(ValueError, TypeError, KeyError):
+    for line in read_bytes(notes, "delete it", MOST_OWN_BYTES).splitlines() if notes.is_file() else ():
+        with suppress(ValueError, TypeError, KeyError, OverflowError):
             value = json.loads(line)
             seen = Foreseen(np.array(value["bits"], float), np.array(value["frames"], np.int64))
             known[str(value["job"])] = seen, np.array(value["fits"], float)

@@ -155,6 +155,10 @@ def test_what_cannot_be_probed_is_refused_in_a_sentence(tmp_path: Path, dailytal
     assert "does not exist" in dailytalk("probe", tmp_path / "gone", "--out", tmp_path / "x.json").err
     assert "name a file with --out" in dailytalk("probe", "tester/talks@v1.0.0").err
     assert not list(tmp_path.rglob("*probe*"))
+    (tmp_path / "mine").write_text("mine")
+    (few / ".probe.json.jobs").symlink_to(tmp_path / "mine")
+    assert "leads out" in dailytalk("probe", few).err
+    assert (tmp_path / "mine").read_text() == "mine"
 
 
 FIGURE = {"bits_a_second": 0.1, "low": 0.08, "high": 0.12}
