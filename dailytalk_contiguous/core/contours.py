@@ -266,10 +266,13 @@ class VoiceTrack(NamedTuple):
     snr: Frames
 
 
-def track_voice(samples: Samples, count: int, hop: int, length: int) -> VoiceTrack:
+def track_voice(
+    samples: Samples, count: int, hop: int, length: int, loudest: ArrayLike | None = None
+) -> VoiceTrack:
     """Pitch of `count` frames of 16 kHz samples, and how strong it is.
 
-    `hop` and `length` of frames are in samples. Boersma 1993: where the
+    `hop` and `length` of frames are in samples. A frame is silent beside `loudest`, of which each may have one;
+    by default it is the loudest of all samples. Boersma 1993: where the
     autocorrelation of a windowed frame is divided by that of the window, the height of its highest peak is the
     share of the periodic part.
     """
@@ -280,7 +283,8 @@ def track_voice(samples: Samples, count: int, hop: int, length: int) -> VoiceTra
     size = fft.next_fast_len(round(1.5 * length), real=True)
     shortest, longest = int(ANALYSIS_RATE / HIGHEST_F0), math.ceil(ANALYSIS_RATE / LOWEST_F0)
     lags = np.arange(shortest, longest + 1)
-    loudest = float(np.abs(samples).max(initial=0)) or 1.0
+    whole = float(np.abs(samples).max(initial=0)) or 1.0
+    against = np.broadcast_to(np.asarray(whole if loudest is None else loudest, np.float64), (count,))
     scores = np.full((count, 1 + PITCH_PEAKS), -np.inf)
     pitches, heights = np.zeros_like(scores), np.zeros_like(scores)
     levels = np.zeros(count)
@@ -303,7 +307,7 @@ def track_voice(samples: Samples, count: int, hop: int, length: int) -> VoiceTra
         best = np.argpartition(-score, PITCH_PEAKS, axis=1)[:, :PITCH_PEAKS]
         for target, values in ((scores, score), (pitches, hertz), (heights, height)):
             target[block, 1:] = np.take_along_axis(values, best, axis=1)
-        scores[block, 0] = VOICING + np.maximum(0, 2 - peak / loudest * (1 + VOICING) / QUIET)
+        scores[block, 0] = VOICING + np.maximum(0, 2 - peak / against[block] * (1 + VOICING) / QUIET)
     voiced = np.isfinite(scores)
     voiced[:, 0] = False
     octaves = np.log2(np.where(voiced, pitches, 1))

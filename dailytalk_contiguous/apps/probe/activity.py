@@ -37,7 +37,7 @@ def activity_of(row: Mapping[str, Any], timeline: str = "") -> Activity:
     spans = [
         (CHANNELS.index(said["channel"]), span)
         for said in row["utterances"] or ()
-        if said["status"] != "dropped" and (span := sounding_span(said, timeline))
+        if (timeline or said["status"] != "dropped") and (span := sounding_span(said, timeline))
     ]
     seconds = row["source_duration"] if timeline else row["duration"]
     active = np.zeros((int((seconds or 0.0) * RATE), 2), bool)
@@ -137,9 +137,5 @@ def with_other_partners(conversations: Sequence[Activity], groups: Sequence[int]
         drawn = chance.permutation(group).tolist()
         turned = [[*zip(drawn, drawn[by:] + drawn[:by], strict=True)] for by in range(1, len(drawn))]
         partner |= dict(min(turned, key=lambda pairs: sum(groups[own] == groups[other] for own, other in pairs)))
-    pairs = []
-    for number, active in enumerate(conversations):
-        other = conversations[partner[number]]
-        length = min(len(active), len(other))
-        pairs.append(np.stack((active[:length, 0], other[:length, 1]), axis=1))
-    return pairs
+    pairs = [(own, conversations[partner[number]]) for number, own in enumerate(conversations)]
+    return [np.stack((own[: len(other), 0], other[: len(own), 1]), axis=1) for own, other in pairs]

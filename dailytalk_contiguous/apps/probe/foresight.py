@@ -55,7 +55,7 @@ class Foresight:
         back = chance.permutation(count)[: round(HELD_BACK * count)]
         is_back = np.isin(train.number[usable], back)
         if not len(back):  # of a few conversations, the end
-            is_back[round((1 - HELD_BACK) * len(usable)) :] = True
+            is_back[min(round((1 - HELD_BACK) * len(usable)), len(usable) - 1) :] = True
         looked = chance.permutation(usable[is_back])[:MOST_LOOKED]
         torch.manual_seed(seed)
         self._networks: list[tuple[torch.nn.Sequential, str]] = []

@@ -32,10 +32,14 @@ def heard_voices(sound: ItemSound, active: Activity, turned: bool = False) -> ND
     `turned`: its channels are right and left. Raises BadInput for sound that can't be read, or of one channel.
     """
     tracks = [(np.zeros(len(active)), np.zeros(len(active))) for _ in (0, 1)]
+    so_far = np.full(2, 1e-4)  # the loudest sample of each channel: what comes must not make a frame silent
     for first, block in _blocks(sound, len(active)):
+        peaks = np.abs(block).reshape(-1, _HOP, 2).max(axis=1)
+        loudest = np.maximum.accumulate(np.maximum(peaks, so_far))
+        so_far = loudest[-1]
         for side, (pitch, power) in enumerate(tracks):
-            channel = block[:, 1 - side if turned else side]
-            voice = track_voice(channel, len(block) // _HOP, _HOP, _HOP)
+            at = 1 - side if turned else side
+            voice = track_voice(block[:, at], len(peaks), _HOP, _HOP, loudest[:, at])
             pitch[first : first + len(voice.f0)], power[first : first + len(voice.f0)] = voice.f0, voice.power
     return np.stack([_heard(*track, active[:, side]) for side, track in enumerate(tracks)], axis=1)
 

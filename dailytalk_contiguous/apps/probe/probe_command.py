@@ -25,9 +25,6 @@ from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.store.files import inside, json_document, write_text
 
-#: Processes unless others are wanted: a fifth has little to do.
-MOST_WORKERS = 4
-
 #: Figures of a timeline, in the order in which they are shown.
 _SHOWN = ("own", "both", "exchanged", "sound", "contingency", "cues", "cues_left", "cues_right", "cues_elsewhere")
 
@@ -39,7 +36,7 @@ def probe(
     other: str | None = argument("[OTHER]", "Another one, which is probed too, to compare with.", None),
     out: Path | None = cli_options.file_option(None, show_default=f"DIR/{PROBE}"),
     workers: int | None = option(
-        None, Panel.RUN, "Processes.", metavar="N", min=1, show_default=f"the cores, {MOST_WORKERS} at most"
+        None, Panel.RUN, "Processes.", metavar="N", min=1, show_default="the cores, 4 at most"
     ),
     seed: int = SEED_OPTION,
 ) -> Outcome:
@@ -57,7 +54,12 @@ def probe(
         out = Path(source) / PROBE
     out.parent.mkdir(parents=True, exist_ok=True)  # before minutes of work
     notes = inside(out.parent, f".{out.name}.jobs")
-    names, n_workers = [source, *([other] if other else [])], workers or min(cores(), MOST_WORKERS)
+    if notes.is_symlink():
+        raise DailytalkError(f"{as_text(notes)!r} is a link", "delete it")
+    names, n_workers = (
+        [source, *([other] if other else [])],
+        workers or min(cores(), 4),
+    )  # a fifth has little to do
     with shown_steps():
         probed = [_probed(name, seed, n_workers, notes) for name in names]
     ours, *theirs = ({name: timeline.record(seed) for name, timeline in each.items()} for each in probed)
@@ -102,13 +104,14 @@ def _details(columns: Mapping[str, Any]) -> Iterator[str | Figures]:
             yield f"{name}: {found['id']} is {found['kind']} ({fits})"
         if of["untold"]:
             short = f"{of['untold']:,} of {counted(of['conversations'], 'conversation')}"
-            yield f"{name}: {short} too short to tell whether the sides belong together"
+            yield f"{name}: {short} too short, or hold too little, to tell whether the sides fit"
 
 
 def _is_flat(timelines: Mapping[str, Any]) -> bool:
     """Whether the ends of what the left said in the recordings could be heard coming, and now can't be."""
     before, after = (timelines.get(name, {}).get("cues_left") for name in (RECORDED, REBUILT))
-    return bool(before and after and before["low"] > 0 >= after["low"])
+    enough = all(of["enough"] for of in timelines.values())
+    return bool(enough and before and after and after["low"] <= 0 and max(after["high"], 0.0) < before["low"])
 
 
 def _headline(records: dict[str, Any]) -> str:
@@ -118,11 +121,11 @@ def _headline(records: dict[str, Any]) -> str:
         return f"too little to tell: {talk}, and {LEAST_HOURS:g} h are needed"
     contingency = figures["contingency"]
     if contingency["low"] <= 0:
-        return f"nothing is foreseen of one speaker from the other ({talk})"
+        return f"what is foreseen of one speaker from the other can't be told from 0 ({talk})"
     return f"{shown_figure(contingency)} bits a second are foreseen of one speaker from the other ({talk})"
 
 
-def _ratios(probed: list[dict[str, ProbedTimeline]], seed: int) -> list[tuple[str, str, dict[str, float]]]:
+def _ratios(probed: list[dict[str, ProbedTimeline]], seed: int) -> Iterator[tuple[str, str, dict[str, float]]]:
     """What the rebuilt timeline keeps of the recorded one, and what the other dataset has of this one.
 
     Of timelines with the same conversations the same are drawn; of others, those of each by themselves.
@@ -131,16 +134,13 @@ def _ratios(probed: list[dict[str, ProbedTimeline]], seed: int) -> list[tuple[st
     if {RECORDED, REBUILT} <= probed[0].keys():
         before, after = probed[0][RECORDED], probed[0][REBUILT]
         is_same = [talk.name for talk in before.talks] == [talk.name for talk in after.talks]
-        drawn_after = after.drawn(seed if is_same else seed + 1)
-        pairs.append(("rebuilt", "kept", drawn_after, before.drawn(seed)))
+        pairs.append(("rebuilt", "kept", after.drawn(seed + (not is_same)), before.drawn(seed)))
     if len(probed) > 1:
         (*_, ours), (*_, theirs) = probed[0].values(), probed[1].values()
         pairs.append(("other", "in the other", theirs.drawn(seed + 1), ours.drawn(seed)))
-    ratios = []
     for name, verb, drawn, reference in pairs:
         for what in ("contingency", "cues", "cues_left", "cues_right"):
-            if what in drawn and what in reference and figure(reference[what])["low"] > 0:  # else it may be 0
+            if what in drawn and what in reference and (reference[what] > 0).all():
                 kept, low, high = figure(drawn[what] / reference[what]).values()
                 sentence = f"{what.replace('_', ' of the ')} {verb}:"
-                ratios.append((f"{name}_{what}", sentence, {"kept": kept, "low": low, "high": high}))
-    return ratios
+                yield f"{name}_{what}", sentence, {"kept": kept, "low": low, "high": high}

@@ -48,7 +48,7 @@ def probed_findings(folder: Path) -> list[Finding]:
         contingency = timeline["contingency"]
         if timeline["enough"] and contingency["low"] <= 0:
             bits = f"{shown_figure(contingency)} bits a second, {name}"
-            what = f"nothing is foreseen of one speaker from the other ({bits})"
+            what = f"what is foreseen of one speaker from the other can't be told from 0 ({bits})"
             remedy = "see whether the two sides of a recording are together"
             findings.setdefault(".", advice("no-contingency", ".", what, remedy))
     return [*findings.values()]

@@ -1,13 +1,12 @@
 """The section of the report with what `dailytalk probe` has found."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from dailytalk_contiguous.apps.probe.probed import read_probed, shown_figure
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.wording import length_text
 from dailytalk_contiguous.publish.plots import Bar, BarPlot, Series
-from dailytalk_contiguous.publish.sections import Section, SectionPart, Table
+from dailytalk_contiguous.publish.sections import Section, Table
 
 _ROWS = {"own": "own speech", "both": "of both", "exchanged": "exchanged", "sound": "with sound"}
 _FIGURES = {
@@ -56,5 +55,4 @@ def probed_section(folder: Path) -> list[Section]:
         ],
         "Each with the interval in which 95 % of draws of the conversations are.",
     )
-    parts: Sequence[SectionPart] = (plot, table)
-    return [Section("probe", "Turn-taking that can be foreseen", parts)]
+    return [Section("probe", "Turn-taking that can be foreseen", (plot, table))]

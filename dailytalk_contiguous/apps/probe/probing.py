@@ -51,8 +51,7 @@ DEFINITIONS = {
     "cues_left": "cues in the half second after speech of the left has ended",
     "cues_right": "the same of the right, where none of the left has just ended",
     "cues_elsewhere": "cues at all other moments",
-    "curve": "both, by hours of training talk",
-    "base": "of all of these 0 is what the rates of speech alone foresee",
+    "curve": "both, by hours of training talk; of all of these 0 is what the rates of speech alone foresee",
 }
 
 
@@ -203,7 +202,7 @@ def probe_timeline(probed: ProbedTalks, seed: int, workers: int, notes: Path) ->
             shape = (len(talks), PLACES)
             of_all = known.setdefault(job.model, Foreseen(np.zeros(shape), np.zeros(shape, np.int64)))
             of_all.bits[job.judged], of_all.frames[job.judged] = seen
-        if fit.shape == (len(job.judged), len(WAYS)):
+        if fit.shape == (len(job.judged), len(WAYS)) and np.isfinite(fit).all():
             fits[job.judged] = fit
         if job.model == BOTH and job.judged == jobs[0].judged:
             hours = sum(talks[number].hours for number in job.train)
@@ -217,20 +216,22 @@ def _digest(probed: ProbedTalks, seed: int, job: Job) -> str:
     digest = hashlib.sha256(f"{job.model} {job.full} {seed} {len(job.train)} {code_digest(done)}".encode())
     for number in (*job.train, *job.judged):
         sound = probed.sounds[number] if job.model == SOUND else None
-        digest.update(probed.talks[number].packed.tobytes() + (b"" if sound is None else sound.tobytes()))
+        digest.update(repr(probed.talks[number][1:4]).encode() + probed.talks[number].packed.tobytes())
+        digest.update(b"" if sound is None else sound.tobytes())
     return digest.hexdigest()[:20]
 
 
 def _is_of(job: Job, result: JobResult | None) -> bool:
     """Whether a result, which may come from outside, has the shape of that of a job."""
-    return result is not None and all(part.shape == (len(job.judged), PLACES) for part in result[0])
+    shape = len(job.judged), PLACES
+    return result is not None and all(part.shape == shape and np.isfinite(part).all() for part in result[0])
 
 
 def _noted(notes: Path) -> dict[str, JobResult]:
     """What an earlier run has done; a line that it was stopped in counts for nothing."""
     known: dict[str, JobResult] = {}
     for line in read_bytes(notes, "delete it", MOST_OWN_BYTES).splitlines() if notes.is_file() else ():
-        with suppress(ValueError, TypeError, KeyError, OverflowError):
+        with suppress(ValueError, TypeError, KeyError, OverflowError, RecursionError):
             value = json.loads(line)
             seen = Foreseen(np.array(value["bits"], float), np.array(value["frames"], np.int64))
             known[str(value["job"])] = seen, np.array(value["fits"], float)

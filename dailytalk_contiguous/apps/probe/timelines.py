@@ -12,7 +12,7 @@ from dailytalk_contiguous.apps.probe.activity import EDGES, RATE, Activity, acti
 from dailytalk_contiguous.apps.probe.heard_voice import heard_voices
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.sampling import joined_groups
-from dailytalk_contiguous.core.schema import kept_speakers, parent_of
+from dailytalk_contiguous.core.schema import name_or_none, parent_of
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.publish.items import SMALL, Items, ItemSound
 from dailytalk_contiguous.publish.tagged_items import TaggedItems
@@ -69,8 +69,9 @@ def timelines_of(items: Items, seed: int) -> dict[str, list[ActiveTalk]]:
             if is_told or len(active) <= EDGES[-1] or not active.any(axis=0).all():
                 continue
             number = len(found[name])
-            people = [f"speaker {person}" for person in kept_speakers(row) if person]
-            links[name] += [(number, key) for key in (f"recording {row['recording_id']}", *people)]
+            people = [f"speaker {person}" for person in (row["speakers"] or {}).values() if name_or_none(person)]
+            recording = row["recording_id"] or row["conversation_id"]
+            links[name] += [(number, key) for key in (f"recording {recording}", *people)]
             of_recording, bits = rebuilt and name == RECORDED, np.packbits(active, axis=0)
             found[name].append(ActiveTalk(row["conversation_id"], number, of_recording, turned, bits, len(active)))
         parents.add(parent_of(row))

@@ -71,7 +71,9 @@ def test_variants_of_one_recording_do_not_change_partners() -> None:
 def test_what_is_heard_at_a_frame_depends_on_no_sound_after_it() -> None:
     active = paired(12.0, 2)
     row = row_of("a", active)
-    pcm = read_pcm(row["audio"], sample_rate=8000)
+    pcm = read_pcm(row["audio"], sample_rate=8000) // 8
+    pcm[86_000:] *= 8  # what is soft must not become silence because of it
+    row["audio"] = {"bytes": flac(pcm, 8000), "path": None}
     heard = heard_voices(ItemSound(row["audio"]), active)
     assert heard.shape == (len(active), 2, 8)
     assert heard.any(axis=0).all()
