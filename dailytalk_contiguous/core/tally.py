@@ -902,7 +902,7 @@ class Tally:
         is_known = parent in self.parents or (is_variant and parent in self.counted_before)
         if "source" in conversations and not is_known:
             taken.before.add(conversations["source"])
-        self.counted_before.add(parent)
+            self.counted_before.add(parent)
         if is_variant:
             self.parents.add(parent)
         if self.finished:

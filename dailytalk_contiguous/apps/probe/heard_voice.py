@@ -69,11 +69,10 @@ def _heard(pitch: NDArray[np.float64], power: NDArray[np.float64], active: Activ
         own = (sums[known] + _PRIOR * float(values[:1].sum())) / (known + _PRIOR)
         last = _mean(sums, known, LAST)
         earlier = _mean(sums, np.maximum(known - LAST, 0), BEFORE)
-        is_new = known > LAST
         columns += [
             np.where(known > 0, last - own, 0.0),
             np.where(known > 0, _mean(sums, known, RECENT) - own, 0.0),
-            np.where(is_new, last - earlier, 0.0),
+            np.where(known > LAST, last - earlier, 0.0),
         ]
     return np.stack(columns, axis=1).clip(-8, 8).astype(np.float16)
 

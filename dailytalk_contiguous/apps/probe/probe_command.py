@@ -12,6 +12,7 @@ from dailytalk_contiguous.apps.probe.probing import (
     ProbedTimeline,
     figure,
     probe_timeline,
+    with_enough,
 )
 from dailytalk_contiguous.apps.probe.timelines import REBUILT, RECORDED, heard_in_talks, timelines_of
 from dailytalk_contiguous.cli import options as cli_options
@@ -52,20 +53,22 @@ def probe(
         if not Path(source).is_dir():
             raise DailytalkError(f"{source} is no folder, in which the figures could be", "name a file with --out")
         out = Path(source) / PROBE
-    out.parent.mkdir(parents=True, exist_ok=True)  # before minutes of work
+    out.parent.mkdir(parents=True, exist_ok=True)  # what is refused is refused before minutes of work
     notes = inside(out.parent, f".{out.name}.jobs")
     if notes.is_symlink():
         raise DailytalkError(f"{as_text(notes)!r} is a link", "delete it")
-    names, n_workers = (
-        [source, *([other] if other else [])],
-        workers or min(cores(), 4),
-    )  # a fifth has little to do
+    workers = workers or min(cores(), 4)  # a fifth has little to do
     with shown_steps():
-        probed = [_probed(name, seed, n_workers, notes) for name in names]
+        opened = [open_items(name) for name in (source, other) if name]
+        found = [with_enough(timelines_of(items, seed)) for items in opened]
+        probed = []
+        for items, timelines in zip(opened, found, strict=True):
+            talks = {name: ProbedTalks(of, heard_in_talks(items, of, workers)) for name, of in timelines.items()}
+            probed.append({name: probe_timeline(of, seed, workers, notes) for name, of in talks.items()})
     ours, *theirs = ({name: timeline.record(seed) for name, timeline in each.items()} for each in probed)
     record: dict[str, Any] = {"layout": 1, "seed": seed, "definitions": DEFINITIONS, "timelines": ours}
     if other:
-        record["other"] = {"name": open_items(other).name, "timelines": theirs[0]}
+        record["other"] = {"name": opened[1].name, "timelines": theirs[0]}
     columns = ours | {f"{other}: {name}": of for each in theirs for name, of in each.items()}
     details: list[str | Figures] = [*_details(columns)]
     if _is_flat(ours):
@@ -77,17 +80,6 @@ def probe(
     notes.unlink(missing_ok=True)
     details.append(f"figures  {as_text(out)}")
     return Outcome(record, _headline(ours), details=details)
-
-
-def _probed(name: str, seed: int, workers: int, notes: Path) -> dict[str, ProbedTimeline]:
-    items, probed = open_items(name), {}
-    for timeline, talks in timelines_of(items, seed).items():
-        probed[timeline] = probe_timeline(
-            ProbedTalks(talks, heard_in_talks(items, talks, workers)), seed, workers, notes
-        )
-    if not probed:
-        raise DailytalkError(f"in no conversation of {name} both speak", "name a dataset of conversations of two")
-    return probed
 
 
 def _details(columns: Mapping[str, Any]) -> Iterator[str | Figures]:
@@ -102,8 +94,8 @@ def _details(columns: Mapping[str, Any]) -> Iterator[str | Figures]:
         for found in of["found"]:
             fits = f"{found['bits']:.0f} bits, where {found['expected']:.0f} are to be expected"
             yield f"{name}: {found['id']} is {found['kind']} ({fits})"
-        if of["untold"]:
-            short = f"{of['untold']:,} of {counted(of['conversations'], 'conversation')}"
+        if of["undecided"]:
+            short = f"{of['undecided']:,} of {counted(of['conversations'], 'conversation')}"
             yield f"{name}: {short} too short, or hold too little, to tell whether the sides fit"
 
 

@@ -59,8 +59,11 @@ def _of_sides(found: Mapping[str, Any], timeline: str) -> Finding:
     if found["kind"] == "unpaired":
         what = f"its sides have nothing to do with each other ({timeline}: {fits})"
         return advice("unpaired", found["id"], what, "see whether both are of one recording, and both take part")
-    start, end = found["early_at_start"], found["early_at_end"]
-    what = f"its right side seems to be early by {start:g} s at the start and {end:g} s at the end ({timeline})"
+    start, end = (
+        f"{abs(found[name]):g} s {'late' if found[name] < 0 else 'early'}"
+        for name in ("early_at_start", "early_at_end")
+    )
+    what = f"its right side seems to be {start} at the start and {end} at the end ({timeline})"
     return advice("shifted", found["id"], what, "see whether both sides have one clock, and begin together")
 
 

@@ -6,8 +6,7 @@ has the partner of another conversation, by models trained and judged in the sam
 """
 
 import hashlib
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -21,8 +20,8 @@ from dailytalk_contiguous.apps.probe.foresight import BOTH, OWN, PLACES, SOUND, 
 from dailytalk_contiguous.apps.probe.pairing import WAYS, paired_in, pairings
 from dailytalk_contiguous.apps.probe.timelines import ActiveTalk
 from dailytalk_contiguous.core.code import code_digest
-from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, read_bytes
-from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, parse_json, read_bytes
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.run.processes import in_processes
@@ -37,8 +36,8 @@ LEAST_CURVE_HOURS = 0.25
 #: How often conversations are drawn anew for an interval, and the share of the draws that is inside it.
 DRAWS, INSIDE = 1000, 0.95
 
-#: The model that is trained and judged with partners of other conversations.
-EXCHANGED = "exchanged"
+#: `BOTH` with partners of other conversations; and, where not all have sound, with the conversations that do.
+EXCHANGED, OF_HEARD = "exchanged", "of_heard"
 
 #: What is written of each figure, for those who read probe.json alone.
 DEFINITIONS = {
@@ -47,7 +46,7 @@ DEFINITIONS = {
     "exchanged": "the same as both, trained and judged with partners of other conversations",
     "sound": "the same as both, with pitch, power and voicing of both",
     "contingency": "both less exchanged: what is foreseen of one speaker from what this other one does",
-    "cues": "sound less both: what is heard, beyond when they speak",
+    "cues": "sound less both of the same conversations: what is heard, beyond when they speak",
     "cues_left": "cues in the half second after speech of the left has ended",
     "cues_right": "the same of the right, where none of the left has just ended",
     "cues_elsewhere": "cues at all other moments",
@@ -83,21 +82,29 @@ class ProbedTalks(NamedTuple):
         return ActivityFrames.of(active, [sound for sound in sounds if sound is not None])
 
 
-def jobs_of(probed: ProbedTalks, seed: int) -> Iterator[Job]:
-    """The jobs of a timeline. Raises DailytalkError for conversations of which none can be held out."""
-    groups = [talk.group for talk in probed.talks]
-    if len(set(groups)) < FEWEST:
+def with_enough(timelines: Mapping[str, list[ActiveTalk]]) -> dict[str, list[ActiveTalk]]:
+    """Those of which conversations can be held out. Raises DailytalkError if there are none."""
+    groups = {name: len({talk.group for talk in talks}) for name, talks in timelines.items()}
+    if max(groups.values(), default=0) < FEWEST:
+        name = max(groups, key=groups.__getitem__, default="")
         raise DailytalkError(
-            f"too little to tell: {counted(len(groups), 'conversation')} in which both speak, in "
-            f"{counted(len(set(groups)), 'group')} without a speaker or a recording in common",
+            f"too little to tell: {counted(len(timelines.get(name, ())), 'conversation')} in which both speak, in "
+            f"{counted(groups.get(name, 0), 'group')} without a speaker or a recording in common",
             f"probe {FEWEST} groups of people or more",
         )
+    return {name: talks for name, talks in timelines.items() if groups[name] >= FEWEST}
+
+
+def jobs_of(probed: ProbedTalks, seed: int) -> Iterator[Job]:
+    groups = [talk.group for talk in probed.talks]
     for number, (train, judged) in enumerate(divisions(groups, FOLDS, seed)):
         for model in (BOTH, OWN, EXCHANGED):
             yield Job(model, train, judged)
         heard = [[index for index in part if probed.sounds[index] is not None] for part in (train, judged)]
         if len(heard[0]) > 1 and heard[1]:
-            yield Job(SOUND, heard[0], heard[1])
+            some = any(sound is None for sound in probed.sounds)
+            for model in (SOUND, OF_HEARD) if some else (SOUND,):
+                yield Job(model, heard[0], heard[1])
         order = np.random.default_rng(seed).permutation(train).tolist()
         hours = np.cumsum([probed.talks[index].hours for index in order])
         wanted = LEAST_CURVE_HOURS if number == 0 else hours[-1]
@@ -116,13 +123,15 @@ def divisions(groups: Sequence[object], count: int, seed: int) -> Iterator[tuple
             yield [index for index, group in enumerate(groups) if fold[str(group)] != number], judged
 
 
-def done(probed: ProbedTalks, seed: int, job: Job) -> tuple[Job, JobResult]:
+def done(probed: ProbedTalks, seed: int, task: tuple[str, Job]) -> tuple[str, JobResult]:
+    """The result of a job by its digest, which is of `probed`."""
+    digest, job = task
     train, judged = (probed.frames(part, job.model, seed) for part in (job.train, job.judged))
     fitted = job.judged if job.model == BOTH and job.full else []
     with one_thread():
-        model = Foresight(train, BOTH if job.model == EXCHANGED else job.model, seed)
+        model = Foresight(train, job.model if job.model in (OWN, SOUND) else BOTH, seed)
         fits = [model.fit(paired_in(probed.talks[number].active)) for number in fitted]
-        return job, (model.foreseen(judged, len(job.judged)), np.array(fits))
+        return digest, (model.foreseen(judged, len(job.judged)), np.array(fits))
 
 
 class ProbedTimeline(NamedTuple):
@@ -144,16 +153,16 @@ class ProbedTimeline(NamedTuple):
         chance, count = np.random.default_rng(seed), len(self.talks)
         chosen = np.concatenate(([np.arange(count)], chance.integers(count, size=(DRAWS, count))))
 
-        def rate(model: str, places: Sequence[int] = range(PLACES), of: Any = 1) -> Any:
-            bits, frames = (each[:, places].sum(axis=1) * of for each in self.known[model])
+        def rate(model: str, places: Sequence[int] = range(PLACES)) -> Any:
+            bits, frames = (each[:, places].sum(axis=1) for each in self.known[model])
             return bits[chosen].sum(axis=1) / np.maximum(frames[chosen].sum(axis=1), 1) / AHEAD
 
-        rates = {model: rate(model) for model in self.known}
+        rates = {model: rate(model) for model in self.known if model != OF_HEARD}
         rates["contingency"] = rates[BOTH] - rates[EXCHANGED]
         if SOUND in rates:
-            heard = self.known[SOUND].frames.any(axis=1)
+            silent = OF_HEARD if OF_HEARD in self.known else BOTH
             for name, places in (("", range(PLACES)), ("_left", [1]), ("_right", [2]), ("_elsewhere", [0])):
-                rates[f"cues{name}"] = rate(SOUND, places) - rate(BOTH, places, heard)
+                rates[f"cues{name}"] = rate(SOUND, places) - rate(silent, places)
         return rates
 
     def record(self, seed: int) -> dict[str, Any]:
@@ -168,7 +177,7 @@ class ProbedTimeline(NamedTuple):
             **{name: figure(values) for name, values in self.drawn(seed).items()},
             "curve": [{"hours": round(hours, 3), "bits_a_second": round(rate, 4)} for hours, rate in self.curve],
             "found": [pairing for pairing in self.pairings if pairing["kind"]],
-            "untold": sum(pairing["kind"] is None for pairing in self.pairings),
+            "undecided": sum(pairing["kind"] is None for pairing in self.pairings),
         }
 
 
@@ -179,24 +188,21 @@ def figure(values: NDArray[np.float64]) -> dict[str, float]:
 
 
 def probe_timeline(probed: ProbedTalks, seed: int, workers: int, notes: Path) -> ProbedTimeline:
-    """Train and judge all models, and say what each foresees; `notes` keeps what is done for a run after a stop.
-
-    Raises DailytalkError as `jobs_of` does.
-    """
-    jobs, results = [*jobs_of(probed, seed)], _noted(notes)
-    digests = [_digest(probed, seed, job) for job in jobs]
-    left = [job for job, digest in zip(jobs, digests, strict=True) if not _is_of(job, results.get(digest))]
+    """Train and judge all models, and say what each foresees; `notes` keeps what is done, for after a stop."""
+    jobs, results = {_digest(probed, seed, job): job for job in jobs_of(probed, seed)}, _noted(notes)
+    left = [(digest, job) for digest, job in jobs.items() if not _is_of(job, results.get(digest))]
     work, n_workers = partial(done, probed, seed), min(workers, len(left))
     made = in_processes(work, left, n_workers) if n_workers > 1 else map(work, left)
-    for job, result in steps("models trained", made, len(left)):
-        results[digest := _digest(probed, seed, job)] = result
+    for digest, result in steps("models trained", made, len(left)):
+        results[digest] = result
         parts = zip(("bits", "frames", "fits"), (*result[0], result[1]), strict=True)
         with notes.open("a", encoding="utf-8") as file:
             file.write("\n" + json_text({"job": digest} | {name: part.tolist() for name, part in parts}))
     talks = probed.talks
     known: dict[str, Foreseen] = {}
     fits, curve = np.zeros((len(talks), len(WAYS))), list[tuple[float, float]]()
-    for job, digest in zip(jobs, digests, strict=True):
+    judged_first = next(iter(jobs.values())).judged
+    for digest, job in jobs.items():
         seen, fit = results[digest]
         if job.full:
             shape = (len(talks), PLACES)
@@ -204,7 +210,7 @@ def probe_timeline(probed: ProbedTalks, seed: int, workers: int, notes: Path) ->
             of_all.bits[job.judged], of_all.frames[job.judged] = seen
         if fit.shape == (len(job.judged), len(WAYS)) and np.isfinite(fit).all():
             fits[job.judged] = fit
-        if job.model == BOTH and job.judged == jobs[0].judged:
+        if job.model == BOTH and job.judged == judged_first:
             hours = sum(talks[number].hours for number in job.train)
             curve.append((hours, float(seen.bits.sum() / seen.frames.sum() / AHEAD)))
     found = pairings([talk.name for talk in talks], fits, [talk.frames for talk in talks])
@@ -231,8 +237,8 @@ def _noted(notes: Path) -> dict[str, JobResult]:
     """What an earlier run has done; a line that it was stopped in counts for nothing."""
     known: dict[str, JobResult] = {}
     for line in read_bytes(notes, "delete it", MOST_OWN_BYTES).splitlines() if notes.is_file() else ():
-        with suppress(ValueError, TypeError, KeyError, OverflowError, RecursionError):
-            value = json.loads(line)
+        with suppress(BadInput, ValueError, TypeError, KeyError, OverflowError):
+            value = parse_json(line, notes.name)
             seen = Foreseen(np.array(value["bits"], float), np.array(value["frames"], np.int64))
             known[str(value["job"])] = seen, np.array(value["fits"], float)
     return known

@@ -64,9 +64,9 @@ def timelines_of(items: Items, seed: int) -> dict[str, list[ActiveTalk]]:
         rebuilt = items.is_rebuilt(row)
         turned = any(said["source_channel"] not in (None, said["channel"]) for said in row["utterances"] or ())
         for name, prefix in ((RECORDED, "source_"), (REBUILT, "")):
-            is_told = parent_of(row) in parents if name == RECORDED else not rebuilt
+            is_known = parent_of(row) in parents if name == RECORDED else not rebuilt
             active = activity_of(row, prefix)
-            if is_told or len(active) <= EDGES[-1] or not active.any(axis=0).all():
+            if is_known or len(active) <= EDGES[-1] or not active.any(axis=0).all():
                 continue
             number = len(found[name])
             people = [f"speaker {person}" for person in (row["speakers"] or {}).values() if name_or_none(person)]

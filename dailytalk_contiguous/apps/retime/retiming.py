@@ -108,7 +108,8 @@ class RetimeSpec(Spec):
     def check(self, options: RunOptions) -> None:
         """Raise DailytalkError if `out` has other results, or variants of what is not in the input any more."""
         run = read_run(self.out)
-        if (run is not None and RETIMED not in run) or (self.out / TAGGED).exists() or self._has_others():
+        is_other = self._has_others() if run is None else RETIMED not in run
+        if is_other or (self.out / TAGGED).exists():
             raise DailytalkError(f"--out {as_text(self.out)!r} holds other results", "choose another folder")
         here = {row["conversation_id"] for rows in self._pass.groups for row in rows}
         refuse_loss(
@@ -120,7 +121,7 @@ class RetimeSpec(Spec):
         )
 
     def _has_others(self) -> bool:
-        """Whether there are rows that are no variants."""
+        """Whether there are rows that are no variants: of a run that was stopped there are none."""
         for path in (self.out / DATASET).glob("*.parquet"):
             with open_parquet(path, "delete it, or choose another --out") as file:
                 if RETIMING not in file.schema.names:

@@ -18,6 +18,7 @@ from dailytalk_contiguous.apps.probe import foresight, probing
 from dailytalk_contiguous.apps.probe.foresight import BOTH, OWN
 from dailytalk_contiguous.apps.probe.probing import EXCHANGED, Job, ProbedTalks
 from dailytalk_contiguous.apps.probe.timelines import ActiveTalk
+from dailytalk_contiguous.core.schema import BUILT
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.shards import Entry, Shard, write_shard
 
@@ -123,6 +124,24 @@ def test_probe_goes_on_after_a_stop_and_finds_the_same(
 
 
 @pytest.mark.usefixtures("quick")
+def test_cues_compare_the_conversations_that_have_sound_and_a_timeline_with_few_is_left_out(
+    work: Path, tmp_path: Path, dailytalk: Command
+) -> None:
+    rows = [*open_items(work).rows()]
+    for row in rows[:2]:
+        row["audio"] = {"bytes": None, "path": None}
+    for row in rows[3:]:
+        for said in row["utterances"]:
+            said["source_start"] = said["source_end"] = None
+    half = write_dataset(tmp_path / "half", [{name: row[name] for name in BUILT} for row in rows])
+    record = probed(dailytalk, half)
+    (rebuilt,) = record["timelines"].values()  # three conversations have times in a recording
+    assert (rebuilt["conversations"], rebuilt["hours_heard"]) == (8, 0.1)
+    assert "of_heard" not in rebuilt
+    assert rebuilt["cues"]["low"] <= 0.02
+
+
+@pytest.mark.usefixtures("quick")
 def test_figures_are_the_same_for_any_number_of_threads() -> None:
     talks = [ActiveTalk(f"{n}", n, False, False, np.packbits(paired(30.0, n), axis=0), 600) for n in range(6)]
     before, found = torch.get_num_threads(), []
@@ -130,7 +149,7 @@ def test_figures_are_the_same_for_any_number_of_threads() -> None:
         for threads in (1, 4):
             torch.set_num_threads(threads)
             jobs = [Job(model, [0, 1, 2, 3], [4, 5]) for model in (OWN, BOTH, EXCHANGED)]
-            found.append([probing.done(ProbedTalks(talks, [None] * 6), 0, job)[1] for job in jobs])
+            found.append([probing.done(ProbedTalks(talks, [None] * 6), 0, ("", job))[1] for job in jobs])
             assert torch.get_num_threads() == threads
     finally:
         torch.set_num_threads(before)
@@ -151,7 +170,7 @@ def test_what_cannot_be_probed_is_refused_in_a_sentence(tmp_path: Path, dailytal
     alone = paired(10.0, 1)
     alone[:, 1] = False
     single = write_dataset(tmp_path / "single", [row_of(f"{n}", alone) for n in range(8)])
-    assert "in no conversation" in dailytalk("probe", single).err
+    assert "0 conversations in which both speak" in dailytalk("probe", single).err
     assert "does not exist" in dailytalk("probe", tmp_path / "gone", "--out", tmp_path / "x.json").err
     assert "name a file with --out" in dailytalk("probe", "tester/talks@v1.0.0").err
     assert not list(tmp_path.rglob("*probe*"))
@@ -169,7 +188,7 @@ def write_probe(work: Path, **others: Any) -> None:
     sides = {"bits": 2.0, "expected": 60.0, "early_at_start": 0.0, "early_at_end": 0.0}
     found = [
         sides | {"id": "talk1", "kind": "unpaired"},
-        sides | {"id": "talk2", "kind": "shifted", "early_at_end": 0.5},
+        sides | {"id": "talk2", "kind": "shifted", "early_at_end": -0.5},
     ]
     timeline = figures | {"hours": 3.0, "enough": True, "found": found} | others
     (work / "probe.json").write_text(json.dumps({"layout": 1, "timelines": {"rebuilt": timeline}}))
@@ -183,7 +202,7 @@ def test_check_and_report_show_what_was_found(work: Path, dailytalk: Command) ->
     assert checked.code == 0
     for sentence in (
         "talk1: its sides have nothing to do with each other (rebuilt: 2 bits, where 60 are to be expected)",
-        "talk2: its right side seems to be early by 0 s at the start and 0.5 s at the end (rebuilt)",
+        "talk2: its right side seems to be 0 s early at the start and 0.5 s late at the end (rebuilt)",
         "from the other can't be told from 0 (0.100 [-0.010, 0.120] bits a second, rebuilt)",
     ):
         assert sentence in re.sub(r"\s+", " ", checked.out)
