@@ -13,14 +13,14 @@ import numpy as np
 from dailytalk_contiguous.cli.terminal import Panel, option, with_parameters
 from dailytalk_contiguous.core.apps import additions, part_of
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.hallucination import POCKETSPHINX
 from dailytalk_contiguous.core.loudness import decibels
 from dailytalk_contiguous.core.machine import PACKAGES, cores
 from dailytalk_contiguous.core.outcome import Judgement, Outcome, to_run
 from dailytalk_contiguous.core.settings import with_settings
 from dailytalk_contiguous.core.word_times import split_words
 from dailytalk_contiguous.core.wording import portable
-from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE, available
+from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE, AUDEERING_BYTES, available
+from dailytalk_contiguous.models.checkpoints import INSTALL_OFFLINE, Missing, source_of
 from dailytalk_contiguous.models.contracts import Line, VoiceSettings
 from dailytalk_contiguous.models.devices import compute_type_of, cublas, lacking
 from dailytalk_contiguous.models.engines import (
@@ -32,9 +32,9 @@ from dailytalk_contiguous.models.engines import (
     synthesise,
 )
 from dailytalk_contiguous.models.licences import licence_of
-from dailytalk_contiguous.models.profiles import PROFILES
+from dailytalk_contiguous.models.profiles import EMBEDDED, PROFILES
 from dailytalk_contiguous.models.speech_activity import hear
-from dailytalk_contiguous.models.whisper import cached_sizes
+from dailytalk_contiguous.models.whisper import lacking_whisper, sizes_here
 
 
 def doctor(
@@ -80,8 +80,9 @@ def try_voice(name: str, asked: VoiceSettings) -> Outcome:
     spoken_by = "/".join(filter(None, (synthesiser.engine, portable(synthesiser.model))))
     voice = f", voice {synthesiser.voice}" if synthesiser.voice else ""
     tags = f"those of {engine.tag_list(asked.model)}" if engine.tags else "none; lines are said without"
+    licence = synthesiser.licence or engine.licence
     details: list[str | Judgement] = [
-        f"{spoken_by}{voice}; price: {engine.price}; licence: {engine.licence.licence}",
+        f"{spoken_by}{voice}; price: {engine.price}; licence: {licence.licence}",
         f"  style tags: {tags}",
         f"  voice of a sample: {'can be cloned' if engine.clones else 'is not cloned'}",
     ]
@@ -143,7 +144,8 @@ def doctor_outcome(report: Mapping[str, Any]) -> Outcome:
         lacks = "not found: pip install 'dailytalk-contiguous[cuda]'"
         details.append(f"  cuBLAS of CUDA 12, for Whisper: {report['cublas'] or lacks}")
     details.append(f"Whisper computes in {report['compute_type']}")
-    details.append(f"Whisper in the cache: {', '.join(report['whisper_cached']) or 'none'}")
+    details.append(f"Whisper on this machine: {'' if report['whisper'] else 'none'}")
+    details += [f"  {size:<16}{source}" for size, source in report["whisper"].items()]
     ready = []
     for name, profile in report["profiles"].items():
         lacking_by_step = {"tag": profile["needs"]}
@@ -165,8 +167,13 @@ def doctor_outcome(report: Mapping[str, Any]) -> Outcome:
     return Outcome(report, Judgement(usable, bool(ready) or None), details=details, next=next_command)
 
 
+def missing_text(missing: Missing, how: str) -> str:
+    size = f"{missing.size / 1e9:.1f} GB, " if missing.size else ""
+    return f"{missing.name} ({size}{how})"
+
+
 def examine() -> dict[str, Any]:
-    whisper_cached, gpu, why_none = cached_sizes(), "", lacking()
+    gpu, why_none = "", lacking()
     if not why_none:
         import torch
 
@@ -176,14 +183,15 @@ def examine() -> dict[str, Any]:
     for name, profile in PROFILES.items():
         needs, to_speak, speaker = list[str](), list[str](), profile.models["synthesiser"]
         recogniser, affect = profile.models["recogniser"], profile.models["affect"]
-        if recogniser not in (POCKETSPHINX, *whisper_cached):
-            needs.append(f"Whisper {recogniser} (downloaded once it has words to recognise, 1.5 GB for medium)")
+        how = INSTALL_OFFLINE if name == EMBEDDED else "downloaded at the first run that needs it"
+        needs += [missing_text(missing, how) for missing in lacking_whisper(recogniser)]
         if affect != ACOUSTIC_ESTIMATE and not available(affect):
-            needs.append(f"{affect} (downloaded at the first run, 0.7 GB)")
+            needs.append(missing_text(Missing(affect, AUDEERING_BYTES), how))
         try:
             synthesiser = load_synthesiser(speaker, VoiceSettings("", ""))
             speaker = speaker_text(synthesiser)
             synthesiser.preflight()
+            to_speak += [missing_text(missing, how) for missing in synthesiser.lacking()]
         except DailytalkError as error:
             to_speak.append(f"{error.reason}: {error.remedy}")
         profiles[name] = {
@@ -211,6 +219,6 @@ def examine() -> dict[str, Any]:
         "no_gpu_because": why_none,
         "compute_type": compute_type_of("auto", "auto"),
         "cublas": cublas(),
-        "whisper_cached": whisper_cached,
+        "whisper": {size: source_of(folder) for size, folder in sizes_here().items()},
         "profiles": profiles,
     }

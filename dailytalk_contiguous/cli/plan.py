@@ -16,7 +16,7 @@ from rich.status import Status
 from dailytalk_contiguous.cli import show
 from dailytalk_contiguous.cli.engine_options import hub_choice
 from dailytalk_contiguous.cli.options import SEED_OPTION, chosen, size_text, with_options
-from dailytalk_contiguous.cli.speak import SPEAK_SETTINGS, for_preview, speak, speak_settings
+from dailytalk_contiguous.cli.speak import SPEAK_SETTINGS, speak, speak_settings
 from dailytalk_contiguous.cli.tag import TAG_SETTINGS, stages_of, tag
 from dailytalk_contiguous.cli.terminal import Console, Panel, option, say
 from dailytalk_contiguous.core.errors import DailytalkError
@@ -27,6 +27,7 @@ from dailytalk_contiguous.pipelines.to_sound import speak_stages
 from dailytalk_contiguous.run.estimate import NARROW_HZ, Estimate, Range, estimate_run
 from dailytalk_contiguous.run.events import length
 from dailytalk_contiguous.run.price import refusal_of
+from dailytalk_contiguous.run.run import refuse_downloads
 from dailytalk_contiguous.run.speaking import speak_stage_of
 from dailytalk_contiguous.run.tagging import find
 from dailytalk_contiguous.sources.hub_repository import Repository, to_fetch
@@ -45,7 +46,6 @@ _OF_TAG = (
     "id_column",
     "max_conversation",
     "profile",
-    "fast",
     "workers",
     "stage",
 )
@@ -97,8 +97,9 @@ def plan(
     stages = stages_of(options)
     spoken: Stages = ()
     if with_speak:
-        settings = speak_settings(options) | for_preview(options)
+        settings = speak_settings(options)
         spoken = speak_stages(profile, options["verify"], **settings)
+    refuse_downloads(profile, (*stages, *spoken))
     transcripts = options["transcripts"]
     console = Console(stderr=True)
     inputs, _ = fetch_inputs(options["inputs"])

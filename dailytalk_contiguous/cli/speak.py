@@ -8,7 +8,7 @@ from typing import Any
 
 from dailytalk_contiguous.cli import engine_options, show, terminal
 from dailytalk_contiguous.cli import options as cli_options
-from dailytalk_contiguous.cli.tag import stages_of, tag
+from dailytalk_contiguous.cli.tag import TAG_SETTINGS, stages_of, tag
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.outcome import Figures, Outcome, exit_code, to_run
@@ -24,11 +24,12 @@ from dailytalk_contiguous.pipelines.to_text import NO_MODEL
 from dailytalk_contiguous.run import speaking
 from dailytalk_contiguous.run.local import RunPlan
 from dailytalk_contiguous.run.price import Price, price_of
-from dailytalk_contiguous.run.run import Runner, RunOptions, RunOutcome, paid_voice, run
+from dailytalk_contiguous.run.run import Runner, RunOptions, RunOutcome, paid_voice, refuse_downloads, run
 from dailytalk_contiguous.run.storage import OF_SPEAK, folder_of, open_work
-from dailytalk_contiguous.stages.base import Stage, Stages
+from dailytalk_contiguous.stages.base import Stage, Stages, find_stage
 from dailytalk_contiguous.stages.keep import Keep
 from dailytalk_contiguous.stages.measure_delivery import CONTOURS_ALONE
+from dailytalk_contiguous.stages.rate_affect import RateAffect
 from dailytalk_contiguous.stages.segment import channel_of
 from dailytalk_contiguous.stages.synthesis import Speak
 from dailytalk_contiguous.stages.tokenise_prosody import TokeniseResult
@@ -82,6 +83,7 @@ def speak(
         profile = before if before in PROFILES else STANDARD
     known = settings | _voice_of(work.folder, profile, settings)
     stages = _stages(profile, verify, known)
+    refuse_downloads(profile, stages)
     voice = speaking.speak_stage_of(stages)
     if voice and voice.engine != settings.get("tts", PROFILES[profile].models["synthesiser"]):
         terminal.say(f"spoken by {voice.engine}, as in the last run here: --tts chooses another")
@@ -199,11 +201,15 @@ def build(**options: Any) -> Outcome:
         raise DailytalkError(
             "dailytalk build can't speak while other hosts tag", "run dailytalk tag --shard, then dailytalk speak"
         )
-    profile, channel = options["profile"], channel_of(stages_of(options))
-    options |= for_preview(options)
     # Before hours of tagging, not after them.
+    profile = options["profile"]
     stages = _stages(profile, options["verify"], speak_settings(options))
     voice = speaking.speak_stage_of(stages)
+    if not voice:
+        options |= without_affect(options)
+    tagging = stages_of(options)
+    refuse_downloads(profile, (*tagging, *stages))
+    channel = channel_of(tagging)
     if voice and channel not in ("both", voice.revoice):
         raise DailytalkError(
             f"--channel {channel} leaves out the {voice.revoice} speaker, the one to resynthesise",
@@ -237,6 +243,21 @@ def build(**options: Any) -> Outcome:
     return replace(done, code=done.code or tagged.code)  # what tag rejected is rejected
 
 
+def without_affect(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options that leave affect out of recorded conversations: no trainer reads it, and its weights are large.
+
+    Empty where a model is chosen, or where its weights are on this machine.
+    """
+    rating = find_stage(RateAffect, stages_of(options))
+    if "affect_model" in cli_options.chosen(options, TAG_SETTINGS) or not (rating and rating.lacking()):
+        return {}
+    terminal.say(
+        f"affect is not measured: {rating.model} is not on this machine, and conversations as they were recorded "
+        "do without it; --affect-model measures it"
+    )
+    return {"affect_model": NO_MODEL}
+
+
 #: Parameters of `speak` that `tag` does not have.
 _OF_SPEAK = {*inspect.signature(speak).parameters} - {*inspect.signature(tag).parameters}
 _BOTH = dict(inspect.signature(speak).parameters) | dict(inspect.signature(tag).parameters)
@@ -259,13 +280,6 @@ def _stages(profile: str, verify: bool, settings: Mapping[str, Any]) -> Stages:
             "leave --candidates out",
         )
     return stages
-
-
-def for_preview(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return options of `speak` that `--fast` changes unless chosen: pitch of takes is most of its work."""
-    given = cli_options.chosen(options, SPEAK_SETTINGS)
-    needless = "measure_takes" in given or given.get("revoice") == NOBODY
-    return {"measure_takes": "none"} if options["fast"] and not needless else {}
 
 
 def _voice_of(folder: Path, profile: str, settings: Mapping[str, Any]) -> dict[str, str]:

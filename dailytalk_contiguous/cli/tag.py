@@ -16,7 +16,7 @@ from dailytalk_contiguous.core.utterance import GIVEN
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.pipelines.to_text import NO_MODEL, tag_stages
 from dailytalk_contiguous.run import local
-from dailytalk_contiguous.run.run import Runner, RunOptions, RunOutcome, intended, run
+from dailytalk_contiguous.run.run import Runner, RunOptions, RunOutcome, intended, refuse_downloads, run
 from dailytalk_contiguous.run.storage import OF_TAG, open_work
 from dailytalk_contiguous.run.tagging import FoundRecordings, TagSpec, find
 from dailytalk_contiguous.sources.addresses import address_of
@@ -76,12 +76,6 @@ def tag(
     ),
     source_licence: str = cli_options.SOURCE_LICENCE,
     profile: str = cli_options.profile_option(),
-    fast: bool = option(
-        False,
-        Panel.MODELS,
-        "A preview: short recogniser windows; affect in int8 on CPUs without bfloat16.",
-        "--fast",
-    ),
     dry_run: bool = engine_options.DRY_RUN,
     workers: int | None = engine_options.WORKERS,
     prune: bool = engine_options.PRUNE,
@@ -125,6 +119,7 @@ def tag(
     """
     arguments = dict(locals()) | options
     stages = stages_of(arguments)
+    refuse_downloads(profile, stages)
     if transcripts and not (transcripts.is_dir() or (transcripts.is_file() and ending_of(transcripts.name))):
         raise DailytalkError(
             f"--transcripts {as_text(transcripts)!r} is neither a folder nor a transcript",
@@ -190,7 +185,7 @@ def stages_of(options: Mapping[str, Any], engine: Runner | None = None) -> Stage
     if engine:
         settings |= {"device": engine.device(settings.get("device", "auto"))}
     own_stages = with_settings(own_stages, cli_options.chosen(options, cli_options.setting_options(*own_stages)))
-    return (*tag_stages(options["profile"], options["fast"], **settings), *own_stages)
+    return (*tag_stages(options["profile"], **settings), *own_stages)
 
 
 def say_what_is_fetched(repository: Repository) -> None:

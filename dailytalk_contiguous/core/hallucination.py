@@ -13,14 +13,6 @@ from collections.abc import Sequence
 from dailytalk_contiguous.core.spans import pieces_of
 from dailytalk_contiguous.core.word_times import Word
 
-#: The recogniser of the embedded profile: its English model comes in its wheel.
-POCKETSPHINX = "pocketsphinx"
-
-#: Recognisers that were trained on wide-band sound alone: the model in pocketsphinx's wheel listens up to 6.8 kHz
-#: (`upperf`), and its makers warn against giving such a model sound that was upsampled (CMUSphinx's FAQ, "Why my
-#: accuracy is poor"). On two telephone calls 85 to 101 % of its words were wrong.
-WIDE_BAND = frozenset({POCKETSPHINX})
-
 #: Whisper's own pair of thresholds for silence (openai/whisper, `transcribe`): both must hold.
 NO_SPEECH, LOW_LOGPROB = 0.6, -1.0
 

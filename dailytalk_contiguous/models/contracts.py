@@ -16,6 +16,7 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.licensing import Licence
 from dailytalk_contiguous.core.spans import SpeakerTurn
 from dailytalk_contiguous.core.word_times import Word
+from dailytalk_contiguous.models.checkpoints import Missing
 from dailytalk_contiguous.models.pieces import Pieces
 
 #: Reserves a price (USD) while one request is under way; the function that it yields takes the real cost.
@@ -59,13 +60,15 @@ class Line(NamedTuple):
     """A line to say: the text without its tag, the style tag (empty for none), ISO 639-1 language, and the take.
 
     The same line with another `take` is another performance; where an engine is deterministic, `take` changes
-    nothing.
+    nothing. `rate`: how fast the source says it, as a multiple of its speaker's own, for an `Engine.follows_rate`;
+    None where that is unknown.
     """
 
     text: str
     tag: str
     language: str
     take: int
+    rate: float | None = None
 
 
 class Spoken(NamedTuple):
@@ -101,6 +104,7 @@ class Synthesiser(Protocol):
             a program is part of the cache key.
         concurrency: requests at a time; it sees to that itself.
         deterministic: whether the same line and take always give the same samples, so that nothing is paid for.
+        licence: of its voice, where that is not the one of its `Engine`.
     """
 
     engine: str = ""
@@ -109,6 +113,10 @@ class Synthesiser(Protocol):
     server: str = ""
     concurrency: int = 1
     deterministic: bool = False
+
+    @property
+    def licence(self) -> Licence | None:
+        return None
 
     def settings(self) -> dict[str, object]:
         """Everything else that decides how a line sounds: part of the cache key. Never a secret."""
@@ -120,6 +128,14 @@ class Synthesiser(Protocol):
 
     def preflight(self) -> None:
         """Raise DailytalkError if no line could be synthesised (program missing, no token). Spends nothing."""
+
+    def lacking(self) -> list[Missing]:
+        """Weights that it needs and that are not on this machine."""
+        return []
+
+    def fetch(self) -> None:
+        """Download what it lacks. Raises ModelMissing."""
+        return
 
     def speak(self, line: Line, samples: Sequence[VoiceSample] = (), reserve: Reserve = free) -> Spoken:
         """Say a line, in the voice of `samples` if there are any. Every request that costs goes through `reserve`.
@@ -174,6 +190,7 @@ class Engine:
             empty where it takes none, and lines are said without theirs.
         voices: its names for a `male` and a `female` voice, and for `any` where it needs a name for that.
         price: what it costs, in words.
+        follows_rate: whether it can say a line as fast as its source (`Line.rate`).
         network: whether it runs a network on `VoiceSettings.device`.
         options: a frozen dataclass of its own settings (see `core.settings.setting`), options of the commands.
     """
@@ -188,6 +205,7 @@ class Engine:
     tags: str | Mapping[str, str] = ""
     voices: Mapping[str, str] = field(default_factory=dict)
     price: str = "free"
+    follows_rate: bool = False
     network: bool = False
     options: Any = NO_OPTIONS
 
@@ -200,7 +218,7 @@ class Recognised(NamedTuple):
     """The transcript of a window: words with times in its seconds, and how sure the recogniser was of it.
 
     `avg_logprob` is the mean log probability of a token, `no_speech_prob` the probability that no one speaks;
-    NaN where a recogniser has no such number. `cut_off`: it can say no more about one window, so that words may
+    NaN for nothing. `cut_off`: it can say no more about one window, so that words may
     lack at its end.
     """
 
@@ -218,22 +236,6 @@ class Recognised(NamedTuple):
             for text, start, end, probability in words
         ]
         return cls(timed, float(avg_logprob), float(no_speech_prob), bool(cut_off))
-
-
-class Recogniser(Protocol):
-    """Turns windows of speech into words; called from several threads at once.
-
-    `packs`: whether it gains from several utterances in one window. `punctuates`: whether it writes marks.
-    """
-
-    packs: bool
-    punctuates: bool
-
-    def detect_languages(self, windows: Sequence[Samples]) -> list[str]:
-        """ISO 639-1 code of the language of each window (16 kHz, [-1, 1], at most 30 s)."""
-
-    def transcribe(self, windows: Sequence[Samples], languages: Sequence[str]) -> list[Recognised]:
-        """Words of each window (16 kHz, [-1, 1], at most 30 s), in the language of its code."""
 
 
 class EmotionGuess(NamedTuple):

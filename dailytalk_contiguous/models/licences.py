@@ -9,11 +9,6 @@ from dailytalk_contiguous.core.licensing import Licence
 
 _KNOWN = {
     "silero-vad": Licence("MIT", "https://github.com/snakers4/silero-vad"),
-    "pocketsphinx": Licence(
-        "BSD-2-Clause",
-        "https://github.com/cmusphinx/pocketsphinx",
-        "a preview: hears clear readers of English well and telephone talk badly",
-    ),
     "acoustic-estimate": Licence(
         "MIT",
         "https://github.com/cjhutto/vaderSentiment",

@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from dailytalk_contiguous.core.errors import BadValue
-from dailytalk_contiguous.core.hallucination import POCKETSPHINX
 from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE, AUDEERING
 from dailytalk_contiguous.models.checkpoints import RESEMBLYZER, SORTFORMER
-from dailytalk_contiguous.models.recogniser import WHISPER
+from dailytalk_contiguous.models.whisper import WHISPER
 
 
 class Profile(NamedTuple):
@@ -30,6 +29,9 @@ class Profile(NamedTuple):
         return {role: self.fields[stage][field] for role, (stage, field) in places.items()}
 
 
+#: The size of Whisper that comes in a wheel and knows all languages.
+OFFLINE_WHISPER = "base"
+
 #: The profile by default, and the one with nothing to download.
 STANDARD, EMBEDDED = "standard", "embedded"
 
@@ -48,14 +50,14 @@ PROFILES = {
     EMBEDDED: Profile(
         {
             "Diarise": {"model": RESEMBLYZER},
-            "Transcribe": {"model": POCKETSPHINX},
+            "Transcribe": {"model": OFFLINE_WHISPER},
             "RateAffect": {"model": ACOUSTIC_ESTIMATE},
-            "Speak": {"engine": "espeak"},
+            "Speak": {"engine": "piper"},
             "Align": {"recogniser": ""},
-            "TimeWords": {"recogniser": POCKETSPHINX},
+            "TimeWords": {"recogniser": OFFLINE_WHISPER},
         },
-        "a preview with nothing to download: pocketsphinx hears clear English readers well and telephone talk "
-        "badly, and affect is an estimate from sound and words",
+        "nothing to download: Whisper base and Piper's English voice joe come in wheels; affect is an estimate "
+        "from sound and words, by no trained model",
     ),
 }
 

@@ -85,6 +85,7 @@ def cache_key(
         "tag": line.tag,
         "language": line.language,
         "take": line.take,
+        **({} if line.rate is None else {"rate": line.rate}),
     }
     canonical = json.dumps(parts, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Whisper through faster-whisper: windows of at most 30 s, each encoded once.
+"""Whisper through faster-whisper, the recogniser: windows of 30 s, each encoded once.
 
 On a CPU each batch is computed by one thread, and as many batches side by side as there are threads: with two
 threads CTranslate2 gives other word times than with one, and a row must be the same on any machine.
@@ -8,34 +8,38 @@ pass of the encoder and invites inventions; its batched pipeline has no second t
 in a batch where that gains something (CUDA), and one whose text repeats itself is tried again without such
 repeats. openai/whisper draws at random then, but CTranslate2 can't set its generator back to a seed, and a row
 must be the same whenever it is made.
+
+The encoder always sees 30 s, as it was trained: windows as short as an utterance lost a third of the words.
 """
 
 import itertools
 import math
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import soxr
+from threadpoolctl import threadpool_limits
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
-from dailytalk_contiguous.core.errors import ModelMissing
+from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
 from dailytalk_contiguous.core.hallucination import COMPRESSION, LOW_LOGPROB, NO_SPEECH, compression_ratio
 from dailytalk_contiguous.core.word_times import Word
 from dailytalk_contiguous.models import devices
-from dailytalk_contiguous.models.checkpoints import hub_files, stored_files
+from dailytalk_contiguous.models.checkpoints import Missing, hub_files, stored_files
 from dailytalk_contiguous.models.contracts import Recognised
 from dailytalk_contiguous.store.checkpoint import checkpointed
 
-#: Seconds that the encoder was trained on, and sees unless windows are to be short.
-ENCODER_SECONDS = 30.0
+#: The size that is used where none is named.
+WHISPER = "medium"
 
-#: Seconds of nothing behind the speech of a short window. A window ends at a whole second, so that those of one
-#: length share a batch and what is heard in one does not depend on its company.
-SHORT_MARGIN = 1.0
+#: Seconds that the encoder sees.
+ENCODER_SECONDS = 30.0
 
 #: Lengths in tokens of the phrases that a second try may not say twice, one length after the other: a long one
 #: ends most loops and leaves alone what people do repeat.
@@ -47,24 +51,23 @@ MODEL_FILES = ("model.bin", "config.json", "tokenizer.json")
 #: Files that a repository may have besides: how sound is prepared, and words in one of two forms.
 FURTHER_FILES = ("preprocessor_config.json", "vocabulary.json", "vocabulary.txt")
 
+#: Frames that the times of known words are smoothed over, as in openai/whisper.
+SMOOTHED_FRAMES = 7
+
+#: Limits count for the whole process, and end where the first of several blocks does.
+_ONE_BLAS_THREAD = threading.Lock()
+
 _PREPENDED, _APPENDED = "\"'“¿([{-", "\"'.。,，!！?？:：”)]}、"
 
 
 class Whisper:
     """A loaded model. Its methods may be called from several threads at once.
 
-    `batch_windows`: windows of 30 s, or short ones of as many seconds together, in one call on CUDA. A thread of a
-    CPU takes the seconds of one, as several short ones: batches of whole windows gain nothing there. Threads share
-    the weights. `short`: the encoder sees speech and `SHORT_MARGIN` in place of 30 s, which is several times
-    faster, but not what it was trained on.
+    `batch_windows`: windows in one call on CUDA. A thread of a CPU takes one: batches of windows gain nothing
+    there. Threads share the weights.
     """
 
-    packs = True
-    punctuates = True
-
-    def __init__(
-        self, folder: str, device: str, compute_type: str, beam: int, batch_windows: int, short: bool = False
-    ) -> None:
+    def __init__(self, folder: str, device: str, compute_type: str, beam: int, batch_windows: int) -> None:
         from faster_whisper import WhisperModel
 
         device = devices.resolve_device(device)
@@ -88,7 +91,6 @@ class Whisper:
         self._threads = ThreadPoolExecutor(side_by_side, "whisper") if device == "cpu" else None
         self._beam = beam
         self._batch_seconds = ENCODER_SECONDS * (batch_windows if device == "cuda" else 1)
-        self._short = short
         self._room = devices.Room()
 
     @devices.naming_libraries()
@@ -106,38 +108,57 @@ class Whisper:
     @devices.naming_libraries()
     def transcribe(self, windows: Sequence[Samples], languages: Sequence[str]) -> list[Recognised]:
         """Words of each window of at most 30 s, in the language of its ISO 639-1 code."""
-        # What the encoder sees of each window, in seconds.
-        seen = [ENCODER_SECONDS] * len(windows)
-        if self._short:
-            whole = (float(math.ceil(len(window) / ANALYSIS_RATE + SHORT_MARGIN)) for window in windows)
-            seen = [min(seconds, ENCODER_SECONDS) for seconds in whole]
-        kinds = list(zip(languages, seen, strict=True))
         calls = {
-            (language, seconds): checkpointed(
-                partial(self._transcribe, language=language, encoder_seconds=seconds),
-                Recognised.of_json,
-                f"{language} {seconds}",
+            language: checkpointed(
+                partial(self._transcribe, language=language), Recognised.of_json, f"{language} {ENCODER_SECONDS}"
             )
-            for language, seconds in set(kinds)
+            for language in set(languages)
         }
 
         def recognise(batch: list[int]) -> Sequence[Recognised]:
-            return calls[kinds[batch[0]]]([windows[index] for index in batch])
+            return calls[languages[batch[0]]]([windows[index] for index in batch])
 
-        indices = range(len(windows))
-        return devices.run_batched(indices, seen, self._batch_seconds, recognise, self._room, kinds, self._threads)
+        indices, seen = range(len(windows)), [ENCODER_SECONDS] * len(windows)
+        return devices.run_batched(
+            indices, seen, self._batch_seconds, recognise, self._room, languages, self._threads
+        )
 
-    def _transcribe(self, windows: Sequence[Samples], language: str, encoder_seconds: float) -> list[Recognised]:
-        from faster_whisper import BatchedInferencePipeline
+    @devices.naming_libraries()
+    def align(
+        self, windows: Sequence[Samples], languages: Sequence[str], texts: Sequence[Sequence[str]]
+    ) -> list[list[Word] | None]:
+        """The times of known words in each window; None for one of over 30 s, or more words than the model takes.
+
+        Nothing is searched: one pass of the encoder, and one of the decoder over the text, whose cross-attention
+        says when each token is said (openai/whisper, `find_alignment`).
+        """
+
+        def place(batch: list[int]) -> Sequence[list[Word] | None]:
+            return [self._align(windows[index], languages[index], texts[index]) for index in batch]
+
+        indices, seen = range(len(windows)), [ENCODER_SECONDS] * len(windows)
+        return devices.run_batched(indices, seen, ENCODER_SECONDS, place, self._room, pool=self._threads)
+
+    def _features(self, windows: Sequence[Samples]) -> Any:
         from faster_whisper.audio import pad_or_trim
+
+        extract = self._model.feature_extractor
+        frames = round(ENCODER_SECONDS * self._model.frames_per_second)
+        # Several threads of NumPy's BLAS give other last bits, and with them other words.
+        with _ONE_BLAS_THREAD, threadpool_limits(limits=1, user_api="blas"):
+            return np.stack([pad_or_trim(extract(window)[..., :-1], frames) for window in windows])
+
+    def _tokenizer(self, language: str) -> Any:
         from faster_whisper.tokenizer import Tokenizer
 
-        extract, frames = self._model.feature_extractor, round(encoder_seconds * self._model.frames_per_second)
-        features = np.stack([pad_or_trim(extract(window)[..., :-1], frames) for window in windows])
         multilingual = self._model.model.is_multilingual
-        tokenizer = Tokenizer(
-            self._model.hf_tokenizer, multilingual, task="transcribe", language=language if multilingual else "en"
-        )
+        language = language if multilingual else "en"
+        return Tokenizer(self._model.hf_tokenizer, multilingual, task="transcribe", language=language)
+
+    def _transcribe(self, windows: Sequence[Samples], language: str) -> list[Recognised]:
+        from faster_whisper import BatchedInferencePipeline
+
+        features, tokenizer = self._features(windows), self._tokenizer(language)
         options = self._options(tokenizer)
         placed = [{"offset": 0.0, "duration": len(window) / ANALYSIS_RATE} for window in windows]
         # One a call: it remembers when the last word ended, and batches run side by side.
@@ -151,6 +172,34 @@ class Whisper:
             else:
                 recognised.append(self._recognised(segments))
         return recognised
+
+    def _align(self, window: Samples, language: str, words: Sequence[str]) -> list[Word] | None:
+        tokenizer = self._tokenizer(language)
+        tokens = [tokenizer.encode(f" {word.strip()}") for word in words]
+        seconds = len(window) / ANALYSIS_RATE
+        n_tokens = len(tokenizer.sot_sequence) + sum(map(len, tokens))
+        if seconds > ENCODER_SECONDS or n_tokens >= self._model.max_length:
+            return None
+        (aligned,) = self._model.model.align(
+            self._model.encode(self._features([window])[0]),
+            tokenizer.sot_sequence,
+            [list(itertools.chain.from_iterable(tokens))],
+            [min(round(seconds * self._model.frames_per_second), self._model.feature_extractor.nb_max_frames)],
+            median_filter_width=SMOOTHED_FRAMES,
+        )
+        of_text, of_time = np.array(aligned.alignments).T
+        # The first frame of every token, and of the end of the text behind them.
+        begins = of_time[np.flatnonzero(np.diff(of_text, prepend=-1))] / self._model.tokens_per_second
+        placed, first = [], 0
+        for word, of_word in zip(words, tokens, strict=True):
+            # The pause behind a word is attended to by its marks.
+            letters = (tokenizer.decode([token]) for token in of_word)  # \ufffd: a part of one
+            voiced = [any(letter.isalnum() or letter == "\ufffd" for letter in token) for token in letters]
+            last = first + max((number + 1 for number, is_voiced in enumerate(voiced) if is_voiced), default=1)
+            share = float(np.mean(aligned.text_token_probs[first : first + len(of_word)]))
+            placed.append(Word(word, float(begins[first]), float(begins[last]), share))
+            first += len(of_word)
+        return placed
 
     def _without_repetition(self, features: Any, seconds: float, tokenizer: Any, options: Any) -> Recognised:
         """Decode one window without repeats of ever shorter phrases, until its text passes Whisper's check."""
@@ -220,30 +269,116 @@ class Whisper:
         )
 
 
-_REMEDY = "pass --asr-model with a size such as medium or a folder in CTranslate2 format, or --profile embedded"
+#: Bytes of the sizes' weights on the Hub.
+_SIZES = {"tiny.en": 75_537_502, "base.en": 145_217_532, "base": 145_217_532, "small": 483_546_902}
+_SIZES |= {"tiny": 75_538_270, "small.en": 483_545_366, "medium.en": 1_527_904_330, "medium": 1_527_906_378}
+_SIZES |= {"large-v1": 3_086_912_962, "large-v2": 3_086_912_962, "large-v3": 3_087_284_237}
+_SIZES |= {"large-v3-turbo": 1_617_824_864, "turbo": 1_617_824_864}
+
+_REMEDY = "pass --asr-model with a size such as base or medium, or a folder in CTranslate2 format"
+
+_loading = threading.Lock()
 
 
-def check_whisper_name(model: str) -> None:
-    """Raise ModelMissing for what is neither a size, nor a folder, nor a name of the Hub."""
+def load_whisper(
+    model: str, device: str = "auto", compute_type: str = "auto", beam: int = 5, batch_windows: int = 16
+) -> Whisper:
+    """The recogniser that `model` names, loaded once per process.
+
+    Raises ModelMissing, and DailytalkError for what the device can't do or hold.
+    """
+    # Settled here, so that who asks for `auto` and who names what it means share one loaded model.
+    settled = devices.resolve_device(device), devices.compute_type_of(device, compute_type)
+    with _loading:  # threads that all come first would load one each
+        return _load(model, *settled, beam, batch_windows)
+
+
+@lru_cache(maxsize=1)
+def _load(model: str, device: str, compute_type: str, beam: int, batch_windows: int) -> Whisper:
+    return Whisper(find_whisper(model), device, compute_type, beam, batch_windows)
+
+
+class RecogniserInput(NamedTuple):
+    """Speech to recognise: samples (n,) in [-1, 1], their rate in Hz, and ISO 639-1 code, or `und` if unknown."""
+
+    samples: Samples
+    sample_rate: int
+    language: str
+
+    @property
+    def analysed(self) -> Samples:
+        """The samples at 16 kHz."""
+        return np.asarray(soxr.resample(self.samples, self.sample_rate, ANALYSIS_RATE), np.float32)
+
+
+def recognise(
+    model: str, device: str, compute_type: str, utterances: Sequence[RecogniserInput]
+) -> list[list[Word]]:
+    """The words that `model` hears in each utterance, in its seconds. An unknown language is detected first."""
+    whisper = load_whisper(model, device, compute_type)
+    windows = [utterance.analysed for utterance in utterances]
+    languages = [utterance.language for utterance in utterances]
+    unknown = [index for index, language in enumerate(languages) if language == "und"]
+    detected = whisper.detect_languages([windows[index] for index in unknown])
+    for index, language in zip(unknown, detected, strict=True):
+        languages[index] = language
+    return [recognised.words for recognised in whisper.transcribe(windows, languages)]
+
+
+def settled_type(model: str, device: str, compute_type: str) -> str:
+    """The compute type of `model`, known before it is loaded; `auto` for no model.
+
+    For a stage's settings, which must include all that decides its output: the same text on every host that does
+    the work, even if `auto` differs there.
+    """
+    return devices.compute_type_of(device, compute_type) if model else "auto"
+
+
+def check_name(model: str) -> None:
+    """Raise ModelMissing for what is neither a size, nor a folder, nor a name of the Hub; empty is no model."""
+    if model in ("", WHISPER) or "/" in model or Path(model).is_dir():  # known without an import
+        return
     from faster_whisper import available_models
 
-    if "/" not in model and model not in available_models() and not Path(model).is_dir():
-        raise ModelMissing(
-            f"there is no Whisper model {model!r}",
-            "name a size such as medium, a folder in CTranslate2 format, or pocketsphinx",
+    if model not in available_models():
+        remedy = "name a size such as base or medium, or a folder in CTranslate2 format"
+        raise ModelMissing(f"there is no Whisper model {model!r}", remedy)
+
+
+def check_language(model: str, language: str) -> None:
+    """Raise DailytalkError for a language (ISO 639-1, or `auto`) that a model for English alone does not know."""
+    if model.endswith(".en") and language not in ("auto", "en"):
+        raise DailytalkError(
+            f"Whisper {model} knows English only, not {language}", f"use --asr-model {model.removesuffix('.en')}"
         )
 
 
+def check_whisper(model: str, device: str, compute_type: str, fetch: bool = True) -> None:
+    """Make sure that `model` (empty for none) is on this machine and can compute so, downloading it if need be.
+
+    Without `fetch` nothing is downloaded, and a model that is not here is not missed. Raises ModelMissing, and
+    DailytalkError for a type that the device can't compute in.
+    """
+    if model:
+        devices.check_compute_type(device, devices.compute_type_of(device, compute_type))
+        find_whisper(model, fetch)
+
+
+def lacking_whisper(model: str) -> list[Missing]:
+    """The weights of `model` (empty for none), if they are not on this machine."""
+    if not model or find_whisper(model, fetch=False):
+        return []
+    return [Missing(f"Whisper {model}", _SIZES.get(model))]
+
+
 def find_whisper(model: str, fetch: bool = True) -> str:
-    """The folder of a model: as given, from the Hub's cache, or downloaded into it. Raises ModelMissing.
+    """The folder of a model: as given, from the Hub's cache, from a wheel, or downloaded. Raises ModelMissing.
 
     Without `fetch`, an empty text for a model that would have to be downloaded.
     """
-    from faster_whisper.utils import _MODELS  # the repository of each size
-
-    check_whisper_name(model)
+    check_name(model)
     is_folder = Path(model).is_dir()
-    name = model if is_folder else _MODELS.get(model, model)
+    name = model if is_folder else repository_of(model)
     paths = stored_files(name, MODEL_FILES)
     if len(paths) < len(MODEL_FILES) and not is_folder:
         if not fetch:
@@ -260,16 +395,15 @@ def find_whisper(model: str, fetch: bool = True) -> str:
     return str(paths[MODEL_FILES[0]].parent)
 
 
-@lru_cache(maxsize=1)
-def load_whisper(
-    model: str, device: str, compute_type: str, beam: int, batch_windows: int, short: bool = False
-) -> Whisper:
-    """The model of this process. Raises ModelMissing, or DailytalkError for what the device can't do or hold."""
-    return Whisper(find_whisper(model), device, compute_type, beam, batch_windows, short)
+def repository_of(model: str) -> str:
+    """The repository of a size on the Hub; any other name is one already."""
+    from faster_whisper.utils import _MODELS
+
+    return str(_MODELS.get(model, model))
 
 
-def cached_sizes() -> list[str]:
-    """The Whisper sizes whose weights are in the Hub's cache on this machine."""
+def sizes_here() -> dict[str, Path]:
+    """The Whisper sizes whose weights are on this machine, with their folders."""
     from faster_whisper import available_models
 
-    return [size for size in available_models() if find_whisper(size, fetch=False)]
+    return {size: Path(folder) for size in available_models() if (folder := find_whisper(size, fetch=False))}

@@ -3,12 +3,11 @@
 from typing import Any
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.hallucination import POCKETSPHINX
 from dailytalk_contiguous.core.schema import NOBODY
 from dailytalk_contiguous.core.settings import settings_in
 from dailytalk_contiguous.models.contracts import CLONE
 from dailytalk_contiguous.models.profiles import STANDARD
-from dailytalk_contiguous.pipelines.to_text import NO_MODEL, StageMaker, without_recogniser
+from dailytalk_contiguous.pipelines.to_text import NO_MODEL, StageMaker, without_models
 from dailytalk_contiguous.stages.align import Align
 from dailytalk_contiguous.stages.base import PerUtterance, Stages
 from dailytalk_contiguous.stages.finish import Finish
@@ -37,12 +36,16 @@ def speak_stages(profile: str = STANDARD, verify: bool = False, **options: Any) 
     >>> [stage.name for stage in speak_stages(revoice="none")]
     ['Keep', 'Align', 'Finish']
     """
-    make = StageMaker(profile, without_recogniser(options))
+    make = StageMaker(profile, without_models(options))
     if options.get("revoice") == NOBODY:
         return _kept_stages(make, verify)
     align = make(Align)
     # Candidates are compared by the words that are recognised in them.
-    verifier = (align.recogniser or POCKETSPHINX) if verify or options.get("candidates", 1) > 1 else ""
+    verifier = (
+        (align.recogniser or make.fields["Transcribe"]["model"])
+        if verify or options.get("candidates", 1) > 1
+        else ""
+    )
     measure, tokenise = make(MeasureDelivery), make(TokeniseResult, codebook=NO_MODEL)
     speak = PerUtterance(make(Speak, verify=verifier)), make(Reconstruct), align
     finish = make(Finish)

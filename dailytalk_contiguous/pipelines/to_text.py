@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 from dailytalk_contiguous.core.emotions import AFFECT_MAP
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.settings import check_known, chosen_for, with_settings
-from dailytalk_contiguous.models.affect import preview_precision
 from dailytalk_contiguous.models.profiles import STANDARD, profile_named
 from dailytalk_contiguous.stages.base import PerUtterance, Stage, Stages
 from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion
@@ -28,7 +27,7 @@ _Kind = TypeVar("_Kind", bound=Stage)
 NO_MODEL = "none"
 
 
-def tag_stages(profile: str = STANDARD, fast: bool = False, **options: Any) -> Stages:
+def tag_stages(profile: str = STANDARD, **options: Any) -> Stages:
     """The stages from a recording to tagged, punctuated utterances.
 
     Prosody comes before affect, because the embedded estimate of affect is made from it; emotion comes after both
@@ -36,8 +35,6 @@ def tag_stages(profile: str = STANDARD, fast: bool = False, **options: Any) -> S
 
     Args:
         profile: of `models.profiles.PROFILES`.
-        fast: for previews: recogniser windows as short as the utterances, and affect in int8 on a CPU that doesn't
-            multiply in bfloat16. The loss of accuracy has not been measured on real speech.
         options: settings of the stages by the names of the options of `dailytalk tag`: `language`, `buckets`, …
 
     Raises DailytalkError for a profile or an option that does not exist, and for a vote without a classifier.
@@ -50,10 +47,7 @@ def tag_stages(profile: str = STANDARD, fast: bool = False, **options: Any) -> S
     >>> call["channel"], [tagged.startswith("(") for tagged in call["tagged_text"]]
     (['left', 'right'], [True, True])
     """
-    if fast:
-        precision = preview_precision(options.get("device", "auto"))
-        options = {"asr_windows": "short", "affect_precision": precision} | options
-    make = StageMaker(profile, without_recogniser(options))
+    make = StageMaker(profile, without_models(options))
     classify, tag = make(ClassifyEmotion, model=NO_MODEL), make(Tag)
     if tag.emotion_vote and classify.model == NO_MODEL:
         raise DailytalkError("--emotion-vote needs --emotion", f"name a classifier, such as {AFFECT_MAP}")
@@ -73,9 +67,9 @@ def tag_stages(profile: str = STANDARD, fast: bool = False, **options: Any) -> S
     return stages if tokenise.codebook == NO_MODEL else (*stages, PerUtterance(tokenise))
 
 
-def without_recogniser(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options, with the name that stages have for no recogniser where none is chosen."""
-    return {**options, **({"asr_model": ""} if options.get("asr_model") == NO_MODEL else {})}
+def without_models(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options, with the name that stages have for no recogniser and no affect model where none is chosen."""
+    return {**options, **{name: "" for name in ("asr_model", "affect_model") if options.get(name) == NO_MODEL}}
 
 
 class StageMaker:

@@ -444,8 +444,6 @@ def _about_words(tally: Tally, recognisers: set[str]) -> list[str]:
             f"Words were recognised by a machine ({used}) unless a transcript came with the recording; they hold "
             f"errors{', and the left voice says these errors aloud' if tally.revoiced else ''}."
         )
-    if "pocketsphinx" in recognisers:
-        points.append("**pocketsphinx** hears clear readers of English well and everybody else badly: a preview.")
     return points
 
 

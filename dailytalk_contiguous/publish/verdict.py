@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
-from dailytalk_contiguous.core.hallucination import MAX_WORDS_PER_SECOND, WIDE_BAND
+from dailytalk_contiguous.core.hallucination import MAX_WORDS_PER_SECOND
 from dailytalk_contiguous.core.quality import NO_LIMIT
 from dailytalk_contiguous.core.schema import CHANNELS, Row, kept_speakers, parent_of, voices
 from dailytalk_contiguous.core.settings import setting
@@ -170,9 +170,6 @@ FEWEST_CONVERSATIONS = 10
 #: Changes of speaker from which on their spread is known, and seconds around their median that are one moment: by
 #: so much ends of speech are measured early or late.
 FEWEST_CHANGES, SAME_GAP = 20, 0.05
-
-#: Hz; telephone calls measure 3.8 to 4.6 kHz after their rate was changed, recordings at 16 kHz 7 to 8.
-TELEPHONE_HZ = 5000.0
 
 _BOUNDS = (
     _Bound(
@@ -422,7 +419,6 @@ class Judge:
         self._separated: list[measures.SeparatedSpeech] = []
         self._retimed = 0
         self._parents: set[str] = set()
-        self._misheard: dict[str, _Beyond] = defaultdict(_Beyond)
         self._known: dict[str, array[float]] = {bound.measure: array("d") for bound in _BOUNDS if bound.median}
         self._beyond: dict[str, _Beyond] = {bound.kind: _Beyond() for bound in _BOUNDS}
 
@@ -444,20 +440,6 @@ class Judge:
         separated = measures.separated_speech(row)
         parent = parent_of(row)
         return self.add_measured(row["conversation_id"], measured, unsure, named, talk, overlap, separated, parent)
-
-    def _is_misheard(self, name: str, values: measures.MeasuredConversation, unsure: Mapping[str, int]) -> bool:
-        """Whether its words can't be trusted: a recogniser that knows no telephones recognised one, unsure.
-
-        No measure of the words alone shows it. On two telephone calls, where 85 to 101 % of the words were wrong,
-        there were 2.7 words a second, 0.5 % of the speech without text, 11 % utterances of one word, and a
-        perplexity by the recogniser's own model of language of 118 to 146 a side; of four conversations of clear
-        readers 3.3 words a second, 0 %, 12 %, and 81 to 152.
-        """
-        bandwidth, names = values["bandwidth"], sorted(WIDE_BAND & unsure.keys())
-        if not names or bandwidth is None or bandwidth > TELEPHONE_HZ:
-            return False
-        self._misheard[names[0]].add(name, values["duration"] or 0.0, bandwidth, TELEPHONE_HZ - bandwidth)
-        return True
 
     def add_measured(
         self,
@@ -501,8 +483,6 @@ class Judge:
             weight = _WEIGHTS[bound.severity] * (1 + min(excess, _MOST_EXCESS))
             excesses[bound.measure] = max(weight, excesses.get(bound.measure, 0.0))
             self._beyond[bound.kind].add(name, seconds, value, excess)
-        if self._is_misheard(name, values, unsure):
-            excesses["bandwidth"] = excesses.get("bandwidth", 0.0) + _WEIGHTS["bad"]
         breaches = tuple(sorted(excesses, key=lambda measure: -excesses[measure]))
         return Judged(name, values, breaches, sum(excesses.values()))
 
@@ -591,14 +571,6 @@ class Judge:
         return _SEVERITIES[min(_SEVERITIES.index(severity) + 1, len(_SEVERITIES) - 1)]
 
     def _of_words(self) -> Iterator[Finding]:
-        for recogniser, beyond in self._misheard.items():
-            place = f"{_shown('bandwidth', beyond.value)} in {beyond.worst}"
-            what = (
-                f"the words of {self._share(beyond.n)} can't be trusted: {recogniser}, which knows no "
-                f"telephones and does not say how sure it is, heard a telephone ({place})"
-            )
-            remedy = "tag with Whisper (--profile standard), or give transcripts"
-            yield advice("misheard-words", beyond.worst, what, remedy, self._severity("bad", beyond))
         for recogniser, n in self._unsure.most_common():
             if n:
                 note = licence_of(recogniser).note

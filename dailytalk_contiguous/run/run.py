@@ -6,6 +6,7 @@ shards, the checks before hours of work, the engine, the journal, the check that
 """
 
 import contextlib
+import logging
 import math
 import os
 import time
@@ -20,14 +21,16 @@ from datasets import Features
 
 from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
 from dailytalk_contiguous.core.documents import as_text
-from dailytalk_contiguous.core.errors import BadValue, DailytalkError, Reject
+from dailytalk_contiguous.core.errors import BadValue, DailytalkError, ModelMissing, Reject
 from dailytalk_contiguous.core.schema import SOURCE, Row
 from dailytalk_contiguous.core.settings import with_settings
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.models.budget import Budget, SpendingLimit, open_budget
+from dailytalk_contiguous.models.checkpoints import INSTALL_OFFLINE, Missing
 from dailytalk_contiguous.models.devices import device_of, resolve_device
-from dailytalk_contiguous.models.recogniser import check_language
+from dailytalk_contiguous.models.profiles import EMBEDDED
 from dailytalk_contiguous.models.speech_cache import SpeechCache
+from dailytalk_contiguous.models.whisper import check_language
 from dailytalk_contiguous.run import local, outputs
 from dailytalk_contiguous.run.events import Account, Journal, alone
 from dailytalk_contiguous.run.shard import Progress, ShardReport, Task, make_shard
@@ -42,6 +45,8 @@ from dailytalk_contiguous.store import work_folder
 
 if TYPE_CHECKING:
     from dailytalk_contiguous.stages.synthesis import Speak
+
+log = logging.getLogger(__name__)
 
 RUNNERS = ("local", "ray")
 
@@ -104,8 +109,16 @@ class Runner:
         device = local.networks_device(stages)
         if device is not None and not self.elsewhere:
             resolve_device(device)
-        for stage in stages:
-            stage.preflight(fetch)
+        lacking = lacking_weights(stages)
+        if lacking and fetch:
+            log.warning("to be downloaded once: %s", lacking)
+        try:
+            for stage in stages:
+                stage.preflight(fetch)
+        except ModelMissing as error:
+            if not lacking:
+                raise
+            raise ModelMissing(f"{lacking}: not on this machine, and {error.reason}", error.remedy) from None
 
     def run(
         self,
@@ -155,6 +168,24 @@ class Runner:
                 self.work.tell()
 
         return kept
+
+
+def lacking_weights(stages: Iterable[Stage]) -> str:
+    """The weights that are not on this machine, in words: each with its size and the stages that load it."""
+    users: dict[Missing, list[str]] = {}
+    for stage in stages:
+        for missing in stage.lacking():
+            users.setdefault(missing, []).append(stage.name)
+    sizes = {missing: f"{missing.size / 1e9:.1f} GB, " if missing.size else "" for missing in users}
+    return " and ".join(
+        f"{missing.name} ({sizes[missing]}for {' and '.join(of)})" for missing, of in users.items()
+    )
+
+
+def refuse_downloads(profile: str, stages: Iterable[Stage]) -> None:
+    """Raise ModelMissing if the profile that downloads nothing lacks weights of these stages."""
+    if profile == EMBEDDED and (lacking := lacking_weights(stages)):
+        raise ModelMissing(f"the profile {EMBEDDED} downloads nothing and lacks {lacking}", INSTALL_OFFLINE)
 
 
 def paid_voice(stages: Iterable[Stage]) -> "Speak | None":

@@ -1,10 +1,11 @@
 """Align: every word of both speakers on the rebuilt timeline, with how its times are known.
 
-The words are those of the text, never a recogniser's guess at them: what was recognised only says when. For the
-kept speaker the words' own times are shifted; for the re-voiced one the synthesiser's times are taken where it
-gives any, else its speech is recognised and mapped onto the text, else words share the voiced time.
+The words are those of the text, never a recogniser's guess at them. For the kept speaker the words' own times are
+shifted; for the re-voiced one the synthesiser's times are taken where it gives any, else Whisper, which is given
+the text, says when each word is said, else words share the voiced time.
 """
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
@@ -12,7 +13,7 @@ from typing import Any, ClassVar
 
 from datasets import Features, List
 
-from dailytalk_contiguous.core.audio import pcm_to_float
+from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, pcm_to_float
 from dailytalk_contiguous.core.schema import ALIGNED_WORD, CHANNELS, Row, result_sides
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.utterance import GIVEN, GIVEN_FITTED
@@ -21,11 +22,21 @@ from dailytalk_contiguous.core.word_times import (
     by_edit_distance,
     by_proportion,
     fit,
+    pack_windows,
     split_words,
     voiced_spans,
+    within_sound,
 )
-from dailytalk_contiguous.models.recogniser import RecogniserInput, check_recogniser, recognise_at, settled_type
+from dailytalk_contiguous.models.checkpoints import Missing
+from dailytalk_contiguous.models.whisper import (
+    RecogniserInput,
+    check_whisper,
+    lacking_whisper,
+    load_whisper,
+    settled_type,
+)
 from dailytalk_contiguous.stages.base import ASR_MODEL, COMPUTE_TYPE, DEVICE, REVOICE_OR_KEEP, Stage
+from dailytalk_contiguous.stages.transcribe import UNDETERMINED, window_of
 
 
 @dataclass(frozen=True)
@@ -54,7 +65,10 @@ class Align(Stage):
         object.__setattr__(self, "compute_type", settled)
 
     def preflight(self, fetch: bool = True) -> None:
-        check_recogniser(self.recogniser, self.device, self.compute_type, fetch)
+        check_whisper(self.recogniser, self.device, self.compute_type, fetch)
+
+    def lacking(self) -> list[Missing]:
+        return lacking_whisper(self.recogniser)
 
     def models(self) -> dict[str, str]:
         return {"aligner": self.recogniser} if self.recogniser else {}
@@ -96,19 +110,46 @@ class Align(Stage):
         }
         rate = row["built_rate"]
         untimed = {index: pcm_to_float(row["spoken"][index]) for index in indices if index not in words_of}
-        heard: dict[int, list[Word]] = {}
-        if self.recogniser and untimed:
-            utterances = [
-                RecogniserInput(samples, rate, row["language"][index]) for index, samples in untimed.items()
-            ]
-            recognised = recognise_at(self.recogniser, self.device, self.compute_type, utterances)
-            heard = dict(zip(untimed, recognised, strict=True))
+        texts = {index: split_words(row["text"][index]) for index in untimed}
+        aligned = self._aligned(row, untimed, texts) if self.recogniser and untimed else {}
         for index, samples in untimed.items():
-            text, spans, length = split_words(row["text"][index]), voiced_spans(samples, rate), len(samples) / rate
-            words = by_edit_distance(text, heard[index], length, spans) if index in heard else None
-            source = "proportional" if words is None else "recognised-synthesis"
-            words_of[index] = words or by_proportion(text, spans, length), [source] * len(text)
+            spans, length = voiced_spans(samples, rate), len(samples) / rate
+            if index in aligned:
+                words, source = within_sound(aligned[index], spans), "recognised-synthesis"
+            else:
+                words, source = by_proportion(texts[index], spans, length), "proportional"
+            words_of[index] = words, [source] * len(texts[index])
         return words_of
+
+    def _aligned(
+        self, row: dict[str, Any], untimed: dict[int, Samples], texts: dict[int, list[str]]
+    ) -> dict[int, list[Word]]:
+        """Words of synthesised utterances by Whisper, which hears as many of them in a window as it holds."""
+        whisper = load_whisper(self.recogniser, self.device, self.compute_type)
+        indices, rate = list(untimed), row["built_rate"]
+        languages = [row["language"][index] for index in indices]
+        languages = ["en" if language == UNDETERMINED else language for language in languages]
+        samples = [
+            RecogniserInput(untimed[index], rate, language).analysed
+            for index, language in zip(indices, languages, strict=True)
+        ]
+        windows = pack_windows([len(utterance) / ANALYSIS_RATE for utterance in samples], languages)
+        placed = whisper.align(
+            [window_of(samples, window) for window in windows],
+            [languages[window[0].utterance] for window in windows],
+            [[word for part in window for word in texts[indices[part.utterance]]] for window in windows],
+        )
+        aligned = {}
+        for window, words in zip(windows, placed, strict=True):
+            rest = iter(words or ())
+            for part in window if words else ():
+                index = indices[part.utterance]
+                own = list(itertools.islice(rest, len(texts[index])))
+                aligned[index] = fit(
+                    [word._replace(start=word.start - part.start, end=word.end - part.start) for word in own],
+                    part.end - part.start,
+                )
+        return aligned
 
 
 def _kept(row: dict[str, Any], index: int) -> tuple[list[Word], list[str]]:

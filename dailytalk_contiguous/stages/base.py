@@ -36,6 +36,7 @@ from dailytalk_contiguous.core.schema import (
 )
 from dailytalk_contiguous.core.settings import Setting, check_values
 from dailytalk_contiguous.core.utterance import UTTERANCE, Column, Field, checked_fields
+from dailytalk_contiguous.models.checkpoints import Missing
 from dailytalk_contiguous.models.devices import DEVICES
 
 AnyDataset = TypeVar("AnyDataset", Dataset, IterableDataset)
@@ -63,7 +64,7 @@ SAMPLE_RATE = Setting(
 )
 DEVICE = Setting("Where models run: {choices}.", panel="models", choices=DEVICES, shown="auto")
 ASR_MODEL = Setting(
-    "Recogniser: a Whisper size, a CTranslate2 folder, pocketsphinx, or (to tag, speak) none.",
+    "Recogniser: a Whisper size, a folder in CTranslate2 format, or (to tag, speak) none.",
     option="asr_model",
     panel="models",
     metavar="NAME|DIR",
@@ -171,6 +172,10 @@ class Stage:
 
         `fetch`: whether models that are not on this machine are downloaded. If not, missing ones are no error.
         """
+
+    def lacking(self) -> list[Missing]:
+        """Weights that this stage loads and that are not on this machine. Asks no network."""
+        return []
 
     @property
     def by_row(self) -> bool:
@@ -356,6 +361,9 @@ class PerUtterance(Stage):
 
     def preflight(self, fetch: bool = True) -> None:
         self.stage.preflight(fetch)
+
+    def lacking(self) -> list[Missing]:
+        return self.stage.lacking()
 
     def models(self) -> dict[str, str]:
         return self.stage.models()

@@ -19,6 +19,7 @@ from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.spans import borrowed
 from dailytalk_contiguous.core.utterance import AFFECT
 from dailytalk_contiguous.models import affect, devices
+from dailytalk_contiguous.models.checkpoints import Missing
 from dailytalk_contiguous.stages.base import DEVICE, Stage
 from dailytalk_contiguous.store.checkpoint import checkpointed
 
@@ -40,6 +41,8 @@ MEASURES = ("rms", "f0_mean", "speech_rate")
 class RateAffect(Stage):
     """Valence, arousal and dominance in [0, 1] of utterances of 16 kHz `speech`; NaN where that is empty.
 
+    An empty `model` rates nothing: all values are NaN.
+
     The estimate compares an utterance with those of its speaker in the same conversation, which must then be in
     the same batch (`PerUtterance` sees to that); without `conversation_id` it compares with fixed values.
 
@@ -54,7 +57,7 @@ class RateAffect(Stage):
 
     model: str = setting(
         affect.AUDEERING,
-        f"Affect model: a name on the Hub, a folder, or {affect.ACOUSTIC_ESTIMATE}.",
+        f"Affect model: a name on the Hub, a folder, {affect.ACOUSTIC_ESTIMATE}, or (to tag) none.",
         option="affect_model",
         panel="models",
         metavar="NAME|DIR",
@@ -94,17 +97,25 @@ class RateAffect(Stage):
         object.__setattr__(self, "precision", affect.settled_precision(self.model, self.device, self.precision))
 
     def preflight(self, fetch: bool = True) -> None:
-        if self.model == affect.ACOUSTIC_ESTIMATE:
+        if self.model in ("", affect.ACOUSTIC_ESTIMATE):
             return
         devices.device_of(self.device)  # not whether it is here: the work may be done elsewhere
         if fetch or Path(self.model).is_dir():
             affect.find_affect_model(self.model)
 
+    def lacking(self) -> list[Missing]:
+        here = self.model in ("", affect.ACOUSTIC_ESTIMATE) or affect.available(self.model)
+        return (
+            []
+            if here
+            else [Missing(self.model, affect.AUDEERING_BYTES if self.model == affect.AUDEERING else None)]
+        )
+
     def models(self) -> dict[str, str]:
-        return {"affect": self.model}
+        return {"affect": self.model} if self.model else {}
 
     def __call__(self, batch: Batch) -> Batch:
-        heard = [index for index, speech in enumerate(batch["speech"]) if speech]
+        heard = [index for index, speech in enumerate(batch["speech"]) if speech and self.model]
         chosen = {name: [values[index] for index in heard] for name, values in batch.items()}
         rated = (self._estimate if self.model == affect.ACOUSTIC_ESTIMATE else self._rate)(chosen) if heard else {}
         columns: Batch = {name: [math.nan] * len(batch["speech"]) for name in AFFECT}

@@ -49,6 +49,7 @@ from dailytalk_contiguous.core.utterance import DELIVERY, SYNTHESIS, TAKE_PROSOD
 from dailytalk_contiguous.core.word_times import compare_words, normalise, split_words
 from dailytalk_contiguous.core.wording import portable
 from dailytalk_contiguous.models.budget import obtain, open_budget
+from dailytalk_contiguous.models.checkpoints import Missing
 from dailytalk_contiguous.models.codebook import DEFAULT_CODEBOOK
 from dailytalk_contiguous.models.contracts import (
     NO_OPTIONS,
@@ -60,8 +61,14 @@ from dailytalk_contiguous.models.contracts import (
     VoiceSettings,
 )
 from dailytalk_contiguous.models.engines import TTS, TTS_MODEL, engine_named, load_synthesiser, one_sentence
-from dailytalk_contiguous.models.recogniser import RecogniserInput, check_recogniser, recognise_at, settled_type
 from dailytalk_contiguous.models.speech_cache import SpeechCache
+from dailytalk_contiguous.models.whisper import (
+    RecogniserInput,
+    check_whisper,
+    lacking_whisper,
+    recognise,
+    settled_type,
+)
 from dailytalk_contiguous.stages.base import COMPUTE_TYPE, DEVICE, REVOICE, SAMPLE_RATE, Stage, model_digest
 from dailytalk_contiguous.stages.measure_delivery import DELIVERY_MODEL, NO_DELIVERY, embed_delivery
 from dailytalk_contiguous.stages.tokenise_prosody import CODEBOOK
@@ -199,7 +206,7 @@ class Speak(Stage):
 
     needs: ClassVar[tuple[str, ...]] = ("utterance_id", "source_channel", "start", "end", "text", "tag")
     uses: ClassVar[tuple[str, ...]] = (
-        *("conversation_id", "words", "language", "sample_rate"),
+        *("conversation_id", "words", "language", "sample_rate", "speech_rate"),
         *("voice_wav", "voice_text", "source_f0", "source_level", "source_embedding"),
     )
     adds: ClassVar[Features] = Features(
@@ -226,7 +233,12 @@ class Speak(Stage):
         synthesiser = self.synthesiser()
         with one_sentence(synthesiser.engine):
             synthesiser.preflight()
-        check_recogniser(self.verify, self.device, self.compute_type, fetch)
+            if fetch:
+                synthesiser.fetch()
+        check_whisper(self.verify, self.device, self.compute_type, fetch)
+
+    def lacking(self) -> list[Missing]:
+        return [*self.synthesiser().lacking(), *lacking_whisper(self.verify)]
 
     def models(self) -> dict[str, str]:
         synthesiser = self.synthesiser()
@@ -235,7 +247,7 @@ class Speak(Stage):
 
     @property
     def licences(self) -> dict[str, Licence]:
-        return {"synthesiser": engine_named(self.engine).licence}
+        return {"synthesiser": self.synthesiser().licence or engine_named(self.engine).licence}
 
     def synthesiser(self) -> Synthesiser:
         rate = self.sample_rate or 44100
@@ -268,7 +280,8 @@ class Speak(Stage):
             else:
                 status = "dropped" if self.no_text == "drop" else "kept-original"
                 rows[index] = _row(status, "no text to say")
-        utterances = [_utterance(batch, index) for index in asked]
+        rates = _rates(batch, asked)
+        utterances = [_utterance(batch, index) | {"rate": rates.get(index)} for index in asked]
 
         # At most this many are requested and not yet on disk: a run that is killed loses no more of them.
         places = BoundedSemaphore(synthesiser.concurrency)
@@ -315,9 +328,10 @@ class Speak(Stage):
             load_synthesiser.cache_clear()  # the next run may meet a token, an account or a server that was mended
             raise
 
-    def line(self, text: str, tag: str, language: str, take: int) -> Line:
-        sent = dict(self.tag_map).get(tag, tag) if engine_named(self.engine).tags else ""
-        return Line(text.strip(), sent, language, take)
+    def line(self, text: str, tag: str, language: str, take: int, rate: float | None = None) -> Line:
+        engine = engine_named(self.engine)
+        sent = dict(self.tag_map).get(tag, tag) if engine.tags else ""
+        return Line(text.strip(), sent, language, take, rate if engine.follows_rate else None)
 
     def first_take(self, utterance_id: str) -> int:
         """Which of the `variants` of its text an utterance gets: always the same one, whatever is around it."""
@@ -327,7 +341,7 @@ class Speak(Stage):
         self, synthesiser: Synthesiser, places: BoundedSemaphore, utterance: dict[str, Any], number: int
     ) -> Take | NotAnswered:
         """A take, from the cache or bought, or why no whole answer came."""
-        line = self.line(utterance["text"], utterance["tag"], utterance["language"], number)
+        line = self.line(utterance["text"], utterance["tag"], utterance["language"], number, utterance["rate"])
         try:
             with places:
                 key, (spoken, _, verdict) = obtain(
@@ -442,7 +456,7 @@ class Speak(Stage):
         if heard is None and reason is None and self.verify:
             # Other threads judge other takes meanwhile: a recogniser hears as many at once as it has threads.
             sound = RecogniserInput(take.trimmed.samples, take.trimmed.sample_rate, utterance["language"])
-            (words,) = recognise_at(self.verify, self.device, self.compute_type, [sound])
+            (words,) = recognise(self.verify, self.device, self.compute_type, [sound])
             expected = list(filter(None, map(normalise, text.split())))
             recognised = list(filter(None, (normalise(word.text) for word in words)))
             heard, known = HeardTake(*compare_words(expected, recognised)), False
@@ -487,6 +501,20 @@ def _utterance(batch: schema.Batch, index: int) -> dict[str, Any]:
         "samples": (VoiceSample(wav, value("voice_text", "")),) if wav else (),
         "source": Performance(*map(np.asarray, performance)) if all(performance) else None,
         "embedding": value("source_embedding", None) or None,
+    }
+
+
+def _rates(batch: schema.Batch, indices: Iterable[int]) -> dict[int, float]:
+    """How fast utterances are said, as multiples of their speaker's median in the conversation."""
+    known: defaultdict[Any, dict[int, float]] = defaultdict(dict)
+    for index in indices if "speech_rate" in batch else ():
+        if is_number(rate := batch["speech_rate"][index]) and rate > 0:
+            known[batch["conversation_id"][index] if "conversation_id" in batch else index][index] = rate
+    medians = {conversation: float(np.median([*rates.values()])) for conversation, rates in known.items()}
+    return {
+        index: round(rate / medians[conversation], 2)
+        for conversation, rates in known.items()
+        for index, rate in rates.items()
     }
 
 

@@ -17,15 +17,18 @@ from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, pcm_to_float
 from dailytalk_contiguous.core.hallucination import distrust
 from dailytalk_contiguous.core.schema import MEASURE, STRING, Batch
 from dailytalk_contiguous.core.sentences import ends_as_question, sounds_like_question
-from dailytalk_contiguous.core.settings import Setting, setting, unlisted
+from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.utterance import GIVEN, UTTERED_WORD
-from dailytalk_contiguous.core.word_times import WINDOW_SECONDS, Placed, Word, pack_windows, unpack
-from dailytalk_contiguous.models.contracts import Recognised, Recogniser
-from dailytalk_contiguous.models.recogniser import (
+from dailytalk_contiguous.core.word_times import Placed, Word, pack_windows, unpack
+from dailytalk_contiguous.models.checkpoints import Missing
+from dailytalk_contiguous.models.contracts import Recognised
+from dailytalk_contiguous.models.whisper import (
     WHISPER,
+    Whisper,
     check_name,
-    check_recogniser,
-    load_recogniser,
+    check_whisper,
+    lacking_whisper,
+    load_whisper,
     settled_type,
 )
 from dailytalk_contiguous.stages.base import ASR_MODEL, COMPUTE_TYPE, DEVICE, Stage, find_stage
@@ -38,11 +41,6 @@ UNDETERMINED = "und"
 
 #: Seconds of speech, longest utterances first, in which a conversation's language is detected.
 LANGUAGE_SECONDS = 30.0
-
-#: `packed`: several utterances a window of 30 s. `utterance`: one. `short`: one, and the recogniser's window only
-#: as long as it, where the recogniser can.
-WINDOWS = ("packed", "utterance", "short")
-ASR_WINDOWS = Setting("Utterances in a window of Whisper: {choices}.", option="asr_windows", choices=WINDOWS)
 
 
 @dataclass(frozen=True)
@@ -58,8 +56,6 @@ class Transcribe(Stage):
         model: empty for none: what has no given words has no text then.
         language: with `auto`, a conversation in which nothing has to be recognised is in the language of its given
             texts, if that is known (`given_language`).
-        windows: `short` is for previews: Whisper was trained on windows of 30 s, and whether text and times suffer
-            is not proven.
         compute_type: CTranslate2's; in place of `auto` a stage for Whisper has what suits `device` (see
             `models.devices`), so that its digest says what rows were made in.
         guard: whether inventions are guarded against (see `core.hallucination`).
@@ -73,7 +69,6 @@ class Transcribe(Stage):
         panel="input",
         metavar="CODE",
     )
-    windows: str = setting(WINDOWS[0], ASR_WINDOWS)
     beam: int = setting(5, "Width of the recogniser's search.", least=1)
     compute_type: str = setting("auto", COMPUTE_TYPE)
     guard: bool = unlisted(True)
@@ -104,7 +99,10 @@ class Transcribe(Stage):
         object.__setattr__(self, "compute_type", settled_type(self.model, self.device, self.compute_type))
 
     def preflight(self, fetch: bool = True) -> None:
-        check_recogniser(self.model, self.device, self.compute_type, fetch)
+        check_whisper(self.model, self.device, self.compute_type, fetch)
+
+    def lacking(self) -> list[Missing]:
+        return lacking_whisper(self.model)
 
     def models(self) -> dict[str, str]:
         return {"recogniser": self.model} if self.model else {}
@@ -130,20 +128,17 @@ class Transcribe(Stage):
         elif unheard:
             languages |= {conversations[index]: hint for index in unheard}
             speech = {index: pcm_to_float(batch["speech"][index]) for index in unheard}
-            short = self.windows == "short"
-            recogniser = load_recogniser(
-                self.model, self.device, self.compute_type, self.beam, self.batch_windows, short
-            )
+            whisper = load_whisper(self.model, self.device, self.compute_type, self.beam, self.batch_windows)
             if self.language == "auto":
                 windows: dict[Hashable, Samples] = {}
                 for conversation in dict.fromkeys(conversations[index] for index in unheard):
                     of_it = [speech[index] for index in unheard if conversations[index] == conversation]
                     longest = np.concatenate(sorted(of_it, key=len, reverse=True))
                     windows[conversation] = longest[: round(LANGUAGE_SECONDS * ANALYSIS_RATE)]
-                detected = recogniser.detect_languages(list(windows.values()))
+                detected = whisper.detect_languages(list(windows.values()))
                 languages |= dict(zip(windows, detected, strict=True))
             keys = [(conversations[index], channels[index]) for index in unheard]
-            rows |= self._recognise(recogniser, speech, keys, languages)
+            rows |= self._recognise(whisper, speech, keys, languages)
         in_order = []
         for index in range(count):
             row = rows.get(index) or _row([], "", "no samples")
@@ -159,24 +154,23 @@ class Transcribe(Stage):
 
     def _recognise(
         self,
-        recogniser: Recogniser,
+        whisper: Whisper,
         speech: dict[int, Samples],
         keys: list[tuple[Hashable, Hashable]],
         languages: dict[Hashable, str],
     ) -> dict[int, dict[str, Any]]:
         """Rows of the utterances in `speech`; `keys` are their conversation and channel, in the same order."""
         samples = list(speech.values())
-        packed = recogniser.packs and self.windows == "packed"
         seconds = [len(utterance) / ANALYSIS_RATE for utterance in samples]
 
         def hear(windows: list[list[Placed]]) -> list[tuple[list[Placed], Recognised]]:
-            heard = recogniser.transcribe(
-                [_window(samples, window) for window in windows],
+            heard = whisper.transcribe(
+                [window_of(samples, window) for window in windows],
                 [languages[keys[window[0].utterance][0]] for window in windows],
             )
             return list(zip(windows, heard, strict=True))
 
-        heard = hear(pack_windows(seconds, keys, WINDOW_SECONDS if packed else 0.0))
+        heard = hear(pack_windows(seconds, keys))
         alone = [
             [Placed(placed.utterance, 0.0, placed.end - placed.start)]
             for window, result in heard
@@ -187,11 +181,7 @@ class Transcribe(Stage):
         for window, result in heard + hear(alone):  # what is heard alone takes the place of what was cut off
             for number, words in unpack(result.words, window).items():
                 row = self._heard_row(words, samples[number], result)
-                row["question"] = (
-                    ends_as_question(row["text_raw"], languages[keys[number][0]])
-                    if recogniser.punctuates
-                    else sounds_like_question([word["word"] for word in row["words"]])
-                )
+                row["question"] = ends_as_question(row["text_raw"], languages[keys[number][0]])
                 rows[number] = row
         return {index: rows[number] for number, index in enumerate(speech)}
 
@@ -253,7 +243,7 @@ def _mark_given_questions(rows: list[dict[str, Any]], conversations: list[Hashab
             )
 
 
-def _window(samples: list[Samples], window: list[Placed]) -> Samples:
+def window_of(samples: Sequence[Samples], window: Sequence[Placed]) -> Samples:
     """The utterances of a window laid into silence at their places."""
     signal = np.zeros(math.ceil(window[-1].end * ANALYSIS_RATE), np.float32)
     for placed in window:

@@ -16,14 +16,14 @@ from datasets import Features, List, Value
 from dailytalk_contiguous.core import word_times
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, pcm_to_float, to_pcm
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.hallucination import POCKETSPHINX
 from dailytalk_contiguous.core.schema import SECONDS, STRING, Batch, Row
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.utterance import GIVEN, WORD
-from dailytalk_contiguous.models.recogniser import check_recogniser, settled_type
+from dailytalk_contiguous.models.checkpoints import Missing
 from dailytalk_contiguous.models.speech_activity import read_clip
+from dailytalk_contiguous.models.whisper import check_whisper, lacking_whisper, settled_type
 from dailytalk_contiguous.stages.base import ASR_MODEL, COMPUTE_TYPE, DEVICE, Stage
-from dailytalk_contiguous.stages.transcribe import ASR_WINDOWS, Transcribe
+from dailytalk_contiguous.stages.transcribe import Transcribe
 
 #: Sources of the times of a clip's words. A word of a recognised clip whose probability is 0 was not recognised as
 #: written, and shares the room between its neighbours.
@@ -66,12 +66,10 @@ class TimeWords(Stage):
 
     `word_source` is `recogniser` or `proportional`; `text_source` is `given`, or `recogniser` where the corpus has
     no text. All are null for a clip without a text in which no word was recognised.
-    Without a `recogniser` nothing is recognised; pocketsphinx recognises only English. Clips of one speaker that
-    are in one batch share a window.
+    Without a `recogniser` nothing is recognised. Clips of one speaker that are in one batch share a window.
     """
 
     recogniser: str = setting("", ASR_MODEL)
-    windows: str = setting(Transcribe.windows, ASR_WINDOWS)
     compute_type: str = setting("auto", COMPUTE_TYPE)
     device: str = setting("auto", DEVICE, execution=True)
 
@@ -86,7 +84,10 @@ class TimeWords(Stage):
         object.__setattr__(self, "compute_type", settled)
 
     def preflight(self, fetch: bool = True) -> None:
-        check_recogniser(self.recogniser, self.device, self.compute_type, fetch)
+        check_whisper(self.recogniser, self.device, self.compute_type, fetch)
+
+    def lacking(self) -> list[Missing]:
+        return lacking_whisper(self.recogniser)
 
     def models(self) -> dict[str, str]:
         return {"recogniser": self.recogniser} if self.recogniser else {}
@@ -109,18 +110,15 @@ class TimeWords(Stage):
         return {name: [row[name] for row in rows] for name in self.adds}
 
     def _hear(self, batch: Batch) -> dict[int, list[word_times.Word]]:
-        """Recognised words of the clips whose language the recogniser knows, in seconds of their `speech`."""
+        """Recognised words of the clips, in seconds of their `speech`."""
         if not self.recogniser:
             return {}
         by_language: dict[str, list[int]] = {}
         for index, language in enumerate(batch["language"]):
-            if self.recogniser != POCKETSPHINX or language in (None, "en"):
-                by_language.setdefault(language or "auto", []).append(index)
+            by_language.setdefault(language or "auto", []).append(index)
         recognised: dict[int, list[word_times.Word]] = {}
         for language, indices in by_language.items():
-            stage = Transcribe(
-                self.recogniser, language, self.windows, compute_type=self.compute_type, device=self.device
-            )
+            stage = Transcribe(self.recogniser, language, compute_type=self.compute_type, device=self.device)
             speech = [batch["speech"][index] for index in indices]
             speakers = [batch["speaker"][index] or f"clip {index}" for index in indices]
             heard = stage({"speech": speech, "conversation_id": speakers, "channel": ["left"] * len(indices)})

@@ -31,7 +31,7 @@ INPUTS = argument("INPUT", "Recordings, folders of them (s3:// too), or OWNER/NA
 
 #: The options of `split` that are settings of its stages; those of the recogniser are for `--words`.
 SPLIT_SETTINGS = cli_options.setting_options(
-    *split_stages(words=1, device="cpu"), without=("asr_windows", "beam", "compute_type")
+    *split_stages(words=1, device="cpu"), without=("beam", "compute_type")
 )
 
 

@@ -14,7 +14,7 @@ from dailytalk_contiguous.core.schema import MIX
 from dailytalk_contiguous.core.settings import check_known, with_settings
 from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE
 from dailytalk_contiguous.models.profiles import STANDARD
-from dailytalk_contiguous.pipelines.to_text import NO_MODEL, StageMaker, without_recogniser
+from dailytalk_contiguous.pipelines.to_text import NO_MODEL, StageMaker, without_models
 from dailytalk_contiguous.stages.base import PerUtterance, Stages
 from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion
 from dailytalk_contiguous.stages.measure_prosody import MeasureProsody
@@ -38,7 +38,7 @@ def clip_stages(profile: str = STANDARD, **options: Any) -> tuple[Stages, Stages
 
     Raises DailytalkError for a profile or an option that does not exist.
     """
-    make = StageMaker(profile, without_recogniser(options))
+    make = StageMaker(profile, without_models(options))
     rate, augment = make(RateAffect), make(Augment, kinds=())
     classify = make(ClassifyEmotion, model=NO_MODEL)
     measuring = make(MeasureQuality), make(CutSpeech), make(TimeWords), make(MeasureProsody)

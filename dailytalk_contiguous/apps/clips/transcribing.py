@@ -19,7 +19,7 @@ from dailytalk_contiguous.apps.clips.clip_run import clip_to_measure
 from dailytalk_contiguous.apps.clips.corpora.registry import corpus_rows
 from dailytalk_contiguous.core.documents import as_text, shown
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
-from dailytalk_contiguous.core.hallucination import POCKETSPHINX, compression_ratio
+from dailytalk_contiguous.core.hallucination import compression_ratio
 from dailytalk_contiguous.core.machine import cache_folder
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.run.events import Account
@@ -161,7 +161,7 @@ def _segment(number: int, utterance: Row) -> dict[str, Any]:
         "end": round(utterance["end"], 4),
         "text": utterance["text_raw"],
         "tokens": [],
-        "temperature": None if utterance["recogniser"] == POCKETSPHINX else 0.0,
+        "temperature": 0.0,
         "avg_logprob": _number(utterance["avg_logprob"]),
         "compression_ratio": _number(compression_ratio(utterance["text_raw"])),
         "no_speech_prob": _number(utterance["no_speech_prob"]),

@@ -23,6 +23,7 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.outcome import Outcome, to_run
 from dailytalk_contiguous.core.settings import with_settings
 from dailytalk_contiguous.core.wording import counted, length_text
+from dailytalk_contiguous.models.checkpoints import INSTALL_OFFLINE
 from dailytalk_contiguous.models.profiles import EMBEDDED, STANDARD
 
 #: The options of all parts of a talk.
@@ -176,9 +177,9 @@ def _chosen_here(models: talk_setup.TalkModels) -> tuple[str, talk_setup.TalkMod
         refusal = error
     talks = list(talk_setup.free_voices(models))
     if not (talks and sys.stdin.isatty()):
-        without = " or ".join(command for _, command, _ in talks) or "install espeak"
+        without = " or ".join(command for _, command, _ in talks) or INSTALL_OFFLINE
         raise DailytalkError(refusal.reason, f"{refusal.remedy}; or without it: {without} (see docs/voices.md)")
-    say(f"{refusal.reason}. Without it pocketsphinx hears you, and this can speak (see docs/voices.md):")
+    say(f"{refusal.reason}. Without it this can speak (see docs/voices.md):")
     for number, (speaker, command, _) in enumerate(talks, 1):
         say(f"  {number}  {speaker}: {command}")
     number = 0

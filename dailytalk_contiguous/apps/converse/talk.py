@@ -277,7 +277,6 @@ class Talk:
             if turn.words or turn.end - turn.start >= _WORTH_A_WORD:
                 self._keep_user(turn)
         self._stop_voice()
-        self.parts.listening.close()
         if self._record is not None:
             self._pen.do(self._close_record)
         self._pen.finish(30.0)

@@ -56,8 +56,8 @@ from dailytalk_contiguous.models.engines import (
     synthesise,
 )
 from dailytalk_contiguous.models.profiles import EMBEDDED, profile_named
-from dailytalk_contiguous.models.recogniser import RecogniserInput, check_recogniser, recognise_at
 from dailytalk_contiguous.models.speech_cache import SpeechCache
+from dailytalk_contiguous.models.whisper import RecogniserInput, check_whisper, recognise
 from dailytalk_contiguous.pipelines.to_text import NO_MODEL
 from dailytalk_contiguous.stages.base import ASR_MODEL, DEVICE
 from dailytalk_contiguous.stages.classify_emotion import CONFIDENCE, EMOTION_MODEL
@@ -182,7 +182,7 @@ def open_voice(models: TalkModels, profile: str, out: Path | None, ask: Callable
         now = datetime.now(UTC).isoformat(timespec="seconds")
         consent = {"question": question, "answer": "yes", "time": now, "sample_sha256": digest}
     recogniser = models.recogniser or profile_named(profile).models["recogniser"]
-    (words,) = recognise_at(recogniser, models.device, "auto", [RecogniserInput(sample, 24000, models.language)])
+    (words,) = recognise(recogniser, models.device, "auto", [RecogniserInput(sample, 24000, models.language)])
     text = "".join(word.text for word in words).strip()
     if not text:
         raise DailytalkError(f"no words are understood in {as_text(path)!r}", "give clear speech of one person")
@@ -282,7 +282,7 @@ def open_parts(
             f"a talk can't be in the language {models.language!r}", "give one code of ISO 639-1, such as en"
         )
     recogniser = models.recogniser or profile_named(profile).models["recogniser"]
-    check_recogniser(recogniser, models.device, "auto")
+    check_whisper(recogniser, models.device, "auto")
     chat = load_chat(models.chat, chatting)
     chat.preflight()
     listening = open_listening(recogniser, models.language, models.device)

@@ -223,7 +223,7 @@ def _stages(folder: Path) -> Stages:
     settings = dict(run.get("settings") or {})
     models = run.get("models") or {}
     options: dict[str, Any] = {}
-    for name in ("language", "beam", "rules", "buckets", "punctuate", "asr_windows", "affect_context"):
+    for name in ("language", "beam", "rules", "buckets", "punctuate", "affect_context"):
         if name in settings:
             options[name] = settings[name]
     if (models.get("emotion") or {}).get("name"):

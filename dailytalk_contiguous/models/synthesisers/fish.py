@@ -33,6 +33,7 @@ from dailytalk_contiguous.models.contracts import (
     Line,
     Reserve,
     Spoken,
+    Synthesiser,
     SynthesisFailed,
     VoiceSample,
     VoiceSettings,
@@ -74,7 +75,7 @@ _ABSENT = frozenset({404, 405, 501})
 _ROUNDING_SECONDS = 0.5
 
 
-class Fish:
+class Fish(Synthesiser):
     """A `Synthesiser`. Raises DailytalkError for settings that the service would reject, or take for others.
 
     Args:

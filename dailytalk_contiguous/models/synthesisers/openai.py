@@ -29,6 +29,7 @@ from dailytalk_contiguous.models.contracts import (
     Line,
     Reserve,
     Spoken,
+    Synthesiser,
     SynthesisFailed,
     VoiceSample,
     VoiceSettings,
@@ -99,7 +100,7 @@ def instruction(tag: str) -> str:
     return INSTRUCTIONS.get(tag, f"Speak in {article} {tag} voice.")
 
 
-class OpenAISpeech:
+class OpenAISpeech(Synthesiser):
     """A `Synthesiser`. It gives no word times.
 
     Args:

