@@ -17,13 +17,13 @@ import time
 
 import numpy as np
 import soxr
+from dailytalk_contiguous.models.synthesisers.flite import Flite
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.delivery import Performance, compare_delivery, performance_of, register_of
 from dailytalk_contiguous.core.prosody import measure_prosody
 from dailytalk_contiguous.models.contracts import Line, Synthesiser
 from dailytalk_contiguous.models.synthesisers.espeak import Espeak
-from dailytalk_contiguous.models.synthesisers.flite import Flite
 
 #: Goals: of lines with a wrong tag, and of flat readings.
 RATE, LINES, GOAL, FLAT_GOAL = 16000, 40, 0.92, 0.8

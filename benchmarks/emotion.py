@@ -24,6 +24,7 @@ from typing import NamedTuple
 import measuring
 import numpy as np
 import soxr
+from dailytalk_contiguous.models.synthesisers.flite import Flite
 from emotional_voices import held_examples
 from numpy.typing import NDArray
 
@@ -37,7 +38,6 @@ from dailytalk_contiguous.models.contracts import EmotionModel, Line
 from dailytalk_contiguous.models.emotion_folder import EMOTION_KINDS
 from dailytalk_contiguous.models.style_prosody import STYLE_PROSODY, StyleProsody
 from dailytalk_contiguous.models.synthesisers.espeak import Espeak
-from dailytalk_contiguous.models.synthesisers.flite import Flite
 
 #: Points of accuracy under the Bayes rate, at most.
 MOST_POINTS = 2.0

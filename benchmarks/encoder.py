@@ -28,6 +28,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from dailytalk_contiguous.models.synthesisers.flite import Flite
 from measuring import judged, references, texts
 from numpy.typing import NDArray
 from torch import nn
@@ -39,7 +40,6 @@ from dailytalk_contiguous.apps.learn.similar import cosines_to
 from dailytalk_contiguous.models.contracts import Line
 from dailytalk_contiguous.models.prosodic_encoder import SIZES, mask_spans, padded
 from dailytalk_contiguous.models.synthesisers.espeak import Espeak
-from dailytalk_contiguous.models.synthesisers.flite import Flite
 
 HOP_SECONDS = 0.016
 

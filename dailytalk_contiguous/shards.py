@@ -139,11 +139,17 @@ class Shard:
 
 
 def chain_of(stages: Iterable[Stage]) -> tuple[str, ...]:
-    """The digest after each stage: of that stage and all before it."""
-    digests: list[str] = []
-    for stage in stages:
-        before = digests[-1] if digests else ""
-        digests.append(hashlib.sha256(f"{before}\0{stage.digest}".encode()).hexdigest()[:20])
+    """The digest after each stage: of that stage and all before it.
+
+    Stages up to the last that `rewrites` columns have the digests of all of them in theirs: what a stage before it
+    has left is gone once that one has run, so no row can go on from there with other stages behind it.
+    """
+    known = [(stage.digest, stage.rewrites) for stage in stages]
+    rewritten = max((number for number, (_, rewrites) in enumerate(known, 1) if rewrites), default=0)
+    digests, before = list[str](), "\0".join(digest for digest, _ in known[:rewritten])
+    for digest, _ in known:
+        before = hashlib.sha256(f"{before}\0{digest}".encode()).hexdigest()[:20]
+        digests.append(before)
     return tuple(digests)
 
 

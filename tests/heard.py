@@ -7,10 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from dailytalk_contiguous.models.recogniser import Sphinx
+
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.models.contracts import Recognised
-from dailytalk_contiguous.models.recogniser import Sphinx
 
 #: What names the folder in the environment, for processes that tests start.
 FOLDER = "DAILYTALK_TESTS_HEARD"

@@ -207,8 +207,8 @@ def punctuate(text_raw: str, tag: str, language: str | None = None, sets: str = 
     sentence to end and is returned with its whitespace collapsed, so empty text stays empty.
 
     Args:
-        sets: `never`; `missing`: where the text ends neither in a mark of `KEPT` nor in one of `ENDED`; `always`:
-            also in place of a mark of `REPLACED`.
+        sets: `never`, and no capital either; `missing`: where the text ends neither in a mark of `KEPT` nor in one
+            of `ENDED`; `always`: also in place of a mark of `REPLACED`.
 
     >>> punctuate("he said “no way”", "excited")
     'He said “no way!”'
@@ -220,7 +220,7 @@ def punctuate(text_raw: str, tag: str, language: str | None = None, sets: str = 
     if not _has_words(text):
         return text
     if sets == "never":
-        return _capitalized(text, code)
+        return text
     marks = MARKS.get(code, Marks())
     kept = KEPT | set(marks.question)
     body, closers, is_ended = _take_end(text, kept | ENDED if sets == "missing" else kept)
@@ -287,3 +287,65 @@ def _capitalized(text: str, code: str) -> str:
     # Title case is upper case except for letters that have a special form at the start (and Georgian, which
     # has capitals that no sentence begins with).
     return text[:index] + text[index : index + 1].title() + text[index + 1 :]
+
+
+# Whether a sentence goes on after a pause, by what a recogniser wrote of both sides of it.
+#
+# Speech activity ends where a speaker thinks, in the middle of a sentence; a recogniser that heard both sides in
+# one window writes no mark there, and no capital but where the language demands one.
+
+#: Marks after which a sentence is over; a comma, a dash and none say that it is not.
+SENTENCE_ENDS = ENDED | QUESTION_MARKS | frozenset("!…！‼⁇⁈⁉")
+
+#: Capitals that English demands inside a sentence.
+_ENGLISH_I = frozenset(("i", "i'm", "i'll", "i've", "i'd"))
+
+#: Words that end no sentence: what follows goes on, and its capital is that of a name or of a German noun.
+_OPEN_ENDED = {
+    "en": word_set(
+        "a an the my your his her its our their and or but because if that which who of in on at to from for with "
+        "by about into than as is are was were am be been will would can could should i we they he she"
+    ),
+    "de": word_set(
+        "ein eine einen einem einer eines der die das den dem des mein meine dein deine sein seine ihr ihre unser "
+        "und oder aber weil wenn dass in im an am auf aus bei mit nach von vom zu zum zur für über ist sind war "
+        "ich wir sie er es"
+    ),
+}
+
+
+def ends_sentence(text: str) -> bool:
+    """Whether a text ends in a mark that ends a sentence, apart from closing quotes and brackets.
+
+    >>> ends_sentence("How can I help you?"), ends_sentence("Okay, the price,")
+    (True, False)
+    """
+    end = text.rstrip()
+    while end and end[-1] in CLOSING:
+        end = end[:-1].rstrip()
+    return end.endswith("...") or end[-1:] in SENTENCE_ENDS
+
+
+def goes_on(first: str, following: str, language: str | None = None) -> bool:
+    """Whether the text after a pause goes on in the sentence before it.
+
+    It does where the first has no end mark, and the following one begins with a small letter, a digit or a hyphen
+    ("Wi", "-Fi"), in a script without capitals, or with a capital that the language demands: English "I", and
+    any word behind one that ends no sentence ("the", "with"), which is then a name or a German noun.
+
+    >>> goes_on("Can", "you help me?"), goes_on("Can", "I help you?", "en"), goes_on("Okay", "Sure.", "en")
+    (True, True, False)
+    """
+    start = following.lstrip("\"'“„«([¿¡ ")
+    if not first.strip() or not start or ends_sentence(first):
+        return False
+    if start[0] in "-‐'’" and start[1:2].isalpha():
+        return True
+    if not start[0].isalnum():
+        return False
+    if not start[0].isupper():
+        return True
+    code = (language or "").replace("_", "-").partition("-")[0].lower()
+    word = start.split()[0].replace("’", "'").strip(".,;:!?…").casefold()
+    last = first.split()[-1].strip(".,;:!?…\"'").casefold()
+    return (code == "en" and word in _ENGLISH_I) or last in _OPEN_ENDED.get(code, ())

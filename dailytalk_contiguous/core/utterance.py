@@ -375,6 +375,13 @@ FIELDS: tuple[Field, ...] = (
         digits=4,
         **_OF_SIDES,
     ),
+    Field(
+        "joined",
+        about="the ids of the parts that a speaker's pause had torn from one sentence; the first is its own",
+        unit="or not there",
+        only_with="joined",
+        **_OF_EDITS,
+    ),
     Field("edited_by", about="who corrected it", unit="or not there", only_with="edited_by", **_OF_EDITS),
     Field(
         "edited_fields",

@@ -13,6 +13,7 @@ from dailytalk_contiguous.core.settings import check_known, chosen_for, with_set
 from dailytalk_contiguous.models.profiles import STANDARD, profile_named
 from dailytalk_contiguous.stages.base import PerUtterance, Stage, Stages
 from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion
+from dailytalk_contiguous.stages.join_sentences import JoinSentences
 from dailytalk_contiguous.stages.match_transcript import MatchTranscript
 from dailytalk_contiguous.stages.measure_prosody import MeasureProsody
 from dailytalk_contiguous.stages.rate_affect import RateAffect
@@ -55,6 +56,7 @@ def tag_stages(profile: str = STANDARD, **options: Any) -> Stages:
         make(Segment),
         make(MatchTranscript),
         PerUtterance(make(Transcribe)),
+        make(JoinSentences),
         PerUtterance(make(MeasureProsody)),
         PerUtterance(make(RateAffect, context=3.0)),
         *((PerUtterance(classify),) if classify.model != NO_MODEL else ()),

@@ -49,7 +49,7 @@ def checked(line: dict[str, Any], fields: Sequence[Field] = FIELDS) -> dict[str,
 
 
 #: Columns of a tagged row with an item an utterance, which a recording alone does not give.
-OF_UTTERANCES = ("utterance_id", "channel", "run")
+OF_UTTERANCES = ("utterance_id", "channel", "run", "text")
 
 #: Those of a recording that came with one channel, null in any other.
 SEPARATED = ("separated_turns", "separated_by")
@@ -71,7 +71,7 @@ BASE = (
 #: The fields of a row of a tagged shard, which may come from outside.
 _TAGGED = {"recording_id": str, "audio?": {"path?": str}, "audio_file": str, "audio_identity?": str}
 _TAGGED |= {"offset": float, "duration": float, "sample_rate": int, "channels": int}
-_TAGGED |= {"utterance_id": [str], "channel": [str], "run": [int]}
+_TAGGED |= {"utterance_id": [str], "channel": [str], "run": [int], "text": [str]}
 _TAGGED |= {"given?": [{"channel": object, "speaker?": str}]}
 TAG_AGAIN = "run dailytalk tag again"
 

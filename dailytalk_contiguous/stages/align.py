@@ -52,6 +52,7 @@ class Align(Stage):
     compute_type: str = setting("auto", COMPUTE_TYPE)
     device: str = setting("auto", DEVICE, execution=True)
 
+    uses: ClassVar[tuple[str, ...]] = ("verbatim",)
     needs: ClassVar[tuple[str, ...]] = (
         *("utterance_id", "source_channel", "status", "text", "words", "recogniser", "start", "end"),
         *("new_start", "new_end", "spoken", "spoken_words", "built_rate", "built_duration", "language"),
@@ -159,7 +160,7 @@ def _kept(row: dict[str, Any], index: int) -> tuple[list[Word], list[str]]:
     """
     length = row["end"][index] - row["start"][index]
     heard = _words(row["words"][index], row["start"][index])
-    text = split_words(row["text"][index])
+    text = split_words((row.get("verbatim") or row["text"])[index])
     source = "given" if row["recogniser"][index] == GIVEN else "recogniser"
     sources = [GIVEN_FITTED if word.get("fitted") else source for word in row["words"][index]]
     if [_plain(word.text) for word in heard] == [_plain(word) for word in text]:

@@ -60,7 +60,7 @@ class Finish(Stage):
         *(_RENAMED.get(name, name) for name in UTTERANCE if name not in ("channel", *OPTIONAL_FIELDS)),
     )
     uses: ClassVar[tuple[str, ...]] = (
-        *(column.name for column in schema.COLUMNS),
+        *("verbatim", *(column.name for column in schema.COLUMNS)),
         *sorted({_RENAMED.get(name, name) for name in OPTIONAL_FIELDS}),
     )
     batch_rows: ClassVar[int] = 1
@@ -89,8 +89,11 @@ class Finish(Stage):
             )
         renamed = {name: row.get(column) for name, column in _RENAMED.items()}
         utterances = pack_utterances({**row, **renamed}, (*FIELDS, *self.fields))
-        for utterance in utterances:
+        kept = row.get("verbatim") or row["text"]
+        for utterance, text in zip(utterances, kept, strict=True):
             utterance["channel"] = sides[utterance["source_channel"]]
+            if utterance["status"] != "spoken":  # the marks are for a voice to say
+                utterance["text"] = text
         sounds = [
             {"channel": sides[sound["channel"]], "start": sound["new_start"], "end": sound["new_end"]}
             | {"source_start": sound["start"], "source_end": sound["end"]}

@@ -47,7 +47,8 @@ KEPT = (
 )
 
 #: Columns of tagged utterances that no field has: their run of speech, and what a line says in other words.
-_IN_FLIGHT = {"run": Value("int32"), "words": List(UTTERED_WORD), "recogniser": STRING}
+#: `verbatim`: the text as it was recognised or given, unless a person changed it; that of a speaker who is kept.
+_IN_FLIGHT = {"run": Value("int32"), "words": List(UTTERED_WORD), "recogniser": STRING, "verbatim": STRING}
 _SAID_OTHERWISE = ("confidence", "models")
 
 
@@ -165,7 +166,12 @@ def script_columns(
             f"its recording has {base['channels']} channels", "only recordings of two channels can be re-voiced"
         )
     runs = dict(zip(base["utterance_id"], base["run"], strict=True))
-    utterances = [_utterance(identity, number, line, base, runs, fields) for identity, number, line in lines]
+    written = dict(zip(base["utterance_id"], base.get("text") or (), strict=False))
+    utterances = [
+        _utterance(identity, number, line, base, runs, fields)
+        | {"verbatim": _verbatim(line, written.get(identity))}
+        for identity, number, line in lines
+    ]
     if not utterances:
         raise BadInput("none of its lines can be used", "mend its lines, or delete them to leave it out")
     # Not a side of which people deleted every line: a shard knows that it had some.
@@ -179,6 +185,16 @@ def script_columns(
         utterance["language"] = utterance["language"] or language
     names = [name for name in script_features(fields) if name != "main_language"]
     return {"main_language": language, **unpack_utterances(utterances, names)}
+
+
+def _verbatim(line: Mapping[str, Any], punctuated: str | None) -> str:
+    """The words of a line without the marks that `Punctuate` set for a voice: it made `punctuated` of them.
+
+    Those of a person who wrote another text are that text.
+    """
+    text: str = line["text"].strip()
+    raw = (line.get("text_raw") or "").strip()
+    return raw if punctuated is not None and text == punctuated.strip() and raw else text
 
 
 def seconds_within(seconds: float, base: Row) -> float:

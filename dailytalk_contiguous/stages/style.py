@@ -190,7 +190,7 @@ class Punctuate(Stage):
 
     Attributes:
         marks: `missing` sets an end mark only where a recogniser wrote none; a text that a person gave (its
-            `recogniser` is `given`) keeps its own. `always` sets the mark of the tag in place of a full stop or a
+            `recogniser` is `given`) stays as it is. `always` sets the mark of the tag in place of a full stop or a
             comma too, whoever wrote it.
     """
 

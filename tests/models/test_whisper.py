@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import soxr
 from audio_files import example
+from dailytalk_contiguous.models.recogniser import RecogniserInput, check_recogniser, load_recogniser, recognise_at
 from tiny_models import LANGUAGE_CODES, make_tiny_whisper
 
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
 from dailytalk_contiguous.core.hallucination import compression_ratio
 from dailytalk_contiguous.models import whisper as module
 from dailytalk_contiguous.models.contracts import Recognised
-from dailytalk_contiguous.models.recogniser import RecogniserInput, check_recogniser, load_recogniser, recognise_at
 from dailytalk_contiguous.models.whisper import MODEL_FILES, Whisper, find_whisper
 
 VOICE = example("bicycle_repair")[:, 1]

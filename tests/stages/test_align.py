@@ -119,8 +119,9 @@ def test_without_times_or_a_recogniser_words_share_the_sound() -> None:
 
 @pytest.mark.needs("flite")
 def test_a_recogniser_times_speech_whose_words_nobody_timed() -> None:
-    from dailytalk_contiguous.models.contracts import Line
     from dailytalk_contiguous.models.synthesisers.flite import Flite
+
+    from dailytalk_contiguous.models.contracts import Line
 
     text = "The morning train leaves at seven — and arrives before noon."
     said = Flite("slt").speak(Line(text, "", "en", 0))
