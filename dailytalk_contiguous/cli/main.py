@@ -29,6 +29,7 @@ from dailytalk_contiguous.core.own_file import is_own_file
 #: in `cli`, and what the apps add. Those of two words are listed under the first.
 LISTED = {
     "Build": {
+        "demo": "demo",
         "build": "speak",
         "tag": "tag",
         "speak": "speak",

@@ -49,7 +49,7 @@ def checked(line: dict[str, Any], fields: Sequence[Field] = FIELDS) -> dict[str,
 
 
 #: Columns of a tagged row with an item an utterance, which a recording alone does not give.
-OF_UTTERANCES = ("utterance_id", "channel", "run", "text")
+OF_UTTERANCES = ("utterance_id", "channel", "run")
 
 #: Those of a recording that came with one channel, null in any other.
 SEPARATED = ("separated_turns", "separated_by")
@@ -66,12 +66,13 @@ BASE = (
     "channels",
     *SEPARATED,
     *OF_UTTERANCES,
+    "text",
 )
 
 #: The fields of a row of a tagged shard, which may come from outside.
 _TAGGED = {"recording_id": str, "audio?": {"path?": str}, "audio_file": str, "audio_identity?": str}
 _TAGGED |= {"offset": float, "duration": float, "sample_rate": int, "channels": int}
-_TAGGED |= {"utterance_id": [str], "channel": [str], "run": [int], "text": [str]}
+_TAGGED |= {"utterance_id": [str], "channel": [str], "run": [int], "text?": [str]}
 _TAGGED |= {"given?": [{"channel": object, "speaker?": str}]}
 TAG_AGAIN = "run dailytalk tag again"
 
@@ -103,7 +104,7 @@ def tagged_row(row: Row | None, columns: Sequence[Column] = ()) -> Row:
     """
     tagged: Row = expect(row, _TAGGED, "its row in the tagged shard", TAG_AGAIN)
     is_part = tagged["offset"] >= 0 and 0 < tagged["duration"] <= LATEST and tagged["offset"] <= LATEST
-    utterances = {len(tagged[column]) for column in OF_UTTERANCES}
+    utterances = {len(tagged[column]) for column in (*OF_UTTERANCES, *(("text",) if tagged.get("text") else ()))}
     if (
         not is_part
         or not LOWEST_RATE <= tagged["sample_rate"] <= HIGHEST_RATE
