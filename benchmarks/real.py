@@ -2,11 +2,11 @@
 
     python benchmarks/real.py [--calls FOLDER] [--whisper base]
 
-Everything is measured in one run, with the weights of the extra `offline`: word error rates and speed of `tag` beside
-three ways of plain faster-whisper, on the bundled recordings and on calls (WAVs with a JSON of their words beside
-them; without the folder only the former); words that are invented on 36 sounds without any; the error rate of what
-the voice says, take by take, as the other size of Whisper recognises it; seconds of each stage, and those of Align
-for a voice that tells no word times beside those of Transcribe. Texts are compared as openai/whisper compares them.
+Everything is measured in one run, with the weights of the extra `offline`: word error rates and speed of `tag`
+beside three ways of plain faster-whisper, on the bundled recordings and on calls (WAVs with a JSON of their words
+beside them; without the folder only the former); words that are invented on 36 sounds without any; the error rate
+of what the voice says, take by take, as the other size of Whisper recognises it; seconds of each stage, and those
+of Align for a voice that tells no word times beside those of Transcribe.
 """
 
 import argparse
@@ -273,7 +273,7 @@ def stages(inputs: list[Path], folder: Path, size: str) -> bool:
     seconds, source = sum(soundfile.info(path).duration for path in inputs), sound_alone(inputs, folder)
     cost = dailytalk(
         "build",
-        *inputs,
+        source,
         "--out",
         folder / "timed",
         "--profile",

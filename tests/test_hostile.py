@@ -88,8 +88,7 @@ class Room:
     def __init__(self, dailytalk: Command, folder: Path) -> None:
         self._dailytalk, self._folder, self.number = dailytalk, folder, 0
         self.private = hostile.private_files(folder / "private")
-        for name in ("cache", "tmp"):
-            (folder / name).mkdir()
+        (folder / "tmp").mkdir()
 
     @property
     def source(self) -> Path:

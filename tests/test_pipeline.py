@@ -1,4 +1,4 @@
-"""The pipelines: what a preview changes, where each setting goes, and that the defaults stay."""
+"""The pipelines: where each setting goes, and that the defaults stay."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -24,32 +24,22 @@ def models_of(settings: Stages) -> tuple[Transcribe, RateAffect]:
     return heard, rated
 
 
-def test_defaults_are_packed_windows_and_the_precision_that_this_machine_is_fast_in() -> None:
+def test_defaults_are_the_types_that_this_machine_is_fast_in() -> None:
     heard, rated = models_of(tag_stages(device="cpu"))
-    assert (heard.windows, heard.compute_type) == ("packed", "int8")
+    assert heard.compute_type == "int8"
     assert rated.precision == fast_precisions("cpu")[0]
 
 
-def test_a_preview_has_short_windows() -> None:
-    asked = {"affect_precision": "float32", "device": "cpu"}
-    heard, rated = models_of(tag_stages(fast=True, **asked))
-    assert (heard.windows, rated) == ("short", models_of(tag_stages(**asked))[1])
-
-
-def test_windows_that_were_asked_for_stay_in_a_preview() -> None:
-    assert models_of(tag_stages(fast=True, asr_windows="packed", device="cpu"))[0].windows == "packed"
-
-
 def test_what_was_left_to_the_machine_is_told() -> None:
-    for settings in (tag_stages(device="cpu"), tag_stages(fast=True), tag_stages(compute_type="float32")):
+    for settings in (tag_stages(device="cpu"), tag_stages(compute_type="float32")):
         heard, rated = models_of(settings)
         told = settings_of(*settings)
         assert (told["compute_type"], told["affect_precision"]) == (heard.compute_type, rated.precision)
         assert told["compute_type"] != "auto"
 
 
-def test_another_context_of_affect_leaves_what_was_recognised(tiny_whisper: str, tiny_affect: str) -> None:
-    models = {"asr_model": tiny_whisper, "affect_model": tiny_affect, "device": "cpu"}
+def test_another_context_of_affect_leaves_what_was_recognised(tiny_affect: str) -> None:
+    models = {"asr_model": "tiny.en", "affect_model": tiny_affect, "device": "cpu"}
     plain, other = (tag_stages(**models, affect_context=seconds) for seconds in (3.0, 0.0))
     same = [one.digest == another.digest for one, another in zip(plain, other, strict=True)]
     assert [stage.name for stage, kept in zip(plain, same, strict=True) if not kept] == ["RateAffect"]
@@ -69,7 +59,7 @@ def field_of(stages: Sequence[Stage], path: str) -> Any:
         ("min_duration", 2.0, "Segment.min_duration"),
         ("asr_model", "base", "Transcribe.model"),
         ("language", "de", "Transcribe.language"),
-        ("asr_windows", "short", "Transcribe.windows"),
+        ("join_sentences", 0.5, "JoinSentences.pause"),
         ("beam", 3, "Transcribe.beam"),
         ("compute_type", "float32", "Transcribe.compute_type"),
         ("affect_model", "acoustic-estimate", "RateAffect.model"),
@@ -90,7 +80,7 @@ def test_each_setting_of_tag_reaches_its_stage(setting: str, value: Any, path: s
 @pytest.mark.parametrize(
     ("setting", "value", "paths"),
     [
-        ("tts", "flite", ["Speak.engine"]),
+        ("tts", "piper", ["Speak.engine"]),
         ("tts_model", "s1", ["Speak.model"]),
         ("voice", "anna", ["Speak.voice"]),
         ("revoice", "right", ["Speak.revoice", "Reconstruct.revoice", "Align.revoice", "Finish.revoice"]),
@@ -161,7 +151,7 @@ def test_models_are_those_of_the_profile_unless_they_are_named(profile: str) -> 
         ({}, ""),
         ({"verify": True}, "base"),
         ({"candidates": 2}, "base"),
-        ({"candidates": 2, "asr_model": "", "profile": "embedded"}, "pocketsphinx"),
+        ({"candidates": 2, "asr_model": "", "profile": "embedded"}, "base"),
     ],
 )
 def test_speech_is_verified_on_request_and_where_there_are_candidates(chosen: dict[str, Any], verify: str) -> None:

@@ -41,7 +41,6 @@ STATED: list[tuple[str, str, tuple[float, ...]]] = [
     ),
     ("docs/fine-tuning.md", "speaks for less than {:g} % of", (100 * verdict.FitnessLimits().least_main_talk,)),
     ("docs/fine-tuning.md", "half of the conversations (at least {:g})", (verdict.FEWEST_CONVERSATIONS,)),
-    ("docs/fine-tuning.md", "ends below {:g} kHz", (verdict.TELEPHONE_HZ / 1000,)),
     ("dataset_card/fields.md", "over {:g} s it is cut at the quietest point", (Segment().longest,)),
     ("dataset_card/fields.md", "`short`: under {:g} s", (Segment().short,)),
     ("dataset_card/fields.md", "in frames of {:g}/{:g} samples", (prosody.FRAME, prosody.HOP)),

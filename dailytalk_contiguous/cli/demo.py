@@ -23,7 +23,7 @@ def demo(
 ) -> Outcome:
     """Run the whole chain on a bundled conversation, or on yours.
 
-    Builds, checks, exports for Moshi, and writes the page, with the profile that downloads nothing. Each command is
+    Builds, checks, exports for Moshi and writes the page, with the profile that downloads nothing. Each command is
     printed before it runs.
     """
     source = recordings or BUNDLED

@@ -303,8 +303,8 @@ _ENGLISH_I = frozenset(("i", "i'm", "i'll", "i've", "i'd"))
 #: Words that end no sentence: what follows goes on, and its capital is that of a name or of a German noun.
 _OPEN_ENDED = {
     "en": word_set(
-        "a an the my your his her its our their and or but because if that which who of in on at to from for with "
-        "by about into than as is are was were am be been will would can could should i we they he she"
+        "a an the my your his her its our their and or but because if of to from for with into than as is are was "
+        "were am be been will would can could should i we they he she"
     ),
     "de": word_set(
         "ein eine einen einem einer eines der die das den dem des mein meine dein deine sein seine ihr ihre unser "

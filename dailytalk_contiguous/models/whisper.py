@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import soxr
-from threadpoolctl import threadpool_limits
+from scipy.sparse import csr_array
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
@@ -53,9 +53,6 @@ FURTHER_FILES = ("preprocessor_config.json", "vocabulary.json", "vocabulary.txt"
 
 #: Frames that the times of known words are smoothed over, as in openai/whisper.
 SMOOTHED_FRAMES = 7
-
-#: Limits count for the whole process, and end where the first of several blocks does.
-_ONE_BLAS_THREAD = threading.Lock()
 
 _PREPENDED, _APPENDED = "\"'“¿([{-", "\"'.。,，!！?？:：”)]}、"
 
@@ -88,6 +85,8 @@ class Whisper:
             self._model = devices.within_memory(load, f"the Whisper model in {folder}")
         except (RuntimeError, ValueError) as error:
             raise ModelMissing(f"the Whisper model in {folder} does not load ({error})", _REMEDY) from error
+        # Dense, they are multiplied by NumPy's BLAS, whose last bits, and so the words, differ with its threads.
+        self._model.feature_extractor.mel_filters = csr_array(self._model.feature_extractor.mel_filters)
         self._threads = ThreadPoolExecutor(side_by_side, "whisper") if device == "cpu" else None
         self._beam = beam
         self._batch_seconds = ENCODER_SECONDS * (batch_windows if device == "cuda" else 1)
@@ -144,9 +143,7 @@ class Whisper:
 
         extract = self._model.feature_extractor
         frames = round(ENCODER_SECONDS * self._model.frames_per_second)
-        # Several threads of NumPy's BLAS give other last bits, and with them other words.
-        with _ONE_BLAS_THREAD, threadpool_limits(limits=1, user_api="blas"):
-            return np.stack([pad_or_trim(extract(window)[..., :-1], frames) for window in windows])
+        return np.stack([pad_or_trim(extract(window)[..., :-1], frames) for window in windows])
 
     def _tokenizer(self, language: str) -> Any:
         from faster_whisper.tokenizer import Tokenizer

@@ -11,7 +11,7 @@ import math
 import os
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -27,10 +27,12 @@ from dailytalk_contiguous.core.settings import with_settings
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.models.budget import Budget, SpendingLimit, open_budget
 from dailytalk_contiguous.models.checkpoints import INSTALL_OFFLINE, Missing
+from dailytalk_contiguous.models.contracts import VoiceSettings
 from dailytalk_contiguous.models.devices import device_of, resolve_device
-from dailytalk_contiguous.models.profiles import EMBEDDED
+from dailytalk_contiguous.models.engines import load_synthesiser
+from dailytalk_contiguous.models.profiles import EMBEDDED, OFFLINE_WHISPER
 from dailytalk_contiguous.models.speech_cache import SpeechCache
-from dailytalk_contiguous.models.whisper import check_language
+from dailytalk_contiguous.models.whisper import check_language, lacking_whisper
 from dailytalk_contiguous.run import local, outputs
 from dailytalk_contiguous.run.events import Account, Journal, alone
 from dailytalk_contiguous.run.shard import Progress, ShardReport, Task, make_shard
@@ -170,12 +172,16 @@ class Runner:
         return kept
 
 
-def lacking_weights(stages: Iterable[Stage]) -> str:
-    """The weights that are not on this machine, in words: each with its size and the stages that load it."""
+def lacking_weights(stages: Iterable[Stage], among: Container[Missing] | None = None) -> str:
+    """The weights that are not on this machine, in words: each with its size and the stages that load it.
+
+    `among`: only these; None for all.
+    """
     users: dict[Missing, list[str]] = {}
     for stage in stages:
         for missing in stage.lacking():
-            users.setdefault(missing, []).append(stage.name)
+            if among is None or missing in among:
+                users.setdefault(missing, []).append(stage.name)
     sizes = {missing: f"{missing.size / 1e9:.1f} GB, " if missing.size else "" for missing in users}
     return " and ".join(
         f"{missing.name} ({sizes[missing]}for {' and '.join(of)})" for missing, of in users.items()
@@ -183,8 +189,14 @@ def lacking_weights(stages: Iterable[Stage]) -> str:
 
 
 def refuse_downloads(profile: str, stages: Iterable[Stage]) -> None:
-    """Raise ModelMissing if the profile that downloads nothing lacks weights of these stages."""
-    if profile == EMBEDDED and (lacking := lacking_weights(stages)):
+    """Raise ModelMissing if stages lack weights of the profile that downloads nothing.
+
+    Those of a model that was chosen in place of the profile's may be downloaded.
+    """
+    if profile != EMBEDDED:
+        return
+    bundled = [*lacking_whisper(OFFLINE_WHISPER), *load_synthesiser("piper", VoiceSettings("", "")).lacking()]
+    if lacking := lacking_weights(stages, bundled):
         raise ModelMissing(f"the profile {EMBEDDED} downloads nothing and lacks {lacking}", INSTALL_OFFLINE)
 
 

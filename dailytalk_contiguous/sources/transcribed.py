@@ -66,7 +66,6 @@ BASE = (
     "channels",
     *SEPARATED,
     *OF_UTTERANCES,
-    "text",
 )
 
 #: The fields of a row of a tagged shard, which may come from outside.
@@ -353,7 +352,8 @@ def _tagged_rows(
             rejects.append(Reject(shown(Path(path.name)), "transcript", reason, TAG_AGAIN))
             continue
         try:
-            names = (*BASE, *(column.name for column in columns), "given")  # the last names the speakers
+            # The last two name the speakers, and tell which texts people have edited.
+            names = (*BASE, *(column.name for column in columns), "given", "text")
             rows = read_rows(path, names)
         except BadInput as error:
             unusable |= dict.fromkeys(entries, BadInput(error.reason, TAG_AGAIN))

@@ -242,7 +242,7 @@ def _silent_side(base: Row, channel: str, fields: Sequence[Field]) -> list[dict[
     needed = {column: [base[column]] for column in Segment.needs}
     needed |= {column: [base.get(column)] for column in Segment.uses}
     segments = {column: values[0] for column, values in Segment(channel=channel)(needed).items()}
-    silent = utterance_of({}, fields) | {"text_raw": "", "text": "", "tag": "", "recogniser": ""}
+    silent = utterance_of({}, fields) | dict.fromkeys(("text_raw", "text", "verbatim", "tag", "recogniser"), "")
     of_segment = ("utterance_id", "speaker", *EDGES, "kind", "run", "origin", "side_confidence")
     return [
         silent | dict(zip(of_segment, values, strict=True)) | {"source_channel": channel}

@@ -11,6 +11,9 @@ from dailytalk_contiguous.stages.base import Stage
 
 WHISPER = tag_stages(asr_model="tiny", affect_model="acoustic-estimate")
 
+#: Of calls that people transcribed: no network runs.
+NO_NETWORK = tag_stages(asr_model="none", affect_model="acoustic-estimate")
+
 
 @pytest.mark.parametrize(
     ("stages", "device"),
@@ -18,12 +21,12 @@ WHISPER = tag_stages(asr_model="tiny", affect_model="acoustic-estimate")
         (tag_stages(), "auto"),
         (tag_stages(device="cuda"), "cuda"),
         (WHISPER, "auto"),
-        (tag_stages(profile="embedded"), None),
+        (tag_stages(profile="embedded"), "auto"),
+        (NO_NETWORK, None),
         (tag_stages(device="cpu"), None),
         (speak_stages(tts="fish"), None),
         (speak_stages(tts="fish", verify=True), "auto"),
-        (speak_stages(tts="fish", verify=True, asr_model="pocketsphinx"), None),
-        (speak_stages(profile="embedded", tts="flite"), None),
+        (speak_stages(profile="embedded"), None),
     ],
 )
 def test_device_is_used_where_a_network_runs_that_is_asked_often(
@@ -57,4 +60,4 @@ def test_gpus_to_share_are_those_that_cuda_shows(
     if chosen is not None:
         monkeypatch.setenv(VISIBLE, chosen)
     assert gpus_to_share(WHISPER) == names
-    assert gpus_to_share(tag_stages(profile="embedded")) == []
+    assert gpus_to_share(NO_NETWORK) == []

@@ -178,8 +178,7 @@ class Piper(Synthesiser):
         sound *= min(gain, 10 ** (_PEAK_DBFS / 20) / peak) if peak else 1.0
         rate_hz = voice.config.sample_rate
         words = word_times(split_words(text), groups, lambda word: _phonemes(voice, word), len(sound) / rate_hz)
-        # The last phoneme before a pause lasts into it.
-        words = within_sound(words, voiced_spans(sound, rate_hz))
+        words = _to_the_pause(words, voiced_spans(sound, rate_hz))
         return Spoken(sound.astype(np.float32), rate_hz, words, 0.0)
 
 
@@ -200,13 +199,13 @@ def word_times(
 ) -> list[Word]:
     """Times of written words from groups of phonemes that are said without a gap, mostly a word each.
 
-    Piper says "25" as two groups and "out of" as one. Where there is a group for each word, they are its times.
-    Else each word is read by itself (`read` gives its phonemes), and has the time of those of the line's phonemes
+    Piper says "25" as two groups and "out of" as one. Where there is a group for each word, and no digit, they are
+    its times. Else each word is read by itself (`read` gives its phonemes) and has the time of those of the line
     that match its own; a word without any shares the time of the one before it, by `sound_length`.
     """
     voiced = [index for index, word in enumerate(words) if any(map(str.isalnum, word))]
     spans: dict[int, tuple[float, float]] = {}
-    if len(voiced) == len(groups):
+    if len(voiced) == len(groups) and not any(map(str.isdigit, "".join(words))):
         spans = {index: (group[0].start, group[-1].end) for index, group in zip(voiced, groups, strict=True)}
     else:
         own = [(index, symbol) for index in voiced for symbol in read(words[index])]
@@ -239,6 +238,16 @@ def _sentences(voice: Any, text: str, length_scale: float, speaker: int | None) 
             raise SynthesisFailed("Piper gives no times for its phonemes", "reword or delete the line")
         samples = np.array(chunk.audio_float_array, np.float32)
         yield samples, [(aligned.phoneme, int(aligned.num_samples)) for aligned in chunk.phoneme_alignments]
+
+
+def _to_the_pause(words: Sequence[Word], spans: Sequence[tuple[float, float]]) -> list[Word]:
+    """Words that end with their sound: by its phonemes, the last one before a pause ends early or late."""
+    longer = []
+    for word, following in itertools.zip_longest(words, words[1:]):
+        end = max((end for start, end in spans if start < word.end), default=word.end)
+        goes_on = following is None or end <= following.start
+        longer.append(word._replace(end=max(word.end, end)) if goes_on else word)
+    return within_sound(longer, spans)
 
 
 def _groups(

@@ -54,7 +54,7 @@ def test_without_a_recogniser_words_share_the_voiced_time_of_the_file() -> None:
 
 
 def test_clip_without_text_has_what_was_recognised() -> None:
-    added = TimeWords(recogniser="pocketsphinx")(cut(None))
+    added = TimeWords(recogniser="tiny.en")(cut(None))
     assert added["word_source"] == added["text_source"] == ["recogniser"]
     assert added["text_raw"] == [" ".join(word["word"] for word in added["words"][0])]
 
@@ -64,23 +64,23 @@ def test_clip_without_text_and_recogniser_has_no_words() -> None:
 
 
 def test_recogniser_that_hears_something_else_is_no_witness() -> None:
-    added = TimeWords(recogniser="pocketsphinx")(cut("Quite another sentence, of many other words."))
+    added = TimeWords(recogniser="tiny.en")(cut("Quite another sentence, of many other words."))
     assert added["word_source"] == ["proportional"]
 
 
 def test_text_whose_words_were_heard_has_the_heard_times() -> None:
-    heard = TimeWords(recogniser="pocketsphinx")(cut(None))["words"][0]
+    heard = TimeWords(recogniser="tiny.en")(cut(None))["words"][0]
     text = join_words(word["word"] for word in heard)
-    added = TimeWords(recogniser="pocketsphinx")(cut(text))
+    added = TimeWords(recogniser="tiny.en")(cut(text))
     assert (added["text_source"], added["word_source"]) == (["given"], ["recogniser"])
     (words,) = added["words"]
     assert [word["word"] for word in words] == text.split()
     assert [word["start"] for word in words] == pytest.approx([word["start"] for word in heard])
     assert [word["end"] for word in words] == pytest.approx([word["end"] for word in heard])
-    assert all(word["probability"] is None for word in words)  # heard, with a certainty that nobody knows
+    assert [word["probability"] for word in words] == [word["probability"] for word in heard]
 
 
-def test_pocketsphinx_is_not_asked_about_mandarin() -> None:
-    added = TimeWords(recogniser="pocketsphinx")(cut("打远一看", language="zh"))
+def test_mandarin_text_is_a_word_a_character_and_english_speech_no_witness_of_it() -> None:
+    added = TimeWords(recogniser="base")(cut("打远一看", language="zh"))
     assert [word["word"] for word in added["words"][0]] == list("打远一看")
     assert added["word_source"] == ["proportional"]

@@ -149,7 +149,6 @@ def test_every_option_is_a_setting_of_the_run(source: Path, tmp_path: Path, dail
     chosen = {
         "profile": "embedded",
         "asr_model": "none",
-        "asr_windows": "short",
         "compute_type": "float32",
         "affect_model": "none",
         "affect_precision": "bfloat16",

@@ -41,7 +41,8 @@ def test_embedded_run_hears_the_clips_of_a_folder_in_the_layout_of_whisper(
     assert all(segment.keys() == FIELDS for segment in entry["segments"])
     assert " ".join(segment["text"] for segment in entry["segments"]) == entry["text"]
     first = entry["segments"][0]
-    assert (first["avg_logprob"], first["no_speech_prob"], first["temperature"]) == (None, None, None)
+    assert first["avg_logprob"] < 0 <= first["no_speech_prob"] < 0.5 < first["compression_ratio"] < 2.4
+    assert first["temperature"] == 0.0
     assert 0 <= first["start"] < first["words"][0]["end"] <= first["end"] <= 4.2
     assert not list((tmp_path / "cache/transcribe").iterdir())
 
@@ -57,14 +58,6 @@ def test_a_dry_run_names_the_clips_that_would_be_heard_and_writes_nothing(
     assert (done.code, summary["heard"], summary["dry_run"]) == (0, ["b.wav"], True)
     assert state(tmp_path / "in") == before
     assert not (tmp_path / "cache/transcribe").exists()
-
-
-def test_whisper_gives_the_numbers_that_it_has(tmp_path: Path, dailytalk: Command, tiny_whisper: str) -> None:
-    clips(tmp_path / "in", "a.wav")
-    options = ("--profile", "embedded", "--asr-model", tiny_whisper, "--language", "en")
-    assert dailytalk("transcribe", tmp_path / "in", "--out", tmp_path / "w.json", *options).code == 0
-    segments = entries(tmp_path / "w.json")["a.wav"]["segments"]
-    assert {segment["temperature"] for segment in segments} <= {0.0}
 
 
 def test_entries_that_stand_are_kept_and_the_others_completed(tmp_path: Path, dailytalk: Command) -> None:

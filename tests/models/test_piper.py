@@ -1,0 +1,186 @@
+"""Piper: a voice that says what it should, at times that are right, always in the same way."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soxr
+
+from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
+from dailytalk_contiguous.core.spans import merge_gaps
+from dailytalk_contiguous.core.word_times import normalise, split_words, voiced_spans
+from dailytalk_contiguous.models.contracts import Line, Spoken, SynthesisFailed, VoiceSettings
+from dailytalk_contiguous.models.engines import load_synthesiser, synthesise
+from dailytalk_contiguous.models.synthesisers.piper import Phone, Piper, word_times
+from dailytalk_contiguous.models.whisper import RecogniserInput, recognise
+
+SENTENCES = (
+    "It's been a while! How are you?",
+    "Good morning, corner bicycle shop. How can I help you?",
+    "We could take the early train, see the old castle, and eat dinner by the river.",
+)
+
+
+def say(text: str, tag: str = "", language: str = "en", rate: float | None = None, voice: str = "joe") -> Spoken:
+    return synthesise(load_synthesiser("piper", VoiceSettings("", voice)), Line(text, tag, language, 0, rate))
+
+
+def seconds(spoken: Spoken) -> float:
+    return len(spoken.samples) / spoken.sample_rate
+
+
+@pytest.mark.parametrize("text", SENTENCES)
+def test_whisper_recognises_what_the_voice_says(text: str) -> None:
+    spoken = say(text)
+    (words,) = recognise("base", "cpu", "auto", [RecogniserInput(spoken.samples, spoken.sample_rate, "en")])
+    expected, found = [*map(normalise, text.split())], [normalise(word.text) for word in words]
+    assert sum(word in found for word in expected) >= 0.8 * len(expected)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *SENTENCES,
+        "Dr. Smith paid $25.50 on 3/4/2021, out of 1,000.",
+        "So — well … yes!",
+        "Tom & Jerry",
+        "[[hello]]",
+    ],
+)
+def test_every_written_word_has_a_time_inside_the_sound(text: str) -> None:
+    spoken = say(text)
+    assert spoken.words is not None
+    assert [word.text for word in spoken.words] == split_words(text.replace("[[", "["))
+    edges = [edge for word in spoken.words for edge in (word.start, word.end)]
+    assert edges == sorted(edges)
+    assert edges[0] >= 0
+    assert edges[-1] <= seconds(spoken)
+    assert all(word.end > word.start for word in spoken.words)
+
+
+def test_words_begin_and_end_where_the_sound_does_beside_a_pause() -> None:
+    spoken = say("Stop. Please, take it back. Tomorrow, perhaps.")
+    assert spoken.words is not None
+    spans = merge_gaps(voiced_spans(spoken.samples, spoken.sample_rate), 0.1)
+    assert len(spans) >= 4
+    for start, end in spans:
+        assert min(abs(word.start - start) for word in spoken.words) <= 0.06
+        assert min(abs(word.end - end) for word in spoken.words) <= 0.06
+
+
+def test_words_that_are_said_as_one_and_words_that_are_several_share_their_phonemes() -> None:
+    def group(symbols: str, start: float) -> list[Phone]:
+        times = [start + 0.1 * place for place in range(len(symbols) + 1)]
+        return [Phone(symbol, *edges) for symbol, edges in zip(symbols, pairwise(times), strict=True)]
+
+    read = {"25": "twɛntifaɪv", "out": "aʊt", "of": "ɒv", "it": "ɪt"}.get
+    placed = word_times(
+        ["25", "out", "of", "it"],
+        [group("twɛnti", 0.0), group("faɪv", 1.0), group("aʊɾəv", 2.0), group("ɪt", 3.0)],
+        lambda word: read(word, ""),
+        4.0,
+    )
+    assert [word.text for word in placed] == ["25", "out", "of", "it"]
+    assert (placed[0].start, placed[0].end) == (0.0, pytest.approx(1.4))
+    assert placed[1].start == pytest.approx(2.0)
+    assert placed[1].end <= placed[2].start < placed[2].end <= 3.0
+    assert (placed[3].start, placed[3].end) == (pytest.approx(3.0), pytest.approx(3.2))
+
+
+def test_a_line_is_the_same_sound_in_any_company_and_process() -> None:
+    first = say(SENTENCES[1])
+    say("Something else in between.")
+    assert np.array_equal(say(SENTENCES[1]).samples, first.samples)
+    code = (
+        "import sys, hashlib; from dailytalk_contiguous.models.synthesisers.piper import Piper; "
+        "from dailytalk_contiguous.models.contracts import Line; "
+        "print(hashlib.sha256(Piper().speak(Line(sys.argv[1], '', 'en', 3)).samples.tobytes()).hexdigest())"
+    )
+    environment = os.environ | {"OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2"}
+    printed = subprocess.run(
+        [sys.executable, "-c", code, SENTENCES[1]], capture_output=True, text=True, check=True, env=environment
+    ).stdout
+    assert printed.strip() == hashlib.sha256(first.samples.tobytes()).hexdigest()
+
+
+def test_tags_that_are_slow_or_fast_are_said_as_fast_as_the_source() -> None:
+    text = SENTENCES[1]
+    plain, hurried, slow = seconds(say(text)), seconds(say(text, "in a hurry tone")), seconds(say(text, "sad"))
+    assert hurried < plain < slow
+    assert seconds(say(text, "in a hurry tone", rate=1.15)) == pytest.approx(plain / 1.15, rel=0.08)
+    assert seconds(say(text, "sad", rate=0.75)) == pytest.approx(plain / 0.75, rel=0.08)
+    assert seconds(say(text, "", rate=1.4)) == plain  # a tag that says nothing of rate
+
+
+def test_loud_tags_are_louder_and_never_clip() -> None:
+    spoken = (say(SENTENCES[0], tag) for tag in ("soft tone", "", "shouting"))
+    loudness = [float(np.sqrt(np.mean(take.samples**2))) for take in spoken]
+    assert loudness == sorted(loudness)
+    assert np.abs(say(SENTENCES[0], "screaming").samples).max() <= 0.9
+
+
+def test_lines_of_another_language_are_refused_with_what_to_do() -> None:
+    with pytest.raises(SynthesisFailed, match=r"speaks 'en', and the line is in 'de': .*espeak"):
+        say("Guten Tag", language="de")
+    assert seconds(say("Hello there", language="und")) > 0.3
+
+
+@pytest.mark.parametrize("text", ["…", "?!", "—"])
+def test_a_line_with_nothing_to_say_is_no_silence(text: str) -> None:
+    with pytest.raises(SynthesisFailed, match="finds nothing to say"):
+        say(text)
+
+
+@pytest.mark.parametrize("voice", ["nobody", "en_US-joe", "joe#first", "../en_US-joe-medium"])
+def test_a_name_of_no_voice_is_refused(voice: str) -> None:
+    with pytest.raises(DailytalkError, match="Piper has no voice"):
+        Piper(voice)
+
+
+def test_licence_of_a_voice_is_that_of_its_card(tmp_path: Path) -> None:
+    assert Piper().licence.licence == "CC0-1.0"
+    files = Piper().files()
+    assert files is not None
+    (tmp_path / "ann.onnx").symlink_to(files.network)
+    (tmp_path / "ann.onnx.json").write_bytes(files.settings.read_bytes())
+    assert Piper(str(tmp_path / "ann.onnx")).licence.licence == "unknown"
+    (tmp_path / "MODEL_CARD").write_text("# Ann\n\n* Language: en_US\n* License: CC BY-NC 4.0\n")
+    own = Piper(str(tmp_path / "ann.onnx"))
+    assert (own.licence.licence, own.model) == ("CC BY-NC 4.0", "ann")
+    own.preflight()
+    assert np.array_equal(own.speak(Line("Hello.", "", "en", 0)).samples, say("Hello.").samples)
+
+
+def test_files_that_are_no_voice_are_named(tmp_path: Path) -> None:
+    voice = Piper(str(tmp_path / "ann.onnx"))
+    with pytest.raises(ModelMissing, match=r"has no ann\.onnx"):
+        voice.preflight()
+    (tmp_path / "ann.onnx").write_bytes(b"no network")
+    (tmp_path / "ann.onnx.json").write_text(json.dumps({"audio": {}}))
+    voice.preflight()
+    with pytest.raises(ModelMissing, match=r"ann\.onnx is no voice of Piper"):
+        voice.speak(Line("Hello.", "", "en", 0))
+
+
+def test_a_voice_that_is_not_here_is_lacking_and_not_downloaded_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    voice = Piper("de_DE-thorsten-medium")
+    voice.preflight()
+    (missing,) = voice.lacking()
+    assert (missing.name, Piper().lacking()) == ("the voice de_DE-thorsten-medium", [])
+    with pytest.raises(ModelMissing, match="piper-voices can't be reached"):
+        voice.fetch()
+
+
+def test_take_of_a_line_at_another_rate_is_resampled_alike() -> None:
+    spoken = say(SENTENCES[0])
+    assert spoken.sample_rate == 22050
+    assert len(soxr.resample(spoken.samples, 22050, 24000)) == pytest.approx(seconds(spoken) * 24000, abs=1)

@@ -1,0 +1,204 @@
+"""JoinSentences: a sentence that a pause has torn is one utterance, and nothing else is."""
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from audio_files import wav_bytes
+from datasets import Dataset
+
+from dailytalk_contiguous.core.sentences import ends_sentence, goes_on
+from dailytalk_contiguous.pipelines.to_text import tag_stages
+from dailytalk_contiguous.shards import chain_of
+from dailytalk_contiguous.stages.join_sentences import JoinSentences
+
+RATE = 16000
+
+
+@pytest.mark.parametrize(
+    ("first", "following", "language", "joined"),
+    [
+        ("And free", "parking lot?", "en", True),
+        ("free Wi", "-Fi.", "en", True),
+        ("Can", "you help me check", "en", True),
+        ("The price is", "37 pounds.", "en", True),
+        ("Well,", "it is late.", "en", True),
+        ("I think", "I'm lost.", "en", True),
+        ("My name is", "Peter.", "en", True),
+        ("Ich sehe das", "Haus dort.", "de", True),
+        ("今日は", "いい天気です。", "ja", True),
+        ("Hello.", "how are you?", "en", False),
+        ("What?", "nothing", "en", False),
+        ("I wonder...", "never mind", "en", False),
+        ("“No way!”", "he said", "en", False),
+        ("Okay", "Sure, go ahead.", "en", False),
+        ("Ja", "Gut, dann gehen wir.", "de", False),
+        ("Okay", "", "en", False),
+        ("", "and then", "en", False),
+        ("Okay", "…", "en", False),
+        ("今日は。", "いい天気です。", "ja", False),
+    ],
+)
+def test_a_sentence_goes_on_where_neither_mark_nor_capital_ends_it(
+    first: str, following: str, language: str, joined: bool
+) -> None:
+    assert goes_on(first, following, language) is joined
+
+
+def test_a_comma_and_a_dash_end_no_sentence() -> None:
+    assert [ends_sentence(text) for text in ("so,", "so —", "so", "so. ", "so?”", "so…")] == [False] * 3 + [
+        True
+    ] * 3
+
+
+def conversation(*lines: tuple[str, float, float, str], **changed: list[Any]) -> dict[str, Any]:
+    """A row as `Transcribe` leaves it: channel, start, end and text of each utterance."""
+    total = max(end for _, _, end, _ in lines) + 1
+    sound = np.random.default_rng(0).uniform(-0.1, 0.1, (round(total * RATE), 2)).astype(np.float32)
+    numbers: dict[str, int] = {}
+    row: dict[str, Any] = {name: [] for name in JoinSentences.needs}
+    for run, (channel, start, end, text) in enumerate(lines):
+        number = numbers[channel] = numbers.get(channel, -1) + 1
+        count = len(text.split())
+        edges = np.linspace(start, end, count + 1)
+        values = {
+            "utterance_id": f"call/{channel}/{number:04d}",
+            "channel": channel,
+            "speaker": f"call/{channel}",
+            "start": start,
+            "end": end,
+            "start_trim": 0.01,
+            "end_trim": 0.02,
+            "kind": "speech" if end - start >= 0.8 else "short",
+            "run": run,
+            "speech_seconds": end - start,
+            "text_raw": text,
+            "words": [
+                {"word": word, "start": float(first), "end": float(last), "probability": 0.5, "fitted": False}
+                for word, (first, last) in zip(text.split(), pairwise(edges), strict=True)
+            ],
+            "language": "en",
+            "avg_logprob": -0.5,
+            "no_speech_prob": 0.1,
+            "recogniser": "base",
+            "question": text.endswith("?"),
+            "speech": b"",
+        }
+        for name in row:
+            row[name].append(values.get(name))
+    wav = wav_bytes(sound)
+    return row | {"audio": {"bytes": wav, "path": None}, "offset": 0.0, "duration": total} | changed
+
+
+def joined(row: dict[str, Any], **settings: Any) -> dict[str, Any]:
+    return JoinSentences(**settings).row(row)
+
+
+TORN = (
+    ("left", 0.0, 1.0, "Is there"),
+    ("left", 1.6, 2.6, "free Wi"),
+    ("left", 3.2, 3.6, "-Fi here?"),
+    ("right", 4.0, 5.0, "There is."),
+    ("left", 5.5, 6.5, "Good."),
+)
+
+
+def test_the_parts_of_a_sentence_are_one_utterance_with_their_pauses() -> None:
+    row = joined(conversation(*TORN))
+    assert row["text_raw"] == ["Is there free Wi-Fi here?", "There is.", "Good."]
+    assert row["utterance_id"] == ["call/left/0000", "call/right/0000", "call/left/0003"]
+    assert row["joined"] == [["call/left/0000", "call/left/0001", "call/left/0002"], [], []]
+    assert (row["start"][0], row["end"][0], row["start_trim"][0], row["end_trim"][0]) == (0.0, 3.6, 0.01, 0.02)
+    assert [word["word"] for word in row["words"][0]] == ["Is", "there", "free", "Wi-Fi", "here?"]
+    assert (row["words"][0][1]["end"], row["words"][0][2]["start"]) == (1.0, 1.6)
+    assert (row["kind"][0], row["question"][0]) == ("speech", True)
+    assert row["speech_seconds"][0] == pytest.approx(2.4)
+
+
+def test_its_sound_is_the_recording_with_the_pause() -> None:
+    row = conversation(*TORN)
+    assert len(joined(row)["speech"][0]) == 2 * round(3.6 * RATE)
+    assert np.frombuffer(joined(row)["speech"][0], "<i2").std() > 1000
+
+
+@pytest.mark.parametrize(
+    ("lines", "texts"),
+    [
+        pytest.param([("left", 0.0, 1.0, "So I"), ("left", 2.0, 3.0, "went.")], 2, id="a second of silence"),
+        pytest.param([("left", 0.0, 1.0, "So I"), ("left", 1.99, 3.0, "went.")], 1, id="less than a second"),
+        pytest.param(
+            [("left", 0.0, 1.0, "So I"), ("right", 1.1, 1.4, "Yes."), ("left", 1.6, 3.0, "went.")],
+            3,
+            id="somebody else speaks in the pause",
+        ),
+        pytest.param(
+            [("left", 0.0, 1.0, "So I"), ("right", 0.2, 0.9, "Yes."), ("left", 1.6, 3.0, "went.")],
+            2,
+            id="somebody else speaks before it",
+        ),
+        pytest.param([("left", 0.0, 7.0, "So I"), ("left", 7.5, 12.5, "went.")], 2, id="over twelve seconds"),
+        pytest.param([("left", 0.0, 1.0, "so I"), ("left", 1.5, 3.0, "went")], 2, id="a recogniser without marks"),
+    ],
+)
+def test_utterances_are_joined_only_within_the_limits(lines: list[Any], texts: int) -> None:
+    assert len(joined(conversation(*lines))["text_raw"]) == texts
+
+
+def test_lines_of_people_and_lines_without_words_stay() -> None:
+    given = conversation(*TORN, recogniser=["given"] * 5)
+    assert joined(given)["text_raw"] == given["text_raw"]
+    assert joined(conversation(*TORN), pause=0.0)["joined"] == [[]] * 5
+
+
+def test_pieces_of_one_run_stay_one_block() -> None:
+    """Of a run that was cut at its quietest place, the second piece goes on in another run."""
+    lines = [
+        ("left", 0.0, 9.0, "First."),
+        ("left", 9.0, 10.0, "and this"),
+        ("left", 10.5, 11.0, "goes deep"),
+        ("left", 11.0, 20.0, "Last."),
+    ]
+    row = joined(conversation(*lines, run=[0, 0, 1, 1]))
+    assert row["text_raw"] == ["First.", "and this goes deep", "Last."]
+    assert set(row["run"]) == {0}
+
+
+def test_it_is_a_stage_that_maps_a_dataset() -> None:
+    row = conversation(*TORN)
+    mapped = JoinSentences().map(Dataset.from_list([row, row]))
+    assert mapped["text_raw"] == [joined(row)["text_raw"]] * 2
+
+
+def test_no_row_goes_on_from_before_a_stage_that_rewrites() -> None:
+    stages = tag_stages("embedded")
+    number = next(place for place, stage in enumerate(stages) if isinstance(stage, JoinSentences))
+    other = (*stages[:number], JoinSentences(pause=0.5), *stages[number + 1 :])
+    assert not {*chain_of(stages)} & {*chain_of(other)}
+    later = tag_stages("embedded", buckets="robust")
+    assert chain_of(later)[: number + 1] == chain_of(stages)[: number + 1]
+
+
+def test_a_torn_sentence_of_a_real_voice_is_spoken_whole(tmp_path: Path) -> None:
+    """The chain with trained weights: one sentence of Piper's, with 0.7 s of silence in the middle."""
+    from dailytalk_contiguous import Folder
+    from dailytalk_contiguous.models.contracts import Line, VoiceSettings
+    from dailytalk_contiguous.models.engines import load_synthesiser, synthesise
+
+    voice = load_synthesiser("piper", VoiceSettings("", ""))
+    said = synthesise(voice, Line("We could see the old castle and eat dinner by the river.", "", "en", 0))
+    cut = round(next(word.start for word in said.words or () if word.text == "and") * said.sample_rate)
+    quiet = np.zeros(round(0.7 * said.sample_rate), np.float32)
+    left = np.concatenate([quiet, said.samples[:cut], quiet, said.samples[cut:], quiet])
+    room = np.random.default_rng(0).normal(0, 1e-4, (len(left), 2))
+    stereo = np.stack([left, np.zeros_like(left)], axis=1) + room
+    (tmp_path / "call.wav").write_bytes(wav_bytes(stereo.astype(np.float32), 22050))
+    dataset = Folder(inputs=(str(tmp_path),)).as_streaming_dataset("train")
+    for stage in tag_stages("embedded", language="en", channel="both"):
+        dataset = stage.map(dataset)
+    (row,) = dataset
+    (text,), (parts,) = row["text"], row["joined"]
+    assert "castle and" in text
+    assert "river" in text
+    assert len(parts) == 2
