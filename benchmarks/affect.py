@@ -8,7 +8,7 @@ in standard deviations, and the share of buckets (LOW, MID, HIGH of each convers
 
     python benchmarks/affect.py [--model audeering/wav2vec2-large-robust-12-ft-emotion-msp-dim] [--device cuda]
 
-What `--fast` changes in your own calls: the first 100 utterances of a folder, with the real weights.
+What it changes in your own calls: the first 100 utterances of a folder, with the real weights.
 
     python benchmarks/affect.py --model audeering/wav2vec2-large-robust-12-ft-emotion-msp-dim --recordings calls \
         --utterances 100

@@ -1,7 +1,7 @@
-"""How many times faster than a plain loop we tag: at equal precision, by default, and with --fast.
+"""How many times faster than a plain loop we tag: at equal precision, and by default.
 
-All four sides take the same recordings with models of the same sizes in one run, one side after another (see
-`sides`), and say the same number of words. Prints processor seconds (and wall seconds beside them), three ratios
+All three sides take the same recordings with models of the same sizes in one run, one side after another (see
+`sides`), and say the same number of words. Prints processor seconds (and wall seconds beside them), two ratios
 of processor time with their goals, and the share of ours outside model calls and pitch, by stage (the features of
 the recogniser count as outside). Takes some minutes.
 
@@ -29,7 +29,6 @@ GOALS = {
         "int8 recogniser, bfloat16 affect where the CPU has it",
         5.0 if HAS_BFLOAT16 else 4.0,
     ),
-    "--fast": ("the same with short windows, int8 affect without bfloat16", 10.0 if HAS_BFLOAT16 else 8.0),
 }
 OUTSIDE_GOAL = 0.02
 
@@ -64,11 +63,10 @@ def main() -> int:
 def _our_sides(material: Material) -> dict[str, Ours]:
     plain = {"compute_type": "float32", "affect_precision": "float32"}
     same = {"affect_model": material.affect, "language": "en", "device": "cpu"}
-    best, preview = ({"affect_precision": name} if AVX2 else {} for name in ("float32", "int8"))
+    best = {"affect_precision": "float32"} if AVX2 else {}
     settings = {
         "equal precision": {"asr_model": material.packed, **plain, **same},
         "defaults": {"asr_model": material.packed, **best, **same},
-        "--fast": {"asr_model": material.alone, "fast": True, **preview, **same},
     }
     return {name: Ours(tag_stages(**settings[name])) for name in GOALS}
 

@@ -1,7 +1,7 @@
 """Recordings into a published version, with nothing to download and nothing to pay: a first try of the whole way.
 
-The embedded models are a preview; take the list of build_from_folder.py for real work. `hf auth login` first, or
-start a Hub on this machine with `make hub`.
+The models are those of the extra `offline`; take the list of build_from_folder.py for real work. `hf auth login`
+first, or start a Hub on this machine with `make hub`.
 
     python builder_scripts/build_and_push.py examples work OWNER/NAME v1.0.0
 """
@@ -12,14 +12,15 @@ from dailytalk_contiguous.cli.recipe import main
 CHAIN = [
     dc.Segment(channel="both"),
     dc.MatchTranscript(),
-    dc.PerUtterance(dc.Transcribe(model="pocketsphinx", language="en")),
+    dc.PerUtterance(dc.Transcribe(model="base", language="en")),
+    dc.JoinSentences(),
     dc.PerUtterance(dc.MeasureProsody()),
     dc.PerUtterance(dc.RateAffect(model="acoustic-estimate")),
     dc.Bucket(preset="percentile"),
     dc.PerUtterance(dc.Tag(rules="standard")),
     dc.PerUtterance(dc.Punctuate()),
     dc.Script(),
-    dc.PerUtterance(dc.Speak(engine="espeak", revoice="left")),
+    dc.PerUtterance(dc.Speak(engine="piper", revoice="left")),
     dc.Reconstruct(mode="anchor", revoice="left"),
     dc.Align(recogniser="", revoice="left"),
     dc.Finish(revoice="left"),

@@ -12,6 +12,7 @@ CHAIN = [
     dc.Segment(channel="both"),
     dc.MatchTranscript(),
     dc.PerUtterance(dc.Transcribe(model="medium", language="auto")),
+    dc.JoinSentences(),
     dc.PerUtterance(dc.MeasureProsody()),
     dc.PerUtterance(dc.RateAffect(model="audeering/wav2vec2-large-robust-12-ft-emotion-msp-dim", context=3.0)),
     dc.Bucket(preset="percentile"),

@@ -22,7 +22,7 @@ from dailytalk_contiguous.stages.measure_prosody import MeasureProsody
 FEW_VOICES = ("dailytalk", "savee", "tess")
 
 #: What is done with every clip, and then with those that are kept.
-MEASURE = (MeasureQuality(), CutSpeech(), TimeWords(recogniser="pocketsphinx"), MeasureProsody())
+MEASURE = (MeasureQuality(), CutSpeech(), TimeWords(recogniser="base"), MeasureProsody())
 FINISH = (Condition(), TakeConditioned(), FinishClip())
 
 

@@ -41,8 +41,8 @@ def main() -> int:
     parser.add_argument("--channel", default="left", choices=("left", "right", "both", "mix"))
     parser.add_argument("--language", default="en", help="ISO 639-1 code, or auto")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
-    parser.add_argument("--profile", default="standard", help="embedded: a preview without downloads")
-    parser.add_argument("--asr-model", help="Whisper size, folder in CTranslate2 format, or pocketsphinx")
+    parser.add_argument("--profile", default="standard", help="embedded: without downloads")
+    parser.add_argument("--asr-model", help="Whisper size, or a folder in CTranslate2 format")
     parser.add_argument("--min-duration", type=float, default=0.8, help="seconds; shorter speech is left out")
     chosen = parser.parse_args()
     own = {name: getattr(chosen, name) for name in ("profile", "channel", "language", "device", "min_duration")}
