@@ -59,23 +59,18 @@ class Word(NamedTuple):
         return {"word": self.text.strip(), **times, "probability": self.probability}
 
 
-def pack_windows(
-    seconds: Sequence[float],
-    speakers: Sequence[Hashable],
-    window: float = WINDOW_SECONDS,
-) -> list[list[Placed]]:
+def pack_windows(seconds: Sequence[float], speakers: Sequence[Hashable]) -> list[list[Placed]]:
     """Place utterances in windows: one speaker a window, in order, each utterance in exactly one.
 
     Args:
-        seconds: length of each utterance. One that is longer than the window gets a separate window.
+        seconds: length of each utterance. One that is longer than `WINDOW_SECONDS` gets a separate window.
         speakers: of each utterance; equal values may share a window.
-        window: seconds at most. 0 gives each utterance a separate window.
     """
     open_windows: dict[Hashable, list[Placed]] = {}
     windows: list[list[Placed]] = []
     for index, (length, speaker) in enumerate(zip(seconds, speakers, strict=True)):
         current = open_windows.get(speaker)
-        if current is None or current[-1].end + GAP_SECONDS + length > window:
+        if current is None or current[-1].end + GAP_SECONDS + length > WINDOW_SECONDS:
             current = open_windows[speaker] = []
             windows.append(current)
         start = current[-1].end + GAP_SECONDS if current else 0.0

@@ -11,16 +11,18 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from datasets import Features, List, Value
+from datasets import Features, List
 
 from dailytalk_contiguous.core import audio
-from dailytalk_contiguous.core.schema import CHANNELS, MEASURE, SECONDS, STRING, Row, per_utterance
+from dailytalk_contiguous.core.schema import CHANNELS, STRING, Row, per_utterance
 from dailytalk_contiguous.core.sentences import ends_sentence, goes_on
 from dailytalk_contiguous.core.settings import setting, unlisted
-from dailytalk_contiguous.core.utterance import GIVEN, UTTERED_WORD
+from dailytalk_contiguous.core.utterance import GIVEN
 from dailytalk_contiguous.core.word_times import join_words
 from dailytalk_contiguous.stages.base import Stage
+from dailytalk_contiguous.stages.match_transcript import MatchTranscript
 from dailytalk_contiguous.stages.segment import Segment
+from dailytalk_contiguous.stages.transcribe import Transcribe
 
 #: The columns of the stages before of which that of the first part counts, or of the last.
 _OF_FIRST = (
@@ -29,6 +31,14 @@ _OF_FIRST = (
 )
 _OF_RECORDING = ("audio", "offset", "duration")
 _OF_LAST = ("end", "end_trim", "question")
+
+
+#: The columns of utterances that stages have added up to here, with their types.
+_COLUMNS = {
+    **{name: kind for name, kind in Segment.adds.items() if name not in ("sides", "notes", "rejected")},
+    **{name: MatchTranscript.adds[name] for name in ("given_text", "given_words")},
+    **per_utterance(Transcribe.adds),
+}
 
 
 @dataclass(frozen=True)
@@ -53,37 +63,16 @@ class JoinSentences(Stage):
     )
     longest: float = unlisted(Segment.longest)
 
-    needs: ClassVar[tuple[str, ...]] = (
-        *("utterance_id", "channel", "speaker", "start", "end", "start_trim", "end_trim", "kind", "run"),
-        *("speech_seconds", "origin", "side_confidence", "speech", "given_text", "given_words"),
-        *("text_raw", "words", "language", "avg_logprob", "no_speech_prob", "recogniser", "question"),
-        *("text_reason", *_OF_RECORDING),
-    )
+    needs: ClassVar[tuple[str, ...]] = (*_COLUMNS, *_OF_RECORDING)
     rewrites: ClassVar[bool] = True
-    transient: ClassVar[tuple[str, ...]] = ("speech",)
+    transient: ClassVar[tuple[str, ...]] = Segment.transient
     batch_rows: ClassVar[int] = 1
-    adds: ClassVar[Features] = per_utterance(
-        Features(
-            {
-                **dict.fromkeys(("utterance_id", "channel", "speaker", "kind", "origin"), STRING),
-                **dict.fromkeys(("start", "end", "start_trim", "end_trim"), SECONDS),
-                "run": Value("int32"),
-                **dict.fromkeys(("speech_seconds", "side_confidence", "avg_logprob", "no_speech_prob"), MEASURE),
-                "speech": Value("binary"),
-                "given_text": STRING,
-                "given_words": List(UTTERED_WORD),
-                **dict.fromkeys(("text_raw", "language", "recogniser", "text_reason"), STRING),
-                "words": List(UTTERED_WORD),
-                "question": Value("bool"),
-                "joined": List(STRING),
-            }
-        )
-    )
+    adds: ClassVar[Features] = Features({**_COLUMNS, "joined": List(List(STRING))})
 
     def row(self, row: Row) -> Row:
-        names = [name for name in self.needs if name not in _OF_RECORDING]
         utterances = [
-            dict(zip(names, values, strict=True)) for values in zip(*(row[name] for name in names), strict=True)
+            dict(zip(_COLUMNS, values, strict=True))
+            for values in zip(*(row[name] for name in _COLUMNS), strict=True)
         ]
         marked = any(map(ends_sentence, row["text_raw"]))
         groups = list(self._groups(utterances)) if marked else [[utterance] for utterance in utterances]

