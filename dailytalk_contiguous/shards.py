@@ -178,16 +178,6 @@ def shard_path(folder: Path, rows: Sequence[Row]) -> Path:
     return folder / f"shard-{hashlib.sha256(names.encode()).hexdigest()[:16]}.parquet"
 
 
-def part_path(path: Path) -> Path:
-    """Where the finished rows of a shard are kept while the others are made. Hidden: readers want whole shards."""
-    return path.with_name(f".{path.stem}.part")
-
-
-def checkpoint_path(path: Path) -> Path:
-    """Where the answers of models are kept while a shard is made (`store.checkpoint`)."""
-    return path.with_name(f".{path.stem}.answers")
-
-
 def write_shard(path: Path, shard: Shard, features: Features) -> None:
     """Write a shard so that its file is either complete on disk or does not exist."""
     sounds = {row["conversation_id"]: audio_digest(row) for row in shard.rows if "audio" in row}
@@ -252,7 +242,7 @@ class _File(NamedTuple):
 
 
 class ShardIndex:
-    """The entries of the shards in a folder, and of the parts that stopped runs left.
+    """The entries of the shards in a folder.
 
     Each shard is read once, and most are not read at all: the folder's `.index.jsonl` lists their entries, which
     count as long as size and time of change are those of the list. It is only a shortcut, made again where it is
@@ -334,8 +324,7 @@ class ShardIndex:
         for known in (self._files.get(path.name), self._noted.get(path.name)):
             if known and (known.size, known.changed) == (stat.st_size, stat.st_mtime_ns):
                 return known
-        if not path.name.startswith("."):
-            self._unsaved.add(path.name)
+        self._unsaved.add(path.name)
         return _File(stat.st_size, stat.st_mtime_ns, read_entries(path) or {})
 
     def _take(self, name: str) -> None:
@@ -344,8 +333,8 @@ class ShardIndex:
             self.entries[conversation] = (path, entry)
 
 
-#: Names of shards, and of the parts of those that are being made.
-_SHARD = re.compile(r"shard-.*\.parquet|\.shard-.*\.part", re.DOTALL)
+#: Names of shards.
+_SHARD = re.compile(r"shard-.*\.parquet", re.DOTALL)
 
 
 def drop_stale(folder: Path, paths: Iterable[Path]) -> None:
@@ -354,7 +343,7 @@ def drop_stale(folder: Path, paths: Iterable[Path]) -> None:
     for path in folder.glob("shard-*.parquet"):
         if path.name not in wanted and read_entries(path) is not None:
             path.unlink(missing_ok=True)  # another host may clear the same folder
-    for name in (".shard-*.tmp", ".shard-*.part", ".shard-*.answers"):
+    for name in (".shard-*.tmp",):
         for path in folder.glob(name):
             path.unlink(missing_ok=True)
 

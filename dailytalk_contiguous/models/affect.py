@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
+from dailytalk_contiguous.core.errors import ModelMissing
 from dailytalk_contiguous.models.checkpoints import StoredModel, find_checkpoint
 from dailytalk_contiguous.models.devices import device_of, lacking, thread_count
 
@@ -119,7 +119,7 @@ AUDEERING = "audeering/wav2vec2-large-robust-12-ft-emotion-msp-dim"
 AUDEERING_BYTES = 661_000_000
 
 #: What the encoder may compute in; `auto` is the one of them that suits the device (see `settled_precision`).
-PRECISIONS = ("float32", "bfloat16", "float16", "int8")
+PRECISIONS = ("float32", "bfloat16", "float16")
 
 #: What Linux calls a CPU's instructions that multiply in bfloat16, on x86 and on Arm.
 BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
@@ -158,15 +158,9 @@ def settled_precision(model: str, device: str, precision: str) -> str:
     it, else float32: on one that does, 5 s of audio took 1.2 s of a core in bfloat16 and 2.9 s in float32. On CUDA
     it is bfloat16, whose range can't overflow, on older cards float16, on those before Volta float32. A CUDA that
     is not on this machine, but in the cluster that will do the work, is taken to have bfloat16.
-
-    Raises DailytalkError for int8 on what does not multiply in it.
     """
     if model in ("", ACOUSTIC_ESTIMATE):
         return "auto"
-    if precision == "int8" and precision not in fast_precisions(device):
-        raise DailytalkError(
-            "the affect model computes in int8 only on CPUs with AVX2", "choose another --affect-precision"
-        )
     return fast_precisions(device)[0] if precision == "auto" else precision
 
 
@@ -177,7 +171,7 @@ def fast_precisions(device: str) -> tuple[str, ...]:
             instructions = set(Path("/proc/cpuinfo").read_text(encoding="utf-8").split())
         except OSError:  # nothing is known, so nothing is risked
             instructions = set()
-        fast = {"bfloat16": BFLOAT16_FLAGS & instructions, "float32": True, "int8": "avx2" in instructions}
+        fast = {"bfloat16": BFLOAT16_FLAGS & instructions, "float32": True}
         return tuple(precision for precision, is_fast in fast.items() if is_fast)
     if lacking():
         return ("bfloat16", "float16", "float32")

@@ -4,7 +4,7 @@ Its regression head is not one that transformers knows, which puts a random head
 warning; so the module is our own, and a checkpoint that lacks a weight, brings one too many or has one of
 another shape is rejected by name. A padded batch gives what its utterances give one by one (to 1e-5): padding is
 masked in the encoder and left out of the mean. The encoder may run in bfloat16 or float16, where that is to about
-a hundredth, or multiply in int8, which is coarser; mean and head are float32 always.
+a hundredth; mean and head are float32 always.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional
 from transformers import Wav2Vec2Config, Wav2Vec2Model
 from transformers.activations import GELUActivation
 
@@ -35,10 +34,6 @@ from dailytalk_contiguous.models.speech_models import (
 from dailytalk_contiguous.models.stored_weights import load_weights
 
 _REMEDY = f"pass --affect-model with {AUDEERING} or a folder of that layout, or --profile embedded"
-
-
-#: Least step between numbers in int8: silence and weights of 0 have no range.
-_LEAST_STEP = 1e-12
 
 
 class Affect(NamedTuple):
@@ -70,12 +65,9 @@ class AffectModel:
         if device == "cpu" and config.feat_extract_norm == "layer":
             encoder = self._module.wav2vec2
             encoder.feature_extractor = FrameEncoder(encoder.feature_extractor)  # type: ignore[assignment]
-        if precision == "int8":
-            _prepack(self._module.wav2vec2, Int8Linear, Int8Convolution)
-        else:
-            self._module.wav2vec2.to(getattr(torch, precision))
+        self._module.wav2vec2.to(getattr(torch, precision))
         if device == "cpu" and precision == "bfloat16" and torch.ops.mkldnn._is_mkldnn_bf16_supported():
-            _prepack(self._module.wav2vec2, PackedLinear, PackedConvolution)
+            _prepack(self._module.wav2vec2)
         self._precision = precision
         self.room = Room()
 
@@ -210,79 +202,21 @@ class PackedConvolution(nn.Module):
         return outputs
 
 
-class Int8Linear(nn.Module):
-    """`PackedLinear` of float32 that multiplies in int8.
-
-    A weight has 8 bits, in steps of its row of the matrix; an input 7, from the least to the largest of its frame.
-    With 8 bits for both, AVX2 saturates the sum of two products without a word (CTranslate2 does so there).
-    """
-
-    def __init__(self, linear: nn.Linear, activation: str = "none") -> None:
-        super().__init__()
-        weight = linear.weight.detach()
-        self.steps = weight.abs().amax(1).clamp(min=_LEAST_STEP) / 127
-        whole = (weight / self.steps[:, None]).round()
-        self.sums = whole.sum(1) * self.steps
-        self.zeros = torch.zeros(len(whole), dtype=torch.int32)
-        self.weight = torch.ops.onednn.qlinear_prepack(whole.to(torch.int8), None)
-        self.bias = torch.zeros(len(whole)) if linear.bias is None else linear.bias.detach()
-        self._activate = functional.gelu if activation == "gelu" else nn.Identity()
-
-    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        outputs: torch.Tensor = self._activate(self._multiplied(*_in_7_bits(inputs, (-1,))))
-        return outputs
-
-    def _multiplied(self, whole: torch.Tensor, least: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
-        """Outputs (…, out) of `least + steps * whole`, whole numbers of 7 bits (…, in)."""
-        products = torch.ops.onednn.qlinear_pointwise(
-            whole, 1.0, 0, self.weight, self.steps, self.zeros, None, 1.0, 0, torch.float32, "none", [], ""
-        )
-        return torch.addcmul(torch.addcmul(self.bias, least, self.sums), products, steps)
-
-
-class Int8Convolution(Int8Linear):
-    """The same for a convolution as `_over_time` makes it: a product with each window of frames.
-
-    An input is between the least and the largest of its sound.
-    """
-
-    def __init__(self, conv: nn.Conv2d) -> None:
-        kernel, stride = conv.kernel_size[1], conv.stride[1]
-        with torch.device("meta"):
-            linear = nn.Linear(conv.in_channels * kernel, conv.out_channels)
-        linear.weight = nn.Parameter(conv.weight[:, :, 0].transpose(1, 2).flatten(1))
-        linear.bias = conv.bias  # type: ignore[assignment]
-        super().__init__(linear)
-        self._kernel, self._stride = kernel, stride
-
-    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Outputs (batch, channels out, 1, n out) of inputs (batch, channels in, 1, n)."""
-        whole, least, steps = _in_7_bits(inputs[:, :, 0].transpose(1, 2), (1, 2))
-        windows = whole.unfold(1, self._kernel, self._stride).transpose(2, 3).flatten(2)
-        return self._multiplied(windows, least, steps).transpose(1, 2)[:, :, None]
-
-
-def _in_7_bits(inputs: torch.Tensor, dims: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Inputs as whole numbers from 0 to 127, the least of them over some dimensions, and the step between two."""
-    least = inputs.amin(dims, keepdim=True)
-    steps = (inputs.amax(dims, keepdim=True) - least).clamp_(min=_LEAST_STEP).div_(127)
-    return torch.sub(inputs, least).div_(steps).round_().to(torch.uint8), least, steps
-
-
-def _prepack(encoder: Wav2Vec2Model, linear: type[Any], convolution: type[Any]) -> None:
+def _prepack(encoder: Wav2Vec2Model) -> None:
     """Lay the weights of an encoder out for a CPU, once: in bfloat16 3 to 8 s of speech take it 6 to 10 % less."""
     layers: Any = encoder.encoder.layers
     for attention, feed_forward in ((layer.attention, layer.feed_forward) for layer in layers):
         for name in ("q_proj", "k_proj", "v_proj", "out_proj"):
-            setattr(attention, name, linear(getattr(attention, name)))
+            setattr(attention, name, PackedLinear(getattr(attention, name)))
         if isinstance(feed_forward.intermediate_act_fn, GELUActivation):
-            feed_forward.intermediate_dense = linear(feed_forward.intermediate_dense, "gelu")
+            feed_forward.intermediate_dense = PackedLinear(feed_forward.intermediate_dense, "gelu")
             feed_forward.intermediate_act_fn = nn.Identity()
-        feed_forward.output_dense = linear(feed_forward.output_dense)
+        feed_forward.output_dense = PackedLinear(feed_forward.output_dense)
     frames = encoder.feature_extractor
     if isinstance(frames, FrameEncoder):
         first, *others = frames.convolutions  # the first, of a single channel, costs next to nothing
-        frames.convolutions = nn.ModuleList([first, *map(convolution, others)])
+        packed: list[Any] = others
+        frames.convolutions = nn.ModuleList([first, *map(PackedConvolution, packed)])
 
 
 class Head(nn.Module):

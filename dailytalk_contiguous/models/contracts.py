@@ -227,16 +227,6 @@ class Recognised(NamedTuple):
     no_speech_prob: float
     cut_off: bool = False
 
-    @classmethod
-    def of_json(cls, value: Any) -> "Recognised":
-        """Read a transcript from JSON, with lists for tuples. Raises TypeError or ValueError for anything else."""
-        words, avg_logprob, no_speech_prob, cut_off = value
-        timed = [
-            Word(str(text), float(start), float(end), None if probability is None else float(probability))
-            for text, start, end, probability in words
-        ]
-        return cls(timed, float(avg_logprob), float(no_speech_prob), bool(cut_off))
-
 
 class EmotionGuess(NamedTuple):
     """A classifier's answer for an utterance. It is a guess from sound, and no diagnosis.

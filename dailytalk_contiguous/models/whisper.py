@@ -33,7 +33,6 @@ from dailytalk_contiguous.core.word_times import Word
 from dailytalk_contiguous.models import devices
 from dailytalk_contiguous.models.checkpoints import Missing, hub_files, stored_files
 from dailytalk_contiguous.models.contracts import Recognised
-from dailytalk_contiguous.store.checkpoint import checkpointed
 
 #: The size that is used where none is named.
 WHISPER = "medium"
@@ -107,15 +106,9 @@ class Whisper:
     @devices.naming_libraries()
     def transcribe(self, windows: Sequence[Samples], languages: Sequence[str]) -> list[Recognised]:
         """Words of each window of at most 30 s, in the language of its ISO 639-1 code."""
-        calls = {
-            language: checkpointed(
-                partial(self._transcribe, language=language), Recognised.of_json, f"{language} {ENCODER_SECONDS}"
-            )
-            for language in set(languages)
-        }
 
         def recognise(batch: list[int]) -> Sequence[Recognised]:
-            return calls[languages[batch[0]]]([windows[index] for index in batch])
+            return self._transcribe([windows[index] for index in batch], languages[batch[0]])
 
         indices, seen = range(len(windows)), [ENCODER_SECONDS] * len(windows)
         return devices.run_batched(

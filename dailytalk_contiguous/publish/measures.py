@@ -5,7 +5,6 @@ A training folder keeps the measures of each conversation that do not follow fro
 
 import math
 import statistics
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -14,7 +13,7 @@ from dailytalk_contiguous.core.hallucination import EXTRA_WORDS
 from dailytalk_contiguous.core.schema import AS_RECORDED, CHANNELS, parent_of
 from dailytalk_contiguous.core.separated_turns import is_doubtful
 from dailytalk_contiguous.core.turns import Timed, fitness, overlap_seconds
-from dailytalk_contiguous.core.utterance import GIVEN, sounding_span
+from dailytalk_contiguous.core.utterance import sounding_span
 
 
 class ConversationMeasure(NamedTuple):
@@ -171,17 +170,6 @@ def measure_conversation(row: Mapping[str, Any], rebuilt: bool) -> MeasuredConve
     return values | (_of_synthesis(utterances, lengths) if rebuilt else {})
 
 
-def unsure_utterances(row: Mapping[str, Any]) -> dict[str, int]:
-    """Count the utterances of a row by recogniser, of recognisers that give no confidence."""
-    counts: Counter[str] = Counter()
-    for utterance in row["utterances"] or ():
-        recogniser = (utterance["models"] or {}).get("recogniser")
-        words = utterance["text_raw"] or utterance["text"]
-        if recogniser and recogniser != GIVEN and words and not is_number(utterance["confidence"]):
-            counts[recogniser] += 1
-    return dict(counts)
-
-
 #: Measures of a conversation that follow from its turns.
 _OF_TURNS = (
     *("duration", "least_talk", "main_talk", "overlap", "overlapping_turns", "response", "turns_per_window"),
@@ -218,7 +206,7 @@ def separated_speech(row: Mapping[str, Any]) -> SeparatedSpeech | None:
 def portable_measures(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return the facts of a row that a training folder keeps to be judged as the row is (`Judge.add_measured`).
 
-    `measures`: those that do not follow from its turns; `unsure`: `unsure_utterances`; `recorded_overlap`: that of
+    `measures`: those that do not follow from its turns; `recorded_overlap`: that of
     `recorded_overlap`; `talk`: `is_talk`, if true; `separated`: `separated_speech`, and `separated_by` the models,
     where it came with one channel; `parent`: the conversation that it is a variant of.
     """
@@ -231,7 +219,7 @@ def portable_measures(row: Mapping[str, Any]) -> dict[str, Any]:
         known |= {"separated": separated._asdict(), "separated_by": row["separated_by"]}
     if (parent := parent_of(row)) != row["conversation_id"]:
         known["parent"] = parent
-    return {"measures": measures, "unsure": unsure_utterances(row)} | known
+    return {"measures": measures} | known
 
 
 def recorded_overlap(row: Mapping[str, Any]) -> float | None:

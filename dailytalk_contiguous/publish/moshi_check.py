@@ -382,11 +382,11 @@ def _conversations(folder: Path, plan: TrainerPlan, judge: "Judge", taken: TurnT
         values = measure_turns(timed[name].timed, conversation["duration"], plan.duration_sec) | kept
         named = "" not in (conversation.get("kept_speakers") or [""])
         talk = bool(conversation.get("talk"))
-        unsure, overlap = conversation.get("unsure") or {}, conversation.get("recorded_overlap")
+        overlap = conversation.get("recorded_overlap")
         known = conversation.get("separated")
         separated = SeparatedSpeech(*map(known.__getitem__, SeparatedSpeech._fields)) if known else None
         parent = conversation.get("parent")
-        judge.add_measured(name, values, unsure, named, talk, overlap, separated, parent)
+        judge.add_measured(name, values, named, talk, overlap, separated, parent)
     judge.voices.update(_hours(about, "voices"))
     judge.languages.update(_hours(about, "language"))
 

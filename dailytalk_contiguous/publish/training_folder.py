@@ -54,7 +54,6 @@ ABOUT_SHAPE = {
         "language?": str,
         "turns": [list],
         "measures?": {str: float},
-        "unsure?": {str: int},
         "recorded_overlap?": float,
         "talk?": bool,
         "parent?": str,

@@ -332,7 +332,7 @@ _BOUNDS = (
 _OVERLAP_OF_TALKS = "talk with --headphones or --web: only there you may speak over the voice"
 
 #: Notes that are in the first line even of good data.
-_UNKNOWN_CONFIDENCE, NOT_DECODED = "unknown-confidence", "not-decoded"
+NOT_DECODED = "not-decoded"
 
 #: Kinds of findings that commands name too: data that was only tagged, and runs that finished no conversation.
 NOT_SPOKEN, NOTHING_FINISHED = "not-spoken", "nothing-finished"
@@ -413,7 +413,6 @@ class Judge:
         self.seconds = 0.0
         self.voices: dict[str, float] = defaultdict(float)
         self.languages: dict[str, float] = defaultdict(float)
-        self._unsure: Counter[str] = Counter()
         self._nameless = self._talks = 0
         self._recorded_overlaps = array("d")
         self._separated: list[measures.SeparatedSpeech] = []
@@ -436,23 +435,21 @@ class Judge:
         talk = self.rebuilt and measures.is_talk(row)
         if talk and not any(utterance["channel"] == "left" for utterance in row["utterances"] or ()):
             measured["least_talk"] = None  # its program was killed before the voice said anything
-        unsure, overlap = measures.unsure_utterances(row), measures.recorded_overlap(row)
-        separated = measures.separated_speech(row)
+        overlap, separated = measures.recorded_overlap(row), measures.separated_speech(row)
         parent = parent_of(row)
-        return self.add_measured(row["conversation_id"], measured, unsure, named, talk, overlap, separated, parent)
+        return self.add_measured(row["conversation_id"], measured, named, talk, overlap, separated, parent)
 
     def add_measured(
         self,
         name: str,
         values: measures.MeasuredConversation,
-        unsure: Mapping[str, int] = {},
         named: bool = True,
         talk: bool = False,
         overlap: float | None = None,
         separated: measures.SeparatedSpeech | None = None,
         parent: str | None = None,
     ) -> Judged:
-        """Judge a conversation by its measures and its `unsure_utterances`, and count it.
+        """Judge a conversation by its measures, and count it.
 
         `named`: whether it is known who the recorded speaker is. `talk`: `is_talk`. `overlap`: `recorded_overlap`.
         `separated`: `separated_speech`. `parent`: of which it is a variant.
@@ -466,7 +463,6 @@ class Judge:
             self._recorded_overlaps.append(overlap)
         if separated:
             self._separated.append(separated)
-        self._unsure.update(unsure)
         seconds = values["duration"] or 0.0
         self.n += 1
         self.seconds += seconds
@@ -506,7 +502,6 @@ class Judge:
             what = f"{n_fitted:,} of {n_words} were given times beyond the speech, and are fitted to it"
             remedy = "listen to some, or give times of an aligner"
             findings.append(advice("fitted-words", ".", what, remedy, "note"))
-        findings += self._of_words()
         if self.n and not self.rebuilt:
             findings.append(advice(NOT_SPOKEN, ".", *_NOT_SPOKEN))
         findings += [*self._of_conversations(), *self._of_gaps(taken or tally.turn_taking)]
@@ -569,15 +564,6 @@ class Judge:
         if beyond.seconds >= WIDESPREAD * self.seconds:
             return severity
         return _SEVERITIES[min(_SEVERITIES.index(severity) + 1, len(_SEVERITIES) - 1)]
-
-    def _of_words(self) -> Iterator[Finding]:
-        for recogniser, n in self._unsure.most_common():
-            if n:
-                note = licence_of(recogniser).note
-                what = f"{recogniser} does not say how sure it is of {counted(n, 'utterance')}"
-                what += f" ({note})" if note else ""
-                remedy = "listen to some, or tag with a recogniser that says how sure it is (--asr-model)"
-                yield advice(_UNKNOWN_CONFIDENCE, ".", what, remedy, "note")
 
     def _of_separated(self) -> Iterator[Finding]:
         """Conversations that came with one channel: lines may be on the wrong side, or hold both voices."""
@@ -661,9 +647,8 @@ def verdict_of(findings: Iterable[Finding], n: int) -> Verdict:
     if not n and not any(finding.level == "error" and finding.kind != NOTHING_FINISHED for finding in ordered):
         level = "empty"
     why = reasons[0].sentence if reasons else _WITHOUT_REASONS[level]
-    for kind in (_UNKNOWN_CONFIDENCE, NOT_DECODED) if not reasons else ():
-        unsure = next((finding.sentence for finding in ordered if finding.kind == kind), None)
-        why += f"; {unsure}" if unsure else ""
+    if not reasons:
+        why += "".join(f"; {finding.sentence}" for finding in ordered if finding.kind == NOT_DECODED)
     more = f"; and {counted(len(reasons) - 1, 'more reason')}" if len(reasons) > 1 else ""
     return Verdict(level, f"{level}: {why}{more}", ordered)
 

@@ -27,11 +27,6 @@ from dailytalk_contiguous.core.errors import BadInput, Reject
 from dailytalk_contiguous.core.machine import give_back_memory
 from dailytalk_contiguous.core.schema import PROBLEM, SOURCE, Batch, Row
 from dailytalk_contiguous.stages.base import Stage
-from dailytalk_contiguous.store.checkpoint import Checkpoint
-
-#: Seconds of work after which the finished part of a shard is saved. A kill loses at most so much; batches of a
-#: model in the running stage are kept even then.
-SAVE_SECONDS = 60.0
 
 #: Seconds of audio of the conversations that go through a stage together, if there is more than one: they share
 #: the cost of a call of `Dataset.map`, and their decoded audio is a few hundred megabytes at most.
@@ -168,7 +163,6 @@ class ShardJob:
         self.task = task
         self._stages, self._columns = stages, task.keeps or features_of(stages)
         self._progress = progress
-        self._checkpoint = Checkpoint(shards.checkpoint_path(task.path))
         self._device_batches = batch_seconds > 0
         self._source = {row["conversation_id"]: row for row in task.rows}
         with interrupts.deferred():
@@ -176,7 +170,6 @@ class ShardJob:
             waiting, self._settled = _resume(task, stages, self._chain)
         self._waiting = _portions(waiting, batch_seconds or PORTION_SECONDS)
         self._finished: dict[str, Row] = {}
-        self._saved = time.monotonic()
         self._ready: dict[int, Portion] = {}
         self._wall_seconds = 0.0
         self._stage_seconds: defaultdict[str, float] = defaultdict(float)
@@ -193,11 +186,6 @@ class ShardJob:
     def finish(self) -> ShardReport:
         """Take everything through all stages and write the shard. If it raises, there is no shard.
 
-        Progress is saved beside the shard every `SAVE_SECONDS`, and before a Ctrl-C is raised: finished
-        conversations, and the stages that the current ones have been through. In the running stage, the answers of
-        its model are kept as they come (`store.checkpoint`). The next run goes on from there. So the most that can
-        be lost is a time of work, not an amount of audio, whatever the machine's speed.
-
         A Ctrl-C is raised between two stages, between two batches of a model, or once the shard is written.
         """
         started, task, untidy = time.perf_counter(), self.task, 0.0
@@ -208,13 +196,8 @@ class ShardJob:
             contextlib.closing(ahead(self._prepared, range(len(self._waiting)), self._device_batches)) as coming,
         ):
             for portion in coming:
-                try:
-                    while portion.done < len(self._stages):
-                        self._advance(portion)
-                        self._save_in_time(portion)
-                except KeyboardInterrupt:
-                    self._save(portion)
-                    raise
+                while portion.done < len(self._stages):
+                    self._advance(portion)
                 for name in portion.ids:
                     self._settled[name] = self._entry(portion, name)
                 # Without the samples: the rows of a shard are kept until it is written, their samples are not.
@@ -224,14 +207,11 @@ class ShardJob:
                 if untidy >= TIDY_SECONDS:
                     untidy = 0.0
                     give_back_memory()
-                self._save_in_time(None)
             shard = shards.Shard(
                 [self._finished[name] for name in self._source if name in self._finished],
                 {name: self._settled[name] for name in self._source},
             )
             shards.write_shard(task.path, shard, self._columns)
-            shards.part_path(task.path).unlink(missing_ok=True)
-            self._checkpoint.remove()
         give_back_memory()
         self._wall_seconds += time.perf_counter() - started
         return ShardReport(
@@ -255,8 +235,7 @@ class ShardJob:
         if usable:
             self._progress(stage.name, audio, None)
         started = time.perf_counter()
-        with self._checkpoint.during(self._chain[number]):
-            portion.dataset = stage.map(portion.dataset, **options)
+        portion.dataset = stage.map(portion.dataset, **options)
         wall = time.perf_counter() - started
         # From the table: reading a column of the dataset copies the description of all columns four times.
         problems = portion.dataset.data.select([*PROBLEM]).to_pydict()
@@ -287,20 +266,6 @@ class ShardJob:
             row["duration"],
             reject,
         )
-
-    def _save_in_time(self, in_hand: Portion | None) -> None:
-        if time.monotonic() - self._saved >= SAVE_SECONDS:
-            self._save(in_hand)
-
-    def _save(self, in_hand: Portion | None) -> None:
-        rows, entries = list(self._finished.values()), dict(self._settled)
-        if in_hand is not None and in_hand.done:
-            # Rows that could not go on from there are not kept; rejects always are.
-            kept = in_hand.ids if resumed_at(self._stages, in_hand.done, self.task.keeps) else []
-            rows += in_hand.rows(self._columns) if kept else ()
-            entries |= {name: self._entry(in_hand, name) for name in {*kept, *in_hand.rejects}}
-        shards.write_shard(shards.part_path(self.task.path), shards.Shard(rows, entries), self._columns)
-        self._saved = time.monotonic()
 
     def _prepared(self, number: int) -> Portion:
         """A portion, after the leading stages that need no device."""

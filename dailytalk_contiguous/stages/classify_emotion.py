@@ -22,7 +22,6 @@ from dailytalk_contiguous.models.devices import device_of, lacking, resolve_devi
 from dailytalk_contiguous.models.emotion_folder import why_unheard
 from dailytalk_contiguous.models.emotion_models import AffectMap, load_emotion_model
 from dailytalk_contiguous.stages.base import DEVICE, Stage
-from dailytalk_contiguous.store.checkpoint import checkpointed
 from dailytalk_contiguous.store.hub import model_reference
 
 #: Utterances without a known speaker that are classified together: a stop loses no more than these.
@@ -125,18 +124,15 @@ def _parts(model: EmotionModel, batch: Batch) -> list[tuple[list[int], _Classify
         return _shares(model.classify(sounds, speakers))
 
     if "conversation_id" not in batch:
-        alone = _kept(lambda sounds: classify(sounds, None), "alone")
+        alone: _Classify = lambda sounds: classify(sounds, None)  # noqa: E731
         return parts + [(heard[first : first + COMPANY], alone) for first in range(0, len(heard), COMPANY)]
     channels = batch.get("channel") or [None] * len(batch["speech"])
     speakers: dict[Hashable, list[int]] = {}
     for index in heard:
         speakers.setdefault((batch["conversation_id"][index], channels[index]), []).append(index)
-    of_one = _kept(lambda sounds: classify(sounds, ["one"] * len(sounds)), "of one speaker")
-    return parts + [(indices, of_one) for indices in speakers.values()]
-
-
-def _kept(classify: _Classify, about: str) -> _Classify:
-    return checkpointed(classify, lambda value: tuple(map(float, value)), about)
+    return parts + [
+        (indices, lambda sounds: classify(sounds, ["one"] * len(sounds))) for indices in speakers.values()
+    ]
 
 
 def _shares(guesses: Sequence[EmotionGuess]) -> list[_Shares]:

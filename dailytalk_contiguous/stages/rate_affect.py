@@ -21,7 +21,6 @@ from dailytalk_contiguous.core.utterance import AFFECT
 from dailytalk_contiguous.models import affect, devices
 from dailytalk_contiguous.models.checkpoints import Missing
 from dailytalk_contiguous.stages.base import DEVICE, Stage
-from dailytalk_contiguous.store.checkpoint import checkpointed
 
 #: Seconds of padded audio in a batch. A CPU takes every utterance by itself, so that no rating depends on what
 #: else is rated: batches of 12 s took it 12 to 17 % longer over a bundled recording, of which 11 to 15 % is their
@@ -137,9 +136,8 @@ class RateAffect(Stage):
         def rate(group: list[Pcm]) -> list[Affect]:
             return model.rate([pcm_to_float(pcm) for pcm in group])
 
-        call = checkpointed(rate, lambda value: Affect(*map(float, value)))
         pool = affect.threads_of_one() if device == "cpu" else None
-        rated = devices.run_batched(chosen, lengths, budget, call, model.room, pool=pool)
+        rated = devices.run_batched(chosen, lengths, budget, rate, model.room, pool=pool)
         return {name: [getattr(ratings, name) for ratings in rated] for name in AFFECT} | {
             "context_seconds": borrowed_seconds
         }

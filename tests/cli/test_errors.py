@@ -51,7 +51,7 @@ ABSENT = ": not on this machine, and "
         (("--buckets", "x"), "--buckets can't be 'x': choose one of percentile, robust, seed."),
         (
             ("--affect-precision", "int4"),
-            "--affect-precision can't be 'int4': choose one of auto, float32, bfloat16, float16, int8.",
+            "--affect-precision can't be 'int4': choose one of auto, float32, bfloat16, float16.",
         ),
         (("--rules", "x"), "--rules can't be 'x': choose one of standard, seed."),
         (("--device", "tpu"), "--device can't be 'tpu': choose one of auto, cpu, cuda."),

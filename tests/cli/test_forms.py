@@ -32,12 +32,12 @@ def seconds_in_table(lines: list[str]) -> list[float]:
     return [float(cell[1]) for cell in cells if cell]
 
 
-def words_of(command: str, root: Path, tiny_whisper: str) -> tuple[object, ...]:
+def words_of(command: str, root: Path) -> tuple[object, ...]:
     """A command line that makes something in `root`; of recordings one can't be used."""
     if command == "speak":
         work = folder(root / "work", first=SHORT[:1])
-        return ("speak", work, "--profile", "embedded", "--asr-model", "pocketsphinx")
-    quick = ("--out", root / "out", *EMBEDDED, "--asr-model", tiny_whisper)
+        return ("speak", work, "--profile", "embedded", "--tts", "espeak", "--asr-model", "tiny.en")
+    quick = ("--out", root / "out", *EMBEDDED, "--asr-model", "tiny.en")
     save(calls(root / "in", "a") / "mono.wav", tones(1, channels=1))
     return ("tag", root / "in", *quick)
 
@@ -53,9 +53,8 @@ def test_run_has_a_bar_and_colours_on_a_terminal_alone_and_its_outcome_alone_on_
     tmp_path: Path,
     dailytalk: Command,
     monkeypatch: pytest.MonkeyPatch,
-    tiny_whisper: str,
 ) -> None:
-    words = words_of(command, tmp_path, tiny_whisper)
+    words = words_of(command, tmp_path)
     with monkeypatch.context() as terminal:
         for name, value in ON_A_TERMINAL.items():
             terminal.setenv(name, value)

@@ -17,8 +17,8 @@ SAY = ("--tts", "espeak", "--profile", "embedded")
 
 
 @pytest.fixture
-def quick(tiny_whisper: str) -> tuple[str, ...]:
-    return (*EMBEDDED, "--asr-model", tiny_whisper)
+def quick() -> tuple[str, ...]:
+    return (*EMBEDDED, "--asr-model", "tiny.en")
 
 
 def reasons(out: Path) -> dict[str, str]:

@@ -33,10 +33,8 @@ def corpus(tmp_path: Path) -> Path:
 # The command
 
 
-def test_plan_runs_a_sample_and_leaves_nothing(
-    tmp_path: Path, dailytalk: Command, corpus: Path, tiny_whisper: str
-) -> None:
-    quick = (*EMBEDDED, "--asr-model", tiny_whisper)
+def test_plan_runs_a_sample_and_leaves_nothing(tmp_path: Path, dailytalk: Command, corpus: Path) -> None:
+    quick = (*EMBEDDED, "--asr-model", "tiny.en")
     before = state(tmp_path)
     done = dailytalk("plan", corpus, *quick, "--speak", "--sample-minutes", "0.2", "--json")
     assert (done.code, state(tmp_path)) == (0, before)
@@ -51,11 +49,9 @@ def test_plan_runs_a_sample_and_leaves_nothing(
     assert told["quantities"]["usd"]["high"] == 0
 
 
-def test_little_material_is_sampled_little_and_each_piece_is_told(
-    tmp_path: Path, dailytalk: Command, tiny_whisper: str
-) -> None:
+def test_little_material_is_sampled_little_and_each_piece_is_told(tmp_path: Path, dailytalk: Command) -> None:
     save(tmp_path / "in/weekend_trip.flac", excerpt("weekend_trip", seconds=70))
-    done = dailytalk("plan", tmp_path / "in", *EMBEDDED, "--asr-model", tiny_whisper, "--json")
+    done = dailytalk("plan", tmp_path / "in", *EMBEDDED, "--asr-model", "tiny.en", "--json")
     told = json.loads(done.out)
     assert (told["sample_pieces"], told["sample_seconds"]) == (3, pytest.approx(30, rel=0.01))
     assert done.err.splitlines() == [
@@ -64,10 +60,8 @@ def test_little_material_is_sampled_little_and_each_piece_is_told(
     ]
 
 
-def test_paid_speech_is_priced_without_a_token_and_not_bought(
-    dailytalk: Command, corpus: Path, tiny_whisper: str
-) -> None:
-    quick = (*EMBEDDED, "--asr-model", tiny_whisper)
+def test_paid_speech_is_priced_without_a_token_and_not_bought(dailytalk: Command, corpus: Path) -> None:
+    quick = (*EMBEDDED, "--asr-model", "tiny.en")
     done = dailytalk("plan", corpus, *quick, "--speak", "--tts", "fish", "--sample-minutes", "0.2")
     assert done.code == 0
     assert "40 s of audio in 2 conversations" in done.out

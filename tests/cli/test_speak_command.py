@@ -286,10 +286,10 @@ def test_build_goes_from_recordings_to_conversations_and_bears_being_stopped(
 
 
 def test_build_without_a_usable_recording_gives_1_and_one_json_document(
-    tmp_path: Path, dailytalk: Command, tiny_whisper: str
+    tmp_path: Path, dailytalk: Command
 ) -> None:
     save(tmp_path / "in/mono.wav", tones(1, channels=1))
-    command = ("build", tmp_path / "in", "--out", tmp_path / "out", *EMBEDDED, "--asr-model", tiny_whisper)
+    command = ("build", tmp_path / "in", "--out", tmp_path / "out", *EMBEDDED, "--asr-model", "tiny.en")
     done = dailytalk(*command, "--json")
     assert (done.code, json.loads(done.out)["complete"], done.out[-3:]) == (1, True, "\n}\n")
     assert "to speak" not in dailytalk(*command).out
@@ -305,7 +305,7 @@ def test_build_refuses_a_share_of_the_work(tmp_path: Path, dailytalk: Command) -
 def test_speak_goes_on_with_the_profile_of_tag(tmp_path: Path, dailytalk: Command) -> None:
     work = folder(tmp_path / "work", first=SHORT)
     (work / "run.json").write_text(json.dumps({"settings": {"profile": "embedded"}}))
-    assert "to say by espeak" in dailytalk("speak", work, "--dry-run").out
+    assert "to say by piper" in dailytalk("speak", work, "--dry-run").out
     assert "to say by fish" in dailytalk("speak", work, "--profile", "standard", "--dry-run").out
 
 

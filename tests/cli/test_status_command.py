@@ -14,8 +14,8 @@ from dailytalk_contiguous.run.events import EVENTS, append, birth, now, read_eve
 
 
 @pytest.fixture
-def quick(tiny_whisper: str) -> tuple[str, ...]:
-    return (*EMBEDDED, "--asr-model", tiny_whisper, "--shard-minutes", "0.1")
+def quick() -> tuple[str, ...]:
+    return (*EMBEDDED, "--asr-model", "tiny.en", "--shard-minutes", "0.1")
 
 
 def test_status_is_told_during_a_run_after_a_kill_and_at_the_end(

@@ -51,6 +51,7 @@ class ScriptedEar:
     def words(self) -> list[Word]:
         return [Word(f" {word}", 0.3 + 0.2 * i, 0.5 + 0.2 * i, None) for i, word in enumerate(self._text.split())]
 
+
 class Pieces:
     def __init__(self, pieces: Iterable[str]) -> None:
         self._pieces, self.closed = iter(pieces), False

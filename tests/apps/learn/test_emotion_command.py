@@ -72,7 +72,9 @@ def test_one_speaker_is_no_training(dailytalk: Command, tmp_path: Path) -> None:
 def test_a_recording_is_told_over_time_and_aloud(dailytalk: Command, tmp_path: Path) -> None:
     call = save(tmp_path / "in/call.wav", excerpt())
     (tmp_path / "in/notes.wav").write_bytes(b"no sound")
-    done = dailytalk("emotion predict", tmp_path / "in", "--say-to", tmp_path / "said.wav", "--device", "cpu", "--json")
+    done = dailytalk(
+        "emotion predict", tmp_path / "in", "--say-to", tmp_path / "said.wav", "--device", "cpu", "--json"
+    )
     assert done.code == 3, done.err
     told = json.loads(done.out)
     (recording,) = told["recordings"]
