@@ -104,9 +104,7 @@ class Pieces(Generic[Value]):
 
     def __init__(self, make: Callable[[Feed[Value]], object], name: str = "pieces") -> None:
         self._feed, self._ended = Feed[Value](), False
-        thread = threading.Thread(target=_run, args=(make, self._feed), name=name, daemon=True)
-        _running[thread] = self._feed
-        thread.start()
+        threading.Thread(target=_run, args=(make, self._feed), name=name, daemon=True).start()
 
     def __iter__(self) -> "Pieces[Value]":
         return self
@@ -138,6 +136,7 @@ class Pieces(Generic[Value]):
 
 
 def _run(make: Callable[[Feed[Value]], object], feed: Feed[Value]) -> None:
+    _running[threading.current_thread()] = feed  # here, as a thread that has not started can't be waited for
     try:
         make(feed)
     except Closed:

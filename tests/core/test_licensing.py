@@ -134,10 +134,11 @@ def test_of_licences_that_ask_for_the_same_the_last_by_name_is_taken_and_one_s_o
 
 def test_licence_of_a_model_is_that_of_its_name_or_engine_and_unknown_of_what_others_made(tmp_path: Path) -> None:
     assert licence_of("silero-vad") == Licence("MIT", "https://github.com/snakers4/silero-vad")
+    voices = "https://huggingface.co/rhasspy/piper-voices"
     assert (
-        licence_of("flite/slt")
-        == licence_of("flite")
-        == Licence("BSD-style", "http://cmuflite.org", "free for any use")
+        licence_of("piper/en_US-joe-medium")
+        == licence_of("piper")
+        == Licence("unknown", voices, "each voice has its own, as its card says")
     )
     assert licence_of("espeak/en-us").licence == "GPL-3.0-or-later"
     assert licence_of("large-v3") == Licence("MIT", "https://github.com/openai/whisper")

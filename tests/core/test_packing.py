@@ -26,8 +26,8 @@ words = st.lists(st.tuples(times, st.floats(0.0, 3.0)).map(lambda t: (t[0], t[0]
 )
 
 
-def packed(found: list[tuple[float, str]], **options: float) -> list[list[Placed]]:
-    return pack_windows([length for length, _ in found], [speaker for _, speaker in found], **options)
+def packed(found: list[tuple[float, str]]) -> list[list[Placed]]:
+    return pack_windows([length for length, _ in found], [speaker for _, speaker in found])
 
 
 @given(utterances)
@@ -53,11 +53,6 @@ def test_a_window_is_not_left_while_the_next_utterance_fits(found: list[tuple[fl
         own = [window for window in windows if found[window[0].utterance][1] == speaker]
         for one, two in pairwise(own):
             assert one[-1].end + GAP_SECONDS + two[0].end > WINDOW_SECONDS
-
-
-@given(utterances)
-def test_no_window_means_one_for_each(found: list[tuple[float, str]]) -> None:
-    assert [len(window) for window in packed(found, window=0.0)] == [1] * len(found)
 
 
 def assert_fits(given_words: list[Word], fitted: list[Word], length: float) -> None:

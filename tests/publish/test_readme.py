@@ -65,10 +65,10 @@ def test_checks_and_mixes_read_a_folder_with_its_readme(tmp_path: Path, dailytal
 
 
 def test_work_folder_has_a_readme_that_follows_its_runs_until_a_person_writes_one(
-    tmp_path: Path, dailytalk: Command, tiny_whisper: str
+    tmp_path: Path, dailytalk: Command
 ) -> None:
     calls(tmp_path / "in", "a")
-    tag = ("tag", tmp_path / "in", "--out", tmp_path / "work", *EMBEDDED, "--asr-model", tiny_whisper)
+    tag = ("tag", tmp_path / "in", "--out", tmp_path / "work", *EMBEDDED, "--asr-model", "tiny.en")
     assert dailytalk(*tag, "--source-licence", "cc0-1.0").code == 0
     readme = tmp_path / "work/README.md"
     text = readme.read_text(encoding="utf-8")

@@ -162,7 +162,6 @@ def shortened(ratio):
 ALONE = [one for one in changed() if one["channel"] == "left"]
 LATE = [one | {"start": one["start"] + 6, "end": one["end"] + 6} for one in changed()]
 LOST = {"conversations": 1, "of_conversations": 2, "seconds": 119.8, "of_seconds": 202.7}
-SPHINX = {"confidence": None, "models": {"recogniser": "pocketsphinx", "affect": None}}
 
 #: What is planted, the kind that finds it, what it says of the data, and a part of the sentence.
 PLANTED = [
@@ -195,19 +194,6 @@ PLANTED = [
     ({"utterances": changed(status="kept-original")}, "not-resynthesised", "doubtful", "up to 100 % in a"),
     ({"utterances": ALONE}, "one-sided", "doubtful", "a side with less than 5 % of the speech, down to 0 % in a"),
     ({"utterances": LATE, "duration": 12.0}, "late-start", "note", "over 5 s of silence, up to 6.5 s in a"),
-    (
-        {"utterances": changed(**SPHINX)},
-        "unknown-confidence",
-        "note",
-        "pocketsphinx does not say how sure it is of 4 utterances (a preview: hears clear",
-    ),
-    (
-        {"utterances": changed(**SPHINX), "sides": sides(bandwidth_hz=3600.0)},
-        "misheard-words",
-        "bad",
-        "the words of 1 of 1 conversation can't be trusted: pocketsphinx, which knows no telephones and does not "
-        "say how sure it is, heard a telephone (3.6 kHz in a)",
-    ),
 ]
 
 
@@ -304,7 +290,7 @@ RUN = {
     "date": "2026-01-02",
     "settings": {"profile": "embedded"},
     "models": {
-        "recogniser": {"name": "pocketsphinx", "licence": "BSD-2-Clause"},
+        "recogniser": {"name": "base", "licence": "MIT"},
         "affect": {"name": "acoustic-estimate", "licence": "MIT"},
     },
     "source": {"licence": "CC0-1.0"},
@@ -320,7 +306,7 @@ def test_header_says_what_made_it_and_names_no_path_of_this_machine():
     tally = Tally()
     tally.add(talk())
     facts = dict(made_facts(RUN, tally))
-    assert facts["words"].startswith("pocketsphinx (BSD-2-Clause; a preview: ")
+    assert facts["words"] == "base (MIT)"
     assert facts["new voice"].startswith("espeak (GPL-3.0")
     assert (facts["profile"], facts["date"]) == ("embedded", "2026-01-02")
     assert facts["licence of the recordings"] == "CC0-1.0"
@@ -344,27 +330,16 @@ def test_markup_in_a_name_is_text_in_the_verdict_and_in_the_header():
     assert "<script>" not in made_line({"command": "<script>"}, tally)
 
 
-def test_words_of_a_preview_are_named_in_the_first_line_even_of_good_data():
-    judge = Judge()
-    judge.add(talk(utterances=changed(**SPHINX)))
-    level, headline, _ = judge.verdict()
-    assert level == "good"
-    assert headline.startswith(
-        "good: nothing speaks against training on it; pocketsphinx does not say how sure it is"
-    )
-    assert "a preview" in headline
-
-
 def test_training_folder_has_the_verdict_of_the_rows_that_it_was_made_from(tmp_path):
     nobody = {"left": None, "right": None}
     rows = [
-        talk(name, utterances=changed(**SPHINX), sides=sides(bandwidth_hz=3600.0), speakers=nobody)
+        talk(name, utterances=changed(confidence=0.5), sides=sides(bandwidth_hz=3600.0), speakers=nobody)
         for name in "ab"
     ]
     work = write_dataset(tmp_path / "work", rows)
     write_export(open_items(work).rows(), tmp_path / "data", MOSHI)
     kinds = [{finding.kind for finding in check_folder(folder)[0]} for folder in (work, tmp_path / "data")]
-    assert kinds[0] >= {"misheard-words", "unknown-speakers"}
+    assert kinds[0] >= {"low-confidence", "telephone", "unknown-speakers"}
     assert kinds[0] - kinds[1] == set()
 
 

@@ -1,5 +1,8 @@
 """Recognition while a person speaks: at each pause, Whisper recognises the turn so far."""
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
@@ -14,56 +17,36 @@ LONGEST_WINDOW = 24.0
 
 
 class Listening:
-    """Recognises one turn after another; used by one thread at a time."""
+    """Recognises one turn; used by one thread at a time."""
 
     def __init__(self, whisper: Whisper, language: str) -> None:
         self._whisper, self._language = whisper, language
-        self.begin()
-
-    def begin(self) -> None:
-        """Start a turn, and forget the one before."""
         self._settled: list[Word] = []
-        self._latest: list[Word] = []
-        self._blocks: list[Samples] = []
-        self._before = 0.0
-        self._known = 0
+        self._before = 0
 
-    def push(self, samples: Samples) -> None:
-        """Take sound of the turn (16 kHz, [-1, 1]), in order."""
-        self._blocks.append(samples)
-
-    def partial(self) -> str:
-        """The text up to the last pause."""
-        return "".join(word.text for word in (*self._settled, *self._latest)).strip()
-
-    def words(self) -> list[Word]:
-        """All words of the turn up to now, with times in its seconds: at a pause, after which more may come."""
-        sound = np.concatenate([np.zeros(0, np.float32), *self._blocks])
-        if len(sound) > self._known:
-            self._latest, self._known = self._heard(sound), len(sound)
-        if len(sound) > LONGEST_WINDOW * ANALYSIS_RATE:
-            self._settled += self._latest
-            self._before += len(sound) / ANALYSIS_RATE
-            self._latest, self._blocks, self._known = [], [], 0
-        return [*self._settled, *self._latest]
-
-    def _heard(self, sound: Samples) -> list[Word]:
+    def words(self, turn: Samples) -> list[Word]:
+        """All words of the turn so far (16 kHz, [-1, 1]), with times in its seconds: at a pause; more may come."""
+        sound = turn[self._before :]
+        if not len(sound):
+            return self._settled
         frame = round(FRAME_SECONDS * ANALYSIS_RATE)
         whole = (0.0, len(sound) / ANALYSIS_RATE)
         pieces = cut_long([whole], frame_levels(sound, frame), FRAME_SECONDS, LONGEST_WINDOW)
         windows = np.split(sound, [round(piece.end * ANALYSIS_RATE) for piece in pieces[:-1]])
         recognised = self._whisper.transcribe(windows, [self._language] * len(windows))
-        words, start = [], self._before
+        words, start = [*self._settled], self._before / ANALYSIS_RATE
         for window, answer in zip(windows, recognised, strict=True):
             words += [word._replace(start=word.start + start, end=word.end + start) for word in answer.words]
             start += len(window) / ANALYSIS_RATE
+        if whole[1] > LONGEST_WINDOW:
+            self._settled, self._before = words, len(turn)
         return words
 
 
-def open_listening(model: str, language: str, device: str = "auto") -> Listening:
-    """Load a recogniser (`models.whisper.load_whisper`) for a language (ISO 639-1).
+def open_listening(model: str, language: str, device: str = "auto") -> Callable[[], Listening]:
+    """Load a recogniser (`models.whisper.load_whisper`) for a language (ISO 639-1); returns what begins a turn.
 
     Raises ModelMissing for a missing model, and DailytalkError for a language that it does not know.
     """
     check_language(model, language)
-    return Listening(load_whisper(model, device, beam=1), language)
+    return partial(Listening, load_whisper(model, device, beam=1), language)

@@ -81,7 +81,7 @@ class TalkParts:
     """The parts of a talk.
 
     Attributes:
-        listening: the recogniser.
+        listening: begins to recognise a turn.
         feel: guesses the emotion in the sound of a turn (16 kHz); None without emotions.
         chat: answers.
         speak: says a sentence.
@@ -95,7 +95,7 @@ class TalkParts:
         closes_microphone: whether it is closed while the voice speaks.
     """
 
-    listening: Listening
+    listening: Callable[[], Listening]
     feel: Callable[[Samples], TurnFeeling | None] | None
     chat: ChatModel
     speak: Callable[[dialogue.ReplySentence], Spoken]
@@ -146,6 +146,7 @@ class _Turn:
     number: int
     start: float
     over_voice: bool
+    listening: Listening
     end: float = 0.0
     sound_start: float = 0.0
     sound: list[Samples] = field(default_factory=list)
@@ -157,7 +158,6 @@ class _Turn:
     answered: int = 0
     ended_at: float | None = None
     interrupts: bool = False
-    unheard: bool = False
 
     @property
     def text(self) -> str:
@@ -335,25 +335,17 @@ class Talk:
             change = None
         if change is not None and change.kind == "began":
             self._begin_turn(change.start)
-            for earlier in self._before:
-                self._hear_in_turn(earlier)
         if self._turn is not None:
-            self._hear_in_turn(frame)
+            self._turn.sound.append(frame)
         self._before.append(frame)
         if change is not None:
             self._change(change)
 
-    def _hear_in_turn(self, frame: Samples) -> None:
-        turn = self._turn
-        assert turn is not None
-        turn.sound.append(frame)
-        self._ear.do(partial(self._listen, turn, frame, len(turn.sound) % 16 == 0))
-
     def _begin_turn(self, start: float) -> None:
         self._turns += 1
-        self._turn = _Turn(self._turns, start, self._mouth.active and not self._ending)
+        over_voice = self._mouth.active and not self._ending
+        self._turn = _Turn(self._turns, start, over_voice, self.parts.listening(), sound=[*self._before])
         self._turn.sound_start = self.time - FRAME_SECONDS * (1 + len(self._before))
-        self._ear.do(partial(self._listen, self._turn, None, False))
 
     @property
     def _ending(self) -> bool:
@@ -415,37 +407,19 @@ class Talk:
 
     def _ask_words(self, turn: _Turn) -> None:
         turn.asked += 1
-        self._ear.do(partial(self._recognise, turn, turn.asked, turn.end - turn.start))
+        self._ear.do(partial(self._recognise, turn, turn.asked, [*turn.sound], turn.end - turn.start))
         if self.parts.feel is not None:
             turn.feels += 1
             sound = np.concatenate(turn.sound[-_FELT_FRAMES:])
             self._heart.do(partial(self._feel, turn, sound))
 
-    def _listen(self, turn: _Turn, frame: Samples | None, shows: bool) -> None:
-        """In the ear's thread."""
-        listening = self.parts.listening
-        try:
-            if frame is None:
-                listening.begin()
-            else:
-                listening.push(frame)
-                if shows:
-                    self._inbox.put(partial(self._show_partial, turn, listening.partial()))
-        except Exception as error:  # the talk goes on without these words
-            self._inbox.put(partial(self._not_recognised, turn, _sentence_of(error)))
-
-    def _not_recognised(self, turn: _Turn, error: str) -> None:
-        if not turn.unheard:  # else every frame of the turn would report it
-            turn.unheard = True
-            self._say(f"not recognised: {error}")
-
-    def _recognise(self, turn: _Turn, asked: int, seconds: float) -> None:
+    def _recognise(self, turn: _Turn, asked: int, sound: list[Samples], seconds: float) -> None:
         """In the ear's thread."""
         try:
-            words = believed_words(self.parts.listening.words(), max(seconds, 0.5))
+            words = believed_words(turn.listening.words(np.concatenate(sound)), max(seconds, 0.5))
         except Exception as error:  # the talk goes on without these words
             words = []
-            self._inbox.put(partial(self._not_recognised, turn, _sentence_of(error)))
+            self._inbox.put(partial(self._say, f"not recognised: {_sentence_of(error)}"))
         self._inbox.put(partial(self._take_words, turn, asked, words))
 
     def _feel(self, turn: _Turn, sound: Samples) -> None:
@@ -457,10 +431,6 @@ class Talk:
         except Exception as error:  # the talk goes on without it
             self._inbox.put(partial(self._say, f"no emotion is told: {_sentence_of(error)}"))
         self._inbox.put(partial(self._take_feeling, turn, feeling))
-
-    def _show_partial(self, turn: _Turn, text: str) -> None:
-        if turn is self._turn:
-            self._tell(TalkEvent("partial", self.time, text))
 
     def _take_words(self, turn: _Turn, asked: int, words: list[Word]) -> None:
         turn.answered = max(turn.answered, asked)

@@ -293,9 +293,7 @@ def open_parts(
     hiss = np.random.default_rng(0).normal(0, 0.01, ANALYSIS_RATE).astype(np.float32)
     if feel is not None:
         feel(hiss)
-    listening.begin()
-    listening.push(hiss)
-    listening.words()
+    listening().words(hiss)
     return TalkParts(
         listening,
         feel,

@@ -35,21 +35,19 @@ def silence(seconds: float) -> Samples:
 
 
 class ScriptedEar:
-    """Hears, of each turn, what a list says."""
+    """Hears, of one turn, a text."""
 
-    def __init__(self, texts: Iterable[str]) -> None:
-        self._texts, self._text = iter(texts), ""
+    def __init__(self, text: str) -> None:
+        self._words = text.split()
 
-    def begin(self) -> None:
-        self._text = next(self._texts, "something")
+    def words(self, turn: Samples) -> list[Word]:
+        return [Word(f" {word}", 0.3 + 0.2 * i, 0.5 + 0.2 * i, None) for i, word in enumerate(self._words)]
 
-    def push(self, samples: Samples) -> None: ...
 
-    def partial(self) -> str:
-        return self._text
-
-    def words(self) -> list[Word]:
-        return [Word(f" {word}", 0.3 + 0.2 * i, 0.5 + 0.2 * i, None) for i, word in enumerate(self._text.split())]
+def ears(texts: Iterable[str]) -> Callable[[], ScriptedEar]:
+    """An ear for each turn, which hears what a list says."""
+    coming = itertools.chain(texts, itertools.repeat("something"))
+    return lambda: ScriptedEar(next(coming))
 
 
 class Pieces:
@@ -133,9 +131,7 @@ class Simulation:
         self.mind = ScriptedMind((lambda messages: [str(answer)]) if isinstance(answer, str) else answer)
         self.record = TalkRecord(folder, "talk", {"language": "en"}) if folder else None
         self.events: list[TalkEvent] = []
-        self.parts = TalkParts(
-            ScriptedEar(heard), parts.pop("feel", None), self.mind, speak, "You listen.", **parts
-        )
+        self.parts = TalkParts(ears(heard), parts.pop("feel", None), self.mind, speak, "You listen.", **parts)
         self.microphone = Microphone()
         self.talk = Talk(self.parts, self.microphone, self._told, self.record, threaded)
         self._played: list[Samples] = []

@@ -307,8 +307,8 @@ def test_listener_listens_in_three_turns_without_anything() -> None:
         said.append(ChatMessage("assistant", "".join(listener.reply(said, 100))))
     assert [message.content for message in said if message.role == "assistant"] == [
         "(calm) Hello. I am listening. How are you today?",
-        "(soft tone) You sound sad as you say that. You speak of your sister. How are things between you?",
-        "(soft tone) You feel guilty. What is it that weighs on you most?",
+        "(soft tone) You sound sad as you say that. You had a fight with your sister. How was that for you?",
+        "(soft tone) You feel guilty. What brought it about?",
     ]
     assert len("".join(listener.reply(said[:3], 4)).split()) == 4
     json.dumps(said)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 from browser import Visit, chromium, needs_playwright, visit
-from talking import QUESTION, WAIT, ScriptedEar, ScriptedMind, silence, tones
+from talking import QUESTION, WAIT, ScriptedMind, ears, silence, tones
 
 from dailytalk_contiguous.apps.converse.dialogue import SpokenFeeling
 from dailytalk_contiguous.apps.converse.sound_blocks import TALK_RATE
@@ -52,7 +52,7 @@ class Served:
         self.told: list[str] = []
         self.events: list[TalkEvent] = []
         self.page = TalkPage(port, self.told.append)
-        self.parts = TalkParts(ScriptedEar(texts), feel, self.mind, tones, "You listen.", push_to_talk=push)
+        self.parts = TalkParts(ears(texts), feel, self.mind, tones, "You listen.", push_to_talk=push)
         self.talk = Talk(self.parts, self.page, self.show)
         self.page.serve(self.talk, PRIVATE, push, lambda: "The talk has ended. Nothing is kept.")
         self.thread = threading.Thread(target=run_talk, args=(self.talk, self.page))

@@ -23,29 +23,22 @@ def at_analysis_rate(samples: Samples) -> Samples:
 
 
 def test_both_parts_of_a_turn_with_a_pause_in_it_are_recognised() -> None:
-    listening = open_listening("tiny.en", "en")
+    listening = open_listening("tiny.en", "en")()
     parts = [example("old_friends", 37.0, 39.2, 1), example("old_friends", 58.8, 60.8, 1)]
     first, second = map(at_analysis_rate, parts)
-    for start in range(0, len(first), 512):
-        listening.push(first[start : start + 512])
-    before = listening.words()
-    listening.push(second)
+    before = listening.words(first)
     known = "".join(word.text for word in before).strip()
-    assert listening.partial() == known  # the text up to the last pause
-    words = listening.words()
+    words = listening.words(np.concatenate([first, second]))
     text = "".join(word.text for word in words).strip()
-    assert listening.partial() == text != known
     assert "for the bread" in known
     assert "for the bread" in text
     assert "tell me" in text.casefold()
     assert all(one.end <= other.start + 0.011 for one, other in pairwise(words))
     assert words[len(before)].start >= len(first) / ANALYSIS_RATE - 0.2
-    listening.begin()
-    assert (listening.words(), listening.partial()) == ([], "")
 
 
 def test_a_long_turn_is_recognised_in_windows_that_whisper_can_take(monkeypatch: pytest.MonkeyPatch) -> None:
-    listening = open_listening("tiny.en", "en")
+    listening = open_listening("tiny.en", "en")()
     whisper, windows = load_whisper("tiny.en", beam=1), list[float]()
     transcribe = whisper.transcribe
     monkeypatch.setattr(
@@ -59,15 +52,9 @@ def test_a_long_turn_is_recognised_in_windows_that_whisper_can_take(monkeypatch:
     lines = [line for line in reference("bicycle_repair") if line["channel"] == "right"]
     turn = conversation("bicycle_repair")[:, 1]
     spoken = [turn[round(16000 * line["start"]) - 1600 : round(16000 * line["end"]) + 1600] for line in lines]
-    seconds, heard = 0.0, []
-    for pushed in (spoken[:2], spoken[2:-1], spoken[-1:]):  # over a window long once the second is there
-        sound = np.concatenate(pushed)
-        listening.push(sound)
-        seconds += len(sound) / ANALYSIS_RATE
-        heard.append(listening.words())
-        before = len(windows)
-        assert listening.words() == heard[-1]
-        assert len(windows) == before  # nothing is recognised twice
+    # Over a window long once the second part is there.
+    heard = [listening.words(np.concatenate(spoken[:count])) for count in (2, len(spoken) - 1, len(spoken))]
+    seconds = sum(map(len, spoken)) / ANALYSIS_RATE
     words = heard[-1]
     assert max(windows) <= LONGEST_WINDOW < 30
     assert windows[-1] == pytest.approx(len(spoken[-1]) / ANALYSIS_RATE)  # what was before is settled

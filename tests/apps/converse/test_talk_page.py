@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from command import Command
-from talking import Microphone, ScriptedEar, ScriptedMind, tones
+from talking import Microphone, ScriptedMind, ears, tones
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
@@ -24,7 +24,7 @@ BLOCK_OF_SILENCE = struct.pack("<I", 0) + bytes(2 * BLOCK)
 @pytest.fixture(scope="module")
 def page() -> Iterator[TalkPage]:
     page = TalkPage(0, lambda sentence: None)
-    parts = TalkParts(ScriptedEar([]), None, ScriptedMind(lambda messages: []), tones, "")
+    parts = TalkParts(ears([]), None, ScriptedMind(lambda messages: []), tones, "")
     page.serve(Talk(parts, Microphone(), lambda event: None, threaded=False), "Private.", False, str)
     yield page
     page.close()
