@@ -17,7 +17,7 @@ import time
 
 import numpy as np
 import soxr
-from dailytalk_contiguous.models.synthesisers.flite import Flite
+from flite import Flite
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.delivery import Performance, compare_delivery, performance_of, register_of

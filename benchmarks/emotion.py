@@ -24,8 +24,8 @@ from typing import NamedTuple
 import measuring
 import numpy as np
 import soxr
-from dailytalk_contiguous.models.synthesisers.flite import Flite
-from emotional_voices import held_examples
+from emotion_held import held_examples
+from flite import Flite
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.apps.learn.emotion_evaluation import evaluate_protocol

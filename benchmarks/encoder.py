@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from dailytalk_contiguous.models.synthesisers.flite import Flite
+from flite import Flite
 from measuring import judged, references, texts
 from numpy.typing import NDArray
 from torch import nn

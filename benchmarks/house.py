@@ -41,7 +41,7 @@ SCALE |= {"sources.remote", "sources.store_notes", "store.hub"}
 PUBLISHING = {"cli.check", "cli.defaults", "cli.export", "cli.push", "cli.report", "cli.versions"}
 
 #: The bundled synthesisers, and the modules that they are in, also in earlier commits.
-ENGINES = {"espeak", "fish", "flite", "openai"}
+ENGINES = {"espeak", "fish", "openai", "piper"}
 OF_ENGINES = ENGINES | {"offline_voices", "openai_speech"}
 
 #: At most so many of what has a goal.

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tests"))  # what makes recordings, models and servers serves benchmarks, too
+for part in ("tests/apps/learn", "tests"):
+    sys.path.insert(0, str(ROOT / part))  # what makes recordings, models and servers serves benchmarks, too
 EXAMPLES = ROOT / "examples/conversations"
 
 

@@ -2,7 +2,7 @@
 
 Recordings are made of the bundled ones with room tone between them (a quarter is talk: what is measured is the
 audio that is held, and talk costs time), tagged with tiny models in a process of their own, and the folders said
-anew by flite; what is separated is all talk. Goals: three hours in one file take at most 1.1 times the memory of
+anew by Piper; what is separated is all talk. Goals: three hours in one file take at most 1.1 times the memory of
 twenty minutes, and less than 2.5 GB; five hours of short files at most 1.1 times that of half an hour. Takes most
 of an hour.
 
@@ -28,7 +28,7 @@ RATE = 16000
 #: Seconds of talk, and of room tone after it; a short file is one of each.
 TALK, TONE = 15, 45
 
-#: What a tiny recogniser hears may be no words that flite could say, which must not end the measurement.
+#: What a tiny recogniser hears may be no words that a voice could say, which must not end the measurement.
 KEEP = ("--on-failure", "keep-original")
 
 
@@ -91,7 +91,7 @@ def _of_folder(folder: Path, minutes: float, models: list[str]) -> tuple[tuple[f
     for piece, number in zip(_pieces(), range(round(minutes * 60 / (TALK + TONE))), strict=False):
         soundfile.write(calls / f"call{number:05d}.flac", piece, RATE, "PCM_16")
     tagged = measuring.dailytalk("tag", calls, "--out", out, "--language", "en", *models, "--json").peak
-    said = measuring.dailytalk("speak", out, "--profile", "embedded", "--tts", "flite", *KEEP, "--json").peak
+    said = measuring.dailytalk("speak", out, "--profile", "embedded", *KEEP, "--json").peak
     return (minutes, tagged), (minutes, said)
 
 

@@ -20,7 +20,6 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import pocketsphinx
 from measuring import EXAMPLES, dailytalk, judged
 
 from dailytalk_contiguous.core.schema import CHANNELS
@@ -29,9 +28,10 @@ from dailytalk_contiguous.publish.moshi_folder import MOSHI
 from dailytalk_contiguous.publish.opening import open_items
 
 try:
+    import pocketsphinx
     import sentencepiece
 except ImportError:
-    sys.exit("this benchmark needs sentencepiece: pip install sentencepiece")
+    sys.exit("this benchmark needs two packages: pip install pocketsphinx sentencepiece")
 
 #: Frames of Mimi in a second, the label of Moshi's side, and the pieces of its tokenizer.
 FRAME_RATE, MAIN, PIECES = 12.5, "SPEAKER_MAIN", 32000

@@ -154,7 +154,7 @@ def _again(folder: Path, chosen: argparse.Namespace) -> bool:
     short_talks(calls, count, DISTINCT)
     commands: dict[str, tuple[object, ...]] = {
         "tag": ("tag", calls, "--out", out, "--profile", "embedded", "--language", "en"),
-        "speak": ("speak", out, "--profile", "embedded", "--tts", "flite"),
+        "speak": ("speak", out, "--profile", "embedded"),
     }
     met = True
     # Of this run alone, and not left in the package.

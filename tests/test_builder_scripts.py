@@ -55,7 +55,7 @@ def test_older_arguments_write_the_left_channel_with_the_seed_presets(
     again = process_all(*arguments(tmp_path))
     assert again.code == 0
     assert read_lines(tmp_path / "in/transcript.jsonl") == lines  # its own transcript is not taken for a given one
-    assert {line["models"]["recogniser"] for line in lines} == {"pocketsphinx"}
+    assert {line["models"]["recogniser"] for line in lines} == {"base"}
 
 
 def test_language_is_english_and_short_speech_is_left_out_unless_it_is_asked_for(

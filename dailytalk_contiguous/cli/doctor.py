@@ -144,7 +144,7 @@ def doctor_outcome(report: Mapping[str, Any]) -> Outcome:
         lacks = "not found: pip install 'dailytalk-contiguous[cuda]'"
         details.append(f"  cuBLAS of CUDA 12, for Whisper: {report['cublas'] or lacks}")
     details.append(f"Whisper computes in {report['compute_type']}")
-    details.append(f"Whisper on this machine: {'' if report['whisper'] else 'none'}")
+    details.append(f"Whisper on this machine:{'' if report['whisper'] else ' none'}")
     details += [f"  {size:<16}{source}" for size, source in report["whisper"].items()]
     ready = []
     for name, profile in report["profiles"].items():
@@ -184,12 +184,14 @@ def examine() -> dict[str, Any]:
         needs, to_speak, speaker = list[str](), list[str](), profile.models["synthesiser"]
         recogniser, affect = profile.models["recogniser"], profile.models["affect"]
         how = INSTALL_OFFLINE if name == EMBEDDED else "downloaded at the first run that needs it"
+        licences = {role: licence_of(model).licence for role, model in profile.models.items()}
         needs += [missing_text(missing, how) for missing in lacking_whisper(recogniser)]
         if affect != ACOUSTIC_ESTIMATE and not available(affect):
             needs.append(missing_text(Missing(affect, AUDEERING_BYTES), how))
         try:
             synthesiser = load_synthesiser(speaker, VoiceSettings("", ""))
             speaker = speaker_text(synthesiser)
+            licences["synthesiser"] = (synthesiser.licence or licence_of(synthesiser.engine)).licence
             synthesiser.preflight()
             to_speak += [missing_text(missing, how) for missing in synthesiser.lacking()]
         except DailytalkError as error:
@@ -201,10 +203,7 @@ def examine() -> dict[str, Any]:
             "needs_to_speak": to_speak,
             **{f"needs_to_{step}": lacks(profile) for step, lacks in checks.items()},
             "spoken_by": speaker,
-            "models": {
-                role: {"name": model, "licence": licence_of(model).licence}
-                for role, model in profile.models.items()
-            },
+            "models": {role: {"name": model, "licence": licences[role]} for role, model in profile.models.items()},
         }
     packages: dict[str, str | None] = dict.fromkeys(PACKAGES)
     for name in PACKAGES:

@@ -31,6 +31,7 @@ from dailytalk_contiguous.run import outputs
 from dailytalk_contiguous.run.events import Account, length, log
 from dailytalk_contiguous.run.forecast import Forecast
 from dailytalk_contiguous.run.local import RunPlan
+from dailytalk_contiguous.run.run import lacking_weights
 from dailytalk_contiguous.run.tagging import FoundRecordings
 from dailytalk_contiguous.sources.hub_repository import Repository, ToFetch
 from dailytalk_contiguous.sources.recordings import LeftOut
@@ -188,7 +189,9 @@ def each_reject(rejects: Sequence[Reject]) -> list[str]:
 def stages_to_run(stages: Sequence[Stage]) -> list[str]:
     names = ", ".join(stage.name for stage in stages)
     models = [f"  {role}: {model}" for stage in stages for role, model in stage.models().items()]
-    return [f"stages to run: {names or 'none; finished rows are put together anew'}", *models]
+    lacking = lacking_weights(stages)
+    fetched = [f"to be downloaded once: {lacking}"] if lacking else []
+    return [f"stages to run: {names or 'none; finished rows are put together anew'}", *models, *fetched]
 
 
 def to_fetch_lines(repository: Repository, missing: ToFetch) -> list[str]:

@@ -60,7 +60,7 @@ class Gate:
         rest: share of the seconds that the voice needs for words that the engine does not account for, below which
             they are missing. Near all: the last word before a pause is lengthened.
         late_word: seconds by which the last word may end after the sound, where the engine times its own sounds:
-            espeak is 5 ms early, flite at most 12 ms late. A service may stretch the last word over its silence.
+            espeak is 5 ms early. A service may stretch the last word over its silence.
     """
 
     silent_dbfs: float = -50.0

@@ -33,7 +33,7 @@ from dailytalk_contiguous.models.speech_models import (
 )
 from dailytalk_contiguous.models.stored_weights import load_weights
 
-_REMEDY = f"pass --affect-model with {AUDEERING} or a folder of that layout, or --profile embedded"
+_REMEDY = f"pass --affect-model with {AUDEERING} or a folder of that layout"
 
 
 class Affect(NamedTuple):

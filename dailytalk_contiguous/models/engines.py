@@ -106,7 +106,7 @@ def load_synthesiser(name: str, chosen: VoiceSettings) -> Synthesiser:
         for attribute, value in (("engine", engine.name), ("model", chosen.model), ("voice", chosen.voice)):
             if not getattr(synthesiser, attribute):
                 setattr(synthesiser, attribute, value)
-        if is_own_file(name):  # those of flite ask a program that need not be there
+        if is_own_file(name):
             json.dumps(synthesiser.settings(), allow_nan=False)
     return synthesiser
 

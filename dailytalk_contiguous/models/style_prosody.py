@@ -1,9 +1,9 @@
 """Style tags for synthesisers that know only rate, pitch and loudness.
 
-One table for espeak and flite, in multiples of the voice's own neutral speech. The directions are those that
-studies of acted and real speech agree on (Murray and Arnott 1993, J. Acoust. Soc. Am. 93:1097; Scherer 2003,
-Speech Communication 40:227): joy, anger and fear faster, higher and wider, sadness slower, lower and narrower.
-The sizes are ours, kept small enough to stay intelligible.
+One table for espeak and Piper (of which the latter has rate and loudness only), in multiples of the voice's own
+neutral speech. The directions are those that studies of acted and real speech agree on (Murray and Arnott 1993, J.
+Acoust. Soc. Am. 93:1097; Scherer 2003, Speech Communication 40:227): joy, anger and fear faster, higher and wider,
+sadness slower, lower and narrower. The sizes are ours, kept small enough to stay intelligible.
 """
 
 from typing import NamedTuple

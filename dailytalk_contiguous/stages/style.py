@@ -110,14 +110,22 @@ class Bucket(Stage):
 def corpus_of(rows: Iterable[Mapping[str, Any]]) -> CorpusStatistics:
     """The setting `corpus` of `Bucket`, from conversations with the columns that `Bucket` needs, in one pass.
 
-    Raises DailytalkError if no channel of any conversation has enough values of a feature.
+    A feature that no conversation has (without an affect model) is (0, 0). Raises DailytalkError if no channel of
+    any conversation has enough values of a feature.
     """
     arrays: dict[str, list[NDArray[np.float64]]] = {feature: [] for feature in buckets.FEATURES}
+
+    def known(values: NDArray[np.float64]) -> bool:
+        return bool(np.isfinite(values).any())
+
     for row in rows:
         for indices in _by_channel(row):
             for feature in buckets.FEATURES:
                 arrays[feature].append(np.array(row[feature], np.float64)[indices])
-    return tuple((feature, *buckets.corpus_statistic(values)) for feature, values in arrays.items())
+    return tuple(
+        (feature, *(buckets.corpus_statistic(values) if not values or any(map(known, values)) else (0.0, 0.0)))
+        for feature, values in arrays.items()
+    )
 
 
 def _by_channel(row: Mapping[str, Any]) -> list[NDArray[np.intp]]:

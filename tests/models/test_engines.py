@@ -126,7 +126,7 @@ def test_limit_that_limits_nothing_is_refused(limit: float) -> None:
 def test_engines_are_what_their_names_say(engine: str) -> None:
     made, known = load_synthesiser(engine, VoiceSettings("", "")), engine_named(engine)
     assert (made.engine, made.model) == (known.name, known.model or made.model) == (engine, made.model)
-    assert made.deterministic == (engine in ("espeak", "flite"))
+    assert made.deterministic == (engine in ("espeak", "piper"))
     assert made is load_synthesiser(engine, VoiceSettings("", ""))
 
 
@@ -139,9 +139,10 @@ def test_engines_get_the_settings_that_were_asked_for(monkeypatch: pytest.Monkey
     assert (openai.model, openai.voice, openai.concurrency) == ("tts-1", "alloy", 3)
     assert openai.settings()["speed"] == 1.0
     assert load_synthesiser("openai", VoiceSettings("", "verse", 0.3, 0.4, 44100, 3)).voice == "verse"
+    german = "de_DE-thorsten-medium"
     assert [
-        load_synthesiser("flite", VoiceSettings("", voice, 0.3, 0.4, 0, 1)).voice for voice in ("", "rms")
-    ] == ["slt", "rms"]
+        load_synthesiser("piper", VoiceSettings("", voice, 0.3, 0.4, 0, 1)).voice for voice in ("", german)
+    ] == ["joe", german]
 
 
 def test_money_is_told_in_dollars_to_a_millionth() -> None:
@@ -195,7 +196,7 @@ def test_engine_that_reserves_nothing_is_charged_what_it_says_and_stopped_at_the
 
 
 def test_unknown_engine_is_answered_with_those_there_are() -> None:
-    with pytest.raises(DailytalkError, match="'festival': choose one of espeak, fish, flite, openai"):
+    with pytest.raises(DailytalkError, match="'festival': choose one of espeak, fish, openai, piper"):
         load_synthesiser("festival", VoiceSettings("", "", 0.7, 0.7, 24000, 5))
     with pytest.raises(DailytalkError, match="'festival'"):
         load_synthesiser("festival", VoiceSettings("", "clone", 0.7, 0.7, 24000, 5))

@@ -155,40 +155,19 @@ def test_value_of_another_type_than_declared_stops_the_shard_and_writes_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_stages_that_a_stopped_conversation_was_through_are_not_done_again(tmp_path: Path) -> None:
+def test_shard_that_was_stopped_leaves_no_file_and_is_made_anew(tmp_path: Path) -> None:
     def stop(stage: str, audio: float, wall: float | None) -> None:
         if (stage, wall) == ("Weigh", None):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         build(tmp_path, "ab", Length(), Weigh(), progress=stop)
-    assert list(tmp_path.glob("*.parquet")) == []
-    entries = {name: entry for name, (_, entry) in ShardIndex(tmp_path).entries.items()}
-    assert {
-        name: (len(entry.chain), len(entry.seconds), entry.reject) for name, entry in entries.items()
-    } == dict.fromkeys("ab", (1, 1, None))
+    assert list(tmp_path.iterdir()) == []
     calls.clear()
     path = build(tmp_path, "ab", Length(), Weigh())
-    assert calls == [("Weigh", ["a", "b"])]
+    assert calls == [("Length", ["a", "b"]), ("Weigh", ["a", "b"])]
     assert weights(path) == {"a": 3, "b": 3}
     assert list(tmp_path.iterdir()) == [path]
-
-
-def test_conversation_that_was_refused_stays_so_through_a_stop(tmp_path: Path) -> None:
-    def stop(stage: str, audio: float, wall: float | None) -> None:
-        if wall is None and [name for name, _ in calls] == ["Length", "Weigh", "Weigh"]:  # the last one begins
-            raise KeyboardInterrupt
-
-    stages = Length(), Weigh(refused=("a",)), Weigh(factor=2)
-    with pytest.raises(KeyboardInterrupt):
-        build(tmp_path, "abc", *stages, batch_seconds=9.0, progress=stop)
-    entries = {name: entry for name, (_, entry) in ShardIndex(tmp_path).entries.items()}
-    assert {name: len(entry.chain) for name, entry in entries.items()} == {"a": 2, "b": 2, "c": 2}
-    calls.clear()
-    path = build(tmp_path, "abc", *stages, batch_seconds=9.0)
-    assert calls == [("Weigh", ["b", "c"])]
-    assert weights(path) == {"b": 6, "c": 6}
-    assert [name for name, (_, entry) in ShardIndex(tmp_path).entries.items() if entry.reject] == ["a"]
 
 
 def test_shard_of_rejects_only_is_written(tmp_path: Path) -> None:

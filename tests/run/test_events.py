@@ -49,8 +49,8 @@ def of_shards(events: list[Event]) -> list[Event]:
 
 
 @pytest.fixture
-def settings(tiny_whisper: str) -> Stages:
-    return tag_stages(profile=EMBEDDED[1], language="en", asr_model=tiny_whisper)
+def settings() -> Stages:
+    return tag_stages(profile=EMBEDDED[1], language="en", asr_model="tiny.en")
 
 
 # The file

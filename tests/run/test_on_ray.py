@@ -12,14 +12,13 @@ from typing import Any, ClassVar
 import pytest
 from command import until
 from datasets import Features, Value
-from recordings import calls, results, run
+from recordings import calls, nameless_whisper, results, run
 from scripted import folder, loopback, say, settings, talk
 
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
 from dailytalk_contiguous.core.schema import SOURCE, Batch
 from dailytalk_contiguous.models import budget
 from dailytalk_contiguous.models.budget import Budget, open_budget
-from dailytalk_contiguous.models.whisper import load_whisper
 from dailytalk_contiguous.pipelines.to_text import tag_stages
 from dailytalk_contiguous.run import local, on_ray
 from dailytalk_contiguous.run.on_ray import ActorResources, BudgetActor, Cluster, Worker, WorkerConfig, plan_actors
@@ -143,15 +142,14 @@ def test_missing_ray_is_one_sentence_that_names_the_extra(monkeypatch: pytest.Mo
 
 
 def test_rows_of_a_cluster_are_those_of_a_process_of_more_threads_bit_for_bit(
-    tmp_path: Path, cluster: str, tiny_whisper: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, cluster: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each of these actors has one thread. CTranslate2 in int8 would round differently with three."""
     monkeypatch.setenv("RAY_ADDRESS", cluster)
     source = calls(tmp_path / "in", "a", "b", "c")
-    chosen = tag_stages(profile="embedded", language="en", asr_model=tiny_whisper)
+    chosen = tag_stages(profile="embedded", language="en", asr_model=nameless_whisper(tmp_path))
     with monkeypatch.context() as environment:
         environment.setenv("OMP_NUM_THREADS", "3")
-        load_whisper.cache_clear()
         run(source, tmp_path / "here", chosen)
     outcome = run(source, tmp_path / "there", chosen, workers=2, runner=Runner("ray", "auto"))
     assert outcome.n_made == 3

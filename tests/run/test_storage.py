@@ -131,10 +131,10 @@ def test_store_without_recordings_is_said(address: str) -> None:
 
 
 def test_run_into_a_store_is_whole_there_and_a_second_machine_makes_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str, tiny_whisper: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str
 ) -> None:
     source = calls(tmp_path / "in", "a", "b")
-    chosen = tag_stages(profile="embedded", language="en", asr_model=tiny_whisper)
+    chosen = tag_stages(profile="embedded", language="en", asr_model="tiny.en")
     run(source, tmp_path / "local", chosen)
     for machine, made in (("first", 2), ("second", 0)):
         monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / machine))

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from audio_files import tones, wav_bytes
+from conftest import cache_with_weights
 from datasets import Audio, Features, Value
 from hub.server import HubServer
 from huggingface_hub import CommitOperationAdd, HfApi
@@ -49,12 +50,12 @@ FOOTER = 65536
 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("DAILYTALK_CACHE", str(cache_with_weights(tmp_path / "cache")))
 
 
 @pytest.fixture
-def tagger(tiny_whisper: str) -> Stages:
-    return tag_stages(profile="embedded", language="en", asr_model=tiny_whisper)
+def tagger() -> Stages:
+    return tag_stages(profile="embedded", language="en", asr_model="tiny.en")
 
 
 @pytest.fixture

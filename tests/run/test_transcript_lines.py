@@ -16,11 +16,11 @@ OURS = ["utterance_id", "conversation_id", "speaker", "rule", "kind", "words", "
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory, tiny_whisper: str) -> Path:
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run")
     calls(folder / "in", "b", "sub/a")
     save(folder / "in/c d.flac")
-    settings = tag_stages(profile="embedded", language="en", asr_model=tiny_whisper)
+    settings = tag_stages(profile="embedded", language="en", asr_model="tiny.en")
     run(folder / "in", folder / "out", settings, shard_seconds=7.0)
     return folder / "out/transcript.jsonl"
 

@@ -35,12 +35,12 @@ OLDER += ("prosody_bucket", "tag", "text_raw", "text", "tagged_text")
 
 
 @pytest.fixture(scope="module")
-def work(tmp_path_factory: pytest.TempPathFactory, tiny_whisper: str) -> Path:
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A work folder of `dailytalk tag`: one recording of two conversations, one whole."""
     folder = tmp_path_factory.mktemp("work")
     save(folder / "in/long.wav", excerpt("weekend_trip", 0.0, 24.0))
     save(folder / "in/short.wav", excerpt("bicycle_repair", 0.0, 9.0))
-    settings = tag_stages(profile="embedded", language="en", asr_model=tiny_whisper)
+    settings = tag_stages(profile="embedded", language="en", asr_model="tiny.en")
     run(folder / "in", folder / "out", settings, found={"max_conversation": 14.0})
     return folder / "out"
 
@@ -383,12 +383,10 @@ def test_a_recording_that_is_missing_or_no_recording_is_rejected(
     assert "1 channel" in rejects[2].reason
 
 
-def test_a_recording_that_was_exported_anew_is_rejected_and_the_rest_goes_on(
-    tmp_path: Path, tiny_whisper: str
-) -> None:
+def test_a_recording_that_was_exported_anew_is_rejected_and_the_rest_goes_on(tmp_path: Path) -> None:
     first = save(tmp_path / "in/first.wav", excerpt("bicycle_repair", 0.0, 6.0))
     second = save(tmp_path / "in/second.wav", excerpt("weekend_trip", 0.0, 6.0))
-    settings = tag_stages(profile="embedded", language="en", asr_model=tiny_whisper)
+    settings = tag_stages(profile="embedded", language="en", asr_model="tiny.en")
     run(tmp_path / "in", tmp_path / "out", settings)
     shutil.copytree(tmp_path / "in", tmp_path / "kept")
     told = read_lines(tmp_path / "out/transcript.jsonl")
@@ -416,12 +414,10 @@ def test_the_language_of_a_conversation_is_that_of_most_lines(
     assert rows[0]["language"][0] == "de"
 
 
-def test_conversation_in_which_nobody_speaks_is_a_reject_and_never_just_gone(
-    tmp_path: Path, tiny_whisper: str
-) -> None:
+def test_conversation_in_which_nobody_speaks_is_a_reject_and_never_just_gone(tmp_path: Path) -> None:
     save(tmp_path / "in/talk.wav", excerpt())
     save(tmp_path / "in/silent.wav", np.zeros((16000 * 3, 2), np.float32))
-    settings = tag_stages(profile="embedded", language="en", asr_model=tiny_whisper)
+    settings = tag_stages(profile="embedded", language="en", asr_model="tiny.en")
     run(tmp_path / "in", tmp_path / "out", settings)
     rejects: list[Reject] = []
     rows = list(transcribed(tmp_path / "out/transcript.jsonl", tmp_path / "out/tagged", None, rejects))

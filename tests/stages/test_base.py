@@ -339,7 +339,7 @@ def test_next_stage_sees_a_number_as_a_file_holds_it(streaming: bool) -> None:
             for wrong in ({"no_text": "say"}, {"measure_takes": "some"}, {"tries": 0})
         ),
         (dailytalk_contiguous.Tag, {"rules": "strict"}),
-        (dailytalk_contiguous.Transcribe, {"windows": "some"}),
+        (dailytalk_contiguous.Transcribe, {"beam": 0}),
     ],
 )
 def test_a_setting_that_means_nothing_is_named(kind: type[Stage], wrong: dict[str, Any]) -> None:

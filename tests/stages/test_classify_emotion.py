@@ -19,7 +19,6 @@ from dailytalk_contiguous.pipelines.to_text import tag_stages
 from dailytalk_contiguous.stages import classify_emotion
 from dailytalk_contiguous.stages.base import PerUtterance
 from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion
-from dailytalk_contiguous.store.checkpoint import Checkpoint
 
 TALK = (32767 * example("burnt_dinner")[9600:, 1]).astype(np.int16)
 #: Two loud stretches, one ten times as quiet, and silence.
@@ -119,18 +118,6 @@ def test_a_dataset_of_clips_keeps_its_label() -> None:
     assert [row["emotion_class"] for row in ClassifyEmotion().map(clips.to_iterable_dataset())] == made[
         "emotion_class"
     ]
-
-
-def test_a_stop_loses_the_speaker_in_hand_alone(ear: Ear, tmp_path: Path) -> None:
-    batch = CALL | {"channel": ["left", "right", "left", "right"]}
-    stage, path = ClassifyEmotion("ear"), tmp_path / "answers"
-    whole = stage(batch)
-    ear.calls.clear()
-    with Checkpoint(path).during("digest"):
-        stage({name: values[0::2] for name, values in batch.items()})
-    with Checkpoint(path).during("digest"):
-        assert stage(batch) == whole
-    assert ear.calls == [2, 2]
 
 
 def test_what_decides_the_answer_is_in_the_digest(tmp_path: Path) -> None:

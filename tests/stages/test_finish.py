@@ -30,7 +30,7 @@ BUCKETS = [name for name in UTTERANCE if name.endswith("_bucket")]
 def transcript(count: int) -> dict[str, list[Any]]:
     """What a transcript brings along."""
     texts = {"speaker": "call/x", "kind": "speech", "text_raw": "raw", "tagged_text": "(sad) raw", "tag": "sad"}
-    texts |= {"rule": "grid", "recogniser": "pocketsphinx", "language": "en", **dict.fromkeys(BUCKETS, "HIGH")}
+    texts |= {"rule": "grid", "recogniser": "base", "language": "en", **dict.fromkeys(BUCKETS, "HIGH")}
     measures = (
         "valence",
         "arousal",
@@ -46,7 +46,7 @@ def transcript(count: int) -> dict[str, list[Any]]:
         **{name: [[value] * count] for name, value in texts.items()},
         **{name: [[0.25] * count] for name in measures},
         "words": [[[] for _ in range(count)]],
-        "models": [[{"recogniser": "pocketsphinx", "affect": "acoustic"}] * count],
+        "models": [[{"recogniser": "base", "affect": "acoustic"}] * count],
         "confidence": [[0.5] * count],
         "context_seconds": [[2.0] * count],
         "text_reason": [[None] * count],
@@ -82,7 +82,7 @@ def test_what_the_recogniser_was_sure_of_goes_along() -> None:
     row, _ = finished()
     told = row["utterances"][0]
     assert (told["confidence"], told["context_seconds"], told["language"]) == (0.5, 2.0, "en")
-    assert told["models"] == {"recogniser": "pocketsphinx", "affect": "acoustic"}
+    assert told["models"] == {"recogniser": "base", "affect": "acoustic"}
 
 
 def test_times_are_rounded_and_none_is_later_than_the_audio() -> None:

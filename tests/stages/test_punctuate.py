@@ -27,12 +27,12 @@ def test_end_mark_that_stands_in_the_text_is_not_changed_by_a_tag() -> None:
     assert made["text"] == ["It is late.", "Well?", "No way?", "Oh no!"]
 
 
-def test_text_that_a_person_gave_keeps_its_end_whatever_it_is() -> None:
+def test_text_that_a_person_gave_stays_as_it_is() -> None:
     texts = ["No problem at all.", "Okay", "well,", "really?"]
     made = Punctuate()(
         {"text_raw": texts, "tag": ["uncertain", "excited", "calm", "calm"], "recogniser": ["given"] * 4}
     )
-    assert made["text"] == ["No problem at all.", "Okay", "Well,", "Really?"]
+    assert made["text"] == texts
     assert made["tagged_text"][1] == "(excited) Okay"
 
 

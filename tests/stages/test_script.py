@@ -129,6 +129,7 @@ def test_utterances_of_a_script_are_in_order_of_start_with_all_that_is_kept_of_t
         "kind": ["short", "speech"],
         "text_raw": ["", "so what"],
         "text": ["", "So what!"],
+        "verbatim": ["", "so what"],
         "tagged_text": [None, "(excited) So what!"],
         "tag": ["calm", "excited"],
         "rule": [None, "grid"],
@@ -149,6 +150,7 @@ def test_utterances_of_a_script_are_in_order_of_start_with_all_that_is_kept_of_t
         "confidence": [None, 0.5],
         "context_seconds": [None, 2.346],
         "text_reason": ["the recogniser heard no words", None],
+        "joined": [None, None],
         "edited_by": [None, None],
         "edited_fields": [None, None],
         "emotion_class": [None, None],
@@ -226,6 +228,20 @@ def test_line_that_a_person_added_needs_only_its_channel_times_text_and_tag() ->
     assert made["energy_bucket"] == made["valence_bucket"] == [None] * 3
 
 
+@pytest.mark.parametrize(
+    ("text", "verbatim"), [("So what!", "so what"), ("So, what?", "So, what?"), (" So what!\t", "so what")]
+)
+def test_verbatim_is_what_was_recognised_until_a_person_writes_another_text(text: str, verbatim: str) -> None:
+    line = added(text=text, text_raw="so what")
+    made = script_columns(base(text=TAGGED["text"]), [("call.001/right/0000", 0, line)])
+    assert (made["text"], made["text_raw"], made["verbatim"]) == ([text.strip()], ["so what"], [verbatim])
+
+
+def test_verbatim_of_a_line_that_nobody_recognised_is_its_text() -> None:
+    made = script_columns(base(text=TAGGED["text"]), [("x", 0, added()), ("y", 1, added(start=31.0, text=""))])
+    assert made["verbatim"] == ["Oh.", ""]
+
+
 def test_reason_for_no_text_goes_where_a_person_wrote_one() -> None:
     lines = [("x", place, added(text=text, text_reason="noise")) for place, text in enumerate(("Oh.", ""))]
     assert script_columns(base(), lines)["text_reason"] == [None, "noise"]
@@ -257,10 +273,10 @@ def test_side_that_was_not_tagged_has_its_times_without_text() -> None:
         (
             *("tagged_text", "rule", "confidence", "context_seconds", "text_reason"),
             *("origin", "side_confidence"),
-            *("edited_by", "edited_fields", *AFFECT, *PROSODY, *BUCKETS, *EMOTION_GUESS),
+            *("joined", "edited_by", "edited_fields", *AFFECT, *PROSODY, *BUCKETS, *EMOTION_GUESS),
         )
     )
-    empty = ("text_raw", "text", "tag", "recogniser")
+    empty = ("text_raw", "text", "verbatim", "tag", "recogniser")
     assert {name: told[name] for name in empty} == dict.fromkeys(empty, "")
     assert (told["words"], told["language"]) == ([], "und")
     assert told["models"] == {"recogniser": None, "affect": None}

@@ -243,7 +243,7 @@ def heard(*texts: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     def hear(*asked: Any) -> list[list[Word]]:
         return [[Word(word, 0.0, 0.1, 1.0) for word in left.pop(0).split()]]
 
-    monkeypatch.setattr(module, "recognise_at", hear)
+    monkeypatch.setattr(module, "recognise", hear)
     return left
 
 
@@ -379,9 +379,8 @@ def test_models_are_told_by_engine_and_model(server: Stubborn) -> None:
     }
 
 
-@pytest.mark.needs("flite")
 def test_take_of_an_engine_that_says_a_line_always_alike_is_refused_once_for_all(tmp_path: Path) -> None:
-    never = stage(tmp_path, engine="flite", gate=Gate(silent_dbfs=0.0))
+    never = stage(tmp_path, engine="piper", gate=Gate(silent_dbfs=0.0))
     done = never(batch(TEXT))
     assert done["status"] == ["failed"]
     assert done["unspoken_reason"][0].startswith("could not be said: ")

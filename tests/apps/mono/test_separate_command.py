@@ -148,10 +148,8 @@ def test_stages_typed_by_hand_give_the_sound_and_the_utterances_of_the_commands(
         assert by_hand[column] == by_command[column]
 
 
-def test_tag_takes_what_separate_wrote_with_its_source(
-    tmp_path: Path, dailytalk: Command, mono: Path, tiny_whisper: str
-) -> None:
-    quick = (*EMBEDDED, "--asr-model", tiny_whisper)
+def test_tag_takes_what_separate_wrote_with_its_source(tmp_path: Path, dailytalk: Command, mono: Path) -> None:
+    quick = (*EMBEDDED, "--asr-model", "tiny.en")
     done = dailytalk("tag", mono, "--out", tmp_path / "out", *quick)
     assert done.code == 1
     assert "one channel (mono)" in done.err + done.out
