@@ -20,23 +20,20 @@ import numpy as np
 import soundfile
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.licensing import Licence
 from dailytalk_contiguous.core.word_times import Word, fit, split_words
 from dailytalk_contiguous.models.contracts import (
-    Engine,
     Line,
     Reserve,
     Spoken,
     Synthesiser,
     SynthesisFailed,
     VoiceSample,
-    VoiceSettings,
     free,
 )
-from dailytalk_contiguous.models.style_prosody import STYLE_PROSODY, prosody_of_tag
+from dailytalk_contiguous.models.style_prosody import prosody_of_tag
 
 PROGRAM = "flite"
-FLITE_REMEDY = "apt install flite (or brew install flite), or choose another engine with --tts"
+FLITE_REMEDY = "apt install flite (or brew install flite)"
 
 #: Seconds after which a line is given up; flite speaks some fifty times faster than real time.
 TIMEOUT = 60.0
@@ -82,9 +79,6 @@ class Flite(Synthesiser):
 
     def __init__(self, voice: str = "slt") -> None:
         self.voice = voice
-
-    def settings(self) -> dict[str, object]:
-        return {"version": _version(), "manners": {tag: list(manner) for tag, manner in STYLE_PROSODY.items()}}
 
     def preflight(self) -> None:
         """Raise DailytalkError unless the program is there and has the voice."""
@@ -228,28 +222,7 @@ def _run(*arguments: str, good_status: int = 0) -> str:
 
 
 @lru_cache(maxsize=1)
-def _version() -> str:
-    match = re.search(r"version:\s*(\S+)", _run("--version", good_status=1))
-    return match.group(1) if match else "unknown"
-
-
-@lru_cache(maxsize=1)
 def _voices() -> tuple[str, ...]:
     if shutil.which(PROGRAM) is None:
         raise DailytalkError("the program flite is not installed", FLITE_REMEDY)
     return tuple(_run("-lv").partition(":")[2].split())
-
-
-def _load(chosen: VoiceSettings) -> Flite:
-    return Flite(chosen.voice)
-
-
-ENGINE = Engine(
-    "flite",
-    _load,
-    Licence("BSD-style", "http://cmuflite.org", "free for any use"),
-    tells_words=True,
-    tags="fish-s1",
-    voice="slt",
-    voices={"male": "rms", "female": "slt"},
-)

@@ -28,16 +28,9 @@ from dailytalk_contiguous.core.word_times import (
     voiced_spans,
     within_sound,
 )
-from dailytalk_contiguous.models.checkpoints import Missing
-from dailytalk_contiguous.models.whisper import (
-    RecogniserInput,
-    check_whisper,
-    lacking_whisper,
-    load_whisper,
-    settled_type,
-)
-from dailytalk_contiguous.stages.base import ASR_MODEL, COMPUTE_TYPE, DEVICE, REVOICE_OR_KEEP, Stage
-from dailytalk_contiguous.stages.transcribe import UNDETERMINED, window_of
+from dailytalk_contiguous.models.whisper import RecogniserInput, load_whisper
+from dailytalk_contiguous.stages.base import ASR_MODEL, COMPUTE_TYPE, DEVICE, REVOICE_OR_KEEP
+from dailytalk_contiguous.stages.transcribe import UNDETERMINED, WhisperStage, window_of
 
 #: Median probability, by Whisper, of the words of a line under which the voice has said something else. Forty
 #: lines by Piper and by espeak have 0.28 to 0.97 with base and tiny.en, those of another line's text at most 0.20.
@@ -45,13 +38,14 @@ LEAST_SURE = 0.24
 
 
 @dataclass(frozen=True)
-class Align(Stage):
+class Align(WhisperStage):
     """Adds `alignments`: words of both speakers sorted by start, inside the audio, no overlap within a speaker.
 
     `recogniser` times synthesised speech without word times; empty for none. Who is resynthesised is
     `left`; with `none` everybody stays on their side.
     """
 
+    role: ClassVar[str] = "aligner"
     revoice: str = setting(CHANNELS[0], REVOICE_OR_KEEP)
     recogniser: str = setting("", ASR_MODEL)
     compute_type: str = setting("auto", COMPUTE_TYPE)
@@ -64,20 +58,6 @@ class Align(Stage):
     )
     batch_rows: ClassVar[int] = 1
     adds: ClassVar[Features] = Features({"alignments": List(ALIGNED_WORD)})
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        settled = settled_type(self.recogniser, self.device, self.compute_type)
-        object.__setattr__(self, "compute_type", settled)
-
-    def preflight(self, fetch: bool = True) -> None:
-        check_whisper(self.recogniser, self.device, self.compute_type, fetch)
-
-    def lacking(self) -> list[Missing]:
-        return lacking_whisper(self.recogniser)
-
-    def models(self) -> dict[str, str]:
-        return {"aligner": self.recogniser} if self.recogniser else {}
 
     def row(self, row: Row) -> Row:
         sides = result_sides(self.revoice)

@@ -43,8 +43,35 @@ UNDETERMINED = "und"
 LANGUAGE_SECONDS = 30.0
 
 
+class WhisperStage(Stage):
+    """A stage for which Whisper recognises or places words; no model where the setting `named` is empty."""
+
+    role: ClassVar[str] = "recogniser"
+    named: ClassVar[str] = "recogniser"
+    compute_type: str
+    device: str
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_name(self.whisper)
+        object.__setattr__(self, "compute_type", settled_type(self.whisper, self.device, self.compute_type))
+
+    @property
+    def whisper(self) -> str:
+        return str(getattr(self, self.named))
+
+    def preflight(self, fetch: bool = True) -> None:
+        check_whisper(self.whisper, self.device, self.compute_type, fetch)
+
+    def lacking(self) -> list[Missing]:
+        return lacking_whisper(self.whisper)
+
+    def models(self) -> dict[str, str]:
+        return {self.role: self.whisper} if self.whisper else {}
+
+
 @dataclass(frozen=True)
-class Transcribe(Stage):
+class Transcribe(WhisperStage):
     """Words, their times and the recogniser's confidence, for utterances of 16 kHz `speech`.
 
     Word times are in seconds of the conversation (of the utterance, for datasets without `start`), inside the
@@ -62,6 +89,7 @@ class Transcribe(Stage):
         batch_windows: windows at a time on CUDA.
     """
 
+    named: ClassVar[str] = "model"
     model: str = setting(WHISPER, ASR_MODEL)
     language: str = setting(
         "auto",
@@ -92,20 +120,6 @@ class Transcribe(Stage):
             "text_reason": STRING,
         }
     )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_name(self.model)
-        object.__setattr__(self, "compute_type", settled_type(self.model, self.device, self.compute_type))
-
-    def preflight(self, fetch: bool = True) -> None:
-        check_whisper(self.model, self.device, self.compute_type, fetch)
-
-    def lacking(self) -> list[Missing]:
-        return lacking_whisper(self.model)
-
-    def models(self) -> dict[str, str]:
-        return {"recogniser": self.model} if self.model else {}
 
     def __call__(self, batch: Batch) -> Batch:
         count = len(batch["speech"])

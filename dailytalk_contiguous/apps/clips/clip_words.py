@@ -19,11 +19,9 @@ from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import SECONDS, STRING, Batch, Row
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.utterance import GIVEN, WORD
-from dailytalk_contiguous.models.checkpoints import Missing
 from dailytalk_contiguous.models.speech_activity import read_clip
-from dailytalk_contiguous.models.whisper import check_whisper, lacking_whisper, settled_type
 from dailytalk_contiguous.stages.base import ASR_MODEL, COMPUTE_TYPE, DEVICE, Stage
-from dailytalk_contiguous.stages.transcribe import Transcribe
+from dailytalk_contiguous.stages.transcribe import Transcribe, WhisperStage
 
 #: Sources of the times of a clip's words. A word of a recognised clip whose probability is 0 was not recognised as
 #: written, and shares the room between its neighbours.
@@ -61,7 +59,7 @@ class CutSpeech(Stage):
 
 
 @dataclass(frozen=True)
-class TimeWords(Stage):
+class TimeWords(WhisperStage):
     """Adds `words` with times in seconds of the file, and `text_raw`, the text that they are of.
 
     `word_source` is `recogniser` or `proportional`; `text_source` is `given`, or `recogniser` where the corpus has
@@ -77,20 +75,6 @@ class TimeWords(Stage):
     adds: ClassVar[Features] = Features(
         {"words": List(WORD), "text_raw": STRING, "text_source": STRING, "word_source": STRING}
     )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        settled = settled_type(self.recogniser, self.device, self.compute_type)
-        object.__setattr__(self, "compute_type", settled)
-
-    def preflight(self, fetch: bool = True) -> None:
-        check_whisper(self.recogniser, self.device, self.compute_type, fetch)
-
-    def lacking(self) -> list[Missing]:
-        return lacking_whisper(self.recogniser)
-
-    def models(self) -> dict[str, str]:
-        return {"recogniser": self.recogniser} if self.recogniser else {}
 
     def __call__(self, batch: Batch) -> Batch:
         heard = self._hear(batch)

@@ -48,7 +48,7 @@ def clip_stages(profile: str = STANDARD, **options: Any) -> tuple[Stages, Stages
     return (
         (
             *measuring,
-            *((rate,) if rate.model not in (NO_MODEL, ACOUSTIC_ESTIMATE) else ()),
+            *((rate,) if rate.model not in ("", ACOUSTIC_ESTIMATE) else ()),
             *((classify,) if classify.model not in (NO_MODEL, AFFECT_MAP) else ()),
         ),
         (
