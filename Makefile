@@ -21,6 +21,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 demo: install
 	$(BIN)/dailytalk demo examples/conversations --out $(DEMO_OUT) --source-licence CC0-1.0
 	$(BIN)/dailytalk check $(DEMO_OUT)-moshi
+	$(BIN)/python benchmarks/real.py --built $(DEMO_OUT)
 
 # A reading by one speaker, cut, transcribed, and opened in the browser; serves until Ctrl-C.
 workbench: install

@@ -1,12 +1,14 @@
 """What Whisper and Piper do with trained weights: words that are wrong, words that are invented, and time.
 
     python benchmarks/real.py [--calls FOLDER] [--whisper base]
+    python benchmarks/real.py --built out/demo
 
 Everything is measured in one run, with the weights of the extra `offline`: word error rates and speed of `tag`
 beside three ways of plain faster-whisper, on the bundled recordings and on calls (WAVs with a JSON of their words
 beside them; without the folder only the former); words that are invented on 36 sounds without any; the error rate
 of what the voice says, take by take, as the other size of Whisper recognises it; seconds of each stage, and those
-of Align for a voice that tells no word times beside those of Transcribe.
+of Align for a voice that tells no word times beside those of Transcribe. `--built` compares what `build` has made
+of the bundled recordings, and nothing else.
 """
 
 import argparse
@@ -23,13 +25,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import soundfile
 import soxr
-from measuring import EXAMPLES, ROOT, dailytalk, judged, references
+from measuring import EXAMPLES, dailytalk, judged, references
 from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
 
 from dailytalk_contiguous.core.word_times import compare_words
 from dailytalk_contiguous.models.whisper import RecogniserInput, find_whisper, recognise
-
-CALLS = ROOT.parent / "shared/data/spokenwoz"
 
 #: Goals: word error rates of the recordings, the calls and the voice; the speed of `build` on calls; the share of
 #: Transcribe's time that Align may take; utterances with words among the sounds without any.
@@ -179,6 +179,14 @@ def compare_ways(title: str, texts: Texts, size: str, goal: float, folder: Path)
     )
 
 
+def built(work: Path) -> bool:
+    """Word error rates of a finished folder of the bundled recordings: what was recognised, and what is said."""
+    texts = said_in_recordings()
+    rate = error_rate(texts.values(), recognised_by_tag(work, texts))
+    wording = f"recognised: {rate.share:.1%} of {rate.words} words wrong (goal {RECORDINGS_GOAL:.0%})"
+    return judged(wording, rate.share <= RECORDINGS_GOAL) and voice(work, "tiny.en")
+
+
 def sounds_without_words(seconds: float = 6.0, rate: int = 16000) -> Iterable[tuple[str, np.ndarray]]:
     """Thirty-six sounds: twelve kinds, each at three levels and seeds."""
     t = np.arange(round(seconds * rate)) / rate
@@ -241,10 +249,8 @@ def inventions(size: str, folder: Path) -> bool:
     return judged(f"  words in {len(invented)} of 36 (goal {INVENTED_GOAL})", len(invented) <= INVENTED_GOAL)
 
 
-def voice(inputs: Iterable[Path], folder: Path, other: str) -> bool:
+def voice(work: Path, other: str) -> bool:
     """The word error rate of each resynthesised line, as the other size of Whisper recognises it."""
-    work = folder / "built"
-    dailytalk("build", *inputs, "--out", work, "--profile", "embedded", "--language", "en")
     said, found = [], []
     for line in lines_of(work, "transcript_shifted.jsonl"):
         if line["status"] != "spoken":
@@ -259,7 +265,7 @@ def voice(inputs: Iterable[Path], folder: Path, other: str) -> bool:
     rate = error_rate(said, found)
     takes = [error_rate([text], [heard]).share for text, heard in zip(said, found, strict=True)]
     whole = sum(share == 0 for share in takes)
-    print(f"\nthe voice joe, {len(takes)} takes, recognised by Whisper {other}: {whole} of them without an error")
+    print(f"the voice joe, {len(takes)} takes, recognised by Whisper {other}: {whole} of them without an error")
     for text, heard, share in zip(said, found, takes, strict=True):
         if share > 0.34:
             print(f"  {share:5.0%}  {text!r} -> {heard.strip()!r}")
@@ -307,11 +313,14 @@ def stages(inputs: list[Path], folder: Path, size: str) -> bool:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--calls", type=Path, default=CALLS, help="recorded calls with the JSON of their words")
+    parser.add_argument("--calls", type=Path, help="a folder of recorded calls with the JSON of their words")
+    parser.add_argument("--built", type=Path, help="only compare what `build` has made of the bundled recordings")
     parser.add_argument("--whisper", default="base", choices=("base", "tiny.en"))
     chosen = parser.parse_args()
     other = "tiny.en" if chosen.whisper == "base" else "base"
-    recordings, calls = said_in_recordings(), said_in_calls(chosen.calls)
+    if chosen.built:
+        return 0 if built(chosen.built) else 1
+    recordings, calls = said_in_recordings(), said_in_calls(chosen.calls) if chosen.calls else {}
     met = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -323,7 +332,10 @@ def main() -> int:
                     reached = compare_ways(title, texts, size, goal, inside)
                     met += [reached] if size == chosen.whisper else []
         met.append(inventions(chosen.whisper, folder))
-        met.append(voice(sorted({path for path, _ in recordings}), folder, other))
+        names = sorted({path for path, _ in recordings})
+        dailytalk("build", *names, "--out", folder / "built", "--profile", "embedded", "--language", "en")
+        print()
+        met.append(voice(folder / "built", other))
         met.append(stages(sorted({path for path, _ in calls or recordings}), folder, chosen.whisper))
     return 0 if all(met) else 1
 

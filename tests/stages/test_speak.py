@@ -304,6 +304,17 @@ def test_verdict_of_another_recogniser_is_given_anew(
     assert takes(stage(tmp_path, verify="other ears")(batch(TEXT))) == [1]
 
 
+def test_engine_that_follows_the_rate_of_the_source_gets_it_as_a_multiple_of_the_speakers_own(
+    tmp_path: Path,
+) -> None:
+    hurried = {"tag": ["in a hurry tone"] * 4, "conversation_id": ["one", "one", "one", "two"]}
+    lines = batch(*[TEXT] * 4, **hurried, speech_rate=[4.0, 4.0, 6.0, 6.0])
+    usual, same, faster, alone = stage(tmp_path, engine="piper")(lines)["spoken_seconds"]
+    assert usual == same == alone  # the median of its speaker in its conversation
+    assert faster == pytest.approx(usual / 1.5, rel=0.15)
+    assert Speak().line(TEXT, "calm", "en", 0, 1.5).rate is None  # Fish can't
+
+
 # The transport
 
 

