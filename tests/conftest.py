@@ -277,13 +277,6 @@ def _needs(item: pytest.Item) -> tuple[str, ...]:
 
 
 @pytest.fixture(scope="session")
-def tiny_whisper(tmp_path_factory: pytest.TempPathFactory) -> str:
-    from tiny_models import make_tiny_whisper
-
-    return str(make_tiny_whisper(tmp_path_factory.mktemp("models") / "whisper"))
-
-
-@pytest.fixture(scope="session")
 def tiny_affect(tmp_path_factory: pytest.TempPathFactory) -> str:
     from tiny_models import make_tiny_affect
 

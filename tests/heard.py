@@ -54,9 +54,10 @@ def hear_once(patch: Any) -> type[Whisper]:
     answers = Answers()
 
     def begin(self: Any, folder: str, device: str, compute_type: str, beam: int, batch_windows: int) -> None:
-        self._loading = (folder, device, compute_type, beam, batch_windows)
-        self._about = None
         weights = Path(folder)
+        # They are loaded when they are first needed: by then the test that names them may be over, its links gone.
+        self._loading = (str(weights.resolve()), device, compute_type, beam, batch_windows)
+        self._about = None
         if weights.is_relative_to(cache_folder() / "weights") and device == "cpu":
             self._about = (weights.name, compute_type, beam)
         else:

@@ -21,7 +21,7 @@ def demo(
     out: Path = engine_options.work_option(Path("demo")),
     source_licence: str = SOURCE_LICENCE,
 ) -> Outcome:
-    """Run the whole chain on a bundled conversation, or on yours.
+    """Run the whole chain on a bundled talk, or on yours.
 
     Builds, checks, exports for Moshi and writes the page, with the profile that downloads nothing. Each command is
     printed before it runs.

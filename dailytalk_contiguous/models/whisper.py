@@ -24,7 +24,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import soxr
-from scipy.sparse import csr_array
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
@@ -65,6 +64,7 @@ class Whisper:
 
     def __init__(self, folder: str, device: str, compute_type: str, beam: int, batch_windows: int) -> None:
         from faster_whisper import WhisperModel
+        from scipy.sparse import csr_array
 
         device = devices.resolve_device(device)
         compute_type = devices.compute_type_of(device, compute_type)
@@ -356,7 +356,7 @@ def check_whisper(model: str, device: str, compute_type: str, fetch: bool = True
 
 def lacking_whisper(model: str) -> list[Missing]:
     """The weights of `model` (empty for none), if they are not on this machine."""
-    if not model or find_whisper(model, fetch=False):
+    if not model or Path(model).is_dir() or find_whisper(model, fetch=False):
         return []
     return [Missing(f"Whisper {model}", _SIZES.get(model))]
 
@@ -366,9 +366,11 @@ def find_whisper(model: str, fetch: bool = True) -> str:
 
     Without `fetch`, an empty text for a model that would have to be downloaded.
     """
+    from faster_whisper.utils import _MODELS
+
     check_name(model)
     is_folder = Path(model).is_dir()
-    name = model if is_folder else repository_of(model)
+    name = model if is_folder else str(_MODELS.get(model, model))
     paths = stored_files(name, MODEL_FILES)
     if len(paths) < len(MODEL_FILES) and not is_folder:
         if not fetch:
@@ -383,13 +385,6 @@ def find_whisper(model: str, fetch: bool = True) -> str:
             f"download it again, or {_REMEDY}",
         )
     return str(paths[MODEL_FILES[0]].parent)
-
-
-def repository_of(model: str) -> str:
-    """The repository of a size on the Hub; any other name is one already."""
-    from faster_whisper.utils import _MODELS
-
-    return str(_MODELS.get(model, model))
 
 
 def sizes_here() -> dict[str, Path]:

@@ -103,12 +103,9 @@ class RateAffect(Stage):
             affect.find_affect_model(self.model)
 
     def lacking(self) -> list[Missing]:
-        here = self.model in ("", affect.ACOUSTIC_ESTIMATE) or affect.available(self.model)
-        return (
-            []
-            if here
-            else [Missing(self.model, affect.AUDEERING_BYTES if self.model == affect.AUDEERING else None)]
-        )
+        if "/" not in self.model or Path(self.model).is_dir() or affect.available(self.model):
+            return []
+        return [Missing(self.model, affect.AUDEERING_BYTES if self.model == affect.AUDEERING else None)]
 
     def models(self) -> dict[str, str]:
         return {"affect": self.model} if self.model else {}
@@ -118,11 +115,11 @@ class RateAffect(Stage):
         chosen = {name: [values[index] for index in heard] for name, values in batch.items()}
         rated = (self._estimate if self.model == affect.ACOUSTIC_ESTIMATE else self._rate)(chosen) if heard else {}
         columns: Batch = {name: [math.nan] * len(batch["speech"]) for name in AFFECT}
-        columns["context_seconds"] = [0.0] * len(batch["speech"])
+        columns["context_seconds"] = [0.0 if self.model else math.nan] * len(batch["speech"])
         for name, values in rated.items():
             for index, value in zip(heard, values, strict=True):
                 columns[name][index] = value
-        return columns | {"affect_model": [self.model] * len(batch["speech"])}
+        return columns | {"affect_model": [self.model or None] * len(batch["speech"])}
 
     def _rate(self, batch: Batch) -> dict[str, list[float]]:
         from dailytalk_contiguous.models.affect_network import Affect, load_affect_model  # and PyTorch

@@ -20,6 +20,7 @@ from dailytalk_contiguous.core.schema import SECONDS, STRING, Batch, Row
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.utterance import GIVEN, WORD
 from dailytalk_contiguous.models.speech_activity import read_clip
+from dailytalk_contiguous.models.whisper import check_language
 from dailytalk_contiguous.stages.base import ASR_MODEL, COMPUTE_TYPE, DEVICE, Stage
 from dailytalk_contiguous.stages.transcribe import Transcribe, WhisperStage
 
@@ -102,6 +103,7 @@ class TimeWords(WhisperStage):
             by_language.setdefault(language or "auto", []).append(index)
         recognised: dict[int, list[word_times.Word]] = {}
         for language, indices in by_language.items():
+            check_language(self.recogniser, language)
             stage = Transcribe(self.recogniser, language, compute_type=self.compute_type, device=self.device)
             speech = [batch["speech"][index] for index in indices]
             speakers = [batch["speaker"][index] or f"clip {index}" for index in indices]
