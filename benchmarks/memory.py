@@ -1,10 +1,10 @@
 """Peak memory of `tag`, `speak` and `separate`: of long recordings against short ones, and of large folders.
 
 Recordings are made of the bundled ones with room tone between them (a quarter is talk: what is measured is the
-audio that is held, and talk costs time), tagged with tiny models in a process of their own, and the folders said
-anew by Piper; what is separated is all talk. Goals: three hours in one file take at most 1.1 times the memory of
-twenty minutes, and less than 2.5 GB; five hours of short files at most 1.1 times that of half an hour. Takes most
-of an hour.
+audio that is held, and talk costs time), tagged with Whisper tiny.en and a tiny affect model in a process of their
+own, and the folders said anew by Piper; what is separated is all talk. Goals: three hours in one file take at most
+1.1 times the memory of twenty minutes, and less than 2.5 GB; five hours of short files at most 1.1 times that of
+half an hour. Takes most of an hour.
 
     python benchmarks/memory.py [file] [folder] [separate] [--minutes 20 180] [--folder-minutes 30 300]
 """
@@ -19,7 +19,7 @@ import measuring
 import numpy as np
 import soundfile
 from audio_files import EXAMPLE_NAMES, example, room_tone
-from tiny_models import make_tiny_affect, make_tiny_whisper
+from tiny_models import make_tiny_affect
 
 GOAL, GOAL_MB = 1.1, 2500
 
@@ -28,7 +28,7 @@ RATE = 16000
 #: Seconds of talk, and of room tone after it; a short file is one of each.
 TALK, TONE = 15, 45
 
-#: What a tiny recogniser hears may be no words that a voice could say, which must not end the measurement.
+#: What a small recogniser hears may be nothing that a voice could say, which must not end the measurement.
 KEEP = ("--on-failure", "keep-original")
 
 
@@ -41,7 +41,7 @@ def main() -> int:
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        models = ["--asr-model", str(make_tiny_whisper(folder / "whisper"))]
+        models = ["--asr-model", "tiny.en"]
         models += ["--affect-model", str(make_tiny_affect(folder / "affect"))]
         met = []
         if "file" in chosen.what or not chosen.what:

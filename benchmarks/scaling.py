@@ -69,12 +69,12 @@ def _rows(folder: Path, chosen: argparse.Namespace) -> bool:
     """The same rows whoever makes them."""
     from hub.server import HubServer
     from huggingface_hub import HfApi
-    from tiny_models import make_tiny_affect, make_tiny_whisper
+    from tiny_models import make_tiny_affect
 
     calls = folder / "unlike"
     for path in short_talks(calls, 8, 8):
         path.with_suffix(".json").unlink()  # so that the recogniser has something to do
-    models = ["--asr-model", make_tiny_whisper(folder / "w"), "--affect-model", make_tiny_affect(folder / "a")]
+    models = ["--asr-model", "tiny.en", "--affect-model", make_tiny_affect(folder / "a")]
     same = ["--language", "en", "--device", "cpu", *models]
     ways: dict[str, Sequence[Sequence[str]]] = {
         "local": [()],
@@ -169,14 +169,11 @@ def _again(folder: Path, chosen: argparse.Namespace) -> bool:
 
 def _made(folder: Path, chosen: argparse.Namespace, name: str, *options: str, threads: int = 1) -> float:
     """Seconds of tagging the conversations of `workers` and `ray`, without their transcripts."""
-    from tiny_models import make_whisper  # brings PyTorch, which a plan does without
-
-    calls, model = folder / "work", folder / "base"
+    calls = folder / "work"
     if not calls.exists():
         for path in short_talks(calls, chosen.work, DISTINCT):
             path.with_suffix(".json").unlink()
-        make_whisper(model, "base")
-    models = ["--asr-model", model, "--affect-model", "acoustic-estimate"]
+    models = ["--asr-model", "base", "--affect-model", "acoustic-estimate"]
     options = ("--out", folder / name, "--language", "en", "--shard-minutes", "0.5", *models, *options, "--json")
     took = dailytalk("tag", calls, *options, OMP_NUM_THREADS=f"{threads}")
     run: float = json.loads(took.printed)["wall_seconds"]

@@ -1,9 +1,8 @@
 """The two sides that the speed benchmarks compare, on the same models and recordings: a plain loop, and ours.
 
 The plain loop takes one utterance at a time, with each library used as its front page shows: Silero chunk by
-chunk, Whisper (float32, beam 5), the affect model (float32), and librosa's pYIN with its defaults over C2-C7. The
-models have real shapes and random weights: right for time, worthless for text. A random Whisper says a fixed
-number of words, so each side has one that says as many words in all.
+chunk, Whisper (float32, beam 5), the affect model (float32), and librosa's pYIN with its defaults over C2-C7.
+Whisper is trained; the affect model has the real shape and random weights: right for time, worthless for ratings.
 
 Main figures are processor time: on a machine that others use, wall time measures them too. Threads that wait for
 work would count as busy, so they are told to sleep; with `OMP_NUM_THREADS=1` nothing waits at all. With `--avx2`
@@ -36,21 +35,17 @@ import measuring  # noqa: E402, F401
 import numpy as np  # noqa: E402
 from datasets import Dataset, Features  # noqa: E402
 from faster_whisper.feature_extractor import FeatureExtractor  # noqa: E402
-from tiny_models import make_affect, make_whisper  # noqa: E402
+from tiny_models import make_affect  # noqa: E402
 
-from dailytalk_contiguous import Folder, tag_stages  # noqa: E402
+from dailytalk_contiguous import Folder  # noqa: E402
 from dailytalk_contiguous.core import prosody  # noqa: E402
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, read_pcm  # noqa: E402
 from dailytalk_contiguous.core.machine import cores  # noqa: E402
 from dailytalk_contiguous.core.schema import SOURCE  # noqa: E402
-from dailytalk_contiguous.core.word_times import pack_windows  # noqa: E402
 from dailytalk_contiguous.models import affect_network, speech_activity, whisper  # noqa: E402
 from dailytalk_contiguous.run.shard import quiet_datasets  # noqa: E402
 from dailytalk_contiguous.shards import chain_of  # noqa: E402
 from dailytalk_contiguous.stages.base import Stages  # noqa: E402
-
-#: Words in a second of conversational speech, and what Whisper needs for one.
-WORDS_PER_SECOND = 3.0
 
 Batch = dict[str, Any]
 
@@ -77,17 +72,12 @@ class Clock:
 
 
 class Material(NamedTuple):
-    """Recordings as batches of one conversation, and the folders of the models for both sides.
-
-    `alone` says as many words for an utterance as `packed` for a window, of all utterances together.
-    """
+    """Recordings as batches of one conversation, and the models for both sides: a size of Whisper, a folder."""
 
     batches: list[Batch]
     audio_seconds: float
-    alone: str
-    packed: str
+    whisper: str
     affect: str
-    words: str
 
 
 def recordings(folder: str, empty: str, count: int | None = None, seconds: float = math.inf) -> list[Batch]:
@@ -98,30 +88,14 @@ def recordings(folder: str, empty: str, count: int | None = None, seconds: float
 
 
 def prepare(folder: Path, inputs: str, count: int, seconds: float, size: str) -> Material:
-    """Make models in `folder` for the first `seconds` of the first `count` of the recordings."""
+    """Make an affect model in `folder` for the first `seconds` of the first `count` of the recordings."""
     batches = recordings(inputs, str(folder), count, seconds)
-    segment = tag_stages()[0]
-    alone, packed = _words(segment(batch) for batch in batches)
     return Material(
         batches,
         sum(batch["duration"][0] for batch in batches),
-        str(make_whisper(folder / "alone", size, alone)),
-        str(make_whisper(folder / "packed", size, packed)),
+        size,
         str(make_affect(folder / "affect")),
-        f"{alone} words an utterance, {packed} a window",
     )
-
-
-def _words(found: Iterator[Batch]) -> tuple[int, int]:
-    """Words that the model must say for an utterance, and for a packed window, to say as many in all."""
-    seconds: list[float] = []
-    windows = 0
-    for row in found:
-        lengths = [end - start for start, end in zip(row["start"][0], row["end"][0], strict=True)]
-        windows += len(pack_windows(lengths, row["channel"][0]))
-        seconds += lengths
-    words = WORDS_PER_SECOND * sum(seconds)
-    return max(1, round(words / len(seconds))), max(1, round(words / windows))
 
 
 class Plain:
@@ -136,7 +110,9 @@ class Plain:
         torch.set_num_threads(THREADS)
         self.clock = Clock()
         self._silero = silero_vad.load_silero_vad()
-        self._whisper = WhisperModel(material.alone, "cpu", compute_type="float32", cpu_threads=THREADS)
+        self._whisper = WhisperModel(
+            whisper.find_whisper(material.whisper), "cpu", compute_type="float32", cpu_threads=THREADS
+        )
         self._affect = affect_network.load_affect_model(material.affect, "cpu")
         self._range = {"fmin": librosa.note_to_hz("C2"), "fmax": librosa.note_to_hz("C7"), "sr": ANALYSIS_RATE}
         torch.set_num_threads(THREADS)  # importing silero_vad leaves it at one
@@ -203,7 +179,7 @@ class Ours:
 
 def keep_models() -> None:
     """Let models of several sides stay loaded: a process of ours holds one of a kind."""
-    whisper.load_whisper = lru_cache(maxsize=8)(whisper.load_whisper.__wrapped__)
+    whisper._load = lru_cache(maxsize=8)(whisper._load.__wrapped__)
     affect_network.load_affect_model = lru_cache(maxsize=8)(affect_network.load_affect_model.__wrapped__)
 
 

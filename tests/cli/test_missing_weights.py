@@ -95,6 +95,4 @@ def test_tags_can_be_chosen_without_affect(tmp_path: Path, dailytalk: Command) -
     assert "affect" not in json.loads((tmp_path / "out/run.json").read_text())["models"]
     lines = read_lines(tmp_path / "out/transcript.jsonl")
     assert all(line["tag"] for line in lines if line["kind"] == "speech")
-    assert {value for line in lines for value in line["vad"].values()} == {None}
-    assert all(line["features"]["rms"] > 0 for line in lines)
     assert {line["models"]["affect"] for line in lines} == {None}

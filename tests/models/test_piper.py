@@ -5,19 +5,17 @@ import json
 import os
 import subprocess
 import sys
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
-import soxr
 
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
 from dailytalk_contiguous.core.spans import merge_gaps
 from dailytalk_contiguous.core.word_times import normalise, split_words, voiced_spans
 from dailytalk_contiguous.models.contracts import Line, Spoken, SynthesisFailed, VoiceSettings
 from dailytalk_contiguous.models.engines import load_synthesiser, synthesise
-from dailytalk_contiguous.models.synthesisers.piper import Phone, Piper, word_times
+from dailytalk_contiguous.models.synthesisers.piper import Piper
 from dailytalk_contiguous.models.whisper import RecogniserInput, recognise
 
 SENTENCES = (
@@ -72,25 +70,6 @@ def test_words_begin_and_end_where_the_sound_does_beside_a_pause() -> None:
     for start, end in spans:
         assert min(abs(word.start - start) for word in spoken.words) <= 0.06
         assert min(abs(word.end - end) for word in spoken.words) <= 0.06
-
-
-def test_words_that_are_said_as_one_and_words_that_are_several_share_their_phonemes() -> None:
-    def group(symbols: str, start: float) -> list[Phone]:
-        times = [start + 0.1 * place for place in range(len(symbols) + 1)]
-        return [Phone(symbol, *edges) for symbol, edges in zip(symbols, pairwise(times), strict=True)]
-
-    read = {"25": "twɛntifaɪv", "out": "aʊt", "of": "ɒv", "it": "ɪt"}.get
-    placed = word_times(
-        ["25", "out", "of", "it"],
-        [group("twɛnti", 0.0), group("faɪv", 1.0), group("aʊɾəv", 2.0), group("ɪt", 3.0)],
-        lambda word: read(word, ""),
-        4.0,
-    )
-    assert [word.text for word in placed] == ["25", "out", "of", "it"]
-    assert (placed[0].start, placed[0].end) == (0.0, pytest.approx(1.4))
-    assert placed[1].start == pytest.approx(2.0)
-    assert placed[1].end <= placed[2].start < placed[2].end <= 3.0
-    assert (placed[3].start, placed[3].end) == (pytest.approx(3.0), pytest.approx(3.2))
 
 
 def test_a_line_is_the_same_sound_in_any_company_and_process() -> None:
@@ -178,9 +157,3 @@ def test_a_voice_that_is_not_here_is_lacking_and_not_downloaded_unasked(monkeypa
     assert (missing.name, Piper().lacking()) == ("the voice de_DE-thorsten-medium", [])
     with pytest.raises(ModelMissing, match="piper-voices can't be reached"):
         voice.fetch()
-
-
-def test_take_of_a_line_at_another_rate_is_resampled_alike() -> None:
-    spoken = say(SENTENCES[0])
-    assert spoken.sample_rate == 22050
-    assert len(soxr.resample(spoken.samples, 22050, 24000)) == pytest.approx(seconds(spoken) * 24000, abs=1)

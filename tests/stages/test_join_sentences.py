@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 from audio_files import wav_bytes
-from datasets import Dataset
 
 from dailytalk_contiguous.core.sentences import ends_sentence, goes_on
 from dailytalk_contiguous.pipelines.to_text import tag_stages
@@ -163,12 +162,6 @@ def test_pieces_of_one_run_stay_one_block() -> None:
     row = joined(conversation(*lines, run=[0, 0, 1, 1]))
     assert row["text_raw"] == ["First.", "and this goes deep", "Last."]
     assert set(row["run"]) == {0}
-
-
-def test_it_is_a_stage_that_maps_a_dataset() -> None:
-    row = conversation(*TORN)
-    mapped = JoinSentences().map(Dataset.from_list([row, row]))
-    assert mapped["text_raw"] == [joined(row)["text_raw"]] * 2
 
 
 def test_no_row_goes_on_from_before_a_stage_that_rewrites() -> None:
