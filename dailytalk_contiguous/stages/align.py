@@ -5,7 +5,6 @@ shifted; for the re-voiced one the synthesiser's times are taken where it gives 
 the text, says when each word is said, else words share the voiced time.
 """
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
@@ -23,17 +22,17 @@ from dailytalk_contiguous.core.word_times import (
     by_edit_distance,
     by_proportion,
     fit,
-    pack_windows,
     split_words,
     voiced_spans,
     within_sound,
 )
 from dailytalk_contiguous.models.whisper import RecogniserInput, load_whisper
 from dailytalk_contiguous.stages.base import ASR_MODEL, COMPUTE_TYPE, DEVICE, REVOICE_OR_KEEP
-from dailytalk_contiguous.stages.transcribe import UNDETERMINED, WhisperStage, window_of
+from dailytalk_contiguous.stages.transcribe import UNDETERMINED, WhisperStage
 
-#: Median probability, by Whisper, of the words of a line under which the voice has said something else. Forty
-#: lines by Piper and by espeak have 0.28 to 0.97 with base and tiny.en, those of another line's text at most 0.20.
+#: Median probability, by Whisper, of the words of a line under which the voice has said something else. Of 84
+#: lines by Piper and espeak, base gives all more and tiny.en all but two; of 84 with the text of another line they
+#: give three more.
 LEAST_SURE = 0.24
 
 
@@ -110,33 +109,20 @@ class Align(WhisperStage):
     def _aligned(
         self, row: dict[str, Any], untimed: dict[int, Samples], texts: dict[int, list[str]]
     ) -> dict[int, list[Word]]:
-        """Words of synthesised utterances by Whisper, which hears as many of them in a window as it holds."""
+        """Words of synthesised utterances by Whisper, each in seconds of its own sound."""
         whisper = load_whisper(self.recogniser, self.device, self.compute_type)
-        indices, rate = list(untimed), row["built_rate"]
-        languages = [row["language"][index] for index in indices]
+        languages = [row["language"][index] for index in untimed]
         languages = ["en" if language == UNDETERMINED else language for language in languages]
-        samples = [
-            RecogniserInput(untimed[index], rate, language).analysed
-            for index, language in zip(indices, languages, strict=True)
+        sounds = [
+            RecogniserInput(samples, row["built_rate"], language).analysed
+            for samples, language in zip(untimed.values(), languages, strict=True)
         ]
-        windows = pack_windows([len(utterance) / ANALYSIS_RATE for utterance in samples], languages)
-        placed = whisper.align(
-            [window_of(samples, window) for window in windows],
-            [languages[window[0].utterance] for window in windows],
-            [[word for part in window for word in texts[indices[part.utterance]]] for window in windows],
-        )
-        aligned = {}
-        for window, words in zip(windows, placed, strict=True):
-            rest = iter(words or ())
-            for part in window if words else ():
-                index = indices[part.utterance]
-                own = list(itertools.islice(rest, len(texts[index])))
-                if np.median([word.probability for word in own]) >= LEAST_SURE:
-                    moved = [
-                        word._replace(start=word.start - part.start, end=word.end - part.start) for word in own
-                    ]
-                    aligned[index] = fit(moved, part.end - part.start)
-        return aligned
+        placed = whisper.align(sounds, languages, [texts[index] for index in untimed])
+        return {
+            index: fit(words, len(sound) / ANALYSIS_RATE)
+            for index, sound, words in zip(untimed, sounds, placed, strict=True)
+            if words and np.median([word.probability for word in words]) >= LEAST_SURE
+        }
 
 
 def _kept(row: dict[str, Any], index: int) -> tuple[list[Word], list[str]]:

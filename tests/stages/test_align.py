@@ -17,7 +17,6 @@ from dailytalk_contiguous.core.errors import ModelMissing
 from dailytalk_contiguous.core.schema import ALIGNED_WORD
 from dailytalk_contiguous.models.contracts import Line, VoiceSettings
 from dailytalk_contiguous.models.engines import load_synthesiser, synthesise
-from dailytalk_contiguous.models.whisper import load_whisper
 from dailytalk_contiguous.stages.align import Align
 
 RATE = 24000
@@ -144,13 +143,11 @@ def test_whisper_times_the_words_of_lines_whose_voice_tells_no_times() -> None:
     assert max(errors) <= 0.4
 
 
-def test_lines_of_one_conversation_share_a_window(monkeypatch: pytest.MonkeyPatch) -> None:
-    windows = []
-    whisper = load_whisper("tiny.en")
-    align_windows = whisper.align
-    monkeypatch.setattr(whisper, "align", lambda *asked: windows.extend(asked[0]) or align_windows(*asked))
-    align(*(spoken_line(1.0 + 4 * place, "It is late.") for place in range(5)), stage=Align(recogniser="tiny.en"))
-    assert len(windows) == 1
+def test_times_of_a_line_depend_on_no_other_line() -> None:
+    stage = Align(recogniser="tiny.en")
+    alone = align(spoken_line(1.0, "It is late."), stage=stage)
+    among = align(*(spoken_line(1.0 + 4 * place, "It is late.") for place in range(3)), stage=stage)
+    assert among[:3] == alone
 
 
 def test_speech_that_is_not_the_text_is_not_aligned_with_it() -> None:
