@@ -264,8 +264,8 @@ def cache_with_weights(folder: Path) -> Path:
     from dailytalk_contiguous.core.machine import cache_folder
     from dailytalk_contiguous.models.whisper import sizes_here
 
+    sizes_here()
     if not (folder / "weights").exists():
-        sizes_here()
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "weights").symlink_to(cache_folder() / "weights", target_is_directory=True)
     return folder

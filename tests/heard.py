@@ -10,7 +10,7 @@ from typing import Any
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.machine import cache_folder
-from dailytalk_contiguous.models.whisper import Whisper
+from dailytalk_contiguous.models.whisper import Whisper, find_whisper
 
 #: What names the folder in the environment, for processes that tests start.
 FOLDER = "DAILYTALK_TESTS_HEARD"
@@ -55,17 +55,18 @@ def hear_once(patch: Any) -> type[Whisper]:
 
     def begin(self: Any, folder: str, device: str, compute_type: str, beam: int, batch_windows: int) -> None:
         weights = Path(folder)
-        # They are loaded when they are first needed: by then the test that names them may be over, its links gone.
-        self._loading = (str(weights.resolve()), device, compute_type, beam, batch_windows)
+        self._loading = (device, compute_type, beam, batch_windows)
         self._about = None
         if weights.is_relative_to(cache_folder() / "weights") and device == "cpu":
+            # By name: when they are first needed, the test that asked for them may be over, and its cache gone.
+            self._name = str(weights.relative_to(cache_folder() / "weights"))
             self._about = (weights.name, compute_type, beam)
         else:
-            real.__init__(self, *self._loading)
+            real.__init__(self, folder, *self._loading)
 
     def loaded(self: Any) -> Any:
-        if self._about is not None and not hasattr(self, "_model"):
-            real.__init__(self, *self._loading)
+        if not hasattr(self, "_model"):
+            real.__init__(self, find_whisper(self._name), *self._loading)
         return self
 
     def transcribe(self: Any, windows: Sequence[Samples], languages: Sequence[str]) -> list[Any]:
