@@ -30,7 +30,7 @@ from dailytalk_contiguous.core.outcome import Outcome, exit_code, rejected_of
 from dailytalk_contiguous.run.run import run
 from dailytalk_contiguous.run.tagging import TagSpec, find
 from dailytalk_contiguous.store.files import write_text
-from dailytalk_contiguous.store.work_folder import read_run, rejects_in
+from dailytalk_contiguous.store.work_folder import TRANSCRIPT, read_run, rejects_in
 
 
 def main() -> int:
@@ -56,7 +56,7 @@ def main() -> int:
         about = {"settings": {"profile": chosen.profile}}
         done = run(TagSpec(found, work, stages, about), planned=shown.planned)
     assert done.record is not None
-    write_text(output, (work / done.record["transcript"]).read_text(encoding="utf-8"))
+    write_text(output, (work / TRANSCRIPT).read_text(encoding="utf-8"))
     counts = done.record["counts"]
     short = sum("--min-duration" in reject["reason"] for reject in rejects_in(work))
     note = f"{short} shorter than {chosen.min_duration:g} s left out (--min-duration 0 keeps them)"

@@ -244,13 +244,16 @@ def tag_outcome(done: RunOutcome, out: Path) -> Outcome:
         )
     counts = record["counts"]
     details += [*show.stage_seconds(done.account), *_of_models(record), *_of_counts(record)]
-    details += [f"transcript  {as_text(out / record['transcript'])}"]
-    if record["transcript"] == work_folder.NEW_TRANSCRIPT:
-        details.append("  (transcript.jsonl was edited since it was written, and is left as it is)")
+    details += [f"transcript  {as_text(out / work_folder.TRANSCRIPT)}"]
+    if (out / work_folder.NEW_TRANSCRIPT).is_file():
+        details.append(
+            "  (some lines that people changed also came out differently: theirs stay, those of this run are in "
+            f"{work_folder.NEW_TRANSCRIPT}, and speak asks for a choice)"
+        )
     details.append(f"shards      {as_text(out / TAGGED)}")
     if kept := record.get("unpublished"):
         details.append(f"  (only there: {', '.join(kept)}, which no stage publishes)")
-    details += [f"record      {as_text(out / work_folder.RUN)}", *show.first_lines(out / record["transcript"])]
+    details += [f"record      {as_text(out / work_folder.RUN)}", *show.first_lines(out / work_folder.TRANSCRIPT)]
     tagged = (
         f"{counted(counts['conversations'], 'conversation')}, {counted(counts['utterances'], 'utterance')} "
         f"({counts['short_utterances']} short), {record['hours']['speech'] * 60:.1f} min of speech"

@@ -31,6 +31,7 @@ from dailytalk_contiguous.core.utterance import (
     words_within,
 )
 from dailytalk_contiguous.core.wording import kind_of
+from dailytalk_contiguous.run.merge import write_merged
 from dailytalk_contiguous.shards import Entry, ShardIndex, audio_digest, chain_of, read_rows
 from dailytalk_contiguous.sources.recordings import shortened
 from dailytalk_contiguous.stages.base import PerUtterance, Stage, find_stage, published_by
@@ -48,7 +49,7 @@ from dailytalk_contiguous.store.files import (
 from dailytalk_contiguous.store.owned_folder import EDITED, made_from, mark, wav_writer
 from dailytalk_contiguous.store.work_folder import (
     AUDIO,
-    NEW_TRANSCRIPT,
+    LINE_DIGESTS,
     REJECTS,
     RUN,
     SHIFTED,
@@ -97,10 +98,6 @@ def lines(
 # shards and in which order. A transcript that a person has edited is never overwritten.
 
 
-#: The file with digests of transcripts that a run wrote and that are not in run.json yet. It exists from before a
-#: transcript gets its name until run.json is written: a run that was killed in between has not edited anything.
-_OURS = ".transcript.sha256"
-
 #: Stages of `dailytalk speak`, which may share the work folder: `dailytalk tag` keeps their rejects.
 SPOKEN_STAGES = frozenset(
     {
@@ -124,7 +121,6 @@ _WHOLE = {
         "emotions?": {str: int},
     },
     "hours": {"audio": float, "speech": float},
-    "transcript": str,
     "stages": [{"name": str, "seconds": float, "realtime_factor?": float, "settings": {"model?": str}}],
     "notes": [{"conversation_id": str, "note": str}],
     "models": dict,
@@ -223,34 +219,17 @@ def write_outputs(
     fingerprint = fingerprint_of(paths, chain_of(stages)[-1], failed, named, code_digest(write_outputs))
     before = read_run(out)
     same = before and before.get("fingerprint") == fingerprint and before.get("source") == about.get("source")
-    transcript = (before or {}).get("transcript")
-    exist = transcript in (TRANSCRIPT, NEW_TRANSCRIPT) and all(
-        (out / name).is_file() for name in (TRANSCRIPT, str(transcript), REJECTS, STATS)
-    )
+    exist = all((out / name).is_file() for name in (TRANSCRIPT, LINE_DIGESTS, REJECTS, STATS))
     if before and same and fits(before, _WHOLE) and exist:
-        (out / _OURS).unlink(missing_ok=True)
         return before
     results = Results(stages, problems, rebuilt=False)
-    current_digest = _transcript_digest(out)
-    # A transcript with another digest than those that runs have written was edited by a person.
-    ours = inside(out, _OURS)
-    noted = ours.read_text(encoding="utf-8").split() if ours.is_file() else []
-    edited = current_digest not in (None, *noted, (before or {}).get("transcript_sha256", ""))
-    target = out / (NEW_TRANSCRIPT if edited else TRANSCRIPT)
-    digest = hashlib.sha256()
     published = published_by(stages)
-    pieces = _transcript(index, paths, results, people, published)
-    write_lines(target, _noted(pieces, digest, out, None if edited else current_digest))
-    if edited and digest.hexdigest() == current_digest:
-        # Nobody edited it: a run that was killed before it wrote run.json wrote the same.
-        target.replace(out / TRANSCRIPT)
-        target, edited = out / TRANSCRIPT, False
+    write_merged(out, _transcript(index, paths, results, people, published))
     rejects = [json_text(reject.as_dict()) for reject in results.rejects]
     after = [json_text(reject) for reject in rejects_in(out) if reject["stage"] in SPOKEN_STAGES]
     write_lines(out / REJECTS, [*rejects, *after])
     record = _record(results, len(problems), about) | {
-        "transcript": target.name,
-        "transcript_sha256": before.get("transcript_sha256") if edited and before else digest.hexdigest(),
+        "transcript_sha256": sha256_of(out / TRANSCRIPT),
         "fingerprint": fingerprint,
     }
     record |= {"fields": described(published)} if published else {}
@@ -267,7 +246,6 @@ def write_outputs(
     else:
         results.write_stats(out)
     write_text(out / RUN, json_document(record))
-    (out / _OURS).unlink(missing_ok=True)
     return record
 
 
@@ -309,20 +287,9 @@ def stage_record(stage: Stage, measured: Mapping[str, Any] = {}) -> dict[str, An
     return {"name": stage.name, **measured, "digest": stage.digest, "settings": asdict(inner)}
 
 
-def _noted(pieces: Iterator[str], digest: Any, out: Path, current_digest: str | None) -> Iterator[str]:
-    """The pieces of a transcript; after the last, its digest is noted, before the file gets its name.
-
-    `current_digest` is that of our transcript until then: it stays ours if this run is killed here.
-    """
-    for piece in pieces:
-        digest.update(piece.encode("utf-8"))
-        yield piece
-    write_lines(out / _OURS, [f"{hexdigest}\n" for hexdigest in (current_digest, digest.hexdigest()) if hexdigest])
-
-
 def _transcript(
     index: ShardIndex, paths: Sequence[Path], results: Results, people: "People", published: Sequence[Field]
-) -> Iterator[str]:
+) -> Iterator[dict[str, Any]]:
     """The lines of the transcript; `results` counts them as they are read."""
     for path in paths:
         rows = read_rows(path, transcript_columns(published))
@@ -330,7 +297,7 @@ def _transcript(
             if results.add(entry):
                 row = rows[name]
                 first = results.tally.total.utterances
-                yield from map(json_text, lines(row, first, people, (*FIELDS, *published)))
+                yield from lines(row, first, people, (*FIELDS, *published))
                 results.add_tagged(row)
 
 

@@ -92,7 +92,8 @@ class Stage:
             such a row keeps its place, with null in what this and all further stages add.
         retried: whether the rows that it refuses may be fine in another run (a server may answer by then).
         rewrites: whether it makes columns anew that stages before it have added.
-        batch_rows: rows a batch in `map`. A batch of binaries must stay under 2 GB.
+        batch_rows: rows a batch in `map` (one of a stream, for a stage that takes its rows one by one). A batch of
+            binaries must stay under 2 GB.
     """
 
     needs: ClassVar[tuple[str, ...]] = ()
@@ -244,7 +245,9 @@ class Stage:
             if "speech" in missing:
                 reason += ": dailytalk_contiguous.add_speech(dataset) makes speech of its audio"
             raise ValueError(reason)
-        options = {"batched": True, "batch_size": self.batch_rows} | options
+        streamed = isinstance(dataset, IterableDataset)
+        # The first row of a stream is to cost what one row costs.
+        options = {"batched": True, "batch_size": 1 if streamed and self.by_row else self.batch_rows} | options
         removed = options.get("remove_columns") or ()
         gone = {removed} if isinstance(removed, str) else set(removed)
         kept = {name: feature for name, feature in features.items() if name not in gone}
@@ -257,7 +260,7 @@ class Stage:
                 options["new_fingerprint"] = hashlib.sha256(content.encode()).hexdigest()[:16]
             options.setdefault("desc", self.name)  # of the bar that datasets shows
         run = self._mapped if marks else self
-        if isinstance(dataset, IterableDataset):
+        if streamed:
             # A stream hands the values on as they are: a float that a file would hold in 32 bits keeps its 64.
             kinds = self.adds.type  # computed at every access
             types = {name: kinds.field(name).type for name in self.adds if name not in self.transient}

@@ -50,7 +50,8 @@ class Finish(Stage):
     """
 
     revoice: str = setting(schema.CHANNELS[0], REVOICE_OR_KEEP)
-    provenance: str = unlisted("{}")
+    # Not in the digest: the models of a row are in its utterances, and those of others don't change it.
+    provenance: str = unlisted("{}", execution=True)
     fields: tuple[Field, ...] = unlisted(())
 
     needs: ClassVar[tuple[str, ...]] = (

@@ -20,7 +20,8 @@ MEASURED, CLIPS = "measured", "clips"
 #: The training folder of a corpus.
 DATA = "data"
 
-TRANSCRIPT, NEW_TRANSCRIPT = "transcript.jsonl", "transcript.new.jsonl"
+#: Beside the transcript: a digest of each line that a run wrote, and lines that wait for a choice (`run.merge`).
+TRANSCRIPT, LINE_DIGESTS, NEW_TRANSCRIPT = "transcript.jsonl", "transcript.sha256", "transcript.new.jsonl"
 SHIFTED, AUDIO = "transcript_shifted.jsonl", "audio"
 REJECTS, RUN = "rejects.jsonl", "run.json"
 
@@ -57,7 +58,6 @@ RECORD = _OF_A_HALF | {
     "source?": _TERMS,
     "corpus?": _TERMS,
     "sources?": {str: [_TERMS]},
-    "transcript?": str,
     f"{RECORDINGS}?": [str],
     "most_listed?": float,
 }

@@ -12,9 +12,11 @@ import pytest
 from audio_files import tones
 from command import EMBEDDED, Command, start, until
 from datasets import load_dataset
-from recordings import excerpt, read_lines, save, state
+from recordings import calls, excerpt, read_lines, save, state
 from scripted import SHORT, Stubborn, folder, loopback, talk, write_transcript
 from tts_server import TOKEN, OwnServer
+
+from dailytalk_contiguous.shards import ShardIndex
 
 FISH = ("--profile", "embedded", "--tts", "fish")
 ESPEAK = ("--profile", "embedded")
@@ -283,6 +285,24 @@ def test_build_goes_from_recordings_to_conversations_and_bears_being_stopped(
     shown = dailytalk(*command).out
     assert "\x1b[1;33m1 conversation, " in shown  # as tag rejected some, and not speak
     assert "\x1b[1;32m" not in shown
+
+
+def test_added_recording_leaves_finished_conversations_and_edits_alone(tmp_path: Path, dailytalk: Command) -> None:
+    """Also where it is the first one that has to be recognised."""
+    source, work = calls(tmp_path / "in", "a"), tmp_path / "work"
+    (source / "a.ctm").write_text("a left 1.0 0.5 hello\na right 2.0 0.5 hi\n")
+    tag = ("tag", source, "--out", work, *EMBEDDED)
+    assert dailytalk(*tag).code in (0, 3)  # the words are not where anybody speaks
+    edited(work, 0, text="Hello again.")
+    assert dailytalk("speak", work, *ESPEAK).code == 0
+    seconds = ShardIndex(work / "dataset").entries["a"][1].seconds
+    calls(source, "b")
+    assert dailytalk(*tag).code in (0, 3)
+    assert dailytalk("speak", work, *ESPEAK).code == 0
+    entries = ShardIndex(work / "dataset").entries
+    assert entries.keys() == {"a", "b"}
+    assert entries["a"][1].seconds == seconds  # each stage's: made again, it would take another time
+    assert read_lines(work / "transcript_shifted.jsonl")[0]["text"] == "Hello again."
 
 
 def test_build_without_a_usable_recording_gives_1_and_one_json_document(

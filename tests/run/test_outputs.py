@@ -10,8 +10,11 @@ import pytest
 from recordings import calls, excerpt, nameless_whisper, read_lines, results, run, save, state
 
 from dailytalk_contiguous import tag_stages
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.run.speaking import read_synthesis_input
 from dailytalk_contiguous.stages.base import Stages
 from dailytalk_contiguous.store import work_folder
+from dailytalk_contiguous.store.files import json_text, write_lines
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +57,7 @@ def test_outputs_are_the_four_files_and_the_shards_beside_the_events(out: Path) 
         "run.json",
         "tagged",
         "transcript.jsonl",
+        "transcript.sha256",
     ]
     assert {path.suffix for path in (out / "tagged").iterdir()} == {".parquet"}
 
@@ -70,16 +74,43 @@ def test_speed_of_each_stage_is_its_seconds_by_those_of_all_audio(tmp_path: Path
         assert stage["realtime_factor"] == pytest.approx(stage["seconds"] / audio, rel=0.02)
 
 
-def test_edited_transcript_is_kept_and_the_new_one_lies_beside_it(out: Path, seed: Stages) -> None:
-    edited = edit(out)
+def test_edited_lines_stay_and_all_others_are_those_of_the_next_run(
+    out: Path, settings: Stages, seed: Stages
+) -> None:
+    calls(out.parent / "in", "b")
+    run(out.parent / "in", out, settings)
+    edit(out)
+    mine, *others = read_lines(out / "transcript.jsonl")
+    write_lines(out / "transcript.jsonl", [json_text(line) for line in (mine, *others[:-1])])
     for _ in range(2):
-        outcome = run(out.parent / "in", out, seed)
-        assert (out / "transcript.jsonl").read_text() == edited
-        assert outcome.record is not None
-        assert outcome.record["transcript"] == "transcript.new.jsonl"
-        assert {line["rule"] for line in read_lines(out / "transcript.new.jsonl")} != {
-            line["rule"] for line in read_lines(out / "transcript.jsonl")
-        }
+        run(out.parent / "in", out, seed)
+        first, *rest = read_lines(out / "transcript.jsonl")
+        assert first == mine
+        assert [line["utterance_id"] for line in rest] == [line["utterance_id"] for line in others[:-1]]
+        assert {line["rule"] for line in rest} != {line["rule"] for line in others[:-1]}
+    # Both were changed by a person and came out differently in the run.
+    new = read_lines(out / "transcript.new.jsonl")
+    assert [line["utterance_id"] for line in new] == [mine["utterance_id"], others[-1]["utterance_id"]]
+    with pytest.raises(DailytalkError) as error:
+        read_synthesis_input(out)
+    for said in (repr(mine["text"]), repr(new[0]["text"]), f"{others[-1]['utterance_id']} was deleted"):
+        assert said in error.value.reason
+    (out / "transcript.new.jsonl").unlink()
+    assert len(read_synthesis_input(out).rows) == 2
+
+
+def test_added_recording_joins_an_edited_transcript(out: Path, settings: Stages) -> None:
+    edit(out)
+    before = read_lines(out / "transcript.jsonl")
+    calls(out.parent / "in", "0")
+    run(out.parent / "in", out, settings)
+    lines = read_lines(out / "transcript.jsonl")
+    assert [line | {"segment_id": 0} for line in lines[-len(before) :]] == [
+        line | {"segment_id": 0} for line in before
+    ]
+    assert {line["audio_file"] for line in lines} == {"0.wav", "a.wav"}
+    assert [line["segment_id"] for line in lines] == list(range(len(lines)))
+    assert not (out / "transcript.new.jsonl").exists()
 
 
 def test_edited_transcript_is_left_alone_where_nothing_else_changed(out: Path, settings: Stages) -> None:
@@ -89,15 +120,16 @@ def test_edited_transcript_is_left_alone_where_nothing_else_changed(out: Path, s
     assert state(out) == before
 
 
-def test_new_transcript_that_was_accepted_is_ours_again(out: Path, seed: Stages, settings: Stages) -> None:
+def test_line_of_a_run_that_was_accepted_is_ours_again(out: Path, seed: Stages, settings: Stages) -> None:
     edit(out)
     run(out.parent / "in", out, seed)
-    (out / "transcript.new.jsonl").replace(out / "transcript.jsonl")
-    for chosen in (seed, settings):
-        outcome = run(out.parent / "in", out, chosen)
-        assert outcome.record is not None
-        assert outcome.record["transcript"] == "transcript.jsonl"
-        assert not (out / "transcript.new.jsonl").exists()
+    (new,) = read_lines(out / "transcript.new.jsonl")
+    lines = read_lines(out / "transcript.jsonl")
+    write_lines(out / "transcript.jsonl", [json_text(line) for line in (new, *lines[1:])])
+    assert read_synthesis_input(out).rows
+    run(out.parent / "in", out, settings)
+    assert not (out / "transcript.new.jsonl").exists()
+    assert not {line["rule"] for line in read_lines(out / "transcript.jsonl")} & {"seed"}
 
 
 def test_run_killed_between_its_files_is_not_taken_for_an_edit(out: Path, seed: Stages) -> None:
@@ -107,9 +139,7 @@ def test_run_killed_between_its_files_is_not_taken_for_an_edit(out: Path, seed: 
     finished = results(out)
     for name, content in old.items():
         (out / name).write_bytes(content)
-    outcome = run(out.parent / "in", out, seed)
-    assert outcome.record is not None
-    assert outcome.record["transcript"] == "transcript.jsonl"
+    run(out.parent / "in", out, seed)
     assert not (out / "transcript.new.jsonl").exists()
     assert results(out) == finished
 
@@ -128,8 +158,8 @@ def test_transcript_of_somebody_else_is_not_written_over(tmp_path: Path, setting
     (tmp_path / "out").mkdir()
     (tmp_path / "out/transcript.jsonl").write_text("mine\n")
     run(tmp_path / "in", tmp_path / "out", settings)
-    assert (tmp_path / "out/transcript.jsonl").read_text() == "mine\n"
-    assert read_lines(tmp_path / "out/transcript.new.jsonl")
+    *ours, last = (tmp_path / "out/transcript.jsonl").read_text().splitlines()
+    assert (len(ours) > 0, last) == (True, "mine")
 
 
 def test_what_a_killed_run_left_half_written_is_cleared_away(out: Path, settings: Stages) -> None:

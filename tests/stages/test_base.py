@@ -74,6 +74,7 @@ def test_settings_that_only_say_how_a_stage_is_run_are_these() -> None:
     }
     assert {name: names for name, names in found.items() if names} == {
         "Align": {"device"},
+        "Finish": {"provenance"},
         "ClassifyEmotion": {"device"},
         "RateAffect": found["RateAffect"] | {"device"},
         "Speak": {"cache", "concurrency", "device", "engine", "max_cost"},  # the digest has the engine's name
@@ -240,6 +241,14 @@ def test_row_that_cannot_be_used_keeps_its_place_with_its_problem_and_costs_no_o
         (None, None, None),
     ]
     assert Halves.asked == [2, 3, 0, 6]
+
+
+def test_first_row_of_a_stream_costs_what_one_row_costs() -> None:
+    Halves.asked.clear()
+    numbers = Dataset.from_dict({"number": list(range(0, 200, 2))}).to_iterable_dataset()
+    again = Halves().map(Halves().map(numbers).remove_columns("half"))
+    assert next(iter(again))["half"] == 0
+    assert Halves.asked == [0, 0]
 
 
 def test_problems_are_told_by_place_and_the_other_rows_have_their_columns() -> None:
