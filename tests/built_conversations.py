@@ -89,6 +89,7 @@ def built_row(
         "speakers": {"left": None, "right": kept_speaker},
         "timeline": dict.fromkeys(TIMELINE) | {"mode": "anchor"},
         "separated_by": None,
+        "transcript_repair": None,
         "provenance": "{}",
     } | columns
     assert set(row) == set(BUILT)

@@ -62,6 +62,7 @@ def folder(path: Path, **conversations: Sequence[Said]) -> Path:
         lines += own
         rows.append(_recorded(path / "recordings" / f"{name}.wav", own, seconds))
     columns = {**SOURCE, "utterance_id": List(STRING), "channel": List(STRING), "run": List(Value("int32"))}
+    columns["transcript_repair"] = STRING
     features = Features({"conversation_id": STRING} | {column: columns[column] for column in BASE})
     entries = {row["conversation_id"]: Entry("", (), (), row["recording_id"], row["duration"]) for row in rows}
     write_shard(path / "tagged" / "shard-0.parquet", Shard(rows, entries), features)
@@ -115,7 +116,7 @@ def _recorded(path: Path, lines: Sequence[dict[str, Any]], seconds: float) -> di
         "duration": len(times) / RATE,
         "sample_rate": RATE,
         "channels": 2,
-        **dict.fromkeys(SEPARATED),
+        **dict.fromkeys((*SEPARATED, "transcript_repair")),
         "utterance_id": [line["utterance_id"] for line in lines],
         "channel": [line["channel"] for line in lines],
         "run": list(range(len(lines))),

@@ -43,6 +43,7 @@ def clip_row(clip: schema.Row, words: list[schema.Row]) -> schema.Row:
         "speakers": {"left": labels["speaker"], "right": None},
         "timeline": None,
         "separated_by": None,
+        "transcript_repair": None,
         "provenance": None,
         "labels": labels,
         "split": clip["split"],

@@ -277,6 +277,13 @@ COLUMNS = (
         "the models that made two channels of a recording of one; null where it was recorded with two",
         tally="models",
     ),
+    Column(
+        "transcript_repair",
+        STRING,
+        "how the transcript that came with the recording was corrected: by how many seconds its times were moved, "
+        "`sides exchanged`, or `not used`; null where it was used as it was, and without one",
+        tally="count",
+    ),
 )
 
 

@@ -919,7 +919,7 @@ class Tally:
             moments.add(value if is_number(value) else TIMELINE_MEANS[name])
 
     def _count_columns(self, row: Mapping[str, Any]) -> None:
-        for column in columns_among(self.fields):
+        for column in (*COLUMNS, *columns_among(self.fields)):
             value = row.get(column.name)
             if column.tally == "mean":
                 moments = self.published.setdefault(column.name, Moments())

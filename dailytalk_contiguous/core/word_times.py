@@ -311,12 +311,14 @@ class Shift:
     """By how many seconds a transcript is late (early: negative), estimated from speech activity.
 
     `agreement` in [0, 1] is the Dice coefficient of the time that it fills and that of detected speech as it is,
-    `best` that without the shift.
+    `best` that without the shift. `common` is the share of the shorter of both times that is in the other, too: it
+    is high even where only some of the speech has text, or lines last until the next one.
     """
 
     late: float
     agreement: float
     best: float
+    common: float
 
 
 def find_shift(transcribed: Sequence[tuple[Sequence[Cue], Sequence[TimeSpan]]]) -> Shift:
@@ -331,22 +333,23 @@ def find_shift(transcribed: Sequence[tuple[Sequence[Cue], Sequence[TimeSpan]]]) 
         channels.append((spoken, list(utterances)))
     ends = [end for spans in channels for group in spans for _, end in group]
     if not ends:
-        return Shift(0.0, 0.0, 0.0)
+        return Shift(0.0, 0.0, 0.0, 0.0)
     count = int(max(ends) / FRAME) + 1
     furthest = min(round(FURTHEST / FRAME), count)
     size = 1 << (count + furthest).bit_length()
-    total, shared = 0.0, np.zeros(2 * furthest + 1)
+    totals, shared = np.zeros(2), np.zeros(2 * furthest + 1)
     for spoken, utterances in channels:
         text, speech = np.zeros((2, count))  # 1 in each frame that a span touches
         for frames, spans in ((text, spoken), (speech, utterances)):
             for start, end in spans:
                 frames[max(0, int(start / FRAME)) : max(0, int(end / FRAME) + 1)] = 1.0
-        total += float(text.sum() + speech.sum())
+        totals += text.sum(), speech.sum()
         product = np.fft.rfft(text, size) * np.conj(np.fft.rfft(speech, size))
         shared += np.roll(np.fft.irfft(product, size), furthest)[: 2 * furthest + 1]
     best_index = int(np.argmax(shared))
-    agreement, best = (float(np.clip(2 * shared[n] / total, 0, 1)) for n in (furthest, best_index))
-    return Shift((best_index - furthest) * FRAME, agreement, best)
+    agreement, best = (float(np.clip(2 * shared[n] / totals.sum(), 0, 1)) for n in (furthest, best_index))
+    common = float(np.clip(shared[furthest] / max(1.0, totals.min()), 0, 1))
+    return Shift((best_index - furthest) * FRAME, agreement, best, common)
 
 
 def nearest(spans: SpanArray, time: float, max_distance: float) -> int | None:

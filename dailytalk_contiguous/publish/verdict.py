@@ -497,6 +497,14 @@ class Judge:
             if stage == "report":  # by a page, of rows that can't be used; `check` has a finding for each
                 what = f"{counted(n, 'conversation')} can't be used: {kind}"
                 findings.append(error("bad-row", ".", what, "build them again with `dailytalk speak`"))
+        repairs = tally.published.get("transcript_repair")
+        if isinstance(repairs, Counter):
+            n = sum(repairs.values())
+            ways = ", ".join(f"{way} ({times:,})" for way, times in repairs.most_common(3))
+            what = f"the transcripts of {self._share(n)} did not fit their sound and were corrected: {ways}"
+            remedy = "listen to some of them; see transcript_repair in their rows, and rejects.jsonl"
+            severity: Severity = "doubtful" if n >= WIDESPREAD * self.n else "note"
+            findings.append(advice("repaired-transcripts", ".", what, remedy, severity))
         if n_fitted := tally.word_sources[GIVEN_FITTED]:
             n_words = counted(sum(tally.word_sources.values()), "word")
             what = f"{n_fitted:,} of {n_words} were given times beyond the speech, and are fitted to it"

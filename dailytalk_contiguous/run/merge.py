@@ -7,7 +7,7 @@ transcript keeps the person's line, and `transcript.new.jsonl` has the run's unt
 
 import hashlib
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,11 +55,11 @@ def write_merged(out: Path, made: Iterable[dict[str, Any]]) -> None:
             write_lines(out / NEW_TRANSCRIPT, conflicts)
         else:
             (out / NEW_TRANSCRIPT).unlink(missing_ok=True)
-        write_lines(digests, map("{} {}\n".format, *zip(*known, *new_digests.items(), strict=True)))
+        write_lines(digests, map(_digest_line, [*known, *new_digests.items()]))
 
     write_lines(out / TRANSCRIPT, merged())
     kept = {identity: digest for identity, digest in known if identity not in new_digests} | new_digests
-    write_lines(digests, (f"{identity} {digest}\n" for identity, digest in kept.items()))
+    write_lines(digests, map(_digest_line, kept.items()))
 
 
 def refuse_conflicts(out: Path) -> None:
@@ -122,6 +122,10 @@ def _in_conflict(out: Path) -> Iterator[dict[str, Any]]:
 def _digest(line: Mapping[str, Any]) -> str:
     """A digest of all of a line except its number, which depends on the lines before it."""
     return _short(json_text({name: value for name, value in line.items() if name != "segment_id"}))
+
+
+def _digest_line(pair: Sequence[str]) -> str:
+    return " ".join(pair) + "\n"
 
 
 def _short(text: str) -> str:

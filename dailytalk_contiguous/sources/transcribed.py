@@ -65,6 +65,7 @@ BASE = (
     "sample_rate",
     "channels",
     *SEPARATED,
+    "transcript_repair",
     *OF_UTTERANCES,
 )
 

@@ -110,8 +110,9 @@ class Script(Stage):
 
 def script_row(fields: Sequence[Field] = FIELDS) -> Features:
     """The columns that `Script.map` keeps and a transcript is read into: the input of `Speak` and what follows."""
-    own = {column.name: column.feature for column in columns_among(fields)}
-    return Features({**{name: SOURCE[name] for name in KEPT}, **own, **script_features(fields)})
+    own = {column.name: column.feature for column in (*COLUMNS, *columns_among(fields))}
+    source = {name: SOURCE[name] for name in KEPT if name in SOURCE}
+    return Features({**source, **own, **script_features(fields)})
 
 
 def columns_besides(names: Iterable[str], dataset: AnyDataset) -> list[str]:

@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -5,7 +6,7 @@ import numpy as np
 import pytest
 from audio_files import REAL_CALLS
 
-from dailytalk_contiguous import run_recipe, speak_stages, tag_stages
+from dailytalk_contiguous import Folder, Segment, run_recipe, speak_stages, tag_stages
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.shards import read_rows
 from dailytalk_contiguous.stages.match_transcript import MatchTranscript
@@ -18,10 +19,12 @@ def cue(channel: str, start: float, end: float, text: str, words: list[dict[str,
 def conversation(given: list[dict[str, Any]], spans: list[tuple[str, float, float]], offset: float = 0.0) -> dict:
     return {
         "conversation_id": ["call.000"],
+        "recording_id": ["call"],
         "given": [given],
         "offset": [offset],
         "utterance_id": [[f"call.000/{channel}/{n:04d}" for n, (channel, _, _) in enumerate(spans)]],
         "channel": [[channel for channel, _, _ in spans]],
+        "speaker": [[f"call/{channel}" for channel, _, _ in spans]],
         "start": [[start for _, start, _ in spans]],
         "end": [[end for _, _, end in spans]],
     }
@@ -55,27 +58,19 @@ def test_empty_cue_marks_a_channel_as_transcribed() -> None:
 
 def test_conversation_without_transcript_is_all_null() -> None:
     added = MatchTranscript()(conversation([], SPANS))
-    assert added == {"given_text": [[None] * 3], "given_words": [[None] * 3], "unmatched": [[]]}
+    assert (added["given_text"], added["given_words"]) == ([[None] * 3], [[None] * 3])
+    assert (added["unmatched"], added["transcript_repair"]) == ([[]], [None])
 
 
 def test_left_over_words_are_rejected_with_what_to_do() -> None:
     given = [cue("right", 8.125, 9.0, "lost words"), cue("right", 1.2, 2.0, "kept")]
-    assert MatchTranscript()(conversation(given, SPANS, offset=100.0)) == {
-        "given_text": [[None, "kept", None]],
-        "given_words": [[None, [{"word": "kept", "start": 1.2, "end": 2.0, "probability": None}], None]],
-        "unmatched": [
-            [
-                {
-                    "id": "call.000/right/8.12s",
-                    "stage": "MatchTranscript",
-                    "reason": "the transcript has 'lost words' at 108.12-109.00 s of the recording, but no speech "
-                    "was found within 1 s of it on the right channel",
-                    "remedy": "correct the times or the channel of these words in the transcript, or make speech "
-                    "activity detection more sensitive",
-                }
-            ]
-        ],
-    }
+    added = MatchTranscript()(conversation(given, SPANS, offset=100.0))
+    kept = {"word": "kept", "start": 1.2, "end": 2.0, "probability": None}
+    assert (added["given_text"], added["given_words"]) == ([[None, "kept", None]], [[None, [kept], None]])
+    ((unmatched,),) = added["unmatched"]
+    assert (unmatched["id"], unmatched["stage"]) == ("call.000/right/8.12s", "MatchTranscript")
+    assert "'lost words' at 108.12-109.00 s" in unmatched["reason"]
+    assert "correct the times" in unmatched["remedy"]
 
 
 @pytest.mark.parametrize(("count", "shown"), [(12, "w11' at"), (13, "w11 … (13 words)' at")])
@@ -85,37 +80,6 @@ def test_twelve_words_of_a_left_over_cue_are_named(count: int, shown: str) -> No
     assert shown in unmatched[0]["reason"]
 
 
-def test_words_nowhere_near_speech_are_told_after_a_transcript_that_is_late_as_a_whole() -> None:
-    given = [cue(channel, start + 30, end + 30, f"word{n}") for n, (channel, start, end) in enumerate(TALK)]
-    (unmatched,) = MatchTranscript()(conversation(given, TALK, offset=60.0))["unmatched"]
-    assert unmatched[0] == {
-        "id": "call.000",
-        "stage": "MatchTranscript",
-        "reason": "all words of its transcript are 30.0 s too late: they agree with 0% of the speech, not 99%",
-        "remedy": "subtract 30.0 s in all times of the transcript",
-    }
-    assert [item["id"] for item in unmatched[1:]] == [
-        f"call.000/{channel}/{start + 30:.2f}s"
-        for side in ("left", "right")
-        for channel, start, _ in TALK
-        if channel == side
-    ]
-
-
-def test_transcript_that_is_early_or_on_the_other_side_is_told_with_what_to_do() -> None:
-    other = {"left": "right", "right": "left"}
-    early = [cue(channel, start - 0.5, end - 0.5, f"word{n}") for n, (channel, start, end) in enumerate(TALK)]
-    swapped = [cue(other[channel], start, end, f"word{n}") for n, (channel, start, end) in enumerate(TALK)]
-    found = [MatchTranscript()(conversation(given, TALK))["unmatched"][0][0] for given in (early, swapped)]
-    assert [one["remedy"] for one in found] == [
-        "add 0.5 s in all times of the transcript",
-        "exchange the speakers or the channels",
-    ]
-    assert found[1]["reason"] == (
-        "all words of its transcript are on the other side: they agree with 0% of the speech, not 100%"
-    )
-
-
 # In the wrong place as a whole
 
 
@@ -123,20 +87,75 @@ TURNS = [(0.5, 2.0), (2.6, 3.1), (4.0, 7.5), (8.2, 8.9), (10.0, 11.0), (13.0, 16
 TALK = [(("left", "right")[place % 2], start, end) for place, (start, end) in enumerate(TURNS)]
 
 
-def misplaced(late: float, swap: bool = False, spans: list[tuple[str, float, float]] = TALK) -> list[str]:
-    other = {"left": "right", "right": "left"}
+OTHER = {"left": "right", "right": "left"}
+
+
+def matched(late: float, swap: bool = False, spans: list[tuple[str, float, float]] = TALK) -> dict[str, Any]:
+    """The utterances of `TALK` with a transcript of `spans` that is in another place as a whole."""
     given = [
-        cue(other[channel] if swap else channel, start + late, end + late, f"word{n}")
+        cue(OTHER[channel] if swap else channel, start + late, end + late, f"word{n}")
+        | {"speaker": "Ann" if channel == "left" else "Bob"}
         for n, (channel, start, end) in enumerate(spans)
     ]
-    (unmatched,) = MatchTranscript()(conversation(given, TALK))["unmatched"]
-    assert all(item["remedy"] for item in unmatched)
-    return [item["reason"] for item in unmatched if item["id"] == "call.000"]
+    return {name: values[0] for name, values in MatchTranscript()(conversation(given, TALK, offset=60.0)).items()}
+
+
+WORDS = [f"word{n}" for n in range(len(TALK))]
 
 
 @pytest.mark.parametrize("late", [0.0, 0.1, -0.1])
-def test_transcript_in_its_place_is_no_matter(late: float) -> None:
-    assert misplaced(late) == []
+def test_transcript_in_its_place_is_used_as_it_is(late: float) -> None:
+    added = matched(late)
+    assert (added["given_text"], added["transcript_repair"], added["unmatched"]) == (WORDS, None, [])
+
+
+@pytest.mark.parametrize(
+    ("late", "repair"), [(30.0, "30.0 s earlier"), (2.8, "2.8 s earlier"), (-0.5, "0.5 s later")]
+)
+def test_transcript_that_is_late_or_early_as_a_whole_is_moved_to_the_speech(late: float, repair: str) -> None:
+    added = matched(late)
+    assert (added["given_text"], added["transcript_repair"]) == (WORDS, repair)
+    for words, (_, start, end) in zip(added["given_words"], TALK, strict=True):
+        assert (words[0]["start"], words[0]["end"]) == pytest.approx((start, end), abs=0.11)
+    (note,) = added["unmatched"]
+    assert (note["id"], note["reason"][:34]) == (
+        "call.000",
+        "all words of its transcript are " + f"{abs(late):.1f}"[:2],
+    )
+
+
+def test_transcript_of_exchanged_sides_goes_to_the_side_that_speaks() -> None:
+    added = matched(0.0, swap=True)
+    assert (added["given_text"], added["transcript_repair"]) == (WORDS, "sides exchanged")
+    assert added["speaker"] == [{"left": "Ann", "right": "Bob"}[channel] for channel, _, _ in TALK]
+    assert [note["id"] for note in added["unmatched"]] == ["call.000"]
+
+
+def test_transcript_of_another_call_is_not_used_and_its_sides_are_recognised() -> None:
+    lengths = [(1.0, 2.5), (3.0, 3.4), (3.5, 3.9), (7.6, 8.1), (9.0, 9.9), (11.1, 12.9), (16.3, 16.9)]
+    added = matched(
+        0.0, spans=[(channel, *span) for (channel, _, _), span in zip(TALK[::-1], lengths, strict=True)]
+    )
+    assert (added["given_text"], added["transcript_repair"]) == ([None] * len(TALK), "not used")
+    (note,) = added["unmatched"]
+    assert "not about this sound" in note["reason"]
+
+
+@pytest.mark.needs("the real calls")
+def test_transcripts_of_real_calls_are_used_for_their_own_call_alone(tmp_path: Path) -> None:
+    for call in REAL_CALLS:
+        for words in REAL_CALLS:
+            folder = tmp_path / f"{call.stem}-{words.stem}"
+            folder.mkdir()
+            shutil.copy(call, folder / "call.wav")
+            shutil.copy(words.with_suffix(".json"), folder / "call.json")
+            (row,) = MatchTranscript().map(
+                Segment().map(Folder(inputs=(str(folder),)).as_streaming_dataset("train"))
+            )
+            assert (row["problem"] or row["transcript_repair"] or "as it is") in {
+                True: ["as it is"],
+                False: ["not used", row["problem"]],  # one is longer than the other call
+            }[call == words]
 
 
 def test_turns_without_text_leave_the_channel_to_the_recogniser() -> None:
@@ -148,8 +167,8 @@ def test_five_cues_with_text_are_enough_to_tell_and_those_without_do_not_count()
     late = [cue(channel, start + 5, end + 5, f"word{n}") for n, (channel, start, end) in enumerate(TALK)]
     for count, told in ((5, 1), (4, 0)):
         given = late[:count] + [one | {"text": ""} for one in late[count:]]
-        (unmatched,) = MatchTranscript()(conversation(given, TALK[:count]))["unmatched"]
-        assert len([item for item in unmatched if item["id"] == "call.000"]) == told
+        (repair,) = MatchTranscript()(conversation(given, TALK[:count]))["transcript_repair"]
+        assert (repair is not None) == told
 
 
 @pytest.mark.needs("the real calls")

@@ -28,6 +28,7 @@ SOURCE: dict[str, Any] = {
     "sample_rate": 8000,
     "channels": 2,
     "separated_by": None,
+    "transcript_repair": None,
 }
 TAGGED: dict[str, list[Any]] = {
     "utterance_id": ["call.001/right/0000", "call.001/left/0000"],

@@ -86,6 +86,7 @@ def test_finished_clip_has_what_is_told_of_it_and_nothing_else() -> None:
         "speakers": {"left": "its speaker", "right": None},
         "timeline": None,
         "separated_by": None,
+        "transcript_repair": None,
         "provenance": None,
         "split": None,
     }
