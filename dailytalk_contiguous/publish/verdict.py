@@ -332,7 +332,7 @@ _BOUNDS = (
 _OVERLAP_OF_TALKS = "talk with --headphones or --web: only there you may speak over the voice"
 
 #: Notes that are in the first line even of good data.
-NOT_DECODED = "not-decoded"
+NOT_DECODED, ONE_CHECK = "not-decoded", "one-check"
 
 #: Kinds of findings that commands name too: data that was only tagged, and runs that finished no conversation.
 NOT_SPOKEN, NOTHING_FINISHED = "not-spoken", "nothing-finished"
@@ -648,7 +648,7 @@ def verdict_of(findings: Iterable[Finding], n: int) -> Verdict:
         level = "empty"
     why = reasons[0].sentence if reasons else _WITHOUT_REASONS[level]
     if not reasons:
-        why += "".join(f"; {finding.sentence}" for finding in ordered if finding.kind == NOT_DECODED)
+        why += "".join(f"; {finding.sentence}" for finding in ordered if finding.kind in (NOT_DECODED, ONE_CHECK))
     more = f"; and {counted(len(reasons) - 1, 'more reason')}" if len(reasons) > 1 else ""
     return Verdict(level, f"{level}: {why}{more}", ordered)
 
