@@ -32,8 +32,9 @@ import os
 import sys
 from pathlib import Path
 
+from command_settings import add_settings
+
 from dailytalk_contiguous import DailytalkError
-from dailytalk_contiguous.cli.recipe import add_settings
 from dailytalk_contiguous.cli.speak import SPEAK_SETTINGS
 from dailytalk_contiguous.cli.terminal import guarded
 from dailytalk_contiguous.core.timeline import MODES

@@ -25,9 +25,10 @@ import hashlib
 import sys
 from pathlib import Path
 
+from command_settings import add_settings
+
 from dailytalk_contiguous import DailytalkError, tag_stages
 from dailytalk_contiguous.cli import show
-from dailytalk_contiguous.cli.recipe import add_settings
 from dailytalk_contiguous.cli.tag import TAG_SETTINGS
 from dailytalk_contiguous.cli.terminal import guarded, show_outcome
 from dailytalk_contiguous.core.documents import as_text

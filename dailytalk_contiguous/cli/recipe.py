@@ -4,14 +4,12 @@ With it a recipe is a list of stages and one call.
 """
 
 import argparse
-import inspect
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
-import typer
 from huggingface_hub import HfApi
 
 from dailytalk_contiguous.cli import show
@@ -85,24 +83,6 @@ def main(
         return show_outcome(outcome, chosen.json)
 
     sys.exit(guarded(Path(sys.argv[0]).stem, command))
-
-
-def add_settings(parser: argparse.ArgumentParser, settings: Mapping[str, inspect.Parameter]) -> None:
-    """Take the options of a command that the parser lacks, without help; those that are left out are missing."""
-    known = {action.dest for action in parser._actions}
-    for name, parameter in settings.items():
-        if name not in known:
-            parse = parameter.default.parser
-
-            def value(text: str, parse: Callable[[str], Any] = parse) -> Any:
-                try:
-                    return parse(text)
-                except typer.BadParameter as error:
-                    raise argparse.ArgumentTypeError(error.message) from None
-
-            taken: dict[str, Any] = {"type": value} if parse else {"action": "store_true"}
-            flag = "--" + name.replace("_", "-")
-            parser.add_argument(flag, default=argparse.SUPPRESS, help=argparse.SUPPRESS, **taken)
 
 
 def recipe_outcome(built: Built, out: Path) -> Outcome:

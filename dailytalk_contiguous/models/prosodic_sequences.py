@@ -8,7 +8,7 @@ import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, overload
+from typing import Any, NamedTuple
 
 import numpy as np
 import soxr
@@ -83,23 +83,6 @@ class ProsodicClusterSequences:
             row[: len(sound)] = sound
         like: Any = audio[0] if isinstance(audio, Sequence) and len(audio) else audio
         return (like.new_tensor(batch) if hasattr(like, "new_tensor") else batch), list(map(len, sounds))
-
-    @overload
-    def extract_cluster_sequences(
-        self,
-        audio: ArrayLike | Sequence[ArrayLike],
-        lengths: ArrayLike | None = None,
-        return_distances: Literal[False] = False,
-    ) -> list[list[int]]: ...
-
-    @overload
-    def extract_cluster_sequences(
-        self,
-        audio: ArrayLike | Sequence[ArrayLike],
-        lengths: ArrayLike | None = None,
-        *,
-        return_distances: Literal[True],
-    ) -> tuple[list[list[int]], list[list[float]]]: ...
 
     def extract_cluster_sequences(
         self,

@@ -328,11 +328,11 @@ class ClusteringPipeline:
         self.device = resolve_device(self.device)
         if not 2 <= self.n_clusters <= MOST_CLUSTERS:
             raise DailytalkError(f"{self.n_clusters} clusters can't be made", f"choose 2 to {MOST_CLUSTERS}")
-        known = ", ".join(CONTOURS)
-        if self.input_features_dim != len(CONTOURS):
-            raise DailytalkError(f"there are no features of {self.input_features_dim} columns", f"give {known}")
-        if [*self.weights] != [*CONTOURS]:
-            raise DailytalkError(f"the weights are of {', '.join(self.weights)}", f"give one for each of {known}")
+        if self.input_features_dim != len(CONTOURS) or [*self.weights] != [*CONTOURS]:
+            raise DailytalkError(
+                f"features of {self.input_features_dim} columns with the weights of {', '.join(self.weights)}",
+                f"give {len(CONTOURS)} columns, and a weight for each of {', '.join(CONTOURS)}",
+            )
         if not are_weights(self.weights.values()):
             raise DailytalkError(f"the weights are {self.weights}", WEIGHTS_REMEDY)
         ProsodicFeatureExtractor(emphasize_ratio=self.emphasize_ratio, smoothing_level=self.smoothing)

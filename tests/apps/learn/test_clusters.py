@@ -174,7 +174,7 @@ def test_frames_that_make_no_codebook_are_one_sentence(given: np.ndarray, reason
     [
         ({"n_clusters": 1}, "1 clusters can't be made"),
         ({"n_clusters": 10**6}, "1000000 clusters can't be made"),
-        ({"weights": {"f0": 1.0}}, "the weights are of f0"),
+        ({"weights": {"f0": 1.0}}, "with the weights of f0:"),
         ({"weights": dict.fromkeys(CONTOURS, 0.0)}, "the weights are"),
         ({"weights": dict.fromkeys(CONTOURS, 1e30)}, "give numbers from 0 to 1,000,000"),
         ({"smoothing": "much"}, "smoothing 'much' isn't known: choose one of light"),
