@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from dailytalk_contiguous.core.contours import HIGHEST_F0, LOWEST_F0, ProsodicFeatureExtractor
 
 RATE, HOP = 16000, 0.016
-OURS = ProsodicFeatureExtractor(output_normalize=False, smoothing_level="light")
+OURS = ProsodicFeatureExtractor(output_normalize=False, smoothing_level="light", emphasize_ratio=0.9)
 
 #: Hz of the first three formants of vowels (after Peterson and Barney 1952, adults).
 VOWELS = {

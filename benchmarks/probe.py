@@ -86,7 +86,13 @@ def probed(folder: Path, *options: str) -> dict[str, Any]:
     return record
 
 
-def shown(figure: dict[str, float]) -> str:
+def holds_zero(figure: dict[str, float] | None) -> bool:
+    return figure is None or figure["low"] <= 0 <= figure["high"]
+
+
+def shown(figure: dict[str, float] | None) -> str:
+    if figure is None:
+        return "too little"
     return f"{figure['bits_a_second']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}]"
 
 
@@ -167,7 +173,7 @@ def main() -> None:
             "metronomes, random partners": [metronome(frames, chance) for _ in some],
         }.items():
             figure = probed(write(work / name, control))["timelines"]["recorded"]["contingency"]
-            judged(f"{name}: contingency {shown(figure)} (0 is inside)", figure["low"] <= 0 <= figure["high"])
+            judged(f"{name}: contingency {shown(figure)} (0 is inside)", holds_zero(figure))
 
         for falls, hours in ((True, 10.0), (False, 3.0)):
             states = talks(hours)
@@ -193,7 +199,7 @@ def main() -> None:
                     f"10 h with sound: {cost.peak:,.0f} MB in the largest process ({PEAK:,})", cost.peak <= PEAK
                 )
             else:
-                judged(f"no fall: cues {shown(cues)}; {figures} (0 is inside)", cues["low"] <= 0 <= cues["high"])
+                judged(f"no fall: cues {shown(cues)}; {figures} (0 is inside)", holds_zero(cues))
 
         if calls.is_dir():
             options = (

@@ -19,6 +19,11 @@ and why:
 - `--timeline anchor` keeps turn-taking as in the recording: who overlapped, overlaps. `sequential` puts one line
   after another. Results have 24 kHz, Moshi's rate; `--sample-rate source` is the recording's own.
 - Files of that name which this script did not write are not touched.
+- The side that is kept has lines, too; where a transcript leaves that side out, their `text` and `tag` are null.
+- All settings of `dailytalk speak` are options here, too, such as `--on-failure keep-original`.
+
+`audio_file` is the recording, as there, and its result is `NAME_edited.wav`. `dailytalk check` and `export` take
+`--output-dir` as it is.
 """
 
 import argparse
@@ -27,21 +32,25 @@ import os
 import sys
 from pathlib import Path
 
+from command_settings import add_settings
+
 from dailytalk_contiguous import DailytalkError
-from dailytalk_contiguous.cli.options import value_of
+from dailytalk_contiguous.cli.speak import SPEAK_SETTINGS
 from dailytalk_contiguous.cli.terminal import guarded
 from dailytalk_contiguous.core.timeline import MODES
 from dailytalk_contiguous.pipelines.to_sound import speak_stages
 from dailytalk_contiguous.run.outputs import wav_path
-from dailytalk_contiguous.run.run import run
+from dailytalk_contiguous.run.run import RunOptions, run
 from dailytalk_contiguous.run.speaking import SpeakSpec, SynthesisInput, read_synthesis_input
-from dailytalk_contiguous.stages.base import SAMPLE_RATE
 from dailytalk_contiguous.store.files import write_bytes, write_text
 from dailytalk_contiguous.store.owned_folder import made_from
-from dailytalk_contiguous.store.work_folder import AUDIO, SHIFTED
+from dailytalk_contiguous.store.work_folder import AUDIO, BESIDE, SHIFTED
 
 #: Folder in `--output-dir` that holds what a later run goes on from.
-WORK = ".dailytalk"
+WORK = BESIDE[0]
+
+#: Fields of a line that are null where nobody tagged the side.
+OF_TAGGED = ("tag", "text_raw", "text", "tagged_text")
 
 
 def main() -> int:
@@ -50,7 +59,9 @@ def main() -> int:
     parser.add_argument(
         "--transcript", required=True, type=Path, help="transcript.jsonl, as people may have edited it"
     )
-    parser.add_argument("--output-dir", required=True, type=Path, help="folder of recordings, and of the results")
+    parser.add_argument(
+        *("--output-dir", "--out"), required=True, type=Path, help="folder of recordings, and of the results"
+    )
     parser.add_argument("--token", help="better: FISH_API_KEY or BEARER_TOKEN in the environment")
     parser.add_argument(
         "--voice",
@@ -63,25 +74,27 @@ def main() -> int:
     parser.add_argument(
         "--timeline", choices=MODES, default="anchor", help="turn-taking as recorded, or one by one"
     )
-    parser.add_argument("--sample-rate", default="24000", metavar="HZ|source", help="of the results")
     parser.add_argument("--resume", action="store_true", help="accepted as before; a run always resumes")
+    parser.add_argument("--prune", action="store_true", help="drop results of conversations that are gone")
+    add_settings(parser, SPEAK_SETTINGS)
     chosen = parser.parse_args()
     if token := os.environ.get("BEARER_TOKEN"):  # what the older tool called it
         os.environ.setdefault("FISH_API_KEY", token)
+    if not os.environ.get("FISH_API_KEY") and not os.environ.get("FISH_AUDIO_BASE_URL"):
+        raise DailytalkError("Fish Audio needs a token", "set BEARER_TOKEN (or FISH_API_KEY) in the environment")
     # Whisper would only be asked where Fish gives no word times: words then share the voiced time instead.
     stages = speak_stages(
         profile="embedded",
         tts="fish",
-        voice=chosen.voice,
-        temperature=chosen.temperature,
-        top_p=chosen.top_p,
-        timeline=chosen.timeline,
-        sample_rate=value_of("--sample-rate", SAMPLE_RATE, int)(chosen.sample_rate),
+        **{name: value for name, value in vars(chosen).items() if name in SPEAK_SETTINGS},
     )
     folder: Path = chosen.output_dir
     script = read_synthesis_input(folder, chosen.transcript, folder)
     refuse_others(script, folder)
-    outcome = run(SpeakSpec(script, folder / WORK, stages, {"command": "generate_tts.py"}))
+    outcome = run(
+        SpeakSpec(script, folder / WORK, stages, {"command": "generate_tts.py"}),
+        RunOptions(prune=chosen.prune),
+    )
     hand_out(script, folder, chosen.output_transcript or folder / SHIFTED)
     counts = outcome.counts
     print(f"{counts.get('spoken', 0)} utterances of {counts.get('conversations', 0)} conversations resynthesised")
@@ -113,8 +126,10 @@ def hand_out(script: SynthesisInput, folder: Path, transcript: Path) -> None:
             place.parent.mkdir(parents=True, exist_ok=True)
             write_bytes(place, made.read_bytes())
     lines = [json.loads(line) for line in (folder / WORK / SHIFTED).read_text(encoding="utf-8").splitlines()]
+    recordings = {row["conversation_id"]: row["audio_file"] for row in script.unfolded()}
     for line in lines:
-        line["audio_file"] = line["audio_file"].removeprefix(f"{AUDIO}/")
+        line["audio_file"] = recordings[line["conversation_id"]]
+        line |= {name: line[name] or None for name in OF_TAGGED}
     write_text(transcript, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
 
 

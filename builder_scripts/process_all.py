@@ -15,6 +15,9 @@ older table of tags (the presets `seed`). What is different, and why:
 - A second run goes on where the first was stopped (`.OUTPUT.work` holds what it needs), and a transcript that
   somebody edited is never written over.
 - A recording that can't be used is named with its reason, the others go on, and the exit code is 3.
+- All settings of `dailytalk tag` are options here, too, such as `--affect-model none`.
+
+`dailytalk check` and `export` of the folder that `transcript.jsonl` is in show what was tagged.
 """
 
 import argparse
@@ -22,12 +25,15 @@ import hashlib
 import sys
 from pathlib import Path
 
+from command_settings import add_settings
+
 from dailytalk_contiguous import DailytalkError, tag_stages
 from dailytalk_contiguous.cli import show
+from dailytalk_contiguous.cli.tag import TAG_SETTINGS
 from dailytalk_contiguous.cli.terminal import guarded, show_outcome
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.outcome import Outcome, exit_code, rejected_of
-from dailytalk_contiguous.run.run import run
+from dailytalk_contiguous.run.run import RunOptions, run
 from dailytalk_contiguous.run.tagging import TagSpec, find
 from dailytalk_contiguous.store.files import write_text
 from dailytalk_contiguous.store.work_folder import TRANSCRIPT, read_run, rejects_in
@@ -42,19 +48,23 @@ def main() -> int:
     parser.add_argument("--language", default="en", help="ISO 639-1 code, or auto")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     parser.add_argument("--profile", default="standard", help="embedded: without downloads")
-    parser.add_argument("--asr-model", help="Whisper size, or a folder in CTranslate2 format")
+    parser.add_argument(
+        "--asr-model", default=argparse.SUPPRESS, help="Whisper size, folder in CTranslate2 format, or none"
+    )
     parser.add_argument("--min-duration", type=float, default=0.8, help="seconds; shorter speech is left out")
+    parser.add_argument("--prune", action="store_true", help="drop results of recordings that are gone")
+    add_settings(parser, TAG_SETTINGS)
     chosen = parser.parse_args()
-    own = {name: getattr(chosen, name) for name in ("profile", "channel", "language", "device", "min_duration")}
-    own |= {"asr_model": chosen.asr_model} if chosen.asr_model else {}
-    stages, output = tag_stages(**own, buckets="seed", rules="seed", punctuate="always"), chosen.output
+    own = {name: value for name, value in vars(chosen).items() if name in TAG_SETTINGS}
+    stages = tag_stages(chosen.profile, **{"buckets": "seed", "rules": "seed", "punctuate": "always"} | own)
+    output = chosen.output
     work = output.with_name(f".{output.name}.work")
     _refuse_edited(output, work)
     found = find([chosen.input_dir], work, chosen.channel, max_conversation=0, given=False)
     show.say_left_out(found.left_out)
     with show.bar() as shown:
         about = {"settings": {"profile": chosen.profile}}
-        done = run(TagSpec(found, work, stages, about), planned=shown.planned)
+        done = run(TagSpec(found, work, stages, about), RunOptions(prune=chosen.prune), planned=shown.planned)
     assert done.record is not None
     write_text(output, (work / TRANSCRIPT).read_text(encoding="utf-8"))
     counts = done.record["counts"]

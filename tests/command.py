@@ -56,6 +56,7 @@ class BuilderScript:
 
     def __call__(self, *arguments: Any) -> Done:
         self._monkeypatch.setattr(sys, "argv", [str(self._path), *map(str, arguments)])
+        self._monkeypatch.syspath_prepend(self._path.parent)  # as Python does
         self._capfd.readouterr()
         with pytest.raises(SystemExit) as leave:
             runpy.run_path(str(self._path), run_name="__main__")

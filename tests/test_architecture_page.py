@@ -11,11 +11,14 @@ from typing import Any, NamedTuple
 import pytest
 from audio_files import ROOT
 from clips import line
+from command import Command
 from datasets import load_dataset
 from from_apps import from_app
+from own_stages import own_file
 from recordings import excerpt, read_lines, save
 from test_floors import FLOORS
 
+from dailytalk_contiguous import MeasureProsody, add_speech
 from dailytalk_contiguous.core.apps import part_of
 from dailytalk_contiguous.publish.exports import write_export
 from dailytalk_contiguous.publish.opening import open_items
@@ -66,24 +69,40 @@ def test_stage_of_the_page_adds_its_column_to_tagged_rows(ran: Ran) -> None:
     assert row["n_words"] == [sum(len(word) >= 4 for word in text.split()) for text in row["text"]]
 
 
-def test_corpus_of_the_page_gives_measured_clips_and_rejects_a_strange_name(
-    ran: Ran, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_corpus_of_the_page_makes_clips_by_command_and_in_python(
+    ran: Ran, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, dailytalk: Command
 ) -> None:
-    registry, read_corpus = from_app("clips.corpora.registry"), from_app("clips.clip_run").read_corpus
-    diary = ran.modules["corpus"].Diary
-    monkeypatch.setitem(registry.CORPORA, "diary", diary)
-    monkeypatch.setitem(registry.CLIP_CORPORA, "diary", diary)
-    corpus = read_corpus("diary", ran.folder / "diary", tmp_path / "out")
-    assert [(row["id"], row["emotion"]) for row in corpus.rows] == [
-        ("diary/ann-ang-1", "angry"),
-        ("diary/ben-hap-2", "happy"),
-    ]
-    (reject,) = corpus.problems
-    assert (reject.id, reject.remedy) == ("diary/cat.wav", "rename it")
-    monkeypatch.chdir(ran.folder)  # a stream reads when it is asked
-    measured = list(ran.modules["corpus"].clips)
-    assert [row["speaker"] for row in measured] == ["diary/ann", "diary/ben"]
+    monkeypatch.setattr(sys, "path", [str(ran.folder), *sys.path])
+    registry = from_app("clips.corpora.registry")
+    for table in ("CORPORA", "CLIP_CORPORA"):
+        monkeypatch.setattr(registry, table, {**getattr(registry, table)})
+    free = ("--asr-model", "none", "--affect-model", "none", "--profile", "embedded")
+    file, out = ran.folder / "example_of_a_corpus.py", tmp_path / "clips"
+    done = dailytalk("corpus", file, ran.folder / "diary", "--out", out, *free, "--split", "sentences")
+    assert done.code == 3, done.err
+    assert "its name 'cat.wav' is not like ann-hap-1.wav; rename it" in done.out
+    rows = [row["labels"] for row in open_items(out).rows()]
+    assert [(row["speaker"], row["emotion"]) for row in rows] == [("diary/ann", "angry"), ("diary/ben", "happy")]
+    stream = ran.modules["corpus"].CORPUS(source=str(ran.folder / "diary")).as_streaming_dataset("train")
+    measured = MeasureProsody().map(add_speech(stream.filter(lambda row: row["problem"] is None)))
     assert all(row["f0_mean"] > 50 for row in measured)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (("CORPUS = Diary", "CORPUS = Diary.ABOUT"), "defines no CORPUS: end it with CORPUS = MyCorpus"),
+        (("CORPUS = Diary", "CORPUS = dict"), "its CORPUS is no Corpus with a NAME, an ABOUT and a reader"),
+        (("def reader", "def writer"), "its CORPUS is no Corpus with a NAME, an ABOUT and a reader"),
+        (('"diary"', '"esd"'), "there is a corpus 'esd'"),
+    ],
+)
+def test_file_that_is_no_corpus_is_refused_in_a_sentence(
+    change: tuple[str, str], reason: str, tmp_path: Path, dailytalk: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = own_file(tmp_path, monkeypatch, EXAMPLES["corpus"][0].replace(*change))
+    done = dailytalk("corpus", file, tmp_path, "--out", tmp_path / "out")
+    assert (done.code, done.err.count("\n"), reason in done.err) == (1, 1, True), done.err
 
 
 def test_synthesiser_of_the_page_speaks_a_whole_conversation(ran: Ran) -> None:

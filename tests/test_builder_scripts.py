@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -7,9 +8,9 @@ from typing import Any
 import pytest
 import soundfile
 from audio_files import ROOT, tones
-from command import BuilderScript
+from command import EMBEDDED, BuilderScript, Command
 from recordings import excerpt, read_lines, save
-from scripted import Stubborn, folder, loopback, talk
+from scripted import Stubborn, folder, loopback, talk, write_transcript
 
 SCRIPT = ROOT / "builder_scripts" / "process_all.py"
 GENERATE = SCRIPT.with_name("generate_tts.py")
@@ -26,7 +27,7 @@ def generate_tts(
 ) -> Iterator[BuilderScript]:
     """The script with a server that imitates Fish Audio, and a cache of its own."""
     monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "cache"))
-    with loopback(monkeypatch, Stubborn("bicycle", "402")):
+    with loopback(monkeypatch, Stubborn("bicycle", "silence")):
         yield BuilderScript(GENERATE, monkeypatch, capfd)
 
 
@@ -93,7 +94,7 @@ def test_resynthesised_conversations_are_in_the_output_folder_itself(
         "transcript_shifted.jsonl",
     ]
     lines = read_lines(calls / "transcript_shifted.jsonl")
-    assert {line["audio_file"] for line in lines} == {"first_edited.wav", "second_edited.wav"}
+    assert {line["audio_file"] for line in lines} == {"first.wav", "second.wav"}  # as in the transcript
     assert soundfile.info(calls / "first_edited.wav").samplerate == 24000
     options = ("--sample-rate", "source", "--timeline", "sequential", "--output-transcript", tmp_path / "s.jsonl")
     again = generate_tts("--transcript", transcript, "--output-dir", calls, *options)
@@ -145,3 +146,73 @@ def test_script_runs_from_any_folder(tmp_path: Path, script: Path, option: str) 
     done = subprocess.run([sys.executable, script, "--help"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0
     assert option in done.stdout
+
+
+def test_a_side_that_nobody_tagged_has_lines_whose_words_and_tag_are_null(
+    tmp_path: Path, process_all: BuilderScript, generate_tts: BuilderScript
+) -> None:
+    save(tmp_path / "in/call.wav", excerpt(seconds=9.0))
+    process_all(*arguments(tmp_path))
+    done = generate_tts("--transcript", tmp_path / "in/transcript.jsonl", "--output-dir", tmp_path / "in")
+    assert done.code == 0
+    shifted = read_lines(tmp_path / "in/transcript_shifted.jsonl")
+    assert {line["channel"] for line in shifted} == {"left", "right"}
+    for line in shifted:
+        unknown = {name for name in ("text", "text_raw", "tag", "tagged_text", "rule") if line[name] is None}
+        assert len(unknown) == (5 if line["channel"] == "right" else 0)
+
+
+def test_the_folder_of_a_script_is_checked_and_exported_as_it_is(
+    tmp_path: Path, generate_tts: BuilderScript, process_all: BuilderScript, dailytalk: Command
+) -> None:
+    calls, transcript = recordings_and_transcript(tmp_path)
+    process_all("--input-dir", calls, "--output", calls / "transcript.jsonl", "--asr-model", "none", *EMBEDDED)
+    checked = dailytalk("check", calls, "--json")
+    assert json.loads(checked.out)["facts"]["conversations"] == 2
+    generate_tts("--transcript", transcript, "--output-dir", calls)
+    assert json.loads(dailytalk("check", calls, "--json").out)["facts"]["words"] == 48
+    done = dailytalk("export", calls, "--format", "moshi", "--out", tmp_path / "moshi")
+    assert done.code == 0
+    assert dailytalk("check", tmp_path / "moshi").code == 0
+
+
+def test_what_generate_tts_advises_it_has(
+    tmp_path: Path, generate_tts: BuilderScript, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls, transcript = recordings_and_transcript(tmp_path)
+    lines = read_lines(transcript)
+    lines[0]["text"] = "The bicycle makes a noise again."  # which the server refuses
+    write_transcript(transcript.parent, lines)
+    arguments = ("--transcript", transcript, "--output-dir", calls)
+    held = generate_tts(*arguments)
+    assert held.code == 3
+    reasons = (calls / ".dailytalk/rejects.jsonl").read_text()
+    assert "--on-failure keep-original" in reasons
+    assert generate_tts(*arguments, "--on-failure", "keep-original").code in (0, 3)
+    assert "first_edited.wav" in {path.name for path in calls.iterdir()}
+    transcript.write_text(
+        "".join(json.dumps(line) + "\n" for line in lines if line["conversation_id"] == "second")
+    )
+    gone = generate_tts(*arguments)
+    assert gone.code == 1
+    assert "--prune" in gone.err
+    assert generate_tts(*arguments, "--prune").code == 0
+    assert generate_tts(*arguments, "--tries", "many").code == 2
+    monkeypatch.delenv("FISH_API_KEY")
+    monkeypatch.delenv("FISH_AUDIO_BASE_URL")
+    tokenless = generate_tts(*arguments)
+    assert tokenless.code == 1
+    assert "set BEARER_TOKEN" in tokenless.err
+    assert "--profile" not in tokenless.err
+
+
+def test_what_process_all_advises_it_has(
+    tmp_path: Path, process_all: BuilderScript, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    save(tmp_path / "in/call.wav", excerpt(seconds=4.0))
+    arguments = ("--input-dir", tmp_path / "in", "--output", tmp_path / "transcript.jsonl", "--device", "cpu")
+    weightless = process_all(*arguments, "--asr-model", "none")
+    assert weightless.code == 1
+    assert "pass --affect-model" in weightless.err
+    assert process_all(*arguments, "--asr-model", "none", "--affect-model", "none").code == 0

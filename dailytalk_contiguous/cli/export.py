@@ -26,7 +26,7 @@ from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.publish.packing import origin
 from dailytalk_contiguous.publish.readme import readme
 from dailytalk_contiguous.publish.version import Version, version_or_path
-from dailytalk_contiguous.store.work_folder import TRANSCRIPT, read_run
+from dailytalk_contiguous.store.work_folder import TRANSCRIPT, read_run, work_folder_of
 
 #: The sides of a training folder by the splits of a published dataset.
 SIDES = {"train": "train", "validation": "eval"}
@@ -83,7 +83,7 @@ def export(
             settings["licence"] = origin(dataset).source_licence
     if selection.sides is not None and settings.get("seed") and not settings.get("per_kind"):
         raise DailytalkError("--seed decides nothing where the published split is kept", "give --eval-share too")
-    run = read_run(Path(source)) or {}
+    run = read_run(work_folder_of(Path(source))) or {}
     about = partial(readme, out.absolute().name, run=run, defaults=default_settings())
     done = write_export(selection.rows, out, layout, sides=selection.sides, readme=about, **settings)
     if layout.sides == TWO_LISTS:

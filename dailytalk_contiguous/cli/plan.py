@@ -194,8 +194,9 @@ def plan_outcome(
         rows.append((heading, *map(text, (value.expected, value.low, value.high))))
 
     for name, (heading, text) in _SHOWN.items():
-        if name in estimate.quantities:
-            add(heading, estimate.quantities[name], text)
+        value = estimate.quantities.get(name)
+        if value and (name != "usd" or value.high):
+            add(heading, value, text)
     for name in ("tag", "speak"):
         if value := estimate.quantities.get(f"{name}_seconds"):
             add(f"time of {name} --workers {estimate.workers}", value, length)

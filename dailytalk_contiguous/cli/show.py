@@ -58,8 +58,8 @@ class StageProgress(ProgressColumn):
     def render(self, task: Task) -> Text:
         done, whole = task.fields["forecast"].audio
         unit, size = ("h", 3600) if whole >= 3600 else ("min", 60)
-        spent = task.fields["spent"]
-        money = f"  {spent():.4f} USD" if spent else ""
+        spent = (spent_now := task.fields["spent"]) and spent_now()
+        money = f"  {spent:.4f} USD" if spent else ""
         return Text(f"{done / size:.1f} of {whole / size:.1f} {unit}{money}", no_wrap=True)
 
 

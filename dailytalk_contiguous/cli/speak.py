@@ -28,7 +28,7 @@ from dailytalk_contiguous.run.run import Runner, RunOptions, RunOutcome, paid_vo
 from dailytalk_contiguous.run.storage import OF_SPEAK, folder_of, open_work
 from dailytalk_contiguous.stages.base import Stage, Stages, find_stage
 from dailytalk_contiguous.stages.keep import Keep
-from dailytalk_contiguous.stages.measure_delivery import CONTOURS_ALONE
+from dailytalk_contiguous.stages.measure_delivery import MeasureDelivery
 from dailytalk_contiguous.stages.rate_affect import RateAffect
 from dailytalk_contiguous.stages.segment import channel_of
 from dailytalk_contiguous.stages.synthesis import Speak
@@ -38,7 +38,7 @@ from dailytalk_contiguous.store import work_folder
 
 #: The options of `speak` that are settings of its stages.
 SPEAK_SETTINGS = cli_options.setting_options(
-    TokeniseResult(NO_MODEL), ChooseVoice(), *speak_stages(device="cpu", delivery=CONTOURS_ALONE)
+    TokeniseResult(NO_MODEL), ChooseVoice(), MeasureDelivery(), *speak_stages(device="cpu")
 )
 
 #: Settings with a use where both speakers are kept as they were recorded.
@@ -138,7 +138,8 @@ def speak_intended(
             f"{conversations}, {counted(cost.utterances, 'utterance')} to say by "
             f"{speaker_text(voice.synthesiser())} ({cost.hours * 60:.1f} min in the recordings), "
             f"{cost.cached:,} of them in the cache or said before",
-            f"{counted(cost.text_bytes, 'byte')} of text; about {cost.price:.4f} USD to spend",
+            f"{counted(cost.text_bytes, 'byte')} of text; "
+            f"{f'about {cost.price:.4f} USD' if cost.price else 'nothing'} to spend",
         ]
     details += show.stages_to_run(left) if plan.tasks else ()
     if voice and cost.without_text:
@@ -171,7 +172,7 @@ def speak_outcome(done: RunOutcome, out: Path) -> Outcome:
             f"lost of the kept speaker: {record['lost_speech_seconds']:.2f} s of speech, "
             f"{record['lost_sound_seconds']:.2f} s of other sounds"
         )
-    if not recorded:
+    if money["spent"] or money["saved_by_cache"]:
         details.append(f"spent {money['spent']:.4f} USD, saved by the cache {money['saved_by_cache']:.4f} USD")
     for label, path in (
         ("conversations", work_folder.AUDIO),

@@ -104,7 +104,7 @@ def _line(run: Run, at: datetime) -> str:
         parts.append(f"{run.speed:.1f}× real time")
     if left is not None:
         parts.append(f"{length(left)} left")
-    if run.spent is not None:
+    if run.spent:
         parts.append(f"{run.spent:.4f} USD spent")
     parts.append(f"last event {_age(run, at)} ago")
     return f"{run.kind}{part} on {run.host}, process {run.pid}: {run.state}; {', '.join(parts)}"

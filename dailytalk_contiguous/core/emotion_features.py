@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
-from dailytalk_contiguous.core.contours import CONTOURS, ProsodicFeatureExtractor
+from dailytalk_contiguous.core.contours import CONTOURS, EMPHASIS, ProsodicFeatureExtractor
 from dailytalk_contiguous.core.spans import true_runs
 
 #: Samples of a frame and between frames for loudness and spectrum (32 ms, 16 ms, as contours have it).
@@ -65,7 +65,7 @@ MEASURES: tuple[str, ...] = (
     *("pause_share", "pause_rate", "peak_rate", "log_seconds"),
 )
 
-_CONTOURS = ProsodicFeatureExtractor(output_normalize=False)
+_CONTOURS = ProsodicFeatureExtractor(output_normalize=False, emphasize_ratio=EMPHASIS)
 
 
 def emotion_features(samples: Samples) -> NDArray[np.float32]:

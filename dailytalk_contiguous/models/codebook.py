@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.contours import CONTOURS, SMOOTHING
+from dailytalk_contiguous.core.contours import CONTOURS, EMPHASIS, ProsodicFeatureExtractor
 from dailytalk_contiguous.core.documents import as_text, expect, is_number, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.store.files import inside, json_document, write_bytes, write_text
@@ -66,6 +66,7 @@ _SHAPE: dict[str, Any] = {
     "features": [str],
     "weights": [float],
     "smoothing": str,
+    "emphasize_ratio?": float,
     "speaker_relative": bool,
     "reduced_dims?": int,
     "reducer?": str,
@@ -183,7 +184,7 @@ class Codebook:
         centres: of the tokens from 1 on, or from 0 on where `silence` is off; shape (centres, columns), in [0, 1]
             like the features, or in the columns of `reducer`.
         weights: of the features, by their names.
-        smoothing: of the contours (see `core.contours`).
+        smoothing, emphasize_ratio: of the contours (see `core.contours`).
         speaker_relative: whether f0 is relative to the speaker's median (`core.contours.relative_f0`).
         silence: whether frames without voice have token 0 to themselves.
         reducer: from weighted features to the columns of the centres; None where they are the features.
@@ -203,6 +204,12 @@ class Codebook:
     silence: bool = True
     reducer: Reducer | None = None
     training: Training | None = None
+    emphasize_ratio: float = EMPHASIS
+
+    @property
+    def extractor(self) -> ProsodicFeatureExtractor:
+        """Makes contours as the codebook was trained on, apart from an f0 that is relative to the speaker."""
+        return ProsodicFeatureExtractor(emphasize_ratio=self.emphasize_ratio, smoothing_level=self.smoothing)
 
     @property
     def n_clusters(self) -> int:
@@ -290,6 +297,7 @@ class Codebook:
             "features": [*self.weights],
             "weights": [*self.weights.values()],
             "smoothing": self.smoothing,
+            "emphasize_ratio": self.emphasize_ratio,
             "speaker_relative": self.speaker_relative,
             "reduced_dims": None if self.reducer is None else self.centres.shape[1],
             "dtype": "float32",
@@ -376,8 +384,12 @@ def _read(folder: Path) -> Codebook:
         sizes=tuple(about["sizes"]),
         licence=about.get("licence") or "",
     )
-    relative = about["speaker_relative"]
-    return Codebook(centres, weights, about["smoothing"], relative, reducer=reducer, training=training)
+    return Codebook(
+        *(centres, weights, about["smoothing"], about["speaker_relative"]),
+        reducer=reducer,
+        training=training,
+        emphasize_ratio=about.get("emphasize_ratio", EMPHASIS),
+    )
 
 
 def are_weights(weights: Collection[Any]) -> bool:
@@ -396,8 +408,12 @@ def _check_settings(about: Mapping[str, Any], weights: Mapping[str, float], name
         raise BadInput(f"{name}: it has {len(about['weights'])} weights for {len(CONTOURS)} features", _REMEDY)
     if not are_weights(weights.values()):
         raise BadInput(f"{name}: its weights are {about['weights']}", WEIGHTS_REMEDY)
-    if about["smoothing"] not in SMOOTHING:
-        raise BadInput(f"{name}: its smoothing is {about['smoothing']!r}", _REMEDY)
+    try:
+        ProsodicFeatureExtractor(
+            emphasize_ratio=about.get("emphasize_ratio", EMPHASIS), smoothing_level=about["smoothing"]
+        )
+    except DailytalkError as error:
+        raise BadInput(f"{name}: {error.reason}", _REMEDY) from None
     if not 0 <= (about.get("reduced_dims") or 0) <= len(CONTOURS):
         raise BadInput(f"{name}: reduced_dims is {about['reduced_dims']}", f"give 1 to {len(CONTOURS)}")
     if about.get("reduced_dims") and about.get("reducer") not in REDUCERS:

@@ -78,7 +78,7 @@ def engine_named(name: str) -> Engine:
                 f"--tts {name!r}: its load is no function and no class", "name the one that makes it"
             )
         options = engine.options
-        if not is_dataclass(options) or isinstance(options, type) or type(options).__hash__ is None:
+        if not is_dataclass(options) or type(options).__hash__ is None:
             remedy = "give it those of a class with @dataclass(frozen=True): options=Options()"
             raise DailytalkError(f"--tts {name!r}: its options are no frozen dataclass", remedy)
         return engine

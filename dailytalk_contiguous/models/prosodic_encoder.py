@@ -273,6 +273,10 @@ class ProsodicSequenceEncoder(PreTrainedModel):  # type: ignore[no-untyped-call]
         hidden[inside] = encoded
         return self.head(hidden), hidden, targets, x.masked_fill(~inside, self.config.padding_token_id)
 
+    def update_mask_prob(self, prob: float) -> None:
+        """Mask another share of the frames in training, from now on. Raises DailytalkError if not in [0, 1]."""
+        self.config.mask_prob = ProsodicEncoderConfig(mask_prob=prob).mask_prob
+
     def embed(self, sequences: Sequence[ArrayLike]) -> NDArray[np.float32]:
         """Embeddings (n, hidden_dim) of n sequences of any lengths, in their order: `forward` in padded batches.
 

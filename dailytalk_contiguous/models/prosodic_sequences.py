@@ -6,7 +6,7 @@ goes through all of them.
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,9 +15,10 @@ import soxr
 from numpy.typing import ArrayLike
 
 from dailytalk_contiguous.core import contours
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, HIGHEST_RATE, LOWEST_RATE
+from dailytalk_contiguous.core.audio import ANALYSIS_RATE, HIGHEST_RATE, LOWEST_RATE, Samples
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.models.codebook import Codebook, FeatureArray, Tokens
+from dailytalk_contiguous.models.devices import resolve_device
 
 #: Seconds from one token to the next.
 HOP_SECONDS = 0.016
@@ -31,6 +32,10 @@ class ProsodicClusterSequences:
 
     Args:
         prosodic_cluster_model_dir: folder of a codebook; None for the bundled one.
+        max_duration: seconds of the longest sound; None for any length.
+        device: of PyTorch, for the distances: auto, cpu or cuda; tokens are the same on all.
+
+    Raises DailytalkError for a folder without a codebook, and for CUDA where there is none.
 
     >>> import numpy as np
     >>> from dailytalk_contiguous import ProsodicClusterSequences
@@ -38,9 +43,14 @@ class ProsodicClusterSequences:
     [[0, 0, 0, 0, 0, 0, 0]]
     """
 
-    def __init__(self, prosodic_cluster_model_dir: str | Path | None = None) -> None:
+    def __init__(
+        self,
+        prosodic_cluster_model_dir: str | Path | None = None,
+        max_duration: float | None = None,
+        device: str = "cpu",
+    ) -> None:
+        self.max_duration, self.device = max_duration, resolve_device(device)
         self.codebook = Codebook.load(prosodic_cluster_model_dir)
-        self._extractor = contours.ProsodicFeatureExtractor(smoothing_level=self.codebook.smoothing)
 
     def resample_waveform(self, audio: ArrayLike, sr: int) -> Any:
         """Samples of `sr` Hz at 16 kHz, shape (n,) or (channels, n): of a tensor a tensor, else an array.
@@ -54,25 +64,67 @@ class ProsodicClusterSequences:
             samples = np.ascontiguousarray(soxr.resample(samples.T, sr, ANALYSIS_RATE).T)
         return audio.new_tensor(samples) if hasattr(audio, "new_tensor") else samples
 
-    def extract_cluster_sequences(self, audio: ArrayLike | Sequence[ArrayLike]) -> list[list[int]]:
-        """The tokens of each sound of 16 kHz: one, shape (n,); an array, shape (sounds, n); or of several lengths.
+    def prepare_audio_batch(
+        self, audio: ArrayLike | Sequence[ArrayLike], lengths: ArrayLike | None = None
+    ) -> tuple[Any, list[int]]:
+        """Sounds of 16 kHz with silence behind the shorter ones, shape (sounds, samples), and the samples of each.
 
-        f0 that is relative to the speaker is so to the sound: it is taken as all that its speaker says. Raises
-        BadInput for a sound of another shape.
+        Args:
+            audio: one sound, shape (n,); an array, shape (sounds, n); or sounds of several lengths. Tensors give
+                a tensor, else it is an array.
+            lengths: samples of each sound, what follows is left out; None for all.
+
+        Raises BadInput for a sound of another shape or longer than `max_duration`, and for lengths that are not of
+        these sounds.
         """
+        sounds = list(self._sounds(audio, lengths))
+        batch = np.zeros((len(sounds), max(map(len, sounds), default=0)), np.float32)
+        for row, sound in zip(batch, sounds, strict=True):
+            row[: len(sound)] = sound
+        like: Any = audio[0] if isinstance(audio, Sequence) and len(audio) else audio
+        return (like.new_tensor(batch) if hasattr(like, "new_tensor") else batch), list(map(len, sounds))
+
+    def extract_cluster_sequences(
+        self,
+        audio: ArrayLike | Sequence[ArrayLike],
+        lengths: ArrayLike | None = None,
+        return_distances: bool = False,
+    ) -> Any:
+        """The tokens of each sound; arguments and errors as of `prepare_audio_batch`.
+
+        With `return_distances` a pair: these, and of each token the weighted distance of its frame to the centre.
+        f0 that is relative to the speaker is so to the sound: it is taken as all that its speaker says.
+        """
+        sequences, distances = [], []
+        for sound in self._sounds(audio, lengths):
+            features = contours.as_features(self.codebook.extractor.extract(audio_tensor=sound))
+            seen = seen_by(self.codebook, features, contours.median_f0(features))
+            tokens, apart = self.codebook.assign(seen, self.device)
+            sequences.append(tokens.tolist())
+            distances.append(apart.tolist())
+        return (sequences, distances) if return_distances else sequences
+
+    def _sounds(self, audio: ArrayLike | Sequence[ArrayLike], lengths: ArrayLike | None) -> Iterator[Samples]:
         several: Any = audio
         if not isinstance(audio, Sequence):
             several = np.atleast_2d(np.asarray(audio, np.float32))
         elif len(audio) and np.ndim(several[0]) == 0:
             several = [audio]
-        sequences = []
-        for sound in (np.asarray(sound, np.float32) for sound in several):
+        counts = None if lengths is None else np.asarray(lengths, int).tolist()
+        if counts is not None and len(counts) != len(several):
+            raise BadInput(f"there are {len(counts)} lengths for {len(several)} sounds", "give one for each")
+        for place, sound in enumerate(np.asarray(sound, np.float32) for sound in several):
             if sound.ndim != 1:
                 raise BadInput(f"a sound has the shape {sound.shape}", "give (n,) each, a channel at a time")
-            features = contours.as_features(self._extractor.extract(audio_tensor=sound))
-            tokens, _ = self.codebook.assign(seen_by(self.codebook, features, contours.median_f0(features)))
-            sequences.append(tokens.tolist())
-        return sequences
+            count = len(sound) if counts is None else counts[place]
+            if not 0 <= count <= len(sound):
+                raise BadInput(f"sound {place} has {len(sound)} samples, not {count}", "correct its length")
+            if self.max_duration is not None and count > self.max_duration * ANALYSIS_RATE:
+                raise BadInput(
+                    f"sound {place} has {count / ANALYSIS_RATE:g} s",
+                    f"cut it into parts of at most {self.max_duration:g} s, or set a larger max_duration",
+                )
+            yield sound[:count]
 
 
 def seen_by(codebook: Codebook, features: FeatureArray, speaker_f0: float) -> FeatureArray:

@@ -14,6 +14,7 @@ from typing import Any
 from dailytalk_contiguous.core import documents
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.moshi_words import SaidWord
+from dailytalk_contiguous.core.own_file import is_own_file
 from dailytalk_contiguous.core.schema import CONFIGS, LABELLED, Row
 from dailytalk_contiguous.core.scorecard import ReferenceCorpus, compare, measure_text, published_references
 from dailytalk_contiguous.core.steps import steps
@@ -215,7 +216,7 @@ def check_folder(
     """Check a training folder, a work folder (of a corpus, too), a folder of an app, or one of Parquet shards.
 
     Without `decode` the sound of a training folder is not read. `format` is that of an export that can't be
-    recognised by its files: a name, or a person's own file.
+    recognised by its files: a name, or a person's own file, whose check is beside that of what the folder is.
 
     Returns the findings and facts: `kind` (the name of an export's format, `work`, `corpus`, `dataset`, or that of
     an app) and counts; of conversations `measures` beside those of published corpora and of `references`. Raises
@@ -228,7 +229,16 @@ def check_folder(
         raise DailytalkError(f"{path} is no folder", "name a work folder, a dataset or a training folder")
     refuse_half_renamed(path)
     if format:
-        return _exported(path, format_named(format), settings)
+        findings, facts = _exported(path, format_named(format), settings)
+        if not is_own_file(format):
+            return findings, facts
+        try:
+            of_corpus, of_folder = check_folder(path, limits, references, decode)
+        except DailytalkError:
+            what = f"only the check of {facts['kind']} has judged it"
+            remedy = "run `dailytalk check` on the folder that it was exported from, too"
+            return [*findings, advice(verdict.ONE_CHECK, ".", what, remedy, "note")], facts
+        return findings + of_corpus, of_folder | facts
     if is_moshi(path / work_folder.DATA):
         findings, facts = check_moshi(path / work_folder.DATA, settings)
         if (path / work_folder.CLIPS).is_dir():

@@ -185,7 +185,7 @@ class ExportFormat(Generic[T]):
     finish: Callable[[Export, Lists], Mapping[str, FileText]] = lambda export, lists: {}
     manifests: tuple[str, ...] = ()
     sides: tuple[str, ...] = ONE_LIST
-    settings: Any = ExportSettings()
+    settings: ExportSettings = ExportSettings()
     options: frozenset[str] = frozenset({"main"})
     sample_rate: int = 24000
     noun: str = "conversation"

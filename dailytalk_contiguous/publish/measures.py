@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 from dailytalk_contiguous.core.documents import has_length, is_number
 from dailytalk_contiguous.core.hallucination import EXTRA_WORDS
-from dailytalk_contiguous.core.schema import AS_RECORDED, CHANNELS, parent_of
+from dailytalk_contiguous.core.schema import CHANNELS, parent_of
 from dailytalk_contiguous.core.separated_turns import is_doubtful
 from dailytalk_contiguous.core.turns import Timed, fitness, overlap_seconds
 from dailytalk_contiguous.core.utterance import sounding_span
@@ -226,7 +226,7 @@ def recorded_overlap(row: Mapping[str, Any]) -> float | None:
     """Return the seconds in which both speak in the recording, if the timeline keeps them; else None."""
     timeline = row.get("timeline") or {}
     seconds = timeline.get("source_overlap_seconds")
-    return float(seconds) if timeline.get("mode") in ("anchor", AS_RECORDED) and is_number(seconds) else None
+    return float(seconds) if timeline.get("mode") != "sequential" and is_number(seconds) else None
 
 
 def is_talk(row: Mapping[str, Any]) -> bool:

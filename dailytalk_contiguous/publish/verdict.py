@@ -331,8 +331,11 @@ _BOUNDS = (
 #: that the recording is how it was: a note, which is no reason against it.
 _OVERLAP_OF_TALKS = "talk with --headphones or --web: only there you may speak over the voice"
 
+#: Seconds of overlap of variants to one of their recordings from which on too little of it is the recordings'.
+_OVERLAP_KEPT = 0.8
+
 #: Notes that are in the first line even of good data.
-NOT_DECODED = "not-decoded"
+NOT_DECODED, ONE_CHECK = "not-decoded", "one-check"
 
 #: Kinds of findings that commands name too: data that was only tagged, and runs that finished no conversation.
 NOT_SPOKEN, NOTHING_FINISHED = "not-spoken", "nothing-finished"
@@ -415,6 +418,7 @@ class Judge:
         self.languages: dict[str, float] = defaultdict(float)
         self._nameless = self._talks = 0
         self._recorded_overlaps = array("d")
+        self._overlap_seconds = 0.0
         self._separated: list[measures.SeparatedSpeech] = []
         self._retimed = 0
         self._parents: set[str] = set()
@@ -466,6 +470,7 @@ class Judge:
         seconds = values["duration"] or 0.0
         self.n += 1
         self.seconds += seconds
+        self._overlap_seconds += seconds and seconds * (values["overlap"] or 0.0)
         excesses: dict[str, float] = {}
         for bound, limit in self._bounds:
             value = values[bound.measure]
@@ -544,6 +549,10 @@ class Judge:
                         seconds = round(sum(self._recorded_overlaps), 1)
                         what += f": the recordings {f'overlap for {seconds} s' if seconds else 'do not overlap'}"
                         remedy = "add recordings in which people talk over each other"
+                        if self._retimed == self.n and self._overlap_seconds >= _OVERLAP_KEPT * seconds:
+                            severity = "note"  # a reason against the recordings, which `check` has of them
+                        elif self._retimed == self.n:
+                            remedy = "retime with --like talk in which people talk over each other"
                     yield advice(bound.kind, ".", what, remedy, severity)
             elif beyond.n:
                 way = "down to" if bound.is_least else "up to"
@@ -656,7 +665,7 @@ def verdict_of(findings: Iterable[Finding], n: int) -> Verdict:
         level = "empty"
     why = reasons[0].sentence if reasons else _WITHOUT_REASONS[level]
     if not reasons:
-        why += "".join(f"; {finding.sentence}" for finding in ordered if finding.kind == NOT_DECODED)
+        why += "".join(f"; {finding.sentence}" for finding in ordered if finding.kind in (NOT_DECODED, ONE_CHECK))
     more = f"; and {counted(len(reasons) - 1, 'more reason')}" if len(reasons) > 1 else ""
     return Verdict(level, f"{level}: {why}{more}", ordered)
 

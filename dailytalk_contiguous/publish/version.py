@@ -27,6 +27,7 @@ from dailytalk_contiguous.sources.addresses import address_of
 from dailytalk_contiguous.store.files import is_inside
 from dailytalk_contiguous.store.hub import TIMEOUTS, Reference, hub_errors, parse_reference
 from dailytalk_contiguous.store.parquet import ParquetReader, open_parquet
+from dailytalk_contiguous.store.work_folder import work_folder_of
 
 #: The layout of `Dataset.push_to_hub`: the folder is the config.
 _DATA_FILE = re.compile(r"(?P<config>[^/]+)/(?P<split>[^/]+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.parquet")
@@ -193,6 +194,7 @@ def version_or_path(source: str, revision: str | None) -> Path | Version:
         from dailytalk_contiguous.run.storage import open_work  # here, for it imports much
 
         path = open_work(path).folder
+    path = work_folder_of(path)
     named = None if path.exists() else parse_reference(source)
     if named is None:
         if revision is not None:

@@ -384,7 +384,8 @@ class Journal:
         wall = time.perf_counter() - self._entered
         speed = self._audio / wall
         left = self.forecast.seconds_left
-        money = f", {self._spent():.4f} USD spent" if self._spent else ""
+        spent = self._spent and self._spent()
+        money = f", {spent:.4f} USD spent" if spent else ""
         log.info(
             "%s shard %d of %d: %s, %s, %.1f min in %.1f s; %.2f of %.2f h at %.1f× real time, %s",
             *(now(), self._done, self._of, made.path.name),

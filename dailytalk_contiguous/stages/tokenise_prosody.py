@@ -8,7 +8,7 @@ from datasets import Features, List, Value
 
 from dailytalk_contiguous.core import schema
 from dailytalk_contiguous.core.audio import excerpt, pcm_to_float, read_pcm
-from dailytalk_contiguous.core.contours import ProsodicFeatureExtractor, as_features
+from dailytalk_contiguous.core.contours import as_features
 from dailytalk_contiguous.core.settings import Setting, setting
 from dailytalk_contiguous.core.utterance import PROSODIC_TOKENS
 from dailytalk_contiguous.models.codebook import DEFAULT_CODEBOOK, Codebook, bundled_name
@@ -77,7 +77,7 @@ class TokeniseProsody(_Tokenises):
 
     def __call__(self, batch: schema.Batch) -> schema.Batch:
         codebook = Codebook.load(self.codebook)
-        extractor = ProsodicFeatureExtractor(smoothing_level=codebook.smoothing)
+        extractor = codebook.extractor
         features = [as_features(extractor.extract(audio_tensor=pcm_to_float(pcm))) for pcm in batch["speech"]]
         nothing = [None] * len(batch["speech"])
         pairs = zip(batch.get("words") or nothing, batch.get("given_words") or nothing, strict=True)

@@ -31,6 +31,9 @@ STATS = "corpus-stats.json"
 #: The description of a corpus that `dailytalk corpus --as conversations` writes beside its recordings.
 ABOUT_CORPUS = "corpus.json"
 
+#: What the scripts in `builder_scripts` call the work folder that they keep beside a transcript and results.
+BESIDE = (".dailytalk", f".{TRANSCRIPT}.work")
+
 #: Key of run.json with the addresses of recordings that are in a store.
 RECORDINGS = "recordings"
 
@@ -61,6 +64,11 @@ RECORD = _OF_A_HALF | {
     f"{RECORDINGS}?": [str],
     "most_listed?": float,
 }
+
+
+def work_folder_of(path: Path) -> Path:
+    """The folder itself, or the work folder that a script of `builder_scripts` keeps in it."""
+    return next((path / name for name in BESIDE if (path / name / RUN).is_file()), path)
 
 
 def count_rejects(out: Path) -> int | None:

@@ -156,6 +156,14 @@ def test_field_with_the_name_of_a_column_of_speaking_is_refused_before_anything_
     assert not list((tmp_path / "out").glob("dataset/*"))
 
 
+def test_stage_that_is_a_class_is_refused_in_a_sentence(
+    tmp_path: Path, dailytalk: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = own_file(tmp_path, monkeypatch, OWN_STAGE.replace("CountWords(letters=4)", "CountWords"))
+    done = dailytalk("tag", tmp_path, "--out", tmp_path / "out", "--stage", file)
+    assert (done.code, done.err.count("\n"), "is the class CountWords" in done.err) == (1, 1, True), done.err
+
+
 def test_stage_of_the_readme_publishes_its_column(file: Path, tmp_path: Path, dailytalk: Command) -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"```python\n([^`]*class CountWords.*?)```", readme, re.DOTALL)

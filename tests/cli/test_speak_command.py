@@ -96,7 +96,10 @@ def test_dry_run_says_what_it_would_cost_and_buys_and_writes_nothing(
 
 def test_espeak_needs_no_network_and_takes_its_tags(tmp_path: Path, dailytalk: Command) -> None:
     work = folder(tmp_path / "work", first=SHORT)
-    assert dailytalk("speak", work, *ESPEAK, "--revoice", "right", "--sample-rate", "source").code == 0
+    speak = ("speak", work, *ESPEAK, "--revoice", "right", "--sample-rate", "source")
+    for arguments in ((*speak, "--dry-run"), speak, ("plan", work / "recordings", *ESPEAK, "--speak")):
+        done = dailytalk(*arguments)
+        assert (done.code, "USD" in done.out + done.err) == (0, False), done
     dataset = load_dataset("parquet", data_dir=str(work / "dataset"), cache_dir=str(tmp_path / "hub"))["train"]
     (row,) = dataset.remove_columns("audio")
     assert (row["sample_rate"], row["utterances"][1]["source_channel"]) == (16000, "right")
@@ -147,7 +150,9 @@ def test_every_speaker_is_cloned_by_a_server_of_ones_own_for_nothing(
         assert f"openai at {server.url}, which costs nothing" in dailytalk(*command, "--dry-run").out
         assert (server.uploads, server.asked) == (0, [])
         for _ in range(2):  # the second has nothing to do
-            assert dailytalk(*command).code == 0
+            done = dailytalk(*command)
+            assert (done.code, "USD" in done.out + done.err) == (0, False)
+        assert "USD" not in dailytalk("status", work).out
         said = {text: sample[:4] for text, sample in server.said}
         assert (said, server.uploads) == (dict.fromkeys((SHORT[0][1], SHORT[2][1]), b"RIFF"), 1)
     monkeypatch.delenv("OPENAI_BASE_URL")

@@ -16,7 +16,7 @@ from dailytalk_contiguous.core.contours import CONTOURS, SMOOTHING, ProsodicFeat
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 
 RATE = 16000
-IN_UNITS = ProsodicFeatureExtractor(output_normalize=False, smoothing_level="light")
+IN_UNITS = ProsodicFeatureExtractor(output_normalize=False, smoothing_level="light", emphasize_ratio=0.9)
 
 
 def vowel(f0: float, formants: tuple[float, ...], seconds: float = 0.6, snr_db: float = 30.0) -> np.ndarray:

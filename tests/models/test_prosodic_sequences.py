@@ -104,7 +104,7 @@ def test_a_word_tells_its_pitch_slope_length_and_energy_against_the_speaker() ->
         {"word": "long", "start": 11.4, "end": 12.4},
         {"word": "silent", "start": 10.5, "end": 10.7},
     ]
-    features = as_features(ProsodicFeatureExtractor().extract(audio_tensor=sound))
+    features = as_features(Codebook.load().extractor.extract(audio_tensor=sound))
     tokens, _ = Codebook.load().assign(features)
     rows = word_prosody(words, tokens, features, speaker_levels([features], [words]), origin=10.0)
     flat, up, long, silent = rows

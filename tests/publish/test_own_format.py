@@ -42,10 +42,21 @@ def test_own_format_is_written_with_its_options_and_checked(
     assert f"next: dailytalk check {out} --format {own_format}" in done.out
     checked = dailytalk(*check, "--json")
     assert json.loads(checked.out)["facts"] == {"kind": "lines", "files": 1, "hours": 0.0008}
+    assert (
+        "good: nothing speaks against training on it; only the check of lines has judged it"
+        in dailytalk(*check).out
+    )
     (out / line["path"]).unlink()
     broken = dailytalk(*check)
     assert (broken.code, "missing-audio" in dailytalk(*check, "--json").out) == (1, True)
     assert "it isn't there" in broken.out
+    # What check knows by itself is judged as that, too.
+    alone = json.loads(dailytalk("check", work, "--json").out)
+    (work / "lines.jsonl").write_text('{"text": "", "path": "a.wav"}\n')
+    both = json.loads(dailytalk("check", work, "--format", own_format, "--json").out)
+    assert both["facts"]["words"] == alone["facts"]["words"]
+    kinds, kinds_alone = ({finding["kind"] for finding in found["findings"]} for found in (both, alone))
+    assert kinds == {"empty-text", "missing-audio"} | kinds_alone
     # Nothing in the folder tells what it is, and what only this format takes no other does.
     assert "neither a work folder" in dailytalk("check", out).err
     other = dailytalk("export", work, "--format", "csm", "--out", tmp_path / "csm", "--main", "right")
@@ -70,6 +81,12 @@ def test_own_format_may_have_the_settings_of_one_of_the_package(
         (LINES.replace('"lines",\n', '"moshi",\n'), "there is a format 'moshi'"),
         (LINES.replace("upper", "both_speakers"), "--both-speakers is an option already"),
         (LINES.replace("import error", "import terror"), "can't be imported (ImportError"),
+        (
+            LINES.replace("settings=LineSettings()", "settings=LineSettings"),
+            "settings of its ExportFormat is the class LineSettings: write settings=LineSettings()",
+        ),
+        (LINES.replace("settings=LineSettings()", "settings={}"), "settings of its ExportFormat is {}"),
+        (LINES.replace("write=write_lines", 'write="lines"'), "write of its ExportFormat is 'lines'"),
     ],
 )
 def test_file_that_is_no_format_is_refused_in_a_sentence(

@@ -105,6 +105,19 @@ def test_anchor_is_advised_only_where_it_was_not_used(tmp_path, timelines, what,
         assert remedy in finding.remedy
 
 
+@pytest.mark.parametrize(
+    ("recorded", "severity", "remedy"), [(0.0, "note", "add recordings"), (9.0, "doubtful", "--like")]
+)
+def test_variants_are_not_blamed_for_overlap_that_their_recordings_lack(recorded, severity, remedy):
+    apart = [turn | {"start": 1.5 * n + 0.2, "end": 1.5 * n + 1.2} for n, turn in enumerate(talk()["utterances"])]
+    timeline = TIMELINE | {"mode": "retimed", "source_overlap_seconds": recorded}
+    judge = Judge()
+    for name in ("a.retimed-1", "a.retimed-2"):
+        judge.add(talk(name, utterances=apart, timeline=timeline, retiming={"parent": "a"}))
+    [finding] = [one for one in judge.findings() if one.kind == "little-overlap"]
+    assert (finding.severity, remedy in finding.remedy) == (severity, True)
+
+
 def test_worst_of_equals_does_not_depend_on_the_order_of_rows():
     named = set()
     for names in ("ab", "ba"):

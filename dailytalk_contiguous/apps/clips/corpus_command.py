@@ -22,6 +22,7 @@ from dailytalk_contiguous.cli.terminal import Panel, argument, command_line, opt
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.outcome import Figures, Outcome, Rejected, exit_code, to_run
+from dailytalk_contiguous.core.own_file import is_own_file
 from dailytalk_contiguous.core.sampling import MOST_WEIGHT
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.pipelines.to_text import NO_MODEL
@@ -52,7 +53,9 @@ CLIP_SETTINGS = cli_options.setting_options(
 
 @cli_options.with_options(CLIP_SETTINGS)
 def corpus(
-    name: str = argument("NAME", f"The corpus: {cli_options.either(sorted(registry.CLIP_CORPORA))}."),
+    name: str = argument(
+        "NAME", f"The corpus: {cli_options.either(sorted(registry.CLIP_CORPORA))}; or your own FILE.py."
+    ),
     source: str = argument("SOURCE", "Its folder, its zip archive, or OWNER/NAME[@TAG] on the Hub.", ""),
     out: Path | None = engine_options.work_option(None),
     download: Path | None = option(
@@ -94,6 +97,8 @@ def corpus(
 
     Finished work is never done again: run the same command after a stop, a crash, or a change of settings.
     """
+    if is_own_file(name):
+        name = registry.own_corpus(name)
     if download is not None:
         if source or out:
             raise DailytalkError("--download only fetches", "leave out SOURCE and --out, and give them afterwards")

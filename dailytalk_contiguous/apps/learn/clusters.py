@@ -22,7 +22,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from dailytalk_contiguous.apps.learn.token_rows import contour_rows_of, contour_shards
 from dailytalk_contiguous.core import interrupts
-from dailytalk_contiguous.core.contours import CONTOURS, SMOOTHING, as_features, median_f0, relative_f0
+from dailytalk_contiguous.core.contours import (
+    CONTOURS,
+    ProsodicFeatureExtractor,
+    as_features,
+    median_f0,
+    relative_f0,
+)
 from dailytalk_contiguous.core.documents import as_text, fits
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.wording import counted
@@ -41,6 +47,7 @@ from dailytalk_contiguous.models.codebook import (
     are_weights,
     nearest_centres,
 )
+from dailytalk_contiguous.models.devices import resolve_device
 from dailytalk_contiguous.store.files import json_document, locked, write_text
 
 #: Frames whose sums are added at once; the results of a training depend on it, so it never changes.
@@ -290,20 +297,25 @@ class ClusteringPipeline:
 
     Attributes:
         n_clusters: tokens, including that of silence.
-        device: of PyTorch, for the passes over all frames.
+        input_features_dim: features of a frame, those of `core.contours.CONTOURS`: 6.
+        device: of PyTorch, for the passes over all frames: auto, cpu or cuda.
         weights: of the features, by name.
         seed: of the sample and of k-means++.
-        smoothing, speaker_relative: of the frames; stored with the codebook.
+        smoothing, emphasize_ratio, speaker_relative: of the frames; stored with the codebook.
         sample_per_cluster: frames of each cluster for scikit-learn. passes: over all frames after it.
         chunk_frames: frames read at a time; changes no centre.
         licence: of the frames, stored with the codebook.
+
+    Raises DailytalkError for a setting that makes no sense, and for CUDA where there is none.
     """
 
     n_clusters: int = 120
+    input_features_dim: int = 6
     device: str = "cpu"
     weights: Mapping[str, float] | None = None
     seed: int = 0
     smoothing: str = "medium"
+    emphasize_ratio: float = ProsodicFeatureExtractor.emphasize_ratio
     speaker_relative: bool = False
     sample_per_cluster: int = SAMPLE_PER_CLUSTER
     passes: int = PASSES
@@ -313,15 +325,17 @@ class ClusteringPipeline:
     def __post_init__(self) -> None:
         self.weights = dict(self.weights or WEIGHTS)
         self.codebook: Codebook | None = None
+        self.device = resolve_device(self.device)
         if not 2 <= self.n_clusters <= MOST_CLUSTERS:
             raise DailytalkError(f"{self.n_clusters} clusters can't be made", f"choose 2 to {MOST_CLUSTERS}")
-        if [*self.weights] != [*CONTOURS]:
-            known = ", ".join(CONTOURS)
-            raise DailytalkError(f"the weights are of {', '.join(self.weights)}", f"give one for each of {known}")
+        if self.input_features_dim != len(CONTOURS) or [*self.weights] != [*CONTOURS]:
+            raise DailytalkError(
+                f"features of {self.input_features_dim} columns with the weights of {', '.join(self.weights)}",
+                f"give {len(CONTOURS)} columns, and a weight for each of {', '.join(CONTOURS)}",
+            )
         if not are_weights(self.weights.values()):
             raise DailytalkError(f"the weights are {self.weights}", WEIGHTS_REMEDY)
-        if self.smoothing not in SMOOTHING:
-            raise DailytalkError(f"the smoothing is {self.smoothing!r}", f"choose among {', '.join(SMOOTHING)}")
+        ProsodicFeatureExtractor(emphasize_ratio=self.emphasize_ratio, smoothing_level=self.smoothing)
 
     def train(
         self,
@@ -360,7 +374,10 @@ class ClusteringPipeline:
                 "give more speech, or a lower --n-clusters",
             )
         assert self.weights is not None
-        blank = Codebook(np.zeros((0, 1), np.float32), self.weights, self.smoothing, self.speaker_relative)
+        blank = Codebook(
+            *(np.zeros((0, 1), np.float32), self.weights, self.smoothing, self.speaker_relative),
+            emphasize_ratio=self.emphasize_ratio,
+        )
         if reduced_dims:
             reduce = self._pca if dim_reducer_method == "pca" else self._umap
             blank = replace(blank, reducer=reduce(frames, blank, reduced_dims))
@@ -387,6 +404,12 @@ class ClusteringPipeline:
                 self.codebook.save(clustering_model_dir)
             except OSError as error:
                 raise _unwritable(clustering_model_dir, error) from error
+        return self.codebook
+
+    def load_model(self, model_dir: str | Path) -> Codebook:
+        """Take the codebook in a folder, or the bundled one. Raises DailytalkError for a folder without one."""
+        self.codebook = Codebook.load(model_dir)
+        self.n_clusters = self.codebook.n_clusters
         return self.codebook
 
     def clustering_quality_analysis(self, features: ArrayClass | FeatureArray) -> ClusterQuality:

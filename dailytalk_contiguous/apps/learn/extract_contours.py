@@ -6,7 +6,7 @@ from typing import ClassVar
 from datasets import Features, List, Value
 
 from dailytalk_contiguous.core.audio import pcm_to_float
-from dailytalk_contiguous.core.contours import CONTOURS, SMOOTHING, ProsodicFeatureExtractor
+from dailytalk_contiguous.core.contours import CONTOURS, EMPHASIS, SMOOTHING, ProsodicFeatureExtractor
 from dailytalk_contiguous.core.schema import Batch
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.stages.base import Stage
@@ -22,6 +22,6 @@ class ExtractContours(Stage):
     adds: ClassVar[Features] = Features({"contours": dict.fromkeys(CONTOURS, List(Value("float32")))})
 
     def __call__(self, batch: Batch) -> Batch:
-        extractor = ProsodicFeatureExtractor(smoothing_level=self.smoothing)
+        extractor = ProsodicFeatureExtractor(emphasize_ratio=EMPHASIS, smoothing_level=self.smoothing)
         contours = [extractor.extract(audio_tensor=pcm_to_float(speech)) for speech in batch["speech"]]
         return {"contours": [{name: values.tolist() for name, values in row.items()} for row in contours]}

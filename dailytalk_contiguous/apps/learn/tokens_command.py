@@ -1,6 +1,7 @@
 """`dailytalk tokens`: prosody as contours, clusters and sequences of tokens."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from dailytalk_contiguous.cli import engine_options, show
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.terminal import Panel, argument, command_line, option
 from dailytalk_contiguous.core.audio import pcm_to_float, read_header, read_pcm, to_uri
-from dailytalk_contiguous.core.contours import SMOOTHING, ProsodicFeatureExtractor, as_features, median_f0
+from dailytalk_contiguous.core.contours import EMPHASIS, SMOOTHING, as_features, median_f0
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadInput, BadValue, DailytalkError
 from dailytalk_contiguous.core.outcome import Figures, Outcome, exit_code, rejected_of, to_run
@@ -19,7 +20,6 @@ from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.settings import chosen_for
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.models.codebook import MOST_CLUSTERS, REDUCERS, WEIGHTS, Codebook
-from dailytalk_contiguous.models.devices import resolve_device
 from dailytalk_contiguous.models.prosodic_sequences import seen_by
 from dailytalk_contiguous.run.run import RunOptions, run
 from dailytalk_contiguous.stages.segment import Segment
@@ -129,10 +129,11 @@ def cluster(
     pipelines = [
         ClusteringPipeline(
             count,
-            device=resolve_device(device),
+            device=device,
             weights=WEIGHTS | weights_of(weights),
             seed=seed,
             smoothing=smoothing,
+            emphasize_ratio=EMPHASIS,
             speaker_relative=speaker_relative,
         )
         for count in counts
@@ -235,10 +236,8 @@ def plot(
     if channel >= channels.shape[1]:
         raise DailytalkError(f"{as_text(sound)!r} has one channel", "leave --side out")
     samples = pcm_to_float(channels[:, channel])
-    contours = ProsodicFeatureExtractor(smoothing_level=codebook.smoothing, output_normalize=False)
-    features = as_features(
-        ProsodicFeatureExtractor(smoothing_level=codebook.smoothing).extract(audio_tensor=samples)
-    )
+    contours = replace(codebook.extractor, output_normalize=False)
+    features = as_features(codebook.extractor.extract(audio_tensor=samples))
     tokens, _ = codebook.assign(seen_by(codebook, features, median_f0(features)))
     figure = contours.feature_figure(contours.extract(audio_tensor=samples), tokens.tolist())
     try:

@@ -59,8 +59,9 @@ def probe(
         raise DailytalkError(f"{as_text(notes)!r} is a link", "delete it")
     workers = workers or min(cores(), 4)  # a fifth has little to do
     with shown_steps():
-        opened = [open_items(name) for name in (source, other) if name]
-        found = [with_enough(timelines_of(items, seed)) for items in opened]
+        sources = [source, *filter(None, [other])]
+        opened = [open_items(name) for name in sources]
+        found = [with_enough(name, timelines_of(items, seed)) for name, items in zip(sources, opened, strict=True)]
         probed = []
         for items, timelines in zip(opened, found, strict=True):
             talks = {name: ProbedTalks(of, heard_in_talks(items, of, workers)) for name, of in timelines.items()}
@@ -84,7 +85,7 @@ def probe(
 
 def _details(columns: Mapping[str, Any]) -> Iterator[str | Figures]:
     names = [name for name in _SHOWN if any(name in of for of in columns.values())]
-    rows = [(name, *(shown_figure(of.get(name)) for of in columns.values())) for name in names]
+    rows = [(name, *(shown_figure(of, name) for of in columns.values())) for name in names]
     yield Figures(("bits a second", *(f">{name}" for name in columns)), rows)
     for name, of in columns.items():
         if unheard := of["hours"] - of["hours_heard"]:
@@ -101,20 +102,24 @@ def _details(columns: Mapping[str, Any]) -> Iterator[str | Figures]:
 
 def _is_flat(timelines: Mapping[str, Any]) -> bool:
     """Whether the ends of what the left said in the recordings could be heard coming, and now can't be."""
-    before, after = (timelines.get(name, {}).get("cues_left") for name in (RECORDED, REBUILT))
-    enough = all(of["enough"] for of in timelines.values())
-    return bool(enough and before and after and after["low"] <= 0 and max(after["high"], 0.0) < before["low"])
+    before, after = (timelines.get(name, {}) for name in (RECORDED, REBUILT))
+    if not (before.get("cues_left") and "cues_left" in after and all(of["enough"] for of in timelines.values())):
+        return False
+    now = after["cues_left"] or {"low": 0.0, "high": 0.0}  # nothing was learnt
+    return bool(now["low"] <= 0 and max(now["high"], 0.0) < before["cues_left"]["low"])
 
 
 def _headline(records: dict[str, Any]) -> str:
     name, figures = [*records.items()][-1]
     talk = f"{name}, {figures['hours']:.2f} h of {counted(figures['conversations'], 'conversation')}"
-    if not figures["enough"]:
-        return f"too little to tell: {talk}, and {LEAST_HOURS:g} h are needed"
     contingency = figures["contingency"]
+    if not figures["enough"] or not contingency:
+        return f"too little to tell: {talk}, and {LEAST_HOURS:g} h are needed"
     if contingency["low"] <= 0:
         return f"what is foreseen of one speaker from the other can't be told from 0 ({talk})"
-    return f"{shown_figure(contingency)} bits a second are foreseen of one speaker from the other ({talk})"
+    return (
+        f"{shown_figure(figures, 'contingency')} bits a second are foreseen of one speaker from the other ({talk})"
+    )
 
 
 def _ratios(probed: list[dict[str, ProbedTimeline]], seed: int) -> Iterator[tuple[str, str, dict[str, float]]]:
@@ -132,7 +137,7 @@ def _ratios(probed: list[dict[str, ProbedTimeline]], seed: int) -> Iterator[tupl
         pairs.append(("other", "in the other", theirs.drawn(seed + 1), ours.drawn(seed)))
     for name, verb, drawn, reference in pairs:
         for what in ("contingency", "cues", "cues_left", "cues_right"):
-            if what in drawn and what in reference and (reference[what] > 0).all():
+            if what in drawn and what in reference and (reference[what] > 0).all() and drawn[what].any():
                 kept, low, high = figure(drawn[what] / reference[what]).values()
                 sentence = f"{what.replace('_', ' of the ')} {verb}:"
                 yield f"{name}_{what}", sentence, {"kept": kept, "low": low, "high": high}

@@ -12,13 +12,18 @@ from dailytalk_contiguous.store.files import inside
 #: The file of the figures in a work folder.
 PROBE = "probe.json"
 
+#: Digits of a figure after the point.
+SHOWN_DIGITS = 3
+
 _REMEDY = "run dailytalk probe again"
 _FIGURE = dict.fromkeys(("bits_a_second", "low", "high"), float)
 _FOUND: Any = {"id": str, "kind": str}
 _FOUND |= dict.fromkeys(("bits", "expected", "early_at_start", "early_at_end"), float)
 _TIMELINE = {
-    **dict.fromkeys(("own", "both", "exchanged", "contingency"), _FIGURE),
-    **{f"{name}?": _FIGURE for name in ("sound", "cues", "cues_left", "cues_right")},
+    **{
+        f"{name}?": _FIGURE
+        for name in ("own", "both", "exchanged", "contingency", "sound", "cues", "cues_left", "cues_right")
+    },
     "hours": float,
     "enough": bool,
     "found": [_FOUND],
@@ -45,9 +50,9 @@ def probed_findings(folder: Path) -> list[Finding]:
     for name, timeline in timelines.items():
         for found in timeline["found"]:
             findings.setdefault(found["id"], _of_sides(found, name))
-        contingency = timeline["contingency"]
-        if timeline["enough"] and contingency["low"] <= 0:
-            bits = f"{shown_figure(contingency)} bits a second, {name}"
+        contingency = timeline.get("contingency")
+        if timeline["enough"] and contingency and contingency["low"] <= 0:
+            bits = f"{shown_figure(timeline, 'contingency')} bits a second, {name}"
             what = f"what is foreseen of one speaker from the other can't be told from 0 ({bits})"
             remedy = "see whether the two sides of a recording are together"
             findings.setdefault(".", advice("no-contingency", ".", what, remedy))
@@ -67,5 +72,11 @@ def _of_sides(found: Mapping[str, Any], timeline: str) -> Finding:
     return advice("shifted", found["id"], what, "see whether both sides have one clock, and begin together")
 
 
-def shown_figure(figure: Mapping[str, float] | None) -> str:
-    return f"{figure['bits_a_second']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}]" if figure else "–"
+def shown_figure(timeline: Mapping[str, Any], name: str) -> str:
+    """A figure with its interval; "too little" where nothing was learnt, "–" where it was not measured."""
+    if name not in timeline:
+        return "–"
+    if not (figure := timeline[name]):
+        return "too little"
+    value, low, high = (f"{figure[part]:.{SHOWN_DIGITS}f}" for part in _FIGURE)
+    return f"{value} [{low}, {high}]"

@@ -31,7 +31,8 @@ def probed_section(folder: Path) -> list[Section]:
         if any(figures):
             values = tuple(max(0.0, each["bits_a_second"]) if each else 0.0 for each in figures)
             label = " · ".join(f"{value:.2f}" for value in values)
-            rows.append(Bar(title, values, tuple(map(shown_figure, figures)), label))
+            shown = tuple(shown_figure(of, name) for of in timelines.values())
+            rows.append(Bar(title, values, shown, label))
     hours = ", ".join(f"{name} {length_text(3600 * of['hours'])}" for name, of in timelines.items())
     enough = "" if all(of["enough"] for of in timelines.values()) else " That is too little to tell."
     plot = BarPlot(
@@ -49,7 +50,7 @@ def probed_section(folder: Path) -> list[Section]:
         "What a speaker tells the other",
         ("bits a second", *timelines),
         [
-            (title, *(shown_figure(of.get(name)) for of in timelines.values()))
+            (title, *(shown_figure(of, name) for of in timelines.values()))
             for name, title in _FIGURES.items()
             if any(name in of for of in timelines.values())
         ],

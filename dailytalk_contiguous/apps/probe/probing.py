@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from dailytalk_contiguous.apps.probe.activity import AHEAD, ActivityFrames, with_other_partners
 from dailytalk_contiguous.apps.probe.foresight import BOTH, OWN, PLACES, SOUND, Foreseen, Foresight, one_thread
 from dailytalk_contiguous.apps.probe.pairing import WAYS, paired_in, pairings
+from dailytalk_contiguous.apps.probe.probed import SHOWN_DIGITS
 from dailytalk_contiguous.apps.probe.timelines import ActiveTalk
 from dailytalk_contiguous.core.code import code_digest
 from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, parse_json, read_bytes
@@ -50,6 +51,7 @@ DEFINITIONS = {
     "cues_left": "cues in the half second after speech of the left has ended",
     "cues_right": "the same of the right, where none of the left has just ended",
     "cues_elsewhere": "cues at all other moments",
+    "null": "too little: nothing was learnt, so that the interval of the figure has no width",
     "curve": "both, by hours of training talk; of all of these 0 is what the rates of speech alone foresee",
 }
 
@@ -82,15 +84,16 @@ class ProbedTalks(NamedTuple):
         return ActivityFrames.of(active, [sound for sound in sounds if sound is not None])
 
 
-def with_enough(timelines: Mapping[str, list[ActiveTalk]]) -> dict[str, list[ActiveTalk]]:
-    """Those of which conversations can be held out. Raises DailytalkError if there are none."""
+def with_enough(source: str, timelines: Mapping[str, list[ActiveTalk]]) -> dict[str, list[ActiveTalk]]:
+    """Those of a source of which conversations can be held out. Raises DailytalkError if there are none."""
     groups = {name: len({talk.group for talk in talks}) for name, talks in timelines.items()}
     if max(groups.values(), default=0) < FEWEST:
         name = max(groups, key=groups.__getitem__, default="")
+        talks = counted(len(timelines.get(name, ())), "conversation")
         raise DailytalkError(
-            f"too little to tell: {counted(len(timelines.get(name, ())), 'conversation')} in which both speak, in "
+            f"{source!r} holds too little to tell: {talks} in which both speak, in "
             f"{counted(groups.get(name, 0), 'group')} without a speaker or a recording in common",
-            f"probe {FEWEST} groups of people or more",
+            f"add conversations, until there are {FEWEST} groups of people or more",
         )
     return {name: talks for name, talks in timelines.items() if groups[name] >= FEWEST}
 
@@ -166,7 +169,7 @@ class ProbedTimeline(NamedTuple):
         return rates
 
     def record(self, seed: int) -> dict[str, Any]:
-        """The figures, each with its interval."""
+        """The figures, each with its interval; None of which there is too little to tell."""
         hours = np.array([talk.hours for talk in self.talks])
         heard = self.known[SOUND].frames.any(axis=1) if SOUND in self.known else np.zeros(len(hours))
         return {
@@ -174,7 +177,7 @@ class ProbedTimeline(NamedTuple):
             "hours": round(float(hours.sum()), 3),
             "hours_heard": round(float(hours @ heard), 3),
             "enough": bool(hours.sum() >= LEAST_HOURS),
-            **{name: figure(values) for name, values in self.drawn(seed).items()},
+            **{name: told(values) for name, values in self.drawn(seed).items()},
             "curve": [{"hours": round(hours, 3), "bits_a_second": round(rate, 4)} for hours, rate in self.curve],
             "found": [pairing for pairing in self.pairings if pairing["kind"]],
             "undecided": sum(pairing["kind"] is None for pairing in self.pairings),
@@ -185,6 +188,12 @@ def figure(values: NDArray[np.float64]) -> dict[str, float]:
     """The first of the values, and the middle `INSIDE` of the others."""
     low, high = np.quantile(values[1:], ((1 - INSIDE) / 2, (1 + INSIDE) / 2)).tolist()
     return {"bits_a_second": round(float(values[0]), 4), "low": round(low, 4), "high": round(high, 4)}
+
+
+def told(values: NDArray[np.float64]) -> dict[str, float] | None:
+    """Their figure; None if its interval has no width: too little, for nothing was learnt."""
+    result = figure(values)
+    return result if round(result["high"] - result["low"], SHOWN_DIGITS) > 0 else None
 
 
 def probe_timeline(probed: ProbedTalks, seed: int, workers: int, notes: Path) -> ProbedTimeline:

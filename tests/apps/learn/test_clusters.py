@@ -14,7 +14,7 @@ from sklearn import cluster
 
 from dailytalk_contiguous import ArrayClass, ClusteringPipeline, Codebook
 from dailytalk_contiguous.apps.learn.clusters import BLOCK
-from dailytalk_contiguous.core.contours import CONTOURS, ProsodicFeatureExtractor, as_features
+from dailytalk_contiguous.core.contours import CONTOURS, as_features
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 
 
@@ -174,10 +174,10 @@ def test_frames_that_make_no_codebook_are_one_sentence(given: np.ndarray, reason
     [
         ({"n_clusters": 1}, "1 clusters can't be made"),
         ({"n_clusters": 10**6}, "1000000 clusters can't be made"),
-        ({"weights": {"f0": 1.0}}, "the weights are of f0"),
+        ({"weights": {"f0": 1.0}}, "with the weights of f0:"),
         ({"weights": dict.fromkeys(CONTOURS, 0.0)}, "the weights are"),
         ({"weights": dict.fromkeys(CONTOURS, 1e30)}, "give numbers from 0 to 1,000,000"),
-        ({"smoothing": "much"}, "the smoothing is 'much': choose among light"),
+        ({"smoothing": "much"}, "smoothing 'much' isn't known: choose one of light"),
     ],
 )
 def test_settings_that_can_not_be_meant_are_one_sentence(options: dict[str, Any], reason: str) -> None:
@@ -245,11 +245,13 @@ def test_quality_tells_what_the_clusters_are_like() -> None:
 
 @pytest.mark.nightly
 def test_the_bundled_codebook_is_made_again_from_the_bundled_recordings(tmp_path: Path) -> None:
-    extractor = ProsodicFeatureExtractor()
+    extractor = Codebook.load().extractor
     folders = (ROOT / "examples" / name for name in ("conversations", "readings"))
     sounds = [extractor.load_audio(path) for folder in folders for path in sorted(folder.glob("*.flac"))]
     found = [
         as_features(extractor.extract(audio_tensor=side)) for sound in sounds for side in np.atleast_2d(sound)
     ]
-    ClusteringPipeline(licence="CC0-1.0").train(np.concatenate(found), tmp_path)
+    ClusteringPipeline(emphasize_ratio=extractor.emphasize_ratio, licence="CC0-1.0").train(
+        np.concatenate(found), tmp_path
+    )
     assert Codebook.load(tmp_path).name == Codebook.load().name

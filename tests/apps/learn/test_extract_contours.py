@@ -15,7 +15,7 @@ def test_each_utterance_has_its_own_contours() -> None:
     rows = Dataset.from_dict({"speech": [*(to_pcm(tone).tobytes() for tone in tones), b""]})
     contours = ExtractContours().map(rows)["contours"]
     for row, tone in zip(contours, tones, strict=False):
-        expected = ProsodicFeatureExtractor().extract(audio_tensor=tone)
+        expected = ProsodicFeatureExtractor(emphasize_ratio=0.9).extract(audio_tensor=tone)
         assert {name: len(values) for name, values in row.items()} == dict.fromkeys(expected, 32)
         np.testing.assert_allclose(row["f0"], expected["f0"], atol=1e-3)
     assert [np.median(row["f0"]) * 320 + 80 for row in contours[:2]] == [

@@ -138,7 +138,20 @@ def test_cues_compare_the_conversations_that_have_sound_and_a_timeline_with_few_
     (rebuilt,) = record["timelines"].values()  # three conversations have times in a recording
     assert (rebuilt["conversations"], rebuilt["hours_heard"]) == (8, 0.1)
     assert "of_heard" not in rebuilt
-    assert rebuilt["cues"]["low"] <= 0.02
+    assert rebuilt["cues"] is None or rebuilt["cues"]["low"] <= 0.02
+
+
+def test_a_figure_of_which_nothing_was_learnt_is_null(
+    work: Path, dailytalk: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(foresight, "STEPS", 1)
+    record = probed(dailytalk, work)["timelines"]["rebuilt"]
+    assert [record[name] for name in ("cues", "cues_left", "cues_right", "cues_elsewhere")] == [None] * 4
+    assert record["both"]["low"] < record["both"]["high"]
+    assert re.search(r"cues_left .*too little", dailytalk("probe", work, "--workers", 1).out)
+    assert dailytalk("check", work).code == 0
+    assert dailytalk("report", work).code == 0
+    assert "too little" in (work / "report.html").read_text()
 
 
 @pytest.mark.usefixtures("quick")
@@ -160,7 +173,9 @@ def test_figures_are_the_same_for_any_number_of_threads() -> None:
 
 def test_what_cannot_be_probed_is_refused_in_a_sentence(tmp_path: Path, dailytalk: Command) -> None:
     few = write_dataset(tmp_path / "few", [row_of(f"{n}", paired(10.0, n)) for n in range(5)])
-    assert "5 conversations in which both speak, in 5 groups" in dailytalk("probe", few).err
+    assert f"{str(few)!r} holds too little to tell: 5 conversations" in dailytalk("probe", few).err
+    enough = write_dataset(tmp_path / "enough", [row_of(f"{n}", paired(10.0, n)) for n in range(8)])
+    assert f"{str(few)!r} holds too little to tell" in dailytalk("probe", enough, few).err
     same = [row_of(f"{n}", paired(10.0, n), kept_speaker="Ann") for n in range(8)]
     refused = dailytalk("probe", write_dataset(tmp_path / "same", same))
     assert (

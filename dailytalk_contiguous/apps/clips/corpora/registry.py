@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import fields
+from inspect import getattr_static
 from pathlib import Path
 from typing import Any
 
 from dailytalk_contiguous.apps.clips.corpora.acted import Ravdess, Savee, Tess
-from dailytalk_contiguous.apps.clips.corpora.common import Corpus, CorpusConfig
+from dailytalk_contiguous.apps.clips.corpora.common import About, Corpus, CorpusConfig
 from dailytalk_contiguous.apps.clips.corpora.crema_d import CremaD
 from dailytalk_contiguous.apps.clips.corpora.dailytalk import (
     DailyTalk,
@@ -16,7 +17,8 @@ from dailytalk_contiguous.apps.clips.corpora.dailytalk import (
 from dailytalk_contiguous.apps.clips.corpora.esd import Esd
 from dailytalk_contiguous.apps.clips.corpora.msp_podcast import MspPodcast
 from dailytalk_contiguous.apps.clips.corpora.own_clips import Clips
-from dailytalk_contiguous.core.errors import BadValue
+from dailytalk_contiguous.core.errors import BadValue, DailytalkError
+from dailytalk_contiguous.core.own_file import from_own_file
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.sources.hub_repository import HubChoice, fetch_tree, open_repository
 from dailytalk_contiguous.store.hub import Reference
@@ -35,6 +37,23 @@ def corpus_named(name: str) -> type[Corpus]:
     if name not in CORPORA:
         raise BadValue(f"there is no corpus {name!r}", f"choose one of {', '.join(sorted(CORPORA))}")
     return CORPORA[name]
+
+
+def own_corpus(file: str) -> str:
+    """Add the corpus of clips in a person's own file to the table; returns its name.
+
+    Raises DailytalkError as `from_own_file` does, and for a class that is no corpus, or has the name of another.
+    """
+    corpus = from_own_file("corpus", file, "CORPUS", type, "CORPUS = MyCorpus")
+    is_corpus = issubclass(corpus, Corpus) and getattr_static(corpus, "reader") is not Corpus.__dict__["reader"]
+    name, about = getattr(corpus, "NAME", None), getattr(corpus, "ABOUT", None)
+    if not is_corpus or not isinstance(name, str) or not isinstance(about, About):
+        reason = f"corpus {file!r}: its CORPUS is no Corpus with a NAME, an ABOUT and a reader"
+        raise DailytalkError(reason, "see docs/architecture.md, Add a corpus")
+    if CORPORA.get(name, corpus) is not corpus:
+        raise DailytalkError(f"corpus {file!r}: there is a corpus {name!r}", "give it another name")
+    CORPORA[name] = CLIP_CORPORA[name] = corpus
+    return name
 
 
 def corpus_rows(name: str, source: Path, **options: Any) -> Iterator[Row]:

@@ -1,0 +1,113 @@
+"""The usage guide of prosodic tokens, as people type it: contours, codebook, tokens, embeddings."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from audio_files import example
+
+from dailytalk_contiguous import (
+    ArrayClass,
+    BadInput,
+    ClusteringPipeline,
+    DailytalkError,
+    ProsodicClusterSequences,
+    ProsodicFeatureExtractor,
+    ProsodicSequenceEncoder,
+)
+
+
+def test_the_usage_guide_runs_line_by_line(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "audio.wav", example("old_friends")[: 8 * 16000, 0], 16000)
+
+    # Contours.
+    extractor = ProsodicFeatureExtractor(sample_rate=16000, frame_ms=50, hop_ms=16, output_normalize=True)
+    assert extractor == ProsodicFeatureExtractor(emphasize_ratio=0.7)
+    audio = extractor.load_audio(tmp_path / "audio.wav", loader="librosa")
+    part = extractor.extract(start_ms=1000, end_ms=5000)
+    assert len(part["f0"]) == 250
+    features = extractor.extract()
+    assert len(features["f0"]) == extractor.get_frames_count(len(audio)) == 500
+    columns = [features[name] for name in ("f0", "f0_width", "f1", "f2", "power", "snr")]
+    extractor.plot_features(features, save_path=str(tmp_path / "contours.png"))
+    assert (tmp_path / "contours.png").read_bytes()[:4] == b"\x89PNG"
+    for settings in ({"hop_ms": 10, "smoothing_level": "heavy"}, {"frame_ms": 40, "hop_ms": 20}):
+        assert len(ProsodicFeatureExtractor(**settings).extract(audio_tensor=audio)["f0"])
+
+    # A codebook.
+    clustering = ClusteringPipeline(n_clusters=24, input_features_dim=6, device="cpu")
+    collection = ArrayClass(features_dim=6, init_capacity=10000)
+    collection.add_batch(torch.from_numpy(np.stack(columns, axis=1)))
+    collection.finalize()
+    clustering.train(
+        features_collation=collection,
+        clustering_model_dir=tmp_path / "models",
+        reduced_dims=None,
+        max_iter=1000,
+    )
+    loaded = ClusteringPipeline()
+    loaded.load_model(tmp_path / "models")
+    assert loaded.n_clusters == 24
+    quality = loaded.clustering_quality_analysis(collection)
+    assert quality == clustering.clustering_quality_analysis(collection)
+    clustering.train(collection, tmp_path / "reduced", max_iter=10, reduced_dims=5, dim_reducer_method="pca")
+
+    # Tokens.
+    sequencer = ProsodicClusterSequences(
+        prosodic_cluster_model_dir=tmp_path / "models", max_duration=30, device="cpu"
+    )
+    signal = sequencer.resample_waveform(torch.from_numpy(np.atleast_2d(audio)), 16000)
+    sequences = sequencer.extract_cluster_sequences(signal, return_distances=False)
+    assert np.bincount(sequences[0], minlength=24).tolist() == quality.sizes  # as its training frames had
+    halves, distances = sequencer.extract_cluster_sequences(
+        torch.cat([signal, signal]), lengths=torch.tensor([128000, 64000]), return_distances=True
+    )
+    assert halves[0] == sequences[0]
+    assert list(map(len, halves)) == list(map(len, distances)) == [500, 250]
+    assert sum(distance**2 for distance in distances[0]) == pytest.approx(quality.inertia, rel=1e-4)
+    batch, lengths = sequencer.prepare_audio_batch([signal[0], signal[0, :100]], lengths=None)
+    assert torch.is_tensor(batch)
+    assert (tuple(batch.shape), lengths) == ((2, 128000), [128000, 100])
+    assert not batch[1, 100:].any()
+    with pytest.raises(BadInput, match=r"sound 0 has 31 s: cut it into parts of at most 30 s"):
+        sequencer.extract_cluster_sequences(torch.zeros(31 * 16000))
+
+    # Embeddings.
+    model = ProsodicSequenceEncoder(
+        vocab_size=122, hidden_dim=64, num_layers=2, nhead=2, pos_max_len=2000, padding_token_id=-100
+    )
+    x = torch.tensor(sequences, dtype=torch.long)
+    model.train()
+    model.update_mask_prob(1.0)
+    logits, hidden, target_mask, original = model(x, training=True)
+    assert target_mask.all()
+    assert (logits.shape, hidden.shape) == ((1, 500, 122), (1, 500, 64))
+    assert torch.equal(original, x)
+    model.eval()
+    with torch.no_grad():
+        assert model(x, lengths=None, training=False).shape == (1, 64)
+    with pytest.raises(DailytalkError, match=r"mask_prob is 1\.5"):
+        model.update_mask_prob(1.5)
+
+
+def test_cuda_that_is_not_here_is_known_before_anything_is_computed() -> None:
+    if torch.cuda.is_available():
+        pytest.skip("CUDA is here")
+    for make in (ClusteringPipeline, ProsodicClusterSequences):
+        with pytest.raises(DailytalkError, match="there is no CUDA here"):
+            make(device="cuda")
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"input_features_dim": 12}, "features of 12 columns"),
+        ({"device": "abacus"}, "abacus"),
+        ({"emphasize_ratio": 7}, "emphasize_ratio is 7"),
+    ],
+)
+def test_a_codebook_that_can_not_be_made_is_refused_at_once(options: dict[str, object], reason: str) -> None:
+    with pytest.raises(DailytalkError, match=reason):
+        ClusteringPipeline(**options)
