@@ -529,6 +529,7 @@ class Tally:
         lengths: recorded and new length of each utterance that was resynthesised. ratios: of both.
         kinds, recognisers: of utterances. edited: how many of them people have corrected, `edited_fields` in which
             fields, `editors` who. without_text: why utterances have none, without figures.
+        tags_said: whether the voice was given the tags of utterances that were resynthesised (`tag_said`).
         reasons: why utterances are not as they should be. rejects: by stage and kind of reason. knows_rejects:
             whether the place of the rows says what was rejected; a published dataset does not.
         lost: seconds of the recorded speaker's `speech` and `sound` that the rebuild lost.
@@ -570,6 +571,7 @@ class Tally:
     durations: Histogram = field(default_factory=lambda: Histogram(1.0))
     channels: Counter[str] = field(default_factory=Counter)
     statuses: Counter[str] = field(default_factory=Counter)
+    tags_said: Counter[bool] = field(default_factory=Counter)
     word_sources: Counter[str] = field(default_factory=Counter)
     kinds: Counter[str] = field(default_factory=Counter)
     recognisers: Counter[str] = field(default_factory=Counter)
@@ -809,6 +811,8 @@ class Tally:
         if reason := no_text_reason(utterance):
             # Reasons hold figures (`23 words in 0.5 s`); what is counted is their kind.
             self.without_text[reason.partition("(")[0].strip()] += 1
+        if (tag_said := utterance.get("tag_said")) is not None:
+            self.tags_said[tag_said] += 1
         if utterance["status"]:
             self.statuses[utterance["status"]] += 1
         if utterance["reason"]:
@@ -867,7 +871,8 @@ class Tally:
         measured: dict[tuple[str, str], list[tuple[str | None, float]]] = defaultdict(list)
         for utterance in audible:
             sources = [("", utterance)]
-            if utterance["status"] == "spoken" and utterance["synthesis"]:
+            unsaid = utterance.get("tag_said") is False
+            if utterance["status"] == "spoken" and utterance["synthesis"] and not unsaid:
                 sources.append((NEW_VOICE, utterance["synthesis"]))
             for prefix, values in sources:
                 for name, (column, scaled) in SPEAKER_MEASURES.items():

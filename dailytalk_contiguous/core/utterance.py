@@ -399,6 +399,14 @@ FIELDS: tuple[Field, ...] = (
     Field("source_end_trim", about="its end_trim there", part="built", only_with="source_end_trim", **_OF_EDGES),
     Field("status", _TEXT, "resynthesised; as recorded; kept all the same; left out", _STATUSES, part="built"),
     Field("reason", _TEXT, "why it was dropped or kept", "or null", part="built"),
+    Field(
+        "tag_said",
+        Value("bool"),
+        "whether the new voice was given the tag, or what `--map-tag` sends for it; false where it takes none",
+        "or null (not resynthesised, or without a tag)",
+        part="built",
+        optional=True,
+    ),
     Field("event", _TEXT, "how it enters, from times alone", _EVENTS, part="built"),
     Field("source_event", _TEXT, "the same in the recording", _EVENTS, part="built"),
     Field(
@@ -486,6 +494,11 @@ def sounding_span(utterance: Mapping[str, Any], timeline: str = "") -> tuple[flo
         return None
     before, after = known_trims(utterance, timeline)
     return start + (before or 0.0), end - (after or 0.0)
+
+
+def said_tag(utterance: Mapping[str, Any]) -> str | None:
+    """The style tag of what is heard: None where a new voice was not given the source's (`tag_said`)."""
+    return None if utterance.get("tag_said") is False else utterance["tag"]
 
 
 def known_trims(utterance: Mapping[str, Any], timeline: str = "") -> tuple[float | None, float | None]:

@@ -36,6 +36,7 @@ from dailytalk_contiguous.core.utterance import (
     checked_fields,
     columns_among,
     published,
+    said_tag,
     sounding_span,
 )
 from dailytalk_contiguous.core.wording import counted
@@ -557,9 +558,6 @@ DURATION_TOLERANCE = 0.010
 #: Bytes of the samples of one conversation that are held: two hours of stereo at 24 kHz.
 MOST_PCM_BYTES = 700_000_000
 
-#: The fields of an utterance that are texts.
-_SAID = ("text", "tag", "event")
-
 
 class AlignedWord(NamedTuple):
     """A word in seconds of its conversation; `main`: by the main speaker."""
@@ -582,7 +580,7 @@ def words_between(words: Iterable[AlignedWord], start: float, end: float) -> lis
 class Utterance(NamedTuple):
     """An utterance in seconds of its conversation; `event` as in `core.utterance.EVENTS`.
 
-    `sounds`: start and end of its sound (`core.utterance.sounding_span`).
+    `sounds`: start and end of its sound (`core.utterance.sounding_span`). `tag`: as `core.utterance.said_tag`.
     """
 
     start: float
@@ -674,7 +672,7 @@ def conversation(row: Row, sample_rate: int, swap: bool) -> Conversation:
                 *_times(said, "text", seconds),
                 sounding_span(said) or (said["start"], said["end"]),
                 said["channel"] == main,
-                *(said[key] or "" for key in _SAID),
+                *(text or "" for text in (said["text"], said_tag(said), said["event"])),
             )
             for said in sorted(heard(row), key=lambda said: (said["start"], said["end"]))
         ),

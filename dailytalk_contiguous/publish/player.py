@@ -241,6 +241,7 @@ def _line(utterance: Mapping[str, Any]) -> list[Any]:
     confidence, distance = utterance["confidence"], (utterance["synthesis"] or {}).get("delivery_distance")
     parts = (
         f"rule {utterance['rule']}" if utterance["tag"] and utterance["rule"] else "",
+        "said without the tag" if utterance.get("tag_said") is False else "",
         measures,
         f"confidence {100 * confidence:.0f} %" if is_number(confidence) else "",
         f"delivery {distance:.2f} from the source" if is_number(distance) else "",
