@@ -43,7 +43,14 @@ from dailytalk_contiguous.core.turns import (
     figure_value,
     timed_conversations,
 )
-from dailytalk_contiguous.core.utterance import AFFECT, PROSODY, Field, columns_among, no_text_reason
+from dailytalk_contiguous.core.utterance import (
+    AFFECT,
+    PROSODY,
+    Field,
+    columns_among,
+    heard_utterances,
+    no_text_reason,
+)
 from dailytalk_contiguous.core.wording import kind_of
 
 _K = TypeVar("_K", bound=Hashable)
@@ -640,8 +647,8 @@ class Tally:
                 self._count_synthesis(row.get("conversation_id") or "", utterance, utterance["synthesis"])
         audible = [
             utterance
-            for utterance in utterances
-            if utterance["status"] != "dropped" and is_number(utterance["start"]) and is_number(utterance["end"])
+            for utterance in heard_utterances(row)
+            if is_number(utterance["start"]) and is_number(utterance["end"])
         ]
         lengths = [max(0.0, utterance["end"] - utterance["start"]) for utterance in audible]
         self._measure(audible, lengths, [utterance["tag"] for utterance in audible])

@@ -38,7 +38,7 @@ from dailytalk_contiguous.core.quality import PAUSE_DB
 from dailytalk_contiguous.core.schema import AUDIO_FOLDER, CHANNELS, OTHER, Row
 from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.turns import PAUSE, Timed, unions
-from dailytalk_contiguous.core.utterance import sounding_span
+from dailytalk_contiguous.core.utterance import heard_utterances, sounding_span
 from dailytalk_contiguous.publish import exports, moshi_folder
 from dailytalk_contiguous.publish import items as publish_items
 from dailytalk_contiguous.publish.findings import (
@@ -125,8 +125,8 @@ def clips_of(
     role = roles(swap)
     utterances, words = list[Timed](), list[Timed]()
     spans: dict[str, list[tuple[float, float, tuple[float, float]]]] = {channel: [] for channel in CHANNELS}
-    for said in row["utterances"] or ():
-        if said["status"] != "dropped" and (span := sounding_span(said)):
+    for said in heard_utterances(row):
+        if span := sounding_span(said):
             # Kyutai's rules take speech from where Silero begins it to where Silero ends it.
             edges = span if rules == OWN_RULES else (said["start"], said["end"])
             utterances.append(Timed(role[said["channel"]], *edges))

@@ -35,6 +35,7 @@ from dailytalk_contiguous.core.utterance import (
     Field,
     checked_fields,
     columns_among,
+    heard_utterances,
     published,
     said_tag,
     sounding_span,
@@ -56,9 +57,6 @@ _REMEDY = "build the conversation again"
 
 #: Columns whose types are checked; `provenance` is a struct in what was published, and only `push` reads it.
 _TYPED = Features({name: schema.LABELLED[name] for name in schema.LABELLED if name != "provenance"})
-
-#: Statuses of utterances that are not in the audio.
-_UNHEARD = ("dropped",)
 
 #: Seconds that a time or a length may have: a month, which no conversation takes.
 MOST_SECONDS = 31 * 86400.0
@@ -134,7 +132,7 @@ def _item_problem(part: Mapping[str, Any] | None, fields: Mapping[str, Any], cha
         return f"has no {', '.join(sorted(missing))}"
     if part[channel] not in schema.CHANNELS:
         return f"names a channel {quoted(part[channel])}, not {' or '.join(schema.CHANNELS)}"
-    if part.get("status") in _UNHEARD:
+    if part.get("status") == "dropped":
         return None
     times = {edge: part[edge] for edge in ("start", "end")}
     wrong = next((edge for edge, at in times.items() if not is_number(at, -MOST_SECONDS, MOST_SECONDS)), None)
@@ -674,7 +672,7 @@ def conversation(row: Row, sample_rate: int, swap: bool) -> Conversation:
                 said["channel"] == main,
                 *(text or "" for text in (said["text"], said_tag(said), said["event"])),
             )
-            for said in sorted(heard(row), key=lambda said: (said["start"], said["end"]))
+            for said in sorted(heard_utterances(row), key=lambda said: (said["start"], said["end"]))
         ),
         sounds=tuple(sorted((sound["start"], sound["end"]) for sound in row["sounds"] or ())),
         language=row["language"],
@@ -684,11 +682,6 @@ def conversation(row: Row, sample_rate: int, swap: bool) -> Conversation:
         voices=voices(row),
         row=row,
     )
-
-
-def heard(row: Mapping[str, Any]) -> list[Row]:
-    """Return the utterances of a row that are in its audio; the others have no times."""
-    return [said for said in row["utterances"] or () if said["status"] not in _UNHEARD]
 
 
 def _times(item: Row, text: str, seconds: float) -> tuple[float, float]:
