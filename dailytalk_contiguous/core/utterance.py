@@ -506,6 +506,7 @@ def heard_utterances(row: Mapping[str, Any]) -> list[dict[str, Any]]:
 
     Those that were left out (`status` is `dropped`) stay in the row, with a `reason` and without times.
 
+    >>> from dailytalk_contiguous import heard_utterances
     >>> said = {"status": "spoken", "start": 0.5, "end": 2.0}
     >>> left_out = {"status": "dropped", "start": None, "end": None}
     >>> sum(said["end"] - said["start"] for said in heard_utterances({"utterances": [said, left_out]}))
