@@ -441,7 +441,7 @@ def check_full_duplex_bench(folder: Path, settings: CheckSettings) -> Checked:
             continue
         files[task] += 1
         findings += _sample_findings(folder, sample, lengths)
-    hours = {"samples": round(sum(lengths) / 3600, 4)}
+    hours = {"samples": round(sum(lengths) / 3600, 7)}
     return findings, {"files": dict(files), "hours": hours}
 
 
