@@ -25,6 +25,7 @@ from .core.settings import setting as setting
 from .core.stereo_audio import StereoAudio as StereoAudio
 from .core.utterance import Column as Column
 from .core.utterance import Field as Field
+from .core.utterance import heard_utterances as heard_utterances
 from .models.codebook import Codebook as Codebook
 from .models.contracts import Engine as Engine
 from .models.contracts import Line as Line

@@ -371,9 +371,9 @@ def as_text(path: str | Path) -> str:
 
 
 def quoted(value: Any) -> str:
-    """A value in a sentence: its `repr`, cut where it is long."""
+    """A value in a sentence: its `repr`, cut where it is long; a text is between its marks all the same."""
     text = repr(value)
-    return text if len(text) <= _LONGEST_QUOTE else f"{text[:_LONGEST_QUOTE]}…"
+    return text if len(text) <= _LONGEST_QUOTE else f"{text[:_LONGEST_QUOTE]}…{text[-1]}"
 
 
 def _integer(digits: str) -> int:

@@ -43,7 +43,14 @@ from dailytalk_contiguous.core.turns import (
     figure_value,
     timed_conversations,
 )
-from dailytalk_contiguous.core.utterance import AFFECT, PROSODY, Field, columns_among, no_text_reason
+from dailytalk_contiguous.core.utterance import (
+    AFFECT,
+    PROSODY,
+    Field,
+    columns_among,
+    heard_utterances,
+    no_text_reason,
+)
 from dailytalk_contiguous.core.wording import kind_of
 
 _K = TypeVar("_K", bound=Hashable)
@@ -529,6 +536,7 @@ class Tally:
         lengths: recorded and new length of each utterance that was resynthesised. ratios: of both.
         kinds, recognisers: of utterances. edited: how many of them people have corrected, `edited_fields` in which
             fields, `editors` who. without_text: why utterances have none, without figures.
+        tags_said: whether the voice was given the tags of utterances that were resynthesised (`tag_said`).
         reasons: why utterances are not as they should be. rejects: by stage and kind of reason. knows_rejects:
             whether the place of the rows says what was rejected; a published dataset does not.
         lost: seconds of the recorded speaker's `speech` and `sound` that the rebuild lost.
@@ -570,6 +578,7 @@ class Tally:
     durations: Histogram = field(default_factory=lambda: Histogram(1.0))
     channels: Counter[str] = field(default_factory=Counter)
     statuses: Counter[str] = field(default_factory=Counter)
+    tags_said: Counter[bool] = field(default_factory=Counter)
     word_sources: Counter[str] = field(default_factory=Counter)
     kinds: Counter[str] = field(default_factory=Counter)
     recognisers: Counter[str] = field(default_factory=Counter)
@@ -638,8 +647,8 @@ class Tally:
                 self._count_synthesis(row.get("conversation_id") or "", utterance, utterance["synthesis"])
         audible = [
             utterance
-            for utterance in utterances
-            if utterance["status"] != "dropped" and is_number(utterance["start"]) and is_number(utterance["end"])
+            for utterance in heard_utterances(row)
+            if is_number(utterance["start"]) and is_number(utterance["end"])
         ]
         lengths = [max(0.0, utterance["end"] - utterance["start"]) for utterance in audible]
         self._measure(audible, lengths, [utterance["tag"] for utterance in audible])
@@ -809,6 +818,8 @@ class Tally:
         if reason := no_text_reason(utterance):
             # Reasons hold figures (`23 words in 0.5 s`); what is counted is their kind.
             self.without_text[reason.partition("(")[0].strip()] += 1
+        if (tag_said := utterance.get("tag_said")) is not None:
+            self.tags_said[tag_said] += 1
         if utterance["status"]:
             self.statuses[utterance["status"]] += 1
         if utterance["reason"]:
@@ -867,7 +878,8 @@ class Tally:
         measured: dict[tuple[str, str], list[tuple[str | None, float]]] = defaultdict(list)
         for utterance in audible:
             sources = [("", utterance)]
-            if utterance["status"] == "spoken" and utterance["synthesis"]:
+            unsaid = utterance.get("tag_said") is False
+            if utterance["status"] == "spoken" and utterance["synthesis"] and not unsaid:
                 sources.append((NEW_VOICE, utterance["synthesis"]))
             for prefix, values in sources:
                 for name, (column, scaled) in SPEAKER_MEASURES.items():

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.schema import CHANNELS, has_recorded_voices
-from dailytalk_contiguous.core.utterance import sounding_span
+from dailytalk_contiguous.core.utterance import heard_utterances, sounding_span
 
 #: Seconds. Utterances of one speaker less than this apart are one stretch of speech, as dGSLM (Nguyen et al. 2023,
 #: "Generative Spoken Dialogue Language Modeling") delimits inter-pausal units.
@@ -520,10 +520,9 @@ def timed_conversations(row: Mapping[str, Any]) -> dict[str, TimedConversation]:
 
     In a row that was not rebuilt both are the same. Stretches are those of the source in both.
     """
-    spans = [(utterance, sounding_span(utterance)) for utterance in row["utterances"] or ()]
-    heard = [(utterance, span) for utterance, span in spans if span and utterance["status"] != "dropped"]
-    audible = [utterance for utterance, _ in heard]
-    rebuilt = [Timed(utterance["channel"], *span) for utterance, span in heard]
+    spans = [(utterance, sounding_span(utterance)) for utterance in heard_utterances(row)]
+    audible = [utterance for utterance, span in spans if span]
+    rebuilt = [Timed(utterance["channel"], *span) for utterance, span in spans if span]
     recorded = [(utterance["channel"], sounding_span(utterance, "source_")) for utterance in audible]
     source = [Timed(channel, *span) for channel, span in recorded if span]
     knows_source = len(source) == len(audible)

@@ -252,9 +252,14 @@ FIELDS: tuple[Field, ...] = (
     Field("audio_file", _TEXT, "path of the recording under the input", part="line"),
     Field("channel", _TEXT, "of the recording; in what is finished, of the result", "`left`, `right`, `mix`"),
     Field(
-        "start", _SECONDS, "where speech begins (Silero); null in what is finished if it was left out", "seconds"
+        "start",
+        _SECONDS,
+        "where speech begins (Silero); in what is finished, null if `status` is `dropped`",
+        "seconds",
     ),
-    Field("end", _SECONDS, "where it ends; over 12 s it is cut at the quietest point", "seconds"),
+    Field(
+        "end", _SECONDS, "where it ends, or null as `start`; over 12 s it is cut at the quietest point", "seconds"
+    ),
     Field("duration", _SECONDS, "from start to end", "seconds", part="line", editable=False),
     *(
         Field(name, _MEASURE, "by the affect model that `models.affect` names", "[0, 1]", f"vad.{name}", 4)
@@ -399,6 +404,14 @@ FIELDS: tuple[Field, ...] = (
     Field("source_end_trim", about="its end_trim there", part="built", only_with="source_end_trim", **_OF_EDGES),
     Field("status", _TEXT, "resynthesised; as recorded; kept all the same; left out", _STATUSES, part="built"),
     Field("reason", _TEXT, "why it was dropped or kept", "or null", part="built"),
+    Field(
+        "tag_said",
+        Value("bool"),
+        "whether the new voice was given the tag, or what `--map-tag` sends for it; false where it takes none",
+        "or null (not resynthesised, or without a tag)",
+        part="built",
+        optional=True,
+    ),
     Field("event", _TEXT, "how it enters, from times alone", _EVENTS, part="built"),
     Field("source_event", _TEXT, "the same in the recording", _EVENTS, part="built"),
     Field(
@@ -486,6 +499,25 @@ def sounding_span(utterance: Mapping[str, Any], timeline: str = "") -> tuple[flo
         return None
     before, after = known_trims(utterance, timeline)
     return start + (before or 0.0), end - (after or 0.0)
+
+
+def heard_utterances(row: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The utterances of a finished row that are in its audio, each with a `start` and an `end` in seconds.
+
+    Those that were left out (`status` is `dropped`) stay in the row, with a `reason` and without times.
+
+    >>> from dailytalk_contiguous import heard_utterances
+    >>> said = {"status": "spoken", "start": 0.5, "end": 2.0}
+    >>> left_out = {"status": "dropped", "start": None, "end": None}
+    >>> sum(said["end"] - said["start"] for said in heard_utterances({"utterances": [said, left_out]}))
+    1.5
+    """
+    return [said for said in row["utterances"] or () if said["status"] != "dropped"]
+
+
+def said_tag(utterance: Mapping[str, Any]) -> str | None:
+    """The style tag of what is heard: None where a new voice was not given the source's (`tag_said`)."""
+    return None if utterance.get("tag_said") is False else utterance["tag"]
 
 
 def known_trims(utterance: Mapping[str, Any], timeline: str = "") -> tuple[float | None, float | None]:

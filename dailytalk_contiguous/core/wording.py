@@ -10,7 +10,7 @@ _LIMITED = re.compile(
 
 #: What makes two reasons of one kind differ: quotes, ids and paths (what has a slash, ends in .json, or is a word
 #: with four digits), figures. HTTP's codes of errors are kinds, and stay.
-_QUOTED = re.compile(r"(?<!\w)'[^']*'(?!\w)|\"[^\"]*\"")
+_QUOTED = re.compile(r"(?<!\w)'(?:\\.|[^\\])*?'(?!\w)|\"(?:\\.|[^\"\\])*\"")
 _PATH = re.compile(
     r"(?<!\S)[^\s:;,]*/[^\s:;,]*|(?<!\S)\S+\.jsonl?(?!\w)|\b(?=\w*[A-Za-z])\w*\d{4}[\w-]*(?:\.\w+)*"
 )
@@ -22,8 +22,8 @@ _HOLES = re.compile(r"…(?:,? (?:and )?…)+")
 #: What a path begins with and a name on the Hub does not.
 _BEGINS_PATH = re.compile(r"(/|~|\.{1,2}[/\\]|\\|[A-Za-z]:[/\\]|file://)")
 
-#: Characters of a kind that are kept.
-_LONGEST = 120
+#: Characters of a reason that are read, and of a kind that are kept.
+_MOST_READ, _LONGEST = 2000, 120
 
 
 def counted(n: int, noun: str) -> str:
@@ -58,7 +58,7 @@ def kind_of(reason: str, quotes: bool = False) -> str:
         limits.append(f"{'under' if match['side'] == 'least' else 'over'} {match['limit']}{match['unit']}")
         return f"\0{match['rest']}"
 
-    kind = _LIMITED.sub(limited, reason.replace("\0", ""))
+    kind = _LIMITED.sub(limited, reason[:_MOST_READ].replace("\0", ""))
     kind = re.sub(r"\s*\([^()]*\)", "", kind)
     kind = kind.partition("(")[0]  # parentheses in parentheses
     for pattern in (_PATH, _FIGURE) if quotes else (_QUOTED, _PATH, _FIGURE):

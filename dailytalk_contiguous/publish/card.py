@@ -351,10 +351,13 @@ def limits(tally: Tally) -> str:
     sums = tally.by["language"]
     languages = [f"`{escaped(name)}` {sums[name].conversations:,}" for name in _languages(tally)]
     languages += [f"not known {sums[UNKNOWN].conversations:,}"] if UNKNOWN in sums else []
+    of_voice = _TAGS_OF_VOICE if tally.revoiced else "."
+    if unsaid := tally.tags_said[False]:
+        of_voice = f", and {unsaid:,} lines were said without theirs (`tag_said`)."
     points = [
         *([_SYNTHESISED] if tally.revoiced else []),
         "Style tags come from rules over measures of the *source* performance. No person chose or checked them"
-        f"{_TAGS_OF_VOICE if tally.revoiced else '.'}",
+        f"{of_voice}",
         *_about_sides(tally, names),
         *_about_words(tally, names.get("recogniser", set())),
         *([_OF_SOURCE] if tally.revoiced else []),

@@ -96,9 +96,9 @@ def _together(findings: list[Finding], counts: _Counts, run: Mapping[str, Any]) 
         "conversations": len(counts.ids),
         "utterances": total.utterances,
         "words": total.words,
-        "hours": round(total.seconds / 3600, 4),
-        "hours_of_voice": {name: round(hours, 4) for name, hours in sorted(judge.voices.items())},
-        "hours_of_language": {name: round(hours, 4) for name, hours in sorted(judge.languages.items())},
+        "hours": round(total.seconds / 3600, 7),
+        "hours_of_voice": {name: round(hours, 7) for name, hours in sorted(judge.voices.items())},
+        "hours_of_language": {name: round(hours, 7) for name, hours in sorted(judge.languages.items())},
         "measures": measure_facts(counts.tally, counts.references),
     }
     return [*findings, *judge.findings(counts.tally, run)], facts

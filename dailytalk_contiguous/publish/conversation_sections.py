@@ -486,6 +486,9 @@ def tags_plot(tally: Tally) -> BarPlot:
     values = sections.ranked(tally.by["tag"]) if tally.by["tag"].keys() - {UNKNOWN} else []
     longest = max((part.seconds for _, part in values), default=0.0)
     units = ((3600.0, "hours"), (60.0, "minutes"))
+    left = "left, resynthesised" if tally.revoiced else "left"
+    if unsaid := tally.tags_said[False]:
+        left += f", {unsaid:,} without their tag" if tally.tags_said[True] else " without tags"
     scale, unit = next((pair for pair in units if longest >= pair[0]), (1.0, "seconds"))
     rows = []
     for name, part in values:
@@ -496,7 +499,7 @@ def tags_plot(tally: Tally) -> BarPlot:
         title=f"Speech by style tag ({counted(tally.heard.utterances, 'utterance')})",
         head=("tag", "utterances", "share"),
         rows=rows,
-        series=[Series("left", "left, resynthesised" if tally.revoiced else "left"), Series("right", "right")],
+        series=[Series("left", left), Series("right", "right")],
         axis=f"{unit} of speech",
         nothing="no tags",
         name="tags",
@@ -543,10 +546,13 @@ def tag_measures_table(tally: Tally) -> sections.Table:
             for name, (title, *_) in TAG_UNITS.items()
             if (value := follows_source(tally, name)) is not None
         ]
-        note += " Does the voice do what the source did with the same tag? "
-        note += (
-            f"Over the tags: {', '.join(follows)} (1: it does, 0: it does not)." if follows else "Too few to say."
-        )
+        note += " Does the voice do what the source did with the same tag?"
+        if unsaid := tally.tags_said[False]:
+            note += f" No tag was sent with {unsaid:,} of {counted(tally.tags_said.total(), 'utterance')}."
+        if follows:
+            note += f" Over the tags: {', '.join(follows)} (1: it does, 0: it does not)."
+        elif tally.tags_said[True] or not unsaid:
+            note += " Too few to say."
     return sections.Table("What tags sound like", head, rows, note, "nothing was measured")
 
 

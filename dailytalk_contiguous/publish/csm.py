@@ -98,8 +98,8 @@ def check_csm(folder: Path, settings: CheckSettings) -> Checked:
     facts = {
         "conversations": len(names),
         "turns": turns,
-        "hours": round(sum(seconds.values()) / 3600, 4),
-        "hours_of_role": {role: round(length / 3600, 4) for role, length in sorted(seconds.items())},
+        "hours": round(sum(seconds.values()) / 3600, 7),
+        "hours_of_role": {role: round(length / 3600, 7) for role, length in sorted(seconds.items())},
     }
     return findings, facts
 

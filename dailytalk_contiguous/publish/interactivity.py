@@ -6,6 +6,7 @@ of `output.json`, so a sample begins after the agent's last word before the even
 before the agent's next word.
 """
 
+import bisect
 import hashlib
 import heapq
 import re
@@ -13,6 +14,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,7 +38,7 @@ from dailytalk_contiguous.core.quality import PAUSE_DB
 from dailytalk_contiguous.core.schema import AUDIO_FOLDER, CHANNELS, OTHER, Row
 from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.turns import PAUSE, Timed, unions
-from dailytalk_contiguous.core.utterance import sounding_span
+from dailytalk_contiguous.core.utterance import heard_utterances, sounding_span
 from dailytalk_contiguous.publish import exports, moshi_folder
 from dailytalk_contiguous.publish import items as publish_items
 from dailytalk_contiguous.publish.findings import (
@@ -121,14 +123,23 @@ def clips_of(
     `rules`: of `ClipSettings`.
     """
     role = roles(swap)
-    utterances = []
-    for said in row["utterances"] or ():
-        if said["status"] != "dropped" and (span := sounding_span(said)):
+    utterances, words = list[Timed](), list[Timed]()
+    spans: dict[str, list[tuple[float, float, tuple[float, float]]]] = {channel: [] for channel in CHANNELS}
+    for said in heard_utterances(row):
+        if span := sounding_span(said):
             # Kyutai's rules take speech from where Silero begins it to where Silero ends it.
             edges = span if rules == OWN_RULES else (said["start"], said["end"])
             utterances.append(Timed(role[said["channel"]], *edges))
-    spoken = (word for word in row["alignments"] or () if (word["word"] or "").strip())
-    words = [Timed(role[word["speaker"]], word["start"], word["end"]) for word in spoken]
+            bisect.insort(spans[said["channel"]], (said["start"], said["end"], span))
+    for word in row["alignments"] or ():
+        if (word["word"] or "").strip():
+            start, end, of_speaker = word["start"], word["end"], spans[word["speaker"]]
+            before = bisect.bisect_right(of_speaker, (start + end) / 2, key=itemgetter(0))
+            if before and (start + end) / 2 <= of_speaker[before - 1][1]:
+                # Words are fitted to speech activity, which ends late; nobody is heard where nothing sounds.
+                first, last = of_speaker[before - 1][2]
+                start, end = min(max(start, first), last), min(max(end, first), last)
+            words.append(Timed(role[word["speaker"]], start, end))
     sounds = [Timed(role[sound["channel"]], sound["start"], sound["end"]) for sound in row["sounds"] or ()]
     audible = unions([*utterances, *words, *sounds])
     events, left_out = find_interactions(utterances, words)
@@ -430,7 +441,7 @@ def check_full_duplex_bench(folder: Path, settings: CheckSettings) -> Checked:
             continue
         files[task] += 1
         findings += _sample_findings(folder, sample, lengths)
-    hours = {"samples": round(sum(lengths) / 3600, 4)}
+    hours = {"samples": round(sum(lengths) / 3600, 7)}
     return findings, {"files": dict(files), "hours": hours}
 
 

@@ -35,7 +35,9 @@ from dailytalk_contiguous.core.utterance import (
     Field,
     checked_fields,
     columns_among,
+    heard_utterances,
     published,
+    said_tag,
     sounding_span,
 )
 from dailytalk_contiguous.core.wording import counted
@@ -55,9 +57,6 @@ _REMEDY = "build the conversation again"
 
 #: Columns whose types are checked; `provenance` is a struct in what was published, and only `push` reads it.
 _TYPED = Features({name: schema.LABELLED[name] for name in schema.LABELLED if name != "provenance"})
-
-#: Statuses of utterances that are not in the audio.
-_UNHEARD = ("dropped",)
 
 #: Seconds that a time or a length may have: a month, which no conversation takes.
 MOST_SECONDS = 31 * 86400.0
@@ -133,7 +132,7 @@ def _item_problem(part: Mapping[str, Any] | None, fields: Mapping[str, Any], cha
         return f"has no {', '.join(sorted(missing))}"
     if part[channel] not in schema.CHANNELS:
         return f"names a channel {quoted(part[channel])}, not {' or '.join(schema.CHANNELS)}"
-    if part.get("status") in _UNHEARD:
+    if part.get("status") == "dropped":
         return None
     times = {edge: part[edge] for edge in ("start", "end")}
     wrong = next((edge for edge, at in times.items() if not is_number(at, -MOST_SECONDS, MOST_SECONDS)), None)
@@ -557,9 +556,6 @@ DURATION_TOLERANCE = 0.010
 #: Bytes of the samples of one conversation that are held: two hours of stereo at 24 kHz.
 MOST_PCM_BYTES = 700_000_000
 
-#: The fields of an utterance that are texts.
-_SAID = ("text", "tag", "event")
-
 
 class AlignedWord(NamedTuple):
     """A word in seconds of its conversation; `main`: by the main speaker."""
@@ -582,7 +578,7 @@ def words_between(words: Iterable[AlignedWord], start: float, end: float) -> lis
 class Utterance(NamedTuple):
     """An utterance in seconds of its conversation; `event` as in `core.utterance.EVENTS`.
 
-    `sounds`: start and end of its sound (`core.utterance.sounding_span`).
+    `sounds`: start and end of its sound (`core.utterance.sounding_span`). `tag`: as `core.utterance.said_tag`.
     """
 
     start: float
@@ -674,9 +670,9 @@ def conversation(row: Row, sample_rate: int, swap: bool) -> Conversation:
                 *_times(said, "text", seconds),
                 sounding_span(said) or (said["start"], said["end"]),
                 said["channel"] == main,
-                *(said[key] or "" for key in _SAID),
+                *(text or "" for text in (said["text"], said_tag(said), said["event"])),
             )
-            for said in sorted(heard(row), key=lambda said: (said["start"], said["end"]))
+            for said in sorted(heard_utterances(row), key=lambda said: (said["start"], said["end"]))
         ),
         sounds=tuple(sorted((sound["start"], sound["end"]) for sound in row["sounds"] or ())),
         language=row["language"],
@@ -686,11 +682,6 @@ def conversation(row: Row, sample_rate: int, swap: bool) -> Conversation:
         voices=voices(row),
         row=row,
     )
-
-
-def heard(row: Mapping[str, Any]) -> list[Row]:
-    """Return the utterances of a row that are in its audio; the others have no times."""
-    return [said for said in row["utterances"] or () if said["status"] not in _UNHEARD]
 
 
 def _times(item: Row, text: str, seconds: float) -> tuple[float, float]:

@@ -90,7 +90,7 @@ def check_jmoshi(folder: Path, settings: CheckSettings) -> Checked:
         findings += _jmoshi_file(folder, name, words, lengths)
     facts = {
         "files": len(sounds),
-        "hours": round(sum(lengths) / 3600, 4),
+        "hours": round(sum(lengths) / 3600, 7),
         "words": words.total(),
         "words_of_speaker": dict(sorted(words.items())),
     }

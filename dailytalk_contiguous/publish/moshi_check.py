@@ -213,7 +213,7 @@ def check_moshi(
     findings += judge.findings(taken=taken)
     facts = {
         "files": {side: len(lengths) for side, lengths in contents.lengths.items()},
-        "hours": {side: round(sum(lengths) / 3600, 4) for side, lengths in contents.lengths.items()},
+        "hours": {side: round(sum(lengths) / 3600, 7) for side, lengths in contents.lengths.items()},
         "windows": {side: window_count(lengths, plan.duration_sec) for side, lengths in contents.lengths.items()},
         "words": contents.words,
         "duration_sec": plan.duration_sec,

@@ -44,7 +44,7 @@ from dailytalk_contiguous.core.schema import (
     parent_of,
     published_features,
 )
-from dailytalk_contiguous.core.utterance import FIELDS
+from dailytalk_contiguous.core.utterance import FIELDS, heard_utterances
 from dailytalk_contiguous.core.wording import portable
 from dailytalk_contiguous.publish import items as publish_items
 from dailytalk_contiguous.publish import opening
@@ -154,7 +154,7 @@ def index_folder(folder: Path, per_kind: int = 0) -> Index:
                     f"the conversation {name!r} is in {finished[name].place.file} and in {path}",
                     "remove one of the two shards, or build the dataset again",
                 )
-            audible = [utterance for utterance in row["utterances"] or () if utterance["status"] != "dropped"]
+            audible = heard_utterances(row)
             entry, clip = entries.get(name), None
             made_by = f"{entry.input_digest} {entry.chain[-1]}" if entry and entry.chain else ""
             identity = f"{name} {stat.st_size} {stat.st_mtime_ns} {place.group} {place.number} {made_by}"

@@ -18,6 +18,7 @@ from dailytalk_contiguous.core.audio import Samples, read_at
 from dailytalk_contiguous.core.documents import has_length, is_number
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import CHANNELS
+from dailytalk_contiguous.core.utterance import heard_utterances
 from dailytalk_contiguous.core.wording import counted
 
 #: Seconds of a conversation that the player shows and plays, and the rate in Hz of sound inside the page.
@@ -179,8 +180,8 @@ def detail(row: Mapping[str, Any], rebuilt: bool, samples: Samples, levels_a_sec
     seconds = shown_seconds(row)
     utterances = [
         utterance
-        for utterance in row["utterances"] or ()
-        if utterance["status"] != "dropped" and utterance["start"] is not None and utterance["start"] < seconds
+        for utterance in heard_utterances(row)
+        if utterance["start"] is not None and utterance["start"] < seconds
     ]
     utterances.sort(key=lambda utterance: (utterance["start"], utterance["end"]))
     words = [
@@ -241,6 +242,7 @@ def _line(utterance: Mapping[str, Any]) -> list[Any]:
     confidence, distance = utterance["confidence"], (utterance["synthesis"] or {}).get("delivery_distance")
     parts = (
         f"rule {utterance['rule']}" if utterance["tag"] and utterance["rule"] else "",
+        "said without the tag" if utterance.get("tag_said") is False else "",
         measures,
         f"confidence {100 * confidence:.0f} %" if is_number(confidence) else "",
         f"delivery {distance:.2f} from the source" if is_number(distance) else "",

@@ -12,7 +12,7 @@ second to import and is imported for a PNG alone.
 import io
 import math
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -301,11 +301,11 @@ WIDTH, ROW, LOW, HIGH = 380, 22, 220, 300
 #: Height of the line above a histogram on which another corpus is named.
 LANE = 18
 
-#: Characters of a name that fit beside a bar, and the width of a letter.
-NAME_CHARACTERS, LETTER_WIDTH = 17, 6.6
+#: The width of a letter of 12 pixels, in the widest of the usual fonts (DejaVu Sans).
+LETTER_WIDTH = 7.2
 
-#: The left edge of rows, beside their names.
-NAMES_WIDTH = 112
+#: The left edge of rows: at most this share of the width is for their names.
+NAMES_SHARE = 0.5
 
 #: Radius of the largest circle, and the least count that it has: a few points stay small.
 RADIUS, FULL_COUNT = 12.0, 8
@@ -318,7 +318,7 @@ SMALL_SIDE, SMALL_SCALE, PANELS = 190, 0.6, 3
 LEAST_COUNT = 0.5
 
 #: How far right a character of a slanted head reaches.
-_SLANTED_CHARACTER = 5.0
+_SLANTED_CHARACTER = 5.6
 
 
 def _drawing(plot: Plot) -> Drawing:
@@ -341,14 +341,15 @@ def _bars(plot: BarPlot) -> Drawing:
     labels = [row.label or " · ".join(map(str, row.cells)) for row in plot.rows]
     lengths = [max(row.values) if plot.grouped else sum(row.values) for row in plot.rows]
     height = max(1, len(plot.rows)) * ROW + 38
-    right = min(10 + LETTER_WIDTH * max(map(len, labels), default=0), WIDTH - NAMES_WIDTH - 40.0)
+    left = _names_width(row.name for row in plot.rows)
+    right = min(10 + LETTER_WIDTH * max(map(len, labels), default=0), WIDTH - left - 40.0)
     most = max(lengths, default=0.0) or 1.0
     axis = Axis(plot.axis, 0, most, _tick_step(most, 1e-6))
-    frame = _Frame(axis, Axis("", 0, 1, 1), height, left=NAMES_WIDTH, right=right, top=0)
+    frame = _Frame(axis, Axis("", 0, 1, 1), height, left=left, right=right, top=0)
     marks = frame.axes(None)
     for number, (row, label, length) in enumerate(zip(plot.rows, labels, lengths, strict=True)):
         y, start = number * ROW, 0.0
-        marks.append(_row_name(row.name, y + 15))
+        marks.append(_row_name(row.name, y + 15, left))
         depth = (ROW - 6) / (len(plot.series) if plot.grouped else 1)
         for place, (value, series) in enumerate(zip(row.values, plot.series, strict=True)):
             top = y + 3 + (place * depth if plot.grouped else 0)
@@ -358,8 +359,12 @@ def _bars(plot: BarPlot) -> Drawing:
     return Drawing(WIDTH, height, marks)
 
 
-def _row_name(name: str, y: float, characters: int = NAME_CHARACTERS, right: float = NAMES_WIDTH - 6) -> Lettering:
-    return Lettering(right, y, shortened_name(name, characters), "end", hint=name)
+def _names_width(names: Iterable[str]) -> int:
+    return math.ceil(min(12 + LETTER_WIDTH * max(map(len, names), default=0), NAMES_SHARE * WIDTH))
+
+
+def _row_name(name: str, y: float, left: int) -> Lettering:
+    return Lettering(left - 6, y, shortened_name(name, int((left - 6) / LETTER_WIDTH)), "end", hint=name)
 
 
 def _histogram(plot: HistogramPlot) -> Drawing:
@@ -448,7 +453,7 @@ def _panels(plot: MultiplesPlot, side: int) -> Iterator[Drawing]:
 
 
 def _matrix(plot: MatrixPlot) -> Drawing:
-    left, top, side = 96, 74, 26
+    left, top, side = _names_width(name for name, _ in plot.rows), 74, 26
     width = (WIDTH - left) / max(1, len(plot.columns))
     # A slanted head of the last column may be longer than half of it.
     last = shortened_name(plot.columns[-1], 12) if plot.columns else ""
@@ -459,7 +464,7 @@ def _matrix(plot: MatrixPlot) -> Drawing:
     ]
     for row_number, (name, counts) in enumerate(plot.rows):
         y, whole = top + row_number * side, max(1, sum(counts))
-        marks.append(_row_name(name, y + 17, 14, left - 6))
+        marks.append(_row_name(name, y + 17, left))
         for number, n in enumerate(counts):
             x = left + number * width
             marks.append(Rect(x + 0.5, y, width - 1, side - 1, "cell", 0.5 * n / whole))

@@ -27,10 +27,11 @@ from dailytalk_contiguous.core.schema import Row, name_or_none
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.spans import merge_gaps, true_runs
 from dailytalk_contiguous.core.turns import total_seconds
+from dailytalk_contiguous.core.utterance import heard_utterances
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish import exports, moshi_folder
 from dailytalk_contiguous.publish.findings import Checked, CheckSettings, Finding, Loudness, error, loudness_of_wav
-from dailytalk_contiguous.publish.items import ABOUT, DURATION_TOLERANCE, EVAL, TRAIN, Conversation, heard
+from dailytalk_contiguous.publish.items import ABOUT, DURATION_TOLERANCE, EVAL, TRAIN, Conversation
 from dailytalk_contiguous.publish.moshi_check import check_moshi
 
 #: Seconds of a voice prompt.
@@ -64,7 +65,7 @@ def voice_prompt(item: Conversation, swap: bool) -> tuple[str, _Spans]:
     """
     said: dict[str, _Spans] = defaultdict(list)
     barred = [(word.start, word.end) for word in item.words if not word.main] + [*item.sounds]
-    for part in heard(item.row):
+    for part in heard_utterances(item.row):
         is_agents = part["channel"] == ("right" if swap else "left") and (part["text"] or "").strip()
         (said[heard_voice(item, part)] if is_agents else barred).append((part["start"], part["end"]))
     voice = max(said, key=lambda name: (total_seconds(said[name]), name), default="")

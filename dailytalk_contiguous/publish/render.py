@@ -195,16 +195,25 @@ def markdown_cell(cell: TableCell) -> str:
     return f"{marks}{public_cell(cell)}{marks}"
 
 
+#: Characters of a word that a narrow column of a table doesn't break.
+LONGEST_WORD = 24
+
+
 def html_table(head: Sequence[str], rows: Iterable[Sequence[TableCell]]) -> Html:
-    """Return a table with numbers aligned to the right. A head without names is left out."""
+    """Return a table with numbers aligned to the right. A head without names is left out.
+
+    No word is broken where its column is narrow, except one of over `LONGEST_WORD` characters, as of an id.
+    """
     body = [list(row) for row in rows]
     right = _numbers(head, body)
 
     def cells(kind: str, row: Sequence[TableCell]) -> Html:
-        return joined(
-            fill("<{0}{1}>{2}</{0}>", kind, fill(' class="number"') if is_right else Html(), html_cell(cell))
-            for cell, is_right in zip(row, right, strict=True)
-        )
+        made = []
+        for cell, is_right in zip(row, right, strict=True):
+            is_long = any(len(word) > LONGEST_WORD for word in str(cell).split())
+            of_class = ' class="number"' if is_right else ' class="long"' if is_long else ""
+            made.append(fill("<{0}{1}>{2}</{0}>", kind, Html(of_class), html_cell(cell)))
+        return joined(made)
 
     top = fill("<thead><tr>{}</tr></thead>", cells("th", head)) if any(head) else ""
     lines = joined(fill("<tr>{}</tr>", cells("td", row)) for row in body)

@@ -26,8 +26,9 @@ from dailytalk_contiguous.core.audio import Pcm, encoded_sound, mixed_down, read
 from dailytalk_contiguous.core.documents import with_null
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import BUILT, LABELLED
+from dailytalk_contiguous.core.utterance import heard_utterances
 from dailytalk_contiguous.publish import exports, prompts
-from dailytalk_contiguous.publish.items import ABOUT, Conversation, Utterance, heard
+from dailytalk_contiguous.publish.items import ABOUT, Conversation, Utterance
 from dailytalk_contiguous.publish.moshi_folder import PieceSettings, piece_edges, piece_path
 from dailytalk_contiguous.store.files import json_document, json_text
 from dailytalk_contiguous.store.owned_folder import file_name
@@ -162,7 +163,7 @@ def write_sesame(export: exports.Export, item: Conversation) -> Iterator[exports
     sides = ("agent", "user")
     for number, side in enumerate(sides):
         export.write_sound(f"{side}/{export.names[item.id]}", np.ascontiguousarray(item.pcm[:, number]))
-    for part in sorted(heard(item.row), key=itemgetter("start", "end")):
+    for part in sorted(heard_utterances(item.row), key=itemgetter("start", "end")):
         if text := (part["text"] or "").strip():
             name = f"{sides[(part['channel'] == 'left') == export.settings.swap]}/{export.names[item.id]}"
             speaker = export.about.setdefault(prompts.heard_voice(item, part) or name, len(export.about))

@@ -515,6 +515,11 @@ class Judge:
             what = f"{n_fitted:,} of {n_words} were given times beyond the speech, and are fitted to it"
             remedy = "listen to some, or give times of an aligner"
             findings.append(advice("fitted-words", ".", what, remedy, "note"))
+        if unsaid := tally.tags_said[False]:
+            tagged = counted(tally.tags_said.total(), "resynthesised utterance")
+            what = f"{unsaid:,} of {tagged} were said without their style tag: the voice was given none"
+            remedy = "do not train on tags of that side, or choose a voice that takes them (speak --tts)"
+            findings.append(advice("unsaid-tags", ".", what, remedy, "note"))
         if self.n and not self.rebuilt:
             findings.append(advice(NOT_SPOKEN, ".", *_NOT_SPOKEN))
         findings += [*self._of_conversations(), *self._of_gaps(taken or tally.turn_taking)]

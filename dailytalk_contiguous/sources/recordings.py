@@ -14,7 +14,7 @@ import numpy as np
 import soundfile
 
 from dailytalk_contiguous.core import audio
-from dailytalk_contiguous.core.documents import as_text, open_regular, shown
+from dailytalk_contiguous.core.documents import as_text, open_regular, quoted, shown
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.machine import cache_folder
 from dailytalk_contiguous.core.schema import CHANNELS
@@ -274,7 +274,7 @@ def _together(left: Iterator[audio.Samples], right: Iterator[audio.Samples]) -> 
 
 
 def _name(path: Path) -> str:
-    return f"'{shown(Path(path.name))}'"
+    return quoted(shown(Path(path.name)))
 
 
 def _audio(path: Path) -> dict[str, str | None]:

@@ -298,7 +298,7 @@ def _begins_with_recordings(path: Path, changed: int) -> bool:
 def _read(path: Path, side: str | None, recording_file: str) -> list[Passage]:
     ending = ending_of(path.name)
     if ending is None:
-        raise broken(path, f"has the unknown extension '{path.suffix}'", f"give {', '.join(FORMATS)}")
+        raise broken(path, f"has the unknown extension {quoted(path.suffix)}", f"give {', '.join(FORMATS)}")
     shared = is_shared(path.name, Path(recording_file).stem) or begins_with_clip(path)
     pick = partial(_about, path=path, recording_file=recording_file, shared=shared)
     passages = FORMATS[ending.lower()](path, side, pick)

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 from datasets import Features, List
 
+from dailytalk_contiguous.core.documents import quoted
 from dailytalk_contiguous.core.schema import CHANNELS, MIX, REJECTED, STRING, Row
 from dailytalk_contiguous.core.utterance import UTTERED_WORD
 from dailytalk_contiguous.core.word_times import Cue, TimeSpan, WordRow, find_shift, join_words, match_words
@@ -145,8 +146,8 @@ class MatchTranscript(Stage):
         return {
             "id": f"{conversation_id}/{cue['channel']}/{cue['start']:.2f}s",
             "stage": self.name,
-            "reason": f"the transcript has '{shown}' at {first:.2f}-{last:.2f} s of the recording, but no speech "
-            f"was found within {MAX_DISTANCE:g} s of it on the {cue['channel']} channel",
+            "reason": f"the transcript has {quoted(shown)} at {first:.2f}-{last:.2f} s of the recording, but no "
+            f"speech was found within {MAX_DISTANCE:g} s of it on the {cue['channel']} channel",
             "remedy": "correct the times or the channel of these words in the transcript, or make speech activity "
             "detection more sensitive",
         }

@@ -218,6 +218,7 @@ class Speak(Stage):
             "spoken_seconds": schema.MEASURE,
             "spoken_words": List(WORD),
             "synthesis": SYNTHESIS,
+            "tag_said": Value("bool"),
         }
     )
 
@@ -408,6 +409,8 @@ class Speak(Stage):
         seconds = len(samples) / rate
         row = _row("spoken") | {"spoken": to_pcm(samples).tobytes(), "spoken_seconds": seconds}
         row["spoken_words"] = _words(take, utterance["text"], seconds)
+        tag = utterance["tag"]
+        row["tag_said"] = bool(self.line(utterance["text"], tag, "", take.number).tag) if tag else None
         prosody: dict[str, float | None] = dict.fromkeys(TAKE_PROSODY)
         if self.measure_takes != "none":  # as `MeasureProsody` measures a source; None where one is not defined
             n_words = len(utterance["text"].split())
@@ -527,6 +530,7 @@ def _row(status: str, reason: str | None = None) -> dict[str, Any]:
         "spoken_seconds": None,
         "spoken_words": [],
         "synthesis": None,
+        "tag_said": None,
     }
 
 

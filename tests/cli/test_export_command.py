@@ -155,3 +155,10 @@ def test_limit_of_a_verdict_is_an_option_of_check(tmp_path: Path, dailytalk: Com
     for limit, found in (("500ms", True), ("2s", False), ("inf", False)):
         told = json.loads(dailytalk("check", folder, "--max-turn", limit, "--json").out)
         assert ("long-turns" in {finding["kind"] for finding in told["findings"]}) == found
+
+
+def test_lengths_that_check_shows_are_those_of_the_files(tmp_path: Path, dailytalk: Command) -> None:
+    work, data = write_dataset(tmp_path / "work", [built_row("a", seconds=6.7)]), tmp_path / "data"
+    assert dailytalk("export", work, "--out", data).code == 0
+    assert "length 6.7 s" in dailytalk("check", work).out
+    assert "length train 6.7 s" in dailytalk("check", data).out

@@ -70,7 +70,7 @@ def test_json_that_cannot_be_used_is_one_sentence_naming_the_file(case: str) -> 
     assert len(caught.value.reason) < 200
 
 
-@pytest.mark.parametrize(("letters", "shown"), [(118, "'" + 118 * "a" + "'"), (119, "'" + 119 * "a" + "…")])
+@pytest.mark.parametrize(("letters", "shown"), [(118, "'" + 118 * "a" + "'"), (119, "'" + 119 * "a" + "…'")])
 def test_value_is_quoted_up_to_120_characters(letters: int, shown: str) -> None:
     assert quoted(letters * "a") == shown
 

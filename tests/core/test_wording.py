@@ -1,5 +1,6 @@
 import pytest
 
+from dailytalk_contiguous.core.documents import quoted
 from dailytalk_contiguous.core.wording import kind_of, length_text
 
 
@@ -51,6 +52,11 @@ def test_reasons_of_different_kinds_stay_apart() -> None:
 def test_apostrophe_is_no_quote() -> None:
     assert kind_of("it can't be used: 'a.b' is no name") == kind_of("it can't be used: 'c' is no name")
     assert kind_of("it's late and can't be said") == "it's late and can't be said"
+    texts = ("hello", "I don't know", 'I don\'t "know"', "the dogs' tails", "it's " * 60)
+    assert {kind_of(f"the transcript has {quoted(text)} at 3 s") for text in texts} == {
+        "the transcript has … at … s"
+    }
+    assert kind_of("the line 'I don't know' is twice in 'it's.json'") == "the line … is twice in …"
 
 
 @pytest.mark.parametrize(

@@ -188,5 +188,5 @@ def test_hours_are_told_by_the_name_of_the_voice_and_of_the_language(tmp_path):
         row["utterances"][0]["synthesis"]["voice"] = voice
     rows[0]["duration"] = 6.0
     facts = check_folder(write_dataset(tmp_path, rows))[1]
-    assert list(facts["hours_of_voice"].items()) == [("anna", 0.005), ("bea", 0.0017), ("zoe", 0.0017)]
-    assert list(facts["hours_of_language"].items()) == [("de", 0.0017), ("nl", 0.0017)]
+    assert list(facts["hours_of_voice"].items()) == [("anna", 0.005), ("bea", 0.0016667), ("zoe", 0.0016667)]
+    assert list(facts["hours_of_language"].items()) == [("de", 0.0016667), ("nl", 0.0016667)]

@@ -61,6 +61,6 @@ def test_folders_without_anything_say_so(tmp_path):
 
 def test_hours_and_words_are_those_of_each_role_and_speaker(csm, jmoshi):
     facts = check_folder(csm)[1]
-    assert (facts["hours"], facts["hours_of_role"]) == (0.0025, {"0": 0.0013, "1": 0.0012})
+    assert (facts["hours"], facts["hours_of_role"]) == (0.0025, {"0": 0.0013333, "1": 0.0011667})
     facts = check_folder(jmoshi)[1]
-    assert (facts["hours"], facts["words_of_speaker"]) == (0.0033, {"A": 10, "B": 8})
+    assert (facts["hours"], facts["words_of_speaker"]) == (0.0033333, {"A": 10, "B": 8})

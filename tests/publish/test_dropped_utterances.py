@@ -4,6 +4,7 @@ from pathlib import Path
 
 from built_conversations import built_row, write_dataset
 
+from dailytalk_contiguous import heard_utterances, load
 from dailytalk_contiguous.publish.checking import check_folder
 from dailytalk_contiguous.publish.exports import write_export
 from dailytalk_contiguous.publish.moshi_folder import MOSHI
@@ -35,3 +36,10 @@ def test_a_dataset_with_a_dropped_utterance_has_no_error_and_exports(tmp_path: P
     assert [finding for finding in findings if finding.level == "error"] == []
     made = write_export(open_items(folder).rows(), tmp_path / "moshi", MOSHI)
     assert sum(made.files.values()) == 2
+
+
+def test_talk_time_is_a_sum_over_the_utterances_that_are_heard(tmp_path: Path) -> None:
+    (row,) = load(write_dataset(tmp_path / "work", [with_a_dropped_one("one")]), split="train")
+    heard = heard_utterances(row)
+    assert (len(heard), len(row["utterances"])) == (4, 5)
+    assert sum(said["end"] - said["start"] for said in heard) > 4

@@ -3,6 +3,7 @@
 import json
 import shutil
 import statistics
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -466,3 +467,11 @@ def test_events_begin_and_end_where_people_sound_and_by_kyutais_rules_where_sile
     turns = [clip.event for clip in clips_of(row)[0] if clip.event.kind == "turn"]
     assert [(event.start, event.end) for event in turns[:1]] == [pytest.approx((5.92, 6.42))]
     assert clips_of(row, rules="kyutai") == clips_of(talk("call0"), rules="kyutai")
+
+
+def test_word_that_outlasts_the_sound_of_its_utterance_is_no_other_start_of_its_speaker() -> None:
+    row = talk("call0")
+    for said in row["utterances"]:
+        said["end_trim"] = 0.25  # the last word ends with the speech activity
+    clips, left_out = clips_of(row)
+    assert (Counter(clip.event.kind for clip in clips), left_out) == (KINDS, {})

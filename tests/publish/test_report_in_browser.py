@@ -117,7 +117,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Pages:
     write_report(work, folder / "inside.html", named, audio="inside")
     few = write_dataset(folder / "few", [rows[1], *rows[-6:]])
     write_report(few, folder / "beside.html", "all", audio="beside")
-    emotions = ("happy", "sad", "angry", "neutral")
+    emotions = ("happy", "sad", "disgusted", "surprised")
     clips = [
         clip_row(f"{emotion}{n}", emotion, 1.0, text="It is said. " * 9) for emotion in emotions for n in (0, 1)
     ]
@@ -172,6 +172,38 @@ def test_page_fits_its_window_asks_for_nothing_and_can_be_read_by_everybody(
         assert len(rows_of(seen)) >= 4
         assert seen.violations() == []
         assert (seen.complaints, seen.requests) == ([], [])
+
+
+#: Finds words of a table that begin on one line and end on another, though short, and labels beyond their plot.
+CUT = """() => {
+  document.querySelectorAll('details').forEach((folded) => { folded.open = true; });
+  const cut = [...document.querySelectorAll('svg text')].filter((label) => {
+    const box = label.getBoundingClientRect(), plot = label.ownerSVGElement.getBoundingClientRect();
+    return box.left < plot.left - 1 || box.right > plot.right + 1;
+  }).map((label) => label.textContent);
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) {
+    const text = texts.currentNode;
+    if (!text.parentElement.closest('th, td')) continue;
+    for (const word of text.data.matchAll(/[\\p{L}\\d_.]{2,20}(?!\\S)/gu)) {
+      const range = document.createRange();
+      range.setStart(text, word.index);
+      range.setEnd(text, word.index + word[0].length);
+      const lines = new Set([...range.getClientRects()].map((box) => Math.round(box.top)));
+      if (lines.size > 1 && !(word.index && /\\S/.test(text.data[word.index - 1]))) cut.push(word[0]);
+    }
+  }
+  return cut;
+}"""
+
+
+@pytest.mark.parametrize("width", [1280, 800, 400])
+@pytest.mark.parametrize("name", ["inside", "clips"])
+def test_no_word_of_a_table_and_no_label_of_a_plot_is_cut(
+    name: str, width: int, pages: Pages, browser: Any
+) -> None:
+    with visit(browser, getattr(pages, name), width) as seen:
+        assert seen.page.evaluate(CUT) == []
 
 
 @pytest.mark.parametrize("name", ["tagged", "empty", "rejects", "beside"])

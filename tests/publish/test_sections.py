@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from built_conversations import built_row
 from finished_corpora import clip_row, measures
 
 from dailytalk_contiguous.core.tally import Histogram, Moments, Sum, Tally
@@ -14,6 +15,7 @@ from dailytalk_contiguous.publish.conversation_sections import (
     lengths_plot,
     synthesis_table,
     tag_measures_table,
+    tags_plot,
 )
 from dailytalk_contiguous.publish.corpus_sections import (
     CorpusFigures,
@@ -133,6 +135,18 @@ def test_a_voice_that_does_the_reverse_or_nothing_is_said_so() -> None:
     del few.tag_measures["sad"], few.tag_measures["calm"]
     assert follows_source(few, "pitch") is None
     assert "Too few to say." in tag_measures_table(few).note
+
+
+def test_a_voice_without_tags_is_not_compared_with_the_source_of_its_tags() -> None:
+    row = built_row(lines=[("left", at, at + 0.8, "Hello.") for at in range(12)], seconds=13.0)
+    for number, said in enumerate(row["utterances"]):
+        said |= {"tag": ("calm", "sad", "shouting")[number % 3], "rms": 0.1 + number / 100, "tag_said": False}
+        said["synthesis"] |= {"rms": 0.1 + number / 100}
+    tally = Tally()
+    tally.add(row)
+    assert follows_source(tally, "loudness") is None
+    assert tag_measures_table(tally).note.endswith("No tag was sent with 12 of 12 utterances.")
+    assert "left, resynthesised without tags" in [series.name for series in tags_plot(tally).series]
 
 
 def test_money_is_shown_where_some_was_spent_or_saved() -> None:

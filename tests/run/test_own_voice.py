@@ -92,12 +92,19 @@ def test_own_voice_speaks_is_checked_exported_and_published(
         "url": "https://parrots.example",
         "note": "of a bird",
     }
-    assert dailytalk("check", work).code == 0
+    said = [said for said in utterances_of(work) if said["synthesis"] and said["tag"]]
+    assert {said["tag_said"] for said in said} == {False}
+    checked = dailytalk("check", work)
+    assert (checked.code, "without their style tag" in checked.out) == (0, True)
+    assert dailytalk("report", work, "--out", tmp_path / "page.html", "--audio", "none").code == 0
+    assert "left, resynthesised without tags" in (tmp_path / "page.html").read_text(encoding="utf-8")
     assert dailytalk("export", work, "--format", "moshi", "--out", tmp_path / "moshi").code == 0
     assert dailytalk("check", tmp_path / "moshi").code == 0
     pushed = dailytalk("push", work, "tester/parrots", "--tag", "v1.0.0", "--create")
     assert pushed.code == 0, pushed.err
     card = Path(hf_hub_download("tester/parrots", "README.md", repo_type="dataset")).read_text(encoding="utf-8")
+    assert "lines were said without theirs" in card
+    assert "does what its tag says" not in card
     assert re.search(r"\[parrot\]\(https://parrots\.example\) \| CC-BY-4\.0", card)
     assert str(tmp_path) not in card
     # The options of a later run are those of the file, which has to be named: run.json may be somebody else's.

@@ -106,7 +106,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"words": [WORD | {"word": "x" * 20_001}]},
-        f"its word '{'x' * 119}… is too long, or has the probability None",
+        f"its word '{'x' * 119}…' is too long, or has the probability None",
     ),
 ]
 

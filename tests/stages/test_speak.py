@@ -85,6 +85,7 @@ def test_kept_and_dropped_utterances_have_empty_rows(tmp_path: Path) -> None:
             "spoken_seconds": [None, None],
             "spoken_words": [[], []],
             "synthesis": [None, None],
+            "tag_said": [None, None],
         }
 
 
@@ -138,7 +139,9 @@ def test_rate_of_the_recording_is_kept_on_request(tmp_path: Path, server: Stubbo
 
 def test_receipt_says_what_was_said_by_whom_and_what_it_cost(tmp_path: Path, server: Stubborn) -> None:
     server.plan = ["silence", ""]
-    (told,) = stage(tmp_path, voice="a-voice")(batch(TEXT))["synthesis"]
+    done = stage(tmp_path, voice="a-voice")(batch(TEXT))
+    (told,), (tag_said,) = done["synthesis"], done["tag_said"]
+    assert tag_said is True
     price = 15e-6 * len(SENT)
     assert (told["engine"], told["model"], told["voice"]) == ("fish", "s1", "a-voice")
     assert (told["take"], told["tries"], told["word_error_rate"]) == (1, 2, None)

@@ -21,7 +21,7 @@ from dailytalk_contiguous.core.documents import as_text, quoted
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.schema import CHANNELS, CONFIGS, LABELS, SECONDS, SOURCE, STRING, Row
 from dailytalk_contiguous.core.settings import settings_of
-from dailytalk_contiguous.core.utterance import WORD, words_within
+from dailytalk_contiguous.core.utterance import WORD, said_tag, words_within
 from dailytalk_contiguous.models.codebook import MOST_CLUSTERS
 from dailytalk_contiguous.models.prosodic_sequences import check_tokens
 from dailytalk_contiguous.publish import items as publish_items
@@ -197,7 +197,7 @@ def _spans(row: Row) -> Iterator[Row]:
             or " ".join(str(word["word"]) for word in spoken)
             or None,
             "language": utterance["language"] or row["language"],
-            "tag": utterance["tag"],
+            "tag": said_tag(utterance),
             "words": spoken,
         }
 

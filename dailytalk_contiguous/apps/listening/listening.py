@@ -25,6 +25,7 @@ from dailytalk_contiguous.core.documents import as_text, expect, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.loudness import levelled
 from dailytalk_contiguous.core.schema import EMOTIONS, STYLES, Row, is_recorded
+from dailytalk_contiguous.core.utterance import said_tag
 from dailytalk_contiguous.publish.items import SMALL, Items
 from dailytalk_contiguous.publish.opening import finished_items, open_items
 from dailytalk_contiguous.publish.page import clip_place, left_channels, stratified_sample
@@ -406,7 +407,7 @@ def _candidates(items: Items, seed: int, tags: set[str]) -> Iterator[_Candidate]
         if row["problem"] or is_recorded(row):  # there are no two versions to compare
             continue
         name, utterances = row["conversation_id"], row["utterances"] or ()
-        spoken = [line for line in utterances if line["status"] == "spoken" and line["tag"]]
+        spoken = [line for line in utterances if line["status"] == "spoken" and said_tag(line)]
         tags |= {line["tag"] for line in spoken}
         fitting = sorted(excerpts(utterances), key=lambda excerpt: clip_place(f"{name}\0{excerpt}", seed))
         low, high = LINE_SECONDS

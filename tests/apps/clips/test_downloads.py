@@ -16,6 +16,7 @@ from corpus_trees import ravdess, read
 
 from dailytalk_contiguous.apps.clips.corpora.acted import Ravdess
 from dailytalk_contiguous.apps.clips.corpora.downloads import CorpusFile, Dataverse, GitLfs, KnownFiles, fetch_all
+from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 
 CONTENT = bytes(range(256)) * 4096
@@ -106,6 +107,17 @@ def test_stopped_download_goes_on_where_it_was(home: Home, tmp_path: Path) -> No
     assert fetch(file, tmp_path) == 1
     assert [asked for _, asked in home.asked] == [None, *[f"bytes={len(CONTENT) // 2}-"] * 2]
     assert (tmp_path / "corpus.zip").read_bytes() == CONTENT
+
+
+def test_host_that_is_not_reached_is_no_server_that_gives_half_a_file(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(interrupts, "sleep", lambda seconds: None)
+    nowhere = "http://127.0.0.1:9"  # discard, which nothing listens at here
+    lost = offered(home, "corpus.zip")._replace(address=f"{nowhere}/corpus.zip")
+    for asked in (lambda: fetch(lost, tmp_path), lambda: Dataverse(nowhere, "doi:1").files()):
+        with pytest.raises(DailytalkError, match=r"127\.0\.0\.1:9 can't be reached: check the network"):
+            asked()
 
 
 def test_other_content_is_no_file_of_the_corpus(home: Home, tmp_path: Path) -> None:

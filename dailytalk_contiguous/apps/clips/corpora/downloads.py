@@ -172,7 +172,7 @@ def _fetch(session: "requests.Session", file: CorpusFile, folder: Path) -> bool:
     part.touch()
     tries = 0
     while (begun := part.stat().st_size) != file.size:
-        wait = _more(session, file, part, begun)
+        wait = _more(session, file, part, begun, tries)
         tries = 0 if part.stat().st_size > begun else tries + 1
         if tries == TRIES:
             host = urlsplit(file.address).netloc
@@ -189,10 +189,10 @@ def _fetch(session: "requests.Session", file: CorpusFile, folder: Path) -> bool:
     return True
 
 
-def _more(session: "requests.Session", file: CorpusFile, part: Path, begun: int) -> float | None:
+def _more(session: "requests.Session", file: CorpusFile, part: Path, begun: int, tries: int) -> float | None:
     """Append the content of one answer; returns the seconds that the server asks to wait."""
     headers = {"Range": f"bytes={begun}-"} if begun else {}
-    with _passing(), _answer(session, file.address, headers) as response:
+    with _passing(file.address, tries), _answer(session, file.address, headers) as response:
         if response.status_code == 416 or (
             response.status_code == 206
             and not response.headers.get("Content-Range", "").startswith(f"bytes {begun}-")
@@ -215,7 +215,7 @@ def _document(address: str) -> bytes:
     with requests.Session() as session:
         for tries in range(TRIES):
             wait: float | None = None
-            with _passing(), _answer(session, address, {}) as response:
+            with _passing(address, tries), _answer(session, address, {}) as response:
                 if response.status_code == 200:
                     body = b"".join(_pieces(response, MOST_LIST_BYTES + 1))
                     if len(body) > MOST_LIST_BYTES:
@@ -225,7 +225,7 @@ def _document(address: str) -> bytes:
                     return body
                 wait = _refused(response, address)
             interrupts.sleep(wait if wait is not None else backoff(tries, None))
-    raise DailytalkError(f"{urlsplit(address).netloc} can't be reached", f"check the network, then {_AGAIN}")
+    raise DailytalkError(f"{address} does not come whole, although asked for {TRIES} times", _AGAIN)
 
 
 @contextmanager
@@ -238,15 +238,19 @@ def _answer(session: "requests.Session", address: str, headers: dict[str, str]) 
 
 
 @contextmanager
-def _passing() -> Iterator[None]:
-    """Leave an answer that breaks off, and a server that can't be reached, to the next try."""
+def _passing(address: str, tries: int) -> Iterator[None]:
+    """Leave an answer that breaks off, and a server that can't be reached, to the next try, if there is one."""
     import requests
     from urllib3.exceptions import HTTPError
 
     try:
         yield
-    except (requests.ConnectionError, requests.Timeout, HTTPError):
+    except HTTPError:
         pass
+    except (requests.ConnectionError, requests.Timeout):
+        if tries + 1 == TRIES:
+            host = urlsplit(address).netloc
+            raise DailytalkError(f"{host} can't be reached", f"check the network, then {_AGAIN}") from None
     except requests.RequestException as error:
         raise DailytalkError(f"the server can't be asked ({type(error).__name__})", "get it by hand") from None
 
