@@ -5,8 +5,9 @@ run that it is for.
 """
 
 import inspect
+import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -141,7 +142,19 @@ def plan(
         "transcripts": vars(recordings.transcripts),
         "refusal": refusal,
     }
-    return plan_outcome(estimate, "build" if with_speak else "tag", options["inputs"], record, details)
+    return plan_outcome(estimate, to_run(*_words_of_run(with_speak), "--out", "DIR"), record, details)
+
+
+def _words_of_run(with_speak: bool) -> Iterator[str]:
+    """The words after `dailytalk` of the run that was planned: those of the plan, without its own options."""
+    words = iter(sys.argv[1:])
+    for word in words:
+        if word == "plan":
+            yield "build" if with_speak else "tag"
+        elif word in ("--sample-minutes", "--seed"):
+            next(words)
+        elif word not in ("--speak", "--json") and word.partition("=")[0] not in ("--sample-minutes", "--seed"):
+            yield word
 
 
 def say_piece(console: Console, status: Status, piece: int, of: int) -> None:
@@ -166,10 +179,8 @@ def _refuse_to_fetch(repository: Repository) -> None:
         )
 
 
-def plan_outcome(
-    estimate: Estimate, command: str, inputs: list[str], record: dict[str, Any], details: list[str]
-) -> Outcome:
-    """Return the estimate of a run; `record` and `details` are those of its input."""
+def plan_outcome(estimate: Estimate, command: str, record: dict[str, Any], details: list[str]) -> Outcome:
+    """Return the estimate of the run that `command` starts; `record` and `details` are those of its input."""
     summary = asdict(estimate)
     for part in ("quantities", "stages"):
         summary[part] = {
@@ -211,5 +222,4 @@ def plan_outcome(
     rejects = f", {counted(estimate.rejected, 'recording')} rejected" if estimate.rejected else ""
     conversations = counted(estimate.conversations, "conversation")
     headline = f"{length(3600 * estimate.audio_hours)} of audio in {conversations}{rejects}"
-    next_command = to_run(command, *inputs, "--out", "DIR")
-    return Outcome(summary | record, headline, details=lines, next=next_command)
+    return Outcome(summary | record, headline, details=lines, next=command)

@@ -33,6 +33,7 @@ from dailytalk_contiguous.stages.rate_affect import RateAffect
 from dailytalk_contiguous.stages.segment import channel_of
 from dailytalk_contiguous.stages.synthesis import Speak
 from dailytalk_contiguous.stages.tokenise_prosody import TokeniseResult
+from dailytalk_contiguous.stages.transcribe import Transcribe
 from dailytalk_contiguous.stages.voice import ChooseVoice
 from dailytalk_contiguous.store import work_folder
 
@@ -77,11 +78,16 @@ def speak(
     """
     work = open_work(out or folder)
     tagged = open_work(folder).folder if out else work.folder
-    settings = speak_settings(options)
-    if not profile:  # that of `tag`: a run that began without downloads goes on without
-        before = ((work_folder.read_run(tagged) or {}).get("settings") or {}).get("profile")
+    settings, recogniser = speak_settings(options), None
+    if not profile:  # that of `tag`, and its recogniser: a run that began without downloads goes on without
+        of_tag = work_folder.read_run(tagged) or {}
+        before = (of_tag.get("settings") or {}).get("profile")
         profile = before if before in PROFILES else STANDARD
+        models = {stage["name"]: stage.get("settings", {}).get("model") for stage in of_tag.get("stages", ())}
+        recogniser = models.get(Transcribe.__name__)
     known = settings | _voice_of(work.folder, profile, settings)
+    if recogniser:
+        known.setdefault("asr_model", recogniser)
     stages = _stages(profile, verify, known)
     refuse_downloads(profile, stages)
     voice = speaking.speak_stage_of(stages)

@@ -1,5 +1,6 @@
 import json
 import re
+import shlex
 import tempfile
 from pathlib import Path
 
@@ -47,6 +48,9 @@ def test_plan_runs_a_sample_and_leaves_nothing(tmp_path: Path, dailytalk: Comman
         value = told["quantities"][name]
         assert 0 < value["low"] <= value["expected"] <= value["high"]
     assert told["quantities"]["usd"]["high"] == 0
+    _, _, planned = dailytalk("plan", corpus, *quick, "--speak", "--sample-minutes=0.2").out.rpartition("next: ")
+    name, *words = shlex.split(planned)
+    assert (name, words) == ("dailytalk", ["build", str(corpus), *quick, "--out", "DIR"])
 
 
 def test_little_material_is_sampled_little_and_each_piece_is_told(tmp_path: Path, dailytalk: Command) -> None:
