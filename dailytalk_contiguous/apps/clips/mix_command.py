@@ -2,6 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from dailytalk_contiguous.apps.clips.mixture import LICENCES, Mixed, Settings, mix_summary
 from dailytalk_contiguous.apps.clips.mixture import mix_folders as write_mix
@@ -12,6 +13,7 @@ from dailytalk_contiguous.core.outcome import Outcome, rejected_of, to_run
 from dailytalk_contiguous.core.scorecard import measure_text, published_references
 from dailytalk_contiguous.core.turns import TURN_MEASURES
 from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.publish.exports import DIVIDING, ExportSettings
 from dailytalk_contiguous.publish.opening import reference_at
 from dailytalk_contiguous.publish.training_folder import MIX_REJECTS
 from dailytalk_contiguous.publish.version import version_or_path
@@ -19,7 +21,13 @@ from dailytalk_contiguous.publish.version import version_or_path
 #: Published corpora that a mix can approximate.
 TOWARDS = [name for name, corpus in published_references().items() if not corpus.avoid]
 
+#: The options of the division, as `export` has them.
+DIVIDING_OPTIONS = {
+    name: parameter for name, parameter in options.setting_options(ExportSettings()).items() if name in DIVIDING
+}
 
+
+@options.with_options(DIVIDING_OPTIONS)
 def mix(
     folders: list[str] = argument(
         "DIR[:WEIGHT]",
@@ -50,8 +58,7 @@ def mix(
         "Leave out conversations that came with one channel, which was separated.",
         "--recorded-only",
     ),
-    eval_share: float = options.eval_share_option(Settings.eval_share),
-    seed: int = options.SEED_OPTION,
+    **dividing: Any,
 ) -> Outcome:
     """Mix corpora and conversations into a training folder.
 
@@ -66,7 +73,14 @@ def mix(
         if "/" not in towards and not Path(towards).exists():
             options.one_of("--towards", towards, [*TOWARDS, "the path of a corpus-stats.json"])
         reference = reference_at(version_or_path(towards, None))
-    settings = Settings(commercial, hours, seed, eval_share, text_conditions, recorded_only, reference)
+    settings = Settings(
+        commercial=commercial,
+        hours=hours,
+        text_conditions=text_conditions,
+        recorded_only=recorded_only,
+        towards=reference,
+        **options.chosen(dividing, DIVIDING_OPTIONS),
+    )
     return mix_outcome(write_mix([weighted(folder) for folder in folders], out, settings), out)
 
 

@@ -139,11 +139,13 @@ class MixFolder:
                 )
 
 
-def open_folder(path: Path, scratch: Path, eval_share: float, seed: int) -> MixFolder:
+def open_folder(
+    path: Path, scratch: Path, eval_share: float, seed: int, before: Mapping[str, str] = {}
+) -> MixFolder:
     """Open a folder to mix, of any of the three kinds.
 
     A training folder of conversations is written to `scratch` if they are none yet; `eval_share` and `seed` are as
-    in `ExportSettings`, for these.
+    in `ExportSettings`, for these, and `before` has the side of those that an earlier mix has divided.
 
     Raises DailytalkError if it is none of them, or its export did not finish.
     """
@@ -161,7 +163,9 @@ def open_folder(path: Path, scratch: Path, eval_share: float, seed: int) -> MixF
             return MixFolder(data, manifests, models, None, {}, credits)
     if (path / DATASET).is_dir():
         rows = opening.open_items(path, finished=True).rows()
-        export = exports.write_export(rows, scratch, moshi_folder.MOSHI, eval_share=eval_share, seed=seed)
+        export = exports.write_export(
+            rows, scratch, moshi_folder.MOSHI, before=before, eval_share=eval_share, seed=seed
+        )
         licence = (record.get("source") or {}).get("licence")
         manifests, about = manifests_in(scratch, items.MOSHI_MANIFESTS), about_conversations(scratch)
         models = tuple(sorted({*models, *_separators(about)}))
@@ -192,6 +196,7 @@ class Settings:
         hours: of training, all folders together; None for as many as there are.
         seed: which clips are listed once more or once less, and which conversations evaluate.
         eval_share: of conversations that are not divided yet.
+        divide_anew: divide again those that an earlier mix in the same folder has divided.
         text_conditions: keep those of the folders; a stock model stops on them.
         recorded_only: leave out conversations that came with one channel, which was separated.
         towards: how often each conversation is seen is chosen so that together they come near it. Clips of one
@@ -202,6 +207,7 @@ class Settings:
     hours: float | None = None
     seed: int = 0
     eval_share: float = 0.1
+    divide_anew: bool = False
     text_conditions: bool = False
     recorded_only: bool = False
     towards: ReferenceCorpus | None = None
@@ -242,24 +248,27 @@ def refuse_twice(folders: Sequence[tuple[Path, float | None]], out: Path) -> Non
 
 
 def read_parts(
-    folders: Sequence[tuple[Path, float | None]], scratch: Path, settings: Settings
+    folders: Sequence[tuple[Path, float | None]], scratch: Path, settings: Settings, before: Mapping[str, str]
 ) -> tuple[list[MixPart], list[Reject]]:
     """Return the folders with the files that may be in the mix, and rejects of the others.
 
-    Conversations are exported to `scratch`. Raises DailytalkError as `open_folder` does.
+    Conversations are exported to `scratch`, on the side that they had `before`. Raises DailytalkError as
+    `open_folder` does.
     """
     parts: list[MixPart] = []
     rejects: list[Reject] = []
     names: set[str] = set()
     for number, (path, weight) in enumerate(folders):
-        folder = open_folder(path, scratch / str(number), settings.eval_share, settings.seed)
-        separated = folder.separated if settings.recorded_only else set[str]()
-        if settings.recorded_only:
-            folder = replace(folder, models=tuple(sorted({*folder.models} - _separators(folder.about))))
         name = file_name(path.resolve().name)
         others = (f"{name}-{count}" for count in itertools.count(number + 1))
         unique_name = next(item for item in (name, *itertools.islice(others, len(folders))) if item not in names)
         names.add(unique_name)
+        mine = f"{unique_name}/"
+        divided = {name.removeprefix(mine): side for name, side in before.items() if name.startswith(mine)}
+        folder = open_folder(path, scratch / str(number), settings.eval_share, settings.seed, divided)
+        separated = folder.separated if settings.recorded_only else set[str]()
+        if settings.recorded_only:
+            folder = replace(folder, models=tuple(sorted({*folder.models} - _separators(folder.about))))
         part = MixPart(unique_name, path, weight, folder, [])
         refused = None
         for model in reversed(folder.models) if settings.commercial else ():
@@ -462,9 +471,10 @@ def mix_folders(folders: Sequence[tuple[Path, float | None]], out: Path, setting
     moshi_folder.refuse_path(out)
     refuse_twice(folders, out)
     target = OwnedFolder(out, "mix", (*moshi_folder.MANIFESTS, training_folder.MIX))
+    before = {} if settings.divide_anew else exports.divided_before(out)
     scratch = out.with_name(f".{out.name}.conversations")
     try:
-        parts, rejects = read_parts(folders, scratch, settings)
+        parts, rejects = read_parts(folders, scratch, settings, before)
         home: dict[str, MixPart] = {}
         for part in parts:
             for file in part.files:
@@ -482,6 +492,10 @@ def mix_folders(folders: Sequence[tuple[Path, float | None]], out: Path, setting
         rejects += [
             Reject(file.id, STAGE, *why) for part in parts for file in part.files if not part.listed[file.id]
         ]
+        sides = {
+            f"{part.place}/{name}": about["split"] for part in parts for name, about in part.folder.about.items()
+        }
+        target.write_text(exports.DIVISION, json_document(before | sides))
         return _write(target, parts, rejects, settings, near)
     finally:
         if scratch.exists():
