@@ -7,7 +7,6 @@ trainer takes every file whose name ends in `jsonl` for a manifest, so other fac
 """
 
 import json
-import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,6 +32,7 @@ from dailytalk_contiguous.publish.moshi_check import (
     check_moshi,
     is_moshi,
     window_count,
+    window_seconds,
 )
 from dailytalk_contiguous.store.files import json_document, json_text
 
@@ -138,14 +138,6 @@ _REPOSITORY, _EXAMPLE = "kyutai-labs/moshi-finetune", "moshi_7B.yaml"
 MOSHI_FINETUNE = Trainer(CONFIG, _REPOSITORY, _EXAMPLE, _MODEL, WINDOW_SECONDS, BATCH, 2000, adapters=True)
 
 
-def window_seconds(lengths: Sequence[float], recommended: int = WINDOW_SECONDS) -> int:
-    """Return `duration_sec` for files of these seconds: the recommended one, or the longest file if shorter.
-
-    A window beyond the end of a file is padding that is computed and not learned from.
-    """
-    return min(recommended, max(1, math.ceil(max(lengths, default=1.0))))
-
-
 def config_text(trainer: Trainer, root: Path, duration_sec: int, batch_size: int, evaluate: bool) -> str:
     folder = root.resolve()
     quoted = {
@@ -163,7 +155,7 @@ data:
   shuffle: true
 
 {trainer.model}
-# {trainer.window}, or the longest file where that is shorter: the rest of a window is padding.
+# The length near the README's {trainer.window} that pads these files least: padding is not learned from.
 duration_sec: {duration_sec}
 # {trainer.batch}, or as many windows as the smaller side has: from fewer the trainer makes no batch at all.
 # On N GPUs each side needs N times as many windows.

@@ -122,6 +122,7 @@ def test_check_shows_a_few_findings_and_its_verdict_and_with_v_all_facts_and_twe
         f"files: train {count}",
         f"length: train {length}",
         f"windows: train {count}",
+        "share of padding in the windows: train 0.1",
         "words: 0",
         "length of a window: 100 s",
         "windows in a batch: 1",
