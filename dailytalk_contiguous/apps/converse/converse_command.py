@@ -3,6 +3,7 @@
 import select
 import sys
 import threading
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,8 @@ from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.terminal import AS_JSON, Console, Panel, opened, option, say, visible
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.emotions import AFFECT_MAP
-from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.outcome import Outcome, to_run
+from dailytalk_contiguous.core.errors import DailytalkError, Reject
+from dailytalk_contiguous.core.outcome import Outcome, exit_code, rejected_of, to_run
 from dailytalk_contiguous.core.settings import with_settings
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.models.checkpoints import INSTALL_OFFLINE
@@ -165,7 +166,8 @@ def converse(
             stopped = True  # how a talk ends
     if stopped:
         interrupts.answered()
-    return talk_outcome(talk, record)
+    rejects = blocks.rejects if isinstance(blocks, sound_blocks.FileBlocks) else []
+    return talk_outcome(talk, record, len(input or ()), rejects)
 
 
 def _chosen_here(models: talk_setup.TalkModels) -> tuple[str, talk_setup.TalkModels]:
@@ -219,7 +221,8 @@ def _ended(talk: Talk, record: TalkRecord | None) -> str:
     return f"The talk has ended after {length_text(talk.time)}. {where}"
 
 
-def talk_outcome(talk: Talk, record: TalkRecord | None) -> Outcome:
+def talk_outcome(talk: Talk, record: TalkRecord | None, files: int, rejects: Sequence[Reject]) -> Outcome:
+    """The outcome of a talk. `files`: how many were its microphone; `rejects`: those that could not be heard."""
     medians, kept = median_steps(talk.latencies), _kept(record)
     return Outcome(
         {
@@ -227,12 +230,15 @@ def talk_outcome(talk: Talk, record: TalkRecord | None) -> Outcome:
             "seconds": round(talk.time, 3),
             "replies": len(talk.latencies),
             "median_seconds_after_speech": medians,
+            "rejects": [reject.as_dict() for reject in rejects],
         },
         f"kept: {kept or ('nothing' if record is None else 'nothing: nobody spoke')}",
+        exit_code(files - len(rejects), len(rejects)) if rejects else 0,
         details=[
             f"talked: {length_text(talk.time)}, {counted(len(talk.latencies), 'answer')}",
             *([f"medians: {latency_text(medians)}"] if medians else []),
         ],
+        rejected=rejected_of(rejects, "file"),
         next=to_run("check", record.folder) if record and kept else "",
     )
 

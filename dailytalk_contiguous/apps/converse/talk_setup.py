@@ -27,7 +27,7 @@ from dailytalk_contiguous.core.audio import (
     to_pcm,
     to_uri,
 )
-from dailytalk_contiguous.core.documents import as_text, read_bytes
+from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.emotions import AFFECT_MAP
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.machine import is_this_machine
@@ -143,11 +143,17 @@ class TalkVoice:
 
 
 def read_instructions(path: Path | None) -> str:
-    """The system prompt in a file, or the default. Raises BadInput for a file that is too large or no text."""
+    """The system prompt in a file or a pipe, or the default. Raises BadInput for what is too long or no text."""
     if path is None:
         return INSTRUCTIONS
     try:
-        return read_bytes(path, "name a text file", _MOST_INSTRUCTIONS).decode("utf-8").strip()
+        with path.open("rb") as file:
+            text = file.read(_MOST_INSTRUCTIONS + 1)
+        if len(text) > _MOST_INSTRUCTIONS:
+            raise BadInput(f"{as_text(path)!r} has more than {_MOST_INSTRUCTIONS >> 10} KiB", "shorten it")
+        return text.decode("utf-8").strip()
+    except OSError as error:
+        raise BadInput(f"{as_text(path)!r} can't be read ({error.strerror})", "name a text file") from None
     except UnicodeDecodeError:
         raise BadInput(f"{as_text(path)!r} is no text in UTF-8", "save it as UTF-8") from None
 
@@ -285,11 +291,12 @@ def open_parts(
     check_whisper(recogniser, models.device, "auto")
     chat = load_chat(models.chat, chatting)
     chat.preflight()
+    speak, first = _speaker_of(voice, models), ReplySentence("", "Hello.", "Hello.")
+    # Whether a server clones a voice, or is there, is known once it has spoken.
+    if voice.sample or not voice.synthesiser.price([Line(first.text, "", models.language, 0)]):
+        speak(first)
     listening = open_listening(recogniser, models.language, models.device)
     feel = _feeler(models)
-    speak = _speaker_of(voice, models)
-    if voice.synthesiser.deterministic:
-        speak(ReplySentence("", "Hello.", "Hello."))
     hiss = np.random.default_rng(0).normal(0, 0.01, ANALYSIS_RATE).astype(np.float32)
     if feel is not None:
         feel(hiss)

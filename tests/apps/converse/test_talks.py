@@ -365,6 +365,7 @@ def test_a_damaged_file_is_said_and_the_next_one_is_played(tmp_path: Path) -> No
     blocks.close()
     (sentence,) = told
     assert "damaged.wav can't be heard any further (samples that are not numbers" in sentence
+    assert [reject.id for reject in blocks.rejects] == ["damaged.wav"]
     assert np.abs(np.concatenate(heard)).max() > 0.4
 
 
