@@ -192,9 +192,8 @@ FORGIVES_AFTER, WAITS_FOR_WORDS = 0.3, 0.9
 #: Seconds of speech in which two words stop a voice, and number of words that do in less.
 _LONG_FOR_TWO, _MANY_WORDS = 1.0, 3
 
-#: The mean probability of words in less speech than that, under which they are a hum. Words that Whisper tiny.en and
-#: base make of "mm-hm" in three synthetic voices ("and make them") have 0.55 at most, those of sentences by Piper
-#: 0.66 or more.
+#: The mean probability of words in less speech than that, under which they are a hum. Words that Whisper makes of
+#: "mm-hm" in three synthetic voices have 0.55 at most; those of sentences by Piper have 0.66 or more.
 _LEAST_SURE = 0.6
 
 
