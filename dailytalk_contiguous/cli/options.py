@@ -361,12 +361,6 @@ STAGE = option(
     metavar="FILE.py",
 )
 REVISION = option(None, Panel.INPUT, "Version of a dataset on the Hub.", metavar="TAG", show_default="main")
-TEXT_CONDITIONS = option(
-    False,
-    Panel.RESULT,
-    "Write style and emotion as text_conditions; a stock model stops on them.",
-    "--text-conditions",
-)
 SEED_OPTION = option(0, Panel.RUN, SEED.about, metavar="N")
 DEVICE_OPTION = option("auto", Panel.MODELS, DEVICE.about.replace("{choices}", either(DEVICES)), metavar="NAME")
 PORT = option(0, Panel.RUN, "Where the page is served; 0 takes a free one.", metavar="N", min=0, max=65535)

@@ -15,7 +15,7 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 import numpy as np
 
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, Pcm
-from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, as_text, expect, quoted, read_json
+from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, expect, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.schema import CHANNELS, Row, parent_of
 from dailytalk_contiguous.core.settings import SEED, check_values, setting, settings_in
@@ -46,15 +46,9 @@ DIVISION = ".dailytalk-division.json"
 
 
 @dataclass(frozen=True)
-class ExportSettings:
-    """The options of `dailytalk export` that several formats take; a format adds fields in a class of its own."""
+class DivisionSettings:
+    """How conversations that are not divided yet come to train and to eval."""
 
-    sample_rate: int | None = setting(
-        None, SAMPLE_RATE.about, panel="result", metavar="HZ",
-        least=LOWEST_RATE, most=HIGHEST_RATE, shown="the trainer's",
-    )  # fmt: skip
-    main: str = setting(CHANNELS[0], "Whose side is Moshi's: {choices}.", panel="result", choices=CHANNELS)
-    prosodic_tokens: str | None = setting(None, CODEBOOK, shown="none")
     eval_share: float | None = setting(
         None, "Share of the time to evaluate on, where no split is settled yet.",
         panel="splits", metavar="SHARE [0.01<=x<=0.5]", least=0.01, most=0.5, shown=f"({EVAL_SHARE})",
@@ -64,14 +58,25 @@ class ExportSettings:
     )
     seed: int = setting(0, SEED)
 
+
+@dataclass(frozen=True)
+class ExportSettings(DivisionSettings):
+    """The options of `dailytalk export` that several formats take; a format adds fields in a class of its own."""
+
+    sample_rate: int | None = setting(
+        None, SAMPLE_RATE.about, panel="result", metavar="HZ",
+        least=LOWEST_RATE, most=HIGHEST_RATE, shown="the trainer's",
+    )  # fmt: skip
+    main: str = setting(CHANNELS[0], "Whose side is Moshi's: {choices}.", panel="result", choices=CHANNELS)
+    prosodic_tokens: str | None = setting(None, CODEBOOK, shown="none")
+
     @property
     def swap(self) -> bool:
         """Whether the right speaker is the main one, Moshi's."""
         return self.main != CHANNELS[0]
 
 
-#: The options of the division.
-DIVIDING = ("eval_share", "divide_anew", "seed")
+_DIVIDING = {field.name for field in fields(DivisionSettings)}
 
 
 class Exportable(Protocol):
@@ -138,21 +143,12 @@ class Export:
 
 
 def divided_before(out: Path) -> dict[str, str]:
-    """Return the side of each id that earlier exports into a folder divided.
-
-    Raises DailytalkError if their record is damaged.
-    """
-    try:
-        division = read_json(inside(out, DIVISION), limit=MOST_OWN_BYTES) if (out / DIVISION).exists() else {}
-        sides: dict[str, str] = expect(division, {str: str}, DIVISION)
-        if odd := sorted({*sides.values()} - {*TWO_LISTS}):
-            raise BadInput(f"{quoted(odd[0])} is no side", "")
-    except BadInput as problem:
-        raise DailytalkError(
-            f"{as_text(out / DIVISION)!r} can't be read ({problem.reason})",
-            "put it back, or divide all again with --divide-anew",
-        ) from None
-    return sides
+    """Return the side of each id that earlier exports into a folder divided. Raises BadInput if it is damaged."""
+    if not (out / DIVISION).exists():
+        return {}
+    remedy = "put it back, or divide all again with --divide-anew"
+    sides: dict[str, str] = read_json(inside(out, DIVISION), remedy, MOST_OWN_BYTES)
+    return dict(expect(sides, {str: str}, DIVISION, remedy))
 
 
 def open_conversation(row: Row, export: Export) -> publish_items.Conversation:
@@ -194,7 +190,7 @@ class ExportFormat(Generic[T]):
         sides: of the division.
         settings: an `ExportSettings` with the defaults, of a class that adds the settings that only it has.
         options: those of `ExportSettings` that it takes besides `sample_rate` and, with two sides, those of
-            `DIVIDING`.
+            `DivisionSettings`.
         sample_rate: Hz that its reader works at; it would resample anything else each time.
         noun: the name of a row. unit: the name of an entry.
         source: returns the rows of a folder that only this format reads; None of any other.
@@ -229,7 +225,7 @@ class ExportFormat(Generic[T]):
     def taken(self) -> set[str]:
         common = {field.name for field in fields(ExportSettings)}
         own = {placed.name for placed in settings_in(self.settings)} - common
-        return {"sample_rate", *self.options, *own, *(DIVIDING if self.sides == TWO_LISTS else ())}
+        return {"sample_rate", *self.options, *own, *(_DIVIDING if self.sides == TWO_LISTS else ())}
 
 
 @dataclass(frozen=True)
@@ -340,7 +336,7 @@ def write_export(
             f"`dailytalk export --format {format.name}` writes them. It holds {format.holds}. "
             f"What is not in it: {format.loses}."
         )
-        own = format.taken - {"sample_rate", *DIVIDING}
+        own = format.taken - {"sample_rate", *_DIVIDING}
         options = {of.option: of.value for of in settings_in(chosen) if of.name in own}
         default = {of.option: of.value for of in settings_in(format.settings)}
         named = [

@@ -207,12 +207,12 @@ def check_moshi(
     if unnamed and contents.files:
         what = f"{counted(len(unnamed), 'WAV file')} in no manifest, such as {_shown(folder, unnamed[0])}"
         findings.append(advice("unnamed-audio", ".", what, "delete them, or name them"))
+    windows = {side: window_count(contents.lengths[side], plan.duration_sec) for side in plan.manifests}
     for side, manifest in plan.manifests.items():
-        windows = window_count(contents.lengths[side], plan.duration_sec)
-        if 0 < windows < plan.batch_size:
-            has = f"it has {counted(windows, 'window')} of {plan.duration_sec:g} s"
+        if 0 < windows[side] < plan.batch_size:
+            has = f"it has {counted(windows[side], 'window')} of {plan.duration_sec:g} s"
             what = f"{has}, and a batch is {plan.batch_size}: there is none"
-            remedy = f"set batch_size to {windows} at most (a GPU), or give this side more conversations"
+            remedy = f"set batch_size to {windows[side]} at most (a GPU), or give this side more conversations"
             findings.append(error("less-than-a-batch", manifest.name, what, remedy))
     findings += _conversations(folder, plan, judge := Judge(settings.limits), taken := TurnTaking())
     findings += judge.findings(taken=taken)
@@ -226,7 +226,7 @@ def check_moshi(
     facts = {
         "files": {side: len(lengths) for side, lengths in contents.lengths.items()},
         "hours": {side: round(sum(lengths) / 3600, 4) for side, lengths in contents.lengths.items()},
-        "windows": {side: window_count(lengths, plan.duration_sec) for side, lengths in contents.lengths.items()},
+        "windows": windows,
         "padding": {
             side: round(padding(lengths, plan.duration_sec), 4) for side, lengths in contents.lengths.items()
         },
@@ -262,11 +262,9 @@ def _manifest(
             case {"path": str(path), "duration": int() | float() as duration} if 0 < duration < documents.LATEST:
                 pass
             case _:
-                entry = None
-        if entry is None:
-            what = f'line {number} is not {{"path": …, "duration": seconds}}: {line[:60]!r}'
-            yield error("manifest-line", shown, what, _EXPORT_AGAIN)
-            continue
+                what = f'line {number} is not {{"path": …, "duration": seconds}}: {line[:60]!r}'
+                yield error("manifest-line", shown, what, _EXPORT_AGAIN)
+                continue
         try:
             # Relative to the manifest, as sphn resolves it for the trainer.
             wav = documents.path_of(with_pending_edits(inside(manifest.parent, path), manifest.parent))

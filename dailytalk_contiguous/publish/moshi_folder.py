@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from dailytalk_contiguous.core.documents import read_bytes
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import AUDIO_FOLDER, MAIN, OTHER
-from dailytalk_contiguous.core.settings import setting
+from dailytalk_contiguous.core.settings import Setting, setting
 from dailytalk_contiguous.core.spans import balanced_range
 from dailytalk_contiguous.core.word_times import FrameTimes, SpokenWord, place_words
 from dailytalk_contiguous.core.wording import counted
@@ -85,6 +85,11 @@ CONDITION = "style"
 _MOST_TAGS = 3
 
 
+TEXT_CONDITIONS = Setting(
+    "Write style and emotion as text_conditions; a stock model stops on them.", panel="result"
+)
+
+
 @dataclass(frozen=True)
 class PieceSettings(exports.ExportSettings):
     max_length: float = setting(
@@ -96,9 +101,7 @@ class PieceSettings(exports.ExportSettings):
 @dataclass(frozen=True)
 class MoshiSettings(PieceSettings):
     both_speakers: bool = setting(False, "The other speaker's words too, as SPEAKER_OTHER.", panel="result")
-    text_conditions: bool = setting(
-        False, "Write style and emotion as text_conditions; a stock model stops on them.", panel="result"
-    )
+    text_conditions: bool = setting(False, TEXT_CONDITIONS)
     tokenizer: str | None = setting(
         None, "SentencePiece model of the model you train: words get room for their tokens.",
         panel="result", metavar="FILE", shown="a frame a word", reference=True,

@@ -13,7 +13,6 @@ from dailytalk_contiguous.core.outcome import Outcome, rejected_of, to_run
 from dailytalk_contiguous.core.scorecard import measure_text, published_references
 from dailytalk_contiguous.core.turns import TURN_MEASURES
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.publish.exports import DIVIDING, ExportSettings
 from dailytalk_contiguous.publish.opening import reference_at
 from dailytalk_contiguous.publish.training_folder import MIX_REJECTS
 from dailytalk_contiguous.publish.version import version_or_path
@@ -21,29 +20,16 @@ from dailytalk_contiguous.publish.version import version_or_path
 #: Published corpora that a mix can approximate.
 TOWARDS = [name for name, corpus in published_references().items() if not corpus.avoid]
 
-#: The options of the division, as `export` has them.
-DIVIDING_OPTIONS = {
-    name: parameter for name, parameter in options.setting_options(ExportSettings()).items() if name in DIVIDING
-}
+MIX_SETTINGS = options.setting_options(Settings())
 
 
-@options.with_options(DIVIDING_OPTIONS)
+@options.with_options(MIX_SETTINGS)
 def mix(
     folders: list[str] = argument(
         "DIR[:WEIGHT]",
         "What corpus, build or export --format moshi wrote, each with its share of the training hours.",
     ),
     out: Path = options.out_option(),
-    commercial: bool = option(
-        Settings.commercial, Panel.RESULT, "Leave out what may not surely be used commercially.", "--commercial"
-    ),
-    hours: float | None = option(
-        Settings.hours,
-        Panel.RESULT,
-        "Hours of training, all folders together.",
-        metavar="N",
-        show_default="as many as there are",
-    ),
     towards: str | None = option(
         None,
         Panel.RESULT,
@@ -51,14 +37,7 @@ def mix(
         f"({', '.join(TOWARDS)}), or as a work folder, a version or a corpus-stats.json.",
         metavar="CORPUS",
     ),
-    text_conditions: bool = options.TEXT_CONDITIONS,
-    recorded_only: bool = option(
-        Settings.recorded_only,
-        Panel.RESULT,
-        "Leave out conversations that came with one channel, which was separated.",
-        "--recorded-only",
-    ),
-    **dividing: Any,
+    **chosen: Any,
 ) -> Outcome:
     """Mix corpora and conversations into a training folder.
 
@@ -73,14 +52,7 @@ def mix(
         if "/" not in towards and not Path(towards).exists():
             options.one_of("--towards", towards, [*TOWARDS, "the path of a corpus-stats.json"])
         reference = reference_at(version_or_path(towards, None))
-    settings = Settings(
-        commercial=commercial,
-        hours=hours,
-        text_conditions=text_conditions,
-        recorded_only=recorded_only,
-        towards=reference,
-        **options.chosen(dividing, DIVIDING_OPTIONS),
-    )
+    settings = Settings(towards=reference, **options.chosen(chosen, MIX_SETTINGS))
     return mix_outcome(write_mix([weighted(folder) for folder in folders], out, settings), out)
 
 

@@ -96,8 +96,7 @@ def converse(
             f"{'--input' if input else '--sound-device'} does not go with --web",
             "leave one of them out: the page has a microphone of its own",
         )
-    if not profile:
-        profile, models = (STANDARD, models) if models.tts else _chosen_here(models)
+    models = models.of(profile or STANDARD) if profile or models.tts else _chosen_here(models)
     folder = None if no_save else out
     console = Console(stderr=as_json)
     instructions = talk_setup.read_instructions(system)
@@ -105,7 +104,7 @@ def converse(
     def asked(question: str) -> bool:
         return consent or (sys.stdin.isatty() and typer.confirm(visible(question), default=False))
 
-    voice = talk_setup.open_voice(models, profile, folder, asked)
+    voice = talk_setup.open_voice(models, folder, asked)
     talks: list[Talk] = []
     screen = TalkScreen(console)
 
@@ -131,11 +130,11 @@ def converse(
     else:
         blocks = sound_blocks.DeviceBlocks(sound_device, tell)
     closes = blocks.echoes and not headphones and not push_to_talk
-    parts = talk_setup.open_parts(models, chat, rules, profile, voice, instructions, push_to_talk, closes)
+    parts = talk_setup.open_parts(models, chat, rules, voice, instructions, push_to_talk, closes)
     record = None
     if folder is not None:
         name = datetime.now().strftime("talk-%Y%m%d-%H%M%S")
-        about = talk_setup.about_talk(models, parts, profile, voice)
+        about = talk_setup.about_talk(models, parts, voice)
         record = TalkRecord(folder, name, about, blocks.lag)
         talk_setup.remember_consent(folder, voice)
     privacy = "nothing leaves this machine"
@@ -170,11 +169,11 @@ def converse(
     return talk_outcome(talk, record, len(input or ()), rejects)
 
 
-def _chosen_here(models: talk_setup.TalkModels) -> tuple[str, talk_setup.TalkModels]:
-    """The standard profile, or a person's choice at a terminal if its voice can't speak."""
+def _chosen_here(models: talk_setup.TalkModels) -> talk_setup.TalkModels:
+    """The models of the standard profile, or a person's choice at a terminal if its voice can't speak."""
     try:
-        talk_setup.synthesiser_of(models, STANDARD)
-        return STANDARD, models
+        talk_setup.synthesiser_of(standard := models.of(STANDARD))
+        return standard
     except DailytalkError as error:
         refusal = error
     talks = list(talk_setup.free_voices(models))
@@ -187,7 +186,7 @@ def _chosen_here(models: talk_setup.TalkModels) -> tuple[str, talk_setup.TalkMod
     number = 0
     while number not in range(1, len(talks) + 1):
         number = typer.prompt("Who speaks", default=1, type=int, err=True)
-    return EMBEDDED, talks[number - 1][2]
+    return talks[number - 1][2].of(EMBEDDED)
 
 
 #: The note before a talk without a better model of emotions.
