@@ -152,6 +152,7 @@ _FACTS = {
     "hours_of_language": ("length by language", "h"),
     "hours_of_role": ("speech by role", "h"),
     "words_of_speaker": ("words by speaker", ""),
+    "padding": ("share of padding in the windows", ""),
     "duration_sec": ("length of a window", "s"),
     "batch_size": ("windows in a batch", ""),
     "splits": ("conversations by split", ""),

@@ -53,7 +53,7 @@ def export(
 ) -> Outcome:
     """Write a folder that a trainer or a tool reads.
 
-    A published dataset keeps its split, unless --eval-share is given; --split is for formats of one list.
+    A published dataset keeps its split without --eval-share and --divide-anew; --split is for formats of one list.
     """
     if list_formats:
         return _listed_formats()
@@ -71,12 +71,12 @@ def export(
         timeline, splits = settings.get("timeline", "source"), (split,) if split else None
         selection = _Selection(annotated_rows(version_or_path(source, revision), timeline, splits))
     else:
-        dataset = version_or_path(source, revision)
-        selection = _select(dataset, layout, split, settings.get("eval_share"))
+        dataset, anew = version_or_path(source, revision), bool(settings.keys() & {"eval_share", "divide_anew"})
+        selection = _select(dataset, layout, split, anew)
         if isinstance(layout.settings, ClipSettings) and (per_kind := settings.get("per_kind")):
             find = partial(clips_found, replace(layout.settings, **settings), layout)
             choice = ClipChoice(per_kind, settings.get("seed", 0), find)
-            for row in _select(dataset, layout, split, settings.get("eval_share"), SMALL).rows:
+            for row in _select(dataset, layout, split, anew, SMALL).rows:
                 choice.add(row)
             settings["clips"] = choice.ids
         if isinstance(dataset, Path) and isinstance(layout.settings, ClipSettings):
@@ -148,7 +148,7 @@ def _select(
     source: Path | Version,
     layout: ExportFormat[Any],
     split: str,
-    eval_share: float | None,
+    anew: bool,
     columns: Iterable[str] | None = None,
 ) -> _Selection:
     """The conversations to export: none of `test`, nor of `validation` where a format has no list for it."""
@@ -167,6 +167,6 @@ def _select(
     sides = {name: SIDES.get(split_name, "") for name, split_name in split_of.items()} if two_lists else None
     return _Selection(
         items.rows(columns, tuple(splits)),
-        None if eval_share else sides,
+        None if anew else sides,
         {name: count for name, count in counts.items() if name not in splits},
     )

@@ -334,16 +334,6 @@ def split_option(shown: str, metavar: str = "NAME") -> Any:
     return option("", Panel.HUB, "Its split.", metavar=metavar, show_default=shown)
 
 
-#: Share of the time to evaluate on by default.
-EVAL_SHARE = 0.1
-
-
-def eval_share_option(default: float | None) -> Any:
-    about = "Share of the time to evaluate on, where no split is settled yet."
-    limits = {"min": 0.01, "max": 0.5, "show_default": str(EVAL_SHARE)}
-    return option(default, Panel.SPLITS, about, metavar="SHARE", **limits)
-
-
 def profile_option(default: str = STANDARD, show_default: str | bool = True) -> Any:
     about = f"Set of models: {either(PROFILES)}."
     return option(default, Panel.MODELS, about, metavar="NAME", show_default=show_default)
@@ -371,12 +361,6 @@ STAGE = option(
     metavar="FILE.py",
 )
 REVISION = option(None, Panel.INPUT, "Version of a dataset on the Hub.", metavar="TAG", show_default="main")
-TEXT_CONDITIONS = option(
-    False,
-    Panel.RESULT,
-    "Write style and emotion as text_conditions; a stock model stops on them.",
-    "--text-conditions",
-)
 SEED_OPTION = option(0, Panel.RUN, SEED.about, metavar="N")
 DEVICE_OPTION = option("auto", Panel.MODELS, DEVICE.about.replace("{choices}", either(DEVICES)), metavar="NAME")
 PORT = option(0, Panel.RUN, "Where the page is served; 0 takes a free one.", metavar="N", min=0, max=65535)

@@ -15,6 +15,7 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 import numpy as np
 
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, Pcm
+from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, expect, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.schema import CHANNELS, Row, parent_of
 from dailytalk_contiguous.core.settings import SEED, check_values, setting, settings_in
@@ -27,7 +28,7 @@ from dailytalk_contiguous.publish.findings import Checked, CheckSettings
 from dailytalk_contiguous.publish.splits import as_given, split_two
 from dailytalk_contiguous.stages.base import SAMPLE_RATE
 from dailytalk_contiguous.stages.tokenise_prosody import CODEBOOK
-from dailytalk_contiguous.store.files import json_text
+from dailytalk_contiguous.store.files import inside, json_document, json_text
 from dailytalk_contiguous.store.owned_folder import README, FileNames, OwnedFolder, is_foreign
 
 #: Folder of prosodic tokens: a file for each sound, by its name. No name in it ends in `jsonl`, which a trainer
@@ -40,9 +41,26 @@ EVAL_SHARE = 0.1
 #: The divisions of a format: all trains, or a part evaluates.
 ONE_LIST, TWO_LISTS = ("train",), ("train", "eval")
 
+#: The side of each id, for the next export into the same folder. Like the record beside it, no trainer reads it.
+DIVISION = ".dailytalk-division.json"
+
 
 @dataclass(frozen=True)
-class ExportSettings:
+class DivisionSettings:
+    """How conversations that are not divided yet come to train and to eval."""
+
+    eval_share: float | None = setting(
+        None, "Share of the time to evaluate on, where no split is settled yet.",
+        panel="splits", metavar="SHARE [0.01<=x<=0.5]", least=0.01, most=0.5, shown=f"({EVAL_SHARE})",
+    )  # fmt: skip
+    divide_anew: bool = setting(
+        False, "Divide all again: otherwise what was divided in the folder before stays.", panel="splits"
+    )
+    seed: int = setting(0, SEED)
+
+
+@dataclass(frozen=True)
+class ExportSettings(DivisionSettings):
     """The options of `dailytalk export` that several formats take; a format adds fields in a class of its own."""
 
     sample_rate: int | None = setting(
@@ -51,16 +69,14 @@ class ExportSettings:
     )  # fmt: skip
     main: str = setting(CHANNELS[0], "Whose side is Moshi's: {choices}.", panel="result", choices=CHANNELS)
     prosodic_tokens: str | None = setting(None, CODEBOOK, shown="none")
-    eval_share: float | None = setting(
-        None, "Share of the time to evaluate on, where no split is settled yet.",
-        panel="splits", metavar="SHARE [0.01<=x<=0.5]", least=0.01, most=0.5, shown=f"({EVAL_SHARE})",
-    )  # fmt: skip
-    seed: int = setting(0, SEED)
 
     @property
     def swap(self) -> bool:
         """Whether the right speaker is the main one, Moshi's."""
         return self.main != CHANNELS[0]
+
+
+_DIVIDING = {field.name for field in fields(DivisionSettings)}
 
 
 class Exportable(Protocol):
@@ -126,6 +142,15 @@ class Export:
             self.target.write_text(f"{TOKENS}/{name.partition('/')[2]}.json", json_text(about))
 
 
+def divided_before(out: Path) -> dict[str, str]:
+    """Return the side of each id that earlier exports into a folder divided. Raises BadInput if it is damaged."""
+    if not (out / DIVISION).exists():
+        return {}
+    remedy = "put it back, or divide all again with --divide-anew"
+    sides: dict[str, str] = read_json(inside(out, DIVISION), remedy, MOST_OWN_BYTES)
+    return dict(expect(sides, {str: str}, DIVISION, remedy))
+
+
 def open_conversation(row: Row, export: Export) -> publish_items.Conversation:
     return publish_items.conversation(row, export.sample_rate, export.settings.swap)
 
@@ -164,8 +189,8 @@ class ExportFormat(Generic[T]):
         manifests: names that mark the folder as complete.
         sides: of the division.
         settings: an `ExportSettings` with the defaults, of a class that adds the settings that only it has.
-        options: those of `ExportSettings` that it takes besides `sample_rate` and, with two sides, `eval_share`
-            and `seed`.
+        options: those of `ExportSettings` that it takes besides `sample_rate` and, with two sides, those of
+            `DivisionSettings`.
         sample_rate: Hz that its reader works at; it would resample anything else each time.
         noun: the name of a row. unit: the name of an entry.
         source: returns the rows of a folder that only this format reads; None of any other.
@@ -200,7 +225,7 @@ class ExportFormat(Generic[T]):
     def taken(self) -> set[str]:
         common = {field.name for field in fields(ExportSettings)}
         own = {placed.name for placed in settings_in(self.settings)} - common
-        return {"sample_rate", *self.options, *own, *(("seed", "eval_share") if self.sides == TWO_LISTS else ())}
+        return {"sample_rate", *self.options, *own, *(_DIVIDING if self.sides == TWO_LISTS else ())}
 
 
 @dataclass(frozen=True)
@@ -221,6 +246,7 @@ def write_export(
     format: ExportFormat[Any],
     *,
     sides: Mapping[str, str] | None = None,
+    before: Mapping[str, str] | None = None,
     readme: Callable[[str, Tally, str], str] | None = None,
     **settings: Any,
 ) -> Exported:
@@ -231,6 +257,7 @@ def write_export(
         out: the folder. Only a new one, an empty one, or an earlier export of this format is written to.
         format: of `publish.formats.FORMATS`.
         sides: `train` or `eval` of each id, where that is decided; else `eval_share` and `seed` decide it.
+        before: the side of ids that were divided before, which stays; None for those of earlier exports in `out`.
         readme: makes the text of the README from a description, the tally of the rows, and how to load the folder;
             None for none. A README that a person wrote stays as it is.
         settings: of `format.settings`.
@@ -287,11 +314,18 @@ def write_export(
     elif sides is not None:
         run.side, disjoint = as_given(voices, sides)
     else:
-        run.side, disjoint = split_two(voices, chosen.eval_share or EVAL_SHARE, chosen.seed, parents)
+        if before is None:
+            before = {} if chosen.divide_anew else divided_before(out)
+        run.side, disjoint = split_two(voices, chosen.eval_share or EVAL_SHARE, chosen.seed, parents, before)
+        if kept := len(entries.keys() & before.keys()):
+            run.facts["divided_before"] = kept
+            run.notes.append(f"{kept:,} on the side that they had (--divide-anew divides all)")
     lists: dict[str, list[FileEntry]] = {side: [] for side in format.sides}
     for name, _, _ in voices:
         lists[run.side[name]] += entries[name]
     texts = format.finish(run, lists)
+    if len(format.sides) > 1:  # those that this export lacks may come back in the next one
+        target.write_text(DIVISION, json_document({**(before or {}), **run.side}))
     if is_foreign(out):
         with suppress(BadInput):  # a link
             target.claim([README])  # which keeps it
@@ -302,7 +336,7 @@ def write_export(
             f"`dailytalk export --format {format.name}` writes them. It holds {format.holds}. "
             f"What is not in it: {format.loses}."
         )
-        own = format.taken - {"sample_rate", "seed", "eval_share"}
+        own = format.taken - {"sample_rate", *_DIVIDING}
         options = {of.option: of.value for of in settings_in(chosen) if of.name in own}
         default = {of.option: of.value for of in settings_in(format.settings)}
         named = [

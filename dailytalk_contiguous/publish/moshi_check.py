@@ -9,8 +9,9 @@ can fill.
 import math
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,10 @@ CONFIG = "moshi-finetune.yaml"
 
 #: Seconds of a window, and windows a batch, that the README of moshi-finetune recommends (1 H100: 39.6 GB).
 WINDOW_SECONDS, BATCH = 100, 16
+
+#: How far a window may be from the recommended one, as a share of it; the share of padding for which it is not
+#: moved farther, and the one above which `check` advises it.
+_REACH, _EQUAL_PADDING, _NEEDLESS_PADDING = 0.25, 0.02, 0.1
 
 #: Hz that the trainer works at.
 SAMPLE_RATE = 24000
@@ -202,19 +207,29 @@ def check_moshi(
     if unnamed and contents.files:
         what = f"{counted(len(unnamed), 'WAV file')} in no manifest, such as {_shown(folder, unnamed[0])}"
         findings.append(advice("unnamed-audio", ".", what, "delete them, or name them"))
+    windows = {side: window_count(contents.lengths[side], plan.duration_sec) for side in plan.manifests}
     for side, manifest in plan.manifests.items():
-        windows = window_count(contents.lengths[side], plan.duration_sec)
-        if 0 < windows < plan.batch_size:
-            has = f"it has {counted(windows, 'window')} of {plan.duration_sec:g} s"
+        if 0 < windows[side] < plan.batch_size:
+            has = f"it has {counted(windows[side], 'window')} of {plan.duration_sec:g} s"
             what = f"{has}, and a batch is {plan.batch_size}: there is none"
-            remedy = f"set batch_size to {windows} at most (a GPU), or give this side more conversations"
+            remedy = f"set batch_size to {windows[side]} at most (a GPU), or give this side more conversations"
             findings.append(error("less-than-a-batch", manifest.name, what, remedy))
     findings += _conversations(folder, plan, judge := Judge(settings.limits), taken := TurnTaking())
     findings += judge.findings(taken=taken)
+    if lengths := [*chain.from_iterable(contents.lengths.values())]:
+        share, best = padding(lengths, plan.duration_sec), window_seconds(lengths)
+        is_set = config == CONFIG and (folder / CONFIG).exists()  # a trainer with prompts needs longer windows
+        if is_set and share - (least := padding(lengths, best)) > _NEEDLESS_PADDING:
+            what = f"duration_sec {plan.duration_sec:g} makes {share:.0%} of the windows padding"
+            remedy = f"set duration_sec to {best}, which makes it {least:.0%}"
+            findings.append(advice("padding", config, what, remedy))
     facts = {
         "files": {side: len(lengths) for side, lengths in contents.lengths.items()},
         "hours": {side: round(sum(lengths) / 3600, 7) for side, lengths in contents.lengths.items()},
-        "windows": {side: window_count(lengths, plan.duration_sec) for side, lengths in contents.lengths.items()},
+        "windows": windows,
+        "padding": {
+            side: round(padding(lengths, plan.duration_sec), 4) for side, lengths in contents.lengths.items()
+        },
         "words": contents.words,
         "duration_sec": plan.duration_sec,
         "batch_size": plan.batch_size,
@@ -247,11 +262,9 @@ def _manifest(
             case {"path": str(path), "duration": int() | float() as duration} if 0 < duration < documents.LATEST:
                 pass
             case _:
-                entry = None
-        if entry is None:
-            what = f'line {number} is not {{"path": …, "duration": seconds}}: {line[:60]!r}'
-            yield error("manifest-line", shown, what, _EXPORT_AGAIN)
-            continue
+                what = f'line {number} is not {{"path": …, "duration": seconds}}: {line[:60]!r}'
+                yield error("manifest-line", shown, what, _EXPORT_AGAIN)
+                continue
         try:
             # Relative to the manifest, as sphn resolves it for the trainer.
             wav = documents.path_of(with_pending_edits(inside(manifest.parent, path), manifest.parent))
@@ -407,3 +420,23 @@ def _shown(folder: Path, path: Path) -> str:
 def window_count(lengths: Iterable[float], duration_sec: float) -> int:
     """Count the windows into which the trainer cuts files of these seconds: it pads the last one of each."""
     return sum(max(1, math.ceil(length / duration_sec - 1e-6)) for length in lengths)
+
+
+def padding(lengths: Sequence[float], duration_sec: float) -> float:
+    """Return the share of the windows of files of these seconds that is padding, which is not learned from."""
+    windows = window_count(lengths, duration_sec)
+    return max(0.0, 1 - sum(lengths) / (windows * duration_sec)) if windows else 0.0
+
+
+def window_seconds(lengths: Sequence[float], recommended: int = WINDOW_SECONDS) -> int:
+    """Return `duration_sec` for files of these seconds.
+
+    It is within a quarter of the recommended window, or of the longest file if that is shorter: the nearest one
+    that pads at most `_EQUAL_PADDING` more than the least. It is even, so that windows are whole frames of 80 ms.
+    """
+    longest = 2 * max(1, math.ceil(max(lengths, default=1.0) / 2))
+    near = min(recommended, longest)
+    windows = range(2 * round(near * (1 - _REACH) / 2), min(longest, round(recommended * (1 + _REACH))) + 1, 2)
+    shares = {window: padding(lengths, window) for window in windows}
+    least = min(shares.values()) + _EQUAL_PADDING
+    return min((window for window in shares if shares[window] <= least), key=lambda window: abs(window - near))

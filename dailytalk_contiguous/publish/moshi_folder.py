@@ -7,7 +7,6 @@ trainer takes every file whose name ends in `jsonl` for a manifest, so other fac
 """
 
 import json
-import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from typing import Any, NamedTuple
 from dailytalk_contiguous.core.documents import read_bytes
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import AUDIO_FOLDER, MAIN, OTHER
-from dailytalk_contiguous.core.settings import setting
+from dailytalk_contiguous.core.settings import Setting, setting
 from dailytalk_contiguous.core.spans import balanced_range
 from dailytalk_contiguous.core.word_times import FrameTimes, SpokenWord, place_words
 from dailytalk_contiguous.core.wording import counted
@@ -33,6 +32,7 @@ from dailytalk_contiguous.publish.moshi_check import (
     check_moshi,
     is_moshi,
     window_count,
+    window_seconds,
 )
 from dailytalk_contiguous.store.files import json_document, json_text
 
@@ -85,6 +85,11 @@ CONDITION = "style"
 _MOST_TAGS = 3
 
 
+TEXT_CONDITIONS = Setting(
+    "Write style and emotion as text_conditions; a stock model stops on them.", panel="result"
+)
+
+
 @dataclass(frozen=True)
 class PieceSettings(exports.ExportSettings):
     max_length: float = setting(
@@ -96,9 +101,7 @@ class PieceSettings(exports.ExportSettings):
 @dataclass(frozen=True)
 class MoshiSettings(PieceSettings):
     both_speakers: bool = setting(False, "The other speaker's words too, as SPEAKER_OTHER.", panel="result")
-    text_conditions: bool = setting(
-        False, "Write style and emotion as text_conditions; a stock model stops on them.", panel="result"
-    )
+    text_conditions: bool = setting(False, TEXT_CONDITIONS)
     tokenizer: str | None = setting(
         None, "SentencePiece model of the model you train: words get room for their tokens.",
         panel="result", metavar="FILE", shown="a frame a word", reference=True,
@@ -138,14 +141,6 @@ _REPOSITORY, _EXAMPLE = "kyutai-labs/moshi-finetune", "moshi_7B.yaml"
 MOSHI_FINETUNE = Trainer(CONFIG, _REPOSITORY, _EXAMPLE, _MODEL, WINDOW_SECONDS, BATCH, 2000, adapters=True)
 
 
-def window_seconds(lengths: Sequence[float], recommended: int = WINDOW_SECONDS) -> int:
-    """Return `duration_sec` for files of these seconds: the recommended one, or the longest file if shorter.
-
-    A window beyond the end of a file is padding that is computed and not learned from.
-    """
-    return min(recommended, max(1, math.ceil(max(lengths, default=1.0))))
-
-
 def config_text(trainer: Trainer, root: Path, duration_sec: int, batch_size: int, evaluate: bool) -> str:
     folder = root.resolve()
     quoted = {
@@ -163,7 +158,7 @@ data:
   shuffle: true
 
 {trainer.model}
-# {trainer.window}, or the longest file where that is shorter: the rest of a window is padding.
+# The length near the README's {trainer.window} that pads these files least: padding is not learned from.
 duration_sec: {duration_sec}
 # {trainer.batch}, or as many windows as the smaller side has: from fewer the trainer makes no batch at all.
 # On N GPUs each side needs N times as many windows.

@@ -13,7 +13,7 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -385,8 +385,9 @@ def check_prompts(
         yield error("wrong-prompt", name, f"{what}: {meant}", _EXPORT_AGAIN)
 
 
-PERSONAPLEX = exports.ExportFormat(
-    "personaplex",
+PERSONAPLEX = replace(
+    moshi_folder.MOSHI,
+    name="personaplex",
     reader="personaplex-finetune (moondogo), for NVIDIA's PersonaPlex",
     holds="as moshi; a voice prompt from another conversation, and a text prompt from --persona",
     loses="as moshi",
@@ -394,10 +395,7 @@ PERSONAPLEX = exports.ExportFormat(
     write=write_personaplex,
     finish=finish_personaplex,
     manifests=(TRAIN, EVAL, PERSONAPLEX_CONFIG),
-    sides=exports.TWO_LISTS,
     settings=PersonaplexSettings(),
-    options=frozenset({"main", "prosodic_tokens"}),
-    unit="file",
     prepare=prepare_personaplex,
     recognises=lambda folder: (folder / PERSONAPLEX_CONFIG).is_file(),
     check=check_personaplex,

@@ -1,9 +1,9 @@
 """The division of conversations into training and evaluation, with no speaker in both, and the same in every run.
 
 Groups (conversations that kept speakers link) are in the order of a hash of their name and the seed; those at
-the front evaluate until the share is reached. So a group's side depends on its own name and on the share alone,
-and more conversations later move a few at the border, not all. Voices that were synthesised do not count: they are
-meant to be the same everywhere.
+the front evaluate until the share is reached. A conversation that was divided before keeps its side: a model may
+have been trained on it, or must not be. Voices that were synthesised do not count: they are meant to be the same
+everywhere.
 """
 
 import hashlib
@@ -34,12 +34,15 @@ def split_two(
     eval_share: float = 0.1,
     seed: int = 0,
     parents: Mapping[str, str] = {},
+    before: Mapping[str, str] = {},
 ) -> Split:
     """Divide conversations (id, kept speakers, seconds) into `train` and `eval`.
 
     `eval_share` is the share of the seconds that evaluate. Each side gets at least one conversation where there
     are two; another seed is another division. `parents` names the conversation that one is a variant of: variants
-    are never divided. Raises DailytalkError for a share that is outside (0, 1).
+    are never divided. The side that one or a variant of it had `before` stays, and its group follows it.
+
+    Raises DailytalkError for a share that is outside (0, 1).
     """
     if not 0 < eval_share < 1:
         raise DailytalkError(f"an eval share of {eval_share} is not between 0 and 1", "give one such as 0.1")
@@ -53,13 +56,14 @@ def split_two(
         )
         for index in group:
             of_speakers[index] = alone[index] if named is None else f"speaker\0{named}"
+    before = {parents.get(name, name): side_of for name, side_of in before.items()}
     shares = (("eval", eval_share),)[: max(0, len(items) - 1)]
     for keys in (of_speakers, alone):
-        side = _assigned(_by_key(items, keys), {}, shares, seed)
+        side = _assigned(_by_key(items, keys), before, shares, seed)
         if side is not None:
             break
     else:
-        side = _shortest(items, {}, ["eval"])
+        side = _shortest(items, before, ["eval"])
     side = _of_variants(listed, parents, side)
     return Split(side, _disjoint(listed, side))
 

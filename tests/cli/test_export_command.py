@@ -41,6 +41,33 @@ def test_export_says_how_many_words_the_trainer_gets(tmp_path: Path, dailytalk: 
 
 
 @pytest.mark.parametrize(
+    "command",
+    [("export", "--format", "moshi"), ("export", "--format", "webdataset"), ("mix",)],
+    ids=["moshi", "webdataset", "mix"],
+)
+def test_conversation_that_was_held_out_stays_so_when_others_come_and_go(
+    tmp_path: Path, dailytalk: Command, command: tuple[str, ...]
+) -> None:
+    calls = [built_row(f"call{n}", kept_speaker=f"p{n}") for n in range(16)]
+
+    def divided(out: Path, count: int, *options: object) -> dict[str, str]:
+        work = write_dataset(tmp_path / "work", calls[:count])
+        done = dailytalk(*command, work, "--out", out, "--eval-share", 0.2, *options)
+        assert done.code == 0
+        about = json.loads((out / "conversations.json").read_text())
+        return {name: facts["split"] for name, facts in about.items()}
+
+    known: dict[str, str] = {}
+    for count in (8, 11, 5, 14, 16):
+        sides = divided(tmp_path / "data", count)
+        assert len(sides) == count
+        assert sides.items() <= (known := sides | known).items()
+    fresh = divided(tmp_path / "fresh", 16)
+    assert fresh != known
+    assert divided(tmp_path / "data", 16, "--divide-anew") == fresh
+
+
+@pytest.mark.parametrize(
     ("format", "texts", "sounds"), [("csm", "conversations.jsonl", 32), ("j-moshi", "text/*.json", 4)]
 )
 def test_other_formats_hold_every_conversation(
@@ -95,6 +122,7 @@ def test_check_shows_a_few_findings_and_its_verdict_and_with_v_all_facts_and_twe
         f"files: train {count}",
         f"length: train {length}",
         f"windows: train {count}",
+        "share of padding in the windows: train 0.1",
         "words: 0",
         "length of a window: 100 s",
         "windows in a batch: 1",

@@ -54,6 +54,8 @@ def test_eval_share_divides_train_and_validation_anew(tmp_path: Path, dailytalk:
     done = dailytalk("export", published, "--out", tmp_path / "data", "--eval-share", "0.4", "--seed", 3, "--json")
     told = json.loads(done.out)
     assert (told["files"], told["left_out"]) == ({"train": 5, "eval": 3}, {"test": 2})
+    again = dailytalk("export", published, "--out", tmp_path / "data", "--divide-anew", "--json")
+    assert json.loads(again.out)["files"] == {"train": 7, "eval": 1}
 
 
 def test_downloaded_repository_is_exported_like_the_published_one(

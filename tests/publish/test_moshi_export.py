@@ -9,6 +9,7 @@ import yaml
 from built_conversations import LINES, built_row, stereo
 
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.publish.checking import check_folder
 from dailytalk_contiguous.publish.exports import write_export
 from dailytalk_contiguous.publish.moshi_folder import MOSHI
 
@@ -179,6 +180,28 @@ def test_the_configuration_names_the_two_files_and_settings_that_fit(tmp_path):
     assert config["batch_size"] == done.facts["windows"]["eval"] == 2
     assert config["do_eval"] is True
     assert not Path(config["run_dir"]).is_absolute()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "window"),
+    [([100.5, 107, 115], 116), ([150, 149, 150], 76), ([200, 199.5, 300], 100), ([9, 3, 5], 10)],
+)
+def test_window_is_the_one_near_the_recommended_that_pads_the_files_least(tmp_path, seconds, window):
+    given = [built_row(f"call{n}", seconds=length, rate=8000) for n, length in enumerate(seconds)]
+    write_export(given, tmp_path / "data", MOSHI, sample_rate=8000)
+    config = tmp_path / "data/moshi-finetune.yaml"
+    assert yaml.safe_load(config.read_text())["duration_sec"] == window
+    assert "padding" not in {finding.kind for finding in check_folder(tmp_path / "data", decode=False)[0]}
+
+
+def test_check_names_a_window_that_is_half_padding_and_a_better_one(tmp_path):
+    write_export([built_row(f"call{n}", seconds=101, rate=8000) for n in range(2)], tmp_path / "data", MOSHI)
+    config = tmp_path / "data/moshi-finetune.yaml"
+    config.write_text(config.read_text().replace("duration_sec: 102", "duration_sec: 100"))
+    findings, facts = check_folder(tmp_path / "data", decode=False)
+    [finding] = [finding for finding in findings if finding.kind == "padding"]
+    assert "102" in finding.remedy
+    assert facts["padding"] == {"train": 0.495, "eval": 0.495}
 
 
 def test_one_conversation_trains_without_evaluation(tmp_path):

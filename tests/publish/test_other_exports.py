@@ -12,7 +12,7 @@ from dailytalk_contiguous.publish.exports import write_export
 from dailytalk_contiguous.publish.items import Utterance
 from dailytalk_contiguous.publish.jmoshi import JMOSHI
 from dailytalk_contiguous.publish.moshi_check import window_count
-from dailytalk_contiguous.publish.moshi_folder import cut_points, window_seconds
+from dailytalk_contiguous.publish.moshi_folder import cut_points
 
 
 def messages(folder):
@@ -173,10 +173,3 @@ def test_trainer_cuts_a_file_into_windows_and_pads_its_last_one() -> None:
     lengths = [0.0, 1.0, 100.0, 100.00001, 100.1, 200.0, 250.0]
     assert [window_count([length], 100) for length in lengths] == [1, 1, 1, 1, 2, 2, 3]
     assert window_count(lengths, 100) == 11
-    assert [window_seconds(some) for some in ([], [0.2], [7.1, 12.0], [99.5], [100.5, 3.0])] == [
-        1,
-        1,
-        12,
-        100,
-        100,
-    ]

@@ -28,6 +28,7 @@ from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.pipelines.to_text import NO_MODEL
 from dailytalk_contiguous.publish.clip_figures import PLOT, plot_quality
 from dailytalk_contiguous.publish.corpus_sections import MEASURES
+from dailytalk_contiguous.publish.moshi_folder import TEXT_CONDITIONS
 from dailytalk_contiguous.run.local import RunPlan
 from dailytalk_contiguous.run.run import RUNNERS, Runner, RunOutcome, intended, run
 from dailytalk_contiguous.run.storage import OF_CORPUS, open_work
@@ -76,7 +77,7 @@ def corpus(
         metavar="NAME",
     ),
     profile: str = cli_options.profile_option(),
-    text_conditions: bool = cli_options.TEXT_CONDITIONS,
+    text_conditions: bool = option(False, Panel.RESULT, TEXT_CONDITIONS.about, "--text-conditions"),
     report_only: bool = option(
         False, Panel.RUN, "Measure, show what would be rejected, plot it, and write no clip.", "--report-only"
     ),

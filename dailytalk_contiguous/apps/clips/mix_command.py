@@ -2,6 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from dailytalk_contiguous.apps.clips.mixture import LICENCES, Mixed, Settings, mix_summary
 from dailytalk_contiguous.apps.clips.mixture import mix_folders as write_mix
@@ -19,23 +20,16 @@ from dailytalk_contiguous.publish.version import version_or_path
 #: Published corpora that a mix can approximate.
 TOWARDS = [name for name, corpus in published_references().items() if not corpus.avoid]
 
+MIX_SETTINGS = options.setting_options(Settings())
 
+
+@options.with_options(MIX_SETTINGS)
 def mix(
     folders: list[str] = argument(
         "DIR[:WEIGHT]",
         "What corpus, build or export --format moshi wrote, each with its share of the training hours.",
     ),
     out: Path = options.out_option(),
-    commercial: bool = option(
-        Settings.commercial, Panel.RESULT, "Leave out what may not surely be used commercially.", "--commercial"
-    ),
-    hours: float | None = option(
-        Settings.hours,
-        Panel.RESULT,
-        "Hours of training, all folders together.",
-        metavar="N",
-        show_default="as many as there are",
-    ),
     towards: str | None = option(
         None,
         Panel.RESULT,
@@ -43,15 +37,7 @@ def mix(
         f"({', '.join(TOWARDS)}), or as a work folder, a version or a corpus-stats.json.",
         metavar="CORPUS",
     ),
-    text_conditions: bool = options.TEXT_CONDITIONS,
-    recorded_only: bool = option(
-        Settings.recorded_only,
-        Panel.RESULT,
-        "Leave out conversations that came with one channel, which was separated.",
-        "--recorded-only",
-    ),
-    eval_share: float = options.eval_share_option(Settings.eval_share),
-    seed: int = options.SEED_OPTION,
+    **chosen: Any,
 ) -> Outcome:
     """Mix corpora and conversations into a training folder.
 
@@ -66,7 +52,7 @@ def mix(
         if "/" not in towards and not Path(towards).exists():
             options.one_of("--towards", towards, [*TOWARDS, "the path of a corpus-stats.json"])
         reference = reference_at(version_or_path(towards, None))
-    settings = Settings(commercial, hours, seed, eval_share, text_conditions, recorded_only, reference)
+    settings = Settings(towards=reference, **options.chosen(chosen, MIX_SETTINGS))
     return mix_outcome(write_mix([weighted(folder) for folder in folders], out, settings), out)
 
 

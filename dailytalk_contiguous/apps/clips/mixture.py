@@ -26,6 +26,7 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.sampling import MOST_WEIGHT, Weighted, goals, times, times_towards
 from dailytalk_contiguous.core.schema import AUDIO_FOLDER
 from dailytalk_contiguous.core.scorecard import ReferenceCorpus
+from dailytalk_contiguous.core.settings import setting, settings_of, unlisted
 from dailytalk_contiguous.core.tally import TurnTaking
 from dailytalk_contiguous.core.turns import TURN_MEASURES, Ratio, TimedConversation
 from dailytalk_contiguous.core.wording import counted
@@ -139,11 +140,11 @@ class MixFolder:
                 )
 
 
-def open_folder(path: Path, scratch: Path, eval_share: float, seed: int) -> MixFolder:
+def open_folder(path: Path, scratch: Path, settings: "Settings", before: Mapping[str, str]) -> MixFolder:
     """Open a folder to mix, of any of the three kinds.
 
-    A training folder of conversations is written to `scratch` if they are none yet; `eval_share` and `seed` are as
-    in `ExportSettings`, for these.
+    A training folder of conversations is written to `scratch` if they are none yet; `before` has the side of those
+    that an earlier mix has divided.
 
     Raises DailytalkError if it is none of them, or its export did not finish.
     """
@@ -161,7 +162,8 @@ def open_folder(path: Path, scratch: Path, eval_share: float, seed: int) -> MixF
             return MixFolder(data, manifests, models, None, {}, credits)
     if (path / DATASET).is_dir():
         rows = opening.open_items(path, finished=True).rows()
-        export = exports.write_export(rows, scratch, moshi_folder.MOSHI, eval_share=eval_share, seed=seed)
+        division: dict[str, Any] = {"eval_share": settings.eval_share, "seed": settings.seed}
+        export = exports.write_export(rows, scratch, moshi_folder.MOSHI, before=before, **division)
         licence = (record.get("source") or {}).get("licence")
         manifests, about = manifests_in(scratch, items.MOSHI_MANIFESTS), about_conversations(scratch)
         models = tuple(sorted({*models, *_separators(about)}))
@@ -184,27 +186,21 @@ def _separators(about: Mapping[str, Any]) -> set[licensing.Origin]:
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(exports.DivisionSettings):
     """Settings of a mix.
 
-    Attributes:
-        commercial: leave out files whose licence forbids commercial use, or is not known to allow it.
-        hours: of training, all folders together; None for as many as there are.
-        seed: which clips are listed once more or once less, and which conversations evaluate.
-        eval_share: of conversations that are not divided yet.
-        text_conditions: keep those of the folders; a stock model stops on them.
-        recorded_only: leave out conversations that came with one channel, which was separated.
-        towards: how often each conversation is seen is chosen so that together they come near it. Clips of one
-            speaker are listed once, or as their weight says.
+    `towards`: conversations are seen so often that together they come near it; clips as their weight says.
     """
 
-    commercial: bool = False
-    hours: float | None = None
-    seed: int = 0
-    eval_share: float = 0.1
-    text_conditions: bool = False
-    recorded_only: bool = False
-    towards: ReferenceCorpus | None = None
+    commercial: bool = setting(False, "Leave out what may not surely be used commercially.", panel="result")
+    hours: float | None = setting(
+        None, "Hours of training, all folders together.", panel="result", shown="(as many as there are)"
+    )
+    text_conditions: bool = setting(False, moshi_folder.TEXT_CONDITIONS)
+    recorded_only: bool = setting(
+        False, "Leave out conversations that came with one channel, which was separated.", panel="result"
+    )
+    towards: ReferenceCorpus | None = unlisted(None)
 
 
 @dataclass
@@ -242,24 +238,27 @@ def refuse_twice(folders: Sequence[tuple[Path, float | None]], out: Path) -> Non
 
 
 def read_parts(
-    folders: Sequence[tuple[Path, float | None]], scratch: Path, settings: Settings
+    folders: Sequence[tuple[Path, float | None]], scratch: Path, settings: Settings, before: Mapping[str, str]
 ) -> tuple[list[MixPart], list[Reject]]:
     """Return the folders with the files that may be in the mix, and rejects of the others.
 
-    Conversations are exported to `scratch`. Raises DailytalkError as `open_folder` does.
+    Conversations are exported to `scratch`, on the side that they had `before`. Raises DailytalkError as
+    `open_folder` does.
     """
     parts: list[MixPart] = []
     rejects: list[Reject] = []
     names: set[str] = set()
     for number, (path, weight) in enumerate(folders):
-        folder = open_folder(path, scratch / str(number), settings.eval_share, settings.seed)
-        separated = folder.separated if settings.recorded_only else set[str]()
-        if settings.recorded_only:
-            folder = replace(folder, models=tuple(sorted({*folder.models} - _separators(folder.about))))
         name = file_name(path.resolve().name)
         others = (f"{name}-{count}" for count in itertools.count(number + 1))
         unique_name = next(item for item in (name, *itertools.islice(others, len(folders))) if item not in names)
         names.add(unique_name)
+        mine = f"{unique_name}/"
+        divided = {name.removeprefix(mine): side for name, side in before.items() if name.startswith(mine)}
+        folder = open_folder(path, scratch / str(number), settings, divided)
+        separated = folder.separated if settings.recorded_only else set[str]()
+        if settings.recorded_only:
+            folder = replace(folder, models=tuple(sorted({*folder.models} - _separators(folder.about))))
         part = MixPart(unique_name, path, weight, folder, [])
         refused = None
         for model in reversed(folder.models) if settings.commercial else ():
@@ -462,9 +461,10 @@ def mix_folders(folders: Sequence[tuple[Path, float | None]], out: Path, setting
     moshi_folder.refuse_path(out)
     refuse_twice(folders, out)
     target = OwnedFolder(out, "mix", (*moshi_folder.MANIFESTS, training_folder.MIX))
+    before = {} if settings.divide_anew else exports.divided_before(out)
     scratch = out.with_name(f".{out.name}.conversations")
     try:
-        parts, rejects = read_parts(folders, scratch, settings)
+        parts, rejects = read_parts(folders, scratch, settings, before)
         home: dict[str, MixPart] = {}
         for part in parts:
             for file in part.files:
@@ -482,6 +482,10 @@ def mix_folders(folders: Sequence[tuple[Path, float | None]], out: Path, setting
         rejects += [
             Reject(file.id, STAGE, *why) for part in parts for file in part.files if not part.listed[file.id]
         ]
+        sides = {
+            f"{part.place}/{name}": about["split"] for part in parts for name, about in part.folder.about.items()
+        }
+        target.write_text(exports.DIVISION, json_document(before | sides))
         return _write(target, parts, rejects, settings, near)
     finally:
         if scratch.exists():
@@ -593,7 +597,7 @@ def _terms(parts: Sequence[MixPart]) -> tuple[licensing.Combined, tuple[str, ...
 def _record(mixed: Mixed, settings: Settings) -> dict[str, Any]:
     return {
         "kind": "mix",
-        "settings": {name: getattr(settings, name) for name in Settings.__dataclass_fields__ if name != "towards"},
+        "settings": settings_of(settings) | {"eval_share": settings.eval_share or exports.EVAL_SHARE},
         **({"towards": asdict(mixed.approach)} if mixed.approach else {}),
         "folders": {part.place: mix_summary(part) for part in mixed.parts},
         "lines": mixed.lines,

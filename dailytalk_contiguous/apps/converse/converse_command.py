@@ -3,6 +3,7 @@
 import select
 import sys
 import threading
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,8 @@ from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.terminal import AS_JSON, Console, Panel, opened, option, say, visible
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.emotions import AFFECT_MAP
-from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.outcome import Outcome, to_run
+from dailytalk_contiguous.core.errors import DailytalkError, Reject
+from dailytalk_contiguous.core.outcome import Outcome, exit_code, rejected_of, to_run
 from dailytalk_contiguous.core.settings import with_settings
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.models.checkpoints import INSTALL_OFFLINE
@@ -95,8 +96,7 @@ def converse(
             f"{'--input' if input else '--sound-device'} does not go with --web",
             "leave one of them out: the page has a microphone of its own",
         )
-    if not profile:
-        profile, models = (STANDARD, models) if models.tts else _chosen_here(models)
+    models = models.of(profile or STANDARD) if profile or models.tts else _chosen_here(models)
     folder = None if no_save else out
     console = Console(stderr=as_json)
     instructions = talk_setup.read_instructions(system)
@@ -104,7 +104,7 @@ def converse(
     def asked(question: str) -> bool:
         return consent or (sys.stdin.isatty() and typer.confirm(visible(question), default=False))
 
-    voice = talk_setup.open_voice(models, profile, folder, asked)
+    voice = talk_setup.open_voice(models, folder, asked)
     talks: list[Talk] = []
     screen = TalkScreen(console)
 
@@ -130,11 +130,11 @@ def converse(
     else:
         blocks = sound_blocks.DeviceBlocks(sound_device, tell)
     closes = blocks.echoes and not headphones and not push_to_talk
-    parts = talk_setup.open_parts(models, chat, rules, profile, voice, instructions, push_to_talk, closes)
+    parts = talk_setup.open_parts(models, chat, rules, voice, instructions, push_to_talk, closes)
     record = None
     if folder is not None:
         name = datetime.now().strftime("talk-%Y%m%d-%H%M%S")
-        about = talk_setup.about_talk(models, parts, profile, voice)
+        about = talk_setup.about_talk(models, parts, voice)
         record = TalkRecord(folder, name, about, blocks.lag)
         talk_setup.remember_consent(folder, voice)
     privacy = "nothing leaves this machine"
@@ -165,14 +165,15 @@ def converse(
             stopped = True  # how a talk ends
     if stopped:
         interrupts.answered()
-    return talk_outcome(talk, record)
+    rejects = blocks.rejects if isinstance(blocks, sound_blocks.FileBlocks) else []
+    return talk_outcome(talk, record, len(input or ()), rejects)
 
 
-def _chosen_here(models: talk_setup.TalkModels) -> tuple[str, talk_setup.TalkModels]:
-    """The standard profile, or a person's choice at a terminal if its voice can't speak."""
+def _chosen_here(models: talk_setup.TalkModels) -> talk_setup.TalkModels:
+    """The models of the standard profile, or a person's choice at a terminal if its voice can't speak."""
     try:
-        talk_setup.synthesiser_of(models, STANDARD)
-        return STANDARD, models
+        talk_setup.synthesiser_of(standard := models.of(STANDARD))
+        return standard
     except DailytalkError as error:
         refusal = error
     talks = list(talk_setup.free_voices(models))
@@ -185,7 +186,7 @@ def _chosen_here(models: talk_setup.TalkModels) -> tuple[str, talk_setup.TalkMod
     number = 0
     while number not in range(1, len(talks) + 1):
         number = typer.prompt("Who speaks", default=1, type=int, err=True)
-    return EMBEDDED, talks[number - 1][2]
+    return talks[number - 1][2].of(EMBEDDED)
 
 
 #: The note before a talk without a better model of emotions.
@@ -219,7 +220,8 @@ def _ended(talk: Talk, record: TalkRecord | None) -> str:
     return f"The talk has ended after {length_text(talk.time)}. {where}"
 
 
-def talk_outcome(talk: Talk, record: TalkRecord | None) -> Outcome:
+def talk_outcome(talk: Talk, record: TalkRecord | None, files: int, rejects: Sequence[Reject]) -> Outcome:
+    """The outcome of a talk. `files`: how many were its microphone; `rejects`: those that could not be heard."""
     medians, kept = median_steps(talk.latencies), _kept(record)
     return Outcome(
         {
@@ -227,12 +229,15 @@ def talk_outcome(talk: Talk, record: TalkRecord | None) -> Outcome:
             "seconds": round(talk.time, 3),
             "replies": len(talk.latencies),
             "median_seconds_after_speech": medians,
+            "rejects": [reject.as_dict() for reject in rejects],
         },
         f"kept: {kept or ('nothing' if record is None else 'nothing: nobody spoke')}",
+        exit_code(files - len(rejects), len(rejects)) if rejects else 0,
         details=[
             f"talked: {length_text(talk.time)}, {counted(len(talk.latencies), 'answer')}",
             *([f"medians: {latency_text(medians)}"] if medians else []),
         ],
+        rejected=rejected_of(rejects, "file"),
         next=to_run("check", record.folder) if record and kept else "",
     )
 

@@ -16,7 +16,7 @@ import numpy as np
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import Samples, blocks_at, read_header, to_uri
 from dailytalk_contiguous.core.documents import as_text
-from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.models.sound_card import refusals, sound_library
 
 #: Hz of a conversation, and samples and seconds of a block: one frame of speech activity.
@@ -100,7 +100,7 @@ class FileBlocks:
         play: plays blocks, if it is set.
         notify: gets a sentence on a file that turns out to be damaged; the next one is played.
 
-    Raises BadInput for a file that is no sound.
+    `rejects` has these files. Raises BadInput for a file that is no sound.
     """
 
     lag = 0.0
@@ -117,14 +117,16 @@ class FileBlocks:
             try:
                 read_header({"bytes": None, "path": to_uri(path)})
             except (BadInput, OSError) as error:
-                reason = error.reason if isinstance(error, BadInput) else error.strerror
-                raise BadInput(f"{as_text(path)} can't be heard ({reason})", "name a sound file") from None
+                raise BadInput(
+                    f"{as_text(path)} can't be heard ({_problem(error)[0]})", "name a sound file"
+                ) from None
         self.name = ", ".join(as_text(path.name) for path in paths)
         self._blocks = self._played(paths)
         self._answered, self._loudspeaker, self._notify = answered, play, notify
         self._begun: float | None = None
         self._due = 0.0
         self._count = 0
+        self.rejects: list[Reject] = []
 
     def read(self) -> Samples | None:
         block = next(self._blocks, None)
@@ -162,13 +164,21 @@ class FileBlocks:
                         yield waiting[:BLOCK]
                         waiting = waiting[BLOCK:]
             except (BadInput, OSError) as error:
-                reason = error.reason if isinstance(error, BadInput) else error.strerror
-                self._notify(f"{as_text(path.name)} can't be heard any further ({reason})")
+                reject = Reject(as_text(path.name), "converse", *_problem(error))
+                self.rejects.append(reject)
+                self._notify(f"{reject.id} can't be heard any further ({reject.reason}): {reject.remedy}")
             yield np.pad(waiting, (0, BLOCK - len(waiting)))
             quiet = 0.0
             while quiet < BETWEEN_FILES:
                 yield silence
                 quiet = quiet + BLOCK_SECONDS if self._answered() else 0.0
+
+
+def _problem(error: BadInput | OSError) -> tuple[str, str]:
+    """The reason why a file can't be read, and the remedy."""
+    if isinstance(error, BadInput):
+        return error.reason, error.remedy
+    return error.strerror or "the disk failed", "check the path"
 
 
 class Loudspeaker:

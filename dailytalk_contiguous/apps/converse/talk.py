@@ -163,6 +163,12 @@ class _Turn:
     def text(self) -> str:
         return "".join(word.text for word in self.words or ()).strip()
 
+    @property
+    def probability(self) -> float:
+        """The mean of its words; 1 where the recogniser gives none."""
+        known = [word.probability for word in self.words or () if word.probability is not None]
+        return float(np.mean(known)) if known else 1.0
+
 
 @dataclass
 class _Reply:
@@ -415,6 +421,8 @@ class Talk:
 
     def _recognise(self, turn: _Turn, asked: int, sound: list[Samples], seconds: float) -> None:
         """In the ear's thread."""
+        if asked != turn.asked:  # more was said while an earlier pause was recognised
+            return
         try:
             words = believed_words(turn.listening.words(np.concatenate(sound)), max(seconds, 0.5))
         except Exception as error:  # the talk goes on without these words
@@ -441,7 +449,7 @@ class Talk:
             self._endpointer.heard(turn.text)
             self._tell(TalkEvent("partial", self.time, turn.text))
         if turn.over_voice and self._mouth.active:
-            self._barge.heard(turn.text)
+            self._barge.heard(turn.text, turn.probability)
 
     def _take_feeling(self, turn: _Turn, feeling: TurnFeeling | None) -> None:
         turn.feels -= 1
@@ -468,7 +476,7 @@ class Talk:
     def _answer(self, turn: _Turn) -> None:
         text = turn.text
         if turn.over_voice and not turn.interrupts:
-            if not dialogue.means_to_speak(text, turn.end - turn.start):
+            if not dialogue.means_to_speak(text, turn.end - turn.start, turn.probability):
                 if text:
                     self._keep_user(turn)
                 return

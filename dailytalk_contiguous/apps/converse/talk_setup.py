@@ -27,7 +27,7 @@ from dailytalk_contiguous.core.audio import (
     to_pcm,
     to_uri,
 )
-from dailytalk_contiguous.core.documents import as_text, read_bytes
+from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.emotions import AFFECT_MAP
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.machine import is_this_machine
@@ -131,6 +131,12 @@ class TalkModels:
     )
     device: str = setting("auto", DEVICE, execution=True)
 
+    def of(self, profile: str) -> "TalkModels":
+        """The models, with those of a profile in place of empty names."""
+        names = profile_named(profile).models
+        recogniser, tts = self.recogniser or names["recogniser"], self.tts or names["synthesiser"]
+        return replace(self, recogniser=recogniser, tts=tts)
+
 
 @dataclass(frozen=True)
 class TalkVoice:
@@ -143,27 +149,32 @@ class TalkVoice:
 
 
 def read_instructions(path: Path | None) -> str:
-    """The system prompt in a file, or the default. Raises BadInput for a file that is too large or no text."""
+    """The system prompt in a file or a pipe, or the default. Raises BadInput for what is too long or no text."""
     if path is None:
         return INSTRUCTIONS
     try:
-        return read_bytes(path, "name a text file", _MOST_INSTRUCTIONS).decode("utf-8").strip()
+        with path.open("rb") as file:
+            text = file.read(_MOST_INSTRUCTIONS + 1)
+        if len(text) > _MOST_INSTRUCTIONS:
+            raise BadInput(f"{as_text(path)!r} has more than {_MOST_INSTRUCTIONS >> 10} KiB", "shorten it")
+        return text.decode("utf-8").strip()
+    except OSError as error:
+        raise BadInput(f"{as_text(path)!r} can't be read ({error.strerror})", "name a text file") from None
     except UnicodeDecodeError:
         raise BadInput(f"{as_text(path)!r} is no text in UTF-8", "save it as UTF-8") from None
 
 
-def open_voice(models: TalkModels, profile: str, out: Path | None, ask: Callable[[str], bool]) -> TalkVoice:
+def open_voice(models: TalkModels, out: Path | None, ask: Callable[[str], bool]) -> TalkVoice:
     """The synthesiser and voice of a talk.
 
     Args:
-        models: the settings.
-        profile: of the models that they leave open.
+        models: the settings, with no name left empty.
         out: the folder of talks, which remembers consents; None for none.
         ask: a question to the person, before a voice is cloned for the first time.
 
     Raises DailytalkError for a missing model, a voice without consent, or an engine that can't clone.
     """
-    synthesiser = synthesiser_of(models, profile)
+    synthesiser = synthesiser_of(models)
     host = urlsplit(synthesiser.server).hostname or ""
     service = "" if is_this_machine(host) else host
     if not models.voice.startswith(CLONED):
@@ -181,8 +192,8 @@ def open_voice(models: TalkModels, profile: str, out: Path | None, ask: Callable
             )
         now = datetime.now(UTC).isoformat(timespec="seconds")
         consent = {"question": question, "answer": "yes", "time": now, "sample_sha256": digest}
-    recogniser = models.recogniser or profile_named(profile).models["recogniser"]
-    (words,) = recognise(recogniser, models.device, "auto", [RecogniserInput(sample, 24000, models.language)])
+    spoken = RecogniserInput(sample, 24000, models.language)
+    (words,) = recognise(models.recogniser, models.device, "auto", [spoken])
     text = "".join(word.text for word in words).strip()
     if not text:
         raise DailytalkError(f"no words are understood in {as_text(path)!r}", "give clear speech of one person")
@@ -195,23 +206,22 @@ def free_voices(models: TalkModels) -> Iterator[tuple[str, str, TalkModels]]:
     for engine in ENGINES:
         chosen = replace(models, tts=engine, voice=models.voice or engine_named(engine).voices.get("any", ""))
         with suppress(DailytalkError):
-            synthesiser = synthesiser_of(chosen, EMBEDDED)
+            synthesiser = synthesiser_of(chosen)
             if not synthesiser.price([Line("Hello.", "", models.language, 0)]):
                 voiced = ("--voice", chosen.voice) if chosen.voice else ()
                 command = to_run("converse", "--profile", EMBEDDED, "--tts", engine, *voiced)
                 yield speaker_text(synthesiser), command, chosen
 
 
-def synthesiser_of(models: TalkModels, profile: str) -> Synthesiser:
+def synthesiser_of(models: TalkModels) -> Synthesiser:
     """The synthesiser of a talk. Raises DailytalkError if it can't speak in the chosen voice."""
-    engine = models.tts or profile_named(profile).models["synthesiser"]
     voice = CLONE if models.voice.startswith(CLONED) else models.voice
     if voice in ("male", "female"):
-        if voice not in (voices := engine_named(engine).voices):
-            raise DailytalkError(f"{engine} has no voice by the name {voice}", "name one of its voices")
+        if voice not in (voices := engine_named(models.tts).voices):
+            raise DailytalkError(f"{models.tts} has no voice by the name {voice}", "name one of its voices")
         voice = voices[voice]
     asked = VoiceSettings(models.tts_model, voice, concurrency=2, device=models.device, options=models.options)
-    synthesiser = load_synthesiser(engine, asked)
+    synthesiser = load_synthesiser(models.tts, asked)
     synthesiser.preflight()
     return synthesiser
 
@@ -267,7 +277,6 @@ def open_parts(
     models: TalkModels,
     chatting: ChatSettings,
     rules: TurnRules,
-    profile: str,
     voice: TalkVoice,
     instructions: str,
     push_to_talk: bool = False,
@@ -281,15 +290,15 @@ def open_parts(
         raise DailytalkError(
             f"a talk can't be in the language {models.language!r}", "give one code of ISO 639-1, such as en"
         )
-    recogniser = models.recogniser or profile_named(profile).models["recogniser"]
-    check_whisper(recogniser, models.device, "auto")
+    check_whisper(models.recogniser, models.device, "auto")
     chat = load_chat(models.chat, chatting)
     chat.preflight()
-    listening = open_listening(recogniser, models.language, models.device)
+    speak, first = _speaker_of(voice, models), ReplySentence("", "Hello.", "Hello.")
+    # Whether a server clones a voice, or is there, is known once it has spoken.
+    if voice.sample or not voice.synthesiser.price([Line(first.text, "", models.language, 0)]):
+        speak(first)
+    listening = open_listening(models.recogniser, models.language, models.device)
     feel = _feeler(models)
-    speak = _speaker_of(voice, models)
-    if voice.synthesiser.deterministic:
-        speak(ReplySentence("", "Hello.", "Hello."))
     hiss = np.random.default_rng(0).normal(0, 0.01, ANALYSIS_RATE).astype(np.float32)
     if feel is not None:
         feel(hiss)
@@ -311,12 +320,11 @@ def open_parts(
     )
 
 
-def about_talk(models: TalkModels, parts: TalkParts, profile: str, voice: TalkVoice) -> dict[str, Any]:
+def about_talk(models: TalkModels, parts: TalkParts, voice: TalkVoice) -> dict[str, Any]:
     """The facts on a talk for its record: its speakers and its models."""
     synthesiser = voice.synthesiser
-    recogniser = models.recogniser or profile_named(profile).models["recogniser"]
     made_by = {
-        "recogniser": recogniser,
+        "recogniser": models.recogniser,
         "emotion": models.emotion,
         "chat": parts.chat.name,
         "synthesiser": synthesiser.model or synthesiser.engine,

@@ -131,7 +131,8 @@ class Simulation:
         self.mind = ScriptedMind((lambda messages: [str(answer)]) if isinstance(answer, str) else answer)
         self.record = TalkRecord(folder, "talk", {"language": "en"}) if folder else None
         self.events: list[TalkEvent] = []
-        self.parts = TalkParts(ears(heard), parts.pop("feel", None), self.mind, speak, "You listen.", **parts)
+        listening = parts.pop("listening", None) or ears(heard)
+        self.parts = TalkParts(listening, parts.pop("feel", None), self.mind, speak, "You listen.", **parts)
         self.microphone = Microphone()
         self.talk = Talk(self.parts, self.microphone, self._told, self.record, threaded)
         self._played: list[Samples] = []

@@ -365,6 +365,7 @@ def test_a_damaged_file_is_said_and_the_next_one_is_played(tmp_path: Path) -> No
     blocks.close()
     (sentence,) = told
     assert "damaged.wav can't be heard any further (samples that are not numbers" in sentence
+    assert [reject.id for reject in blocks.rejects] == ["damaged.wav"]
     assert np.abs(np.concatenate(heard)).max() > 0.4
 
 
@@ -432,7 +433,7 @@ def test_a_clone_needs_an_engine_that_clones_and_consent(dailytalk: Command, tmp
 
 def test_consent_to_a_clone_is_asked_for_once_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sample = save(tmp_path / "voice.wav", excerpt(seconds=8.0)[:, 0])
-    models = TalkModels(tts="fish", voice=f"clone:{sample}")
+    models = TalkModels(recogniser="tiny.en", tts="fish", voice=f"clone:{sample}")
     asked: list[str] = []
 
     def ask(answer: bool) -> Callable[[str], bool]:
@@ -445,12 +446,12 @@ def test_consent_to_a_clone_is_asked_for_once_and_kept(tmp_path: Path, monkeypat
         folder = tmp_path / "talks"
         folder.mkdir()
         with pytest.raises(DailytalkError, match="not cloned without consent"):
-            open_voice(models, "embedded", folder, ask(False))
-        voice = open_voice(models, "embedded", folder, ask(True))
+            open_voice(models, folder, ask(False))
+        voice = open_voice(models, folder, ask(True))
         assert voice.sample is not None
         assert voice.sample.text
         remember_consent(folder, voice)
-        again = open_voice(models, "embedded", folder, ask(False))
+        again = open_voice(models, folder, ask(False))
         load_synthesiser.cache_clear()
     assert len(asked) == 2
     assert again.consent == voice.consent

@@ -1,0 +1,123 @@
+"""The whole loop with trained weights: from a file to an answer that is spoken."""
+
+import json
+import os
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import soxr
+from chat_server import REPLY, ChatServer
+from command import Command
+from recordings import excerpt, save
+from talking import QUESTION, Simulation, silence
+from tts_server import OwnServer
+
+from dailytalk_contiguous.apps.converse.hearing import open_listening
+from dailytalk_contiguous.apps.converse.sound_blocks import TALK_RATE
+from dailytalk_contiguous.core.audio import Samples
+from dailytalk_contiguous.core.word_times import Word, normalise, split_words
+from dailytalk_contiguous.models.contracts import Line, VoiceSettings
+from dailytalk_contiguous.models.engines import load_synthesiser, synthesise
+from dailytalk_contiguous.models.whisper import RecogniserInput, recognise
+from dailytalk_contiguous.publish.opening import open_items
+
+USER = Path(__file__).parents[3] / "examples/spoken_user"
+TURNS = ["I lost my keys this morning and I was late for work.", "My sister is coming to visit me next week."]
+EMBEDDED = ("converse", "--profile", "embedded", "--asr-model", "tiny.en")
+
+
+def plain(text: str) -> list[str]:
+    return [normalise(word) for word in split_words(text)]
+
+
+def test_two_turns_are_heard_answered_by_a_server_and_the_answers_spoken(
+    tmp_path: Path, dailytalk: Command
+) -> None:
+    instructions, write = os.pipe()
+    os.write(write, b"Answer as a friend.")
+    os.close(write)
+    files = [word for name in ("1_keys", "2_sister") for word in ("--input", USER / f"{name}.flac")]
+    with ChatServer() as server:
+        options = ("--chat", server.url, "--system", f"/dev/fd/{instructions}", "--json")
+        done = dailytalk(*EMBEDDED, *files, *options, "--out", tmp_path / "talks")
+    os.close(instructions)
+    assert done.code == 0, done.err
+    last = server.asked[-1]["messages"]
+    assert last[0] == {"role": "system", "content": "Answer as a friend."}
+    said = [message["content"].split("\n")[0] for message in last if message["role"] == "user"]
+    assert list(map(plain, said)) == list(map(plain, TURNS))
+    assert {message["content"] for message in last if message["role"] == "assistant"} == {REPLY}
+    samples, rate = soundfile.read(json.loads(done.out)["talk"], dtype="float32")
+    (row,) = open_items(tmp_path / "talks").rows()
+    spoken = [
+        RecogniserInput(samples[round(part["start"] * rate) : round(part["end"] * rate), 0], rate, "en")
+        for part in row["utterances"]
+        if part["channel"] == "left"
+    ]
+    heard = ["".join(word.text for word in words) for words in recognise("tiny.en", "cpu", "auto", spoken)]
+    assert plain(" ".join(heard)) == 2 * plain(REPLY.removeprefix("(calm) "))
+
+
+def test_file_of_no_numbers_is_unusable(tmp_path: Path, dailytalk: Command) -> None:
+    soundfile.write(tmp_path / "nan.wav", np.full(TALK_RATE, np.nan), TALK_RATE, subtype="FLOAT")
+    done = dailytalk(*EMBEDDED, "--input", tmp_path / "nan.wav", "--no-save", "--json")
+    assert done.code == 1
+    (reject,) = json.loads(done.out)["rejects"]
+    assert (reject["id"], "as 16-bit PCM" in reject["remedy"]) == ("nan.wav", True)
+
+
+def test_server_that_clones_no_voice_is_found_before_the_talk(
+    tmp_path: Path, dailytalk: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sample = save(tmp_path / "voice.wav", excerpt(seconds=8.0)[:, 0])
+    with OwnServer() as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        load_synthesiser.cache_clear()
+        options = ("--tts", "openai", "--voice", f"clone:{sample}", "--consent", "--no-save")
+        done = dailytalk(*EMBEDDED, *options, "--input", USER / "1_keys.flac")
+        load_synthesiser.cache_clear()
+    assert (done.code, done.out) == (1, "")
+    assert f"the speech server at {server.url} clones no voice from a sample" in done.err
+
+
+LONG = "This is a long answer that goes on for quite a while. And then there is a second sentence, too."
+
+
+def by_piper(text: str, level: float) -> Samples:
+    spoken = synthesise(load_synthesiser("piper", VoiceSettings("", "")), Line(text, "", "en", 0))
+    return np.asarray(level * soxr.resample(spoken.samples, spoken.sample_rate, TALK_RATE), np.float32)
+
+
+@pytest.mark.parametrize(("text", "level", "stops"), [("Mm-hm.", 1.0, False), ("Not on Monday.", 0.3, True)])
+def test_hum_of_which_whisper_makes_words_does_not_stop_the_voice(text: str, level: float, stops: bool) -> None:
+    talk = Simulation([], LONG, listening=open_listening("tiny.en", "en"))
+    talk.hear(by_piper("Where have you been?", 1.0), silence(2.0))
+    assert talk.of("user") == ["Where have you been?"]
+    talk.hear(by_piper(text, level), silence(1.5)).until_idle()
+    assert len(talk.of("heard")) == stops
+
+
+def test_pause_after_which_more_was_said_is_not_recognised_any_more() -> None:
+    asked, busy, free = list[int](), threading.Event(), threading.Event()
+
+    class Slow:
+        def words(self, turn: Samples) -> list[Word]:
+            asked.append(len(turn))
+            busy.set()
+            free.wait(20)
+            return [Word(" yes", 0.3, 0.5, None)]
+
+    talk = Simulation([], listening=Slow, threaded=True)
+    spoken = QUESTION[: round(2.4 * TALK_RATE)]
+    talk.hear(spoken, silence(0.3))
+    assert busy.wait(20)
+    for _ in range(3):
+        talk.hear(spoken, silence(0.3))
+    free.set()
+    while not talk.of("reply"):
+        talk.hear(silence(0.1))
+    assert len(asked) == 2
+    talk.talk.end()
