@@ -39,6 +39,10 @@ NOT_RECOGNISED = "no words were given for it, and no recogniser is used"
 #: ISO 639-2 for a language that nobody named and nothing detected.
 UNDETERMINED = "und"
 
+#: Words a second under which Whisper may have passed over speech in a window that utterances share: those of at
+#: least a second are recognised once more, alone. Talk has 2 to 4.
+SPARSE = 0.5
+
 #: Seconds of speech, longest utterances first, in which a conversation's language is detected.
 LANGUAGE_SECONDS = 30.0
 
@@ -184,19 +188,23 @@ class Transcribe(WhisperStage):
             )
             return list(zip(windows, heard, strict=True))
 
-        heard = hear(pack_windows(seconds, keys))
-        alone = [
-            [Placed(placed.utterance, 0.0, placed.end - placed.start)]
-            for window, result in heard
-            if len(window) > 1 and result.cut_off
-            for placed in window
-        ]
         rows: dict[int, dict[str, Any]] = {}
-        for window, result in heard + hear(alone):  # what is heard alone takes the place of what was cut off
+        alone: list[list[Placed]] = []
+
+        def add(window: list[Placed], result: Recognised) -> None:
             for number, words in unpack(result.words, window).items():
                 row = self._heard_row(words, samples[number], result)
                 row["question"] = ends_as_question(row["text_raw"], languages[keys[number][0]])
-                rows[number] = row
+                if number not in rows or len(row["words"]) >= len(rows[number]["words"]):
+                    rows[number] = row
+                is_sparse = seconds[number] >= 1.0 and len(words) < SPARSE * seconds[number]
+                if len(window) > 1 and (result.cut_off or is_sparse):
+                    alone.append([Placed(number, 0.0, seconds[number])])
+
+        for window, result in hear(pack_windows(seconds, keys)):
+            add(window, result)
+        for window, result in hear(alone):
+            add(window, result)
         return {index: rows[number] for number, index in enumerate(speech)}
 
     def _heard_row(self, words: list[Word], samples: Samples, result: Recognised) -> dict[str, Any]:
