@@ -25,7 +25,7 @@ from dailytalk_contiguous.core.sentences import LENGTHS, SENTENCE_TYPES
 # emotion is null or `other` are seen once: there is no target for them.
 
 
-#: Hours that every emotion should have (30 minutes, as the report counts them).
+#: Hours that every emotion should have at least (30 minutes).
 LEAST_HOURS = 0.5
 
 MODES = ("weights", "sample")
@@ -83,11 +83,13 @@ class Balance(NamedTuple):
     Attributes:
         times: how often each id is to be seen. In the mode `sample` whole numbers: 0 leaves it out, 1 keeps it, n
             adds its first n − 1 copies. In the mode `weights` the weight of the clip and of each of its copies.
+        target: seconds that every emotion should have.
         before, after: seconds of each emotion, as recorded and as seen.
-        shortfalls: the emotions that stay under their target, by name.
+        shortfalls: the emotions that stay under the target, by name.
     """
 
     times: dict[str, float]
+    target: float
     before: dict[str, float]
     after: dict[str, float]
     shortfalls: list[Shortfall]
@@ -122,7 +124,8 @@ def plan_balance(
 
     Args:
         clips: the training split, sources only, in any order.
-        target_hours: hours for each emotion. None: at least half an hour, and all there is where there is more.
+        target_hours: hours for each emotion. None: those of the smallest emotion that has half an hour or more, or
+            half an hour if none has.
         mode: of `MODES`.
         seed: decides between clips that are alike.
         emotions: those that should be there besides those that are.
@@ -131,22 +134,26 @@ def plan_balance(
     """
     items = sorted(clips, key=lambda clip: clip.id)
     _check_lengths(items)
-    groups: dict[str, list[BalanceItem]] = {name: [] for name in sorted(set(emotions))}
+    groups: dict[str, list[BalanceItem]] = {name: [] for name in emotions}
     times: dict[str, float] = {}
     for clip in items:
         if clip.emotion in (None, "other"):
             times[clip.id] = 1
         else:
             groups.setdefault(str(clip.emotion), []).append(clip)
-    plan = Balance(times, {}, {}, [])
-    for emotion, members in sorted(groups.items()):
-        have = math.fsum(clip.seconds for clip in members)
-        weighs = mode == "weights"
-        available = math.fsum(map(_seconds_with_copies, members)) if weighs else have
-        target = 3600 * target_hours if target_hours is not None else max(3600 * LEAST_HOURS, available)
+    weighs = mode == "weights"
+    groups = dict(sorted(groups.items()))
+    recorded = {emotion: math.fsum(clip.seconds for clip in members) for emotion, members in groups.items()}
+    available = recorded
+    if weighs:
+        available = {name: math.fsum(map(_seconds_with_copies, members)) for name, members in groups.items()}
+    least = 3600 * LEAST_HOURS
+    smallest = min((seconds for seconds in available.values() if seconds >= least), default=least)
+    target = smallest if target_hours is None else 3600 * target_hours
+    plan = Balance(times, target, recorded, {}, [])
+    for emotion, members in groups.items():
         weights = _weights(members, target) if weighs else _counts(members, target, seed)
         times.update(weights)
-        plan.before[emotion] = have
         seconds_seen = (
             weights[clip.id] * _seconds_with_copies(clip)
             if weighs
@@ -157,7 +164,7 @@ def plan_balance(
         plan.after[emotion] = math.fsum(seconds_seen)
         lack = target - plan.after[emotion]
         if lack > 1e-6 * target:
-            plan.shortfalls.append(_shortfall(emotion, target - have, groups))
+            plan.shortfalls.append(_shortfall(emotion, target - recorded[emotion], groups))
     return plan
 
 

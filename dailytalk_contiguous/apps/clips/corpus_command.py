@@ -1,5 +1,6 @@
 """`dailytalk corpus`: a published emotion corpus in, finished clips and a training folder out."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -253,7 +254,9 @@ def _of_record(record: dict[str, Any], clip_plan: ClipPlan) -> list[str]:
             else "no copies (see --augment)"
         )
         most = copies if clip_plan.balance == "sample" else f"a weight of {MOST_WEIGHT:g}"
-        lines.append(f"{balance['failure']}, with {most} at most")
+        smallest = math.floor(10 * min(filter(None, balance["minutes_after"].values()), default=0.0)) / 10
+        equal = f"; --target-minutes {smallest:g} makes them equal" if smallest else ""
+        lines.append(f"{balance['failure']}, with {most} at most{equal}")
     lines += [shortfall["to_record"] for shortfall in balance.get("shortfalls", [])]
     if counts["without_prompt"]:
         alone = counted(counts["without_prompt"], "clip")
