@@ -201,7 +201,7 @@ def write_report(
         markdown: of clips: a file for the summary; None for none.
         audio: one of `AUDIO`; None: inside where that takes less than `MOST_INSIDE` bytes, else beside.
         limits: beyond which conversations are remarked on.
-        reference: another corpus to compare the measures of conversations with.
+        reference: another corpus to compare the measures of conversations with; of clips, only beside `other`.
         defaults: of `cli.defaults.default_settings`.
 
     Raises DailytalkError if it is empty or can't be read, an id is not in it, `shown` asks for clips, there is
@@ -215,7 +215,7 @@ def write_report(
     if not items.labelled:
         references = [reference] if reference else []
         return _write(items, path, shown, (against, references), audio, limits, defaults)
-    if reference:
+    if reference and not other:
         raise DailytalkError(
             f"{reference.name} is about conversations, and these are clips", "name a corpus folder"
         )
