@@ -79,15 +79,12 @@ STEPS = (
     Step(
         "convert",
         "Convert",
-        "Writes the recordings in another format into a folder beside this one, if you need them so. The next steps "
-        "take the recordings as they are.",
+        "Writes copies of the recordings in another format into a folder beside this one. No other step needs them.",
         (
             _of_command("to", "flac", "Format: {choices}.", choices=tuple(CONTAINERS)),
             _of_command("sample_rate", None, "Sample rate.", metavar="HZ", shown="the source's"),
             _of_command("channels", None, "1 or 2 channels.", least=1, most=2, shown="the source's"),
-            _of_command(
-                "bits", None, "16 or 24, of wav and flac.", least=16, most=24, shown="as many as it needs"
-            ),
+            _of_command("bits", None, "16 or 24, of wav and flac.", least=16, most=24, shown="as it needs"),
         ),
         has_dry_run=False,
         cuts=True,
@@ -106,9 +103,7 @@ STEPS = (
         "out: what can't be used is in “Non Usable”, with the reason.",
         (
             *settings_in(*split_stages()),
-            _of_command(
-                "words", 0, "Put the first N words of each piece into its name.", metavar="N", least=0, most=50
-            ),
+            _of_command("words", 0, "First words of each piece in its name.", metavar="N", least=0, most=50),
             *_RECOGNISER,
         ),
         cuts=True,
@@ -295,7 +290,7 @@ class Preparation:
         if unknown := values.keys() - placed_by_option.keys():
             raise BadInput(f"{step.command} has no setting {sorted(unknown)[0][:40]!r}", "reload the page")
         if step.command == "convert":
-            values = {"to": placed_by_option["to"].value} | values
+            values = {"to": placed_by_option["to"].value, **values}
         targets: dict[str, list[Path | str]] = {
             "convert": [self.folder, "--out", self.converted],
             "silences": [self.folder],
