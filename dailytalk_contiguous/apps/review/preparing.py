@@ -79,7 +79,7 @@ STEPS = (
     Step(
         "convert",
         "Convert",
-        "Writes copies of the recordings in another format into a folder beside this one. No other step needs them.",
+        "Copies the recordings in another format into a folder beside this one. No other step needs the copies.",
         (
             _of_command("to", "flac", "Format: {choices}.", choices=tuple(CONTAINERS)),
             _of_command("sample_rate", None, "Sample rate.", metavar="HZ", shown="the source's"),
