@@ -177,7 +177,7 @@ def open_clips(row: Row, export: exports.Export) -> VoiceClips:
 
 
 def _of_conversation(row: Row, export: exports.Export) -> VoiceClips:
-    """The utterances of a conversation that have a text and were not resynthesised. Raises BadInput without any."""
+    """The utterances that have a text and were not resynthesised. Raises BadInput without any."""
     name, rate, speakers = row["conversation_id"], export.sample_rate, row["speakers"] or {}
     pcm, clips = conversation(row, rate, swap=False).pcm, []
     for number, said in enumerate(heard(row)):
