@@ -27,7 +27,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from dailytalk_contiguous.apps.clips.conversion import CONTAINERS, NOTES
+from dailytalk_contiguous.apps.clips.conversion import CONTAINERS, NOTES, Conversion
 from dailytalk_contiguous.apps.clips.splitting import MANIFEST, NON_USABLE, USABLE
 from dailytalk_contiguous.apps.clips.to_clips import split_stages
 from dailytalk_contiguous.apps.clips.transcribing import default_json, transcribe_folder
@@ -82,9 +82,7 @@ STEPS = (
         "Copies the recordings in another format into a folder beside this one. No other step needs the copies.",
         (
             _of_command("to", "flac", "Format: {choices}.", choices=tuple(CONTAINERS)),
-            _of_command("sample_rate", None, "Sample rate.", metavar="HZ", shown="the source's"),
-            _of_command("channels", None, "1 or 2 channels.", least=1, most=2, shown="the source's"),
-            _of_command("bits", None, "16 or 24, of wav and flac.", least=16, most=24, shown="as it needs"),
+            *settings_in(Conversion()),
         ),
         has_dry_run=False,
         cuts=True,
