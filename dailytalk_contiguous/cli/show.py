@@ -8,7 +8,7 @@ which may be JSON.
 import json
 import logging
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from itertools import islice
 from pathlib import Path
@@ -216,9 +216,32 @@ def to_fetch_outcome(repository: Repository, missing: ToFetch, stages: Sequence[
     return Outcome(record, headline, details=details, next=DRY_RUN_NEXT)
 
 
-def shards_to_make(plan: RunPlan) -> str:
-    to_make = f"{len(plan.tasks):,} of them to make ({length_text(plan.seconds)})"
-    return f"{counted(len(plan.paths), 'shard')}, {to_make}"
+def dry_run(
+    plan: RunPlan,
+    stages: Sequence[Stage],
+    record: Mapping[str, Any],
+    details: Iterable[str] = (),
+    rejects: Sequence[Reject] = (),
+    rejected: Sequence[Rejected] = (),
+) -> Outcome:
+    """The outcome of a dry run: the shards that are to be made, by which stages, and the rejects.
+
+    `rejects` are listed one by one; many are `rejected`, by their kind.
+    """
+    stages_left = stages_to_run(stages) if plan.tasks else []
+    of_plan = {
+        "shards": {"all": len(plan.paths), "to_make": len(plan.tasks)},
+        "audio_seconds": round(plan.seconds, 2),
+        "stages": [stage.name for stage in stages],
+        "rejected": [reject.as_dict() for reject in rejects],
+    }
+    return Outcome(
+        {**of_plan, **record},
+        f"{counted(len(plan.paths), 'shard')}, {len(plan.tasks):,} of them to make ({length_text(plan.seconds)})",
+        details=[*details, *stages_left, *each_reject(rejects)],
+        rejected=rejected,
+        next=DRY_RUN_NEXT,
+    )
 
 
 def say_left_out(passed_over: LeftOut) -> None:

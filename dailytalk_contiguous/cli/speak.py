@@ -140,17 +140,11 @@ def speak_intended(
             f"{cost.cached:,} of them in the cache or said before",
             f"{counted(cost.text_bytes, 'byte')} of text; about {cost.price:.4f} USD to spend",
         ]
-    details += show.stages_to_run(left) if plan.tasks else ()
     if voice and cost.without_text:
         details.append(f"{counted(cost.without_text, 'utterance')} without text: {voice.no_text}")
     if cost.not_cloned:
         details.append(f"{counted(cost.not_cloned, 'conversation')} with too little speech to clone a voice from")
-    return Outcome(
-        asdict(cost) | {"stages": [stage.name for stage in left] if plan.tasks else []},
-        show.shards_to_make(plan),
-        details=details + show.each_reject(script.rejects),
-        next=show.DRY_RUN_NEXT,
-    )
+    return show.dry_run(plan, left if plan.tasks else (), asdict(cost), details, script.rejects)
 
 
 def speak_outcome(done: RunOutcome, out: Path) -> Outcome:

@@ -212,7 +212,7 @@ def _weights(clips: Sequence[BalanceItem], target: float) -> dict[str, float]:
 
 
 def _counts(clips: Sequence[BalanceItem], target: float, seed: int) -> dict[str, float]:
-    """Whole numbers near the levels, then corrected until the sum is right."""
+    """Whole numbers with which the cells come near their levels, and the sum to the target."""
     cells = _cells(clips)
     seconds_of = {cell: math.fsum(clip.seconds for clip in members) for cell, members in cells.items()}
     enough = math.fsum(seconds_of.values()) >= target
@@ -227,8 +227,7 @@ def _counts(clips: Sequence[BalanceItem], target: float, seed: int) -> dict[str,
         rounds = max(len(clip.copies) for clip in order)
         copies = [(clip.id, clip.copies[n]) for n in range(rounds) for clip in order if n < len(clip.copies)]
         steps[cell] = [(clip.id, clip.seconds) for clip in order] if enough else copies
-    n_taken = {cell: _up_to(steps[cell], goals[cell] - least[cell]) for cell in cells}
-    _mend(steps, n_taken, goals, least, target, seed)
+    n_taken = _filled(steps, goals, least, target, seed)
     counts: dict[str, float] = {clip.id: 0 if enough else 1 for clip in clips}
     for cell in cells:
         for name, _ in steps[cell][: n_taken[cell]]:
@@ -236,28 +235,16 @@ def _counts(clips: Sequence[BalanceItem], target: float, seed: int) -> dict[str,
     return counts
 
 
-def _up_to(steps: Sequence[tuple[str, float]], seconds: float) -> int:
-    """How many steps come nearest to `seconds`."""
-    total = 0.0
-    for number, (_, step) in enumerate(steps):
-        if total + step / 2 > seconds:
-            return number
-        total += step
-    return len(steps)
-
-
-def _mend(
+def _filled(
     steps: Mapping[Cell, Sequence[tuple[str, float]]],
-    n_taken: dict[Cell, int],
     goals: Mapping[Cell, float],
     least: Mapping[Cell, float],
     target: float,
     seed: int,
-) -> None:
-    """Add where most is missing until the target is reached; then take back what it can do without."""
-    seconds_in = {
-        cell: least[cell] + math.fsum(step for _, step in steps[cell][: n_taken[cell]]) for cell in steps
-    }
+) -> dict[Cell, int]:
+    """How many steps of each cell to take: where most is missing, until the target is reached; then some are taken
+    back that it can do without."""
+    n_taken, seconds_in = dict.fromkeys(steps, 0), dict(least)
     # Cells that are alike come in the order of a hash, so that none is first for its name.
     ranked = sorted((cell for cell in steps if steps[cell]), key=lambda cell: _order_key(steps[cell][0][0], seed))
     total = math.fsum(seconds_in.values())
@@ -279,6 +266,7 @@ def _mend(
         if n_taken[cell] and (step := steps[cell][n_taken[cell] - 1][1]) <= total - target:
             n_taken[cell], seconds_in[cell], total = n_taken[cell] - 1, seconds_in[cell] - step, total - step
             heapq.heappush(too_full, (goals[cell] - seconds_in[cell], rank))
+    return n_taken
 
 
 def _shortfall(emotion: str, lack: float, groups: Mapping[str, Sequence[BalanceItem]]) -> Shortfall:

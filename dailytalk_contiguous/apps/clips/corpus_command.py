@@ -265,21 +265,9 @@ def _of_record(record: dict[str, Any], clip_plan: ClipPlan) -> list[str]:
 
 
 def corpus_intended(read: clips.Read, plan: RunPlan, stages: Sequence[Stage]) -> Outcome:
-    record = {
-        "clips": len(read.rows),
-        "rejected": [problem.as_dict() for problem in read.problems],
-        "shards": {"all": len(plan.paths), "to_make": len(plan.tasks)},
-        "audio_seconds": round(plan.seconds, 2),
-        "stages": [stage.name for stage in stages],
-    }
-    length = length_text(sum(row["duration"] for row in read.rows))
-    return Outcome(
-        record,
-        show.shards_to_make(plan),
-        details=[f"{counted(len(read.rows), 'clip')}, {length}", *show.stages_to_run(stages)],
-        rejected=_rejected_by_stage(read.problems),
-        next=show.DRY_RUN_NEXT,
-    )
+    record = {"clips": len(read.rows), "rejected": [problem.as_dict() for problem in read.problems]}
+    total = f"{counted(len(read.rows), 'clip')}, {length_text(sum(row['duration'] for row in read.rows))}"
+    return show.dry_run(plan, stages, record, [total], rejected=_rejected_by_stage(read.problems))
 
 
 def laid_out(done: clips.WrittenConversations, out: Path) -> Outcome:

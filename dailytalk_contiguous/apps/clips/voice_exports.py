@@ -99,12 +99,10 @@ def _unspoken(clip: VoiceClip) -> str | None:
 
 
 def _write(kind: VoiceList, export: exports.Export, item: VoiceClips) -> Iterator[exports.FileEntry]:
-    refused = [why for clip in item.clips if (why := kind.refuse(clip))]
-    if len(refused) == len(item.clips):
-        raise BadInput(refused[0], "correct it where the clip has it, or leave the clip out")
-    export.left_out += Counter(refused)
+    refused = Counter[str]()
     for clip in item.clips:
-        if kind.refuse(clip):
+        if why := kind.refuse(clip):
+            refused[why] += 1
             continue
         seconds = len(clip.pcm) / export.sample_rate
         whole = {"id": 0, "start": 0.0, "end": round(seconds, 4), "text": clip.text}
@@ -113,6 +111,9 @@ def _write(kind: VoiceList, export: exports.Export, item: VoiceClips) -> Iterato
         export.write_sound(path, clip.pcm)
         export.about[clip.name.casefold()] = entry
         yield exports.FileEntry(clip._replace(path=path, entry=entry, pcm=np.empty(0, np.int16)), seconds)
+    if refused.total() == len(item.clips):
+        raise BadInput(next(iter(refused)), "correct it where the clip has it, or leave the clip out")
+    export.left_out += refused
 
 
 def _finish(kind: VoiceList, export: exports.Export, lists: exports.Lists) -> Mapping[str, exports.FileText]:
