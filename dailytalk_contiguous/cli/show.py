@@ -31,7 +31,7 @@ from dailytalk_contiguous.run import outputs
 from dailytalk_contiguous.run.events import Account, length, log
 from dailytalk_contiguous.run.forecast import Forecast
 from dailytalk_contiguous.run.local import RunPlan
-from dailytalk_contiguous.run.run import lacking_weights
+from dailytalk_contiguous.run.run import RunOutcome, lacking_weights
 from dailytalk_contiguous.run.tagging import FoundRecordings
 from dailytalk_contiguous.sources.hub_repository import Repository, ToFetch
 from dailytalk_contiguous.sources.recordings import LeftOut
@@ -271,14 +271,14 @@ def say_slow_precision(stages: Iterable[Stage], precision: str | None) -> None:
         say(f"the {here} here doesn't multiply in {precision}: affect takes longer than in float32")
 
 
-def work_done(n_made: int, n_shards: int, audio_seconds: float, wall_seconds: float) -> str:
-    if not n_made:
+def work_done(done: RunOutcome) -> str:
+    took, n_shards = length_text(done.wall_seconds), done.n_shards
+    if not done.n_made:
         shards = "the shard is done" if n_shards == 1 else f"all {n_shards:,} shards are done"
-        return f"nothing to do: {shards} ({length_text(wall_seconds)})"
-    return (
-        f"{length_text(audio_seconds)} in {length_text(wall_seconds)} "
-        f"({audio_seconds / wall_seconds:.1f}× real time), {n_made} of {counted(n_shards, 'shard')} made"
-    )
+        return f"nothing to do: {shards} ({took})"
+    speed = f"{done.audio_seconds / done.wall_seconds:.1f}× real time"
+    made = f"{done.n_made} of {counted(n_shards, 'shard')} made"
+    return f"{length_text(done.audio_seconds)} in {took} ({speed}), {made}"
 
 
 def rejected_by(record: dict[str, Any], out: Path, spoken: bool) -> tuple[Rejected, ...]:

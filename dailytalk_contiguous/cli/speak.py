@@ -152,7 +152,7 @@ def speak_outcome(done: RunOutcome, out: Path) -> Outcome:
     counts, money = done.counts, record["money"]
     recorded = all(stage["name"] != Speak.__name__ for stage in record["stages"])
     details: list[str | Figures] = [
-        show.work_done(done.n_made, done.n_shards, done.audio_seconds, done.wall_seconds),
+        show.work_done(done),
         *show.stage_seconds(done.account),
     ]
     for status, meaning in (("dropped", "left out, without text"), ("kept_original", "with their original voice")):

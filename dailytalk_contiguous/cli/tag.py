@@ -221,9 +221,7 @@ def tag_outcome(done: RunOutcome, out: Path) -> Outcome:
         "time": done.account.as_dict(),
         "run": record,
     }
-    details: list[str | Figures] = [
-        show.work_done(done.n_made, done.n_shards, done.audio_seconds, done.wall_seconds)
-    ]
+    details: list[str | Figures] = [show.work_done(done)]
     if record is None:
         return Outcome(
             summary,

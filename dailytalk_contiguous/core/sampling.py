@@ -223,7 +223,7 @@ def _counts(clips: Sequence[BalanceItem], target: float, seed: int) -> dict[str,
     # What can be added to a cell, one after the other: its clips, or their first copies, then the second, …
     steps: dict[Cell, list[tuple[str, float]]] = {}
     for cell, members in cells.items():
-        order = sorted(members, key=lambda clip: _order_key(clip.id, seed))
+        order = sorted(members, key=lambda clip: order_key(clip.id, seed))
         rounds = max(len(clip.copies) for clip in order)
         copies = [(clip.id, clip.copies[n]) for n in range(rounds) for clip in order if n < len(clip.copies)]
         steps[cell] = [(clip.id, clip.seconds) for clip in order] if enough else copies
@@ -246,7 +246,7 @@ def _filled(
     back that it can do without."""
     n_taken, seconds_in = dict.fromkeys(steps, 0), dict(least)
     # Cells that are alike come in the order of a hash, so that none is first for its name.
-    ranked = sorted((cell for cell in steps if steps[cell]), key=lambda cell: _order_key(steps[cell][0][0], seed))
+    ranked = sorted((cell for cell in steps if steps[cell]), key=lambda cell: order_key(steps[cell][0][0], seed))
     total = math.fsum(seconds_in.values())
     wanting = [(seconds_in[cell] - goals[cell], rank) for rank, cell in enumerate(ranked)]
     heapq.heapify(wanting)
@@ -284,7 +284,8 @@ def _shortfall(emotion: str, lack: float, groups: Mapping[str, Sequence[BalanceI
     return Shortfall(emotion, lack, thinnest(SENTENCE_TYPES, "sentence_type"), thinnest(LENGTHS, "length"))
 
 
-def _order_key(name: str, seed: int) -> str:
+def order_key(name: str, seed: int) -> str:
+    """The place of a name in a random order that depends on it and the seed alone."""
     return hashlib.sha256(f"{seed}\0{name}".encode("utf-8", "surrogateescape")).hexdigest()
 
 
@@ -345,7 +346,7 @@ def times(clips: Sequence[Weighted], seconds: float, seed: int = 0) -> dict[str,
     if not total:
         return {clip.id: 0 for clip in clips}
     groups: dict[str, list[Weighted]] = defaultdict(list)
-    for clip in sorted(clips, key=lambda clip: _order_key(clip.id, seed)):
+    for clip in sorted(clips, key=lambda clip: order_key(clip.id, seed)):
         groups[clip.group].append(clip)
     counts: dict[str, int] = {}
     for group in groups.values():
@@ -394,7 +395,7 @@ def times_towards(
 
     share = seconds / seconds.sum()
     # Times seen are 1, less what is lost (0 to 1), and once more for each repeat (0 to 1 each).
-    draws = np.array([int(_order_key(identity, seed)[:8], 16) / 16**8 for identity in ids])
+    draws = np.array([int(order_key(identity, seed)[:8], 16) / 16**8 for identity in ids])
     repeats = [_REPEAT_COST * number * share * (1 + 0.01 * draws) for number in range(1, MOST_SEEN)]
     cost = np.concatenate([share * (1 + 1e-4 * draws), *repeats, np.full(len(excess), _DISTANCE_COST)])
     # The last lines: as much is listed as there is, or less of everything would be nearer; not too much is lost.
@@ -604,7 +605,7 @@ def _chosen(units: Sequence[SplitItem], way: str, seed: int) -> tuple[set[str], 
     for index, unit in enumerate(units):
         figures[index, emotions.index(unit.emotion or "")] = unit.seconds
     total = figures.sum(axis=0)
-    names = sorted(groups, key=lambda name: _order_key(name, seed))
+    names = sorted(groups, key=lambda name: order_key(name, seed))
     if not names or (len(names) == 1 and len(groups[names[0]]) == len(units)):
         return set(), float("inf"), f"there is {'but one' if names else 'no known one'}"
     chosen = _search(np.array([figures[groups[name]].sum(axis=0) for name in names]), total)

@@ -111,7 +111,7 @@ def separate_outcome(done: RunOutcome, spec: SeparateSpec) -> Outcome:
     counts, seconds = record["counts"], record["seconds"]
     rows = [_figures(part) for part in spec.parts[:SHOWN]]
     details: list[str | Figures] = [
-        show.work_done(done.n_made, done.n_shards, done.audio_seconds, done.wall_seconds),
+        show.work_done(done),
         Figures(("recording", ">from", ">to", ">left", ">right", ">both", ">turns", ">doubtful", "cut out"), rows),
     ]
     if len(spec.parts) > SHOWN:

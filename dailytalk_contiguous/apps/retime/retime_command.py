@@ -118,7 +118,7 @@ def _retimed(done: RunOutcome, spec: RetimeSpec) -> Outcome:
     counts, known, out = done.counts, record[RETIMED], spec.out
     drawn, held = known["drawn"], known["transitions"] - known["drawn"]
     details = [
-        show.work_done(done.n_made, done.n_shards, done.audio_seconds, done.wall_seconds),
+        show.work_done(done),
         *_of_timing(spec),
         f"{drawn:,} of {counted(known['transitions'], 'transition')} drawn, {held:,} held",
         f"timing        {as_text(out / TIMING.format(spec.timing.digest))}",
