@@ -6,7 +6,7 @@ of utterances and the words in them leave no doubt about its kind. Others are le
 
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -209,9 +209,9 @@ class Scene:
     """The speech on each channel, by time."""
 
     def __init__(self, utterances: Sequence[Timed], words: Sequence[Timed]) -> None:
-        said = unions(utterances).channels
+        self._heard = unions(utterances).channels
         # Words are fitted to speech activity, which outlasts the sound: those of an utterance make it no longer.
-        others = [word for word in words if not _is_heard(said, *word[:3])]
+        others = [word for word in words if not self.is_heard(word.channel, word.start, word.end)]
         self._heard = unions([*utterances, *others]).channels
         self._middles: dict[str, list[float]] = {name: [] for name in self._heard}
         for word in sorted(words, key=lambda word: word.start + word.end):
@@ -222,7 +222,9 @@ class Scene:
         return bisect_right(middles, said.end) - bisect_left(middles, said.start)
 
     def is_heard(self, channel: str, start: float, end: float) -> bool:
-        return _is_heard(self._heard, channel, start, end)
+        spans = self._heard.get(channel, [])
+        first = bisect_right(spans, (start, float("inf")))
+        return (first > 0 and spans[first - 1][1] > start) or (first < len(spans) and spans[first][0] < end)
 
     def doubt(self, kind: str, before: Stretch, now: Stretch) -> str | None:
         """Why `now`, after or inside `before`, may be no event of a kind; None if it is one."""
@@ -257,12 +259,6 @@ class Scene:
                 (near, "the agent speaks close to it"),
             ]
         return next((reason for is_so, reason in doubts if is_so), None)
-
-
-def _is_heard(heard: Mapping[str, Sequence[tuple[float, float]]], channel: str, start: float, end: float) -> bool:
-    spans = heard.get(channel, [])
-    first = bisect_right(spans, (start, float("inf")))
-    return (first > 0 and spans[first - 1][1] > start) or (first < len(spans) and spans[first][0] < end)
 
 
 # The part of a conversation around an event.

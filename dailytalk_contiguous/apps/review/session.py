@@ -592,12 +592,9 @@ class Session:
 
     def _show_put_back(self) -> None:
         """Show the discarded items again whose files and entries a person has moved back by hand."""
-        if self.editable.kind == "tagged" or settling.unsettled_moves(self.journal):
-            return
-        here = {*self.editable.names()}
-        for name, known in self._known.items():
-            if name in here and known.fields.get("discarded"):
-                known.fields["discarded"] = False
+        if self.editable.kind != "tagged" and not settling.unsettled_moves(self.journal):
+            for name in self._known.keys() & {*self.editable.names()}:
+                self._known[name].fields["discarded"] = False
 
     def _refuse_unknown(self, name: str) -> None:
         """Raise BadInput if a name is no item: no path is made of a name that is not looked up first."""
