@@ -11,7 +11,6 @@ from typing import Any, get_type_hints
 import typer
 
 from dailytalk_contiguous.cli.terminal import Panel, option, with_parameters
-from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadValue, DailytalkError
 from dailytalk_contiguous.core.own_file import from_own_file, is_own_file
@@ -21,7 +20,7 @@ from dailytalk_contiguous.models.devices import DEVICES
 from dailytalk_contiguous.models.engines import engine_named
 from dailytalk_contiguous.models.profiles import PROFILES, STANDARD
 from dailytalk_contiguous.sources.addresses import is_address
-from dailytalk_contiguous.stages.base import DEVICE, SAMPLE_RATE, Stage, Stages
+from dailytalk_contiguous.stages.base import DEVICE, Stage, Stages
 from dailytalk_contiguous.store.hub import check_token, model_reference
 
 
@@ -323,11 +322,6 @@ def out_option(default: Any = ...) -> Any:
 
 def file_option(default: Any = ..., **settings: Any) -> Any:
     return option(default, Panel.INPUT, "File for the result.", metavar="FILE", **settings)
-
-
-def sample_rate_option(shown: str) -> Any:
-    ends = {"min": LOWEST_RATE, "max": HIGHEST_RATE}
-    return option(None, Panel.RESULT, SAMPLE_RATE.about, metavar="HZ", show_default=shown, **ends)
 
 
 def split_option(shown: str, metavar: str = "NAME") -> Any:

@@ -8,7 +8,7 @@ which may be JSON.
 import json
 import logging
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from itertools import islice
 from pathlib import Path
@@ -31,7 +31,7 @@ from dailytalk_contiguous.run import outputs
 from dailytalk_contiguous.run.events import Account, length, log
 from dailytalk_contiguous.run.forecast import Forecast
 from dailytalk_contiguous.run.local import RunPlan
-from dailytalk_contiguous.run.run import lacking_weights
+from dailytalk_contiguous.run.run import RunOutcome, lacking_weights
 from dailytalk_contiguous.run.tagging import FoundRecordings
 from dailytalk_contiguous.sources.hub_repository import Repository, ToFetch
 from dailytalk_contiguous.sources.recordings import LeftOut
@@ -216,9 +216,32 @@ def to_fetch_outcome(repository: Repository, missing: ToFetch, stages: Sequence[
     return Outcome(record, headline, details=details, next=DRY_RUN_NEXT)
 
 
-def shards_to_make(plan: RunPlan) -> str:
-    to_make = f"{len(plan.tasks):,} of them to make ({length_text(plan.seconds)})"
-    return f"{counted(len(plan.paths), 'shard')}, {to_make}"
+def dry_run(
+    plan: RunPlan,
+    stages: Sequence[Stage],
+    record: Mapping[str, Any],
+    details: Iterable[str] = (),
+    rejects: Sequence[Reject] = (),
+    rejected: Sequence[Rejected] = (),
+) -> Outcome:
+    """The outcome of a dry run: the shards that are to be made, by which stages, and the rejects.
+
+    `rejects` are listed one by one; many are `rejected`, by their kind.
+    """
+    stages_left = stages_to_run(stages) if plan.tasks else []
+    of_plan = {
+        "shards": {"all": len(plan.paths), "to_make": len(plan.tasks)},
+        "audio_seconds": round(plan.seconds, 2),
+        "stages": [stage.name for stage in stages],
+        "rejected": [reject.as_dict() for reject in rejects],
+    }
+    return Outcome(
+        {**of_plan, **record},
+        f"{counted(len(plan.paths), 'shard')}, {len(plan.tasks):,} of them to make ({length_text(plan.seconds)})",
+        details=[*details, *stages_left, *each_reject(rejects)],
+        rejected=rejected,
+        next=DRY_RUN_NEXT,
+    )
 
 
 def say_left_out(passed_over: LeftOut) -> None:
@@ -248,14 +271,14 @@ def say_slow_precision(stages: Iterable[Stage], precision: str | None) -> None:
         say(f"the {here} here doesn't multiply in {precision}: affect takes longer than in float32")
 
 
-def work_done(n_made: int, n_shards: int, audio_seconds: float, wall_seconds: float) -> str:
-    if not n_made:
+def work_done(done: RunOutcome) -> str:
+    took, n_shards = length_text(done.wall_seconds), done.n_shards
+    if not done.n_made:
         shards = "the shard is done" if n_shards == 1 else f"all {n_shards:,} shards are done"
-        return f"nothing to do: {shards} ({length_text(wall_seconds)})"
-    return (
-        f"{length_text(audio_seconds)} in {length_text(wall_seconds)} "
-        f"({audio_seconds / wall_seconds:.1f}× real time), {n_made} of {counted(n_shards, 'shard')} made"
-    )
+        return f"nothing to do: {shards} ({took})"
+    speed = f"{done.audio_seconds / done.wall_seconds:.1f}× real time"
+    made = f"{done.n_made} of {counted(n_shards, 'shard')} made"
+    return f"{length_text(done.audio_seconds)} in {took} ({speed}), {made}"
 
 
 def rejected_by(record: dict[str, Any], out: Path, spoken: bool) -> tuple[Rejected, ...]:

@@ -147,17 +147,11 @@ def speak_intended(
             f"{counted(cost.text_bytes, 'byte')} of text; "
             f"{f'about {cost.price:.4f} USD' if cost.price else 'nothing'} to spend",
         ]
-    details += show.stages_to_run(left) if plan.tasks else ()
     if voice and cost.without_text:
         details.append(f"{counted(cost.without_text, 'utterance')} without text: {voice.no_text}")
     if cost.not_cloned:
         details.append(f"{counted(cost.not_cloned, 'conversation')} with too little speech to clone a voice from")
-    return Outcome(
-        asdict(cost) | {"stages": [stage.name for stage in left] if plan.tasks else []},
-        show.shards_to_make(plan),
-        details=details + show.each_reject(script.rejects),
-        next=show.DRY_RUN_NEXT,
-    )
+    return show.dry_run(plan, left if plan.tasks else (), asdict(cost), details, script.rejects)
 
 
 def speak_outcome(done: RunOutcome, out: Path) -> Outcome:
@@ -165,7 +159,7 @@ def speak_outcome(done: RunOutcome, out: Path) -> Outcome:
     counts, money = done.counts, record["money"]
     recorded = all(stage["name"] != Speak.__name__ for stage in record["stages"])
     details: list[str | Figures] = [
-        show.work_done(done.n_made, done.n_shards, done.audio_seconds, done.wall_seconds),
+        show.work_done(done),
         *show.stage_seconds(done.account),
     ]
     for status, meaning in (("dropped", "left out, without text"), ("kept_original", "with their original voice")):

@@ -199,23 +199,15 @@ def tag_intended(recordings: FoundRecordings, plan: local.RunPlan, left: Sequenc
     of_what = f"{counted(n_recordings, 'recording')}, {counted(len(rows), 'conversation')}"
     record = {
         "conversations": len(rows),
-        "rejected": [problem.as_dict() for problem in recordings.problems],
         "hidden": recordings.left_out.hidden,
         "made_by_dailytalk": recordings.left_out.made,
         "paired": recordings.left_out.paired,
         "unread": recordings.left_out.unread,
         "transcripts": vars(recordings.transcripts),
-        "shards": {"all": len(plan.paths), "to_make": len(plan.tasks)},
-        "audio_seconds": round(plan.seconds, 2),
-        "stages": [stage.name for stage in left],
     }
-    details = [
-        f"{of_what}, {length_text(sum(row['duration'] for row in rows))}",
-        show.transcripts(recordings, left),
-        *(show.stages_to_run(left) if plan.tasks else ()),
-        *show.each_reject(recordings.problems),
-    ]
-    return Outcome(record, show.shards_to_make(plan), details=details, next=show.DRY_RUN_NEXT)
+    total = f"{of_what}, {length_text(sum(row['duration'] for row in rows))}"
+    details = [total, show.transcripts(recordings, left)]
+    return show.dry_run(plan, left, record, details, recordings.problems)
 
 
 def tag_outcome(done: RunOutcome, out: Path) -> Outcome:
@@ -229,9 +221,7 @@ def tag_outcome(done: RunOutcome, out: Path) -> Outcome:
         "time": done.account.as_dict(),
         "run": record,
     }
-    details: list[str | Figures] = [
-        show.work_done(done.n_made, done.n_shards, done.audio_seconds, done.wall_seconds)
-    ]
+    details: list[str | Figures] = [show.work_done(done)]
     if record is None:
         return Outcome(
             summary,

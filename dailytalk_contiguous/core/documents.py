@@ -393,7 +393,8 @@ def _constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a number")
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the object of these names and values. Raises ValueError if it has a name twice."""
     value = dict(pairs)
     if len(value) < len(pairs):
         twice, _ = Counter(name for name, _ in pairs).most_common()[0]
@@ -402,9 +403,9 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 _DECODER = json.JSONDecoder(
-    parse_int=_integer, parse_float=_float, parse_constant=_constant, object_pairs_hook=_object
+    parse_int=_integer, parse_float=_float, parse_constant=_constant, object_pairs_hook=without_doubles
 )
-_WITH_NAN = json.JSONDecoder(parse_int=_integer, parse_float=_float, object_pairs_hook=_object)
+_WITH_NAN = json.JSONDecoder(parse_int=_integer, parse_float=_float, object_pairs_hook=without_doubles)
 
 
 def _cut(text: str) -> str:

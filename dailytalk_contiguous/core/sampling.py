@@ -25,7 +25,7 @@ from dailytalk_contiguous.core.sentences import LENGTHS, SENTENCE_TYPES
 # emotion is null or `other` are seen once: there is no target for them.
 
 
-#: Hours that every emotion should have (30 minutes, as the report counts them).
+#: Hours that every emotion should have at least (30 minutes).
 LEAST_HOURS = 0.5
 
 MODES = ("weights", "sample")
@@ -83,11 +83,13 @@ class Balance(NamedTuple):
     Attributes:
         times: how often each id is to be seen. In the mode `sample` whole numbers: 0 leaves it out, 1 keeps it, n
             adds its first n − 1 copies. In the mode `weights` the weight of the clip and of each of its copies.
+        target: seconds that every emotion should have.
         before, after: seconds of each emotion, as recorded and as seen.
-        shortfalls: the emotions that stay under their target, by name.
+        shortfalls: the emotions that stay under the target, by name.
     """
 
     times: dict[str, float]
+    target: float
     before: dict[str, float]
     after: dict[str, float]
     shortfalls: list[Shortfall]
@@ -122,7 +124,8 @@ def plan_balance(
 
     Args:
         clips: the training split, sources only, in any order.
-        target_hours: hours for each emotion. None: at least half an hour, and all there is where there is more.
+        target_hours: hours for each emotion. None: those of the smallest emotion that has half an hour or more, or
+            half an hour if none has.
         mode: of `MODES`.
         seed: decides between clips that are alike.
         emotions: those that should be there besides those that are.
@@ -131,22 +134,26 @@ def plan_balance(
     """
     items = sorted(clips, key=lambda clip: clip.id)
     _check_lengths(items)
-    groups: dict[str, list[BalanceItem]] = {name: [] for name in sorted(set(emotions))}
+    groups: dict[str, list[BalanceItem]] = {name: [] for name in emotions}
     times: dict[str, float] = {}
     for clip in items:
         if clip.emotion in (None, "other"):
             times[clip.id] = 1
         else:
             groups.setdefault(str(clip.emotion), []).append(clip)
-    plan = Balance(times, {}, {}, [])
-    for emotion, members in sorted(groups.items()):
-        have = math.fsum(clip.seconds for clip in members)
-        weighs = mode == "weights"
-        available = math.fsum(map(_seconds_with_copies, members)) if weighs else have
-        target = 3600 * target_hours if target_hours is not None else max(3600 * LEAST_HOURS, available)
+    weighs = mode == "weights"
+    groups = dict(sorted(groups.items()))
+    recorded = {emotion: math.fsum(clip.seconds for clip in members) for emotion, members in groups.items()}
+    available = recorded
+    if weighs:
+        available = {name: math.fsum(map(_seconds_with_copies, members)) for name, members in groups.items()}
+    least = 3600 * LEAST_HOURS
+    smallest = min((seconds for seconds in available.values() if seconds >= least), default=least)
+    target = smallest if target_hours is None else 3600 * target_hours
+    plan = Balance(times, target, recorded, {}, [])
+    for emotion, members in groups.items():
         weights = _weights(members, target) if weighs else _counts(members, target, seed)
         times.update(weights)
-        plan.before[emotion] = have
         seconds_seen = (
             weights[clip.id] * _seconds_with_copies(clip)
             if weighs
@@ -157,7 +164,7 @@ def plan_balance(
         plan.after[emotion] = math.fsum(seconds_seen)
         lack = target - plan.after[emotion]
         if lack > 1e-6 * target:
-            plan.shortfalls.append(_shortfall(emotion, target - have, groups))
+            plan.shortfalls.append(_shortfall(emotion, target - recorded[emotion], groups))
     return plan
 
 
@@ -205,7 +212,7 @@ def _weights(clips: Sequence[BalanceItem], target: float) -> dict[str, float]:
 
 
 def _counts(clips: Sequence[BalanceItem], target: float, seed: int) -> dict[str, float]:
-    """Whole numbers near the levels, then corrected until the sum is right."""
+    """Whole numbers with which the cells come near their levels, and the sum to the target."""
     cells = _cells(clips)
     seconds_of = {cell: math.fsum(clip.seconds for clip in members) for cell, members in cells.items()}
     enough = math.fsum(seconds_of.values()) >= target
@@ -216,12 +223,11 @@ def _counts(clips: Sequence[BalanceItem], target: float, seed: int) -> dict[str,
     # What can be added to a cell, one after the other: its clips, or their first copies, then the second, …
     steps: dict[Cell, list[tuple[str, float]]] = {}
     for cell, members in cells.items():
-        order = sorted(members, key=lambda clip: _order_key(clip.id, seed))
+        order = sorted(members, key=lambda clip: order_key(clip.id, seed))
         rounds = max(len(clip.copies) for clip in order)
         copies = [(clip.id, clip.copies[n]) for n in range(rounds) for clip in order if n < len(clip.copies)]
         steps[cell] = [(clip.id, clip.seconds) for clip in order] if enough else copies
-    n_taken = {cell: _up_to(steps[cell], goals[cell] - least[cell]) for cell in cells}
-    _mend(steps, n_taken, goals, least, target, seed)
+    n_taken = _filled(steps, goals, least, target, seed)
     counts: dict[str, float] = {clip.id: 0 if enough else 1 for clip in clips}
     for cell in cells:
         for name, _ in steps[cell][: n_taken[cell]]:
@@ -229,30 +235,18 @@ def _counts(clips: Sequence[BalanceItem], target: float, seed: int) -> dict[str,
     return counts
 
 
-def _up_to(steps: Sequence[tuple[str, float]], seconds: float) -> int:
-    """How many steps come nearest to `seconds`."""
-    total = 0.0
-    for number, (_, step) in enumerate(steps):
-        if total + step / 2 > seconds:
-            return number
-        total += step
-    return len(steps)
-
-
-def _mend(
+def _filled(
     steps: Mapping[Cell, Sequence[tuple[str, float]]],
-    n_taken: dict[Cell, int],
     goals: Mapping[Cell, float],
     least: Mapping[Cell, float],
     target: float,
     seed: int,
-) -> None:
-    """Add where most is missing until the target is reached; then take back what it can do without."""
-    seconds_in = {
-        cell: least[cell] + math.fsum(step for _, step in steps[cell][: n_taken[cell]]) for cell in steps
-    }
+) -> dict[Cell, int]:
+    """How many steps of each cell to take: where most is missing, until the target is reached; then some are taken
+    back that it can do without."""
+    n_taken, seconds_in = dict.fromkeys(steps, 0), dict(least)
     # Cells that are alike come in the order of a hash, so that none is first for its name.
-    ranked = sorted((cell for cell in steps if steps[cell]), key=lambda cell: _order_key(steps[cell][0][0], seed))
+    ranked = sorted((cell for cell in steps if steps[cell]), key=lambda cell: order_key(steps[cell][0][0], seed))
     total = math.fsum(seconds_in.values())
     wanting = [(seconds_in[cell] - goals[cell], rank) for rank, cell in enumerate(ranked)]
     heapq.heapify(wanting)
@@ -272,6 +266,7 @@ def _mend(
         if n_taken[cell] and (step := steps[cell][n_taken[cell] - 1][1]) <= total - target:
             n_taken[cell], seconds_in[cell], total = n_taken[cell] - 1, seconds_in[cell] - step, total - step
             heapq.heappush(too_full, (goals[cell] - seconds_in[cell], rank))
+    return n_taken
 
 
 def _shortfall(emotion: str, lack: float, groups: Mapping[str, Sequence[BalanceItem]]) -> Shortfall:
@@ -289,7 +284,8 @@ def _shortfall(emotion: str, lack: float, groups: Mapping[str, Sequence[BalanceI
     return Shortfall(emotion, lack, thinnest(SENTENCE_TYPES, "sentence_type"), thinnest(LENGTHS, "length"))
 
 
-def _order_key(name: str, seed: int) -> str:
+def order_key(name: str, seed: int) -> str:
+    """The place of a name in a random order that depends on it and the seed alone."""
     return hashlib.sha256(f"{seed}\0{name}".encode("utf-8", "surrogateescape")).hexdigest()
 
 
@@ -350,7 +346,7 @@ def times(clips: Sequence[Weighted], seconds: float, seed: int = 0) -> dict[str,
     if not total:
         return {clip.id: 0 for clip in clips}
     groups: dict[str, list[Weighted]] = defaultdict(list)
-    for clip in sorted(clips, key=lambda clip: _order_key(clip.id, seed)):
+    for clip in sorted(clips, key=lambda clip: order_key(clip.id, seed)):
         groups[clip.group].append(clip)
     counts: dict[str, int] = {}
     for group in groups.values():
@@ -399,7 +395,7 @@ def times_towards(
 
     share = seconds / seconds.sum()
     # Times seen are 1, less what is lost (0 to 1), and once more for each repeat (0 to 1 each).
-    draws = np.array([int(_order_key(identity, seed)[:8], 16) / 16**8 for identity in ids])
+    draws = np.array([int(order_key(identity, seed)[:8], 16) / 16**8 for identity in ids])
     repeats = [_REPEAT_COST * number * share * (1 + 0.01 * draws) for number in range(1, MOST_SEEN)]
     cost = np.concatenate([share * (1 + 1e-4 * draws), *repeats, np.full(len(excess), _DISTANCE_COST)])
     # The last lines: as much is listed as there is, or less of everything would be nearer; not too much is lost.
@@ -609,7 +605,7 @@ def _chosen(units: Sequence[SplitItem], way: str, seed: int) -> tuple[set[str], 
     for index, unit in enumerate(units):
         figures[index, emotions.index(unit.emotion or "")] = unit.seconds
     total = figures.sum(axis=0)
-    names = sorted(groups, key=lambda name: _order_key(name, seed))
+    names = sorted(groups, key=lambda name: order_key(name, seed))
     if not names or (len(names) == 1 and len(groups[names[0]]) == len(units)):
         return set(), float("inf"), f"there is {'but one' if names else 'no known one'}"
     chosen = _search(np.array([figures[groups[name]].sum(axis=0) for name in names]), total)

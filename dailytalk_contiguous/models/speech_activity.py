@@ -107,6 +107,10 @@ LONGEST = 600.0
 #: Seconds; shorter is no speech. Less than Silero's 0.25, because a clip may be one word ("no").
 MIN_SPEECH = 0.1
 
+#: Seconds of silence that Silero hears after a clip; otherwise speech whose end it can't hear lasts to the end
+#: of the file.
+SILENCE_AFTER = 0.5
+
 SpanList = list[tuple[float, float]]
 
 
@@ -142,6 +146,7 @@ def hear(samples: Samples, sample_rate: int) -> Heard:
     """Find speech and other sounds in one channel, float32 in [-1, 1], shape (n,)."""
     analysed = np.asarray(soxr.resample(samples, sample_rate, ANALYSIS_RATE), np.float32)
     total = len(samples) / sample_rate
-    speech = speech_spans(speech_probabilities(analysed), total, FRAME_SECONDS, min_speech=MIN_SPEECH, pad=0)
+    probabilities = speech_probabilities(np.pad(analysed, (0, round(SILENCE_AFTER * ANALYSIS_RATE))))
+    speech = speech_spans(probabilities, total, FRAME_SECONDS, min_speech=MIN_SPEECH, pad=0)
     others = [(start, min(end, total)) for start, end in find_sounds(to_pcm(analysed), speech)]
     return Heard(speech, merge_gaps(sorted([*speech, *others]), 0.0))

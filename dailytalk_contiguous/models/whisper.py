@@ -265,11 +265,11 @@ class Whisper:
         )
 
 
-#: Bytes of the sizes' weights on the Hub.
-_SIZES = {"tiny.en": 75_537_502, "base.en": 145_217_532, "base": 145_217_532, "small": 483_546_902}
-_SIZES |= {"tiny": 75_538_270, "small.en": 483_545_366, "medium.en": 1_527_904_330, "medium": 1_527_906_378}
-_SIZES |= {"large-v1": 3_086_912_962, "large-v2": 3_086_912_962, "large-v3": 3_087_284_237}
-_SIZES |= {"large-v3-turbo": 1_617_824_864, "turbo": 1_617_824_864}
+#: The sizes of Whisper, and the bytes of their weights on the Hub.
+SIZES = {"tiny.en": 75_537_502, "base.en": 145_217_532, "base": 145_217_532, "small": 483_546_902}
+SIZES |= {"tiny": 75_538_270, "small.en": 483_545_366, "medium.en": 1_527_904_330, "medium": 1_527_906_378}
+SIZES |= {"large-v1": 3_086_912_962, "large-v2": 3_086_912_962, "large-v3": 3_087_284_237}
+SIZES |= {"large-v3-turbo": 1_617_824_864, "turbo": 1_617_824_864}
 
 _REMEDY = "pass --asr-model with a size such as base or medium, or a folder in CTranslate2 format"
 
@@ -364,7 +364,7 @@ def lacking_whisper(model: str) -> list[Missing]:
     """The weights of `model` (empty for none), if they are not on this machine."""
     if not model or Path(model).is_dir() or find_whisper(model, fetch=False):
         return []
-    return [Missing(f"Whisper {model}", _SIZES.get(model))]
+    return [Missing(f"Whisper {model}", SIZES.get(model))]
 
 
 def find_whisper(model: str, fetch: bool = True) -> str:

@@ -123,8 +123,8 @@ class CorpusFigures:
     @classmethod
     def of_run(cls, record: Mapping[str, Any], **more: Any) -> "CorpusFigures":
         """Take minutes before balancing, the target and the credits from the record of a run."""
-        minutes = (record.get("balance") or {}).get("minutes_before", {})
-        target = (record.get("settings") or {}).get("target_minutes") if minutes else None
+        balance = record.get("balance") or {}
+        minutes, target = balance.get("minutes_before", {}), balance.get("target_minutes")
         return cls(
             before={name: 60 * value for name, value in minutes.items()},
             target=60.0 * target if target and is_number(target, 0) else 3600 * sampling.LEAST_HOURS,

@@ -304,11 +304,11 @@ def write_export(
             voices.append((name, item.apart, sum(entry.seconds for entry in written)))
             parents[name] = parent_of(row)
     if not voices:
+        target.abandon()
         why = [*(f"{reject.id}: {reject.reason}" for reject in rejects), *run.left_out]
         reason = f" ({why[0]})" if why else ""
-        raise DailytalkError(
-            f"no {format.noun} could be exported{reason}", "correct what is named, or build the dataset again"
-        )
+        remedy = rejects[0].remedy if rejects else "correct what is named, or build the dataset again"
+        raise DailytalkError(f"no {format.noun} could be exported{reason}", remedy)
     if len(format.sides) == 1:
         run.side, disjoint = dict.fromkeys(entries, format.sides[0]), True
     elif sides is not None:

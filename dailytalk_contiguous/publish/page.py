@@ -6,7 +6,6 @@ names, are read once more for the player, with their sound.
 """
 
 import base64
-import hashlib
 import itertools
 import math
 import os
@@ -27,6 +26,7 @@ from dailytalk_contiguous.core.audio import Samples, read_at, read_header
 from dailytalk_contiguous.core.documents import as_text, has_length, is_number
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.machine import cores
+from dailytalk_contiguous.core.sampling import order_key
 from dailytalk_contiguous.core.schema import CHANNELS, Row
 from dailytalk_contiguous.core.scorecard import ReferenceCorpus
 from dailytalk_contiguous.core.steps import steps
@@ -78,15 +78,11 @@ def stratified_sample(rows: Iterable[Mapping[str, Any]], count: int, seed: int =
     return _by_turns(list(lines.values()), None)[:count]
 
 
-def clip_place(name: str, seed: int) -> str:
-    return hashlib.sha256(f"{seed}\0{name}".encode("utf-8", "surrogateescape")).hexdigest()
-
-
 def _by_turns(groups: Sequence[Sequence[str]], seed: int | None) -> list[str]:
     """The first of every group, then the second, …; with a seed each group, and the groups, in random order."""
     if seed is not None:
-        drawn = [sorted(group, key=lambda name: clip_place(name, seed)) for group in groups]
-        groups = sorted(drawn, key=lambda group: clip_place(group[0], seed))
+        drawn = [sorted(group, key=lambda name: order_key(name, seed)) for group in groups]
+        groups = sorted(drawn, key=lambda group: order_key(group[0], seed))
     longest = max((len(group) for group in groups), default=0)
     return [group[turn] for turn in range(longest) for group in groups if turn < len(group)]
 
@@ -201,7 +197,7 @@ def write_report(
         markdown: of clips: a file for the summary; None for none.
         audio: one of `AUDIO`; None: inside where that takes less than `MOST_INSIDE` bytes, else beside.
         limits: beyond which conversations are remarked on.
-        reference: another corpus to compare the measures of conversations with.
+        reference: another corpus to compare the measures of conversations with; of clips, only beside `other`.
         defaults: of `cli.defaults.default_settings`.
 
     Raises DailytalkError if it is empty or can't be read, an id is not in it, `shown` asks for clips, there is
@@ -215,7 +211,7 @@ def write_report(
     if not items.labelled:
         references = [reference] if reference else []
         return _write(items, path, shown, (against, references), audio, limits, defaults)
-    if reference:
+    if reference and not other:
         raise DailytalkError(
             f"{reference.name} is about conversations, and these are clips", "name a corpus folder"
         )

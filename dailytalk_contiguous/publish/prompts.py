@@ -320,7 +320,7 @@ def finish_personaplex(export: exports.Export, lists: exports.Lists) -> Mapping[
     export.facts["prompts"] = {"voice": len(sources), "text": len(texts), "conversations": len(stretches)}
     export.notes.append(f"voice prompts for {len(sources)} and text prompts for {len(texts)} of {len(stretches)}")
     missing = {
-        "with an agent who is not known": len(stretches) - len(voices),
+        "with an agent who is not known (dailytalk tag --speakers names people)": len(stretches) - len(voices),
         f"with a voice of which no other one has {SHORTEST_PROMPT:g} s alone": len(voices) - len(sources),
         "whose text prompt is not read, for want of a voice prompt": len(texts.keys() - sources.keys()),
     }

@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.settings import settings_of
@@ -121,10 +122,10 @@ class SpeakSpec(Spec):
             set()
             if options.prune
             else {name for name, (_, entry) in self._index.entries.items() if not entry.reject} - here,
-            str(self.out),
+            f"{as_text(self.out)!r} holds",
             "finished conversation",
-            "that the transcript or its recordings do not give any more",
-            "put the recordings back, choose another --out, or pass --prune to drop them",
+            "whose lines or recordings are gone",
+            "if you deleted the lines, pass --prune to drop them; otherwise put them back or choose another --out",
         )
 
     def passes(self, options: RunOptions) -> Generator[Pass]:

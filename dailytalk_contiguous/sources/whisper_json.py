@@ -25,6 +25,7 @@ from dailytalk_contiguous.core.documents import (
     quoted,
     read_bytes,
     shown,
+    without_doubles,
 )
 from dailytalk_contiguous.core.errors import BadInput, Reject
 from dailytalk_contiguous.store.files import COPY_IT, LINK_OUT, leads_out, write_text
@@ -113,19 +114,12 @@ def quick_entries(path: Path) -> dict[str, Any]:
     """
     data = read_bytes(path, "correct it or save the file again", MOST_WHISPER_BYTES)
     try:
-        entries = json.JSONDecoder(object_pairs_hook=_once).decode(data.decode("utf-8-sig"))
+        entries = json.JSONDecoder(object_pairs_hook=without_doubles).decode(data.decode("utf-8-sig"))
     except (ValueError, RecursionError):
         return read_whisper_json(path).entries  # which has a sentence for it
     if entries != {} and not is_whisper_json(entries):
         return read_whisper_json(path).entries
     return dict(entries)
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) < len(pairs):
-        raise ValueError("an object has a name twice")
-    return value
 
 
 def encoded_entry(name: str, entry: Any) -> str:

@@ -264,6 +264,15 @@ class OwnedFolder:
             self._note(name)
             files.write_lines(self.root / name, [text] if isinstance(text, str) else text)
 
+    def abandon(self) -> None:
+        """Take away an export of which nothing came, and its folder if it is empty then; an earlier one stays."""
+        if not self._before:
+            self._written.clear()
+            self.finish({})
+            (self.root / RECORD).unlink()
+            with suppress(OSError):  # other files are in it
+                self.root.rmdir()
+
     def _note(self, *names: str) -> None:
         for name in names:
             if name in self._written:

@@ -92,6 +92,25 @@ def test_weights_of_clips_and_copies_add_up_to_the_target_exactly(clips: list[Ba
     assert all(0 <= weight <= MOST_WEIGHT for weight in plan.times.values())
 
 
+@pytest.mark.parametrize("mode", ["sample", "weights"])
+def test_without_a_target_emotions_become_equal_to_the_smallest_that_has_half_an_hour(mode: str) -> None:
+    minutes = {"happy": 600, "sad": 40, "angry": 20, "calm": 5}
+    clips = [
+        BalanceItem(f"{emotion}/{number}", emotion, "normal", "declarative", "medium", "ann", 60.0)
+        for emotion, count in minutes.items()
+        for number in range(count)
+    ]
+    if mode == "sample":  # as much as weights up to 4
+        clips = [clip._replace(copies=(60.0,) * 3) if minutes[clip.emotion or ""] < 30 else clip for clip in clips]
+    plan = plan_balance(clips, mode=mode)
+    assert plan.before == {name: 60.0 * count for name, count in minutes.items()}
+    assert plan.after == pytest.approx({"happy": 2400.0, "sad": 2400.0, "angry": 2400.0, "calm": 1200.0})
+    assert [(one.emotion, one.seconds) for one in plan.shortfalls] == [("calm", 35 * 60)]
+    assert plan.failure() == "not balanced: largest to smallest emotion 120.0 → 2.0"
+    equal = plan_balance([clip for clip in clips if clip.emotion != "calm"], mode=mode)
+    assert (equal.shortfalls, equal.failure()) == ([], "")
+
+
 def test_weights_without_a_target_are_one_where_copies_make_it_half_an_hour() -> None:
     plan = plan_balance([clip("a", seconds=1000.0, copies=(1000.0,))], mode="weights")
     assert plan.times == {"a": 1.0}

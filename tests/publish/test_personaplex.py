@@ -130,6 +130,7 @@ def test_a_voice_that_no_other_conversation_has_gets_no_prompt_and_is_said(tmp_p
     lines = lines_of(tmp_path / "out")
     assert {name for name, line in lines.items() if "voice_prompt" not in line} == {"alone", "silent"}
     assert sorted(done.left_out.values()) == [1, 1]
+    assert any("--speakers" in why for why in done.left_out)
 
 
 def test_what_was_kept_of_a_person_is_no_prompt_of_the_voice_that_replaces_him(tmp_path):

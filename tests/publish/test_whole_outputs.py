@@ -181,8 +181,8 @@ def corpus(folder: Path, name: str = "acted", run: Mapping[str, Any] = {"corpus"
         }
         emotion = ("happy", "sad", "angry", None)[number % 4]
         rows.append(clip_row(f"s{number % 5}-{number}", emotion, 0.5 + 0.25 * number, corpus=name, **columns))
-    settings = {"min_snr": 20.0, "max_seconds": None, "target_minutes": 25.0}
-    balance = {"minutes_before": {"happy": 45.0, "sad": 10.0, "angry": 29.5}}
+    settings = {"min_snr": 20.0, "max_seconds": None}
+    balance = {"target_minutes": 25.0, "minutes_before": {"happy": 45.0, "sad": 10.0, "angry": 29.5}}
     measured = [
         measures(snr_db=4.0 * n, bandwidth_hz=1000.0 * n, speech_ratio=n / 12, duration=3.0 * n) for n in range(12)
     ]

@@ -341,7 +341,7 @@ def test_deleted_conversation_needs_prune_and_is_gone_then(tmp_path: Path, serve
     work = folder(tmp_path, first=SHORT, second=talk("another", 4))
     say(work, settings(tmp_path))
     write_transcript(work, read_lines(work / "transcript.jsonl")[:4])
-    with pytest.raises(DailytalkError, match=r"'second'.*`prune=`"):
+    with pytest.raises(DailytalkError, match=r"holds 1 finished conversation .*'second'.*`prune=`"):
         say(work, settings(tmp_path))
     say(work, settings(tmp_path), prune=True)
     assert [path.name for path in (work / "audio").glob("*.wav")] == ["first_edited.wav"]

@@ -215,7 +215,11 @@ class ClipPlan:
         "", "Bring emotions to --target-minutes by {choices}.", panel="balance", choices=MODES, shown="no"
     )
     target_minutes: float | None = setting(
-        None, "Minutes of each emotion.", panel="balance", metavar="N", shown="30, or what there is"
+        None,
+        "Minutes of each emotion.",
+        panel="balance",
+        metavar="N",
+        shown="of the smallest with 30 or more",
     )
     copies: int = setting(
         0, "Copies of a clip, at most.", panel="balance", least=0, shown=f"1; with --balance sample {MOST_COPIES}"

@@ -252,6 +252,7 @@ def _balance(planned: PlannedClips, paths: Sequence[Path]) -> dict[str, Any] | N
     seconds = listed_seconds(paths)
     balance = planned.balance._replace(after={name: seconds.get(name, 0.0) for name in planned.balance.after})
     return {
+        "target_minutes": round(balance.target / 60, 3),
         "minutes_before": {name: round(seconds / 60, 3) for name, seconds in balance.before.items()},
         "minutes_after": {name: round(seconds / 60, 3) for name, seconds in balance.after.items()},
         "failure": balance.failure(),

@@ -14,18 +14,21 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import soundfile
 
 from dailytalk_contiguous.core import audio, interrupts
+from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE
 from dailytalk_contiguous.core.documents import as_text, json_lines, read_bytes
-from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
+from dailytalk_contiguous.core.errors import BadInput, BadValue, DailytalkError, Reject
+from dailytalk_contiguous.core.settings import check_values, setting, unlisted
 from dailytalk_contiguous.run.events import append
 from dailytalk_contiguous.run.processes import in_processes
 from dailytalk_contiguous.sources.recordings import LeftOut, Recording, find_recordings, shortened
 from dailytalk_contiguous.sources.separated import MOST_BYTES, separated_beside
+from dailytalk_contiguous.stages.base import SAMPLE_RATE
 from dailytalk_contiguous.store import files
 from dailytalk_contiguous.store.owned_folder import MADE_FROM
 from dailytalk_contiguous.store.work_folder import REJECTS, rejects_in
@@ -70,27 +73,32 @@ CONTAINERS = {
 class Conversion:
     """The format of the results.
 
-    Attributes:
-        to: the format, one of `CONTAINERS`.
-        rate: Hz; None for the source's, or the next that the format has.
-        channels: 1 for the mean of all, 2; None for as many as the source has.
-        bits: 16 or 24, for WAV and FLAC; None for 24 where the source has more than 16, else 16.
-
-    Raises:
-        DailytalkError: the format has no such rate or bits.
+    `to` is one of `CONTAINERS`. Raises DailytalkError for a rate or bits that the format doesn't have.
     """
 
-    to: str
-    rate: int | None = None
-    channels: Literal[1, 2] | None = None
-    bits: Literal[16, 24] | None = None
+    to: str = unlisted("wav")
+    sample_rate: int | None = setting(
+        None, SAMPLE_RATE.about, panel="result", metavar="HZ", least=LOWEST_RATE, most=HIGHEST_RATE,
+        shown="the source's, or the next that the format has",
+    )  # fmt: skip
+    channels: int | None = setting(
+        None, "1 for the mean of all channels (both speakers of a call), or 2.",
+        panel="result", metavar="N", least=1, most=2, shown="the source's",
+    )  # fmt: skip
+    bits: int | None = setting(
+        None, "16 or 24, of wav and flac.",
+        panel="result", metavar="N", shown="24 where the source has more than 16, else 16",
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
+        check_values(self)
         rates = self.container.rates
-        if self.rate and rates and self.rate not in rates:
+        if self.sample_rate and rates and self.sample_rate not in rates:
             raise DailytalkError(
-                f"{self.to} has no --sample-rate {self.rate}", f"choose one of {', '.join(map(str, rates))}"
+                f"{self.to} has no --sample-rate {self.sample_rate}", f"choose one of {', '.join(map(str, rates))}"
             )
+        if self.bits not in (None, 16, 24):
+            raise BadValue(f"--bits can't be {self.bits}", "choose one of 16, 24")
         if self.bits and not self.container.bits:
             raise DailytalkError(f"--bits is for wav and flac, not for {self.to}", "leave it out")
 
@@ -100,7 +108,7 @@ class Conversion:
 
     def rate_of(self, source: audio.AudioHeader) -> int:
         """The rate in Hz of a result: the one asked for or the source's, or the next higher one of the format."""
-        wanted = self.rate or source.sample_rate
+        wanted = self.sample_rate or source.sample_rate
         rates = self.container.rates
         return next((rate for rate in rates if rate >= wanted), rates[-1]) if rates else wanted
 

@@ -1,6 +1,7 @@
 """`dailytalk convert`: recordings as WAV, FLAC, MP3 or Opus."""
 
 from pathlib import Path
+from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
@@ -8,37 +9,23 @@ from dailytalk_contiguous.apps.clips.conversion import CONTAINERS, Conversion, c
 from dailytalk_contiguous.cli import engine_options, options, show
 from dailytalk_contiguous.cli.terminal import Console, Panel, argument, option
 from dailytalk_contiguous.core.documents import as_text
-from dailytalk_contiguous.core.errors import BadValue
 from dailytalk_contiguous.core.outcome import Outcome, exit_code, rejected_of, to_run
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.store.work_folder import REJECTS
 
+CONVERT_SETTINGS = options.setting_options(Conversion())
 
+
+@options.with_options(CONVERT_SETTINGS)
 def convert(
     inputs: list[str] = argument("INPUT", "Recordings, or folders of them."),
     to: str = option(..., Panel.INPUT, f"Format: {options.either(CONTAINERS)}.", metavar="NAME"),
     out: Path = options.out_option(),
-    sample_rate: int | None = options.sample_rate_option("the source's, or the next that the format has"),
-    channels: int | None = option(
-        None,
-        Panel.RESULT,
-        "1 for the mean of all channels (both speakers of a call), or 2.",
-        metavar="N",
-        min=1,
-        max=2,
-        show_default="the source's",
-    ),
-    bits: int | None = option(
-        None,
-        Panel.RESULT,
-        "16 or 24, of wav and flac.",
-        metavar="N",
-        show_default="24 where the source has more than 16, else 16",
-    ),
     overwrite: bool = option(
         False, Panel.RESULT, "Replace files that are there; never one of INPUT.", "--overwrite"
     ),
     workers: int | None = engine_options.WORKERS,
+    **settings: Any,
 ) -> Outcome:
     """Write recordings as WAV, FLAC, MP3 or Opus.
 
@@ -48,9 +35,7 @@ def convert(
     """
     options.on_this_machine("--out", out)
     options.one_of("--to", to, CONTAINERS)
-    if bits not in (None, 16, 24):
-        raise BadValue(f"--bits can't be {bits}", "choose one of 16, 24")
-    conversion = Conversion(to, sample_rate, channels, bits)  # type: ignore[arg-type]
+    conversion = Conversion(to, **options.chosen(settings, CONVERT_SETTINGS))
     console = Console(stderr=True)
     with Progress(
         *(BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()),

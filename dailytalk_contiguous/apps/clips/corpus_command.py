@@ -1,5 +1,6 @@
 """`dailytalk corpus`: a published emotion corpus in, finished clips and a training folder out."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -259,7 +260,9 @@ def _of_record(record: dict[str, Any], clip_plan: ClipPlan) -> list[str]:
             else "no copies (see --augment)"
         )
         most = copies if clip_plan.balance == "sample" else f"a weight of {MOST_WEIGHT:g}"
-        lines.append(f"{balance['failure']}, with {most} at most")
+        smallest = math.floor(10 * min(filter(None, balance["minutes_after"].values()), default=0.0)) / 10
+        equal = f"; --target-minutes {smallest:g} makes them equal" if smallest else ""
+        lines.append(f"{balance['failure']}, with {most} at most{equal}")
     lines += [shortfall["to_record"] for shortfall in balance.get("shortfalls", [])]
     if counts["without_prompt"]:
         alone = counted(counts["without_prompt"], "clip")
@@ -268,21 +271,9 @@ def _of_record(record: dict[str, Any], clip_plan: ClipPlan) -> list[str]:
 
 
 def corpus_intended(read: clips.Read, plan: RunPlan, stages: Sequence[Stage]) -> Outcome:
-    record = {
-        "clips": len(read.rows),
-        "rejected": [problem.as_dict() for problem in read.problems],
-        "shards": {"all": len(plan.paths), "to_make": len(plan.tasks)},
-        "audio_seconds": round(plan.seconds, 2),
-        "stages": [stage.name for stage in stages],
-    }
-    length = length_text(sum(row["duration"] for row in read.rows))
-    return Outcome(
-        record,
-        show.shards_to_make(plan),
-        details=[f"{counted(len(read.rows), 'clip')}, {length}", *show.stages_to_run(stages)],
-        rejected=_rejected_by_stage(read.problems),
-        next=show.DRY_RUN_NEXT,
-    )
+    record = {"clips": len(read.rows), "rejected": [problem.as_dict() for problem in read.problems]}
+    total = f"{counted(len(read.rows), 'clip')}, {length_text(sum(row['duration'] for row in read.rows))}"
+    return show.dry_run(plan, stages, record, [total], rejected=_rejected_by_stage(read.problems))
 
 
 def laid_out(done: clips.WrittenConversations, out: Path) -> Outcome:

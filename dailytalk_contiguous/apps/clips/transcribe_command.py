@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from dailytalk_contiguous.apps.clips.to_clips import transcribe_stages
-from dailytalk_contiguous.apps.clips.transcribing import TranscribeSpec, default_json
+from dailytalk_contiguous.apps.clips.transcribing import TranscribeSpec, default_json, json_in
 from dailytalk_contiguous.cli import engine_options, show
 from dailytalk_contiguous.cli import options as cli_options
-from dailytalk_contiguous.cli.terminal import argument, command_line
+from dailytalk_contiguous.cli.terminal import Panel, argument, command_line, option
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.outcome import Outcome, exit_code, rejected_of, to_run
@@ -23,7 +23,13 @@ TRANSCRIBE_SETTINGS = cli_options.setting_options(Transcribe(device="cpu"))
 @cli_options.with_options(TRANSCRIBE_SETTINGS)
 def transcribe(
     source: Path = argument("DIR", "Folder of clips of one speaker each, or audio/ in it."),
-    out: Path | None = cli_options.file_option(None, show_default="the JSON of DIR, or DIR/whisper.json"),
+    out: Path | None = option(
+        None,
+        Panel.INPUT,
+        "File or folder for the result.",
+        metavar="FILE.json|DIR",
+        show_default="the JSON of DIR, or DIR/whisper.json",
+    ),
     profile: str = cli_options.profile_option(),
     workers: int | None = engine_options.WORKERS,
     dry_run: bool = engine_options.DRY_RUN,
@@ -38,7 +44,8 @@ def transcribe(
     if not source.is_dir():
         raise DailytalkError(f"{as_text(source)!r} is no folder", "name the folder of the clips")
     started, about = time.perf_counter(), {"command": command_line()}
-    spec = TranscribeSpec(source, out or default_json(source), stages, about)
+    file = default_json(source) if out is None else json_in(out)
+    spec = TranscribeSpec(source, file, stages, about)
     if dry_run:
         spec.heard, seconds = [*spec.left], sum(row["duration"] for row in spec.left.values())
     else:
@@ -77,5 +84,5 @@ def transcribe_outcome(
         exit_code(n_entries + dry_run * len(spec.heard), len(spec.rejects)),
         details,
         rejected_of(spec.rejects),
-        show.DRY_RUN_NEXT if dry_run else to_run("review", source) if n_entries else "",
+        show.DRY_RUN_NEXT if dry_run else to_run("review", source) if spec.file == default_json(source) else "",
     )

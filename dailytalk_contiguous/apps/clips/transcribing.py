@@ -54,6 +54,12 @@ def default_json(source: Path) -> Path:
         raise DailytalkError(f"{shown(source)} can't be read ({error.strerror})", "check the path") from None
 
 
+def json_in(out: Path) -> Path:
+    """The file that `--out` names: itself if it ends in .json, otherwise the whisper.json of that folder."""
+    is_file = out.suffix.lower() == ".json" and not out.is_dir()
+    return out if is_file else out / whisper_json.WHISPER_JSON
+
+
 class TranscribeSpec(Spec):
     """The clips of a folder that have no entry in a whisper.json, recognised and added to its old entries.
 
@@ -79,10 +85,6 @@ class TranscribeSpec(Spec):
         stages: Sequence[Stage],
         about: Mapping[str, Any] = {},
     ) -> None:
-        if out.is_dir():
-            raise DailytalkError(
-                f"--out {as_text(out)!r} is a folder", f"name a file, such as {whisper_json.WHISPER_JSON}"
-            )
         above = next(path for path in out.absolute().parents if path.exists())
         if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
             raise DailytalkError(f"--out {as_text(out)!r} can't be written to", "name a file where you may write")

@@ -9,6 +9,7 @@ others split lines, and get it as it is.
 import csv
 import io
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -20,9 +21,9 @@ import numpy as np
 from dailytalk_contiguous.apps.clips.corpora.registry import corpus_rows
 from dailytalk_contiguous.core.audio import Pcm, mixed_down, read_pcm
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.core.schema import CHANNELS, Row
 from dailytalk_contiguous.publish import exports
-from dailytalk_contiguous.publish.items import conversation
+from dailytalk_contiguous.publish.items import conversation, heard
 from dailytalk_contiguous.sources import whisper_json
 from dailytalk_contiguous.store.edit_journal import with_pending_edits
 from dailytalk_contiguous.store.owned_folder import file_name
@@ -54,9 +55,15 @@ class VoiceClip(NamedTuple):
     pcm: Pcm
     path: str = ""
 
+
+class VoiceClips(NamedTuple):
+    """The clips of a row: one, or of a conversation each utterance that is a person's own."""
+
+    clips: list[VoiceClip]
+
     @property
     def apart(self) -> tuple[str, ...]:
-        return (self.voice,)
+        return tuple({clip.voice: None for clip in self.clips})
 
 
 @dataclass(frozen=True)
@@ -91,16 +98,22 @@ def _unspoken(clip: VoiceClip) -> str | None:
     return None if clip.language in SOVITS_LANGUAGES else f"its language is {clip.language}, not one of {known}"
 
 
-def _write(kind: VoiceList, export: exports.Export, clip: VoiceClip) -> Iterator[exports.FileEntry]:
-    if why := kind.refuse(clip):
-        raise BadInput(why, "correct it where the clip has it, or leave the clip out")
-    seconds = len(clip.pcm) / export.sample_rate
-    whole = {"id": 0, "start": 0.0, "end": round(seconds, 4), "text": clip.text}
-    entry = clip.entry or {"text": clip.text, "language": clip.language, "segments": [whole]}
-    path = f"{kind.audio}/{clip.name}"
-    export.write_sound(path, clip.pcm)
-    export.about[clip.name.casefold()] = entry
-    yield exports.FileEntry(clip._replace(path=path, entry=entry, pcm=np.empty(0, np.int16)), seconds)
+def _write(kind: VoiceList, export: exports.Export, item: VoiceClips) -> Iterator[exports.FileEntry]:
+    refused = Counter[str]()
+    for clip in item.clips:
+        if why := kind.refuse(clip):
+            refused[why] += 1
+            continue
+        seconds = len(clip.pcm) / export.sample_rate
+        whole = {"id": 0, "start": 0.0, "end": round(seconds, 4), "text": clip.text}
+        entry = clip.entry or {"text": clip.text, "language": clip.language, "segments": [whole]}
+        path = f"{kind.audio}/{clip.name}"
+        export.write_sound(path, clip.pcm)
+        export.about[clip.name.casefold()] = entry
+        yield exports.FileEntry(clip._replace(path=path, entry=entry, pcm=np.empty(0, np.int16)), seconds)
+    if refused.total() == len(item.clips):
+        raise BadInput(next(iter(refused)), "correct it where the clip has it, or leave the clip out")
+    export.left_out += refused
 
 
 def _finish(kind: VoiceList, export: exports.Export, lists: exports.Lists) -> Mapping[str, exports.FileText]:
@@ -138,8 +151,8 @@ def _plain(text: str, export: exports.Export) -> str:
     return " ".join(text.replace("|", " ").replace("\0", " ").split())
 
 
-def open_clip(row: Row, export: exports.Export) -> VoiceClip:
-    """The clip of a row of `voice_folder`, or the left channel of a row of `open_items`. Raises BadInput."""
+def open_clips(row: Row, export: exports.Export) -> VoiceClips:
+    """The clip of a row of `voice_folder`, or those of a row of `open_items`. Raises BadInput."""
     if row.get("problem"):
         raise BadInput(row["problem"], row["remedy"])
     name, rate, labels = row["conversation_id"], export.sample_rate, row.get("labels")
@@ -148,8 +161,7 @@ def open_clip(row: Row, export: exports.Export) -> VoiceClip:
         speaker = row["speaker"].removeprefix("clips/")
         pcm = mixed_down(read_pcm(row["audio"], sample_rate=rate))
     elif not labels:
-        reason = "it is a conversation of two, not a clip of one speaker"
-        raise BadInput(reason, "export it for moshi, csm or j-moshi")
+        return _of_conversation(row, export)
     else:
         utterance, corpus = row["utterances"][0], labels.get("corpus") or ""
         stem, text = PurePosixPath(name).name, utterance["text_raw"] or utterance["text"]
@@ -162,7 +174,26 @@ def open_clip(row: Row, export: exports.Export) -> VoiceClip:
     # Its own name where that is safe everywhere and no other clip has it, whatever the case.
     is_free = _READABLE.fullmatch(stem) and stem.casefold() not in export.about
     file = stem if is_free else file_name(name)
-    return VoiceClip(file, _plain(speaker, export), row["language"], text, row.get("entry"), pcm)
+    return VoiceClips([VoiceClip(file, _plain(speaker, export), row["language"], text, row.get("entry"), pcm)])
+
+
+def _of_conversation(row: Row, export: exports.Export) -> VoiceClips:
+    """The utterances that have a text and were not resynthesised. Raises BadInput without any."""
+    name, rate, speakers = row["conversation_id"], export.sample_rate, row["speakers"] or {}
+    pcm, clips = conversation(row, rate, swap=False).pcm, []
+    for number, said in enumerate(heard(row)):
+        text, channel = _plain(said["text"] or "", export), said["channel"]
+        if said["status"] == "spoken":
+            export.left_out["resynthesised utterances"] += 1
+        elif text:
+            speaker = _plain(speakers.get(channel) or f"{row['recording_id']} {channel}", export)
+            file = file_name(said["utterance_id"] or f"{name}/{channel}/{number:04d}")
+            own = pcm[round(said["start"] * rate) : round(said["end"] * rate), CHANNELS.index(channel)]
+            clips.append(VoiceClip(file, speaker, row["language"], text, None, own))
+    if not clips:
+        reason = "nobody says anything in it in a voice of their own"
+        raise BadInput(reason, "keep the voices of the recording: dailytalk speak --revoice none")
+    return VoiceClips(clips)
 
 
 def voice_folder(place: Path) -> Iterator[Row] | None:
@@ -193,14 +224,14 @@ def _clips_in(place: Path) -> Iterator[Row]:
 
 def _format(
     name: str, reader: str, checked: str, sample_rate: int, kind: VoiceList
-) -> exports.ExportFormat[VoiceClip]:
+) -> exports.ExportFormat[VoiceClips]:
     return exports.ExportFormat(
         name,
         reader=reader,
         holds="mono clips, and a list of their texts and speakers",
         loses="emotions, tags, prosody, times of words",
         checked=checked,
-        open=open_clip,
+        open=open_clips,
         write=partial(_write, kind),
         finish=partial(_finish, kind),
         manifests=(*kind.files.values(), *([whisper_json.WHISPER_JSON] if kind.with_json else [])),

@@ -24,11 +24,12 @@ from dailytalk_contiguous.core.audio import Samples, read_at, read_header
 from dailytalk_contiguous.core.documents import as_text, expect, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.loudness import levelled
+from dailytalk_contiguous.core.sampling import order_key
 from dailytalk_contiguous.core.schema import EMOTIONS, STYLES, Row, is_recorded
 from dailytalk_contiguous.core.utterance import said_tag
 from dailytalk_contiguous.publish.items import SMALL, Items
 from dailytalk_contiguous.publish.opening import finished_items, open_items
-from dailytalk_contiguous.publish.page import clip_place, left_channels, stratified_sample
+from dailytalk_contiguous.publish.page import left_channels, stratified_sample
 from dailytalk_contiguous.publish.player import to_mp3
 from dailytalk_contiguous.publish.render import template
 from dailytalk_contiguous.publish.tagged_items import TaggedItems
@@ -285,7 +286,7 @@ def write_listening_test(folder: Path, page: Path, count: int, seed: int = 0) ->
         raise DailytalkError(
             f"{as_text(folder)!r} has no finished clip with an emotion", "run `dailytalk corpus` to its end"
         )
-    order = sorted(chosen, key=lambda name: clip_place(f"order\0{name}", seed))
+    order = sorted(chosen, key=lambda name: order_key(f"order\0{name}", seed))
     numbers = {f"c{number:03d}": name for number, name in enumerate(order, 1)}
     # It identifies the test and does not reveal the names.
     test = hashlib.sha256(json.dumps([seed, order]).encode()).hexdigest()[:16]
@@ -376,14 +377,14 @@ def write_paired_test(folder: Path, page: Path, count: int, seed: int = 0) -> Wr
         )
     clips: dict[str, dict[str, Any]] = {}
     keys: dict[str, dict[str, Any]] = {}
-    drawn = sorted((candidate.name for candidate in chosen), key=lambda name: clip_place(f"first\0{name}", seed))
+    drawn = sorted((candidate.name for candidate in chosen), key=lambda name: order_key(f"first\0{name}", seed))
     for number, (_, name, excerpt, _) in enumerate(chosen, 1):
         sounds = _pair(items, recordings, name, excerpt)
         turned = drawn.index(name) % 2 == 1  # of two pairs, one has the recording first
         clips[f"p{number:03d}"] = {"sounds": sounds[::-1] if turned else sounds}
         keys[f"p{number:03d}"] = {"id": name, **excerpt._asdict(), "recorded": "B" if turned else "A"}
     for number, (name, line) in enumerate(_lines_to_ask(chosen, seed), 1):
-        others = sorted(tags - {line["tag"]}, key=lambda tag: clip_place(f"{line['utterance_id']}\0{tag}", seed))
+        others = sorted(tags - {line["tag"]}, key=lambda tag: order_key(f"{line['utterance_id']}\0{tag}", seed))
         choices = sorted([line["tag"], *others[: OFFERED - 1]])
         if others:
             sound, seconds = items.sound(name), line["end"] - line["start"]
@@ -409,11 +410,11 @@ def _candidates(items: Items, seed: int, tags: set[str]) -> Iterator[_Candidate]
         name, utterances = row["conversation_id"], row["utterances"] or ()
         spoken = [line for line in utterances if line["status"] == "spoken" and said_tag(line)]
         tags |= {line["tag"] for line in spoken}
-        fitting = sorted(excerpts(utterances), key=lambda excerpt: clip_place(f"{name}\0{excerpt}", seed))
+        fitting = sorted(excerpts(utterances), key=lambda excerpt: order_key(f"{name}\0{excerpt}", seed))
         low, high = LINE_SECONDS
         if fitting:
             lines = [line for line in spoken if low <= line["end"] - line["start"] <= high]
-            yield _Candidate(clip_place(f"pair\0{name}", seed), name, fitting[0], lines)
+            yield _Candidate(order_key(f"pair\0{name}", seed), name, fitting[0], lines)
 
 
 def excerpts(utterances: Sequence[Row]) -> Iterator[Excerpt]:
@@ -458,7 +459,7 @@ def _lines_to_ask(chosen: Sequence[_Candidate], seed: int) -> Iterator[tuple[str
     for candidate in chosen:
         if candidate.lines:
             line = min(
-                candidate.lines, key=lambda line: (asked[line["tag"]], clip_place(line["utterance_id"], seed))
+                candidate.lines, key=lambda line: (asked[line["tag"]], order_key(line["utterance_id"], seed))
             )
             asked[line["tag"]] += 1
             yield candidate.name, line

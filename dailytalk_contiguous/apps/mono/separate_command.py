@@ -89,23 +89,10 @@ def separate(
     # The last stage makes a row's sound; a run writes it to files, block by block.
     spec = SeparateSpec(recordings, out, stages[:-1], {"command": command_line()})
     if dry_run:
-        return to_separate_outcome(spec, run_options)
+        return show.dry_run(*intended(spec, run_options), {}, rejects=spec.rejects)
     with show.bar() as run_bar:
         done = run(spec, run_options, planned=run_bar.planned)
     return separate_outcome(done, spec)
-
-
-def to_separate_outcome(spec: SeparateSpec, options: RunOptions) -> Outcome:
-    """The outcome of a dry run."""
-    plan, left = intended(spec, options)
-    record = {
-        "shards": {"all": len(plan.paths), "to_make": len(plan.tasks)},
-        "audio_seconds": round(plan.seconds, 2),
-        "stages": [stage.name for stage in left],
-        "rejected": [reject.as_dict() for reject in spec.rejects],
-    }
-    details = [*(show.stages_to_run(left) if plan.tasks else ()), *show.each_reject(spec.rejects)]
-    return Outcome(record, show.shards_to_make(plan), details=details, next=show.DRY_RUN_NEXT)
 
 
 def separate_outcome(done: RunOutcome, spec: SeparateSpec) -> Outcome:
@@ -124,7 +111,7 @@ def separate_outcome(done: RunOutcome, spec: SeparateSpec) -> Outcome:
     counts, seconds = record["counts"], record["seconds"]
     rows = [_figures(part) for part in spec.parts[:SHOWN]]
     details: list[str | Figures] = [
-        show.work_done(done.n_made, done.n_shards, done.audio_seconds, done.wall_seconds),
+        show.work_done(done),
         Figures(("recording", ">from", ">to", ">left", ">right", ">both", ">turns", ">doubtful", "cut out"), rows),
     ]
     if len(spec.parts) > SHOWN:

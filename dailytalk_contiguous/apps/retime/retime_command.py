@@ -93,17 +93,9 @@ def _to_retime(spec: RetimeSpec, options: RunOptions) -> Outcome:
     details = [
         f"{counted(n_rows, 'variant')} in all, with the timing of {spec.timing.target}",
         *_of_timing(spec),
-        *(show.stages_to_run(left) if plan.tasks else ()),
-        *show.each_reject(spec.rejects),
     ]
-    record = {
-        "variants": n_rows,
-        "target": spec.timing.target,
-        "shards": {"all": len(plan.paths), "to_make": len(plan.tasks)},
-        "audio_seconds": round(plan.seconds, 2),
-        "rejected": [reject.as_dict() for reject in spec.rejects],
-    }
-    return Outcome(record, show.shards_to_make(plan), details=details, next=show.DRY_RUN_NEXT)
+    record = {"variants": n_rows, "target": spec.timing.target}
+    return show.dry_run(plan, left, record, details, spec.rejects)
 
 
 def _of_timing(spec: RetimeSpec) -> list[str]:
@@ -126,7 +118,7 @@ def _retimed(done: RunOutcome, spec: RetimeSpec) -> Outcome:
     counts, known, out = done.counts, record[RETIMED], spec.out
     drawn, held = known["drawn"], known["transitions"] - known["drawn"]
     details = [
-        show.work_done(done.n_made, done.n_shards, done.audio_seconds, done.wall_seconds),
+        show.work_done(done),
         *_of_timing(spec),
         f"{drawn:,} of {counted(known['transitions'], 'transition')} drawn, {held:,} held",
         f"timing        {as_text(out / TIMING.format(spec.timing.digest))}",

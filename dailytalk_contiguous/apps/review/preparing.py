@@ -27,6 +27,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from dailytalk_contiguous.apps.clips.conversion import CONTAINERS, NOTES, Conversion
 from dailytalk_contiguous.apps.clips.splitting import MANIFEST, NON_USABLE, USABLE
 from dailytalk_contiguous.apps.clips.to_clips import split_stages
 from dailytalk_contiguous.apps.clips.transcribing import default_json, transcribe_folder
@@ -38,6 +39,7 @@ from dailytalk_contiguous.core.documents import as_text, parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.settings import PlacedSetting, Setting, settings_in
 from dailytalk_contiguous.models.profiles import PROFILES, STANDARD
+from dailytalk_contiguous.models.whisper import SIZES
 from dailytalk_contiguous.run.events import RUNNING, run_status
 from dailytalk_contiguous.stages.transcribe import Transcribe
 from dailytalk_contiguous.store.edit_journal import has_journal
@@ -64,11 +66,27 @@ class Step(NamedTuple):
     cuts: bool = False
 
 
-_PROFILE = PlacedSetting(
-    Step, "profile", Setting("Set of models: {choices}.", choices=tuple(PROFILES)), True, STANDARD
+def _of_command(name: str, value: Any, about: str, **attributes: Any) -> PlacedSetting:
+    return PlacedSetting(Step, name, Setting(about, **attributes), True, value)
+
+
+_RECOGNISER = (
+    _of_command("profile", STANDARD, "Set of models: {choices}.", choices=tuple(PROFILES)),
+    _of_command("asr_model", "", "Size of Whisper.", choices=("", *SIZES), shown="the profile's"),
 )
 
 STEPS = (
+    Step(
+        "convert",
+        "Convert",
+        "Copies the recordings in another format into a folder beside this one. No other step needs the copies.",
+        (
+            _of_command("to", "flac", "Format: {choices}.", choices=tuple(CONTAINERS)),
+            *settings_in(Conversion()),
+        ),
+        has_dry_run=False,
+        cuts=True,
+    ),
     Step(
         "silences",
         "Silences",
@@ -81,14 +99,21 @@ STEPS = (
         "Split",
         "Cuts the recordings into pieces at their silences. The recordings stay as they are, and nothing is left "
         "out: what can't be used is in “Non Usable”, with the reason.",
-        tuple(settings_in(*split_stages())),
+        (
+            *settings_in(*split_stages()),
+            _of_command("words", 0, "First words of each piece in its name.", metavar="N", least=0, most=50),
+            *_RECOGNISER,
+        ),
         cuts=True,
     ),
     Step(
         "transcribe",
         "Transcribe",
         "Recognises what is said in each clip. Clips that have a text are not heard again.",
-        (_PROFILE, *(placed for placed in settings_in(Transcribe(device="cpu")) if placed.option == "language")),
+        (
+            *_RECOGNISER,
+            *(placed for placed in settings_in(Transcribe(device="cpu")) if placed.option == "language"),
+        ),
     ),
     Step(
         "reindex",
@@ -162,6 +187,7 @@ class Preparation:
         is_usable = self.folder.name == USABLE and _is_split(self.folder.parent)
         self.is_cut = is_usable or _is_split(self.folder)
         self.pieces = self.folder / "pieces"
+        self.converted = self.folder.with_name(f"{self.folder.name}-converted")
         if self.is_cut:
             self.pieces = self.folder.parent if is_usable else self.folder
         clips = self._clips(cut=False)
@@ -246,6 +272,8 @@ class Preparation:
 
     def _done(self, command: str, cut: bool) -> str | None:
         clips = self._clips(cut)
+        if command == "convert" and (self.converted / NOTES).is_file():
+            return as_text(self.converted)
         if command == "split" and _is_split(self.pieces):
             return as_text(clips)
         if command == "transcribe" and clips.is_dir() and default_json(clips).exists():
@@ -259,7 +287,10 @@ class Preparation:
         placed_by_option = {placed.option: placed for placed in step.settings}
         if unknown := values.keys() - placed_by_option.keys():
             raise BadInput(f"{step.command} has no setting {sorted(unknown)[0][:40]!r}", "reload the page")
+        if step.command == "convert":
+            values = {"to": placed_by_option["to"].value, **values}
         targets: dict[str, list[Path | str]] = {
+            "convert": [self.folder, "--out", self.converted],
             "silences": [self.folder],
             "split": [self.folder, "--out", self.pieces],
             "transcribe": [self._clips(cut)],
@@ -271,6 +302,8 @@ class Preparation:
 
     def _start(self, step: Step, cut: bool, dry: bool, values: Mapping[str, Any]) -> None:
         words, clips = self._words(step, cut, dry, values), self._clips(cut)
+        if step.command == "convert" and self.converted.is_symlink():
+            raise BadInput(f"{as_text(self.converted)!r} is a link", "remove it, or run the command by hand")
         for folder in (self.pieces / USABLE, self.pieces / NON_USABLE) if step.command == "split" else (clips,):
             self._refuse_link(folder)
         journal = self.pieces if step.command == "split" else None
@@ -356,7 +389,12 @@ def _kind(placed: PlacedSetting) -> str:
 
 
 def _flags(placed: PlacedSetting, value: Any) -> list[str]:
-    """The option of a setting with a request's value, which the command checks; none for null and false."""
+    """The option of a setting with a request's value; none for null and false.
+
+    The command checks the value, and one that is a choice is checked here: an option may take a path, too.
+    """
     if value is None or value is False:
         return []
+    if placed.setting.choices and value not in placed.setting.choices:
+        raise BadInput(f"{_flag(placed)} can't be {str(value)[:40]!r}", "reload the page")
     return [_flag(placed)] if value is True else [f"{_flag(placed)}={value}"]

@@ -122,6 +122,7 @@ class Session:
         self._complained = False
         self._seen = 0  # the last edit that is in `_known`
         self._catch_up()
+        self._show_put_back()
         self._suspects: dict[str, tuple[list[Suspect], dict[str, list[Suspect]]]] = {}
         self._listener = Listener(self._look, self._on_suspects)
 
@@ -588,6 +589,12 @@ class Session:
             known.fields |= {name: value for name, value in record["after"].items() if name in _FIELDS}
             self._lines.pop(record["item"], None)
             self._seen = number
+
+    def _show_put_back(self) -> None:
+        """Show the discarded items again whose files and entries a person has moved back by hand."""
+        if self.editable.kind != "tagged" and not settling.unsettled_moves(self.journal):
+            for name in self._known.keys() & {*self.editable.names()}:
+                self._known[name].fields["discarded"] = False
 
     def _refuse_unknown(self, name: str) -> None:
         """Raise BadInput if a name is no item: no path is made of a name that is not looked up first."""

@@ -106,7 +106,7 @@ def unsettled(editable: Editable, journal: EditJournal) -> list[str]:
     """The files that lack edits, or that another program has written since."""
     files = edits_by_file(editable, journal.records.values())
     left = [name for name, items in files.items() if not _stands(editable.root / name, journal, items)]
-    return left + ([DISCARDED] if _moves(journal) else [])
+    return left + ([DISCARDED] if unsettled_moves(journal) else [])
 
 
 def _stands(path: Path, journal: EditJournal, items: Mapping[str, Sequence[Record]]) -> bool:
@@ -117,11 +117,11 @@ def _stands(path: Path, journal: EditJournal, items: Mapping[str, Sequence[Recor
     return path.is_file() and sha256_of(path) == record["sha256"]
 
 
-def _moves(journal: EditJournal) -> list[Record]:
-    """The records that discard or restore, if any of them is not settled."""
-    moves = [record for record in journal.records.values() if "discarded" in record["after"]]
+def unsettled_moves(journal: EditJournal) -> list[Record]:
+    """The records that discard or restore and are not settled: of the others a person may have moved the files."""
     settled = journal.settled.get(DISCARDED, {"settled": 0})["settled"]
-    return moves if moves and moves[-1]["number"] > settled else []
+    moves = [record for record in journal.records.values() if "discarded" in record["after"]]
+    return [record for record in moves if record["number"] > settled]
 
 
 def settle_edits(editable: Editable, journal: EditJournal) -> None:
@@ -137,7 +137,7 @@ def settle_edits(editable: Editable, journal: EditJournal) -> None:
             editable.reread()
         if path.is_file():
             journal.settle(file, sha256_of(path))
-    if moves := _moves(journal):
+    if moves := unsettled_moves(journal):
         editable.put_aside(_states(moves))
         editable.reread()
         for file in edits_by_file(editable, journal.records.values()):
@@ -214,7 +214,7 @@ def _pending_now(root: Path, *_: tuple[int, int, int] | None) -> PendingEdits | 
         files = edits_by_file(editable, journal.records.values())
         lacking = {file: items for file, items in files.items() if not _stands(inside(root, file), journal, items)}
         changed = {file: lines for file, items in lacking.items() if (lines := _changed(editable, items))}
-        states = _states(moves := _moves(journal))
+        states = _states(moves := unsettled_moves(journal))
     except OSError as error:
         raise BadInput(f"{as_text(root)!r} can't be read ({error.strerror})", "check its files") from None
     if not changed and not moves:

@@ -2,9 +2,10 @@ import json
 from pathlib import Path
 
 import pytest
-from command import Command
+from command import EMBEDDED, Command
 from finished_corpora import clip_row, corpus_folder, measures
 from paired_conversations import work_folder
+from recordings import excerpt, save
 
 
 @pytest.fixture
@@ -87,6 +88,17 @@ def test_a_corpus_is_compared_with_another(tmp_path: Path, dailytalk: Command, c
     summary = (tmp_path / "summary.md").read_text(encoding="utf-8")
     assert "| emotion | work | other |\n| --- | ---: | ---: |\n| angry | 0 % | 100 % |" in summary
     assert "Against other" in (corpus / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_corpus_is_compared_with_tagged_conversations(tmp_path: Path, dailytalk: Command, corpus: Path) -> None:
+    save(tmp_path / "in/call.flac", excerpt(seconds=8.5))
+    tag = ("tag", tmp_path / "in", "--out", tmp_path / "tagged", "--asr-model", "tiny.en")
+    assert dailytalk(*tag, *EMBEDDED).code == 0
+    done = dailytalk("report", corpus, "--against", tmp_path / "tagged", "--markdown", tmp_path / "summary.md")
+    assert (done.code, done.err) == (0, "")
+    assert "| emotion | work | tagged |" in (tmp_path / "summary.md").read_text(encoding="utf-8")
+    alone = dailytalk("report", corpus, "--against", tmp_path / "tagged/corpus-stats.json")
+    assert (alone.code, "is about conversations" in alone.err) == (1, True)  # measures of turn-taking alone
 
 
 def test_a_mix_has_a_report_and_no_listening_test(tmp_path: Path, dailytalk: Command, corpus: Path) -> None:

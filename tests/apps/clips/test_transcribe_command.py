@@ -122,22 +122,29 @@ def test_what_another_program_wrote_meanwhile_is_kept(tmp_path: Path, monkeypatc
     [
         ("whisper.json", "{", "is not JSON"),
         ("whisper.json", "[]", "no object of clips"),
-        ("other/", None, "is a folder"),
     ],
 )
 def test_a_file_that_can_not_be_completed_is_refused_before_anything_is_heard(
-    tmp_path: Path, dailytalk: Command, name: str, content: str | None, sentence: str
+    tmp_path: Path, dailytalk: Command, name: str, content: str, sentence: str
 ) -> None:
     clips(tmp_path / "in", "a.wav")
     out = tmp_path / name
-    if content is None:
-        out.mkdir()
-    else:
-        out.write_text(content)
+    out.write_text(content)
     done = dailytalk("transcribe", tmp_path / "in", "--out", out, "--profile", "embedded")
     assert (done.code, done.err.count("\n")) == (1, 1)
     assert sentence in done.err
-    assert content is None or out.read_text() == content
+    assert out.read_text() == content
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_folder_gets_the_whisper_json(tmp_path: Path, dailytalk: Command, is_there: bool) -> None:
+    clips(tmp_path / "in", "a.wav")
+    if is_there:
+        (tmp_path / "texts").mkdir()
+    done = dailytalk("transcribe", tmp_path / "in", "--out", f"{tmp_path}/texts/", "--profile", "embedded")
+    assert done.code == 0, done.err
+    assert list(entries(tmp_path / "texts/whisper.json")) == ["a.wav"]
+    assert not (tmp_path / "in/whisper.json").exists()
 
 
 def test_a_folder_without_clips_is_one_sentence(tmp_path: Path, dailytalk: Command) -> None:

@@ -6,12 +6,14 @@ from typing import Any
 import pandas
 import pytest
 import soundfile
+from built_conversations import built_row, write_dataset
 from command import Command
 from corpus_trees import clip, put
 from finished_corpora import clip_row, corpus_folder
 from paired_conversations import work_folder
 
 from dailytalk_contiguous.publish.formats import FORMATS
+from dailytalk_contiguous.publish.opening import open_items
 
 TEXTS = {
     "a.wav": 'He said: "Now|never',
@@ -169,9 +171,31 @@ def test_entries_without_audio_and_other_languages_are_told(tmp_path: Path, dail
     }
 
 
-def test_conversations_are_no_clips(tmp_path: Path, dailytalk: Command) -> None:
+@pytest.mark.parametrize("format", ["ljspeech", "xtts", "piper", "gpt-sovits", "f5", "tortoise"])
+def test_utterances_of_people_in_conversations_are_clips(tmp_path: Path, dailytalk: Command, format: str) -> None:
     (tmp_path / "in").mkdir()
-    work_folder(tmp_path / "in")
-    done = dailytalk("export", tmp_path / "in/work", "--format", "xtts", "--out", tmp_path / "out")
-    assert done.code == 1
-    assert "it is a conversation of two, not a clip of one speaker" in done.err
+    work = work_folder(tmp_path / "in")
+    done = exported(dailytalk, work, format, tmp_path / "out", "--json")
+    made = json.loads(done.out)
+    sounds = [*(tmp_path / "out").rglob("*.wav")]
+    row = open_items(work).row("secret0")
+    kept = [said for said in row["utterances"] if said["status"] != "spoken"]
+    assert sum(made["files"].values()) == len(sounds) == 4 * len(kept) > 0
+    assert made["left_out_parts"]["resynthesised utterances"] == 4 * (len(row["utterances"]) - len(kept))
+    seconds = sorted(round(soundfile.info(path).duration, 2) for path in sounds)
+    assert seconds == sorted(4 * [round(said["end"] - said["start"], 2) for said in kept])
+    if format == "gpt-sovits":
+        voices = {fields[1] for fields in lines(tmp_path / "out/metadata.list", False)}
+        assert len(voices) == 4 * len({said["channel"] for said in kept})
+
+
+def test_an_export_of_which_nothing_comes_leaves_no_folder(tmp_path: Path, dailytalk: Command) -> None:
+    (tmp_path / "in").mkdir()
+    rows = [built_row("call")]
+    for said in rows[0]["utterances"]:
+        said["status"] = "spoken"
+    work = write_dataset(tmp_path / "in/work", rows)
+    done = dailytalk("export", work, "--format", "piper", "--out", tmp_path / "out")
+    assert (done.code, done.err.count("\n")) == (1, 1)
+    assert "--revoice none" in done.err
+    assert not (tmp_path / "out").exists()

@@ -205,6 +205,32 @@ def test_the_list_is_searched_filtered_and_sorted_and_remembers_its_place(browse
         page.wait("document.querySelector('#count').textContent === '40 items'")
 
 
+def test_what_was_discarded_comes_back_after_a_reload_and_a_row_that_is_missing_is_named(
+    browser: Any, server: Server, talks: Path
+) -> None:
+    said = "document.querySelector('#notice').textContent"
+    with visit(browser, server.address, address="#item=talk-0022") as page:
+        opened(page, "talk-0022")
+        page.page.keyboard.press("d")
+        page.wait(f"{said}.includes('Press b')")
+        reload(page)
+        page.page.keyboard.press("b")
+        page.wait(f"{said} === '1 item restored.'")
+        opened(page, "talk-0022")
+        assert [edit["action"] for edit in edits(talks) if edit["item"] == "talk-0022"] == ["discard", "restore"]
+        page.page.keyboard.press("/")
+        page.page.keyboard.type("talk-003")
+        page.wait("document.querySelector('#count').textContent === '10 of 40 items'")
+        page.page.keyboard.press("Escape")
+        page.page.keyboard.press("Shift+G")
+        page.page.keyboard.type("31")
+        page.page.keyboard.press("Enter")
+        opened(page, "talk-0031")
+        page.wait(f"{said}.includes('no row 31')")
+    with visit(browser, server.address, address="#item=talk-0099") as page:
+        page.wait(f"{said}.includes('no item talk-0099')")
+
+
 def test_the_list_is_filtered_by_the_emotion_that_was_heard(browser: Any, tmp_path: Path) -> None:
     items = []
     for name, heard in (("calm-talk", "neutral"), ("sad-talk", "sad"), ("plain-talk", None)):

@@ -112,6 +112,25 @@ def test_a_range_of_clips_is_discarded_and_restored_with_its_entries(tmp_path: P
     assert [path.name for path in aside.iterdir()] == [DISCARDED_ENTRIES]
 
 
+def test_a_clip_that_is_put_back_by_hand_with_its_entry_is_shown_again_and_stays(tmp_path: Path) -> None:
+    names = opened(clips(tmp_path)).discard([f"talk_{number:06d}.wav" for number in (2, 3)], "Ada")
+    aside, texts = tmp_path / "audios" / DISCARDED, tmp_path / "my.json"
+    gone = json.loads((aside / DISCARDED_ENTRIES).read_text("utf-8"))
+    (aside / names[0]).rename(tmp_path / "audios" / names[0])
+    entries = json.loads(texts.read_text("utf-8")) | {names[0]: gone.pop(names[0])}
+    texts.write_text(json.dumps(entries), "utf-8")
+    (aside / DISCARDED_ENTRIES).write_text(json.dumps(gone), "utf-8")
+    session = opened(tmp_path)
+    listed = {item["id"]: item["discarded"] for item in session.items()["items"]}
+    assert (listed[names[0]], listed[names[1]]) == (False, True)
+    assert edit(session, names[0], do="text", line="1", text="in this room")["lines"][1]["text"] == "in this room"
+    assert session.discard(["talk_000001.wav"], "Ada") == ["talk_000001.wav"]
+    assert (tmp_path / "audios" / names[0]).is_file()
+    assert session.discard([names[0]], "Ada") == [names[0]]
+    assert (aside / names[0]).is_file()
+    assert not (tmp_path / "audios" / names[0]).exists()
+
+
 class _Stopped(BaseException):
     """The machine went off."""
 

@@ -1,6 +1,7 @@
 """The start page of `dailytalk review`: from recordings to their review, one step at a time."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import requests
+import soundfile
 from audio_files import room_tone
 from browser import Visit, chromium, needs_playwright, visit
 from command import Command, until
@@ -69,7 +71,7 @@ def test_a_folder_of_recordings_is_led_to_its_review_and_goes_on_after_a_restart
     with served(recordings) as server, visit(browser, server.address) as page:
         click(page, "Silences", "calls")
         suggested = page.page.locator("#split-silence").input_value()
-        assert f"--silence {suggested}" in page.page.locator("pre").all_inner_texts()[1]
+        assert f"--silence {suggested}" in "".join(page.page.locator("pre").all_inner_texts())
         page.page.fill("#split-silence", "0.9")
         click(page, "Dry run of Split", "0.9 --dry-run")
         assert files(recordings) == {"talk.wav"}
@@ -94,6 +96,21 @@ def test_a_folder_of_recordings_is_led_to_its_review_and_goes_on_after_a_restart
         assert "where should we go" in page.page.locator("#dialogue").inner_text()
 
 
+def test_it_converts_puts_words_into_names_and_lets_choose_a_whisper(server: Server, recordings: Path) -> None:
+    assert run(server, step="convert", values={"sample_rate": 8000}).ok
+    converted = ended(server)["convert"]
+    assert converted["done"]["cut"] == str(recordings) + "-converted"
+    assert soundfile.info(f"{recordings}-converted/talk.flac").samplerate == 8000
+    assert run(server, step="split", values={"words": 2, "asr_model": "tiny.en"}).ok
+    assert ended(server)["split"]["output"]["code"] == 0, ended(server)["split"]["output"]["text"]
+    names = [path.name for path in (recordings / "pieces/Usable").iterdir()]
+    assert names
+    assert all(re.fullmatch(r"talk_\d{6}-\w+-\w+\.wav", name) for name in names)
+    assert run(server, step="transcribe", values={"asr_model": "tiny.en", "language": "en"}).ok
+    assert ended(server)["transcribe"]["output"]["code"] == 0
+    assert "where should we go" in (recordings / "pieces/Usable/whisper.json").read_text("utf-8")
+
+
 @pytest.mark.nightly
 def test_one_step_runs_at_a_time_and_can_be_stopped_and_begun_again(server: Server, recordings: Path) -> None:
     assert run(server, step="split").ok
@@ -114,6 +131,8 @@ def test_a_request_chooses_a_step_and_values_and_nothing_else(server: Server, re
         {"step": ["split"]},
         {"step": "split", "values": {"out": "/tmp/elsewhere"}},
         {"step": "transcribe", "values": {"asr_model": "/tmp/model"}},
+        {"step": "split", "values": {"words": 2, "asr_model": "/tmp/model"}},
+        {"step": "convert", "values": {"to": "exe"}},
         {"step": "split", "cut": "no"},
         {"step": "split", "dry": None},
     ):

@@ -24,7 +24,6 @@ let ahead = null; // { id, promise }: the next item, asked for before it is want
 let edge = null; // "start" or "end", the one that was touched last
 let offer = null; // the proposal that waits
 let heardOf = null; // "rebuilt" where that is wanted in place of recordings
-let lastDiscarded = [];
 let before = 0; // the head as it was last drawn
 
 const notice = (text) => { $("notice").hidden = !text; say($("notice"), text); };
@@ -412,7 +411,7 @@ const history_ = async (path) => {
 const discardThese = async (body) => {
   flush();
   const { ids } = await post("api/discard", body);
-  lastDiscarded = ids;
+  kept.write("discarded", ids);
   await changedItems();
   if (ids.includes(item?.id)) await reload();
   return ids;
@@ -434,11 +433,10 @@ const discard = async () => {
   } catch (error) { failed(error); }
 };
 const restore = async () => {
-  const ids = item?.discarded ? [item.id] : lastDiscarded;
+  const ids = item?.discarded ? [item.id] : kept.read("discarded", []).filter((id) => list.byId.get(id)?.discarded);
   if (!ids.length) { notice("Nothing was discarded here."); return; }
   try {
     const back = await bringBack(ids);
-    lastDiscarded = [];
     if (item?.id !== back[0]) await go(back[0], false);
     notice(`${counted(back.length, "item")} restored.`);
   } catch (error) { failed(error); }
@@ -627,7 +625,11 @@ const toRow = (typed) => {
   const id = list.named(typed);
   if (!id) { notice(typed ? `The list has no row ${typed}, and no name with it.` : "Give the number of a row, or a part of a name."); return; }
   notice("");
-  go(id).then(() => $("dialogue").focus());
+  const rows = list.found.length, isMissing = /^[1-9]\d*$/.test(typed) && typed > rows;
+  go(id).then(() => {
+    if (isMissing) notice(`The list has no row ${typed}, only ${rows.toLocaleString("en")}: this is the next name with ${typed} in it.`);
+    $("dialogue").focus();
+  });
 };
 
 // Keys.
@@ -747,8 +749,13 @@ addEventListener("beforeunload", (event) => {
   flush();
   if (saver.pending) event.preventDefault();
 });
-addEventListener("hashchange", () => { const id = fromAddress(); if (id && id !== item?.id) go(id); });
-const fromAddress = () => { const id = new URLSearchParams(location.hash.slice(1)).get("item"); return list.byId.has(id) ? id : null; };
+addEventListener("hashchange", () => {
+  const id = addressed();
+  if (id && !list.byId.has(id)) missing(id);
+  else if (id && id !== item?.id) go(id);
+});
+const addressed = () => new URLSearchParams(location.hash.slice(1)).get("item");
+const missing = (id) => notice(`There is no item ${id} here.`);
 
 // Keys are on the buttons that do the same.
 for (const button of document.querySelectorAll("[data-action]")) {
@@ -845,9 +852,11 @@ const start = async () => {
     standing();
     const place_ = kept.read("place", {});
     const same = list.byId.has(place_.id) ? place_ : {};
-    const first = fromAddress() ?? same.id ?? list.found[0]?.id;
+    const asked = addressed();
+    const first = list.byId.has(asked) ? asked : same.id ?? list.found[0]?.id;
     if (first) await go(first, false, first === same.id ? same.line : null);
     else { $("empty").hidden = false; say($("empty"), all.items.length ? "No item passes the filters." : "There is nothing to review here."); }
+    if (asked && asked !== first) missing(asked);
     if (innerWidth > 760) $("dialogue").focus();
     listen();
     if (saver.pending) saver.run();

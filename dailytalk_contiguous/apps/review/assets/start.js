@@ -30,7 +30,7 @@ const control = (step, field) => {
     if (field.most !== null) input.max = field.most;
   }
   if (field.kind === "bool") input.checked = field.value;
-  else { input.value = field.value ?? ""; if (field.value === null) input.placeholder = "measured"; }
+  else { input.value = field.value ?? ""; if (field.value === null) input.placeholder = field.shown; }
   const label = make("label", "", field.about + (field.shown ? ` Empty: ${field.shown}.` : ""));
   label.htmlFor = input.id;
   label.prepend(make("span", "name", `${field.flag} ${field.metavar}`.trim()), " ");
