@@ -209,10 +209,7 @@ class Scene:
     """The speech on each channel, by time."""
 
     def __init__(self, utterances: Sequence[Timed], words: Sequence[Timed]) -> None:
-        self._heard = unions(utterances).channels
-        # Words are fitted to speech activity, which outlasts the sound: those of an utterance make it no longer.
-        others = [word for word in words if not self.is_heard(word.channel, word.start, word.end)]
-        self._heard = unions([*utterances, *others]).channels
+        self._heard = unions([*utterances, *words]).channels
         self._middles: dict[str, list[float]] = {name: [] for name in self._heard}
         for word in sorted(words, key=lambda word: word.start + word.end):
             self._middles[word.channel].append((word.start + word.end) / 2)

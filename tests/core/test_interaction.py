@@ -140,15 +140,6 @@ def test_a_word_where_no_utterance_is_speaks_against_a_pause() -> None:
     assert find_interactions(utterances, [*words, stray])[0] == []
 
 
-def test_words_that_outlast_the_sound_of_their_utterance_begin_no_speech() -> None:
-    """The aligner fits words to speech activity, which ends later than the sound that utterances end with."""
-    said = [Timed("right", 0.0, 2.0), Timed("left", 2.4, 4.0), Timed("right", 4.3, 6.0)]
-    words = [word for line in said for word in (line._replace(end=line.start + 0.3),) * 3]
-    words += [line._replace(start=line.end - 0.3, end=line.end + 0.25) for line in said]
-    events, left_out = find_interactions(said, words)
-    assert ([event.kind for event in events], left_out) == (["turn"], {})
-
-
 @pytest.mark.parametrize(
     ("busy", "window"),
     [

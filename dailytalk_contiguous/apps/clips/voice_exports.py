@@ -22,8 +22,9 @@ from dailytalk_contiguous.apps.clips.corpora.registry import corpus_rows
 from dailytalk_contiguous.core.audio import Pcm, mixed_down, read_pcm
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import CHANNELS, Row
+from dailytalk_contiguous.core.utterance import heard_utterances
 from dailytalk_contiguous.publish import exports
-from dailytalk_contiguous.publish.items import conversation, heard
+from dailytalk_contiguous.publish.items import conversation
 from dailytalk_contiguous.sources import whisper_json
 from dailytalk_contiguous.store.edit_journal import with_pending_edits
 from dailytalk_contiguous.store.owned_folder import file_name
@@ -181,7 +182,7 @@ def _of_conversation(row: Row, export: exports.Export) -> VoiceClips:
     """The utterances that have a text and were not resynthesised. Raises BadInput without any."""
     name, rate, speakers = row["conversation_id"], export.sample_rate, row["speakers"] or {}
     pcm, clips = conversation(row, rate, swap=False).pcm, []
-    for number, said in enumerate(heard(row)):
+    for number, said in enumerate(heard_utterances(row)):
         text, channel = _plain(said["text"] or "", export), said["channel"]
         if said["status"] == "spoken":
             export.left_out["resynthesised utterances"] += 1
