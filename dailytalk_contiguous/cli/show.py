@@ -43,7 +43,7 @@ from dailytalk_contiguous.store import work_folder
 
 class Working(ProgressColumn):
     def render(self, task: Task) -> Text:
-        return Text(task.fields["forecast"].stage or "starting", no_wrap=True)
+        return Text(task.fields["forecast"].at or "starting", no_wrap=True)
 
 
 class WorkBar(ProgressColumn):

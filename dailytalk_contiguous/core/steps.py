@@ -1,7 +1,7 @@
 """The progress of a long command, reported by its loop and shown by the listener, if there is one.
 
-Commands that run stages say it with their journal (`run.events`); this is for those that read what is finished. As
-with logging, a loop need not know whether there is a listener.
+A run listens to the stage at hand, and its journal (`run.events`) says the rest. As with logging, a loop need not
+know whether there is a listener.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -39,12 +39,15 @@ def steps(what: str, items: Iterable[_T], of: int | None = None) -> Iterator[_T]
     numbers read 1 2
     numbers read 2 2
     """
-    listener = _listener.get()
     done = 0
     for item in items:
-        if listener:
-            listener(what, done, of)
+        step(what, done, of)
         yield item
         done += 1
-    if listener:
+    step(what, done, of)
+
+
+def step(what: str, done: int, of: int | None = None) -> None:
+    """Report that so many steps of `what` are done."""
+    if listener := _listener.get():
         listener(what, done, of)

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.errors import BadValue, DailytalkError, ModelMissing
 from dailytalk_contiguous.core.machine import cores
+from dailytalk_contiguous.core.steps import step
 
 # Where models run (CPU or CUDA), Whisper's compute type there, and the libraries that it opens for that.
 #
@@ -299,6 +300,7 @@ def run_batched(
             continue
         room.grow()
         results.update(zip(batch, outcome, strict=True))
+        step("pieces of sound", len(results), len(items))
     return [results[index] for index in range(len(items))]
 
 
@@ -331,6 +333,7 @@ def run_side_by_side(
     with interrupts.immediate():  # a batch may take half a minute
         for batch, batch_results in zip(batches, outcomes, strict=True):
             results.update(zip(batch, batch_results, strict=True))
+            step("pieces of sound", len(results), len(items))
     return [results[index] for index in range(len(items))]
 
 

@@ -48,7 +48,7 @@ def run_recipe(
     speaking: Sequence[Stage] = (),
     workers: int = 1,
     source_licence: str = "",
-    progress: Progress = lambda stage, audio, wall: None,
+    progress: Progress = lambda *event: None,
     planned: local.Planned = lambda plan, forecast: None,
 ) -> Built:
     """Run a recipe over recordings; finished work is not done again.

@@ -259,9 +259,10 @@ class Journal:
     def telling(self, progress: "Progress") -> "Progress":
         """A function that passes the same on to the forecast and to `progress`."""
 
-        def pass_on(stage: str, audio: float, wall: float | None) -> None:
-            self.forecast.progress(stage, audio, wall)
-            progress(stage, audio, wall)
+        def pass_on(*event: Any) -> None:
+            self.forecast.progress(*event)
+            if len(event) == 3:  # not of a step inside a stage
+                progress(*event)
 
         return pass_on
 
@@ -353,7 +354,7 @@ class Journal:
         while not self._ended.wait(max(TELL_SECONDS, TELL_SHARE * (time.monotonic() - began))):
             if self._begun and self.forecast.stage:
                 with suppress(OSError):  # a full disk ends the run where it writes what matters
-                    self._write(PROGRESS, stage=self.forecast.stage, **self._left())
+                    self._write(PROGRESS, stage=self.forecast.at, **self._left())
                 if time.perf_counter() - self._logged >= LOG_SECONDS:
                     self._log_progress()
 
@@ -370,7 +371,7 @@ class Journal:
     def _log_progress(self) -> None:
         self._logged = time.perf_counter()
         done, whole = self.forecast.audio
-        far = f"{self.forecast.stage}; {length(done)} of {length(whole)} through all stages"
+        far = f"{self.forecast.at}; {length(done)} of {length(whole)} through all stages"
         if known := self._left():
             far += f", {known['share']:.0%} of the work done, {length(known['seconds_left'])} left"
         else:

@@ -37,6 +37,7 @@ class Forecast:
         self._whole = self._worked = 0.0
         self._began = clock()
         self._stage = ""
+        self._steps: dict[str, str] = {}
 
     def planned(self, shards: Mapping[Path, Mapping[str, float]], costs: Mapping[str, float]) -> None:
         """Add work: seconds of audio by stage, for each shard. `costs` are those of the last run.
@@ -53,9 +54,12 @@ class Forecast:
                 for stage, audio in stages.items():
                     self._pending[stage] += audio
 
-    def progress(self, stage: str, audio: float, wall: float | None) -> None:
-        """A stage begins a batch of `audio` seconds (`wall` is None), or took `wall` seconds for it."""
+    def progress(self, stage: str, audio: float, wall: float | None, step: str = "") -> None:
+        """A stage begins a batch of `audio` seconds (`wall` is None), is at a `step`, or took `wall` seconds."""
         with self._lock:
+            self._steps[stage] = step
+            if step:
+                return
             if wall is None:
                 self._stage = stage
                 self._running.append((stage, audio, self._clock()))
@@ -80,6 +84,11 @@ class Forecast:
         """The stage that began last of those that are running; empty before the first."""
         with self._lock:
             return self._running[-1][0] if self._running else self._stage
+
+    @property
+    def at(self) -> str:
+        """The stage, and how far it is in its batch: "Transcribe, 3 of 9 pieces of sound"."""
+        return ", ".join(filter(None, (self.stage, self._steps.get(self.stage))))
 
     @property
     def audio(self) -> tuple[float, float]:

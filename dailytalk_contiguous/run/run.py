@@ -127,7 +127,7 @@ class Runner:
         plan: local.RunPlan,
         stages: Sequence[Stage],
         options: "RunOptions",
-        progress: Progress = lambda stage, audio, wall: None,
+        progress: Progress = lambda *event: None,
         finished: Callable[[ShardReport], None] = lambda made: None,
     ) -> Iterator[Path]:
         """Make what is left of a plan; gives each shard once it is on disk, in the store, and `finished` was
@@ -375,7 +375,7 @@ class RunOutcome:
 def run(
     spec: Spec,
     options: RunOptions = RunOptions(),
-    progress: Progress = lambda stage, audio, wall: None,
+    progress: Progress = lambda *event: None,
     planned: local.Planned = lambda plan, forecast: None,
 ) -> RunOutcome:
     """Make what is missing of a spec in its work folder and, once all shards are finished, write its outputs.

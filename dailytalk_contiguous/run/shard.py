@@ -26,6 +26,7 @@ from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.errors import BadInput, Reject
 from dailytalk_contiguous.core.machine import give_back_memory
 from dailytalk_contiguous.core.schema import PROBLEM, SOURCE, Batch, Row
+from dailytalk_contiguous.core.steps import listening
 from dailytalk_contiguous.stages.base import Stage
 
 #: Seconds of audio of the conversations that go through a stage together, if there is more than one: they share
@@ -39,8 +40,8 @@ _Item = TypeVar("_Item")
 _Ready = TypeVar("_Ready")
 
 #: Called before and after each stage of each portion of a shard with the stage's name, seconds of audio, and wall
-#: seconds (None before).
-Progress = Callable[[str, float, float | None], None]
+#: seconds (None before); meanwhile also with a text such as "3 of 9 lines" after these.
+Progress = Callable[..., None]
 
 
 def features_of(stages: Sequence[Stage]) -> Features:
@@ -158,7 +159,7 @@ class ShardJob:
         task: Task,
         stages: Sequence[Stage],
         batch_seconds: float = 0.0,
-        progress: Progress = lambda stage, audio, wall: None,
+        progress: Progress = lambda *event: None,
     ) -> None:
         self.task = task
         self._stages, self._columns = stages, task.keeps or features_of(stages)
@@ -235,7 +236,8 @@ class ShardJob:
         if usable:
             self._progress(stage.name, audio, None)
         started = time.perf_counter()
-        portion.dataset = stage.map(portion.dataset, **options)
+        with listening(lambda what, done, of: self._progress(stage.name, audio, None, f"{done} of {of} {what}")):
+            portion.dataset = stage.map(portion.dataset, **options)
         wall = time.perf_counter() - started
         # From the table: reading a column of the dataset copies the description of all columns four times.
         problems = portion.dataset.data.select([*PROBLEM]).to_pydict()
@@ -424,7 +426,7 @@ def make_shard(
     task: Task,
     stages: Sequence[Stage],
     batch_seconds: float = 0.0,
-    progress: Progress = lambda stage, audio, wall: None,
+    progress: Progress = lambda *event: None,
 ) -> ShardReport:
     """Run `stages` over the rows of a task, write its shard, and report what it took.
 

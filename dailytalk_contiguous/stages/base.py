@@ -35,6 +35,7 @@ from dailytalk_contiguous.core.schema import (
     per_utterance,
 )
 from dailytalk_contiguous.core.settings import Setting, check_values
+from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.utterance import UTTERANCE, Column, Field, checked_fields
 from dailytalk_contiguous.models.checkpoints import Missing
 from dailytalk_contiguous.models.devices import DEVICES
@@ -140,7 +141,8 @@ class Stage:
         names, problems = self._read(batch), dict[int, BadInput]()
         if self.by_row:
             rows = []
-            for index, values in enumerate(zip(*(batch[name] for name in names), strict=True)):
+            every = list(zip(*(batch[name] for name in names), strict=True))
+            for index, values in enumerate(steps("conversations", every, len(every))):
                 interrupts.check_interrupt()
                 try:
                     rows.append(self.row(dict(zip(names, values, strict=True))))

@@ -15,7 +15,7 @@ import json
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Executor, ThreadPoolExecutor, wait
+from concurrent.futures import Executor, ThreadPoolExecutor, as_completed, wait
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import BoundedSemaphore
@@ -44,6 +44,7 @@ from dailytalk_contiguous.core.own_file import is_own_file
 from dailytalk_contiguous.core.prosody import measure_prosody
 from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.spans import merge_gaps
+from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.takes import Gate, Trimmed, Voice, incomplete, trim, voice_of
 from dailytalk_contiguous.core.utterance import DELIVERY, SYNTHESIS, TAKE_PROSODY, WORD
 from dailytalk_contiguous.core.word_times import compare_words, normalise, split_words
@@ -317,9 +318,8 @@ class Speak(Stage):
         futures = [pool.submit(work, item) for item in items]
         try:
             with interrupts.immediate():
-                done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-            for future in done:
-                future.result()
+                for future in steps("lines", as_completed(futures), len(futures)):
+                    future.result()
             return [future.result() for future in futures]
         except BaseException:
             for future in futures:

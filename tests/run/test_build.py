@@ -156,7 +156,7 @@ def test_value_of_another_type_than_declared_stops_the_shard_and_writes_nothing(
 
 
 def test_shard_that_was_stopped_leaves_no_file_and_is_made_anew(tmp_path: Path) -> None:
-    def stop(stage: str, audio: float, wall: float | None) -> None:
+    def stop(stage: str, audio: float, wall: float | None, step: str = "") -> None:
         if (stage, wall) == ("Weigh", None):
             raise KeyboardInterrupt
 

@@ -64,6 +64,16 @@ def test_share_is_of_seconds_and_not_of_audio(clock: Clock) -> None:
     assert forecast.seconds_left == pytest.approx(30)
 
 
+def test_the_stage_at_hand_has_its_step_until_it_is_done(clock: Clock) -> None:
+    forecast = Forecast(clock=clock)
+    forecast.planned({A: work()}, {})
+    forecast.progress("Transcribe", 60.0, None)
+    forecast.progress("Transcribe", 60.0, None, "3 of 9 pieces of sound")
+    assert forecast.at == "Transcribe, 3 of 9 pieces of sound"
+    forecast.progress("Transcribe", 60.0, 5.0)
+    assert forecast.at == "Transcribe"
+
+
 def test_workers_share_what_is_left_as_far_as_there_are_shards(clock: Clock) -> None:
     forecast = Forecast(workers=4, clock=clock)
     forecast.planned({A: {"Transcribe": 60.0}, B: {"Transcribe": 60.0}}, {"Transcribe": 1.0})

@@ -2,6 +2,7 @@ import json
 import os
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,8 +15,9 @@ from dailytalk_contiguous import DailytalkError, Folder, ModelMissing, Segment, 
 from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.settings import with_settings
 from dailytalk_contiguous.models.whisper import load_whisper
+from dailytalk_contiguous.run.run import RunOptions
 from dailytalk_contiguous.run.run import run as run_spec
-from dailytalk_contiguous.run.shard import features_of
+from dailytalk_contiguous.run.shard import features_of, make_shard
 from dailytalk_contiguous.run.tagging import TagSpec, find
 from dailytalk_contiguous.shards import read_rows
 from dailytalk_contiguous.stages.base import PerUtterance, Stages, find_stage
@@ -52,6 +54,16 @@ def changed_setting(settings: Stages, **changes: object) -> Stages:
 
 
 # Sound
+
+
+def test_how_far_a_stage_is_inside_its_shard_is_told(tmp_path: Path, settings: Stages) -> None:
+    calls(tmp_path / "in", "a", "b")
+    spec = TagSpec(find([str(tmp_path / "in")], tmp_path / "out"), tmp_path / "out", settings)
+    (task,) = next(spec.passes(RunOptions())).plan().tasks
+    (tmp_path / "out/tagged").mkdir(parents=True)
+    told: list[Any] = []
+    make_shard(task, settings, progress=lambda *event: told.append((event[0], *event[3:])))
+    assert {("Segment", "1 of 2 conversations"), ("Transcribe", "2 of 2 pieces of sound")} <= {*told}
 
 
 def test_stages_of_utterances_give_a_flat_dataset_what_they_give_a_run(
