@@ -90,6 +90,7 @@ def built_row(
         "timeline": dict.fromkeys(TIMELINE) | {"mode": "anchor"},
         "separated_by": None,
         "transcript_repair": None,
+        "uncovered_sound": None,
         "provenance": "{}",
     } | columns
     assert set(row) == set(BUILT)

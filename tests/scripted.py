@@ -16,7 +16,7 @@ from tts_server import TOKEN, TtsServer
 
 from dailytalk_contiguous.core.audio import to_uri
 from dailytalk_contiguous.core.retries import Backoff
-from dailytalk_contiguous.core.schema import SOURCE, STRING
+from dailytalk_contiguous.core.schema import COLUMNS, SOURCE, STRING
 from dailytalk_contiguous.models import paid
 from dailytalk_contiguous.models.engines import load_synthesiser
 from dailytalk_contiguous.models.paid import Client
@@ -62,7 +62,7 @@ def folder(path: Path, **conversations: Sequence[Said]) -> Path:
         lines += own
         rows.append(_recorded(path / "recordings" / f"{name}.wav", own, seconds))
     columns = {**SOURCE, "utterance_id": List(STRING), "channel": List(STRING), "run": List(Value("int32"))}
-    columns["transcript_repair"] = STRING
+    columns |= {column.name: column.feature for column in COLUMNS}
     features = Features({"conversation_id": STRING} | {column: columns[column] for column in BASE})
     entries = {row["conversation_id"]: Entry("", (), (), row["recording_id"], row["duration"]) for row in rows}
     write_shard(path / "tagged" / "shard-0.parquet", Shard(rows, entries), features)
@@ -116,7 +116,7 @@ def _recorded(path: Path, lines: Sequence[dict[str, Any]], seconds: float) -> di
         "duration": len(times) / RATE,
         "sample_rate": RATE,
         "channels": 2,
-        **dict.fromkeys((*SEPARATED, "transcript_repair")),
+        **dict.fromkeys((*SEPARATED, "transcript_repair", "uncovered_sound")),
         "utterance_id": [line["utterance_id"] for line in lines],
         "channel": [line["channel"] for line in lines],
         "run": list(range(len(lines))),

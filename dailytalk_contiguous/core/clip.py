@@ -44,6 +44,7 @@ def clip_row(clip: schema.Row, words: list[schema.Row]) -> schema.Row:
         "timeline": None,
         "separated_by": None,
         "transcript_repair": None,
+        "uncovered_sound": None,
         "provenance": None,
         "labels": labels,
         "split": clip["split"],

@@ -284,6 +284,12 @@ COLUMNS = (
         "`sides exchanged`, or `not used`; null where it was used as it was, and without one",
         tally="count",
     ),
+    Column(
+        "uncovered_sound",
+        List({"channel": STRING, "start": SECONDS, "end": SECONDS}),
+        "where the source sounds for a second or more without an utterance, in its seconds: noise, music, "
+        "laughter, or a voice that speech activity did not find",
+    ),
 )
 
 

@@ -301,10 +301,10 @@ def find_sounds(
     """
     levels = pcm_levels(channel, FRAME)
     spoken = spoken_frames(len(levels), utterances)
-    if not spoken.any() or spoken.all():
+    if spoken.all():
         return []
     tone = max(float(np.percentile(levels[~spoken], TONE_SHARE)), NOTHING)
-    speech = float(levels[spoken].mean())
+    speech = float(levels[spoken].mean()) if spoken.any() else 0.0
     floor = max(tone * 10 ** (ABOVE_TONE_DB / 10), speech / 10 ** (UNDER_SPEECH_DB / 10))
     loud = (levels >= floor) & ~spoken
     if leaked is not None:
@@ -435,7 +435,7 @@ def _lasts(run: tuple[float, float], loud: NDArray[np.bool_], utterances: Sequen
     seconds = min(run[1] - run[0], heard)
     if seconds > SHORTEST + 1e-6:
         return True
-    away = min(max(first - run[1], run[0] - last) for first, last in utterances)
+    away = min(max(first - run[1], run[0] - last) for first, last in (*utterances, (math.inf, math.inf)))
     return seconds >= SHORTEST_NEAR - 1e-6 and away <= NEAR + 1e-6
 
 

@@ -736,7 +736,7 @@ def described(fields: Iterable[Field]) -> list[dict[str, Any]]:
 _OF_ROWS = (
     *("recording_id", "audio", "audio_sha256", "sample_rate", "labels", "split", "conversation_id", "duration"),
     *("source_duration", "language", "utterances", "alignments", "sounds", "sides", "speakers", "timeline"),
-    *("separated_by", "transcript_repair", "provenance", "problem", "problem_column", "remedy"),
+    *("separated_by", "transcript_repair", "uncovered_sound", "provenance", "problem", "problem_column", "remedy"),
 )
 
 #: The most fields that a file may describe.

@@ -21,6 +21,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from operator import itemgetter
 from typing import Any, Literal, NamedTuple
 
 from dailytalk_contiguous.core.hallucination import MAX_WORDS_PER_SECOND
@@ -417,6 +418,7 @@ class Judge:
         self.voices: dict[str, float] = defaultdict(float)
         self.languages: dict[str, float] = defaultdict(float)
         self._nameless = self._talks = 0
+        self._uncovered: list[tuple[float, str, Row]] = []
         self._recorded_overlaps = array("d")
         self._overlap_seconds = 0.0
         self._separated: list[measures.SeparatedSpeech] = []
@@ -440,6 +442,8 @@ class Judge:
         if talk and not any(utterance["channel"] == "left" for utterance in row["utterances"] or ()):
             measured["least_talk"] = None  # its program was killed before the voice said anything
         overlap, separated = measures.recorded_overlap(row), measures.separated_speech(row)
+        for sound in row.get("uncovered_sound") or ():
+            self._uncovered.append((sound["end"] - sound["start"], row["conversation_id"], sound))
         parent = parent_of(row)
         return self.add_measured(row["conversation_id"], measured, named, talk, overlap, separated, parent)
 
@@ -498,6 +502,7 @@ class Judge:
             taken: turn-taking, where there are no rows; by default that of `tally`.
         """
         tally, findings = tally or Tally(), list[Finding]()
+        severity: Severity
         for (stage, kind), n in tally.rejects.items():
             if stage == "report":  # by a page, of rows that can't be used; `check` has a finding for each
                 what = f"{counted(n, 'conversation')} can't be used: {kind}"
@@ -508,8 +513,22 @@ class Judge:
             ways = ", ".join(f"{way} ({times:,})" for way, times in repairs.most_common(3))
             what = f"the transcripts of {self._share(n)} did not fit their sound and were corrected: {ways}"
             remedy = "listen to some of them; see transcript_repair in their rows, and rejects.jsonl"
-            severity: Severity = "doubtful" if n >= WIDESPREAD * self.n else "note"
+            severity = "doubtful" if n >= WIDESPREAD * self.n else "note"
             findings.append(advice("repaired-transcripts", ".", what, remedy, severity))
+        if self._uncovered:
+            longest = sorted(self._uncovered, key=itemgetter(0), reverse=True)
+            lasted = math.fsum(seconds for seconds, *_ in longest)
+            where = ", ".join(
+                f"{sound['start']:.1f} to {sound['end']:.1f} s of the {sound['channel']} side of {name}"
+                for _, name, sound in longest[:3]
+            )
+            what = f"{length_text(lasted)} of the recordings sound without an utterance: {where}"
+            what += ", …" if longest[3:] else ""
+            severity = "doubtful" if lasted >= WIDESPREAD * self.seconds else "note"
+            remedy = (
+                "listen there: what somebody says is in no line (add one in transcript.jsonl), what is noise stays"
+            )
+            findings.append(advice("uncovered-sound", ".", what, remedy, severity))
         if n_fitted := tally.word_sources[GIVEN_FITTED]:
             n_words = counted(sum(tally.word_sources.values()), "word")
             what = f"{n_fitted:,} of {n_words} were given times beyond the speech, and are fitted to it"

@@ -66,6 +66,7 @@ BASE = (
     "channels",
     *SEPARATED,
     "transcript_repair",
+    "uncovered_sound",
     *OF_UTTERANCES,
 )
 

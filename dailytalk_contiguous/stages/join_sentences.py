@@ -29,13 +29,14 @@ _OF_FIRST = (
     *("utterance_id", "channel", "speaker", "start", "start_trim", "language", "recogniser"),
     *("given_text", "given_words", "text_reason"),
 )
+_OF_CONVERSATION = ("uncovered_sound", "sides", "notes", "rejected")
 _OF_RECORDING = ("audio", "offset", "duration")
 _OF_LAST = ("end", "end_trim", "question")
 
 
 #: The columns of utterances that stages have added up to here, with their types.
 _COLUMNS = {
-    **{name: kind for name, kind in Segment.adds.items() if name not in ("sides", "notes", "rejected")},
+    **{name: kind for name, kind in Segment.adds.items() if name not in _OF_CONVERSATION},
     **{name: MatchTranscript.adds[name] for name in ("given_text", "given_words")},
     **per_utterance(Transcribe.adds),
 }

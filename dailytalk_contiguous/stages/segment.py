@@ -20,18 +20,20 @@ from dailytalk_contiguous.core.quality import SideMeter
 from dailytalk_contiguous.core.schema import MEASURE, REJECTED, SECONDS, SIDE, STRING, Batch, Row, per_utterance
 from dailytalk_contiguous.core.separated_turns import ONE_CHANNEL, frames_of, side_of
 from dailytalk_contiguous.core.settings import setting, unlisted
+from dailytalk_contiguous.core.spans import FRAME as SOUND_FRAME
 from dailytalk_contiguous.core.spans import (
     JOIN,
     STEP,
     Span,
     cut_long,
+    find_sounds,
     frame_levels,
     sounding,
     speech_seconds,
     speech_spans,
 )
 from dailytalk_contiguous.models import speech_activity
-from dailytalk_contiguous.models.speech_activity import FRAME, FRAME_SECONDS, MAX_FRAMES, SpeechActivity
+from dailytalk_contiguous.models.speech_activity import FRAME, FRAME_SECONDS, MAX_FRAMES, SpeechActivity, is_narrow
 from dailytalk_contiguous.stages.base import Stage, find_stage
 
 #: Which channels become utterances, by the value of `--channel`. `mix` is for recordings with a single channel,
@@ -50,6 +52,9 @@ FULL = 32700
 #: Channels that are listened to side by side.
 CHANNEL_THREADS = 2
 
+#: Seconds from which sound that no utterance covers is listened to again, and named.
+UNCOVERED = 1.0
+
 #: Samples at a time: what speech activity takes in one call.
 BLOCK = FRAME * MAX_FRAMES
 
@@ -57,14 +62,15 @@ BLOCK = FRAME * MAX_FRAMES
 class FoundSpeech(NamedTuple):
     """The result for one channel: its utterances, how much of each is speech, and notes about it.
 
-    `trims`: seconds from its start to where it sounds, and from there to its end. `side` are the fields of
-    `core.schema.SIDE`.
+    `trims`: seconds from its start to where it sounds, and from there to its end. `uncovered`: sound in no
+    utterance. `side` are the fields of `core.schema.SIDE`.
     """
 
     channel: str
     spans: list[Span]
     spoken: list[float]
     trims: list[tuple[float, float]]
+    uncovered: list[tuple[float, float]]
     notes: list[str]
     side: dict[str, Any]
 
@@ -83,6 +89,8 @@ class Segment(Stage):
 
     Attributes:
         threshold: probability of speech at which an utterance begins (Silero's default).
+        again: that in sound of a second or more that no utterance covers: of a shout or a hoarse voice Silero is
+            less sure. Hum, noise and chords have less.
         min_speech: seconds; less is no speech. min_silence: seconds of silence that end an utterance.
         pad: seconds added on both sides.
         longest: seconds; a longer utterance is cut where it is quietest.
@@ -95,6 +103,7 @@ class Segment(Stage):
         "both", "Whose utterances are tagged: {choices}.", panel="input", choices=tuple(CHANNEL_CHOICES)
     )
     threshold: float = unlisted(0.5)
+    again: float = unlisted(0.3)
     min_speech: float = unlisted(0.25)
     min_silence: float = unlisted(0.35)
     pad: float = unlisted(0.03)
@@ -133,6 +142,7 @@ class Segment(Stage):
                     }
                 )
             ),
+            "uncovered_sound": List({"channel": STRING, "start": SECONDS, "end": SECONDS}),
             "sides": List(SIDE),
             "notes": List(STRING),
             "rejected": List(REJECTED),
@@ -202,6 +212,11 @@ class Segment(Stage):
             "origin": [origin for origin, _ in sides],
             "side_confidence": [confidence for _, confidence in sides],
             "speech": [audio.excerpt(pcm[channel], start, end).tobytes() for channel, start, end in spans],
+            "uncovered_sound": [
+                {"channel": side.channel, "start": start, "end": end}
+                for side in searched
+                for start, end in side.uncovered
+            ],
             "sides": [side.side for side in searched],
             "notes": [note for side in searched for note in side.notes],
             "rejected": [
@@ -245,7 +260,8 @@ class Segment(Stage):
     ) -> FoundSpeech:
         probabilities, levels = _listen(pcm)
         if not len(levels) or float(levels.mean()) < SILENT:
-            return FoundSpeech(name, [], [], [], [f"the {name} channel is silent"], _side(name, meter, [], leak))
+            notes = [f"the {name} channel is silent"]
+            return FoundSpeech(name, [], [], [], [], notes, _side(name, meter, [], leak))
         share = (np.count_nonzero(pcm >= FULL) + np.count_nonzero(pcm <= -FULL)) / max(1, len(pcm))
         notes = [f"{share:.1%} of the {name} channel is clipped"] if share > CLIPPED else []
         if turns is not None:
@@ -259,13 +275,33 @@ class Segment(Stage):
                     f"{removed:.1f} s of the other speaker, leaked into the {name} channel at "
                     f"{leak.level_db:.0f} dB, are not taken for speech"
                 )
-        spans = [
-            span
-            for span in speech_spans(
-                probabilities, total, FRAME_SECONDS, self.threshold, self.min_speech, self.min_silence, self.pad
+
+        def spoken_from(threshold: float) -> list[tuple[float, float]]:
+            found = speech_spans(
+                probabilities, total, FRAME_SECONDS, threshold, self.min_speech, self.min_silence, self.pad
             )
-            if leak is None or not leak.explains(int(span[0] / FRAME_SECONDS), int(span[1] / FRAME_SECONDS) + 1)
+            frames = [(int(start / FRAME_SECONDS), int(end / FRAME_SECONDS) + 1) for start, end in found]
+            return [
+                span
+                for span, between in zip(found, frames, strict=True)
+                if leak is None or not leak.explains(*between)
+            ]
+
+        def uncovered(spans: list[tuple[float, float]]) -> list[tuple[float, float]]:
+            leaked = np.repeat(leak.mask, FRAME)[::SOUND_FRAME] if leak is not None else None
+            return [(start, end) for start, end in find_sounds(pcm, spans, leaked) if end - start >= UNCOVERED]
+
+        spans = spoken_from(self.threshold)
+        sounds = uncovered(spans) if turns is None else []
+        missed = [
+            span
+            for span in (spoken_from(self.again) if sounds else ())
+            if any(span[0] < end and span[1] > start for start, end in sounds)
+            and not any(span[0] < end and span[1] > start for start, end in spans)
         ]
+        if missed:
+            spans = sorted([*spans, *missed])
+            sounds = uncovered(spans)
         if not spans:
             notes.append(f"no speech in the {name} channel")
         # At the nearest sample, so that what is stored cuts exactly the same samples again.
@@ -283,7 +319,7 @@ class Segment(Stage):
             begun = number > 0 and pieces[number - 1].run == run
             goes_on = number + 1 < len(pieces) and pieces[number + 1].run == run
             trims.append((0.0 if begun else edges[run][0] - start, 0.0 if goes_on else end - edges[run][1]))
-        return FoundSpeech(name, pieces, spoken, trims, notes, _side(name, meter, spans, leak))
+        return FoundSpeech(name, pieces, spoken, trims, sounds, notes, _side(name, meter, spans, leak))
 
     def _leaks(self, samples: audio.Pcm) -> dict[str, Leakage]:
         """Measure the leakage in each channel from the other one. Raises BadInput where both are one signal."""
@@ -297,7 +333,7 @@ class Segment(Stage):
 
 def _listen(channel: audio.Pcm) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Probability of speech and mean square of each frame, in blocks: a channel is never held as floats."""
-    activity = SpeechActivity()
+    activity = SpeechActivity(is_narrow(channel))
     probabilities, levels = [], [np.zeros(0, np.float32)]
     for start in range(0, len(channel), BLOCK):
         block = audio.pcm_to_float(channel[start : start + BLOCK])

@@ -44,6 +44,21 @@ def test_a_lively_conversation_needs_no_advice():
     assert advised(LIVELY, 100.0) == []
 
 
+def test_transcripts_that_were_corrected_come_first_and_uncovered_sound_has_its_times():
+    rows = [
+        built_row("a", transcript_repair="2.8 s earlier"),
+        built_row("b", uncovered_sound=[{"channel": "left", "start": 1.0, "end": 5.5}]),
+    ]
+    judge, tally = Judge(), Tally()
+    for row in rows:
+        judge.add(row)
+        tally.add(row)
+    verdict = judge.verdict(tally)
+    assert "the transcripts of 1 of 2 conversations did not fit" in verdict.headline
+    (sound,) = [finding for finding in verdict.findings if finding.kind == "uncovered-sound"]
+    assert "1.0 to 5.5 s of the left side of b" in sound.what
+
+
 def test_hours_are_held_against_what_others_needed():
     assert advised(LIVELY, 100.0, {"anna": 19.0}, {"en": 1.0}) == ["few-hours-of-voice"]
     assert advised(LIVELY, 100.0, {"anna": 20.0}, {"de": 399.0}) == ["few-hours-of-language"]

@@ -29,6 +29,7 @@ SOURCE: dict[str, Any] = {
     "channels": 2,
     "separated_by": None,
     "transcript_repair": None,
+    "uncovered_sound": None,
 }
 TAGGED: dict[str, list[Any]] = {
     "utterance_id": ["call.001/right/0000", "call.001/left/0000"],

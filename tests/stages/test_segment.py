@@ -17,7 +17,7 @@ from dailytalk_contiguous.core.schema import PROBLEM, SOURCE
 from dailytalk_contiguous.stages.segment import Segment
 
 NAME = "old_friends"  # holds a turn of 17 s
-PER_UTTERANCE = [name for name in Segment.adds if name not in ("sides", "notes", "rejected")]
+PER_UTTERANCE = [name for name in Segment.adds if name not in ("uncovered_sound", "sides", "notes", "rejected")]
 
 
 @lru_cache(maxsize=None)
@@ -196,6 +196,36 @@ def leaky() -> np.ndarray:
     samples = example(NAME)[: 30 * 16000].copy()
     samples[96:, 0] += np.float32(0.1) * example(NAME)[: 30 * 16000 - 96, 1]
     return samples
+
+
+@pytest.mark.parametrize("kind", ["noise", "hum"])
+def test_sound_in_no_utterance_is_named_with_its_times_and_makes_none(kind: str) -> None:
+    call = example("old_friends")[: 10 * 16000]
+    times = np.arange(10 * 16000) / 16000
+    burst = (
+        np.random.default_rng(0).standard_normal(len(times)) if kind == "noise" else np.sin(200 * np.pi * times)
+    )
+    after = np.stack([room_tone(len(times), seed=side) for side in range(2)], 1)
+    after[:, 0] += np.where((times > 3) & (times < 6), 0.05 * burst, 0)
+    found = Segment()(conversations(np.concatenate([call, after]).astype(np.float32)))
+    (sound,) = found["uncovered_sound"][0]
+    assert sound == {
+        "channel": "left",
+        "start": pytest.approx(13, abs=0.05),
+        "end": pytest.approx(16, abs=0.05),
+    }
+    assert max(found["end"][0]) < 11
+    assert Segment()(conversations(call))["uncovered_sound"] == [[]]
+
+
+@pytest.mark.needs("the shouted lines")
+def test_shout_of_which_silero_is_less_sure_is_an_utterance_or_is_named() -> None:
+    lines = sorted((EXAMPLES.parents[2] / "shared/data/shouted").glob("*.flac"))
+    shouted = conversations(*lines)
+    found = Segment("mix")(shouted)
+    counts = [len(starts) for starts in found["start"]]
+    assert sum(counts) > sum(map(len, Segment("mix", again=1.0)(shouted)["start"]))
+    assert all(count or sounds for count, sounds in zip(counts, found["uncovered_sound"], strict=True))
 
 
 def test_leaked_voice_is_no_utterance_of_the_channel_it_leaked_into_and_is_noted() -> None:

@@ -87,6 +87,7 @@ def test_finished_clip_has_what_is_told_of_it_and_nothing_else() -> None:
         "timeline": None,
         "separated_by": None,
         "transcript_repair": None,
+        "uncovered_sound": None,
         "provenance": None,
         "split": None,
     }
