@@ -86,7 +86,7 @@ def speak(
         models = {stage["name"]: stage.get("settings", {}).get("model") for stage in of_tag.get("stages", ())}
         recogniser = models.get(Transcribe.__name__)
     known = settings | _voice_of(work.folder, profile, settings)
-    if recogniser:
+    if recogniser and PROFILES[profile].fields["Align"]["recogniser"]:
         known.setdefault("asr_model", recogniser)
     stages = _stages(profile, verify, known)
     refuse_downloads(profile, stages)

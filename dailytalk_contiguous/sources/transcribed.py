@@ -14,7 +14,7 @@ from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, from_uri,
 from dailytalk_contiguous.core.documents import LATEST, Readable, as_text, expect, json_lines, path_of, shown
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.machine import cache_folder
-from dailytalk_contiguous.core.schema import CHANNELS, Row
+from dailytalk_contiguous.core.schema import CHANNELS, COLUMNS, Row
 from dailytalk_contiguous.core.utterance import (
     FIELDS,
     OPTIONAL_FIELDS,
@@ -208,6 +208,7 @@ def from_recording(line: Mapping[str, object], recordings: Path | None) -> Row:
         "sample_rate": info.sample_rate,
         "channels": info.channels,
         **{column: [] for column in OF_UTTERANCES},
+        **{column.name: None for column in COLUMNS},
         "separated_turns": separated.models and separated.turns,
         "separated_by": separated.models,
     }

@@ -226,12 +226,12 @@ def test_shift_is_that_of_both_channels_together_by_words_where_there_are_some()
     assert find_shift([left, right]).best == pytest.approx(
         (2 * 42 + 2 * len(frames([(8.03, 8.94)]) & frames([(9.03, 9.94)]))) / (84 + 2 * 19)
     )
-    assert find_shift([right]) == Shift(0.0, pytest.approx(1.0), pytest.approx(1.0))
+    assert find_shift([right]) == Shift(0.0, pytest.approx(1.0), pytest.approx(1.0), pytest.approx(1.0))
 
 
 @pytest.mark.parametrize("said", [[], [([], [])], [([cue("", 1.0, 2.0)], [])]])
 def test_without_words_and_speech_nothing_is_shifted_or_agrees(said: list) -> None:
-    assert find_shift(said) == Shift(0.0, 0.0, 0.0)
+    assert find_shift(said) == Shift(0.0, 0.0, 0.0, 0.0)
 
 
 def test_words_without_speech_agree_with_nothing() -> None:
