@@ -196,6 +196,7 @@ def from_recording(line: Mapping[str, object], recordings: Path | None) -> Row:
         "duration": info.seconds,
         "sample_rate": info.sample_rate,
         "channels": info.channels,
+        "transcript_repair": None,
         **{column: [] for column in OF_UTTERANCES},
     }
 
