@@ -107,8 +107,6 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) install --quiet --constraint constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
 	$(PIP) install --quiet --constraint constraints.txt --editable '.[augment,converse,denoise,dev,espeak,offline,review,tokens]'
-	# Its wheel brings the weights of a speaker encoder; webrtcvad, which it names, needs a compiler and has no use here.
-	$(PIP) install --quiet --constraint constraints.txt --no-deps resemblyzer
 	@: > $@
 
 clean:

@@ -1,12 +1,12 @@
-"""Peak memory of `tag`, `speak` and `separate`: of long recordings against short ones, and of large folders.
+"""Peak memory of `tag` and `speak`: of long recordings against short ones, and of large folders.
 
 Recordings are made of the bundled ones with room tone between them (a quarter is talk: what is measured is the
 audio that is held, and talk costs time), tagged with Whisper tiny.en and a tiny affect model in a process of their
-own, and the folders said anew by Piper; what is separated is all talk. Goals: three hours in one file take at most
-1.1 times the memory of twenty minutes, and less than 2.5 GB; five hours of short files at most 1.1 times that of
-half an hour. Takes most of an hour.
+own, and the folders said anew by Piper. Goals: three hours in one file take at most 1.1 times the memory of
+twenty minutes, and less than 2.5 GB; five hours of short files at most 1.1 times that of half an hour. Takes most
+of an hour.
 
-    python benchmarks/memory.py [file] [folder] [separate] [--minutes 20 180] [--folder-minutes 30 300]
+    python benchmarks/memory.py [file] [folder] [--minutes 20 180] [--folder-minutes 30 300]
 """
 
 import argparse
@@ -35,7 +35,7 @@ KEEP = ("--on-failure", "keep-original")
 def main() -> int:
     """Measure all and compare."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", nargs="*", choices=["file", "folder", "separate", []], help="by default, all")
+    parser.add_argument("what", nargs="*", choices=["file", "folder", []], help="by default, all")
     parser.add_argument("--minutes", type=float, nargs=2, default=(20.0, 180.0))
     parser.add_argument("--folder-minutes", type=float, nargs=2, default=(30.0, 300.0))
     chosen = parser.parse_args()
@@ -50,8 +50,6 @@ def main() -> int:
             found = [_of_folder(folder, one, models) for one in chosen.folder_minutes]
             met += [_compare("tag, short files", [one for one, _ in found])]
             met += [_compare("speak, short files", [one for _, one in found])]
-        if "separate" in chosen.what or not chosen.what:
-            met += [_compare("separate, one file", [_of_sum(folder, one) for one in chosen.minutes])]
     return 0 if all(met) else 1
 
 
@@ -72,16 +70,6 @@ def _of_file(folder: Path, minutes: float, models: list[str]) -> tuple[float, fl
         "tag", path, "--out", folder / f"file{minutes:g}", "--language", "en", *models, "--json"
     )
     return minutes, tagged.peak
-
-
-def _of_sum(folder: Path, minutes: float) -> tuple[float, float]:
-    """Minutes, and the peak in MB of separating the sum of one conversation, again and again."""
-    path, talk = folder / f"sum{minutes:g}.flac", example(EXAMPLE_NAMES[0])
-    with soundfile.SoundFile(path, "w", RATE, 1, "PCM_16") as file:
-        for _ in range(round(minutes * 60 * RATE / len(talk))):
-            file.write(talk.sum(axis=1))
-    out = folder / f"separated{minutes:g}"
-    return minutes, measuring.dailytalk("separate", path, "--out", out, "--profile", "embedded").peak
 
 
 def _of_folder(folder: Path, minutes: float, models: list[str]) -> tuple[tuple[float, float], tuple[float, float]]:

@@ -8,10 +8,6 @@ from .apps.learn.masked_tokens import TrainingSettings as TrainingSettings
 from .apps.learn.masked_tokens import train_encoder as train_encoder
 from .apps.learn.similar import find_similar as find_similar
 from .apps.learn.token_rows import token_rows as token_rows
-from .apps.mono.diarise import Diarise as Diarise
-from .apps.mono.separate import PlaceOnSides as PlaceOnSides
-from .apps.mono.separate import Separate as Separate
-from .apps.mono.to_sides import separate_stages as separate_stages
 from .apps.retime.retime import Retime as Retime
 from .apps.retime.timing import Timing as Timing
 from .apps.retime.timing import timing_of as timing_of

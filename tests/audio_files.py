@@ -1,7 +1,6 @@
 """Recordings for tests: the bundled examples, small files made on the spot, and columns that stages ask for."""
 
 import io
-import itertools
 import json
 import struct
 from functools import lru_cache
@@ -108,47 +107,4 @@ def encode(
         frame = av.AudioFrame.from_ndarray(pcm, "s16", layout)
         frame.sample_rate, frame.pts = rate, 0
         container.mux([*stream.encode(frame), *stream.encode(None)])
-    return path
-
-
-#: The models of `separate_example`, as `separated_by` has them.
-SEPARATED_BY = [
-    {"role": "diariser", "name": "resemblyzer", "licence": "Apache-2.0", "url": "https://example.org/resemblyzer"}
-]
-
-
-def separate_example(
-    folder: Path, name: str = "old_friends", doubtful: tuple[int, ...] = (), words: bool = False, **facts: Any
-) -> Path:
-    """Write a bundled conversation as `dailytalk separate` does that of one channel; returns the FLAC.
-
-    Each side has the sum of both where it speaks, so that both hold both voices in overlaps, and faint noise
-    anywhere else. `doubtful` are the numbers of turns, among all by start, of low confidence; `facts` replace what
-    is written beside it. With `words` its transcript is there, too.
-    """
-    samples, rate = example(name), 16000
-    mono = samples.sum(axis=1) / 2
-    sides = np.stack([room_tone(len(mono), -70.0, seed) for seed in (1, 2)], axis=1)
-    spoken = sorted(reference(name), key=lambda turn: turn["start"])
-    edges = sorted({turn[edge] for turn in spoken for edge in ("start", "end")})
-    turns = []
-    for number, turn in enumerate(spoken):
-        start, end, side = turn["start"], turn["end"], ("left", "right").index(turn["channel"])
-        sides[round(start * rate) : round(end * rate), side] = mono[round(start * rate) : round(end * rate)]
-        inner = [start, *(edge for edge in edges if start < edge < end), end]
-        for first, last in itertools.pairwise(inner):
-            others = (other for other in spoken if other["channel"] != turn["channel"])
-            both = any(other["start"] < last and first < other["end"] for other in others)
-            origin, confidence = "mixed" if both else "recorded", 0.6 if number in doubtful else 0.95
-            turns.append({"channel": turn["channel"], "start": first, "end": last, "origin": origin})
-            turns[-1]["confidence"] = confidence
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{name}.flac"
-    soundfile.write(path, sides, rate, subtype="PCM_16")
-    seconds = len(mono) / rate
-    record = {"source": f"{name}.mp3", "offset": 0.0, "duration": seconds, "models": SEPARATED_BY, "turns": turns}
-    path.with_suffix(".separated.json").write_text(json.dumps(record | facts), encoding="utf-8")
-    if words:
-        lines = ({key: turn[key] for key in ("channel", "start", "end", "text")} for turn in spoken)
-        path.with_suffix(".jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     return path

@@ -88,7 +88,6 @@ def built_row(
         "sides": [dict.fromkeys(SIDE) | {"channel": channel} for channel in CHANNELS],
         "speakers": {"left": None, "right": kept_speaker},
         "timeline": dict.fromkeys(TIMELINE) | {"mode": "anchor"},
-        "separated_by": None,
         "transcript_repair": None,
         "uncovered_sound": None,
         "provenance": "{}",

@@ -26,7 +26,7 @@ from dailytalk_contiguous.run.run import RunOptions, RunOutcome, run
 from dailytalk_contiguous.run.shard import Progress
 from dailytalk_contiguous.run.speaking import SpeakSpec, SynthesisInput, read_synthesis_input
 from dailytalk_contiguous.shards import Entry, Shard, write_shard
-from dailytalk_contiguous.sources.transcribed import BASE, SEPARATED, identity_of
+from dailytalk_contiguous.sources.transcribed import BASE, identity_of
 from dailytalk_contiguous.stages.base import Stages
 
 RATE = 16000
@@ -116,7 +116,7 @@ def _recorded(path: Path, lines: Sequence[dict[str, Any]], seconds: float) -> di
         "duration": len(times) / RATE,
         "sample_rate": RATE,
         "channels": 2,
-        **dict.fromkeys((*SEPARATED, "transcript_repair", "uncovered_sound")),
+        **dict.fromkeys(("transcript_repair", "uncovered_sound")),
         "utterance_id": [line["utterance_id"] for line in lines],
         "channel": [line["channel"] for line in lines],
         "run": list(range(len(lines))),

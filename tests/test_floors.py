@@ -21,7 +21,7 @@ TOP = max(FLOORS.values())  # the package itself is what everything is seen thro
 BETWEEN_APPS = {("review", "clips"), ("learn", "clips")}
 
 #: The modules of the core that ask for what the apps list, or load one by its name (`core.apps`).
-LOADERS = {"cli.defaults", "cli.doctor", "cli.main", "cli.report", "publish.formats", "publish.opening"}
+LOADERS = {"cli.defaults", "cli.main", "cli.report", "publish.formats", "publish.opening"}
 LOADERS |= {"publish.findings", "publish.page", "store.edit_journal"}
 
 

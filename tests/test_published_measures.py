@@ -178,11 +178,10 @@ def affect_from_sound_and_words() -> Any:
 
 @measure
 def utterances_of_a_recording() -> Any:
-    unmeasured = ("speech", "origin", "side_confidence")  # which two are null where each speaker has a channel
     found = []
     for settings in ({}, {"longest": 3.0, "short": 0.5, "min_duration": 1.0}):
         row = Segment(**settings)(conversations(wav_bytes(example("burnt_dinner")[: 30 * RATE])))
-        found.append({name: values[0] for name, values in row.items() if name not in unmeasured})
+        found.append({name: values[0] for name, values in row.items() if name != "speech"})
     return found
 
 

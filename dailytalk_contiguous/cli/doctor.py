@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from dailytalk_contiguous.cli.terminal import Panel, option, with_parameters
-from dailytalk_contiguous.core.apps import additions, part_of
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.loudness import decibels
 from dailytalk_contiguous.core.machine import PACKAGES, cores
@@ -148,10 +147,7 @@ def doctor_outcome(report: Mapping[str, Any]) -> Outcome:
     details += [f"  {size:<16}{source}" for size, source in report["whisper"].items()]
     ready = []
     for name, profile in report["profiles"].items():
-        lacking_by_step = {"tag": profile["needs"]}
-        lacking_by_step |= {
-            key.removeprefix("needs_to_"): needs for key, needs in profile.items() if key.startswith("needs_to_")
-        }
+        lacking_by_step = {"tag": profile["needs"], "speak": profile["needs_to_speak"]}
         if profile["ready"]:
             ready.append(name)
             details.append(Judgement(f"profile {name}: ready", True))
@@ -178,7 +174,6 @@ def examine() -> dict[str, Any]:
         import torch
 
         gpu = torch.cuda.get_device_name()
-    checks = {step: part_of(app, lacks) for app, of in additions("CHECKS") for step, lacks in of.items()}
     profiles: dict[str, Any] = {}
     for name, profile in PROFILES.items():
         needs, to_speak, speaker = list[str](), list[str](), profile.models["synthesiser"]
@@ -201,7 +196,6 @@ def examine() -> dict[str, Any]:
             "ready": not needs and not to_speak,
             "needs": needs,
             "needs_to_speak": to_speak,
-            **{f"needs_to_{step}": lacks(profile) for step, lacks in checks.items()},
             "spoken_by": speaker,
             "models": {role: {"name": model, "licence": licences[role]} for role, model in profile.models.items()},
         }

@@ -56,7 +56,6 @@ _PACKAGE = __name__.partition(".")[0]
 
 #: Removed options, the commands that had them, and the remedy.
 GONE = {
-    "--separate": (("tag", "build", "plan"), "run dailytalk separate INPUT --out DIR, then this command on DIR"),
     "--corpus": (("plan",), "run dailytalk corpus NAME INPUT --out DIR --report-only, which measures the clips"),
 }
 

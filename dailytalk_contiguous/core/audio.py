@@ -732,6 +732,13 @@ SILENT, DEAD_DB = 1e-8, 40.0
 SAME = 0.95
 
 
+#: What to do with a recording of one channel where two are needed.
+ONE_CHANNEL = (
+    "make call.left.wav and call.right.wav of it with a diariser and a separator of your choice, "
+    "or pass --channel mix to take it as one speaker"
+)
+
+
 class OneChannel(NamedTuple):
     """Samples of shape (n,), and what they are: `mono`, `left`, `right`, `mean` or `mean-inverted`."""
 

@@ -42,7 +42,6 @@ def clip_row(clip: schema.Row, words: list[schema.Row]) -> schema.Row:
         "sides": [dict.fromkeys(schema.SIDE) | measured | {"channel": "left"}],
         "speakers": {"left": labels["speaker"], "right": None},
         "timeline": None,
-        "separated_by": None,
         "transcript_repair": None,
         "uncovered_sound": None,
         "provenance": None,

@@ -61,11 +61,6 @@ CUE = {
 #: A model that had a part in a row: what it did, its name, licence, and home page.
 MODEL = {"role": STRING, "name": STRING, "licence": STRING, "url": STRING}
 
-#: A stretch of one side of a recording that came with one channel (see `dailytalk separate`). `origin`: where its
-#: samples are from: `recorded` (the recording's own), `separated` (a separator's), `mixed` (the recording's, on
-#: both sides, because both speak). `confidence` that the side is right, in [0, 1].
-SEPARATED_TURN = {"channel": STRING, "start": SECONDS, "end": SECONDS, "origin": STRING, "confidence": MEASURE}
-
 #: Something smaller than a row that was rejected (an utterance, words of a given transcript).
 REJECTED = {"id": STRING, "stage": STRING, "reason": STRING, "remedy": STRING}
 
@@ -75,9 +70,8 @@ PROBLEM = Features({"problem": STRING, "problem_stage": STRING, "remedy": STRING
 #: What every source yields. `offset` and `duration` are the part of the recording that this conversation is.
 #: `audio_identity` distinguishes the file from another of its name (`sources.transcribed` makes it; empty where
 #: there is a `problem`). `transcripts` names the files that `given` is from, `given_language` is the language of
-#: its texts, null where they don't say and it is set, or a recogniser finds it. `separated_turns` and
-#: `separated_by`, the models that made them, are null where each speaker was recorded on a channel of their own.
-#: `problem` is null, or why this recording can't be used, and `remedy` what to do about it.
+#: its texts, null where they don't say and it is set, or a recogniser finds it. `problem` is null, or why this
+#: recording can't be used, and `remedy` what to do about it.
 SOURCE = Features(
     {
         "conversation_id": STRING,
@@ -92,8 +86,6 @@ SOURCE = Features(
         "given": List(CUE),
         "given_language": STRING,
         "transcripts": List(STRING),
-        "separated_turns": List(SEPARATED_TURN),
-        "separated_by": List(MODEL),
         "input_digest": STRING,
         "problem": STRING,
         "remedy": STRING,
@@ -159,8 +151,7 @@ def _misfit(kind: pa.DataType, wanted: pa.DataType, path: str) -> str | None:
 #
 # One row a conversation. `audio` is stereo FLAC with the resynthesised speaker on the left, whichever side of the
 # recording that was. All times are seconds of the rebuilt conversation; what was measured on the source
-# performance (affect, prosody, buckets) stays as it was. `separated_by` are the models that made two channels of a
-# recording of one; null where it was recorded with two.
+# performance (affect, prosody, buckets) stays as it was.
 
 
 #: Who says a word in the alignments of a Moshi folder: the left channel, which the model is to speak like, or the
@@ -271,12 +262,6 @@ SIDE = {
 #: Columns that `Segment` or a source gives, and that go as they are from there into finished rows and transcripts.
 #: Their readers see null where a dataset of another version lacks them.
 COLUMNS = (
-    Column(
-        "separated_by",
-        List(MODEL),
-        "the models that made two channels of a recording of one; null where it was recorded with two",
-        tally="models",
-    ),
     Column(
         "transcript_repair",
         STRING,
@@ -403,7 +388,6 @@ SOURCE_RECORDINGS = Features(
         "sample_rate": Value("int32"),
         "channels": Value("int32"),
         "conversations": List({"conversation_id": STRING, "offset": SECONDS, "duration": SECONDS}),
-        "separated_by": List(MODEL),
         "source": STRING,
         "source_licence": STRING,
     }

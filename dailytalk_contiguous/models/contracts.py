@@ -1,9 +1,7 @@
-"""The contracts that adapters keep: of synthesisers, recognisers, classifiers of emotion, models that chat,
-diarisers and separators.
-"""
+"""The contracts that adapters keep: of synthesisers, recognisers, classifiers of emotion, models that chat."""
 
 import math
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
@@ -14,7 +12,6 @@ from numpy.typing import NDArray
 from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.licensing import Licence
-from dailytalk_contiguous.core.spans import SpeakerTurn
 from dailytalk_contiguous.core.word_times import Word
 from dailytalk_contiguous.models.checkpoints import Missing
 from dailytalk_contiguous.models.pieces import Pieces
@@ -314,24 +311,3 @@ class ChatModel(Protocol):
 
     def count_tokens(self, text: str) -> int:
         """Tokens of a text, as the model counts them, or about; without what separates messages."""
-
-
-class Diariser(Protocol):
-    """Says who speaks when in a recording of one channel."""
-
-    def diarise(self, blocks: Iterable[Samples], speakers: int | None = None) -> list[SpeakerTurn]:
-        """The turns of a recording, sorted by start.
-
-        Args:
-            blocks: of it (16 kHz, [-1, 1], any length), in order; they may be read again.
-            speakers: how many there are, where that is known.
-        """
-
-
-class Separator(Protocol):
-    """Separates two voices that speak at once. `sample_rate`: of what it hears and says, in Hz."""
-
-    sample_rate: int
-
-    def separate(self, samples: Samples) -> Samples:
-        """Two voices, shape (2, n), of samples (n,) at its rate: in any order, and at any level."""

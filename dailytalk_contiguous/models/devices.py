@@ -41,7 +41,7 @@ CUDA_TYPES = ("float16", "int8", "float32")
 CUBLAS_PACKAGE, CUBLAS = "nvidia-cublas-cu12", "libcublas.so.12"
 LIBRARIES = {"nvidia-cuda-nvrtc-cu12": "libnvrtc.so.12", CUBLAS_PACKAGE: CUBLAS}
 
-#: Bytes of memory for networks in ONNX. Sortformer's weights have 0.5 GB.
+#: Bytes of memory for networks in ONNX.
 MOST_ONNX = 4 << 30
 
 _INSTALL = "pip install 'dailytalk-contiguous[cuda]', or pass --device cpu"
@@ -126,8 +126,8 @@ def _supported(device: str) -> set[str]:
     return types
 
 
-def open_onnx(path: Path, device: str = "cpu") -> Any:
-    """A session of ONNX Runtime on `cpu`, or on `cuda` where the ONNX Runtime that is installed has it."""
+def open_onnx(path: Path) -> Any:
+    """A session of ONNX Runtime on the CPU."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()  # one thread: what is computed must not depend on how many there are
@@ -138,10 +138,8 @@ def open_onnx(path: Path, device: str = "cpu") -> Any:
     memory = onnxruntime.OrtMemoryInfo("Cpu", kind, 0, purpose)
     onnxruntime.create_and_register_allocator(memory, onnxruntime.OrtArenaCfg({"max_mem": MOST_ONNX}))
     options.add_session_config_entry("session.use_env_allocators", "1")
-    wanted = ("CUDAExecutionProvider",) * (device == "cuda") + ("CPUExecutionProvider",)
-    providers = [provider for provider in wanted if provider in onnxruntime.get_available_providers()]
     # The fallback prints what it does.
-    return onnxruntime.InferenceSession(str(path), options, providers=providers, enable_fallback=0)
+    return onnxruntime.InferenceSession(str(path), options, ["CPUExecutionProvider"], enable_fallback=0)
 
 
 def open_libraries() -> None:

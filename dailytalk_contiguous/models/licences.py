@@ -19,12 +19,6 @@ _KNOWN = {
         "",
         "an estimate: affect mapped to classes of emotion by a table; not a trained classifier",
     ),
-    "resemblyzer": Licence("Apache-2.0", "https://github.com/resemble-ai/Resemblyzer"),
-    "Recogment/sortformer-4spk-v2-onnx": Licence(
-        "CC-BY-4.0", "https://huggingface.co/nvidia/diar_streaming_sortformer_4spk-v2"
-    ),
-    "speechbrain/sepformer-whamr16k": Licence("Apache-2.0", "https://github.com/speechbrain/speechbrain"),
-    "speechbrain/sepformer-wsj02mix": Licence("Apache-2.0", "https://github.com/speechbrain/speechbrain"),
     "audeering/wav2vec2-large-robust-12-ft-emotion-msp-dim": Licence(
         "CC-BY-NC-SA-4.0",
         "https://huggingface.co/audeering/wav2vec2-large-robust-12-ft-emotion-msp-dim",

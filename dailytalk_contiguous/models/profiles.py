@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 from dailytalk_contiguous.core.errors import BadValue
 from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE, AUDEERING
-from dailytalk_contiguous.models.checkpoints import RESEMBLYZER, SORTFORMER
 from dailytalk_contiguous.models.whisper import WHISPER
 
 
@@ -24,7 +23,6 @@ class Profile(NamedTuple):
             "recogniser": ("Transcribe", "model"),
             "affect": ("RateAffect", "model"),
             "synthesiser": ("Speak", "engine"),
-            "diariser": ("Diarise", "model"),
         }
         return {role: self.fields[stage][field] for role, (stage, field) in places.items()}
 
@@ -38,7 +36,6 @@ STANDARD, EMBEDDED = "standard", "embedded"
 PROFILES = {
     STANDARD: Profile(
         {
-            "Diarise": {"model": SORTFORMER},
             "Transcribe": {"model": WHISPER},
             "RateAffect": {"model": AUDEERING},
             "Speak": {"engine": "fish"},
@@ -49,7 +46,6 @@ PROFILES = {
     ),
     EMBEDDED: Profile(
         {
-            "Diarise": {"model": RESEMBLYZER},
             "Transcribe": {"model": OFFLINE_WHISPER},
             "RateAffect": {"model": ACOUSTIC_ESTIMATE},
             "Speak": {"engine": "piper"},

@@ -287,14 +287,11 @@ def channels(tally: Tally) -> dict[str, str]:
     sentence, words = (
         _CHANNELS if tally.revoiced else _CHANNELS_RETIMED if tally.retimed else _CHANNELS_AS_RECORDED
     )
-    n, separated = tally.total.conversations, tally.separated.conversations
-    whole = counted(n, "conversation")
     if tally.revoiced and tally.recorded:
-        sentence = f"In {n - tally.recorded:,} of {whole} {sentence.replace('**Left**', '**left**')} "
+        n = tally.total.conversations
+        rebuilt = f"{n - tally.recorded:,} of {counted(n, 'conversation')}"
+        sentence = f"In {rebuilt} {sentence.replace('**Left**', '**left**')} "
         sentence += "In the others both voices are as they were recorded (`timeline.mode` is `recorded`)."
-    if separated:
-        sentence += f" {separated:,} of {whole} came with one channel, which a model separated into two "
-        sentence += "(`separated_by`)."
     if retimed := conversation_sections.retimed_text(tally):
         sentence += (
             f" **{retimed.partition(':')[0]}**{retimed.removeprefix('Retimed')}: answers come when those of "
@@ -358,7 +355,6 @@ def limits(tally: Tally) -> str:
         *([_SYNTHESISED] if tally.revoiced else []),
         "Style tags come from rules over measures of the *source* performance. No person chose or checked them"
         f"{of_voice}",
-        *_about_sides(tally, names),
         *_about_words(tally, names.get("recogniser", set())),
         *([_OF_SOURCE] if tally.revoiced else []),
         *([_ESTIMATE] if "acoustic-estimate" in names.get("affect", ()) else []),
@@ -448,19 +444,6 @@ def _about_words(tally: Tally, recognisers: set[str]) -> list[str]:
             f"errors{', and the left voice says these errors aloud' if tally.revoiced else ''}."
         )
     return points
-
-
-def _about_sides(tally: Tally, names: Mapping[str, set[str]]) -> list[str]:
-    separated = tally.separated
-    if not separated.conversations:
-        return []
-    used = sorted(names.get("diariser", set()) | names.get("separator", set()))
-    what = f"**{separated.conversations:,} of {counted(tally.total.conversations, 'conversation')} came with one "
-    what += f"channel**, separated into two by {', '.join(escaped(model_name(name)) for name in used)} "
-    what += "(`separated_by`): who says a line, and when, is an estimate (`side_confidence`)."
-    if separated.mixed:
-        what += f" {counted(separated.mixed, 'utterance')} (`origin: mixed`) hold both voices where both speak."
-    return [what]
 
 
 def _about_emotion(tally: Tally) -> list[str]:

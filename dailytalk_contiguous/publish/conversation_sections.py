@@ -60,8 +60,7 @@ def conversation_sections(
     yield sections.Section("facts", "", [conversation_facts(tally, run)])
     contents = [*voice_parts(tally), durations_plot(tally), *published_tables(tally)]
     yield sections.Section("what", "What is in it", contents)
-    doubtful = [table] if (table := doubtful_sides(tally)) else []
-    yield sections.Section("turns", "Turn-taking", [*turn_parts(tally), *doubtful])
+    yield sections.Section("turns", "Turn-taking", turn_parts(tally))
     if taught := scorecard_parts(tally, references):
         yield sections.Section("scorecard", "What it teaches, beside other corpora", taught)
     yield sections.Section("style", "Style", style)
@@ -90,7 +89,7 @@ def conversation_facts(tally: Tally, run: Mapping[str, Any]) -> sections.KeyFigu
     more = f" and {len(languages) - 4} more" if len(languages) > 4 else ""
     channels = " · ".join(f"{n:,} {channel}" for channel, n in sorted(tally.channels.items()))
     rebuilt = {
-        "recorded": f"recorded: {length_text(tally.before.seconds + tally.separated.before.seconds)}",
+        "recorded": f"recorded: {length_text(tally.before.seconds)}",
         "spoken": f"{render.percent(tally.statuses['spoken'], whole.utterances)} of the utterances",
         "saved": f"{render.money(saved)} saved by the cache" if is_number(saved) else "",
     }
@@ -244,10 +243,7 @@ def turn_parts(tally: Tally) -> list[sections.SectionPart]:
         "before the other ends; an interruption starts well before, and the other stops."
     )
     parts: list[sections.SectionPart] = [offsets_plot(tally), table := turns_table(tally)]
-    notes = [
-        *separated_parts(tally),
-        *([sections.Text(f"{retimed}.")] if (retimed := retimed_text(tally)) else []),
-    ]
+    notes = [sections.Text(f"{retimed}.")] if (retimed := retimed_text(tally)) else []
     return [sections.Text(explained), *notes, *parts] if table else parts
 
 
@@ -258,35 +254,6 @@ def retimed_text(tally: Tally) -> str:
         return ""
     of_all = f"{counted(n, 'conversation')} of {of:,} {'is a variant' if n == 1 else 'are variants'}"
     return f"Retimed: {of_all} of {len(tally.parents):,} with other gaps, overlaps and pauses (`retiming`)"
-
-
-def separated_parts(tally: Tally) -> list[sections.SectionPart]:
-    """Return a note on conversations that came with one channel, which measures of turns leave out, if any.
-
-    If all came with one channel, they are measured, and the note says so.
-    """
-    n, of = tally.separated.conversations, tally.total.conversations
-    if not n:
-        return []
-    what = f"{n:,} of {counted(of, 'conversation')} came with one channel, which was separated into two."
-    if n < of:
-        return [sections.Text(f"{what} When these take turns is an estimate, so they are not measured here.")]
-    return [sections.Text(f"{what} When they take turns, and where they overlap, is an estimate.")]
-
-
-def doubtful_sides(tally: Tally) -> sections.Table:
-    """Return the utterances that are most likely on the wrong side; empty without any."""
-    lines: list[Sequence[render.TableCell]] = []
-    for _, _, line in sorted(tally.separated.doubtful, reverse=True):
-        cells = (line[name] or "" for name in ("utterance_id", "source_channel", "origin", "text"))
-        lines.append((f"{line['side_confidence']:.2f}", *cells))
-    return sections.Table(
-        "Doubtful sides, the least sure first",
-        ("confidence", "utterance", "side", "origin", "text"),
-        lines,
-        "Confidence that the line is on its speaker's side, where a conversation came with one channel. "
-        "dailytalk review has these lines first, and swaps their side with one key.",
-    )
 
 
 def _sides(tally: Tally) -> list[tuple[Series, TurnTaking]]:
@@ -387,7 +354,7 @@ def scorecard_parts(
     )
     plots = [plot for name in TURN_MEASURES if (plot := measure_plot(tally, name, comparisons))]
     tables = (_measures_of_sides(tally, comparisons), _references_table())
-    return [*separated_parts(tally), sections.Text(explained), *map(sections.Text, remarks), *plots, *tables]
+    return [sections.Text(explained), *map(sections.Text, remarks), *plots, *tables]
 
 
 def measure_plot(

@@ -130,7 +130,6 @@ def load(
     verify: bool = False,
     token: str | None = None,
     state: Mapping[str, Any] | None = None,
-    recorded: bool = False,
 ) -> Any:
     """Load a dataset whose `audio` is a `StereoAudio`: (samples, 2) float32, decoded on access.
 
@@ -158,8 +157,6 @@ def load(
         token: of the Hub; None for that of the environment or the login.
         state: the `state_dict()` of the same stream. Rows that were read are not read again. It does not cover a
             shuffle buffer, which loses the rows in it (as `datasets` documents).
-        recorded: only speech that was recorded with a channel for each speaker: no conversation that came with one
-            channel, and no utterance of one (`separated_by`, `origin`).
 
     Returns a Dataset or IterableDataset for a split, a dict of them otherwise, as `load_dataset` does.
 
@@ -192,12 +189,6 @@ def load(
         )
     if verify:
         verify_version(version, config, token, download=not streaming)
-    flag = "origin" if config == "utterances" else "separated_by"
-    if recorded and (config == "interactivity" or (columns and flag not in columns)):
-        raise DailytalkError(
-            f"nothing in the columns says whether two channels were recorded, which is in {flag!r}",
-            "leave recorded out, or name that column of conversations or utterances too",
-        )
     if items is not None and items.labelled:
         with _name_in_errors(version):
             clips = _clips(items, split, streaming, columns)
@@ -218,8 +209,6 @@ def load(
     with _name_in_errors(version), hub_errors(version):
         data = load_dataset(**source, split=split, streaming=streaming, columns=list(columns) if columns else None)
     data = _with_stereo(data, version)
-    if recorded:
-        data = _recorded(data, flag)
     if state is not None:
         data.load_state_dict(dict(state))
     return data
@@ -319,13 +308,6 @@ def _with_stereo(data: Any, version: Version) -> Any:
         if isinstance(feature, Audio) or feature == schema.AUDIO:
             data = data.cast_column(name, StereoFeature())
     return data
-
-
-def _recorded(data: Any, flag: str) -> Any:
-    """The rows in which a column is null; all rows of data from before there was such a column."""
-    if isinstance(data, dict):
-        return type(data)({split: _recorded(part, flag) for split, part in data.items()})
-    return data.filter(partial(operator.is_, None), input_columns=flag) if flag in data.features else data
 
 
 #: Seconds of one frame of Mimi, Moshi's codec: 12.5 a second.

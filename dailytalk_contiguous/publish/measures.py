@@ -11,7 +11,6 @@ from typing import Any, Literal, NamedTuple
 from dailytalk_contiguous.core.documents import has_length, is_number
 from dailytalk_contiguous.core.hallucination import EXTRA_WORDS
 from dailytalk_contiguous.core.schema import CHANNELS, parent_of
-from dailytalk_contiguous.core.separated_turns import is_doubtful
 from dailytalk_contiguous.core.turns import Timed, fitness, overlap_seconds
 from dailytalk_contiguous.core.utterance import sounding_span
 
@@ -177,46 +176,17 @@ _OF_TURNS = (
 )
 
 
-class SeparatedSpeech(NamedTuple):
-    """The certainty of a conversation that was separated from one channel.
-
-    `utterances`, and how many have a `doubtful` side; its `seconds`, and those in which both sides are `mixed`.
-    """
-
-    utterances: int
-    doubtful: int
-    seconds: float
-    mixed: float
-
-
-def separated_speech(row: Mapping[str, Any]) -> SeparatedSpeech | None:
-    """Return that of a finished or tagged row; None where each speaker was recorded on a channel of their own."""
-    if row.get("separated_by") is None:
-        return None
-    utterances = [utterance for utterance in row["utterances"] or () if utterance.get("origin")]
-    mixed = [
-        Timed(utterance["source_channel"], utterance["source_start"], utterance["source_end"])
-        for utterance in utterances
-        if utterance["origin"] == "mixed" and has_length(utterance["source_start"], utterance["source_end"])
-    ]
-    seconds = row["source_duration"] or row["duration"] or 0.0
-    return SeparatedSpeech(len(utterances), sum(map(is_doubtful, utterances)), seconds, overlap_seconds(mixed))
-
-
 def portable_measures(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return the facts of a row that a training folder keeps to be judged as the row is (`Judge.add_measured`).
 
-    `measures`: those that do not follow from its turns; `recorded_overlap`: that of
-    `recorded_overlap`; `talk`: `is_talk`, if true; `separated`: `separated_speech`, and `separated_by` the models,
-    where it came with one channel; `parent`: the conversation that it is a variant of.
+    `measures`: those that do not follow from its turns; `recorded_overlap`: that of `recorded_overlap`; `talk`:
+    `is_talk`, if true; `parent`: the conversation that it is a variant of.
     """
     measured = measure_conversation(row, rebuilt=True).items()
     measures = {name: round(value, 6) for name, value in measured if value is not None and name not in _OF_TURNS}
     overlap = recorded_overlap(row)
     known: dict[str, Any] = {} if overlap is None else {"recorded_overlap": round(overlap, 6)}
     known |= {"talk": True} if is_talk(row) else {}
-    if separated := separated_speech(row):
-        known |= {"separated": separated._asdict(), "separated_by": row["separated_by"]}
     if (parent := parent_of(row)) != row["conversation_id"]:
         known["parent"] = parent
     return {"measures": measures} | known

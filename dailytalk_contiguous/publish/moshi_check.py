@@ -36,7 +36,7 @@ from dailytalk_contiguous.publish.findings import (
     word_findings,
 )
 from dailytalk_contiguous.publish.items import ABOUT, DURATION_TOLERANCE, EVAL, MOSHI_MANIFESTS, TRAIN
-from dailytalk_contiguous.publish.measures import CONVERSATION_MEASURES, SeparatedSpeech, measure_turns
+from dailytalk_contiguous.publish.measures import CONVERSATION_MEASURES, measure_turns
 from dailytalk_contiguous.publish.training_folder import (
     ABOUT_SHAPE,
     CLIP_MANIFESTS,
@@ -396,10 +396,7 @@ def _conversations(folder: Path, plan: TrainerPlan, judge: "Judge", taken: TurnT
         named = "" not in (conversation.get("kept_speakers") or [""])
         talk = bool(conversation.get("talk"))
         overlap = conversation.get("recorded_overlap")
-        known = conversation.get("separated")
-        separated = SeparatedSpeech(*map(known.__getitem__, SeparatedSpeech._fields)) if known else None
-        parent = conversation.get("parent")
-        judge.add_measured(name, values, named, talk, overlap, separated, parent)
+        judge.add_measured(name, values, named, talk, overlap, conversation.get("parent"))
     judge.voices.update(_hours(about, "voices"))
     judge.languages.update(_hours(about, "language"))
 

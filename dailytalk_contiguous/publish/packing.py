@@ -570,7 +570,6 @@ def packed_recording_row(recording: PackedRecording, made_by: RowOrigin) -> tupl
         "sample_rate": recording.fields["sample_rate"],
         "channels": recording.fields["channels"],
         "conversations": list(recording.parts),
-        "separated_by": recording.fields.get("separated_by"),
         "source": made_by.source,
         "source_licence": made_by.source_licence,
     }

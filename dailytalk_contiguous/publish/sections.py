@@ -277,6 +277,4 @@ ROLES = {
     "emotion": "emotion",
     "synthesiser": "new voice",
     "verifier": "check of the new voice",
-    "diariser": "who speaks when",
-    "separator": "voices apart",
 }

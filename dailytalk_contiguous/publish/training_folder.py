@@ -57,8 +57,6 @@ ABOUT_SHAPE = {
         "recorded_overlap?": float,
         "talk?": bool,
         "parent?": str,
-        "separated?": {"utterances": int, "doubtful": int, "seconds": float, "mixed": float},
-        "separated_by?": [{"role?": str, "name": str, "licence?": str, "url?": str}],
     }
 }
 

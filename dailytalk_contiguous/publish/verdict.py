@@ -421,7 +421,6 @@ class Judge:
         self._uncovered: list[tuple[float, str, Row]] = []
         self._recorded_overlaps = array("d")
         self._overlap_seconds = 0.0
-        self._separated: list[measures.SeparatedSpeech] = []
         self._retimed = 0
         self._parents: set[str] = set()
         self._known: dict[str, array[float]] = {bound.measure: array("d") for bound in _BOUNDS if bound.median}
@@ -441,11 +440,10 @@ class Judge:
         talk = self.rebuilt and measures.is_talk(row)
         if talk and not any(utterance["channel"] == "left" for utterance in row["utterances"] or ()):
             measured["least_talk"] = None  # its program was killed before the voice said anything
-        overlap, separated = measures.recorded_overlap(row), measures.separated_speech(row)
         for sound in row.get("uncovered_sound") or ():
             self._uncovered.append((sound["end"] - sound["start"], row["conversation_id"], sound))
-        parent = parent_of(row)
-        return self.add_measured(row["conversation_id"], measured, named, talk, overlap, separated, parent)
+        overlap, parent = measures.recorded_overlap(row), parent_of(row)
+        return self.add_measured(row["conversation_id"], measured, named, talk, overlap, parent)
 
     def add_measured(
         self,
@@ -454,13 +452,12 @@ class Judge:
         named: bool = True,
         talk: bool = False,
         overlap: float | None = None,
-        separated: measures.SeparatedSpeech | None = None,
         parent: str | None = None,
     ) -> Judged:
         """Judge a conversation by its measures, and count it.
 
         `named`: whether it is known who the recorded speaker is. `talk`: `is_talk`. `overlap`: `recorded_overlap`.
-        `separated`: `separated_speech`. `parent`: of which it is a variant.
+        `parent`: of which it is a variant.
         """
         if parent not in (None, name):
             self._retimed += 1
@@ -469,8 +466,6 @@ class Judge:
         self._talks += talk
         if overlap is not None:
             self._recorded_overlaps.append(overlap)
-        if separated:
-            self._separated.append(separated)
         seconds = values["duration"] or 0.0
         self.n += 1
         self.seconds += seconds
@@ -547,7 +542,7 @@ class Judge:
             what = f"retimed: {self._share(self._retimed)} {are} of {len(self._parents):,} with another timing"
             remedy = "only their timing is new to a model: count the hours that were recorded, too"
             findings.append(advice("retimed", ".", what, remedy, "note"))
-        findings += [*self._of_separated(), *self._of_losses(lost_hours(run), tally)]
+        findings += self._of_losses(lost_hours(run), tally)
         if self._nameless and self.n > 1:
             what = f"nobody is named as the recorded speaker of {self._share(self._nameless)}"
             remedy = "name them (tag --speakers), or one person may be in training and in validation"
@@ -605,18 +600,6 @@ class Judge:
         if beyond.seconds >= WIDESPREAD * self.seconds:
             return severity
         return _SEVERITIES[min(_SEVERITIES.index(severity) + 1, len(_SEVERITIES) - 1)]
-
-    def _of_separated(self) -> Iterator[Finding]:
-        """Conversations that came with one channel: lines may be on the wrong side, or hold both voices."""
-        if not self._separated:
-            return
-        utterances, doubtful, seconds, mixed = map(sum, zip(*self._separated, strict=True))
-        what = f"{self._share(len(self._separated))} came with one channel"
-        what += f": the side of {doubtful:,} of {counted(utterances, 'line')} is doubtful, and for {mixed:.1f} s "
-        what += f"({percent(mixed, seconds)} of their length) both sides hold both voices"
-        is_much = doubtful >= WIDESPREAD * utterances > 0 or mixed >= WIDESPREAD * seconds > 0
-        remedy = "listen to the doubtful lines first (dailytalk review), or leave them out (--recorded-only)"
-        yield advice("separated", ".", what, remedy, "doubtful" if is_much else "note")
 
     def _of_losses(self, lost: "LostHours | None", tally: Tally) -> Iterator[Finding]:
         if lost and self.limits.most_lost is not None and lost.share > self.limits.most_lost:

@@ -397,7 +397,7 @@ class Journal:
 
 
 def content_of(kind: str) -> str:
-    kinds = {"corpus": "clip", "transcribe": "clip", "split": "recording", "separate": "recording"}
+    kinds = {"corpus": "clip", "transcribe": "clip", "split": "recording"}
     return kinds.get(kind, "conversation")
 
 

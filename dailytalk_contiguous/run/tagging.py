@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from dailytalk_contiguous.core.documents import as_text, expect, fits, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
@@ -17,7 +17,7 @@ from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.run.events import Account
 from dailytalk_contiguous.run.outputs import write_outputs
-from dailytalk_contiguous.run.run import Pass, RunOptions, Spec, make_writable, refuse_loss, refuse_mixing
+from dailytalk_contiguous.run.run import Pass, RunOptions, Spec, refuse_loss, refuse_mixing
 from dailytalk_contiguous.shards import PLANNING_COLUMNS, ShardIndex, compress_row, group
 from dailytalk_contiguous.sources.folder import MAX_CONVERSATION, FolderConfig, folder_rows
 from dailytalk_contiguous.sources.hub_repository import HubChoice, Repository, fetch, made_folders, repository_of
@@ -25,8 +25,7 @@ from dailytalk_contiguous.sources.recordings import LeftOut
 from dailytalk_contiguous.sources.transcript_formats import ending_of
 from dailytalk_contiguous.stages.base import Stage, published_by
 from dailytalk_contiguous.store.files import inside
-from dailytalk_contiguous.store.owned_folder import OwnedFolder
-from dailytalk_contiguous.store.work_folder import ABOUT_CORPUS, TAGGED, read_run
+from dailytalk_contiguous.store.work_folder import ABOUT_CORPUS, TAGGED
 
 if TYPE_CHECKING:
     from dailytalk_contiguous.sources.people import People
@@ -152,10 +151,10 @@ def find(
 
 
 def _laid_out(inputs: Sequence[str]) -> dict[str, Any]:
-    """The source of recordings that `corpus --as conversations` or `separate` wrote, if that is the one input."""
+    """The source of recordings that `corpus --as conversations` wrote, if that is the one input."""
     path = Path(inputs[0]) / ABOUT_CORPUS
     if len(inputs) > 1 or not path.is_file():
-        return (read_run(path.parent) or {}).get("source") or {} if len(inputs) == 1 else {}
+        return {}
     try:
         about = expect(read_json(inside(path.parent, path.name)), {"count_check": list}, ABOUT_CORPUS)
     except BadInput:  # somebody else's file
@@ -226,34 +225,3 @@ def refuse_to_lose(index: ShardIndex, recordings: FoundRecordings, prune: bool) 
         "not in this input",
         "choose another --out, or pass --prune to drop them",
     )
-
-
-class FilesSpec(Spec):
-    """Recordings, one row each, into files in a folder of its own that no other command wrote.
-
-    Args:
-        out: the folder; empty, or one that does not exist, or of an earlier run.
-        stages: what is known of each recording. about: goes into run.json as it is.
-
-    Attributes:
-        shards: the name of the folder of the shards in it. n_written: how many files a run has written.
-    """
-
-    shards: ClassVar[str]
-
-    def __init__(
-        self, recordings: FoundRecordings, out: Path, stages: Sequence[Stage], about: Mapping[str, Any] = {}
-    ) -> None:
-        self.recordings, self.out, self.stages, self.about = recordings, out, tuple(stages), about
-        self.rejects = [*recordings.problems]
-        self.n_written = 0
-        self._pass = Pass(ShardIndex(out / self.shards), recordings.groups, self.stages)
-
-    def check(self, options: RunOptions) -> None:
-        """Raise DailytalkError if `out` holds other files, or results of recordings that are not in the input."""
-        refuse_to_lose(self._pass.index, self.recordings, options.prune)
-        make_writable(self._pass.folder)
-        OwnedFolder(self.out, self.kind, ())
-
-    def passes(self, options: RunOptions) -> Generator[Pass]:
-        yield self._pass

@@ -20,6 +20,7 @@ from dailytalk_contiguous.core.audio import (
     ANALYSIS_RATE,
     HIGHEST_RATE,
     LOWEST_RATE,
+    ONE_CHANNEL,
     AudioHeader,
     Pcm,
     pcm_to_float,
@@ -32,13 +33,11 @@ from dailytalk_contiguous.core.documents import as_text, expect, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, in_python
 from dailytalk_contiguous.core.machine import cache_folder, cores
 from dailytalk_contiguous.core.schema import CHANNELS, MIX, SOURCE
-from dailytalk_contiguous.core.separated_turns import turns_within
 from dailytalk_contiguous.core.spans import HYSTERESIS, balanced_range, frame_levels, pieces_of, true_runs
 from dailytalk_contiguous.core.word_times import Cue
 from dailytalk_contiguous.models.speech_activity import FRAME, FRAME_SECONDS, speech_probabilities
 from dailytalk_contiguous.models.text_language import language_of_texts
 from dailytalk_contiguous.sources.recordings import LeftOut, Recording, find_recordings, put_together
-from dailytalk_contiguous.sources.separated import separated_beside, separated_of
 from dailytalk_contiguous.sources.transcribed import identity_of
 from dailytalk_contiguous.sources.transcripts import (
     cues_within,
@@ -305,7 +304,6 @@ def _conversations(
         if root and leads_out(transcript, root):
             raise BadInput(f"its transcript {as_text(transcript)!r}: {LINK_OUT}", COPY_IT)
     is_mix = mono or config.channel == MIX
-    separated = separated_of(path, info, recording.root)
     cues = read_transcripts([*transcripts], recording.audio_file, transcripts, is_mix) if transcripts else []
     language = _language(cues, config)
     own = [path.name for path in transcripts if not is_shared(path.name, path.stem)]
@@ -317,8 +315,7 @@ def _conversations(
     edges = cuts(base["audio"], info.seconds, config.max_conversation, identity_of_file)
     for number, (start, end) in enumerate(pairwise(edges)):
         part_cues = cues_within(cues, start, end - start, last=end == edges[-1]) if cues else []
-        turns = turns_within(separated.turns, start, end - start) if separated.models else None
-        facts = [stamp, identity, start, end, part_cues, language, turns, separated.models]
+        facts = [stamp, identity, start, end, part_cues, language]
         content = json.dumps(facts, sort_keys=True)
         yield base | {
             "conversation_id": recording.recording_id + (f".{number:03d}" if len(edges) > 2 else ""),
@@ -330,8 +327,6 @@ def _conversations(
             "given": part_cues,
             "given_language": language,
             "transcripts": names,
-            "separated_turns": turns,
-            "separated_by": separated.models,
             "input_digest": hashlib.sha256(content.encode()).hexdigest()[:20],
             "problem": None,
             "remedy": None,
@@ -374,7 +369,7 @@ def _check(info: AudioHeader, channel: str) -> None:
     if info.channels == 1 and channel != "mix":
         raise BadInput(
             "it has one channel (mono), not one for each of two speakers",
-            "run dailytalk separate if two people speak in it, or pass --channel mix to take it as one speaker",
+            ONE_CHANNEL,
         )
 
 
@@ -390,8 +385,6 @@ def no_conversation(identity: str, reason: str | None, remedy: str | None) -> di
         "given": [],
         "given_language": None,
         "transcripts": [],
-        "separated_turns": None,
-        "separated_by": None,
         "input_digest": "",
         "problem": reason and in_python(reason),
         "remedy": remedy and in_python(remedy),
@@ -401,9 +394,7 @@ def no_conversation(identity: str, reason: str | None, remedy: str | None) -> di
 def _listing_digest(recordings: list[Recording], transcripts: str | None) -> str:
     facts: list[Any] = []
     for recording in recordings:
-        beside = [*_transcripts(recording, transcripts, recording.root)]
-        if os.path.lexists(turns := separated_beside(recording.path)):
-            beside.append(turns)
+        beside = _transcripts(recording, transcripts, recording.root)
         for path in (*(recording.pair.files if recording.pair else (recording.path,)), *beside):
             status = path.stat() if path.exists() else path.lstat()  # a link to nowhere is reported as such later
             facts.append([to_uri(path.absolute()), status.st_size, status.st_mtime_ns])

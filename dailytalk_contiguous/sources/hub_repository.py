@@ -28,7 +28,6 @@ from dailytalk_contiguous.core.machine import cache_folder
 from dailytalk_contiguous.core.schema import CONFIGS as PUBLISHED
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.sources.recordings import LARGEST, Names, Recording, common_name, identities, shortened
-from dailytalk_contiguous.sources.separated import ENDING
 from dailytalk_contiguous.sources.transcripts import is_shared, stems_of
 from dailytalk_contiguous.store.files import inside, write_bytes, write_text
 from dailytalk_contiguous.store.hub import TIMEOUTS, Reference, hub_errors, parse_reference
@@ -179,7 +178,7 @@ def made_folders(paths: Collection[str]) -> list[str]:
 
 
 def companions(recordings: Iterable[str], paths: Iterable[str]) -> dict[str, list[str]]:
-    """For each recording, the files beside it that may be its transcript, or say how it was separated."""
+    """For each recording, the files beside it that may be its transcript."""
     keys = {}  # folder and stem of a recording and, if it may be one side of a pair, of the pair
     for path in recordings:
         folder, stem = str(PurePosixPath(path).parent), PurePosixPath(path).stem
@@ -189,8 +188,7 @@ def companions(recordings: Iterable[str], paths: Iterable[str]) -> dict[str, lis
     shared: defaultdict[str, list[str]] = defaultdict(list)
     for path in sorted(paths):
         folder, name = str(PurePosixPath(path).parent), PurePosixPath(path).name
-        stems = [name.removesuffix(ENDING)] if name.endswith(ENDING) else stems_of(name)
-        known = next((stem for stem in stems if (folder, stem) in beside), None)
+        known = next((stem for stem in stems_of(name) if (folder, stem) in beside), None)
         if known is not None:
             beside[folder, known].append(path)
         elif is_shared(name, ""):
@@ -473,22 +471,17 @@ _LONGEST_NAME = 200
 
 
 class TablePlan(NamedTuple):
-    """Shards by split, the columns to read, and the folder that recordings are written to.
-
-    `separated`: whether rows say that their two channels were made of one (`separated_by`).
-    """
+    """Shards by split, the columns to read, and the folder that recordings are written to."""
 
     shards: dict[str, list[str]]
     audio: str
     named_by: str
     words: list[str]
     folder: Path
-    separated: bool = False
 
     @property
     def columns(self) -> list[str]:
-        flags = ["separated_by"] if self.separated else []
-        return [name for name in dict.fromkeys([self.audio, self.named_by, *self.words, *flags]) if name]
+        return [name for name in dict.fromkeys([self.audio, self.named_by, *self.words]) if name]
 
 
 def fetch_tables(repository: Repository) -> Iterator[HubRecording | Reject]:
@@ -593,9 +586,6 @@ def _write(plan: TablePlan, name: str, row: Row) -> Path:
     if not isinstance(data, bytes) or not data:
         path_only = f": only the path {value['path']!r}" if isinstance(value, dict) and value.get("path") else ""
         raise BadInput(f"it has no audio{path_only}", "embed the audio in the dataset")
-    if row.get("separated_by") is not None:
-        reason = "its two channels were made of one, and its row does not say which turns are on which side"
-        raise BadInput(reason, "tag what dailytalk separate wrote")
     path = plan.folder / (name + suffix_of(data))
     seconds = modified_of(hashlib.sha256(data).hexdigest())
     words = next((transcript for column in plan.words if (transcript := _words(row.get(column)))), None)
@@ -624,7 +614,7 @@ def plan_of(repository: Repository, folder: Path) -> TablePlan:
         named_by = _one_of(names, id_column, "column", "--id-column", repository)
     words = [name for name in WORD_COLUMNS if name in names]
     column = _audio_column(repository, names, audio)
-    return TablePlan(shards, column, named_by, words, folder, "separated_by" in names)
+    return TablePlan(shards, column, named_by, words, folder)
 
 
 def _first_columns(repository: Repository, paths: Sequence[str]) -> tuple[list[str], list[str]]:

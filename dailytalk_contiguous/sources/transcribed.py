@@ -26,7 +26,6 @@ from dailytalk_contiguous.core.utterance import (
 )
 from dailytalk_contiguous.shards import compress, compress_row, expand, expand_row, read_entries, read_rows
 from dailytalk_contiguous.sources.recordings import is_recording, pairs, put_together, shortened, stem
-from dailytalk_contiguous.sources.separated import checked_separated, exchanged, moved_lines, separated_of
 from dailytalk_contiguous.stages.script import KEPT, script_columns, seconds_within
 from dailytalk_contiguous.store.files import inside
 
@@ -51,9 +50,6 @@ def checked(line: dict[str, Any], fields: Sequence[Field] = FIELDS) -> dict[str,
 #: Columns of a tagged row with an item an utterance, which a recording alone does not give.
 OF_UTTERANCES = ("utterance_id", "channel", "run")
 
-#: Those of a recording that came with one channel, null in any other.
-SEPARATED = ("separated_turns", "separated_by")
-
 #: Columns of the conversation that a tagged shard knows.
 BASE = (
     "recording_id",
@@ -64,7 +60,6 @@ BASE = (
     "duration",
     "sample_rate",
     "channels",
-    *SEPARATED,
     "transcript_repair",
     "uncovered_sound",
     *OF_UTTERANCES,
@@ -117,10 +112,6 @@ def tagged_row(row: Row | None, columns: Sequence[Column] = ()) -> Row:
     for column in columns:
         if misfit := value_problem(tagged.get(column.name), column.feature, column.name):
             raise BadInput(f"its row in the tagged shard: {misfit}", TAG_AGAIN)
-    if any(tagged.get(column) is not None for column in SEPARATED):
-        turns, models = map(tagged.get, SEPARATED)
-        checked = checked_separated(turns, models, "its row in the tagged shard", tagged["duration"])
-        tagged |= dict(zip(SEPARATED, checked, strict=True))
     try:
         refuse_outside(tagged["audio_file"])
     except ValueError as error:
@@ -198,7 +189,6 @@ def from_recording(line: Mapping[str, object], recordings: Path | None) -> Row:
         )
     audio = {"bytes": None, "path": to_uri(path.absolute())}
     info = read_header(audio)
-    separated = separated_of(path, info, recordings)
     return {
         "recording_id": shortened(stem(audio_file)),
         "audio": audio,
@@ -209,8 +199,6 @@ def from_recording(line: Mapping[str, object], recordings: Path | None) -> Row:
         "channels": info.channels,
         **{column: [] for column in OF_UTTERANCES},
         **{column.name: None for column in COLUMNS},
-        "separated_turns": separated.models and separated.turns,
-        "separated_by": separated.models,
     }
 
 
@@ -376,16 +364,7 @@ def _row(name: str, lines: Sequence[_Line], base: Row, rejects: list[Reject], fi
     if not stamp:  # a recording without one is known by its path, size and date
         path = from_uri(base["audio"]["path"])
         stamp = [str(path), path.stat().st_size, path.stat().st_mtime_ns]
-    by_id: dict[str, _Line] = {}
-
-    def usable() -> Iterator[tuple[str, int, _Line]]:
-        for identity, number, line in _usable(name, lines, base, rejects):
-            by_id[identity] = line
-            yield identity, number, line
-
-    said = script_columns(base, usable(), fields)
-    if moved := [by_id[key] for key in moved_lines(base, by_id)]:
-        base = exchanged(base, moved, json.dumps(stamp))
+    said = script_columns(base, _usable(name, lines, base, rejects), fields)
     own = {column.name: base.get(column.name) for column in columns_among(fields)}
     row = {column: base[column] for column in KEPT if column in base} | own | said
     # Of a field that no line has, the digest is that of runs which did not know it.

@@ -20,7 +20,6 @@ from dailytalk_contiguous.core.schema import CHANNELS, MIX
 from dailytalk_contiguous.core.word_times import Cue, join_words
 from dailytalk_contiguous.sources.channel_names import explains_itself, person, sides_of
 from dailytalk_contiguous.sources.recordings import is_recording
-from dailytalk_contiguous.sources.separated import ENDING
 from dailytalk_contiguous.sources.transcript_formats import FORMATS, Passage, cues_of_words, ending_of
 from dailytalk_contiguous.sources.transcript_text import broken, read_packed
 from dailytalk_contiguous.sources.whisper_json import EntryNames, begins_with_clip, first_whisper_json
@@ -52,7 +51,7 @@ def find_transcripts(
     before it (`call.left.srt`: left, l, a, 1, ch0 … right, r, b, 2, ch1). A run's `transcript.jsonl`, lhotse's
     `*supervisions*.jsonl.gz` and NeMo's `*manifest*.json`, which may or may not have lines for this recording, are
     among them, and so is, where nothing else is found, the whisper.json of the nearest folder above the recording
-    that has one. Files `*.reference.json` and `*.separated.json` are never found: they are no transcripts.
+    that has one. Files `*.reference.json` are never found: they are no transcripts.
 
     Args:
         audio_file: the recording.
@@ -179,7 +178,7 @@ def stems_of(name: str) -> list[str]:
     ['call.left', 'call']
     """
     ending = ending_of(name)
-    if ending is None or name.lower().endswith((REFERENCE, ENDING)):
+    if ending is None or name.lower().endswith(REFERENCE):
         return []
     stem = name.removesuffix(ending)
     rest, _, marker = stem.rpartition(".")
@@ -197,7 +196,7 @@ def why_unread(name: str, stems: Collection[str], elsewhere: bool) -> str | None
     owner, is_known = name, ending_of(name) is not None
     while "." in owner and owner not in stems:
         owner = owner.rpartition(".")[0]
-    if owner not in stems or name.startswith(".") or is_recording(name) or name.endswith(ENDING):
+    if owner not in stems or name.startswith(".") or is_recording(name):
         return None
     if name.lower().endswith(REFERENCE):
         return "a reference, which words are compared with"

@@ -136,15 +136,12 @@ def _joined(parts: Sequence[dict[str, Any]], runs: Mapping[tuple[str, int], int]
         else:
             words.append(word)
     logprobs = [(part["avg_logprob"], len(part["words"])) for part in parts if part["words"]]
-    confidences = [part["side_confidence"] for part in parts]
     return {
         **{name: first[name] for name in _OF_FIRST},
         **{name: last[name] for name in _OF_LAST},
         **run,
         "kind": "speech" if last["end"] - first["start"] >= Segment.short else "short",
         "speech_seconds": float(lengths.sum()),
-        "origin": first["origin"] if len({part["origin"] for part in parts}) == 1 else "mixed",
-        "side_confidence": None if None in confidences else float(np.average(confidences, weights=lengths)),
         "avg_logprob": sum(logprob * count for logprob, count in logprobs) / sum(count for _, count in logprobs),
         "no_speech_prob": max(part["no_speech_prob"] for part in parts),
         "text_raw": join_words(word["word"] for word in words),

@@ -82,7 +82,7 @@ class Script(Stage):
             if not field.part and not field.optional and field.name not in _SAID_OTHERWISE
         ),
     )
-    uses: ClassVar[tuple[str, ...]] = ("given", "separated_turns", *sorted(OPTIONAL_FIELDS))
+    uses: ClassVar[tuple[str, ...]] = ("given", *sorted(OPTIONAL_FIELDS))
     refuses: ClassVar[bool] = True
     batch_rows: ClassVar[int] = 1
     adds: ClassVar[Features] = script_features()
@@ -244,7 +244,7 @@ def _silent_side(base: Row, channel: str, fields: Sequence[Field]) -> list[dict[
     needed |= {column: [base.get(column)] for column in Segment.uses}
     segments = {column: values[0] for column, values in Segment(channel=channel)(needed).items()}
     silent = utterance_of({}, fields) | dict.fromkeys(("text_raw", "text", "verbatim", "tag", "recogniser"), "")
-    of_segment = ("utterance_id", "speaker", *EDGES, "kind", "run", "origin", "side_confidence")
+    of_segment = ("utterance_id", "speaker", *EDGES, "kind", "run")
     return [
         silent | dict(zip(of_segment, values, strict=True)) | {"source_channel": channel}
         for values in zip(*map(segments.__getitem__, of_segment), strict=True)

@@ -18,11 +18,9 @@ from dailytalk_contiguous.core.crosstalk import Leakage, leakage, leaked_spans
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.quality import SideMeter
 from dailytalk_contiguous.core.schema import MEASURE, REJECTED, SECONDS, SIDE, STRING, Batch, Row, per_utterance
-from dailytalk_contiguous.core.separated_turns import ONE_CHANNEL, frames_of, side_of
 from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.spans import FRAME as SOUND_FRAME
 from dailytalk_contiguous.core.spans import (
-    JOIN,
     STEP,
     Span,
     cut_long,
@@ -84,9 +82,6 @@ class Segment(Stage):
     edges an utterance sounds: speech activity ends late, and is padded. `sides` measures each channel that is
     listened to, at the rate of the file.
 
-    Where a recording came with one channel (`separated_turns`), a side has speech in its turns alone, and nothing
-    leaks from one side into the other: there was one microphone. Each utterance has the `origin` of its samples.
-
     Attributes:
         threshold: probability of speech at which an utterance begins (Silero's default).
         again: that in sound of a second or more that no utterance covers: of a shout or a hoarse voice Silero is
@@ -116,7 +111,7 @@ class Segment(Stage):
     mono: bool = unlisted(False)
 
     needs: ClassVar[tuple[str, ...]] = ("conversation_id", "recording_id", "audio", "offset", "duration")
-    uses: ClassVar[tuple[str, ...]] = ("given", "separated_turns")
+    uses: ClassVar[tuple[str, ...]] = ("given",)
     transient: ClassVar[tuple[str, ...]] = ("speech",)
     batch_rows: ClassVar[int] = 1
     prepares: ClassVar[bool] = True
@@ -136,8 +131,6 @@ class Segment(Stage):
                         "kind": STRING,
                         "run": Value("int32"),
                         "speech_seconds": MEASURE,
-                        "origin": STRING,
-                        "side_confidence": MEASURE,
                         "speech": Value("binary"),
                     }
                 )
@@ -171,17 +164,10 @@ class Segment(Stage):
         samples = audio.read_pcm(row["audio"], row["offset"], row["duration"], measure)
         pcm = self._pcm(samples)
         total = len(samples) / audio.ANALYSIS_RATE
-        turns = None if "mix" in pcm else row.get("separated_turns")
-        leaks = self._leaks(samples) if turns is None else {}
-        of_sides = {name: [turn for turn in turns if turn["channel"] == name] for name in pcm if turns is not None}
+        leaks = self._leaks(samples)
         with ThreadPoolExecutor(CHANNEL_THREADS) as pool:
             searched = list(
-                pool.map(
-                    lambda name: self._channel(
-                        name, pcm[name], meters[name], leaks.get(name), of_sides.get(name), total
-                    ),
-                    pcm,
-                )
+                pool.map(lambda name: self._channel(name, pcm[name], meters[name], leaks.get(name), total), pcm)
             )
         numbered = [
             (f"{row['conversation_id']}/{side.channel}", side.channel, span, spoken, trims)
@@ -197,7 +183,6 @@ class Segment(Stage):
         names = {cue["channel"]: cue.get("speaker") for cue in row.get("given") or ()}
         order = sorted(range(len(kept)), key=lambda index: (kept[index][2].start, kept[index][1]))
         spans = [(kept[index][1], kept[index][2].start, kept[index][2].end) for index in order]
-        sides = [side_of(of_sides.get(channel, ()), start, end) for channel, start, end in spans]
         return {
             "utterance_id": [ids[index] for index in order],
             "channel": [channel for channel, _, _ in spans],
@@ -209,8 +194,6 @@ class Segment(Stage):
             "kind": ["short" if end - start < self.short else "speech" for _, start, end in spans],
             "run": [kept[index][2].run for index in order],
             "speech_seconds": [kept[index][3] for index in order],
-            "origin": [origin for origin, _ in sides],
-            "side_confidence": [confidence for _, confidence in sides],
             "speech": [audio.excerpt(pcm[channel], start, end).tobytes() for channel, start, end in spans],
             "uncovered_sound": [
                 {"channel": side.channel, "start": start, "end": end}
@@ -245,7 +228,7 @@ class Segment(Stage):
         if not names:
             raise BadInput(
                 f"it has {count} channel{'s' * (count != 1)}, not one for each of two speakers",
-                ONE_CHANNEL if count == 1 else "pass --channel mix to take it as one speaker",
+                audio.ONE_CHANNEL if count == 1 else "pass --channel mix to take it as one speaker",
             )
         return {name: samples[:, ("left", "right").index(name)] for name in names}
 
@@ -255,7 +238,6 @@ class Segment(Stage):
         pcm: audio.Pcm,
         meter: SideMeter,
         leak: Leakage | None,
-        turns: list[dict[str, Any]] | None,
         total: float,
     ) -> FoundSpeech:
         probabilities, levels = _listen(pcm)
@@ -264,9 +246,6 @@ class Segment(Stage):
             return FoundSpeech(name, [], [], [], [], notes, _side(name, meter, [], leak))
         share = (np.count_nonzero(pcm >= FULL) + np.count_nonzero(pcm <= -FULL)) / max(1, len(pcm))
         notes = [f"{share:.1%} of the {name} channel is clipped"] if share > CLIPPED else []
-        if turns is not None:
-            inside = frames_of(turns, len(probabilities), FRAME_SECONDS, self.pad)
-            probabilities = np.where(inside, probabilities, np.float32(0))
         if leak is not None:
             removed = float(np.count_nonzero(leak.mask & (probabilities >= self.threshold))) * FRAME_SECONDS
             probabilities = np.where(leak.mask, np.float32(0), probabilities)
@@ -292,7 +271,7 @@ class Segment(Stage):
             return [(start, end) for start, end in find_sounds(pcm, spans, leaked) if end - start >= UNCOVERED]
 
         spans = spoken_from(self.threshold)
-        sounds = uncovered(spans) if turns is None else []
+        sounds = uncovered(spans)
         missed = [
             span
             for span in (spoken_from(self.again) if sounds else ())
@@ -312,8 +291,7 @@ class Segment(Stage):
         ]
         spoken = [speech_seconds(piece[:2], probabilities, FRAME_SECONDS, self.threshold) for piece in pieces]
         silent = np.repeat(leak.mask, FRAME)[::STEP] if leak is not None else None
-        # Both sides of a recording of one channel hold what both say at once.
-        edges = sounding(pcm, spans, silent, JOIN if turns is None else 0.0)
+        edges = sounding(pcm, spans, silent)
         trims = []
         for number, (start, end, run) in enumerate(pieces):  # where it is cut, speech goes on
             begun = number > 0 and pieces[number - 1].run == run
@@ -327,7 +305,7 @@ class Segment(Stage):
             return {}
         leaks = leakage(samples[:, 0], samples[:, 1])
         if any(leak.same for leak in leaks):
-            raise BadInput("both channels carry the same sound, not one speaker each", ONE_CHANNEL)
+            raise BadInput("both channels carry the same sound, not one speaker each", audio.ONE_CHANNEL)
         return dict(zip(("left", "right"), leaks, strict=True))
 
 

@@ -134,9 +134,6 @@ def test_wrong_usage_gives_2_and_names_the_option(
 @pytest.mark.parametrize(
     ("command", "option"),
     [
-        (("tag", "in"), "--separate"),
-        (("build", "in", "--streaming"), "--separate"),
-        (("plan", "in"), "--separate"),
         (("plan", "in"), "--corpus=esd"),
     ],
 )

@@ -129,7 +129,7 @@ def test_column_of_an_own_stage_is_in_lines_rows_cards_and_versions(
     ("text", "reason"),
     [
         (OWN_COLUMN.replace("opened_by", "speakers"), "publishes 'speakers'"),
-        (OWN_COLUMN.replace('tally="count"', 'tally="median"'), "the tally 'median': use count, mean, models"),
+        (OWN_COLUMN.replace('tally="count"', 'tally="median"'), "the tally 'median': use count, mean, or none"),
         (OWN_COLUMN.replace('Column("opened_by"', 'Field("opened_by"').replace("Column,", "Column, Field,")
             .replace('tally="count", in_lines=True', 'digits=1'), "does not add to each utterance"),
         (OWN_COLUMN.replace('Column("opened_by"', 'Column("opened"'), "does not add to each row"),

@@ -51,7 +51,8 @@ def test_something_rejected_is_told_with_its_remedy_and_gives_3(
     (told,) = [line for line in done.out.splitlines() if line.startswith("  rejected")]
     assert '"new\\nline [red]\\""' in told
     assert told.endswith(
-        "run dailytalk separate if two people speak in it, or pass --channel mix to take it as one speaker"
+        "make call.left.wav and call.right.wav of it with a diariser and a separator of your choice, or pass "
+        "--channel mix to take it as one speaker"
     )
 
 

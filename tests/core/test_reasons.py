@@ -20,7 +20,7 @@ def test_remedy_names_options_on_the_command_line_and_arguments_in_python() -> N
     assert error.sentence == "--out 'a--b' is taken: raise --max-cost, or run `dailytalk plan --speak`"
     assert str(error) == "`out=` 'a--b' is taken: raise `max_cost=`, or run `dailytalk plan --speak`"
     assert str(pickle.loads(pickle.dumps(error))) == str(error)
-    assert "--no-deps" in str(DailytalkError("it is missing", "pip install --no-deps resemblyzer"))
+    assert "--no-deps" in str(DailytalkError("it is missing", "pip install --no-deps silero-vad"))
 
 
 @pytest.mark.parametrize("kind", [BadInput, lambda *words: Reject("a", "Segment", *words)])

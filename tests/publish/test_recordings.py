@@ -39,7 +39,6 @@ def test_recordings_are_published_byte_for_byte_with_their_conversations(work: P
             {"conversation_id": "long.000", "offset": 0.0, "duration": 3.0},
             {"conversation_id": "long.001", "offset": 3.0, "duration": 3.0},
         ],
-        "separated_by": None,
         "source": "a/b",
         "source_licence": "mit",
     }

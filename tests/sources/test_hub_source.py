@@ -267,19 +267,6 @@ def test_row_without_usable_audio_is_rejected_with_its_id(hub: HubServer) -> Non
     assert names(list(folder_rows(FolderConfig(inputs=fetched.folders)))) == ["d"]
 
 
-def test_row_that_was_separated_from_one_channel_is_not_taken_for_a_recorded_one(hub: HubServer) -> None:
-    models: list[Any] = [None, [{"role": "separator", "name": "a/b"}]]
-    publish(
-        {
-            "data.parquet": parquet(
-                {"id": ["two", "one"], "audio": [struct(wav()), struct(wav())], "separated_by": models}
-            )
-        }
-    )
-    found = rows()
-    assert [row["conversation_id"] for row in found if not row["problem"]] == ["two"]
-
-
 def test_id_that_comes_twice_is_rejected_and_not_written_over(hub: HubServer) -> None:
     publish({"data/train-0.parquet": parquet({"id": ["a", "a"], "audio": [struct(wav()), struct(wav(2.0))]})})
     fetched = fetch(repository())

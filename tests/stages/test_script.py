@@ -27,7 +27,6 @@ SOURCE: dict[str, Any] = {
     "duration": 9.5,
     "sample_rate": 8000,
     "channels": 2,
-    "separated_by": None,
     "transcript_repair": None,
     "uncovered_sound": None,
 }
@@ -158,8 +157,6 @@ def test_utterances_of_a_script_are_in_order_of_start_with_all_that_is_kept_of_t
         "emotion_class": [None, None],
         "emotion_probabilities": [None, None],
         "emotion_model": [None, None],
-        "origin": [None, None],
-        "side_confidence": [None, None],
         "start_trim": [None, None],
         "end_trim": [None, None],
     }
@@ -274,7 +271,6 @@ def test_side_that_was_not_tagged_has_its_times_without_text() -> None:
     assert {name: value for name, value in told.items() if value is None} == dict.fromkeys(
         (
             *("tagged_text", "rule", "confidence", "context_seconds", "text_reason"),
-            *("origin", "side_confidence"),
             *("joined", "edited_by", "edited_fields", *AFFECT, *PROSODY, *BUCKETS, *EMOTION_GUESS),
         )
     )

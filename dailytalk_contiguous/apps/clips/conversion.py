@@ -21,13 +21,12 @@ import soundfile
 
 from dailytalk_contiguous.core import audio, interrupts
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE
-from dailytalk_contiguous.core.documents import as_text, json_lines, read_bytes
+from dailytalk_contiguous.core.documents import as_text, json_lines
 from dailytalk_contiguous.core.errors import BadInput, BadValue, DailytalkError, Reject
 from dailytalk_contiguous.core.settings import check_values, setting, unlisted
 from dailytalk_contiguous.run.events import append
 from dailytalk_contiguous.run.processes import in_processes
 from dailytalk_contiguous.sources.recordings import LeftOut, Recording, find_recordings, shortened
-from dailytalk_contiguous.sources.separated import MOST_BYTES, separated_beside
 from dailytalk_contiguous.stages.base import SAMPLE_RATE
 from dailytalk_contiguous.store import files
 from dailytalk_contiguous.store.owned_folder import MADE_FROM
@@ -297,9 +296,6 @@ def _write(
     written = Path(file.name)
     _read_back(written, frames, shape)
     os.fsync(file.fileno())
-    beside = separated_beside(audio.from_uri(task.source))
-    if shape.channels == 2 and beside.is_file() and not beside.is_symlink():  # else it would pass for recorded
-        files.write_bytes(separated_beside(Path(task.target)), read_bytes(beside, limit=MOST_BYTES))
     append(out / NOTES, task.note | {"result": _stamp(written)}, sync=True)
 
 

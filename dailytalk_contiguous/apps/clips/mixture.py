@@ -14,7 +14,7 @@ import math
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -97,11 +97,6 @@ class MixFolder:
     credits: tuple[render.Credit, ...]
     rejects: tuple[Reject, ...] = ()
 
-    @property
-    def separated(self) -> set[str]:
-        """The paths of files of conversations whose single channel was separated."""
-        return {path for of in self.about.values() if of.get("separated") for path in of["files"]}
-
     def files(self) -> Iterator[File | Reject]:
         """Yield every file once, in the order of the manifests; a Reject for one that can't be used.
 
@@ -166,23 +161,13 @@ def open_folder(path: Path, scratch: Path, settings: "Settings", before: Mapping
         export = exports.write_export(rows, scratch, moshi_folder.MOSHI, before=before, **division)
         licence = (record.get("source") or {}).get("licence")
         manifests, about = manifests_in(scratch, items.MOSHI_MANIFESTS), about_conversations(scratch)
-        models = tuple(sorted({*models, *_separators(about)}))
         return MixFolder(scratch, manifests, models, licence, about, credits, tuple(export.rejects))
     if manifests := manifests_in(path, items.MOSHI_MANIFESTS):
-        about = about_conversations(path)
-        return MixFolder(path, manifests, tuple(sorted({*models, *_separators(about)})), None, about, credits)
+        return MixFolder(path, manifests, models, None, about_conversations(path), credits)
     raise DailytalkError(
         f"{documents.as_text(path)!r} holds nothing to mix",
         "name a folder that `dailytalk corpus`, `build` or `export --format moshi` has finished",
     )
-
-
-def _separators(about: Mapping[str, Any]) -> set[licensing.Origin]:
-    return {
-        licensing.Origin(*(model.get(name) or "" for name in ("role", "name", "licence", "url")))
-        for of in about.values()
-        for model in of.get("separated_by") or ()
-    }
 
 
 @dataclass(frozen=True)
@@ -197,9 +182,6 @@ class Settings(exports.DivisionSettings):
         None, "Hours of training, all folders together.", panel="result", shown="(as many as there are)"
     )
     text_conditions: bool = setting(False, moshi_folder.TEXT_CONDITIONS)
-    recorded_only: bool = setting(
-        False, "Leave out conversations that came with one channel, which was separated.", panel="result"
-    )
     towards: ReferenceCorpus | None = unlisted(None)
 
 
@@ -256,9 +238,6 @@ def read_parts(
         mine = f"{unique_name}/"
         divided = {name.removeprefix(mine): side for name, side in before.items() if name.startswith(mine)}
         folder = open_folder(path, scratch / str(number), settings, divided)
-        separated = folder.separated if settings.recorded_only else set[str]()
-        if settings.recorded_only:
-            folder = replace(folder, models=tuple(sorted({*folder.models} - _separators(folder.about))))
         part = MixPart(unique_name, path, weight, folder, [])
         refused = None
         for model in reversed(folder.models) if settings.commercial else ():
@@ -268,10 +247,6 @@ def read_parts(
         for item in folder.files():
             if isinstance(item, Reject):
                 rejects.append(item)
-                continue
-            if item.id in separated:
-                why = "its conversation came with one channel, which was separated"
-                rejects.append(Reject(item.id, STAGE, why, "leave out --recorded-only"))
                 continue
             reason = refused or (licensing.refusal(item.licence) if settings.commercial else None)
             if reason:

@@ -11,7 +11,7 @@ import re
 import time
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,10 +30,11 @@ from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.wording import kind_of
 from dailytalk_contiguous.run import outputs
 from dailytalk_contiguous.run.events import Account
-from dailytalk_contiguous.run.run import Pass, RunOutcome
-from dailytalk_contiguous.run.tagging import FilesSpec, FoundRecordings
-from dailytalk_contiguous.shards import expand_row, read_rows
+from dailytalk_contiguous.run.run import Pass, RunOptions, RunOutcome, Spec, make_writable
+from dailytalk_contiguous.run.tagging import FoundRecordings, refuse_to_lose
+from dailytalk_contiguous.shards import ShardIndex, expand_row, read_rows
 from dailytalk_contiguous.sources.folder import AT_ONCE, side_by_side
+from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.store import work_folder
 from dailytalk_contiguous.store.files import (
     WrittenTogether,
@@ -119,13 +120,35 @@ def _digest(*parts: object) -> str:
     return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:20]
 
 
-class SplitSpec(FilesSpec):
-    """Recordings into pieces, as files in a folder that people may change afterwards.
+class SplitSpec(Spec):
+    """Recordings into pieces, as files in a folder of their own that people may change afterwards.
 
-    `stages` are those of `apps.clips.to_clips.split_stages`.
+    Args:
+        out: the folder; empty, or one that does not exist, or of an earlier run.
+        stages: those of `apps.clips.to_clips.split_stages`. about: goes into run.json as it is.
+
+    Attributes:
+        n_written: how many files a run has written.
     """
 
-    kind, shards = _KIND, PIECES_FOLDER
+    kind = _KIND
+
+    def __init__(
+        self, recordings: FoundRecordings, out: Path, stages: Sequence[Stage], about: Mapping[str, Any] = {}
+    ) -> None:
+        self.recordings, self.out, self.stages, self.about = recordings, out, tuple(stages), about
+        self.rejects = [*recordings.problems]
+        self.n_written = 0
+        self._pass = Pass(ShardIndex(out / PIECES_FOLDER), recordings.groups, self.stages)
+
+    def check(self, options: RunOptions) -> None:
+        """Raise DailytalkError if `out` holds other files, or results of recordings that are not in the input."""
+        refuse_to_lose(self._pass.index, self.recordings, options.prune)
+        make_writable(self._pass.folder)
+        OwnedFolder(self.out, self.kind, ())
+
+    def passes(self, options: RunOptions) -> Generator[Pass]:
+        yield self._pass
 
     def write(self, account: Account) -> dict[str, Any]:
         """Write all pieces that are missing. Raises DailytalkError if pieces were changed since they were made."""

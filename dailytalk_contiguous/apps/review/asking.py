@@ -16,7 +16,6 @@ from dailytalk_contiguous.core.documents import fits, quoted
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.own_file import is_own_file
 from dailytalk_contiguous.core.schema import CHANNELS
-from dailytalk_contiguous.core.separated_turns import OTHER_SIDE
 from dailytalk_contiguous.core.spans import speech_seconds
 from dailytalk_contiguous.core.takes import Gate
 from dailytalk_contiguous.core.utterance import PROSODY, UTTERANCE, line_of, unpack_utterances, utterance_of
@@ -45,8 +44,7 @@ _MODEL_LOCK = threading.Lock()
 class AskedLine(NamedTuple):
     """A line and its surroundings.
 
-    `offset` is the start of its item in the file, in seconds; `language` is that of lines that name none. `moved`:
-    whether its sound is on the other side.
+    `offset` is the start of its item in the file, in seconds; `language` is that of lines that name none.
     """
 
     folder: Path
@@ -56,7 +54,6 @@ class AskedLine(NamedTuple):
     stretch: SoundStretch
     offset: float
     language: str | None
-    moved: bool = False
 
     @property
     def line(self) -> SpokenLine:
@@ -284,5 +281,4 @@ def _channel_samples(asked: AskedLine, start: float) -> Pcm:
     """The channel of a line from a second of its item up to the end of the line, at 16 kHz."""
     seconds = asked.line["end"] - asked.offset - start
     pcm = read_pcm(asked.stretch.audio, asked.stretch.start + start, seconds)
-    side = OTHER_SIDE[asked.line["channel"]] if asked.moved else asked.line["channel"]
-    return pcm[:, min(CHANNELS.index(side), pcm.shape[1] - 1)]
+    return pcm[:, min(CHANNELS.index(asked.line["channel"]), pcm.shape[1] - 1)]

@@ -20,11 +20,9 @@ from dailytalk_contiguous.core.audio import read_header, to_uri
 from dailytalk_contiguous.core.documents import as_text, is_number, parse_json, with_null
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import CHANNELS
-from dailytalk_contiguous.core.separated_turns import is_doubtful
 from dailytalk_contiguous.core.utterance import HAS_TEXT, no_text_reason
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.shards import Entry, ShardIndex, read_rows
-from dailytalk_contiguous.sources.separated import moved_lines
 from dailytalk_contiguous.sources.transcribed import BASE, at_hand, tagged_row
 from dailytalk_contiguous.store.files import inside, is_inside, json_text, replacing, write_bytes
 from dailytalk_contiguous.store.work_folder import TAGGED, TRANSCRIPT
@@ -132,10 +130,6 @@ class Editable(ABC):
         """Seconds of the file at which an item begins: its lines have times of the file."""
         return 0.0
 
-    def moved(self, name: str, lines: Lines) -> set[str]:
-        """The ids of lines that a person moved to the side without their sound."""
-        return set()
-
     def channels(self, name: str) -> Sequence[str]:
         """The channels that its lines may be on."""
         return CHANNELS
@@ -199,24 +193,20 @@ FAST, SLOW, FEWEST_WORDS, SHORTEST_SLOW = 7.0, 0.5, 4, 3.0
 
 
 def line_suspects(line: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Possible errors of a line by its fields: `kind` (side, empty, fast, slow) and `why`, `side` first."""
-    sides = []
-    if is_doubtful(line):
-        why = f"the other speaker may say it: its side is {line['side_confidence']:.0%} sure"
-        sides = [{"kind": "side", "why": why}]
+    """Possible errors of a line by its fields: `kind` (empty, fast, slow) and `why`."""
     text = (line.get("text") or "").strip()
     start, end = line.get("start"), line.get("end")
     seconds = end - start if is_number(start) and is_number(end) else 0.0
     n_words = len(text.split())
     if not text:
-        return [*sides, {"kind": "empty", "why": no_text_reason(line) or "it has no text"}]
+        return [{"kind": "empty", "why": no_text_reason(line) or "it has no text"}]
     if seconds > 0 and n_words >= FEWEST_WORDS and n_words / seconds > FAST:
         why = f"{n_words / seconds:.1f} words a second: is all of it said here?"
-        return [*sides, {"kind": "fast", "why": why}]
+        return [{"kind": "fast", "why": why}]
     if seconds > SHORTEST_SLOW and n_words / seconds < SLOW:
         why = f"only {counted(n_words, 'word')} in {seconds:.1f} s: listen for words that are missing"
-        return [*sides, {"kind": "slow", "why": why}]
-    return sides
+        return [{"kind": "slow", "why": why}]
+    return []
 
 
 class TaggedLines(Editable):
@@ -265,9 +255,6 @@ class TaggedLines(Editable):
 
     def offset(self, name: str) -> float:
         return float(self._base(name)["offset"]) if name in self._entries else 0.0
-
-    def moved(self, name: str, lines: Lines) -> set[str]:
-        return moved_lines(self._base(name), lines) if name in self._entries else set()
 
     def file_of(self, name: str) -> str:
         return TRANSCRIPT

@@ -551,24 +551,16 @@ def _delete(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], item: It
 
 
 def _swap(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], item: Item) -> Lines:
-    """Give a line to the other speaker or, with `following`, that line and all after it to the opposite one."""
+    """Give a line to the other speaker."""
     key, line = _named(lines, action, "line")
     if len(item.channels) != 2:
         raise BadInput("there is no other speaker", "only recordings of two channels have one")
-    if action.get("following") is not True:
-        return {**lines, key: _of_other(lines, line, item)}
-    ordered = in_order(lines)
-    place = [name for name, _ in ordered].index(key)
-    return {**lines, **{name: _of_other(lines, line, item) for name, line in ordered[place:]}}
-
-
-def _of_other(lines: Mapping[str, SpokenLine], line: SpokenLine, item: Item) -> SpokenLine:
     channel = next(other for other in item.channels if other != line["channel"])
     opposite = [other for other in lines.values() if other["channel"] == channel and other.get("speaker")]
     speaker = opposite[0]["speaker"] if opposite else None
     if not opposite and isinstance(line.get("speaker"), str) and line["speaker"].endswith(f"/{line['channel']}"):
         speaker = line["speaker"].removesuffix(line["channel"]) + channel
-    return {**line, "channel": channel, "speaker": speaker}
+    return {**lines, key: {**line, "channel": channel, "speaker": speaker}}
 
 
 def _tag(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], item: Item) -> Lines:

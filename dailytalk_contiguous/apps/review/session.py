@@ -39,7 +39,6 @@ from dailytalk_contiguous.core.audio import read_header
 from dailytalk_contiguous.core.documents import as_text, is_number
 from dailytalk_contiguous.core.emotions import AFFECT_MAP
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.separated_turns import OTHER_SIDE
 from dailytalk_contiguous.core.tags import STYLES
 from dailytalk_contiguous.core.utterance import no_text_reason
 from dailytalk_contiguous.publish.items import Items
@@ -189,7 +188,6 @@ class Session:
             offset = self.editable.offset(name)
             _, of_line = self._suspects.get(name, ([], {}))
             sided = len(self.editable.channels(name)) > 1
-            moved = self.editable.moved(name, held.lines)
             answer = {
                 "id": name,
                 "of": None,
@@ -197,7 +195,7 @@ class Session:
                 "base": self._known[name].base if name in self._known else 0,
                 "lines": [
                     _shown(key, line, offset, sided)
-                    | {"suspects": [*editable.line_suspects(line), *of_line.get(key, ())], "moved": key in moved}
+                    | {"suspects": [*editable.line_suspects(line), *of_line.get(key, ())]}
                     for key, line in in_order(held.lines)
                 ],
                 **self._fields(name),
@@ -648,12 +646,7 @@ class Session:
 
     def _look(self, name: str) -> tuple[Lines, editable.SoundStretch, float]:
         with self._lock:
-            lines = self._held(name).lines
-            heard = lines | {
-                key: lines[key] | {"channel": OTHER_SIDE[lines[key]["channel"]]}
-                for key in self.editable.moved(name, lines)
-            }
-            return heard, self.editable.stretch(name), self.editable.offset(name)
+            return self._held(name).lines, self.editable.stretch(name), self.editable.offset(name)
 
     def _on_suspects(
         self, name: str, of_item: list[Suspect], of_line: dict[str, list[Suspect]], seconds: float
@@ -676,12 +669,11 @@ class Session:
             held = self._held(name)
             stretch, offset = self.editable.stretch(name), self.editable.offset(name)
             language = next((item["language"] for item in self.items()["items"] if item["id"] == name), None)
-            moved = key in self.editable.moved(name, held.lines)
         lines = dict(held.lines)
         if tag is not None and key in lines:
             change = edit(lines, {"do": "tag", "line": key, "tag": tag}, self._bounds(name), self.author)
             lines = replayed(lines, change)
-        asked = AskedLine(self.editable.root, name, key, lines, stretch, offset, language, moved)
+        asked = AskedLine(self.editable.root, name, key, lines, stretch, offset, language)
         return ask_again(asked, what)
 
     def _lines_before(self, name: str) -> Lines:
@@ -768,7 +760,6 @@ def _shown(key: str, line: SpokenLine, offset: float, sided: bool) -> dict[str, 
     return {
         "id": key,
         **moved(line, "channel", "speaker", "text", "tag", "rule", "kind", "confidence", "edited_by"),
-        **{key: line.get(key) for key in ("origin", "side_confidence")},
         "side": line["channel"] if sided else None,
         "emotion": emotion if isinstance(model, str) and model else None,
         "affect": line.get("vad") or {},

@@ -85,7 +85,6 @@ def test_finished_clip_has_what_is_told_of_it_and_nothing_else() -> None:
         "sounds": [],
         "speakers": {"left": "its speaker", "right": None},
         "timeline": None,
-        "separated_by": None,
         "transcript_repair": None,
         "uncovered_sound": None,
         "provenance": None,

@@ -236,17 +236,6 @@ def test_a_line_that_changes_sides_has_the_other_speaker() -> None:
     assert (swapped["channel"], swapped["speaker"]) == ("right", "call/right")
 
 
-def test_a_line_and_all_that_follow_change_sides() -> None:
-    lines = call()
-    names = [name for name, _ in in_order(lines)]
-    swapped = done(lines, do="swap", line=names[1], following=True)
-    sides = [(lines[name]["channel"], swapped[name]["channel"]) for name in names]
-    assert sides[0][0] == sides[0][1]
-    assert all(before != after for before, after in sides[1:])
-    assert len(sides) > 3
-    assert {line["speaker"] for line in swapped.values()} == {line["speaker"] for line in lines.values()}
-
-
 def test_a_tag_that_no_synthesiser_knows_is_refused_with_one_like_it() -> None:
     with pytest.raises(BadInput, match="happy"):
         done(call(), do="tag", line="l0", tag="hapy")

@@ -105,13 +105,10 @@ export class Editor {
     return Boolean(next);
   }
 
-  /** Go to the suspect line after this one: first those whose side is doubtful, the least sure first, then by time. */
+  /** Go to the suspect line after this one, and from the last to the first. */
   nextSuspect() {
-    const kinds = (line) => (line.suspects ?? []).map((suspect) => suspect.kind);
-    const suspects = (this.item?.lines ?? []).filter((line) => kinds(line).length);
-    const doubtful = suspects.filter((line) => kinds(line).includes("side")).sort((one, other) => one.side_confidence - other.side_confidence);
-    const ordered = [...doubtful, ...suspects.filter((line) => !doubtful.includes(line))];
-    const next = ordered[(ordered.findIndex((line) => line.id === this.line) + 1) % ordered.length];
+    const suspects = (this.item?.lines ?? []).filter((line) => line.suspects?.length);
+    const next = suspects[(suspects.findIndex((line) => line.id === this.line) + 1) % suspects.length];
     if (next) this.pick(next.id, -1, true);
   }
 
@@ -141,7 +138,6 @@ export class Editor {
     this.grow();
     this.fillTags(line);
     const facts = line ? [line.rule && `rule ${line.rule}`, line.kind && line.kind !== "speech" ? line.kind : "", line.confidence !== null && line.confidence !== undefined ? `confidence ${percent(line.confidence)}` : "", heard(line.emotion),
-      line.origin && `side ${percent(line.side_confidence)} sure${line.origin === "recorded" ? "" : `, ${line.origin}`}`, line.moved && `heard on the other side until dailytalk speak has run`,
       line.edited_by?.length ? `edited by ${[line.edited_by].flat().join(", ")}` : "", ...(line.suspects ?? []).map((suspect) => `⚠ ${suspect.why}`)].filter(Boolean) : [];
     say($("line-facts"), facts.join(" · "));
     this.fillWords(line);

@@ -30,8 +30,7 @@ const SORTS = {
   n_lines: ["lines", (item) => item.n_lines],
   tag: ["tag", (item) => item.tags[0] ?? null],
   speaker: ["speaker", (item) => named(item)[0] ?? null],
-  // One with a doubtful side is before all others.
-  suspects: ["suspects", (item) => item.suspects.length + 100 * Number(item.suspects.some((one) => one.kind === "side"))],
+  suspects: ["suspects", (item) => item.suspects.length],
   reviewed: ["reviewed", (item) => Number(Boolean(item.reviewed))],
 };
 

@@ -229,7 +229,6 @@ const showItem = () => {
   $("discard").hidden = Boolean(item.discarded);
   $("restore").hidden = !item.discarded;
   $("swap").hidden = item.channels < 2;
-  $("swap-following").hidden = !item.lines.some((one) => one.origin);
   $("heard").hidden = item.channels < 2;
   const suspects = list.byId.get(item.id)?.suspects ?? [];
   $("why").replaceChildren(...suspects.map((suspect) => make("li", "", suspect.why)));
@@ -521,7 +520,7 @@ const ACTIONS = [
   { name: "previous-line", keys: ["ArrowUp", "k"], group: "Go", label: "previous line, and hear it", run: () => editor.step(-1) },
   { name: "next-word", keys: ["ArrowRight"], group: "Go", label: "next word", run: () => editor.stepWord(1) },
   { name: "previous-word", keys: ["ArrowLeft"], group: "Go", label: "previous word", run: () => editor.stepWord(-1) },
-  { name: "next-suspect", keys: ["!"], group: "Go", label: "the next suspect line, doubtful sides first, and hear it", run: () => editor.nextSuspect() },
+  { name: "next-suspect", keys: ["!"], group: "Go", label: "the next suspect line, and hear it", run: () => editor.nextSuspect() },
   { name: "next-item", keys: ["n", "PageDown"], group: "Go", label: "next item", run: () => turn(1) },
   { name: "previous-item", keys: ["p", "PageUp"], group: "Go", label: "previous item", run: () => turn(-1) },
   { name: "done", keys: ["Ctrl+Enter"], group: "Go", label: "reviewed, and on to the next that is not", run: () => done() },
@@ -565,7 +564,6 @@ const ACTIONS = [
   { name: "insert", keys: ["i"], group: "Edit", label: "a new line in the selection or at the playhead", run: () => insert("") },
   { name: "delete", keys: ["Delete"], group: "Edit", label: "delete the word or the line", run: remove },
   { name: "swap", keys: ["c"], group: "Edit", label: "the other speaker says it", run: () => { if (line()) edit({ do: "swap", line: editor.line }, "the speaker"); } },
-  { name: "swap-following", keys: ["Shift+C"], group: "Edit", label: "from here on each line is the other speaker's", run: () => { if (line()) edit({ do: "swap", line: editor.line, following: true }, "the speakers"); } },
   { name: "sound-text", keys: ["h"], group: "Edit", label: "a sigh or laugh, up to the selection's end or the playhead", run: soundText },
   { name: "whole", keys: ["Shift+W"], group: "Edit", label: "the whole text", run: writeWhole },
   { name: "undo", keys: ["u", "Ctrl+z"], group: "Edit", label: "undo", run: () => history_("api/undo") },

@@ -18,7 +18,7 @@ const LANE = 86, ALONE = 128; // height of a waveform, of two and of one
 
 /** Peaks in tiles: at level k a column is 0.5 ms · 2^k. */
 class Peaks {
-  constructor(onArrival) { Object.assign(this, { onArrival, tiles: new Map(), id: null, of: null, duration: 0, moved: [] }); }
+  constructor(onArrival) { Object.assign(this, { onArrival, tiles: new Map(), id: null, of: null, duration: 0 }); }
 
   open({ id, of, duration }) {
     for (const tile of this.tiles.values()) tile.stop?.abort();
@@ -84,14 +84,12 @@ class Peaks {
         }
         continue;
       }
-      const [own, other] = [channel, 1 - channel].map((of) => Math.min(of, tile.channels - 1) * tile.count);
-      const moved = this.moved.filter((line) => line.start < end && line.end > start);
+      const own = Math.min(channel, tile.channels - 1) * tile.count;
       const first = Math.max(0, Math.floor((start - number * span) / column));
       const last = Math.min(tile.count, Math.ceil((end - number * span) / column));
       for (let index = first; index < last; index++) {
-        const time = number * span + index * column;
-        const place = 2 * (index + (moved.some((line) => line.start <= time && time < line.end) ? other : own));
-        yield [time, column, tile.values[place], tile.values[place + 1]];
+        const place = 2 * (index + own);
+        yield [number * span + index * column, column, tile.values[place], tile.values[place + 1]];
       }
     }
   }
@@ -176,7 +174,6 @@ export class Wave {
       .map((line) => ({ kind: "line", line, index: null, start: line.start, end: line.end }))));
     this.words = this.lanes.map((channel) => sorted(item.lines.filter((line) => line.channel === channel)
       .flatMap((line) => line.words.map((word, index) => ({ kind: "word", line, index, word, start: word.start, end: word.end })))));
-    this.peaks.moved = item.lines.filter((line) => line.moved); // drawn on the side on which they are to be
     if (other) this.held = null;
     this.preview = this.held;
     if (other) {
