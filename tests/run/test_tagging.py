@@ -63,7 +63,7 @@ def test_how_far_a_stage_is_inside_its_shard_is_told(tmp_path: Path, settings: S
     (tmp_path / "out/tagged").mkdir(parents=True)
     told: list[Any] = []
     make_shard(task, settings, progress=lambda *event: told.append((event[0], *event[3:])))
-    assert {("Segment", "1 of 2 conversations"), ("Transcribe", "2 of 2 pieces of sound")} <= {*told}
+    assert {(name, "1 of 2 conversations") for name in ("Segment", "JoinSentences")} <= {*told}
 
 
 def test_stages_of_utterances_give_a_flat_dataset_what_they_give_a_run(
