@@ -82,6 +82,9 @@ CUT_MARK = "— [interrupted]"
 #: The value of `recogniser` for utterances whose words came with the recording.
 GIVEN = "given"
 
+#: The source of words with the recogniser's times.
+RECOGNISER = "recogniser"
+
 #: The source of words whose given times were fitted to the speech that was found (see `core.word_times`).
 GIVEN_FITTED = "given-fitted"
 

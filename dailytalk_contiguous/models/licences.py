@@ -8,6 +8,7 @@ from pathlib import Path
 from dailytalk_contiguous.core.licensing import Licence
 
 _KNOWN = {
+    "pocketsphinx": Licence("BSD-2-Clause", "https://github.com/cmusphinx/pocketsphinx"),
     "silero-vad": Licence("MIT", "https://github.com/snakers4/silero-vad"),
     "acoustic-estimate": Licence(
         "MIT",

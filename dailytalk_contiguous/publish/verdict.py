@@ -29,7 +29,7 @@ from dailytalk_contiguous.core.quality import NO_LIMIT
 from dailytalk_contiguous.core.schema import CHANNELS, Row, kept_speakers, parent_of, voices
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.tally import UNKNOWN, Tally, TurnTaking
-from dailytalk_contiguous.core.utterance import GIVEN, GIVEN_FITTED
+from dailytalk_contiguous.core.utterance import GIVEN, GIVEN_FITTED, RECOGNISER
 from dailytalk_contiguous.core.wording import counted, length_text, portable
 from dailytalk_contiguous.models.licences import licence_of
 from dailytalk_contiguous.publish import measures
@@ -534,6 +534,14 @@ class Judge:
             what = f"{unsaid:,} of {tagged} were said without their style tag: the voice was given none"
             remedy = "do not train on tags of that side, or choose a voice that takes them (speak --tts)"
             findings.append(advice("unsaid-tags", ".", what, remedy, "note"))
+        if (n_heard := tally.word_sources[RECOGNISER]) >= WIDESPREAD * sum(tally.word_sources.values()) > 0:
+            n_words = counted(sum(tally.word_sources.values()), "word")
+            what = (
+                f"{n_heard:,} of {n_words} have the recogniser's times: of those about a third are in the right "
+            )
+            what += "frame of 80 ms, of an aligner's two thirds"
+            remedy = "name an aligner of the language (--aligner), or count on words that are a frame or two off"
+            findings.append(advice("recognised-times", ".", what, remedy, "note"))
         if self.n and not self.rebuilt:
             findings.append(advice(NOT_SPOKEN, ".", *_NOT_SPOKEN))
         findings += [*self._of_conversations(), *self._of_gaps(taken or tally.turn_taking)]

@@ -1,10 +1,12 @@
 """Align: every word of both speakers on the rebuilt timeline, with how its times are known.
 
-The words are those of the text, never a recogniser's guess at them. For the kept speaker the words' own times are
-shifted; for the re-voiced one the synthesiser's times are taken where it gives any, else Whisper, which is given
-the text, says when each word is said, else words share the voiced time.
+The words are those of the text, never a recogniser's guess at them. Times that a synthesiser or a transcript gives
+are believed; all other words are placed in their sound by an aligner (`models.alignment`). Where there is none for
+the language, or its result can't be right, a kept word has the recogniser's time, and a synthesised one that of
+Whisper, which is given the text, or its share of the voiced time.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
@@ -13,10 +15,13 @@ from typing import Any, ClassVar
 import numpy as np
 from datasets import Features, List
 
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, pcm_to_float
+from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, excerpt, pcm_to_float, read_pcm
+from dailytalk_contiguous.core.code import code_digest
 from dailytalk_contiguous.core.schema import ALIGNED_WORD, CHANNELS, Row, result_sides
 from dailytalk_contiguous.core.settings import setting
-from dailytalk_contiguous.core.utterance import GIVEN, GIVEN_FITTED
+from dailytalk_contiguous.core.spans import FRAME as LEVEL_FRAME
+from dailytalk_contiguous.core.spans import UNDER_PEAK_DB, frame_levels
+from dailytalk_contiguous.core.utterance import GIVEN, GIVEN_FITTED, RECOGNISER
 from dailytalk_contiguous.core.word_times import (
     Word,
     by_edit_distance,
@@ -25,6 +30,16 @@ from dailytalk_contiguous.core.word_times import (
     split_words,
     voiced_spans,
     within_sound,
+)
+from dailytalk_contiguous.models.alignment import (
+    ALIGNER,
+    ALIGNERS,
+    AUTO,
+    NO_ALIGNER,
+    Aligner,
+    align,
+    aligner_named,
+    aligner_of,
 )
 from dailytalk_contiguous.models.whisper import RecogniserInput, load_whisper
 from dailytalk_contiguous.stages.base import ASR_MODEL, COMPUTE_TYPE, DEVICE, REVOICE_OR_KEEP
@@ -36,27 +51,47 @@ from dailytalk_contiguous.stages.transcribe import UNDETERMINED, WhisperStage
 LEAST_SURE = 0.24
 
 
+#: Seconds from where the recogniser has heard a word, and the share of an utterance's words beyond it from which
+#: the aligner has lost its place. One word says nothing: of slow speech Whisper base is up to 0.7 s off.
+FARTHEST, MOST_FAR = 0.5, 0.2
+
+
 @dataclass(frozen=True)
 class Align(WhisperStage):
     """Adds `alignments`: words of both speakers sorted by start, inside the audio, no overlap within a speaker.
 
-    `recogniser` times synthesised speech without word times; empty for none. Who is resynthesised is
-    `left`; with `none` everybody stays on their side.
+    `recogniser` times synthesised speech that has neither word times nor an aligner; empty for none. Who is
+    resynthesised is `left`; with `none` everybody stays on their side.
     """
 
-    role: ClassVar[str] = "aligner"
+    role: ClassVar[str] = "text_recogniser"
+    aligner: str = setting(AUTO, ALIGNER)
     revoice: str = setting(CHANNELS[0], REVOICE_OR_KEEP)
     recogniser: str = setting("", ASR_MODEL)
     compute_type: str = setting("auto", COMPUTE_TYPE)
     device: str = setting("auto", DEVICE, execution=True)
 
-    uses: ClassVar[tuple[str, ...]] = ("verbatim",)
+    uses: ClassVar[tuple[str, ...]] = ("verbatim", "built_audio")
     needs: ClassVar[tuple[str, ...]] = (
         *("utterance_id", "source_channel", "status", "text", "words", "recogniser", "start", "end"),
         *("new_start", "new_end", "spoken", "spoken_words", "built_rate", "built_duration", "language"),
     )
     batch_rows: ClassVar[int] = 1
     adds: ClassVar[Features] = Features({"alignments": List(ALIGNED_WORD)})
+
+    def models(self) -> dict[str, str]:
+        names = ", ".join(each.name for each in self._aligners())
+        return super().models() | ({"aligner": names} if names else {})
+
+    @property
+    def digest(self) -> str:
+        code = [code_digest(each.load) for each in self._aligners()]
+        return hashlib.sha256("\0".join([super().digest, *code]).encode()).hexdigest()[:20]
+
+    def _aligners(self) -> list[Aligner]:
+        return [aligner_named(name) for name in ALIGNERS if self.aligner == AUTO] or [
+            aligner_named(name) for name in (self.aligner,) if name != NO_ALIGNER
+        ]
 
     def row(self, row: Row) -> Row:
         sides = result_sides(self.revoice)
@@ -67,10 +102,10 @@ class Align(WhisperStage):
             # Others are left out, or marks alone, which nobody says.
             if start is not None and any(map(str.isalnum, row["text"][index]))
         ]
-        spoken = self._spoken(row, [index for index in said if row["status"][index] == "spoken"])
+        placed = self._placed(row, said)
         for index in said:
             start, end = row["new_start"][index], row["new_end"][index]
-            words, sources = spoken[index] if index in spoken else _kept(row, index)
+            words, sources = placed[index]
             speaker = sides[row["source_channel"][index]]
             words = _with_probabilities(words, row["words"][index])
             by_speaker[speaker] += [
@@ -86,25 +121,52 @@ class Align(WhisperStage):
                 aligned.append(word.row() | {"speaker": speaker, "source": source})
         return {"alignments": sorted(aligned, key=lambda word: (word["start"], word["end"], word["speaker"]))}
 
-    def _spoken(self, row: dict[str, Any], indices: Sequence[int]) -> dict[int, tuple[list[Word], list[str]]]:
-        """The words of synthesised utterances in their own seconds, and how the times of each are known."""
-        words_of: dict[int, tuple[list[Word], list[str]]] = {
-            index: (_words(timed, 0.0), ["synthesiser"] * len(timed))
-            for index in indices
-            if (timed := row["spoken_words"][index])
+    def _placed(self, row: Row, said: Sequence[int]) -> dict[int, tuple[list[Word], list[str]]]:
+        """The words of each utterance in its own seconds, and how the times of each are known."""
+        placed: dict[int, tuple[list[Word], list[str]]] = {}
+        spoken = {index for index in said if row["status"][index] == "spoken"}
+        sounds = self._sounds(row, said, spoken)
+        texts = {
+            index: split_words(row["text"][index] if index in spoken else _verbatim(row, index)) for index in said
         }
-        rate = row["built_rate"]
-        untimed = {index: pcm_to_float(row["spoken"][index]) for index in indices if index not in words_of}
-        texts = {index: split_words(row["text"][index]) for index in untimed}
-        aligned = self._aligned(row, untimed, texts) if self.recogniser and untimed else {}
+        for index in said:
+            timed = row["spoken_words"][index] if index in spoken else None
+            heard = [] if index in spoken else _words(row["words"][index], row["start"][index])
+            if timed:
+                placed[index] = _words(timed, 0.0), ["synthesiser"] * len(timed)
+            elif index not in spoken and _is_believed(row, index, texts[index]):
+                placed[index] = _kept(row, index, texts[index])
+            elif index in sounds:
+                language = row["language"][index]
+                aligner = aligner_of(self.aligner, language)
+                words = align(aligner, sounds[index], texts[index], language) if aligner else None
+                if aligner and words and is_plausible(words, sounds[index], heard):
+                    placed[index] = words, [f"aligned-{aligner.name}"] * len(words)
+        untimed = {index: sounds[index] for index in spoken if index not in placed}
+        recognised = self._aligned(row, untimed, texts) if self.recogniser and untimed else {}
         for index, samples in untimed.items():
-            spans, length = voiced_spans(samples, rate), len(samples) / rate
-            if index in aligned:
-                words, source = within_sound(aligned[index], spans), "recognised-synthesis"
+            spans, length = voiced_spans(samples, ANALYSIS_RATE), len(samples) / ANALYSIS_RATE
+            if index in recognised:
+                words, source = within_sound(recognised[index], spans), "recognised-synthesis"
             else:
                 words, source = by_proportion(texts[index], spans, length), "proportional"
-            words_of[index] = words, [source] * len(texts[index])
-        return words_of
+            placed[index] = words, [source] * len(texts[index])
+        return {index: _kept(row, index, texts[index]) for index in said if index not in placed} | placed
+
+    def _sounds(self, row: Row, said: Sequence[int], spoken: set[int]) -> dict[int, Samples]:
+        """Samples at 16 kHz of the utterances whose sound the row has."""
+        rate = row["built_rate"]
+        sounds = {
+            index: RecogniserInput(pcm_to_float(row["spoken"][index]), rate, UNDETERMINED).analysed
+            for index in spoken
+        }
+        if row.get("built_audio") and self.aligner != NO_ALIGNER:
+            whole, sides = read_pcm(row["built_audio"]), result_sides(self.revoice)
+            for index in said:
+                if index not in spoken:
+                    channel = whole[:, CHANNELS.index(sides[row["source_channel"][index]])]
+                    sounds[index] = pcm_to_float(excerpt(channel, row["new_start"][index], row["new_end"][index]))
+        return sounds
 
     def _aligned(
         self, row: dict[str, Any], untimed: dict[int, Samples], texts: dict[int, list[str]]
@@ -113,27 +175,51 @@ class Align(WhisperStage):
         whisper = load_whisper(self.recogniser, self.device, self.compute_type)
         languages = [row["language"][index] for index in untimed]
         languages = ["en" if language == UNDETERMINED else language for language in languages]
-        sounds = [
-            RecogniserInput(samples, row["built_rate"], language).analysed
-            for samples, language in zip(untimed.values(), languages, strict=True)
-        ]
-        placed = whisper.align(sounds, languages, [texts[index] for index in untimed])
+        placed = whisper.align([*untimed.values()], languages, [texts[index] for index in untimed])
         return {
             index: fit(words, len(sound) / ANALYSIS_RATE)
-            for index, sound, words in zip(untimed, sounds, placed, strict=True)
+            for (index, sound), words in zip(untimed.items(), placed, strict=True)
             if words and np.median([word.probability for word in words]) >= LEAST_SURE
         }
 
 
-def _kept(row: dict[str, Any], index: int) -> tuple[list[Word], list[str]]:
-    """The words of a kept utterance in its own seconds, and how the times of each are known.
+def is_plausible(words: Sequence[Word], samples: Samples, heard: Sequence[Word]) -> bool:
+    """Whether an aligner's words can be right.
+
+    They can't where one of them is silent, or many are `FARTHEST` from where the recogniser has `heard` them.
+    """
+    levels = frame_levels(samples, LEVEL_FRAME)
+    loudest = levels.max(initial=0.0) * 10 ** (-UNDER_PEAK_DB / 10)
+    for word in words:
+        first, last = int(word.start * ANALYSIS_RATE / LEVEL_FRAME), int(word.end * ANALYSIS_RATE / LEVEL_FRAME)
+        if any(map(str.isalnum, word.text)) and levels[first : last + 1].max(initial=0.0) < loudest:
+            return False
+    if [_plain(word.text) for word in heard] != [_plain(word.text) for word in words]:
+        return True
+    n_far = sum(abs(word.start - was.start) > FARTHEST for word, was in zip(words, heard, strict=True))
+    return n_far <= MOST_FAR * len(words)
+
+
+def _verbatim(row: Row, index: int) -> str:
+    return str((row.get("verbatim") or row["text"])[index])
+
+
+def _is_believed(row: Row, index: int, text: Sequence[str]) -> bool:
+    """Whether the words of a kept utterance have times of a transcript that are theirs."""
+    same = [_plain(word["word"]) for word in row["words"][index]] == [_plain(word) for word in text]
+    return (
+        row["recogniser"][index] == GIVEN and same and not any(word.get("fitted") for word in row["words"][index])
+    )
+
+
+def _kept(row: Row, index: int, text: Sequence[str]) -> tuple[list[Word], list[str]]:
+    """The words of a kept utterance in its own seconds by the times of its transcript, and how these are known.
 
     A text that a person changed is laid over the times of its words.
     """
     length = row["end"][index] - row["start"][index]
     heard = _words(row["words"][index], row["start"][index])
-    text = split_words((row.get("verbatim") or row["text"])[index])
-    source = "given" if row["recogniser"][index] == GIVEN else "recogniser"
+    source = GIVEN if row["recogniser"][index] == GIVEN else RECOGNISER
     sources = [GIVEN_FITTED if word.get("fitted") else source for word in row["words"][index]]
     if [_plain(word.text) for word in heard] == [_plain(word) for word in text]:
         # the text's own spelling and marks, at the times that were heard

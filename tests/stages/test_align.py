@@ -10,10 +10,11 @@ import pytest
 import soxr
 from hypothesis import given
 from hypothesis import strategies as st
+from own_stages import own_file
 from revoicing import voice
 
-from dailytalk_contiguous.core.audio import to_pcm
-from dailytalk_contiguous.core.errors import ModelMissing
+from dailytalk_contiguous.core.audio import encoded_sound, to_pcm
+from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
 from dailytalk_contiguous.core.schema import ALIGNED_WORD
 from dailytalk_contiguous.models.contracts import Line, VoiceSettings
 from dailytalk_contiguous.models.engines import load_synthesiser, synthesise
@@ -49,8 +50,9 @@ def utterance(channel: str, new: tuple[float, float], text: str, **more: Any) ->
 
 def align(*utterances: dict[str, Any], stage: Align | None = None, duration: float = 30.0) -> list[dict[str, Any]]:
     names = [name for name in Align.needs if name not in ("built_rate", "built_duration")]
-    names += [name for name in Align.uses if utterances and name in utterances[0]]
-    batch = {name: [[one[name] for one in utterances]] for name in names}
+    names += ["verbatim"] if utterances and "verbatim" in utterances[0] else []
+    batch: dict[str, Any] = {name: [[one[name] for one in utterances]] for name in names}
+    batch["built_audio"] = [utterances[0].get("built_audio") if utterances else None]
     (found,) = (stage or Align())(batch | {"built_rate": [RATE], "built_duration": [duration]})["alignments"]
     assert_sound(found, duration)
     return found
@@ -113,7 +115,7 @@ def test_times_of_the_synthesiser_are_taken_where_it_gives_them() -> None:
 def test_without_times_or_a_recogniser_words_share_the_sound() -> None:
     silent = np.zeros(round(0.5 * RATE), np.float32)
     sound = to_pcm(np.concatenate([silent, voice(1.0, RATE, 1), silent])).tobytes()
-    found = align(utterance("left", (5.0, 7.0), "Never mind, really.", spoken=sound))
+    found = align(utterance("left", (5.0, 7.0), "Never mind, really.", spoken=sound), stage=Align(aligner="none"))
     assert [one["word"] for one in found] == ["Never", "mind,", "really."]
     assert {one["source"] for one in found} == {"proportional"}
     assert found[0]["start"] == pytest.approx(5.5, abs=0.05)
@@ -134,7 +136,7 @@ def test_whisper_times_the_words_of_lines_whose_voice_tells_no_times() -> None:
         spoken_line(9.0, "You should come and visit us."),
         spoken_line(15.0, "We have a spare room, and far too much cake."),
     ]
-    found = align(*lines, stage=Align(recogniser="base"))
+    found = align(*lines, stage=Align("none", recogniser="base"))
     assert {one["source"] for one in found} == {"recognised-synthesis"}
     true = [(word.text, line["new_start"] + word.start) for line in lines for word in line["truth"]]
     assert [one["word"] for one in found] == [text for text, _ in true]
@@ -143,8 +145,76 @@ def test_whisper_times_the_words_of_lines_whose_voice_tells_no_times() -> None:
     assert max(errors) <= 0.4
 
 
+def test_an_aligner_places_what_a_voice_says_and_each_reading_of_a_number() -> None:
+    lines = [
+        spoken_line(1.0, text) for text in ("We met in 1984 — it was Kowalczyk's idea.", "That is 20,000 people.")
+    ]
+    for line in lines:
+        found = align(line)
+        assert {one["source"] for one in found} == {"aligned-pocketsphinx"}
+        assert [one["word"] for one in found] == [word.text for word in line["truth"]]
+        errors = [abs(one["start"] - 1.0 - word.start) for one, word in zip(found, line["truth"], strict=True)]
+        assert np.median(errors) <= 0.08  # Piper's own inner edges are about 55 ms late
+        assert max(errors) <= 0.25
+
+
+def kept_line(said: str, late: float = 0.0, **columns: Any) -> dict[str, Any]:
+    """A sentence that Piper says, as a kept utterance whose recogniser has its words some seconds late."""
+    line = spoken_line(1.0, said)
+    heard = [word(one.text, one.start + late, one.end + late) for one in line["truth"]]
+    sound = np.concatenate([np.zeros(RATE, np.int16), np.frombuffer(line["spoken"], "<i2")])
+    stereo = np.stack([np.zeros_like(sound), sound], 1)
+    built = {"bytes": encoded_sound(stereo, RATE, "FLAC"), "path": None}
+    kept = utterance("right", (1.0, line["new_end"]), said, words=heard, status="kept", start=0.0)
+    return kept | {"end": line["new_end"] - 1.0, "truth": line["truth"], "built_audio": built} | columns
+
+
+def test_words_of_a_kept_speaker_are_where_they_are_said_and_not_where_the_recogniser_has_them() -> None:
+    line = kept_line("You should come and visit us in the mountains.", late=0.3)
+    found = align(line)
+    assert {one["source"] for one in found} == {"aligned-pocketsphinx"}
+    errors = [abs(one["start"] - 1.0 - word.start) for one, word in zip(found, line["truth"], strict=True)]
+    assert np.median(errors) <= 0.08
+    assert {one["source"] for one in align(line, stage=Align("none"))} == {"recogniser"}
+    assert {one["source"] for one in align(line | {"language": "de"})} == {"recogniser"}
+    assert {one["source"] for one in align(line | {"recogniser": "given"})} == {"given"}
+
+
+def test_aligner_that_has_lost_its_place_is_noticed() -> None:
+    line = kept_line("You should come and visit us in the mountains.", late=0.8)
+    assert {one["source"] for one in align(line)} == {"recogniser"}
+    other = kept_line("You should come and visit us.", text="Entirely different words were said here", words=[])
+    assert {one["source"] for one in align(other)} == {"proportional"}
+
+
+OWN = """
+from dailytalk_contiguous.core.word_times import Word
+from dailytalk_contiguous.models.alignment import Aligner
+
+
+def load():
+    def align(samples, words, language):
+        step = len(samples) / 16000 / len(words)
+        return [Word(word, step * n, step * (n + 1), None) for n, word in enumerate(words)]
+    return align
+
+
+ALIGNER = Aligner("evenly", load)
+"""
+
+
+def test_an_aligner_of_one_s_own_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = own_file(tmp_path, monkeypatch, OWN)
+    line = spoken_line(1.0, "You should come.")
+    found = align(line, stage=Align(str(file)))
+    assert {one["source"] for one in found} == {"aligned-evenly"}
+    wrong = own_file(tmp_path, monkeypatch, OWN.replace("in enumerate(words)]", "in enumerate(words[1:])]"))
+    with pytest.raises(DailytalkError, match="other words"):
+        align(line, stage=Align(str(wrong)))
+
+
 def test_times_of_a_line_depend_on_no_other_line() -> None:
-    stage = Align(recogniser="tiny.en")
+    stage = Align("none", recogniser="tiny.en")
     alone = align(spoken_line(1.0, "It is late."), stage=stage)
     among = align(*(spoken_line(1.0 + 4 * place, "It is late.") for place in range(3)), stage=stage)
     assert among[:3] == alone
@@ -176,7 +246,7 @@ def test_what_was_left_out_has_no_words() -> None:
 def test_revoice_right_makes_that_speaker_left() -> None:
     first = utterance("right", (5.0, 7.0), "Hi", status="spoken", spoken=to_pcm(voice(2.0, RATE, 1)).tobytes())
     second = utterance("left", (8.0, 9.0), "Hi", status="kept", words=[word("hi", 7.1, 7.5)])
-    found = align(first, second, stage=Align(revoice="right"))
+    found = align(first, second, stage=Align("none", revoice="right"))
     assert [(one["speaker"], one["source"]) for one in found] == [
         ("left", "proportional"),
         ("right", "recogniser"),
@@ -217,8 +287,8 @@ def test_words_end_with_the_conversation() -> None:
 
 
 def test_recogniser_is_a_model_only_where_there_is_one_and_told_of_what_is_missing(tmp_path: Path) -> None:
-    assert Align().models() == {}
-    assert Align(recogniser="base").models() == {"aligner": "base"}
+    assert Align("none").models() == {}
+    assert Align(recogniser="base").models() == {"text_recogniser": "base", "aligner": "pocketsphinx"}
     Align().preflight()
     with pytest.raises(ModelMissing):
         Align(recogniser=str(tmp_path)).preflight()
