@@ -37,8 +37,8 @@ DELIVERY = ("delivery_distance", "delivery_semitones", "delivery_decibels", "del
 #: format gives none.
 WORD = {"word": _TEXT, "start": _SECONDS, "end": _SECONDS, "probability": _MEASURE}
 
-#: A word of an utterance. `fitted`: a transcript that came with the recording has other times for it, which reach
-#: beyond the speech that was found (see `core.word_times`); null or false for any other word.
+#: A word of an utterance. `fitted`: a transcript that came with the recording has no time of this word, or one
+#: that reaches beyond the speech that was found (see `core.word_times`); null or false for any other word.
 UTTERED_WORD = WORD | {"fitted": Value("bool")}
 
 #: What a synthesis cost, where it is in the cache, and how it sounds: `rms`, `f0_mean` and `speech_rate` of its
@@ -305,7 +305,7 @@ FIELDS: tuple[Field, ...] = (
         "words",
         List(UTTERED_WORD),
         "inside the utterance, sorted, none of no length (in finished rows: `alignments`). `fitted`, true or not "
-        "there: the given transcript has other times, which reach beyond the speech",
+        "there: the given transcript has no time of this word, or one that reaches beyond the speech",
         "seconds, [0, 1] or null",
         part="line",
         write=_words_written,

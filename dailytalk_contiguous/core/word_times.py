@@ -205,7 +205,8 @@ def match_words(cues: Sequence[Cue], utterances: Sequence[TimeSpan], max_distanc
 
     Returns:
         Per utterance its text (as the cue has it, where it holds all of the cue; else the words, joined) and its
-        words, inside it, in order and apart; those whose times were changed have a true `fitted`.
+        words, inside it, in order and apart; those whose times were changed, or are not of single words, have a
+        true `fitted`.
         And the words left over, with their own times.
     """
     spans = np.asarray(utterances, dtype=np.float64).reshape(-1, 2)
@@ -217,6 +218,8 @@ def match_words(cues: Sequence[Cue], utterances: Sequence[TimeSpan], max_distanc
         words = sorted(cue["words"] or [], key=lambda word: float(word["start"]))
         if not words:
             words = spread_words(cue["text"] or "", cue["start"], cue["end"], utterances)
+        if not cue["words"] or are_spread(words):  # these times say nothing of each word
+            words = [word | {"fitted": True} for word in words]
         spelled = [word["word"] for word in words]
         written.append(spelled if cue["words"] else as_written(cue["text"] or "", spelled))
         for index, word in enumerate(words):
@@ -233,6 +236,18 @@ def match_words(cues: Sequence[Cue], utterances: Sequence[TimeSpan], max_distanc
         texts=[_text(placed, cues, written) for placed in placed_in],
         words=[_fit_cues(placed, start, end) for placed, (start, end) in zip(placed_in, utterances, strict=True)],
         left_over=sorted(left_over.items()),
+    )
+
+
+def are_spread(words: Sequence[WordRow]) -> bool:
+    """Whether words follow each other at equal steps, or at steps by their letters: nobody has timed each of them.
+
+    At least three words; steps within 2 ms of each other.
+    """
+    lengths = np.array([word["end"] - word["start"] for word in words])
+    letters = np.array([max(1, sum(map(str.isalnum, word["word"]))) for word in words])
+    return len(words) > 2 and any(
+        np.ptp(lengths / units) * units.max() <= 0.002 for units in (np.ones(len(words)), letters)
     )
 
 

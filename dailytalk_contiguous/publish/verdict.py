@@ -526,8 +526,8 @@ class Judge:
             findings.append(advice("uncovered-sound", ".", what, remedy, severity))
         if n_fitted := tally.word_sources[GIVEN_FITTED]:
             n_words = counted(sum(tally.word_sources.values()), "word")
-            what = f"{n_fitted:,} of {n_words} were given times beyond the speech, and are fitted to it"
-            remedy = "listen to some, or give times of an aligner"
+            what = f"{n_fitted:,} of {n_words} came without times or beyond the speech, and were laid into it"
+            remedy = "name an aligner of their language (speak --aligner), or listen to some"
             findings.append(advice("fitted-words", ".", what, remedy, "note"))
         if unsaid := tally.tags_said[False]:
             tagged = counted(tally.tags_said.total(), "resynthesised utterance")

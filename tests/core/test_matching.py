@@ -254,9 +254,22 @@ def test_words_are_matched_as_in_the_version_before() -> None:
     assert matched.texts == ["So, what did", "you - do there?", "Nothing much ...", "「今日", "は」 OK go", ""]
     times = [(w["start"], w["end"]) for words in matched.words for w in words]
     assert figures(times) == pytest.approx([26, 358.893138549, 97.004804233, 120.146378268], rel=1e-9)
-    assert matched.left_over == [
-        (3, [word("far", 30.0, pytest.approx(30 + 3 / 7)), word("away", pytest.approx(30 + 3 / 7), 31.0)])
-    ]
+    ((cue_number, left),) = matched.left_over
+    assert (cue_number, [one["word"] for one in left]) == (3, ["far", "away"])
+    assert [one["start"] for one in left] == [30.0, pytest.approx(30 + 3 / 7)]
+
+
+def test_times_that_nobody_has_given_to_single_words_are_said_to_be_fitted() -> None:
+    spans = [(0.0, 4.0)]
+
+    def fitted(*words: dict) -> list[bool]:
+        ((found,),) = [match_words([cue("a b c", 0.5, 3.5, *words)], spans, 0.5).words]
+        return [one.get("fitted") is True for one in found]
+
+    assert fitted() == [True] * 3
+    assert fitted(word("a", 0.5, 1.5), word("b", 1.5, 2.5), word("c", 2.5, 3.5)) == [True] * 3
+    assert fitted(word("a", 0.5, 1.0), word("bbb", 1.0, 2.5), word("cc", 2.5, 3.5)) == [True] * 3
+    assert fitted(word("a", 0.5, 1.4), word("b", 1.5, 2.7), word("c", 2.8, 3.4)) == [False] * 3
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ def test_conversation_without_transcript_is_all_null() -> None:
 def test_left_over_words_are_rejected_with_what_to_do() -> None:
     given = [cue("right", 8.125, 9.0, "lost words"), cue("right", 1.2, 2.0, "kept")]
     added = MatchTranscript()(conversation(given, SPANS, offset=100.0))
-    kept = {"word": "kept", "start": 1.2, "end": 2.0, "probability": None}
+    kept = {"word": "kept", "start": 1.2, "end": 2.0, "probability": None, "fitted": True}
     assert (added["given_text"], added["given_words"]) == ([[None, "kept", None]], [[None, [kept], None]])
     ((unmatched,),) = added["unmatched"]
     assert (unmatched["id"], unmatched["stage"]) == ("call.000/right/8.12s", "MatchTranscript")
