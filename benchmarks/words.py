@@ -90,7 +90,7 @@ def recognised(name: str, sound: Samples, said: list[Timed], model: str) -> None
     row |= {"built_rate": ANALYSIS_RATE, "built_duration": row["duration"], "built_audio": row["audio"]}
     for aligner in ("none", "auto"):
         began = time.perf_counter()
-        words = Align(aligner, revoice="none").row(row)["alignments"]
+        words = Align("none", aligner).row(row)["alignments"]
         cost = (time.perf_counter() - began) / row["duration"]
         report(f"{name}, {aligner}", [(w["word"], w["start"], w["end"]) for w in words], said, cost)
 

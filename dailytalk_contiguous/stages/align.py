@@ -56,28 +56,10 @@ LEAST_SURE = 0.24
 FARTHEST, MOST_FAR = 0.5, 0.2
 
 
-@dataclass(frozen=True)
-class Align(WhisperStage):
-    """Adds `alignments`: words of both speakers sorted by start, inside the audio, no overlap within a speaker.
+class AligningStage(WhisperStage):
+    """A stage in which an aligner places words, by its setting `aligner`; Whisper where there is none."""
 
-    `recogniser` times synthesised speech that has neither word times nor an aligner; empty for none. Who is
-    resynthesised is `left`; with `none` everybody stays on their side.
-    """
-
-    role: ClassVar[str] = "text_recogniser"
-    aligner: str = setting(AUTO, ALIGNER)
-    revoice: str = setting(CHANNELS[0], REVOICE_OR_KEEP)
-    recogniser: str = setting("", ASR_MODEL)
-    compute_type: str = setting("auto", COMPUTE_TYPE)
-    device: str = setting("auto", DEVICE, execution=True)
-
-    uses: ClassVar[tuple[str, ...]] = ("verbatim", "built_audio")
-    needs: ClassVar[tuple[str, ...]] = (
-        *("utterance_id", "source_channel", "status", "text", "words", "recogniser", "start", "end"),
-        *("new_start", "new_end", "spoken", "spoken_words", "built_rate", "built_duration", "language"),
-    )
-    batch_rows: ClassVar[int] = 1
-    adds: ClassVar[Features] = Features({"alignments": List(ALIGNED_WORD)})
+    aligner: str
 
     def models(self) -> dict[str, str]:
         names = ", ".join(each.name for each in self._aligners())
@@ -92,6 +74,43 @@ class Align(WhisperStage):
         return [aligner_named(name) for name in ALIGNERS if self.aligner == AUTO] or [
             aligner_named(name) for name in (self.aligner,) if name != NO_ALIGNER
         ]
+
+    def place(
+        self, samples: Samples, words: Sequence[str], language: str, heard: Sequence[Word]
+    ) -> tuple[list[Word], str] | None:
+        """Words in seconds of 16 kHz samples, and their `source`; None if no aligner can place them.
+
+        `heard` are words of a recogniser, by which an aligner that is lost is noticed.
+        """
+        aligner = aligner_of(self.aligner, language)
+        placed = align(aligner, samples, words, language) if aligner else None
+        if not aligner or not placed or not is_plausible(placed, samples, heard):
+            return None
+        return _with_probabilities(placed, [word.row() for word in heard]), f"aligned-{aligner.name}"
+
+
+@dataclass(frozen=True)
+class Align(AligningStage):
+    """Adds `alignments`: words of both speakers sorted by start, inside the audio, no overlap within a speaker.
+
+    `recogniser` times synthesised speech that has neither word times nor an aligner; empty for none. Who is
+    resynthesised is `left`; with `none` everybody stays on their side.
+    """
+
+    role: ClassVar[str] = "text_recogniser"
+    revoice: str = setting(CHANNELS[0], REVOICE_OR_KEEP)
+    aligner: str = setting(AUTO, ALIGNER)
+    recogniser: str = setting("", ASR_MODEL)
+    compute_type: str = setting("auto", COMPUTE_TYPE)
+    device: str = setting("auto", DEVICE, execution=True)
+
+    uses: ClassVar[tuple[str, ...]] = ("verbatim", "built_audio")
+    needs: ClassVar[tuple[str, ...]] = (
+        *("utterance_id", "source_channel", "status", "text", "words", "recogniser", "start", "end"),
+        *("new_start", "new_end", "spoken", "spoken_words", "built_rate", "built_duration", "language"),
+    )
+    batch_rows: ClassVar[int] = 1
+    adds: ClassVar[Features] = Features({"alignments": List(ALIGNED_WORD)})
 
     def row(self, row: Row) -> Row:
         sides = result_sides(self.revoice)
@@ -137,11 +156,9 @@ class Align(WhisperStage):
             elif index not in spoken and _is_believed(row, index, texts[index]):
                 placed[index] = _kept(row, index, texts[index])
             elif index in sounds:
-                language = row["language"][index]
-                aligner = aligner_of(self.aligner, language)
-                words = align(aligner, sounds[index], texts[index], language) if aligner else None
-                if aligner and words and is_plausible(words, sounds[index], heard):
-                    placed[index] = words, [f"aligned-{aligner.name}"] * len(words)
+                found = self.place(sounds[index], texts[index], row["language"][index], heard)
+                if found:
+                    placed[index] = found[0], [found[1]] * len(found[0])
         untimed = {index: sounds[index] for index in spoken if index not in placed}
         recognised = self._aligned(row, untimed, texts) if self.recogniser and untimed else {}
         for index, samples in untimed.items():

@@ -339,8 +339,11 @@ def test_speak_goes_on_with_the_recogniser_of_tag(tmp_path: Path, dailytalk: Com
     recogniser = {"name": "Transcribe", "settings": {"model": "tiny.en"}}
     (work / "run.json").write_text(json.dumps({"settings": {"profile": "standard"}, "stages": [recogniser]}))
     chosen = ("speak", work, "--tts", "espeak", "--dry-run")
-    assert ("aligner: tiny.en" in dailytalk(*chosen).out, "download" in dailytalk(*chosen).out) == (True, False)
-    assert "aligner: base" in dailytalk(*chosen, "--asr-model", "base").out
+    assert ("text_recogniser: tiny.en" in dailytalk(*chosen).out, "download" in dailytalk(*chosen).out) == (
+        True,
+        False,
+    )
+    assert "text_recogniser: base" in dailytalk(*chosen, "--asr-model", "base").out
 
 
 def test_speak_goes_on_with_the_synthesiser_of_the_last_run(tmp_path: Path, dailytalk: Command) -> None:

@@ -136,7 +136,7 @@ def test_whisper_times_the_words_of_lines_whose_voice_tells_no_times() -> None:
         spoken_line(9.0, "You should come and visit us."),
         spoken_line(15.0, "We have a spare room, and far too much cake."),
     ]
-    found = align(*lines, stage=Align("none", recogniser="base"))
+    found = align(*lines, stage=Align(aligner="none", recogniser="base"))
     assert {one["source"] for one in found} == {"recognised-synthesis"}
     true = [(word.text, line["new_start"] + word.start) for line in lines for word in line["truth"]]
     assert [one["word"] for one in found] == [text for text, _ in true]
@@ -175,7 +175,7 @@ def test_words_of_a_kept_speaker_are_where_they_are_said_and_not_where_the_recog
     assert {one["source"] for one in found} == {"aligned-pocketsphinx"}
     errors = [abs(one["start"] - 1.0 - word.start) for one, word in zip(found, line["truth"], strict=True)]
     assert np.median(errors) <= 0.08
-    assert {one["source"] for one in align(line, stage=Align("none"))} == {"recogniser"}
+    assert {one["source"] for one in align(line, stage=Align(aligner="none"))} == {"recogniser"}
     assert {one["source"] for one in align(line | {"language": "de"})} == {"recogniser"}
     assert {one["source"] for one in align(line | {"recogniser": "given"})} == {"given"}
 
@@ -206,15 +206,15 @@ ALIGNER = Aligner("evenly", load)
 def test_an_aligner_of_one_s_own_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = own_file(tmp_path, monkeypatch, OWN)
     line = spoken_line(1.0, "You should come.")
-    found = align(line, stage=Align(str(file)))
+    found = align(line, stage=Align(aligner=str(file)))
     assert {one["source"] for one in found} == {"aligned-evenly"}
     wrong = own_file(tmp_path, monkeypatch, OWN.replace("in enumerate(words)]", "in enumerate(words[1:])]"))
     with pytest.raises(DailytalkError, match="other words"):
-        align(line, stage=Align(str(wrong)))
+        align(line, stage=Align(aligner=str(wrong)))
 
 
 def test_times_of_a_line_depend_on_no_other_line() -> None:
-    stage = Align("none", recogniser="tiny.en")
+    stage = Align(aligner="none", recogniser="tiny.en")
     alone = align(spoken_line(1.0, "It is late."), stage=stage)
     among = align(*(spoken_line(1.0 + 4 * place, "It is late.") for place in range(3)), stage=stage)
     assert among[:3] == alone
@@ -246,7 +246,7 @@ def test_what_was_left_out_has_no_words() -> None:
 def test_revoice_right_makes_that_speaker_left() -> None:
     first = utterance("right", (5.0, 7.0), "Hi", status="spoken", spoken=to_pcm(voice(2.0, RATE, 1)).tobytes())
     second = utterance("left", (8.0, 9.0), "Hi", status="kept", words=[word("hi", 7.1, 7.5)])
-    found = align(first, second, stage=Align("none", revoice="right"))
+    found = align(first, second, stage=Align(aligner="none", revoice="right"))
     assert [(one["speaker"], one["source"]) for one in found] == [
         ("left", "proportional"),
         ("right", "recogniser"),
@@ -287,7 +287,7 @@ def test_words_end_with_the_conversation() -> None:
 
 
 def test_recogniser_is_a_model_only_where_there_is_one_and_told_of_what_is_missing(tmp_path: Path) -> None:
-    assert Align("none").models() == {}
+    assert Align(aligner="none").models() == {}
     assert Align(recogniser="base").models() == {"text_recogniser": "base", "aligner": "pocketsphinx"}
     Align().preflight()
     with pytest.raises(ModelMissing):

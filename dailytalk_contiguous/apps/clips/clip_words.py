@@ -1,9 +1,9 @@
 """CutSpeech and TimeWords: the sound of a clip for the analyses, and the time of each word of its text.
 
-A corpus of acted lines has the text, so a recogniser only finds when each word is spoken: the recognised words are
-matched to the text, as for conversations. If there are none, or they differ from the text, the words share the
-voiced time. A clip without a text gets the recognised words; if there are none either, it has no words, and stages
-that need none continue.
+A corpus of acted lines has the text, so an aligner says when each word is spoken, as for conversations. If there
+is none for the language, the words of a recogniser are matched to the text; if there are none, or they differ from
+it, the words share the voiced time. A clip without a text gets the recognised words; if there are none either, it
+has no words, and stages that need none continue.
 """
 
 from dataclasses import dataclass
@@ -18,15 +18,17 @@ from dailytalk_contiguous.core.audio import ANALYSIS_RATE, pcm_to_float, to_pcm
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import SECONDS, STRING, Batch, Row
 from dailytalk_contiguous.core.settings import setting
-from dailytalk_contiguous.core.utterance import GIVEN, WORD
+from dailytalk_contiguous.core.utterance import GIVEN, RECOGNISER, WORD
+from dailytalk_contiguous.models.alignment import ALIGNER, AUTO
 from dailytalk_contiguous.models.speech_activity import read_clip
 from dailytalk_contiguous.models.whisper import check_language
+from dailytalk_contiguous.stages.align import AligningStage
 from dailytalk_contiguous.stages.base import ASR_MODEL, COMPUTE_TYPE, DEVICE, Stage
-from dailytalk_contiguous.stages.transcribe import Transcribe, WhisperStage
+from dailytalk_contiguous.stages.transcribe import Transcribe
 
 #: Sources of the times of a clip's words. A word of a recognised clip whose probability is 0 was not recognised as
 #: written, and shares the room between its neighbours.
-RECOGNISER, PROPORTIONAL = "recogniser", "proportional"
+PROPORTIONAL = "proportional"
 
 
 @dataclass(frozen=True)
@@ -60,15 +62,16 @@ class CutSpeech(Stage):
 
 
 @dataclass(frozen=True)
-class TimeWords(WhisperStage):
+class TimeWords(AligningStage):
     """Adds `words` with times in seconds of the file, and `text_raw`, the text that they are of.
 
-    `word_source` is `recogniser` or `proportional`; `text_source` is `given`, or `recogniser` where the corpus has
-    no text. All are null for a clip without a text in which no word was recognised.
+    `word_source` is `aligned-NAME`, `recogniser` or `proportional`; `text_source` is `given`, or `recogniser` if
+    the corpus has no text. All are null for a clip without a text in which no word was recognised.
     Without a `recogniser` nothing is recognised. Clips of one speaker that are in one batch share a window.
     """
 
     recogniser: str = setting("", ASR_MODEL)
+    aligner: str = setting(AUTO, ALIGNER)
     compute_type: str = setting("auto", COMPUTE_TYPE)
     device: str = setting("auto", DEVICE, execution=True)
 
@@ -91,6 +94,11 @@ class TimeWords(WhisperStage):
                 row = {"text_raw": text, "text_source": RECOGNISER, "word_source": RECOGNISER}
             else:
                 row = dict.fromkeys(self.adds)
+            if row["text_source"]:
+                known = words if row["word_source"] == RECOGNISER else []
+                spelled = [word.text.strip() for word in words]
+                if placed := self.place(pcm_to_float(speech), spelled, batch["language"][index] or "", known):
+                    words, row["word_source"] = placed
             rows.append(row | {"words": [word.row(start) for word in words] if row["text_source"] else None})
         return {name: [row[name] for row in rows] for name in self.adds}
 

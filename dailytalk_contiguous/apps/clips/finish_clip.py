@@ -9,11 +9,11 @@ from typing import ClassVar
 
 from datasets import Features, List
 
-from dailytalk_contiguous.apps.clips.clip_words import PROPORTIONAL, RECOGNISER
+from dailytalk_contiguous.apps.clips.clip_words import PROPORTIONAL
 from dailytalk_contiguous.core import schema
 from dailytalk_contiguous.core.audio import read_header
 from dailytalk_contiguous.core.clip import SAID, clip_row
-from dailytalk_contiguous.core.utterance import PROSODIC_TOKENS, WORD
+from dailytalk_contiguous.core.utterance import PROSODIC_TOKENS, RECOGNISER, WORD
 from dailytalk_contiguous.core.word_times import fit_words
 from dailytalk_contiguous.stages.base import Stage
 

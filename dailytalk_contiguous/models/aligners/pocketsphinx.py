@@ -14,7 +14,7 @@ from typing import Any
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, to_pcm
 from dailytalk_contiguous.core.word_times import Word
-from dailytalk_contiguous.models.alignment import Align, Aligner
+from dailytalk_contiguous.models.alignment import Aligner
 
 #: Beams of its search, one after another until every word has a place. Wider ones take longer.
 BEAMS = (1e-48, 1e-100, 1e-200)
@@ -190,8 +190,4 @@ def _numbers(digits: str) -> Iterator[str]:
     yield " ".join(num2words(int(digit)) for digit in plain if digit.isdigit())
 
 
-def load() -> Align:
-    return PocketSphinx()
-
-
-ALIGNER = Aligner("pocketsphinx", load, ("en",))
+ALIGNER = Aligner("pocketsphinx", PocketSphinx, ("en",))

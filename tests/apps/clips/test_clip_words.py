@@ -55,7 +55,7 @@ def test_without_a_recogniser_words_share_the_voiced_time_of_the_file() -> None:
 
 def test_clip_without_text_has_what_was_recognised() -> None:
     added = TimeWords(recogniser="tiny.en")(cut(None))
-    assert added["word_source"] == added["text_source"] == ["recogniser"]
+    assert (added["text_source"], added["word_source"]) == (["recogniser"], ["aligned-pocketsphinx"])
     assert added["text_raw"] == [" ".join(word["word"] for word in added["words"][0])]
 
 
@@ -69,9 +69,9 @@ def test_recogniser_that_hears_something_else_is_no_witness() -> None:
 
 
 def test_text_whose_words_were_heard_has_the_heard_times() -> None:
-    heard = TimeWords(recogniser="tiny.en")(cut(None))["words"][0]
+    heard = TimeWords("tiny.en", "none")(cut(None))["words"][0]
     text = join_words(word["word"] for word in heard)
-    added = TimeWords(recogniser="tiny.en")(cut(text))
+    added = TimeWords("tiny.en", "none")(cut(text))
     assert (added["text_source"], added["word_source"]) == (["given"], ["recogniser"])
     (words,) = added["words"]
     assert [word["word"] for word in words] == text.split()
