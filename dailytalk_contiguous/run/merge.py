@@ -29,7 +29,8 @@ def write_merged(out: Path, made: Iterable[dict[str, Any]]) -> None:
     """
     digests, known = out / LINE_DIGESTS, list[list[str]]()
     if digests.is_file() and (out / TRANSCRIPT).is_file():
-        known = [line.split() for line in digests.read_text("utf-8").splitlines()]
+        lines = (line.split() for line in digests.read_text("utf-8", "replace").splitlines())
+        known = [pair for pair in lines if len(pair) == 2]
     known_ids, known_lines = {identity for identity, _ in known}, {digest for _, digest in known}
     unedited, edited, others = _sorted_lines(out, known_lines)
     undecided = {line["utterance_id"] for line in _in_conflict(out)}
@@ -100,12 +101,12 @@ def _sorted_lines(out: Path, known: set[str]) -> tuple[set[str], dict[str, dict[
     for _, text in numbered_lines(path) if (out / TRANSCRIPT).exists() else ():
         try:
             line = parse_json(text, "", nan=True)
-            identity = line["utterance_id"]
-        except (BadInput, KeyError, TypeError):
+            identity, digest = line["utterance_id"], _digest(line)
+        except (BadInput, KeyError, TypeError, ValueError):
             identity = None  # such a line is rejected where the transcript is read
         if not isinstance(identity, str) or identity in unedited or identity in edited:
             others += [text.decode("utf-8", "replace").rstrip("\n") + "\n"] if text.strip() else []
-        elif _digest(line) in known:
+        elif digest in known:
             unedited.add(identity)
         else:
             edited[identity] = line
