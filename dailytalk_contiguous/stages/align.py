@@ -86,7 +86,7 @@ class AligningStage(WhisperStage):
         placed = align(aligner, samples, words, language) if aligner else None
         if not aligner or not placed or not is_plausible(placed, samples, heard):
             return None
-        return _with_probabilities(placed, [word.row() for word in heard]), f"aligned-{aligner.name}"
+        return placed, f"aligned-{aligner.name}"
 
 
 @dataclass(frozen=True)
@@ -144,21 +144,19 @@ class Align(AligningStage):
         """The words of each utterance in its own seconds, and how the times of each are known."""
         placed: dict[int, tuple[list[Word], list[str]]] = {}
         spoken = {index for index in said if row["status"][index] == "spoken"}
-        sounds = self._sounds(row, said, spoken)
         texts = {
             index: split_words(row["text"][index] if index in spoken else _verbatim(row, index)) for index in said
         }
         for index in said:
-            timed = row["spoken_words"][index] if index in spoken else None
-            heard = [] if index in spoken else _words(row["words"][index], row["start"][index])
-            if timed:
+            if index in spoken and (timed := row["spoken_words"][index]):
                 placed[index] = _words(timed, 0.0), ["synthesiser"] * len(timed)
             elif index not in spoken and _is_believed(row, index, texts[index]):
                 placed[index] = _kept(row, index, texts[index])
-            elif index in sounds:
-                found = self.place(sounds[index], texts[index], row["language"][index], heard)
-                if found:
-                    placed[index] = found[0], [found[1]] * len(found[0])
+        sounds = self._sounds(row, [index for index in said if index not in placed], spoken)
+        for index, samples in sounds.items():
+            heard = [] if index in spoken else _words(row["words"][index], row["start"][index])
+            if found := self.place(samples, texts[index], row["language"][index], heard):
+                placed[index] = found[0], [found[1]] * len(found[0])
         untimed = {index: sounds[index] for index in spoken if index not in placed}
         recognised = self._aligned(row, untimed, texts) if self.recogniser and untimed else {}
         for index, samples in untimed.items():
@@ -170,19 +168,21 @@ class Align(AligningStage):
             placed[index] = words, [source] * len(texts[index])
         return {index: _kept(row, index, texts[index]) for index in said if index not in placed} | placed
 
-    def _sounds(self, row: Row, said: Sequence[int], spoken: set[int]) -> dict[int, Samples]:
-        """Samples at 16 kHz of the utterances whose sound the row has."""
+    def _sounds(self, row: Row, untimed: Sequence[int], spoken: set[int]) -> dict[int, Samples]:
+        """Samples at 16 kHz of synthesised utterances, and of kept ones whose language has an aligner."""
         rate = row["built_rate"]
         sounds = {
             index: RecogniserInput(pcm_to_float(row["spoken"][index]), rate, UNDETERMINED).analysed
-            for index in spoken
+            for index in untimed
+            if index in spoken
         }
-        if row.get("built_audio") and self.aligner != NO_ALIGNER:
+        kept = [index for index in untimed if index not in spoken]
+        kept = [index for index in kept if aligner_of(self.aligner, row["language"][index])]
+        if kept and row.get("built_audio"):
             whole, sides = read_pcm(row["built_audio"]), result_sides(self.revoice)
-            for index in said:
-                if index not in spoken:
-                    channel = whole[:, CHANNELS.index(sides[row["source_channel"][index]])]
-                    sounds[index] = pcm_to_float(excerpt(channel, row["new_start"][index], row["new_end"][index]))
+            for index in kept:
+                channel = whole[:, CHANNELS.index(sides[row["source_channel"][index]])]
+                sounds[index] = pcm_to_float(excerpt(channel, row["new_start"][index], row["new_end"][index]))
         return sounds
 
     def _aligned(

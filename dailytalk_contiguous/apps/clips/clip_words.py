@@ -98,7 +98,11 @@ class TimeWords(AligningStage):
                 known = words if row["word_source"] == RECOGNISER else []
                 spelled = [word.text.strip() for word in words]
                 if placed := self.place(pcm_to_float(speech), spelled, batch["language"][index] or "", known):
-                    words, row["word_source"] = placed
+                    times, row["word_source"] = placed
+                    words = [
+                        word._replace(start=time.start, end=time.end)
+                        for word, time in zip(words, times, strict=True)
+                    ]
             rows.append(row | {"words": [word.row(start) for word in words] if row["text_source"] else None})
         return {name: [row[name] for row in rows] for name in self.adds}
 
