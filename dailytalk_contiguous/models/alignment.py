@@ -4,7 +4,7 @@ An aligner is given the sound of an utterance and its words, and says when each 
 by their attention: Whisper base has a third of the words in the right frame of 80 ms, an aligner two thirds.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
@@ -18,20 +18,23 @@ from dailytalk_contiguous.core.errors import BadValue, DailytalkError
 from dailytalk_contiguous.core.own_file import from_own_file, is_own_file
 from dailytalk_contiguous.core.settings import Setting
 from dailytalk_contiguous.core.word_times import Word
-from dailytalk_contiguous.models import aligners
+from dailytalk_contiguous.models import aligners as bundled
+from dailytalk_contiguous.models.checkpoints import CONFIG, WEIGHT_FILES, Missing, find_folder, stored_files
+from dailytalk_contiguous.models.devices import device_of, resolve_device
 
-#: Where words are in the sound of an utterance: float32 samples at 16 kHz, shape (n,), in [-1, 1]; its words; and
-#: the ISO 639-1 code of its language. Returns each word, in order, in seconds of the sound; None if it can't say.
+#: Where words are in the sound of an utterance: float32 samples at 16 kHz, shape (n,), in [-1, 1]; its words, each
+#: with a letter or a digit; and the ISO 639-1 code of its language. Returns each word, in order, in seconds of the
+#: sound; None if it can't say.
 Align: TypeAlias = Callable[[Samples, Sequence[str], str], list[Word] | None]
 
-#: The names of the aligners of this package: those of the files in `aligners`.
-ALIGNERS = tuple(sorted(path.stem for path in Path(aligners.__path__[0]).glob("[a-z]*.py")))
+#: The names of the aligners of this package: those of the files in `models/aligners`.
+ALIGNERS = tuple(sorted(path.stem for path in Path(bundled.__path__[0]).glob("[a-z]*.py")))
 
 #: The choice that takes an aligner for each language that has one, and the one that takes none.
 AUTO, NO_ALIGNER = "auto", "none"
 
 ALIGNER = Setting(
-    "Who says when words are spoken: {choices}, or your own FILE.py that defines ALIGNER; auto: of English.",
+    "Who says when words are spoken: {choices}, or your own FILE.py that defines ALIGNER; auto: by language.",
     option="aligner",
     panel="models",
     choices=(AUTO, NO_ALIGNER, *ALIGNERS),
@@ -40,18 +43,46 @@ ALIGNER = Setting(
 )
 
 
+#: Files of an aligner's weights: nothing that would be run.
+MODEL_FILES = ("*.json", "*.jinja", "*.txt", "*.safetensors")
+
+#: Seconds of a word that nobody says.
+SILENT_WORD = 0.005
+
+
 @dataclass(frozen=True)
 class Aligner:
     """What an aligner is, and how to make one.
 
     Attributes:
-        name: a word's `source` is `aligned-NAME`. load: makes it, once a process.
+        name: a word's `source` is `aligned-NAME`, with the grid behind it if it has one.
+        load: makes it for `cpu` or `cuda`, once a process.
         languages: ISO 639-1 codes; empty for all.
+        grid: seconds of which its times are multiples; 0 where these are too few to matter.
+        model: the folder of its weights, or their OWNER/NAME on the Hub; empty if it has none. `auto` takes an
+            aligner with weights only on CUDA, and if the weights are on this machine.
+        size: about how many bytes its weights have.
     """
 
     name: str
-    load: Callable[[], Align]
+    load: Callable[[str], Align]
     languages: tuple[str, ...] = ()
+    grid: float = 0.0
+    model: str = ""
+    size: int | None = None
+
+    @property
+    def source(self) -> str:
+        return f"aligned-{self.name}" + (f"-{self.grid * 1000:.0f}ms" if self.grid else "")
+
+    def fetch(self) -> str:
+        """The folder of its weights, downloaded if need be. Raises ModelMissing as `find_folder` does."""
+        return find_folder(self.model, MODEL_FILES, ())
+
+    def lacking(self) -> list[Missing]:
+        """Its weights, if they are not on this machine."""
+        stored = not self.model or all(stored_files(self.model, (file,)) for file in (CONFIG, WEIGHT_FILES[0]))
+        return [] if stored else [Missing(self.model, self.size)]
 
 
 def aligner_named(name: str) -> Aligner:
@@ -65,30 +96,44 @@ def aligner_named(name: str) -> Aligner:
     if name not in ALIGNERS:
         remedy = f"choose one of {', '.join((AUTO, NO_ALIGNER, *ALIGNERS))}, or a file that defines ALIGNER"
         raise BadValue(f"there is no aligner {name!r}", remedy)
-    named: Aligner = import_module(f"{aligners.__name__}.{name}").ALIGNER
+    named: Aligner = import_module(f"{bundled.__name__}.{name}").ALIGNER
     return named
 
 
-def aligner_of(name: str, language: str) -> Aligner | None:
+def aligners(name: str, device: str = "auto") -> Iterator[Aligner]:
+    """The aligners that a choice of `ALIGNER` may take on a device of `models.devices`, the first choice first."""
+    if name != AUTO:
+        yield from () if name == NO_ALIGNER else (aligner_named(name),)
+        return
+    for each in map(aligner_named, ALIGNERS):
+        if not each.model or (device_of(device) == "cuda" and not each.lacking()):
+            yield each
+
+
+def aligner_of(name: str, language: str, device: str = "auto") -> Aligner | None:
     """The aligner of a language (ISO 639-1) by a choice of `ALIGNER`; None where it has none."""
-    if name == NO_ALIGNER:
-        return None
-    found = map(aligner_named, ALIGNERS if name == AUTO else (name,))
-    return next((each for each in found if not each.languages or language in each.languages), None)
+    able = aligners(name, device)
+    return next((each for each in able if not each.languages or language in each.languages), None)
 
 
 @lru_cache(maxsize=None)
-def _loaded(aligner: Aligner) -> Align:
-    return aligner.load()
+def _loaded(aligner: Aligner, device: str) -> Align:
+    return aligner.load(device)
 
 
-def align(aligner: Aligner, samples: Samples, words: Sequence[str], language: str) -> list[Word] | None:
+def align(
+    aligner: Aligner, samples: Samples, words: Sequence[str], language: str, device: str = "auto"
+) -> list[Word] | None:
     """The words in seconds of 16 kHz `samples`, in order and of positive length; None where they can't be placed.
 
+    A word without a letter or a digit, which nobody says, has half a frame of 10 ms behind the word before it.
     Raises DailytalkError for an aligner that fails, or returns other words.
     """
+    spoken = [word for word in words if any(map(str.isalnum, word))]
+    if not spoken:
+        return None
     try:
-        placed = _loaded(aligner)(samples, words, language)
+        placed = _loaded(aligner, resolve_device(device))(samples, spoken, language)
     except DailytalkError:
         raise
     except Exception as error:  # whatever a person's own aligner does
@@ -96,9 +141,15 @@ def align(aligner: Aligner, samples: Samples, words: Sequence[str], language: st
         raise DailytalkError(reason, "correct it, or pass --aligner none") from error
     if placed is None:
         return None
-    if [word.text for word in placed] != [*words]:
+    if [word.text for word in placed] != spoken:
         raise DailytalkError(f"the aligner {aligner.name} returned other words", "return each word once, in order")
     length = len(samples) / ANALYSIS_RATE
     in_order = all(first.end <= second.start + 1e-6 for first, second in pairwise(placed))
-    inside = all(0 <= word.start < word.end <= length + 0.02 for word in placed)
-    return placed if in_order and inside else None
+    if not in_order or not all(0 <= word.start < word.end <= length + 0.02 for word in placed):
+        return None
+    times, whole = iter(placed), list[Word]()
+    for word in words:
+        end = whole[-1].end if whole else 0.0
+        silent = Word(word, end, end + SILENT_WORD, None)
+        whole.append(next(times) if any(map(str.isalnum, word)) else silent)
+    return whole

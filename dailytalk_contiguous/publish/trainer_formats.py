@@ -11,6 +11,7 @@ utterance for sesame-finetune (`metadata_SIDE.json`), and a conversation, mixed,
 """
 
 import gzip
+import re
 import tarfile
 from bisect import bisect_right
 from collections import defaultdict
@@ -91,8 +92,38 @@ def finish_shards(export: exports.Export, lists: exports.Lists) -> Mapping[str, 
 USER_RATE, AGENT_RATE = 16000, 22050
 
 
-def _supervisions(item: Conversation, names: tuple[str, str], channels: tuple[int, int]) -> list[dict[str, Any]]:
-    """Utterances with text, each with the words from its start on; the agent's name and channel come first."""
+#: Seconds of a frame of NeMo's duplex speech-to-text.
+TEXT_FRAME = 0.08
+
+_FRAME_MARK = re.compile(r"<\|\d+\|>")
+
+
+def framed_text(words: Sequence[Sequence[Any]], start: float) -> str:
+    """Words (text, start and length in seconds) of an utterance as NeMo's duplex speech-to-text reads them.
+
+    Each stands between the frames of its start and its end, which count from the utterance's `start` in seconds.
+    NeMo's own aligner writes them so (`speechlm2/data/force_align.py`). Raises BadInput for a word that is such a
+    mark.
+
+    >>> framed_text([["Hey,", 2.0, 0.3], ["you", 2.41, 0.1]], 1.9)
+    '<|1|> Hey, <|5|> <|6|> you <|7|>'
+    """
+    framed = []
+    for text, begin, length, *_ in words:
+        if _FRAME_MARK.search(text):
+            raise BadInput(f"the word {text!r} holds a mark of time", "correct its transcript")
+        first, last = (int(max(0.0, at - start) / TEXT_FRAME + 1e-6) for at in (begin, begin + length))
+        framed.append(f"<|{first}|> {''.join(text.split())} <|{last}|>")
+    return " ".join(framed)
+
+
+def _supervisions(
+    item: Conversation, names: tuple[str, str], channels: tuple[int, int], framed: bool = False
+) -> list[dict[str, Any]]:
+    """Utterances with text, each with the words from its start on; the agent's name and channel come first.
+
+    With `framed` the text of the other speaker says in which frames its words are.
+    """
     key, supervisions = _key(item), []
     for main, name, channel in zip((True, False), names, channels, strict=True):
         said = [part for part in item.utterances if part.main == main and part.text.strip()]
@@ -103,7 +134,10 @@ def _supervisions(item: Conversation, names: tuple[str, str], channels: tuple[in
                 at = bisect_right(starts, (word.start + word.end) / 2)
                 words[max(0, at - 1)].append([word.text, word.start, word.end - word.start, None])
         for number, part in enumerate(said):
-            about = {"speaker": name, "channel": channel, "text": part.text.strip(), "language": item.language}
+            text = part.text.strip()
+            if framed and not main and words[number]:
+                text = framed_text(words[number], part.start)
+            about = {"speaker": name, "channel": channel, "text": text, "language": item.language}
             times = {"start": part.start, "duration": part.end - part.start}
             labels = {"custom": {"tag": part.tag, "event": part.event}, "alignment": {"word": words[number]}}
             ids = {"id": f"{key}-{int(not main)}-{number:04d}", "recording_id": key}
@@ -130,11 +164,11 @@ def _write_cut(
     yield from _write_parts(export, item, parts | {"/cuts.{:06d}.jsonl.gz": gzip.compress(line, mtime=0)})
 
 
-def write_nemo(export: exports.Export, item: Conversation) -> Iterator[exports.FileEntry]:
+def write_nemo(export: exports.Export, item: Conversation, framed: bool = False) -> Iterator[exports.FileEntry]:
     """Write a cut of the user, with the agent beside it."""
     exports.refuse_mute(item)
     user = read_pcm(item.row["audio"], sample_rate=USER_RATE)[:, 0 if export.settings.swap else 1]
-    cut = {"type": "MonoCut", "channel": 0, "supervisions": _supervisions(item, ("agent", "user"), (0, 0))}
+    cut = {"type": "MonoCut", "channel": 0, "supervisions": _supervisions(item, ("agent", "user"), (0, 0), framed)}
     sounds = {"recording": (user, USER_RATE), "target_audio": (item.pcm[:, 0], item.sample_rate)}
     yield from _write_cut(export, item, sounds, cut)
 
@@ -235,6 +269,14 @@ TRAINER_FORMATS = (
         "Shar of the user (16 kHz) and the agent (22.05 kHz, `target_audio`); utterances and words of both",
         "names, sounds without text, valence/arousal/dominance, prosody", "lhotse",
         write=write_nemo, sample_rate=AGENT_RATE,
+        settings=prompts.PersonaSettings(), prepare=prompts.prepare_personas,
+    ),
+    _shards(
+        "nemo-stt", "NeMo's duplex speech-to-text (`DuplexSTTDataset`)",
+        "as `lhotse`; in the user's texts each word between its frames of 80 ms: `<|3|> how <|5|>`",
+        "names, sounds without text, valence/arousal/dominance, prosody",
+        "lhotse, and a reader written from its source",
+        write=partial(write_nemo, framed=True), sample_rate=AGENT_RATE,
         settings=prompts.PersonaSettings(), prepare=prompts.prepare_personas,
     ),
     _shards(

@@ -36,11 +36,12 @@ from dailytalk_contiguous.models.alignment import (
     ALIGNERS,
     AUTO,
     NO_ALIGNER,
-    Aligner,
     align,
     aligner_named,
     aligner_of,
+    aligners,
 )
+from dailytalk_contiguous.models.checkpoints import Missing
 from dailytalk_contiguous.models.whisper import RecogniserInput, load_whisper
 from dailytalk_contiguous.stages.base import ASR_MODEL, COMPUTE_TYPE, DEVICE, REVOICE_OR_KEEP
 from dailytalk_contiguous.stages.transcribe import UNDETERMINED, WhisperStage
@@ -60,20 +61,29 @@ class AligningStage(WhisperStage):
     """A stage in which an aligner places words, by its setting `aligner`; Whisper where there is none."""
 
     aligner: str
+    device: str
+
+    def preflight(self, fetch: bool = True) -> None:
+        super().preflight(fetch)
+        for each in aligners(self.aligner, self.device):
+            if each.model and fetch:
+                each.fetch()
+
+    def lacking(self) -> list[Missing]:
+        return super().lacking() + [
+            missing for each in aligners(self.aligner, self.device) for missing in each.lacking()
+        ]
 
     def models(self) -> dict[str, str]:
-        names = ", ".join(each.name for each in self._aligners())
+        names = ", ".join(each.model or each.name for each in aligners(self.aligner, self.device))
         return super().models() | ({"aligner": names} if names else {})
 
     @property
     def digest(self) -> str:
-        code = [code_digest(each.load) for each in self._aligners()]
+        # With `auto` that of all, wherever it runs: a cluster has the digests of the machine that plans.
+        names = ALIGNERS if self.aligner == AUTO else [self.aligner] * (self.aligner != NO_ALIGNER)
+        code = [code_digest(aligner_named(name).load) for name in names]
         return hashlib.sha256("\0".join([super().digest, *code]).encode()).hexdigest()[:20]
-
-    def _aligners(self) -> list[Aligner]:
-        return [aligner_named(name) for name in ALIGNERS if self.aligner == AUTO] or [
-            aligner_named(name) for name in (self.aligner,) if name != NO_ALIGNER
-        ]
 
     def place(
         self, samples: Samples, words: Sequence[str], language: str, heard: Sequence[Word]
@@ -82,11 +92,11 @@ class AligningStage(WhisperStage):
 
         `heard` are words of a recogniser, by which an aligner that is lost is noticed.
         """
-        aligner = aligner_of(self.aligner, language)
-        placed = align(aligner, samples, words, language) if aligner else None
+        aligner = aligner_of(self.aligner, language, self.device)
+        placed = align(aligner, samples, words, language, self.device) if aligner else None
         if not aligner or not placed or not is_plausible(placed, samples, heard):
             return None
-        return placed, f"aligned-{aligner.name}"
+        return placed, aligner.source
 
 
 @dataclass(frozen=True)
@@ -177,7 +187,7 @@ class Align(AligningStage):
             if index in spoken
         }
         kept = [index for index in untimed if index not in spoken]
-        kept = [index for index in kept if aligner_of(self.aligner, row["language"][index])]
+        kept = [index for index in kept if aligner_of(self.aligner, row["language"][index], self.device)]
         if kept and row.get("built_audio"):
             whole, sides = read_pcm(row["built_audio"]), result_sides(self.revoice)
             for index in kept:

@@ -20,11 +20,12 @@ from lhotse.dataset.collation import collate_audio
 from lhotse.qa import validate
 
 from dailytalk_contiguous.core.audio import mixed_down, read_pcm
+from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.publish import trainer_formats
 from dailytalk_contiguous.publish.exports import write_export
 from dailytalk_contiguous.publish.formats import FORMATS
 
-NAMES = ("lhotse", "lhotse-cuts", "webdataset", "sesame-finetune", "moss-ttsd", "vibevoice")
+NAMES = ("lhotse", "nemo-stt", "lhotse-cuts", "webdataset", "sesame-finetune", "moss-ttsd", "vibevoice")
 
 
 def recorded_row(path: Path, utterances: list[dict], **columns) -> dict:
@@ -108,6 +109,30 @@ def test_lhotse_reads_user_and_agent_sample_for_sample_as_nemo_wants_them(tmp_pa
     agent, lengths = collate_audio(cuts.resample(22050), recording_field="target_audio")
     assert user.shape[0] == agent.shape[0] == len(rows)
     assert np.allclose(user_lengths / 16000, lengths / 22050, atol=1e-4)
+
+
+@recordings
+def test_nemo_finds_each_word_of_the_user_in_its_frame(tmp_path, kind):
+    rows = {row["conversation_id"]: row for row in rows_of(kind)}
+    write_export(rows.values(), tmp_path / "out", FORMATS["nemo-stt"])
+    read = [cut for side in ("train", "eval") for cut in CutSet.from_shar(in_dir=tmp_path / "out" / side)]
+    for cut in read:
+        validate(cut)
+        for part in cut.supervisions:
+            # As `_extract_text_and_time_tokens` of NeMo reads them.
+            times = [int(frame) for frame in re.findall(r"<\|(\d+)\|>", part.text)]
+            words = re.sub(r"<\|(\d+)\|>", "", part.text).split()
+            if part.speaker == "agent":
+                assert times == []
+                continue
+            aligned = part.alignment["word"]
+            assert words == [word.symbol for word in aligned]
+            assert len(times) == 2 * len(words)
+            for first, last, word in zip(times[::2], times[1::2], aligned, strict=True):
+                assert abs(part.start + first * 0.08 + 0.04 - word.start) <= 0.041
+                assert first <= last <= (word.end - part.start) / 0.08 + 1e-6
+    with pytest.raises(BadInput, match="mark of time"):
+        trainer_formats.framed_text([["<|3|>", 0.0, 1.0]], 0.0)
 
 
 @recordings
@@ -241,7 +266,7 @@ def test_rows_that_can_be_read_once_give_the_same_bytes_again(tmp_path, name):
     assert digests(tmp_path / "out") == before
 
 
-@pytest.mark.parametrize("name", ["lhotse", "lhotse-cuts", "webdataset"])
+@pytest.mark.parametrize("name", ["lhotse", "nemo-stt", "lhotse-cuts", "webdataset"])
 def test_shards_are_bounded_and_each_field_has_as_many(tmp_path, monkeypatch, name):
     monkeypatch.setattr(trainer_formats, "SHARD_BYTES", 1_000_000)
     names = ["a.b", "a b", "x", "y", "z", "Ünï/../code", "last."]

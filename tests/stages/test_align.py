@@ -192,7 +192,7 @@ from dailytalk_contiguous.core.word_times import Word
 from dailytalk_contiguous.models.alignment import Aligner
 
 
-def load():
+def load(device):
     def align(samples, words, language):
         step = len(samples) / 16000 / len(words)
         return [Word(word, step * n, step * (n + 1), None) for n, word in enumerate(words)]

@@ -101,14 +101,11 @@ class PocketSphinx:
         self._lock = threading.Lock()
 
     def __call__(self, samples: Samples, words: Sequence[str], language: str) -> list[Word] | None:
-        spoken = [index for index, word in enumerate(words) if any(map(str.isalnum, word))]
-        if not spoken:
-            return None
         pcm = to_pcm(samples).tobytes()
         with self._lock:
             for beam in BEAMS:
                 decoder = self._decoder(beam)
-                tokens = [_token(decoder, words[index]) for index in spoken]
+                tokens = [_token(decoder, word) for word in words]
                 decoder.set_align_text(" ".join(tokens))
                 decoder.start_utt()
                 decoder.process_raw(pcm, False, True)
@@ -125,15 +122,15 @@ class PocketSphinx:
             frames = max(1, len(samples) / ANALYSIS_RATE / FRAME)
             if (log(decoder.hyp().score) - log(phones.hyp().score)) / frames < LEAST_LIKELY:
                 return None
-        placed: list[Word] = []
-        of_word = dict(zip(spoken, places, strict=True))
-        for index, word in enumerate(words):
-            start = placed[-1].end if placed else 0.0
-            end = start + FRAME / 2  # of a mark that nobody says
-            if index in of_word:
-                start, end = of_word[index].start_frame * FRAME, (of_word[index].end_frame + 1) * FRAME
-            placed.append(Word(word, start, min(end, len(samples) / ANALYSIS_RATE), None))
-        return placed
+        return [
+            Word(
+                word,
+                place.start_frame * FRAME,
+                min((place.end_frame + 1) * FRAME, len(samples) / ANALYSIS_RATE),
+                None,
+            )
+            for word, place in zip(words, places, strict=True)
+        ]
 
     def _decoder(self, beam: float | None) -> Any:
         """The decoder of words with a beam; without one, that of any phones."""
@@ -193,4 +190,4 @@ def _numbers(digits: str) -> Iterator[str]:
     yield " ".join(num2words(int(digit)) for digit in plain if digit.isdigit())
 
 
-ALIGNER = Aligner("pocketsphinx", PocketSphinx, ("en",))
+ALIGNER = Aligner("pocketsphinx", lambda device: PocketSphinx(), ("en",))

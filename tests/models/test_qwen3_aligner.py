@@ -1,0 +1,159 @@
+"""The aligner of eleven languages, with random weights: what they place is meaningless, how it is used is not."""
+
+import dataclasses
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast, Qwen3ASRConfig, Qwen3ASRForTokenClassification, Qwen3ASRProcessor
+from transformers.models.qwen3_asr.feature_extraction_qwen3_asr import Qwen3ASRFeatureExtractor
+
+from dailytalk_contiguous.core.audio import Samples
+from dailytalk_contiguous.core.errors import ModelMissing
+from dailytalk_contiguous.models.aligners import qwen3
+from dailytalk_contiguous.models.alignment import Aligner, align, aligner_named, aligner_of
+from dailytalk_contiguous.stages.align import Align
+
+SPECIAL = ("<|pad|>", "<|audio_start|>", "<|audio_pad|>", "<|audio_end|>", "<timestamp>", "[UNK]")
+
+TEMPLATE = (
+    "{% for message in messages %}{% for part in message['content'] %}"
+    "{% if part['type'] == 'audio' %}<|audio_start|><|audio_pad|><|audio_end|>"
+    "{% else %}{{ part['text'] }}<timestamp><timestamp>{% endif %}"
+    "{% endfor %}{% endfor %}"
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A model of two small layers, as `save_pretrained` writes it."""
+    letters = [*"abcdefghijklmnopqrstuvwxyz'0123456789"]
+    vocabulary = {token: number for number, token in enumerate((*SPECIAL, *letters))}
+    words = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    words.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=words,
+        pad_token=SPECIAL[0],
+        extra_special_tokens={
+            "audio_bos_token": SPECIAL[1],
+            "audio_token": SPECIAL[2],
+            "audio_eos_token": SPECIAL[3],
+            "timestamp_token": SPECIAL[4],
+        },
+    )
+    config = Qwen3ASRConfig(
+        audio_config={
+            "encoder_layers": 1,
+            "encoder_attention_heads": 2,
+            "encoder_ffn_dim": 16,
+            "d_model": 16,
+            "output_dim": 16,
+            "downsample_hidden_size": 8,
+        },
+        text_config={
+            "vocab_size": len(vocabulary),
+            "hidden_size": 16,
+            "intermediate_size": 16,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+            "num_key_value_heads": 1,
+            "head_dim": 8,
+        },
+        audio_token_id=2,
+        timestamp_token_id=4,
+        pad_token_id=0,
+        num_labels=100,
+    )
+    torch.manual_seed(1)
+    path = tmp_path_factory.mktemp("qwen3")
+    Qwen3ASRForTokenClassification(config).save_pretrained(path)
+    Qwen3ASRProcessor(Qwen3ASRFeatureExtractor(), tokenizer, chat_template=TEMPLATE).save_pretrained(path)
+    return str(path)
+
+
+def noise(seconds: float) -> Samples:
+    return np.random.default_rng(2).normal(0, 0.1, int(seconds * 16000)).astype(np.float32)
+
+
+class Fixed(qwen3.Qwen3):
+    """Answers with classes of time in place of the random weights' own."""
+
+    def __init__(self, folder: str, classes: list[int]) -> None:
+        super().__init__(folder, "cpu")
+        model = self._model
+
+        def answer(**inputs: torch.Tensor) -> object:
+            outputs = model(**inputs)
+            marks = (inputs["input_ids"][0] == model.config.timestamp_token_id).nonzero()[:, 0]
+            assert len(marks) == len(classes)
+            outputs.logits[0, marks] = torch.nn.functional.one_hot(torch.tensor(classes), 100).float()
+            return outputs
+
+        answer.device, answer.config = model.device, model.config  # type: ignore[attr-defined]
+        self._model = answer  # type: ignore[assignment]
+
+
+def aligner(folder: str, *classes: int) -> Aligner:
+    return dataclasses.replace(aligner_named("qwen3"), load=lambda device: Fixed(folder, [*classes]))
+
+
+def test_words_are_placed_in_frames_of_80_ms(folder: str) -> None:
+    found = align(aligner(folder, 1, 3, 3, 3, 5, 9), noise(2.0), ["It's", "a", "boat!"], "en", "cpu")
+    assert found is not None
+    assert [(word.text, round(word.start, 3), round(word.end, 3)) for word in found] == [
+        ("It's", 0.08, 0.24),
+        ("a", 0.24, 0.32),  # begins and ends in one frame
+        ("boat!", 0.4, 0.72),
+    ]
+    assert aligner(folder).source == "aligned-qwen3-80ms"
+
+
+def test_words_of_ours_share_the_time_of_a_word_of_the_models(folder: str) -> None:
+    found = align(aligner(folder, 0, 2, 2, 4, 4, 10), noise(1.0), ["你好", "吗"], "zh", "cpu")
+    assert found is not None
+    assert [(word.text, round(word.start, 2), round(word.end, 2)) for word in found] == [
+        ("你好", 0.0, 0.32),
+        ("吗", 0.32, 0.8),
+    ]
+
+
+def test_random_weights_give_words_in_order_or_say_that_they_can_t(folder: str) -> None:
+    model = qwen3.Qwen3(folder, "cpu")
+    words = ["well", "I", "never", "thought", "of", "that", "in", "all", "my", "life"]
+    found = model(noise(4.0), words, "en")
+    assert found is not None
+    assert [word.text for word in found] == words
+    assert all(first.start <= second.start for first, second in pairwise(found))
+    assert model(noise(301.0), words, "en") is None
+
+
+@pytest.mark.needs("a GPU")
+def test_it_runs_on_cuda(folder: str) -> None:
+    words = ["well", "I", "never"]
+    found = qwen3.Qwen3(folder, "cuda")(noise(2.0), words, "en")
+    assert found is not None
+    assert [word.text for word in found] == words
+
+
+def test_another_model_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(ModelMissing, match=f"the aligner '{tmp_path.name}' can't be loaded"):
+        qwen3.Qwen3(str(tmp_path), "cpu")
+
+
+def test_auto_takes_weights_only_where_they_are_and_cuda_is() -> None:
+    english = aligner_of("auto", "en", "cpu")
+    assert english is not None
+    assert english.name == "pocketsphinx"
+    assert aligner_of("auto", "de", "cpu") is None
+    assert aligner_of("auto", "de", "cuda") is None  # its weights are not on this machine
+    assert aligner_of("qwen3", "yue", "cpu") == aligner_named("qwen3")
+    assert aligner_of("qwen3", "sv", "cpu") is None
+
+
+def test_weights_that_lack_are_said_before_a_run() -> None:
+    assert [missing.name for missing in Align(aligner="qwen3").lacking()] == ["Qwen/Qwen3-ForcedAligner-0.6B-hf"]
+    assert Align(aligner="auto").lacking() == []
