@@ -47,7 +47,8 @@ AUDIO = {"bytes": Value("binary"), "path": STRING}
 
 #: A stretch of a transcript that came with the recording, on one of `CHANNELS` or `MIX`. `words` is empty where
 #: only the text has times, `text` null where it says who speaks but not what. `speaker` is a person's name,
-#: `language` the ISO 639 code of what is said; null where the transcript does not say.
+#: `language` the ISO 639 code of what is said; null where the transcript does not say. `mark` is the name of what
+#: is no word (laughter), of the kind `mark_kind` (`sources.transcript_marks.KINDS`); its `text` is null.
 CUE = {
     "channel": STRING,
     "start": SECONDS,
@@ -56,6 +57,8 @@ CUE = {
     "words": List(WORD),
     "speaker": STRING,
     "language": STRING,
+    "mark": STRING,
+    "mark_kind": STRING,
 }
 
 #: A model that had a part in a row: what it did, its name, licence, and home page.

@@ -17,10 +17,17 @@ from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
 from dailytalk_contiguous.core.documents import parse_json, quoted
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import CHANNELS, MIX
-from dailytalk_contiguous.core.word_times import Cue, join_words
+from dailytalk_contiguous.core.word_times import SHORTEST_WORD, Cue, join_words
 from dailytalk_contiguous.sources.channel_names import explains_itself, person, sides_of
 from dailytalk_contiguous.sources.recordings import is_recording
-from dailytalk_contiguous.sources.transcript_formats import FORMATS, Passage, cues_of_words, ending_of
+from dailytalk_contiguous.sources.transcript_formats import (
+    FORMATS,
+    TIER_FORMATS,
+    Passage,
+    cues_of_words,
+    ending_of,
+)
+from dailytalk_contiguous.sources.transcript_marks import SILENCE, mark_of, marks_in, without_marks
 from dailytalk_contiguous.sources.transcript_text import broken, read_packed
 from dailytalk_contiguous.sources.whisper_json import EntryNames, begins_with_clip, first_whisper_json
 from dailytalk_contiguous.store.files import leads_out
@@ -34,6 +41,9 @@ REFERENCE = ".reference.json"
 
 #: Seconds: a word further from every turn of a diarisation has no known speaker.
 NEAR_TURN = 1.0
+
+#: Times up to so many times the length of a recording are words beyond its end; later ones are no seconds.
+MOST_BEYOND = 20.0
 
 #: What a cue has of the passage with its text.
 _OF_CUES = ("channel", "start", "end", "text", "words", "language")
@@ -99,13 +109,19 @@ def read_transcripts(
     recording_file: str,
     channels: Mapping[Path, str | None] | None = None,
     mix: bool = False,
+    duration: float | None = None,
+    tiers: Collection[str] = (),
+    left: dict[str, list[str]] | None = None,
 ) -> list[Cue]:
     """Cues (`core.schema.CUE`, in seconds of the recording) of transcript files, by rising start.
+
+    Marks of what is no word are cues of their own, with a `mark` and no text; those of silence are gaps.
 
     A file with speakers but no text (RTTM) gives the speakers of one with text but no speakers, and names
     the people of the others. `recording_file` is this one's path in files on many recordings;
     `channels`, the sides of files whose names don't have one. `mix`: all words are on one channel, `MIX`, whoever
-    says them.
+    says them. `duration` is that of the recording in seconds, by which times in milliseconds are known. `tiers`
+    are the names of those with speech, where a file has others; `left` gets the names of the others, by file.
 
     Raises BadInput, naming the file, for one that is damaged or of no known kind, where no speaker can be
     determined, and where two files give the same channel.
@@ -123,7 +139,7 @@ def read_transcripts(
     turns: list[Passage] = []
     for path, marker in markers.items():
         side = sides[marker] if marker else sides_known.get(path)
-        passages = _read(path, side, recording_file)
+        passages = _in_seconds(path, _read(path, side, recording_file, tiers, left), duration)
         with_words = [item for item in passages if item.text is not None or item.words]
         silent = [item for item in passages if item.text is None and not item.words]
         if mix:
@@ -146,6 +162,9 @@ def read_transcripts(
                 raise broken(path, f"gives the {channel} channel, as {origin[channel].name} does", "keep only one")
             origin[channel] = path
             items = [item for item in placed if item.channel == channel]
+            marks = [mark for item in items for mark in marks_of(item)]
+            cues += [{"channel": channel, "text": None, "words": [], **mark} for mark in marks]
+            items = [bare for item in items if (bare := unmarked(item))]
             cues += cues_of_words(channel, [word for item in items if item.text is None for word in item.words])
             with_text = (item for item in items if item.text is not None)
             cues += [{name: getattr(item, name) for name in _OF_CUES} for item in with_text]
@@ -159,7 +178,7 @@ def read_transcripts(
         cues.append({"channel": channel, **times, "text": None, "words": []})
     for cue in cues:
         cue["speaker"] = people.get(cue["channel"])
-        cue.setdefault("language", None)
+        cue |= {name: None for name in ("language", "mark", "mark_kind") if name not in cue}
         cue["channel"] = MIX if mix else cue["channel"]
     return sorted(cues, key=lambda cue: (cue["start"], cue["end"], cue["channel"]))
 
@@ -228,8 +247,9 @@ def cues_within(cues: Sequence[Cue], offset: float, duration: float, last: bool 
         )
         return {**item, "start": first - offset, "end": final - offset}
 
-    turns_only = [cue for cue in cues if cue["text"] is None]
+    turns_only = [cue for cue in cues if cue["text"] is None and not cue.get("mark")]
     parts: list[Cue] = [{**cue, "start": 0.0, "end": duration} for cue in turns_only]
+    parts += [moved(cue) for cue in cues if cue.get("mark") and is_inside(cue)]
     cues = [cue for cue in cues if cue["text"] is not None]
     for cue in cues:
         words = [moved(word) for word in cue["words"] if is_inside(word)]
@@ -241,7 +261,8 @@ def cues_within(cues: Sequence[Cue], offset: float, duration: float, last: bool 
             parts.append({**moved(cue), "words": words})
     speakers = {cue["channel"]: cue.get("speaker") for cue in cues}
     silent = speakers.keys() - {cue["channel"] for cue in parts}
-    empty = {"start": 0.0, "end": duration, "text": "", "words": [], "language": None}
+    empty = {"start": 0.0, "end": duration, "text": "", "words": []}
+    empty |= dict.fromkeys(("language", "mark", "mark_kind"))
     return [{"channel": channel, **empty, "speaker": speakers[channel]} for channel in sorted(silent)] + parts
 
 
@@ -294,13 +315,102 @@ def _begins_with_recordings(path: Path, changed: int) -> bool:
     return isinstance(line, dict) and ("recording_id" in line or "audio_filepath" in line)
 
 
-def _read(path: Path, side: str | None, recording_file: str) -> list[Passage]:
+def marks_of(passage: Passage) -> list[dict[str, Any]]:
+    """The marks of a passage as `mark` (what it calls it), `mark_kind`, `start` and `end`.
+
+    A mark that is among the words has its times; any other has what is free between the words beside it, or where
+    no word has times its share, by letters, of the passage.
+    """
+    text = passage.words[0]["word"] if passage.text is None and passage.words else passage.text or ""
+    found = (
+        [*marks_in(text)]
+        if passage.text is not None
+        else [(0, len(text), mark)]
+        if (mark := mark_of(text))
+        else []
+    )
+    words, tokens = passage.words, [*re.finditer(r"\S+", text)]
+    are_among = len(words) == len(tokens)
+    spoken = [token for token in tokens if not any(a < token.end() and token.start() < b for a, b, _ in found)]
+    marks = []
+    for first, last, mark in found:
+        if mark.kind == SILENCE:
+            continue
+        inside = [
+            word
+            for word, token in zip(words, tokens, strict=False)
+            if first < token.end() and token.start() < last
+        ]
+        before = sum(token.end() <= first for token in spoken)
+        if are_among and inside:
+            start, end = inside[0]["start"], inside[-1]["end"]
+        elif words and not are_among:
+            start = words[before - 1]["end"] if before else passage.start
+            end = words[before]["start"] if before < len(words) else passage.end
+        else:
+            a_letter = (passage.end - passage.start) / max(1, len(text))
+            start, end = passage.start + first * a_letter, passage.start + last * a_letter
+        times = {"start": start, "end": max(end, start + SHORTEST_WORD)}
+        marks.append({"mark": mark.name, "mark_kind": mark.kind} | times)
+    return marks
+
+
+def unmarked(passage: Passage) -> Passage | None:
+    """A passage without its marks; None for a word that is one. A text of marks alone stays, empty."""
+    if passage.text is None:
+        return None if passage.words and mark_of(passage.words[0]["word"]) else passage
+    spans = [(start, end) for start, end, _ in marks_in(passage.text)]
+    if not spans:
+        return passage
+    tokens = [*re.finditer(r"\S+", passage.text)]
+    words = passage.words
+    if len(words) == len(tokens):
+        pairs = zip(words, tokens, strict=True)
+        words = [word for word, at in pairs if not any(a < at.end() and at.start() < b for a, b in spans)]
+    return passage._replace(text=without_marks(passage.text), words=words)
+
+
+def _in_seconds(path: Path, passages: list[Passage], duration: float | None) -> list[Passage]:
+    """Passages with times in seconds: those of a file that are surely milliseconds are divided by 1000.
+
+    Raises BadInput for one whose times are some other unit, or those of another recording.
+    """
+    times = [time for item in passages for part in (item, *item.words) for time in _times_of(part)]
+    if not duration or not times or max(times) <= MOST_BEYOND * duration:
+        return passages
+    if all(time.is_integer() for time in times) and max(times) / 1000 <= duration + NEAR_TURN:
+
+        def scaled(item: Any) -> Any:
+            return {**item, "start": item["start"] / 1000, "end": item["end"] / 1000}
+
+        return [
+            item._replace(start=item.start / 1000, end=item.end / 1000, words=[*map(scaled, item.words)])
+            for item in passages
+        ]
+    raise broken(
+        path,
+        f"has times up to {max(times):,.0f} s, and the recording is {duration:,.1f} s long",
+        "give seconds from the start of the recording: divide milliseconds by 1000, samples by their rate",
+    )
+
+
+def _times_of(item: Any) -> tuple[float, float]:
+    return (item.start, item.end) if isinstance(item, Passage) else (item["start"], item["end"])
+
+
+def _read(
+    path: Path, side: str | None, recording_file: str, tiers: Collection[str], left: dict[str, list[str]] | None
+) -> list[Passage]:
     ending = ending_of(path.name)
     if ending is None:
         raise broken(path, f"has the unknown extension {quoted(path.suffix)}", f"give {', '.join(FORMATS)}")
     shared = is_shared(path.name, Path(recording_file).stem) or begins_with_clip(path)
     pick = partial(_about, path=path, recording_file=recording_file, shared=shared)
-    passages = FORMATS[ending.lower()](path, side, pick)
+    others: list[str] = []
+    about = {"wanted": tiers, "left": others} if ending.lower() in TIER_FORMATS else {}
+    passages = FORMATS[ending.lower()](path, side, pick, **about)
+    if others and left is not None:
+        left[path.name] = others
     if not passages and not shared:
         raise broken(path, "has no words", "remove it, so that the speech is recognised, or save it again")
     stem = PurePosixPath(recording_file).stem
