@@ -257,16 +257,14 @@ def are_spread(words: Sequence[WordRow]) -> bool:
 def are_word_times(words: Sequence[WordRow], start: float, end: float) -> bool:
     """Whether the words of a cue, in the order of its text, have times that can be theirs.
 
-    They rise, are not all the same, and are at most `OUTSIDE_CUE` seconds before its start or after its end.
+    They rise, most are no other word's, and none is more than `OUTSIDE_CUE` seconds outside of the cue.
     """
     starts = [word["start"] for word in words]
-    return starts == sorted(starts) and (
-        len(words) < 2
-        or (
-            starts[0] < starts[-1]
-            and starts[0] >= start - OUTSIDE_CUE
-            and max(word["end"] for word in words) <= end + OUTSIDE_CUE
-        )
+    return not words or (
+        starts == sorted(starts)
+        and len({*starts}) > len(starts) / 2
+        and starts[0] >= start - OUTSIDE_CUE
+        and max(word["end"] for word in words) <= end + OUTSIDE_CUE
     )
 
 

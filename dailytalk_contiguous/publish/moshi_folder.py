@@ -244,8 +244,8 @@ def refuse_path(out: Path, settings: exports.ExportSettings | None = None) -> No
 def pieces_of(item: publish_items.Conversation, longest: float) -> list[tuple[int, int]]:
     """Return the samples at which the pieces of a conversation begin and end, each of `longest` seconds at most.
 
-    What the main speaker says and the transcript calls inaudible is in none: a model would learn to say nothing
-    there, aloud.
+    What the main speaker says and the transcript calls inaudible is in none, nor is what it leaves between it
+    without a word of theirs: a model would learn to speak without text.
     """
     busy = [(word.start, word.end) for word in item.words] + [*item.sounds]
     busy += [(utterance.start, utterance.end) for utterance in item.utterances]
@@ -254,7 +254,12 @@ def pieces_of(item: publish_items.Conversation, longest: float) -> list[tuple[in
     for start, end in (tuple(round(edge * item.sample_rate) for edge in span) for span in item.inaudible):
         parts = (part for first, last in pieces for part in ((first, min(last, start)), (max(first, end), last)))
         pieces = [(first, last) for first, last in parts if last - first >= SHORTEST_PIECE * item.sample_rate]
-    return pieces
+    middles = [(word.start + word.end) / 2 * item.sample_rate for word in item.words if word.main]
+    return [
+        (first, last)
+        for first, last in pieces
+        if not item.inaudible or any(first <= middle < last for middle in middles)
+    ]
 
 
 def piece_path(folder: str, conversation: str, number: int, pieces: int) -> str:

@@ -1,4 +1,4 @@
-"""Subtitles: SubRip, WebVTT, and those that pysubs2 reads (SubStation, TTML), with the times of words in them.
+"""Subtitles: SubRip, WebVTT, and SubStation by pysubs2, with the times of words in them.
 
 Players show one sentence in many cues: karaoke repeats it for every word, rolling captions repeat each line in the
 cue after it. A sentence is read once, and its words have the times that its cues, or the times inside them, give.
@@ -28,8 +28,8 @@ _NEXT_CUE = 0.5
 #: So many cues that each add words to the one before are one sentence that grows.
 _GROWING = 3
 
-#: In rolling captions at least this share of the cues begins with the last line of the cue before.
-_ROLLING_SHARE = 0.5
+#: In rolling captions at least this share of the cues has the last line of the cue before above a new one.
+_ROLLING_SHARE = 0.3
 
 #: A file in which at least this share of the cues has a single word gives the times of words.
 _WORD_CUES_SHARE = 0.9
@@ -115,10 +115,10 @@ def read_subtitles(path: Path) -> list[Subtitle]:
     Raises BadInput.
     """
     text = readable_text(path)
-    refuse_many(path, text.count("-->") + text.count("\nDialogue:") + text.count("<p "), "subtitles")
+    refuse_many(path, text.count("-->") + text.count("\nDialogue:"), "subtitles")
     kind = "vtt" if text.lstrip().startswith("WEBVTT") else path.suffix.lower().removeprefix(".")
     subtitles = []
-    for position, start, end, raw in _split(path, text, kind) if kind in ("srt", "vtt") else _others(path, text):
+    for position, start, end, raw in _split(path, text, kind) if kind != "ass" else _substation(path, text):
         lines = _lines(raw, start)
         if lines:
             subtitles.append(Subtitle(position, start, end, lines))
@@ -134,7 +134,7 @@ def _split(path: Path, text: str, kind: str) -> Iterator[tuple[str, float, float
     lines = text.split("\n")
     numbers = [number for number, line in enumerate(lines) if "-->" in line]
     last = text.rstrip().rpartition("\n")[2].strip()
-    if _PART_OF_TIMES.fullmatch(last):
+    if _PART_OF_TIMES.fullmatch(last) or re.search(r"<\d[\d:.,]*$", last):
         raise broken(path, f"breaks off in the times {quoted(last)}", "save the file again")
     if not numbers:
         raise broken(path, "has no subtitles", "save it again as subtitles with their times, or take it away")
@@ -167,9 +167,11 @@ def _split(path: Path, text: str, kind: str) -> Iterator[tuple[str, float, float
         yield f"line {number + 1}", start, end, "\n".join(texts)
 
 
-def _others(path: Path, text: str) -> Iterator[tuple[str, float, float, str]]:
+def _substation(path: Path, text: str) -> Iterator[tuple[str, float, float, str]]:
     try:
-        events = pysubs2.SSAFile.from_string(text, format_=path.suffix.lower().removeprefix(".")).get_text_events()
+        events = pysubs2.SSAFile.from_string(text, format_="ass").get_text_events()
+        if len(re.findall("(?m)^Dialogue:", text)) > len(re.findall(r"(?m)^Dialogue:(?:[^,\n]*,){9}", text)):
+            raise ValueError("a line of dialogue has less than ten fields")
     except Exception as error:
         raise broken(path, f"can't be read by pysubs2 ({error})", "save it again as SubRip or WebVTT") from error
     if not events:
@@ -331,7 +333,9 @@ def _one_sentence(run: Sequence[Subtitle]) -> Subtitle:
 def _unrolled(subtitles: Sequence[Subtitle]) -> list[Subtitle]:
     """Rolling captions without the lines that the cue before has shown; all others as they are."""
     carried = [_carried(one, other) for one, other in pairwise(subtitles)]
-    if sum(map(bool, carried)) < max(2, _ROLLING_SHARE * len(carried)):
+    # Others may say a line again; that it stays above a new one is what captions do.
+    n_rolling = sum(0 < count < len(cue.lines) for count, cue in zip(carried, subtitles[1:], strict=True))
+    if n_rolling < max(2, _ROLLING_SHARE * len(carried)):
         return [*subtitles]
     new = [
         Subtitle(cue.position, cue.start, cue.end, cue.lines[count:])

@@ -134,6 +134,10 @@ def read_tiers(path: Path) -> list[Tier]:
     if "ooTextFile" not in text[:200]:
         raise broken(path, "does not begin like a TextGrid", SAVE_AGAIN)
     refuse_many(path, text.count('"') // 2, "intervals")
+    if negative := re.search(r"(?m)xm(?:in|ax) ?= ?(-(?!0(?:\.0*)?\s*$).*)", text):  # praatio drops the sign
+        raise broken(
+            path, f"has the time {quoted(negative[1].strip())}", "give seconds from the start of the recording"
+        )
     try:
         tiers = parseTextgridStr(text, includeEmptyIntervals=True)["tiers"]
         intervals = [

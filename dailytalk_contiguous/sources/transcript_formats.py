@@ -160,6 +160,7 @@ def _read_subtitles(path: Path, side: str | None, pick: Pick) -> list[Passage]:
         speakers = keys | {line.key for item in subtitles for line in item.lines if line.key and line.is_certain}
     names: dict[str, str] = {}
     are_single = are_words(subtitles)
+    have_times = any(word.start is not None for item in subtitles for word in item.words)
     passages = []
     for item in subtitles:
         turns: list[tuple[str | None, list[Timed]]] = []
@@ -176,7 +177,7 @@ def _read_subtitles(path: Path, side: str | None, pick: Pick) -> list[Passage]:
             if are_single and len(said) == 1:
                 passages.append(_loose(item.position, make_word(path, item.position, text, times), speaker=lead))
                 continue
-            words = [] if len(turns) > 1 else _times_inside(path, item.position, said, times)
+            words = [] if len(turns) > 1 or not have_times else _times_inside(path, item.position, said, times)
             passages.append(_passage(path, item.position, times, text, words, speaker=lead))
     return passages
 
@@ -184,8 +185,10 @@ def _read_subtitles(path: Path, side: str | None, pick: Pick) -> list[Passage]:
 def _times_inside(path: Path, position: str, said: Sequence[Timed], cue: tuple[float, float]) -> list[WordRow]:
     """The words of a subtitle with the times inside it, by which each ends where the next begins.
 
-    None where too few words have times, or these run backwards.
+    None where too few words have times, or these run backwards. A single word has those of its cue.
     """
+    if len(said) == 1:
+        return [make_word(path, position, said[0].word, (said[0].start or cue[0], said[0].end or cue[1]))]
     known = [word.start for word in said[1:] if word.start is not None]
     if (
         not known
@@ -200,8 +203,8 @@ def _times_inside(path: Path, position: str, said: Sequence[Timed], cue: tuple[f
             word["start"] = cue[0]
         if word["start"] is not None and word["end"] is None:
             word["end"] = after
-        if word["end"] is None:
-            word["start"] = None  # it shares the time to the next known one
+        if word["start"] is None or word["end"] is None:
+            word |= {"start": None, "end": None}  # it shares the time to the next known one
     times = _word_times({"start": cue[0], "end": cue[1]}, timed)
     return [make_word(path, position, word.word, of) for word, of in zip(said, times, strict=True)]
 
@@ -683,7 +686,9 @@ TIER_FORMATS: dict[str, Callable[..., list[Passage]]] = {
 #: What reads each format, by the ending of its files in lower case: it takes a path, the side in its name, and a
 #: choice among the recordings that it names.
 FORMATS: dict[str, Callable[..., list[Passage]]] = {
-    **dict.fromkeys((".srt", ".vtt", ".ass", ".ssa", ".ttml"), _read_subtitles),
+    ".srt": _read_subtitles,
+    ".vtt": _read_subtitles,
+    ".ass": _read_subtitles,
     **TIER_FORMATS,
     ".ctm": _read_ctm,
     ".rttm": _read_rttm,

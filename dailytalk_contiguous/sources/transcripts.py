@@ -164,7 +164,9 @@ def read_transcripts(
             items = [item for item in placed if item.channel == channel]
             marks = [mark for item in items for mark in marks_of(item)]
             cues += [{"channel": channel, "text": None, "words": [], **mark} for mark in marks]
-            items = [bare for item in items if (bare := unmarked(item))]
+            bare = [unmarked(item) for item in items]
+            # Where all that is said of a side are marks, it was transcribed, and nobody speaks.
+            items = [item for item in bare if item and item.text != ""] or [item for item in bare if item][:1]
             cues += cues_of_words(channel, [word for item in items if item.text is None for word in item.words])
             with_text = (item for item in items if item.text is not None)
             cues += [{name: getattr(item, name) for name in _OF_CUES} for item in with_text]
