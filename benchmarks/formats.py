@@ -262,11 +262,12 @@ def _karaoke_ass(talk: Talk, recording: str) -> Files:
     for line in talk:
         text, at = "", line.start
         for word, start, end in line.words:
-            if isinstance(start, str) or isinstance(end, str) or isinstance(at, str):
-                text += word
-                continue
-            text += f"{{\\k{round(100 * (start - at))}}} {{\\k{round(100 * (end - start))}}}{word}"
-            at += round(100 * (start - at)) / 100 + round(100 * (end - at)) / 100
+            for time, said in ((start, " "), (end, word)):
+                if isinstance(time, str) or isinstance(at, str) or time < at:
+                    text += said
+                    continue
+                text += f"{{\\k{round(100 * (time - at))}}}{said}"
+                at += round(100 * (time - at)) / 100
         start, end = (time if isinstance(time, str) else _clock(time, ".")[:-1] for time in (line.start, line.end))
         lines.append(f"Dialogue: 0,{start},{end},Default,{_person(line.who)},0,0,0,,{text}")
     return {f"{NAME}.ass": "\n".join([*lines, ""]).encode()}
