@@ -19,7 +19,7 @@ import pysubs2
 
 from dailytalk_contiguous.core.documents import quoted
 from dailytalk_contiguous.sources.channel_names import explains_itself
-from dailytalk_contiguous.sources.transcript_marks import mark_of
+from dailytalk_contiguous.sources.transcript_marks import mark_of, marks_in
 from dailytalk_contiguous.sources.transcript_text import broken, readable_text, refuse_many
 
 #: Seconds between two cues of one karaoke sentence, at most.
@@ -158,7 +158,10 @@ def _split(path: Path, text: str, kind: str) -> Iterator[tuple[str, float, float
             ):  # each segment of a stream has one
                 late = int(clock[1]) / 90_000 - _seconds(*clock.groups()[1:])
             before = number
-            texts = texts[: texts.index("")] if "" in texts else texts
+            if "" in texts:
+                texts = texts[: texts.index("")]
+            elif following < len(lines) and len(texts) > 1 and not texts[-2].strip():
+                del texts[-1]  # the name of the next cue, after a line that only looks empty
         elif is_indexed and following < len(lines):
             filled = [index for index, line in enumerate(texts) if line.strip()]
             if filled and texts[filled[-1]].strip().isdecimal() and (filled[-1] == len(texts) - 1 or not is_close):
@@ -249,7 +252,9 @@ def _unescaped(text: str) -> str:
 
 def _named(words: tuple[Timed, ...]) -> Line:
     line = " ".join(word.word for word in words)
-    match = _NAMED_LINE.fullmatch(line)
+    # People write "[laughs] Anna: hello" as well as "Anna: [laughs] hello".
+    first = next((line[:end] for start, end, _ in marks_in(line) if start == 0), "")
+    match = _NAMED_LINE.fullmatch(line[len(first) :].lstrip())
     if match is None:
         return Line(words)
     name = " ".join((match["voice"] or match["name"]).split())
@@ -257,6 +262,7 @@ def _named(words: tuple[Timed, ...]) -> Line:
     last = words[len(words) - len(said_words) :]
     said = tuple(word._replace(word=text) for word, text in zip(last, said_words, strict=True))
     is_voice = bool(match["voice"])
+    said = words[: len(first.split())] + said
     return Line(said if is_voice else words, name, said, is_voice or explains_itself(name), is_voice)
 
 

@@ -93,7 +93,7 @@ def read_eaf(path: Path) -> list[Tier]:
     except KeyError as error:
         raise broken(path, f"refers to {quoted(str(error.args[0]))}, which is not in it", SAVE_EAF) from None
     declared = text.count("<ALIGNABLE_ANNOTATION ") + text.count("<REF_ANNOTATION ")
-    if (count := sum(len(tier.labels) for tier in tiers)) != declared:
+    if (count := sum(len(aligned) + len(refs) for aligned, refs, *_ in eaf.tiers.values())) != declared:
         raise broken(
             path, f"has {declared} annotations, of which {declared - count} have the id of another", SAVE_EAF
         )
@@ -118,11 +118,13 @@ def _tiers_of(path: Path, eaf: pympi.Elan.Eaf) -> list[Tier]:
     tiers = []
     for name, (aligned, refs, about, _) in eaf.tiers.items():
         labels = [(*timed[key], entry[2].strip()) for key, entry in aligned.items()]
+        of_owner: dict[str, list[str]] = {}  # in parts, such as its words, of which only the whole has times
         for key, entry in refs.items():
             owner = key
             for _ in range(MOST_LEVELS):
                 owner = owner_of.get(owner, owner)
-            labels.append((*timed[owner], entry[1].strip()))
+            of_owner.setdefault(owner, []).append(entry[1].strip())
+        labels += [(*timed[owner], " ".join(texts)) for owner, texts in of_owner.items()]
         kind = about.get("LINGUISTIC_TYPE_REF", "")
         tiers.append(Tier(name, labels, about.get("PARTICIPANT", ""), bool(refs), kind))
     return tiers

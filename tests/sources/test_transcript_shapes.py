@@ -248,8 +248,11 @@ def test_a_line_that_is_a_number_is_said(tmp_path: Path, indices: bool, blank: s
 # Tiers
 
 
-def eaf(path: Path, talk: list[dict[str, Any]], ids: bool, gestures: bool = False) -> Path:
-    """ELAN, as `tx` below a tier of ids, or with gestures beside it; the schema is not named, as in many files."""
+def eaf(path: Path, talk: list[dict[str, Any]], ids: bool, gestures: bool = False, in_words: bool = False) -> Path:
+    """ELAN, as `tx` below a tier of ids, perhaps a word an annotation, or with gestures beside it.
+
+    Its schema is not named, as in many files.
+    """
     slots, tiers = [], []
     for side in NAMES:
         aligned, said, nods = [], [], []
@@ -269,10 +272,11 @@ def eaf(path: Path, talk: list[dict[str, Any]], ids: bool, gestures: bool = Fals
                     f'TIME_SLOT_REF2="ts{n + 1}"><ANNOTATION_VALUE>{text}</ANNOTATION_VALUE>'
                     "</ALIGNABLE_ANNOTATION></ANNOTATION>"
                 )
-            said.append(
-                f'<ANNOTATION><REF_ANNOTATION ANNOTATION_ID="a{n + 1}" ANNOTATION_REF="a{n}"><ANNOTATION_VALUE>'
-                f"{line['text']}</ANNOTATION_VALUE></REF_ANNOTATION></ANNOTATION>"
-            )
+            said += [
+                f'<ANNOTATION><REF_ANNOTATION ANNOTATION_ID="a{1000 * n + k}" ANNOTATION_REF="a{n}">'
+                f"<ANNOTATION_VALUE>{text}</ANNOTATION_VALUE></REF_ANNOTATION></ANNOTATION>"
+                for k, text in enumerate(line["text"].split() if in_words else [line["text"]])
+            ]
         about = f'PARTICIPANT="{side}" LINGUISTIC_TYPE_REF'
         if gestures:
             tiers.append(f'<TIER TIER_ID="face@{side}" {about}="visual">{"".join(nods)}</TIER>')
@@ -291,7 +295,9 @@ def test_speech_is_found_below_a_tier_of_ids_and_beside_one_of_gestures(
     talk: list[dict[str, Any]], tmp_path: Path
 ) -> None:
     left: dict[str, list[str]] = {}
-    assert texts_of(read(eaf(tmp_path / "call.eaf", talk, ids=True), left=left)) == texts_of(talk)
+    for in_words in (False, True):
+        path = eaf(tmp_path / "call.eaf", talk, ids=True, in_words=in_words)
+        assert texts_of(read(path, left=left)) == texts_of(talk)
     assert left == {"call.eaf": ["num@left", "num@right"]}
     path = eaf(tmp_path / "call.eaf", talk, ids=False, gestures=True)
     assert texts_of(read(path, left=left)) == texts_of(talk)
@@ -392,6 +398,12 @@ def test_marks_in_subtitles_are_events_and_no_text(talk: list[dict[str, Any]], t
     for cue in cues:
         if cue["mark"]:
             assert any(line["start"] <= cue["start"] < cue["end"] <= line["end"] for line in talk)
+
+
+def test_a_mark_before_a_name_hides_no_speaker(tmp_path: Path) -> None:
+    cues = read(save(tmp_path / "call.srt", subtitles([(0, 1, "[laughs] A: hello"), (1, 2, "B: (coughs)")])))
+    said = {(cue["channel"], cue["mark"] or cue["text"]) for cue in cues}
+    assert said == {("left", "laughs"), ("left", "hello"), ("right", ""), ("right", "coughs")}
 
 
 def test_marks_among_words_have_the_times_of_their_words(tmp_path: Path) -> None:
