@@ -10,7 +10,7 @@ times of words for a cue, and the name of a cue or a damaged time for text, all 
 import html
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -84,7 +84,6 @@ class Line:
     name: str | None = None
     said: tuple[Timed, ...] = ()
     is_certain: bool = False
-    is_voice: bool = False
 
     @property
     def key(self) -> str | None:
@@ -261,9 +260,10 @@ def _named(words: tuple[Timed, ...]) -> Line:
     said_words = match["said"].split()  # "Ann：yes" is one word with the name
     last = words[len(words) - len(said_words) :]
     said = tuple(word._replace(word=text) for word, text in zip(last, said_words, strict=True))
-    is_voice = bool(match["voice"])
     said = words[: len(first.split())] + said
-    return Line(said if is_voice else words, name, said, is_voice or explains_itself(name), is_voice)
+    if match["voice"]:
+        return Line(said, name, said, is_certain=True)
+    return Line(words, name, said, explains_itself(name))
 
 
 # One sentence in many cues
@@ -306,32 +306,25 @@ def _goes_on(run: Sequence[Subtitle], cue: Subtitle) -> bool:
     if len(texts) == len(others) + 1:  # it grows by a word, and has done so with every cue before
         is_growing = all(len(one.words) < len(other.words) for one, other in pairwise(run))
         return is_growing and texts[: len(others)] == others
-    reached = max((max(lit) for one in run if (lit := _lit(one))), default=-1)
-    return texts == others and (not (lit := _lit(cue)) or max(lit) >= reached)
+    if texts != others or not (lit := _lit(cue)):
+        return texts == others
+    return max(lit) >= next((max(known) for one in reversed(run) if (known := _lit(one))), -1)
 
 
 def _one_sentence(run: Sequence[Subtitle]) -> Subtitle:
     """The last of these cues with the times at which each of its words is first highlighted, or shown."""
-    lit, shown = set[int](), 0 if len(run[0].words) < len(run[-1].words) else len(run[-1].words)
+    whole, before = run[-1], set[int]()
+    grows = len(run[0].words) < len(whole.words)
     times: dict[int, tuple[float, float]] = {}
     for cue in run:
-        new = sorted({*_lit(cue), *range(shown, len(cue.words))} - lit)
-        # Words that come up together have no times of their own.
-        if len(new) == 1 and new[0] not in times:
-            times[new[0]] = cue.start, cue.end
-        lit, shown = (
-            _lit(cue) | ({*range(len(cue.words))} if shown < len(run[-1].words) else set()),
-            len(cue.words),
-        )
-    whole = run[-1]
+        now = {*range(len(cue.words))} if grows else _lit(cue)
+        if len(now - before) == 1:  # those that come up together have no times of their own
+            times.setdefault(min(now - before), (cue.start, cue.end))
+        before = now
     lines, first = [], 0
     for line in whole.lines:
-        words = tuple(
-            word._replace(start=times[first + n][0], end=times[first + n][1]) if first + n in times else word
-            for n, word in enumerate(line.words)
-        )
-        said = words[len(words) - len(line.said) :] if line.name else ()
-        lines.append(Line(words, line.name, said, line.is_certain, line.is_voice))
+        words = tuple(Timed(word.word, *times.get(first + n, (None, None))) for n, word in enumerate(line.words))
+        lines.append(replace(line, words=words, said=words[len(words) - len(line.said) :]))
         first += len(words)
     return Subtitle(run[0].position, run[0].start, max(cue.end for cue in run), lines)
 

@@ -162,11 +162,13 @@ def read_transcripts(
                 raise broken(path, f"gives the {channel} channel, as {origin[channel].name} does", "keep only one")
             origin[channel] = path
             items = [item for item in placed if item.channel == channel]
-            marks = [mark for item in items for mark in marks_of(item)]
-            cues += [{"channel": channel, "text": None, "words": [], **mark} for mark in marks]
-            bare = [unmarked(item) for item in items]
+            parts = [*map(parted, items)]
+            cues += [
+                {"channel": channel, "text": None, "words": [], **mark} for _, marks in parts for mark in marks
+            ]
+            bare = [item for item, _ in parts if item]
             # Where all that is said of a side are marks, it was transcribed, and nobody speaks.
-            items = [item for item in bare if item and item.text != ""] or [item for item in bare if item][:1]
+            items = [item for item in bare if item.text != ""] or bare[:1]
             cues += cues_of_words(channel, [word for item in items if item.text is None for word in item.words])
             with_text = (item for item in items if item.text is not None)
             cues += [{name: getattr(item, name) for name in _OF_CUES} for item in with_text]
@@ -317,59 +319,42 @@ def _begins_with_recordings(path: Path, changed: int) -> bool:
     return isinstance(line, dict) and ("recording_id" in line or "audio_filepath" in line)
 
 
-def marks_of(passage: Passage) -> list[dict[str, Any]]:
-    """The marks of a passage as `mark` (what it calls it), `mark_kind`, `start` and `end`.
+def parted(passage: Passage) -> tuple[Passage | None, list[dict[str, Any]]]:
+    """A passage without its marks (None for a word that is one, an empty text for marks alone), and the marks.
 
-    A mark that is among the words has its times; any other has what is free between the words beside it, or where
-    no word has times its share, by letters, of the passage.
+    Each is `mark` (what it calls it), `mark_kind`, `start` and `end`. One among the words has its times; any other
+    has what is free between the words beside it, or where no word has times its share, by letters, of the passage.
+    Silences are gaps, and left out.
     """
-    text = passage.words[0]["word"] if passage.text is None and passage.words else passage.text or ""
-    found = (
-        [*marks_in(text)]
-        if passage.text is not None
-        else [(0, len(text), mark)]
-        if (mark := mark_of(text))
-        else []
-    )
-    words, tokens = passage.words, [*re.finditer(r"\S+", text)]
-    are_among = len(words) == len(tokens)
-    spoken = [token for token in tokens if not any(a < token.end() and token.start() < b for a, b, _ in found)]
-    marks = []
-    for first, last, mark in found:
-        if mark.kind == SILENCE:
-            continue
-        inside = [
-            word
-            for word, token in zip(words, tokens, strict=False)
-            if first < token.end() and token.start() < last
-        ]
-        before = sum(token.end() <= first for token in spoken)
-        if are_among and inside:
-            start, end = inside[0]["start"], inside[-1]["end"]
-        elif words and not are_among:
-            start = words[before - 1]["end"] if before else passage.start
-            end = words[before]["start"] if before < len(words) else passage.end
-        else:
-            a_letter = (passage.end - passage.start) / max(1, len(text))
-            start, end = passage.start + first * a_letter, passage.start + last * a_letter
-        times = {"start": start, "end": max(end, start + SHORTEST_WORD)}
-        marks.append({"mark": mark.name, "mark_kind": mark.kind} | times)
-    return marks
-
-
-def unmarked(passage: Passage) -> Passage | None:
-    """A passage without its marks; None for a word that is one. A text of marks alone stays, empty."""
-    if passage.text is None:
-        return None if passage.words and mark_of(passage.words[0]["word"]) else passage
-    spans = [(start, end) for start, end, _ in marks_in(passage.text)]
+    text, words = passage.text, passage.words
+    if text is None:
+        text = words[0]["word"] if words else ""
+        spans = [(0, len(text), mark)] if words and (mark := mark_of(text)) else []
+    else:
+        spans = [*marks_in(text)]
     if not spans:
-        return passage
-    tokens = [*re.finditer(r"\S+", passage.text)]
-    words = passage.words
-    if len(words) == len(tokens):
-        pairs = zip(words, tokens, strict=True)
-        words = [word for word, at in pairs if not any(a < at.end() and at.start() < b for a, b in spans)]
-    return passage._replace(text=without_marks(passage.text), words=words)
+        return passage, []
+    tokens = [*re.finditer(r"\S+", text)]
+    marked = [any(first < at.end() and at.start() < last for first, last, _ in spans) for at in tokens]
+    are_tokens = [word["word"].casefold() for word in words] == [at[0].casefold() for at in tokens]
+    unmarked = [at for at, is_mark in zip(tokens, marked, strict=True) if not is_mark]
+    spoken = [word for n, word in enumerate(words) if not (marked[n] if are_tokens else mark_of(word["word"]))]
+    marks = []
+    for first, last, mark in spans:
+        inside = [words[n] for n, at in enumerate(tokens) if are_tokens and first < at.end() and at.start() < last]
+        before = min(len(spoken), sum(at.end() <= first for at in unmarked))
+        if inside:
+            start, end = inside[0]["start"], inside[-1]["end"]
+        elif spoken:
+            start = spoken[before - 1]["end"] if before else passage.start
+            end = spoken[before]["start"] if before < len(spoken) else passage.end
+        else:
+            a_letter = (passage.end - passage.start) / len(text)
+            start, end = passage.start + first * a_letter, passage.start + last * a_letter
+        if mark.kind != SILENCE:
+            times = {"start": start, "end": max(end, start + SHORTEST_WORD)}
+            marks.append({"mark": mark.name, "mark_kind": mark.kind} | times)
+    return None if passage.text is None else passage._replace(text=without_marks(text), words=spoken), marks
 
 
 def _in_seconds(path: Path, passages: list[Passage], duration: float | None) -> list[Passage]:
