@@ -25,6 +25,9 @@ from dailytalk_contiguous.sources.transcript_text import broken, readable_text, 
 #: Seconds between two cues of one karaoke sentence, at most.
 _NEXT_CUE = 0.5
 
+#: Sentences that are looked at for the next cue: of both speakers, and those before them.
+_AT_ONCE = 4
+
 #: So many cues that each add words to the one before are one sentence that grows.
 _GROWING = 3
 
@@ -274,7 +277,7 @@ def _sung(subtitles: Sequence[Subtitle]) -> list[Subtitle]:
     runs: list[list[Subtitle]] = []
     open_runs: list[list[Subtitle]] = []  # more than one where two speak at once
     for cue in subtitles:
-        open_runs = [run for run in open_runs if cue.start - run[-1].end <= _NEXT_CUE]
+        open_runs = [run for run in open_runs[-_AT_ONCE:] if cue.start - run[-1].end <= _NEXT_CUE]
         for run in open_runs:
             if _goes_on(run, cue):
                 run.append(cue)

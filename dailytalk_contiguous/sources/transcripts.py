@@ -6,6 +6,7 @@ speech would put every word into the dataset twice, so they are rejected rather 
 """
 
 import re
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache, partial
@@ -335,14 +336,15 @@ def parted(passage: Passage) -> tuple[Passage | None, list[dict[str, Any]]]:
     if not spans:
         return passage, []
     tokens = [*re.finditer(r"\S+", text)]
-    marked = [any(first < at.end() and at.start() < last for first, last, _ in spans) for at in tokens]
+    starts, ends = [at.start() for at in tokens], [at.end() for at in tokens]
+    touched = [range(bisect_right(ends, first), bisect_left(starts, last)) for first, last, _ in spans]
+    unmarked = sorted({*range(len(tokens))}.difference(*touched))
     are_tokens = [word["word"].casefold() for word in words] == [at[0].casefold() for at in tokens]
-    unmarked = [at for at, is_mark in zip(tokens, marked, strict=True) if not is_mark]
-    spoken = [word for n, word in enumerate(words) if not (marked[n] if are_tokens else mark_of(word["word"]))]
+    spoken = [words[n] for n in unmarked] if are_tokens else [w for w in words if not mark_of(w["word"])]
     marks = []
-    for first, last, mark in spans:
-        inside = [words[n] for n, at in enumerate(tokens) if are_tokens and first < at.end() and at.start() < last]
-        before = min(len(spoken), sum(at.end() <= first for at in unmarked))
+    for (first, last, mark), numbers in zip(spans, touched, strict=True):
+        inside = [words[n] for n in numbers] if are_tokens else []
+        before = min(len(spoken), bisect_left(unmarked, numbers.start))
         if inside:
             start, end = inside[0]["start"], inside[-1]["end"]
         elif spoken:
