@@ -241,7 +241,7 @@ def refuse_path(out: Path, settings: exports.ExportSettings | None = None) -> No
         token_counter(settings.tokenizer)
 
 
-def pieces_of(item: publish_items.Conversation, longest: float) -> list[tuple[int, int]]:
+def trained_pieces(item: publish_items.Conversation, longest: float) -> list[tuple[int, int]]:
     """Return the samples at which the pieces of a conversation begin and end, each of `longest` seconds at most.
 
     What the main speaker says and the transcript calls inaudible is in none, nor is what it leaves between it
@@ -275,7 +275,7 @@ def write_moshi(export: exports.Export, item: publish_items.Conversation) -> Ite
     exports.refuse_tags((word.text for word in item.words if word.main or settings.both_speakers), item)
     counter = token_counter(settings.tokenizer) if settings.tokenizer else None
     counts = export.facts.setdefault("words", {"total": 0, "moved": 0, "lost": 0, "cut": 0 if counter else None})
-    pieces = pieces_of(item, settings.max_length)
+    pieces = trained_pieces(item, settings.max_length)
     if item.inaudible:
         export.left_out["stretches that the transcript calls inaudible"] += len(item.inaudible)
     entries = []

@@ -67,7 +67,7 @@ _HLS_CLOCK = re.compile(
 )
 
 
-class Timed(NamedTuple):
+class TimedWord(NamedTuple):
     """A word of a subtitle with the times that are known of it, in seconds, and whether it is highlighted."""
 
     word: str
@@ -77,15 +77,15 @@ class Timed(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Line:
+class SubtitleLine:
     """A line of a subtitle; `name` is what may be its speaker, `said` the rest, `words` all of it.
 
     `key` is the name in lower case: a file may write Anna and ANNA.
     """
 
-    words: tuple[Timed, ...]
+    words: tuple[TimedWord, ...]
     name: str | None = None
-    said: tuple[Timed, ...] = ()
+    said: tuple[TimedWord, ...] = ()
     is_certain: bool = False
 
     @property
@@ -104,10 +104,10 @@ class Subtitle:
     position: str
     start: float
     end: float
-    lines: list[Line] = field(default_factory=list)
+    lines: list[SubtitleLine] = field(default_factory=list)
 
     @property
-    def words(self) -> list[Timed]:
+    def words(self) -> list[TimedWord]:
         return [word for line in self.lines for word in line.words]
 
 
@@ -191,7 +191,7 @@ def _seconds(hours: str | None, minutes: str, seconds: str, fraction: str) -> fl
     return (1000 * whole + int(fraction.ljust(3, "0"))) / 1000
 
 
-def _lines(raw: str, start: float) -> list[Line]:
+def _lines(raw: str, start: float) -> list[SubtitleLine]:
     """The lines of a cue that begins at `start`, whose words have the times inside it."""
     raw = raw.replace(r"\h", " ").replace(r"\n", "\n").replace(r"\N", "\n")
     # A voice gets a line of its own, which begins with its name; one without a name gets nothing.
@@ -218,7 +218,7 @@ def _lines(raw: str, start: float) -> list[Line]:
         times.append((len(plain), sung))
     for text in plain.split("\n"):
         words = [
-            Timed(word[0], is_lit=any(lit[offset + word.start() : offset + word.end()]))
+            TimedWord(word[0], is_lit=any(lit[offset + word.start() : offset + word.end()]))
             for word in re.finditer(r"\S+", text)
         ]
         lines.append((words, [offset + word.start() for word in re.finditer(r"\S+", text)]))
@@ -227,7 +227,7 @@ def _lines(raw: str, start: float) -> list[Line]:
     return [_named(tuple(words)) for words, _ in lines if words]
 
 
-def _set_times(lines: Sequence[tuple[list[Timed], list[int]]], times: Sequence[tuple[int, float]]) -> None:
+def _set_times(lines: Sequence[tuple[list[TimedWord], list[int]]], times: Sequence[tuple[int, float]]) -> None:
     """A time inside a cue is the start of the word after it, and the end of the one before."""
     flat = [(words, index, at) for words, starts in lines for index, at in enumerate(starts)]
     waiting = [*reversed(times)]
@@ -252,21 +252,21 @@ def _unescaped(text: str) -> str:
     return html.unescape(_NO_CHARACTER.sub("\ufffd", text))
 
 
-def _named(words: tuple[Timed, ...]) -> Line:
+def _named(words: tuple[TimedWord, ...]) -> SubtitleLine:
     line = " ".join(word.word for word in words)
     # People write "[laughs] Anna: hello" as well as "Anna: [laughs] hello".
     first = next((line[:end] for start, end, _ in marks_in(line) if start == 0), "")
     match = _NAMED_LINE.fullmatch(line[len(first) :].lstrip())
     if match is None:
-        return Line(words)
+        return SubtitleLine(words)
     name = " ".join((match["voice"] or match["name"]).split())
     said_words = match["said"].split()  # "Ann：yes" is one word with the name
     last = words[len(words) - len(said_words) :]
     said = tuple(word._replace(word=text) for word, text in zip(last, said_words, strict=True))
     said = words[: len(first.split())] + said
     if match["voice"]:
-        return Line(said, name, said, is_certain=True)
-    return Line(words, name, said, explains_itself(name))
+        return SubtitleLine(said, name, said, is_certain=True)
+    return SubtitleLine(words, name, said, explains_itself(name))
 
 
 # One sentence in many cues
@@ -326,7 +326,9 @@ def _one_sentence(run: Sequence[Subtitle]) -> Subtitle:
         before = now
     lines, first = [], 0
     for line in whole.lines:
-        words = tuple(Timed(word.word, *times.get(first + n, (None, None))) for n, word in enumerate(line.words))
+        words = tuple(
+            TimedWord(word.word, *times.get(first + n, (None, None))) for n, word in enumerate(line.words)
+        )
         lines.append(replace(line, words=words, said=words[len(words) - len(line.said) :]))
         first += len(words)
     return Subtitle(run[0].position, run[0].start, max(cue.end for cue in run), lines)

@@ -15,7 +15,7 @@ from dailytalk_contiguous.core.schema import CHANNELS, MAIN
 from dailytalk_contiguous.core.word_times import Cue, WordRow, are_word_times, join_words
 from dailytalk_contiguous.sources import whisper_json
 from dailytalk_contiguous.sources.channel_names import explains_itself
-from dailytalk_contiguous.sources.subtitles import Timed, are_words, read_subtitles
+from dailytalk_contiguous.sources.subtitles import TimedWord, are_words, read_subtitles
 from dailytalk_contiguous.sources.tier_formats import NUMBER, Tier, read_eaf, read_tiers, speech_tiers
 from dailytalk_contiguous.sources.transcript_marks import mark_of, without_marks
 from dailytalk_contiguous.sources.transcript_text import MOST_LABELS, broken, read_text, readable_text, refuse_many
@@ -163,7 +163,7 @@ def _read_subtitles(path: Path, side: str | None, pick: Pick) -> list[Passage]:
     have_times = any(word.start is not None for item in subtitles for word in item.words)
     passages = []
     for item in subtitles:
-        turns: list[tuple[str | None, list[Timed]]] = []
+        turns: list[tuple[str | None, list[TimedWord]]] = []
         for line in item.lines:
             if line.key in speakers and line.key is not None:
                 turns.append((names.setdefault(line.key, line.name or line.key), [*line.said]))
@@ -182,7 +182,7 @@ def _read_subtitles(path: Path, side: str | None, pick: Pick) -> list[Passage]:
     return passages
 
 
-def _times_inside(path: Path, position: str, said: Sequence[Timed], cue: tuple[float, float]) -> list[WordRow]:
+def _times_inside(path: Path, position: str, said: Sequence[TimedWord], cue: tuple[float, float]) -> list[WordRow]:
     """The words of a subtitle with the times inside it, by which each ends where the next begins.
 
     None where too few words have times, or these run backwards. A single word has those of its cue.

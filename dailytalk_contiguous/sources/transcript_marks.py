@@ -11,7 +11,7 @@ from typing import NamedTuple
 SOUND, SILENCE, INAUDIBLE, NOTE = KINDS = ("sound", "silence", "inaudible", "note")
 
 
-class Mark(NamedTuple):
+class TranscriptMark(NamedTuple):
     """`kind` is one of `KINDS`; `name` is what the transcript calls it, in lower case without its signs."""
 
     kind: str
@@ -100,8 +100,12 @@ _ENCLOSED = re.compile(
 
 #: Silences and unknown words by themselves, as labels of tiers and words of aligners and scoring (Praat, MFA,
 #: WebMAUS, NIST): nothing says so but that the label is nothing else.
-LABELS = {"": Mark(SILENCE, "silence"), "@": Mark(SILENCE, "silence"), "+": Mark(SILENCE, "pause")} | {
-    label: Mark(kind, label.strip("<>!#") or "silence")
+LABELS = {
+    "": TranscriptMark(SILENCE, "silence"),
+    "@": TranscriptMark(SILENCE, "silence"),
+    "+": TranscriptMark(SILENCE, "pause"),
+} | {
+    label: TranscriptMark(kind, label.strip("<>!#") or "silence")
     for kind, labels in {
         SILENCE: "sil sp !sil <eps> <sil> <p:> # ## (.) (..)",
         INAUDIBLE: "spn <spn> xxx yyy <unk>",
@@ -120,11 +124,11 @@ def _patterns() -> dict[str, re.Pattern[str]]:
 _KNOWN = _patterns()
 
 
-def mark_of(text: str) -> Mark | None:
+def mark_of(text: str) -> TranscriptMark | None:
     """The mark that a whole text is; None for words.
 
     >>> mark_of("[Laughter]"), mark_of("[sic]")
-    (Mark(kind='sound', name='laughter'), None)
+    (TranscriptMark(kind='sound', name='laughter'), None)
     """
     if mark := LABELS.get(text.strip().casefold()):
         return mark
@@ -132,13 +136,15 @@ def mark_of(text: str) -> Mark | None:
     return _kind(match) if match else None
 
 
-def marks_in(text: str) -> Iterator[tuple[int, int, Mark]]:
+def marks_in(text: str) -> Iterator[tuple[int, int, TranscriptMark]]:
     """(first character, end, mark) of every mark in a text, in order.
 
     Praat's `silent` is one as a whole text alone; as a word of a tier of words somebody says it.
     """
     mark = (
-        Mark(SILENCE, "silence") if text.strip() in ("silent", "silence") else LABELS.get(text.strip().casefold())
+        TranscriptMark(SILENCE, "silence")
+        if text.strip() in ("silent", "silence")
+        else LABELS.get(text.strip().casefold())
     )
     if mark:
         yield 0, len(text), mark
@@ -164,25 +170,25 @@ def without_marks(text: str) -> str:
     return rest if any(map(str.isalnum, rest)) else ""
 
 
-def _kind(match: re.Match[str]) -> Mark | None:
+def _kind(match: re.Match[str]) -> TranscriptMark | None:
     how, inside = str(match.lastgroup), match[str(match.lastgroup)].strip()
     name = " ".join(re.sub(r"[\W_]+", " ", inside.casefold()).split())
     if how == "alone":
         kind = {"#": SILENCE, "♪": SOUND}.get(inside[0], INAUDIBLE)
-        return Mark(kind, {SILENCE: "silence", SOUND: "music"}.get(kind, inside))
+        return TranscriptMark(kind, {SILENCE: "silence", SOUND: "music"}.get(kind, inside))
     if how == "music" and not name:
-        return Mark(SOUND, "music")
+        return TranscriptMark(SOUND, "music")
     if how == "round" and re.fullmatch(r"\.+|\d{1,2}\.\d{1,3}", inside):
-        return Mark(SILENCE, "pause")  # as conversation analysts and CHAT write it; (3) may be a word
+        return TranscriptMark(SILENCE, "pause")  # as conversation analysts and CHAT write it; (3) may be a word
     if how == "square" and re.fullmatch(r"\d{1,2}:\d{2}(?::\d{2})?(?:[.,]\d+)?", inside):
-        return Mark(NOTE, inside)
+        return TranscriptMark(NOTE, inside)
     words = name.split()
     for kind in (NOTE, SILENCE):
         if name.replace(" ", "_") in WORDS[kind].split():
-            return Mark(kind, name)
+            return TranscriptMark(kind, name)
     kinds = [next((kind for kind, known in _KNOWN.items() if known.fullmatch(word)), None) for word in words]
     found = next((kind for kind in (INAUDIBLE, SILENCE, SOUND) if kind in kinds), None)
     is_speech = any(kind is None and word not in _BESIDE for kind, word in zip(kinds, words, strict=True))
     if found is None or (is_speech and (how in ("round", "music", "double") or len(words) > 4)):
         return None
-    return Mark(found, name)
+    return TranscriptMark(found, name)
