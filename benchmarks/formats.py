@@ -13,6 +13,7 @@ conversation is one in which the left speaker begins.
 
 import gzip
 import json
+import re
 import shutil
 import sys
 import tempfile
@@ -20,6 +21,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from xml.sax.saxutils import escape
 
 from measuring import EXAMPLES, references
 
@@ -35,6 +37,9 @@ PEOPLE = {"left": "Anna", "right": "Bob"}
 
 #: Ways in which each file is broken, and seconds by which a time that is read may be off.
 WAYS, EXACT = 10, 0.0011
+
+#: Seconds by which a time in centiseconds may be off, by all those before it in its line.
+CENTISECONDS = 0.021
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,8 @@ Files = dict[str, bytes]
 class Way:
     """A way of writing a transcript: what it keeps of the conversation, and how.
 
-    `document`: its kind in `DOCUMENTS`, if it is JSON. `passes`: names of breaks that leave a good file.
+    `document`: its kind in `DOCUMENTS`, if it is JSON. `passes`: names of breaks that leave a good file. `exact`:
+    seconds by which its times may be off. `ends`, `marks`: whether it has the ends of words, and marks.
     """
 
     name: str
@@ -66,6 +72,9 @@ class Way:
     people: bool = False
     document: str = ""
     passes: frozenset[str] = frozenset()
+    exact: float = EXACT
+    ends: bool = True
+    marks: bool = True
 
 
 def conversation() -> Talk:
@@ -207,6 +216,220 @@ def _vtt(talk: Talk, recording: str) -> Files:
     return {f"{NAME}.vtt": "\n".join(["WEBVTT\n", *cues]).encode()}
 
 
+# The same in shapes that recognisers and people write: karaoke, rolling captions, times inside, marks of sounds.
+
+
+def _labelled(who: str) -> str:
+    return f"[{_person(who)}]: " if who else ""
+
+
+def _joined(line: Said, lit: int, before: str, after: str) -> str:
+    """The words of a line, one of them between two pieces of markup."""
+    return " ".join(f"{before}{word}{after}" if n == lit else word for n, (word, *_) in enumerate(line.words))
+
+
+def _karaoke(talk: Talk, before: str, after: str, point: str) -> list[str]:
+    """A cue for every word and every pause, each with the whole line (whisperX and stable-ts)."""
+    cues = []
+    for line in talk:
+        at = line.start
+        for n, (_, start, end) in enumerate(line.words):
+            if not isinstance(start, str) and not isinstance(at, str) and start > at:
+                cues.append((at, start, f"{_labelled(line.who)}{_joined(line, -1, before, after)}"))
+            cues.append((start, end, f"{_labelled(line.who)}{_joined(line, n, before, after)}"))
+            at = end
+        if at != line.end and not isinstance(line.end, str):
+            cues.append((at, line.end, f"{_labelled(line.who)}{_joined(line, -1, before, after)}"))
+    cues.sort(key=lambda cue: 0.0 if isinstance(cue[0], str) else cue[0])
+    return [f"{_clock(start, point)} --> {_clock(end, point)}\n{text}\n" for start, end, text in cues]
+
+
+def _karaoke_srt(talk: Talk, recording: str) -> Files:
+    cues = _karaoke(talk, "<u>", "</u>", ",")
+    return {f"{NAME}.srt": "\n".join(f"{n}\n{cue}" for n, cue in enumerate(cues, 1)).encode()}
+
+
+def _karaoke_vtt(talk: Talk, recording: str) -> Files:
+    return {
+        f"{NAME}.vtt": "\n".join(["WEBVTT\n", *_karaoke(talk, '<font color="#00ff00">', "</font>", ".")]).encode()
+    }
+
+
+def _karaoke_ass(talk: Talk, recording: str) -> Files:
+    """SubStation with the length of each word, and of each pause, in centiseconds; names as actors."""
+    lines = ["[Script Info]", "ScriptType: v4.00+", "", "[Events]"]
+    lines.append("Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text")
+    for line in talk:
+        text, at = "", line.start
+        for word, start, end in line.words:
+            for time, said in ((start, " "), (end, word)):
+                if isinstance(time, str) or isinstance(at, str) or time < at:
+                    text += said
+                    continue
+                text += f"{{\\k{round(100 * (time - at))}}}{said}"
+                at += round(100 * (time - at)) / 100
+        start, end = (time if isinstance(time, str) else _clock(time, ".")[:-1] for time in (line.start, line.end))
+        lines.append(f"Dialogue: 0,{start},{end},Default,{_person(line.who)},0,0,0,,{text}")
+    return {f"{NAME}.ass": "\n".join([*lines, ""]).encode()}
+
+
+def _voice(who: str) -> str:
+    return f"<v {_person(who)}>" if who else ""
+
+
+def _timed(line: Said) -> str:
+    return "".join(
+        f"<{_clock(start, '.')}> {word}" if n else word for n, (word, start, _) in enumerate(line.words)
+    )
+
+
+def _times_inside(talk: Talk, recording: str) -> Files:
+    cues = [f"{_clock(x.start, '.')} --> {_clock(x.end, '.')}\n{_voice(x.who)}{_timed(x)}\n" for x in talk]
+    return {f"{NAME}.vtt": "\n".join(["WEBVTT\n", *cues]).encode()}
+
+
+def _hls(talk: Talk, recording: str) -> Files:
+    """Segments of a stream, whose cues begin anew, and are placed by its clock."""
+    late = 1.5
+    cues = "\n".join(
+        f"{_clock(x.start if isinstance(x.start, str) else x.start + late, '.')} --> "
+        f"{_clock(x.end if isinstance(x.end, str) else x.end + late, '.')}\n"
+        f"{_voice(x.who)}{x.text}\n"
+        for x in talk
+    )
+    return {f"{NAME}.vtt": f"WEBVTT\nX-TIMESTAMP-MAP=MPEGTS:90000,LOCAL:00:00:02.500\n\n{cues}".encode()}
+
+
+def _rolling(talk: Talk, recording: str) -> Files:
+    """Captions of YouTube: the line before above each new one, and a cue of 10 ms for what is done."""
+    files = {}
+    for side in ("left", "right"):
+        before, cues = " ", []
+        for line in (x for x in talk if x.who == side):
+            start, end = _clock(line.start, "."), _clock(line.end, ".")
+            shown = line.end if isinstance(line.end, str) else line.end + 0.01
+            cues += [f"{start} --> {end} align:start position:0%\n{before}\n{_timed(line)}\n"]
+            before = " ".join(word for word, *_ in line.words)
+            cues += [f"{end} --> {_clock(shown, '.')} align:start position:0%\n{before}\n \n"]
+        text = "\n".join(["WEBVTT\nKind: captions\nLanguage: en\n", *cues])
+        files[f"{NAME}.{side}.vtt"] = text.encode()
+    return files
+
+
+def _one_word_cues(talk: Talk, recording: str) -> Files:
+    cues = [
+        f"{_clock(start, ',')} --> {_clock(end, ',')}\n{f'{_person(x.who)}: ' if x.who else ''}{word}\n"
+        for x in talk
+        for word, start, end in x.words
+    ]
+    return {f"{NAME}.srt": "\n".join(f"{n}\n{cue}" for n, cue in enumerate(cues, 1)).encode()}
+
+
+def _srt_bare(talk: Talk, recording: str) -> Files:
+    """SubRip without indices and blank lines, and with a line that is a number."""
+    cues = [
+        f"{_clock(x.start, ',')} --> {_clock(x.end, ',')}\n{f'{_person(x.who)}: ' if x.who else ''}{x.text}\n"
+        for x in talk
+    ]
+    return {f"{NAME}.srt": "".join(cues).encode()}
+
+
+MARKS = ("[laughter]", "(laughs)", "<unk>", "{breath}", "♪ music ♪", "*sighs*", "[BLANK_AUDIO]", "((inaudible))")
+MARKS += ("&=laughs", "%hesitation", "#", "[SIL]", "<pause>", "(.)", "xxx", "[MUSIC PLAYING]", "(clears throat)")
+
+
+def _srt_marks(talk: Talk, recording: str) -> Files:
+    marked = [
+        replace(x, text=f"{MARKS[n % len(MARKS)]} {x.text}" if n % 2 else f"{x.text} {MARKS[n % len(MARKS)]}")
+        for n, x in enumerate(talk)
+    ]
+    return {f"{NAME}.srt": _subrip(marked, named=True)}
+
+
+def _milliseconds(talk: Talk, recording: str) -> Files:
+    def whole(time: Any) -> Any:
+        return time if isinstance(time, str) else round(1000 * time)
+
+    lines = [
+        {"channel": x.who, "start": whole(x.start), "end": whole(x.end), "text": x.text}
+        | {"words": [{"word": w, "start": whole(a), "end": whole(b)} for w, a, b in x.words]}
+        for x in talk
+    ]
+    return {f"{NAME}.json": _as_json({"utterances": lines})}
+
+
+def _eaf(tiers: Sequence[tuple[str, str, str, Sequence[tuple[Any, Any, str]]]], ids: bool = False) -> bytes:
+    """ELAN: (tier, participant, type, labels); with `ids`, the labels are those of a tier below one of ids."""
+    slots, elements, n = [], [], 0
+    for name, person, kind, labels in tiers:
+        aligned, refs = [], []
+        for start, end, text in labels:
+            n += 1
+            times = [str(x if isinstance(x, str) else round(1000 * x)) for x in (start, end)]
+            slots += [
+                f'<TIME_SLOT TIME_SLOT_ID="ts{2 * n + k}" TIME_VALUE="{time}"/>' for k, time in enumerate(times)
+            ]
+            value = f"CALL_{person}_{n:03d}" if ids else escape(text)
+            aligned.append(
+                f'<ANNOTATION><ALIGNABLE_ANNOTATION ANNOTATION_ID="a{2 * n}" TIME_SLOT_REF1="ts{2 * n}" '
+                f'TIME_SLOT_REF2="ts{2 * n + 1}"><ANNOTATION_VALUE>{value}</ANNOTATION_VALUE>'
+                "</ALIGNABLE_ANNOTATION></ANNOTATION>"
+            )
+            refs.append(
+                f'<ANNOTATION><REF_ANNOTATION ANNOTATION_ID="a{2 * n + 1}" ANNOTATION_REF="a{2 * n}">'
+                f"<ANNOTATION_VALUE>{escape(text)}</ANNOTATION_VALUE></REF_ANNOTATION></ANNOTATION>"
+            )
+        about = f'PARTICIPANT="{person}"' if person else ""
+        if not ids:
+            elements.append(
+                f'<TIER TIER_ID="{name}" {about} LINGUISTIC_TYPE_REF="{kind}">{"".join(aligned)}</TIER>'
+            )
+            continue
+        elements.append(
+            f'<TIER TIER_ID="id@{name}" {about} LINGUISTIC_TYPE_REF="number">{"".join(aligned)}</TIER>'
+        )
+        elements.append(
+            f'<TIER TIER_ID="{name}" {about} PARENT_REF="id@{name}" LINGUISTIC_TYPE_REF="{kind}">'
+            f"{''.join(refs)}</TIER>"
+        )
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?>\n<ANNOTATION_DOCUMENT AUTHOR="" FORMAT="3.0" VERSION="3.0">'
+        f'<HEADER MEDIA_FILE="" TIME_UNITS="milliseconds"/><TIME_ORDER>{"".join(slots)}</TIME_ORDER>'
+        f"{''.join(elements)}</ANNOTATION_DOCUMENT>\n"
+    ).encode()
+
+
+def _eaf_tiers(talk: Talk) -> list[tuple[str, str, str, list[tuple[Any, Any, str]]]]:
+    labels: dict[str, list[tuple[Any, Any, str]]] = {}
+    for line in talk:
+        labels.setdefault(line.who, []).append((line.start, line.end, line.text))
+    return [(f"speech {n}", _person(who), "talk", listed) for n, (who, listed) in enumerate(labels.items(), 1)]
+
+
+def _eaf_utterances(talk: Talk, recording: str) -> Files:
+    """With gestures of the same people."""
+    tiers = _eaf_tiers(talk)
+    hands = [
+        (f"hands {n}", who, "moves", [(*x[:2], "nod") for x in own]) for n, (_, who, _, own) in enumerate(tiers)
+    ]
+    return {f"{NAME}.eaf": _eaf([*hands, *tiers])}
+
+
+def _eaf_ids(talk: Talk, recording: str) -> Files:
+    return {f"{NAME}.eaf": _eaf(_eaf_tiers(talk), ids=True)}
+
+
+def _textgrid_silences(talk: Talk, recording: str) -> Files:
+    """With `#` for silence, and the tier that Praat makes of silences."""
+    tiers: dict[str, list[tuple[Any, Any, str]]] = {"silences": [(0, 1, "silent"), (1, 2, "sounding")]}
+    for line in talk:
+        tier = tiers.setdefault(f"{_person(line.who)} - utterances", [])
+        if tier and isinstance(tier[-1][1], float) and isinstance(line.start, float) and tier[-1][1] < line.start:
+            tier.append((tier[-1][1], line.start, "#"))
+        tier.append((line.start, line.end, line.text))
+    return {f"{NAME}.TextGrid": _textgrid(tiers)}
+
+
 def _textgrid(tiers: dict[str, list[tuple[Any, Any, str]]]) -> bytes:
     lines = ['File type = "ooTextFile"', 'Object class = "TextGrid"', "", "xmin = 0", "xmax = 100"]
     lines += ["tiers? <exists>", f"size = {len(tiers)}", "item []:"]
@@ -319,6 +542,19 @@ WAYS_TO_WRITE = (
     Way("SubRip, names", _srt, words=False, people=True),
     Way("SubRip, a file a side", _srt_sides, words=False, passes=_TWO_NAMES),
     Way("WebVTT, voices", _vtt, words=False, people=True),
+    Way("SubRip, karaoke", _karaoke_srt, people=True, marks=False),
+    Way("WebVTT, karaoke", _karaoke_vtt, people=True, marks=False),
+    Way("SubStation, karaoke", _karaoke_ass, people=True, marks=False, exact=CENTISECONDS),
+    Way("WebVTT, times inside", _times_inside, people=True, marks=False, ends=False),
+    Way("WebVTT, of a stream", _hls, words=False, people=True),
+    Way("WebVTT, rolling", _rolling, marks=False, ends=False, passes=_TWO_NAMES),
+    Way("SubRip, a cue a word", _one_word_cues, utterances=False, people=True),
+    Way("SubRip, no indices", _srt_bare, words=False, people=True),
+    Way("SubRip, marks", _srt_marks, words=False, people=True),
+    Way("milliseconds", _milliseconds, document="our own"),
+    Way("ELAN, with gestures", _eaf_utterances, words=False, people=True, passes=_NOBODY),
+    Way("ELAN, below ids", _eaf_ids, words=False, people=True, passes=_NOBODY),
+    Way("TextGrid, silences", _textgrid_silences, words=False, people=True, passes=_NOBODY),
     Way("TextGrid, words", _textgrid_words, utterances=False, people=True, passes=_NOBODY),
     Way("TextGrid, utterances", _textgrid_utterances, words=False, people=True, passes=_NOBODY),
     Way("CTM", _ctm, utterances=False),
@@ -363,16 +599,15 @@ def _talk(change: Callable[[Talk], Talk]) -> Callable[[Talk, Way], Files]:
 
 
 def _half(data: bytes) -> bytes:
-    """What is before the end of the first number with a fraction in a line of the middle."""
+    """What is before the end of the first number in the middle, or of its whole part if it has a fraction."""
     place = data.find(b"\n", len(data) // 2) + 1 or len(data) // 2
-    while not (data[place - 1 : place].isdigit() and data[place : place + 1] in b".,"):
-        place += 1
-    return data[:place]
+    match = re.compile(rb"\d(?=[.,])").search(data, place) or re.compile(rb"\d\b").search(data, len(data) // 2)
+    return data[: match.end()] if match else data[: len(data) // 2]
 
 
 def _twice(talk: Talk, way: Way) -> Files:
     files = way.write(talk, NAME)
-    other = f"{NAME}.left.vtt" if f"{NAME}.vtt" not in files else f"{NAME}.left.srt"
+    other = f"{NAME}.left.srt" if any(name.endswith(".vtt") for name in files) else f"{NAME}.left.vtt"
     text = "00:00:01.000 --> 00:00:02.000\nHello.\n"
     return files | {other: (f"1\n{text}" if other.endswith("srt") else f"WEBVTT\n\n{text}").encode()}
 
@@ -416,25 +651,28 @@ def differences(talk: Talk, way: Way, row: dict[str, Any]) -> dict[str, bool]:
     wrong = dict.fromkeys(("words", "times", "speakers"), False)
     for side in ("left", "right"):
         lines = [line for line in talk if line.who == side]
-        cues = [cue for cue in row["given"] if cue["channel"] == side]
+        cues = [cue for cue in row["given"] if cue["channel"] == side and not cue["mark"]]
         wrong["speakers"] |= {cue["speaker"] for cue in cues} != {PEOPLE[side] if way.people else None}
         if way.words:
             meant = [word for line in lines for word in line.words]
             read = [(word["word"], word["start"], word["end"]) for cue in cues for word in cue["words"]]
             wrong["words"] |= [word for word, *_ in meant] != [word for word, *_ in read]
-            wrong["times"] |= _off([word[1:] for word in meant], [word[1:] for word in read])
+            last = 3 if way.ends else 2
+            wrong["times"] |= _off([word[1:last] for word in meant], [word[1:last] for word in read], way.exact)
         if way.utterances:
-            wrong["words"] |= [line.text for line in lines] != [cue["text"] for cue in cues]
-            wrong["times"] |= _off([(x.start, x.end) for x in lines], [(cue["start"], cue["end"]) for cue in cues])
+            texts = [x.text if way.marks else join_words(word for word, *_ in x.words) for x in lines]
+            wrong["words"] |= texts != [cue["text"] for cue in cues]
+            spans = [(x.start, x.end) for x in lines]
+            wrong["times"] |= _off(spans, [(cue["start"], cue["end"]) for cue in cues], way.exact)
         else:
             spelled = join_words(word for line in lines for word, *_ in line.words)
             wrong["words"] |= join_words(cue["text"] for cue in cues) != spelled
     return wrong
 
 
-def _off(meant: Sequence[Sequence[float]], read: Sequence[Sequence[float]]) -> bool:
+def _off(meant: Sequence[Sequence[float]], read: Sequence[Sequence[float]], exact: float) -> bool:
     return len(meant) != len(read) or any(
-        abs(one - other) > EXACT
+        abs(one - other) > exact
         for pair in zip(meant, read, strict=True)
         for one, other in zip(*pair, strict=True)
     )

@@ -89,6 +89,7 @@ def built_row(
         "speakers": {"left": None, "right": kept_speaker},
         "timeline": dict.fromkeys(TIMELINE) | {"mode": "anchor"},
         "transcript_repair": None,
+        "transcript_marks": None,
         "uncovered_sound": None,
         "provenance": "{}",
     } | columns
@@ -97,7 +98,14 @@ def built_row(
 
 
 def sound(start: float, end: float) -> dict[str, Any]:
-    return {"channel": "right", "start": start, "end": end, "source_start": start, "source_end": end}
+    return {
+        "channel": "right",
+        "start": start,
+        "end": end,
+        "source_start": start,
+        "source_end": end,
+        "label": None,
+    }
 
 
 def write_dataset(folder: Path, *shards: list[dict[str, Any]]) -> Path:

@@ -41,6 +41,7 @@ from dailytalk_contiguous.stages.transcribe import language_of
 _OF_TAG = (
     "inputs",
     "transcripts",
+    "tier",
     "config",
     "split",
     "audio_column",
@@ -114,6 +115,7 @@ def plan(
             channel_of(stages),
             max_conversation=options["max_conversation"],
             transcripts=str(transcripts) if transcripts else None,
+            tier=options["tier"] or (),
             hub=hub_choice(options),
             before_fetch=_refuse_to_fetch,
             language=language_of(stages),

@@ -256,6 +256,9 @@ def say_left_out(passed_over: LeftOut) -> None:
             say(f"{what.format(len(names))}: {first_names(names)}")
     for why, names in passed_over.unread.items():
         say(f"not used, {counted(len(names), 'file')} beside recordings ({why}): {first_names(names)}")
+    for tiers in sorted({tuple(names) for names in passed_over.tiers.values()}):
+        files = [file for file, names in passed_over.tiers.items() if tuple(names) == tiers]
+        say(f"{first_names(tiers)} of {first_names(files)}: no tiers of speech; --tier NAME sets those that are")
 
 
 def first_names(names: Sequence[str]) -> str:

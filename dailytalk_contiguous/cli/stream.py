@@ -56,6 +56,7 @@ def stream(options: Mapping[str, Any], tagging: Stages, speaking: Stages, max_co
         channel=channel_of(tagging),
         max_conversation=max_conversation,
         transcripts=str(options["transcripts"].absolute()) if options["transcripts"] else None,
+        tier=tuple(options.get("tier") or ()),
         language=language_of(tagging),
     )
     job = run_streaming.StreamJob(

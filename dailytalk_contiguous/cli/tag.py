@@ -60,6 +60,13 @@ def tag(
         metavar="PATH",
         show_default="those beside the audio",
     ),
+    tier: list[str] | None = option(
+        None,
+        Panel.INPUT,
+        "Tier (or its linguistic type) of TextGrids and ELAN files that holds speech; may be repeated.",
+        metavar="NAME",
+        show_default="found by its labels",
+    ),
     speakers: Path | None = option(
         None,
         Panel.INPUT,
@@ -158,6 +165,7 @@ def tag(
             before_fetch=say_what_is_fetched,
             speakers=speakers,
             language=language_of(stages),
+            tier=tier or (),
         )
     show.say_left_out(recordings.left_out)
     if unmatched_names := recordings.unmatched_names:
@@ -276,7 +284,7 @@ def _of_counts(record: dict[str, Any]) -> list[str]:
             in_them = ", ".join(f"{name} ({counted(n, 'conversation')})" for name, n in languages.items())
             lines.append(f"their language: {in_them}; --language sets another")
         if fitted := counts["words_fitted"]:
-            beyond = "fitted to the speech that was found: the given times go beyond it"
+            beyond = "fitted to the speech that was found: their given times go beyond it, or are none of words"
             lines.append(f"{counted(fitted, 'word')} {beyond}")
     lines += [f"{count} without text: {reason}" for reason, count in counts["utterances_without_text"].items()]
     if emotions := counts.get("emotions"):

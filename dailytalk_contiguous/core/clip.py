@@ -43,6 +43,7 @@ def clip_row(clip: schema.Row, words: list[schema.Row]) -> schema.Row:
         "speakers": {"left": labels["speaker"], "right": None},
         "timeline": None,
         "transcript_repair": None,
+        "transcript_marks": None,
         "uncovered_sound": None,
         "provenance": None,
         "labels": labels,

@@ -47,7 +47,8 @@ AUDIO = {"bytes": Value("binary"), "path": STRING}
 
 #: A stretch of a transcript that came with the recording, on one of `CHANNELS` or `MIX`. `words` is empty where
 #: only the text has times, `text` null where it says who speaks but not what. `speaker` is a person's name,
-#: `language` the ISO 639 code of what is said; null where the transcript does not say.
+#: `language` the ISO 639 code of what is said; null where the transcript does not say. `mark` is the name of what
+#: is no word (laughter), of the kind `mark_kind` (`sources.transcript_marks.KINDS`); its `text` is null.
 CUE = {
     "channel": STRING,
     "start": SECONDS,
@@ -56,7 +57,13 @@ CUE = {
     "words": List(WORD),
     "speaker": STRING,
     "language": STRING,
+    "mark": STRING,
+    "mark_kind": STRING,
 }
+
+#: What a transcript marks that is no word: `name` is what it calls it, `kind` is `sound`, `inaudible` or `note`
+#: (`sources.transcript_marks`); `start` and `end` are seconds of the source.
+MARK = {"channel": STRING, "start": SECONDS, "end": SECONDS, "name": STRING, "kind": STRING}
 
 #: A model that had a part in a row: what it did, its name, licence, and home page.
 MODEL = {"role": STRING, "name": STRING, "licence": STRING, "url": STRING}
@@ -207,14 +214,15 @@ ALIGNED_WORD = {
 }
 
 #: A laugh, breath or cough of a kept speaker (see `core.spans`), who is on the right of the result, or on both
-#: sides of what is as it was recorded: when it is heard there, and when it was in the source. No utterance: it
-#: takes no floor.
+#: sides of what is as it was recorded: when it is heard there, and when it was in the source. `label` is what a
+#: transcript calls it; null where it says nothing. No utterance: it takes no floor.
 SOUND = {
     "channel": STRING,
     "start": SECONDS,
     "end": SECONDS,
     "source_start": SECONDS,
     "source_end": SECONDS,
+    "label": STRING,
 }
 
 #: Turn-taking before and after, in seconds and ratios; what each means is in `core.timeline`.
@@ -268,6 +276,12 @@ COLUMNS = (
         "how the transcript that came with the recording was corrected: by how many seconds its times were moved, "
         "`sides exchanged`, or `not used`; null where it was used as it was, and without one",
         tally="count",
+    ),
+    Column(
+        "transcript_marks",
+        List(MARK),
+        "what the transcript marks that is no word, in seconds of the source, with what it calls it: a `sound` "
+        "(`laughter`), what is `inaudible` (it has no words, and trains on nothing), or a `note`",
     ),
     Column(
         "uncovered_sound",

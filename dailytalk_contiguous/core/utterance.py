@@ -721,7 +721,15 @@ def described(fields: Iterable[Field]) -> list[dict[str, Any]]:
 _OF_ROWS = (
     *("recording_id", "audio", "audio_sha256", "sample_rate", "labels", "split", "conversation_id", "duration"),
     *("source_duration", "language", "utterances", "alignments", "sounds", "sides", "speakers", "timeline"),
-    *("transcript_repair", "uncovered_sound", "provenance", "problem", "problem_column", "remedy"),
+    *(
+        "transcript_repair",
+        "transcript_marks",
+        "uncovered_sound",
+        "provenance",
+        "problem",
+        "problem_column",
+        "remedy",
+    ),
 )
 
 #: The most fields that a file may describe.

@@ -156,6 +156,9 @@ SpanArray = npt.NDArray[np.float64]
 #: early or late for it to be noticed.
 FRAME, FURTHEST = 0.05, 60.0
 
+#: Seconds by which the words of a cue may begin before it, or end after it: recognisers round both by themselves.
+OUTSIDE_CUE = 1.0
+
 #: If each word of a cue keeps this share of its length inside the utterance, only the words at its edge are
 #: clipped: an aligner's times differ by so little from detected speech, and those of the other words are right.
 CLIPPED_SHARE = 0.8
@@ -248,6 +251,20 @@ def are_spread(words: Sequence[WordRow]) -> bool:
     letters = np.array([max(1, sum(map(str.isalnum, word["word"]))) for word in words])
     return len(words) > 2 and any(
         np.ptp(lengths / units) * units.max() <= 0.002 for units in (np.ones(len(words)), letters)
+    )
+
+
+def are_word_times(words: Sequence[WordRow], start: float, end: float) -> bool:
+    """Whether the words of a cue, in the order of its text, have times that can be theirs.
+
+    They rise, most are no other word's, and none is more than `OUTSIDE_CUE` seconds outside of the cue.
+    """
+    starts = [word["start"] for word in words]
+    return not words or (
+        starts == sorted(starts)
+        and len({*starts}) > len(starts) / 2
+        and starts[0] >= start - OUTSIDE_CUE
+        and max(word["end"] for word in words) <= end + OUTSIDE_CUE
     )
 
 

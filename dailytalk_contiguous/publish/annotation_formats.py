@@ -125,7 +125,9 @@ def annotation_of(
     for stretch in stretches([Timed(label.side, *sounding[label]) for label in said]):
         for number, member in enumerate(stretch.members):
             labels["events"].append(said[member]._replace(text="turn" if number else stretch.event, tag=""))
-    labels["sounds"] += filter(None, (spoken_label({**item, "text": "sound"}) for item in sounds))
+    labels["sounds"] += filter(
+        None, (spoken_label({**item, "text": item.get("label") or "sound"}) for item in sounds)
+    )
     ends = [label.end for listed in labels.values() for label in listed]
     speakers = _names_of({side: max(counts, key=counts.__getitem__, default="") for side, counts in names.items()})
     ordered = {kind: sorted(listed) for kind, listed in labels.items()}
@@ -165,7 +167,9 @@ def annotated_rows(source: Path | Version, timeline: str, splits: Collection[str
     items, made = TaggedItems(source), open_items(source)
     for row in items.rows():
         name = row["conversation_id"]
-        if made.kind == "conversations":  # which alone have sounds
+        marks = [mark for mark in row["transcript_marks"] or () if mark["kind"] == "sound"]
+        row["sounds"] = [mark | {"label": mark["name"]} for mark in marks]
+        if made.kind == "conversations":  # which alone have sounds that were found
             with suppress(BadInput):
                 row["sounds"] = _source_sounds(made.row(name))
         try:
@@ -213,6 +217,7 @@ def _source_sounds(row: Row) -> list[dict[str, Any]]:
             "channel": side if (side := sides.get(part["channel"])) in CHANNELS else part["channel"],
             "start": part["source_start"],
             "end": part["source_end"],
+            "label": part.get("label"),
         }
         for part in row["sounds"] or ()
         if not row["problem"] and _has_source(part)

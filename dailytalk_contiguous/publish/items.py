@@ -65,7 +65,8 @@ MOST_SECONDS = 31 * 86400.0
 _LISTS = {
     "utterances": ("utterance", UTTERANCE, "channel"),
     "alignments": ("word", schema.ALIGNED_WORD, "speaker"),
-    "sounds": ("sound", schema.SOUND, "channel"),
+    # Rows of older versions have no labels.
+    "sounds": ("sound", {name: kind for name, kind in schema.SOUND.items() if name != "label"}, "channel"),
 }
 
 
@@ -601,6 +602,7 @@ class Conversation:
         words: of both speakers, by start.
         utterances: the audible ones of both speakers, by start.
         sounds: starts and ends in seconds of the kept speaker's laughs, breaths, coughs and plosives, by start.
+        inaudible: starts and ends in seconds of the main speaker's kept speech without words in the transcript.
         language: ISO 639-1, or None.
         main_speaker, other_speaker: their names or None.
         kept_speakers: names of those whose own voices are in it (never the one resynthesised); None: not known.
@@ -614,6 +616,7 @@ class Conversation:
     words: tuple[AlignedWord, ...]
     utterances: tuple[Utterance, ...]
     sounds: tuple[tuple[float, float], ...]
+    inaudible: tuple[tuple[float, float], ...]
     language: str | None
     main_speaker: str | None
     other_speaker: str | None
@@ -675,6 +678,7 @@ def conversation(row: Row, sample_rate: int, swap: bool) -> Conversation:
             for said in sorted(heard_utterances(row), key=lambda said: (said["start"], said["end"]))
         ),
         sounds=tuple(sorted((sound["start"], sound["end"]) for sound in row["sounds"] or ())),
+        inaudible=tuple(_inaudible(row, main)),
         language=row["language"],
         main_speaker=schema.name_or_none(speakers.get(main)),
         other_speaker=schema.name_or_none(speakers.get(other)),
@@ -682,6 +686,23 @@ def conversation(row: Row, sample_rate: int, swap: bool) -> Conversation:
         voices=voices(row),
         row=row,
     )
+
+
+def _inaudible(row: Row, channel: str) -> Iterator[tuple[float, float]]:
+    """Where a channel has kept speech without words, by the marks of the transcript, in seconds of the result."""
+    for mark in row.get("transcript_marks") or ():
+        for said in heard_utterances(row) if mark["kind"] == "inaudible" else ():
+            first, last = max(mark["start"], said["source_start"]), min(mark["end"], said["source_end"])
+            is_there = said["channel"] == channel and said["source_channel"] == mark["channel"]
+            if is_there and said["status"] != "spoken" and first < last:
+                shift = said["start"] - said["source_start"]
+                first, last = first + shift, last + shift
+                for word in row["alignments"] or ():  # the times of a mark may be an estimate
+                    if word["speaker"] == channel and word["start"] < last and first < word["end"]:
+                        is_before = word["start"] + word["end"] < first + last
+                        first, last = (word["end"], last) if is_before else (first, word["start"])
+                if first < last:
+                    yield first, last
 
 
 def _times(item: Row, text: str, seconds: float) -> tuple[float, float]:

@@ -36,6 +36,9 @@ from dailytalk_contiguous.publish.moshi_check import (
 )
 from dailytalk_contiguous.store.files import json_document, json_text
 
+#: Seconds of the shortest piece that is left beside what is inaudible.
+SHORTEST_PIECE = 1.0
+
 #: Seconds of mutual silence at least: a cut in less would clip a breath or the end of a room's echo.
 SHORTEST_SILENCE = 0.2
 
@@ -238,11 +241,25 @@ def refuse_path(out: Path, settings: exports.ExportSettings | None = None) -> No
         token_counter(settings.tokenizer)
 
 
-def piece_edges(item: publish_items.Conversation, longest: float) -> list[int]:
-    """Return the samples at which a conversation is cut into pieces of `longest` seconds at most, and its ends."""
+def trained_pieces(item: publish_items.Conversation, longest: float) -> list[tuple[int, int]]:
+    """Return the samples at which the pieces of a conversation begin and end, each of `longest` seconds at most.
+
+    What the main speaker says and the transcript calls inaudible is in none, nor is what it leaves between it
+    without a word of theirs: a model would learn to speak without text.
+    """
     busy = [(word.start, word.end) for word in item.words] + [*item.sounds]
     busy += [(utterance.start, utterance.end) for utterance in item.utterances]
-    return [round(edge * item.sample_rate) for edge in cut_points(busy, item.duration, longest)]
+    edges = [round(edge * item.sample_rate) for edge in cut_points(busy, item.duration, longest)]
+    pieces = [*pairwise(edges)]
+    for start, end in (tuple(round(edge * item.sample_rate) for edge in span) for span in item.inaudible):
+        parts = (part for first, last in pieces for part in ((first, min(last, start)), (max(first, end), last)))
+        pieces = [(first, last) for first, last in parts if last - first >= SHORTEST_PIECE * item.sample_rate]
+    middles = [(word.start + word.end) / 2 * item.sample_rate for word in item.words if word.main]
+    return [
+        (first, last)
+        for first, last in pieces
+        if not item.inaudible or any(first <= middle < last for middle in middles)
+    ]
 
 
 def piece_path(folder: str, conversation: str, number: int, pieces: int) -> str:
@@ -258,10 +275,12 @@ def write_moshi(export: exports.Export, item: publish_items.Conversation) -> Ite
     exports.refuse_tags((word.text for word in item.words if word.main or settings.both_speakers), item)
     counter = token_counter(settings.tokenizer) if settings.tokenizer else None
     counts = export.facts.setdefault("words", {"total": 0, "moved": 0, "lost": 0, "cut": 0 if counter else None})
-    edges = piece_edges(item, settings.max_length)
+    pieces = trained_pieces(item, settings.max_length)
+    if item.inaudible:
+        export.left_out["stretches that the transcript calls inaudible"] += len(item.inaudible)
     entries = []
-    for number, (first, last) in enumerate(pairwise(edges)):
-        name = piece_path(AUDIO_FOLDER, export.names[item.id], number, len(edges) - 1)
+    for number, (first, last) in enumerate(pieces):
+        name = piece_path(AUDIO_FOLDER, export.names[item.id], number, len(pieces))
         start, end = first / rate, last / rate
         inside = publish_items.words_between(item.words, start, end)
         mine = [word for word in inside if word.main]

@@ -17,7 +17,6 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import pairwise
 from operator import itemgetter
 from typing import Any
 
@@ -30,7 +29,7 @@ from dailytalk_contiguous.core.schema import BUILT, LABELLED
 from dailytalk_contiguous.core.utterance import heard_utterances
 from dailytalk_contiguous.publish import exports, prompts
 from dailytalk_contiguous.publish.items import ABOUT, Conversation, Utterance
-from dailytalk_contiguous.publish.moshi_folder import PieceSettings, piece_edges, piece_path
+from dailytalk_contiguous.publish.moshi_folder import PieceSettings, piece_path, trained_pieces
 from dailytalk_contiguous.store.files import json_document, json_text
 from dailytalk_contiguous.store.owned_folder import file_name
 
@@ -218,7 +217,7 @@ def _write_mixed(
 ) -> Iterator[exports.FileEntry]:
     """Write the pieces of a conversation as the mean of both channels, with the script of each."""
     exports.refuse_mute(item)
-    edges = [*pairwise(piece_edges(item, export.settings.max_length))]
+    edges = trained_pieces(item, export.settings.max_length)
     said = [part._replace(text=" ".join(part.text.split())) for part in item.utterances if part.text.strip()]
     middles = [(part.start + part.end) / 2 * item.sample_rate for part in said]
     scripts = [

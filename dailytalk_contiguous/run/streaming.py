@@ -388,7 +388,11 @@ class StreamJob:
             "commit": self.repository.commit,
             "tag": settings_of(*self.tagging),
             "speak": settings_of(*self.speaking),
-            "config": {"max_conversation": self.config.max_conversation, "transcripts": self.config.transcripts},
+            "config": {
+                "max_conversation": self.config.max_conversation,
+                "transcripts": self.config.transcripts,
+                "tier": [*self.config.tier],
+            },
         }
         return made_of | {"chains": [chain_of(stages)[-1:] for stages in self.stages() if stages]}
 

@@ -89,6 +89,7 @@ def find(
     speakers: Path | None = None,
     language: str = FolderConfig.language,
     mono: bool = False,
+    tier: Sequence[str] = (),
 ) -> FoundRecordings:
     """List the conversations of the inputs; arguments that `FolderConfig` has too are explained there.
 
@@ -125,6 +126,7 @@ def find(
         max_conversation=max_conversation,
         transcripts=transcripts,
         given=given,
+        tier=tuple(tier),
         language=language,
     )
     rows: list[Row] = []

@@ -160,6 +160,7 @@ class FolderConfig(datasets.BuilderConfig):
         max_conversation: seconds; longer recordings are cut at mutual silence. 0 never cuts.
         transcripts: a folder of human transcripts, or a file of many recordings; None looks beside each recording.
         given: whether transcripts are used at all.
+        tier: names, or linguistic types, of the tiers with speech in TextGrids and files of ELAN; found if empty.
         language: of what is said, an ISO 639-1 code. `auto` finds it in the texts of a recording of which people
             transcribed every channel that is wanted; a recording whose language is not clear is rejected.
         listing: digest of the files, so that a changed folder is another dataset to the cache.
@@ -172,6 +173,7 @@ class FolderConfig(datasets.BuilderConfig):
     max_conversation: float = MAX_CONVERSATION
     transcripts: str | None = None
     given: bool = True
+    tier: tuple[str, ...] = ()
     language: str = "auto"
     listing: str = ""
 
@@ -220,7 +222,10 @@ def folder_rows(config: FolderConfig, left_out: LeftOut | None = None) -> Iterat
     sides = config.channel not in _ONE_FILE
     recordings = find_recordings(config.inputs, _path(config.exclude), left_out, sides)
     threads, read = min(AT_ONCE, cores()), set[str]()
-    for rows in side_by_side(lambda recording: [*recording_rows(recording, config, read)], recordings, threads):
+    tiers = None if left_out is None else left_out.tiers
+    for rows in side_by_side(
+        lambda recording: [*recording_rows(recording, config, read, tiers)], recordings, threads
+    ):
         yield from rows
     if left_out is not None and config.given:
         left_out.unread |= _unread(recordings, read, config.transcripts)
@@ -267,16 +272,19 @@ def side_by_side(work: Callable[[_Item], _Found], items: Iterable[_Item], thread
 
 
 def recording_rows(
-    recording: Recording, config: FolderConfig, read: set[str] | None = None
+    recording: Recording,
+    config: FolderConfig,
+    read: set[str] | None = None,
+    tiers: dict[str, list[str]] | None = None,
 ) -> Iterator[dict[str, Any]]:
     """The rows of one recording, wherever it was found; one with a `problem` if it can't be used.
 
-    `read` gets the paths of its transcripts.
+    `read` gets the paths of its transcripts, `tiers` the names of their tiers that are no speech.
     """
     audio = {"bytes": None, "path": to_uri(recording.path.absolute())}
     base = {"recording_id": recording.recording_id, "audio": audio, "audio_file": recording.audio_file}
     try:
-        yield from _conversations(recording, base, config, set() if read is None else read)
+        yield from _conversations(recording, base, config, set() if read is None else read, tiers)
     except BadInput as error:
         yield base | no_conversation(recording.recording_id, error.reason, error.remedy)
     except OSError as error:
@@ -285,7 +293,11 @@ def recording_rows(
 
 
 def _conversations(
-    recording: Recording, base: dict[str, Any], config: FolderConfig, read: set[str]
+    recording: Recording,
+    base: dict[str, Any],
+    config: FolderConfig,
+    read: set[str],
+    tiers: dict[str, list[str]] | None,
 ) -> Iterator[dict[str, Any]]:
     if recording.leads_out:
         raise BadInput(LINK_OUT, COPY_IT)
@@ -304,7 +316,11 @@ def _conversations(
         if root and leads_out(transcript, root):
             raise BadInput(f"its transcript {as_text(transcript)!r}: {LINK_OUT}", COPY_IT)
     is_mix = mono or config.channel == MIX
-    cues = read_transcripts([*transcripts], recording.audio_file, transcripts, is_mix) if transcripts else []
+    cues = []
+    if transcripts:
+        cues = read_transcripts(
+            [*transcripts], recording.audio_file, transcripts, is_mix, info.seconds, config.tier, tiers
+        )
     language = _language(cues, config)
     own = [path.name for path in transcripts if not is_shared(path.name, path.stem)]
     names = sorted(own or [path.name for path in transcripts]) if cues else []

@@ -317,12 +317,14 @@ class LeftOut:
         made: results of ours: folders of sound files that we wrote, and finished conversations elsewhere.
         paired: not left out, but joined: recordings that have a file for each side.
         unread: files beside recordings that are called like them, by why they are not used (of transcripts).
+        tiers: the tiers of transcripts that are no speech, by file.
     """
 
     hidden: list[str] = field(default_factory=list)
     made: list[str] = field(default_factory=list)
     paired: list[str] = field(default_factory=list)
     unread: dict[str, list[str]] = field(default_factory=dict)
+    tiers: dict[str, list[str]] = field(default_factory=dict)
 
 
 def find_recordings(

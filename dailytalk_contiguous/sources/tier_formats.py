@@ -1,44 +1,65 @@
-"""Files of tiers: Praat's TextGrid, and ELAN's EAF."""
+"""Files of tiers: Praat's TextGrid by praatio and ELAN's EAF by pympi, and which of their tiers are speech.
+
+Both libraries read what they can of a damaged file, so what was read is counted against what the file declares.
+"""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
-from xml.etree import ElementTree
+from typing import NamedTuple
 
 import numpy as np
+import pympi
+from praatio.utilities.textgrid_io import parseTextgridStr
 
 from dailytalk_contiguous.core.documents import MOST_LEVELS, quoted
+from dailytalk_contiguous.sources.transcript_marks import LABELS
 from dailytalk_contiguous.sources.transcript_text import MOST_LABELS, broken, read_text, readable_text, refuse_many
 
 #: A tier holds words if at least this share of its labels are single tokens.
 WORD_TIER_SHARE = 0.9
 
-_XML_PIECE = 1 << 16
+#: A tier of a speaker is no speech if it has less than this share of the different words of the fullest one: ids
+#: have none, gestures a handful.
+SPEECH_SHARE = 0.5
 
-# What a Praat text file is made of: strings with doubled quotes, and words, of which the numbers count.
-_PRAAT = re.compile(r'\s++|"(?P<string>(?:[^"]++|"")*+)"|(?P<word>[^\s"=]++)|=')
+#: What an export calls its tiers: `Anna/utterances`, and `Anna/utterances 2` for those that overlap.
+OWN_TIER = re.compile(r"(.*)/(utterances|tags|words|events|sounds)( \d+)?")
+
+#: Tokens of the names and linguistic types of tiers that are about speech, and no speech.
+_ABOUT_SPEECH = re.compile(
+    r"phon\w*|phones?|gestures?|gaze|gloss\w*|ge|ps|pos|transl\w*|ft|comments?|notes?|ref|segments?|syll\w*|tones?"
+)
+_KIND_OF_TIER = re.compile(r"words?|utterances?|utts?|transcripts?|transcription|tx")
+
+# The class, the name and the times of a tier, and how many labels it has, in Praat's long and short form.
+_DECLARED = re.compile(
+    r'"(?:IntervalTier|TextTier)"\s+(?:name ?= ?)?"(?:[^"]|"")*"\s+'
+    r"(?:xmin ?= ?)?[-\d.eE]+\s+(?:xmax ?= ?)?[-\d.eE]+\s+(?:(?:intervals|points) ?: size ?= ?)?(\d+)"
+)
+_DECLARED_TIERS = re.compile(r"<exists>\s+(?:size ?= ?)?(\d+)")
+
 NUMBER = re.compile(r"[-+]?\d{1,15}+(?:\.\d*+)?(?:[eE][-+]?\d{1,2})?")
 
 SAVE_AGAIN, SAVE_EAF = "save it from Praat again, as a text file", "save it from ELAN again"
 
-Token = TypeVar("Token", str, float)
-
 #: Start, end and text.
 Interval = tuple[float, float, str]
 
+_SCHEMA = "{http://www.w3.org/2001/XMLSchema-instance}noNamespaceSchemaLocation"
+
 
 class Tier(NamedTuple):
-    """A tier, with its speaker where a file names one; `refers`: its labels belong to those of another tier."""
+    """A tier, with its speaker and its linguistic type where a file names them.
+
+    `refers`: its labels belong to those of another tier.
+    """
 
     name: str
     labels: list[Interval]
     speaker: str = ""
     refers: bool = False
-
-
-#: Tiers of an ELAN file.
-_MOST_TIERS = 10_000
+    type: str = ""
 
 
 def read_eaf(path: Path) -> list[Tier]:
@@ -51,82 +72,58 @@ def read_eaf(path: Path) -> list[Tier]:
         raise broken(path, "declares entities, which ELAN never does", SAVE_EAF)
     refuse_many(path, text.count("<") - text.count("</"), "elements", 5 * MOST_LABELS)
     refuse_many(path, text.count("="), "attributes", 10 * MOST_LABELS)
-    refuse_many(path, text.count("<TIER"), "tiers", _MOST_TIERS)
-    slots: dict[str, str] = {}
-    spans: dict[str, tuple[str, str]] = {}
-    referring: dict[str, str] = {}
-    holder: ElementTree.Element = ElementTree.Element("")
-    tiers: list[tuple[dict[str, str], list[tuple[str, str]]]] = []
+    eaf = pympi.Elan.Eaf(author="")
+    eaf.remove_tier("default")
+    eaf.adocument[_SCHEMA] = ""  # which pympi takes out again, without looking whether the file has it
     try:
-        for event, node in _nodes(re.sub(r"^\s*<\?xml[^>]*\?>", "", text)):
-            if event == "start":
-                holder = node if node.tag in ("TIER", "TIME_ORDER") else holder
-                if node.tag == "TIER":
-                    annotations = list[tuple[str, str]]()
-                    tiers.append((dict(node.attrib), annotations))
-            elif (unit := node.get("TIME_UNITS", "milliseconds")) != "milliseconds":
-                raise broken(path, f"counts time in {quoted(unit)}", "save it from ELAN in milliseconds")
-            elif node.tag == "TIME_SLOT":
-                if (slot := node.attrib["TIME_SLOT_ID"]) in slots:
-                    raise broken(path, f"has {quoted(slot)} twice", SAVE_EAF)
-                slots[slot] = node.get("TIME_VALUE", "")
-            elif node.tag in ("ALIGNABLE_ANNOTATION", "REF_ANNOTATION") and tiers:
-                name = node.attrib["ANNOTATION_ID"]
-                if name in spans or name in referring:
-                    raise broken(path, f"has {quoted(name)} twice", SAVE_EAF)
-                annotations.append((name, (node.findtext("ANNOTATION_VALUE") or "").strip()))
-                if node.tag == "REF_ANNOTATION":
-                    referring[name] = node.attrib["ANNOTATION_REF"]
-                else:
-                    spans[name] = node.attrib["TIME_SLOT_REF1"], node.attrib["TIME_SLOT_REF2"]
-            if event == "end" and node.tag in ("ANNOTATION", "TIME_SLOT"):
-                del holder[:]  # what was read fills no memory
-        order = {slot: number for number, slot in enumerate(slots)}
-        timed: dict[str, tuple[float, float]] = {}
-        for about, annotations in tiers:
-            aligned = {name: spans[name] for name, _ in annotations if name in spans}
-            chain = sorted({slot for span in aligned.values() for slot in span}, key=order.__getitem__)
-            times = _spread(path, about["TIER_ID"], chain, slots)
-            timed |= {name: (times[start], times[end]) for name, (start, end) in aligned.items()}
-        found = []
-        for about, annotations in tiers:
-            labels = []
-            for name, text in annotations:
-                owner = name
-                for _ in range(MOST_LEVELS if name in referring else 0):
-                    owner = referring.get(owner, owner)
-                labels.append((*timed[owner], text))
-            refers = any(name in referring for name, _ in annotations)
-            found.append(Tier(about["TIER_ID"], labels, about.get("PARTICIPANT", ""), refers))
-    except ElementTree.ParseError as error:
-        raise broken(path, f"is no XML ({error})", SAVE_EAF) from None
+        pympi.Elan.parse_eaf(str(path), eaf, True)
+    except KeyError as error:
+        raise broken(path, f"has no {quoted(str(error.args[0]))} where ELAN writes one", SAVE_EAF) from None
+    except Exception as error:  # a plain Exception for what is no XML, and whatever its content leads to
+        cause = error.__context__ or error
+        raise broken(path, f"can't be read by pympi ({cause or type(cause).__name__})", SAVE_EAF) from None
+    if (unit := eaf.header.get("TIME_UNITS", "milliseconds")) != "milliseconds":
+        raise broken(path, f"counts time in {quoted(unit)}", "save it from ELAN in milliseconds")
+    try:
+        tiers = _tiers_of(path, eaf)
     except KeyError as error:
         raise broken(path, f"refers to {quoted(str(error.args[0]))}, which is not in it", SAVE_EAF) from None
-    if not found:
+    declared = text.count("<ALIGNABLE_ANNOTATION ") + text.count("<REF_ANNOTATION ")
+    if (count := sum(len(aligned) + len(refs) for aligned, refs, *_ in eaf.tiers.values())) != declared:
+        raise broken(
+            path, f"has {declared} annotations, of which {declared - count} have the id of another", SAVE_EAF
+        )
+    if not tiers:
         raise broken(path, "has no tiers", SAVE_EAF)
-    return found
+    return tiers
 
 
-def _nodes(text: str) -> Iterator[tuple[str, ElementTree.Element]]:
-    """The elements of an XML document as they begin (`start`) and end (`end`)."""
-    parser: Any = ElementTree.XMLPullParser(("start", "end"))
-    for start in range(0, len(text), _XML_PIECE):
-        parser.feed(text[start : start + _XML_PIECE])
-        yield from parser.read_events()
-    parser.close()
-    yield from parser.read_events()
-
-
-def _spread(path: Path, tier: str, chain: Sequence[str], slots: Mapping[str, str]) -> dict[str, float]:
-    """Seconds of the time slots of a tier, in order; those without a value share what is between others."""
-    known = [number for number, slot in enumerate(chain) if slots[slot]]
-    milliseconds = [slots[chain[number]] for number in known]
-    if not all(re.fullmatch(r"\d{1,12}", time) for time in milliseconds):
-        raise broken(path, f"has times that are no milliseconds in the tier {quoted(tier)}", SAVE_EAF)
-    if chain and not {*known} >= {0, len(chain) - 1}:
-        raise broken(path, f"has no times at the ends of the tier {quoted(tier)}", SAVE_EAF)
-    times = np.interp(range(len(chain)), known, [*map(int, milliseconds)]) if chain else ()
-    return dict(zip(chain, (float(time) / 1000 for time in times), strict=True))
+def _tiers_of(path: Path, eaf: pympi.Elan.Eaf) -> list[Tier]:
+    order = {slot: number for number, slot in enumerate(eaf.timeslots)}
+    timed: dict[str, tuple[float, float]] = {}
+    for name, (aligned, _, _, _) in eaf.tiers.items():
+        chain = sorted({slot for span in aligned.values() for slot in span[:2]}, key=order.__getitem__)
+        times = [eaf.timeslots[slot] for slot in chain]
+        known = [number for number, time in enumerate(times) if time is not None]
+        if chain and not {*known} >= {0, len(chain) - 1}:
+            raise broken(path, f"has no times at the ends of the tier {quoted(name)}", SAVE_EAF)
+        spread = np.interp(range(len(chain)), known, [times[number] for number in known]) if chain else ()
+        seconds = {slot: float(time) / 1000 for slot, time in zip(chain, spread, strict=True)}
+        timed |= {key: (seconds[span[0]], seconds[span[1]]) for key, span in aligned.items()}
+    owner_of = {key: entry[0] for _, refs, _, _ in eaf.tiers.values() for key, entry in refs.items()}
+    tiers = []
+    for name, (aligned, refs, about, _) in eaf.tiers.items():
+        labels = [(*timed[key], entry[2].strip()) for key, entry in aligned.items()]
+        of_owner: dict[str, list[str]] = {}  # in parts, such as its words, of which only the whole has times
+        for key, entry in refs.items():
+            owner = key
+            for _ in range(MOST_LEVELS):
+                owner = owner_of.get(owner, owner)
+            of_owner.setdefault(owner, []).append(entry[1].strip())
+        labels += [(*timed[owner], " ".join(texts)) for owner, texts in of_owner.items()]
+        kind = about.get("LINGUISTIC_TYPE_REF", "")
+        tiers.append(Tier(name, labels, about.get("PARTICIPANT", ""), bool(refs), kind))
+    return tiers
 
 
 def read_tiers(path: Path) -> list[Tier]:
@@ -134,53 +131,105 @@ def read_tiers(path: Path) -> list[Tier]:
     text = readable_text(path)
     if "ooTextFile" not in text[:200]:
         raise broken(path, "does not begin like a TextGrid", SAVE_AGAIN)
-    tokens = _tokens(path, text)
-    where = "its head"
-
-    def take(kind: type[Token]) -> Token:
-        token = next(tokens, None)
-        if not isinstance(token, kind):
-            raise broken(path, f"breaks off in {where}", SAVE_AGAIN)
-        return token
-
-    take(str), take(str), take(float), take(float)  # its type and class, its start and end
-    tiers = []
-    count = 0
-    for n_tier in range(1, int(take(float)) + 1):
-        where = f"tier {n_tier}"
-        kind, name, _, _, n_items = take(str), take(str), take(float), take(float), int(take(float))
-        count += 1 + n_items
-        refuse_many(path, count, "intervals")
-        if kind == "IntervalTier":
-            tiers.append(Tier(name, [(take(float), take(float), take(str).strip()) for _ in range(n_items)]))
-        elif kind == "TextTier":
-            for _ in range(n_items):
-                take(float), take(str)
-        else:
-            raise broken(path, f"has a tier of the unknown class {quoted(kind)}", SAVE_AGAIN)
-    if next(tokens, None) is not None:
-        raise broken(path, "goes on after its last tier", SAVE_AGAIN)
-    return tiers
+    refuse_many(path, text.count('"') // 2, "intervals")
+    if negative := re.search(r"(?m)xm(?:in|ax) ?= ?(-(?!0(?:\.0*)?\s*$).*)", text):  # praatio drops the sign
+        raise broken(
+            path, f"has the time {quoted(negative[1].strip())}", "give seconds from the start of the recording"
+        )
+    try:
+        tiers = parseTextgridStr(text, includeEmptyIntervals=True)["tiers"]
+        intervals = [
+            Tier(tier["name"], [(float(x.start), float(x.end), x.label.strip()) for x in tier["entries"]])
+            for tier in tiers
+            if tier["class"] == "IntervalTier"
+        ]
+    except Exception as error:
+        raise broken(path, f"can't be read by praatio ({error or type(error).__name__})", SAVE_AGAIN) from None
+    declared = [int(size) for size in _DECLARED.findall(text)]
+    count = _DECLARED_TIERS.search(text)
+    if [len(tier["entries"]) for tier in tiers] != declared or not count or int(count[1]) != len(tiers):
+        raise broken(path, "breaks off, or has other numbers of tiers and labels than it says", SAVE_AGAIN)
+    return intervals
 
 
-def _tokens(path: Path, text: str) -> Iterator[str | float]:
-    """The strings and the free-standing numbers of a Praat text file, which are all that Praat itself reads of it.
+class SpeechTier(NamedTuple):
+    """A tier with speech: `kind` is words or utterances, `number` is `2` in an export's `Anna/utterances 2`."""
 
-    Raises BadInput for a string without an end.
+    name: str
+    speaker: str
+    kind: str
+    labels: list[Interval]
+    number: str = ""
+
+
+def speech_tiers(
+    path: Path, tiers: Iterable[Tier], wanted: Collection[str] = ()
+) -> tuple[list[SpeechTier], list[str]]:
+    """The tiers of speech, and the names of the other ones that have labels.
+
+    Tiers called `wanted`, or of these linguistic types, are speech where there are some. Otherwise a tier is none
+    that is named for something else (phones, glosses, gestures; of our own exports tags, events, sounds), that
+    has less than `SPEECH_SHARE` of the different words of another tier of the speaker, or that refers to another
+    one of speech. Where a speaker has words and utterances, the words count. Raises BadInput where it is unclear.
     """
-    position = 0
-    while match := _PRAAT.match(text, position):
-        position = match.end()
-        if match["string"] is not None:
-            yield match["string"].replace('""', '"')
-        elif match["word"] is not None and NUMBER.fullmatch(match["word"]):
-            yield float(match["word"])
-    if position < len(text):
-        line = text[:position].count("\n") + 1
-        raise broken(path, f"breaks off: the text that begins in line {line} has no end", SAVE_AGAIN)
+    tiers = [tier for tier in tiers if any(label for _, _, label in tier.labels)]
+    names = {name.casefold() for name in wanted}
+    chosen = [tier for tier in tiers if {tier.name.casefold(), tier.type.casefold()} & names]
+    of_speaker: dict[str, list[tuple[Tier, SpeechTier]]] = {}
+    for tier in chosen or [tier for tier in tiers if not _is_about_speech(tier)]:
+        own = OWN_TIER.fullmatch(tier.name.strip())
+        labels = [label for label in tier.labels if label[2].casefold() not in LABELS]
+        tokens = re.findall(r"[^\W_]+", tier.name)
+        kind = "words" if _holds_words([token.casefold() for token in tokens], labels) else "utterances"
+        in_name = " ".join(token for token in tokens if not _KIND_OF_TIER.fullmatch(token.casefold()))
+        speaker = " ".join(
+            (
+                tier.speaker or (own[1] if own else tier.name.rpartition("@")[2] if "@" in tier.name else in_name)
+            ).split()
+        )
+        if not speaker:  # the first tier of each kind is one speaker's, the second the other's
+            taken = {key: {entry.kind for _, entry in entries} for key, entries in of_speaker.items()}
+            speaker = next(n for n in "123" if kind not in taken.get(n, ()) or n == "3")
+        entry = SpeechTier(tier.name, speaker, kind, tier.labels, own[3] or "" if own else "")
+        of_speaker.setdefault(speaker.casefold(), []).append((tier, entry))
+    speech = [entry for entries in of_speaker.values() for entry in _speech_of(path, entries, bool(chosen))]
+    used = {entry.name for entry in speech}
+    return speech, [tier.name for tier in tiers if tier.name not in used]
 
 
-def holds_words(name_tokens: Sequence[str], intervals: Sequence[tuple[float, float, str]]) -> bool:
+def _speech_of(path: Path, entries: Sequence[tuple[Tier, SpeechTier]], is_chosen: bool) -> list[SpeechTier]:
+    """The tiers of a speaker that are speech."""
+    count = [
+        len({word.casefold() for *_, text in tier.labels for word in text.split() if word.isalpha()})
+        for tier, _ in entries
+    ]
+    least = SPEECH_SHARE * max(count)
+    full = [pair for pair, n in zip(entries, count, strict=True) if n >= least or pair[1].number]
+    aligned = [entry for tier, entry in full if not tier.refers] or [entry for _, entry in full]
+    found: dict[str, list[SpeechTier]] = {}
+    for entry in aligned:
+        found.setdefault(entry.kind, []).append(entry)
+    kind = "words" if "words" in found else "utterances"
+    if len([entry for entry in found[kind] if not entry.number]) > 1:
+        names = " and ".join(quoted(entry.name) for entry in found[kind][:3])
+        speaker = quoted(found[kind][0].speaker)
+        raise broken(path, f"has several tiers of {kind} for {speaker}: {names}", "name the right one with --tier")
+    return found[kind]
+
+
+def _is_about_speech(tier: Tier) -> bool:
+    own = OWN_TIER.fullmatch(tier.name.strip())
+    tokens = re.findall(r"[^\W_]+", f"{tier.name.partition('@')[0]} {tier.type}".casefold())
+    labels = {label.casefold() for _, _, label in tier.labels}
+    is_activity = (
+        {"silent", "sounding"} <= labels <= {"silent", "sounding", *LABELS}
+    )  # Praat's To TextGrid (silences)
+    if own:
+        return own[2] not in ("utterances", "words")
+    return is_activity or any(map(_ABOUT_SPEECH.fullmatch, tokens))
+
+
+def _holds_words(name_tokens: Sequence[str], intervals: Sequence[Interval]) -> bool:
     if any(token.startswith("word") for token in name_tokens):
         return True
     if any(token.startswith("utt") for token in name_tokens) or not intervals:

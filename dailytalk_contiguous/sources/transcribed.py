@@ -61,6 +61,7 @@ BASE = (
     "sample_rate",
     "channels",
     "transcript_repair",
+    "transcript_marks",
     "uncovered_sound",
     *OF_UTTERANCES,
 )

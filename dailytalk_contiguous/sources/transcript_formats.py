@@ -1,22 +1,23 @@
 """The formats of transcripts that are read, and whom their names mean."""
 
-import html
 import itertools
 import re
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from dailytalk_contiguous.core.documents import LATEST, expect, is_number, parse_json, quoted, shown
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import CHANNELS, MAIN
-from dailytalk_contiguous.core.word_times import Cue, WordRow, join_words
+from dailytalk_contiguous.core.word_times import Cue, WordRow, are_word_times, join_words
 from dailytalk_contiguous.sources import whisper_json
 from dailytalk_contiguous.sources.channel_names import explains_itself
-from dailytalk_contiguous.sources.tier_formats import NUMBER, Interval, Tier, holds_words, read_eaf, read_tiers
+from dailytalk_contiguous.sources.subtitles import TimedWord, are_words, read_subtitles
+from dailytalk_contiguous.sources.tier_formats import NUMBER, Tier, read_eaf, read_tiers, speech_tiers
+from dailytalk_contiguous.sources.transcript_marks import mark_of, without_marks
 from dailytalk_contiguous.sources.transcript_text import MOST_LABELS, broken, read_text, readable_text, refuse_many
 
 # Reading every format of transcript into passages: who speaks when, and what.
@@ -30,39 +31,12 @@ from dailytalk_contiguous.sources.transcript_text import MOST_LABELS, broken, re
 #: Words of one speaker with more than this many seconds between them belong to different cues.
 CUE_GAP = 0.35
 
-#: Labels that aligners give to silence: Praat and MFA (sil, sp, spn, <eps>), WebMAUS (<p:>).
-SILENCES = frozenset({"", "sil", "sp", "spn", "<eps>", "<sil>", "<p:>"})
-
-
-# No pattern here may look at a character twice for one that it starts from: a file may hold a million of these.
-# "A: hello", ">> MARY: hello", "[SPEAKER_00]: hello"; \0 encloses a name taken from VTT's <v Name>.
-_NAMED_LINE = re.compile(
-    r"\s*(?:\0(?P<voice>[^\0]+)\0|(?:[-–—>]+\s*)?[\[(]?(?P<name>[^\W_][\w.'-]*(?: [\w.'-]+){0,2})[\])]?\s*"
-    r"(?::(?=\s|$)|：))\s*(?P<said>.*)"
-)
-_VOICE = re.compile(r"<v(?:\.[^\s<>]*)?\s([^<>]*)>")
-_TAG = re.compile(r"</?[a-zA-Z0-9:.][^<>]*>")
-_NO_CHARACTER = re.compile(r"&#[xX]?[0-9a-fA-F]{9,}+;?")  # more digits than html.unescape can make a number of
-_OVERRIDE = re.compile(r"\{[^{}]*\}")
-
-# Two times, and in WebVTT where the text is shown.
-_SRT_TIMES, _VTT_TIMES = (
-    re.compile(rf"{time}\s*-->\s*{time}(?:\s.*)?")
-    for time in (r"(\d{1,2}):(\d{1,2}):(\d{1,2})[.,](\d{1,3})", r"(?:(\d{1,4}):)?(\d{2}):(\d{2})\.(\d{2,3})")
-)
-
-# What is left of "00:01:02,500 -->" where a file breaks off.
-_PART_OF_TIMES = re.compile(r"\d{1,2}:\d{2}:\d{0,2}(?:[,.]\d{0,3})?(?: *-{0,2})")
-
-#: What an export calls its tiers: `Anna/utterances`, and `Anna/utterances 2` for those that overlap.
-OWN_TIER = re.compile(r"(.*)/(utterances|tags|words|events|sounds)( \d+)?")
-_KIND_OF_TIER = re.compile(r"words?|utterances?|utts?|transcripts?")
+#: In a subtitle with times inside it at least this share of the words must have one: others are those of phrases.
+TIMED_SHARE = 0.7
 
 #: How many fields a record of CTM and of RTTM may have.
 _CTM_FIELDS, _RTTM_FIELDS = range(5, 9), range(9, 11)
 
-#: What CTM has in place of a word: NIST's null word, and silence as aligners write it.
-NO_WORDS = SILENCES | {"@", "!sil"}
 _ALTERNATIVES = ("<ALT_BEGIN>", "<ALT>", "<ALT_END>")
 _NO_LEXEMES = frozenset({"non-lex", "misc", "noscore"})
 
@@ -125,16 +99,22 @@ def _passage(
 ) -> Passage:
     """A passage from checked values.
 
-    Words that don't spell its text are older than a correction of it; they are left out, so that the text is
-    aligned again.
+    Words that don't spell its text are older than a correction of it, and times that can't be those of words say
+    nothing. Both are left out, so that the text is aligned again.
     """
     start, end = _checked(path, position, times)
     if text is not None:
         text = " ".join(text.split())
-        if _letters(text) != _letters("".join(word["word"] for word in words)):
-            words = []
-        words.sort(key=lambda word: (word["start"], word["end"]))
+        in_time = sorted(words, key=lambda word: (word["start"], word["end"]))
+        spelled = next((order for order in (words, in_time) if _are_of(text, order)), [])
+        words = spelled if are_word_times(spelled, start, end) else []
     return Passage(position, start, end, text, words, **about)
+
+
+def _are_of(text: str, words: Sequence[WordRow]) -> bool:
+    """Whether words spell a text; recognisers leave marks of sounds out of them."""
+    joined = " ".join(word["word"] for word in words)
+    return _letters(text) == _letters(joined) or _letters(without_marks(text)) == _letters(without_marks(joined))
 
 
 def _loose(position: str, word: WordRow, **about: str | None) -> Passage:
@@ -165,102 +145,105 @@ def cues_of_words(channel: str, words: Sequence[WordRow]) -> list[Cue]:
     return cues
 
 
-@dataclass(frozen=True)
-class SubtitleLine:
-    """A line of a subtitle; `name` is what may be its speaker, `said` the rest, `text` all of it.
-
-    `key` is the name in lower case: a file may write Anna and ANNA.
-    """
-
-    key: str | None
-    name: str | None
-    said: str
-    text: str
-    is_certain: bool
-
-
 def _read_subtitles(path: Path, side: str | None, pick: Pick) -> list[Passage]:
-    """SRT or WebVTT of one `side`, or (None) of both with a speaker's name in every subtitle.
+    """Subtitles of one `side`, or (None) of both with a speaker's name in every subtitle.
 
     In a file of one side a name is taken off the text if every subtitle begins with the same one.
     """
     subtitles = read_subtitles(path)
-    leads = [next((line.key for line in lines), None) for _, _, lines in subtitles]
+    leads = [next((line.key for line in item.lines), None) for item in subtitles]
     keys = {key for key in leads if key is not None}
     if side is not None:
         is_named = len(keys) == 1 and None not in leads and (len(subtitles) > 1 or explains_itself(*keys))
         speakers = keys if is_named else set()
     else:
-        speakers = keys | {line.key for _, _, lines in subtitles for line in lines if line.key and line.is_certain}
+        speakers = keys | {line.key for item in subtitles for line in item.lines if line.key and line.is_certain}
     names: dict[str, str] = {}
+    are_single = are_words(subtitles)
+    have_times = any(word.start is not None for item in subtitles for word in item.words)
     passages = []
-    for position, times, lines in subtitles:
-        turns: list[tuple[str | None, list[str]]] = []
-        for line in lines:
+    for item in subtitles:
+        turns: list[tuple[str | None, list[TimedWord]]] = []
+        for line in item.lines:
             if line.key in speakers and line.key is not None:
-                speaker = names.setdefault(line.key, line.name or line.key)
-                turns.append((speaker, [line.said]))
+                turns.append((names.setdefault(line.key, line.name or line.key), [*line.said]))
             elif turns:
-                turns[-1][1].append(line.text)
+                turns[-1][1].extend(line.words)
             else:
-                turns.append((None, [line.text]))
+                turns.append((None, [*line.words]))
         for lead in dict.fromkeys(lead for lead, _ in turns):
-            text = " ".join(line_text for name, texts in turns if name == lead for line_text in texts)
-            passages.append(_passage(path, position, times, text, [], speaker=lead))
+            said = [word for name, words in turns if name == lead for word in words]
+            text, times = " ".join(word.word for word in said), (item.start, item.end)
+            if are_single and len(said) == 1:
+                passages.append(_loose(item.position, make_word(path, item.position, text, times), speaker=lead))
+                continue
+            words = [] if len(turns) > 1 or not have_times else _times_inside(path, item.position, said, times)
+            passages.append(_passage(path, item.position, times, text, words, speaker=lead))
     return passages
 
 
-def _read_textgrid(path: Path, side: str | None, pick: Pick) -> list[Passage]:
-    return _of_tiers(path, read_tiers(path))
+def _times_inside(path: Path, position: str, said: Sequence[TimedWord], cue: tuple[float, float]) -> list[WordRow]:
+    """The words of a subtitle with the times inside it, by which each ends where the next begins.
 
-
-def _read_eaf(path: Path, side: str | None, pick: Pick) -> list[Passage]:
-    return _of_tiers(path, read_eaf(path))
-
-
-def _of_tiers(path: Path, tiers: "Iterable[Tier]") -> list[Passage]:
-    """Passages of tiers, with their speakers: the participants of ELAN, or those in the names of the tiers.
-
-    Tiers of phones, of points and of what belongs to other annotations are left out, and of our own exports the
-    tags, events and sounds. Where a speaker has a tier of words and one of utterances, the words count. Names
-    without a speaker ("words") are taken in order: left, then right.
+    None where too few words have times, or these run backwards. A single word has those of its cue.
     """
-    speakers: dict[str, dict[str, list[Interval]]] = {}
+    if len(said) == 1:
+        return [make_word(path, position, said[0].word, (said[0].start or cue[0], said[0].end or cue[1]))]
+    known = [word.start for word in said[1:] if word.start is not None]
+    if (
+        not known
+        or len(known) < TIMED_SHARE * (len(said) - 1)
+        or [cue[0], *known, cue[1]] != sorted([*cue, *known])
+    ):
+        return []
+    timed = [{"start": word.start, "end": word.end} for word in said]
+    for number, word in enumerate(timed):
+        after = timed[number + 1]["start"] if number + 1 < len(timed) else cue[1]
+        if number == 0 and word["start"] is None and (after is not None or word["end"] is not None):
+            word["start"] = cue[0]
+        if word["start"] is not None and word["end"] is None:
+            word["end"] = after
+        if word["start"] is None or word["end"] is None:
+            word |= {"start": None, "end": None}  # it shares the time to the next known one
+    times = _word_times({"start": cue[0], "end": cue[1]}, timed)
+    return [make_word(path, position, word.word, of) for word, of in zip(said, times, strict=True)]
+
+
+def _read_tiers(
+    read: Callable[[Path], list[Tier]],
+    path: Path,
+    side: str | None,
+    pick: Pick,
+    wanted: Collection[str] = (),
+    left: list[str] | None = None,
+) -> list[Passage]:
+    """Passages of the tiers of speech (those `wanted`, where there are some); the names of others go to `left`."""
+    speech, others = speech_tiers(path, read(path), wanted)
+    if left is not None:
+        left += others
+    if not speech:
+        raise broken(
+            path, "has no interval tier of words or utterances", "add one, or name the right one with --tier"
+        )
     names: dict[str, str] = {}
-    for tier in tiers:
-        own, tokens = OWN_TIER.fullmatch(tier.name.strip()), re.findall(r"[^\W_]+", tier.name)
-        is_speech = own is None or own[2] in ("utterances", "words")
-        if tier.refers or not is_speech or any(token.casefold().startswith("phon") for token in tokens):
-            continue
-        intervals = [label for label in tier.labels if label[2].casefold() not in SILENCES]
-        kind = "words" if holds_words([token.casefold() for token in tokens], intervals) else "utterances"
-        in_name = (token for token in tokens if not _KIND_OF_TIER.fullmatch(token.casefold()))
-        own_name = " ".join((tier.speaker or (own[1] if own else " ".join(in_name))).split())
-        speaker = own_name.casefold()
-        if not speaker:  # the first tier of each kind is one speaker's, the second the other's
-            speaker = next(n for n in "123" if kind not in speakers.get(n, {}) or n == "3")
-        names.setdefault(speaker, own_name or speaker)
-        if kind in speakers.setdefault(speaker, {}) and not (own and own[3]):
-            raise broken(path, f"has two tiers of {kind} for {quoted(names[speaker])}", "keep one of them")
-        speakers[speaker].setdefault(kind, []).extend(intervals)
-    if not speakers:
-        raise broken(path, "has no interval tier of words or utterances", "add one, or remove the file")
     passages = []
-    for speaker, kinds in speakers.items():
-        about = {"speaker": names[speaker]}
-        for start, end, text in kinds.get("words", ()):
-            word = make_word(path, quoted(text), text, (start, end))
-            passages.append(_loose(quoted(text), word, **about))
-        for start, end, text in () if "words" in kinds else kinds["utterances"]:
-            passages.append(_passage(path, quoted(text), (start, end), text, [], **about))
+    for tier in speech:
+        about = {"speaker": names.setdefault(tier.speaker.casefold(), tier.speaker)}
+        for start, end, text in tier.labels:
+            if not text:
+                continue
+            if tier.kind == "words":
+                passages.append(_loose(quoted(text), make_word(path, quoted(text), text, (start, end)), **about))
+            else:
+                passages.append(_passage(path, quoted(text), (start, end), text, [], **about))
     return passages
 
 
 def _read_ctm(path: Path, side: str | None, pick: Pick) -> list[Passage]:
     """NIST's time-marked words: recording, channel, start, duration, word, then its confidence, kind and speaker.
 
-    Of alternatives (`<ALT_BEGIN>`) the first counts. What is no word (silence, `@`, noise) is left out. See `ctm`
-    in the documentation of SCTK, and the evaluation plan of RT-04 for the last two fields.
+    Of alternatives (`<ALT_BEGIN>`) the first counts, and what the kind says is no word is left out. See `ctm` in
+    the documentation of SCTK, and the evaluation plan of RT-04 for the last two fields.
     """
     passages = []
     alternative = 0  # 1 is the first of several, and counts
@@ -268,7 +251,7 @@ def _read_ctm(path: Path, side: str | None, pick: Pick) -> list[Passage]:
         recording, channel, start, duration, word, confidence, kind, speaker = (*fields, "", "", "")[:8]
         if word.upper() in _ALTERNATIVES:
             alternative = {"<ALT_BEGIN>": 1, "<ALT>": alternative + 1, "<ALT_END>": 0}[word.upper()]
-        elif alternative < 2 and word.casefold() not in NO_WORDS and kind.casefold() not in _NO_LEXEMES:
+        elif alternative < 2 and (mark_of(word) or kind.casefold() not in _NO_LEXEMES):
             times = _span(path, position, start, duration)
             spoken = make_word(
                 path, position, word.replace("<space>", " "), times, _confidence(path, position, confidence)
@@ -282,13 +265,13 @@ def _read_ctm(path: Path, side: str | None, pick: Pick) -> list[Passage]:
 
 
 def _read_rttm(path: Path, side: str | None, pick: Pick) -> list[Passage]:
-    """NIST's rich transcription: who speaks when (SPEAKER) and words with their speakers (LEXEME).
+    """NIST's rich transcription: who speaks when (SPEAKER), words with speakers (LEXEME), laughs (NON-LEX).
 
-    Other objects are about neither. See appendix A of the evaluation plan of RT-09.
+    Other objects are about none of them. See appendix A of the evaluation plan of RT-09.
     """
     passages = []
     for position, fields in _records(path, _RTTM_FIELDS, pick, 1):
-        kind, recording, channel, start, duration, word, _, speaker, confidence = fields[:9]
+        kind, recording, channel, start, duration, word, subtype, speaker, confidence = fields[:9]
         about = {"channel": _or_none(channel), "speaker": _or_none(speaker), "recording": recording}
         if kind == "SPEAKER":
             passages.append(_passage(path, position, _span(path, position, start, duration), None, [], **about))
@@ -296,6 +279,9 @@ def _read_rttm(path: Path, side: str | None, pick: Pick) -> list[Passage]:
             times = _span(path, position, start, duration)
             spoken = make_word(path, position, word, times, _confidence(path, position, confidence))
             passages.append(_loose(position, spoken, **about))
+        elif kind == "NON-LEX" and mark_of(f"[{subtype}]"):
+            times = _span(path, position, start, duration)
+            passages.append(_loose(position, make_word(path, position, f"[{subtype}]", times), **about))
     return passages
 
 
@@ -504,6 +490,9 @@ def _segments(path: Path, data: Any, where: str = "") -> list[Passage]:
         ]
         names = [word.get("speaker", segment.get("speaker")) for word in listed]
         times = (segment["start"], segment["end"])
+        if len(set(names)) > 1 and not are_word_times(words, *times):
+            shares = _word_times(segment, [{} for _ in words])
+            words = [word | {"start": a, "end": b} for word, (a, b) in zip(words, shares, strict=True)]
         if len(set(names)) < 2:
             speaker = names[0] if names else segment.get("speaker")
             if segment["text"].strip():
@@ -538,7 +527,8 @@ def _word_times(segment: Mapping[str, Any], words: Sequence[Mapping[str, Any]]) 
         end = times[last][0] if last < len(times) else segment["end"]
         if not (is_number(start) and is_number(end)):
             return times  # `make_word` says what is wrong with the neighbour
-        step = max(0.0, end - start) / (last - index)
+        start = min(start, end)  # neighbours may overlap
+        step = (end - start) / (last - index)
         for n in range(index, last):
             first = start + (n - index) * step
             times[n] = (round(first, 6), round(first + step, 6))
@@ -687,13 +677,19 @@ def _like(name: str) -> str:
     return f"give {shape}, or take the file away"
 
 
+#: Those of tiers also take the names of the `wanted` ones, and a list that gets those `left`.
+TIER_FORMATS: dict[str, Callable[..., list[Passage]]] = {
+    ".textgrid": partial(_read_tiers, read_tiers),
+    ".eaf": partial(_read_tiers, read_eaf),
+}
+
 #: What reads each format, by the ending of its files in lower case: it takes a path, the side in its name, and a
 #: choice among the recordings that it names.
-FORMATS: dict[str, Callable[[Path, str | None, Pick], list[Passage]]] = {
+FORMATS: dict[str, Callable[..., list[Passage]]] = {
     ".srt": _read_subtitles,
     ".vtt": _read_subtitles,
-    ".textgrid": _read_textgrid,
-    ".eaf": _read_eaf,
+    ".ass": _read_subtitles,
+    **TIER_FORMATS,
     ".ctm": _read_ctm,
     ".rttm": _read_rttm,
     ".json": _read_json,
@@ -715,65 +711,3 @@ def _checked(path: Path, position: str, times: tuple[Any, Any]) -> tuple[float, 
             "give seconds from the start of the recording, the end not before the start",
         )
     return float(times[0]), float(times[1])
-
-
-def read_subtitles(path: Path) -> list[tuple[str, tuple[float, float], list[SubtitleLine]]]:
-    """(position, (start, end), lines) of every subtitle that has text, by rising start.
-
-    A text of SubRip goes on to the number above the next times, one of WebVTT to an empty line.
-    """
-    text = readable_text(path)
-    refuse_many(path, text.count("-->"), "subtitles")
-    is_vtt = path.suffix.lower() == ".vtt" or text.lstrip().startswith("WEBVTT")
-    subtitles: list[tuple[int, tuple[float, float], list[str]]] = []
-    is_text = False
-    for number, line in enumerate(text.split("\n"), 1):
-        if "-->" in line:
-            match = (_VTT_TIMES if is_vtt else _SRT_TIMES).fullmatch(line.strip())
-            if match is None:
-                raise broken(
-                    path,
-                    f"line {number} has no start and end time: {quoted(line.strip())}",
-                    f"write {'00:01:02.500 --> 00:01:04.000' if is_vtt else '00:01:02,500 --> 00:01:04,000'}",
-                )
-            if subtitles and not is_vtt and (above := subtitles[-1][2]) and above[-1].strip().isdecimal():
-                del above[-1]
-            subtitles.append((number, (_seconds(*match.groups()[:4]), _seconds(*match.groups()[4:])), []))
-            is_text = True
-        elif line.strip() and is_text:
-            subtitles[-1][2].append(line)
-        else:
-            is_text = is_text and not is_vtt
-    last = text.rstrip().rpartition("\n")[2]
-    if _PART_OF_TIMES.fullmatch(last.strip()) and "-->" not in last:
-        raise broken(path, f"breaks off in the times {quoted(last.strip())}", "save the file again")
-    if not subtitles:
-        raise broken(path, "has no subtitles", "save it again as subtitles with their times, or take it away")
-    entries = [(f"line {number}", times, _lines("\n".join(texts))) for number, times, texts in subtitles]
-    return sorted((item for item in entries if item[2]), key=lambda item: item[1])
-
-
-def _seconds(hours: str | None, minutes: str, seconds: str, fraction: str) -> float:
-    whole = (int(hours or 0) * 60 + int(minutes)) * 60 + int(seconds)
-    return (1000 * whole + int(fraction.ljust(3, "0"))) / 1000
-
-
-def _lines(text: str) -> list[SubtitleLine]:
-    """The lines of a subtitle, without overrides in braces."""
-    text = _OVERRIDE.sub("", text).replace(r"\h", " ").replace(r"\n", "\n").replace(r"\N", "\n")
-    # A voice gets a line of its own, which begins with its name; one without a name gets nothing.
-    text = _VOICE.sub(lambda match: f"\n\0{name}\0" if (name := match[1].strip()) else "", text)
-    lines = []
-    for raw in text.split("\n"):
-        line = " ".join(html.unescape(_NO_CHARACTER.sub("\ufffd", _TAG.sub("", raw))).split())
-        match = _NAMED_LINE.fullmatch(line)
-        if match is None:
-            lines.append(SubtitleLine(None, None, line, line, False))
-            continue
-        name = (match["voice"] or match["name"]).strip()
-        rest = match["said"]
-        text = rest if match["voice"] else line
-        lines.append(
-            SubtitleLine(name.casefold(), name, rest, text, bool(match["voice"]) or explains_itself(name))
-        )
-    return [line for line in lines if line.text or line.name]

@@ -6,6 +6,7 @@ speech would put every word into the dataset twice, so they are rejected rather 
 """
 
 import re
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache, partial
@@ -17,10 +18,17 @@ from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
 from dailytalk_contiguous.core.documents import parse_json, quoted
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import CHANNELS, MIX
-from dailytalk_contiguous.core.word_times import Cue, join_words
+from dailytalk_contiguous.core.word_times import SHORTEST_WORD, Cue, join_words
 from dailytalk_contiguous.sources.channel_names import explains_itself, person, sides_of
 from dailytalk_contiguous.sources.recordings import is_recording
-from dailytalk_contiguous.sources.transcript_formats import FORMATS, Passage, cues_of_words, ending_of
+from dailytalk_contiguous.sources.transcript_formats import (
+    FORMATS,
+    TIER_FORMATS,
+    Passage,
+    cues_of_words,
+    ending_of,
+)
+from dailytalk_contiguous.sources.transcript_marks import SILENCE, mark_of, marks_in, without_marks
 from dailytalk_contiguous.sources.transcript_text import broken, read_packed
 from dailytalk_contiguous.sources.whisper_json import EntryNames, begins_with_clip, first_whisper_json
 from dailytalk_contiguous.store.files import leads_out
@@ -34,6 +42,9 @@ REFERENCE = ".reference.json"
 
 #: Seconds: a word further from every turn of a diarisation has no known speaker.
 NEAR_TURN = 1.0
+
+#: Times up to so many times the length of a recording are words beyond its end; later ones are no seconds.
+MOST_BEYOND = 20.0
 
 #: What a cue has of the passage with its text.
 _OF_CUES = ("channel", "start", "end", "text", "words", "language")
@@ -99,13 +110,19 @@ def read_transcripts(
     recording_file: str,
     channels: Mapping[Path, str | None] | None = None,
     mix: bool = False,
+    duration: float | None = None,
+    tiers: Collection[str] = (),
+    left: dict[str, list[str]] | None = None,
 ) -> list[Cue]:
     """Cues (`core.schema.CUE`, in seconds of the recording) of transcript files, by rising start.
+
+    Marks of what is no word are cues of their own, with a `mark` and no text; those of silence are gaps.
 
     A file with speakers but no text (RTTM) gives the speakers of one with text but no speakers, and names
     the people of the others. `recording_file` is this one's path in files on many recordings;
     `channels`, the sides of files whose names don't have one. `mix`: all words are on one channel, `MIX`, whoever
-    says them.
+    says them. `duration` is that of the recording in seconds, by which times in milliseconds are known. `tiers`
+    are the names of those with speech, where a file has others; `left` gets the names of the others, by file.
 
     Raises BadInput, naming the file, for one that is damaged or of no known kind, where no speaker can be
     determined, and where two files give the same channel.
@@ -123,7 +140,7 @@ def read_transcripts(
     turns: list[Passage] = []
     for path, marker in markers.items():
         side = sides[marker] if marker else sides_known.get(path)
-        passages = _read(path, side, recording_file)
+        passages = _in_seconds(path, _read(path, side, recording_file, tiers, left), duration)
         with_words = [item for item in passages if item.text is not None or item.words]
         silent = [item for item in passages if item.text is None and not item.words]
         if mix:
@@ -146,6 +163,13 @@ def read_transcripts(
                 raise broken(path, f"gives the {channel} channel, as {origin[channel].name} does", "keep only one")
             origin[channel] = path
             items = [item for item in placed if item.channel == channel]
+            parts = [*map(parted, items)]
+            cues += [
+                {"channel": channel, "text": None, "words": [], **mark} for _, marks in parts for mark in marks
+            ]
+            bare = [item for item, _ in parts if item]
+            # Where all that is said of a side are marks, it was transcribed, and nobody speaks.
+            items = [item for item in bare if item.text != ""] or bare[:1]
             cues += cues_of_words(channel, [word for item in items if item.text is None for word in item.words])
             with_text = (item for item in items if item.text is not None)
             cues += [{name: getattr(item, name) for name in _OF_CUES} for item in with_text]
@@ -159,7 +183,7 @@ def read_transcripts(
         cues.append({"channel": channel, **times, "text": None, "words": []})
     for cue in cues:
         cue["speaker"] = people.get(cue["channel"])
-        cue.setdefault("language", None)
+        cue |= {name: None for name in ("language", "mark", "mark_kind") if name not in cue}
         cue["channel"] = MIX if mix else cue["channel"]
     return sorted(cues, key=lambda cue: (cue["start"], cue["end"], cue["channel"]))
 
@@ -228,8 +252,9 @@ def cues_within(cues: Sequence[Cue], offset: float, duration: float, last: bool 
         )
         return {**item, "start": first - offset, "end": final - offset}
 
-    turns_only = [cue for cue in cues if cue["text"] is None]
+    turns_only = [cue for cue in cues if cue["text"] is None and not cue.get("mark")]
     parts: list[Cue] = [{**cue, "start": 0.0, "end": duration} for cue in turns_only]
+    parts += [moved(cue) for cue in cues if cue.get("mark") and is_inside(cue)]
     cues = [cue for cue in cues if cue["text"] is not None]
     for cue in cues:
         words = [moved(word) for word in cue["words"] if is_inside(word)]
@@ -241,7 +266,8 @@ def cues_within(cues: Sequence[Cue], offset: float, duration: float, last: bool 
             parts.append({**moved(cue), "words": words})
     speakers = {cue["channel"]: cue.get("speaker") for cue in cues}
     silent = speakers.keys() - {cue["channel"] for cue in parts}
-    empty = {"start": 0.0, "end": duration, "text": "", "words": [], "language": None}
+    empty = {"start": 0.0, "end": duration, "text": "", "words": []}
+    empty |= dict.fromkeys(("language", "mark", "mark_kind"))
     return [{"channel": channel, **empty, "speaker": speakers[channel]} for channel in sorted(silent)] + parts
 
 
@@ -294,13 +320,86 @@ def _begins_with_recordings(path: Path, changed: int) -> bool:
     return isinstance(line, dict) and ("recording_id" in line or "audio_filepath" in line)
 
 
-def _read(path: Path, side: str | None, recording_file: str) -> list[Passage]:
+def parted(passage: Passage) -> tuple[Passage | None, list[dict[str, Any]]]:
+    """A passage without its marks (None for a word that is one, an empty text for marks alone), and the marks.
+
+    Each is `mark` (what it calls it), `mark_kind`, `start` and `end`. One among the words has its times; any other
+    has what is free between the words beside it, or where no word has times its share, by letters, of the passage.
+    Silences are gaps, and left out.
+    """
+    text, words = passage.text, passage.words
+    if text is None:
+        text = words[0]["word"] if words else ""
+        spans = [(0, len(text), mark)] if words and (mark := mark_of(text)) else []
+    else:
+        spans = [*marks_in(text)]
+    if not spans:
+        return passage, []
+    tokens = [*re.finditer(r"\S+", text)]
+    starts, ends = [at.start() for at in tokens], [at.end() for at in tokens]
+    touched = [range(bisect_right(ends, first), bisect_left(starts, last)) for first, last, _ in spans]
+    unmarked = sorted({*range(len(tokens))}.difference(*touched))
+    are_tokens = [word["word"].casefold() for word in words] == [at[0].casefold() for at in tokens]
+    spoken = [words[n] for n in unmarked] if are_tokens else [w for w in words if not mark_of(w["word"])]
+    marks = []
+    for (first, last, mark), numbers in zip(spans, touched, strict=True):
+        inside = [words[n] for n in numbers] if are_tokens else []
+        before = min(len(spoken), bisect_left(unmarked, numbers.start))
+        if inside:
+            start, end = inside[0]["start"], inside[-1]["end"]
+        elif spoken:
+            start = spoken[before - 1]["end"] if before else passage.start
+            end = spoken[before]["start"] if before < len(spoken) else passage.end
+        else:
+            a_letter = (passage.end - passage.start) / len(text)
+            start, end = passage.start + first * a_letter, passage.start + last * a_letter
+        if mark.kind != SILENCE:
+            times = {"start": start, "end": max(end, start + SHORTEST_WORD)}
+            marks.append({"mark": mark.name, "mark_kind": mark.kind} | times)
+    return None if passage.text is None else passage._replace(text=without_marks(text), words=spoken), marks
+
+
+def _in_seconds(path: Path, passages: list[Passage], duration: float | None) -> list[Passage]:
+    """Passages with times in seconds: those of a file that are surely milliseconds are divided by 1000.
+
+    Raises BadInput for one whose times are some other unit, or those of another recording.
+    """
+    times = [time for item in passages for part in (item, *item.words) for time in _times_of(part)]
+    if not duration or not times or max(times) <= MOST_BEYOND * duration:
+        return passages
+    if all(time.is_integer() for time in times) and max(times) / 1000 <= duration + NEAR_TURN:
+
+        def scaled(item: Any) -> Any:
+            return {**item, "start": item["start"] / 1000, "end": item["end"] / 1000}
+
+        return [
+            item._replace(start=item.start / 1000, end=item.end / 1000, words=[*map(scaled, item.words)])
+            for item in passages
+        ]
+    raise broken(
+        path,
+        f"has times up to {max(times):,.0f} s, and the recording is {duration:,.1f} s long",
+        "give seconds from the start of the recording: divide milliseconds by 1000, samples by their rate",
+    )
+
+
+def _times_of(item: Any) -> tuple[float, float]:
+    return (item.start, item.end) if isinstance(item, Passage) else (item["start"], item["end"])
+
+
+def _read(
+    path: Path, side: str | None, recording_file: str, tiers: Collection[str], left: dict[str, list[str]] | None
+) -> list[Passage]:
     ending = ending_of(path.name)
     if ending is None:
         raise broken(path, f"has the unknown extension {quoted(path.suffix)}", f"give {', '.join(FORMATS)}")
     shared = is_shared(path.name, Path(recording_file).stem) or begins_with_clip(path)
     pick = partial(_about, path=path, recording_file=recording_file, shared=shared)
-    passages = FORMATS[ending.lower()](path, side, pick)
+    others: list[str] = []
+    about = {"wanted": tiers, "left": others} if ending.lower() in TIER_FORMATS else {}
+    passages = FORMATS[ending.lower()](path, side, pick, **about)
+    if others and left is not None:
+        left[path.name] = others
     if not passages and not shared:
         raise broken(path, "has no words", "remove it, so that the speech is recognised, or save it again")
     stem = PurePosixPath(recording_file).stem

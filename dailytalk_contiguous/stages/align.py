@@ -164,7 +164,9 @@ class Align(AligningStage):
                 placed[index] = _kept(row, index, texts[index])
         sounds = self._sounds(row, [index for index in said if index not in placed], spoken)
         for index, samples in sounds.items():
-            heard = [] if index in spoken else _words(row["words"][index], row["start"][index])
+            # Fitted times are guesses, by which no aligner is lost.
+            is_heard = index not in spoken and not any(word.get("fitted") for word in row["words"][index])
+            heard = _words(row["words"][index], row["start"][index]) if is_heard else []
             if found := self.place(samples, texts[index], row["language"][index], heard):
                 placed[index] = found[0], [found[1]] * len(found[0])
         untimed = {index: sounds[index] for index in spoken if index not in placed}

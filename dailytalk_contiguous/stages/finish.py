@@ -37,6 +37,10 @@ _RENAMED |= {"source_start_trim": "start_trim", "source_end_trim": "end_trim"}
 _TIMES = frozenset({*EDGES, *(f"source_{name}" for name in EDGES)})
 
 
+#: Seconds between a mark, whose time is an estimate where words have none, and the sound that it names, at most.
+NEAR_MARK = 1.0
+
+
 @dataclass(frozen=True)
 class Finish(Stage):
     """Packs the columns of `Reconstruct` or `Keep`, `Align` and the transcript into `core.schema.BUILT`.
@@ -97,8 +101,8 @@ class Finish(Stage):
                 utterance["text"] = text
         sounds = [
             {"channel": sides[sound["channel"]], "start": sound["new_start"], "end": sound["new_end"]}
-            | {"source_start": sound["start"], "source_end": sound["end"]}
-            for sound in row["sounds"]
+            | {"source_start": sound["start"], "source_end": sound["end"], "label": sound["label"]}
+            for sound in labelled(row)
         ]
         speakers = {}
         for channel in schema.CHANNELS:
@@ -139,6 +143,36 @@ class Finish(Stage):
             return self.provenance
         del made["models"]["recogniser"]
         return json.dumps(made, sort_keys=True, ensure_ascii=False)
+
+
+def labelled(row: schema.Row) -> list[dict[str, Any]]:
+    """The sounds of a row with what its transcript calls them, by rising start.
+
+    A mark names the nearest sound of its side within `NEAR_MARK`. One that names none is a sound by itself if it
+    is in an utterance that was kept: laughter in the middle of speech is no gap of it.
+    """
+    sounds = [sound | {"label": None} for sound in row["sounds"]]
+    for mark in row.get("transcript_marks") or ():
+        if mark["kind"] != "sound":
+            continue
+        away = {
+            number: max(sound["start"] - mark["end"], mark["start"] - sound["end"], 0.0)
+            for number, sound in enumerate(sounds)
+            if sound["channel"] == mark["channel"] and not sound["label"]
+        }
+        nearest = min(away, key=away.__getitem__, default=-1)
+        if nearest >= 0 and away[nearest] <= NEAR_MARK:
+            sounds[nearest]["label"] = mark["name"]
+            continue
+        columns = (row[name] for name in ("source_channel", "status", "start", "end", "new_start"))
+        for channel, status, start, end, new_start in zip(*columns, strict=True):
+            first, last = max(start, mark["start"]), min(end, mark["end"])
+            if channel == mark["channel"] and status != "spoken" and new_start is not None and first < last:
+                times = {"start": first, "end": last}
+                new = {"new_start": first + new_start - start, "new_end": last + new_start - start}
+                sounds.append({"channel": channel, "label": mark["name"]} | times | new)
+                break
+    return sorted(sounds, key=lambda sound: (sound["start"], sound["channel"]))
 
 
 def _side(side: dict[str, Any], words: list[dict[str, Any]]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from datasets import Features, List
 
 from dailytalk_contiguous.core.documents import quoted
-from dailytalk_contiguous.core.schema import CHANNELS, MIX, REJECTED, STRING, Row
+from dailytalk_contiguous.core.schema import CHANNELS, MARK, MIX, REJECTED, STRING, Row
 from dailytalk_contiguous.core.utterance import UTTERED_WORD
 from dailytalk_contiguous.core.word_times import Cue, TimeSpan, WordRow, find_shift, join_words, match_words
 from dailytalk_contiguous.stages.base import Stage
@@ -57,7 +57,8 @@ class MatchTranscript(Stage):
     its channel.
 
     A transcript of which all words are early, late or on the other side is corrected first, and one that is about
-    other sound is not used: `transcript_repair` and the first item of `unmatched` say so.
+    other sound is not used: `transcript_repair` and the first item of `unmatched` say so. `transcript_marks` are
+    the cues that are no words.
     """
 
     needs: ClassVar[tuple[str, ...]] = (
@@ -72,6 +73,7 @@ class MatchTranscript(Stage):
             "given_words": List(List(UTTERED_WORD)),
             "unmatched": List(REJECTED),
             "transcript_repair": STRING,
+            "transcript_marks": List(MARK),
             "speaker": List(STRING),
         }
     )
@@ -88,7 +90,18 @@ class MatchTranscript(Stage):
             for channel, own in indices.items()
         }
         speakers = row["speaker"]
-        cues, repair, unmatched = self._repaired(row["conversation_id"], cues, spans)
+        cues, repair, late, unmatched = self._repaired(row["conversation_id"], cues, spans)
+        marks = [
+            {"channel": OTHER[cue["channel"]] if repair == EXCHANGED else cue["channel"]}
+            | {
+                "start": cue["start"] - late,
+                "end": cue["end"] - late,
+                "name": cue["mark"],
+                "kind": cue["mark_kind"],
+            }
+            for cue in row["given"]
+            if cue.get("mark") and repair != NOT_USED
+        ]
         if repair == EXCHANGED:
             names = {cue["channel"]: cue.get("speaker") for cue in row["given"]}
             speakers = [
@@ -109,34 +122,41 @@ class MatchTranscript(Stage):
             "given_words": words,
             "unmatched": unmatched,
             "transcript_repair": repair,
+            "transcript_marks": marks,
             "speaker": speakers,
         }
 
     def _repaired(
         self, conversation_id: str, cues: dict[str, list[Cue]], spans: Mapping[str, Sequence[TimeSpan]]
-    ) -> tuple[dict[str, list[Cue]], str | None, list[dict[str, str]]]:
-        """The cues where they belong, how they were corrected, and a note that says so; none for others."""
+    ) -> tuple[dict[str, list[Cue]], str | None, float, list[dict[str, str]]]:
+        """The cues where they belong, how they were corrected, by how many seconds, and a note that says so."""
         if sum(bool(cue["text"]) for own in cues.values() for cue in own) < MISPLACED_CUES:
-            return cues, None, []
+            return cues, None, 0.0, []
         shift = find_shift([(own, spans[channel]) for channel, own in cues.items()])
         best, repair = shift.best, f"{abs(shift.late):.1f} s {'earlier' if shift.late > 0 else 'later'}"
         wrong = f"{abs(shift.late):.1f} s too {'late' if shift.late > 0 else 'early'}, and were moved"
-        placed = {channel: [_moved(cue, shift.late) for cue in own] for channel, own in cues.items()}
+        late = shift.late
+        placed = {channel: [_moved(cue, late) for cue in own] for channel, own in cues.items()}
         if len(cues) == 2:
             crossed = {channel: cues[OTHER[channel]] for channel in cues}
             exchanged = find_shift([(own, spans[channel]) for channel, own in crossed.items()]).agreement
             if exchanged > best:
-                best, repair, placed = exchanged, EXCHANGED, crossed
+                best, repair, placed, late = exchanged, EXCHANGED, crossed, 0.0
                 wrong = "on the other side, and were exchanged"
         remedy = "listen to it; if they were right, correct the transcript and tag again"
         if best < MISPLACED_AGREEMENT or best - shift.agreement < MISPLACED_GAIN:
             if shift.common >= FOREIGN_COMMON:
-                return cues, None, []
+                return cues, None, 0.0, []
             wrong, repair, placed = "not about this sound, and are recognised", NOT_USED, {}
             remedy = "give it the transcript of this recording, with its times"
         reason = f"all words of its transcript are {wrong}: they agree with {shift.agreement:.0%} of the speech"
         reason += f", not {best:.0%}" if placed else ""
-        return placed, repair, [{"id": conversation_id, "stage": self.name, "reason": reason, "remedy": remedy}]
+        return (
+            placed,
+            repair,
+            late,
+            [{"id": conversation_id, "stage": self.name, "reason": reason, "remedy": remedy}],
+        )
 
     def _rejected(self, conversation_id: str, cue: Cue, offset: float, left: list[WordRow]) -> dict[str, str]:
         shown = join_words(word["word"] for word in left[:WORDS_SHOWN])

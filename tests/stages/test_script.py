@@ -28,6 +28,7 @@ SOURCE: dict[str, Any] = {
     "sample_rate": 8000,
     "channels": 2,
     "transcript_repair": None,
+    "transcript_marks": None,
     "uncovered_sound": None,
 }
 TAGGED: dict[str, list[Any]] = {

@@ -24,8 +24,7 @@ from dailytalk_contiguous.core.tags import STYLES
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.annotation_formats import ORIGINALS, REBUILT, Label, annotation_of, spoken_label
 from dailytalk_contiguous.sources import tier_formats, transcript_formats, transcript_text
-from dailytalk_contiguous.sources.tier_formats import NUMBER, Tier
-from dailytalk_contiguous.sources.transcript_formats import OWN_TIER
+from dailytalk_contiguous.sources.tier_formats import NUMBER, OWN_TIER, Tier
 from dailytalk_contiguous.sources.transcript_text import broken, refuse_many
 from dailytalk_contiguous.store.edit_journal import EditJournal, NewEdit, Record
 from dailytalk_contiguous.store.files import inside, write_bytes

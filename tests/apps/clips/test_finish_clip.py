@@ -86,6 +86,7 @@ def test_finished_clip_has_what_is_told_of_it_and_nothing_else() -> None:
         "speakers": {"left": "its speaker", "right": None},
         "timeline": None,
         "transcript_repair": None,
+        "transcript_marks": None,
         "uncovered_sound": None,
         "provenance": None,
         "split": None,

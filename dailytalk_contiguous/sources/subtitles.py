@@ -1,0 +1,362 @@
+"""Subtitles: SubRip, WebVTT, and SubStation by pysubs2, with the times of words in them.
+
+Players show one sentence in many cues: karaoke repeats it for every word, rolling captions repeat each line in the
+cue after it. A sentence is read once, and its words have the times that its cues, or the times inside them, give.
+
+SubRip and WebVTT are split here. pysubs2 1.8 takes a last line that is a number for an index, a line with two
+times of words for a cue, and the name of a cue or a damaged time for text, all without an error.
+"""
+
+import html
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import pysubs2
+
+from dailytalk_contiguous.core.documents import quoted
+from dailytalk_contiguous.sources.channel_names import explains_itself
+from dailytalk_contiguous.sources.transcript_marks import mark_of, marks_in
+from dailytalk_contiguous.sources.transcript_text import broken, readable_text, refuse_many
+
+#: Seconds between two cues of one karaoke sentence, at most.
+_NEXT_CUE = 0.5
+
+#: Sentences that are looked at for the next cue: of both speakers, and those before them.
+_AT_ONCE = 4
+
+#: So many cues that each add words to the one before are one sentence that grows.
+_GROWING = 3
+
+#: In rolling captions at least this share of the cues has the last line of the cue before above a new one.
+_ROLLING_SHARE = 0.3
+
+#: A file in which at least this share of the cues has a single word gives the times of words.
+_WORD_CUES_SHARE = 0.9
+
+# No pattern here may look at a character twice for one that it starts from: a file may hold a million of these.
+# "A: hello", ">> MARY: hello", "[SPEAKER_00]: hello"; \0 encloses a name taken from VTT's <v Name>.
+_NAMED_LINE = re.compile(
+    r"\s*(?:\0(?P<voice>[^\0]+)\0|(?:[-–—>]+\s*)?[\[(]?(?P<name>[^\W_][\w.'-]*(?: [\w.'-]+){0,2})[\])]?\s*"
+    r"(?::(?=\s|$)|：))\s*(?P<said>.*)"
+)
+_VOICE = re.compile(r"<v(?:\.[^\s<>]*)?\s([^<>]*)>")
+_NO_CHARACTER = re.compile(r"&#[xX]?[0-9a-fA-F]{9,}+;?")  # more digits than html.unescape can make a number of
+_MARKUP = re.compile(
+    r"<(?:(?P<hours>\d{1,4}):)?(?P<minutes>\d{1,2}):(?P<seconds>\d{1,2})[.,](?P<fraction>\d{1,3})>"
+    r"|\{\\[kK][fot]?(?P<centiseconds>\d{1,6})[^{}]*\}"
+    r"|(?P<closing></[a-zA-Z0-9:.][^<>]*>|\{\\(?:r|[ubis]0|\d?c(?:&H[fF]+&)?)\})"
+    r"|(?P<opening><[a-zA-Z0-9:.][^<>]*>|\{(?:\\|[a-zA-Z]:)[^{}]*\})"
+)
+
+# Two times, and in WebVTT where the text is shown.
+_SRT_TIMES, _VTT_TIMES = (
+    re.compile(rf"{time}\s*-->\s*{time}(?:\s.*)?")
+    for time in (r"(\d{1,2}):(\d{1,2}):(\d{1,2})[.,](\d{1,3})", r"(?:(\d{1,4}):)?(\d{2}):(\d{2})\.(\d{2,3})")
+)
+
+# What is left of "00:01:02,500 -->" where a file breaks off.
+_PART_OF_TIMES = re.compile(r"\d{1,2}:\d{2}:\d{0,2}(?:[,.]\d{0,3})?(?: *-{0,2})")
+
+#: HLS: the time of a segment's clock that is the time `LOCAL` of its cues, in 1/90,000 s.
+_HLS_CLOCK = re.compile(
+    r"X-TIMESTAMP-MAP=(?=.*MPEGTS:(\d{1,12}))(?=.*LOCAL:(?:(\d{1,4}):)?(\d{2}):(\d{2})\.(\d{3}))"
+)
+
+
+class TimedWord(NamedTuple):
+    """A word of a subtitle with the times that are known of it, in seconds, and whether it is highlighted."""
+
+    word: str
+    start: float | None = None
+    end: float | None = None
+    is_lit: bool = False
+
+
+@dataclass(frozen=True)
+class SubtitleLine:
+    """A line of a subtitle; `name` is what may be its speaker, `said` the rest, `words` all of it.
+
+    `key` is the name in lower case: a file may write Anna and ANNA.
+    """
+
+    words: tuple[TimedWord, ...]
+    name: str | None = None
+    said: tuple[TimedWord, ...] = ()
+    is_certain: bool = False
+
+    @property
+    def key(self) -> str | None:
+        return self.name and self.name.casefold()
+
+    @property
+    def text(self) -> str:
+        return " ".join(word.word for word in self.words)
+
+
+@dataclass
+class Subtitle:
+    """A sentence or a part of one: `position` in the file, times in seconds, and its lines."""
+
+    position: str
+    start: float
+    end: float
+    lines: list[SubtitleLine] = field(default_factory=list)
+
+    @property
+    def words(self) -> list[TimedWord]:
+        return [word for line in self.lines for word in line.words]
+
+
+def read_subtitles(path: Path) -> list[Subtitle]:
+    """The subtitles that have text, by rising start: karaoke and rolling captions with each sentence once.
+
+    Raises BadInput.
+    """
+    text = readable_text(path)
+    refuse_many(path, text.count("-->") + text.count("\nDialogue:"), "subtitles")
+    kind = "vtt" if text.lstrip().startswith("WEBVTT") else path.suffix.lower().removeprefix(".")
+    subtitles = []
+    for position, start, end, raw in _split(path, text, kind) if kind != "ass" else _substation(path, text):
+        lines = _lines(raw, start)
+        if lines:
+            subtitles.append(Subtitle(position, start, end, lines))
+    return sorted(_unrolled(_sung(subtitles)), key=lambda item: (item.start, item.end))
+
+
+def _split(path: Path, text: str, kind: str) -> Iterator[tuple[str, float, float, str]]:
+    """(position, start, end, text) of the cues of SubRip and WebVTT.
+
+    A text of SubRip goes on to the next times, or to the number above them where the first cue has one; one of
+    WebVTT to an empty line.
+    """
+    lines = text.split("\n")
+    numbers = [number for number, line in enumerate(lines) if "-->" in line]
+    last = text.rstrip().rpartition("\n")[2].strip()
+    if _PART_OF_TIMES.fullmatch(last) or re.search(r"<\d[\d:.,]*$", last):
+        raise broken(path, f"breaks off in the times {quoted(last)}", "save the file again")
+    if not numbers:
+        raise broken(path, "has no subtitles", "save it again as subtitles with their times, or take it away")
+    above = [line.strip() for line in lines[: numbers[0]]]
+    is_indexed = any(above) and [line for line in above if line][-1].isdecimal()
+    is_close = is_indexed and bool(above[-1])
+    late, before = 0.0, 0
+    for number, following in pairwise([*numbers, len(lines)]):
+        line = lines[number].strip()
+        match = (_VTT_TIMES if kind == "vtt" else _SRT_TIMES).fullmatch(line)
+        if match is None:
+            raise broken(
+                path,
+                f"line {number + 1} has no start and end time: {quoted(line)}",
+                f"write {'00:01:02.500 --> 00:01:04.000' if kind == 'vtt' else '00:01:02,500 --> 00:01:04,000'}",
+            )
+        texts = lines[number + 1 : following]
+        if kind == "vtt":
+            for clock in filter(
+                None, map(_HLS_CLOCK.search, lines[before:number])
+            ):  # each segment of a stream has one
+                late = int(clock[1]) / 90_000 - _seconds(*clock.groups()[1:])
+            before = number
+            if "" in texts:
+                texts = texts[: texts.index("")]
+            elif following < len(lines) and len(texts) > 1 and not texts[-2].strip():
+                del texts[-1]  # the name of the next cue, after a line that only looks empty
+        elif is_indexed and following < len(lines):
+            filled = [index for index, line in enumerate(texts) if line.strip()]
+            if filled and texts[filled[-1]].strip().isdecimal() and (filled[-1] == len(texts) - 1 or not is_close):
+                del texts[filled[-1] :]
+        start, end = (round(_seconds(*match.groups()[at : at + 4]) + late, 6) for at in (0, 4))
+        yield f"line {number + 1}", start, end, "\n".join(texts)
+
+
+def _substation(path: Path, text: str) -> Iterator[tuple[str, float, float, str]]:
+    try:
+        events = pysubs2.SSAFile.from_string(text, format_="ass").get_text_events()
+        if len(re.findall("(?m)^Dialogue:", text)) > len(re.findall(r"(?m)^Dialogue:(?:[^,\n]*,){9}", text)):
+            raise ValueError("a line of dialogue has less than ten fields")
+    except Exception as error:
+        raise broken(path, f"can't be read by pysubs2 ({error})", "save it again as SubRip or WebVTT") from error
+    if not events:
+        raise broken(path, "has no subtitles", "save it again as subtitles with their times, or take it away")
+    for number, event in enumerate(events, 1):
+        name = f"\0{event.name.strip()}\0 " if event.name.strip() else ""
+        yield f"subtitle {number}", event.start / 1000, event.end / 1000, name + event.text
+
+
+def _seconds(hours: str | None, minutes: str, seconds: str, fraction: str) -> float:
+    whole = (int(hours or 0) * 60 + int(minutes)) * 60 + int(seconds)
+    return (1000 * whole + int(fraction.ljust(3, "0"))) / 1000
+
+
+def _lines(raw: str, start: float) -> list[SubtitleLine]:
+    """The lines of a cue that begins at `start`, whose words have the times inside it."""
+    raw = raw.replace(r"\h", " ").replace(r"\n", "\n").replace(r"\N", "\n")
+    # A voice gets a line of its own, which begins with its name; one without a name gets nothing.
+    raw = _VOICE.sub(lambda match: f"\n\0{name}\0 " if (name := match[1].strip()) else "", raw)
+    plain, times, lit = "", list[tuple[int, float]](), list[bool]()
+    depth, at, sung = 0, 0, start
+    for match in _MARKUP.finditer(raw):
+        if match["opening"] and mark_of(match[0]):
+            continue
+        chunk = _unescaped(raw[at : match.start()])
+        plain, at = plain + chunk, match.end()
+        lit += [depth > 0] * len(chunk)
+        if match["minutes"]:
+            times.append((len(plain), _seconds(*match.group("hours", "minutes", "seconds", "fraction"))))
+        elif match["centiseconds"]:
+            times.append((len(plain), sung))
+            sung += int(match["centiseconds"]) / 100
+        else:
+            depth = max(0, depth - 1) if match["closing"] else depth + 1
+    chunk = _unescaped(raw[at:])
+    plain, lit = plain + chunk, lit + [depth > 0] * len(chunk)
+    lines, offset = [], 0
+    if sung > start:
+        times.append((len(plain), sung))
+    for text in plain.split("\n"):
+        words = [
+            TimedWord(word[0], is_lit=any(lit[offset + word.start() : offset + word.end()]))
+            for word in re.finditer(r"\S+", text)
+        ]
+        lines.append((words, [offset + word.start() for word in re.finditer(r"\S+", text)]))
+        offset += len(text) + 1
+    _set_times(lines, times)
+    return [_named(tuple(words)) for words, _ in lines if words]
+
+
+def _set_times(lines: Sequence[tuple[list[TimedWord], list[int]]], times: Sequence[tuple[int, float]]) -> None:
+    """A time inside a cue is the start of the word after it, and the end of the one before."""
+    flat = [(words, index, at) for words, starts in lines for index, at in enumerate(starts)]
+    waiting = [*reversed(times)]
+    ended = 0  # where the word before ends
+    for number, (words, index, at) in enumerate(flat):
+        between = []
+        while waiting and waiting[-1][0] <= at:
+            place, time = waiting.pop()
+            between += [time] if place >= ended else []  # others are inside a word, of its syllables
+        if between:
+            words[index] = words[index]._replace(start=between[-1])
+            if number:
+                other, place, _ = flat[number - 1]
+                other[place] = other[place]._replace(end=between[0])
+        ended = at + len(words[index].word)
+    if flat and (after := [time for place, time in reversed(waiting) if place >= ended]):
+        words, index, _ = flat[-1]
+        words[index] = words[index]._replace(end=after[0])
+
+
+def _unescaped(text: str) -> str:
+    return html.unescape(_NO_CHARACTER.sub("\ufffd", text))
+
+
+def _named(words: tuple[TimedWord, ...]) -> SubtitleLine:
+    line = " ".join(word.word for word in words)
+    # People write "[laughs] Anna: hello" as well as "Anna: [laughs] hello".
+    first = next((line[:end] for start, end, _ in marks_in(line) if start == 0), "")
+    match = _NAMED_LINE.fullmatch(line[len(first) :].lstrip())
+    if match is None:
+        return SubtitleLine(words)
+    name = " ".join((match["voice"] or match["name"]).split())
+    said_words = match["said"].split()  # "Ann：yes" is one word with the name
+    last = words[len(words) - len(said_words) :]
+    said = tuple(word._replace(word=text) for word, text in zip(last, said_words, strict=True))
+    said = words[: len(first.split())] + said
+    if match["voice"]:
+        return SubtitleLine(said, name, said, is_certain=True)
+    return SubtitleLine(words, name, said, explains_itself(name))
+
+
+# One sentence in many cues
+
+
+def _sung(subtitles: Sequence[Subtitle]) -> list[Subtitle]:
+    """Each run of karaoke cues as one: texts that are equal and the highlight moves on, or that grow by a word."""
+    runs: list[list[Subtitle]] = []
+    open_runs: list[list[Subtitle]] = []  # more than one where two speak at once
+    for cue in subtitles:
+        open_runs = [run for run in open_runs[-_AT_ONCE:] if cue.start - run[-1].end <= _NEXT_CUE]
+        for run in open_runs:
+            if _goes_on(run, cue):
+                run.append(cue)
+                break
+        else:
+            runs.append([cue])
+            open_runs.append(runs[-1])
+    sentences: list[Subtitle] = []
+    for run in runs:
+        n_words = [len(cue.words) for cue in run]
+        is_lit = len(run) > 1 and any(0 < len(_lit(cue)) < n for cue, n in zip(run, n_words, strict=True))
+        grows = len(run) >= _GROWING and n_words[-1] > n_words[0]
+        sentences += [_one_sentence(run)] if is_lit or grows else run
+    return sentences
+
+
+def _lit(cue: Subtitle) -> set[int]:
+    return {number for number, word in enumerate(cue.words) if word.is_lit}
+
+
+def _goes_on(run: Sequence[Subtitle], cue: Subtitle) -> bool:
+    """Whether a cue is the next of a sentence."""
+    before = run[-1]
+    if any(word.start is not None for part in (before, cue) for word in part.words):
+        return False  # these have their times inside
+    if not -_NEXT_CUE <= cue.start - before.end <= _NEXT_CUE or cue.start < before.start:
+        return False
+    texts, others = ([word.word for word in part.words] for part in (cue, before))
+    if len(texts) == len(others) + 1:  # it grows by a word, and has done so with every cue before
+        is_growing = all(len(one.words) < len(other.words) for one, other in pairwise(run))
+        return is_growing and texts[: len(others)] == others
+    if texts != others or not (lit := _lit(cue)):
+        return texts == others
+    return max(lit) >= next((max(known) for one in reversed(run) if (known := _lit(one))), -1)
+
+
+def _one_sentence(run: Sequence[Subtitle]) -> Subtitle:
+    """The last of these cues with the times at which each of its words is first highlighted, or shown."""
+    whole, before = run[-1], set[int]()
+    grows = len(run[0].words) < len(whole.words)
+    times: dict[int, tuple[float, float]] = {}
+    for cue in run:
+        now = {*range(len(cue.words))} if grows else _lit(cue)
+        if len(now - before) == 1:  # those that come up together have no times of their own
+            times.setdefault(min(now - before), (cue.start, cue.end))
+        before = now
+    lines, first = [], 0
+    for line in whole.lines:
+        words = tuple(
+            TimedWord(word.word, *times.get(first + n, (None, None))) for n, word in enumerate(line.words)
+        )
+        lines.append(replace(line, words=words, said=words[len(words) - len(line.said) :]))
+        first += len(words)
+    return Subtitle(run[0].position, run[0].start, max(cue.end for cue in run), lines)
+
+
+def _unrolled(subtitles: Sequence[Subtitle]) -> list[Subtitle]:
+    """Rolling captions without the lines that the cue before has shown; all others as they are."""
+    carried = [_carried(one, other) for one, other in pairwise(subtitles)]
+    # Others may say a line again; that it stays above a new one is what captions do.
+    n_rolling = sum(0 < count < len(cue.lines) for count, cue in zip(carried, subtitles[1:], strict=True))
+    if n_rolling < max(2, _ROLLING_SHARE * len(carried)):
+        return [*subtitles]
+    new = [
+        Subtitle(cue.position, cue.start, cue.end, cue.lines[count:])
+        for cue, count in zip(subtitles, [0, *carried], strict=True)
+    ]
+    return [cue for cue in new if cue.lines]
+
+
+def _carried(before: Subtitle, cue: Subtitle) -> int:
+    """How many lines at the top of a cue are those at the bottom of the one before."""
+    texts, others = [line.text for line in cue.lines], [line.text for line in before.lines]
+    return next((n for n in range(min(len(texts), len(others)), 0, -1) if others[-n:] == texts[:n]), 0)
+
+
+def are_words(subtitles: Sequence[Subtitle]) -> bool:
+    """Whether each cue is a word, as recognisers write them on request: its times are those of the word."""
+    single = sum(
+        len(item.lines) == 1 and len(item.lines[0].said or item.lines[0].words) == 1 for item in subtitles
+    )
+    return single >= max(10, _WORD_CUES_SHARE * len(subtitles))
