@@ -432,33 +432,18 @@ class _Member(NamedTuple):
 
 
 def _samples(file: BinaryIO) -> Iterator[tuple[Row, int]]:
-    """Members of a tar that share a name up to its first dot, as in WebDataset. With the bytes read.
-
-    Where each would hold one audio file for every name up to its last dot, and these name no sides (mr.smith.wav,
-    mr.jones.wav), the samples are those.
-    """
-    for key, group in itertools.groupby(_members(file), key=attrgetter("key")):
-        members = [*group]
-        pieces = [(part, [*piece]) for part, piece in itertools.groupby(members, key=attrgetter("part"))]
-        names = [part for part, _ in pieces]
-        is_sides = any(explains_itself(name := part.rpartition(".")[2]) or name in ROLES for part in names)
-        one_each = all(sum(_is_audio(member.column) for member in piece) == 1 for _, piece in pieces)
-        if is_sides or not one_each or len(set(names)) < len(names):
-            yield {KEY: key} | {member.column: member.value for member in members}, members[-1].end
-            continue
-        for part, piece in pieces:
-            columns = {member.column.rpartition(".")[2]: member.value for member in piece}
-            yield {KEY: f"{key}.{part}" if part else key} | columns, piece[-1].end
-
-
-def _members(file: BinaryIO) -> Iterator[_Member]:
+    """Members of a tar that share a name, as WebDataset names samples. With the bytes read."""
+    members: list[_Member] = []
     with tarfile.open(fileobj=file, mode="r|") as tar:
         for member in tar:
             folder, slash, name = member.name.rpartition("/")
             match = _COLUMN.search(name)
             if not member.isfile() or not match or name.startswith("."):
                 continue
-            column = match[1]
+            key, column = folder + slash + name[: match.start()], match[1]
+            if members and members[0].key != key:
+                yield from _samples_of(members)
+                members = []
             content = tar.extractfile(member)
             if content is None or member.size > LARGEST:  # a sparse one takes no room in the tar
                 size = f"{member.size / 1e9:.1f} GB, and {LARGEST / 1e9:g} GB are read at most"
@@ -466,7 +451,25 @@ def _members(file: BinaryIO) -> Iterator[_Member]:
             else:
                 value = content.read()
             end = member.offset_data + -(-member.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
-            yield _Member(folder + slash + name[: match.start()], column.lower(), value, end)
+            members.append(_Member(key, column.lower(), value, end))
+    if members:
+        yield from _samples_of(members)
+
+
+def _samples_of(members: Sequence[_Member]) -> Iterator[tuple[Row, int]]:
+    """The sample of members that share a name up to its first dot; or, where each name up to the last dot has one
+    audio file and is no side (mr.smith.wav, mr.jones.wav), those of these names.
+    """
+    pieces = [(part, [*piece]) for part, piece in itertools.groupby(members, key=attrgetter("part"))]
+    names = [part for part, _ in pieces]
+    is_sides = any(explains_itself(name := part.rpartition(".")[2]) or name in ROLES for part in names)
+    one_each = all(sum(_is_audio(member.column) for member in piece) == 1 for _, piece in pieces)
+    if is_sides or not one_each or len(set(names)) < len(names):
+        yield {KEY: members[0].key} | {member.column: member.value for member in members}, members[-1].end
+        return
+    for part, piece in pieces:
+        columns = {member.column.rpartition(".")[2]: member.value for member in piece}
+        yield {KEY: f"{members[0].key}.{part}" if part else members[0].key} | columns, piece[-1].end
 
 
 def _is_audio(column: str) -> bool:
