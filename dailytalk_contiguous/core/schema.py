@@ -45,8 +45,12 @@ MEASURE = Value("float32")
 #: Encoded audio: `bytes`, or null and a `path` (a plain path, or a `file://` URI where the name is not UTF-8).
 AUDIO = {"bytes": Value("binary"), "path": STRING}
 
-#: A stretch of a transcript that came with the recording, on one of `CHANNELS` or `MIX`. `words` is empty where
-#: only the text has times, `text` null where it says who speaks but not what. `speaker` is a person's name,
+#: What the channel of a cue begins with whose side its transcript does not say; the name that it has there
+#: follows.
+OPEN = "?"
+
+#: A stretch of a transcript that came with the recording, on one of `CHANNELS`, `MIX` or `OPEN`. `words` is empty
+#: where only the text has times, `text` null where it says who speaks but not what. `speaker` is a person's name,
 #: `language` the ISO 639 code of what is said; null where the transcript does not say.
 CUE = {
     "channel": STRING,

@@ -16,9 +16,9 @@ from typing import Any
 from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
 from dailytalk_contiguous.core.documents import parse_json, quoted
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.schema import CHANNELS, MIX
+from dailytalk_contiguous.core.schema import CHANNELS, MIX, OPEN
 from dailytalk_contiguous.core.word_times import Cue, join_words
-from dailytalk_contiguous.sources.channel_names import explains_itself, person, sides_of
+from dailytalk_contiguous.sources.channel_names import explains_itself, person, sides_of, speaker_label
 from dailytalk_contiguous.sources.recordings import is_recording
 from dailytalk_contiguous.sources.transcript_formats import FORMATS, Passage, cues_of_words, ending_of
 from dailytalk_contiguous.sources.transcript_text import broken, read_packed
@@ -103,12 +103,12 @@ def read_transcripts(
     """Cues (`core.schema.CUE`, in seconds of the recording) of transcript files, by rising start.
 
     A file with speakers but no text (RTTM) gives the speakers of one with text but no speakers, and names
-    the people of the others. `recording_file` is this one's path in files on many recordings;
-    `channels`, the sides of files whose names don't have one. `mix`: all words are on one channel, `MIX`, whoever
-    says them.
+    the people of the others. What is on a side that no file names is on `OPEN`. `recording_file` is this one's
+    path in files on many recordings; `channels`, the sides of files whose names don't have one. `mix`: all words
+    are on one channel, `MIX`, whoever says them.
 
-    Raises BadInput, naming the file, for one that is damaged or of no known kind, where no speaker can be
-    determined, and where two files give the same channel.
+    Raises BadInput, naming the file, for one that is damaged or of no known kind, for words that are in nobody's
+    turn, and where two files give the same channel.
     """
     stem = Path(recording_file).stem
     sides_known = {path: channel for path, channel in (channels or {}).items() if channel}
@@ -131,7 +131,6 @@ def read_transcripts(
             continue
         spoken.append((path, _placed(path, with_words, side)))
         turns += [turn for turn in _placed(path, silent, side) if turn.channel is not None]
-    turns = _agreeing(turns, [item for _, passages in spoken for item in passages])
     cues: list[Cue] = []
     origin: dict[str, Path] = {}
     seconds: dict[tuple[str, str], float] = defaultdict(float)
@@ -142,8 +141,10 @@ def read_transcripts(
     for path, passages in spoken:
         placed = _with_speakers(path, passages, turns)
         for channel in sorted({str(item.channel) for item in placed}):
-            if channel in origin:
-                raise broken(path, f"gives the {channel} channel, as {origin[channel].name} does", "keep only one")
+            for known, other in origin.items():
+                if other != path and (channel == known or OPEN in (channel[0], known[0])):
+                    words = "words of both speakers" if channel[0] == OPEN else f"the {channel} channel"
+                    raise broken(path, f"gives {words}, as {other.name} does", "keep only one")
             origin[channel] = path
             items = [item for item in placed if item.channel == channel]
             cues += cues_of_words(channel, [word for item in items if item.text is None for word in item.words])
@@ -153,10 +154,10 @@ def read_transcripts(
                 if name := person(item.speaker):
                     seconds[channel, name] += item.end - item.start
     people = {channel: name for (channel, name), _ in sorted(seconds.items(), key=lambda item: item[1])}
-    for channel in sorted(people.keys() - origin.keys()):
-        items = [item for item in turns if item.channel == channel]
-        times = {"start": min(item.start for item in items), "end": max(item.end for item in items)}
-        cues.append({"channel": channel, **times, "text": None, "words": []})
+    for turn in turns:
+        if turn.channel in people.keys() - origin.keys():
+            times = {"start": turn.start, "end": turn.end}
+            cues.append({"channel": turn.channel, **times, "text": None, "words": []})
     for cue in cues:
         cue["speaker"] = people.get(cue["channel"])
         cue.setdefault("language", None)
@@ -228,9 +229,9 @@ def cues_within(cues: Sequence[Cue], offset: float, duration: float, last: bool 
         )
         return {**item, "start": first - offset, "end": final - offset}
 
-    turns_only = [cue for cue in cues if cue["text"] is None]
-    parts: list[Cue] = [{**cue, "start": 0.0, "end": duration} for cue in turns_only]
-    cues = [cue for cue in cues if cue["text"] is not None]
+    named = {cue["channel"]: cue for cue in cues if cue["text"] is None and cue["channel"][0] != OPEN}
+    parts: list[Cue] = [{**cue, "start": 0.0, "end": duration} for cue in named.values()]
+    cues = [cue for cue in cues if cue["text"] is not None or cue["channel"] not in named]
     for cue in cues:
         words = [moved(word) for word in cue["words"] if is_inside(word)]
         if words and len(words) < len(cue["words"]):
@@ -239,7 +240,7 @@ def cues_within(cues: Sequence[Cue], offset: float, duration: float, last: bool 
             parts.append({**cue, **times, "text": text, "words": words})
         elif words or (not cue["words"] and is_inside(cue)):
             parts.append({**moved(cue), "words": words})
-    speakers = {cue["channel"]: cue.get("speaker") for cue in cues}
+    speakers = {cue["channel"]: cue.get("speaker") for cue in cues if cue["text"] is not None}
     silent = speakers.keys() - {cue["channel"] for cue in parts}
     empty = {"start": 0.0, "end": duration, "text": "", "words": [], "language": None}
     return [{"channel": channel, **empty, "speaker": speakers[channel]} for channel in sorted(silent)] + parts
@@ -373,34 +374,14 @@ def _placed(path: Path, passages: Sequence[Passage], side: str | None) -> list[P
     )
     # A channel is the label of a speaker where the file has several.
     labels = [item.channel if by_channel else item.speaker for item in passages]
-    names = [label for label in dict.fromkeys(labels) if label is not None]
+    names = [label for label in dict.fromkeys(map(speaker_label, labels)) if label is not None]
     if side is not None and len(names) > 1:
         raise broken(path, f"is named as one side but has {', '.join(map(quoted, names[:6]))}", "keep one speaker")
     sides = dict.fromkeys(names, side) if side is not None else sides_of(names, path) if names else {}
     return [
-        item._replace(channel=side if label is None else sides[label])
+        item._replace(channel=sides.get(speaker_label(label) or "", side))
         for item, label in zip(passages, labels, strict=True)
     ]
-
-
-def _agreeing(turns: list[Passage], passages: Sequence[Passage]) -> list[Passage]:
-    """Turns on the sides on which the passages agree more with them.
-
-    A diarisation of both channels in one says who speaks when, and by the order of its names alone on which side.
-    """
-
-    def agreement(channels: dict[str, str]) -> float:
-        return sum(
-            _overlap(turn, item)
-            for turn in turns
-            for item in passages
-            if item.channel is not None and channels[str(turn.channel)] == item.channel
-        )
-
-    same, swapped = {"left": "left", "right": "right"}, {"left": "right", "right": "left"}
-    if len({turn.speaker for turn in turns}) < 2 or agreement(same) >= agreement(swapped):
-        return turns
-    return [turn._replace(channel=swapped[str(turn.channel)]) for turn in turns]
 
 
 def _overlap(first: Passage, second: Passage) -> float:
@@ -409,15 +390,9 @@ def _overlap(first: Passage, second: Passage) -> float:
 
 
 def _with_speakers(path: Path, passages: Sequence[Passage], turns: Sequence[Passage]) -> list[Passage]:
-    """The passages, with a channel by the turns where they have none. Raises BadInput where no turn says so."""
-    unknown = [item for item in passages if item.channel is None]
-    if unknown and not turns:
-        raise broken(
-            path,
-            f"{len(unknown)} of {len(passages)} passages name no speaker (the first: {unknown[0].position})",
-            "name a speaker in each (subtitles begin with A: or B:), save one file a channel, as in NAME.left"
-            f"{ending_of(path.name)} and NAME.right{ending_of(path.name)}, or add who speaks when as NAME.rttm",
-        )
+    """The passages, with a channel by the turns where they have none; `OPEN` where there are no turns."""
+    if not turns:
+        return [item._replace(channel=item.channel or OPEN) for item in passages]
     return [piece for item in passages for piece in ([item] if item.channel else _split(path, item, turns))]
 
 
