@@ -30,6 +30,10 @@ NO_NAMES = frozenset(["", "nan", "na", "n/a", "none", "null", "unknown", "uniden
 # Words of names that are numbered or stand alone in every recording: Guest-1, Participant 1, Unidentified Speaker.
 _NOBODY = ROLES | NO_NAMES | {"ch", "chan", "channel", "s", "spk", "spkr", "p", "participant", "person", "voice"}
 
+_ZOOM_NAME = re.compile(r"^([^\W_][^:()\n]{0,40}) \([^()\n]{1,40}\):(?=\s)", re.MULTILINE)
+_DASH = re.compile(r"^-\n(?: \n)?", re.MULTILINE)  # between two who speak in one subtitle
+_MEET_NAME = re.compile(r"^\(([^\W_][^:()\n]{0,40})\)\n(?=.*\S)", re.MULTILINE)
+
 _KIND_OF_NUMBER = re.compile(r"(ch|chan|channel|s|spk|speaker|)[ _-]*(\d{1,2})")
 
 
@@ -43,6 +47,16 @@ def speaker_label(name: str | None) -> str | None:
     words = re.findall(r"[^\W_]+", (name or "").casefold())
     is_unknown = any(word in NO_NAMES for word in words) and all(word in _NOBODY for word in words)
     return None if is_unknown or (name or "").strip().casefold() in NO_NAMES else name
+
+
+def with_colons(subtitles: str) -> str:
+    """Subtitles with a colon behind every name, as Zoom writes them after `Anna Lee (she/her)`.
+
+    Google Meet has names on lines of their own, `(Anna Lee)`; they are such where half of the subtitles have one.
+    """
+    subtitles = _ZOOM_NAME.sub(r"\1:", _DASH.sub("", subtitles))
+    is_meet = 2 * len(_MEET_NAME.findall(subtitles)) >= subtitles.count("-->")
+    return _MEET_NAME.sub(r"\1:\n", subtitles) if is_meet else subtitles
 
 
 def person(name: str | None) -> str | None:

@@ -4,6 +4,7 @@ import html
 import itertools
 import re
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,7 +16,7 @@ from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import CHANNELS, MAIN
 from dailytalk_contiguous.core.word_times import Cue, WordRow, join_words
 from dailytalk_contiguous.sources import whisper_json
-from dailytalk_contiguous.sources.channel_names import explains_itself
+from dailytalk_contiguous.sources.channel_names import explains_itself, with_colons
 from dailytalk_contiguous.sources.tier_formats import NUMBER, Interval, Tier, holds_words, read_eaf, read_tiers
 from dailytalk_contiguous.sources.transcript_text import MOST_LABELS, broken, read_text, readable_text, refuse_many
 
@@ -37,7 +38,7 @@ SILENCES = frozenset({"", "sil", "sp", "spn", "<eps>", "<sil>", "<p:>"})
 # No pattern here may look at a character twice for one that it starts from: a file may hold a million of these.
 # "A: hello", ">> MARY: hello", "[SPEAKER_00]: hello"; \0 encloses a name taken from VTT's <v Name>.
 _NAMED_LINE = re.compile(
-    r"\s*(?:\0(?P<voice>[^\0]+)\0|(?:[-–—>]+\s*)?[\[(]?(?P<name>[^\W_][\w.'-]*(?: [\w.'-]+){0,2})[\])]?\s*"
+    r"\s*(?:\0(?P<voice>[^\0]+)\0|(?:[-–—>]+\s*)?[\[(]?(?P<name>[^\W_][\w.'-]*(?: [\w.'-]+){0,3})[\])]?\s*"
     r"(?::(?=\s|$)|：))\s*(?P<said>.*)"
 )
 _VOICE = re.compile(r"<v(?:\.[^\s<>]*)?\s([^<>]*)>")
@@ -186,7 +187,9 @@ def _read_subtitles(path: Path, side: str | None, pick: Pick) -> list[Passage]:
     """
     subtitles = read_subtitles(path)
     leads = [next((line.key for line in lines), None) for _, _, lines in subtitles]
-    keys = {key for key in leads if key is not None}
+    counts = Counter(key for key in leads if key is not None)
+    # Where two names come again, what is before a colon but once is text.
+    keys = {key for key, count in counts.items() if count > 1 or sum(n > 1 for n in counts.values()) < 2}
     if side is not None:
         is_named = len(keys) == 1 and None not in leads and (len(subtitles) > 1 or explains_itself(*keys))
         speakers = keys if is_named else set()
@@ -722,7 +725,7 @@ def read_subtitles(path: Path) -> list[tuple[str, tuple[float, float], list[Subt
 
     A text of SubRip goes on to the number above the next times, one of WebVTT to an empty line.
     """
-    text = readable_text(path)
+    text = with_colons(readable_text(path))
     refuse_many(path, text.count("-->"), "subtitles")
     is_vtt = path.suffix.lower() == ".vtt" or text.lstrip().startswith("WEBVTT")
     subtitles: list[tuple[int, tuple[float, float], list[str]]] = []

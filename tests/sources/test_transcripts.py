@@ -197,6 +197,27 @@ def test_speakers_at_the_beginning_of_subtitles_decide_or_the_sound_does(
     assert said(cues) == [*zip(sides, ("one", "two"), strict=True)]
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["Anna Lee: one", "Ben van der Berg: two", "Anna Lee: it is: three"],
+        ["Anna Lee (she/her): one", "Ben van der Berg (Guest): two", "Anna Lee (she/her): it is: three"],
+        ["(Anna Lee)\none", "(Ben van der Berg)\ntwo", "(Anna Lee)\nit is: three"],
+        ["<v Anna Lee>one</v>", "<v Ben van der Berg>two</v>", "<v Anna Lee>it is: three</v>"],
+        ["Anna Lee: one\n-\nBen van der Berg: two", "Ben van der Berg: ", "Anna Lee: it is: three"],
+        ["Anna Lee: one", "Ben van der Berg: two", "Anna Lee: ", "it is: three", "Ben van der Berg: "],
+        [">> Anna Lee: one", ">> Ben van der Berg: two", ">> Anna Lee: it is: three"],
+    ],
+    ids=["Zoom", "Zoom with pronouns", "Google Meet", "Teams", "dashes", "colons", "captions"],
+)
+def test_names_of_meetings_are_those_of_their_speakers(tmp_path: Path, lines: list[str]) -> None:
+    cues = "".join(f"00:0{n}.000 --> 00:0{n}.900\n{text}\n\n" for n, text in enumerate(lines))
+    read_cues = read(save(tmp_path / "call.vtt", f"WEBVTT\n\n{cues}"))
+    spoken = [(cue["speaker"], cue["text"]) for cue in read_cues if cue["text"]]
+    assert spoken[:2] == [("Anna Lee", "one"), ("Ben van der Berg", "two")]
+    assert spoken[2][1] == "it is: three"
+
+
 def test_two_speakers_in_one_subtitle_are_told_apart(tmp_path: Path) -> None:
     text = SRT.format(first="A: one\nmore: that is\nB: me too", second="A: three")
     assert said(read(save(tmp_path / "call.srt", text))) == [
