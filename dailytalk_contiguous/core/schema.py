@@ -74,8 +74,8 @@ PROBLEM = Features({"problem": STRING, "problem_stage": STRING, "remedy": STRING
 #: What every source yields. `offset` and `duration` are the part of the recording that this conversation is.
 #: `audio_identity` distinguishes the file from another of its name (`sources.transcribed` makes it; empty where
 #: there is a `problem`). `transcripts` names the files that `given` is from, `given_language` is the language of
-#: its texts, null where they don't say and it is set, or a recogniser finds it. `problem` is null, or why this
-#: recording can't be used, and `remedy` what to do about it.
+#: its texts (`en,es` for left and right), null where they don't say and it is set, or a recogniser finds it.
+#: `problem` is null, or why this recording can't be used, and `remedy` what to do about it.
 SOURCE = Features(
     {
         "conversation_id": STRING,
