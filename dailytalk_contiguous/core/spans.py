@@ -465,26 +465,9 @@ TALK_FRAME, FURTHEST_TALK, LEAST_SPEECH = 0.1, 10.0, 20.0
 BY_CHANCE, ELSEWHERE, LESS = 0.35, 0.93, 0.85
 
 
-class OutOfStep(NamedTuple):
-    """How often two sides overlap, as a multiple of chance, and how much later the right one is where they overlap
-    least (`late`, seconds; negative: earlier), with `best` of it.
-    """
-
-    overlap: float
-    late: float
-    best: float
-
-    def __str__(self) -> str:
-        told = f"both speak at once {self.overlap:.0%} as often as by chance"
-        return f"{told}, and {self.best:.0%} with the right side {abs(self.late):.1f} s " + (
-            "earlier" if self.late > 0 else "later"
-        )
-
-
-def out_of_step(left: Sequence[tuple[float, float]], right: Sequence[tuple[float, float]]) -> OutOfStep | None:
-    """How two sides of a conversation, as (start, end) in seconds, fail to wait for each other; None if they do.
-
-    None, too, where one of them has under `LEAST_SPEECH`.
+def out_of_step(left: Sequence[tuple[float, float]], right: Sequence[tuple[float, float]]) -> str | None:
+    """How two sides of a conversation, as (start, end) in seconds, fail to wait for each other; None if they do,
+    and where one of them has under `LEAST_SPEECH`.
     """
     count = int(max((end for _, end in (*left, *right)), default=0.0) / TALK_FRAME) + 1
     sides = np.zeros((2, count))
@@ -503,4 +486,6 @@ def out_of_step(left: Sequence[tuple[float, float]], right: Sequence[tuple[float
     more = float(np.mean(np.array(ratios) > overlap))
     if overlap < BY_CHANCE or more >= ELSEWHERE or ratios[best] >= LESS * overlap:
         return None
-    return OutOfStep(overlap, (best - furthest) * TALK_FRAME, ratios[best])
+    moved = f"{abs(best - furthest) * TALK_FRAME:.1f} s {'earlier' if best > furthest else 'later'}"
+    told = f"both speak at once {overlap:.0%} as often as by chance"
+    return f"{told}, and {ratios[best]:.0%} with the right side {moved}"

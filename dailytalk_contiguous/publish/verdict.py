@@ -28,7 +28,7 @@ from dailytalk_contiguous.core.hallucination import MAX_WORDS_PER_SECOND
 from dailytalk_contiguous.core.quality import NO_LIMIT
 from dailytalk_contiguous.core.schema import CHANNELS, Row, kept_speakers, parent_of, voices
 from dailytalk_contiguous.core.settings import setting
-from dailytalk_contiguous.core.spans import OutOfStep, out_of_step
+from dailytalk_contiguous.core.spans import out_of_step
 from dailytalk_contiguous.core.tally import UNKNOWN, Tally, TurnTaking
 from dailytalk_contiguous.core.utterance import GIVEN, GIVEN_FITTED, RECOGNISER
 from dailytalk_contiguous.core.wording import counted, length_text, portable
@@ -420,7 +420,7 @@ class Judge:
         self.languages: dict[str, float] = defaultdict(float)
         self._nameless = self._talks = 0
         self._uncovered: list[tuple[float, str, Row]] = []
-        self._out_of_step: dict[str, OutOfStep] = {}
+        self._out_of_step: dict[str, str] = {}
         self._recorded_overlaps = array("d")
         self._overlap_seconds = 0.0
         self._retimed = 0

@@ -9,7 +9,6 @@ import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache, partial
-from itertools import groupby
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -31,9 +30,6 @@ _SHARED = re.compile(r".*(?:supervisions|manifest).*\.(?:json|jsonl|jsonl\.gz)",
 
 #: What a transcript that others are compared with ends in.
 REFERENCE = ".reference.json"
-
-#: Seconds: a word further from every turn of a diarisation has no known speaker.
-NEAR_TURN = 1.0
 
 #: What a cue has of the passage with its text.
 _OF_CUES = ("channel", "start", "end", "text", "words", "language")
@@ -102,13 +98,12 @@ def read_transcripts(
 ) -> list[Cue]:
     """Cues (`core.schema.CUE`, in seconds of the recording) of transcript files, by rising start.
 
-    A file with speakers but no text (RTTM) gives the speakers of one with text but no speakers, and names
-    the people of the others. What is on a side that no file names is on `OPEN`. `recording_file` is this one's
-    path in files on many recordings; `channels`, the sides of files whose names don't have one. `mix`: all words
-    are on one channel, `MIX`, whoever says them.
+    A file with speakers but no text (RTTM) names the people of the others. What is on a side that no file names is
+    on `OPEN`. `recording_file` is this one's path in files on many recordings; `channels`, the sides of files
+    whose names don't have one. `mix`: all words are on one channel, `MIX`, whoever says them.
 
-    Raises BadInput, naming the file, for one that is damaged or of no known kind, for words that are in nobody's
-    turn, and where two files give the same channel.
+    Raises BadInput, naming the file, for one that is damaged or of no known kind, and where two files give the
+    same channel.
     """
     stem = Path(recording_file).stem
     sides_known = {path: channel for path, channel in (channels or {}).items() if channel}
@@ -139,7 +134,7 @@ def read_transcripts(
             # A transcript's own names take precedence.
             seconds[str(item.channel), name] += 1e-6 * (item.end - item.start)
     for path, passages in spoken:
-        placed = _with_speakers(path, passages, turns)
+        placed = [item._replace(channel=item.channel or OPEN) for item in passages]
         for channel in sorted({str(item.channel) for item in placed}):
             for known, other in origin.items():
                 if other != path and (channel == known or OPEN in (channel[0], known[0])):
@@ -382,63 +377,3 @@ def _placed(path: Path, passages: Sequence[Passage], side: str | None) -> list[P
         item._replace(channel=sides.get(speaker_label(label) or "", side))
         for item, label in zip(passages, labels, strict=True)
     ]
-
-
-def _overlap(first: Passage, second: Passage) -> float:
-    """Seconds that two passages share."""
-    return max(0.0, min(first.end, second.end) - max(first.start, second.start))
-
-
-def _with_speakers(path: Path, passages: Sequence[Passage], turns: Sequence[Passage]) -> list[Passage]:
-    """The passages, with a channel by the turns where they have none; `OPEN` where there are no turns."""
-    if not turns:
-        return [item._replace(channel=item.channel or OPEN) for item in passages]
-    return [piece for item in passages for piece in ([item] if item.channel else _split(path, item, turns))]
-
-
-def _split(path: Path, passage: Passage, turns: Sequence[Passage]) -> list[Passage]:
-    """A passage by whose turns its words are in; without words, by whose turn covers most of it.
-
-    Where two speak at once, a turn that has all words of a sentence comes first, and one that agrees with it more.
-    """
-    words = [
-        passage._replace(start=word["start"], end=word["end"], text=None, words=[word]) for word in passage.words
-    ] or [passage]
-    near = sorted(turns, key=lambda turn: -_agreement(turn, passage))
-    if touching := [turn for turn in near if passage.words and not any(_distance(turn, word) for word in words)]:
-        near = touching
-    parts = [
-        (min(near, key=lambda turn: _distance(turn, word)) if passage.words else near[0], word) for word in words
-    ]
-    late = next((part for turn, part in parts if _distance(turn, part) > NEAR_TURN), None)
-    if late is not None:
-        raise broken(
-            path,
-            f"{passage.position}: nobody has a turn within {NEAR_TURN:g} s of {late.start:.2f}-{late.end:.2f} s",
-            "correct the turns (RTTM) or the times",
-        )
-    pieces = []
-    for (channel, speaker), group in groupby(parts, key=lambda part: (part[0].channel, part[0].speaker)):
-        piece = passage._replace(channel=channel, speaker=passage.speaker or speaker)
-        of_speaker = [part for _, part in group]
-        if len(of_speaker) < len(parts):
-            spoken_words = [word for part in of_speaker for word in part.words]
-            text = None if passage.text is None else join_words(word["word"] for word in spoken_words)
-            last = max(part.end for part in of_speaker)
-            piece = piece._replace(start=of_speaker[0].start, end=last, text=text, words=spoken_words)
-        pieces.append(piece)
-    return pieces
-
-
-def _agreement(first: Passage, second: Passage) -> float:
-    """Seconds that two passages share, of those that either has."""
-    shared = _overlap(first, second)
-    return shared / max(first.end - first.start + second.end - second.start - shared, 1e-6) - 1e-9 * _distance(
-        first, second
-    )
-
-
-def _distance(turn: Passage, passage: Passage) -> float:
-    """Seconds from a turn to the middle of a passage; 0 inside it."""
-    middle = (passage.start + passage.end) / 2
-    return max(turn.start - middle, middle - turn.end, 0.0)
