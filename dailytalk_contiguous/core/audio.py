@@ -126,8 +126,13 @@ MOST_CHUNKS = 1000
 OGG_HEAD, OGG_PAGE = 27, 65_307
 
 #: A length in a header that means that the program which wrote it did not know (it was streamed): most
-#: write 0xFFFFFFFF, arecord 0x80000000, SoX 0x7FFFF000 (less what does not fill a frame), others 0.
-STREAMED = (0, 0xFFFFFFFF, 0x80000000, *range(0x7FFFF000 - 64, 0x7FFFF000 + 64))
+#: write 0xFFFFFFFF (some less the 36 bytes of the header), arecord 0x80000000, SoX 0x7FFFF000 (less what does not
+#: fill a frame), others 0x7FFFFFFF or 0; pocket-tts promises 1,000,000,000 samples.
+STREAMED = (0, 0xFFFFFFFF, 0xFFFFFFFF - 36, 0x80000000, 0x7FFFFFFF, 2_000_000_000)
+STREAMED += (*range(0x7FFFF000 - 64, 0x7FFFF000 + 64),)
+
+#: Bytes of a chunk of texts at the end of a WAV, at most.
+LONGEST_TEXTS = 1 << 16
 
 #: Seconds by which the frames of an MP3 may differ from its stated length (its first and last frames are padding).
 MP3_TOLERANCE = 1.0
@@ -204,14 +209,15 @@ def _refuse_less(held: int, promised: int) -> None:
 
 
 class Mended:
-    """A WAV whose header says that it holds 0 bytes, as a file that says how many it does.
+    """A WAV whose header does not know how many bytes of samples it holds, as a file that says so (`held`).
 
-    Programs write such a header when they stream and are stopped before they can correct it. libsndfile takes 0
-    at its word (the other lengths of `STREAMED` make it read to the end).
+    Programs write such a header when they stream. libsndfile takes 0 at its word, and what is behind the samples
+    for samples.
     """
 
-    def __init__(self, file: BinaryIO, offset: int, length: bytes) -> None:
-        self._file, self._offset, self._length = file, offset, length
+    def __init__(self, file: BinaryIO, offset: int, held: int) -> None:
+        self._file, self._offset, self.held = file, offset, held
+        self._length = min(held, 0xFFFFFFFF).to_bytes(4, "little")
         self.seek, self.tell = file.seek, file.tell
 
     def read(self, count: int = -1) -> bytes:
@@ -224,13 +230,19 @@ class Mended:
 
 
 def mended(file: BinaryIO, size: int) -> Mended | None:
-    """`file` of `size` bytes with its header put right if it is a WAV of stated length 0, else None."""
+    """`file` of `size` bytes with its header put right if it is a WAV of unknown length (`STREAMED`), else None.
+
+    Its samples end where the file does, or where a last chunk with texts (`LIST`) begins.
+    """
     if file.read(4) == b"RIFF":
         for name, start, promised in _chunks(file, size, little=True):
             if name == b"data":
-                held = min(size - start, 0xFFFFFFFF)
+                last = _at(file, max(start, size - LONGEST_TEXTS), LONGEST_TEXTS)
+                at = last.rfind(b"LIST")
+                has_texts = at >= 0 and len(last) - at - 8 == int.from_bytes(last[at + 4 : at + 8], "little")
+                held = size - start - (len(last) - at if has_texts else 0)
                 file.seek(0)
-                return Mended(file, start - 4, held.to_bytes(4, "little")) if held and not promised else None
+                return Mended(file, start - 4, held) if held and promised in STREAMED else None
     return None
 
 

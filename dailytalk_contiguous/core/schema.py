@@ -45,8 +45,12 @@ MEASURE = Value("float32")
 #: Encoded audio: `bytes`, or null and a `path` (a plain path, or a `file://` URI where the name is not UTF-8).
 AUDIO = {"bytes": Value("binary"), "path": STRING}
 
-#: A stretch of a transcript that came with the recording, on one of `CHANNELS` or `MIX`. `words` is empty where
-#: only the text has times, `text` null where it says who speaks but not what. `speaker` is a person's name,
+#: What the channel of a cue begins with whose side its transcript does not say; the name that it has there
+#: follows.
+OPEN = "?"
+
+#: A stretch of a transcript that came with the recording, on one of `CHANNELS`, `MIX` or `OPEN`. `words` is empty
+#: where only the text has times, `text` null where it says who speaks but not what. `speaker` is a person's name,
 #: `language` the ISO 639 code of what is said; null where the transcript does not say. `mark` is the name of what
 #: is no word (laughter), of the kind `mark_kind` (`sources.transcript_marks.KINDS`); its `text` is null.
 CUE = {
@@ -77,8 +81,8 @@ PROBLEM = Features({"problem": STRING, "problem_stage": STRING, "remedy": STRING
 #: What every source yields. `offset` and `duration` are the part of the recording that this conversation is.
 #: `audio_identity` distinguishes the file from another of its name (`sources.transcribed` makes it; empty where
 #: there is a `problem`). `transcripts` names the files that `given` is from, `given_language` is the language of
-#: its texts, null where they don't say and it is set, or a recogniser finds it. `problem` is null, or why this
-#: recording can't be used, and `remedy` what to do about it.
+#: its texts (`en,es` for left and right), null where they don't say and it is set, or a recogniser finds it.
+#: `problem` is null, or why this recording can't be used, and `remedy` what to do about it.
 SOURCE = Features(
     {
         "conversation_id": STRING,

@@ -3,6 +3,7 @@
 import codecs
 import json
 import os
+import re
 import socket
 import threading
 import time
@@ -87,6 +88,9 @@ class Pace:
 
 #: Lines in a row without an answer, after which the service is taken to be down.
 LINES_WITHOUT_ANSWER = 5
+
+#: Answers of one kind that can't be used, after which a service that gave no other is taken to give no other.
+UNUSABLE_ANSWERS = 3
 
 #: Requests to a service that has never answered anything: its address is wrong, or it does not run.
 FIRST_TRIES = 3
@@ -276,6 +280,7 @@ class Client:
         self._lock = threading.Lock()
         self._reached = False
         self._unanswered = 0
+        self._unusable: list[str] | None = []  # kinds of the first answers; None once there was a good one
 
     def is_of(self, domain: str) -> bool:
         """Whether the service is at a domain, or at a host of it, by whichever address."""
@@ -295,29 +300,31 @@ class Client:
         absent: frozenset[int] = frozenset(),
         price: float = 0.0,
         reserve: Reserve = free,
+        about: str = "its request",
     ) -> Answer[Value]:
         """Return what `read` makes of the answer. `read` raises ShortRead where the request should be repeated.
 
         Each request that may be charged holds `price` (USD) in `reserve` while it is under way, and is charged if
-        its answer began with 200, also where that broke off.
+        its answer began with 200, also where that broke off. `about` names it in messages.
 
         Raises:
             NotServed: the status is one of `absent`.
             NotAnswered: no whole answer after all tries.
             DailytalkError: no request can succeed before a person acts (400, 401, 402, 403, 404, other
-                4xx, a service that can't be reached, gives no answer to `LINES_WITHOUT_ANSWER` lines in a row, or
-                wants a rest of over `LONGEST_RETRY_AFTER` seconds). From then on it is raised for every line.
+                4xx, a service that can't be reached, gives no answer to `LINES_WITHOUT_ANSWER` lines in a row,
+                begins with `UNUSABLE_ANSWERS` of one kind that can't be used, or wants a rest of over
+                `LONGEST_RETRY_AFTER` seconds). From then on it is raised for every line.
                 What `reserve` raises.
         """
         request = requests.Request("POST", self.base_url + path, dict(headers), data=body)
-        return self._ask(lambda: self._read_whole(request, read, absent), price, reserve)
+        return self._ask(lambda: self._read_whole(request, read, absent, about), price, reserve)
 
     def get(
         self, path: str, read: Callable[[Reply], Value], absent: frozenset[int] = frozenset()
     ) -> Answer[Value]:
         """Return what `read` makes of the content of a path, which costs nothing. Raises as `post` does."""
         request = requests.Request("GET", self.base_url + path)
-        return self._ask(lambda: self._read_whole(request, read, absent))
+        return self._ask(lambda: self._read_whole(request, read, absent, path))
 
     def stream(
         self,
@@ -416,16 +423,34 @@ class Client:
         return False
 
     def _read_whole(
-        self, request: requests.Request, read: Callable[[Reply], Value], absent: frozenset[int]
+        self, request: requests.Request, read: Callable[[Reply], Value], absent: frozenset[int], about: str
     ) -> tuple[Value] | _Trouble:
         """One try for a whole answer: what was read, alone in a tuple, or why there is nothing."""
         reply = self._try(request, self._whole, absent)
         if isinstance(reply, _Trouble):
             return reply
         try:
-            return (read(reply),)
+            value = read(reply)
         except ShortRead as error:
-            return self._short(error)
+            return self._unusable_answer(self._message(reply.body), self._short(error), about)
+        self._unusable = None
+        return (value,)
+
+    def _unusable_answer(self, message: str, trouble: _Trouble, about: str) -> _Trouble:
+        """Why an answer with 200 can't be used, with what it says; the end, if all that came were of its kind."""
+        if message:
+            trouble = trouble._replace(reason=f"answered 200 without what was asked for ({message})")
+        with self._lock:
+            if self._unusable is None:
+                return trouble
+            self._unusable.append(re.sub(r"\d+", "", trouble.reason))
+            count = self._unusable.count(self._unusable[-1])
+        if count < UNUSABLE_ANSWERS:
+            return trouble
+        reason = f"at {self.base_url} gave {count} answers of which none can be used: asked for {about}, it"
+        stop = _Trouble(f"{reason} {trouble.reason}", _CHECK_ADDRESS, paid=True, final=True, everywhere=True)
+        self._end(stop)
+        return stop
 
     def _read_events(
         self,

@@ -342,8 +342,17 @@ def check_name(model: str) -> None:
 
 
 def check_language(model: str, language: str) -> None:
-    """Raise DailytalkError for a language (ISO 639-1, or `auto`) that a model for English alone does not know."""
-    if model.endswith(".en") and language not in ("auto", "en"):
+    """Raise DailytalkError for a language (ISO 639-1, two for left and right, or `auto`) that no model knows."""
+    from faster_whisper.tokenizer import _LANGUAGE_CODES
+
+    codes = () if language == "auto" else language.split(",")
+    unknown = [code for code in codes if model and code not in _LANGUAGE_CODES]
+    if unknown or len(codes) > 2:
+        raise DailytalkError(
+            f"the language {', '.join(unknown) or language} is none of Whisper's",
+            "name one by its ISO 639-1 code, such as en, or two for left and right, such as en,es",
+        )
+    if model.endswith(".en") and {*codes} - {"en"}:
         raise DailytalkError(
             f"Whisper {model} knows English only, not {language}", f"use --asr-model {model.removesuffix('.en')}"
         )

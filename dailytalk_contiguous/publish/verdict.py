@@ -28,6 +28,7 @@ from dailytalk_contiguous.core.hallucination import MAX_WORDS_PER_SECOND
 from dailytalk_contiguous.core.quality import NO_LIMIT
 from dailytalk_contiguous.core.schema import CHANNELS, Row, kept_speakers, parent_of, voices
 from dailytalk_contiguous.core.settings import setting
+from dailytalk_contiguous.core.spans import out_of_step
 from dailytalk_contiguous.core.tally import UNKNOWN, Tally, TurnTaking
 from dailytalk_contiguous.core.utterance import GIVEN, GIVEN_FITTED, RECOGNISER
 from dailytalk_contiguous.core.wording import counted, length_text, portable
@@ -419,6 +420,7 @@ class Judge:
         self.languages: dict[str, float] = defaultdict(float)
         self._nameless = self._talks = 0
         self._uncovered: list[tuple[float, str, Row]] = []
+        self._out_of_step: dict[str, str] = {}
         self._recorded_overlaps = array("d")
         self._overlap_seconds = 0.0
         self._retimed = 0
@@ -442,6 +444,12 @@ class Judge:
             measured["least_talk"] = None  # its program was killed before the voice said anything
         for sound in row.get("uncovered_sound") or ():
             self._uncovered.append((sound["end"] - sound["start"], row["conversation_id"], sound))
+        sides: dict[str, list[tuple[float, float]]] = {channel: [] for channel in CHANNELS}
+        for utterance in row["utterances"] or ():
+            if None not in (edges := (utterance["source_start"], utterance["source_end"])):
+                sides[utterance["source_channel"]].append(edges)
+        if apart := out_of_step(sides["left"], sides["right"]):
+            self._out_of_step[row["conversation_id"]] = apart
         overlap, parent = measures.recorded_overlap(row), parent_of(row)
         return self.add_measured(row["conversation_id"], measured, named, talk, overlap, parent)
 
@@ -510,6 +518,13 @@ class Judge:
             remedy = "listen to some of them; see transcript_repair in their rows, and rejects.jsonl"
             severity = "doubtful" if n >= WIDESPREAD * self.n else "note"
             findings.append(advice("repaired-transcripts", ".", what, remedy, severity))
+        if self._out_of_step:
+            n = len(self._out_of_step)
+            where = "; ".join(f"{name}: {apart}" for name, apart in [*self._out_of_step.items()][:3])
+            what = f"the sides of {self._share(n)} may not be in step ({where})"
+            remedy = "listen to some: one may begin late, drift or lack buffers; export both from one clock"
+            severity = "doubtful" if n >= WIDESPREAD * self.n else "note"
+            findings.append(advice("sides-out-of-step", ".", what, remedy, severity))
         if self._uncovered:
             longest = sorted(self._uncovered, key=itemgetter(0), reverse=True)
             lasted = math.fsum(seconds for seconds, *_ in longest)

@@ -1,7 +1,7 @@
-"""Channels by name: which channel of a recording the name of a file, a tier or a speaker means.
+"""Channels and people by name: what the name of a file, a tier or a speaker means.
 
-A wrong guess here swaps the speakers of a whole conversation, so names that explain themselves decide, others only
-take the sides that are left, and anything else is rejected.
+A wrong guess here swaps the speakers of a whole conversation. Names that explain themselves decide; the side of
+any other is found in the sound (`stages.match_transcript`).
 """
 
 import re
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dailytalk_contiguous.core.documents import quoted
-from dailytalk_contiguous.core.schema import CHANNELS
+from dailytalk_contiguous.core.schema import CHANNELS, OPEN
 from dailytalk_contiguous.sources.transcript_text import broken
 
 _LEFT, _RIGHT = CHANNELS
@@ -24,9 +24,17 @@ ROLES = frozenset(
     """.split()  # noqa: SIM905 (a list of quoted words is no easier to read)
 )
 
-_KIND_OF_NUMBER = re.compile(r"(ch|chan|channel|s|spk|speaker|)[ _-]*(\d{1,2})")
+#: What programs write where they know no name, and for whoever speaks.
+NO_NAMES = frozenset(["", "nan", "na", "n/a", "none", "null", "unknown", "unidentified", "undefined", "anonymous"])
 
-_ANY_NUMBER = re.compile(r"(?:ch|chan|channel|s|spk|speaker|spkr|person)[ _-]*\d+")
+# Words of names that are numbered or stand alone in every recording: Guest-1, Participant 1, Unidentified Speaker.
+_NOBODY = ROLES | NO_NAMES | {"ch", "chan", "channel", "s", "spk", "spkr", "p", "participant", "person", "voice"}
+
+_ZOOM_NAME = re.compile(r"^([^\W_][^:()\n]{0,40}) \([^()\n]{1,40}\):(?=\s)", re.MULTILINE)
+_DASH = re.compile(r"^-\n(?: \n)?", re.MULTILINE)  # between two who speak in one subtitle
+_MEET_NAME = re.compile(r"^\(([^\W_][^:()\n]{0,40})\)\n(?=.*\S)", re.MULTILINE)
+
+_KIND_OF_NUMBER = re.compile(r"(ch|chan|channel|s|spk|speaker|)[ _-]*(\d{1,2})")
 
 
 def explains_itself(name: str) -> bool:
@@ -34,22 +42,45 @@ def explains_itself(name: str) -> bool:
     return _key(name) in _SIDES or _number(name) is not None
 
 
+def speaker_label(name: str | None) -> str | None:
+    """The name that a file has for a speaker; None where it says that it knows none: NaN, Unknown Speaker."""
+    words = re.findall(r"[^\W_]+", (name or "").casefold())
+    is_unknown = any(word in NO_NAMES for word in words) and all(word in _NOBODY for word in words)
+    return None if is_unknown or (name or "").strip().casefold() in NO_NAMES else name
+
+
+def with_colons(subtitles: str) -> str:
+    """Subtitles with a colon behind every name, as Zoom writes them after `Anna Lee (she/her)`.
+
+    Google Meet has names on lines of their own, `(Anna Lee)`; they are such where half of the subtitles have one.
+    """
+    subtitles = _ZOOM_NAME.sub(r"\1:", _DASH.sub("", subtitles))
+    is_meet = 2 * len(_MEET_NAME.findall(subtitles)) >= subtitles.count("-->")
+    return _MEET_NAME.sub(r"\1:\n", subtitles) if is_meet else subtitles
+
+
 def person(name: str | None) -> str | None:
-    """The name of a person, or None for what names a side, a number or a role in every recording."""
-    name = " ".join((name or "").split())
-    is_nobody = not re.search(r"[^\W\d_]", name) or explains_itself(name) or name.casefold() in ROLES
-    # Recognisers count on past two: SPEAKER_07, spk3.
-    return None if is_nobody or _ANY_NUMBER.fullmatch(name.casefold()) else name
+    """The name of a person, or None for what names a side, a number, a role or nobody in every recording.
+
+    >>> [person(name) for name in ("Anna", "Guest-1", "SPEAKER_07", "P2", "Speaker C", "Unidentified", "nan")]
+    ['Anna', None, None, None, None, None, None]
+    """
+    name = " ".join((speaker_label(name) or "").split())
+    words = re.findall(r"[^\W\d_]+", name.casefold())
+    if words and words[-1].isascii() and len(words[-1]) == 1:  # diarisers go on after B
+        words.pop()
+    return None if explains_itself(name) or all(word in _NOBODY for word in words) else name
 
 
 def sides_of(names: Sequence[str], path: Path) -> dict[str, str]:
     """Channel of every speaker of one recording, by name.
 
-    left, l, a, main and right, r, b, other mean what they say. Numbers count from 0 where one of them is 0, or
-    none is 2 and one is like those that count from 0: ch1, and SPEAKER_01 as pyannote writes it. Otherwise from 1.
-    Other names take the sides that are left, in the order in which they come. More than two raise BadInput.
+    left, l, a, main and right, r, b, other mean what they say, and so do numbers of channels (1, ch0). They count
+    from 0 where one of them is 0, or none is 2 and one is like those that count from 0 (ch1), otherwise from 1.
+    One other name takes the side that is left; that of any further name is `core.schema.OPEN` and the name. Two
+    names of one side raise BadInput, and so does a third name beside those of both sides.
     """
-    numbers = {name: number for name in names if (number := _number(name)) is not None}
+    numbers = {name: number for name in names if (number := _number(name)) and not number[0].startswith("s")}
     values = {int(digits) for _, digits in numbers.values()}
     from_zero = 0 in values or (
         2 not in values and any(kind.startswith("ch") or digits[0] == "0" for kind, digits in numbers.values())
@@ -60,22 +91,24 @@ def sides_of(names: Sequence[str], path: Path) -> dict[str, str]:
             sides[name] = _SIDES[_key(name)]
         elif name in numbers and (index := int(numbers[name][1]) - (not from_zero)) in (0, 1):
             sides[name] = CHANNELS[index]
+    if len(set(sides.values())) < len(sides):
+        raise broken(path, f"names the same side twice: {', '.join([*sides][:6])}", "give each speaker one name")
+    others = [name for name in dict.fromkeys(names) if name not in sides]
     free = [channel for channel in CHANNELS if channel not in sides.values()]
-    unplaced = [name for name in dict.fromkeys(names) if name not in sides]
-    if len(unplaced) > len(free):
+    if others and not free:
         raise broken(
             path,
             f"has more than two speakers or sides: {', '.join(map(quoted, [*dict.fromkeys(names)][:6]))}",
             "name two at most, A or left for the left channel and B or right for the right one",
         )
-    sides |= dict(zip(unplaced, free, strict=False))
-    if len(set(sides.values())) < len(sides):
-        raise broken(path, f"names the same side twice: {', '.join([*sides][:6])}", "give each speaker one name")
-    return sides
+    return sides | {name: free[0] if len(free) == len(others) == 1 else OPEN + name for name in others}
 
 
 def _key(name: str) -> str:
-    return re.sub(r"^(?:ch|chan|channel|spk|speaker)[ _-]+(?=[a-z])", "", name.strip().casefold())
+    """A name without what it is a name of; speaker A of a diariser is on no side, and channel A on the left."""
+    return re.sub(
+        r"^(?:(?:ch|chan|channel)[ _-]+(?=[a-z])|(?:spk|speaker)[ _-]+(?=[a-z]{2}))", "", name.strip().casefold()
+    )
 
 
 def _number(name: str) -> tuple[str, str] | None:

@@ -161,8 +161,9 @@ class FolderConfig(datasets.BuilderConfig):
         transcripts: a folder of human transcripts, or a file of many recordings; None looks beside each recording.
         given: whether transcripts are used at all.
         tier: names, or linguistic types, of the tiers with speech in TextGrids and files of ELAN; found if empty.
-        language: of what is said, an ISO 639-1 code. `auto` finds it in the texts of a recording of which people
-            transcribed every channel that is wanted; a recording whose language is not clear is rejected.
+        language: of what is said, an ISO 639-1 code, or two for left and right. `auto` finds it in the texts of a
+            recording of which people transcribed every channel that is wanted; a recording whose language is not
+            clear is rejected.
         listing: digest of the files, so that a changed folder is another dataset to the cache.
     """
 
@@ -350,24 +351,36 @@ def _conversations(
 
 
 def _language(cues: list[Cue], config: FolderConfig) -> str | None:
-    """The language of the texts of a recording: what they say themselves, else what is found in them.
+    """The language of the texts of a recording: what they say themselves, else what is found in them. `en,es` for
+    left and right where these surely differ.
 
     None where they have no words, where the settings name it, and where a recogniser will hear another channel and
     it is not clear. Raises BadInput where nobody else will find it.
     """
+    by_side = [[cue for cue in cues if cue["channel"] == channel] for channel in CHANNELS]
+    if config.language == "auto" and all(by_side) and len(cues) == sum(map(len, by_side)):
+        with suppress(BadInput):  # of one side it is not clear
+            left, right = (_language_of_cues(own) for own in by_side)
+            if left and right and left != right:
+                return f"{left},{right}"
+    try:
+        return _language_of_cues(cues, config.language)
+    except BadInput:
+        if is_transcribed(cues, config.channel):
+            raise
+    return None
+
+
+def _language_of_cues(cues: list[Cue], setting: str = "auto") -> str | None:
+    """The language that most of the cues state, or of their texts. Raises BadInput where it is not clear."""
     stated: Counter[str] = Counter()
     for cue in cues:
         if code := cue.get("language"):
             stated[code] += cue["end"] - cue["start"]
     texts = [cue["text"] for cue in cues if cue["text"]]
-    if stated or config.language != "auto" or not texts:
+    if stated or setting != "auto" or not texts:
         return max(sorted(stated), key=stated.__getitem__) if stated else None
-    try:
-        return language_of_texts(texts)
-    except BadInput:
-        if is_transcribed(cues, config.channel):
-            raise
-    return None
+    return language_of_texts(texts)
 
 
 def _check(info: AudioHeader, channel: str) -> None:

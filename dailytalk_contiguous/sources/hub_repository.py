@@ -1,6 +1,7 @@
 """A dataset on the Hub as a source: audio files, tables and shards, whole or as a stream."""
 
 import hashlib
+import itertools
 import json
 import os
 import posixpath
@@ -12,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from dataclasses import astuple, dataclass, fields
 from functools import cached_property, partial
+from operator import attrgetter
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, NamedTuple
 
@@ -27,6 +29,7 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.machine import cache_folder
 from dailytalk_contiguous.core.schema import CONFIGS as PUBLISHED
 from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.sources.channel_names import ROLES, explains_itself
 from dailytalk_contiguous.sources.recordings import LARGEST, Names, Recording, common_name, identities, shortened
 from dailytalk_contiguous.sources.transcripts import is_shared, stems_of
 from dailytalk_contiguous.store.files import inside, write_bytes, write_text
@@ -295,6 +298,9 @@ PARQUET, TAR = ".parquet", ".tar"
 #: Column with the name of a WebDataset sample, as `datasets` calls it.
 KEY = "__key__"
 
+#: The column in a member's name: from its first dot, without a number or a space behind it (call 1.0.flac).
+_COLUMN = re.compile(r"\.((?:[A-Za-z_][\w-]*\.)*[\w-]+)$")
+
 #: Rows decoded at a time: recordings are large.
 _ROWS = 2
 
@@ -327,7 +333,7 @@ def columns_of(repository: Repository, path: str) -> tuple[list[str], list[str]]
             first, _ = next(_samples(file), ({}, 0))
     except _DAMAGE as error:
         raise _damaged(repository, path, error) from error
-    return list(first), [name for name in first if PurePosixPath(f"_.{name}").suffix.lower() in AUDIO_SUFFIXES]
+    return list(first), [name for name in first if _is_audio(name)]
 
 
 def rows_of(
@@ -411,30 +417,63 @@ def _opened(repository: Repository, path: str) -> AbstractContextManager[BinaryI
     return opened
 
 
+class _Member(NamedTuple):
+    """A file of a tar: the name of its sample, its column, its content, and the byte behind it."""
+
+    key: str
+    column: str
+    value: bytes | BadInput
+    end: int
+
+    @property
+    def part(self) -> str:
+        """What is between the first dot and the last: left of call.left.wav."""
+        return self.column.rpartition(".")[0]
+
+
 def _samples(file: BinaryIO) -> Iterator[tuple[Row, int]]:
-    """Members of a tar that share a name up to its first dot, as in WebDataset. With the bytes read."""
-    sample: Row = {}
-    end = 0
+    """Members of a tar that share a name, as WebDataset names samples. With the bytes read."""
+    members: list[_Member] = []
     with tarfile.open(fileobj=file, mode="r|") as tar:
         for member in tar:
             folder, slash, name = member.name.rpartition("/")
-            stem, dot, column = name.partition(".")
-            if not member.isfile() or not stem or not dot:
+            match = _COLUMN.search(name)
+            if not member.isfile() or not match or name.startswith("."):
                 continue
-            key = folder + slash + stem
-            if sample and sample[KEY] != key:
-                yield sample, end
-                sample = {}
+            key, column = folder + slash + name[: match.start()], match[1]
+            if members and members[0].key != key:
+                yield from _samples_of(members)
+                members = []
             content = tar.extractfile(member)
             if content is None or member.size > LARGEST:  # a sparse one takes no room in the tar
                 size = f"{member.size / 1e9:.1f} GB, and {LARGEST / 1e9:g} GB are read at most"
                 value: bytes | BadInput = BadInput(f"its {column} has {size}", "publish it in shorter parts")
             else:
                 value = content.read()
-            sample |= {KEY: key, column.lower(): value}
             end = member.offset_data + -(-member.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
-    if sample:
-        yield sample, end
+            members.append(_Member(key, column.lower(), value, end))
+    if members:
+        yield from _samples_of(members)
+
+
+def _samples_of(members: Sequence[_Member]) -> Iterator[tuple[Row, int]]:
+    """The sample of members that share a name up to its first dot; or, where each name up to the last dot has one
+    audio file and is no side (mr.smith.wav, mr.jones.wav), those of these names.
+    """
+    pieces = [(part, [*piece]) for part, piece in itertools.groupby(members, key=attrgetter("part"))]
+    names = [part for part, _ in pieces]
+    is_sides = any(explains_itself(name := part.rpartition(".")[2]) or name in ROLES for part in names)
+    one_each = all(sum(_is_audio(member.column) for member in piece) == 1 for _, piece in pieces)
+    if is_sides or not one_each or len(set(names)) < len(names):
+        yield {KEY: members[0].key} | {member.column: member.value for member in members}, members[-1].end
+        return
+    for part, piece in pieces:
+        columns = {member.column.rpartition(".")[2]: member.value for member in piece}
+        yield {KEY: f"{members[0].key}.{part}" if part else members[0].key} | columns, piece[-1].end
+
+
+def _is_audio(column: str) -> bool:
+    return PurePosixPath(f"_.{column}").suffix.lower() in AUDIO_SUFFIXES
 
 
 # Repositories of tables: a row a recording, in Parquet or WebDataset shards.

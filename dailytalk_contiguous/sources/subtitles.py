@@ -18,7 +18,7 @@ from typing import NamedTuple
 import pysubs2
 
 from dailytalk_contiguous.core.documents import quoted
-from dailytalk_contiguous.sources.channel_names import explains_itself
+from dailytalk_contiguous.sources.channel_names import explains_itself, with_colons
 from dailytalk_contiguous.sources.transcript_marks import mark_of, marks_in
 from dailytalk_contiguous.sources.transcript_text import broken, readable_text, refuse_many
 
@@ -40,7 +40,7 @@ _WORD_CUES_SHARE = 0.9
 # No pattern here may look at a character twice for one that it starts from: a file may hold a million of these.
 # "A: hello", ">> MARY: hello", "[SPEAKER_00]: hello"; \0 encloses a name taken from VTT's <v Name>.
 _NAMED_LINE = re.compile(
-    r"\s*(?:\0(?P<voice>[^\0]+)\0|(?:[-–—>]+\s*)?[\[(]?(?P<name>[^\W_][\w.'-]*(?: [\w.'-]+){0,2})[\])]?\s*"
+    r"\s*(?:\0(?P<voice>[^\0]+)\0|(?:[-–—>]+\s*)?[\[(]?(?P<name>[^\W_][\w.'-]*(?: [\w.'-]+){0,3})[\])]?\s*"
     r"(?::(?=\s|$)|：))\s*(?P<said>.*)"
 )
 _VOICE = re.compile(r"<v(?:\.[^\s<>]*)?\s([^<>]*)>")
@@ -116,7 +116,7 @@ def read_subtitles(path: Path) -> list[Subtitle]:
 
     Raises BadInput.
     """
-    text = readable_text(path)
+    text = with_colons(readable_text(path))
     refuse_many(path, text.count("-->") + text.count("\nDialogue:"), "subtitles")
     kind = "vtt" if text.lstrip().startswith("WEBVTT") else path.suffix.lower().removeprefix(".")
     subtitles = []

@@ -3,6 +3,7 @@
 import itertools
 import re
 import threading
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -152,7 +153,9 @@ def _read_subtitles(path: Path, side: str | None, pick: Pick) -> list[Passage]:
     """
     subtitles = read_subtitles(path)
     leads = [next((line.key for line in item.lines), None) for item in subtitles]
-    keys = {key for key in leads if key is not None}
+    counts = Counter(key for key in leads if key is not None)
+    # Where two names come again, what is before a colon but once is text.
+    keys = {key for key, count in counts.items() if count > 1 or sum(n > 1 for n in counts.values()) < 2}
     if side is not None:
         is_named = len(keys) == 1 and None not in leads and (len(subtitles) > 1 or explains_itself(*keys))
         speakers = keys if is_named else set()

@@ -10,16 +10,15 @@ from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache, partial
-from itertools import groupby
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
 from dailytalk_contiguous.core.documents import parse_json, quoted
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.schema import CHANNELS, MIX
+from dailytalk_contiguous.core.schema import CHANNELS, MIX, OPEN
 from dailytalk_contiguous.core.word_times import SHORTEST_WORD, Cue, join_words
-from dailytalk_contiguous.sources.channel_names import explains_itself, person, sides_of
+from dailytalk_contiguous.sources.channel_names import explains_itself, person, sides_of, speaker_label
 from dailytalk_contiguous.sources.recordings import is_recording
 from dailytalk_contiguous.sources.transcript_formats import (
     FORMATS,
@@ -40,8 +39,8 @@ _SHARED = re.compile(r".*(?:supervisions|manifest).*\.(?:json|jsonl|jsonl\.gz)",
 #: What a transcript that others are compared with ends in.
 REFERENCE = ".reference.json"
 
-#: Seconds: a word further from every turn of a diarisation has no known speaker.
-NEAR_TURN = 1.0
+#: Seconds by which words may be beyond the end of their recording, where their times are milliseconds.
+NEAR_END = 1.0
 
 #: Times up to so many times the length of a recording are words beyond its end; later ones are no seconds.
 MOST_BEYOND = 20.0
@@ -118,14 +117,14 @@ def read_transcripts(
 
     Marks of what is no word are cues of their own, with a `mark` and no text; those of silence are gaps.
 
-    A file with speakers but no text (RTTM) gives the speakers of one with text but no speakers, and names
-    the people of the others. `recording_file` is this one's path in files on many recordings;
-    `channels`, the sides of files whose names don't have one. `mix`: all words are on one channel, `MIX`, whoever
-    says them. `duration` is that of the recording in seconds, by which times in milliseconds are known. `tiers`
-    are the names of those with speech, where a file has others; `left` gets the names of the others, by file.
+    A file with speakers but no text (RTTM) names the people of the others. What is on a side that no file names is
+    on `OPEN`. `recording_file` is this one's path in files on many recordings; `channels`, the sides of files
+    whose names don't have one. `mix`: all words are on one channel, `MIX`, whoever says them. `duration` is that
+    of the recording in seconds, by which times in milliseconds are known. `tiers` are the names of those with
+    speech, where a file has others; `left` gets the names of the others, by file.
 
-    Raises BadInput, naming the file, for one that is damaged or of no known kind, where no speaker can be
-    determined, and where two files give the same channel.
+    Raises BadInput, naming the file, for one that is damaged or of no known kind, and where two files give the
+    same channel.
     """
     stem = Path(recording_file).stem
     sides_known = {path: channel for path, channel in (channels or {}).items() if channel}
@@ -148,7 +147,6 @@ def read_transcripts(
             continue
         spoken.append((path, _placed(path, with_words, side)))
         turns += [turn for turn in _placed(path, silent, side) if turn.channel is not None]
-    turns = _agreeing(turns, [item for _, passages in spoken for item in passages])
     cues: list[Cue] = []
     origin: dict[str, Path] = {}
     seconds: dict[tuple[str, str], float] = defaultdict(float)
@@ -157,10 +155,12 @@ def read_transcripts(
             # A transcript's own names take precedence.
             seconds[str(item.channel), name] += 1e-6 * (item.end - item.start)
     for path, passages in spoken:
-        placed = _with_speakers(path, passages, turns)
+        placed = [item._replace(channel=item.channel or OPEN) for item in passages]
         for channel in sorted({str(item.channel) for item in placed}):
-            if channel in origin:
-                raise broken(path, f"gives the {channel} channel, as {origin[channel].name} does", "keep only one")
+            for known, other in origin.items():
+                if other != path and (channel == known or OPEN in (channel[0], known[0])):
+                    words = "words of both speakers" if channel[0] == OPEN else f"the {channel} channel"
+                    raise broken(path, f"gives {words}, as {other.name} does", "keep only one")
             origin[channel] = path
             items = [item for item in placed if item.channel == channel]
             parts = [*map(parted, items)]
@@ -177,10 +177,10 @@ def read_transcripts(
                 if name := person(item.speaker):
                     seconds[channel, name] += item.end - item.start
     people = {channel: name for (channel, name), _ in sorted(seconds.items(), key=lambda item: item[1])}
-    for channel in sorted(people.keys() - origin.keys()):
-        items = [item for item in turns if item.channel == channel]
-        times = {"start": min(item.start for item in items), "end": max(item.end for item in items)}
-        cues.append({"channel": channel, **times, "text": None, "words": []})
+    for turn in turns:
+        if turn.channel in people.keys() - origin.keys():
+            times = {"start": turn.start, "end": turn.end}
+            cues.append({"channel": turn.channel, **times, "text": None, "words": []})
     for cue in cues:
         cue["speaker"] = people.get(cue["channel"])
         cue |= {name: None for name in ("language", "mark", "mark_kind") if name not in cue}
@@ -252,10 +252,16 @@ def cues_within(cues: Sequence[Cue], offset: float, duration: float, last: bool 
         )
         return {**item, "start": first - offset, "end": final - offset}
 
-    turns_only = [cue for cue in cues if cue["text"] is None and not cue.get("mark")]
-    parts: list[Cue] = [{**cue, "start": 0.0, "end": duration} for cue in turns_only]
+    named = {
+        cue["channel"]: cue
+        for cue in cues
+        if cue["text"] is None and not cue.get("mark") and cue["channel"][0] != OPEN
+    }
+    parts: list[Cue] = [{**cue, "start": 0.0, "end": duration} for cue in named.values()]
     parts += [moved(cue) for cue in cues if cue.get("mark") and is_inside(cue)]
-    cues = [cue for cue in cues if cue["text"] is not None]
+    cues = [
+        cue for cue in cues if cue["text"] is not None or (cue["channel"] not in named and not cue.get("mark"))
+    ]
     for cue in cues:
         words = [moved(word) for word in cue["words"] if is_inside(word)]
         if words and len(words) < len(cue["words"]):
@@ -264,7 +270,7 @@ def cues_within(cues: Sequence[Cue], offset: float, duration: float, last: bool 
             parts.append({**cue, **times, "text": text, "words": words})
         elif words or (not cue["words"] and is_inside(cue)):
             parts.append({**moved(cue), "words": words})
-    speakers = {cue["channel"]: cue.get("speaker") for cue in cues}
+    speakers = {cue["channel"]: cue.get("speaker") for cue in cues if cue["text"] is not None}
     silent = speakers.keys() - {cue["channel"] for cue in parts}
     empty = {"start": 0.0, "end": duration, "text": "", "words": []}
     empty |= dict.fromkeys(("language", "mark", "mark_kind"))
@@ -333,7 +339,7 @@ def parted(passage: Passage) -> tuple[Passage | None, list[dict[str, Any]]]:
         spans = [(0, len(text), mark)] if words and (mark := mark_of(text)) else []
     else:
         spans = [*marks_in(text)]
-    if not spans:
+    if not text or not spans:
         return passage, []
     tokens = [*re.finditer(r"\S+", text)]
     starts, ends = [at.start() for at in tokens], [at.end() for at in tokens]
@@ -367,7 +373,7 @@ def _in_seconds(path: Path, passages: list[Passage], duration: float | None) -> 
     times = [time for item in passages for part in (item, *item.words) for time in _times_of(part)]
     if not duration or not times or max(times) <= MOST_BEYOND * duration:
         return passages
-    if all(time.is_integer() for time in times) and max(times) / 1000 <= duration + NEAR_TURN:
+    if all(time.is_integer() for time in times) and max(times) / 1000 <= duration + NEAR_END:
 
         def scaled(item: Any) -> Any:
             return {**item, "start": item["start"] / 1000, "end": item["end"] / 1000}
@@ -472,97 +478,11 @@ def _placed(path: Path, passages: Sequence[Passage], side: str | None) -> list[P
     )
     # A channel is the label of a speaker where the file has several.
     labels = [item.channel if by_channel else item.speaker for item in passages]
-    names = [label for label in dict.fromkeys(labels) if label is not None]
+    names = [label for label in dict.fromkeys(map(speaker_label, labels)) if label is not None]
     if side is not None and len(names) > 1:
         raise broken(path, f"is named as one side but has {', '.join(map(quoted, names[:6]))}", "keep one speaker")
     sides = dict.fromkeys(names, side) if side is not None else sides_of(names, path) if names else {}
     return [
-        item._replace(channel=side if label is None else sides[label])
+        item._replace(channel=sides.get(speaker_label(label) or "", side))
         for item, label in zip(passages, labels, strict=True)
     ]
-
-
-def _agreeing(turns: list[Passage], passages: Sequence[Passage]) -> list[Passage]:
-    """Turns on the sides on which the passages agree more with them.
-
-    A diarisation of both channels in one says who speaks when, and by the order of its names alone on which side.
-    """
-
-    def agreement(channels: dict[str, str]) -> float:
-        return sum(
-            _overlap(turn, item)
-            for turn in turns
-            for item in passages
-            if item.channel is not None and channels[str(turn.channel)] == item.channel
-        )
-
-    same, swapped = {"left": "left", "right": "right"}, {"left": "right", "right": "left"}
-    if len({turn.speaker for turn in turns}) < 2 or agreement(same) >= agreement(swapped):
-        return turns
-    return [turn._replace(channel=swapped[str(turn.channel)]) for turn in turns]
-
-
-def _overlap(first: Passage, second: Passage) -> float:
-    """Seconds that two passages share."""
-    return max(0.0, min(first.end, second.end) - max(first.start, second.start))
-
-
-def _with_speakers(path: Path, passages: Sequence[Passage], turns: Sequence[Passage]) -> list[Passage]:
-    """The passages, with a channel by the turns where they have none. Raises BadInput where no turn says so."""
-    unknown = [item for item in passages if item.channel is None]
-    if unknown and not turns:
-        raise broken(
-            path,
-            f"{len(unknown)} of {len(passages)} passages name no speaker (the first: {unknown[0].position})",
-            "name a speaker in each (subtitles begin with A: or B:), save one file a channel, as in NAME.left"
-            f"{ending_of(path.name)} and NAME.right{ending_of(path.name)}, or add who speaks when as NAME.rttm",
-        )
-    return [piece for item in passages for piece in ([item] if item.channel else _split(path, item, turns))]
-
-
-def _split(path: Path, passage: Passage, turns: Sequence[Passage]) -> list[Passage]:
-    """A passage by whose turns its words are in; without words, by whose turn covers most of it.
-
-    Where two speak at once, a turn that has all words of a sentence comes first, and one that agrees with it more.
-    """
-    words = [
-        passage._replace(start=word["start"], end=word["end"], text=None, words=[word]) for word in passage.words
-    ] or [passage]
-    near = sorted(turns, key=lambda turn: -_agreement(turn, passage))
-    if touching := [turn for turn in near if passage.words and not any(_distance(turn, word) for word in words)]:
-        near = touching
-    parts = [
-        (min(near, key=lambda turn: _distance(turn, word)) if passage.words else near[0], word) for word in words
-    ]
-    late = next((part for turn, part in parts if _distance(turn, part) > NEAR_TURN), None)
-    if late is not None:
-        raise broken(
-            path,
-            f"{passage.position}: nobody has a turn within {NEAR_TURN:g} s of {late.start:.2f}-{late.end:.2f} s",
-            "correct the turns (RTTM) or the times",
-        )
-    pieces = []
-    for (channel, speaker), group in groupby(parts, key=lambda part: (part[0].channel, part[0].speaker)):
-        piece = passage._replace(channel=channel, speaker=passage.speaker or speaker)
-        of_speaker = [part for _, part in group]
-        if len(of_speaker) < len(parts):
-            spoken_words = [word for part in of_speaker for word in part.words]
-            text = None if passage.text is None else join_words(word["word"] for word in spoken_words)
-            last = max(part.end for part in of_speaker)
-            piece = piece._replace(start=of_speaker[0].start, end=last, text=text, words=spoken_words)
-        pieces.append(piece)
-    return pieces
-
-
-def _agreement(first: Passage, second: Passage) -> float:
-    """Seconds that two passages share, of those that either has."""
-    shared = _overlap(first, second)
-    return shared / max(first.end - first.start + second.end - second.start - shared, 1e-6) - 1e-9 * _distance(
-        first, second
-    )
-
-
-def _distance(turn: Passage, passage: Passage) -> float:
-    """Seconds from a turn to the middle of a passage; 0 inside it."""
-    middle = (passage.start + passage.end) / 2
-    return max(turn.start - middle, middle - turn.end, 0.0)

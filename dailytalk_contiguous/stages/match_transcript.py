@@ -3,16 +3,19 @@
 Speech activity still decides where utterances begin and end, so that conversations with and without a transcript
 are cut alike. A channel that the transcript doesn't mention at all was not transcribed and is left to the
 recogniser (null); in one that it does mention, an utterance without words is one in which nothing was said.
+Where it does not say on which side its words are, they are on the one whose speech they fall on.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, ClassVar
 
 from datasets import Features, List
 
 from dailytalk_contiguous.core.documents import quoted
-from dailytalk_contiguous.core.schema import CHANNELS, MARK, MIX, REJECTED, STRING, Row
+from dailytalk_contiguous.core.schema import CHANNELS, CUE, MARK, MIX, OPEN, REJECTED, STRING, Row
 from dailytalk_contiguous.core.utterance import UTTERED_WORD
 from dailytalk_contiguous.core.word_times import Cue, TimeSpan, WordRow, find_shift, join_words, match_words
 from dailytalk_contiguous.stages.base import Stage
@@ -29,8 +32,9 @@ MISPLACED_AGREEMENT, MISPLACED_GAIN, MISPLACED_CUES = 0.75, 0.15, 5
 
 #: A transcript that can't be moved to agree so well is about something else if less than this share of its time
 #: (or of the speech, where that is shorter) is common to both. Measured on the same six recordings: at least 0.99
-#: with their own transcripts, at most 0.64 with those of the others.
-FOREIGN_COMMON = 0.7
+#: with their own transcripts, at most 0.64 with those of the others. Where sides are found in the sound: at least
+#: 0.96, and at most 0.82.
+FOREIGN_COMMON, FOREIGN_FOUND = 0.7, 0.88
 
 #: Corrections of a transcript beside those of its times.
 EXCHANGED, NOT_USED = "sides exchanged", "not used"
@@ -42,10 +46,21 @@ OTHER = dict(zip(CHANNELS, reversed(CHANNELS), strict=True))
 MAX_DISTANCE = 1.0
 
 
+#: Seconds around a cue in which the utterances of a side are compared with it; the fit to a side without any; and
+#: by how much the fit to the other side has to be better for a cue that is not on the side of its speaker.
+AROUND, NO_FIT, CLEARLY = 1.0, 0.3, 0.5
+
+
 def is_transcribed(cues: Iterable[Cue], channel: str) -> bool:
     """Whether people gave the words of all channels of a choice (`CHANNEL_CHOICES`): nothing is recognised."""
     given = {cue["channel"] for cue in cues if cue["text"] is not None}
-    return given >= {*CHANNEL_CHOICES.get(channel, CHANNELS)}
+    return given >= {*CHANNEL_CHOICES.get(channel, CHANNELS)} or _is_of_both(given)
+
+
+def _is_of_both(channels: set[str]) -> bool:
+    """Whether words whose sides are found in the sound are those of both speakers."""
+    names = {channel for channel in channels if channel[0] == OPEN}
+    return OPEN in names or len(names) > 1
 
 
 @dataclass(frozen=True)
@@ -75,37 +90,43 @@ class MatchTranscript(Stage):
             "transcript_repair": STRING,
             "transcript_marks": List(MARK),
             "speaker": List(STRING),
+            "given": List(CUE),
         }
     )
 
     def row(self, row: Row) -> Row:
-        given = [cue for cue in row["given"] if cue["text"] is not None]
-        cues = {channel: [cue for cue in given if cue["channel"] == channel] for channel in (*CHANNELS, MIX)}
-        cues = {channel: own for channel, own in cues.items() if own}
-        indices = {
-            channel: [index for index, name in enumerate(row["channel"]) if name == channel] for channel in cues
-        }
-        spans = {
-            channel: [(row["start"][index], row["end"][index]) for index in own]
-            for channel, own in indices.items()
-        }
+        edges = zip(row["channel"], row["start"], row["end"], strict=True)
+        indices: dict[str, list[int]] = {channel: [] for channel in (*CHANNELS, MIX)}
+        spans: dict[str, list[TimeSpan]] = {channel: [] for channel in indices}
+        for index, (channel, start, end) in enumerate(edges):
+            indices[channel].append(index)
+            spans[channel].append((start, end))
+        given = _sided(row["given"], spans)
+        of_both = _is_of_both({cue["channel"] for cue in row["given"] if cue["text"] is not None})
+        cues = {channel: [cue for cue in given if cue["channel"] == channel] for channel in indices}
+        cues = {channel: [cue for cue in own if cue["text"] is not None] for channel, own in cues.items()}
+        cues = {channel: own for channel, own in cues.items() if own or (of_both and channel != MIX)}
+        is_found = given != row["given"]
+        foreign = FOREIGN_FOUND if is_found else FOREIGN_COMMON
+        cues, repair, late, unmatched = self._repaired(row["conversation_id"], cues, spans, foreign)
         speakers = row["speaker"]
-        cues, repair, late, unmatched = self._repaired(row["conversation_id"], cues, spans)
+        swap = OTHER if repair == EXCHANGED else {}
         marks = [
-            {"channel": OTHER[cue["channel"]] if repair == EXCHANGED else cue["channel"]}
-            | {
+            {
+                "channel": swap.get(cue["channel"], cue["channel"]),
                 "start": cue["start"] - late,
                 "end": cue["end"] - late,
                 "name": cue["mark"],
                 "kind": cue["mark_kind"],
             }
-            for cue in row["given"]
+            for cue in given
             if cue.get("mark") and repair != NOT_USED
         ]
-        if repair == EXCHANGED:
-            names = {cue["channel"]: cue.get("speaker") for cue in row["given"]}
+        if repair == EXCHANGED or is_found:
+            names = {cue["channel"]: cue.get("speaker") for cue in given}
             speakers = [
-                names.get(OTHER[channel]) or f"{row['recording_id']}/{channel}" for channel in row["channel"]
+                names.get(swap.get(channel, channel)) or f"{row['recording_id']}/{channel}"
+                for channel in row["channel"]
             ]
         texts: list[str | None] = [None] * len(row["utterance_id"])
         words: list[list[WordRow] | None] = [None] * len(row["utterance_id"])
@@ -124,10 +145,15 @@ class MatchTranscript(Stage):
             "transcript_repair": repair,
             "transcript_marks": marks,
             "speaker": speakers,
+            "given": given,
         }
 
     def _repaired(
-        self, conversation_id: str, cues: dict[str, list[Cue]], spans: Mapping[str, Sequence[TimeSpan]]
+        self,
+        conversation_id: str,
+        cues: dict[str, list[Cue]],
+        spans: Mapping[str, Sequence[TimeSpan]],
+        foreign: float,
     ) -> tuple[dict[str, list[Cue]], str | None, float, list[dict[str, str]]]:
         """The cues where they belong, how they were corrected, by how many seconds, and a note that says so."""
         if sum(bool(cue["text"]) for own in cues.values() for cue in own) < MISPLACED_CUES:
@@ -145,7 +171,7 @@ class MatchTranscript(Stage):
                 wrong = "on the other side, and were exchanged"
         remedy = "listen to it; if they were right, correct the transcript and tag again"
         if best < MISPLACED_AGREEMENT or best - shift.agreement < MISPLACED_GAIN:
-            if shift.common >= FOREIGN_COMMON:
+            if shift.common >= foreign:
                 return cues, None, 0.0, []
             wrong, repair, placed = "not about this sound, and are recognised", NOT_USED, {}
             remedy = "give it the transcript of this recording, with its times"
@@ -171,6 +197,61 @@ class MatchTranscript(Stage):
             "remedy": "correct the times or the channel of these words in the transcript, or make speech activity "
             "detection more sensitive",
         }
+
+
+def _sided(cues: Sequence[Cue], spans: Mapping[str, Sequence[TimeSpan]]) -> list[Cue]:
+    """The cues, those without a side on the one whose speech they fall on.
+
+    A cue in which both speak is on the side of its speaker's others, or of its words.
+    """
+    without = [cue for cue in cues if cue["channel"][0] == OPEN and cue["text"] != ""]
+    if not without:
+        return [cue for cue in cues if cue["channel"][0] != OPEN]
+    said = [cue for cue in without if not cue.get("mark")]
+    shift = find_shift([(said, sorted(span for channel in CHANNELS for span in spans[channel]))])
+    late = shift.late if shift.best - shift.agreement >= MISPLACED_GAIN / 3 else 0.0
+    pieces: list[tuple[float, Cue]] = []
+    leads: defaultdict[str, float] = defaultdict(float)
+    for cue in without:
+        lead = _lead(cue, late, spans)
+        leads[cue["channel"]] += lead * (cue["end"] - cue["start"])
+        if cue["channel"] != OPEN or len(cue["words"] or ()) < 2:
+            pieces.append((lead, cue))
+            continue
+        by_word = [(_lead(word, late, spans, 0.0), word) for word in cue["words"]]
+        for _, group in groupby(by_word, key=lambda item: (item[0] if abs(item[0]) > CLEARLY else lead) >= 0):
+            pairs = [*group]
+            words = [word for _, word in pairs]
+            times = {"start": words[0]["start"], "end": max(word["end"] for word in words)}
+            text = cue["text"] if len(words) == len(cue["words"]) else join_words(word["word"] for word in words)
+            best = max((lead, *(each for each, _ in pairs)), key=abs)
+            pieces.append((best, cue | times | {"words": words, "text": text}))
+    sided = [cue for cue in cues if cue["channel"][0] != OPEN]
+    seconds: dict[str, defaultdict[str, float]] = {channel: defaultdict(float) for channel in CHANNELS}
+    for lead, cue in pieces:
+        of_speaker = cue["channel"] != OPEN and abs(lead) < CLEARLY
+        channel = CHANNELS[(leads[cue["channel"]] if of_speaker else lead) < 0]
+        sided.append(cue | {"channel": channel})
+        if cue.get("speaker"):
+            seconds[channel][cue["speaker"]] += cue["end"] - cue["start"]
+    people = {channel: max(names, key=names.__getitem__) for channel, names in seconds.items() if names}
+    return [cue | {"speaker": people.get(cue["channel"], cue.get("speaker"))} for cue in sided]
+
+
+def _lead(item: Any, late: float, spans: Mapping[str, Sequence[TimeSpan]], around: float = AROUND) -> float:
+    """By how much better a cue or a word fits the left side than the right one, from -1 to 1.
+
+    The fit is what it shares with the utterances of a side that it touches, as a share of what either has within
+    `around` seconds of it.
+    """
+    start, end = item["start"] - late, item["end"] - late
+    fits = []
+    for channel in CHANNELS:
+        touched = [(first, last) for first, last in spans[channel] if first < end and start < last]
+        shared = sum(min(last, end) - max(first, start) for first, last in touched)
+        beside = sum(min(last, end + around) - max(first, start - around) for first, last in touched)
+        fits.append(shared / max(end - start + beside - shared, 1e-6) if spans[channel] else NO_FIT)
+    return float(fits[0] - fits[1])
 
 
 def _moved(cue: Cue, late: float) -> Cue:

@@ -17,7 +17,17 @@ from dailytalk_contiguous.core import audio
 from dailytalk_contiguous.core.crosstalk import Leakage, leakage, leaked_spans
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.quality import SideMeter
-from dailytalk_contiguous.core.schema import MEASURE, REJECTED, SECONDS, SIDE, STRING, Batch, Row, per_utterance
+from dailytalk_contiguous.core.schema import (
+    CHANNELS,
+    MEASURE,
+    REJECTED,
+    SECONDS,
+    SIDE,
+    STRING,
+    Batch,
+    Row,
+    per_utterance,
+)
 from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.spans import FRAME as SOUND_FRAME
 from dailytalk_contiguous.core.spans import (
@@ -26,6 +36,7 @@ from dailytalk_contiguous.core.spans import (
     cut_long,
     find_sounds,
     frame_levels,
+    out_of_step,
     sounding,
     speech_seconds,
     speech_spans,
@@ -183,6 +194,10 @@ class Segment(Stage):
         names = {cue["channel"]: cue.get("speaker") for cue in row.get("given") or ()}
         order = sorted(range(len(kept)), key=lambda index: (kept[index][2].start, kept[index][1]))
         spans = [(kept[index][1], kept[index][2].start, kept[index][2].end) for index in order]
+        notes = [note for side in searched for note in side.notes]
+        by_side = {side.channel: [(span.start, span.end) for span in side.spans] for side in searched}
+        if by_side.keys() == {*CHANNELS} and (apart := out_of_step(by_side["left"], by_side["right"])):
+            notes.append(f"its sides may not be in step: {apart}")
         return {
             "utterance_id": [ids[index] for index in order],
             "channel": [channel for channel, _, _ in spans],
@@ -201,7 +216,7 @@ class Segment(Stage):
                 for start, end in side.uncovered
             ],
             "sides": [side.side for side in searched],
-            "notes": [note for side in searched for note in side.notes],
+            "notes": notes,
             "rejected": [
                 {
                     "id": f"{prefix}@{start:.3f}",

@@ -38,14 +38,15 @@ from dailytalk_contiguous.core.delivery import (
     performance_of,
     register_of,
 )
-from dailytalk_contiguous.core.documents import is_number
+from dailytalk_contiguous.core.documents import is_number, quoted
+from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.licensing import Licence
 from dailytalk_contiguous.core.own_file import is_own_file
 from dailytalk_contiguous.core.prosody import measure_prosody
 from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.spans import merge_gaps
 from dailytalk_contiguous.core.steps import steps
-from dailytalk_contiguous.core.takes import Gate, Trimmed, Voice, incomplete, trim, voice_of
+from dailytalk_contiguous.core.takes import DEFAULT_VOICE, Gate, Trimmed, Voice, incomplete, trim, voice_of
 from dailytalk_contiguous.core.utterance import DELIVERY, SYNTHESIS, TAKE_PROSODY, WORD
 from dailytalk_contiguous.core.word_times import compare_words, normalise, split_words
 from dailytalk_contiguous.core.wording import portable
@@ -62,6 +63,7 @@ from dailytalk_contiguous.models.contracts import (
     VoiceSettings,
 )
 from dailytalk_contiguous.models.engines import TTS, TTS_MODEL, engine_named, load_synthesiser, one_sentence
+from dailytalk_contiguous.models.paid import UNUSABLE_ANSWERS
 from dailytalk_contiguous.models.speech_cache import SpeechCache
 from dailytalk_contiguous.models.whisper import (
     RecogniserInput,
@@ -288,8 +290,20 @@ class Speak(Stage):
         # At most this many are requested and not yet on disk: a run that is killed loses no more of them.
         places = BoundedSemaphore(synthesiser.concurrency)
 
+        new: list[str | None] = []  # why first takes that were not in the cache can't be used; None: they can
+
         def first_take(utterance: dict[str, Any]) -> Take | NotAnswered:
-            return self._take(synthesiser, places, utterance, self.first_take(utterance["utterance_id"]))
+            take = self._take(synthesiser, places, utterance, self.first_take(utterance["utterance_id"]))
+            if isinstance(take, Take) and take.verdict is None and not synthesiser.deterministic:
+                problem = self._incomplete(take, utterance, DEFAULT_VOICE, fades=False)
+                new.append(problem)
+                if len(new) >= UNUSABLE_ANSWERS and all(new):
+                    raise DailytalkError(
+                        f"{synthesiser.engine} gave {len(new)} takes of which none can be used: that of "
+                        f"{quoted(utterance['text'])} can't, because {problem}",
+                        "listen to what it says, and check its voice and its model",
+                    )
+            return take
 
         # Twice as many threads: while one judges what it has, another asks.
         with ThreadPoolExecutor(2 * synthesiser.concurrency) as pool:
@@ -442,16 +456,8 @@ class Speak(Stage):
         What was heard is taken from the cache, and the rest never: the same take may be too short in one
         conversation and right in another.
         """
-        text, spoken = utterance["text"].strip(), take.spoken
-        reason = take.trimmed.reason or incomplete(
-            take.trimmed,
-            text,
-            utterance["source_seconds"],
-            spoken.words,
-            self.gate,
-            voice,
-            fades=not synthesiser.deterministic,
-        )
+        text = utterance["text"].strip()
+        reason = self._incomplete(take, utterance, voice, fades=not synthesiser.deterministic)
         known = self.knows(take.verdict)
         noted: Any = (take.verdict or {}).get("heard") if known else None
         whole = isinstance(noted, list) and len(noted) == 2 and is_number(noted[0]) and isinstance(noted[1], bool)
@@ -472,6 +478,10 @@ class Speak(Stage):
             verdict = {"by": self._judge_name(), "reason": reason, "heard": heard}
             self._cache().set_verdict(take.key, verdict)
         return heard.word_error_rate if heard else None, reason
+
+    def _incomplete(self, take: Take, utterance: dict[str, Any], voice: Voice, fades: bool) -> str | None:
+        text, seconds, words = utterance["text"].strip(), utterance["source_seconds"], take.spoken.words
+        return take.trimmed.reason or incomplete(take.trimmed, text, seconds, words, self.gate, voice, fades)
 
     def knows(self, verdict: Mapping[str, Any] | None) -> bool:
         """Whether a verdict of the cache is one that these settings would give."""

@@ -3,13 +3,20 @@ import os
 import signal
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soxr
 from audio_files import tones
 from command import EMBEDDED, Command, start, start_full, start_held
 from datasets import load_dataset
 from recordings import calls, excerpt, read_lines, results, run, save, state
 
+from dailytalk_contiguous import Folder, Segment, Transcribe
+from dailytalk_contiguous.models.contracts import Line, VoiceSettings
+from dailytalk_contiguous.models.engines import load_synthesiser
 from dailytalk_contiguous.pipelines.to_text import tag_stages
+from dailytalk_contiguous.stages.base import PerUtterance
+from dailytalk_contiguous.stages.match_transcript import MatchTranscript
 
 
 @pytest.fixture
@@ -78,6 +85,60 @@ def test_language_of_a_transcript_is_found_and_said(tmp_path: Path, dailytalk: C
     assert {line["language"] for line in read_lines(tmp_path / "out/transcript.jsonl")} == {"en"}
     record = json.loads((tmp_path / "out/run.json").read_text())
     assert record["counts"]["conversations_by_given_language"] == {"en": 1}
+
+
+SAGT = "Guten Morgen, ich möchte gern wissen, wann der Zug heute Nachmittag nach Hamburg fährt und was er kostet"
+
+
+def two_languages(path: Path) -> None:
+    """German on the left, by espeak, and the English of an example on the right."""
+    english = excerpt(seconds=24.0)[:, 1]
+    german = load_synthesiser("espeak", VoiceSettings("", "")).speak(Line(f"{SAGT}. {SAGT}.", "", "de", 0))
+    left = np.zeros_like(english)
+    said = soxr.resample(german.samples, german.sample_rate, 16000)[: len(left) - 8000]
+    left[8000 : 8000 + len(said)] = said
+    save(path, np.stack([left, english], axis=1))
+
+
+@pytest.mark.parametrize("options", [(), ("--language", "de,en")])
+def test_each_side_is_recognised_in_its_own_language(
+    tmp_path: Path, dailytalk: Command, options: tuple[str, ...]
+) -> None:
+    two_languages(tmp_path / "in/call.wav")
+    voices = ("--profile", "embedded", *options)
+    assert dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *voices).code == 0
+    lines = read_lines(tmp_path / "out/transcript.jsonl")
+    assert {(line["channel"], line["language"]) for line in lines} == {("left", "de"), ("right", "en")}
+    heard = " ".join(line["text_raw"] for line in lines if line["channel"] == "left").lower()
+    assert {"morgen", "heute", "hamburg"} <= {*heard.replace(",", "").replace(".", "").split()}
+
+
+def test_each_side_of_a_transcript_has_its_own_language(tmp_path: Path) -> None:
+    two_languages(tmp_path / "in/call.wav")
+    words = [
+        {"speaker": side, "word": word, "start": 0.3 * place, "end": 0.3 * place + 0.3}
+        for side, text in (("A", f"{SAGT} und {SAGT}"), ("B", SAID))
+        for place, word in enumerate(text.split())
+    ]
+    (tmp_path / "in/call.json").write_text(json.dumps(words))
+    rows = Folder(inputs=(str(tmp_path / "in"),)).as_streaming_dataset("train")
+    assert [row["given_language"] for row in rows] == ["de,en"]
+    (tagged,) = PerUtterance(Transcribe("")).map(MatchTranscript().map(Segment().map(rows)))
+    languages = {*zip(tagged["channel"], tagged["language"], strict=True)}
+    assert languages == {("left", "de"), ("right", "en")}
+
+
+@pytest.mark.parametrize(
+    ("language", "reason"),
+    [("xx", "the language xx is none of Whisper's"), ("en,xx", "the language xx"), ("en,de,fr", "en,de,fr")],
+)
+def test_unknown_language_is_refused_in_a_sentence(
+    tmp_path: Path, dailytalk: Command, language: str, reason: str
+) -> None:
+    calls(tmp_path / "in", "a")
+    options = ("--profile", "embedded", "--language", language)
+    done = dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *options)
+    assert (done.code, done.err.count(reason), "Traceback" in done.err) == (1, 1, False)
 
 
 @pytest.mark.parametrize("command", ["tag", "build", "plan"])

@@ -353,12 +353,13 @@ def test_samples_that_are_no_numbers_are_refused() -> None:
         assert "not numbers" in problem(wav_bytes(samples, subtype="FLOAT")).reason
 
 
-@pytest.mark.parametrize("promised", [0, 0xFFFFFFFF, 0x80000000, 0x7FFFF000])
+@pytest.mark.parametrize("promised", [0, 0xFFFFFFFF, 0x80000000, 0x7FFFF000, 0x7FFFFFFF, 2_000_000_000])
 def test_a_wav_that_was_streamed_is_read_to_its_end(tmp_path: Path, promised: int) -> None:
     path = tmp_path / "streamed.wav"
     samples = to_pcm(tones(SECONDS))
     for riff_length in (b"\0\0\0\0", b"\x24\0\0\0", b"\xff\xff\xff\xff"):
-        path.write_bytes(b"RIFF" + riff_length + wav_header(promised)[8:] + samples.tobytes())
+        texts = b"LIST\x10\0\0\0INFOISFT\4\0\0\0tool" if riff_length[0] else b""
+        path.write_bytes(b"RIFF" + riff_length + wav_header(promised)[8:] + samples.tobytes() + texts)
         for audio in (path, path.read_bytes()):
             assert read_header(struct_of(audio)).seconds == pytest.approx(SECONDS)
             np.testing.assert_array_equal(to_pcm(read(audio)), samples)

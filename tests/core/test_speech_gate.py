@@ -151,7 +151,7 @@ def test_trimming_cuts_no_speech_and_leaves_little_silence(
 
 def taken(spoken: float, end: float = 0.1, seconds: float | None = None) -> Trimmed:
     """A take of some seconds of speech; `seconds` with its pauses."""
-    return Trimmed(silence(seconds or spoken), RATE, 0.0, spoken, end, None)
+    return Trimmed(silence(seconds or spoken), RATE, 0.0, spoken, 9, end, None)
 
 
 def length_limits(text: str, source: float | None, rate: float) -> tuple[float, float]:

@@ -24,7 +24,7 @@ def test_every_usual_wav_is_read_as_mono(subtype: str, channels: int) -> None:
     assert np.abs(samples - TONE).max() < 0.02
 
 
-@pytest.mark.parametrize("size", [0, 0x7FFFF000, 0xFFFFFFFF, 0xFFFFFFFF - 36])
+@pytest.mark.parametrize("size", [0, 2_000_000_000, 0x7FFFF000, 0x7FFFFFFF, 0xFFFFFFFF, 0xFFFFFFFF - 36])
 def test_a_streamed_header_is_followed_by_audio_up_to_the_end(size: int) -> None:
     data = wav(TONE, 24000)
     streamed = data[:40] + struct.pack("<I", size) + data[44:]
@@ -45,7 +45,7 @@ def test_a_wav_cut_anywhere_is_a_short_read(length: int) -> None:
         (b"ID3 an MP3 perhaps", "it is no WAV: it begins with b'ID3 an MP3 p'"),
         (b"RIFF\0\0\0\0WAVX" + b"\0" * 40, "it is no WAV: it begins with b'RIFF\\x00\\x00\\x00\\x00WAVX'"),
         (b"RIFX\0\0\0\0WAVE" + b"\0" * 40, "it is no WAV: it begins with b'RIFX\\x00\\x00\\x00\\x00WAVE'"),
-        (b"RIFF\0\0\0\0WAVE" + b"\0" * 40, "its WAV ends before its audio"),
+        (b"RIFF\0\0\0\0WAVE" + b"\0" * 40, "its WAV can't be read: Error in WAV file. No 'data' chunk marker."),
     ],
 )
 def test_what_is_no_wav_is_a_short_read_that_says_what_it_is(data: bytes, reason: str) -> None:
@@ -73,8 +73,8 @@ def test_a_wav_without_audio_a_known_kind_or_a_whole_sample_is_a_short_read() ->
         (data[:40] + bytes(4), "holds no samples"),
         (data[:40] + bytes(4) + data[44:-1], "ends in the middle of a sample"),
         (data[:20] + struct.pack("<H", 0x7777) + data[22:], "can't be read"),
-        (data[:-1], "promises 4800 bytes of audio and holds 4799"),
-        (data[:36], "ends before its audio"),
+        (data[:-1], "holds 4799 of the 4800 bytes"),
+        (data[:36], "can't be read"),
     ):
         with pytest.raises(ShortRead, match=reason):
             read_wav(broken)

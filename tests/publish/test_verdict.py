@@ -1,3 +1,4 @@
+import itertools
 import json
 import shutil
 
@@ -57,6 +58,25 @@ def test_transcripts_that_were_corrected_come_first_and_uncovered_sound_has_its_
     assert "the transcripts of 1 of 2 conversations did not fit" in verdict.headline
     (sound,) = [finding for finding in verdict.findings if finding.kind == "uncovered-sound"]
     assert "1.0 to 5.5 s of the left side of b" in sound.what
+
+
+@pytest.mark.parametrize(("late", "kinds"), [(0.0, []), (3.0, ["sides-out-of-step"])])
+def test_conversation_whose_sides_do_not_wait_for_each_other_is_doubtful(late, kinds):
+    ends = np.cumsum([2.0 + n * 7 % 5 * 0.8 for n in range(60)]).tolist()  # turns of 2 to 5 s
+    times = [(start, end - 0.2) for start, end in itertools.pairwise(ends)]
+    utterances = [
+        {"source_channel": side, "source_start": start + shift, "source_end": end + shift}
+        for n, (start, end) in enumerate(times)
+        for side, shift in [("left", 0.0) if n % 2 else ("right", late)]
+    ]
+    row = built_row("a")
+    row["utterances"] = [row["utterances"][0] | utterance for utterance in utterances]
+    judge = Judge()
+    judge.add(row)
+    found = [finding for finding in judge.findings() if finding.kind == "sides-out-of-step"]
+    assert [finding.kind for finding in found] == kinds
+    assert [finding.severity for finding in found] == ["doubtful"] * len(kinds)
+    assert all("may not be in step (a: both speak at once" in finding.what for finding in found)
 
 
 def test_hours_are_held_against_what_others_needed():

@@ -358,6 +358,30 @@ def test_webdataset_samples_are_named_by_their_key_with_their_words(hub: HubServ
     assert all(row["given"] for row in found)
 
 
+@pytest.mark.parametrize(
+    "keys",
+    [
+        ["2026.11.03 call 1.0", "2026.11.03 call 1.1", "2026.11.03 call 2.0"],
+        ["mr.jones", "mr.smith", "ms.jones"],
+        ["v1.anna", "v1.anna.2", "v2"],
+    ],
+)
+def test_dots_in_the_names_of_a_webdataset_lose_no_recording(hub: HubServer, keys: list[str]) -> None:
+    files = {"flac": wav(), "json": json.dumps({"alignments": WORDS}).encode()}
+    publish({"data/train-0000.tar": tar({f"{key}.{kind}": data for key in keys for kind, data in files.items()})})
+    found = rows()
+    assert sorted(names(found)) == keys
+    assert all(row["given"] for row in found)
+
+
+def test_sides_of_a_webdataset_are_columns_of_one_sample(hub: HubServer) -> None:
+    sides = {f"{call}.{side}.wav": wav() for call in "ab" for side in ("left", "right")}
+    publish({"data/train-0000.tar": tar(sides)})
+    with pytest.raises(DailytalkError, match=r"several columns with audio \(left.wav, right.wav\)"):
+        rows()
+    assert names(rows(audio_column="left.wav")) == ["a", "b"]
+
+
 def test_damaged_shard_is_rejected_from_there_on_and_the_others_are_read(hub: HubServer) -> None:
     whole = tar({"a.wav": wav(), "b.wav": wav(), "c.wav": wav()})
     publish({"data/train-0000.tar": whole[: len(whole) // 2], "data/train-0001.tar": tar({"d.wav": wav()})})

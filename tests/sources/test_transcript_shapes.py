@@ -48,7 +48,10 @@ def texts_of(lines: Iterable[dict[str, Any]]) -> list[tuple[str, str]]:
 def read(
     *paths: Path, tiers: Sequence[str] = (), left: dict[str, list[str]] | None = None
 ) -> list[dict[str, Any]]:
-    return read_transcripts(paths, "call.flac", duration=SECONDS, tiers=tiers, left=left)
+    """What a file says, on the sides that its speakers have in the recording."""
+    cues = read_transcripts(paths, "call.flac", duration=SECONDS, tiers=tiers, left=left)
+    sides = {f"?{name}": side for side, name in NAMES.items()}
+    return [cue | {"channel": sides.get(cue["channel"], cue["channel"])} for cue in cues]
 
 
 def save(path: Path, content: str | dict[str, Any]) -> Path:

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from audio_files import REAL_CALLS
+from audio_files import EXAMPLES, REAL_CALLS, reference
 
 from dailytalk_contiguous import Folder, Segment, run_recipe, speak_stages, tag_stages
 from dailytalk_contiguous.publish.opening import open_items
@@ -129,6 +129,73 @@ def test_transcript_of_exchanged_sides_goes_to_the_side_that_speaks() -> None:
     assert (added["given_text"], added["transcript_repair"]) == (WORDS, "sides exchanged")
     assert added["speaker"] == [{"left": "Ann", "right": "Bob"}[channel] for channel, _, _ in TALK]
     assert [note["id"] for note in added["unmatched"]] == ["call.000"]
+
+
+def labelled(kind: str, number: int, channel: str) -> str:
+    """How a file names the speaker of an utterance without saying the side."""
+    order = {"left": 2, "right": 1}[channel]  # who speaks first is on the right
+    return {
+        "guests": f"?Guest-{order}",
+        "diarised": f"?SPEAKER_0{order + 1 + 3 * (number % 4 == 0)}",  # in too many parts
+        "mistaken": f"?Participant {order if number % 7 else 3 - order}",
+        "one for all": "?Unidentified 1",
+        "only at changes": "?" if number % 3 else f"?P{order}",
+        "nobody": "?",
+    }[kind]
+
+
+@pytest.fixture(scope="module")
+def segmented() -> dict[str, dict[str, Any]]:
+    folder = Folder(inputs=(str(EXAMPLES),), given=False).as_streaming_dataset("train")
+    return {row["recording_id"]: row for row in Segment().map(folder)}
+
+
+@pytest.mark.parametrize("late", [0.0, 2.0])
+@pytest.mark.parametrize("kind", ["guests", "diarised", "mistaken", "one for all", "only at changes", "nobody"])
+def test_words_whose_side_no_file_says_are_on_the_side_that_speaks(
+    segmented: dict[str, dict[str, Any]], kind: str, late: float
+) -> None:
+    for name, row in segmented.items():
+        lines = reference(name)
+        given = [
+            cue(labelled(kind, number, x["channel"]), x["start"] + late, x["end"] + late, x["text"])
+            for number, x in enumerate(lines)
+        ]
+        added = MatchTranscript()({key: [value] for key, value in (row | {"given": given}).items()})
+        (texts,), (unmatched,) = added["given_text"], added["unmatched"]
+        for side in ("left", "right"):
+            own = " ".join(text for text, channel in zip(texts, row["channel"], strict=True) if channel == side)
+            assert own.split() == " ".join(x["text"] for x in lines if x["channel"] == side).split()
+        assert [note["id"] for note in unmatched] == [row["conversation_id"]] * bool(late)
+        assert {cue["channel"] for cue in added["given"][0]} == {"left", "right"}
+
+
+def test_words_of_a_mix_are_split_among_the_sides_and_people_are_where_they_speak() -> None:
+    words = [{"word": f"w{n}", "start": n, "end": n + 0.4, "probability": None} for n in range(7)]
+    spans = [("left", 0.0, 2.5), ("right", 2.9, 4.5), ("left", 4.9, 6.5)]
+    added = MatchTranscript()(conversation([cue("?", 0.0, 6.4, "w0 w1 w2 w3 w4 w5 w6", words)], spans))
+    assert added["given_text"] == [["w0 w1 w2", "w3 w4", "w5 w6"]]
+    turns = [
+        cue(f"?{name}", start, end, "") | {"text": None, "speaker": name}
+        for name, (_, start, end) in zip(("Bob", "Ann", "Bob"), spans, strict=True)
+    ]
+    added = MatchTranscript()(conversation(turns, spans))
+    assert (added["speaker"], added["given_text"]) == ([["Bob", "Ann", "Bob"]], [[None] * 3])
+
+
+@pytest.mark.parametrize("label", ["?", "?Guest-{}"])
+def test_transcript_of_another_recording_is_not_used_where_its_sides_are_to_be_found(
+    segmented: dict[str, dict[str, Any]], label: str
+) -> None:
+    for name, row in segmented.items():
+        for other in segmented.keys() - {name}:
+            given = [
+                cue(label.format(x["channel"]), x["start"], x["end"], x["text"])
+                for x in reference(other)
+                if x["end"] < row["duration"]
+            ]
+            added = MatchTranscript()({key: [value] for key, value in (row | {"given": given}).items()})
+            assert added["transcript_repair"] == ["not used"]
 
 
 def test_transcript_of_another_call_is_not_used_and_its_sides_are_recognised() -> None:

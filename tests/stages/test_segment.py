@@ -3,14 +3,17 @@
 import re
 from functools import lru_cache
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 import soxr
-from audio_files import EXAMPLES, conversations, example, reference, room_tone, wav_bytes
+from audio_files import EXAMPLES, REAL_CALLS, conversations, example, reference, room_tone, wav_bytes
 from datasets import Dataset
 
+from dailytalk_contiguous import Folder
 from dailytalk_contiguous.core.audio import to_pcm
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import PROBLEM, SOURCE
@@ -322,3 +325,27 @@ def test_clipped_side_and_silent_side_are_measured_as_such() -> None:
     assert found["left"]["clipping_ratio"] > 0.01
     unknown = ("level_dbfs", "snr_db", "bandwidth_hz", "clipping_ratio", "leak_db", "unheard_words")
     assert found["right"] == {"channel": "right", "speech_seconds": 0.0, **dict.fromkeys(unknown)}
+
+
+def spoiled(how: str, right: np.ndarray) -> np.ndarray:
+    """A side that began 3 s late, drifts by 3 %, or lost a quarter of a second of every five."""
+    if how == "late":
+        return np.concatenate([np.zeros(3 * 16000, np.float32), right])
+    if how == "drifting":
+        return np.interp(np.arange(0, len(right), 1 / 1.03), np.arange(len(right)), right).astype(np.float32)
+    if how == "lacking":
+        return np.concatenate([right[at : at + round(4.75 * 16000)] for at in range(0, len(right), 5 * 16000)])
+    return right
+
+
+@pytest.mark.parametrize("how", ["in step", "late", "drifting", "lacking"])
+@pytest.mark.parametrize("path", [*sorted(EXAMPLES.glob("*.flac")), *REAL_CALLS], ids=lambda path: path.stem)
+def test_two_tracks_that_are_not_in_step_are_named(path: Path, how: str, tmp_path: Path) -> None:
+    sound, rate = soundfile.read(path, dtype="float32")
+    left, right = (np.asarray(soxr.resample(side, rate, 16000)) for side in sound.T)
+    right = spoiled(how, right)
+    length = max(len(left), len(right))
+    both = np.stack([np.pad(side, (0, length - len(side))) for side in (left, right)], axis=1)
+    soundfile.write(tmp_path / "call.flac", both, 16000)
+    (row,) = Segment().map(Folder(inputs=(str(tmp_path),), given=False).as_streaming_dataset("train"))
+    assert any("may not be in step" in note for note in row["notes"]) == (how != "in step")

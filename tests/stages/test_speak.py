@@ -1,3 +1,4 @@
+import re
 import zlib
 from collections import Counter
 from collections.abc import Iterator
@@ -8,15 +9,18 @@ from typing import Any
 import numpy as np
 import pytest
 import soxr
+from audio_files import reference
 from scripted import Stubborn, loopback
-from tts_server import speech
+from tts_server import TtsServer, speech
 
 from dailytalk_contiguous.core.audio import Samples, pcm_to_float, to_pcm
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
 from dailytalk_contiguous.core.schema import Batch
 from dailytalk_contiguous.core.takes import Gate
 from dailytalk_contiguous.core.word_times import Word
+from dailytalk_contiguous.models import paid
 from dailytalk_contiguous.models.budget import open_budget
+from dailytalk_contiguous.models.contracts import Line, VoiceSettings
 from dailytalk_contiguous.models.engines import load_synthesiser
 from dailytalk_contiguous.models.speech_cache import SpeechCache
 from dailytalk_contiguous.models.synthesisers.fish import PUBLIC_URL
@@ -57,6 +61,64 @@ def stage(tmp_path: Path, **settings: Any) -> Speak:
 def resampled(spoken: bytes, rate: int) -> Samples:
     """What was spoken, at the rate of analysis."""
     return np.asarray(soxr.resample(pcm_to_float(spoken), rate, 16000), np.float32)
+
+
+class Forgetful(TtsServer):
+    """Speaks as Piper does; of every third text with several sentences it says the first, at its first asking."""
+
+    def __init__(self) -> None:
+        self.cut: list[str] = []
+        self.seen: set[str] = set()
+        super().__init__(timestamps=False, token="")
+
+    def sound(self, text: str, rate: int) -> Any:
+        first, *rest = re.split(r"(?<=[.?!]) ", text)
+        if rest and text not in self.seen and len(self.seen) % 3 == 0:
+            self.cut.append(text)
+        said = first if rest and text in self.cut and text not in self.seen else text
+        self.seen |= {text} if rest else set()
+        spoken = load_synthesiser("piper", VoiceSettings("", "")).speak(Line(said, "", "en", 0))
+        return spoken.samples, spoken.sample_rate, ()
+
+
+def own_server(monkeypatch: pytest.MonkeyPatch, server: TtsServer) -> None:
+    open_budget.cache_clear()
+    load_synthesiser.cache_clear()
+    monkeypatch.setattr(paid, "backoff", lambda tries, after: 0.0)
+    monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+
+
+@pytest.mark.parametrize("name", ["old_friends", "weekend_trip"])
+def test_line_of_which_a_server_says_only_the_first_sentence_is_asked_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    lines = [line["text"] for line in reference(name)]
+    with Forgetful() as server:
+        own_server(monkeypatch, server)
+        speaks = stage(tmp_path, engine="openai", voice="a", tag_map=(("calm", ""),), concurrency=1)
+        done = speaks(batch(*lines, seconds=60.0, conversation_id=["call"] * len(lines)))
+    assert done["status"] == ["spoken"] * len(lines)
+    again = [text for text, told in zip(lines, done["synthesis"], strict=True) if told["tries"] > 1]
+    assert (sorted(again), len(again) > 3) == (sorted(server.cut), True)
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("json", r"at http\S+ gave 3 answers .* asked for 'Line \d is.*', it answered 200 .* \(nothing to say\)"),
+        ("empty", r"gave 3 answers of which none can be used: asked for 'Line \d.* not whole \(it is empty\)"),
+        ("silence", r"gave 3 takes of which none can be used: that of 'Line \d.* because it is silent"),
+    ],
+)
+def test_server_whose_answers_can_all_not_be_used_is_stopped_after_the_third(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str, message: str
+) -> None:
+    with TtsServer(faults={fault: 1.0}, token="") as server:
+        own_server(monkeypatch, server)
+        speaks = stage(tmp_path, engine="openai", voice="a", concurrency=1)
+        with pytest.raises(DailytalkError, match=message):
+            speaks(batch(*(f"Line {number} is long enough." for number in range(30))))
+    assert len(server.asked) <= 5  # two may be under way
 
 
 def takes(done: Batch) -> list[int]:
@@ -101,10 +163,10 @@ def test_what_is_sent_is_the_mapped_tag_the_text_and_the_settings(tmp_path: Path
 @pytest.mark.parametrize(
     ("name", "settings"),
     [
-        ("3087001b", {}),
-        ("515b1c04", {"gate": Gate(silent_dbfs=0.0)}),
-        ("ce48bf7c", {"verify": "ears", "compute_type": "int8"}),
-        ("47615638", {"verify": "ears", "compute_type": "int8", "worst": 0.5}),
+        ("717b9b1f", {}),
+        ("d291ded9", {"gate": Gate(silent_dbfs=0.0)}),
+        ("720169b3", {"verify": "ears", "compute_type": "int8"}),
+        ("68348389", {"verify": "ears", "compute_type": "int8", "worst": 0.5}),
     ],
 )
 def test_verdicts_that_earlier_versions_gave_with_these_settings_are_still_known(
@@ -113,7 +175,7 @@ def test_verdicts_that_earlier_versions_gave_with_these_settings_are_still_known
     assert Speak(**settings).knows({"by": name, "reason": None, "heard": None})
     assert not Speak(**settings).knows({"by": "00000000"})
     assert not Speak(**settings).knows(None)
-    assert Speak(tries=9, voice="other", worst=settings.get("worst", 0.34)).knows({"by": "3087001b"})
+    assert Speak(tries=9, voice="other", worst=settings.get("worst", 0.34)).knows({"by": "717b9b1f"})
 
 
 def test_speech_loses_its_edge_silence_and_its_words_move_with_it(tmp_path: Path, server: Stubborn) -> None:

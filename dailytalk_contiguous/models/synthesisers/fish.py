@@ -23,6 +23,7 @@ from typing import Any
 import msgpack
 import numpy as np
 
+from dailytalk_contiguous.core.documents import quoted
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.licensing import Licence
 from dailytalk_contiguous.core.tags import render
@@ -168,7 +169,8 @@ class Fish(Synthesiser):
             body["reference_id"] = None if self.voice in ("", ANY) else self.voice
             encoded, content_type = json.dumps(body, ensure_ascii=False).encode(), "application/json"
         price = self.price([line])
-        answer = self._ask(encoded, {"Content-Type": content_type, "model": self.model}, price, reserve)
+        headers = {"Content-Type": content_type, "model": self.model}
+        answer = self._ask(encoded, headers, price, reserve, quoted(line.text))
         sound = answer.value
         words = fish_words(line.text, line.tag, sound.segments, len(sound.samples) / sound.sample_rate)
         return Spoken(sound.samples, sound.sample_rate, words, answer.paid * price)
@@ -185,17 +187,21 @@ class Fish(Synthesiser):
             known = ", ".join(self._listed)[:LONGEST_MESSAGE] or "none"
             raise DailytalkError(reason, f"name one of its voices ({known}), or pass --voice clone")
 
-    def _ask(self, body: bytes, headers: dict[str, str], price: float, reserve: Reserve) -> Answer[Sound]:
+    def _ask(
+        self, body: bytes, headers: dict[str, str], price: float, reserve: Reserve, about: str
+    ) -> Answer[Sound]:
         if not self._known.is_set() and not self._first.acquire(blocking=False):
             self._known.wait()
         try:
             if self._timestamps:
                 with suppress(NotServed):
+                    told = self._telling(reserve)
                     return self._client.post(
-                        TIMES_PATH, body, headers, read_stream_events, _ABSENT, price, self._telling(reserve)
+                        TIMES_PATH, body, headers, read_stream_events, _ABSENT, price, told, about
                     )
             # 404 also means an unknown voice: only a plain answer shows that it was the path.
-            answer = self._client.post(PLAIN_PATH, body, headers, read_plain, price=price, reserve=reserve)
+            absent = frozenset[int]()
+            answer = self._client.post(PLAIN_PATH, body, headers, read_plain, absent, price, reserve, about)
             self._timestamps = False
             return answer
         finally:

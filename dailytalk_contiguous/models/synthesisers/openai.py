@@ -21,6 +21,7 @@ from contextlib import suppress
 
 from urllib3.filepost import encode_multipart_formdata
 
+from dailytalk_contiguous.core.documents import quoted
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.licensing import Licence
 from dailytalk_contiguous.models.contracts import (
@@ -189,7 +190,8 @@ class OpenAISpeech(Synthesiser):
             body["instructions"] = instruction(line.tag)
         json_type = {"Content-Type": "application/json"}
         encoded = json.dumps(body).encode()  # in ASCII: what a server calls a voice may be no UTF-8
-        return self._client.post(PATH, encoded, json_type, read_plain, absent, self.price([line]), reserve)
+        price, about = self.price([line]), quoted(line.text)
+        return self._client.post(PATH, encoded, json_type, read_plain, absent, price, reserve, about)
 
     def _cloned(self, sample: VoiceSample, reserve: Reserve) -> dict[str, str]:
         """The fields of a request to be said in the voice of a sample, in the way that the server has."""
