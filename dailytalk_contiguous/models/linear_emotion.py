@@ -7,6 +7,8 @@ classified together, the more his own counts. So one utterance alone has an answ
 """
 
 from collections.abc import Hashable, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,11 +16,15 @@ from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.emotion_features import MEASURES, emotion_features
-from dailytalk_contiguous.core.emotions import softmax
+from dailytalk_contiguous.core.emotions import SIX, VOICE_LINEAR, softmax
 from dailytalk_contiguous.core.errors import BadInput, ModelMissing
 from dailytalk_contiguous.models.contracts import EmotionGuess
 from dailytalk_contiguous.models.egemaps import EGEMAPS_NUMBERS, check_egemaps, egemaps
 from dailytalk_contiguous.models.emotion_folder import EmotionFolder, nothing_said, why_unheard
+
+#: The weights of the model that comes with the package: `benchmarks/voice_linear.py` made them from the Berlin
+#: database (Burkhardt et al. 2005; CC0-1.0).
+BUNDLED_WEIGHTS = Path(__file__).with_name("assets") / "voice_linear" / "model.safetensors"
 
 #: What may be measured of an utterance: by this package, or by opensmile.
 FEATURE_KINDS = ("contours", "egemaps")
@@ -103,7 +109,6 @@ class LinearEmotion:
     """
 
     kind = "linear"
-    is_estimate = False
 
     def __init__(
         self,
@@ -191,3 +196,35 @@ def linear_shapes(features: str, classes: int) -> dict[str, tuple[int, ...]]:
     for head in ("alone", "relative"):
         shapes |= {f"spread_{head}": (count,), f"weights_{head}": (count, classes), f"bias_{head}": (classes,)}
     return shapes
+
+
+class BundledVoice(LinearEmotion):
+    """The regression that comes with the package: six classes, and the affect that they add up to.
+
+    The affect of an utterance is that of the classes (Russell & Mehrabian 1977) weighted by their probabilities;
+    valence is freed of what follows arousal. 0.5 is what is usual for the speaker.
+
+    Attributes:
+        affect_error: standard deviations of valence, arousal and dominance among utterances of one emotion, where
+            speaker and sentence are new, shape (3,).
+    """
+
+    def __init__(self, arrays: Mapping[str, NDArray[np.floating[Any]]]) -> None:
+        super().__init__(VOICE_LINEAR, SIX, "contours", arrays)
+        self.affect_error = arrays["affect_error"].astype(np.float64)
+        self._affect = arrays["affect"].astype(np.float64)
+
+    def affect_of(self, shares: Sequence[Sequence[float] | Numbers]) -> NDArray[np.float64]:
+        """Valence, arousal and dominance in [0, 1], shape (n, 3), by probabilities of the classes; NaN without."""
+        affect = np.full((len(shares), 3), np.nan)
+        for number, row in enumerate(shares):
+            if len(row):
+                affect[number] = np.clip(np.asarray(row, np.float64) @ self._affect, 0.0, 1.0)
+        return affect
+
+
+@lru_cache(maxsize=1)
+def bundled_voice() -> BundledVoice:
+    from safetensors.numpy import load_file
+
+    return BundledVoice(load_file(BUNDLED_WEIGHTS))

@@ -319,7 +319,7 @@ RUN = {
     "settings": {"profile": "embedded"},
     "models": {
         "recogniser": {"name": "base", "licence": "MIT"},
-        "affect": {"name": "acoustic-estimate", "licence": "MIT"},
+        "affect": {"name": "voice-linear", "licence": "CC0-1.0"},
     },
     "source": {"licence": "CC0-1.0"},
     "rejected": LOST,

@@ -31,7 +31,7 @@ def settings() -> Stages:
 
 @pytest.fixture(scope="module")
 def every_stage() -> Stages:
-    models = {"asr_model": "tiny.en", "emotion": "affect-map", "prosodic_tokens": "bundled"}
+    models = {"asr_model": "tiny.en", "emotion": "voice-linear", "prosodic_tokens": "bundled"}
     return tag_stages(profile="embedded", language="en", **models)
 
 
@@ -420,6 +420,6 @@ def test_record_says_how_it_was_made(tmp_path: Path, settings: Stages) -> None:
     record = json.loads((tmp_path / "out/run.json").read_text())
     assert record == json.loads(json.dumps(outcome.record))
     assert record["stages"][2]["settings"]["model"] == find_stage(Transcribe, settings).model
-    assert record["models"]["affect"]["name"] == "acoustic-estimate"
+    assert record["models"]["affect"]["name"] == "voice-linear"
     assert {stage["name"] for stage in record["stages"]} >= {"Segment", "Transcribe", "RateAffect", "Punctuate"}
     assert record["hours"]["audio"] == pytest.approx(6 / 3600, rel=0.01)
