@@ -126,29 +126,30 @@ def train(versions: Numbers, spoken: Spoken) -> dict[str, NDArray[np.float32]]:
     labels, speakers = spoken.labels, spoken.speakers
     man, half = np.isin(speakers, [*MEN]), np.isin(spoken.sentences, np.unique(spoken.sentences)[::2])
     logits = np.zeros((2, len(labels), len(SIX)))
+    beyond_usual = np.zeros_like(logits)
     for sex in (man, ~man):
         for part in (half, ~half):
             known, new = sex & part, ~sex & ~part
             arrays = fit_voice(versions[:, known], labels[known], speakers[known])
             for number in range(2):  # as recorded and by telephone
                 logits[number, new] = logits_of(arrays, versions[number, new], speakers[new])
+            beyond_usual[:, new] = logits[:, new] - arrays["bias_relative"]
     logits, truth = logits.reshape(-1, len(SIX)), np.tile(labels, 2)
     temperatures = np.geomspace(0.25, 4.0, 400)
     sure = [softmax(logits, temperature).max(axis=1).mean() for temperature in temperatures]
     temperature = float(temperatures[np.argmin(np.abs(np.array(sure) - SURE))])
-    shares = softmax(logits, temperature)
+    shares = softmax(beyond_usual.reshape(-1, len(SIX)), temperature)
     weights = 1 / np.bincount(truth)[truth]  # every class counts the same
     affect = np.array([TYPICAL_AFFECT[name] for name in SIX])
+    affect = 0.5 + (affect - affect.mean(axis=0)) / 2
     rated = shares @ affect
     covariance = np.cov(rated[:, :2].T, aweights=weights)
     # Valence is not to be arousal by another name. Of voices like those that were learned four fifths are enough.
-    affect[:, 0] -= 0.8 * covariance[0, 1] / covariance[1, 1] * affect[:, 1]
+    affect[:, 0] -= 0.8 * covariance[0, 1] / covariance[1, 1] * (affect[:, 1] - 0.5)
     arrays = fit_voice(versions, labels, speakers)
     for head in ("alone", "relative"):
         arrays[f"weights_{head}"] /= temperature
         arrays[f"bias_{head}"] /= temperature
-    usual = softmax(arrays["bias_relative"][None]) @ affect
-    affect = 0.5 + (affect - usual) / 2
     rated = shares @ affect
     means = np.stack([rated[truth == label].mean(axis=0) for label in range(len(SIX))])
     errors = np.sqrt(np.average((rated - means[truth]) ** 2, axis=0, weights=weights))

@@ -201,8 +201,9 @@ def linear_shapes(features: str, classes: int) -> dict[str, tuple[int, ...]]:
 class BundledVoice(LinearEmotion):
     """The regression that comes with the package: six classes, and the affect that they add up to.
 
-    The affect of an utterance is that of the classes (Russell & Mehrabian 1977) weighted by their probabilities;
-    valence is freed of what follows arousal. 0.5 is what is usual for the speaker.
+    Each class has its affect (Russell & Mehrabian 1977; valence is freed of what follows arousal). That of an
+    utterance is theirs, weighted by how many times as likely each class is as in what the speaker usually says,
+    which is 0.5.
 
     Attributes:
         affect_error: standard deviations of valence, arousal and dominance among utterances of one emotion, where
@@ -213,13 +214,15 @@ class BundledVoice(LinearEmotion):
         super().__init__(VOICE_LINEAR, SIX, "contours", arrays)
         self.affect_error = arrays["affect_error"].astype(np.float64)
         self._affect = arrays["affect"].astype(np.float64)
+        self._usual_shares = softmax(arrays["bias_relative"].astype(np.float64))
 
     def affect_of(self, shares: Sequence[Sequence[float] | Numbers]) -> NDArray[np.float64]:
         """Valence, arousal and dominance in [0, 1], shape (n, 3), by probabilities of the classes; NaN without."""
         affect = np.full((len(shares), 3), np.nan)
         for number, row in enumerate(shares):
             if len(row):
-                affect[number] = np.clip(np.asarray(row, np.float64) @ self._affect, 0.0, 1.0)
+                times = np.asarray(row, np.float64) / self._usual_shares
+                affect[number] = np.clip(times @ self._affect / times.sum(), 0.0, 1.0)
         return affect
 
 

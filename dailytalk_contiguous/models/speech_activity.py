@@ -144,9 +144,9 @@ def speech_probabilities(samples: NDArray[np.float32]) -> NDArray[np.float32]:
 
 # A second look at sound that speech activity has left out.
 #
-# A shout is no speech to Silero at its own level, but is at a fifth or a twentieth of it, in the band of a telephone:
-# four lines of RAVDESS of which it hears none or a quarter are heard so. Coughs and chords are, too, but only a voice
-# moves its pitch, so a stretch counts where that moves.
+# A shout is no speech to Silero at its own level, but is at a fifth or a twentieth of it, in a telephone's band.
+# Four lines of RAVDESS are heard so of which it hears none or a quarter. Coughs and chords are heard, too, but
+# only a voice moves its pitch, so a stretch counts where that moves.
 
 
 #: Gains at which a sound is heard again, and the probability from which it may be speech then.

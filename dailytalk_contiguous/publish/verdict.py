@@ -24,14 +24,20 @@ from functools import partial
 from operator import itemgetter
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
+
+from dailytalk_contiguous.core.buckets import MIN_VALUES
+from dailytalk_contiguous.core.documents import is_number
+from dailytalk_contiguous.core.emotions import VOICE_LINEAR
 from dailytalk_contiguous.core.hallucination import MAX_WORDS_PER_SECOND
 from dailytalk_contiguous.core.quality import NO_LIMIT
 from dailytalk_contiguous.core.schema import CHANNELS, Row, kept_speakers, parent_of, voices
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.tally import UNKNOWN, Tally, TurnTaking
-from dailytalk_contiguous.core.utterance import GIVEN, GIVEN_FITTED, RECOGNISER
+from dailytalk_contiguous.core.utterance import AFFECT, GIVEN, GIVEN_FITTED, RECOGNISER
 from dailytalk_contiguous.core.wording import counted, length_text, portable
 from dailytalk_contiguous.models.licences import licence_of
+from dailytalk_contiguous.models.linear_emotion import bundled_voice
 from dailytalk_contiguous.publish import measures
 from dailytalk_contiguous.publish.corpus_sections import CorpusFigures
 from dailytalk_contiguous.publish.findings import Finding, Severity, advice, error
@@ -347,6 +353,19 @@ _NOT_SPOKEN = (
 )
 
 
+def has_flat_affect(row: Row) -> bool:
+    """Whether all that each speaker says is within the error of `voice-linear`, for a row that it has rated."""
+    sides: dict[str, list[list[float]]] = defaultdict(list)
+    for utterance in row["utterances"] or ():
+        affect = [utterance[name] for name in AFFECT]
+        if (utterance["models"] or {}).get("affect") == VOICE_LINEAR and all(map(is_number, affect)):
+            sides[utterance["channel"]].append(affect)
+    compared = [np.array(side) for side in sides.values() if len(side) >= MIN_VALUES]
+    errors = 2 * bundled_voice().affect_error if compared else 0.0
+    spreads = [np.subtract(*np.percentile(side, (90, 10), axis=0)) for side in compared]
+    return bool(compared) and all((spread < errors).all() for spread in spreads)
+
+
 class Judged(NamedTuple):
     """A conversation compared with the limits.
 
@@ -419,6 +438,7 @@ class Judge:
         self.languages: dict[str, float] = defaultdict(float)
         self._nameless = self._talks = 0
         self._uncovered: list[tuple[float, str, Row]] = []
+        self._flat: list[str] = []
         self._recorded_overlaps = array("d")
         self._overlap_seconds = 0.0
         self._retimed = 0
@@ -442,6 +462,8 @@ class Judge:
             measured["least_talk"] = None  # its program was killed before the voice said anything
         for sound in row.get("uncovered_sound") or ():
             self._uncovered.append((sound["end"] - sound["start"], row["conversation_id"], sound))
+        if has_flat_affect(row):
+            self._flat.append(row["conversation_id"])
         overlap, parent = measures.recorded_overlap(row), parent_of(row)
         return self.add_measured(row["conversation_id"], measured, named, talk, overlap, parent)
 
@@ -510,6 +532,12 @@ class Judge:
             remedy = "listen to some of them; see transcript_repair in their rows, and rejects.jsonl"
             severity = "doubtful" if n >= WIDESPREAD * self.n else "note"
             findings.append(advice("repaired-transcripts", ".", what, remedy, severity))
+        if self._flat:
+            where = ", ".join(self._flat[:3]) + (", …" if self._flat[3:] else "")
+            what = f"affect differs by less than its model can tell in {counted(len(self._flat), 'conversation')}"
+            what += f" ({where}): LOW and HIGH are thirds of nothing there"
+            remedy = "tag with --rules careful, or rate with another --affect-model"
+            findings.append(advice("flat-affect", ".", what, remedy, "note"))
         if self._uncovered:
             longest = sorted(self._uncovered, key=itemgetter(0), reverse=True)
             lasted = math.fsum(seconds for seconds, *_ in longest)
