@@ -122,7 +122,7 @@ def logits_of(arrays: dict[str, Numbers], numbers: Numbers, speakers: NDArray[np
 
 
 def train(versions: Numbers, spoken: Spoken) -> dict[str, NDArray[np.float32]]:
-    """The arrays of the model: those of `fit_voice`, the affect of each class, and how far that errs."""
+    """The arrays of a `BundledVoice`: those of `fit_voice`, the affect of each class, and how far that errs."""
     labels, speakers = spoken.labels, spoken.speakers
     man, half = np.isin(speakers, [*MEN]), np.isin(spoken.sentences, np.unique(spoken.sentences)[::2])
     logits = np.zeros((2, len(labels), len(SIX)))
@@ -152,7 +152,7 @@ def train(versions: Numbers, spoken: Spoken) -> dict[str, NDArray[np.float32]]:
         arrays[f"bias_{head}"] /= temperature
     rated = shares @ affect
     means = np.stack([rated[truth == label].mean(axis=0) for label in range(len(SIX))])
-    errors = np.sqrt(np.average((rated - means[truth]) ** 2, axis=0, weights=weights))
+    errors = 2 * np.sqrt(np.average((rated - means[truth]) ** 2, axis=0, weights=weights))
     return {
         name: array.astype(np.float32)
         for name, array in (arrays | {"affect": affect, "affect_error": errors}).items()

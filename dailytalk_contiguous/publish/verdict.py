@@ -354,16 +354,15 @@ _NOT_SPOKEN = (
 
 
 def has_flat_affect(row: Row) -> bool:
-    """Whether all that each speaker says is within the error of `voice-linear`, for a row that it has rated."""
+    """Whether nine tenths of what each speaker says are within the error of `voice-linear`, which has rated it."""
     sides: dict[str, list[list[float]]] = defaultdict(list)
     for utterance in row["utterances"] or ():
         affect = [utterance[name] for name in AFFECT]
         if (utterance["models"] or {}).get("affect") == VOICE_LINEAR and all(map(is_number, affect)):
             sides[utterance["channel"]].append(affect)
     compared = [np.array(side) for side in sides.values() if len(side) >= MIN_VALUES]
-    errors = 2 * bundled_voice().affect_error if compared else 0.0
-    spreads = [np.subtract(*np.percentile(side, (90, 10), axis=0)) for side in compared]
-    return bool(compared) and all((spread < errors).all() for spread in spreads)
+    offsets = [np.percentile(np.abs(side - np.median(side, axis=0)), 90, axis=0) for side in compared]
+    return bool(compared) and all((offset < bundled_voice().affect_error).all() for offset in offsets)
 
 
 class Judged(NamedTuple):
