@@ -349,7 +349,7 @@ def test_transcript_beside_the_audio_is_used_and_an_edit_redoes_that_conversatio
     assert said()[1] == ("to the sea", "given")
 
 
-def test_marks_that_people_wrote_are_not_changed_by_an_estimate(tmp_path: Path, settings: Stages) -> None:
+def test_marks_that_people_wrote_are_not_changed_by_a_tag(tmp_path: Path, settings: Stages) -> None:
     save(tmp_path / "in/a.wav", example("old_friends"))
     for side in CHANNELS:
         said = [line for line in reference("old_friends") if line["channel"] == side]
@@ -366,9 +366,7 @@ def test_marks_that_people_wrote_are_not_changed_by_an_estimate(tmp_path: Path, 
         return [line["text"] for line in lines if line["text"][1:] != line["text_raw"][1:]]
 
     assert changed() == []
-    assert (
-        len(changed(punctuate="always")) > 3
-    )  # so many an estimate of affect would have made shouts and questions
+    assert changed(punctuate="always")  # what a tag would have made shouts and questions
 
 
 def stamp(seconds: float) -> str:
