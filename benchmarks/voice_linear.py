@@ -24,6 +24,7 @@ import soxr
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 from scipy import signal
+from threadpoolctl import threadpool_limits
 
 from dailytalk_contiguous.apps.learn.emotion_training import TrainingNumbers, fit_strengths
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
@@ -165,7 +166,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=BUNDLED_WEIGHTS)
     chosen = parser.parse_args()
     spoken = read_berlin(chosen.corpus)
-    arrays = train(measure_versions(spoken.sounds), spoken)
+    versions = measure_versions(spoken.sounds)
+    with threadpool_limits(1):  # sums of several threads have other last bits
+        arrays = train(versions, spoken)
     chosen.out.parent.mkdir(parents=True, exist_ok=True)
     save_file(arrays, chosen.out)
     print(f"{chosen.out}: {chosen.out.stat().st_size:,} bytes, of {len(spoken.sounds)} clips")
