@@ -173,7 +173,7 @@ def _made(folder: Path, chosen: argparse.Namespace, name: str, *options: str, th
     if not calls.exists():
         for path in short_talks(calls, chosen.work, DISTINCT):
             path.with_suffix(".json").unlink()
-    models = ["--asr-model", "base", "--affect-model", "acoustic-estimate"]
+    models = ["--asr-model", "base", "--affect-model", "voice-linear"]
     options = ("--out", folder / name, "--language", "en", "--shard-minutes", "0.5", *models, *options, "--json")
     took = dailytalk("tag", calls, *options, OMP_NUM_THREADS=f"{threads}")
     run: float = json.loads(took.printed)["wall_seconds"]

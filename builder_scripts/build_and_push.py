@@ -15,7 +15,7 @@ CHAIN = [
     dc.PerUtterance(dc.Transcribe(model="base", language="en")),
     dc.JoinSentences(),
     dc.PerUtterance(dc.MeasureProsody()),
-    dc.PerUtterance(dc.RateAffect(model="acoustic-estimate")),
+    dc.PerUtterance(dc.RateAffect(model="voice-linear")),
     dc.Bucket(preset="percentile"),
     dc.PerUtterance(dc.Tag(rules="standard")),
     dc.PerUtterance(dc.Punctuate()),

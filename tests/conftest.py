@@ -101,6 +101,7 @@ NEEDS: dict[str, Callable[[], bool]] = {
     "a user who is not root": lambda: not _root(),
     "the real calls": _real_calls,
     "the shouted lines": (Path(__file__).parents[2] / "shared" / "data" / "shouted").is_dir,
+    "the Berlin clips": (Path(__file__).parents[2] / "shared" / "data" / "emodb").is_dir,
     "the readers": (Path(__file__).parents[2] / "shared" / "data" / "readers").is_dir,
     "the tables of CREMA-D": (Path(__file__).parents[2] / "shared" / "data" / "crema-d").is_dir,
 }

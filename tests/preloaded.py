@@ -31,7 +31,7 @@ PRELOADED = (
     *(("dailytalk_contiguous.apps.review.serving",) if "review" in COMMANDS else ()),
     *("av", "dailytalk_contiguous.models.synthesisers.espeak", "datasets"),
     *("onnxruntime", "pyarrow.parquet", "pyloudnorm", "requests", "scipy.signal", "soxr"),
-    *("tokenizers", "typer._adapters", "vaderSentiment.vaderSentiment"),
+    *("tokenizers", "typer._adapters"),
 )
 
 #: What every command has set before it imports libraries.

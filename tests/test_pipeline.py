@@ -62,7 +62,7 @@ def field_of(stages: Sequence[Stage], path: str) -> Any:
         ("join_sentences", 0.5, "JoinSentences.pause"),
         ("beam", 3, "Transcribe.beam"),
         ("compute_type", "float32", "Transcribe.compute_type"),
-        ("affect_model", "acoustic-estimate", "RateAffect.model"),
+        ("affect_model", "voice-linear", "RateAffect.model"),
         ("affect_precision", "float16", "RateAffect.precision"),
         ("affect_context", 5.0, "RateAffect.context"),
         ("buckets", "seed", "Bucket.preset"),

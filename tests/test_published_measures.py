@@ -20,7 +20,7 @@ from from_apps import from_app
 from revoicing import Said, columns, recording
 
 from dailytalk_contiguous.core import prosody, quality, sampling, spans
-from dailytalk_contiguous.models import affect
+from dailytalk_contiguous.models.linear_emotion import bundled_voice
 from dailytalk_contiguous.models.speech_activity import speech_probabilities
 from dailytalk_contiguous.stages.reconstruct import Reconstruct
 from dailytalk_contiguous.stages.segment import Segment
@@ -169,11 +169,11 @@ def prosody_of_clips() -> Any:
 
 
 @measure
-def affect_from_sound_and_words() -> Any:
-    rows = ([0.02, 0.05, 0.2, 0.0], [110.0, np.nan, 260.0, 180.0], [2.0, 4.5, np.nan, 6.0])
-    texts = ["I love this.", "No, that is terrible!", None, "It is a table."]
-    found = [affect.estimate_affect(*rows, texts, groups) for groups in (None, ["a", "a", "b", "b"])]
-    return [{name: values.tolist() for name, values in one.items()} for one in found]
+def affect_and_emotion_of_a_voice() -> Any:
+    voice = bundled_voice()
+    sounds = [clip(), clip(20.0, 22.0, "old_friends", 1), clip(5.0, 8.0)]
+    guesses = [voice.classify(sounds, speakers) for speakers in (None, ["a"] * 3)]
+    return [voice.affect_of([guess.probabilities for guess in one]).tolist() for one in guesses]
 
 
 @measure

@@ -33,7 +33,7 @@ def lists(name: str) -> tuple[list[Any], list[Any]]:
 
 def embedded(stages: list[Any]) -> list[Any]:
     """The stages with models that need no download: the lists themselves are what is tested."""
-    models = {"Transcribe": "base", "RateAffect": "acoustic-estimate"}
+    models = {"Transcribe": "base", "RateAffect": "voice-linear"}
     ready = []
     for stage in stages:
         inner = stage.stage if isinstance(stage, PerUtterance) else stage

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from dailytalk_contiguous.cli.terminal import Panel, option, with_parameters
+from dailytalk_contiguous.core.emotions import VOICE_LINEAR
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.loudness import decibels
 from dailytalk_contiguous.core.machine import PACKAGES, cores
@@ -18,7 +19,7 @@ from dailytalk_contiguous.core.outcome import Judgement, Outcome, to_run
 from dailytalk_contiguous.core.settings import with_settings
 from dailytalk_contiguous.core.word_times import split_words
 from dailytalk_contiguous.core.wording import portable
-from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE, AUDEERING_BYTES, available
+from dailytalk_contiguous.models.affect import AUDEERING_BYTES, available
 from dailytalk_contiguous.models.checkpoints import INSTALL_OFFLINE, Missing, source_of
 from dailytalk_contiguous.models.contracts import Line, VoiceSettings
 from dailytalk_contiguous.models.devices import compute_type_of, cublas, lacking
@@ -181,7 +182,7 @@ def examine() -> dict[str, Any]:
         how = INSTALL_OFFLINE if name == EMBEDDED else "downloaded at the first run that needs it"
         licences = {role: licence_of(model).licence for role, model in profile.models.items()}
         needs += [missing_text(missing, how) for missing in lacking_whisper(recogniser)]
-        if affect != ACOUSTIC_ESTIMATE and not available(affect):
+        if affect != VOICE_LINEAR and not available(affect):
             needs.append(missing_text(Missing(affect, AUDEERING_BYTES), how))
         try:
             synthesiser = load_synthesiser(speaker, VoiceSettings("", ""))

@@ -8,7 +8,6 @@ from dailytalk_contiguous.cli import engine_options, show
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.terminal import SHOWN, Panel, argument, command_line, option, say, shown_steps
 from dailytalk_contiguous.core.documents import as_text
-from dailytalk_contiguous.core.emotions import AFFECT_MAP
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.outcome import Figures, Outcome, exit_code, to_run
 from dailytalk_contiguous.core.settings import with_settings
@@ -289,9 +288,7 @@ def _of_counts(record: dict[str, Any]) -> list[str]:
     lines += [f"{count} without text: {reason}" for reason, count in counts["utterances_without_text"].items()]
     if emotions := counts.get("emotions"):
         numbers = ", ".join(f"{name} {count:,}" for name, count in emotions.items())
-        is_estimate = record["models"].get("emotion", {}).get("name") == AFFECT_MAP
-        estimate = ", here an estimate" if is_estimate else ""
-        lines.append(f"emotion: {numbers} (a guess from sound{estimate}, and no diagnosis)")
+        lines.append(f"emotion: {numbers} (a guess from sound, and no diagnosis)")
     lines += [f"note: {note['conversation_id']}: {note['note']}" for note in record["notes"][:SHOWN]]
     if counts["notes"] > SHOWN:
         lines.append(f"… {counted(counts['notes'] - SHOWN, 'more note')} in {work_folder.RUN}")

@@ -225,15 +225,21 @@ class ProsodicFeatureExtractor:
 
     def _finished(self, name: str, contour: Frames, voiced: NDArray[np.bool_]) -> Frames:
         """A contour smoothed over the voiced frames around each frame, in its unit or in [0, 1]."""
-        from scipy.ndimage import uniform_filter1d
-
-        weights = uniform_filter1d(voiced.astype(float), SMOOTHING[self.smoothing_level], mode="constant")
-        sums = uniform_filter1d(np.where(voiced, contour, 0.0), SMOOTHING[self.smoothing_level], mode="constant")
-        smooth = np.divide(sums, weights, out=np.zeros_like(sums), where=voiced)
+        smooth = smoothed(contour, voiced, SMOOTHING[self.smoothing_level])
         if not self.output_normalize:
             return np.where(voiced, smooth, np.nan)
         low, high = CONTOURS[name]
         return np.where(voiced, np.clip((smooth - low) / (high - low), 0, 1), 0.0)
+
+
+def smoothed(contour: Frames, voiced: NDArray[np.bool_], frames: int) -> Frames:
+    """A contour, shape (frames,), averaged over the voiced ones of `frames` around each; 0 where unvoiced."""
+    from scipy.ndimage import uniform_filter1d
+
+    weights = uniform_filter1d(voiced.astype(float), frames, mode="constant")
+    sums = uniform_filter1d(np.where(voiced, contour, 0.0), frames, mode="constant")
+    smooth: Frames = np.divide(sums, weights, out=np.zeros_like(sums), where=voiced)
+    return smooth
 
 
 _UNITS = {"f0": "Hz", "f0_width": "Hz", "f1": "Hz", "f2": "Hz", "power": "dBFS", "snr": "dB"}

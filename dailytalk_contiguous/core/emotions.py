@@ -1,12 +1,9 @@
-"""Emotion in classes: their names, how affect maps to them, and which sounds get none."""
+"""Emotion in classes: their names, the affect that is typical of them, and how sure a model is."""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-
-from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.utterance import AFFECT
 
 #: The classes by default: those that most acted corpora share.
 SIX = ("angry", "disgusted", "fearful", "happy", "neutral", "sad")
@@ -29,8 +26,8 @@ LEAST_CONFIDENCE = 0.4
 #: What is said of an utterance whose likeliest class is less likely than the setting asks.
 UNSURE = "unsure"
 
-#: The classifier that needs no training and no download.
-AFFECT_MAP = "affect-map"
+#: The model of affect and of emotion that comes with the package (`models.linear_emotion.BundledVoice`).
+VOICE_LINEAR = "voice-linear"
 
 #: Valence, arousal and dominance that are typical of a class, in [-1, 1]: the means that people gave to words of
 #: emotion (Russell & Mehrabian 1977, "Evidence for a three-factor theory of emotions"), to one decimal.
@@ -43,11 +40,6 @@ TYPICAL_AFFECT: Mapping[str, tuple[float, float, float]] = {
     "sad": (-0.6, -0.3, -0.3),
     "surprised": (0.4, 0.7, -0.1),
 }
-
-#: How far affect of one class spreads around what is typical, on the scale of [0, 1]. Chosen by hand: speech as
-#: usual (0.5 throughout) is then neutral at 0.63 of six classes, and what is typical of anger is angry at 0.55.
-SPREAD = 0.2
-
 
 #: What checkpoints of others call the classes, in lower case: words, and the abbreviations of IEMOCAP and CREMA-D.
 #: Words that mean something else, such as `calm` or `excited`, are classes of their own.
@@ -70,28 +62,6 @@ def class_of_label(label: str) -> str:
     ('happy', 'bored')
     """
     return CLASS_OF_LABEL.get(label.strip().lower(), label.strip())
-
-
-def affect_probabilities(affect: ArrayLike, classes: Sequence[str] = SIX) -> NDArray[np.float64]:
-    """Probabilities of classes by affect: normal distributions around `TYPICAL_AFFECT`, all equally likely.
-
-    Args:
-        affect: valence, arousal and dominance in [0, 1], shape (n, 3).
-        classes: at least two of `TYPICAL_AFFECT`.
-
-    Returns shape (n, len(classes)), rows that sum to 1; NaN where affect is.
-
-    Raises BadInput for a class without typical affect.
-    """
-    values = np.asarray(affect, np.float64).reshape(-1, len(AFFECT))
-    unknown = [name for name in classes if name not in TYPICAL_AFFECT]
-    if unknown:
-        raise BadInput(
-            f"nothing is known of the affect of {unknown[0]!r}", f"choose among {', '.join(TYPICAL_AFFECT)}"
-        )
-    centres = (np.array([TYPICAL_AFFECT[name] for name in classes]) + 1) / 2
-    distances = ((values[:, None, :] - centres) ** 2).sum(axis=2)
-    return softmax(-distances / (2 * SPREAD**2))
 
 
 def softmax(logits: NDArray[np.float64], temperature: float = 1.0) -> NDArray[np.float64]:

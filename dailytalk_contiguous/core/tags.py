@@ -97,6 +97,8 @@ def render(tag: str, text: str, synthesiser: str) -> str:
 # arousal, valence and dominance in which every cell has a tag. A tone gate needs a bucket *and* a margin against
 # the speaker's own median, because in a flat conversation the loudest third is not shouting.
 #
+# `careful` has the rules of `standard`, but of affect that is within the error of its model a rule says nothing.
+#
 # Rule names are stable and go into the dataset: `T1 whispering` to `T5 in a hurry tone`; `question: curious`;
 # `grid: arousal HIGH, valence MID, dominance HIGH`, with `, pitch_var LOW` after it where that decided. Those of
 # the preset `seed` are `seed 1 whispering` to `seed 4 in a hurry tone`, and `seed grid: …`. Where a class of
@@ -240,11 +242,18 @@ def _grid_rules(prefix: str, grid: Grid, exceptions: Exceptions) -> tuple[Rule, 
     )
 
 
+_STANDARD = (*GATES, *QUESTIONS, *_grid_rules("grid", GRID, GRID_EXCEPTIONS))
+
 PRESETS: dict[str, tuple[Rule, ...]] = {
-    "standard": (*GATES, *QUESTIONS, *_grid_rules("grid", GRID, GRID_EXCEPTIONS)),
+    "standard": _STANDARD,
+    "careful": _STANDARD,
     "seed": (*SEED_GATES, *_grid_rules("seed grid", SEED_GRID, SEED_GRID_EXCEPTIONS)),
 }
 
+
+#: The rule of an utterance without a tag: its affect is as usual, as far as its model can tell, and no gate or
+#: question holds.
+AS_USUAL = "affect as usual"
 
 #: Styles that these tags say; any other tag of speech whose loudness and voicing are known is `normal`.
 STYLE_OF_TAG = {"whispering": "whispered", "shouting": "shouted", "screaming": "shouted"}

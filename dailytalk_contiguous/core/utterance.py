@@ -322,7 +322,7 @@ FIELDS: tuple[Field, ...] = (
     Field(
         "models",
         {"recogniser": _TEXT, "affect": _TEXT},
-        "names; `given` for a transcript by people; `acoustic-estimate` for affect that no trained model rated",
+        "names; `given` for a transcript by people; `voice-linear` for the model that comes with the package",
         shape={str: _TEXT},
         read=lambda by_role: {
             role: by_role.get(role) if isinstance(by_role, dict) else None for role in ("recogniser", "affect")
@@ -361,7 +361,7 @@ FIELDS: tuple[Field, ...] = (
     Field(
         "emotion_model",
         EMOTION_GUESS["emotion_model"],
-        "the classifier; `affect-map` is an estimate from valence, arousal and dominance, no trained classifier",
+        "the classifier; `voice-linear` comes with the package",
         "or not there",
         **_HEARD,
     ),

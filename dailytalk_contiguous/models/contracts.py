@@ -245,12 +245,10 @@ class EmotionModel(Protocol):
     Attributes:
         name: that of the model or its folder, as it is written into rows.
         classes: those that it distinguishes, sorted.
-        is_estimate: whether it was never trained on emotion, so that its answer is a rule of thumb.
     """
 
     name: str
     classes: tuple[str, ...]
-    is_estimate: bool
 
     def classify(
         self, sounds: Sequence[Samples], speakers: Sequence[Hashable] | None = None

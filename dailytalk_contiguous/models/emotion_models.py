@@ -1,98 +1,25 @@
-"""Classifiers of emotion by name, and the one that comes with the package: affect, mapped to classes."""
+"""Classifiers of emotion by name."""
 
-import math
-from collections import Counter
-from collections.abc import Hashable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.documents import shown
-from dailytalk_contiguous.core.emotions import AFFECT_MAP, SIX, affect_probabilities
+from dailytalk_contiguous.core.emotions import VOICE_LINEAR
 from dailytalk_contiguous.core.errors import ModelMissing
-from dailytalk_contiguous.core.prosody import measure_prosody
-from dailytalk_contiguous.core.utterance import AFFECT
-from dailytalk_contiguous.models.affect import estimate_affect
 from dailytalk_contiguous.models.checkpoints import CONFIG, find_files
-from dailytalk_contiguous.models.contracts import EmotionGuess, EmotionModel, TrainedEmotionModel
+from dailytalk_contiguous.models.contracts import EmotionModel, TrainedEmotionModel
 from dailytalk_contiguous.models.emotion_folder import (
     ABOUT,
     FOLDER_REMEDY,
     WEIGHTS,
     EmotionFolder,
     emotion_folder_of,
-    nothing_said,
     open_emotion_folder,
-    why_unheard,
 )
-
-#: Sounds of a speaker from which on he is compared with himself: the median of fewer is one of them, or near it.
-LEAST_COMPARED = 5
-
-#: What the estimate of affect is made of.
-_MEASURED = ("rms", "f0_mean", "speech_rate")
-
 
 #: Files that are pickles of whole models, and so can run whatever they hold when they are read.
 _PICKLES = {".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib"}
-
-
-class AffectMap:
-    """Classes by the acoustic estimate of affect (`models.affect`), and `core.emotions.affect_probabilities`.
-
-    It hears loudness and pitch alone: joy, anger and fear, which differ in valence, are alike to it, and what it
-    says is mostly unsure. Its embedding is valence, arousal and dominance.
-    """
-
-    name = AFFECT_MAP
-    is_estimate = True
-
-    def __init__(self, classes: Sequence[str] = SIX) -> None:
-        affect_probabilities([], classes)
-        self.classes = tuple(classes)
-
-    def classify(
-        self, sounds: Sequence[Samples], speakers: Sequence[Hashable] | None = None
-    ) -> list[EmotionGuess]:
-        return self.of_affect(self.affect(sounds, speakers), [why_unheard(sound) for sound in sounds])
-
-    def affect(self, sounds: Sequence[Samples], speakers: Sequence[Hashable] | None = None) -> np.ndarray:
-        """Valence, arousal and dominance of sounds by the acoustic estimate, shape (n, 3); NaN is not known.
-
-        A speaker of `LEAST_COMPARED` sounds is compared with himself, any other with what is usual of people.
-        """
-        # Words are not known, so neither their rate nor what they mean counts.
-        measured = [
-            dict.fromkeys(_MEASURED, math.nan) if why_unheard(sound) else measure_prosody(sound, 0, 0.0)
-            for sound in sounds
-        ]
-        rms, f0_mean, rate = (np.array([measures[name] for measures in measured]) for name in _MEASURED)
-        heard = ~np.isnan(rms)
-        counts = Counter(speaker for speaker, known in zip(speakers or (), heard, strict=False) if known)
-        each = speakers or [None] * len(sounds)
-        compared = np.array([counts[speaker] >= LEAST_COMPARED for speaker in each], np.bool_)
-        affect = np.full((len(sounds), len(AFFECT)), np.nan)
-        for own, groups in ((heard & ~compared, None), (heard & compared, speakers)):
-            indices = np.flatnonzero(own).tolist()
-            if indices:
-                chosen = groups and [groups[index] for index in indices]
-                texts = [None] * len(indices)
-                rated = estimate_affect(rms[indices], f0_mean[indices], rate[indices], texts, chosen)
-                affect[indices] = np.column_stack([rated[name] for name in AFFECT])
-        return affect
-
-    def of_affect(self, affect: np.ndarray, reasons: Sequence[str]) -> list[EmotionGuess]:
-        """Guesses of known affect, shape (n, 3); none where there is a reason against one, or a NaN."""
-        shares = affect_probabilities(affect, self.classes).astype(np.float32)
-        return [
-            nothing_said(reason or "its affect is not known")
-            if reason or not np.isfinite(values).all()
-            else EmotionGuess(share, values.astype(np.float32))
-            for values, share, reason in zip(affect, shares, reasons, strict=True)
-        ]
 
 
 @lru_cache(maxsize=2)
@@ -100,14 +27,16 @@ def load_emotion_model(name: str, device: str = "cpu") -> EmotionModel:
     """The classifier of that name, once a process.
 
     Args:
-        name: `affect-map`; a folder of `dailytalk emotion train`, or what it has published on the Hub, with @TAG
+        name: `voice-linear`; a folder of `dailytalk emotion train`, or what it has published on the Hub, with @TAG
             for a version; or a checkpoint of transformers (`AutoModelForAudioClassification`).
         device: `cpu` or `cuda` (see `models.devices.resolve_device`).
 
     Raises ModelMissing for what is not there, is none, or is a pickle of a whole model, which is never run.
     """
-    if name == AFFECT_MAP:
-        return AffectMap()
+    if name == VOICE_LINEAR:
+        from dailytalk_contiguous.models.linear_emotion import bundled_voice
+
+        return bundled_voice()
     folder = _trained(name)
     if folder is None:
         from dailytalk_contiguous.models.emotion_networks import checkpoint_of
@@ -121,7 +50,7 @@ def emotion_facts(name: str) -> dict[str, Any]:
 
     Raises ModelMissing as `load_emotion_model` does.
     """
-    folder = None if name == AFFECT_MAP else _trained(name)
+    folder = None if name == VOICE_LINEAR else _trained(name)
     return {} if folder is None else folder.facts
 
 

@@ -110,8 +110,6 @@ class NetworkEmotions:
         room: how large its batches may be, as far as is known.
     """
 
-    is_estimate = False
-
     def __init__(self, name: str, classes: Sequence[str], device: str) -> None:
         self.name, self.classes, self.device = name, tuple(classes), device
         self.longest = round(LONGEST_SECONDS * ANALYSIS_RATE)

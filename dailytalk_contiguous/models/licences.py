@@ -5,20 +5,16 @@ Separate from the code that loads them, so that a corrected licence does not mak
 
 from pathlib import Path
 
+from dailytalk_contiguous.core.emotions import VOICE_LINEAR
 from dailytalk_contiguous.core.licensing import Licence
 
 _KNOWN = {
     "pocketsphinx": Licence("BSD-2-Clause", "https://github.com/cmusphinx/pocketsphinx"),
     "silero-vad": Licence("MIT", "https://github.com/snakers4/silero-vad"),
-    "acoustic-estimate": Licence(
-        "MIT",
-        "https://github.com/cjhutto/vaderSentiment",
-        "an estimate from loudness, pitch, rate and words; not a trained model of affect",
-    ),
-    "affect-map": Licence(
-        "MIT",
-        "",
-        "an estimate: affect mapped to classes of emotion by a table; not a trained classifier",
+    VOICE_LINEAR: Licence(
+        "CC0-1.0",
+        "https://github.com/audeering/emodb",
+        "trained on the Berlin Database of Emotional Speech (Burkhardt et al. 2005), ten German actors",
     ),
     "audeering/wav2vec2-large-robust-12-ft-emotion-msp-dim": Licence(
         "CC-BY-NC-SA-4.0",

@@ -6,8 +6,9 @@ Apart from the stages, so that `doctor` can say what a profile needs without loa
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from dailytalk_contiguous.core.emotions import VOICE_LINEAR
 from dailytalk_contiguous.core.errors import BadValue
-from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE, AUDEERING
+from dailytalk_contiguous.models.affect import AUDEERING
 from dailytalk_contiguous.models.whisper import WHISPER
 
 
@@ -47,13 +48,13 @@ PROFILES = {
     EMBEDDED: Profile(
         {
             "Transcribe": {"model": OFFLINE_WHISPER},
-            "RateAffect": {"model": ACOUSTIC_ESTIMATE},
+            "RateAffect": {"model": VOICE_LINEAR},
             "Speak": {"engine": "piper"},
             "Align": {"recogniser": ""},
             "TimeWords": {"recogniser": OFFLINE_WHISPER},
         },
-        "nothing to download: Whisper base and Piper's English voice joe come in wheels; affect is an estimate "
-        "from sound and words, by no trained model",
+        "nothing to download: Whisper base and Piper's English voice joe come in wheels; affect is rated by a "
+        "small model that comes with the package",
     ),
 }
 

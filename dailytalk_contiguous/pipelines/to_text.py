@@ -7,7 +7,7 @@ not chosen comes from the profile, or else from the stage's defaults.
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from dailytalk_contiguous.core.emotions import AFFECT_MAP
+from dailytalk_contiguous.core.emotions import VOICE_LINEAR
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.settings import check_known, chosen_for, with_settings
 from dailytalk_contiguous.models.profiles import STANDARD, profile_named
@@ -31,8 +31,7 @@ NO_MODEL = "none"
 def tag_stages(profile: str = STANDARD, **options: Any) -> Stages:
     """The stages from a recording to tagged, punctuated utterances.
 
-    Prosody comes before affect, because the embedded estimate of affect is made from it; emotion comes after both
-    and before the tag, on which it may vote.
+    Emotion comes before the tag, on which it may vote.
 
     Args:
         profile: of `models.profiles.PROFILES`.
@@ -51,7 +50,7 @@ def tag_stages(profile: str = STANDARD, **options: Any) -> Stages:
     make = StageMaker(profile, without_models(options))
     classify, tag = make(ClassifyEmotion, model=NO_MODEL), make(Tag)
     if tag.emotion_vote and classify.model == NO_MODEL:
-        raise DailytalkError("--emotion-vote needs --emotion", f"name a classifier, such as {AFFECT_MAP}")
+        raise DailytalkError("--emotion-vote needs --emotion", f"name a classifier, such as {VOICE_LINEAR}")
     stages: Stages = (
         make(Segment),
         make(MatchTranscript),

@@ -20,7 +20,7 @@ from datasets.splits import SplitDict, SplitInfo
 from dailytalk_contiguous.core import licensing
 from dailytalk_contiguous.core.audio import read_at
 from dailytalk_contiguous.core.documents import expect, is_number, parse_json
-from dailytalk_contiguous.core.emotions import AFFECT_MAP
+from dailytalk_contiguous.core.emotions import VOICE_LINEAR
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import CONFIGS, OPTIONAL, SPLITS, is_recorded
 from dailytalk_contiguous.core.tally import UNKNOWN, Tally
@@ -325,9 +325,9 @@ def splits(tally: Tally, disjoint: str) -> str:
     )
 
 
-_ESTIMATE = (
-    "**Affect is an estimate** from loudness, pitch, rate and words (`acoustic-estimate`), not the rating of a "
-    "trained model or of people."
+_VOICE_LINEAR = (
+    "Affect was rated by `voice-linear`, a small model that learned from ten German actors and compares an "
+    "utterance with its speaker's others: 0.5 is what is usual for the speaker. It knows no words."
 )
 
 _SYNTHESISED = (
@@ -357,7 +357,7 @@ def limits(tally: Tally) -> str:
         f"{of_voice}",
         *_about_words(tally, names.get("recogniser", set())),
         *([_OF_SOURCE] if tally.revoiced else []),
-        *([_ESTIMATE] if "acoustic-estimate" in names.get("affect", ()) else []),
+        *([_VOICE_LINEAR] if VOICE_LINEAR in names.get("affect", ()) else []),
         *_about_emotion(tally),
         f"Languages by conversations: {', '.join(languages)}. Speech in others is missing, and so are the manners "
         "of talking of people who are not in the recordings.",
@@ -449,8 +449,7 @@ def _about_words(tally: Tally, recognisers: set[str]) -> list[str]:
 def _about_emotion(tally: Tally) -> list[str]:
     if not tally.emotion_models:
         return []
-    estimate = " Here they are an **estimate** (`affect-map`)." if AFFECT_MAP in tally.emotion_models else ""
-    return [f"{A_GUESS} Acted speech, which classifiers are mostly trained on, is unlike real talk.{estimate}"]
+    return [f"{A_GUESS} Acted speech, which classifiers are mostly trained on, is unlike real talk."]
 
 
 def _languages(tally: Tally) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from dailytalk_contiguous.core import sampling
 from dailytalk_contiguous.core.documents import is_number
-from dailytalk_contiguous.core.emotions import AFFECT_MAP, UNSURE
+from dailytalk_contiguous.core.emotions import UNSURE
 from dailytalk_contiguous.core.quality import QualityLimits, failures
 from dailytalk_contiguous.core.tally import MAX_KINDS, UNKNOWN, Histogram, Sum, Tally
 from dailytalk_contiguous.core.wording import counted, kind_of, length_text
@@ -300,13 +300,6 @@ def emotion_parts(figures: CorpusFigures) -> list[sections.SectionPart]:
     if not tally.emotion_models:
         return []
     models = ", ".join(render.model_name(name) for name in sorted(tally.emotion_models))
-    estimate = AFFECT_MAP in tally.emotion_models
-    sentences = [A_GUESS, f"Classified by {models}."]
-    if estimate:
-        sentences.append(
-            f"{AFFECT_MAP} is an estimate: affect mapped to classes by a table, not a trained classifier."
-        )
-    marked = " (an estimate)" if estimate else ""
     counts = figures.tally.crossed["emotion", "emotion_class"]
     # `unsure` and unclassified utterances have no class that could be right.
     pairs = {pair: n for pair, n in counts.items() if UNKNOWN not in pair and pair[1] != UNSURE}
@@ -315,22 +308,20 @@ def emotion_parts(figures: CorpusFigures) -> list[sections.SectionPart]:
         f"Rows: the label; columns: what the classifier heard. Of the classes that it said, {right:,} "
         f"of {answered:,} are the label ({render.percent(right, answered)})."
     )
-    title = f"Emotion by label and heard{marked}"
+    title = "Emotion by label and heard"
     against = (
         crossed_plot(figures, "emotion", "emotion_class", title, note, "label_and_heard"),
-        crossed_plot(figures, "tag", "emotion_class", f"Emotion heard{marked} by tag", name="heard_by_tag"),
-        crossed_plot(
-            figures, "speaker", "emotion_class", f"Emotion heard{marked} by speaker", name="heard_by_speaker"
-        ),
+        crossed_plot(figures, "tag", "emotion_class", "Emotion heard by tag", name="heard_by_tag"),
+        crossed_plot(figures, "speaker", "emotion_class", "Emotion heard by speaker", name="heard_by_speaker"),
     )
     return [
-        sections.Text(" ".join(sentences)),
-        _classes_plot(figures, marked),
+        sections.Text(f"{A_GUESS} Classified by {models}."),
+        _classes_plot(figures),
         *(plot for plot in against if plot),
     ]
 
 
-def _classes_plot(figures: CorpusFigures, marked: str) -> BarPlot:
+def _classes_plot(figures: CorpusFigures) -> BarPlot:
     sums = figures.tally.by["emotion_class"]
     count = sum(part.utterances for part in sums.values())
     rows = []
@@ -338,7 +329,7 @@ def _classes_plot(figures: CorpusFigures, marked: str) -> BarPlot:
         share = render.percent(part.utterances, count)
         rows.append(Bar(name, (part.utterances,), (part.utterances, share), f"{part.utterances:,} ({share})"))
     return BarPlot(
-        title=f"Emotion heard{marked} ({counted(count, figures.unit)})",
+        title=f"Emotion heard ({counted(count, figures.unit)})",
         head=("emotion", f"{figures.unit}s", "share"),
         rows=rows,
         series=[Series("before", "source")],

@@ -24,15 +24,21 @@ from functools import partial
 from operator import itemgetter
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
+
+from dailytalk_contiguous.core.buckets import MIN_VALUES
+from dailytalk_contiguous.core.documents import is_number
+from dailytalk_contiguous.core.emotions import VOICE_LINEAR
 from dailytalk_contiguous.core.hallucination import MAX_WORDS_PER_SECOND
 from dailytalk_contiguous.core.quality import NO_LIMIT
 from dailytalk_contiguous.core.schema import CHANNELS, Row, kept_speakers, parent_of, voices
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.spans import out_of_step
 from dailytalk_contiguous.core.tally import UNKNOWN, Tally, TurnTaking
-from dailytalk_contiguous.core.utterance import GIVEN, GIVEN_FITTED, RECOGNISER
+from dailytalk_contiguous.core.utterance import AFFECT, GIVEN, GIVEN_FITTED, RECOGNISER
 from dailytalk_contiguous.core.wording import counted, length_text, portable
 from dailytalk_contiguous.models.licences import licence_of
+from dailytalk_contiguous.models.linear_emotion import bundled_voice
 from dailytalk_contiguous.publish import measures
 from dailytalk_contiguous.publish.corpus_sections import CorpusFigures
 from dailytalk_contiguous.publish.findings import Finding, Severity, advice, error
@@ -348,6 +354,18 @@ _NOT_SPOKEN = (
 )
 
 
+def has_flat_affect(row: Row) -> bool:
+    """Whether nine tenths of what each speaker says are within the error of `voice-linear`, which has rated it."""
+    sides: dict[str, list[list[float]]] = defaultdict(list)
+    for utterance in row["utterances"] or ():
+        affect = [utterance[name] for name in AFFECT]
+        if (utterance["models"] or {}).get("affect") == VOICE_LINEAR and all(map(is_number, affect)):
+            sides[utterance["channel"]].append(affect)
+    compared = [np.array(side) for side in sides.values() if len(side) >= MIN_VALUES]
+    offsets = [np.percentile(np.abs(side - np.median(side, axis=0)), 90, axis=0) for side in compared]
+    return bool(compared) and all((offset < bundled_voice().affect_error).all() for offset in offsets)
+
+
 class Judged(NamedTuple):
     """A conversation compared with the limits.
 
@@ -421,6 +439,7 @@ class Judge:
         self._nameless = self._talks = 0
         self._uncovered: list[tuple[float, str, Row]] = []
         self._out_of_step: dict[str, str] = {}
+        self._flat: list[str] = []
         self._recorded_overlaps = array("d")
         self._overlap_seconds = 0.0
         self._retimed = 0
@@ -450,6 +469,8 @@ class Judge:
                 sides[utterance["source_channel"]].append(edges)
         if apart := out_of_step(sides["left"], sides["right"]):
             self._out_of_step[row["conversation_id"]] = apart
+        if has_flat_affect(row):
+            self._flat.append(row["conversation_id"])
         overlap, parent = measures.recorded_overlap(row), parent_of(row)
         return self.add_measured(row["conversation_id"], measured, named, talk, overlap, parent)
 
@@ -525,6 +546,12 @@ class Judge:
             remedy = "listen to some: one may begin late, drift or lack buffers; export both from one clock"
             severity = "doubtful" if n >= WIDESPREAD * self.n else "note"
             findings.append(advice("sides-out-of-step", ".", what, remedy, severity))
+        if self._flat:
+            where = ", ".join(self._flat[:3]) + (", …" if self._flat[3:] else "")
+            what = f"affect differs by less than its model can tell in {counted(len(self._flat), 'conversation')}"
+            what += f" ({where}): LOW and HIGH are thirds of nothing there"
+            remedy = "tag with --rules careful, or rate with another --affect-model"
+            findings.append(advice("flat-affect", ".", what, remedy, "note"))
         if self._uncovered:
             longest = sorted(self._uncovered, key=itemgetter(0), reverse=True)
             lasted = math.fsum(seconds for seconds, *_ in longest)

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from datasets import Features
 
+from dailytalk_contiguous.core.emotions import VOICE_LINEAR
 from dailytalk_contiguous.core.schema import SOURCE, Row
-from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE
 from dailytalk_contiguous.models.engines import engine_named
 from dailytalk_contiguous.run.forecast import Forecast
 from dailytalk_contiguous.run.processes import VISIBLE, in_processes, tell
@@ -39,7 +39,7 @@ def networks_device(stages: Iterable[Stage]) -> str | None:
         if device != "cpu" and not (timed and stage.name == "Align"):
             models = {name for role, name in stage.models().items() if role != "synthesiser"}
             speaks = stage.name in engines and engines[stage.name].network
-            if speaks or models - {"", ACOUSTIC_ESTIMATE}:
+            if speaks or models - {"", VOICE_LINEAR}:
                 return device
     return None
 

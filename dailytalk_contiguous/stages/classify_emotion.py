@@ -6,21 +6,19 @@ It is a guess from sound, and no diagnosis. A corpus's own label, `emotion`, is 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
-import numpy as np
 from datasets import Features
 
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import Samples, pcm_to_float
-from dailytalk_contiguous.core.emotions import AFFECT_MAP, LEAST_CONFIDENCE, choose_emotion
+from dailytalk_contiguous.core.emotions import LEAST_CONFIDENCE, VOICE_LINEAR, choose_emotion
 from dailytalk_contiguous.core.schema import Batch
 from dailytalk_contiguous.core.settings import Setting, setting
-from dailytalk_contiguous.core.utterance import AFFECT, EMOTION_GUESS, emotion_guess, unpack_utterances
+from dailytalk_contiguous.core.utterance import EMOTION_GUESS, emotion_guess, unpack_utterances
 from dailytalk_contiguous.models.contracts import EmotionGuess, EmotionModel
 from dailytalk_contiguous.models.devices import device_of, lacking, resolve_device
-from dailytalk_contiguous.models.emotion_folder import why_unheard
-from dailytalk_contiguous.models.emotion_models import AffectMap, load_emotion_model
+from dailytalk_contiguous.models.emotion_models import load_emotion_model
 from dailytalk_contiguous.stages.base import DEVICE, Stage
 from dailytalk_contiguous.store.hub import model_reference
 
@@ -32,7 +30,7 @@ _Shares = tuple[float, ...]
 
 #: Settings of everything that classifies emotion.
 EMOTION_MODEL = Setting(
-    f"Classifier of emotion: {AFFECT_MAP} (an estimate), a folder of dailytalk emotion train, a checkpoint.",
+    f"Classifier of emotion: {VOICE_LINEAR} (bundled), a folder of dailytalk emotion train, a checkpoint.",
     option="emotion",
     panel="models",
     metavar="NAME|DIR",
@@ -55,22 +53,19 @@ class ClassifyEmotion(Stage):
     be said, as of silence, and the probabilities with it. A model may compare what one speaker says: those of a
     channel of a conversation are one, and must then be in the same batch (`PerUtterance` sees to that). Without
     `conversation_id` each utterance is classified by itself.
-
-    `affect-map` takes the valence, arousal and dominance of the row where they are there, and its own estimate of
-    them elsewhere.
     """
 
-    model: str = setting(AFFECT_MAP, EMOTION_MODEL)
+    model: str = setting(VOICE_LINEAR, EMOTION_MODEL)
     confidence: float = setting(LEAST_CONFIDENCE, CONFIDENCE)
     device: str = setting("auto", DEVICE, execution=True)
 
     needs: ClassVar[tuple[str, ...]] = ("speech",)
-    uses: ClassVar[tuple[str, ...]] = ("conversation_id", "channel", *AFFECT)
+    uses: ClassVar[tuple[str, ...]] = ("conversation_id", "channel")
     adds: ClassVar[Features] = Features(EMOTION_GUESS)
 
     def preflight(self, fetch: bool = True) -> None:
         device = device_of(self.device)
-        if fetch or self.model == AFFECT_MAP or Path(self.model).is_dir():
+        if fetch or self.model == VOICE_LINEAR or Path(self.model).is_dir():
             # Where the work is done on another machine's CUDA, the files are checked on this one's CPU.
             load_emotion_model(self.model, "cpu" if device == "cpu" or lacking() else device)
         else:
@@ -109,30 +104,18 @@ _Classify = Callable[[list[Samples]], Sequence[_Shares]]
 def _parts(model: EmotionModel, batch: Batch) -> list[tuple[list[int], _Classify]]:
     """Indices of utterances that are classified together, each with what classifies them."""
     heard = [index for index, speech in enumerate(batch["speech"]) if speech]
-    parts: list[tuple[list[int], _Classify]] = []
-    if isinstance(model, AffectMap):
-        nothing: list[Any] = [None] * len(batch["speech"])
-        affect = np.stack([np.array(batch.get(name) or nothing, np.float64) for name in AFFECT], axis=1)
-        rated = [index for index in heard if np.isfinite(affect[index]).all()]
-        heard = [index for index in heard if not np.isfinite(affect[index]).all()]
-        if rated:
-            parts.append(
-                (rated, lambda sounds: _shares(model.of_affect(affect[rated], list(map(why_unheard, sounds)))))
-            )
 
     def classify(sounds: list[Samples], speakers: list[Hashable] | None) -> list[_Shares]:
         return _shares(model.classify(sounds, speakers))
 
     if "conversation_id" not in batch:
         alone: _Classify = lambda sounds: classify(sounds, None)  # noqa: E731
-        return parts + [(heard[first : first + COMPANY], alone) for first in range(0, len(heard), COMPANY)]
+        return [(heard[first : first + COMPANY], alone) for first in range(0, len(heard), COMPANY)]
     channels = batch.get("channel") or [None] * len(batch["speech"])
     speakers: dict[Hashable, list[int]] = {}
     for index in heard:
         speakers.setdefault((batch["conversation_id"][index], channels[index]), []).append(index)
-    return parts + [
-        (indices, lambda sounds: classify(sounds, ["one"] * len(sounds))) for indices in speakers.values()
-    ]
+    return [(indices, lambda sounds: classify(sounds, ["one"] * len(sounds))) for indices in speakers.values()]
 
 
 def _shares(guesses: Sequence[EmotionGuess]) -> list[_Shares]:

@@ -1,4 +1,4 @@
-"""RateAffect: valence, arousal and dominance of each utterance, by a model or by the embedded estimate.
+"""RateAffect: valence, arousal and dominance of each utterance, by a network or by the bundled model.
 
 Below about three seconds the model is unreliable, so it hears a short utterance together with what its speaker
 says next to it (see `core.spans`). That smears a short outburst, hence the setting.
@@ -14,12 +14,14 @@ import numpy as np
 from datasets import Features
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Pcm, excerpt, pcm_to_float
+from dailytalk_contiguous.core.emotions import VOICE_LINEAR
 from dailytalk_contiguous.core.schema import MEASURE, STRING, Batch
 from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.spans import borrowed
 from dailytalk_contiguous.core.utterance import AFFECT
 from dailytalk_contiguous.models import affect, devices
 from dailytalk_contiguous.models.checkpoints import Missing
+from dailytalk_contiguous.models.linear_emotion import bundled_voice
 from dailytalk_contiguous.stages.base import DEVICE, Stage
 
 #: Seconds of padded audio in a batch. A CPU takes every utterance by itself, so that no rating depends on what
@@ -32,9 +34,6 @@ BATCH_SECONDS = {"cpu": devices.SHORTEST, "cuda": 240.0}
 #: Seconds from a short utterance within which it is filled up.
 REACH = 2.0
 
-#: The measures that the embedded estimate needs.
-MEASURES = ("rms", "f0_mean", "speech_rate")
-
 
 @dataclass(frozen=True)
 class RateAffect(Stage):
@@ -42,13 +41,13 @@ class RateAffect(Stage):
 
     An empty `model` rates nothing: all values are NaN.
 
-    The estimate compares an utterance with those of its speaker in the same conversation, which must then be in
-    the same batch (`PerUtterance` sees to that); without `conversation_id` it compares with fixed values.
+    `voice-linear` compares an utterance with those of its speaker in the same conversation, which must then be in
+    the same batch (`PerUtterance` sees to that); without `conversation_id` each is rated by itself.
 
     Attributes:
         context: seconds that a short utterance is filled up to with its speaker's speech next to it, where the
             batch has conversations, channels and times; 0 for none. All of a conversation must then be in one
-            batch (`PerUtterance` sees to that). The estimate borrows nothing.
+            batch (`PerUtterance` sees to that). `voice-linear` borrows nothing.
         precision: in place of `auto` a stage has what suits `device` (see `models.affect.settled_precision`).
             What it changes was measured on random weights only (`benchmarks/affect.py`).
         batch_seconds: seconds of padded audio in a model batch; None takes what suits the device.
@@ -56,7 +55,7 @@ class RateAffect(Stage):
 
     model: str = setting(
         affect.AUDEERING,
-        f"Affect model: a name on the Hub, a folder, {affect.ACOUSTIC_ESTIMATE}, or (to tag) none.",
+        f"Affect model: a name on the Hub, a folder, {VOICE_LINEAR}, or (to tag) none.",
         option="affect_model",
         panel="models",
         metavar="NAME|DIR",
@@ -83,10 +82,7 @@ class RateAffect(Stage):
     batch_seconds: float | None = unlisted(None, execution=True)
 
     needs: ClassVar[tuple[str, ...]] = ("speech",)
-    uses: ClassVar[tuple[str, ...]] = (
-        *("text_raw", "words", "speech_seconds", *MEASURES),
-        *("conversation_id", "channel", "start", "end"),
-    )
+    uses: ClassVar[tuple[str, ...]] = ("conversation_id", "channel", "start", "end")
     adds: ClassVar[Features] = Features(
         dict.fromkeys(AFFECT, MEASURE) | {"affect_model": STRING, "context_seconds": MEASURE}
     )
@@ -96,7 +92,7 @@ class RateAffect(Stage):
         object.__setattr__(self, "precision", affect.settled_precision(self.model, self.device, self.precision))
 
     def preflight(self, fetch: bool = True) -> None:
-        if self.model in ("", affect.ACOUSTIC_ESTIMATE):
+        if self.model in ("", VOICE_LINEAR):
             return
         devices.device_of(self.device)  # not whether it is here: the work may be done elsewhere
         if fetch or Path(self.model).is_dir():
@@ -113,7 +109,7 @@ class RateAffect(Stage):
     def __call__(self, batch: Batch) -> Batch:
         heard = [index for index, speech in enumerate(batch["speech"]) if speech and self.model]
         chosen = {name: [values[index] for index in heard] for name, values in batch.items()}
-        rated = (self._estimate if self.model == affect.ACOUSTIC_ESTIMATE else self._rate)(chosen) if heard else {}
+        rated = (self._compare if self.model == VOICE_LINEAR else self._rate)(chosen) if heard else {}
         columns: Batch = {name: [math.nan] * len(batch["speech"]) for name in AFFECT}
         columns["context_seconds"] = [0.0 if self.model else math.nan] * len(batch["speech"])
         for name, values in rated.items():
@@ -161,21 +157,11 @@ class RateAffect(Stage):
                 seconds[index] = sum(part.seconds for part in (*before, *after))
         return heard, seconds
 
-    def _estimate(self, batch: Batch) -> dict[str, list[float]]:
-        count = len(batch["speech"])
-        measures = batch
-        if any(name not in batch for name in MEASURES):
-            from dailytalk_contiguous.stages.measure_prosody import MeasureProsody
-
-            measures = MeasureProsody()(batch) | batch
-        groups = None
+    def _compare(self, batch: Batch) -> dict[str, list[float]]:
+        voice, speakers = bundled_voice(), None
         if "conversation_id" in batch:
-            channels = batch.get("channel") or [None] * count
-            groups = list(zip(batch["conversation_id"], channels, strict=True))
-        rms, f0_mean, speech_rate = (
-            [math.nan if value is None else value for value in measures[name]] for name in MEASURES
-        )
-        estimated = affect.estimate_affect(
-            rms, f0_mean, speech_rate, batch.get("text_raw") or [None] * count, groups
-        )
-        return {name: values.tolist() for name, values in estimated.items()}
+            channels = batch.get("channel") or [None] * len(batch["speech"])
+            speakers = list(zip(batch["conversation_id"], channels, strict=True))
+        guesses = voice.classify([pcm_to_float(speech) for speech in batch["speech"]], speakers)
+        rated = voice.affect_of([guess.probabilities for guess in guesses])
+        return dict(zip(AFFECT, rated.T.tolist(), strict=True))

@@ -36,6 +36,7 @@ from dailytalk_contiguous.core.spans import (
     cut_long,
     find_sounds,
     frame_levels,
+    merge_gaps,
     out_of_step,
     sounding,
     speech_seconds,
@@ -60,9 +61,6 @@ FULL = 32700
 
 #: Channels that are listened to side by side.
 CHANNEL_THREADS = 2
-
-#: Seconds from which sound that no utterance covers is listened to again, and named.
-UNCOVERED = 1.0
 
 #: Samples at a time: what speech activity takes in one call.
 BLOCK = FRAME * MAX_FRAMES
@@ -95,8 +93,9 @@ class Segment(Stage):
 
     Attributes:
         threshold: probability of speech at which an utterance begins (Silero's default).
-        again: that in sound of a second or more that no utterance covers: of a shout or a hoarse voice Silero is
-            less sure. Hum, noise and chords have less.
+        again: that in sound of a second or more that no utterance covers: of a hoarse voice Silero is less sure.
+            Hum, noise and chords have less. What is not covered then is heard once more, as a shout is
+            (`models.speech_activity.missed_speech`).
         min_speech: seconds; less is no speech. min_silence: seconds of silence that end an utterance.
         pad: seconds added on both sides.
         longest: seconds; a longer utterance is cut where it is quietest.
@@ -283,19 +282,28 @@ class Segment(Stage):
 
         def uncovered(spans: list[tuple[float, float]]) -> list[tuple[float, float]]:
             leaked = np.repeat(leak.mask, FRAME)[::SOUND_FRAME] if leak is not None else None
-            return [(start, end) for start, end in find_sounds(pcm, spans, leaked) if end - start >= UNCOVERED]
+            return find_sounds(pcm, spans, leaked)
+
+        def named(sounds: list[tuple[float, float]]) -> list[tuple[float, float]]:
+            return [(start, end) for start, end in sounds if end - start >= speech_activity.UNCOVERED]
 
         spans = spoken_from(self.threshold)
         sounds = uncovered(spans)
         missed = [
             span
-            for span in (spoken_from(self.again) if sounds else ())
-            if any(span[0] < end and span[1] > start for start, end in sounds)
+            for span in (spoken_from(self.again) if named(sounds) else ())
+            if any(span[0] < end and span[1] > start for start, end in named(sounds))
             and not any(span[0] < end and span[1] > start for start, end in spans)
         ]
         if missed:
             spans = sorted([*spans, *missed])
             sounds = uncovered(spans)
+        if shouts := speech_activity.missed_speech(pcm, sounds):
+            spans = merge_gaps(sorted([*spans, *shouts]), speech_activity.SHORTEST_PAUSE)
+            sounds = uncovered(spans)
+        for start, end in (*missed, *shouts):
+            frames = slice(int(start / FRAME_SECONDS), int(end / FRAME_SECONDS) + 1)
+            probabilities[frames] = np.maximum(probabilities[frames], self.threshold)
         if not spans:
             notes.append(f"no speech in the {name} channel")
         # At the nearest sample, so that what is stored cuts exactly the same samples again.
@@ -312,7 +320,7 @@ class Segment(Stage):
             begun = number > 0 and pieces[number - 1].run == run
             goes_on = number + 1 < len(pieces) and pieces[number + 1].run == run
             trims.append((0.0 if begun else edges[run][0] - start, 0.0 if goes_on else end - edges[run][1]))
-        return FoundSpeech(name, pieces, spoken, trims, sounds, notes, _side(name, meter, spans, leak))
+        return FoundSpeech(name, pieces, spoken, trims, named(sounds), notes, _side(name, meter, spans, leak))
 
     def _leaks(self, samples: audio.Pcm) -> dict[str, Leakage]:
         """Measure the leakage in each channel from the other one. Raises BadInput where both are one signal."""

@@ -10,11 +10,13 @@ from datasets import Features
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core import buckets, tags
+from dailytalk_contiguous.core.emotions import VOICE_LINEAR
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import MEASURE, STRING, Batch, Row, per_utterance
 from dailytalk_contiguous.core.sentences import ends_as_question, punctuate, tagged
 from dailytalk_contiguous.core.settings import setting, unlisted
-from dailytalk_contiguous.core.utterance import GIVEN
+from dailytalk_contiguous.core.utterance import AFFECT, GIVEN
+from dailytalk_contiguous.models.linear_emotion import bundled_voice
 from dailytalk_contiguous.stages.base import Stage
 
 # Buckets of every utterance's measures within its conversation, and its margins against the speaker's median.
@@ -151,6 +153,10 @@ class Tag(Stage):
     With `emotion_vote`, `emotion_class` (see `ClassifyEmotion`) breaks a tie of the rules, unless it is `unsure`:
     see `core.tags.is_tie`. The column `question` says which utterances ask; without it, those do whose `text_raw`
     ends in a question mark. Measures that are null or NaN satisfy no rule.
+
+    By other rules than `standard`, valence, arousal and dominance count as MID where they differ from what is
+    usual for the speaker by less than `voice-linear` can tell. Where all three do, and no gate or question holds,
+    the tag is empty: percentiles find a third that is LOW in talk without any feeling.
     """
 
     rules: str = setting("standard", "Table of tags: {choices}.", panel="style", choices=tuple(tags.PRESETS))
@@ -159,7 +165,7 @@ class Tag(Stage):
     )
 
     needs: ClassVar[tuple[str, ...]] = (*BUCKETS.values(), *MEASURES, "text_raw")
-    uses: ClassVar[tuple[str, ...]] = ("question", "emotion_class")
+    uses: ClassVar[tuple[str, ...]] = ("question", "emotion_class", "affect_model", *AFFECT)
     adds: ClassVar[Features] = Features({"tag": STRING, "rule": STRING})
 
     def __call__(self, batch: Batch) -> Batch:
@@ -167,7 +173,11 @@ class Tag(Stage):
             questions = [bool(question) for question in batch["question"]]
         else:
             questions = [ends_as_question(text or "") for text in batch["text_raw"]]
-        columns = {field: batch[name] for field, name in BUCKETS.items()}
+        columns = {field: list(batch[name]) for field, name in BUCKETS.items()}
+        as_usual = self._as_usual(batch)
+        for column, name in enumerate(AFFECT):
+            levels = zip(as_usual[:, column].tolist(), columns[name], strict=True)
+            columns[name] = [buckets.MID if usual else level for usual, level in levels]
         for name in MEASURES:
             columns[name] = [math.nan if value is None else float(value) for value in batch[name]]
         columns["question"] = questions
@@ -177,7 +187,21 @@ class Tag(Stage):
             tags.choose_tag(tags.Evidence(**dict(zip(columns, values, strict=True))), self.rules, vote)
             for vote, *values in zip(votes, *columns.values(), strict=True)
         ]
+        choices = [
+            tags.Choice("", tags.AS_USUAL) if as_usual[index].all() and "grid" in choice.rule else choice
+            for index, choice in enumerate(choices)
+        ]
         return {"tag": [choice.tag for choice in choices], "rule": [choice.rule for choice in choices]}
+
+    def _as_usual(self, batch: Batch) -> NDArray[np.bool_]:
+        """Whether valence, arousal and dominance can't be told from what is usual, shape (n, 3)."""
+        models = np.array(batch.get("affect_model") or [None] * len(batch["text_raw"]), object)
+        compared = models == VOICE_LINEAR
+        if self.rules == "standard" or not compared.any():
+            return np.zeros((len(models), len(AFFECT)), np.bool_)
+        affect = np.stack([np.array(batch[name], np.float64) for name in AFFECT], axis=1)
+        usual: NDArray[np.bool_] = (np.abs(affect - 0.5) < bundled_voice().affect_error) & compared[:, None]
+        return usual
 
 
 # The text to be spoken, with its end mark, and the same text with the style tag before it.

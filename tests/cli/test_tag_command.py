@@ -35,7 +35,7 @@ def test_embedded_run_hears_words_and_says_what_it_did(tmp_path: Path, dailytalk
     lines = read_lines(tmp_path / "out/transcript.jsonl")
     assert "where should we go this weekend" in lines[0]["text_raw"]
     assert {line["channel"] for line in lines} == {"left", "right"}
-    for shown in (str(tmp_path / "out/transcript.jsonl"), "model of Transcribe: base\n", "acoustic-estimate"):
+    for shown in (str(tmp_path / "out/transcript.jsonl"), "model of Transcribe: base\n", "voice-linear"):
         assert shown in done.out
     assert lines[0]["tagged_text"] in done.out
     short = sum(line["end"] - line["start"] < 0.8 for line in lines)
@@ -413,7 +413,7 @@ def test_second_run_takes_no_result_of_the_first_for_a_recording(tmp_path: Path,
     assert json.loads(named.out)["conversations"] == 1
 
 
-@pytest.mark.parametrize("model", ["tiny", "acoustic-estimate"])
+@pytest.mark.parametrize("model", ["tiny", "voice-linear"])
 def test_precision_that_only_costs_time_is_said(tmp_path: Path, dailytalk: Command, model: str) -> None:
     calls(tmp_path / "in", "call")
     asked = ("--affect-model", model, "--affect-precision", "float16", "--device", "cpu", "--dry-run")

@@ -65,8 +65,8 @@ def test_half_the_bits_rate_nearly_as_float32_does(tiny_affect: str, precision: 
     [
         (AUDEERING, "auto", fast_precisions("cpu")[0]),
         (AUDEERING, "float16", "float16"),
-        ("acoustic-estimate", "auto", "auto"),
-        ("acoustic-estimate", "bfloat16", "auto"),
+        ("voice-linear", "auto", "auto"),
+        ("voice-linear", "bfloat16", "auto"),
         ("", "float32", "auto"),
     ],
 )
@@ -192,7 +192,7 @@ def test_offline_and_not_cached_says_so_and_what_to_do(offline: Path) -> None:
     assert not available(AUDEERING)
     with pytest.raises(ModelMissing, match="HF_HUB_OFFLINE is set") as raised:
         find_affect_model(AUDEERING)
-    assert "--affect-model acoustic-estimate (an estimate) or none" in raised.value.remedy
+    assert "--affect-model voice-linear or none" in raised.value.remedy
 
 
 def test_a_cached_model_needs_no_network(offline: Path, tiny_affect: str) -> None:

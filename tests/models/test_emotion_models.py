@@ -16,8 +16,8 @@ from dailytalk_contiguous.core.emotions import SIX
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
 from dailytalk_contiguous.models.contracts import EmotionGuess
 from dailytalk_contiguous.models.emotion_folder import ABOUT, WEIGHTS, write_emotion_folder
-from dailytalk_contiguous.models.emotion_models import AffectMap, load_emotion_model, model_of_folder
-from dailytalk_contiguous.models.linear_emotion import LinearEmotion, linear_shapes
+from dailytalk_contiguous.models.emotion_models import load_emotion_model, model_of_folder
+from dailytalk_contiguous.models.linear_emotion import LinearEmotion, bundled_voice, linear_shapes
 
 pytest_plugins = ["hub.hub_fixtures"]
 
@@ -60,7 +60,7 @@ def equal(one: EmotionGuess, other: EmotionGuess) -> bool:
 def test_a_model_is_the_same_out_of_its_folder(folder: Path) -> None:
     sounds, _, speakers = drawn_voices(2, 1)
     model = load_emotion_model(str(folder))
-    assert (model.name, model.classes, model.is_estimate) == ("mood", SIX, False)
+    assert (model.name, model.classes) == ("mood", SIX)
     again = model_of_folder(folder)
     write_emotion_folder(again, copy := folder.parent / "copy", {})
     assert (copy / WEIGHTS).read_bytes() == (folder / WEIGHTS).read_bytes()
@@ -164,7 +164,7 @@ def test_no_pickle_is_read(tmp_path: Path) -> None:
 
 def test_an_utterance_alone_is_as_in_any_company() -> None:
     sounds, _, speakers = drawn_voices(3, 1)
-    for model in (random_model(), AffectMap()):
+    for model in (random_model(), bundled_voice()):
         together = model.classify(sounds)
         assert all(equal(model.classify([sound])[0], guess) for sound, guess in zip(sounds, together, strict=True))
         own = [place for place, speaker in enumerate(speakers) if speaker == speakers[0]]

@@ -1,6 +1,7 @@
 import itertools
 import json
 import shutil
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from dailytalk_contiguous.core.scorecard import published_references
 from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.core.tally import Tally
 from dailytalk_contiguous.core.turns import Timed
+from dailytalk_contiguous.core.utterance import AFFECT
 from dailytalk_contiguous.publish.checking import check_folder
 from dailytalk_contiguous.publish.exports import write_export
 from dailytalk_contiguous.publish.measures import CONVERSATION_MEASURES, measure_turns
@@ -77,6 +79,21 @@ def test_conversation_whose_sides_do_not_wait_for_each_other_is_doubtful(late, k
     assert [finding.kind for finding in found] == kinds
     assert [finding.severity for finding in found] == ["doubtful"] * len(kinds)
     assert all("may not be in step (a: both speak at once" in finding.what for finding in found)
+
+
+def test_conversation_whose_affect_is_within_the_error_of_its_model_is_named():
+    def rated(name: str, step: float, model: str = "voice-linear") -> dict[str, Any]:
+        lines = [(("left", "right")[n % 2], 2.0 * n, 2.0 * n + 1, "so it goes") for n in range(24)]
+        row = built_row(name, lines, 50.0)
+        for number, utterance in enumerate(row["utterances"]):
+            utterance |= dict.fromkeys(AFFECT, 0.5 + step * (number - 12)) | {"models": {"affect": model}}
+        return row
+
+    judge = Judge()
+    for row in (rated("flat", 0.001), rated("lively", 0.02), rated("of another", 0.001, "audeering/model")):
+        judge.add(row)
+    (flat,) = [finding for finding in judge.verdict(Tally()).findings if finding.kind == "flat-affect"]
+    assert "in 1 conversation (flat): LOW and HIGH" in flat.what
 
 
 def test_hours_are_held_against_what_others_needed():
@@ -339,7 +356,7 @@ RUN = {
     "settings": {"profile": "embedded"},
     "models": {
         "recogniser": {"name": "base", "licence": "MIT"},
-        "affect": {"name": "acoustic-estimate", "licence": "MIT"},
+        "affect": {"name": "voice-linear", "licence": "CC0-1.0"},
     },
     "source": {"licence": "CC0-1.0"},
     "rejected": LOST,

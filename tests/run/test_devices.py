@@ -9,10 +9,10 @@ from dailytalk_contiguous.run.local import gpus_to_share, networks_device
 from dailytalk_contiguous.run.processes import VISIBLE
 from dailytalk_contiguous.stages.base import Stage
 
-WHISPER = tag_stages(asr_model="tiny", affect_model="acoustic-estimate")
+WHISPER = tag_stages(asr_model="tiny", affect_model="voice-linear")
 
 #: Of calls that people transcribed: no network runs.
-NO_NETWORK = tag_stages(asr_model="none", affect_model="acoustic-estimate")
+NO_NETWORK = tag_stages(asr_model="none", affect_model="voice-linear")
 
 
 @pytest.mark.parametrize(

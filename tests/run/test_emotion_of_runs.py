@@ -13,7 +13,7 @@ from reports import write_report
 from spoken_corpora import crema_d, rows_of, run
 
 from dailytalk_contiguous import Folder, Script, load, speak_stages, tag_stages
-from dailytalk_contiguous.core.emotions import AFFECT_MAP, SIX, UNSURE
+from dailytalk_contiguous.core.emotions import SIX, UNSURE, VOICE_LINEAR
 from dailytalk_contiguous.core.schema import BUILT
 from dailytalk_contiguous.core.utterance import EMOTION_GUESS
 from dailytalk_contiguous.publish.corpus_sections import A_GUESS
@@ -46,9 +46,9 @@ def test_build_with_emotion_makes_the_rows_of_a_chain_typed_by_hand(
     calls: Path, tmp_path: Path, dailytalk: Command, hub: HubServer
 ) -> None:
     out = tmp_path / "out"
-    done = dailytalk("build", calls, "--out", out, *EMBEDDED, "--emotion", AFFECT_MAP, "--emotion-vote")
+    done = dailytalk("build", calls, "--out", out, *EMBEDDED, "--emotion", VOICE_LINEAR, "--emotion-vote")
     assert done.code == 0, done.err
-    stages = tag_stages("embedded", language="en", emotion=AFFECT_MAP, emotion_vote=True)
+    stages = tag_stages("embedded", language="en", emotion=VOICE_LINEAR, emotion_vote=True)
     dataset = Folder(inputs=(str(calls),)).as_streaming_dataset("train")
     for stage in (*stages, Script(), *speak_stages("embedded")):
         dataset = stage.map(dataset)
@@ -60,7 +60,7 @@ def test_build_with_emotion_makes_the_rows_of_a_chain_typed_by_hand(
     for utterance, line, name in zip(built["utterances"], lines, tagged["emotion_class"], strict=True):
         assert utterance["emotion_class"] == line["emotion_class"] == name
         assert name in (*SIX, UNSURE)
-        assert utterance["emotion_model"] == line["emotion_model"] == AFFECT_MAP
+        assert utterance["emotion_model"] == line["emotion_model"] == VOICE_LINEAR
         shares = {share["emotion"]: round(share["probability"], 4) for share in utterance["emotion_probabilities"]}
         assert shares == line["emotion_probabilities"]
         assert tuple(shares) == SIX
@@ -71,17 +71,16 @@ def test_build_with_emotion_makes_the_rows_of_a_chain_typed_by_hand(
     )
     record = json.loads((out / "run.json").read_text())
     assert sum(record["counts"]["emotions"].values()) == len(lines)
-    assert record["models"]["emotion"]["name"] == AFFECT_MAP
+    assert record["models"]["emotion"]["name"] == VOICE_LINEAR
     assert {record["settings"][name] for name in ("emotion_confidence", "emotion_vote")} == {0.4, True}
-    assert json.loads(built["provenance"])["models"]["emotion"]["licence"] == "MIT"
+    assert json.loads(built["provenance"])["models"]["emotion"]["licence"] == "CC0-1.0"
     page = write_report(out).path.read_text()
     assert A_GUESS in page
-    assert "Emotion heard (an estimate)" in page
+    assert "Emotion heard" in page
     pushed = dailytalk("push", out, "tester/moods", "--create", "--licence", "cc0-1.0")
     assert pushed.code == 0, pushed.err
     card = Path(hf_hub_download("tester/moods", "README.md", repo_type="dataset")).read_text()
     assert f"{A_GUESS} Acted speech" in card
-    assert "an **estimate** (`affect-map`)" in card
     (talk,) = load("tester/moods", split="train")
     assert [one["emotion_class"] for one in talk["utterances"]] == tagged["emotion_class"]
 
@@ -90,15 +89,13 @@ def test_tag_without_emotion_writes_what_it_wrote_before(calls: Path, tmp_path: 
     def tag(name: str, *options: str) -> list[dict[str, Any]]:
         done = dailytalk("tag", calls, "--out", tmp_path / name, *EMBEDDED, *options)
         assert done.code == 0, done.err
-        assert ("(a guess from sound, here an estimate, and no diagnosis)" in " ".join(done.out.split())) == bool(
-            options
-        )
+        assert ("(a guess from sound, and no diagnosis)" in " ".join(done.out.split())) == bool(options)
         return read_lines(tmp_path / name / "transcript.jsonl")
 
     plain = tag("plain")
     assert not [name for line in plain for name in EMOTION_GUESS if name in line]
     assert "emotion" not in json.loads((tmp_path / "plain/run.json").read_text())["models"]
-    heard = tag("plain", "--emotion", AFFECT_MAP, "--emotion-confidence", "1")
+    heard = tag("plain", "--emotion", VOICE_LINEAR, "--emotion-confidence", "1")
     assert {line["emotion_class"] for line in heard} == {UNSURE}
     assert [{name: value for name, value in line.items() if name not in EMOTION_GUESS} for line in heard] == plain
     assert tag("plain") == plain
@@ -112,7 +109,7 @@ def test_tag_without_emotion_writes_what_it_wrote_before(calls: Path, tmp_path: 
 
 def test_clips_of_a_corpus_have_their_label_and_what_was_heard(tmp_path: Path) -> None:
     source = crema_d(tmp_path / "in", actors=(1001, 1002), emotions=("ANG", "HAP", "NEU", "SAD", "FEA", "DIS"))
-    outcome = run(source, tmp_path / "out", emotion=AFFECT_MAP, emotion_confidence=0.0)
+    outcome = run(source, tmp_path / "out", emotion=VOICE_LINEAR, emotion_confidence=0.0)
     rows = rows_of(tmp_path / "out")
     assert len(rows) == 12
     for row in rows.values():
@@ -121,11 +118,11 @@ def test_clips_of_a_corpus_have_their_label_and_what_was_heard(tmp_path: Path) -
         assert utterance["emotion_class"] in SIX
         assert [share["emotion"] for share in utterance["emotion_probabilities"]] == list(SIX)
     assert outcome.record
-    assert outcome.record["models"]["emotion"]["name"] == AFFECT_MAP
+    assert outcome.record["models"]["emotion"]["name"] == VOICE_LINEAR
     assert outcome.record["settings"]["emotion_confidence"] == 0.0
     assert sum(outcome.record["counts"]["by_emotion_class"].values()) == 12
     page = write_report(tmp_path / "out").path.read_text()
-    assert "Emotion by label and heard (an estimate)" in page
+    assert "Emotion by label and heard" in page
     assert A_GUESS in page
     first = next(iter((tmp_path / "out/data/data_stereo").glob("*.json")))
-    assert json.loads(first.read_text())["emotion_model"] == AFFECT_MAP
+    assert json.loads(first.read_text())["emotion_model"] == VOICE_LINEAR

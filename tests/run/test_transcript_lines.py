@@ -79,7 +79,7 @@ ROW = {
     "language": ["en", "en"],
     "avg_logprob": [-0.5, None],
     "recogniser": ["tiny", None],
-    "affect_model": ["acoustic-estimate", None],
+    "affect_model": ["voice-linear", None],
     "context_seconds": [1.23456, None],
     "text_reason": [None, "nothing was heard"],
 }
@@ -114,7 +114,7 @@ FIRST = {
     "words": [{"word": "well", "start": 101.235, "end": 102.0, "probability": 0.988}],
     "language": "en",
     "confidence": 0.6065,
-    "models": {"recogniser": "tiny", "affect": "acoustic-estimate"},
+    "models": {"recogniser": "tiny", "affect": "voice-linear"},
     "context_seconds": 1.235,
     "text_reason": None,
 }

@@ -10,11 +10,11 @@ from datasets import Dataset
 from from_apps import from_app
 
 from dailytalk_contiguous.core.audio import Samples, pcm_to_float
-from dailytalk_contiguous.core.emotions import SIX, affect_probabilities
+from dailytalk_contiguous.core.emotions import SIX
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.models.contracts import EmotionGuess
 from dailytalk_contiguous.models.emotion_folder import nothing_said
-from dailytalk_contiguous.models.emotion_models import AffectMap
+from dailytalk_contiguous.models.linear_emotion import bundled_voice
 from dailytalk_contiguous.pipelines.to_text import tag_stages
 from dailytalk_contiguous.stages import classify_emotion
 from dailytalk_contiguous.stages.base import PerUtterance
@@ -30,7 +30,7 @@ CALL = BATCH | {"conversation_id": ["a"] * 4, "channel": ["left"] * 4}
 class Ear:
     """A model that hears how loud it is against the speaker, if it is told who speaks."""
 
-    name, classes, is_estimate = "ear", ("angry", "sad"), False
+    name, classes = "ear", ("angry", "sad")
 
     def __init__(self) -> None:
         self.calls: list[int] = []
@@ -61,26 +61,14 @@ def shares_of(made: dict[str, list[Any]]) -> list[list[float] | None]:
     return [own and [share["probability"] for share in own] for own in made["emotion_probabilities"]]
 
 
-def test_the_map_takes_the_affect_of_the_row_where_it_is_known() -> None:
-    affect = {"valence": [0.1, None, 0.9, 0.5], "arousal": [0.2, 0.5, 0.8, 0.5], "dominance": [0.3, 0.5, 0.8, 0.5]}
-    made = ClassifyEmotion()(CALL | affect)
-    rows = [[affect[name][place] for name in ("valence", "arousal", "dominance")] for place in (0, 2)]
-    known = affect_probabilities(rows).astype(np.float32).tolist()
-    assert shares_of(made)[::2] == known
-    (estimated,) = AffectMap().classify([pcm_to_float(CALL["speech"][1])], [0])
-    assert shares_of(made)[1] == estimated.probabilities.tolist()
-    assert made["emotion_class"][0::3] == ["sad", None]
-    assert made["emotion_probabilities"][3] is None
-    assert made["emotion_model"] == ["affect-map"] * 4
-    assert [share["emotion"] for share in made["emotion_probabilities"][0]] == list(SIX)
-
-
-def test_without_affect_the_map_estimates_it_of_the_sound() -> None:
+def test_the_bundled_model_classifies_beside_what_else_the_speaker_says() -> None:
     sounds = [pcm_to_float(speech) for speech in BATCH["speech"]]
     for batch, speakers in ((BATCH, None), (CALL, ["one"] * 4)):
-        guesses = AffectMap().classify(sounds, speakers)
-        made = shares_of(ClassifyEmotion()(batch))
-        assert made == [guess.probabilities.tolist() or None for guess in guesses]
+        made = ClassifyEmotion()(batch)
+        guesses = bundled_voice().classify(sounds, speakers)
+        assert shares_of(made) == [guess.probabilities.tolist() or None for guess in guesses]
+        assert made["emotion_model"] == ["voice-linear"] * 4
+        assert [share["emotion"] for share in made["emotion_probabilities"][0]] == list(SIX)
 
 
 def test_a_class_that_is_less_likely_than_asked_for_is_unsure(ear: Ear) -> None:
@@ -137,7 +125,7 @@ def test_emotion_is_classified_where_it_is_asked_for() -> None:
     assert "ClassifyEmotion" not in names(
         tag_stages("embedded"), *from_app("clips.to_clips").clip_stages("embedded")
     )
-    asked = names(tag_stages("embedded", emotion="affect-map"))
+    asked = names(tag_stages("embedded", emotion="voice-linear"))
     assert asked[asked.index("RateAffect") + 1] == "ClassifyEmotion"
     assert (
         names(from_app("clips.to_clips").clip_stages("embedded", emotion="somebody/model")[0])[-1]

@@ -11,7 +11,7 @@ from dailytalk_contiguous.core.utterance import AFFECT
 from dailytalk_contiguous.stages import rate_affect
 from dailytalk_contiguous.stages.rate_affect import RateAffect
 
-ESTIMATE = "acoustic-estimate"
+BUNDLED = "voice-linear"
 
 
 def pcm(seconds: float, seed: int = 0, pitch: float = 150.0, level: float = 0.2) -> bytes:
@@ -90,7 +90,7 @@ def test_nothing_is_borrowed_from_another_conversation_or_from_too_far(
         assert found["context_seconds"] == [0.0] * 4
 
 
-@pytest.mark.parametrize("model", ["tiny", ESTIMATE])
+@pytest.mark.parametrize("model", ["tiny", BUNDLED])
 def test_empty_speech_has_no_affect_and_keeps_its_row(tiny_affect: str, model: str) -> None:
     stage = RateAffect(tiny_affect if model == "tiny" else model, device="cpu")
     found = stage({"speech": [b"", SPEECH[0], b""]})
@@ -100,27 +100,13 @@ def test_empty_speech_has_no_affect_and_keeps_its_row(tiny_affect: str, model: s
     assert found["context_seconds"] == [0.0] * 3
 
 
-def test_the_estimate_takes_prosody_that_was_measured_already() -> None:
-    batch = {
-        "speech": SPEECH[:3],
-        "text_raw": ["oh", "great, wonderful", "this is terrible"],
-        "rms": [0.05, 0.1, 0.05],
-        "f0_mean": [150.0, None, 150.0],
-        "speech_rate": [3.0, 3.0, math.nan],
-        "conversation_id": ["c"] * 3,
-        "channel": ["left"] * 3,
-    }
-    found = RateAffect(ESTIMATE)(batch)
-    assert found["arousal"][0] == 0.5 < found["arousal"][1]
-    assert found["valence"][2] < found["valence"][0] == 0.5 < found["valence"][1]
-
-
-def test_the_estimate_measures_what_is_not_there() -> None:
-    batch = {"speech": [pcm(1.0, 1, 150, 0.05), pcm(1.0, 1, 150, 0.8)], "text_raw": ["one two three"] * 2}
-    quiet, loud = RateAffect(ESTIMATE)(batch)["arousal"]
-    assert quiet < loud
-    found = RateAffect(ESTIMATE)(batch | {"rms": [0.05, 0.05]})["arousal"]
-    assert found[0] == pytest.approx(found[1], abs=0.01)
+def test_the_bundled_model_compares_what_a_speaker_says_in_a_conversation() -> None:
+    speech = SPEECH[:3] * 2
+    told = {"speech": speech, "conversation_id": ["a"] * 6, "channel": ["left"] * 3 + ["right"] * 3}
+    beside, alone = ratings(RateAffect(BUNDLED)(told)), ratings(RateAffect(BUNDLED)({"speech": speech}))
+    np.testing.assert_array_equal(beside[:3], beside[3:])
+    np.testing.assert_array_equal(alone[:3], ratings(RateAffect(BUNDLED)({"speech": SPEECH[:3]})))
+    assert abs(beside - alone).max() > 0.01
 
 
 def test_a_flat_dataset_can_be_rated(tiny_affect: str) -> None:
@@ -135,7 +121,7 @@ def test_a_flat_dataset_can_be_rated(tiny_affect: str) -> None:
 
 def test_a_model_that_is_not_there_stops_before_the_run(tiny_affect: str, tmp_path: Path) -> None:
     RateAffect(tiny_affect).preflight()
-    RateAffect(ESTIMATE).preflight()
+    RateAffect(BUNDLED).preflight()
     with pytest.raises(ModelMissing, match=r"no config\.json"):
         RateAffect(str(tmp_path)).preflight()
 

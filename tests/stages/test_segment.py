@@ -17,6 +17,8 @@ from dailytalk_contiguous import Folder
 from dailytalk_contiguous.core.audio import to_pcm
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import PROBLEM, SOURCE
+from dailytalk_contiguous.core.spans import frame_levels
+from dailytalk_contiguous.models.speech_activity import hear
 from dailytalk_contiguous.stages.segment import Segment
 
 NAME = "old_friends"  # holds a turn of 17 s
@@ -222,13 +224,39 @@ def test_sound_in_no_utterance_is_named_with_its_times_and_makes_none(kind: str)
 
 
 @pytest.mark.needs("the shouted lines")
-def test_shout_of_which_silero_is_less_sure_is_an_utterance_or_is_named() -> None:
-    lines = sorted((EXAMPLES.parents[2] / "shared/data/shouted").glob("*.flac"))
-    shouted = conversations(*lines)
-    found = Segment("mix")(shouted)
-    counts = [len(starts) for starts in found["start"]]
-    assert sum(counts) > sum(map(len, Segment("mix", again=1.0)(shouted)["start"]))
-    assert all(count or sounds for count, sounds in zip(counts, found["uncovered_sound"], strict=True))
+@pytest.mark.parametrize("gain", [1.0, 0.3])
+def test_shout_that_is_no_speech_at_first_is_an_utterance(gain: float) -> None:
+    lines = [
+        soundfile.read(path)[0] for path in sorted((EXAMPLES.parents[2] / "shared/data/shouted").glob("*.flac"))
+    ]
+    found = Segment("mix")(conversations(*(gain * line[:, None] for line in lines)))
+    for line, starts, ends, spoken in zip(
+        lines, found["start"], found["end"], found["speech_seconds"], strict=True
+    ):
+        levels = frame_levels(line, 512)
+        (loud,) = np.nonzero(levels > levels.max() / 300)
+        covered = sum(end - start for start, end in zip(starts, ends, strict=True))
+        assert covered > 0.6 * (loud[-1] - loud[0]) * 512 / 16000
+        assert sum(spoken) > 0.5 * covered
+        clip = hear((gain * line).astype(np.float32), 16000)
+        assert sum(end - start for start, end in clip.speech) > 0.6 * covered
+
+
+def test_sounds_without_words_are_no_utterances_because_they_are_loud() -> None:
+    times = np.arange(5 * 16000) / 16000
+    rng = np.random.default_rng(0)
+    bursts = np.clip(np.sin(2 * np.pi * 1.1 * times), 0, None)
+    sounds = {
+        "hum": sum(np.sin(2 * np.pi * 50 * number * times) / number for number in range(1, 8)),
+        "breath": rng.standard_normal(len(times)) * bursts,
+        "dial tone": np.sin(2 * np.pi * 350 * times) + np.sin(2 * np.pi * 440 * times),
+        "clicks": (np.arange(len(times)) % 8000 < 40) * rng.standard_normal(len(times)),
+    }
+    for level in (0.02, 0.1, 0.3):
+        found = Segment("mix")(
+            conversations(*((level * sound / np.abs(sound).max())[:, None] for sound in sounds.values()))
+        )
+        assert found["start"] == [[]] * len(sounds)
 
 
 def test_leaked_voice_is_no_utterance_of_the_channel_it_leaked_into_and_is_noted() -> None:

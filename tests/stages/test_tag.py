@@ -82,3 +82,22 @@ def test_conversations_keep_every_utterance_and_the_silent_one_its_row() -> None
     ids = [{"utterance_id": [str(place) for place in range(len(row["text_raw"]))]} for row in rows]
     made = PerUtterance(Tag())(batch_of(*(row | extra for row, extra in zip(rows, ids, strict=True))))
     assert made["tag"] == [["calm", "curious"], [], ["curious"]]
+
+
+def test_careful_rules_say_nothing_of_affect_that_its_model_cannot_tell_from_the_usual() -> None:
+    def felt(valence: float, arousal: float, text: str = "Fine.", **columns: Any) -> dict[str, Any]:
+        rated = {"valence": valence, "arousal": arousal, "dominance": 0.5, "affect_model": "voice-linear"}
+        return utterance(text, valence_bucket="LOW", arousal_bucket="LOW", **rated | columns)
+
+    rows = batch_of(
+        felt(0.49, 0.48),
+        felt(0.2, 0.48),
+        felt(0.2, 0.2),
+        felt(0.49, 0.48, "What?"),
+        felt(0.49, 0.48, affect_model="audeering/model"),
+    )
+    assert Tag()(rows)["tag"] == ["sad", "sad", "sad", "doubtful", "sad"]
+    careful = Tag("careful")(rows)
+    assert careful["tag"] == ["", "disappointed", "sad", "curious", "sad"]
+    assert careful["rule"][0] == "affect as usual"
+    assert Tag("seed")(rows)["tag"][0] == ""

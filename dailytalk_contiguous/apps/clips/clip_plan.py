@@ -32,11 +32,12 @@ from dailytalk_contiguous.apps.clips.corpora.common import Corpus
 from dailytalk_contiguous.apps.clips.corpora.registry import CLIP_CORPORA
 from dailytalk_contiguous.apps.clips.finish_clip import FinishClip, TakeConditioned
 from dailytalk_contiguous.apps.clips.measure_quality import MeasureQuality
+from dailytalk_contiguous.apps.clips.measure_voice import MeasureVoice
 from dailytalk_contiguous.apps.clips.to_clips import clip_stages
 from dailytalk_contiguous.core import sampling
 from dailytalk_contiguous.core.buckets import MIN_VALUES, percentile
 from dailytalk_contiguous.core.clip import SAID
-from dailytalk_contiguous.core.emotions import AFFECT_MAP
+from dailytalk_contiguous.core.emotions import VOICE_LINEAR
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.quality import NAMES, QualityLimits, failures
 from dailytalk_contiguous.core.sampling import MODES, WAYS, Balance, CorpusSplit, plan_balance, split_corpus
@@ -54,8 +55,7 @@ from dailytalk_contiguous.core.settings import (
 )
 from dailytalk_contiguous.core.tags import STYLE_OF_TAG
 from dailytalk_contiguous.core.utterance import AFFECT, PROSODY, UTTERANCE
-from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE, estimate_affect
-from dailytalk_contiguous.models.emotion_models import AffectMap
+from dailytalk_contiguous.models.linear_emotion import bundled_voice
 from dailytalk_contiguous.models.profiles import STANDARD
 from dailytalk_contiguous.pipelines.to_text import NO_MODEL
 from dailytalk_contiguous.stages.base import Stage, Stages, find_stage
@@ -80,8 +80,8 @@ def describe(rows: Sequence[Row], affect_model: str, emotion: ClassifyEmotion | 
     Adds `valence`, `arousal`, `dominance` and `affect_source` (people's ratings before a model's), the columns of
     `ClassifyEmotion` with `emotion`, those of `Bucket` and `Tag`, `style` and `style_source`, `sentence_type` and
     `length`, and `copy_source`, which `apps.clips.copies.plan_copies` takes. `rows` have the columns of
-    `core.schema.CLIP` and of the measuring stages. `affect_model` is a name, empty for none; the acoustic estimate
-    is made here. `emotion` maps affect to classes of emotion; None leaves that out.
+    `core.schema.CLIP` and of the measuring stages. `affect_model` is a name, empty for none. What `voice-linear`
+    rates and, with `emotion`, classifies is made here, of the column `voice` of `MeasureVoice`.
     """
     described: dict[str, Row] = {}
     speakers: dict[tuple[bool, str], list[Row]] = {}
@@ -90,22 +90,18 @@ def describe(rows: Sequence[Row], affect_model: str, emotion: ClassifyEmotion | 
         speakers.setdefault(key, []).append(row)
     for speaker_rows in speakers.values():
         batch: dict[str, list[Any]] = {name: [_number(row[name]) for row in speaker_rows] for name in PROSODY}
-        if affect_model == ACOUSTIC_ESTIMATE:
-            rated = _estimated(speaker_rows, batch, compared=True)
-        else:
-            rated = {
-                name: [_number(row[name]) if affect_model else math.nan for row in speaker_rows] for name in AFFECT
-            }
-        if emotion:
-            # Where affect is estimated for enough clips, that estimate is used here.
-            compared = len(speaker_rows) >= MIN_VALUES
-            usable = compared if affect_model == ACOUSTIC_ESTIMATE else bool(affect_model)
-            measured = rated if usable else _estimated(speaker_rows, batch, compared)  # never raters' values
-            affect_map = AffectMap()
-            values = np.column_stack([measured[name] for name in AFFECT])
-            guesses = affect_map.of_affect(values, [""] * len(values))
+        rated = {
+            name: [_number(row.get(name)) if affect_model else math.nan for row in speaker_rows] for name in AFFECT
+        }
+        if affect_model == VOICE_LINEAR or emotion:
+            voice = bundled_voice()
+            measured = np.array([row["voice"] for row in speaker_rows], np.float32)
+            guesses = voice.of_measures(measured, ["one"] * len(speaker_rows))
             shares = [guess.probabilities.tolist() for guess in guesses]
-            batch |= guess_columns(affect_map, shares, emotion.confidence)
+            if affect_model == VOICE_LINEAR:
+                rated = dict(zip(AFFECT, voice.affect_of(shares).T.tolist(), strict=True))
+            if emotion:
+                batch |= guess_columns(voice, shares, emotion.confidence)
         batch |= _affect(speaker_rows, rated, affect_model)
         ids = [row["id"] for row in speaker_rows]
         channels = ["left"] * len(speaker_rows)
@@ -136,13 +132,6 @@ def seconds_of(row: Row) -> float:
     """Seconds of a clip without a prompt after its edges are cut."""
     start, end = row["heard"][0]["start"] - KEEP, row["heard"][-1]["end"] + KEEP
     return float(min(row["duration"], end) - max(0.0, start))
-
-
-def _estimated(rows: Sequence[Row], batch: dict[str, list[Any]], compared: bool) -> dict[str, list[float]]:
-    """The estimate of affect, relative to the speaker if clips are `compared`, otherwise to people in general."""
-    texts, groups = [row["text_raw"] for row in rows], ["one"] * len(rows) if compared else None
-    affect = estimate_affect(batch["rms"], batch["f0_mean"], batch["speech_rate"], texts, groups)
-    return {name: values.tolist() for name, values in affect.items()}
 
 
 def _affect(rows: Sequence[Row], rated: Mapping[str, Sequence[float]], model: str) -> dict[str, list[Any]]:
@@ -193,8 +182,8 @@ class ClipPlan:
     """The clips that `dailytalk corpus` keeps, splits, balances and copies. Its stages process each clip.
 
     Attributes:
-        estimate_affect: whether affect that neither people nor a model rated is estimated from sound and words.
-        emotion: maps affect to classes of emotion; None for no classes, or if a stage classifies the sound.
+        rate_affect: whether `voice-linear` rates affect that neither people nor another model rated.
+        emotion: the settings of `voice-linear` as a classifier; None for no classes, or if a stage classifies.
     """
 
     language: str = setting(
@@ -202,7 +191,7 @@ class ClipPlan:
     )
     limits: QualityLimits = QualityLimits()
     agreed_only: bool = setting(False, "Only where raters heard what was intended (crema_d).", panel="input")
-    estimate_affect: bool = unlisted(True)
+    rate_affect: bool = unlisted(True)
     emotion: ClassifyEmotion | None = unlisted(None)
     split: str = setting(
         "",
@@ -254,8 +243,9 @@ class ClipPlan:
 
     def affect(self, stages: Iterable[Stage]) -> str:
         """The name of the model that rates affect where people did not; empty for none."""
-        rate = find_stage(RateAffect, stages)
-        return rate.model if rate else ACOUSTIC_ESTIMATE if self.estimate_affect else ""
+        if rate := find_stage(RateAffect, stages):
+            return rate.model
+        return VOICE_LINEAR if self.rate_affect and find_stage(MeasureVoice, stages) else ""
 
 
 def corpus_pipeline(profile: str = STANDARD, **options: Any) -> tuple[tuple[Stages, Stages], ClipPlan]:
@@ -271,11 +261,11 @@ def corpus_pipeline(profile: str = STANDARD, **options: Any) -> tuple[tuple[Stag
     of_plan = {placed.option for placed in settings_in(ClipPlan())}
     stages = clip_stages(profile, **{name: value for name, value in options.items() if name not in of_plan})
     wanted = with_settings((ClipPlan(),), options)[0]
-    maps = options.get("emotion") == AFFECT_MAP
+    classifies = options.get("emotion") == VOICE_LINEAR
     wanted = replace(
         wanted,
-        estimate_affect=options.get("affect_model") != NO_MODEL,
-        emotion=ClassifyEmotion(**chosen_for(ClassifyEmotion, options)) if maps else None,
+        rate_affect=options.get("affect_model") != NO_MODEL,
+        emotion=ClassifyEmotion(**chosen_for(ClassifyEmotion, options)) if classifies else None,
     )
     wanted.check(chain(*stages))
     return stages, wanted

@@ -276,7 +276,7 @@ _CLIPS = Features({**SOURCE, **{name: CLIP[name] for name in ("id", "text", "lan
 #: Columns of the measured shards that planning needs.
 _MEASURED = (
     *("heard", "words", "text_raw", "text_source", "word_source"),
-    *(*NAMES, *PROSODY, *AFFECT, *EMOTION_GUESS),
+    *(*NAMES, *PROSODY, *AFFECT, *EMOTION_GUESS, "voice"),
 )
 
 

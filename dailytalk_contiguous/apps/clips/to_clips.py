@@ -9,10 +9,10 @@ from dailytalk_contiguous.apps.clips.cut import CutAtSilences
 from dailytalk_contiguous.apps.clips.finish_clip import FinishClip, TakeConditioned
 from dailytalk_contiguous.apps.clips.first_words import FirstWords
 from dailytalk_contiguous.apps.clips.measure_quality import MeasureQuality
-from dailytalk_contiguous.core.emotions import AFFECT_MAP
+from dailytalk_contiguous.apps.clips.measure_voice import MeasureVoice
+from dailytalk_contiguous.core.emotions import VOICE_LINEAR
 from dailytalk_contiguous.core.schema import MIX
 from dailytalk_contiguous.core.settings import check_known, with_settings
-from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE
 from dailytalk_contiguous.models.profiles import STANDARD
 from dailytalk_contiguous.pipelines.to_text import NO_MODEL, StageMaker, without_models
 from dailytalk_contiguous.stages.base import PerUtterance, Stages
@@ -27,9 +27,8 @@ from dailytalk_contiguous.stages.transcribe import Transcribe
 def clip_stages(profile: str = STANDARD, **options: Any) -> tuple[Stages, Stages]:
     """Return the stages of every clip of a corpus, and those of every clip that is kept and its copies.
 
-    `apps.clips.clip_plan`, which needs all clips at once, comes between the two. The embedded estimate of affect
-    is not a stage, because it compares the clips of a speaker; it is made there, and so are the classes of
-    `affect-map`.
+    `apps.clips.clip_plan`, which needs all clips at once, comes between the two. `voice-linear` compares the clips
+    of a speaker, so it rates there what a stage has measured here.
 
     Args:
         profile: of `models.profiles.PROFILES`.
@@ -48,8 +47,9 @@ def clip_stages(profile: str = STANDARD, **options: Any) -> tuple[Stages, Stages
     return (
         (
             *measuring,
-            *((rate,) if rate.model not in ("", ACOUSTIC_ESTIMATE) else ()),
-            *((classify,) if classify.model not in (NO_MODEL, AFFECT_MAP) else ()),
+            *((MeasureVoice(),) if VOICE_LINEAR in (rate.model, classify.model) else ()),
+            *((rate,) if rate.model not in ("", VOICE_LINEAR) else ()),
+            *((classify,) if classify.model not in (NO_MODEL, VOICE_LINEAR) else ()),
         ),
         (
             *finishing,

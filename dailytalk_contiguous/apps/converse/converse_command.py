@@ -19,7 +19,6 @@ from dailytalk_contiguous.apps.converse.talk_screen import TalkScreen, latency_t
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.terminal import AS_JSON, Console, Panel, opened, option, say, visible
 from dailytalk_contiguous.core import interrupts
-from dailytalk_contiguous.core.emotions import AFFECT_MAP
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.outcome import Outcome, exit_code, rejected_of, to_run
 from dailytalk_contiguous.core.settings import with_settings
@@ -140,8 +139,7 @@ def converse(
     privacy = "nothing leaves this machine"
     if services := sorted({*filter(None, (parts.chat.service, voice.service))}):
         privacy = f"what you say goes to {' and '.join(services)}; nothing else leaves this machine"
-    estimate = _ESTIMATE if models.emotion == AFFECT_MAP else ""
-    _introduce(console, privacy, estimate, blocks.name, closes, push_to_talk and not web)
+    _introduce(console, privacy, blocks.name, closes, push_to_talk and not web)
 
     def show(event: TalkEvent) -> None:
         screen.show(event)
@@ -152,7 +150,7 @@ def converse(
         talk = Talk(parts, blocks, show, record)
         talks.append(talk)
         if page:
-            page_note = " ".join(f"{text[:1].upper()}{text[1:]}." for text in (privacy, estimate) if text)
+            page_note = f"{privacy[:1].upper()}{privacy[1:]}."
             page.serve(talk, page_note, push_to_talk, lambda: _ended(talk, record))
             console.text(f"page: {page.address}")
             if not no_browser and not opened(page.hand_over()):
@@ -189,17 +187,9 @@ def _chosen_here(models: talk_setup.TalkModels) -> talk_setup.TalkModels:
     return talks[number - 1][2].of(EMBEDDED)
 
 
-#: The note before a talk without a better model of emotions.
-_ESTIMATE = f"emotions are estimated by {AFFECT_MAP}, a rule of thumb that was never trained on emotion"
-
-
-def _introduce(
-    console: Console, privacy: str, estimate: str, microphone: str, closes: bool, push_to_talk: bool
-) -> None:
+def _introduce(console: Console, privacy: str, microphone: str, closes: bool, push_to_talk: bool) -> None:
     console.text(f"note: {privacy}")
     console.text("note: an emotion is a guess from sound, and no diagnosis")
-    if estimate:
-        console.text(f"note: {estimate}")
     if closes:
         console.text(
             "note: the microphone is closed while the voice speaks; with --headphones you may speak over it"

@@ -28,7 +28,7 @@ from dailytalk_contiguous.core.audio import (
     to_uri,
 )
 from dailytalk_contiguous.core.documents import as_text
-from dailytalk_contiguous.core.emotions import AFFECT_MAP
+from dailytalk_contiguous.core.emotions import VOICE_LINEAR
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.machine import is_this_machine
 from dailytalk_contiguous.core.outcome import to_run
@@ -45,7 +45,7 @@ from dailytalk_contiguous.models.contracts import (
     VoiceSettings,
 )
 from dailytalk_contiguous.models.devices import resolve_device
-from dailytalk_contiguous.models.emotion_models import AffectMap, load_emotion_model
+from dailytalk_contiguous.models.emotion_models import load_emotion_model
 from dailytalk_contiguous.models.engines import (
     ENGINES,
     TTS,
@@ -55,6 +55,7 @@ from dailytalk_contiguous.models.engines import (
     speaker_text,
     synthesise,
 )
+from dailytalk_contiguous.models.linear_emotion import bundled_voice
 from dailytalk_contiguous.models.profiles import EMBEDDED, profile_named
 from dailytalk_contiguous.models.speech_cache import SpeechCache
 from dailytalk_contiguous.models.whisper import RecogniserInput, check_whisper, recognise
@@ -89,7 +90,7 @@ class TalkModels:
 
     recogniser: str = setting("", ASR_MODEL)
     language: str = setting("en", "ISO 639-1 code of what is spoken.", panel="models", metavar="CODE")
-    emotion: str = setting(AFFECT_MAP, EMOTION_MODEL)
+    emotion: str = setting(VOICE_LINEAR, EMOTION_MODEL)
     confidence: float = setting(TOLD_CONFIDENCE, CONFIDENCE)
     chat: str = setting(
         LISTENER,
@@ -257,13 +258,14 @@ def _speaker_of(voice: TalkVoice, models: TalkModels) -> Callable[[ReplySentence
 def _feeler(models: TalkModels) -> Callable[[Samples], TurnFeeling | None] | None:
     if models.emotion == NO_MODEL:
         return None
-    classifier, affect_map = load_emotion_model(models.emotion, resolve_device(models.device)), AffectMap()
+    classifier, rater = load_emotion_model(models.emotion, resolve_device(models.device)), bundled_voice()
 
     def feel(sound: Samples) -> TurnFeeling | None:
-        guess, felt = classifier.classify([sound])[0], affect_map.classify([sound])[0]
+        (guess,) = classifier.classify([sound])
+        (felt,) = (guess,) if classifier is rater else rater.classify([sound])
         if guess.reason or felt.reason:
             return None
-        affect = {name: float(value) for name, value in zip(AFFECT, felt.embedding, strict=True)}
+        affect = dict(zip(AFFECT, rater.affect_of([felt.probabilities])[0].tolist(), strict=True))
         best = int(np.argmax(guess.probabilities))
         confidence = float(guess.probabilities[best])
         spoken = SpokenFeeling(classifier.classes[best], confidence, affect["valence"], affect["arousal"])

@@ -31,7 +31,6 @@ from dailytalk_contiguous.core.outcome import Figures, Outcome, exit_code, rejec
 from dailytalk_contiguous.core.settings import chosen_for, settings_in, settings_of
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.models import emotion_folder, emotion_models
-from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE
 from dailytalk_contiguous.models.contracts import Line, Synthesiser, TrainedEmotionModel, VoiceSettings
 from dailytalk_contiguous.models.devices import resolve_device
 from dailytalk_contiguous.models.egemaps import EGEMAPS_TERMS
@@ -226,11 +225,11 @@ def emotion_calibrate(
 
 def emotion_predict(
     inputs: list[str] | None = argument("FILE|DIR", "Recordings, and folders of them.", None),
-    model: str = emotion_evaluate.model_option(emotions.AFFECT_MAP),
+    model: str = emotion_evaluate.model_option(emotions.VOICE_LINEAR),
     affect_model: str = option(
-        ACOUSTIC_ESTIMATE,
+        emotions.VOICE_LINEAR,
         Panel.MODELS,
-        f"Affect model: a name on the Hub, a folder, or {ACOUSTIC_ESTIMATE}.",
+        f"Affect model: a name on the Hub, a folder, or {emotions.VOICE_LINEAR}.",
         metavar="NAME|DIR",
     ),
     emotion_confidence: float = option(LEAST_CONFIDENCE, Panel.STYLE, CONFIDENCE.about, metavar="N", min=0, max=1),
@@ -249,9 +248,7 @@ def emotion_predict(
 ) -> Outcome:
     """Say which emotion a voice sounds like, and how sure.
 
-    Utterance by utterance. Valence and arousal are from 0 to 1. Two channels are two speakers. Emotion is a guess
-    from sound, and no diagnosis; affect-map is a rule of thumb that was never trained.
-    """
+    Utterance by utterance. Valence and arousal are from 0 to 1. Two channels are two speakers. ."""
     if bool(inputs) == mic:
         raise DailytalkError(
             "recordings and the microphone are not heard together" if mic else "there is nothing to listen to",
@@ -280,7 +277,6 @@ def emotion_predict(
         _speak(voice, sentences, say_to)
     record = {
         "model": classifier.name,
-        "is_estimate": classifier.is_estimate,
         "affect_model": affect_model,
         "classes": [*classifier.classes],
         "confidence": emotion_confidence,
@@ -298,15 +294,12 @@ def emotion_predict(
         "note": NO_DIAGNOSIS,
     }
     details = [detail for recording in heard for detail in _of_recording(recording)]
-    if classifier.is_estimate:
-        details.append(f"note: {classifier.name} is a rule of thumb that was never trained on emotion")
     return Outcome(
         record,
         f"{counted(len(heard), 'recording')} heard" if heard else "no recording could be heard",
         exit_code(len(heard), len(reader.rejects)),
         [*details, f"note: {NO_DIAGNOSIS}"],
         rejected_of(reader.rejects),
-        to_run("emotion", "train", "DIR", "--out", "MODEL") if classifier.is_estimate else "",
     )
 
 

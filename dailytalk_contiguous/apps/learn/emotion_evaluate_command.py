@@ -13,7 +13,7 @@ from dailytalk_contiguous.cli.options import DEVICE_OPTION, HTML, PNG, SEED_OPTI
 from dailytalk_contiguous.cli.terminal import Panel, argument, option, say
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.documents import as_text
-from dailytalk_contiguous.core.emotions import AFFECT_MAP, CLASS_SETS
+from dailytalk_contiguous.core.emotions import CLASS_SETS, VOICE_LINEAR
 from dailytalk_contiguous.core.errors import BadValue, DailytalkError
 from dailytalk_contiguous.core.outcome import Figures, Outcome, to_run
 from dailytalk_contiguous.core.wording import counted
@@ -48,7 +48,7 @@ CLASSES = option(
 
 
 def model_option(default: str | None) -> Any:
-    about = f"Classifier: {AFFECT_MAP}, a folder of dailytalk emotion train, OWNER/NAME on the Hub."
+    about = f"Classifier: {VOICE_LINEAR}, a folder of dailytalk emotion train, OWNER/NAME on the Hub."
     return option(default, Panel.MODELS, about, metavar="NAME|DIR")
 
 

@@ -495,7 +495,7 @@ def evaluate_model(
     heard = sorted({*trained_on} & {*examples.corpora.tolist()})
     if heard:
         note = f"it was trained on {', '.join(heard)}, so it may have heard these speakers: --kind tests on others"
-    elif model.is_estimate or trained_on:
+    elif trained_on:
         note = ""
     else:
         note = "what it was trained on is not known, and it may have heard these speakers"

@@ -102,11 +102,11 @@ def check_examples(examples: "EmotionExamples") -> None:
         )
 
 
-class _Material(NamedTuple):
+class TrainingNumbers(NamedTuple):
     """The data of a regression.
 
-    Numbers (n, measures), targets (n, classes) that sum to 1, speakers (n,), labels (n,), and a mask of altered
-    copies.
+    Numbers (n, measures), NaN where missing, targets (n, classes) that sum to 1, speakers (n,), labels (n,), and a
+    mask of altered copies.
     """
 
     numbers: NDArray[np.float64]
@@ -115,8 +115,8 @@ class _Material(NamedTuple):
     labels: NDArray[np.intp]
     copies: NDArray[np.bool_]
 
-    def take(self, places: NDArray[np.intp]) -> "_Material":
-        return _Material(
+    def take(self, places: NDArray[np.intp]) -> "TrainingNumbers":
+        return TrainingNumbers(
             self.numbers[places],
             self.targets[places],
             self.speakers[places],
@@ -138,7 +138,7 @@ def fit_linear(examples: "EmotionExamples", settings: LinearSettings) -> linear_
     if not len(heard):
         raise DailytalkError("nothing is heard in any utterance", "look at the recordings")
     targets = np.eye(len(examples.classes))[examples.labels] if examples.votes is None else examples.votes
-    material = _Material(
+    material = TrainingNumbers(
         measured.astype(np.float64),
         np.asarray(targets, float),
         examples.speakers,
@@ -153,11 +153,11 @@ def fit_linear(examples: "EmotionExamples", settings: LinearSettings) -> linear_
 
     with threadpool_limits(1):  # such small products take longer by several threads
         strength, temperature = _chosen(material, settings, examples.classes)
-        (arrays,) = _fitted(material, [strength], _EXACT)
+        (arrays,) = fit_strengths(material, [strength], _EXACT)
     return linear_emotion.LinearEmotion("linear", examples.classes, settings.features, arrays, temperature)
 
 
-def _chosen(material: _Material, settings: LinearSettings, classes: Sequence[str]) -> tuple[float, float]:
+def _chosen(material: TrainingNumbers, settings: LinearSettings, classes: Sequence[str]) -> tuple[float, float]:
     """The strength with the best recall on speakers left out, and the temperature of its answers."""
     try:
         folds = divided(material.labels, material.speakers, INNER_FOLDS, settings.seed)
@@ -170,7 +170,7 @@ def _chosen(material: _Material, settings: LinearSettings, classes: Sequence[str
             continue
         test = test[~material.copies[test]]
         inner, outer = material.take(train), material.take(test)
-        for strength, arrays in zip(STRENGTHS, _fitted(inner, STRENGTHS, _ROUGH), strict=True):
+        for strength, arrays in zip(STRENGTHS, fit_strengths(inner, STRENGTHS, _ROUGH), strict=True):
             model = linear_emotion.LinearEmotion("", classes, settings.features, arrays)
             guesses = model.of_measures(outer.numbers, outer.speakers.tolist())
             answers[strength][test] = [guess.probabilities for guess in guesses]
@@ -185,9 +185,13 @@ def _chosen(material: _Material, settings: LinearSettings, classes: Sequence[str
     return best, fit_temperature(answers[best][tested], material.targets[tested])
 
 
-def _fitted(
-    material: _Material, strengths: Sequence[float], tolerance: float
+def fit_strengths(
+    material: TrainingNumbers, strengths: Sequence[float], tolerance: float
 ) -> list[dict[str, NDArray[np.float64]]]:
+    """The arrays of a `LinearEmotion` (see `linear_emotion.linear_shapes`) for each strength, C of scikit-learn.
+
+    `tolerance` is the gradient at which a fit ends.
+    """
     numbers = material.numbers
     with np.errstate(invalid="ignore"):
         known = np.isfinite(numbers)

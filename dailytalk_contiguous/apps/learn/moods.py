@@ -4,20 +4,17 @@ import contextlib
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, pcm_to_float, read_header
-from dailytalk_contiguous.core.emotions import choose_emotion
+from dailytalk_contiguous.core.emotions import VOICE_LINEAR, choose_emotion
 from dailytalk_contiguous.core.errors import BadInput, Reject
 from dailytalk_contiguous.core.schema import MIX, Row
-from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE
 from dailytalk_contiguous.models.contracts import EmotionModel
-from dailytalk_contiguous.models.emotion_folder import why_unheard
-from dailytalk_contiguous.models.emotion_models import AffectMap
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
 from dailytalk_contiguous.sources.recordings import LeftOut
 from dailytalk_contiguous.stages.rate_affect import RateAffect
@@ -70,7 +67,7 @@ class MoodReader:
 
     model: EmotionModel
     confidence: float
-    affect_model: str = ACOUSTIC_ESTIMATE
+    affect_model: str = VOICE_LINEAR
     device: str = "cpu"
     rejects: list[Reject] = field(default_factory=list)
     left_out: LeftOut = field(default_factory=LeftOut)
@@ -122,19 +119,10 @@ class MoodReader:
                 segments = Segment().row(row)
         segments = segments or Segment(channel=MIX).row(row)
         sounds = [pcm_to_float(speech) for speech in segments["speech"]]
-        valence: Any = ()
-        arousal: Any = ()
-        if isinstance(self.model, AffectMap) and self.affect_model == ACOUSTIC_ESTIMATE:  # by the same estimate
-            affect = self.model.affect(sounds, segments["channel"])
-            guesses = self.model.of_affect(affect, [why_unheard(sound) for sound in sounds])
-            valence, arousal = affect[:, 0], affect[:, 1]
-        else:
-            guesses = self.model.classify(sounds, segments["channel"])
-            if sounds and self.affect_model == ACOUSTIC_ESTIMATE:
-                valence, arousal = AffectMap().affect(sounds, segments["channel"]).T[:2]
-            elif sounds:
-                rated = RateAffect(self.affect_model, device=self.device)({"speech": segments["speech"]})
-                valence, arousal = rated["valence"], rated["arousal"]
+        guesses = self.model.classify(sounds, segments["channel"])
+        batch = {"speech": segments["speech"], "channel": segments["channel"]}
+        batch["conversation_id"] = [row["conversation_id"]] * len(sounds)
+        rated = RateAffect(self.affect_model, device=self.device)(batch)
         moods = []
         for place, guess in enumerate(guesses):
             shares = guess.probabilities.astype(np.float64)
@@ -145,8 +133,8 @@ class MoodReader:
                 choose_emotion(shares, self.model.classes, self.confidence),
                 float(shares.max()) if len(shares) else 0.0,
                 dict(zip(self.model.classes, shares.tolist(), strict=False)),
-                float(valence[place]),
-                float(arousal[place]),
+                float(rated["valence"][place]),
+                float(rated["arousal"][place]),
                 guess.reason,
             )
             moods.append((mood, shares))

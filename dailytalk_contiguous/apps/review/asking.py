@@ -13,13 +13,13 @@ from dailytalk_contiguous.apps.review.edits import Lines, SpokenLine, in_order, 
 from dailytalk_contiguous.core.audio import Pcm, encoded_sound, pcm_to_float, read_header, read_pcm
 from dailytalk_contiguous.core.buckets import FEATURES
 from dailytalk_contiguous.core.documents import fits, quoted
+from dailytalk_contiguous.core.emotions import VOICE_LINEAR
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.own_file import is_own_file
 from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.spans import speech_seconds
 from dailytalk_contiguous.core.takes import Gate
-from dailytalk_contiguous.core.utterance import PROSODY, UTTERANCE, line_of, unpack_utterances, utterance_of
-from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE
+from dailytalk_contiguous.core.utterance import UTTERANCE, line_of, unpack_utterances, utterance_of
 from dailytalk_contiguous.models.budget import SpendingLimit
 from dailytalk_contiguous.models.contracts import CLONE
 from dailytalk_contiguous.models.engines import load_synthesiser
@@ -100,11 +100,6 @@ def _recognised(asked: AskedLine) -> Proposal:
 def _rated(asked: AskedLine) -> Proposal:
     stages = _stages(asked.folder)
     rate = _stage_of(RateAffect, stages)
-    others = [
-        line
-        for key, line in in_order(asked.lines)
-        if key != asked.key and line["channel"] == asked.line["channel"] and line.get("features")
-    ]
     utterance = _flat(asked) | {"text_raw": [asked.line["text"]], "words": [shown_words(asked.line)]}
     # As `Segment` counts them: the model also gets the sound before the line.
     start, end = (asked.line[edge] - asked.offset for edge in ("start", "end"))
@@ -113,18 +108,12 @@ def _rated(asked: AskedLine) -> Proposal:
     span = start - first, end - first
     utterance["speech_seconds"] = [speech_seconds(span, probabilities, FRAME_SECONDS)]
     measured = _stage_of(MeasureProsody, stages)(utterance)
-    # An estimate compares the lines of a speaker (a single line with usual values); a model rates one by one.
-    compared = others if rate.model == ACOUSTIC_ESTIMATE else []
-    batch = {
-        "speech": [*utterance["speech"], *([b"\0\0"] * len(compared))],
-        "text_raw": [asked.line["text"], *(line["text"] for line in compared)],
-        "channel": [asked.line["channel"]] * (1 + len(compared)),
-    }
-    if compared:
-        batch["conversation_id"] = [asked.item] * (1 + len(compared))
-    batch |= {
-        name: [measured[name][0], *((line["features"] or {}).get(name) for line in compared)] for name in PROSODY
-    }
+    batch = _flat(asked)
+    if rate.model == VOICE_LINEAR:  # it compares the lines of a speaker
+        for key, line in asked.lines.items():
+            if key != asked.key and line["channel"] == asked.line["channel"] and line["start"] is not None:
+                for name, (value,) in _flat(asked._replace(key=key)).items():
+                    batch[name].append(value)
     ratings = rate(batch)
     measures = line_of({name: values[0] for name, values in {**measured, **ratings}.items()})
     affect, features = measures["vad"], measures["features"]

@@ -37,7 +37,6 @@ from dailytalk_contiguous.apps.review.suspects import Listener, Suspect
 from dailytalk_contiguous.apps.review.viewing import lines_of
 from dailytalk_contiguous.core.audio import read_header
 from dailytalk_contiguous.core.documents import as_text, is_number
-from dailytalk_contiguous.core.emotions import AFFECT_MAP
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.tags import STYLES
 from dailytalk_contiguous.core.utterance import no_text_reason
@@ -755,7 +754,6 @@ def _shown(key: str, line: SpokenLine, offset: float, sided: bool) -> dict[str, 
         "class": line.get("emotion_class"),
         "probability": max(filter(is_number, known), default=None),
         "model": model,
-        "estimate": model == AFFECT_MAP,
     }
     return {
         "id": key,

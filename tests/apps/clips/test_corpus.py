@@ -133,7 +133,7 @@ def test_annotation_tells_words_labels_measures_and_licence(built: Path) -> None
     assert told["word_sources"] == ["proportional"] * 4
     assert (told["emotion"], told["label"], told["speaker"]) == ("angry", "ANG", "crema_d/1001")
     assert (told["corpus"], told["licence"], told["language"]) == ("crema_d", "ODbL-1.0", "en")
-    assert told["affect"]["source"] == "acoustic-estimate"
+    assert told["affect"]["source"] == "voice-linear"
     assert told["prosody"]["f0_mean"] > 50
     assert told["quality"]["bandwidth_hz"] > 6500
     assert told["style"] is told["style_source"] is None  # three clips don't tell what is loud for a speaker
@@ -176,7 +176,7 @@ def test_run_json_tells_the_corpus_and_how_it_differs_from_the_published_one(bui
         "style": {"unknown": 18},
         "split": {"train": 15, "validation": 3},
         "word_source": {"proportional": 72},
-        "affect_source": {"acoustic-estimate": 18},
+        "affect_source": {"voice-linear": 18},
     }
     assert {name: record["counts"][name] for name in ("read", "clips", "copies", "rejects")} == {
         "read": 18,

@@ -97,7 +97,7 @@ def test_corpus_without_texts_keeps_clips_with_all_that_needs_no_text(tmp_path: 
     names = [f"{speaker}_{name}.wav" for speaker in ("DC", "JE") for name in ("a01", "h01", "n01", "n02")]
     source = put(tmp_path / "in", {name: spoken(number % 3) for number, name in enumerate(names)})
     work = tmp_path / "work"
-    options = ("--augment", "noise", "--emotion", "affect-map")
+    options = ("--augment", "noise", "--emotion", "voice-linear")
     done = dailytalk("corpus", "savee", source, "--out", work, *PLAIN, *options)
     assert done.code == 0, done.err
     assert "8 clips without text: enough for emotion" in done.out

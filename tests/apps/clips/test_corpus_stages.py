@@ -51,7 +51,7 @@ def test_models_that_are_not_wanted_have_no_stage_or_none_in_it() -> None:
 
 def test_affect_is_rated_by_a_model_or_else_estimated_beside_the_other_clips() -> None:
     (measuring, _), wanted = corpus_pipeline("embedded")
-    assert (find_stage(RateAffect, measuring), wanted.affect(measuring)) == (None, "acoustic-estimate")
+    assert (find_stage(RateAffect, measuring), wanted.affect(measuring)) == (None, "voice-linear")
     (measuring, _), wanted = corpus_pipeline("embedded", affect_model="somebody/model", device="cpu")
     assert measuring[-1] == RateAffect(model="somebody/model", device="cpu")
     assert wanted.affect(measuring) == "somebody/model"

@@ -65,7 +65,7 @@ class Served:
 
 def feel(sound: Samples) -> TurnFeeling:
     return TurnFeeling(
-        "affect-map", {"sad": 0.71}, {"valence": 0.2, "arousal": 0.3}, SpokenFeeling("sad", 0.71, 0.2, 0.3)
+        "voice-linear", {"sad": 0.71}, {"valence": 0.2, "arousal": 0.3}, SpokenFeeling("sad", 0.71, 0.2, 0.3)
     )
 
 

@@ -44,7 +44,7 @@ def test_a_question_is_answered_half_a_second_after_it() -> None:
 
 #: What a classifier makes of every turn.
 SURE = TurnFeeling(
-    "affect-map", {"sad": 0.9}, {"valence": 0.2, "arousal": 0.3}, SpokenFeeling("sad", 0.9, 0.2, 0.3)
+    "voice-linear", {"sad": 0.9}, {"valence": 0.2, "arousal": 0.3}, SpokenFeeling("sad", 0.9, 0.2, 0.3)
 )
 
 
@@ -245,7 +245,7 @@ def test_a_talk_is_kept_as_training_data(tmp_path: Path, dailytalk: Command) -> 
     assert [u["text"] for u in by_side["right"]] == ["hello you", "right", "wait wait let me hear"]
     assert by_side["right"][1]["event"] == "backchannel"
     felt = [(u["emotion_class"], u["emotion_model"], u["valence"]) for u in by_side["right"]]
-    assert felt[0] == ("sad", "affect-map", 0.2)
+    assert felt[0] == ("sad", "voice-linear", 0.2)
     assert by_side["right"][0]["emotion_probabilities"] == [{"emotion": "sad", "probability": 0.9}]
     assert any(u["text"].endswith(CUT_MARK) for u in by_side["left"])
     words = [word["word"] for word in row["alignments"] if word["speaker"] == "left"]

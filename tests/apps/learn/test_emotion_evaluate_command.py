@@ -70,8 +70,8 @@ def test_random_shows_speakers_beside_and_a_model_is_tested_on_all(folder: Path,
     told = json.loads(dailytalk(*words, "--protocol", "random", "--folds", 2).out)
     assert told["beside"].keys() == {"speakers"}
     assert any("both sides are worth" in note for note in told["notes"])
-    told = json.loads(dailytalk(*words, "--model", "affect-map").out)
-    assert (told["model"], told["protocol"], told["utterances"]) == ("affect-map", "fixed", 36)
+    told = json.loads(dailytalk(*words, "--model", "voice-linear").out)
+    assert (told["model"], told["protocol"], told["utterances"]) == ("voice-linear", "fixed", 36)
 
 
 def test_what_can_not_be_evaluated_is_one_sentence(folder: Path, tmp_path: Path, dailytalk: Command) -> None:
@@ -84,8 +84,8 @@ def test_what_can_not_be_evaluated_is_one_sentence(folder: Path, tmp_path: Path,
         (("--map", "calm"), "--map can't be 'calm'"),
         (("--labels", "perceived"), "nobody said what emotion is heard"),
         (("--labels", "votes"), "make the corpus again with tabulatedVotes.csv"),
-        (("--model", "affect-map", "--kind", "linear"), "leave one of both out"),
-        (("--model", "affect-map", "--protocol", "random"), "leave one of both out"),
+        (("--model", "voice-linear", "--kind", "linear"), "leave one of both out"),
+        (("--model", "voice-linear", "--protocol", "random"), "leave one of both out"),
         (("--model", tmp_path), "emotion.json"),
         (("--html", folder / "run.json"), "name a file that ends in .html"),
     ):

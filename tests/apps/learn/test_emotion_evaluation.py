@@ -146,7 +146,6 @@ def test_calibration_error_is_nothing_where_confidence_is_the_share_that_is_righ
 class Nearest:
     """Answers what the nearest of its examples is, by loudness, or nothing for the quietest."""
 
-    is_estimate = False
     name = "nearest"
 
     def __init__(self, examples: EmotionExamples) -> None:

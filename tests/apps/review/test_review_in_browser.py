@@ -236,7 +236,7 @@ def test_the_list_is_filtered_by_the_emotion_that_was_heard(browser: Any, tmp_pa
     for name, heard in (("calm-talk", "neutral"), ("sad-talk", "sad"), ("plain-talk", None)):
         lines = dialogue(name, 8.0, 12)
         guess = {"emotion_class": heard, "emotion_probabilities": {"neutral": 0.37, "sad": 0.63}}
-        lines = [entry | guess | {"emotion_model": "affect-map"} for entry in lines] if heard else lines
+        lines = [entry | guess | {"emotion_model": "voice-linear"} for entry in lines] if heard else lines
         items.append((name, "recording", 0.0, lines))
     with served(work_folder(tmp_path, items)) as server, visit(browser, server.address) as page:
         opened(page)
@@ -248,7 +248,7 @@ def test_the_list_is_filtered_by_the_emotion_that_was_heard(browser: Any, tmp_pa
         page.wait("document.querySelector('#count').textContent === '1 of 3 items'")
         page.page.locator("#items [role=option]").click()
         opened(page, "sad-talk")
-        assert "heard as sad 63 % (affect-map, an estimate)" in page.page.locator("#line-facts").inner_text()
+        assert "heard as sad 63 % (voice-linear, a guess)" in page.page.locator("#line-facts").inner_text()
         assert page.complaints == []
 
 

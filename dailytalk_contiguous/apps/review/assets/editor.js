@@ -8,7 +8,7 @@ const PAUSE = 1000; // ms of typing nothing
 
 // What a classifier of emotion says of a line: a guess, and no diagnosis.
 const heard = (emotion) => emotion && [`heard as ${emotion.class ?? "nothing in particular"}`,
-  emotion.probability !== null && emotion.class ? percent(emotion.probability) : "", `(${emotion.model}, ${emotion.estimate ? "an estimate" : "a guess"})`].filter(Boolean).join(" ");
+  emotion.probability !== null && emotion.class ? percent(emotion.probability) : "", `(${emotion.model}, a guess)`].filter(Boolean).join(" ");
 
 export class Editor {
   /**
