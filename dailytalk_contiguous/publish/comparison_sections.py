@@ -80,7 +80,7 @@ def turn_taking_against(ours: Compared, theirs: Compared) -> sections.Table:
     rows: list[tuple[render.TableCell, ...]] = [
         ("conversations", *(side.tally.total.conversations for side in (ours, theirs))),
         ("length", *(length_text(side.seconds) for side in sides)),
-        ("changes of speaker", *(f"{side.offsets.n:,}" for side in sides)),
+        ("changes of speaker", *(f"{len(side.offsets()):,}" for side in sides)),
         *(
             (measure.title, *(measure_text(name, side.pooled(name, "both")) for side in sides))
             for name, measure in TURN_MEASURES.items()
@@ -88,7 +88,7 @@ def turn_taking_against(ours: Compared, theirs: Compared) -> sections.Table:
         ),
     ]
     note = "Of both speakers together; what each measure is, says the section on what the conversations teach."
-    known = all(side.offsets.n for side in sides)
+    known = all(len(side.offsets()) for side in sides)
     nothing = "one of both has no change of speaker"
     return sections.Table("Turn-taking", ("", ours.name, theirs.name), rows if known else [], note, nothing)
 

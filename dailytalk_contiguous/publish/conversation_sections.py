@@ -10,9 +10,11 @@ import numpy as np
 
 from dailytalk_contiguous.core import scorecard
 from dailytalk_contiguous.core.documents import is_number
+from dailytalk_contiguous.core.figures import shares
 from dailytalk_contiguous.core.licensing import Origin
 from dailytalk_contiguous.core.schema import CHANNELS
-from dailytalk_contiguous.core.tally import BUCKETED, LENGTH_LIMIT, NEW_VOICE, UNKNOWN, Moments, Tally, TurnTaking
+from dailytalk_contiguous.core.scorecard import TurnTaking, nearest_rank
+from dailytalk_contiguous.core.tally import BUCKETED, LENGTH_LIMIT, NEW_VOICE, UNKNOWN, Moments, Tally
 from dailytalk_contiguous.core.turns import SIDES, TURN_MEASURES
 from dailytalk_contiguous.core.utterance import EVENTS, columns_among
 from dailytalk_contiguous.core.wording import counted, length_text
@@ -267,28 +269,27 @@ def offsets_plot(tally: Tally) -> HistogramPlot:
     `turns_table`.
     """
     side = tally.turn_taking
-    offsets = {channel: side.offsets_of[channel] for channel in CHANNELS}
-    measured = [histogram for histogram in offsets.values() if histogram.n]
-    known = [histogram.quantile(end) for histogram in measured for end in (0.01, 0.99)]  # all but one in a hundred
+    offsets = {channel: side.offsets(channel) for channel in CHANNELS}
+    measured = [values for values in offsets.values() if len(values)]
+    known = [nearest_rank(values, end) for values in measured for end in (0.01, 0.99)]  # all but one in a hundred
     low = max(sections.OFFSETS[0], 0.5 * math.floor(2 * min(known, default=-0.5)))
     high = min(sections.OFFSETS[1], 0.5 * math.ceil(2 * max(known, default=1.0) + 1e-6))
     low, high = min(low, -0.5), max(high, 1.0)
     others = dict(zip(CHANNELS, reversed(CHANNELS), strict=True))
     medians = []
-    for channel, histogram in offsets.items():
-        if histogram.n:
-            middle = histogram.quantile(0.5)
+    for channel, values in offsets.items():
+        if len(values):
+            middle = nearest_rank(values, 0.5)
             when = f"{abs(middle):.2f} s {'after' if middle >= 0 else 'before'}"
             medians.append(f"{channel} starts {when} the end of {others[channel]}")
     is_outside = any(not low <= offset < high for offset in known)
     outside = " What is outside is counted at the ends." if is_outside else ""
     return HistogramPlot(
-        title=f"Who waits for whom ({counted(sum(histogram.n for histogram in offsets.values()), 'change')} "
-        f"of speaker)",
+        title=f"Who waits for whom ({counted(sum(map(len, offsets.values())), 'change')} of speaker)",
         series=[
-            (Series(channel, f"{channel} takes the floor ({histogram.n:,})"), shares)
-            for channel, histogram in offsets.items()
-            if (shares := histogram.shares(low, high, sections.OFFSET_WIDTH))
+            (Series(channel, f"{channel} takes the floor ({len(values):,})"), binned)
+            for channel, values in offsets.items()
+            if (binned := shares(values, low, high, sections.OFFSET_WIDTH))
         ],
         axis=Axis("floor-transfer offset (s; below 0: overlap)", low, high, 0.5),
         bin_width=sections.OFFSET_WIDTH,
@@ -370,8 +371,7 @@ def measure_plot(
     sides = [
         side for side in measure.sides if side != "both" or any(comparison.side == side for comparison in own)
     ]
-    of_sides = {side: taken.measures[name, side].values for side in sides if (name, side) in taken.measures}
-    known = {side: values for side, values in of_sides.items() if values.n}
+    known = {side: values for side in sides if len(values := taken.values(name, side))}
     if not known or (measure.quantile is not None and measure.quantile != 0.5):
         return None
     scale, unit = (100.0, "%") if measure.unit == "share" else (1.0, measure.unit)
@@ -383,7 +383,7 @@ def measure_plot(
         )
         for comparison in own
     }
-    ends = [scale * values.quantile(share) for values in known.values() for share in (0.02, 0.98)]
+    ends = [scale * nearest_rank(values, share) for values in known.values() for share in (0.02, 0.98)]
     ends += [end for reach in reaches.values() for end in reach[1:]]
     low, high = min(0.0, *ends), max(ends) or 1.0
     step = next(
@@ -395,7 +395,7 @@ def measure_plot(
     low, high = step * math.floor(low / step + 1e-9), step * max(1, math.ceil(high / step - 1e-9))
     width = step / 5
     pooled = [f"{side} {scorecard.measure_text(name, taken.pooled(name, side))}" for side in known]
-    n = max(values.n for values in known.values())
+    n = max(map(len, known.values()))
     return HistogramPlot(
         title=f"{measure.title[0].upper()}{measure.title[1:]} ({counted(n, 'conversation')})",
         series=[
@@ -403,7 +403,7 @@ def measure_plot(
                 _SIDES[side],
                 {
                     round(scale * edge, 6): share
-                    for edge, share in values.shares(low / scale, high / scale, width / scale).items()
+                    for edge, share in shares(values, low / scale, high / scale, width / scale).items()
                 },
             )
             for side, values in known.items()
@@ -423,10 +423,10 @@ def _measures_of_sides(tally: Tally, comparisons: Sequence[scorecard.Comparison]
     rows: list[tuple[render.TableCell, ...]] = []
     for name, measure in TURN_MEASURES.items():
         for side in measure.sides:
-            values = taken.measures[name, side].values
-            if values.n:
+            values = taken.values(name, side)
+            if len(values):
                 pooled = (scorecard.measure_text(name, side_of.pooled(name, side)) for _, side_of in columns)
-                spread = scorecard.measure_text(name, *(values.quantile(share) for share in (0.05, 0.95)))
+                spread = scorecard.measure_text(name, *(nearest_rank(values, share) for share in (0.05, 0.95)))
                 beside = [
                     f"{comparison.text()} {comparison.reference.name}"
                     for comparison in comparisons
