@@ -125,8 +125,7 @@ def _versions(folder: Path) -> Iterable[bool]:
         f"packing: {speed:.0f} times real time (goal: at least {SPEED_GOAL:g})", speed >= SPEED_GOAL
     )
     _work_folder(folder / "work", names, SECONDS, resynthesised=names[:: CONVERSATIONS // CHANGED])
-    counts = {f"{config}/{split}": len(own) for config, of in first.configs.items() for split, own in of.items()}
-    second = pack_version(folder / "work", folder / "second", shard_bytes=SHARD_BYTES, shards_before=counts)
+    second = pack_version(folder / "work", folder / "second", shard_bytes=SHARD_BYTES)
     new, whole = _new_share(first, second)
     text = f"{new:.2%} of the bytes (whole files that changed, which plain LFS sends: {whole:.0%})"
     yield measuring.judged(f"new chunks: {text} (goal: at most {NEW_GOAL:.0%})", new <= NEW_GOAL)

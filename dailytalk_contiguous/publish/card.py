@@ -22,7 +22,7 @@ from dailytalk_contiguous.core.audio import read_at
 from dailytalk_contiguous.core.documents import expect, is_number, parse_json
 from dailytalk_contiguous.core.emotions import AFFECT_MAP
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.schema import CONFIGS, OPTIONAL, SPLITS, is_recorded
+from dailytalk_contiguous.core.schema import CONFIGS, SPLITS, Row, is_recorded
 from dailytalk_contiguous.core.tally import UNKNOWN, Tally
 from dailytalk_contiguous.core.utterance import FIELDS, Column, Field, type_in_words
 from dailytalk_contiguous.core.wording import counted, length_text
@@ -30,7 +30,7 @@ from dailytalk_contiguous.models.licences import licence_of
 from dailytalk_contiguous.publish import conversation_sections, corpus_sections, front_matter
 from dailytalk_contiguous.publish import sections as report
 from dailytalk_contiguous.publish.corpus_sections import A_GUESS
-from dailytalk_contiguous.publish.manifest import DataFile, Packed, PublishedRow
+from dailytalk_contiguous.publish.manifest import DataFile, Packed
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.publish.player import to_mp3
 from dailytalk_contiguous.publish.plots import PNG_PIXELS, HistogramPlot, sheet
@@ -487,12 +487,11 @@ class CardRows:
         self.example: Mapping[str, Any] | None = None
         self._score: tuple[int, ...] = ()
 
-    def add(self, published: PublishedRow) -> None:
-        row = {"labels": None, **dict.fromkeys(OPTIONAL), **published.row, "split": published.split}
+    def add(self, row: Row) -> None:
+        """Add a row of `Items.listed`."""
         if row["labels"]:
             self.labelled, self.judge.unit = True, "clip"
-            row["labels"] = row["labels"] | {"weight": published.listed}
-        self.tally.add(row, published.split)
+        self.tally.add(row, row["split"])
         self.judge.add(row)
         first = [
             utterance
