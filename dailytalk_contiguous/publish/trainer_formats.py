@@ -273,7 +273,7 @@ TRAINER_FORMATS = (
     ),
     _shards(
         "nemo-stt", "NeMo's duplex speech-to-text (`DuplexSTTDataset`)",
-        "as `lhotse`; in the user's texts each word between its frames of 80 ms: `<|3|> how <|5|>`",
+        "as `lhotse`; in the user's texts each word stands between the numbers of its frames of 80 ms",
         "names, sounds without text, valence/arousal/dominance, prosody",
         "lhotse, and a reader written from its source",
         write=partial(write_nemo, framed=True), sample_rate=AGENT_RATE,

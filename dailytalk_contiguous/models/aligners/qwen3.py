@@ -81,13 +81,13 @@ class Qwen3:
         ]
 
 
-def load(device: str) -> Qwen3:
+def load_qwen3(device: str) -> Qwen3:
     return Qwen3(find_folder(MODEL, MODEL_FILES, ()), device)
 
 
 ALIGNER = Aligner(
     "qwen3",
-    load,
+    load_qwen3,
     ("de", "en", "es", "fr", "it", "ja", "ko", "pt", "ru", "yue", "zh"),
     grid=GRID,
     model=MODEL,
