@@ -23,12 +23,14 @@ from dailytalk_contiguous.core.documents import expect, is_number, parse_json
 from dailytalk_contiguous.core.emotions import AFFECT_MAP
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import CONFIGS, OPTIONAL, SPLITS, is_recorded
+from dailytalk_contiguous.core.tables import TableMaker
 from dailytalk_contiguous.core.tally import UNKNOWN, Tally
 from dailytalk_contiguous.core.utterance import FIELDS, Column, Field, type_in_words
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.models.licences import licence_of
 from dailytalk_contiguous.publish import conversation_sections, corpus_sections, front_matter
 from dailytalk_contiguous.publish import sections as report
+from dailytalk_contiguous.publish.clip_figures import findings_of_clips
 from dailytalk_contiguous.publish.corpus_sections import A_GUESS
 from dailytalk_contiguous.publish.manifest import DataFile, Packed, PublishedRow
 from dailytalk_contiguous.publish.opening import open_items
@@ -48,7 +50,7 @@ from dailytalk_contiguous.publish.render import (
     public_cell,
     terms_cell,
 )
-from dailytalk_contiguous.publish.verdict import MOST_FINDINGS, Judge, Verdict, corpus_findings, verdict_of
+from dailytalk_contiguous.publish.verdict import MOST_FINDINGS, Verdict, all_findings, verdict_of
 from dailytalk_contiguous.publish.version import Version
 from dailytalk_contiguous.store.files import json_document
 from dailytalk_contiguous.store.parquet import open_parquet
@@ -276,7 +278,7 @@ _CHANNELS_AS_RECORDED = (
     "each speaker on a channel, as recorded",
 )
 
-_CHANNELS_RETIMED = (
+_CHANNELS_REBUILT = (
     "Both voices are as they were recorded, **left** and **right**: nothing in them was changed, only when they "
     "speak.",
     "each speaker on a channel, at other times than recorded",
@@ -285,18 +287,17 @@ _CHANNELS_RETIMED = (
 
 def channels(tally: Tally) -> dict[str, str]:
     sentence, words = (
-        _CHANNELS if tally.revoiced else _CHANNELS_RETIMED if tally.retimed else _CHANNELS_AS_RECORDED
+        _CHANNELS if tally.revoiced else _CHANNELS_REBUILT if tally.derived else _CHANNELS_AS_RECORDED
     )
     if tally.revoiced and tally.recorded:
         n = tally.total.conversations
         rebuilt = f"{n - tally.recorded:,} of {counted(n, 'conversation')}"
         sentence = f"In {rebuilt} {sentence.replace('**Left**', '**left**')} "
         sentence += "In the others both voices are as they were recorded (`timeline.mode` is `recorded`)."
-    if retimed := conversation_sections.retimed_text(tally):
+    if made := conversation_sections.origin_text(tally):
         sentence += (
-            f" **{retimed.partition(':')[0]}**{retimed.removeprefix('Retimed')}: answers come when those of "
+            f" **{made}**: what that changed comes from elsewhere, and nobody knows what a model learns from it."
         )
-        sentence += "others did, and nobody knows whether a model that learns from it answers sooner."
     return {"channels": sentence, "channels_in_words": words}
 
 
@@ -476,24 +477,24 @@ class CardRows:
     """The rows of a version as a card describes them, added in the order of the version.
 
     Attributes:
-        tally, judge: of all rows.
+        tally, maker: of all rows.
         labelled: whether they are clips.
         example: the row to listen to: the one with most going on in its first half minute, of several the first.
             None without rows.
     """
 
     def __init__(self, fields: Sequence[Field] = ()) -> None:
-        self.tally, self.judge, self.labelled = Tally(fields=fields), Judge(), False
+        self.tally, self.maker, self.labelled = Tally(fields=fields), TableMaker(fields=fields), False
         self.example: Mapping[str, Any] | None = None
         self._score: tuple[int, ...] = ()
 
     def add(self, published: PublishedRow) -> None:
         row = {"labels": None, **dict.fromkeys(OPTIONAL), **published.row, "split": published.split}
         if row["labels"]:
-            self.labelled, self.judge.unit = True, "clip"
+            self.labelled = True
             row["labels"] = row["labels"] | {"weight": published.listed}
         self.tally.add(row, published.split)
-        self.judge.add(row)
+        self.maker.add(row, published.split)
         first = [
             utterance
             for utterance in row["utterances"] or ()
@@ -659,7 +660,7 @@ def render_card(
 
     Raises CardDamaged if the markers or the front matter of `old` are damaged.
     """
-    tally, judge = rows.tally, rows.judge
+    tally, tables = rows.tally, rows.maker.tables()
     figures = corpus_sections.CorpusFigures.of_run(run, tally=tally) if rows.labelled else None
     front, body = front_matter.divide(old or "")
     memory = written_of(body)
@@ -708,8 +709,8 @@ def render_card(
         "changelog": changelog(facts.history, facts.changes),
     }
     filled |= sample_section(rows.example, version, facts, assets)
-    findings = corpus_findings(figures, judge, run) if figures else judge.findings(tally, run)
-    filled["quality"] = quality_section(verdict_of(findings, judge.n))
+    findings = findings_of_clips(figures, tables, run) if figures else all_findings(tables, run)
+    filled["quality"] = quality_section(verdict_of(findings, tables.n))
     # Values that the next version may change, because no person chose them; those of files are always ours.
     written = {
         key: value

@@ -11,22 +11,23 @@ from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.quality import QualityLimits
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.settings import settings_of, with_settings
+from dailytalk_contiguous.core.tables import TableMaker, Tables
 from dailytalk_contiguous.core.tally import Tally
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.corpus_sections import CorpusFigures, QualityTally, quality_plots
+from dailytalk_contiguous.publish.findings import Finding
 from dailytalk_contiguous.publish.items import Items
 from dailytalk_contiguous.publish.plots import sheet
 from dailytalk_contiguous.publish.render import Credit
 from dailytalk_contiguous.publish.training_folder import record_of
-from dailytalk_contiguous.publish.verdict import Judge
+from dailytalk_contiguous.publish.verdict import FitnessLimits, clip_findings
 from dailytalk_contiguous.store.files import inside, write_bytes, write_text
 
 
-def corpus_figures(items: Items, refused: list[Row], judge: Judge) -> tuple[CorpusFigures, list[Row]]:
-    """Return the figures of all clips, and of each the labels by which samples are chosen.
+def corpus_figures(items: Items, refused: list[Row]) -> tuple[CorpusFigures, Tables, list[Row]]:
+    """Return the figures of all clips, their tables, and of each the labels by which samples are chosen.
 
-    Clips are added to `judge`, and rows that can't be used to `refused`. Conversations of a mix are judged by the
-    measures that their export has kept (`publish.checking`).
+    Rows that can't be used are added to `refused`.
     """
     record = record_of(items.folder) if items.folder else {}
     known = _known_limits(record.get("settings") or {}) or (planned_limits(items.folder) if items.folder else {})
@@ -36,12 +37,12 @@ def corpus_figures(items: Items, refused: list[Row], judge: Judge) -> tuple[Corp
         quality=QualityTally(with_settings((QualityLimits(),), known)[0]),
         unit="file" if items.kind == "mix" else "clip",
     )
+    maker = TableMaker(knows_rejects=items.kind != "version")
     published: dict[Credit, None] = {}
     chosen_by = []
     for row in items.listed(refused):
         figures.tally.add(row)
-        if row.get("measures") is None:
-            judge.add(row)
+        maker.add(row)
         labels = row["labels"]
         names = ("emotion", "style", "speaker", "augmented_from")
         chosen_by.append({"id": row["conversation_id"], **{name: labels[name] for name in names}})
@@ -49,7 +50,15 @@ def corpus_figures(items: Items, refused: list[Row], judge: Judge) -> tuple[Corp
             published[Credit(labels["corpus"], labels["licence"] or "", "see the card of the dataset")] = None
     for row in items.measures():
         figures.quality.add(row)
-    return replace(figures, credits=figures.credits or tuple(published)), chosen_by
+    return replace(figures, credits=figures.credits or tuple(published)), maker.tables(), chosen_by
+
+
+def findings_of_clips(
+    clips: CorpusFigures, tables: Tables, run: Mapping[str, Any], limits: FitnessLimits | None = None
+) -> list[Finding]:
+    """Return the findings on clips and their labels, with the emotions that have too little to train on."""
+    thin = {shortfall.emotion: clips.target - shortfall.seconds for shortfall in clips.shortfalls()}
+    return clip_findings(tables, thin, clips.target, run, limits)
 
 
 #: The picture, and the limits that are drawn in it, for a later look at the measures.

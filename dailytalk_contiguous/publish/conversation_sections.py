@@ -245,17 +245,16 @@ def turn_parts(tally: Tally) -> list[sections.SectionPart]:
         "before the other ends; an interruption starts well before, and the other stops."
     )
     parts: list[sections.SectionPart] = [offsets_plot(tally), table := turns_table(tally)]
-    notes = [sections.Text(f"{retimed}.")] if (retimed := retimed_text(tally)) else []
+    notes = [sections.Text(f"{made}.")] if (made := origin_text(tally)) else []
     return [sections.Text(explained), *notes, *parts] if table else parts
 
 
-def retimed_text(tally: Tally) -> str:
-    """Return how many conversations have another timing than their recording, in words; empty for none."""
-    n, of = tally.retimed, tally.total.conversations
-    if not n:
+def origin_text(tally: Tally) -> str:
+    """Return how many conversations were made of others, in words; empty for none."""
+    if not tally.derived:
         return ""
-    of_all = f"{counted(n, 'conversation')} of {of:,} {'is a variant' if n == 1 else 'are variants'}"
-    return f"Retimed: {of_all} of {len(tally.parents):,} with other gaps, overlaps and pauses (`retiming`)"
+    were = f"{counted(tally.derived, 'conversation')} {'was' if tally.derived == 1 else 'were'}"
+    return f"{were} made of {len(tally.parents):,} others (`origin` says by what)"
 
 
 def _sides(tally: Tally) -> list[tuple[Series, TurnTaking]]:

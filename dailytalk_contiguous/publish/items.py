@@ -268,10 +268,10 @@ class Items(ABC):
         return {row["conversation_id"]: row["split"] for row in rows if row["split"]}
 
     def parents(self) -> dict[str, str]:
-        """Return what each variant is a variant of (`dailytalk retime`), by its id."""
-        if all(field.name != schema.RETIMING for field in self.fields):
+        """Return what each conversation that was made of another was made of, by its id."""
+        if all(field.name != schema.ORIGIN.name for field in self.fields):
             return {}
-        pairs = ((row["conversation_id"], schema.parent_of(row)) for row in self.rows([schema.RETIMING]))
+        pairs = ((row["conversation_id"], schema.parent_of(row)) for row in self.rows([schema.ORIGIN.name]))
         return {name: parent for name, parent in pairs if name != parent}
 
     def rejects(self) -> Iterator[dict[str, str]]:

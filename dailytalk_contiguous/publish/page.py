@@ -31,13 +31,14 @@ from dailytalk_contiguous.core.sampling import order_key
 from dailytalk_contiguous.core.schema import CHANNELS, Row
 from dailytalk_contiguous.core.scorecard import ReferenceCorpus
 from dailytalk_contiguous.core.steps import steps
+from dailytalk_contiguous.core.tables import TableMaker
 from dailytalk_contiguous.core.tally import FarDelivery, Tally
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.publish import comparison_sections, conversation_sections, corpus_sections, player
 from dailytalk_contiguous.publish import sections as report
 from dailytalk_contiguous.publish import verdict as judging
 from dailytalk_contiguous.publish.checking import check_folder, file_findings, occurs_twice, row_findings
-from dailytalk_contiguous.publish.clip_figures import corpus_figures
+from dailytalk_contiguous.publish.clip_figures import corpus_figures, findings_of_clips
 from dailytalk_contiguous.publish.findings import Finding, advice, findings_of_apps
 from dailytalk_contiguous.publish.items import SMALL, Items, ItemSound
 from dailytalk_contiguous.publish.opening import open_items
@@ -219,8 +220,7 @@ def write_report(
         option = "--audio" if audio else "--conversations"
         raise DailytalkError(f"{option} goes with conversations, and these are clips", "leave it out")
     refused: list[Row] = []
-    judge = judging.Judge(limits, unit="clip")
-    figures, chosen_by = corpus_figures(items, refused, judge)
+    figures, tables, chosen_by = corpus_figures(items, refused)
     examples = _count_rejects(figures.tally, itertools.chain(map(_refusal, refused), items.rejects()))
     sounds = left_channels(items, stratified_sample(chosen_by, SAMPLES))
     samples = []
@@ -241,9 +241,9 @@ def write_report(
         seconds = figures.tally.total.seconds
         findings = _as_checked(items, seconds, limits)
         if findings is None:
-            findings = judging.corpus_findings(figures, judge, run)
+            findings = findings_of_clips(figures, tables, run, limits)
         verdict = judging.verdict_of(findings, figures.tally.total.conversations)
-    top = joined((judging.verdict_part(verdict), judging.made_line(run, figures.tally))) if verdict else _EMPTY
+    top = joined((judging.verdict_part(verdict), judging.made_line(run, tables))) if verdict else _EMPTY
     write_lines(path, page_of(items.name, sections, top))
     if markdown:
         write_text(markdown, report.summary(corpus_sections.corpus_sections(figures, against=against)))
@@ -269,16 +269,25 @@ def _write(
     defaults: Mapping[str, Any],
 ) -> WrittenReport:
     tally = Tally(items.rebuilt, knows_rejects=items.kind != "version", fields=items.fields)
-    judge = judging.Judge(limits, items.rebuilt)
-    listed: list[_Listed] = []
+    maker = TableMaker(items.rebuilt, items.fields, items.kind != "version")
+    strips: list[tuple[float | None, str, str]] = []
     refused: list[dict[str, str]] = []
     for row in steps("conversations read", items.rows(SMALL)):
         if row.get("problem"):
             refused.append(_refusal(row))
             continue
-        tally.add(row | {"labels": None})  # a file of a training folder has some, and may be a conversation
-        strips = player.strips_of(row, items.is_rebuilt(row))
-        listed.append(_Listed(judge.add(row), row["duration"] or 0.0, row["source_duration"], *strips))
+        whole = row | {"labels": None}  # a file of a training folder has some, and may be a conversation
+        tally.add(whole)
+        maker.add(whole)
+        strips.append((row["source_duration"], *player.strips_of(row, items.is_rebuilt(row))))
+    rejects = _count_rejects(tally, itertools.chain(refused, items.rejects()))
+    maker.rejects = Counter(tally.rejects)
+    tables = maker.tables()
+    judged = judging.judged_conversations(tables.conversations, limits)
+    listed = [
+        _Listed(entry, entry.values["duration"] or 0.0, *strip)
+        for entry, strip in zip(judged, strips, strict=True)
+    ]
     examples = _chosen(items, listed, shown)
     numbers = range(len(listed)) if shown == ALL else examples.keys()
     played = sum(min(listed[number].seconds, player.LONGEST) for number in numbers)
@@ -293,14 +302,19 @@ def _write(
     sounds = _Sounds(mode, path, {name for name, n in names.items() if n > 1})
     parts = _Parts(items, recordings, sounds, levels)
     details = parts.of_examples({number: listed[number].judged.name for number in examples})
-    rejects = _count_rejects(tally, itertools.chain(refused, items.rejects()))
     run = _run_of(items)
     twice = [occurs_twice(name, name) for name, n in names.items() if n > 1]
-    findings = _as_checked(items, judge.seconds, limits)
+    seconds = sum(entry.seconds for entry in listed)
+    findings = _as_checked(items, seconds, limits)
     if findings is None:
         of_apps = findings_of_apps(items.folder) if items.folder else []
-        findings = [*twice, *_checked(items, judge), *judge.findings(tally, run), *of_apps]
-    verdict = judging.verdict_of(findings, judge.n)
+        findings = [
+            *twice,
+            *_checked(items, tables.n, seconds),
+            *judging.all_findings(tables, run, limits),
+            *of_apps,
+        ]
+    verdict = judging.verdict_of(findings, tables.n)
     against, references = compared
     players = parts.of_furthest(tally)
     sections = [
@@ -330,7 +344,7 @@ def _write(
             yield from parts.of_all(listed, details.keys())
         sounds.finish()
 
-    top = joined((judging.verdict_part(verdict), judging.made_line(run, tally)))
+    top = joined((judging.verdict_part(verdict), judging.made_line(run, tables)))
     write_lines(path, page_of(items.name, sections, top, data(), _MEDIA[mode]))
     ids = tuple(listed[number].judged.name for number in numbers)
     files = sounds.folder if sounds.written else None
@@ -349,15 +363,15 @@ def _as_checked(items: Items, seconds: float, limits: judging.FitnessLimits | No
     return findings if decode else [*findings, _not_decoded(length_text(seconds))]
 
 
-def _checked(items: Items, judge: judging.Judge) -> list[Finding]:
+def _checked(items: Items, n: int, seconds: float) -> list[Finding]:
     """The findings of `dailytalk check` on finished conversations, row by row, or that no sound was decoded."""
-    if not (items.rebuilt and judge.n):
+    if not (items.rebuilt and n):
         return []
-    if items.folder is None or items.kind != "conversations" or judge.seconds > MOST_DECODED:
-        return [_not_decoded(counted(judge.n, judge.unit))]
+    if items.folder is None or items.kind != "conversations" or seconds > MOST_DECODED:
+        return [_not_decoded(counted(n, "conversation"))]
     usable = (row for row in items.rows() if not row["problem"])
     jobs = enumerate(partial(lambda row: [*row_findings(row["conversation_id"], row)], row) for row in usable)
-    of_rows = steps("conversations checked", _in_threads(jobs), judge.n)
+    of_rows = steps("conversations checked", _in_threads(jobs), n)
     return [*file_findings(items.folder), *(finding for _, findings in of_rows for finding in findings)]
 
 
