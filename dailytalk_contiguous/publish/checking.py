@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dailytalk_contiguous.core import documents, figures
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
@@ -22,8 +22,6 @@ from dailytalk_contiguous.core.tables import TableMaker, Tables
 from dailytalk_contiguous.core.utterance import FIELDS, line_problem, no_text_reason, published
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish import verdict
-from dailytalk_contiguous.publish.clip_figures import corpus_figures, findings_of_clips
-from dailytalk_contiguous.publish.exports import ExportFormat
 from dailytalk_contiguous.publish.findings import (
     Checked,
     CheckSettings,
@@ -37,15 +35,17 @@ from dailytalk_contiguous.publish.findings import (
     word_findings,
 )
 from dailytalk_contiguous.publish.items import DURATION_TOLERANCE, Items
-from dailytalk_contiguous.publish.loading import file_differences
 from dailytalk_contiguous.publish.manifest import MANIFEST
 from dailytalk_contiguous.publish.moshi_check import check_moshi, is_moshi
 from dailytalk_contiguous.publish.opening import claimed, finished_items, open_items
 from dailytalk_contiguous.publish.training_folder import is_mix
-from dailytalk_contiguous.publish.version import Version
+from dailytalk_contiguous.publish.version import Version, file_differences
 from dailytalk_contiguous.store import work_folder
 from dailytalk_contiguous.store.edit_journal import with_pending_edits
 from dailytalk_contiguous.store.files import refuse_half_renamed
+
+if TYPE_CHECKING:
+    from dailytalk_contiguous.publish.exports import ExportFormat
 
 _SPEAK_AGAIN = "build it again with `dailytalk speak`"
 _NO_WORDS = "recognise its words, or give them beside the recording, and run `dailytalk build` again"
@@ -263,7 +263,7 @@ def check_folder(
     )
 
 
-def _exported(folder: Path, format: ExportFormat[Any], settings: CheckSettings) -> Checked:
+def _exported(folder: Path, format: "ExportFormat[Any]", settings: CheckSettings) -> Checked:
     """The findings of the format's own check, and of a mix of clips those on the clips."""
     if format.check is None:
         raise DailytalkError(f"nothing is known of what a folder for {format.reader} has to be", "use it as it is")
@@ -275,6 +275,8 @@ def _exported(folder: Path, format: ExportFormat[Any], settings: CheckSettings) 
 
 def _clip_findings(folder: Path, limits: verdict.FitnessLimits | None) -> list[Finding]:
     """The findings on the clips of a corpus or a mix, each by its row, and on their labels."""
+    from dailytalk_contiguous.publish.clip_figures import corpus_figures, findings_of_clips  # clips alone need it
+
     try:
         clips, tables, _ = corpus_figures(open_items(folder), [])
     except DailytalkError as problem:
