@@ -18,13 +18,11 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from dailytalk_contiguous.core import turns
 from dailytalk_contiguous.core.documents import expect, fits, has_length, is_number, parse_json
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.licensing import Origin
 from dailytalk_contiguous.core.loudness import decibels
 from dailytalk_contiguous.core.schema import (
-    CHANNELS,
     COLUMNS,
     TIMELINE_MEANS,
     has_recorded_voices,
@@ -33,15 +31,10 @@ from dailytalk_contiguous.core.schema import (
     own_seconds,
     parent_of,
 )
+from dailytalk_contiguous.core.scorecard import TurnTaking
 from dailytalk_contiguous.core.sentences import length_class, sentence_type
 from dailytalk_contiguous.core.tags import STYLE_OF_TAG
-from dailytalk_contiguous.core.turns import (
-    TURN_MEASURES,
-    Ratio,
-    TimedConversation,
-    figure_value,
-    timed_conversations,
-)
+from dailytalk_contiguous.core.turns import TURN_MEASURES, timed_conversations
 from dailytalk_contiguous.core.utterance import (
     AFFECT,
     PROSODY,
@@ -295,118 +288,6 @@ def total(sums: Iterable[Sum]) -> Sum:
     for part in sums:
         whole.add(part)
     return whole
-
-
-#: Seconds: the width of a bin of offsets, and beyond which an offset counts as just that long.
-OFFSET_BIN, OFFSET_LIMIT = 0.01, 30.0
-
-
-def _offsets() -> Histogram:
-    return Histogram(OFFSET_BIN, -OFFSET_LIMIT, OFFSET_LIMIT, nearest=True)
-
-
-#: The widths of bins of measures of conversations by their unit, and how many bins there are at most.
-_MEASURE_BINS = {"share": 0.0005, "s a minute": 0.02, "a minute of speech": 0.05}
-_MEASURE_BIN, _MEASURE_LIMIT = 0.01, 30_000
-
-
-#: Percentiles over conversations, by their name in the file.
-PERCENTILES = {"p5": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95}
-
-
-@dataclass(slots=True)
-class MeasureSums:
-    """A measure of one side: its value in each conversation where it is known, and the sums of its ratio."""
-
-    values: Histogram
-    amount: float = 0.0
-    per: float = 0.0
-
-
-@dataclass
-class TurnTaking:
-    """Turn-taking of conversations as they were recorded, or as they were rebuilt; lengths in seconds.
-
-    Attributes:
-        events: how utterances enter.
-        offsets_of: floor-transfer offsets by the channel of who takes the floor.
-    """
-
-    events: Counter[str] = field(default_factory=Counter)
-    offsets_of: dict[str, Histogram] = field(default_factory=lambda: defaultdict(_offsets))
-    _measures: dict[tuple[str, str], MeasureSums] = field(default_factory=dict)
-    _waiting: list[list[float]] = field(default_factory=list)
-    speech_seconds: float = 0.0
-    seconds: float = 0.0
-
-    def add(self, conversation: TimedConversation) -> None:
-        """Count one conversation. Missing events are derived from the times."""
-        timed = conversation.timed
-        speech = turns.stretches(timed, conversation.groups)
-        known = [event for event in conversation.events if event]
-        if len(known) < len(timed):
-            derived = turns.labels_of(speech, len(timed))
-            known = [event or worked for event, worked in zip(conversation.events, derived, strict=True)]
-        self.events.update(known)
-        for channel in CHANNELS:
-            offsets = [stretch.offset for stretch in speech if stretch.channel == channel]
-            self.offsets_of[channel].add(*[offset for offset in offsets if offset is not None])
-        waiting: list[float] = []
-        for name, sides in conversation.measured(speech).items():
-            for figure in sides.values():
-                waiting += figure if isinstance(figure, Ratio) else (figure_value(name, figure), 1.0)
-        self._waiting.append(waiting)
-        if len(self._waiting) >= _COUNTED_AT_ONCE:
-            self._count()
-        self.speech_seconds += sum([end - start for _, start, end, _ in timed])
-        self.seconds += conversation.seconds
-
-    def _count(self) -> None:
-        """Count what waits: numpy divides the measures of many conversations at once."""
-        if not self._waiting:
-            return
-        figures = np.array(self._waiting, np.float64).T
-        self._waiting.clear()
-        names = [(name, side) for name, measure in TURN_MEASURES.items() for side in measure.sides]
-        for key, amount, per in zip(names, figures[::2], figures[1::2], strict=True):
-            if key not in self._measures:
-                width = _MEASURE_BINS.get(TURN_MEASURES[key[0]].unit, _MEASURE_BIN)
-                ends = -_MEASURE_LIMIT * width, _MEASURE_LIMIT * width
-                self._measures[key] = MeasureSums(Histogram(width, *ends, nearest=True))
-            measured, known = self._measures[key], (per > 0) & np.isfinite(amount)
-            measured.values.add_known((amount[known] / per[known]).tolist())
-            measured.amount += float(amount[known].sum())
-            measured.per += float(per[known].sum())
-
-    @property
-    def measures(self) -> dict[tuple[str, str], MeasureSums]:
-        """Those of `core.turns.TURN_MEASURES` by name and side."""
-        self._count()
-        return self._measures
-
-    def pooled(self, name: str, side: str) -> float:
-        """A measure of all conversations as if they were one; NaN where it is unknown."""
-        if (quantile := TURN_MEASURES[name].quantile) is not None:
-            offsets = self.offsets if side == "both" else self.offsets_of[side]
-            return offsets.quantile(quantile, above=0.0 if TURN_MEASURES[name].gaps else -math.inf)
-        measured = self.measures.get((name, side))
-        return Ratio(measured.amount, measured.per).value if measured else math.nan
-
-    def stats(self) -> dict[str, dict[str, Any]]:
-        """Every measure of every side: over conversations, how many have it, and all together."""
-        stats: dict[str, dict[str, Any]] = {}
-        for (name, side), measured in self.measures.items():
-            values = measured.values
-            figures = {"pooled": self.pooled(name, side)} if values.n else {}
-            figures |= {key: values.quantile(share) for key, share in PERCENTILES.items() if values.n}
-            rounded = {key: round(value, 6) for key, value in figures.items()}
-            stats.setdefault(name, {})[side] = {"conversations": values.n, **rounded}
-        return stats
-
-    @property
-    def offsets(self) -> Histogram:
-        """Floor-transfer offsets of both speakers."""
-        return _offsets().joined(self.offsets_of.values())
 
 
 class Purchases:

@@ -24,10 +24,11 @@ from datasets import Features, List
 from dailytalk_contiguous.core import schema
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, Pcm, embedded, read_header, read_pcm
 from dailytalk_contiguous.core.documents import as_text, is_number, quoted, shown
-from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.loudness import decibels
 from dailytalk_contiguous.core.quality import NAMES
 from dailytalk_contiguous.core.schema import Row, kept_speakers, voices
+from dailytalk_contiguous.core.tables import TableMaker, Tables
 from dailytalk_contiguous.core.utterance import (
     FIELDS,
     OPTIONAL_FIELDS,
@@ -237,6 +238,21 @@ class Items(ABC):
                 yield row | {"labels": labels | {"weight": counts.get(row["conversation_id"], labels["weight"])}}
             elif not self.labelled:
                 yield row
+
+    def tables(self) -> Tables:
+        """Make the tables of all rows that can be used, which are read once, without audio.
+
+        A row that can't be used counts as a reject of the stage `report`. Raises DailytalkError as `rows` does.
+        """
+        refused: list[Row] = []
+        maker = TableMaker(self.rebuilt, self.fields, knows_rejects=self.kind != "version")
+        for row in self.listed(refused):
+            maker.add(row, row["split"])
+        for row in refused:
+            maker.add_reject(Reject(row["conversation_id"], "report", row["problem"], row["remedy"]).as_dict())
+        for reject in self.rejects():
+            maker.add_reject(reject)
+        return maker.tables()
 
     def measures(self) -> Iterator[Row]:
         """Yield `conversation_id`, `duration` and measures (`core.quality`) of all measured clips, kept or not."""

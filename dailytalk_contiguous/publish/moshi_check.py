@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Any
 from dailytalk_contiguous.core import documents
 from dailytalk_contiguous.core.audio import to_uri
 from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.measures import CONVERSATION_MEASURES, measure_turns
 from dailytalk_contiguous.core.moshi_words import said_words
 from dailytalk_contiguous.core.schema import AUDIO_FOLDER, MAIN, OTHER
+from dailytalk_contiguous.core.scorecard import TurnTaking
 from dailytalk_contiguous.core.steps import steps
-from dailytalk_contiguous.core.tally import TurnTaking
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.clip_folder import MANIFESTS
 from dailytalk_contiguous.publish.findings import (
@@ -36,7 +37,6 @@ from dailytalk_contiguous.publish.findings import (
     word_findings,
 )
 from dailytalk_contiguous.publish.items import ABOUT, DURATION_TOLERANCE, EVAL, MOSHI_MANIFESTS, TRAIN
-from dailytalk_contiguous.publish.measures import CONVERSATION_MEASURES, measure_turns
 from dailytalk_contiguous.publish.training_folder import (
     ABOUT_SHAPE,
     CLIP_MANIFESTS,

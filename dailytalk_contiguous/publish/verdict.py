@@ -24,15 +24,16 @@ from functools import partial
 from operator import itemgetter
 from typing import Any, Literal, NamedTuple
 
+from dailytalk_contiguous.core import measures
 from dailytalk_contiguous.core.hallucination import MAX_WORDS_PER_SECOND
 from dailytalk_contiguous.core.quality import NO_LIMIT
 from dailytalk_contiguous.core.schema import CHANNELS, Row, kept_speakers, parent_of, voices
+from dailytalk_contiguous.core.scorecard import TurnTaking, nearest_rank
 from dailytalk_contiguous.core.settings import setting
-from dailytalk_contiguous.core.tally import UNKNOWN, Tally, TurnTaking
+from dailytalk_contiguous.core.tally import UNKNOWN, Tally
 from dailytalk_contiguous.core.utterance import GIVEN, GIVEN_FITTED, RECOGNISER
 from dailytalk_contiguous.core.wording import counted, length_text, portable
 from dailytalk_contiguous.models.licences import licence_of
-from dailytalk_contiguous.publish import measures
 from dailytalk_contiguous.publish.corpus_sections import CorpusFigures
 from dailytalk_contiguous.publish.findings import Finding, Severity, advice, error
 from dailytalk_contiguous.publish.render import Html, fill, joined, model_name, percent, public
@@ -591,12 +592,12 @@ class Judge:
     def _of_gaps(self, taken: TurnTaking) -> Iterator[Finding]:
         """A side that always begins after the same gap, like a metronome."""
         for channel in CHANNELS:
-            offsets, limit = taken.offsets_of[channel], self.limits.most_same_gaps
-            if limit is None or offsets.n < FEWEST_CHANGES:
+            offsets, limit = taken.offsets(channel), self.limits.most_same_gaps
+            if limit is None or len(offsets) < FEWEST_CHANGES:
                 continue
-            middle = offsets.quantile(0.5)
-            if middle > 0 and (share := offsets.share_near(middle, SAME_GAP)) > limit:
-                what = f"{100 * share:.0f} % of {counted(offsets.n, 'turn')} of the {channel} side begin "
+            middle = nearest_rank(offsets, 0.5)
+            if middle > 0 and (share := float((abs(offsets - middle) <= SAME_GAP).mean())) > limit:
+                what = f"{100 * share:.0f} % of {counted(len(offsets), 'turn')} of the {channel} side begin "
                 what += f"{middle:.2f} s after the other's end, give or take {1000 * SAME_GAP:.0f} ms: nobody does"
                 remedy = "take the times of a recording, or gaps that differ as those of people"
                 yield advice("same-gaps", ".", what, remedy)

@@ -96,15 +96,15 @@ def test_turn_taking_is_counted_by_who_takes_the_floor_and_by_whose_event_it_is(
         tally.add(row)
     after, before = tally.after, tally.before
     assert after.seconds == 120.0
-    assert {name: (bins.n, bins.quantile(0.5)) for name, bins in after.offsets_of.items()} == {
-        "left": (2, -0.25),
-        "right": (2, 0.5),
+    assert {side: after.offsets(side).tolist() for side in ("left", "right", "both")} == {
+        "left": [-0.25, -0.25],
+        "right": [0.5, 0.5],
+        "both": [-0.25, -0.25, 0.5, 0.5],
     }
-    assert after.offsets.counts == after.offsets_of["left"].counts + after.offsets_of["right"].counts
     seconds = {name: 2 * after.pooled(name, "both") for name in ("speech", "pause", "gap", "overlap")}
     assert seconds == {"speech": 15.5, "pause": 2.0, "gap": 1.0, "overlap": 0.5}
     assert (before.pooled("speech", "left"), before.pooled("gap", "left")) == (5.25, 0.0)
-    assert not Tally().after.measures
+    assert not Tally().after.stats()
 
 
 def test_measures_of_a_tag_are_against_the_other_utterances_of_its_speaker() -> None:

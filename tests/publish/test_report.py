@@ -19,10 +19,10 @@ from paired_conversations import RECORDED_HZ, work_folder
 from reports import write_report
 
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.measures import CONVERSATION_MEASURES
 from dailytalk_contiguous.publish.checking import check_folder
 from dailytalk_contiguous.publish.exports import write_export
 from dailytalk_contiguous.publish.formats import FORMATS
-from dailytalk_contiguous.publish.measures import CONVERSATION_MEASURES
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.publish.page import examples_of
 from dailytalk_contiguous.publish.player import CELLS, LETTERS

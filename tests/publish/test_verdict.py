@@ -9,13 +9,13 @@ from built_conversations import built_row, write_dataset
 from command import EMBEDDED
 from rich_conversations import rich_row
 
+from dailytalk_contiguous.core.measures import CONVERSATION_MEASURES, measure_turns
 from dailytalk_contiguous.core.scorecard import published_references
 from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.core.tally import Tally
 from dailytalk_contiguous.core.turns import Timed
 from dailytalk_contiguous.publish.checking import check_folder
 from dailytalk_contiguous.publish.exports import write_export
-from dailytalk_contiguous.publish.measures import CONVERSATION_MEASURES, measure_turns
 from dailytalk_contiguous.publish.moshi_folder import MOSHI
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.publish.verdict import (

@@ -31,6 +31,7 @@ from reports import export_with_readme as write_export
 from reports import write_report
 from rich_conversations import rich_row, rich_rows
 
+from dailytalk_contiguous.core.measures import CONVERSATION_MEASURES
 from dailytalk_contiguous.core.tally import Sum, Tally
 from dailytalk_contiguous.core.utterance import AFFECT, PROSODY
 from dailytalk_contiguous.publish.card import Card, CardFacts
@@ -41,7 +42,6 @@ from dailytalk_contiguous.publish.corpus_sections import CorpusFigures, corpus_s
 from dailytalk_contiguous.publish.csm import CSM
 from dailytalk_contiguous.publish.jmoshi import JMOSHI
 from dailytalk_contiguous.publish.manifest import manifest, manifest_text
-from dailytalk_contiguous.publish.measures import CONVERSATION_MEASURES
 from dailytalk_contiguous.publish.moshi_folder import MOSHI
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.publish.packing import pack_version

@@ -25,9 +25,8 @@ from dailytalk_contiguous.core import documents, licensing
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.sampling import MOST_WEIGHT, Weighted, goals, times, times_towards
 from dailytalk_contiguous.core.schema import AUDIO_FOLDER
-from dailytalk_contiguous.core.scorecard import ReferenceCorpus
+from dailytalk_contiguous.core.scorecard import ReferenceCorpus, TurnTaking
 from dailytalk_contiguous.core.settings import setting, settings_of, unlisted
-from dailytalk_contiguous.core.tally import TurnTaking
 from dailytalk_contiguous.core.turns import TURN_MEASURES, Ratio, TimedConversation
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish import exports, items, moshi_folder, opening, render, training_folder
