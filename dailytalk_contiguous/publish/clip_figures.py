@@ -19,7 +19,8 @@ from dailytalk_contiguous.core.licensing import Credit, credits_of
 from dailytalk_contiguous.core.quality import QualityLimits, failures
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.settings import settings_of, with_settings
-from dailytalk_contiguous.core.tables import UNKNOWN, Corpus, TableMaker
+from dailytalk_contiguous.core.tables import UNKNOWN, TableMaker, Tables
+from dailytalk_contiguous.core.tally import Tally
 from dailytalk_contiguous.core.wording import kind_of
 from dailytalk_contiguous.publish.items import Items
 from dailytalk_contiguous.publish.training_folder import record_of
@@ -49,7 +50,9 @@ class Quality:
         clips = []
         for row in rows:
             values = {name: row[name] if is_number(row[name]) else None for name in MEASURES}
-            clips.append({"id": row.get("conversation_id"), "reason": ", ".join(failures(values, limits)), **values})
+            clips.append(
+                {"id": row.get("conversation_id"), "reason": ", ".join(failures(values, limits)), **values}
+            )
         return cls(limits, pd.DataFrame(clips, columns=["id", "reason", *MEASURES]))
 
     @property
@@ -60,7 +63,9 @@ class Quality:
     def outside(self, name: str, least: float | None, most: float | None) -> tuple[int, int]:
         """Return how many clips are below and above two limits of a measure."""
         values = self.clips[name].astype(float)
-        return tuple(0 if limit is None else int(of.sum()) for limit, of in ((least, values < least), (most, values > most)))
+        return tuple(
+            0 if limit is None else int(of.sum()) for limit, of in ((least, values < least), (most, values > most))
+        )
 
     def to_hear(self) -> list[tuple[str, str]]:
         """Return ids of clips to judge the limits by, and why each is beyond one: as many reasons as possible."""
@@ -76,14 +81,16 @@ class CorpusFigures:
     """The figures of a corpus of clips or of a mix.
 
     Attributes:
-        corpus: its tables. quality: of its clips, those that were rejected, too; None where nothing was measured.
+        tables: as `core.tables` makes them.
+        quality: of its clips, those that were rejected, too; None where nothing was measured.
         unit: `clip`, or `file` in a mix, which may have conversations too.
         before: seconds by emotion that could train before balancing, if the run records them.
         target: seconds that every emotion should have: those of the run, or half an hour.
         credits: the sources and their authors.
     """
 
-    corpus: Corpus
+    tables: Tables
+    tally: Any = None
     quality: Quality | None = None
     unit: str = "clip"
     before: Mapping[str, float] = field(default_factory=dict)
@@ -104,7 +111,7 @@ class CorpusFigures:
 
     def training(self) -> dict[str, tuple[float, float]]:
         """Return the seconds of each emotion that train: recorded (before balancing left any out), and seen."""
-        trains, sums = self._trained(), figures.sums(self.corpus, "emotion")
+        trains, sums = self._trained(), figures.sums(self.tables, "emotion")
         recorded = trains["own_seconds"].groupby(trains["emotion"].astype(object).fillna(UNKNOWN)).sum()
         names = sorted({*map(str, sums.index), *self.before})
         return {
@@ -131,7 +138,7 @@ class CorpusFigures:
 
     def _trained(self) -> pd.DataFrame:
         """Recorded clips that train."""
-        rows = self.corpus.conversations
+        rows = self.tables.conversations
         return rows[rows["clip"] & (rows["split"] == "train") & rows["augmented_from"].isna()]
 
 
@@ -146,10 +153,12 @@ def corpus_figures(items: Items, refused: list[Row], judge: Judge) -> tuple[Corp
     made = TableMaker(knows_rejects=items.kind != "version")
     published: dict[Credit, None] = {}
     chosen_by = []
+    tally = Tally(knows_rejects=items.kind != "version")
     for row in items.listed(refused):
-        measured = made.add(row)
+        made.add(row)
+        tally.add(row)
         if row.get("measures") is None:
-            judge.add(row, measured)
+            judge.add(row)
         labels = row["labels"]
         names = ("emotion", "style", "speaker", "augmented_from")
         chosen_by.append({"id": row["conversation_id"], **{name: labels[name] for name in names}})
@@ -158,7 +167,9 @@ def corpus_figures(items: Items, refused: list[Row], judge: Judge) -> tuple[Corp
     quality = Quality.of_rows(items.measures(), with_settings((QualityLimits(),), known)[0])
     unit = "file" if items.kind == "mix" else "clip"
     credits = credits_of(record) or tuple(published)
-    return CorpusFigures.of_run(record, corpus=made.corpus(), quality=quality, unit=unit, credits=credits), chosen_by
+    return CorpusFigures.of_run(
+        record, tables=made.tables(), quality=quality, unit=unit, credits=credits, tally=tally
+    ), chosen_by
 
 
 #: The limits of the last `--report-only`, for a later look at the measures.

@@ -1,6 +1,6 @@
 """Two datasets side by side, for `report --against`.
 
-A corpus is judged beside another that people know, such as DailyTalk by its own labels or DailyTalkContiguous by
+A tables is judged beside another that people know, such as DailyTalk by its own labels or DailyTalkContiguous by
 the ratings of models. Shares are of clips or utterances, never of hours: each of them has a label once.
 """
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from dailytalk_contiguous.core import figures
 from dailytalk_contiguous.core.scorecard import measure_text
-from dailytalk_contiguous.core.tables import UNKNOWN, Corpus
+from dailytalk_contiguous.core.tables import UNKNOWN, Tables
 from dailytalk_contiguous.core.turns import TURN_MEASURES
 from dailytalk_contiguous.core.wording import length_text, percent
 from dailytalk_contiguous.publish.conversation_sections import MEASURED_NAMES, MOST_VALUES, affect_map
@@ -28,17 +28,17 @@ class Compared(NamedTuple):
 
     name: str
     unit: str
-    corpus: Corpus
+    tables: Tables
 
     @property
     def n(self) -> int:
-        return int(figures.heard(self.corpus)["utterances"])
+        return int(figures.heard(self.tables)["utterances"])
 
     def shares(self, label: str) -> dict[str, float]:
         """Return the shares in [0, 1] of the values of a label; all are unknown where it is not counted."""
-        if label not in self.corpus.utterances and not self.corpus.conversations["clip"].any():
+        if label not in self.tables.utterances and not self.tables.conversations["clip"].any():
             return {UNKNOWN: 1.0}
-        numbers = figures.sums(self.corpus, label)["utterances"]
+        numbers = figures.sums(self.tables, label)["utterances"]
         return {str(value): n / self.n for value, n in numbers.items() if n} or {UNKNOWN: 1.0}
 
 
@@ -47,9 +47,9 @@ def comparison(ours: Compared, theirs: Compared) -> list[Table | Plot]:
     sides = (ours, theirs)
     rows: list[tuple[Cell, ...]] = [
         ("number", *(f"{side.n:,} {side.unit}" for side in sides)),
-        ("speech", *(length_text(figures.heard(side.corpus)["seconds"]) for side in sides)),
+        ("speech", *(length_text(figures.heard(side.tables)["seconds"]) for side in sides)),
     ]
-    moments = [figures.moments(side.corpus) for side in sides]
+    moments = [figures.moments(side.tables) for side in sides]
     for name in COMPARED:
         title, unit, digits = MEASURED_NAMES[name]
         cells = []
@@ -64,17 +64,17 @@ def comparison(ours: Compared, theirs: Compared) -> list[Table | Plot]:
     return [
         Table("Figures", ("", ours.name, theirs.name), rows, note),
         *([turns] if turns else []),
-        *(affect_map(side.corpus, f"Affect of {side.name}", side.unit.removesuffix("s")) for side in sides),
+        *(affect_map(side.tables, f"Affect of {side.name}", side.unit.removesuffix("s")) for side in sides),
         *(plot for label in LABELS if (plot := label_plot(ours, theirs, label))),
     ]
 
 
 def turn_taking_against(ours: Compared, theirs: Compared) -> Table:
     """Return the measures of turn-taking of both sides; empty if in one of them the speaker never changes."""
-    taken = [side.corpus.turn_taking for side in (ours, theirs)]
+    taken = [side.tables.turn_taking for side in (ours, theirs)]
     changes = [len(of.offsets()) for of in taken]
     rows: list[tuple[Cell, ...]] = [
-        ("conversations", ours.corpus.n, theirs.corpus.n),
+        ("conversations", ours.tables.n, theirs.tables.n),
         ("length", *(length_text(of.seconds) for of in taken)),
         ("changes of speaker", *changes),
         *(
@@ -100,7 +100,10 @@ def label_plot(ours: Compared, theirs: Compared, label: str) -> BarPlot:
         values.append((UNKNOWN, unknown))
     return BarPlot(
         title=f"{label_title(label)} ({', '.join(f'{side.n:,} {side.unit}' for side in (ours, theirs))})",
-        rows=[Bar(value, [100 * of for of in pair], " · ".join(percent(of, 1) for of in pair)) for value, pair in values],
+        rows=[
+            Bar(value, [100 * of for of in pair], " · ".join(percent(of, 1) for of in pair))
+            for value, pair in values
+        ],
         series=[Series("after", ours.name), Series("other", theirs.name)],
         axis=f"% of {' and of '.join(dict.fromkeys((ours.unit, theirs.unit)))}",
         grouped=True,

@@ -13,7 +13,7 @@ from dailytalk_contiguous.core import figures, scorecard
 from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.licensing import Origin
 from dailytalk_contiguous.core.schema import CHANNELS
-from dailytalk_contiguous.core.tables import TAKE, UNKNOWN, Corpus
+from dailytalk_contiguous.core.tables import TAKE, UNKNOWN, Tables
 from dailytalk_contiguous.core.turns import SIDES, TURN_MEASURES
 from dailytalk_contiguous.core.utterance import EVENTS, columns_among
 from dailytalk_contiguous.core.wording import counted, length_text, model_name, money, percent
@@ -59,9 +59,9 @@ _STATUSES = {
 }
 
 
-def ranked(corpus: Corpus, label: str, by: str = "seconds") -> list[tuple[str, dict[str, float]]]:
+def ranked(tables: Tables, label: str, by: str = "seconds") -> list[tuple[str, dict[str, float]]]:
     """Return the sums of each value of a label, the largest first; those after `MOST_VALUES` are added up."""
-    sums = figures.sums(corpus, label)
+    sums = figures.sums(tables, label)
     sums = sums.set_axis(sums.index.astype(str)).sort_index().sort_values(by, ascending=False, kind="stable")
     named, rest = sums[:MOST_VALUES], sums[MOST_VALUES:]
     if len(rest) == 1:
@@ -70,11 +70,13 @@ def ranked(corpus: Corpus, label: str, by: str = "seconds") -> list[tuple[str, d
     return [*values, (f"{len(rest):,} others", rest.sum().to_dict())] if len(rest) else values
 
 
-def edits_text(corpus: Corpus) -> str:
+def edits_text(tables: Tables) -> str:
     """Return the corrections of people by field, and how many people made them: `text 12, tag 3, by 2 people`."""
-    _, fields, editors = figures.edits(corpus)
+    _, fields, editors = figures.corrections(tables)
     people = "1 person" if len(editors) == 1 else f"{len(editors):,} people"
-    return ", ".join([*(f"{name} {n:,}" for name, n in fields.most_common()), *([f"by {people}"] if editors else [])])
+    return ", ".join(
+        [*(f"{name} {n:,}" for name, n in fields.most_common()), *([f"by {people}"] if editors else [])]
+    )
 
 
 def median_text(values: Sequence[float], unit: str = "") -> str:
@@ -92,20 +94,20 @@ def models_of_run(run: Mapping[str, Any], conversations: int) -> dict[Origin, in
     }
 
 
-def made_tables(corpus: Corpus, run: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[Table]:
+def made_tables(tables: Tables, run: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[Table]:
     """Return the models, and the chosen settings that decide the content of the data.
 
     Rows that were not rebuilt name no models; then they are those of run.json, `run`. `defaults` are the values of
     settings that were not chosen (`cli.defaults.default_settings`).
     """
-    models = figures.models(corpus) or models_of_run(run, corpus.n)
+    models = figures.models(tables) or models_of_run(run, tables.n)
     rows = [
         (ROLES.get(model.role, model.role), Link(model_name(model.name), model.url), model.licence or UNKNOWN, n)
         for model, n in sorted(models.items())
     ]
-    voices = figures.named_in_provenance(corpus, "voice")[:MOST_VOICES]
+    voices = figures.named_in_provenance(tables, "voice")[:MOST_VOICES]
     values = {name: [value] for name, value in (run.get("settings") or {}).items() if value not in (None, "", [])}
-    values |= figures.settings(corpus) | ({"voice": voices} if voices else {})
+    values |= figures.settings(tables) | ({"voice": voices} if voices else {})
     settings = [
         (name.replace("_", " "), " or ".join("yes" if value is True else str(value) for value in of))
         for name, of in values.items()
@@ -118,11 +120,11 @@ def made_tables(corpus: Corpus, run: Mapping[str, Any], defaults: Mapping[str, A
     ]
 
 
-def durations_plot(corpus: Corpus) -> HistogramPlot:
-    seconds = corpus.conversations["duration"].dropna().to_numpy(float)
+def durations_plot(tables: Tables) -> HistogramPlot:
+    seconds = tables.conversations["duration"].dropna().to_numpy(float)
     scale, unit = (60.0, "min") if seconds.max(initial=0.0) > 300 else (1.0, "s")
     return HistogramPlot(
-        title=f"Length of {counted(corpus.n, 'conversation')}",
+        title=f"Length of {counted(tables.n, 'conversation')}",
         series=[(Series("after", ""), seconds / scale)],
         axis=f"length ({unit})",
         of="conversations",
@@ -131,10 +133,10 @@ def durations_plot(corpus: Corpus) -> HistogramPlot:
     )
 
 
-def published_tables(corpus: Corpus) -> list[Table]:
+def published_tables(tables: Tables) -> list[Table]:
     """Return a table of the columns that people's own stages publish, with their values; none without any."""
-    known, rows = figures.published(corpus), []
-    for column in columns_among(corpus.fields):
+    known, rows = figures.column_values(tables), []
+    for column in columns_among(tables.fields):
         values = known.get(column.name)
         if isinstance(values, Mapping):
             text = ", ".join(f"{value} ({n:,})" for value, n in list(values.items())[:MOST_VALUES])
@@ -146,25 +148,25 @@ def published_tables(corpus: Corpus) -> list[Table]:
     return [Table("Columns that stages publish", ("column", "what", "values"), rows)] if rows else []
 
 
-def voice_tables(corpus: Corpus) -> list[Table]:
-    tables = []
+def voice_tables(tables: Tables) -> list[Table]:
+    made = []
     for title, label in (("Recorded speakers", "person"), ("Synthesised voices", "synthetic_voice")):
         rows = [
             (name, int(of["conversations"]), int(of["utterances"]), length_text(of["seconds"]))
-            for name, of in ranked(corpus, label)
+            for name, of in ranked(tables, label)
         ]
         head = ("name", "conversations", "utterances", "speech")
-        tables.append(Table(title, head, rows, nothing="none can be heard"))
-    return tables if corpus.is_revoiced else tables[:1]
+        made.append(Table(title, head, rows, nothing="none can be heard"))
+    return made if tables.is_revoiced else made[:1]
 
 
-def offsets_plot(corpus: Corpus) -> HistogramPlot:
+def offsets_plot(tables: Tables) -> HistogramPlot:
     """Plot the floor-transfer offsets by who takes the floor, of the rebuilt conversations where there are any.
 
     The rebuild keeps the offsets, so that before and after side by side would be one curve twice; both are in
     `turns_table`.
     """
-    offsets = {channel: corpus.turn_taking.offsets(channel) for channel in CHANNELS}
+    offsets = {channel: tables.turn_taking.offsets(channel) for channel in CHANNELS}
     medians = [
         f"{channel} starts {abs(middle):.2f} s {'after' if middle >= 0 else 'before'} the end of {other}"
         for channel, other in zip(CHANNELS, CHANNELS[::-1], strict=True)
@@ -186,42 +188,46 @@ def offsets_plot(corpus: Corpus) -> HistogramPlot:
     )
 
 
-def _timelines(corpus: Corpus) -> dict[str, scorecard.TurnTaking]:
-    return {"recorded": corpus.source} | ({"rebuilt": corpus.rebuilt} if corpus.is_rebuilt else {})
+def _timelines(tables: Tables) -> dict[str, scorecard.TurnTaking]:
+    return {"recorded": tables.source} | ({"rebuilt": tables.rebuilt} if tables.is_rebuilt else {})
 
 
-def turns_table(corpus: Corpus) -> Table:
+def turns_table(tables: Tables) -> Table:
     """Return how utterances enter, as recorded and as rebuilt, and what the rebuild lost."""
-    timelines = _timelines(corpus)
-    rows = [(f"{event}s", *(of.events[event] for of in timelines.values())) for event in EVENTS]
+    timelines = _timelines(tables)
+    rows: list[tuple[Cell, ...]] = [
+        (f"{event}s", *(of.events[event] for of in timelines.values())) for event in EVENTS
+    ]
     rows.append(("length", *(length_text(of.seconds) for of in timelines.values())))
-    kept, whole = (int(corpus.conversations[f"timeline_{name}"].sum()) for name in ("backchannels_kept", "backchannels"))
+    kept, whole = (
+        int(tables.conversations[f"timeline_{name}"].sum()) for name in ("backchannels_kept", "backchannels")
+    )
     note = (
         f"{counted(kept, 'backchannel')} of {whole:,} in the source are inside the same turn as before. "
-        f"{sum(figures.lost_seconds(corpus).values()):,.2f} s of the recorded speaker's speech and sounds got lost."
+        f"{sum(figures.lost_in_rebuild(tables).values()):,.2f} s of the recorded speaker's speech and sounds got lost."
     )
-    if overlap := figures.timeline_means(corpus).get("overlap_kept"):
+    if overlap := figures.timeline_means(tables).get("overlap_kept"):
         note += f" Of the overlap that the new lengths allow, {percent(overlap, 1)} is kept."
     return Table(
         "Turn-taking in figures",
         ("measure", *timelines),
         rows if any(of.events for of in timelines.values()) else [],
-        note if corpus.is_rebuilt else "",
+        note if tables.is_rebuilt else "",
         "no utterance has times",
     )
 
 
 def comparisons_of(
-    corpus: Corpus, references: Sequence[scorecard.ReferenceCorpus] = ()
+    tables: Tables, references: Sequence[scorecard.ReferenceCorpus] = ()
 ) -> list[scorecard.Comparison]:
     """Return the measures of conversations beside those of published corpora and of `references`."""
     known = (*scorecard.published_references().values(), *references)
-    return [*scorecard.compare(corpus.turn_taking, known)] if corpus.turn_taking.speech_seconds else []
+    return [*scorecard.compare(tables.turn_taking, known)] if tables.turn_taking.speech_seconds else []
 
 
-def measure_plots(corpus: Corpus, comparisons: Sequence[scorecard.Comparison]) -> list[HistogramPlot]:
+def measure_plots(tables: Tables, comparisons: Sequence[scorecard.Comparison]) -> list[HistogramPlot]:
     """Plot each measure that other corpora publish: its values over conversations, before the published ones."""
-    plots, taken = [], corpus.turn_taking
+    plots, taken = [], tables.turn_taking
     colours = dict(zip(SIDES, ("left", "right", "after"), strict=True))
     for name, measure in TURN_MEASURES.items():
         own = [comparison for comparison in comparisons if comparison.band.measure == name]
@@ -254,9 +260,9 @@ def measure_plots(corpus: Corpus, comparisons: Sequence[scorecard.Comparison]) -
     return plots
 
 
-def measures_of_sides(corpus: Corpus, comparisons: Sequence[scorecard.Comparison]) -> Table:
+def measures_of_sides(tables: Tables, comparisons: Sequence[scorecard.Comparison]) -> Table:
     """Return every measure of every side, as recorded and as rebuilt, with the middle 90 % of conversations."""
-    timelines, taken, rows = _timelines(corpus), corpus.turn_taking, []
+    timelines, taken, rows = _timelines(tables), tables.turn_taking, []
     for name, measure in TURN_MEASURES.items():
         for side in measure.sides:
             if len(values := taken.values(name, side)):
@@ -283,18 +289,26 @@ def references_table() -> Table:
     ]
     sources = "; ".join(f"{of.name}: {of.source}" for of in references)
     return Table(
-        "What is published of others", ("corpus", "measure", "value", "what it is"), rows, f"{sources}.", folded=True
+        "What is published of others",
+        ("corpus", "measure", "value", "what it is"),
+        rows,
+        f"{sources}.",
+        folded=True,
     )
 
 
-def tags_plot(corpus: Corpus) -> BarPlot:
-    values, n = ranked(corpus, "tag"), int(figures.heard(corpus)["utterances"])
-    said = corpus.utterances["tag_said"].value_counts()
-    left = "left, resynthesised" if corpus.is_revoiced else "left"
+def tags_plot(tables: Tables) -> BarPlot:
+    values, n = ranked(tables, "tag"), int(figures.heard(tables)["utterances"])
+    said = tables.utterances["tag_said"].value_counts()
+    left = "left, resynthesised" if tables.is_revoiced else "left"
     if unsaid := int(said.get(False, 0)):
         left += f", {unsaid:,} without their tag" if said.get(True, 0) else " without tags"
     rows = [
-        Bar(name, (of["left"] / 60, of["right"] / 60), f"{int(of['utterances']):,} ({percent(of['utterances'], n)})")
+        Bar(
+            name,
+            (of["left"] / 60, of["right"] / 60),
+            f"{int(of['utterances']):,} ({percent(of['utterances'], n)})",
+        )
         for name, of in values
     ]
     return BarPlot(
@@ -307,10 +321,10 @@ def tags_plot(corpus: Corpus) -> BarPlot:
     )
 
 
-def tags_table(corpus: Corpus) -> Table:
-    rows = [
+def tags_table(tables: Tables) -> Table:
+    rows: list[tuple[Cell, ...]] = [
         (tag, *(length_text(of[name]) for name in ("seconds", "left", "right")), int(of["utterances"]))
-        for tag, of in ranked(corpus, "tag")
+        for tag, of in ranked(tables, "tag")
     ]
     head = ("tag", "speech", "left", "right", "utterances")
     return Table("Speech by style tag, in figures", head, rows, nothing="no tags", folded=True)
@@ -323,10 +337,10 @@ _TAG_UNITS = {"loudness": "{:+.1f} dB", "pitch": "{:+.1f} st", "rate": "×{:.2f}
 FEWEST_TAGS, FEWEST_UTTERANCES = 3, 2
 
 
-def tag_measures_table(corpus: Corpus) -> Table:
+def tag_measures_table(tables: Tables) -> Table:
     """Return loudness, pitch and rate by tag, of source and synthesis: does the voice do what its tag says?"""
-    measured = figures.tag_measures(corpus)
-    kinds = {"": "source"} | ({TAKE: "synthesis"} if corpus.is_revoiced else {})
+    measured = figures.tag_measures(tables)
+    kinds = {"": "source"} | ({TAKE: "synthesis"} if tables.is_revoiced else {})
     numbers = {kind: measured[[(f"{kind}{name}", "count") for name in _TAG_UNITS]].max(axis=1) for kind in kinds}
     rows: list[list[Cell]] = []
     for tag in numbers[""][numbers[""] > 0].sort_values(ascending=False, kind="stable").index:
@@ -339,13 +353,15 @@ def tag_measures_table(corpus: Corpus) -> Table:
     head = ("tag", *(f"utterances, {kind}" for kind in kinds.values()))
     head += tuple(f"{name}, {kind}" for name in _TAG_UNITS for kind in kinds.values())
     note = "Means relative to the speaker of the conversation: louder, higher, faster than usual is above 0 (×1)."
-    if corpus.is_revoiced:
-        said = corpus.utterances["tag_said"].value_counts()
+    if tables.is_revoiced:
+        said = tables.utterances["tag_said"].value_counts()
         note += " Does the voice do what the source did with the same tag?"
         if unsaid := int(said.get(False, 0)):
             note += f" No tag was sent with {unsaid:,} of {counted(int(said.sum()), 'utterance')}."
-        follows = {name: follows_source(corpus, name) for name in _TAG_UNITS}
-        known = [f"{name} r = {value:.2f}".replace("-", "−") for name, value in follows.items() if value is not None]
+        follows = {name: follows_source(tables, name) for name in _TAG_UNITS}
+        known = [
+            f"{name} r = {value:.2f}".replace("-", "−") for name, value in follows.items() if value is not None
+        ]
         if known:
             note += f" Over the tags: {', '.join(known)} (1: it does, 0: it does not)."
         elif said.get(True, 0) or not unsaid:
@@ -353,12 +369,12 @@ def tag_measures_table(corpus: Corpus) -> Table:
     return Table("What tags sound like", head, rows, note, "nothing was measured")
 
 
-def follows_source(corpus: Corpus, name: str) -> float | None:
+def follows_source(tables: Tables, name: str) -> float | None:
     """Return the correlation of the means of source and synthesis over tags, weighted by synthesised utterances.
 
     None if there are too few tags, or they do not differ.
     """
-    measured = figures.tag_measures(corpus)
+    measured = figures.tag_measures(tables)
     sides = [name, f"{TAKE}{name}"]
     enough = (measured[[(side, "count") for side in sides]] >= FEWEST_UTTERANCES).all(axis=1)
     if enough.sum() < FEWEST_TAGS:
@@ -369,8 +385,9 @@ def follows_source(corpus: Corpus, name: str) -> float | None:
     return float(shared / math.sqrt(source * new)) if min(source, new) > 1e-12 else None
 
 
-def measures_table(corpus: Corpus) -> Table:
-    moments, rows = figures.moments(corpus), []
+def measures_table(tables: Tables) -> Table:
+    moments = figures.moments(tables)
+    rows: list[tuple[Cell, ...]] = []
     for name, (title, unit, digits) in MEASURED_NAMES.items():
         of = moments.loc[name]
         if of["count"]:
@@ -381,9 +398,9 @@ def measures_table(corpus: Corpus) -> Table:
     return Table("Measures of utterances", head, rows, note, "nothing was measured")
 
 
-def confidence_plot(corpus: Corpus) -> HistogramPlot:
-    known = corpus.utterances["confidence"].dropna().to_numpy(float)
-    whole = len(corpus.utterances)
+def confidence_plot(tables: Tables) -> HistogramPlot:
+    known = tables.utterances["confidence"].dropna().to_numpy(float)
+    whole = len(tables.utterances)
     return HistogramPlot(
         title=f"Confidence of the recogniser ({len(known):,} of {counted(whole, 'utterance')})",
         series=[(Series("before", ""), known)],
@@ -396,9 +413,11 @@ def confidence_plot(corpus: Corpus) -> HistogramPlot:
     )
 
 
-def affect_map(corpus: Corpus, title: str = "Affect of the source performance", unit: str = "utterance") -> MapPlot:
+def affect_map(
+    tables: Tables, title: str = "Affect of the source performance", unit: str = "utterance"
+) -> MapPlot:
     """Plot valence and arousal, and the means of each tag, or of each emotion of clips."""
-    affect = figures.affect(corpus)
+    affect = figures.affect(tables)
     common = affect["label"].astype(str).value_counts().drop(UNKNOWN, errors="ignore").index[:12]
     named = affect["label"].astype(str).where(affect["label"].isin(common), "")
     return MapPlot(
@@ -417,22 +436,24 @@ def affect_map(corpus: Corpus, title: str = "Affect of the source performance", 
 UNEVEN = 0.1
 
 
-def buckets_table(corpus: Corpus) -> Table:
+def buckets_table(tables: Tables) -> Table:
     """Return the shares of LOW, MID and HIGH of the measures of which they are not thirds."""
     names = {"pitch_var": "pitch variation", "zcr": "zero crossings", "rate": "speech rate"}
     levels = ("LOW", "MID", "HIGH")
     rows = [
         (names.get(name, name), *(percent(of[level], of.total()) for level in levels))
-        for name, of in figures.buckets(corpus).items()
+        for name, of in figures.buckets(tables).items()
         if any(abs(of[level] / of.total() - 1 / 3) > UNEVEN for level in levels)
     ]
-    note = "Many equal values, such as a pitch at its floor, fall into one bucket. The other measures are in thirds."
+    note = (
+        "Many equal values, such as a pitch at its floor, fall into one bucket. The other measures are in thirds."
+    )
     return Table("Buckets that are not thirds", ("measure", *levels), rows, note, "all are thirds")
 
 
-def delivery_parts(corpus: Corpus) -> list[Plot | Table]:
+def delivery_parts(tables: Tables) -> list[Plot | Table]:
     """Return how far takes are from their sources: all, by tag, and the furthest; none where nothing is known."""
-    takes = corpus.utterances.dropna(subset="delivery_distance")
+    takes = tables.utterances.dropna(subset="delivery_distance")
     if takes.empty:
         return []
     note = (
@@ -466,16 +487,18 @@ def money_of(run: Mapping[str, Any]) -> Mapping[str, Any]:
     return spending if isinstance(spending, dict) else {}
 
 
-def synthesis_table(corpus: Corpus, run: Mapping[str, Any]) -> Table:
-    said, seconds, cost = corpus.utterances, figures.total(corpus)["seconds"], figures.cost(corpus)
+def synthesis_table(tables: Tables, run: Mapping[str, Any]) -> Table:
+    said, seconds, cost = tables.utterances, figures.totals(tables)["seconds"], figures.cost(tables)
     statuses = figures.counts(said["status"])
     rows: list[tuple[Cell, ...]] = [(_STATUSES.get(name, name), n) for name, n in statuses.most_common()]
-    rows += [(f"why not: {reason}", n) for reason, n in figures.reasons(corpus).most_common(MOST_REASONS)]
+    rows += [(f"why not: {reason}", n) for reason, n in figures.reasons(tables).most_common(MOST_REASONS)]
     retried = int((said["tries"] > 1).sum())
     rows.append(("needed more than one try", f"{retried:,} ({percent(retried, statuses['spoken'])})"))
     if said["word_error_rate"].notna().any():
-        rows.append(("word error rate of the synthesis, median", f"{100 * said['word_error_rate'].median():.0f} %"))
-    if len(ratios := figures.length_ratios(corpus)):
+        rows.append(
+            ("word error rate of the synthesis, median", f"{100 * said['word_error_rate'].median():.0f} %")
+        )
+    if len(ratios := figures.length_ratios(tables)):
         rows.append(("new over recorded length", median_text(ratios.to_numpy(float))))
     names = {"spent": "spent by the last run", "saved_by_cache": "saved by the cache in the last run"}
     amounts = {"paid for what is in here": cost}
@@ -487,7 +510,12 @@ def synthesis_table(corpus: Corpus, run: Mapping[str, Any]) -> Table:
     return Table("Utterances and money" if any(amounts.values()) else "Utterances", ("", ""), rows)
 
 
-def rejected_table(corpus: Corpus) -> Table:
-    rows = [(*kind, n) for kind, n in sorted(corpus.rejects.items(), key=lambda item: (-item[1], item[0]))]
-    nothing = "nothing was rejected" if corpus.knows_rejects else "what was rejected is not in a published version"
+def words_table(tables: Tables) -> Table:
+    known = figures.word_sources(tables).most_common()
+    return Table("How word times are known", ("", "words"), known, nothing="no words")
+
+
+def rejected_table(tables: Tables) -> Table:
+    rows = [(*kind, n) for kind, n in sorted(tables.rejects.items(), key=lambda item: (-item[1], item[0]))]
+    nothing = "nothing was rejected" if tables.knows_rejects else "what was rejected is not in a published version"
     return Table("Rejected, by kind", ("stage", "reason", "number"), rows, nothing=nothing)

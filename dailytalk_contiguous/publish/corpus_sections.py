@@ -2,22 +2,22 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from dailytalk_contiguous.core import figures as queries
 from dailytalk_contiguous.core import sampling
 from dailytalk_contiguous.core.emotions import AFFECT_MAP, UNSURE
-from dailytalk_contiguous.core.licensing import asked, licence_in_words
+from dailytalk_contiguous.core.licensing import Credit, asked, licence_in_words
 from dailytalk_contiguous.core.quality import QualityLimits
 from dailytalk_contiguous.core.settings import settings_of
-from dailytalk_contiguous.core.tables import UNKNOWN, Corpus
+from dailytalk_contiguous.core.tables import UNKNOWN, Tables
 from dailytalk_contiguous.core.wording import counted, length_text, percent
 from dailytalk_contiguous.publish.clip_figures import LIMITS, CorpusFigures, Quality
 from dailytalk_contiguous.publish.conversation_sections import ranked
 from dailytalk_contiguous.publish.plots import Bar, BarPlot, HistogramPlot, Limit, MatrixPlot, Series, sheet
-from dailytalk_contiguous.publish.templates import Link, Table
+from dailytalk_contiguous.publish.templates import Cell, Link, Table
 from dailytalk_contiguous.store.files import write_bytes, write_text
 
 #: Labels along which clips are counted.
@@ -33,9 +33,10 @@ def label_title(name: str) -> str:
 
 def label_parts(figures: CorpusFigures) -> tuple[dict[str, str], list[BarPlot]]:
     """Return the value of each label that is the same for all clips, and a plot of hours by each of the others."""
-    same, plots = {}, []
+    same: dict[str, str] = {}
+    plots = []
     for name in DIMENSIONS:
-        values = ranked(figures.corpus, name)
+        values = ranked(figures.tables, name)
         if len(values) < 2:
             same |= {name.replace("_", " "): value for value, _ in values}
             continue
@@ -43,15 +44,17 @@ def label_parts(figures: CorpusFigures) -> tuple[dict[str, str], list[BarPlot]]:
             Bar(value, (of["seconds"] / 3600,), f"{int(of['conversations']):,} · {length_text(of['seconds'])}")
             for value, of in values
         ]
-        n = counted(int(queries.total(figures.corpus)["conversations"]), figures.unit)
+        n = counted(int(queries.totals(figures.tables)["conversations"]), figures.unit)
         title = f"{label_title(name)} ({n})"
-        plots.append(BarPlot(title=title, rows=rows, series=[Series("after", "recorded")], axis="hours", name=name))
+        plots.append(
+            BarPlot(title=title, rows=rows, series=[Series("after", "recorded")], axis="hours", name=name)
+        )
     return same, plots
 
 
-def crossed_plot(corpus: Corpus, unit: str, rows: str, columns: str, title: str, note: str = "") -> MatrixPlot:
+def crossed_plot(tables: Tables, unit: str, rows: str, columns: str, title: str, note: str = "") -> MatrixPlot:
     """Count clips or utterances by the values of two labels; empty unless each has two values that are known."""
-    counts = queries.crossed(corpus, rows, columns)
+    counts = queries.crossed(tables, rows, columns)
     row_sums: Counter[str] = Counter()
     for (row, _), n in counts.items():
         row_sums[row] += n
@@ -79,21 +82,21 @@ def _agreement(counts: Mapping[tuple[str, str], int]) -> str:
 
 
 def perceived_plot(figures: CorpusFigures) -> MatrixPlot:
-    counts = queries.crossed(figures.corpus, "emotion", "perceived")
+    counts = queries.crossed(figures.tables, "emotion", "perceived")
     known = {pair: n for pair, n in counts.items() if UNKNOWN not in pair}
     note = f"Rows: what was meant; columns: what raters heard. They agree in {_agreement(known)}."
-    agreement = figures.corpus.conversations["agreement"].dropna()
+    agreement = figures.tables.conversations["agreement"].dropna()
     if len(agreement):
         note += f" On average {percent(agreement.mean(), 1)} of the raters of a clip chose what was heard most."
-    return crossed_plot(figures.corpus, figures.unit, "emotion", "perceived", "Emotion meant and heard", note)
+    return crossed_plot(figures.tables, figures.unit, "emotion", "perceived", "Emotion meant and heard", note)
 
 
 def crossed_parts(figures: CorpusFigures) -> list[MatrixPlot]:
     """Return emotions as raters perceived them, by speaker and by gender, where that is known."""
     plots = (
         perceived_plot(figures),
-        crossed_plot(figures.corpus, figures.unit, "gender", "emotion", "Emotion by gender"),
-        crossed_plot(figures.corpus, figures.unit, "speaker", "emotion", "Emotion by speaker"),
+        crossed_plot(figures.tables, figures.unit, "gender", "emotion", "Emotion by gender"),
+        crossed_plot(figures.tables, figures.unit, "speaker", "emotion", "Emotion by speaker"),
     )
     return [plot for plot in plots if plot]
 
@@ -102,17 +105,17 @@ def crossed_parts(figures: CorpusFigures) -> list[MatrixPlot]:
 A_GUESS = "Classes of emotion are a guess from sound, and no diagnosis: nobody was asked how they felt."
 
 
-def emotion_models(corpus: Corpus) -> list[str]:
-    return sorted(queries.counts(corpus.utterances["emotion_model"]))
+def emotion_models(tables: Tables) -> list[str]:
+    return sorted(queries.counts(tables.utterances["emotion_model"]))
 
 
-def emotion_parts(corpus: Corpus, unit: str = "utterance") -> list[BarPlot | MatrixPlot]:
+def emotion_parts(tables: Tables, unit: str = "utterance") -> list[BarPlot | MatrixPlot]:
     """Return the classes that a classifier heard, alone and beside labels, tags and speakers; none without one."""
-    models = emotion_models(corpus)
+    models = emotion_models(tables)
     if not models:
         return []
     marked = " (an estimate)" if AFFECT_MAP in models else ""
-    values = ranked(corpus, "emotion_class", "utterances")
+    values = ranked(tables, "emotion_class", "utterances")
     n = int(sum(of["utterances"] for _, of in values))
     rows = [
         Bar(name, (of["utterances"],), f"{int(of['utterances']):,} ({percent(of['utterances'], n)})")
@@ -127,15 +130,15 @@ def emotion_parts(corpus: Corpus, unit: str = "utterance") -> list[BarPlot | Mat
     )
     matrices = []
     if unit == "utterance":
-        matrices = [crossed_plot(corpus, unit, "tag", "emotion_class", f"Emotion heard{marked} by tag")]
+        matrices = [crossed_plot(tables, unit, "tag", "emotion_class", f"Emotion heard{marked} by tag")]
     else:
         # `unsure` and unclassified clips have no class that could be right.
-        counts = queries.crossed(corpus, "emotion", "emotion_class")
+        counts = queries.crossed(tables, "emotion", "emotion_class")
         known = {pair: n for pair, n in counts.items() if UNKNOWN not in pair and pair[1] != UNSURE}
         note = "Rows: the label; columns: what the classifier heard. Of the classes that it said, "
         note += f"{_agreement(known)} are the label."
         title = f"Emotion by label and heard{marked}"
-        matrices = [crossed_plot(corpus, unit, "emotion", "emotion_class", title, note)]
+        matrices = [crossed_plot(tables, unit, "emotion", "emotion_class", title, note)]
     return [classes, *(plot for plot in matrices if plot)]
 
 
@@ -168,7 +171,9 @@ def missing_table(figures: CorpusFigures) -> Table:
     rows = []
     for short in figures.shortfalls():
         minutes = (f"{seconds / 60:.1f} min" for seconds in (*training[short.emotion], short.seconds))
-        rows.append((short.emotion, *minutes, " ".join(filter(None, (short.length, short.sentence_type))) or "any"))
+        rows.append(
+            (short.emotion, *minutes, " ".join(filter(None, (short.length, short.sentence_type))) or "any")
+        )
     is_trained = any(recorded for recorded, _ in training.values())
     nothing = f"every emotion has {goal} of recordings in training" if is_trained else "no clip trains"
     head = ("emotion", "recorded", "seen", "lacks", "fewest sentences")
@@ -201,7 +206,9 @@ def quality_parts(quality: Quality) -> tuple[list[HistogramPlot], Table]:
     """Return a plot of each measure of clips as they came, beside its limits, and how many are beyond them."""
     plots, rows = [], []
     for name, measure in MEASURES.items():
-        least, most = (getattr(quality.limits, limit) if limit else None for limit in (measure.least, measure.most))
+        least, most = (
+            getattr(quality.limits, limit) if limit else None for limit in (measure.least, measure.most)
+        )
         below, above = quality.outside(name, least, most)
         values = quality.clips[name].dropna().to_numpy(float)
         known, unknown = len(values), len(quality.clips) - len(values)
@@ -247,7 +254,7 @@ def plot_quality(rows: Iterable[Mapping[str, Any]], limits: QualityLimits, folde
 def licences_table(figures: CorpusFigures) -> Table:
     rows = [
         (name, int(of["conversations"]), length_text(of["seconds"]), terms_of(name if name != UNKNOWN else None))
-        for name, of in sorted(ranked(figures.corpus, "licence"))
+        for name, of in sorted(ranked(figures.tables, "licence"))
     ]
     head = ("licence", f"{figures.unit}s", "recorded", "asks for")
     return Table("Licences", head, rows, nothing="no finished clips")
@@ -259,9 +266,10 @@ def terms_of(licence: str | None) -> str:
     return words if asked(licence).known else words.upper()
 
 
+def credit_cells(credit: Credit) -> tuple[Cell, Cell, Cell]:
+    return Link(credit.name, credit.homepage), credit.licence or "unknown", credit.citation or "unknown"
+
+
 def sources_table(figures: CorpusFigures) -> Table:
-    rows: Sequence[Any] = [
-        (Link(credit.name, credit.homepage), credit.licence or "unknown", credit.citation or "unknown")
-        for credit in figures.credits
-    ]
+    rows = [credit_cells(credit) for credit in figures.credits]
     return Table("Sources", ("source", "licence", "citation"), rows, nothing="the folder names none")

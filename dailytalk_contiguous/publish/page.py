@@ -5,7 +5,6 @@ the tables that its figures are of (`core.tables`), and judged. Examples are cho
 those that the user names, are read once more for the player, with their sound.
 """
 
-import base64
 import itertools
 import os
 from collections import Counter, defaultdict, deque
@@ -31,8 +30,9 @@ from dailytalk_contiguous.core.sampling import order_key
 from dailytalk_contiguous.core.schema import CHANNELS, Row
 from dailytalk_contiguous.core.scorecard import ReferenceCorpus
 from dailytalk_contiguous.core.steps import steps
-from dailytalk_contiguous.core.tables import Corpus, TableMaker
-from dailytalk_contiguous.core.wording import counted, length_text, public
+from dailytalk_contiguous.core.tables import TableMaker, Tables
+from dailytalk_contiguous.core.tally import Tally
+from dailytalk_contiguous.core.wording import counted, kind_of, length_text, public
 from dailytalk_contiguous.publish import comparison_sections, conversation_sections, corpus_sections, player
 from dailytalk_contiguous.publish import verdict as judging
 from dailytalk_contiguous.publish.checking import check_folder, file_findings, occurs_twice, row_findings
@@ -40,7 +40,7 @@ from dailytalk_contiguous.publish.clip_figures import corpus_figures
 from dailytalk_contiguous.publish.findings import Finding, advice, findings_of_apps
 from dailytalk_contiguous.publish.items import SMALL, Items, ItemSound
 from dailytalk_contiguous.publish.opening import open_items
-from dailytalk_contiguous.publish.player import to_mp3
+from dailytalk_contiguous.publish.player import mp3_address, sample, to_mp3
 from dailytalk_contiguous.publish.tagged_items import TaggedItems
 from dailytalk_contiguous.publish.templates import Table, environment, page
 from dailytalk_contiguous.publish.training_folder import is_mix
@@ -113,7 +113,7 @@ def _compared(folder: Path, name: str) -> comparison_sections.Compared:
     for row in items.rows(SMALL):
         if not row.get("problem"):
             made.add(row)
-    side = comparison_sections.Compared(name, unit, made.corpus())
+    side = comparison_sections.Compared(name, unit, made.tables())
     if not side.n:
         raise DailytalkError(
             f"{as_text(folder)!r} has no finished {side.unit} to compare", "let the command that makes it finish"
@@ -230,12 +230,12 @@ def _write_clips(
     refused: list[Row] = []
     judge = judging.Judge(limits, unit="clip")
     clips, chosen_by = corpus_figures(items, refused, judge)
-    corpus, quality = clips.corpus, clips.quality
-    rejects = _rejects(corpus, itertools.chain(map(_refusal, refused), items.rejects()))
-    n = int(figures.total(corpus)["conversations"])
+    tables, quality = clips.tables, clips.quality
+    rejects = _rejects(tables, itertools.chain(map(_refusal, refused), items.rejects()))
+    n = int(figures.totals(tables)["conversations"])
     verdict = None
     if n:
-        findings = _as_checked(items, figures.total(corpus)["seconds"], limits)
+        findings = _as_checked(items, figures.totals(tables)["seconds"], limits)
         verdict = judging.verdict_of(
             judging.corpus_findings(clips, judge, common["run"]) if findings is None else findings, n
         )
@@ -245,15 +245,15 @@ def _write_clips(
         labels = items.row(name)["labels"]
         known = [labels[label] for label in ("emotion", "style", "intensity", "speaker", "split")]
         text = items.row(name)["utterances"][0]["text"] or ""
-        samples.append(sample(name, " · ".join(map(str, filter(None, known))), text, _as_address(sound)))
+        samples.append(sample(name, " · ".join(map(str, filter(None, known))), text, mp3_address(sound)))
     context = {
         **common,
         "clips": clips,
-        "corpus": corpus,
-        "tables": corpus_sections,
+        "tables": tables,
+        "parts": corpus_sections,
         "shared": conversation_sections,
         "verdict": verdict,
-        "made": judging.made_facts(common["run"], corpus) if verdict else [],
+        "made": judging.made_facts(common["run"], clips.tally) if verdict else [],
         "rejects": rejects,
     }
     beyond = _beyond_limits(items, dict(quality.to_hear())) if quality else []
@@ -281,20 +281,23 @@ def _write_conversations(
 ) -> WrittenReport:
     made = TableMaker(items.rebuilt, items.fields, items.kind != "version")
     judge = judging.Judge(limits, items.rebuilt)
+    tally = Tally(items.rebuilt, knows_rejects=items.kind != "version", fields=items.fields)
     listed: list[_Listed] = []
     refused: list[dict[str, str]] = []
     for row in steps("conversations read", items.rows(SMALL)):
         if row.get("problem"):
             refused.append(_refusal(row))
             continue
-        measured = made.add(row | {"labels": None})  # a file of a training folder has some, and may be a conversation
-        listed.append(_Listed(judge.add(row, measured), row["duration"] or 0.0, row["source_duration"]))
-    corpus = made.corpus()
+        row |= {"labels": None}  # a file of a training folder has some, and may be a conversation
+        made.add(row)
+        tally.add(row)
+        listed.append(_Listed(judge.add(row), row["duration"] or 0.0, row["source_duration"]))
+    tables = made.tables()
     examples = _chosen(items, listed, shown)
     numbers = range(len(listed)) if shown == ALL else examples.keys()
     played = sum(min(listed[number].seconds, player.LONGEST) for number in numbers)
     # Only a work folder that was tagged knows where its recordings are.
-    is_tagged = items.folder is not None and (items.folder / TAGGED).is_dir() and corpus.is_rebuilt
+    is_tagged = items.folder is not None and (items.folder / TAGGED).is_dir() and tables.is_rebuilt
     recordings = TaggedItems(items.folder) if items.folder and is_tagged else None
     as_recorded = examples if recordings else ()
     recorded = sum(min(listed[number].source_seconds or 0.0, player.LONGEST) for number in as_recorded)
@@ -303,15 +306,15 @@ def _write_conversations(
     sounds = _Sounds(mode, path, {name for name, n in names.items() if n > 1})
     parts = _Parts(items, recordings, sounds, player.FINE if played <= MOST_FINE else player.COARSE)
     details = parts.of_examples({number: listed[number].judged.name for number in examples})
-    rejects = _rejects(corpus, itertools.chain(refused, items.rejects()))
+    rejects = _rejects(tables, itertools.chain(refused, items.rejects()))
     run = common["run"]
     findings = _as_checked(items, judge.seconds, limits)
     if findings is None:
         twice = [occurs_twice(name, name) for name, n in names.items() if n > 1]
         of_apps = findings_of_apps(items.folder) if items.folder else []
-        findings = [*twice, *_checked(items, judge), *judge.findings(corpus, run), *of_apps]
+        findings = [*twice, *_checked(items, judge), *judge.findings(tally, run), *of_apps]
     verdict = judging.verdict_of(findings, judge.n)
-    comparisons = conversation_sections.comparisons_of(corpus, references)
+    comparisons = conversation_sections.comparisons_of(tables, references)
     cards = [{"why": why, **details[number]} for number, why in examples.items()]
 
     def data() -> Iterator[tuple[str, Any]]:
@@ -325,22 +328,22 @@ def _write_conversations(
 
     context = {
         **common,
-        "corpus": corpus,
-        "tables": conversation_sections,
+        "tables": tables,
+        "parts": conversation_sections,
         "emotions": corpus_sections,
         "verdict": verdict,
-        "made": judging.made_facts(run, corpus),
+        "made": judging.made_facts(run, tally),
         "comparisons": comparisons,
         "examples": cards,
         "listed": _table(listed, set(numbers)),
-        "furthest": parts.of_furthest(corpus),
+        "furthest": parts.of_furthest(tables),
         "rejects": rejects,
         "apps": [part for of in parts_of_apps("SECTIONS") if items.folder for part in of(items.folder)],
     }
     write_lines(path, page(items.name, "conversations.html", data=data(), media=_MEDIA[mode], **context))
     ids = tuple(listed[number].judged.name for number in numbers)
     files = sounds.folder if sounds.written else None
-    return WrittenReport(path, path.stat().st_size, corpus.n, ids, verdict=verdict, files=files)
+    return WrittenReport(path, path.stat().st_size, tables.n, ids, verdict=verdict, files=files)
 
 
 def _as_checked(items: Items, seconds: float, limits: judging.FitnessLimits | None) -> list[Finding] | None:
@@ -376,11 +379,12 @@ def _refusal(row: Row) -> dict[str, str]:
     return Reject(row["conversation_id"], "report", row["problem"], row["remedy"]).as_dict()
 
 
-def _rejects(corpus: Corpus, rejects: Iterable[dict[str, str]]) -> Table:
+def _rejects(tables: Tables, rejects: Iterable[dict[str, str]]) -> Table:
     """Count rejects, and list the first with what to do."""
-    head, examples = ("id", "stage", "reason", "remedy"), []
+    head = ("id", "stage", "reason", "remedy")
+    examples: list[list[str]] = []
     for reject in rejects:
-        corpus.add_reject(reject)
+        tables.rejects[reject["stage"], kind_of(reject["reason"])] += 1
         if len(examples) < EXAMPLES:
             examples.append([reject[name] for name in head])
     return Table("The first of them, and what to do", head, examples, folded=True)
@@ -489,9 +493,7 @@ def _table(listed: Sequence[_Listed], detailed: Collection[int]) -> dict[str, An
     shown = [number for number in order[:MOST_LISTED] if number not in detailed]
     rows = sorted({*shown, *detailed}, key=lambda number: (-listed[number].judged.badness, number))
     known = [
-        name
-        for name in CONVERSATION_MEASURES
-        if any(is_number(entry.judged.values.get(name)) for entry in listed)
+        name for name in CONVERSATION_MEASURES if any(is_number(entry.judged.values.get(name)) for entry in listed)
     ]
     return {
         "measures": {name: CONVERSATION_MEASURES[name] for name in known},
@@ -531,7 +533,7 @@ class _Sounds:
         `flac`: the same sound as it is in the dataset, where that is known.
         """
         if self.mode == "inside":
-            return {"sound": _as_address(_mp3(samples)), "sides": []}
+            return {"sound": mp3_address(_mp3(samples)), "sides": []}
         name = file_name(row["conversation_id"]) + kind
         name += f"--{number}" if row["conversation_id"] in self.repeated else ""
         address = self._put(f"{name}.flac", flac) if flac else self._put(f"{name}.mp3", _mp3(samples))
@@ -542,7 +544,7 @@ class _Sounds:
 
     def place_line(self, samples: Samples, place: int, how: str) -> str:
         mp3 = _mp3(samples)
-        return _as_address(mp3) if self.mode == "inside" else self._put(f"line-{place}--{how}.mp3", mp3)
+        return mp3_address(mp3) if self.mode == "inside" else self._put(f"line-{place}--{how}.mp3", mp3)
 
     def finish(self) -> None:
         if self._files is not None:
@@ -557,16 +559,6 @@ class _Sounds:
 
 def _mp3(samples: Samples) -> bytes:
     return to_mp3(samples, player.RATE)
-
-
-def _as_address(mp3: bytes) -> str:
-    return f"data:audio/mpeg;base64,{base64.b64encode(mp3).decode()}"
-
-
-def sample(name: str, facts: str, text: str, *sounds: str | tuple[str, str, str]) -> dict[str, Any]:
-    """Return a sound to listen to for a template: addresses, or how it is, its address, and why there is none."""
-    heard = [("", of, "") if isinstance(of, str) else of for of in sounds]
-    return {"name": name, "facts": facts, "text": text, "sounds": heard}
 
 
 @dataclass(frozen=True)
@@ -594,9 +586,9 @@ class _Parts:
         for number, part in steps("conversations ready", _in_threads(jobs), len(listed) - len(done)):
             yield f"detail-{number}", part
 
-    def of_furthest(self, corpus: Corpus) -> list[dict[str, Any]]:
+    def of_furthest(self, tables: Tables) -> list[dict[str, Any]]:
         """The lines whose delivery is furthest from the source, these first: source and take to listen to."""
-        lines = figures.furthest(corpus) if self.sounds.mode != "none" else corpus.utterances[:0]
+        lines = figures.furthest(tables) if self.sounds.mode != "none" else tables.utterances[:0]
         samples = []
         for place, line in enumerate(lines.itertuples(), 1):
             name = str(line.conversation_id)
@@ -705,7 +697,7 @@ def _beyond_limits(items: Items, reasons: Mapping[str, str]) -> list[dict[str, A
             name,
             "",
             f"{reasons[name]}.",
-            _as_address(_mp3(read_at(sounds[name], player.RATE, 0.0, LONGEST_REJECTED)[:, :2])),
+            mp3_address(_mp3(read_at(sounds[name], player.RATE, 0.0, LONGEST_REJECTED)[:, :2])),
         )
         for name in reasons
         if name in sounds

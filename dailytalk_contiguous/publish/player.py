@@ -5,6 +5,7 @@ one small format that every browser plays and seeks to the frame; both speakers 
 ends after three minutes, which keeps a page with a few conversations small.
 """
 
+import base64
 import io
 from collections.abc import Mapping
 from typing import Any
@@ -50,6 +51,17 @@ def to_mp3(samples: Samples, sample_rate: int) -> bytes:
         for first in range(0, len(samples), sample_rate):
             opened.write(samples[first : first + sample_rate])
     return file.getvalue()
+
+
+def mp3_address(mp3: bytes) -> str:
+    """Return an MP3 as an address that holds it."""
+    return f"data:audio/mpeg;base64,{base64.b64encode(mp3).decode()}"
+
+
+def sample(name: str, facts: str, text: str, *sounds: str | tuple[str, str, str]) -> dict[str, Any]:
+    """Return a sound to listen to for a template: addresses, or how it is, its address, and why there is none."""
+    heard = [("", of, "") if isinstance(of, str) else of for of in sounds]
+    return {"name": name, "facts": facts, "text": text, "sounds": heard}
 
 
 def peaks(channel: NDArray[np.float32], count: int) -> NDArray[np.float32]:
@@ -134,7 +146,7 @@ def detail(row: Mapping[str, Any], rebuilt: bool, samples: Samples, levels_a_sec
 def _letters(levels: NDArray[np.float32]) -> str:
     """Levels relative to the loudest, a character each."""
     steps = np.rint(63 * levels / max(1e-9, float(levels.max(initial=0.0)))).astype(np.uint8)
-    return (steps + _LOWEST_LEVEL).tobytes().decode("ascii")
+    return str((steps + _LOWEST_LEVEL).tobytes(), "ascii")
 
 
 def _line(utterance: Mapping[str, Any]) -> dict[str, Any]:

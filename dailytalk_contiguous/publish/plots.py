@@ -17,10 +17,10 @@ from numpy.typing import ArrayLike
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-#: One meaning each, the same on pages, on cards, and beside another folder: `left`, `right`: the channels. `before`:
-#: as recorded. `after`: as it is in this folder. `other`: another folder. They have the hues of Okabe and Ito (2008,
-#: "Color Universal Design"), which any colour vision distinguishes, darkened until lettering in them is legible on
-#: white.
+#: One meaning each, the same on pages, on cards, and beside another folder: `left`, `right`: the channels.
+#: `before`: as recorded. `after`: as it is in this folder. `other`: another folder. They have the hues of Okabe and
+#: Ito (2008, "Color Universal Design"), which any colour vision distinguishes, darkened until lettering in them is
+#: legible on white.
 COLOURS = {"left": "#0067a3", "right": "#a84e00", "before": "#8b95a3", "after": "#00795a", "other": "#a0407c"}
 
 #: Lettering and limits, ticks, lines of the grid, and the side beyond a limit.
@@ -94,7 +94,9 @@ class BarPlot(Plot):
         start = np.zeros(len(self.rows))
         for number, series in enumerate(self.series):
             shift = (number - (len(self.series) - 1) / 2) * depth if self.grouped else 0.0
-            axes.barh(places + shift, values[:, number], depth, start, color=COLOURS[series.colour], label=series.name)
+            axes.barh(
+                places + shift, values[:, number], depth, start, color=COLOURS[series.colour], label=series.name
+            )
             start = start if self.grouped else start + values[:, number]
         for place, end, row in zip(places, ends, self.rows, strict=True):
             axes.annotate(row.label, (end, place), (4, 0), textcoords="offset points", va="center", color=SOFT)
@@ -169,8 +171,17 @@ class HistogramPlot(Plot):
             weights = None if self.counted else np.full(len(inside), 100 / max(1, len(inside)))
             colour = COLOURS[series.colour]
             # The first is filled, so that both are visible where they are equal.
-            filled = {"histtype": "step", "linewidth": 1.8} if number else {"histtype": "stepfilled", "alpha": 0.6}
-            axes.hist(inside, 30, (low, high), weights=weights, color=colour, label=series.name or None, **filled)
+            axes.hist(
+                inside,
+                int(np.clip(2 * math.sqrt(len(inside)), 8, 30)),
+                (low, high),
+                weights=weights,
+                color=colour,
+                label=series.name or None,
+                histtype="step" if number else "stepfilled",
+                linewidth=1.8 if number else 0,
+                alpha=1.0 if number else 0.6,
+            )
         if self.counted:
             axes.set_yscale("log")
             axes.set_ylim(bottom=0.5)
@@ -184,9 +195,13 @@ class HistogramPlot(Plot):
         for (_, name), values in self.series:
             if np.size(values):
                 low, middle, high = np.quantile(np.asarray(values, float), (0.1, 0.5, 0.9))
-                sides.append(f"{name + ': ' if name else ''}median {middle:.3g}, 80 % from {low:.3g} to {high:.3g}")
+                sides.append(
+                    f"{name + ': ' if name else ''}median {middle:.3g}, 80 % from {low:.3g} to {high:.3g}"
+                )
         limits = [f"limit {limit.value:g}: {limit.n:,} of {limit.of:,} are {limit.side}" for limit in self.limits]
-        others = [f"{name}: {low:.3g}" + (f" to {high:.3g}" if high > low else "") for name, low, high in self.bands]
+        others = [
+            f"{name}: {low:.3g}" + (f" to {high:.3g}" if high > low else "") for name, low, high in self.bands
+        ]
         return "; ".join([f"{self.axis}: {', '.join(sides)}", *limits, *others])
 
 
@@ -221,7 +236,9 @@ class MapPlot(Plot):
 
         points = np.asarray(self.points, float)
         shades = LinearSegmentedColormap.from_list("density", [f"{COLOURS[self.colour]}30", COLOURS[self.colour]])
-        axes.hexbin(points[:, 0], points[:, 1], gridsize=16, extent=(0, 1, 0, 1), mincnt=1, bins="log", cmap=shades)
+        axes.hexbin(
+            points[:, 0], points[:, 1], gridsize=16, extent=(0, 1, 0, 1), mincnt=1, bins="log", cmap=shades
+        )
         for name, (x, y) in self.means().items():
             axes.plot(x, y, "o", color=INK, markersize=4)
             axes.annotate(shortened(name), (x, y), (4, 3), textcoords="offset points", color=INK)
@@ -338,7 +355,7 @@ def _drawn(plots: Sequence[Plot], columns: int, title: str, kind: str, titled: b
     file = io.BytesIO()
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
-        matplotlib.rcParams.update(_STYLE)
+        matplotlib.rcParams.update(_STYLE)  # type: ignore[arg-type]
         figure = Figure((columns * WIDTH, sum(heights) + 0.4 * bool(title)))
         figures = figure.subfigures(rows, columns, squeeze=False, height_ratios=heights).ravel()
         for part, plot in zip(figures, plots, strict=False):

@@ -1,8 +1,8 @@
 """Pages, cards and READMEs are Jinja templates in which every value is escaped, for HTML or for Markdown.
 
-So text of a row, a person or a file system is shown as text, and never becomes markup. In Markdown, characters that
-it or HTML would take for syntax are written as character references, which a reader never sees, and text that looks
-like a path of this machine is left out. An app adds a section to the report by a template of its own.
+So text of a row, a person or a file system is shown as text, and never becomes markup. In Markdown, characters
+that it or HTML would take for syntax are written as character references, which a reader never sees, and text that
+looks like a path of this machine is left out. An app adds a section to the report by a template of its own.
 """
 
 import base64
@@ -97,7 +97,8 @@ def _environment(package: str, markdown: bool) -> Environment:
     made.filters |= {
         "counted": counted,
         "digest": lambda script: base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        "length": length_text,
+        "lasting": length_text,
+        "latex": lambda text: Markup(re.sub(r"([&%$#_])", r"\\\1", re.sub(r"[{}\\`\s]+", " ", text))),
         "model": model_name,
         "money": money,
         "n": lambda number: f"{number:,}",

@@ -3,10 +3,6 @@
 import re
 
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
-
-from dailytalk_contiguous.publish.card import sections_of, update_body
 from dailytalk_contiguous.publish.front_matter import CardDamaged, by_config, divide, merge, rewrite, values_of
 from dailytalk_contiguous.publish.render import (
     escaped,
@@ -17,6 +13,10 @@ from dailytalk_contiguous.publish.render import (
     public,
     public_cell,
 )
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from dailytalk_contiguous.publish.card import sections_of, update_body
 
 PROSE = st.text(st.characters(exclude_characters="<\r", exclude_categories=("Cs",)), max_size=30)
 SAFE = st.text("abc xyz|:#'\"-", max_size=12)

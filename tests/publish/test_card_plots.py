@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from dailytalk_contiguous.publish.render import template
 from matplotlib.colors import to_rgb
 from matplotlib.image import imread
 from numpy.typing import NDArray
@@ -17,7 +18,6 @@ from dailytalk_contiguous.core.tally import Sum, Tally
 from dailytalk_contiguous.publish.clip_figures import LIMITS, PLOT, planned_limits, plot_quality
 from dailytalk_contiguous.publish.corpus_sections import MEASURES, QualityTally, quality_plots
 from dailytalk_contiguous.publish.plots import BEYOND, COLOURS, INK, Axis, MapPlot, alternative, svg
-from dailytalk_contiguous.publish.render import template
 
 Mask = NDArray[np.bool_]
 

@@ -1,7 +1,6 @@
 """Figures as readers see them: amounts of money and shares."""
 
 import pytest
-
 from dailytalk_contiguous.publish.render import money, percent
 
 

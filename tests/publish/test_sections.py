@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from built_conversations import built_row
+from dailytalk_contiguous.publish.sections import ranked
 from finished_corpora import clip_row, measures
 
 from dailytalk_contiguous.core.tally import Histogram, Moments, Sum, Tally
@@ -25,7 +26,6 @@ from dailytalk_contiguous.publish.corpus_sections import (
     perceived_plot,
 )
 from dailytalk_contiguous.publish.plots import MapPlot
-from dailytalk_contiguous.publish.sections import ranked
 
 
 def tally_of(label: str, count: int) -> Tally:

@@ -20,6 +20,8 @@ import pytest
 import soundfile
 from built_conversations import built_row, work_with_recordings, write_dataset
 from card_versions import MODELS, NON_COMMERCIAL, card_of, published_row, write_version
+from dailytalk_contiguous.publish.render import Credit
+from dailytalk_contiguous.publish.sections import Section, page_html
 from finished_corpora import clip_row, corpus_folder, measures
 from from_apps import from_app
 from matplotlib.collections import CircleCollection
@@ -60,8 +62,6 @@ from dailytalk_contiguous.publish.plots import (
     png,
     sheet,
 )
-from dailytalk_contiguous.publish.render import Credit
-from dailytalk_contiguous.publish.sections import Section, page_html
 from dailytalk_contiguous.publish.verdict import Judge
 from dailytalk_contiguous.publish.version import open_version
 
