@@ -314,6 +314,12 @@ def splits_of_speakers(tables: Tables) -> dict[str, set[str]]:
     return dict(splits)
 
 
+def made_of_others(rows: pd.DataFrame) -> tuple[int, int, list[str]]:
+    """How many rows of a table of conversations were made of others, of how many, and by which commands."""
+    made = rows[rows["parent"].notna()]
+    return len(made), made["parent"].nunique(), [*counts(made["made_by"])]
+
+
 # What made it.
 
 

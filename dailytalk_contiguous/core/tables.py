@@ -6,8 +6,9 @@ without audio, in one pass: of a work folder, a version, a corpus of clips or an
 of one utterance with labels; what its place does not say is null.
 """
 
+import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,7 +33,7 @@ from dailytalk_contiguous.core.schema import COLUMNS, SECONDS, STRING, TIMELINE
 from dailytalk_contiguous.core.scorecard import TurnTaking
 from dailytalk_contiguous.core.sentences import length_class, sentence_type
 from dailytalk_contiguous.core.tags import STYLE_OF_TAG
-from dailytalk_contiguous.core.turns import timed_conversations
+from dailytalk_contiguous.core.turns import TimedConversation, timed_conversations
 from dailytalk_contiguous.core.utterance import (
     AFFECT,
     PROSODY,
@@ -101,9 +102,11 @@ OF_CONVERSATION: dict[str, tuple[Any, str]] = {
     "recorded": (_FLAG, "whether both voices and all times are those of the recording"),
     "recorded_voices": (_FLAG, "whether both voices are those of the recording, at whatever times"),
     "parent": (STRING, "the conversation that it was made of (`origin`); null for a recording of its own"),
+    "made_by": (STRING, "the command that made it of that one"),
     "talk": (_FLAG, "whether it is a talk with a machine: a finished row without a timeline"),
     "recorded_overlap": (SECONDS, "seconds in which both speak in the recording; null if unknown"),
     "has_timeline": (_FLAG, "whether it has a timeline (`timeline_…`)"),
+    "of_export": (_FLAG, "whether it is a file of an export, with the measures that the export has kept"),
     "clip": (_FLAG, "whether it is a clip of one line, with labels"),
     "provenance": (STRING, "how it came about, as JSON"),
 }
@@ -254,6 +257,15 @@ class TableMaker:
             self.flush()
         return measured
 
+    def add_known(self, known: Mapping[str, Any], timed: TimedConversation | None = None) -> None:
+        """Add a conversation without a row by columns of its table, and its turns where they are known."""
+        flags = ("clip", "of_export", "talk", "recorded", "recorded_voices", "has_timeline")
+        missing: dict[str, Any] = dict.fromkeys(flags, False)
+        missing |= {"kept_speakers": [], "voices": [], "word_sources": []}
+        self._rows.append({**missing, **known, "_utterances": ()})
+        if timed:
+            self._rebuilt.add(timed)
+
     def add_reject(self, reject: Mapping[str, str]) -> None:
         """Count a line of rejects.jsonl by its stage and the kind of its reason."""
         self.rejects[reject["stage"], kind_of(reject["reason"])] += 1
@@ -370,8 +382,17 @@ class TableMaker:
         return row["_speakers"].get(utterance["channel"]) or None
 
 
+def tables_from(rows: Iterable[Mapping[str, Any]], finished: bool = True) -> Tables:
+    """The tables of rows, as `TableMaker` makes them."""
+    maker = TableMaker(finished)
+    for row in rows:
+        maker.add(row)
+    return maker.tables()
+
+
 def _conversation(row: Mapping[str, Any], split: str | None, finished: bool) -> dict[str, Any]:
-    """The columns of `OF_CONVERSATION` of a row."""
+    """The columns of `OF_CONVERSATION` of a row, whose provenance may be published already: a struct."""
+    made = row.get("provenance")
     words, timeline, speakers = row["alignments"] or (), row.get("timeline") or {}, row.get("speakers") or {}
     sources = Counter(word["source"] for word in words)
     labels, name, parent = row.get("labels"), row.get("conversation_id") or "", schema.parent_of(row)
@@ -392,9 +413,11 @@ def _conversation(row: Mapping[str, Any], split: str | None, finished: bool) -> 
         "recorded": schema.is_recorded(row),
         "recorded_voices": schema.has_recorded_voices(row),
         "parent": None if parent == name else parent,
+        "made_by": None if parent == name else row[schema.ORIGIN.name].get("by"),
+        "of_export": row.get("measures") is not None,
         "talk": finished and is_talk(row),
         "recorded_overlap": recorded_overlap(row),
-        "provenance": row.get("provenance"),
+        "provenance": json.dumps(made, sort_keys=True) if isinstance(made, Mapping) else made,
         "has_timeline": bool(timeline),
         "clip": bool(labels),
         **{f"timeline_{part}": value for part, value in timeline.items()},

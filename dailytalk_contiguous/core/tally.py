@@ -368,8 +368,8 @@ class Tally:
             name, beside the columns themselves.
         finished: whether conversations are finished ones; if not, utterances have their times in the source.
             recorded: how many of them are as they were recorded. recorded_voices: in how many both voices are.
-        retimed: how many are variants of others (`dailytalk retime`), which are the `parents`. What was recorded
-            of these counts once: `counted_before` are the ids of what is in `before`, each with its variants.
+        derived: how many were made of others, which are the `parents`. What was recorded of these counts once:
+            `counted_before` are the ids of what is in `before`, each with what was made of it.
         total: all of it. heard: audible utterances (dropped ones are not), with seconds of speech.
         by: of each label, a sum for each of its values. Conversations have `language`, and `split` where one is
             known. Audible utterances have `tag`, `style`, `sentence_type`, `length`, and `speaker` or,
@@ -406,7 +406,7 @@ class Tally:
     finished: bool = True
     recorded: int = 0
     recorded_voices: int = 0
-    retimed: int = 0
+    derived: int = 0
     parents: set[str] = field(default_factory=set)
     counted_before: set[str] = field(default_factory=set)
     total: Sum = field(default_factory=Sum)
@@ -749,13 +749,13 @@ class Tally:
 
     def _count_turns(self, row: Mapping[str, Any]) -> None:
         conversations = timed_conversations(row)
-        is_variant = (parent := parent_of(row)) != (row.get("conversation_id") or "")
-        self.retimed += is_variant
-        is_known = parent in self.parents or (is_variant and parent in self.counted_before)
+        is_derived = (parent := parent_of(row)) != (row.get("conversation_id") or "")
+        self.derived += is_derived
+        is_known = parent in self.parents or (is_derived and parent in self.counted_before)
         if "source" in conversations and not is_known:
             self.before.add(conversations["source"])
             self.counted_before.add(parent)
-        if is_variant:
+        if is_derived:
             self.parents.add(parent)
         if self.finished:
             self.after.add(conversations["rebuilt"])

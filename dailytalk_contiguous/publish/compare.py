@@ -42,7 +42,7 @@ class Changes:
         fields: in how many conversations a field changed, by dotted name (`utterances.tag`, `audio`).
         broken: by config, a sentence on each split or column that a reader of the previous version would miss.
         columns: by config, columns and fields that are new.
-        variants: how many of the added are variants of a conversation (`dailytalk retime`).
+        derived: how many of the added were made of a conversation (`origin`).
         utterances: how many were added to and removed from changed conversations.
         tags: how many utterances went from one tag to another; no tag is "".
         utterance_times, word_times: shifts of starts in changed conversations.
@@ -57,7 +57,7 @@ class Changes:
     fields: Counter[str] = field(default_factory=Counter)
     broken: dict[str, list[str]] = field(default_factory=dict)
     columns: dict[str, list[str]] = field(default_factory=dict)
-    variants: int = 0
+    derived: int = 0
     utterances: Counter[str] = field(default_factory=Counter)
     tags: Counter[tuple[str, str]] = field(default_factory=Counter)
     utterance_times: row_changes.Shifts = field(default_factory=row_changes.Shifts)
@@ -86,7 +86,7 @@ class Changes:
             "fields": dict(sorted(self.fields.items())),
             "broken": self.broken,
             "columns": self.columns,
-            **({"variants": self.variants} if self.variants else {}),
+            **({"derived": self.derived} if self.derived else {}),
             "utterances": {kind: self.utterances[kind] for kind in ("added", "removed")},
             "tags": [{"from": a, "to": b, "count": count} for (a, b), count in self.tags.most_common()],
             "utterance_times": self.utterance_times.as_dict(),
@@ -163,7 +163,7 @@ class NewRows:
         for name, new in self._waiting.items():
             if name not in splits:
                 changes.added.append(name)
-                changes.variants += bool(new.place[1]) and parent_of(self._row(new.place)) != name
+                changes.derived += bool(new.place[1]) and parent_of(self._row(new.place)) != name
             elif splits[name] != new.split:
                 changes.moved[name] = splits[name], new.split
             if name in differing:
@@ -270,7 +270,5 @@ def _digests(version: Version) -> dict[str, str]:
 def count_in_words(changes: Mapping[str, Any]) -> str:
     """Return the conversations of `Changes.as_dict` in words, `2 added, 1 changed`; empty if all are the same."""
     kinds = ("added", "removed", "changed", "moved")
-    variants = f" ({changes['variants']} of them variants)" if changes.get("variants") else ""
-    return ", ".join(
-        f"{changes[kind]} {kind}{variants * (kind == 'added')}" for kind in kinds if changes.get(kind)
-    )
+    derived = f" ({changes['derived']} of them made of others)" if changes.get("derived") else ""
+    return ", ".join(f"{changes[kind]} {kind}{derived * (kind == 'added')}" for kind in kinds if changes.get(kind))

@@ -75,7 +75,7 @@ class Finished(NamedTuple):
     """A finished conversation, and where its row is.
 
     Attributes:
-        id, recording_id: of the conversation. parent: of which it is a variant, or its own id.
+        id, recording_id: of the conversation. parent: what it was made of, or its own id.
         kept_speakers: names of those whose own voices are in it; None is not known.
         seconds: of audio. heard: number of audible utterances. heard_seconds: their total length.
         chain: digest after each stage of the spoken half, from its shard; empty where the shard has none.

@@ -808,7 +808,7 @@ def push_version(
                 if CONFIGS[0] in before.configs():
                     items = open_items(before)
                     sides = items.splits()
-                    # A variant that is gone decides for the others of its conversation.
+                    # One that is gone decides for what was made of the same conversation.
                     sides |= {parent: sides[name] for name, parent in items.parents().items() if name in sides}
             counts = Counter(name.split("-")[0] for name in state.manifest["files"])
         compared_with = _before(target.repo, state, settings.tag)
