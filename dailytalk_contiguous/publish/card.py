@@ -1,8 +1,8 @@
 """The dataset card: its front matter, its sections and its figures.
 
-Everything in a card comes from the published rows, so that it can't promise what is not there. A template makes its
-sections, each between two markers; text that people have written outside of them stays, byte for byte. The same data
-gives the same text and plots.
+Everything in a card comes from the published rows, so that it can't promise what is not there. A template makes
+its sections, each between two markers; text that people have written outside of them stays, byte for byte. The
+same data gives the same text and plots.
 """
 
 import json
@@ -25,19 +25,18 @@ from dailytalk_contiguous.core.documents import expect, is_number, parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import CONFIGS, OPTIONAL, SPLITS, is_recorded, provenance_of_row
 from dailytalk_contiguous.core.tables import TableMaker, Tables
-from dailytalk_contiguous.core.tally import Tally
 from dailytalk_contiguous.core.utterance import FIELDS, Column, Field, type_in_words
 from dailytalk_contiguous.core.wording import counted, is_path, model_name
 from dailytalk_contiguous.models.licences import licence_of
 from dailytalk_contiguous.publish import conversation_sections, corpus_sections
-from dailytalk_contiguous.publish.clip_figures import CorpusFigures
+from dailytalk_contiguous.publish.clip_figures import CorpusFigures, findings_of_clips
 from dailytalk_contiguous.publish.conversation_sections import ROLES
 from dailytalk_contiguous.publish.manifest import DataFile, Packed, PublishedRow
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.publish.player import to_mp3
 from dailytalk_contiguous.publish.plots import Plot, png, sheet
 from dailytalk_contiguous.publish.templates import Cell, Link, environment, escaped
-from dailytalk_contiguous.publish.verdict import Judge, corpus_findings, verdict_of
+from dailytalk_contiguous.publish.verdict import all_findings, verdict_of
 from dailytalk_contiguous.publish.version import Version
 from dailytalk_contiguous.store.files import json_document
 from dailytalk_contiguous.store.parquet import open_parquet
@@ -100,7 +99,7 @@ def _against(licence: str, origin: licensing.Origin) -> list[str]:
 
 
 def licence_rows(origins: Sequence[licensing.Origin]) -> tuple[list[tuple[Cell, ...]], list[tuple[str, str]]]:
-    """Return a row for each source and model: what it is, its name, its licence and what that asks for; and notes."""
+    """Return a row for each source and model, with its licence and what that asks for; and notes on models."""
     rows: list[tuple[Cell, ...]] = []
     notes = []
     for origin in origins:
@@ -224,26 +223,23 @@ class CardRows:
     """The rows of a version as a card describes them, added in the order of the version.
 
     Attributes:
-        maker, judge: of the tables of all rows, and of the verdict.
+        maker: of the tables of all rows.
         labelled: whether they are clips.
         example: the row to listen to: the one with most going on in its first half minute, of several the first.
             None without rows.
     """
 
     def __init__(self, fields: Sequence[Field] = ()) -> None:
-        self.maker, self.judge, self.labelled = TableMaker(fields=fields), Judge(), False
-        self.tally = Tally(fields=fields)
+        self.maker, self.labelled = TableMaker(fields=fields), False
         self.example: Mapping[str, Any] | None = None
         self._score: tuple[int, ...] = ()
 
     def add(self, published: PublishedRow) -> None:
         row = {"labels": None, **dict.fromkeys(OPTIONAL), **published.row, "split": published.split}
         if row["labels"]:
-            self.labelled, self.judge.unit = True, "clip"
+            self.labelled = True
             row["labels"] = row["labels"] | {"weight": published.listed}
         self.maker.add(row | {"provenance": provenance_of_row(row) or None}, published.split)
-        self.tally.add(row, published.split)
-        self.judge.add(row)
         first = [
             utterance
             for utterance in row["utterances"] or ()
@@ -386,8 +382,8 @@ def render_card(
 
     Raises CardDamaged if the markers or the front matter of `old` are damaged.
     """
-    tables, judge = rows.maker.tables(), rows.judge
-    clips = CorpusFigures.of_run(run, tables=tables, tally=rows.tally) if rows.labelled else None
+    tables = rows.maker.tables()
+    clips = CorpusFigures.of_run(run, tables=tables) if rows.labelled else None
     card, origins = parsed_card(old or ""), origins_of(tables)
     written = written_of(card.text)
     derived_licence = derived(
@@ -407,7 +403,7 @@ def render_card(
         assets[f"assets/{name}.png"] = sheet(plots, 2)
         return ""
 
-    findings = corpus_findings(clips, judge, run) if clips else judge.findings(rows.tally, run)
+    findings = findings_of_clips(clips, run) if clips else all_findings(tables, run)
     rows_of_licences, notes = licence_rows(origins)
     contact = facts.contact or written.get("contact")
     example = {  # a value that a clip has, for the lines that load by one
@@ -427,7 +423,7 @@ def render_card(
         facts=facts,
         title=card.data["pretty_name"],
         sample=_sample(rows.example, version, assets),
-        verdict=verdict_of(findings, judge.n),
+        verdict=verdict_of(findings, tables.n),
         fields=[of for of in (*FIELDS, *packed.fields) if not isinstance(of, Column)],
         own=FIELDS,
         type_in_words=type_in_words,

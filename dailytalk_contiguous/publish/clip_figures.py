@@ -20,11 +20,11 @@ from dailytalk_contiguous.core.quality import QualityLimits, failures
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.settings import settings_of, with_settings
 from dailytalk_contiguous.core.tables import UNKNOWN, TableMaker, Tables
-from dailytalk_contiguous.core.tally import Tally
 from dailytalk_contiguous.core.wording import kind_of
+from dailytalk_contiguous.publish.findings import Finding
 from dailytalk_contiguous.publish.items import Items
 from dailytalk_contiguous.publish.training_folder import record_of
-from dailytalk_contiguous.publish.verdict import Judge
+from dailytalk_contiguous.publish.verdict import FitnessLimits, clip_findings
 from dailytalk_contiguous.store.files import inside
 
 #: Measures of the quality of a clip, as rows have them.
@@ -63,9 +63,8 @@ class Quality:
     def outside(self, name: str, least: float | None, most: float | None) -> tuple[int, int]:
         """Return how many clips are below and above two limits of a measure."""
         values = self.clips[name].astype(float)
-        return tuple(
-            0 if limit is None else int(of.sum()) for limit, of in ((least, values < least), (most, values > most))
-        )
+        below = 0 if least is None else int((values < least).sum())
+        return below, 0 if most is None else int((values > most).sum())
 
     def to_hear(self) -> list[tuple[str, str]]:
         """Return ids of clips to judge the limits by, and why each is beyond one: as many reasons as possible."""
@@ -90,7 +89,6 @@ class CorpusFigures:
     """
 
     tables: Tables
-    tally: Any = None
     quality: Quality | None = None
     unit: str = "clip"
     before: Mapping[str, float] = field(default_factory=dict)
@@ -142,23 +140,18 @@ class CorpusFigures:
         return rows[rows["clip"] & (rows["split"] == "train") & rows["augmented_from"].isna()]
 
 
-def corpus_figures(items: Items, refused: list[Row], judge: Judge) -> tuple[CorpusFigures, list[Row]]:
+def corpus_figures(items: Items, refused: list[Row]) -> tuple[CorpusFigures, list[Row]]:
     """Return the figures of all clips, and of each the labels by which samples are chosen.
 
-    Clips are added to `judge`, and rows that can't be used to `refused`. Conversations of a mix are judged by the
-    measures that their export has kept (`publish.checking`).
+    Rows that can't be used are added to `refused`.
     """
     record = record_of(items.folder) if items.folder else {}
     known = _known_limits(record.get("settings") or {}) or (planned_limits(items.folder) if items.folder else {})
     made = TableMaker(knows_rejects=items.kind != "version")
     published: dict[Credit, None] = {}
     chosen_by = []
-    tally = Tally(knows_rejects=items.kind != "version")
     for row in items.listed(refused):
         made.add(row)
-        tally.add(row)
-        if row.get("measures") is None:
-            judge.add(row)
         labels = row["labels"]
         names = ("emotion", "style", "speaker", "augmented_from")
         chosen_by.append({"id": row["conversation_id"], **{name: labels[name] for name in names}})
@@ -167,9 +160,16 @@ def corpus_figures(items: Items, refused: list[Row], judge: Judge) -> tuple[Corp
     quality = Quality.of_rows(items.measures(), with_settings((QualityLimits(),), known)[0])
     unit = "file" if items.kind == "mix" else "clip"
     credits = credits_of(record) or tuple(published)
-    return CorpusFigures.of_run(
-        record, tables=made.tables(), quality=quality, unit=unit, credits=credits, tally=tally
-    ), chosen_by
+    clips = CorpusFigures.of_run(record, tables=made.tables(), quality=quality, unit=unit, credits=credits)
+    return clips, chosen_by
+
+
+def findings_of_clips(
+    clips: CorpusFigures, run: Mapping[str, Any], limits: FitnessLimits | None = None
+) -> list[Finding]:
+    """Return the findings on clips and their labels, with the emotions that have too little to train on."""
+    thin = {shortfall.emotion: clips.target - shortfall.seconds for shortfall in clips.shortfalls()}
+    return clip_findings(clips.tables, thin, clips.target, run, limits)
 
 
 #: The limits of the last `--report-only`, for a later look at the measures.

@@ -1,6 +1,7 @@
 """Tables and plots of conversations, for the sections of their report and of their card.
 
-Each is made of figures (`core.figures`) of the tables of a dataset; templates say where it stands and what it means.
+Each is made of figures (`core.figures`) of the tables of a dataset; templates say where it stands and what it
+means.
 """
 
 import math
@@ -203,8 +204,8 @@ def turns_table(tables: Tables) -> Table:
         int(tables.conversations[f"timeline_{name}"].sum()) for name in ("backchannels_kept", "backchannels")
     )
     note = (
-        f"{counted(kept, 'backchannel')} of {whole:,} in the source are inside the same turn as before. "
-        f"{sum(figures.lost_in_rebuild(tables).values()):,.2f} s of the recorded speaker's speech and sounds got lost."
+        f"{counted(kept, 'backchannel')} of {whole:,} in the source are inside the same turn as before. Lost: "
+        f"{sum(figures.lost_in_rebuild(tables).values()):,.2f} s of the recorded speaker's speech and sounds."
     )
     if overlap := figures.timeline_means(tables).get("overlap_kept"):
         note += f" Of the overlap that the new lengths allow, {percent(overlap, 1)} is kept."
@@ -456,10 +457,9 @@ def delivery_parts(tables: Tables) -> list[Plot | Table]:
     takes = tables.utterances.dropna(subset="delivery_distance")
     if takes.empty:
         return []
-    note = (
-        f"{median_text(takes['delivery_distance'].to_numpy(float)).capitalize()}. Melody and loudness are compared "
-        "with the speaker's usual, and time is warped: neither voice nor pace counts."
-    )
+    note = median_text(takes["delivery_distance"].to_numpy(float)).capitalize()
+    note += ". Melody and loudness are compared with the speaker's usual, and time is warped: neither voice nor "
+    note += "pace counts."
     if takes["delivery_cosine"].notna().any():
         note += f" To an encoder of prosodic tokens: cosine {takes['delivery_cosine'].median():.2f}, median."
     plot = HistogramPlot(

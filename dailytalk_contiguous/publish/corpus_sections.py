@@ -182,7 +182,7 @@ def missing_table(figures: CorpusFigures) -> Table:
 
 
 class Measure(NamedTuple):
-    """A measure of quality: its name, unit, the factor to it, the ends of its axis, and the names of its limits."""
+    """A measure of quality: its name, unit, the ends of its axis, the factor to it, and its limits' names."""
 
     title: str
     unit: str

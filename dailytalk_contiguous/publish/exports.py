@@ -257,9 +257,8 @@ def write_export(
         format: of `publish.formats.FORMATS`.
         sides: `train` or `eval` of each id, where that is decided; else `eval_share` and `seed` decide it.
         before: the side of ids that were divided before, which stays; None for those of earlier exports in `out`.
-        readme: makes the text of the README from a description, the provenances of the rows with their numbers, and
-            how to load the folder;
-            None for none. A README that a person wrote stays as it is.
+        readme: makes the text of the README from a description, the provenances of the rows with their numbers,
+            and how to load the folder; None for none. A README that a person wrote stays as it is.
         settings: of `format.settings`.
 
     Raises DailytalkError: a setting does not go with the format, `out` is not ours, an id occurs twice, or no row

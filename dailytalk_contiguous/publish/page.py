@@ -31,12 +31,11 @@ from dailytalk_contiguous.core.schema import CHANNELS, Row
 from dailytalk_contiguous.core.scorecard import ReferenceCorpus
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.tables import TableMaker, Tables
-from dailytalk_contiguous.core.tally import Tally
 from dailytalk_contiguous.core.wording import counted, kind_of, length_text, public
 from dailytalk_contiguous.publish import comparison_sections, conversation_sections, corpus_sections, player
 from dailytalk_contiguous.publish import verdict as judging
 from dailytalk_contiguous.publish.checking import check_folder, file_findings, occurs_twice, row_findings
-from dailytalk_contiguous.publish.clip_figures import corpus_figures
+from dailytalk_contiguous.publish.clip_figures import corpus_figures, findings_of_clips
 from dailytalk_contiguous.publish.findings import Finding, advice, findings_of_apps
 from dailytalk_contiguous.publish.items import SMALL, Items, ItemSound
 from dailytalk_contiguous.publish.opening import open_items
@@ -228,8 +227,7 @@ def _write_clips(
     common: Mapping[str, Any],
 ) -> WrittenReport:
     refused: list[Row] = []
-    judge = judging.Judge(limits, unit="clip")
-    clips, chosen_by = corpus_figures(items, refused, judge)
+    clips, chosen_by = corpus_figures(items, refused)
     tables, quality = clips.tables, clips.quality
     rejects = _rejects(tables, itertools.chain(map(_refusal, refused), items.rejects()))
     n = int(figures.totals(tables)["conversations"])
@@ -237,7 +235,7 @@ def _write_clips(
     if n:
         findings = _as_checked(items, figures.totals(tables)["seconds"], limits)
         verdict = judging.verdict_of(
-            judging.corpus_findings(clips, judge, common["run"]) if findings is None else findings, n
+            findings_of_clips(clips, common["run"], limits) if findings is None else findings, n
         )
     heard = left_channels(items, stratified_sample(chosen_by, SAMPLES))
     samples = []
@@ -253,7 +251,7 @@ def _write_clips(
         "parts": corpus_sections,
         "shared": conversation_sections,
         "verdict": verdict,
-        "made": judging.made_facts(common["run"], clips.tally) if verdict else [],
+        "made": judging.made_facts(common["run"], tables) if verdict else [],
         "rejects": rejects,
     }
     beyond = _beyond_limits(items, dict(quality.to_hear())) if quality else []
@@ -267,7 +265,7 @@ def _write_clips(
 class _Listed(NamedTuple):
     judged: judging.Judged
     seconds: float
-    source_seconds: float | None
+    source_seconds: float
 
 
 def _write_conversations(
@@ -280,19 +278,21 @@ def _write_conversations(
     common: Mapping[str, Any],
 ) -> WrittenReport:
     made = TableMaker(items.rebuilt, items.fields, items.kind != "version")
-    judge = judging.Judge(limits, items.rebuilt)
-    tally = Tally(items.rebuilt, knows_rejects=items.kind != "version", fields=items.fields)
-    listed: list[_Listed] = []
     refused: list[dict[str, str]] = []
     for row in steps("conversations read", items.rows(SMALL)):
         if row.get("problem"):
             refused.append(_refusal(row))
             continue
-        row |= {"labels": None}  # a file of a training folder has some, and may be a conversation
-        made.add(row)
-        tally.add(row)
-        listed.append(_Listed(judge.add(row), row["duration"] or 0.0, row["source_duration"]))
+        made.add(row | {"labels": None})  # a file of a training folder has some, and may be a conversation
     tables = made.tables()
+    rejects = _rejects(tables, itertools.chain(refused, items.rejects()))
+    judged = judging.judged_conversations(tables.conversations, limits)
+    source_seconds = tables.conversations["source_duration"].fillna(0.0)
+    listed = [
+        _Listed(entry, entry.values["duration"] or 0.0, source)
+        for entry, source in zip(judged, source_seconds, strict=True)
+    ]
+    seconds = sum(entry.seconds for entry in listed)
     examples = _chosen(items, listed, shown)
     numbers = range(len(listed)) if shown == ALL else examples.keys()
     played = sum(min(listed[number].seconds, player.LONGEST) for number in numbers)
@@ -300,20 +300,20 @@ def _write_conversations(
     is_tagged = items.folder is not None and (items.folder / TAGGED).is_dir() and tables.is_rebuilt
     recordings = TaggedItems(items.folder) if items.folder and is_tagged else None
     as_recorded = examples if recordings else ()
-    recorded = sum(min(listed[number].source_seconds or 0.0, player.LONGEST) for number in as_recorded)
+    recorded = sum(min(listed[number].source_seconds, player.LONGEST) for number in as_recorded)
     mode = audio or ("inside" if (played + recorded) * player.BYTES_A_SECOND < MOST_INSIDE else "beside")
     names = Counter(entry.judged.name for entry in listed)
     sounds = _Sounds(mode, path, {name for name, n in names.items() if n > 1})
     parts = _Parts(items, recordings, sounds, player.FINE if played <= MOST_FINE else player.COARSE)
     details = parts.of_examples({number: listed[number].judged.name for number in examples})
-    rejects = _rejects(tables, itertools.chain(refused, items.rejects()))
     run = common["run"]
-    findings = _as_checked(items, judge.seconds, limits)
+    findings = _as_checked(items, seconds, limits)
     if findings is None:
         twice = [occurs_twice(name, name) for name, n in names.items() if n > 1]
         of_apps = findings_of_apps(items.folder) if items.folder else []
-        findings = [*twice, *_checked(items, judge), *judge.findings(tally, run), *of_apps]
-    verdict = judging.verdict_of(findings, judge.n)
+        found = judging.all_findings(tables, run, limits)
+        findings = [*twice, *_checked(items, tables.n, seconds), *found, *of_apps]
+    verdict = judging.verdict_of(findings, tables.n)
     comparisons = conversation_sections.comparisons_of(tables, references)
     cards = [{"why": why, **details[number]} for number, why in examples.items()]
 
@@ -332,7 +332,7 @@ def _write_conversations(
         "parts": conversation_sections,
         "emotions": corpus_sections,
         "verdict": verdict,
-        "made": judging.made_facts(run, tally),
+        "made": judging.made_facts(run, tables),
         "comparisons": comparisons,
         "examples": cards,
         "listed": _table(listed, set(numbers)),
@@ -358,15 +358,15 @@ def _as_checked(items: Items, seconds: float, limits: judging.FitnessLimits | No
     return findings if decode else [*findings, _not_decoded(length_text(seconds))]
 
 
-def _checked(items: Items, judge: judging.Judge) -> list[Finding]:
+def _checked(items: Items, n: int, seconds: float) -> list[Finding]:
     """The findings of `dailytalk check` on finished conversations, row by row, or that no sound was decoded."""
-    if not (items.rebuilt and judge.n):
+    if not (items.rebuilt and n):
         return []
-    if items.folder is None or items.kind != "conversations" or judge.seconds > MOST_DECODED:
-        return [_not_decoded(counted(judge.n, judge.unit))]
+    if items.folder is None or items.kind != "conversations" or seconds > MOST_DECODED:
+        return [_not_decoded(counted(n, "conversation"))]
     usable = (row for row in items.rows() if not row["problem"])
     jobs = enumerate(partial(lambda row: [*row_findings(row["conversation_id"], row)], row) for row in usable)
-    of_rows = steps("conversations checked", _in_threads(jobs), judge.n)
+    of_rows = steps("conversations checked", _in_threads(jobs), n)
     return [*file_findings(items.folder), *(finding for _, findings in of_rows for finding in findings)]
 
 

@@ -103,8 +103,8 @@ def detail(row: Mapping[str, Any], rebuilt: bool, samples: Samples, levels_a_sec
     """Return the details of a conversation for the player; times are seconds.
 
     A line has its `side` (0 left, 1 right), `start`, `end`, `text`, `tag`, its start and end in the recording as
-    `source`, None if unknown, its `status` if that is unusual, and `facts` in words. A word is its side, start, end,
-    text, probability and how its times are known. `peaks` is the waveform of each side, a character each level.
+    `source`, None if unknown, its `status` if that is unusual, and `facts` in words. A word is its side, start,
+    end, text, probability and how its times are known. `peaks` is the waveform of each side, a character a level.
 
     Args:
         row: columns of `core.schema.BUILT`.

@@ -1,8 +1,9 @@
 """Plots as data, drawn once by matplotlib: as SVG in a page, and as PNG on a card, since the Hub shows no SVG.
 
-The SVG is an image of its own in the page, so that nothing in it can run or restyle the page. Nothing of the machine
-goes into a picture (no date, no version, no style sheet of the user): the same data gives the same bytes, and a push
-sends a plot only if it changed. matplotlib takes a second to import and is imported where something is drawn.
+The SVG is an image of its own in the page, so that nothing in it can run or restyle the page. Nothing of the
+machine goes into a picture (no date, no version, no style sheet of the user): the same data gives the same bytes,
+and a push sends a plot only if it changed. matplotlib takes a second to import and is imported where something is
+drawn.
 """
 
 import io
@@ -18,9 +19,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 #: One meaning each, the same on pages, on cards, and beside another folder: `left`, `right`: the channels.
-#: `before`: as recorded. `after`: as it is in this folder. `other`: another folder. They have the hues of Okabe and
-#: Ito (2008, "Color Universal Design"), which any colour vision distinguishes, darkened until lettering in them is
-#: legible on white.
+#: `before`: as recorded. `after`: as it is in this folder. `other`: another folder. They have the hues of Okabe
+#: and Ito (2008, "Color Universal Design"), which any colour vision distinguishes, darkened until lettering in
+#: them is legible on white.
 COLOURS = {"left": "#0067a3", "right": "#a84e00", "before": "#8b95a3", "after": "#00795a", "other": "#a0407c"}
 
 #: Lettering and limits, ticks, lines of the grid, and the side beyond a limit.
@@ -173,8 +174,8 @@ class HistogramPlot(Plot):
             # The first is filled, so that both are visible where they are equal.
             axes.hist(
                 inside,
-                int(np.clip(2 * math.sqrt(len(inside)), 8, 30)),
-                (low, high),
+                bins=int(np.clip(2 * math.sqrt(len(inside)), 8, 30)),
+                range=(low, high),
                 weights=weights,
                 color=colour,
                 label=series.name or None,

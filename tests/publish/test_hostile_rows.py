@@ -103,7 +103,9 @@ def test_check_and_report_say_that_a_row_without_bytes_has_no_sound(dailytalk: C
     assert len(re.findall('<audio[^>]* src="', text)) == 1
 
 
-@pytest.mark.parametrize(("markdown", "shown"), [(False, "&lt;i&gt; &amp;amp; *b*"), (True, "&#60;i&#62; &#38;amp; &#42;b&#42;")])
+@pytest.mark.parametrize(
+    ("markdown", "shown"), [(False, "&lt;i&gt; &amp;amp; *b*"), (True, "&#60;i&#62; &#38;amp; &#42;b&#42;")]
+)
 def test_every_value_of_a_template_is_escaped(markdown: bool, shown: str) -> None:
     template = environment(markdown=markdown).from_string("{{ text }}|{{ text ~ '' }}|{{ [text]|join }}")
     assert template.render(text="<i> &amp; *b*") == f"{shown}|{shown}|{shown}"
@@ -152,7 +154,9 @@ def test_every_text_of_a_row_is_shown_as_text(tmp_path: Path) -> None:
     text = write_report(write_dataset(tmp_path / "work", [row])).path.read_text(encoding="utf-8")
     body = re.sub('src="data:[^"]*"', "", text[text.index("<main>") : text.index("</main>")])
     assert "&lt;script&gt;" in body
-    assert not re.search(r"<script|<img(?! class=.plot. )|&amp;amp;amp;|[^t]&amp;(?!amp;|quot|lt|gt|#)", body.replace(" src=x", ""))
+    assert not re.search(
+        r"<script|<img(?! class=.plot. )|&amp;amp;amp;|[^t]&amp;(?!amp;|quot|lt|gt|#)", body.replace(" src=x", "")
+    )
 
 
 #: Fields of an utterance that are text and shown.

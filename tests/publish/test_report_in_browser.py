@@ -206,9 +206,7 @@ CUT = """() => {
 
 @pytest.mark.parametrize("width", [1280, 800, 400])
 @pytest.mark.parametrize("name", ["inside", "clips"])
-def test_no_word_of_a_table_is_cut(
-    name: str, width: int, pages: Pages, browser: Any
-) -> None:
+def test_no_word_of_a_table_is_cut(name: str, width: int, pages: Pages, browser: Any) -> None:
     with visit(browser, getattr(pages, name), width) as seen:
         assert seen.page.evaluate(CUT) == []
 
@@ -349,7 +347,7 @@ def test_recording_and_what_was_rebuilt_of_it_are_heard_at_the_same_place(
     audio: str, pages: Pages, browser: Any
 ) -> None:
     with visit(browser, pages.recorded[audio]) as seen:
-        recorded = "document.getElementById('hear').ariaPressed === 'true'"
+        recorded = "(document.getElementById('hear').ariaPressed === 'true')"
         seen.page.locator("#loop").check()  # so that it is still there when a slow machine looks
         seen.page.locator("#lines button").nth(2).click()  # “How are you?”, 2.6 to 4.0 s
         seen.wait(PLAYING.format(2.7))
