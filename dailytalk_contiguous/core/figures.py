@@ -210,7 +210,7 @@ def tag_measures(tables: Tables) -> pd.DataFrame:
         for name, (column, factor) in OF_TAGS.items():
             known = of[of[f"{prefix}{column}"] > 0]
             scaled = factor * np.log2(known[f"{prefix}{column}"].astype(np.float64))
-            keys = [known[key].astype(str) for key in ("conversation_id", *voice)]
+            keys = [known[key].astype(object).fillna("") for key in ("conversation_id", *voice)]
             groups = scaled.groupby(keys)
             apart = (scaled - groups.transform("mean"))[groups.transform("size") > 1]
             by_tag = apart.groupby(known["tag"].reindex(apart.index), observed=True)

@@ -35,7 +35,7 @@ from dailytalk_contiguous.publish.manifest import DataFile, Packed, PublishedRow
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.publish.player import to_mp3
 from dailytalk_contiguous.publish.plots import Plot, png, sheet
-from dailytalk_contiguous.publish.templates import Cell, Link, environment, escaped
+from dailytalk_contiguous.publish.templates import Cell, Link, Strong, environment, escaped
 from dailytalk_contiguous.publish.verdict import all_findings, verdict_of
 from dailytalk_contiguous.publish.version import Version
 from dailytalk_contiguous.store.files import json_document
@@ -104,7 +104,7 @@ def licence_rows(origins: Sequence[licensing.Origin]) -> tuple[list[tuple[Cell, 
     notes = []
     for origin in origins:
         name = Link(model_name(origin.name) or "(not named)", origin.url)
-        terms = (origin.licence or "NOT KNOWN", corpus_sections.terms_of(origin.licence))
+        terms = (origin.licence or Strong("not known"), corpus_sections.terms_of(origin.licence))
         rows.append((ROLES.get(origin.role, origin.role), name, *terms))
         known = licence_of(origin.name)
         is_model = origin.role != "source" and origin.name and not is_path(origin.name)

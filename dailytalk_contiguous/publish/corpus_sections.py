@@ -17,7 +17,7 @@ from dailytalk_contiguous.core.wording import counted, length_text, percent
 from dailytalk_contiguous.publish.clip_figures import LIMITS, CorpusFigures, Quality
 from dailytalk_contiguous.publish.conversation_sections import ranked
 from dailytalk_contiguous.publish.plots import Bar, BarPlot, HistogramPlot, Limit, MatrixPlot, Series, sheet
-from dailytalk_contiguous.publish.templates import Cell, Link, Table
+from dailytalk_contiguous.publish.templates import Cell, Link, Strong, Table
 from dailytalk_contiguous.store.files import write_bytes, write_text
 
 #: Labels along which clips are counted.
@@ -261,9 +261,9 @@ def licences_table(figures: CorpusFigures) -> Table:
 
 
 def terms_of(licence: str | None) -> str:
-    """Return what a licence asks for, in words; in capitals where only its text says it."""
+    """Return what a licence asks for, in words."""
     words = licence_in_words(licence)
-    return words if asked(licence).known else words.upper()
+    return words if asked(licence).known else Strong(words)
 
 
 def credit_cells(credit: Credit) -> tuple[Cell, Cell, Cell]:

@@ -28,6 +28,12 @@ class Link(NamedTuple):
     url: str
 
 
+class Strong(str):
+    """Text that readers must not miss."""
+
+    __slots__ = ()
+
+
 Cell = str | int | Link
 
 
@@ -110,6 +116,7 @@ def _environment(package: str, markdown: bool) -> Environment:
         "figure": lambda cell: isinstance(cell, int) or _NUMBER.match(str(cell)) is not None,
         "web": lambda cell: isinstance(cell, Link) and cell.url.startswith(("https://", "http://")),
         "plot": lambda part: isinstance(part, Plot),
+        "strong": lambda cell: isinstance(cell, Strong),
     }
     made.globals |= {"asset": asset, "percent": percent, "picture": picture, "words": alternative}
     return made

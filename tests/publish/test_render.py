@@ -1,7 +1,8 @@
 """Figures as readers see them: amounts of money and shares."""
 
 import pytest
-from dailytalk_contiguous.publish.render import money, percent
+
+from dailytalk_contiguous.core.wording import money, percent
 
 
 @pytest.mark.parametrize(

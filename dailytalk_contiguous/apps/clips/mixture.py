@@ -31,7 +31,7 @@ from dailytalk_contiguous.core.turns import TURN_MEASURES, Ratio, TimedConversat
 from dailytalk_contiguous.core.wording import counted, model_name
 from dailytalk_contiguous.publish import exports, items, moshi_folder, opening, training_folder
 from dailytalk_contiguous.publish.corpus_sections import credit_cells, terms_of
-from dailytalk_contiguous.publish.templates import environment
+from dailytalk_contiguous.publish.templates import Strong, environment
 from dailytalk_contiguous.publish.training_folder import (
     CLIP_MANIFESTS,
     about_conversations,
@@ -498,7 +498,7 @@ def _write(
     sources = []  # whom to name for what
     for part in used:
         known = [(part.place, *credit_cells(credit)) for credit in part.folder.credits]
-        sources += known or [(part.place, "UNKNOWN: ask whoever made the folder", "", "")]
+        sources += known or [(part.place, Strong("unknown: ask whoever made the folder"), "", "")]
     counts = [(part.place, Counter(file.licence for file in part.used())) for part in used]
     text = (
         environment(__package__, markdown=True)
@@ -508,7 +508,7 @@ def _write(
             asks="; ".join(licensing.SAYS[what] for what in licence.asks),
             warnings=warnings,
             recordings=[
-                (place, name or "NOT KNOWN", n, terms_of(name))
+                (place, name or Strong("not known"), n, terms_of(name))
                 for place, of_part in counts
                 for name, n in sorted(of_part.items(), key=str)
             ],
