@@ -2,6 +2,7 @@
 the Hub, and of an expressive clip.
 """
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -433,6 +434,12 @@ def published_features(
         sound = {"audio": Audio(sampling_rate=sample_rate, num_channels=2), "audio_sha256": STRING}
         return Features({**CLIP_OF_INTERACTION, **sound, "sample_rate": Value("int32")})
     return {"conversations": conversations, "utterances": utterances}[config](sample_rate, labelled, fields)
+
+
+def provenance_of_row(row: Mapping[str, Any]) -> str:
+    """Return how a row came about as JSON; empty where it does not say."""
+    provenance = row.get("provenance") or ""
+    return provenance if isinstance(provenance, str) else json.dumps(provenance, sort_keys=True)
 
 
 def parent_of(row: Mapping[str, Any]) -> str:

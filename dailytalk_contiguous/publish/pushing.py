@@ -44,9 +44,8 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.retries import Backoff, retry_after
 from dailytalk_contiguous.core.schema import CONFIGS, SPLITS
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.publish.card import Card, CardFacts, CardRows, render_card
+from dailytalk_contiguous.publish.card import Card, CardFacts, CardRows, parsed_card, render_card
 from dailytalk_contiguous.publish.compare import Changes, NewRows, count_in_words
-from dailytalk_contiguous.publish.front_matter import divide, values_of
 from dailytalk_contiguous.publish.interactivity import PER_KIND
 from dailytalk_contiguous.publish.manifest import (
     LAYOUT,
@@ -860,7 +859,7 @@ def push_version(
             contact=settings.contact,
         )
         for reject in (*rejects_in(folder), *(reject.as_dict() for reject in packed.rejects)):
-            card_rows.tally.add_reject(reject)
+            card_rows.maker.add_reject(reject)
         card = render_card(state.card, packed, after, card_rows, facts, read_run(folder) or {}, defaults)
         manifest_of_version = manifest(packed, tag, record) | {ASSETS: sorted(card.assets)}
         message = settings.message or f"Publish {tag or 'conversations'}: {push_in_words(record)}"
@@ -939,7 +938,7 @@ def _is_there(
 def _asks_other_card(card: str | None, settings: PushSettings) -> bool:
     if card is None:
         return False
-    values = values_of(divide(card)[0])
+    values = parsed_card(card).data
     wishes = ((settings.licence, values.get("license")), (settings.title, values.get("pretty_name")))
     return any(wish and wish != has for wish, has in wishes) or (settings.contact or "") not in card
 

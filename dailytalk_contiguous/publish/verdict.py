@@ -32,10 +32,9 @@ from dailytalk_contiguous.core.scorecard import TurnTaking, nearest_rank
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.tables import UNKNOWN, Tables
 from dailytalk_contiguous.core.utterance import GIVEN, GIVEN_FITTED, RECOGNISER
-from dailytalk_contiguous.core.wording import counted, length_text, portable
+from dailytalk_contiguous.core.wording import counted, length_text, model_name, percent, portable, public
 from dailytalk_contiguous.models.licences import licence_of
 from dailytalk_contiguous.publish.findings import Finding, Severity, advice, error
-from dailytalk_contiguous.publish.render import Html, fill, joined, model_name, percent, public
 
 _SEVERITIES: tuple[Severity, ...] = ("bad", "doubtful", "note")
 
@@ -803,38 +802,3 @@ def made_facts(run: Mapping[str, Any], tables: Tables) -> list[tuple[str, str]]:
             words = command.split()
         facts.append(("command", public(re.sub(r"//[^/@\s]*@", "//", shlex.join(words)))))
     return facts
-
-
-def made_line(run: Mapping[str, Any], tables: Tables) -> Html:
-    pairs = (fill("<div><dt>{}</dt><dd>{}</dd></div>", name, value) for name, value in made_facts(run, tables))
-    return fill('<dl class="made">{}</dl>', joined(pairs))
-
-
-#: Findings that a page and a card list.
-MOST_FINDINGS = 20
-
-
-def verdict_part(verdict: Verdict) -> Html:
-    """Return the verdict for a page: its sentence, then the findings, each with its remedy.
-
-    A finding about a conversation has its id as `data-conversation`, for a script that shows it.
-    """
-    items = [
-        fill(
-            '<li class="{0}"{1}><b>{0}</b> {2} <span class="soft">{3}</span></li>',
-            finding.severity,
-            fill(' data-conversation="{}"', finding.file) if finding.file != "." else Html(),
-            finding.sentence,
-            finding.remedy,
-        )
-        for finding in verdict.findings[:MOST_FINDINGS]
-    ]
-    if more := verdict.findings[MOST_FINDINGS:]:
-        items.append(fill("<li>{}: `dailytalk check` lists them.</li>", counted(len(more), "more finding")))
-    findings = fill("<ul>{}</ul>", joined(items)) if items else Html()
-    return fill(
-        '<section id="verdict" class="verdict {}" aria-label="Verdict"><p class="headline">{}</p>{}</section>\n',
-        verdict.level,
-        verdict.headline,
-        findings,
-    )

@@ -7,6 +7,7 @@ import soundfile
 from audio_files import EXAMPLES, REAL_CALLS, example
 from built_conversations import built_row, write_dataset
 from command import EMBEDDED
+from reports import write_report
 from rich_conversations import rich_row
 
 from dailytalk_contiguous.core.measures import CONVERSATION_MEASURES, measure_turns
@@ -24,9 +25,7 @@ from dailytalk_contiguous.publish.verdict import (
     all_findings,
     judged_conversations,
     made_facts,
-    made_line,
     verdict_of,
-    verdict_part,
 )
 
 
@@ -330,19 +329,20 @@ def test_header_says_what_made_it_and_names_no_path_of_this_machine():
     assert facts["licence of the recordings"] == "CC0-1.0"
     commands = [value for name, value in made_facts(RUN, tables) if name == "command"]
     assert commands == ["dailytalk tag calls --out work", "dailytalk speak work"]
-    assert "/home" not in made_line(RUN, tables)
+    assert "/home" not in str(facts)
     secret = RUN | {"command": "dailytalk tag https://ann:secret@host/x --out=/home/ann/w 'odd"}
-    assert "secret" not in made_line(secret, tables)
-    assert "/home" not in made_line(secret, tables)
+    assert "secret" not in str(made_facts(secret, tables))
+    assert "/home" not in str(made_facts(secret, tables))
 
 
-def test_markup_in_a_name_is_text_in_the_verdict_and_in_the_header():
-    tables = tables_from([rich_row("<b>a</b>", sides=sides(snr_db=1.0))])
-    part = verdict_part(verdict_of(all_findings(tables), 1))
-    assert 'class="verdict doubtful"' in part
-    assert "<b>a</b>" not in part
-    assert 'data-conversation="&lt;b&gt;a&lt;/b&gt;"' in part
-    assert "<script>" not in made_line({"command": "<script>"}, tables)
+def test_markup_in_a_name_is_text_in_the_verdict_and_in_the_header(tmp_path):
+    work = write_dataset(tmp_path / "work", [rich_row("<b>a</b>", sides=sides(snr_db=1.0))])
+    (work / "run.json").write_text(json.dumps({"command": "<script>"}))
+    page = write_report(work).path.read_text()
+    assert "down to 1 dB in" in page
+    assert "<b>a</b>" not in page
+    assert "&lt;b&gt;a&lt;/b&gt;" in page
+    assert "&lt;script&gt;" in page
 
 
 def test_training_folder_has_the_verdict_of_the_rows_that_it_was_made_from(tmp_path):

@@ -20,6 +20,9 @@ import pytest
 import soundfile
 from built_conversations import built_row, work_with_recordings, write_dataset
 from card_versions import MODELS, NON_COMMERCIAL, card_of, published_row, write_version
+from dailytalk_contiguous.core.tally import Sum, Tally
+from dailytalk_contiguous.publish.render import Credit
+from dailytalk_contiguous.publish.sections import Section, page_html
 from finished_corpora import clip_row, corpus_folder, measures
 from from_apps import from_app
 from matplotlib.collections import CircleCollection
@@ -32,8 +35,6 @@ from reports import write_report
 from rich_conversations import rich_row, rich_rows
 
 from dailytalk_contiguous.core.measures import CONVERSATION_MEASURES
-from dailytalk_contiguous.core.tables import TableMaker
-from dailytalk_contiguous.core.tally import Sum, Tally
 from dailytalk_contiguous.core.utterance import AFFECT, PROSODY
 from dailytalk_contiguous.publish.card import Card, CardFacts
 from dailytalk_contiguous.publish.checking import check_folder, check_version
@@ -61,9 +62,7 @@ from dailytalk_contiguous.publish.plots import (
     png,
     sheet,
 )
-from dailytalk_contiguous.publish.render import Credit
-from dailytalk_contiguous.publish.sections import Section, page_html
-from dailytalk_contiguous.publish.verdict import all_findings
+from dailytalk_contiguous.publish.verdict import Judge
 from dailytalk_contiguous.publish.version import open_version
 
 GOLDENS = Path(__file__).with_name("goldens")
@@ -622,23 +621,14 @@ def unfit(folder: Path) -> str:
         {"turns_per_window": 2.0, "response": 0.5, "overlapping_turns": 0.5},
         {"longest_monologue": 90.0, "overlapping_turns": 0.08},
     ]
-    maker = TableMaker()
+    judge = Judge()
     for n, changes in enumerate(unlike):
-        known = {"conversation_id": f"c{n}", "kept_speakers": ["p"], "first_turn": 3.0 + n}
-        maker.add_known(dict.fromkeys(CONVERSATION_MEASURES) | fine | known | changes)
-    hours: list[Any] = [("voices", ["b"], 19.5), ("voices", ["a"], 0.125), ("voices", ["c"], 20.0)]
-    hours += [
-        ("language", "de", 399.5),
-        ("language", "en", 1.0),
-        ("language", "cs", 2.0),
-        ("language", "fr", 400.0),
-    ]
-    long = TableMaker()
-    for n, (column, value, lasts) in enumerate(hours):
-        known = {"conversation_id": f"h{n}", "kept_speakers": ["p"], column: value}
-        long.add_known(known | {"duration": 3600 * lasts})
-    findings = [*all_findings(maker.tables()), *all_findings(long.tables())]
-    return rows_as_text(finding.as_dict() for finding in findings)
+        judge.add_measured(
+            f"c{n}", dict.fromkeys(CONVERSATION_MEASURES) | fine | {"first_turn": 3.0 + n} | changes
+        )
+    judge.voices.update({"b": 19.5, "a": 0.125, "c": 20.0})
+    judge.languages.update({"de": 399.5, "en": 1.0, "cs": 2.0, "fr": 400.0})
+    return rows_as_text(finding.as_dict() for finding in judge.findings())
 
 
 def damaged_csm(folder: Path) -> str:
