@@ -1,5 +1,7 @@
 import json
 import shutil
+from html import unescape
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ import soundfile
 from audio_files import EXAMPLES, REAL_CALLS, example
 from built_conversations import built_row, write_dataset
 from command import EMBEDDED
+from huggingface_hub import hf_hub_download
 from reports import write_report
 from rich_conversations import rich_row
 
@@ -27,6 +30,8 @@ from dailytalk_contiguous.publish.verdict import (
     made_facts,
     verdict_of,
 )
+
+pytest_plugins = ["hub.hub_fixtures"]
 
 
 def findings_on(*conversations, limits=None):
@@ -343,6 +348,28 @@ def test_markup_in_a_name_is_text_in_the_verdict_and_in_the_header(tmp_path):
     assert "<b>a</b>" not in page
     assert "&lt;b&gt;a&lt;/b&gt;" in page
     assert "&lt;script&gt;" in page
+
+
+def test_check_json_report_and_card_say_the_same(tmp_path, dailytalk, hub, impatient):
+    rows = [
+        talk("a", sides=sides(snr_db=9.0)),
+        talk("b", utterances=changed(confidence=0.5), transcript_repair="2.8 s earlier"),
+    ]
+    work, version, page = write_dataset(tmp_path / "work", rows), "tester/talks@v1.0.0", tmp_path / "page.html"
+    options = ("--create", "--licence", "cc0-1.0", "--tag", "v1.0.0")
+    assert dailytalk("push", work, "tester/talks", *options).code == 0
+    card = Path(hf_hub_download("tester/talks", "README.md", repo_type="dataset", revision="v1.0.0")).read_text()
+    verdict = json.loads(dailytalk("check", version, "--json").out)["verdict"]
+    said = [verdict["headline"], *(finding["what"] for finding in verdict["findings"])]
+    assert {finding["kind"] for finding in verdict["findings"]} >= {
+        "noise",
+        "low-confidence",
+        "repaired-transcripts",
+    }
+    assert dailytalk("report", version, "--out", page).code == 0
+    for place in (dailytalk("check", version, "-v").out, unescape(page.read_text()), card):
+        text = " ".join(place.replace("\\", "").split())
+        assert [sentence for sentence in said if " ".join(sentence.split()) not in text] == []
 
 
 def test_training_folder_has_the_verdict_of_the_rows_that_it_was_made_from(tmp_path):
