@@ -234,7 +234,8 @@ class TableMaker:
         }
         self._struct = pa.struct(list(Features(inner).arrow_schema))
         self._rows: list[Mapping[str, Any]] = []
-        self._chunks: list[tuple[pa.Table, pa.Table]] = []
+        self._conversations: list[pa.Table] = []
+        self._utterances: list[pa.Table] = []
 
     def add(self, row: Mapping[str, Any], split: str | None = None) -> MeasuredConversation:
         """Add a conversation or a clip: a row of `core.schema.BUILT` that can be used, with or without audio.
@@ -273,11 +274,9 @@ class TableMaker:
     def tables(self) -> Tables:
         """The tables of all that was added."""
         self.flush()
-        conversations, utterances = (pa.concat_tables(chunks) for chunks in zip(*self._chunks, strict=True))
-        self._chunks = []
         return Tables(
-            _frame(conversations),
-            _frame(utterances),
+            _frame(self._conversations),
+            _frame(self._utterances),
             self._source,
             self._rebuilt,
             self.finished,
@@ -312,12 +311,13 @@ class TableMaker:
                 self._rows = [row]
                 self.flush()
             return
-        if self._write and (rows or not self._chunks):
+        if self._write and (rows or not self._conversations):
             self._write(conversations, utterances)
         kept = utterances.select([name for name in utterances.column_names if name in _KEPT])
         keys = pd.util.hash_array(kept["cache_key"].fill_null("").to_numpy())  # of millions that differ
         kept = kept.set_column(kept.column_names.index("cache_key"), "cache_key", [pa.array(keys)])
-        self._chunks.append((_compact(conversations), _compact(kept)))
+        self._conversations.append(_compact(conversations))
+        self._utterances.append(_compact(kept))
 
     def _utterance_table(self, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
         said = [utterance for row in rows for utterance in row["_utterances"]]
@@ -450,5 +450,11 @@ def _compact(table: pa.Table) -> pa.Table:
     return pa.table(columns, table.column_names)
 
 
-def _frame(table: pa.Table) -> pd.DataFrame:
-    return table.unify_dictionaries().to_pandas(split_blocks=True, self_destruct=True)
+def _frame(chunks: list[pa.Table]) -> pd.DataFrame:
+    """Chunks as one frame; they are emptied, so that each column is there once."""
+    table = pa.concat_tables(chunks).unify_dictionaries()
+    chunks.clear()
+    frame: pd.DataFrame = table.to_pandas(
+        split_blocks=True, self_destruct=True, types_mapper={pa.bool_(): pd.BooleanDtype()}.get
+    )
+    return frame
