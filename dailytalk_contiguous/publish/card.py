@@ -444,7 +444,7 @@ def render_card(
     text = re.sub(r"\n{3,}", "\n\n", text).replace("\n\n<!-- dailytalk:", "\n<!-- dailytalk:")
     memory = {"licence": derived_licence} if card.data["license"] == derived_licence and not facts.licence else {}
     memory |= {"contact": contact} if contact else {}
-    card.text = update_body(card.text, escaped(card.data["pretty_name"]), sections_of(text), memory)
+    card.text = update_body(card.text, escaped(str(card.data["pretty_name"]).strip()), sections_of(text), memory)
     return Card(str(card), assets, against)
 
 

@@ -323,11 +323,13 @@ def tags_plot(tables: Tables) -> BarPlot:
 
 
 def tags_table(tables: Tables) -> Table:
+    values = ranked(tables, "tag")
+    columns = {"speech": "seconds", "left": "left", "right": "right"}
+    known = {title: column for title, column in columns.items() if all(column in of for _, of in values)}
     rows: list[tuple[Cell, ...]] = [
-        (tag, *(length_text(of[name]) for name in ("seconds", "left", "right")), int(of["utterances"]))
-        for tag, of in ranked(tables, "tag")
+        (tag, *(length_text(of[column]) for column in known.values()), int(of["utterances"])) for tag, of in values
     ]
-    head = ("tag", "speech", "left", "right", "utterances")
+    head = ("tag", *known, "utterances")
     return Table("Speech by style tag, in figures", head, rows, nothing="no tags", folded=True)
 
 

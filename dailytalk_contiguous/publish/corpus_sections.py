@@ -31,25 +31,26 @@ def label_title(name: str) -> str:
     return name.replace("_", " ").capitalize()
 
 
-def label_parts(figures: CorpusFigures) -> tuple[dict[str, str], list[BarPlot]]:
-    """Return the value of each label that is the same for all clips, and a plot of hours by each of the others."""
+def label_parts(figures: CorpusFigures) -> tuple[dict[str, str], list[BarPlot], list[Table]]:
+    """Return the value of each label that is the same for all clips, and of the others a plot and a table each."""
     same: dict[str, str] = {}
-    plots = []
+    plots, tables = [], []
+    n = counted(int(queries.totals(figures.tables)["conversations"]), figures.unit)
     for name in DIMENSIONS:
         values = ranked(figures.tables, name)
         if len(values) < 2:
             same |= {name.replace("_", " "): value for value, _ in values}
             continue
-        rows = [
-            Bar(value, (of["seconds"] / 3600,), f"{int(of['conversations']):,} · {length_text(of['seconds'])}")
-            for value, of in values
-        ]
-        n = counted(int(queries.totals(figures.tables)["conversations"]), figures.unit)
-        title = f"{label_title(name)} ({n})"
-        plots.append(
-            BarPlot(title=title, rows=rows, series=[Series("after", "recorded")], axis="hours", name=name)
-        )
-    return same, plots
+        bars, rows = [], []
+        for value, of in values:
+            clips, copies, recorded = int(of["conversations"]), int(of["copies"]), length_text(of["seconds"])
+            bars.append(Bar(value, (of["seconds"] / 3600,), f"{clips:,} · {recorded}"))
+            rows.append((value, clips, copies, recorded, length_text(of["seen"])))
+        title, series = f"{label_title(name)} ({n})", [Series("after", "recorded")]
+        plots.append(BarPlot(title=title, rows=bars, series=series, axis="hours", name=name))
+        head = (name.replace("_", " "), f"{figures.unit}s", "copies", "recorded", "seen in training")
+        tables.append(Table(title, head, rows))
+    return same, plots, tables
 
 
 def crossed_plot(tables: Tables, unit: str, rows: str, columns: str, title: str, note: str = "") -> MatrixPlot:

@@ -210,7 +210,8 @@ class HistogramPlot(Plot):
 class MapPlot(Plot):
     """How dense points of [0, 1] are, across and up, and where the means of their groups lie.
 
-    `points` has the shape (n, 2); `groups` names the group of each, and is empty for none.
+    `points` has the shape (n, 2); `groups` names the group of each, and is empty for none; so is the name of a
+    point that is in no group.
     """
 
     points: ArrayLike
@@ -228,7 +229,7 @@ class MapPlot(Plot):
     def means(self) -> dict[str, tuple[float, float]]:
         """Return the mean of each group, the largest first."""
         points, groups = np.asarray(self.points, float), np.array(self.groups, object)
-        names, counts = np.unique(groups.astype(str), return_counts=True)
+        names, counts = np.unique(groups[groups != ""].astype(str), return_counts=True)
         ordered = names[np.lexsort((names, -counts))]
         return {name: tuple(points[groups.astype(str) == name].mean(axis=0).tolist()) for name in ordered.tolist()}
 

@@ -74,7 +74,7 @@ def escaped(value: object) -> Markup:
     """Return a value as Markdown of one line, without paths of this machine; Markup stays as it is."""
     if isinstance(value, Markup):
         return value
-    text = " ".join(public(value).split())
+    text = re.sub(r"\s+", " ", public(value))
     return Markup(_SYNTAX.sub(lambda match: f"&#{ord(match[0])};", text))
 
 

@@ -69,7 +69,7 @@ def test_who_corrected_a_line_is_in_its_row_and_on_the_page(tmp_path: Path) -> N
     assert lines[second["utterance_id"]]["edited_by"] == ["Ben", "Ann"]
     assert "edited_by" not in lines[others[0]["utterance_id"]]
     assert edits_text(open_items(work).tables()) == "text 2, tag 1, by 2 people"
-    page = write_report(work, audio="none").path.read_text(encoding="utf-8")
+    page = write_report(work, work.parent / "page.html", audio="none").path.read_text(encoding="utf-8")
     assert "<dt>corrected utterances</dt><dd>2<small>text 2, tag 1, by 2 people</small>" in page
 
 
