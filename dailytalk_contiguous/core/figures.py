@@ -19,7 +19,7 @@ from dailytalk_contiguous.core.documents import expect, fits, parse_json
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.licensing import Origin
 from dailytalk_contiguous.core.schema import COLUMNS, TIMELINE_MEANS
-from dailytalk_contiguous.core.tables import TAKE, UNKNOWN, Tables
+from dailytalk_contiguous.core.tables import TAKE, UNKNOWN, VOICE, Tables
 from dailytalk_contiguous.core.turns import TURN_MEASURES
 from dailytalk_contiguous.core.utterance import AFFECT, PROSODY, columns_among
 from dailytalk_contiguous.core.wording import kind_of
@@ -203,12 +203,11 @@ def tag_measures(tables: Tables) -> pd.DataFrame:
     Columns are pairs of a name and `count` or `mean`. Those of takes begin with `TAKE`, and are less the mean of
     this voice's takes there. A speaker's only utterance is compared with nothing, and left out.
     """
-    voices = ["engine", "model", "voice"]
     measured = [f"{prefix}{column}" for prefix in ("", TAKE) for column, _ in OF_TAGS.values()]
-    said = _heard(tables, "conversation_id", "channel", "tag", "tag_said", "status", *voices, *measured)
+    said = _heard(tables, "conversation_id", "channel", "tag", "tag_said", "status", *VOICE, *measured)
     spoken = said[(said["status"] == "spoken") & said["engine"].notna() & said["tag_said"].fillna(True)]
     table = {}
-    for prefix, of, voice in (("", said, ["channel"]), (TAKE, spoken, voices)):
+    for prefix, of, voice in (("", said, ("channel",)), (TAKE, spoken, VOICE)):
         for name, (column, factor) in OF_TAGS.items():
             known = of[of[f"{prefix}{column}"] > 0]
             scaled = factor * np.log2(known[f"{prefix}{column}"].astype(np.float64))

@@ -12,15 +12,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Features, List, Value
-from numpy.typing import NDArray
 
 from dailytalk_contiguous.core import schema
-from dailytalk_contiguous.core.documents import is_number
+from dailytalk_contiguous.core.documents import has_length, is_number
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.measures import (
     CONVERSATION_MEASURES,
@@ -53,6 +51,9 @@ _LEFT_TO_ROWS = {"emotion_probabilities", "prosody_tokens", "prosody_model", "jo
 
 #: Before the names of measures of a take, which the source has, too.
 TAKE = "take_"
+
+#: What distinguishes synthesised voices.
+VOICE = ("engine", "model", "voice")
 
 _SYNTHESIS = {f"{TAKE}{name}" if name in PROSODY else name: kind for name, kind in SYNTHESIS.items()}
 
@@ -232,7 +233,10 @@ class TableMaker:
             for name, kind in {**UTTERANCE, **features_of_fields(fields)}.items()
             if name not in _LEFT_TO_ROWS or name in _OPENED
         }
-        self._struct = pa.struct(list(Features(inner).arrow_schema))
+        derived = {
+            name: kind for name, (kind, _) in OF_UTTERANCE.items() if name not in ("recogniser", "affect_model")
+        }
+        self._struct = pa.struct(list(Features({**inner, **derived}).arrow_schema))
         self._rows: list[Mapping[str, Any]] = []
         self._conversations: list[pa.Table] = []
         self._utterances: list[pa.Table] = []
@@ -320,66 +324,54 @@ class TableMaker:
         self._utterances.append(_compact(kept))
 
     def _utterance_table(self, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
-        said = [utterance for row in rows for utterance in row["_utterances"]]
-        counts = [len(row["_utterances"]) for row in rows]
-        array = pa.array(said, self._struct)
-        columns = dict(zip((part.name for part in self._struct), array.flatten(), strict=True))
-        models = columns.pop("models").flatten()
-        columns |= dict(zip(("recogniser", "affect_model"), models, strict=True))
-        columns |= dict(zip(_SYNTHESIS, columns.pop("synthesis").flatten(), strict=True))
-        owner = np.repeat(np.arange(len(rows)), counts)
-        each = [rows[number] for number in owner.tolist()]
-        columns["conversation_id"] = pa.array([row["conversation_id"] for row in each], pa.string())
-        columns["number"] = pa.array([place for count in counts for place in range(count)], pa.int32())
-        start, end, source_start, source_end = (
-            _numbers(columns[name]) for name in ("start", "end", "source_start", "source_end")
-        )
-        copied = np.array([row["augmented_from"] is not None for row in each], bool)
-        dropped = np.array([utterance["status"] == "dropped" for utterance in said], bool)
-        heard = ~dropped & ~copied & np.isfinite(start) & np.isfinite(end)
-        own = np.array([np.nan if row["own_seconds"] is None else row["own_seconds"] for row in each], float)
-        is_clip = np.array([row["clip"] for row in each], bool)
-        seconds = np.where(heard, np.where(is_clip, own, np.maximum(0.0, end - start)), np.nan)
-        length = source_end - source_start
-        columns["heard"] = pa.array(heard)
-        columns["seconds"] = pa.array(seconds, from_pandas=True)
-        columns["source_seconds"] = pa.array(np.where(length > 0, length, np.nan), from_pandas=True)
-        derived: dict[str, list[str | None]] = {
-            "person": [self._person(row, utterance) for row, utterance in zip(each, said, strict=True)],
-            "synthetic_voice": [
-                " · ".join(filter(None, map(utterance["synthesis"].get, ("engine", "model", "voice"))))
-                if utterance["status"] == "spoken" and utterance.get("synthesis")
-                else None
-                for utterance in said
-            ],
-            "style": [
-                row["style"] if row["clip"] else _style(utterance)
-                for row, utterance in zip(each, said, strict=True)
-            ],
-            "sentence_type": [
-                row["sentence_type"] if row["clip"] else sentence_type(utterance["text"], row["language"])
-                for row, utterance in zip(each, said, strict=True)
-            ],
-            "length": [None if np.isnan(of) else length_class(of) for of in seconds],
+        said = [
+            {**utterance, **self._derived(row, number, utterance)}
+            for row in rows
+            for number, utterance in enumerate(row["_utterances"])
+        ]
+        parts = pa.array(said, self._struct).flatten()
+        columns = dict(zip((part.name for part in self._struct), parts, strict=True))
+        for name, opened in (("models", ["recogniser", "affect_model"]), ("synthesis", [*_SYNTHESIS])):
+            columns |= dict(zip(opened, columns.pop(name).flatten(), strict=True))
+        kinds = self._of_utterances.arrow_schema
+        return pa.table([_finite(columns[name]) for name in kinds.names], kinds)
+
+    def _derived(self, row: Mapping[str, Any], number: int, utterance: Mapping[str, Any]) -> dict[str, Any]:
+        """The columns of `OF_UTTERANCE` that no model or synthesis says, of an utterance of an entry."""
+        start, end = utterance["start"], utterance["end"]
+        source_start, source_end = utterance["source_start"], utterance["source_end"]
+        is_dropped, is_copy = utterance["status"] == "dropped", row["augmented_from"] is not None
+        heard = not is_dropped and not is_copy and is_number(start) and is_number(end)
+        seconds = (row["own_seconds"] if row["clip"] else max(0.0, end - start)) if heard else None
+        synthesis = (utterance.get("synthesis") if utterance["status"] == "spoken" else None) or {}
+        return {
+            "conversation_id": row["conversation_id"],
+            "number": number,
+            "heard": heard,
+            "seconds": seconds,
+            "source_seconds": source_end - source_start if has_length(source_start, source_end) else None,
+            "person": self._person(row, utterance),
+            "synthetic_voice": " · ".join(filter(None, map(synthesis.get, VOICE))) or None,
+            "style": row["style"] if row["clip"] else _style(utterance),
+            "sentence_type": row["sentence_type"]
+            if row["clip"]
+            else sentence_type(utterance["text"], row["language"]),
+            "length": None if seconds is None else length_class(seconds),
         }
-        columns |= {name: pa.array(values, pa.string()) for name, values in derived.items()}
-        schema_of = self._of_utterances.arrow_schema
-        return pa.table(
-            [_finite(columns[name].cast(schema_of.field(name).type)) for name in schema_of.names], schema_of
-        )
 
     def _person(self, row: Mapping[str, Any], utterance: Mapping[str, Any]) -> str | None:
         """Whose recorded voice an utterance is in; None for a synthesised one, or an unknown person."""
         if utterance["status"] == "spoken":
             return None
         if row["clip"]:
-            name: str | None = row["speaker"]
-            return name
-        if not self.finished:
-            return utterance["speaker"] or None
-        if utterance["status"] == "kept-original":
-            return LEFT_AS_RECORDED
-        return row["_speakers"].get(utterance["channel"]) or None
+            name = row["speaker"]
+        elif not self.finished:
+            name = utterance["speaker"]
+        elif utterance["status"] == "kept-original":
+            name = LEFT_AS_RECORDED
+        else:
+            name = row["_speakers"].get(utterance["channel"])
+        return name or None
 
 
 def tables_from(rows: Iterable[Mapping[str, Any]], finished: bool = True) -> Tables:
@@ -428,11 +420,6 @@ def _style(utterance: Mapping[str, Any]) -> str | None:
     """The style of an utterance, whose rule needs a tag and measures."""
     known = utterance["tag"] and is_number(utterance["arousal"]) and is_number(utterance["voiced_fraction"])
     return STYLE_OF_TAG.get(utterance["tag"], "normal") if known else None
-
-
-def _numbers(column: pa.Array) -> NDArray[np.float64]:
-    values: NDArray[np.float64] = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
-    return values
 
 
 def _finite(column: pa.Array) -> pa.Array:
