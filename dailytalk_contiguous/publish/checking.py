@@ -255,7 +255,7 @@ def check_folder(
             f"{path} holds a corpus that was measured and not finished",
             "run dailytalk corpus without --report-only",
         )
-    if any(path.rglob("*.parquet")):
+    if any(shard.name not in work_folder.TABLES for shard in path.rglob("*.parquet")):
         return check_dataset(path, limits, references)
     raise DailytalkError(
         f"{path} is neither a work folder, a dataset nor a training folder that check knows",

@@ -46,7 +46,16 @@ from dailytalk_contiguous.publish.manifest import MANIFEST
 from dailytalk_contiguous.publish.version import COPY, Version
 from dailytalk_contiguous.store.files import is_inside
 from dailytalk_contiguous.store.parquet import ParquetReader, open_parquet
-from dailytalk_contiguous.store.work_folder import CLIPS, DATASET, MEASURED, RUN, TAGGED, read_run, rejects_in
+from dailytalk_contiguous.store.work_folder import (
+    CLIPS,
+    DATASET,
+    MEASURED,
+    RUN,
+    TABLES,
+    TAGGED,
+    read_run,
+    rejects_in,
+)
 
 if TYPE_CHECKING:
     from dailytalk_contiguous.core.tables import Tables
@@ -555,7 +564,7 @@ def _shards(folder: Path) -> list[Path]:
     paths = sorted(
         path
         for path in root.rglob("*.parquet")
-        if not any(part.startswith(".") for part in path.relative_to(root).parts)
+        if path.name not in TABLES and not any(part.startswith(".") for part in path.relative_to(root).parts)
     )
     if not paths:
         raise DailytalkError(

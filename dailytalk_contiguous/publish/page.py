@@ -46,7 +46,16 @@ from dailytalk_contiguous.publish.training_folder import is_mix
 from dailytalk_contiguous.publish.version import Version
 from dailytalk_contiguous.store.files import write_lines, write_text
 from dailytalk_contiguous.store.owned_folder import OwnedFolder, file_name, is_marked
-from dailytalk_contiguous.store.work_folder import CLIPS, DATA, DATASET, MEASURED, TAGGED, TRANSCRIPT, read_run
+from dailytalk_contiguous.store.work_folder import (
+    CLIPS,
+    DATA,
+    DATASET,
+    MEASURED,
+    TABLES,
+    TAGGED,
+    TRANSCRIPT,
+    read_run,
+)
 
 _T = TypeVar("_T")
 
@@ -393,7 +402,7 @@ def _rejects(tables: Tables, rejects: Iterable[dict[str, str]]) -> Table:
 def _default_path(folder: Path | Version) -> Path:
     if isinstance(folder, Version):
         raise DailytalkError(f"nobody said where the page about {folder} goes", "name a file with --out")
-    if any(folder.glob("*.parquet")):
+    if any(path.name not in TABLES for path in folder.glob("*.parquet")):
         raise DailytalkError(
             f"{folder} is a folder of shards, and `load_dataset` fails on any other file among them",
             "name the page with --out, or give the work folder",
