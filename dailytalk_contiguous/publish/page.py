@@ -39,7 +39,7 @@ from dailytalk_contiguous.publish.clip_figures import corpus_figures, findings_o
 from dailytalk_contiguous.publish.findings import Finding, advice, findings_of_apps
 from dailytalk_contiguous.publish.items import SMALL, Items, ItemSound
 from dailytalk_contiguous.publish.opening import open_items
-from dailytalk_contiguous.publish.player import mp3_address, sample, to_mp3
+from dailytalk_contiguous.publish.player import mp3_address, sound_card, to_mp3
 from dailytalk_contiguous.publish.tagged_items import TaggedItems
 from dailytalk_contiguous.publish.templates import Table, environment, page
 from dailytalk_contiguous.publish.training_folder import is_mix
@@ -243,7 +243,7 @@ def _write_clips(
         labels = items.row(name)["labels"]
         known = [labels[label] for label in ("emotion", "style", "intensity", "speaker", "split")]
         text = items.row(name)["utterances"][0]["text"] or ""
-        samples.append(sample(name, " · ".join(map(str, filter(None, known))), text, mp3_address(sound)))
+        samples.append(sound_card(name, " · ".join(map(str, filter(None, known))), text, mp3_address(sound)))
     context = {
         **common,
         "clips": clips,
@@ -608,7 +608,7 @@ class _Parts:
                 if is_number(apart := synthesis.get(f"delivery_{key}")):
                     facts.append(f"{title} {apart:.1f} {unit} apart")
             facts += [said["tag"]] if said["tag"] else []
-            samples.append(sample(said["utterance_id"], " · ".join(facts), said["text"] or "", *sounds))
+            samples.append(sound_card(said["utterance_id"], " · ".join(facts), said["text"] or "", *sounds))
         return samples
 
     def _line_sound(
@@ -693,7 +693,7 @@ def _beyond_limits(items: Items, reasons: Mapping[str, str]) -> list[dict[str, A
     """Clips that the limits reject, to choose the limits by; after `--report-only` there are no others."""
     sounds = items.measured_sounds(reasons)
     return [
-        sample(
+        sound_card(
             name,
             "",
             f"{reasons[name]}.",
