@@ -35,7 +35,7 @@ from dailytalk_contiguous.publish.manifest import DataFile, Packed, PublishedRow
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.publish.player import to_mp3
 from dailytalk_contiguous.publish.plots import Plot, png, sheet
-from dailytalk_contiguous.publish.templates import Cell, Link, Strong, environment, escaped
+from dailytalk_contiguous.publish.templates import Link, Strong, TableCell, environment, escaped
 from dailytalk_contiguous.publish.verdict import all_findings, verdict_of
 from dailytalk_contiguous.publish.version import Version
 from dailytalk_contiguous.store.files import json_document
@@ -98,9 +98,9 @@ def _against(licence: str, origin: licensing.Origin) -> list[str]:
     ]
 
 
-def licence_rows(origins: Sequence[licensing.Origin]) -> tuple[list[tuple[Cell, ...]], list[tuple[str, str]]]:
+def licence_rows(origins: Sequence[licensing.Origin]) -> tuple[list[tuple[TableCell, ...]], list[tuple[str, str]]]:
     """Return a row for each source and model, with its licence and what that asks for; and notes on models."""
-    rows: list[tuple[Cell, ...]] = []
+    rows: list[tuple[TableCell, ...]] = []
     notes = []
     for origin in origins:
         name = Link(model_name(origin.name) or "(not named)", origin.url)

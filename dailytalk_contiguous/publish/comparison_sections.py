@@ -14,7 +14,7 @@ from dailytalk_contiguous.core.wording import length_text, percent
 from dailytalk_contiguous.publish.conversation_sections import MEASURED_NAMES, MOST_VALUES, affect_map
 from dailytalk_contiguous.publish.corpus_sections import label_title
 from dailytalk_contiguous.publish.plots import Bar, BarPlot, Plot, Series
-from dailytalk_contiguous.publish.templates import Cell, Table
+from dailytalk_contiguous.publish.templates import Table, TableCell
 
 #: Labels that are compared. `act` is the dialogue act of a turn (DailyTalk).
 LABELS = ("emotion", "style", "tag", "act", "sentence_type", "length")
@@ -45,7 +45,7 @@ class Compared(NamedTuple):
 def comparison(ours: Compared, theirs: Compared) -> list[Table | Plot]:
     """Return the figures of both sides, their turn-taking, their maps of affect, and the shares of labels."""
     sides = (ours, theirs)
-    rows: list[tuple[Cell, ...]] = [
+    rows: list[tuple[TableCell, ...]] = [
         ("number", *(f"{side.n:,} {side.unit}" for side in sides)),
         ("speech", *(length_text(figures.heard(side.tables)["seconds"]) for side in sides)),
     ]
@@ -73,7 +73,7 @@ def turn_taking_against(ours: Compared, theirs: Compared) -> Table:
     """Return the measures of turn-taking of both sides; empty if in one of them the speaker never changes."""
     taken = [side.tables.turn_taking for side in (ours, theirs)]
     changes = [len(of.offsets()) for of in taken]
-    rows: list[tuple[Cell, ...]] = [
+    rows: list[tuple[TableCell, ...]] = [
         ("conversations", ours.tables.n, theirs.tables.n),
         ("length", *(length_text(of.seconds) for of in taken)),
         ("changes of speaker", *changes),

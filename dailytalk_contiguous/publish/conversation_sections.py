@@ -18,8 +18,8 @@ from dailytalk_contiguous.core.tables import TAKE, UNKNOWN, Tables
 from dailytalk_contiguous.core.turns import SIDES, TURN_MEASURES
 from dailytalk_contiguous.core.utterance import EVENTS, columns_among
 from dailytalk_contiguous.core.wording import counted, length_text, model_name, money, percent
-from dailytalk_contiguous.publish.plots import Band, Bar, BarPlot, HistogramPlot, MapPlot, Plot, Series
-from dailytalk_contiguous.publish.templates import Cell, Link, Table
+from dailytalk_contiguous.publish.plots import Bar, BarPlot, HistogramPlot, MapPlot, Plot, ReferenceRange, Series
+from dailytalk_contiguous.publish.templates import Link, Table, TableCell
 
 #: Values of a label that are named; further ones are added up. Voices that are named among the settings, and
 #: reasons with a line of their own.
@@ -196,7 +196,7 @@ def _timelines(tables: Tables) -> dict[str, scorecard.TurnTaking]:
 def turns_table(tables: Tables) -> Table:
     """Return how utterances enter, as recorded and as rebuilt, and what the rebuild lost."""
     timelines = _timelines(tables)
-    rows: list[tuple[Cell, ...]] = [
+    rows: list[tuple[TableCell, ...]] = [
         (f"{event}s", *(of.events[event] for of in timelines.values())) for event in EVENTS
     ]
     rows.append(("length", *(length_text(of.seconds) for of in timelines.values())))
@@ -238,7 +238,7 @@ def measure_plots(tables: Tables, comparisons: Sequence[scorecard.Comparison]) -
             continue  # of the quantiles of offsets, the median is enough: `offsets_plot` has all
         scale, unit = (100.0, "%") if measure.unit == "share" else (1.0, measure.unit)
         bands = {
-            (of.name, band.sides): Band(
+            (of.name, band.sides): ReferenceRange(
                 f"{of.name}, {'a side' if len(band.sides) > 1 else band.sides[0]}",
                 scale * (band.middle if band.low is None else band.low),
                 scale * (band.middle if band.high is None else band.high),
@@ -326,7 +326,7 @@ def tags_table(tables: Tables) -> Table:
     values = ranked(tables, "tag")
     columns = {"speech": "seconds", "left": "left", "right": "right"}
     known = {title: column for title, column in columns.items() if all(column in of for _, of in values)}
-    rows: list[tuple[Cell, ...]] = [
+    rows: list[tuple[TableCell, ...]] = [
         (tag, *(length_text(of[column]) for column in known.values()), int(of["utterances"])) for tag, of in values
     ]
     head = ("tag", *known, "utterances")
@@ -345,9 +345,9 @@ def tag_measures_table(tables: Tables) -> Table:
     measured = figures.tag_measures(tables)
     kinds = {"": "source"} | ({TAKE: "synthesis"} if tables.is_revoiced else {})
     numbers = {kind: measured[[(f"{kind}{name}", "count") for name in _TAG_UNITS]].max(axis=1) for kind in kinds}
-    rows: list[list[Cell]] = []
+    rows: list[list[TableCell]] = []
     for tag in numbers[""][numbers[""] > 0].sort_values(ascending=False, kind="stable").index:
-        row: list[Cell] = [str(tag), *(int(np.nan_to_num(of[tag])) for of in numbers.values())]
+        row: list[TableCell] = [str(tag), *(int(np.nan_to_num(of[tag])) for of in numbers.values())]
         for name, form in _TAG_UNITS.items():
             means = [measured.loc[tag, (f"{kind}{name}", "mean")] for kind in kinds]
             shown = (form.format(2**mean if name == "rate" else mean).replace("-", "−") for mean in means)
@@ -390,7 +390,7 @@ def follows_source(tables: Tables, name: str) -> float | None:
 
 def measures_table(tables: Tables) -> Table:
     moments = figures.moments(tables)
-    rows: list[tuple[Cell, ...]] = []
+    rows: list[tuple[TableCell, ...]] = []
     for name, (title, unit, digits) in MEASURED_NAMES.items():
         of = moments.loc[name]
         if of["count"]:
@@ -492,7 +492,7 @@ def money_of(run: Mapping[str, Any]) -> Mapping[str, Any]:
 def synthesis_table(tables: Tables, run: Mapping[str, Any]) -> Table:
     said, seconds, cost = tables.utterances, figures.totals(tables)["seconds"], figures.cost(tables)
     statuses = figures.counts(said["status"])
-    rows: list[tuple[Cell, ...]] = [(_STATUSES.get(name, name), n) for name, n in statuses.most_common()]
+    rows: list[tuple[TableCell, ...]] = [(_STATUSES.get(name, name), n) for name, n in statuses.most_common()]
     rows += [(f"why not: {reason}", n) for reason, n in figures.reasons(tables).most_common(MOST_REASONS)]
     retried = int((said["tries"] > 1).sum())
     rows.append(("needed more than one try", f"{retried:,} ({percent(retried, statuses['spoken'])})"))

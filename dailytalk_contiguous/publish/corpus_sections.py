@@ -17,7 +17,7 @@ from dailytalk_contiguous.core.wording import counted, length_text, percent
 from dailytalk_contiguous.publish.clip_figures import LIMITS, CorpusFigures, Quality
 from dailytalk_contiguous.publish.conversation_sections import ranked
 from dailytalk_contiguous.publish.plots import Bar, BarPlot, HistogramPlot, Limit, MatrixPlot, Series, sheet
-from dailytalk_contiguous.publish.templates import Cell, Link, Strong, Table
+from dailytalk_contiguous.publish.templates import Link, Strong, Table, TableCell
 from dailytalk_contiguous.store.files import write_bytes, write_text
 
 #: Labels along which clips are counted.
@@ -267,7 +267,7 @@ def terms_of(licence: str | None) -> str:
     return words if asked(licence).known else Strong(words)
 
 
-def credit_cells(credit: Credit) -> tuple[Cell, Cell, Cell]:
+def credit_cells(credit: Credit) -> tuple[TableCell, TableCell, TableCell]:
     return Link(credit.name, credit.homepage), credit.licence or "unknown", credit.citation or "unknown"
 
 

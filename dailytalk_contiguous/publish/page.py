@@ -39,8 +39,7 @@ from dailytalk_contiguous.publish.clip_figures import corpus_figures, findings_o
 from dailytalk_contiguous.publish.findings import Finding, advice, findings_of_apps
 from dailytalk_contiguous.publish.items import SMALL, Items, ItemSound
 from dailytalk_contiguous.publish.opening import open_items
-from dailytalk_contiguous.publish.player import mp3_address, sample, to_mp3
-from dailytalk_contiguous.publish.tagged_items import TaggedItems
+from dailytalk_contiguous.publish.player import mp3_address, sound_card, to_mp3
 from dailytalk_contiguous.publish.templates import Table, environment, page
 from dailytalk_contiguous.publish.training_folder import is_mix
 from dailytalk_contiguous.publish.version import Version
@@ -252,7 +251,7 @@ def _write_clips(
         labels = items.row(name)["labels"]
         known = [labels[label] for label in ("emotion", "style", "intensity", "speaker", "split")]
         text = items.row(name)["utterances"][0]["text"] or ""
-        samples.append(sample(name, " · ".join(map(str, filter(None, known))), text, mp3_address(sound)))
+        samples.append(sound_card(name, " · ".join(map(str, filter(None, known))), text, mp3_address(sound)))
     context = {
         **common,
         "clips": clips,
@@ -305,9 +304,7 @@ def _write_conversations(
     examples = _chosen(items, listed, shown)
     numbers = range(len(listed)) if shown == ALL else examples.keys()
     played = sum(min(listed[number].seconds, player.LONGEST) for number in numbers)
-    # Only a work folder that was tagged knows where its recordings are.
-    is_tagged = items.folder is not None and (items.folder / TAGGED).is_dir() and tables.is_rebuilt
-    recordings = TaggedItems(items.folder) if items.folder and is_tagged else None
+    recordings = _recordings(items) if tables.is_rebuilt else None
     as_recorded = examples if recordings else ()
     recorded = sum(min(listed[number].source_seconds, player.LONGEST) for number in as_recorded)
     mode = audio or ("inside" if (played + recorded) * player.BYTES_A_SECOND < MOST_INSIDE else "beside")
@@ -353,6 +350,15 @@ def _write_conversations(
     ids = tuple(listed[number].judged.name for number in numbers)
     files = sounds.folder if sounds.written else None
     return WrittenReport(path, path.stat().st_size, tables.n, ids, verdict=verdict, files=files)
+
+
+def _recordings(items: Items) -> Items | None:
+    """The recordings of a work folder; only one that was tagged knows where they are."""
+    if items.folder is None or not (items.folder / TAGGED).is_dir():
+        return None
+    from dailytalk_contiguous.publish.tagged_items import TaggedItems  # which few reports need
+
+    return TaggedItems(items.folder)
 
 
 def _as_checked(items: Items, seconds: float, limits: judging.FitnessLimits | None) -> list[Finding] | None:
@@ -617,7 +623,7 @@ class _Parts:
                 if is_number(apart := synthesis.get(f"delivery_{key}")):
                     facts.append(f"{title} {apart:.1f} {unit} apart")
             facts += [said["tag"]] if said["tag"] else []
-            samples.append(sample(said["utterance_id"], " · ".join(facts), said["text"] or "", *sounds))
+            samples.append(sound_card(said["utterance_id"], " · ".join(facts), said["text"] or "", *sounds))
         return samples
 
     def _line_sound(
@@ -702,7 +708,7 @@ def _beyond_limits(items: Items, reasons: Mapping[str, str]) -> list[dict[str, A
     """Clips that the limits reject, to choose the limits by; after `--report-only` there are no others."""
     sounds = items.measured_sounds(reasons)
     return [
-        sample(
+        sound_card(
             name,
             "",
             f"{reasons[name]}.",

@@ -58,7 +58,7 @@ def mp3_address(mp3: bytes) -> str:
     return f"data:audio/mpeg;base64,{base64.b64encode(mp3).decode()}"
 
 
-def sample(name: str, facts: str, text: str, *sounds: str | tuple[str, str, str]) -> dict[str, Any]:
+def sound_card(name: str, facts: str, text: str, *sounds: str | tuple[str, str, str]) -> dict[str, Any]:
     """Return a sound to listen to for a template: addresses, or how it is, its address, and why there is none."""
     heard = [("", of, "") if isinstance(of, str) else of for of in sounds]
     return {"name": name, "facts": facts, "text": text, "sounds": heard}

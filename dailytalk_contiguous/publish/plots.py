@@ -103,7 +103,7 @@ class BarPlot(Plot):
             axes.annotate(row.label, (end, place), (4, 0), textcoords="offset points", va="center", color=SOFT)
         longest = max((len(row.label) for row in self.rows), default=0)
         axes.set_xlim(0, (float(ends.max(initial=0.0)) or 1.0) * (1.05 + 0.022 * longest))
-        axes.set_yticks(places, [shortened(row.name) for row in self.rows])
+        axes.set_yticks(places, [shortened_name(row.name) for row in self.rows])
         axes.set_ylim(len(self.rows) - 0.5, -0.5)
         axes.grid(visible=False, axis="y")
         axes.set_xlabel(self.axis)
@@ -122,7 +122,7 @@ class Limit(NamedTuple):
     of: int = 0
 
 
-class Band(NamedTuple):
+class ReferenceRange(NamedTuple):
     """The values of a measure in another corpus, `low` to `high`; a single value where both are the same."""
 
     name: str
@@ -142,7 +142,7 @@ class HistogramPlot(Plot):
     of: str
     span: tuple[float, float] | None = None
     limits: Sequence[Limit] = ()
-    bands: Sequence[Band] = ()
+    bands: Sequence[ReferenceRange] = ()
     counted: bool = False
 
     def __bool__(self) -> bool:
@@ -243,7 +243,7 @@ class MapPlot(Plot):
         )
         for name, (x, y) in self.means().items():
             axes.plot(x, y, "o", color=INK, markersize=4)
-            axes.annotate(shortened(name), (x, y), (4, 3), textcoords="offset points", color=INK)
+            axes.annotate(shortened_name(name), (x, y), (4, 3), textcoords="offset points", color=INK)
         (left, bottom), (right, top) = points.min(axis=0) - 0.05, points.max(axis=0) + 0.05
         axes.set(xlim=(max(0, left), min(1, right)), ylim=(max(0, bottom), min(1, top)))
         axes.set(xlabel=self.axis, ylabel=self.up)
@@ -278,9 +278,9 @@ class MatrixPlot(Plot):
         for (row, column), n in np.ndenumerate(counts):
             if n:
                 axes.text(column + 0.5, row + 0.5, f"{n:,.0f}", ha="center", va="center")
-        names = [shortened(name, 14) for name in self.columns]
+        names = [shortened_name(name, 14) for name in self.columns]
         axes.set_xticks(np.arange(len(names)) + 0.5, names, rotation=40, ha="left", rotation_mode="anchor")
-        axes.set_yticks(np.arange(len(self.rows)) + 0.5, [shortened(name) for name in self.rows])
+        axes.set_yticks(np.arange(len(self.rows)) + 0.5, [shortened_name(name) for name in self.rows])
         axes.set_ylim(len(self.rows), 0)
         axes.xaxis.tick_top()
         axes.grid(visible=False)
@@ -293,10 +293,10 @@ class MatrixPlot(Plot):
         return "; ".join(rows)
 
 
-def shortened(name: str, longest: int = LONGEST_NAME) -> str:
+def shortened_name(name: str, longest: int = LONGEST_NAME) -> str:
     """Return a name of `longest` characters at most, the last an ellipsis where more were cut off.
 
-    >>> shortened("whispering", 10), shortened("whispering", 9)
+    >>> shortened_name("whispering", 10), shortened_name("whispering", 9)
     ('whispering', 'whisperi…')
     """
     return name if len(name) <= longest else name[: longest - 1] + "…"

@@ -34,7 +34,7 @@ class Strong(str):
     __slots__ = ()
 
 
-Cell = str | int | Link
+TableCell = str | int | Link
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Table:
 
     title: str
     head: Sequence[str]
-    rows: Sequence[Sequence[Cell]]
+    rows: Sequence[Sequence[TableCell]]
     note: str = ""
     nothing: str = ""
     folded: bool = False

@@ -19,7 +19,7 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.wording import public
 from dailytalk_contiguous.publish.items import Items
-from dailytalk_contiguous.publish.player import RATE, mp3_address, sample, to_mp3
+from dailytalk_contiguous.publish.player import RATE, mp3_address, sound_card, to_mp3
 from dailytalk_contiguous.publish.templates import page
 from dailytalk_contiguous.store.files import write_lines
 
@@ -133,4 +133,4 @@ def _card(number: int, match: Match, items: Items) -> dict[str, Any]:
         sound, problem = mp3_address(mp3), ""
     except BadInput as error:
         sound, problem = "", f"No sound: {public(error.reason)}."
-    return sample(facts["id"], " · ".join(known), facts["text"] or "", ("", sound, problem))
+    return sound_card(facts["id"], " · ".join(known), facts["text"] or "", ("", sound, problem))
