@@ -206,7 +206,7 @@ def _tables() -> None:
         *(figures.corpus_stats, figures.totals, figures.heard, figures.word_sources, figures.without_text),
         *(figures.reasons, figures.corrections, figures.moments, figures.affect, figures.tag_measures),
         *(figures.buckets, figures.length_ratios, figures.cost, figures.furthest, figures.timeline_means),
-        *(figures.lost_in_rebuild, figures.splits_of_speakers, figures.origins, figures.sources),
+        *(figures.lost_in_rebuild, figures.origins, figures.sources),
     ):
         figure(tables)
     verdict.all_findings(tables)

@@ -305,17 +305,6 @@ def lost_in_rebuild(tables: Tables) -> dict[str, float]:
     }
 
 
-def splits_of_speakers(tables: Tables) -> dict[str, set[str]]:
-    """The splits in which each recorded speaker is heard, by name; where splits are known."""
-    known = tables.conversations[["kept_speakers", "speaker", "split", "clip"]].dropna(subset="split")
-    splits: dict[str, set[str]] = defaultdict(set)
-    for names, speaker, split, is_clip in known.itertuples(index=False):
-        for name in [speaker] if is_clip else names:
-            if isinstance(name, str):
-                splits[name].add(split)
-    return dict(splits)
-
-
 def made_of_others(rows: pd.DataFrame) -> tuple[int, int, list[str]]:
     """How many rows of a table of conversations were made of others, of how many, and by which commands."""
     made = rows[rows["parent"].notna()]
