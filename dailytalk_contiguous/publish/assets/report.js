@@ -17,7 +17,6 @@ const clock = (seconds, digits = 1) => {
   const rest = (rounded % 60).toFixed(digits).padStart(digits ? digits + 3 : 2, "0");
   return `${Math.floor(rounded / 60)}:${rest}`;
 };
-
 // One sound plays at a time, on every page.
 document.addEventListener("play", (event) => {
   for (const other of document.querySelectorAll("audio")) if (other !== event.target) other.pause();
@@ -58,6 +57,7 @@ const startPlayer = (player) => {
     update();
   };
   const play = () => sound.play().catch(() => {}); // what can't be loaded says so itself
+  const toggle = () => (sound.paused ? play() : sound.pause());
   const trouble = (text) => { $("trouble").hidden = !text; say($("trouble"), text); };
 
   // A browser gives a script no samples of a file beside a page that was opened from a disk: where one side alone
@@ -108,7 +108,6 @@ const startPlayer = (player) => {
     look(0, Math.max(4, wave.clientWidth / 90));
     for (const button of buttons) button.ariaCurrent = Number(button.dataset.number) === number ? "true" : null;
   };
-
   const fillTranscript = () => {
     spans = new Map();
     items = detail.lines.map((item, at) => {
@@ -140,7 +139,6 @@ const startPlayer = (player) => {
     $("lines").replaceChildren(...(items.length ? items : [make("li", "note", "Nobody speaks here.")]));
   };
   const isUnsure = (word) => word[4] !== null && word[4] < detail.unsure;
-
   // To the start of the next line or word, or of the one before.
   const step = (starts, forward) => {
     const isNext = (start) => (forward ? start > now() + 0.01 : start < now() - 0.3);
@@ -157,7 +155,6 @@ const startPlayer = (player) => {
     say($("live"), recorded ? "as recorded" : "as rebuilt");
     load(at);
   };
-
   const joined = (...texts) => texts.filter(Boolean).join(" · ");
   const spanned = (start, end) => `${start.toFixed(2)} to ${end.toFixed(2)} s`;
   const aboutWord = ([side, start, end, word, sure, source]) => {
@@ -166,7 +163,7 @@ const startPlayer = (player) => {
   };
   const aboutLine = ({ side, start, end, facts }) => joined(SIDES[side], spanned(start, end), facts);
 
-  // Everything that follows the sound: the line and the word that are said, and the drawing.
+  // What follows the sound: the line and the word that are said, and the drawing.
   const update = () => {
     if (!detail) return;
     const time = now();
@@ -276,10 +273,11 @@ const startPlayer = (player) => {
   wave.addEventListener("click", (event) => seek(view[0] + (event.offsetX / wave.clientWidth) * view[1]));
   document.addEventListener("keydown", (event) => {
     const inside = player.contains(event.target) || event.target === document.body;
-    if (!detail || !inside || event.ctrlKey || event.metaKey || event.altKey) return;
-    if (event.target.matches(`audio, select, input${event.key === " " ? ", button, summary" : ""}`)) return;
+    const own = event.target.matches(`audio, select, input${event.key === " " ? ", button, summary" : ""}`);
+    if (!detail || !inside || own || event.ctrlKey || event.metaKey || event.altKey) return;
     const act = {
-      " ": () => (sound.paused ? play() : sound.pause()),
+      " ": toggle,
+      k: toggle,
       ArrowLeft: () => (event.shiftKey ? toLine(false) : seek(now() - 2)),
       ArrowRight: () => (event.shiftKey ? toLine(true) : seek(now() + 2)),
       "[": () => toWord(false),
@@ -315,8 +313,7 @@ const startPlayer = (player) => {
 
 // The table of conversations: its rows are in the page, the worst first; they are sorted and filtered here.
 const startTable = (table) => {
-  const body = table.tBodies[0];
-  const rows = [...body.rows];
+  const rows = [...table.tBodies[0].rows];
   const value = (row, column) => row.cells[column].dataset.value ?? "";
   for (const button of table.querySelectorAll("thead button")) {
     button.addEventListener("click", () => {
@@ -325,7 +322,7 @@ const startTable = (table) => {
       for (const other of table.querySelectorAll("th")) other.removeAttribute("aria-sort");
       head.setAttribute("aria-sort", sign < 0 ? "descending" : "ascending");
       const order = (a, b) => (Number.isNaN(a - b) ? (a > b) - (a < b) : a - b);
-      body.append(...rows.slice().sort((a, b) => {
+      table.tBodies[0].append(...rows.slice().sort((a, b) => {
         const [x, y] = [value(a, head.cellIndex), value(b, head.cellIndex)];
         return x === "" || y === "" ? (x === "") - (y === "") : sign * order(x, y);
       }));
