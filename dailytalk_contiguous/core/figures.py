@@ -19,7 +19,7 @@ from dailytalk_contiguous.core.documents import expect, fits, parse_json
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.licensing import Origin
 from dailytalk_contiguous.core.schema import COLUMNS, TIMELINE_MEANS
-from dailytalk_contiguous.core.tables import TAKE, UNKNOWN, Tables
+from dailytalk_contiguous.core.tables import TAKE, UNKNOWN, VOICE, Tables
 from dailytalk_contiguous.core.turns import TURN_MEASURES
 from dailytalk_contiguous.core.utterance import AFFECT, PROSODY, columns_among
 from dailytalk_contiguous.core.wording import kind_of
@@ -77,7 +77,7 @@ def totals(tables: Tables) -> dict[str, float]:
 
 def heard(tables: Tables) -> dict[str, float]:
     """All audible utterances: `utterances`, `seconds` of speech, and those on each side, `left` and `right`."""
-    said = _heard(tables)
+    said = _heard(tables, "channel", "seconds")
     sides = said.groupby("channel", observed=True)["seconds"].sum()
     of_sides = {side: float(sides.get(side, 0.0)) for side in ("left", "right")}
     return {"utterances": float(len(said)), "seconds": float(said["seconds"].sum()), **of_sides}
@@ -102,7 +102,7 @@ def sums(tables: Tables, label: str) -> pd.DataFrame:
             asked = tables.utterances["emotion_model"].notna()
             values, frame = values[asked], frame[asked]
         return frame.groupby(_known(values), observed=True, sort=False).sum()
-    said = _heard(tables)
+    said = _heard(tables, *{label, "conversation_id", "channel", "seconds", "status", "emotion_model"})
     if label in ("person", "synthetic_voice"):
         said = said[(said["status"] == "spoken") == (label == "synthetic_voice")]
     elif label == "emotion_class":
@@ -177,7 +177,7 @@ def corrections(tables: Tables) -> tuple[int, Counter[str], set[str]]:
 
 def moments(tables: Tables) -> pd.DataFrame:
     """Each of `MEASURES` of utterances: `count`, `mean`, `std` (of all, not of a sample), `min` and `max`."""
-    values = _heard(tables)[list(MEASURES)].astype(np.float64)
+    values = _heard(tables, *MEASURES).astype(np.float64)
     return pd.DataFrame(
         {
             "count": values.count(),
@@ -191,7 +191,7 @@ def moments(tables: Tables) -> pd.DataFrame:
 
 def affect(tables: Tables) -> pd.DataFrame:
     """`valence` and `arousal` of each utterance with both, and its `label`: its tag, of a clip its emotion."""
-    said = _heard(tables)
+    said = _heard(tables, "valence", "arousal", "tag")
     labels = tables.conversations["emotion"][said.index] if _is_clips(tables) else said["tag"]
     values = said[["valence", "arousal"]].assign(label=_known(labels))
     return values.dropna()
@@ -203,14 +203,15 @@ def tag_measures(tables: Tables) -> pd.DataFrame:
     Columns are pairs of a name and `count` or `mean`. Those of takes begin with `TAKE`, and are less the mean of
     this voice's takes there. A speaker's only utterance is compared with nothing, and left out.
     """
-    said = _heard(tables)
-    spoken = said[(said["status"] == "spoken") & said["engine"].notna() & (said["tag_said"] != False)]  # noqa: E712
+    measured = [f"{prefix}{column}" for prefix in ("", TAKE) for column, _ in OF_TAGS.values()]
+    said = _heard(tables, "conversation_id", "channel", "tag", "tag_said", "status", *VOICE, *measured)
+    spoken = said[(said["status"] == "spoken") & said["engine"].notna() & said["tag_said"].fillna(True)]
     table = {}
-    for prefix, of, voice in (("", said, ["channel"]), (TAKE, spoken, ["engine", "model", "voice"])):
+    for prefix, of, voice in (("", said, ("channel",)), (TAKE, spoken, VOICE)):
         for name, (column, factor) in OF_TAGS.items():
             known = of[of[f"{prefix}{column}"] > 0]
             scaled = factor * np.log2(known[f"{prefix}{column}"].astype(np.float64))
-            keys = [known[key].astype(str) for key in ("conversation_id", *voice)]
+            keys = [known[key].cat.codes for key in ("conversation_id", *voice)]
             groups = scaled.groupby(keys)
             apart = (scaled - groups.transform("mean"))[groups.transform("size") > 1]
             by_tag = apart.groupby(known["tag"].reindex(apart.index), observed=True)
@@ -220,7 +221,7 @@ def tag_measures(tables: Tables) -> pd.DataFrame:
 
 def buckets(tables: Tables) -> dict[str, Counter[str]]:
     """Number of utterances in each bucket, by the name of the measure; those without any are left out."""
-    said = _heard(tables)
+    said = _heard(tables, *(f"{name}_bucket" for name in BUCKETED))
     known = {name: counts(said[f"{name}_bucket"]) for name in BUCKETED}
     return {name: of for name, of in known.items() if of}
 
@@ -230,7 +231,7 @@ def crossed(tables: Tables, rows: str, columns: str) -> Counter[tuple[str, str]]
 
     Where one is `emotion_class`, only what a classifier was asked of counts.
     """
-    said = _heard(tables)
+    said = _heard(tables, *{rows, columns, "emotion_model"} & {*tables.utterances})
     labels = tables.conversations.loc[said.index] if _is_clips(tables) else said
     if "emotion_class" in (rows, columns):
         said = said[said["emotion_model"].notna()]
@@ -267,7 +268,8 @@ def shares(values: NDArray[np.float64], low: float, high: float, width: float) -
 
 def length_ratios(tables: Tables) -> "pd.Series[float]":
     """New over recorded length of each resynthesised utterance."""
-    spoken = tables.utterances[tables.utterances["heard"] & (tables.utterances["status"] == "spoken")]
+    said = _heard(tables, "status", "seconds", "source_seconds")
+    spoken = said[said["status"] == "spoken"]
     return (spoken["seconds"] / spoken["source_seconds"]).dropna()
 
 
@@ -312,6 +314,12 @@ def splits_of_speakers(tables: Tables) -> dict[str, set[str]]:
             if isinstance(name, str):
                 splits[name].add(split)
     return dict(splits)
+
+
+def made_of_others(rows: pd.DataFrame) -> tuple[int, int, list[str]]:
+    """How many rows of a table of conversations were made of others, of how many, and by which commands."""
+    made = rows[rows["parent"].notna()]
+    return len(made), made["parent"].nunique(), [*counts(made["made_by"])]
 
 
 # What made it.
@@ -392,8 +400,9 @@ def _kinds(reasons: Mapping[str, int]) -> Counter[str]:
     return kinds
 
 
-def _heard(tables: Tables) -> pd.DataFrame:
-    return tables.utterances[tables.utterances["heard"]]
+def _heard(tables: Tables, *columns: str) -> pd.DataFrame:
+    """Columns of audible utterances."""
+    return tables.utterances.loc[tables.utterances["heard"], [*columns]]
 
 
 def _is_clips(tables: Tables) -> bool:

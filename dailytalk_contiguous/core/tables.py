@@ -6,20 +6,19 @@ without audio, in one pass: of a work folder, a version, a corpus of clips or an
 of one utterance with labels; what its place does not say is null.
 """
 
+import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Features, List, Value
-from numpy.typing import NDArray
 
 from dailytalk_contiguous.core import schema
-from dailytalk_contiguous.core.documents import is_number
+from dailytalk_contiguous.core.documents import has_length, is_number
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.measures import (
     CONVERSATION_MEASURES,
@@ -32,7 +31,7 @@ from dailytalk_contiguous.core.schema import COLUMNS, SECONDS, STRING, TIMELINE
 from dailytalk_contiguous.core.scorecard import TurnTaking
 from dailytalk_contiguous.core.sentences import length_class, sentence_type
 from dailytalk_contiguous.core.tags import STYLE_OF_TAG
-from dailytalk_contiguous.core.turns import timed_conversations
+from dailytalk_contiguous.core.turns import TimedConversation, timed_conversations
 from dailytalk_contiguous.core.utterance import (
     AFFECT,
     PROSODY,
@@ -52,6 +51,9 @@ _LEFT_TO_ROWS = {"emotion_probabilities", "prosody_tokens", "prosody_model", "jo
 
 #: Before the names of measures of a take, which the source has, too.
 TAKE = "take_"
+
+#: What distinguishes synthesised voices.
+VOICE = ("engine", "model", "voice")
 
 _SYNTHESIS = {f"{TAKE}{name}" if name in PROSODY else name: kind for name, kind in SYNTHESIS.items()}
 
@@ -101,9 +103,11 @@ OF_CONVERSATION: dict[str, tuple[Any, str]] = {
     "recorded": (_FLAG, "whether both voices and all times are those of the recording"),
     "recorded_voices": (_FLAG, "whether both voices are those of the recording, at whatever times"),
     "parent": (STRING, "the conversation that it was made of (`origin`); null for a recording of its own"),
+    "made_by": (STRING, "the command that made it of that one"),
     "talk": (_FLAG, "whether it is a talk with a machine: a finished row without a timeline"),
     "recorded_overlap": (SECONDS, "seconds in which both speak in the recording; null if unknown"),
     "has_timeline": (_FLAG, "whether it has a timeline (`timeline_…`)"),
+    "of_export": (_FLAG, "whether it is a file of an export, with the measures that the export has kept"),
     "clip": (_FLAG, "whether it is a clip of one line, with labels"),
     "provenance": (STRING, "how it came about, as JSON"),
 }
@@ -229,9 +233,13 @@ class TableMaker:
             for name, kind in {**UTTERANCE, **features_of_fields(fields)}.items()
             if name not in _LEFT_TO_ROWS or name in _OPENED
         }
-        self._struct = pa.struct(list(Features(inner).arrow_schema))
+        derived = {
+            name: kind for name, (kind, _) in OF_UTTERANCE.items() if name not in ("recogniser", "affect_model")
+        }
+        self._struct = pa.struct(list(Features({**inner, **derived}).arrow_schema))
         self._rows: list[Mapping[str, Any]] = []
-        self._chunks: list[tuple[pa.Table, pa.Table]] = []
+        self._conversations: list[pa.Table] = []
+        self._utterances: list[pa.Table] = []
 
     def add(self, row: Mapping[str, Any], split: str | None = None) -> MeasuredConversation:
         """Add a conversation or a clip: a row of `core.schema.BUILT` that can be used, with or without audio.
@@ -254,6 +262,15 @@ class TableMaker:
             self.flush()
         return measured
 
+    def add_known(self, known: Mapping[str, Any], timed: TimedConversation | None = None) -> None:
+        """Add a conversation without a row by columns of its table, and its turns where they are known."""
+        flags = ("clip", "of_export", "talk", "recorded", "recorded_voices", "has_timeline")
+        missing: dict[str, Any] = dict.fromkeys(flags, False)
+        missing |= {"kept_speakers": [], "voices": [], "word_sources": []}
+        self._rows.append({**missing, **known, "_utterances": ()})
+        if timed:
+            self._rebuilt.add(timed)
+
     def add_reject(self, reject: Mapping[str, str]) -> None:
         """Count a line of rejects.jsonl by its stage and the kind of its reason."""
         self.rejects[reject["stage"], kind_of(reject["reason"])] += 1
@@ -261,11 +278,9 @@ class TableMaker:
     def tables(self) -> Tables:
         """The tables of all that was added."""
         self.flush()
-        conversations, utterances = (pa.concat_tables(chunks) for chunks in zip(*self._chunks, strict=True))
-        self._chunks = []
         return Tables(
-            _frame(conversations),
-            _frame(utterances),
+            _frame(self._conversations),
+            _frame(self._utterances),
             self._source,
             self._rebuilt,
             self.finished,
@@ -300,78 +315,76 @@ class TableMaker:
                 self._rows = [row]
                 self.flush()
             return
-        if self._write and (rows or not self._chunks):
+        if self._write and (rows or not self._conversations):
             self._write(conversations, utterances)
         kept = utterances.select([name for name in utterances.column_names if name in _KEPT])
         keys = pd.util.hash_array(kept["cache_key"].fill_null("").to_numpy())  # of millions that differ
         kept = kept.set_column(kept.column_names.index("cache_key"), "cache_key", [pa.array(keys)])
-        self._chunks.append((_compact(conversations), _compact(kept)))
+        self._conversations.append(_compact(conversations))
+        self._utterances.append(_compact(kept))
 
     def _utterance_table(self, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
-        said = [utterance for row in rows for utterance in row["_utterances"]]
-        counts = [len(row["_utterances"]) for row in rows]
-        array = pa.array(said, self._struct)
-        columns = dict(zip((part.name for part in self._struct), array.flatten(), strict=True))
-        models = columns.pop("models").flatten()
-        columns |= dict(zip(("recogniser", "affect_model"), models, strict=True))
-        columns |= dict(zip(_SYNTHESIS, columns.pop("synthesis").flatten(), strict=True))
-        owner = np.repeat(np.arange(len(rows)), counts)
-        each = [rows[number] for number in owner.tolist()]
-        columns["conversation_id"] = pa.array([row["conversation_id"] for row in each], pa.string())
-        columns["number"] = pa.array([place for count in counts for place in range(count)], pa.int32())
-        start, end, source_start, source_end = (
-            _numbers(columns[name]) for name in ("start", "end", "source_start", "source_end")
-        )
-        copied = np.array([row["augmented_from"] is not None for row in each], bool)
-        dropped = np.array([utterance["status"] == "dropped" for utterance in said], bool)
-        heard = ~dropped & ~copied & np.isfinite(start) & np.isfinite(end)
-        own = np.array([np.nan if row["own_seconds"] is None else row["own_seconds"] for row in each], float)
-        is_clip = np.array([row["clip"] for row in each], bool)
-        seconds = np.where(heard, np.where(is_clip, own, np.maximum(0.0, end - start)), np.nan)
-        length = source_end - source_start
-        columns["heard"] = pa.array(heard)
-        columns["seconds"] = pa.array(seconds, from_pandas=True)
-        columns["source_seconds"] = pa.array(np.where(length > 0, length, np.nan), from_pandas=True)
-        derived: dict[str, list[str | None]] = {
-            "person": [self._person(row, utterance) for row, utterance in zip(each, said, strict=True)],
-            "synthetic_voice": [
-                " · ".join(filter(None, map(utterance["synthesis"].get, ("engine", "model", "voice"))))
-                if utterance["status"] == "spoken" and utterance.get("synthesis")
-                else None
-                for utterance in said
-            ],
-            "style": [
-                row["style"] if row["clip"] else _style(utterance)
-                for row, utterance in zip(each, said, strict=True)
-            ],
-            "sentence_type": [
-                row["sentence_type"] if row["clip"] else sentence_type(utterance["text"], row["language"])
-                for row, utterance in zip(each, said, strict=True)
-            ],
-            "length": [None if np.isnan(of) else length_class(of) for of in seconds],
+        said = [
+            {**utterance, **self._derived(row, number, utterance)}
+            for row in rows
+            for number, utterance in enumerate(row["_utterances"])
+        ]
+        parts = pa.array(said, self._struct).flatten()
+        columns = dict(zip((part.name for part in self._struct), parts, strict=True))
+        for name, opened in (("models", ["recogniser", "affect_model"]), ("synthesis", [*_SYNTHESIS])):
+            columns |= dict(zip(opened, columns.pop(name).flatten(), strict=True))
+        kinds = self._of_utterances.arrow_schema
+        return pa.table([_finite(columns[name]) for name in kinds.names], kinds)
+
+    def _derived(self, row: Mapping[str, Any], number: int, utterance: Mapping[str, Any]) -> dict[str, Any]:
+        """The columns of `OF_UTTERANCE` that no model or synthesis says, of an utterance of an entry."""
+        start, end = utterance["start"], utterance["end"]
+        source_start, source_end = utterance["source_start"], utterance["source_end"]
+        is_dropped, is_copy = utterance["status"] == "dropped", row["augmented_from"] is not None
+        heard = not is_dropped and not is_copy and is_number(start) and is_number(end)
+        seconds = (row["own_seconds"] if row["clip"] else max(0.0, end - start)) if heard else None
+        synthesis = (utterance.get("synthesis") if utterance["status"] == "spoken" else None) or {}
+        return {
+            "conversation_id": row["conversation_id"],
+            "number": number,
+            "heard": heard,
+            "seconds": seconds,
+            "source_seconds": source_end - source_start if has_length(source_start, source_end) else None,
+            "person": self._person(row, utterance),
+            "synthetic_voice": " · ".join(filter(None, map(synthesis.get, VOICE))) or None,
+            "style": row["style"] if row["clip"] else _style(utterance),
+            "sentence_type": row["sentence_type"]
+            if row["clip"]
+            else sentence_type(utterance["text"], row["language"]),
+            "length": None if seconds is None else length_class(seconds),
         }
-        columns |= {name: pa.array(values, pa.string()) for name, values in derived.items()}
-        schema_of = self._of_utterances.arrow_schema
-        return pa.table(
-            [_finite(columns[name].cast(schema_of.field(name).type)) for name in schema_of.names], schema_of
-        )
 
     def _person(self, row: Mapping[str, Any], utterance: Mapping[str, Any]) -> str | None:
         """Whose recorded voice an utterance is in; None for a synthesised one, or an unknown person."""
         if utterance["status"] == "spoken":
             return None
         if row["clip"]:
-            name: str | None = row["speaker"]
-            return name
-        if not self.finished:
-            return utterance["speaker"] or None
-        if utterance["status"] == "kept-original":
-            return LEFT_AS_RECORDED
-        return row["_speakers"].get(utterance["channel"]) or None
+            name = row["speaker"]
+        elif not self.finished:
+            name = utterance["speaker"]
+        elif utterance["status"] == "kept-original":
+            name = LEFT_AS_RECORDED
+        else:
+            name = row["_speakers"].get(utterance["channel"])
+        return name or None
+
+
+def tables_from(rows: Iterable[Mapping[str, Any]], finished: bool = True) -> Tables:
+    """The tables of rows, as `TableMaker` makes them."""
+    maker = TableMaker(finished)
+    for row in rows:
+        maker.add(row)
+    return maker.tables()
 
 
 def _conversation(row: Mapping[str, Any], split: str | None, finished: bool) -> dict[str, Any]:
-    """The columns of `OF_CONVERSATION` of a row."""
+    """The columns of `OF_CONVERSATION` of a row, whose provenance may be published already: a struct."""
+    made = row.get("provenance")
     words, timeline, speakers = row["alignments"] or (), row.get("timeline") or {}, row.get("speakers") or {}
     sources = Counter(word["source"] for word in words)
     labels, name, parent = row.get("labels"), row.get("conversation_id") or "", schema.parent_of(row)
@@ -392,9 +405,11 @@ def _conversation(row: Mapping[str, Any], split: str | None, finished: bool) -> 
         "recorded": schema.is_recorded(row),
         "recorded_voices": schema.has_recorded_voices(row),
         "parent": None if parent == name else parent,
+        "made_by": None if parent == name else row[schema.ORIGIN.name].get("by"),
+        "of_export": row.get("measures") is not None,
         "talk": finished and is_talk(row),
         "recorded_overlap": recorded_overlap(row),
-        "provenance": row.get("provenance"),
+        "provenance": json.dumps(made, sort_keys=True) if isinstance(made, Mapping) else made,
         "has_timeline": bool(timeline),
         "clip": bool(labels),
         **{f"timeline_{part}": value for part, value in timeline.items()},
@@ -405,11 +420,6 @@ def _style(utterance: Mapping[str, Any]) -> str | None:
     """The style of an utterance, whose rule needs a tag and measures."""
     known = utterance["tag"] and is_number(utterance["arousal"]) and is_number(utterance["voiced_fraction"])
     return STYLE_OF_TAG.get(utterance["tag"], "normal") if known else None
-
-
-def _numbers(column: pa.Array) -> NDArray[np.float64]:
-    values: NDArray[np.float64] = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
-    return values
 
 
 def _finite(column: pa.Array) -> pa.Array:
@@ -427,5 +437,11 @@ def _compact(table: pa.Table) -> pa.Table:
     return pa.table(columns, table.column_names)
 
 
-def _frame(table: pa.Table) -> pd.DataFrame:
-    return table.unify_dictionaries().to_pandas(split_blocks=True, self_destruct=True)
+def _frame(chunks: list[pa.Table]) -> pd.DataFrame:
+    """Chunks as one frame; they are emptied, so that each column is there once."""
+    table = pa.concat_tables(chunks).unify_dictionaries()
+    chunks.clear()
+    frame: pd.DataFrame = table.to_pandas(
+        split_blocks=True, self_destruct=True, types_mapper={pa.bool_(): pd.BooleanDtype()}.get
+    )
+    return frame

@@ -38,7 +38,7 @@ class Changes:
         fields: in how many conversations a field changed, by dotted name (`utterances.tag`, `audio`).
         broken: by config, a sentence on each split or column that a reader of the previous version would miss.
         columns: by config, columns and fields that are new.
-        variants: how many of the added are variants of a conversation (`dailytalk retime`).
+        derived: how many of the added were made of a conversation (`origin`).
         utterances: how many were added to and removed from changed conversations.
         tags: how many utterances went from one tag to another; no tag is "".
         utterance_times, word_times: shifts of starts in changed conversations.
@@ -53,7 +53,7 @@ class Changes:
     fields: Counter[str] = field(default_factory=Counter)
     broken: dict[str, list[str]] = field(default_factory=dict)
     columns: dict[str, list[str]] = field(default_factory=dict)
-    variants: int = 0
+    derived: int = 0
     utterances: Counter[str] = field(default_factory=Counter)
     tags: Counter[tuple[str, str]] = field(default_factory=Counter)
     utterance_times: row_changes.Shifts = field(default_factory=row_changes.Shifts)
@@ -82,7 +82,7 @@ class Changes:
             "fields": dict(sorted(self.fields.items())),
             "broken": self.broken,
             "columns": self.columns,
-            **({"variants": self.variants} if self.variants else {}),
+            **({"derived": self.derived} if self.derived else {}),
             "utterances": {kind: self.utterances[kind] for kind in ("added", "removed")},
             "tags": [{"from": a, "to": b, "count": count} for (a, b), count in self.tags.most_common()],
             "utterance_times": self.utterance_times.as_dict(),
@@ -97,14 +97,14 @@ class _Entry(NamedTuple):
     Attributes:
         split: of it. file, place: where its row is: a data file, a row group, and a number in that.
         digest: of the row without its sound; empty in a file that both versions have.
-        is_variant: whether it is a variant of another conversation (`dailytalk retime`).
+        is_derived: whether it was made of another conversation.
     """
 
     split: str
     file: str
     place: tuple[int, int]
     digest: bytes
-    is_variant: bool
+    is_derived: bool
 
 
 def compare_versions(before: Version | None, after: Version) -> Changes:
@@ -123,7 +123,7 @@ def compare_versions(before: Version | None, after: Version) -> Changes:
     shared = {*_digests(before).values()} & {*_digests(after).values()}
     old, new = _entries(before, shared), _entries(after, shared)
     changes.added, changes.removed = sorted(new.keys() - old.keys()), sorted(old.keys() - new.keys())
-    changes.variants = sum(new[name].is_variant for name in changes.added)
+    changes.derived = sum(new[name].is_derived for name in changes.added)
     both = sorted(old.keys() & new.keys())
     splits = {name: (old[name].split, new[name].split) for name in both}
     changes.moved = {name: pair for name, pair in splits.items() if pair[0] != pair[1]}
@@ -202,8 +202,8 @@ def _entries(version: Version, shared: Collection[str]) -> dict[str, _Entry]:
                         )
                     text = b"" if is_shared else json.dumps(_fields(row), sort_keys=True, default=str).encode()
                     digest = hashlib.blake2b(text, digest_size=16).digest() if text else b""
-                    is_variant = not is_shared and parent_of(row) != name
-                    entries[name] = _Entry(split, file, place, digest, is_variant)
+                    is_derived = not is_shared and parent_of(row) != name
+                    entries[name] = _Entry(split, file, place, digest, is_derived)
     return entries
 
 
@@ -254,7 +254,5 @@ def _digests(version: Version) -> dict[str, str]:
 def count_in_words(changes: Mapping[str, Any]) -> str:
     """Return the conversations of `Changes.as_dict` in words, `2 added, 1 changed`; empty if all are the same."""
     kinds = ("added", "removed", "changed", "moved")
-    variants = f" ({changes['variants']} of them variants)" if changes.get("variants") else ""
-    return ", ".join(
-        f"{changes[kind]} {kind}{variants * (kind == 'added')}" for kind in kinds if changes.get(kind)
-    )
+    derived = f" ({changes['derived']} of them made of others)" if changes.get("derived") else ""
+    return ", ".join(f"{changes[kind]} {kind}{derived * (kind == 'added')}" for kind in kinds if changes.get(kind))

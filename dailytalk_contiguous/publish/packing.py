@@ -66,7 +66,7 @@ class Finished(NamedTuple):
     """A finished conversation, and where its row is.
 
     Attributes:
-        voice: what decides its split. parent: of which it is a variant, or its own id.
+        voice: what decides its split. parent: what it was made of, or its own id.
         heard_seconds: total length of its audible utterances; None where it has none.
         chain: digest after each stage of the spoken half, from its shard; empty where the shard has none.
         split: of a clip; None of a conversation, whose split is still to be decided.

@@ -27,9 +27,8 @@ from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, fits, parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import CONFIGS, SPLITS
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.publish.card import Card, CardFacts, CardRows, render_card
+from dailytalk_contiguous.publish.card import Card, CardFacts, CardRows, parsed_card, render_card
 from dailytalk_contiguous.publish.compare import Changes, compare_versions, count_in_words
-from dailytalk_contiguous.publish.front_matter import divide, values_of
 from dailytalk_contiguous.publish.interactivity import PER_KIND
 from dailytalk_contiguous.publish.manifest import (
     LAYOUT,
@@ -359,7 +358,7 @@ def _packed(
         with hub_errors(target.repo):
             items = open_items(open_version(Reference(target.repo, before.head)))
             sides = items.splits()
-            # A variant that is gone decides for the others of its conversation.
+            # One that is gone decides for what was made of the same conversation.
             sides |= {parent: sides[name] for name, parent in items.parents().items() if name in sides}
 
     def say_packed(file: DataFile, done: int, of: int) -> None:
@@ -413,7 +412,7 @@ def _release(
     for row in open_items(after).listed():
         rows.add(row)
     for reject in (*rejects_in(folder), *(reject.as_dict() for reject in packed.rejects)):
-        rows.tally.add_reject(reject)
+        rows.maker.add_reject(reject)
     card = render_card(before.card, packed, after, rows, facts, read_run(folder) or {}, defaults)
     return replace(
         release,
@@ -463,7 +462,7 @@ def _is_there(release: Release, after: Version, other_card: bool) -> bool:
 def _asks_other_card(card: str | None, settings: PushSettings) -> bool:
     if card is None:
         return False
-    values = values_of(divide(card)[0])
+    values = parsed_card(card).data
     wishes = ((settings.licence, values.get("license")), (settings.title, values.get("pretty_name")))
     return any(wish and wish != has for wish, has in wishes) or (settings.contact or "") not in card
 

@@ -29,7 +29,7 @@ REJECTS, RUN = "rejects.jsonl", "run.json"
 STATS = "corpus-stats.json"
 
 #: The same rows as two tables (`core.tables`).
-UTTERANCES, CONVERSATIONS = "utterances.parquet", "conversations.parquet"
+UTTERANCES, CONVERSATIONS = TABLES = ("utterances.parquet", "conversations.parquet")
 
 #: The description of a corpus that `dailytalk corpus --as conversations` writes beside its recordings.
 ABOUT_CORPUS = "corpus.json"

@@ -80,5 +80,5 @@ def card_of(
     for row in open_items(version).listed():
         rows.add(row)
     for reject in rejects:
-        rows.tally.add_reject(reject)
+        rows.maker.add_reject(reject)
     return render_card(old, packed, version, rows, facts, run or {})
