@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from scipy import signal
 
 from dailytalk_contiguous.core.schema import CHANNELS
-from dailytalk_contiguous.core.tally import TurnTaking
+from dailytalk_contiguous.core.scorecard import TurnTaking
 from dailytalk_contiguous.core.turns import TURN_MEASURES, timed_conversations
 from dailytalk_contiguous.stages.segment import Segment
 

@@ -26,8 +26,8 @@ REACHED = {
     "load": ("publish.loading", 50, 17_000),
     "export --format moshi": ("publish.moshi_folder", 64, 21_000),
     "push": ("publish.pushing", 78, 29_000),
-    "check": ("publish.checking", 74, 26_000),
-    "report": ("cli.report", 115, 39_000),
+    "check": ("publish.checking", 55, 26_000),
+    "report": ("cli.report", 85, 30_000),
     "tag": ("cli.tag", None, 25_500),
     "speak": ("cli.speak", None, 28_500),
 }

@@ -3,6 +3,7 @@
 import atexit
 import gc
 import os
+import pickle
 import shutil
 import signal
 import sys
@@ -196,37 +197,16 @@ def loaded_once() -> Iterator[Callable[..., int]]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def drawn_once() -> Iterator[Callable[..., bytes]]:
-    """A plot of a card is drawn once, which takes a tenth of a second: cards of the same data have the same plots.
-
-    Gives what draws each anew, for `publish/test_card.py`. Drawings are tested in `publish/test_card_plots.py`.
-    """
-    from dailytalk_contiguous.publish import sections
-
-    draw, drawn = sections.png, dict[str, bytes]()
-
-    def png(plot: sections.Plot) -> bytes:
-        content = repr(plot)
-        if content not in drawn:
-            drawn[content] = draw(plot)
-        return drawn[content]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sections, "png", png)
-        yield draw
-
-
-@pytest.fixture(scope="session", autouse=True)
 def encoded_once() -> Iterator[None]:
-    """A sound becomes an MP3 once, and plots of a sheet are drawn once: both depend on nothing else.
+    """A sound becomes an MP3 once, and a plot is drawn once: both depend on nothing else.
 
     They are tested where they are made, in `publish/player.py` and `publish/plots.py`.
     """
     from dailytalk_contiguous.core.apps import has_app, part_of
     from dailytalk_contiguous.core.audio import Samples
-    from dailytalk_contiguous.publish import card, clip_figures, page, player, plots
+    from dailytalk_contiguous.publish import card, corpus_sections, page, player, plots, templates
 
-    sounds, sheets = dict[tuple[bytes, int, int], bytes](), dict[str, bytes]()
+    sounds, pictures = dict[tuple[bytes, int, int], bytes](), dict[bytes, bytes]()
 
     def to_mp3(samples: Samples, sample_rate: int) -> bytes:
         content = samples.tobytes(), samples.shape[1], sample_rate
@@ -234,17 +214,23 @@ def encoded_once() -> Iterator[None]:
             sounds[content] = player.to_mp3(samples, sample_rate)
         return sounds[content]
 
-    def sheet(*arguments: Any, **options: Any) -> bytes:
-        content = repr((arguments, options))
-        if content not in sheets:
-            sheets[content] = plots.sheet(*arguments, **options)
-        return sheets[content]
+    def once(draw: Callable[..., bytes]) -> Callable[..., bytes]:
+        def drawn(*arguments: Any, **options: Any) -> bytes:
+            content = pickle.dumps((draw.__name__, arguments, options))
+            if content not in pictures:
+                pictures[content] = draw(*arguments, **options)
+            return pictures[content]
 
+        return drawn
+
+    sheet = once(plots.sheet)
     with pytest.MonkeyPatch.context() as patch:
         for module in (card, page):
             patch.setattr(module, "to_mp3", to_mp3)
-        for module in (card, clip_figures):
+        for module in (card, corpus_sections):
             patch.setattr(module, "sheet", sheet)
+        patch.setattr(card, "png", once(plots.png))
+        patch.setattr(templates, "svg", once(plots.svg))
         if has_app("listening"):
             patch.setattr(part_of("listening", "listening"), "to_mp3", to_mp3)
         if has_app("clips"):

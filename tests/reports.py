@@ -1,8 +1,12 @@
 """Pages, cards and folders as the commands write them: with the settings that nobody chose."""
 
+import re
 from functools import partial
+from html import unescape
+from typing import Any
 
 from dailytalk_contiguous.cli.defaults import default_settings
+from dailytalk_contiguous.core.tables import TableMaker, Tables
 from dailytalk_contiguous.publish import card, exports, page, pushing
 from dailytalk_contiguous.publish.readme import readme
 
@@ -12,3 +16,16 @@ push_version = partial(pushing.push_version, defaults=default_settings())
 export_with_readme = partial(
     exports.write_export, readme=partial(readme, "data", run={}, defaults=default_settings())
 )
+
+
+def tables_of(*rows: Any, **options: Any) -> Tables:
+    """The tables of rows, with the options of their maker."""
+    maker = TableMaker(**options)
+    for row in rows:
+        maker.add(row)
+    return maker.tables()
+
+
+def alternatives(text: str) -> list[str]:
+    """What a page says of its pictures to readers who can't see them."""
+    return [unescape(words) for words in re.findall(r'<img class="plot"[^>]* alt="([^"]*)"', text)]

@@ -59,7 +59,7 @@ def test_wheel_holds_types_pages_and_licence_and_no_tests(wheel: Path) -> None:
         for path in package.rglob("*")
         if path.is_file() and path.suffix != ".pyc" and not path.name.startswith(".")
     }
-    assert {"dailytalk_contiguous/py.typed", "dailytalk_contiguous/publish/assets/report.html"} <= files
+    assert {"dailytalk_contiguous/py.typed", "dailytalk_contiguous/publish/assets/page.html"} <= files
     assert {name for name in names if ".dist-info/" not in name} == files
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
 

@@ -23,7 +23,7 @@ from dailytalk_contiguous.publish.formats import FORMATS, format_named
 from dailytalk_contiguous.publish.interactivity import ClipChoice, ClipSettings, clips_found
 from dailytalk_contiguous.publish.items import SMALL
 from dailytalk_contiguous.publish.opening import open_items
-from dailytalk_contiguous.publish.packing import origin
+from dailytalk_contiguous.publish.published_rows import origin
 from dailytalk_contiguous.publish.readme import readme
 from dailytalk_contiguous.publish.version import Version, version_or_path
 from dailytalk_contiguous.store.work_folder import TRANSCRIPT, read_run, work_folder_of

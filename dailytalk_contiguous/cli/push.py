@@ -1,6 +1,6 @@
 """`dailytalk push`: publish a work folder as a version of a dataset on the Hub."""
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import datasets
@@ -15,7 +15,7 @@ from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.outcome import Figures, Outcome, exit_code, rejected_of, to_run
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.publish.pushing import ASSETS, MAIN, PushOutcome, PushSettings, Target, push_in_words
+from dailytalk_contiguous.publish.pushing import ASSETS, MAIN, PushSettings, Release, Target, push_in_words
 from dailytalk_contiguous.publish.pushing import push_version as run_push
 from dailytalk_contiguous.run.outputs import edited_since
 from dailytalk_contiguous.store.files import write_bytes, write_text
@@ -100,7 +100,7 @@ def push(
     """Publish finished conversations as a version on the Hub.
 
     Readers see it whole or not at all. The token is that of `hf auth login`, or HF_TOKEN. After a stop, run the
-    same command again: what is packed and uploaded is not done again. Conversations stay in the split in which a
+    same command again: what is uploaded is not sent again. Conversations stay in the split in which a
     version before had them. One that can't be published is rejected with its reason (exit code 3), and the others
     go on. --private goes with --create. --dry-run needs no token where the dataset is public, or still to be made.
     """
@@ -116,7 +116,7 @@ def push(
         notice = f"{TRANSCRIPT} was changed since dailytalk speak: what was changed is not in this version"
         say(f"{notice}; run dailytalk speak first")
     done = run_push(folder, target, settings, say, dry_run=dry_run, defaults=default_settings())
-    outcome = push_outcome(done, target, dry_run, unspoken)
+    outcome = push_outcome(done, dry_run, unspoken)
     if card is None or done.card is None:
         return outcome
     write_text(card, done.card.text)
@@ -146,9 +146,10 @@ def _target(repo: str, branch: str, pr: bool, create: bool, private: bool) -> Ta
     return Target(named.repo, branch, pr, create, private)
 
 
-def push_outcome(done: PushOutcome, target: Target, dry_run: bool, unspoken: Path | None) -> Outcome:
+def push_outcome(done: Release, dry_run: bool, unspoken: Path | None) -> Outcome:
     """`unspoken`: the work folder, if its transcript was edited since its conversations were made."""
-    plan, published, rejects = done.plan, done.published, done.packed.rejects
+    plan, target, rejects = done.plan, done.target, done.packed.rejects
+    warnings = done.card.warnings if done.card else ()
     own = [file for file in done.packed.files if file.config == "conversations"]
     rows = sum(file.rows for file in own)
     record = {
@@ -156,10 +157,10 @@ def push_outcome(done: PushOutcome, target: Target, dry_run: bool, unspoken: Pat
         "tag": done.tag,
         "bump": done.changes.bump,
         "changes": done.changes.as_dict(),
-        "plan": [change._asdict() for change in plan.changes] if plan else [],
-        "to_send": plan.to_send if plan else 0,
-        "published": asdict(published) if published else None,
-        "warnings": list(done.warnings),
+        "plan": [change._asdict() for change in plan],
+        "to_send": done.to_send,
+        "published": {"commit": done.commit, "url": done.url, "tag": done.tag} if done.commit else None,
+        "warnings": list(warnings),
         "rejects": [reject.as_dict() for reject in rejects],
     }
     rejected = rejected_of(rejects, f"of {counted(rows + len(rejects), 'conversation')}")
@@ -167,13 +168,13 @@ def push_outcome(done: PushOutcome, target: Target, dry_run: bool, unspoken: Pat
     revision = done.tag or (target.branch if target.branch != MAIN else "")
     load = f'dailytalk_contiguous.load("{target.repo}"' + (f', revision="{revision}")' if revision else ")")
     load = f"import dailytalk_contiguous; {load}"
-    if plan is None:
+    if done.card is None:
         version = f", as {done.tag}" if done.tag else ""
         left = f"the edits in {TRANSCRIPT} await dailytalk speak" if unspoken else "nothing to do"
         headline = f"{target.repo} has just this already{version}: {left}"
         after = to_run("speak", unspoken) if unspoken else load
         return Outcome(record, headline, code, rejected=rejected, next=after)
-    details: list[str | Figures] = [f"licence: {warning}" for warning in done.warnings]
+    details: list[str | Figures] = [f"licence: {warning}" for warning in warnings]
     called, bump = "no new version", done.changes.bump
     if done.changes.previous is None:
         called = done.tag or "v1.0.0"
@@ -183,7 +184,7 @@ def push_outcome(done: PushOutcome, target: Target, dry_run: bool, unspoken: Pat
         called = f"a {bump} version{why}"
     details.append(f"changes  {push_in_words(done.changes.as_dict())}; they call for {called}")
     if dry_run:
-        changed = [change for change in plan.changes if change.what != "keep"]
+        changed = [change for change in plan if change.what != "keep"]
         details.append(f"version  {done.tag or 'none: pass --tag to name it'}")
         details.append(
             Figures(
@@ -193,17 +194,16 @@ def push_outcome(done: PushOutcome, target: Target, dry_run: bool, unspoken: Pat
         )
         if len(changed) > SHOWN:
             details.append(f"… {len(changed) - SHOWN} more (--json lists all)")
-        kept = counted(len(plan.changes) - len(changed), "file")
-        details.append(f"{kept} unchanged; {size_text(plan.to_send)} to send at most")
+        kept = counted(len(plan) - len(changed), "file")
+        details.append(f"{kept} unchanged; {size_text(done.to_send)} to send at most")
         return Outcome(record, "nothing was changed on the Hub (--dry-run)", code, details, rejected, DRY_RUN_NEXT)
-    assert published is not None
     hours = sum(file.seconds for file in own) / 3600
     details += [
         f"rows     {counted(rows, 'conversation')}, {hours:.2f} hours",
-        f"sent     {size_text(published.sent)}; {size_text(published.present)} were there already",
+        f"new      {size_text(done.to_send)} of {size_text(sum(file.size for file in done.packed.files))}",
     ]
     if target.pull_request:
         merge = "after the merge, the same command without --pr, to set the tag"
-        return Outcome(record, f"proposed {published.url}", code, details, rejected, merge)
-    details.append(f"tag      {published.tag or 'none: readers of the branch see it; pass --tag to name it'}")
-    return Outcome(record, f"commit   {published.url}", code, details, rejected, load)
+        return Outcome(record, f"proposed {done.url}", code, details, rejected, merge)
+    details.append(f"tag      {done.tag or 'none: readers of the branch see it; pass --tag to name it'}")
+    return Outcome(record, f"commit   {done.url}", code, details, rejected, load)

@@ -20,7 +20,7 @@ from dailytalk_contiguous.cli.terminal import guarded, say, show_outcome
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.outcome import Outcome, Rejected, exit_code, to_run
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.publish.pushing import PushSettings, RetryPolicy, Target, push_version, validate_request
+from dailytalk_contiguous.publish.pushing import PushSettings, Target, check_request, push_version
 from dailytalk_contiguous.run.build import Built, run_recipe
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.store.hub import reference
@@ -60,7 +60,7 @@ def main(
         target = Target(reference(chosen.repo).repo, create=True) if publish else None
         settings = PushSettings(tag=chosen.tag if publish else None)
         if target:  # before hours of work
-            validate_request(HfApi(), target, settings, RetryPolicy())
+            check_request(HfApi(), target, settings)
         with show.bar() as run_bar:
             built = run_recipe(
                 source or chosen.input,
@@ -78,8 +78,8 @@ def main(
         if target and outcome.code != 1:
             quiet_clients()
             done = push_version(chosen.out, target, settings, say, defaults=default_settings())
-            url = done.published.url if done.published else "is there already"
-            outcome = replace(outcome, details=[f"{target.repo} {done.tag} {url}"], next="")
+            details = [f"{target.repo} {done.tag} {done.url or 'is there already'}"]
+            outcome = replace(outcome, details=details, next="")
         return show_outcome(outcome, chosen.json)
 
     sys.exit(guarded(Path(sys.argv[0]).stem, command))

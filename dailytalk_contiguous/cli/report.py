@@ -5,7 +5,6 @@ from typing import Any
 
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.check import FITNESS_SETTINGS, fitness_limits
-from dailytalk_contiguous.cli.defaults import default_settings
 from dailytalk_contiguous.cli.terminal import Panel, argument, option, shown_steps
 from dailytalk_contiguous.core.apps import parts
 from dailytalk_contiguous.core.documents import as_text
@@ -77,6 +76,8 @@ def report(
     if not labelled and markdown:
         raise DailytalkError("--markdown goes with what dailytalk corpus wrote", "leave it out")
     shown = chosen_conversations(conversations or [])
+    from dailytalk_contiguous.cli.defaults import default_settings  # which imports every stage
+
     with shown_steps():
         limits = fitness_limits(options)
         written = write_report(

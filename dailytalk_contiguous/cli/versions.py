@@ -115,7 +115,7 @@ def version_row(version: Listed) -> tuple[str, ...]:
 def _details(changes: Changes) -> list[str | Figures]:
     details: list[str | Figures] = [
         _ids("added", changes.added),
-        *([f"of these are variants of a conversation: {changes.variants}"] if changes.variants else []),
+        *([f"of these were made of others: {changes.derived}"] if changes.derived else []),
         _ids("removed", changes.removed),
         _ids("changed", changes.changed),
         _ids("moved to another split", [f"{name} ({a} to {b})" for name, (a, b) in changes.moved.items()]),

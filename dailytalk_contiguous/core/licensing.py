@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Collection, Iterable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 # Terms of licences, from their names, and the terms of data under several licences together.
 #
@@ -199,3 +199,37 @@ def _family(licence: str | None) -> str:
 def _listed(names: Iterable[str]) -> str:
     *first, last = list(names)
     return f"{', '.join(first)} and {last}" if first else last
+
+
+#: Key of the record of a mix: the credits of each of its folders.
+CREDITS = "sources"
+
+_DATASET = "https://huggingface.co/datasets/"
+
+
+class Credit(NamedTuple):
+    """A source by its name, with its licence, citation and home page; empty where unknown."""
+
+    name: str
+    licence: str = ""
+    citation: str = ""
+    homepage: str = ""
+
+
+def credits_of(record: Mapping[str, Any]) -> tuple[Credit, ...]:
+    """Return the sources that the record of a work folder or of a mix (run.json, mix.json) names, each once.
+
+    Licences ask for the author to be named, so a mix of several folders has to know the authors. A corpus records
+    all of it, conversations from the Hub their dataset, a mix the records of its folders; nothing is looked up. A
+    folder in a mix that names none has a credit of its own name, so that the list is complete.
+    """
+    mixed = (record.get(CREDITS) or {}).items()
+    credits = [
+        Credit(**fields) for folder, folder_credits in mixed for fields in folder_credits or [{"name": folder}]
+    ]
+    for source in (record.get("corpus"), record.get("source")):
+        name = (source or {}).get("name") or (source or {}).get("repository")
+        if source and name:
+            page = source.get("homepage") or (f"{_DATASET}{name}" if "repository" in source else "")
+            credits.append(Credit(name, source.get("licence") or "", source.get("citation") or "", page))
+    return tuple(dict.fromkeys(credits))

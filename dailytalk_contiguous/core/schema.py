@@ -2,6 +2,7 @@
 the Hub, and of an expressive clip.
 """
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -178,12 +179,16 @@ NOBODY = "none"
 #: `timeline.mode` of such a conversation: its times are those of the recording.
 AS_RECORDED = "recorded"
 
-#: `timeline.mode` of a conversation that got another timing (`dailytalk retime`), and of one in which both voices
-#: are as they were recorded.
-RETIMED, RETIMED_RECORDING = "retimed", "retimed-recording"
+#: The end of the `timeline.mode` of a conversation with other times, in which both voices are as recorded.
+OF_RECORDING = "-recording"
 
-#: The column in which such a conversation says of which one (`parent`) it is a variant.
-RETIMING = "retiming"
+#: Of which conversation a row was made, and by which command, where it is no recording of its own. The stage that
+#: makes such rows publishes this column.
+ORIGIN = Column(
+    "origin",
+    {"of": STRING, "by": STRING},
+    "the conversation that this one was made of (`of`), and the command that made it (`by`)",
+)
 
 
 def result_sides(revoice: str) -> dict[str, str]:
@@ -202,7 +207,8 @@ def is_recorded(row: Mapping[str, Any]) -> bool:
 
 def has_recorded_voices(row: Mapping[str, Any]) -> bool:
     """Return whether both voices of a finished conversation are those of its recording, at whatever times."""
-    return (row.get("timeline") or {}).get("mode") in (AS_RECORDED, RETIMED_RECORDING)
+    mode = (row.get("timeline") or {}).get("mode") or ""
+    return mode == AS_RECORDED or mode.endswith(OF_RECORDING)
 
 
 #: A word on the rebuilt timeline. `speaker`: `left` or `right`. `source`: `given`, `given-fitted`, `recogniser`,
@@ -448,10 +454,16 @@ def published_features(
     return {"conversations": conversations, "utterances": utterances}[config](sample_rate, labelled, fields)
 
 
+def provenance_of_row(row: Mapping[str, Any]) -> str:
+    """Return how a row came about as JSON; empty where it does not say."""
+    provenance = row.get("provenance") or ""
+    return provenance if isinstance(provenance, str) else json.dumps(provenance, sort_keys=True)
+
+
 def parent_of(row: Mapping[str, Any]) -> str:
-    """The id of the conversation that a row is a variant of, or its own id."""
-    retiming = row.get(RETIMING)
-    parent = retiming.get("parent") if isinstance(retiming, Mapping) else None
+    """The id of the conversation that a row was made of, or its own id."""
+    origin = row.get(ORIGIN.name)
+    parent = origin.get("of") if isinstance(origin, Mapping) else None
     return parent if isinstance(parent, str) and parent else row.get("conversation_id") or ""
 
 

@@ -8,17 +8,104 @@ It is a comparison and no verdict: which values train a better model has not bee
 
 import json
 import math
+from array import array
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
+from dailytalk_contiguous.core import turns
 from dailytalk_contiguous.core.documents import expect, is_number
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.tally import PERCENTILES, TurnTaking
-from dailytalk_contiguous.core.turns import SIDES, TURN_MEASURES
+from dailytalk_contiguous.core.schema import CHANNELS
+from dailytalk_contiguous.core.turns import SIDES, TURN_MEASURES, Ratio, TimedConversation, figure_value
+
+#: Percentiles over conversations, by their name in the file.
+PERCENTILES = {"p5": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95}
+
+#: Each measure of each side, in the order in which `TimedConversation.measured` gives them.
+_MEASURED = [(name, side) for name, measure in TURN_MEASURES.items() for side in measure.sides]
+
+
+class TurnTaking:
+    """Turn-taking of conversations on one timeline, as they were recorded or as they were rebuilt.
+
+    Takes about 1 KB a conversation: every measure of every side, and the floor-transfer offsets.
+
+    Attributes:
+        events: how many utterances enter in each way (`core.utterance.EVENTS`).
+        seconds, speech_seconds: length of the conversations, and of the speech in them, of both speakers.
+    """
+
+    def __init__(self) -> None:
+        self.events: Counter[str] = Counter()
+        self.seconds = self.speech_seconds = 0.0
+        self._offsets = {channel: array("d") for channel in CHANNELS}
+        self._figures = array("d")  # of each conversation amount and divisor, in the order of `_MEASURED`
+
+    def add(self, conversation: TimedConversation) -> None:
+        """Count one conversation. Missing events are derived from the times."""
+        timed = conversation.timed
+        speech = turns.stretches(timed, conversation.groups)
+        events = conversation.events
+        if not all(events):
+            derived = turns.labels_of(speech, len(timed))
+            events = [event or by_times for event, by_times in zip(events, derived, strict=True)]
+        self.events.update(filter(None, events))
+        for channel, offsets in self._offsets.items():
+            offsets.extend([span.offset for span in speech if span.channel == channel and span.offset is not None])
+        for name, sides in conversation.measured(speech).items():
+            for figure in sides.values():
+                self._figures.extend(figure if isinstance(figure, Ratio) else (figure_value(name, figure), 1.0))
+        self.speech_seconds += sum([span.end - span.start for span in timed])
+        self.seconds += conversation.seconds
+
+    def offsets(self, side: str = "both") -> NDArray[np.float64]:
+        """Floor-transfer offsets in seconds of who takes the floor, one of `SIDES`, sorted."""
+        return np.sort(np.concatenate([self._offsets[name] for name in (CHANNELS if side == "both" else [side])]))
+
+    def values(self, name: str, side: str) -> NDArray[np.float64]:
+        """A measure of each conversation in which it is known, sorted; empty for a side that it has not."""
+        amounts, divisors = self._ratios(name, side)
+        return np.sort(amounts / divisors)
+
+    def pooled(self, name: str, side: str) -> float:
+        """A measure of all conversations as if they were one; NaN where it is unknown."""
+        measure = TURN_MEASURES[name]
+        if measure.quantile is not None:
+            offsets = self.offsets(side)
+            return nearest_rank(offsets[offsets > 0] if measure.gaps else offsets, measure.quantile)
+        amounts, divisors = self._ratios(name, side)
+        return float(amounts.sum() / divisors.sum()) if len(amounts) else math.nan
+
+    def stats(self) -> dict[str, dict[str, Any]]:
+        """Every measure of every side: over conversations, how many have it, and all together."""
+        stats: dict[str, dict[str, Any]] = {}
+        for name, side in _MEASURED if self._figures else ():
+            values = self.values(name, side)
+            figures = {"pooled": self.pooled(name, side)} if len(values) else {}
+            figures |= {key: nearest_rank(values, share) for key, share in PERCENTILES.items() if len(values)}
+            rounded = {key: round(value, 6) for key, value in figures.items()}
+            stats.setdefault(name, {})[side] = {"conversations": len(values), **rounded}
+        return stats
+
+    def _ratios(self, name: str, side: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Amount and divisor of a measure in each conversation in which it is known."""
+        if (name, side) not in _MEASURED:
+            return np.empty(0), np.empty(0)
+        figures = np.frombuffer(self._figures).reshape(-1, len(_MEASURED), 2)[:, _MEASURED.index((name, side))]
+        amounts, divisors = figures[(figures[:, 1] > 0) & np.isfinite(figures[:, 0])].T
+        return amounts, divisors
+
+
+def nearest_rank(ordered: NDArray[np.float64], share: float) -> float:
+    """A percentile of sorted values by the nearest rank, `share` in (0, 1]; NaN without any."""
+    return float(ordered[math.ceil(share * len(ordered) - 1e-9) - 1]) if len(ordered) else math.nan
+
 
 #: What is read of the file; unknown measures and sides are left out.
 _SHAPE = {"timelines": {str: {str: {str: {f"{name}?": float for name in ("pooled", *PERCENTILES)}}}}}
@@ -171,8 +258,8 @@ def _compared(reference: ReferenceCorpus, band: Band, side: str, value: float, t
         return Comparison(reference, band, side, value, where, percentile)
     if reference.avoid:
         return Comparison(reference, band, side, value, "inside" if value <= middle * (1 + ALIKE) else "above")
-    values = taken.measures[band.measure, side].values
-    is_among = values.quantile(PERCENTILES["p5"]) <= middle <= values.quantile(PERCENTILES["p95"])
+    values = taken.values(band.measure, side)
+    is_among = nearest_rank(values, PERCENTILES["p5"]) <= middle <= nearest_rank(values, PERCENTILES["p95"])
     is_alike = is_among or abs(value - middle) <= ALIKE * abs(middle)
     return Comparison(
         reference, band, side, value, "inside" if is_alike else "below" if value < middle else "above"

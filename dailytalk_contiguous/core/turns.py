@@ -463,11 +463,13 @@ class TimedConversation(NamedTuple):
         """All of `TURN_MEASURES`. `speech`: its `stretches`, where they are known."""
         sides = _entries(speech or stretches(self.timed, self.groups), self.words)
         left, right = both = sides["left"], sides["right"]
-        events = timing_events(unions(self.timed))
-        units, pauses, gaps, overlaps = (
-            [[end - start for name, who, start, end in events if (name, who) == (kind, side)] for side in CHANNELS]
-            for kind in ("ipu", "pause", "gap", "overlap")
-        )
+        lengths: dict[str, dict[str, list[float]]] = {
+            kind: {side: [] for side in CHANNELS} for kind in ("ipu", "pause", "gap", "overlap")
+        }
+        for kind, who, start, end in timing_events(unions(self.timed)):
+            if who in CHANNELS:
+                lengths[kind][who].append(end - start)
+        units, pauses, gaps, overlaps = ([*of.values()] for of in lengths.values())
         seconds, overlap = [*map(sum, units)], [*map(sum, overlaps)]
         # Of a mono recording, whose one channel is no side, nothing is known.
         minutes = self.seconds / 60 if {span.channel for span in self.timed} <= {*CHANNELS} else 0.0

@@ -479,7 +479,7 @@ def sounding_span(utterance: Mapping[str, Any], timeline: str = "") -> tuple[flo
     >>> sounding_span({"start": 1.0, "end": 2.5, "start_trim": 0.02, "end_trim": 0.1})
     (1.02, 2.4)
     """
-    start, end = (utterance.get(f"{timeline}{name}") for name in ("start", "end"))
+    start, end = utterance.get(f"{timeline}start"), utterance.get(f"{timeline}end")
     if not is_number(start) or not is_number(end):
         return None
     before, after = known_trims(utterance, timeline)
@@ -507,8 +507,10 @@ def said_tag(utterance: Mapping[str, Any]) -> str | None:
 
 def known_trims(utterance: Mapping[str, Any], timeline: str = "") -> tuple[float | None, float | None]:
     """How far from its start and its end an utterance with both sounds; None where that is unknown or can't be."""
+    trims = utterance.get(f"{timeline}start_trim"), utterance.get(f"{timeline}end_trim")
+    if trims == (None, None):
+        return trims
     length = utterance[f"{timeline}end"] - utterance[f"{timeline}start"]
-    trims = (utterance.get(f"{timeline}{name}") for name in EDGES[2:])
     before, after = (trim if is_number(trim, -MOST_BEYOND, length) else None for trim in trims)
     return (before, after) if (before or 0.0) + (after or 0.0) < length else (None, None)
 

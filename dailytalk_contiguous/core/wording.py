@@ -42,6 +42,19 @@ def length_text(seconds: float) -> str:
     return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} h"
 
 
+def money(dollars: float) -> str:
+    """An amount in USD, with enough digits for small ones."""
+    return f"{dollars:,.2f} USD" if dollars >= 0.1 or not dollars else f"{dollars:.4f} USD"
+
+
+def percent(part: float, whole: float) -> str:
+    """A part of a whole in per cent, a small one never as 0 %; a dash where there is no whole."""
+    if not whole:
+        return "–"
+    share = 100 * part / whole
+    return f"{share:.1g} %" if 0 < share <= 0.5 else f"{share:.0f} %"
+
+
 def kind_of(reason: str, quotes: bool = False) -> str:
     """A reason without the ids, quotes and figures that make each one differ, so that equal ones can be counted.
 
@@ -72,3 +85,25 @@ def portable(name: str | None) -> str | None:
     if name is None or not _BEGINS_PATH.match(name):
         return name
     return re.split(r"[/\\]", name.rstrip("/\\"))[-1]
+
+
+#: The beginning of an absolute path: of Unix, a home folder, Windows, a network share, or an address of a file.
+_ROOT = r"(?:file://|~[\w.-]*/|[A-Za-z]:[\\/]|\\\\|/)"
+_QUOTED_PATH = re.compile(rf"""(['"]){_ROOT}.*?\1""")
+_BARE_PATH = re.compile(rf"""(?<![^\s('"=\[{{,;]){_ROOT}[^\s'"),;\]}}]+""")
+
+
+def public(value: object) -> str:
+    """A value as text, in which `(a file)` is for what looks like a path of this machine."""
+    return _BARE_PATH.sub("(a file)", _QUOTED_PATH.sub("(a file)", str(value)))
+
+
+def is_path(name: str) -> bool:
+    """Whether a model's name is a path on a machine."""
+    return re.match(rf"{_ROOT}|\.{{1,2}}[\\/]", name) is not None
+
+
+def model_name(name: str) -> str:
+    """A model's name; of a model in a local folder, the folder's own name."""
+    last_part = re.split(r"[/\\]", name.rstrip("/\\"))[-1]
+    return f"{last_part} (a local folder)" if is_path(name) else name

@@ -6,24 +6,22 @@ read to their end: a header can promise anything.
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dailytalk_contiguous.core import documents
+from dailytalk_contiguous.core import documents, figures
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.moshi_words import SaidWord
 from dailytalk_contiguous.core.own_file import is_own_file
 from dailytalk_contiguous.core.schema import CONFIGS, LABELLED, Row
 from dailytalk_contiguous.core.scorecard import ReferenceCorpus, compare, measure_text, published_references
 from dailytalk_contiguous.core.steps import steps
-from dailytalk_contiguous.core.tally import Sum, Tally
+from dailytalk_contiguous.core.tables import TableMaker, Tables
 from dailytalk_contiguous.core.utterance import FIELDS, line_problem, no_text_reason, published
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish import verdict
-from dailytalk_contiguous.publish.clip_figures import corpus_figures
-from dailytalk_contiguous.publish.exports import ExportFormat
 from dailytalk_contiguous.publish.findings import (
     Checked,
     CheckSettings,
@@ -37,15 +35,17 @@ from dailytalk_contiguous.publish.findings import (
     word_findings,
 )
 from dailytalk_contiguous.publish.items import DURATION_TOLERANCE, Items
-from dailytalk_contiguous.publish.loading import file_differences
 from dailytalk_contiguous.publish.manifest import MANIFEST
 from dailytalk_contiguous.publish.moshi_check import check_moshi, is_moshi
 from dailytalk_contiguous.publish.opening import claimed, finished_items, open_items
 from dailytalk_contiguous.publish.training_folder import is_mix
-from dailytalk_contiguous.publish.version import Version
+from dailytalk_contiguous.publish.version import Version, file_differences
 from dailytalk_contiguous.store import work_folder
 from dailytalk_contiguous.store.edit_journal import with_pending_edits
 from dailytalk_contiguous.store.files import refuse_half_renamed
+
+if TYPE_CHECKING:
+    from dailytalk_contiguous.publish.exports import ExportFormat
 
 _SPEAK_AGAIN = "build it again with `dailytalk speak`"
 _NO_WORDS = "recognise its words, or give them beside the recording, and run `dailytalk build` again"
@@ -53,15 +53,6 @@ _CHECK_AGAIN = "see that you may read it, and check again"
 
 #: Kinds of findings on rows that can't be used, by column.
 _KINDS = {"utterances": "bad-utterance", "alignments": "bad-word", "sounds": "bad-sound"}
-
-
-@dataclass
-class _Counts:
-    judge: verdict.Judge
-    references: Sequence[ReferenceCorpus] = ()
-    tally: Tally = field(default_factory=Tally)
-    total: Sum = field(default_factory=Sum)
-    ids: set[str] = field(default_factory=set)
 
 
 def check_dataset(
@@ -72,53 +63,55 @@ def check_dataset(
     Raises DailytalkError if there are no shards.
     """
     findings: list[Finding] = []
-    counts = _Counts(verdict.Judge(limits), references)
+    maker, ids = TableMaker(), set[str]()
     items = finished_items(folder)
     for path in items.files:
         shown = str(path.relative_to(folder))
         try:
             for _, row in steps(f"conversations of {shown} checked", items.rows_of(path)):
-                findings += _row(f"{shown}: {row['conversation_id']}", row, counts)
+                findings += _row(f"{shown}: {row['conversation_id']}", row, maker, ids)
         except DailytalkError as problem:
             findings.append(error("unreadable-shard", shown, problem.reason, problem.remedy))
         except OSError as problem:
             reason = f"it can't be read ({problem.strerror})"
             findings.append(error("unreadable-shard", shown, reason, _CHECK_AGAIN))
     for reject in items.rejects():
-        counts.tally.add_reject(reject)
-    return _together(findings, counts, work_folder.read_run(folder) or {})
+        maker.add_reject(reject)
+    run = work_folder.read_run(folder) or {}
+    tables = maker.tables()
+    return [*findings, *verdict.all_findings(tables, run, limits)], _facts(tables, len(ids), references)
 
 
-def _together(findings: list[Finding], counts: _Counts, run: Mapping[str, Any]) -> Checked:
-    judge, total = counts.judge, counts.total
-    facts = {
-        "kind": "dataset",
-        "conversations": len(counts.ids),
-        "utterances": total.utterances,
-        "words": total.words,
-        "hours": round(total.seconds / 3600, 7),
-        "hours_of_voice": {name: round(hours, 7) for name, hours in sorted(judge.voices.items())},
-        "hours_of_language": {name: round(hours, 7) for name, hours in sorted(judge.languages.items())},
-        "measures": measure_facts(counts.tally, counts.references),
+def _facts(tables: Tables, conversations: int, references: Sequence[ReferenceCorpus]) -> dict[str, Any]:
+    whole = figures.totals(tables)
+    hours = {
+        f"hours_of_{what}": {name: round(of, 7) for name, of in sorted(figures.hours_of(tables, column).items())}
+        for what, column in (("voice", "voices"), ("language", "language"))
     }
-    return [*findings, *judge.findings(counts.tally, run)], facts
+    return {
+        "kind": "dataset",
+        "conversations": conversations,
+        "utterances": int(whole["utterances"]),
+        "words": int(whole["words"]),
+        "hours": round(whole["seconds"] / 3600, 7),
+        **hours,
+        "measures": measure_facts(tables, references),
+    }
 
 
-def _row(file: str, row: Row, counts: _Counts) -> Iterator[Finding]:
+def _row(file: str, row: Row, maker: TableMaker, ids: set[str]) -> Iterator[Finding]:
+    """The findings on a row; the first of an id is added to the tables."""
     name = row["conversation_id"]
-    is_first = name not in counts.ids
+    is_first = name not in ids
     if not is_first:
         yield occurs_twice(file, name)
-    counts.ids.add(name)
+    ids.add(name)
     if row["problem"]:
         yield error(_KINDS.get(row["problem_column"], "bad-row"), file, row["problem"], _SPEAK_AGAIN)
         return
     yield from row_findings(file, row)
     if is_first:
-        counts.tally.add(row)
-        counts.judge.add(row)
-        n_utterances, n_words = len(row["utterances"] or ()), len(row["alignments"] or ())
-        counts.total.add(Sum(1, n_utterances, n_words, row["duration"] or 0.0))
+        maker.add(row)
 
 
 def occurs_twice(file: str, name: str) -> Finding:
@@ -193,17 +186,21 @@ def check_version(
     for difference in file_differences(version) if MANIFEST in version.names else ():
         what = f"it is not what {MANIFEST} names: {difference.what}"
         findings.append(error("not-in-manifest", difference.name, what, _PUBLISH_AGAIN))
-    counts, splits = _Counts(verdict.Judge(limits), references), Counter[str]()
-    of_rows: list[Finding] = []
+    maker, ids, splits = TableMaker(), set[str](), Counter[str]()
     for row in steps("conversations checked", items.rows([*LABELLED, "audio_sha256"])):
         splits[row["split"]] += 1
         name = f"{CONFIGS[0]}/{row['split']}: {row['conversation_id']}"
         if hashlib.sha256(row["audio"]["bytes"] or b"").hexdigest() != row["audio_sha256"]:
             what = "its audio is not that of its audio_sha256"
             findings.append(error("changed-audio", name, what, _PUBLISH_AGAIN))
-        of_rows += _row(name, row, counts)
-    together, facts = _together(of_rows, counts, {})
-    return findings + together, facts | {"kind": "published", "commit": version.commit, "splits": dict(splits)}
+        findings += _row(name, row, maker, ids)
+    tables = maker.tables()
+    facts = _facts(tables, len(ids), references)
+    return [*findings, *verdict.all_findings(tables, limits=limits)], facts | {
+        "kind": "published",
+        "commit": version.commit,
+        "splits": dict(splits),
+    }
 
 
 def check_folder(
@@ -258,7 +255,7 @@ def check_folder(
             f"{path} holds a corpus that was measured and not finished",
             "run dailytalk corpus without --report-only",
         )
-    if any(path.rglob("*.parquet")):
+    if any(shard.name not in work_folder.TABLES for shard in path.rglob("*.parquet")):
         return check_dataset(path, limits, references)
     raise DailytalkError(
         f"{path} is neither a work folder, a dataset nor a training folder that check knows",
@@ -266,7 +263,7 @@ def check_folder(
     )
 
 
-def _exported(folder: Path, format: ExportFormat[Any], settings: CheckSettings) -> Checked:
+def _exported(folder: Path, format: "ExportFormat[Any]", settings: CheckSettings) -> Checked:
     """The findings of the format's own check, and of a mix of clips those on the clips."""
     if format.check is None:
         raise DailytalkError(f"nothing is known of what a folder for {format.reader} has to be", "use it as it is")
@@ -278,26 +275,28 @@ def _exported(folder: Path, format: ExportFormat[Any], settings: CheckSettings) 
 
 def _clip_findings(folder: Path, limits: verdict.FitnessLimits | None) -> list[Finding]:
     """The findings on the clips of a corpus or a mix, each by its row, and on their labels."""
-    judge = verdict.Judge(limits, unit="clip")
+    from dailytalk_contiguous.publish.clip_figures import corpus_figures, findings_of_clips  # clips alone need it
+
     try:
-        figures, _ = corpus_figures(open_items(folder), [], judge)
+        clips, _ = corpus_figures(open_items(folder), [])
     except DailytalkError as problem:
         return [error("unreadable-record", ".", problem.reason, problem.remedy)]
-    return verdict.corpus_findings(figures, judge, work_folder.read_run(folder) or {})
+    return findings_of_clips(clips, work_folder.read_run(folder) or {}, limits)
 
 
 def _claimed(items: Items, limits: verdict.FitnessLimits | None, references: Sequence[ReferenceCorpus]) -> Checked:
-    findings, counts = list[Finding](), _Counts(verdict.Judge(limits), references)
+    findings, maker, ids = list[Finding](), TableMaker(), set[str]()
     for row in items.rows():
         name = row["conversation_id"]
         if unused := None if row["problem"] else items.unused(row):
             findings.append(advice(unused[0], name, unused[1], items.remedy, "note"))
             continue
-        for finding in _row(name, row, counts):
+        for finding in _row(name, row, maker, ids):
             is_again = items.remedy and finding.remedy == _SPEAK_AGAIN
             findings.append(replace(finding, remedy=items.remedy) if is_again else finding)
-    together, facts = _together(findings, counts, {})
-    return together, facts | {"kind": items.kind}
+    tables = maker.tables()
+    facts = _facts(tables, len(ids), references) | {"kind": items.kind}
+    return [*findings, *verdict.all_findings(tables, limits=limits)], facts
 
 
 def _work(folder: Path, limits: verdict.FitnessLimits | None, references: Sequence[ReferenceCorpus]) -> Checked:
@@ -320,9 +319,14 @@ def _work(folder: Path, limits: verdict.FitnessLimits | None, references: Sequen
                 remedy = verdict.remedy_of(lost, [*lost.reasons, *lost.remedies])
             findings.append(error(verdict.NOTHING_FINISHED, ".", what, remedy))
     elif (folder / work_folder.TAGGED).is_dir():
-        of_tagged, tally = _tagged_findings(folder, limits, facts.get("conversations", 0))
-        findings += of_tagged
-        facts["measures"] = measure_facts(tally, references)
+        try:
+            tables = open_items(folder).tables()
+        except DailytalkError:  # its transcript, whose findings are there, or its shards
+            tables = TableMaker(finished=False).tables()
+        if not tables.n and facts.get("conversations"):
+            findings.append(verdict.ONLY_TAGGED)
+        findings += verdict.all_findings(tables, record, limits)
+        facts["measures"] = measure_facts(tables, references)
     return findings + findings_of_apps(folder), facts
 
 
@@ -340,22 +344,7 @@ def file_findings(folder: Path) -> Iterator[Finding]:
             yield error("not-stereo", shown, what, "build it again")
 
 
-def _tagged_findings(folder: Path, limits: verdict.FitnessLimits | None, n: int) -> tuple[list[Finding], Tally]:
-    judge, tally = verdict.Judge(limits, rebuilt=False), Tally(finished=False)
-    try:
-        items = open_items(folder)
-        for row in items.rows():
-            tally.add(row)
-            judge.add(row)
-        for reject in items.rejects():
-            tally.add_reject(reject)
-    except DailytalkError:
-        judge = verdict.Judge(limits, rebuilt=False)
-    judge.n = max(judge.n, n)
-    return judge.findings(tally, work_folder.read_run(folder) or {}), tally
-
-
-def measure_facts(tally: Tally, references: Sequence[ReferenceCorpus] = ()) -> list[dict[str, Any]]:
+def measure_facts(tables: Tables, references: Sequence[ReferenceCorpus] = ()) -> list[dict[str, Any]]:
     """Return the measures of conversations beside those of other corpora; no part of the verdict."""
     compared = (*published_references().values(), *references)
     return [
@@ -375,7 +364,7 @@ def measure_facts(tally: Tally, references: Sequence[ReferenceCorpus] = ()) -> l
             "note": comparison.sentence() if noted else None,
             "meaning": comparison.meaning if noted else None,
         }
-        for comparison in compare(tally.turn_taking, compared)
+        for comparison in compare(tables.turn_taking, compared)
         for noted in (comparison.is_remarkable and comparison.side != "right",)
     ]
 

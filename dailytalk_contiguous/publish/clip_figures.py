@@ -1,69 +1,179 @@
-"""The figures of all clips of a corpus: by label, and measures of quality beside their limits."""
+"""The figures of clips of a corpus or a mix: hours that train, what emotions lack, and measures beside limits.
 
-import json
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+There are three kinds of hours: recorded (clips, without copies), in training (the recorded clips that train), and
+seen (all that train, copies too, each as often as the manifest names it).
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
+from dailytalk_contiguous.core import figures, sampling
 from dailytalk_contiguous.core.documents import fits, is_number, read_json
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.quality import QualityLimits
+from dailytalk_contiguous.core.licensing import Credit, credits_of
+from dailytalk_contiguous.core.quality import QualityLimits, failures
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.settings import settings_of, with_settings
-from dailytalk_contiguous.core.tally import Tally
-from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.publish.corpus_sections import CorpusFigures, QualityTally, quality_plots
+from dailytalk_contiguous.core.tables import UNKNOWN, TableMaker, Tables
+from dailytalk_contiguous.core.wording import kind_of
+from dailytalk_contiguous.publish.findings import Finding
 from dailytalk_contiguous.publish.items import Items
-from dailytalk_contiguous.publish.plots import sheet
-from dailytalk_contiguous.publish.render import Credit
 from dailytalk_contiguous.publish.training_folder import record_of
-from dailytalk_contiguous.publish.verdict import Judge
-from dailytalk_contiguous.store.files import inside, write_bytes, write_text
+from dailytalk_contiguous.publish.verdict import FitnessLimits, clip_findings
+from dailytalk_contiguous.store.files import inside
+
+#: Measures of the quality of a clip, as rows have them.
+MEASURES = ("duration", "snr_db", "clipping_ratio", "bandwidth_hz", "speech_ratio", "silence_seconds")
+
+#: Clips beyond a limit to listen to.
+MOST_REJECTED = 6
 
 
-def corpus_figures(items: Items, refused: list[Row], judge: Judge) -> tuple[CorpusFigures, list[Row]]:
+@dataclass(frozen=True)
+class Quality:
+    """Measures of clips as they came, kept or not.
+
+    `clips` has `MEASURES`, the clip's id, and `reason`, why `limits` reject it, empty if they don't.
+    """
+
+    limits: QualityLimits
+    clips: pd.DataFrame
+
+    @classmethod
+    def of_rows(cls, rows: Iterable[Mapping[str, Any]], limits: QualityLimits) -> "Quality":
+        """Measure rows; what is no number is unknown."""
+        clips = []
+        for row in rows:
+            values = {name: row[name] if is_number(row[name]) else None for name in MEASURES}
+            clips.append(
+                {"id": row.get("conversation_id"), "reason": ", ".join(failures(values, limits)), **values}
+            )
+        return cls(limits, pd.DataFrame(clips, columns=["id", "reason", *MEASURES]))
+
+    @property
+    def refused(self) -> int:
+        """Return how many clips are beyond a limit."""
+        return int((self.clips["reason"] != "").sum())
+
+    def outside(self, name: str, least: float | None, most: float | None) -> tuple[int, int]:
+        """Return how many clips are below and above two limits of a measure."""
+        values = self.clips[name].astype(float)
+        below = 0 if least is None else int((values < least).sum())
+        return below, 0 if most is None else int((values > most).sum())
+
+    def to_hear(self) -> list[tuple[str, str]]:
+        """Return ids of clips to judge the limits by, and why each is beyond one: as many reasons as possible."""
+        kinds: dict[str, list[tuple[str, str]]] = {}
+        for name, reason in self.clips.loc[self.clips["reason"] != "", ["id", "reason"]].itertuples(index=False):
+            if name:
+                kinds.setdefault(kind_of(reason), []).append((name, reason))
+        return [*islice((clip for clips in zip_longest(*kinds.values()) for clip in clips if clip), MOST_REJECTED)]
+
+
+@dataclass
+class CorpusFigures:
+    """The figures of a corpus of clips or of a mix.
+
+    Attributes:
+        tables: as `core.tables` makes them.
+        quality: of its clips, those that were rejected, too; None where nothing was measured.
+        unit: `clip`, or `file` in a mix, which may have conversations too.
+        before: seconds by emotion that could train before balancing, if the run records them.
+        target: seconds that every emotion should have: those of the run, or half an hour.
+        credits: the sources and their authors.
+    """
+
+    tables: Tables
+    quality: Quality | None = None
+    unit: str = "clip"
+    before: Mapping[str, float] = field(default_factory=dict)
+    target: float = 3600 * sampling.LEAST_HOURS
+    credits: Sequence[Credit] = ()
+
+    @classmethod
+    def of_run(cls, record: Mapping[str, Any], **more: Any) -> "CorpusFigures":
+        """Take minutes before balancing, the target and the credits from the record of a run."""
+        balance = record.get("balance") or {}
+        minutes, target = balance.get("minutes_before") or {}, balance.get("target_minutes")
+        more.setdefault("credits", credits_of(record))
+        return cls(
+            before={name: 60 * value for name, value in minutes.items()},
+            target=60.0 * target if target and is_number(target, 0) else 3600 * sampling.LEAST_HOURS,
+            **more,
+        )
+
+    def training(self) -> dict[str, tuple[float, float]]:
+        """Return the seconds of each emotion that train: recorded (before balancing left any out), and seen."""
+        trains, sums = self._trained(), figures.sums(self.tables, "emotion")
+        recorded = trains["own_seconds"].groupby(trains["emotion"].astype(object).fillna(UNKNOWN)).sum()
+        names = sorted({*map(str, sums.index), *self.before})
+        return {
+            name: (
+                max(float(recorded.get(name, 0.0)), self.before.get(name, 0.0)),
+                float(sums["seen"].get(name, 0.0)),
+            )
+            for name in names
+        }
+
+    def shortfalls(self) -> list[sampling.Shortfall]:
+        """Return emotions with less than the target of recordings that could train, and their rarest sentences."""
+        trains = self._trained()
+        if trains.empty:
+            return []
+        training = self.training()
+        names = sorted(training.keys() - {UNKNOWN, "other"})
+        columns = ["conversation_id", "emotion", "style", "sentence_type", "length", "speaker", "own_seconds"]
+        known = trains[columns].astype(object).where(trains[columns].notna(), None)
+        items = [sampling.BalanceItem(*row) for row in known.itertuples(index=False)]
+        planned = sampling.plan_balance(items, self.target / 3600, "sample", 0, names).shortfalls
+        missing = [short._replace(seconds=self.target - training[short.emotion][0]) for short in planned]
+        return [short for short in missing if short.seconds > 0]
+
+    def _trained(self) -> pd.DataFrame:
+        """Recorded clips that train."""
+        rows = self.tables.conversations
+        return rows[rows["clip"] & (rows["split"] == "train") & rows["augmented_from"].isna()]
+
+
+def corpus_figures(items: Items, refused: list[Row]) -> tuple[CorpusFigures, list[Row]]:
     """Return the figures of all clips, and of each the labels by which samples are chosen.
 
-    Clips are added to `judge`, and rows that can't be used to `refused`. Conversations of a mix are judged by the
-    measures that their export has kept (`publish.checking`).
+    Rows that can't be used are added to `refused`.
     """
     record = record_of(items.folder) if items.folder else {}
     known = _known_limits(record.get("settings") or {}) or (planned_limits(items.folder) if items.folder else {})
-    figures = CorpusFigures.of_run(
-        record,
-        tally=Tally(knows_rejects=items.kind != "version"),
-        quality=QualityTally(with_settings((QualityLimits(),), known)[0]),
-        unit="file" if items.kind == "mix" else "clip",
-    )
+    made = TableMaker(knows_rejects=items.kind != "version")
     published: dict[Credit, None] = {}
     chosen_by = []
     for row in items.listed(refused):
-        figures.tally.add(row)
-        if row.get("measures") is None:
-            judge.add(row)
+        made.add(row)
         labels = row["labels"]
         names = ("emotion", "style", "speaker", "augmented_from")
         chosen_by.append({"id": row["conversation_id"], **{name: labels[name] for name in names}})
         if items.kind == "version" and labels["corpus"]:
             published[Credit(labels["corpus"], labels["licence"] or "", "see the card of the dataset")] = None
-    for row in items.measures():
-        figures.quality.add(row)
-    return replace(figures, credits=figures.credits or tuple(published)), chosen_by
+    quality = Quality.of_rows(items.measures(), with_settings((QualityLimits(),), known)[0])
+    unit = "file" if items.kind == "mix" else "clip"
+    credits = credits_of(record) or tuple(published)
+    clips = CorpusFigures.of_run(record, tables=made.tables(), quality=quality, unit=unit, credits=credits)
+    return clips, chosen_by
 
 
-#: The picture, and the limits that are drawn in it, for a later look at the measures.
-PLOT, LIMITS = "quality.png", "quality.json"
+def findings_of_clips(
+    clips: CorpusFigures, run: Mapping[str, Any], limits: FitnessLimits | None = None
+) -> list[Finding]:
+    """Return the findings on clips and their labels, with the emotions that have too little to train on."""
+    thin = {shortfall.emotion: clips.target - shortfall.seconds for shortfall in clips.shortfalls()}
+    return clip_findings(clips.tables, thin, clips.target, run, limits)
 
 
-def plot_quality(rows: Iterable[Mapping[str, Any]], limits: QualityLimits, folder: Path) -> None:
-    """Write `PLOT` of the measures of rows (null left out), with dashed lines at the limits, and `LIMITS`."""
-    quality = QualityTally(limits)
-    for row in rows:
-        quality.add(row)
-    overview = f"{counted(quality.measured, 'clip')} as they came, {quality.refused:,} beyond a limit"
-    write_bytes(folder / PLOT, sheet(quality_plots(quality), title=f"{overview}; `dailytalk report` shows more"))
-    write_text(folder / LIMITS, json.dumps(settings_of(limits), indent=1) + "\n")
+#: The limits of the last `--report-only`, for a later look at the measures.
+LIMITS = "quality.json"
 
 
 def planned_limits(folder: Path) -> dict[str, Any]:

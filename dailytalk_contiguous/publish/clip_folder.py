@@ -23,7 +23,6 @@ from dailytalk_contiguous.core.sampling import Weighted, times
 from dailytalk_contiguous.core.schema import AUDIO_FOLDER, LABELLED, LABELS, MAIN, Row, own_seconds
 from dailytalk_contiguous.core.utterance import AFFECT, EMOTION_GUESS, PROSODIC_TOKENS, PROSODY
 from dailytalk_contiguous.core.word_times import SpokenWord, place_words
-from dailytalk_contiguous.shards import read_rows
 from dailytalk_contiguous.store.files import json_text
 from dailytalk_contiguous.store.owned_folder import OwnedFolder, file_name, written_before
 
@@ -36,6 +35,8 @@ def export_clips(paths: Sequence[Path], out: Path, text_conditions: bool = False
 
     Returns the number of lines by split. Raises DailytalkError if `out` holds other files.
     """
+    from dailytalk_contiguous.shards import read_rows  # here: readers of the folder need no shards
+
     target = OwnedFolder(out, "clips", tuple(MANIFESTS.values()))
     lines: dict[str, list[tuple[str, str]]] = {split: [] for split in MANIFESTS}
     counts = listed_clips(_manifest_rows(paths))
@@ -83,6 +84,8 @@ def listed_seconds(paths: Sequence[Path]) -> dict[str, float]:
 
 
 def _manifest_rows(paths: Sequence[Path]) -> Iterator[Row]:
+    from dailytalk_contiguous.shards import read_rows
+
     return (row for path in paths for row in read_rows(path, ("duration", "labels", "split")).values())
 
 

@@ -1,20 +1,20 @@
-"""Two tallies side by side, for `report --against`.
+"""Two datasets side by side, for `report --against`.
 
-A corpus is judged beside another that people know, such as DailyTalk by its own labels or DailyTalkContiguous by
+A tables is judged beside another that people know, such as DailyTalk by its own labels or DailyTalkContiguous by
 the ratings of models. Shares are of clips or utterances, never of hours: each of them has a label once.
 """
 
-import math
-from dataclasses import replace
 from typing import NamedTuple
 
+from dailytalk_contiguous.core import figures
 from dailytalk_contiguous.core.scorecard import measure_text
-from dailytalk_contiguous.core.tally import UNKNOWN, Tally
+from dailytalk_contiguous.core.tables import UNKNOWN, Tables
 from dailytalk_contiguous.core.turns import TURN_MEASURES
-from dailytalk_contiguous.core.wording import length_text
-from dailytalk_contiguous.publish import render, sections
+from dailytalk_contiguous.core.wording import length_text, percent
+from dailytalk_contiguous.publish.conversation_sections import MEASURED_NAMES, MOST_VALUES, affect_map
 from dailytalk_contiguous.publish.corpus_sections import label_title
-from dailytalk_contiguous.publish.plots import Bar, BarPlot, Series
+from dailytalk_contiguous.publish.plots import Bar, BarPlot, Plot, Series
+from dailytalk_contiguous.publish.templates import Table, TableCell
 
 #: Labels that are compared. `act` is the dialogue act of a turn (DailyTalk).
 LABELS = ("emotion", "style", "tag", "act", "sentence_type", "length")
@@ -24,73 +24,67 @@ COMPARED = ("seconds", "valence", "arousal", "dominance", "f0_mean", "f0_std", "
 
 
 class Compared(NamedTuple):
-    """One side of a comparison: its name, its unit (a plural noun), and its tally."""
+    """One side of a comparison: its name, its unit (a plural noun), and its tables."""
 
     name: str
     unit: str
-    tally: Tally
+    tables: Tables
 
     @property
     def n(self) -> int:
-        return self.tally.heard.utterances
+        return int(figures.heard(self.tables)["utterances"])
 
     def shares(self, label: str) -> dict[str, float]:
         """Return the shares in [0, 1] of the values of a label; all are unknown where it is not counted."""
-        counts = {value: part.utterances for value, part in self.tally.by[label].items()}
-        return {value: n / self.n for value, n in counts.items() if n} or {UNKNOWN: 1.0}
+        if label not in self.tables.utterances and not self.tables.conversations["clip"].any():
+            return {UNKNOWN: 1.0}
+        numbers = figures.sums(self.tables, label)["utterances"]
+        return {str(value): n / self.n for value, n in numbers.items() if n} or {UNKNOWN: 1.0}
 
 
-def against_section(ours: Compared, theirs: Compared) -> sections.Section:
+def comparison(ours: Compared, theirs: Compared) -> list[Table | Plot]:
+    """Return the figures of both sides, their turn-taking, their maps of affect, and the shares of labels."""
     sides = (ours, theirs)
-    rows: list[tuple[render.TableCell, ...]] = [
+    rows: list[tuple[TableCell, ...]] = [
         ("number", *(f"{side.n:,} {side.unit}" for side in sides)),
-        ("speech", *(length_text(side.tally.heard.seconds) for side in sides)),
+        ("speech", *(length_text(figures.heard(side.tables)["seconds"]) for side in sides)),
     ]
+    moments = [figures.moments(side.tables) for side in sides]
     for name in COMPARED:
-        title, unit, digits = sections.MEASURED_NAMES[name]
+        title, unit, digits = MEASURED_NAMES[name]
         cells = []
-        for side in sides:
-            moments = side.tally.measures[name]
-            known = "" if moments.n == side.n else f" ({render.percent(moments.n, side.n)} known)"
-            spread = f"{moments.mean:.{min(2, digits)}f} ± {moments.deviation:.{min(2, digits)}f}{known}"
-            cells.append(spread if moments.n else "–")
+        for side, of_side in zip(sides, moments, strict=True):
+            of = of_side.loc[name]
+            known = "" if of["count"] == side.n else f" ({percent(of['count'], side.n)} known)"
+            spread = f"{of['mean']:.{min(2, digits)}f} ± {of['std']:.{min(2, digits)}f}{known}"
+            cells.append(spread if of["count"] else "–")
         rows.append((f"{title} ({unit})", *cells))
     note = "Mean ± standard deviation of what is measured."
-    table = sections.Table("Figures", ("", ours.name, theirs.name), rows, note)
-    grids = [side.tally.all_affect() for side in sides]
-    axes = sections.affect_axes(grids)
-    most = max((n for grid in grids for n in grid.counts.values()), default=0)
-    maps = [
-        replace(
-            sections.affect_map(
-                f"Affect of {side.name}", grid, side.unit.removesuffix("s"), style=style, axes=axes
-            ),
-            full=most,
-        )
-        for side, grid, style in zip(sides, grids, ("after", "other"), strict=True)
+    turns = turn_taking_against(ours, theirs)
+    return [
+        Table("Figures", ("", ours.name, theirs.name), rows, note),
+        *([turns] if turns else []),
+        *(affect_map(side.tables, f"Affect of {side.name}", side.unit.removesuffix("s")) for side in sides),
+        *(plot for label in LABELS if (plot := label_plot(ours, theirs, label))),
     ]
-    plots = [plot for label in LABELS if (plot := label_plot(ours, theirs, label))]
-    turns = [turns_against] if (turns_against := turn_taking_against(ours, theirs)) else []
-    return sections.Section("against", f"Against {theirs.name}", [table, *turns, *maps, *plots])
 
 
-def turn_taking_against(ours: Compared, theirs: Compared) -> sections.Table:
+def turn_taking_against(ours: Compared, theirs: Compared) -> Table:
     """Return the measures of turn-taking of both sides; empty if in one of them the speaker never changes."""
-    sides = [side.tally.turn_taking for side in (ours, theirs)]
-    rows: list[tuple[render.TableCell, ...]] = [
-        ("conversations", *(side.tally.total.conversations for side in (ours, theirs))),
-        ("length", *(length_text(side.seconds) for side in sides)),
-        ("changes of speaker", *(f"{side.offsets.n:,}" for side in sides)),
+    taken = [side.tables.turn_taking for side in (ours, theirs)]
+    changes = [len(of.offsets()) for of in taken]
+    rows: list[tuple[TableCell, ...]] = [
+        ("conversations", ours.tables.n, theirs.tables.n),
+        ("length", *(length_text(of.seconds) for of in taken)),
+        ("changes of speaker", *changes),
         *(
-            (measure.title, *(measure_text(name, side.pooled(name, "both")) for side in sides))
+            (measure.title, *(measure_text(name, of.pooled(name, "both")) for of in taken))
             for name, measure in TURN_MEASURES.items()
             if "both" in measure.sides
         ),
     ]
     note = "Of both speakers together; what each measure is, says the section on what the conversations teach."
-    known = all(side.offsets.n for side in sides)
-    nothing = "one of both has no change of speaker"
-    return sections.Table("Turn-taking", ("", ours.name, theirs.name), rows if known else [], note, nothing)
+    return Table("Turn-taking", ("", ours.name, theirs.name), rows if all(changes) else [], note)
 
 
 def label_plot(ours: Compared, theirs: Compared, label: str) -> BarPlot:
@@ -99,21 +93,19 @@ def label_plot(ours: Compared, theirs: Compared, label: str) -> BarPlot:
     pairs = {value: (left.get(value, 0.0), right.get(value, 0.0)) for value in {*left, *right}}
     unknown = pairs.pop(UNKNOWN, None)
     values = sorted(pairs.items(), key=lambda item: (-sum(item[1]), item[0]))
-    rest = [pair for _, pair in values[sections.MOST_VALUES :]]
-    if len(rest) > 1:
-        sums = (math.fsum(pair[0] for pair in rest), math.fsum(pair[1] for pair in rest))
-        values = [*values[: sections.MOST_VALUES], (f"{len(rest):,} others", sums)]
+    if len(rest := [pair for _, pair in values[MOST_VALUES:]]) > 1:
+        sums = (sum(pair[0] for pair in rest), sum(pair[1] for pair in rest))
+        values = [*values[:MOST_VALUES], (f"{len(rest):,} others", sums)]
     if unknown and values:
         values.append((UNKNOWN, unknown))
-    units = " and of ".join(dict.fromkeys((ours.unit, theirs.unit)))
     return BarPlot(
         title=f"{label_title(label)} ({', '.join(f'{side.n:,} {side.unit}' for side in (ours, theirs))})",
-        head=(label_title(label).lower(), ours.name, theirs.name),
         rows=[
-            Bar(value, pair, (render.percent(pair[0], 1), render.percent(pair[1], 1))) for value, pair in values
+            Bar(value, [100 * of for of in pair], " · ".join(percent(of, 1) for of in pair))
+            for value, pair in values
         ],
         series=[Series("after", ours.name), Series("other", theirs.name)],
-        axis=f"share of {units}",
+        axis=f"% of {' and of '.join(dict.fromkeys((ours.unit, theirs.unit)))}",
         grouped=True,
         name=label,
     )

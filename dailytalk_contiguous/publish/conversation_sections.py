@@ -1,693 +1,523 @@
-"""The sections of a report on conversations, and of a dataset's card."""
+"""Tables and plots of conversations, for the sections of their report and of their card.
+
+Each is made of figures (`core.figures`) of the tables of a dataset; templates say where it stands and what it
+means.
+"""
 
 import math
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from dailytalk_contiguous.core import scorecard
+from dailytalk_contiguous.core import figures, scorecard
 from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.licensing import Origin
 from dailytalk_contiguous.core.schema import CHANNELS
-from dailytalk_contiguous.core.tally import BUCKETED, LENGTH_LIMIT, NEW_VOICE, UNKNOWN, Moments, Tally, TurnTaking
+from dailytalk_contiguous.core.tables import TAKE, UNKNOWN, Tables
 from dailytalk_contiguous.core.turns import SIDES, TURN_MEASURES
 from dailytalk_contiguous.core.utterance import EVENTS, columns_among
-from dailytalk_contiguous.core.wording import counted, length_text
-from dailytalk_contiguous.publish import render, sections
-from dailytalk_contiguous.publish.corpus_sections import CorpusFigures, emotion_parts, listed_names
-from dailytalk_contiguous.publish.plots import (
-    Axis,
-    Bar,
-    BarPlot,
-    HistogramPlot,
-    MapPlot,
-    MultiplesPlot,
-    Reach,
-    Series,
-)
+from dailytalk_contiguous.core.wording import counted, length_text, model_name, money, percent
+from dailytalk_contiguous.publish.plots import Bar, BarPlot, HistogramPlot, MapPlot, Plot, ReferenceRange, Series
+from dailytalk_contiguous.publish.templates import Link, Table, TableCell
+
+#: Values of a label that are named; further ones are added up. Voices that are named among the settings, and
+#: reasons with a line of their own.
+MOST_VALUES, MOST_VOICES, MOST_REASONS = 25, 10, 15
+
+#: Titles of the axes of affect.
+VALENCE, AROUSAL = "valence (0 to 1)", "arousal (0 to 1)"
+
+#: The measures of utterances: name, unit and decimals.
+MEASURED_NAMES = {
+    "seconds": ("length", "s", 2),
+    "valence": ("valence", "0 to 1", 3),
+    "arousal": ("arousal", "0 to 1", 3),
+    "dominance": ("dominance", "0 to 1", 3),
+    "rms": ("loudness (RMS)", "full scale", 4),
+    "zcr": ("zero crossings", "a sample", 3),
+    "f0_mean": ("pitch", "Hz", 1),
+    "f0_std": ("pitch variation", "Hz", 1),
+    "speech_rate": ("rate", "words/s", 2),
+    "voiced_fraction": ("voiced share", "0 to 1", 3),
+}
+
+#: The names of the roles of models.
+ROLES = {
+    "speech_activity": "speech activity",
+    "recogniser": "words",
+    "affect": "affect",
+    "emotion": "emotion",
+    "synthesiser": "new voice",
+    "verifier": "check of the new voice",
+}
+
+_STATUSES = {
+    "spoken": "resynthesised",
+    "kept": "kept as recorded",
+    "kept-original": "kept, though it was to be resynthesised",
+    "dropped": "left out (no text)",
+}
 
 
-def conversation_sections(
-    tally: Tally,
-    run: Mapping[str, Any],
-    defaults: Mapping[str, Any],
-    examples: Sequence[Mapping[str, str]],
-    against: Sequence[sections.Section] = (),
-    players: Sequence[render.Html] = (),
-    references: Sequence[scorecard.ReferenceCorpus] = (),
-) -> Iterator[sections.Section]:
-    """Yield the sections of a report on conversations.
-
-    Args:
-        run: its run.json. defaults: as in `made_parts`. examples: of rejects. against: sections of a comparison.
-        players: of the lines whose delivery is furthest from the source.
-        references: corpora to compare its measures with, beside the published ones.
-    """
-    style: list[sections.SectionPart] = [
-        *(tags_plot(tally), affect_plot(tally), tag_affect_plot(tally)),
-        *([measured] if (measured := tag_measures_table(tally)) else []),
-        *(sections.measures_table(tally), tags_table(tally)),
-    ]
-    style += [table] if (table := buckets_table(tally)) else []
-    known = tally.word_sources.most_common()
-    words: list[sections.SectionPart] = [
-        sections.Table("How word times are known", ("", "words"), known, nothing="no words")
-    ]
-    words += [plot] if (plot := confidence_plot(tally)) else []
-    yield sections.Section("facts", "", [conversation_facts(tally, run)])
-    contents = [*voice_parts(tally), durations_plot(tally), *published_tables(tally)]
-    yield sections.Section("what", "What is in it", contents)
-    yield sections.Section("turns", "Turn-taking", turn_parts(tally))
-    if taught := scorecard_parts(tally, references):
-        yield sections.Section("scorecard", "What it teaches, beside other corpora", taught)
-    yield sections.Section("style", "Style", style)
-    if classified := emotion_parts(CorpusFigures(tally, unit="utterance")):
-        yield sections.Section("emotion", "Emotion, as a classifier hears it", classified)
-    if tally.revoiced:
-        synthesis = [lengths_plot(tally), synthesis_table(tally, run), *words, *delivery_parts(tally), *players]
-        yield sections.Section("synthesis", "Synthesis", synthesis)
-    elif tally.finished:
-        yield sections.Section("words", "Words", words)
-    yield sections.Section("made", "What made it", made_parts(tally, run, defaults))
-    yield from against
-    yield sections.rejected_section(tally, examples)
+def ranked(tables: Tables, label: str, by: str = "seconds") -> list[tuple[str, dict[str, float]]]:
+    """Return the sums of each value of a label, the largest first; those after `MOST_VALUES` are added up."""
+    sums = figures.sums(tables, label)
+    sums = sums.set_axis(sums.index.astype(str)).sort_index().sort_values(by, ascending=False, kind="stable")
+    named, rest = sums[:MOST_VALUES], sums[MOST_VALUES:]
+    if len(rest) == 1:
+        named, rest = sums, sums[:0]
+    values = [(str(name), row) for name, row in named.to_dict("index").items()]
+    return [*values, (f"{len(rest):,} others", rest.sum().to_dict())] if len(rest) else values
 
 
-def edits_text(tally: Tally) -> str:
+def edits_text(tables: Tables) -> str:
     """Return the corrections of people by field, and how many people made them: `text 12, tag 3, by 2 people`."""
-    fields = ", ".join(f"{name} {n:,}" for name, n in tally.edited_fields.most_common())
-    people = "1 person" if len(tally.editors) == 1 else f"{len(tally.editors):,} people"
-    return ", ".join(filter(None, (fields, f"by {people}" if tally.editors else "")))
+    _, fields, editors = figures.corrections(tables)
+    people = "1 person" if len(editors) == 1 else f"{len(editors):,} people"
+    return ", ".join(
+        [*(f"{name} {n:,}" for name, n in fields.most_common()), *([f"by {people}"] if editors else [])]
+    )
 
 
-def conversation_facts(tally: Tally, run: Mapping[str, Any]) -> sections.KeyFigures:
-    whole, saved, ratio = tally.total, _money_of(run).get("saved_by_cache"), tally.ratios.quantile(0.5)
-    languages = [name for name, _ in sections.ranked(tally.by["language"])]
-    more = f" and {len(languages) - 4} more" if len(languages) > 4 else ""
-    channels = " · ".join(f"{n:,} {channel}" for channel, n in sorted(tally.channels.items()))
-    rebuilt = {
-        "recorded": f"recorded: {length_text(tally.before.seconds)}",
-        "spoken": f"{render.percent(tally.statuses['spoken'], whole.utterances)} of the utterances",
-        "saved": f"{render.money(saved)} saved by the cache" if is_number(saved) else "",
-    }
-    figures = [
-        ("conversations", f"{whole.conversations:,}", ", ".join(languages[:4]) + more),
-        ("audio", length_text(whole.seconds), rebuilt["recorded"] if tally.rebuilt else ""),
-        ("speech", length_text(tally.heard.seconds), "both speakers added up"),
-        ("utterances", f"{whole.utterances:,}", channels),
-        ("words with times", f"{whole.words:,}", ""),
-        *([("corrected utterances", f"{tally.edited:,}", edits_text(tally))] if tally.edited else []),
-        ("resynthesised", f"{tally.statuses['spoken']:,}", rebuilt["spoken"]),
-        *(
-            [("new voice", f"×{1 / ratio:.2f} as fast", f"median length {ratio:.2f} of the recorded")]
-            if ratio > 0
-            else []
-        ),
-        *([("spent on speech", render.money(tally.cost), rebuilt["saved"])] if tally.cost or saved else []),
-        ("rejected", sections._rejected_count(tally), "utterances, conversations or recordings"),
-    ]
-    return sections.KeyFigures(figures if tally.revoiced else [*figures[:5], figures[-1]])
-
-
-#: Values of settings that are not shown.
-_NO_VALUES: tuple[list[Any], ...] = ([None], [""], [[]], [False], ["auto"])
+def median_text(values: Sequence[float], unit: str = "") -> str:
+    """Return `median 1.02, 80 % from 0.95 to 1.10` of some values."""
+    low, middle, high = np.quantile(values, (0.1, 0.5, 0.9)) if len(values) else (math.nan,) * 3
+    return f"median {middle:.2f}{unit}, 80 % from {low:.2f} to {high:.2f}{unit}"
 
 
 def models_of_run(run: Mapping[str, Any], conversations: int) -> dict[Origin, int]:
     """Return the models in run.json, each with all the conversations."""
+    models = (run.get("models") or {}).items()
     return {
         Origin(role, model["name"], model.get("licence"), model.get("url") or ""): conversations
-        for role, model in (run.get("models") or {}).items()
+        for role, model in models
     }
 
 
-def made_parts(tally: Tally, run: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[sections.SectionPart]:
-    """Return the models, the chosen settings that decide the content of the data, and the programs.
+def made_tables(tables: Tables, run: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[Table]:
+    """Return the models, and the chosen settings that decide the content of the data.
 
     Rows that were not rebuilt name no models; then they are those of run.json, `run`. `defaults` are the values of
     settings that were not chosen (`cli.defaults.default_settings`).
     """
-    models = tally.models or models_of_run(run, tally.total.conversations)
-    rows: list[tuple[render.TableCell, ...]] = [
-        (
-            sections.ROLES.get(model.role, model.role),
-            render.Link(render.model_name(model.name), model.url),
-            model.licence or UNKNOWN,
-            n,
-        )
+    models = figures.models(tables) or models_of_run(run, tables.n)
+    rows = [
+        (ROLES.get(model.role, model.role), Link(model_name(model.name), model.url), model.licence or UNKNOWN, n)
         for model, n in sorted(models.items())
     ]
-    options, voices = run.get("settings") or {}, sorted(filter(None, tally.voices))
-    values = {name: [value] for name, value in options.items() if value not in (None, "", [])}
-    values |= tally.all_settings() | ({"voice": voices[: sections.MOST_VOICES]} if voices else {})
+    voices = figures.named_in_provenance(tables, "voice")[:MOST_VOICES]
+    values = {name: [value] for name, value in (run.get("settings") or {}).items() if value not in (None, "", [])}
+    values |= figures.settings(tables) | ({"voice": voices} if voices else {})
     settings = [
-        (name.replace("_", " "), render.listed(of))
+        (name.replace("_", " "), " or ".join("yes" if value is True else str(value) for value in of))
         for name, of in values.items()
-        if of not in _NO_VALUES and of != [defaults.get(name, object())]
+        if of not in ([None], [""], [[]], [False], ["auto"], [defaults.get(name, object())])
     ]
-    packages = ", ".join(f"{name} {number}" for name, number in (run.get("packages") or {}).items())
-    programs = [" and ".join(sorted(tally.tools)), f"({packages})" if packages else ""]
-    known = [sections.Text(f"Made with {' '.join(filter(None, programs))}.")] if {*tally.tools} - {UNKNOWN} else []
-    head = ("part", "model", "licence", "conversations")
+    note = "All others are the defaults."
     return [
-        sections.Table("Models", head, rows, nothing="no model is known"),
-        sections.Table(
-            "Settings", ("setting", "value"), settings, "All others are the defaults.", "all are the defaults"
-        ),
-        *known,
+        Table("Models", ("part", "model", "licence", "conversations"), rows, nothing="no model is known"),
+        Table("Settings", ("setting", "value"), settings, note, "all are the defaults"),
     ]
 
 
-def splits_table(tally: Tally) -> sections.Table:
-    splits = tally.by["split"]
-    values = [(render.Code(name), part) for name, part in splits.items()]
-    rows: list[tuple[render.TableCell, ...]] = [
-        (name, part.conversations, part.utterances, part.words, length_text(part.seconds))
-        for name, part in [*values, *([("all", tally.total)] if len(splits) > 1 else [])]
-    ]
-    return sections.Table("Splits", ("split", "conversations", "utterances", "aligned words", "audio"), rows)
-
-
-def durations_plot(tally: Tally) -> HistogramPlot:
-    longest = tally.durations.quantile(1.0) + 1.0 if tally.durations.n else 1.0
-    width = next(step for step in (1, 2, 5, 10, 30, 60, 120, 300, 600, 3600, 36000) if longest / step <= 30)
-    first = math.floor(tally.durations.quantile(0.0) / width) if tally.durations.n else 0
-    first = first if 2 * first * width > longest else 0  # of lengths that are much alike the axis begins near them
-    n_bins = math.ceil(longest / width) - first
-    scale, unit = (60.0, "min") if longest > 300 else (1.0, "s")
-    low, high = first * width, (first + n_bins) * width
-    shares = tally.durations.shares(low, high, width)
+def durations_plot(tables: Tables) -> HistogramPlot:
+    seconds = tables.conversations["duration"].dropna().to_numpy(float)
+    scale, unit = (60.0, "min") if seconds.max(initial=0.0) > 300 else (1.0, "s")
     return HistogramPlot(
-        title=f"Length of {counted(tally.total.conversations, 'conversation')}",
-        series=[(Series("after", ""), {round(edge / scale, 6): share for edge, share in shares.items()})],
-        axis=Axis(f"length ({unit})", low / scale, high / scale, math.ceil(n_bins / 6) * width / scale),
-        bin_width=width / scale,
+        title=f"Length of {counted(tables.n, 'conversation')}",
+        series=[(Series("after", ""), seconds / scale)],
+        axis=f"length ({unit})",
         of="conversations",
         nothing="no conversations",
         name="lengths",
     )
 
 
-def published_tables(tally: Tally) -> list[sections.Table]:
+def published_tables(tables: Tables) -> list[Table]:
     """Return a table of the columns that people's own stages publish, with their values; none without any."""
-    rows: list[tuple[render.TableCell, ...]] = []
-    for column in columns_among(tally.fields):
-        counted_values = tally.published.get(column.name)
-        if isinstance(counted_values, Moments):
-            middle = f"mean {counted_values.mean:.4g}, from {counted_values.low:.4g} to {counted_values.high:.4g}"
-            text = f"{middle} {column.unit}".strip() if counted_values.n else ""
+    known, rows = figures.column_values(tables), []
+    for column in columns_among(tables.fields):
+        values = known.get(column.name)
+        if isinstance(values, Mapping):
+            text = ", ".join(f"{value} ({n:,})" for value, n in list(values.items())[:MOST_VALUES])
         else:
-            most = (counted_values or Counter[str]()).most_common(sections.MOST_VALUES)
-            text = ", ".join(f"{value} ({n:,})" for value, n in most)
-        rows.append((render.Code(column.name), column.about, text or UNKNOWN))
-    head = ("column", "what", "values")
-    return [sections.Table("Columns that stages publish", head, rows, nothing="")] if rows else []
+            text = ""
+            if values is not None and values["count"]:
+                text = f"mean {values['mean']:.4g}, from {values['min']:.4g} to {values['max']:.4g} {column.unit}"
+        rows.append((column.name, column.about, text.strip() or UNKNOWN))
+    return [Table("Columns that stages publish", ("column", "what", "values"), rows)] if rows else []
 
 
-def voice_tables(tally: Tally) -> list[sections.Table]:
-    tables = []
-    for title, label, name in (
-        ("Recorded speakers", "speaker", "speaker"),
-        ("Synthesised voices: engine · model · voice", "voice", "voice"),
-    ):
-        rows: list[tuple[render.TableCell, ...]] = [
-            (voice, part.conversations, part.utterances, length_text(part.seconds))
-            for voice, part in sections.ranked(tally.by[label])
+def voice_tables(tables: Tables) -> list[Table]:
+    made = []
+    for title, label in (("Recorded speakers", "person"), ("Synthesised voices", "synthetic_voice")):
+        rows = [
+            (name, int(of["conversations"]), int(of["utterances"]), length_text(of["seconds"]))
+            for name, of in ranked(tables, label)
         ]
-        head = (name, "conversations", "utterances", "speech")
-        tables.append(sections.Table(title, head, rows, nothing="none can be heard"))
-    return tables if tally.revoiced else tables[:1]
+        head = ("name", "conversations", "utterances", "speech")
+        made.append(Table(title, head, rows, nothing="none can be heard"))
+    return made if tables.is_revoiced else made[:1]
 
 
-def voice_parts(tally: Tally) -> list[sections.SectionPart]:
-    """Return the tables of voices; a table of one voice becomes a sentence."""
-    tables = voice_tables(tally)
-    single = [
-        f"{table.title.partition(':')[0].removesuffix('s')}: {table.rows[0][0]} ({table.rows[0][-1]})."
-        for table in tables
-        if len(table.rows) == 1
-    ]
-    return [
-        *([sections.Text(" ".join(single))] if single else []),
-        *(table for table in tables if len(table.rows) != 1),
-    ]
-
-
-def turn_parts(tally: Tally) -> list[sections.SectionPart]:
-    explained = (
-        "A floor-transfer offset is the time from the end of one speaker's turn to the start of the other's: a "
-        "gap above 0, an overlap below it. A backchannel is inside the other's turn; an overlap starts shortly "
-        "before the other ends; an interruption starts well before, and the other stops."
-    )
-    parts: list[sections.SectionPart] = [offsets_plot(tally), table := turns_table(tally)]
-    notes = [sections.Text(f"{retimed}.")] if (retimed := retimed_text(tally)) else []
-    return [sections.Text(explained), *notes, *parts] if table else parts
-
-
-def retimed_text(tally: Tally) -> str:
-    """Return how many conversations have another timing than their recording, in words; empty for none."""
-    n, of = tally.retimed, tally.total.conversations
-    if not n:
-        return ""
-    of_all = f"{counted(n, 'conversation')} of {of:,} {'is a variant' if n == 1 else 'are variants'}"
-    return f"Retimed: {of_all} of {len(tally.parents):,} with other gaps, overlaps and pauses (`retiming`)"
-
-
-def _sides(tally: Tally) -> list[tuple[Series, TurnTaking]]:
-    return [*zip((sections.RECORDED, sections.REBUILT), tally.timelines, strict=True)][: 1 + tally.rebuilt]
-
-
-def offsets_plot(tally: Tally) -> HistogramPlot:
+def offsets_plot(tables: Tables) -> HistogramPlot:
     """Plot the floor-transfer offsets by who takes the floor, of the rebuilt conversations where there are any.
 
     The rebuild keeps the offsets, so that before and after side by side would be one curve twice; both are in
     `turns_table`.
     """
-    side = tally.turn_taking
-    offsets = {channel: side.offsets_of[channel] for channel in CHANNELS}
-    measured = [histogram for histogram in offsets.values() if histogram.n]
-    known = [histogram.quantile(end) for histogram in measured for end in (0.01, 0.99)]  # all but one in a hundred
-    low = max(sections.OFFSETS[0], 0.5 * math.floor(2 * min(known, default=-0.5)))
-    high = min(sections.OFFSETS[1], 0.5 * math.ceil(2 * max(known, default=1.0) + 1e-6))
-    low, high = min(low, -0.5), max(high, 1.0)
-    others = dict(zip(CHANNELS, reversed(CHANNELS), strict=True))
-    medians = []
-    for channel, histogram in offsets.items():
-        if histogram.n:
-            middle = histogram.quantile(0.5)
-            when = f"{abs(middle):.2f} s {'after' if middle >= 0 else 'before'}"
-            medians.append(f"{channel} starts {when} the end of {others[channel]}")
-    is_outside = any(not low <= offset < high for offset in known)
-    outside = " What is outside is counted at the ends." if is_outside else ""
+    offsets = {channel: tables.turn_taking.offsets(channel) for channel in CHANNELS}
+    medians = [
+        f"{channel} starts {abs(middle):.2f} s {'after' if middle >= 0 else 'before'} the end of {other}"
+        for channel, other in zip(CHANNELS, CHANNELS[::-1], strict=True)
+        if len(offsets[channel])
+        for middle in (scorecard.nearest_rank(offsets[channel], 0.5),)
+    ]
     return HistogramPlot(
-        title=f"Who waits for whom ({counted(sum(histogram.n for histogram in offsets.values()), 'change')} "
-        f"of speaker)",
+        title=f"Who waits for whom ({counted(sum(map(len, offsets.values())), 'change')} of speaker)",
         series=[
-            (Series(channel, f"{channel} takes the floor ({histogram.n:,})"), shares)
-            for channel, histogram in offsets.items()
-            if (shares := histogram.shares(low, high, sections.OFFSET_WIDTH))
+            (Series(channel, f"{channel} takes the floor ({len(values):,})"), values)
+            for channel, values in offsets.items()
+            if len(values)
         ],
-        axis=Axis("floor-transfer offset (s; below 0: overlap)", low, high, 0.5),
-        bin_width=sections.OFFSET_WIDTH,
+        axis="floor-transfer offset (s; below 0: overlap)",
         of="changes",
-        note=f"In the middle {listed_names(medians)}.{outside}",
+        note=f"In the middle {' and '.join(medians)}.",
         nothing="the speaker never changes",
         name="offsets",
     )
 
 
-def _signed(value: float, digits: int) -> str:
-    """A number with its sign, and `±0` where it rounds to 0."""
-    text = f"{value:+.{digits}f}".replace("-", "−")
-    return text if text.strip("+−0.") else f"±{text[1:]}"
+def _timelines(tables: Tables) -> dict[str, scorecard.TurnTaking]:
+    return {"recorded": tables.source} | ({"rebuilt": tables.rebuilt} if tables.is_rebuilt else {})
 
 
-def turns_table(tally: Tally) -> sections.Table:
-    names, sides = zip(*_sides(tally), strict=True)
-    rows: list[tuple[render.TableCell, ...]] = [
-        *((f"{event}s", *(side.events[event] for side in sides)) for event in EVENTS),
-        ("length", *(length_text(side.seconds) for side in sides)),
+def turns_table(tables: Tables) -> Table:
+    """Return how utterances enter, as recorded and as rebuilt, and what the rebuild lost."""
+    timelines = _timelines(tables)
+    rows: list[tuple[TableCell, ...]] = [
+        (f"{event}s", *(of.events[event] for of in timelines.values())) for event in EVENTS
     ]
-    lost = sum(tally.lost.values())
-    note = (
-        f"{counted(tally.backchannels_kept, 'backchannel')} of {tally.backchannels:,} in the source are inside "
-        f"the same turn as before. {lost:,.2f} s of the recorded speaker's speech and sounds got lost."
+    rows.append(("length", *(length_text(of.seconds) for of in timelines.values())))
+    kept, whole = (
+        int(tables.conversations[f"timeline_{name}"].sum()) for name in ("backchannels_kept", "backchannels")
     )
-    kept = tally.timeline["overlap_kept"]
-    if kept.n:
-        note += f" Of the overlap that the new lengths allow, {render.percent(kept.mean, 1)} is kept."
-    return sections.Table(
+    note = (
+        f"{counted(kept, 'backchannel')} of {whole:,} in the source are inside the same turn as before. Lost: "
+        f"{sum(figures.lost_in_rebuild(tables).values()):,.2f} s of the recorded speaker's speech and sounds."
+    )
+    if overlap := figures.timeline_means(tables).get("overlap_kept"):
+        note += f" Of the overlap that the new lengths allow, {percent(overlap, 1)} is kept."
+    return Table(
         "Turn-taking in figures",
-        ("measure", *(name.name for name in names)),
-        rows if any(side.events for side in sides) else [],
-        note if tally.rebuilt else "",
+        ("measure", *timelines),
+        rows if any(of.events for of in timelines.values()) else [],
+        note if tables.is_rebuilt else "",
         "no utterance has times",
     )
 
 
-#: The colours of the sides in plots of measures.
-_SIDES = dict(zip(SIDES, (Series("left", "left"), Series("right", "right"), Series("after", "both")), strict=True))
+def comparisons_of(
+    tables: Tables, references: Sequence[scorecard.ReferenceCorpus] = ()
+) -> list[scorecard.Comparison]:
+    """Return the measures of conversations beside those of published corpora and of `references`."""
+    known = (*scorecard.published_references().values(), *references)
+    return [*scorecard.compare(tables.turn_taking, known)] if tables.turn_taking.speech_seconds else []
 
 
-def scorecard_parts(
-    tally: Tally, references: Sequence[scorecard.ReferenceCorpus] = ()
-) -> list[sections.SectionPart]:
-    """Return the measures of conversations beside those of other corpora; none where no utterance has times.
-
-    Sentences are about the left side, which a model learns to be, and about both together.
-    """
-    taken, compared = tally.turn_taking, (*scorecard.published_references().values(), *references)
-    if not taken.speech_seconds:
-        return []
-    comparisons = [*scorecard.compare(taken, compared)]
-    remarks = [
-        comparison.sentence()
-        for comparison in comparisons
-        if comparison.is_remarkable and comparison.side != "right"
-    ]
-    explained = (
-        "How the two speak, beside what is published of other corpora and defined alike. It is a comparison, no "
-        f"verdict and no promise. {counted(len(remarks), 'value')} outside:"
-    )
-    plots = [plot for name in TURN_MEASURES if (plot := measure_plot(tally, name, comparisons))]
-    tables = (_measures_of_sides(tally, comparisons), _references_table())
-    return [sections.Text(explained), *map(sections.Text, remarks), *plots, *tables]
-
-
-def measure_plot(
-    tally: Tally, name: str, comparisons: Sequence[scorecard.Comparison] = ()
-) -> HistogramPlot | None:
-    """Plot the values of a measure over conversations, of each side, before those of other corpora.
-
-    None where it is unknown, and for the quantiles of offsets except the median, which `offsets_plot` shows.
-    """
-    measure, taken = TURN_MEASURES[name], tally.turn_taking
-    own = [comparison for comparison in comparisons if comparison.band.measure == name]
-    # Of both together there is a curve only where something is compared with it.
-    sides = [
-        side for side in measure.sides if side != "both" or any(comparison.side == side for comparison in own)
-    ]
-    of_sides = {side: taken.measures[name, side].values for side in sides if (name, side) in taken.measures}
-    known = {side: values for side, values in of_sides.items() if values.n}
-    if not known or (measure.quantile is not None and measure.quantile != 0.5):
-        return None
-    scale, unit = (100.0, "%") if measure.unit == "share" else (1.0, measure.unit)
-    reaches = {
-        (comparison.reference.name, comparison.band.sides): Reach(
-            f"{comparison.reference.name}, {'a side' if len(comparison.band.sides) > 1 else comparison.side}",
-            scale * (comparison.band.middle if comparison.band.low is None else comparison.band.low),
-            scale * (comparison.band.middle if comparison.band.high is None else comparison.band.high),
-        )
-        for comparison in own
-    }
-    ends = [scale * values.quantile(share) for values in known.values() for share in (0.02, 0.98)]
-    ends += [end for reach in reaches.values() for end in reach[1:]]
-    low, high = min(0.0, *ends), max(ends) or 1.0
-    step = next(
-        size
-        for power in range(-3, 7)
-        for size in (10.0**power, 2 * 10.0**power, 5 * 10.0**power)
-        if (high - low) / size <= 6
-    )
-    low, high = step * math.floor(low / step + 1e-9), step * max(1, math.ceil(high / step - 1e-9))
-    width = step / 5
-    pooled = [f"{side} {scorecard.measure_text(name, taken.pooled(name, side))}" for side in known]
-    n = max(values.n for values in known.values())
-    return HistogramPlot(
-        title=f"{measure.title[0].upper()}{measure.title[1:]} ({counted(n, 'conversation')})",
-        series=[
-            (
-                _SIDES[side],
-                {
-                    round(scale * edge, 6): share
-                    for edge, share in values.shares(low / scale, high / scale, width / scale).items()
-                },
+def measure_plots(tables: Tables, comparisons: Sequence[scorecard.Comparison]) -> list[HistogramPlot]:
+    """Plot each measure that other corpora publish: its values over conversations, before the published ones."""
+    plots, taken = [], tables.turn_taking
+    colours = dict(zip(SIDES, ("left", "right", "after"), strict=True))
+    for name, measure in TURN_MEASURES.items():
+        own = [comparison for comparison in comparisons if comparison.band.measure == name]
+        sides = [side for side in measure.sides if any(comparison.side == side for comparison in own)]
+        known = {side: values for side in sides if len(values := taken.values(name, side))}
+        if not known or (measure.quantile is not None and measure.quantile != 0.5):
+            continue  # of the quantiles of offsets, the median is enough: `offsets_plot` has all
+        scale, unit = (100.0, "%") if measure.unit == "share" else (1.0, measure.unit)
+        bands = {
+            (of.name, band.sides): ReferenceRange(
+                f"{of.name}, {'a side' if len(band.sides) > 1 else band.sides[0]}",
+                scale * (band.middle if band.low is None else band.low),
+                scale * (band.middle if band.high is None else band.high),
             )
-            for side, values in known.items()
-        ],
-        axis=Axis(unit, low, high, step),
-        bin_width=width,
-        of="conversations",
-        note=f"{measure.about} All together: {', '.join(pooled)}.",
-        name=f"measure_{name}",
-        reaches=list(reaches.values()),
-    )
+            for of, band, *_ in own
+        }
+        pooled = [f"{side} {scorecard.measure_text(name, taken.pooled(name, side))}" for side in known]
+        n = max(map(len, known.values()))
+        plots.append(
+            HistogramPlot(
+                title=f"{measure.title[0].upper()}{measure.title[1:]} ({counted(n, 'conversation')})",
+                series=[(Series(colours[side], side), scale * values) for side, values in known.items()],
+                axis=unit,
+                of="conversations",
+                note=f"{measure.about} All together: {', '.join(pooled)}.",
+                name=f"measure_{name}",
+                bands=list(bands.values()),
+            )
+        )
+    return plots
 
 
-def _measures_of_sides(tally: Tally, comparisons: Sequence[scorecard.Comparison]) -> sections.Table:
-    """Every measure of every side, as recorded and as rebuilt, with the middle 90 % of conversations."""
-    columns, taken = _sides(tally), tally.turn_taking
-    rows: list[tuple[render.TableCell, ...]] = []
+def measures_of_sides(tables: Tables, comparisons: Sequence[scorecard.Comparison]) -> Table:
+    """Return every measure of every side, as recorded and as rebuilt, with the middle 90 % of conversations."""
+    timelines, taken, rows = _timelines(tables), tables.turn_taking, []
     for name, measure in TURN_MEASURES.items():
         for side in measure.sides:
-            values = taken.measures[name, side].values
-            if values.n:
-                pooled = (scorecard.measure_text(name, side_of.pooled(name, side)) for _, side_of in columns)
-                spread = scorecard.measure_text(name, *(values.quantile(share) for share in (0.05, 0.95)))
+            if len(values := taken.values(name, side)):
+                pooled = (scorecard.measure_text(name, of.pooled(name, side)) for of in timelines.values())
+                spread = (scorecard.nearest_rank(values, share) for share in (0.05, 0.95))
                 beside = [
                     f"{comparison.text()} {comparison.reference.name}"
                     for comparison in comparisons
                     if (comparison.band.measure, comparison.side) == (name, side)
                 ]
-                rows.append((measure.title, side, *pooled, spread, "; ".join(beside)))
-    head = ("measure", "side", *(series.name for series, _ in columns), "90 % of conversations", "beside others")
-    return sections.Table("What it teaches, in figures", head, rows, folded=True)
+                rows.append(
+                    (measure.title, side, *pooled, scorecard.measure_text(name, *spread), "; ".join(beside))
+                )
+    head = ("measure", "side", *timelines, "90 % of conversations", "beside others")
+    return Table("What it teaches, in figures", head, rows, folded=True)
 
 
-def _references_table() -> sections.Table:
+def references_table() -> Table:
     references = scorecard.published_references().values()
-    rows: list[tuple[render.TableCell, ...]] = [
+    rows = [
         (of.name, TURN_MEASURES[band.measure].title, band.text(), f"{band.definition}. {band.comparable}")
         for of in references
         for band in of.bands
     ]
     sources = "; ".join(f"{of.name}: {of.source}" for of in references)
-    head = ("corpus", "measure", "value", "what it is")
-    return sections.Table("What is published of others", head, rows, f"{sources}.", folded=True)
+    return Table(
+        "What is published of others",
+        ("corpus", "measure", "value", "what it is"),
+        rows,
+        f"{sources}.",
+        folded=True,
+    )
 
 
-def tags_plot(tally: Tally) -> BarPlot:
-    values = sections.ranked(tally.by["tag"]) if tally.by["tag"].keys() - {UNKNOWN} else []
-    longest = max((part.seconds for _, part in values), default=0.0)
-    units = ((3600.0, "hours"), (60.0, "minutes"))
-    left = "left, resynthesised" if tally.revoiced else "left"
-    if unsaid := tally.tags_said[False]:
-        left += f", {unsaid:,} without their tag" if tally.tags_said[True] else " without tags"
-    scale, unit = next((pair for pair in units if longest >= pair[0]), (1.0, "seconds"))
-    rows = []
-    for name, part in values:
-        share = render.percent(part.utterances, tally.heard.utterances)
-        seconds = (part.left / scale, part.right / scale)
-        rows.append(Bar(name, seconds, (part.utterances, share), f"{part.utterances:,} ({share})"))
+def tags_plot(tables: Tables) -> BarPlot:
+    values, n = ranked(tables, "tag"), int(figures.heard(tables)["utterances"])
+    said = tables.utterances["tag_said"].value_counts()
+    left = "left, resynthesised" if tables.is_revoiced else "left"
+    if unsaid := int(said.get(False, 0)):
+        left += f", {unsaid:,} without their tag" if said.get(True, 0) else " without tags"
+    rows = [
+        Bar(
+            name,
+            (of["left"] / 60, of["right"] / 60),
+            f"{int(of['utterances']):,} ({percent(of['utterances'], n)})",
+        )
+        for name, of in values
+    ]
     return BarPlot(
-        title=f"Speech by style tag ({counted(tally.heard.utterances, 'utterance')})",
-        head=("tag", "utterances", "share"),
-        rows=rows,
+        title=f"Speech by style tag ({counted(n, 'utterance')})",
+        rows=rows if any(name != UNKNOWN for name, _ in values) else [],
         series=[Series("left", left), Series("right", "right")],
-        axis=f"{unit} of speech",
+        axis="minutes of speech",
         nothing="no tags",
         name="tags",
     )
 
 
-#: The measures of tags: name, unit, how a mean is written.
-TAG_UNITS: dict[str, tuple[str, str, Callable[[float], str]]] = {
-    "loudness": ("loudness", "dB", lambda value: f"{_signed(value, 1)} dB"),
-    "pitch": ("pitch", "semitones", lambda value: f"{_signed(value, 1)} st"),
-    "rate": ("rate", "octaves: +1 is twice as fast", lambda value: f"×{2**value:.2f}"),
-}
+def tags_table(tables: Tables) -> Table:
+    values = ranked(tables, "tag")
+    columns = {"speech": "seconds", "left": "left", "right": "right"}
+    known = {title: column for title, column in columns.items() if all(column in of for _, of in values)}
+    rows: list[tuple[TableCell, ...]] = [
+        (tag, *(length_text(of[column]) for column in known.values()), int(of["utterances"])) for tag, of in values
+    ]
+    head = ("tag", *known, "utterances")
+    return Table("Speech by style tag, in figures", head, rows, nothing="no tags", folded=True)
 
 
-def _tags_by_number(tally: Tally) -> list[tuple[str, Mapping[str, Moments]]]:
-    counts = {
-        tag: max((moments.n for moments in of.values()), default=0) for tag, of in tally.tag_measures.items()
-    }
-    named = (item for item in tally.tag_measures.items() if item[0] != UNKNOWN and counts[item[0]])
-    return sorted(named, key=lambda item: (-counts[item[0]], item[0]))
+#: The measures of tags: how a mean is written, in dB, semitones and as a factor.
+_TAG_UNITS = {"loudness": "{:+.1f} dB", "pitch": "{:+.1f} st", "rate": "×{:.2f}"}
 
-
-def tag_measures_table(tally: Tally) -> sections.Table:
-    """Return loudness, pitch and rate by tag, of source and synthesis: does the voice do what its tag says?"""
-    rows = []
-    for tag, measures in _tags_by_number(tally):
-        n, n_new = (
-            max((measures[f"{edge}{name}"].n for name in TAG_UNITS if f"{edge}{name}" in measures), default=0)
-            for edge in ("", NEW_VOICE)
-        )
-        cells: list[render.TableCell] = [tag, n, *([n_new] if tally.revoiced else [])]
-        for name, (_, _, written) in TAG_UNITS.items():
-            for edge in ("", NEW_VOICE)[: 1 + tally.revoiced]:
-                moments = measures.get(f"{edge}{name}")
-                cells.append(written(moments.mean) if moments and moments.n else "–")
-        rows.append(cells)
-    kinds = ("source", "synthesis")[: 1 + tally.revoiced]
-    head = ("tag", *(f"utterances, {kind}" for kind in kinds))
-    head += tuple(f"{title}, {kind}" for title, *_ in TAG_UNITS.values() for kind in kinds)
-    note = "Means relative to the speaker of the conversation: louder, higher, faster than usual is above 0 (×1)."
-    if tally.revoiced:
-        follows = [
-            f"{title} r = {value:.2f}".replace("-", "−")
-            for name, (title, *_) in TAG_UNITS.items()
-            if (value := follows_source(tally, name)) is not None
-        ]
-        note += " Does the voice do what the source did with the same tag?"
-        if unsaid := tally.tags_said[False]:
-            note += f" No tag was sent with {unsaid:,} of {counted(tally.tags_said.total(), 'utterance')}."
-        if follows:
-            note += f" Over the tags: {', '.join(follows)} (1: it does, 0: it does not)."
-        elif tally.tags_said[True] or not unsaid:
-            note += " Too few to say."
-    return sections.Table("What tags sound like", head, rows, note, "nothing was measured")
-
-
-#: Tags and utterances of each below which nothing is said of how the synthesis follows the source.
+#: Tags, and utterances of each, below which nothing is said of how the synthesis follows the source.
 FEWEST_TAGS, FEWEST_UTTERANCES = 3, 2
 
 
-def follows_source(tally: Tally, name: str) -> float | None:
+def tag_measures_table(tables: Tables) -> Table:
+    """Return loudness, pitch and rate by tag, of source and synthesis: does the voice do what its tag says?"""
+    measured = figures.tag_measures(tables)
+    kinds = {"": "source"} | ({TAKE: "synthesis"} if tables.is_revoiced else {})
+    numbers = {kind: measured[[(f"{kind}{name}", "count") for name in _TAG_UNITS]].max(axis=1) for kind in kinds}
+    rows: list[list[TableCell]] = []
+    for tag in numbers[""][numbers[""] > 0].sort_values(ascending=False, kind="stable").index:
+        row: list[TableCell] = [str(tag), *(int(np.nan_to_num(of[tag])) for of in numbers.values())]
+        for name, form in _TAG_UNITS.items():
+            means = [measured.loc[tag, (f"{kind}{name}", "mean")] for kind in kinds]
+            shown = (form.format(2**mean if name == "rate" else mean).replace("-", "−") for mean in means)
+            row += ["–" if np.isnan(mean) else text for mean, text in zip(means, shown, strict=True)]
+        rows.append(row)
+    head = ("tag", *(f"utterances, {kind}" for kind in kinds.values()))
+    head += tuple(f"{name}, {kind}" for name in _TAG_UNITS for kind in kinds.values())
+    note = "Means relative to the speaker of the conversation: louder, higher, faster than usual is above 0 (×1)."
+    if tables.is_revoiced:
+        said = tables.utterances["tag_said"].value_counts()
+        note += " Does the voice do what the source did with the same tag?"
+        if unsaid := int(said.get(False, 0)):
+            note += f" No tag was sent with {unsaid:,} of {counted(int(said.sum()), 'utterance')}."
+        follows = {name: follows_source(tables, name) for name in _TAG_UNITS}
+        known = [
+            f"{name} r = {value:.2f}".replace("-", "−") for name, value in follows.items() if value is not None
+        ]
+        if known:
+            note += f" Over the tags: {', '.join(known)} (1: it does, 0: it does not)."
+        elif said.get(True, 0) or not unsaid:
+            note += " Too few to say."
+    return Table("What tags sound like", head, rows, note, "nothing was measured")
+
+
+def follows_source(tables: Tables, name: str) -> float | None:
     """Return the correlation of the means of source and synthesis over tags, weighted by synthesised utterances.
 
     None if there are too few tags, or they do not differ.
     """
-    pairs = [
-        (measures[name].mean, measures[f"{NEW_VOICE}{name}"].mean, measures[f"{NEW_VOICE}{name}"].n)
-        for _, measures in _tags_by_number(tally)
-        if all(key in measures and measures[key].n >= FEWEST_UTTERANCES for key in (name, f"{NEW_VOICE}{name}"))
-    ]
-    if len(pairs) < FEWEST_TAGS:
+    measured = figures.tag_measures(tables)
+    sides = [name, f"{TAKE}{name}"]
+    enough = (measured[[(side, "count") for side in sides]] >= FEWEST_UTTERANCES).all(axis=1)
+    if enough.sum() < FEWEST_TAGS:
         return None
-    *means, weights = zip(*pairs, strict=True)
-    (source, shared), (_, new) = np.cov(means, aweights=weights)
+    means = measured.loc[enough, [(side, "mean") for side in sides]].to_numpy(float)
+    weights = measured.loc[enough, (sides[1], "count")].to_numpy(int)
+    (source, shared), (_, new) = np.cov(means, rowvar=False, aweights=weights)
     return float(shared / math.sqrt(source * new)) if min(source, new) > 1e-12 else None
 
 
-#: Tags of which a table is not folded.
-MOST_TAGS = 15
+def measures_table(tables: Tables) -> Table:
+    moments = figures.moments(tables)
+    rows: list[tuple[TableCell, ...]] = []
+    for name, (title, unit, digits) in MEASURED_NAMES.items():
+        of = moments.loc[name]
+        if of["count"]:
+            values = (f"{of[part]:.{digits}f}" for part in ("mean", "std", "min", "max"))
+            rows.append((title, unit, *values, int(of["count"])))
+    head = ("measure", "unit", "mean", "deviation", "least", "most", "utterances")
+    note = "All except the length describe the source performance."
+    return Table("Measures of utterances", head, rows, note, "nothing was measured")
 
 
-def confidence_plot(tally: Tally) -> HistogramPlot:
-    known = tally.confidence.n
+def confidence_plot(tables: Tables) -> HistogramPlot:
+    known = tables.utterances["confidence"].dropna().to_numpy(float)
+    whole = len(tables.utterances)
     return HistogramPlot(
-        title=f"Confidence of the recogniser ({known:,} of {counted(tally.total.utterances, 'utterance')})",
-        series=[(Series("before", ""), tally.confidence.shares(0.0, 1.0, 0.05))],
-        axis=Axis("confidence (0 to 1)", 0.0, 1.0, 0.2),
-        bin_width=0.05,
+        title=f"Confidence of the recogniser ({len(known):,} of {counted(whole, 'utterance')})",
+        series=[(Series("before", ""), known)],
+        axis="confidence (0 to 1)",
+        span=(0.0, 1.0),
         of="utterances",
-        note="Of the others it is not known." if known < tally.total.utterances else "",
+        note="Of the others it is not known." if len(known) < whole else "",
         nothing="the recogniser does not say how sure it is",
         name="confidence",
     )
 
 
-def tags_table(tally: Tally) -> sections.Table:
-    values = sorted(tally.by["tag"].items(), key=lambda item: (-item[1].seconds, item[0]))
-    rows: list[tuple[render.TableCell, ...]] = []
-    for tag, part in values:
-        rows.append((tag, *map(length_text, (part.seconds, part.left, part.right)), part.utterances))
-    head = ("tag", "speech", "left", "right", "utterances")
-    return sections.Table("Speech by style tag, in figures", head, rows, nothing="no tags", folded=True)
-
-
-def affect_plot(tally: Tally) -> MapPlot:
-    return sections.affect_map(
-        "Affect of the source performance", tally.all_affect(), "utterance", "affect", "before"
+def affect_map(
+    tables: Tables, title: str = "Affect of the source performance", unit: str = "utterance"
+) -> MapPlot:
+    """Plot valence and arousal, and the means of each tag, or of each emotion of clips."""
+    affect = figures.affect(tables)
+    common = affect["label"].astype(str).value_counts().drop(UNKNOWN, errors="ignore").index[:12]
+    named = affect["label"].astype(str).where(affect["label"].isin(common), "")
+    return MapPlot(
+        title=f"{title} ({counted(len(affect), unit)})",
+        points=affect[["valence", "arousal"]].to_numpy(float),
+        groups=named.to_list(),
+        axis=VALENCE,
+        up=AROUSAL,
+        note="Points are the means of each label.",
+        nothing="no measures of affect",
+        name="affect",
     )
-
-
-def tag_affect_plot(tally: Tally) -> MultiplesPlot:
-    named = {tag: grid for tag, grid in tally.affect.items() if tag != UNKNOWN}
-    plot = sections.affect_maps("Affect by tag", named, "utterance", "affect_by_tag")
-    return replace(plot, nothing="no tags with measures of affect")
 
 
 #: How far from a third a share of LOW, MID or HIGH is worth a line: they are thirds by definition.
 UNEVEN = 0.1
 
 
-def buckets_table(tally: Tally) -> sections.Table:
+def buckets_table(tables: Tables) -> Table:
     """Return the shares of LOW, MID and HIGH of the measures of which they are not thirds."""
-    levels = ("LOW", "MID", "HIGH")
     names = {"pitch_var": "pitch variation", "zcr": "zero crossings", "rate": "speech rate"}
+    levels = ("LOW", "MID", "HIGH")
     rows = [
-        (names.get(name, name), *(render.percent(counts[level], counts.total()) for level in levels))
-        for name in BUCKETED
-        if (counts := tally.buckets.get(name))
-        and any(abs(counts[level] / counts.total() - 1 / 3) > UNEVEN for level in levels)
+        (names.get(name, name), *(percent(of[level], of.total()) for level in levels))
+        for name, of in figures.buckets(tables).items()
+        if any(abs(of[level] / of.total() - 1 / 3) > UNEVEN for level in levels)
     ]
     note = (
         "Many equal values, such as a pitch at its floor, fall into one bucket. The other measures are in thirds."
     )
-    return sections.Table("Buckets that are not thirds", ("measure", *levels), rows, note, "all are thirds")
+    return Table("Buckets that are not thirds", ("measure", *levels), rows, note, "all are thirds")
 
 
-def lengths_plot(tally: Tally) -> MapPlot:
-    longest = max((max(cell) + 1 for cell in tally.lengths.counts), default=1) * tally.lengths.width
-    reach = next(limit for limit in (3.0, 6.0, 9.0, LENGTH_LIMIT) if longest <= limit)
-    edge = f"; what is longer than {LENGTH_LIMIT:g} s counts at the edge" if reach == LENGTH_LIMIT else ""
-    low, middle, high = (tally.ratios.quantile(share) for share in (0.1, 0.5, 0.9))
-    note = (
-        f"New over recorded length: median {middle:.2f}, 80 % between {low:.2f} and {high:.2f}. "
-        f"On the dashed line nothing changed{edge}."
-    )
-    return MapPlot(
-        title=f"Length of each utterance before and after ({counted(tally.lengths.n, 'utterance')})",
-        points=list(tally.lengths.points()),
-        x_axis=Axis("recorded length (s)", 0, reach, reach / 6),
-        y_axis=Axis("new length (s)", 0, reach, reach / 6),
-        unit="utterance",
-        diagonal=True,
-        note=note,
-        nothing="no lengths on both sides",
-        name="changed_lengths",
-    )
-
-
-def delivery_parts(tally: Tally) -> list[sections.SectionPart]:
-    if not tally.delivery.n:
+def delivery_parts(tables: Tables) -> list[Plot | Table]:
+    """Return how far takes are from their sources: all, by tag, and the furthest; none where nothing is known."""
+    takes = tables.utterances.dropna(subset="delivery_distance")
+    if takes.empty:
         return []
-    low, middle, high = (tally.delivery.quantile(share) for share in (0.1, 0.5, 0.9))
-    end = max(0.5, math.ceil(5 * tally.delivery.quantile(1.0) + 0.05) / 5)
+    note = median_text(takes["delivery_distance"].to_numpy(float)).capitalize()
+    note += ". Melody and loudness are compared with the speaker's usual, and time is warped: neither voice nor "
+    note += "pace counts."
+    if takes["delivery_cosine"].notna().any():
+        note += f" To an encoder of prosodic tokens: cosine {takes['delivery_cosine'].median():.2f}, median."
     plot = HistogramPlot(
-        title=f"Delivery: distance from the source ({counted(tally.delivery.n, 'utterance')})",
-        series=[(Series("after", ""), tally.delivery.shares(0.0, end, end / 25))],
-        axis=Axis("distance (0: alike, 2: nothing alike)", 0.0, end, end / 5),
-        bin_width=end / 25,
+        title=f"Delivery: distance from the source ({counted(len(takes), 'utterance')})",
+        series=[(Series("after", ""), takes["delivery_distance"].to_numpy(float))],
+        axis="distance (0: alike, 2: nothing alike)",
         of="utterances",
-        note=f"Median {middle:.2f}, 80 % between {low:.2f} and {high:.2f}. Melody and loudness are compared with "
-        "the speaker's usual, and time is warped: neither voice nor pace counts.",
+        note=note,
         name="delivery",
     )
-    if tally.delivery_cosines.n:
-        alike = tally.delivery_cosines.quantile(0.5)
-        plot = replace(plot, note=f"{plot.note} To an encoder of prosodic tokens: cosine {alike:.2f}, median.")
-    tags = sorted(tally.delivery_of.items(), key=lambda item: (-item[1].mean, item[0]))
-    by_tag = sections.Table(
-        "Delivery by tag, the furthest from the source first",
-        ("tag", "distance", "deviation", "utterances"),
-        [(tag, f"{of.mean:.2f}", f"{of.deviation:.2f}", of.n) for tag, of in tags],
-        folded=len(tags) > MOST_TAGS,
-    )
-    lines: list[Sequence[render.TableCell]] = []
-    for _, _, line in sorted(tally.furthest, reverse=True):
-        cells = (line.utterance[name] or "" for name in ("utterance_id", "tag", "text"))
-        lines.append((*cells, *apart_cells(line.utterance)))
-    head = ("utterance", "tag", "text", "distance", "pitch apart", "level apart")
-    return [plot, by_tag, sections.Table("Delivered least like the source", head, lines)]
-
-
-def apart_cells(utterance: Mapping[str, Any]) -> tuple[str, str, str]:
-    """Return a take's distance from its source, and how far pitch and level are apart, a dash where unknown."""
-    synthesis = utterance["synthesis"]
-    semitones, decibels = (synthesis.get(f"delivery_{unit}") for unit in ("semitones", "decibels"))
-    return (
-        f"{synthesis['delivery_distance']:.2f}",
-        f"{semitones:.1f} st" if is_number(semitones) else "–",
-        f"{decibels:.1f} dB" if is_number(decibels) else "–",
-    )
-
-
-def synthesis_table(tally: Tally, run: Mapping[str, Any]) -> sections.Table:
-    spoken, seconds, spending = tally.statuses["spoken"], tally.total.seconds, _money_of(run)
-    rows: list[tuple[render.TableCell, ...]] = [
-        (sections._STATUSES.get(name, name), n) for name, n in tally.statuses.most_common()
+    tags = takes["tag"].astype(object).fillna(UNKNOWN)
+    by_tag = takes["delivery_distance"].astype(float).groupby(tags).agg(["mean", "size"])
+    rows = [
+        (str(tag), f"{of['mean']:.2f}", int(of["size"]))
+        for tag, of in by_tag.sort_values("mean", ascending=False).iterrows()
     ]
-    rows += [(f"why not: {reason}", n) for reason, n in tally.reasons.most_common(sections.MOST_REASONS)]
-    rows.append(("needed more than one try", f"{tally.n_retried:,} ({render.percent(tally.n_retried, spoken)})"))
-    if tally.error_rates.n:
-        rows.append(("word error rate of the synthesis, median", f"{100 * tally.error_rates.quantile(0.5):.0f} %"))
-    names = {"spent": "spent by the last run", "saved_by_cache": "saved by the cache in the last run"}
-    amounts = {"paid for what is in here": tally.cost}
-    amounts |= {"an hour of finished audio": 3600 * tally.cost / seconds} if seconds else {}
-    amounts |= {title: spending[name] for name, title in names.items() if is_number(spending.get(name))}
-    if any(amounts.values()):
-        rows += [(title, render.money(amount)) for title, amount in amounts.items()]
-    return sections.Table("Utterances and money" if any(amounts.values()) else "Utterances", ("", ""), rows)
+    title = "Delivery by tag, the furthest from the source first"
+    return [plot, Table(title, ("tag", "distance", "utterances"), rows, folded=len(rows) > 15)]
 
 
-def _money_of(run: Mapping[str, Any]) -> Mapping[str, Any]:
+def money_of(run: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what the last run spent and saved, from run.json; empty where that is unknown."""
     speak = run.get("speak")
     spending = speak.get("money") if isinstance(speak, dict) else None
     return spending if isinstance(spending, dict) else {}
+
+
+def synthesis_table(tables: Tables, run: Mapping[str, Any]) -> Table:
+    said, seconds, cost = tables.utterances, figures.totals(tables)["seconds"], figures.cost(tables)
+    statuses = figures.counts(said["status"])
+    rows: list[tuple[TableCell, ...]] = [(_STATUSES.get(name, name), n) for name, n in statuses.most_common()]
+    rows += [(f"why not: {reason}", n) for reason, n in figures.reasons(tables).most_common(MOST_REASONS)]
+    retried = int((said["tries"] > 1).sum())
+    rows.append(("needed more than one try", f"{retried:,} ({percent(retried, statuses['spoken'])})"))
+    if said["word_error_rate"].notna().any():
+        rows.append(
+            ("word error rate of the synthesis, median", f"{100 * said['word_error_rate'].median():.0f} %")
+        )
+    if len(ratios := figures.length_ratios(tables)):
+        rows.append(("new over recorded length", median_text(ratios.to_numpy(float))))
+    names = {"spent": "spent by the last run", "saved_by_cache": "saved by the cache in the last run"}
+    amounts = {"paid for what is in here": cost}
+    amounts |= {"an hour of finished audio": 3600 * cost / seconds} if seconds else {}
+    spending = money_of(run)
+    amounts |= {title: spending[name] for name, title in names.items() if is_number(spending.get(name))}
+    if any(amounts.values()):
+        rows += [(title, money(amount)) for title, amount in amounts.items()]
+    return Table("Utterances and money" if any(amounts.values()) else "Utterances", ("", ""), rows)
+
+
+def words_table(tables: Tables) -> Table:
+    known = figures.word_sources(tables).most_common()
+    return Table("How word times are known", ("", "words"), known, nothing="no words")
+
+
+def rejected_table(tables: Tables) -> Table:
+    rows = [(*kind, n) for kind, n in sorted(tables.rejects.items(), key=lambda item: (-item[1], item[0]))]
+    nothing = "nothing was rejected" if tables.knows_rejects else "what was rejected is not in a published version"
+    return Table("Rejected, by kind", ("stage", "reason", "number"), rows, nothing=nothing)

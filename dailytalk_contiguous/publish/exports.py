@@ -17,10 +17,9 @@ import numpy as np
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, Pcm
 from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, expect, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
-from dailytalk_contiguous.core.schema import CHANNELS, Row, parent_of
+from dailytalk_contiguous.core.schema import CHANNELS, Row, parent_of, provenance_of_row
 from dailytalk_contiguous.core.settings import SEED, check_values, setting, settings_in
 from dailytalk_contiguous.core.tags import tags_among
-from dailytalk_contiguous.core.tally import Tally
 from dailytalk_contiguous.core.wording import counted, length_text, portable
 from dailytalk_contiguous.models.prosodic_sequences import HOP_SECONDS, ProsodicClusterSequences
 from dailytalk_contiguous.publish import items as publish_items
@@ -247,7 +246,7 @@ def write_export(
     *,
     sides: Mapping[str, str] | None = None,
     before: Mapping[str, str] | None = None,
-    readme: Callable[[str, Tally, str], str] | None = None,
+    readme: Callable[[str, Mapping[str, int], str], str] | None = None,
     **settings: Any,
 ) -> Exported:
     """Write a folder; the same rows and settings give the same bytes.
@@ -258,8 +257,8 @@ def write_export(
         format: of `publish.formats.FORMATS`.
         sides: `train` or `eval` of each id, where that is decided; else `eval_share` and `seed` decide it.
         before: the side of ids that were divided before, which stays; None for those of earlier exports in `out`.
-        readme: makes the text of the README from a description, the tally of the rows, and how to load the folder;
-            None for none. A README that a person wrote stays as it is.
+        readme: makes the text of the README from a description, the provenances of the rows with their numbers,
+            and how to load the folder; None for none. A README that a person wrote stays as it is.
         settings: of `format.settings`.
 
     Raises DailytalkError: a setting does not go with the format, `out` is not ours, an id occurs twice, or no row
@@ -286,7 +285,7 @@ def write_export(
     voices: list[tuple[str, tuple[str, ...], float]] = []
     parents: dict[str, str] = {}
     rejects: list[Reject] = []
-    made = Tally()
+    made: Counter[str] = Counter()
     for row in rows:
         name = row["conversation_id"]
         if name in entries:
@@ -299,7 +298,7 @@ def write_export(
             rejects.append(Reject(name, "export", problem.reason, problem.remedy))
             continue
         entries[name] = written
-        made.add_made(row)
+        made[provenance_of_row(row)] += 1
         if written:
             voices.append((name, item.apart, sum(entry.seconds for entry in written)))
             parents[name] = parent_of(row)

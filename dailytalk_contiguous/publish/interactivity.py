@@ -37,6 +37,7 @@ from dailytalk_contiguous.core.moshi_words import SaidWord
 from dailytalk_contiguous.core.quality import PAUSE_DB
 from dailytalk_contiguous.core.schema import AUDIO_FOLDER, CHANNELS, OTHER, Row
 from dailytalk_contiguous.core.settings import setting, unlisted
+from dailytalk_contiguous.core.tables import tables_from
 from dailytalk_contiguous.core.turns import PAUSE, Timed, unions
 from dailytalk_contiguous.core.utterance import heard_utterances, sounding_span
 from dailytalk_contiguous.publish import exports, moshi_folder
@@ -52,7 +53,7 @@ from dailytalk_contiguous.publish.findings import (
 )
 from dailytalk_contiguous.publish.moshi_check import check_moshi
 from dailytalk_contiguous.publish.training_folder import read_shaped
-from dailytalk_contiguous.publish.verdict import Judge
+from dailytalk_contiguous.publish.verdict import all_findings, verdict_of
 from dailytalk_contiguous.store.files import inside, json_document, json_text
 from dailytalk_contiguous.store.owned_folder import OwnedFolder, file_name
 
@@ -205,9 +206,7 @@ def usable_licence(row: Row) -> str | None:
         raise BadInput(row["problem"], row["remedy"])
     if row["labels"]:
         raise BadInput("it is a clip of one speaker", "name conversations")
-    judge = Judge()
-    judge.add(row)
-    verdict = judge.verdict()
+    verdict = verdict_of(all_findings(tables_from([row])), 1)
     if verdict.level == "bad":
         raise BadInput(f"its verdict is {verdict.headline}", verdict.findings[0].remedy)
     made = parse_json(row["provenance"] or "{}", "its provenance") or {}

@@ -16,7 +16,7 @@ from functools import cached_property
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from datasets import Features, List
@@ -24,7 +24,7 @@ from datasets import Features, List
 from dailytalk_contiguous.core import schema
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, Pcm, embedded, read_header, read_pcm
 from dailytalk_contiguous.core.documents import as_text, is_number, quoted, shown
-from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.loudness import decibels
 from dailytalk_contiguous.core.quality import NAMES
 from dailytalk_contiguous.core.schema import Row, kept_speakers, voices
@@ -41,13 +41,24 @@ from dailytalk_contiguous.core.utterance import (
     sounding_span,
 )
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.models.speech_activity import read_clip
 from dailytalk_contiguous.publish.clip_folder import listed_clips
 from dailytalk_contiguous.publish.manifest import MANIFEST
 from dailytalk_contiguous.publish.version import COPY, Version
 from dailytalk_contiguous.store.files import is_inside
 from dailytalk_contiguous.store.parquet import ParquetReader, open_parquet
-from dailytalk_contiguous.store.work_folder import CLIPS, DATASET, MEASURED, RUN, TAGGED, read_run, rejects_in
+from dailytalk_contiguous.store.work_folder import (
+    CLIPS,
+    DATASET,
+    MEASURED,
+    RUN,
+    TABLES,
+    TAGGED,
+    read_run,
+    rejects_in,
+)
+
+if TYPE_CHECKING:
+    from dailytalk_contiguous.core.tables import Tables
 
 #: Manifests of a training folder of conversations or a mix, by side; the facts on its conversations.
 TRAIN, EVAL, ABOUT = "train.jsonl", "eval.jsonl", "conversations.json"
@@ -239,6 +250,23 @@ class Items(ABC):
             elif not self.labelled:
                 yield row
 
+    def tables(self) -> "Tables":
+        """Make the tables of all rows that can be used, which are read once, without audio.
+
+        A row that can't be used counts as a reject of the stage `report`. Raises DailytalkError as `rows` does.
+        """
+        from dailytalk_contiguous.core.tables import TableMaker  # here: few readers of rows make tables
+
+        refused: list[Row] = []
+        maker = TableMaker(self.rebuilt, self.fields, knows_rejects=self.kind != "version")
+        for row in self.listed(refused):
+            maker.add(row, row["split"])
+        for row in refused:
+            maker.add_reject(Reject(row["conversation_id"], "report", row["problem"], row["remedy"]).as_dict())
+        for reject in self.rejects():
+            maker.add_reject(reject)
+        return maker.tables()
+
     def measures(self) -> Iterator[Row]:
         """Yield `conversation_id`, `duration` and measures (`core.quality`) of all measured clips, kept or not."""
         return iter(())
@@ -253,10 +281,10 @@ class Items(ABC):
         return {row["conversation_id"]: row["split"] for row in rows if row["split"]}
 
     def parents(self) -> dict[str, str]:
-        """Return what each variant is a variant of (`dailytalk retime`), by its id."""
-        if all(field.name != schema.RETIMING for field in self.fields):
+        """Return what each conversation that was made of another was made of, by its id."""
+        if all(field.name != schema.ORIGIN.name for field in self.fields):
             return {}
-        pairs = ((row["conversation_id"], schema.parent_of(row)) for row in self.rows([schema.RETIMING]))
+        pairs = ((row["conversation_id"], schema.parent_of(row)) for row in self.rows([schema.ORIGIN.name]))
         return {name: parent for name, parent in pairs if name != parent}
 
     def rejects(self) -> Iterator[dict[str, str]]:
@@ -458,6 +486,8 @@ class Shards(FiledItems):
 def _is_as_measured(row: Row) -> bool:
     if not (is_number(row["peak_dbfs"]) and is_number(row["dc_offset"])):
         return False
+    from dailytalk_contiguous.models.speech_activity import read_clip  # here: for a page on clips alone
+
     try:
         samples = read_clip(row["audio"]).samples
     except (BadInput, OSError):
@@ -535,7 +565,7 @@ def _shards(folder: Path) -> list[Path]:
     paths = sorted(
         path
         for path in root.rglob("*.parquet")
-        if not any(part.startswith(".") for part in path.relative_to(root).parts)
+        if path.name not in TABLES and not any(part.startswith(".") for part in path.relative_to(root).parts)
     )
     if not paths:
         raise DailytalkError(

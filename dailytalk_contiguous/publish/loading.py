@@ -5,10 +5,9 @@ keeps its channels, files can be verified against the manifest, and a stream res
 is that of `load_dataset`: all its methods work.
 """
 
-import hashlib
 import operator
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -16,7 +15,7 @@ from functools import partial
 from glob import escape
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, TypedDict
 
 import datasets
 import numpy as np
@@ -24,8 +23,6 @@ import soxr
 import torch
 from datasets import Audio, Features, load_dataset
 from datasets.exceptions import DatasetBuildError
-from huggingface_hub import HfApi
-from huggingface_hub.hf_api import RepoFile
 from torch.utils.data import IterableDataset, get_worker_info
 
 from dailytalk_contiguous.core import schema
@@ -34,16 +31,10 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.stereo_audio import StereoAudio, StereoFeature
 from dailytalk_contiguous.publish.items import AlignedWord, Shards, words_between
 from dailytalk_contiguous.publish.manifest import MANIFEST
-from dailytalk_contiguous.publish.version import DEFAULT, Version, open_version
+from dailytalk_contiguous.publish.version import DEFAULT, Version, file_differences, open_version
 from dailytalk_contiguous.stages.base import undecoded
-from dailytalk_contiguous.store.files import sha256_of
 from dailytalk_contiguous.store.hub import Reference, hub_errors, reference
 from dailytalk_contiguous.store.parquet import PARQUET_ERRORS, cause
-
-
-class Difference(NamedTuple):
-    name: str
-    what: str
 
 
 def verify_version(version: Version, config: str, token: str | None, download: bool) -> None:
@@ -58,54 +49,6 @@ def verify_version(version: Version, config: str, token: str | None, download: b
             f"{difference.name} of {version} is not what {MANIFEST} names: {difference.what}",
             "delete it from the cache and load it again" if download else "load another version",
         )
-
-
-def file_differences(
-    version: Version, config: str | None = None, token: str | None = None, download: bool = False
-) -> Iterator[Difference]:
-    """Yield the files that differ from the manifest, by name; as in `verify_version`, and None for all configs.
-
-    Raises DailytalkError if there is no manifest, or the Hub can't be read.
-    """
-    manifest = version.manifest()
-    if manifest is None:
-        raise DailytalkError(f"{version} has no {MANIFEST}", "load it without checking, or a version that has one")
-    if not (files := manifest.get("files")):
-        raise DailytalkError(f"the {MANIFEST} of {version} names no files", "publish this version again")
-    listed = {name: entry for name, entry in files.items() if config in (None, name.partition("/")[0])}
-    splits = [(name, split) for name, splits in version.configs().items() for split in splits]
-    present = {file for name, split in splits if config in (None, name) for file in version.files(name, split)}
-    digest_of = _digests(version, token, download)
-    for name in sorted(listed | dict.fromkeys(present)):
-        if name not in listed:
-            yield Difference(name, "it names no such file")
-        elif name not in present:
-            yield Difference(name, "the file is missing")
-        elif (digest := digest_of(name)) != listed[name].get("sha256"):
-            yield Difference(name, f"its SHA-256 is {digest}, not {listed[name].get('sha256')}")
-
-
-def _digests(version: Version, token: str | None, download: bool) -> Callable[[str], str]:
-    where, api = version.where, HfApi(token=token)
-    stored = {}
-    if isinstance(where, Reference) and not download:
-        with hub_errors(version):
-            tree = api.list_repo_tree(where.repo, recursive=True, revision=version.commit, repo_type="dataset")
-            stored = {entry.path: entry.lfs.sha256 for entry in tree if isinstance(entry, RepoFile) and entry.lfs}
-
-    def digest(name: str) -> str:
-        if name in stored:
-            return stored[name]
-        if isinstance(where, Path):
-            return sha256_of(version.path(name))
-        if download:
-            with hub_errors(version):
-                path = api.hf_hub_download(where.repo, name, repo_type="dataset", revision=version.commit)
-            return sha256_of(Path(path))
-        with version.open(name) as file:  # a file that is in git itself has no SHA-256 there
-            return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
-
-    return digest
 
 
 #: Bytes that a stream reads ahead. The client's own 5 MB would bring the audio along with every

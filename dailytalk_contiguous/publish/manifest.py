@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dailytalk_contiguous.core.errors import Reject
-from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.utterance import DESCRIBED, Field, described
 
 #: Name of the manifest in a repository, and the version of its layout.
@@ -46,17 +45,6 @@ class DataFile(NamedTuple):
     size: int
     rows: int
     seconds: float
-
-
-class PublishedRow(NamedTuple):
-    """A row of `conversations` as it is published, its split, and how often a manifest lists it.
-
-    The row has no `audio` if an earlier run packed it.
-    """
-
-    row: Row
-    split: str
-    listed: int = 1
 
 
 @dataclass(frozen=True)

@@ -13,15 +13,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dailytalk_contiguous.core import documents
 from dailytalk_contiguous.core.audio import to_uri
 from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.measures import CONVERSATION_MEASURES, measure_turns
 from dailytalk_contiguous.core.moshi_words import said_words
 from dailytalk_contiguous.core.schema import AUDIO_FOLDER, MAIN, OTHER
 from dailytalk_contiguous.core.steps import steps
-from dailytalk_contiguous.core.tally import TurnTaking
+from dailytalk_contiguous.core.tables import TableMaker
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.clip_folder import MANIFESTS
 from dailytalk_contiguous.publish.findings import (
@@ -36,7 +37,6 @@ from dailytalk_contiguous.publish.findings import (
     word_findings,
 )
 from dailytalk_contiguous.publish.items import ABOUT, DURATION_TOLERANCE, EVAL, MOSHI_MANIFESTS, TRAIN
-from dailytalk_contiguous.publish.measures import CONVERSATION_MEASURES, measure_turns
 from dailytalk_contiguous.publish.training_folder import (
     ABOUT_SHAPE,
     CLIP_MANIFESTS,
@@ -46,9 +46,6 @@ from dailytalk_contiguous.publish.training_folder import (
 )
 from dailytalk_contiguous.store.edit_journal import with_pending_edits
 from dailytalk_contiguous.store.files import inside
-
-if TYPE_CHECKING:
-    from dailytalk_contiguous.publish.verdict import Judge
 
 CONFIG = "moshi-finetune.yaml"
 
@@ -185,7 +182,7 @@ def check_moshi(
 
     `config` is the file with the trainer's configuration.
     """
-    from dailytalk_contiguous.publish.verdict import Judge  # here: who writes such a folder judges none
+    from dailytalk_contiguous.publish.verdict import all_findings  # here: who writes such a folder judges none
 
     plan, findings = read_plan(folder, config)
     contents = _Contents(settings.decode, check_line)
@@ -214,8 +211,8 @@ def check_moshi(
             what = f"{has}, and a batch is {plan.batch_size}: there is none"
             remedy = f"set batch_size to {windows[side]} at most (a GPU), or give this side more conversations"
             findings.append(error("less-than-a-batch", manifest.name, what, remedy))
-    findings += _conversations(folder, plan, judge := Judge(settings.limits), taken := TurnTaking())
-    findings += judge.findings(taken=taken)
+    findings += _conversations(folder, plan, maker := TableMaker())
+    findings += all_findings(maker.tables(), limits=settings.limits)
     if lengths := [*chain.from_iterable(contents.lengths.values())]:
         share, best = padding(lengths, plan.duration_sec), window_seconds(lengths)
         is_set = config == CONFIG and (folder / CONFIG).exists()  # a trainer with prompts needs longer windows
@@ -368,8 +365,8 @@ def _silent_right(plan: TrainerPlan, contents: _Contents) -> Iterator[Finding]:
     yield advice("silent-right", silent[0] if len(silent) == 1 else ".", what, remedy, severity)
 
 
-def _conversations(folder: Path, plan: TrainerPlan, judge: "Judge", taken: TurnTaking) -> Iterator[Finding]:
-    """Advice that needs more than the trainer reads; nothing where the folder is not our export."""
+def _conversations(folder: Path, plan: TrainerPlan, maker: TableMaker) -> Iterator[Finding]:
+    """Add the conversations of our export, with what it has kept of them, and yield what is wrong with all."""
     if not (folder / ABOUT).exists():
         return
     try:
@@ -390,24 +387,13 @@ def _conversations(folder: Path, plan: TrainerPlan, judge: "Judge", taken: TurnT
         yield advice("speaker-in-both", ".", what, "read the eval loss with care, or add conversations of others")
     for name, conversation in about.items():
         measures = conversation.get("measures") or {}
-        kept = {key: value for key, value in measures.items() if key in CONVERSATION_MEASURES}
-        taken.add(timed[name])
-        values = measure_turns(timed[name].timed, conversation["duration"], plan.duration_sec) | kept
-        named = "" not in (conversation.get("kept_speakers") or [""])
-        talk = bool(conversation.get("talk"))
-        overlap = conversation.get("recorded_overlap")
-        judge.add_measured(name, values, named, talk, overlap, conversation.get("parent"))
-    judge.voices.update(_hours(about, "voices"))
-    judge.languages.update(_hours(about, "language"))
-
-
-def _hours(about: Mapping[str, Any], key: str) -> dict[str, float]:
-    hours: dict[str, float] = defaultdict(float)
-    for conversation in about.values():
-        for name in value if isinstance(value := conversation.get(key), list) else [value]:
-            if name:
-                hours[name] += conversation["duration"] / 3600
-    return hours
+        known = {key: value for key, value in measures.items() if key in CONVERSATION_MEASURES}
+        known |= {key: conversation.get(key) for key in ("recorded_overlap", "parent", "made_by", "language")}
+        known["kept_speakers"] = [speaker or None for speaker in conversation.get("kept_speakers") or [""]]
+        known["voices"] = [voice for voice in conversation["voices"] if voice]
+        turns = measure_turns(timed[name].timed, conversation["duration"], plan.duration_sec)
+        about_it = {"conversation_id": name, "talk": bool(conversation.get("talk"))}
+        maker.add_known(turns | known | about_it, timed[name])
 
 
 def _shown(folder: Path, path: Path) -> str:

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from dailytalk_contiguous.core.documents import read_bytes
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.measures import portable_measures
 from dailytalk_contiguous.core.schema import AUDIO_FOLDER, MAIN, OTHER
 from dailytalk_contiguous.core.settings import Setting, setting
 from dailytalk_contiguous.core.spans import balanced_range
@@ -24,7 +25,6 @@ from dailytalk_contiguous.core.word_times import FrameTimes, SpokenWord, place_w
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish import exports
 from dailytalk_contiguous.publish import items as publish_items
-from dailytalk_contiguous.publish.measures import portable_measures
 from dailytalk_contiguous.publish.moshi_check import (
     BATCH,
     CONFIG,

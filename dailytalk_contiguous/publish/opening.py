@@ -8,7 +8,6 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import CONFIGS
 from dailytalk_contiguous.core.scorecard import ReferenceCorpus, reference_of
 from dailytalk_contiguous.publish.items import TRAIN, Items, Shards, VersionItems, clip_shards
-from dailytalk_contiguous.publish.tagged_items import TaggedItems
 from dailytalk_contiguous.publish.training_folder import TrainingItems, is_mix
 from dailytalk_contiguous.publish.version import Version, open_version
 from dailytalk_contiguous.store.files import inside, refuse_half_renamed
@@ -59,6 +58,8 @@ def open_items(where: str | Path | Version, finished: bool = False) -> Items:
         return VersionItems(version)
     if any((where / DATASET).glob("*.parquet")) or finished or not (where / TRANSCRIPT).is_file():
         return Shards(where, labelled=False)
+    from dailytalk_contiguous.publish.tagged_items import TaggedItems  # here: it loads the stages that tag
+
     return TaggedItems(where)
 
 

@@ -1,13 +1,11 @@
 """The report: one HTML page to look at and listen to, of conversations or of clips, alone or beside others.
 
-The page forbids every connection, needs no network and can be sent by mail. Rows are read once, one at a time, and
-counted, judged and drawn as two strips each. Examples are chosen by their measures; these, and those that the user
-names, are read once more for the player, with their sound.
+The page forbids every connection, needs no network and can be sent by mail. Rows are read once, one at a time, for
+the tables that its figures are of (`core.tables`), and judged. Examples are chosen by their measures; these, and
+those that the user names, are read once more for the player, with their sound.
 """
 
-import base64
 import itertools
-import math
 import os
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -21,38 +19,44 @@ from urllib.parse import quote
 
 import numpy as np
 
+from dailytalk_contiguous.core import figures
 from dailytalk_contiguous.core.apps import parts as parts_of_apps
 from dailytalk_contiguous.core.audio import Samples, read_at, read_header
 from dailytalk_contiguous.core.documents import as_text, has_length, is_number
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.machine import cores
+from dailytalk_contiguous.core.measures import CONVERSATION_MEASURES
 from dailytalk_contiguous.core.sampling import order_key
 from dailytalk_contiguous.core.schema import CHANNELS, Row
 from dailytalk_contiguous.core.scorecard import ReferenceCorpus
 from dailytalk_contiguous.core.steps import steps
-from dailytalk_contiguous.core.tally import FarDelivery, Tally
-from dailytalk_contiguous.core.wording import counted, length_text
+from dailytalk_contiguous.core.tables import TableMaker, Tables
+from dailytalk_contiguous.core.wording import counted, kind_of, length_text, public
 from dailytalk_contiguous.publish import comparison_sections, conversation_sections, corpus_sections, player
-from dailytalk_contiguous.publish import sections as report
 from dailytalk_contiguous.publish import verdict as judging
 from dailytalk_contiguous.publish.checking import check_folder, file_findings, occurs_twice, row_findings
-from dailytalk_contiguous.publish.clip_figures import corpus_figures
+from dailytalk_contiguous.publish.clip_figures import corpus_figures, findings_of_clips
 from dailytalk_contiguous.publish.findings import Finding, advice, findings_of_apps
 from dailytalk_contiguous.publish.items import SMALL, Items, ItemSound
-from dailytalk_contiguous.publish.measures import CONVERSATION_MEASURES
 from dailytalk_contiguous.publish.opening import open_items
-from dailytalk_contiguous.publish.player import to_mp3
-from dailytalk_contiguous.publish.render import Html, data_block, fill, fragment, joined, public, template
-from dailytalk_contiguous.publish.tagged_items import TaggedItems
+from dailytalk_contiguous.publish.player import mp3_address, sound_card, to_mp3
+from dailytalk_contiguous.publish.templates import Table, environment, page
 from dailytalk_contiguous.publish.training_folder import is_mix
 from dailytalk_contiguous.publish.version import Version
 from dailytalk_contiguous.store.files import write_lines, write_text
 from dailytalk_contiguous.store.owned_folder import OwnedFolder, file_name, is_marked
-from dailytalk_contiguous.store.work_folder import CLIPS, DATA, DATASET, MEASURED, TAGGED, TRANSCRIPT, read_run
+from dailytalk_contiguous.store.work_folder import (
+    CLIPS,
+    DATA,
+    DATASET,
+    MEASURED,
+    TABLES,
+    TAGGED,
+    TRANSCRIPT,
+    read_run,
+)
 
 _T = TypeVar("_T")
-
-_EMPTY = joined(())
 
 
 def left_channels(items: Items, names: Iterable[str]) -> dict[str, bytes]:
@@ -112,10 +116,11 @@ def _compared(folder: Path, name: str) -> comparison_sections.Compared:
         )
     items = open_items(folder)
     unit = "files" if items.kind == "mix" else "clips" if items.labelled else "utterances"
-    side = comparison_sections.Compared(name, unit, Tally(items.rebuilt, fields=items.fields))
+    made = TableMaker(items.rebuilt, items.fields)
     for row in items.rows(SMALL):
         if not row.get("problem"):
-            side.tally.add(row)
+            made.add(row)
+    side = comparison_sections.Compared(name, unit, made.tables())
     if not side.n:
         raise DailytalkError(
             f"{as_text(folder)!r} has no finished {side.unit} to compare", "let the command that makes it finish"
@@ -126,8 +131,8 @@ def _compared(folder: Path, name: str) -> comparison_sections.Compared:
 #: The page's name in its folder, and the number of examples that it shows by default.
 REPORT, SHOWN = "report.html", 5
 
-#: Rejects that are listed with their remedies.
-EXAMPLES = 30
+#: Rejects that are listed with their remedies, and conversations in the page's table, the worst first.
+EXAMPLES, MOST_LISTED = 30, 2000
 
 #: The place of the sound: files beside the page, the page itself, or nowhere.
 AUDIO = ("beside", "inside", "none")
@@ -146,9 +151,6 @@ MOST_FINE = 1200.0
 
 #: Seconds of a line that is played alone.
 LONGEST_LINE = 30.0
-
-#: Probability of a word below which the player marks it.
-UNSURE = 0.5
 
 #: Sources that the page may play: the sound that is in it, and that of files beside it. In a page that was opened
 #: from a disk, Chromium takes `'self'` for the files of that disk.
@@ -204,13 +206,17 @@ def write_report(
     nothing to compare, or the folder for its sound holds other files.
     """
     path = out or _default_path(where)
-    against: list[report.Section] = []
-    if other and isinstance(where, Path):
-        against.append(comparison_sections.against_section(*compare_folders(where, other)))
+    sides = compare_folders(where, other) if other and isinstance(where, Path) else None
     items = open_items(where)
+    common = {
+        "figures": figures,
+        "run": (read_run(items.folder) if items.folder else None) or {},
+        "theirs": sides[1].name if sides else "",
+        "against": comparison_sections.comparison(*sides) if sides else [],
+    }
     if not items.labelled:
         references = [reference] if reference else []
-        return _write(items, path, shown, (against, references), audio, limits, defaults)
+        return _write_conversations(items, path, shown, references, audio, limits, common | {"defaults": defaults})
     if reference and not other:
         raise DailytalkError(
             f"{reference.name} is about conversations, and these are clips", "name a corpus folder"
@@ -218,123 +224,141 @@ def write_report(
     if shown != SHOWN or audio:
         option = "--audio" if audio else "--conversations"
         raise DailytalkError(f"{option} goes with conversations, and these are clips", "leave it out")
+    return _write_clips(items, path, markdown, limits, common)
+
+
+def _write_clips(
+    items: Items,
+    path: Path,
+    markdown: Path | None,
+    limits: judging.FitnessLimits | None,
+    common: Mapping[str, Any],
+) -> WrittenReport:
     refused: list[Row] = []
-    judge = judging.Judge(limits, unit="clip")
-    figures, chosen_by = corpus_figures(items, refused, judge)
-    examples = _count_rejects(figures.tally, itertools.chain(map(_refusal, refused), items.rejects()))
-    sounds = left_channels(items, stratified_sample(chosen_by, SAMPLES))
-    samples = []
-    for name, sound in sounds.items():
-        row = items.row(name)
-        known = (row["labels"][label] for label in ("emotion", "style", "intensity", "speaker", "split"))
-        facts, text = " · ".join(str(value) for value in known if value), row["utterances"][0]["text"] or ""
-        samples.append(heard_card(name, facts, text, sound))
-    sections = [*corpus_sections.corpus_sections(figures, examples, against)]
-    if figures.tally.total.conversations:
-        sections.append(
-            report.Section("listen", "Listen", [fill('<div class="samples">{}</div>', joined(samples))])
-        )
-    sections += _beyond_limits(items, figures.quality)
-    run = _run_of(items)
+    clips, chosen_by = corpus_figures(items, refused)
+    tables, quality = clips.tables, clips.quality
+    rejects = _rejects(tables, itertools.chain(map(_refusal, refused), items.rejects()))
+    n = int(figures.totals(tables)["conversations"])
     verdict = None
-    if figures.tally.total.conversations:
-        seconds = figures.tally.total.seconds
-        findings = _as_checked(items, seconds, limits)
-        if findings is None:
-            findings = judging.corpus_findings(figures, judge, run)
-        verdict = judging.verdict_of(findings, figures.tally.total.conversations)
-    top = joined((judging.verdict_part(verdict), judging.made_line(run, figures.tally))) if verdict else _EMPTY
-    write_lines(path, page_of(items.name, sections, top))
+    if n:
+        findings = _as_checked(items, figures.totals(tables)["seconds"], limits)
+        verdict = judging.verdict_of(
+            findings_of_clips(clips, common["run"], limits) if findings is None else findings, n
+        )
+    heard = left_channels(items, stratified_sample(chosen_by, SAMPLES))
+    samples = []
+    for name, sound in heard.items():
+        labels = items.row(name)["labels"]
+        known = [labels[label] for label in ("emotion", "style", "intensity", "speaker", "split")]
+        text = items.row(name)["utterances"][0]["text"] or ""
+        samples.append(sound_card(name, " · ".join(map(str, filter(None, known))), text, mp3_address(sound)))
+    context = {
+        **common,
+        "clips": clips,
+        "tables": tables,
+        "parts": corpus_sections,
+        "shared": conversation_sections,
+        "verdict": verdict,
+        "made": judging.made_facts(common["run"], tables) if verdict else [],
+        "rejects": rejects,
+    }
+    beyond = _beyond_limits(items, dict(quality.to_hear())) if quality else []
+    write_lines(path, page(items.name, "clips.html", samples=samples, beyond=beyond, **context))
     if markdown:
-        write_text(markdown, report.summary(corpus_sections.corpus_sections(figures, against=against)))
-    clips = figures.tally.total.conversations
-    return WrittenReport(path, path.stat().st_size, clips, tuple(sounds), True, figures.quality.measured, verdict)
+        write_text(markdown, environment(markdown=True).get_template("summary.md").render(context))
+    measured = len(quality.clips) if quality else 0
+    return WrittenReport(path, path.stat().st_size, n, tuple(heard), True, measured, verdict)
 
 
 class _Listed(NamedTuple):
     judged: judging.Judged
     seconds: float
-    source_seconds: float | None
-    recorded: str
-    rebuilt: str
+    source_seconds: float
 
 
-def _write(
+def _write_conversations(
     items: Items,
     path: Path,
     shown: int | str | Sequence[str],
-    compared: tuple[Sequence[report.Section], Sequence[ReferenceCorpus]],
+    references: Sequence[ReferenceCorpus],
     audio: str | None,
     limits: judging.FitnessLimits | None,
-    defaults: Mapping[str, Any],
+    common: Mapping[str, Any],
 ) -> WrittenReport:
-    tally = Tally(items.rebuilt, knows_rejects=items.kind != "version", fields=items.fields)
-    judge = judging.Judge(limits, items.rebuilt)
-    listed: list[_Listed] = []
+    made = TableMaker(items.rebuilt, items.fields, items.kind != "version")
     refused: list[dict[str, str]] = []
     for row in steps("conversations read", items.rows(SMALL)):
         if row.get("problem"):
             refused.append(_refusal(row))
             continue
-        tally.add(row | {"labels": None})  # a file of a training folder has some, and may be a conversation
-        strips = player.strips_of(row, items.is_rebuilt(row))
-        listed.append(_Listed(judge.add(row), row["duration"] or 0.0, row["source_duration"], *strips))
+        made.add(row | {"labels": None})  # a file of a training folder has some, and may be a conversation
+    tables = made.tables()
+    rejects = _rejects(tables, itertools.chain(refused, items.rejects()))
+    judged = judging.judged_conversations(tables.conversations, limits)
+    source_seconds = tables.conversations["source_duration"].fillna(0.0)
+    listed = [
+        _Listed(entry, entry.values["duration"] or 0.0, source)
+        for entry, source in zip(judged, source_seconds, strict=True)
+    ]
+    seconds = sum(entry.seconds for entry in listed)
     examples = _chosen(items, listed, shown)
     numbers = range(len(listed)) if shown == ALL else examples.keys()
     played = sum(min(listed[number].seconds, player.LONGEST) for number in numbers)
-    # Only a work folder that was tagged knows where its recordings are.
-    is_tagged = items.folder is not None and (items.folder / TAGGED).is_dir() and tally.rebuilt
-    recordings = TaggedItems(items.folder) if items.folder and is_tagged else None
+    recordings = _recordings(items) if tables.is_rebuilt else None
     as_recorded = examples if recordings else ()
-    recorded = sum(min(listed[number].source_seconds or 0.0, player.LONGEST) for number in as_recorded)
+    recorded = sum(min(listed[number].source_seconds, player.LONGEST) for number in as_recorded)
     mode = audio or ("inside" if (played + recorded) * player.BYTES_A_SECOND < MOST_INSIDE else "beside")
-    levels = player.FINE if played <= MOST_FINE else player.COARSE
     names = Counter(entry.judged.name for entry in listed)
     sounds = _Sounds(mode, path, {name for name, n in names.items() if n > 1})
-    parts = _Parts(items, recordings, sounds, levels)
+    parts = _Parts(items, recordings, sounds, player.FINE if played <= MOST_FINE else player.COARSE)
     details = parts.of_examples({number: listed[number].judged.name for number in examples})
-    rejects = _count_rejects(tally, itertools.chain(refused, items.rejects()))
-    run = _run_of(items)
-    twice = [occurs_twice(name, name) for name, n in names.items() if n > 1]
-    findings = _as_checked(items, judge.seconds, limits)
+    run = common["run"]
+    findings = _as_checked(items, seconds, limits)
     if findings is None:
+        twice = [occurs_twice(name, name) for name, n in names.items() if n > 1]
         of_apps = findings_of_apps(items.folder) if items.folder else []
-        findings = [*twice, *_checked(items, judge), *judge.findings(tally, run), *of_apps]
-    verdict = judging.verdict_of(findings, judge.n)
-    against, references = compared
-    players = parts.of_furthest(tally)
-    sections = [
-        *conversation_sections.conversation_sections(tally, run, defaults, rejects, against, players, references)
-    ]
-    for section_of in parts_of_apps("SECTIONS"):
-        sections += section_of(items.folder) if items.folder else []
-    if listed:
-        cards = [_example(listed[number].judged.name, why, details[number]) for number, why in examples.items()]
-        list_of = fill('<ul class="examples" id="examples">{}</ul>', joined(cards)) if cards else _EMPTY
-        sections[:0] = [
-            report.Section("listen", "Listen and look", [_wrapped(list_of, fragment("conversations.html"))]),
-            report.Section(
-                "conversations-table", "All conversations", [_wrapped(_NO_SCRIPT, fragment("table.html"))]
-            ),
-        ]
+        found = judging.all_findings(tables, run, limits)
+        findings = [*twice, *_checked(items, tables.n, seconds), *found, *of_apps]
+    verdict = judging.verdict_of(findings, tables.n)
+    comparisons = conversation_sections.comparisons_of(tables, references)
+    cards = [{"why": why, **details[number]} for number, why in examples.items()]
 
-    def data() -> Iterator[str]:
-        if listed:
-            opens = next(iter(examples), None)
-            yield data_block("conversations", _table(listed, numbers, opens, tally.rebuilt))
-            for number, part in details.items():
-                # Sound that is in the page is in the element of its example, and not twice.
-                in_page = {"sound": None, "recorded": part["recorded"] | {"sound": None}}
-                yield data_block(f"detail-{number}", part | (in_page if mode == "inside" else {}))
+    def data() -> Iterator[tuple[str, Any]]:
+        for number, part in details.items():
+            # Sound that is in the page is in the element of its example, and not twice.
+            in_page = {"sound": None, "recorded": part["recorded"] | {"sound": None}}
+            yield f"detail-{number}", part | (in_page if mode == "inside" else {})
         if shown == ALL:
             yield from parts.of_all(listed, details.keys())
         sounds.finish()
 
-    top = joined((judging.verdict_part(verdict), judging.made_line(run, tally)))
-    write_lines(path, page_of(items.name, sections, top, data(), _MEDIA[mode]))
+    context = {
+        **common,
+        "tables": tables,
+        "parts": conversation_sections,
+        "emotions": corpus_sections,
+        "verdict": verdict,
+        "made": judging.made_facts(run, tables),
+        "comparisons": comparisons,
+        "examples": cards,
+        "listed": _table(listed, set(numbers)),
+        "furthest": parts.of_furthest(tables),
+        "rejects": rejects,
+        "apps": [part for of in parts_of_apps("SECTIONS") if items.folder for part in of(items.folder)],
+    }
+    write_lines(path, page(items.name, "conversations.html", data=data(), media=_MEDIA[mode], **context))
     ids = tuple(listed[number].judged.name for number in numbers)
     files = sounds.folder if sounds.written else None
-    return WrittenReport(path, path.stat().st_size, tally.total.conversations, ids, verdict=verdict, files=files)
+    return WrittenReport(path, path.stat().st_size, tables.n, ids, verdict=verdict, files=files)
+
+
+def _recordings(items: Items) -> Items | None:
+    """The recordings of a work folder; only one that was tagged knows where they are."""
+    if items.folder is None or not (items.folder / TAGGED).is_dir():
+        return None
+    from dailytalk_contiguous.publish.tagged_items import TaggedItems  # which few reports need
+
+    return TaggedItems(items.folder)
 
 
 def _as_checked(items: Items, seconds: float, limits: judging.FitnessLimits | None) -> list[Finding] | None:
@@ -349,15 +373,15 @@ def _as_checked(items: Items, seconds: float, limits: judging.FitnessLimits | No
     return findings if decode else [*findings, _not_decoded(length_text(seconds))]
 
 
-def _checked(items: Items, judge: judging.Judge) -> list[Finding]:
+def _checked(items: Items, n: int, seconds: float) -> list[Finding]:
     """The findings of `dailytalk check` on finished conversations, row by row, or that no sound was decoded."""
-    if not (items.rebuilt and judge.n):
+    if not (items.rebuilt and n):
         return []
-    if items.folder is None or items.kind != "conversations" or judge.seconds > MOST_DECODED:
-        return [_not_decoded(counted(judge.n, judge.unit))]
+    if items.folder is None or items.kind != "conversations" or seconds > MOST_DECODED:
+        return [_not_decoded(counted(n, "conversation"))]
     usable = (row for row in items.rows() if not row["problem"])
     jobs = enumerate(partial(lambda row: [*row_findings(row["conversation_id"], row)], row) for row in usable)
-    of_rows = steps("conversations checked", _in_threads(jobs), judge.n)
+    of_rows = steps("conversations checked", _in_threads(jobs), n)
     return [*file_findings(items.folder), *(finding for _, findings in of_rows for finding in findings)]
 
 
@@ -370,19 +394,21 @@ def _refusal(row: Row) -> dict[str, str]:
     return Reject(row["conversation_id"], "report", row["problem"], row["remedy"]).as_dict()
 
 
-def _count_rejects(tally: Tally, rejects: Iterable[dict[str, str]]) -> list[dict[str, str]]:
-    examples: list[dict[str, str]] = []
+def _rejects(tables: Tables, rejects: Iterable[dict[str, str]]) -> Table:
+    """Count rejects, and list the first with what to do."""
+    head = ("id", "stage", "reason", "remedy")
+    examples: list[list[str]] = []
     for reject in rejects:
-        tally.add_reject(reject)
+        tables.rejects[reject["stage"], kind_of(reject["reason"])] += 1
         if len(examples) < EXAMPLES:
-            examples.append(reject)
-    return examples
+            examples.append([reject[name] for name in head])
+    return Table("The first of them, and what to do", head, examples, folded=True)
 
 
 def _default_path(folder: Path | Version) -> Path:
     if isinstance(folder, Version):
         raise DailytalkError(f"nobody said where the page about {folder} goes", "name a file with --out")
-    if any(folder.glob("*.parquet")):
+    if any(path.name not in TABLES for path in folder.glob("*.parquet")):
         raise DailytalkError(
             f"{folder} is a folder of shards, and `load_dataset` fails on any other file among them",
             "name the page with --out, or give the work folder",
@@ -390,35 +416,6 @@ def _default_path(folder: Path | Version) -> Path:
     if not os.access(folder, os.W_OK):
         raise DailytalkError(f"{as_text(folder)!r} can't be written to", "name a file for the page with --out")
     return folder / REPORT
-
-
-def _run_of(items: Items) -> dict[str, Any]:
-    return (read_run(items.folder) if items.folder else None) or {}
-
-
-def page_of(
-    name: str,
-    sections: Sequence[report.Section],
-    header: Html = _EMPTY,
-    data: Iterable[str] = (),
-    media: str = "data:",
-) -> Iterator[str]:
-    """Yield the pieces of a page's text.
-
-    `header` is between its name and the list of sections; `data` are blocks for its script; `media` are the
-    sources of its sound, in words of a content security policy.
-    """
-    top, middle = template("report.html").split("@@CONTENT@@")
-    rest, bottom = middle.split("@@DATA@@")
-    yield top.replace("@@TITLE@@", fill("{}: dailytalk report", name)).replace("@@MEDIA@@", media)
-    yield fill("<h1>{}</h1>", name)
-    yield header
-    links = [fill('<a href="#{}">{}</a>', section.name, section.title) for section in sections if section.title]
-    yield fill('<nav aria-label="Sections">{}</nav>', joined(links))
-    yield from map(report.page_html, sections)
-    yield rest
-    yield from data
-    yield bottom
 
 
 def _chosen(items: Items, listed: Sequence[_Listed], shown: int | str | Sequence[str]) -> dict[int, str]:
@@ -505,76 +502,32 @@ def measured_text(name: str, value: float) -> str:
     return f"{value * measure.factor:.{measure.digits}f} {measure.unit}".strip()
 
 
-def _example(name: str, why: str, facts: Mapping[str, Any]) -> Html:
-    number, problem = facts["number"], facts["problem"]
-    recorded = facts["recorded"]["sound"]
-    players = joined(
-        fill(
-            '{}<audio controls preload="none" id="{}-{}" aria-label="Listen to {}{}" src="{}"></audio>',
-            fill('<p class="soft heard">{}</p>', how.strip()) if recorded else "",
-            kind,
-            number,
-            name,
-            how if kind == "recorded" else "",
-            source,
-        )
-        for kind, how, source in (
-            ("sound", " as rebuilt", facts["sound"]),
-            ("recorded", " as recorded", recorded),
-        )
-        if source
-    )
-    note = fill('<p class="note">{}</p>', problem) if problem else ""
-    return fill(
-        '<li class="card"><p class="why">{0}</p><p><button type="button" data-number="{1}">{2}</button></p>'
-        '<noscript><p>{2}</p></noscript><p class="soft">{3}</p>{4}{5}</li>',
-        *(why, number, name, facts["about"], players, note),
-    )
-
-
-def _wrapped(*parts: Html) -> Html:
-    return fill('<div class="conversations">{}</div>', joined(parts))
-
-
-_NO_SCRIPT = fill("<noscript><p>The player and the table need JavaScript, which is off here.</p></noscript>")
-
-
-def _table(listed: Sequence[_Listed], detailed: Iterable[int], opens: int | None, rebuilt: bool) -> dict[str, Any]:
-    measures, order = CONVERSATION_MEASURES, {name: place for place, name in enumerate(CONVERSATION_MEASURES)}
-    by_badness = sorted(range(len(listed)), key=lambda number: -listed[number].judged.badness)
-    places, has_detail = {number: place for place, number in enumerate(by_badness)}, set(detailed)
-    digits = [measure.digits + max(0, round(math.log10(measure.factor))) for measure in measures.values()]
-    rows = [
-        [
-            judged.name,
-            round(entry.seconds, 2),
-            None if entry.source_seconds is None else round(entry.source_seconds, 2),
-            places[number],
-            [
-                round(value, most) if is_number(value := judged.values.get(name)) else None
-                for name, most in zip(measures, digits, strict=True)
-            ],
-            [order[name] for name in judged.breaches],
-            entry.recorded,
-            entry.rebuilt,
-            int(number in has_detail),
-        ]
-        for number, entry in enumerate(listed)
-        for judged in (entry.judged,)
+def _table(listed: Sequence[_Listed], detailed: Collection[int]) -> dict[str, Any]:
+    """The measures that are known, and of each conversation, the worst first, its measures and what is beyond."""
+    order = sorted(range(len(listed)), key=lambda number: -listed[number].judged.badness)
+    shown = [number for number in order[:MOST_LISTED] if number not in detailed]
+    rows = sorted({*shown, *detailed}, key=lambda number: (-listed[number].judged.badness, number))
+    known = [
+        name for name in CONVERSATION_MEASURES if any(is_number(entry.judged.values.get(name)) for entry in listed)
     ]
     return {
-        "cells": player.CELLS,
-        "rebuilt": rebuilt,
-        "unsure": UNSURE,
-        "opens": opens,
-        "names": [*measures],
-        "titles": [measure.title for measure in measures.values()],
-        "units": [measure.unit for measure in measures.values()],
-        "digits": [measure.digits for measure in measures.values()],
-        "factors": [measure.factor for measure in measures.values()],
-        "worse": [measure.worse for measure in measures.values()],
-        "abouts": [measure.about for measure in measures.values()],
-        "rows": rows,
+        "measures": {name: CONVERSATION_MEASURES[name] for name in known},
+        "hidden": len(listed) - len(rows),
+        "rows": [
+            {
+                "name": judged.name,
+                "seconds": listed[number].seconds,
+                "number": number if number in detailed else None,
+                "cells": [
+                    (value * CONVERSATION_MEASURES[name].factor, name in judged.breaches)
+                    if is_number(value := judged.values.get(name))
+                    else (None, False)
+                    for name in known
+                ],
+            }
+            for number in rows
+            for judged in (listed[number].judged,)
+        ],
     }
 
 
@@ -587,32 +540,26 @@ class _Sounds:
         is_wanted = mode == "beside" or is_marked(self.folder)
         self._files = OwnedFolder(self.folder, "sound of a report", ()) if is_wanted else None
 
-    def place(self, row: Row, number: int, sound: ItemSound, samples: Samples, is_example: bool) -> dict[str, Any]:
-        """Keep the sound of a conversation: its address, and, of an example beside the page, that of each side."""
-        data = sound.audio.get("bytes") or b""
-        is_as_played = data.startswith(b"fLaC") and not sound.offset and (row["duration"] or 0.0) <= player.LONGEST
-        return self._kept(self._name(row, number), samples, data if is_as_played else None, is_example)
+    def place(
+        self, row: Row, number: int, samples: Samples, kind: str = "", flac: bytes = b"", with_sides: bool = True
+    ) -> dict[str, Any]:
+        """Keep the sound of a conversation: its address, and beside the page also that of each side.
 
-    def place_recorded(self, row: Row, number: int, samples: Samples) -> dict[str, Any]:
-        """Keep the recording of an example: its address and, beside the page, that of each side."""
-        return self._kept(f"{self._name(row, number)}--recorded", samples, None, True)
-
-    def place_line(self, samples: Samples, place: int, how: str) -> str:
-        mp3 = _mp3(samples)
-        return _as_address(mp3) if self.mode == "inside" else self._put(f"line-{place}--{how}.mp3", mp3)
-
-    def _name(self, row: Row, number: int) -> str:
-        name = file_name(row["conversation_id"])
-        return f"{name}--{number}" if row["conversation_id"] in self.repeated else name
-
-    def _kept(self, name: str, samples: Samples, flac: bytes | None, with_sides: bool) -> dict[str, Any]:
+        `flac`: the same sound as it is in the dataset, where that is known.
+        """
         if self.mode == "inside":
-            return {"sound": _as_address(_mp3(samples)), "sides": []}
+            return {"sound": mp3_address(_mp3(samples)), "sides": []}
+        name = file_name(row["conversation_id"]) + kind
+        name += f"--{number}" if row["conversation_id"] in self.repeated else ""
         address = self._put(f"{name}.flac", flac) if flac else self._put(f"{name}.mp3", _mp3(samples))
         channels = enumerate(CHANNELS if with_sides else ())
         # A page from a disk may play a file beside it, and not read it: one side alone has to be a file, too.
         sides = [self._put(f"{name}--{channel}.mp3", _mp3(samples[:, [n]])) for n, channel in channels]
         return {"sound": address, "sides": sides}
+
+    def place_line(self, samples: Samples, place: int, how: str) -> str:
+        mp3 = _mp3(samples)
+        return mp3_address(mp3) if self.mode == "inside" else self._put(f"line-{place}--{how}.mp3", mp3)
 
     def finish(self) -> None:
         if self._files is not None:
@@ -627,10 +574,6 @@ class _Sounds:
 
 def _mp3(samples: Samples) -> bytes:
     return to_mp3(samples, player.RATE)
-
-
-def _as_address(mp3: bytes) -> str:
-    return f"data:audio/mpeg;base64,{base64.b64encode(mp3).decode()}"
 
 
 @dataclass(frozen=True)
@@ -650,55 +593,66 @@ class _Parts:
         jobs = ((number, partial(example, row, number, self._sound(row))) for number, row in rows)
         return dict(steps("examples ready", _in_threads(jobs), len(names)))
 
-    def of_all(self, listed: Sequence[_Listed], done: Collection[int]) -> Iterator[Html]:
+    def of_all(self, listed: Sequence[_Listed], done: Collection[int]) -> Iterator[tuple[str, Any]]:
         rows = self.items.rows([*SMALL, "audio"] if self.sounds.mode != "none" else SMALL)
         usable = (row for row in rows if not row.get("problem"))
-        wanted = ((number, row) for number, (row, _) in enumerate(zip(usable, listed, strict=False)))
-        left = ((number, row) for number, row in wanted if number not in done)
+        left = ((number, row) for number, row in enumerate(usable) if number not in done)
         jobs = ((number, partial(self._made, row, number, False, self._sound(row))) for number, row in left)
         for number, part in steps("conversations ready", _in_threads(jobs), len(listed) - len(done)):
-            yield data_block(f"detail-{number}", part)
+            yield f"detail-{number}", part
 
-    def of_furthest(self, tally: Tally) -> list[Html]:
-        """Players of the lines whose delivery is furthest from the source, these first: source and take."""
-        if self.sounds.mode == "none" or not tally.furthest:
-            return []
-        lines = [line for _, _, line in sorted(tally.furthest, reverse=True)]
-        heading = "These lines as recorded and as rebuilt" if self.recordings else "These lines as rebuilt"
-        return [
-            fill("<h3>{}</h3>", heading),
-            fill('<div class="samples">{}</div>', joined(itertools.starmap(self._far_card, enumerate(lines, 1)))),
-        ]
+    def of_furthest(self, tables: Tables) -> list[dict[str, Any]]:
+        """The lines whose delivery is furthest from the source, these first: source and take to listen to."""
+        lines = figures.furthest(tables) if self.sounds.mode != "none" else tables.utterances[:0]
+        samples = []
+        for place, line in enumerate(lines.itertuples(), 1):
+            name = str(line.conversation_id)
+            said = self.items.row(name)["utterances"][line.number]
+            source = (said["source_channel"] or said["channel"], said["source_start"], said["source_end"])
+            sounds = [
+                (how, *self._line_sound(items, name, span, place, how))
+                for how, items, span in (
+                    ("recorded", self.recordings, source),
+                    ("rebuilt", self.items, (said["channel"], said["start"], said["end"])),
+                )
+                if items is not None
+            ]
+            synthesis = said["synthesis"]
+            facts = [f"distance {synthesis['delivery_distance']:.2f}"]
+            for title, unit, key in (("pitch", "st", "semitones"), ("level", "dB", "decibels")):
+                if is_number(apart := synthesis.get(f"delivery_{key}")):
+                    facts.append(f"{title} {apart:.1f} {unit} apart")
+            facts += [said["tag"]] if said["tag"] else []
+            samples.append(sound_card(said["utterance_id"], " · ".join(facts), said["text"] or "", *sounds))
+        return samples
 
-    def _far_card(self, place: int, line: FarDelivery) -> Html:
-        utterance = line.utterance
-        source = (utterance["source_channel"] or utterance["channel"], "source_start", "source_end")
-        players = []
-        for how, items, (channel, start, end) in (
-            ("recorded", self.recordings, source),
-            ("rebuilt", self.items, (utterance["channel"], "start", "end")),
-        ):
-            if items is None:
-                continue
-            name = f"{utterance['utterance_id']} as {how}"
-            samples, problem = _line_sound(items, line.conversation_id, channel, utterance[start], utterance[end])
-            element = fill('<p class="note">{}</p>', problem)
-            if not problem:
-                element = _audio(f"Listen to {name}", self.sounds.place_line(samples, place, how))
-            players.append(fill('<p class="soft">as {}</p>{}', how, element))
-        distance, pitch, level = conversation_sections.apart_cells(utterance)
-        tag = f" · {utterance['tag']}" if utterance["tag"] else ""
-        facts = f"distance {distance} · pitch {pitch} apart · level {level} apart{tag}"
-        return _sound_card(utterance["utterance_id"], facts, joined(players), utterance["text"] or "")
+    def _line_sound(
+        self, items: Items, name: str, span: tuple[str, float | None, float | None], place: int, how: str
+    ) -> tuple[str, str]:
+        """One side of a conversation between two seconds: its address, and why there is none."""
+        channel, start, end = span
+        if start is None or end is None or not has_length(start, end):
+            return "", "No sound: its times are not known."
+        try:
+            sound = items.sound(name)
+        except BadInput as error:
+            return "", f"No sound: {public(error.reason)}."
+        samples, problem = player.sound_of(sound.audio, sound.offset + start, min(end - start, LONGEST_LINE))
+        side = CHANNELS.index(channel)
+        return ("", public(problem)) if problem else (self.sounds.place_line(samples[:, [side]], place, how), "")
 
     def _made(self, row: Row, number: int, is_example: bool, sound: ItemSound | str) -> dict[str, Any]:
         samples, problem = player.NO_SAMPLES, sound if isinstance(sound, str) else ""
         kept = {}
         if isinstance(sound, ItemSound):
             samples, problem = player.sound_of(sound.audio, sound.offset, player.shown_seconds(row))
-            kept = {} if problem else self.sounds.place(row, number, sound, samples, is_example)
-        shown = player.detail(row, self.items.is_rebuilt(row), samples, self.levels)
-        return {"number": number, "problem": problem, "sound": None, "sides": []} | shown | kept
+            data = sound.audio.get("bytes") or b""
+            is_as_played = data.startswith(b"fLaC") and not sound.offset
+            flac = data if is_as_played and (row["duration"] or 0.0) <= player.LONGEST else b""
+            kept = {} if problem else self.sounds.place(row, number, samples, "", flac, is_example)
+        why = "As recorded, the examples alone can be heard." if self.items.is_rebuilt(row) else ""
+        empty = {"number": number, "problem": problem, "sound": None, "sides": [], "recorded": _nothing(why)}
+        return empty | player.detail(row, self.items.is_rebuilt(row), samples, self.levels) | kept
 
     def _sound(self, row: Row) -> ItemSound | str:
         if self.sounds.mode == "none":
@@ -710,21 +664,23 @@ class _Parts:
 
     def _recorded(self, row: Row, number: int) -> dict[str, Any]:
         """The sound of its recording as `_Sounds.place` returns it, and `why` there is none."""
-        kept: dict[str, Any] = {"sound": None, "sides": [], "why": ""}
         if not self.items.is_rebuilt(row) or self.sounds.mode == "none":
-            return kept
+            return _nothing()
         if self.recordings is None:
-            return kept | {"why": "As recorded it can't be heard: only the work folder knows its recording."}
+            return _nothing("As recorded it can't be heard: only the work folder knows its recording.")
         try:
             sound = self.recordings.sound(row["conversation_id"])
         except BadInput as error:
-            return kept | {"why": f"As recorded it can't be heard: {public(error.reason)}."}
+            return _nothing(f"As recorded it can't be heard: {public(error.reason)}.")
         samples, problem = player.sound_of(sound.audio, sound.offset, player.recorded_seconds(row))
         if problem:
-            return kept | {"why": public(problem)}
-        return kept | self.sounds.place_recorded(
-            row, number, samples[:, ::-1] if player.is_turned(row) else samples
-        )
+            return _nothing(public(problem))
+        samples = samples[:, ::-1] if player.is_turned(row) else samples
+        return _nothing() | self.sounds.place(row, number, samples, "--recorded")
+
+
+def _nothing(why: str = "") -> dict[str, Any]:
+    return {"sound": None, "sides": [], "why": why}
 
 
 def _in_threads(jobs: Iterable[tuple[int, Callable[[], _T]]]) -> Iterator[tuple[int, _T]]:
@@ -744,49 +700,20 @@ def _in_threads(jobs: Iterable[tuple[int, Callable[[], _T]]]) -> Iterator[tuple[
             yield number, done.result()
 
 
-def _line_sound(
-    items: Items, conversation_id: str, channel: str, start: float | None, end: float | None
-) -> tuple[Samples, str]:
-    """One side of a conversation between two seconds, shape (n, 1), at `RATE`, and why there is none."""
-    if start is None or end is None or not has_length(start, end):
-        return player.NO_SAMPLES, "No sound: its times are not known."
-    try:
-        sound = items.sound(conversation_id)
-    except BadInput as error:
-        return player.NO_SAMPLES, f"No sound: {public(error.reason)}."
-    samples, problem = player.sound_of(sound.audio, sound.offset + start, min(end - start, LONGEST_LINE))
-    side = CHANNELS.index(channel)
-    return samples[:, side : side + 1], public(problem)
-
-
 #: Clips to listen to, and seconds of one that is beyond a limit.
 SAMPLES, LONGEST_REJECTED = 20, 40.0
 
 
-def _beyond_limits(items: Items, quality: corpus_sections.QualityTally) -> list[report.Section]:
+def _beyond_limits(items: Items, reasons: Mapping[str, str]) -> list[dict[str, Any]]:
     """Clips that the limits reject, to choose the limits by; after `--report-only` there are no others."""
-    reasons = dict(quality.to_hear())
     sounds = items.measured_sounds(reasons)
-    cards = []
-    for name in reasons:
-        if name in sounds:
-            mp3 = _mp3(read_at(sounds[name], player.RATE, 0.0, LONGEST_REJECTED)[:, :2])
-            cards.append(heard_card(name, "", f"{reasons[name]}.", mp3))
-    samples = fill('<div class="samples">{}</div>', joined(cards))
-    return [report.Section("beyond", "Listen to what is beyond a limit", [samples])] if cards else []
-
-
-def heard_card(name: str, facts: str, text: str, sound: bytes | str) -> Html:
-    if isinstance(sound, str):
-        return _sound_card(name, facts, fill('<p class="note">{}</p>', sound), text)
-    return _sound_card(name, facts, _audio(f"Listen to {name}", _as_address(sound)), text)
-
-
-def _sound_card(name: str, facts: str, sound: Html, text: str) -> Html:
-    return fill(
-        '<article class="card"><h3>{}</h3><p class="soft">{}</p>{}<p>{}</p></article>', name, facts, sound, text
-    )
-
-
-def _audio(label: str, address: str) -> Html:
-    return fill('<audio controls preload="none" aria-label="{}" src="{}"></audio>', label, address)
+    return [
+        sound_card(
+            name,
+            "",
+            f"{reasons[name]}.",
+            mp3_address(_mp3(read_at(sounds[name], player.RATE, 0.0, LONGEST_REJECTED)[:, :2])),
+        )
+        for name in reasons
+        if name in sounds
+    ]

@@ -39,15 +39,15 @@ def split_two(
     """Divide conversations (id, kept speakers, seconds) into `train` and `eval`.
 
     `eval_share` is the share of the seconds that evaluate. Each side gets at least one conversation where there
-    are two; another seed is another division. `parents` names the conversation that one is a variant of: variants
-    are never divided. The side that one or a variant of it had `before` stays, and its group follows it.
+    are two; another seed is another division. `parents` names the conversation that one was made of: these
+    are never divided. The side that one of them had `before` stays, and its group follows it.
 
     Raises DailytalkError for a share that is outside (0, 1).
     """
     if not 0 < eval_share < 1:
         raise DailytalkError(f"an eval share of {eval_share} is not between 0 and 1", "give one such as 0.1")
     listed = [SplitVoice(name, speakers, name, seconds) for name, speakers, seconds in conversations]
-    items = _with_variants(listed, parents)
+    items = _with_derived(listed, parents)
     alone = [f"conversation\0{item.id}" for item in items]
     of_speakers = [""] * len(items)
     for group in _linked(items):
@@ -64,7 +64,7 @@ def split_two(
             break
     else:
         side = _shortest(items, before, ["eval"])
-    side = _of_variants(listed, parents, side)
+    side = _of_derived(listed, parents, side)
     return Split(side, _disjoint(listed, side))
 
 
@@ -118,14 +118,14 @@ def split_three(
     """Divide conversations into `train`, `validation` and `test`, so that a version agrees with the one before.
 
     Groups that share a kept speaker or a recording stay together if that leaves conversations for each split; else
-    those of one recording do; else each conversation is alone, with its variants (`parents` names what one is a
-    variant of). One conversation trains, of two one validates. The split that one or a variant of it had `before`
+    those of one recording do; else each conversation is alone, with what was made of it (`parents`: what each was
+    made of). One conversation trains, of two one validates. The split that one of them had `before`
     stays, and its group follows it.
 
     Raises DailytalkError: a share is out of range, or `before` names another split.
     """
     listed = sorted(conversations, key=lambda item: item.id)
-    items = _with_variants(listed, parents)
+    items = _with_derived(listed, parents)
     if min(valid_share, test_share) <= 0 or valid_share + test_share >= 1:
         raise DailytalkError(
             f"shares of {valid_share} for validation and {test_share} for test leave nothing to one of the splits",
@@ -147,7 +147,7 @@ def split_three(
         alone = _by_key(items, [f"conversation\0{item.id}" for item in items])
         side = _assigned(alone, before, shares, seed)
         side = side if side is not None else _shortest(items, before, [name for name, _ in shares])
-    side = _of_variants(listed, parents, side)
+    side = _of_derived(listed, parents, side)
     return Splits(side, _disjoint_in(listed, side))
 
 
@@ -170,8 +170,8 @@ def _disjoint_in(items: Iterable[SplitVoice], side: Mapping[str, str]) -> str:
     return "speakers" if by_speaker else "recordings"
 
 
-def _with_variants(items: Iterable[SplitVoice], parents: Mapping[str, str]) -> list[SplitVoice]:
-    """The conversations, each with all variants of it in one."""
+def _with_derived(items: Iterable[SplitVoice], parents: Mapping[str, str]) -> list[SplitVoice]:
+    """The conversations, each with all that was made of it in one."""
     whole: dict[str, SplitVoice] = {}
     for item in items:
         name = parents.get(item.id, item.id)
@@ -181,7 +181,7 @@ def _with_variants(items: Iterable[SplitVoice], parents: Mapping[str, str]) -> l
     return [*whole.values()]
 
 
-def _of_variants(
+def _of_derived(
     items: Iterable[SplitVoice], parents: Mapping[str, str], side: Mapping[str, str]
 ) -> dict[str, str]:
     return {item.id: side[parents.get(item.id, item.id)] for item in items}

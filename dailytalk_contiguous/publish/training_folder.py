@@ -57,6 +57,7 @@ ABOUT_SHAPE = {
         "recorded_overlap?": float,
         "talk?": bool,
         "parent?": str,
+        "made_by?": str,
     }
 }
 

@@ -1,8 +1,7 @@
-"""The verdict whether data is good to train on, the limits of its measures, and the findings that it is made of.
+"""The verdict whether data is good to train on: bounds of its figures, and the findings of what is beyond them.
 
-`check`, `report` and the page judge by this module alone. A conversation is measured from its row, never from its
-audio, so that 20,000 of them can be judged while they are read once. A finding is a sentence with its figure, its
-place and its remedy; the verdict is made of the findings:
+`check`, `report`, the card and `--json` judge by this module alone, from the tables of rows and never from audio.
+A finding is a sentence with its figure, its place and its remedy; the verdict is made of the findings:
 
 - **bad**: a model would learn errors: a trainer would fail or learn garbage, or words can't be right.
 - **doubtful**: a model would learn distorted speech, or much is missing: the sound, the pace of the new voice, the
@@ -15,34 +14,30 @@ place and its remedy; the verdict is made of the findings:
 import math
 import re
 import shlex
-import statistics
-from array import array
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from operator import itemgetter
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+import pandas as pd
 
+from dailytalk_contiguous.core import figures
 from dailytalk_contiguous.core.buckets import MIN_VALUES
-from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.emotions import VOICE_LINEAR
 from dailytalk_contiguous.core.hallucination import MAX_WORDS_PER_SECOND
+from dailytalk_contiguous.core.measures import CONVERSATION_MEASURES, MeasuredConversation
 from dailytalk_contiguous.core.quality import NO_LIMIT
-from dailytalk_contiguous.core.schema import CHANNELS, Row, kept_speakers, parent_of, voices
+from dailytalk_contiguous.core.schema import CHANNELS
+from dailytalk_contiguous.core.scorecard import TurnTaking, nearest_rank
 from dailytalk_contiguous.core.settings import setting
-from dailytalk_contiguous.core.spans import out_of_step
-from dailytalk_contiguous.core.tally import UNKNOWN, Tally, TurnTaking
+from dailytalk_contiguous.core.tables import UNKNOWN, Tables
 from dailytalk_contiguous.core.utterance import AFFECT, GIVEN, GIVEN_FITTED, RECOGNISER
-from dailytalk_contiguous.core.wording import counted, length_text, portable
+from dailytalk_contiguous.core.wording import counted, length_text, model_name, percent, portable, public
 from dailytalk_contiguous.models.licences import licence_of
 from dailytalk_contiguous.models.linear_emotion import bundled_voice
-from dailytalk_contiguous.publish import measures
-from dailytalk_contiguous.publish.corpus_sections import CorpusFigures
 from dailytalk_contiguous.publish.findings import Finding, Severity, advice, error
-from dailytalk_contiguous.publish.render import Html, fill, joined, model_name, percent, public
 
 _SEVERITIES: tuple[Severity, ...] = ("bad", "doubtful", "note")
 
@@ -60,44 +55,7 @@ _seconds = partial(_limit, metavar="", unit="s")
 class FitnessLimits:
     """The limits beyond which a conversation is remarked on; None sets no limit. A value at its limit is within.
 
-    Attributes:
-        lowest_confidence: of the recogniser, in a conversation. Whisper's authors take a window for failed below
-            a mean log probability of −1, 0.37 (Radford et al. 2022, section 4.5); a mean over a conversation
-            hides such windows, so it is higher here, by choice.
-        most_without_text: share of the speech; a choice: a model is trained on speech that it has no words for.
-        fastest_words: words a second beyond `core.hallucination.EXTRA_WORDS`; auctioneers reach 6 to 7.
-        most_unheard_words: share; a single one is mostly mumbled or made up, more are timed wrong altogether.
-        lowest_bandwidth_hz: telephone speech ends at 3.4 to 4 kHz, what was recorded at 16 kHz at 7 to 8, as in
-            `core.quality.QualityLimits`.
-        most_level_difference_db: between both speakers; 10 dB is twice as loud (Stevens 1955, "The measurement
-            of loudness", JASA 27:815).
-        lowest_snr_db, most_clipping: as in `core.quality.QualityLimits`.
-        most_leak_db: a headset next to a loudspeaker picks up the other side 20 to 30 dB down
-            (`core.crosstalk`); a louder leak is taken for speech of this side.
-        least_length_ratio, most_length_ratio: new over recorded length; a choice: √2 either way.
-        most_as_recorded: share of the utterances to resynthesise that were not; a choice.
-        least_talk_share: share of the speech of the speaker who says less; a choice: below it there is no talk.
-        least_main_talk: share of the time, median over conversations, from `FEWEST_CONVERSATIONS` on. In three of
-            four conversations of Open Yap 1K a side has over 0.40 of the speech (between its percentiles 5 and 50,
-            0.27 and 0.56, in proportion), and Fisher has 53.5 s of speech of both a minute: 0.40 · 53.5 / 60.
-            Both are in `core/assets/bands.json`. From more silence than this a model learns to be silent.
-        longest_turn, longest_monologue: seconds. least_turns: of a window of 100 s. Those who fine-tuned Moshi
-            left out turns over 10 s and windows with fewer than 3, and saw an unstable loss from minutes of one
-            speaker.
-        latest_start: seconds; Moshi speaks first and has to learn a greeting.
-        slowest_response: seconds, median over conversations; natural talk has about 0.2 s (Stivers et al. 2009,
-            "Universals and cultural variation in turn-taking in conversation", PNAS 106:10587). Above, the model
-            learns to be silent.
-        least_overlap: share of turns that touch an overlap, median; over 40 % in natural talk (Heldner & Edlund
-            2010, "Pauses, gaps and overlaps in conversations", J. Phonetics 38). Far below, turns were taken one
-            after another.
-        most_same_gaps: share of a side's changes of speaker that come within `SAME_GAP` of their median, from
-            `FEWEST_CHANGES` on. In talk 40 to 45 % of all changes overlap (Heldner & Edlund 2010), so that at most
-            60 % have a gap; above, more come at one moment than in talk have any gap.
-        voice_hours, language_hours: hours that others needed for a voice in English, and for another language.
-        most_lost: share of the input's hours that was rejected; a choice.
-        least_heard_as_meant: share of acted clips with the meant emotion also perceived by raters; a choice: of
-            CREMA-D it is 41 % by sound alone (Cao et al. 2014, IEEE Trans. Affective Computing 5:377).
+    `bounds_of` says of each where it is from.
     """
 
     lowest_confidence: float | None = _limit(0.6, "Lowest confidence of the recogniser", "min_confidence")
@@ -141,31 +99,40 @@ class FitnessLimits:
     )
 
 
-class _Bound(NamedTuple):
-    """A limit of a measure, and the finding of what is beyond it.
+class Bound(NamedTuple):
+    """How far a figure of conversations may go, and the finding of those beyond it.
 
     Attributes:
-        limit: the field of `FitnessLimits`; beyond one named `least` or `lowest` is less, beyond others more.
-        kind, severity, remedy: of the finding. `doubtful` is a note while under `WIDESPREAD` of the hours have it.
+        name: kind of the finding.
+        figure: column of the table of conversations.
+        low, high: the least and the most that it may be; None where that is not limited.
         clause: what conversations beyond it are or do; `{}` is the limit as it is shown.
-        step: how far beyond the limit weighs 1, in units of the measure; None: as far as the limit is from 0.
+        advice: what to do.
+        source: where the limit is from.
+        severity: of the finding. `doubtful` is a note while under `WIDESPREAD` of the hours have it.
+        step: how far beyond the limit weighs 1, in units of the figure; None: as far as the limit is from 0.
         median: whether the median over all conversations is compared with the limit, not each of them.
         fewest: conversations from which on their median is meaningful; above 1, no single one is beyond it.
     """
 
-    measure: str
-    limit: str
-    kind: str
+    name: str
+    figure: str
+    low: float | None
+    high: float | None
     clause: str
-    remedy: str
+    advice: str
+    source: str
     severity: Severity = "doubtful"
     step: float | None = None
     median: bool = False
     fewest: int = 1
 
-    @property
-    def is_least(self) -> bool:
-        return self.limit.startswith(("lowest_", "least_"))
+    def beyond(self, values: "pd.Series[float]") -> "pd.Series[float]":
+        """How far beyond the limit each value is, in steps; at most 0 within, NaN where one is unknown."""
+        limit = self.high if self.low is None else self.low
+        if limit is None:
+            return values * math.nan
+        return (limit - values if self.low is not None else values - limit) / (self.step or abs(limit) or 1.0)
 
 
 #: Share of the hours: a problem of fewer speaks against these alone, and they can be left out by the page's table.
@@ -179,167 +146,223 @@ FEWEST_CONVERSATIONS = 10
 #: so much ends of speech are measured early or late.
 FEWEST_CHANGES, SAME_GAP = 20, 0.05
 
-_BOUNDS = (
-    _Bound(
-        "confidence",
-        "lowest_confidence",
-        "low-confidence",
-        "have words of which the recogniser is less than {} sure",
-        "tag them with a better recogniser (--asr-model), or correct transcript.jsonl",
-        severity="bad",
-    ),
-    _Bound(
-        "unheard_words",
-        "most_unheard_words",
-        "unheard-words",
-        "have over {} of their words where nothing is heard",
-        "transcribe them again, or give transcripts whose times are better",
-        severity="bad",
-    ),
-    _Bound(
-        "words_per_second",
-        "fastest_words",
-        "fast-words",
-        "have an utterance with more than {}, which nobody says",
-        "correct its text or its times in transcript.jsonl",
-    ),
-    _Bound(
-        "without_text",
-        "most_without_text",
-        "without-text",
-        "have no text for over {} of their speech",
-        "transcribe them with a better recogniser, or leave them out",
-    ),
-    _Bound(
-        "bandwidth",
-        "lowest_bandwidth_hz",
-        "telephone",
-        "have a side that ends below {}, as a telephone does",
-        "keep them only if the model is to hear telephones",
-    ),
-    _Bound(
-        "level_difference",
-        "most_level_difference_db",
-        "level-difference",
-        "have one speaker more than {} louder than the other",
-        "bring both sides to one level before tagging",
-        step=10.0,
-    ),
-    _Bound(
-        "snr",
-        "lowest_snr_db",
-        "noise",
-        "have a side with less than {} between speech and noise",
-        "record or denoise them again, or leave them out",
-        step=10.0,
-    ),
-    _Bound(
-        "clipping",
-        "most_clipping",
-        "clipping",
-        "have a side of which over {} is clipped",
-        "record them at a lower level, or leave them out",
-    ),
-    _Bound(
-        "leak",
-        "most_leak_db",
-        "leakage",
-        "have a side in which the other is heard above {}",
-        "use headsets, or leave them out",
-        step=10.0,
-    ),
-    _Bound(
-        "length_ratio",
-        "least_length_ratio",
-        "fast-synthesis",
-        "have a new voice that takes less than {} of the recorded time",
-        "choose a slower voice, and look for words that the recogniser missed",
-    ),
-    _Bound(
-        "length_ratio",
-        "most_length_ratio",
-        "slow-synthesis",
-        "have a new voice that takes over {} of the recorded time",
-        "choose a faster voice, and look for words that the recogniser made up",
-    ),
-    _Bound(
-        "as_recorded",
-        "most_as_recorded",
-        "not-resynthesised",
-        "have over {} of the lines to resynthesise in their old voice",
-        "see their `reason`, and run dailytalk speak again",
-    ),
-    _Bound(
-        "least_talk",
-        "least_talk_share",
-        "one-sided",
-        "have a side with less than {} of the speech",
-        "leave them out: there is nobody to listen to",
-        step=0.05,
-    ),
-    _Bound(
-        "main_talk",
-        "least_main_talk",
-        "agent-silent",
-        "the main side speaks for {} of the time (half of the conversations for less; a side of talk: 45 %)",
-        "leave out those in which it says least, or let the model learn the other side",
-        median=True,
-        fewest=FEWEST_CONVERSATIONS,
-    ),
-    _Bound(
-        "longest_turn",
-        "longest_turn",
-        "long-turns",
-        "have a turn over {}",
-        "leave them out where there are many",
-        severity="note",
-    ),
-    _Bound(
-        "turns_per_window",
-        "least_turns",
-        "few-turns",
-        "have fewer than {} turns a window",
-        "leave them out where there are many",
-        severity="note",
-    ),
-    _Bound(
-        "longest_monologue",
-        "longest_monologue",
-        "monologue",
-        "have a monologue over {}",
-        "leave them out: the loss became unstable on such data",
-    ),
-    _Bound(
-        "first_turn",
-        "latest_start",
-        "late-start",
-        "begin with over {} of silence",
-        "keep the greeting, cut the silence before it",
-        severity="note",
-    ),
-    _Bound(
-        "response",
-        "slowest_response",
-        "slow-responses",
-        "the median response takes {} (natural talk: about 0.2 s)",
-        "shorten pauses, or leave out what was read aloud",
-        median=True,
-    ),
-    _Bound(
-        "overlapping_turns",
-        "least_overlap",
-        "little-overlap",
-        "{} of the turns touch an overlap (natural talk: over 40 %)",
-        "build with --timeline anchor, and keep backchannels",
-        median=True,
-    ),
+_QUALITY = "core.quality.QualityLimits"
+_MOSHI_USERS = (
+    "those who fine-tuned Moshi left out turns over 10 s, windows with fewer than 3, and minutes of one speaker"
 )
+_OUT = "leave them out where there are many"
+
+
+def bounds_of(limits: FitnessLimits) -> tuple[Bound, ...]:
+    """The bounds of conversations, in the order of their findings."""
+    return (
+        Bound(
+            "low-confidence",
+            "confidence",
+            limits.lowest_confidence,
+            None,
+            "have words of which the recogniser is less than {} sure",
+            "tag them with a better recogniser (--asr-model), or correct transcript.jsonl",
+            "Whisper's authors take a window for failed below a mean log probability of -1, 0.37 (Radford et "
+            "al. 2022, section 4.5); a mean over a conversation hides such windows, so it is higher, by choice",
+            severity="bad",
+        ),
+        Bound(
+            "unheard-words",
+            "unheard_words",
+            None,
+            limits.most_unheard_words,
+            "have over {} of their words where nothing is heard",
+            "transcribe them again, or give transcripts whose times are better",
+            "a choice: a single one is mostly mumbled or made up, more are timed wrong altogether",
+            severity="bad",
+        ),
+        Bound(
+            "fast-words",
+            "words_per_second",
+            None,
+            limits.fastest_words,
+            "have an utterance with more than {}, which nobody says",
+            "correct its text or its times in transcript.jsonl",
+            "auctioneers reach 6 to 7 words a second; beyond core.hallucination.EXTRA_WORDS",
+        ),
+        Bound(
+            "without-text",
+            "without_text",
+            None,
+            limits.most_without_text,
+            "have no text for over {} of their speech",
+            "transcribe them with a better recogniser, or leave them out",
+            "a choice: a model is trained on speech that it has no words for",
+        ),
+        Bound(
+            "telephone",
+            "bandwidth",
+            limits.lowest_bandwidth_hz,
+            None,
+            "have a side that ends below {}, as a telephone does",
+            "keep them only if the model is to hear telephones",
+            "telephone speech ends at 3.4 to 4 kHz, what was recorded at 16 kHz at 7 to 8",
+        ),
+        Bound(
+            "level-difference",
+            "level_difference",
+            None,
+            limits.most_level_difference_db,
+            "have one speaker more than {} louder than the other",
+            "bring both sides to one level before tagging",
+            'twice as loud (Stevens 1955, "The measurement of loudness", JASA 27:815)',
+            step=10.0,
+        ),
+        Bound(
+            "noise",
+            "snr",
+            limits.lowest_snr_db,
+            None,
+            "have a side with less than {} between speech and noise",
+            "record or denoise them again, or leave them out",
+            _QUALITY,
+            step=10.0,
+        ),
+        Bound(
+            "clipping",
+            "clipping",
+            None,
+            limits.most_clipping,
+            "have a side of which over {} is clipped",
+            "record them at a lower level, or leave them out",
+            _QUALITY,
+        ),
+        Bound(
+            "leakage",
+            "leak",
+            None,
+            limits.most_leak_db,
+            "have a side in which the other is heard above {}",
+            "use headsets, or leave them out",
+            "a headset beside a loudspeaker picks up the other side 20 to 30 dB down (core.crosstalk); louder "
+            "leaks are taken for speech of this side",
+            step=10.0,
+        ),
+        Bound(
+            "fast-synthesis",
+            "length_ratio",
+            limits.least_length_ratio,
+            None,
+            "have a new voice that takes less than {} of the recorded time",
+            "choose a slower voice, and look for words that the recogniser missed",
+            "a choice: about the square root of 2 either way",
+        ),
+        Bound(
+            "slow-synthesis",
+            "length_ratio",
+            None,
+            limits.most_length_ratio,
+            "have a new voice that takes over {} of the recorded time",
+            "choose a faster voice, and look for words that the recogniser made up",
+            "a choice: about the square root of 2 either way",
+        ),
+        Bound(
+            "not-resynthesised",
+            "as_recorded",
+            None,
+            limits.most_as_recorded,
+            "have over {} of the lines to resynthesise in their old voice",
+            "see their `reason`, and run dailytalk speak again",
+            "a choice",
+        ),
+        Bound(
+            "one-sided",
+            "least_talk",
+            limits.least_talk_share,
+            None,
+            "have a side with less than {} of the speech",
+            "leave them out: there is nobody to listen to",
+            "a choice: below it there is no talk",
+            step=0.05,
+        ),
+        Bound(
+            "agent-silent",
+            "main_talk",
+            limits.least_main_talk,
+            None,
+            "the main side speaks for {} of the time (half of the conversations for less; a side of talk: 45 %)",
+            "leave out those in which it says least, or let the model learn the other side",
+            "in three of four conversations of Open Yap 1K a side has over 0.40 of the speech (between its "
+            "percentiles 5 and 50, 0.27 and 0.56), and Fisher has 53.5 s of speech of both a minute "
+            "(core/assets/bands.json): 0.40 * 53.5 / 60; from more silence a model learns to be silent",
+            median=True,
+            fewest=FEWEST_CONVERSATIONS,
+        ),
+        Bound(
+            "long-turns",
+            "longest_turn",
+            None,
+            limits.longest_turn,
+            "have a turn over {}",
+            _OUT,
+            _MOSHI_USERS,
+            severity="note",
+        ),
+        Bound(
+            "few-turns",
+            "turns_per_window",
+            limits.least_turns,
+            None,
+            "have fewer than {} turns a window",
+            _OUT,
+            _MOSHI_USERS,
+            severity="note",
+        ),
+        Bound(
+            "monologue",
+            "longest_monologue",
+            None,
+            limits.longest_monologue,
+            "have a monologue over {}",
+            "leave them out: the loss became unstable on such data",
+            _MOSHI_USERS,
+        ),
+        Bound(
+            "late-start",
+            "first_turn",
+            None,
+            limits.latest_start,
+            "begin with over {} of silence",
+            "keep the greeting, cut the silence before it",
+            "a choice: Moshi speaks first and has to learn a greeting",
+            severity="note",
+        ),
+        Bound(
+            "slow-responses",
+            "response",
+            None,
+            limits.slowest_response,
+            "the median response takes {} (natural talk: about 0.2 s)",
+            "shorten pauses, or leave out what was read aloud",
+            'natural talk has about 0.2 s (Stivers et al. 2009, "Universals and cultural variation in turn-taking '
+            'in conversation", PNAS 106:10587); above, the model learns to be silent',
+            median=True,
+        ),
+        Bound(
+            "little-overlap",
+            "overlapping_turns",
+            limits.least_overlap,
+            None,
+            "{} of the turns touch an overlap (natural talk: over 40 %)",
+            "build with --timeline anchor, and keep backchannels",
+            'over 40 % in natural talk (Heldner & Edlund 2010, "Pauses, gaps and overlaps in conversations", '
+            "J. Phonetics 38); far below, turns were taken one after another",
+            median=True,
+        ),
+    )
+
 
 #: The remedy for little overlap where all are talks with a machine. It yields by its rules and is not rebuilt, so
 #: that the recording is how it was: a note, which is no reason against it.
 _OVERLAP_OF_TALKS = "talk with --headphones or --web: only there you may speak over the voice"
 
-#: Seconds of overlap of variants to one of their recordings from which on too little of it is the recordings'.
+#: Seconds of overlap of what was made of recordings to theirs, from which on too little of it is the recordings'.
 _OVERLAP_KEPT = 0.8
 
 #: Notes that are in the first line even of good data.
@@ -348,22 +371,12 @@ NOT_DECODED, ONE_CHECK = "not-decoded", "one-check"
 #: Kinds of findings that commands name too: data that was only tagged, and runs that finished no conversation.
 NOT_SPOKEN, NOTHING_FINISHED = "not-spoken", "nothing-finished"
 
-_NOT_SPOKEN = (
+ONLY_TAGGED = advice(
+    NOT_SPOKEN,
+    ".",
     "it was tagged and not spoken yet: there is nothing to train on",
     "run dailytalk speak on it, with --revoice none to keep both voices as recorded",
 )
-
-
-def has_flat_affect(row: Row) -> bool:
-    """Whether nine tenths of what each speaker says are within the error of `voice-linear`, which has rated it."""
-    sides: dict[str, list[list[float]]] = defaultdict(list)
-    for utterance in row["utterances"] or ():
-        affect = [utterance[name] for name in AFFECT]
-        if (utterance["models"] or {}).get("affect") == VOICE_LINEAR and all(map(is_number, affect)):
-            sides[utterance["channel"]].append(affect)
-    compared = [np.array(side) for side in sides.values() if len(side) >= MIN_VALUES]
-    offsets = [np.percentile(np.abs(side - np.median(side, axis=0)), 90, axis=0) for side in compared]
-    return bool(compared) and all((offset < bundled_voice().affect_error).all() for offset in offsets)
 
 
 class Judged(NamedTuple):
@@ -377,7 +390,7 @@ class Judged(NamedTuple):
     """
 
     name: str
-    values: measures.MeasuredConversation
+    values: MeasuredConversation
     breaches: tuple[str, ...]
     badness: float
 
@@ -397,21 +410,6 @@ class Verdict(NamedTuple):
         }
 
 
-@dataclass
-class _Beyond:
-    n: int = 0
-    seconds: float = 0.0
-    worst: str = ""
-    value: float = math.nan
-    excess: float = -1.0
-
-    def add(self, name: str, seconds: float, value: float, excess: float) -> None:
-        self.n += 1
-        self.seconds += seconds
-        if excess > self.excess or (excess == self.excess and name < self.worst):  # whatever the order of rows
-            self.worst, self.value, self.excess = name, value, excess
-
-
 #: Beyond this, further from a limit is not worse: one absurd value must not hide all others.
 _MOST_EXCESS = 3.0
 
@@ -419,299 +417,289 @@ _MOST_EXCESS = 3.0
 _WEIGHTS = {"bad": 4.0, "doubtful": 2.0, "note": 1.0}
 
 
-class Judge:
-    """Judges conversations or clips as they are read, once each; memory grows with a few numbers for each.
+def judged_conversations(conversations: pd.DataFrame, limits: FitnessLimits | None = None) -> list[Judged]:
+    """Compare each row of a table of conversations with the limits, in the order of the table."""
+    weights: dict[str, pd.Series[float]] = {}
+    for bound in bounds_of(limits or FitnessLimits()):
+        if bound.fewest > 1:
+            continue
+        excess = bound.beyond(conversations[bound.figure])
+        weight = (_WEIGHTS[bound.severity] * (1 + excess.clip(upper=_MOST_EXCESS))).where(excess > 0, 0.0)
+        weights[bound.figure] = np.maximum(weight, weights.get(bound.figure, 0.0))
+    badness = pd.DataFrame(weights)
+    measured = conversations[[*CONVERSATION_MEASURES]].astype(object)
+    values = measured.where(measured.notna(), None).to_dict("records")
+    judged = []
+    for name, known, of in zip(conversations["conversation_id"], values, badness.to_dict("records"), strict=True):
+        breaches = sorted((figure for figure in of if of[figure]), key=lambda figure: -of[figure])
+        judged.append(Judged(str(name), known, tuple(breaches), sum(of.values())))
+    return judged
 
-    >>> judge = Judge()
-    >>> judge.verdict().headline
-    'empty: there is no conversation'
+
+def all_findings(
+    tables: Tables,
+    run: Mapping[str, Any] = {},
+    limits: FitnessLimits | None = None,
+    unit: str = "conversation",
+) -> list[Finding]:
+    """Return the findings on all rows of tables, and on the run that made them.
+
+    Args:
+        run: run.json; empty where there is none.
+        unit: what a row is called.
     """
-
-    def __init__(
-        self, limits: FitnessLimits | None = None, rebuilt: bool = True, unit: str = "conversation"
-    ) -> None:
-        self.limits, self.rebuilt, self.unit = limits or FitnessLimits(), rebuilt, unit
-        self._bounds = [(bound, getattr(self.limits, bound.limit)) for bound in _BOUNDS]
-        self.n = 0
-        self.seconds = 0.0
-        self.voices: dict[str, float] = defaultdict(float)
-        self.languages: dict[str, float] = defaultdict(float)
-        self._nameless = self._talks = 0
-        self._uncovered: list[tuple[float, str, Row]] = []
-        self._out_of_step: dict[str, str] = {}
-        self._flat: list[str] = []
-        self._recorded_overlaps = array("d")
-        self._overlap_seconds = 0.0
-        self._retimed = 0
-        self._parents: set[str] = set()
-        self._known: dict[str, array[float]] = {bound.measure: array("d") for bound in _BOUNDS if bound.median}
-        self._beyond: dict[str, _Beyond] = {bound.kind: _Beyond() for bound in _BOUNDS}
-
-    def add(self, row: Row) -> Judged:
-        """Judge a row that can be used, and count it, except copies of clips."""
-        if (row.get("labels") or {}).get("augmented_from") is not None:
-            return Judged(row["conversation_id"], {}, (), 0.0)
-        measured = measures.measure_conversation(row, self.rebuilt) | (row.get("measures") or {})
-        hours = (row["duration"] or 0.0) / 3600
-        for voice in voices(row):
-            self.voices[voice] += hours
-        if row["language"] and row["language"] != "und":
-            self.languages[row["language"]] += hours
-        named = bool(row.get("labels")) or None not in kept_speakers(row)
-        talk = self.rebuilt and measures.is_talk(row)
-        if talk and not any(utterance["channel"] == "left" for utterance in row["utterances"] or ()):
-            measured["least_talk"] = None  # its program was killed before the voice said anything
-        for sound in row.get("uncovered_sound") or ():
-            self._uncovered.append((sound["end"] - sound["start"], row["conversation_id"], sound))
-        sides: dict[str, list[tuple[float, float]]] = {channel: [] for channel in CHANNELS}
-        for utterance in row["utterances"] or ():
-            if None not in (edges := (utterance["source_start"], utterance["source_end"])):
-                sides[utterance["source_channel"]].append(edges)
-        if apart := out_of_step(sides["left"], sides["right"]):
-            self._out_of_step[row["conversation_id"]] = apart
-        if has_flat_affect(row):
-            self._flat.append(row["conversation_id"])
-        overlap, parent = measures.recorded_overlap(row), parent_of(row)
-        return self.add_measured(row["conversation_id"], measured, named, talk, overlap, parent)
-
-    def add_measured(
-        self,
-        name: str,
-        values: measures.MeasuredConversation,
-        named: bool = True,
-        talk: bool = False,
-        overlap: float | None = None,
-        parent: str | None = None,
-    ) -> Judged:
-        """Judge a conversation by its measures, and count it.
-
-        `named`: whether it is known who the recorded speaker is. `talk`: `is_talk`. `overlap`: `recorded_overlap`.
-        `parent`: of which it is a variant.
-        """
-        if parent not in (None, name):
-            self._retimed += 1
-            self._parents.add(str(parent))
-        self._nameless += not named
-        self._talks += talk
-        if overlap is not None:
-            self._recorded_overlaps.append(overlap)
-        seconds = values["duration"] or 0.0
-        self.n += 1
-        self.seconds += seconds
-        self._overlap_seconds += seconds and seconds * (values["overlap"] or 0.0)
-        excesses: dict[str, float] = {}
-        for bound, limit in self._bounds:
-            value = values[bound.measure]
-            if value is None or limit is None:
-                continue
-            if bound.median:
-                self._known[bound.measure].append(value)
-            if bound.fewest > 1 or (value >= limit if bound.is_least else value <= limit):
-                continue
-            excess = _excess(value, limit, bound)
-            weight = _WEIGHTS[bound.severity] * (1 + min(excess, _MOST_EXCESS))
-            excesses[bound.measure] = max(weight, excesses.get(bound.measure, 0.0))
-            self._beyond[bound.kind].add(name, seconds, value, excess)
-        breaches = tuple(sorted(excesses, key=lambda measure: -excesses[measure]))
-        return Judged(name, values, breaches, sum(excesses.values()))
-
-    def findings(
-        self, tally: Tally | None = None, run: Mapping[str, Any] = {}, taken: TurnTaking | None = None
-    ) -> list[Finding]:
-        """Return the findings on all that was added, and on the run that made it.
-
-        Args:
-            tally: of the same rows and of what was rejected.
-            run: run.json; empty where there is none.
-            taken: turn-taking, where there are no rows; by default that of `tally`.
-        """
-        tally, findings = tally or Tally(), list[Finding]()
-        severity: Severity
-        for (stage, kind), n in tally.rejects.items():
-            if stage == "report":  # by a page, of rows that can't be used; `check` has a finding for each
-                what = f"{counted(n, 'conversation')} can't be used: {kind}"
-                findings.append(error("bad-row", ".", what, "build them again with `dailytalk speak`"))
-        repairs = tally.published.get("transcript_repair")
-        if isinstance(repairs, Counter):
-            n = sum(repairs.values())
-            ways = ", ".join(f"{way} ({times:,})" for way, times in repairs.most_common(3))
-            what = f"the transcripts of {self._share(n)} did not fit their sound and were corrected: {ways}"
-            remedy = "listen to some of them; see transcript_repair in their rows, and rejects.jsonl"
-            severity = "doubtful" if n >= WIDESPREAD * self.n else "note"
-            findings.append(advice("repaired-transcripts", ".", what, remedy, severity))
-        if self._out_of_step:
-            n = len(self._out_of_step)
-            where = "; ".join(f"{name}: {apart}" for name, apart in [*self._out_of_step.items()][:3])
-            what = f"the sides of {self._share(n)} may not be in step ({where})"
-            remedy = "listen to some: one may begin late, drift or lack buffers; export both from one clock"
-            severity = "doubtful" if n >= WIDESPREAD * self.n else "note"
-            findings.append(advice("sides-out-of-step", ".", what, remedy, severity))
-        if self._flat:
-            where = ", ".join(self._flat[:3]) + (", …" if self._flat[3:] else "")
-            what = f"affect differs by less than its model can tell in {counted(len(self._flat), 'conversation')}"
-            what += f" ({where}): LOW and HIGH are thirds of nothing there"
-            remedy = "tag with --rules careful, or rate with another --affect-model"
-            findings.append(advice("flat-affect", ".", what, remedy, "note"))
-        if self._uncovered:
-            longest = sorted(self._uncovered, key=itemgetter(0), reverse=True)
-            lasted = math.fsum(seconds for seconds, *_ in longest)
-            where = ", ".join(
-                f"{sound['start']:.1f} to {sound['end']:.1f} s of the {sound['channel']} side of {name}"
-                for _, name, sound in longest[:3]
-            )
-            what = f"{length_text(lasted)} of the recordings sound without an utterance: {where}"
-            what += ", …" if longest[3:] else ""
-            severity = "doubtful" if lasted >= WIDESPREAD * self.seconds else "note"
-            remedy = (
-                "listen there: what somebody says is in no line (add one in transcript.jsonl), what is noise stays"
-            )
-            findings.append(advice("uncovered-sound", ".", what, remedy, severity))
-        if n_fitted := tally.word_sources[GIVEN_FITTED]:
-            n_words = counted(sum(tally.word_sources.values()), "word")
-            what = f"{n_fitted:,} of {n_words} came without times or beyond the speech, and were laid into it"
-            remedy = "name an aligner of their language (speak --aligner), or listen to some"
-            findings.append(advice("fitted-words", ".", what, remedy, "note"))
-        if unsaid := tally.tags_said[False]:
-            tagged = counted(tally.tags_said.total(), "resynthesised utterance")
-            what = f"{unsaid:,} of {tagged} were said without their style tag: the voice was given none"
-            remedy = "do not train on tags of that side, or choose a voice that takes them (speak --tts)"
-            findings.append(advice("unsaid-tags", ".", what, remedy, "note"))
-        if (n_heard := tally.word_sources[RECOGNISER]) >= WIDESPREAD * sum(tally.word_sources.values()) > 0:
-            n_words = counted(sum(tally.word_sources.values()), "word")
-            what = (
-                f"{n_heard:,} of {n_words} have the recogniser's times: of those about a third are in the right "
-            )
-            what += "frame of 80 ms, of an aligner's two thirds"
-            remedy = "name an aligner of the language (--aligner), or count on words that are a frame or two off"
-            findings.append(advice("recognised-times", ".", what, remedy, "note"))
-        if self.n and not self.rebuilt:
-            findings.append(advice(NOT_SPOKEN, ".", *_NOT_SPOKEN))
-        findings += [*self._of_conversations(), *self._of_gaps(taken or tally.turn_taking)]
-        if self._retimed:
-            are = "is a variant" if self._retimed == 1 else "are variants"
-            what = f"retimed: {self._share(self._retimed)} {are} of {len(self._parents):,} with another timing"
-            remedy = "only their timing is new to a model: count the hours that were recorded, too"
-            findings.append(advice("retimed", ".", what, remedy, "note"))
-        findings += self._of_losses(lost_hours(run), tally)
-        if self._nameless and self.n > 1:
-            what = f"nobody is named as the recorded speaker of {self._share(self._nameless)}"
-            remedy = "name them (tag --speakers), or one person may be in training and in validation"
-            findings.append(advice("unknown-speakers", ".", what, remedy, "note"))
-        return [*findings, *self._of_hours()]
-
-    def verdict(self, tally: Tally | None = None, run: Mapping[str, Any] = {}) -> Verdict:
-        """Return the verdict on all that was added; arguments as of `findings`."""
-        return verdict_of(self.findings(tally, run), self.n)
-
-    def _of_conversations(self) -> Iterator[Finding]:
-        for bound, limit in self._bounds:
-            beyond = self._beyond[bound.kind]
-            if bound.median:
-                values = self._known[bound.measure]
-                middle = statistics.median(values) if len(values) >= bound.fewest else math.nan
-                if limit is not None and not math.isnan(middle) and _excess(middle, limit, bound) > 0:
-                    what = bound.clause.format(_shown(bound.measure, middle))
-                    severity, remedy = bound.severity, bound.remedy
-                    if bound.kind == "little-overlap" and self._talks == self.n:
-                        severity, remedy = "note", _OVERLAP_OF_TALKS
-                    elif bound.kind == "little-overlap" and len(self._recorded_overlaps) == self.n:
-                        seconds = round(sum(self._recorded_overlaps), 1)
-                        what += f": the recordings {f'overlap for {seconds} s' if seconds else 'do not overlap'}"
-                        remedy = "add recordings in which people talk over each other"
-                        if self._retimed == self.n and self._overlap_seconds >= _OVERLAP_KEPT * seconds:
-                            severity = "note"  # a reason against the recordings, which `check` has of them
-                        elif self._retimed == self.n:
-                            remedy = "retime with --like talk in which people talk over each other"
-                    yield advice(bound.kind, ".", what, remedy, severity)
-            elif beyond.n:
-                way = "down to" if bound.is_least else "up to"
-                worst = f"{way} {_shown(bound.measure, beyond.value)} in {beyond.worst}"
-                clause = bound.clause.format(_shown(bound.measure, limit, True))
-                what = f"{self._share(beyond.n)} {clause}, {worst}"
-                yield advice(bound.kind, beyond.worst, what, bound.remedy, self._severity(bound.severity, beyond))
-
-    def _of_gaps(self, taken: TurnTaking) -> Iterator[Finding]:
-        """A side that always begins after the same gap, like a metronome."""
-        for channel in CHANNELS:
-            offsets, limit = taken.offsets_of[channel], self.limits.most_same_gaps
-            if limit is None or offsets.n < FEWEST_CHANGES:
-                continue
-            middle = offsets.quantile(0.5)
-            if middle > 0 and (share := offsets.share_near(middle, SAME_GAP)) > limit:
-                what = f"{100 * share:.0f} % of {counted(offsets.n, 'turn')} of the {channel} side begin "
-                what += f"{middle:.2f} s after the other's end, give or take {1000 * SAME_GAP:.0f} ms: nobody does"
-                remedy = "take the times of a recording, or gaps that differ as those of people"
-                yield advice("same-gaps", ".", what, remedy)
-
-    def _share(self, some: int) -> str:
-        return f"{some:,} of {counted(self.n, self.unit)}"
-
-    def _severity(self, severity: Severity, beyond: _Beyond) -> Severity:
-        if beyond.seconds >= WIDESPREAD * self.seconds:
-            return severity
-        return _SEVERITIES[min(_SEVERITIES.index(severity) + 1, len(_SEVERITIES) - 1)]
-
-    def _of_losses(self, lost: "LostHours | None", tally: Tally) -> Iterator[Finding]:
-        if lost and self.limits.most_lost is not None and lost.share > self.limits.most_lost:
-            kinds = [*lost.reasons] or [kind for (_, kind), _ in tally.rejects.most_common()]
-            why = f": {kinds[0]}" if kinds else ""
-            lengths = f"{lost.seconds:.1f} of {lost.of_seconds:.1f} s"
-            if lost.of_seconds >= 600:
-                lengths = f"{length_text(lost.seconds)} of {length_text(lost.of_seconds)}"
-            conversations = f"{lost.conversations:,} of {counted(lost.of_conversations, 'conversation')}"
-            share = percent(lost.seconds, lost.of_seconds)
-            what = f"{share} of the input was rejected ({lengths}, {conversations}){why}"
-            yield advice("lost-hours", ".", what, remedy_of(lost, kinds))
-        if lost and lost.recordings:
-            kinds = [kind for kind in lost.remedies if kind not in lost.reasons]
-            why = f": {kinds[0]}" if kinds else ""
-            what = f"{counted(lost.recordings, 'recording')} can't be used, and no hours here are of them{why}"
-            severity: Severity = "doubtful" if lost.recordings > lost.of_conversations else "note"
-            yield advice("lost-recordings", ".", what, remedy_of(lost, kinds), severity)
-
-    def _of_hours(self) -> Iterator[Finding]:
-        needed = self.limits.voice_hours
-        for voice, hours in sorted(self.voices.items()):
-            if needed is not None and hours < needed:
-                what = f"{hours:.2f} h with the voice {voice} (others needed {needed:g} h for one in English)"
-                talks = self.n and self._talks == self.n
-                remedy = "talk more with it" if talks else "re-voice more conversations with it"
-                yield advice("few-hours-of-voice", ".", what, remedy, "note")
-        needed = self.limits.language_hours
-        for language, hours in sorted(self.languages.items()):
-            if needed is not None and language != "en" and hours < needed:
-                what = f"{hours:.2f} h of {language} (others needed {needed:g} h and more for a new language)"
-                remedy = "add recordings, or start from a model that speaks it"
-                yield advice("few-hours-of-language", ".", what, remedy, "note")
+    limits = limits or FitnessLimits()
+    rows = tables.conversations
+    rows = rows[rows["augmented_from"].isna() & ~rows["of_export"]] if unit == "clip" else rows
+    return [
+        *_of_rejects(tables),
+        *_of_transcripts(tables, rows, unit),
+        *_of_words(tables),
+        *_of_affect(tables),
+        *([] if tables.finished or rows.empty else [ONLY_TAGGED]),
+        *_of_conversations(rows, limits, unit),
+        *_of_gaps(tables.turn_taking, limits),
+        *_of_origins(rows, unit),
+        *_of_losses(lost_hours(run), tables, limits),
+        *_of_speakers(rows, unit),
+        *_of_hours(tables, rows, limits),
+    ]
 
 
-def corpus_findings(figures: CorpusFigures, judge: Judge, run: Mapping[str, Any]) -> list[Finding]:
-    thin = {shortfall.emotion: figures.target - shortfall.seconds for shortfall in figures.shortfalls()}
-    labels = _label_findings(figures.tally, thin, figures.target, judge.limits)
-    return [*judge.findings(figures.tally, run), *labels]
-
-
-def _label_findings(
-    tally: Tally, thin: Mapping[str, float], wanted: float, limits: FitnessLimits
-) -> Iterator[Finding]:
-    """The findings on the labels of clips.
+def clip_findings(
+    tables: Tables,
+    thin: Mapping[str, float],
+    wanted: float,
+    run: Mapping[str, Any] = {},
+    limits: FitnessLimits | None = None,
+) -> list[Finding]:
+    """Return the findings on clips and on their labels.
 
     `thin`: seconds of recordings that could train, of each emotion that has fewer than `wanted`.
     """
-    pairs = tally.crossed.get(("emotion", "perceived"), Counter())
+    found = all_findings(tables, run, limits, unit="clip")
+    pairs = figures.crossed(tables, "emotion", "perceived")
     rated = sum(n for pair, n in pairs.items() if UNKNOWN not in pair)
     agreed = sum(n for (meant, perceived), n in pairs.items() if meant == perceived != UNKNOWN)
-    least = limits.least_heard_as_meant
+    least = (limits or FitnessLimits()).least_heard_as_meant  # of CREMA-D 41 % by sound alone (Cao et al. 2014)
     if rated and least is not None and agreed < least * rated:
         what = f"raters heard the emotion that was meant in {percent(agreed, rated)} of {counted(rated, 'clip')}"
-        yield advice("unheard-emotion", ".", what, "keep those that were heard (corpus --agreed-only)")
+        found.append(advice("unheard-emotion", ".", what, "keep those that were heard (corpus --agreed-only)"))
     if thin:
         thinnest = min(thin, key=lambda emotion: thin[emotion])
         what = (
             f"{counted(len(thin), 'emotion')} of the corpus with under {length_text(wanted)} to train on, down to "
             f"{length_text(thin[thinnest])} of {thinnest}"
         )
-        yield advice("few-minutes-of-emotion", ".", what, "add another corpus, or record what it lacks", "note")
+        remedy = "add another corpus, or record what it lacks"
+        found.append(advice("few-minutes-of-emotion", ".", what, remedy, "note"))
+    return found
+
+
+def _of_rejects(tables: Tables) -> Iterator[Finding]:
+    for (stage, kind), n in tables.rejects.items():
+        if stage == "report":  # by a page, of rows that can't be used; `check` has a finding for each
+            what = f"{counted(n, 'conversation')} can't be used: {kind}"
+            yield error("bad-row", ".", what, "build them again with `dailytalk speak`")
+
+
+def _of_transcripts(tables: Tables, rows: pd.DataFrame, unit: str) -> Iterator[Finding]:
+    repairs = figures.counts(rows["transcript_repair"].astype("category"))
+    if n := repairs.total():
+        ways = ", ".join(f"{way} ({times:,})" for way, times in repairs.most_common(3))
+        what = f"the transcripts of {_share(n, rows, unit)} did not fit their sound and were corrected: {ways}"
+        remedy = "listen to some of them; see transcript_repair in their rows, and rejects.jsonl"
+        severity: Severity = "doubtful" if n >= WIDESPREAD * len(rows) else "note"
+        yield advice("repaired-transcripts", ".", what, remedy, severity)
+    uncovered = rows[["conversation_id", "uncovered_sound"]].dropna().explode("uncovered_sound").dropna()
+    if len(uncovered):
+        stretches = [
+            (sound["end"] - sound["start"], name, sound) for name, sound in uncovered.itertuples(index=False)
+        ]
+        longest = sorted(stretches, key=lambda stretch: -stretch[0])
+        lasted = math.fsum(seconds for seconds, *_ in longest)
+        where = ", ".join(
+            f"{sound['start']:.1f} to {sound['end']:.1f} s of the {sound['channel']} side of {name}"
+            for _, name, sound in longest[:3]
+        )
+        what = f"{length_text(lasted)} of the recordings sound without an utterance: {where}"
+        what += ", …" if longest[3:] else ""
+        severity = "doubtful" if lasted >= WIDESPREAD * rows["duration"].sum() else "note"
+        remedy = (
+            "listen there: what somebody says is in no line (add one in transcript.jsonl), what is noise stays"
+        )
+        yield advice("uncovered-sound", ".", what, remedy, severity)
+    apart = rows[["conversation_id", "out_of_step"]].dropna()
+    if n := len(apart):
+        where = "; ".join(f"{name}: {how}" for name, how in apart.head(3).itertuples(index=False))
+        what = f"the sides of {_share(n, rows, unit)} may not be in step ({where})"
+        remedy = "listen to some: one may begin late, drift or lack buffers; export both from one clock"
+        severity = "doubtful" if n >= WIDESPREAD * len(rows) else "note"
+        yield advice("sides-out-of-step", ".", what, remedy, severity)
+
+
+def _of_affect(tables: Tables) -> Iterator[Finding]:
+    """Conversations in which nine tenths of what each speaker says are within the error of `voice-linear`."""
+    rated = tables.utterances[tables.utterances["affect_model"] == VOICE_LINEAR]
+    affect = rated[[*AFFECT]].astype(np.float64).dropna()
+    if affect.empty:
+        return
+    sides = [rated.loc[affect.index, name].astype(str) for name in ("conversation_id", "channel")]
+    offsets = (affect - affect.groupby(sides).transform("median")).abs().groupby(sides)
+    usual = offsets.quantile(0.9)[offsets.size() >= MIN_VALUES]
+    within = (usual < bundled_voice().affect_error).all(axis=1).groupby(level=0).all()
+    if flat := [*within.index[within]]:
+        where = ", ".join(flat[:3]) + (", …" if flat[3:] else "")
+        what = f"affect differs by less than its model can tell in {counted(len(flat), 'conversation')}"
+        what += f" ({where}): LOW and HIGH are thirds of nothing there"
+        remedy = "tag with --rules careful, or rate with another --affect-model"
+        yield advice("flat-affect", ".", what, remedy, "note")
+
+
+def _of_words(tables: Tables) -> Iterator[Finding]:
+    sources = figures.word_sources(tables)
+    n_words = counted(sources.total(), "word")
+    if n_fitted := sources[GIVEN_FITTED]:
+        what = f"{n_fitted:,} of {n_words} came without times or beyond the speech, and were laid into it"
+        remedy = "name an aligner of their language (speak --aligner), or listen to some"
+        yield advice("fitted-words", ".", what, remedy, "note")
+    said = tables.utterances["tag_said"].dropna()
+    if unsaid := int((~said.astype(bool)).sum()):
+        tagged = counted(len(said), "resynthesised utterance")
+        what = f"{unsaid:,} of {tagged} were said without their style tag: the voice was given none"
+        remedy = "do not train on tags of that side, or choose a voice that takes them (speak --tts)"
+        yield advice("unsaid-tags", ".", what, remedy, "note")
+    if (n_heard := sources[RECOGNISER]) >= WIDESPREAD * sources.total() > 0:
+        what = (
+            f"{n_heard:,} of {n_words} have the recogniser's times: of those about a third are in the right frame "
+            "of 80 ms, of an aligner's two thirds"
+        )
+        remedy = "name an aligner of the language (--aligner), or count on words that are a frame or two off"
+        yield advice("recognised-times", ".", what, remedy, "note")
+
+
+def _of_conversations(rows: pd.DataFrame, limits: FitnessLimits, unit: str) -> Iterator[Finding]:
+    """The findings of what is beyond a bound."""
+    for bound in bounds_of(limits):
+        values = rows[bound.figure].astype(np.float64)
+        if bound.median:
+            middle = pd.Series([values.median() if values.count() >= bound.fewest else math.nan])
+            if bound.beyond(middle)[0] > 0:
+                what, severity, remedy = _figure(bound.clause, bound, middle[0]), bound.severity, bound.advice
+                if bound.name == "little-overlap":
+                    what, severity, remedy = _little_overlap(rows, what, remedy)
+                yield advice(bound.name, ".", what, remedy, severity)
+            continue
+        excess = bound.beyond(values)
+        beyond = rows.assign(excess=excess)[excess > 0]
+        if beyond.empty:
+            continue
+        # Of equals the same one, whatever the order of rows.
+        worst = beyond.astype({"conversation_id": str}).sort_values(
+            ["excess", "conversation_id"], ascending=[False, True]
+        )
+        name, way = worst["conversation_id"].iloc[0], "up to" if bound.low is None else "down to"
+        limit = bound.high if bound.low is None else bound.low
+        clause = _figure(bound.clause, bound, limit, is_limit=True)
+        furthest = _figure("{}", bound, worst[bound.figure].iloc[0])
+        what = f"{_share(len(beyond), rows, unit)} {clause}, {way} {furthest} in {name}"
+        severity = bound.severity
+        if beyond["duration"].sum() < WIDESPREAD * rows["duration"].sum():
+            severity = _SEVERITIES[min(_SEVERITIES.index(severity) + 1, len(_SEVERITIES) - 1)]
+        yield advice(bound.name, name, what, bound.advice, severity)
+
+
+def _little_overlap(rows: pd.DataFrame, what: str, remedy: str) -> tuple[str, Severity, str]:
+    """What little overlap is due to: its sentence, severity and remedy."""
+    if rows["talk"].all():
+        return what, "note", _OVERLAP_OF_TALKS
+    recorded = rows["recorded_overlap"]
+    if recorded.isna().any():
+        return what, "doubtful", remedy
+    seconds = round(recorded.sum(), 1)
+    what += f": the recordings {f'overlap for {seconds} s' if seconds else 'do not overlap'}"
+    remedy = "add recordings in which people talk over each other"
+    if not rows["parent"].notna().all():
+        return what, "doubtful", remedy
+    if (rows["duration"] * rows["overlap"].fillna(0.0)).sum() >= _OVERLAP_KEPT * seconds:
+        return what, "note", remedy  # a reason against the recordings, which `check` has of them
+    return what, "doubtful", "make them with more overlap, as of people who talk over each other"
+
+
+def _of_gaps(taken: TurnTaking, limits: FitnessLimits) -> Iterator[Finding]:
+    """A side that always begins after the same gap, like a metronome.
+
+    In talk 40 to 45 % of all changes overlap (Heldner & Edlund 2010), so that at most 60 % have a gap; above, more
+    come at one moment than in talk have any gap.
+    """
+    for channel in CHANNELS:
+        offsets, limit = taken.offsets(channel), limits.most_same_gaps
+        if limit is None or len(offsets) < FEWEST_CHANGES:
+            continue
+        middle = nearest_rank(offsets, 0.5)
+        if middle > 0 and (share := float((abs(offsets - middle) <= SAME_GAP).mean())) > limit:
+            what = f"{100 * share:.0f} % of {counted(len(offsets), 'turn')} of the {channel} side begin "
+            what += f"{middle:.2f} s after the other's end, give or take {1000 * SAME_GAP:.0f} ms: nobody does"
+            yield advice(
+                "same-gaps", ".", what, "take the times of a recording, or gaps that differ as those of people"
+            )
+
+
+def _of_origins(rows: pd.DataFrame, unit: str) -> Iterator[Finding]:
+    """Rows that were made of others: their hours are not all new."""
+    n, parents, by = figures.made_of_others(rows)
+    if n:
+        are = "is" if n == 1 else "are"
+        what = f"{_share(n, rows, unit)} {are} made of {parents:,} others by {', '.join(by)}"
+        remedy = "only what that changed is new to a model: count the hours that were recorded, too"
+        yield advice("made-of-others", ".", what, remedy, "note")
+
+
+def _of_losses(lost: "LostHours | None", tables: Tables, limits: FitnessLimits) -> Iterator[Finding]:
+    if lost and limits.most_lost is not None and lost.share > limits.most_lost:
+        kinds = [*lost.reasons] or [kind for (_, kind), _ in tables.rejects.most_common()]
+        why = f": {kinds[0]}" if kinds else ""
+        lengths = f"{lost.seconds:.1f} of {lost.of_seconds:.1f} s"
+        if lost.of_seconds >= 600:
+            lengths = f"{length_text(lost.seconds)} of {length_text(lost.of_seconds)}"
+        conversations = f"{lost.conversations:,} of {counted(lost.of_conversations, 'conversation')}"
+        share = percent(lost.seconds, lost.of_seconds)
+        what = f"{share} of the input was rejected ({lengths}, {conversations}){why}"
+        yield advice("lost-hours", ".", what, remedy_of(lost, kinds))
+    if lost and lost.recordings:
+        kinds = [kind for kind in lost.remedies if kind not in lost.reasons]
+        why = f": {kinds[0]}" if kinds else ""
+        what = f"{counted(lost.recordings, 'recording')} can't be used, and no hours here are of them{why}"
+        severity: Severity = "doubtful" if lost.recordings > lost.of_conversations else "note"
+        yield advice("lost-recordings", ".", what, remedy_of(lost, kinds), severity)
+
+
+def _of_speakers(rows: pd.DataFrame, unit: str) -> Iterator[Finding]:
+    nameless = sum(
+        not is_clip and None in names
+        for is_clip, names in zip(rows["clip"], map(list, rows["kept_speakers"]), strict=True)
+    )
+    if nameless and len(rows) > 1:
+        what = f"nobody is named as the recorded speaker of {_share(nameless, rows, unit)}"
+        remedy = "name them (tag --speakers), or one person may be in training and in validation"
+        yield advice("unknown-speakers", ".", what, remedy, "note")
+
+
+def _of_hours(tables: Tables, rows: pd.DataFrame, limits: FitnessLimits) -> Iterator[Finding]:
+    """Hours that others needed for a voice in English, and for another language."""
+    for voice, hours in sorted(figures.hours_of(tables, "voices").items()):
+        if limits.voice_hours is not None and hours < limits.voice_hours:
+            what = (
+                f"{hours:.2f} h with the voice {voice} (others needed {limits.voice_hours:g} h for one in English)"
+            )
+            remedy = "talk more with it" if rows["talk"].all() else "re-voice more conversations with it"
+            yield advice("few-hours-of-voice", ".", what, remedy, "note")
+    for language, hours in sorted(figures.hours_of(tables, "language").items()):
+        if limits.language_hours is not None and language != "en" and hours < limits.language_hours:
+            what = f"{hours:.2f} h of {language} "
+            what += f"(others needed {limits.language_hours:g} h and more for a new language)"
+            remedy = "add recordings, or start from a model that speaks it"
+            yield advice("few-hours-of-language", ".", what, remedy, "note")
 
 
 def verdict_of(findings: Iterable[Finding], n: int) -> Verdict:
@@ -730,21 +718,18 @@ def verdict_of(findings: Iterable[Finding], n: int) -> Verdict:
 _WITHOUT_REASONS = {"good": "nothing speaks against training on it", "empty": "there is no conversation"}
 
 
-def _excess(value: float, limit: float, bound: _Bound) -> float:
-    """How far beyond its limit a value is, in steps; less than 0 within."""
-    step = bound.step or abs(limit) or 1.0
-    return (limit - value if bound.is_least else value - limit) / step
+def _share(some: int, rows: pd.DataFrame, unit: str) -> str:
+    return f"{some:,} of {counted(len(rows), unit)}"
 
 
-def _shown(name: str, value: float, limit: bool = False) -> str:
-    measure = measures.CONVERSATION_MEASURES[name]
-    if name == "turns_per_window":
-        return f"{value:g}" if limit else f"{value:.1f}"
-    scaled = value * measure.factor
-    text = f"{scaled:g}" if limit else f"{scaled:.{measure.digits}f}"
-    if measure.unit == "%":
-        return f"{text} %"
-    return f"{text} {measure.unit}".strip()
+def _figure(clause: str, bound: Bound, value: float | None, is_limit: bool = False) -> str:
+    """A clause with a value of a bound's figure: a limit as it was set, a measured one in the figure's digits."""
+    measure = CONVERSATION_MEASURES[bound.figure]
+    assert value is not None
+    is_count = bound.figure == "turns_per_window"
+    digits = 1 if is_count else measure.digits
+    text = f"{value * measure.factor:g}" if is_limit else f"{value * measure.factor:.{digits}f}"
+    return clause.format(text if is_count else f"{text} {measure.unit}".strip())
 
 
 class LostHours(NamedTuple):
@@ -800,10 +785,10 @@ def remedy_of(lost: LostHours, kinds: Sequence[str]) -> str:
 _PARTS = {"recogniser": "words", "affect": "affect", "synthesiser": "new voice"}
 
 
-def made_facts(run: Mapping[str, Any], tally: Tally) -> list[tuple[str, str]]:
+def made_facts(run: Mapping[str, Any], tables: Tables) -> list[tuple[str, str]]:
     """Return the origin of the data as names and values: models with their notes, profile, licence, date, command.
 
-    `run` is run.json, empty without one, as for a version: then the facts are those of the rows in `tally`.
+    `run` is run.json, empty without one, as for a version: then the facts are those of the rows.
     """
     speak = run.get("speak") or {}
     named = {
@@ -811,29 +796,30 @@ def made_facts(run: Mapping[str, Any], tally: Tally) -> list[tuple[str, str]]:
         for half in (run, speak)
         for role, model in (half.get("models") or {}).items()
     } or {}
-    named |= {origin.role: (origin.name, origin.licence) for origin in sorted(tally.models)}
+    named |= {origin.role: (origin.name, origin.licence) for origin in sorted(figures.models(tables))}
     made = {}
     for role, (name, licence) in named.items():
         extra = "; ".join(filter(None, (licence, licence_of(name).note)))
         made[role] = f"{model_name(name)} ({extra})" if extra else model_name(name)
-    if given := tally.recognisers[GIVEN]:
-        n, recogniser = tally.recognisers.total(), made.get("recogniser")
+    used = figures.counts(tables.utterances["recogniser"])
+    if given := used[GIVEN]:
+        n, recogniser = used.total(), made.get("recogniser")
         some = f" ({given:,} of {counted(n, 'utterance')}), else {recogniser}"
         made["recogniser"] = "given transcripts" + ("" if given == n or not recogniser else some)
     facts = [(title, made[role]) for role, title in _PARTS.items() if role in made]
-    voices_used = sorted(filter(None, tally.voices))
+    voices_used = figures.named_in_provenance(tables, "voice")
     if voices_used:
         more = f" and {len(voices_used) - 3:,} more" if len(voices_used) > 3 else ""
         facts.append(("voice", ", ".join(voices_used[:3]) + more))
     profile = (run.get("settings") or {}).get("profile")
     facts += [("profile", str(profile))] if profile else []
     recorded = [f"dailytalk-contiguous {run['version']}"] if run.get("version") else []
-    tools = sorted({*tally.tools} - {UNKNOWN}) or recorded
+    tools = figures.named_in_provenance(tables, "tool") or recorded
     facts += [("made with", " and ".join(tools))] if tools else []
-    licences = {str(licence) for _, licence in tally.sources if licence} | (
+    licences = {str(licence) for _, licence in figures.sources(tables) if licence} | (
         {str(licence)} if (licence := (run.get("source") or {}).get("licence")) else set()
     )
-    licences |= {*tally.by["licence"]} - {UNKNOWN}  # of clips
+    licences |= {*tables.conversations["licence"].dropna()}  # of clips
     facts.append(("licence of the recordings", ", ".join(sorted(licences)) or "unknown"))
     dates = list(dict.fromkeys(str(half["date"]) for half in (run, speak) if half.get("date")))
     facts += [("date", " and ".join(dates))] if dates else []
@@ -845,38 +831,3 @@ def made_facts(run: Mapping[str, Any], tally: Tally) -> list[tuple[str, str]]:
             words = command.split()
         facts.append(("command", public(re.sub(r"//[^/@\s]*@", "//", shlex.join(words)))))
     return facts
-
-
-def made_line(run: Mapping[str, Any], tally: Tally) -> Html:
-    pairs = (fill("<div><dt>{}</dt><dd>{}</dd></div>", name, value) for name, value in made_facts(run, tally))
-    return fill('<dl class="made">{}</dl>', joined(pairs))
-
-
-#: Findings that a page and a card list.
-MOST_FINDINGS = 20
-
-
-def verdict_part(verdict: Verdict) -> Html:
-    """Return the verdict for a page: its sentence, then the findings, each with its remedy.
-
-    A finding about a conversation has its id as `data-conversation`, for a script that shows it.
-    """
-    items = [
-        fill(
-            '<li class="{0}"{1}><b>{0}</b> {2} <span class="soft">{3}</span></li>',
-            finding.severity,
-            fill(' data-conversation="{}"', finding.file) if finding.file != "." else Html(),
-            finding.sentence,
-            finding.remedy,
-        )
-        for finding in verdict.findings[:MOST_FINDINGS]
-    ]
-    if more := verdict.findings[MOST_FINDINGS:]:
-        items.append(fill("<li>{}: `dailytalk check` lists them.</li>", counted(len(more), "more finding")))
-    findings = fill("<ul>{}</ul>", joined(items)) if items else Html()
-    return fill(
-        '<section id="verdict" class="verdict {}" aria-label="Verdict"><p class="headline">{}</p>{}</section>\n',
-        verdict.level,
-        verdict.headline,
-        findings,
-    )

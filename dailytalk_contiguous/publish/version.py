@@ -5,8 +5,9 @@ never sees parts of two versions. Files are read by ranges, a row group at a tim
 without read-ahead: pyarrow already joins the ranges of neighbouring columns.
 """
 
+import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,6 +17,7 @@ from typing import Any, BinaryIO, NamedTuple, cast
 
 from datasets import Features
 from huggingface_hub import GitRefInfo, HfApi, HfFileSystem
+from huggingface_hub.hf_api import RepoFile
 
 from dailytalk_contiguous.core.audio import embedded
 from dailytalk_contiguous.core.changes import is_version_tag, parse_tag
@@ -24,7 +26,7 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import CONFIGS, SPLITS, published_features
 from dailytalk_contiguous.publish.manifest import MANIFEST, MANIFEST_SHAPE
 from dailytalk_contiguous.sources.addresses import address_of
-from dailytalk_contiguous.store.files import is_inside
+from dailytalk_contiguous.store.files import is_inside, sha256_of
 from dailytalk_contiguous.store.hub import TIMEOUTS, Reference, hub_errors, parse_reference
 from dailytalk_contiguous.store.parquet import ParquetReader, open_parquet
 from dailytalk_contiguous.store.work_folder import work_folder_of
@@ -276,3 +278,61 @@ def _listed(repo: str, token: str | None, ref: GitRefInfo, kind: str, dates: dic
         size,
         manifest.get("changes"),
     )
+
+
+# What a version is beside its manifest.
+
+
+class Difference(NamedTuple):
+    name: str
+    what: str
+
+
+def file_differences(
+    version: Version, config: str | None = None, token: str | None = None, download: bool = False
+) -> Iterator[Difference]:
+    """Yield the files that differ from the manifest, by name; arguments as of `publish.loading.verify_version`.
+
+    `config`: None for all.
+
+    Raises DailytalkError if there is no manifest, or the Hub can't be read.
+    """
+    manifest = version.manifest()
+    if manifest is None:
+        raise DailytalkError(f"{version} has no {MANIFEST}", "load it without checking, or a version that has one")
+    if not (files := manifest.get("files")):
+        raise DailytalkError(f"the {MANIFEST} of {version} names no files", "publish this version again")
+    listed = {name: entry for name, entry in files.items() if config in (None, name.partition("/")[0])}
+    splits = [(name, split) for name, splits in version.configs().items() for split in splits]
+    present = {file for name, split in splits if config in (None, name) for file in version.files(name, split)}
+    digest_of = _digests(version, token, download)
+    for name in sorted(listed | dict.fromkeys(present)):
+        if name not in listed:
+            yield Difference(name, "it names no such file")
+        elif name not in present:
+            yield Difference(name, "the file is missing")
+        elif (digest := digest_of(name)) != listed[name].get("sha256"):
+            yield Difference(name, f"its SHA-256 is {digest}, not {listed[name].get('sha256')}")
+
+
+def _digests(version: Version, token: str | None, download: bool) -> Callable[[str], str]:
+    where, api = version.where, HfApi(token=token)
+    stored = {}
+    if isinstance(where, Reference) and not download:
+        with hub_errors(version):
+            tree = api.list_repo_tree(where.repo, recursive=True, revision=version.commit, repo_type="dataset")
+            stored = {entry.path: entry.lfs.sha256 for entry in tree if isinstance(entry, RepoFile) and entry.lfs}
+
+    def digest(name: str) -> str:
+        if name in stored:
+            return stored[name]
+        if isinstance(where, Path):
+            return sha256_of(version.path(name))
+        if download:
+            with hub_errors(version):
+                path = api.hf_hub_download(where.repo, name, repo_type="dataset", revision=version.commit)
+            return sha256_of(Path(path))
+        with version.open(name) as file:  # a file that is in git itself has no SHA-256 there
+            return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
+
+    return digest

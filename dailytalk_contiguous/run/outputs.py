@@ -5,7 +5,7 @@ import io
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import soundfile
 
+from dailytalk_contiguous.core import figures
 from dailytalk_contiguous.core.code import code_digest
 from dailytalk_contiguous.core.documents import fits
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.machine import PACKAGES
-from dailytalk_contiguous.core.schema import BUILT, TIMELINE_MEANS, Row, built
+from dailytalk_contiguous.core.schema import BUILT, COLUMNS, TIMELINE_MEANS, Row, built
 from dailytalk_contiguous.core.settings import settings_of
+from dailytalk_contiguous.core.tables import TableMaker, Tables
 from dailytalk_contiguous.core.utterance import (
     FIELDS,
     GIVEN,
@@ -47,14 +49,17 @@ from dailytalk_contiguous.store.files import (
     write_text,
 )
 from dailytalk_contiguous.store.owned_folder import EDITED, made_from, mark, wav_writer
+from dailytalk_contiguous.store.table_files import tables_in
 from dailytalk_contiguous.store.work_folder import (
     AUDIO,
+    CONVERSATIONS,
     LINE_DIGESTS,
     REJECTS,
     RUN,
     SHIFTED,
     STATS,
     TRANSCRIPT,
+    UTTERANCES,
     read_run,
     rejects_in,
 )
@@ -70,8 +75,8 @@ if TYPE_CHECKING:
 
 def transcript_columns(published: Iterable[Field]) -> tuple[str, ...]:
     """Columns of a shard from which its lines are made, with those that stages publish."""
-    names = (field.name for field in published)
-    return ("recording_id", "notes", "rejected", "unmatched", *Script.needs, *Script.uses, *names)
+    names = (field.name for field in (*COLUMNS, *published))
+    return ("recording_id", "sides", "notes", "rejected", "unmatched", *Script.needs, *Script.uses, *names)
 
 
 #: For input without a table of speakers.
@@ -106,6 +111,9 @@ SPOKEN_STAGES = frozenset(
     }
 )
 
+#: Files with figures of all conversations.
+_FIGURES = (STATS, UTTERANCES, CONVERSATIONS)
+
 #: The most notes on recordings that run.json repeats; all of them are in the shards.
 NOTES_KEPT = 200
 
@@ -128,14 +136,13 @@ _WHOLE = {
 
 
 class Results:
-    """Counts for run.json from the shards of `tag` or `speak`: rows, rejects, and seconds of the stages."""
+    """What run.json says of the shards of `tag` or `speak`: rows, rejects, and seconds of the stages."""
 
-    def __init__(self, stages: Sequence[Stage], rejects: Sequence[Reject], rebuilt: bool) -> None:
-        from dailytalk_contiguous.core.tally import Tally
-
+    def __init__(self, stages: Sequence[Stage], rejects: Sequence[Reject], maker: TableMaker) -> None:
         self.stages = stages
         self.rejects = [*rejects]
-        self.tally = Tally(rebuilt)
+        self.maker = maker
+        self.n_utterances = 0
         self.notes: list[dict[str, str]] = []
         self.n_notes = 0
         self.seconds: dict[str, float] = defaultdict(float)
@@ -165,9 +172,11 @@ class Results:
         """Count a tagged row, with its rejected utterances and its notes."""
         # As a finished conversation that was not rebuilt.
         words = [word | {"source": None} for words in row["words"] for word in words]
-        whole = {"source_duration": row["duration"], "language": None, "timeline": None}
-        whole |= {"duration": row["duration"], "utterances": tagged_utterances(row), "alignments": words}
-        self.tally.add(whole)
+        languages = Counter(filter(None, row["language"])).most_common(1)
+        finished = {"timeline": None, "provenance": None, "source_duration": row["duration"], "alignments": words}
+        finished |= {"language": languages[0][0] if languages else None}
+        finished |= {"utterances": tagged_utterances(row, (*FIELDS, *self.maker.fields))}
+        self.add_finished(row | finished)
         self.rejects += [Reject(**item) for item in (*row["rejected"], *row["unmatched"])]
         given = [index for index, name in enumerate(row["recogniser"]) if name == GIVEN]
         self.given_languages.update({row["language"][index] for index in given})
@@ -176,8 +185,9 @@ class Results:
         notes = row["notes"][: max(0, NOTES_KEPT - len(self.notes))]
         self.notes += [{"conversation_id": row["conversation_id"], "note": note} for note in notes]
 
-    def write_stats(self, out: Path) -> None:
-        write_text(out / STATS, json_document(self.tally.stats()))
+    def add_finished(self, row: Row) -> None:
+        self.n_utterances += len(row["utterances"] or ())
+        self.maker.add(row)
 
     def measured(self, stage: Stage) -> dict[str, float | None]:
         """Wall seconds of a stage, in all and for a second of audio."""
@@ -219,16 +229,21 @@ def write_outputs(
     fingerprint = fingerprint_of(paths, chain_of(stages)[-1], failed, named, code_digest(write_outputs))
     before = read_run(out)
     same = before and before.get("fingerprint") == fingerprint and before.get("source") == about.get("source")
-    exist = all((out / name).is_file() for name in (TRANSCRIPT, LINE_DIGESTS, REJECTS, STATS))
+    exist = all((out / name).is_file() for name in (TRANSCRIPT, LINE_DIGESTS, REJECTS, *_FIGURES))
     if before and same and fits(before, _WHOLE) and exist:
         return before
-    results = Results(stages, problems, rebuilt=False)
     published = published_by(stages)
-    write_merged(out, _transcript(index, paths, results, people, published))
+    spoken = (before or {}).get("speak")
+    # The tables are of what is finished, once something is.
+    writing = nullcontext(TableMaker(False, published)) if spoken else tables_in(out, False, published)
+    with writing as maker:
+        results = Results(stages, problems, maker)
+        write_merged(out, _transcript(index, paths, results, people, published))
+    made = maker.tables()
     rejects = [json_text(reject.as_dict()) for reject in results.rejects]
     after = [json_text(reject) for reject in rejects_in(out) if reject["stage"] in SPOKEN_STAGES]
     write_lines(out / REJECTS, [*rejects, *after])
-    record = _record(results, len(problems), about) | {
+    record = _record(results, made, len(problems), about) | {
         "transcript_sha256": sha256_of(out / TRANSCRIPT),
         "fingerprint": fingerprint,
     }
@@ -241,10 +256,10 @@ def write_outputs(
             unpublished += [name for name in stage.adds if name not in names]
     if unpublished:
         record["unpublished"] = unpublished
-    if before and "speak" in before:
-        record["speak"] = before["speak"]
+    if spoken:
+        record["speak"] = spoken
     else:
-        results.write_stats(out)
+        write_text(out / STATS, json_document(figures.corpus_stats(made)))
     write_text(out / RUN, json_document(record))
     return record
 
@@ -296,8 +311,7 @@ def _transcript(
         for name, entry in index.of(path).items():
             if results.add(entry):
                 row = rows[name]
-                first = results.tally.total.utterances
-                yield from lines(row, first, people, (*FIELDS, *published))
+                yield from lines(row, results.n_utterances, people, (*FIELDS, *published))
                 results.add_tagged(row)
 
 
@@ -317,33 +331,35 @@ def facts_of_run(about: Mapping[str, Any], stages: Sequence[Stage]) -> dict[str,
     }
 
 
-def _record(results: Results, n_problems: int, about: Mapping[str, Any]) -> dict[str, Any]:
-    tally = results.tally
-    hours = {"audio": tally.total.seconds, "speech": tally.heard.seconds}
-    tags = Counter({tag: part.utterances for tag, part in tally.by["tag"].items()})
-    heard = Counter({name: part.utterances for name, part in tally.by["emotion_class"].items()})
+def _record(results: Results, made: Tables, n_problems: int, about: Mapping[str, Any]) -> dict[str, Any]:
+    whole, said = figures.totals(made), made.utterances
+    hours = {"audio": whole["seconds"], "speech": figures.heard(made)["seconds"]}
+    tags, emotions = (
+        Counter(figures.sums(made, name)["utterances"].to_dict()) for name in ("tag", "emotion_class")
+    )
+    recognisers = figures.counts(said["recogniser"])
     facts = facts_of_run(about, results.stages)
     recogniser = facts["models"].get("recogniser")
-    if recogniser and not tally.recognisers[recogniser["name"]]:  # all words were given, and it was not loaded
+    if recogniser and not recognisers[recogniser["name"]]:  # all words were given, and it was not loaded
         del facts["models"]["recogniser"]
     return {
         **facts,
         "packages": {name: version(name) for name in PACKAGES},
         "stages": [stage_record(stage, results.measured(stage)) for stage in results.stages],
         "counts": {
-            "conversations": tally.total.conversations,
-            "utterances": tally.total.utterances,
-            "utterances_by_channel": dict(sorted(tally.channels.items())),
-            "utterances_by_recogniser": dict(tally.recognisers.most_common()),
+            "conversations": int(whole["conversations"]),
+            "utterances": int(whole["utterances"]),
+            "utterances_by_channel": dict(sorted(figures.counts(said["channel"]).items())),
+            "utterances_by_recogniser": dict(recognisers.most_common()),
             "conversations_by_given_language": dict(results.given_languages.most_common()),
             "words_fitted": results.fitted_words,
-            "short_utterances": tally.kinds["short"],
-            "utterances_without_text": dict(tally.without_text.most_common()),
+            "short_utterances": figures.counts(said["kind"])["short"],
+            "utterances_without_text": dict(figures.without_text(made).most_common()),
             "recordings_rejected": n_problems,
             "rejects": len(results.rejects),
             "rejects_by_stage": dict(Counter(reject.stage for reject in results.rejects).most_common()),
             "tags": dict(tags.most_common()),
-            **({"emotions": dict(heard.most_common())} if heard else {}),
+            **({"emotions": dict(emotions.most_common())} if emotions else {}),
             "notes": results.n_notes,
         },
         "rejected": results.rejected_record(),
@@ -409,7 +425,7 @@ def write_spoken(
     if before.get("fingerprint") == fingerprint and fits(before, _RECORD) and _speak_outputs_exist(out, entries):
         record = {**before, **about_run}
     else:
-        written = _written(out, entries, stages, rejects, (*FIELDS, *fields))
+        written = _written(out, entries, stages, rejects, fields)
         record = {**about_run, **written, "fingerprint": fingerprint}
     whole = (read_run(out) or {}) | ({"source": dict(source)} if source else {}) | {"speak": record}
     whole.pop("stopped", None)
@@ -426,12 +442,9 @@ def _written(
     fields: Sequence[Field],
 ) -> dict[str, Any]:
     """Write sound, lines and rejects; returns their part of the record."""
-    results = Results(stages, rejects, rebuilt=True)
-    tally = results.tally
     wanted: set[Path] = set()
 
-    def shifted_lines() -> Iterator[str]:
-        first = 0
+    def shifted_lines(results: Results) -> Iterator[str]:
         for path, shard_entries in entries.items():
             missing = [
                 name
@@ -444,7 +457,7 @@ def _written(
                     samples, rate = soundfile.read(flac, dtype="int16", always_2d=True)
                     with replacing(wav_path(out, name)) as wav:
                         wav_writer([samples], rate, samples.shape[1], digest=audio_digest(row))(wav)
-            rows = read_rows(path, [column for column in built(fields) if column != "audio"])
+            rows = read_rows(path, [column for column in built((*FIELDS, *fields)) if column != "audio"])
             for name, entry in shard_entries.items():
                 if not results.add(entry):
                     continue
@@ -456,12 +469,13 @@ def _written(
                     for utterance in rows[name]["utterances"]
                     if utterance["status"] == "kept-original" and utterance["text"].strip()
                 ]
-                tally.add(rows[name])
-                for line in shifted(rows[name], first, fields):
-                    first += 1
-                    yield json_text(line)
+                yield from map(json_text, shifted(rows[name], results.n_utterances, (*FIELDS, *fields)))
+                results.add_finished(rows[name])
 
-    write_lines(out / SHIFTED, shifted_lines())
+    with tables_in(out, fields=fields) as maker:
+        results = Results(stages, rejects, maker)
+        write_lines(out / SHIFTED, shifted_lines(results))
+    made = maker.tables()
     for path in (out / AUDIO).rglob(f"*{EDITED}"):  # of conversations that are no longer part of the result
         if path not in wanted:
             path.unlink()
@@ -469,18 +483,19 @@ def _written(
     spoken = SPOKEN_STAGES | {stage.name for stage in stages}
     before = [json_text(reject) for reject in rejects_in(out) if reject["stage"] not in spoken]
     write_lines(out / REJECTS, [*before, *ours])
-    results.write_stats(out)
-    statuses = {name.replace("-", "_"): n for name, n in tally.statuses.items()}
-    counts = {name: getattr(tally.total, name) for name in ("conversations", "utterances", "words")}
+    write_text(out / STATS, json_document(figures.corpus_stats(made)))
+    statuses = {name.replace("-", "_"): n for name, n in figures.counts(made.utterances["status"]).items()}
+    whole, means, lost = figures.totals(made), figures.timeline_means(made), figures.lost_in_rebuild(made)
+    counts = {name: int(whole[name]) for name in ("conversations", "utterances", "words")}
     return {
         "date": today(),
         "counts": {**counts, **statuses, "rejects": len(results.rejects)},
         "rejected": results.rejected_record(),
-        "hours": round(tally.total.seconds / 3600, 5),
-        "cost": round(tally.cost, 6),
-        "mean": {name: round(moments.mean, 4) for name, moments in tally.timeline.items() if moments.n} or None,
-        "lost_speech_seconds": tally.lost["speech"],
-        "lost_sound_seconds": tally.lost["sound"],
+        "hours": round(whole["seconds"] / 3600, 5),
+        "cost": round(figures.cost(made), 6),
+        "mean": {name: round(mean, 4) for name, mean in means.items()} or None,
+        "lost_speech_seconds": lost["speech"],
+        "lost_sound_seconds": lost["sound"],
         "stages": [stage_record(stage, results.measured(stage)) for stage in stages],
     }
 
@@ -537,7 +552,7 @@ def _speak_outputs_exist(out: Path, entries: Mapping[Path, Mapping[str, Entry]])
         for name, entry in shard_entries.items()
         if not entry.reject
     }
-    files = all((out / name).is_file() for name in (SHIFTED, REJECTS, STATS))
+    files = all((out / name).is_file() for name in (SHIFTED, REJECTS, *_FIGURES))
     n_sounds = sum(1 for _ in (out / AUDIO).rglob(f"*{EDITED}"))
     return files and all(_is_current(out, *sound) for sound in sounds.items()) and n_sounds == len(sounds)
 

@@ -264,7 +264,7 @@ def writing_parquet(
     """
     schema = features.arrow_schema  # built at each access
     schema = schema.with_metadata({**(schema.metadata or {}), **metadata})
-    options: dict[str, Any] = {"compression": "zstd"}
+    options: dict[str, Any] = {}
     if audio is not None:
         sink: Any = pa.BufferOutputStream()
         pq.ParquetWriter(sink, schema).close()
@@ -279,14 +279,29 @@ def writing_parquet(
             "write_page_index": True,
             "use_content_defined_chunking": True,
         }
-    with replacing(path) as file, Disk(file) as disk, pq.ParquetWriter(disk, schema, **options) as writer:
+    with writing_tables(path, schema, **options) as write_table:
 
         def write(rows: Sequence[Row]) -> pa.Table:
             columns = {name: pa.array([row[name] for row in rows], schema.field(name).type) for name in features}
             table = pa.table(columns, schema=schema)
-            writer.write_table(table)  # one row group, for far fewer than a million rows fit
-            disk.check()
+            write_table(table)
             return table
+
+        yield write
+
+
+@contextmanager
+def writing_tables(path: Path, schema: pa.Schema, **options: Any) -> Iterator[Callable[[pa.Table], None]]:
+    """Write a file as `writing_parquet` does, of tables: each is a row group of at most a million rows.
+
+    `options` are those of `pyarrow.parquet.ParquetWriter`.
+    """
+    options = {"compression": "zstd"} | options
+    with replacing(path) as file, Disk(file) as disk, pq.ParquetWriter(disk, schema, **options) as writer:
+
+        def write(table: pa.Table) -> None:
+            writer.write_table(table)
+            disk.check()
 
         yield write
 

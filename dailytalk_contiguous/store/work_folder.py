@@ -28,6 +28,9 @@ REJECTS, RUN = "rejects.jsonl", "run.json"
 #: What the data teaches (`core.scorecard`): the finished conversations or, until there are some, the tagged ones.
 STATS = "corpus-stats.json"
 
+#: The same rows as two tables (`core.tables`).
+UTTERANCES, CONVERSATIONS = TABLES = ("utterances.parquet", "conversations.parquet")
+
 #: The description of a corpus that `dailytalk corpus --as conversations` writes beside its recordings.
 ABOUT_CORPUS = "corpus.json"
 

@@ -12,12 +12,12 @@ import soundfile
 from audio_files import reference
 from command import EMBEDDED, Command
 from hub.server import HubServer
+from huggingface_hub import DatasetCard, hf_hub_download
 from recordings import excerpt, read_lines, save, state
 
 import dailytalk_contiguous as dc
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import BUILT
-from dailytalk_contiguous.publish.card import channels, limits
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.shards import read_rows
 
@@ -151,14 +151,7 @@ def test_report_check_and_card_know_that_nothing_was_synthesised(
     assert dailytalk("report", work, "--out", tmp_path / "page.html").code == 0
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert "re-voiced" not in page.partition("<script")[0]
-    from dailytalk_contiguous.core.tally import Tally
-
-    tally = Tally()
-    for row in open_items(work).rows():
-        tally.add(row)
-    assert not tally.rebuilt
-    assert "as they were recorded" in channels(tally)["channels"]
-    assert "synthesised" not in limits(tally)
+    assert not open_items(work).tables().is_rebuilt
 
 
 def test_a_version_of_recordings_loads_as_any_other(
@@ -166,6 +159,9 @@ def test_a_version_of_recordings_loads_as_any_other(
 ) -> None:
     done = dailytalk("push", work, "tester/recorded", "--create", "--tag", "v1.0.0")
     assert done.code in (0, 3), done.err
+    card = DatasetCard.load(hf_hub_download("tester/recorded", "README.md", repo_type="dataset")).text
+    assert "as they were recorded" in card.partition("## Listen")[0]
+    assert "synthesised" not in card.partition("## Limits")[2].partition("## Licences")[0]
     talks = dc.load("tester/recorded", split="train", revision="v1.0.0")
     (window, *_) = dc.moshi_windows(talks, seconds=2.4, sample_rate=talks[0]["audio"].sample_rate, main="right")
     np.testing.assert_array_equal(window["audio"][0], talks[0]["audio"].read(0.0, 2.4)[:, 1])

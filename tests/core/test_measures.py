@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dailytalk_contiguous.core.tally import Tally
+from dailytalk_contiguous.core.tables import tables_from
 from dailytalk_contiguous.core.turns import TURN_MEASURES, figure_value, timed_conversations
 from dailytalk_contiguous.core.utterance import UTTERANCE
 
@@ -131,12 +131,11 @@ def test_every_measure_of_planted_conversations_is_what_was_planted_and_mirrored
 
 
 def test_a_corpus_has_the_pooled_values_of_all_its_conversations_and_their_percentiles() -> None:
-    tally, talks = Tally(), [Planted(seed) for seed in range(200)]
-    for planted in talks:
-        tally.add(planted.row())
+    talks = [Planted(seed) for seed in range(200)]
+    tables = tables_from([planted.row() for planted in talks])
     for side in OTHER:
         truths = [planted.truth(side) for planted in talks]
-        for taken in (tally.before, tally.after):
+        for taken in (tables.source, tables.rebuilt):
             minutes = sum(planted.seconds for planted in talks) / 60
             for name in ("speech", "pause", "backchannels", "interruptions"):
                 amount = sum(planted.of[side][name] for planted in talks)
@@ -146,11 +145,8 @@ def test_a_corpus_has_the_pooled_values_of_all_its_conversations_and_their_perce
                 assert taken.pooled(name, side) == pytest.approx(np.percentile(offsets, share), abs=0.011)
             for name in TURN_MEASURES.keys() - ({"sounds"} if side == "left" else set()):
                 values = [truth[name] for truth in truths if not np.isnan(truth[name])]
-                histogram = taken.measures[name, side].values
-                assert histogram.n == len(values)
-                middle = np.percentile(values, 50, method="inverted_cdf")
-                assert histogram.quantile(0.5) == pytest.approx(middle, rel=0.02, abs=histogram.width)
-    assert tally.after.measures["sounds", "left"].values.n == 0
+                assert taken.values(name, side) == pytest.approx(sorted(values), rel=0.02, abs=1e-9)
+    assert not len(tables.rebuilt.values("sounds", "left"))
 
 
 def test_what_a_row_does_not_say_is_unknown() -> None:

@@ -13,7 +13,7 @@ from reports import render_card
 
 from dailytalk_contiguous.core.schema import conversations
 from dailytalk_contiguous.publish.card import Card, CardFacts, CardRows
-from dailytalk_contiguous.publish.manifest import DataFile, Packed, PublishedRow
+from dailytalk_contiguous.publish.manifest import DataFile, Packed
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.publish.version import Version, open_version
 
@@ -78,7 +78,7 @@ def card_of(
     """The card of a version that is written already, of which all rows are read."""
     rows = CardRows()
     for row in open_items(version).listed():
-        rows.add(PublishedRow(row, row["split"], (row["labels"] or {}).get("weight")))
+        rows.add(row)
     for reject in rejects:
-        rows.tally.add_reject(reject)
+        rows.maker.add_reject(reject)
     return render_card(old, packed, version, rows, facts, run or {})

@@ -8,13 +8,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from hub.server import HubServer
 
+from dailytalk_contiguous.publish.card import Card
+from dailytalk_contiguous.publish.compare import Changes
 from dailytalk_contiguous.publish.manifest import DataFile, Packed, manifest
-from dailytalk_contiguous.publish.pushing import Release, RetryPolicy
+from dailytalk_contiguous.publish.pushing import Release, RepositoryState, Target
 
 REPO = "tester/talk"
-
-#: Tries twice, and does not wait.
-HASTY = RetryPolicy(tries=2, sleep=lambda seconds: None)
 
 CARD = "---\nlicense: cc0-1.0\n---\n# {}\n"
 
@@ -49,7 +48,8 @@ def release(
     )
     packed = Packed(files, 24000, "conversations")
     told = manifest(packed, tag, {}) | {"assets": sorted(assets or {})}
-    return Release(packed, tag, told, CARD.format(words), assets or {}, f"Publish {tag}")
+    card = Card(CARD.format(words), dict(assets or {}), ())
+    return Release(Target(REPO), RepositoryState(), packed, Changes(), tag, card, told, f"Publish {tag}")
 
 
 def held(hub: HubServer, ref: str = "refs/heads/main", repo: str = REPO) -> dict[str, str]:
@@ -71,4 +71,5 @@ def refs(hub: HubServer, repo: str = REPO) -> dict[str, str]:
 
 def wanted(release: Release) -> dict[str, str]:
     """What `held` gives once a release is there."""
-    return {name: content.sha256 for name, content in release.contents.items()}
+    texts = {name: hashlib.sha256(data).hexdigest() for name, data in release.texts.items()}
+    return {file.name: file.sha256 for file in release.packed.files} | texts

@@ -4,19 +4,18 @@ import math
 import re
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import soundfile
 from finished_corpora import clip_row, corpus_folder, measures
-from reports import write_report
+from reports import tables_of, write_report
 
+from dailytalk_contiguous.core import figures
 from dailytalk_contiguous.core.schema import LABELLED
-from dailytalk_contiguous.core.tally import Tally
 from dailytalk_contiguous.publish.checking import check_folder
-from dailytalk_contiguous.publish.corpus_sections import CorpusFigures
+from dailytalk_contiguous.publish.clip_figures import CorpusFigures
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.publish.verdict import FitnessLimits
 
@@ -36,32 +35,24 @@ def rows() -> list[dict[str, Any]]:
 
 
 def page(folder: Path, **options: Any) -> str:
-    text = write_report(folder, **options).path.read_text(encoding="utf-8")
-    for drawing in re.findall(r"<svg.*?</svg>", text, re.DOTALL):
-        ElementTree.fromstring(drawing)
-    return text
-
-
-def tally() -> Tally:
-    found = Tally()
-    for row in rows():
-        found.add(row)
-    return found
+    return write_report(folder, **options).path.read_text(encoding="utf-8")
 
 
 def test_hours_recorded_and_seen_are_told_apart() -> None:
-    found = tally()
-    assert (found.total.conversations, found.total.copies, found.total.seconds) == (4, 1, 8.0)
+    tables = tables_of(*rows())
+    total = figures.totals(tables)
+    assert (total["conversations"], total["copies"], total["seconds"]) == (4, 1, 8.0)
     # Three times 2 s, the sad clip and its copy, and the one without an emotion; validation is not seen.
-    assert found.total.seen == 3 * 2.0 + 1.0 + 1.0 + 1.0
-    sad = found.by["emotion"]["sad"]
-    assert (sad.conversations, sad.copies, sad.seconds, sad.seen) == (2, 1, 5.0, 2.0)
-    assert found.training == {"happy": 2.0, "sad": 1.0, "unknown": 1.0}
+    assert total["seen"] == 3 * 2.0 + 1.0 + 1.0 + 1.0
+    sad = figures.sums(tables, "emotion").loc["sad"]
+    assert (sad["conversations"], sad["copies"], sad["seconds"], sad["seen"]) == (2, 1, 5.0, 2.0)
+    training = CorpusFigures(tables).training()
+    assert training == {"happy": (2.0, 6.0), "sad": (1.0, 2.0), "unknown": (1.0, 1.0)}
 
 
 def test_what_is_missing_is_counted_from_what_could_train() -> None:
-    figures = CorpusFigures(tally(), before={"happy": 2700.0, "sad": 600.0})
-    found = {one.emotion: one for one in figures.shortfalls()}
+    clips = CorpusFigures(tables_of(*rows()), before={"happy": 2700.0, "sad": 600.0})
+    found = {one.emotion: one for one in clips.shortfalls()}
     assert set(found) == {"sad"}
     assert found["sad"].seconds == 1200.0
     assert found["sad"].to_record().startswith("sad lacks 20.0 minutes of recordings: record ")

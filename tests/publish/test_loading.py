@@ -23,8 +23,7 @@ from torch.utils.data import DataLoader
 
 from dailytalk_contiguous import DailytalkError, StereoAudio, load
 from dailytalk_contiguous.core.schema import BUILT
-from dailytalk_contiguous.publish.loading import file_differences
-from dailytalk_contiguous.publish.version import open_version
+from dailytalk_contiguous.publish.version import file_differences, open_version
 
 pytest_plugins = ["hub.hub_fixtures"]
 

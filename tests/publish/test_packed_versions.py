@@ -23,7 +23,8 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import BUILT, published_features
 from dailytalk_contiguous.core.wording import portable
 from dailytalk_contiguous.publish.manifest import DataFile, Packed, manifest
-from dailytalk_contiguous.publish.packing import pack_version, words_of
+from dailytalk_contiguous.publish.packing import pack_version
+from dailytalk_contiguous.publish.published_rows import words_of
 from dailytalk_contiguous.shards import Entry, Shard, write_shard
 
 NAMES = [f"call{number}" for number in range(24)]
@@ -223,29 +224,10 @@ def test_layout_of_the_work_folder_and_the_number_of_workers_change_no_byte(
     assert (again.sample_rate, again.disjoint) == (24000, "speakers") == (packed.sample_rate, packed.disjoint)
 
 
-def test_rerun_makes_nothing_again_and_tells_the_same(work: Path, tmp_path: Path) -> None:
-    first = pack_version(work, tmp_path)
-    before = {file.path: file.path.stat().st_mtime_ns for file in first.files}
-    assert pack_version(work, tmp_path) == first
-    assert {path: path.stat().st_mtime_ns for path in before} == before
-
-
-def test_changed_conversation_changes_only_its_own_files(
-    packed: Packed, rows: list[dict[str, Any]], tmp_path: Path
-) -> None:
-    splits = {row: file.split for file in packed.files if file.config == "conversations" for row in ids(file.path)}
-    counts = {f"{config}/{split}": len(own) for config, of in packed.configs.items() for split, own in of.items()}
-    changed = noisy(NAMES[3], 999, kept_speaker="somebody new")
-    write_dataset(tmp_path / "work", [changed, *(row for row in rows if row["conversation_id"] != NAMES[3])])
-    again = pack_version(
-        tmp_path / "work",
-        tmp_path / "stage",
-        splits_before=splits,
-        shards_before=counts,
-        shard_bytes=1_500_000,
-    )
-    differ = [name for name, digest in digests(again).items() if digests(packed).get(name) != digest]
-    assert sorted(name.split("/")[0] for name in differ) == ["conversations", "utterances"]
+def test_conversations_are_in_the_order_of_their_ids(packed: Packed) -> None:
+    for of_split in packed.configs["conversations"].values():
+        names = [name for file in of_split for name in ids(file.path)]
+        assert names == sorted(names)
 
 
 def ids(path: Path) -> list[str]:
@@ -255,35 +237,12 @@ def ids(path: Path) -> list[str]:
 # Interruptions and refusals
 
 
-def test_interrupted_run_goes_on_where_it_was(work: Path, packed: Packed, tmp_path: Path) -> None:
-    class Stopped(Exception): ...
-
-    def stop(file: Any, done: int, of: int) -> None:
-        if done == 3:
-            raise Stopped
-
-    with pytest.raises(Stopped):
-        pack_version(work, tmp_path, shard_bytes=1_500_000, workers=1, progress=stop)
-    there = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.parquet")}
-    assert 3 <= len(there) < len(packed.files)
-    assert not list(tmp_path.rglob("*.tmp"))
-    assert digests(pack_version(work, tmp_path, shard_bytes=1_500_000)) == digests(packed)
-    assert {path: path.stat().st_mtime_ns for path in there} == there
-
-
-def test_file_that_was_cut_short_is_packed_again(work: Path, tmp_path: Path) -> None:
-    first = pack_version(work, tmp_path)
-    first.files[0].path.write_bytes(b"PAR1")
-    assert digests(pack_version(work, tmp_path)) == digests(first)
-    assert first.files[0].path.stat().st_size == first.files[0].size
-
-
-def test_files_of_another_plan_are_removed(work: Path, tmp_path: Path) -> None:
+def test_files_that_an_earlier_push_left_are_removed(work: Path, tmp_path: Path) -> None:
     pack_version(work, tmp_path, shard_bytes=1_500_000)
     (tmp_path / "conversations" / ".train-00000-of-00004.parquet.abc.tmp").write_bytes(b"half")
     packed = pack_version(work, tmp_path)
     assert set(tmp_path.rglob("*.parquet")) == {file.path for file in packed.files}
-    assert len(list(tmp_path.rglob(".*"))) == len(packed.files) + 1
+    assert [path.name for path in tmp_path.rglob(".*")] == [".dailytalk-stage"]
 
 
 def test_stage_that_holds_something_else_is_refused_untouched(work: Path, tmp_path: Path) -> None:

@@ -20,9 +20,9 @@ from spoken_corpora import crema_d, rows_of, run
 
 from dailytalk_contiguous import load
 from dailytalk_contiguous.core.schema import LABELLED, LABELS, Row, published_features
-from dailytalk_contiguous.publish.card import CLIPS_CARD, card_template
 from dailytalk_contiguous.publish.checking import check_folder
 from dailytalk_contiguous.publish.opening import open_items
+from dailytalk_contiguous.publish.templates import asset
 
 pytest_plugins = ["hub.hub_fixtures"]
 
@@ -149,7 +149,7 @@ def test_terms_and_the_links_of_copies_are_published(hub: HubServer, dailytalk: 
 
 
 def test_card_describes_every_column_and_label() -> None:
-    names = set(re.findall(r"`(\w+)`", card_template(CLIPS_CARD)))
+    names = set(re.findall(r"`(\w+)`", asset("clips.md")))
     assert set(published_features("conversations", None, labelled=True)) <= names
     assert set(LABELS) <= names
 

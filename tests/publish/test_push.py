@@ -8,24 +8,20 @@ import pytest
 from built_conversations import built_row, write_dataset
 from datasets import load_dataset
 from hub.server import HubServer
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, constants
-from releases import HASTY, REPO, held, refs, release, wanted
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
+from releases import REPO, held, refs, release, wanted
 from reports import push_version
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.publish.packing import pack_version
 from dailytalk_contiguous.publish.pushing import (
-    Published,
     PushSettings,
     Release,
-    State,
+    RepositoryState,
     Target,
-    check_access,
-    plan_push,
+    check_request,
     publish,
-    read_state,
-    suitable_transfer,
-    validate_request,
+    read_repository,
 )
 from dailytalk_contiguous.publish.version import list_versions, open_version
 from dailytalk_contiguous.store.hub import Reference
@@ -40,11 +36,12 @@ def _quick(impatient: None) -> None:
     """Nothing here waits before it asks again."""
 
 
-def send(made: Release, target: Target = NEW, state: State | None = None) -> Published:
+def send(made: Release, target: Target = NEW, before: RepositoryState | None = None) -> Release:
     api = HfApi()
-    if state is None:
-        state = read_state(api, target, HASTY) if check_access(api, target, HASTY) else State()
-    return publish(api, target, state, made, HASTY, lambda line: None)
+    if before is None:
+        there = check_request(api, target, PushSettings())
+        before = read_repository(api, target) if there else RepositoryState()
+    return publish(api, replace(made, target=target, before=before), lambda line: None)
 
 
 def put(hub: HubServer, name: str, data: bytes) -> None:
@@ -57,7 +54,7 @@ def test_first_version_makes_the_repository_and_the_tag(hub: HubServer, tmp_path
     done = send(made)
     assert held(hub) == held(hub, "refs/tags/v1.0.0") == wanted(made)
     assert done.tag == "v1.0.0"
-    assert (done.sent, done.present) == (sum(file.size for file in made.packed.files), 0)
+    assert done.to_send == sum(map(len, made.texts.values())) + sum(file.size for file in made.packed.files)
     assert load_dataset(REPO, "default", revision="v1.0.0", split="train").num_rows == 3
 
 
@@ -71,7 +68,8 @@ def test_second_version_sends_what_is_new_and_takes_away_what_is_stale(hub: HubS
     done = send(second)
     assert held(hub) == wanted(second)
     assert held(hub, "refs/tags/v1.0.0") == wanted(first)
-    assert done.sent == second.packed.files[1].size
+    texts = sum(map(len, second.texts.values()))
+    assert done.to_send == texts + second.packed.files[1].size
     uploaded = [one for one in hub.requests if one.method == "PUT"]
     assert len(uploaded) == 2  # the changed file and the picture
     assert len([one for one in hub.requests if "/commit/" in one.path]) == 1
@@ -110,65 +108,32 @@ def test_uploads_of_a_run_that_was_stopped_are_not_sent_again(hub: HubServer, tm
         send(second)
     hub.faults.clear()
     hub.requests.clear()
-    done = send(second)
+    send(second)
     assert held(hub, "refs/tags/v2.0.0") == wanted(second)
     assert len([one for one in hub.requests if one.method == "PUT"]) == 6
-    assert 0 < done.sent < done.present
-    assert done.sent + done.present == sum(file.size for file in second.packed.files)
-
-
-@pytest.mark.parametrize("kind", ["die_after", "die_before", "500"])
-@pytest.mark.parametrize("path", ["/repos/create", "/branch/"])
-def test_repository_and_branch_whose_making_failed_once_are_made_once(
-    hub: HubServer, tmp_path: Path, kind: str, path: str
-) -> None:
-    first, second = (release(tmp_path / name, f"v{name}.0.0", 2, name) for name in "12")
-    hub.faults.arm(kind, path=path)
-    send(first)
-    send(second, replace(NEW, branch="next"))
-    assert held(hub) == wanted(first)
-    assert held(hub, "refs/heads/next") == wanted(second)
-
-
-@pytest.mark.parametrize(
-    ("kind", "path"),
-    [
-        *(("die_after", path) for path in ("/commit/", "/tag/", "/preupload/", "/lfs/")),
-        *(("503", path) for path in ("/commit/", "/objects/batch", "/refs", "/tree/")),
-        *((kind, "/commit/") for kind in ("die_before", "500", "429")),
-    ],
-)
-def test_one_failure_anywhere_is_got_over(hub: HubServer, tmp_path: Path, kind: str, path: str) -> None:
-    send(release(tmp_path / "1", "v1.0.0", 2))
-    made = release(tmp_path / "2", "v2.0.0", 2, "second")
-    hub.faults.arm(kind, path=path, retry_after=0 if kind == "429" else None)
-    send(made)
-    assert held(hub) == held(hub, "refs/tags/v2.0.0") == wanted(made)
-    history = HfApi().list_repo_commits(REPO, repo_type="dataset")
-    assert len(history) == 3  # the Hub's own, and one for each version: nothing is committed twice
 
 
 def test_of_two_publishers_one_wins_and_the_other_is_told(hub: HubServer, tmp_path: Path) -> None:
     send(release(tmp_path / "1", "v1.0.0", 2))
-    seen = read_state(HfApi(), NEW, HASTY)
+    seen = read_repository(HfApi(), NEW)
     winner, loser = (release(tmp_path / name, "v1.1.0", 2, name) for name in ("winner", "loser"))
-    send(winner, state=seen)
+    send(winner, before=seen)
     now = refs(hub)
-    with pytest.raises(DailytalkError, match=r"somebody else published .* by tester.*run the same command again"):
-        send(loser, state=seen)
+    with pytest.raises(DailytalkError, match="somebody else published to tester/talk meanwhile"):
+        send(loser, before=seen)
     assert refs(hub) == now
     assert held(hub) == wanted(winner)
 
 
 def test_commit_without_a_manifest_that_came_between_is_somebody_elses(hub: HubServer, tmp_path: Path) -> None:
     send(release(tmp_path / "1", "v1.0.0", 2))
-    seen = read_state(HfApi(), NEW, HASTY)
+    seen = read_repository(HfApi(), NEW)
     HfApi().create_commit(
         REPO, [CommitOperationDelete("manifest.json")], commit_message="by hand", repo_type="dataset"
     )
     now = refs(hub)
-    with pytest.raises(DailytalkError, match=r"somebody else published .* by tester.*run the same command again"):
-        send(release(tmp_path / "2", "v1.1.0", 2, "second"), state=seen)
+    with pytest.raises(DailytalkError, match="somebody else published to tester/talk meanwhile"):
+        send(release(tmp_path / "2", "v1.1.0", 2, "second"), before=seen)
     assert refs(hub) == now
 
 
@@ -183,7 +148,7 @@ def test_pull_request_whose_answer_was_lost_is_not_opened_twice(hub: HubServer, 
 def test_token_that_may_only_read_makes_no_repository(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", HubServer.read_token)
     with pytest.raises(DailytalkError, match="the token of tester may only read"):
-        check_access(HfApi(), NEW, HASTY)
+        check_request(HfApi(), NEW, PushSettings())
     monkeypatch.setenv("HF_TOKEN", HubServer.write_token)
     for target, told in (
         (Target(REPO), "there is no dataset tester/talk on the Hub"),
@@ -191,27 +156,29 @@ def test_token_that_may_only_read_makes_no_repository(hub: HubServer, monkeypatc
         (Target("another/talk", create=True), "can't make a dataset of another"),
     ):
         with pytest.raises(DailytalkError, match=told):
-            check_access(HfApi(), target, HASTY)
-    assert not check_access(HfApi(), NEW, HASTY)
+            check_request(HfApi(), target, PushSettings())
+    assert not check_request(HfApi(), NEW, PushSettings())
 
 
 def test_tag_that_somebody_set_meanwhile_is_not_moved(hub: HubServer, tmp_path: Path) -> None:
     send(release(tmp_path / "1", "v1.0.0", 2))
     first = refs(hub)["refs/tags/v1.0.0"]
     HfApi().create_tag(REPO, tag="v2.0.0", repo_type="dataset")
-    with pytest.raises(DailytalkError, match=f"named commit {first[:10]} v2.0.0 meanwhile"):
+    with pytest.raises(
+        DailytalkError, match=r"somebody else has made v2\.0\.0 meanwhile, and a tag is never moved"
+    ):
         send(release(tmp_path / "2", "v2.0.0", 2, "second"))
     assert refs(hub)["refs/tags/v2.0.0"] == first
 
 
 def test_commit_without_its_tag_is_only_tagged(hub: HubServer, tmp_path: Path) -> None:
     made = release(tmp_path, "v1.0.0")
-    hub.faults.arm("die_before", path="/tag/", times=2)
+    hub.faults.arm("die_before", path="/tag/")
     with pytest.raises(DailytalkError):
         send(made)
     hub.requests.clear()
     done = send(made)
-    assert (done.committed, done.sent, done.tag) == (False, 0, "v1.0.0")
+    assert done.commit == refs(hub)["refs/heads/main"]
     assert not [one for one in hub.requests if one.method == "PUT" or "/commit/" in one.path]
     assert held(hub, "refs/tags/v1.0.0") == wanted(made)
 
@@ -221,7 +188,7 @@ def test_pull_request_changes_no_branch_and_sets_no_tag(hub: HubServer, tmp_path
     before = refs(hub)
     made = release(tmp_path / "2", "v2.0.0", 2, "second")
     done = send(made, Target(REPO, pull_request=True))
-    assert (done.tag, done.url) == (None, f"{hub.url}/datasets/{REPO}/discussions/1")
+    assert (done.tag, done.url) == ("v2.0.0", f"{hub.url}/datasets/{REPO}/discussions/1")
     assert {name: commit for name, commit in refs(hub).items() if "/pr/" not in name} == before
     assert held(hub, "refs/pr/1") == wanted(made)
 
@@ -240,7 +207,7 @@ def test_shares_and_seed_decide_the_splits_of_a_push(hub: HubServer, tmp_path: P
     work = write_dataset(tmp_path / "work", rows)
     shares, lines = {"valid_share": 0.25, "test_share": 0.375}, []
     plain, seeded = (pack_version(work, tmp_path / f"{seed}", seed=seed, **shares).files for seed in range(2))
-    done = push_version(work, NEW, PushSettings(seed=1, **shares), lines.append, HASTY, dry_run=True)
+    done = push_version(work, NEW, PushSettings(seed=1, **shares), lines.append, dry_run=True)
     pushed = {file.name: file.sha256 for file in done.packed.files}
     assert pushed == {file.name: file.sha256 for file in seeded} != {file.name: file.sha256 for file in plain}
     assert lines == [f"packed {number} of 6 files" for number in range(1, 7)]
@@ -251,16 +218,6 @@ def test_private_repository_is_made_private(hub: HubServer, tmp_path: Path) -> N
     assert HfApi().dataset_info(REPO).private
 
 
-@pytest.mark.needs("hf_xet")
-def test_server_without_xet_is_noticed_and_lfs_used(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    HfApi().create_repo(REPO, repo_type="dataset")
-    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", False)
-    with suitable_transfer(HfApi(), REPO, HASTY) as way:
-        assert "no Xet" in way
-        assert constants.HF_HUB_DISABLE_XET
-    assert not constants.HF_HUB_DISABLE_XET
-
-
 def test_version_is_compared_with_the_highest_below_its_tag(hub: HubServer, tmp_path: Path) -> None:
     for tag in ("v1.0.0", "v1.2.0", "v2.0.0"):
         send(release(tmp_path / tag, tag, 1, tag))
@@ -269,8 +226,8 @@ def test_version_is_compared_with_the_highest_below_its_tag(hub: HubServer, tmp_
         with pytest.raises(
             DailytalkError, match=rf"{tag} would break readers of {before} \(.*: pass `tag=` v3\.0\.0"
         ):
-            push_version(work, NEW, PushSettings(tag=tag), lambda line: None, HASTY, dry_run=True)
-    done = push_version(work, NEW, PushSettings(tag="auto"), lambda line: None, HASTY, dry_run=True)
+            push_version(work, NEW, PushSettings(tag=tag), lambda line: None, dry_run=True)
+    done = push_version(work, NEW, PushSettings(tag="auto"), lambda line: None, dry_run=True)
     assert (done.tag, done.changes.previous, done.changes.added) == ("v3.0.0", "v2.0.0", ["call"])
 
 
@@ -281,17 +238,17 @@ def test_what_a_card_can_not_hold_is_refused_before_the_hub_is_asked(hub: HubSer
         ({"tag": "newest"}, "'newest'"),
     ):
         with pytest.raises(DailytalkError, match=told):
-            validate_request(HfApi(), NEW, PushSettings(**wish), HASTY)
+            check_request(HfApi(), NEW, PushSettings(**wish))
     assert not hub.requests
 
 
 def test_public_repository_is_not_published_to_as_a_private_one(hub: HubServer) -> None:
     HfApi().create_repo(REPO, repo_type="dataset")
-    assert check_access(HfApi(), NEW, HASTY)
+    assert check_request(HfApi(), NEW, PushSettings())
     with pytest.raises(DailytalkError, match="tester/talk is public already"):
-        check_access(HfApi(), replace(NEW, private=True), HASTY)
+        check_request(HfApi(), replace(NEW, private=True), PushSettings())
     HfApi().update_repo_settings(REPO, repo_type="dataset", private=True)
-    assert check_access(HfApi(), replace(NEW, private=True), HASTY)
+    assert check_request(HfApi(), replace(NEW, private=True), PushSettings())
 
 
 def test_token_that_may_only_read_may_propose_and_not_write(
@@ -300,8 +257,8 @@ def test_token_that_may_only_read_may_propose_and_not_write(
     HfApi().create_repo(REPO, repo_type="dataset")
     monkeypatch.setenv("HF_TOKEN", HubServer.read_token)
     with pytest.raises(DailytalkError, match="the token of tester may not write to tester/talk"):
-        check_access(HfApi(), NEW, HASTY)
-    assert check_access(HfApi(), replace(NEW, pull_request=True), HASTY)
+        check_request(HfApi(), NEW, PushSettings())
+    assert check_request(HfApi(), replace(NEW, pull_request=True), PushSettings())
 
 
 def test_plan_adds_up_what_the_branch_has_under_no_name(hub: HubServer, tmp_path: Path) -> None:
@@ -310,8 +267,8 @@ def test_plan_adds_up_what_the_branch_has_under_no_name(hub: HubServer, tmp_path
     second = release(
         tmp_path / "2", "v2.0.0", 3, {0: "a", 1: "c", 2: "c"}, {"assets/b.png": b"x", "assets/c.png": b"new"}
     )
-    found = plan_push(read_state(HfApi(), NEW, HASTY), second)
-    assert [(change.what, change.name) for change in found.changes] == [
+    found = replace(second, before=read_repository(HfApi(), NEW))
+    assert [(change.what, change.name) for change in found.plan] == [
         ("replace", "README.md"),
         ("delete", "assets/a.png"),
         ("keep", "assets/b.png"),
@@ -323,23 +280,21 @@ def test_plan_adds_up_what_the_branch_has_under_no_name(hub: HubServer, tmp_path
         ("add", "conversations/train-00002-of-00003.parquet"),
         ("replace", "manifest.json"),
     ]
-    sizes = {change.name: change.size for change in found.changes}
+    sizes = {change.name: change.size for change in found.plan}
     assert sizes["assets/a.png"] == 3
-    assert sizes["README.md"] == len(second.card.encode())
-    new = [
-        held for name, held in second.contents.items() if sizes.get(name) and name in found.named("add", "replace")
-    ]
-    assert found.to_send == sum({held.sha256: held.size for held in new}.values())
+    assert sizes["README.md"] == len(second.texts["README.md"])
+    texts = sum(sizes[name] for name in ("README.md", "assets/c.png", "manifest.json"))
+    assert found.to_send == texts + sum(file.size for file in second.packed.files)
     send(second)
-    again = plan_push(read_state(HfApi(), NEW, HASTY), second)
-    assert (again.named("add", "replace", "delete"), again.to_send) == ([], 0)
+    again = replace(second, before=read_repository(HfApi(), NEW))
+    assert ({change.what for change in again.plan}, again.to_send) == ({"keep"}, 0)
 
 
 def test_failure_of_the_hub_is_not_taken_for_a_token_without_the_right(hub: HubServer) -> None:
     HfApi().create_repo(REPO, repo_type="dataset")
     hub.faults.arm("500", times=99, path="auth-check")
     with pytest.raises(DailytalkError, match="failed with 500"):
-        check_access(HfApi(), NEW, HASTY)
+        check_request(HfApi(), NEW, PushSettings())
 
 
 @pytest.mark.parametrize("token", [HubServer.read_token, None])
@@ -386,9 +341,9 @@ def test_versions_come_newest_first_then_other_tags_then_main_and_other_branches
 def test_card_lists_the_versions_before_with_their_dates(hub: HubServer, tmp_path: Path) -> None:
     for tag, names in (("v1.0.0", "ab"), ("v1.1.0", "abc")):
         work = write_dataset(tmp_path / tag, [built_row(name) for name in names])
-        done = push_version(work, NEW, PushSettings(tag=tag), print, HASTY)
-        assert (done.tag, done.published is not None, (work / ".publish").exists()) == (tag, True, False)
-    card = read_state(HfApi(), NEW, HASTY).card
+        done = push_version(work, NEW, PushSettings(tag=tag), print)
+        assert (done.tag, done.commit is not None, (work / ".publish").exists()) == (tag, True, False)
+    card = read_repository(HfApi(), NEW).card
     assert card
     [first] = HfApi().list_repo_commits(REPO, repo_type="dataset", revision="v1.0.0")[:1]
     assert f"| `v1.0.0` | {first.created_at.date().isoformat()} | first version |" in card

@@ -10,8 +10,8 @@ import pytest
 from built_conversations import COLUMNS, work_with_recordings
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.publish import packing
-from dailytalk_contiguous.publish.packing import PackedRecording, pack_version, split_of
+from dailytalk_contiguous.publish.packing import pack_version, split_of
+from dailytalk_contiguous.publish.published_rows import LARGEST_BYTES, PackedRecording
 from dailytalk_contiguous.shards import Entry, Shard, write_shard
 from dailytalk_contiguous.sources.transcribed import identity_of
 
@@ -59,7 +59,7 @@ def changed(path: Path) -> None:
 
 
 def sparse(path: Path) -> None:
-    os.truncate(path, packing.LARGEST_BYTES + 1)
+    os.truncate(path, LARGEST_BYTES + 1)
 
 
 @pytest.mark.parametrize(("harm", "told"), [(gone, "gone"), (changed, "not the one")])
@@ -101,7 +101,7 @@ def test_conversation_of_an_unknown_recording_is_refused(work: Path, tmp_path: P
 )
 def test_recording_of_several_splits_is_in_the_first_of_them(side: Mapping[str, str], split: str) -> None:
     parts = tuple({"conversation_id": name} for name in side)
-    assert split_of(PackedRecording("r", Path("r.wav"), 1, 1.0, "x", {}, parts), dict(side)) == split
+    assert split_of(PackedRecording("r", Path("r.wav"), 1, 1.0, {}, parts), dict(side)) == split
 
 
 def test_parts_of_a_recording_that_were_tagged_in_two_versions_of_it_are_refused(

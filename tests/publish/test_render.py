@@ -2,7 +2,7 @@
 
 import pytest
 
-from dailytalk_contiguous.publish.render import money, percent
+from dailytalk_contiguous.core.wording import money, percent
 
 
 @pytest.mark.parametrize(

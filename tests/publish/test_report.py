@@ -19,14 +19,13 @@ from paired_conversations import RECORDED_HZ, work_folder
 from reports import write_report
 
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.measures import CONVERSATION_MEASURES
 from dailytalk_contiguous.publish.checking import check_folder
 from dailytalk_contiguous.publish.exports import write_export
 from dailytalk_contiguous.publish.formats import FORMATS
-from dailytalk_contiguous.publish.measures import CONVERSATION_MEASURES
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.publish.page import examples_of
-from dailytalk_contiguous.publish.player import CELLS, LETTERS
-from dailytalk_contiguous.publish.render import Code, Link, Strong, html_table
+from dailytalk_contiguous.publish.templates import Link, environment
 from dailytalk_contiguous.publish.verdict import Judged, verdict_of
 from dailytalk_contiguous.shards import Entry, Shard, write_shard
 from dailytalk_contiguous.sources.transcribed import identity_of
@@ -73,8 +72,7 @@ def blocks_of(text: str) -> dict[str, Any]:
 def shown_of(text: str) -> dict[str, Any]:
     """What the player shows, by the id of the conversation."""
     blocks = blocks_of(text)
-    rows = blocks["conversations"]["rows"]
-    return {rows[block["number"]][0]: block for name, block in blocks.items() if name.startswith("detail-")}
+    return {block["name"]: block for block in blocks.values()}
 
 
 def with_source(row: dict[str, Any], shift: float = 0.5) -> dict[str, Any]:
@@ -280,7 +278,7 @@ def test_lines_delivered_least_like_their_source_are_heard_beside_it_the_furthes
     files = write_report(work, audio="beside").files
     assert len(list(files.glob("line-*.mp3"))) == 4
     write_report(work, audio="none")
-    assert "<audio" not in (work / "report.html").read_text()
+    assert not re.search("<audio[^>]* src=", (work / "report.html").read_text())
 
 
 def test_recording_that_is_gone_or_another_is_not_played_and_the_page_says_so_without_its_path(tmp_path):
@@ -310,14 +308,17 @@ def test_folder_of_somebody_else_is_no_place_for_sound(tmp_path):
 def test_table_holds_every_conversation_the_worst_first_and_only_examples_in_full(tmp_path):
     long = built_row("monologue", [("left", 0.0, 14.0, "So."), ("right", 14.5, 15.0, "Yes.")], 16.0)
     folder = write_dataset(tmp_path, [with_source(built_row(name)) for name in "abc"] + [long])
-    table = blocks_of(page_of(folder, shown=1))["conversations"]
-    rows = {row[0]: row for row in table["rows"]}
-    assert list(rows) == ["a", "b", "c", "monologue"]
-    assert rows["monologue"][3] == 0
-    assert "longest_turn" in [table["names"][number] for number in rows["monologue"][5]]
-    assert [row[8] for row in rows.values()] == [0, 0, 0, 1]
-    assert rows["a"][4][table["names"].index("duration")] == 6
-    assert all(sum(LETTERS.index(letter) % 16 + 1 for letter in row[7]) == CELLS for row in rows.values())
+    text = page_of(folder, shown=1)
+    assert list(shown_of(text)) == ["monologue"]
+    table = text.partition('<table id="table">')[2].partition("</table>")[0]
+    first, *others = re.findall(r"<tr><th scope=.*?</tr>", table, re.DOTALL)
+    heads = re.findall(r'<th class="number"[^>]*><button[^>]*>([^<]+)', table)
+    assert '<button type="button" data-number="3">monologue</button>' in first
+    assert [re.findall(r'data-value="(\w)"', row)[0] for row in others] == ["a", "b", "c"]
+    cells = dict(zip(heads, re.findall(r'<td class="number( beyond)?"[^>]*>([^<]+)', first), strict=True))
+    assert cells["longest turn (s)"] == (" beyond", "14.0")
+    assert cells["length (s)"] == ("", "16")
+    assert "data-number" not in "".join(others)
 
 
 @pytest.mark.parametrize(
@@ -390,10 +391,6 @@ def test_report_and_check_have_one_verdict_on_every_kind_of_folder(tmp_path, dai
     assert "without-text" not in {finding["kind"] for finding in told[0]["findings"]}
 
 
-def cells(letters: str) -> list[int]:
-    return [LETTERS.index(letter) // 16 for letter in letters for _ in range(LETTERS.index(letter) % 16 + 1)]
-
-
 # A folder that was only tagged
 
 
@@ -445,7 +442,7 @@ def test_tagged_folder_reports_what_is_known(tmp_path):
     assert (len(samples), rate) == (6 * 24000, 24000)
     loud = np.flatnonzero(np.abs(samples[:, 0]) > 0.1) / rate
     assert abs(loud[0] - 1.0) < 0.01
-    assert shown_of(text)["call.001"]["lines"][0][1] == 1.0
+    assert shown_of(text)["call.001"]["lines"][0]["start"] == 1.0
 
 
 def test_shared_work_folder_shows_no_other_file_than_the_recording_that_was_tagged(tmp_path):
@@ -483,10 +480,15 @@ def test_command_says_what_it_wrote(tmp_path, dailytalk):
     assert "1 of 2" in dailytalk("report", folder, "--conversations", "1").out
 
 
-def test_each_kind_of_cell_is_markup_of_its_own_and_none_of_them_lets_markup_in() -> None:
-    cells = ("<i>", Code("<i>"), Strong("<i>"), Link("<i>", "https://a.org/?<"), Link("<i>", "ftp://a.org"), 1234)
-    assert html_table(("",) * 6, [cells]) == (
-        "<table><tbody><tr><td>&lt;i&gt;</td><td><code>&lt;i&gt;</code></td><td><b>&lt;i&gt;</b></td>"
-        '<td><a href="https://a.org/?&lt;">&lt;i&gt;</a></td><td>&lt;i&gt;</td><td class="number">1,234</td></tr>'
-        "</tbody></table>"
+@pytest.mark.parametrize("markdown", [False, True])
+def test_each_kind_of_cell_is_markup_of_its_own_and_none_of_them_lets_markup_in(markdown: bool) -> None:
+    links = [Link("<i>", f"{scheme}://a.org/?<") for scheme in ("https", "javascript")]
+    source = '{% import "' + ("parts.md" if markdown else "parts.html") + '" as part with context %}'
+    template = environment(markdown=markdown).from_string(
+        source + "{% for value in cells %}{{ part.cell(value) }};{% endfor %}"
     )
+    shown = "".join(template.render(toc=[], draw=None, cells=["<i>", *links, 1234]).split())
+    if markdown:
+        assert shown == "&#60;i&#62;;[&#60;i&#62;](https://a.org/?%3C);&#60;i&#62;;1,234;"
+    else:
+        assert shown == '&lt;i&gt;;<ahref="https://a.org/?&lt;">&lt;i&gt;</a>;&lt;i&gt;;1,234;'

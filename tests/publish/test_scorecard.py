@@ -9,13 +9,14 @@ import pytest
 from built_conversations import built_row, write_dataset
 from command import Command
 from published_folder import write_published
-from reports import write_report
+from reports import tables_of, write_report
 
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.figures import corpus_stats
 from dailytalk_contiguous.core.scorecard import compare, published_references, reference_of
-from dailytalk_contiguous.core.tally import Tally
+from dailytalk_contiguous.core.tables import Tables
 from dailytalk_contiguous.core.turns import SIDES, TURN_MEASURES
-from dailytalk_contiguous.publish.conversation_sections import measure_plot, scorecard_parts
+from dailytalk_contiguous.publish.conversation_sections import comparisons_of, measure_plots
 from dailytalk_contiguous.publish.opening import open_items, reference_at
 
 #: A minute in which the right side says mm-hm four times into the left one's speech, and the left one never.
@@ -31,11 +32,8 @@ def talks(folder: Path, lines: Any = SILENT_PARTNER, n: int = 3) -> Path:
     return write_dataset(folder, [built_row(f"call{number}", lines, 60.0, 8000) for number in range(n)])
 
 
-def tallied(folder: Path) -> Tally:
-    tally = Tally()
-    for row in open_items(folder).rows():
-        tally.add(row)
-    return tally
+def tables_in(folder: Path) -> Tables:
+    return open_items(folder).tables()
 
 
 def test_every_published_number_is_of_a_measure_and_says_what_is_comparable() -> None:
@@ -55,7 +53,7 @@ def test_every_published_number_is_of_a_measure_and_says_what_is_comparable() ->
 def test_a_value_is_at_its_percentile_of_a_distribution_and_beside_a_single_value(tmp_path: Path) -> None:
     found = {
         (place.reference.name, place.band.measure, place.side): place
-        for place in compare(tallied(talks(tmp_path)).after, [*published_references().values()])
+        for place in compare(tables_in(talks(tmp_path)).rebuilt, [*published_references().values()])
     }
     floor = found["Open Yap 1K", "floor_share", "left"]
     assert floor.value == pytest.approx(39 / 61)
@@ -95,14 +93,13 @@ def test_report_draws_a_plot_of_each_measure_before_what_is_published(tmp_path: 
     assert {"Backchannels", "Share of the floor", "Words", "Floor-transfer offset, median"} <= set(titles)
     assert not {"Speaks on when interrupted"} & set(titles)  # nobody is
     assert "Open Yap 1K" in section
-    tally = tallied(work)
-    plot = measure_plot(tally, "overlap_share", [*compare(tally.after, [*published_references().values()])])
-    assert plot is not None
-    assert [(reach.low, reach.high) for reach in plot.reaches] == [(pytest.approx(2.8), pytest.approx(20.9))]
-    assert [series.style for series, _ in plot.series] == ["left", "right", "after"]
-    assert all(sum(shares.values()) == pytest.approx(1.0) for _, shares in plot.series)
+    tables = tables_in(work)
+    plots = {plot.name: plot for plot in measure_plots(tables, comparisons_of(tables))}
+    plot = plots["measure_overlap_share"]
+    assert [(band.low, band.high) for band in plot.bands] == [(pytest.approx(2.8), pytest.approx(20.9))]
+    assert [(series.colour, len(values)) for series, values in plot.series] == [("after", 3)]
     assert "Open Yap 1K, both: 2.8 to 20.9" in plot.words()
-    assert scorecard_parts(Tally()) == []
+    assert comparisons_of(tables_of()) == []
 
 
 def test_the_same_conversations_give_the_same_bytes_whatever_their_order(tmp_path: Path) -> None:
@@ -112,7 +109,7 @@ def test_the_same_conversations_give_the_same_bytes_whatever_their_order(tmp_pat
     told = []
     for shards in ([rows], [rows[4:], rows[:4]]):
         folder = write_dataset(tmp_path / str(len(told)), *shards)
-        told.append(json.dumps(tallied(folder).stats()))
+        told.append(json.dumps(corpus_stats(tables_in(folder))))
     assert told[0] == told[1]
     stats = json.loads(told[0])
     assert stats["conversations"] == 9
@@ -129,7 +126,7 @@ def test_the_same_conversations_give_the_same_bytes_whatever_their_order(tmp_pat
 def test_against_takes_a_file_a_work_folder_and_a_version(tmp_path: Path, dailytalk: Command) -> None:
     work, other = talks(tmp_path / "work"), talks(tmp_path / "other", n=1)
     version = write_published(tmp_path / "version")
-    stats = json.dumps(tallied(other).stats())
+    stats = json.dumps(corpus_stats(tables_in(other)))
     file = tmp_path / "stats.json"
     for path in (file, other / "corpus-stats.json", version / "corpus-stats.json"):
         path.write_text(stats)
@@ -168,7 +165,7 @@ def test_a_file_that_says_nothing_usable_is_refused_in_one_sentence(
 
 
 def test_names_in_another_ones_file_stay_text(tmp_path: Path) -> None:
-    stats = tallied(talks(tmp_path / "work")).stats()
+    stats = corpus_stats(tables_in(talks(tmp_path / "work")))
     reference = reference_of(stats, "<b>other</b>")
     page = write_report(tmp_path / "work", shown=0, reference=reference).path.read_text(encoding="utf-8")
     assert "<b>other" not in page

@@ -1,6 +1,8 @@
 import itertools
 import json
 import shutil
+from html import unescape
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,35 +11,43 @@ import soundfile
 from audio_files import EXAMPLES, REAL_CALLS, example
 from built_conversations import built_row, write_dataset
 from command import EMBEDDED
+from huggingface_hub import hf_hub_download
+from reports import write_report
 from rich_conversations import rich_row
 
+from dailytalk_contiguous.core.measures import CONVERSATION_MEASURES, measure_turns
 from dailytalk_contiguous.core.scorecard import published_references
 from dailytalk_contiguous.core.settings import settings_of
-from dailytalk_contiguous.core.tally import Tally
+from dailytalk_contiguous.core.tables import TableMaker, tables_from
 from dailytalk_contiguous.core.turns import Timed
 from dailytalk_contiguous.core.utterance import AFFECT
 from dailytalk_contiguous.publish.checking import check_folder
 from dailytalk_contiguous.publish.exports import write_export
-from dailytalk_contiguous.publish.measures import CONVERSATION_MEASURES, measure_turns
 from dailytalk_contiguous.publish.moshi_folder import MOSHI
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.publish.verdict import (
     Finding,
     FitnessLimits,
-    Judge,
+    all_findings,
+    judged_conversations,
     made_facts,
-    made_line,
     verdict_of,
-    verdict_part,
 )
 
+pytest_plugins = ["hub.hub_fixtures"]
 
-def advised(timed, duration, voices=None, languages=None):
-    judge = Judge()
-    judge.add_measured("c", measure_turns(timed, duration))
-    judge.voices.update(voices or {})
-    judge.languages.update(languages or {})
-    return [finding.kind for finding in judge.findings()]
+
+def findings_on(*conversations, limits=None):
+    """The findings on conversations of which the columns of their table are known."""
+    maker = TableMaker()
+    for number, known in enumerate(conversations):
+        maker.add_known({"conversation_id": f"c{number or ''}", "kept_speakers": ["Ann"]} | known)
+    return all_findings(maker.tables(), limits=limits)
+
+
+def advised(timed, seconds, hours=1.0, **columns):
+    known = measure_turns(timed, seconds) | {"duration": hours * 3600} | columns
+    return [finding.kind for finding in findings_on(known)]
 
 
 LIVELY = [Timed(("left", "right")[n % 2], n * 2.0, n * 2.0 + 2.1) for n in range(50)]
@@ -52,11 +62,7 @@ def test_transcripts_that_were_corrected_come_first_and_uncovered_sound_has_its_
         built_row("a", transcript_repair="2.8 s earlier"),
         built_row("b", uncovered_sound=[{"channel": "left", "start": 1.0, "end": 5.5}]),
     ]
-    judge, tally = Judge(), Tally()
-    for row in rows:
-        judge.add(row)
-        tally.add(row)
-    verdict = judge.verdict(tally)
+    verdict = verdict_of(all_findings(tables_from(rows)), 2)
     assert "the transcripts of 1 of 2 conversations did not fit" in verdict.headline
     (sound,) = [finding for finding in verdict.findings if finding.kind == "uncovered-sound"]
     assert "1.0 to 5.5 s of the left side of b" in sound.what
@@ -73,9 +79,7 @@ def test_conversation_whose_sides_do_not_wait_for_each_other_is_doubtful(late, k
     ]
     row = built_row("a")
     row["utterances"] = [row["utterances"][0] | utterance for utterance in utterances]
-    judge = Judge()
-    judge.add(row)
-    found = [finding for finding in judge.findings() if finding.kind == "sides-out-of-step"]
+    found = [finding for finding in all_findings(tables_from([row])) if finding.kind == "sides-out-of-step"]
     assert [finding.kind for finding in found] == kinds
     assert [finding.severity for finding in found] == ["doubtful"] * len(kinds)
     assert all("may not be in step (a: both speak at once" in finding.what for finding in found)
@@ -89,17 +93,15 @@ def test_conversation_whose_affect_is_within_the_error_of_its_model_is_named():
             utterance |= dict.fromkeys(AFFECT, 0.5 + step * (number - 12)) | {"models": {"affect": model}}
         return row
 
-    judge = Judge()
-    for row in (rated("flat", 0.001), rated("lively", 0.02), rated("of another", 0.001, "audeering/model")):
-        judge.add(row)
-    (flat,) = [finding for finding in judge.verdict(Tally()).findings if finding.kind == "flat-affect"]
+    rows = [rated("flat", 0.001), rated("lively", 0.02), rated("of another", 0.001, "audeering/model")]
+    (flat,) = [finding for finding in all_findings(tables_from(rows)) if finding.kind == "flat-affect"]
     assert "in 1 conversation (flat): LOW and HIGH" in flat.what
 
 
 def test_hours_are_held_against_what_others_needed():
-    assert advised(LIVELY, 100.0, {"anna": 19.0}, {"en": 1.0}) == ["few-hours-of-voice"]
-    assert advised(LIVELY, 100.0, {"anna": 20.0}, {"de": 399.0}) == ["few-hours-of-language"]
-    assert advised(LIVELY, 100.0, {"anna": 20.0}, {"de": 400.0}) == []
+    assert advised(LIVELY, 100.0, 19.0, voices=["anna"], language="en") == ["few-hours-of-voice"]
+    assert advised(LIVELY, 100.0, 399.0, voices=["anna"], language="de") == ["few-hours-of-language"]
+    assert advised(LIVELY, 100.0, 400.0, voices=["anna"], language="de") == []
 
 
 #: A conversation within all limits, as far as it is measured.
@@ -115,19 +117,13 @@ FINE = dict.fromkeys(CONVERSATION_MEASURES) | {
 
 
 def found(**measured):
-    judge = Judge()
-    judge.add_measured("c", FINE | measured)
-    judge.add_measured("fine", FINE)
-    return judge.findings()
+    return findings_on(FINE | measured, FINE)
 
 
 def test_talks_without_overlaps_are_good_and_hear_how_to_have_some():
     severities = {}
     for talks in ((True, True), (True, False)):
-        judge = Judge()
-        for number, talk in enumerate(talks):
-            judge.add_measured(f"c{number}", FINE | {"overlapping_turns": 0.0}, talk=talk)
-        [finding] = judge.findings()
+        [finding] = findings_on(*(FINE | {"overlapping_turns": 0.0, "talk": talk} for talk in talks))
         severities[talks] = finding.severity, "--headphones" in finding.remedy
     assert severities == {(True, True): ("note", True), (True, False): ("doubtful", False)}
 
@@ -158,25 +154,27 @@ def test_anchor_is_advised_only_where_it_was_not_used(tmp_path, timelines, what,
 
 
 @pytest.mark.parametrize(
-    ("recorded", "severity", "remedy"), [(0.0, "note", "add recordings"), (9.0, "doubtful", "--like")]
+    ("recorded", "severity", "remedy"), [(0.0, "note", "add recordings"), (9.0, "doubtful", "more overlap")]
 )
-def test_variants_are_not_blamed_for_overlap_that_their_recordings_lack(recorded, severity, remedy):
+def test_what_was_made_of_recordings_is_not_blamed_for_overlap_that_their_recordings_lack(
+    recorded, severity, remedy
+):
     apart = [turn | {"start": 1.5 * n + 0.2, "end": 1.5 * n + 1.2} for n, turn in enumerate(talk()["utterances"])]
     timeline = TIMELINE | {"mode": "retimed", "source_overlap_seconds": recorded}
-    judge = Judge()
-    for name in ("a.retimed-1", "a.retimed-2"):
-        judge.add(talk(name, utterances=apart, timeline=timeline, retiming={"parent": "a"}))
-    [finding] = [one for one in judge.findings() if one.kind == "little-overlap"]
+    origin = {"of": "a", "by": "dailytalk retime"}
+    rows = [talk(name, utterances=apart, timeline=timeline, origin=origin) for name in ("a.1", "a.2")]
+    findings = {one.kind: one for one in all_findings(tables_from(rows))}
+    assert "2 of 2 conversations are made of 1 others by dailytalk retime" in findings["made-of-others"].what
+    finding = findings["little-overlap"]
     assert (finding.severity, remedy in finding.remedy) == (severity, True)
 
 
 def test_worst_of_equals_does_not_depend_on_the_order_of_rows():
     named = set()
     for names in ("ab", "ba"):
-        judge = Judge()
-        for name in names:
-            judge.add_measured(name, FINE | {"snr": 3.0})
-        named |= {finding.file for finding in judge.findings()}
+        named |= {
+            one.file for one in findings_on(*(FINE | {"snr": 3.0, "conversation_id": name} for name in names))
+        }
     assert named == {"a"}
 
 
@@ -263,18 +261,14 @@ PLANTED = [
 
 
 def found_in(*rows, run=None):
-    judge, tally = Judge(FitnessLimits(voice_hours=None)), Tally()
-    for row in rows:
-        judge.add(row)
-        tally.add(row)
-    return {finding.kind: finding for finding in judge.findings(tally, run or {})}
+    findings = all_findings(tables_from(rows), run or {}, FitnessLimits(voice_hours=None))
+    return {finding.kind: finding for finding in findings}
 
 
 def test_good_conversation_has_no_finding_and_its_verdict_is_good():
     assert found_in(talk()) == {}
-    judge = Judge(FitnessLimits(voice_hours=None))
-    assert judge.add(talk())[2:] == ((), 0)
-    assert judge.verdict()[:2] == ("good", "good: nothing speaks against training on it")
+    assert judged_conversations(tables_from([talk()]).conversations)[0][2:] == ((), 0)
+    assert verdict_of([], 1)[:2] == ("good", "good: nothing speaks against training on it")
 
 
 @pytest.mark.parametrize(("columns", "kind", "severity", "part"), PLANTED, ids=[case[1] for case in PLANTED])
@@ -283,9 +277,11 @@ def test_each_warning_is_found_where_it_is_planted(columns, kind, severity, part
     assert (finding.level, finding.severity) == ("advice", severity)
     assert part in finding.sentence
     level = {"note": "good"}.get(severity, severity)
-    judge = Judge(FitnessLimits(voice_hours=None))
-    judge.add(talk(**columns))
-    assert judge.verdict().level in (level, "doubtful" if level == "good" else level, "bad")
+    assert verdict_of(found_in(talk(**columns)).values(), 1).level in (
+        level,
+        "doubtful" if level == "good" else level,
+        "bad",
+    )
 
 
 def test_hours_that_were_lost_are_told_with_their_share_and_their_reason():
@@ -329,24 +325,19 @@ def test_first_line_of_a_verdict_is_its_level_and_the_worst_reason():
 
 
 def test_worst_conversation_has_the_most_badness_and_its_breaches_the_worst_first():
-    judge = Judge()
-    fine, noisy, both = (
-        judge.add(row)
-        for row in (
-            talk(),
-            talk("b", sides=sides(snr_db=5.0)),
-            talk("c", sides=sides(snr_db=5.0), utterances=changed(confidence=0.1)),
-        )
+    rows = (
+        talk(),
+        talk("b", sides=sides(snr_db=5.0)),
+        talk("c", sides=sides(snr_db=5.0), utterances=changed(confidence=0.1)),
     )
+    fine, noisy, both = judged_conversations(tables_from(rows).conversations)
     assert fine.badness == 0 < noisy.badness < both.badness
     assert both.breaches == ("confidence", "snr")
 
 
 def test_limit_that_is_taken_away_finds_nothing():
     limits = FitnessLimits(lowest_snr_db=None, voice_hours=None)
-    judge = Judge(limits)
-    judge.add(talk(sides=sides(snr_db=-5.0)))
-    assert judge.findings() == []
+    assert all_findings(tables_from([talk(sides=sides(snr_db=-5.0))]), limits=limits) == []
     assert settings_of(limits)["min_snr"] is None
 
 
@@ -368,31 +359,50 @@ RUN = {
 
 
 def test_header_says_what_made_it_and_names_no_path_of_this_machine():
-    tally = Tally()
-    tally.add(talk())
-    facts = dict(made_facts(RUN, tally))
+    tables = tables_from([talk()])
+    facts = dict(made_facts(RUN, tables))
     assert facts["words"] == "base (MIT)"
     assert facts["new voice"].startswith("espeak (GPL-3.0")
     assert (facts["profile"], facts["date"]) == ("embedded", "2026-01-02")
     assert facts["licence of the recordings"] == "CC0-1.0"
-    commands = [value for name, value in made_facts(RUN, tally) if name == "command"]
+    commands = [value for name, value in made_facts(RUN, tables) if name == "command"]
     assert commands == ["dailytalk tag calls --out work", "dailytalk speak work"]
-    assert "/home" not in made_line(RUN, tally)
+    assert "/home" not in str(facts)
     secret = RUN | {"command": "dailytalk tag https://ann:secret@host/x --out=/home/ann/w 'odd"}
-    assert "secret" not in made_line(secret, tally)
-    assert "/home" not in made_line(secret, tally)
+    assert "secret" not in str(made_facts(secret, tables))
+    assert "/home" not in str(made_facts(secret, tables))
 
 
-def test_markup_in_a_name_is_text_in_the_verdict_and_in_the_header():
-    judge, tally = Judge(), Tally()
-    row = rich_row("<b>a</b>", sides=sides(snr_db=1.0))
-    judge.add(row)
-    tally.add(row)
-    part = verdict_part(judge.verdict(tally, {}))
-    assert 'class="verdict doubtful"' in part
-    assert "<b>a</b>" not in part
-    assert 'data-conversation="&lt;b&gt;a&lt;/b&gt;"' in part
-    assert "<script>" not in made_line({"command": "<script>"}, tally)
+def test_markup_in_a_name_is_text_in_the_verdict_and_in_the_header(tmp_path):
+    work = write_dataset(tmp_path / "work", [rich_row("<b>a</b>", sides=sides(snr_db=1.0))])
+    (work / "run.json").write_text(json.dumps({"command": "<script>"}))
+    page = write_report(work).path.read_text()
+    assert "down to 1 dB in" in page
+    assert "<b>a</b>" not in page
+    assert "&lt;b&gt;a&lt;/b&gt;" in page
+    assert "&lt;script&gt;" in page
+
+
+def test_check_json_report_and_card_say_the_same(tmp_path, dailytalk, hub, impatient):
+    rows = [
+        talk("a", sides=sides(snr_db=9.0)),
+        talk("b", utterances=changed(confidence=0.5), transcript_repair="2.8 s earlier"),
+    ]
+    work, version, page = write_dataset(tmp_path / "work", rows), "tester/talks@v1.0.0", tmp_path / "page.html"
+    options = ("--create", "--licence", "cc0-1.0", "--tag", "v1.0.0")
+    assert dailytalk("push", work, "tester/talks", *options).code == 0
+    card = Path(hf_hub_download("tester/talks", "README.md", repo_type="dataset", revision="v1.0.0")).read_text()
+    verdict = json.loads(dailytalk("check", version, "--json").out)["verdict"]
+    said = [verdict["headline"], *(finding["what"] for finding in verdict["findings"])]
+    assert {finding["kind"] for finding in verdict["findings"]} >= {
+        "noise",
+        "low-confidence",
+        "repaired-transcripts",
+    }
+    assert dailytalk("report", version, "--out", page).code == 0
+    for place in (dailytalk("check", version, "-v").out, unescape(page.read_text()), card):
+        text = " ".join(place.replace("\\", "").split())
+        assert [sentence for sentence in said if " ".join(sentence.split()) not in text] == []
 
 
 def test_training_folder_has_the_verdict_of_the_rows_that_it_was_made_from(tmp_path):
@@ -485,12 +495,10 @@ def test_people_are_no_metronomes_and_no_silent_agents(tmp_path, dailytalk, kind
         words = sound.with_suffix(".reference.json" if kind == "bundled" else ".json")
         shutil.copy(words, tmp_path / f"in/{sound.stem}.json")
     assert dailytalk("tag", tmp_path / "in", "--out", tmp_path / "work", *EMBEDDED).code == 0
-    judge, tally = Judge(rebuilt=False), Tally(finished=False)
-    for row in [*open_items(tmp_path / "work").rows()] * 5:  # as many as their median needs
-        judge.add(row)
-        tally.add(row)
-    assert judge.n >= 10
-    assert not {finding.kind for finding in judge.findings(tally)} & {"same-gaps", "agent-silent"}
+    rows = [*open_items(tmp_path / "work").rows()] * 5  # as many as their median needs
+    tables = tables_from(rows, finished=False)
+    assert tables.n >= 10
+    assert not {finding.kind for finding in all_findings(tables)} & {"same-gaps", "agent-silent"}
 
 
 def test_limit_of_a_silent_agent_is_that_of_published_corpora():

@@ -22,47 +22,25 @@ from built_conversations import built_row, work_with_recordings, write_dataset
 from card_versions import MODELS, NON_COMMERCIAL, card_of, published_row, write_version
 from finished_corpora import clip_row, corpus_folder, measures
 from from_apps import from_app
-from matplotlib.collections import CircleCollection
-from matplotlib.colors import to_hex
-from matplotlib.figure import Figure
-from matplotlib.text import Text
 from mixes import mix_folders
 from reports import export_with_readme as write_export
 from reports import write_report
 from rich_conversations import rich_row, rich_rows
 
-from dailytalk_contiguous.core.tally import Sum, Tally
+from dailytalk_contiguous.core.measures import CONVERSATION_MEASURES
+from dailytalk_contiguous.core.tables import TableMaker
 from dailytalk_contiguous.core.utterance import AFFECT, PROSODY
 from dailytalk_contiguous.publish.card import Card, CardFacts
 from dailytalk_contiguous.publish.checking import check_folder, check_version
 from dailytalk_contiguous.publish.compare import compare_versions
-from dailytalk_contiguous.publish.conversation_sections import tags_plot
-from dailytalk_contiguous.publish.corpus_sections import CorpusFigures, corpus_sections
 from dailytalk_contiguous.publish.csm import CSM
 from dailytalk_contiguous.publish.jmoshi import JMOSHI
 from dailytalk_contiguous.publish.manifest import manifest, manifest_text
-from dailytalk_contiguous.publish.measures import CONVERSATION_MEASURES
 from dailytalk_contiguous.publish.moshi_folder import MOSHI
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.publish.packing import pack_version
-from dailytalk_contiguous.publish.player import NO_SAMPLES, detail, shown_seconds, sound_of, strips_of
-from dailytalk_contiguous.publish.plots import (
-    Axis,
-    Bar,
-    BarPlot,
-    HistogramPlot,
-    Limit,
-    MapPlot,
-    MatrixPlot,
-    MultiplesPlot,
-    Plot,
-    Series,
-    png,
-    sheet,
-)
-from dailytalk_contiguous.publish.render import Credit
-from dailytalk_contiguous.publish.sections import Section, page_html
-from dailytalk_contiguous.publish.verdict import Judge
+from dailytalk_contiguous.publish.player import NO_SAMPLES, detail, shown_seconds, sound_of
+from dailytalk_contiguous.publish.verdict import all_findings
 from dailytalk_contiguous.publish.version import open_version
 
 GOLDENS = Path(__file__).with_name("goldens")
@@ -239,88 +217,6 @@ def jmoshi(folder: Path) -> str:
     return (tree(folder / "data") + rows_as_text([made])).replace(str(folder), "FOLDER")
 
 
-def odd_plots() -> list[Plot]:
-    """Each kind of plot with axes and values that no page above has."""
-    wide, high = Axis("x", -1.0, 4.0, 0.5), Axis("y", 0.5, 3.0, 1.0)
-    before, after = Series("before", "recording"), Series("after", "rebuilt")
-    bars = [
-        Bar("a name that is far too long", (1.0, 3.0), ("4",)),
-        Bar("zero", (0.0, 0.0), ("",)),
-        Bar("less", (0.5, 0.25), ("x", 2), "a label that is longer than the others"),
-    ]
-    points = [(0.0, 1.0, 1), (2.0, 2.5, 9), (3.0, 0.5, 4)]
-    limits = (Limit(0.25, "below", 1, 9), Limit(3.0, "above", 0, 9))
-    outlines = [(before, {-1.0: 0.125, 3.5: 0.5}), (after, {0.0: 0.25, 3.0: 0.9})]
-    series: dict[str, Any] = {"head": ("", "n"), "series": (before, after), "nothing": "none"}
-    distribution: dict[str, Any] = {"axis": wide, "bin_width": 0.5, "of": "clips"}
-    grid: dict[str, Any] = {"unit": "clip", "nothing": "none"}
-    return [
-        BarPlot(title="side by side", rows=bars, **series),
-        BarPlot(title="below each other", rows=bars, grouped=True, **series),
-        BarPlot(title="none", rows=[], **series),
-        HistogramPlot(title="histogram", series=outlines, limits=limits, **distribution),
-        HistogramPlot(title="counted", series=[(before, {0.0: 1, 0.5: 900})], counted=True, **distribution),
-        MatrixPlot(title="matrix", head=("",), columns=("one", "two"), rows=[("a", (1, 0)), ("b", (2, 6))]),
-        MultiplesPlot(
-            title="small", panels=[("a", points), ("b", points[:1])], x_axis=wide, y_axis=high, unit="clip"
-        ),
-        HistogramPlot(title="nothing", series=[(before, {})], **distribution),
-        MapPlot(title="diagonal", points=points, x_axis=wide, y_axis=high, diagonal=True, note="why", **grid),
-        MapPlot(title="other diagonal", points=points, x_axis=high, y_axis=wide, diagonal=True, **grid),
-        MapPlot(title="few", points=points[:1], x_axis=wide, y_axis=high, **grid),
-        MapPlot(title="none", points=[], x_axis=wide, y_axis=high, **grid),
-    ]
-
-
-def drawings(folder: Path) -> str:
-    """Plots as SVG, and sections of much and of nothing."""
-    credits = [Credit("x"), Credit("y", "MIT", "Z", "ftp://a")]
-    figures, tally = CorpusFigures(credits=credits), Tally()
-    for number in range(30):
-        figures.tally.add(clip_row(f"s{number}-0", speaker=f"acted/{number}", duration=1.0 + number))
-        figures.tally.add_reject(
-            {"stage": f"Stage{'abc'[number % 3]}", "reason": "abcdefghijklmnopqrstuvwxyzABCD"[number:]}
-        )
-    for number in range(33):
-        tally.by["tag"][f"tag{number:02}"].add(Sum(0, number, 0, 2.0 + number, left=number, right=2))
-    sections = [
-        Section("plots", "Plots", [*odd_plots(), tags_plot(tally)]),
-        *corpus_sections(figures, REJECTS[:2]),
-        *corpus_sections(CorpusFigures(), REJECTS[:2]),
-    ]
-    return page_text("\n".join(map(page_html, sections)))
-
-
-def drawn(artist: Any) -> list[Any]:
-    """What matplotlib is asked to draw: a line of text, circles, or a shape."""
-    if isinstance(artist, Text):
-        place = [*map(float, artist.get_position()), artist.get_ha(), artist.get_rotation()]
-        return [artist.get_text(), to_hex(artist.get_color()), artist.get_fontsize(), *place]
-    if isinstance(artist, CircleCollection):
-        colour = to_hex(artist.get_facecolor()[0], keep_alpha=True)
-        return [colour, artist.get_sizes().tolist(), artist.get_offsets().tolist()]
-    faces = [to_hex(artist.get_facecolor(), keep_alpha=True), to_hex(artist.get_edgecolor(), keep_alpha=True)]
-    edges = [artist.get_fill(), artist.get_linewidth(), artist.get_linestyle()]
-    return [*faces, *edges, artist.get_patch_transform().transform(artist.get_path().vertices).tolist()]
-
-
-def pictures(folder: Path) -> str:
-    """What pictures are made of, before they are pixels."""
-    told: list[Any] = []
-
-    def saved(figure: Figure, file: Any, **options: Any) -> None:
-        size = figure.get_size_inches().tolist()
-        told.append([size, dict(sorted(options.items())), *map(drawn, figure.artists)])
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Figure, "savefig", saved)
-        for plot in odd_plots():
-            if plot:
-                png(plot)
-        sheet([plot for plot in odd_plots() if isinstance(plot, HistogramPlot)], columns=2)
-    return re.sub(r"-?\d\.\d+e-1\d", "0.0", rows_as_text(told))
-
-
 def player_parts(folder: Path) -> str:
     """What the player shows of conversations of which more is known than is shown, or less."""
     lines = [
@@ -350,7 +246,7 @@ def player_parts(folder: Path) -> str:
             samples, problem = sound_of(one["audio"], offset, shown_seconds(one))
         part = detail(one, rebuilt, samples, 20) | {"problem": problem}
         part["peaks"] = [len(wave) for wave in part["peaks"]]
-        shown.append([part, strips_of(one, rebuilt)])
+        shown.append(part)
     return "".join(json.dumps(plain(one), ensure_ascii=False, indent=1) + "\n" for one in shown)
 
 
@@ -621,14 +517,23 @@ def unfit(folder: Path) -> str:
         {"turns_per_window": 2.0, "response": 0.5, "overlapping_turns": 0.5},
         {"longest_monologue": 90.0, "overlapping_turns": 0.08},
     ]
-    judge = Judge()
+    maker = TableMaker()
     for n, changes in enumerate(unlike):
-        judge.add_measured(
-            f"c{n}", dict.fromkeys(CONVERSATION_MEASURES) | fine | {"first_turn": 3.0 + n} | changes
-        )
-    judge.voices.update({"b": 19.5, "a": 0.125, "c": 20.0})
-    judge.languages.update({"de": 399.5, "en": 1.0, "cs": 2.0, "fr": 400.0})
-    return rows_as_text(finding.as_dict() for finding in judge.findings())
+        known = {"conversation_id": f"c{n}", "kept_speakers": ["p"], "first_turn": 3.0 + n}
+        maker.add_known(dict.fromkeys(CONVERSATION_MEASURES) | fine | known | changes)
+    hours: list[Any] = [("voices", ["b"], 19.5), ("voices", ["a"], 0.125), ("voices", ["c"], 20.0)]
+    hours += [
+        ("language", "de", 399.5),
+        ("language", "en", 1.0),
+        ("language", "cs", 2.0),
+        ("language", "fr", 400.0),
+    ]
+    long = TableMaker()
+    for n, (column, value, lasts) in enumerate(hours):
+        known = {"conversation_id": f"h{n}", "kept_speakers": ["p"], column: value}
+        long.add_known(known | {"duration": 3600 * lasts})
+    findings = [*all_findings(maker.tables()), *all_findings(long.tables())]
+    return rows_as_text(finding.as_dict() for finding in findings)
 
 
 def damaged_csm(folder: Path) -> str:
@@ -715,8 +620,6 @@ OUTPUTS: dict[str, Callable[[Path], str]] = {
     "report_against_clips.html": report_against_clips,
     "report_of_clips.html": report_of_clips,
     "listening_test.json": listening_test,
-    "drawings.html": drawings,
-    "pictures.txt": pictures,
     "player_parts.txt": player_parts,
     "moshi.txt": moshi,
     "moshi_swapped.txt": moshi_swapped,

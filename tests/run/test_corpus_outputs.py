@@ -7,8 +7,8 @@ from finished_corpora import finished_clip
 from recordings import read_lines
 from spoken_corpora import crema_d, rows_of, run
 
+from dailytalk_contiguous.core.figures import sums
 from dailytalk_contiguous.core.schema import own_seconds
-from dailytalk_contiguous.core.tally import Tally
 from dailytalk_contiguous.publish.checking import check_folder
 from dailytalk_contiguous.publish.clip_folder import MANIFESTS
 from dailytalk_contiguous.publish.opening import open_items
@@ -18,13 +18,6 @@ from dailytalk_contiguous.store.owned_folder import file_name
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return crema_d(tmp_path_factory.mktemp("corpus") / "in")
-
-
-def tally(out: Path) -> Tally:
-    found = Tally()
-    for row in open_items(out).listed():
-        found.add(row)
-    return found
 
 
 def test_weights_reach_the_target_in_run_json_in_the_report_and_in_the_manifest(
@@ -42,7 +35,7 @@ def test_weights_reach_the_target_in_run_json_in_the_report_and_in_the_manifest(
     assert after == pytest.approx(minutes, abs=0.001)
     # A handful of clips can't do better than half of one.
     assert after == pytest.approx(dict.fromkeys(("angry", "happy", "neutral"), 0.3), abs=max(own.values()) / 120)
-    seen = {name: group.seen / 60 for name, group in tally(tmp_path).by["emotion"].items()}
+    seen = (sums(open_items(tmp_path).tables(), "emotion")["seen"] / 60).to_dict()
     assert seen == pytest.approx(after, abs=0.001)
     train = {name: row["labels"]["weight"] for name, row in clips.items() if row["labels"]["split"] == "train"}
     named = Counter(line["path"] for line in manifest)

@@ -49,8 +49,9 @@ def edit(out: Path) -> str:
     return path.read_text()
 
 
-def test_outputs_are_the_four_files_and_the_shards_beside_the_events(out: Path) -> None:
+def test_outputs_are_the_files_and_the_shards_beside_the_events(out: Path) -> None:
     assert sorted(path.name for path in out.iterdir()) == [
+        "conversations.parquet",
         "corpus-stats.json",
         "events.jsonl",
         "rejects.jsonl",
@@ -58,6 +59,7 @@ def test_outputs_are_the_four_files_and_the_shards_beside_the_events(out: Path) 
         "tagged",
         "transcript.jsonl",
         "transcript.sha256",
+        "utterances.parquet",
     ]
     assert {path.suffix for path in (out / "tagged").iterdir()} == {".parquet"}
 

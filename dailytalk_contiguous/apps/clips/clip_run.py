@@ -25,6 +25,7 @@ from dailytalk_contiguous.apps.clips.clip_plan import (
     plan_clips,
 )
 from dailytalk_contiguous.apps.clips.corpora import registry
+from dailytalk_contiguous.core import figures
 from dailytalk_contiguous.core.audio import to_uri
 from dailytalk_contiguous.core.code import code_digest
 from dailytalk_contiguous.core.documents import as_text
@@ -33,7 +34,6 @@ from dailytalk_contiguous.core.machine import PACKAGES
 from dailytalk_contiguous.core.quality import NAMES
 from dailytalk_contiguous.core.schema import CLIP, LABELLED, SOURCE, Row
 from dailytalk_contiguous.core.settings import settings_of
-from dailytalk_contiguous.core.tally import Tally
 from dailytalk_contiguous.core.utterance import AFFECT, EMOTION_GUESS, PROSODY
 from dailytalk_contiguous.publish.clip_folder import export_clips, is_complete, listed_seconds
 from dailytalk_contiguous.run import outputs
@@ -44,6 +44,7 @@ from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.store import work_folder
 from dailytalk_contiguous.store.files import inside, json_document, json_text, write_bytes, write_text
 from dailytalk_contiguous.store.owned_folder import OwnedFolder, mark
+from dailytalk_contiguous.store.table_files import tables_in
 from dailytalk_contiguous.store.work_folder import CLIPS, DATA, MEASURED
 
 #: Folder inside a work folder for clips from archives: hidden, as each machine has its own.
@@ -194,7 +195,7 @@ def write_corpus_outputs(
         or inside(out, work_folder.REJECTS).read_text(encoding="utf-8") != reject_lines
     ):
         write_text(out / work_folder.REJECTS, reject_lines)
-    counts, hours = _counted(paths)
+    counts, hours = _counted(out, paths)
     record = {
         **about,
         "kind": "corpus",
@@ -225,21 +226,26 @@ def write_corpus_outputs(
     return record
 
 
-def _counted(paths: Sequence[Path]) -> tuple[dict[str, Any], dict[str, Any]]:
-    tally, without_text = Tally(), 0
-    for path in paths:
-        for row in read_rows(path, [name for name in LABELLED if name != "audio"]).values():
-            tally.add(row)
-            without_text += row["utterances"][0]["text"] is None and row["labels"]["augmented_from"] is None
-    heard = ("emotion_class",) if tally.emotion_models else ()
-    kinds = {name: tally.by[name] for name in (*_COUNTED, "affect_source", *heard)}
-    numbers = {
-        name: {value: part.conversations + part.copies for value, part in sums.items()}
-        for name, sums in kinds.items()
-    }
-    numbers["word_source"] = tally.word_sources
-    seconds = {name: part.seconds + part.copied for name, part in tally.by["emotion"].items()}
-    counts: dict[str, Any] = {"clips": tally.total.conversations, "copies": tally.total.copies}
+def _counted(out: Path, paths: Sequence[Path]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Counts and hours of all clips; their tables are written meanwhile."""
+    without_text = 0
+    with tables_in(out, labelled=True) as maker:
+        for path in paths:
+            for row in read_rows(path, [name for name in LABELLED if name != "audio"]).values():
+                maker.add(row)
+                without_text += row["utterances"][0]["text"] is None and row["labels"]["augmented_from"] is None
+    made = maker.tables()
+    heard = ("emotion_class",) if made.utterances["emotion_model"].notna().any() else ()
+    numbers = {}
+    for name in (*_COUNTED, "affect_model", *heard):
+        sums = figures.sums(made, name)
+        numbers["affect_source" if name == "affect_model" else name] = (
+            sums["conversations"] + sums["copies"]
+        ).to_dict()
+    numbers["word_source"] = figures.word_sources(made)
+    emotions, whole = figures.sums(made, "emotion"), figures.totals(made)
+    seconds = (emotions["seconds"] + emotions["copied"]).to_dict()
+    counts: dict[str, Any] = {"clips": int(whole["conversations"]), "copies": int(whole["copies"])}
     counts["without_text"] = without_text
     counts |= {f"by_{name}": dict(sorted(values.items())) for name, values in numbers.items()}
     hours = {"audio": round(sum(seconds.values()) / 3600, 5)}

@@ -25,12 +25,13 @@ from dailytalk_contiguous.core import documents, licensing
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.sampling import MOST_WEIGHT, Weighted, goals, times, times_towards
 from dailytalk_contiguous.core.schema import AUDIO_FOLDER
-from dailytalk_contiguous.core.scorecard import ReferenceCorpus
+from dailytalk_contiguous.core.scorecard import ReferenceCorpus, TurnTaking
 from dailytalk_contiguous.core.settings import setting, settings_of, unlisted
-from dailytalk_contiguous.core.tally import TurnTaking
 from dailytalk_contiguous.core.turns import TURN_MEASURES, Ratio, TimedConversation
-from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.publish import exports, items, moshi_folder, opening, render, training_folder
+from dailytalk_contiguous.core.wording import counted, model_name
+from dailytalk_contiguous.publish import exports, items, moshi_folder, opening, training_folder
+from dailytalk_contiguous.publish.corpus_sections import credit_cells, terms_of
+from dailytalk_contiguous.publish.templates import Strong, environment
 from dailytalk_contiguous.publish.training_folder import (
     CLIP_MANIFESTS,
     about_conversations,
@@ -94,7 +95,7 @@ class MixFolder:
     models: tuple[licensing.Origin, ...]
     licence: str | None
     about: Mapping[str, Any]
-    credits: tuple[render.Credit, ...]
+    credits: tuple[licensing.Credit, ...]
     rejects: tuple[Reject, ...] = ()
 
     def files(self) -> Iterator[File | Reject]:
@@ -151,7 +152,7 @@ def open_folder(path: Path, scratch: Path, settings: "Settings", before: Mapping
             for role, model in named.items()
         )
     )
-    credits = render.credits_of(record)
+    credits = licensing.credits_of(record)
     for data in (path / DATA, path):
         if manifests := manifests_in(data, CLIP_MANIFESTS):
             return MixFolder(data, manifests, models, None, {}, credits)
@@ -494,39 +495,32 @@ def _write(
     reject_records = [reject.as_dict() for reject in rejects]
     target.write_text(training_folder.MIX_REJECTS, json_document(reject_records))
     used = [part for part in parts if part.used()]
-    sources: list[tuple[render.TableCell, ...]] = []  # whom to name for what
+    sources = []  # whom to name for what
     for part in used:
-        known = [(part.place, *render.credit_cells(credit)) for credit in part.folder.credits]
-        sources += known or [(part.place, render.Strong("unknown: ask whoever made the folder"), "", "")]
-    licence_sentence = (
-        "No single licence covers it: those below hold together."
-        if licence.licence == licensing.OTHER
-        else f"The strictest licence, which covers it all: `{render.escaped(licence.licence)}`."
+        known = [(part.place, *credit_cells(credit)) for credit in part.folder.credits]
+        sources += known or [(part.place, Strong("unknown: ask whoever made the folder"), "", "")]
+    counts = [(part.place, Counter(file.licence for file in part.used())) for part in used]
+    text = (
+        environment(__package__, markdown=True)
+        .get_template("licences.md")
+        .render(
+            licence=licence.licence,
+            asks="; ".join(licensing.SAYS[what] for what in licence.asks),
+            warnings=warnings,
+            recordings=[
+                (place, name or Strong("not known"), n, terms_of(name))
+                for place, of_part in counts
+                for name, n in sorted(of_part.items(), key=str)
+            ],
+            sources=sources,
+            models=[
+                (part.place, item.role.replace("_", " "), model_name(item.name), item.licence or "unknown")
+                for part in used
+                for item in part.folder.models
+            ],
+        )
     )
-    asks = "; ".join(licensing.SAYS[what] for what in licence.asks) or "nothing that a name shows"
-    rows = [
-        (part.place, name or render.Strong("not known"), f"{count:,}", render.terms_cell(name))
-        for part in used
-        for name, count in sorted(Counter(file.licence for file in part.used()).items(), key=str)
-    ]
-    models = [
-        (part.place, item.role.replace("_", " "), render.model_name(item.name), item.licence or "unknown")
-        for part in used
-        for item in part.folder.models
-    ]
-    of_models = render.markdown_table(("folder", "part", "model", "licence"), models)
-    pieces = [
-        "# Licences of this mix",
-        f"{licence_sentence} Together they ask for: {asks}.",
-        "\n".join(f"- {render.escaped(item)}." for item in warnings),
-        "## Recordings",
-        render.markdown_table(("folder", "licence", "files", "asks for"), rows),
-        "## Sources",
-        render.markdown_table(("folder", "source", "licence", "citation"), sources),
-        *(["## Models", of_models] if models else []),
-        "What a licence forbids, it forbids whatever this file says. This is no legal advice.",
-    ]
-    target.write_text(LICENCES, "\n\n".join(piece for piece in pieces if piece) + "\n")
+    target.write_text(LICENCES, text)
     n_lines = {side: len(listed_lines) for side, listed_lines in lines.items()}
     mixed = Mixed(parts, n_lines, licence, warnings, rejects, near)
     texts, _ = moshi_folder.training_lists(target.root, lines)
@@ -549,7 +543,7 @@ def _terms(parts: Sequence[MixPart]) -> tuple[licensing.Combined, tuple[str, ...
     for folder, model in models:
         terms = licensing.asked(model.licence)
         part_of_model = model.role.rpartition(": ")[2].replace("_", " ")
-        who = f"{folder}: the {part_of_model} is from {render.model_name(model.name)}"
+        who = f"{folder}: the {part_of_model} is from {model_name(model.name)}"
         if not terms.known:
             sentences[f"{who}, whose terms have to be read ({model.licence or 'unknown'})"] = None
         elif "commercial" in terms.what:
@@ -581,7 +575,7 @@ def _record(mixed: Mixed, settings: Settings) -> dict[str, Any]:
         "asks": list(mixed.licence.asks),
         "licences": sorted({str(item.licence or "unknown") for part in mixed.parts for item in part.used()}),
         "warnings": list(mixed.warnings),
-        render.CREDITS: {
+        licensing.CREDITS: {
             part.place: [item._asdict() for item in part.folder.credits] for part in mixed.parts if part.used()
         },
         "models": {

@@ -128,7 +128,9 @@ def survey_png(whole: SilenceSurvey) -> bytes:
     lengths = [
         BarPlot(
             title=title,
-            rows=[Bar(name, (n,), (n,)) for name, n in zip(bin_names(), figures[found_by].histogram, strict=True)],
+            rows=[
+                Bar(name, (n,), f"{n:,}") for name, n in zip(bin_names(), figures[found_by].histogram, strict=True)
+            ],
             series=[Series(style, title)],
             axis="silences",
         )
@@ -156,4 +158,4 @@ def survey_png(whole: SilenceSurvey) -> bytes:
 
 def _bars(whole: SilenceSurvey, values: Sequence[float]) -> list[Bar]:
     named = zip(whole.outcomes, values, strict=True)
-    return [Bar(f"{outcome.silence:g} s", (value,), (outcome.pieces,)) for outcome, value in named]
+    return [Bar(f"{outcome.silence:g} s", (value,), f"{outcome.pieces:,}") for outcome, value in named]

@@ -24,7 +24,7 @@ from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.models.contracts import EmotionGuess, EmotionModel
 from dailytalk_contiguous.models.linear_emotion import LinearEmotion
 from dailytalk_contiguous.publish.plots import MatrixPlot
-from dailytalk_contiguous.publish.sections import KeyFigures, Section, SectionPart, Table, Text
+from dailytalk_contiguous.publish.templates import Table, page
 
 #: Trains a classifier on its examples.
 Fit = Callable[[EmotionExamples], EmotionModel]
@@ -340,32 +340,22 @@ class EmotionEvaluation:
         ]
         return [table for table in made if table[2]]
 
-    def section(self) -> Section:
-        """The same for a page, with a picture of the confusion."""
-        figures = self.figures
-        facts = KeyFigures(
-            [
-                ("recall", f"{100 * figures.recall.value:.1f} %", f"chance {100 * self.chance:.1f} %"),
-                ("accuracy", f"{100 * figures.accuracy.value:.1f} %", ""),
-                ("calibration error", f"{_share(figures.calibration_error)} %", ""),
-                ("utterances", f"{figures.utterances:,}", counted(figures.speakers, "speaker")),
-            ]
-        )
+    def page(self) -> Iterator[str]:
+        """Yield the pieces of a page with the same, and a picture of the confusion."""
+        tables = [Table(title[0].upper() + title[1:], head, rows) for title, head, rows in self.tables()]
         protocol = PROTOCOLS.get(self.protocol, "trained before, tested on everything")
-        parts: list[SectionPart] = [facts, Text(f"{self.model}, {protocol}."), self.plot()]
-        parts += [Table(title[0].upper() + title[1:], head, rows) for title, head, rows in self.tables()]
-        parts += [Text(note) for note in self.sentences()]
-        return Section("figures", "Figures", parts)
+        error = f"{_share(self.figures.calibration_error)} %"
+        context: dict[str, Any] = {"evaluation": self, "tables": tables, "protocol": protocol, "error": error}
+        return page("Emotion in classes", "emotion.html", __package__, **context)
 
     def plot(self) -> MatrixPlot:
         columns = (*self.classes, "none") if self.figures.unanswered else self.classes
-        rows = [
-            (name, tuple(counts[: len(columns)]))
+        rows = {
+            name: counts[: len(columns)]
             for name, counts in zip(self.classes, self.confusion.tolist(), strict=True)
-        ]
+        }
         return MatrixPlot(
             title=f"What it is and what was answered ({counted(self.figures.utterances, 'utterance')})",
-            head=("emotion", *columns),
             rows=rows,
             columns=columns,
             note="Rows: the label; columns: the answer.",

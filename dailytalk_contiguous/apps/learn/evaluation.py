@@ -24,7 +24,7 @@ from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.models.egemaps import EGEMAPS_TERMS
 from dailytalk_contiguous.models.prosodic_encoder import ProsodicSequenceEncoder
 from dailytalk_contiguous.publish.items import clip_shards
-from dailytalk_contiguous.publish.render import markdown_table, public_cell
+from dailytalk_contiguous.publish.templates import environment
 
 #: Columns of a row of tokens that are needed here; the others, of each word, are large.
 _KEPT = ("id", "conversation_id", "channel", "speaker", "start", "end", "text", "language", "tag", "labels")
@@ -100,19 +100,8 @@ class Evaluation:
         return [table for table in made if table[2]]
 
     def markdown(self) -> str:
-        lines = ["# How it is said: what tokens and embeddings show", ""]
-        lines += [
-            f"{counted(self.utterances, 'utterance')} of {counted(self.speakers, 'speaker')} in "
-            f"{public_cell(self.name)}. Intervals hold 95 % of 1,000 draws of speakers; of fewer than "
-            f"{linear_probes.LEAST_DRAWN} speakers there is none. Recall is the mean of the classes, so chance is "
-            "one in as many as there are.",
-            "",
-        ]
-        for title, head, rows in self.tables():
-            lines += [f"## {title[0].upper()}{title[1:]}", "", markdown_table(head, rows), ""]
-        if self.notes:
-            lines += ["## Notes", "", *(f"- {public_cell(note)}" for note in self.notes), ""]
-        return "\n".join(lines)
+        template = environment(__package__, markdown=True).get_template("evaluation.md")
+        return template.render(figures=self, fewest=linear_probes.LEAST_DRAWN)
 
 
 _PROBES = ("target", "features", "recall %", "interval", "chance", "classes", "utterances", "speakers")

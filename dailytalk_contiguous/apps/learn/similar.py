@@ -17,11 +17,10 @@ from dailytalk_contiguous.apps.learn.embeddings import Embeddings
 from dailytalk_contiguous.apps.learn.token_rows import utterance_sound
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.core.wording import public
 from dailytalk_contiguous.publish.items import Items
-from dailytalk_contiguous.publish.page import heard_card, page_of
-from dailytalk_contiguous.publish.player import RATE, to_mp3
-from dailytalk_contiguous.publish.render import Html, fill, joined, public
-from dailytalk_contiguous.publish.sections import Section
+from dailytalk_contiguous.publish.player import RATE, mp3_address, sound_card, to_mp3
+from dailytalk_contiguous.publish.templates import page
 from dailytalk_contiguous.store.files import write_lines
 
 #: Seconds of an utterance that a page plays, and embeddings that are compared at a time.
@@ -120,25 +119,18 @@ def write_similar_page(path: Path, query: Match, matches: Sequence[Match], items
 
     It needs no network and no other file. If a sound can't be read, it says why.
     """
-    sections = [
-        Section("asked", "Asked for", [_cards([query], items, shows_similarity=False)]),
-        Section("similar", "Said most like it", [_cards(matches, items)]),
-    ]
-    write_lines(path, page_of(f"Said like {query.row['id']}", sections))
+    cards = [_card(number, match, items) for number, match in enumerate((query, *matches))]
+    name = f"Said like {query.row['id']}"
+    write_lines(path, page(name, "similar.html", __package__, query=cards[0], matches=cards[1:]))
 
 
-def _cards(matches: Sequence[Match], items: Items, shows_similarity: bool = True) -> Html:
-    cards = []
-    for number, match in enumerate(matches, 1):
-        facts = match.as_dict()
-        known = [facts[name] for name in ("speaker", "tag", "emotion") if facts[name]]
-        about = " · ".join(
-            [*([f"{number}: similarity {match.similarity:.3f}"] if shows_similarity else []), *known]
-        )
-        sound: bytes | str
-        try:
-            sound = to_mp3(utterance_sound(items, match.row, RATE, LONGEST), RATE)
-        except BadInput as error:
-            sound = f"No sound: {public(error.reason)}."
-        cards.append(heard_card(facts["id"], about, facts["text"] or "", sound))
-    return fill('<div class="samples">{}</div>', joined(cards))
+def _card(number: int, match: Match, items: Items) -> dict[str, Any]:
+    facts = match.as_dict()
+    known = [f"{number}: similarity {match.similarity:.3f}"] if number else []
+    known += [facts[name] for name in ("speaker", "tag", "emotion") if facts[name]]
+    try:
+        mp3 = to_mp3(utterance_sound(items, match.row, RATE, LONGEST), RATE)
+        sound, problem = mp3_address(mp3), ""
+    except BadInput as error:
+        sound, problem = "", f"No sound: {public(error.reason)}."
+    return sound_card(facts["id"], " · ".join(known), facts["text"] or "", ("", sound, problem))

@@ -31,8 +31,8 @@ from dailytalk_contiguous.publish.items import SMALL, Items
 from dailytalk_contiguous.publish.opening import finished_items, open_items
 from dailytalk_contiguous.publish.page import left_channels, stratified_sample
 from dailytalk_contiguous.publish.player import to_mp3
-from dailytalk_contiguous.publish.render import template
 from dailytalk_contiguous.publish.tagged_items import TaggedItems
+from dailytalk_contiguous.publish.templates import rendered
 from dailytalk_contiguous.store.files import inside, json_document, write_text
 
 #: `kind` of a key and of answers, of a test of clips and of one of conversations in pairs.
@@ -316,8 +316,7 @@ def write_listening_test(folder: Path, page: Path, count: int, seed: int = 0) ->
 
 def _write(page: Path, shown: Mapping[str, Any], key: Mapping[str, Any]) -> None:
     write_text(key_path(page), json_document(key))
-    text = json.dumps(shown).replace("<", "\\u003c")
-    write_text(page, template("listening.html", __package__).replace("@@TEST@@", text))
+    write_text(page, rendered("listening.html", __package__, test=shown, package=__package__))
 
 
 #: Seconds of an excerpt of a conversation, and of a resynthesised line for the question of its tag.

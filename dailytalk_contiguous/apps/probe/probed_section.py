@@ -6,7 +6,7 @@ from dailytalk_contiguous.apps.probe.probed import read_probed, shown_figure
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.wording import length_text
 from dailytalk_contiguous.publish.plots import Bar, BarPlot, Series
-from dailytalk_contiguous.publish.sections import Section, Table
+from dailytalk_contiguous.publish.templates import Section, Table, rendered
 
 _ROWS = {"own": "own speech", "both": "of both", "exchanged": "exchanged", "sound": "with sound"}
 _FIGURES = {
@@ -31,8 +31,7 @@ def probed_section(folder: Path) -> list[Section]:
         if any(figures):
             values = tuple(max(0.0, each["bits_a_second"]) if each else 0.0 for each in figures)
             label = " · ".join(f"{value:.2f}" for value in values)
-            shown = tuple(shown_figure(of, name) for of in timelines.values())
-            rows.append(Bar(title, values, shown, label))
+            rows.append(Bar(title, values, label))
     hours = ", ".join(f"{name} {length_text(3600 * of['hours'])}" for name, of in timelines.items())
     enough = "" if all(of["enough"] for of in timelines.values()) else " That is too little to tell."
     plot = BarPlot(
@@ -40,7 +39,6 @@ def probed_section(folder: Path) -> list[Section]:
         note="From the speech of each speaker alone, of both, of both with partners of other conversations, and "
         f"from the sound of both besides, by tiny models that have not seen these speakers ({hours}).{enough}",
         name="foreseen",
-        head=("from", *timelines),
         rows=rows,
         series=[Series("before" if name == "recorded" else "after", name) for name in timelines],
         axis="bits a second of both speakers",
@@ -56,4 +54,5 @@ def probed_section(folder: Path) -> list[Section]:
         ],
         "Each with the interval in which 95 % of draws of the conversations are.",
     )
-    return [Section("probe", "Turn-taking that can be foreseen", (plot, table))]
+    html = rendered("probed.html", __package__, plot=plot, table=table)
+    return [Section("probe", "Turn-taking that can be foreseen", html)]

@@ -20,9 +20,8 @@ from dailytalk_contiguous.core.loudness import rearrange, room_tone
 from dailytalk_contiguous.core.schema import (
     BUILT,
     CHANNELS,
-    RETIMED,
-    RETIMED_RECORDING,
-    RETIMING,
+    OF_RECORDING,
+    ORIGIN,
     SECONDS,
     STRING,
     Row,
@@ -36,7 +35,9 @@ from dailytalk_contiguous.publish.items import TOLERANCE, conversation
 from dailytalk_contiguous.stages.base import AnyDataset, Stage
 from dailytalk_contiguous.stages.reconstruct import audible_leak, leak_levels
 
-#: How a conversation came by its timing.
+#: `timeline.mode` of a conversation that got another timing, and the column that says how it came by that.
+RETIMED, RETIMING = "retimed", "retiming"
+
 COLUMN = Column(
     RETIMING,
     {
@@ -92,7 +93,7 @@ class Retime(Stage):
         *("timeline", "speakers", "language"),
     )
     uses: ClassVar[tuple[str, ...]] = ("parent", "variant")
-    publishes: ClassVar[tuple[Field | str, ...]] = (COLUMN,)
+    publishes: ClassVar[tuple[Field | str, ...]] = (COLUMN, ORIGIN)
     batch_rows: ClassVar[int] = 1
     refuses: ClassVar[bool] = True
     adds: ClassVar[Features] = Features(
@@ -103,6 +104,7 @@ class Retime(Stage):
                 for name in ("audio", "duration", "utterances", "alignments", "sounds", "timeline")
             },
             RETIMING: COLUMN.feature,
+            ORIGIN.name: ORIGIN.feature,
         }
     )
 
@@ -168,6 +170,7 @@ class Retime(Stage):
                 "timing": timing.digest,
                 "events": events,
             },
+            ORIGIN.name: {"of": parent, "by": "dailytalk retime"},
         }
 
 
@@ -320,7 +323,7 @@ def _timeline(row: Row, moved: Row) -> dict[str, Any]:
     starts = [now["start"] for _, now in heard]
     kept = {"lost_speech_seconds": 0.0, "lost_sound_seconds": 0.0}
     kept |= {"loudness_gain_db": 0.0, "loudness_missing_db": 0.0}
-    mode = RETIMED_RECORDING if has_recorded_voices(row) else RETIMED
+    mode = f"{RETIMED}{OF_RECORDING}" if has_recorded_voices(row) else RETIMED
     return compare_turns(events, starts, row["duration"], moved["duration"]) | kept | {"mode": mode}
 
 

@@ -8,13 +8,13 @@ from typing import Any
 
 from datasets import Features
 
-from dailytalk_contiguous.apps.retime.retime import COLUMN, Retime, name_of
+from dailytalk_contiguous.apps.retime.retime import COLUMN, RETIMED, RETIMING, Retime, name_of
 from dailytalk_contiguous.apps.retime.take_conversation import PLACED, TakeConversation
 from dailytalk_contiguous.apps.retime.timing import Timing, timing_of
 from dailytalk_contiguous.core.audio import to_uri
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
-from dailytalk_contiguous.core.schema import RETIMING, Row, built, parent_of
+from dailytalk_contiguous.core.schema import ORIGIN, Row, built, parent_of
 from dailytalk_contiguous.core.utterance import FIELDS
 from dailytalk_contiguous.publish.items import SMALL, Items, Shards
 from dailytalk_contiguous.run import outputs
@@ -29,7 +29,6 @@ from dailytalk_contiguous.store.work_folder import DATASET, RUN, TAGGED, read_ru
 TIMING = "timing-{}.json"
 
 #: The key of run.json that says what they are variants of.
-RETIMED = "retimed"
 
 #: Columns that a timing is made from.
 _TIMED = ("conversation_id", "duration", "source_duration", "utterances", "alignments", "sounds")
@@ -60,7 +59,7 @@ class RetimeSpec(Spec):
     ) -> None:
         self.parents, self.out, self.timing, self.variants = parents, out, timing, variants
         self.about, self.rejects = about, list[Reject]()
-        self.fields = (*parents.fields, COLUMN)
+        self.fields = (*parents.fields, COLUMN, ORIGIN)
         self.stages = (TakeConversation(parents.fields), Retime(to_uri(path), seed=seed))
         self._index = ShardIndex(out / DATASET)
         keeps = Features({**built((*FIELDS, *self.fields))})
@@ -75,7 +74,7 @@ class RetimeSpec(Spec):
             entries = read_entries(file) or {}
             # Its shards say what is in a row's sound; those of others are read for it.
             columns = SMALL if all(entry.audio for entry in entries.values()) and entries else (*SMALL, "audio")
-            for place, parent in self.parents.rows_of(file, (*columns, RETIMING)):
+            for place, parent in self.parents.rows_of(file, (*columns, ORIGIN.name)):
                 name = parent["conversation_id"]
                 sound = (parent.pop("audio", None) or {}).get("bytes") or b""
                 entry = entries.get(name)

@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ def test_report_knows_a_corpus_and_writes_page_and_summary(
     assert (done.code, done.err) == (0, "")
     assert "8 clips, 8 measured, 8 with sound" in done.out
     assert "What is missing" in (corpus / "report.html").read_text(encoding="utf-8")
-    assert "| clips | 8 | 2.4 s recorded |" in (tmp_path / "summary.md").read_text(encoding="utf-8")
+    assert "8 clips, 2.4 s recorded; 0 copies;" in (tmp_path / "summary.md").read_text(encoding="utf-8")
 
 
 def test_agreement_of_a_listening_test(tmp_path: Path, dailytalk: Command, corpus: Path) -> None:
@@ -86,7 +87,8 @@ def test_a_corpus_is_compared_with_another(tmp_path: Path, dailytalk: Command, c
     done = dailytalk("report", corpus, "--against", other, "--markdown", tmp_path / "summary.md")
     assert (done.code, done.err) == (0, "")
     summary = (tmp_path / "summary.md").read_text(encoding="utf-8")
-    assert "| emotion | work | other |\n| --- | ---: | ---: |\n| angry | 0 % | 100 % |" in summary
+    assert "| number | 8 clips | 1 clips |" in summary
+    assert re.search(r"\*\*Emotion \(8 clips, 1 clips\)\*\*: angry 0 % · 100 %", summary)
     assert "Against other" in (corpus / "report.html").read_text(encoding="utf-8")
 
 
@@ -96,7 +98,7 @@ def test_a_corpus_is_compared_with_tagged_conversations(tmp_path: Path, dailytal
     assert dailytalk(*tag, *EMBEDDED).code == 0
     done = dailytalk("report", corpus, "--against", tmp_path / "tagged", "--markdown", tmp_path / "summary.md")
     assert (done.code, done.err) == (0, "")
-    assert "| emotion | work | tagged |" in (tmp_path / "summary.md").read_text(encoding="utf-8")
+    assert "### Against tagged" in (tmp_path / "summary.md").read_text(encoding="utf-8")
     alone = dailytalk("report", corpus, "--against", tmp_path / "tagged/corpus-stats.json")
     assert (alone.code, "is about conversations" in alone.err) == (1, True)  # measures of turn-taking alone
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from finished_corpora import clip_row, corpus_folder
 
 from dailytalk_contiguous.apps.clips.mixture import Settings, mix_folders
-from dailytalk_contiguous.publish.render import Credit, credits_of
+from dailytalk_contiguous.core.licensing import Credit, credits_of
 
 ACTED = {
     "name": "acted",

@@ -16,8 +16,9 @@ from timed_talks import talk, write_dataset
 
 from dailytalk_contiguous import Retime, load, timing_of
 from dailytalk_contiguous.core.audio import read_pcm
+from dailytalk_contiguous.core.figures import made_of_others
 from dailytalk_contiguous.core.schema import BUILT, CHANNELS
-from dailytalk_contiguous.core.tally import Tally
+from dailytalk_contiguous.core.tables import tables_from
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.shards import Entry, Shard, write_shard
 from dailytalk_contiguous.store.files import sha256_of
@@ -266,11 +267,11 @@ def test_stage_in_a_notebook_makes_the_rows_of_the_command(work: Path, tmp_path:
 def test_checks_reports_exports_and_versions_say_that_they_are_variants(
     work: Path, tmp_path: Path, dailytalk: Command, hub: HubServer, impatient: None
 ) -> None:
-    out, variants = tmp_path / "out", "8 of 8 conversations are variants of 4"
+    out, made = tmp_path / "out", "8 of 8 conversations are made of 4 others by dailytalk retime"
     assert dailytalk("retime", work, "--out", out, "--variants", 2).code == 0
-    assert f"retimed: {variants} with another timing" in dailytalk("check", out).out
+    assert made in dailytalk("check", out).out
     assert dailytalk("export", out, "--format", "moshi", "--out", tmp_path / "moshi").code == 0
-    assert f"retimed: {variants}" in dailytalk("check", tmp_path / "moshi").out
+    assert made in dailytalk("check", tmp_path / "moshi").out
     names = {side: (tmp_path / "moshi" / f"{side}.jsonl").read_text() for side in ("train", "eval")}
     sides = [{side for side, text in names.items() if f"{name}.retimed-" in text} for name in ("a", "b", "c", "d")]
     assert all(len(side) == 1 for side in sides)
@@ -285,7 +286,7 @@ def test_checks_reports_exports_and_versions_say_that_they_are_variants(
                 splits.setdefault(name.partition(".retimed-")[0], set()).add(split)
     assert {name: len(of) for name, of in splits.items()} == dict.fromkeys(("calls/a", "b", "c", "d"), 1)
     card = Path(hf_hub_download("tester/talks", "README.md", repo_type="dataset", revision="v2.0.0")).read_text()
-    assert "**Retimed**: 8 conversations of 8 are variants of 4" in card
+    assert "8 conversations were made of 4 others" in card
     assert "| `retiming` |" in card
     for tag in ("v1.0.0", "v2.0.0"):
         assert dailytalk("export", f"tester/talks@{tag}", "--format", "moshi", "--out", tmp_path / tag).code == 0
@@ -294,7 +295,7 @@ def test_checks_reports_exports_and_versions_say_that_they_are_variants(
             held = {name for name in splits if re.search(rf"\b{name[-1]}\.", text)}
             assert held == {name for name, of in splits.items() if of == of_side}
     changed = dailytalk("diff", "tester/talks@v1.0.0", "@v2.0.0")
-    assert "of these are variants of a conversation: 8" in changed.out
+    assert "of these were made of others: 8" in changed.out
     assert (
         dailytalk("push", work, "tester/talks", *options, "v3.0.0").code == 0
     )  # and of a variant that of its parent
@@ -305,11 +306,8 @@ def test_checks_reports_exports_and_versions_say_that_they_are_variants(
 def test_recordings_beside_their_variants_count_once(work: Path, tmp_path: Path, dailytalk: Command) -> None:
     assert dailytalk("retime", work, "--out", tmp_path / "out", "--variants", 2).code == 0
     recordings, variants = rows_of(work).values(), rows_of(tmp_path / "out").values()
-    alone, before, after = Tally(), Tally(), Tally()
-    for row in recordings:
-        alone.add(row)
-    for tally, rows in ((before, [*recordings, *variants]), (after, [*variants, *recordings])):
-        for row in rows:
-            tally.add(row)
-        assert (tally.total.conversations, tally.retimed, len(tally.parents)) == (12, 8, 4)
-        assert tally.before.stats() == alone.before.stats()
+    alone = tables_from(recordings)
+    for rows in ([*recordings, *variants], [*variants, *recordings]):
+        tables = tables_from(rows)
+        assert (tables.n, made_of_others(tables.conversations)) == (12, (8, 4, ["dailytalk retime"]))
+        assert tables.source.stats() == alone.source.stats()

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 from dailytalk_contiguous.core.documents import has_length, is_number
 from dailytalk_contiguous.core.hallucination import EXTRA_WORDS
-from dailytalk_contiguous.core.schema import CHANNELS, parent_of
+from dailytalk_contiguous.core.schema import CHANNELS, ORIGIN, parent_of
 from dailytalk_contiguous.core.turns import Timed, fitness, overlap_seconds
 from dailytalk_contiguous.core.utterance import sounding_span
 
@@ -150,7 +150,8 @@ def measure_turns(timed: Sequence[Timed], duration: float, window: float = 100.0
 def measure_conversation(row: Mapping[str, Any], rebuilt: bool) -> MeasuredConversation:
     """Return all measures of a conversation: a row of `core.schema.BUILT` that can be used, with or without audio.
 
-    `rebuilt`: whether it was rebuilt; otherwise nothing was resynthesised. Turn-taking is not measured of a clip.
+    `rebuilt`: whether it was rebuilt; otherwise nothing was resynthesised. Turn-taking is not measured of a
+    clip, nor of a file of an export, which has one side.
     """
     utterances, words = row["utterances"] or (), row["alignments"] or ()
     duration = row["duration"] or 0.0
@@ -163,7 +164,8 @@ def measure_conversation(row: Mapping[str, Any], rebuilt: bool) -> MeasuredConve
         for utterance, (_, new) in zip(utterances, lengths, strict=True)
         if new and utterance["status"] != "dropped" and (span := sounding_span(utterance))
     ]
-    talk = {"duration": duration} if row.get("labels") else measure_turns(timed, duration)
+    is_part = row.get("labels") or row.get("measures") is not None
+    talk = {"duration": duration} if is_part else measure_turns(timed, duration)
     values = dict.fromkeys(CONVERSATION_MEASURES) | talk | _of_words(utterances, lengths)
     values |= _of_sides(row.get("sides") or (), len(words))
     return values | (_of_synthesis(utterances, lengths) if rebuilt else {})
@@ -177,10 +179,10 @@ _OF_TURNS = (
 
 
 def portable_measures(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the facts of a row that a training folder keeps to be judged as the row is (`Judge.add_measured`).
+    """Return the facts of a row that a training folder keeps to be judged as the row is (`TableMaker.add_known`).
 
     `measures`: those that do not follow from its turns; `recorded_overlap`: that of `recorded_overlap`; `talk`:
-    `is_talk`, if true; `parent`: the conversation that it is a variant of.
+    `is_talk`, if true; `parent`: the conversation that it was made of.
     """
     measured = measure_conversation(row, rebuilt=True).items()
     measures = {name: round(value, 6) for name, value in measured if value is not None and name not in _OF_TURNS}
@@ -188,7 +190,7 @@ def portable_measures(row: Mapping[str, Any]) -> dict[str, Any]:
     known: dict[str, Any] = {} if overlap is None else {"recorded_overlap": round(overlap, 6)}
     known |= {"talk": True} if is_talk(row) else {}
     if (parent := parent_of(row)) != row["conversation_id"]:
-        known["parent"] = parent
+        known |= {"parent": parent, "made_by": (row.get(ORIGIN.name) or {}).get("by")}
     return {"measures": measures} | known
 
 

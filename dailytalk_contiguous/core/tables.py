@@ -1,0 +1,460 @@
+"""Two tables of a dataset: a row an utterance, a row a conversation, and the turn-taking of all conversations.
+
+Every run writes both as `utterances.parquet` and `conversations.parquet`, for pandas, polars or the Hub's viewer.
+Figures of a report, a card or a verdict are queries of the same tables (`core.figures`). They are made from rows
+without audio, in one pass: of a work folder, a version, a corpus of clips or an export. A clip is a conversation
+of one utterance with labels; what its place does not say is null.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from datasets import Features, List, Value
+
+from dailytalk_contiguous.core import schema
+from dailytalk_contiguous.core.documents import has_length, is_number
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.measures import (
+    CONVERSATION_MEASURES,
+    MeasuredConversation,
+    is_talk,
+    measure_conversation,
+    recorded_overlap,
+)
+from dailytalk_contiguous.core.schema import COLUMNS, SECONDS, STRING, TIMELINE
+from dailytalk_contiguous.core.scorecard import TurnTaking
+from dailytalk_contiguous.core.sentences import length_class, sentence_type
+from dailytalk_contiguous.core.spans import out_of_step
+from dailytalk_contiguous.core.tags import STYLE_OF_TAG
+from dailytalk_contiguous.core.turns import TimedConversation, timed_conversations
+from dailytalk_contiguous.core.utterance import (
+    AFFECT,
+    PROSODY,
+    SYNTHESIS,
+    UTTERANCE,
+    Field,
+    columns_among,
+    features_of_fields,
+)
+from dailytalk_contiguous.core.wording import kind_of
+
+_COUNT, _FLAG = Value("int32"), Value("bool")
+
+#: Fields of an utterance that its table opens up (`models`, `synthesis`) or leaves to the rows: long lists.
+_OPENED = {"models": {"recogniser": STRING, "affect": STRING}, "synthesis": SYNTHESIS}
+_LEFT_TO_ROWS = {"emotion_probabilities", "prosody_tokens", "prosody_model", "joined", *_OPENED}
+
+#: Before the names of measures of a take, which the source has, too.
+TAKE = "take_"
+
+#: What distinguishes synthesised voices.
+VOICE = ("engine", "model", "voice")
+
+_SYNTHESIS = {f"{TAKE}{name}" if name in PROSODY else name: kind for name, kind in SYNTHESIS.items()}
+
+#: Columns of an utterance beside its fields (`core.utterance.FIELDS`), those of its synthesis, and what its stages
+#: publish: name, type and meaning.
+OF_UTTERANCE: dict[str, tuple[Any, str]] = {
+    "conversation_id": (STRING, "the conversation that it is of"),
+    "number": (_COUNT, "its place among the utterances of its conversation, from 0"),
+    "heard": (_FLAG, "whether it is in the audio, with times; of a clip, whether it is a recording and no copy"),
+    "seconds": (
+        SECONDS,
+        "from start to end in seconds, of a clip without the prompt before it; null if not heard",
+    ),
+    "source_seconds": (SECONDS, "its length in the recording, in seconds"),
+    "person": (STRING, "whose recorded voice is heard; null for a synthesised one, or an unknown person"),
+    "synthetic_voice": (STRING, "engine, model and voice of a synthesised one, joined by ` · `"),
+    "style": (STRING, "the style that follows from tag and measures; of a clip, that of its labels"),
+    "sentence_type": (STRING, "of its text: see `core.sentences.sentence_type`"),
+    "length": (STRING, "`short` under 2 s, `long` from 5 s, else `medium`"),
+    "recogniser": (STRING, "what recognised its words; `given` for a transcript by people"),
+    "affect_model": (STRING, "what rated its affect"),
+}
+
+#: Labels of a clip that its conversation has as columns.
+LABELS = (
+    *("corpus", "emotion", "perceived", "agreement", "style", "style_source", "tag", "act", "speaker", "gender"),
+    *("sentence_type", "length", "licence", "weight", "augmented_from"),
+)
+
+#: Columns of a conversation beside its timeline (`timeline_…`), measures (`core.measures`), labels and what its
+#: stages publish: name, type and meaning.
+OF_CONVERSATION: dict[str, tuple[Any, str]] = {
+    "conversation_id": (STRING, "its id"),
+    "recording_id": (STRING, "the recording that it was cut from"),
+    "split": (STRING, "`train`, `validation` or `test`; null before it is published"),
+    "language": (STRING, "ISO 639-1; null if unknown"),
+    "duration": (SECONDS, "seconds"),
+    "source_duration": (SECONDS, "seconds of the recording"),
+    "own_seconds": (SECONDS, "seconds without the prompt before a clip"),
+    "utterances": (_COUNT, "number of utterances, those left out of the audio, too"),
+    "words": (_COUNT, "number of words with times"),
+    "word_sources": (List({"source": STRING, "words": _COUNT}), "how the times of its words are known"),
+    "speaker_left": (STRING, "name of the person on the left; null if unknown"),
+    "speaker_right": (STRING, "name of the person on the right; null if unknown"),
+    "kept_speakers": (List(STRING), "names of those whose own voices are in it; an item is null if unknown"),
+    "voices": (List(STRING), "voices with which utterances were resynthesised"),
+    "recorded": (_FLAG, "whether both voices and all times are those of the recording"),
+    "recorded_voices": (_FLAG, "whether both voices are those of the recording, at whatever times"),
+    "parent": (STRING, "the conversation that it was made of (`origin`); null for a recording of its own"),
+    "made_by": (STRING, "the command that made it of that one"),
+    "talk": (_FLAG, "whether it is a talk with a machine: a finished row without a timeline"),
+    "recorded_overlap": (SECONDS, "seconds in which both speak in the recording; null if unknown"),
+    "out_of_step": (STRING, "how its sides fail to wait for each other; null if they do"),
+    "has_timeline": (_FLAG, "whether it has a timeline (`timeline_…`)"),
+    "of_export": (_FLAG, "whether it is a file of an export, with the measures that the export has kept"),
+    "clip": (_FLAG, "whether it is a clip of one line, with labels"),
+    "provenance": (STRING, "how it came about, as JSON"),
+}
+
+#: The value of an unknown label, and the person whose voice was to be replaced and is left.
+UNKNOWN, LEFT_AS_RECORDED = "unknown", "left as recorded"
+
+#: Conversations that are a chunk: a row group of the files.
+CHUNK = 512
+
+#: Columns of utterances that stay in memory: what queries of whole datasets read. Texts and ids are long.
+_KEPT = frozenset(
+    {
+        *("conversation_id", "number", "channel", "heard", "seconds", "source_seconds", "speaker", "person"),
+        *(
+            "synthetic_voice",
+            "style",
+            "sentence_type",
+            "length",
+            "recogniser",
+            "affect_model",
+            "tag",
+            "tag_said",
+            "kind",
+        ),
+        *("status", "reason", "text_reason", "confidence", *AFFECT, *PROSODY, "emotion_class", "emotion_model"),
+        *(name for name in UTTERANCE if name.endswith("_bucket")),
+        *("edited_by", "edited_fields", "engine", "model", "voice", "cache_key", "tries", "cost"),
+        *("word_error_rate", *(f"{TAKE}{name}" for name in ("rms", "f0_mean", "speech_rate"))),
+        *("delivery_distance", "delivery_cosine"),
+    }
+)
+
+
+def utterance_columns(fields: Sequence[Field] = ()) -> Features:
+    """Columns of the table of utterances of rows whose stages publish `fields`."""
+    own = {name: kind for name, kind in features_of_fields(fields).items() if name not in UTTERANCE}
+    plain = {name: kind for name, kind in UTTERANCE.items() if name not in _LEFT_TO_ROWS}
+    kinds = {name: kind for name, (kind, _) in OF_UTTERANCE.items()}
+    return Features({"conversation_id": STRING, **plain, **kinds, **_SYNTHESIS, **own})
+
+
+def conversation_columns(fields: Sequence[Field] = ()) -> Features:
+    """Columns of the table of conversations of rows whose stages publish `fields`."""
+    measured = {name: SECONDS for name in CONVERSATION_MEASURES if name != "duration"}
+    labels = {name: schema.LABELS[name] for name in LABELS}
+    own = {column.name: column.feature for column in (*COLUMNS, *columns_among(fields))}
+    timeline = {f"timeline_{name}": kind for name, kind in TIMELINE.items()}
+    kinds = {name: kind for name, (kind, _) in OF_CONVERSATION.items()}
+    return Features({**kinds, **measured, **timeline, **labels, **own})
+
+
+@dataclass
+class Tables:
+    """The tables of a dataset, and what is known of it beside its rows.
+
+    Attributes:
+        conversations, utterances: as above, with the columns that queries read; texts that repeat are categories.
+        source, rebuilt: turn-taking as recorded (what several rows were made of counts once), and as rebuilt.
+        finished: whether conversations are finished ones; if not, utterances have their times in the source.
+        rejects: numbers by stage and kind of reason. knows_rejects: whether the place of the rows says what was
+            rejected; a published version does not.
+        fields: what stages of people's own publish.
+    """
+
+    conversations: pd.DataFrame
+    utterances: pd.DataFrame
+    source: TurnTaking = field(default_factory=TurnTaking)
+    rebuilt: TurnTaking = field(default_factory=TurnTaking)
+    finished: bool = True
+    rejects: Counter[tuple[str, str]] = field(default_factory=Counter)
+    knows_rejects: bool = True
+    fields: Sequence[Field] = ()
+
+    @property
+    def n(self) -> int:
+        return len(self.conversations)
+
+    @property
+    def is_rebuilt(self) -> bool:
+        """Whether anything was rebuilt: False where all conversations are as they were recorded."""
+        return self.finished and not (self.n and bool(self.conversations["recorded"].all()))
+
+    @property
+    def is_revoiced(self) -> bool:
+        """Whether any voice was synthesised: False where all are as recorded, at whatever times."""
+        return self.is_rebuilt and not (self.n and bool(self.conversations["recorded_voices"].all()))
+
+    @property
+    def turn_taking(self) -> TurnTaking:
+        """As it is in the data: rebuilt, or recorded where nothing was rebuilt."""
+        return self.rebuilt if self.is_rebuilt else self.source
+
+
+#: What takes the tables of a chunk: conversations, utterances.
+Write = Callable[[pa.Table, pa.Table], object]
+
+
+class TableMaker:
+    """Makes the tables of rows that are added one by one; a chunk of rows is in memory.
+
+    Args:
+        finished, fields, knows_rejects: as in `Tables`.
+        write: takes the tables of each chunk, whole; None where nobody needs them.
+    """
+
+    def __init__(
+        self,
+        finished: bool = True,
+        fields: Sequence[Field] = (),
+        knows_rejects: bool = True,
+        write: Write | None = None,
+    ) -> None:
+        self.finished, self.fields, self.knows_rejects, self._write = finished, fields, knows_rejects, write
+        self.rejects: Counter[tuple[str, str]] = Counter()
+        self._source, self._rebuilt = TurnTaking(), TurnTaking()
+        self._parents: set[str] = set()
+        self._counted: set[str] = set()
+        self._of_utterances = utterance_columns(fields)
+        self._of_conversations = conversation_columns(fields)
+        inner = {
+            name: kind
+            for name, kind in {**UTTERANCE, **features_of_fields(fields)}.items()
+            if name not in _LEFT_TO_ROWS or name in _OPENED
+        }
+        derived = {
+            name: kind for name, (kind, _) in OF_UTTERANCE.items() if name not in ("recogniser", "affect_model")
+        }
+        self._struct = pa.struct(list(Features({**inner, **derived}).arrow_schema))
+        self._rows: list[Mapping[str, Any]] = []
+        self._conversations: list[pa.Table] = []
+        self._utterances: list[pa.Table] = []
+
+    def add(self, row: Mapping[str, Any], split: str | None = None) -> MeasuredConversation:
+        """Add a conversation or a clip: a row of `core.schema.BUILT` that can be used, with or without audio.
+
+        `split` is known of a published row; that of a clip is in the row. Returns its measures. Raises BadInput
+        for a value of another type than its column.
+        """
+        labels = row.get("labels") or {}
+        measured: MeasuredConversation = dict.fromkeys(CONVERSATION_MEASURES)
+        if labels.get("augmented_from") is None:
+            measured = measure_conversation(row, self.finished) | (row.get("measures") or {})
+        if not labels:
+            self._add_turns(row)
+        entry = _conversation(row, split, self.finished) | measured | {name: labels.get(name) for name in LABELS}
+        if entry["talk"] and not any(said["channel"] == "left" for said in row["utterances"] or ()):
+            measured["least_talk"] = entry["least_talk"] = None  # stopped before the voice said anything
+        entry |= {column.name: row.get(column.name) for column in (*COLUMNS, *columns_among(self.fields))}
+        self._rows.append(entry | {"_utterances": row["utterances"] or (), "_speakers": row.get("speakers") or {}})
+        if len(self._rows) >= CHUNK:
+            self.flush()
+        return measured
+
+    def add_known(self, known: Mapping[str, Any], timed: TimedConversation | None = None) -> None:
+        """Add a conversation without a row by columns of its table, and its turns where they are known."""
+        flags = ("clip", "of_export", "talk", "recorded", "recorded_voices", "has_timeline")
+        missing: dict[str, Any] = dict.fromkeys(flags, False)
+        missing |= {"kept_speakers": [], "voices": [], "word_sources": []}
+        self._rows.append({**missing, **known, "_utterances": ()})
+        if timed:
+            self._rebuilt.add(timed)
+
+    def add_reject(self, reject: Mapping[str, str]) -> None:
+        """Count a line of rejects.jsonl by its stage and the kind of its reason."""
+        self.rejects[reject["stage"], kind_of(reject["reason"])] += 1
+
+    def tables(self) -> Tables:
+        """The tables of all that was added."""
+        self.flush()
+        return Tables(
+            _frame(self._conversations),
+            _frame(self._utterances),
+            self._source,
+            self._rebuilt,
+            self.finished,
+            self.rejects,
+            self.knows_rejects,
+            self.fields,
+        )
+
+    def _add_turns(self, row: Mapping[str, Any]) -> None:
+        """Add the turns of a row; the recording that several rows were made of counts once."""
+        timelines, parent = timed_conversations(row), schema.parent_of(row)
+        is_made = parent != (row.get("conversation_id") or "")
+        if "source" in timelines and not (parent in self._parents or (is_made and parent in self._counted)):
+            self._source.add(timelines["source"])
+            self._counted.add(parent)
+        if is_made:
+            self._parents.add(parent)
+        if self.finished:
+            self._rebuilt.add(timelines["rebuilt"])
+
+    def flush(self) -> None:
+        """Make the tables of the rows that wait."""
+        rows, self._rows = self._rows, []
+        try:
+            conversations = pa.Table.from_pylist(rows, schema=self._of_conversations.arrow_schema)
+            utterances = self._utterance_table(rows)
+        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+            name = rows[0]["conversation_id"]
+            if len(rows) == 1:
+                raise BadInput(f"a value of {name} has no type of its column ({error})", "make it again") from None
+            for row in rows:  # each alone, so that the sentence names it
+                self._rows = [row]
+                self.flush()
+            return
+        if self._write and (rows or not self._conversations):
+            self._write(conversations, utterances)
+        kept = utterances.select([name for name in utterances.column_names if name in _KEPT])
+        keys = pd.util.hash_array(kept["cache_key"].fill_null("").to_numpy())  # of millions that differ
+        kept = kept.set_column(kept.column_names.index("cache_key"), "cache_key", [pa.array(keys)])
+        self._conversations.append(_compact(conversations))
+        self._utterances.append(_compact(kept))
+
+    def _utterance_table(self, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+        said = [
+            {**utterance, **self._derived(row, number, utterance)}
+            for row in rows
+            for number, utterance in enumerate(row["_utterances"])
+        ]
+        parts = pa.array(said, self._struct).flatten()
+        columns = dict(zip((part.name for part in self._struct), parts, strict=True))
+        for name, opened in (("models", ["recogniser", "affect_model"]), ("synthesis", [*_SYNTHESIS])):
+            columns |= dict(zip(opened, columns.pop(name).flatten(), strict=True))
+        kinds = self._of_utterances.arrow_schema
+        return pa.table([_finite(columns[name]) for name in kinds.names], kinds)
+
+    def _derived(self, row: Mapping[str, Any], number: int, utterance: Mapping[str, Any]) -> dict[str, Any]:
+        """The columns of `OF_UTTERANCE` that no model or synthesis says, of an utterance of an entry."""
+        start, end = utterance["start"], utterance["end"]
+        source_start, source_end = utterance["source_start"], utterance["source_end"]
+        is_dropped, is_copy = utterance["status"] == "dropped", row["augmented_from"] is not None
+        heard = not is_dropped and not is_copy and is_number(start) and is_number(end)
+        seconds = (row["own_seconds"] if row["clip"] else max(0.0, end - start)) if heard else None
+        synthesis = (utterance.get("synthesis") if utterance["status"] == "spoken" else None) or {}
+        return {
+            "conversation_id": row["conversation_id"],
+            "number": number,
+            "heard": heard,
+            "seconds": seconds,
+            "source_seconds": source_end - source_start if has_length(source_start, source_end) else None,
+            "person": self._person(row, utterance),
+            "synthetic_voice": " · ".join(filter(None, map(synthesis.get, VOICE))) or None,
+            "style": row["style"] if row["clip"] else _style(utterance),
+            "sentence_type": row["sentence_type"]
+            if row["clip"]
+            else sentence_type(utterance["text"], row["language"]),
+            "length": None if seconds is None else length_class(seconds),
+        }
+
+    def _person(self, row: Mapping[str, Any], utterance: Mapping[str, Any]) -> str | None:
+        """Whose recorded voice an utterance is in; None for a synthesised one, or an unknown person."""
+        if utterance["status"] == "spoken":
+            return None
+        if row["clip"]:
+            name = row["speaker"]
+        elif not self.finished:
+            name = utterance["speaker"]
+        elif utterance["status"] == "kept-original":
+            name = LEFT_AS_RECORDED
+        else:
+            name = row["_speakers"].get(utterance["channel"])
+        return name or None
+
+
+def tables_from(rows: Iterable[Mapping[str, Any]], finished: bool = True) -> Tables:
+    """The tables of rows, as `TableMaker` makes them."""
+    maker = TableMaker(finished)
+    for row in rows:
+        maker.add(row)
+    return maker.tables()
+
+
+def _conversation(row: Mapping[str, Any], split: str | None, finished: bool) -> dict[str, Any]:
+    """The columns of `OF_CONVERSATION` of a row, whose provenance may be published already: a struct."""
+    made = row.get("provenance")
+    words, timeline, speakers = row["alignments"] or (), row.get("timeline") or {}, row.get("speakers") or {}
+    sources = Counter(word["source"] for word in words)
+    labels, name, parent = row.get("labels"), row.get("conversation_id") or "", schema.parent_of(row)
+    return {
+        "conversation_id": name,
+        "recording_id": row.get("recording_id"),
+        "split": split or row.get("split"),
+        "language": row["language"] if row["language"] != "und" else None,
+        "duration": row["duration"],
+        "source_duration": row.get("source_duration"),
+        "own_seconds": schema.own_seconds(row) if labels else row["duration"],
+        "utterances": len(row["utterances"] or ()),
+        "words": len(words),
+        "word_sources": [{"source": source or UNKNOWN, "words": n} for source, n in sources.items()],
+        **{f"speaker_{side}": schema.name_or_none(speakers.get(side)) for side in schema.CHANNELS},
+        "kept_speakers": list(schema.kept_speakers(row)),
+        "voices": list(schema.voices(row)),
+        "recorded": schema.is_recorded(row),
+        "recorded_voices": schema.has_recorded_voices(row),
+        "parent": None if parent == name else parent,
+        "made_by": None if parent == name else row[schema.ORIGIN.name].get("by"),
+        "of_export": row.get("measures") is not None,
+        "talk": finished and is_talk(row),
+        "recorded_overlap": recorded_overlap(row),
+        "out_of_step": None if labels else out_of_step(*_source_spans(row)),
+        "provenance": json.dumps(made, sort_keys=True) if isinstance(made, Mapping) else made,
+        "has_timeline": bool(timeline),
+        "clip": bool(labels),
+        **{f"timeline_{part}": value for part, value in timeline.items()},
+    }
+
+
+def _source_spans(row: Mapping[str, Any]) -> list[list[tuple[float, float]]]:
+    """Start and end of the utterances of each channel in the recording, where they are known."""
+    spans: dict[str, list[tuple[float, float]]] = {channel: [] for channel in schema.CHANNELS}
+    for utterance in row["utterances"] or ():
+        start, end = utterance.get("source_start"), utterance.get("source_end")
+        if is_number(start) and is_number(end):
+            spans[utterance["source_channel"]].append((start, end))
+    return [*spans.values()]
+
+
+def _style(utterance: Mapping[str, Any]) -> str | None:
+    """The style of an utterance, whose rule needs a tag and measures."""
+    known = utterance["tag"] and is_number(utterance["arousal"]) and is_number(utterance["voiced_fraction"])
+    return STYLE_OF_TAG.get(utterance["tag"], "normal") if known else None
+
+
+def _finite(column: pa.Array) -> pa.Array:
+    """A column whose numbers are finite: what is not, is unknown."""
+    if not pa.types.is_floating(column.type):
+        return column
+    return pc.if_else(pc.is_finite(column), column, pa.scalar(None, column.type))
+
+
+def _compact(table: pa.Table) -> pa.Table:
+    """A chunk as it stays in memory: each text once."""
+    columns = [
+        pc.dictionary_encode(column) if pa.types.is_string(column.type) else column for column in table.columns
+    ]
+    return pa.table(columns, table.column_names)
+
+
+def _frame(chunks: list[pa.Table]) -> pd.DataFrame:
+    """Chunks as one frame; they are emptied, so that each column is there once."""
+    table = pa.concat_tables(chunks).unify_dictionaries()
+    chunks.clear()
+    frame: pd.DataFrame = table.to_pandas(
+        split_blocks=True, self_destruct=True, types_mapper={pa.bool_(): pd.BooleanDtype()}.get
+    )
+    return frame

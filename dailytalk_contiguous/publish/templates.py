@@ -1,0 +1,154 @@
+"""Pages, cards and READMEs are Jinja templates in which every value is escaped, for HTML or for Markdown.
+
+So text of a row, a person or a file system is shown as text, and never becomes markup. In Markdown, characters
+that it or HTML would take for syntax are written as character references, which a reader never sees, and text that
+looks like a path of this machine is left out. An app adds a section to the report by a template of its own.
+"""
+
+import base64
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any, NamedTuple
+
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from dailytalk_contiguous.core.wording import counted, length_text, model_name, money, percent, public
+from dailytalk_contiguous.publish.plots import Plot, alternative, svg
+
+
+class Link(NamedTuple):
+    """Text with an address; one that is not of the web is not shown."""
+
+    text: str
+    url: str
+
+
+class Strong(str):
+    """Text that readers must not miss."""
+
+    __slots__ = ()
+
+
+TableCell = str | int | Link
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of cells below a head, a note below both, and why a table without rows is empty.
+
+    A `folded` table is closed at first.
+    """
+
+    title: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[TableCell]]
+    note: str = ""
+    nothing: str = ""
+    folded: bool = False
+
+    def __bool__(self) -> bool:
+        return bool(self.rows)
+
+
+class Section(NamedTuple):
+    """What an app adds to a report: its anchor, its heading, and what its template made."""
+
+    name: str
+    title: str
+    html: Markup
+
+
+#: Characters that are syntax in Markdown or HTML, wherever they are.
+_SYNTAX = re.compile(r"[\\`*\[\]<>|&~$]|(?<!\w)_|_(?!\w)")
+
+#: A cell that is aligned to the right: it begins with a number, or says that there is none.
+_NUMBER = re.compile(r"[-−+±×]?\d|–$")
+
+
+def escaped(value: object) -> Markup:
+    """Return a value as Markdown of one line, without paths of this machine; Markup stays as it is."""
+    if isinstance(value, Markup):
+        return value
+    text = re.sub(r"\s+", " ", public(value))
+    return Markup(_SYNTAX.sub(lambda match: f"&#{ord(match[0])};", text))
+
+
+def asset(name: str, package: str = __package__) -> Markup:
+    """Return the text of a file beside the templates, to be put into one as it is."""
+    return Markup(files(package).joinpath("assets", name).read_text(encoding="utf-8"))
+
+
+def environment(package: str = __package__, markdown: bool = False) -> Environment:
+    """Return the templates of a package, which may use those of reports."""
+    return _environment(package, markdown)
+
+
+@cache
+def _environment(package: str, markdown: bool) -> Environment:
+    loaders = [PackageLoader(name, "assets") for name in dict.fromkeys((package, __package__))]
+    made = Environment(
+        loader=ChoiceLoader(loaders),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        finalize=escaped if markdown else None,
+    )
+    made.filters |= {
+        "counted": counted,
+        "digest": lambda script: base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        "lasting": length_text,
+        "latex": lambda text: Markup(re.sub(r"([&%$#_])", r"\\\1", re.sub(r"[{}\\`\s]+", " ", text))),
+        "model": model_name,
+        "money": money,
+        "n": lambda number: f"{number:,}",
+        "public": public,
+        "shown": lambda cell: f"{cell:,}" if isinstance(cell, int) else str(cell),
+        "url": lambda url: Markup(re.sub(r"[\s()<>|\\]", lambda match: f"%{ord(match[0]):02X}", url)),
+    }
+    made.tests |= {
+        "figure": lambda cell: isinstance(cell, int) or _NUMBER.match(str(cell)) is not None,
+        "web": lambda cell: isinstance(cell, Link) and cell.url.startswith(("https://", "http://")),
+        "plot": lambda part: isinstance(part, Plot),
+        "strong": lambda cell: isinstance(cell, Strong),
+    }
+    made.globals |= {"asset": asset, "percent": percent, "picture": picture, "words": alternative}
+    return made
+
+
+def rendered(name: str, package: str = __package__, /, **context: Any) -> Markup:
+    """Return a part of a page from a template of a package."""
+    return Markup(environment(package).get_template(name).render(toc=[], **context))
+
+
+def picture(plot: Plot) -> str:
+    """Return a plot as the address of an image in the page itself."""
+    return f"data:image/svg+xml;base64,{base64.b64encode(svg(plot)).decode()}"
+
+
+def page(
+    name: str,
+    template: str,
+    package: str = __package__,
+    /,
+    data: Iterable[tuple[str, Any]] = (),
+    media: str = "data:",
+    **context: Any,
+) -> Iterator[str]:
+    """Yield the pieces of a page's text.
+
+    Args:
+        name: its title. template: of its content, in `package`, with `context`.
+        data: what its script reads, by the ids of the blocks that hold it; no browser runs them.
+        media: the sources of its sound, in words of a content security policy.
+    """
+    toc: list[tuple[str, str]] = []  # which the sections of the content fill
+    content = environment(package).get_template(template).render(toc=toc, **context)
+    whole = environment().get_template("page.html")
+    yield from whole.generate(title=name, content=Markup(content), toc=toc, data=data, media=media)

@@ -1,0 +1,201 @@
+"""Figures of a dataset: queries of its tables, against what was planted in rows."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from built_conversations import built_row
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dailytalk_contiguous.core import figures
+from dailytalk_contiguous.core.scorecard import nearest_rank
+from dailytalk_contiguous.core.tables import TAKE, UNKNOWN, TableMaker, Tables, tables_from
+from dailytalk_contiguous.core.utterance import SYNTHESIS, UTTERANCE
+
+#: What a sum of nothing but conversations has.
+NOTHING = {"utterances": 0, "words": 0, "seconds": 0.0, "copies": 0, "copied": 0.0, "seen": 0.0}
+
+
+def utterance(channel: str, start: float, end: float, **fields: Any) -> dict[str, Any]:
+    times = {"start": start, "end": end, "source_start": 2 * start, "source_end": 2 * end}
+    return dict.fromkeys(UTTERANCE) | {"channel": channel, "status": "kept", "text": "", **times} | fields
+
+
+def conversation(*utterances: dict[str, Any], **columns: Any) -> dict[str, Any]:
+    return built_row(duration=60.0, source_duration=120.0, alignments=[], utterances=[*utterances]) | columns
+
+
+def take(**fields: Any) -> dict[str, Any]:
+    return {"status": "spoken", "synthesis": dict.fromkeys(SYNTHESIS) | {"engine": "e"} | fields}
+
+
+@given(st.lists(st.integers(-500, 500), min_size=1), st.floats(0.01, 1))
+def test_percentile_is_the_nearest_rank(values: list[int], share: float) -> None:
+    ordered = np.sort(np.array(values, float))
+    assert nearest_rank(ordered, share) == np.quantile(values, share, method="inverted_cdf")
+
+
+def test_values_on_an_edge_are_in_the_bin_above_it_and_those_beyond_the_ends_in_the_outer_bins() -> None:
+    values = np.array((-7.0, -2.0, 0.0, 0.0, 0.1, 3.0, 12.0, 2.95))
+    assert figures.shares(values, -2.0, 3.0, 0.1) == {-2.0: 0.25, 0.0: 0.25, 0.1: 0.125, 2.9: 0.375}
+    assert figures.shares(np.array([]), 0.0, 1.0, 0.5) == {}
+    assert math.isnan(nearest_rank(np.array([]), 0.5))
+
+
+def test_a_conversation_with_nothing_in_it_is_counted_as_one() -> None:
+    maker = TableMaker()
+    names = ("duration", "source_duration", "language", "utterances", "alignments", "timeline", "speakers")
+    maker.add(built_row() | dict.fromkeys(names), "train")
+    tables = maker.tables()
+    assert figures.totals(tables) == {"conversations": 1} | NOTHING
+    for label, value in (("split", "train"), ("language", UNKNOWN)):
+        assert figures.sums(tables, label).loc[value].to_dict() == {"conversations": 1} | NOTHING
+    assert figures.heard(tables) == {"utterances": 0, "seconds": 0, "left": 0, "right": 0}
+
+
+def test_tables_without_a_row_have_figures() -> None:
+    tables = TableMaker().tables()
+    assert figures.totals(tables) == {"conversations": 0} | NOTHING
+    assert figures.corpus_stats(tables)["timelines"] == {"source": {}, "rebuilt": {}}
+    assert (figures.cost(tables), figures.timeline_means(tables), len(figures.sums(tables, "tag"))) == (0, {}, 0)
+
+
+def test_what_became_of_utterances_is_counted_and_what_could_not_be_lost_is_perfect() -> None:
+    nothing = {"offset_distance": None, "overlap_kept": math.nan, "duration_ratio": None}
+    lost = {"lost_speech_seconds": None, "lost_sound_seconds": 0.25}
+    measured = {"offset_distance": 0.5, "overlap_kept": 0.25, "duration_ratio": 2.0, "lost_speech_seconds": 4.0}
+    said = [utterance("left", 0, 1, status=status) for status in ("spoken", "kept-original")]
+    words = [{"word": "a", "start": 0, "end": 1, "speaker": "left", "source": "given", "probability": None}] * 3
+    tables = tables_from(
+        [
+            conversation(*said, timeline=nothing | lost, alignments=words),
+            conversation(*said, timeline=lost | measured, alignments=words),
+        ]
+    )
+    whole = figures.totals(tables)
+    assert [whole[name] for name in ("conversations", "utterances", "words", "seconds")] == [2, 4, 6, 120]
+    assert figures.counts(tables.utterances["status"]) == {"spoken": 2, "kept-original": 2}
+    assert figures.word_sources(tables) == {"given": 6}
+    assert figures.timeline_means(tables) == {
+        "offset_distance": 0.25,
+        "overlap_kept": 0.625,
+        "duration_ratio": 1.5,
+    }
+    assert figures.lost_in_rebuild(tables) == {"speech": 4.0, "sound": 0.5}
+
+
+@given(st.lists(st.tuples(st.sampled_from(["a", "b", "c", None, ""]), st.integers(0, 9))))
+def test_each_purchase_counts_once_and_each_without_a_key(bought: list[tuple[str | None, int]]) -> None:
+    price = {"a": 0.25, "b": 0.5, "c": 0.75}
+    said = [
+        utterance("left", n, n + 1, **take(cache_key=key, cost=price.get(key or "", number / 4)))
+        for n, (key, number) in enumerate(bought)
+    ]
+    keyed = sum(price[key] for key in {key for key, _ in bought if key})
+    keyless = sum(number / 4 for key, number in bought if not key)
+    assert figures.cost(tables_from([conversation(*said)])) == pytest.approx(keyed + keyless)
+
+
+def test_turn_taking_is_that_of_both_timelines() -> None:
+    row = conversation(
+        utterance("left", 0, 2), utterance("right", 2.5, 5), utterance("left", 4.75, 7), utterance("left", 8, 9)
+    )
+    tables = tables_from([row, row])
+    after, before = tables.rebuilt, tables.source
+    assert after.seconds == 120.0
+    assert {side: after.offsets(side).tolist() for side in ("left", "right", "both")} == {
+        "left": [-0.25, -0.25],
+        "right": [0.5, 0.5],
+        "both": [-0.25, -0.25, 0.5, 0.5],
+    }
+    seconds = {name: 2 * after.pooled(name, "both") for name in ("speech", "pause", "gap", "overlap")}
+    assert {name: value / 2 for name, value in seconds.items()} == {
+        "speech": 7.75,
+        "pause": 1.0,
+        "gap": 0.5,
+        "overlap": 0.25,
+    }
+    assert (before.pooled("speech", "left"), before.pooled("gap", "left")) == (5.25, 0.0)
+
+
+def test_measures_of_a_tag_are_against_the_other_utterances_of_its_speaker() -> None:
+    def said(channel: str, tag: str | None, rms: float, pitch: float | None, rate: float, **fields: Any) -> Any:
+        return utterance(channel, 0, 1, tag=tag, rms=rms, f0_mean=pitch, speech_rate=rate, **fields)
+
+    def voiced(voice: str, rms: float, pitch: float, rate: float) -> dict[str, Any]:
+        return take(voice=voice, rms=rms, f0_mean=pitch, speech_rate=rate)
+
+    table = figures.tag_measures(
+        tables_from(
+            [
+                conversation(
+                    said("left", "shouting", 0.2, 200.0, 4.0, **voiced("anna", 0.1, 110.0, 3.0)),
+                    said("left", "calm", 0.02, 100.0, 2.0, **voiced("anna", 0.1, 110.0, 3.0)),
+                    said("left", "calm", 0.02, None, 0.0, **voiced("ben", 0.5, 300.0, 9.0)),
+                    said("right", "calm", 0.3, 400.0, 3.0),
+                    said("right", None, 0.003, 100.0, 3.0),
+                    said("left", "calm", 9.0, 900.0, 9.0, status="dropped"),
+                )
+            ]
+        )
+    )
+    assert {*table.index} == {"shouting", "calm"}
+    means = {
+        "loudness": 40 / 3,
+        "pitch": 6,
+        "rate": 0.5,
+        f"{TAKE}loudness": 0,
+        f"{TAKE}pitch": 0,
+        f"{TAKE}rate": 0,
+    }
+    for name, mean in means.items():
+        assert table.loc["shouting", (name, "count")] == 1
+        assert table.loc["shouting", (name, "mean")] == pytest.approx(mean, abs=1e-5)
+    assert table.loc["calm", ("loudness", "count")] == 3
+    assert table.loc["calm", ("loudness", "mean")] == pytest.approx((-20 / 3 - 20 / 3 + 20) / 3)
+    assert table.loc["calm", ("pitch", "mean")] == pytest.approx((-6 + 12) / 2)
+    assert table.loc["calm", ("rate", "mean")] == pytest.approx(-0.25)
+    assert table.loc["calm", (f"{TAKE}pitch", "count")] == 1  # ben has said nothing else to compare it with
+
+
+def test_means_of_a_speaker_are_those_of_one_conversation() -> None:
+    quiet = [
+        conversation(
+            *(utterance("left", at, at + 1, tag="sad", rms=rms) for at in (0, 2)), conversation_id=str(rms)
+        )
+        for rms in (0.1, 0.001)
+    ]
+    alone = conversation(utterance("left", 0, 1, tag="sad", rms=0.5), conversation_id="alone")
+    row = figures.tag_measures(tables_from([*quiet, alone])).loc["sad"]
+    assert (row["loudness", "count"], row["loudness", "mean"]) == (4, pytest.approx(0, abs=1e-6))
+
+
+def furthest(tables: Tables) -> list[tuple[str, int]]:
+    return [*figures.furthest(tables)[["conversation_id", "number"]].itertuples(index=False, name=None)]
+
+
+def test_the_lines_whose_delivery_is_furthest_are_named() -> None:
+    said = [utterance("left", n, n + 1, **take(delivery_distance=n / 20)) for n in range(12)]
+    tables = tables_from([conversation(*said, utterance("left", 12, 13, **take()), conversation_id="a")])
+    assert furthest(tables) == [("a", number) for number in range(11, 1, -1)]
+    assert furthest(tables_from([conversation(utterance("left", 0, 1))])) == []
+
+
+def test_what_is_no_finite_number_is_unknown() -> None:
+    known = (None, 0.0, 0.07, 0.5, 1.0, math.nan, math.inf)
+    said = [utterance("left", at, at + 1, confidence=value, valence=value) for at, value in enumerate(known)]
+    tables = tables_from([conversation(*said)])
+    assert tables.utterances["confidence"].count() == 4
+    assert figures.moments(tables).loc["valence", "count"] == 4
+
+
+def test_edges_beyond_any_number_have_no_length() -> None:
+    said = [utterance("left", 0, 1), utterance("left", 1, math.nan), utterance("left", 5, 2)]
+    assert figures.heard(tables_from([conversation(*said)])) == {
+        "utterances": 2,
+        "seconds": 1,
+        "left": 1,
+        "right": 0,
+    }
