@@ -83,7 +83,7 @@ def check_dataset(
 
 
 def _facts(tables: Tables, conversations: int, references: Sequence[ReferenceCorpus]) -> dict[str, Any]:
-    whole = figures.totals(tables)
+    whole = tables.conversations[["utterances", "words", "duration"]].sum()  # copies of clips, too
     hours = {
         f"hours_of_{what}": {name: round(of, 7) for name, of in sorted(figures.hours_of(tables, column).items())}
         for what, column in (("voice", "voices"), ("language", "language"))
@@ -93,7 +93,7 @@ def _facts(tables: Tables, conversations: int, references: Sequence[ReferenceCor
         "conversations": conversations,
         "utterances": int(whole["utterances"]),
         "words": int(whole["words"]),
-        "hours": round(whole["seconds"] / 3600, 7),
+        "hours": round(float(whole["duration"]) / 3600, 7),
         **hours,
         "measures": measure_facts(tables, references),
     }
