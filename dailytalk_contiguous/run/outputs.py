@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import soundfile
 
 from dailytalk_contiguous.core import figures
-from dailytalk_contiguous.core.code import code_digest
 from dailytalk_contiguous.core.documents import fits
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.machine import PACKAGES
@@ -113,6 +112,9 @@ SPOKEN_STAGES = frozenset(
 
 #: Files with figures of all conversations.
 _FIGURES = (STATS, UTTERANCES, CONVERSATIONS)
+
+#: Raised whenever the files that a run leaves beside its shards change, so that the next run writes them again.
+OUTPUTS_VERSION = 1
 
 #: The most notes on recordings that run.json repeats; all of them are in the shards.
 NOTES_KEPT = 200
@@ -226,7 +228,7 @@ def write_outputs(
     """
     failed = [problem.as_dict() for problem in problems]
     named = sorted((*key, *person) for key, person in people.items())
-    fingerprint = fingerprint_of(paths, chain_of(stages)[-1], failed, named, code_digest(write_outputs))
+    fingerprint = fingerprint_of(paths, chain_of(stages)[-1], failed, named, OUTPUTS_VERSION)
     before = read_run(out)
     same = before and before.get("fingerprint") == fingerprint and before.get("source") == about.get("source")
     exist = all((out / name).is_file() for name in (TRANSCRIPT, LINE_DIGESTS, REJECTS, *_FIGURES))
@@ -416,7 +418,7 @@ def write_spoken(
     if any(not entry.reject for shard_entries in entries.values() for entry in shard_entries.values()):
         mark(out / AUDIO, "audio")
     failed = [reject.as_dict() for reject in rejects]
-    fingerprint = fingerprint_of(paths, chain_of(stages)[-1:], failed, code_digest(write_spoken))
+    fingerprint = fingerprint_of(paths, chain_of(stages)[-1:], failed, OUTPUTS_VERSION)
     before = (read_run(out) or {}).get("speak", {})
     if fields is None:
         finish = find_stage(Finish, stages)

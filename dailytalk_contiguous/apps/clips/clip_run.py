@@ -27,7 +27,6 @@ from dailytalk_contiguous.apps.clips.clip_plan import (
 from dailytalk_contiguous.apps.clips.corpora import registry
 from dailytalk_contiguous.core import figures
 from dailytalk_contiguous.core.audio import to_uri
-from dailytalk_contiguous.core.code import code_digest
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadValue, DailytalkError, Reject
 from dailytalk_contiguous.core.machine import PACKAGES
@@ -186,7 +185,7 @@ def write_corpus_outputs(
     that everything it describes exists. Returns the content of run.json.
     """
     before = work_folder.read_run(out) or {}
-    fingerprint = outputs.fingerprint_of(paths, text_conditions, code_digest(export_clips))
+    fingerprint = outputs.fingerprint_of(paths, text_conditions, outputs.OUTPUTS_VERSION)
     if before.get("fingerprint") != fingerprint or not is_complete(out / DATA):
         export_clips(paths, out / DATA, text_conditions)
     reject_lines = "".join(json_text(reject.as_dict()) for reject in rejects)

@@ -22,7 +22,6 @@ from dailytalk_contiguous.apps.clips.cut import CutAtSilences
 from dailytalk_contiguous.apps.clips.cuts import SILENT_PIECE
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import read_header, sample_format, whole_blocks
-from dailytalk_contiguous.core.code import code_digest
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.machine import cores, give_back_memory
@@ -224,7 +223,7 @@ class _Writer:
         self.n_written = 0
         self._bases = piece_bases(sorted({entry.recording_id for _, entry in step.entries}))
         failed = [reject.as_dict() for reject in self.rejects]
-        self._fingerprint = outputs.fingerprint_of(step.paths, step.digest, failed, code_digest(_Writer))
+        self._fingerprint = outputs.fingerprint_of(step.paths, step.digest, failed, outputs.OUTPUTS_VERSION)
 
     def finished_record(self) -> dict[str, Any] | None:
         """The content of run.json if an earlier run has finished all of this; people may have changed its files.
