@@ -62,8 +62,10 @@ def cache_key(
     The version of an engine that speaks on this machine counts, or the file of a person's own; what a server has
     said is never bought again because code changed.
     """
+    kind = type(synthesiser)
+    code = f"{kind.__qualname__} {code_version(kind, synthesiser.version)}"
     parts = {
-        **({} if synthesiser.server else {"code": code_version(type(synthesiser), synthesiser.version)}),
+        **({} if synthesiser.server else {"code": code}),
         "engine": synthesiser.engine,
         "model": synthesiser.model,
         "voice": synthesiser.voice,
