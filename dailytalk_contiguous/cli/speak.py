@@ -64,6 +64,7 @@ def speak(
     dry_run: bool = engine_options.DRY_RUN,
     workers: int | None = engine_options.WORKERS,
     prune: bool = engine_options.PRUNE,
+    force: bool = engine_options.FORCE,
     profile_stages: bool = engine_options.PROFILE_STAGES,
     runner: str = engine_options.RUNNER,
     address: str = engine_options.ADDRESS,
@@ -112,7 +113,7 @@ def speak(
     if voice:
         stages = _stages(profile, verify, known | {"device": engine.device(voice.device)})
     about = {"command": terminal.command_line(), "settings": {"profile": profile}}
-    run_options = RunOptions(workers or engine.few, prune=prune, runner=engine)
+    run_options = RunOptions(workers or engine.few, prune=prune, force=force, runner=engine)
     paid = paid_voice(stages)
     spent = (lambda: open_budget(paid.max_cost).spent) if paid else None
     with work.telling(), show.bar(spent) as run_bar:

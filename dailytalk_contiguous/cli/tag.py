@@ -79,6 +79,7 @@ def tag(
     dry_run: bool = engine_options.DRY_RUN,
     workers: int | None = engine_options.WORKERS,
     prune: bool = engine_options.PRUNE,
+    force: bool = engine_options.FORCE,
     profile_stages: bool = engine_options.PROFILE_STAGES,
     split: str = cli_options.split_option("all", "NAME|FOLDER"),
     config: str = option("", Panel.HUB, "Its config.", metavar="NAME", show_default="guessed"),
@@ -140,6 +141,7 @@ def tag(
         engine_options.parse_shard(shard),
         shard_seconds=60 * shard_minutes,
         prune=prune,
+        force=force,
         runner=engine,
     )
     hub = engine_options.hub_choice(arguments)

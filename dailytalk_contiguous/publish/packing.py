@@ -52,7 +52,7 @@ from dailytalk_contiguous.publish.clip_folder import listed_clips
 from dailytalk_contiguous.publish.interactivity import ClipChoice, clips_of, cut_clips
 from dailytalk_contiguous.publish.manifest import DataFile, Packed, PublishedRow
 from dailytalk_contiguous.publish.splits import Speakers, SplitVoice, as_decided, split_three
-from dailytalk_contiguous.shards import read_entries, read_rows
+from dailytalk_contiguous.shards import Shard, read_entries, read_record, read_rows
 from dailytalk_contiguous.sources.transcribed import BASE, at_hand, tagged_row
 from dailytalk_contiguous.store.files import inside, locked, sha256_of, write_text
 from dailytalk_contiguous.store.owned_folder import file_name
@@ -78,7 +78,7 @@ class Finished(NamedTuple):
         id, recording_id: of the conversation. parent: of which it is a variant, or its own id.
         kept_speakers: names of those whose own voices are in it; None is not known.
         seconds: of audio. heard: number of audible utterances. heard_seconds: their total length.
-        chain: digest after each stage of the spoken half, from its shard; empty where the shard has none.
+        chain: digest of each stage of the spoken half, from its shard; empty where the shard has none.
         digest: changes whenever the row may have changed.
         clip: the columns that decide how often a manifest lists it (see `clip_folder.listed_clips`), with its
             split; None of a conversation, whose split is still to be decided.
@@ -134,7 +134,7 @@ def index_folder(folder: Path, per_kind: int = 0) -> Index:
     chains: dict[tuple[str, ...], tuple[str, ...]] = {}  # most rows share one, and memory should too
     choice = ClipChoice(per_kind)
     for path in items.files:
-        entries, stat = read_entries(path) or {}, path.stat()
+        shard, stat = read_record(path) or Shard(), path.stat()
         for place, row in items.rows_of(path, publish_items.SMALL):
             name = row["conversation_id"]
             try:
@@ -155,8 +155,8 @@ def index_folder(folder: Path, per_kind: int = 0) -> Index:
                     "remove one of the two shards, or build the dataset again",
                 )
             audible = heard_utterances(row)
-            entry, clip = entries.get(name), None
-            made_by = f"{entry.input_digest} {entry.chain[-1]}" if entry and entry.chain else ""
+            is_ours, clip = name in shard.entries, None
+            made_by = path.name if is_ours else ""  # which says what its shard was made from
             identity = f"{name} {stat.st_size} {stat.st_mtime_ns} {place.group} {place.number} {made_by}"
             if labels := row["labels"]:
                 identity += f" {row['provenance']}"  # which is in run.json
@@ -165,7 +165,7 @@ def index_folder(folder: Path, per_kind: int = 0) -> Index:
                 clip = columns | {"labels": weights}
             if per_kind:
                 choice.add(row)
-            chain = entry.chain if entry else ()
+            chain = shard.digests if is_ours else ()
             rates.add(row["sample_rate"])
             finished[name] = Finished(
                 name,

@@ -35,7 +35,7 @@ from dailytalk_contiguous.run.speaking import (
     spoken_pass,
     with_provenance,
 )
-from dailytalk_contiguous.shards import ShardIndex, chain_of, read_rows
+from dailytalk_contiguous.shards import digest_of, is_held, read_entries, read_rows
 from dailytalk_contiguous.sources.folder import FolderConfig, recording_rows
 from dailytalk_contiguous.sources.hub_repository import (
     HubStream,
@@ -390,7 +390,7 @@ class StreamJob:
             "speak": settings_of(*self.speaking),
             "config": {"max_conversation": self.config.max_conversation, "transcripts": self.config.transcripts},
         }
-        return made_of | {"chains": [chain_of(stages)[-1:] for stages in self.stages() if stages]}
+        return made_of | {"chains": [digest_of(stages) for stages in self.stages() if stages]}
 
     def agree(self, begun: Mapping[str, Any], out: Path) -> None:
         """Raise DailytalkError if the stream in `out`, with `about` as in `begun`, would go on differently."""
@@ -505,7 +505,6 @@ class StreamSpec(Spec):
         self.rejects = []
         self.stopped = ""
         self.made: list[float] = []
-        self._tagged, self._dataset = ShardIndex(out / TAGGED), ShardIndex(out / DATASET)
 
     @property
     def held(self) -> int:
@@ -586,7 +585,7 @@ class StreamSpec(Spec):
         unsaid: list[Reject] = []
         held = 0
         if window.rows:
-            step = Pass(self._tagged, [window.rows], self.tagging, others=others[TAGGED])
+            step = Pass(self.out / TAGGED, [window.rows], self.tagging, others=others[TAGGED])
             yield step
             (tagged,) = step.paths
         if tagged and self.job.speaking:
@@ -594,12 +593,12 @@ class StreamSpec(Spec):
             unsaid = script.rejects
             if script.rows:
                 check_script_tags(script, self.speaking)
-                step = spoken_pass(self._dataset, script.groups, self.speaking, script.fields, others[DATASET])
+                step = spoken_pass(self.out, script.groups, self.speaking, script.fields, others[DATASET])
                 yield step
                 (dataset,) = step.paths
                 # A deterministic synthesiser would fail in the same way again.
-                if paid_voice(self.speaking):
-                    held = sum(not entry.input_digest for entry in self._dataset.of(dataset).values())
+                if paid_voice(self.speaking) and is_held(dataset):
+                    held = sum(entry.reject is not None for entry in (read_entries(dataset) or {}).values())
         before = self.positions.windows[window.number : window.number + 1]
         return FinishedWindow(
             window.number,
@@ -649,7 +648,7 @@ class StreamSpec(Spec):
             return before
         tagged, spoken = self._paths(TAGGED), self._paths(DATASET)
         need = sum(len(line.encode()) for line in self._lines(tagged))
-        if not self._has_room(need + outputs.bytes_to_write(self.out, self._dataset, spoken)):
+        if not self._has_room(need + outputs.bytes_to_write(self.out, spoken)):
             return None
         done = positions.windows
         about = dict(self.about) | {
@@ -658,13 +657,13 @@ class StreamSpec(Spec):
             "time": account.as_dict(),
             "settings": {"profile": self.job.profile},
         }
-        tagged = tagged or Pass(self._tagged, [], self.tagging).outputs()
+        tagged = tagged or Pass(self.out / TAGGED, [], self.tagging).outputs()
         problems = [problem for window in done for problem in window.problems]
-        record = outputs.write_outputs(self.out, self._tagged, tagged, self.tagging, problems, about)
+        record = outputs.write_outputs(self.out, tagged, self.tagging, problems, about)
         if self.job.speaking:
             about |= {"transcript_sha256": record["transcript_sha256"], "money": self._money.as_dict()}
             unsaid = [reject for window in done for reject in window.unsaid]
-            outputs.write_spoken(self.out, self._dataset, spoken, self.speaking, unsaid, about, self.job.source)
+            outputs.write_spoken(self.out, spoken, self.speaking, unsaid, about, self.job.source)
             record = work_folder.read_run(self.out) or record
         positions.note_outputs()
         return record

@@ -94,7 +94,6 @@ class Stage:
         refuses: whether it may meet a row that it can't use. `map` then adds the columns of `core.schema.PROBLEM`:
             such a row keeps its place, with null in what this and all further stages add.
         retried: whether the rows that it refuses may be fine in another run (a server may answer by then).
-        rewrites: whether it makes columns anew that stages before it have added.
         batch_rows: rows a batch in `map` (one of a stream, for a stage that takes its rows one by one). A batch of
             binaries must stay under 2 GB.
     """
@@ -108,7 +107,6 @@ class Stage:
     prepares: ClassVar[bool] = False
     refuses: ClassVar[bool] = False
     retried: ClassVar[bool] = False
-    rewrites: ClassVar[bool] = False
     batch_rows: ClassVar[int] = 64
 
     def __post_init__(self) -> None:

@@ -12,7 +12,9 @@ from dailytalk_contiguous.core.errors import BadInput, Reject
 from dailytalk_contiguous.core.utterance import DESCRIBED
 from dailytalk_contiguous.store.files import inside
 
-#: Folders of shards: of tagged conversations and of finished ones, of measured clips and of finished ones.
+#: Folders of shards: of conversations that are recognised and rated, of tagged ones and of finished ones; of
+#: measured clips and of finished ones.
+RATED = "rated"
 TAGGED = "tagged"
 DATASET = "dataset"
 MEASURED, CLIPS = "measured", "clips"
