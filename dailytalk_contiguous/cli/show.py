@@ -27,7 +27,6 @@ from dailytalk_contiguous.core.utterance import no_text_reason
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.models.affect import fast_precisions
 from dailytalk_contiguous.models.devices import device_of
-from dailytalk_contiguous.run import outputs
 from dailytalk_contiguous.run.events import Account, Pace, length, log
 from dailytalk_contiguous.run.local import RunPlan
 from dailytalk_contiguous.run.run import RunOutcome, lacking_weights
@@ -298,7 +297,9 @@ def rejected_by(record: dict[str, Any], out: Path, spoken: bool) -> tuple[Reject
         conversations = f"{share['conversations']:,} of {counted(share['of_conversations'], 'conversation')}"
         parts.append(f"{conversations}, {lengths}")
     rejects = (
-        reject for reject in work_folder.rejects_in(out) if (reject["stage"] in outputs.SPOKEN_STAGES) == spoken
+        reject
+        for reject in work_folder.rejects_in(out)
+        if (reject["stage"] in work_folder.SPOKEN_STAGES) == spoken
     )
     in_parts = f" ({'; '.join(parts)})" if parts else ""
     return (Rejected(f"{count:,}{in_parts}", rejects, f"in {as_text(out / work_folder.REJECTS)}"),)

@@ -17,12 +17,10 @@ from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.pipelines.to_text import NO_MODEL, tag_stages
 from dailytalk_contiguous.run import local
 from dailytalk_contiguous.run.run import Runner, RunOptions, RunOutcome, intended, refuse_downloads, run
-from dailytalk_contiguous.run.storage import OF_TAG, open_work
 from dailytalk_contiguous.run.tagging import FoundRecordings, TagSpec, find
 from dailytalk_contiguous.sources.addresses import address_of
 from dailytalk_contiguous.sources.folder import MAX_CONVERSATION
 from dailytalk_contiguous.sources.hub_repository import Repository, repository_of, to_fetch
-from dailytalk_contiguous.sources.remote import fetch_inputs
 from dailytalk_contiguous.sources.transcript_formats import FORMATS, ending_of
 from dailytalk_contiguous.stages.base import Stage, Stages
 from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion
@@ -131,6 +129,9 @@ def tag(
 
         return stream(arguments, stages, (), max_conversation)
     refuse_limits(arguments)
+    from dailytalk_contiguous.run.storage import OF_TAG, open_work  # here: stores are seldom used
+    from dailytalk_contiguous.sources.remote import fetch_inputs
+
     addresses = list(filter(None, map(address_of, inputs)))
     inputs, mirrors = fetch_inputs(inputs)
     work = open_work(out)

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from filelock import FileLock, Timeout
 
-from dailytalk_contiguous.core.documents import MOST_LINE_BYTES, as_text, fits, numbered_lines, parse_json
+from dailytalk_contiguous.core.documents import MOST_LINE_BYTES, as_text, numbered_lines, parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.store.files import inside, leads_out, locked
@@ -49,15 +49,6 @@ RUNNING, GONE = "running", "gone"
 
 #: What a run holds in its work folder while it works; a part of `--shard` has its own.
 RUN_LOCK = ".dailytalk-run"
-
-_EVENT = {"event": str, "time": str, "run": str, "spent?": float}
-_PLAN = {"plan": {"shards": int, "shards_left": int, "hours_left": float}}
-_MORE: dict[str, dict[str, Any]] = {
-    STARTED: {"kind": str, "shard": [int], "host": str, "pid": int, **_PLAN},
-    PLANNED: _PLAN,
-    SHARD: {"audio_seconds": float, "wall_seconds": float, "rejects": int, "worker": int, "stages": {str: float}},
-    **{end: {"rejects?": int, "reason?": str} for end in ENDS},
-}
 
 
 def append(path: Path, event: Event, sync: bool = False) -> None:
@@ -87,25 +78,13 @@ def journals(folder: Path) -> list[Path]:
 
 
 def read_events(path: Path) -> list[Event]:
-    """The events of a file, without lines that a crash cut off, or that are no event of this version."""
+    """The events of a file, without lines that a crash cut off."""
     events = list[Event]()
     for _, line in numbered_lines(path) if path.is_file() else ():
         with suppress(BadInput):
             event: Any = parse_json(line, EVENTS, limit=MOST_LINE_BYTES, surrogates=True)
-            if is_whole(event):
-                events.append(event)
+            events += [event] if isinstance(event, dict) and "event" in event else []
     return events
-
-
-def is_whole(event: Any) -> bool:
-    """Whether an event of a run has what readers rely on: an edit or another version may have broken it."""
-    if not fits(event, _EVENT) or not fits(event, _MORE.get(event["event"], {})):
-        return False
-    try:
-        moment = datetime.fromisoformat(event["time"])
-    except ValueError:
-        return False
-    return moment.tzinfo is not None and (event["event"] != STARTED or len(event["shard"]) == 2)
 
 
 def now() -> str:
@@ -448,19 +427,22 @@ def alone(folder: Path, kind: str, shard: tuple[int, int], force: bool = False) 
 
 
 def runs_of(events: Iterable[Event]) -> list[Run]:
-    """All runs, in the order in which they began. Events of a run whose start is missing are skipped."""
+    """All runs, in the order in which they began.
+
+    Events of a run whose start is missing are skipped, and those that somebody or another version has broken.
+    """
     runs: dict[str, Run] = {}
     for event in events:
-        moment = datetime.fromisoformat(event["time"])
-        if event["event"] == STARTED:
-            for earlier in runs.values():  # the lock was free: it was killed
-                earlier.state = GONE if earlier.state == RUNNING else earlier.state
-            number, count = event["shard"]
-            where = (event["host"], event["pid"])
-            runs[event["run"]] = Run(event["run"], event["kind"], (number, count), *where, moment, moment)
-        run = runs.get(event["run"])
-        if run is not None:
-            _note(run, event, moment)
+        with suppress(KeyError, TypeError, ValueError, AttributeError):
+            moment = datetime.fromisoformat(event["time"]).astimezone(UTC)
+            if event["event"] == STARTED:
+                where = (str(event["host"]), int(event["pid"]))
+                number, count = map(int, event["shard"])
+                new = Run(event["run"], str(event["kind"]), (number, count), *where, moment, moment)
+                for earlier in runs.values():  # the lock was free: it was killed
+                    earlier.state = GONE if earlier.state == RUNNING else earlier.state
+                runs[event["run"]] = new
+            _note(runs[event["run"]], event, moment)
     return list(runs.values())
 
 
@@ -474,23 +456,22 @@ def _known(folder: Path) -> list[Run]:
 
 
 def _note(run: Run, event: Event, moment: datetime) -> None:
-    run.last_event = moment
-    run.spent = event.get("spent", run.spent)
+    run.spent = float(event["spent"]) if "spent" in event else run.spent
     if event["event"] in (STARTED, PLANNED):
-        run.shards_all = event["plan"]["shards"]
-        run.shards += event["plan"]["shards_left"]
-        run.audio_seconds += 3600 * event["plan"]["hours_left"]
+        plan = event["plan"]
+        run.shards_all, hours = int(plan["shards"]), float(plan["hours_left"])
+        run.shards += int(plan["shards_left"])
+        run.audio_seconds += 3600 * hours
     elif event["event"] == SHARD:
-        run.done += 1
-        run.audio_done += event["audio_seconds"]
-        run.rejects += event["rejects"]
-        run.workers.add(event["worker"])
-        for stage, took in event["stages"].items():
-            run.stages[stage] += took
+        rejects, audio = int(event["rejects"]), float(event["audio_seconds"])
+        run.stages += Counter({name: float(took) for name, took in event["stages"].items()})
+        run.workers.add(int(event["worker"]))
+        run.done, run.audio_done, run.rejects = run.done + 1, run.audio_done + audio, run.rejects + rejects
     elif event["event"] in ENDS:
         run.state = event["event"]
-        run.rejects, run.explained = event.get("rejects", run.rejects), "rejects" in event
-        run.reason = event.get("reason", "")
+        run.rejects, run.explained = int(event.get("rejects", run.rejects)), "rejects" in event
+        run.reason = str(event.get("reason", ""))
+    run.last_event = moment
 
 
 def _lock_of(folder: Path, shard: tuple[int, int]) -> Path:

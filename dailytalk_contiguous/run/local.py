@@ -15,7 +15,6 @@ from datasets import Features
 
 from dailytalk_contiguous.core.schema import SOURCE, Row
 from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE
-from dailytalk_contiguous.models.engines import engine_named
 from dailytalk_contiguous.run.processes import VISIBLE, in_processes, tell
 from dailytalk_contiguous.run.shard import Progress, ShardJob, ShardReport, Task, ahead, make_shard
 from dailytalk_contiguous.shards import digest_of, shard_files, shard_path
@@ -30,7 +29,12 @@ from dailytalk_contiguous.stages.base import PerUtterance, Stage
 def networks_device(stages: Iterable[Stage]) -> str | None:
     """The device (auto, cpu, cuda) of the stages with a model that can use a GPU; None if no stage has one."""
     inner = [stage.stage if isinstance(stage, PerUtterance) else stage for stage in stages]
-    engines = {stage.name: engine_named(stage.engine) for stage in inner if hasattr(stage, "engine")}
+    engines = {}
+    for stage in inner:
+        if hasattr(stage, "engine"):
+            from dailytalk_contiguous.models.engines import engine_named  # here: `tag` needs none
+
+            engines[stage.name] = engine_named(stage.engine)
     # Of an engine that gives the times of words hardly any speech is left for the recogniser of `Align`.
     timed = any(engine.tells_words for engine in engines.values())
     for stage in inner:

@@ -39,74 +39,52 @@ POLL_SECONDS = 1.0
 #: as much again.
 GRACE_SECONDS = 120.0
 
-# Connecting to a cluster, or starting one of this process and keeping it.
-#
-# A Ray of this process takes seconds to start and may be needed twice, as in `dailytalk build`, so it stays until
-# the process ends; another cluster is left as soon as its work is done. Usage statistics are off.
-
-
 #: Seconds that a cluster may take to accept a connection.
 SILENCE_SECONDS = 10.0
 
-
-class _Own(NamedTuple):
-    """A Ray of this process: the cores that it has for workers, and the environment of its workers."""
-
-    cores: int
-    environment: dict[str, str]
+#: The address, the cores and the environment with which this process has connected; None before that.
+_connected_with: tuple[str, int, dict[str, str]] | None = None
 
 
-_own: _Own | None = None
+def connected(address: str, workers: int = 0) -> Any:
+    """Ray, connected to the cluster at `address`, or without one to a Ray of this process with room for `workers`.
 
-
-@contextmanager
-def connected(address: str, workers: int = 0) -> Iterator[Any]:
-    """Ray, connected to the cluster at `address` for as long as the block lasts.
-
-    Without an address it is one of this process, with room for `workers`, which stays until the process ends. If
-    the program that uses this package has connected already, that cluster is used, and stays.
+    It stays until the process ends or another one is asked for: a Ray of this process takes seconds to start. If
+    the program that uses this package has connected already, that cluster is used. Usage statistics are off.
 
     Raises DailytalkError if Ray is not installed, or does not answer.
     """
-    global _own
-    ray = _ray()
-    if ray.is_initialized() and _own is None:
-        yield ray
-    elif not address:
-        n_cores = max(workers, cores())
-        # The present one stays if it is large enough and has the same environment.
-        kept = _own if _own and ray.is_initialized() and _own.cores >= n_cores else None
-        if kept is None or kept.environment != dict(os.environ):
-            stop_ray()
-            _begin(ray, "", address="local", num_cpus=n_cores, include_dashboard=False)
-            _own = _Own(n_cores, dict(os.environ))
-        yield ray
-    else:
-        stop_ray()
-        host, sign, port = address.removeprefix("ray://").rpartition(":")
+    global _connected_with
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        import ray
+    except ImportError:
+        raise DailytalkError("Ray is not installed", "pip install 'dailytalk-contiguous[ray]'") from None
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    wanted = (address, max(workers, cores()), dict(os.environ))
+    if ray.is_initialized() and _connected_with in (None, wanted):
+        return ray
+    ray.shutdown()
+    host, sign, port = address.removeprefix("ray://").rpartition(":")
+    own: dict[str, Any] = {} if address else {"num_cpus": wanted[1], "include_dashboard": False}
+    try:
         if sign and port.isdecimal():  # Ray itself would wait for minutes where nothing listens
-            try:
-                socket.create_connection((host, int(port)), SILENCE_SECONDS).close()
-            except OSError as error:
-                raise _no_answer(address, error) from error
-        _begin(ray, address, address=address)
-        try:
-            yield ray
-        finally:
-            ray.shutdown()
-
-
-def stop_ray() -> None:
-    global _own
-    if _own is not None:
-        _own = None
-        _ray().shutdown()
+            socket.create_connection((host, int(port)), SILENCE_SECONDS).close()
+        ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **own)
+    except (OSError, RuntimeError, ValueError, ImportError) as error:
+        where = f" at {address!r}" if address else ""
+        raise DailytalkError(
+            f"no Ray cluster answers{where} ({type(error).__name__})",
+            "start one with `ray start --head`, or leave --address out; if it asks for a token, set RAY_AUTH_MODE "
+            "and RAY_AUTH_TOKEN as it was started with",
+        ) from error
+    _connected_with = (*wanted[:2], dict(os.environ))
+    return ray
 
 
 def has_gpus(address: str) -> bool:
     """Whether a cluster has GPUs. Raises as `connected` does."""
-    with connected(address) as ray:
-        return bool(ray.cluster_resources().get("GPU"))
+    return bool(connected(address).cluster_resources().get("GPU"))
 
 
 def nodes(ray: Any) -> list[tuple[int, int]]:
@@ -316,7 +294,8 @@ def run_on_ray(
     Raises DailytalkError for a cluster that does not answer or has no room, for a shard that ends two workers, and
     for what a node lacks; else whatever a stage raises except `BadInput`. Finished shards stay.
     """
-    with connected(cluster.address, cluster.workers) as ray, _sign(job.shared if money else "") as sign:
+    ray = connected(cluster.address, cluster.workers)
+    with _sign(job.shared if money else "") as sign:
         share = plan_workers(nodes(ray), cluster.workers, cluster.gpus)
         till = ray.remote(Till).options(num_cpus=0, max_concurrency=64).remote(money.limit) if money else None
         job = replace(job, digest=digest_of(job.stages), folder=os.getcwd(), till=till, shared=sign)

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 import soundfile
 
 from dailytalk_contiguous.core import figures
-from dailytalk_contiguous.core.documents import as_text, fits
+from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.machine import PACKAGES
-from dailytalk_contiguous.core.schema import BUILT, COLUMNS, TIMELINE_MEANS, Row, built
+from dailytalk_contiguous.core.schema import BUILT, COLUMNS, Row, built
 from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.core.tables import TableMaker, Tables
 from dailytalk_contiguous.core.utterance import (
@@ -56,6 +56,7 @@ from dailytalk_contiguous.store.work_folder import (
     REJECTS,
     RUN,
     SHIFTED,
+    SPOKEN_STAGES,
     STATS,
     TRANSCRIPT,
     UTTERANCES,
@@ -102,14 +103,6 @@ def lines(
 # shards and in which order. A transcript that a person has edited is never overwritten.
 
 
-#: Stages of `dailytalk speak`, which may share the work folder: `dailytalk tag` keeps their rejects.
-SPOKEN_STAGES = frozenset(
-    {
-        *("transcript", "ChooseVoice", "MeasureDelivery", "Speak", "Reconstruct", "Keep"),
-        *("Align", "TokeniseResult", "Finish"),
-    }
-)
-
 #: Files with figures of all conversations.
 _FIGURES = (STATS, UTTERANCES, CONVERSATIONS)
 
@@ -118,23 +111,6 @@ OUTPUTS_VERSION = 1
 
 #: The most notes on recordings that run.json repeats; all of them are in the shards.
 NOTES_KEPT = 200
-
-
-#: Types of the record of a tagged folder that the next run shows again if it changes nothing.
-_WHOLE = {
-    "counts": {
-        **dict.fromkeys(
-            ("conversations", "utterances", "short_utterances", "words_fitted", "rejects", "notes"), int
-        ),
-        **{name: {str: int} for name in ("tags", "utterances_by_recogniser", "conversations_by_given_language")},
-        "utterances_without_text": {str: int},
-        "emotions?": {str: int},
-    },
-    "hours": {"audio": float, "speech": float},
-    "stages": [{"name": str, "seconds": float, "realtime_factor?": float, "settings": {"model?": str}}],
-    "notes": [{"conversation_id": str, "note": str}],
-    "models": dict,
-}
 
 
 class Results:
@@ -233,7 +209,7 @@ def write_outputs(
     before = read_run(out)
     same = before and before.get("fingerprint") == fingerprint and before.get("source") == about.get("source")
     exist = all((out / name).is_file() for name in (TRANSCRIPT, LINE_DIGESTS, REJECTS, *_FIGURES))
-    if before and same and fits(before, _WHOLE) and exist:
+    if before and same and exist:
         return before
     published = published_by(stages)
     spoken = (before or {}).get("speak")
@@ -392,18 +368,6 @@ def today() -> str:
 _WAV_HEADER, _FRAME = 102, 4
 
 
-#: Types of the record of results that the next run shows again if it changes nothing.
-_RECORD = {
-    "counts": {str: int},
-    "hours": float,
-    "cost": float,
-    "mean?": dict.fromkeys(TIMELINE_MEANS, float),
-    "lost_speech_seconds": float,
-    "lost_sound_seconds": float,
-    "stages": [{"name": str, "seconds": float}],
-}
-
-
 def write_spoken(
     out: Path,
     paths: Sequence[Path],
@@ -429,7 +393,7 @@ def write_spoken(
         finish = find_stage(Finish, stages)
         fields = finish.fields if finish else ()
     about_run = {**_settled(about, stages), "models": models_of(stages)}
-    if before.get("fingerprint") == fingerprint and fits(before, _RECORD) and _speak_outputs_exist(out, shards):
+    if before.get("fingerprint") == fingerprint and _speak_outputs_exist(out, shards):
         record = {**before, **about_run}
     else:
         written = _written(out, shards, stages, rejects, fields)

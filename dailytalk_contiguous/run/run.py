@@ -24,18 +24,13 @@ from dailytalk_contiguous.core.errors import BadValue, DailytalkError, ModelMiss
 from dailytalk_contiguous.core.schema import SOURCE, Row
 from dailytalk_contiguous.core.settings import with_settings
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.models.budget import Budget, SpendingLimit, open_budget
 from dailytalk_contiguous.models.checkpoints import INSTALL_OFFLINE, Missing
-from dailytalk_contiguous.models.contracts import VoiceSettings
 from dailytalk_contiguous.models.devices import device_of, resolve_device
-from dailytalk_contiguous.models.engines import load_synthesiser
 from dailytalk_contiguous.models.profiles import EMBEDDED, OFFLINE_WHISPER
-from dailytalk_contiguous.models.speech_cache import SpeechCache
 from dailytalk_contiguous.models.whisper import check_language, lacking_whisper
-from dailytalk_contiguous.run import local, outputs
+from dailytalk_contiguous.run import local
 from dailytalk_contiguous.run.events import Account, Journal, Pace, alone
 from dailytalk_contiguous.run.shard import Progress, ShardReport, Task, make_shard
-from dailytalk_contiguous.run.storage import WorkFolder
 from dailytalk_contiguous.shards import (
     Entry,
     digest_of,
@@ -47,14 +42,16 @@ from dailytalk_contiguous.shards import (
     shard_files,
     shard_path,
 )
-from dailytalk_contiguous.sources.remote import Mirror
 from dailytalk_contiguous.stages.base import Stage, Stages, find_stage
 from dailytalk_contiguous.stages.match_transcript import is_transcribed
 from dailytalk_contiguous.stages.segment import channel_of
 from dailytalk_contiguous.stages.transcribe import Transcribe
 from dailytalk_contiguous.store import work_folder
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # `tag` needs nothing of them
+    from dailytalk_contiguous.models.budget import Budget
+    from dailytalk_contiguous.run.storage import WorkFolder
+    from dailytalk_contiguous.sources.remote import Mirror
     from dailytalk_contiguous.stages.synthesis import Speak
 
 log = logging.getLogger(__name__)
@@ -83,8 +80,8 @@ class Runner:
 
     name: str = "local"
     address: str = ""
-    work: WorkFolder | None = None
-    inputs: tuple[Mirror, ...] = ()
+    work: "WorkFolder | None" = None
+    inputs: "tuple[Mirror, ...]" = ()
 
     def __post_init__(self) -> None:
         if self.name not in RUNNERS:
@@ -155,6 +152,8 @@ class Runner:
         kept = self._keeping(finished)
         if self.name == "local":
             return local.run_local(plan, stages, max(1, workers), batch_seconds, progress, kept)
+        from dailytalk_contiguous.models.budget import open_budget
+        from dailytalk_contiguous.models.speech_cache import SpeechCache
         from dailytalk_contiguous.run import on_ray
 
         mirror = self.work.mirror if self.work else None
@@ -200,6 +199,9 @@ def refuse_downloads(profile: str, stages: Iterable[Stage]) -> None:
 
     Those of a model that was chosen in place of the profile's may be downloaded.
     """
+    from dailytalk_contiguous.models.contracts import VoiceSettings
+    from dailytalk_contiguous.models.engines import load_synthesiser
+
     if profile != EMBEDDED:
         return
     bundled = [*lacking_whisper(OFFLINE_WHISPER), *load_synthesiser("piper", VoiceSettings("", "")).lacking()]
@@ -337,7 +339,7 @@ class Spec(ABC):
     stages: Stages
     about: Mapping[str, Any]
     rejects: list[Reject]
-    budget: Budget | None = None
+    budget: "Budget | None" = None
 
     def check(self, options: RunOptions) -> None:  # noqa: B027
         """Raise DailytalkError for what can't be run."""
@@ -454,12 +456,15 @@ def run(
 
 
 @contextlib.contextmanager
-def noted_spending(spec: Spec, command: str, budget: Budget) -> Iterator[None]:
+def noted_spending(spec: Spec, command: str, budget: "Budget") -> Iterator[None]:
     """If the block ends early, write to run.json what was spent until then, including purchases under way.
 
     If the limit on spending ended it, the message says so too: other purchases were under way when one reached the
     limit.
     """
+    from dailytalk_contiguous.models.budget import SpendingLimit
+    from dailytalk_contiguous.run import outputs
+
     try:
         yield
     except BaseException as error:

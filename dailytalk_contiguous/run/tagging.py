@@ -16,7 +16,6 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.run.events import Account
-from dailytalk_contiguous.run.outputs import write_outputs
 from dailytalk_contiguous.run.run import Pass, RunOptions, Spec, refuse_loss, refuse_mixing
 from dailytalk_contiguous.shards import PLANNING_COLUMNS, compress_row, group
 from dailytalk_contiguous.sources.folder import MAX_CONVERSATION, FolderConfig, folder_rows
@@ -204,6 +203,8 @@ class TagSpec(Spec):
         return tagged_pass(self.out, self.recordings.groups, self.stages)
 
     def write(self, account: Account) -> dict[str, Any]:
+        from dailytalk_contiguous.run.outputs import write_outputs  # here: it is for the end, and imports much
+
         source = {"source": self.recordings.source} if self.recordings.source else {}
         return write_outputs(
             self.out,

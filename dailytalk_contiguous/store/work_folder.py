@@ -27,6 +27,14 @@ TRANSCRIPT, LINE_DIGESTS, NEW_TRANSCRIPT = "transcript.jsonl", "transcript.sha25
 SHIFTED, AUDIO = "transcript_shifted.jsonl", "audio"
 REJECTS, RUN = "rejects.jsonl", "run.json"
 
+#: Stages of `dailytalk speak`, which may share the work folder: `dailytalk tag` keeps their rejects.
+SPOKEN_STAGES = frozenset(
+    {
+        *("transcript", "ChooseVoice", "MeasureDelivery", "Speak", "Reconstruct", "Keep"),
+        *("Align", "TokeniseResult", "Finish"),
+    }
+)
+
 #: What the data teaches (`core.scorecard`): the finished conversations or, until there are some, the tagged ones.
 STATS = "corpus-stats.json"
 
