@@ -84,7 +84,7 @@ def _rows(folder: Path, chosen: argparse.Namespace) -> bool:
     for way, runs in ways.items():
         for options in runs:
             dailytalk("tag", calls, "--out", folder / way, *same, *options)
-        digests[way] = digest_of(folder / way)
+        digests[way] = stages_digest(folder / way)
         print(f"  {digests[way]}  {way}", flush=True)
     with HubServer(folder / "hub") as server:
         api = HfApi(server.url, token=server.write_token)
@@ -93,7 +93,7 @@ def _rows(folder: Path, chosen: argparse.Namespace) -> bool:
         around: Mapping[str, str] = server.environment(folder / "home") | {"DAILYTALK_CACHE": f"{folder}/cache"}
         for way, extra in {"Hub": (), "Hub, streaming": ("--streaming", "--shard-minutes", "0.1")}.items():
             dailytalk("tag", "tester/calls", "--out", folder / way, *same, *extra, **around)
-            digests[way] = digest_of(folder / way)
+            digests[way] = stages_digest(folder / way)
             print(f"  {digests[way]}  {way}", flush=True)
     folders = {digests[way] for way in ways}
     hub = {digests["Hub"], digests["Hub, streaming"]}
@@ -101,7 +101,7 @@ def _rows(folder: Path, chosen: argparse.Namespace) -> bool:
     return judged(f"  rows of a dataset on the Hub: {len(hub)} digests, goal 1", len(hub) == 1) and met
 
 
-def digest_of(out: Path) -> str:
+def stages_digest(out: Path) -> str:
     """Digest of all rows of `tagged`, by id, without the place of the recording."""
     rows = [row for path in (out / "tagged").glob("shard-*.parquet") for row in pq.read_table(path).to_pylist()]
     told = sorted(repr({**row, "audio": None}) for row in rows)  # as text, in which NaN equals itself
@@ -232,13 +232,13 @@ def _planned(folder: Path, n_shards: int) -> None:
     """Print the seconds and the gigabytes of a plan, and how many shards it leaves. The shards are empty files."""
     from dailytalk_contiguous.pipelines.to_text import tag_stages
     from dailytalk_contiguous.run.tagging import tagged_pass
-    from dailytalk_contiguous.shards import digest_of, group, shard_path
+    from dailytalk_contiguous.shards import group, shard_path, stages_digest
 
     rows = [row for number in range(n_shards) for row in _sham_rows(number)]
     stages = tag_stages(profile="embedded", language="en", device="cpu")
     folder.mkdir()
     for part in group(rows, 600.0):
-        shard_path(folder, part, digest_of(stages)).touch()
+        shard_path(folder, part, stages_digest(stages)).touch()
     started = time.perf_counter()
     step = tagged_pass(folder.parent, list(group(rows, 600.0)), stages)
     plan = step.plan()

@@ -129,7 +129,7 @@ class Shard:
     seconds: dict[str, tuple[float, float]] = field(default_factory=dict)
 
 
-def digest_of(stages: Iterable[Stage]) -> str:
+def stages_digest(stages: Iterable[Stage]) -> str:
     """The digest of all of these stages, one after another."""
     return hashlib.sha256("\0".join(stage.digest for stage in stages).encode()).hexdigest()[:20]
 
@@ -207,7 +207,7 @@ def audio_digest(row: Row) -> str:
     return hashlib.sha256(data).hexdigest()[:20] if data else ""
 
 
-def read_record(path: Path) -> Shard | None:
+def read_shard(path: Path) -> Shard | None:
     """A shard without its rows, read from the file's end; None for a file that isn't ours.
 
     A link to a file in another folder is not ours.
@@ -232,7 +232,7 @@ def read_record(path: Path) -> Shard | None:
 
 def read_entries(path: Path) -> dict[str, Entry] | None:
     """The records of a shard on its conversations; None for a file that isn't ours."""
-    record = read_record(path)
+    record = read_shard(path)
     return None if record is None else record.entries
 
 

@@ -16,14 +16,14 @@ from dailytalk_contiguous.core.errors import BadInput, Reject
 from dailytalk_contiguous.shards import (
     Entry,
     Shard,
-    digest_of,
     drop_stale,
     entries_in,
     group,
     read_entries,
-    read_record,
     read_rows,
+    read_shard,
     shard_path,
+    stages_digest,
     write_shard,
 )
 from dailytalk_contiguous.stages.base import Stage
@@ -56,7 +56,7 @@ class Add(Stage):
 
 def test_digest_of_stages_knows_each_and_their_order() -> None:
     lists = ([], [Add(1)], [Add(1), Add(2)], [Add(2), Add(1)])
-    assert len({digest_of(stages) for stages in lists}) == len(lists)
+    assert len({stages_digest(stages) for stages in lists}) == len(lists)
 
 
 # Groups
@@ -111,7 +111,7 @@ def test_shard_comes_back_as_it_was(tmp_path: Path) -> None:
     entries = {"a": entry(), "b": entry(REJECT)}
     write_shard(path, Shard(shard("a").rows, entries, ("d1", "d2"), {"Tag": (0.5, 6.0)}), FEATURES)
     assert read_rows(path, ["number", "unknown"]) == {"a": {"conversation_id": "a", "number": 1}}
-    assert read_record(path) == Shard([], entries, ("d1", "d2"), {"Tag": (0.5, 6.0)})
+    assert read_shard(path) == Shard([], entries, ("d1", "d2"), {"Tag": (0.5, 6.0)})
 
 
 def test_columns_of_another_type_are_refused_by_name_where_types_are_asked_for(tmp_path: Path) -> None:

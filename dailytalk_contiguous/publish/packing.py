@@ -52,7 +52,7 @@ from dailytalk_contiguous.publish.clip_folder import listed_clips
 from dailytalk_contiguous.publish.interactivity import ClipChoice, clips_of, cut_clips
 from dailytalk_contiguous.publish.manifest import DataFile, Packed, PublishedRow
 from dailytalk_contiguous.publish.splits import Speakers, SplitVoice, as_decided, split_three
-from dailytalk_contiguous.shards import Shard, read_entries, read_record, read_rows
+from dailytalk_contiguous.shards import Shard, read_entries, read_rows, read_shard
 from dailytalk_contiguous.sources.transcribed import BASE, at_hand, tagged_row
 from dailytalk_contiguous.store.files import inside, locked, sha256_of, write_text
 from dailytalk_contiguous.store.owned_folder import file_name
@@ -134,7 +134,7 @@ def index_folder(folder: Path, per_kind: int = 0) -> Index:
     chains: dict[tuple[str, ...], tuple[str, ...]] = {}  # most rows share one, and memory should too
     choice = ClipChoice(per_kind)
     for path in items.files:
-        shard, stat = read_record(path) or Shard(), path.stat()
+        shard, stat = read_shard(path) or Shard(), path.stat()
         for place, row in items.rows_of(path, publish_items.SMALL):
             name = row["conversation_id"]
             try:

@@ -119,7 +119,7 @@ class Account:
 
 
 @dataclass
-class Pace:
+class RunPace:
     """How far a run is: seconds of audio in the shards that it made and was to make, and the stage at hand."""
 
     done: float = 0.0
@@ -163,7 +163,7 @@ class Journal:
     ) -> None:
         self._out = out
         self._name = EVENTS if shard == (1, 1) else _OF_PARTS.replace("*", f"{shard[0]}-of-{shard[1]}")
-        self.account, self.pace = Account({}, {}), Pace()
+        self.account, self.pace = Account({}, {}), RunPace()
         self.rejects: int | None = None
         self._spent, self._run = spent, uuid.uuid4().hex[:12]
         self._about: dict[str, Any] = {

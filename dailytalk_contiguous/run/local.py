@@ -17,7 +17,7 @@ from dailytalk_contiguous.core.schema import SOURCE, Row
 from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE
 from dailytalk_contiguous.run.processes import VISIBLE, in_processes, tell
 from dailytalk_contiguous.run.shard import Progress, ShardJob, ShardReport, Task, ahead, make_shard
-from dailytalk_contiguous.shards import digest_of, shard_files, shard_path
+from dailytalk_contiguous.shards import shard_files, shard_path, stages_digest
 from dailytalk_contiguous.stages.base import PerUtterance, Stage
 
 # Which stages run a model on a device, and which GPU each worker of this machine takes.
@@ -89,9 +89,9 @@ def plan_run(
     `columns` are those of the rows, `keeps` those of the shards (as in `Task`). `halfway`: the folder that keeps
     rows after so many stages.
     """
-    made_by, paths, tasks, first = digest_of(stages), list[Path](), list[Task](), len(stages)
+    made_by, paths, tasks, first = stages_digest(stages), list[Path](), list[Task](), len(stages)
     there = {path.name for path in shard_files(folder)}
-    made_halfway = digest_of(stages[: halfway[1]]) if halfway else ""
+    made_halfway = stages_digest(stages[: halfway[1]]) if halfway else ""
     there_halfway = {path.name for path in shard_files(halfway[0])} if halfway else set()
     for rows in groups:
         path = shard_path(folder, rows, made_by)

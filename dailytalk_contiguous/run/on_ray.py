@@ -25,7 +25,7 @@ from dailytalk_contiguous.models import budget
 from dailytalk_contiguous.models.budget import Budget
 from dailytalk_contiguous.run.local import RunPlan
 from dailytalk_contiguous.run.shard import ShardReport, Task, make_shard
-from dailytalk_contiguous.shards import digest_of
+from dailytalk_contiguous.shards import stages_digest
 from dailytalk_contiguous.sources.remote import Mirror
 from dailytalk_contiguous.stages.base import Stages
 
@@ -217,7 +217,7 @@ def ray_get(call: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class Job:
+class RayJob:
     """What all tasks of a run have in common.
 
     Attributes:
@@ -237,7 +237,7 @@ class Job:
     shared: str = ""
 
 
-def make_there(task: Task, job: Job) -> ShardReport:
+def make_there(task: Task, job: RayJob) -> ShardReport:
     """Make a shard in a worker. Raises DailytalkError for what its node lacks, before anything is made.
 
     A recording that a node can't see would else be rejected as damaged.
@@ -245,7 +245,7 @@ def make_there(task: Task, job: Job) -> ShardReport:
     if os.path.isdir(job.folder):
         os.chdir(job.folder)
     node = f"the node {os.uname().nodename}"
-    if digest_of(job.stages) != job.digest:
+    if stages_digest(job.stages) != job.digest:
         raise DailytalkError(
             f"{node} has another version, models or settings in its environment",
             "install the same version everywhere, and set the same variables before `ray start`",
@@ -282,7 +282,7 @@ class Cluster:
 
 def run_on_ray(
     plan: RunPlan,
-    job: Job,
+    job: RayJob,
     cluster: Cluster,
     finished: Callable[[ShardReport], None],
     money: Budget | None = None,
@@ -298,7 +298,7 @@ def run_on_ray(
     with _sign(job.shared if money else "") as sign:
         share = plan_workers(nodes(ray), cluster.workers, cluster.gpus)
         till = ray.remote(Till).options(num_cpus=0, max_concurrency=64).remote(money.limit) if money else None
-        job = replace(job, digest=digest_of(job.stages), folder=os.getcwd(), till=till, shared=sign)
+        job = replace(job, digest=stages_digest(job.stages), folder=os.getcwd(), till=till, shared=sign)
         # By itself a worker with a GPU would end after each task, and load its models for the next one.
         options = {"num_cpus": share.cores, "num_gpus": share.gpus, "max_retries": 1, "max_calls": 1 << 30}
         make, sent = ray.remote(**options)(make_there), ray.put(job)

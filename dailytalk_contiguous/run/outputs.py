@@ -33,7 +33,7 @@ from dailytalk_contiguous.core.utterance import (
 )
 from dailytalk_contiguous.core.wording import kind_of
 from dailytalk_contiguous.run.merge import write_merged
-from dailytalk_contiguous.shards import Entry, Shard, audio_digest, is_held, read_record, read_rows
+from dailytalk_contiguous.shards import Entry, Shard, audio_digest, is_held, read_rows, read_shard
 from dailytalk_contiguous.sources.recordings import shortened
 from dailytalk_contiguous.stages.base import PerUtterance, Stage, find_stage, published_by
 from dailytalk_contiguous.stages.finish import Finish
@@ -290,7 +290,7 @@ def _transcript(
 ) -> Iterator[dict[str, Any]]:
     """The lines of the transcript; `results` counts them as they are read."""
     for path in paths:
-        rows, shard = read_rows(path, transcript_columns(published)), record_of(path)
+        rows, shard = read_rows(path, transcript_columns(published)), finished_shard(path)
         results.add_shard(shard)
         for name, entry in shard.entries.items():
             if results.add(entry):
@@ -383,7 +383,7 @@ def write_spoken(
     are those that stages publish, by default those of `Finish`. If nothing changed since the record was written,
     only its description of the run (`about`) is replaced.
     """
-    shards = {path: record_of(path) for path in paths}
+    shards = {path: finished_shard(path) for path in paths}
     if any(not entry.reject for shard in shards.values() for entry in shard.entries.values()):
         mark(out / AUDIO, "audio")
     failed = [reject.as_dict() for reject in rejects]
@@ -476,7 +476,7 @@ def bytes_to_write(out: Path, paths: Sequence[Path]) -> int:
     """Bytes that `write_spoken` would write for finished shards: missing sound files, and all lines."""
     n_bytes = 0
     for path in paths:
-        entries = record_of(path).entries
+        entries = finished_shard(path).entries
         for name, row in read_rows(path, [column for column in BUILT if column != "audio"]).items():
             n_bytes += sum(len(json_text(line).encode()) for line in shifted(row))
             if not _is_current(out, name, entries[name]):
@@ -517,9 +517,9 @@ def wav_path(out: Path, conversation_id: str) -> Path:
     return out / AUDIO / f"{shortened(conversation_id)}{EDITED}"
 
 
-def record_of(path: Path) -> Shard:
+def finished_shard(path: Path) -> Shard:
     """A finished shard without its rows. Raises DailytalkError for one that is damaged."""
-    shard = read_record(path)
+    shard = read_shard(path)
     if shard is None:
         raise DailytalkError(f"{as_text(path)!r} is damaged", "delete it and run the same command again")
     return shard

@@ -29,11 +29,10 @@ from dailytalk_contiguous.models.devices import device_of, resolve_device
 from dailytalk_contiguous.models.profiles import EMBEDDED, OFFLINE_WHISPER
 from dailytalk_contiguous.models.whisper import check_language, lacking_whisper
 from dailytalk_contiguous.run import local
-from dailytalk_contiguous.run.events import Account, Journal, Pace, alone
+from dailytalk_contiguous.run.events import Account, Journal, RunPace, alone
 from dailytalk_contiguous.run.shard import Progress, ShardReport, Task, make_shard
 from dailytalk_contiguous.shards import (
     Entry,
-    digest_of,
     drop_stale,
     expand_row,
     made_path,
@@ -41,6 +40,7 @@ from dailytalk_contiguous.shards import (
     read_rows,
     shard_files,
     shard_path,
+    stages_digest,
 )
 from dailytalk_contiguous.stages.base import Stage, Stages, find_stage
 from dailytalk_contiguous.stages.match_transcript import is_transcribed
@@ -159,7 +159,7 @@ class Runner:
         mirror = self.work.mirror if self.work else None
         cache = SpeechCache(Path(paid.cache) if paid.cache else None) if paid else None
         shared = str(cache.folder.absolute()) if cache else ""
-        job = on_ray.Job(tuple(stages), batch_seconds, mirror, self.inputs, shared=shared)
+        job = on_ray.RayJob(tuple(stages), batch_seconds, mirror, self.inputs, shared=shared)
         cluster = on_ray.Cluster(self.address, workers, self.on_cuda(stages))
         return on_ray.run_on_ray(plan, job, cluster, kept, open_budget(paid.max_cost) if paid else None)
 
@@ -270,7 +270,7 @@ class Pass:
     @property
     def paths(self) -> list[Path]:
         """The files of the shards, once they are made."""
-        made_by = digest_of(self.stages)
+        made_by = stages_digest(self.stages)
         return [made_path(shard_path(self.folder, rows, made_by)) for rows in self.groups]
 
     @property
@@ -308,7 +308,7 @@ class Pass:
         # Without any rows, the shard that `outputs` makes.
         results = {self.folder: [*self.others, *(self.paths or [shard_path(self.folder, [])])]}
         if self.halfway:
-            folder, made_by = self.halfway[0], digest_of(self.stages[: self.halfway[1]])
+            folder, made_by = self.halfway[0], stages_digest(self.stages[: self.halfway[1]])
             results[folder] = [shard_path(folder, rows, made_by) for rows in self.groups]
         return results
 
@@ -388,7 +388,7 @@ class RunOutcome:
 
 
 #: Called with the plan of each pass before it is carried out, and with how far the run is at any time.
-Planned = Callable[[local.RunPlan, Pace], None]
+Planned = Callable[[local.RunPlan, RunPace], None]
 
 
 def run(
@@ -410,7 +410,7 @@ def run(
     started = time.perf_counter()
     spec.check(options)
     runner, budget, command = options.runner, spec.budget, str(spec.about.get("command", ""))
-    spent, digest = (lambda: budget.spent) if budget else None, digest_of(spec.stages)
+    spent, digest = (lambda: budget.spent) if budget else None, stages_digest(spec.stages)
     results: dict[Path, set[Path]] = {}
     with (
         Journal(spec.out, spec.kind, digest, command, options.shard, options.workers, spent) as journal,

@@ -157,7 +157,7 @@ class ShardJob:
     def _read_halfway(self) -> tuple[shards.Shard | None, list[Row]]:
         """What an earlier run made of the first stages, and the rows that are to go on."""
         path, n_stages = self._task.halfway, self._task.n_halfway
-        known = shards.read_record(path) if path else None
+        known = shards.read_shard(path) if path else None
         try:
             stored = shards.read_rows(path, features_of(self._stages[:n_stages])) if path and known else {}
         except BadInput:  # damaged: its rows are made again

@@ -43,7 +43,7 @@ from dailytalk_contiguous.run.speaking import (
     spoken_pass,
     with_provenance,
 )
-from dailytalk_contiguous.shards import digest_of, is_held, read_entries, read_rows
+from dailytalk_contiguous.shards import is_held, read_entries, read_rows, stages_digest
 from dailytalk_contiguous.sources.folder import FolderConfig, recording_rows
 from dailytalk_contiguous.sources.hub_repository import HubStream, Repository, StreamPosition, open_repository
 from dailytalk_contiguous.sources.recordings import Names, stem
@@ -68,7 +68,7 @@ FRUITLESS = 5
 
 
 @dataclass
-class Window:
+class StreamWindow:
     """A window, as `position.jsonl` has it once it is done.
 
     Attributes:
@@ -96,10 +96,10 @@ class Window:
 
 
 @dataclass
-class Fetched:
+class FetchedWindow:
     """The conversations of a window on this machine; the names of their recordings are relative to `root`."""
 
-    window: Window
+    window: StreamWindow
     root: Path
     rows: list[Row] = field(default_factory=list)
 
@@ -113,7 +113,7 @@ class Position:
     def __init__(self, out: Path) -> None:
         self._path = inside(out, POSITION)
         self.about: dict[str, Any] | None = None
-        self._windows: dict[int, Window] = {}
+        self._windows: dict[int, StreamWindow] = {}
         self._whole = 0
         for number, line in numbered_lines(self._path, "", MOST_BYTES) if self._path.exists() else ():
             if not line.endswith(b"\n"):
@@ -133,11 +133,11 @@ class Position:
             if record["layout"] != LAYOUT:
                 raise KeyError(LAYOUT)
         else:
-            window = Window(**record)
+            window = StreamWindow(**record)
             self._windows[window.number] = window
 
     @property
-    def windows(self) -> list[Window]:
+    def windows(self) -> list[StreamWindow]:
         return [self._windows[number] for number in sorted(self._windows)]
 
     @property
@@ -152,7 +152,7 @@ class Position:
         """Write what the stream is made of, before its first window."""
         self._append({"layout": LAYOUT, **about})
 
-    def add(self, window: Window) -> None:
+    def add(self, window: StreamWindow) -> None:
         """Record a window whose shards are on disk; one that was done again replaces its earlier record."""
         self._append(asdict(window))
 
@@ -214,7 +214,7 @@ class StreamJob:
             "speak": settings_of(*self.speaking),
             "config": {"max_conversation": self.config.max_conversation, "transcripts": self.config.transcripts},
         }
-        return made_of | {"chains": [digest_of(stages) for stages in self.stages() if stages]}
+        return made_of | {"chains": [stages_digest(stages) for stages in self.stages() if stages]}
 
     def agree(self, begun: Mapping[str, Any], out: Path) -> None:
         """Raise DailytalkError if the stream in `out`, with `about` as in `begun`, would go on differently.
@@ -360,7 +360,7 @@ class StreamSpec(Spec):
         if not self.stopped and not self.position.complete:
             self.stopped = HOURS
 
-    def _windows(self, scratch: Path, stopped: Callable[[], bool]) -> Iterator[Fetched]:
+    def _windows(self, scratch: Path, stopped: Callable[[], bool]) -> Iterator[FetchedWindow]:
         """Windows with conversations that were held back, then new ones. Runs in the thread that fetches."""
         done, seconds = self.position.windows, self.position.audio_seconds
         source, largest = HubStream(self.job.repository), max((window.size for window in done), default=0)
@@ -376,13 +376,13 @@ class StreamSpec(Spec):
             if again := wanted.pop(0) if wanted else None:
                 before = Names(name for window in done[: again.number] for name in window.names)
                 opened = source.coming(StreamPosition(*again.start))
-                window = Window(again.number, again.start, again.start, again.last)
-                fetched = Fetched(window, scratch / str(window.number))
+                window = StreamWindow(again.number, again.start, again.start, again.last)
+                fetched = FetchedWindow(window, scratch / str(window.number))
                 while window.end != tuple(again.end) and not stopped():
                     self._fetch(next(opened), fetched, before)
             else:
-                window = Window(number, start, start)
-                fetched = Fetched(window, scratch / str(number))
+                window = StreamWindow(number, start, start)
+                fetched = FetchedWindow(window, scratch / str(number))
                 while window.seconds < self.job.window_seconds and not stopped():
                     pending = next(coming, None)
                     if pending is None:
@@ -399,7 +399,7 @@ class StreamSpec(Spec):
             if not stopped():
                 yield fetched
 
-    def _fetch(self, pending: Any, fetched: Fetched, names: Names) -> None:
+    def _fetch(self, pending: Any, fetched: FetchedWindow, names: Names) -> None:
         """Bring a recording of the source into a window."""
         window, folder = fetched.window, self.out / SCRATCH / str(fetched.window.number)
         recording = pending.bring(folder, names)
@@ -422,7 +422,7 @@ class StreamSpec(Spec):
         if not usable:
             recording.path.unlink()  # a thousand of them must not fill the disk
 
-    def _window(self, fetched: Fetched, others: Mapping[str, Sequence[Path]]) -> Generator[Pass]:
+    def _window(self, fetched: FetchedWindow, others: Mapping[str, Sequence[Path]]) -> Generator[Pass]:
         """The passes of a window; what they make is noted in it. `others`: the shards of earlier runs."""
         window, made = fetched.window, list[Path]()
         if fetched.rows:
@@ -445,7 +445,7 @@ class StreamSpec(Spec):
                     window.held = sum(entry.reject is not None for entry in (read_entries(dataset) or {}).values())
         window.size += sum(path.stat().st_size for path in made)
 
-    def _script(self, fetched: Fetched, tagged: Path) -> SynthesisInput:
+    def _script(self, fetched: FetchedWindow, tagged: Path) -> SynthesisInput:
         """The input that `dailytalk speak` would read from a window's transcript: times are rounded alike."""
         published = published_by(self.tagging)
         path = self.out / SCRATCH / str(fetched.window.number) / work_folder.TRANSCRIPT

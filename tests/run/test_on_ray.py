@@ -18,10 +18,10 @@ from dailytalk_contiguous.core.schema import SOURCE, Batch
 from dailytalk_contiguous.models.budget import Budget, open_budget
 from dailytalk_contiguous.pipelines.to_text import tag_stages
 from dailytalk_contiguous.run import local, on_ray
-from dailytalk_contiguous.run.on_ray import Cluster, Job, Till, WorkerResources, make_there, plan_workers
+from dailytalk_contiguous.run.on_ray import Cluster, RayJob, Till, WorkerResources, make_there, plan_workers
 from dailytalk_contiguous.run.run import Runner, RunOptions
 from dailytalk_contiguous.run.shard import Task
-from dailytalk_contiguous.shards import digest_of, read_rows
+from dailytalk_contiguous.shards import read_rows, stages_digest
 from dailytalk_contiguous.stages.base import Stage
 
 pytestmark = pytest.mark.needs("ray")
@@ -200,7 +200,7 @@ def test_node_that_would_make_other_rows_or_buy_twice_is_refused_by_name(
     changes: dict[str, Any], told: str
 ) -> None:
     stages = (Trouble(),)
-    job = replace(Job(stages, 0.0, digest=digest_of(stages), folder="/nowhere"), **changes)
+    job = replace(RayJob(stages, 0.0, digest=stages_digest(stages), folder="/nowhere"), **changes)
     with pytest.raises(DailytalkError, match=f"the node {re.escape(os.uname().nodename)} {told}"):
         make_there(Task(Path("shard-1.parquet"), []), job)
 
@@ -214,7 +214,7 @@ def test_run_that_is_stopped_waits_for_what_is_being_bought_and_begins_to_buy_no
 ) -> None:
     stage = Buys(str(tmp_path))
     work, money = plan(tmp_path / "out", "quick", "slow", stage=stage), Budget(None)
-    ran = on_ray.run_on_ray(work, Job((stage,), 0.0), Cluster(cluster, 2), lambda made: None, money)
+    ran = on_ray.run_on_ray(work, RayJob((stage,), 0.0), Cluster(cluster, 2), lambda made: None, money)
     assert next(ran).path == work.paths[0]
     until((tmp_path / "asked 0").exists)
     ran.close()

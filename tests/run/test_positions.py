@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.run.streaming import Position, Window
+from dailytalk_contiguous.run.streaming import Position, StreamWindow
 
 ABOUT = {"source": {"repository": "a/b"}, "commit": "0" * 40, "chains": [], "tag": {}, "speak": {}, "config": {}}
 REJECT = {"id": "x", "stage": "Hub", "reason": "why", "remedy": "what to do"}
-WINDOW = Window(0, [0, 0, 0], [1, 2, 3], False, ["a.wav"], [REJECT])
+WINDOW = StreamWindow(0, [0, 0, 0], [1, 2, 3], False, ["a.wav"], [REJECT])
 
 
 def written(out: Path, *lines: Any) -> Path:
