@@ -20,7 +20,7 @@ from dailytalk_contiguous.publish.items import SMALL, Items, Shards
 from dailytalk_contiguous.run import outputs
 from dailytalk_contiguous.run.events import Account
 from dailytalk_contiguous.run.run import Pass, RunOptions, Spec, refuse_loss
-from dailytalk_contiguous.shards import group, read_entries
+from dailytalk_contiguous.shards import entries_in, group, read_entries
 from dailytalk_contiguous.store.files import json_document, write_text
 from dailytalk_contiguous.store.parquet import open_parquet
 from dailytalk_contiguous.store.work_folder import DATASET, RUN, TAGGED, read_run
@@ -112,7 +112,7 @@ class RetimeSpec(Spec):
             raise DailytalkError(f"--out {as_text(self.out)!r} holds other results", "choose another folder")
         here = {row["conversation_id"] for rows in self._pass.groups for row in rows}
         refuse_loss(
-            set() if options.prune else self._pass.gone(here, lambda name, _: name),
+            set() if options.prune else entries_in(self.out / DATASET).keys() - here,
             f"--out {as_text(self.out)!r} holds",
             "variant",
             "that this would not make again",
