@@ -41,7 +41,8 @@ from dailytalk_contiguous.store import work_folder
 
 class Working(ProgressColumn):
     def render(self, task: Task) -> Text:
-        return Text(task.fields["pace"].at or "starting", no_wrap=True)
+        pace: RunPace = task.fields["pace"]
+        return Text(pace.at or ("working" if pace.done else "starting"), no_wrap=True)
 
 
 class WorkBar(ProgressColumn):

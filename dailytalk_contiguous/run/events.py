@@ -412,7 +412,9 @@ def alone(folder: Path, kind: str, shard: tuple[int, int], force: bool = False) 
         if run.state != RUNNING or is_part or (elsewhere and force):
             continue
         remedy = f"wait until it ends (dailytalk status {shlex.quote(as_text(folder))}), or take another --out"
-        remedy += "; if it was killed, pass --force" if elsewhere else ""
+        if elsewhere:
+            can_force = kind in ("tag", "speak", "build")
+            remedy += f"; if it was killed, {'pass --force' if can_force else f'delete {EVENTS} there'}"
         since, host = f"{run.started:%Y-%m-%d %H:%M:%S} UTC", " ".join(run.host.split())
         raise DailytalkError(
             f"{run.kind} works in {shown} already: on {host}, process {run.pid}, since {since}", remedy
