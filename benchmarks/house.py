@@ -33,9 +33,9 @@ REACHED = {
 }
 
 #: The core's modules for more than one machine, or more than fits on one.
-SCALE = {"cli.plan", "cli.status", "cli.stream", "run.estimate", "run.events", "run.forecast", "run.on_ray"}
+SCALE = {"cli.plan", "cli.status", "cli.stream", "run.estimate", "run.events", "run.on_ray"}
 SCALE |= {"run.price", "run.storage", "run.streaming", "sources.addresses", "sources.hub_repository"}
-SCALE |= {"sources.remote", "sources.store_notes", "store.hub"}
+SCALE |= {"sources.remote", "store.hub"}
 
 #: The commands that publish, beside the room `publish`.
 PUBLISHING = {"cli.check", "cli.defaults", "cli.export", "cli.push", "cli.report", "cli.versions"}

@@ -167,7 +167,7 @@ def _streams(folder: Path) -> Iterable[bool]:
 
 def _report(folder: Path) -> Iterable[bool]:
     rows = _thousand()
-    write_shard(shard_path(folder / "thousand/dataset", rows), Shard(rows), BUILT)
+    write_shard(folder / "thousand/dataset/shard-0.parquet", Shard(rows), BUILT)
     seconds = []
     for _ in range(4):  # the first also imports
         started = time.process_time()
@@ -226,7 +226,7 @@ def _work_folder(folder: Path, names: list[str], seconds: float, resynthesised: 
     anew = set(resynthesised)
     for start in range(0, len(names), 20):
         own = names[start : start + 20]
-        path = shard_path(folder / "dataset", [{"conversation_id": name} for name in own])
+        path = shard_path(folder / "dataset", [{"conversation_id": name, "input_digest": ""} for name in own])
         if path.exists() and not anew.intersection(own):
             continue
         rows = [_conversation(name, seconds, name in anew) for name in own]

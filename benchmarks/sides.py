@@ -44,7 +44,6 @@ from dailytalk_contiguous.core.machine import cores  # noqa: E402
 from dailytalk_contiguous.core.schema import SOURCE  # noqa: E402
 from dailytalk_contiguous.models import affect_network, speech_activity, whisper  # noqa: E402
 from dailytalk_contiguous.run.shard import quiet_datasets  # noqa: E402
-from dailytalk_contiguous.shards import chain_of  # noqa: E402
 from dailytalk_contiguous.stages.base import Stages  # noqa: E402
 
 Batch = dict[str, Any]
@@ -162,11 +161,10 @@ class Ours:
         """Take conversations through all stages together, each stage's batches as on a shard (see `run.shard`)."""
         rows = {name: [value for batch in batches for value in batch[name]] for name in batches[0]}
         dataset = Dataset.from_dict(rows, Features({name: SOURCE[name] for name in rows}))
-        chain = chain_of(self.stages)
         with _watched(self.inside), quiet_datasets():
-            for stage, digest in zip(self.stages, chain, strict=True):
+            for stage in self.stages:
                 alone = not stage.by_row and any(stage.models().values())
-                options = {"keep_in_memory": True, "new_fingerprint": digest}
+                options = {"keep_in_memory": True, "new_fingerprint": stage.name}
                 options |= {"batch_size": 1 if alone else len(batches)}
                 with self.clock.timed(stage.name):
                     dataset = stage.map(dataset, **options)

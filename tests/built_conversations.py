@@ -158,7 +158,7 @@ def work_with_recordings(tmp_path: Path) -> Path:
         tagged(tmp_path, "short", "short", 0.0, 6.0),
         tagged(tmp_path, "unused", "unused", 0.0, 6.0),
     ]
-    entries = {row["conversation_id"]: Entry("in", ("c",), (0.1,), row["recording_id"], 3.0) for row in rows}
+    entries = {row["conversation_id"]: Entry(row["recording_id"], 3.0) for row in rows}
     write_shard(tmp_path / "work" / "tagged" / "shard-0.parquet", Shard(rows, entries), COLUMNS)
     finished = [("long.000", "long"), ("long.001", "long"), ("short", "short")]
     return write_dataset(tmp_path / "work", [built_row(name) | {"recording_id": of} for name, of in finished])

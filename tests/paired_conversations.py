@@ -31,7 +31,7 @@ def work_folder(folder: Path, count: int = 4, tags: tuple[str | None, ...] = TAG
             flac(np.rint(np.stack([tone, tone], 1) * 32767).astype(np.int16), 24000)
         )
     rows = [tagged(folder, name, name, 0.0, 7.0) for name in names]
-    entries = {row["conversation_id"]: Entry("in", ("c",), (0.1,), row["recording_id"], 7.0) for row in rows}
+    entries = {row["conversation_id"]: Entry(row["recording_id"], 7.0) for row in rows}
     write_shard(folder / "work" / "tagged" / "shard-0.parquet", Shard(rows, entries), COLUMNS)
     finished = [rebuilt(name, tags[number % len(tags)]) for number, name in enumerate(names)]
     return write_dataset(folder / "work", finished)

@@ -98,7 +98,7 @@ def work_folder(
         duration = max((entry["end"] for entry in lines), default=offset + 5.0) - offset + 0.2
         duration = min(duration, lengths[path] - offset)
         rows.append(tagged(folder, name, recording, offset, duration) | {"sample_rate": RATE})
-        entries[name] = Entry("in", ("c",), (0.1,), recording, duration)
+        entries[name] = Entry(recording, duration)
     work = folder / "work"
     for first in range(0, len(rows), rows_a_shard):
         part = rows[first : first + rows_a_shard]

@@ -64,7 +64,7 @@ def folder(path: Path, **conversations: Sequence[Said]) -> Path:
     columns = {**SOURCE, "utterance_id": List(STRING), "channel": List(STRING), "run": List(Value("int32"))}
     columns |= {column.name: column.feature for column in COLUMNS}
     features = Features({"conversation_id": STRING} | {column: columns[column] for column in BASE})
-    entries = {row["conversation_id"]: Entry("", (), (), row["recording_id"], row["duration"]) for row in rows}
+    entries = {row["conversation_id"]: Entry(row["recording_id"], row["duration"]) for row in rows}
     write_shard(path / "tagged" / "shard-0.parquet", Shard(rows, entries), features)
     write_transcript(path, lines)
     return path

@@ -1,7 +1,6 @@
 import hashlib
 import os
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any, ClassVar
@@ -15,17 +14,16 @@ from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.errors import BadInput, Reject
 from dailytalk_contiguous.shards import (
-    INDEX,
-    INDEX_FROM,
     Entry,
     Shard,
-    ShardIndex,
-    chain_of,
     drop_stale,
+    entries_in,
     group,
     read_entries,
     read_rows,
+    read_shard,
     shard_path,
+    stages_digest,
     write_shard,
 )
 from dailytalk_contiguous.stages.base import Stage
@@ -35,8 +33,8 @@ FEATURES = Features({"conversation_id": Value("string"), "number": Value("int32"
 REJECT = Reject("b", "Segment", "why", "what to do")
 
 
-def entry(reject: Reject | None = None, chain: tuple[str, ...] = ("c1", "c2")) -> Entry:
-    return Entry("in", chain, (0.5, 0.25)[: len(chain)], "rec", 6.0, reject)
+def entry(reject: Reject | None = None) -> Entry:
+    return Entry("rec", 6.0, reject)
 
 
 def shard(*names: str) -> Shard:
@@ -44,7 +42,7 @@ def shard(*names: str) -> Shard:
 
 
 def row(name: str, seconds: float = 6.0) -> dict[str, Any]:
-    return {"conversation_id": name, "duration": seconds}
+    return {"conversation_id": name, "duration": seconds, "input_digest": "d"}
 
 
 @dataclass(frozen=True)
@@ -56,26 +54,9 @@ class Add(Stage):
 # Digests
 
 
-@pytest.mark.parametrize(
-    ("chain", "n_valid"),
-    [(("c1", "c2"), 2), (("c1", "x"), 1), (("x", "c2"), 0), (("c1",), 1), (("c1", "c2", "c3"), 2)],
-)
-def test_stages_stand_up_to_the_first_that_changed(chain: tuple[str, ...], n_valid: int) -> None:
-    assert entry().n_valid("in", chain) == n_valid
-
-
-@pytest.mark.parametrize(("chain", "n_valid"), [(("c1", "c2", "c3"), 2), (("c1", "x"), 0)])
-def test_reject_stands_or_falls_as_a_whole(chain: tuple[str, ...], n_valid: int) -> None:
-    assert entry(REJECT).n_valid("in", chain) == n_valid
-
-
-def test_nothing_stands_for_another_input() -> None:
-    assert entry().n_valid("other", ("c1", "c2")) == 0
-
-
-def test_change_of_a_stage_changes_its_digest_and_those_after_it() -> None:
-    before, after = chain_of([Add(1), Add(2), Add(3)]), chain_of([Add(1), Add(7), Add(3)])
-    assert [a == b for a, b in zip(before, after, strict=True)] == [True, False, False]
+def test_digest_of_stages_knows_each_and_their_order() -> None:
+    lists = ([], [Add(1)], [Add(1), Add(2)], [Add(2), Add(1)])
+    assert len({stages_digest(stages) for stages in lists}) == len(lists)
 
 
 # Groups
@@ -87,25 +68,35 @@ def test_every_row_is_in_one_group_in_order(lengths: list[float], seconds: float
     groups = list(group(rows, seconds))
     assert [one for rows in groups for one in rows] == rows
     assert all(groups)
-    assert all(sum(one["duration"] for one in rows) < 2 * seconds + 50 for rows in groups)
-    assert all(sum(one["duration"] for one in rows) >= seconds - 1e-6 for rows in groups[:-1])
+    assert all(
+        len(rows) == 1 or sum(one["duration"] for one in rows) <= 2 * seconds + 1e-3 * len(rows) for rows in groups
+    )
 
 
-def test_groups_are_as_long_as_was_asked_for_and_less_than_twice_that_and_a_row() -> None:
-    lengths = [sum(one["duration"] for one in rows) for rows in group([row(f"{n}", 1.0) for n in range(300)], 5.0)]
-    assert set(lengths[:-1]) == {5.0, 6.0, 7.0, 8.0, 9.0, 10.0}
+def test_groups_are_as_long_as_was_asked_for_on_average() -> None:
+    groups = list(group([row(f"{n}", 1.0) for n in range(3000)], 30.0))
+    assert 3000 / len(groups) == pytest.approx(30.0, rel=0.2)
 
 
-def test_added_recording_changes_few_groups() -> None:
+def test_added_recording_changes_its_own_group_and_seldom_a_neighbour() -> None:
     names = [f"call{n:04d}" for n in range(150)]
-    before = {tuple(r["conversation_id"] for r in rows) for rows in group(map(row, names), 60.0)}
-    after = {tuple(r["conversation_id"] for r in rows) for rows in group(map(row, ["call0007b", *names]), 60.0)}
-    assert len(before & after) > 0.8 * len(before)
+
+    def groups(*more: str) -> set[tuple[str, ...]]:
+        rows = map(row, sorted([*names, *more]))
+        return {tuple(r["conversation_id"] for r in part) for part in group(rows, 60.0)}
+
+    gone = [len(groups() - groups(f"call{n:04d}b")) for n in range(150)]
+    assert max(gone) <= 4
+    assert sum(gone) / len(gone) < 1.2
 
 
-def test_shard_is_named_after_its_conversations() -> None:
+def test_shard_is_named_after_its_conversations_their_inputs_and_its_stages() -> None:
     folder = Path("x")
     assert shard_path(folder, [row("a"), row("b")]) == shard_path(folder, [row("a", 9.0), row("b")])
+    changed = row("b") | {"input_digest": "other"}
+    others = (shard_path(folder, [row("a"), changed]), shard_path(folder, [row("a"), row("b")], "other stages"))
+    assert len({shard_path(folder, [row("a"), row("b")]), *others}) == 3
+    assert len({path.name[:22] for path in others}) == 1  # the conversations are the same
     assert (
         len({shard_path(folder, rows) for rows in ([], [row("a")], [row("a"), row("b")], [row("b"), row("a")])})
         == 4
@@ -117,9 +108,10 @@ def test_shard_is_named_after_its_conversations() -> None:
 
 def test_shard_comes_back_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "shard-1.parquet"
-    write_shard(path, Shard(shard("a").rows, {"a": entry(), "b": entry(REJECT, ("c1",))}), FEATURES)
+    entries = {"a": entry(), "b": entry(REJECT)}
+    write_shard(path, Shard(shard("a").rows, entries, ("d1", "d2"), {"Tag": (0.5, 6.0)}), FEATURES)
     assert read_rows(path, ["number", "unknown"]) == {"a": {"conversation_id": "a", "number": 1}}
-    assert read_entries(path) == {"a": entry(), "b": entry(REJECT, ("c1",))}
+    assert read_shard(path) == Shard([], entries, ("d1", "d2"), {"Tag": (0.5, 6.0)})
 
 
 def test_columns_of_another_type_are_refused_by_name_where_types_are_asked_for(tmp_path: Path) -> None:
@@ -169,7 +161,7 @@ def test_shards_with_and_without_rows_open_as_one_dataset(tmp_path: Path) -> Non
 def test_damaged_file_is_not_taken_for_a_shard(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "shard-1.parquet").write_bytes(content)
     assert read_entries(tmp_path / "shard-1.parquet") is None
-    assert ShardIndex(tmp_path).entries == {}
+    assert entries_in(tmp_path) == {}
 
 
 def test_pipe_folder_or_link_to_another_folder_is_not_taken_for_a_shard(tmp_path: Path) -> None:
@@ -179,7 +171,7 @@ def test_pipe_folder_or_link_to_another_folder_is_not_taken_for_a_shard(tmp_path
     write_shard(tmp_path / "other/shard-4.parquet", shard("a"), FEATURES)
     (tmp_path / "tagged").mkdir()
     (tmp_path / "tagged/shard-4.parquet").symlink_to("../other/shard-4.parquet")
-    assert ShardIndex(tmp_path).entries == ShardIndex(tmp_path / "tagged").entries == {}
+    assert entries_in(tmp_path) == entries_in(tmp_path / "tagged") == {}
 
 
 @pytest.mark.parametrize("damage", ["page", "type", "text"])
@@ -203,7 +195,7 @@ def test_conversation_in_two_shards_is_taken_from_the_newer(tmp_path: Path) -> N
     for name, when in (("shard-b.parquet", 100), ("shard-a.parquet", 200)):
         write_shard(tmp_path / name, shard("x"), FEATURES)
         os.utime(tmp_path / name, (when, when))
-    assert ShardIndex(tmp_path).entries["x"][0].name == "shard-a.parquet"
+    assert entries_in(tmp_path)["x"][0].name == "shard-a.parquet"
 
 
 def test_shards_that_are_not_wanted_go_and_files_of_others_stay(tmp_path: Path) -> None:
@@ -247,10 +239,9 @@ def test_sound_of_finished_rows_is_known_by_its_digest(tmp_path: Path) -> None:
     "record",
     [
         b"not json",
-        b'{"layout": 2, "entries": {}}',
-        b'{"layout": 1, "entries": {"a": {}}}',
-        b'{"layout": 1}',
-        b'{"layout": 1, "entries": []}',
+        b'{"layout": 2}',
+        b'{"layout": 2, "entries": []}',
+        b'{"layout": "2", "entries": {}}',
     ],
 )
 def test_shard_whose_record_is_not_ours_is_not_taken_for_one(tmp_path: Path, record: bytes) -> None:
@@ -259,6 +250,15 @@ def test_shard_whose_record_is_not_ours_is_not_taken_for_one(tmp_path: Path, rec
     assert read_entries(tmp_path / "shard-1.parquet") is None
     drop_stale(tmp_path, [])
     assert (tmp_path / "shard-1.parquet").exists()
+
+
+def test_shard_of_an_older_version_is_not_read_and_goes_with_the_stale_ones(tmp_path: Path) -> None:
+    record = b'{"layout": 1, "entries": {"a": {}}}'
+    table = pa.table({"conversation_id": ["a"]}).replace_schema_metadata({b"dailytalk_contiguous": record})
+    pq.write_table(table, tmp_path / "shard-1.parquet")
+    assert read_entries(tmp_path / "shard-1.parquet") is None
+    drop_stale(tmp_path, [])
+    assert list(tmp_path.iterdir()) == []
 
 
 # Writing
@@ -281,79 +281,3 @@ def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> No
 def test_shard_that_the_disk_does_not_give_is_not_called_damaged(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         read_rows(tmp_path / "shard-1.parquet", ["number"])
-
-
-def many(folder: Path, count: int = INDEX_FROM, chain: tuple[str, ...] = ("1", "12")) -> list[Path]:
-    """Shards of two conversations each, of which one was rejected."""
-    paths = [folder / f"shard-{number:03d}.parquet" for number in range(count)]
-    for number, path in enumerate(paths):
-        entries = {f"{number}a": replace(entry(), chain=chain), f"{number}b": entry(REJECT)}
-        write_shard(path, Shard([{"conversation_id": f"{number}a", "number": 1}], entries), FEATURES)
-    return paths
-
-
-def unreadable(path: Path) -> None:
-    """Damage a file, which is as long and as old as before: who reads it again has to notice."""
-    status = path.stat()
-    path.write_bytes(bytes(status.st_size))
-    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-
-
-def test_ends_of_shards_are_read_once_and_then_those_that_changed(tmp_path: Path) -> None:
-    paths = many(tmp_path, INDEX_FROM + 1)
-    index = ShardIndex(tmp_path)
-    assert len(index.entries) == 2 * len(paths)
-    assert index.entries["7b"] == (paths[7], entry(REJECT))
-    index.save()
-    for path in paths:
-        unreadable(path)
-    assert ShardIndex(tmp_path).entries == index.entries
-    write_shard(paths[3], Shard([], {"3c": entry()}), FEATURES)
-    paths[4].unlink()
-    index.refresh()
-    assert index.of(paths[3]) == {"3c": entry()}
-    assert index.of(paths[4]) == {}
-    assert {"3a", "4a"}.isdisjoint(index.entries)
-    assert ShardIndex(tmp_path).entries == index.entries
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda text: "",
-        lambda text: text[: len(text) // 2],
-        lambda text: text.replace('"chain": 0', '"chain": 9'),
-        lambda text: text.replace('"file"', '"files"'),
-        lambda text: "[1, 2]\n" + text,
-        lambda text: text.replace("\n", ""),
-    ],
-)
-def test_index_that_is_damaged_costs_time_and_nothing_else(tmp_path: Path, damage: Callable[[str], str]) -> None:
-    many(tmp_path)
-    index = ShardIndex(tmp_path)
-    index.save()
-    path = tmp_path / INDEX
-    path.write_text(damage(path.read_text(encoding="utf-8")), encoding="utf-8")
-    read = ShardIndex(tmp_path)
-    assert read.entries == index.entries
-    read.save()
-    for shard in tmp_path.glob("shard-*"):
-        unreadable(shard)
-    assert ShardIndex(tmp_path).entries == index.entries
-
-
-def test_index_that_leads_out_of_the_folder_is_neither_read_nor_written(tmp_path: Path) -> None:
-    many(tmp_path / "tagged")
-    other = tmp_path / "notes"
-    other.write_text("mine")
-    (tmp_path / "tagged" / INDEX).symlink_to(other)
-    index = ShardIndex(tmp_path / "tagged")
-    index.save()
-    assert len(index.entries) == 2 * INDEX_FROM
-    assert other.read_text() == "mine"
-
-
-def test_small_folder_has_no_index(tmp_path: Path) -> None:
-    many(tmp_path, INDEX_FROM - 1)
-    ShardIndex(tmp_path).save()
-    assert not (tmp_path / INDEX).exists()

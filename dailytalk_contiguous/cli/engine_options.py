@@ -1,9 +1,7 @@
 """Options of the commands that run stages over shards: workers, engine, shards, columns of datasets on the Hub."""
 
-import os
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from dailytalk_contiguous.cli.options import either
@@ -11,9 +9,6 @@ from dailytalk_contiguous.cli.terminal import Panel, option
 from dailytalk_contiguous.core.errors import BadValue
 from dailytalk_contiguous.run.run import RUNNERS, RunOptions
 from dailytalk_contiguous.sources.hub_repository import HubChoice
-from dailytalk_contiguous.sources.remote import Mirror, fetch_inputs, input_mirror
-from dailytalk_contiguous.sources.transcribed import some_gone
-from dailytalk_contiguous.store.work_folder import RECORDINGS, TAGGED, read_run
 
 WORKERS = option(None, Panel.RUN, "Processes; each loads its models once.", metavar="N", min=1, show_default="1")
 RUNNER = option(
@@ -30,6 +25,7 @@ SHARD_MINUTES = option(
     RunOptions.shard_seconds / 60, Panel.RARE, "Minutes of audio in a shard.", metavar="N", min=0.1
 )
 PRUNE = option(False, Panel.RUN, "Drop results of what is no longer in the input.", "--prune")
+FORCE = option(False, Panel.RARE, "Take a run of another host here for one that was killed.", "--force")
 DRY_RUN = option(False, Panel.RUN, "Say what would be done and what it would cost; change nothing.", "--dry-run")
 PROFILE_STAGES = option(False, Panel.RUN, "Say how long each stage took.", "--profile-stages")
 
@@ -49,21 +45,3 @@ def parse_shard(text: str) -> tuple[int, int]:
     if match is None or not 1 <= int(match[1]) <= int(match[2]):
         raise BadValue(f"--shard can't be {text!r}", "give i/N with i from 1 to N, such as 1/8")
     return int(match[1]), int(match[2])
-
-
-def recordings_of(recordings: Path | None, folder: Path) -> tuple[Path | None, tuple[Mirror, ...]]:
-    """Return another folder of the recordings of a work folder, and the mirrors that hold them.
-
-    `recordings`: of `--recordings`. Without it those that `tag` read from a store are fetched again if they are
-    missing: the transcript may have been made on another machine.
-    """
-    if recordings is not None:
-        (mirrored,), mirrors = fetch_inputs([str(recordings)])
-        return Path(mirrored), mirrors
-    addresses = (read_run(folder) or {}).get(RECORDINGS, [])
-    if not addresses:
-        return None, ()
-    mirrors = tuple(input_mirror(address)[0] for address in addresses)
-    if some_gone(folder / TAGGED):
-        mirrors = fetch_inputs(addresses)[1]
-    return Path(os.path.commonpath([mirror.folder for mirror in mirrors])), mirrors

@@ -27,9 +27,7 @@ from dailytalk_contiguous.core.utterance import no_text_reason
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.models.affect import fast_precisions
 from dailytalk_contiguous.models.devices import device_of
-from dailytalk_contiguous.run import outputs
-from dailytalk_contiguous.run.events import Account, length, log
-from dailytalk_contiguous.run.forecast import Forecast
+from dailytalk_contiguous.run.events import Account, RunPace, length, log
 from dailytalk_contiguous.run.local import RunPlan
 from dailytalk_contiguous.run.run import RunOutcome, lacking_weights
 from dailytalk_contiguous.run.tagging import FoundRecordings
@@ -43,49 +41,48 @@ from dailytalk_contiguous.store import work_folder
 
 class Working(ProgressColumn):
     def render(self, task: Task) -> Text:
-        return Text(task.fields["forecast"].at or "starting", no_wrap=True)
+        pace: RunPace = task.fields["pace"]
+        return Text(pace.at or ("working" if pace.done else "starting"), no_wrap=True)
 
 
 class WorkBar(ProgressColumn):
-    """The share of the work that is done, in seconds of work; a moving bar while it is unknown."""
+    """The share of the audio that is in finished shards; a moving bar before the first of them."""
 
     def render(self, task: Task) -> ProgressBar:
-        share = task.fields["forecast"].share
-        return ProgressBar(1.0, share or 0.0, pulse=share is None, animation_time=task.get_time())
+        pace: RunPace = task.fields["pace"]
+        return ProgressBar(pace.whole, pace.done, pulse=not pace.done, animation_time=task.get_time())
 
 
-class StageProgress(ProgressColumn):
+class ShardProgress(ProgressColumn):
     def render(self, task: Task) -> Text:
-        done, whole = task.fields["forecast"].audio
-        unit, size = ("h", 3600) if whole >= 3600 else ("min", 60)
+        pace: RunPace = task.fields["pace"]
+        unit, size = ("h", 3600) if pace.whole >= 3600 else ("min", 60)
         spent = (spent_now := task.fields["spent"]) and spent_now()
         money = f"  {spent:.4f} USD" if spent else ""
-        return Text(f"{done / size:.1f} of {whole / size:.1f} {unit}{money}", no_wrap=True)
+        return Text(f"{pace.done / size:.1f} of {pace.whole / size:.1f} {unit}{money}", no_wrap=True)
 
 
 class Left(ProgressColumn):
-    """The speed of a run relative to real time, and the time left; empty until both can be estimated."""
+    """The speed of a run relative to real time, and the time left; empty before the first shard."""
 
     def render(self, task: Task) -> Text:
-        forecast: Forecast = task.fields["forecast"]
-        left = forecast.seconds_left
-        if left is None:
+        pace: RunPace = task.fields["pace"]
+        if pace.seconds_left is None:
             return Text("")
-        speed = forecast.audio[1] / max(forecast.elapsed + left, 1e-3)
-        return Text(f"{speed:.1f}× real time  {length(left)} left", no_wrap=True)
+        return Text(f"{pace.speed:.1f}× real time  {length(pace.seconds_left)} left", no_wrap=True)
 
 
 class RunBar:
-    """Shows the forecast of a run once it is planned."""
+    """Shows how far a run is once it is planned."""
 
     def __init__(self, progress: Progress, spent: Callable[[], float] | None) -> None:
         self.progress, self._spent = progress, spent
         self._task: Any = None
 
-    def planned(self, plan: RunPlan, forecast: Forecast) -> None:
+    def planned(self, plan: RunPlan, pace: RunPace) -> None:
         """Begin the bar, unless a plan has no tasks or the bar has begun."""
         if self._task is None and plan.tasks:
-            self._task = self.progress.add_task("", total=None, forecast=forecast, spent=self._spent)
+            self._task = self.progress.add_task("", total=None, pace=pace, spent=self._spent)
 
 
 @contextmanager
@@ -98,7 +95,7 @@ def bar(spent: Callable[[], float] | None = None) -> Iterator[RunBar]:
     with (
         nullcontext() if console.is_terminal else _logged(),
         Progress(
-            *(Working(), WorkBar(table_column=Column(ratio=1)), StageProgress(), Left()),
+            *(Working(), WorkBar(table_column=Column(ratio=1)), ShardProgress(), Left()),
             console=console,
             expand=True,
             transient=True,
@@ -304,7 +301,9 @@ def rejected_by(record: dict[str, Any], out: Path, spoken: bool) -> tuple[Reject
         conversations = f"{share['conversations']:,} of {counted(share['of_conversations'], 'conversation')}"
         parts.append(f"{conversations}, {lengths}")
     rejects = (
-        reject for reject in work_folder.rejects_in(out) if (reject["stage"] in outputs.SPOKEN_STAGES) == spoken
+        reject
+        for reject in work_folder.rejects_in(out)
+        if (reject["stage"] in work_folder.SPOKEN_STAGES) == spoken
     )
     in_parts = f" ({'; '.join(parts)})" if parts else ""
     return (Rejected(f"{count:,}{in_parts}", rejects, f"in {as_text(out / work_folder.REJECTS)}"),)

@@ -1,6 +1,7 @@
 """`dailytalk speak` and `dailytalk build`: finished stereo conversations from a transcript, or from recordings."""
 
 import inspect
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -26,6 +27,8 @@ from dailytalk_contiguous.run.local import RunPlan
 from dailytalk_contiguous.run.price import Price, price_of
 from dailytalk_contiguous.run.run import Runner, RunOptions, RunOutcome, paid_voice, refuse_downloads, run
 from dailytalk_contiguous.run.storage import OF_SPEAK, folder_of, open_work
+from dailytalk_contiguous.sources.remote import Mirror, fetch_inputs, input_mirror
+from dailytalk_contiguous.sources.transcribed import some_gone
 from dailytalk_contiguous.stages.base import Stage, Stages, find_stage
 from dailytalk_contiguous.stages.keep import Keep
 from dailytalk_contiguous.stages.measure_delivery import MeasureDelivery
@@ -64,6 +67,7 @@ def speak(
     dry_run: bool = engine_options.DRY_RUN,
     workers: int | None = engine_options.WORKERS,
     prune: bool = engine_options.PRUNE,
+    force: bool = engine_options.FORCE,
     profile_stages: bool = engine_options.PROFILE_STAGES,
     runner: str = engine_options.RUNNER,
     address: str = engine_options.ADDRESS,
@@ -99,7 +103,7 @@ def speak(
         )
     if voice and not engine_named(voice.engine).tags:
         terminal.say(f"{engine_named(voice.engine).name} takes no style tags: lines are said without theirs")
-    recordings, mirrors = engine_options.recordings_of(recordings, tagged)
+    recordings, mirrors = recordings_of(recordings, tagged)
     engine = Runner(runner, address, work, mirrors)
     script = speaking.read_synthesis_input(tagged, recordings=recordings, shard_seconds=60 * shard_minutes)
     if dry_run:
@@ -112,7 +116,7 @@ def speak(
     if voice:
         stages = _stages(profile, verify, known | {"device": engine.device(voice.device)})
     about = {"command": terminal.command_line(), "settings": {"profile": profile}}
-    run_options = RunOptions(workers or engine.few, prune=prune, runner=engine)
+    run_options = RunOptions(workers or engine.few, prune=prune, force=force, runner=engine)
     paid = paid_voice(stages)
     spent = (lambda: open_budget(paid.max_cost).spent) if paid else None
     with work.telling(), show.bar(spent) as run_bar:
@@ -123,6 +127,24 @@ def speak(
     if profile_stages:
         show.say_time_spent(done.account, done.wall_seconds)
     return speak_outcome(done, work.folder)
+
+
+def recordings_of(recordings: Path | None, folder: Path) -> tuple[Path | None, tuple[Mirror, ...]]:
+    """Return another folder of the recordings of a work folder, and the mirrors that hold them.
+
+    `recordings`: of `--recordings`. Without it those that `tag` read from a store are fetched again if they are
+    missing: the transcript may have been made on another machine.
+    """
+    if recordings is not None:
+        (mirrored,), mirrors = fetch_inputs([str(recordings)])
+        return Path(mirrored), mirrors
+    addresses = (work_folder.read_run(folder) or {}).get(work_folder.RECORDINGS, [])
+    if not addresses:
+        return None, ()
+    mirrors = tuple(input_mirror(address)[0] for address in addresses)
+    if some_gone(folder / work_folder.TAGGED):
+        mirrors = fetch_inputs(addresses)[1]
+    return Path(os.path.commonpath([mirror.folder for mirror in mirrors])), mirrors
 
 
 def preflight_error(engine: Runner, stages: Sequence[Stage]) -> DailytalkError | None:

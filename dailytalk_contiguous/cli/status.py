@@ -13,7 +13,7 @@ from dailytalk_contiguous.cli.terminal import AS_JSON, Console, Panel, argument,
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.outcome import Outcome
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.run.events import FINISHED, GONE, RUNNING, SILENT, Run, length
+from dailytalk_contiguous.run.events import FINISHED, GONE, RUNNING, Run, length
 from dailytalk_contiguous.run.events import run_status as runs_in
 from dailytalk_contiguous.sources.addresses import address_of, store_address
 
@@ -64,7 +64,7 @@ def _look(folder: Path) -> tuple[list[Run], datetime]:
         from dailytalk_contiguous.run.storage import watched_store  # imports the libraries of stores
 
         folder = watched_store(folder)
-    return runs_in(folder, named=address or ""), datetime.now(UTC)
+    return runs_in(folder, address or ""), datetime.now(UTC)
 
 
 def _show(runs: Sequence[Run], at: datetime, as_json: bool) -> None:
@@ -75,7 +75,7 @@ def _show(runs: Sequence[Run], at: datetime, as_json: bool) -> None:
 
 
 def status_outcome(runs: Sequence[Run], at: datetime) -> Outcome:
-    again = any(run.state not in (RUNNING, FINISHED, SILENT) for run in runs)
+    again = any(run.state not in (RUNNING, FINISHED) for run in runs)
     working = sum(run.state == RUNNING for run in runs)
     return Outcome(
         {"runs": [run.as_dict(at) for run in runs]},
@@ -97,8 +97,6 @@ def _line(run: Run, at: datetime) -> str:
         f"{run.done} of {counted(run.shards, 'shard')}",
         f"{run.audio_done / size:.{digits}f} of {run.audio_seconds / size:.{digits}f} {unit}",
     ]
-    if run.state == RUNNING and run.stage:
-        parts.append(run.stage if run.share is None else f"{run.stage}, {run.share:.0%} of the work done")
     left = run.left_seconds(at)
     if run.speed is not None:
         parts.append(f"{run.speed:.1f}× real time")
@@ -116,9 +114,6 @@ def _sentences(runs: Sequence[Run], at: datetime) -> list[str]:
         if run.state == GONE:
             gone = f"no event for {_age(run, at)}: its process {run.pid} on {run.host} is gone"
             sentences.append(f"{run.kind}: {gone}; run the same command again to go on.")
-        elif run.state == SILENT:
-            where = f"look on {run.host} whether process {run.pid} lives"
-            sentences.append(f"{run.kind}: no event for {_age(run, at)}; {where}.")
         elif run.state not in (RUNNING, FINISHED):
             sentences.append(f"{run.kind}: {run.reason}.")
         if run.rejects:

@@ -79,7 +79,7 @@ def stream(options: Mapping[str, Any], tagging: Stages, speaking: Stages, max_co
     say(f"streaming {repository.reference.repo}, commit {repository.commit[:8]}")
     if repository.commit != head.commit:
         say(f"  it goes on at the commit that it began with; the repository is at {head.commit[:8]} by now")
-    before = spec.positions
+    before = spec.position
     if before.windows:
         say(f"  {counted(len(before.windows), 'window')} ({before.audio_seconds / 3600:.2f} h) done")
     with show.bar() as run_bar:
@@ -91,7 +91,7 @@ def stream(options: Mapping[str, Any], tagging: Stages, speaking: Stages, max_co
 
 
 def stream_outcome(spec: run_streaming.StreamSpec, done: RunOutcome) -> Outcome:
-    out, spoken, position = spec.out, bool(spec.speaking), spec.positions
+    out, spoken, position = spec.out, bool(spec.speaking), spec.position
     record = {
         "record": done.record,
         "windows": len(position.windows),

@@ -16,12 +16,10 @@ from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.pipelines.to_text import NO_MODEL, tag_stages
 from dailytalk_contiguous.run import local
 from dailytalk_contiguous.run.run import Runner, RunOptions, RunOutcome, intended, refuse_downloads, run
-from dailytalk_contiguous.run.storage import OF_TAG, open_work
 from dailytalk_contiguous.run.tagging import FoundRecordings, TagSpec, find
 from dailytalk_contiguous.sources.addresses import address_of
 from dailytalk_contiguous.sources.folder import MAX_CONVERSATION
 from dailytalk_contiguous.sources.hub_repository import Repository, repository_of, to_fetch
-from dailytalk_contiguous.sources.remote import fetch_inputs
 from dailytalk_contiguous.sources.transcript_formats import FORMATS, ending_of
 from dailytalk_contiguous.stages.base import Stage, Stages
 from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion
@@ -85,6 +83,7 @@ def tag(
     dry_run: bool = engine_options.DRY_RUN,
     workers: int | None = engine_options.WORKERS,
     prune: bool = engine_options.PRUNE,
+    force: bool = engine_options.FORCE,
     profile_stages: bool = engine_options.PROFILE_STAGES,
     split: str = cli_options.split_option("all", "NAME|FOLDER"),
     config: str = option("", Panel.HUB, "Its config.", metavar="NAME", show_default="guessed"),
@@ -136,6 +135,9 @@ def tag(
 
         return stream(arguments, stages, (), max_conversation)
     refuse_limits(arguments)
+    from dailytalk_contiguous.run.storage import OF_TAG, open_work  # here: stores are seldom used
+    from dailytalk_contiguous.sources.remote import fetch_inputs
+
     addresses = list(filter(None, map(address_of, inputs)))
     inputs, mirrors = fetch_inputs(inputs)
     work = open_work(out)
@@ -146,6 +148,7 @@ def tag(
         engine_options.parse_shard(shard),
         shard_seconds=60 * shard_minutes,
         prune=prune,
+        force=force,
         runner=engine,
     )
     hub = engine_options.hub_choice(arguments)

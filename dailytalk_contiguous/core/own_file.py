@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from importlib import import_module
 from inspect import formatannotation
@@ -72,3 +73,17 @@ def _is_of(value: Any, hint: Any) -> bool:
     if kind is Any or isinstance(kind, TypeVar):
         return not isinstance(value, type)
     return not isinstance(kind, type) or isinstance(value, int | float if kind is float else kind)
+
+
+def code_version(definition: type | Callable[..., Any], version: int = 1) -> str:
+    """What stands for the code of a class or function: its `version` if it is part of this package.
+
+    That of a person's own is the content of its file (of the definition itself in a notebook), so that an edit
+    counts without a number.
+    """
+    if definition.__module__.partition(".")[0] == __name__.partition(".")[0]:
+        return str(version)
+    from datasets.fingerprint import Hasher  # here, for most that use this module have no stage
+
+    file = Path(getattr(sys.modules[definition.__module__], "__file__", None) or "")
+    return str(Hasher.hash(file.read_bytes() if file.is_file() else definition))

@@ -62,6 +62,7 @@ class Aligner:
         model: the folder of its weights, or their OWNER/NAME on the Hub; empty if it has none. `auto` takes an
             aligner with weights only on CUDA, and if the weights are on this machine.
         size: about how many bytes its weights have.
+        version: of one of this package: raised whenever it places words otherwise.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Aligner:
     grid: float = 0.0
     model: str = ""
     size: int | None = None
+    version: int = 1
 
     @property
     def source(self) -> str:

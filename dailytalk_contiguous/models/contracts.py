@@ -102,6 +102,7 @@ class Synthesiser(Protocol):
         concurrency: requests at a time; it sees to that itself.
         deterministic: whether the same line and take always give the same samples, so that nothing is paid for.
         licence: of its voice, where that is not the one of its `Engine`.
+        version: of a program of this machine in this package: raised whenever it says a line otherwise.
     """
 
     engine: str = ""
@@ -110,6 +111,7 @@ class Synthesiser(Protocol):
     server: str = ""
     concurrency: int = 1
     deterministic: bool = False
+    version: int = 1
 
     @property
     def licence(self) -> Licence | None:

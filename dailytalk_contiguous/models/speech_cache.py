@@ -13,10 +13,8 @@ import json
 import math
 import os
 import shutil
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,9 +22,9 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.code import code_digest
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.machine import cache_folder, private_folder
+from dailytalk_contiguous.core.own_file import code_version
 from dailytalk_contiguous.core.word_times import Word
 from dailytalk_contiguous.models import contracts
 from dailytalk_contiguous.store.files import write_bytes
@@ -56,26 +54,18 @@ def default_folder() -> Path:
     return cache_folder() / "speech"
 
 
-_PARSING = threading.Lock()
-
-
-@lru_cache(maxsize=None)
-def _code_of(engine: type) -> str:
-    """Digest of the code of an engine. Threads ask at once, and Python 3.11 can't parse in two of them."""
-    with _PARSING:
-        return code_digest(engine)
-
-
 def cache_key(
     synthesiser: contracts.Synthesiser, line: contracts.Line, samples: Sequence[contracts.VoiceSample] = ()
 ) -> str:
     """Hex SHA-256 of everything that decides how a line sounds, and of its take.
 
-    The code of an engine that speaks on this machine makes the sound, so it counts; what a server has said is
-    never bought again because our code changed.
+    The version of an engine that speaks on this machine counts, or the file of a person's own; what a server has
+    said is never bought again because code changed.
     """
+    kind = type(synthesiser)
+    code = f"{kind.__qualname__} {code_version(kind, synthesiser.version)}"
     parts = {
-        **({} if synthesiser.server else {"code": _code_of(type(synthesiser))}),
+        **({} if synthesiser.server else {"code": code}),
         "engine": synthesiser.engine,
         "model": synthesiser.model,
         "voice": synthesiser.voice,

@@ -40,7 +40,7 @@ from dailytalk_contiguous.publish.published_rows import (
     row_provenance,
 )
 from dailytalk_contiguous.publish.splits import SplitVoice, as_decided, split_three
-from dailytalk_contiguous.shards import read_entries, read_rows
+from dailytalk_contiguous.shards import Shard, read_entries, read_rows, read_shard
 from dailytalk_contiguous.sources.transcribed import BASE, tagged_row
 from dailytalk_contiguous.store.files import locked, sha256_of, write_text
 from dailytalk_contiguous.store.parquet import writing_parquet
@@ -68,7 +68,7 @@ class Finished(NamedTuple):
     Attributes:
         voice: what decides its split. parent: what it was made of, or its own id.
         heard_seconds: total length of its audible utterances; None where it has none.
-        chain: digest after each stage of the spoken half, from its shard; empty where the shard has none.
+        chain: digest of each stage of the spoken half, from its shard; empty where the shard has none.
         split: of a clip; None of a conversation, whose split is still to be decided.
         place: where the row is.
         interactions: ids of the clips of interaction that are published of it.
@@ -120,7 +120,7 @@ def index_folder(folder: Path, per_kind: int = 0) -> Index:
     chains: dict[tuple[str, ...], tuple[str, ...]] = {}  # most rows share one, and memory should too
     choice = ClipChoice(per_kind)
     for path in items.files:
-        entries = read_entries(path) or {}
+        shard = read_shard(path) or Shard()
         for place, row in items.rows_of(path, SMALL):
             name = row["conversation_id"]
             try:
@@ -137,7 +137,7 @@ def index_folder(folder: Path, per_kind: int = 0) -> Index:
                 choice.add(row)
             rates.add(row["sample_rate"])
             audible = heard_utterances(row)
-            chain = entries[name].chain if name in entries else ()
+            chain = shard.digests if name in shard.entries else ()
             finished[name] = Finished(
                 SplitVoice(name, kept_speakers(row), row["recording_id"], row["duration"]),
                 parent_of(row),

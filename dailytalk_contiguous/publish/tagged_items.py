@@ -17,7 +17,7 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import COLUMNS, LABELLED, SIDE, Row
 from dailytalk_contiguous.core.utterance import EDGES, FIELDS, columns_among, line_problem, utterance_of
 from dailytalk_contiguous.publish.items import Items, ItemSound
-from dailytalk_contiguous.shards import Entry, ShardIndex, read_rows
+from dailytalk_contiguous.shards import Entry, entries_in, read_rows
 from dailytalk_contiguous.sources.transcribed import BASE, at_hand, tagged_row
 from dailytalk_contiguous.store.edit_journal import with_pending_edits
 from dailytalk_contiguous.store.work_folder import TAGGED, TRANSCRIPT
@@ -68,7 +68,7 @@ class TaggedItems(Items):
 
     @cached_property
     def _entries(self) -> dict[str, tuple[Path, Entry]]:
-        return ShardIndex(self._tagged).entries
+        return entries_in(self._tagged)
 
     @cached_property
     def _numbers(self) -> dict[str, tuple[int, int]]:

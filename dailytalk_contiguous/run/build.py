@@ -12,8 +12,7 @@ from typing import TypeVar
 
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.schema import result_sides
-from dailytalk_contiguous.run import local
-from dailytalk_contiguous.run.run import RunOptions, RunOutcome, run
+from dailytalk_contiguous.run.run import Planned, RunOptions, RunOutcome, run
 from dailytalk_contiguous.run.shard import Progress
 from dailytalk_contiguous.run.speaking import SpeakSpec, read_synthesis_input
 from dailytalk_contiguous.run.tagging import TagSpec, find
@@ -49,7 +48,7 @@ def run_recipe(
     workers: int = 1,
     source_licence: str = "",
     progress: Progress = lambda *event: None,
-    planned: local.Planned = lambda plan, forecast: None,
+    planned: Planned = lambda plan, pace: None,
 ) -> Built:
     """Run a recipe over recordings; finished work is not done again.
 

@@ -1,4 +1,4 @@
-"""The local engine: shards one after another in this process, or in parallel in several.
+"""The plan of a run, and the engines of this machine: shards one after another in this process, or in several.
 
 Workers write shards by rename and send back only a short report of each, so that the parent stays small whatever
 they hold.
@@ -15,11 +15,9 @@ from datasets import Features
 
 from dailytalk_contiguous.core.emotions import VOICE_LINEAR
 from dailytalk_contiguous.core.schema import SOURCE, Row
-from dailytalk_contiguous.models.engines import engine_named
-from dailytalk_contiguous.run.forecast import Forecast
 from dailytalk_contiguous.run.processes import VISIBLE, in_processes, tell
-from dailytalk_contiguous.run.shard import Progress, ShardJob, ShardReport, Task, ahead, make_shard, resumed_at
-from dailytalk_contiguous.shards import ShardIndex, chain_of, shard_path
+from dailytalk_contiguous.run.shard import Progress, ShardJob, ShardReport, Task, ahead, make_shard
+from dailytalk_contiguous.shards import shard_files, shard_path, stages_digest
 from dailytalk_contiguous.stages.base import PerUtterance, Stage
 
 # Which stages run a model on a device, and which GPU each worker of this machine takes.
@@ -31,7 +29,12 @@ from dailytalk_contiguous.stages.base import PerUtterance, Stage
 def networks_device(stages: Iterable[Stage]) -> str | None:
     """The device (auto, cpu, cuda) of the stages with a model that can use a GPU; None if no stage has one."""
     inner = [stage.stage if isinstance(stage, PerUtterance) else stage for stage in stages]
-    engines = {stage.name: engine_named(stage.engine) for stage in inner if hasattr(stage, "engine")}
+    engines = {}
+    for stage in inner:
+        if hasattr(stage, "engine"):
+            from dailytalk_contiguous.models.engines import engine_named  # here: `tag` needs none
+
+            engines[stage.name] = engine_named(stage.engine)
     # Of an engine that gives the times of words hardly any speech is left for the recogniser of `Align`.
     timed = any(engine.tells_words for engine in engines.values())
     for stage in inner:
@@ -60,74 +63,46 @@ def gpus_to_share(stages: Iterable[Stage]) -> list[str]:
     return names if len(names) > 1 else []
 
 
-#: Called with the plan before it is carried out, and with a forecast that can be asked for the rest at any time.
-Planned = Callable[["RunPlan", Forecast], None]
-
-
 @dataclass(frozen=True)
 class RunPlan:
-    """The work of a run: all shards in order, and those of them that are not finished.
-
-    `costs`: seconds that a second of audio took in each stage, by its place, in the runs that made the valid
-    results; None for a stage without valid results.
-    """
+    """The work of a run: all shards in order, those that are not there, and the first stage that is left."""
 
     paths: list[Path]
     tasks: list[Task]
     first_stage: int
-    costs: tuple[float | None, ...] = ()
 
     @property
     def seconds(self) -> float:
         return sum(task.seconds for task in self.tasks)
 
-    def work(self, stages: Sequence[str]) -> dict[Path, dict[str, float]]:
-        """Seconds of audio that each stage has to process, by its name, for each shard that is left."""
-        work = {}
-        for task in self.tasks:
-            left = task.left or [task.seconds * (number >= self.first_stage) for number in range(len(stages))]
-            work[task.path] = {name: audio for name, audio in zip(stages, left, strict=True) if audio}
-        return work
-
 
 def plan_run(
-    index: ShardIndex,
+    folder: Path,
     groups: Sequence[list[Row]],
     stages: Sequence[Stage],
     columns: Features = SOURCE,
     keeps: Features | None = None,
+    halfway: tuple[Path, int] | None = None,
 ) -> RunPlan:
-    """Compare the shards of an index with what they should be, without reading them.
+    """Compare the shards in a folder with what they should be, by their names alone.
 
-    `columns` are those of the rows, `keeps` those of the shards (as in `Task`).
+    `columns` are those of the rows, `keeps` those of the shards (as in `Task`). `halfway`: the folder that keeps
+    rows after so many stages.
     """
-    chain = chain_of(stages)
-    known, folder = index.entries, index.folder
-    paths, tasks, first = [], [], len(stages)
-    wall, audio = [0.0] * len(stages), [0.0] * len(stages)
+    made_by, paths, tasks, first = stages_digest(stages), list[Path](), list[Task](), len(stages)
+    there = {path.name for path in shard_files(folder)}
+    made_halfway = stages_digest(stages[: halfway[1]]) if halfway else ""
+    there_halfway = {path.name for path in shard_files(halfway[0])} if halfway else set()
     for rows in groups:
-        path = shard_path(folder, rows)
+        path = shard_path(folder, rows, made_by)
         paths.append(path)
-        entries = {row["conversation_id"]: known.get(row["conversation_id"]) for row in rows}
-        done = []
-        left = [0.0] * len(stages)
-        for row in rows:
-            entry = entries[row["conversation_id"]]
-            n_valid = entry[1].n_valid(row["input_digest"], chain) if entry else 0
-            for number, took in zip(range(n_valid), entry[1].seconds if entry else (), strict=False):
-                wall[number] += took
-                audio[number] += row["duration"]
-            needed = len(entry[1].chain) if entry and entry[1].reject else len(chain)
-            if not entry or entry[0] != path or n_valid != needed:
-                done.append(n_valid)
-                for number in range(resumed_at(stages, n_valid, keeps), len(stages)):
-                    left[number] += row["duration"]
-        if done:
-            first = min(first, *done)
-            known_entries = {name: entry for name, entry in entries.items() if entry}
-            tasks.append(Task(path, rows, known_entries, tuple(left), columns, keeps))
-    costs = tuple(took / heard if heard else None for took, heard in zip(wall, audio, strict=True))
-    return RunPlan(paths, tasks, first, costs)
+        if path.name in there:
+            continue
+        between = shard_path(halfway[0], rows, made_halfway) if halfway else None
+        goes_on = between is not None and between.name in there_halfway
+        first = min(first, halfway[1] if halfway and goes_on else 0)
+        tasks.append(Task(path, rows, columns, keeps, between, halfway[1] if halfway else 0))
+    return RunPlan(paths, tasks, first)
 
 
 def run_local(
@@ -137,8 +112,8 @@ def run_local(
     batch_seconds: float,
     progress: Progress,
     finished: Callable[[ShardReport], None] = lambda made: None,
-) -> Iterator[Path]:
-    """Make what is left of a plan; yields each shard's file once it is on disk and `finished` was called.
+) -> Iterator[ShardReport]:
+    """Make what is left of a plan; yields each shard once it is on disk and `finished` was called.
 
     Raises whatever a stage raises except `BadInput`; shards in progress are then dropped, finished ones stay.
     """
@@ -152,9 +127,9 @@ def run_local(
             for making in coming:
                 made = making.finish()
                 finished(made)
-                yield made.path
+                yield made
     else:
         make = partial(make_shard, stages=tuple(stages), batch_seconds=batch_seconds, progress=tell)
         for made in in_processes(make, work.tasks, workers, gpus_to_share(stages), progress):
             finished(made)
-            yield made.path
+            yield made

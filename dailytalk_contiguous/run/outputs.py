@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING, Any
 import soundfile
 
 from dailytalk_contiguous.core import figures
-from dailytalk_contiguous.core.code import code_digest
-from dailytalk_contiguous.core.documents import fits
+from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.machine import PACKAGES
-from dailytalk_contiguous.core.schema import BUILT, COLUMNS, TIMELINE_MEANS, Row, built
+from dailytalk_contiguous.core.schema import BUILT, COLUMNS, Row, built
 from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.core.tables import TableMaker, Tables
 from dailytalk_contiguous.core.utterance import (
@@ -34,7 +33,7 @@ from dailytalk_contiguous.core.utterance import (
 )
 from dailytalk_contiguous.core.wording import kind_of
 from dailytalk_contiguous.run.merge import write_merged
-from dailytalk_contiguous.shards import Entry, ShardIndex, audio_digest, chain_of, read_rows
+from dailytalk_contiguous.shards import Entry, Shard, audio_digest, is_held, read_rows, read_shard
 from dailytalk_contiguous.sources.recordings import shortened
 from dailytalk_contiguous.stages.base import PerUtterance, Stage, find_stage, published_by
 from dailytalk_contiguous.stages.finish import Finish
@@ -57,6 +56,7 @@ from dailytalk_contiguous.store.work_folder import (
     REJECTS,
     RUN,
     SHIFTED,
+    SPOKEN_STAGES,
     STATS,
     TRANSCRIPT,
     UTTERANCES,
@@ -103,36 +103,14 @@ def lines(
 # shards and in which order. A transcript that a person has edited is never overwritten.
 
 
-#: Stages of `dailytalk speak`, which may share the work folder: `dailytalk tag` keeps their rejects.
-SPOKEN_STAGES = frozenset(
-    {
-        *("transcript", "ChooseVoice", "MeasureDelivery", "Speak", "Reconstruct", "Keep"),
-        *("Align", "TokeniseResult", "Finish"),
-    }
-)
-
 #: Files with figures of all conversations.
 _FIGURES = (STATS, UTTERANCES, CONVERSATIONS)
 
+#: Raised whenever the files that a run leaves beside its shards change, so that the next run writes them again.
+OUTPUTS_VERSION = 1
+
 #: The most notes on recordings that run.json repeats; all of them are in the shards.
 NOTES_KEPT = 200
-
-
-#: Types of the record of a tagged folder that the next run shows again if it changes nothing.
-_WHOLE = {
-    "counts": {
-        **dict.fromkeys(
-            ("conversations", "utterances", "short_utterances", "words_fitted", "rejects", "notes"), int
-        ),
-        **{name: {str: int} for name in ("tags", "utterances_by_recogniser", "conversations_by_given_language")},
-        "utterances_without_text": {str: int},
-        "emotions?": {str: int},
-    },
-    "hours": {"audio": float, "speech": float},
-    "stages": [{"name": str, "seconds": float, "realtime_factor?": float, "settings": {"model?": str}}],
-    "notes": [{"conversation_id": str, "note": str}],
-    "models": dict,
-}
 
 
 class Results:
@@ -153,11 +131,14 @@ class Results:
         self.given_languages: Counter[str] = Counter()
         self.fitted_words = 0
 
+    def add_shard(self, shard: Shard) -> None:
+        """Count what the stages took for a shard."""
+        for stage, (took, audio) in shard.seconds.items():
+            self.seconds[stage] += took
+            self.audio[stage] += audio
+
     def add(self, entry: Entry) -> bool:
         """Count a conversation of a shard; returns whether it has a row."""
-        for stage, seconds in zip(self.stages, entry.seconds, strict=False):
-            self.seconds[stage.name] += seconds
-            self.audio[stage.name] += entry.duration
         for part in ("of_", "") if entry.reject else ("of_",):
             self.rejected[f"{part}conversations"] += 1
             self.rejected[f"{part}seconds"] += entry.duration
@@ -211,26 +192,24 @@ class Results:
 
 def write_outputs(
     out: Path,
-    index: ShardIndex,
     paths: Sequence[Path],
     stages: Sequence[Stage],
     problems: Sequence[Reject],
     about: Mapping[str, Any],
     people: "People" = NOBODY,
 ) -> dict[str, Any]:
-    """Write all files from the finished shards `paths` of an index, in their order; returns what run.json
-    holds.
+    """Write all files from the finished shards `paths`, in their order; returns what run.json holds.
 
     `problems` are rejects of the source; `about` is how the run was started, and its `source` where the recordings
     are from; `people` name the speakers. If nothing changed since run.json was written, nothing is written.
     """
     failed = [problem.as_dict() for problem in problems]
     named = sorted((*key, *person) for key, person in people.items())
-    fingerprint = fingerprint_of(paths, chain_of(stages)[-1], failed, named, code_digest(write_outputs))
+    fingerprint = fingerprint_of(paths, failed, named)
     before = read_run(out)
     same = before and before.get("fingerprint") == fingerprint and before.get("source") == about.get("source")
     exist = all((out / name).is_file() for name in (TRANSCRIPT, LINE_DIGESTS, REJECTS, *_FIGURES))
-    if before and same and fits(before, _WHOLE) and exist:
+    if before and same and exist:
         return before
     published = published_by(stages)
     spoken = (before or {}).get("speak")
@@ -238,7 +217,7 @@ def write_outputs(
     writing = nullcontext(TableMaker(False, published)) if spoken else tables_in(out, False, published)
     with writing as maker:
         results = Results(stages, problems, maker)
-        write_merged(out, _transcript(index, paths, results, people, published))
+        write_merged(out, _transcript(paths, results, people, published))
     made = maker.tables()
     rejects = [json_text(reject.as_dict()) for reject in results.rejects]
     after = [json_text(reject) for reject in rejects_in(out) if reject["stage"] in SPOKEN_STAGES]
@@ -265,9 +244,13 @@ def write_outputs(
 
 
 def fingerprint_of(paths: Sequence[Path], *parts: Any) -> str:
-    """A digest that changes whenever the outputs of shards and `parts` would."""
-    files = [(path.name, path.stat().st_mtime_ns) for path in paths]
-    return hashlib.sha256(json.dumps([files, *parts]).encode()).hexdigest()[:20]
+    """A digest that changes whenever the outputs of shards and `parts` would: the names of shards say what is in
+    them.
+
+    What is tried again may come out otherwise under its name, and counts with its time.
+    """
+    files = [(path.name, path.stat().st_mtime_ns if is_held(path) else 0) for path in paths]
+    return hashlib.sha256(json.dumps([OUTPUTS_VERSION, files, *parts]).encode()).hexdigest()[:20]
 
 
 def note_stop(out: Path, kind: str, command: str, error: BaseException, money: Mapping[str, Any]) -> None:
@@ -303,12 +286,13 @@ def stage_record(stage: Stage, measured: Mapping[str, Any] = {}) -> dict[str, An
 
 
 def _transcript(
-    index: ShardIndex, paths: Sequence[Path], results: Results, people: "People", published: Sequence[Field]
+    paths: Sequence[Path], results: Results, people: "People", published: Sequence[Field]
 ) -> Iterator[dict[str, Any]]:
     """The lines of the transcript; `results` counts them as they are read."""
     for path in paths:
-        rows = read_rows(path, transcript_columns(published))
-        for name, entry in index.of(path).items():
+        rows, shard = read_rows(path, transcript_columns(published)), finished_shard(path)
+        results.add_shard(shard)
+        for name, entry in shard.entries.items():
             if results.add(entry):
                 row = rows[name]
                 yield from lines(row, results.n_utterances, people, (*FIELDS, *published))
@@ -384,21 +368,8 @@ def today() -> str:
 _WAV_HEADER, _FRAME = 102, 4
 
 
-#: Types of the record of results that the next run shows again if it changes nothing.
-_RECORD = {
-    "counts": {str: int},
-    "hours": float,
-    "cost": float,
-    "mean?": dict.fromkeys(TIMELINE_MEANS, float),
-    "lost_speech_seconds": float,
-    "lost_sound_seconds": float,
-    "stages": [{"name": str, "seconds": float}],
-}
-
-
 def write_spoken(
     out: Path,
-    index: ShardIndex,
     paths: Sequence[Path],
     stages: Sequence[Stage],
     rejects: Sequence[Reject],
@@ -406,26 +377,26 @@ def write_spoken(
     source: Mapping[str, Any] | None = None,
     fields: Sequence[Field] | None = None,
 ) -> dict[str, Any]:
-    """Write the outputs of the finished shards `paths` of an index, and return the record.
+    """Write the outputs of the finished shards `paths`, and return the record.
 
     `source` is where the recordings are from: run.json has it even if `dailytalk tag` wrote elsewhere. `fields`
     are those that stages publish, by default those of `Finish`. If nothing changed since the record was written,
     only its description of the run (`about`) is replaced.
     """
-    entries = {path: index.of(path) for path in paths}
-    if any(not entry.reject for shard_entries in entries.values() for entry in shard_entries.values()):
+    shards = {path: finished_shard(path) for path in paths}
+    if any(not entry.reject for shard in shards.values() for entry in shard.entries.values()):
         mark(out / AUDIO, "audio")
     failed = [reject.as_dict() for reject in rejects]
-    fingerprint = fingerprint_of(paths, chain_of(stages)[-1:], failed, code_digest(write_spoken))
+    fingerprint = fingerprint_of(paths, failed)
     before = (read_run(out) or {}).get("speak", {})
     if fields is None:
         finish = find_stage(Finish, stages)
         fields = finish.fields if finish else ()
     about_run = {**_settled(about, stages), "models": models_of(stages)}
-    if before.get("fingerprint") == fingerprint and fits(before, _RECORD) and _speak_outputs_exist(out, entries):
+    if before.get("fingerprint") == fingerprint and _speak_outputs_exist(out, shards):
         record = {**before, **about_run}
     else:
-        written = _written(out, entries, stages, rejects, fields)
+        written = _written(out, shards, stages, rejects, fields)
         record = {**about_run, **written, "fingerprint": fingerprint}
     whole = (read_run(out) or {}) | ({"source": dict(source)} if source else {}) | {"speak": record}
     whole.pop("stopped", None)
@@ -436,7 +407,7 @@ def write_spoken(
 
 def _written(
     out: Path,
-    entries: Mapping[Path, Mapping[str, Entry]],
+    shards: Mapping[Path, Shard],
     stages: Sequence[Stage],
     rejects: Sequence[Reject],
     fields: Sequence[Field],
@@ -445,10 +416,11 @@ def _written(
     wanted: set[Path] = set()
 
     def shifted_lines(results: Results) -> Iterator[str]:
-        for path, shard_entries in entries.items():
+        for path, shard in shards.items():
+            results.add_shard(shard)
             missing = [
                 name
-                for name, entry in shard_entries.items()
+                for name, entry in shard.entries.items()
                 if not entry.reject and not _is_current(out, name, entry)
             ]
             for name, row in (read_rows(path, ["audio"]) if missing else {}).items():
@@ -458,7 +430,7 @@ def _written(
                     with replacing(wav_path(out, name)) as wav:
                         wav_writer([samples], rate, samples.shape[1], digest=audio_digest(row))(wav)
             rows = read_rows(path, [column for column in built((*FIELDS, *fields)) if column != "audio"])
-            for name, entry in shard_entries.items():
+            for name, entry in shard.entries.items():
                 if not results.add(entry):
                     continue
                 wanted.add(wav_path(out, name))
@@ -500,11 +472,11 @@ def _written(
     }
 
 
-def bytes_to_write(out: Path, index: ShardIndex, paths: Sequence[Path]) -> int:
+def bytes_to_write(out: Path, paths: Sequence[Path]) -> int:
     """Bytes that `write_spoken` would write for finished shards: missing sound files, and all lines."""
     n_bytes = 0
     for path in paths:
-        entries = index.of(path)
+        entries = finished_shard(path).entries
         for name, row in read_rows(path, [column for column in BUILT if column != "audio"]).items():
             n_bytes += sum(len(json_text(line).encode()) for line in shifted(row))
             if not _is_current(out, name, entries[name]):
@@ -545,12 +517,17 @@ def wav_path(out: Path, conversation_id: str) -> Path:
     return out / AUDIO / f"{shortened(conversation_id)}{EDITED}"
 
 
-def _speak_outputs_exist(out: Path, entries: Mapping[Path, Mapping[str, Entry]]) -> bool:
+def finished_shard(path: Path) -> Shard:
+    """A finished shard without its rows. Raises DailytalkError for one that is damaged."""
+    shard = read_shard(path)
+    if shard is None:
+        raise DailytalkError(f"{as_text(path)!r} is damaged", "delete it and run the same command again")
+    return shard
+
+
+def _speak_outputs_exist(out: Path, shards: Mapping[Path, Shard]) -> bool:
     sounds = {
-        name: entry
-        for shard_entries in entries.values()
-        for name, entry in shard_entries.items()
-        if not entry.reject
+        name: entry for shard in shards.values() for name, entry in shard.entries.items() if not entry.reject
     }
     files = all((out / name).is_file() for name in (SHIFTED, REJECTS, *_FIGURES))
     n_sounds = sum(1 for _ in (out / AUDIO).rglob(f"*{EDITED}"))

@@ -2,7 +2,7 @@
 
 A `Spec` says what is particular to tagging, speaking, a corpus or a stream: its passes, each a list of stages
 over groups of rows, and what it writes when all are made. The rest is `run`: the plan compared with the finished
-shards, the checks before hours of work, the engine, the journal, the check that nothing is lost.
+shards, the checks before hours of work, the engine, the journal.
 """
 
 import contextlib
@@ -13,7 +13,6 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,27 +24,34 @@ from dailytalk_contiguous.core.errors import BadValue, DailytalkError, ModelMiss
 from dailytalk_contiguous.core.schema import SOURCE, Row
 from dailytalk_contiguous.core.settings import with_settings
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.models.budget import Budget, SpendingLimit, open_budget
 from dailytalk_contiguous.models.checkpoints import INSTALL_OFFLINE, Missing
-from dailytalk_contiguous.models.contracts import VoiceSettings
 from dailytalk_contiguous.models.devices import device_of, resolve_device
-from dailytalk_contiguous.models.engines import load_synthesiser
 from dailytalk_contiguous.models.profiles import EMBEDDED, OFFLINE_WHISPER
-from dailytalk_contiguous.models.speech_cache import SpeechCache
 from dailytalk_contiguous.models.whisper import check_language, lacking_whisper
-from dailytalk_contiguous.run import local, outputs
-from dailytalk_contiguous.run.events import Account, Journal, alone
+from dailytalk_contiguous.run import local
+from dailytalk_contiguous.run.events import Account, Journal, RunPace, alone
 from dailytalk_contiguous.run.shard import Progress, ShardReport, Task, make_shard
-from dailytalk_contiguous.run.storage import WorkFolder
-from dailytalk_contiguous.shards import Entry, ShardIndex, chain_of, drop_stale, expand_row, read_rows, shard_path
-from dailytalk_contiguous.sources.remote import Mirror
+from dailytalk_contiguous.shards import (
+    Entry,
+    drop_stale,
+    expand_row,
+    made_path,
+    read_entries,
+    read_rows,
+    shard_files,
+    shard_path,
+    stages_digest,
+)
 from dailytalk_contiguous.stages.base import Stage, Stages, find_stage
 from dailytalk_contiguous.stages.match_transcript import is_transcribed
 from dailytalk_contiguous.stages.segment import channel_of
 from dailytalk_contiguous.stages.transcribe import Transcribe
 from dailytalk_contiguous.store import work_folder
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # `tag` needs nothing of them
+    from dailytalk_contiguous.models.budget import Budget
+    from dailytalk_contiguous.run.storage import WorkFolder
+    from dailytalk_contiguous.sources.remote import Mirror
     from dailytalk_contiguous.stages.synthesis import Speak
 
 log = logging.getLogger(__name__)
@@ -74,8 +80,8 @@ class Runner:
 
     name: str = "local"
     address: str = ""
-    work: WorkFolder | None = None
-    inputs: tuple[Mirror, ...] = ()
+    work: "WorkFolder | None" = None
+    inputs: "tuple[Mirror, ...]" = ()
 
     def __post_init__(self) -> None:
         if self.name not in RUNNERS:
@@ -129,7 +135,7 @@ class Runner:
         options: "RunOptions",
         progress: Progress = lambda *event: None,
         finished: Callable[[ShardReport], None] = lambda made: None,
-    ) -> Iterator[Path]:
+    ) -> Iterator[ShardReport]:
         """Make what is left of a plan; gives each shard once it is on disk, in the store, and `finished` was
         called.
 
@@ -146,16 +152,16 @@ class Runner:
         kept = self._keeping(finished)
         if self.name == "local":
             return local.run_local(plan, stages, max(1, workers), batch_seconds, progress, kept)
+        from dailytalk_contiguous.models.budget import open_budget
+        from dailytalk_contiguous.models.speech_cache import SpeechCache
         from dailytalk_contiguous.run import on_ray
 
         mirror = self.work.mirror if self.work else None
         cache = SpeechCache(Path(paid.cache) if paid.cache else None) if paid else None
         shared = str(cache.folder.absolute()) if cache else ""
-        setup = on_ray.WorkerConfig(tuple(stages), batch_seconds, mirror, self.inputs, shared=shared)
+        job = on_ray.RayJob(tuple(stages), batch_seconds, mirror, self.inputs, shared=shared)
         cluster = on_ray.Cluster(self.address, workers, self.on_cuda(stages))
-        return on_ray.run_on_ray(
-            plan, setup, cluster, progress, kept, open_budget(paid.max_cost) if paid else None
-        )
+        return on_ray.run_on_ray(plan, job, cluster, kept, open_budget(paid.max_cost) if paid else None)
 
     def _keeping(self, finished: Callable[[ShardReport], None]) -> Callable[[ShardReport], None]:
         last_update = -math.inf
@@ -193,6 +199,9 @@ def refuse_downloads(profile: str, stages: Iterable[Stage]) -> None:
 
     Those of a model that was chosen in place of the profile's may be downloaded.
     """
+    from dailytalk_contiguous.models.contracts import VoiceSettings
+    from dailytalk_contiguous.models.engines import load_synthesiser
+
     if profile != EMBEDDED:
         return
     bundled = [*lacking_whisper(OFFLINE_WHISPER), *load_synthesiser("piper", VoiceSettings("", "")).lacking()]
@@ -221,6 +230,7 @@ class RunOptions:
         shard: (i, N) makes only every N-th shard, beginning with the i-th (from 1).
         shard_seconds: audio a shard. batch_seconds: audio that a batch of conversations may hold on CUDA.
         prune: whether results of recordings that are no longer in the input may be dropped.
+        force: whether a run on another host that has not said how it ended is taken for one that was killed.
         runner: which engine makes the shards, and where they are kept.
     """
 
@@ -229,47 +239,44 @@ class RunOptions:
     shard_seconds: float = 600.0
     batch_seconds: float = 900.0
     prune: bool = False
+    force: bool = False
     runner: Runner = Runner()
 
 
 @dataclass(frozen=True)
 class Pass:
-    """Stages over groups of rows, each of which is a shard in the folder of `index`.
+    """Stages over groups of rows, each of which is a shard in a folder.
 
     Attributes:
-        index: of the shards there; read once, and passed on to later passes in the same folder.
+        folder: of the shards.
         groups: the rows of each shard. Of compressed rows, only `PLANNING_COLUMNS` are read.
         stages: in order.
         columns: those of the rows, which may lack some of them.
         keeps: the columns of the shards; None for all that are not transient.
         later: stages of the passes that follow, which must be able to run, too, before anything is made.
+        halfway: the folder that keeps the rows after so many stages as well: others after these go on from there.
         others: shards in the folder that belong to the result, too: those of earlier runs of a stream.
     """
 
-    index: ShardIndex
+    folder: Path
     groups: Sequence[list[Row]]
     stages: Stages
     columns: Features = field(default_factory=lambda: SOURCE)
     keeps: Features | None = None
     later: Stages = ()
+    halfway: tuple[Path, int] | None = None
     others: Sequence[Path] = ()
 
     @property
-    def folder(self) -> Path:
-        return self.index.folder
-
-    @property
-    def digest(self) -> str:
-        return chain_of(self.stages)[-1]
-
-    @cached_property
     def paths(self) -> list[Path]:
-        return [shard_path(self.folder, rows) for rows in self.groups]
+        """The files of the shards, once they are made."""
+        made_by = stages_digest(self.stages)
+        return [made_path(shard_path(self.folder, rows, made_by)) for rows in self.groups]
 
     @property
     def entries(self) -> list[tuple[str, Entry]]:
         """The records of the shards on each conversation, by its id."""
-        return [entry for path in self.paths for entry in self.index.of(path).items()]
+        return [entry for path in self.paths for entry in (read_entries(path) or {}).items()]
 
     @property
     def rejects(self) -> list[Reject]:
@@ -277,7 +284,7 @@ class Pass:
 
     def plan(self, shard: tuple[int, int] = (1, 1)) -> local.RunPlan:
         """Plan what is left to make, for host i of N: every N-th shard, by its place among all."""
-        plan = local.plan_run(self.index, self.groups, self.stages, self.columns, self.keeps)
+        plan = local.plan_run(self.folder, self.groups, self.stages, self.columns, self.keeps, self.halfway)
         number, count = shard
         mine = set(plan.paths[number - 1 :: count])
         return replace(plan, tasks=[task for task in plan.tasks if task.path in mine]) if count > 1 else plan
@@ -287,26 +294,34 @@ class Pass:
         for path in self.paths:
             yield from read_rows(path, tuple(columns)).values()
 
-    def check_nothing_lost(self) -> None:
-        """Every conversation that went in has a row or a reject. A failure here is a bug, and stops everything."""
-        pairs = zip(self.paths, self.groups, strict=True)
-        lost = [
-            row["conversation_id"]
-            for path, rows in pairs
-            for row in rows
-            if row["conversation_id"] not in self.index.of(path)
-        ]
-        if lost:
-            raise RuntimeError(f"{len(lost)} conversations are neither in the shards nor rejected: {lost[:5]}")
-
     def outputs(self) -> list[Path]:
         """The shards; if there are none, one without rows, or `load_dataset` would not open the folder."""
-        if self.paths:
+        if self.groups:
             return self.paths
         path = shard_path(self.folder, [])
         if not path.exists():
-            make_shard(Task(path, [], {}, keeps=self.keeps), self.stages)
+            make_shard(Task(path, [], keeps=self.keeps), self.stages)
         return [path]
+
+    def results(self) -> dict[Path, list[Path]]:
+        """The files that belong to the result, by folder; all others of these folders may go."""
+        # Without any rows, the shard that `outputs` makes.
+        results = {self.folder: [*self.others, *(self.paths or [shard_path(self.folder, [])])]}
+        if self.halfway:
+            folder, made_by = self.halfway[0], stages_digest(self.stages[: self.halfway[1]])
+            results[folder] = [shard_path(folder, rows, made_by) for rows in self.groups]
+        return results
+
+    def gone(self, here: Container[str], of: Callable[[str, Entry], str]) -> set[str]:
+        """The names that this pass would drop: `of` the conversations in other shards of its folder, if not
+        `here`.
+
+        An empty name is none.
+        """
+        paths = {path.name for path in self.paths}
+        others = [path for path in shard_files(self.folder) if path.name not in paths]
+        names = {of(*entry) for path in others for entry in (read_entries(path) or {}).items()}
+        return {name for name in names if name and name not in here}
 
 
 class Spec(ABC):
@@ -324,7 +339,7 @@ class Spec(ABC):
     stages: Stages
     about: Mapping[str, Any]
     rejects: list[Reject]
-    budget: Budget | None = None
+    budget: "Budget | None" = None
 
     def check(self, options: RunOptions) -> None:  # noqa: B027
         """Raise DailytalkError for what can't be run."""
@@ -372,11 +387,15 @@ class RunOutcome:
         return dict((self.record or {}).get("counts", {}))
 
 
+#: Called with the plan of each pass before it is carried out, and with how far the run is at any time.
+Planned = Callable[[local.RunPlan, RunPace], None]
+
+
 def run(
     spec: Spec,
     options: RunOptions = RunOptions(),
     progress: Progress = lambda *event: None,
-    planned: local.Planned = lambda plan, forecast: None,
+    planned: Planned = lambda plan, pace: None,
 ) -> RunOutcome:
     """Make what is missing of a spec in its work folder and, once all shards are finished, write its outputs.
 
@@ -391,7 +410,7 @@ def run(
     started = time.perf_counter()
     spec.check(options)
     runner, budget, command = options.runner, spec.budget, str(spec.about.get("command", ""))
-    spent, digest = (lambda: budget.spent) if budget else None, chain_of(spec.stages)[-1]
+    spent, digest = (lambda: budget.spent) if budget else None, stages_digest(spec.stages)
     results: dict[Path, set[Path]] = {}
     with (
         Journal(spec.out, spec.kind, digest, command, options.shard, options.workers, spent) as journal,
@@ -401,38 +420,30 @@ def run(
         outcome, telling = RunOutcome(spec.rejects, journal.account), journal.telling(progress)
         for step in passes:
             plan = step.plan(options.shard)
-            planned(plan, journal.forecast)
+            planned(plan, journal.pace)
             if plan.tasks:
                 left = left_of(plan, step.stages)
                 runner.preflight((*left, *step.later))
                 refuse_language(left)
             make_writable(step.folder)
             if not results:  # a run that is refused before leaves no trace
-                on_exit.enter_context(alone(spec.out, spec.kind, options.shard))
+                on_exit.enter_context(alone(spec.out, spec.kind, options.shard, options.force))
                 if budget:
                     on_exit.enter_context(noted_spending(spec, command, budget))
             outcome.n_conversations, outcome.n_shards = sum(map(len, step.groups)), len(step.paths)
             whole = sum(row["duration"] for rows in step.groups for row in rows)
             journal.found(plan, outcome.n_conversations, whole)
             journal.planned(plan, whole, [stage.name for stage in step.stages])
-            seconds = {task.path: task.seconds for task in plan.tasks}
-            for path in runner.run(plan, step.stages, options, telling, journal.made):
-                if path.exists():  # else another machine made it, and it stays in the store until all are made
-                    step.index.reread(path)
+            for made in runner.run(plan, step.stages, options, telling, journal.made):
                 outcome.n_made += 1
-                outcome.audio_seconds += seconds[path]
+                outcome.audio_seconds += made.audio_seconds
             if runner.work and plan.tasks:
                 runner.work.gather()  # what other hosts have made of this plan meanwhile
-            if (runner.work and runner.work.mirror) or options.shard != (1, 1):
-                step.index.refresh()
-            step.index.save()
-            outcome.n_missing = len(step.plan().tasks) if options.shard != (1, 1) else 0
+            outcome.n_missing = sum(not path.exists() for path in step.paths)
             if outcome.n_missing:
                 break
-            step.check_nothing_lost()
-            # Without any rows, the shard that `Pass.outputs` makes.
-            paths = step.paths or [shard_path(step.folder, [])]
-            results.setdefault(step.folder, set(step.others)).update(paths)
+            for folder, paths in step.results().items():
+                results.setdefault(folder, set()).update(paths)
         else:
             outcome.record = spec.write(journal.account)
             journal.rejects = None if outcome.record is None else work_folder.count_rejects(spec.out)
@@ -445,12 +456,15 @@ def run(
 
 
 @contextlib.contextmanager
-def noted_spending(spec: Spec, command: str, budget: Budget) -> Iterator[None]:
+def noted_spending(spec: Spec, command: str, budget: "Budget") -> Iterator[None]:
     """If the block ends early, write to run.json what was spent until then, including purchases under way.
 
     If the limit on spending ended it, the message says so too: other purchases were under way when one reached the
     limit.
     """
+    from dailytalk_contiguous.models.budget import SpendingLimit
+    from dailytalk_contiguous.run import outputs
+
     try:
         yield
     except BaseException as error:

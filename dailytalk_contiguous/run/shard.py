@@ -1,8 +1,7 @@
-"""Making one shard: every conversation goes through the stages that it has not been through yet.
+"""Making one shard: its conversations go through the stages, and are written into one file.
 
-Every engine calls this code, on a laptop or on a cluster. Rows that an earlier run made are continued from the
-last stage that is still valid. On a CPU a model's batch stays inside one conversation, so that a row does not
-depend on its neighbours; on CUDA it spans conversations.
+Every engine calls this code, on a laptop or on a cluster. On a CPU a model's batch stays inside one conversation,
+so that a row does not depend on its neighbours; on CUDA it spans conversations.
 """
 
 import contextlib
@@ -11,11 +10,11 @@ import os
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Container, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import datasets
 from datasets import Dataset, DatasetInfo, Features
@@ -52,68 +51,28 @@ def features_of(stages: Sequence[Stage]) -> Features:
     return Features(columns)
 
 
-def resumed_at(stages: Sequence[Stage], n_valid: int, keeps: Container[str] | None) -> int:
-    """How many stages a row need not go through again whose first `n_valid` are still valid.
-
-    It goes on from its shard where that keeps all that these stages have added; otherwise from the beginning.
-    """
-    if keeps is None or n_valid == len(stages):
-        return n_valid
-    stored = (name for stage in stages[:n_valid] for name in stage.adds if name not in stage.transient)
-    return n_valid if all(name in keeps for name in stored) else 0
-
-
 @dataclass(frozen=True)
 class Task:
     """A shard to make.
 
     Attributes:
         path: its file. rows: of the source, without problems.
-        known: the shards and entries of earlier runs, by conversation id.
-        left: seconds of audio that each stage has to process, by its place; empty if that is all of it.
         columns: the types of the source's columns; rows may lack some of them.
         keeps: the columns of the shard; None for all (`features_of`).
+        halfway: the file that keeps the rows after the first `n_halfway` stages: where it exists, the others go on
+            from it. None for no such file.
     """
 
     path: Path
     rows: list[Row]
-    known: dict[str, tuple[Path, shards.Entry]]
-    left: tuple[float, ...] = ()
     columns: Features = field(default_factory=lambda: SOURCE)
     keeps: Features | None = None
+    halfway: Path | None = None
+    n_halfway: int = 0
 
     @property
     def seconds(self) -> float:
         return float(sum(row["duration"] for row in self.rows))
-
-
-@dataclass
-class Portion:
-    """Conversations that have been through the same stages: a `Dataset` in memory on its way through the others.
-
-    Attributes:
-        ids: of the conversations, in order. audio_seconds: in all of them.
-        dataset: their columns so far; a row that a stage rejected has a `problem`.
-        done: how many stages it has been through. seconds: in each of them, by conversation.
-        rejects: of the rows with a problem, with the place of the stage that found it.
-        unread: those of them whose recording could be read in an earlier run.
-    """
-
-    ids: list[str]
-    audio_seconds: float
-    dataset: Dataset
-    done: int
-    seconds: dict[str, list[float]]
-    rejects: dict[str, tuple[int, Reject]] = field(default_factory=dict)
-    unread: set[str] = field(default_factory=set)
-
-    def rows(self, columns: Iterable[str]) -> Iterator[Row]:
-        """The rows without a problem, with `columns`, of which missing ones are None."""
-        chosen = [name for name in columns if name in self.dataset.column_names]
-        table = self.dataset.select_columns(chosen).with_format("arrow")[:]
-        for name, row in zip(self.ids, table.to_pylist(), strict=True):
-            if name not in self.rejects:
-                yield dict.fromkeys(columns) | row
 
 
 @dataclass(frozen=True)
@@ -143,8 +102,34 @@ class ShardReport:
         return max(0.0, self.wall_seconds - sum(self.stage_seconds.values()))
 
 
+@dataclass
+class Portion:
+    """Conversations on their way through the stages: a `Dataset` in memory, and how many stages it has been
+    through.
+
+    `rejects`: of the rows with a problem. `held`: those of them that the next run tries again.
+    """
+
+    rows: Sequence[Row]
+    dataset: Dataset
+    done: int
+    rejects: dict[str, Reject] = field(default_factory=dict)
+    held: set[str] = field(default_factory=set)
+
+    def add_to(self, shard: shards.Shard, columns: Iterable[str]) -> None:
+        """Add its conversations to a shard: rows with `columns`, of which missing ones are None, and rejects."""
+        chosen = [name for name in columns if name in self.dataset.column_names]
+        table = self.dataset.select_columns(chosen).with_format("arrow")[:]
+        for source, row in zip(self.rows, table.to_pylist(), strict=True):
+            name = source["conversation_id"]
+            reject = self.rejects.get(name)
+            shard.entries[name] = shards.Entry(source["recording_id"], source["duration"], reject)
+            if not reject:
+                shard.rows.append(dict.fromkeys(columns) | row)
+
+
 class ShardJob:
-    """The making of a shard: opened (results of earlier runs are read), prepared, finished (on disk).
+    """The making of a shard: opened (the rows halfway are read, if they are there), prepared, finished (on disk).
 
     Each stage is `Stage.map` over a `Dataset` of up to `PORTION_SECONDS` of conversations, as if a user called the
     stages one after another. On a CPU a model's batch is one conversation, so that a row does not depend on its
@@ -161,20 +146,31 @@ class ShardJob:
         batch_seconds: float = 0.0,
         progress: Progress = lambda *event: None,
     ) -> None:
-        self.task = task
-        self._stages, self._columns = stages, task.keeps or features_of(stages)
-        self._progress = progress
-        self._device_batches = batch_seconds > 0
-        self._source = {row["conversation_id"]: row for row in task.rows}
-        with interrupts.deferred():
-            self._chain = shards.chain_of(stages)
-            waiting, self._settled = _resume(task, stages, self._chain)
-        self._waiting = _portions(waiting, batch_seconds or PORTION_SECONDS)
-        self._finished: dict[str, Row] = {}
-        self._ready: dict[int, Portion] = {}
+        self._task, self._stages, self._progress = task, stages, progress
+        self._on_device = batch_seconds > 0
+        self._taken: defaultdict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
         self._wall_seconds = 0.0
-        self._stage_seconds: defaultdict[str, float] = defaultdict(float)
-        self._stage_audio: defaultdict[str, float] = defaultdict(float)
+        self._known, rows = self._read_halfway()
+        self._waiting = _portions(rows, batch_seconds or PORTION_SECONDS)
+        self._ready: dict[int, Portion] = {}
+
+    def _read_halfway(self) -> tuple[shards.Shard | None, list[Row]]:
+        """What an earlier run made of the first stages, and the rows that are to go on."""
+        path, n_stages = self._task.halfway, self._task.n_halfway
+        known = shards.read_shard(path) if path else None
+        try:
+            stored = shards.read_rows(path, features_of(self._stages[:n_stages])) if path and known else {}
+        except BadInput:  # damaged: its rows are made again
+            known = None
+        if known is None:
+            return None, self._task.rows
+        # The source's columns are today's, as a recording may have been moved, unless a stage makes its own.
+        made = {name for stage in self._stages[:n_stages] for name in stage.adds}
+        return known, [
+            shards.expand_row(row) | {name: value for name, value in stored[key].items() if name in made}
+            for row in self._task.rows
+            if (key := row["conversation_id"]) in stored
+        ]
 
     def prepare(self) -> "ShardJob":
         """Take the first conversations through the stages that need no device; returns the job itself."""
@@ -189,50 +185,65 @@ class ShardJob:
 
         A Ctrl-C is raised between two stages, between two batches of a model, or once the shard is written.
         """
-        started, task, untidy = time.perf_counter(), self.task, 0.0
+        started, task, untidy, held = time.perf_counter(), self._task, 0.0, set[str]()
+        digests, first = tuple(stage.digest for stage in self._stages), self._stages[: task.n_halfway]
+        halfway, finished = shards.Shard(digests=digests[: task.n_halfway]), shards.Shard(digests=digests)
+        columns = task.keeps or features_of(self._stages)
+        keeps_halfway = task.halfway is not None and self._known is None
         with (
             interrupts.deferred(),
             quiet_datasets(),
             # On a device the next portion is prepared while this one is worked on.
-            contextlib.closing(ahead(self._prepared, range(len(self._waiting)), self._device_batches)) as coming,
+            contextlib.closing(ahead(self._prepared, range(len(self._waiting)), self._on_device)) as coming,
         ):
             for portion in coming:
                 while portion.done < len(self._stages):
                     self._advance(portion)
-                for name in portion.ids:
-                    self._settled[name] = self._entry(portion, name)
-                # Without the samples: the rows of a shard are kept until it is written, their samples are not.
-                self._finished |= {row["conversation_id"]: row for row in portion.rows(self._columns)}
-                untidy += portion.audio_seconds
+                    if keeps_halfway and portion.done == task.n_halfway:
+                        portion.add_to(halfway, features_of(first))
+                portion.add_to(finished, columns)
+                held |= portion.held
+                untidy += sum(row["duration"] for row in portion.rows)
                 del portion  # before the next one is opened
                 if untidy >= TIDY_SECONDS:
                     untidy = 0.0
                     give_back_memory()
-            shard = shards.Shard(
-                [self._finished[name] for name in self._source if name in self._finished],
-                {name: self._settled[name] for name in self._source},
-            )
-            shards.write_shard(task.path, shard, self._columns)
+            seconds = {name: (took, audio) for name, (took, audio) in self._taken.items()}
+            if keeps_halfway and task.halfway is not None:
+                halfway.seconds = {stage.name: seconds[stage.name] for stage in first if stage.name in seconds}
+                shards.write_shard(task.halfway, halfway, features_of(first))
+            if self._known:
+                finished.seconds |= self._known.seconds
+                finished.entries = {**self._known.entries, **finished.entries}
+            finished.seconds |= seconds
+            names = [row["conversation_id"] for row in task.rows]
+            if lost := [name for name in names if name not in finished.entries]:
+                raise RuntimeError(f"{len(lost)} conversations are neither in the shard nor rejected: {lost[:5]}")
+            finished.entries = {name: finished.entries[name] for name in names}
+            path = shards.held_path(task.path) if held else task.path
+            shards.write_shard(path, finished, columns)
+            if not held:
+                shards.held_path(task.path).unlink(missing_ok=True)
         give_back_memory()
         self._wall_seconds += time.perf_counter() - started
         return ShardReport(
-            task.path,
+            path,
             len(task.rows),
-            sum(entry.reject is not None for entry in shard.entries.values()),
+            sum(entry.reject is not None for entry in finished.entries.values()),
             task.seconds,
             self._wall_seconds,
-            dict(self._stage_seconds),
-            dict(self._stage_audio),
+            {name: took for name, (took, _) in self._taken.items()},
+            {name: audio for name, (_, audio) in self._taken.items()},
             os.getpid(),
         )
 
     def _advance(self, portion: Portion) -> None:
-        number, stage = portion.done, self._stages[portion.done]
-        usable = [name for name in portion.ids if name not in portion.rejects]
-        audio = sum(self._source[name]["duration"] for name in usable)
-        alone = not self._device_batches and not stage.by_row and any(stage.models().values())
-        options = {"keep_in_memory": True, "new_fingerprint": self._chain[number]}
-        options |= {"batch_size": 1 if alone else len(portion.ids)}
+        stage = self._stages[portion.done]
+        usable = [row for row in portion.rows if row["conversation_id"] not in portion.rejects]
+        audio = float(sum(row["duration"] for row in usable))
+        alone = not self._on_device and not stage.by_row and any(stage.models().values())
+        options = {"keep_in_memory": True, "new_fingerprint": f"{stage.name}-{portion.done}"}
+        options |= {"batch_size": 1 if alone else len(portion.rows)}
         if usable:
             self._progress(stage.name, audio, None)
         started = time.perf_counter()
@@ -241,41 +252,25 @@ class ShardJob:
         wall = time.perf_counter() - started
         # From the table: reading a column of the dataset copies the description of all columns four times.
         problems = portion.dataset.data.select([*PROBLEM]).to_pydict()
-        for name, problem, of_stage, remedy in zip(portion.ids, *problems.values(), strict=True):
+        for row, problem, of_stage, remedy in zip(portion.rows, *problems.values(), strict=True):
+            name = row["conversation_id"]
             if problem is not None and name not in portion.rejects:
-                portion.rejects[name] = number, Reject(name, of_stage, problem, remedy)
-        for name in usable:
-            if name not in portion.rejects:
-                share = self._source[name]["duration"] / audio if audio else 0.0
-                portion.seconds[name].append(wall * share)
+                portion.rejects[name] = Reject(name, of_stage, problem, remedy)
+                portion.held |= {name} if stage.retried else set()
         portion.done += 1
         if usable:
-            self._stage_seconds[stage.name] += wall
-            self._stage_audio[stage.name] += audio
+            self._taken[stage.name][0] += wall
+            self._taken[stage.name][1] += audio
             self._progress(stage.name, audio, wall)
-
-    def _entry(self, portion: Portion, name: str) -> shards.Entry:
-        row = self._source[name]
-        number, reject = portion.rejects.get(name, (portion.done - 1, None))
-        # A reject for a reason that may pass has no input digest: the next run tries again.
-        passing = reject is not None and (self._stages[number].retried or name in portion.unread)
-        return shards.Entry(
-            "" if passing else row["input_digest"],
-            # The chain of a reject ends with the stage that rejected it: only other code or settings try it again.
-            self._chain[: number + 1],
-            tuple(portion.seconds[name]) + ((0.0,) if reject else ()),
-            row["recording_id"],
-            row["duration"],
-            reject,
-        )
 
     def _prepared(self, number: int) -> Portion:
         """A portion, after the leading stages that need no device."""
         if number in self._ready:
             return self._ready.pop(number)
-        portion = _opened(self._waiting[number], self._stages, self.task.columns)
+        done = self._task.n_halfway if self._known else 0
+        portion = _opened(self._waiting[number], self._stages, done, self._task.columns)
         leading = len(list(itertools.takewhile(lambda stage: stage.prepares, self._stages)))
-        if self._device_batches:
+        if self._on_device:
             with quiet_datasets():
                 while portion.done < leading:
                     self._advance(portion)
@@ -303,81 +298,39 @@ def ahead(prepare: Callable[[_Item], _Ready], items: Iterable[_Item], overlap: b
             yield coming.result()
 
 
-class _Waiting(NamedTuple):
-    """A conversation that is not finished: its columns, how many stages it has been through, and their seconds."""
-
-    row: Row
-    done: int
-    seconds: list[float]
-
-
-def _resume(
-    task: Task, stages: Sequence[Stage], chain: tuple[str, ...]
-) -> tuple[list[_Waiting], dict[str, shards.Entry]]:
-    """The work that is left, with the columns of earlier runs that are still valid; and valid rejects."""
-    waiting: list[_Waiting] = []
-    settled: dict[str, shards.Entry] = {}
-    stored: dict[Path, dict[str, Row]] = {}
-    columns = task.keeps or features_of(stages)
-    for row in task.rows:
-        name = row["conversation_id"]
-        path, entry = task.known.get(name, (None, None))
-        n_valid = entry.n_valid(row["input_digest"], chain) if entry else 0
-        if entry is not None and entry.reject and n_valid == len(entry.chain):
-            settled[name] = entry
-            continue
-        n_valid = resumed_at(stages, n_valid, task.keeps)
-        if n_valid and path is not None and path not in stored:
-            try:
-                stored[path] = shards.read_rows(path, columns)
-            except BadInput:  # damaged: its rows are made again
-                stored[path] = {}
-        # The source's columns are today's, as a recording may have been moved, unless a stage makes its own.
-        made = {name for stage in stages[:n_valid] for name in stage.adds if name in columns}
-        if path is None or not made <= stored.get(path, {}).get(name, {}).keys():
-            n_valid = 0
-        row = shards.expand_row(row)
-        if n_valid and path is not None:
-            row |= {column: value for column, value in stored[path][name].items() if column in made}
-        waiting.append(_Waiting(row, n_valid, list(entry.seconds[:n_valid]) if entry else []))
-    return waiting, settled
-
-
-def _portions(waiting: Sequence[_Waiting], seconds: float) -> list[list[_Waiting]]:
-    """Conversations in order, grouped by how many stages they have been through, up to `seconds` of audio each."""
-    portions: list[list[_Waiting]] = []
+def _portions(rows: Sequence[Row], seconds: float) -> list[list[Row]]:
+    """Conversations in order, in groups of up to `seconds` of audio each."""
+    portions: list[list[Row]] = []
     held = 0.0
-    for conversation in waiting:
-        duration = conversation.row["duration"]
-        if not (portions and portions[-1][0].done == conversation.done and held + duration <= seconds):
+    for row in rows:
+        if not portions or held + row["duration"] > seconds:
             portions.append([])
             held = 0.0
-        portions[-1].append(conversation)
-        held += duration
+        portions[-1].append(row)
+        held += row["duration"]
     return portions
 
 
-def _opened(waiting: Sequence[_Waiting], stages: Sequence[Stage], columns: Features) -> Portion:
-    """A portion, with the transient columns of earlier stages if a stage that is left needs them."""
-    ids, done = [conversation.row["conversation_id"] for conversation in waiting], waiting[0].done
+def _opened(waiting: Sequence[Row], stages: Sequence[Stage], done: int, columns: Features) -> Portion:
+    """A portion that has been through the first stages, with their transient columns if a later one needs them."""
+    rows = [shards.expand_row(row) for row in waiting]
     features = dict(columns | PROBLEM)
     for stage in stages[:done]:
         features |= stage.adds
-    batch: Batch = {name: [None] * len(waiting) for name in PROBLEM}
-    batch |= {
-        name: [conversation.row[name] for conversation in waiting] for name in features if name in waiting[0].row
-    }
+    batch: Batch = {name: [None] * len(rows) for name in PROBLEM}
+    batch |= {name: [row[name] for row in rows] for name in features if name in rows[0]}
     wanted = {name for stage in stages[done:] for name in (*stage.needs, *stage.uses)}
-    rejects: dict[str, tuple[int, Reject]] = {}
-    for stage_number, stage in enumerate(stages[:done]):
+    rejects: dict[str, Reject] = {}
+    for stage in stages[:done]:
         if not wanted.intersection(stage.transient) - set(batch):
             continue
-        made: Batch = {name: [None] * len(waiting) for name in stage.transient}
-        for number, name in enumerate(ids):
+        made: Batch = {name: [None] * len(rows) for name in stage.transient}
+        for number, row in enumerate(rows):
             try:
                 restored = stage.restore({column: [values[number]] for column, values in batch.items()})
             except BadInput as error:  # a recording that is gone, or can no longer be read
-                rejects[name] = stage_number, Reject(name, stage.name, error.reason, error.remedy)
+                name = row["conversation_id"]
+                rejects[name] = Reject(name, stage.name, error.reason, error.remedy)
                 for column, value in zip(PROBLEM, (error.reason, stage.name, error.remedy), strict=True):
                     batch[column][number] = value
             else:
@@ -387,15 +340,9 @@ def _opened(waiting: Sequence[_Waiting], stages: Sequence[Stage], columns: Featu
     kinds = Features({name: features[name] for name in batch})
     # Not `from_dict`, which reads all values once more for a fingerprint.
     table = InMemoryTable.from_pydict(batch, schema=kinds.arrow_schema)
-    return Portion(
-        ids,
-        float(sum(conversation.row["duration"] for conversation in waiting)),
-        Dataset(table, DatasetInfo(features=kinds), fingerprint="opened"),
-        done,
-        {name: conversation.seconds for name, conversation in zip(ids, waiting, strict=True)},
-        rejects,
-        set(rejects),
-    )
+    dataset = Dataset(table, DatasetInfo(features=kinds), fingerprint="opened")
+    small = [{name: row[name] for name in ("conversation_id", "recording_id", "duration")} for row in rows]
+    return Portion(small, dataset, done, rejects, set(rejects))
 
 
 _quiet_lock, _n_quiet, _had_bars = threading.Lock(), 0, False

@@ -23,7 +23,7 @@ from dailytalk_contiguous.run import outputs
 from dailytalk_contiguous.run.events import Account
 from dailytalk_contiguous.run.merge import refuse_conflicts
 from dailytalk_contiguous.run.run import Pass, RunOptions, Spec, paid_voice, refuse_loss
-from dailytalk_contiguous.shards import PLANNING_COLUMNS, ShardIndex, compress_row, expand_row, group
+from dailytalk_contiguous.shards import PLANNING_COLUMNS, compress_row, expand_row, group
 from dailytalk_contiguous.sources.transcribed import transcribed
 from dailytalk_contiguous.stages.base import Stage, Stages, find_stage, published_by
 from dailytalk_contiguous.stages.finish import Finish
@@ -107,8 +107,7 @@ class SpeakSpec(Spec):
         self.script, self.out, self.about = script, out, about
         self.stages = with_provenance(stages, script.models, script.fields)
         self.rejects = [*script.rejects]
-        self._index = ShardIndex(out / DATASET)
-        self._pass = spoken_pass(self._index, script.groups, self.stages, script.fields)
+        self._pass = spoken_pass(out, script.groups, self.stages, script.fields)
 
     def check(self, options: RunOptions) -> None:
         """Raise DailytalkError, before anything is bought, for tags that the synthesiser does not know.
@@ -119,9 +118,7 @@ class SpeakSpec(Spec):
         # Conversations that could not be read this time are absent: an unmounted disk must not cost finished work.
         here = {row["conversation_id"] for row in self.script.rows}
         refuse_loss(
-            set()
-            if options.prune
-            else {name for name, (_, entry) in self._index.entries.items() if not entry.reject} - here,
+            set() if options.prune else self._pass.gone(here, lambda name, entry: "" if entry.reject else name),
             f"{as_text(self.out)!r} holds",
             "finished conversation",
             "whose lines or recordings are gone",
@@ -135,20 +132,18 @@ class SpeakSpec(Spec):
         made_of = {"transcript_sha256": self.script.digest, "time": account.as_dict()}
         about = {**self.about, **made_of, "money": self._money.as_dict()}
         source = self.script.source
-        return outputs.write_spoken(
-            self.out, self._index, self._pass.paths, self.stages, self.rejects, about, source
-        )
+        return outputs.write_spoken(self.out, self._pass.paths, self.stages, self.rejects, about, source)
 
 
 def spoken_pass(
-    index: ShardIndex,
+    out: Path,
     groups: Sequence[list[Row]],
     stages: Stages,
     fields: Sequence[Field],
     others: Sequence[Path] = (),
 ) -> Pass:
     """The pass that says groups of conversations; the shards keep what is finished alone."""
-    return Pass(index, groups, stages, script_row((*FIELDS, *fields)), stages[-1].adds, others=others)
+    return Pass(out / DATASET, groups, stages, script_row((*FIELDS, *fields)), stages[-1].adds, others=others)
 
 
 def opened_budget(stages: Sequence[Stage]) -> Budget:

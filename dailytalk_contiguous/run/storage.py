@@ -1,29 +1,26 @@
-"""Work folders in object storage: a mirror on this machine, where the work is done, and the store, where it is
-kept.
+"""Work folders in object storage: copies on this machine, where the work is done, and the store, where it is kept.
 
 Finished work is read from the store first and written to it as soon as it is done, so that any machine can
 continue a killed run. Outputs follow at the end, run.json last of them, and only then are files removed that are
-no longer part of the result. What changed in the store meanwhile, such as a transcript that somebody edited, is
-never overwritten, nor are the journals of runs in the mirror.
+no longer part of the result. A transcript that somebody edited in the store meanwhile is never overwritten.
 """
 
 import fnmatch
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.machine import cache_folder
 from dailytalk_contiguous.run.events import is_journal, journals
 from dailytalk_contiguous.sources.addresses import store_address
-from dailytalk_contiguous.sources.remote import Mirror, is_plain, mirror_of
-from dailytalk_contiguous.sources.store_notes import NOTES
+from dailytalk_contiguous.sources.remote import Mirror, Remote, is_plain, mirror_of
 from dailytalk_contiguous.store.files import write_bytes
 from dailytalk_contiguous.store.work_folder import NEW_TRANSCRIPT, RUN, TRANSCRIPT
 
 #: What each command may remove from a store: only its own results.
-OF_TAG = ("tagged/shard-*.parquet", NEW_TRANSCRIPT)
+OF_TAG = ("rated/shard-*.parquet", "tagged/shard-*.parquet", NEW_TRANSCRIPT)
 OF_CORPUS = ("measured/shard-*.parquet", "clips/shard-*.parquet", "data/*")
 OF_SPEAK = ("dataset/shard-*.parquet", "audio/*_edited.wav")
 
@@ -36,28 +33,19 @@ _LISTENED = "audio/"
 
 @dataclass(frozen=True)
 class WorkFolder:
-    """The place of results: a folder on this machine and, for one in a store, the mirror that it belongs to."""
+    """The place of results: a folder on this machine and, for one in a store, the mirror that it belongs to.
+
+    `began_with`: the objects of the store when it was opened.
+    """
 
     folder: Path
     mirror: Mirror | None = None
-
-    def refresh(self) -> None:
-        """Fetch all that other machines have finished, at the start of a run."""
-        self._bring(lambda name: not name.startswith(_LISTENED))
+    began_with: Mapping[str, Remote] = field(default_factory=dict)
 
     def gather(self) -> None:
         """Fetch the shards that other machines have finished. Files that this run is writing stay unchanged."""
-        self._bring(lambda name: fnmatch.fnmatch(name, _SHARDS))
-
-    def listen(self) -> None:
-        """Fetch the journals of runs on other machines."""
-        self._bring(is_journal)
-
-    def _bring(self, wanted: Callable[[str], bool]) -> None:
         if self.mirror:
-            mirror = self.mirror
-            # A journal that this machine has added to is kept: the store has only its beginning.
-            mirror.pull(lambda name: wanted(name) and not (is_journal(name) and mirror.changed_here(name)))
+            self.mirror.pull(lambda name: fnmatch.fnmatch(name, _SHARDS))
 
     def keep(self, path: Path) -> None:
         if self.mirror:
@@ -84,26 +72,21 @@ class WorkFolder:
         if not self.mirror:
             return
         stored = self.mirror.listing()
-        files = [
-            path
-            for path in sorted(self.folder.rglob("*"))
-            if path.is_file() and is_plain(path.relative_to(self.folder).as_posix())
+        names = [
+            path.relative_to(self.folder).as_posix() for path in sorted(self.folder.rglob("*")) if path.is_file()
         ]
-        for path in sorted(files, key=lambda file: (file.name == RUN, file.parent == self.folder)):
-            if not self.mirror.changed_here(str(self.mirror.name_of(path))):
+        mine = [name for name in names if is_plain(name)]
+        for name in sorted(mine, key=lambda name: (name == RUN, "/" not in name)):
+            if not self.mirror.changed_here(name):
                 continue  # the store has it, or a newer one
-            if path == self.folder / TRANSCRIPT and self.mirror.changed_there(TRANSCRIPT, stored):
-                write_bytes(self.folder / NEW_TRANSCRIPT, path.read_bytes())
-                self.mirror.push(self.folder / NEW_TRANSCRIPT)
-            else:
-                self.mirror.push(path, stored.get(str(self.mirror.name_of(path))))
-        mine = {self.mirror.name_of(path) for path in files}
-        gone = [
-            name
-            for name in stored
-            if any(fnmatch.fnmatch(name, pattern) for pattern in stale) and name not in mine
-        ]
-        self.mirror.drop(gone)
+            path = self.folder / name
+            if name == TRANSCRIPT and stored.get(name) not in (None, self.began_with.get(name)):
+                path = self.folder / NEW_TRANSCRIPT
+                write_bytes(path, (self.folder / name).read_bytes())
+                mine.append(NEW_TRANSCRIPT)
+            self.mirror.push(path)
+        gone = (name for name in stored if any(fnmatch.fnmatch(name, pattern) for pattern in stale))
+        self.mirror.drop([name for name in gone if name not in mine])
 
 
 def folder_of(out: Path) -> Path:
@@ -120,12 +103,7 @@ def open_work(out: Path) -> WorkFolder:
 
     Raises DailytalkError for a store that can't be read, and for an address that is not one of a store.
     """
-    address = store_address(out)
-    if address is None:
-        return WorkFolder(out)
-    work = _mirrored(address)
-    work.refresh()
-    return work
+    return _opened(out, lambda name: not name.startswith(_LISTENED))
 
 
 def watched_store(out: Path) -> Path:
@@ -133,16 +111,15 @@ def watched_store(out: Path) -> Path:
 
     Raises as `open_work` does.
     """
+    return _opened(out, is_journal).folder
+
+
+def _opened(out: Path, wanted: Callable[[str], bool]) -> WorkFolder:
     address = store_address(out)
     if address is None:
-        return out
-    work = _mirrored(address)
-    work.listen()
-    return work.folder
-
-
-def _mirrored(address: str) -> WorkFolder:
+        return WorkFolder(out)
     mirror = mirror_of(address, cache_folder() / "work")
     mirror.folder.mkdir(parents=True, exist_ok=True)
-    (mirror.folder / NOTES).touch()  # by which a run knows that other machines write to this place too
-    return WorkFolder(mirror.folder, mirror)
+    # A journal that this machine has added to is kept: the store has only its beginning.
+    there = mirror.pull(lambda name: wanted(name) and not (is_journal(name) and mirror.changed_here(name)))
+    return WorkFolder(mirror.folder, mirror, there)

@@ -16,16 +16,16 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.run.events import Account
-from dailytalk_contiguous.run.outputs import write_outputs
 from dailytalk_contiguous.run.run import Pass, RunOptions, Spec, refuse_loss, refuse_mixing
-from dailytalk_contiguous.shards import PLANNING_COLUMNS, ShardIndex, compress_row, group
+from dailytalk_contiguous.shards import PLANNING_COLUMNS, compress_row, group
 from dailytalk_contiguous.sources.folder import MAX_CONVERSATION, FolderConfig, folder_rows
 from dailytalk_contiguous.sources.hub_repository import HubChoice, Repository, fetch, made_folders, repository_of
 from dailytalk_contiguous.sources.recordings import LeftOut
 from dailytalk_contiguous.sources.transcript_formats import ending_of
-from dailytalk_contiguous.stages.base import Stage, published_by
+from dailytalk_contiguous.stages.base import PerUtterance, Stage, published_by
+from dailytalk_contiguous.stages.style import Bucket
 from dailytalk_contiguous.store.files import inside
-from dailytalk_contiguous.store.work_folder import ABOUT_CORPUS, TAGGED
+from dailytalk_contiguous.store.work_folder import ABOUT_CORPUS, RATED, TAGGED
 
 if TYPE_CHECKING:
     from dailytalk_contiguous.sources.people import People
@@ -169,8 +169,8 @@ def _laid_out(inputs: Sequence[str]) -> dict[str, Any]:
 class TagSpec(Spec):
     """Recordings into tagged utterances, as a transcript that people may edit.
 
-    A stage that must know all rows first (`Stage.unfitted`) is fitted once the stages before it are done for all
-    rows.
+    Work is kept in two folders: what models have recognised and rated, before `Bucket`, and all of it. A stage
+    that must know all rows first (`Stage.unfitted`) is fitted once the stages before it are done for all rows.
 
     Args:
         recordings: the conversations. out: the work folder; created if need be.
@@ -187,29 +187,30 @@ class TagSpec(Spec):
         published_by(stages)  # a field that clashes is found before any work
         self.recordings, self.out, self.stages, self.about = recordings, out, tuple(stages), about
         self.rejects = [*recordings.problems]
-        self._index = ShardIndex(out / TAGGED)
 
     def check(self, options: RunOptions) -> None:
-        refuse_to_lose(self._index, self.recordings, options.prune)
+        refuse_to_lose(self._pass, self.recordings, options.prune)
 
     def passes(self, options: RunOptions) -> Generator[Pass]:
         for number, stage in enumerate(self.stages):
             if stage.unfitted:
-                yield self._pass(number)
-                fitted = stage.fit(self._pass(number).rows(stage.needs))
-                self.stages = (*self.stages[:number], fitted, *self.stages[number + 1 :])
-        yield self._pass(len(self.stages))
+                before, later = self.stages[:number], self.stages[number + 1 :]
+                step = Pass(self.out / RATED, self.recordings.groups, before, later=later)
+                yield step
+                self.stages = (*before, stage.fit(step.rows(stage.needs)), *later)
+        yield self._pass
 
-    def _pass(self, n_stages: int) -> Pass:
-        stages, later = self.stages[:n_stages], self.stages[n_stages + 1 :]
-        return Pass(self._index, self.recordings.groups, stages, later=later)
+    @property
+    def _pass(self) -> Pass:
+        return tagged_pass(self.out, self.recordings.groups, self.stages)
 
     def write(self, account: Account) -> dict[str, Any]:
+        from dailytalk_contiguous.run.outputs import write_outputs  # here: it is for the end, and imports much
+
         source = {"source": self.recordings.source} if self.recordings.source else {}
         return write_outputs(
             self.out,
-            self._index,
-            self._pass(len(self.stages)).outputs(),
+            self._pass.outputs(),
             self.stages,
             self.rejects,
             {**self.about, **source, "time": account.as_dict()},
@@ -217,12 +218,22 @@ class TagSpec(Spec):
         )
 
 
-def refuse_to_lose(index: ShardIndex, recordings: FoundRecordings, prune: bool) -> None:
-    """Raise DailytalkError if the folder holds recordings that this input does not."""
+def tagged_pass(
+    out: Path, groups: Sequence[list[Row]], stages: Sequence[Stage], others: Sequence[Path] = ()
+) -> Pass:
+    """The pass that tags groups of conversations, whose rows are kept before `Bucket`, too."""
+    inner = [stage.stage if isinstance(stage, PerUtterance) else stage for stage in stages]
+    n_dear = next((number for number, stage in enumerate(inner) if isinstance(stage, Bucket)), 0)
+    halfway = (out / RATED, n_dear) if n_dear else None
+    return Pass(out / TAGGED, groups, tuple(stages), halfway=halfway, others=others)
+
+
+def refuse_to_lose(step: Pass, recordings: FoundRecordings, prune: bool) -> None:
+    """Raise DailytalkError if the folder of a pass holds recordings that this input does not."""
     here = {row["recording_id"] for row in recordings.rows} | {problem.id for problem in recordings.problems}
     refuse_loss(
-        set() if prune else {entry.recording_id for _, entry in index.entries.values()} - here,
-        f"--out {as_text(index.folder.parent)!r} holds results of",
+        set() if prune else step.gone(here, lambda _, entry: entry.recording_id),
+        f"--out {as_text(step.folder.parent)!r} holds results of",
         "recording",
         "not in this input",
         "choose another --out, or pass --prune to drop them",

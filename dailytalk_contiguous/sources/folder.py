@@ -28,7 +28,6 @@ from dailytalk_contiguous.core.audio import (
     read_pcm,
     to_uri,
 )
-from dailytalk_contiguous.core.code import code_digest
 from dailytalk_contiguous.core.documents import as_text, expect, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, in_python
 from dailytalk_contiguous.core.machine import cache_folder, cores
@@ -66,6 +65,10 @@ GOOD_SILENCE = 0.5
 SILENCE = 0.5 - HYSTERESIS
 
 
+#: Raised whenever `cuts` finds other edges, so that those in the cache are no longer used.
+CUTS_VERSION = 1
+
+
 def cuts(audio: dict[str, Any], seconds: float, longest: float, identity: str) -> list[float]:
     """Edges of the conversations of a recording, from 0.0 to `seconds`, none further apart than `longest`.
 
@@ -77,7 +80,7 @@ def cuts(audio: dict[str, Any], seconds: float, longest: float, identity: str) -
     """
     if not longest or seconds <= longest:
         return [0.0, seconds]
-    key = hashlib.sha256(f"{identity}\0{longest}\0{code_digest(_find)}".encode()).hexdigest()
+    key = hashlib.sha256(f"{identity}\0{longest}\0{CUTS_VERSION}".encode()).hexdigest()
     path = cache_folder() / "cuts" / f"{key[:32]}.json"
     with suppress(BadInput):  # not there, or damaged: it is made again, and what stops that is an error
         kept: list[float] = expect(read_json(inside(path.parent, path.name)), [float], path.name)

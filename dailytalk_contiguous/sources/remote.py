@@ -1,6 +1,5 @@
 """Folders in object storage: their errors, and the copies of their files on this machine."""
 
-import base64
 import contextlib
 import hashlib
 import os
@@ -8,18 +7,16 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import fsspec
 
 from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
-from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.machine import cache_folder
 from dailytalk_contiguous.sources.addresses import address_of
 from dailytalk_contiguous.sources.hub_repository import audio_files, companions, made_folders, modified_of
-from dailytalk_contiguous.sources.store_notes import notes_of
 from dailytalk_contiguous.store.files import replacing
 from dailytalk_contiguous.store.owned_folder import RECORD
 
@@ -73,36 +70,33 @@ def _refused(address: str) -> DailytalkError:
     )
 
 
-# Folders in object storage (`s3://`, `gs://`, `hf://`) and their mirrors on this machine.
+# Folders in object storage (`s3://`, `gs://`, `hf://`) and the copies of their files on this machine.
 #
-# Everything here reads and writes local files; a mirror brings a folder of a store to the disk and back. An object
-# appears whole or not at all, so a mirror needs no temporary names there. Notes beside the files say of which
-# object each is a copy, so that nothing is transferred twice. The store's own library finds credentials; none is
-# ever shown.
+# Decoders, Arrow and people's tools read files; fsspec brings them to the disk and back. An object appears whole
+# or not at all, so a copy needs no temporary name there. Nothing is noted of a copy: its time of modification
+# stands for its object, in whole seconds, which no file has that this machine wrote. The store's own library finds
+# credentials; none is ever shown.
 
 
 #: Files that travel at a time.
 _AT_A_TIME = 8
 
+_SECOND_NS = 1_000_000_000
+
 
 class Remote(NamedTuple):
-    """An object: bytes, a text that changes with its content, and when it was written (seconds since 1970)."""
+    """An object: bytes, and a text that changes with its content."""
 
     size: int
     token: str
-    modified: float | None
 
 
 @dataclass(frozen=True)
 class Mirror:
-    """A folder of a store, and where its copy is. Pickles, and makes no connection until it is used.
-
-    `stamped`: times of modification identify contents (of recordings); else they are the store's.
-    """
+    """A folder of a store, and where copies of its files are. Makes no connection until it is used."""
 
     address: str
     folder: Path
-    stamped: bool = False
 
     def listing(self) -> dict[str, Remote]:
         """All objects by their path under the address. Hidden ones are skipped, except our marks."""
@@ -117,52 +111,30 @@ class Mirror:
 
     def pull(self, wanted: Callable[[str], bool] = lambda name: True) -> dict[str, Remote]:
         """Fetch the wanted objects that are not here, and drop copies of those that are gone. Returns all."""
-        objects, notes = self.listing(), notes_of(self.folder)
-        missing = [name for name in objects if wanted(name) and notes.copied(name) != objects[name].token]
+        objects = self.listing()
+        missing = [name for name, remote in objects.items() if wanted(name) and not self.has(name, remote)]
         with ThreadPoolExecutor(_AT_A_TIME) as pool:
             list(pool.map(lambda name: self._get(name, objects[name]), missing))
-        for name in notes.names() - objects.keys():
-            if wanted(name) and notes.copied(name):
-                with contextlib.suppress(FileNotFoundError):  # another process may share the mirror
-                    (self.folder / name).unlink()
+        for path in self.folder.rglob("*"):
+            name = path.relative_to(self.folder).as_posix()
+            is_copy = is_plain(name) and path.is_file() and not self.changed_here(name)
+            if is_copy and name not in objects and wanted(name):
+                path.unlink(missing_ok=True)  # another process may share the copies
         return objects
 
-    def ensure(self, path: Path, token: str = "") -> None:
-        """Bring one file if it belongs to this mirror and is not here, or is a copy of another object.
-
-        `token`: of the object that it must be; empty for any. Raises BadInput if the store has another one by now.
-        """
+    def ensure(self, path: Path) -> None:
+        """Bring one file if it belongs to this mirror and is not here."""
         name = self.name_of(path)
-        if name is None or (notes_of(self.folder).copied(name) == token if token else path.exists()):
-            return
-        remote = self._look(name)
-        if token and remote.token != token:
-            raise BadInput(f"{self.address}/{name} changed during this run", "run the same command again")
-        self._get(name, remote)
+        if name is not None and not path.exists():
+            self._get(name, self._look(name))
 
-    def token_of(self, path: Path) -> str:
-        """The token of the object that a file of this machine is known to equal; empty if none is known."""
-        name = self.name_of(path)
-        return notes_of(self.folder).copied(name) if name else ""
-
-    def push(self, path: Path, stored: Remote | None = None) -> None:
-        """Write one file to the store, unless it is unchanged there. `stored`: its object, if known."""
+    def push(self, path: Path) -> None:
+        """Write one file to the store."""
         name = str(self.name_of(path))
-        copied = notes_of(self.folder).copied(name)
-        if copied and (stored is None or copied == stored.token):
-            return
-        if stored and stored.size == path.stat().st_size:
-            with path.open("rb") as file:
-                digest = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).digest()
-            # What Google and S3 call an object of these bytes, if it came in one piece: made again here.
-            if stored.token in (digest.hex(), base64.b64encode(digest).decode()):
-                notes_of(self.folder).add(name, stored.token)
-                return
-        status = path.stat()
         with store_errors(self.address):
             files, root = self._open()
             files.put_file(str(path), f"{root}/{name}")
-        notes_of(self.folder).add(name, self._look(name).token, status)
+        _stamp(path, self._look(name))
 
     def drop(self, names: Sequence[str]) -> None:
         with store_errors(self.address):
@@ -175,12 +147,18 @@ class Mirror:
         absolute = path.absolute()
         return absolute.relative_to(self.folder).as_posix() if absolute.is_relative_to(self.folder) else None
 
-    def changed_there(self, name: str, objects: dict[str, Remote]) -> bool:
-        return name in objects and notes_of(self.folder).token(name) != objects[name].token
+    def has(self, name: str, remote: Remote) -> bool:
+        """Whether the file here is a copy of an object."""
+        try:
+            status = (self.folder / name).stat()
+        except FileNotFoundError:
+            return False
+        return (status.st_size, status.st_mtime_ns) == (remote.size, _time_of(remote))
 
     def changed_here(self, name: str) -> bool:
-        """Whether a file is here as this machine made it, and not as the store was last known to have it."""
-        return (self.folder / name).is_file() and not notes_of(self.folder).copied(name)
+        """Whether a file is here as this machine wrote it."""
+        path = self.folder / name
+        return path.is_file() and path.stat().st_mtime_ns % _SECOND_NS != 0
 
     def _look(self, name: str) -> Remote:
         """An object as it is now. Without a refresh, a client would answer from an earlier listing."""
@@ -203,25 +181,29 @@ class Mirror:
         if local.stat().st_size != remote.size:
             local.unlink()
             raise DailytalkError(f"{self.address}/{name} changed while it was read", "run the same command again")
-        stands_for = hashlib.sha256(remote.token.encode()).hexdigest()
-        modified = float(modified_of(stands_for)) if self.stamped else remote.modified
-        if modified is not None:
-            os.utime(local, (modified, modified))
-        notes_of(self.folder).add(name, remote.token)
+        _stamp(local, remote)
 
 
-def mirror_of(address: str, base: Path, stamped: bool = False) -> Mirror:
+def _time_of(remote: Remote) -> int:
+    return modified_of(hashlib.sha256(remote.token.encode()).hexdigest()) * _SECOND_NS
+
+
+def _stamp(path: Path, remote: Remote) -> None:
+    os.utime(path, ns=(_time_of(remote), _time_of(remote)))
+
+
+def mirror_of(address: str, base: Path) -> Mirror:
     """The mirror of an address, in a separate folder inside `base`."""
     name = re.sub(r"[^A-Za-z0-9.-]+", "-", PurePosixPath(address).name)[:40]
     folder = base / f"{name}-{hashlib.sha256(address.encode()).hexdigest()[:12]}"
-    return Mirror(address, folder.absolute(), stamped)
+    return Mirror(address, folder.absolute())
 
 
 def input_mirror(address: str) -> tuple[Mirror, str]:
     """The mirror of recordings in a store, and the name of the one that is meant; empty for all. Asks no store."""
     single = PurePosixPath(address).suffix.lower() in AUDIO_SUFFIXES
     folder, _, last = address.rpartition("/") if single else (address, "", "")
-    return mirror_of(folder, cache_folder() / "recordings", stamped=True), last
+    return mirror_of(folder, cache_folder() / "recordings"), last
 
 
 def fetch_inputs(inputs: Iterable[str]) -> tuple[list[str], tuple[Mirror, ...]]:
@@ -254,13 +236,10 @@ def fetch_inputs(inputs: Iterable[str]) -> tuple[list[str], tuple[Mirror, ...]]:
 
 
 def _remote(info: dict[str, Any]) -> Remote:
-    written = info.get("LastModified") or info.get("updated") or info.get("mtime") or info.get("created")
-    if isinstance(written, str):
-        written = datetime.fromisoformat(written)
-    modified = written.timestamp() if isinstance(written, datetime) else written
     named = (info.get(name) for name in ("ETag", "md5Hash", "etag", "xet_hash", "blob_id"))
-    token = next(filter(None, named), None) or f"{info['size']} {modified}"
-    return Remote(int(info["size"]), str(token).strip('"'), modified)
+    written = (info.get(name) for name in ("LastModified", "updated", "mtime", "created"))
+    token = next(filter(None, named), None) or f"{info['size']} {next(filter(None, written), None)}"
+    return Remote(int(info["size"]), str(token).strip('"'))
 
 
 def is_plain(name: str) -> bool:

@@ -24,7 +24,15 @@ from dailytalk_contiguous.core.utterance import (
     line_problem,
     value_problem,
 )
-from dailytalk_contiguous.shards import compress, compress_row, expand, expand_row, read_entries, read_rows
+from dailytalk_contiguous.shards import (
+    compress,
+    compress_row,
+    expand,
+    expand_row,
+    read_entries,
+    read_rows,
+    shard_files,
+)
 from dailytalk_contiguous.sources.recordings import is_recording, pairs, put_together, shortened, stem
 from dailytalk_contiguous.stages.script import KEPT, script_columns, seconds_within
 from dailytalk_contiguous.store.files import inside
@@ -337,7 +345,7 @@ def _tagged_rows(
     """The rows of the shards, compressed, and why others can't be used, by conversation id."""
     rows_by_id: dict[str, Row] = {}
     unusable: dict[str, BadInput] = {}
-    for path in sorted(tagged.glob("shard-*.parquet")) if tagged.is_dir() else [tagged]:
+    for path in shard_files(tagged) if tagged.is_dir() else [tagged]:
         entries = read_entries(path)
         if entries is None:
             reason = "it is damaged, or no shard that this version wrote"

@@ -16,7 +16,7 @@ import numpy as np
 from datasets import Features, List
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, excerpt, pcm_to_float, read_pcm
-from dailytalk_contiguous.core.code import code_digest
+from dailytalk_contiguous.core.own_file import code_version
 from dailytalk_contiguous.core.schema import ALIGNED_WORD, CHANNELS, Row, result_sides
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.spans import FRAME as LEVEL_FRAME
@@ -82,7 +82,7 @@ class AligningStage(WhisperStage):
     def digest(self) -> str:
         # With `auto` that of all, wherever it runs: a cluster has the digests of the machine that plans.
         names = ALIGNERS if self.aligner == AUTO else [self.aligner] * (self.aligner != NO_ALIGNER)
-        code = [code_digest(aligner_named(name).load) for name in names]
+        code = [code_version(aligner_named(name).load, aligner_named(name).version) for name in names]
         return hashlib.sha256("\0".join([super().digest, *code]).encode()).hexdigest()[:20]
 
     def place(

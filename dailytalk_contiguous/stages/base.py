@@ -21,9 +21,9 @@ from datasets import Audio, Dataset, Features, IterableDataset, List
 
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE
-from dailytalk_contiguous.core.code import code_digest
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, in_python
 from dailytalk_contiguous.core.licensing import Licence
+from dailytalk_contiguous.core.own_file import code_version
 from dailytalk_contiguous.core.schema import (
     CHANNELS,
     CONVERSATION_COLUMNS,
@@ -88,11 +88,12 @@ class Stage:
             those of `core.utterance.FIELDS`; the name alone where the defaults of `Field` do. A `Column` is one of
             the row: one value a conversation.
         transient: those of `adds` that are too heavy to be stored; `restore` makes them again.
+        VERSION: raised whenever the results of a stage of this package change; rows of another version are made
+            again. A person's own stage needs none: its file counts.
         prepares: whether it needs no model's device, so that a thread may do it while the device is busy.
         refuses: whether it may meet a row that it can't use. `map` then adds the columns of `core.schema.PROBLEM`:
             such a row keeps its place, with null in what this and all further stages add.
         retried: whether the rows that it refuses may be fine in another run (a server may answer by then).
-        rewrites: whether it makes columns anew that stages before it have added.
         batch_rows: rows a batch in `map` (one of a stream, for a stage that takes its rows one by one). A batch of
             binaries must stay under 2 GB.
     """
@@ -102,10 +103,10 @@ class Stage:
     adds: ClassVar[Features] = Features({})
     publishes: ClassVar[tuple[Field | str, ...]] = ()
     transient: ClassVar[tuple[str, ...]] = ()
+    VERSION: ClassVar[int] = 1
     prepares: ClassVar[bool] = False
     refuses: ClassVar[bool] = False
     retried: ClassVar[bool] = False
-    rewrites: ClassVar[bool] = False
     batch_rows: ClassVar[int] = 64
 
     def __post_init__(self) -> None:
@@ -211,8 +212,10 @@ class Stage:
 
     @property
     def digest(self) -> str:
-        """Hex digest of what this stage computes: its class, its settings, its code and its models' files."""
-        parts = [type(self).__qualname__, settings_text(self), code_digest(type(self), without=Stage)]
+        """Hex digest of what this stage computes: its class, settings and `VERSION`, and its models' files."""
+        kinds = [kind for kind in type(self).__mro__ if issubclass(kind, Stage) and kind is not Stage]
+        parts = [type(self).__qualname__, settings_text(self)]
+        parts += [code_version(kind, kind.VERSION) for kind in kinds]
         parts += [model_digest(model) for model in self.models().values()]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]
 
@@ -220,7 +223,7 @@ class Stage:
         """Run this stage over a dataset of rows that hold `needs`: `Dataset.map` with the settings it needs.
 
         Passes `features` (without which a first batch of empty lists is typed null and the next one fails) and
-        a fingerprint that knows this stage's settings and code (by itself `datasets` would serve a stale cache
+        a fingerprint that knows this stage's settings and version (by itself `datasets` would serve a stale cache
         after the code of an imported class was edited). `options` go to `map` as they are. Columns of `Audio` are
         never decoded, which would need torchcodec: the stage is given `{"bytes", "path"}`, and the columns stay.
 
@@ -381,9 +384,7 @@ class PerUtterance(Stage):
 
     @property
     def digest(self) -> str:
-        return hashlib.sha256(
-            f"{code_digest(PerUtterance, without=Stage)}{self.stage.digest}".encode()
-        ).hexdigest()[:20]
+        return hashlib.sha256(f"{self.VERSION}{self.stage.digest}".encode()).hexdigest()[:20]
 
 
 def _stored(run: Callable[[Batch], Batch], types: Mapping[str, pa.DataType], batch: Batch) -> Batch:

@@ -65,7 +65,6 @@ class JoinSentences(Stage):
     longest: float = unlisted(Segment.longest)
 
     needs: ClassVar[tuple[str, ...]] = (*_COLUMNS, *_OF_RECORDING)
-    rewrites: ClassVar[bool] = True
     transient: ClassVar[tuple[str, ...]] = Segment.transient
     batch_rows: ClassVar[int] = 1
     adds: ClassVar[Features] = Features({**_COLUMNS, "joined": List(List(STRING))})

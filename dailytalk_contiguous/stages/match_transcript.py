@@ -80,7 +80,6 @@ class MatchTranscript(Stage):
         *("conversation_id", "recording_id", "given", "offset"),
         *("utterance_id", "channel", "speaker", "start", "end"),
     )
-    rewrites: ClassVar[bool] = True
     prepares: ClassVar[bool] = True
     adds: ClassVar[Features] = Features(
         {

@@ -28,7 +28,6 @@ from numpy.typing import NDArray
 
 from dailytalk_contiguous.core import interrupts, schema
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, to_pcm
-from dailytalk_contiguous.core.code import code_digest
 from dailytalk_contiguous.core.delivery import (
     Delivery,
     Performance,
@@ -41,7 +40,7 @@ from dailytalk_contiguous.core.delivery import (
 from dailytalk_contiguous.core.documents import is_number, quoted
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.licensing import Licence
-from dailytalk_contiguous.core.own_file import is_own_file
+from dailytalk_contiguous.core.own_file import code_version, is_own_file
 from dailytalk_contiguous.core.prosody import measure_prosody
 from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.spans import merge_gaps
@@ -268,7 +267,8 @@ class Speak(Stage):
         The last are the voice, and whose server it is.
         """
         engine, synthesiser = engine_named(self.engine), self.synthesiser()
-        parts = [super().digest, engine.name, code_digest(engine.load), model_digest(synthesiser.model)]
+        parts = [super().digest, engine.name, code_version(engine.load, synthesiser.version)]
+        parts.append(model_digest(synthesiser.model))
         said_by = json.dumps([*parts, synthesiser.voice, synthesiser.settings()], sort_keys=True)
         return hashlib.sha256(said_by.encode()).hexdigest()[:20]
 

@@ -12,7 +12,9 @@ from dailytalk_contiguous.core.errors import BadInput, Reject
 from dailytalk_contiguous.core.utterance import DESCRIBED
 from dailytalk_contiguous.store.files import inside
 
-#: Folders of shards: of tagged conversations and of finished ones, of measured clips and of finished ones.
+#: Folders of shards: of conversations that are recognised and rated, of tagged ones and of finished ones; of
+#: measured clips and of finished ones.
+RATED = "rated"
 TAGGED = "tagged"
 DATASET = "dataset"
 MEASURED, CLIPS = "measured", "clips"
@@ -24,6 +26,14 @@ DATA = "data"
 TRANSCRIPT, LINE_DIGESTS, NEW_TRANSCRIPT = "transcript.jsonl", "transcript.sha256", "transcript.new.jsonl"
 SHIFTED, AUDIO = "transcript_shifted.jsonl", "audio"
 REJECTS, RUN = "rejects.jsonl", "run.json"
+
+#: Stages of `dailytalk speak`, which may share the work folder: `dailytalk tag` keeps their rejects.
+SPOKEN_STAGES = frozenset(
+    {
+        *("transcript", "ChooseVoice", "MeasureDelivery", "Speak", "Reconstruct", "Keep"),
+        *("Align", "TokeniseResult", "Finish"),
+    }
+)
 
 #: What the data teaches (`core.scorecard`): the finished conversations or, until there are some, the tagged ones.
 STATS = "corpus-stats.json"

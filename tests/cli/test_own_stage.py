@@ -46,7 +46,7 @@ def test_field_of_an_own_stage_is_an_option_a_setting_and_a_line_of_the_report(
     assert dailytalk("report", tmp_path / "out", "--out", tmp_path / "page.html").code == 0
     assert "<td>letters</td><td>5</td>" in (tmp_path / "page.html").read_text(encoding="utf-8")
     done = dailytalk(*command, "6", "--dry-run")
-    assert "stages to run: CountWords\n" in done.out
+    assert "stages to run: Bucket, Tag, Punctuate, CountWords\n" in done.out
 
 
 @pytest.mark.needs("espeakng_loader")

@@ -1,15 +1,15 @@
 """How far a run is, for a terminal and for a log."""
 
 import logging
+import time
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from rich.progress import Progress
 
-from dailytalk_contiguous.cli.show import Left, StageProgress, Working, bar
-from dailytalk_contiguous.run.forecast import Forecast
+from dailytalk_contiguous.cli.show import Left, ShardProgress, Working, bar
+from dailytalk_contiguous.run.events import RunPace
 from dailytalk_contiguous.run.local import RunPlan
 from dailytalk_contiguous.run.shard import Task
 
@@ -35,55 +35,35 @@ def test_what_a_run_says_without_a_terminal_is_on_stderr_once(
     assert (log.level, log.propagate, [*log.handlers]) == before
 
 
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-def columns(forecast: Forecast, spent: Callable[[], float] | None = None) -> list[str]:
+def columns(pace: RunPace, spent: Callable[[], float] | None = None) -> list[str]:
     """What a bar shows, without the bar itself."""
     progress = Progress(disable=True)
-    progress.add_task("", total=None, forecast=forecast, spent=spent)
+    progress.add_task("", total=None, pace=pace, spent=spent)
     (task,) = progress.tasks
-    return [column.render(task).plain for column in (Working(), StageProgress(), Left())]
+    return [column.render(task).plain for column in (Working(), ShardProgress(), Left())]
 
 
-def test_bar_names_the_stage_that_works_and_no_time_before_there_is_a_basis(clock: Clock) -> None:
-    forecast = Forecast(clock=clock)
-    forecast.planned({OUT: {"Segment": 120.0, "Transcribe": 120.0}}, {})
-    assert columns(forecast) == ["starting", "0.0 of 2.0 min", ""]
-    forecast.progress("Segment", 60.0, None)
-    forecast.progress("Segment", 60.0, 1.0)
-    forecast.progress("Transcribe", 60.0, None)
-    clock.now = 60.0
-    assert columns(forecast) == ["Transcribe", "0.0 of 2.0 min", ""]
-    forecast.progress("Transcribe", 60.0, 59.0)
-    assert columns(forecast) == ["Transcribe", "1.0 of 2.0 min", "1.0× real time  60 s left"]
+def test_bar_names_the_stage_that_works_and_no_time_before_the_first_shard() -> None:
+    pace = RunPace(whole=120.0)
+    assert columns(pace) == ["starting", "0.0 of 2.0 min", ""]
+    pace.at = "Transcribe, 3 of 9 pieces"
+    assert columns(pace) == ["Transcribe, 3 of 9 pieces", "0.0 of 2.0 min", ""]
+    pace.done, pace.began = 60.0, time.monotonic() - 60.0
+    assert columns(pace)[1:] == ["1.0 of 2.0 min", "1.0× real time  60 s left"]
 
 
 @pytest.mark.usefixtures("terminal")
-def test_nothing_of_a_bar_is_left_on_the_terminal(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
-    forecast = Forecast(clock=clock)
-    forecast.planned({OUT: {"Tag": 60.0}}, {"Tag": 0.05})
+def test_nothing_of_a_bar_is_left_on_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     with bar() as shown:
-        shown.planned(RunPlan([OUT], [Task(OUT, [{"duration": 60.0}], {})], 0), forecast)
+        shown.planned(RunPlan([OUT], [Task(OUT, [{"duration": 60.0}])], 0), RunPace(whole=60.0))
         shown.progress.refresh()
     drawn = capsys.readouterr().err
     assert "of 1.0 min" in drawn
     assert drawn.endswith("\x1b[1A\x1b[2K")  # up to the bar's line, which is erased
 
 
-def test_hours_are_shown_as_hours_and_money_where_any_is_spent(clock: Clock) -> None:
-    forecast = Forecast(clock=clock)
-    forecast.planned({OUT: {"Speak": 7200.0}}, {"Speak": 1.0})
-    assert columns(forecast, lambda: 0.25)[1:] == ["0.0 of 2.0 h  0.2500 USD", "1.0× real time  2.0 h left"]
+def test_money_is_shown_where_any_is_spent() -> None:
+    assert columns(RunPace(whole=7200.0), lambda: 0.25)[1] == "0.0 of 2.0 h  0.2500 USD"
 
 
 @pytest.mark.parametrize(
@@ -97,5 +77,5 @@ def test_hours_are_shown_as_hours_and_money_where_any_is_spent(clock: Clock) -> 
 )
 def test_audio_that_is_done_is_told_in_minutes_below_an_hour(whole: float, left: float, told: str) -> None:
     progress = Progress(disable=True)
-    progress.add_task("", forecast=SimpleNamespace(audio=(whole - left, whole)), spent=None)
-    assert StageProgress().render(progress.tasks[0]).plain == told
+    progress.add_task("", pace=RunPace(whole - left, whole), spent=None)
+    assert ShardProgress().render(progress.tasks[0]).plain == told

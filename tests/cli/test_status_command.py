@@ -10,7 +10,8 @@ from command import EMBEDDED, Command, start, start_held, until
 from recordings import calls, state
 
 from dailytalk_contiguous.cli import status as status_command
-from dailytalk_contiguous.run.events import EVENTS, append, birth, now, read_events
+from dailytalk_contiguous.run.events import EVENTS, RUN_LOCK, append, now, read_events
+from dailytalk_contiguous.store.files import locked
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def test_status_is_told_during_a_run_after_a_kill_and_at_the_end(
     running.send_signal(signal.SIGKILL)
     running.communicate(timeout=60)
     assert (during.code, during.out.splitlines()[1:]) == (0, ["1 run, 1 running"])
-    assert f"process {running.pid}: running; 1 of 3 shards" in during.out
+    assert f"process {running.pid}: running; 1 of 4 shards" in during.out
     assert "× real time" in during.out
     killed = dailytalk("status", out)
     assert f"process {running.pid} on {os.uname().nodename} is gone; run the same command again" in killed.out
@@ -36,7 +37,7 @@ def test_status_is_told_during_a_run_after_a_kill_and_at_the_end(
     before = state(out)
     (run,) = json.loads(dailytalk("status", out, "--json").out)["runs"]
     assert (run["state"], run["shards"]["left"], run["hours"]["left"]) == ("finished", 0, 0)
-    assert run["shards"]["done"] == 2  # by this run
+    assert run["shards"]["done"] == 3  # by this run
     assert state(out) == before
 
 
@@ -116,7 +117,7 @@ def test_following_on_a_terminal_draws_over_its_line_until_the_run_ends(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dailytalk: Command
 ) -> None:
     plan = {"shards": 2, "shards_left": 2, "hours": 1, "hours_left": 1, "stages": []}
-    about = {"kind": "tag", "shard": [1, 1], "host": "a\x1b]0;host", "pid": 1, "born": "", "plan": plan}
+    about = {"kind": "tag", "shard": [1, 1], "host": "a\x1b]0;host", "pid": 1, "plan": plan}
     append(tmp_path / EVENTS, {"event": "started", "run": "r", "time": now(), **about})
     pauses: list[float] = []
 
@@ -144,7 +145,7 @@ def test_failed_run_says_why(tmp_path: Path, dailytalk: Command) -> None:
     work.mkdir()
     told = {"run": "r", "time": "2026-01-01T00:00:00Z"}
     plan = {"shards": 2, "shards_left": 2, "hours": 1, "hours_left": 1, "stages": []}
-    about = {"kind": "speak", "shard": [1, 2], "host": "[one]", "pid": 1, "born": "", "plan": plan, "spent": 0.5}
+    about = {"kind": "speak", "shard": [1, 2], "host": "[one]", "pid": 1, "plan": plan, "spent": 0.5}
     lines = [{"event": "started", **told, **about}, {"event": "failed", **told, "reason": "no money: earn some"}]
     (work / EVENTS).write_text("".join(json.dumps(line) + "\n" for line in lines))
     done = dailytalk("status", work)
@@ -185,13 +186,13 @@ def test_ctrl_c_ends_following_with_0_and_no_word(tmp_path: Path) -> None:
         "shard": [1, 1],
         "host": platform.node(),
         "pid": os.getpid(),
-        "born": birth(os.getpid()),
     }
     event = {"event": "started", "run": "r", "time": now(), "plan": plan, **about}
     (tmp_path / EVENTS).write_text(json.dumps(event) + "\n")
-    following = start("status", tmp_path, "--follow")
-    assert following.stdout is not None
-    assert "running" in following.stdout.readline()
-    following.send_signal(signal.SIGINT)
-    assert following.communicate(timeout=60)[1] == ""
+    with locked(tmp_path / RUN_LOCK, "", ""):
+        following = start("status", tmp_path, "--follow")
+        assert following.stdout is not None
+        assert "running" in following.stdout.readline()
+        following.send_signal(signal.SIGINT)
+        assert following.communicate(timeout=60)[1] == ""
     assert following.returncode == 0

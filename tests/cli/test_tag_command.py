@@ -251,7 +251,7 @@ def test_dry_run_says_what_it_would_do_and_writes_nothing(
     dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *quick)
     before = state(tmp_path / "out")
     done = dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *quick, "--rules", "seed", "--dry-run")
-    assert "stages to run: Tag, Punctuate" in done.out
+    assert "stages to run: Bucket, Tag, Punctuate" in done.out
     assert state(tmp_path / "out") == before
 
 
@@ -276,7 +276,7 @@ def test_dry_run_refuses_results_of_a_recording_that_is_gone(
     done = dailytalk(*asked, "--dry-run")
     assert (done.code, done.out) == (1, "")
     assert "holds results of 1 recording not in this input" in done.err
-    assert "stages to run: none" in dailytalk(*asked, "--dry-run", "--prune").out
+    assert "1 shard, 1 of them to make (6.0 s)" in dailytalk(*asked, "--dry-run", "--prune").out
 
 
 def test_dry_run_of_a_model_that_is_not_here_downloads_nothing(
@@ -343,7 +343,7 @@ def test_run_that_was_stopped_goes_on_where_it_was_and_ends_the_same(
     stop: signal.Signals,
     workers: int,
 ) -> None:
-    """With three shards to make, stopped once the first one stands."""
+    """With four shards to make, stopped once the first one stands."""
     source = unbroken / "in"
     running = start_held(1, "tag", source, "--out", tmp_path / "out", *quick, "--workers", workers)
     if stop == signal.SIGINT:
@@ -355,19 +355,19 @@ def test_run_that_was_stopped_goes_on_where_it_was_and_ends_the_same(
         assert (running.returncode, out) == (130, "")
         told = err.splitlines()
         assert told[-1] == "dailytalk: stopped. What is finished is kept; run the same command again to go on."
-        assert [" of 3: shard-" in line for line in told[1:-1]] == [True]
+        assert [" of 4: shard-" in line for line in told[1:-1]] == [True]
     assert not (tmp_path / "out/transcript.jsonl").exists()
     loaded = load_dataset(
         "parquet", data_dir=str(tmp_path / "out/tagged"), split="train", cache_dir=str(tmp_path / "cache")
     )
     stood = state(tmp_path / "out/tagged")
-    assert len(loaded) == 2 if workers == 1 else 2 <= len(loaded) <= 6
+    assert 1 <= len(loaded) <= (2 if workers == 1 else 5)
     assert dailytalk("tag", source, "--out", tmp_path / "out", *quick).code == 3
     after = state(tmp_path / "out/tagged")
     assert {name: after[name] for name in stood if name.endswith(".parquet") and not name.startswith(".")} == {
         name: when for name, when in stood.items() if not name.startswith(".")
     }
-    assert len(after) == 3
+    assert len(after) == 4
     assert results(tmp_path / "out") == results(unbroken / "out")
 
 
@@ -380,7 +380,7 @@ def test_full_disk_is_one_sentence_and_the_same_command_goes_on(
     assert (running.returncode, out) == (1, "")
     _, sentence = err.splitlines()  # after what was found
     assert sentence.startswith("dailytalk: file too large: ")
-    assert list((tmp_path / "out/tagged").iterdir()) == []
+    assert [path.name for path in (tmp_path / "out").rglob("*.parquet")] == []
     assert dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *quick).code == 0
     assert {path.suffix for path in (tmp_path / "out/tagged").iterdir()} == {".parquet"}
 

@@ -29,6 +29,7 @@ class Hummer:
     """Hums every line for ten cents."""
 
     engine, model, voice, server, concurrency, deterministic = "hummer", "", "", "", 4, False
+    version = 1
 
     def __init__(self, n_samples: int = 100, hold: Callable[[], object] = lambda: None) -> None:
         self.n_samples, self.hold = n_samples, hold

@@ -29,7 +29,7 @@ LINE = Line("Hello.", "happy", "en", 0)
 class Voice:
     """A synthesiser with settings that can be changed."""
 
-    deterministic, concurrency, server = False, 1, "https://voices.example"
+    deterministic, concurrency, server, version = False, 1, "https://voices.example", 1
 
     def __init__(self, engine: str = "e", model: str = "m", voice: str = "v", **settings: object) -> None:
         self.engine, self.model, self.voice, self._settings = engine, model, voice, settings

@@ -188,8 +188,10 @@ def test_provenance_has_the_stages_of_both_halves_with_their_digests(tmp_path: P
         "tool": "t",
     }
     row = built_row(provenance=json.dumps(told | {"settings": {"timeline": "anchor"}, "voice": "anna"}))
-    entry = Entry("in", ("d1", "d2"), (0.1, 0.1), "call", 6.0)
-    write_shard(tmp_path / "work" / "dataset" / "shard-0.parquet", Shard([row], {"call": entry}), BUILT)
+    entry = Entry("call", 6.0)
+    write_shard(
+        tmp_path / "work" / "dataset" / "shard-0.parquet", Shard([row], {"call": entry}, ("d1", "d2")), BUILT
+    )
     run: dict[str, Any] = {"stages": [{"name": "Segment", "digest": "d0"}]}
     run["speak"] = {"stages": [{"name": "Speak"}, {"name": "Finish"}]}
     run["source"] = {"repository": "kyutai/calls", "revision": "abc", "licence": "cc-by-4.0"}

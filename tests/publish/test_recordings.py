@@ -79,7 +79,7 @@ def test_recording_that_no_row_of_parquet_can_hold_is_refused(work: Path, tmp_pa
     rows = pq.read_table(shard).to_pylist()
     for row in rows:
         row["audio_identity"] = identity_of(tmp_path / row["audio_file"])
-    entries = {row["conversation_id"]: Entry("in", ("c",), (0.1,), row["recording_id"], 3.0) for row in rows}
+    entries = {row["conversation_id"]: Entry(row["recording_id"], 3.0) for row in rows}
     write_shard(shard, Shard(rows, entries), COLUMNS)
     with pytest.raises(DailytalkError, match=r"'long\.FLAC'.*1\.90 GB"):
         pack_version(work, tmp_path / "stage", include_source=True)
@@ -110,7 +110,7 @@ def test_parts_of_a_recording_that_were_tagged_in_two_versions_of_it_are_refused
     shard = work / "tagged" / "shard-0.parquet"
     rows = pq.read_table(shard).to_pylist()
     rows[1]["audio_identity"] = "another"
-    entries = {row["conversation_id"]: Entry("in", ("c",), (0.1,), row["recording_id"], 3.0) for row in rows}
+    entries = {row["conversation_id"]: Entry(row["recording_id"], 3.0) for row in rows}
     write_shard(shard, Shard(rows, entries), COLUMNS)
     with pytest.raises(DailytalkError, match=r"'long\.FLAC'.*its parts were tagged in different versions of it"):
         pack_version(work, tmp_path / "stage", include_source=True)

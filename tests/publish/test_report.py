@@ -241,9 +241,7 @@ def test_left_of_a_recording_is_the_speaker_who_was_resynthesised(tmp_path):
     (tmp_path / "a.FLAC").write_bytes(built_row("a", [("right", 1.0, 5.0, "Hello.")])["audio"]["bytes"])
     work = write_dataset(tmp_path / "work", [row])
     rows = [built_conversations.tagged(tmp_path, "a", "a", 0.0, 6.0)]
-    write_shard(
-        work / "tagged" / "shard-0.parquet", Shard(rows, {"a": Entry("in", ("c",), (0.1,), "a", 6.0)}), COLUMNS
-    )
+    write_shard(work / "tagged" / "shard-0.parquet", Shard(rows, {"a": Entry("a", 6.0)}), COLUMNS)
     write_report(work, audio="inside")
     _, (recorded, _) = sounds((work / "report.html").read_text())
     assert np.abs(recorded[:, 0]).max() > 0.1 > 0.05 > np.abs(recorded[:, 1]).max()
@@ -259,9 +257,7 @@ def test_lines_delivered_least_like_their_source_are_heard_beside_it_the_furthes
     (tmp_path / "a.FLAC").write_bytes(built_row("a", [("right", 1.0, 6.0, "Hello.")])["audio"]["bytes"])
     work = write_dataset(tmp_path / "work", [row])
     rows = [built_conversations.tagged(tmp_path, "a", "a", 0.5, 5.5)]
-    write_shard(
-        work / "tagged" / "shard-0.parquet", Shard(rows, {"a": Entry("in", ("c",), (0.1,), "a", 5.5)}), COLUMNS
-    )
+    write_shard(work / "tagged" / "shard-0.parquet", Shard(rows, {"a": Entry("a", 5.5)}), COLUMNS)
     write_report(work, audio="inside")
     text = (work / "report.html").read_text()
     assert "distance 0.70 · pitch 2.5 st apart · level 4.0 dB apart · calm" in text
@@ -425,7 +421,7 @@ def add_shard(folder: Path, named: Path | None = None, audio_file: str = "call.f
     row = {"conversation_id": "call.001", "recording_id": "call", "audio": sound, "offset": 10.0, "duration": 6.0}
     row |= {"audio_file": audio_file, "audio_identity": identity_of(recording), "sample_rate": 8000, "channels": 2}
     row |= {"utterance_id": [], "channel": [], "run": []}
-    entries = {"call.001": Entry("", (), (), "call", 6.0)}
+    entries = {"call.001": Entry("call", 6.0)}
     write_shard(folder / "tagged" / "shard-0.parquet", Shard([row], entries), COLUMNS)
 
 

@@ -3,7 +3,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from datasets import Features, Value
 
@@ -11,7 +10,7 @@ from dailytalk_contiguous.core.errors import BadInput, Reject
 from dailytalk_contiguous.core.schema import SOURCE, Batch
 from dailytalk_contiguous.core.settings import EXECUTION
 from dailytalk_contiguous.run.shard import Task, make_shard
-from dailytalk_contiguous.shards import ShardIndex, read_rows
+from dailytalk_contiguous.shards import entries_in, read_rows
 from dailytalk_contiguous.stages.base import Stage
 
 #: What the stages of these tests were called with, in order: their name and the conversations.
@@ -86,12 +85,11 @@ def row(name: str, digest: str = "d", duration: float = 0.1) -> dict[str, Any]:
     }
 
 
-def build(folder: Path, names: str, *stages: Stage, digests: dict[str, str] | None = None, **options: Any) -> Path:
-    path = folder / "shard-1.parquet"
-    rows = [row(name, (digests or {}).get(name, "d")) for name in names]
-    known = ShardIndex(folder).entries if folder.exists() else {}
-    make_shard(Task(path, rows, known), stages, **options)
-    return path
+def build(folder: Path, names: str, *stages: Stage, **options: Any) -> Path:
+    """The shard of some rows, whose first stage's are kept beside it."""
+    halfway = folder / "halfway" / "shard-1.parquet"
+    task = Task(folder / "shard-1.parquet", [row(name) for name in names], halfway=halfway, n_halfway=1)
+    return make_shard(task, stages, **options).path
 
 
 def weights(path: Path) -> dict[str, int]:
@@ -102,13 +100,6 @@ def test_rows_keep_their_order_and_heavy_columns_are_not_written(tmp_path: Path)
     path = build(tmp_path, "cab", Length(), Weigh())
     assert list(weights(path)) == ["c", "a", "b"]
     assert read_rows(path, ["heavy"])["c"] == {"conversation_id": "c"}
-
-
-def test_finished_rows_are_not_made_again(tmp_path: Path) -> None:
-    build(tmp_path, "ab", Length(), Weigh())
-    calls.clear()
-    assert weights(build(tmp_path, "ab", Length(), Weigh())) == {"a": 3, "b": 3}
-    assert calls == []
 
 
 def test_changed_setting_redoes_only_that_stage_with_its_heavy_input_restored(tmp_path: Path) -> None:
@@ -124,24 +115,18 @@ def test_recording_that_can_not_be_read_again_is_one_reject_until_it_can(tmp_pat
     gone.add("b")
     assert weights(build(tmp_path, "abc", Length(), Weigh(factor=10))) == {"a": 30, "c": 30}
     assert calls == [("Weigh", ["a", "c"])]
-    entries = {name: entry for name, (_, entry) in ShardIndex(tmp_path).entries.items()}
-    assert entries["b"].reject == Reject("b", "Length", "it is not there", "put it back")
+    assert entries_in(tmp_path)["b"][1].reject == Reject("b", "Length", "it is not there", "put it back")
+    assert (tmp_path / "shard-1.held.parquet").exists()
     gone.clear()
     assert weights(build(tmp_path, "abc", Length(), Weigh(factor=10))) == {"a": 30, "b": 30, "c": 30}
-
-
-def test_option_that_says_how_to_run_redoes_nothing(tmp_path: Path) -> None:
-    build(tmp_path, "a", Length(), Weigh())
-    calls.clear()
-    build(tmp_path, "a", Length(), Weigh(speed=9))
-    assert calls == []
+    assert not (tmp_path / "shard-1.held.parquet").exists()
 
 
 @pytest.mark.parametrize("batch_seconds", [0.0, 10.0])
 def test_refused_conversation_becomes_a_reject_and_the_rest_goes_on(tmp_path: Path, batch_seconds: float) -> None:
     path = build(tmp_path, "abc", Length(), Weigh(refused=("b", "c")), batch_seconds=batch_seconds)
     assert weights(path) == {"a": 3}
-    entries = {name: entry for name, (_, entry) in ShardIndex(tmp_path).entries.items()}
+    entries = {name: entry for name, (_, entry) in entries_in(tmp_path).items()}
     assert list(entries) == ["a", "b", "c"]
     assert [entries[name].reject for name in "abc"] == [
         None,
@@ -167,29 +152,20 @@ def test_shard_that_was_stopped_leaves_no_file_and_is_made_anew(tmp_path: Path) 
     path = build(tmp_path, "ab", Length(), Weigh())
     assert calls == [("Length", ["a", "b"]), ("Weigh", ["a", "b"])]
     assert weights(path) == {"a": 3, "b": 3}
-    assert list(tmp_path.iterdir()) == [path]
+    assert [*tmp_path.glob("*.parquet")] == [path]
 
 
 def test_shard_of_rejects_only_is_written(tmp_path: Path) -> None:
     path = build(tmp_path, "a", Length(), Weigh(refused=("a",)))
     assert weights(path) == {}
-    assert ShardIndex(tmp_path).entries["a"][1].reject is not None
+    assert entries_in(tmp_path)["a"][1].reject is not None
 
 
-def test_rows_of_a_shard_that_is_damaged_inside_are_made_again(tmp_path: Path) -> None:
-    path = build(tmp_path, "ab", Length())
-    data = path.read_bytes()
-    path.write_bytes(data[:4] + bytes(40) + data[44:])
-    calls.clear()
+def test_rows_halfway_that_are_damaged_are_made_again(tmp_path: Path) -> None:
     build(tmp_path, "ab", Length(), Weigh())
+    halfway = tmp_path / "halfway" / "shard-1.parquet"
+    data = halfway.read_bytes()
+    halfway.write_bytes(data[:4] + bytes(40) + data[44:])
+    calls.clear()
+    assert weights(build(tmp_path, "ab", Length(), Weigh())) == {"a": 3, "b": 3}
     assert calls == [("Length", ["a", "b"]), ("Weigh", ["a", "b"])]
-    assert read_rows(path, ["weight"])["b"]["weight"] == 3
-
-
-def test_shard_that_lacks_a_column_is_made_again(tmp_path: Path) -> None:
-    path = build(tmp_path, "ab", Length(), Weigh())
-    whole = weights(path)
-    table = pq.read_table(path)
-    pq.write_table(table.drop_columns(["length"]), path)
-    doubled = weights(build(tmp_path, "ab", Length(), Weigh(factor=2)))
-    assert doubled == {name: 2 * weight for name, weight in whole.items()}

@@ -1,6 +1,4 @@
 import os
-import subprocess
-import sys
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,24 +12,12 @@ from recordings import calls, read_lines, run
 
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.pipelines.to_text import tag_stages
-from dailytalk_contiguous.run.events import (
-    EVENTS,
-    Event,
-    Journal,
-    append,
-    birth,
-    is_whole,
-    journal_of_host,
-    journals,
-    last_event,
-    length,
-    read_events,
-)
+from dailytalk_contiguous.run.events import EVENTS, Journal, append, journals, length, read_events, runs_of
 from dailytalk_contiguous.run.local import RunPlan
 from dailytalk_contiguous.run.shard import ShardReport, Task
 from dailytalk_contiguous.stages.base import Stages
 
-TASK = Task(Path("shard-1.parquet"), [{"conversation_id": "a", "duration": 6.0}], {})
+TASK = Task(Path("shard-1.parquet"), [{"conversation_id": "a", "duration": 6.0}])
 MADE = ShardReport(TASK.path, 1, 0, 6.0, 2.0, {"Segment": 1.5}, {"Segment": 6.0}, 4711)
 
 
@@ -40,12 +26,11 @@ def journal(out: Path) -> Journal:
 
 
 def kinds(out: Path) -> list[str]:
-    return [event["event"] for event in of_shards(read_events(out / EVENTS))]
+    return [event["event"] for event in read_events(out / EVENTS)]
 
 
-def of_shards(events: list[Event]) -> list[Event]:
-    """Events but for those that a slow machine adds: how far a run is, every ten seconds."""
-    return [event for event in events if event["event"] != "progress"]
+#: What all events have.
+PLAIN = {"event": "other", "time": "2026-01-02T12:00:00Z", "run": "1"}
 
 
 @pytest.fixture
@@ -60,7 +45,7 @@ def settings() -> Stages:
 def test_a_file_cut_anywhere_gives_its_whole_events(tmp_path_factory: pytest.TempPathFactory, cut: int) -> None:
     path = tmp_path_factory.mktemp("cut") / EVENTS
     for n in range(4):
-        append(path, {"event": "shard", "name": "é", "n": n})
+        append(path, PLAIN | {"name": "é", "n": n})
     data = path.read_bytes()[:cut]
     path.write_bytes(data)
     whole = sum(line == b"" or line.endswith(b"}") for line in data.split(b"\n") if line)
@@ -70,16 +55,16 @@ def test_a_file_cut_anywhere_gives_its_whole_events(tmp_path_factory: pytest.Tem
 def test_writers_side_by_side_lose_no_event_and_mix_none(tmp_path: Path) -> None:
     path = tmp_path / EVENTS
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda n: append(path, {"event": "shard", "n": n, "text": "x" * 500}), range(400)))
+        list(pool.map(lambda n: append(path, PLAIN | {"n": n, "text": "x" * 500}), range(400)))
     assert sorted(event["n"] for event in read_events(path)) == list(range(400))
 
 
 def test_line_without_an_end_is_passed_over_and_never_held(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
-    append(path, {"event": "first"})
+    append(path, PLAIN | {"event": "first"})
     with path.open("r+b") as file:
         file.truncate(200 << 20)
-    append(path, {"event": "last"})
+    append(path, PLAIN | {"event": "last"})
     tracemalloc.start()
     events = read_events(path)
     _, peak = tracemalloc.get_traced_memory()
@@ -89,48 +74,34 @@ def test_line_without_an_end_is_passed_over_and_never_held(tmp_path: Path) -> No
 
 
 EVENT = {"event": "started", "time": "2026-01-02T12:00:00Z", "run": "1", "kind": "tag", "shard": [1, 1]}
-EVENT |= {"host": "h", "pid": 7, "born": "", "plan": {"shards": 1, "shards_left": 1, "hours_left": 0.5}}
+EVENT |= {"host": "h", "pid": 7, "plan": {"shards": 1, "shards_left": 1, "hours_left": 0.5}}
 
 
 @pytest.mark.parametrize(
     ("changes", "whole"),
     [
         ({}, True),
-        ({"pid": 1}, True),
-        ({"pid": 0}, False),
-        ({"pid": 2**31}, False),
+        ({"pid": "x"}, False),
         ({"shard": [1]}, False),
         ({"time": "noon"}, False),
-        ({"time": "2026-01-02T12:00:00"}, False),
         ({"plan": {}}, False),
-        ({"event": "planned", "pid": 0, "shard": [1]}, True),
+        ({"plan": None}, False),
+        ({"event": "planned"}, False),
         ({"spent": "much"}, False),
     ],
 )
-def test_event_of_a_strangers_journal_is_whole_where_readers_find_what_they_rely_on(
+def test_event_of_a_strangers_journal_counts_where_readers_find_what_they_rely_on(
     changes: dict[str, Any], whole: bool
 ) -> None:
-    assert is_whole(EVENT | changes) is whole
+    shards = sum(run.shards for run in runs_of([EVENT | changes]))
+    assert shards == whole
 
 
-def test_further_hosts_have_files_of_their_own(tmp_path: Path) -> None:
-    work = tmp_path / "of/no/run yet"
-    first = journal_of_host(work, "one")
-    assert first == work / EVENTS
-    assert journal_of_host(work, "two").name == "events.two.jsonl"  # the first has not even told its name
-    append(first, {"event": "started", "host": "one"})
-    assert journal_of_host(work, "one") == first
-    append(journal_of_host(work, "a/b c"), {"event": "started", "host": "a/b c"})
-    assert [path.name for path in journals(work)] == ["events.a-b-c.jsonl", EVENTS]
-
-
-def test_last_event_is_that_of_any_host(tmp_path: Path) -> None:
-    assert last_event(tmp_path) is None
-    for host, time in (("one", "2026-01-02T00:00:00Z"), ("two", "2026-01-01T00:00:00Z")):
-        append(journal_of_host(tmp_path, host), {"event": "started", "host": host, "time": time})
-    last = last_event(tmp_path)
-    assert last is not None
-    assert last["host"] == "one"
+def test_parts_of_a_run_have_files_of_their_own(tmp_path: Path) -> None:
+    for shard in ((1, 1), (2, 3)):
+        with Journal(tmp_path, "tag", "", shard=shard) as told:
+            told.planned(RunPlan([TASK.path], [TASK], 0), 6.0, [])
+    assert [path.name for path in journals(tmp_path)] == ["events.2-of-3.jsonl", EVENTS]
 
 
 # A run
@@ -139,7 +110,7 @@ def test_last_event_is_that_of_any_host(tmp_path: Path) -> None:
 def test_run_tells_its_plan_every_shard_and_its_end(tmp_path: Path, settings: Stages) -> None:
     calls(tmp_path / "in", "a", "b")
     outcome = run(tmp_path / "in", tmp_path / "out", settings)
-    events = of_shards(read_lines(tmp_path / "out" / EVENTS))
+    events = read_lines(tmp_path / "out" / EVENTS)
     assert [event["event"] for event in events] == ["started", "shard", "shard", "finished"]
     started, first = events[:2]
     assert (started["kind"], started["pid"], started["shard"], started["workers"]) == (
@@ -204,18 +175,6 @@ def test_run_with_nothing_to_do_ends_what_a_killed_one_left_open(tmp_path: Path)
 # Small things
 
 
-def test_process_is_known_from_a_later_one_and_from_one_that_ended() -> None:
-    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    born = birth(child.pid)
-    assert born
-    assert born != birth(os.getpid())
-    child.kill()
-    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # ended, and not waited for
-    assert birth(child.pid) != born
-    child.communicate()
-    assert birth(child.pid) == ""
-
-
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
@@ -240,8 +199,8 @@ def test_events_are_neither_read_through_a_link_out_of_the_folder_nor_written(tm
     before = private.read_bytes()
     (out / EVENTS).symlink_to(private)
     assert journals(out) == []
-    with pytest.raises(BadInput, match="is a symbolic link that leads out of its folder"):
-        journal_of_host(out)
+    with pytest.raises(BadInput, match="is a symbolic link that leads out of its folder"), journal(out) as told:
+        told.planned(RunPlan([TASK.path], [TASK], 0), 6.0, [])
     assert private.read_bytes() == before
 
 

@@ -15,7 +15,7 @@ from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
 from dailytalk_contiguous.core.machine import cores
 from dailytalk_contiguous.core.schema import SOURCE, Batch
 from dailytalk_contiguous.run import local
-from dailytalk_contiguous.shards import ShardIndex, read_rows
+from dailytalk_contiguous.shards import read_rows
 from dailytalk_contiguous.stages.base import Stage
 
 
@@ -43,14 +43,13 @@ def plan(folder: Path, *names: str, stage: Stage | None = None) -> local.RunPlan
     groups: list[list[dict[str, Any]]] = [
         [empty | {"conversation_id": name, "recording_id": name}] for name in names
     ]
-    return local.plan_run(ShardIndex(folder), groups, [stage or Where()])
+    return local.plan_run(folder, groups, [stage or Where()])
 
 
 def run(work: local.RunPlan, workers: int, stage: Stage | None = None) -> list[Path]:
     told: list[str] = []
-    return list(
-        local.run_local(work, [stage or Where()], workers, 0.0, lambda name, audio, wall: told.append(name))
-    )
+    made = local.run_local(work, [stage or Where()], workers, 0.0, lambda name, audio, wall: told.append(name))
+    return [shard.path for shard in made]
 
 
 def test_one_worker_is_this_process_and_two_are_others_which_share_the_cores(
@@ -88,7 +87,7 @@ def test_trouble_in_a_worker_reaches_the_parent_and_leaves_no_process(
 def test_run_that_is_given_up_ends_its_workers_and_keeps_what_is_finished(tmp_path: Path) -> None:
     stage = Where("slow")
     made = local.run_local(plan(tmp_path, "good", "bad", stage=stage), [stage], 2, 0.0, lambda *event: None)
-    first = next(made)
+    first = next(made).path
     made.close()
     assert multiprocessing.active_children() == []
     assert list(tmp_path.glob("*.parquet")) == [first]

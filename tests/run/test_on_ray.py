@@ -1,10 +1,8 @@
-import logging
 import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,13 +15,13 @@ from scripted import folder, loopback, say, settings, talk
 
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
 from dailytalk_contiguous.core.schema import SOURCE, Batch
-from dailytalk_contiguous.models import budget
 from dailytalk_contiguous.models.budget import Budget, open_budget
 from dailytalk_contiguous.pipelines.to_text import tag_stages
 from dailytalk_contiguous.run import local, on_ray
-from dailytalk_contiguous.run.on_ray import ActorResources, BudgetActor, Cluster, Worker, WorkerConfig, plan_actors
+from dailytalk_contiguous.run.on_ray import Cluster, RayJob, Till, WorkerResources, make_there, plan_workers
 from dailytalk_contiguous.run.run import Runner, RunOptions
-from dailytalk_contiguous.shards import ShardIndex, chain_of, read_rows
+from dailytalk_contiguous.run.shard import Task
+from dailytalk_contiguous.shards import read_rows, stages_digest
 from dailytalk_contiguous.stages.base import Stage
 
 pytestmark = pytest.mark.needs("ray")
@@ -58,7 +56,7 @@ class Trouble(Stage):
 class Buys(Stage):
     """Buys three things one after another for a conversation named `slow`, each with a note before and after.
 
-    A purchase lasts until there is a note that it may come.
+    A purchase lasts until there is a note that it may come, and is made in a thread, as `Speak` does.
     """
 
     place: str = ""
@@ -66,13 +64,25 @@ class Buys(Stage):
     adds: ClassVar[Features] = Features({"bought": Value("bool")})
 
     def __call__(self, batch: Batch) -> Batch:
-        for number in range(3) if "slow" in batch["conversation_id"] else ():
+        if "slow" in batch["conversation_id"]:
+            with ThreadPoolExecutor(1) as pool:
+                bought = pool.submit(self.buy)
+                try:
+                    bought.result()
+                except BaseException:
+                    with open_budget(None).halted():
+                        Path(self.place, "come").touch()
+                        wait([bought])
+                    raise
+        return {"bought": [True] * len(batch["conversation_id"])}
+
+    def buy(self) -> None:
+        for number in range(3):
             with open_budget(None).paying(0.5) as pay:
                 Path(self.place, f"asked {number}").touch()
                 until(Path(self.place, "come").exists)
                 pay(0.5)
             Path(self.place, f"bought {number}").touch()
-        return {"bought": [True] * len(batch["conversation_id"])}
 
 
 def plan(place: Path, *names: str, stage: Stage) -> local.RunPlan:
@@ -80,48 +90,31 @@ def plan(place: Path, *names: str, stage: Stage) -> local.RunPlan:
     groups: list[list[dict[str, Any]]] = [
         [empty | {"conversation_id": name, "recording_id": name}] for name in names
     ]
-    return local.plan_run(ShardIndex(place), groups, [stage])
-
-
-@contextmanager
-def when_logged(words: str, act: Callable[[], object]) -> Iterator[None]:
-    """Do something as soon as the package logs these words."""
-
-    def see(record: logging.LogRecord) -> bool:
-        if words in record.getMessage():
-            act()
-        return True
-
-    on_ray.log.addFilter(see)
-    try:
-        yield
-    finally:
-        on_ray.log.removeFilter(see)
+    return local.plan_run(place, groups, [stage])
 
 
 def make(work: local.RunPlan, stage: Stage, address: str) -> list[Path]:
-    return list(Runner("ray", address).run(work, [stage], RunOptions(2), lambda *event: None))
+    return [made.path for made in Runner("ray", address).run(work, [stage], RunOptions(2))]
 
 
 # What each worker gets
 
 
 @pytest.mark.parametrize(
-    ("nodes", "workers", "gpus", "tasks", "share"),
+    ("nodes", "workers", "gpus", "share"),
     [
-        ([(8, 0), (4, 0)], 3, False, 99, ActorResources(3, 4, 0.0)),
-        ([(8, 0), (4, 0)], 0, False, 99, ActorResources(6, 2, 0.0)),
-        ([(1, 0)], 0, False, 99, ActorResources(1, 1, 0.0)),
-        ([(16, 0)], 4, False, 2, ActorResources(2, 4, 0.0)),  # no more than there are shards
-        ([(16, 2), (64, 0)], 0, True, 99, ActorResources(2, 8, 1.0)),
-        ([(16, 2)], 4, True, 99, ActorResources(4, 4, 0.5)),
-        ([(16, 2)], 3, True, 99, ActorResources(3, 5, 0.5)),
+        ([(8, 0), (4, 0)], 3, False, WorkerResources(3, 4, 0.0)),
+        ([(8, 0), (4, 0)], 0, False, WorkerResources(6, 2, 0.0)),
+        ([(1, 0)], 0, False, WorkerResources(1, 1, 0.0)),
+        ([(16, 2), (64, 0)], 0, True, WorkerResources(2, 8, 1.0)),
+        ([(16, 2)], 4, True, WorkerResources(4, 4, 0.5)),
+        ([(16, 2)], 3, True, WorkerResources(3, 5, 0.5)),
     ],
 )
-def test_actors_are_as_many_as_asked_and_get_what_fits_on_every_node(
-    nodes: list[tuple[int, int]], workers: int, gpus: bool, tasks: int, share: ActorResources
+def test_workers_are_as_many_as_asked_and_get_what_fits_on_every_node(
+    nodes: list[tuple[int, int]], workers: int, gpus: bool, share: WorkerResources
 ) -> None:
-    assert plan_actors(nodes, workers, gpus, tasks) == share
+    assert plan_workers(nodes, workers, gpus) == share
 
 
 @pytest.mark.parametrize(
@@ -129,7 +122,7 @@ def test_actors_are_as_many_as_asked_and_get_what_fits_on_every_node(
 )
 def test_cluster_without_gpu_or_room_is_said(workers: int, gpus: bool, told: str) -> None:
     with pytest.raises(DailytalkError, match=told):
-        plan_actors([(4, 0)], workers, gpus, 1)
+        plan_workers([(4, 0)], workers, gpus)
 
 
 def test_missing_ray_is_one_sentence_that_names_the_extra(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -171,7 +164,7 @@ def test_shard_of_a_killed_actor_is_made_again_once(tmp_path: Path, cluster: str
 def test_shard_that_ends_two_actors_is_said_and_the_others_stay(tmp_path: Path, cluster: str) -> None:
     stage = Trouble(str(tmp_path / "notes"), times=9)
     work = plan(tmp_path / "out", "a", "bad", stage=stage)
-    with pytest.raises(DailytalkError, match="the shard of 'bad' ended 2 workers"):
+    with pytest.raises(DailytalkError, match="a worker was lost twice over one shard"):
         make(work, stage, cluster)
     assert len((tmp_path / "notes").read_text().split()) == 2
     assert list((tmp_path / "out").glob("*.parquet")) == work.paths[:1]
@@ -196,33 +189,20 @@ def test_recording_that_a_node_can_not_see_is_said_and_not_rejected(tmp_path: Pa
 # On another node
 
 
-@pytest.fixture
-def as_it_was(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What a worker takes over from its driver is this process's own again."""
-    import torch
-
-    threads, here = torch.get_num_threads(), os.getcwd()
-    monkeypatch.setenv("OMP_NUM_THREADS", str(threads))
-    yield
-    torch.set_num_threads(threads)
-    os.chdir(here)
-    budget.budgets_from(Budget)
-
-
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"chain": ("other",)}, "has other code, models or settings .*install the same version everywhere"),
+        ({"digest": "other"}, "has another version, models or settings .*install the same version everywhere"),
         ({"shared": "/nowhere/speech"}, "does not see the cache '/nowhere'.*cache="),
     ],
 )
 def test_node_that_would_make_other_rows_or_buy_twice_is_refused_by_name(
-    changes: dict[str, Any], told: str, as_it_was: None
+    changes: dict[str, Any], told: str
 ) -> None:
     stages = (Trouble(),)
-    setup = replace(WorkerConfig(stages, 0.0, chain=chain_of(stages), folder="/nowhere"), **changes)
+    job = replace(RayJob(stages, 0.0, digest=stages_digest(stages), folder="/nowhere"), **changes)
     with pytest.raises(DailytalkError, match=f"the node {re.escape(os.uname().nodename)} {told}"):
-        Worker(setup).ready()
+        make_there(Task(Path("shard-1.parquet"), []), job)
 
 
 # Money
@@ -234,29 +214,23 @@ def test_run_that_is_stopped_waits_for_what_is_being_bought_and_begins_to_buy_no
 ) -> None:
     stage = Buys(str(tmp_path))
     work, money = plan(tmp_path / "out", "quick", "slow", stage=stage), Budget(None)
-    ran = on_ray.run_on_ray(
-        work, WorkerConfig((stage,), 0.0), Cluster(cluster, 2), lambda *event: None, lambda made: None, money
-    )
-    assert next(ran) == work.paths[0]
+    ran = on_ray.run_on_ray(work, RayJob((stage,), 0.0), Cluster(cluster, 2), lambda made: None, money)
+    assert next(ran).path == work.paths[0]
     until((tmp_path / "asked 0").exists)
-    with when_logged("waiting for speech that is being paid for", (tmp_path / "come").touch):
-        ran.close()
+    ran.close()
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == ["asked 0", "bought 0", "come"]
     assert money.spent == 0.5
 
 
-def test_till_counts_what_is_held_back_paid_and_saved_until_it_is_closed() -> None:
-    till = BudgetActor(1.0)
+def test_till_counts_what_is_reserved_paid_and_saved() -> None:
+    till = Till(1.0)
     first = till.hold(0.75)
-    assert till.held_back() == 1
     with pytest.raises(DailytalkError):
         till.hold(0.5)
     till.pay(first, 0.25)
     till.save(0.125)
-    assert (till.held_back(), till.totals()) == (0, (0.25, 0.125))
-    till.close()
-    with pytest.raises(DailytalkError, match="the run is being stopped"):
-        till.hold(0.1)
+    assert till.totals() == (0.25, 0.125)
+    assert till.hold(0.5)
 
 
 # Without a cluster
@@ -286,5 +260,5 @@ def test_limit_on_money_holds_for_all_workers_together(tmp_path: Path, monkeypat
 
 def test_no_cluster_at_an_address_is_one_sentence(tmp_path: Path) -> None:
     told = "no Ray cluster answers at '127.0.0.1:1'"
-    with pytest.raises(DailytalkError, match=told), on_ray.connected("127.0.0.1:1"):
-        pass
+    with pytest.raises(DailytalkError, match=told):
+        on_ray.connected("127.0.0.1:1")

@@ -49,11 +49,12 @@ def edit(out: Path) -> str:
     return path.read_text()
 
 
-def test_outputs_are_the_files_and_the_shards_beside_the_events(out: Path) -> None:
+def test_outputs_are_files_for_people_and_the_shards_beside_the_events(out: Path) -> None:
     assert sorted(path.name for path in out.iterdir()) == [
         "conversations.parquet",
         "corpus-stats.json",
         "events.jsonl",
+        "rated",
         "rejects.jsonl",
         "run.json",
         "tagged",
@@ -61,7 +62,7 @@ def test_outputs_are_the_files_and_the_shards_beside_the_events(out: Path) -> No
         "transcript.sha256",
         "utterances.parquet",
     ]
-    assert {path.suffix for path in (out / "tagged").iterdir()} == {".parquet"}
+    assert {path.suffix for name in ("rated", "tagged") for path in (out / name).iterdir()} == {".parquet"}
 
 
 def test_speed_of_each_stage_is_its_seconds_by_those_of_all_audio(tmp_path: Path) -> None:

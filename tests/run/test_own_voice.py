@@ -282,5 +282,5 @@ def test_what_espeak_spoke_is_not_made_again_after_a_change_of_fish(tmp_path: Pa
 
     assert "1 shard, 0 of them to make" in shards_to_make("fish.py", '"normalize": True', '"normalize": bool(1)')
     assert "1 shard, 1 of them to make" in shards_to_make(
-        "espeak.py", "NEUTRAL_RATE = 175", "NEUTRAL_RATE = 25 * 7"
+        "espeak.py", '"espeak-ng", True', '"espeak-ng", True\n    version = 2'
     )

@@ -19,7 +19,7 @@ from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.publish.conversation_sections import edits_text
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.run.outputs import write_spoken
-from dailytalk_contiguous.shards import ShardIndex, read_rows
+from dailytalk_contiguous.shards import read_rows
 from dailytalk_contiguous.stages.base import Stage
 
 #: The fields of transcript.jsonl that older tools read, in their order.
@@ -154,13 +154,13 @@ def test_each_half_keeps_what_the_other_rejected(tmp_path: Path) -> None:
     (tmp_path / "rejects.jsonl").write_text(text, encoding="utf-8")
     (tmp_path / "run.json").write_text(json.dumps({"counts": {"recordings": 1}, "speak": {"old": True}}))
     for _ in range(2):
-        record = write_spoken(tmp_path, ShardIndex(tmp_path / "dataset"), [], [], [own], {"money": {}})
+        record = write_spoken(tmp_path, [], [], [own], {"money": {}})
         assert read_lines(tmp_path / "rejects.jsonl") == [tagged.as_dict(), own.as_dict()]
         whole = json.loads((tmp_path / "run.json").read_text())
         assert whole == {"counts": {"recordings": 1}, "speak": record}
     assert record["counts"] == {"conversations": 0, "utterances": 0, "words": 0, "rejects": 1}
     assert not (tmp_path / "audio").exists()  # there is no sound
-    write_spoken(tmp_path, ShardIndex(tmp_path / "dataset"), [], [], [], {"money": {}})
+    write_spoken(tmp_path, [], [], [], {"money": {}})
     assert read_lines(tmp_path / "rejects.jsonl") == [tagged.as_dict()]
 
 
@@ -214,7 +214,6 @@ def test_sound_files_of_others_are_left_alone(spoken: Path, tmp_path: Path) -> N
     (work / "audio/notes.wav").write_bytes(b"mine")
     (work / "audio/gone_edited.wav").write_bytes(b"of a conversation that is no more")
     stages: list[Stage] = []
-    index = ShardIndex(work / "dataset")
-    write_spoken(work, index, list(index.folder.glob("*.parquet")), stages, [], {"money": {}})
+    write_spoken(work, list((work / "dataset").glob("*.parquet")), stages, [], {"money": {}})
     names = sorted(path.name for path in (work / "audio").glob("*.wav"))
     assert names == ["first_edited.wav", "notes.wav", "second_edited.wav"]

@@ -1,7 +1,6 @@
 import os
 import platform
-import subprocess
-import sys
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,8 @@ from typing import Any
 import pytest
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.run.events import EVENTS, Run, alone, append, birth, process_lives, run_status
+from dailytalk_contiguous.run.events import EVENTS, RUN_LOCK, Run, alone, append, run_status
+from dailytalk_contiguous.store.files import locked
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 HERE = platform.node()
@@ -24,7 +24,7 @@ def tell(out: Path, seconds: float, event: str, run: str = "r1", **told: Any) ->
 
 
 def begin(out: Path, seconds: float = 0, run: str = "r1", shards: int = 4, **told: Any) -> None:
-    about = {"kind": "tag", "shard": [1, 1], "host": HERE, "pid": 1234, "born": "7"}
+    about = {"kind": "tag", "shard": [1, 1], "host": HERE, "pid": 1234}
     plan = {"shards": 8, "shards_left": shards, "hours": 2.0, "hours_left": shards / 4, "stages": []}
     tell(out, seconds, "started", run, **(about | {"plan": plan} | told))
 
@@ -34,15 +34,19 @@ def made(out: Path, seconds: float, run: str = "r1", **told: Any) -> None:
     tell(out, seconds, "shard", run, **(shard | {"stages": {"Segment": 9.0}, "worker": 55} | told))
 
 
-def seen(out: Path, seconds: float, lives: bool = True) -> list[Run]:
-    return run_status(out, at(seconds), lambda pid, born: lives)
+def seen(out: Path, *working: str) -> list[Run]:
+    """The runs of a folder, in which processes hold these locks."""
+    with ExitStack() as held:
+        for name in working or (RUN_LOCK,):
+            held.enter_context(locked(out / name, "", ""))
+        return run_status(out)
 
 
 def test_running_run_tells_its_speed_and_what_is_left(tmp_path: Path) -> None:
     begin(tmp_path)
     made(tmp_path, 100)
     made(tmp_path, 200, worker=56)
-    (run,) = seen(tmp_path, 250)
+    (run,) = seen(tmp_path)
     assert (run.state, run.done, run.shards, run.shards_all, run.rejects) == ("running", 2, 4, 8, 2)
     assert run.speed == pytest.approx(9.0)
     assert run.left_seconds(at(250)) == pytest.approx(150.0)
@@ -53,10 +57,8 @@ def test_running_run_tells_its_speed_and_what_is_left(tmp_path: Path) -> None:
 def test_json_of_a_run_has_hours_of_audio_and_rounds_what_it_measures(tmp_path: Path) -> None:
     begin(tmp_path, shard=[2, 3])
     stages = {"Segment": 9.12345, "Tag": 1.0}
-    made(
-        tmp_path, 100, stages=stages, audio_seconds=1000.0, spent=0.5, stage="Tag", share=0.25, seconds_left=299.96
-    )
-    (run,) = seen(tmp_path, 107.26)
+    made(tmp_path, 100, stages=stages, audio_seconds=1000.0, spent=0.5)
+    (run,) = seen(tmp_path, f"{RUN_LOCK}-2-of-3")
     expected = {
         "run": "r1",
         "kind": "tag",
@@ -70,10 +72,8 @@ def test_json_of_a_run_has_hours_of_audio_and_rounds_what_it_measures(tmp_path: 
         "shards": {"all": 8, "done": 1, "left": 3},
         "hours": {"done": 0.2778, "left": 0.7222},
         "rejects": 1,
-        "stage": "Tag",
-        "share": 0.25,
         "speed": 10.0,
-        "seconds_left": 292.7,
+        "seconds_left": 252.7,
         "spent": 0.5,
         "workers": 1,
         "stage_seconds": {"Segment": 9.12, "Tag": 1.0},
@@ -81,53 +81,38 @@ def test_json_of_a_run_has_hours_of_audio_and_rounds_what_it_measures(tmp_path: 
     assert run.as_dict(at(107.26)) == expected
     made(tmp_path, 125, audio_seconds=9999.0, stages={})
     tell(tmp_path, 130, "failed", reason="the disk is full")
-    told = seen(tmp_path, 140)[0].as_dict(at(140))
-    assert (told["state"], told["reason"], told["stage"]) == ("failed", "the disk is full", "")
-    assert (told["hours"], told["seconds_left"], told["speed"]) == ({"done": 3.0553, "left": 0.0}, None, 87.99)
+    told = seen(tmp_path)[0].as_dict(at(140))
+    assert (told["state"], told["reason"]) == ("failed", "the disk is full")
+    assert (told["hours"], told["seconds_left"], told["speed"]) == ({"done": 3.0553, "left": 0.0}, None, 84.61)
 
 
 def test_finished_run_counts_all_that_was_rejected(tmp_path: Path) -> None:
     begin(tmp_path)
     made(tmp_path, 100)
-    assert seen(tmp_path, 150)[0].rejects == 1
+    assert seen(tmp_path)[0].rejects == 1
     tell(tmp_path, 200, "finished", rejects=4)  # three files were no recordings, and so are in no shard
-    (run,) = seen(tmp_path, 250)
+    (run,) = seen(tmp_path)
     assert (run.rejects, run.explained) == (4, True)
 
 
-def test_progress_inside_a_shard_is_told(tmp_path: Path) -> None:
+def test_killed_run_is_gone_once_nobody_holds_its_folder(tmp_path: Path) -> None:
     begin(tmp_path)
-    tell(tmp_path, 40, "progress", stage="Transcribe")
-    (run,) = seen(tmp_path, 50)
-    assert (run.stage, run.share, run.left_seconds(at(50))) == ("Transcribe", None, None)
-    tell(tmp_path, 60, "progress", stage="RateAffect", share=0.25, seconds_left=90.0)
-    (run,) = seen(tmp_path, 70)
-    assert (run.stage, run.share, run.left_seconds(at(70))) == ("RateAffect", 0.25, 80.0)
-    made(tmp_path, 80, share=0.5, seconds_left=60.0)
-    (run,) = seen(tmp_path, 90)
-    assert (run.done, run.stage, run.share, run.left_seconds(at(90))) == (1, "RateAffect", 0.5, 50.0)
+    assert seen(tmp_path)[0].state == "running"
+    assert run_status(tmp_path)[0].state == "gone"
 
 
-def test_killed_run_is_gone_only_where_its_process_is(tmp_path: Path) -> None:
-    begin(tmp_path)
-    assert seen(tmp_path, 5)[0].state == "running"
-    assert seen(tmp_path, 5, lives=False)[0].state == "gone"
-
-
-def test_run_on_another_host_is_silent_after_long_for_its_shards(tmp_path: Path) -> None:
+def test_run_on_another_host_is_running_until_it_says_how_it_ended(tmp_path: Path) -> None:
     begin(tmp_path, host="elsewhere")
-    assert seen(tmp_path, 600, lives=False)[0].state == "running"
-    assert seen(tmp_path, 601, lives=False)[0].state == "silent"
-    made(tmp_path, 700, wall_seconds=400)
-    assert seen(tmp_path, 1900, lives=False)[0].state == "running"
-    assert seen(tmp_path, 1901, lives=False)[0].state == "silent"
+    assert run_status(tmp_path)[0].state == "running"
+    tell(tmp_path, 9, "stopped")
+    assert run_status(tmp_path)[0].state == "stopped"
 
 
 @pytest.mark.parametrize(("end", "reason"), [("finished", ""), ("failed", "no room"), ("stopped", "stopped")])
 def test_end_stands_whatever_became_of_the_process(tmp_path: Path, end: str, reason: str) -> None:
     begin(tmp_path)
     tell(tmp_path, 5, end, **({"reason": reason} if reason else {}))
-    (run,) = seen(tmp_path, 9, lives=False)
+    (run,) = run_status(tmp_path)
     assert (run.state, run.reason) == (end, reason)
 
 
@@ -135,8 +120,7 @@ def test_later_run_stands_for_an_earlier_one_of_its_part(tmp_path: Path) -> None
     begin(tmp_path, 0, "r1", shard=[1, 2], pid=1)
     begin(tmp_path, 1, "r2", shard=[2, 2], pid=2)
     begin(tmp_path, 2, "r3", shard=[1, 2], pid=3)
-    shown = run_status(tmp_path, at(3), lambda pid, born: pid == 3)
-    assert [run.run for run in shown] == ["r2", "r3"]
+    assert [run.run for run in run_status(tmp_path)] == ["r2", "r3"]
 
 
 def test_whole_run_that_finished_stands_for_all_before_it(tmp_path: Path) -> None:
@@ -144,38 +128,40 @@ def test_whole_run_that_finished_stands_for_all_before_it(tmp_path: Path) -> Non
     begin(tmp_path, 1, "r2", kind="speak")
     begin(tmp_path, 2, "r3")
     tell(tmp_path, 3, "finished", "r3")
-    assert [run.run for run in seen(tmp_path, 4, lives=False)] == ["r2", "r3"]
+    assert [run.run for run in run_status(tmp_path)] == ["r2", "r3"]
 
 
 def test_second_pass_adds_to_what_is_to_be_done(tmp_path: Path) -> None:
     begin(tmp_path, shards=2)
     plan = {"shards": 8, "shards_left": 2, "hours": 2.0, "hours_left": 0.5, "stages": []}
     tell(tmp_path, 5, "planned", plan=plan)
-    (run,) = seen(tmp_path, 6)
+    (run,) = seen(tmp_path)
     assert (run.shards, run.audio_seconds) == (4, 3600)
 
 
-def test_folder_is_held_for_a_run_on_another_host_while_its_events_come(tmp_path: Path) -> None:
+def test_folder_is_held_for_a_run_on_another_host_until_it_ends_or_somebody_knows_better(tmp_path: Path) -> None:
     begin(tmp_path, host="elsewhere", pid=os.getpid())
-    tell(tmp_path, 40, "progress", stage="Transcribe")
     with (
         pytest.raises(DailytalkError, match=r"tag .*on elsewhere, process .*since 2026-01-01 00:00:00") as refused,
-        alone(tmp_path, "tag", (1, 1), at(50)),
+        alone(tmp_path, "tag", (1, 1)),
     ):
         pass
-    assert "if it was killed, run this again in 70 s" in refused.value.remedy
-    with alone(tmp_path, "tag", (1, 1), at(130)):
-        pass
+    assert refused.value.remedy.endswith("if it was killed, pass --force")
+    with alone(tmp_path, "tag", (1, 1), force=True):
+        assert (tmp_path / RUN_LOCK).is_file()
     tell(tmp_path, 140, "finished")
-    with alone(tmp_path, "speak", (1, 1), at(141)):
+    with alone(tmp_path, "speak", (1, 1)):
         pass
 
 
-def test_events_of_the_future_hold_no_folder(tmp_path: Path) -> None:
-    begin(tmp_path, host="elsewhere", pid=os.getpid())
-    tell(tmp_path, 86400, "progress", stage="Transcribe")
-    with alone(tmp_path, "tag", (1, 1), at(50)):
-        assert (tmp_path / ".dailytalk-run").is_file()  # this run holds it
+def test_parts_of_one_run_work_side_by_side_and_nothing_else(tmp_path: Path) -> None:
+    begin(tmp_path, shard=[1, 2])
+    with locked(tmp_path / f"{RUN_LOCK}-1-of-2", "", ""):
+        with alone(tmp_path, "tag", (2, 2)):
+            pass
+        for kind, shard in (("tag", (1, 1)), ("speak", (2, 2)), ("tag", (2, 3)), ("tag", (1, 2))):
+            with pytest.raises(DailytalkError, match="works in"), alone(tmp_path, kind, shard, force=True):
+                pass
 
 
 @pytest.mark.parametrize("text", [None, "", '{"event": "started", "ru'])
@@ -184,11 +170,3 @@ def test_folder_without_a_run_is_one_sentence(tmp_path: Path, text: str | None) 
         (tmp_path / EVENTS).write_text(text)
     with pytest.raises(DailytalkError, match="no run was recorded"):
         run_status(tmp_path)
-
-
-def test_this_process_lives_and_one_of_its_number_but_older_does_not() -> None:
-    assert process_lives(os.getpid(), birth(os.getpid()))
-    assert not process_lives(os.getpid(), "1")
-    child = subprocess.Popen([sys.executable, "-c", ""])
-    child.wait()
-    assert not process_lives(child.pid, "1")

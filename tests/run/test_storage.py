@@ -6,14 +6,13 @@ import fsspec
 import pytest
 from recordings import calls, results, run
 
-from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.pipelines.to_text import tag_stages
 from dailytalk_contiguous.publish.version import version_or_path
 from dailytalk_contiguous.run.run import Runner
 from dailytalk_contiguous.run.storage import OF_TAG, open_work
 from dailytalk_contiguous.sources.recordings import LeftOut, find_recordings
 from dailytalk_contiguous.sources.remote import Mirror, fetch_inputs
-from dailytalk_contiguous.sources.store_notes import NOTES
 from dailytalk_contiguous.store.owned_folder import mark
 
 
@@ -40,14 +39,16 @@ def there(address: str) -> dict[str, bytes]:
 
 def test_nothing_travels_twice(tmp_path: Path, address: str) -> None:
     put(address, one="1", two="2")
-    mirror = Mirror(address, tmp_path / "here")
+    mirror = Mirror(address, tmp_path)
     mirror.pull()
-    before = (tmp_path / "here" / NOTES).read_bytes()
+    before = [path.stat() for path in tmp_path.iterdir()]
     mirror.pull()
-    mirror.push(tmp_path / "here" / "one")
-    assert (tmp_path / "here" / NOTES).read_bytes() == before
-    (tmp_path / "here" / "one").write_text("new")
-    mirror.push(tmp_path / "here" / "one")
+    assert [path.stat() for path in tmp_path.iterdir()] == before
+    assert not mirror.changed_here("one")
+    (tmp_path / "one").write_text("new")
+    assert mirror.changed_here("one")
+    mirror.push(tmp_path / "one")
+    assert not mirror.changed_here("one")
     assert there(address) == {"one": b"new", "two": b"2"}
 
 
@@ -83,25 +84,6 @@ def test_recordings_keep_their_time_on_every_machine(tmp_path: Path, monkeypatch
     assert times[0] == times[1]
     (one,), _ = fetch_inputs([f"{address}/b.wav"])
     assert Path(one).name == "b.wav"
-
-
-def test_copy_of_another_object_is_fetched_again_and_what_changed_since_is_refused(
-    tmp_path: Path, address: str
-) -> None:
-    put(address, one="old")
-    here = Mirror(address, tmp_path)
-    here.pull()
-    put(address, one="new")
-    token = here.listing()["one"].token
-    here.ensure(tmp_path / "one")
-    assert (tmp_path / "one").read_text() == "old"  # whoever asks for any is content with it
-    here.ensure(tmp_path / "one", token)
-    assert ((tmp_path / "one").read_text(), here.token_of(tmp_path / "one")) == ("new", token)
-    put(address, one="newest")
-    here.ensure(tmp_path / "one", token)
-    (tmp_path / "one").unlink()
-    with pytest.raises(BadInput, match="one changed during this run"):
-        here.ensure(tmp_path / "one", token)
 
 
 def test_results_of_ours_in_a_store_are_named_and_not_fetched(tmp_path: Path) -> None:

@@ -138,7 +138,7 @@ class Streamed(NamedTuple):
 
 def made(work: StreamJob, out: Path, progress: Any = lambda *event: None, **limits: Any) -> Streamed:
     spec = StreamSpec(work, out, Limits(**limits))
-    record, windows = run(spec, progress=progress).record, spec.positions
+    record, windows = run(spec, progress=progress).record, spec.position
     state = (len(windows.windows), len(spec.made), windows.complete, spec.stopped, spec.held)
     return Streamed(record, *state, windows.audio_seconds / 3600, sum(spec.made))
 
@@ -257,17 +257,17 @@ def test_crash_between_shard_and_position_loses_and_doubles_nothing(
     whole, position = results(out), out / "position.jsonl"
     lines = position.read_bytes().splitlines(keepends=True)
     position.write_bytes(b"".join(lines[:2]) + (lines[2][:30] if gone == "torn" else b""))
-    (second,) = [json.loads(line) for line in lines if b'"window": 1' in line]
+    (second,) = [json.loads(line) for line in lines if b'"number": 1' in line]
     before = state(out / "tagged")
     if gone == "shard":
         (out / "tagged" / second["tagged"]).unlink()
-    (out / ".stream" / "000001").mkdir(parents=True)
-    (out / ".stream" / "000001" / "half").write_bytes(b"x")
+    (out / ".stream" / "1").mkdir(parents=True)
+    (out / ".stream" / "1" / "half").write_bytes(b"x")
     done = streamed(tagger, (), out)
     assert (done.made, done.complete) == (1, True)
     assert results(out) == whole
     assert (state(out / "tagged") == before) == (gone != "shard")
-    (again,) = [one for one in read_lines(position) if one.get("window") == 1]
+    (again,) = [one for one in read_lines(position) if one.get("number") == 1]
     assert again | {"size": 0} == second | {"size": 0}
     assert not (out / ".stream").exists()
 
@@ -290,7 +290,7 @@ def test_disk_limit_stops_before_anything_is_fetched_and_says_why(
 ) -> None:
     publish(pairs())
     out = tmp_path / "out"
-    free = iter([100e9, 100e9])
+    free = iter([100e9])
     with disk_of(out, lambda: next(free, 5e9)):
         done = streamed(tagger, (), out, free_bytes=10e9)
     assert (done.stopped, done.made, done.record) == (DISK, 1, None)

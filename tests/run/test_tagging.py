@@ -1,6 +1,5 @@
 import json
 import os
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -182,7 +181,7 @@ def test_changed_rules_redo_the_tags_and_not_the_models(tmp_path: Path, settings
     seed = changed_setting(settings, rules="seed")
     found = find([str(tmp_path / "in")], tmp_path / "out", shard_seconds=1.0)
     run_spec(TagSpec(found, tmp_path / "out", seed), progress=lambda stage, audio, wall: done.append(stage))
-    assert done == ["Tag", "Tag", "Punctuate", "Punctuate"]  # its beginning, its end
+    assert done == [stage for stage in ("Bucket", "Tag", "Punctuate") for _ in range(2)]  # its beginning, its end
     after = read_lines(tmp_path / "out/transcript.jsonl")
     assert [one["words"] for one in after] == [one["words"] for one in before]
     assert {one["rule"] for one in after}.isdisjoint({one["rule"] for one in before})
@@ -204,40 +203,31 @@ def test_touched_recording_is_redone_alone(tmp_path: Path, settings: Stages) -> 
     save(tmp_path / "in/b.wav", excerpt("old_friends"))
     assert run(tmp_path / "in", tmp_path / "out", settings).n_made == 1
     after = state(tmp_path / "out/tagged")
-    assert after.keys() == before.keys()
-    assert len({name for name in after if after[name] != before[name]}) == 1
+    assert len(after) == len(before)
+    assert len(after.items() - before.items()) == 1
 
 
-def test_added_recording_leaves_the_rows_of_the_others(tmp_path: Path, settings: Stages) -> None:
-    calls(tmp_path / "in", "a", "c")
-    one_shard = {"shard_seconds": 100.0}
-    run(tmp_path / "in", tmp_path / "out", settings, **one_shard)
-    before = results(tmp_path / "out")["rows"]
+def test_added_recording_makes_its_own_shard_again_and_leaves_the_rows_of_the_others(
+    tmp_path: Path, settings: Stages
+) -> None:
+    calls(tmp_path / "in", "a", "c", "d", "e")
+    run(tmp_path / "in", tmp_path / "out", settings, shard_seconds=6.0)
+    before, shards = results(tmp_path / "out")["rows"], state(tmp_path / "out/tagged")
     save(tmp_path / "in/b.wav", excerpt("old_friends"))
-    done: Counter[float] = Counter()
-    found = find([str(tmp_path / "in")], tmp_path / "out", shard_seconds=100.0)
-
-    def add(stage: str, audio: float, wall: float | None) -> None:
-        done.update({stage: audio if wall else 0.0})
-
-    run_spec(TagSpec(found, tmp_path / "out", settings), progress=add)
-    assert set(done.values()) == {6.0}  # seconds of audio through each stage: the new recording's
+    run(tmp_path / "in", tmp_path / "out", settings, shard_seconds=6.0)
     after = results(tmp_path / "out")["rows"]
-    assert sorted(after) == ["a", "b", "c"]
+    assert sorted(after) == ["a", "b", "c", "d", "e"]
+    assert len(shards.items() - state(tmp_path / "out/tagged").items()) == 1
     assert {name: after[name] for name in before} == before
-    assert len(list((tmp_path / "out/tagged").iterdir())) == 1
 
 
-def test_other_size_of_shards_makes_nothing_anew(tmp_path: Path, settings: Stages) -> None:
+def test_other_size_of_shards_gives_the_same_rows(tmp_path: Path, settings: Stages) -> None:
     calls(tmp_path / "in", "a", "b")
     run(tmp_path / "in", tmp_path / "out", settings)
     before = results(tmp_path / "out")
-    done: list[str] = []
-    found = find([str(tmp_path / "in")], tmp_path / "out", shard_seconds=100.0)
-    run_spec(TagSpec(found, tmp_path / "out", settings), progress=lambda stage, audio, wall: done.append(stage))
-    assert done == []
+    run(tmp_path / "in", tmp_path / "out", settings, shard_seconds=100.0)
     assert results(tmp_path / "out") == before
-    assert len(list((tmp_path / "out/tagged").iterdir())) == 1
+    assert len(list((tmp_path / "out/tagged").iterdir())) == len(list((tmp_path / "out/rated").iterdir())) == 1
 
 
 def test_removed_recording_is_dropped_only_if_asked_for(tmp_path: Path, settings: Stages) -> None:

@@ -1,7 +1,6 @@
 """Copies of objects of a store: which times they have, where they are, and which objects are none of ours."""
 
 import hashlib
-import os
 from pathlib import Path
 
 import pytest
@@ -10,17 +9,13 @@ from dailytalk_contiguous.sources.hub_repository import modified_of
 from dailytalk_contiguous.sources.remote import Mirror, input_mirror, is_plain, mirror_of
 
 
-def test_copy_has_the_time_of_the_store_and_a_recording_one_that_stands_for_its_content(tmp_path: Path) -> None:
+def test_copy_has_a_time_that_stands_for_its_content(tmp_path: Path) -> None:
     (tmp_path / "store").mkdir()
     (tmp_path / "store/a.wav").write_bytes(b"sound")
-    os.utime(tmp_path / "store/a.wav", (1_600_000_000, 1_600_000_000))
-    address = f"file://{tmp_path}/store"
-    plain, stamped = Mirror(address, tmp_path / "plain"), Mirror(address, tmp_path / "stamped", stamped=True)
-    token = plain.pull()["a.wav"].token
-    stamped.pull()
-    assert (tmp_path / "plain/a.wav").stat().st_mtime == 1_600_000_000
+    mirror = Mirror(f"file://{tmp_path}/store", tmp_path / "here")
+    token = mirror.pull()["a.wav"].token
     digest = hashlib.sha256(token.encode()).hexdigest()
-    assert (tmp_path / "stamped/a.wav").stat().st_mtime == modified_of(digest)
+    assert (tmp_path / "here/a.wav").stat().st_mtime == modified_of(digest)
 
 
 def test_recording_that_is_named_alone_shares_the_mirror_of_its_folder(
@@ -28,7 +23,7 @@ def test_recording_that_is_named_alone_shares_the_mirror_of_its_folder(
 ) -> None:
     monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path))
     whole, every = input_mirror("s3://bucket/day")
-    assert (whole, every) == (mirror_of("s3://bucket/day", tmp_path / "recordings", stamped=True), "")
+    assert (whole, every) == (mirror_of("s3://bucket/day", tmp_path / "recordings"), "")
     assert input_mirror("s3://bucket/day/a.WAV") == (whole, "a.WAV")
 
 

@@ -10,7 +10,6 @@ from audio_files import wav_bytes
 
 from dailytalk_contiguous.core.sentences import ends_sentence, goes_on
 from dailytalk_contiguous.pipelines.to_text import tag_stages
-from dailytalk_contiguous.shards import chain_of
 from dailytalk_contiguous.stages.join_sentences import JoinSentences
 
 RATE = 16000
@@ -162,15 +161,6 @@ def test_pieces_of_one_run_stay_one_block() -> None:
     row = joined(conversation(*lines, run=[0, 0, 1, 1]))
     assert row["text_raw"] == ["First.", "and this goes deep", "Last."]
     assert set(row["run"]) == {0}
-
-
-def test_no_row_goes_on_from_before_a_stage_that_rewrites() -> None:
-    stages = tag_stages("embedded")
-    number = next(place for place, stage in enumerate(stages) if isinstance(stage, JoinSentences))
-    other = (*stages[:number], JoinSentences(pause=0.5), *stages[number + 1 :])
-    assert not {*chain_of(stages)} & {*chain_of(other)}
-    later = tag_stages("embedded", buckets="robust")
-    assert chain_of(later)[: number + 1] == chain_of(stages)[: number + 1]
 
 
 def test_a_torn_sentence_of_a_real_voice_is_spoken_whole(tmp_path: Path) -> None:

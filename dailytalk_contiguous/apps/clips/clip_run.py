@@ -27,7 +27,6 @@ from dailytalk_contiguous.apps.clips.clip_plan import (
 from dailytalk_contiguous.apps.clips.corpora import registry
 from dailytalk_contiguous.core import figures
 from dailytalk_contiguous.core.audio import to_uri
-from dailytalk_contiguous.core.code import code_digest
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadValue, DailytalkError, Reject
 from dailytalk_contiguous.core.machine import PACKAGES
@@ -39,7 +38,7 @@ from dailytalk_contiguous.publish.clip_folder import export_clips, is_complete, 
 from dailytalk_contiguous.run import outputs
 from dailytalk_contiguous.run.events import Account
 from dailytalk_contiguous.run.run import Pass, RunOptions, Spec, refuse_mixing
-from dailytalk_contiguous.shards import ShardIndex, group, read_rows
+from dailytalk_contiguous.shards import group, read_rows
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.store import work_folder
 from dailytalk_contiguous.store.files import inside, json_document, json_text, write_bytes, write_text
@@ -186,7 +185,7 @@ def write_corpus_outputs(
     that everything it describes exists. Returns the content of run.json.
     """
     before = work_folder.read_run(out) or {}
-    fingerprint = outputs.fingerprint_of(paths, text_conditions, code_digest(export_clips))
+    fingerprint = outputs.fingerprint_of(paths, text_conditions)
     if before.get("fingerprint") != fingerprint or not is_complete(out / DATA):
         export_clips(paths, out / DATA, text_conditions)
     reject_lines = "".join(json_text(reject.as_dict()) for reject in rejects)
@@ -328,7 +327,7 @@ class CorpusSpec(Spec):
     def passes(self, options: RunOptions) -> Generator[Pass]:
         rows = map(clip_to_measure, self.read.rows)
         groups = list(group(rows, options.shard_seconds))
-        step = Pass(ShardIndex(self.out / MEASURED), groups, self.measuring, _CLIPS, later=self.finishing)
+        step = Pass(self.out / MEASURED, groups, self.measuring, _CLIPS, later=self.finishing)
         yield step
         measures = {row["conversation_id"]: row for row in step.rows(_MEASURED)}
         nothing = dict.fromkeys((*AFFECT, *EMOTION_GUESS))
@@ -346,7 +345,7 @@ class CorpusSpec(Spec):
         self._clips = plan_clips(self.kept, self.wanted, self.finishing)
         groups = list(group(self._clips.rows, options.shard_seconds))
         keeps = self.finishing[-1].adds
-        self._finished = Pass(ShardIndex(self.out / CLIPS), groups, self.finishing, PLANNED, keeps)
+        self._finished = Pass(self.out / CLIPS, groups, self.finishing, PLANNED, keeps)
         yield self._finished
 
     def write(self, account: Account) -> dict[str, Any] | None:

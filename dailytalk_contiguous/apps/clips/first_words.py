@@ -7,7 +7,6 @@ from typing import ClassVar
 from datasets import Features, List
 
 from dailytalk_contiguous.core.audio import mixed_down, read_header, read_pcm
-from dailytalk_contiguous.core.code import code_digest
 from dailytalk_contiguous.core.schema import STRING, Row
 from dailytalk_contiguous.core.settings import unlisted
 from dailytalk_contiguous.stages.base import Stage
@@ -61,5 +60,4 @@ class FirstWords(Stage):
 
     @property
     def digest(self) -> str:
-        code = code_digest(FirstWords, without=Stage)
-        return hashlib.sha256(f"{code}{self.words}\0{self.transcribe.digest}".encode()).hexdigest()[:20]
+        return hashlib.sha256(f"{self.VERSION}{self.words}\0{self.transcribe.digest}".encode()).hexdigest()[:20]

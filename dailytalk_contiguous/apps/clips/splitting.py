@@ -22,7 +22,6 @@ from dailytalk_contiguous.apps.clips.cut import CutAtSilences
 from dailytalk_contiguous.apps.clips.cuts import SILENT_PIECE
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import read_header, sample_format, whole_blocks
-from dailytalk_contiguous.core.code import code_digest
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.machine import cores, give_back_memory
@@ -32,7 +31,7 @@ from dailytalk_contiguous.run import outputs
 from dailytalk_contiguous.run.events import Account
 from dailytalk_contiguous.run.run import Pass, RunOptions, RunOutcome, Spec, make_writable
 from dailytalk_contiguous.run.tagging import FoundRecordings, refuse_to_lose
-from dailytalk_contiguous.shards import ShardIndex, expand_row, read_rows
+from dailytalk_contiguous.shards import expand_row, read_rows
 from dailytalk_contiguous.sources.folder import AT_ONCE, side_by_side
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.store import work_folder
@@ -139,11 +138,11 @@ class SplitSpec(Spec):
         self.recordings, self.out, self.stages, self.about = recordings, out, tuple(stages), about
         self.rejects = [*recordings.problems]
         self.n_written = 0
-        self._pass = Pass(ShardIndex(out / PIECES_FOLDER), recordings.groups, self.stages)
+        self._pass = Pass(out / PIECES_FOLDER, recordings.groups, self.stages)
 
     def check(self, options: RunOptions) -> None:
         """Raise DailytalkError if `out` holds other files, or results of recordings that are not in the input."""
-        refuse_to_lose(self._pass.index, self.recordings, options.prune)
+        refuse_to_lose(self._pass, self.recordings, options.prune)
         make_writable(self._pass.folder)
         OwnedFolder(self.out, self.kind, ())
 
@@ -224,7 +223,7 @@ class _Writer:
         self.n_written = 0
         self._bases = piece_bases(sorted({entry.recording_id for _, entry in step.entries}))
         failed = [reject.as_dict() for reject in self.rejects]
-        self._fingerprint = outputs.fingerprint_of(step.paths, step.digest, failed, code_digest(_Writer))
+        self._fingerprint = outputs.fingerprint_of(step.paths, failed)
 
     def finished_record(self) -> dict[str, Any] | None:
         """The content of run.json if an earlier run has finished all of this; people may have changed its files.

@@ -24,7 +24,7 @@ from dailytalk_contiguous.core.machine import cache_folder
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.run.events import Account
 from dailytalk_contiguous.run.run import Pass, RunOptions, Spec
-from dailytalk_contiguous.shards import ShardIndex, group
+from dailytalk_contiguous.shards import group
 from dailytalk_contiguous.sources import whisper_json
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.stages.transcribe import UNDETERMINED
@@ -102,7 +102,7 @@ class TranscribeSpec(Spec):
         self._made: dict[str, dict[str, Any]] = {}
         if self.left:
             groups = list(group(map(clip_to_measure, self.left.values()), options.shard_seconds))
-            step = Pass(ShardIndex(self.out / "transcribed"), groups, self.stages)
+            step = Pass(self.out / "transcribed", groups, self.stages)
             yield step
             names = {row["id"]: name for name, row in self.left.items()}
             self._made = {names[row["conversation_id"]]: entry_of(row) for row in step.rows(_HEARD)}

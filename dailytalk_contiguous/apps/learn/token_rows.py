@@ -31,7 +31,7 @@ from dailytalk_contiguous.run.events import Account
 from dailytalk_contiguous.run.outputs import models_of, stage_record, today
 from dailytalk_contiguous.run.run import Pass, RunOptions, Spec
 from dailytalk_contiguous.run.tagging import FoundRecordings, find, refuse_to_lose
-from dailytalk_contiguous.shards import PLANNING_COLUMNS, ShardIndex, compress_row, group
+from dailytalk_contiguous.shards import PLANNING_COLUMNS, compress_row, group
 from dailytalk_contiguous.sources.remote import fetch_inputs
 from dailytalk_contiguous.stages.base import PerUtterance, Stages
 from dailytalk_contiguous.stages.match_transcript import MatchTranscript
@@ -222,12 +222,12 @@ class ProsodySpec(Spec):
         self.recordings, self.out, self.about = speech.recordings, out, about
         self.stages = (*speech.stages, PerUtterance(stage))
         self.rejects = [*speech.recordings.problems]
-        index = ShardIndex(out / (TOKEN_SHARDS if tokens else CONTOUR_SHARDS))
-        self._pass = Pass(index, speech.recordings.groups, self.stages, speech.columns)
+        folder = out / (TOKEN_SHARDS if tokens else CONTOUR_SHARDS)
+        self._pass = Pass(folder, speech.recordings.groups, self.stages, speech.columns)
 
     def check(self, options: RunOptions) -> None:
         """Raise DailytalkError if `out` holds results of recordings that are not in this input."""
-        refuse_to_lose(self._pass.index, self.recordings, options.prune)
+        refuse_to_lose(self._pass, self.recordings, options.prune)
 
     def passes(self, options: RunOptions) -> Generator[Pass]:
         yield self._pass

@@ -20,13 +20,15 @@ from dailytalk_contiguous.apps.probe.foresight import BOTH, OWN, PLACES, SOUND, 
 from dailytalk_contiguous.apps.probe.pairing import WAYS, paired_in, pairings
 from dailytalk_contiguous.apps.probe.probed import SHOWN_DIGITS
 from dailytalk_contiguous.apps.probe.timelines import ActiveTalk
-from dailytalk_contiguous.core.code import code_digest
 from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, parse_json, read_bytes
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.run.processes import in_processes
 from dailytalk_contiguous.store.files import json_text
+
+#: Raised whenever a job has another result, so that those of earlier runs are no longer used.
+JOBS_VERSION = 1
 
 #: Divisions, groups of conversations that are needed, and hours of talk under which nothing is told.
 FOLDS, FEWEST, LEAST_HOURS = 3, 6, 2.0
@@ -227,8 +229,8 @@ def probe_timeline(probed: ProbedTalks, seed: int, workers: int, notes: Path) ->
 
 
 def _digest(probed: ProbedTalks, seed: int, job: Job) -> str:
-    """What a job is known by: its conversations, its model, its seed, and the code."""
-    digest = hashlib.sha256(f"{job.model} {job.full} {seed} {len(job.train)} {code_digest(done)}".encode())
+    """What a job is known by: its conversations, its model, its seed, and `JOBS_VERSION`."""
+    digest = hashlib.sha256(f"{job.model} {job.full} {seed} {len(job.train)} {JOBS_VERSION}".encode())
     for number in (*job.train, *job.judged):
         sound = probed.sounds[number] if job.model == SOUND else None
         digest.update(repr(probed.talks[number][1:4]).encode() + probed.talks[number].packed.tobytes())

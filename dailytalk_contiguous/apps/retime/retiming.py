@@ -20,7 +20,7 @@ from dailytalk_contiguous.publish.items import SMALL, Items, Shards
 from dailytalk_contiguous.run import outputs
 from dailytalk_contiguous.run.events import Account
 from dailytalk_contiguous.run.run import Pass, RunOptions, Spec, refuse_loss
-from dailytalk_contiguous.shards import ShardIndex, group, read_entries
+from dailytalk_contiguous.shards import entries_in, group, read_entries
 from dailytalk_contiguous.store.files import json_document, write_text
 from dailytalk_contiguous.store.parquet import open_parquet
 from dailytalk_contiguous.store.work_folder import DATASET, RUN, TAGGED, read_run
@@ -61,10 +61,9 @@ class RetimeSpec(Spec):
         self.about, self.rejects = about, list[Reject]()
         self.fields = (*parents.fields, COLUMN, ORIGIN)
         self.stages = (TakeConversation(parents.fields), Retime(to_uri(path), seed=seed))
-        self._index = ShardIndex(out / DATASET)
         keeps = Features({**built((*FIELDS, *self.fields))})
         groups = list(group(self._rows(), shard_seconds))
-        self._pass = Pass(self._index, groups, self.stages, PLACED, keeps)
+        self._pass = Pass(out / DATASET, groups, self.stages, PLACED, keeps)
 
     def _rows(self) -> Iterator[Row]:
         folder = self.parents.folder
@@ -112,7 +111,7 @@ class RetimeSpec(Spec):
             raise DailytalkError(f"--out {as_text(self.out)!r} holds other results", "choose another folder")
         here = {row["conversation_id"] for rows in self._pass.groups for row in rows}
         refuse_loss(
-            set() if options.prune else self._index.entries.keys() - here,
+            set() if options.prune else entries_in(self.out / DATASET).keys() - here,
             f"--out {as_text(self.out)!r} holds",
             "variant",
             "that this would not make again",
@@ -152,7 +151,7 @@ class RetimeSpec(Spec):
         about = {**self.about, "time": account.as_dict()}
         rejects = [*self.rejects]
         record = outputs.write_spoken(
-            self.out, self._index, self._pass.outputs(), self.stages, rejects, about, fields=self.fields
+            self.out, self._pass.outputs(), self.stages, rejects, about, fields=self.fields
         )
         return {**record, RETIMED: run[RETIMED]}
 

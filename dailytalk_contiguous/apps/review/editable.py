@@ -22,7 +22,7 @@ from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.utterance import HAS_TEXT, no_text_reason
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.shards import Entry, ShardIndex, read_rows
+from dailytalk_contiguous.shards import Entry, entries_in, read_rows
 from dailytalk_contiguous.sources.transcribed import BASE, at_hand, tagged_row
 from dailytalk_contiguous.store.files import inside, is_inside, json_text, replacing, write_bytes
 from dailytalk_contiguous.store.work_folder import TAGGED, TRANSCRIPT
@@ -333,7 +333,7 @@ class TaggedLines(Editable):
 
     @cached_property
     def _entries(self) -> dict[str, tuple[Path, Entry]]:
-        return ShardIndex(self.root / TAGGED).entries
+        return entries_in(self.root / TAGGED)
 
     _latest: tuple[Path | None, dict[str, dict[str, Any]]] = (None, {})
 

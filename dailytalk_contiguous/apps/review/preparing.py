@@ -170,7 +170,8 @@ class _Run:
         with suppress(DailytalkError, OSError):
             for known in run_status(self.journal) if self.journal else ():
                 if known.pid == self.process.pid and known.state == RUNNING:
-                    return {"share": known.share, "left": known.left_seconds(datetime.now(UTC))}
+                    share = known.audio_done / known.audio_seconds if known.done else None
+                    return {"share": share, "left": known.left_seconds(datetime.now(UTC))}
         return {"share": None, "left": None}
 
 

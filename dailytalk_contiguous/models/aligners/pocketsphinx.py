@@ -107,6 +107,7 @@ class PocketSphinx:
                 decoder = self._decoder(beam)
                 tokens = [_token(decoder, word) for word in words]
                 decoder.set_align_text(" ".join(tokens))
+                decoder.reinit_feat()  # else the mean of its features goes on from the utterance before
                 decoder.start_utt()
                 decoder.process_raw(pcm, False, True)
                 decoder.end_utt()
@@ -116,6 +117,7 @@ class PocketSphinx:
             else:
                 return None
             phones = self._decoder(None)
+            phones.reinit_feat()
             phones.start_utt()
             phones.process_raw(pcm, False, True)
             phones.end_utt()
@@ -190,4 +192,4 @@ def _numbers(digits: str) -> Iterator[str]:
     yield " ".join(num2words(int(digit)) for digit in plain if digit.isdigit())
 
 
-ALIGNER = Aligner("pocketsphinx", lambda device: PocketSphinx(), ("en",))
+ALIGNER = Aligner("pocketsphinx", lambda device: PocketSphinx(), ("en",), version=2)

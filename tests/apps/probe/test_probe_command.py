@@ -50,7 +50,7 @@ def keep_recordings(work: Path, folder: Path) -> None:
         name, seconds = row["conversation_id"], row["duration"]
         (folder / "recordings" / f"{name}.FLAC").write_bytes(row["audio"]["bytes"])
         rows.append(tagged(folder / "recordings", name, name, 0.0, seconds) | {"sample_rate": 8000})
-        entries[name] = Entry("in", ("c",), (0.1,), name, seconds)
+        entries[name] = Entry(name, seconds)
     write_shard(work / "tagged" / "shard-0.parquet", Shard(rows, entries), COLUMNS)
 
 

@@ -168,7 +168,7 @@ def test_conversation_with_another_sound_is_made_again(tmp_path: Path, dailytalk
     folder, out = tmp_path / "work", tmp_path / "out"
 
     def write() -> None:
-        entries = {row["conversation_id"]: Entry("in", ("c",), (0.1,), "r", 9.0) for row in rows}
+        entries = {row["conversation_id"]: Entry("r", 9.0) for row in rows}
         # The shards of a run say what is in a sound.
         write_shard(folder / "dataset" / "shard-0.parquet", Shard(rows, entries if ours else {}), BUILT)
 
