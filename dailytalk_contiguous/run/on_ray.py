@@ -11,7 +11,7 @@ import os
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -265,9 +265,13 @@ def make_there(task: Task, job: RayJob) -> ShardReport:
                 f"{node} does not see {str(path)!r}",
                 "use a file system that all nodes share, or object storage (s3://…)",
             )
+    if job.work and task.halfway:
+        with suppress(DailytalkError):  # nobody has made it yet
+            job.work.ensure(task.halfway)
     made = make_shard(task, job.stages, job.batch_seconds)
-    if job.work:
-        job.work.push(made.path)
+    for file in (task.halfway, made.path):
+        if job.work and file and job.work.changed_here(str(job.work.name_of(file))):
+            job.work.push(file)
     return made
 
 
