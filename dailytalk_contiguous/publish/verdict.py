@@ -36,7 +36,6 @@ from dailytalk_contiguous.core.tables import UNKNOWN, Tables
 from dailytalk_contiguous.core.utterance import AFFECT, GIVEN, GIVEN_FITTED, RECOGNISER
 from dailytalk_contiguous.core.wording import counted, length_text, model_name, percent, portable, public
 from dailytalk_contiguous.models.licences import licence_of
-from dailytalk_contiguous.models.linear_emotion import bundled_voice
 from dailytalk_contiguous.publish.findings import Finding, Severity, advice, error
 
 _SEVERITIES: tuple[Severity, ...] = ("bad", "doubtful", "note")
@@ -544,6 +543,8 @@ def _of_affect(tables: Tables) -> Iterator[Finding]:
     affect = rated[[*AFFECT]].astype(np.float64).dropna()
     if affect.empty:
         return
+    from dailytalk_contiguous.models.linear_emotion import bundled_voice  # here, for it loads models
+
     sides = [rated.loc[affect.index, name].astype(str) for name in ("conversation_id", "channel")]
     offsets = (affect - affect.groupby(sides).transform("median")).abs().groupby(sides)
     usual = offsets.quantile(0.9)[offsets.size() >= MIN_VALUES]
