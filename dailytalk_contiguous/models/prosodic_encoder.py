@@ -2,8 +2,8 @@
 
 The network is transformers' `ModernBertForMaskedLM`: norms come before attention and feed-forward layers, and
 positions are rotations of queries and keys, so only distances between frames count. On the grammar of tokens of
-benchmarks/encoder.py it comes within 1 % of the known entropy in 500 steps, where `BertForMaskedLM` stays 46 % above
-it. There is no dropout: what is masked differs each time.
+benchmarks/encoder.py it comes within 1 % of the known entropy in 500 steps; `BertForMaskedLM` stays 46 % above.
+There is no dropout: what is masked differs each time.
 """
 
 import math
@@ -42,7 +42,7 @@ from dailytalk_contiguous.models.devices import plan_batches
 from dailytalk_contiguous.models.prosodic_sequences import ProsodicClusterSequences
 from dailytalk_contiguous.models.stored_weights import read_weights, shapes_of
 
-#: Named sizes, as settings of the encoder: 3.2, 19, 57 and 152 million parameters.
+#: Named sizes, as settings of the encoder: 2.8, 16, 48 and 127 million parameters.
 SIZES: dict[str, dict[str, int]] = {
     "tiny": {"hidden_dim": 256, "num_layers": 4, "nhead": 4},
     "small": {"hidden_dim": 512, "num_layers": 6, "nhead": 8},
@@ -56,8 +56,8 @@ SPANS, SPAN_SHARES = (10, 5, 3, 1), (0.5, 0.25, 0.15, 0.1)
 #: Of masked frames, how many become the mask token and how many a random token; the rest keep their own.
 MASK_SHARE, RANDOM_SHARE = 0.8, 0.1
 
-#: Frames in a batch of `ProsodicSequenceEncoder.embed`: few enough for a small machine, enough to keep it busy.
-FRAMES_PER_BATCH = 8192
+#: Frames in a batch of `ProsodicSequenceEncoder.embed`: few, so that sequences of like length share one.
+FRAMES_PER_BATCH = 2048
 
 #: Least and largest of each size: a configuration that came with a checkpoint must not fill memory.
 _RANGES = {
@@ -164,7 +164,7 @@ class ProsodicSequenceEncoder(PreTrainedModel):  # type: ignore[no-untyped-call]
             ModernBertConfig(
                 vocab_size=config.vocab_size,
                 hidden_size=config.hidden_dim,
-                intermediate_size=8 * config.hidden_dim // 3,  # gated, so as large as four times the width without
+                intermediate_size=2 * config.hidden_dim,
                 num_hidden_layers=config.num_layers,
                 num_attention_heads=config.nhead,
                 max_position_embeddings=config.pos_max_len,

@@ -1,6 +1,6 @@
 """Clusters of contours: the file of their frames, and the training of a codebook on it.
 
-k-means++ and Lloyd's algorithm are scikit-learn's, on 2,000 frames a cluster that a seed draws, so memory does not
+k-means++ and Lloyd's algorithm are scikit-learn's, on 2,000 frames a cluster that a seed draws: memory does not
 grow with the file. Frames without a voice are no part of it: they are token 0.
 """
 
