@@ -336,6 +336,8 @@ def _bundled() -> Codebook:
 
 
 def _read(folder: Path) -> Codebook:
+    if not (folder / ABOUT).exists():
+        raise BadInput(f"there is no codebook in {as_text(folder)!r}", "check the path")
     about = read_json(inside(folder, ABOUT), _REMEDY, MOST_BYTES)
     path = as_text(folder / ABOUT)
     if not isinstance(about, dict) or "layout" not in about:

@@ -172,7 +172,7 @@ def test_a_link_out_of_the_folder_is_not_followed(folder: Path, tmp_path: Path) 
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DailytalkError, match="nothing"):
+    with pytest.raises(DailytalkError, match="there is no codebook in"):
         Codebook.load(tmp_path / "nothing")
 
 

@@ -1,8 +1,8 @@
 """Scores of the prediction of masked tokens: by an encoder, and by counts.
 
 All get the same utterances with the same spans masked, and are scored on frames that are never visible. Counts are
-of other utterances than the scored ones: how frequent a token is (unigram), and which follows which (bigram, from both
-sides of a gap and exact: a chain of tokens between its two known neighbours).
+of other utterances than the scored ones: how frequent a token is (unigram), and which follows which (bigram, exact
+and from both sides of a gap: a chain of tokens between its two known neighbours).
 """
 
 import hashlib

@@ -131,5 +131,5 @@ def test_one_speaker_without_labels_gives_notes_alone_and_an_exit_code(tmp_path:
         "emotion: no utterance has an emotion",
         "gender: no utterance has a gender",
         "speaker: 'acted/ann' left out, of fewer than 5 utterances",
-        "speaker: there is nothing to distinguish, with 0 classes",
+        "speaker: there is nothing to distinguish, with 0 labels",
     ]

@@ -105,10 +105,10 @@ def test_each_thing_that_can_not_be_probed_is_one_sentence_and_the_rest_goes_on(
     assert notes == [
         "emotion: 'fear' left out, of fewer than 5 utterances or 2 speakers",
         "emotion: 3 speakers, too few for an interval",
-        "tag: there is nothing to distinguish, with 1 class",
+        "tag: there is nothing to distinguish, with 1 label",
         "sentence: 3 speakers, too few for an interval",
         "gender: 'f' left out, of fewer than 5 utterances or 2 speakers",
-        "gender: there is nothing to distinguish, with 1 class",
+        "gender: there is nothing to distinguish, with 1 label",
         "speaker: 3 speakers, too few for an interval",
     ]
     assert {(probe.recall.low, probe.recall.high) for probe in probes} == {(None, None)}
