@@ -39,7 +39,7 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError, ModelMiss
 from dailytalk_contiguous.models.affect import threads_of_one
 from dailytalk_contiguous.models.checkpoints import find_folder
 from dailytalk_contiguous.models.devices import plan_batches
-from dailytalk_contiguous.models.prosodic_sequences import ProsodicClusterSequences
+from dailytalk_contiguous.models.prosodic_sequences import ProsodicClusterSequences, check_tokens
 from dailytalk_contiguous.models.stored_weights import read_weights, shapes_of
 
 #: Named sizes, as settings of the encoder: 2.8, 16, 48 and 127 million parameters.
@@ -293,7 +293,7 @@ class ProsodicSequenceEncoder(PreTrainedModel):  # type: ignore[no-untyped-call]
         Raises BadInput as `forward` does, and DailytalkError for an encoder whose weights are damaged, so that an
         embedding would not be of numbers.
         """
-        rows = [self._tokens(row, np.asarray(sequence)) for row, sequence in enumerate(sequences)]
+        rows = [self._tokens(row, sequence) for row, sequence in enumerate(sequences)]
 
         @torch.inference_mode()
         def means(batch: list[int]) -> NDArray[np.float32]:
@@ -309,28 +309,13 @@ class ProsodicSequenceEncoder(PreTrainedModel):  # type: ignore[no-untyped-call]
             raise DailytalkError("the encoder's embeddings hold NaN or infinity", "train another encoder")
         return embeddings
 
-    def _tokens(self, row: int, tokens: NDArray[Any], may_mask: bool = True) -> NDArray[np.int64]:
+    def _tokens(self, row: int, tokens: ArrayLike, may_mask: bool = True) -> NDArray[np.int64]:
         """A sequence as an array. Raises BadInput for what is none, with its row and frame."""
-        if tokens.ndim == 1 and not len(tokens):
+        mask = self.config.vocab_size - 1 if may_mask else 0
+        array = check_tokens(tokens, self.config.n_tokens, f"row {row}", row, mask)
+        if not len(array):
             raise BadInput(f"row {row} has no tokens", "leave it out", row)
-        if tokens.ndim != 1 or not np.issubdtype(tokens.dtype, np.integer):
-            raise BadInput(
-                f"row {row} is no sequence of whole numbers ({tokens.dtype}, shape {tokens.shape})",
-                "give the tokens of each utterance as integers",
-                row,
-            )
-        n_tokens = self.config.n_tokens
-        is_token = (tokens >= 0) & (tokens < n_tokens) | (may_mask & (tokens == n_tokens + 1))
-        if not is_token.all():
-            frame = int(is_token.argmin())
-            is_padding = tokens[frame] in (n_tokens, self.config.padding_token_id)
-            raise BadInput(
-                f"row {row} has {'padding' if is_padding else f'the token {tokens[frame]}'} at frame {frame}, and "
-                f"tokens of this encoder are 0 to {n_tokens - 1}",
-                "encode it with the codebook that the encoder was trained with",
-                row,
-            )
-        return tokens.astype(np.int64)
+        return array
 
     def _encode(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         """The last layer (n, frames, hidden_dim) of padded sequences (n, frames)."""

@@ -142,13 +142,15 @@ def test_saved_and_loaded_embeds_the_same(encoder: ProsodicSequenceEncoder, save
     assert np.array_equal(by_auto.embed(rows), encoder.embed(rows))
 
 
-@pytest.mark.parametrize(("token", "words"), [(120, "padding"), (-1, "the token -1"), (5000, "the token 5000")])
+@pytest.mark.parametrize(
+    ("token", "words"), [(120, "the token 120"), (-1, "the token -1"), (5000, "the token 5000")]
+)
 def test_a_token_out_of_range_is_named_with_its_place(
     encoder: ProsodicSequenceEncoder, token: int, words: str
 ) -> None:
     rows = sequences(9, 30, 12)
     rows[1][17] = token
-    with pytest.raises(BadInput, match=f"row 1 has {words} at frame 17, and tokens of this encoder are 0 to 119"):
+    with pytest.raises(BadInput, match=f"row 1 has {words} at frame 17, not one of 0 to 119"):
         encoder(padded(rows))
     with pytest.raises(BadInput, match=f"row 1 has {words} at frame 17") as refused:
         encoder.embed(rows)

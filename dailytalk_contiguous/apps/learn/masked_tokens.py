@@ -27,6 +27,7 @@ from dailytalk_contiguous.core.settings import SEED, check_values, setting
 from dailytalk_contiguous.models import prosodic_encoder
 from dailytalk_contiguous.models.affect import fast_precisions
 from dailytalk_contiguous.models.devices import DEVICES, plan_batches, resolve_device
+from dailytalk_contiguous.models.prosodic_sequences import check_tokens
 from dailytalk_contiguous.store import files
 
 #: Files of a finished training: data, settings and results; the losses, as numbers and as a picture.
@@ -136,7 +137,10 @@ def train_encoder(
     """
     training.check_installed()
     settings = settings or TrainingSettings()
-    arrays = [checked_tokens(sequence, place, n_tokens) for place, sequence in enumerate(sequences)]
+    arrays = [
+        check_tokens(sequence, n_tokens, f"sequence {place}", place) for place, sequence in enumerate(sequences)
+    ]
+    arrays = [array for array in arrays if len(array)]
     if len(arrays) < 2:
         raise DailytalkError(
             f"there are {len(arrays)} sequences to train on", "give two or more, for one is to validate on"
@@ -202,22 +206,6 @@ def train_encoder(
 def is_main_process() -> bool:
     """Whether this process is the one of `torchrun`'s that writes and prints."""
     return int(os.environ.get("RANK", "0")) == 0
-
-
-def checked_tokens(sequence: ArrayLike, place: int, n_tokens: int) -> NDArray[np.int16]:
-    """A sequence of tokens as an array. Raises BadInput with `place` and frame for a token out of range."""
-    array = np.asarray(sequence)
-    if array.ndim != 1 or not len(array) or not np.issubdtype(array.dtype, np.integer):
-        what = "no tokens" if array.ndim == 1 and not len(array) else f"what are no tokens ({array.dtype})"
-        raise BadInput(f"sequence {place} has {what}", "leave it out, or give whole numbers", place)
-    wrong = np.flatnonzero((array < 0) | (array >= n_tokens))
-    if len(wrong):
-        raise BadInput(
-            f"sequence {place} has the token {array[wrong[0]]} at frame {wrong[0]}, not 0 to {n_tokens - 1}",
-            "encode it with the codebook of the others",
-            place,
-        )
-    return array.astype(np.int16 if n_tokens <= 1 << 15 else np.int32)
 
 
 class TokenBatches(training.Batches):

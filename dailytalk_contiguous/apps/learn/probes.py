@@ -170,7 +170,7 @@ def _material(
         or_few = "" if target == "speaker" else f" or {LEAST_SPEAKERS} speakers"
         notes.append(f"{target}: {few} left out, of fewer than {LEAST_UTTERANCES} utterances{or_few}")
     if enough.sum() < 2:
-        raise BadInput(f"there is nothing to distinguish, with {counted(int(enough.sum()), "label")}", "")
+        raise BadInput(f"there is nothing to distinguish, with {counted(int(enough.sum()), 'label')}", "")
     places = np.flatnonzero(np.isin(labels, names[enough]))
     if len(places) > MOST:
         notes.append(f"{target}: {MOST:,} of {len(places):,} utterances were drawn")

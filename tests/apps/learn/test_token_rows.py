@@ -156,9 +156,9 @@ def rewrite(out: Path, change: Any) -> None:
     [
         (
             lambda row: row["prosody_tokens"][1].__setitem__(3, 120),
-            r"ann/\w+/\d+: token 3 is 120, not one of 0 to 119",
+            r"ann/\w+/\d+ has the token 120 at frame 3, not one of 0 to 119",
         ),
-        (lambda row: row["prosody_tokens"][0].__setitem__(0, -1), "token 0 is -1"),
+        (lambda row: row["prosody_tokens"][0].__setitem__(0, -1), "the token -1 at frame 0"),
         (lambda row: row["prosody_model"].__setitem__(0, "mine"), "prosody_model is 'mine'"),
         (lambda row: row["prosody_model"].__setitem__(0, "prosody-²-mine"), "no name of a codebook"),
         (lambda row: row["prosody_model"].__setitem__(0, f"prosody-{10**12}-mine"), "no name of a codebook"),
