@@ -184,11 +184,9 @@ def loss_of_hidden(encoder: ProsodicSequenceEncoder, tokens: NDArray[np.int64], 
     """Nats a hidden frame that the encoder is off by, where each is the mask token."""
     logits = []
     visible = torch.from_numpy(tokens).masked_fill(hidden, 121)
-    encoder.config.mask_prob = 0.0  # the masks are ours
     with torch.inference_mode():
         for x in visible.split(50):
-            layer = encoder._encode(x.flatten(), [FRAMES] * len(x))
-            logits.append(encoder.head(layer).view(len(x), FRAMES, -1))
+            logits.append(encoder.network(x).logits)
     truth = torch.from_numpy(tokens)[hidden]
     return float(functional.cross_entropy(torch.cat(logits)[hidden], truth))
 

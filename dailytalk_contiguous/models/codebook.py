@@ -2,14 +2,14 @@
 
 A token is an integer: 0 is a frame without voice, the others are centres. Distances are summed in one order, a
 column at a time, so a frame has the same token whatever it is computed together with and on whatever machine.
-A codebook may come from anybody: its JSON is checked field by field, its arrays are loaded without running
-anything, and neither is read before its size is known.
+A codebook may come from anybody: its JSON is checked field by field, and its arrays are loaded with PyTorch's
+`weights_only`, which runs nothing.
 """
 
 import hashlib
 import io
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from functools import lru_cache
 from pathlib import Path
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.contours import CONTOURS, EMPHASIS, ProsodicFeatureExtractor
-from dailytalk_contiguous.core.documents import as_text, expect, is_number, read_json
+from dailytalk_contiguous.core.documents import as_text, expect, is_number, quoted, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.store.files import inside, json_document, write_bytes, write_text
 
@@ -79,10 +79,6 @@ _SHAPE: dict[str, Any] = {
     "licence?": str,
 }
 
-#: What the older tool writes.
-_OLDER = {"n_clusters": int, "inertia?": float, "dtype?": str}
-
-
 #: Ways to fewer columns.
 REDUCERS = ("pca", "umap")
 
@@ -135,23 +131,13 @@ class Landmarks:
 
 def _between(points: FeatureArray, known: FeatureArray, values: FeatureArray) -> FeatureArray:
     """Means of the values at the nearest known points, weighted by inverse squared distances, point by point."""
-    placed = np.empty((len(points), values.shape[1]), np.float32)
-    rows = max(1, _DISTANCES_AT_ONCE // len(known))
-    for first in range(0, len(points), rows):
-        here = points[first : first + rows]
-        squares, every = np.zeros((len(here), len(known)), np.float32), np.arange(len(here))
-        for column in range(here.shape[1]):
-            gaps = here[:, column, None] - known[:, column]
-            squares += gaps * gaps
-        total, weights = np.zeros((len(here), values.shape[1]), np.float32), np.zeros(len(here), np.float32)
-        for _ in range(min(_NEIGHBOURS, len(known))):
-            nearest = squares.argmin(axis=1)
-            share = 1 / (squares[every, nearest] + np.float32(1e-6))
-            total += share[:, None] * values[nearest]
-            weights += share
-            squares[every, nearest] = np.inf
-        placed[first : first + rows] = total / weights[:, None]
-    return placed
+    placed = [np.zeros((0, values.shape[1]), np.float32)]
+    for squares in _squared_distances(points, known):
+        near, places = squares.topk(min(_NEIGHBOURS, len(known)), largest=False)
+        shares = 1 / (near.numpy() + np.float32(1e-6))
+        total = (shares[:, :, None] * values[places.numpy()]).sum(axis=1)
+        placed.append(total / shares.sum(axis=1, keepdims=True))
+    return np.concatenate(placed)
 
 
 Reducer = PrincipalComponents | Landmarks
@@ -247,27 +233,21 @@ class Codebook:
 
         Raises BadInput for another number of features, and for NaN or infinity, with its frame.
         """
-        features = self.checked(features)
+        features = np.asarray(features, np.float32)
+        if features.ndim != 2 or features.shape[1] != len(self.weights):
+            raise BadInput(
+                f"the features have the shape {features.shape}, not (frames, {len(self.weights)})",
+                f"give {', '.join(self.weights)} of each frame",
+            )
+        wrong = ~np.isfinite(features).all(axis=1)
+        if wrong.any():
+            raise BadInput(f"frame {int(wrong.argmax())} has a feature that is no number", "extract them again")
         tokens, distances = np.zeros(len(features), np.int16), np.zeros(len(features), np.float32)
         heard = features.any(axis=1) if self.silence else np.ones(len(features), bool)
         nearest, squares = nearest_centres(self.columns(features[heard]), self.weighted_centres, device)
         tokens[heard] = nearest + self.silence
         distances[heard] = np.sqrt(squares)
         return tokens, distances
-
-    def checked(self, features: Any) -> FeatureArray:
-        """Features as an array, shape (frames, features). Raises BadInput for what can't be assigned."""
-        array = np.asarray(features, np.float32)
-        names = [*self.weights]
-        if array.ndim != 2 or array.shape[1] != len(names):
-            raise BadInput(
-                f"the features have the shape {array.shape}, not (frames, {len(names)})",
-                f"give {', '.join(names)} of each frame",
-            )
-        wrong = ~np.isfinite(array).all(axis=1)
-        if wrong.any():
-            raise BadInput(f"frame {int(wrong.argmax())} has a feature that is no number", "extract them again")
-        return array
 
     @property
     def weighted_centres(self) -> FeatureArray:
@@ -313,34 +293,35 @@ class Codebook:
 def nearest_centres(
     columns: FeatureArray, centres: FeatureArray, device: str = "cpu"
 ) -> tuple[NDArray[np.int64], FeatureArray]:
-    """The nearest centre of each frame, the first of equally near ones, and the squared distance to it.
+    """The nearest centre of each frame, and the squared distance to it, by arrays (frames, columns) of both."""
+    nearest, squares = [np.zeros(0, np.int64)], [np.zeros(0, np.float32)]
+    for distances in _squared_distances(columns, centres, device):
+        least = distances.argmin(dim=1)
+        nearest.append(least.cpu().numpy())
+        squares.append(distances.gather(1, least[:, None])[:, 0].cpu().numpy())
+    return np.concatenate(nearest), np.concatenate(squares)
+
+
+def _squared_distances(points: FeatureArray, known: FeatureArray, device: str = "cpu") -> "Iterator[Tensor]":
+    """Squared distances (rows, known) of some points after the others.
 
     Each difference, square and sum is rounded by itself, in the order of the columns: no product of matrices,
-    whose last bits depend on how many frames there are.
-
-    Args:
-        columns: shape (frames, columns). centres: shape (centres, columns).
-        device: of PyTorch.
+    whose last bits depend on how many points there are.
     """
     import torch
 
-    nearest, squares = np.empty(len(columns), np.int64), np.empty(len(columns), np.float32)
-    centre_columns = torch.from_numpy(np.ascontiguousarray(centres.T)).to(device)
-    rows = max(1, _DISTANCES_AT_ONCE // len(centres))
-    with torch.inference_mode():
-        difference = torch.empty((rows, len(centres)), device=device)
-        total = torch.empty_like(difference)
-        for first in range(0, len(columns), rows):
-            frame_columns = torch.from_numpy(np.ascontiguousarray(columns[first : first + rows].T)).to(device)
-            step, distances = difference[: frame_columns.shape[1]], total[: frame_columns.shape[1]]
-            distances.zero_()
-            for value, centre in zip(frame_columns, centre_columns, strict=True):
-                torch.sub(value[:, None], centre[None], out=step)
-                distances.add_(step.mul_(step))
-            least = distances.argmin(dim=1)
-            nearest[first : first + rows] = least.cpu().numpy()
-            squares[first : first + rows] = distances.gather(1, least[:, None])[:, 0].cpu().numpy()
-    return nearest, squares
+    known_columns = torch.from_numpy(np.ascontiguousarray(known.T)).to(device)
+    rows = max(1, _DISTANCES_AT_ONCE // len(known))
+    difference = torch.empty(
+        (min(rows, len(points)), len(known)), device=device
+    )  # allocation costs more than sums
+    for first in range(0, len(points), rows):
+        columns = torch.from_numpy(np.ascontiguousarray(points[first : first + rows].T)).to(device)
+        squares = torch.zeros((columns.shape[1], len(known)), device=device)
+        for value, other in zip(columns, known_columns, strict=True):
+            step = torch.sub(value[:, None], other[None], out=difference[: len(value)])
+            squares += step.mul_(step)
+        yield squares
 
 
 @lru_cache(maxsize=1)
@@ -355,41 +336,51 @@ def _bundled() -> Codebook:
 
 
 def _read(folder: Path) -> Codebook:
-    if not folder.is_dir():
-        raise BadInput(f"there is no folder {as_text(folder)!r} with a codebook", "check the path")
+    if not (folder / ABOUT).exists():
+        raise BadInput(f"there is no codebook in {as_text(folder)!r}", "check the path")
     about = read_json(inside(folder, ABOUT), _REMEDY, MOST_BYTES)
-    name = as_text(folder / ABOUT)
-    stored = _arrays(folder, CENTRES)
-    centres_stored = stored.get("cluster_centers", stored.get(""))
-    is_ours = isinstance(about, dict) and "layout" in about
-    expect(about, _SHAPE if is_ours else _OLDER, name, _REMEDY)
-    weights = (
-        dict(zip(about["features"], about["weights"], strict=False)) if is_ours else dict.fromkeys(CONTOURS, 1.0)
-    )
-    if is_ours:
-        _check_settings(about, weights, name)
-    columns = about.get("reduced_dims") or len(weights)
-    n_centres = about["n_clusters"] - is_ours
-    if not 1 <= n_centres <= MOST_CLUSTERS:
-        raise BadInput(f"{name}: n_clusters is {about['n_clusters']}", f"give 2 to {MOST_CLUSTERS}")
-    centres = _matrix(centres_stored, (n_centres, columns), as_text(folder / CENTRES))
-    if not is_ours:
+    path = as_text(folder / ABOUT)
+    if not isinstance(about, dict) or "layout" not in about:
+        expect(about, {"n_clusters": int}, path, _REMEDY)
+        centres = _matrix(folder, CENTRES, None, (about["n_clusters"], len(CONTOURS)))
         log.warning(
-            "%s is a codebook of another tool, whose contours differ: its tokens mean something else here", name
+            "%s is a codebook of another tool, whose contours differ: its tokens mean something else here", path
         )
-        return Codebook(centres, weights, silence=False)
-    reducer = _reducer(folder, about["reducer"], len(weights), columns) if about.get("reduced_dims") else None
-    training = Training(
-        **{key: about[key] for key in ("inertia", "seed", "frames", "silent_frames")},
-        sizes=tuple(about["sizes"]),
-        licence=about.get("licence") or "",
-    )
-    return Codebook(
-        *(centres, weights, about["smoothing"], about["speaker_relative"]),
+        return Codebook(centres, dict.fromkeys(CONTOURS, 1.0), silence=False)
+    expect(about, _SHAPE, path, _REMEDY)
+    kind, columns = about.get("reducer"), about.get("reduced_dims") or len(CONTOURS)
+    weights = about["weights"]
+    if about["layout"] != LAYOUT or about["features"] != [*CONTOURS] or len(weights) != len(CONTOURS):
+        raise BadInput(
+            f"{path}: layout {about['layout']}, {len(weights)} weights, features {quoted(about['features'])}",
+            f"update dailytalk-contiguous; it reads layout {LAYOUT} of {', '.join(CONTOURS)}",
+        )
+    if not are_weights(weights):
+        raise BadInput(f"{path}: its weights are {weights}", WEIGHTS_REMEDY)
+    reducer: Reducer | None = None
+    if kind == REDUCERS[0]:
+        mean = _matrix(folder, REDUCER, "mean", (len(CONTOURS),))
+        reducer = PrincipalComponents(mean, _matrix(folder, REDUCER, "components", (len(CONTOURS), columns)))
+    elif kind == REDUCERS[1]:
+        landmarks = _matrix(folder, REDUCER, "landmarks", (None, len(CONTOURS)))
+        reducer = Landmarks(landmarks, _matrix(folder, REDUCER, "places", (len(landmarks), columns)))
+    elif kind or about.get("reduced_dims"):
+        raise BadInput(f"{path}: its reducer is {quoted(kind)}", f"give {' or '.join(REDUCERS)}")
+    about["sizes"] = tuple(about["sizes"])
+    codebook = Codebook(
+        _matrix(folder, CENTRES, None, (about["n_clusters"] - 1, columns)),
+        dict(zip(CONTOURS, weights, strict=True)),
+        about["smoothing"],
+        about["speaker_relative"],
         reducer=reducer,
-        training=training,
+        training=Training(**{part.name: about[part.name] for part in fields(Training) if part.name in about}),
         emphasize_ratio=about.get("emphasize_ratio", EMPHASIS),
     )
+    try:
+        codebook.extractor  # noqa: B018 (refuses settings that make no sense)
+    except DailytalkError as error:
+        raise BadInput(f"{path}: {error.reason}", _REMEDY) from None
+    return codebook
 
 
 def are_weights(weights: Collection[Any]) -> bool:
@@ -397,63 +388,30 @@ def are_weights(weights: Collection[Any]) -> bool:
     return all(is_number(weight, 0.0, MOST_WEIGHT) for weight in weights) and any(weights)
 
 
-def _check_settings(about: Mapping[str, Any], weights: Mapping[str, float], name: str) -> None:
-    if about["layout"] != LAYOUT:
-        raise BadInput(f"{name}: its layout is {about['layout']}, not {LAYOUT}", "update dailytalk-contiguous")
-    if about["features"] != [*CONTOURS]:
-        raise BadInput(
-            f"{name}: it is of the features {', '.join(about['features'])}, not of {', '.join(CONTOURS)}", _REMEDY
-        )
-    if len(about["weights"]) != len(CONTOURS):
-        raise BadInput(f"{name}: it has {len(about['weights'])} weights for {len(CONTOURS)} features", _REMEDY)
-    if not are_weights(weights.values()):
-        raise BadInput(f"{name}: its weights are {about['weights']}", WEIGHTS_REMEDY)
-    try:
-        ProsodicFeatureExtractor(
-            emphasize_ratio=about.get("emphasize_ratio", EMPHASIS), smoothing_level=about["smoothing"]
-        )
-    except DailytalkError as error:
-        raise BadInput(f"{name}: {error.reason}", _REMEDY) from None
-    if not 0 <= (about.get("reduced_dims") or 0) <= len(CONTOURS):
-        raise BadInput(f"{name}: reduced_dims is {about['reduced_dims']}", f"give 1 to {len(CONTOURS)}")
-    if about.get("reduced_dims") and about.get("reducer") not in REDUCERS:
-        raise BadInput(f"{name}: its reducer is {about.get('reducer')!r}", f"give {' or '.join(REDUCERS)}")
+def _matrix(folder: Path, file: str, name: str | None, shape: Sequence[int | None]) -> FeatureArray:
+    """An array of a file that `torch.save` wrote: of a dict the one called `name`, or a single one.
 
-
-def _reducer(folder: Path, kind: str, n_features: int, n_columns: int) -> Reducer:
-    parts, path = _arrays(folder, REDUCER), as_text(folder / REDUCER)
-    if kind == "pca":
-        mean = _matrix(parts.get("mean"), (n_features,), path)
-        return PrincipalComponents(mean, _matrix(parts.get("components"), (n_features, n_columns), path))
-    places = parts.get("places")
-    count = places.shape[0] if places is not None and len(places.shape) == 2 else 0
-    if not 1 <= count <= MOST_CLUSTERS:
-        raise BadInput(f"{path} holds {count} landmarks", f"give 1 to {MOST_CLUSTERS}")
-    landmarks = _matrix(parts.get("landmarks"), (count, n_features), path)
-    return Landmarks(landmarks, _matrix(places, (count, n_columns), path))
-
-
-def _matrix(stored: "Tensor | None", shape: Sequence[int], name: str) -> FeatureArray:
-    """A tensor as an array of a shape. Raises BadInput for none, another shape, NaN and infinity."""
-    from dailytalk_contiguous.models.stored_weights import FLOATS
-
-    if stored is None or stored.shape != tuple(shape) or stored.dtype not in FLOATS:
-        content = "no such array" if stored is None else f"one of the shape {tuple(stored.shape)} ({stored.dtype})"
-        raise BadInput(f"{name} holds {content}, not floats of the shape {tuple(shape)}", _REMEDY)
-    array: FeatureArray = stored.float().numpy()
-    if not np.isfinite(array).all():
-        raise BadInput(f"{name} holds numbers that are NaN or infinite", _REMEDY)
-    return array
-
-
-def _arrays(folder: Path, name: str) -> "dict[str, Tensor]":
-    """The arrays that `torch.save` wrote, a single one with an empty name. Raises BadInput for anything else."""
+    Raises BadInput for a file that can't be read, no such array, another shape, NaN and infinity.
+    """
     from dailytalk_contiguous.models.stored_weights import saved_tensors
 
+    path = as_text(folder / file)
     try:
-        return saved_tensors(inside(folder, name))
+        stored = saved_tensors(inside(folder, file))
     except (OSError, ValueError) as error:
-        raise BadInput(f"{as_text(folder / name)}: {getattr(error, 'strerror', error)}", _REMEDY) from None
+        raise BadInput(f"{path}: {getattr(error, 'strerror', None) or error}", _REMEDY) from None
+    array = stored.get(name or "cluster_centers", stored.get(""))
+    if (
+        array is None
+        or not array.is_floating_point()
+        or array.ndim != len(shape)
+        or not all(wanted in (None, length) for wanted, length in zip(shape, array.shape, strict=True))
+        or not 1 <= len(array) <= MOST_CLUSTERS
+        or not array.isfinite().all()
+    ):
+        label = f"array {name}" if name else "array"
+        raise BadInput(f"{path} holds no {label} of finite floats, shape {tuple(shape)}", _REMEDY)
+    return np.ascontiguousarray(array.float().numpy())
 
 
 def _saved(value: Any) -> bytes:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import soxr
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from dailytalk_contiguous.core import contours
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, HIGHEST_RATE, LOWEST_RATE, Samples
@@ -132,14 +132,25 @@ def seen_by(codebook: Codebook, features: FeatureArray, speaker_f0: float) -> Fe
     return contours.relative_f0(features, speaker_f0) if codebook.speaker_relative and speaker_f0 > 0 else features
 
 
-def check_tokens(tokens: Sequence[int], n_clusters: int, sequence: str) -> None:
-    """Raise BadInput, naming the sequence and the frame, for a token that the codebook has not."""
-    for frame, token in enumerate(tokens):
-        if isinstance(token, bool) or not isinstance(token, int) or not 0 <= token < n_clusters:
-            raise BadInput(
-                f"{sequence}: token {frame} is {token!r}, not one of 0 to {n_clusters - 1}",
-                "encode it again, or name the codebook that it was encoded with",
-            )
+def check_tokens(
+    tokens: ArrayLike, n_clusters: int, sequence: str, row: int | None = None, mask: int = 0
+) -> NDArray[np.int64]:
+    """Tokens of a codebook as an array, or also the token `mask`.
+
+    Raises BadInput, naming the sequence and the frame, for a token that the codebook has not.
+    """
+    array = np.asarray(tokens)
+    if array.ndim != 1 or (len(array) and not np.issubdtype(array.dtype, np.integer)):
+        raise BadInput(f"{sequence} is no sequence of whole numbers ({array.dtype})", "encode it again", row)
+    is_token = (array >= 0) & (array < n_clusters) | (array == mask)
+    if not is_token.all():
+        frame = int(is_token.argmin())
+        raise BadInput(
+            f"{sequence} has the token {array[frame]} at frame {frame}, not one of 0 to {n_clusters - 1}",
+            "encode it again, or name the codebook that it was encoded with",
+            row,
+        )
+    return array.astype(np.int64)
 
 
 class TokenRun(NamedTuple):

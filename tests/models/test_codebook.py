@@ -126,39 +126,30 @@ def reduced(folder: Path, kind: str, **arrays: torch.Tensor) -> None:
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
-        (lambda folder: (folder / CENTRES).write_bytes(pickle.dumps(Attack())), "no zip of torch.save"),
-        (attacked, r"its pickle asks for '\w+\.\w+', which is no tensor"),
+        (lambda folder: (folder / CENTRES).write_bytes(pickle.dumps(Attack())), "not a zip file"),
+        (attacked, "its tensors can't be read"),
         (zipped, "unpacks to 67,108,864 bytes"),
-        (huge, "share their numbers"),
-        (not_finite, "NaN or infinite"),
-        (
-            lambda folder: torch.save(torch.zeros(119, 5), folder / CENTRES),
-            r"torch.float32\), not floats",
-        ),
-        (lambda folder: torch.save(torch.zeros(119, 6, dtype=torch.long), folder / CENTRES), "int64"),
-        (lambda folder: (folder / CENTRES).write_bytes(bytes(5 << 20)), "no zip of torch.save"),
+        (huge, r"no array of finite floats, shape \(119, 6\)"),
+        (not_finite, "no array of finite floats"),
+        (lambda folder: torch.save(torch.zeros(119, 5), folder / CENTRES), "no array of finite floats"),
+        (lambda folder: torch.save(torch.zeros(119, 6, dtype=torch.long), folder / CENTRES), "no array"),
         (lambda folder: (folder / CENTRES).unlink(), "No such file"),
         (lambda folder: (folder / ABOUT).write_text("{"), "is not JSON"),
-        (lambda folder: change(folder, layout=2), "its layout is 2"),
-        (lambda folder: change(folder, n_clusters=10**9), "n_clusters is 1000000000"),
-        (lambda folder: change(folder, n_clusters=1), "n_clusters is 1"),
+        (lambda folder: change(folder, layout=2), "layout 2, 6 weights"),
+        (lambda folder: change(folder, n_clusters=10**9), "no array"),
         (lambda folder: change(folder, seed="x"), "seed is 'x'"),
-        (lambda folder: change(folder, sizes=...), "sizes is missing"),
-        (lambda folder: change(folder, features=["f0"]), "it is of the features f0, not of f0, f0_width"),
-        (lambda folder: change(folder, weights=[1.0]), "it has 1 weights for 6 features"),
+        (lambda folder: change(folder, features=["f0"]), "update dailytalk-contiguous"),
+        (lambda folder: change(folder, weights=[1.0]), "1 weights"),
         (lambda folder: change(folder, weights=[-1.0] * 6), "its weights are"),
         (lambda folder: change(folder, smoothing="much"), "smoothing 'much'"),
         (lambda folder: change(folder, emphasize_ratio=7), "emphasize_ratio is 7"),
-        (lambda folder: change(folder, reduced_dims=7), "reduced_dims is 7"),
         (lambda folder: change(folder, reduced_dims=2), "its reducer is None"),
-        (lambda folder: change(folder, reduced_dims=2, reducer="pca"), r"not floats of the shape \(119, 2\)"),
-        (lambda folder: reduced(folder, "pca", mean=torch.zeros(6)), "reducer.pt holds no such array"),
-        (lambda folder: reduced(folder, "pca", places=torch.zeros(6)), "reducer.pt holds no such array"),
-        (lambda folder: reduced(folder, "umap", places=torch.zeros(6)), "holds 0 landmarks"),
-        (lambda folder: reduced(folder, "umap", places=torch.zeros(9000, 2)), "holds 9000 landmarks"),
+        (lambda folder: change(folder, reduced_dims=2, reducer="pca"), r"reducer\.pt: No such file"),
+        (lambda folder: reduced(folder, "pca", mean=torch.zeros(6)), r"reducer\.pt holds no array components"),
+        (lambda folder: reduced(folder, "umap", places=torch.zeros(6)), r"reducer\.pt holds no array landmarks"),
         (
             lambda folder: reduced(folder, "umap", places=torch.zeros(9, 3), landmarks=torch.zeros(9, 6)),
-            r"\(9, 3\)",
+            r"\(9, 2\)",
         ),
     ],
 )
@@ -181,7 +172,7 @@ def test_a_link_out_of_the_folder_is_not_followed(folder: Path, tmp_path: Path) 
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DailytalkError, match=r"there is no folder '.*nothing' with a codebook"):
+    with pytest.raises(DailytalkError, match="there is no codebook in"):
         Codebook.load(tmp_path / "nothing")
 
 

@@ -65,5 +65,5 @@ def test_tokens_are_made_where_they_are_asked_for() -> None:
 
 @pytest.mark.parametrize("stage", [TokeniseResult, TokeniseClip])
 def test_codebook_that_is_not_there_is_said_before_anything_is_done(stage: type, tmp_path: Path) -> None:
-    with pytest.raises(DailytalkError, match="there is no folder"):
+    with pytest.raises(DailytalkError, match="there is no codebook in"):
         stage(str(tmp_path / "none")).preflight()

@@ -115,21 +115,17 @@ def read_embeddings(folder: Path) -> Embeddings:
     path = folder / EMBEDDINGS
     if not path.is_file():
         raise DailytalkError(f"{as_text(folder)!r} holds no embeddings", "make them with `dailytalk tokens embed`")
-    vectors: list[NDArray[np.float32]] = []
     with open_parquet(path, _AGAIN) as file:
         file.check(COLUMNS, COLUMNS, _AGAIN)
         rows = list(file.rows([name for name in COLUMNS if name != "embedding"]))
-        for batch in file.batches(["embedding"], size=AT_A_TIME):
-            column = batch.column("embedding")
-            widths = set(column.value_lengths().to_pylist()) | {vector.shape[1] for vector in vectors[:1]}
-            if len(widths) != 1:
-                raise BadInput(f"{path.name} has embeddings of several sizes", _AGAIN)
-            if not widths.pop():
-                raise BadInput(f"{path.name} has embeddings of no numbers", _AGAIN)
-            vectors.append(column.flatten().to_numpy(False).astype(np.float32).reshape(len(column), -1))
-    embeddings = np.concatenate(vectors) if vectors else np.zeros((0, 0), np.float32)
+        columns = [batch.column("embedding") for batch in file.batches(["embedding"], size=AT_A_TIME)]
+    sizes = {size for column in columns for size in column.value_lengths().to_pylist()}
+    if len(sizes) > 1 or not all(sizes):
+        raise BadInput(f"{path.name} has embeddings of no numbers, or of several sizes", _AGAIN)
     if not all(row["id"] and row["conversation_id"] for row in rows):
         raise BadInput(f"{path.name} has a row without an id", _AGAIN)
+    values = [np.zeros(0, np.float32), *(column.flatten().to_numpy(False) for column in columns)]
+    embeddings = np.concatenate(values, dtype=np.float32).reshape(len(rows), sizes.pop() if sizes else 0)
     wrong = ~(np.abs(embeddings) <= MOST_VALUE).all(axis=1)
     if wrong.any():
         name = quoted(rows[int(wrong.argmax())]["id"])

@@ -1,9 +1,8 @@
-"""Scores of the prediction of masked tokens: by an encoder, and by simpler counts.
+"""Scores of the prediction of masked tokens: by an encoder, and by counts.
 
 All get the same utterances with the same spans masked, and are scored on frames that are never visible. Counts are
-of other utterances than the scored ones: how frequent a token is (unigram), which follows which (bigram, from both
-sides of a gap and exact: a chain of tokens between its two known neighbours), and that a frame is like the nearest
-that is known (neighbour).
+of other utterances than the scored ones: how frequent a token is (unigram), and which follows which (bigram, exact
+and from both sides of a gap: a chain of tokens between its two known neighbours).
 """
 
 import hashlib
@@ -18,10 +17,17 @@ from dailytalk_contiguous.apps.learn.probes import LEAST_DRAWN, Score, drawn_sco
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.documents import fits
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.models import prosodic_encoder
 from dailytalk_contiguous.models.devices import plan_batches
+from dailytalk_contiguous.models.prosodic_encoder import (
+    FRAMES_PER_BATCH,
+    MASKED_MODELS,
+    ProsodicSequenceEncoder,
+    mask_spans,
+    padded,
+    windows_of,
+)
 
-#: The reach of a bigram and a neighbour in frames; farther frames count as this far.
+#: The reach of a bigram in frames; farther frames count as this far.
 FARTHEST = 64
 
 #: The most scored utterances, drawn from more; fewer are masked several times, up to the rounds.
@@ -38,58 +44,29 @@ class Prediction(NamedTuple):
 
 
 class Counts:
-    """Counts of tokens.
-
-    Args:
-        sequences: of whole numbers from 0 to `n_tokens` - 1, to learn from.
-        n_tokens: of the codebook.
-    """
+    """Counts of tokens in sequences of whole numbers from 0 to `n_tokens` - 1."""
 
     def __init__(self, sequences: Sequence[NDArray[np.integer]], n_tokens: int) -> None:
         counts = np.bincount(np.concatenate(sequences), minlength=n_tokens) + 1.0
         self.unigram: NDArray[np.float64] = counts / counts.sum()
         pairs = np.zeros((n_tokens, n_tokens))
-        near = np.zeros((2, FARTHEST + 1))
         for sequence in sequences:
             np.add.at(pairs, (sequence[:-1], sequence[1:]), 1)
-            for distance in range(1, min(FARTHEST, len(sequence) - 1) + 1):
-                same = sequence[distance:] == sequence[:-distance]
-                near[:, distance] += same.sum(), len(same)
         step = (pairs + self.unigram) / (pairs.sum(axis=1, keepdims=True) + 1)
-        self._steps = [np.eye(n_tokens), step]
-        for _ in range(FARTHEST - 1):
-            self._steps.append(self._steps[-1] @ step)
-        self._alike = (near[0] + 1) / (near[1] + 2)
+        self._steps = np.array([np.linalg.matrix_power(step, distance) for distance in range(FARTHEST + 1)])
 
-    def predict(self, sequence: NDArray[np.integer], known: NDArray[np.bool_]) -> dict[str, NDArray[np.float64]]:
-        """The probability of each token at each unknown frame, by model, each (frames, n_tokens)."""
-        places = np.arange(len(sequence))
-        before = np.maximum.accumulate(np.where(known, places, -1))
-        after = np.minimum.accumulate(np.where(known, places, len(sequence))[::-1])[::-1]
-        hidden = np.flatnonzero(~known)
-        bigram = np.empty((len(hidden), len(self.unigram)))
-        neighbour = np.empty_like(bigram)
-        for row, place in enumerate(hidden):
-            left, right = before[place], after[place]
-            to_left = min(place - left, FARTHEST) if left >= 0 else 0
-            to_right = min(right - place, FARTHEST) if right < len(sequence) else 0
-            chain = self._steps[to_left][sequence[left]] if to_left else self.unigram
-            bigram[row] = chain * self._steps[to_right][:, sequence[right]] if to_right else chain
-            neighbour[row] = self._near(sequence, left, right, to_left, to_right)
-        bigram /= bigram.sum(axis=1, keepdims=True)
-        unigram = np.broadcast_to(self.unigram, bigram.shape)
-        return {"unigram": unigram, "bigram": bigram, "neighbour": neighbour}
-
-    def _near(
-        self, sequence: NDArray[np.integer], left: int, right: int, to_left: int, to_right: int
-    ) -> NDArray[np.float64]:
-        if not to_left and not to_right:
-            return self.unigram
-        is_left = bool(to_left) and (not to_right or to_left <= to_right)
-        token, alike = sequence[left if is_left else right], self._alike[to_left if is_left else to_right]
-        probabilities: NDArray[np.float64] = self.unigram * (1 - alike) / (1 - self.unigram[token])
-        probabilities[token] = alike
-        return probabilities
+    def bigram(self, sequence: NDArray[np.integer], known: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """The probability of each token at each unknown frame, (frames, n_tokens)."""
+        places, hidden, last = np.arange(len(sequence)), np.flatnonzero(~known), len(sequence) - 1
+        before = np.maximum.accumulate(np.where(known, places, -1))[hidden]
+        after = np.minimum.accumulate(np.where(known, places, last + 1)[::-1])[::-1][hidden]
+        chain = self._steps[np.minimum(hidden - before, FARTHEST), sequence[np.maximum(before, 0)]]
+        chain[before < 0] = self.unigram
+        onward = self._steps[np.minimum(after - hidden, FARTHEST), :, sequence[np.minimum(after, last)]]
+        onward[after > last] = 1.0
+        product: NDArray[np.float64] = chain * onward
+        product /= product.sum(axis=1, keepdims=True)
+        return product
 
 
 def split_sequences(
@@ -145,7 +122,7 @@ def divide_known(
 
 
 def score_predictions(
-    encoder: prosodic_encoder.ProsodicSequenceEncoder,
+    encoder: ProsodicSequenceEncoder,
     known: Sequence[NDArray[np.integer]],
     scored: Sequence[NDArray[np.integer]],
     speakers: Sequence[str],
@@ -160,70 +137,48 @@ def score_predictions(
         raise DailytalkError(
             f"{len(known)} utterances to learn from and {len(scored)} to predict", "encode more of them"
         )
-    n_tokens, longest = encoder.config.n_tokens, encoder.config.pos_max_len
-    counts = Counts(known, n_tokens)
-    windows, owners = [], []
-    for place, sequence in enumerate(scored):
-        parts = prosodic_encoder.windows_of(sequence, longest)
-        windows += parts
-        owners += [place] * len(parts)
-    people, owner_of = np.unique(np.asarray(speakers), return_inverse=True)
-    models = ("encoder", "bigram", "neighbour", "unigram")
-    sums = np.zeros((len(models), len(people), 3))  # frames, correct ones, nats
-    lengths = [len(window) for window in windows]
+    config, counts = encoder.config, Counts(known, encoder.config.n_tokens)
+    people, owners = np.unique(np.asarray(speakers), return_inverse=True)
+    windows = [
+        (owner, window)
+        for owner, sequence in zip(owners, scored, strict=True)
+        for window in windows_of(sequence, config.pos_max_len)
+    ]
+    sums = np.zeros((len(MASKED_MODELS), len(people), 3))  # frames, correct ones, nats
     rounds = max(1, min(MOST_ROUNDS, MOST_SCORED // len(scored)))
-    batches = [batch for _ in range(rounds) for batch in plan_batches(lengths, prosodic_encoder.FRAMES_PER_BATCH)]
+    batches = rounds * plan_batches([len(window) for _, window in windows], FRAMES_PER_BATCH)
     for number, batch in enumerate(batches):
         interrupts.check_interrupt()
-        sequences = [windows[place] for place in batch]
-        targets, masked, probabilities = _encoded(encoder, sequences, seed + number)
+        x, lengths = padded([windows[place][1] for place in batch], config.n_tokens)
+        generator = torch.Generator().manual_seed(seed + number)
+        masked, targets = mask_spans(x, lengths, config.mask_prob, config.vocab_size, generator)
+        inside = torch.arange(x.shape[1]) < lengths[:, None]
+        with torch.inference_mode():
+            logits = encoder.network(masked.to(encoder.device), inside.long().to(encoder.device)).logits
+        predicted = logits[..., : config.n_tokens].double().softmax(dim=-1).cpu().numpy()
         for row, place in enumerate(batch):
-            sequence = sequences[row]
-            hidden, asked = targets[row, : len(sequence)], masked[row, : len(sequence)]
-            predicted = probabilities[row, : len(sequence)][hidden]
-            by_model = counts.predict(sequence, ~hidden) | {"encoder": predicted}
-            truth, is_asked = sequence[hidden], asked[hidden]
-            person = owner_of[owners[place]]
-            for model, name in enumerate(models):
-                drawn = by_model[name][is_asked]
-                right = drawn.argmax(axis=1) == truth[is_asked] if len(drawn) else np.zeros(0, bool)
-                nats = -np.log(np.maximum(drawn[np.arange(len(drawn)), truth[is_asked]], 1e-12))
-                sums[model, person] += len(drawn), right.sum(), nats.sum()
-    return [_prediction(name, by_person, seed) for name, by_person in zip(models, sums, strict=True)]
-
-
-def _encoded(
-    encoder: prosodic_encoder.ProsodicSequenceEncoder, sequences: Sequence[NDArray[np.integer]], seed: int
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.float64]]:
-    """Predict a padded batch.
-
-    Returns masks of the predicted frames and of the invisible ones among them, and the probability of each token.
-    """
-    x, lengths = prosodic_encoder.padded(sequences, encoder.config.vocab_size - 2)
-    settings = encoder.config.mask_prob, encoder.config.vocab_size
-    masked, targets = prosodic_encoder.mask_spans(x, lengths, *settings, torch.Generator().manual_seed(seed))
-    with torch.inference_mode():
-        logits, _, drawn, _ = encoder(
-            x.to(encoder.device),
-            lengths.to(encoder.device),
-            training=True,
-            generator=torch.Generator().manual_seed(seed),
-        )
-    assert torch.equal(drawn.cpu(), targets)
-    probabilities = logits[..., : encoder.config.n_tokens].double().softmax(dim=-1).cpu().numpy()
-    only_mask = targets & (masked == encoder.config.vocab_size - 1)
-    return targets.numpy(), only_mask.numpy(), probabilities
+            person, window = windows[place]
+            hidden = targets[row, : len(window)].numpy()
+            asked = (masked[row, : len(window)] == config.vocab_size - 1).numpy()[hidden]
+            truth = window[hidden][asked]
+            by_model = {
+                "encoder": predicted[row, : len(window)][hidden],
+                "bigram": counts.bigram(window, ~hidden),
+                "unigram": np.broadcast_to(counts.unigram, (len(asked), config.n_tokens)),
+            }
+            for model, name in enumerate(MASKED_MODELS):
+                drawn = by_model[name][asked]
+                nats = -np.log(np.maximum(drawn[np.arange(len(truth)), truth], 1e-12))
+                sums[model, person] += len(truth), (drawn.argmax(axis=1) == truth).sum(), nats.sum()
+    return [_prediction(name, by_person, seed) for name, by_person in zip(MASKED_MODELS, sums, strict=True)]
 
 
 def _prediction(model: str, sums: NDArray[np.float64], seed: int) -> Prediction:
     frames, right, nats = sums.T
 
-    def accuracy(weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray((weights @ right) / np.maximum(weights @ frames, 1))
+    def mean(values: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray((weights @ values) / np.maximum(weights @ frames, 1))
 
-    def perplexity(weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray(np.exp((weights @ nats) / np.maximum(weights @ frames, 1)))
-
-    people = len(sums)
-    scores = drawn_score(accuracy, people, seed), drawn_score(perplexity, people, seed)
-    return Prediction(model, *scores, frames=int(frames.sum()))
+    accuracy = drawn_score(lambda weights: mean(right, weights), len(sums), seed)
+    perplexity = drawn_score(lambda weights: np.exp(mean(nats, weights)), len(sums), seed)
+    return Prediction(model, accuracy, perplexity, int(frames.sum()))

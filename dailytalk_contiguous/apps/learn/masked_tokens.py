@@ -4,7 +4,6 @@ The loop is that of `learn.training`. A batch and its masks follow from the seed
 """
 
 import contextlib
-import io
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -22,12 +21,13 @@ from dailytalk_contiguous.apps.learn import training
 from dailytalk_contiguous.apps.learn.masked_scores import digest_of, score_predictions, split_sequences
 from dailytalk_contiguous.apps.learn.model_cards import DataSource, card_opening, source_lines
 from dailytalk_contiguous.core import interrupts
-from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, as_text, fits, parse_json
+from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, as_text, expect, parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.settings import SEED, check_values, setting
 from dailytalk_contiguous.models import prosodic_encoder
 from dailytalk_contiguous.models.affect import fast_precisions
 from dailytalk_contiguous.models.devices import DEVICES, plan_batches, resolve_device
+from dailytalk_contiguous.models.prosodic_sequences import check_tokens
 from dailytalk_contiguous.store import files
 
 #: Files of a finished training: data, settings and results; the losses, as numbers and as a picture.
@@ -93,8 +93,7 @@ class TrainingOutcome(NamedTuple):
         out: the folder of the encoder. steps: updates of the weights, of `planned`. valid_loss: the smallest, in
         nats a masked frame; that of the saved encoder. valid_accuracy: share of masked frames that it predicts.
         losses: as in `LOSSES`. accuracy: shares of invisible frames that `encoder`, `bigram` (which token follows
-        which) and `unigram` (how
-            frequent each is) predict; empty in a process that writes nothing.
+        which) and `unigram` (how frequent each is) predict; empty in a process that writes nothing.
         stopped_early: whether `patience` ended it. done_before: whether it was finished before.
     """
 
@@ -138,7 +137,10 @@ def train_encoder(
     """
     training.check_installed()
     settings = settings or TrainingSettings()
-    arrays = [checked_tokens(sequence, place, n_tokens) for place, sequence in enumerate(sequences)]
+    arrays = [
+        check_tokens(sequence, n_tokens, f"sequence {place}", place) for place, sequence in enumerate(sequences)
+    ]
+    arrays = [array for array in arrays if len(array)]
     if len(arrays) < 2:
         raise DailytalkError(
             f"there are {len(arrays)} sequences to train on", "give two or more, for one is to validate on"
@@ -163,10 +165,13 @@ def train_encoder(
             "sources": [source._asdict() for source in sources],
         },
     }
-    longest = encoder.config.pos_max_len
     batches, checks = (
         TokenBatches(
-            [window for array in side for window in prosodic_encoder.windows_of(array, longest)],
+            [
+                window
+                for array in side
+                for window in prosodic_encoder.windows_of(array, encoder.config.pos_max_len)
+            ],
             settings.frames_per_batch,
             settings.seed + number,
         )
@@ -176,7 +181,7 @@ def train_encoder(
     with _held(out) if main else contextlib.nullcontext():
         if (finished := _begun(out, record, main)) is not None:
             return finished
-        megabytes = 3 * 4 * sum(weight.numel() for weight in encoder.parameters()) / 1e6
+        megabytes = 3 * 4 * encoder.num_parameters() / 1e6
         with (
             training.disk_room(f"a checkpoint of {megabytes:,.0f} MB", out),
             interrupts.deferred(),
@@ -187,36 +192,20 @@ def train_encoder(
             interrupts.check_interrupt()
             result = _result(trainer)
             if main:
-                trainer.model.eval()
+                encoder.eval()  # type: ignore[no-untyped-call]
                 counted = train[:: -(-len(train) // _MOST_COUNTED)]
                 scored = valid[:: -(-len(valid) // _MOST_SCORED)]
                 people = [str(place) for place in range(len(scored))]
-                predictions = score_predictions(trainer.model, counted, scored, people, settings.seed)
+                predictions = score_predictions(encoder, counted, scored, people, settings.seed)
                 accuracy = {prediction.model: prediction.accuracy.value for prediction in predictions}
                 result["accuracy"] = {model: round(accuracy[model], 4) for model in prosodic_encoder.MASKED_MODELS}
-                _finish(trainer.model, out, record, result)
-    return _outcome(out, result)
+                _finish(encoder, out, record, result)
+    return _outcome(out, result, False)
 
 
 def is_main_process() -> bool:
     """Whether this process is the one of `torchrun`'s that writes and prints."""
     return int(os.environ.get("RANK", "0")) == 0
-
-
-def checked_tokens(sequence: ArrayLike, place: int, n_tokens: int) -> NDArray[np.int16]:
-    """A sequence of tokens as an array. Raises BadInput with `place` and frame for a token out of range."""
-    array = np.asarray(sequence)
-    if array.ndim != 1 or not len(array) or not np.issubdtype(array.dtype, np.integer):
-        what = "no tokens" if array.ndim == 1 and not len(array) else f"what are no tokens ({array.dtype})"
-        raise BadInput(f"sequence {place} has {what}", "leave it out, or give whole numbers", place)
-    wrong = np.flatnonzero((array < 0) | (array >= n_tokens))
-    if len(wrong):
-        raise BadInput(
-            f"sequence {place} has the token {array[wrong[0]]} at frame {wrong[0]}, not 0 to {n_tokens - 1}",
-            "encode it with the codebook of the others",
-            place,
-        )
-    return array.astype(np.int16 if n_tokens <= 1 << 15 else np.int32)
 
 
 class TokenBatches(training.Batches):
@@ -311,9 +300,9 @@ def _trainer(
 
 
 def _result(trainer: _MaskedTrainer) -> dict[str, Any]:
-    losses: dict[int, dict[str, float]] = {}
     names = {"loss": "loss", "learning_rate": "learning_rate"}
     names |= {"eval_loss": "valid_loss", "eval_accuracy": "valid_accuracy"}
+    losses: dict[int, dict[str, float]] = {}
     for entry in trainer.state.log_history:
         row = losses.setdefault(int(entry["step"]), {"step": entry["step"]})
         row |= {names[name]: value for name, value in entry.items() if name in names}
@@ -325,6 +314,7 @@ def _result(trainer: _MaskedTrainer) -> dict[str, Any]:
         "valid_loss": best["valid_loss"],
         "valid_accuracy": best["valid_accuracy"],
         "losses": rows,
+        "accuracy": {},
     }
 
 
@@ -333,21 +323,18 @@ def _finish(encoder: Any, out: Path, record: dict[str, Any], result: dict[str, A
     encoder.config.masked_accuracy = [*result["accuracy"].values()]
     encoder.save_pretrained(out)
     files.write_text(out / LOSSES, files.json_document(result["losses"]))
-    files.write_bytes(out / CURVES, _curves(result["losses"]))
+    _draw_losses(result["losses"], out / CURVES)
     result = {name: value for name, value in result.items() if name != "losses"}
     result["parameters"] = encoder.num_parameters()
-    record = record | {"finished": True, "result": result}
-    files.write_text(out / "README.md", encoder_card(record))
-    files.write_text(out / RECORD, files.json_document(record))
+    files.write_text(out / "README.md", encoder_card(record | {"result": result}))
+    files.write_text(out / RECORD, files.json_document(record | {"finished": True, "result": result}))
     shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
 
 
-def _outcome(out: Path, result: dict[str, Any], done_before: bool = False) -> TrainingOutcome:
-    figures = {name: result[name] for name in ("steps", "planned", "valid_loss", "valid_accuracy", "losses")}
+def _outcome(out: Path, result: dict[str, Any], done_before: bool) -> TrainingOutcome:
+    figures = {name: value for name, value in result.items() if name in TrainingOutcome._fields}
     stopped_early = result["steps"] < result["planned"]
-    return TrainingOutcome(
-        out, **figures, accuracy=result.get("accuracy", {}), stopped_early=stopped_early, done_before=done_before
-    )
+    return TrainingOutcome(out, **figures, stopped_early=stopped_early, done_before=done_before)
 
 
 def _begun(out: Path, record: dict[str, Any], main: bool) -> TrainingOutcome | None:
@@ -355,8 +342,7 @@ def _begun(out: Path, record: dict[str, Any], main: bool) -> TrainingOutcome | N
 
     Raises DailytalkError for a folder of something else, or of a training of other data or settings.
     """
-    path = out / RECORD
-    if path.is_file():
+    if (out / RECORD).is_file():
         known = read_record(out)
         for what in ("settings", "data"):
             new, begun = record[what], known[what]
@@ -367,26 +353,23 @@ def _begun(out: Path, record: dict[str, Any], main: bool) -> TrainingOutcome | N
                 )
         if known["finished"]:
             losses = parse_json((out / LOSSES).read_bytes(), LOSSES, limit=MOST_OWN_BYTES)
-            return _outcome(out, known["result"] | {"losses": losses}, done_before=True)
+            return _outcome(out, known["result"] | {"losses": losses}, True)
     elif main:
         if any(path.name != files.FOLDER_LOCK for path in out.iterdir()):
             raise DailytalkError(f"{as_text(out)!r} holds something else", "name a new folder")
-        files.write_text(path, files.json_document(record | {"finished": False, "result": {}}))
+        files.write_text(out / RECORD, files.json_document(record | {"finished": False, "result": {}}))
     return None
 
 
 def read_record(folder: Path) -> dict[str, Any]:
     """The record of a training. Raises DailytalkError for a folder that holds none."""
+    remedy = "name a folder of `dailytalk tokens train`"
     try:
         record = parse_json((folder / RECORD).read_bytes(), RECORD, limit=MOST_OWN_BYTES)
-    except (OSError, BadInput):
-        record = None
-    if not fits(record, _RECORD_SHAPE):
-        raise DailytalkError(
-            f"{as_text(folder)!r} has no {RECORD} that can be read", "name a folder of `dailytalk tokens train`"
-        )
-    assert isinstance(record, dict)
-    return record
+        expect(record, _RECORD_SHAPE, RECORD, remedy)
+    except (OSError, BadInput) as error:
+        raise DailytalkError(f"{as_text(folder / RECORD)!r} can't be read ({error})", remedy) from None
+    return dict(record)
 
 
 @contextlib.contextmanager
@@ -395,71 +378,62 @@ def _held(out: Path) -> Iterator[None]:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DailytalkError(f"{as_text(out)!r} can't be made ({error.strerror})", "name another folder") from None
-    with files.locked(
-        out / files.FOLDER_LOCK, f"{as_text(out)!r} is trained by another command", "wait until that has ended"
-    ):
+    busy = f"{as_text(out)!r} is trained by another command"
+    with files.locked(out / files.FOLDER_LOCK, busy, "wait until that has ended"):
         yield
 
 
-def _curves(losses: Sequence[dict[str, float]]) -> bytes:
+def _draw_losses(losses: list[dict[str, float]], path: Path) -> None:
     import matplotlib.figure  # takes a second
 
     figure = matplotlib.figure.Figure((8, 4), layout="constrained")
-    axes = figure.add_subplot()
+    axes = figure.add_subplot(xlabel="step", ylabel="loss (nats a masked frame)")
     for name, label in (("loss", "training"), ("valid_loss", "validation")):
-        rows = [row for row in losses if name in row]
-        axes.plot([row["step"] for row in rows], [row[name] for row in rows], label=label)
-    axes.set_xlabel("step")
-    axes.set_ylabel("loss (nats a masked frame)")
+        axes.plot(*zip(*((row["step"], row[name]) for row in losses if name in row), strict=True), label=label)
     axes.grid(alpha=0.3)
     axes.legend()
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=120)
-    return picture.getvalue()
+    figure.savefig(path, dpi=120)
 
 
 def encoder_card(record: dict[str, Any]) -> str:
     data, settings, result = record["data"], record["settings"], record["result"]
     sources = [DataSource(source["name"], source["licence"]) for source in data["sources"]]
-    lines = card_opening("Encoder of prosodic tokens", sources, ("prosody", "speech", "embeddings"))
-    lines += [
-        f"A transformer of size {settings['size']} ({result['parameters'] / 1e6:.1f} million parameters) that "
-        f"turns the prosodic tokens of an utterance ({data['n_tokens']}, one every 16 ms) into one embedding of "
-        "how it is said. Words are not part of it.",
-        "",
-        "```python",
-        "from dailytalk_contiguous import ProsodicSequenceEncoder",
-        "",
-        'encoder = ProsodicSequenceEncoder.from_pretrained("OWNER/NAME")',
-        "embeddings = encoder.embed([[0, 17, 17, 40], [0, 3]])  # float32, an embedding a sequence",
-        "```",
-        "",
-        "## Data",
-        "",
-        f"{data['sequences']:,} utterances, {data['frames'] * 0.016 / 3600:,.2f} hours of tokens; "
-        f"{data['valid_sequences']:,} of them only to validate on.",
-        "",
-        *source_lines(sources),
-        "## Training",
-        "",
-        f"Spans of 10, 5, 3 and 1 frames are masked ({settings['mask_prob']:.0%} of all frames) and predicted. "
-        f"{result['steps']:,} of {result['planned']:,} planned steps with AdamW (learning rate "
-        f"{settings['learning_rate']:g}, seed {settings['seed']}); the weights with the smallest validation loss "
-        "are kept.",
-        "",
-        f"![Losses]({CURVES})",
-        "",
-        "| on utterances that were not trained on | |",
-        "|---|---|",
-        f"| loss of a masked frame | {result['valid_loss']:.4f} nats |",
-        f"| perplexity | {np.exp(result['valid_loss']):.2f} of {data['n_tokens']} |",
-        "| of frames of which only the mask is seen, predicted by | |",
-        *(f"| {model} | {share:.1%} |" for model, share in result["accuracy"].items()),
-        "",
-        "## Limits",
-        "",
-        "Tokens of another codebook mean something else: encode with the one that this was trained with. An "
-        "embedding holds traces of who speaks, and is no proof of what somebody feels.",
-        "",
-    ]
-    return "\n".join(lines)
+    shares = "\n".join(f"| {model} | {share:.1%} |" for model, share in result["accuracy"].items())
+    opening = "\n".join(card_opening("Encoder of prosodic tokens", sources, ("prosody", "speech", "embeddings")))
+    table = "\n".join(source_lines(sources))
+    return f"""{opening}
+A transformer of size {settings["size"]} ({result["parameters"] / 1e6:.1f} million parameters) that turns the prosodic tokens of an
+utterance ({data["n_tokens"]}, one every 16 ms) into one embedding of how it is said. Words are not part of it.
+
+```python
+from dailytalk_contiguous import ProsodicSequenceEncoder
+
+encoder = ProsodicSequenceEncoder.from_pretrained("OWNER/NAME")
+embeddings = encoder.embed([[0, 17, 17, 40], [0, 3]])  # float32, an embedding a sequence
+```
+
+## Data
+
+{data["sequences"]:,} utterances, {data["frames"] * 0.016 / 3600:,.2f} hours of tokens; {data["valid_sequences"]:,} of them only to validate on.
+
+{table}
+## Training
+
+Spans of 10, 5, 3 and 1 frames are masked ({settings["mask_prob"]:.0%} of all frames) and predicted. {result["steps"]:,} of
+{result["planned"]:,} planned steps with AdamW (learning rate {settings["learning_rate"]:g}, seed {settings["seed"]}); the weights with the
+smallest validation loss are kept.
+
+![Losses]({CURVES})
+
+| on utterances that were not trained on | |
+|---|---|
+| loss of a masked frame | {result["valid_loss"]:.4f} nats |
+| perplexity | {np.exp(result["valid_loss"]):.2f} of {data["n_tokens"]} |
+| of frames of which only the mask is seen, predicted by | |
+{shares}
+
+## Limits
+
+Tokens of another codebook mean something else: encode with the one that this was trained with. An embedding holds
+traces of who speaks, and is no proof of what somebody feels.
+"""  # noqa: E501 (lines of the card)

@@ -142,8 +142,7 @@ def probe_all(
             inputs, predicted = vectors[chosen].astype(np.float64), np.empty_like(labels)
             for train, test in folds:
                 trained_on = None if disjoint is None else disjoint[train]
-                strength = _best_strength(inputs[train], labels[train], trained_on, seed)
-                predicted[test] = _fitted(inputs[train], labels[train], strength).predict(inputs[test])
+                predicted[test] = _fitted(inputs[train], labels[train], trained_on, seed).predict(inputs[test])
             recall = mean_recall(labels, predicted, speakers, seed)
             classes = tuple(np.unique(labels).tolist())
             n_speakers = len(np.unique(speakers))
@@ -158,36 +157,27 @@ def _material(
 
     Raises BadInput, without a remedy, if it can't be probed; omissions are added to `notes`.
     """
-    known = [(place, label) for place, row in enumerate(rows) if (label := label_of(target, row)) is not None]
-    if not known:
+    labels = np.array([label_of(target, row) or "" for row in rows])
+    speakers = np.array([speaker_of(row) for row in rows])
+    if not labels.any():
         raise BadInput(f"no utterance has {TARGETS[target]}", "")
-    places, names = np.array([place for place, _ in known]), np.array([label for _, label in known])
-    speakers = np.array([speaker_of(rows[place]) for place in places])
-    by_utterance = target == "speaker"
-    few = {}
-    for name in np.unique(names):
-        is_of_class = names == name
-        n_speakers = len(np.unique(speakers[is_of_class]))
-        if is_of_class.sum() < LEAST_UTTERANCES:
-            few[str(name)] = f"{counted(int(is_of_class.sum()), 'utterance')}, fewer than {LEAST_UTTERANCES}"
-        elif not by_utterance and n_speakers < LEAST_SPEAKERS:
-            few[str(name)] = f"{n_speakers} speaker"
-    if few:
-        shown = ", ".join(f"{name!r} ({why})" for name, why in [*few.items()][:3])
-        more = f" and {len(few) - 3} more" if len(few) > 3 else ""
-        notes.append(f"{target}: {shown}{more} left out")
-    kept = ~np.isin(names, [*few])
-    places, names, speakers = places[kept], names[kept], speakers[kept]
-    if len(classes := np.unique(names)) < 2:
-        what = f"is {str(classes[0])!r} alone" if len(classes) else "has too few of each class"
-        raise BadInput(f"what is left {what}, and there is nothing to distinguish", "")
+    names, counts = np.unique(labels[labels != ""], return_counts=True)
+    people = np.array([len(np.unique(speakers[labels == name])) for name in names])
+    least = 1 if target == "speaker" else LEAST_SPEAKERS
+    enough = (counts >= LEAST_UTTERANCES) & (people >= least)
+    if not enough.all():
+        few = ", ".join(map(repr, names[~enough][:3].tolist())) + (", …" if (~enough).sum() > 3 else "")
+        or_few = "" if target == "speaker" else f" or {LEAST_SPEAKERS} speakers"
+        notes.append(f"{target}: {few} left out, of fewer than {LEAST_UTTERANCES} utterances{or_few}")
+    if enough.sum() < 2:
+        raise BadInput(f"there is nothing to distinguish, with {counted(int(enough.sum()), 'label')}", "")
+    places = np.flatnonzero(np.isin(labels, names[enough]))
     if len(places) > MOST:
-        drawn = np.sort(np.random.default_rng((seed, len(places))).choice(len(places), MOST, replace=False))
         notes.append(f"{target}: {MOST:,} of {len(places):,} utterances were drawn")
-        places, names, speakers = places[drawn], names[drawn], speakers[drawn]
-    if (n_speakers := len(np.unique(speakers))) < LEAST_DRAWN:
+        places = np.sort(np.random.default_rng((seed, len(places))).choice(places, MOST, replace=False))
+    if (n_speakers := len(np.unique(speakers[places]))) < LEAST_DRAWN:
         notes.append(f"{target}: {counted(n_speakers, 'speaker')}, too few for an interval")
-    return places, names, speakers
+    return places, labels[places], speakers[places]
 
 
 Folds = list[tuple[NDArray[np.intp], NDArray[np.intp]]]
@@ -212,59 +202,47 @@ def divided(labels: NDArray[Any], speakers: NDArray[Any] | None, count: int, see
     if n_speakers < 2:
         raise BadInput("its speakers can't be divided into folds", "")
     count = max(2, min(count, n_speakers, int(counts.max())))
-    best: tuple[int, Folds] | None = None
+    best: Folds = []
+    least = len(labels) * len(counts)
     for attempt in range(20):
+        splitter = StratifiedGroupKFold(count, shuffle=True, random_state=1000 * seed + attempt)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # a class with fewer utterances than folds
-            splitter = StratifiedGroupKFold(count, shuffle=True, random_state=1000 * seed + attempt)
-            divisions = [fold for fold in splitter.split(dummy, labels, speakers) if len(fold[0]) and len(fold[1])]
-        missing = sum(len(counts) - len(np.unique(labels[train])) for train, _ in divisions)
-        missing += len(labels) - sum(len(test) for _, test in divisions)  # all speakers in one fold
-        if best is None or missing < best[0]:
-            best = missing, divisions
-        if not missing:
+            folds = [fold for fold in splitter.split(dummy, labels, speakers) if len(fold[0]) and len(fold[1])]
+        missing = sum(len(counts) - len(np.unique(labels[train])) for train, _ in folds)
+        if missing < least and sum(len(test) for _, test in folds) == len(labels):
+            best, least = folds, missing
+        if not least:
             break
-    assert best is not None
-    if sum(len(test) for _, test in best[1]) < len(labels):
+    if not best:
         raise BadInput("its speakers can't be divided into folds", "")
-    return best[1]
+    return best
 
 
-def _best_strength(
-    vectors: NDArray[np.float64], labels: NDArray[Any], speakers: NDArray[Any] | None, seed: int
-) -> float:
-    """The best strength of regularisation on the first of three folds within the training."""
-    if speakers is not None and len(np.unique(speakers)) < 2:
-        speakers = None
-    if speakers is None and np.unique(labels, return_counts=True)[1].min() < 2:
-        return STRENGTHS[1]
-    try:
-        train, test = divided(labels, speakers, 3, seed)[0]
-    except BadInput:
-        return STRENGTHS[1]
-    if len(np.unique(labels[train])) < 2:
-        return STRENGTHS[1]
-    fits = [_fitted(vectors[train], labels[train], strength) for strength in STRENGTHS]
-    recalls = [recall_of(labels[test], fit.predict(vectors[test])) for fit in fits]
-    return STRENGTHS[int(np.argmax(recalls))]
-
-
-def _fitted(vectors: NDArray[np.float64], labels: NDArray[Any], strength: float) -> Any:
+def _fitted(vectors: NDArray[np.float64], labels: NDArray[Any], speakers: NDArray[Any] | None, seed: int) -> Any:
+    """A probe whose strength of regularisation is the best on the first of three folds within the training."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import GridSearchCV
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    probe = make_pipeline(
-        StandardScaler(), LogisticRegression(C=strength, class_weight="balanced", max_iter=300, tol=1e-3)
-    )
+    probe = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=300, tol=1e-3))
+    try:
+        fold = divided(labels, speakers, 3, seed)[0]
+        strengths = STRENGTHS if len(np.unique(labels[fold[0]])) > 1 else STRENGTHS[1:2]
+    except (BadInput, ValueError):  # too few speakers, or a class with one utterance
+        fold, strengths = (np.arange(len(labels)),) * 2, STRENGTHS[1:2]
+    grid = {"logisticregression__C": strengths}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the last digits of weights change no recall
-        return probe.fit(vectors, labels)
+        return GridSearchCV(probe, grid, scoring="balanced_accuracy", cv=[fold]).fit(vectors, labels)
 
 
 def recall_of(labels: NDArray[Any], predicted: NDArray[Any]) -> float:
-    return float(np.mean([np.mean(predicted[labels == label] == label) for label in np.unique(labels)]))
+    from sklearn.metrics import recall_score
+
+    return float(recall_score(labels, predicted, labels=np.unique(labels), average="macro"))
 
 
 def mean_recall(labels: NDArray[Any], predicted: NDArray[Any], speakers: NDArray[Any], seed: int) -> Score:

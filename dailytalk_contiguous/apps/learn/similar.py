@@ -17,7 +17,7 @@ from dailytalk_contiguous.apps.learn.embeddings import Embeddings
 from dailytalk_contiguous.apps.learn.token_rows import utterance_sound
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import Row
-from dailytalk_contiguous.core.wording import public
+from dailytalk_contiguous.core.wording import counted, public
 from dailytalk_contiguous.publish.items import Items
 from dailytalk_contiguous.publish.player import RATE, mp3_address, sound_card, to_mp3
 from dailytalk_contiguous.publish.templates import page
@@ -100,18 +100,10 @@ def speaker_of(row: Row) -> str:
 def _place_of(rows: Sequence[Row], name: str) -> int:
     places = [place for place, row in enumerate(rows) if row["id"] == name]
     places = places or [place for place, row in enumerate(rows) if row["conversation_id"] == name]
-    if len(places) == 1:
-        return places[0]
-    if places and rows[places[0]]["id"] == name:
-        raise DailytalkError(
-            f"{name!r} is the id of {len(places)} utterances", "give each an id of its own, and embed them again"
-        )
-    if places:
-        raise DailytalkError(
-            f"{name!r} has {len(places)} utterances", f"give the id of one, such as {rows[places[0]]['id']!r}"
-        )
-    example = f", such as {rows[0]['id']!r}" if rows else ""
-    raise DailytalkError(f"there is no utterance {name!r}", f"give an id of what was embedded{example}")
+    if len(places) != 1:
+        example = f", such as {rows[places[0] if places else 0]['id']!r}" if rows else ""
+        raise DailytalkError(f"{name!r} names {counted(len(places), 'utterance')}", f"give the id of one{example}")
+    return places[0]
 
 
 def write_similar_page(path: Path, query: Match, matches: Sequence[Match], items: Items) -> None:

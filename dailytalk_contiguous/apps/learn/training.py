@@ -10,7 +10,6 @@ import errno
 import importlib.util
 import os
 import shutil
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
@@ -40,9 +39,6 @@ from dailytalk_contiguous.store import files
 
 #: The mark of a checkpoint that is whole.
 WHOLE = "whole"
-
-#: Seconds after which there is a checkpoint also between two validations.
-CHECKPOINT_SECONDS = 600.0
 
 #: The messages of safetensors and PyTorch on a full disk.
 _DISK_IS_FULL = ("No space left", "File too large", "failed writing")
@@ -105,20 +101,15 @@ class Watch(TrainerCallback):
 
     def __init__(self, rate_remedy: str, on_step: Callable[[int, int, float], None] | None = None) -> None:
         self._rate_remedy, self._on_step = rate_remedy, on_step
-        self._saved, self.interrupted = time.monotonic(), False
+        self.interrupted = False
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         try:
             interrupts.check_interrupt()
         except KeyboardInterrupt:
             self.interrupted = control.should_save = True
-        if (
-            args.world_size == 1 and time.monotonic() - self._saved > CHECKPOINT_SECONDS
-        ):  # clocks of several differ
-            control.should_save = True
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._saved = time.monotonic()
         if self.interrupted:  # only now, since a checkpoint with this says that the training is finished
             control.should_training_stop = True
 

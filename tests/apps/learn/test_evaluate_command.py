@@ -69,7 +69,7 @@ def test_tables_fit_80_columns_and_are_those_of_json_and_markdown(
     }
     lasting = probes["emotion", "contours"]  # sad clips are longer
     assert (lasting["recall"]["value"], lasting["chance"], lasting["utterances"]) == (1.0, 0.5, 36)
-    assert [row["model"] for row in told["predictions"]] == ["encoder", "bigram", "neighbour", "unigram"]
+    assert [row["model"] for row in told["predictions"]] == ["encoder", "bigram", "unigram"]
     row = next(line for line in lines if line.startswith("emotion") and "contours" in line)
     assert row.split() == ["emotion", "contours", "100.0", "100.0–100.0", "50.0", "2", "36", "6"]
     unigram = next(line.split() for line in lines if line.startswith("unigram"))  # of three speakers: no interval
@@ -130,6 +130,6 @@ def test_one_speaker_without_labels_gives_notes_alone_and_an_exit_code(tmp_path:
     ] == [
         "emotion: no utterance has an emotion",
         "gender: no utterance has a gender",
-        "speaker: 'acted/ann' (3 utterances, fewer than 5) left out",
-        "speaker: what is left has too few of each class, and there is nothing to distinguish",
+        "speaker: 'acted/ann' left out, of fewer than 5 utterances",
+        "speaker: there is nothing to distinguish, with 0 labels",
     ]

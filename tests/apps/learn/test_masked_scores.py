@@ -34,19 +34,18 @@ def encoder(n_tokens: int) -> ProsodicSequenceEncoder:
     return ProsodicSequenceEncoder(vocab_size=n_tokens + 2, hidden_dim=16, num_layers=1, nhead=2).eval()
 
 
-def test_what_repeats_is_predicted_by_neighbours_and_what_is_drawn_anew_by_nobody() -> None:
+def test_what_repeats_is_predicted_by_what_is_around_it_and_what_is_drawn_anew_by_nobody() -> None:
     for stay, gains in ((0.95, True), (1 / 8, False)):
         sequences = [chain(sticky(8, stay), 120, seed) for seed in range(60)]
         speakers = [f"speaker{number % 6}" for number in range(30)]
         scores = {
             score.model: score for score in score_predictions(encoder(8), sequences[:30], sequences[30:], speakers)
         }
-        assert list(scores) == ["encoder", "bigram", "neighbour", "unigram"]
+        assert list(scores) == ["encoder", "bigram", "unigram"]
         assert len({score.frames for score in scores.values()}) == 1
         assert scores["unigram"].perplexity.value == pytest.approx(8, rel=0.05)
-        for name in ("bigram", "neighbour"):
-            assert (scores[name].perplexity.high < scores["unigram"].perplexity.low) == gains
-            assert (scores[name].accuracy.low > scores["unigram"].accuracy.high) == gains
+        assert (scores["bigram"].perplexity.high < scores["unigram"].perplexity.low) == gains
+        assert (scores["bigram"].accuracy.low > scores["unigram"].accuracy.high) == gains
         assert scores["encoder"].perplexity.value > 6  # it has learned nothing
 
 

@@ -200,10 +200,9 @@ def test_another_training_is_not_gone_on_with(whole: TrainingOutcome, tmp_path: 
 @pytest.mark.parametrize(
     ("bad", "words"),
     [
-        ([3, 120, 5], "sequence 1 has the token 120 at frame 1, not 0 to 119"),
+        ([3, 120, 5], "sequence 1 has the token 120 at frame 1, not one of 0 to 119"),
         ([3, 5, -1], "sequence 1 has the token -1 at frame 2"),
-        ([], "sequence 1 has no tokens"),
-        ([1.5], "sequence 1 has what are no tokens"),
+        ([1.5], "sequence 1 is no sequence of whole numbers"),
     ],
 )
 def test_what_is_no_token_is_named_with_its_place(bad: list[Any], words: str, tmp_path: Path) -> None:

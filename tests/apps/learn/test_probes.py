@@ -103,12 +103,12 @@ def test_each_thing_that_can_not_be_probed_is_one_sentence_and_the_rest_goes_on(
     probes, notes = probe_all(rows, {"features": noise(len(rows))})
     assert [probe.target for probe in probes] == ["emotion", "sentence", "speaker"]
     assert notes == [
-        "emotion: 'fear' (1 utterance, fewer than 5) left out",
+        "emotion: 'fear' left out, of fewer than 5 utterances or 2 speakers",
         "emotion: 3 speakers, too few for an interval",
-        "tag: what is left is 'calm' alone, and there is nothing to distinguish",
+        "tag: there is nothing to distinguish, with 1 label",
         "sentence: 3 speakers, too few for an interval",
-        "gender: 'f' (1 speaker) left out",
-        "gender: what is left is 'm' alone, and there is nothing to distinguish",
+        "gender: 'f' left out, of fewer than 5 utterances or 2 speakers",
+        "gender: there is nothing to distinguish, with 1 label",
         "speaker: 3 speakers, too few for an interval",
     ]
     assert {(probe.recall.low, probe.recall.high) for probe in probes} == {(None, None)}

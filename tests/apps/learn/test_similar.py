@@ -102,10 +102,10 @@ def test_one_speaker_alone_has_nobody_like_it() -> None:
 
 def test_clip_is_named_by_its_own_id_and_an_unknown_id_is_one_sentence() -> None:
     assert find_similar(some(), "call7")[0].row["id"] == "call7/left/0000"
-    with pytest.raises(DailytalkError, match=r"no utterance 'call': .*such as 'call0/left/0000'"):
+    with pytest.raises(DailytalkError, match=r"'call' names 0 utterances: .*such as 'call0/left/0000'"):
         find_similar(some(), "call")
     several = Embeddings([row(0), row(0, id="call0/left/0001")], np.ones((2, 4), np.float32))
-    with pytest.raises(DailytalkError, match="'call0' has 2 utterances"):
+    with pytest.raises(DailytalkError, match="'call0' names 2 utterances"):
         find_similar(several, "call0")
 
 

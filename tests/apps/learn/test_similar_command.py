@@ -48,7 +48,7 @@ def test_what_can_not_be_searched_or_heard_is_one_sentence(folder: Path, dailyta
     embeddings = ("--in", folder / "embeddings")
     for words, sentence in (
         ((name, "--in", folder / "tokens"), "holds no embeddings: make them with `dailytalk tokens embed`"),
-        (("nobody", *embeddings), "there is no utterance 'nobody'"),
+        (("nobody", *embeddings), "'nobody' names 0 utterances"),
         ((name, *embeddings, "--html", folder / "x.html"), "does not say where its sound is: name what was"),
         ((name, *embeddings, "--sound", folder / "tokens"), "--sound goes with --html"),
         ((name, *embeddings, "--html", "s3://bucket/x.html"), "--html"),

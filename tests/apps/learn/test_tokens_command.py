@@ -81,7 +81,7 @@ def test_weights_and_dimensions_are_those_that_are_given(
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        (("--n-clusters", 4000), "frames have a voice, too few for 3,999 clusters"),
+        (("--n-clusters", 4000), "frames have a voice and are different, too few for 3,999"),
         (("--reduced-dims", 7), "reduced_dims is 7, and there are 6 features: choose 1 to 6"),
         (("--sweep", "10,x"), "--sweep can't be '10,x': give whole numbers"),
         (("--weights", "f9=1"), "--weights can't be 'f9': choose one of f0"),
@@ -172,7 +172,7 @@ def test_the_picture_of_a_sound_shows_its_tokens(tmp_path: Path, dailytalk: Comm
         (("--out", "ann.png", "--start", "3s", "--end", "1s"), "--end 1 is not after --start 3"),
         (("--out", "ann.png", "--start", "1h"), "it has "),
         (("--out", "ann.png", "--side", "middle"), "--side can't be 'middle'"),
-        (("--out", "ann.png", "--prosodic-tokens", "nowhere"), "there is no folder 'nowhere' with a codebook"),
+        (("--out", "ann.png", "--prosodic-tokens", "nowhere"), "there is no codebook in 'nowhere'"),
     ],
 )
 def test_a_picture_that_can_not_be_is_one_sentence(
