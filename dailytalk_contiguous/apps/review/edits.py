@@ -49,9 +49,6 @@ _BUCKETS_OF = {"vad": "vad_bucket", "features": "prosody_bucket"}
 _DERIVED = DERIVED_KEYS | {"tokens"}
 _ABOUT = frozenset({EDITED_BY, EDITED_FIELDS})
 
-#: Fields that need another one: words of a text, buckets of measures.
-_BELONGS_TO = {"words": "text"} | {buckets: measures for measures, buckets in _BUCKETS_OF.items()}
-
 #: The sides of a division that a person may put an item on.
 SIDES = ("train", "validation")
 
@@ -255,97 +252,19 @@ def replayed(lines: Mapping[str, SpokenLine], change: EditChange) -> Lines:
     return after
 
 
-class Laid(NamedTuple):
-    """Lines with all edits that could be applied, and the values that could not.
-
-    Each of `open` has the `line` and the `field` (None: the whole line), the `value` of the edit, and its `number`
-    and `author`.
-    """
-
-    lines: Lines
-    open: list[dict[str, Any]]
-
-
-def lay_edits(lines: Mapping[str, SpokenLine], records: Sequence[Mapping[str, Any]]) -> Laid:
-    """Apply the edits of one item to lines that another program may have written since.
-
-    Only the result of all edits together is applied, field by field: where the file has a value that the field had
-    before one of the edits, it gets the last one. A file that has them already stays as it is. A field with any
-    other value keeps it, and the edit is open.
-
-    Args:
-        lines: as the file has them.
-        records: of the journal, in order: `before`, `after`, `number` and `author`.
-    """
-    after: Lines = dict(lines)
-    left: list[dict[str, Any]] = []
-    touched = dict.fromkeys(key for record in records for key in record["before"].get("lines", {}))
-    for key in touched:
-        steps = [
-            (record, record["before"]["lines"][key], record["after"]["lines"][key])
-            for record in records
-            if key in record["before"].get("lines", {})
-        ]
-        line, missed = _laid_line(lines.get(key), steps)
-        if line is None:
-            after.pop(key, None)
-        else:
-            after[key] = line
-        left += [{"line": key, **miss} for miss in missed]
-    return Laid(after, left)
-
-
-_Steps = Sequence[tuple[Mapping[str, Any], SpokenLine | None, SpokenLine | None]]
-
-
-def _laid_line(line: SpokenLine | None, steps: _Steps) -> tuple[SpokenLine | None, list[dict[str, Any]]]:
-    record, _, last = steps[-1]
-    about = {"number": record["number"], "author": record["author"]}
-    seen: dict[str, list[Any]] = {}
-    latest: dict[str, tuple[Any, Mapping[str, Any]]] = {}
-    whole: SpokenLine | None = None
-    for step, old, new in steps:
-        for name in {**(old or {}), **(new or {})}:
-            seen.setdefault(name, []).extend(
-                state.get(name, _MISSING) for state in (old, new) if state is not None
-            )
-            if new is not None:
-                latest[name] = (new.get(name, _MISSING), step)
-        if new is None:
-            whole = None
-        elif old is None:
-            whole = dict(new)
-        elif whole is not None:
-            whole = {name: value for name, value in whole.items() if name not in old or name in new} | new
-    if last is None:
-        if line is None:
-            return None, []
-        unchanged = all(name not in seen or line.get(name) in seen[name] for name in _CORE)
-        return (None, []) if unchanged else (line, [{"field": None, "value": None, **about}])
-    if line is None:
-        if whole is not None:
-            return whole, []
-        return None, [{"field": None, "value": last, **about}]
-    laid = dict(line)
-    missed: list[dict[str, Any]] = []
-    for name, (value, step) in sorted(latest.items(), key=lambda pair: pair[0] in _BELONGS_TO):
-        now = line.get(name, _MISSING)
-        if name in _ABOUT or now == value:
-            continue
-        if any(miss["field"] == _BELONGS_TO.get(name) for miss in missed):
-            continue  # words of a text that is missing
-        if now is _MISSING or now in seen[name]:
-            laid.pop(name, None) if value is _MISSING else laid.update({name: value})
-        elif name not in _DERIVED:
-            reported = None if value is _MISSING else value
-            missed.append({"field": name, "value": reported, "number": step["number"], "author": step["author"]})
-    if missed:
-        laid |= _derived(laid)
-    if laid != line or not missed:
-        for name in _ABOUT & latest.keys():
-            value = latest[name][0]
-            laid.pop(name, None) if value is _MISSING else laid.update({name: value})
-    return laid, missed
+def is_state(
+    lines: Mapping[str, SpokenLine], state: Mapping[str, Any], fields: Collection[str] | None = None
+) -> bool:
+    """Whether lines have the values of one side of a change, in these fields (None: in all)."""
+    return all(
+        (old is None) == (key not in lines)
+        and all(
+            lines[key].get(name) == value
+            for name, value in (old or {}).items()
+            if fields is None or name in fields
+        )
+        for key, old in state.get("lines", {}).items()
+    )
 
 
 def _derived(line: SpokenLine) -> dict[str, Any]:
@@ -355,13 +274,6 @@ def _derived(line: SpokenLine) -> dict[str, Any]:
         "tagged_text": f"({tag}) {text}" if tag and text else text or None,
     }
     return {name: value for name, value in fields.items() if name in line}
-
-
-#: A field that a line lacks.
-_MISSING: Any = object()
-
-#: Fields that show whether a line is still the one that was deleted.
-_CORE = ("text", "channel", "start", "end")
 
 
 def in_order(lines: Mapping[str, SpokenLine]) -> list[tuple[str, SpokenLine]]:

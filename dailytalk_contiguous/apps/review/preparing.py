@@ -33,8 +33,9 @@ from dailytalk_contiguous.apps.clips.to_clips import split_stages
 from dailytalk_contiguous.apps.clips.transcribing import default_json, transcribe_folder
 from dailytalk_contiguous.apps.local_pages import page_file
 from dailytalk_contiguous.apps.review.clips_lines import ClipsLines
+from dailytalk_contiguous.apps.review.history import HISTORY
+from dailytalk_contiguous.apps.review.layouts import open_editable
 from dailytalk_contiguous.apps.review.server import ASSETS, in_json, request_body
-from dailytalk_contiguous.apps.review.settling import open_editable
 from dailytalk_contiguous.core.documents import as_text, parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.settings import PlacedSetting, Setting, settings_in
@@ -42,13 +43,12 @@ from dailytalk_contiguous.models.profiles import PROFILES, STANDARD
 from dailytalk_contiguous.models.whisper import SIZES
 from dailytalk_contiguous.run.events import RUNNING, run_status
 from dailytalk_contiguous.stages.transcribe import Transcribe
-from dailytalk_contiguous.store.edit_journal import has_journal
-from dailytalk_contiguous.store.files import PLANS, is_inside
+from dailytalk_contiguous.store.files import REINDEXED, is_inside
 
 #: Lines of a command's output that are shown, and the most characters of each.
 _MOST_LINES, _LONGEST_LINE = 400, 2000
 
-#: Seconds in which an open review must have settled and ended.
+#: Seconds in which an open review must have ended.
 _PATIENCE = 30.0
 
 #: The last line of `dailytalk silences`.
@@ -131,7 +131,7 @@ def is_unprepared(folder: Path) -> bool:
     editable = open_editable(folder) if folder.is_dir() else None
     return (
         isinstance(editable, ClipsLines)
-        and not has_journal(folder)
+        and not (folder / HISTORY).exists()
         and not default_json(folder).exists()
         and bool(editable.names())
     )
@@ -212,7 +212,7 @@ class Preparation:
         )
 
     def close(self) -> None:
-        """End running processes: a review settles, and a step continues when it is started again."""
+        """End running processes: a step continues when it is started again."""
         run = self._run
         if run is not None and run.code is None:
             run.process.terminate()
@@ -278,8 +278,8 @@ class Preparation:
             return as_text(clips)
         if command == "transcribe" and clips.is_dir() and default_json(clips).exists():
             return as_text(default_json(clips))
-        if command == "reindex" and (clips / PLANS).is_dir():
-            return f"as it was: {as_text(clips / PLANS)}"
+        if command == "reindex" and (backup := clips.parent / REINDEXED / clips.name).is_dir():
+            return f"as it was: {as_text(backup)}"
         return None
 
     def _words(self, step: Step, cut: bool, dry: bool, values: Mapping[str, Any]) -> list[str]:

@@ -20,6 +20,7 @@ from starlette.routing import Route
 
 from dailytalk_contiguous.apps.local_pages import json_response, page_file, page_json, refused
 from dailytalk_contiguous.apps.review import sound
+from dailytalk_contiguous.apps.review.editable import ChangedElsewhere
 from dailytalk_contiguous.apps.review.session import END, REBUILT, Conflict, Session
 from dailytalk_contiguous.core.audio import read_header
 from dailytalk_contiguous.core.documents import LATEST, expect, is_number, parse_json
@@ -100,6 +101,7 @@ class Pages:
             "sides": self.sides,
             "divide": self.divide,
             "ask": self.ask,
+            "decide": self.decide,
         }
 
     def author(self, request: Request) -> str:
@@ -194,6 +196,12 @@ class Pages:
         before = await run_in_threadpool(self.session.divide, body["sides"], body["since"], self.author(request))
         return {"before": before}
 
+    async def decide(self, request: Request) -> Any:
+        """Keep the state of a file that another program has written, or ours; the other one is kept beside it."""
+        body = await request_body(request, {"id": str, "mine": bool})
+        kept = await run_in_threadpool(self.session.decide, body["id"], body["mine"], self.author(request))
+        return {"kept": kept}
+
     async def ask(self, request: Request) -> Any:
         body = await request_body(request, {"id": str, "line": str, "what": str, "tag?": str})
         proposal = await run_in_threadpool(
@@ -229,7 +237,7 @@ class Pages:
 
     async def events(self, request: Request) -> Response:
         """A stream of the edits and moves of others, as they happen."""
-        since = _integer(request, "since", self.session.journal.number)
+        since = _integer(request, "since", self.session.history.number)
         if last := request.headers.get("last-event-id", ""):
             since = int(last) if last.isdecimal() and len(last) < 18 else since
         queue: asyncio.Queue[tuple[str, dict[str, Any]] | None] = asyncio.Queue()
@@ -292,6 +300,10 @@ def in_json(endpoint: _Endpoint) -> Callable[[Request], Awaitable[Response]]:
                 else await run_in_threadpool(endpoint, request)
             )
             return value if isinstance(value, Response) else json_response(value)
+        except ChangedElsewhere as problem:
+            return json_response(
+                {"reason": problem.reason, "remedy": problem.remedy, "changed": problem.file}, 409
+            )
         except Conflict as conflict:
             body = {"reason": conflict.reason, "remedy": conflict.remedy, "item": conflict.item}
             return json_response(body | {"author": conflict.author, "time": conflict.time}, 409)

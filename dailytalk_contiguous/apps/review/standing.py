@@ -4,10 +4,10 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from dailytalk_contiguous.apps.review.history import Record
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.word_times import normalise
 from dailytalk_contiguous.publish.splits import Speakers, split_two
-from dailytalk_contiguous.store.edit_journal import Record
 
 #: Ways to divide: no speaker on both sides, no sentence on both sides, or by length alone.
 WAYS_TO_DIVIDE = ("speaker", "sentence", "length")

@@ -33,8 +33,17 @@ const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 const REBUILT_ONLY = "This is what dailytalk speak made, at its own times. Rebuilt (4) goes back to the recording: correct that, and speak again.";
 const failed = (error) => {
   if (!(error instanceof Refused)) throw error;
-  notice(error.message);
+  if (error.answer.changed) changedElsewhere(error.answer.changed);
+  else notice(error.message);
 };
+
+/** Another program has written the file: nothing is saved before a person has chosen one of the two states. */
+const changedElsewhere = (file) => panels.changed(file, async (mine) => {
+  const { kept: name } = await post("api/decide", { id: item.id, mine });
+  await saver.retry();
+  if (!mine) await reload();
+  notice(`${mine ? "The other state" : "What was here"} is kept in ${name}.`);
+});
 
 const sound = new Sound($("sound"), { onMove: () => moved(), onState: () => showSound(), onTrouble: (text) => notice(text) });
 const list = new List({ open: (id) => go(id, true) });
@@ -81,6 +90,7 @@ const saver = new Saver({
       wave.draw();
     }
   },
+  changed: changedElsewhere,
   conflict: (entry, newer, answer) => {
     show(newer);
     panels.conflict({
@@ -233,12 +243,6 @@ const showItem = () => {
   const suspects = list.byId.get(item.id)?.suspects ?? [];
   $("why").replaceChildren(...suspects.map((suspect) => make("li", "", suspect.why)));
   $("why").hidden = !suspects.length;
-  const open = item.open ?? [];
-  $("open-edits").hidden = !open.length;
-  $("open-edits").replaceChildren(make("b", "", `${counted(open.length, "edit")} could not be laid on the newer transcript:`), ...open.map((one) => {
-    const value = one.value && typeof one.value === "object" ? one.value.text ?? JSON.stringify(one.value) : one.value;
-    return make("p", "", [one.author, one.field, value ?? "deleted"].filter((part) => part !== null && part !== undefined && part !== "").join(" · "));
-  }));
   const writable = session.writable && !item.discarded;
   editor.writable = writable && !item.of;
   editor.fill();

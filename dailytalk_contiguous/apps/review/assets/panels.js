@@ -133,6 +133,21 @@ $("keep-mine").addEventListener("click", async () => {
   }
 });
 
+/** Another program has written a file: take over its state, or keep ours. Escape puts the choice off. */
+export const changed = (file, decide) => {
+  say($("changed-about"), `${file} is no longer as it was read here. Both states are kept, the one that you don't choose beside the other.`);
+  say($("changed-problem"), "");
+  for (const [id, mine] of [["keep-theirs", false], ["keep-ours", true]]) {
+    $(id).onclick = async () => {
+      try {
+        await decide(mine);
+        $("dialog-changed").close();
+      } catch (error) { say($("changed-problem"), error.message); }
+    };
+  }
+  open("dialog-changed");
+};
+
 // The whole text, a line of text a line.
 
 export const whole = (item, save) => {
