@@ -330,5 +330,9 @@ def change_in_words(made: Made) -> str:
     if before is None or after is None:
         return f"{item}: {quoted((before or after)['text'])} is {'deleted' if before else 'new'}"
     parts = ("channel", *Label._fields)
-    changes = (f"{part} {quoted(before[part])} → {quoted(after[part])}" for part in parts if part in before)
+    changes = (
+        f"{part} {quoted(before[part])} → {quoted(after[part])}"
+        for part in parts
+        if before.get(part) != after.get(part)
+    )
     return f"{item}: {', '.join(changes)}"

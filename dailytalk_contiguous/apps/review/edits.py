@@ -1,8 +1,8 @@
 """Edits of lines: pure functions on the lines of one item, and the changes that each of them made.
 
 A line is an utterance: a text, its words with times, a tag. Text and words always agree: if either is edited, the
-other follows, and words that stay keep their times. An edit is known by the values before and after it, field by
-field, so that it can be undone, and applied to a file that another program has written.
+other follows, and words that stay keep their times. An edit is known by the lines before and after it, so that it
+can be undone.
 """
 
 import difflib
@@ -82,10 +82,9 @@ class Item(NamedTuple):
 
 
 class EditChange(NamedTuple):
-    """The change of an edit: `{"lines": {id: fields or None}}` and fields of the item, before and after it.
+    """The change of an edit: `{"lines": {id: line or None}}` and fields of the item, before and after it.
 
-    None is a missing line. Of a line that exists before and after, only the fields that differ are named; a field
-    that was missing is not named on that side.
+    None is a missing line.
     """
 
     before: dict[str, Any]
@@ -219,52 +218,32 @@ def edit(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], item: Item,
 
 
 def difference(before: Mapping[str, SpokenLine], after: Mapping[str, SpokenLine]) -> EditChange:
-    olds: dict[str, Any] = {}
-    news: dict[str, Any] = {}
-    for key in {**before, **after}:
-        old, new = before.get(key), after.get(key)
-        if old is new:
-            continue
-        if old is None or new is None:
-            olds[key], news[key] = old, new
-            continue
-        names = [name for name in {**old, **new} if (name in old, old.get(name)) != (name in new, new.get(name))]
-        if names:
-            olds[key] = {name: old[name] for name in names if name in old}
-            news[key] = {name: new[name] for name in names if name in new}
-    return EditChange({"lines": olds}, {"lines": news}) if olds else EditChange({}, {})
+    keys = [key for key in {**before, **after} if before.get(key) != after.get(key)]
+    if not keys:
+        return EditChange({}, {})
+    return EditChange(*({"lines": {key: lines.get(key) for key in keys}} for lines in (before, after)))
 
 
 def replayed(lines: Mapping[str, SpokenLine], change: EditChange) -> Lines:
     """The lines after a change that was made to them."""
-    after = dict(lines)
-    news = change.after.get("lines", {})
-    for key, old in change.before.get("lines", {}).items():
-        new = news.get(key)
-        if new is None:
-            after.pop(key, None)
-        elif old is None:
-            after[key] = dict(new)
-        else:
-            after[key] = {
-                name: value for name, value in after.get(key, {}).items() if name not in old or name in new
-            } | new
-    return after
+    changed = {**lines, **change.after.get("lines", {})}
+    return {key: line for key, line in changed.items() if line is not None}
 
 
-def is_state(
-    lines: Mapping[str, SpokenLine], state: Mapping[str, Any], fields: Collection[str] | None = None
-) -> bool:
-    """Whether lines have the values of one side of a change, in these fields (None: in all)."""
-    return all(
-        (old is None) == (key not in lines)
-        and all(
-            lines[key].get(name) == value
-            for name, value in (old or {}).items()
-            if fields is None or name in fields
-        )
-        for key, old in state.get("lines", {}).items()
-    )
+#: Fields of a line that people edit: an edit can be undone if they are unchanged since.
+_EDITED = ("channel", "speaker", "start", "end", "text", "tag", "vad", "features")
+
+
+def is_state(lines: Mapping[str, SpokenLine], state: Mapping[str, Any]) -> bool:
+    """Whether lines are those of one side of a change, in what people edit."""
+    for key, line in state.get("lines", {}).items():
+        now = lines.get(key)
+        if now is None or line is None:
+            if now is not line:
+                return False
+        elif any(now.get(name) != line.get(name) for name in _EDITED):
+            return False
+    return True
 
 
 def _derived(line: SpokenLine) -> dict[str, Any]:
@@ -542,56 +521,36 @@ def _rewritten(
     item: Item,
     neighbours: tuple[SpokenLine | None, SpokenLine | None],
 ) -> Lines:
-    """Lines for some texts in place of a block of other lines, by the words that stay."""
+    """Lines for some texts in place of a block of other lines; each is the line with most of its words."""
     earlier, later = neighbours
     by_id = dict(block)
     tokens = [split_words(text) for text in texts]
-    claims = _claims(by_id, tokens)
-    sources = [source for source, _ in claims]
+    words = [{**word, "line": key} for key, line in block for word in shown_words(line)]
+    start = min((line["start"] for line in by_id.values()), default=earlier["end"] if earlier else item.start)
     end = max((line["end"] for line in by_id.values()), default=later["start"] if later else item.end)
-    at = min((line["start"] for line in by_id.values()), default=earlier["end"] if earlier else item.start)
+    start = max(item.start, min(start, item.end - ROOM_SECONDS))
+    timed = iter(timed_words([token for part in tokens for token in part], words, start, end))
+    parts = [[next(timed) for _ in part] for part in tokens]
+    named = [[word.pop("line") for word in part if "line" in word] for part in parts]
+    sources = [max(dict.fromkeys(keys), key=keys.count) if keys else None for keys in named]
     rewritten: Lines = {}
-    for number, ((source, words), text) in enumerate(zip(claims, texts, strict=True)):
-        if source is not None:
-            pattern: SpokenLine | None = by_id[source]
-            span = (min(word["start"] for word in words), max(word["end"] for word in words))
-            if sources.count(source) == 1:
-                span = (min(span[0], by_id[source]["start"]), max(span[1], by_id[source]["end"]))
-        else:
-            pattern = block[min(number, len(block) - 1)][1] if block else earlier or later
-            following = next((words[0]["start"] for _, words in claims[number + 1 :] if words), end)
-            n_empty = next((n for n, claim in enumerate(claims[number:]) if claim[1]), len(claims) - number)
-            last = at + (following - at) / n_empty if following > at else at + ROOM_SECONDS
-            start = round(min(max(at, item.start), item.end - 0.01), _DIGITS)
-            stop = round(min(max(last, start + 0.01), item.end), _DIGITS)
-            span = start, max(stop, start + SHORTEST_WORD)
+    at = start
+    for number, (source, part, text) in enumerate(zip(sources, parts, texts, strict=True)):
+        pattern = by_id[source] if source else block[min(number, len(block) - 1)][1] if block else earlier or later
+        start, end = (part[0]["start"], max(word["end"] for word in part)) if part else (at, at + SHORTEST_WORD)
+        if source and sources.count(source) == 1:
+            start, end = min(start, by_id[source]["start"]), max(end, by_id[source]["end"])
         channel = pattern["channel"] if pattern else item.channels[0]
-        key = source if source is not None and source not in rewritten else None
-        key = key or free_id(source or _stem(taken, channel), {*taken, *rewritten, *item.used})
+        is_first = source and source not in rewritten
+        key = (
+            source
+            if source and is_first
+            else free_id(source or _stem(taken, channel), {*taken, *rewritten, *item.used})
+        )
         line = {**(pattern or {"channel": channel, "tag": "", "speaker": None}), "text": text}
-        line |= {"start": span[0], "end": span[1], "words": timed_words(tokens[number], words, *span)}
-        rewritten[key] = line
-        at = max(at, span[1])
+        rewritten[key] = line | {"start": start, "end": end, "words": part}
+        at = min(max(at, end), item.end - SHORTEST_WORD)
     return rewritten
-
-
-def _claims(
-    lines: Mapping[str, SpokenLine], tokens: Sequence[Sequence[str]]
-) -> list[tuple[str | None, list[dict[str, Any]]]]:
-    """For each new text the line with most of its words (None: no word stays), and those words."""
-    old = [(key, word) for key, line in lines.items() for word in shown_words(line)]
-    new = [token for part in tokens for token in part]
-    kept = {number: old[index] for index, number in _pairs([word["word"] for _, word in old], new)}
-    claims: list[tuple[str | None, list[dict[str, Any]]]] = []
-    at = 0
-    for part in tokens:
-        staying = [kept[number] for number in range(at, at + len(part)) if number in kept]
-        at += len(part)
-        keys = [key for key, _ in staying]
-        source = max(dict.fromkeys(keys), key=keys.count) if keys else None
-        channel = lines[source]["channel"] if source is not None else None
-        claims.append((source, [word for key, word in staying if lines[key]["channel"] == channel]))
-    return claims
 
 
 #: The possible actions; each takes the lines, the action and the item, and returns the new lines.

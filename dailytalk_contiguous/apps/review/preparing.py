@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
 
 from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -35,7 +34,7 @@ from dailytalk_contiguous.apps.local_pages import page_file
 from dailytalk_contiguous.apps.review.clips_lines import ClipsLines
 from dailytalk_contiguous.apps.review.history import HISTORY
 from dailytalk_contiguous.apps.review.layouts import open_editable
-from dailytalk_contiguous.apps.review.server import ASSETS, in_json, request_body
+from dailytalk_contiguous.apps.review.server import ASSETS, in_json
 from dailytalk_contiguous.core.documents import as_text, parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.settings import PlacedSetting, Setting, settings_in
@@ -123,6 +122,9 @@ STEPS = (
 )
 _BY_COMMAND = {step.command: step for step in STEPS}
 
+#: What a request to begin a step has.
+_BEGIN = {"step": str, "dry": bool, "cut": bool, "values": dict}
+
 
 def is_unprepared(folder: Path) -> bool:
     """Whether a folder has sound that was neither cut nor transcribed, or pieces that were not transcribed."""
@@ -205,9 +207,9 @@ class Preparation:
                 Route("/", _page),
                 Route("/assets/{name}", _page),
                 Route("/api/state", in_json(self._state)),
-                Route("/api/run", in_json(self._begin), methods=["POST"]),
-                Route("/api/stop", in_json(self._stop), methods=["POST"]),
-                Route("/api/review", in_json(self._open), methods=["POST"]),
+                Route("/api/run", in_json(self._begin, _BEGIN), methods=["POST"]),
+                Route("/api/stop", in_json(self._stop, {}), methods=["POST"]),
+                Route("/api/review", in_json(self._open, {"cut": bool}), methods=["POST"]),
             ]
         )
 
@@ -229,22 +231,20 @@ class Preparation:
             "running": run.as_dict() | run.progress() if run is not None and running else None,
         }
 
-    async def _begin(self, request: Request) -> dict[str, Any]:
-        body = await request_body(request, {"step": str, "dry": bool, "cut": bool, "values": dict})
+    def _begin(self, request: Request, body: dict[str, Any]) -> dict[str, Any]:
         if (step := _BY_COMMAND.get(body["step"])) is None:
             raise BadInput(f"there is no step {body['step']!r}"[:100], "reload the page")
-        await run_in_threadpool(self._start, step, body["cut"], body["dry"] and step.has_dry_run, body["values"])
+        self._start(step, body["cut"], body["dry"] and step.has_dry_run, body["values"])
         return {}
 
-    async def _stop(self, request: Request) -> dict[str, Any]:
+    def _stop(self, request: Request, body: dict[str, Any]) -> dict[str, Any]:
         run = self._run
         if run is not None and run.code is None:
             run.process.send_signal(signal.SIGINT)
         return {}
 
-    async def _open(self, request: Request) -> dict[str, Any]:
-        cut = (await request_body(request, {"cut": bool}))["cut"]
-        return {"address": await run_in_threadpool(self._open_review, self._clips(cut))}
+    def _open(self, request: Request, body: dict[str, Any]) -> dict[str, Any]:
+        return {"address": self._open_review(self._clips(body["cut"]))}
 
     def _clips(self, cut: bool) -> Path:
         """The folder of the clips: the usable pieces if the recordings are cut, otherwise the opened folder."""

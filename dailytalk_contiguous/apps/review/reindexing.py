@@ -15,7 +15,7 @@ import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -297,6 +297,56 @@ class _Contents:
         forms = {form for _, prefix in self.series for form in (prefix, json.dumps(prefix)[1:-1])}
         return data if any(form.encode("utf-8", "surrogateescape") in data for form in forms) else None
 
+    def named(self, mention: str, document: str) -> tuple[_Item, str] | None:
+        """The item that a document names, and the rest of the text: an ending, a line's number. None for no item.
+
+        Raises BadInput for a name that two items have.
+        """
+        for end in (len(mention), *reversed([match.start() for match in re.finditer(r"[./]", mention)])):
+            if item := self._present(mention[:end], document):
+                return item, mention[end:]
+        suffix = Path(mention).suffix if Path(mention).suffix.lower() in AUDIO_SUFFIXES else ""
+        item = self._gone(mention.removesuffix(suffix), document)
+        return (item, suffix) if item else None
+
+    def _present(self, bare: str, document: str) -> _Item | None:
+        folder = posixpath.dirname(document)
+        if posixpath.isabs(bare):
+            bare = os.path.relpath(bare, self.top / folder)
+        path = posixpath.normpath(posixpath.join(folder, bare))
+        if path in self.items:
+            return self.items[path]
+        namesakes = self._namesakes.get(bare, [])
+        if not namesakes or not self.is_ours(bare, document):
+            return None
+        of_discarded = posixpath.basename(document).startswith("discarded")
+        fitting = [item for item in namesakes if item.rank[0] == of_discarded] or namesakes
+        if len(fitting) > 1:
+            raise BadInput(
+                f"{document!r} names {bare!r}, which is in {' and '.join(sorted(repr(o.path) for o in fitting))}",
+                "write the folder before the names in it, or reindex these folders one by one",
+            )
+        return fitting[0]
+
+    def _gone(self, bare: str, document: str) -> _Item | None:
+        """The item of an existing series whose file is gone."""
+        path = posixpath.normpath(posixpath.join(posixpath.dirname(document), bare))
+        item = _item(*posixpath.split(path))
+        if item is None or item.series in self.series:
+            return item
+        others = [folder for folder, prefix in self.series if prefix == item.prefix]
+        if len(others) != 1 or "/" in bare or not self.is_ours(bare, document):
+            return None
+        return replace(item, folder=others[0])
+
+    @cached_property
+    def _namesakes(self) -> dict[str, list[_Item]]:
+        """The items by their names alone."""
+        namesakes: defaultdict[str, list[_Item]] = defaultdict(list)
+        for path, item in self.items.items():
+            namesakes[posixpath.basename(path)].append(item)
+        return namesakes
+
     def is_ours(self, bare: str, document: str) -> bool:
         """Whether a name without a folder, in a document, is that of a recording of this folder.
 
@@ -352,39 +402,26 @@ def _numbered(contents: _Contents, digits: int | None) -> dict[str, str]:
 
 def _missing(contents: _Contents) -> dict[str, _Item]:
     """Items of existing series that have no recording: of files of other kinds, and of names in documents."""
-    missing: dict[str, _Item] = {}
     present = {path: path for path in contents.items}
+    missing: dict[str, _Item] = {}
     for path in contents.files:
         where, name = posixpath.split(path)
-        item = _item(where, name.partition(".")[0]) if _new_path(present, path) == path else None
+        item = _item(where, name.partition(".")[0])
         if item and item.series in contents.series and item.path not in present:
             missing[item.path] = item
-    names = _Names(contents, present | {path: path for path in missing})
     for path, data in contents.documents.items():
-        mentions: list[str] = []
+        mentioned: dict[str, _Item] = {}
+
+        def note(mention: str, path: str = path, mentioned: dict[str, _Item] = mentioned) -> None:
+            if found := contents.named(mention, path):
+                mentioned[found[0].path] = found[0]
+
         with suppress(*([_Unread] if path in contents.above else [])):
-            _followed(path, data, mentions.append)
-        unknown = [mention for mention in mentions if names.find(mention, path) is None]
+            _followed(path, data, note)
         # A document above may be about other recordings with similar names.
-        if len(unknown) < len(mentions) or path not in contents.above:
-            noted = (_item_named(contents, mention, path) for mention in unknown)
-            missing |= {item.path: item for item in noted if item and item.path not in missing}
+        if path not in contents.above or mentioned.keys() & present.keys():
+            missing |= {path: item for path, item in mentioned.items() if path not in present}
     return missing
-
-
-def _item_named(contents: _Contents, mention: str, document: str) -> _Item | None:
-    """The item of an existing series that a document mentions; None for anything else."""
-    last = posixpath.basename(mention)
-    stem = last.removesuffix(Path(last).suffix) if Path(last).suffix.lower() in AUDIO_SUFFIXES else last
-    where = posixpath.normpath(posixpath.join(posixpath.dirname(document), posixpath.dirname(mention)))
-    item = _item("" if where == "." else where, stem)
-    if item is None or item.series in contents.series:
-        return item
-    elsewhere = [folder for folder, prefix in contents.series if prefix == item.prefix]
-    if len(elsewhere) != 1 or "/" in mention or not contents.is_ours(stem, document):
-        return None
-    item.folder = elsewhere[0]
-    return item
 
 
 def _new_path(names: Mapping[str, str], path: str) -> str:
@@ -395,65 +432,24 @@ def _new_path(names: Mapping[str, str], path: str) -> str:
     return path
 
 
-class _Names:
-    """The new names of items, found by what documents call them."""
-
-    def __init__(self, contents: _Contents, renamed: Mapping[str, str]) -> None:
-        self._contents, self._renamed = contents, renamed
-        self._bare: defaultdict[str, list[str]] = defaultdict(list)
-        for path in renamed:
-            self._bare[posixpath.basename(path)].append(path)
-
-    def find(self, mention: str, document: str) -> tuple[str, str] | None:
-        """The path of an item, and the rest of the text after its name: an ending, a line's number.
-
-        Raises BadInput for a name that two items have.
-        """
-        for end in sorted(
-            {len(mention), *(match.start() for match in re.finditer(r"[./]", mention))}, reverse=True
-        ):
-            if path := self._path(mention[:end], document):
-                return path, mention[end:]
-        return None
-
-    def renamed(self, mention: str, document: str) -> str | None:
-        """The text with the item's new name; None if it names no item."""
-        match = self.find(mention, document)
-        if match is None:
-            return None
-        before, slash, _ = mention.removesuffix(match[1]).rpartition("/")
-        return f"{before}{slash}{self._renamed[match[0]]}{match[1]}"
-
-    def _path(self, bare: str, document: str) -> str | None:
-        folder = posixpath.dirname(document)
-        if posixpath.isabs(bare):
-            bare = os.path.relpath(bare, self._contents.top / folder)
-        path = posixpath.normpath(posixpath.join(folder, bare))
-        if path in self._renamed:
-            return path
-        namesakes = self._bare.get(bare, [])
-        if not namesakes or not self._contents.is_ours(bare, document):
-            return None
-        of_discarded = posixpath.basename(document).startswith("discarded")
-        fitting = [item for item in namesakes if (DISCARDED in item.split("/")) == of_discarded] or namesakes
-        if len(fitting) > 1:
-            raise BadInput(
-                f"{document!r} names {bare!r}, which is in {' and '.join(sorted(map(repr, fitting)))}",
-                "write the folder before the names in it, or reindex these folders one by one",
-            )
-        return fitting[0]
-
-
 class _Unread(BadInput):
     """A document has another content than its name says: above the folder it may be another program's."""
 
 
 def _changed_documents(contents: _Contents, names: Mapping[str, str]) -> dict[str, bytes]:
-    texts = _Names(contents, names)
     documents: dict[str, bytes] = {}
     for path, data in contents.documents.items():
+
+        def rename(mention: str, path: str = path) -> str | None:
+            found = contents.named(mention, path)
+            if found is None or found[0].path not in names:
+                return None
+            item, rest = found
+            before, slash, _ = mention.removesuffix(rest).rpartition("/")
+            return f"{before}{slash}{names[item.path]}{rest}"
+
         with suppress(*([_Unread] if path in contents.above else [])):
-            new = _followed(path, data, lambda mention, path=path: texts.renamed(mention, path))  # type: ignore[misc]
+            new = _followed(path, data, rename)
             if new != data:
                 documents[path] = new
     return documents

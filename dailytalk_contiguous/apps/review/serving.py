@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from dailytalk_contiguous.apps.review.preparing import Preparation
 
 #: Threads that may still work on an item when all is saved: their results can be computed again.
-BACKGROUND = ("listen", "peaks")
+BACKGROUND = ("listen",)
 
 
 class Serving:

@@ -279,7 +279,7 @@ class Session:
                 return self._answer(item)
             now = self._fields(item)
             is_same = all(now[key] == value for key, value in change.before.items() if key in now)
-            if not is_same or not is_state(self._held(item), change.before, _EDITED_FIELDS):
+            if not is_same or not is_state(self._held(item), change.before):
                 raise self._conflict(item, "has changed the same since")
             self.apply(item, [(how, change)], author, record["number"])
             return self._answer(item)
@@ -649,9 +649,6 @@ def _edit_events(records: Sequence[Record]) -> list[tuple[str, dict[str, Any]]]:
 #: What every line has.
 _LINE: dict[str, Any] = {"channel": str, "text": str, "start": float, "end": float}
 _LINE |= {"words?": [{"word": str, "start": float, "end": float}]}
-
-#: Fields of a line that people edit: an edit can be undone if they are unchanged since.
-_EDITED_FIELDS = frozenset({"channel", "speaker", "start", "end", "text", "tag", "vad", "features"})
 
 
 def _shown(key: str, line: SpokenLine, offset: float, sided: bool) -> dict[str, Any]:

@@ -1,13 +1,13 @@
 """The sound of an item for a browser: a WAV that is made as it is read, and its peaks.
 
 No browser seeks exactly in every format of recordings, but all do in a WAV. Only the requested samples are
-decoded. The peaks of a long item are computed once, in the background, and then cut from that.
+decoded. The peaks of a long item are computed once, and then cut from that.
 """
 
 import struct
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Hashable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from dailytalk_contiguous.apps.review.editable import SoundStretch
 from dailytalk_contiguous.core.audio import blocks, read_header, to_pcm
-from dailytalk_contiguous.core.errors import BadInput
 
 #: Bytes of the header of the WAV.
 WAV_HEADER = 44
@@ -120,40 +119,22 @@ def window_peaks(stretch: SoundStretch, start: float, end: float, count: int) ->
 
 
 class Overviews:
-    """Peaks of whole items, made in the background by one thread and held for the latest items.
+    """Peaks of whole items, `OVERVIEW_RATE` a second, held for the latest items."""
 
-    `ready` is called with the id of an item once its peaks are made.
-    """
-
-    def __init__(self, ready: Callable[[str], None]) -> None:
-        self._ready = ready
+    def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._peaks: OrderedDict[str, Peaks] = OrderedDict()
-        self._making: set[str] = set()
+        self._peaks: OrderedDict[Hashable, Peaks] = OrderedDict()
 
-    def get(self, name: str, stretch: SoundStretch) -> Peaks | None:
-        """The peaks of an item, shape (channels, n, 2), `OVERVIEW_RATE` a second; None while they are made."""
-        with self._lock:
-            if name in self._peaks:
-                self._peaks.move_to_end(name)
-                return self._peaks[name]
-            if name not in self._making:
-                self._making.add(name)
-                threading.Thread(target=self._make, args=(name, stretch), name="peaks", daemon=True).start()
-        return None
-
-    def _make(self, name: str, stretch: SoundStretch) -> None:
-        count = max(1, int(np.ceil(stretch.seconds * OVERVIEW_RATE)))
-        try:
-            peaks = window_peaks(stretch, 0.0, count / OVERVIEW_RATE, count)
-        except (BadInput, OSError):
-            peaks = np.zeros((1, 1, 2), np.int8)
-        with self._lock:
-            self._making.discard(name)
-            self._peaks[name] = peaks
-            while len(self._peaks) > HELD_OVERVIEWS:
-                self._peaks.popitem(last=False)
-        self._ready(name)
+    def of(self, item: Hashable, stretch: SoundStretch) -> Peaks:
+        """The peaks of an item, shape (channels, n, 2). Raises BadInput as `window_peaks` does."""
+        with self._lock:  # requests for several stretches of one item wait for one reading of it
+            if item not in self._peaks:
+                count = max(1, int(np.ceil(stretch.seconds * OVERVIEW_RATE)))
+                self._peaks[item] = window_peaks(stretch, 0.0, count / OVERVIEW_RATE, count)
+                while len(self._peaks) > HELD_OVERVIEWS:
+                    self._peaks.popitem(last=False)
+            self._peaks.move_to_end(item)
+            return self._peaks[item]
 
 
 def coarser(overview: Peaks, start: float, end: float, count: int) -> Peaks:

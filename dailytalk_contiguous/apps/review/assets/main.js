@@ -804,9 +804,8 @@ const listen = () => events(() => number, {
     reload();
   },
   here: ({ author, id }) => { if (author !== session.author) { list.here(author, id); showPeople(); } },
-  item: ({ id, peaks, ...measured }) => {
-    if (peaks) wave.peaks.arrived(id);
-    if (!list.byId.has(id) || !Object.keys(measured).length) return;
+  item: ({ id, ...measured }) => {
+    if (!list.byId.has(id)) return;
     // Measures of a large folder come by the thousand.
     arrived.set(id, { id, ...measured });
     collecting ??= setTimeout(() => {

@@ -26,13 +26,6 @@ class Peaks {
     Object.assign(this, { id, of, duration });
   }
 
-  /** The overview of an item is there: ask again for what waited for it. */
-  arrived(id) {
-    if (id !== this.id) return;
-    for (const [key, tile] of this.tiles) if (tile.waits) this.tiles.delete(key);
-    this.onArrival();
-  }
-
   static column(level) { return 0.0005 * 2 ** level; }
 
   static level(secondsPerPixel) { return clamp(Math.floor(Math.log2(secondsPerPixel / 0.0005)), 0, 24); }
@@ -53,11 +46,9 @@ class Peaks {
     const count = Math.min(COLUMNS, Math.ceil((this.duration - start) / column));
     const { id, of, tiles } = this;
     bytes("api/peaks", { id, of, start, end: Math.min(this.duration, start + count * column), count }, tile.stop.signal)
-      .then(({ values, channels, complete }) => {
+      .then(({ values, channels }) => {
         if (tiles.get(key) !== tile) return;
-        // Of a long stretch the server makes an overview first; it tells when that is there.
-        Object.assign(tile, complete ? { values, channels, count: values.length / channels / 2, stop: null } : { stop: null, waits: true });
-        if (!complete) setTimeout(() => this.arrived(id), 5000); // should its word not reach this page
+        Object.assign(tile, { values, channels, count: values.length / channels / 2, stop: null });
         this.onArrival();
       })
       .catch(() => { if (this.tiles.get(key) === tile) this.tiles.delete(key); });
