@@ -10,6 +10,7 @@ import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -293,20 +294,20 @@ class TaggedLines(Editable):
         self._path = inside(root, TRANSCRIPT)
 
     def names(self) -> Sequence[str]:
-        return [*self._summaries, *(name for name in self._discarded if name not in self._summaries)]
+        return [*self._file.summaries, *(name for name in self._discarded if name not in self._file.summaries)]
 
     def summaries(self) -> Iterator[tuple[str, dict[str, Any] | None]]:
         for name in self.names():
-            yield name, self._summaries.get(name) or _summary_of(self.lines(name))
+            yield name, self._file.summaries.get(name) or _summary_of(self.lines(name))
 
     def is_discarded(self, name: str) -> bool:
-        return name in self._discarded and name not in self._summaries
+        return name in self._discarded and name not in self._file.summaries
 
     def lines(self, name: str) -> Lines:
         if self.is_discarded(name):
             texts = [text.encode() for text in self._discarded[name]]
-        elif name in self._summaries or name in self._entries:
-            texts = [data for owner, data in self._rows if owner == name]
+        elif name in self._file.summaries or name in self._entries:
+            texts = [data for owner, data in self._file.rows if owner == name]
         else:
             raise BadInput(f"{as_text(self.root)!r} has no item {name[:200]!r}", "reload the page")
         numbered: Lines = {}
@@ -339,35 +340,39 @@ class TaggedLines(Editable):
         return self._path
 
     def content(self, name: str) -> bytes:
-        return b"".join(data for _, data in self._rows)
+        return b"".join(data for _, data in self._file.rows)
 
     def write(self, name: str, lines: Lines) -> None:
-        fields = next(([*parse_json(data, "", nan=True)] for owner, data in self._rows if owner), [])
+        fields = next(([*parse_json(data, "", nan=True)] for owner, data in self._file.rows if owner), [])
         self._write_rows({name: [*texts_of_fields(lines, fields)]})
-        self._summaries[name] = _summary_of(lines)
+        self._file.summaries[name] = _summary_of(lines)
 
     def discard(self, names: Sequence[str], discarded: bool) -> None:
         gone = self._discarded
         if discarded:
-            taken = {name: [data.decode() for owner, data in self._rows if owner == name] for name in names}
+            taken = {name: [data.decode() for owner, data in self._file.rows if owner == name] for name in names}
             write_discarded(self.root, gone | taken)
             self._write_rows(dict.fromkeys(names, ()))
         else:
             back = {name: [text.encode() for text in gone[name]] for name in names if name in gone}
             self._write_rows(back)
             write_discarded(self.root, {name: texts for name, texts in gone.items() if name not in back})
-        self._drop("_discarded", "_summaries")
+        self._drop("_discarded")
+        for name in names:
+            if discarded:
+                self._file.summaries.pop(name, None)
+            elif name in back:
+                self._file.summaries[name] = _summary_of(self.lines(name))
 
     def reread(self) -> None:
-        rows = self._read()
-        self._drop("_summaries", "_entries", "_discarded")
-        self._rows = rows
+        self._file = self._read()
+        self._drop("_entries", "_discarded")
 
     def _write_rows(self, changed: Mapping[str, Sequence[bytes]]) -> None:
         """Write the file with other lines of some items; all lines are numbered as they follow one another."""
         rows: list[tuple[str, bytes]] = []
         left = dict(changed)
-        for owner, data in self._rows:
+        for owner, data in self._file.rows:
             rows += [(owner, text) for text in left.pop(owner, ())] if owner in changed else [(owner, data)]
         rows += [(owner, text) for owner, texts in left.items() for text in texts]
         count = itertools.count()
@@ -376,28 +381,29 @@ class TaggedLines(Editable):
             for owner, data in rows
         ]
         self._write_file(self._path, b"".join(data for _, data in rows))
-        self._rows = rows
+        self._file.rows = rows
 
     @cached_property
-    def _rows(self) -> list[tuple[str, bytes]]:
-        """Every line of the file with the conversation that it is of; "" if it is no line of a transcript."""
+    def _file(self) -> "_Transcript":
         return self._read()
 
-    def _read(self) -> list[tuple[str, bytes]]:
+    def _read(self) -> "_Transcript":
         seen = signature_of(self._path)
+        rows: list[tuple[str, bytes]] = []
+        summaries: dict[str, dict[str, Any]] = {}
+        again: set[str] = set()
         with self._path.open("rb") as file:
-            lines = [data if data.endswith(b"\n") else data + b"\n" for data in file]
+            read = ((*_item_of(data), data) for data in file)
+            for owner, block in itertools.groupby(read, key=lambda line: line[0]):
+                lines = [*block]
+                rows += [(owner, data if data.endswith(b"\n") else data + b"\n") for *_, data in lines]
+                again |= {owner} & summaries.keys()
+                if owner:
+                    summaries[owner] = summary_of(line for _, line, _ in lines)
+        for name in again:
+            summaries[name] = summary_of(parse_json(data, "", nan=True) for owner, data in rows if owner == name)
         self._seen[self._path] = seen
-        return [(_item_of(data)[0], data) for data in lines]
-
-    @cached_property
-    def _summaries(self) -> dict[str, dict[str, Any]]:
-        """The summary of every conversation, in the order of the file."""
-        lines: dict[str, list[SpokenLine]] = {}
-        for owner, data in self._rows:
-            if owner:
-                lines.setdefault(owner, []).append(parse_json(data, "", nan=True))
-        return {name: summary_of(said) for name, said in lines.items()}
+        return _Transcript(rows, summaries)
 
     @cached_property
     def _discarded(self) -> dict[str, list[str]]:
@@ -415,6 +421,17 @@ class TaggedLines(Editable):
         if self._latest[0] != path:
             self._latest = path, read_rows(path, BASE)
         return tagged_row(self._latest[1].get(name))
+
+
+@dataclass
+class _Transcript:
+    """The lines of a file, each with the conversation that it is of ("": it is no line of a transcript).
+
+    `summaries` are those of the conversations, in the order of the file.
+    """
+
+    rows: list[tuple[str, bytes]]
+    summaries: dict[str, dict[str, Any]]
 
 
 def _summary_of(lines: Lines) -> dict[str, Any]:
