@@ -307,7 +307,7 @@ class TaggedLines(Editable):
         if self.is_discarded(name):
             texts = [text.encode() for text in self._discarded[name]]
         elif name in self._file.summaries or name in self._entries:
-            texts = [data for owner, data in self._file.rows if owner == name]
+            texts = [self._file.rows[place][1] for place in self._file.places.get(name, ())]
         else:
             raise BadInput(f"{as_text(self.root)!r} has no item {name[:200]!r}", "reload the page")
         numbered: Lines = {}
@@ -350,7 +350,8 @@ class TaggedLines(Editable):
     def discard(self, names: Sequence[str], discarded: bool) -> None:
         gone = self._discarded
         if discarded:
-            taken = {name: [data.decode() for owner, data in self._file.rows if owner == name] for name in names}
+            places = self._file.places
+            taken = {name: [self._file.rows[at][1].decode() for at in places.get(name, ())] for name in names}
             write_discarded(self.root, gone | taken)
             self._write_rows(dict.fromkeys(names, ()))
         else:
@@ -381,7 +382,7 @@ class TaggedLines(Editable):
             for owner, data in rows
         ]
         self._write_file(self._path, b"".join(data for _, data in rows))
-        self._file.rows = rows
+        self._file = _Transcript(rows, self._file.summaries)
 
     @cached_property
     def _file(self) -> "_Transcript":
@@ -432,6 +433,14 @@ class _Transcript:
 
     rows: list[tuple[str, bytes]]
     summaries: dict[str, dict[str, Any]]
+
+    @cached_property
+    def places(self) -> dict[str, list[int]]:
+        """The numbers of the lines of each conversation."""
+        places: dict[str, list[int]] = {}
+        for place, (owner, _) in enumerate(self.rows):
+            places.setdefault(owner, []).append(place)
+        return places
 
 
 def _summary_of(lines: Lines) -> dict[str, Any]:

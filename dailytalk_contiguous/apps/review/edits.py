@@ -177,20 +177,9 @@ def _rounded(seconds: float, above: float, below: float = math.inf) -> float:
 
 
 def _pairs(old: Sequence[str], new: Sequence[str]) -> list[tuple[int, int]]:
-    old_keys, new_keys = [_key(word) for word in old], [_key(word) for word in new]
-    head = 0
-    while head < min(len(old), len(new)) and old_keys[head] == new_keys[head]:
-        head += 1
-    tail = 0
-    while tail < min(len(old), len(new)) - head and old_keys[-1 - tail] == new_keys[-1 - tail]:
-        tail += 1
-    inner = difflib.SequenceMatcher(
-        None, old_keys[head : len(old) - tail], new_keys[head : len(new) - tail], autojunk=False
-    )
-    pairs = [(at, at) for at in range(head)]
-    for block in inner.get_matching_blocks():
-        pairs += [(head + block.a + offset, head + block.b + offset) for offset in range(block.size)]
-    return pairs + [(len(old) - offset, len(new) - offset) for offset in range(tail, 0, -1)]
+    matcher = difflib.SequenceMatcher(None, [*map(_key, old)], [*map(_key, new)], autojunk=False)
+    blocks = matcher.get_matching_blocks()
+    return [(block.a + place, block.b + place) for block in blocks for place in range(block.size)]
 
 
 def _key(word: str) -> str:
