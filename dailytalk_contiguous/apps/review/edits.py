@@ -376,19 +376,6 @@ def _merge(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], item: Ite
         raise BadInput("a line can't be merged with itself", "name the line after it")
     if first["channel"] != second["channel"]:
         raise BadInput("the two lines are of two speakers", "swap the speaker of one of them first")
-    between = [
-        line
-        for name, line in lines.items()
-        if name not in (key, other)
-        and line["channel"] == first["channel"]
-        and first["start"] <= line["start"] <= second["start"]
-        and (line["start"], line["end"]) != (second["start"], second["end"])
-        and line["start"] > first["start"]
-    ]
-    if between:
-        raise BadInput(
-            f"{quoted(between[0]['text'])} is between the two lines", "merge lines that follow one another"
-        )
     words = [word for line in (first, second) if line["text"] for word in shown_words(line)]
     text = join_words(filter(None, (first["text"].strip(), second["text"].strip())))
     if words != (ordered := sorted(words, key=lambda word: (word["start"], word["end"]))):
