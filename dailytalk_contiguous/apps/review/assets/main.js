@@ -20,7 +20,6 @@ let session = { tags: [], sound_text: "Hhhh", writable: true };
 let number = 0; // of the last edit that the page knows
 let item = null;
 let opening = null; // the id that is on its way
-let ahead = null; // { id, promise }: the next item, asked for before it is wanted
 let edge = null; // "start" or "end", the one that was touched last
 let offer = null; // the proposal that waits
 let heardOf = null; // "rebuilt" where that is wanted in place of recordings
@@ -174,19 +173,13 @@ const flush = () => { settle(); editor.flush(); };
 
 // Opening an item.
 
-const fetchItem = (id) => {
-  const promise = ahead?.id === id && ahead.of === heardOf ? ahead.promise : get("api/item", { id, of: heardOf });
-  ahead = null;
-  return promise;
-};
-
 const go = async (id, playing = false, wanted = null) => {
   if (!id) return;
   flush();
   opening = id;
   list.choose(id);
   let fetched;
-  try { fetched = await fetchItem(id); } catch (error) { failed(error); return; }
+  try { fetched = await get("api/item", { id, of: heardOf }); } catch (error) { failed(error); return; }
   if (opening !== id) return; // another was wanted meanwhile
   opening = null;
   sound.load(fetched);
@@ -203,11 +196,6 @@ const go = async (id, playing = false, wanted = null) => {
   announce(`${id}, ${counted(fetched.lines.length, "line")}`);
   if (playing && editor.chosen) play(editor.chosen.start, editor.chosen.end);
   isHere();
-  const next = list.neighbour(1);
-  if (next) {
-    ahead = { id: next, of: heardOf, promise: get("api/item", { id: next, of: heardOf }) };
-    ahead.promise.catch(() => { ahead = null; });
-  }
 };
 
 /** Show an item, or the newer state of the one that is open. */
@@ -790,7 +778,6 @@ let collecting = null;
 const listen = () => events(() => number, {
   edit: ({ number: latest, id, author }) => {
     newest.set(id, Math.max(latest, newest.get(id) ?? 0));
-    if (ahead?.id === id) ahead = null;
     soon();
     if (id === item?.id && latest > item.base) {
       if (author !== session.author) announce(`${author} edited this item.`);
@@ -798,7 +785,6 @@ const listen = () => events(() => number, {
     }
   },
   edits: ({ count, author }) => {
-    ahead = null;
     soon();
     if (author !== session.author) announce(`${author} edited ${counted(count, "item")}.`);
     reload();
