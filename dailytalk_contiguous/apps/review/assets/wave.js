@@ -26,11 +26,11 @@ class Peaks {
   want(start, span, width) {
     const { id, of, duration } = this.item;
     const seconds = span / width; // of a pixel
-    const fits = (part) => part && part.start <= start && part.end >= Math.min(duration, start + span) && part.column <= 1.5 * seconds;
+    const fits = (part) => part && part.start <= start && part.end >= Math.min(duration, start + span) && part.column <= 0.9 * seconds;
     if (fits(this.known) || fits(this.asked)) return;
     this.asked?.stop.abort();
     const [from, to] = [Math.max(0, start - span), Math.min(duration, start + 2 * span)];
-    const count = clamp(Math.ceil((to - from) / seconds), 1, MOST);
+    const count = clamp(Math.ceil((2 * (to - from)) / seconds), 1, MOST); // two a pixel, so that none is left out
     const asked = { start: from, end: to, count, column: (to - from) / count, stop: new AbortController() };
     this.asked = asked;
     bytes("api/peaks", { id, of, start: from, end: to, count }, asked.stop.signal).then(({ values, channels }) => {
