@@ -57,10 +57,10 @@ def whole_sound(path: Path) -> SoundStretch:
 
 
 class ChangedElsewhere(BadInput):
-    """Another program has written a file since it was read; `file` is its name."""
+    """Another program has written the file of an item since it was read; `file` is its name."""
 
-    def __init__(self, path: Path) -> None:
-        self.file = as_text(path.name)
+    def __init__(self, item: str, path: Path) -> None:
+        self.item, self.file = item, as_text(path.name)
         super().__init__(
             f"another program has changed {self.file!r} meanwhile", "take its state over, or keep yours"
         )
@@ -146,7 +146,7 @@ class Editable(ABC):
         """Raise ChangedElsewhere if another program has written the file of an item."""
         path = self.path_of(name)
         if signature_of(path) != self._seen.get(path):
-            raise ChangedElsewhere(path)
+            raise ChangedElsewhere(name, path)
 
     def decide(self, name: str, mine: bool) -> Path:
         """Take over the file on the disk, or write what is held (`mine`); return where the other one is."""

@@ -263,12 +263,16 @@ def in_json(answer: Callable[..., Any], shape: dict[str, Any] | None = None) -> 
             value = await run_in_threadpool(answer, request, *given)
             return value if isinstance(value, Response) else json_response(value)
         except ChangedElsewhere as problem:
-            return json_response(
-                {"reason": problem.reason, "remedy": problem.remedy, "changed": problem.file}, 409
-            )
+            body = {
+                "reason": problem.reason,
+                "remedy": problem.remedy,
+                "id": problem.item,
+                "changed": problem.file,
+            }
+            return json_response(body, 409)
         except Conflict as conflict:
-            body = {"reason": conflict.reason, "remedy": conflict.remedy, "item": conflict.item}
-            return json_response(body | {"author": conflict.author, "time": conflict.time}, 409)
+            newer = {"reason": conflict.reason, "remedy": conflict.remedy, "item": conflict.item}
+            return json_response(newer | {"author": conflict.author, "time": conflict.time}, 409)
         except NotThere as problem:
             return refused(404, problem.reason, problem.remedy)
         except DailytalkError as problem:

@@ -32,13 +32,13 @@ const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 const REBUILT_ONLY = "This is what dailytalk speak made, at its own times. Rebuilt (4) goes back to the recording: correct that, and speak again.";
 const failed = (error) => {
   if (!(error instanceof Refused)) throw error;
-  if (error.answer.changed) changedElsewhere(error.answer.changed);
+  if (error.answer.changed) changedElsewhere(error.answer);
   else notice(error.message);
 };
 
 /** Another program has written the file: nothing is saved before a person has chosen one of the two states. */
-const changedElsewhere = (file) => panels.changed(file, async (mine) => {
-  const { kept: name } = await post("api/decide", { id: item.id, mine });
+const changedElsewhere = ({ id, changed }) => panels.changed(changed, async (mine) => {
+  const { kept: name } = await post("api/decide", { id, mine });
   await saver.retry();
   if (!mine) await reload();
   notice(`${mine ? "The other state" : "What was here"} is kept in ${name}.`);

@@ -13,7 +13,7 @@ export class Saver {
    * @param {object} hear
    *   state(name, sentence): saved, saving, failed (will be tried again) or refused.
    *   item(item): the state after an edit. conflict(entry, newer, answer), rejected(entry, error).
-   *   changed(file): another program has written it; the edit waits for `retry`.
+   *   changed(answer): another program has written the file; the edit waits for `retry`.
    */
   constructor(hear) {
     this.hear = hear;
@@ -77,7 +77,7 @@ export class Saver {
       if (error.answer?.changed) {
         this.failed = true;
         this.hear.state("refused", error.message);
-        this.hear.changed(error.answer.changed);
+        this.hear.changed(error.answer);
       } else if (error.status === 409) this.stale(entry, error.answer);
       else if (error.passes) this.wait(error);
       else if (error.status) {
