@@ -319,8 +319,8 @@ def test_a_list_of_edits_whose_last_line_was_cut_short_goes_on(work: Path) -> No
         ada = Client(server.address)
         line = ada.get("item", id="call_000000")["lines"][0]["id"]
         assert ada.edit("call_000000", 0, do="text", line=line, text="one").ok
-    journal = work / ".dailytalk-edits"
-    journal.write_bytes(journal.read_bytes() + b'{"number": 2, "time": "2026-')
+    listed = work / ".dailytalk-edits"
+    listed.write_bytes(listed.read_bytes() + b'{"number": 2, "time": "2026-')
     with served(work) as server:
         ada = Client(server.address)
         assert ada.get("item", id="call_000000")["base"] == 1

@@ -300,10 +300,10 @@ def test_a_division_is_one_write_that_refuses_to_replace_somebody_elses_choice(t
     session.listen(lambda kind, data: told.append(kind))
     first = proposal["train"][0]
     session.edit(first, 0, {"do": "side", "value": "validation"}, "Ben")
-    journal = (tmp_path / ".dailytalk-edits").read_bytes()
+    listed = (tmp_path / ".dailytalk-edits").read_bytes()
     with pytest.raises(BadInput, match="Ben has put"):
         session.divide(sides, proposal["number"], "Ada")
-    assert (tmp_path / ".dailytalk-edits").read_bytes() == journal
+    assert (tmp_path / ".dailytalk-edits").read_bytes() == listed
     before = session.divide(sides, session.sides()["number"], "Ada")
     assert before == {name: "validation" if name == first else None for name in sides}
     assert {item["id"]: item["side"] for item in session.items()["items"]} == sides
