@@ -742,7 +742,7 @@ def test_a_request_to_a_page_is_answered_with_what_is_in_the_folder_or_a_reason(
     assert {path.name for path in reviewed.parent.iterdir()} <= {"private", "work", "long.FLAC"}
 
 
-# Folders that somebody has reviewed and sent: lists of edits, discarded entries, backups and links beside the sound
+# Folders that somebody has reviewed and sent: lists of edits, discarded entries, backups, links beside the sound
 
 
 @pytest.fixture(scope="module")
