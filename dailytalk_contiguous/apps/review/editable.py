@@ -9,6 +9,7 @@ import itertools
 import os
 import re
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -213,49 +214,34 @@ def summary_of(lines: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     `whole` is the whole text, `text` the beginning of it; `confidence` is that of the least certain line, `rate`
     in words a second of speech.
     """
-    texts: list[str] = []
-    count, n_words, seconds = 0, 0, 0.0
-    speakers: dict[str, None] = {}
-    tags: dict[str, None] = {}
-    emotions: dict[str, None] = {}
-    buckets: dict[str, dict[str, int]] = {}
-    confidence, language = None, None
-    suspects: dict[str, dict[str, Any]] = {}
-    for line in lines:
-        count += 1
-        text = line.get("text") or ""
-        if text:
-            texts.append(text)
-        n_words += len(text.split())
-        start, end = line.get("start"), line.get("end")
-        if is_number(start) and is_number(end):
-            seconds += max(0.0, end - start)
-        speakers |= {line["speaker"]: None} if isinstance(line.get("speaker"), str) else {}
-        tags |= {line["tag"]: None} if line.get("tag") else {}
-        emotions |= {line["emotion_class"]: None} if isinstance(line.get("emotion_class"), str) else {}
-        for kind in ("vad_bucket", "prosody_bucket"):
-            for name, level in (line.get(kind) or {}).items():
-                if isinstance(level, str) and level:
-                    counts = buckets.setdefault(name, {})
-                    counts[level] = counts.get(level, 0) + 1
-        if is_number(line.get("confidence")):
-            confidence = min(line["confidence"], 1.0 if confidence is None else confidence)
-        language = language or line.get("language")
-        for suspect in line_suspects(line):
-            suspects.setdefault(suspect["kind"], suspect)
+    said = [*lines]
+    texts = [line["text"] for line in said if line.get("text")]
+    spans = [(line.get("start"), line.get("end")) for line in said]
+    seconds = sum(max(0.0, end - start) for start, end in spans if is_number(start) and is_number(end))
+    confidences = [line["confidence"] for line in said if is_number(line.get("confidence"))]
+    buckets: dict[str, Counter[str]] = {}
+    for line in said:
+        for name, level in {**(line.get("vad_bucket") or {}), **(line.get("prosody_bucket") or {})}.items():
+            if isinstance(level, str) and level:
+                buckets.setdefault(name, Counter())[level] += 1
+
+    def values(field: str) -> list[str]:
+        return [*dict.fromkeys(line[field] for line in said if isinstance(line.get(field), str) and line[field])]
+
     whole = " ".join(texts)
+    suspects = {suspect["kind"]: suspect for line in reversed(said) for suspect in line_suspects(line)}
     return {
-        "n_lines": count,
+        "n_lines": len(said),
         "whole": whole,
         "text": whole[:SHOWN_TEXT],
-        "speakers": [*speakers],
-        "tags": [*tags],
-        "emotions": [*emotions],
-        "buckets": {name: max(counts, key=counts.__getitem__) for name, counts in buckets.items()},
-        "confidence": confidence,
-        "rate": round(n_words / seconds, 3) if seconds > 0 else None,
-        "language": language,
-        "suspects": [*suspects.values()] if count else line_suspects({}),
+        "speakers": values("speaker"),
+        "tags": values("tag"),
+        "emotions": values("emotion_class"),
+        "buckets": {name: counts.most_common(1)[0][0] for name, counts in buckets.items()},
+        "confidence": min([1.0, *confidences]) if confidences else None,
+        "rate": round(len(whole.split()) / seconds, 3) if seconds > 0 else None,
+        "language": next((line["language"] for line in said if line.get("language")), None),
+        "suspects": [*suspects.values()] if said else line_suspects({}),
     }
 
 
