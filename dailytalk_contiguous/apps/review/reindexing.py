@@ -168,6 +168,7 @@ def _take_place(contents: "_Contents", names: Mapping[str, str], documents: Mapp
     backup = top / files.REINDEXED / root.name / f"{int(last.name) + 1 if last else 1:04d}"
     above = {path: data for path, data in documents.items() if path in contents.above}
     copy = backup / "new"
+    made: list[tuple[str, Path]] = []
     if not files.is_inside(backup, top):
         raise DailytalkError(f"{as_text(backup)!r} leads out of its folder", f"delete {files.REINDEXED!r}")
     shutil.rmtree(backup, ignore_errors=True)  # of a call that was killed before it changed anything
@@ -176,6 +177,7 @@ def _take_place(contents: "_Contents", names: Mapping[str, str], documents: Mapp
             where = Path(parent).relative_to(top).as_posix()
             target = copy / Path(parent).relative_to(root)
             target.mkdir(parents=True)
+            made.append((parent, target))
             for name in [*found, *(name for name in folders if (Path(parent) / name).is_symlink())]:
                 path = posixpath.join(where, name)
                 to = target / posixpath.basename(_new_path(names, path))
@@ -185,6 +187,8 @@ def _take_place(contents: "_Contents", names: Mapping[str, str], documents: Mapp
                     files.write_bytes(to, documents[path])
                 elif name != files.FOLDER_LOCK:
                     _copy(top / path, to)
+        for parent, target in reversed(made):
+            shutil.copymode(parent, target)
         for name in above:
             files.write_bytes(backup / _ABOVE / name, contents.documents[name])
         state = {"files": _signatures(copy), "above": {name: _digest(data) for name, data in above.items()}}

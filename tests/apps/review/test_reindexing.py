@@ -278,9 +278,11 @@ def test_a_kill_at_any_step_leaves_the_folder_whole(tmp_path: Path, monkeypatch:
 
 def test_audio_costs_no_disk_and_the_backup_is_as_it_was(tmp_path: Path) -> None:
     root = make(tmp_path / "in", clips(3, 5) | {"whisper.json": '{"ann_000003.wav": {}}'})
+    root.chmod(0o700)
     before = tree(root)
     backup = reindex_folder(root).backup
     assert backup is not None
+    assert root.stat().st_mode & 0o777 == 0o700
     assert tree(backup) == before
     assert (root / "ann_000001.wav").samefile(backup / "ann_000003.wav")
     assert not (root / "whisper.json").samefile(backup / "whisper.json")
