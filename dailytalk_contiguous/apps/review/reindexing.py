@@ -196,6 +196,8 @@ def _take_place(contents: "_Contents", names: Mapping[str, str], documents: Mapp
         root.rename(backup / _OLD)
         copy.rename(root)
     except BaseException:
+        if not os.path.lexists(root):
+            (backup / _OLD).rename(root)
         if not (backup / _OLD).exists():
             shutil.rmtree(backup, ignore_errors=True)
         raise
