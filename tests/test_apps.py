@@ -17,8 +17,6 @@ from recordings import excerpt, save
 from test_floors import BETWEEN_APPS
 
 from dailytalk_contiguous.cli.main import COMMANDS
-from dailytalk_contiguous.store.edit_journal import EditJournal, NewEdit
-from dailytalk_contiguous.store.files import sha256_of
 
 PACKAGE = Path(__file__).parents[1] / "dailytalk_contiguous"
 APPS = sorted(path.parent.name for path in (PACKAGE / "apps").glob("*/app.py"))
@@ -126,11 +124,4 @@ def test_without_any_app_recordings_become_a_dataset_that_is_judged_exported_sho
         copy.run("report", work)
         load = "import dailytalk_contiguous as d; print(len(d.load('work', split='train')[0]['utterances']) > 2)"
         assert copy.run("-c", load).out == "True\n"
-        # What people have corrected is never passed over.
-        edit = NewEdit("me", "call", "discard", {"discarded": False}, {"discarded": True})
-        EditJournal(work).append([edit])
-        refused = copy.run("check", work, codes=(1,)).err
-        EditJournal(work).settle("transcript.jsonl", sha256_of(work / "transcript.jsonl"))
-        copy.run("check", work)
     assert (copy.folder / "data/README.md").is_file()
-    assert "has edits in .dailytalk-edits, and the app that reads them is not here" in refused

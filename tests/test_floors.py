@@ -22,7 +22,7 @@ BETWEEN_APPS = {("review", "clips"), ("learn", "clips")}
 
 #: The modules of the core that ask for what the apps list, or load one by its name (`core.apps`).
 LOADERS = {"cli.defaults", "cli.main", "cli.report", "publish.formats", "publish.opening"}
-LOADERS |= {"publish.findings", "publish.page", "store.edit_journal"}
+LOADERS |= {"publish.findings", "publish.page"}
 
 
 #: Each file of the package, parsed.

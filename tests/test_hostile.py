@@ -742,7 +742,7 @@ def test_a_request_to_a_page_is_answered_with_what_is_in_the_folder_or_a_reason(
     assert {path.name for path in reviewed.parent.iterdir()} <= {"private", "work", "long.FLAC"}
 
 
-# Folders that somebody has reviewed and sent: journals, discarded entries, plans and links beside the sound
+# Folders that somebody has reviewed and sent: lists of edits, discarded entries, backups, links beside the sound
 
 
 @pytest.fixture(scope="module")
@@ -767,9 +767,9 @@ LAYOUTS = {
 }
 
 
-def journal(layout: str, settled: bool) -> list[dict[str, Any]]:
-    """A journal as `review` writes it: an edit, a line that is put in and taken out, a side, a discarded item."""
-    item, file, line, _ = LAYOUTS[layout]
+def edits_list(layout: str) -> list[dict[str, Any]]:
+    """A list as `review` writes it: an edit, a line that is put in and taken out, a side, a discarded item."""
+    item, _, line, _ = LAYOUTS[layout]
     new = {"channel": "left", "start": 0.5, "end": 0.9, "text": "new", "tag": "", "kind": "speech", "words": []}
     edits: list[tuple[str, Any, Any]] = [
         ("text", {"lines": {line: {"text": "a", "words": []}}}, {"lines": {line: {"text": "b", "words": []}}}),
@@ -785,16 +785,16 @@ def journal(layout: str, settled: bool) -> list[dict[str, Any]]:
         records[-1] |= {"action": action, "before": before, "after": after} | (
             {"undoes": 2} if action == "undo" else {}
         )
-    return [*records, {"settled": 3, "file": file, "sha256": "0" * 64}] if settled else records
+    return records
 
 
 def spoil_edits(draw: Callable[[Any], Any], layout: str, root: Path, private: Path) -> str:
-    """Make a journal, the discarded entries or a file beside them hostile; what was done."""
+    """Make a list of edits, the discarded entries or a file beside them hostile; what was done."""
     item, file, _, audio = LAYOUTS[layout]
     outside = st.sampled_from(hostile.paths(private))
-    records, path = journal(layout, draw(st.booleans())), root / ".dailytalk-edits"
+    records, path = edits_list(layout), root / ".dailytalk-edits"
     aside = root / audio / "Discarded Audios"
-    how = draw(st.sampled_from(("journal", "journal", "item", "entries", "link", "folder")))
+    how = draw(st.sampled_from(("edits", "edits", "item", "entries", "link", "folder")))
     if how == "item":
         records = [record | {"item": draw(outside)} for record in records[draw(st.sampled_from((0, 3, 5))) :]]
     if how == "entries":
@@ -806,10 +806,10 @@ def spoil_edits(draw: Callable[[Any], Any], layout: str, root: Path, private: Pa
         if draw(st.booleans()):
             draw(spoilt_file(aside / "discarded_entries.json", private))
     path.write_bytes(b"".join(as_json(record) + b"\n" for record in records))
-    if how == "journal":
+    if how == "edits":
         draw(spoilt_file(path, private))
     elif how == "link":
-        name = draw(st.sampled_from((file, path.name, ".dailytalk-lock", ".dailytalk-edits.lock")))
+        name = draw(st.sampled_from((file, path.name, ".dailytalk-lock")))
         how = f"{name} is {draw(hostile.displaced(root / name, private))}"
     elif how == "folder":
         linked = (
@@ -819,33 +819,19 @@ def spoil_edits(draw: Callable[[Any], Any], layout: str, root: Path, private: Pa
     return how
 
 
-def spoil_plan(draw: Callable[[Any], Any], layout: str, root: Path, private: Path) -> str:
-    """A plan of renames of a stranger, at any of its steps; what it renames."""
-    (root / "link").symlink_to(private)
-    (root / "ann_000003.wav").write_bytes(wav_bytes(tones(1.0, 16000, 1), 16000))
-    outside = st.sampled_from(hostile.paths(private))
-    renames = draw(st.sampled_from((
-        [["ann_000003.wav", "ann_000001.wav"]], [["ann_000003.wav", draw(outside)]],
-        [["ann_000003.wav", ".bashrc"]],
-        [[draw(outside), "ann_000001.wav"]], [["link/private.txt", "link/ann_1.txt"]],
-        [["link", "x"], [".dailytalk-reindex-0.tmp/private.txt", ".dailytalk-reindex-0.tmp/y"], ["x/y", "x/z"]],
-    )))  # fmt: skip
-    document = draw(st.sampled_from(("run.json", "link/private.txt", "../x.json", "whisper.json")))
-    plan = {"folder": draw(st.sampled_from(("", "", "data_stereo", "..", "link"))), "renames": renames}
-    plan |= {"names": [["ann_000001", draw(st.sampled_from(("ann_000003", "../../private/x")))]]}
-    plan |= {"documents": draw(st.sampled_from(({}, {document: "0" * 64})))}
-    folder = root / ".dailytalk-reindex" / draw(st.sampled_from(("0001", "0002", "9" * 18)))
-    folder.mkdir(parents=True)
-    for state in ("backup", "after"):
-        match draw(st.integers(0, 2)):
-            case 0:
-                (folder / state).mkdir()
-                (folder / state / "whisper.json").symlink_to(private / "credentials.json")
-            case 1:
-                (folder / state).symlink_to(private)
-    path = folder / draw(st.sampled_from(("planned.json", "planned.json", "staged.json", "done.json")))
-    path.write_bytes(as_json(plan))
-    return draw(spoilt_file(path, private)) if draw(st.booleans()) else str(renames)
+def spoil_backup(draw: Callable[[Any], Any], layout: str, root: Path, private: Path) -> str:
+    """A backup of a reindex by a stranger; what it names."""
+    named = draw(st.sampled_from(hostile.paths(private)) | st.just("whisper.json"))
+    folder = root.parent / ".dailytalk-reindex" / root.name / "0001"
+    (folder / "folder").mkdir(parents=True)
+    match draw(st.integers(0, 2)):
+        case 0:
+            (folder / "above").mkdir()
+            (folder / "above" / "whisper.json").symlink_to(private / "credentials.json")
+        case 1:
+            (folder / "above").symlink_to(private)
+    (folder / "state.json").write_bytes(as_json({"files": {}, "above": {named: "0" * 64}}))
+    return draw(spoilt_file(folder / "state.json", private)) if draw(st.booleans()) else named
 
 
 def state(root: Path) -> dict[str, tuple[int, ...]]:
@@ -856,16 +842,14 @@ def state(root: Path) -> dict[str, tuple[int, ...]]:
 
 def review(root: Path) -> None:
     """What `dailytalk review` does with a folder that is opened, looked at and closed."""
-    editable_lines = from_app("review.settling")
-    from_app("review.reindexing").finish_reindex(root)
-    editable_lines.settle(root)
-    editable = editable_lines.open_editable(root)
+    editable = from_app("review.layouts").open_editable(root)
     session = from_app("review.session").Session(editable, "x") if editable else None
     for name in editable.names() if editable and session else ():
         session.item(name)
     if session:
         session.items()
-        session.settle()
+        for _ in range(3):
+            session.undo("x")
 
 
 @drawn(300)
@@ -878,7 +862,7 @@ def test_a_folder_that_was_sent_is_changed_by_no_command_that_reads_and_left_by_
         tagged(root)
     else:
         shutil.copytree(sent / layout, root)
-    spoil = data.draw(st.sampled_from((spoil_edits, spoil_edits, spoil_plan)))
+    spoil = data.draw(st.sampled_from((spoil_edits, spoil_edits, spoil_backup)))
     note(f"{layout}: {spoil(data.draw, layout, root, room.private)}")
     form, before = "ljspeech" if layout == "clips" else "moshi", state(root)
     reading: dict[str, tuple[Any, ...]] = {

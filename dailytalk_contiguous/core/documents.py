@@ -18,9 +18,9 @@ import stat
 import sys
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, NoReturn, TypeGuard
+from typing import Any, BinaryIO, NoReturn, TypeGuard
 
 import yaml
 
@@ -103,24 +103,9 @@ def parse_json(
     return value
 
 
-class Edited(NamedTuple):
-    """A file with edits that are not in it yet: its path, and a function that gives its lines with their ends."""
-
-    path: Path
-    lines: Callable[[], Iterable[bytes]]
-
-
-#: What is read: a file, or what it holds with its edits.
-Readable = Path | Edited
-
-
-def path_of(document: Readable) -> Path:
-    return document.path if isinstance(document, Edited) else document
-
-
-def read_json(path: Readable, remedy: str = _REMEDY, limit: int = MOST_BYTES) -> Any:
+def read_json(path: Path, remedy: str = _REMEDY, limit: int = MOST_BYTES) -> Any:
     """The value of a JSON file. Raises BadInput as `parse_json`, and for what is missing."""
-    return parse_json(read_bytes(path, remedy, limit), shown(path_of(path)), remedy, limit)
+    return parse_json(read_bytes(path, remedy, limit), shown(path), remedy, limit)
 
 
 def open_regular(path: Path) -> BinaryIO:
@@ -130,13 +115,11 @@ def open_regular(path: Path) -> BinaryIO:
     return path.open("rb")
 
 
-def read_bytes(path: Readable, remedy: str = _REMEDY, limit: int = MOST_BYTES) -> bytes:
+def read_bytes(path: Path, remedy: str = _REMEDY, limit: int = MOST_BYTES) -> bytes:
     """The bytes of a file from outside.
 
     Raises BadInput for one that can't be read, or is larger than `limit`.
     """
-    if isinstance(path, Edited):
-        return b"".join(path.lines())
     try:
         with open_regular(path) as file:
             if (size := os.fstat(file.fileno()).st_size) > limit:
@@ -167,7 +150,7 @@ def unpack_gzip(data: bytes, name: str, remedy: str = _REMEDY, limit: int = MOST
 
 
 def json_lines(
-    path: Readable,
+    path: Path,
     remedy: str = "mend or delete the line",
     nan: bool = False,
     first: int = 1,
@@ -195,16 +178,11 @@ def json_lines(
                 yield number, BadInput("it is not a JSON object", remedy)
 
 
-def numbered_lines(
-    path: Readable, remedy: str = _REMEDY, limit: int = MOST_LINE_BYTES
-) -> Iterator[tuple[int, bytes]]:
+def numbered_lines(path: Path, remedy: str = _REMEDY, limit: int = MOST_LINE_BYTES) -> Iterator[tuple[int, bytes]]:
     """The lines of a file with their ends and their numbers from 1; of one over `limit` bytes, `limit` and one.
 
     Raises BadInput for a file that is missing or can't be read.
     """
-    if isinstance(path, Edited):
-        yield from enumerate(path.lines(), 1)
-        return
     try:
         with open_regular(path) as file:
             number = 0

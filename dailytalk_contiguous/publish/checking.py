@@ -41,8 +41,6 @@ from dailytalk_contiguous.publish.opening import claimed, finished_items, open_i
 from dailytalk_contiguous.publish.training_folder import is_mix
 from dailytalk_contiguous.publish.version import Version, file_differences
 from dailytalk_contiguous.store import work_folder
-from dailytalk_contiguous.store.edit_journal import with_pending_edits
-from dailytalk_contiguous.store.files import refuse_half_renamed
 
 if TYPE_CHECKING:
     from dailytalk_contiguous.publish.exports import ExportFormat
@@ -224,7 +222,6 @@ def check_folder(
     settings = CheckSettings(limits, decode)
     if not path.is_dir():
         raise DailytalkError(f"{path} is no folder", "name a work folder, a dataset or a training folder")
-    refuse_half_renamed(path)
     if format:
         findings, facts = _exported(path, format_named(format), settings)
         if not is_own_file(format):
@@ -372,7 +369,7 @@ def measure_facts(tables: Tables, references: Sequence[ReferenceCorpus] = ()) ->
 def _transcript_lines(path: Path) -> Iterator[Finding]:
     known = (*FIELDS, *published((work_folder.read_run(path.parent) or {}).get("fields") or (), work_folder.RUN))
     lines_of: dict[str, int] = {}
-    for number, fields in documents.json_lines(with_pending_edits(path), nan=True):
+    for number, fields in documents.json_lines(path, nan=True):
         location = f"{path.name}:{number}"
         if isinstance(fields, BadInput):
             yield error("bad-line", location, fields.reason, "correct or delete the line")

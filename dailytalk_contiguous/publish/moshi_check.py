@@ -44,7 +44,6 @@ from dailytalk_contiguous.publish.training_folder import (
     most_listed,
     timed_conversation,
 )
-from dailytalk_contiguous.store.edit_journal import with_pending_edits
 from dailytalk_contiguous.store.files import inside
 
 CONFIG = "moshi-finetune.yaml"
@@ -239,9 +238,7 @@ def _manifest(
 ) -> Iterator[Finding]:
     shown = _shown(folder, manifest)
     try:
-        text = documents.read_bytes(
-            with_pending_edits(inside(manifest.parent, manifest.name)), limit=documents.MOST_OWN_BYTES
-        )
+        text = documents.read_bytes(inside(manifest.parent, manifest.name), limit=documents.MOST_OWN_BYTES)
     except BadInput as problem:
         yield error("unreadable-manifest", shown, problem.reason, problem.remedy)
         return
@@ -264,7 +261,7 @@ def _manifest(
                 continue
         try:
             # Relative to the manifest, as sphn resolves it for the trainer.
-            wav = documents.path_of(with_pending_edits(inside(manifest.parent, path), manifest.parent))
+            wav = inside(manifest.parent, path)
             inside(manifest.parent, Path(path).with_suffix(".json"))
         except BadInput as problem:
             yield error("outside-audio", shown, f"line {number}: {problem.reason}", problem.remedy)
@@ -302,16 +299,14 @@ def _file(folder: Path, wav: Path, duration: float, plan: TrainerPlan, contents:
             yield error("silent-left", shown, what, "export it again, with the other --main?")
         if loudness.channels > 1 and loudness.is_silent(1):
             contents.silent_right.append(shown)
-    yield from _moshi_transcript(
-        shown, with_pending_edits(wav.with_suffix(".json"), folder), loudness, plan, contents
-    )
+    yield from _moshi_transcript(shown, wav.with_suffix(".json"), loudness, plan, contents)
 
 
 def _moshi_transcript(
-    wav: str, document: documents.Readable, loudness: Loudness | None, plan: TrainerPlan, contents: _Contents
+    wav: str, document: Path, loudness: Loudness | None, plan: TrainerPlan, contents: _Contents
 ) -> Iterator[Finding]:
     shown = str(Path(wav).with_suffix(".json"))
-    if isinstance(document, Path) and not document.exists():
+    if not document.exists():
         yield error("missing-alignments", shown, f"it isn't there beside {Path(wav).name}", _EXPORT_AGAIN)
         return
     try:

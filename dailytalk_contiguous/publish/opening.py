@@ -10,7 +10,7 @@ from dailytalk_contiguous.core.scorecard import ReferenceCorpus, reference_of
 from dailytalk_contiguous.publish.items import TRAIN, Items, Shards, VersionItems, clip_shards
 from dailytalk_contiguous.publish.training_folder import TrainingItems, is_mix
 from dailytalk_contiguous.publish.version import Version, open_version
-from dailytalk_contiguous.store.files import inside, refuse_half_renamed
+from dailytalk_contiguous.store.files import inside
 from dailytalk_contiguous.store.hub import hub_errors, parse_reference
 from dailytalk_contiguous.store.work_folder import CLIPS, DATASET, MEASURED, STATS, TAGGED, TRANSCRIPT
 
@@ -39,7 +39,6 @@ def open_items(where: str | Path | Version, finished: bool = False) -> Items:
         return VersionItems(where)
     if not where.exists():
         raise DailytalkError(f"{where} does not exist", "check the path")
-    refuse_half_renamed(where)
     is_training = (where / TRAIN).is_file() and not (where / DATASET).is_dir()
     if is_mix(where) or (not finished and is_training):
         return TrainingItems(where)

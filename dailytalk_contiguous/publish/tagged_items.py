@@ -12,14 +12,13 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from dailytalk_contiguous.core.documents import fits, json_lines, path_of
+from dailytalk_contiguous.core.documents import fits, json_lines
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import COLUMNS, LABELLED, SIDE, Row
 from dailytalk_contiguous.core.utterance import EDGES, FIELDS, columns_among, line_problem, utterance_of
 from dailytalk_contiguous.publish.items import Items, ItemSound
 from dailytalk_contiguous.shards import Entry, entries_in, read_rows
 from dailytalk_contiguous.sources.transcribed import BASE, at_hand, tagged_row
-from dailytalk_contiguous.store.edit_journal import with_pending_edits
 from dailytalk_contiguous.store.work_folder import TAGGED, TRANSCRIPT
 
 #: Measures of a recording's sides in a tagged shard, which may come from outside.
@@ -41,7 +40,7 @@ class TaggedItems(Items):
 
     def __init__(self, folder: Path, shards: str = TAGGED) -> None:
         super().__init__(folder)
-        self._tagged, self._transcript = folder / shards, with_pending_edits(folder / TRANSCRIPT)
+        self._tagged, self._transcript = folder / shards, folder / TRANSCRIPT
 
     def rows(self, columns: Iterable[str] | None = None, splits: Collection[str] | None = None) -> Iterator[Row]:
         """Yield rows as in `Items`. No row has audio, or is of a split."""
@@ -78,7 +77,7 @@ class TaggedItems(Items):
 
     def _lines(self, first: int = 1, last: int | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
         """Some lines of the transcript, with their numbers. Raises DailytalkError for an invalid one."""
-        path, fields = path_of(self._transcript), (*FIELDS, *self.fields)
+        path, fields = self._transcript, (*FIELDS, *self.fields)
         for number, line in json_lines(self._transcript, nan=True, first=first, last=last):
             if isinstance(line, BadInput):
                 raise DailytalkError(f"line {number} of {path}: {line.reason}", line.remedy)

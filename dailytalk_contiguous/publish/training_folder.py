@@ -18,11 +18,9 @@ from dailytalk_contiguous.core.audio import to_uri
 from dailytalk_contiguous.core.documents import (
     MOST_BYTES,
     MOST_OWN_BYTES,
-    Readable,
     as_text,
     expect,
     json_lines,
-    path_of,
     quoted,
     read_json,
 )
@@ -33,7 +31,6 @@ from dailytalk_contiguous.core.schema import CHANNELS, LABELS, MAIN, OPTIONAL, S
 from dailytalk_contiguous.core.turns import SPACELESS, Timed, TimedConversation, join_spans
 from dailytalk_contiguous.publish.clip_folder import MANIFESTS, annotated_clip
 from dailytalk_contiguous.publish.items import ABOUT, MOSHI_MANIFESTS, Items, ItemSound, judged
-from dailytalk_contiguous.store.edit_journal import with_pending_edits
 from dailytalk_contiguous.store.files import inside, is_inside
 from dailytalk_contiguous.store.work_folder import RECORD, RUN
 
@@ -223,7 +220,7 @@ def entries(manifest: Path) -> list[dict[str, Any]]:
     if not manifest.is_file():
         return []
     try:
-        lines = json_lines(with_pending_edits(inside(manifest.parent, manifest.name)))
+        lines = json_lines(inside(manifest.parent, manifest.name))
         named = []
         for number, line in lines:
             if isinstance(line, BadInput):
@@ -247,24 +244,21 @@ def annotated(folder: Path, name: str) -> tuple[Path, dict[str, Any]]:
     if not name.lower().endswith(_SUFFIXES):
         raise BadInput(f"the manifest in {as_text(folder)!r} names {quoted(name)}, which is no WAV", AGAIN)
     try:
-        wav, about = (
-            with_pending_edits(inside(folder, file), folder) for file in (name, Path(name).with_suffix(".json"))
-        )
+        wav, about = (inside(folder, file) for file in (name, Path(name).with_suffix(".json")))
     except BadInput as problem:
         raise BadInput(f"the manifest in {as_text(folder)!r}: {problem.reason}", problem.remedy) from None
-    missing = next((file for file in (wav, about) if isinstance(file, Path) and not file.is_file()), None)
+    missing = next((file for file in (wav, about) if not file.is_file()), None)
     if missing:
         raise BadInput(f"{as_text(missing)!r} is named and not there", AGAIN)
-    sound = path_of(wav)
-    with sound.open("rb") as opened:
+    with wav.open("rb") as opened:
         if opened.read(4) not in _HEADERS:
-            raise BadInput(f"{as_text(sound)!r} is named as audio and is no WAV", AGAIN)
-    return sound, read_shaped(about, ANNOTATION)
+            raise BadInput(f"{as_text(wav)!r} is named as audio and is no WAV", AGAIN)
+    return wav, read_shaped(about, ANNOTATION)
 
 
-def read_shaped(path: Readable, shape: Any, limit: int = MOST_BYTES) -> dict[str, Any]:
+def read_shaped(path: Path, shape: Any, limit: int = MOST_BYTES) -> dict[str, Any]:
     """Read the object in a JSON file, of a shape (see `core.documents.expect`). Raises BadInput."""
-    content: dict[str, Any] = expect(read_json(path, AGAIN, limit), shape, as_text(path_of(path)), AGAIN)
+    content: dict[str, Any] = expect(read_json(path, AGAIN, limit), shape, as_text(path), AGAIN)
     return content
 
 

@@ -14,7 +14,6 @@ from typing import Any
 from dailytalk_contiguous.core.documents import json_lines, numbered_lines, parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.store.edit_journal import with_pending_edits
 from dailytalk_contiguous.store.files import inside, json_text, write_lines
 from dailytalk_contiguous.store.work_folder import LINE_DIGESTS, NEW_TRANSCRIPT, TRANSCRIPT
 
@@ -70,7 +69,7 @@ def refuse_conflicts(out: Path) -> None:
         return
     mine = {
         line.get("utterance_id"): line
-        for _, line in json_lines(with_pending_edits(inside(out, TRANSCRIPT)), nan=True)
+        for _, line in json_lines(inside(out, TRANSCRIPT), nan=True)
         if isinstance(line, dict) and line.get("utterance_id") in waiting
     }
     differing = [
@@ -97,7 +96,7 @@ def _both(name: str, mine: Mapping[str, Any] | None, new: Mapping[str, Any]) -> 
 def _sorted_lines(out: Path, known: set[str]) -> tuple[set[str], dict[str, dict[str, Any]], list[str]]:
     """The transcript: ids of unedited lines, edited lines by id, and those that people added, as text."""
     unedited, edited, others = set[str](), dict[str, dict[str, Any]](), list[str]()
-    path = with_pending_edits(inside(out, TRANSCRIPT))
+    path = inside(out, TRANSCRIPT)
     for _, text in numbered_lines(path) if (out / TRANSCRIPT).exists() else ():
         try:
             line = parse_json(text, "", nan=True)

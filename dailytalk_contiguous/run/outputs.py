@@ -493,9 +493,7 @@ def edited_since(out: Path) -> bool:
 def _transcript_digest(out: Path) -> str | None:
     if not (out / TRANSCRIPT).exists():
         return None
-    from dailytalk_contiguous.store.edit_journal import with_pending_edits
-
-    return sha256_of(with_pending_edits(inside(out, TRANSCRIPT)))
+    return sha256_of(inside(out, TRANSCRIPT))
 
 
 def shifted(row: Row, first_id: int = 0, fields: Sequence[Field] = FIELDS) -> Iterator[dict[str, Any]]:

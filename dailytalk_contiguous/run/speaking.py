@@ -31,8 +31,7 @@ from dailytalk_contiguous.stages.keep import Keep
 from dailytalk_contiguous.stages.script import script_row
 from dailytalk_contiguous.stages.synthesis import Speak
 from dailytalk_contiguous.store import work_folder
-from dailytalk_contiguous.store.edit_journal import with_pending_edits
-from dailytalk_contiguous.store.files import inside, refuse_half_renamed, sha256_of
+from dailytalk_contiguous.store.files import inside, sha256_of
 from dailytalk_contiguous.store.work_folder import DATASET
 
 
@@ -72,20 +71,18 @@ def read_synthesis_input(
 
     Raises DailytalkError if it is empty, and as `refuse_conflicts` does.
     """
-    refuse_half_renamed(folder)
     if transcript is None:
         refuse_conflicts(folder)
     rejects: list[Reject] = []
     path = transcript or inside(folder, work_folder.TRANSCRIPT)
-    edited = with_pending_edits(path)
     run = (work_folder.read_run(folder) or {}) if transcript is None else {}
     fields = published(run.get("fields") or (), work_folder.RUN)
-    conversations = transcribed(edited, folder / work_folder.TAGGED, recordings, rejects, (*FIELDS, *fields))
+    conversations = transcribed(path, folder / work_folder.TAGGED, recordings, rejects, (*FIELDS, *fields))
     rows: list[Row] = [compress_row(row, PLANNING_COLUMNS) for row in conversations]
     if not rows and not rejects:
         raise DailytalkError(f"{path} is empty", "run dailytalk tag first")
     models, source = run.get("models", {}), run.get("source", {})
-    return SynthesisInput(list(group(rows, shard_seconds)), rejects, models, source, sha256_of(edited), fields)
+    return SynthesisInput(list(group(rows, shard_seconds)), rejects, models, source, sha256_of(path), fields)
 
 
 class SpeakSpec(Spec):

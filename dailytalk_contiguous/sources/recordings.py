@@ -18,7 +18,7 @@ from dailytalk_contiguous.core.documents import as_text, open_regular, quoted, s
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.machine import cache_folder
 from dailytalk_contiguous.core.schema import CHANNELS
-from dailytalk_contiguous.store.files import PLANS, Disk, leads_out, refuse_half_renamed, replacing
+from dailytalk_contiguous.store.files import Disk, leads_out, replacing
 from dailytalk_contiguous.store.owned_folder import EDITED, is_marked, made_from
 
 # Names of recordings: their path, without its ending where that is unambiguous.
@@ -355,8 +355,6 @@ def find_recordings(
         except OSError as error:
             why = "does not exist" if isinstance(error, FileNotFoundError) else f"can't be read ({error.strerror})"
             raise DailytalkError(f"the input {as_text(path)!r} {why}", "check the path") from None
-    for path in paths_given:
-        refuse_half_renamed(path)
     walk = _Walk(exclude)
     # Every recording and its input's folder, by its path under what all inputs have in common.
     tops = [path if path.is_dir() else path.parent for path in paths_given]
@@ -407,8 +405,6 @@ class _Walk:
         top = folder.absolute()
         is_named = any(map(is_marked, (top, *top.parents)))
         for parent, folders, files in os.walk(folder, onerror=unreadable.append, followlinks=True):
-            if PLANS in folders:
-                refuse_half_renamed(Path(parent))
             real = os.path.realpath(parent)
             if real in barred:
                 folders.clear()

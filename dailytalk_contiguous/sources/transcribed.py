@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, from_uri, read_header, to_uri
-from dailytalk_contiguous.core.documents import LATEST, Readable, as_text, expect, json_lines, path_of, shown
+from dailytalk_contiguous.core.documents import LATEST, as_text, expect, json_lines, shown
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.machine import cache_folder
 from dailytalk_contiguous.core.schema import CHANNELS, COLUMNS, Row
@@ -258,7 +258,7 @@ class _Line(dict[str, Any]):
 
 
 def transcribed(
-    transcript: Readable,
+    transcript: Path,
     tagged: Path | None,
     recordings: Path | None,
     rejects: list[Reject],
@@ -278,12 +278,12 @@ def transcribed(
 
     Raises DailytalkError if there is no transcript.
     """
-    if not path_of(transcript).is_file():
-        raise DailytalkError(f"there is no transcript {str(path_of(transcript))!r}", "run dailytalk tag first")
+    if not transcript.is_file():
+        raise DailytalkError(f"there is no transcript {str(transcript)!r}", "run dailytalk tag first")
     channels = (line.get("channel") for _, line in json_lines(transcript, nan=True) if isinstance(line, dict))
     if next(channels, None) == "mix" and all(channel == "mix" for channel in channels):
         raise DailytalkError(
-            f"{path_of(transcript)} was made with --channel mix, in which no speaker is alone on a channel",
+            f"{transcript} was made with --channel mix, in which no speaker is alone on a channel",
             "only recordings of two channels, tagged without --channel mix, can be re-voiced",
         )
     columns = columns_among(fields)
@@ -309,10 +309,10 @@ def transcribed(
 
 
 def _lines(
-    transcript: Readable, rows_by_id: Mapping[str, Row], rejects: list[Reject], fields: Sequence[Field]
+    transcript: Path, rows_by_id: Mapping[str, Row], rejects: list[Reject], fields: Sequence[Field]
 ) -> Iterator[tuple[str, _Line]]:
     """Each line after the name of its conversation; invalid lines go to the rejects."""
-    name_of_file = path_of(transcript).name
+    name_of_file = transcript.name
     parts: dict[str, list[tuple[str, Row]]] = {}
     for name, row in rows_by_id.items():
         parts.setdefault(row["audio_file"], []).append((name, row))

@@ -407,9 +407,7 @@ def _read_clips(path: Path, pick: Pick) -> list[Passage]:
 
 @lru_cache(maxsize=2)
 def _clips_of(path: Path, modified: int) -> tuple[whisper_json.EntryNames, dict[str, Any]]:
-    from dailytalk_contiguous.store.edit_journal import with_pending_edits
-
-    entries = whisper_json.read_whisper_json(with_pending_edits(path)).entries
+    entries = whisper_json.read_whisper_json(path).entries
     return whisper_json.EntryNames(entries), entries
 
 

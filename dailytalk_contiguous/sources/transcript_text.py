@@ -24,10 +24,8 @@ def broken(path: Path, reason: str, remedy: str) -> BadInput:
 
 def read_packed(path: Path) -> bytes:
     """The bytes of a file; of `.gz` unpacked. Raises BadInput."""
-    from dailytalk_contiguous.store.edit_journal import with_pending_edits
-
     try:
-        data = read_bytes(with_pending_edits(path), "check the file, its size and its permissions", MOST_BYTES)
+        data = read_bytes(path, "check the file, its size and its permissions", MOST_BYTES)
         return unpack_gzip(data, shown(path), "save the file again") if path.suffix.lower() == ".gz" else data
     except BadInput as error:
         raise BadInput(f"transcript {error.reason}", error.remedy) from None

@@ -9,7 +9,7 @@ import json
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -17,11 +17,9 @@ from typing import Any, NamedTuple
 from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
 from dailytalk_contiguous.core.documents import (
     LATEST,
-    Readable,
     expect,
     is_number,
     parse_json,
-    path_of,
     quoted,
     read_bytes,
     shown,
@@ -69,15 +67,15 @@ class WhisperJson:
         return {name: entry for name, entry in self.entries.items() if name not in rejected}
 
 
-def read_whisper_json(document: Readable) -> WhisperJson:
+def read_whisper_json(path: Path) -> WhisperJson:
     """Read a whisper.json; an entry that can't be used is among the rejects, and still among the entries.
 
     NaN is taken as a number, as Python writes it.
 
     Raises BadInput for a file that can't be read, is over `MOST_WHISPER_BYTES`, is broken or of another layout.
     """
-    data = read_bytes(document, "correct it or save the file again", MOST_WHISPER_BYTES)
-    return parse_whisper_json(data, path_of(document))
+    data = read_bytes(path, "correct it or save the file again", MOST_WHISPER_BYTES)
+    return parse_whisper_json(data, path)
 
 
 def parse_whisper_json(data: bytes, path: Path) -> WhisperJson:
@@ -127,23 +125,23 @@ def encoded_entry(name: str, entry: Any) -> str:
     return whisper_json_text({name: entry}).removeprefix("{\n").removesuffix("\n}\n")
 
 
-def entry_texts(path: Path, names: Collection[str]) -> dict[str, str] | None:
-    """How these entries are written in a file that is written as `write_whisper_json` does it; None in any other.
+def entry_texts(path: Path) -> dict[str, str]:
+    """How the entries are written in a file that is written as `write_whisper_json` does it; {} of any other.
 
     A line of such a file that begins with four spaces and a quote is where an entry begins: texts have no breaks.
     """
     text = path.read_bytes().decode("utf-8", "surrogatepass")
     if not (text.startswith('{\n    "') and text.rstrip().endswith("\n    }\n}")):
-        return None
+        return {}
     pieces = text.strip().removeprefix("{\n").removesuffix("\n}").split('\n    "')
     pieces = [piece if index == 0 else f'    "{piece}' for index, piece in enumerate(pieces)]
     by_name: dict[str, str] = {}
     for piece in pieces:
         head = _ENTRY_NAME.match(piece)
         if head is None or not piece.rstrip(",").endswith("\n    }"):
-            return None
+            return {}
         by_name[json.loads(head[1])] = piece.removesuffix(",")
-    return {name: by_name[name] for name in names} if by_name.keys() >= {*names} else None
+    return by_name
 
 
 #: Where an entry begins in a file that is indented by 4.

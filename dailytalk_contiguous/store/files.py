@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, Self
 
 from filelock import FileLock, Timeout
 
-from dailytalk_contiguous.core.documents import Edited, Readable, as_text, parse_json, quoted, read_bytes
+from dailytalk_contiguous.core.documents import as_text, quoted
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 
 # Writing files so that a reader, or the next run after a power cut, sees the old one or the new one, whole.
@@ -198,13 +198,8 @@ def json_document(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, indent=1) + "\n"
 
 
-def sha256_of(path: Readable) -> str:
+def sha256_of(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
-    if isinstance(path, Edited):
-        digest = hashlib.sha256()
-        for line in path.lines():
-            digest.update(line)
-        return digest.hexdigest()
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -259,27 +254,8 @@ def folder_locked(folder: Path) -> Iterator[None]:
         yield
 
 
-#: In a folder that `reindex` has renumbered: for each time its plan, and the documents as they were.
-PLANS = ".dailytalk-reindex"
-
-#: What a plan is called while nothing is renamed for sure, while all files have the names in between, and after.
-PLANNED, STAGED, DONE = "planned.json", "staged.json", "done.json"
-
-
-def refuse_half_renamed(folder: Path) -> None:
-    """Raise DailytalkError if a `reindex` of a folder, or of one above or in it, was stopped half way.
-
-    Files have names in between then, and nobody would miss them. Reading finishes nobody's work.
-    """
-    absolute = folder.absolute()
-    for root in (absolute, *absolute.parents, *folders_in(absolute)):
-        for plan in unfinished_plans(root):
-            where = root / _folder_of(root, plan)
-            if absolute.is_relative_to(where) or where.is_relative_to(absolute):
-                shown = repr(as_text(where))
-                raise DailytalkError(
-                    f"a reindex of {shown} was stopped half way", f"run dailytalk reindex {shown}"
-                )
+#: In the folder above one that `reindex` has renumbered: by its name and the number of the time, how it was.
+REINDEXED = ".dailytalk-reindex"
 
 
 def folders_in(folder: Path) -> list[Path]:
@@ -289,29 +265,6 @@ def folders_in(folder: Path) -> list[Path]:
             return [Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False)]
     except OSError:
         return []
-
-
-def unfinished_plans(root: Path) -> list[Path]:
-    """The plans of a folder that are not done, by number; a link is none, for it may lead anywhere."""
-    plans = root / PLANS
-    if not os.path.isdir(plans) or plans.is_symlink():
-        return []
-    try:
-        names = sorted(os.listdir(plans))
-    except OSError:
-        return []
-    paths = [plans / name / state for name in names for state in (PLANNED, STAGED)]
-    return [path for path in paths if not path.parent.is_symlink() and os.path.lexists(path)]
-
-
-def _folder_of(root: Path, plan: Path) -> str:
-    """The folder that a plan is about, under the one that has it."""
-    try:
-        written = parse_json(read_bytes(inside(root, plan.relative_to(root))), "")
-        folder = written["folder"]
-        return folder if is_inside(root / folder, root) else ""
-    except (BadInput, KeyError, TypeError, ValueError):
-        return ""
 
 
 # Resolving a file name from a manifest, a table or a transcript: only to files inside the folder that it came

@@ -26,7 +26,6 @@ from dailytalk_contiguous.core.utterance import heard_utterances
 from dailytalk_contiguous.publish import exports
 from dailytalk_contiguous.publish.items import conversation
 from dailytalk_contiguous.sources import whisper_json
-from dailytalk_contiguous.store.edit_journal import with_pending_edits
 from dailytalk_contiguous.store.owned_folder import file_name
 
 #: Texts that pandas reads as a missing value, with which Coqui TTS fails hours later (`na_values` of `read_csv`).
@@ -213,7 +212,7 @@ def _clips_in(place: Path) -> Iterator[Row]:
     audio, path = whisper_json.clips_folder(place)
     assert path is not None
     prefix = "" if audio == place else f"{audio.name}/"
-    entries = whisper_json.read_whisper_json(with_pending_edits(path)).entries
+    entries = whisper_json.read_whisper_json(path).entries
     keys = whisper_json.match_names(
         entries, [row["audio_file"].removeprefix(prefix) for row in rows if not row["problem"]]
     ).keys

@@ -1,8 +1,8 @@
 """Annotations that people have changed in Praat, ELAN, Audacity or an editor of subtitles, as edits.
 
-Files have no ids. A person's change is the difference between a file and the exported original, which is kept
-beside it. It is applied to the lines as they are now; if another person has changed the same, it is rejected. A
-file whose changes are all applied becomes the new original: its next changes differ from that.
+A person's change is the difference between a file and the exported original, which is kept beside it. An original
+label names its line: one that is still so gets the change; where the line was changed meanwhile, the change is
+rejected. A file whose changes are all applied becomes the new original.
 """
 
 import re
@@ -14,19 +14,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dailytalk_contiguous.apps.review.editable import Editable
-from dailytalk_contiguous.apps.review.edits import Lines, edit, replayed
-from dailytalk_contiguous.apps.review.settling import bounds, laid_edits
+from dailytalk_contiguous.apps.review.edits import EditChange, edit, replayed
+from dailytalk_contiguous.apps.review.session import TAGS, Session
 from dailytalk_contiguous.core.documents import LATEST, as_text, is_number, quoted, read_bytes
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.schema import CHANNELS
-from dailytalk_contiguous.core.tags import STYLES
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.annotation_formats import ORIGINALS, REBUILT, Label, annotation_of, spoken_label
 from dailytalk_contiguous.sources import tier_formats, transcript_formats, transcript_text
 from dailytalk_contiguous.sources.tier_formats import NUMBER, OWN_TIER, Tier
 from dailytalk_contiguous.sources.transcript_text import broken, refuse_many
-from dailytalk_contiguous.store.edit_journal import EditJournal, NewEdit, Record
 from dailytalk_contiguous.store.files import inside, write_bytes
 from dailytalk_contiguous.store.owned_folder import digested_name
 
@@ -36,8 +33,8 @@ _MOST_LABELS = 5_000
 #: The most lines that may be missing after the last one of a file; with more, the file is cut off.
 _MISSING_AT_THE_END = 3
 
-#: Lines before and after one by start among which its counterpart is looked for, and the share of the time, or of
-#: the words of both, that they have in common at least.
+#: Labels before and after one by start among which its counterpart is looked for, and the share of the time of
+#: both that they have in common at least.
 _NEAR, _ALIKE = 12, 0.3
 
 _STYLED = re.compile(r"\(([^()]*)\)\s*(.*)")
@@ -145,7 +142,7 @@ READERS: Mapping[str, Callable[[Path, Sides], ReadBack]] = {
 
 
 def matched(old: Sequence[Label], new: Sequence[Label]) -> dict[int, int]:
-    """Indices of labels with those of their counterparts: first equal labels, then the most similar ones."""
+    """Indices of labels with those of their counterparts: equal labels, then those with most time in common."""
     if max(len(old), len(new)) > _MOST_LABELS:
         raise BadInput(f"it has more than {_MOST_LABELS:,} labels of a kind", "export it in parts")
     waiting = {label: index for index, label in enumerate(new)}
@@ -155,64 +152,72 @@ def matched(old: Sequence[Label], new: Sequence[Label]) -> dict[int, int]:
     starts = [old[index].start for index in left]
     offers = []
     for index in (index for index in range(len(new)) if index not in taken):
-        middle = bisect_left(starts, new[index].start)
+        label = new[index]
+        start, end = sorted(label[:2])  # one that ends before it starts is rejected, and is no new line
+        middle = bisect_left(starts, start)
         for other in left[max(0, middle - _NEAR) : middle + _NEAR]:
-            time, words = _in_common(old[other], new[index])
-            if words == 1 or (time > 0 and max(time, words) >= _ALIKE):
-                score = 2 * time + words + (old[other].side == new[index].side) / 4
-                offers.append((-score, other, index))
-    for _, other, index in sorted(offers):
+            before = old[other]
+            shared = min(before.end, end) - max(before.start, start)
+            share = shared / max(0.001, max(before.end, end) - min(before.start, start))
+            if share >= _ALIKE:
+                offers.append((-share, before.side != label.side, before.start != label.start, other, index))
+    for *_, other, index in sorted(offers):
         if other not in pairs and index not in taken:
             pairs[other] = index
             taken.add(index)
     return pairs
 
 
-def _in_common(one: Label, other: Label) -> tuple[float, float]:
-    """The share of time, and of words, that two labels have in common."""
-    both = min(one.end, other.end) - max(one.start, other.start)
-    words, others = (Counter(label.text.casefold().split()) for label in (one, other))
-    share = 2 * (words & others).total() / max(1, words.total() + others.total())
-    return max(0.0, both) / max(0.001, max(one.end, other.end) - min(one.start, other.start)), share
+#: An edit by a file: its item, action and change.
+Made = tuple[str, str, EditChange]
 
 
 def edits_of(
-    path: Path, kept: Path, editable: Editable, name: str, records: Sequence[Record], author: str
-) -> tuple[list[NewEdit], list[BadInput]]:
+    path: Path, kept: Path, session: Session, name: str, author: str
+) -> tuple[list[Made], list[BadInput]]:
     """Return the edits by a file of the lines of an item, and its labels that can't be used.
 
-    `records` are those of the item in the journal. If `kept`, the original file, is lost, the file is compared
-    with the lines as they are. Raises BadInput for a file that is damaged, or cut off.
+    If `kept`, the original file, is lost, the file is compared with the lines as they are. Raises BadInput for a
+    file that is damaged, or cut off.
     """
     if kept.is_file() and read_bytes(kept) == read_bytes(path):
         return [], []
-    lines, legal = laid_edits(editable, name, records).lines, STYLES["fish-s1"].tags
+    lines = session.lines(name)
+    current = {label: key for key, line in lines.items() if (label := spoken_label(line))}
     exported = annotation_of(name, lines.values())
     called = [*zip(CHANNELS, CHANNELS, strict=True), *exported.plain_speakers.items(), *exported.speakers.items()]
     sides = {speaker.casefold(): side for side, speaker in called}
-    tags = {*legal, *(label.tag for line in lines.values() if (label := spoken_label(line)))}
-    original = read_back(kept, sides, tags) if kept.is_file() else None
+    tags = {*TAGS, *(label.tag for label in current)}
+    original = read_back(kept, sides, tags) if kept.is_file() else ReadBack([*current])
     edited = read_back(path, sides, tags)
-    item = bounds(editable, name, lines, records, legal)
-    made: list[NewEdit] = []
-    problems = [*edited.problems]
-    changes = [*_changes(original, edited, lines)]
+    changes = [*_changes(original.said, edited.said)]
     last = max((label.end for label in edited.said), default=0.0)
-    missing = [old for old, new, _ in changes if old and not new and old.start >= last]
+    missing = [old for old, new in changes if old in current and not new and old.start >= last]
     if len(missing) > _MISSING_AT_THE_END:
         reason = (
             f"it ends at {last:.3f} s, and {counted(len(missing), 'line')} of the conversation come after that"
         )
         raise BadInput(reason, "save it again; lines that nobody says are deleted in dailytalk review")
-    for old, new, key in changes:
+    made: list[Made] = []
+    problems = [*edited.problems]
+    item = session.bounds(name)
+    for old, new in changes:
+        if new in current:
+            continue  # it is so already
         steps, trial = [], lines
         try:
-            for action in _actions(old, new, lines.get(key or ""), edited.sides):
+            if old and old not in current:
+                now = next((label for label in current if (*label[:2], label.side) == (*old[:2], old.side)), None)
+                if not now and not new:
+                    continue  # it is deleted already
+                is_now = f"is {quoted(now.text)} now" if now else "is no longer there at its time"
+                raise BadInput(f"it was changed meanwhile, and {is_now}", "export again, and change that")
+            for action in _actions(old, new, lines.get(current.get(old, "") if old else "", {}), edited.sides):
                 # The tag of a new line comes after it.
-                line = {} if action["do"] == "insert" else {"line": key or next(reversed(trial))}
+                line = {"line": current[old] if old else next(reversed(trial))} if action["do"] != "insert" else {}
                 change = edit(trial, line | action, item, author)
                 trial = replayed(trial, change)
-                steps += [NewEdit(author, name, action["do"], change.before, change.after)] if change else []
+                steps += [(name, action["do"], change)] if change else []
         except BadInput as problem:
             where = "".join(f"{quoted(label.text)} at {label.start:.3f} s" for label in [new or old] if label)
             problems.append(BadInput(f"{where}: {problem.reason}", problem.remedy))
@@ -220,79 +225,60 @@ def edits_of(
         made += steps
         lines = trial
     for (side, kind), labels in edited.labels.items():
-        if different := sorted(labels ^ (original or edited).labels.get((side, kind), set())):
+        if original.labels and (different := sorted(labels ^ original.labels.get((side, kind), set()))):
             reason = f"{kind} of the {side} side were changed, the first at {different[0].start:.3f} s"
             problems.append(BadInput(reason, "change utterances: words follow; events and sounds are measured"))
     return made, problems
 
 
-def _changes(
-    original: ReadBack | None, edited: ReadBack, lines: Lines
-) -> Iterator[tuple[Label | None, Label | None, str | None]]:
-    """Before, after and id of each change; no `before` for a new line, no `after` for a deleted one.
-
-    Changes that the lines have already, and those that only another person made, are left out.
-    """
-    current = {key: label for key, line in lines.items() if (label := spoken_label(line))}
-    before, after = [*current.values()] if original is None else original.said, edited.said
-    pairs, there, wanted = matched(before, after), {*current.values()}, {*after}
-    keys = [key for key, label in current.items() if label not in wanted]
-    left = [old for old in range(len(before)) if old not in pairs or after[pairs[old]] not in there]
-    homes = matched([before[old] for old in left], [current[key] for key in keys])
-    home = {left[number]: keys[index] for number, index in homes.items()}
+def _changes(before: Sequence[Label], after: Sequence[Label]) -> Iterator[tuple[Label | None, Label | None]]:
+    """Each label that differs, before and after; None for what is new, or deleted."""
+    pairs = matched(before, after)
     old_of = {new: old for old, new in pairs.items()}
     for new, label in enumerate(after):
-        old = old_of.get(new, -1)
-        if label not in there and (old < 0 or before[old] != label):
-            yield before[old] if old >= 0 else None, label, home.get(old)
-    yield from ((before[old], None, home[old]) for old in left if old not in pairs and old in home)
+        old = before[old_of[new]] if new in old_of else None
+        if old != label:
+            yield old, label
+    yield from ((before[old], None) for old in range(len(before)) if old not in pairs)
 
 
 def _actions(
-    old: Label | None, new: Label | None, line: Mapping[str, Any] | None, sides: Collection[str]
+    old: Label | None, new: Label | None, line: Mapping[str, Any], sides: Collection[str]
 ) -> Iterator[dict[str, Any]]:
     """The actions of `apps.review.edits` on a line that make a change. Raises BadInput for an impossible one.
 
     `sides` are those of which the file could hold lines: if a tier is missing, its lines are not deleted.
     """
-    if new:
-        if not new.side:
-            raise BadInput("it names none of the two speakers", "begin it with one of them, or name its tier so")
-        if not (is_number(new.start, 0, LATEST) and is_number(new.end, 0, LATEST) and new.start < new.end):
-            raise BadInput(f"it ends at {new.end:g} s", "give a start, and an end after it")
-        if (styled := _STYLED.fullmatch(new.text)) and not (old and _STYLED.fullmatch(old.text)):
-            raise BadInput(f"{quoted(styled[1])} is no tag", "give one of the synthesiser's list, or no brackets")
-    if old is None and new:
-        yield {"do": "insert", "channel": new.side, "start": new.start, "end": new.end, "text": new.text}
-        yield from [{"do": "tag", "tag": new.tag}] if new.tag else []
-        return
-    if line is None or (now := spoken_label(line)) is None:
-        raise BadInput("the line was deleted meanwhile", "export again, or write it as a new line")
     if old and old.side not in sides:
         raise BadInput(f"the tier of the {old.side} side is gone", "keep it, and empty it to delete its lines")
-    states = zip(Label._fields, old or now, new or (None,) * len(now), now, strict=True)
-    changed = [
-        (part, before, current) for part, before, after, current in states if after not in (before, current)
-    ]
-    parts = {part for part, _, _ in changed}
-    if any(before != current for _, before, current in changed):
-        reason = f"it was changed meanwhile, and is {quoted(now.text)} from {now.start:.3f} to {now.end:.3f} s now"
-        raise BadInput(reason, "export again, and change that")
     if new is None:
         yield {"do": "delete"}
         return
-    if "side" in parts:
+    if not new.side:
+        raise BadInput("it names none of the two speakers", "begin it with one of them, or name its tier so")
+    if not (is_number(new.start, 0, LATEST) and is_number(new.end, 0, LATEST) and new.start < new.end):
+        raise BadInput(f"it ends at {new.end:g} s", "give a start, and an end after it")
+    if (styled := _STYLED.fullmatch(new.text)) and not (old and _STYLED.fullmatch(old.text)):
+        raise BadInput(f"{quoted(styled[1])} is no tag", "give one of the synthesiser's list, or no brackets")
+    if old is None:
+        yield {"do": "insert", "channel": new.side, "start": new.start, "end": new.end, "text": new.text}
+        yield from [{"do": "tag", "tag": new.tag}] if new.tag else []
+        return
+    if new.side != old.side:
         yield {"do": "swap"}
-    if parts & {"start", "end"}:
-        times = {edge: getattr(new, edge) if edge in parts else line[edge] for edge in ("start", "end")}
-        yield {"do": "times", **times}
-    yield from ({"do": part, part: getattr(new, part)} for part in ("text", "tag") if part in parts)
+    if new[:2] != old[:2]:
+        # An edge that stays is that of the line, which may have more digits.
+        edges = {edge: (getattr(old, edge), getattr(new, edge)) for edge in ("start", "end")}
+        yield {"do": "times"} | {edge: line[edge] if was == now else now for edge, (was, now) in edges.items()}
+    yield from (
+        {"do": part, part: getattr(new, part)}
+        for part in ("text", "tag")
+        if getattr(new, part) != getattr(old, part)
+    )
 
 
-def bring_back(
-    editable: Editable, journal: EditJournal, source: Path, author: str, dry_run: bool
-) -> tuple[int, list[NewEdit], list[Reject]]:
-    """Write what annotation files change into the journal of a work folder; the caller settles it.
+def bring_back(session: Session, source: Path, author: str, dry_run: bool) -> tuple[int, list[Made], list[Reject]]:
+    """Apply the changes in annotation files to a work folder.
 
     Args:
         source: a file, or a folder of files that `dailytalk export` wrote.
@@ -301,34 +287,32 @@ def bring_back(
     Returns the number of files, the edits, and rejects. Raises DailytalkError for a source without such files, and
     OSError as the disk does.
     """
-    names = {file: name for name in editable.names() for file in (digested_name(name), name)}
-    records: dict[str, list[Record]] = defaultdict(list)
-    for record in journal.records.values():
-        records[record["item"]].append(record)
+    names = {file: name for name in session.editable.names() for file in (digested_name(name), name)}
     root, listed = (source, sorted(source.iterdir())) if source.is_dir() else (source.parent, [source])
     files = [path for path in listed if path.suffix.lower() in READERS and not path.name.startswith(".")]
     if not files:
         reason = f"{as_text(source)!r} has no file of {', '.join(READERS)}"
         raise DailytalkError(reason, "name an export of textgrid, eaf, srt, vtt or audacity")
     count = Counter(path.stem for path in files)
-    edits: list[NewEdit] = []
+    edits: list[Made] = []
     rejects: list[Reject] = []
     for path in files:
         try:
             if path.stem.endswith(REBUILT):
                 raise BadInput("it has the times of the rebuilt conversation", "export with --timeline source")
             if (name := names.get(path.stem)) is None:
-                raise BadInput(f"{as_text(editable.root)!r} has no conversation of this name", "keep file names")
+                where = as_text(session.editable.root)
+                raise BadInput(f"{where!r} has no conversation of this name", "keep file names")
             if count[path.stem] > 1:
                 raise BadInput(f"there are {count[path.stem]} files of this conversation", "keep the edited one")
-            if any(record["after"].get("discarded") for record in records[name][-1:]):
+            if session.editable.is_discarded(name):
                 raise BadInput("the conversation is discarded", "restore it in dailytalk review first")
             content, kept = read_bytes(inside(root, path.name)), inside(root, f"{ORIGINALS}/{path.name}")
-            made, problems = edits_of(path, kept, editable, name, records[name], author)
+            made, problems = edits_of(path, kept, session, name, author)
+            if made and not dry_run:
+                session.apply(name, [(action, change) for _, action, change in made], author)
         except BadInput as problem:
             made, problems = [], [problem]
-        if made and not dry_run:
-            journal.append(made)
         if not problems and not dry_run and kept.is_file():
             with suppress(OSError):  # of a folder that can't be written, it is compared with the first one again
                 write_bytes(kept, content)
@@ -337,12 +321,17 @@ def bring_back(
     return len(files), edits, rejects
 
 
-def change_in_words(change: NewEdit) -> str:
+def change_in_words(made: Made) -> str:
     """Describe an edit in a sentence."""
+    item, _, change = made
     [key] = change.before["lines"]
     before, after = change.before["lines"][key], change.after["lines"][key]
     if before is None or after is None:
-        return f"{change.item}: {quoted((before or after)['text'])} is {'deleted' if before else 'new'}"
+        return f"{item}: {quoted((before or after)['text'])} is {'deleted' if before else 'new'}"
     parts = ("channel", *Label._fields)
-    changes = (f"{part} {quoted(before[part])} → {quoted(after[part])}" for part in parts if part in before)
-    return f"{change.item}: {', '.join(changes)}"
+    changes = (
+        f"{part} {quoted(before[part])} → {quoted(after[part])}"
+        for part in parts
+        if before.get(part) != after.get(part)
+    )
+    return f"{item}: {', '.join(changes)}"

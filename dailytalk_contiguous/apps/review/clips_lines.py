@@ -2,18 +2,17 @@
 
 import os
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from dailytalk_contiguous.apps.review.editable import (
     DISCARDED,
     DISCARDED_ENTRIES,
     Editable,
     SoundStretch,
-    keep_backup,
-    may_move,
+    move_files,
     signature_of,
     summary_of,
     whole_sound,
@@ -25,7 +24,7 @@ from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.word_times import join_words
 from dailytalk_contiguous.sources import whisper_json
-from dailytalk_contiguous.store.files import inside, is_inside, write_bytes
+from dailytalk_contiguous.store.files import inside, is_inside
 
 
 class ClipsLines(Editable):
@@ -38,10 +37,13 @@ class ClipsLines(Editable):
         super().__init__(path if path.is_dir() else path.parent)
         self._audio = folder.audio
         self._path = folder.json or self.root / whisper_json.WHISPER_JSON
-        self._folder, self._signature = signature_of(self._audio), signature_of(self._path)
+        self._encoded: dict[str, str] = {}  # entries as the file has them: to encode all takes long
 
     def names(self) -> Sequence[str]:
-        return self._listed.here
+        return self._names
+
+    def is_discarded(self, name: str) -> bool:
+        return name in self._aside
 
     def lines(self, name: str) -> Lines:
         entry = self._entry(name)
@@ -67,23 +69,16 @@ class ClipsLines(Editable):
     def summaries(self) -> Iterator[tuple[str, dict[str, Any] | None]]:
         for name in self.names():
             entry = self._entry(name)
-            if isinstance(entry, dict) and isinstance(entry.get("segments"), list):
-                segments = [part for part in entry["segments"] if isinstance(part, dict)]
-                summary = summary_of(
-                    {"text": "", **part} for part in segments if isinstance(part.get("text"), str)
-                )
-            else:
-                text = entry.get("text") if isinstance(entry, dict) else None
-                summary = summary_of([{"text": text}] if isinstance(text, str) else [])
-            language = entry.get("language") if isinstance(entry, dict) else None
-            yield name, summary | {"language": language if isinstance(language, str) else None}
+            entry = entry if isinstance(entry, dict) else {}
+            segments = entry.get("segments")
+            parts = segments if isinstance(segments, list) else [entry]
+            texts = (part for part in parts if isinstance(part, dict) and isinstance(part.get("text"), str))
+            language = entry.get("language")
+            yield name, summary_of(texts) | {"language": language if isinstance(language, str) else None}
 
     def stretch(self, name: str) -> SoundStretch:
-        if name not in self._listed.both:
-            raise BadInput(f"{as_text(self._audio)!r} has no clip {name[:200]!r}", "reload the page")
-        path = inside(self._audio, name)
-        path = path if path.exists() else inside(self.aside, name)
-        return whole_sound(path)
+        self._refuse_unknown(name)
+        return whole_sound(inside(self._aside_folder if self.is_discarded(name) else self._audio, name))
 
     def seconds(self, name: str) -> float | None:
         return None
@@ -91,96 +86,63 @@ class ClipsLines(Editable):
     def channels(self, name: str) -> Sequence[str]:
         return CHANNELS[:1]
 
-    def file_of(self, name: str) -> str:
-        return self._path.name
+    def path_of(self, name: str) -> Path:
+        return self._path
 
-    def write(self, file: str, changed: Mapping[str, Lines]) -> None:
-        texts, aside = self._changed(changed)
-        if aside != self._discarded:
-            whisper_json.write_whisper_json(self._aside_path, aside)
-            self._drop("_discarded", "_keys_aside")
-        if texts != self.texts_of_fields:
-            self._write_texts(texts)
+    def content(self, name: str) -> bytes:
+        return self._text(self._texts)
 
-    def content(self, file: str, changed: Mapping[str, Lines], states: Mapping[str, bool]) -> Iterable[bytes]:
-        texts = self._put_aside(states, *self._changed(changed))[0]
-        return whisper_json.whisper_json_text(texts).encode("utf-8", "surrogatepass").splitlines(keepends=True)
-
-    def listing(self) -> Sequence[str]:
-        return [self._path.name]
-
-    def _changed(self, changed: Mapping[str, Lines]) -> tuple[dict[str, Any], dict[str, Any]]:
-        texts, aside = dict(self.texts_of_fields), dict(self._discarded)
-        for name, lines in changed.items():
-            is_aside = name in self._keys_aside and name not in self._keys
-            entries, key = (aside, self._keys_aside[name]) if is_aside else (texts, self._keys.get(name, name))
-            entries[key] = _clip_entry(entries.get(key), lines)
-        return texts, aside
-
-    def _put_aside(
-        self, states: Mapping[str, bool], texts: dict[str, Any], aside: dict[str, Any]
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The entries after items were discarded, or restored; those of restored ones are in both."""
-        for name, discarded in states.items():
-            if discarded and name in self._keys:
-                aside[self._keys[name]] = texts.pop(self._keys[name])
-            elif not discarded and name in self._keys_aside:
-                texts.setdefault(self._keys_aside[name], aside[self._keys_aside[name]])
-        return texts, aside
-
-    def _write_texts(self, texts: dict[str, Any]) -> None:
-        """Write the entries. The text of unchanged ones is copied: encoding all takes far longer."""
-        changed = {name for name, entry in texts.items() if self.texts_of_fields.get(name) is not entry}
-        pieces = whisper_json.entry_texts(self._path, texts.keys() - changed) if self._path.exists() else None
-        if pieces is None:
-            whisper_json.write_whisper_json(self._path, texts)
-            self._drop("texts_of_fields", "_keys")
-            return
-        pieces |= {name: whisper_json.encoded_entry(name, texts[name]) for name in changed}
-        data = "{\n" + ",\n".join(pieces[name] for name in sorted(texts)) + "\n}\n" if texts else "{}\n"
-        write_bytes(self._path, data.encode("utf-8", "surrogatepass"))
-        self._drop("_keys")
-        self.texts_of_fields, self._signature = texts, signature_of(self._path)
-
-    def reread(self) -> None:
-        if self._folder != (now := signature_of(self._audio)):
-            self._folder = now
-            self._drop("_listed", "_discarded", "_keys", "_keys_aside")
-        if self._signature != (now := signature_of(self._path)):
-            self._signature = now
-            self._drop("texts_of_fields", "_keys")
-
-    @property
-    def aside(self) -> Path:
-        return self._audio / DISCARDED
+    def write(self, name: str, lines: Lines) -> None:
+        key = self._keys.get(name, name)
+        self._write_texts(self._texts | {key: _clip_entry(self._texts.get(key), lines)})
 
     def refuse_discarding(self, name: str) -> None:
-        if os.path.lexists(self.aside / name) and os.path.lexists(self._audio / name):
+        if os.path.lexists(self._aside_folder / name) and os.path.lexists(self._audio / name):
             raise BadInput(f"{DISCARDED} has another {name!r} already", "move that one elsewhere")
 
-    def put_aside(self, states: Mapping[str, bool]) -> None:
-        texts, aside = self._put_aside(states, dict(self.texts_of_fields), dict(self._discarded))
-        # A stop here leaves an entry in both files, never in none.
-        if aside != self._discarded:
-            self.aside.mkdir(exist_ok=True)
-            whisper_json.write_whisper_json(self._aside_path, aside)
-        if texts != self.texts_of_fields:
-            keep_backup(self._path)
-            self._write_texts(texts)
-        for source, target in self.moves(states):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            source.rename(target)
-        back = {self._keys_aside[name] for name, gone in states.items() if not gone and name in self._keys_aside}
-        if back:
-            whisper_json.write_whisper_json(
-                self._aside_path, {key: entry for key, entry in aside.items() if key not in back}
-            )
-        self._drop("_listed", "_discarded", "_keys", "_keys_aside")
+    def discard(self, names: Sequence[str], discarded: bool) -> None:
+        texts, gone = dict(self._texts), dict(self._discarded)
+        pairs = [(self._audio / name, self._aside_folder / name) for name in names]
+        if discarded:
+            keys = [self._keys[name] for name in names if name in self._keys]
+            if keys:
+                whisper_json.write_whisper_json(self._aside_path, gone | {key: texts[key] for key in keys})
+            move_files(pairs, self._audio)
+            self._write_texts({key: entry for key, entry in texts.items() if key not in keys})
+        else:
+            keys = [self._keys_aside[name] for name in names if name in self._keys_aside]
+            self._write_texts({key: gone[key] for key in keys} | texts)
+            move_files((pair[::-1] for pair in pairs), self._audio)
+            if keys:
+                left = {key: entry for key, entry in gone.items() if key not in keys}
+                whisper_json.write_whisper_json(self._aside_path, left)
+        self._drop("_names", "_aside", "_discarded", "_keys", "_keys_aside")
 
-    def moves(self, states: Mapping[str, bool]) -> Iterator[tuple[Path, Path]]:
-        for name, discarded in states.items():
-            pair = (self._audio / name, self.aside / name)
-            yield from may_move(*(pair if discarded else pair[::-1]), self._audio)
+    def reread(self) -> None:
+        texts = self._read()
+        self._drop("_names", "_aside", "_discarded", "_keys", "_keys_aside")
+        self._texts = texts
+
+    def _text(self, texts: Mapping[str, Any]) -> bytes:
+        """The file with these entries, of which only the changed ones are encoded."""
+        known = {key for key, entry in texts.items() if self._texts.get(key) is entry} & self._encoded.keys()
+        self._encoded |= {key: whisper_json.encoded_entry(key, texts[key]) for key in texts.keys() - known}
+        pieces = ",\n".join(self._encoded[key] for key in sorted(texts))
+        return (f"{{\n{pieces}\n}}\n" if texts else "{}\n").encode("utf-8", "surrogatepass")
+
+    def _write_texts(self, texts: dict[str, Any]) -> None:
+        try:
+            if texts != self._texts:
+                self._write_file(self._path, self._text(texts))
+        except OSError:
+            self._encoded.clear()
+            raise
+        self._texts = texts
+        self._drop("_keys")
+
+    @property
+    def _aside_folder(self) -> Path:
+        return self._audio / DISCARDED
 
     @property
     def _aside_path(self) -> Path:
@@ -192,25 +154,36 @@ class ClipsLines(Editable):
         except (BadInput, OSError):
             return 1.0
 
-    def _entry(self, name: str) -> Any:
-        if name not in self._listed.both:
+    def _refuse_unknown(self, name: str) -> None:
+        if name not in self._aside and name not in self._names:
             raise BadInput(f"{as_text(self._audio)!r} has no clip {name[:200]!r}", "reload the page")
+
+    def _entry(self, name: str) -> Any:
+        self._refuse_unknown(name)
         if name in self._keys:
-            return self.texts_of_fields[self._keys[name]]
+            return self._texts[self._keys[name]]
         return self._discarded.get(self._keys_aside.get(name, ""))
 
     @cached_property
-    def _listed(self) -> "_Listed":
-        here = audio_below(self._audio, skip=DISCARDED)
-        aside = audio_below(self.aside) if is_inside(self.aside, self._audio) else []
-        return _Listed(here, {*here, *aside})
+    def _aside(self) -> set[str]:
+        gone = audio_below(self._aside_folder) if is_inside(self._aside_folder, self._audio) else []
+        return {*gone} - {*audio_below(self._audio, skip=DISCARDED)}
 
     @cached_property
-    def texts_of_fields(self) -> dict[str, Any]:
+    def _names(self) -> list[str]:
+        return sorted([*audio_below(self._audio, skip=DISCARDED), *self._aside], key=counted_order)
+
+    @cached_property
+    def _texts(self) -> dict[str, Any]:
         """The entries of the file. Each is checked when it is read: checking all takes long."""
-        if not self._path.exists():
-            return {}
-        return whisper_json.quick_entries(inside(self.root, self._path.name))
+        return self._read()
+
+    def _read(self) -> dict[str, Any]:
+        seen = signature_of(self._path)
+        entries = whisper_json.quick_entries(inside(self.root, self._path.name)) if seen else {}
+        self._encoded = whisper_json.entry_texts(self._path) if seen else {}
+        self._seen[self._path] = seen
+        return entries
 
     @cached_property
     def _discarded(self) -> dict[str, Any]:
@@ -218,11 +191,11 @@ class ClipsLines(Editable):
 
     @cached_property
     def _keys(self) -> dict[str, str]:
-        return _matched(self.texts_of_fields, self._listed.both)
+        return _matched(self._texts, self._names)
 
     @cached_property
     def _keys_aside(self) -> dict[str, str]:
-        return _matched(self._discarded, self._listed.both)
+        return _matched(self._discarded, self._names)
 
 
 def _matched(keys: Mapping[str, Any], names: Collection[str]) -> dict[str, str]:
@@ -230,13 +203,6 @@ def _matched(keys: Mapping[str, Any], names: Collection[str]) -> dict[str, str]:
     if keys.keys() == {*names}:
         return {name: name for name in names}
     return whisper_json.match_names(keys, names).keys
-
-
-class _Listed(NamedTuple):
-    """The clips of a folder by their paths under it: `here` without, `both` with the discarded ones."""
-
-    here: list[str]
-    both: set[str]
 
 
 def audio_below(folder: Path, skip: str = "") -> list[str]:

@@ -1,8 +1,8 @@
 """Edits of lines: pure functions on the lines of one item, and the changes that each of them made.
 
 A line is an utterance: a text, its words with times, a tag. Text and words always agree: if either is edited, the
-other follows, and words that stay keep their times. An edit is known by the values before and after it, field by
-field, so that it can be undone, and applied to a file that another program has written.
+other follows, and words that stay keep their times. An edit is known by the lines before and after it, so that it
+can be undone.
 """
 
 import difflib
@@ -49,9 +49,6 @@ _BUCKETS_OF = {"vad": "vad_bucket", "features": "prosody_bucket"}
 _DERIVED = DERIVED_KEYS | {"tokens"}
 _ABOUT = frozenset({EDITED_BY, EDITED_FIELDS})
 
-#: Fields that need another one: words of a text, buckets of measures.
-_BELONGS_TO = {"words": "text"} | {buckets: measures for measures, buckets in _BUCKETS_OF.items()}
-
 #: The sides of a division that a person may put an item on.
 SIDES = ("train", "validation")
 
@@ -85,10 +82,9 @@ class Item(NamedTuple):
 
 
 class EditChange(NamedTuple):
-    """The change of an edit: `{"lines": {id: fields or None}}` and fields of the item, before and after it.
+    """The change of an edit: `{"lines": {id: line or None}}` and fields of the item, before and after it.
 
-    None is a missing line. Of a line that exists before and after, only the fields that differ are named; a field
-    that was missing is not named on that side.
+    None is a missing line.
     """
 
     before: dict[str, Any]
@@ -181,20 +177,9 @@ def _rounded(seconds: float, above: float, below: float = math.inf) -> float:
 
 
 def _pairs(old: Sequence[str], new: Sequence[str]) -> list[tuple[int, int]]:
-    old_keys, new_keys = [_key(word) for word in old], [_key(word) for word in new]
-    head = 0
-    while head < min(len(old), len(new)) and old_keys[head] == new_keys[head]:
-        head += 1
-    tail = 0
-    while tail < min(len(old), len(new)) - head and old_keys[-1 - tail] == new_keys[-1 - tail]:
-        tail += 1
-    inner = difflib.SequenceMatcher(
-        None, old_keys[head : len(old) - tail], new_keys[head : len(new) - tail], autojunk=False
-    )
-    pairs = [(at, at) for at in range(head)]
-    for block in inner.get_matching_blocks():
-        pairs += [(head + block.a + offset, head + block.b + offset) for offset in range(block.size)]
-    return pairs + [(len(old) - offset, len(new) - offset) for offset in range(tail, 0, -1)]
+    matcher = difflib.SequenceMatcher(None, [*map(_key, old)], [*map(_key, new)], autojunk=False)
+    blocks = matcher.get_matching_blocks()
+    return [(block.a + place, block.b + place) for block in blocks for place in range(block.size)]
 
 
 def _key(word: str) -> str:
@@ -222,130 +207,32 @@ def edit(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], item: Item,
 
 
 def difference(before: Mapping[str, SpokenLine], after: Mapping[str, SpokenLine]) -> EditChange:
-    olds: dict[str, Any] = {}
-    news: dict[str, Any] = {}
-    for key in {**before, **after}:
-        old, new = before.get(key), after.get(key)
-        if old is new:
-            continue
-        if old is None or new is None:
-            olds[key], news[key] = old, new
-            continue
-        names = [name for name in {**old, **new} if (name in old, old.get(name)) != (name in new, new.get(name))]
-        if names:
-            olds[key] = {name: old[name] for name in names if name in old}
-            news[key] = {name: new[name] for name in names if name in new}
-    return EditChange({"lines": olds}, {"lines": news}) if olds else EditChange({}, {})
+    keys = [key for key in {**before, **after} if before.get(key) != after.get(key)]
+    if not keys:
+        return EditChange({}, {})
+    return EditChange(*({"lines": {key: lines.get(key) for key in keys}} for lines in (before, after)))
 
 
 def replayed(lines: Mapping[str, SpokenLine], change: EditChange) -> Lines:
     """The lines after a change that was made to them."""
-    after = dict(lines)
-    news = change.after.get("lines", {})
-    for key, old in change.before.get("lines", {}).items():
-        new = news.get(key)
-        if new is None:
-            after.pop(key, None)
-        elif old is None:
-            after[key] = dict(new)
-        else:
-            after[key] = {
-                name: value for name, value in after.get(key, {}).items() if name not in old or name in new
-            } | new
-    return after
+    changed = {**lines, **change.after.get("lines", {})}
+    return {key: line for key, line in changed.items() if line is not None}
 
 
-class Laid(NamedTuple):
-    """Lines with all edits that could be applied, and the values that could not.
-
-    Each of `open` has the `line` and the `field` (None: the whole line), the `value` of the edit, and its `number`
-    and `author`.
-    """
-
-    lines: Lines
-    open: list[dict[str, Any]]
+#: Fields of a line that people edit: an edit can be undone if they are unchanged since.
+_EDITED = ("channel", "speaker", "start", "end", "text", "tag", "vad", "features")
 
 
-def lay_edits(lines: Mapping[str, SpokenLine], records: Sequence[Mapping[str, Any]]) -> Laid:
-    """Apply the edits of one item to lines that another program may have written since.
-
-    Only the result of all edits together is applied, field by field: where the file has a value that the field had
-    before one of the edits, it gets the last one. A file that has them already stays as it is. A field with any
-    other value keeps it, and the edit is open.
-
-    Args:
-        lines: as the file has them.
-        records: of the journal, in order: `before`, `after`, `number` and `author`.
-    """
-    after: Lines = dict(lines)
-    left: list[dict[str, Any]] = []
-    touched = dict.fromkeys(key for record in records for key in record["before"].get("lines", {}))
-    for key in touched:
-        steps = [
-            (record, record["before"]["lines"][key], record["after"]["lines"][key])
-            for record in records
-            if key in record["before"].get("lines", {})
-        ]
-        line, missed = _laid_line(lines.get(key), steps)
-        if line is None:
-            after.pop(key, None)
-        else:
-            after[key] = line
-        left += [{"line": key, **miss} for miss in missed]
-    return Laid(after, left)
-
-
-_Steps = Sequence[tuple[Mapping[str, Any], SpokenLine | None, SpokenLine | None]]
-
-
-def _laid_line(line: SpokenLine | None, steps: _Steps) -> tuple[SpokenLine | None, list[dict[str, Any]]]:
-    record, _, last = steps[-1]
-    about = {"number": record["number"], "author": record["author"]}
-    seen: dict[str, list[Any]] = {}
-    latest: dict[str, tuple[Any, Mapping[str, Any]]] = {}
-    whole: SpokenLine | None = None
-    for step, old, new in steps:
-        for name in {**(old or {}), **(new or {})}:
-            seen.setdefault(name, []).extend(
-                state.get(name, _MISSING) for state in (old, new) if state is not None
-            )
-            if new is not None:
-                latest[name] = (new.get(name, _MISSING), step)
-        if new is None:
-            whole = None
-        elif old is None:
-            whole = dict(new)
-        elif whole is not None:
-            whole = {name: value for name, value in whole.items() if name not in old or name in new} | new
-    if last is None:
-        if line is None:
-            return None, []
-        unchanged = all(name not in seen or line.get(name) in seen[name] for name in _CORE)
-        return (None, []) if unchanged else (line, [{"field": None, "value": None, **about}])
-    if line is None:
-        if whole is not None:
-            return whole, []
-        return None, [{"field": None, "value": last, **about}]
-    laid = dict(line)
-    missed: list[dict[str, Any]] = []
-    for name, (value, step) in sorted(latest.items(), key=lambda pair: pair[0] in _BELONGS_TO):
-        now = line.get(name, _MISSING)
-        if name in _ABOUT or now == value:
-            continue
-        if any(miss["field"] == _BELONGS_TO.get(name) for miss in missed):
-            continue  # words of a text that is missing
-        if now is _MISSING or now in seen[name]:
-            laid.pop(name, None) if value is _MISSING else laid.update({name: value})
-        elif name not in _DERIVED:
-            reported = None if value is _MISSING else value
-            missed.append({"field": name, "value": reported, "number": step["number"], "author": step["author"]})
-    if missed:
-        laid |= _derived(laid)
-    if laid != line or not missed:
-        for name in _ABOUT & latest.keys():
-            value = latest[name][0]
-            laid.pop(name, None) if value is _MISSING else laid.update({name: value})
-    return laid, missed
+def is_state(lines: Mapping[str, SpokenLine], state: Mapping[str, Any]) -> bool:
+    """Whether lines are those of one side of a change, in what people edit."""
+    for key, line in state.get("lines", {}).items():
+        now = lines.get(key)
+        if now is None or line is None:
+            if now is not line:
+                return False
+        elif any(now.get(name) != line.get(name) for name in _EDITED):
+            return False
+    return True
 
 
 def _derived(line: SpokenLine) -> dict[str, Any]:
@@ -355,13 +242,6 @@ def _derived(line: SpokenLine) -> dict[str, Any]:
         "tagged_text": f"({tag}) {text}" if tag and text else text or None,
     }
     return {name: value for name, value in fields.items() if name in line}
-
-
-#: A field that a line lacks.
-_MISSING: Any = object()
-
-#: Fields that show whether a line is still the one that was deleted.
-_CORE = ("text", "channel", "start", "end")
 
 
 def in_order(lines: Mapping[str, SpokenLine]) -> list[tuple[str, SpokenLine]]:
@@ -496,19 +376,6 @@ def _merge(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], item: Ite
         raise BadInput("a line can't be merged with itself", "name the line after it")
     if first["channel"] != second["channel"]:
         raise BadInput("the two lines are of two speakers", "swap the speaker of one of them first")
-    between = [
-        line
-        for name, line in lines.items()
-        if name not in (key, other)
-        and line["channel"] == first["channel"]
-        and first["start"] <= line["start"] <= second["start"]
-        and (line["start"], line["end"]) != (second["start"], second["end"])
-        and line["start"] > first["start"]
-    ]
-    if between:
-        raise BadInput(
-            f"{quoted(between[0]['text'])} is between the two lines", "merge lines that follow one another"
-        )
     words = [word for line in (first, second) if line["text"] for word in shown_words(line)]
     text = join_words(filter(None, (first["text"].strip(), second["text"].strip())))
     if words != (ordered := sorted(words, key=lambda word: (word["start"], word["end"]))):
@@ -630,56 +497,36 @@ def _rewritten(
     item: Item,
     neighbours: tuple[SpokenLine | None, SpokenLine | None],
 ) -> Lines:
-    """Lines for some texts in place of a block of other lines, by the words that stay."""
+    """Lines for some texts in place of a block of other lines; each is the line with most of its words."""
     earlier, later = neighbours
     by_id = dict(block)
     tokens = [split_words(text) for text in texts]
-    claims = _claims(by_id, tokens)
-    sources = [source for source, _ in claims]
+    words = [{**word, "line": key} for key, line in block for word in shown_words(line)]
+    start = min((line["start"] for line in by_id.values()), default=earlier["end"] if earlier else item.start)
     end = max((line["end"] for line in by_id.values()), default=later["start"] if later else item.end)
-    at = min((line["start"] for line in by_id.values()), default=earlier["end"] if earlier else item.start)
+    start = max(item.start, min(start, item.end - ROOM_SECONDS))
+    timed = iter(timed_words([token for part in tokens for token in part], words, start, end))
+    parts = [[next(timed) for _ in part] for part in tokens]
+    named = [[word.pop("line") for word in part if "line" in word] for part in parts]
+    sources = [max(dict.fromkeys(keys), key=keys.count) if keys else None for keys in named]
     rewritten: Lines = {}
-    for number, ((source, words), text) in enumerate(zip(claims, texts, strict=True)):
-        if source is not None:
-            pattern: SpokenLine | None = by_id[source]
-            span = (min(word["start"] for word in words), max(word["end"] for word in words))
-            if sources.count(source) == 1:
-                span = (min(span[0], by_id[source]["start"]), max(span[1], by_id[source]["end"]))
-        else:
-            pattern = block[min(number, len(block) - 1)][1] if block else earlier or later
-            following = next((words[0]["start"] for _, words in claims[number + 1 :] if words), end)
-            n_empty = next((n for n, claim in enumerate(claims[number:]) if claim[1]), len(claims) - number)
-            last = at + (following - at) / n_empty if following > at else at + ROOM_SECONDS
-            start = round(min(max(at, item.start), item.end - 0.01), _DIGITS)
-            stop = round(min(max(last, start + 0.01), item.end), _DIGITS)
-            span = start, max(stop, start + SHORTEST_WORD)
+    at = start
+    for number, (source, part, text) in enumerate(zip(sources, parts, texts, strict=True)):
+        pattern = by_id[source] if source else block[min(number, len(block) - 1)][1] if block else earlier or later
+        start, end = (part[0]["start"], max(word["end"] for word in part)) if part else (at, at + SHORTEST_WORD)
+        if source and sources.count(source) == 1:
+            start, end = min(start, by_id[source]["start"]), max(end, by_id[source]["end"])
         channel = pattern["channel"] if pattern else item.channels[0]
-        key = source if source is not None and source not in rewritten else None
-        key = key or free_id(source or _stem(taken, channel), {*taken, *rewritten, *item.used})
+        is_first = source and source not in rewritten
+        key = (
+            source
+            if source and is_first
+            else free_id(source or _stem(taken, channel), {*taken, *rewritten, *item.used})
+        )
         line = {**(pattern or {"channel": channel, "tag": "", "speaker": None}), "text": text}
-        line |= {"start": span[0], "end": span[1], "words": timed_words(tokens[number], words, *span)}
-        rewritten[key] = line
-        at = max(at, span[1])
+        rewritten[key] = line | {"start": start, "end": end, "words": part}
+        at = min(max(at, end), item.end - SHORTEST_WORD)
     return rewritten
-
-
-def _claims(
-    lines: Mapping[str, SpokenLine], tokens: Sequence[Sequence[str]]
-) -> list[tuple[str | None, list[dict[str, Any]]]]:
-    """For each new text the line with most of its words (None: no word stays), and those words."""
-    old = [(key, word) for key, line in lines.items() for word in shown_words(line)]
-    new = [token for part in tokens for token in part]
-    kept = {number: old[index] for index, number in _pairs([word["word"] for _, word in old], new)}
-    claims: list[tuple[str | None, list[dict[str, Any]]]] = []
-    at = 0
-    for part in tokens:
-        staying = [kept[number] for number in range(at, at + len(part)) if number in kept]
-        at += len(part)
-        keys = [key for key, _ in staying]
-        source = max(dict.fromkeys(keys), key=keys.count) if keys else None
-        channel = lines[source]["channel"] if source is not None else None
-        claims.append((source, [word for key, word in staying if lines[key]["channel"] == channel]))
-    return claims
 
 
 #: The possible actions; each takes the lines, the action and the item, and returns the new lines.

@@ -4,8 +4,10 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from dailytalk_contiguous.apps.review.annotation_edits import bring_back, change_in_words
+from dailytalk_contiguous.apps.review.history import why_not_writable
+from dailytalk_contiguous.apps.review.layouts import open_editable
 from dailytalk_contiguous.apps.review.review_command import AUTHOR, author_or_user
-from dailytalk_contiguous.apps.review.settling import open_editable, settle, settle_edits
+from dailytalk_contiguous.apps.review.session import Session
 from dailytalk_contiguous.cli.engine_options import DRY_RUN
 from dailytalk_contiguous.cli.show import DRY_RUN_NEXT
 from dailytalk_contiguous.cli.terminal import SHOWN, argument
@@ -13,8 +15,7 @@ from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.outcome import Outcome, rejected_of, to_run
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.store.edit_journal import EditJournal, why_not_writable
-from dailytalk_contiguous.store.files import folder_locked, refuse_half_renamed
+from dailytalk_contiguous.store.files import folder_locked
 
 
 def edits(
@@ -28,7 +29,6 @@ def edits(
     Texts, times, speakers, tags, deleted and new lines become edits like those of review, which can undo them.
     The next speak says only the changed lines again. What can't be used is rejected, and the rest goes on.
     """
-    refuse_half_renamed(work)
     editable = open_editable(work) if work.is_dir() else None
     if editable is None or editable.kind != "tagged":
         raise DailytalkError(f"{as_text(work)!r} has no transcript.jsonl", "name a folder of tag or build")
@@ -37,13 +37,8 @@ def edits(
     if not dry_run and (why := why_not_writable(work)):
         raise DailytalkError("nothing can be changed here", why)
     with nullcontext() if dry_run else folder_locked(work):
-        if not dry_run:
-            settle(work)
-            editable.reread()
-        journal = EditJournal(work)
-        n_files, made, rejects = bring_back(editable, journal, source, author_or_user(author), dry_run)
-        if made and not dry_run:
-            settle_edits(editable, journal)
+        name = author_or_user(author)
+        n_files, made, rejects = bring_back(Session(editable, name), source, name, dry_run)
     changes = [change_in_words(change) for change in made]
     more = [f"… {len(changes) - SHOWN:,} more (--json lists all)"] if len(changes) > SHOWN else []
     next_step = DRY_RUN_NEXT if dry_run else to_run("speak", work)

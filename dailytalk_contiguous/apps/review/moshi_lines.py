@@ -1,20 +1,22 @@
 """The lines of a training folder for Moshi, edited as those of a transcript."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from dailytalk_contiguous.apps.review.clips_lines import audio_below
+from dailytalk_contiguous.apps.review.clips_lines import audio_below, counted_order
 from dailytalk_contiguous.apps.review.editable import (
     DISCARDED,
     DISCARDED_ENTRIES,
     Editable,
     SoundStretch,
-    keep_backup,
-    may_move,
+    move_files,
+    read_discarded,
+    signature_of,
     whole_sound,
+    write_discarded,
 )
 from dailytalk_contiguous.apps.review.edits import Lines, in_order, shown_words
 from dailytalk_contiguous.core.documents import (
@@ -26,13 +28,13 @@ from dailytalk_contiguous.core.documents import (
     numbered_lines,
     parse_json,
     quoted,
-    read_json,
+    read_bytes,
 )
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.moshi_words import said_words
 from dailytalk_contiguous.core.schema import AUDIO_FOLDER, CHANNELS, MAIN, OTHER
 from dailytalk_contiguous.core.word_times import join_words, split_words
-from dailytalk_contiguous.store.files import inside, json_document, json_text, write_bytes, write_lines, write_text
+from dailytalk_contiguous.store.files import inside, json_text
 
 
 class MoshiLines(Editable):
@@ -43,6 +45,10 @@ class MoshiLines(Editable):
     """
 
     kind = "moshi"
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self._read: dict[str, bytes] = {}
 
     def names(self) -> Sequence[str]:
         return [*self._named]
@@ -65,17 +71,20 @@ class MoshiLines(Editable):
     def seconds(self, name: str) -> float | None:
         return self._named.get(name)
 
-    def file_of(self, name: str) -> str:
-        return as_text(Path(name).with_suffix(".json"))
+    def is_discarded(self, name: str) -> bool:
+        return self._moved(name).is_file() and not (self.root / name).is_file()
 
-    def write(self, file: str, changed: Mapping[str, Lines]) -> None:
-        *_, name = changed
-        write_bytes(self._beside(name, ".json"), b"".join(self.content(file, changed, {})))
+    def path_of(self, name: str) -> Path:
+        return self._beside(name, ".json")
 
-    def content(self, file: str, changed: Mapping[str, Lines], states: Mapping[str, bool]) -> Iterable[bytes]:
-        if file in MANIFESTS:
-            return [line.encode() for _, line in self._put_aside(states)[1].get(file, [])]
-        *_, (name, lines) = changed.items()  # of two sounds with one JSON the last
+    def content(self, name: str) -> bytes:
+        if name not in self._read:
+            path = self.path_of(name)
+            self._seen[path] = signature_of(path)
+            self._read[name] = read_bytes(path)
+        return self._read[name]
+
+    def write(self, name: str, lines: Lines) -> None:
         words = [(word, line["channel"]) for _, line in in_order(lines) for word in shown_words(line)]
         words.sort(key=lambda pair: (pair[0]["start"], pair[0]["end"]))
         document = self._document(name) | {
@@ -89,84 +98,70 @@ class MoshiLines(Editable):
                 for key, line in in_order(lines)
             ],
         }
-        return [json_text(document).encode()]
-
-    def listing(self) -> Sequence[str]:
-        return MANIFESTS
+        data = json_text(document).encode()
+        self._write_file(self.path_of(name), data)
+        self._read[name] = data
 
     def reread(self) -> None:
+        self._read.clear()
         self._drop("_named")
 
-    @property
-    def aside(self) -> Path:
-        return self.root / AUDIO_FOLDER / DISCARDED
-
     def refuse_discarding(self, name: str) -> None:
-        for suffix in (Path(name).suffix, ".json"):
-            path = self._moved(name).with_suffix(suffix)
-            if os.path.lexists(path) and os.path.lexists((self.root / name).with_suffix(suffix)):
-                raise BadInput(f"{DISCARDED} has another {path.name!r} already", "move that one elsewhere")
+        for path, moved in self._moves([name]):
+            if os.path.lexists(path) and os.path.lexists(moved):
+                raise BadInput(f"{DISCARDED} has another {moved.name!r} already", "move that one elsewhere")
 
-    def put_aside(self, states: Mapping[str, bool]) -> None:
-        path, (kept, after) = self._aside_path, self._put_aside(states)
-        # A stop here leaves an entry in both files, never in none.
-        if kept != self._kept_lines:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_text(path, json_document(kept))
-        for side, lines in after.items():
-            if lines != self._manifest(side):
-                keep_backup(inside(self.root, side))
-                write_lines(inside(self.root, side), (line for _, line in lines))
-        for source, target in self.moves(states):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            source.rename(target)
-        if back := {name for name, discarded in states.items() if not discarded and name in kept}:
-            write_text(path, json_document({name: entry for name, entry in kept.items() if name not in back}))
+    def discard(self, names: Sequence[str], discarded: bool) -> None:
+        kept = self._kept_lines
+        before = {side: self._manifest(side) for side in MANIFESTS if (self.root / side).is_file()}
+        back = {} if discarded else {name: kept.pop(name) for name in names if name in kept}
+        moved = names if discarded else back
+        after = {side: [pair for pair in lines if pair[0] not in moved] for side, lines in before.items()}
+        if discarded:
+            for name in names:
+                named = {side: [line for item, line in lines if item == name] for side, lines in before.items()}
+                if any(named.values()):
+                    kept[name] = named
+            write_discarded(self._audio, kept)
+            move_files(self._moves(names), self.root)
+            self._write_manifests(after)
+        else:
+            for name, sides in back.items():
+                for side, lines in sides.items():
+                    after.setdefault(side, []).extend((name, line) for line in lines)
+            self._write_manifests(after)
+            move_files((pair[::-1] for pair in self._moves(names)), self.root)
+            if back:
+                write_discarded(self._audio, kept)
         self.reread()
 
-    def moves(self, states: Mapping[str, bool]) -> Iterator[tuple[Path, Path]]:
-        for name, discarded in states.items():
+    def _moves(self, names: Sequence[str]) -> Iterator[tuple[Path, Path]]:
+        for name in names:
             for suffix in (Path(name).suffix, ".json"):
-                pair = (self.root / Path(name).with_suffix(suffix), self._moved(name).with_suffix(suffix))
-                yield from may_move(*(pair if discarded else pair[::-1]), self.root)
+                yield (self.root / name).with_suffix(suffix), self._moved(name).with_suffix(suffix)
+
+    def _write_manifests(self, sides: Mapping[str, Sequence[tuple[str, str]]]) -> None:
+        for side, lines in sides.items():
+            if lines != self._manifest(side):
+                self._write_file(inside(self.root, side), "".join(line for _, line in lines).encode())
 
     @property
-    def _aside_path(self) -> Path:
-        return inside(self.root, Path(AUDIO_FOLDER) / DISCARDED / DISCARDED_ENTRIES)
+    def _audio(self) -> Path:
+        return self.root / AUDIO_FOLDER
 
     @property
     def _kept_lines(self) -> dict[str, dict[str, list[str]]]:
         """The lines of discarded items, by item and manifest. Raises BadInput for a manifest that is none."""
-        path = self._aside_path
-        if not path.exists():
-            return {}
-        shape = {str: {f"{name}?": [str] for name in MANIFESTS}}
-        kept: dict[str, dict[str, list[str]]] = expect(read_json(path), shape, as_text(path))
+        kept: dict[str, dict[str, list[str]]] = read_discarded(self._audio, {str: [str]})
         if strange := next((side for sides in kept.values() for side in sides if side not in MANIFESTS), None):
-            raise BadInput(f"{as_text(path)}: {quoted(strange)} is no manifest of the folder", "delete that entry")
+            raise BadInput(
+                f"{DISCARDED_ENTRIES}: {quoted(strange)} is no manifest of the folder", "delete that entry"
+            )
         return kept
-
-    def _put_aside(
-        self, states: Mapping[str, bool]
-    ) -> tuple[dict[str, dict[str, list[str]]], dict[str, list[tuple[str, str]]]]:
-        """The lines of discarded items, and those of each manifest, after items were discarded, or restored."""
-        kept = self._kept_lines
-        after = {name: self._manifest(name) for name in MANIFESTS if (self.root / name).is_file()}
-        for name, discarded in states.items():
-            if discarded:
-                named = {side: [line for item, line in lines if item == name] for side, lines in after.items()}
-                if any(named.values()):
-                    kept[name] = named
-                after = {side: [pair for pair in lines if pair[0] != name] for side, lines in after.items()}
-            elif name in kept:
-                for side, lines in kept[name].items():
-                    if not any(item == name for item, _ in after.setdefault(side, [])):
-                        after[side] += [(name, line) for line in lines]
-        return kept, after
 
     def _moved(self, name: str) -> Path:
         parts = Path(name).parts
-        return self.aside.joinpath(*(parts[1:] if parts[0] == AUDIO_FOLDER else parts))
+        return (self._audio / DISCARDED).joinpath(*(parts[1:] if parts[0] == AUDIO_FOLDER else parts))
 
     def _manifest(self, name: str) -> list[tuple[str, str]]:
         """The lines of a manifest with their breaks, each after its path; none of a missing manifest."""
@@ -193,9 +188,9 @@ class MoshiLines(Editable):
                         seconds = line.get("duration")
                         named[line["path"]] = float(seconds) if is_number(seconds, 0) else None
         if not named:
-            below = audio_below(self.root / AUDIO_FOLDER, skip=DISCARDED)
-            named = dict.fromkeys((f"{AUDIO_FOLDER}/{name}" for name in below), None)
-        return named
+            below = {*audio_below(self._audio, skip=DISCARDED), *audio_below(self._audio / DISCARDED)}
+            named = {f"{AUDIO_FOLDER}/{name}": None for name in sorted(below, key=counted_order)}
+        return named | {name: None for name in self._kept_lines if name not in named}
 
     def _beside(self, name: str, suffix: str) -> Path:
         path = Path(name).with_suffix(suffix or Path(name).suffix)
@@ -208,8 +203,8 @@ class MoshiLines(Editable):
         return present
 
     def _document(self, name: str) -> dict[str, Any]:
-        path = self._beside(name, ".json")
-        document: dict[str, Any] = expect(read_json(path), {"alignments": list}, as_text(path))
+        where = as_text(self.path_of(name))
+        document: dict[str, Any] = expect(parse_json(self.content(name), where), {"alignments": list}, where)
         return document
 
 

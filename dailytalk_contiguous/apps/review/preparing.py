@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
 
 from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -33,8 +32,9 @@ from dailytalk_contiguous.apps.clips.to_clips import split_stages
 from dailytalk_contiguous.apps.clips.transcribing import default_json, transcribe_folder
 from dailytalk_contiguous.apps.local_pages import page_file
 from dailytalk_contiguous.apps.review.clips_lines import ClipsLines
-from dailytalk_contiguous.apps.review.server import ASSETS, in_json, request_body
-from dailytalk_contiguous.apps.review.settling import open_editable
+from dailytalk_contiguous.apps.review.history import HISTORY
+from dailytalk_contiguous.apps.review.layouts import open_editable
+from dailytalk_contiguous.apps.review.server import ASSETS, in_json
 from dailytalk_contiguous.core.documents import as_text, parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.settings import PlacedSetting, Setting, settings_in
@@ -42,13 +42,12 @@ from dailytalk_contiguous.models.profiles import PROFILES, STANDARD
 from dailytalk_contiguous.models.whisper import SIZES
 from dailytalk_contiguous.run.events import RUNNING, run_status
 from dailytalk_contiguous.stages.transcribe import Transcribe
-from dailytalk_contiguous.store.edit_journal import has_journal
-from dailytalk_contiguous.store.files import PLANS, is_inside
+from dailytalk_contiguous.store.files import REINDEXED, is_inside
 
 #: Lines of a command's output that are shown, and the most characters of each.
 _MOST_LINES, _LONGEST_LINE = 400, 2000
 
-#: Seconds in which an open review must have settled and ended.
+#: Seconds in which an open review must have ended.
 _PATIENCE = 30.0
 
 #: The last line of `dailytalk silences`.
@@ -123,6 +122,9 @@ STEPS = (
 )
 _BY_COMMAND = {step.command: step for step in STEPS}
 
+#: What a request to begin a step has.
+_BEGIN = {"step": str, "dry": bool, "cut": bool, "values": dict}
+
 
 def is_unprepared(folder: Path) -> bool:
     """Whether a folder has sound that was neither cut nor transcribed, or pieces that were not transcribed."""
@@ -131,7 +133,7 @@ def is_unprepared(folder: Path) -> bool:
     editable = open_editable(folder) if folder.is_dir() else None
     return (
         isinstance(editable, ClipsLines)
-        and not has_journal(folder)
+        and not (folder / HISTORY).exists()
         and not default_json(folder).exists()
         and bool(editable.names())
     )
@@ -206,14 +208,14 @@ class Preparation:
                 Route("/", _page),
                 Route("/assets/{name}", _page),
                 Route("/api/state", in_json(self._state)),
-                Route("/api/run", in_json(self._begin), methods=["POST"]),
-                Route("/api/stop", in_json(self._stop), methods=["POST"]),
-                Route("/api/review", in_json(self._open), methods=["POST"]),
+                Route("/api/run", in_json(self._begin, _BEGIN), methods=["POST"]),
+                Route("/api/stop", in_json(self._stop, {}), methods=["POST"]),
+                Route("/api/review", in_json(self._open, {"cut": bool}), methods=["POST"]),
             ]
         )
 
     def close(self) -> None:
-        """End running processes: a review settles, and a step continues when it is started again."""
+        """End running processes: a step continues when it is started again."""
         run = self._run
         if run is not None and run.code is None:
             run.process.terminate()
@@ -230,22 +232,20 @@ class Preparation:
             "running": run.as_dict() | run.progress() if run is not None and running else None,
         }
 
-    async def _begin(self, request: Request) -> dict[str, Any]:
-        body = await request_body(request, {"step": str, "dry": bool, "cut": bool, "values": dict})
+    def _begin(self, request: Request, body: dict[str, Any]) -> dict[str, Any]:
         if (step := _BY_COMMAND.get(body["step"])) is None:
             raise BadInput(f"there is no step {body['step']!r}"[:100], "reload the page")
-        await run_in_threadpool(self._start, step, body["cut"], body["dry"] and step.has_dry_run, body["values"])
+        self._start(step, body["cut"], body["dry"] and step.has_dry_run, body["values"])
         return {}
 
-    async def _stop(self, request: Request) -> dict[str, Any]:
+    def _stop(self, request: Request, body: dict[str, Any]) -> dict[str, Any]:
         run = self._run
         if run is not None and run.code is None:
             run.process.send_signal(signal.SIGINT)
         return {}
 
-    async def _open(self, request: Request) -> dict[str, Any]:
-        cut = (await request_body(request, {"cut": bool}))["cut"]
-        return {"address": await run_in_threadpool(self._open_review, self._clips(cut))}
+    def _open(self, request: Request, body: dict[str, Any]) -> dict[str, Any]:
+        return {"address": self._open_review(self._clips(body["cut"]))}
 
     def _clips(self, cut: bool) -> Path:
         """The folder of the clips: the usable pieces if the recordings are cut, otherwise the opened folder."""
@@ -279,8 +279,8 @@ class Preparation:
             return as_text(clips)
         if command == "transcribe" and clips.is_dir() and default_json(clips).exists():
             return as_text(default_json(clips))
-        if command == "reindex" and (clips / PLANS).is_dir():
-            return f"as it was: {as_text(clips / PLANS)}"
+        if command == "reindex" and (backup := clips.parent / REINDEXED / clips.name).is_dir():
+            return f"as it was: {as_text(backup)}"
         return None
 
     def _words(self, step: Step, cut: bool, dry: bool, values: Mapping[str, Any]) -> list[str]:

@@ -17,17 +17,20 @@ def reindex(
     digits: int | None = option(
         None, Panel.RESULT, "Of a number; as it has now if left out.", metavar="N", min=1, max=12
     ),
-    undo: bool = option(False, Panel.RESULT, "Give back the names from before the last time.", "--undo"),
+    undo: bool = option(False, Panel.RESULT, "Put DIR back as it was before the last time.", "--undo"),
     dry_run: bool = DRY_RUN,
 ) -> Outcome:
     """Number recordings without gaps; what names them follows.
 
     NAME_000007.wav (or Audio001.wav), each NAME from 1. Files beside them (NAME_000007.json, .txt, .TextGrid)
-    follow, and in DIR and the folder above it whisper.json, manifest.jsonl, transcript.jsonl and tables; these are
-    kept as they were in .dailytalk-reindex. All is renamed or nothing, also after a kill: the next call finishes
-    it.
+    follow, and in DIR and the folder above it whisper.json, manifest.jsonl, transcript.jsonl and tables. A copy
+    with the new names (hard links to the audio) takes the place of DIR, which stays in .dailytalk-reindex.
     """
-    done = undo_reindex(folder, dry_run) if undo else reindex_folder(folder, digits, dry_run)
+    if undo:
+        backup = undo_reindex(folder, dry_run)
+        said = f"{as_text(folder)} {'would be' if dry_run else 'is'} as it was before it was reindexed"
+        return Outcome({"backup": as_text(backup)}, said, next=DRY_RUN_NEXT if dry_run else "")
+    done = reindex_folder(folder, digits, dry_run)
     record: dict[str, Any] = {
         "files": done.files,
         "names": {as_text(old): as_text(new) for old, new in done.names.items()},
@@ -50,7 +53,7 @@ def reindex(
     if done.documents:
         details.append(f"what names them follows: {', '.join(record['documents'])}")
     if done.backup:
-        details.append(f"as they were: {record['backup']}")
+        details.append(f"as it was: {record['backup']}")
     headline = f"{counted(done.files, 'file')}{' would be' if dry_run else ''} renamed in {as_text(folder)}"
-    back = "" if undo else f"{to_run('reindex', folder, '--undo')} gives the names back"
+    back = f"{to_run('reindex', folder, '--undo')} puts it back"
     return Outcome(record, headline, details=details, next=DRY_RUN_NEXT if dry_run else back)

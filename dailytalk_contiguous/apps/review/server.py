@@ -20,8 +20,8 @@ from starlette.routing import Route
 
 from dailytalk_contiguous.apps.local_pages import json_response, page_file, page_json, refused
 from dailytalk_contiguous.apps.review import sound
-from dailytalk_contiguous.apps.review.session import END, REBUILT, Conflict, Session
-from dailytalk_contiguous.core.audio import read_header
+from dailytalk_contiguous.apps.review.editable import ChangedElsewhere
+from dailytalk_contiguous.apps.review.session import END, Conflict, Session
 from dailytalk_contiguous.core.documents import LATEST, expect, is_number, parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 
@@ -39,7 +39,10 @@ HEARTBEAT = 15.0
 #: The files of the page, beside those of `SHARED`.
 ASSETS = files(__package__) / "assets"
 
-_Endpoint = Callable[[Request], Any]
+_Endpoint = Callable[[Request], Awaitable[Response]]
+
+#: The values that a request's body has, with the function of the author and the body that answers it.
+_Post = tuple[dict[str, Any], Callable[[str, dict[str, Any]], Any]]
 
 
 def make_app(session: Session) -> Starlette:
@@ -52,13 +55,20 @@ def make_app(session: Session) -> Starlette:
         session.start()
         yield
 
+    def posted(shape: dict[str, Any], answer: Callable[[str, dict[str, Any]], Any]) -> _Endpoint:
+        return in_json(lambda request, body: answer(pages.author(request), body), shape)
+
     routes = [
-        Route("/", pages.asset),
-        Route("/assets/{name}", pages.asset),
+        *(Route(path, _asset) for path in ("/", "/assets/{name}")),
+        Route("/api/events", pages.events),
         *(Route(f"/api/{name}", in_json(answer)) for name, answer in pages.gets().items()),
-        *(Route(f"/api/{name}", in_json(answer), methods=["POST"]) for name, answer in pages.posts().items()),
+        *(Route(f"/api/{name}", posted(*post), methods=["POST"]) for name, post in pages.posts().items()),
     ]
     return Starlette(routes=routes, lifespan=lifespan)
+
+
+async def _asset(request: Request) -> Response:
+    return page_file(ASSETS, request.path_params.get("name", "index.html"))
 
 
 class Pages:
@@ -68,157 +78,117 @@ class Pages:
         self.session = session
         self.loop: asyncio.AbstractEventLoop | None = None
         self._queues: set[asyncio.Queue[tuple[str, dict[str, Any]] | None]] = set()
-        self._overviews = sound.Overviews(
-            lambda name: session.tell("item", {"id": name.partition("\0")[0], "peaks": True})
-        )
+        self._overviews = sound.Overviews()
         self._proposed: tuple[int, bytes] = (0, b"")
         session.listen(self._hear)
 
-    def gets(self) -> dict[str, _Endpoint]:
+    def gets(self) -> dict[str, Callable[[Request], Any]]:
+        session = self.session
         return {
-            "session": lambda request: self.session.about(self.author(request)),
-            "items": lambda request: self.session.items(_integer(request, "since", -1)),
-            "search": lambda request: self.session.search(request.query_params.get("q", "")[:MOST_QUERY]),
-            "item": self.item,
+            "session": lambda request: session.about(self.author(request)),
+            "items": lambda request: session.items(_integer(request, "since", -1)),
+            "search": lambda request: session.search(request.query_params.get("q", "")[:MOST_QUERY]),
+            "item": lambda request: session.item(*_item(request)),
             "peaks": self.peaks,
             "sound": self.sound,
             "proposal": self.proposal,
-            "events": self.events,
-            "progress": lambda request: self.session.progress(),
-            "sides": lambda request: self.session.sides(),
+            "progress": lambda request: session.progress(),
+            "sides": lambda request: session.sides(),
         }
 
-    def posts(self) -> dict[str, _Endpoint]:
+    def posts(self) -> dict[str, _Post]:
+        session = self.session
         return {
-            "edit": self.edit,
-            "undo": self.undo,
-            "redo": self.undo,
-            "here": self.here,
-            "author": self.name,
-            "discard": self.discard,
-            "restore": self.restore,
-            "sides": self.sides,
-            "divide": self.divide,
-            "ask": self.ask,
+            "edit": (
+                {"id": str, "base?": int, "action": dict},
+                lambda author, body: session.edit(body["id"], body.get("base") or 0, body["action"], author),
+            ),
+            "undo": ({"id?": str}, lambda author, body: session.undo(author, body.get("id"))),
+            "redo": ({"id?": str}, lambda author, body: session.undo(author, body.get("id"), again=True)),
+            "here": ({"id?": str}, self.here),
+            "author": ({"author": str}, self.name),
+            "discard": ({"ids?": [str], "first?": int, "last?": int}, self.discard),
+            "restore": ({"ids": [str]}, lambda author, body: {"ids": session.discard(body["ids"], author, False)}),
+            "sides": (
+                {"by": str, "share": float, "seed?": int},
+                lambda _, body: session.propose_sides(body["by"], float(body["share"]), body.get("seed") or 0),
+            ),
+            "divide": (
+                {"sides": {str: object}, "since": int},
+                lambda author, body: {"before": session.divide(body["sides"], body["since"], author)},
+            ),
+            "ask": ({"id": str, "line": str, "what": str, "tag?": str}, self.ask),
+            "decide": (
+                {"id": str, "mine": bool},
+                lambda author, body: {"kept": session.decide(body["id"], body["mine"], author)},
+            ),
         }
 
     def author(self, request: Request) -> str:
         """The author of a request: the name entered in the page, otherwise that of the command."""
         return _author(unquote(request.cookies.get(AUTHOR_COOKIE, ""))) or self.session.author
 
-    async def asset(self, request: Request) -> Response:
-        return page_file(ASSETS, request.path_params.get("name", "index.html"))
-
-    def item(self, request: Request) -> Any:
-        return self.session.item(request.query_params.get("id", ""), request.query_params.get("of"))
-
-    async def peaks(self, request: Request) -> Response:
+    def peaks(self, request: Request) -> Response:
         """Peaks of a stretch of an item: int8, shape (channels, count, 2)."""
-        name = request.query_params.get("id", "")
+        name, of = _item(request)
         start, end = _number(request, "start"), _number(request, "end")
         count = _integer(request, "count", 0)
         if not 0 <= start < end <= LATEST or not 1 <= count <= sound.MOST_PEAKS:
             raise BadInput(f"{start:g} to {end:g} s in {count} parts is no stretch", "reload the page")
-        of = REBUILT if request.query_params.get("of") == REBUILT else None
-        peaks, complete = await run_in_threadpool(self._peaks, name, of, start, end, count)
-        headers = {"X-Channels": str(peaks.shape[0]), "X-Complete": str(int(complete))}
-        return Response(peaks.tobytes(), media_type="application/octet-stream", headers=headers)
-
-    def _peaks(self, name: str, of: str | None, start: float, end: float, count: int) -> tuple[Any, bool]:
-        import numpy as np
-
         stretch = self.session.stretch(name, of)
         end = min(end, start + 86400.0 * 31)
         if min(end, stretch.seconds) - start <= sound.EXACT_SECONDS:
-            return sound.window_peaks(stretch, start, end, count), True
-        overview = self._overviews.get(f"{name}\0{of}", stretch)
-        if overview is None:
-            return np.zeros((read_header(stretch.audio).channels, count, 2), np.int8), False
-        return sound.coarser(overview, start, end, count), True
+            peaks = sound.window_peaks(stretch, start, end, count)
+        else:
+            peaks = sound.coarser(self._overviews.of((name, of), stretch), start, end, count)
+        headers = {"X-Channels": str(peaks.shape[0])}
+        return Response(peaks.tobytes(), media_type="application/octet-stream", headers=headers)
 
-    async def sound(self, request: Request) -> Response:
+    def sound(self, request: Request) -> Response:
         """The sound of an item as a 16-bit WAV, whole or the requested range of bytes."""
-        name = request.query_params.get("id", "")
-        wav = await run_in_threadpool(
-            lambda: sound.wav_of(self.session.stretch(name, request.query_params.get("of")))
-        )
-        first, last = 0, wav.size
+        wav = sound.wav_of(self.session.stretch(*_item(request)))
+        first, last, status = 0, wav.size, 200
         headers = {"Accept-Ranges": "bytes"}
-        status = 200
         if range_header := request.headers.get("range"):
             span = byte_range(range_header, wav.size)
             if span is None:
                 return Response(status_code=416, headers={"Content-Range": f"bytes */{wav.size}"})
-            first, last = span
-            status = 206
+            (first, last), status = span, 206
             headers["Content-Range"] = f"bytes {first}-{last - 1}/{wav.size}"
         headers["Content-Length"] = str(last - first)
         data = iterate_in_threadpool(_quiet(wav.read(first, last)))
         return StreamingResponse(data, status, media_type="audio/wav", headers=headers)
 
-    async def edit(self, request: Request) -> Any:
-        body = await request_body(request, {"id": str, "base?": int, "action": dict})
-        return await run_in_threadpool(
-            self.session.edit, body["id"], body.get("base") or 0, body["action"], self.author(request)
-        )
-
-    async def undo(self, request: Request) -> Any:
-        """Undo the author's last edit, or redo the one that the author undid last."""
-        name = (await request_body(request, {"id?": str})).get("id")
-        again = request.url.path.endswith("/redo")
-        return await run_in_threadpool(self.session.undo, self.author(request), name, again)
-
-    async def discard(self, request: Request) -> Any:
+    def discard(self, author: str, body: dict[str, Any]) -> Any:
         """Discard items by their ids, or a range by the numbers in their names."""
-        body = await request_body(request, {"ids?": [str], "first?": int, "last?": int})
         names: Any = body.get("ids")
         if names is None:
             span = expect(body, {"first": int, "last": int}, "the request", "give two whole numbers")
-            names = await run_in_threadpool(self.session.numbered, span["first"], span["last"])
-        return {"ids": await run_in_threadpool(self.session.discard, names, self.author(request))}
+            names = self.session.numbered(span["first"], span["last"])
+        return {"ids": self.session.discard(names, author)}
 
-    async def restore(self, request: Request) -> Any:
-        names = (await request_body(request, {"ids": [str]}))["ids"]
-        return {"ids": await run_in_threadpool(self.session.discard, names, self.author(request), False)}
-
-    async def sides(self, request: Request) -> Any:
-        """Propose a side for every item."""
-        body = await request_body(request, {"by": str, "share": float, "seed?": int})
-        return await run_in_threadpool(
-            self.session.propose_sides, body["by"], float(body["share"]), body.get("seed") or 0
-        )
-
-    async def divide(self, request: Request) -> Any:
-        """Put items on sides, all at once; answers with the sides that they had."""
-        body = await request_body(request, {"sides": {str: object}, "since": int})
-        before = await run_in_threadpool(self.session.divide, body["sides"], body["since"], self.author(request))
-        return {"before": before}
-
-    async def ask(self, request: Request) -> Any:
-        body = await request_body(request, {"id": str, "line": str, "what": str, "tag?": str})
-        proposal = await run_in_threadpool(
-            self.session.ask, body["id"], body["line"], body["what"], body.get("tag")
-        )
+    def ask(self, author: str, body: dict[str, Any]) -> Any:
+        proposal = self.session.ask(body["id"], body["line"], body["what"], body.get("tag"))
         if proposal.wav is None:
             return {"proposal": proposal.fields}
         self._proposed = (self._proposed[0] + 1, proposal.wav)
         address = f"api/proposal?number={self._proposed[0]}"
         return {"proposal": proposal.fields, "sound": address, "about": proposal.about}
 
-    async def proposal(self, request: Request) -> Response:
+    def proposal(self, request: Request) -> Response:
         number, wav = self._proposed
         if _integer(request, "number", 0) != number or not wav:
             raise NotThere("that proposal is gone", "ask again")
         return Response(wav, media_type="audio/wav")
 
-    async def here(self, request: Request) -> Any:
-        name = (await request_body(request, {"id?": str})).get("id")
-        self.session.is_here(self.author(request), name)
+    def here(self, author: str, body: dict[str, Any]) -> Any:
+        name = body.get("id")
+        self.session.is_here(author, name)
         return {"here": self.session.here(name) if name else []}
 
-    async def name(self, request: Request) -> Response:
+    def name(self, author: str, body: dict[str, Any]) -> Response:
         """Give the author another name, in a cookie."""
-        author = _author((await request_body(request, {"author": str}))["author"])
+        author = _author(body["author"])
         if not author:
             raise BadInput("that is no name", f"give one of at most {LONGEST_NAME} letters")
         answer = json_response({"author": author})
@@ -229,7 +199,7 @@ class Pages:
 
     async def events(self, request: Request) -> Response:
         """A stream of the edits and moves of others, as they happen."""
-        since = _integer(request, "since", self.session.journal.number)
+        since = _integer(request, "since", self.session.history.number)
         if last := request.headers.get("last-event-id", ""):
             since = int(last) if last.isdecimal() and len(last) < 18 else since
         queue: asyncio.Queue[tuple[str, dict[str, Any]] | None] = asyncio.Queue()
@@ -281,20 +251,28 @@ def byte_range(header: str, size: int) -> tuple[int, int] | None:
     return (int(first), end) if int(first) < end else None
 
 
-def in_json(endpoint: _Endpoint) -> Callable[[Request], Awaitable[Response]]:
-    """An endpoint whose value is answered as JSON, and whose errors are answered with one sentence."""
+def in_json(answer: Callable[..., Any], shape: dict[str, Any] | None = None) -> _Endpoint:
+    """An endpoint whose value is answered as JSON, and whose errors are answered with one sentence.
 
-    async def answer(request: Request) -> Response:
+    `answer` gets the request and, where a shape is given, its body; it runs in a thread.
+    """
+
+    async def endpoint(request: Request) -> Response:
         try:
-            value = (
-                await endpoint(request)
-                if asyncio.iscoroutinefunction(endpoint)
-                else await run_in_threadpool(endpoint, request)
-            )
+            given = () if shape is None else (await request_body(request, shape),)
+            value = await run_in_threadpool(answer, request, *given)
             return value if isinstance(value, Response) else json_response(value)
+        except ChangedElsewhere as problem:
+            body = {
+                "reason": problem.reason,
+                "remedy": problem.remedy,
+                "id": problem.item,
+                "changed": problem.file,
+            }
+            return json_response(body, 409)
         except Conflict as conflict:
-            body = {"reason": conflict.reason, "remedy": conflict.remedy, "item": conflict.item}
-            return json_response(body | {"author": conflict.author, "time": conflict.time}, 409)
+            newer = {"reason": conflict.reason, "remedy": conflict.remedy, "item": conflict.item}
+            return json_response(newer | {"author": conflict.author, "time": conflict.time}, 409)
         except NotThere as problem:
             return refused(404, problem.reason, problem.remedy)
         except DailytalkError as problem:
@@ -305,7 +283,12 @@ def in_json(endpoint: _Endpoint) -> Callable[[Request], Awaitable[Response]]:
             remedy = "make room, and check the disk and the folder, then do it again: nothing else is lost"
             return refused(503, f"the disk refused it ({problem.strerror})", remedy)
 
-    return answer
+    return endpoint
+
+
+def _item(request: Request) -> tuple[str, str | None]:
+    """The item of a request, and whether its rebuilt conversation is meant."""
+    return request.query_params.get("id", ""), request.query_params.get("of")
 
 
 class NotThere(BadInput):

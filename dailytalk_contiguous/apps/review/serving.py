@@ -1,4 +1,4 @@
-"""One run of `dailytalk review`: opens the folder, serves the page, and settles at its end."""
+"""One run of `dailytalk review`: opens the folder and serves the page."""
 
 import hashlib
 import os
@@ -13,24 +13,23 @@ import uvicorn
 
 from dailytalk_contiguous.apps.local_pages import Guard, PageServer, bound, new_secret
 from dailytalk_contiguous.apps.review.editable import Editable
-from dailytalk_contiguous.apps.review.reindexing import finish_reindex
+from dailytalk_contiguous.apps.review.history import why_not_writable
+from dailytalk_contiguous.apps.review.layouts import open_editable
 from dailytalk_contiguous.apps.review.server import make_app
 from dailytalk_contiguous.apps.review.session import END, Session
-from dailytalk_contiguous.apps.review.settling import edited_root, open_editable, settle
 from dailytalk_contiguous.apps.review.viewing import Viewed
 from dailytalk_contiguous.core.apps import has_app
 from dailytalk_contiguous.core.documents import as_text, expect, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.machine import PRIVATE, private_folder
 from dailytalk_contiguous.publish.opening import open_items
-from dailytalk_contiguous.store.edit_journal import has_journal, why_not_writable
-from dailytalk_contiguous.store.files import folder_locked, json_document, refuse_half_renamed, write_text
+from dailytalk_contiguous.store.files import folder_locked, json_document, write_text
 
 if TYPE_CHECKING:
     from dailytalk_contiguous.apps.review.preparing import Preparation
 
 #: Threads that may still work on an item when all is saved: their results can be computed again.
-BACKGROUND = ("listen", "peaks")
+BACKGROUND = ("listen",)
 
 
 class Serving:
@@ -136,14 +135,7 @@ def _last_address(source: str) -> tuple[Path, dict[str, Any]]:
 def _opened(source: str) -> Editable:
     """The items of a source, to edit or only to listen to. Raises DailytalkError if there are none."""
     path = Path(source)
-    if path.exists():
-        if why_not_writable(root := edited_root(path)) is None:
-            finish_reindex(root)
-            if has_journal(root):
-                with folder_locked(root):
-                    settle(path)
-        refuse_half_renamed(path)
     editable = (open_editable(path) if path.exists() else None) or Viewed(open_items(source))
-    if not editable.names() and not has_journal(editable.root):
+    if not editable.names():
         raise DailytalkError(f"{as_text(source)!r} holds nothing to listen to", "name a folder with recordings")
     return editable

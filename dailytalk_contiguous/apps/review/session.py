@@ -1,7 +1,7 @@
 """The state behind the page of `dailytalk review`: the items of one folder, with all people's edits.
 
-Every edit is in the journal before it is answered, and in the files after a short pause without edits. An edit of
-an outdated state of an item is refused, and changes nothing.
+Every edit is in its file, written whole, before it is answered; the list of edits (`History`) is what undo takes
+back. An edit of an outdated state of an item is refused, and changes nothing.
 """
 
 import logging
@@ -10,40 +10,38 @@ import threading
 import time
 import unicodedata
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from dailytalk_contiguous.apps.review import editable, settling
+from dailytalk_contiguous.apps.review import editable
 from dailytalk_contiguous.apps.review.asking import AskedLine, Proposal, ask_again
 from dailytalk_contiguous.apps.review.edits import (
     SIDES,
     EditChange,
     Item,
-    Laid,
     Lines,
     SpokenLine,
-    difference,
     edit,
     in_order,
+    is_state,
     replayed,
     shown_words,
 )
+from dailytalk_contiguous.apps.review.history import RELOAD, History, NewEdit, Record, why_not_writable
 from dailytalk_contiguous.apps.review.standing import division_of, progress_of, proposed
 from dailytalk_contiguous.apps.review.suspects import Listener, Suspect
 from dailytalk_contiguous.apps.review.viewing import lines_of
 from dailytalk_contiguous.core.audio import read_header
-from dailytalk_contiguous.core.documents import as_text, is_number
+from dailytalk_contiguous.core.documents import as_text, fits, is_number
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.tags import STYLES
 from dailytalk_contiguous.core.utterance import no_text_reason
 from dailytalk_contiguous.publish.items import Items
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.run.outputs import wav_path
-from dailytalk_contiguous.store.edit_journal import EditJournal, NewEdit, Record, why_not_writable
 from dailytalk_contiguous.store.files import inside
 from dailytalk_contiguous.store.work_folder import DATASET
 
@@ -51,9 +49,6 @@ log = logging.getLogger("dailytalk_contiguous")
 
 #: The text of a laugh, a sigh or a breath, in all of a dataset.
 SOUND_TEXT = "Hhhh"
-
-#: Seconds without an edit after which the files are written.
-IDLE_SECONDS = 2.0
 
 #: Seconds without a request after which a person is no longer shown on an item.
 HERE_SECONDS = 90.0
@@ -73,9 +68,6 @@ MANY = 100
 #: Characters that are shown around a match of a search.
 AROUND = 60
 
-#: Fields of an item that people set, with their initial values.
-_FIELDS: dict[str, Any] = {"reviewed": False, "reviewed_by": None, "side": None, "discarded": False}
-
 #: Legal tags: those of the synthesiser that has a list.
 TAGS = sorted(STYLES["fish-s1"].tags)
 
@@ -88,41 +80,35 @@ class Conflict(BadInput):
         self.item, self.author, self.time = item, author, at
 
 
-@dataclass
-class _Known:
-    records: list[Record] = field(default_factory=list)
-    fields: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def base(self) -> int:
-        return int(self.records[-1]["number"]) if self.records else 0
-
-
 class Session:
     """One folder that is open in one server; all of its methods may be called from any thread."""
 
     def __init__(self, folder: editable.Editable, author: str) -> None:
-        """Read the journal. Raises BadInput for a damaged one."""
+        """Read the list of edits, and finish one that a kill left in it alone. Raises BadInput."""
         self.editable, self.author = folder, author
         self.why_not = folder.why_not or why_not_writable(folder.root)
-        self.journal = EditJournal(folder.root)
-        self._lock, self._settling = threading.RLock(), threading.Lock()
-        self._known: dict[str, _Known] = {}
-        self._lines: OrderedDict[str, Laid] = OrderedDict()
+        self.history = History(folder.root)
+        self._lock = threading.RLock()
+        self._lines: OrderedDict[str, Lines] = OrderedDict()
         self._listed: dict[str, dict[str, Any]] | None = None
         self._texts: dict[str, str] = {}  # all texts of an item
         self._hay: dict[str, str] = {}  # the text that is searched
         self._here: dict[str, tuple[str, float]] = {}
         self._listeners: list[Callable[[str, dict[str, Any]], None]] = []
-        self._last_edit = 0.0
-        self._closing = threading.Event()
-        self._settler: threading.Thread | None = None
-        self._complained = False
-        self._seen = 0  # the last edit that is in `_known`
-        self._catch_up()
-        self._show_put_back()
         self._suspects: dict[str, tuple[list[Suspect], dict[str, list[Suspect]]]] = {}
         self._listener = Listener(self._look, self._on_suspects)
+        if self.why_not is None:
+            self._finish_last()
+
+    def _finish_last(self) -> None:
+        last = self.history.records[-1:]
+        name, on = (last[0]["item"], last[0].get("on")) if last else ("", None)
+        if on is not None and name in self.editable.names() and self.editable.signature(name) == on:
+            records = [record for record in self.history.of(name) if record.get("on") == on]
+            if is_state(self._held(name), records[0]["before"]):
+                changes = (EditChange(record["before"], record["after"]) for record in records)
+                self.editable.write(name, self._replayed(name, changes))
+                self._lines.clear()
 
     def about(self, author: str) -> dict[str, Any]:
         """The answer of `GET /api/session`."""
@@ -134,7 +120,7 @@ class Session:
             "author": author,
             "tags": TAGS,
             "sound_text": SOUND_TEXT,
-            "number": self.journal.number,
+            "number": self.history.number,
         }
 
     def items(self, since: int = -1) -> dict[str, Any]:
@@ -143,15 +129,11 @@ class Session:
             if self._listed is None:
                 summaries = self.editable.summaries()
                 self._listed = {name: self._entry(name, summary) for name, summary in summaries}
-                for name, known in self._known.items():
-                    if name in self._listed or known.fields.get("discarded"):
-                        self._relist(name)
             if since >= 0:
-                changed = [name for name, known in self._known.items() if known.base > since]
-                items = [self._listed[name] for name in changed if name in self._listed]
+                items = [item for name, item in self._listed.items() if self.history.base(name) > since]
             else:
                 items = list(self._listed.values())
-            return {"number": self.journal.number, "items": items}
+            return {"number": self.history.number, "items": items}
 
     def search(self, query: str) -> dict[str, Any]:
         """The answer of `GET /api/search`: the items with all words of a query in their ids, texts or speakers.
@@ -191,26 +173,20 @@ class Session:
                 "id": name,
                 "of": None,
                 "rebuilt": self._rebuilt_path(name) is not None,
-                "base": self._known[name].base if name in self._known else 0,
+                "base": self.history.base(name),
                 "lines": [
                     _shown(key, line, offset, sided)
                     | {"suspects": [*editable.line_suspects(line), *of_line.get(key, ())]}
-                    for key, line in in_order(held.lines)
+                    for key, line in in_order(held)
                 ],
                 **self._fields(name),
-                "open": [
-                    miss | {"value": round(miss["value"] - offset, 6)}
-                    if miss["field"] in ("start", "end") and isinstance(miss["value"], int | float)
-                    else miss
-                    for miss in held.open
-                ],
                 "here": self.here(name),
             }
         if name not in self._suspects:
             self._listener.first(name)
         if of == REBUILT and answer["rebuilt"]:
             lines = in_order(self._rebuilt_lines(name))
-            answer |= {"of": REBUILT, "lines": [_shown(key, line, 0.0, True) for key, line in lines], "open": []}
+            answer |= {"of": REBUILT, "lines": [_shown(key, line, 0.0, True) for key, line in lines]}
         return answer | self._sound_of(name, answer["of"])
 
     def _sound_of(self, name: str, of: str | None) -> dict[str, Any]:
@@ -224,7 +200,7 @@ class Session:
                 else f"its sound can't be read: {problem.strerror}"
             )
             seconds = self.editable.seconds(name) or max(
-                (line["end"] for line in self._held(name).lines.values()), default=0.0
+                (line["end"] for line in self._held(name).values()), default=0.0
             )
             return {"duration": seconds, "sample_rate": None, "channels": 0, "why_silent": why_silent}
         return {
@@ -265,48 +241,66 @@ class Session:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """Prevent other threads from writing to the session and its journal."""
+        """Prevent other threads from changing anything."""
         if self.why_not is not None:
             raise BadInput("nothing can be changed here", self.why_not)
-        with self._lock, self.journal.lock:
+        with self._lock:
             yield
 
     def edit(self, name: str, base: int, action: Mapping[str, Any], author: str) -> dict[str, Any]:
-        """Do an action on an item and save it. Raises `Conflict`, BadInput, and OSError as the disk does."""
+        """Do an action on an item and save it.
+
+        Raises `Conflict`, `editable.ChangedElsewhere`, BadInput, and OSError as the disk does.
+        """
         with self._writing():
-            known = self._known.get(name)
-            if known and known.base != base:
-                last = known.records[-1]
-                reason = f"{last['author']} has changed it meanwhile"
-                raise Conflict(reason, self.item(name), last["author"], last["time"])
-            if not known and base != 0:
-                raise Conflict("it is another state than the page shows", self.item(name), "", "")
+            if self.history.base(name) != base:
+                raise self._conflict(name, "has changed it meanwhile")
             if self._fields(name)["discarded"]:
                 raise BadInput("it is discarded", "restore it first")
             change = self._change(name, action, author)
             if change:
-                self._append(author, name, str(action.get("do")), change)
+                self.apply(name, [(str(action.get("do")), change)], author)
             return self._answer(name)
 
     def undo(self, author: str, name: str | None = None, again: bool = False) -> dict[str, Any]:
         """Undo the last edit of an author (of an item); with `again`, redo the last undone one."""
         with self._writing():
-            done, undone = self._stacks(author, name)
+            done, undone = self.history.stacks(author, name)
             if not (undone if again else done):
                 what = "taken back" if again else "edited"
                 raise BadInput(f"{author} has nothing {what}" + (" in it" if name else ""), "go on")
-            record = self.journal.records[(undone if again else done)[-1]]
-            item = record["item"]
+            record = self.history.records[(undone if again else done)[-1] - 1]
+            item, how = record["item"], "redo" if again else "undo"
             change = EditChange(record["before"], record["after"]).inverse
-            self._refuse_changed(record, change)
-            if change.after.get("discarded"):
-                self.editable.refuse_discarding(item)
-            self._append(author, item, "redo" if again else "undo", change, record["number"])
-            moved = "discarded" in change.after
-        if moved:
-            self._settle_or_say()
-        with self._lock:
+            if "discarded" in change.after:
+                self._move([item], change.after["discarded"])
+                self._record([NewEdit(author, item, how, change.before, change.after, record["number"])])
+                return self._answer(item)
+            now = self._fields(item)
+            is_same = all(now[key] == value for key, value in change.before.items() if key in now)
+            if not is_same or not is_state(self._held(item), change.before):
+                raise self._conflict(item, "has changed the same since")
+            self.apply(item, [(how, change)], author, record["number"])
             return self._answer(item)
+
+    def _conflict(self, name: str, what: str) -> Conflict:
+        number = self.history.base(name)
+        last = self.history.records[number - 1] if number else {"author": "another program", "time": ""}
+        return Conflict(f"{last['author']} {what}", self.item(name), last["author"], last["time"])
+
+    def decide(self, name: str, mine: bool, author: str) -> str:
+        """Take over the state of a file that another program has written, or keep ours; the other's new name.
+
+        Raises OSError, and BadInput for a file that can't be read.
+        """
+        with self._writing():
+            kept = self.editable.decide(name, mine)
+            if not mine:
+                self._lines.clear()
+                self._suspects.clear()
+                self._listed = None
+                self._record([NewEdit(author, "", RELOAD, {}, {})])
+            return as_text(kept.name)
 
     def _change(self, name: str, action: Mapping[str, Any], author: str) -> EditChange:
         do = action.get("do")
@@ -327,77 +321,75 @@ class Session:
             key: value + offset if offset and key in times and isinstance(value, int | float) else value
             for key, value in action.items()
         }
-        return edit(self._held(name).lines, in_file, self._bounds(name), author)
+        return edit(self._held(name), in_file, self.bounds(name), author)
 
-    def _bounds(self, name: str) -> Item:
-        records = self._known[name].records if name in self._known else ()
-        return settling.bounds(self.editable, name, self._held(name).lines, records, TAGS)
+    def bounds(self, name: str) -> Item:
+        """The limits of an edit of an item."""
+        lines, offset = self._held(name), self.editable.offset(name)
+        try:
+            seconds = self.editable.stretch(name).seconds
+        except (BadInput, OSError):
+            seconds = self.editable.seconds(name) or max(
+                (line["end"] - offset for line in lines.values()), default=0.0
+            )
+        used = {key for record in self.history.of(name) for key in record["before"].get("lines") or ()}
+        end = max([offset + seconds, *(line["end"] for line in lines.values())])
+        return Item(offset, end, self.editable.channels(name), TAGS, used)
 
-    def _refuse_changed(self, record: Record, change: EditChange) -> None:
-        """Raise `Conflict` if a person has changed the values of an edit again."""
-        name, later = record["item"], self._known[record["item"]].records[-1]
-        lines = self._held(name).lines
-        is_unchanged = all(
-            (old is None) == (key not in lines)
-            and all(lines[key].get(name) == value for name, value in (old or {}).items() if name in _EDITED_FIELDS)
-            for key, old in change.before.get("lines", {}).items()
+    def apply(
+        self, name: str, changes: Sequence[tuple[str, EditChange]], author: str, undoes: int | None = None
+    ) -> None:
+        """Note actions with their changes, which follow one another, and write the file with all of them.
+
+        Raises as `edit` does.
+        """
+        if not any("lines" in change.before for _, change in changes):
+            self._record([NewEdit(author, name, action, *change, undoes) for action, change in changes])
+            return
+        lines = self._replayed(name, [change for _, change in changes])
+        self.editable.refuse_changed(name)
+        on = self.editable.signature(name)
+        records = self.history.append(
+            [NewEdit(author, name, action, *change, undoes, on) for action, change in changes]
         )
-        now = self._fields(name)
-        is_unchanged = is_unchanged and all(
-            now.get(key) == value for key, value in change.before.items() if key in _FIELDS
-        )
-        if not is_unchanged:
-            reason = f"{later['author']} has changed the same since"
-            raise Conflict(reason, self.item(name), later["author"], later["time"])
-
-    def _stacks(self, author: str, name: str | None) -> tuple[list[int], list[int]]:
-        """The numbers of an author's edits that are in effect, and of the undos that can be redone, in order."""
-        done: list[int] = []
-        undone: list[int] = []
-        for number, record in self.journal.records.items():
-            if record["author"] != author or (name is not None and record["item"] != name):
-                continue
-            if record["action"] == "undo":
-                if record["undoes"] in done:
-                    done.remove(record["undoes"])
-                undone.append(number)
-            elif record["action"] == "redo":
-                if record["undoes"] in undone:
-                    undone.remove(record["undoes"])
-                done.append(number)
-            else:
-                done.append(number)
-                undone.clear()
-        return done, undone
-
-    def _append(self, author: str, name: str, action: str, change: EditChange, undoes: int | None = None) -> None:
-        new = NewEdit(author, name, action, change.before, change.after, undoes)
-        held = self._lines.get(name)
-        records = self.journal.append([new])
-        self._catch_up()
-        if held is not None and not held.open:  # an edit of an open field closes it
-            self._lines[name] = Laid(replayed(held.lines, change), [])
+        try:
+            self.editable.write(name, lines)
+        except BaseException:
+            self.history.withdraw(records)
+            raise
+        self._lines[name] = lines
         self._changed(records)
 
+    def _replayed(self, name: str, changes: Iterable[EditChange]) -> Lines:
+        """The lines of an item after changes. Raises BadInput for one that no review has noted."""
+        lines = self._held(name)
+        for change in changes:
+            lines = replayed(lines, change)
+            if not all(fits(lines[key], _LINE) for key in change.after.get("lines", {}) if key in lines):
+                raise BadInput("the list of edits is damaged", f"delete {self.history.path.name}")
+        return lines
+
+    def _record(self, edits: Sequence[NewEdit]) -> None:
+        self._changed(self.history.append(edits))
+
     def _changed(self, records: Sequence[Record]) -> None:
-        """Send edits to the pages; they are settled after a pause."""
+        """Send edits to the pages."""
         for record in records:
-            self._last_edit = time.monotonic()
             name = record["item"]
             if "lines" in record["before"]:
                 self._suspects.pop(name, None)
                 self._listener.first(name)
-            if self._listed is None or name not in self._listed:
+            if self._listed is None or not name:
                 continue
             if "lines" in record["before"] or "discarded" in record["before"]:
                 self._relist(name)
-            else:
+            elif name in self._listed:
                 self._listed[name] |= self._fields(name)
         for kind, data in _edit_events(records):
             self.tell(kind, data)
 
     def _answer(self, name: str) -> dict[str, Any]:
-        return {"number": self.journal.number, "item": self.item(name)}
+        return {"number": self.history.number, "item": self.item(name)}
 
     def numbered(self, first: int, last: int) -> list[str]:
         """The items with a number in their names from `first` to `last`, both included. Raises BadInput."""
@@ -408,37 +400,33 @@ class Session:
         return names
 
     def discard(self, names: Sequence[str], author: str, discarded: bool = True) -> list[str]:
-        """Discard items, or restore them: files are moved at once, or when the folder is opened next."""
+        """Discard items, or restore them. Raises as `edit` does."""
         with self._writing():
-            edits = []
-            for name in dict.fromkeys(names):
-                if self._fields(name)["discarded"] == discarded:
-                    continue
-                if discarded:
-                    lines = self._held(name).lines  # raises BadInput for an unknown item
-                    self.editable.refuse_discarding(name)
-                    lost = difference(lines, {}) if self.editable.kind == "tagged" else EditChange({}, {})
-                    before, after = {**lost.before, "discarded": False}, {**lost.after, "discarded": True}
-                    edits.append(NewEdit(author, name, "discard", before, after))
-                else:
-                    known = reversed(self._known[name].records)
-                    record = next(record for record in known if record["after"].get("discarded"))
-                    edits.append(NewEdit(author, name, "restore", record["after"], record["before"]))
-            if edits:
-                self._record(edits)
-        if edits:
-            self._settle_or_say()
-        return [edit.item for edit in edits]
+            for name in names:
+                self._refuse_unknown(name)
+            moved = [name for name in dict.fromkeys(names) if self.editable.is_discarded(name) != discarded]
+            if moved:
+                self._move(moved, discarded)
+                change = {"discarded": not discarded}, {"discarded": discarded}
+                action = "discard" if discarded else "restore"
+                self._record([NewEdit(author, name, action, *change) for name in moved])
+        return moved
 
-    def _record(self, edits: Sequence[NewEdit]) -> None:
-        records = self.journal.append(edits)
-        self._catch_up()
-        self._changed(records)
+    def _move(self, names: Sequence[str], discarded: bool) -> None:
+        for name in names:
+            if discarded:
+                self.editable.refuse_discarding(name)
+            self._lines.pop(name, None)
+        self._held(names[0])  # what is compared was read
+        self.editable.refuse_changed(names[0])
+        self.editable.discard(names, discarded)
+        for name in names:
+            self._lines.pop(name, None)
 
     def progress(self) -> dict[str, Any]:
         """The answer of `GET /api/progress`."""
         with self._lock:
-            return progress_of(self.items()["items"], self.journal.records.values())
+            return progress_of(self.items()["items"], self.history.records)
 
     def sides(self) -> dict[str, Any]:
         """The answer of `GET /api/sides`: the sides as they are."""
@@ -470,7 +458,7 @@ class Session:
                 now = self._fields(name)["side"]
                 if now == side:
                     continue
-                for record in reversed(self._known[name].records if name in self._known else ()):
+                for record in reversed(self.history.of(name)):
                     if record["number"] > since and record["author"] != author and "side" in record["after"]:
                         reason = f"{record['author']} has put {name!r} on another side meanwhile"
                         raise BadInput(reason, "look at the division again")
@@ -482,7 +470,7 @@ class Session:
 
     def _kept(self) -> tuple[list[dict[str, Any]], int]:
         with self._lock:
-            return [item for item in self.items()["items"] if not item["discarded"]], self.journal.number
+            return [item for item in self.items()["items"] if not item["discarded"]], self.history.number
 
     def here(self, name: str) -> list[str]:
         now = time.monotonic()
@@ -516,106 +504,36 @@ class Session:
     def edits_since(self, number: int) -> list[tuple[str, dict[str, Any]]]:
         """The events of the edits after a number, each with its kind."""
         with self._lock:
-            records = self.journal.records
-            later = range(max(0, number) + 1, self.journal.number + 1)
-            return _edit_events([records[number] for number in later])
+            return _edit_events(self.history.records[max(0, number) :])
 
     def start(self) -> None:
-        """Start a thread that settles after each pause without edits."""
-        self._settler = threading.Thread(target=self._settle_when_idle, name="settle", daemon=True)
-        self._settler.start()
+        """Look for suspects in the background."""
         self._listener.start(self.editable.names())
 
     def close(self) -> None:
-        """Settle, and end. Raises DailytalkError if the files can't be written: the journal has all edits."""
-        self._closing.set()
         self._listener.end()
-        if self._settler:
-            self._settler.join()
-        try:
-            self.settle()
-        except (OSError, DailytalkError) as error:
-            reason = error.strerror if isinstance(error, OSError) else error.reason
-            where = as_text(self.editable.root)
-            raise DailytalkError(
-                f"every edit is in the journal of {where!r}, but its files can't be written ({reason})",
-                "make room and make them writable; dailytalk review writes them when it opens the folder next",
-            ) from error
-
-    def settle(self) -> None:
-        """Write the edits into the files now. Raises OSError, and BadInput for a file that can't be read."""
-        if self.why_not is not None:
-            return
-        # Without the session's lock: pages are turned while a large file is written.
-        with self._settling:
-            if not settling.unsettled(self.editable, self.journal):
-                return
-            with self.journal.lock:
-                settling.settle_edits(self.editable, self.journal)
-        with self._lock:
-            self._lines.clear()
-
-    def _settle_or_say(self) -> bool:
-        """Settle, or log once why the files can't be written; returns whether they were."""
-        try:
-            self.settle()
-        except (OSError, DailytalkError) as error:
-            if not self._complained:
-                log.warning("edits are in the journal, and can't be written into the files yet: %s", error)
-            self._complained = True
-            return False
-        self._complained = False
-        return True
-
-    def _settle_when_idle(self) -> None:
-        settled = -1
-        while not self._closing.wait(0.25):
-            idle = time.monotonic() - self._last_edit >= IDLE_SECONDS
-            if not idle or settled == self.journal.number:
-                continue
-            if self._settle_or_say():
-                settled = self.journal.number
-            else:
-                self._last_edit = time.monotonic() + 10
-
-    def _catch_up(self) -> None:
-        for number in range(self._seen + 1, self.journal.number + 1):
-            record = self.journal.records[number]
-            known = self._known.setdefault(record["item"], _Known())
-            known.records.append(record)
-            known.fields |= {name: value for name, value in record["after"].items() if name in _FIELDS}
-            self._lines.pop(record["item"], None)
-            self._seen = number
-
-    def _show_put_back(self) -> None:
-        """Show the discarded items again whose files and entries a person has moved back by hand."""
-        if self.editable.kind != "tagged" and not settling.unsettled_moves(self.journal):
-            for name in self._known.keys() & {*self.editable.names()}:
-                self._known[name].fields["discarded"] = False
 
     def _refuse_unknown(self, name: str) -> None:
         """Raise BadInput if a name is no item: no path is made of a name that is not looked up first."""
-        if not (name in self._known or name in (self._listed or ()) or name in self.editable.names()):
+        if not (self.history.of(name) or name in (self._listed or ()) or name in self.editable.names()):
             raise BadInput(f"there is no item {name[:200]!r}", "reload the page")
 
-    def _held(self, name: str) -> Laid:
-        if name in self._lines:
-            self._lines.move_to_end(name)
-            return self._lines[name]
-        self._refuse_unknown(name)
-        known = self._known.get(name)
-        if known:
-            held = settling.laid_edits(self.editable, name, known.records)
-        else:
-            held = Laid(self.editable.lines(name), [])
-        self._lines[name] = held
-        while len(self._lines) > HELD_ITEMS:
-            self._lines.popitem(last=False)
-        return held
+    def _held(self, name: str) -> Lines:
+        if name not in self._lines:
+            self._refuse_unknown(name)
+            self._lines[name] = self.editable.lines(name)
+            while len(self._lines) > HELD_ITEMS:
+                self._lines.popitem(last=False)
+        self._lines.move_to_end(name)
+        return self._lines[name]
+
+    def lines(self, name: str) -> Lines:
+        """The lines of an item, with times in seconds of the file. Raises BadInput."""
+        with self._lock:
+            return self._held(name)
 
     def _fields(self, name: str) -> dict[str, Any]:
-        known = self._known.get(name)
-        return _FIELDS | (known.fields if known else {})
+        return self.history.fields(name) | {"discarded": self.editable.is_discarded(name)}
 
     def _entry(self, name: str, summary: Mapping[str, Any] | None) -> dict[str, Any]:
         seconds = self.editable.seconds(name)
@@ -628,16 +546,13 @@ class Session:
             **{key: (summary or _UNKNOWN)[key] for key in _LISTED},
             **self._fields(name),
             "suspects": [*(summary or _UNKNOWN)["suspects"], *self._suspects.get(name, ([], {}))[0]],
-            "open": 0,
         }
 
     def _relist(self, name: str) -> None:
         assert self._listed is not None
         known = self._listed.get(name, {}).get("duration")
         try:
-            held = self._held(name)
-            summary = editable.summary_of(line for _, line in in_order(held.lines or self._lines_before(name)))
-            entry = self._entry(name, summary) | {"open": len(held.open)}
+            entry = self._entry(name, editable.summary_of(line for _, line in in_order(self._held(name))))
             self._listed[name] = entry | {"duration": entry["duration"] or known}
         except BadInput:
             if name in self._listed:
@@ -645,7 +560,7 @@ class Session:
 
     def _look(self, name: str) -> tuple[Lines, editable.SoundStretch, float]:
         with self._lock:
-            return self._held(name).lines, self.editable.stretch(name), self.editable.offset(name)
+            return self._held(name), self.editable.stretch(name), self.editable.offset(name)
 
     def _on_suspects(
         self, name: str, of_item: list[Suspect], of_line: dict[str, list[Suspect]], seconds: float
@@ -668,19 +583,12 @@ class Session:
             held = self._held(name)
             stretch, offset = self.editable.stretch(name), self.editable.offset(name)
             language = next((item["language"] for item in self.items()["items"] if item["id"] == name), None)
-        lines = dict(held.lines)
+        lines = dict(held)
         if tag is not None and key in lines:
-            change = edit(lines, {"do": "tag", "line": key, "tag": tag}, self._bounds(name), self.author)
+            change = edit(lines, {"do": "tag", "line": key, "tag": tag}, self.bounds(name), self.author)
             lines = replayed(lines, change)
         asked = AskedLine(self.editable.root, name, key, lines, stretch, offset, language)
         return ask_again(asked, what)
-
-    def _lines_before(self, name: str) -> Lines:
-        """The lines of an item before it was discarded, if that took them out of their file."""
-        for record in reversed(self._known[name].records if name in self._known else ()):
-            if record["after"].get("discarded"):
-                return {key: line for key, line in record["before"].get("lines", {}).items() if line}
-        return {}
 
 
 #: Keys of a summary that are in the list, and their values until the item is read.
@@ -737,8 +645,9 @@ def _edit_events(records: Sequence[Record]) -> list[tuple[str, dict[str, Any]]]:
     ]
 
 
-#: Fields of a line that people edit: an edit can be undone if they are unchanged since.
-_EDITED_FIELDS = frozenset({"channel", "speaker", "start", "end", "text", "tag", "vad", "features"})
+#: What every line has.
+_LINE: dict[str, Any] = {"channel": str, "text": str, "start": float, "end": float}
+_LINE |= {"words?": [{"word": str, "start": float, "end": float}]}
 
 
 def _shown(key: str, line: SpokenLine, offset: float, sided: bool) -> dict[str, Any]:

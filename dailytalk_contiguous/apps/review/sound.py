@@ -1,13 +1,14 @@
 """The sound of an item for a browser: a WAV that is made as it is read, and its peaks.
 
 No browser seeks exactly in every format of recordings, but all do in a WAV. Only the requested samples are
-decoded. The peaks of a long item are computed once, in the background, and then cut from that.
+decoded. The peaks of a long item are computed once, and then cut from that.
 """
 
+import math
 import struct
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Hashable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +16,6 @@ from numpy.typing import NDArray
 
 from dailytalk_contiguous.apps.review.editable import SoundStretch
 from dailytalk_contiguous.core.audio import blocks, read_header, to_pcm
-from dailytalk_contiguous.core.errors import BadInput
 
 #: Bytes of the header of the WAV.
 WAV_HEADER = 44
@@ -23,8 +23,8 @@ WAV_HEADER = 44
 #: Seconds of a stretch whose peaks are made while the page waits.
 EXACT_SECONDS = 150.0
 
-#: Peaks of the whole of an item, a second, and items of which they are held.
-OVERVIEW_RATE, HELD_OVERVIEWS = 50, 8
+#: Peaks a second of the whole of an item, items of which they are held, and seconds that are read at once.
+OVERVIEW_RATE, HELD_OVERVIEWS, STEP_SECONDS = 50, 8, 60
 
 #: The most peaks of a request.
 MOST_PEAKS = 20_000
@@ -95,76 +95,50 @@ def window_peaks(stretch: SoundStretch, start: float, end: float, count: int) ->
     info = read_header(stretch.audio)
     rate = info.sample_rate
     first, last = (round((stretch.start + at) * rate) for at in (start, end))
-    final = min(round((stretch.start + stretch.seconds) * rate), round(info.seconds * rate))
-    edges = np.linspace(first, last, count + 1)
-    low = np.full((info.channels, count), np.inf, np.float32)
-    high = np.full((info.channels, count), -np.inf, np.float32)
-    at = first
-    seconds = (min(last, final) - first) / rate
-    for block in blocks(stretch.audio, first / rate, seconds) if seconds > 0 else ():
-        inner = np.floor(edges).astype(np.int64) - at
+    final = min(last, round((stretch.start + stretch.seconds) * rate), round(info.seconds * rate))
+    samples = np.zeros((max(1, last - first), info.channels), np.float32)
+    at = 0
+    for block in blocks(stretch.audio, first / rate, (final - first) / rate) if final > first else ():
+        block = block[: len(samples) - at]
+        samples[at : at + len(block)] = block
         at += len(block)
-        parts = np.flatnonzero((inner[1:] > 0) & (inner[:-1] < len(block)))
-        if not len(parts) or not len(block):
-            continue
-        starts = np.clip(inner[parts], 0, len(block) - 1)
-        stop = min(max(int(inner[parts[-1] + 1]), int(starts[-1]) + 1), len(block))
-        for channel in range(block.shape[1]):
-            samples = np.ascontiguousarray(block[:stop, channel])
-            low[channel, parts] = np.minimum(low[channel, parts], np.minimum.reduceat(samples, starts))
-            high[channel, parts] = np.maximum(high[channel, parts], np.maximum.reduceat(samples, starts))
-    pair = np.stack((low, high), axis=-1)
-    pair[~np.isfinite(pair)] = 0.0
+    edges = np.minimum(np.linspace(0, len(samples), count + 1).astype(int)[:-1], len(samples) - 1)
+    pair = np.stack([extreme.reduceat(samples, edges, axis=0).T for extreme in (np.minimum, np.maximum)], axis=-1)
     scaled: Peaks = np.clip(np.rint(pair * 127), -127, 127).astype(np.int8)
     return scaled
 
 
 class Overviews:
-    """Peaks of whole items, made in the background by one thread and held for the latest items.
+    """Peaks of whole items, `OVERVIEW_RATE` a second, held for the latest items."""
 
-    `ready` is called with the id of an item once its peaks are made.
-    """
-
-    def __init__(self, ready: Callable[[str], None]) -> None:
-        self._ready = ready
+    def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._peaks: OrderedDict[str, Peaks] = OrderedDict()
-        self._making: set[str] = set()
+        self._peaks: OrderedDict[Hashable, Peaks] = OrderedDict()
 
-    def get(self, name: str, stretch: SoundStretch) -> Peaks | None:
-        """The peaks of an item, shape (channels, n, 2), `OVERVIEW_RATE` a second; None while they are made."""
-        with self._lock:
-            if name in self._peaks:
-                self._peaks.move_to_end(name)
-                return self._peaks[name]
-            if name not in self._making:
-                self._making.add(name)
-                threading.Thread(target=self._make, args=(name, stretch), name="peaks", daemon=True).start()
-        return None
-
-    def _make(self, name: str, stretch: SoundStretch) -> None:
-        count = max(1, int(np.ceil(stretch.seconds * OVERVIEW_RATE)))
-        try:
-            peaks = window_peaks(stretch, 0.0, count / OVERVIEW_RATE, count)
-        except (BadInput, OSError):
-            peaks = np.zeros((1, 1, 2), np.int8)
-        with self._lock:
-            self._making.discard(name)
-            self._peaks[name] = peaks
-            while len(self._peaks) > HELD_OVERVIEWS:
-                self._peaks.popitem(last=False)
-        self._ready(name)
+    def of(self, item: Hashable, stretch: SoundStretch) -> Peaks:
+        """The peaks of an item, shape (channels, n, 2). Raises BadInput as `window_peaks` does."""
+        with self._lock:  # requests for several stretches of one item wait for one reading of it
+            if item not in self._peaks:
+                steps = range(max(1, math.ceil(stretch.seconds / STEP_SECONDS)))
+                parts = [
+                    window_peaks(stretch, at * STEP_SECONDS, (at + 1) * STEP_SECONDS, STEP_SECONDS * OVERVIEW_RATE)
+                    for at in steps
+                ]
+                self._peaks[item] = np.concatenate(parts, axis=1)
+                while len(self._peaks) > HELD_OVERVIEWS:
+                    self._peaks.popitem(last=False)
+            self._peaks.move_to_end(item)
+            return self._peaks[item]
 
 
 def coarser(overview: Peaks, start: float, end: float, count: int) -> Peaks:
-    """`count` peaks of a stretch, from those of the whole item."""
-    edges = np.linspace(start * OVERVIEW_RATE, end * OVERVIEW_RATE, count + 1)
-    firsts = np.clip(np.floor(edges[:-1]).astype(int), 0, overview.shape[1] - 1)
-    lasts = np.clip(np.ceil(edges[1:]).astype(int), firsts + 1, overview.shape[1])
-    # Cumulative extremes of ranges: each part holds few of the overview's, and at least one.
-    width = int((lasts - firsts).max())
-    indices = np.minimum(firsts[:, None] + np.arange(width)[None, :], lasts[:, None] - 1)
-    parts = overview[:, indices, :]
-    peaks = np.stack((parts[..., 0].min(axis=2), parts[..., 1].max(axis=2)), axis=-1)
-    peaks[:, np.floor(edges[:-1]).astype(int) >= overview.shape[1]] = 0
+    """`count` peaks of a stretch, from those of the whole item; beyond its end there is silence."""
+    edges = np.linspace(start, end, count + 1) * OVERVIEW_RATE
+    firsts = np.floor(edges[:-1]).astype(int)
+    known = firsts[firsts < overview.shape[1]]
+    part = overview[:, : math.ceil(edges[-1])]
+    peaks = np.zeros((len(overview), count, 2), np.int8)
+    if len(known):
+        for side, extreme in enumerate((np.minimum, np.maximum)):
+            peaks[:, : len(known), side] = extreme.reduceat(part[..., side], known, axis=1)
     return peaks

@@ -4,10 +4,11 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from dailytalk_contiguous.apps.review.edits import SIDES
+from dailytalk_contiguous.apps.review.history import Record
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.word_times import normalise
 from dailytalk_contiguous.publish.splits import Speakers, split_two
-from dailytalk_contiguous.store.edit_journal import Record
 
 #: Ways to divide: no speaker on both sides, no sentence on both sides, or by length alone.
 WAYS_TO_DIVIDE = ("speaker", "sentence", "length")
@@ -65,53 +66,36 @@ def proposed(items: Sequence[Mapping[str, Any]], by: str, share: float, seed: in
 
 
 def division_of(items: Sequence[Mapping[str, Any]], side: Mapping[str, str]) -> dict[str, Any]:
-    """A division as the page shows it: the items of each side, their balance, and the overlap."""
+    """A division as the page shows it: the items of each side, their seconds, and warnings."""
     seconds = _seconds(items)
-    by_side = {name: [item for item in items if side.get(item["id"]) == name] for name in ("train", "validation")}
-    balance: dict[str, Any] = {}
-    for name, part in by_side.items():
-        total = sum(seconds[item["id"]] for item in part)
-        lengths = sorted(seconds[item["id"]] for item in part)
-        balance[name] = {
-            "items": len(part),
-            "seconds": round(total, 1),
-            "median_seconds": round(lengths[len(lengths) // 2], 2) if lengths else None,
-            "speakers": dict(Counter(who for item in part for who in _people(item)).most_common(20)),
-            "tags": dict(Counter(tag for item in part for tag in item["tags"]).most_common(20)),
-        }
-    whole = sum(part["seconds"] for part in balance.values())
+    by_side = {name: [item for item in items if side.get(item["id"]) == name] for name in SIDES}
+    length = {name: sum(seconds[item["id"]] for item in part) for name, part in by_side.items()}
+    whole = sum(length.values())
     return {
         **{name: [item["id"] for item in part] for name, part in by_side.items()},
-        "share": round(balance["validation"]["seconds"] / whole, 4) if whole else None,
+        "seconds": {name: round(total, 1) for name, total in length.items()},
+        "share": round(length["validation"] / whole, 4) if whole else None,
         "undecided": len(items) - sum(map(len, by_side.values())),
-        "balance": balance,
         "warnings": [*_on_both(by_side, "speaker", _people), *_on_both(by_side, "sentence", _sentences)],
     }
 
 
 def _on_both(
     by_side: Mapping[str, Sequence[Mapping[str, Any]]], what: str, values: Callable[[Mapping[str, Any]], list[str]]
-) -> list[dict[str, Any]]:
-    first: dict[str, dict[str, str]] = {"train": {}, "validation": {}}
+) -> list[str]:
+    first: dict[str, dict[str, str]] = {name: {} for name in SIDES}
     for name, part in by_side.items():
         for item in part:
             for value in values(item):
                 first[name].setdefault(value, item["id"])
-    shared = sorted(first["train"].keys() & first["validation"].keys())
+    train, validation = first.values()
+    shared = sorted(train.keys() & validation.keys())
     warnings = [
-        {
-            "kind": what,
-            "value": value,
-            "train": first["train"][value],
-            "validation": first["validation"][value],
-            "why": f"the {what} {value[:60]!r} is on both sides, in {first['train'][value]!r} and "
-            f"{first['validation'][value]!r}",
-        }
+        f"the {what} {value[:60]!r} is on both sides, in {train[value]!r} and {validation[value]!r}"
         for value in shared[:MOST_WARNINGS]
     ]
     if len(shared) > MOST_WARNINGS:
-        more = len(shared) - MOST_WARNINGS
-        warnings.append({"kind": what, "why": f"{more:,} more of the kind {what} are on both sides"})
+        warnings.append(f"{len(shared) - MOST_WARNINGS:,} more of the kind {what} are on both sides")
     return warnings
 
 

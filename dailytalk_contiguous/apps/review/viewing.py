@@ -54,9 +54,6 @@ class Viewed(Editable):
     def seconds(self, name: str) -> float | None:
         return self._rows().get(name, (None, {}))[0]
 
-    def reread(self) -> None:
-        self._listed = None
-
     def _rows(self) -> dict[str, tuple[float | None, dict[str, Any]]]:
         if self._listed is None:
             self._listed = {

@@ -22,8 +22,8 @@ from reviewable import dialogue, line, work_folder
 from scripted import folder, loopback, say, settings, talk
 from versions_on_disk import write_version
 
+from dailytalk_contiguous.apps.review.layouts import open_editable
 from dailytalk_contiguous.apps.review.session import Session
-from dailytalk_contiguous.apps.review.settling import open_editable
 from dailytalk_contiguous.sources.transcript_formats import FORMATS
 from dailytalk_contiguous.sources.transcripts import read_transcripts
 from dailytalk_contiguous.store.owned_folder import FileNames

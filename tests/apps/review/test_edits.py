@@ -11,10 +11,8 @@ from dailytalk_contiguous.apps.review.edits import (
     EDITED_FIELDS,
     Item,
     Lines,
-    difference,
     edit,
     in_order,
-    lay_edits,
     replayed,
     shown_words,
 )
@@ -150,14 +148,6 @@ def test_any_edits_leave_lines_sound_and_can_be_replayed_and_taken_back_one_by_o
     for change, state in zip(reversed(changes), reversed(states[:-1]), strict=True):
         replay = replayed(replay, change.inverse)
         assert replay == state
-    records = [
-        {"before": change.before, "after": change.after, "number": number, "author": "ann"}
-        for number, change in enumerate(changes, 1)
-    ]
-    for state in states:  # a file that was settled at any time, or never
-        laid = lay_edits(state, records)
-        assert laid.lines == states[-1]
-        assert laid.open == []
 
 
 def test_a_word_that_is_corrected_takes_the_time_of_the_old_one() -> None:
@@ -269,46 +259,11 @@ def test_the_words_of_a_line_that_is_shortened_stay_in_it() -> None:
     assert max(word["end"] for word in made["words"]) <= 1.5
 
 
-def record(number: int, before: Lines, after: Lines) -> dict[str, Any]:
-    change = difference(before, after)
-    return {"before": change.before, "after": change.after, "number": number, "author": "ann"}
-
-
-def test_edits_are_laid_on_what_still_stands_and_the_rest_is_open() -> None:
-    first = done(call(), do="text", line="l0", text="Good evening")
-    second = done(first, do="tag", line="r0", tag="happy")
-    third = done(second, do="delete", line="r1")
-    records = [record(1, call(), first), record(2, first, second), record(3, second, third)]
-    anew = call()
-    anew["l0"] |= {"text": "God morning", "words": []}  # another program heard something else
-    anew["r0"]["vad"] = {"valence": 0.9}
-    laid = lay_edits(anew, records)
-    assert laid.lines["l0"]["text"] == "God morning"
-    assert laid.lines["r0"]["tag"] == "happy"
-    assert laid.lines["r0"]["vad"] == {"valence": 0.9}
-    assert "r1" not in laid.lines
-    assert [(miss["line"], miss["field"], miss["value"]) for miss in laid.open] == [("l0", "text", "Good evening")]
-
-
-def test_an_edit_of_a_line_that_is_gone_is_open() -> None:
-    first = done(call(), do="text", line="l0", text="Good evening")
-    laid = lay_edits({key: made for key, made in call().items() if key != "l0"}, [record(1, call(), first)])
-    assert "l0" not in laid.lines
-    assert [(miss["line"], miss["field"]) for miss in laid.open] == [("l0", None)]
-
-
 def test_measures_that_were_accepted_are_named_by_their_columns_and_their_buckets_go_with_them() -> None:
     measures = {"affect": {"valence": 0.1, "arousal": 0.2}, "buckets": {"valence": "LOW"}}
     first = done(call(), do="measures", line="l0", **measures)
     assert first["l0"]["vad"] == {"valence": 0.1, "arousal": 0.2}
     assert first["l0"][EDITED_FIELDS] == ["arousal", "valence"]
-    records = [record(1, call(), first)]
-    assert lay_edits(call(), records).lines == first
-    anew = call()
-    anew["l0"]["vad"] = {"valence": 0.9}
-    laid = lay_edits(anew, records)
-    assert laid.lines == anew
-    assert [(miss["line"], miss["field"]) for miss in laid.open] == [("l0", "vad")]
 
 
 def test_an_edge_that_a_person_moves_is_where_it_sounds_and_the_other_stays() -> None:

@@ -1,12 +1,9 @@
-"""Renumbering: a bijection in which nothing is lost, which no kill leaves half done, and which can be undone."""
+"""Renumbering: a bijection in which nothing is lost, and which can be undone; a kill mixes no names."""
 
-import hashlib
 import json
-import os
 import shutil
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.apps.review.reindexing import finish_reindex, reindex_folder, undo_reindex
+from dailytalk_contiguous.apps.review.reindexing import reindex_folder, undo_reindex
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.sources.recordings import find_recordings
-from dailytalk_contiguous.store.files import FOLDER_LOCK, PLANS, folder_locked
+from dailytalk_contiguous.store.files import FOLDER_LOCK, REINDEXED, folder_locked
 
 
 def make(root: Path, files: dict[str, str]) -> Path:
@@ -32,7 +28,7 @@ def tree(root: Path) -> dict[str, str]:
     return {
         path.relative_to(root).as_posix(): path.read_text(encoding="utf-8")
         for path in sorted(root.rglob("*"))
-        if path.is_file() and PLANS not in path.parts and path.name != FOLDER_LOCK
+        if path.is_file() and REINDEXED not in path.relative_to(root).parts and path.name != FOLDER_LOCK
     }
 
 
@@ -99,7 +95,6 @@ def test_whisper_json_keeps_its_layout_and_what_nobody_knows(tmp_path: Path) -> 
 
 def test_tables_transcripts_and_edits_follow(tmp_path: Path) -> None:
     whisper = json.dumps({"ann_000003.wav": {"text": "three"}})
-    digest = hashlib.sha256(whisper.encode()).hexdigest()
     edit = {"number": 1, "time": "now", "author": "Ada", "item": "ann_000003.wav", "action": "tag"}
     edit |= {
         state: {"lines": {"ann_000003/left/0001": {"tag": tag}}}
@@ -113,10 +108,7 @@ def test_tables_transcripts_and_edits_follow(tmp_path: Path) -> None:
         )
         + "\n",
         "whisper.json": whisper,
-        ".dailytalk-edits": json.dumps(edit)
-        + "\n"
-        + json.dumps({"settled": 1, "file": "whisper.json", "sha256": digest})
-        + '\n{"number": 2, "ite',
+        ".dailytalk-edits": json.dumps(edit) + '\n{"number": 2, "ite',
     }
     reindex_folder(make(tmp_path, files))
     after = tree(tmp_path)
@@ -128,15 +120,12 @@ def test_tables_transcripts_and_edits_follow(tmp_path: Path) -> None:
         "conversation_id": "wavs/ann_000001",
         "text": "ann_000003",
     }
-    first, second, third, rest = after[".dailytalk-edits"].split("\n")
+    first, rest = after[".dailytalk-edits"].split("\n")
     assert (json.loads(first)["item"], list(json.loads(first)["before"]["lines"])) == (
         "ann_000001.wav",
         ["ann_000001/left/0001"],
     )
-    assert json.loads(second)["sha256"] == hashlib.sha256(after["whisper.json"].encode()).hexdigest()
-    # What was cut short was never answered; settling comes before the renames, and is known by their result.
-    assert rest == ""
-    assert json.loads(third)["sha256"] == hashlib.sha256(after["transcript.jsonl"].encode()).hexdigest()
+    assert rest == '{"number": 2, "ite'  # what was cut short was never answered
 
 
 def test_discarded_clips_get_the_numbers_after_the_others(tmp_path: Path) -> None:
@@ -151,18 +140,21 @@ def test_discarded_clips_get_the_numbers_after_the_others(tmp_path: Path) -> Non
     assert json.loads(after["whisper.json"])["ann_000002.wav"] == {"text": "three"}
 
 
-def test_undo_keeps_what_was_edited_meanwhile_and_finds_what_was_discarded(tmp_path: Path) -> None:
+def test_undo_refuses_what_was_changed_since_and_says_where_the_old_state_is(tmp_path: Path) -> None:
     files = clips(3, 5, folder="audio/") | {"whisper.json": '{"ann_000003.wav": {}, "ann_000005.wav": {}}'}
-    reindex_folder(make(tmp_path, files))
+    backup = reindex_folder(make(tmp_path, files) / "audio").backup
+    texts = (tmp_path / "whisper.json").read_bytes()
     (tmp_path / "whisper.json").write_text('{"ann_000001.wav": {"text": "new"}, "ann_000002.wav": {}}')
-    (tmp_path / "audio/Discarded Audios").mkdir()
-    os.rename(tmp_path / "audio/ann_000002.wav", tmp_path / "audio/Discarded Audios/ann_000002.wav")
-    undo_reindex(tmp_path)
-    after = tree(tmp_path)
-    assert json.loads(after.pop("whisper.json")) == {"ann_000003.wav": {"text": "new"}, "ann_000005.wav": {}}
-    assert after == {"audio/ann_000003.wav": "ann3", "audio/Discarded Audios/ann_000005.wav": "ann5"}
+    before = tree(tmp_path)
+    with pytest.raises(DailytalkError, match="was changed since") as refused:
+        undo_reindex(tmp_path / "audio")
+    assert str(backup) in str(refused.value)
+    assert tree(tmp_path) == before
+    (tmp_path / "whisper.json").write_bytes(texts)
+    undo_reindex(tmp_path / "audio")
+    assert tree(tmp_path) == files
     with pytest.raises(DailytalkError, match="has no reindex to undo"):
-        undo_reindex(tmp_path)
+        undo_reindex(tmp_path / "audio")
 
 
 def test_what_would_be_lost_or_unclear_renames_nothing(tmp_path: Path) -> None:
@@ -182,7 +174,7 @@ def test_what_would_be_lost_or_unclear_renames_nothing(tmp_path: Path) -> None:
         with folder_locked(root), pytest.raises(DailytalkError, match="is open in another command"):
             reindex_folder(root)
         assert tree(root) == before
-    assert not list(tmp_path.rglob(PLANS))
+    assert not list(tmp_path.rglob(REINDEXED))
 
 
 def test_links_out_are_renamed_and_never_followed(tmp_path: Path) -> None:
@@ -199,53 +191,6 @@ def test_links_out_are_renamed_and_never_followed(tmp_path: Path) -> None:
         reindex_folder(root)
 
 
-# A kill at any step: the process does no more, not even what it does at its end.
-
-
-class Killed(BaseException):
-    pass
-
-
-class Killer:
-    """Ends whatever touches files under a folder at one of its steps, and lets nothing be touched after that."""
-
-    EVENTS = frozenset(("os.rename", "os.remove", "os.mkdir", "os.rmdir", "open", "shutil.rmtree"))
-
-    def __init__(self) -> None:
-        self.root, self.left = "", -1
-        sys.addaudithook(self)
-
-    def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
-        if self.root and event in self.EVENTS and str(arguments[0]).startswith(self.root):
-            if event == "open" and not (isinstance(arguments[1], str) and set(arguments[1]) & set("wax+")):
-                return
-            if self.left <= 0:
-                raise Killed
-            self.left -= 1
-
-    @contextmanager
-    def after(self, steps: int, root: Path) -> Iterator[None]:
-        self.root, self.left = str(root), steps
-        try:
-            yield
-        finally:
-            self.root = ""
-
-
-@pytest.fixture(scope="module")
-def killer() -> Killer:
-    return Killer()
-
-
-def killed(killer: Killer, steps: int, root: Path, call: Any) -> bool:
-    try:
-        with killer.after(steps, root):
-            call(root)
-    except Killed:
-        return True
-    return False
-
-
 NUMBERS = st.lists(st.integers(0, 40), min_size=1, max_size=6, unique=True)
 
 
@@ -256,10 +201,8 @@ NUMBERS = st.lists(st.integers(0, 40), min_size=1, max_size=6, unique=True)
     beside=st.sets(st.integers(0, 40), max_size=6),
     digits=st.integers(1, 6),
     mentioned=st.sets(st.integers(0, 40), max_size=6),
-    steps=st.tuples(st.integers(0, 60), st.integers(0, 60)),
 )
-def test_reindex_is_a_bijection_that_undo_reverts_after_a_kill_anywhere(
-    killer: Killer,
+def test_reindex_is_a_bijection_that_undo_reverts(
     tmp_path_factory: pytest.TempPathFactory,
     ann: list[int],
     bob: list[int],
@@ -267,16 +210,14 @@ def test_reindex_is_a_bijection_that_undo_reverts_after_a_kill_anywhere(
     beside: set[int],
     digits: int,
     mentioned: set[int],
-    steps: tuple[int, int],
 ) -> None:
-    root = tmp_path_factory.mktemp("bijection")
+    root = tmp_path_factory.mktemp("bijection") / "in"
     discarded = [number for number in discarded if number not in ann]
     files = clips(*ann) | clips(*bob, name="bob_1") | clips(*discarded, folder="Discarded Audios/")
     files |= {f"ann_{number:06d}.txt": f"text{number}" for number in beside}
     named = {f"ann_{number:06d}.wav": {"number": number} for number in sorted({*ann, *mentioned} - {*discarded})}
     files["whisper.json"] = json.dumps(named)
     before = tree(make(root, files))
-    killed(killer, steps[0], root, lambda root: reindex_folder(root, digits))
     reindex_folder(root, digits)
     after = tree(root)
     numbers = sorted(int(name[4:-4]) for name in after if name.startswith("ann_") and name.endswith(".wav"))
@@ -290,109 +231,61 @@ def test_reindex_is_a_bijection_that_undo_reverts_after_a_kill_anywhere(
     assert sorted(text for name, text in after.items() if name != "whisper.json") == sorted(
         text for name, text in before.items() if name != "whisper.json"
     )
+    assert reindex_folder(root, digits).files == 0
     if before != after:
-        killed(killer, steps[1], root, undo_reindex)
-        finish_reindex(root)
-        if tree(root) != before:
-            undo_reindex(root)
+        undo_reindex(root)
     assert tree(root) == before
-    shutil.rmtree(root)
+    shutil.rmtree(root.parent)
 
 
-def test_kill_at_any_step_is_finished_by_the_next_call_and_can_be_undone(tmp_path: Path, killer: Killer) -> None:
-    files = clips(2, 3, 7, folder="audios/") | clips(4, folder="audios/Discarded Audios/")
-    files["audios/ann_000003.txt"] = "3"
+def test_a_kill_at_any_step_leaves_the_folder_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Killed(BaseException):
+        pass
+
+    files = clips(2, 3, 7, folder="audios/") | {"audios/ann_000003.txt": "3"}
     files["whisper.json"] = '{"ann_000002.wav": {"n": 2}, "ann_000003.wav": {"n": 3}, "ann_000007.wav": {"n": 7}}'
     done = make(tmp_path / "done", files)
     reindex_folder(done / "audios")
-    before, after = files, tree(done)
-    steps = 0
-    while True:
-        root = make(tmp_path / f"kill{steps}", files)
-        stopped = killed(killer, steps, root, lambda root: reindex_folder(root / "audios"))
-        if steps % 2:
-            finish_reindex(root / "audios")  # as whoever reads the folder does
-            assert tree(root) in (before, after)
-        reindex_folder(root / "audios")
-        assert tree(root) == after
-        undone = killed(killer, steps, root, lambda root: undo_reindex(root / "audios"))
-        finish_reindex(root / "audios")
-        if tree(root) != before:
-            assert tree(root) == after
+    sounds = {name: text for name, text in tree(done).items() if name.startswith("audios/")}
+    for steps in range(20):
+        root, left = make(tmp_path / str(steps), files), [steps]
+
+        def step(event: str, arguments: tuple[Any, ...], root: Path = root, left: list[int] = left) -> None:
+            if left and event in ("os.rename", "os.link", "os.mkdir") and str(arguments[0]).startswith(str(root)):
+                left[0] -= 1
+                if left[0] < 0:
+                    raise Killed
+
+        with monkeypatch.context() as patch:
+            patch.setattr(shutil, "rmtree", lambda *_, **__: None)  # a killed process tidies nothing
+            sys.addaudithook(step)
+            with suppress(Killed):
+                reindex_folder(root / "audios")
+            is_done = left[0] >= 0
+            left.clear()
+        if (root / "audios").is_dir():
+            now = {name: text for name, text in tree(root).items() if name.startswith("audios/")}
+            assert now in (sounds, {name: text for name, text in files.items() if name.startswith("audios/")})
+        with suppress(DailytalkError):
             undo_reindex(root / "audios")
-        assert tree(root) == before
-        steps += 1
-        if not stopped and not undone:
+        assert tree(root) == files
+        reindex_folder(root / "audios")
+        assert tree(root) == tree(done)
+        if is_done:
             break
-    assert steps > 30
+    assert is_done
 
 
-def test_reader_sees_a_folder_whole_or_says_that_it_is_half_renamed_and_touches_nothing(
-    tmp_path: Path, killer: Killer
-) -> None:
-    refused = 0
-    for steps in range(0, 40, 3):
-        files = clips(2, 3, 7, folder="Usable/") | {"m.jsonl": '{"file": "Usable/ann_000003.wav"}\n'}
-        root = make(tmp_path / str(steps), files)
-        killed(killer, steps, root, lambda root: reindex_folder(root / "Usable"))
-        before = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
-        if list(root.rglob("planned.json")) or list(root.rglob("staged.json")):
-            refused += 1
-            with pytest.raises(DailytalkError, match=r"run dailytalk reindex '.*/Usable'"):
-                find_recordings([root / "Usable"])
-        else:
-            names = [recording.audio_file for recording in find_recordings([root / "Usable"])]
-            assert names in ([f"ann_{n:06d}.wav" for n in (2, 3, 7)], [f"ann_{n:06d}.wav" for n in (1, 2, 3)])
-        assert {path: path.stat().st_mtime_ns for path in root.rglob("*")} == before
-        reindex_folder(root / "Usable")
-        assert sorted(tree(root)) == [*(f"Usable/ann_{n:06d}.wav" for n in (1, 2, 3)), "m.jsonl"]
-    assert refused > 3
-
-
-#: What a stranger's plan may ask for: renames, new names and documents.
-PLANS_OF_STRANGERS: dict[str, dict[str, Any]] = {
-    "up": {"renames": [["../secret.txt", "../ann_1.wav"]]},
-    "across": {"renames": [["ann_000003.wav", "more/ann_1.wav"]]},
-    "through a link": {"renames": [["link/secret.txt", "link/ann_1.wav"]]},
-    "through a link that the plan puts there": {
-        "renames": [["link", "x"], [f"{PLANS}-0.tmp/secret.txt", f"{PLANS}-0.tmp/y"], ["x/secret.txt", "x/y"]]
-    },
-    "hidden": {"renames": [["ann_000003.wav", ".bashrc"]]},
-    "document above": {"documents": {"../secret.txt": "0" * 64}},
-    "document behind a link": {"documents": {"link/secret.txt": "0" * 64}},
-    "linked content": {"documents": {"w.json": "0" * 64}},
-    "shape": {"renames": [["a"]]},
-    "folder": {"folder": "..", "renames": [["../secret.txt", "../y"]]},
-}
-
-
-@pytest.mark.parametrize("case", PLANS_OF_STRANGERS)
-def test_plan_of_a_stranger_reads_and_renames_nothing_outside(tmp_path: Path, case: str) -> None:
-    outside = make(tmp_path, {"secret.txt": "secret", "outside/secret.txt": "secret"})
-    plan = {"folder": "", "renames": [], "names": [], "documents": {}} | PLANS_OF_STRANGERS[case]
-    files = clips(3) | {"w.json": "{}", f"{PLANS}/0001/backup/w.json": "{}"}
-    root = make(tmp_path / "theirs", files | {f"{PLANS}/0001/planned.json": json.dumps(plan)})
-    (root / PLANS / "0001/after").mkdir()
-    (root / PLANS / "0001/after/w.json").symlink_to(outside / "secret.txt")
-    (root / "link").symlink_to(outside / "outside")
-    for call in (reindex_folder, undo_reindex, finish_reindex, lambda root: find_recordings([root])):
-        with pytest.raises(DailytalkError):
-            call(root)
-    assert tree(outside / "outside") == {"secret.txt": "secret"}
-    assert (outside / "secret.txt").read_text() == "secret"
-    assert "secret" not in {path.read_text() for path in root.rglob("*.json") if not path.is_symlink()}
-
-
-def test_undo_takes_no_backup_through_a_link(tmp_path: Path) -> None:
-    secret = make(tmp_path, {"secret.txt": "secret"}) / "secret.txt"
-    root = make(tmp_path / "theirs", clips(3) | {"w.json": '{"ann_000003.wav": {}}'})
-    reindex_folder(root)
-    shutil.rmtree(root / PLANS / "0001/backup")
-    (root / PLANS / "0001/backup").symlink_to(tmp_path)
-    secret.rename(tmp_path / "w.json")
-    with pytest.raises(BadInput, match="symbolic link"):
-        undo_reindex(root)
-    assert "ann_000001.wav" in (root / "w.json").read_text()
+def test_audio_costs_no_disk_and_the_backup_is_as_it_was(tmp_path: Path) -> None:
+    root = make(tmp_path / "in", clips(3, 5) | {"whisper.json": '{"ann_000003.wav": {}}'})
+    root.chmod(0o700)
+    before = tree(root)
+    backup = reindex_folder(root).backup
+    assert backup is not None
+    assert root.stat().st_mode & 0o777 == 0o700
+    assert tree(backup) == before
+    assert (root / "ann_000001.wav").samefile(backup / "ann_000003.wav")
+    assert not (root / "whisper.json").samefile(backup / "whisper.json")
 
 
 # The folder that is named, and any series.
@@ -415,8 +308,8 @@ def test_pieces_that_split_has_written_are_reindexed_where_they_are(tmp_path: Pa
     named = [json.loads(line)["file"] for line in after["manifest.jsonl"].splitlines()]
     assert named == [*(f"Usable/{name}" for name in new), "Non Usable/r_000003.wav"]
     reindex_folder(tmp_path / "Non Usable")
-    undo_reindex(tmp_path / "Usable")
     undo_reindex(tmp_path / "Non Usable")
+    undo_reindex(tmp_path / "Usable")
     assert tree(tmp_path) == before
 
 

@@ -19,7 +19,7 @@ pytestmark = needs_playwright
 #: What would run, or become an element, if the page took it for markup.
 MARKUP = "</script><img src=x onerror='ran=1'><b class=planted>\"'&amp;{{}}"
 
-#: What the page says when all that was done is in the journal.
+#: What the page says when all that was done is saved.
 SAVED = "document.querySelector('#saving').dataset.state === 'saved'"
 
 JOURNAL = ".dailytalk-edits"
@@ -60,7 +60,7 @@ def reload(visited: Visit, item: str | None = None) -> None:
 
 
 def edits(work: Path) -> list[dict[str, Any]]:
-    """The edits in the journal, as a power cut would leave it."""
+    """The edits in the list, as a power cut would leave it."""
     records = [json.loads(record) for record in (work / JOURNAL).read_text(encoding="utf-8").splitlines()]
     return [record for record in records if "number" in record]
 
@@ -293,6 +293,31 @@ def test_an_edit_of_an_older_state_is_shown_beside_the_newer_one(browser: Any, s
             page.wait("document.querySelector('#dialogue').textContent.includes('A line of Bo.')")
             page.wait("document.querySelector('#dialogue').textContent.includes('A line of Ada.')")
         assert not bo.page.locator("#dialog-conflict").is_visible()
+
+
+def test_a_file_that_another_program_has_written_is_asked_about_and_nothing_is_lost(
+    browser: Any, tmp_path: Path
+) -> None:
+    work = work_folder(tmp_path, [("talk", "recording", 0.0, dialogue("talk", 6.0, 12))])
+    path = work / "transcript.jsonl"
+    with served(work) as server, visit(browser, server.address) as page:
+        opened(page, "talk")
+        for button, kept, mine in (("#keep-ours", "transcript_backup_1.jsonl", True),
+                                   ("#keep-theirs", "transcript_backup_2.jsonl", False)):  # fmt: skip
+            lines = [json.loads(one) for one in path.read_text(encoding="utf-8").splitlines()]
+            lines[1]["text"] = f"Theirs {mine}."
+            path.write_text("".join(json.dumps(one) + "\n" for one in lines), encoding="utf-8")
+            write(page, f"Mine {mine}.")
+            page.wait("document.querySelector('#dialog-changed').open")
+            assert page.violations() == []
+            page.page.locator(button).click()
+            page.wait(SAVED)
+            page.wait(f"document.querySelector('#notice').textContent.includes({kept!r})")
+            texts = [json.loads(one)["text"] for one in path.read_text(encoding="utf-8").splitlines()]
+            assert texts[0] == f"Mine {mine}."
+            assert (texts[1] == "Theirs False.") != mine
+            assert (work / kept).is_file()
+        page.wait("document.querySelector('#dialogue').textContent.includes('Theirs False.')")
 
 
 def test_a_whole_review_by_keyboard_alone(browser: Any, tmp_path: Path) -> None:

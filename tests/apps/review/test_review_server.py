@@ -19,7 +19,8 @@ import soundfile
 from command import Command, start, until
 from reviewable import Server, dialogue, served, work_folder
 
-from dailytalk_contiguous.apps.review.settling import settle
+from dailytalk_contiguous.apps.review.layouts import open_editable
+from dailytalk_contiguous.apps.review.session import Session
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.run.speaking import read_synthesis_input
 
@@ -117,7 +118,6 @@ def test_nothing_that_was_answered_is_lost_however_often_the_server_is_killed(wo
     assert {*answered} <= {*numbers}
     rows = open_items(work).rows()
     read = {utterance["utterance_id"]: utterance["text"] for row in rows for utterance in row["utterances"]}
-    settle(work)
     lines = lines_of(work)
     for line, texts in known.items():
         assert read[line] == lines[line]["text"]
@@ -134,9 +134,6 @@ def test_speak_sees_an_edit_whose_server_was_killed_the_moment_it_answered(work:
     server.kill()
     texts = [text for row in read_synthesis_input(work).unfolded() for text in row["text"]]
     assert "Well, hello there" in texts
-    assert lines_of(work)[line]["text"] != "Well, hello there"
-    with served(work):
-        pass
     made = lines_of(work)[line]
     assert (made["text"], made["edited_by"], made["edited_fields"]) == ("Well, hello there", "Ada", ["text"])
 
@@ -255,21 +252,56 @@ def test_discarded_conversations_leave_the_transcript_and_come_back_as_they_were
     }
 
 
-def test_another_program_that_rewrites_the_transcript_keeps_what_still_stands(work: Path) -> None:
+def test_another_program_that_writes_the_transcript_is_asked_about_and_neither_state_is_lost(work: Path) -> None:
     with served(work) as server:
         ada = Client(server.address)
         first, second = (line["id"] for line in ada.get("item", id="call_000000")["lines"][:2])
-        assert ada.edit("call_000000", 0, do="text", line=first, text="one").ok
-        assert ada.edit("call_000000", 1, do="text", line=second, text="two").ok
-    calls(work.parent)  # as a new `tag` would
-    anew = {key: dict(line) for key, line in lines_of(work).items()}
-    anew[second]["text"] = "heard otherwise"
-    (work / "transcript.jsonl").write_text("".join(json.dumps(line) + "\n" for line in anew.values()), "utf-8")
-    with served(work) as server:
-        item = Client(server.address).get("item", id="call_000000")
-        texts = {line["id"]: line["text"] for line in item["lines"]}
-        assert (texts[first], texts[second]) == ("one", "heard otherwise")
-        assert [(miss["line"], miss["field"], miss["value"]) for miss in item["open"]] == [(second, "text", "two")]
+        tagged = {"do": "tag", "line": first, "tag": "happy"}
+        for mine in (False, True):
+            base = ada.get("item", id="call_000000")["base"]
+            assert ada.edit("call_000000", base, do="text", line=first, text=f"Ada {mine}").ok
+            theirs = {key: dict(line) for key, line in lines_of(work).items()}
+            theirs[second]["text"] = f"theirs {mine}"
+            text = "".join(json.dumps(line) + "\n" for line in theirs.values())
+            ours = (work / "transcript.jsonl").read_text("utf-8")
+            (work / "transcript.jsonl").write_text(text, "utf-8")
+            for path, body in (
+                ("edit", {"id": "call_000000", "base": base + 1, "action": tagged}),
+                ("discard", {"ids": ["call_000002"]}),
+                ("undo", {}),
+            ):
+                refused = ada.post(path, body)
+                assert (refused.status_code, refused.json().get("changed")) == (409, "transcript.jsonl")
+            assert (work / "transcript.jsonl").read_text("utf-8") == text
+            kept = ada.post("decide", {"id": "call_000000", "mine": mine}).json()["kept"]
+            assert (work / kept).read_text("utf-8") == (text if mine else ours)
+            assert (work / "transcript.jsonl").read_text("utf-8") == (ours if mine else text)
+            item = ada.get("item", id="call_000000")
+            assert item["lines"][1]["text"] == "theirs False"
+            if not mine:  # an edit of what was shown before comes back with the newer state
+                assert ada.edit("call_000000", base + 1, do="tag", line=first, tag="sad").status_code == 409
+            assert ada.edit("call_000000", item["base"], do="tag", line=first, tag=("sad", "calm")[mine]).ok
+
+
+def test_an_edit_that_a_kill_left_in_the_list_alone_is_finished(
+    work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = Session(open_editable(work), "Ada")
+    line = session.item("call_000000")["lines"][0]["id"]
+
+    def killed(*_: Any) -> None:
+        raise SystemExit
+
+    monkeypatch.setattr(session.editable, "write", killed)
+    monkeypatch.setattr(session.history, "withdraw", lambda records: None)
+    with pytest.raises(SystemExit):
+        session.edit("call_000000", 0, {"do": "text", "line": line, "text": "finished"}, "Ada")
+    before = (work / "transcript.jsonl").read_bytes()
+    assert Session(open_editable(work), "Ada").item("call_000000")["lines"][0]["text"] == "finished"
+    assert lines_of(work)[line]["text"] == "finished"
+    (work / "transcript.jsonl").unlink()
+    (work / "transcript.jsonl").write_bytes(before)  # a person goes back to it: nothing is done again
+    assert Session(open_editable(work), "Ada").item("call_000000")["lines"][0]["text"] != "finished"
 
 
 def test_the_first_state_of_the_file_is_kept_once_and_never_again(work: Path) -> None:
@@ -282,13 +314,13 @@ def test_the_first_state_of_the_file_is_kept_once_and_never_again(work: Path) ->
     assert (work / "transcript_backup.jsonl").read_bytes() == before
 
 
-def test_a_journal_whose_last_line_was_cut_short_goes_on(work: Path) -> None:
+def test_a_list_of_edits_whose_last_line_was_cut_short_goes_on(work: Path) -> None:
     with served(work) as server:
         ada = Client(server.address)
         line = ada.get("item", id="call_000000")["lines"][0]["id"]
         assert ada.edit("call_000000", 0, do="text", line=line, text="one").ok
-    journal = work / ".dailytalk-edits"
-    journal.write_bytes(journal.read_bytes() + b'{"number": 2, "time": "2026-')
+    listed = work / ".dailytalk-edits"
+    listed.write_bytes(listed.read_bytes() + b'{"number": 2, "time": "2026-')
     with served(work) as server:
         ada = Client(server.address)
         assert ada.get("item", id="call_000000")["base"] == 1
@@ -419,7 +451,7 @@ def test_other_machines_need_a_password(work: Path, dailytalk: Command) -> None:
     assert "--password-env" in ended.err
 
 
-def test_a_signal_settles_and_ends_with_one_sentence(work: Path) -> None:
+def test_a_signal_ends_it_with_one_sentence(work: Path) -> None:
     process, address = begun(work)
     ada = Client(address)
     line = ada.get("item", id="call_000000")["lines"][0]["id"]
@@ -550,26 +582,3 @@ def test_a_voice_that_is_heard_with_another_tag_is_what_speak_says_once_the_tag_
     with served(work) as server:
         asked = {"id": name, "line": line["id"], "what": "synthesis"}
         assert "openai is paid for" in Client(server.address).post("ask", asked).json()["reason"]
-
-
-def test_ending_when_the_files_cannot_be_written_says_so_in_one_sentence(work: Path) -> None:
-    moved = work.with_name("moved")
-    process, address = begun(work)
-    with process:
-        ada = Client(address)
-        line = ada.get("item", id="call_000000")["lines"][0]["id"]
-        assert ada.edit("call_000000", 0, do="text", line=line, text="one").ok
-        work.rename(moved)
-        process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=20)
-    assert (process.returncode, said.count("\n")) == (1, 1)
-    assert "every edit is in the journal" in said
-    assert any("one" in row["text"] for row in read_synthesis_input(moved).unfolded())
-    settle(moved)
-    assert lines_of(moved)[line]["text"] == "one"
-
-
-def test_the_files_are_written_once_nobody_edits(ada: Client, work: Path) -> None:
-    line = ada.get("item", id="call_000000")["lines"][0]["id"]
-    assert ada.edit("call_000000", 0, do="text", line=line, text="one").ok
-    until(lambda: lines_of(work)[line]["text"] == "one")

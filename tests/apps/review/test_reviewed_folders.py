@@ -1,6 +1,7 @@
 """What can be reviewed besides a tagged folder: clips with their JSON, and training folders."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dailytalk_contiguous.apps.review.editable import DISCARDED, DISCARDED_ENTRIES, Editable
+from dailytalk_contiguous.apps.review.layouts import open_editable
 from dailytalk_contiguous.apps.review.session import Session, number_in
-from dailytalk_contiguous.apps.review.settling import open_editable, settle
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.sources.whisper_json import read_whisper_json
@@ -137,34 +138,34 @@ class _Stopped(BaseException):
 
 @settings(max_examples=20)
 @given(st.lists(st.tuples(st.booleans(), st.integers(1, 4), st.integers(0, 12)), min_size=1, max_size=5))
-def test_discarding_that_is_stopped_anywhere_is_finished_by_who_comes_next(
+def test_discarding_that_is_stopped_anywhere_loses_nothing_and_is_done_when_it_is_asked_again(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[bool, int, int]]
 ) -> None:
     folder = clips(tmp_path_factory.mktemp("clips"))
+    aside = folder / "audios" / DISCARDED
     before = json.loads((folder / "my.json").read_text("utf-8"))
     gone: set[str] = set()
     for discarded, number, stop in steps:
         name = f"talk_{number:06d}.wav"
-        session = opened(folder)
         with pytest.MonkeyPatch.context() as patch:
             stopped_after(patch, stop)
             try:
-                done = session.discard([name], "Ada", discarded)
+                opened(folder).discard([name], "Ada", discarded)
             except _Stopped:
-                done = [name] if session.journal.number and name in _discards(folder) else None  # type: ignore[assignment]
-        gone = {item for item, state in _discards(folder).items() if state}
-        assert done is None or done in ([], [name])
-    settle(folder)
-    aside = folder / "audios" / DISCARDED
-    assert {path.name for path in (folder / "audios").glob("*.wav")} == {*before} - gone
-    assert {path.name for path in aside.glob("*.wav")} == gone
-    assert json.loads((folder / "my.json").read_text("utf-8")) == {
-        n: e for n, e in before.items() if n not in gone
+                sounds = [path.name for place in (folder / "audios", aside) for path in place.glob("*.wav")]
+                assert sorted(sounds) == sorted(before)
+                assert entries(folder / "my.json") | entries(aside / DISCARDED_ENTRIES) == before
+        opened(folder).discard([name], "Ada", discarded)
+        gone = gone | {name} if discarded else gone - {name}
+        assert {path.name for path in (folder / "audios").glob("*.wav")} == {*before} - gone
+        assert {path.name for path in aside.glob("*.wav")} == gone
+    assert {name: entry for name, entry in entries(folder / "my.json").items() if name not in gone} == {
+        name: entry for name, entry in before.items() if name not in gone
     }
-    entries = aside / DISCARDED_ENTRIES
-    assert (json.loads(entries.read_text("utf-8")) if entries.exists() else {}) == {
-        name: before[name] for name in gone
-    }
+
+
+def entries(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text("utf-8")) if path.exists() else {}  # type: ignore[no-any-return]
 
 
 def stopped_after(patch: pytest.MonkeyPatch, count: int) -> None:
@@ -184,13 +185,6 @@ def stopped_after(patch: pytest.MonkeyPatch, count: int) -> None:
 
     patch.setattr(Path, "rename", counted(rename))
     patch.setattr(Path, "replace", counted(replace))
-
-
-def _discards(folder: Path) -> dict[str, bool]:
-    journal = folder / ".dailytalk-edits"
-    lines = journal.read_text("utf-8").splitlines() if journal.exists() else []
-    records = [json.loads(line) for line in lines]
-    return {record["item"]: record["after"]["discarded"] for record in records if "item" in record}
 
 
 def moshi(folder: Path) -> Path:
@@ -259,13 +253,16 @@ def test_discarded_training_files_leave_their_manifest_and_come_back(tmp_path: P
     assert session.item(name)["lines"][0]["text"] == "Good day."
 
 
-def test_a_journal_never_leads_out_of_its_folder(tmp_path: Path) -> None:
+def test_a_list_of_edits_never_leads_out_of_its_folder(tmp_path: Path) -> None:
     folder = clips(tmp_path / "in")
     record = {"number": 1, "time": "2026-01-01T00:00:00+00:00", "author": "x", "action": "discard"}
     record |= {"item": "../../secret.wav", "before": {"discarded": False}, "after": {"discarded": True}}
     (folder / ".dailytalk-edits").write_text(json.dumps(record) + "\n", "utf-8")
     tone(tmp_path / "secret.wav")
-    settle(folder)
+    session = opened(folder)
+    for again in (lambda: session.undo("x"), lambda: session.discard(["../../secret.wav"], "x", False)):
+        with suppress(BadInput):
+            again()
     assert (tmp_path / "secret.wav").exists()
 
 
@@ -303,17 +300,17 @@ def test_a_division_is_one_write_that_refuses_to_replace_somebody_elses_choice(t
     session.listen(lambda kind, data: told.append(kind))
     first = proposal["train"][0]
     session.edit(first, 0, {"do": "side", "value": "validation"}, "Ben")
-    journal = (tmp_path / ".dailytalk-edits").read_bytes()
+    listed = (tmp_path / ".dailytalk-edits").read_bytes()
     with pytest.raises(BadInput, match="Ben has put"):
         session.divide(sides, proposal["number"], "Ada")
-    assert (tmp_path / ".dailytalk-edits").read_bytes() == journal
+    assert (tmp_path / ".dailytalk-edits").read_bytes() == listed
     before = session.divide(sides, session.sides()["number"], "Ada")
     assert before == {name: "validation" if name == first else None for name in sides}
     assert {item["id"]: item["side"] for item in session.items()["items"]} == sides
-    assert session.divide(before, session.journal.number, "Ada") == sides
+    assert session.divide(before, session.history.number, "Ada") == sides
     assert session.sides()["undecided"] == 7
     with pytest.raises(BadInput, match="no item"):
-        session.divide({"nowhere.wav": "train"}, session.journal.number, "Ada")
+        session.divide({"nowhere.wav": "train"}, session.history.number, "Ada")
     assert told.count("edit") == 1 + 2 * 8
 
 

@@ -7,7 +7,7 @@ not published, so there is nothing to count, and a clip without a text is no fau
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -19,8 +19,6 @@ from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.word_times import WINDOW_SECONDS
 from dailytalk_contiguous.sources import whisper_json
 from dailytalk_contiguous.sources.recordings import identities
-from dailytalk_contiguous.store.edit_journal import pending_moves, with_pending_edits
-from dailytalk_contiguous.store.files import refuse_half_renamed
 
 #: The manifest of `dailytalk split`, which has the reason why pieces are in `LEFT_OUT[0]`.
 MANIFEST = "manifest.jsonl"
@@ -71,14 +69,8 @@ class Clips(common.Corpus):
     def rows(cls, config: Any) -> Iterator[Row]:
         """The rows of the corpus; an entry of the whisper.json without a clip is a row with a problem, too."""
         source = common.existing(config.source)
-        refuse_half_renamed(source)
         with ExitStack() as stack:
             tree = common.open_tree(source, stack)
-            # `review` may not have moved a discarded clip yet: the files have the names that they will get.
-            if moves := pending_moves(source) if source.is_dir() else {}:
-                names = {path: as_text(target.relative_to(source.absolute())) for path, target in moves.items()}
-                files = (replace(file, name=names.get(file.path.absolute(), file.name)) for file in tree.files)
-                tree = common.Tree(tuple(sorted(files, key=lambda file: file.name)))
             folder = _Folder(source, tree, config)
             if not folder.clips and not folder.strays:
                 raise DailytalkError(
@@ -169,9 +161,7 @@ def _texts(source: Path, tree: common.Tree, config: ClipsConfig) -> tuple[whispe
         if source.is_dir():
             audio, path = whisper_json.clips_folder(source)
             prefix = "" if audio == source else f"{audio.name}/"
-            return (
-                whisper_json.read_whisper_json(with_pending_edits(path)) if path and config.texts else None
-            ), prefix
+            return (whisper_json.read_whisper_json(path) if path and config.texts else None), prefix
         packed = tree.named(whisper_json.WHISPER_JSON) if config.texts else None
         return (whisper_json.parse_whisper_json(packed.read(), Path(packed.name)) if packed else None), ""
     except BadInput as error:

@@ -38,7 +38,7 @@ const address = (path, query) => {
 export const get = (path, query = {}) => answered(address(path, query), {}, json);
 
 export const bytes = (path, query, signal) => answered(address(path, query), { signal }, async (response) => (
-  { values: new Int8Array(await response.arrayBuffer()), channels: Number(response.headers.get("X-Channels") || 1), complete: response.headers.get("X-Complete") !== "0" }));
+  { values: new Int8Array(await response.arrayBuffer()), channels: Number(response.headers.get("X-Channels") || 1) }));
 
 export const post = (path, body, settings = {}) =>
   answered(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body), ...settings }, json);

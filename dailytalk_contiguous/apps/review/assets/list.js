@@ -133,7 +133,7 @@ export class List {
     const number = (text) => (text === "" ? null : Number(text));
     const [confidence, least, most] = [number(f.confidence), number(f.least), number(f.most)];
     const passes = (item) => {
-      if (f.state === "kept" ? item.discarded : f.state === "discarded" ? !item.discarded : f.state === "open" && !item.open) return false;
+      if (f.state === "kept" ? item.discarded : f.state === "discarded" && !item.discarded) return false;
       if (f.unreviewed && item.reviewed) return false;
       if (f.suspects && !item.suspects.length) return false;
       if (f.tag && !item.tags?.includes(f.tag)) return false;
@@ -259,7 +259,6 @@ export class List {
       suspect.append(make("span", "hidden", " suspects"));
       head.append(suspect);
     }
-    if (item.open) head.append(make("span", "suspect", "open edits"));
     head.append(make("span", "soft figures", item.duration === null ? "" : clock(item.duration, item.duration < 60 ? 1 : 0)));
     const facts = [item.side === "validation" ? "validation" : "", item.n_lines > 1 ? `${item.n_lines} lines` : "", item.tags?.length === 1 ? `(${item.tags[0]})` : "",
       item.confidence !== null && item.confidence !== undefined && this.filters.sort === "confidence" ? percent(item.confidence) : "",

@@ -20,7 +20,6 @@ let session = { tags: [], sound_text: "Hhhh", writable: true };
 let number = 0; // of the last edit that the page knows
 let item = null;
 let opening = null; // the id that is on its way
-let ahead = null; // { id, promise }: the next item, asked for before it is wanted
 let edge = null; // "start" or "end", the one that was touched last
 let offer = null; // the proposal that waits
 let heardOf = null; // "rebuilt" where that is wanted in place of recordings
@@ -33,8 +32,17 @@ const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 const REBUILT_ONLY = "This is what dailytalk speak made, at its own times. Rebuilt (4) goes back to the recording: correct that, and speak again.";
 const failed = (error) => {
   if (!(error instanceof Refused)) throw error;
-  notice(error.message);
+  if (error.answer.changed) changedElsewhere(error.answer);
+  else notice(error.message);
 };
+
+/** Another program has written the file: nothing is saved before a person has chosen one of the two states. */
+const changedElsewhere = ({ id, changed }) => panels.changed(changed, async (mine) => {
+  const { kept: name } = await post("api/decide", { id, mine });
+  await saver.retry();
+  if (!mine) await reload();
+  notice(`${mine ? "The other state" : "What was here"} is kept in ${name}.`);
+});
 
 const sound = new Sound($("sound"), { onMove: () => moved(), onState: () => showSound(), onTrouble: (text) => notice(text) });
 const list = new List({ open: (id) => go(id, true) });
@@ -81,6 +89,7 @@ const saver = new Saver({
       wave.draw();
     }
   },
+  changed: changedElsewhere,
   conflict: (entry, newer, answer) => {
     show(newer);
     panels.conflict({
@@ -164,19 +173,13 @@ const flush = () => { settle(); editor.flush(); };
 
 // Opening an item.
 
-const fetchItem = (id) => {
-  const promise = ahead?.id === id && ahead.of === heardOf ? ahead.promise : get("api/item", { id, of: heardOf });
-  ahead = null;
-  return promise;
-};
-
 const go = async (id, playing = false, wanted = null) => {
   if (!id) return;
   flush();
   opening = id;
   list.choose(id);
   let fetched;
-  try { fetched = await fetchItem(id); } catch (error) { failed(error); return; }
+  try { fetched = await get("api/item", { id, of: heardOf }); } catch (error) { failed(error); return; }
   if (opening !== id) return; // another was wanted meanwhile
   opening = null;
   sound.load(fetched);
@@ -193,11 +196,6 @@ const go = async (id, playing = false, wanted = null) => {
   announce(`${id}, ${counted(fetched.lines.length, "line")}`);
   if (playing && editor.chosen) play(editor.chosen.start, editor.chosen.end);
   isHere();
-  const next = list.neighbour(1);
-  if (next) {
-    ahead = { id: next, of: heardOf, promise: get("api/item", { id: next, of: heardOf }) };
-    ahead.promise.catch(() => { ahead = null; });
-  }
 };
 
 /** Show an item, or the newer state of the one that is open. */
@@ -233,12 +231,6 @@ const showItem = () => {
   const suspects = list.byId.get(item.id)?.suspects ?? [];
   $("why").replaceChildren(...suspects.map((suspect) => make("li", "", suspect.why)));
   $("why").hidden = !suspects.length;
-  const open = item.open ?? [];
-  $("open-edits").hidden = !open.length;
-  $("open-edits").replaceChildren(make("b", "", `${counted(open.length, "edit")} could not be laid on the newer transcript:`), ...open.map((one) => {
-    const value = one.value && typeof one.value === "object" ? one.value.text ?? JSON.stringify(one.value) : one.value;
-    return make("p", "", [one.author, one.field, value ?? "deleted"].filter((part) => part !== null && part !== undefined && part !== "").join(" · "));
-  }));
   const writable = session.writable && !item.discarded;
   editor.writable = writable && !item.of;
   editor.fill();
@@ -786,7 +778,6 @@ let collecting = null;
 const listen = () => events(() => number, {
   edit: ({ number: latest, id, author }) => {
     newest.set(id, Math.max(latest, newest.get(id) ?? 0));
-    if (ahead?.id === id) ahead = null;
     soon();
     if (id === item?.id && latest > item.base) {
       if (author !== session.author) announce(`${author} edited this item.`);
@@ -794,15 +785,13 @@ const listen = () => events(() => number, {
     }
   },
   edits: ({ count, author }) => {
-    ahead = null;
     soon();
     if (author !== session.author) announce(`${author} edited ${counted(count, "item")}.`);
     reload();
   },
   here: ({ author, id }) => { if (author !== session.author) { list.here(author, id); showPeople(); } },
-  item: ({ id, peaks, ...measured }) => {
-    if (peaks) wave.peaks.arrived(id);
-    if (!list.byId.has(id) || !Object.keys(measured).length) return;
+  item: ({ id, ...measured }) => {
+    if (!list.byId.has(id)) return;
     // Measures of a large folder come by the thousand.
     arrived.set(id, { id, ...measured });
     collecting ??= setTimeout(() => {

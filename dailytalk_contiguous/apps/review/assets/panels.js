@@ -23,26 +23,6 @@ const table = (caption, [head, ...rows]) => {
   return made;
 };
 
-/** What the server tells of figures, whatever they are called: a table for each list or object, a fact for the rest. */
-const figures = (answer) => {
-  const facts = make("dl", "facts");
-  const tables = [];
-  for (const [name, value] of Object.entries(answer)) {
-    const title = name.replaceAll("_", " ");
-    if (Array.isArray(value) && value.length && typeof value[0] === "object") {
-      const columns = [...new Set(value.flatMap((row) => Object.keys(row)))];
-      tables.push(table(title, [columns.map((column) => column.replaceAll("_", " ")), ...value.map((row) => columns.map((column) => shown(row[column])))]));
-    } else if (value && typeof value === "object" && !Array.isArray(value)) {
-      if (Object.keys(value).length) tables.push(table(title, [[title, ""], ...Object.entries(value).map(([key, item]) => [key.replaceAll("_", " "), shown(item)])]));
-    } else if (value !== null && !(Array.isArray(value) && !value.length)) {
-      const fact = make("div");
-      fact.append(make("dt", "", title), make("dd", "", typeof value === "number" ? value.toLocaleString("en", { maximumFractionDigits: 2 }) : shown(value)));
-      facts.append(fact);
-    }
-  }
-  return facts.children.length ? [facts, ...tables] : tables;
-};
-
 export const shown = (value) => (value === null || value === undefined ? "–" : typeof value === "number" ? value
   : Array.isArray(value) ? value.map(shown).join(", ")
     : typeof value === "object" ? Object.entries(value).map(([key, item]) => `${key} ${shown(item)}`).join(" · ") : String(value));
@@ -132,6 +112,21 @@ $("keep-mine").addEventListener("click", async () => {
     } else say($("conflict-problem"), error.message);
   }
 });
+
+/** Another program has written a file: take over its state, or keep ours. Escape puts the choice off. */
+export const changed = (file, decide) => {
+  say($("changed-about"), `${file} is no longer as it was read here. Both states are kept, the one that you don't choose beside the other.`);
+  say($("changed-problem"), "");
+  for (const [id, mine] of [["keep-theirs", false], ["keep-ours", true]]) {
+    $(id).onclick = async () => {
+      try {
+        await decide(mine);
+        $("dialog-changed").close();
+      } catch (error) { say($("changed-problem"), error.message); }
+    };
+  }
+  open("dialog-changed");
+};
 
 // The whole text, a line of text a line.
 
@@ -267,34 +262,27 @@ export const progress = async () => {
     bar.value = answer.reviewed;
     bar.setAttribute("aria-label", "Reviewed");
     const sentence = `${answer.reviewed.toLocaleString("en")} of ${counted(answer.items, "item")} reviewed (${percent(answer.reviewed / Math.max(1, answer.items))})`;
-    const { items, reviewed, ...rest } = answer;
-    $("progress").replaceChildren(make("p", "big", sentence), bar, ...figures(rest));
+    const people = answer.authors.map((one) => [one.author, one.reviewed, one.corrections, one.discarded]);
+    $("progress").replaceChildren(make("p", "big", sentence), bar,
+      make("p", "", `${answer.hours_reviewed} of ${answer.hours} hours reviewed; ${counted(answer.discarded, "item")} discarded.`),
+      table("people", [["who", "reviewed", "corrections", "discarded"], ...people]));
   } catch (error) { $("progress").replaceChildren(make("p", "", error.message)); }
-};
-
-const warnings = (list) => {
-  const box = make("ul", "warnings");
-  for (const warning of list ?? []) box.append(make("li", "", typeof warning === "string" ? warning : warning.why ?? shown(warning)));
-  return box;
 };
 
 export const sides = (apply) => {
   $("apply-sides").hidden = $("undo-sides").hidden = true;
   say($("sides-done"), "");
   const show = (answer) => {
-    const { warnings: warned, balance, share, undecided } = answer;
-    const head = ["", "train", "validation"];
-    const rows = [["items", "items"], ["seconds", "seconds"], ["median_seconds", "median seconds"]]
-      .map(([name, title]) => [title, ...head.slice(1).map((side) => balance[side]?.[name] ?? "–")]);
-    const among = (name) => {
-      const values = [...new Set(head.slice(1).flatMap((side) => Object.keys(balance[side]?.[name] ?? {})))];
-      return values.length ? [table(name, [[name, ...head.slice(1)], ...values.map((value) => [value, ...head.slice(1).map((side) => balance[side]?.[name]?.[value] ?? 0)])])] : [];
-    };
+    const { warnings, seconds, share, undecided } = answer;
     const parts = [make("p", "big", share === null ? "Nothing is divided yet." : `${percent(share)} of the time is validation.`)];
     if (undecided) parts.push(make("p", "soft", `${counted(undecided, "item")} on neither side.`));
-    if (warned?.length) parts.push(make("h3", "", "Warnings"), warnings(warned));
-    else if (share !== null) parts.push(make("p", "soft", "No speaker and no short sentence is on both sides."));
-    $("sides").replaceChildren(...parts, table("balance", [head, ...rows]), ...among("speakers"), ...among("tags"));
+    if (warnings.length) {
+      const list = make("ul", "warnings");
+      list.append(...warnings.map((warning) => make("li", "", warning)));
+      parts.push(make("h3", "", "Warnings"), list);
+    } else if (share !== null) parts.push(make("p", "soft", "No speaker and no short sentence is on both sides."));
+    const rows = ["train", "validation"].map((side) => [side, answer[side].length, seconds[side]]);
+    $("sides").replaceChildren(...parts, table("sides", [["side", "items", "seconds"], ...rows]));
   };
   const load = async (work) => {
     $("sides").replaceChildren(make("p", "soft", "Counting…"));

@@ -1,4 +1,4 @@
-// Edits on their way to the journal. One goes at a time; the rest wait in order, also in the window's store, so that
+// Edits on their way to the file. One goes at a time; the rest wait in order, also in the window's store, so that
 // a reload or a server that was killed loses none. `saved` is said only when the server has answered, which it does
 // after fsync. An edit that was made on an older state of an item comes back: if what it changes is still as the
 // editor saw it, it is sent again; else the page shows both and the editor chooses.
@@ -13,6 +13,7 @@ export class Saver {
    * @param {object} hear
    *   state(name, sentence): saved, saving, failed (will be tried again) or refused.
    *   item(item): the state after an edit. conflict(entry, newer, answer), rejected(entry, error).
+   *   changed(answer): another program has written the file; the edit waits for `retry`.
    */
   constructor(hear) {
     this.hear = hear;
@@ -47,7 +48,7 @@ export class Saver {
   retry() {
     clearTimeout(this.timer);
     this.failed = false;
-    this.run();
+    return this.run();
   }
 
   async run() {
@@ -73,7 +74,11 @@ export class Saver {
       if (!this.waits(entry.id)) this.hear.item(item);
       this.hear.state("saved");
     } catch (error) {
-      if (error.status === 409) this.stale(entry, error.answer);
+      if (error.answer?.changed) {
+        this.failed = true;
+        this.hear.state("refused", error.message);
+        this.hear.changed(error.answer);
+      } else if (error.status === 409) this.stale(entry, error.answer);
       else if (error.passes) this.wait(error);
       else if (error.status) {
         this.leave(entry, null);

@@ -2,8 +2,7 @@
 //
 // It is a canvas of our own and not wavesurfer.js 8.0.1, which makes every region an element: with two channels of an
 // hour and 10,000 words that took 2.4 s to open and up to 574 ms for a frame while scrolling (0.05 s and 57 ms with
-// 166 words), and it wants the peaks of the whole file at once. Here a frame draws what is in view, and peaks come in
-// tiles for the window and the zoom.
+// 166 words), and it wants the peaks of the whole file at once. Here a frame draws what is in view.
 
 import { bytes } from "./api.js";
 import { CHANNELS, clamp, clock, tidy } from "./page.js";
@@ -11,103 +10,49 @@ import { CHANNELS, clamp, clock, tidy } from "./page.js";
 const AXIS = 18, TITLE = 18, WORD = 20, GAP = 8, OVERVIEW = 26;
 const EDGE = 5; // pixels beside an edge that take hold of it
 const SHORTEST = 0.01; // seconds of a word or a line
-const COLUMNS = 1024; // of a tile
-const TILES = 200; // that are remembered
+const MOST = 20000; // columns of a request
 const CLOSEST = 0.25; // seconds in view at least
 const LANE = 86, ALONE = 128; // height of a waveform, of two and of one
 
-/** Peaks in tiles: at level k a column is 0.5 ms · 2^k. */
+/** Peaks of the part in view and of as much on both sides; asked for again when the view leaves them or comes closer. */
 class Peaks {
-  constructor(onArrival) { Object.assign(this, { onArrival, tiles: new Map(), id: null, of: null, duration: 0 }); }
+  constructor(onArrival) { Object.assign(this, { onArrival, item: null, known: null, asked: null }); }
 
   open({ id, of, duration }) {
-    for (const tile of this.tiles.values()) tile.stop?.abort();
-    this.tiles.clear();
-    Object.assign(this, { id, of, duration });
+    this.asked?.stop.abort();
+    Object.assign(this, { item: { id, of, duration }, known: null, asked: null });
   }
 
-  /** The overview of an item is there: ask again for what waited for it. */
-  arrived(id) {
-    if (id !== this.id) return;
-    for (const [key, tile] of this.tiles) if (tile.waits) this.tiles.delete(key);
-    this.onArrival();
-  }
-
-  static column(level) { return 0.0005 * 2 ** level; }
-
-  static level(secondsPerPixel) { return clamp(Math.floor(Math.log2(secondsPerPixel / 0.0005)), 0, 24); }
-
-  /** The tile with a number; asked for if it is not here. */
-  tile(level, number) {
-    const key = `${level}/${number}`;
-    let tile = this.tiles.get(key);
-    if (tile) {
-      this.tiles.delete(key);
-      this.tiles.set(key, tile); // the latest last
-      return tile;
-    }
-    tile = { values: null, channels: 1, count: 0, stop: new AbortController() };
-    this.tiles.set(key, tile);
-    const column = Peaks.column(level);
-    const start = number * COLUMNS * column;
-    const count = Math.min(COLUMNS, Math.ceil((this.duration - start) / column));
-    const { id, of, tiles } = this;
-    bytes("api/peaks", { id, of, start, end: Math.min(this.duration, start + count * column), count }, tile.stop.signal)
-      .then(({ values, channels, complete }) => {
-        if (tiles.get(key) !== tile) return;
-        // Of a long stretch the server makes an overview first; it tells when that is there.
-        Object.assign(tile, complete ? { values, channels, count: values.length / channels / 2, stop: null } : { stop: null, waits: true });
-        if (!complete) setTimeout(() => this.arrived(id), 5000); // should its word not reach this page
-        this.onArrival();
-      })
-      .catch(() => { if (this.tiles.get(key) === tile) this.tiles.delete(key); });
-    if (this.tiles.size > TILES) {
-      const [oldest, dropped] = this.tiles.entries().next().value;
-      dropped.stop?.abort();
-      this.tiles.delete(oldest);
-    }
-    return tile;
+  want(start, span, width) {
+    const { id, of, duration } = this.item;
+    const seconds = span / width; // of a pixel
+    const fits = (part) => part && part.start <= start && part.end >= Math.min(duration, start + span) && part.column <= 0.9 * seconds;
+    if (fits(this.known) || fits(this.asked)) return;
+    this.asked?.stop.abort();
+    const [from, to] = [Math.max(0, start - span), Math.min(duration, start + 2 * span)];
+    const count = clamp(Math.ceil((2 * (to - from)) / seconds), 1, MOST); // two a pixel, so that none is left out
+    const asked = { start: from, end: to, count, column: (to - from) / count, stop: new AbortController() };
+    this.asked = asked;
+    bytes("api/peaks", { id, of, start: from, end: to, count }, asked.stop.signal).then(({ values, channels }) => {
+      if (this.asked !== asked) return;
+      this.known = { ...asked, values, channels };
+      this.onArrival();
+    }).catch(() => { if (this.asked === asked) this.asked = null; });
   }
 
   /** Columns of one channel between two times: [seconds, seconds a column, minimum, maximum], what is known of them. */
-  *columns(channel, start, end, level, ask = true) {
-    const column = Peaks.column(level);
-    const span = COLUMNS * column;
-    for (let number = Math.max(0, Math.floor(start / span)); number * span < Math.min(end, this.duration); number++) {
-      const tile = ask ? this.tile(level, number) : this.tiles.get(`${level}/${number}`);
-      if (!tile?.values) {
-        // What is coming is drawn from a coarser tile meanwhile.
-        for (let up = 1; ask && up <= 6; up++) {
-          if (!this.tiles.get(`${level + up}/${number >> up}`)?.values) continue;
-          yield* this.columns(channel, Math.max(start, number * span), Math.min(end, (number + 1) * span), level + up, false);
-          break;
-        }
-        continue;
-      }
-      const own = Math.min(channel, tile.channels - 1) * tile.count;
-      const first = Math.max(0, Math.floor((start - number * span) / column));
-      const last = Math.min(tile.count, Math.ceil((end - number * span) / column));
-      for (let index = first; index < last; index++) {
-        const place = 2 * (index + own);
-        yield [number * span + index * column, column, tile.values[place], tile.values[place + 1]];
-      }
+  *columns(channel, start, end) {
+    if (!this.known) return;
+    const { start: from, count, column, values, channels } = this.known;
+    const own = Math.min(channel, channels - 1) * count;
+    for (let index = Math.max(0, Math.floor((start - from) / column)); index < Math.min(count, (end - from) / column); index++) {
+      yield [from + index * column, column, values[2 * (own + index)], values[2 * (own + index) + 1]];
     }
   }
 
-  /** Whether all tiles between two times are here. */
-  covers(start, end, level) {
-    const span = COLUMNS * Peaks.column(level);
-    for (let number = Math.max(0, Math.floor(start / span)); number * span < Math.min(end, this.duration); number++) {
-      if (!this.tiles.get(`${level}/${number}`)?.values) return false;
-    }
-    return true;
-  }
-
-  loudest(start, end, level) {
+  loudest(start, end) {
     let most = 0;
-    for (const channel of [0, 1]) {
-      for (const [, , low, high] of this.columns(channel, start, end, level, false)) most = Math.max(most, -low, high);
-    }
+    for (const channel of [0, 1]) for (const [, , low, high] of this.columns(channel, start, end)) most = Math.max(most, -low, high);
     return most / 127;
   }
 }
@@ -268,7 +213,7 @@ export class Wave {
     const scale = width / span;
     const at = (time) => (time - start) * scale;
     this.hits = [];
-    this.whole = true;
+    this.peaks.want(start, span, width);
     pen.textBaseline = "middle";
     this.paintAxis(pen, width, at, scale);
     this.lanes.forEach((channel, number) => {
@@ -284,8 +229,6 @@ export class Wave {
     if (head >= -1 && head <= width) pen.fillRect(clamp(head - 0.75, 0, width - 1.5), 0, 1.5, this.total);
     this.placeHandles(at, width);
     this.paintOverview();
-    // Whoever measures how quick the page is waits for this.
-    if (this.whole) this.canvas.dataset.drawn = this.item.id;
   }
 
   paintAxis(pen, width, at, scale) {
@@ -341,8 +284,6 @@ export class Wave {
     pen.fillRect(at(0) > 0 ? at(0) : 0, middle - 0.5, this.width, 1);
     pen.globalAlpha = 1;
     // Columns that fall on one pixel are drawn as one.
-    const level = Peaks.level(1 / scale);
-    this.whole &&= this.peaks.covers(start, start + span, level);
     let [pixel, low, high, wide] = [-1, 0, 0, 1];
     pen.beginPath();
     const put = () => {
@@ -350,7 +291,7 @@ export class Wave {
       const [up, down] = [Math.min(half, high * gain), Math.min(half, -low * gain)];
       if (up + down > 0.5) pen.rect(pixel, middle - up, wide, up + down);
     };
-    for (const [time, column, least, most] of this.peaks.columns(number, start, start + span, level)) {
+    for (const [time, column, least, most] of this.peaks.columns(number, start, start + span)) {
       const x = Math.max(0, Math.floor(at(time)));
       if (x !== pixel) {
         put();
@@ -481,9 +422,7 @@ export class Wave {
   fitHeight() {
     if (this.height) return;
     const { start, span } = this.view;
-    const level = Peaks.level(span / this.width);
-    if (!this.peaks.covers(start, start + span, level)) return;
-    const most = this.peaks.loudest(start, start + span, level);
+    const most = this.peaks.loudest(start, start + span);
     if (most <= 0) return;
     this.height = [8, 4, 2].find((times) => most * times <= 1) || 1;
     this.hear.zoomed();

@@ -1,0 +1,176 @@
+"""The list of edits of a folder: what can be undone, who reviewed an item, and the side that it is on.
+
+One JSON object a line, appended and flushed before the file with the lines is written; `Session` finishes the edit
+that a kill may leave between the two. Lines are read from their own files alone: nobody but `review` reads the
+list.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dailytalk_contiguous.core import documents
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.store.files import inside, json_text, sync_folder
+
+#: Its name doesn't say that it is JSON Lines: moshi-finetune takes every file `*jsonl` for a manifest.
+HISTORY = ".dailytalk-edits"
+
+#: Of an edit: its own fields of the item, and the fields of each line that changed; null is no line.
+_STATE = {"lines?": {str: object}, "reviewed?": bool, "reviewed_by?": str, "side?": str, "discarded?": bool}
+_RECORD = {
+    "number": int,
+    "time": str,
+    "author": str,
+    "item": str,
+    "action": str,
+    "before": _STATE,
+    "after": _STATE,
+}
+_RECORD |= {"undoes?": int, "on?": [int]}
+
+#: Fields of an item that people set, with their initial values.
+FIELDS: dict[str, Any] = {"reviewed": False, "reviewed_by": None, "side": None}
+
+#: The action that marks where all files were read again: edits of older states are refused after it.
+RELOAD = "reload"
+
+Record = dict[str, Any]
+
+
+class NewEdit(NamedTuple):
+    """An edit that has no number yet; `before` and `after` are those of an `edits.EditChange`.
+
+    `on` is the signature of the file that the edit changes, as it was before.
+    """
+
+    author: str
+    item: str
+    action: str
+    before: Mapping[str, Any]
+    after: Mapping[str, Any]
+    undoes: int | None = None
+    on: Sequence[int] | None = None
+
+
+class History:
+    """The list of edits of a folder; `records[number - 1]` is the edit of a number."""
+
+    def __init__(self, folder: Path) -> None:
+        """Read the list, if there is one. Raises BadInput for a damaged one."""
+        self.path = inside(folder, HISTORY)
+        self.records: list[Record] = []
+        self._of: dict[str, list[Record]] = {}
+        self._reloaded = 0
+        self._size = 0  # of the whole lines in the file, in bytes
+        if not self.path.exists():
+            return
+        remedy = "put the whole file back, or delete it: then nothing can be undone, or is reviewed"
+        data = documents.read_bytes(self.path, remedy, documents.MOST_OWN_BYTES)
+        whole = data[: data.rfind(b"\n") + 1]  # the rest was cut short by a kill, and never answered
+        for line in whole.splitlines():
+            where = f"{documents.as_text(self.path)!r}, edit {self.number + 1}"
+            record = documents.parse_json(line, where, remedy, limit=len(line))
+            documents.expect(record, _RECORD, where, remedy)
+            if record["number"] != self.number + 1:
+                raise BadInput(f"{where} has the number {record['number']}", remedy)
+            for state in (record["before"], record["after"]):
+                if not all(isinstance(line, dict | None) for line in (state.get("lines") or {}).values()):
+                    raise BadInput(f"{where} has a line that is none", remedy)
+            if record["action"] in ("undo", "redo") and not 0 < (record.get("undoes") or 0) < record["number"]:
+                raise BadInput(f"{where} does not say which edit it undoes", remedy)
+            self._take(record)
+        self._size = len(whole)
+
+    @property
+    def number(self) -> int:
+        """That of the last edit; 0 without any."""
+        return len(self.records)
+
+    def _take(self, record: Record) -> None:
+        self.records.append(record)
+        self._of.setdefault(record["item"], []).append(record)
+        if record["action"] == RELOAD:
+            self._reloaded = record["number"]
+
+    def of(self, item: str) -> Sequence[Record]:
+        """The edits of an item, in order."""
+        return self._of.get(item, ())
+
+    def base(self, item: str) -> int:
+        """The number of the last edit that may have changed an item."""
+        records = self.of(item)
+        return max(records[-1]["number"] if records else 0, self._reloaded)
+
+    def fields(self, item: str) -> dict[str, Any]:
+        """The current values of `FIELDS` of an item."""
+        fields = dict(FIELDS)
+        for record in self.of(item):
+            fields |= {name: value for name, value in record["after"].items() if name in FIELDS}
+        return fields
+
+    def append(self, edits: Sequence[NewEdit]) -> list[Record]:
+        """Write edits so that they last, all or none, and return their records. Raises OSError."""
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        records = []
+        for number, edit in enumerate(edits, self.number + 1):
+            optional = {name: getattr(edit, name) for name in ("undoes", "on") if getattr(edit, name) is not None}
+            known = {name: getattr(edit, name) for name in ("author", "item", "action", "before", "after")}
+            records.append({"number": number, "time": now} | known | optional)
+        left = memoryview("".join(map(json_text, records)).encode())
+        size, is_new = self._size, not self.path.exists()
+        length = len(left)
+        with self.path.open("wb" if is_new else "r+b", buffering=0) as file:
+            file.truncate(size)  # the rest of a line that was cut short, and nothing else
+            file.seek(size)
+            try:
+                while left:
+                    left = left[file.write(left) :]
+                os.fsync(file.fileno())
+            except OSError:
+                file.truncate(size)
+                raise
+        if is_new:
+            sync_folder(self.path.parent)
+        self._size += length
+        for record in records:
+            self._take(record)
+        return records
+
+    def withdraw(self, records: Sequence[Record]) -> None:
+        """Remove the edits that were appended last and could not be carried out."""
+        self._size -= len("".join(map(json_text, records)).encode())
+        os.truncate(self.path, self._size)
+        for record in records:
+            self._of[record["item"]].pop()
+            self.records.pop()
+
+    def stacks(self, author: str, item: str | None) -> tuple[list[int], list[int]]:
+        """The numbers of an author's edits that are in effect, and of the undos that can be redone, in order."""
+        done: list[int] = []
+        undone: list[int] = []
+        for record in self.records:
+            if record["author"] != author or record["action"] == RELOAD or item not in (None, record["item"]):
+                continue
+            if record["action"] == "undo":
+                done = [number for number in done if number != record["undoes"]]
+                undone.append(record["number"])
+            elif record["action"] == "redo":
+                undone = [number for number in undone if number != record["undoes"]]
+                done.append(record["number"])
+            else:
+                done.append(record["number"])
+                undone.clear()
+        return done, undone
+
+
+def why_not_writable(folder: Path) -> str | None:
+    """Why nothing can be written into a folder, in a sentence; None if it can."""
+    path = folder / HISTORY
+    if path.is_symlink():
+        return f"{documents.as_text(path)!r} is a symbolic link: put the file itself there"
+    if os.access(path if path.exists() else folder, os.W_OK) and os.access(folder, os.W_OK):
+        return None
+    return f"{documents.as_text(folder)!r} can't be written to: choose a copy that you may write to"
