@@ -95,7 +95,7 @@ def sums(tables: Tables, label: str) -> pd.DataFrame:
             `emotion_class`; of utterances `tag`, `style`, `sentence_type`, `length`, `emotion_class`, `person`
             (who was recorded) or `synthetic_voice`.
     """
-    if label in ("language", "split") or _is_clips(tables):
+    if label in ("language", "split") or tables.conversations.empty or _is_clips(tables):
         columns = tables.conversations if label in tables.conversations else tables.utterances
         values, frame = columns[label], pd.DataFrame(_amounts(tables))
         if label == "emotion_class":

@@ -424,7 +424,7 @@ def _source_spans(row: Mapping[str, Any]) -> list[list[tuple[float, float]]]:
     spans: dict[str, list[tuple[float, float]]] = {channel: [] for channel in schema.CHANNELS}
     for utterance in row["utterances"] or ():
         start, end = utterance.get("source_start"), utterance.get("source_end")
-        if is_number(start) and is_number(end):
+        if is_number(start) and is_number(end) and utterance["source_channel"] in spans:
             spans[utterance["source_channel"]].append((start, end))
     return [*spans.values()]
 

@@ -324,7 +324,7 @@ class Client:
     ) -> Answer[Value]:
         """Return what `read` makes of the content of a path, which costs nothing. Raises as `post` does."""
         request = requests.Request("GET", self.base_url + path)
-        return self._ask(lambda: self._read_whole(request, read, absent, path))
+        return self._ask(lambda: self._read_whole(request, read, absent))
 
     def stream(
         self,
@@ -423,16 +423,20 @@ class Client:
         return False
 
     def _read_whole(
-        self, request: requests.Request, read: Callable[[Reply], Value], absent: frozenset[int], about: str
+        self, request: requests.Request, read: Callable[[Reply], Value], absent: frozenset[int], about: str = ""
     ) -> tuple[Value] | _Trouble:
-        """One try for a whole answer: what was read, alone in a tuple, or why there is nothing."""
+        """One try for a whole answer: what was read, alone in a tuple, or why there is nothing.
+
+        `about` names a line that costs; without one, an answer that can't be used ends nothing.
+        """
         reply = self._try(request, self._whole, absent)
         if isinstance(reply, _Trouble):
             return reply
         try:
             value = read(reply)
         except ShortRead as error:
-            return self._unusable_answer(self._message(reply.body), self._short(error), about)
+            trouble = self._short(error)
+            return self._unusable_answer(self._message(reply.body), trouble, about) if about else trouble
         self._unusable = None
         return (value,)
 

@@ -1,5 +1,6 @@
 """Files: written whole or not at all, and never read by a name that leads out of the folder it came with."""
 
+import filecmp
 import hashlib
 import json
 import os
@@ -24,6 +25,8 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """A file under a temporary name beside `path`; where the block ends, it is flushed to disk and renamed.
 
+    A file with the same content stays as it is, with its time.
+
     The temporary name begins with a dot, so that nothing that lists the folder takes it for a result. It is
     removed if writing fails. Raises OSError as the disk does (full, read-only).
     """
@@ -34,7 +37,8 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
+        if not path.is_file() or not filecmp.cmp(temporary, path, shallow=False):
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
     sync_folder(path.parent)

@@ -53,7 +53,7 @@ ABSENT = ": not on this machine, and "
             ("--affect-precision", "int4"),
             "--affect-precision can't be 'int4': choose one of auto, float32, bfloat16, float16.",
         ),
-        (("--rules", "x"), "--rules can't be 'x': choose one of standard, seed."),
+        (("--rules", "x"), "--rules can't be 'x': choose one of standard, careful, seed."),
         (("--device", "tpu"), "--device can't be 'tpu': choose one of auto, cpu, cuda."),
         (("--shard", "3/2"), "--shard can't be '3/2': give i/N with i from 1 to N, such as 1/8."),
         (("--shard", "0/2"), "--shard can't be '0/2': give i/N with i from 1 to N, such as 1/8."),

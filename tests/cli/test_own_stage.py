@@ -44,7 +44,7 @@ def test_field_of_an_own_stage_is_an_option_a_setting_and_a_line_of_the_report(
     assert (record["settings"]["letters"], record["stages"][-1]["name"]) == (5, "CountWords")
     assert "nothing to do" in dailytalk(*command, "5").out
     assert dailytalk("report", tmp_path / "out", "--out", tmp_path / "page.html").code == 0
-    assert "<td>letters</td><td>5</td>" in (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert '<td>letters</td><td class="number">5</td>' in (tmp_path / "page.html").read_text(encoding="utf-8")
     done = dailytalk(*command, "6", "--dry-run")
     assert "stages to run: Bucket, Tag, Punctuate, CountWords\n" in done.out
 
@@ -120,8 +120,8 @@ def test_column_of_an_own_stage_is_in_lines_rows_cards_and_versions(
     assert (row["opened_by"], row["opened_after"]) == ("left", pytest.approx(after))
     card = Path(hf_hub_download("tester/openings", "README.md", repo_type="dataset", revision="v1.0.0"))
     text = card.read_text(encoding="utf-8")
-    assert "| `opened_by` | whose voice comes first | left (1) |" in text
-    assert f"| `opened_after` | when it comes | mean {after:.4g}, from {after:.4g} to {after:.4g} s |" in text
+    assert "| opened_by | whose voice comes first | left (1) |" in text
+    assert f"| opened_after | when it comes | mean {after:.4g}, from {after:.4g} to {after:.4g} s |" in text
     assert dailytalk("check", "tester/openings@v1.0.0").code == 0
 
 

@@ -99,6 +99,7 @@ def test_times_are_rounded_and_none_is_later_than_the_audio() -> None:
     assert row["alignments"] == [{"word": "a", "start": 0.0, "end": 4.0, **said}]
     assert row["sounds"] == [
         {"channel": "right", "start": 3.0001, "end": 4.0, "source_start": 5.5556, "source_end": 6.6667}
+        | {"label": None}
     ]
     assert batch["alignments"][0][0]["end"] == 4.00007  # the row before is as it was
 
