@@ -14,6 +14,7 @@ from dailytalk_contiguous.apps.clips.clip_words import CutSpeech, TimeWords
 from dailytalk_contiguous.apps.clips.condition import Condition
 from dailytalk_contiguous.apps.clips.finish_clip import FinishClip, TakeConditioned
 from dailytalk_contiguous.apps.clips.measure_quality import MeasureQuality
+from dailytalk_contiguous.apps.clips.measure_voice import MeasureVoice
 from dailytalk_contiguous.cli.terminal import guarded
 from dailytalk_contiguous.run.run import run
 from dailytalk_contiguous.stages.measure_prosody import MeasureProsody
@@ -22,7 +23,7 @@ from dailytalk_contiguous.stages.measure_prosody import MeasureProsody
 FEW_VOICES = ("dailytalk", "savee", "tess")
 
 #: What is done with every clip, and then with those that are kept.
-MEASURE = (MeasureQuality(), CutSpeech(), TimeWords(recogniser="base"), MeasureProsody())
+MEASURE = (MeasureQuality(), CutSpeech(), TimeWords(recogniser="base"), MeasureProsody(), MeasureVoice())
 FINISH = (Condition(), TakeConditioned(), FinishClip())
 
 

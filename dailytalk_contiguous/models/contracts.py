@@ -149,6 +149,10 @@ class Synthesiser(Protocol):
 CLONE = "clone"
 
 
+#: Answers of one kind that can't be used, after which a service that gave no other is taken to give no other.
+UNUSABLE_ANSWERS = 3
+
+
 @dataclass(frozen=True)
 class NoOptions:
     """The settings of its own that most engines have: none."""

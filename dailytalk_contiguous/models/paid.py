@@ -21,7 +21,7 @@ from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.machine import refuse_plain_http
 from dailytalk_contiguous.core.retries import backoff, retry_after
-from dailytalk_contiguous.models.contracts import BrokenOff, NotAnswered, Reserve, free
+from dailytalk_contiguous.models.contracts import UNUSABLE_ANSWERS, BrokenOff, NotAnswered, Reserve, free
 from dailytalk_contiguous.models.pieces import Closed, Feed, Pieces, check_wanted
 
 # The pace that all threads share once a service answers 429: it counts the requests of an account.
@@ -88,9 +88,6 @@ class Pace:
 
 #: Lines in a row without an answer, after which the service is taken to be down.
 LINES_WITHOUT_ANSWER = 5
-
-#: Answers of one kind that can't be used, after which a service that gave no other is taken to give no other.
-UNUSABLE_ANSWERS = 3
 
 #: Requests to a service that has never answered anything: its address is wrong, or it does not run.
 FIRST_TRIES = 3

@@ -54,6 +54,7 @@ from dailytalk_contiguous.models.checkpoints import Missing
 from dailytalk_contiguous.models.codebook import DEFAULT_CODEBOOK
 from dailytalk_contiguous.models.contracts import (
     NO_OPTIONS,
+    UNUSABLE_ANSWERS,
     Line,
     NotAnswered,
     Spoken,
@@ -62,7 +63,6 @@ from dailytalk_contiguous.models.contracts import (
     VoiceSettings,
 )
 from dailytalk_contiguous.models.engines import TTS, TTS_MODEL, engine_named, load_synthesiser, one_sentence
-from dailytalk_contiguous.models.paid import UNUSABLE_ANSWERS
 from dailytalk_contiguous.models.speech_cache import SpeechCache
 from dailytalk_contiguous.models.whisper import (
     RecogniserInput,

@@ -34,8 +34,7 @@ def summary(folder: Path) -> str:
 
 def test_hours_are_told_by_corpus_and_label_as_often_as_they_are_listed(mixed: Path) -> None:
     text = summary(mixed)
-    assert "| files | 7 | 27.0 s recorded |" in text
-    assert "| seen in training | 22.0 s |" in text
+    assert "7 files, 27.0 s recorded; 0 copies; 22.0 s seen in training." in text
     assert "| acted | 3 | 0 | 3.0 s | 4.0 s |" in text
     assert "| talks | 4 | 0 | 24.0 s | 18.0 s |" in text
     assert "| happy | 1 | 0 | 1.0 s | 2.0 s |" in text

@@ -261,9 +261,10 @@ def dailytalk_conversation(
     audio = {"bytes": encoded, "path": None}
     identity = identity_of(Path(), encoded)
     cues, said = list[Row](), list[Row]()
+    unmarked = {"mark": None, "mark_kind": None}
     for turn, _, start, end in placed:
         span = {"channel": CHANNELS[turn.speaker], "start": start, "end": end}
-        cues.append(span | {"text": turn.text, "words": [], "speaker": None, "language": "en"})
+        cues.append(span | {"text": turn.text, "words": [], "speaker": None, "language": "en"} | unmarked)
         labels = {"label": turn.label, "act": turn.act, "topic": turn.topic}
         said.append(span | {"emotion": EMOTIONS[turn.label]} | labels)
     content = repr([name, identity, cues]).encode()
