@@ -37,7 +37,8 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        if not path.is_file() or not filecmp.cmp(temporary, path, shallow=False):
+        is_file = path.is_file() and not path.is_symlink()
+        if not is_file or not filecmp.cmp(temporary, path, shallow=False):
             temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
