@@ -28,6 +28,7 @@ from measuring import EXAMPLES, references
 from dailytalk_contiguous.core.word_times import join_words
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
 from dailytalk_contiguous.sources.transcript_formats import DOCUMENTS, FORMATS, ending_of
+from dailytalk_contiguous.stages.match_transcript import MatchTranscript
 
 EXAMPLE = EXAMPLES / "old_friends.flac"
 
@@ -523,9 +524,8 @@ def _nemo_shared(talk: Talk, recording: str) -> Files:
     return {"train_manifest.jsonl": _as_lines(lines)}
 
 
-#: Breaks that are none: formats without channels of their own say only whether it is the main speaker or another;
-#: a file a side, and one where an RTTM tells who speaks, need no names; lines of other recordings are left alone
-#: in a file of many.
+#: Breaks that are none: whose side no file names is found in the sound, whatever they are called; lines of other
+#: recordings are left alone in a file of many.
 _TWO_NAMES = frozenset({"a third speaker", "nobody named"})
 _NOBODY = frozenset({"nobody named"})
 _SHARED = frozenset({"nothing in it", "another thing"})
@@ -537,34 +537,47 @@ WAYS_TO_WRITE = (
     Way("moshi-finetune", _moshi, utterances=False, document="moshi-finetune", passes=_TWO_NAMES),
     Way("J-Moshi", _jmoshi, utterances=False, document="J-Moshi", passes=_NOBODY),
     Way("Whisper, a file a side", _whisper, document="Whisper and WhisperX", passes=_TWO_NAMES),
-    Way("WhisperX, diarised", _whisperx, document="Whisper and WhisperX"),
+    Way("WhisperX, diarised", _whisperx, document="Whisper and WhisperX", passes=_TWO_NAMES),
     Way("WhisperX with an RTTM", _whisperx_rttm, people=True, document="Whisper and WhisperX", passes=_TWO_NAMES),
-    Way("SubRip, names", _srt, words=False, people=True),
+    Way("SubRip, names", _srt, words=False, people=True, passes=_TWO_NAMES),
     Way("SubRip, a file a side", _srt_sides, words=False, passes=_TWO_NAMES),
-    Way("WebVTT, voices", _vtt, words=False, people=True),
-    Way("SubRip, karaoke", _karaoke_srt, people=True, marks=False),
-    Way("WebVTT, karaoke", _karaoke_vtt, people=True, marks=False),
-    Way("SubStation, karaoke", _karaoke_ass, people=True, marks=False, exact=CENTISECONDS),
-    Way("WebVTT, times inside", _times_inside, people=True, marks=False, ends=False),
-    Way("WebVTT, of a stream", _hls, words=False, people=True),
+    Way("WebVTT, voices", _vtt, words=False, people=True, passes=_TWO_NAMES),
+    Way("SubRip, karaoke", _karaoke_srt, people=True, marks=False, passes=_TWO_NAMES),
+    Way("WebVTT, karaoke", _karaoke_vtt, people=True, marks=False, passes=_TWO_NAMES),
+    Way("SubStation, karaoke", _karaoke_ass, people=True, marks=False, exact=CENTISECONDS, passes=_TWO_NAMES),
+    Way("WebVTT, times inside", _times_inside, people=True, marks=False, ends=False, passes=_TWO_NAMES),
+    Way("WebVTT, of a stream", _hls, words=False, people=True, passes=_TWO_NAMES),
     Way("WebVTT, rolling", _rolling, marks=False, ends=False, passes=_TWO_NAMES),
-    Way("SubRip, a cue a word", _one_word_cues, utterances=False, people=True),
-    Way("SubRip, no indices", _srt_bare, words=False, people=True),
-    Way("SubRip, marks", _srt_marks, words=False, people=True),
+    Way("SubRip, a cue a word", _one_word_cues, utterances=False, people=True, passes=_TWO_NAMES),
+    Way("SubRip, no indices", _srt_bare, words=False, people=True, passes=_TWO_NAMES),
+    Way("SubRip, marks", _srt_marks, words=False, people=True, passes=_TWO_NAMES),
     Way("milliseconds", _milliseconds, document="our own"),
-    Way("ELAN, with gestures", _eaf_utterances, words=False, people=True, passes=_NOBODY),
-    Way("ELAN, below ids", _eaf_ids, words=False, people=True, passes=_NOBODY),
-    Way("TextGrid, silences", _textgrid_silences, words=False, people=True, passes=_NOBODY),
-    Way("TextGrid, words", _textgrid_words, utterances=False, people=True, passes=_NOBODY),
-    Way("TextGrid, utterances", _textgrid_utterances, words=False, people=True, passes=_NOBODY),
-    Way("CTM", _ctm, utterances=False),
+    Way("ELAN, with gestures", _eaf_utterances, words=False, people=True, passes=_TWO_NAMES),
+    Way("ELAN, below ids", _eaf_ids, words=False, people=True, passes=_TWO_NAMES),
+    Way("TextGrid, silences", _textgrid_silences, words=False, people=True, passes=_TWO_NAMES),
+    Way("TextGrid, words", _textgrid_words, utterances=False, people=True, passes=_TWO_NAMES),
+    Way("TextGrid, utterances", _textgrid_utterances, words=False, people=True, passes=_TWO_NAMES),
+    Way("CTM", _ctm, utterances=False, passes=_NOBODY),
     Way("CTM, a file a side", _ctm_sides, utterances=False, passes=_TWO_NAMES),
-    Way("RTTM", _rttm, utterances=False, people=True, passes=_NOBODY),
-    Way("lhotse, JSON Lines", _lhotse_lines, people=True, document="lhotse supervisions"),
-    Way("lhotse, of a corpus", _lhotse_shared, people=True, document="lhotse supervisions", passes=_SHARED),
-    Way("lhotse, JSON", _lhotse_json, people=True, document="lhotse supervisions"),
-    Way("NeMo manifest", _nemo, words=False, people=True, document="NeMo manifest"),
-    Way("NeMo, of a corpus", _nemo_shared, words=False, people=True, document="NeMo manifest", passes=_SHARED),
+    Way("RTTM", _rttm, utterances=False, people=True, passes=_TWO_NAMES),
+    Way("lhotse, JSON Lines", _lhotse_lines, people=True, document="lhotse supervisions", passes=_NOBODY),
+    Way(
+        "lhotse, of a corpus",
+        _lhotse_shared,
+        people=True,
+        document="lhotse supervisions",
+        passes=_SHARED | _NOBODY,
+    ),
+    Way("lhotse, JSON", _lhotse_json, people=True, document="lhotse supervisions", passes=_NOBODY),
+    Way("NeMo manifest", _nemo, words=False, people=True, document="NeMo manifest", passes=_TWO_NAMES),
+    Way(
+        "NeMo, of a corpus",
+        _nemo_shared,
+        words=False,
+        people=True,
+        document="NeMo manifest",
+        passes=_SHARED | _TWO_NAMES,
+    ),
 )
 
 
@@ -627,6 +640,7 @@ BREAKS: dict[str, Callable[[Talk, Way], Files]] = {
     "a channel twice": _twice,
     "a line of a megabyte": _bytes(lambda data: data + b"x" * (1 << 20)),
     "zeros at its end": _bytes(lambda data: data + bytes(4096)),
+    "an end that is none": _talk(lambda talk: _line(talk, end="later")),
 }
 
 
@@ -634,14 +648,24 @@ BREAKS: dict[str, Callable[[Talk, Way], Files]] = {
 
 
 def read_back(files: Files, folder: Path) -> dict[str, Any]:
-    """The row of the recording with these files beside it."""
+    """The row of the recording with these files beside it; sides that they do not name are found in its speech."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     shutil.copyfile(EXAMPLE, folder / f"{NAME}.flac")
     for name, data in files.items():
         (folder / name).write_bytes(data)
     (row,) = folder_rows(FolderConfig(inputs=(str(folder),)))
-    return row
+    if row["problem"]:
+        return row
+    talk = conversation()
+    heard = {
+        "utterance_id": [str(number) for number in range(len(talk))],
+        "channel": [line.who for line in talk],
+        "speaker": [_person(line.who) for line in talk],
+        "start": [line.start for line in talk],
+        "end": [line.end for line in talk],
+    }
+    return row | {"given": MatchTranscript().row(row | heard)["given"]}
 
 
 def differences(talk: Talk, way: Way, row: dict[str, Any]) -> dict[str, bool]:
@@ -651,7 +675,8 @@ def differences(talk: Talk, way: Way, row: dict[str, Any]) -> dict[str, bool]:
     wrong = dict.fromkeys(("words", "times", "speakers"), False)
     for side in ("left", "right"):
         lines = [line for line in talk if line.who == side]
-        cues = [cue for cue in row["given"] if cue["channel"] == side and not cue["mark"]]
+        # Turns of an RTTM have no text.
+        cues = [cue for cue in row["given"] if cue["channel"] == side and cue["text"] is not None]
         wrong["speakers"] |= {cue["speaker"] for cue in cues} != {PEOPLE[side] if way.people else None}
         if way.words:
             meant = [word for line in lines for word in line.words]
