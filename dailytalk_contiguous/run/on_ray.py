@@ -92,32 +92,6 @@ def nodes(ray: Any) -> list[tuple[int, int]]:
     return [(int(resources.get("CPU", 0)), int(resources.get("GPU", 0))) for resources in alive]
 
 
-def _begin(ray: Any, asked: str, **options: Any) -> None:
-    try:
-        ray.init(**options, log_to_driver=False, logging_level=logging.ERROR)
-    except (OSError, RuntimeError, ValueError, ImportError) as error:
-        raise _no_answer(asked, error) from error
-
-
-def _no_answer(address: str, error: Exception) -> DailytalkError:
-    where = f" at {address!r}" if address else ""
-    return DailytalkError(
-        f"no Ray cluster answers{where} ({type(error).__name__})",
-        "start one with `ray start --head`, or leave --address out; if it asks for a token, set RAY_AUTH_MODE and "
-        "RAY_AUTH_TOKEN as it was started with",
-    )
-
-
-def _ray() -> Any:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    try:
-        import ray
-    except ImportError:
-        raise DailytalkError("Ray is not installed", "pip install 'dailytalk-contiguous[ray]'") from None
-    logging.getLogger("ray").setLevel(logging.ERROR)
-    return ray
-
-
 class WorkerResources(NamedTuple):
     """How many workers, and what each of them gets: whole cores, and a GPU, a part of one, or none."""
 

@@ -65,7 +65,7 @@ def test_code_of_a_stage_changes_with_its_version_or_with_the_lock() -> None:
     changed = ", ".join(sorted(name for name in {*lock, *now} if lock.get(name) != now.get(name)))
     assert not changed, (
         f"the code of {changed} changed: raise VERSION where results change, then run "
-        "`python tests/stages/test_stage_versions.py`"
+        "`PYTHONPATH=tests python tests/stages/test_stage_versions.py`"
     )
 
 
