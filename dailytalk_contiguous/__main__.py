@@ -24,17 +24,15 @@ _NO_MEMORY = (
 
 def entry_point() -> NoReturn:
     """Entry point of the console script."""
-    interrupts.install("dailytalk")
+    interrupts.install()
     gc.disable()  # imported objects stay, and looking for garbage takes a seventh of the time of imports
     # Read when NumPy is loaded. It multiplies only small matrices here: waiting for a second thread costs more
     # than it saves, ten times as much on a busy machine. Models have their own threads.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
-        try:
-            from dailytalk_contiguous.cli.main import run_command as begin
-        except KeyboardInterrupt:
-            interrupts.end()
-        begin()
+        from dailytalk_contiguous.cli.main import run_command
+
+        run_command()
     except (MemoryError, ImportError, RuntimeError, SystemError) as error:
         # Libraries say in words of their own that there is no memory.
         if not isinstance(error, MemoryError) and not any(words in str(error) for words in _NO_MEMORY):

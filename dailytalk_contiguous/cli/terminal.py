@@ -338,7 +338,7 @@ def guarded(program: str, command: Callable[[], int]) -> int:
         return code
 
     try:
-        with interrupts.watched(program):
+        with interrupts.watched():
             code = command()
             sys.stdout.flush()  # here, where a reader that has gone can still be handled
         return code

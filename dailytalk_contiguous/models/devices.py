@@ -328,10 +328,9 @@ def run_side_by_side(
         return within_memory(partial(call, [items[index] for index in batch]), f"{longest:.1f} s of audio")
 
     outcomes = pool.map(run, batches)
-    with interrupts.immediate():  # a batch may take half a minute
-        for batch, batch_results in zip(batches, outcomes, strict=True):
-            results.update(zip(batch, batch_results, strict=True))
-            step("pieces of sound", len(results), len(items))
+    for batch, batch_results in zip(batches, outcomes, strict=True):
+        results.update(zip(batch, batch_results, strict=True))
+        step("pieces of sound", len(results), len(items))
     return [results[index] for index in range(len(items))]
 
 

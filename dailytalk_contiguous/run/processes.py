@@ -13,12 +13,12 @@ import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import connection
+from multiprocessing import connection, resource_tracker
 from threading import Thread
 from typing import Any, TypeVar
 
-from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.interrupts import check_interrupt
 from dailytalk_contiguous.core.machine import cores
 
 #: The variable that names the GPUs that a process sees.
@@ -62,9 +62,9 @@ def in_processes(
     processes: dict[int, Any] = {}
     try:
         while True:
-            interrupts.check_interrupt()
+            check_interrupt()
             for task in itertools.islice(coming, QUEUED * workers - len(waiting)):
-                with interrupts.starting_processes():
+                with _without_ctrl_c():
                     waiting.add(pool.submit(function, task))
             processes |= pool._processes or {}
             if not waiting:
@@ -84,6 +84,20 @@ def in_processes(
             if waiting:
                 process.terminate()  # what they hold is a temporary file; the next run makes it again
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextlib.contextmanager
+def _without_ctrl_c() -> Iterator[None]:
+    """Processes that are started in this block never see a Ctrl-C, not even while they load."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # where it is started with the first process, it unblocks Ctrl-C
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _broken(processes: Sequence[Any]) -> DailytalkError:

@@ -181,17 +181,13 @@ class ShardJob:
         return self
 
     def finish(self) -> ShardReport:
-        """Take everything through all stages and write the shard. If it raises, there is no shard.
-
-        A Ctrl-C is raised between two stages, between two batches of a model, or once the shard is written.
-        """
+        """Take everything through all stages and write the shard. If it raises, there is no shard."""
         started, task, untidy, held = time.perf_counter(), self._task, 0.0, set[str]()
         digests, first = tuple(stage.digest for stage in self._stages), self._stages[: task.n_halfway]
         halfway, finished = shards.Shard(digests=digests[: task.n_halfway]), shards.Shard(digests=digests)
         columns = task.keeps or features_of(self._stages)
         keeps_halfway = task.halfway is not None and self._known is None
         with (
-            interrupts.deferred(),
             quiet_datasets(),
             # On a device the next portion is prepared while this one is worked on.
             contextlib.closing(ahead(self._prepared, range(len(self._waiting)), self._on_device)) as coming,
@@ -220,6 +216,7 @@ class ShardJob:
             if lost := [name for name in names if name not in finished.entries]:
                 raise RuntimeError(f"{len(lost)} conversations are neither in the shard nor rejected: {lost[:5]}")
             finished.entries = {name: finished.entries[name] for name in names}
+            interrupts.check_interrupt()  # what compiled code has made of one may be a reject
             path = shards.held_path(task.path) if held else task.path
             shards.write_shard(path, finished, columns)
             if not held:

@@ -26,7 +26,7 @@ import soxr
 from datasets import Features, List, Value
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core import interrupts, schema
+from dailytalk_contiguous.core import schema
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, to_pcm
 from dailytalk_contiguous.core.delivery import (
     Delivery,
@@ -331,9 +331,8 @@ class Speak(Stage):
         """
         futures = [pool.submit(work, item) for item in items]
         try:
-            with interrupts.immediate():
-                for future in steps("lines", as_completed(futures), len(futures)):
-                    future.result()
+            for future in steps("lines", as_completed(futures), len(futures)):
+                future.result()
             return [future.result() for future in futures]
         except BaseException:
             for future in futures:

@@ -21,7 +21,6 @@ from dailytalk_contiguous.core.documents import open_regular, shown
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import Row, wrong_type
 from dailytalk_contiguous.store.files import Disk, replacing
-from dailytalk_contiguous.store.parquet_pages import ReadAhead, pages_of
 
 #: Rows that are Python objects at a time.
 BATCH = 64
@@ -29,15 +28,14 @@ BATCH = 64
 #: Of each row group that is read: its file, its number and its columns, on the level of debugging.
 log = logging.getLogger(__name__)
 
-#: A row group is not read if it has more bytes than this once it is unpacked, and more than this many times its
-#: own: FLAC hardly shrinks, WAV to a tenth at most. A batch has fewer rows where its values could have more.
+#: A row group is not read if its footer says that it has more bytes than this once it is unpacked, and more than
+#: this many times its own: FLAC hardly shrinks, WAV to a tenth at most. A batch has fewer rows where its values
+#: could have more.
 LARGEST_UNPACKED, MOST_SHRUNK = 1 << 28, 25
 
-#: Bytes of a value of a list once it is unpacked, at most: its offset or number, and its levels.
+#: Bytes of a value of a list once it is unpacked, at most: its offset or number, and its levels. Equal values are
+#: counted in a file, and not written.
 _LIST_BYTES = 12
-
-#: Codecs that unpack to at most `MOST_SHRUNK` times what they have, whatever a header says.
-_PLAIN_CODECS = ("UNCOMPRESSED", "SNAPPY")
 
 #: What reading a damaged file raises; of OSError only Arrow's own, which carry no number of the system's.
 PARQUET_ERRORS = (pa.ArrowException, OSError, UnicodeDecodeError)
@@ -56,12 +54,11 @@ class ParquetReader:
         group_sizes: number of rows of each row group.
     """
 
-    def __init__(self, file: pq.ParquetFile, source: BinaryIO, name: str, remedy: str, is_local: bool) -> None:
-        self._file, self._source = file, source
+    def __init__(self, file: pq.ParquetFile, name: str, remedy: str, is_local: bool) -> None:
+        self._file = file
         self._name, self._remedy, self._is_local = name, remedy, is_local
         with self._reading():
             self.schema: pa.Schema = file.schema_arrow
-            self._plain = {field.name for field in self.schema if not _has_lists(field.type)}
             self.group_sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
 
     def check(self, features: Features, required: Iterable[str], remedy: str = "") -> None:
@@ -135,35 +132,21 @@ class ParquetReader:
 
     def _largest_value(self, group: int, names: Sequence[str] | None) -> int:
         """Bytes that no value of a row group exceeds. Raises BadInput if it unpacks to more than is read."""
-        packed = unpacked = largest = 0
         row_group = self._file.metadata.row_group(group)
-        chunks: list[tuple[int, int, bool]] = []  # whose headers are read: start, end, whether it has lists
-        for number in range(row_group.num_columns):
-            chunk = row_group.column(number)
-            name = chunk.path_in_schema.partition(".")[0]
-            if names is not None and name not in names:
-                continue
-            packed += chunk.total_compressed_size
-            # By Arrow's schema: each time the file's own is asked for, pyarrow 26 keeps its footer for ever.
-            if (has_lists := name not in self._plain) or chunk.compression not in _PLAIN_CODECS:
-                start = min(filter(None, (chunk.dictionary_page_offset, chunk.data_page_offset)), default=0)
-                chunks.append((start, start + chunk.total_compressed_size, has_lists))
-            else:
-                unpacked += chunk.total_compressed_size
-                largest = max(largest, MOST_SHRUNK * chunk.total_compressed_size)
-        source = self._source if self._is_local else ReadAhead(self._source, [places[:2] for places in chunks])
-        for start, end, has_lists in chunks:
-            pages = list(pages_of(source, start, end))
-            unpacked += sum(page.n_bytes for page in pages)
-            if has_lists:  # equal values are counted, not written: they take no bytes
-                unpacked += _LIST_BYTES * sum(page.n_values for page in pages)
-            largest = max(largest, *(page.n_bytes for page in pages), 0)
+        chunks = [row_group.column(number) for number in range(row_group.num_columns)]
+        chunks = [chunk for chunk in chunks if names is None or chunk.path_in_schema.partition(".")[0] in names]
+        sizes = [
+            chunk.total_uncompressed_size
+            + (_LIST_BYTES * chunk.num_values if ".list." in chunk.path_in_schema else 0)
+            for chunk in chunks
+        ]
+        packed, unpacked = sum(chunk.total_compressed_size for chunk in chunks), sum(sizes)
         if unpacked > max(LARGEST_UNPACKED, MOST_SHRUNK * packed):
             raise BadInput(
                 f"{self._name} has a row group of {packed:,} bytes that would be {unpacked / 1e9:.1f} GB unpacked",
                 self._remedy,
             )
-        return largest
+        return max(sizes, default=0)
 
     def column_bytes(self, path: str) -> int:
         """Bytes of a column before compression, by its path (`audio.bytes`), from the footer."""
@@ -181,14 +164,8 @@ class ParquetReader:
     def _reading(self) -> Iterator[None]:
         try:
             yield
-        except (*PARQUET_ERRORS, ValueError) as error:  # ValueError: of `pages_of`
+        except PARQUET_ERRORS as error:
             raise _damaged(error, self._name, self._remedy) from None
-
-
-def _has_lists(kind: pa.DataType) -> bool:
-    if pa.types.is_struct(kind):
-        return any(_has_lists(field.type) for field in kind)
-    return bool(pa.types.is_nested(kind))
 
 
 def _is_heavy(kind: pa.DataType) -> bool:
@@ -231,7 +208,7 @@ def _opened(
     except PARQUET_ERRORS as error:
         raise _damaged(error, name, remedy) from None
     with parquet:
-        yield ParquetReader(parquet, file, name, remedy, is_local)
+        yield ParquetReader(parquet, name, remedy, is_local)
 
 
 def _damaged(error: Exception, name: str, remedy: str) -> BadInput:

@@ -271,7 +271,7 @@ def _convert(task: _Task, out: Path, wanted: Conversion) -> float | Reject:
             raise BadInput(f"it can't be read ({error.strerror})", "check the file and its permissions") from None
         if not info.seconds:
             raise BadInput("it holds no audio (0 s)", "copy or export the recording again")
-        with interrupts.deferred(), files.replacing(Path(task.target)) as file:  # libsndfile calls back
+        with files.replacing(Path(task.target)) as file:
             _write(file, source, info, wanted, task, out)
     except BadInput as problem:
         return Reject(task.id, STAGE, problem.reason, problem.remedy)

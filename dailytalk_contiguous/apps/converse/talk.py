@@ -757,8 +757,7 @@ def run_talk(talk: Talk, blocks: sound_blocks.SoundBlocks) -> None:
             block = blocks.read()
             if block is None:
                 break
-            with interrupts.deferred():
-                out = talk.step(block)
+            out = talk.step(block)
             blocks.play(out)
     finally:
         talk.end()

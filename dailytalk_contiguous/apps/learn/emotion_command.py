@@ -23,7 +23,7 @@ from dailytalk_contiguous.apps.learn.probes import FOLDS
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli import show
 from dailytalk_contiguous.cli.terminal import Panel, argument, option, say
-from dailytalk_contiguous.core import emotions, interrupts
+from dailytalk_contiguous.core import emotions
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.emotions import LEAST_CONFIDENCE
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
@@ -85,45 +85,44 @@ def emotion_train(
     settings = _settings_of(kind, cli_options.chosen(options, TRAIN_EMOTION_SETTINGS))
     repo = cli_options.model_to_push(push, private)
     emotion_folder.check_new(out)
-    with interrupts.deferred():
-        resolved = resolve_device(device)
-        examples = emotion_evaluate.examples_asked(inputs, classes, labels, mapping, agreement, votes)
-        notes = []
-        present = [name for label, name in enumerate(examples.classes) if (examples.labels == label).any()]
-        missing = [name for name in examples.classes if name not in present]
-        if missing and not classes and len(present) > 1:  # named classes must be present
-            examples = examples.of_classes(present, "")
-            notes.append(f"no utterance is {cli_options.either(missing)}: not told apart")
+    resolved = resolve_device(device)
+    examples = emotion_evaluate.examples_asked(inputs, classes, labels, mapping, agreement, votes)
+    notes = []
+    present = [name for label, name in enumerate(examples.classes) if (examples.labels == label).any()]
+    missing = [name for name in examples.classes if name not in present]
+    if missing and not classes and len(present) > 1:  # named classes must be present
+        examples = examples.of_classes(present, "")
+        notes.append(f"no utterance is {cli_options.either(missing)}: not told apart")
 
-        work = None if kind == "linear" else out / emotion_folder.CHECKPOINTS
+    work = None if kind == "linear" else out / emotion_folder.CHECKPOINTS
 
-        def fit(known: EmotionExamples) -> TrainedEmotionModel:
-            return emotion_training.fit_emotion(kind, known, settings, resolved, settings.seed, work, _say_epoch)
+    def fit(known: EmotionExamples) -> TrainedEmotionModel:
+        return emotion_training.fit_emotion(kind, known, settings, resolved, settings.seed, work, _say_epoch)
 
-        if save_spectrograms is not None:
-            from dailytalk_contiguous.apps.learn.emotion_networks_training import (
-                save_spectrograms as write_pictures,
-            )
+    if save_spectrograms is not None:
+        from dailytalk_contiguous.apps.learn.emotion_networks_training import (
+            save_spectrograms as write_pictures,
+        )
 
-            share = getattr(settings, "valid_share", NetworkSettings.valid_share)
-            pictures = write_pictures(examples, save_spectrograms, share, settings.seed)
-            notes.append(f"{counted(pictures, 'spectrogram')} in {as_text(save_spectrograms)}")
-        model = fit(examples)
-        count = (FOLDS if kind == "linear" else 0) if folds is None else folds
-        evaluation: EmotionEvaluation | None = None
-        if count < 2:
-            notes += left_out_sentences(examples)
-        else:
-            try:
-                progress = emotion_evaluate.say_nothing if kind == "linear" else emotion_evaluate.say_fold
-                evaluation = evaluate_protocol(fit, examples, "speakers", count, settings.seed, progress=progress)
-            except BadInput as problem:
-                notes.append(f"not tested: {problem.reason}")
-        terms = {name: source_licence or " / ".join(examples.licences.get(name, ())) or None for name in inputs}
-        sources = [DataSource(name.rstrip("/").rpartition("/")[2], terms[name]) for name in dict.fromkeys(inputs)]
-        facts = emotion_training.training_facts(examples, settings_of(settings), sources, evaluation)
-        emotion_training.save_emotion(model, out, facts)
-        shutil.rmtree(out / emotion_folder.CHECKPOINTS, ignore_errors=True)
+        share = getattr(settings, "valid_share", NetworkSettings.valid_share)
+        pictures = write_pictures(examples, save_spectrograms, share, settings.seed)
+        notes.append(f"{counted(pictures, 'spectrogram')} in {as_text(save_spectrograms)}")
+    model = fit(examples)
+    count = (FOLDS if kind == "linear" else 0) if folds is None else folds
+    evaluation: EmotionEvaluation | None = None
+    if count < 2:
+        notes += left_out_sentences(examples)
+    else:
+        try:
+            progress = emotion_evaluate.say_nothing if kind == "linear" else emotion_evaluate.say_fold
+            evaluation = evaluate_protocol(fit, examples, "speakers", count, settings.seed, progress=progress)
+        except BadInput as problem:
+            notes.append(f"not tested: {problem.reason}")
+    terms = {name: source_licence or " / ".join(examples.licences.get(name, ())) or None for name in inputs}
+    sources = [DataSource(name.rstrip("/").rpartition("/")[2], terms[name]) for name in dict.fromkeys(inputs)]
+    facts = emotion_training.training_facts(examples, settings_of(settings), sources, evaluation)
+    emotion_training.save_emotion(model, out, facts)
+    shutil.rmtree(out / emotion_folder.CHECKPOINTS, ignore_errors=True)
     address = _pushed(repo, out, kind, private)
     if getattr(settings, "features", "") == "egemaps":
         notes.append(f"it needs {EGEMAPS_TERMS}")
@@ -201,17 +200,16 @@ def emotion_calibrate(
     speakers it was trained on it comes out too sure of itself.
     """
     repo = cli_options.model_to_push(push, private)
-    with interrupts.deferred():
-        trained = emotion_models.model_of_folder(model, resolve_device(device))
-        examples = emotion_evaluate.examples_asked(inputs, classes, labels, mapping, agreement, votes, trained)
-        learned = emotion_models.emotion_facts(str(model)).get("corpora")
-        heard = sorted({*learned} & {*examples.corpora.tolist()}) if isinstance(learned, dict) else []
-        notes = left_out_sentences(examples)
-        if heard:
-            notes.append(f"it was trained on {', '.join(heard)}: of speakers that it knows it comes out too sure")
-        done = emotion_training.calibrate_emotion(trained, examples)
-        emotion_folder.set_temperature(model, done.temperature, {"calibration": done._asdict()})
-        emotion_training.write_card(model)
+    trained = emotion_models.model_of_folder(model, resolve_device(device))
+    examples = emotion_evaluate.examples_asked(inputs, classes, labels, mapping, agreement, votes, trained)
+    learned = emotion_models.emotion_facts(str(model)).get("corpora")
+    heard = sorted({*learned} & {*examples.corpora.tolist()}) if isinstance(learned, dict) else []
+    notes = left_out_sentences(examples)
+    if heard:
+        notes.append(f"it was trained on {', '.join(heard)}: of speakers that it knows it comes out too sure")
+    done = emotion_training.calibrate_emotion(trained, examples)
+    emotion_folder.set_temperature(model, done.temperature, {"calibration": done._asdict()})
+    emotion_training.write_card(model)
     address = _pushed(repo, model, trained.kind, private)
     return Outcome(
         done._asdict() | {"model": as_text(model), "notes": notes, "published": address},
@@ -263,14 +261,13 @@ def emotion_predict(
     resolved = resolve_device(device)
     classifier = emotion_models.load_emotion_model(model, resolved)
     reader = MoodReader(classifier, emotion_confidence, affect_model, resolved)
-    with interrupts.deferred():
-        if mic:
-            from dailytalk_contiguous.models.sound_card import record_sound
+    if mic:
+        from dailytalk_contiguous.models.sound_card import record_sound
 
-            say(f"listening for {listen:g} s; Ctrl-C ends it")
-            heard = [reader.of_samples("microphone", record_sound(listen))]
-        else:
-            heard = [*reader.read(inputs or [])]
+        say(f"listening for {listen:g} s; Ctrl-C ends it")
+        heard = [reader.of_samples("microphone", record_sound(listen))]
+    else:
+        heard = [*reader.read(inputs or [])]
     show.say_left_out(reader.left_out)
     sentences = [sentence for recording in heard for sentence in spoken_moods(recording)]
     if voice is not None and sentences:

@@ -11,7 +11,6 @@ from dailytalk_contiguous.apps.learn.emotion_training import fit_emotion
 from dailytalk_contiguous.apps.learn.probes import FOLDS
 from dailytalk_contiguous.cli.options import DEVICE_OPTION, HTML, PNG, SEED_OPTION, either, on_this_machine, one_of
 from dailytalk_contiguous.cli.terminal import Panel, argument, option, say
-from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.emotions import CLASS_SETS, VOICE_LINEAR
 from dailytalk_contiguous.core.errors import BadValue, DailytalkError
@@ -143,7 +142,7 @@ def emotion_evaluate(
     )
     check_file("--html", html, (".html", ".htm"))
     check_file("--png", png, (".png",))
-    with TemporaryDirectory() as work, interrupts.deferred():
+    with TemporaryDirectory() as work:
         resolved = resolve_device(device)
         tested = None if model is None else load_emotion_model(model, resolved)
         examples = examples_asked(inputs, classes, labels, mapping, agreement, votes, tested)

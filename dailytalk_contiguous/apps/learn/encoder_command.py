@@ -25,7 +25,6 @@ from dailytalk_contiguous.apps.learn.model_cards import DataSource
 from dailytalk_contiguous.apps.learn.token_rows import clusters_of, token_rows
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.terminal import Console, Panel, argument, option, say
-from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.outcome import Outcome, to_run
@@ -104,9 +103,8 @@ def embed(
     A Parquet file with the columns of each.
     """
     cli_options.on_this_machine("--out", out)
-    with interrupts.deferred():
-        model = encoder_of(encoder, device)
-        count = write_embeddings(token_rows(folder), model, out)
+    model = encoder_of(encoder, device)
+    count = write_embeddings(token_rows(folder), model, out)
     say_if_too_little(model.config.masked_accuracy)
     written = as_text(out / EMBEDDINGS)
     return Outcome(

@@ -11,7 +11,6 @@ from dailytalk_contiguous.apps.learn.similar import find_similar, write_similar_
 from dailytalk_contiguous.apps.learn.token_rows import open_sound
 from dailytalk_contiguous.cli.options import DEVICE_OPTION, HTML, MARKDOWN, SEED_OPTION
 from dailytalk_contiguous.cli.terminal import Panel, argument, option
-from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.outcome import Figures, Outcome, to_run
@@ -89,11 +88,10 @@ def evaluate(
     emotion_evaluate.check_file("--markdown", markdown, (".md",))
     if encoder is not None and embeddings is not None:
         raise DailytalkError("--embeddings replaces --encoder", "leave one of both out")
-    with interrupts.deferred():
-        model = None if encoder is None else encoder_of(encoder, device)
-        is_trained = encoder is not None and (Path(encoder) / RECORD).is_file()
-        training = read_record(Path(str(encoder))) if is_trained else None
-        evaluation = evaluate_tokens(folder, model, training, embeddings, contours, sound, seed)
+    model = None if encoder is None else encoder_of(encoder, device)
+    is_trained = encoder is not None and (Path(encoder) / RECORD).is_file()
+    training = read_record(Path(str(encoder))) if is_trained else None
+    evaluation = evaluate_tokens(folder, model, training, embeddings, contours, sound, seed)
     if markdown is not None:
         write_text(markdown, evaluation.markdown())
     utterances, speakers = counted(evaluation.utterances, "utterance"), counted(evaluation.speakers, "speaker")

@@ -93,7 +93,7 @@ def test_ctrl_c_ends_a_training_that_goes_on_to_the_same_network(
         if epoch == n_epochs - 2:
             os.kill(os.getpid(), signal.SIGINT)
 
-    with pytest.raises(KeyboardInterrupt), interrupts.watched("dailytalk"):
+    with pytest.raises(KeyboardInterrupt), interrupts.watched():
         fit_network(name, examples, settings, work=tmp_path, on_epoch=press)
     resumed = fit_network(name, examples, settings, work=tmp_path, on_epoch=press)
     assert epochs == [*range(1, n_epochs + 1)]

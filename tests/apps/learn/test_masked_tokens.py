@@ -156,7 +156,7 @@ def test_ctrl_c_saves_and_the_training_goes_on_from_there(whole: TrainingOutcome
         if step == 6:
             os.kill(os.getpid(), signal.SIGINT)
 
-    with pytest.raises(KeyboardInterrupt), interrupts.watched("dailytalk"):
+    with pytest.raises(KeyboardInterrupt), interrupts.watched():
         train(out, on_step)
     steps: list[int] = []
     outcome = train(out, lambda step, planned, loss: steps.append(step))
