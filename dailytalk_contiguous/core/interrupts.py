@@ -26,6 +26,9 @@ BEFORE_WORK = "stopped before anything was done"
 #: Whether a Ctrl-C has come that nothing has answered yet.
 _asked = False
 
+#: Whether a Ctrl-C is raised where it comes.
+_raises = True
+
 
 def install() -> None:
     """Until `watched`, a Ctrl-C ends this process at once. One that is ignored stays so: a background job's is."""
@@ -59,6 +62,18 @@ def check_interrupt() -> None:
         raise KeyboardInterrupt
 
 
+@contextlib.contextmanager
+def deferred() -> Iterator[None]:
+    """A Ctrl-C in this block waits for the next `check_interrupt`, or for the block's end."""
+    global _raises
+    before, _raises = _raises, False
+    try:
+        yield
+    finally:
+        _raises = before
+        check_interrupt()
+
+
 def answered() -> None:
     """Take back a Ctrl-C that a command has dealt with itself."""
     global _asked
@@ -82,7 +97,8 @@ def _on_ctrl_c(number: int, frame: FrameType | None) -> None:
     if _asked:
         _end(SENTENCE)
     _asked = True
-    raise KeyboardInterrupt
+    if _raises:
+        raise KeyboardInterrupt
 
 
 def _end(sentence: str) -> NoReturn:

@@ -127,6 +127,7 @@ def fit_network(
     settings = settings or SETTINGS_OF_KIND[kind](seed=seed)
     with contextlib.ExitStack() as stack:
         folder = work if work is not None else Path(stack.enter_context(TemporaryDirectory()))
+        stack.enter_context(interrupts.deferred())
         stack.enter_context(quiet_transformers())
         stack.enter_context(training.disk_room("features and checkpoints", folder))
         stack.enter_context(torch.random.fork_rng(devices=[]))

@@ -184,6 +184,7 @@ def train_encoder(
         megabytes = 3 * 4 * encoder.num_parameters() / 1e6
         with (
             training.disk_room(f"a checkpoint of {megabytes:,.0f} MB", out),
+            interrupts.deferred(),
             prosodic_encoder.quiet_transformers(),
         ):
             trainer = _trainer(encoder, batches, checks, out, settings, on_step)
