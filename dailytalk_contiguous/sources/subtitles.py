@@ -9,13 +9,15 @@ times of words for a cue, and the name of a cue or a damaged time for text, all 
 
 import html
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pysubs2
+from pysubs2.time import timestamp_to_ms
 
 from dailytalk_contiguous.core.documents import quoted
 from dailytalk_contiguous.sources.channel_names import explains_itself, with_colons
@@ -36,6 +38,9 @@ _ROLLING_SHARE = 0.3
 
 #: A file in which at least this share of the cues has a single word gives the times of words.
 _WORD_CUES_SHARE = 0.9
+
+#: In a subtitle with times inside it at least this share of the words must have one: others are those of phrases.
+_TIMED_SHARE = 0.7
 
 # No pattern here may look at a character twice for one that it starts from: a file may hold a million of these.
 # "A: hello", ">> MARY: hello", "[SPEAKER_00]: hello"; \0 encloses a name taken from VTT's <v Name>.
@@ -111,20 +116,75 @@ class Subtitle:
         return [word for line in self.lines for word in line.words]
 
 
-def read_subtitles(path: Path) -> list[Subtitle]:
-    """The subtitles that have text, by rising start: karaoke and rolling captions with each sentence once.
+def subtitle_records(path: Path, side: str | None) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The records of subtitles of one `side`, or (None) of both with a speaker's name in every subtitle.
 
-    Raises BadInput.
+    In a file of one side a name is taken off the text if every subtitle begins with the same one. Each sentence of
+    karaoke and rolling captions is read once. Raises BadInput.
     """
+    subtitles = _read(path)
+    leads = [next((line.key for line in item.lines), None) for item in subtitles]
+    counts = Counter(key for key in leads if key is not None)
+    # Where two names come again, what is before a colon but once is text.
+    keys = {key for key, count in counts.items() if count > 1 or sum(n > 1 for n in counts.values()) < 2}
+    if side is None:
+        keys |= {line.key for item in subtitles for line in item.lines if line.key and line.is_certain}
+    elif len(keys) != 1 or None in leads or not (len(subtitles) > 1 or explains_itself(*keys)):
+        keys = set()
+    names: dict[str, str] = {}
+    n_words = sum(len(item.lines) == 1 and len(item.lines[0].said or item.words) == 1 for item in subtitles)
+    are_words = n_words >= max(10, _WORD_CUES_SHARE * len(subtitles))
+    have_times = any(word.start is not None for item in subtitles for word in item.words)
+    for item in subtitles:
+        said: dict[str | None, list[TimedWord]] = {}
+        speaker = None
+        for line in item.lines:
+            if line.key in keys and line.key is not None:
+                speaker = names.setdefault(line.key, line.name or line.key)
+            said.setdefault(speaker, []).extend(line.said if line.key in keys else line.words)
+        for speaker, words in said.items():
+            record: dict[str, Any] = {"start": item.start, "end": item.end, "speaker": speaker}
+            if are_words and len(words) == 1:
+                record["word"] = words[0].word
+            else:
+                record["text"] = " ".join(word.word for word in words)
+                record["words"] = _timed(words, item) if len(said) == 1 and have_times else []
+            yield item.position, record
+
+
+def _timed(words: Sequence[TimedWord], cue: Subtitle) -> list[dict[str, Any]]:
+    """The words of a subtitle with the times inside it, or of the only word those of the subtitle.
+
+    None where too few have times, or these run backwards.
+    """
+    first = words[0]
+    if len(words) == 1:
+        start, end = (
+            (cue.start if first.start is None else first.start),
+            (cue.end if first.end is None else first.end),
+        )
+        return [{"word": first.word, "start": start, "end": end}]
+    known = [word.start for word in words[1:] if word.start is not None]
+    in_order = [cue.start, *known, cue.end] == sorted([cue.start, *known, cue.end])
+    if not known or not in_order or len(known) < _TIMED_SHARE * (len(words) - 1):
+        return []
+    if first.start is None and (first.end is not None or words[1].start is not None):
+        words = [first._replace(start=cue.start), *words[1:]]
+    return [
+        {"word": word.word} | ({} if word.start is None else {"start": word.start, "end": word.end})
+        for word in words
+    ]
+
+
+def _read(path: Path) -> list[Subtitle]:
+    """The subtitles that have text, by rising start."""
     text = with_colons(readable_text(path))
     refuse_many(path, text.count("-->") + text.count("\nDialogue:"), "subtitles")
     kind = "vtt" if text.lstrip().startswith("WEBVTT") else path.suffix.lower().removeprefix(".")
-    subtitles = []
-    for position, start, end, raw in _split(path, text, kind) if kind != "ass" else _substation(path, text):
-        lines = _lines(raw, start)
-        if lines:
-            subtitles.append(Subtitle(position, start, end, lines))
-    return sorted(_unrolled(_sung(subtitles)), key=lambda item: (item.start, item.end))
+    cues = _split(path, text, kind) if kind != "ass" else _substation(path, text)
+    subtitles = [Subtitle(position, start, end, _lines(raw, start)) for position, start, end, raw in cues]
+    shown = _unrolled(_sung([item for item in subtitles if item.lines]))
+    return sorted(shown, key=lambda item: (item.start, item.end))
 
 
 def _split(path: Path, text: str, kind: str) -> Iterator[tuple[str, float, float, str]]:
@@ -186,70 +246,67 @@ def _substation(path: Path, text: str) -> Iterator[tuple[str, float, float, str]
         yield f"subtitle {number}", event.start / 1000, event.end / 1000, name + event.text
 
 
-def _seconds(hours: str | None, minutes: str, seconds: str, fraction: str) -> float:
-    whole = (int(hours or 0) * 60 + int(minutes)) * 60 + int(seconds)
-    return (1000 * whole + int(fraction.ljust(3, "0"))) / 1000
+def _seconds(*clock: str | None) -> float:
+    return timestamp_to_ms([part or "0" for part in clock]) / 1000
 
 
 def _lines(raw: str, start: float) -> list[SubtitleLine]:
-    """The lines of a cue that begins at `start`, whose words have the times inside it."""
-    raw = raw.replace(r"\h", " ").replace(r"\n", "\n").replace(r"\N", "\n")
+    """The lines of a cue that begins at `start`, whose words have the times inside it.
+
+    A time between two words is the end of the first and the start of the second; one inside a word is of its
+    syllables, and passed over.
+    """
+    raw = re.sub("[\1-\3]", "", raw).replace(r"\h", " ").replace(r"\n", "\n").replace(r"\N", "\n")
     # A voice gets a line of its own, which begins with its name; one without a name gets nothing.
     raw = _VOICE.sub(lambda match: f"\n\0{name}\0 " if (name := match[1].strip()) else "", raw)
-    plain, times, lit = "", list[tuple[int, float]](), list[bool]()
-    depth, at, sung = 0, 0, start
-    for match in _MARKUP.finditer(raw):
-        if match["opening"] and mark_of(match[0]):
-            continue
-        chunk = _unescaped(raw[at : match.start()])
-        plain, at = plain + chunk, match.end()
-        lit += [depth > 0] * len(chunk)
+    times: list[float] = []
+    sung = start
+
+    def sign(match: re.Match[str]) -> str:
+        """Of a time (1), of where a highlight begins (2) and ends (3)."""
+        nonlocal sung
+        if match["opening"]:
+            return match[0] if mark_of(match[0]) else "\2"
+        if match["closing"]:
+            return "\3"
         if match["minutes"]:
-            times.append((len(plain), _seconds(*match.group("hours", "minutes", "seconds", "fraction"))))
-        elif match["centiseconds"]:
-            times.append((len(plain), sung))
-            sung += int(match["centiseconds"]) / 100
+            times.append(_seconds(*match.group("hours", "minutes", "seconds", "fraction")))
         else:
-            depth = max(0, depth - 1) if match["closing"] else depth + 1
-    chunk = _unescaped(raw[at:])
-    plain, lit = plain + chunk, lit + [depth > 0] * len(chunk)
-    lines, offset = [], 0
+            times.append(sung)
+            sung += int(match["centiseconds"]) / 100
+        return "\1"
+
+    text = _MARKUP.sub(sign, raw)
     if sung > start:
-        times.append((len(plain), sung))
-    for text in plain.split("\n"):
-        words = [
-            TimedWord(word[0], is_lit=any(lit[offset + word.start() : offset + word.end()]))
-            for word in re.finditer(r"\S+", text)
-        ]
-        lines.append((words, [offset + word.start() for word in re.finditer(r"\S+", text)]))
-        offset += len(text) + 1
-    _set_times(lines, times)
-    return [_named(tuple(words)) for words, _ in lines if words]
+        times.append(sung)
+        text += " \1"
+    waiting, depth = iter(times), 0
+    lines: list[list[TimedWord]] = [[]]
+    between: list[float] = []
+    for line in html.unescape(_NO_CHARACTER.sub("\ufffd", text)).split("\n"):
+        lines.append([])
+        for token in line.split():
+            word, is_lit, after = "", False, list[float]()
+            for letter in token:
+                if letter == "\1":
+                    (after if word else between).append(next(waiting))
+                elif letter in "\2\3":
+                    depth = depth + 1 if letter == "\2" else max(0, depth - 1)
+                else:
+                    word, is_lit, after = word + letter, is_lit or depth > 0, []
+            if word:
+                _end_last(lines, between)
+                lines[-1].append(TimedWord(word, between[-1] if between else None, None, is_lit))
+                between = after
+    _end_last(lines, between)
+    return [_named(tuple(words)) for words in lines if words]
 
 
-def _set_times(lines: Sequence[tuple[list[TimedWord], list[int]]], times: Sequence[tuple[int, float]]) -> None:
-    """A time inside a cue is the start of the word after it, and the end of the one before."""
-    flat = [(words, index, at) for words, starts in lines for index, at in enumerate(starts)]
-    waiting = [*reversed(times)]
-    ended = 0  # where the word before ends
-    for number, (words, index, at) in enumerate(flat):
-        between = []
-        while waiting and waiting[-1][0] <= at:
-            place, time = waiting.pop()
-            between += [time] if place >= ended else []  # others are inside a word, of its syllables
-        if between:
-            words[index] = words[index]._replace(start=between[-1])
-            if number:
-                other, place, _ = flat[number - 1]
-                other[place] = other[place]._replace(end=between[0])
-        ended = at + len(words[index].word)
-    if flat and (after := [time for place, time in reversed(waiting) if place >= ended]):
-        words, index, _ = flat[-1]
-        words[index] = words[index]._replace(end=after[0])
-
-
-def _unescaped(text: str) -> str:
-    return html.unescape(_NO_CHARACTER.sub("\ufffd", text))
+def _end_last(lines: list[list[TimedWord]], times: Sequence[float]) -> None:
+    """Let the last word end at the first of the times that come after it."""
+    last = next((words for words in reversed(lines) if words), None)
+    if last and times:
+        last[-1] = last[-1]._replace(end=times[0])
 
 
 def _named(words: tuple[TimedWord, ...]) -> SubtitleLine:
@@ -352,11 +409,3 @@ def _carried(before: Subtitle, cue: Subtitle) -> int:
     """How many lines at the top of a cue are those at the bottom of the one before."""
     texts, others = [line.text for line in cue.lines], [line.text for line in before.lines]
     return next((n for n in range(min(len(texts), len(others)), 0, -1) if others[-n:] == texts[:n]), 0)
-
-
-def are_words(subtitles: Sequence[Subtitle]) -> bool:
-    """Whether each cue is a word, as recognisers write them on request: its times are those of the word."""
-    single = sum(
-        len(item.lines) == 1 and len(item.lines[0].said or item.lines[0].words) == 1 for item in subtitles
-    )
-    return single >= max(10, _WORD_CUES_SHARE * len(subtitles))

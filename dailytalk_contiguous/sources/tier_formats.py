@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
+import pandas as pd
 import pympi
 from praatio.utilities.textgrid_io import parseTextgridStr
 
@@ -38,8 +38,6 @@ _DECLARED = re.compile(
     r"(?:xmin ?= ?)?[-\d.eE]+\s+(?:xmax ?= ?)?[-\d.eE]+\s+(?:(?:intervals|points) ?: size ?= ?)?(\d+)"
 )
 _DECLARED_TIERS = re.compile(r"<exists>\s+(?:size ?= ?)?(\d+)")
-
-NUMBER = re.compile(r"[-+]?\d{1,15}+(?:\.\d*+)?(?:[eE][-+]?\d{1,2})?")
 
 SAVE_AGAIN, SAVE_EAF = "save it from Praat again, as a text file", "save it from ELAN again"
 
@@ -102,14 +100,12 @@ def _tiers_of(path: Path, eaf: pympi.Elan.Eaf) -> list[Tier]:
     order = {slot: number for number, slot in enumerate(eaf.timeslots)}
     timed: dict[str, tuple[float, float]] = {}
     for name, (aligned, _, _, _) in eaf.tiers.items():
-        chain = sorted({slot for span in aligned.values() for slot in span[:2]}, key=order.__getitem__)
-        times = [eaf.timeslots[slot] for slot in chain]
-        known = [number for number, time in enumerate(times) if time is not None]
-        if chain and not {*known} >= {0, len(chain) - 1}:
+        slots = sorted({slot for span in aligned.values() for slot in span[:2]}, key=order.__getitem__)
+        times = pd.Series([eaf.timeslots[slot] for slot in slots], slots, dtype=float) / 1000
+        times = times.interpolate(limit_area="inside")
+        if times.hasnans:
             raise broken(path, f"has no times at the ends of the tier {quoted(name)}", SAVE_EAF)
-        spread = np.interp(range(len(chain)), known, [times[number] for number in known]) if chain else ()
-        seconds = {slot: float(time) / 1000 for slot, time in zip(chain, spread, strict=True)}
-        timed |= {key: (seconds[span[0]], seconds[span[1]]) for key, span in aligned.items()}
+        timed |= {key: (float(times[span[0]]), float(times[span[1]])) for key, span in aligned.items()}
     owner_of = {key: entry[0] for _, refs, _, _ in eaf.tiers.values() for key, entry in refs.items()}
     tiers = []
     for name, (aligned, refs, about, _) in eaf.tiers.items():

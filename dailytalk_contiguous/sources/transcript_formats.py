@@ -1,56 +1,75 @@
-"""The formats of transcripts that are read, and whom their names mean."""
+"""The formats of transcripts that are read: every file is records, and one function makes passages of them.
+
+A record is a dict with the names of `KEYS`, whichever format it is from: a line of CTM or RTTM, an item of JSON, a
+subtitle, a label of a tier. `FORMATS` is the table of what is read, by the ending of a file, and `DOCUMENTS` that
+of the kinds of JSON. A file that breaks off in the middle would get into a dataset unnoticed, so damaged files are
+rejected. Which channel a passage belongs to is decided by `sources.transcripts`.
+"""
 
 import itertools
 import re
 import threading
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dailytalk_contiguous.core.documents import LATEST, expect, is_number, parse_json, quoted, shown
-from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.documents import LATEST, is_number, parse_json, quoted, shown
 from dailytalk_contiguous.core.schema import CHANNELS, MAIN
 from dailytalk_contiguous.core.word_times import Cue, WordRow, are_word_times, join_words
 from dailytalk_contiguous.sources import whisper_json
-from dailytalk_contiguous.sources.channel_names import explains_itself
-from dailytalk_contiguous.sources.subtitles import TimedWord, are_words, read_subtitles
-from dailytalk_contiguous.sources.tier_formats import NUMBER, Tier, read_eaf, read_tiers, speech_tiers
+from dailytalk_contiguous.sources.subtitles import subtitle_records
+from dailytalk_contiguous.sources.tier_formats import Tier, read_eaf, read_tiers, speech_tiers
 from dailytalk_contiguous.sources.transcript_marks import mark_of, without_marks
-from dailytalk_contiguous.sources.transcript_text import MOST_LABELS, broken, read_text, readable_text, refuse_many
-
-# Reading every format of transcript into passages: who speaks when, and what.
-#
-# A file that breaks off in the middle would get into a dataset unnoticed, so damaged files are rejected. `FORMATS`
-# is the one table of what is read, by the ending of a file, and `DOCUMENTS` that of the kinds of JSON. A TextGrid
-# is read as Praat reads it, by its strings and numbers in order. Which channel a passage belongs to is decided by
-# `sources.transcripts`.
-
+from dailytalk_contiguous.sources.transcript_text import (
+    MOST_LABELS,
+    NUMBER,
+    broken,
+    read_text,
+    readable_text,
+    refuse_many,
+)
 
 #: Words of one speaker with more than this many seconds between them belong to different cues.
 CUE_GAP = 0.35
 
-#: In a subtitle with times inside it at least this share of the words must have one: others are those of phrases.
-TIMED_SHARE = 0.7
+#: The fields of a record that formats call by other names, the name that counts first.
+KEYS = {
+    "recording": ("recording_id", "audio_filepath", "audio_file"),
+    "start": ("start", "offset"),
+    "text": ("text_raw", "text", "pred_text"),
+    "probability": ("probability", "score"),
+    "language": ("language", "lang"),
+}
 
-#: How many fields a record of CTM and of RTTM may have.
-_CTM_FIELDS, _RTTM_FIELDS = range(5, 9), range(9, 11)
-
+#: The columns of NIST's formats, and how many a line must have: `ctm` in the documentation of SCTK with the last
+#: two fields of RT-04's evaluation plan, and RTTM in appendix A of that of RT-09.
+COLUMNS = {
+    ".ctm": (5, ["recording_id", "channel", "start", "duration", "word", "probability", "kind", "speaker"]),
+    ".rttm": (
+        9,
+        [
+            "kind",
+            "recording_id",
+            "channel",
+            "start",
+            "duration",
+            "word",
+            "type",
+            "speaker",
+            "probability",
+            "ahead",
+        ],
+    ),
+}
 _ALTERNATIVES = ("<ALT_BEGIN>", "<ALT>", "<ALT_END>")
 _NO_LEXEMES = frozenset({"non-lex", "misc", "noscore"})
 
-# What an item of a JSON transcript must be; `?` may be missing or null.
-_SUPERVISION: dict[str, Any] = {
-    "recording_id": str,
-    "start": float,
-    "duration": float,
-    "text?": str,
-    "speaker?": str,
-}
-_SUPERVISION |= {"alignment?": {str: list}}
-_MANIFEST = {"audio_filepath": str, "duration": float, "offset?": float, "text?": str, "pred_text?": str}
+#: The columns of a word that is a list: those of lhotse's alignments.
+_WORD_COLUMNS = ("word", "start", "duration", "probability")
+
+_TIMES = "give seconds from the start of the recording, the end not before the start"
 
 
 class Passage(NamedTuple):
@@ -73,59 +92,131 @@ class Passage(NamedTuple):
     language: str | None = None
 
 
+#: A part of a file as a dict, with its position in it.
+Record = tuple[str, Mapping[str, Any]]
+
 #: Chooses among the recordings that a file names.
 Pick = Callable[[Iterable[str]], Sequence[str]]
 
 
-def make_word(path: Path, position: str, word: Any, times: tuple[Any, Any], probability: Any = None) -> WordRow:
-    """A `core.utterance.WORD` from checked values.
+def value_of(item: Mapping[str, Any], field: str) -> Any:
+    """The value of a field of `KEYS`, or of the one called so; None where there is none."""
+    return next((item[key] for key in KEYS.get(field, (field,)) if item.get(key) is not None), None)
 
-    A number outside 0 to 1 is of another scale (CTM may have log likelihoods), and the probability unknown.
+
+def passages_of(path: Path, position: str, item: Mapping[str, Any]) -> list[Passage]:
+    """A record as passages: one, or where its words have several speakers, one for each turn.
+
+    Words that don't spell the record's text are older than a correction of it, and times that can't be those of
+    words say nothing. Both are left out, so that the text is aligned again. Raises BadInput.
     """
+    start, end = _checked(path, position, _times(item))
+    text, language = value_of(item, "text"), value_of(item, "language")
+    if not isinstance(text, str | None):
+        raise broken(path, f"{position} has the text {quoted(text)}", "give it as text")
+    channel, speaker, recording = (
+        None if (value := value_of(item, field)) is None else str(value)
+        for field in ("channel", "speaker", "recording")
+    )
+    is_code = isinstance(language, str) and re.fullmatch("[a-z]{2,3}", language) and language != "und"
+    about = {"channel": channel, "recording": recording, "language": language if is_code else None}
+    if (word := item.get("word")) is not None:
+        spoken = _word(path, position, word, (start, end), value_of(item, "probability"))
+        return [Passage(position, start, end, None, [spoken], speaker=speaker, **about)]
+    alignment = item.get("alignment")
+    listed = item.get("words") or (alignment.get("word") if isinstance(alignment, dict) else alignment) or []
+    entries = [
+        dict(zip(_WORD_COLUMNS, entry, strict=False)) if isinstance(entry, list) else entry
+        for entry in (listed if isinstance(listed, list) else [listed])
+    ]
+    if not all(isinstance(entry, dict) for entry in entries):
+        raise broken(path, f"{position} has the words {quoted(listed)}", "give each its word, start and end")
+    times = _filled([_times(entry) for entry in entries], start, end)
+    words = [
+        _word(path, f"{position}, word {n}", entry.get("word"), span, value_of(entry, "probability"))
+        for n, (entry, span) in enumerate(zip(entries, times, strict=True), 1)
+    ]
+    names = [str(name) if (name := entry.get("speaker", speaker)) is not None else None for entry in entries]
+    if len({*names}) > 1:
+        if not are_word_times(words, start, end):
+            shares = _filled([(None, None)] * len(words), start, end)
+            words = [word | {"start": a, "end": b} for word, (a, b) in zip(words, shares, strict=True)]
+        turns = itertools.groupby(zip(names, words, strict=True), key=lambda pair: pair[0])
+        passages = []
+        for name, group in turns:
+            own = [word for _, word in group]
+            end = max(word["end"] for word in own)
+            joined = join_words(word["word"] for word in own)
+            passages.append(Passage(position, own[0]["start"], end, joined, own, speaker=name, **about))
+        return passages
+    if text is None and words:
+        text = join_words(word["word"] for word in words)
+    if text is not None:
+        text = " ".join(text.split())
+        in_time = sorted(words, key=lambda word: (word["start"], word["end"]))
+        spelled = next((order for order in (words, in_time) if _spell(order, text)), [])
+        words = spelled if are_word_times(spelled, start, end) else []
+    return [Passage(position, start, end, text, words, speaker=names[0] if names else speaker, **about)]
+
+
+def _times(item: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Start and end of a record or a word, as they are; the end by its duration where it has none."""
+    start, end, duration = value_of(item, "start"), item.get("end"), item.get("duration")
+    if end is None and duration is not None:
+        end = round(start + duration, 6) if is_number(start) and is_number(duration) else duration
+    return start, end
+
+
+def _checked(path: Path, position: str, times: tuple[Any, Any]) -> tuple[float, float]:
+    start, end = times
+    if not (is_number(start, 0, LATEST) and is_number(end, start, LATEST)):
+        raise broken(path, f"{position} has the times {quoted(start)} to {quoted(end)}", _TIMES)
+    return float(start), float(end)
+
+
+def _word(path: Path, position: str, word: Any, times: tuple[Any, Any], probability: Any) -> WordRow:
+    """A `core.utterance.WORD`, without a probability on another scale: CTM may have log likelihoods."""
     start, end = _checked(path, position, times)
     if not isinstance(word, str) or not word.strip():
         raise broken(path, f"{position} has the word {quoted(word)}", "give every word as text that isn't empty")
-    if not (probability is None or (isinstance(probability, int | float) and not isinstance(probability, bool))):
-        raise broken(
-            path,
-            f"{position} has the probability {quoted(probability)}",
-            "give a number from 0 to 1, or leave it out",
-        )
+    if not isinstance(probability, int | float | None) or isinstance(probability, bool):
+        remedy = "give a number from 0 to 1, or leave it out"
+        raise broken(path, f"{position} has the probability {quoted(probability)}", remedy)
     sure = probability if is_number(probability, 0, 1) else None
     return {"word": " ".join(word.split()), "start": start, "end": end, "probability": sure}
 
 
-def _passage(
-    path: Path, position: str, times: tuple[Any, Any], text: str | None, words: list[WordRow], **about: str | None
-) -> Passage:
-    """A passage from checked values.
+def _filled(times: Sequence[tuple[Any, Any]], start: float, end: float) -> list[tuple[Any, Any]]:
+    """The times of the words of a sentence from `start` to `end`.
 
-    Words that don't spell its text are older than a correction of it, and times that can't be those of words say
-    nothing. Both are left out, so that the text is aligned again.
+    Those without any, as WhisperX gives numbers, share what is free between their neighbours; one without an end
+    ends where the next one begins.
     """
-    start, end = _checked(path, position, times)
-    if text is not None:
-        text = " ".join(text.split())
-        in_time = sorted(words, key=lambda word: (word["start"], word["end"]))
-        spelled = next((order for order in (words, in_time) if _are_of(text, order)), [])
-        words = spelled if are_word_times(spelled, start, end) else []
-    return Passage(position, start, end, text, words, **about)
+    filled = [*times]
+    index = 0
+    while index < len(filled):
+        first = filled[index][0]
+        if first is not None and filled[index][1] is None:
+            filled[index] = first, filled[index + 1][0] if index + 1 < len(filled) else end
+        if filled[index] != (None, None):
+            index += 1
+            continue
+        last = next((n for n in range(index, len(filled)) if filled[n] != (None, None)), len(filled))
+        low = filled[index - 1][1] if index else start
+        high = filled[last][0] if last < len(filled) else end
+        if not (is_number(low) and is_number(high)):
+            return filled  # `_checked` says what is wrong with the neighbour
+        low = min(low, high)  # neighbours may overlap
+        edges = [round(low + n * (high - low) / (last - index), 6) for n in range(last - index + 1)]
+        filled[index:last] = itertools.pairwise(edges)
+        index = last
+    return filled
 
 
-def _are_of(text: str, words: Sequence[WordRow]) -> bool:
+def _spell(words: Sequence[WordRow], text: str) -> bool:
     """Whether words spell a text; recognisers leave marks of sounds out of them."""
     joined = " ".join(word["word"] for word in words)
     return _letters(text) == _letters(joined) or _letters(without_marks(text)) == _letters(without_marks(joined))
-
-
-def _loose(position: str, word: WordRow, **about: str | None) -> Passage:
-    return Passage(position, word["start"], word["end"], None, [word], **about)
-
-
-def _code(language: Any) -> str | None:
-    """The ISO 639 code that a transcript gives; None for anything else, such as the name of a language."""
-    is_code = isinstance(language, str) and re.fullmatch("[a-z]{2,3}", language) and language != "und"
-    return language if is_code else None
 
 
 def _letters(text: str) -> str:
@@ -146,556 +237,221 @@ def cues_of_words(channel: str, words: Sequence[WordRow]) -> list[Cue]:
     return cues
 
 
-def _read_subtitles(path: Path, side: str | None, pick: Pick) -> list[Passage]:
-    """Subtitles of one `side`, or (None) of both with a speaker's name in every subtitle.
-
-    In a file of one side a name is taken off the text if every subtitle begins with the same one.
-    """
-    subtitles = read_subtitles(path)
-    leads = [next((line.key for line in item.lines), None) for item in subtitles]
-    counts = Counter(key for key in leads if key is not None)
-    # Where two names come again, what is before a colon but once is text.
-    keys = {key for key, count in counts.items() if count > 1 or sum(n > 1 for n in counts.values()) < 2}
-    if side is not None:
-        is_named = len(keys) == 1 and None not in leads and (len(subtitles) > 1 or explains_itself(*keys))
-        speakers = keys if is_named else set()
-    else:
-        speakers = keys | {line.key for item in subtitles for line in item.lines if line.key and line.is_certain}
-    names: dict[str, str] = {}
-    are_single = are_words(subtitles)
-    have_times = any(word.start is not None for item in subtitles for word in item.words)
-    passages = []
-    for item in subtitles:
-        turns: list[tuple[str | None, list[TimedWord]]] = []
-        for line in item.lines:
-            if line.key in speakers and line.key is not None:
-                turns.append((names.setdefault(line.key, line.name or line.key), [*line.said]))
-            elif turns:
-                turns[-1][1].extend(line.words)
-            else:
-                turns.append((None, [*line.words]))
-        for lead in dict.fromkeys(lead for lead, _ in turns):
-            said = [word for name, words in turns if name == lead for word in words]
-            text, times = " ".join(word.word for word in said), (item.start, item.end)
-            if are_single and len(said) == 1:
-                passages.append(_loose(item.position, make_word(path, item.position, text, times), speaker=lead))
-                continue
-            words = [] if len(turns) > 1 or not have_times else _times_inside(path, item.position, said, times)
-            passages.append(_passage(path, item.position, times, text, words, speaker=lead))
-    return passages
+# NIST's lines
 
 
-def _times_inside(path: Path, position: str, said: Sequence[TimedWord], cue: tuple[float, float]) -> list[WordRow]:
-    """The words of a subtitle with the times inside it, by which each ends where the next begins.
-
-    None where too few words have times, or these run backwards. A single word has those of its cue.
-    """
-    if len(said) == 1:
-        return [make_word(path, position, said[0].word, (said[0].start or cue[0], said[0].end or cue[1]))]
-    known = [word.start for word in said[1:] if word.start is not None]
-    if (
-        not known
-        or len(known) < TIMED_SHARE * (len(said) - 1)
-        or [cue[0], *known, cue[1]] != sorted([*cue, *known])
-    ):
-        return []
-    timed = [{"start": word.start, "end": word.end} for word in said]
-    for number, word in enumerate(timed):
-        after = timed[number + 1]["start"] if number + 1 < len(timed) else cue[1]
-        if number == 0 and word["start"] is None and (after is not None or word["end"] is not None):
-            word["start"] = cue[0]
-        if word["start"] is not None and word["end"] is None:
-            word["end"] = after
-        if word["start"] is None or word["end"] is None:
-            word |= {"start": None, "end": None}  # it shares the time to the next known one
-    times = _word_times({"start": cue[0], "end": cue[1]}, timed)
-    return [make_word(path, position, word.word, of) for word, of in zip(said, times, strict=True)]
-
-
-def _read_tiers(
-    read: Callable[[Path], list[Tier]],
-    path: Path,
-    side: str | None,
-    pick: Pick,
-    wanted: Collection[str] = (),
-    left: list[str] | None = None,
-) -> list[Passage]:
-    """Passages of the tiers of speech (those `wanted`, where there are some); the names of others go to `left`."""
-    speech, others = speech_tiers(path, read(path), wanted)
-    if left is not None:
-        left += others
-    if not speech:
-        raise broken(
-            path, "has no interval tier of words or utterances", "add one, or name the right one with --tier"
-        )
-    names: dict[str, str] = {}
-    passages = []
-    for tier in speech:
-        about = {"speaker": names.setdefault(tier.speaker.casefold(), tier.speaker)}
-        for start, end, text in tier.labels:
-            if not text:
-                continue
-            if tier.kind == "words":
-                passages.append(_loose(quoted(text), make_word(path, quoted(text), text, (start, end)), **about))
-            else:
-                passages.append(_passage(path, quoted(text), (start, end), text, [], **about))
-    return passages
-
-
-def _read_ctm(path: Path, side: str | None, pick: Pick) -> list[Passage]:
-    """NIST's time-marked words: recording, channel, start, duration, word, then its confidence, kind and speaker.
-
-    Of alternatives (`<ALT_BEGIN>`) the first counts, and what the kind says is no word is left out. See `ctm` in
-    the documentation of SCTK, and the evaluation plan of RT-04 for the last two fields.
-    """
-    passages = []
+def _lines(path: Path) -> Iterator[Record]:
+    """Words and turns of a CTM or an RTTM; `;;` begins a comment. The first of alternatives counts."""
+    text, suffix = readable_text(path), path.suffix.lower()
+    refuse_many(path, text.count("\n"), "lines")
+    least, columns = COLUMNS[suffix]
     alternative = 0  # 1 is the first of several, and counts
-    for position, fields in _records(path, _CTM_FIELDS, pick, 0):
-        recording, channel, start, duration, word, confidence, kind, speaker = (*fields, "", "", "")[:8]
-        if word.upper() in _ALTERNATIVES:
-            alternative = {"<ALT_BEGIN>": 1, "<ALT>": alternative + 1, "<ALT_END>": 0}[word.upper()]
-        elif alternative < 2 and (mark_of(word) or kind.casefold() not in _NO_LEXEMES):
-            times = _span(path, position, start, duration)
-            spoken = make_word(
-                path, position, word.replace("<space>", " "), times, _confidence(path, position, confidence)
-            )
-            passages.append(
-                _loose(position, spoken, channel=channel, speaker=_or_none(speaker), recording=recording)
-            )
+    for number, line in enumerate(text.split("\n"), 1):
+        fields = line.split()
+        if not fields or fields[0].startswith(";;"):
+            continue
+        position = f"line {number}"
+        if not least <= len(fields) <= len(columns):
+            count = f"{least} to {len(columns)}"
+            remedy = "save the file again, one record a line"
+            raise broken(path, f"{position} has {len(fields)} fields, not {count}", remedy)
+        item: dict[str, Any] = {
+            name: field for name, field in zip(columns, fields, strict=False) if field.upper() != "<NA>"
+        }
+        if (word := item.get("word", "").upper()) in _ALTERNATIVES:
+            alternative = {"<ALT_BEGIN>": 1, "<ALT>": alternative + 1, "<ALT_END>": 0}[word]
+            continue
+        for name in ("start", "duration", "probability"):
+            if NUMBER.fullmatch(item.get(name, "")):
+                item[name] = float(item[name])
+        if str(item.get("probability")).upper() == "NA":
+            del item["probability"]
+        if alternative < 2 and _is_said(suffix, item):
+            yield position, item
     if alternative:
         raise broken(path, "breaks off inside of alternatives: <ALT_END> is missing", "save the file again")
-    return passages
 
 
-def _read_rttm(path: Path, side: str | None, pick: Pick) -> list[Passage]:
-    """NIST's rich transcription: who speaks when (SPEAKER), words with speakers (LEXEME), laughs (NON-LEX).
-
-    Other objects are about none of them. See appendix A of the evaluation plan of RT-09.
-    """
-    passages = []
-    for position, fields in _records(path, _RTTM_FIELDS, pick, 1):
-        kind, recording, channel, start, duration, word, subtype, speaker, confidence = fields[:9]
-        about = {"channel": _or_none(channel), "speaker": _or_none(speaker), "recording": recording}
-        if kind == "SPEAKER":
-            passages.append(_passage(path, position, _span(path, position, start, duration), None, [], **about))
-        elif kind == "LEXEME" and _or_none(word):
-            times = _span(path, position, start, duration)
-            spoken = make_word(path, position, word, times, _confidence(path, position, confidence))
-            passages.append(_loose(position, spoken, **about))
-        elif kind == "NON-LEX" and mark_of(f"[{subtype}]"):
-            times = _span(path, position, start, duration)
-            passages.append(_loose(position, make_word(path, position, f"[{subtype}]", times), **about))
-    return passages
+def _is_said(suffix: str, item: dict[str, Any]) -> bool:
+    """Whether a line is a word, a mark or, of an RTTM, a turn: other objects are about none of them."""
+    kind, word = item.get("kind", ""), item.get("word", "")
+    if suffix == ".ctm":
+        item["word"] = word.replace("<space>", " ")
+        return bool(mark_of(word)) or kind.casefold() not in _NO_LEXEMES
+    if kind == "NON-LEX":
+        item["word"] = f"[{item.get('type', '')}]"
+        return mark_of(item["word"]) is not None
+    if kind == "SPEAKER":
+        item.pop("word", None)
+    return kind == "SPEAKER" or (kind == "LEXEME" and bool(word))
 
 
-def _records(path: Path, counts: range, pick: Pick, name_field: int) -> Iterator[tuple[str, Sequence[str]]]:
-    """(position, fields) of the lines of a file that are about the recording; `;;` begins a comment."""
-    text = readable_text(path)
-    refuse_many(path, text.count("\n"), "lines")
-    lines = [
-        (number, line.split())
-        for number, line in enumerate(text.split("\n"), 1)
-        if line.strip() and not line.lstrip().startswith(";;")
-    ]
-    for number, fields in lines:
-        if len(fields) not in counts:
-            raise broken(
-                path,
-                f"line {number} has {len(fields)} fields, not {counts[0]} to {counts[-1]}",
-                "save the file again, one record a line",
-            )
-    chosen = set(pick(dict.fromkeys(fields[name_field] for _, fields in lines)))
-    yield from ((f"line {number}", fields) for number, fields in lines if fields[name_field] in chosen)
-
-
-def _span(path: Path, position: str, start: str, duration: str) -> tuple[float, float]:
-    """Start and end of a record with a start and a duration as text."""
-    if not (NUMBER.fullmatch(start) and NUMBER.fullmatch(duration)):
-        raise broken(
-            path, f"{position} has the start {quoted(start)} and the duration {quoted(duration)}", "give seconds"
-        )
-    return float(start), round(float(start) + float(duration), 6)
-
-
-def _confidence(path: Path, position: str, text: str) -> float | None:
-    if _or_none(text) is None:
-        return None
-    if not NUMBER.fullmatch(text):
-        raise broken(
-            path, f"{position} has the confidence {quoted(text)}", "give a number from 0 to 1, or leave it out"
-        )
-    return float(text)
-
-
-def _or_none(text: str) -> str | None:
-    """A field, or None for one that is not applicable."""
-    return None if text.upper() in {"", "<NA>", "NA"} else text
-
-
-def _read_lines_of_json(path: Path, side: str | None, pick: Pick) -> list[Passage]:
-    """JSON Lines, by what the first one is; a file of a whole corpus is read once for all of its recordings."""
-    return _of_lines(path, _lines_of(path, path.stat().st_mtime_ns), pick)
-
-
-def _of_lines(path: Path, parsed: "_Lines", pick: Pick) -> list[Passage]:
-    document, groups = parsed
-    lines = sorted(line for name in pick(groups) for line in groups[name])  # no number is there twice
-    return [passage for number, line in lines for passage in document.line(path, f"line {number}", line)]
-
-
-@lru_cache(maxsize=2)
-def _lines_of(path: Path, modified: int) -> "_Lines":
-    """The kind of a JSON Lines file, and its numbered lines by recording."""
-    return _grouped_lines(path, read_text(path))
-
-
-def _grouped_lines(path: Path, text: str) -> "_Lines":
-    refuse_many(path, text.count("\n"), "lines", 2 * MOST_LABELS)  # of a whole corpus, perhaps
-    numbered = []
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.strip():
-            value = _loaded(path, line, number)
-            if not isinstance(value, dict):
-                raise broken(path, f"line {number} is not a JSON object", "give one utterance a line")
-            numbered.append((number, value))
-    document = next((kind for kind in DOCUMENTS if numbered and kind.is_line(numbered[0][1])), None)
-    if numbered and document is None:
-        raise broken(path, "is no known kind of transcript", _give(lines=True))
-    groups: dict[str, list[tuple[int, dict[str, Any]]]] = {}
-    for number, value in numbered:
-        name = value.get(document.recording) if document else None
-        # Only a run's own transcript may leave out what it is about.
-        groups.setdefault(name if isinstance(name, str) else "", []).append((number, value))
-    return document or DOCUMENTS[0], groups
-
-
-def _read_json(path: Path, side: str | None, pick: Pick) -> list[Passage]:
-    """A JSON document: a whisper.json, or one of the kinds of `DOCUMENTS`. NeMo calls JSON Lines `.json`, too."""
-    if whisper_json.begins_with_clip(path):
-        return _read_clips(path, pick)
-    text = read_text(path)
-    refuse_many(path, text.count("[") + text.count("{"), "lists and objects", 2 * MOST_LABELS)
-    try:
-        data = _loaded(path, text)
-    except BadInput:
-        if '"audio_filepath"' not in text.lstrip().partition("\n")[0]:
-            raise
-        return _of_lines(path, _grouped_lines(path, text), pick)
-    if isinstance(data, dict) and isinstance(data.get("audio_filepath"), str):
-        return _of_lines(path, _grouped_lines(path, text), pick)
-    document = next((kind for kind in DOCUMENTS if kind.is_whole(data)), None)
-    if document is None:
-        raise broken(path, "is no known kind of transcript", _give(lines=False))
-    passages = document.whole(path, data)
-    chosen = set(pick(dict.fromkeys(passage.recording or "" for passage in passages)))
-    return [passage for passage in passages if (passage.recording or "") in chosen]
-
-
-def _read_clips(path: Path, pick: Pick) -> list[Passage]:
-    """The picked entries of a whisper.json, which is read once for all of its recordings."""
-    with _CLIPS_LOCK:  # recordings are read side by side, and such a file may be large
-        names, entries = _clips_of(path, path.stat().st_mtime_ns)
-    passages = []
-    for name in pick(names):
-        if problem := whisper_json.entry_problem(path.name, name, entries[name]):
-            raise problem
-        if entries[name].get("segments") is None:
-            raise broken(path, f"{quoted(name)} has no segments, so no times", "transcribe it again")
-        passages += [item._replace(recording=name) for item in _segments(path, entries[name], f"{quoted(name)}, ")]
-    return passages
-
-
-@lru_cache(maxsize=2)
-def _clips_of(path: Path, modified: int) -> tuple[whisper_json.EntryNames, dict[str, Any]]:
-    entries = whisper_json.read_whisper_json(path).entries
-    return whisper_json.EntryNames(entries), entries
-
-
-_CLIPS_LOCK = threading.Lock()
-
-
-def _loaded(path: Path, text: str, first_line: int = 1) -> Any:
-    return parse_json(text, f"transcript {shown(path)}", line=first_line, nan=True)
-
-
-def _expected(path: Path, position: str, value: Any, shape: Any, remedy: str) -> Any:
-    return expect(value, shape, f"transcript {shown(path)}: {position}", remedy)
-
-
-def _alignments(path: Path, data: Any) -> list[Passage]:
-    passages = []
-    for number, item in enumerate(data["alignments"], 1):
-        try:
-            # moshi-finetune trains the voice of SPEAKER_MAIN, which it takes from the left channel.
-            word, (start, end), speaker = item
-        except (TypeError, ValueError) as error:
-            raise broken(path, f"word {number} is {quoted(item)}", _like("moshi-finetune")) from error
-        spoken = make_word(path, f"word {number}", word, (start, end))
-        passages.append(_loose(f"word {number}", spoken, speaker="main" if speaker == MAIN else "other"))
-    return passages
-
-
-def _speaker_words(path: Path, data: Any) -> list[Passage]:
-    passages = []
-    for number, item in enumerate(data, 1):
-        if not item.keys() >= {"speaker", "word", "start", "end"}:
-            raise broken(path, f"word {number} is {quoted(item)}", _like("J-Moshi"))
-        spoken = make_word(path, f"word {number}", item["word"], (item["start"], item["end"]))
-        passages.append(_loose(f"word {number}", spoken, speaker=str(item["speaker"])))
-    return passages
-
-
-def _each(path: Path, noun: str, items: Any, read: Callable[[Path, str, Any], list[Passage]]) -> list[Passage]:
-    return [passage for number, item in enumerate(items, 1) for passage in read(path, f"{noun} {number}", item)]
-
-
-def _utterance(path: Path, position: str, line: Any) -> list[Passage]:
-    """An utterance of one of our own transcripts."""
-    words_of = line.get("words") or [] if isinstance(line, dict) else None
-    if not isinstance(words_of, list) or not all(isinstance(word, dict) for word in words_of):
-        raise broken(path, f"{position} is not an utterance: {quoted(line)}", _like("our own"))
-    text = line.get("text") if line.get("text_raw") is None else line["text_raw"]
-    channel, speaker = line.get("channel"), line.get("speaker")
-    if channel not in CHANNELS or not isinstance(text, str):
-        raise broken(
-            path,
-            f"{position} has the channel {quoted(channel)} and the text {quoted(text)}",
-            "give every utterance a channel, left or right, and a text, if only an empty one",
-        )
-    words = [
-        make_word(path, position, word.get("word"), (word.get("start"), word.get("end")), word.get("probability"))
-        for word in words_of
-    ]
-    # NAME/left is no name of a person, but the channel of a recording.
-    is_name = isinstance(speaker, str) and not speaker.endswith(f"/{channel}")
-    about = {"channel": channel, "speaker": speaker if is_name else None, "language": _code(line.get("language"))}
-    return [_passage(path, position, (line.get("start"), line.get("end")), text, words, **about)]
-
-
-def _segments(path: Path, data: Any, where: str = "") -> list[Passage]:
-    """Passages of Whisper and WhisperX: segments with words, their probability or score, and perhaps speakers.
-
-    `where` is what a position in the file begins with.
-    """
-    segments = data if isinstance(data, list) else data["segments"]
-    passages = []
-    for number, item in enumerate(segments, 1):
-        position = f"{where}segment {number}"
-        segment = _expected(path, position, item, whisper_json.SEGMENT, _like("Whisper and WhisperX"))
-        listed = segment.get("words") or []
-        words = [
-            make_word(
-                path, f"{position}, word {n}", word["word"], times, word.get("probability", word.get("score"))
-            )
-            for n, (word, times) in enumerate(zip(listed, _word_times(segment, listed), strict=True), 1)
-        ]
-        names = [word.get("speaker", segment.get("speaker")) for word in listed]
-        times = (segment["start"], segment["end"])
-        if len(set(names)) > 1 and not are_word_times(words, *times):
-            shares = _word_times(segment, [{} for _ in words])
-            words = [word | {"start": a, "end": b} for word, (a, b) in zip(words, shares, strict=True)]
-        if len(set(names)) < 2:
-            speaker = names[0] if names else segment.get("speaker")
-            if segment["text"].strip():
-                passages.append(_passage(path, position, times, segment["text"], words, speaker=speaker))
-            continue
-        for speaker, group in itertools.groupby(zip(names, words, strict=True), key=lambda pair: pair[0]):
-            group_words = [word for _, word in group]
-            times = (group_words[0]["start"], max(word["end"] for word in group_words))
-            text = join_words(word["word"] for word in group_words)
-            passages.append(_passage(path, position, times, text, group_words, speaker=speaker))
-    beside = data.get("words") if isinstance(data, dict) else None
-    if isinstance(beside, list) and not any(passage.words or passage.speaker for passage in passages):
-        # OpenAI's service gives words beside segments.
-        shape = [{"word": str, "start": float, "end": float}]
-        words = _expected(path, "words", beside, shape, _like("Whisper and WhisperX"))
-        timed = [make_word(path, f"word {n}", x["word"], (x["start"], x["end"])) for n, x in enumerate(words, 1)]
-        passages = [_loose(f"word {n}", word) for n, word in enumerate(timed, 1)]
-    language = _code(data.get("language")) if isinstance(data, dict) else None
-    return [passage._replace(language=language) for passage in passages]
-
-
-def _word_times(segment: Mapping[str, Any], words: Sequence[Mapping[str, Any]]) -> list[tuple[Any, Any]]:
-    """Start and end of each word. WhisperX gives none to numbers, which share what is free between neighbours."""
-    times: list[tuple[Any, Any]] = [(word.get("start"), word.get("end")) for word in words]
-    index = 0
-    while index < len(times):
-        if times[index] != (None, None):
-            index += 1
-            continue
-        last = next((n for n in range(index, len(times)) if times[n] != (None, None)), len(times))
-        start = times[index - 1][1] if index else segment["start"]
-        end = times[last][0] if last < len(times) else segment["end"]
-        if not (is_number(start) and is_number(end)):
-            return times  # `make_word` says what is wrong with the neighbour
-        start = min(start, end)  # neighbours may overlap
-        step = (end - start) / (last - index)
-        for n in range(index, last):
-            first = start + (n - index) * step
-            times[n] = (round(first, 6), round(first + step, 6))
-        index = last
-    return times
-
-
-def _supervision(path: Path, position: str, item: Any) -> list[Passage]:
-    """A lhotse `SupervisionSegment`; the words of its alignment have times of the recording, too."""
-    remedy = "save the supervisions from lhotse again"
-    item = _expected(path, position, item, _SUPERVISION, remedy)
-    channels = item.get("channel", 0)
-    channels = channels if isinstance(channels, list) else [channels]
-    if not all(isinstance(channel, int) and not isinstance(channel, bool) for channel in channels):
-        raise broken(path, f"{position} has the channel {quoted(item['channel'])}", remedy)
-    words = []
-    for n, entry in enumerate((item.get("alignment") or {}).get("word") or [], 1):
-        if not isinstance(entry, list) or not 3 <= len(entry) <= 4 or not all(map(is_number, entry[1:3])):
-            raise broken(path, f"{position}, word {n} is {quoted(entry)}", remedy)
-        times = (entry[1], round(entry[1] + entry[2], 6))
-        words.append(make_word(path, f"{position}, word {n}", entry[0], times, entry[3] if entry[3:] else None))
-    text = item.get("text")
-    if text is None and words:
-        text = join_words(word["word"] for word in words)
-    about = {
-        "channel": f"ch{channels[0]}" if len(channels) == 1 else None,
-        "speaker": item.get("speaker"),
-        "recording": item["recording_id"],
-        "language": _code(item.get("language")),
-    }
-    times = (item["start"], round(item["start"] + item["duration"], 6))
-    return [_passage(path, position, times, text, words, **about)]
-
-
-def _manifest_line(path: Path, position: str, item: Any) -> list[Passage]:
-    """A line of a NeMo manifest: a stretch of a file, from `offset` (0 s) for `duration`."""
-    item = _expected(path, position, item, _MANIFEST, "give audio_filepath, duration and text")
-    offset, speaker = item.get("offset") or 0.0, item.get("speaker")
-    text = item["text"] if item.get("text") is not None else item.get("pred_text")
-    if text is None:
-        raise broken(path, f"{position} has no text", "give audio_filepath, duration and text")
-    about = {"speaker": None if speaker is None else str(speaker), "recording": item["audio_filepath"]}
-    about["language"] = _code(item.get("lang"))
-    return [_passage(path, position, (offset, round(offset + item["duration"], 6)), text, [], **about)]
-
-
-def _never(data: Any) -> bool:
-    return False
-
-
-def _nothing(*arguments: Any) -> list[Passage]:
-    return []
+# JSON
 
 
 @dataclass(frozen=True)
 class Document:
-    """A kind of JSON transcript: how it looks, and how its whole, or a line of it in JSON Lines, is read.
+    """A kind of JSON: what it looks like, the list of an object that has its items, and names that each has.
 
-    `recording` is the field of a line that says what it is about.
+    `record` makes a record of an item. It raises ValueError for one that is none.
     """
 
     name: str
     shape: str
-    is_whole: Callable[[Any], bool] = _never
-    whole: Callable[[Path, Any], list[Passage]] = _nothing
-    is_line: Callable[[Any], bool] = _never
-    line: Callable[[Path, str, Any], list[Passage]] = _nothing
-    recording: str = ""
+    holder: str = ""
+    names: tuple[str, ...] = ()
+    record: Callable[[Any], Mapping[str, Any]] = dict
+
+    def items(self, data: Any) -> list[Any] | None:
+        """The items of a document of this kind; None for any other."""
+        if isinstance(data, dict):
+            held = data.get(self.holder)
+            return held if isinstance(held, list) else None
+        first = data[0] if isinstance(data, list) and data else None
+        return data if self.names and isinstance(first, dict) and first.keys() >= {*self.names} else None
 
 
-_Lines = tuple[Document, dict[str, list[tuple[int, dict[str, Any]]]]]
+def _own(item: dict[str, Any]) -> dict[str, Any]:
+    if item["channel"] not in CHANNELS:
+        raise ValueError("its channel is not left or right")
+    # NAME/left is no name of a person, but the channel of a recording.
+    is_name = isinstance(item.get("speaker"), str) and not item["speaker"].endswith(f"/{item['channel']}")
+    return item if is_name else item | {"speaker": None}
 
 
-def _list_of(*names: str) -> Callable[[Any], bool]:
-    """Whether something is a list of objects that all have these names."""
-    return lambda data: (
-        isinstance(data, list)
-        and bool(data)
-        and all(isinstance(item, dict) and item.keys() >= {*names} for item in data)
-    )
+def _moshi(item: Any) -> dict[str, Any]:
+    """A word of moshi-finetune, which trains the voice of SPEAKER_MAIN, that of the left channel."""
+    word, (start, end), speaker = item
+    return {"word": word, "start": start, "end": end, "speaker": "main" if speaker == MAIN else "other"}
 
 
-def _holds(name: str) -> Callable[[Any], bool]:
-    """Whether something is an object that has a list of this name."""
-    return lambda data: isinstance(data, dict) and isinstance(data.get(name), list)
+def _lhotse(item: dict[str, Any]) -> dict[str, Any]:
+    """A `SupervisionSegment`; the words of its alignment have times of the recording, too."""
+    channels = item.get("channel", 0)
+    channels = channels if isinstance(channels, list) else [channels]
+    if not all(isinstance(channel, int) for channel in channels):
+        raise ValueError("its channel is no number")
+    return item | {"channel": f"ch{channels[0]}" if len(channels) == 1 else None}
 
 
-#: Every kind of JSON that is read.
+#: Every kind of JSON that is read, the most telling names first.
 DOCUMENTS = (
     Document(
-        name="our own",
-        shape='{"utterances": [{"channel", "start", "end", "text"}, …]}',
-        is_whole=_holds("utterances"),
-        whole=lambda path, data: _each(path, "utterance", data["utterances"], _utterance),
-        is_line=lambda line: line.keys() >= {"channel", "start", "end"} and "recording_id" not in line,
-        line=_utterance,
-        recording="audio_file",
+        "lhotse supervisions",
+        '{"recording_id", "start", "duration", "text"}',
+        names=("recording_id", "start", "duration"),
+        record=_lhotse,
     ),
     Document(
-        name="moshi-finetune",
-        shape='{"alignments": [[word, [start, end], speaker], …]}',
-        is_whole=_holds("alignments"),
-        whole=_alignments,
+        "NeMo manifest",
+        '{"audio_filepath", "offset", "duration", "text"}',
+        names=("audio_filepath",),
+        record=lambda item: {"offset": 0.0} | item,
     ),
     Document(
-        name="J-Moshi",
-        shape='[{"speaker", "word", "start", "end"}, …]',
-        is_whole=_list_of("word"),
-        whole=_speaker_words,
+        "our own",
+        '{"utterances": [{"channel", "start", "end", "text"}, …]}',
+        "utterances",
+        ("channel", "start", "end"),
+        _own,
     ),
+    Document("moshi-finetune", '{"alignments": [[word, [start, end], speaker], …]}', "alignments", record=_moshi),
+    Document("J-Moshi", '[{"speaker", "word", "start", "end"}, …]', names=("word",)),
     Document(
-        name="Whisper and WhisperX",
-        shape='{"segments": [{"start", "end", "text"}, …]}',
-        is_whole=lambda data: _holds("segments")(data) or _list_of("start", "end", "text")(data),
-        whole=_segments,
-    ),
-    Document(
-        name="lhotse supervisions",
-        shape='{"recording_id", "start", "duration", "text"}',
-        is_whole=_list_of("recording_id", "start", "duration"),
-        whole=lambda path, data: _each(path, "segment", data, _supervision),
-        is_line=lambda line: "recording_id" in line,
-        line=_supervision,
-        recording="recording_id",
-    ),
-    Document(
-        name="NeMo manifest",
-        shape='{"audio_filepath", "offset", "duration", "text"}',
-        is_line=lambda line: "audio_filepath" in line,
-        line=_manifest_line,
-        recording="audio_filepath",
+        "Whisper and WhisperX",
+        '{"segments": [{"start", "end", "text"}, …]}',
+        "segments",
+        ("start", "end", "text"),
     ),
 )
 
 
-def _give(lines: bool) -> str:
-    """The remedy for a JSON of no known kind."""
-    own, *others = [kind for kind in DOCUMENTS if (kind.line if lines else kind.whole) is not _nothing]
-    names = ", ".join(kind.name for kind in others)
-    return f"give {own.shape} or that of another tool ({names}), or take the file away"
+def _json(path: Path) -> Iterator[Record]:
+    """The items of a JSON document or of JSON Lines, by what the first one is. NeMo calls its lines `.json`."""
+    text, title = read_text(path), f"transcript {shown(path)}"
+    refuse_many(path, max(text.count("[") + text.count("{"), text.count("\n")), "items", 2 * MOST_LABELS)
+    if path.suffix.lower() == ".json" and '"audio_filepath"' not in text.lstrip().partition("\n")[0]:
+        data = parse_json(text, title, nan=True)
+        positions = (f"item {n}" for n in itertools.count(1))
+    else:
+        lines = [(n, line) for n, line in enumerate(text.split("\n"), 1) if line.strip()]
+        data = [parse_json(line, title, line=n, nan=True) for n, line in lines]
+        positions = (f"line {n}" for n, _ in lines)
+    kind = next((kind for kind in DOCUMENTS if kind.items(data) is not None), None)
+    if kind is None:
+        if data == []:
+            return
+        shapes = "; ".join(f"{kind.name}: {kind.shape}" for kind in DOCUMENTS)
+        raise broken(path, "is no known kind of transcript", f"give one ({shapes}), or take the file away")
+    items = kind.items(data) or []
+    if isinstance(data, dict) and not any(isinstance(x, dict) and x.keys() & {"words", "speaker"} for x in items):
+        items = data.get("words") or items  # OpenAI's service gives words beside segments
+    about = {"language": data.get("language")} if isinstance(data, dict) else {}
+    for position, item in zip(positions, items, strict=False):
+        try:
+            record = about | {**kind.record(item)}
+            if all(value_of(record, field) is None for field in ("text", "word", "words", "alignment")):
+                raise ValueError("it has no text")
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            remedy = f"give {kind.shape}, or take the file away"
+            raise broken(path, f"{position} is {quoted(item)} ({error})", remedy) from None
+        yield position, record
 
 
-def _like(name: str) -> str:
-    """The remedy for a JSON of the kind of that name which is not as it should be."""
-    [shape] = [kind.shape for kind in DOCUMENTS if kind.name == name]
-    return f"give {shape}, or take the file away"
+def _clips(path: Path, pick: Pick) -> Iterator[Record]:
+    """The segments of the picked entries of a whisper.json."""
+    names, entries = _entries(path, path.stat().st_mtime_ns)
+    for name in pick(names):
+        entry = entries[name]
+        if problem := whisper_json.entry_problem(path.name, name, entry):
+            raise problem
+        if entry.get("segments") is None:
+            raise broken(path, f"{quoted(name)} has no segments, so no times", "transcribe it again")
+        about = {"recording_id": name, "language": entry.get("language")}
+        for number, segment in enumerate(entry["segments"], 1):
+            yield f"{quoted(name)}, segment {number}", about | segment
 
 
-#: Those of tiers also take the names of the `wanted` ones, and a list that gets those `left`.
-TIER_FORMATS: dict[str, Callable[..., list[Passage]]] = {
-    ".textgrid": partial(_read_tiers, read_tiers),
-    ".eaf": partial(_read_tiers, read_eaf),
-}
+@lru_cache(maxsize=2)
+def _entries(path: Path, modified: int) -> tuple[whisper_json.EntryNames, dict[str, Any]]:
+    entries = whisper_json.read_whisper_json(path).entries
+    return whisper_json.EntryNames(entries), entries
 
-#: What reads each format, by the ending of its files in lower case: it takes a path, the side in its name, and a
-#: choice among the recordings that it names.
-FORMATS: dict[str, Callable[..., list[Passage]]] = {
-    ".srt": _read_subtitles,
-    ".vtt": _read_subtitles,
-    ".ass": _read_subtitles,
-    **TIER_FORMATS,
-    ".ctm": _read_ctm,
-    ".rttm": _read_rttm,
-    ".json": _read_json,
-    ".jsonl": _read_lines_of_json,
-    ".jsonl.gz": _read_lines_of_json,
+
+# Of all formats
+
+
+def _tiers(
+    path: Path, read: Callable[[Path], list[Tier]], wanted: Collection[str], left: list[str] | None
+) -> Iterator[Record]:
+    """The labels of the tiers of speech; the names of other tiers go to `left`."""
+    speech, others = speech_tiers(path, read(path), wanted)
+    if left is not None:
+        left += others
+    if not speech:
+        remedy = "add one, or name the right one with --tier"
+        raise broken(path, "has no interval tier of words or utterances", remedy)
+    names: dict[str, str] = {}
+    for tier in speech:
+        speaker = names.setdefault(tier.speaker.casefold(), tier.speaker)
+        field = "word" if tier.kind == "words" else "text"
+        for start, end, text in tier.labels:
+            if text:
+                yield quoted(text), {"start": start, "end": end, field: text, "speaker": speaker}
+
+
+#: What reads each format, by the ending of its files in lower case.
+FORMATS: dict[str, Callable[..., Iterable[Any]]] = {
+    ".srt": subtitle_records,
+    ".vtt": subtitle_records,
+    ".ass": subtitle_records,
+    ".textgrid": read_tiers,
+    ".eaf": read_eaf,
+    ".ctm": _lines,
+    ".rttm": _lines,
+    ".json": _json,
+    ".jsonl": _json,
+    ".jsonl.gz": _json,
 }
 
 
@@ -704,11 +460,44 @@ def ending_of(name: str) -> str | None:
     return next((name[-len(ending) :] for ending in FORMATS if name.lower().endswith(ending)), None)
 
 
-def _checked(path: Path, position: str, times: tuple[Any, Any]) -> tuple[float, float]:
-    if not all(is_number(time, 0, LATEST) for time in times) or times[0] > times[1]:
-        raise broken(
-            path,
-            f"{position} has the times {quoted(times[0])} to {quoted(times[1])}",
-            "give seconds from the start of the recording, the end not before the start",
-        )
-    return float(times[0]), float(times[1])
+def read_passages(
+    path: Path,
+    side: str | None,
+    pick: Pick,
+    wanted: Collection[str] = (),
+    left: list[str] | None = None,
+) -> list[Passage]:
+    """The passages of a transcript of a format of `FORMATS`.
+
+    Args:
+        side: the side in its name, by which a subtitle without a name is that of one speaker.
+        pick: chooses among the recordings that it names; "" for what names none.
+        wanted: names, or linguistic types, of tiers with speech; `left` gets the names of others that have labels.
+
+    Raises BadInput.
+    """
+    read = FORMATS[str(ending_of(path.name)).lower()]
+    if read is subtitle_records:
+        records: Iterable[Record] = read(path, side)
+    elif read in (read_tiers, read_eaf):
+        records = _tiers(path, read, wanted, left)
+    else:
+        with _LOCK:  # recordings are read side by side, and a file of many may be large
+            if whisper_json.begins_with_clip(path):
+                records = [*_clips(path, pick)]
+            else:
+                groups = _by_recording(read, path, path.stat().st_mtime_ns)
+                records = [record for name in pick(groups) for record in groups[name]]
+    return [passage for position, item in records for passage in passages_of(path, position, item)]
+
+
+@lru_cache(maxsize=2)
+def _by_recording(read: Callable[[Path], Iterable[Record]], path: Path, modified: int) -> dict[str, list[Record]]:
+    """The records of a file by the recordings that they name, read once for all of these."""
+    groups: dict[str, list[Record]] = {}
+    for record in read(path):
+        groups.setdefault(str(value_of(record[1], "recording") or ""), []).append(record)
+    return groups
+
+
+_LOCK = threading.Lock()

@@ -14,6 +14,9 @@ MOST_IN_A_LINE = 200_000
 #: phones and the silences of both sides. Two brackets of JSON, and five elements of an EAF, make one.
 MOST_LABELS = 200_000
 
+#: A number as formats of lines write it.
+NUMBER = re.compile(r"[-+]?\d{1,15}+(?:\.\d*+)?(?:[eE][-+]?\d{1,2})?")
+
 _LONG_LINE = re.compile(rf"(?m)^.{{{MOST_IN_A_LINE + 1},}}")
 
 

@@ -22,10 +22,10 @@ from dailytalk_contiguous.sources.channel_names import explains_itself, person, 
 from dailytalk_contiguous.sources.recordings import is_recording
 from dailytalk_contiguous.sources.transcript_formats import (
     FORMATS,
-    TIER_FORMATS,
     Passage,
     cues_of_words,
     ending_of,
+    read_passages,
 )
 from dailytalk_contiguous.sources.transcript_marks import SILENCE, mark_of, marks_in, without_marks
 from dailytalk_contiguous.sources.transcript_text import broken, read_packed
@@ -402,8 +402,7 @@ def _read(
     shared = is_shared(path.name, Path(recording_file).stem) or begins_with_clip(path)
     pick = partial(_about, path=path, recording_file=recording_file, shared=shared)
     others: list[str] = []
-    about = {"wanted": tiers, "left": others} if ending.lower() in TIER_FORMATS else {}
-    passages = FORMATS[ending.lower()](path, side, pick, **about)
+    passages = read_passages(path, side, pick, tiers, others)
     if others and left is not None:
         left[path.name] = others
     if not passages and not shared:

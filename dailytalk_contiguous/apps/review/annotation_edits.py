@@ -22,8 +22,8 @@ from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.annotation_formats import ORIGINALS, REBUILT, Label, annotation_of, spoken_label
 from dailytalk_contiguous.sources import tier_formats, transcript_formats, transcript_text
-from dailytalk_contiguous.sources.tier_formats import NUMBER, OWN_TIER, Tier
-from dailytalk_contiguous.sources.transcript_text import broken, refuse_many
+from dailytalk_contiguous.sources.tier_formats import OWN_TIER, Tier
+from dailytalk_contiguous.sources.transcript_text import NUMBER, broken, refuse_many
 from dailytalk_contiguous.store.files import inside, write_bytes
 from dailytalk_contiguous.store.owned_folder import digested_name
 
@@ -82,7 +82,7 @@ def _lines(rows: Iterable[tuple[float, float, str, str | None]], sides: Sides) -
 
 
 def _subtitles(path: Path, sides: Sides) -> ReadBack:
-    passages = transcript_formats.FORMATS[path.suffix.lower()](path, None, list)
+    passages = transcript_formats.read_passages(path, None, list)
     return _lines(((part.start, part.end, part.text or "", part.speaker) for part in passages), sides)
 
 

@@ -24,7 +24,7 @@ from versions_on_disk import write_version
 
 from dailytalk_contiguous.apps.review.layouts import open_editable
 from dailytalk_contiguous.apps.review.session import Session
-from dailytalk_contiguous.sources.transcript_formats import FORMATS
+from dailytalk_contiguous.sources.transcript_formats import FORMATS, read_passages
 from dailytalk_contiguous.sources.transcripts import read_transcripts
 from dailytalk_contiguous.store.owned_folder import FileNames
 
@@ -166,10 +166,10 @@ def test_turns_and_words_for_scorers_are_read_as_given_transcripts(
     for format in ("rttm", "ctm"):
         dailytalk("export", recordings, "--format", format, "--out", tmp_path / format)
     for name in names(recordings):
-        turns = FORMATS[".rttm"](tmp_path / "rttm" / f"{FileNames().whole(name)}.rttm", None, list)
+        turns = read_passages(tmp_path / "rttm" / f"{FileNames().whole(name)}.rttm", None, list)
         own = [(SPEAKERS[side], start, end) for side, start, end, *_ in said(recordings, name)]
         assert sorted((turn.speaker, ms(turn.start), ms(turn.end)) for turn in turns) == sorted(own)
-        words = FORMATS[".ctm"](tmp_path / "ctm" / f"{FileNames().whole(name)}.ctm", None, list)
+        words = read_passages(tmp_path / "ctm" / f"{FileNames().whole(name)}.ctm", None, list)
         heard = [("AB".index(word.channel), ms(word.start), ms(word.end), word.words[0]["word"]) for word in words]
         assert sorted(heard) == [(side == "right", *rest) for side, *rest in words_said(recordings, name)]
 
