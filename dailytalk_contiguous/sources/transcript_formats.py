@@ -93,13 +93,13 @@ class Passage(NamedTuple):
 
 
 #: A part of a file as a dict, with its position in it.
-Record = tuple[str, Mapping[str, Any]]
+TranscriptRecord = tuple[str, Mapping[str, Any]]
 
 #: Chooses among the recordings that a file names.
 Pick = Callable[[Iterable[str]], Sequence[str]]
 
 
-def value_of(item: Mapping[str, Any], field: str) -> Any:
+def field_of(item: Mapping[str, Any], field: str) -> Any:
     """The value of a field of `KEYS`, or of the one called so; None where there is none."""
     return next((item[key] for key in KEYS.get(field, (field,)) if item.get(key) is not None), None)
 
@@ -111,17 +111,17 @@ def passages_of(path: Path, position: str, item: Mapping[str, Any]) -> list[Pass
     words say nothing. Both are left out, so that the text is aligned again. Raises BadInput.
     """
     start, end = _checked(path, position, _times(item))
-    text, language = value_of(item, "text"), value_of(item, "language")
+    text, language = field_of(item, "text"), field_of(item, "language")
     if not isinstance(text, str | None):
         raise broken(path, f"{position} has the text {quoted(text)}", "give it as text")
     channel, speaker, recording = (
-        None if (value := value_of(item, field)) is None else str(value)
+        None if (value := field_of(item, field)) is None else str(value)
         for field in ("channel", "speaker", "recording")
     )
     is_code = isinstance(language, str) and re.fullmatch("[a-z]{2,3}", language) and language != "und"
     about = {"channel": channel, "recording": recording, "language": language if is_code else None}
     if (word := item.get("word")) is not None:
-        spoken = _word(path, position, word, (start, end), value_of(item, "probability"))
+        spoken = _word(path, position, word, (start, end), field_of(item, "probability"))
         return [Passage(position, start, end, None, [spoken], speaker=speaker, **about)]
     alignment = item.get("alignment")
     listed = item.get("words") or (alignment.get("word") if isinstance(alignment, dict) else alignment) or []
@@ -133,7 +133,7 @@ def passages_of(path: Path, position: str, item: Mapping[str, Any]) -> list[Pass
         raise broken(path, f"{position} has the words {quoted(listed)}", "give each its word, start and end")
     times = _filled([_times(entry) for entry in entries], start, end)
     words = [
-        _word(path, f"{position}, word {n}", entry.get("word"), span, value_of(entry, "probability"))
+        _word(path, f"{position}, word {n}", entry.get("word"), span, field_of(entry, "probability"))
         for n, (entry, span) in enumerate(zip(entries, times, strict=True), 1)
     ]
     names = [str(name) if (name := entry.get("speaker", speaker)) is not None else None for entry in entries]
@@ -161,7 +161,7 @@ def passages_of(path: Path, position: str, item: Mapping[str, Any]) -> list[Pass
 
 def _times(item: Mapping[str, Any]) -> tuple[Any, Any]:
     """Start and end of a record or a word, as they are; the end by its duration where it has none."""
-    start, end, duration = value_of(item, "start"), item.get("end"), item.get("duration")
+    start, end, duration = field_of(item, "start"), item.get("end"), item.get("duration")
     if end is None and duration is not None:
         end = round(start + duration, 6) if is_number(start) and is_number(duration) else duration
     return start, end
@@ -240,7 +240,7 @@ def cues_of_words(channel: str, words: Sequence[WordRow]) -> list[Cue]:
 # NIST's lines
 
 
-def _lines(path: Path) -> Iterator[Record]:
+def _lines(path: Path) -> Iterator[TranscriptRecord]:
     """Words and turns of a CTM or an RTTM; `;;` begins a comment. The first of alternatives counts."""
     text, suffix = readable_text(path), path.suffix.lower()
     refuse_many(path, text.count("\n"), "lines")
@@ -366,7 +366,7 @@ DOCUMENTS = (
 )
 
 
-def _json(path: Path) -> Iterator[Record]:
+def _json(path: Path) -> Iterator[TranscriptRecord]:
     """The items of a JSON document or of JSON Lines, by what the first one is. NeMo calls its lines `.json`."""
     text, title = read_text(path), f"transcript {shown(path)}"
     refuse_many(path, max(text.count("[") + text.count("{"), text.count("\n")), "items", 2 * MOST_LABELS)
@@ -390,7 +390,7 @@ def _json(path: Path) -> Iterator[Record]:
     for position, item in zip(positions, items, strict=False):
         try:
             record = about | {**kind.record(item)}
-            if all(value_of(record, field) is None for field in ("text", "word", "words", "alignment")):
+            if all(field_of(record, field) is None for field in ("text", "word", "words", "alignment")):
                 raise ValueError("it has no text")
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             remedy = f"give {kind.shape}, or take the file away"
@@ -398,7 +398,7 @@ def _json(path: Path) -> Iterator[Record]:
         yield position, record
 
 
-def _clips(path: Path, pick: Pick) -> Iterator[Record]:
+def _clips(path: Path, pick: Pick) -> Iterator[TranscriptRecord]:
     """The segments of the picked entries of a whisper.json."""
     names, entries = _entries(path, path.stat().st_mtime_ns)
     for name in pick(names):
@@ -423,7 +423,7 @@ def _entries(path: Path, modified: int) -> tuple[whisper_json.EntryNames, dict[s
 
 def _tiers(
     path: Path, read: Callable[[Path], list[Tier]], wanted: Collection[str], left: list[str] | None
-) -> Iterator[Record]:
+) -> Iterator[TranscriptRecord]:
     """The labels of the tiers of speech; the names of other tiers go to `left`."""
     speech, others = speech_tiers(path, read(path), wanted)
     if left is not None:
@@ -478,7 +478,7 @@ def read_passages(
     """
     read = FORMATS[str(ending_of(path.name)).lower()]
     if read is subtitle_records:
-        records: Iterable[Record] = read(path, side)
+        records: Iterable[TranscriptRecord] = read(path, side)
     elif read in (read_tiers, read_eaf):
         records = _tiers(path, read, wanted, left)
     else:
@@ -492,11 +492,13 @@ def read_passages(
 
 
 @lru_cache(maxsize=2)
-def _by_recording(read: Callable[[Path], Iterable[Record]], path: Path, modified: int) -> dict[str, list[Record]]:
+def _by_recording(
+    read: Callable[[Path], Iterable[TranscriptRecord]], path: Path, modified: int
+) -> dict[str, list[TranscriptRecord]]:
     """The records of a file by the recordings that they name, read once for all of these."""
-    groups: dict[str, list[Record]] = {}
+    groups: dict[str, list[TranscriptRecord]] = {}
     for record in read(path):
-        groups.setdefault(str(value_of(record[1], "recording") or ""), []).append(record)
+        groups.setdefault(str(field_of(record[1], "recording") or ""), []).append(record)
     return groups
 
 
