@@ -12,8 +12,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rich.status import Status
-
 from dailytalk_contiguous.cli import show
 from dailytalk_contiguous.cli.engine_options import hub_choice
 from dailytalk_contiguous.cli.options import SEED_OPTION, chosen, size_text, with_options
@@ -25,7 +23,7 @@ from dailytalk_contiguous.core.outcome import Figures, Outcome, to_run
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.models.engines import speaker_text
 from dailytalk_contiguous.pipelines.to_sound import speak_stages
-from dailytalk_contiguous.run.estimate import NARROW_HZ, Estimate, Range, estimate_run
+from dailytalk_contiguous.run.estimate import Estimate, estimate_run
 from dailytalk_contiguous.run.events import length
 from dailytalk_contiguous.run.price import refusal_of
 from dailytalk_contiguous.run.run import refuse_downloads
@@ -60,7 +58,6 @@ _SHOWN: dict[str, tuple[str, Callable[[float], str]]] = {
     "tagged_bytes": ("tagged/, transcript.jsonl", size_text),
     "dataset_bytes": ("dataset/ (FLAC)", size_text),
     "wav_bytes": ("audio/ (WAV)", size_text),
-    "cache_bytes": ("cache of speech", size_text),
     "text_bytes": ("text to say", size_text),
     "usd": ("money", lambda usd: f"{usd:.4f} USD" if usd < 1 else f"{usd:.2f} USD"),
 }
@@ -123,6 +120,7 @@ def plan(
         show.say_left_out(recordings.left_out)
         for line in show.each_reject(recordings.problems):
             say(line)
+        status.update("loading the models, then running a sample of the input")
         estimate = estimate_run(
             recordings,
             Path(folder),
@@ -131,7 +129,6 @@ def plan(
             options["workers"] or 1,
             60 * sample_minutes,
             seed,
-            lambda piece, of: say_piece(console, status, piece, of),
         )
     refusal, details = "", [show.transcripts(recordings, stages)]
     if voice := speak_stage_of(spoken) if spoken else None:
@@ -159,18 +156,6 @@ def _words_of_run(with_speak: bool) -> Iterator[str]:
             yield word
 
 
-def say_piece(console: Console, status: Status, piece: int, of: int) -> None:
-    """Print the number of the piece that is run: in one place on a terminal, elsewhere as a line for each."""
-    text = (
-        f"running piece {piece} of {of}"
-        if piece
-        else f"loading the models, then running {counted(of, 'piece')} of the input"
-    )
-    status.update(text)
-    if not console.is_terminal:
-        say(text)
-
-
 def _refuse_to_fetch(repository: Repository) -> None:
     missing = to_fetch(repository)
     if missing.files:
@@ -185,39 +170,27 @@ def plan_outcome(estimate: Estimate, command: str, record: dict[str, Any], detai
     """Return the estimate of the run that `command` starts; `record` and `details` are those of its input."""
     summary = asdict(estimate)
     for part in ("quantities", "stages"):
-        summary[part] = {
-            name: {end: round(number, 4) for end, number in value._asdict().items()}
-            for name, value in getattr(estimate, part).items()
-        }
+        summary[part] = {name: round(value, 4) for name, value in getattr(estimate, part).items()}
     sample = counted(estimate.sample_pieces, "piece")
-    of_sample = f"estimated from {sample} of it, {length(estimate.sample_seconds)} together"
     lines: list[str | Figures] = [
         *details,
-        f"{of_sample}; from and to are what it would be if all were like one of them",
+        f"estimated from {sample} of it, {length(estimate.sample_seconds)} together",
     ]
-    if estimate.narrow_pieces and estimate.lowest_bandwidth_hz:
-        lines.append(
-            f"{estimate.narrow_pieces} of these have a side that ends below {NARROW_HZ / 1000:g} kHz, as a "
-            f"telephone does, down to {estimate.lowest_bandwidth_hz / 1000:.1f} kHz: keep such recordings only if "
-            "the model is to hear telephones"
-        )
-    rows = []
-
-    def add(heading: str, value: Range, text: Callable[[float], str]) -> None:
-        rows.append((heading, *map(text, (value.expected, value.low, value.high))))
-
-    for name, (heading, text) in _SHOWN.items():
-        value = estimate.quantities.get(name)
-        if value and (name != "usd" or value.high):
-            add(heading, value, text)
+    rows = [
+        (heading, text(estimate.quantities[name]))
+        for name, (heading, text) in _SHOWN.items()
+        if estimate.quantities.get(name)
+    ]
     for name in ("tag", "speak"):
-        if value := estimate.quantities.get(f"{name}_seconds"):
-            add(f"time of {name} --workers {estimate.workers}", value, length)
-    whole = sum(value.expected for value in estimate.stages.values())
-    for name, value in estimate.stages.items():
-        if value.expected >= _LEAST_SHARE * whole:
-            add(f"  {name}, one process", value, length)
-    lines.append(Figures(("", ">estimate", ">from", ">to"), rows))
+        if seconds := estimate.quantities.get(f"{name}_seconds"):
+            rows.append((f"time of {name} --workers {estimate.workers}", length(seconds)))
+    whole = sum(estimate.stages.values())
+    rows += [
+        (f"  {name}, one process", length(seconds))
+        for name, seconds in estimate.stages.items()
+        if seconds >= _LEAST_SHARE * whole
+    ]
+    lines.append(Figures(("", ">estimate"), rows))
     lines.append(f"and about {length(estimate.loading_seconds)} for each process to load its models")
     if "usd" in estimate.quantities and "speak_seconds" not in estimate.quantities:
         lines.append("speak was priced, not run: how long its service takes is not in this")

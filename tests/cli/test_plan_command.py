@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from recordings import excerpt, save, state
 
-from dailytalk_contiguous.run.estimate import Measured, Range, extrapolate, sample
-from dailytalk_contiguous.run.tagging import FoundRecordings
+from dailytalk_contiguous.run.estimate import sample
 
 
 @pytest.fixture
@@ -45,23 +44,18 @@ def test_plan_runs_a_sample_and_leaves_nothing(tmp_path: Path, dailytalk: Comman
     assert told["sample_seconds"] == pytest.approx(12, rel=0.01)
     assert {"Transcribe", "Speak", "Reconstruct"} <= set(told["stages"])
     for name in ("tag_seconds", "speak_seconds", "tagged_bytes", "dataset_bytes", "wav_bytes"):
-        value = told["quantities"][name]
-        assert 0 < value["low"] <= value["expected"] <= value["high"]
-    assert told["quantities"]["usd"]["high"] == 0
+        assert told["quantities"][name] > 0
+    assert told["quantities"]["usd"] == 0
     _, _, planned = dailytalk("plan", corpus, *quick, "--speak", "--sample-minutes=0.2").out.rpartition("next: ")
     name, *words = shlex.split(planned)
     assert (name, words) == ("dailytalk", ["build", str(corpus), *quick, "--out", "DIR"])
 
 
-def test_little_material_is_sampled_little_and_each_piece_is_told(tmp_path: Path, dailytalk: Command) -> None:
+def test_little_material_is_sampled_little(tmp_path: Path, dailytalk: Command) -> None:
     save(tmp_path / "in/weekend_trip.flac", excerpt("weekend_trip", seconds=70))
     done = dailytalk("plan", tmp_path / "in", *EMBEDDED, "--asr-model", "tiny.en", "--json")
     told = json.loads(done.out)
     assert (told["sample_pieces"], told["sample_seconds"]) == (3, pytest.approx(30, rel=0.01))
-    assert done.err.splitlines() == [
-        "loading the models, then running 3 pieces of the input",
-        *(f"running piece {place} of 3" for place in (1, 2, 3)),
-    ]
 
 
 def test_paid_speech_is_priced_without_a_token_and_not_bought(dailytalk: Command, corpus: Path) -> None:
@@ -73,10 +67,10 @@ def test_paid_speech_is_priced_without_a_token_and_not_bought(dailytalk: Command
     assert "spoken by fish at https://api.fish.audio\n" in done.out
     assert "speak would not begin: Fish Audio needs a token, and may say every line in another voice" in done.out
     for row in (
-        *(r"money( +0\.\d{4} USD){3}", r"dataset/ \(FLAC\)( +\d+\.\d [kM]B){3}", r"text to say( +\d+ bytes){3}"),
+        *(r"money( +0\.\d{4} USD)", r"dataset/ \(FLAC\)( +\d+\.\d [kM]B)", r"text to say( +\d+ bytes)"),
         *(
-            r"time of tag --workers 1( +\d+(\.\d)? (s|min)){3}",
-            r"Transcribe, one process( +\d+(\.\d)? (s|min)){3}",
+            r"time of tag --workers 1( +\d+(\.\d)? (s|min))",
+            r"Transcribe, one process( +\d+(\.\d)? (s|min))",
         ),
     ):
         assert re.search(row, done.out), row
@@ -127,18 +121,6 @@ def test_long_corpus_gives_the_minutes_that_were_asked_for_from_all_over_it(seed
     places = [int(piece["conversation_id"].split(".")[0][1:]) for piece in pieces]
     assert [place * 3 // 40 for place in places] == pytest.approx([0, 1, 2], abs=1)
     assert places == sorted(places)
-
-
-def test_whole_is_the_sample_times_its_share_with_the_range_of_the_pieces() -> None:
-    measured = [
-        Measured(10.0, {"tag_seconds": 1.0, "speak_seconds": 0.5}, {"Segment": 1.0}),
-        Measured(30.0, {"tag_seconds": 6.0, "speak_seconds": 3.0}, {}),
-    ]
-    told = extrapolate(FoundRecordings([rows(400.0)], []), measured, 1, 2.5)
-    assert told.quantities["tag_seconds"] == Range(pytest.approx(40), pytest.approx(70), pytest.approx(80))
-    assert told.quantities["speak_seconds"] == Range(pytest.approx(20), pytest.approx(35), pytest.approx(40))
-    assert told.stages["Segment"] == Range(0, pytest.approx(10), pytest.approx(40))
-    assert told.loading_seconds == 2.5
 
 
 @pytest.mark.parametrize(
