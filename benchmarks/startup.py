@@ -18,8 +18,8 @@ GOALS = {"--help": 0.4, "--version": 0.4, "status": 1.0, "doctor": 1.0}
 
 #: A run that has begun, for `status`.
 PLAN = {"shards": 2, "shards_left": 2, "hours": 1, "hours_left": 1, "stages": []}
-STARTED = {"event": "started", "time": "2026-01-01T00:00:00Z", "run": "r", "kind": "tag", "shard": [1, 1]}
-STARTED |= {"host": "far", "pid": 1, "born": "", "plan": PLAN}
+STARTED = {"event": "planned", "time": "2026-01-01T00:00:00Z", "run": "r", "kind": "tag", "shard": [1, 1]}
+STARTED |= {"host": "far", "pid": 1} | PLAN
 
 
 def main() -> int:

@@ -27,7 +27,7 @@ from dailytalk_contiguous.core.utterance import no_text_reason
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.models.affect import fast_precisions
 from dailytalk_contiguous.models.devices import device_of
-from dailytalk_contiguous.run.events import Account, RunPace, length, log
+from dailytalk_contiguous.run.events import Account, length, log
 from dailytalk_contiguous.run.local import RunPlan
 from dailytalk_contiguous.run.run import RunOutcome, lacking_weights
 from dailytalk_contiguous.run.tagging import FoundRecordings
@@ -41,7 +41,7 @@ from dailytalk_contiguous.store import work_folder
 
 class Working(ProgressColumn):
     def render(self, task: Task) -> Text:
-        pace: RunPace = task.fields["pace"]
+        pace: Account = task.fields["pace"]
         return Text(pace.at or ("working" if pace.done else "starting"), no_wrap=True)
 
 
@@ -49,13 +49,13 @@ class WorkBar(ProgressColumn):
     """The share of the audio that is in finished shards; a moving bar before the first of them."""
 
     def render(self, task: Task) -> ProgressBar:
-        pace: RunPace = task.fields["pace"]
+        pace: Account = task.fields["pace"]
         return ProgressBar(pace.whole, pace.done, pulse=not pace.done, animation_time=task.get_time())
 
 
 class ShardProgress(ProgressColumn):
     def render(self, task: Task) -> Text:
-        pace: RunPace = task.fields["pace"]
+        pace: Account = task.fields["pace"]
         unit, size = ("h", 3600) if pace.whole >= 3600 else ("min", 60)
         spent = (spent_now := task.fields["spent"]) and spent_now()
         money = f"  {spent:.4f} USD" if spent else ""
@@ -66,7 +66,7 @@ class Left(ProgressColumn):
     """The speed of a run relative to real time, and the time left; empty before the first shard."""
 
     def render(self, task: Task) -> Text:
-        pace: RunPace = task.fields["pace"]
+        pace: Account = task.fields["pace"]
         if pace.seconds_left is None:
             return Text("")
         return Text(f"{pace.speed:.1f}× real time  {length(pace.seconds_left)} left", no_wrap=True)
@@ -79,7 +79,7 @@ class RunBar:
         self.progress, self._spent = progress, spent
         self._task: Any = None
 
-    def planned(self, plan: RunPlan, pace: RunPace) -> None:
+    def planned(self, plan: RunPlan, pace: Account) -> None:
         """Begin the bar, unless a plan has no tasks or the bar has begun."""
         if self._task is None and plan.tasks:
             self._task = self.progress.add_task("", total=None, pace=pace, spent=self._spent)

@@ -117,8 +117,8 @@ def _sentences(runs: Sequence[Run], at: datetime) -> list[str]:
         elif run.state not in (RUNNING, FINISHED):
             sentences.append(f"{run.kind}: {run.reason}.")
         if run.rejects:
-            why = "rejects.jsonl tells why" if run.explained else "rejects.jsonl will tell why, once all is done"
-            sentences.append(f"{run.kind}: {run.rejects} rejected; {why}.")
+            why = "tells why" if run.state == FINISHED else "will tell why, once all is done"
+            sentences.append(f"{run.kind}: {run.rejects} rejected; rejects.jsonl {why}.")
     return sentences
 
 

@@ -5,7 +5,6 @@ appending from several hosts is not atomic on NFS (Linux NFS FAQ, A9). There is 
 and no secret. Readers skip a line that a crash or a full disk has cut off.
 """
 
-import fnmatch
 import json
 import logging
 import os
@@ -13,11 +12,11 @@ import platform
 import shlex
 import time
 import uuid
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from fnmatch import fnmatch
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
@@ -25,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from filelock import FileLock, Timeout
 
-from dailytalk_contiguous.core.documents import MOST_LINE_BYTES, as_text, numbered_lines, parse_json
+from dailytalk_contiguous.core.documents import as_text, numbered_lines, parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.store.files import inside, leads_out, locked
@@ -36,12 +35,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("dailytalk_contiguous")
 
-EVENTS, _OF_PARTS = "events.jsonl", "events.*.jsonl"
+EVENTS = "events.jsonl"
 
 Event = dict[str, Any]
 
-#: Kinds of events of a run: its start, a further plan, a shard, and its ends.
-STARTED, PLANNED, SHARD = "started", "planned", "shard"
+#: Kinds of events of a run: a plan of what it is to make (it begins with one), a shard, and its ends.
+PLANNED, SHARD = "planned", "shard"
 FINISHED, STOPPED, FAILED = ENDS = ("finished", "stopped", "failed")
 
 #: States of a run beside its ends; one that is gone was killed.
@@ -67,7 +66,7 @@ def append(path: Path, event: Event, sync: bool = False) -> None:
 
 def is_journal(name: str) -> bool:
     """Whether a path relative to a work folder names a file of events."""
-    return name == EVENTS or ("/" not in name and fnmatch.fnmatch(name, _OF_PARTS))
+    return name == EVENTS or ("/" not in name and fnmatch(name, "events.*.jsonl"))
 
 
 def journals(folder: Path) -> list[Path]:
@@ -82,7 +81,7 @@ def read_events(path: Path) -> list[Event]:
     events = list[Event]()
     for _, line in numbered_lines(path) if path.is_file() else ():
         with suppress(BadInput):
-            event: Any = parse_json(line, EVENTS, limit=MOST_LINE_BYTES, surrogates=True)
+            event: Any = parse_json(line, EVENTS, surrogates=True)
             events += [event] if isinstance(event, dict) and "event" in event else []
     return events
 
@@ -94,34 +93,18 @@ def now() -> str:
 
 @dataclass
 class Account:
-    """How the processes of a run spent their time, in seconds.
+    """How far a run is, and how its processes spent their time, in seconds.
 
     `stages` is wall time by stage, `audio` the audio that went through each. `outside` is what shards took outside
-    stages (reading, types, writing); `planning` and `outputs` are what came before and after the shards.
+    stages (reading, types, writing); `planning` and `outputs` are what came before and after the shards. `done`
+    and `whole` are seconds of audio in the shards that it made and was to make; `at` is the stage at hand.
     """
 
-    stages: dict[str, float]
-    audio: dict[str, float]
+    stages: dict[str, float] = field(default_factory=dict)
+    audio: dict[str, float] = field(default_factory=dict)
     outside: float = 0.0
     planning: float = 0.0
     outputs: float = 0.0
-
-    def as_dict(self) -> dict[str, Any]:
-        """The account in run.json and --json, to a millisecond. `outputs` is left out until it is known."""
-        totals = {"planning": self.planning, "outside_stages": self.outside}
-        totals |= {"outputs": self.outputs} if self.outputs else {}
-        return {
-            "stages": {
-                name: {"seconds": round(took, 3), "audio_seconds": round(self.audio[name], 2)}
-                for name, took in self.stages.items()
-            }
-        } | {f"{name}_seconds": round(took, 3) for name, took in totals.items()}
-
-
-@dataclass
-class RunPace:
-    """How far a run is: seconds of audio in the shards that it made and was to make, and the stage at hand."""
-
     done: float = 0.0
     whole: float = 0.0
     at: str = ""
@@ -136,18 +119,28 @@ class RunPace:
     def seconds_left(self) -> float | None:
         return (self.whole - self.done) / self.speed if self.speed else None
 
+    def as_dict(self) -> dict[str, Any]:
+        """The account in run.json and --json, to a millisecond. `outputs` is left out until it is known."""
+        totals = {"planning": self.planning, "outside_stages": self.outside}
+        totals |= {"outputs": self.outputs} if self.outputs else {}
+        return {
+            "stages": {
+                name: {"seconds": round(took, 3), "audio_seconds": round(self.audio[name], 2)}
+                for name, took in self.stages.items()
+            }
+        } | {f"{name}_seconds": round(took, 3) for name, took in totals.items()}
+
 
 class Journal:
     """Writes the events of one run; a context manager that records how it ended. It logs a line a shard.
 
     Args:
         out: the work folder. kind: `tag`, `speak`, `corpus`, `split`, `transcribe`, `extract` or `encode`.
-        digest: of the stages that are run.
-        command: the command line, as in run.json. shard: (i, N) of `--shard`. workers: processes.
+        shard: (i, N) of `--shard`. workers: processes.
         spent: returns the USD that the run has spent so far; None for a run that costs nothing.
 
     Attributes:
-        pace: how far the run is.
+        account: how far the run is, and how it spent its time.
         rejects: how many rejects.jsonl lists at the end of the run, set by whoever writes it; None before.
     """
 
@@ -155,28 +148,18 @@ class Journal:
         self,
         out: Path,
         kind: str,
-        digest: str,
-        command: str = "",
         shard: tuple[int, int] = (1, 1),
         workers: int = 1,
         spent: Callable[[], float] | None = None,
     ) -> None:
-        self._out = out
-        self._name = EVENTS if shard == (1, 1) else _OF_PARTS.replace("*", f"{shard[0]}-of-{shard[1]}")
-        self.account, self.pace = Account({}, {}), RunPace()
+        self._path = out / (EVENTS if shard == (1, 1) else f"events.{shard[0]}-of-{shard[1]}.jsonl")
+        self.account = Account()
         self.rejects: int | None = None
-        self._spent, self._run = spent, uuid.uuid4().hex[:12]
-        self._about: dict[str, Any] = {
-            "kind": kind,
-            "command": command,
-            "version": version("dailytalk-contiguous"),
-            "digest": digest,
-            "shard": list(shard),
-            "workers": workers,
-        }
-        self._planned = self._begun = False
-        self._mark = time.perf_counter()
-        self._done = self._of = 0
+        self._spent, self._kind = spent, kind
+        self._about = {"kind": kind, "host": platform.node(), "pid": os.getpid(), "shard": [*shard]}
+        self._about |= {"workers": workers, "version": version("dailytalk-contiguous")}
+        self._run, self._begun = uuid.uuid4().hex[:12], False
+        self._mark, self._n_made, self._n_planned = time.perf_counter(), 0, 0
 
     def __enter__(self) -> Self:
         return self
@@ -185,54 +168,49 @@ class Journal:
         """A function that notes the stage at hand and passes on to `progress` what is not of a step inside one."""
 
         def pass_on(stage: str, audio: float, wall: float | None, step: str = "") -> None:
-            self.pace.at = f"{stage}, {step}" if step else stage
+            self.account.at = f"{stage}, {step}" if step else stage
             if not step:
                 progress(stage, audio, wall)
 
         return pass_on
 
-    def found(self, plan: "RunPlan", conversations: int, audio_seconds: float) -> None:
-        """Log what the input has and what is to be made of it; nothing if all is made."""
-        if plan.tasks:
-            log.info(
-                "%s %s: found %s, %s; %s, %d of them to make (%s)",
-                *(now(), self._about["kind"], counted(conversations, content_of(self._about["kind"]))),
-                *(length_text(audio_seconds), counted(len(plan.paths), "shard"), len(plan.tasks)),
-                length_text(plan.seconds),
-            )
-
-    def planned(self, plan: "RunPlan", audio_seconds: float, stages: Sequence[str]) -> None:
-        """Record what will be done; `audio_seconds` are those of the whole input.
+    def planned(self, plan: "RunPlan", conversations: int, audio_seconds: float, stages: Sequence[str]) -> None:
+        """Record and log what will be done; `conversations` and `audio_seconds` are those of the whole input.
 
         Nothing is written if nothing is to be done, unless an earlier run did not say how it ended.
         """
-        if not self._planned:
+        if not self._n_planned and not self.account.planning:
             self.account.planning = time.perf_counter() - self._mark
-        self._planned, self._mark = True, time.perf_counter()
-        self._of += len(plan.tasks)
-        self.pace.whole += plan.seconds
-        if not plan.tasks and not self._begun and all(run.state == FINISHED for run in _known(self._out)[-1:]):
+        self._mark = time.perf_counter()
+        self._n_planned += len(plan.tasks)
+        self.account.whole += plan.seconds
+        if plan.tasks:
+            log.info(
+                "%s %s: found %s, %s; %s, %d of them to make (%s)",
+                *(now(), self._kind, counted(conversations, content_of(self._kind)), length_text(audio_seconds)),
+                *(counted(len(plan.paths), "shard"), len(plan.tasks), length_text(plan.seconds)),
+            )
+        elif not self._begun and all(run.state == FINISHED for run in _known(self._path.parent)[-1:]):
             return
-        summary = {
-            "shards": len(plan.paths),
-            "shards_left": len(plan.tasks),
-            "hours": round(audio_seconds / 3600, 7),
-            "hours_left": round(plan.seconds / 3600, 7),
-            "stages": list(stages),
-        }
-        if self._begun:
-            self._write(PLANNED, plan=summary)
-        else:
-            self._begun = True
-            self._write(STARTED, host=platform.node(), pid=os.getpid(), **self._about, plan=summary)
+        self._begun = True
+        hours = {"hours": audio_seconds / 3600, "hours_left": plan.seconds / 3600}
+        self._write(
+            PLANNED,
+            **self._about,
+            shards=len(plan.paths),
+            shards_left=len(plan.tasks),
+            **{name: round(value, 7) for name, value in hours.items()},
+            stages=[*stages],
+        )
 
     def made(self, made: "ShardReport") -> None:
-        self._done += 1
-        self.pace.done += made.audio_seconds
+        account = self.account
+        self._n_made += 1
+        account.done += made.audio_seconds
         for stage, took in made.stage_seconds.items():
-            self.account.stages[stage] = self.account.stages.get(stage, 0.0) + took
-            self.account.audio[stage] = self.account.audio.get(stage, 0.0) + made.stage_audio[stage]
-        self.account.outside += made.outside_seconds
+            account.stages[stage] = account.stages.get(stage, 0.0) + took
+            account.audio[stage] = account.audio.get(stage, 0.0) + made.stage_audio[stage]
+        account.outside += made.outside_seconds
         self._write(
             SHARD,
             shard=made.path.name,
@@ -246,10 +224,15 @@ class Journal:
         spent = self._spent and self._spent()
         log.info(
             "%s shard %d of %d: %s, %s, %.1f min in %.1f s; %.2f of %.2f h at %.1f× real time, %s left%s",
-            *(now(), self._done, self._of, made.path.name),
-            *(counted(made.conversations, content_of(self._about["kind"])), made.audio_seconds / 60),
-            *(made.wall_seconds, self.pace.done / 3600, self.pace.whole / 3600, self.pace.speed or 0.0),
-            *(length(self.pace.seconds_left or 0.0), f", {spent:.4f} USD spent" if spent else ""),
+            *(now(), self._n_made, self._n_planned, made.path.name),
+            *(counted(made.conversations, content_of(self._kind)), made.audio_seconds / 60, made.wall_seconds),
+            *(
+                account.done / 3600,
+                account.whole / 3600,
+                account.speed or 0.0,
+                length(account.seconds_left or 0.0),
+            ),
+            f", {spent:.4f} USD spent" if spent else "",
         )
         self._mark = time.perf_counter()
 
@@ -262,9 +245,8 @@ class Journal:
         if error is None:
             self._write(FINISHED, **({} if self.rejects is None else {"rejects": self.rejects}))
             return
-        stopped = isinstance(error, KeyboardInterrupt | GeneratorExit)
         with suppress(OSError):  # the disk may be what failed; `error` is reported anyway
-            if stopped:
+            if isinstance(error, KeyboardInterrupt | GeneratorExit):
                 self._write(STOPPED, reason="stopped")
             elif isinstance(error, DailytalkError):
                 self._write(FAILED, reason=f"{error.reason}: {error.remedy}")
@@ -274,7 +256,7 @@ class Journal:
 
     def _write(self, event: str, **fields: Any) -> None:
         spent = {"spent": round(self._spent(), 6)} if self._spent else {}
-        path = inside(self._out, self._name)
+        path = inside(self._path.parent, self._path.name)
         append(path, {"event": event, "time": now(), "run": self._run, **fields, **spent})
 
 
@@ -299,13 +281,10 @@ class Run:
     Attributes:
         run: its id. kind: `tag` or `speak`. shard: (i, N) of `--shard`. host, pid: its process.
         started, last_event: times.
-        shards_all: of the whole work folder. shards, audio_seconds: what it planned to make.
-        done, audio_done: what it has made.
-        rejects: conversations rejected among them; once rejects.jsonl is written (`explained`), all of its lines.
-        stages: wall seconds by stage, over all workers.
-        workers: ids of the processes that made its shards. spent: USD; None for a run that costs nothing.
-        state: `finished`, `stopped`, `failed`, `running`, or `gone` if it was killed.
-        reason: why it failed.
+        shards, audio_seconds: what it planned to make. done, audio_done: what it has made.
+        rejects: conversations rejected among them; once the run is finished, all lines of rejects.jsonl.
+        spent: USD; None for a run that costs nothing.
+        state: `finished`, `stopped`, `failed`, `running`, or `gone` if it was killed. reason: why it failed.
     """
 
     run: str
@@ -315,15 +294,11 @@ class Run:
     pid: int
     started: datetime
     last_event: datetime
-    shards_all: int = 0
     shards: int = 0
     audio_seconds: float = 0.0
     done: int = 0
     audio_done: float = 0.0
     rejects: int = 0
-    explained: bool = False
-    stages: Counter[str] = field(default_factory=Counter)
-    workers: set[int] = field(default_factory=set)
     spent: float | None = None
     state: str = RUNNING
     reason: str = ""
@@ -343,30 +318,44 @@ class Run:
         return max(0.0, due - (at - self.last_event).total_seconds())
 
     def as_dict(self, at: datetime) -> dict[str, Any]:
-        """The run in `--json`: hours of audio, `speed` times real time, the age and the time left in seconds."""
-        left = self.left_seconds(at)
-        return {
-            "run": self.run,
-            "kind": self.kind,
-            "shard": f"{self.shard[0]}/{self.shard[1]}",
-            "host": self.host,
-            "pid": self.pid,
-            "state": self.state,
-            "reason": self.reason,
-            "started": self.started.isoformat(timespec="seconds"),
-            "last_event_age": round((at - self.last_event).total_seconds(), 1),
-            "shards": {"all": self.shards_all, "done": self.done, "left": self.shards - self.done},
-            "hours": {
-                "done": round(self.audio_done / 3600, 4),
-                "left": round(max(0.0, self.audio_seconds - self.audio_done) / 3600, 4),
-            },
-            "rejects": self.rejects,
-            "speed": None if self.speed is None else round(self.speed, 2),
-            "seconds_left": None if left is None else round(left, 1),
-            "spent": self.spent,
-            "workers": len(self.workers),
-            "stage_seconds": {stage: round(took, 2) for stage, took in self.stages.items()},
-        }
+        """The run in `--json`: seconds of audio, `speed` times real time, the time left in seconds."""
+        times = {name: getattr(self, name).isoformat(timespec="seconds") for name in ("started", "last_event")}
+        return asdict(self) | times | {"speed": self.speed, "seconds_left": self.left_seconds(at)}
+
+
+def runs_of(events: Iterable[Event]) -> list[Run]:
+    """All runs, in the order in which they began.
+
+    Events of a run whose start is missing are skipped, and those that somebody or another version has broken.
+    """
+    runs: dict[str, Run] = {}
+    for event in events:
+        with suppress(KeyError, TypeError, ValueError, AttributeError):
+            _take(runs, event)
+    return list(runs.values())
+
+
+def _take(runs: dict[str, Run], event: Event) -> None:
+    moment = datetime.fromisoformat(event["time"]).astimezone(UTC)
+    run = runs.get(event["run"])
+    if event["event"] == PLANNED:
+        shards, hours = int(event["shards_left"]), float(event["hours_left"])
+        if run is None:
+            number, count = map(int, event["shard"])
+            about = str(event["kind"]), (number, count), str(event["host"]), int(event["pid"])
+            for earlier in runs.values():  # the lock was free: it was killed
+                earlier.state = GONE if earlier.state == RUNNING else earlier.state
+            run = runs[event["run"]] = Run(event["run"], *about, moment, moment)
+        run.shards, run.audio_seconds = run.shards + shards, run.audio_seconds + 3600 * hours
+    elif run is None:
+        return
+    elif event["event"] == SHARD:
+        rejects, audio = int(event["rejects"]), float(event["audio_seconds"])
+        run.done, run.audio_done, run.rejects = run.done + 1, run.audio_done + audio, run.rejects + rejects
+    elif event["event"] in ENDS:
+        run.rejects = int(event.get("rejects", run.rejects))
+        run.state, run.reason = event["event"], str(event.get("reason", ""))
+    run.last_event, run.spent = moment, event.get("spent", run.spent)
 
 
 def run_status(folder: Path, named: str = "") -> list[Run]:
@@ -376,9 +365,8 @@ def run_status(folder: Path, named: str = "") -> list[Run]:
     """
     runs = _known(folder)
     if not runs:
-        why = f"its {EVENTS} lists none" if journals(folder) else f"there is no {EVENTS} in it"
         raise DailytalkError(
-            f"no run was recorded in {named or repr(str(folder))} ({why})",
+            f"no run was recorded in {named or repr(str(folder))}",
             "name the folder that a run was given with --out",
         )
     shown: list[Run] = []
@@ -399,9 +387,8 @@ def alone(folder: Path, kind: str, shard: tuple[int, int], force: bool = False) 
     """Hold a work folder for a run. Parts of one `--shard` go together, anything else does not.
 
     On this host a lock of the operating system says whether a run works, and ends with its process. Of another
-    host
-    only its events are known: a run there counts until it has said how it ended, or a person says that it is gone
-    (`force`).
+    host only its events are known: a run there counts until it has said how it ended, or a person says that it is
+    gone (`force`).
 
     Raises DailytalkError, naming the run, while another one works in the folder.
     """
@@ -413,8 +400,7 @@ def alone(folder: Path, kind: str, shard: tuple[int, int], force: bool = False) 
             continue
         remedy = f"wait until it ends (dailytalk status {shlex.quote(as_text(folder))}), or take another --out"
         if elsewhere:
-            can_force = kind in ("tag", "speak", "build")
-            remedy += f"; if it was killed, {'pass --force' if can_force else f'delete {EVENTS} there'}"
+            remedy += f"; if it was killed, pass --force, or delete {EVENTS} there"
         since, host = f"{run.started:%Y-%m-%d %H:%M:%S} UTC", " ".join(run.host.split())
         raise DailytalkError(
             f"{run.kind} works in {shown} already: on {host}, process {run.pid}, since {since}", remedy
@@ -428,26 +414,6 @@ def alone(folder: Path, kind: str, shard: tuple[int, int], force: bool = False) 
                 lock.unlink()
 
 
-def runs_of(events: Iterable[Event]) -> list[Run]:
-    """All runs, in the order in which they began.
-
-    Events of a run whose start is missing are skipped, and those that somebody or another version has broken.
-    """
-    runs: dict[str, Run] = {}
-    for event in events:
-        with suppress(KeyError, TypeError, ValueError, AttributeError):
-            moment = datetime.fromisoformat(event["time"]).astimezone(UTC)
-            if event["event"] == STARTED:
-                where = (str(event["host"]), int(event["pid"]))
-                number, count = map(int, event["shard"])
-                new = Run(event["run"], str(event["kind"]), (number, count), *where, moment, moment)
-                for earlier in runs.values():  # the lock was free: it was killed
-                    earlier.state = GONE if earlier.state == RUNNING else earlier.state
-                runs[event["run"]] = new
-            _note(runs[event["run"]], event, moment)
-    return list(runs.values())
-
-
 def _known(folder: Path) -> list[Run]:
     """All runs that the journals of a folder have, in the order in which they began, with their states now."""
     runs = [run for path in journals(folder) for run in runs_of(read_events(path))]
@@ -457,36 +423,13 @@ def _known(folder: Path) -> list[Run]:
     return sorted(runs, key=lambda run: run.started)
 
 
-def _note(run: Run, event: Event, moment: datetime) -> None:
-    run.spent = float(event["spent"]) if "spent" in event else run.spent
-    if event["event"] in (STARTED, PLANNED):
-        plan = event["plan"]
-        run.shards_all, hours = int(plan["shards"]), float(plan["hours_left"])
-        run.shards += int(plan["shards_left"])
-        run.audio_seconds += 3600 * hours
-    elif event["event"] == SHARD:
-        rejects, audio = int(event["rejects"]), float(event["audio_seconds"])
-        run.stages += Counter({name: float(took) for name, took in event["stages"].items()})
-        run.workers.add(int(event["worker"]))
-        run.done, run.audio_done, run.rejects = run.done + 1, run.audio_done + audio, run.rejects + rejects
-    elif event["event"] in ENDS:
-        run.state = event["event"]
-        run.rejects, run.explained = int(event.get("rejects", run.rejects)), "rejects" in event
-        run.reason = str(event.get("reason", ""))
-    run.last_event = moment
-
-
 def _lock_of(folder: Path, shard: tuple[int, int]) -> Path:
     return folder / (RUN_LOCK if shard == (1, 1) else f"{RUN_LOCK}-{shard[0]}-of-{shard[1]}")
 
 
 def _is_locked(path: Path) -> bool:
-    if not path.is_file() or path.is_symlink():
-        return False
-    lock = FileLock(path)
     try:
-        lock.acquire(timeout=0)
+        with FileLock(path, timeout=0) if path.is_file() and not path.is_symlink() else nullcontext():
+            return False
     except Timeout:
         return True
-    lock.release()
-    return False

@@ -29,7 +29,7 @@ from dailytalk_contiguous.models.devices import device_of, resolve_device
 from dailytalk_contiguous.models.profiles import EMBEDDED, OFFLINE_WHISPER
 from dailytalk_contiguous.models.whisper import check_language, lacking_whisper
 from dailytalk_contiguous.run import local
-from dailytalk_contiguous.run.events import Account, Journal, RunPace, alone
+from dailytalk_contiguous.run.events import Account, Journal, alone
 from dailytalk_contiguous.run.shard import Progress, ShardReport, Task, make_shard
 from dailytalk_contiguous.shards import (
     Entry,
@@ -388,14 +388,14 @@ class RunOutcome:
 
 
 #: Called with the plan of each pass before it is carried out, and with how far the run is at any time.
-Planned = Callable[[local.RunPlan, RunPace], None]
+Planned = Callable[[local.RunPlan, Account], None]
 
 
 def run(
     spec: Spec,
     options: RunOptions = RunOptions(),
     progress: Progress = lambda *event: None,
-    planned: Planned = lambda plan, pace: None,
+    planned: Planned = lambda plan, account: None,
 ) -> RunOutcome:
     """Make what is missing of a spec in its work folder and, once all shards are finished, write its outputs.
 
@@ -410,17 +410,17 @@ def run(
     started = time.perf_counter()
     spec.check(options)
     runner, budget, command = options.runner, spec.budget, str(spec.about.get("command", ""))
-    spent, digest = (lambda: budget.spent) if budget else None, stages_digest(spec.stages)
+    spent = (lambda: budget.spent) if budget else None
     results: dict[Path, set[Path]] = {}
     with (
-        Journal(spec.out, spec.kind, digest, command, options.shard, options.workers, spent) as journal,
+        Journal(spec.out, spec.kind, options.shard, options.workers, spent) as journal,
         contextlib.closing(spec.passes(options)) as passes,
         contextlib.ExitStack() as on_exit,
     ):
         outcome, telling = RunOutcome(spec.rejects, journal.account), journal.telling(progress)
         for step in passes:
             plan = step.plan(options.shard)
-            planned(plan, journal.pace)
+            planned(plan, journal.account)
             if plan.tasks:
                 left = left_of(plan, step.stages)
                 runner.preflight((*left, *step.later))
@@ -432,8 +432,7 @@ def run(
                     on_exit.enter_context(noted_spending(spec, command, budget))
             outcome.n_conversations, outcome.n_shards = sum(map(len, step.groups)), len(step.paths)
             whole = sum(row["duration"] for rows in step.groups for row in rows)
-            journal.found(plan, outcome.n_conversations, whole)
-            journal.planned(plan, whole, [stage.name for stage in step.stages])
+            journal.planned(plan, outcome.n_conversations, whole, [stage.name for stage in step.stages])
             for made in runner.run(plan, step.stages, options, telling, journal.made):
                 outcome.n_made += 1
                 outcome.audio_seconds += made.audio_seconds

@@ -91,8 +91,8 @@ def journal(folder: Path, audio_hours: float, left: int = 8, **about: object) ->
         append(folder / EVENTS, {"event": name, "run": "r", "time": time, **fields})
 
     plan = {"shards": 9, "shards_left": left, "hours": audio_hours, "hours_left": audio_hours, "stages": ["Tag"]}
-    process = {"host": "far", "pid": 7, "born": "", "kind": "tag", "shard": [1, 1]}
-    event("started", 1000.0, plan=plan, **{**process, **about})
+    process = {"host": "far", "pid": 7, "kind": "tag", "shard": [1, 1]}
+    event("planned", 1000.0, **{**plan, **process, **about})
     for ago in (500.0, 100.0):
         made = {"conversations": 1, "rejects": 1, "audio_seconds": 450.0 * audio_hours, "wall_seconds": 9.0}
         event("shard", ago, shard="shard-1.parquet", stages={"Tag": 1.25}, worker=4, **made)
@@ -110,5 +110,5 @@ def test_run_is_a_line_of_what_is_done_and_left(tmp_path: Path, dailytalk: Comma
     journal(tmp_path / "short", 0.5)
     assert "; 2 of 8 shards, 7.5 of 30.0 min, " in dailytalk("status", tmp_path / "short").out
     (run,) = json.loads(dailytalk("status", tmp_path / "long", "--json").out)["runs"]
-    assert (run["shards"], run["hours"]) == ({"all": 9, "done": 2, "left": 6}, {"done": 0.5, "left": 1.5})
+    assert (run["shards"], run["done"], run["audio_seconds"], run["audio_done"]) == (8, 2, 1800.0, 450.0)
     assert (run["speed"], run["rejects"], run["workers"], run["stage_seconds"]) == (2.0, 2, 1, {"Tag": 2.5})

@@ -9,7 +9,7 @@ import pytest
 from rich.progress import Progress
 
 from dailytalk_contiguous.cli.show import Left, ShardProgress, Working, bar
-from dailytalk_contiguous.run.events import RunPace
+from dailytalk_contiguous.run.events import Account
 from dailytalk_contiguous.run.local import RunPlan
 from dailytalk_contiguous.run.shard import Task
 
@@ -35,7 +35,7 @@ def test_what_a_run_says_without_a_terminal_is_on_stderr_once(
     assert (log.level, log.propagate, [*log.handlers]) == before
 
 
-def columns(pace: RunPace, spent: Callable[[], float] | None = None) -> list[str]:
+def columns(pace: Account, spent: Callable[[], float] | None = None) -> list[str]:
     """What a bar shows, without the bar itself."""
     progress = Progress(disable=True)
     progress.add_task("", total=None, pace=pace, spent=spent)
@@ -44,7 +44,7 @@ def columns(pace: RunPace, spent: Callable[[], float] | None = None) -> list[str
 
 
 def test_bar_names_the_stage_that_works_and_no_time_before_the_first_shard() -> None:
-    pace = RunPace(whole=120.0)
+    pace = Account(whole=120.0)
     assert columns(pace) == ["starting", "0.0 of 2.0 min", ""]
     pace.at = "Transcribe, 3 of 9 pieces"
     assert columns(pace) == ["Transcribe, 3 of 9 pieces", "0.0 of 2.0 min", ""]
@@ -55,7 +55,7 @@ def test_bar_names_the_stage_that_works_and_no_time_before_the_first_shard() -> 
 @pytest.mark.usefixtures("terminal")
 def test_nothing_of_a_bar_is_left_on_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     with bar() as shown:
-        shown.planned(RunPlan([OUT], [Task(OUT, [{"duration": 60.0}])], 0), RunPace(whole=60.0))
+        shown.planned(RunPlan([OUT], [Task(OUT, [{"duration": 60.0}])], 0), Account(whole=60.0))
         shown.progress.refresh()
     drawn = capsys.readouterr().err
     assert "of 1.0 min" in drawn
@@ -63,7 +63,7 @@ def test_nothing_of_a_bar_is_left_on_the_terminal(capsys: pytest.CaptureFixture[
 
 
 def test_money_is_shown_where_any_is_spent() -> None:
-    assert columns(RunPace(whole=7200.0), lambda: 0.25)[1] == "0.0 of 2.0 h  0.2500 USD"
+    assert columns(Account(whole=7200.0), lambda: 0.25)[1] == "0.0 of 2.0 h  0.2500 USD"
 
 
 @pytest.mark.parametrize(
@@ -77,5 +77,5 @@ def test_money_is_shown_where_any_is_spent() -> None:
 )
 def test_audio_that_is_done_is_told_in_minutes_below_an_hour(whole: float, left: float, told: str) -> None:
     progress = Progress(disable=True)
-    progress.add_task("", pace=RunPace(whole - left, whole), spent=None)
+    progress.add_task("", pace=Account(done=whole - left, whole=whole), spent=None)
     assert ShardProgress().render(progress.tasks[0]).plain == told

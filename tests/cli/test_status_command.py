@@ -36,8 +36,8 @@ def test_status_is_told_during_a_run_after_a_kill_and_at_the_end(
     assert dailytalk("tag", tmp_path / "in", "--out", out, *quick).code == 0
     before = state(out)
     (run,) = json.loads(dailytalk("status", out, "--json").out)["runs"]
-    assert (run["state"], run["shards"]["left"], run["hours"]["left"]) == ("finished", 0, 0)
-    assert run["shards"]["done"] == 3  # by this run
+    assert (run["state"], run["shards"], run["audio_done"]) == ("finished", 3, run["audio_seconds"])
+    assert run["done"] == 3  # by this run
     assert state(out) == before
 
 
@@ -110,15 +110,15 @@ def test_following_ends_with_the_run(tmp_path: Path, dailytalk: Command, quick: 
     assert running.wait(timeout=60) == 0
     running.communicate()
     looks = [json.loads(line)["runs"][0] for line in done.out.splitlines()]
-    assert (looks[-1]["state"], looks[-1]["shards"]["done"]) == ("finished", 1)
+    assert (looks[-1]["state"], looks[-1]["done"]) == ("finished", 1)
 
 
 def test_following_on_a_terminal_draws_over_its_line_until_the_run_ends(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dailytalk: Command
 ) -> None:
     plan = {"shards": 2, "shards_left": 2, "hours": 1, "hours_left": 1, "stages": []}
-    about = {"kind": "tag", "shard": [1, 1], "host": "a\x1b]0;host", "pid": 1, "plan": plan}
-    append(tmp_path / EVENTS, {"event": "started", "run": "r", "time": now(), **about})
+    about = {"kind": "tag", "shard": [1, 1], "host": "a\x1b]0;host", "pid": 1} | plan
+    append(tmp_path / EVENTS, {"event": "planned", "run": "r", "time": now(), **about})
     pauses: list[float] = []
 
     def sleep(seconds: float) -> None:
@@ -145,8 +145,8 @@ def test_failed_run_says_why(tmp_path: Path, dailytalk: Command) -> None:
     work.mkdir()
     told = {"run": "r", "time": "2026-01-01T00:00:00Z"}
     plan = {"shards": 2, "shards_left": 2, "hours": 1, "hours_left": 1, "stages": []}
-    about = {"kind": "speak", "shard": [1, 2], "host": "[one]", "pid": 1, "plan": plan, "spent": 0.5}
-    lines = [{"event": "started", **told, **about}, {"event": "failed", **told, "reason": "no money: earn some"}]
+    about = {"kind": "speak", "shard": [1, 2], "host": "[one]", "pid": 1, "spent": 0.5} | plan
+    lines = [{"event": "planned", **told, **about}, {"event": "failed", **told, "reason": "no money: earn some"}]
     (work / EVENTS).write_text("".join(json.dumps(line) + "\n" for line in lines))
     done = dailytalk("status", work)
     assert "speak 1/2 on [one], process 1: failed; 0 of 2 shards, 0.00 of 1.00 h, 0.5000 USD spent" in done.out
@@ -187,7 +187,7 @@ def test_ctrl_c_ends_following_with_0_and_no_word(tmp_path: Path) -> None:
         "host": platform.node(),
         "pid": os.getpid(),
     }
-    event = {"event": "started", "run": "r", "time": now(), "plan": plan, **about}
+    event = {"event": "planned", "run": "r", "time": now(), **plan, **about}
     (tmp_path / EVENTS).write_text(json.dumps(event) + "\n")
     with locked(tmp_path / RUN_LOCK, "", ""):
         following = start("status", tmp_path, "--follow")

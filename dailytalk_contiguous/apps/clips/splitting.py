@@ -168,7 +168,7 @@ def cut_dry(recordings: FoundRecordings, split: CutAtSilences) -> RunOutcome:
             rejects.append(result)
         else:
             totals.add(*result)
-    return RunOutcome(rejects, Account({}, {}), time.perf_counter() - started, totals.record(len(rejects)))
+    return RunOutcome(rejects, Account(), time.perf_counter() - started, totals.record(len(rejects)))
 
 
 def _cut(row: Row, split: CutAtSilences) -> tuple[list[dict[str, Any]], int] | Reject:
