@@ -320,7 +320,8 @@ class Run:
     def as_dict(self, at: datetime) -> dict[str, Any]:
         """The run in `--json`: seconds of audio, `speed` times real time, the time left in seconds."""
         times = {name: getattr(self, name).isoformat(timespec="seconds") for name in ("started", "last_event")}
-        return asdict(self) | times | {"speed": self.speed, "seconds_left": self.left_seconds(at)}
+        pace = {"speed": self.speed, "seconds_left": self.left_seconds(at)}
+        return asdict(self) | times | {name: value and round(value, 2) for name, value in pace.items()}
 
 
 def runs_of(events: Iterable[Event]) -> list[Run]:

@@ -36,7 +36,7 @@ def test_status_is_told_during_a_run_after_a_kill_and_at_the_end(
     assert dailytalk("tag", tmp_path / "in", "--out", out, *quick).code == 0
     before = state(out)
     (run,) = json.loads(dailytalk("status", out, "--json").out)["runs"]
-    assert (run["state"], run["shards"], run["audio_done"]) == ("finished", 3, run["audio_seconds"])
+    assert (run["state"], run["shards"], run["audio_done"]) == ("finished", 3, 24.0)
     assert run["done"] == 3  # by this run
     assert state(out) == before
 
