@@ -37,8 +37,8 @@ _STOPPED = {
     run_streaming.HOURS: "stopped at --limit-hours; a higher one goes on from there",
     run_streaming.DISK: "stopped at --limit-disk; free some space and run the same command again. Until then "
     "there are shards, and no transcript",
-    run_streaming.UNSAID: f"stopped: nothing could be said of {run_streaming.FRUITLESS} windows in a row (see "
-    f"{work_folder.REJECTS}); run the same command again once the synthesiser answers",
+    run_streaming.UNSAID: "stopped: nothing could be said of the last window; run the same command again once the "
+    "synthesiser answers",
 }
 
 
@@ -79,9 +79,8 @@ def stream(options: Mapping[str, Any], tagging: Stages, speaking: Stages, max_co
     say(f"streaming {repository.reference.repo}, commit {repository.commit[:8]}")
     if repository.commit != head.commit:
         say(f"  it goes on at the commit that it began with; the repository is at {head.commit[:8]} by now")
-    before = spec.position
-    if before.windows:
-        say(f"  {counted(len(before.windows), 'window')} ({before.audio_seconds / 3600:.2f} h) done")
+    if spec.windows:
+        say(f"  {counted(len(spec.windows), 'window')} ({spec.audio_seconds / 3600:.2f} h) done")
     with show.bar() as run_bar:
         done = run(spec, planned=run_bar.planned)
     show.write_readme(out, out.absolute().name, done.n_made)
@@ -91,15 +90,14 @@ def stream(options: Mapping[str, Any], tagging: Stages, speaking: Stages, max_co
 
 
 def stream_outcome(spec: run_streaming.StreamSpec, done: RunOutcome) -> Outcome:
-    out, spoken, position = spec.out, bool(spec.speaking), spec.position
+    out, spoken = spec.out, bool(spec.speaking)
     record = {
         "record": done.record,
-        "windows": len(position.windows),
+        "windows": len(spec.windows),
         "made": len(spec.made),
-        "complete": position.complete,
+        "complete": spec.complete,
         "stopped": spec.stopped,
-        "held": spec.held,
-        "hours": position.audio_seconds / 3600,
+        "hours": spec.audio_seconds / 3600,
         "audio_seconds": sum(spec.made),
         "wall_seconds": done.wall_seconds,
         "account": asdict(done.account),
@@ -111,17 +109,15 @@ def stream_outcome(spec: run_streaming.StreamSpec, done: RunOutcome) -> Outcome:
         took = f"{length_text(sum(spec.made))} in {length_text(done.wall_seconds)} ({speed:.1f}× real time)"
         details.append(f"{took}, {counted(len(spec.made), 'window')} made")
     else:
-        details.append("nothing to do" if position.complete else "nothing was made")
-    if spec.held:
-        details.append(f"{counted(spec.held, 'conversation')} held back; the next run tries again")
+        details.append("nothing to do" if spec.complete else "nothing was made")
     for label, name in (
         ("transcript", work_folder.TRANSCRIPT),
         ("dataset", DATASET if spoken else TAGGED),
         ("record", work_folder.RUN),
     ):
         details.append(f"{label:<12}{as_text(out / name)}")
-    all_of_it = "to the end of the source" if position.complete else "so far"
-    headline = f"{counted(len(position.windows), 'window')}, {position.audio_seconds / 3600:.2f} h {all_of_it}"
+    all_of_it = "to the end of the source" if spec.complete else "so far"
+    headline = f"{counted(len(spec.windows), 'window')}, {spec.audio_seconds / 3600:.2f} h {all_of_it}"
     code, rejected = 3, 0
     if done.record:
         counts = [done.record["counts"]] + ([done.record["speak"]["counts"]] if spoken else [])

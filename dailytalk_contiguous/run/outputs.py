@@ -18,7 +18,7 @@ from dailytalk_contiguous.core import figures
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.machine import PACKAGES
-from dailytalk_contiguous.core.schema import BUILT, COLUMNS, Row, built
+from dailytalk_contiguous.core.schema import COLUMNS, Row, built
 from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.core.tables import TableMaker, Tables
 from dailytalk_contiguous.core.utterance import (
@@ -364,10 +364,6 @@ def today() -> str:
 # missing, and lines are written only if something changed.
 
 
-#: Bytes of the header of a sound file with its comment, and of a frame of two samples.
-_WAV_HEADER, _FRAME = 102, 4
-
-
 def write_spoken(
     out: Path,
     paths: Sequence[Path],
@@ -470,18 +466,6 @@ def _written(
         "lost_sound_seconds": lost["sound"],
         "stages": [stage_record(stage, results.measured(stage)) for stage in stages],
     }
-
-
-def bytes_to_write(out: Path, paths: Sequence[Path]) -> int:
-    """Bytes that `write_spoken` would write for finished shards: missing sound files, and all lines."""
-    n_bytes = 0
-    for path in paths:
-        entries = finished_shard(path).entries
-        for name, row in read_rows(path, [column for column in BUILT if column != "audio"]).items():
-            n_bytes += sum(len(json_text(line).encode()) for line in shifted(row))
-            if not _is_current(out, name, entries[name]):
-                n_bytes += _WAV_HEADER + _FRAME * round(row["duration"] * row["sample_rate"])
-    return n_bytes
 
 
 def edited_since(out: Path) -> bool:
