@@ -8,7 +8,9 @@ import sys
 import unicodedata
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from difflib import SequenceMatcher
+from itertools import accumulate, groupby, pairwise
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -96,24 +98,10 @@ def unpack(words: Sequence[Word], window: Sequence[Placed]) -> dict[int, list[Wo
 
 
 def fit(words: Sequence[Word], length: float) -> list[Word]:
-    """Words in order of start, pushed into 0..`length` seconds, without overlap and of positive length.
-
-    A word keeps its times where they fit. Where two overlap, the earlier one ends where the later one begins;
-    where too little is left, each that follows gets at least `SHORTEST_WORD`.
-    """
+    """Words in order of start, pushed into 0..`length` seconds as `fit_spans` does."""
     ordered = sorted(words, key=lambda word: (word.start, word.end))
-    shortest = min(SHORTEST_WORD, length / max(1, len(ordered)))
-    fitted: list[Word] = []
-    at = 0.0
-    for index, word in enumerate(ordered):
-        room_after = shortest * (len(ordered) - index - 1)
-        latest_end = length - room_after
-        start = max(at, min(word.start, latest_end - shortest))
-        following = ordered[index + 1].start if index + 1 < len(ordered) else latest_end
-        end = min(max(min(word.end, max(following, start + shortest)), start + shortest), latest_end)
-        fitted.append(word._replace(start=start, end=end))
-        at = end
-    return fitted
+    spans = fit_spans([(word.start, word.end) for word in ordered], 0.0, length)
+    return [word._replace(start=start, end=end) for word, (start, end) in zip(ordered, spans, strict=True)]
 
 
 # Comparing recognised with expected words, to check a synthesiser.
@@ -129,7 +117,13 @@ def compare_words(expected: Sequence[str], heard: Sequence[str]) -> tuple[float,
 
     Words are compared as they are: bring both to one spelling first.
     """
-    costs = [row[-1][0] for row in _alignment(expected, heard)]
+    row = [*range(len(heard) + 1)]
+    costs = [row[-1]]
+    for number, word in enumerate(expected, 1):
+        above, row = row, [number]
+        for column, other in enumerate(heard):
+            row.append(min(above[column] + (word != other), above[column + 1] + 1, row[-1] + 1))
+        costs.append(row[-1])
     return costs[-1] / max(1, len(expected)), bool(expected) and costs[-1] == costs[-2] + 1
 
 
@@ -403,43 +397,45 @@ def spread_words(text: str, start: float, end: float, spans: Iterable[TimeSpan])
     of them: it goes to the one that holds its midpoint. Letters and digits count; a word has at least one.
     """
     words = split_words(text)
-    parts = _covered(start, end, spans) or [(start, end)]
-    lengths = [part_end - part_start for part_start, part_end in parts]
+    # Those that touch stay apart: they are two utterances.
+    parts = _inside(merge_gaps(sorted(spans), -SHORTEST_WORD), start, end) or [(start, end)]
     letters = [max(1, sum(map(str.isalnum, word))) for word in words]
+    ends = np.cumsum([part_end - part_start for part_start, part_end in parts])
+    borders = ends[-1] * np.cumsum([0, *letters]) / max(1, sum(letters))
     spread: list[WordRow] = []
-    n_before = 0
-    for word, count in zip(words, letters, strict=True):
-        first, last = (sum(lengths) * n / sum(letters) for n in (n_before, n_before + count))
-        n_before += count
-        before = 0.0  # speech in the parts before this one
-        for number, ((part_start, part_end), length) in enumerate(zip(parts, lengths, strict=True)):
-            if (first + last) / 2 < before + length or number == len(parts) - 1:
-                times = [min(max(part_start + at - before, part_start), part_end) for at in (first, last)]
-                spread.append({"word": word, "start": times[0], "end": times[1], "probability": None})
-                break
-            before += length
+    for word, (first, last) in zip(words, pairwise(borders.tolist()), strict=True):
+        number = min(int(np.searchsorted(ends, (first + last) / 2, "right")), len(parts) - 1)
+        part_start, part_end = parts[number]
+        shift = part_end - float(ends[number])
+        times = [min(max(edge + shift, part_start), part_end) for edge in (first, last)]
+        spread.append({"word": word, "start": times[0], "end": times[1], "probability": None})
     return spread
 
 
 def fit_words(words: Sequence[WordRow], start: float, end: float) -> list[WordRow]:
-    """Clip words into [start, end] seconds, in their order: none overlaps the next, none is empty.
+    """Words in their order, clipped into [start, end] seconds as `fit_spans` does."""
+    spans = fit_spans([(word["start"], word["end"]) for word in words], start, end)
+    return [{**word, "start": first, "end": last} for word, (first, last) in zip(words, spans, strict=True)]
 
-    Words that are wholly outside move in at their edge and share the room that is free there. Every word keeps
-    `SHORTEST_WORD`, or an equal share of the utterance if that is too short for it.
+
+def fit_spans(spans: Sequence[TimeSpan], start: float, end: float) -> list[TimeSpan]:
+    """Clip spans into [start, end] seconds, in their order: none overlaps the next, none is empty.
+
+    Where two overlap, the earlier one ends where the later one begins. Those that are wholly outside move in at
+    their edge and share the room that is free there. Every span keeps `SHORTEST_WORD`, or an equal share of the
+    whole if that is too short for it.
     """
-    if not words:
+    if not spans:
         return []
-    shortest = min(SHORTEST_WORD, (end - start) / len(words))
-    spans = _moved_inside([(word["start"], word["end"]) for word in words], start, end)
-    starts = []
-    earliest = start
-    for index, (word_start, _) in enumerate(spans):
-        starts.append(min(max(word_start, earliest), end - (len(spans) - index) * shortest))
-        earliest = starts[-1] + shortest
-    limits = [*starts[1:], end]
+    shortest = min(SHORTEST_WORD, (end - start) / len(spans))
+    moved = _moved_inside(spans, start, end)
+    starts: list[float] = []
+    for index, (first, _) in enumerate(moved):
+        earliest = starts[-1] + shortest if starts else start
+        starts.append(min(max(first, earliest), end - (len(spans) - index) * shortest))
     return [
-        {**word, "start": first, "end": min(max(word_end, first + shortest), limit)}
-        for word, first, (_, word_end), limit in zip(words, starts, spans, limits, strict=True)
+        (first, min(max(last, first + shortest), limit))
+        for first, (_, last), limit in zip(starts, moved, [*starts[1:], end], strict=True)
     ]
 
 
@@ -484,54 +480,34 @@ def join_words(words: Iterable[str]) -> str:
     return _CJK_SPACE.sub("", " ".join(words))
 
 
-def _covered(start: float, end: float, spans: Iterable[TimeSpan]) -> list[TimeSpan]:
-    """The parts of [start, end] that are in any of the spans, without overlaps, in order."""
-    parts: list[TimeSpan] = []
-    for span_start, span_end in sorted(spans):
-        first = max(start, span_start, parts[-1][1] if parts else start)
-        last = min(end, span_end)
-        if last > first:
-            parts.append((first, last))
-    return parts
-
-
-def _moved_inside(spans: list[TimeSpan], start: float, end: float) -> list[TimeSpan]:
+def _moved_inside(spans: Sequence[TimeSpan], start: float, end: float) -> list[TimeSpan]:
     """Clip spans to [start, end]; those wholly outside share the room before the first, after the last inside."""
-    before = [index for index, span in enumerate(spans) if span[1] <= start]
-    after = [index for index, span in enumerate(spans) if span[0] >= end and index not in before]
-    clipped = [(min(max(first, start), end), min(max(last, start), end)) for first, last in spans]
-    inside = [span for index, span in enumerate(clipped) if index not in {*before, *after}]
-    lengths = [max(SHORTEST_WORD, last - first) for first, last in spans]
-    needed_before, needed_after = (sum(lengths[index] for index in group) for group in (before, after))
-    if inside:
-        room_before = min(first for first, _ in inside) - start
-        room_after = end - max(last for _, last in inside)
+    edges = np.array(spans, np.float64).reshape(-1, 2)
+    before = edges[:, 1] <= start
+    after = (edges[:, 0] >= end) & ~before
+    clipped = edges.clip(start, end)
+    lengths = np.maximum(SHORTEST_WORD, edges[:, 1] - edges[:, 0])
+    inside = clipped[~before & ~after]
+    if len(inside):
+        room_before, room_after = inside[:, 0].min() - start, end - inside[:, 1].max()
     else:
-        room_before = (end - start) * needed_before / max(needed_before + needed_after, SHORTEST_WORD)
+        room_before = (end - start) * lengths[before].sum() / max(lengths.sum(), SHORTEST_WORD)
         room_after = end - start - room_before
-    scale_before = min(1.0, room_before / max(needed_before, SHORTEST_WORD))
-    scale_after = min(1.0, room_after / max(needed_after, SHORTEST_WORD))
-    after_start = end - needed_after * scale_after
-    for group, at, scale in ((before, start, scale_before), (after, after_start, scale_after)):
-        for index in group:
-            clipped[index] = (at, at + lengths[index] * scale)
-            at = clipped[index][1]
-    return clipped
+    for group, room in ((before, room_before), (after, room_after)):
+        scaled = lengths[group] * min(1.0, room / max(lengths[group].sum(), SHORTEST_WORD))
+        first = start if group is before else end - scaled.sum()
+        clipped[group, 1] = first + np.cumsum(scaled)
+        clipped[group, 0] = clipped[group, 1] - scaled
+    return [(first, last) for first, last in clipped.tolist()]
 
 
 def _text(placed: Sequence[_Placed], cues: Sequence[Cue], written: Sequence[Sequence[str]]) -> str:
     """The text of an utterance that got these words: of whole cues their own text, of parts their words."""
     pieces: list[str] = []
-    at = 0
-    while at < len(placed):
-        cue = placed[at].cue
-        run = at
-        while run < len(placed) and placed[run].cue == cue:
-            run += 1
+    for cue, run in groupby(placed, key=attrgetter("cue")):
+        words = [written[cue][item.index] for item in run]
         text = " ".join((cues[cue]["text"] or "").split())
-        is_whole = text and run - at == len(written[cue])
-        pieces += [text] if is_whole else [written[cue][item.index] for item in placed[at:run]]
-        at = run
+        pieces += [text] if text and len(words) == len(written[cue]) else words
     return join_words(pieces)
 
 
@@ -693,7 +669,11 @@ def by_edit_distance(
     Returns one word per word of the text, or None when too little matches: use `by_proportion` then.
     """
     words = sorted(heard, key=lambda word: (word.start, word.end))
-    pairs = _matches([normalise(word) for word in text_words], [normalise(word.text) for word in words])
+    # A mark by itself has no letters, and equals nothing: it is its number, of which no other has the like.
+    written = [normalise(word) or str(-1 - n) for n, word in enumerate(text_words)]
+    spoken = [normalise(word.text) or (n,) for n, word in enumerate(words)]
+    blocks = SequenceMatcher(None, written, spoken, autojunk=False).get_matching_blocks()
+    pairs = [(block.a + n, block.b + n) for block in blocks for n in range(block.size)]
     if not pairs or len(pairs) < MIN_MATCHED * len(text_words):
         return None
     times: list[TimeSpan] = [(0.0, 0.0)] * len(text_words)
@@ -719,36 +699,6 @@ def by_edit_distance(
             regions = [(start, max(start, end))]
         times[first:last] = _lay(text_words[first:last], merge_gaps(sorted(regions), PAUSE_SECONDS))
     return _fitted_words(text_words, times, probabilities, duration)
-
-
-def _alignment(text: Sequence[str], heard: Sequence[str]) -> list[list[tuple[int, str]]]:
-    """The cost so far of every cell (Levenshtein), and the move that led there. Empty words equal nothing."""
-    table = [[(column, "extra") for column in range(len(heard) + 1)]]
-    for word in text:
-        above, row = table[-1], [(table[-1][0][0] + 1, "skip")]
-        for column, heard_word in enumerate(heard):
-            equal = bool(word) and word == heard_word
-            steps = (
-                (above[column][0] + (0 if equal else 1), "match" if equal else "swap"),
-                (above[column + 1][0] + 1, "skip"),
-                (row[column][0] + 1, "extra"),
-            )
-            row.append(min(steps, key=lambda step: step[0]))
-        table.append(row)
-    return table
-
-
-def _matches(text: Sequence[str], heard: Sequence[str]) -> list[tuple[int, int]]:
-    """Index pairs of equal words in the cheapest alignment, in order."""
-    table = _alignment(text, heard)
-    i, j = len(text), len(heard)
-    pairs: list[tuple[int, int]] = []
-    while i and j:
-        move = table[i][j][1]
-        if move == "match":
-            pairs.append((i - 1, j - 1))
-        i, j = i - (move != "extra"), j - (move != "skip")
-    return pairs[::-1]
 
 
 def _lay(words: Sequence[str], regions: Sequence[TimeSpan]) -> list[TimeSpan]:
@@ -792,16 +742,8 @@ def _fitted_words(
     words: Sequence[str], times: Sequence[TimeSpan], probabilities: Sequence[float | None], duration: float
 ) -> list[Word]:
     """The text's words with times made sound: sorted, of positive length, inside the audio, without overlap."""
-    starts = np.maximum.accumulate([start for start, _ in times]).tolist()
-    placed = [
-        Word("", start, max(start, end), probability)
-        for start, (_, end), probability in zip(starts, times, probabilities, strict=True)
-    ]
-    fitted = fit(placed, duration)
-    return [
-        Word(word, span.start, span.end, probability)
-        for word, span, probability in zip(words, fitted, probabilities, strict=True)
-    ]
+    spans = fit_spans(times, 0.0, duration)
+    return [Word(word, *span, sure) for word, span, sure in zip(words, spans, probabilities, strict=True)]
 
 
 # Moving the starts of words so that Moshi's trainer keeps them.
