@@ -4,13 +4,12 @@ over speech where only the text is, and placed in a trainer's frames.
 
 import math
 import re
-import sys
 import unicodedata
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from itertools import accumulate, groupby, pairwise
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -765,9 +764,6 @@ MOST_MOVED = 1 / FRAME_RATE
 #: rounding of a trainer that takes the start of its window from them.
 _INSIDE = 1e-6
 
-#: Words lost, of a way to place them that would change their order: more than any conversation has.
-_NEVER = sys.maxsize
-
 #: Seconds that a word has at least after its start moved: the trainer drops those that have none.
 _SHORTEST = 0.02
 
@@ -815,32 +811,29 @@ def place_words(words: Sequence[SpokenWord]) -> FrameTimes:
     """
     if not words:
         return FrameTimes([], 0, 0, 0)
-    choices = [_choices(word) for word in words]
-    costs = [[(0, 0, choice.moved) for choice in choices[0]]]
-    came_from: list[list[int]] = [[0] * len(choices[0])]
-    for before, after, word in zip(choices, choices[1:], words, strict=False):
-        reached, origins = [], []
-        for choice in after:
-            ways = []
-            for (lost, cut, moved), earlier in zip(costs[-1], before, strict=True):
+    # The best way to each choice of a word: lost, cut, seconds moved, the choice, and the way to the word before.
+    ways: list[tuple[int, int, float, _Choice, Any]] = [
+        (0, 0, choice.moved, choice, None) for choice in _choices(words[0])
+    ]
+    for before, word in pairwise(words):
+        further = []
+        for choice in _choices(word):
+            reaching = []
+            for way in ways:
                 # The word before is lost where this one begins in its frame, and cut without room for its tokens.
+                lost, cut, moved, earlier, _ = way
                 room = choice.frame - earlier.frame
-                if choice.start < earlier.start:
-                    ways.append((lost + _NEVER, cut, moved + choice.moved))
-                else:
-                    ways.append((lost + (room <= 0), cut + (0 < room < word.tokens), moved + choice.moved))
-            best = min(range(len(ways)), key=ways.__getitem__)
-            reached.append(ways[best])
-            origins.append(best)
-        costs.append(reached)
-        came_from.append(origins)
-    index = min(range(len(costs[-1])), key=costs[-1].__getitem__)
-    lost, cut, _ = costs[-1][index]
+                if choice.start >= earlier.start:
+                    costs = lost + (room <= 0), cut + (0 < room < before.tokens), moved + choice.moved
+                    reaching.append((*costs, choice, way))
+            further += [min(reaching, key=itemgetter(0, 1, 2))] if reaching else []
+        ways = further
+    way = min(ways, key=itemgetter(0, 1, 2))
+    lost, cut = way[:2]
     chosen: list[_Choice] = []
-    for options, origins in zip(reversed(choices), reversed(came_from), strict=True):
-        chosen.append(options[index])
-        index = origins[index]
-    chosen.reverse()
+    while way:
+        chosen.insert(0, way[3])
+        way = way[4]
     n_moved = sum(choice.frame != frame_of(word.start) for choice, word in zip(chosen, words, strict=True))
     return FrameTimes(_times(words, chosen), n_moved, lost, cut)
 

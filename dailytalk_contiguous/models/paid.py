@@ -1,4 +1,4 @@
-"""Requests over HTTP to services that cost money or take long, with limits and a shared pace."""
+"""Requests over HTTP to services that cost money or take long, with limits and a pause that all threads share."""
 
 import codecs
 import json
@@ -24,56 +24,8 @@ from dailytalk_contiguous.core.retries import backoff, retry_after
 from dailytalk_contiguous.models.contracts import UNUSABLE_ANSWERS, BrokenOff, NotAnswered, Reserve, free
 from dailytalk_contiguous.models.pieces import Closed, Feed, Pieces, check_wanted
 
-# The pace that all threads share once a service answers 429: it counts the requests of an account.
-
-
 #: Seconds. A service that wants a longer rest than this is better left alone until another run.
 LONGEST_RETRY_AFTER = 300.0
-
-#: Seconds between two requests of all threads together: after a first 429, and at most.
-FIRST_SPACING, LONGEST_SPACING = 0.05, 5.0
-
-
-class Pace:
-    """The pause that all threads share after a 429, and then a spacing that goes as the service answers again.
-
-    `sleep` returns True where it was ended early because there is nothing to wait for any more.
-    """
-
-    def __init__(self, sleep: Callable[[float], object], clock: Callable[[], float]) -> None:
-        self._sleep, self._clock = sleep, clock
-        self._lock = threading.Lock()
-        self._next, self._spacing, self._paused_until = 0.0, 0.0, 0.0
-
-    def wait(self) -> None:
-        while True:
-            with self._lock:
-                now = self._clock()
-                wait = self._next - now
-                if wait <= 0:
-                    self._next = now + self._spacing
-                    return
-            if self._sleep(wait) is True:
-                return
-
-    def slow(self, seconds: float) -> None:
-        """Let no thread send anything for some seconds, and space what follows.
-
-        Refusals that arrive during a pause answer requests sent before it: they may lengthen it, but say nothing
-        new about the spacing.
-        """
-        with self._lock:
-            now = self._clock()
-            if now >= self._paused_until:
-                self._spacing = min(max(2 * self._spacing, FIRST_SPACING), LONGEST_SPACING)
-            self._paused_until = max(self._paused_until, now + seconds)
-            self._next = max(self._next, self._paused_until)
-
-    def ease(self) -> None:
-        """Shorten the spacing: a request was served."""
-        with self._lock:
-            self._spacing = 0.8 * self._spacing if self._spacing >= FIRST_SPACING else 0.0
-
 
 # Requests to a paid service from many threads: passing failures are retried; what a person must fix stops the run.
 #
@@ -270,14 +222,14 @@ class Client:
         self._stopped = threading.Event()
         self._stop: _Trouble | None = None
         self._sleep, self._clock = sleep or self._rest, clock
-        self._pace = Pace(self._sleep, clock)
+        self._paused_until = 0.0
         self._places = threading.BoundedSemaphore(most_at_once)
         self._idle: list[_Connection] = []
         self._process = os.getpid()
         self._lock = threading.Lock()
         self._reached = False
         self._unanswered = 0
-        self._unusable: list[str] | None = []  # kinds of the first answers; None once there was a good one
+        self._unusable: int | None = 0  # how many answers; None once there was a good one
 
     def is_of(self, domain: str) -> bool:
         """Whether the service is at a domain, or at a host of it, by whichever address."""
@@ -309,7 +261,7 @@ class Client:
             NotAnswered: no whole answer after all tries.
             DailytalkError: no request can succeed before a person acts (400, 401, 402, 403, 404, other
                 4xx, a service that can't be reached, gives no answer to `LINES_WITHOUT_ANSWER` lines in a row,
-                begins with `UNUSABLE_ANSWERS` of one kind that can't be used, or wants a rest of over
+                begins with `UNUSABLE_ANSWERS` that can't be used, or wants a rest of over
                 `LONGEST_RETRY_AFTER` seconds). From then on it is raised for every line.
                 What `reserve` raises.
         """
@@ -375,7 +327,6 @@ class Client:
             tried += 1
             if not isinstance(outcome, _Trouble):
                 self._unanswered = 0
-                self._pace.ease()
                 return Answer(outcome[0], paid)
             if outcome.unreached and not self._reached and 2 * self._clock() - began - started > REACH_SECONDS:
                 break  # another try would take as long as this one
@@ -383,7 +334,10 @@ class Client:
             if self._stop or outcome.final or tried >= tries:
                 break
             wait = backoff(tried - 1, outcome.after)
-            (self._pace.slow if outcome.slows else self._sleep)(wait)
+            if outcome.slows:  # it counts the requests of an account, so all threads wait
+                self._paused_until = max(self._paused_until, self._clock() + wait)
+            else:
+                self._sleep(wait)
         trouble = self._stop or self._given_up(outcome)
         remedy = trouble.remedy or self._again
         if trouble.everywhere:
@@ -438,14 +392,14 @@ class Client:
         return (value,)
 
     def _unusable_answer(self, message: str, trouble: _Trouble, about: str) -> _Trouble:
-        """Why an answer with 200 can't be used, with what it says; the end, if all that came were of its kind."""
+        """Why an answer with 200 can't be used, with what it says; the end, if none of the first could."""
         if message:
             trouble = trouble._replace(reason=f"answered 200 without what was asked for ({message})")
         with self._lock:
             if self._unusable is None:
                 return trouble
-            self._unusable.append(re.sub(r"\d+", "", trouble.reason))
-            count = self._unusable.count(self._unusable[-1])
+            self._unusable += 1
+            count = self._unusable
         if count < UNUSABLE_ANSWERS:
             return trouble
         reason = f"at {self.base_url} gave {count} answers of which none can be used: asked for {about}, it"
@@ -466,32 +420,24 @@ class Client:
 
         def take(connection: _Connection, response: requests.Response, until: _Deadline) -> tuple[None] | _Trouble:
             kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-            if kind in _NO_STREAMS:
-                body = b"".join(self._parts(response, lambda: until, MOST_EVENT_BYTES))
-                try:  # of a server that does not stream: the whole answer is its only event
-                    for piece in list(read(iter([ServerEvent("", body.decode(errors="replace"))]))):
-                        feed.put(piece)
-                except Closed:
-                    return (None,)
-                except ShortRead as error:
-                    message = self._message(body)
-                    if kind == "application/json" and not message:
-                        return self._short(error)
-                else:
-                    return (None,)
-                reason = f"answered with {kind}, not with a stream" + (f" ({message})" if message else "")
-                return _Trouble(reason, _CHECK_ADDRESS, paid=True, final=True, everywhere=True)
             first = min(until, _Deadline(until.at - until.seconds + seconds, seconds))
             parts = self._parts(response, lambda: until if feed.n_pieces else first, MOST_STREAM_BYTES)
+            body = b"".join(parts) if kind in _NO_STREAMS else b""
+            # The whole answer of a server that does not stream is its only event.
+            events = iter([ServerEvent("", body.decode(errors="replace"))]) if body else server_events(parts)
             try:
-                for piece in read(server_events(parts)):
+                for piece in read(events):
                     if not feed.n_pieces:
                         connection.limit_silence(self._timeouts[1])
                     feed.put(piece)
             except Closed:
                 return (None,)
             except ShortRead as error:
-                return self._short(error)
+                message = self._message(body)
+                if not body or (kind == "application/json" and not message):
+                    return self._short(error)
+                reason = f"answered with {kind}, not with a stream" + (f" ({message})" if message else "")
+                return _Trouble(reason, _CHECK_ADDRESS, paid=True, final=True, everywhere=True)
             connection.limit_silence(END_SECONDS)
             with suppress(requests.RequestException, HTTPError, _GivenUp):
                 next(parts, b"")  # mostly its end, and the connection is there for the next request
@@ -545,7 +491,8 @@ class Client:
         try:
             request.auth = self._token
             prepared = connection.session.prepare_request(request)
-            self._pace.wait()
+            while not self._stop and (wait := self._paused_until - self._clock()) > 0:
+                self._sleep(wait)
             if self._stop:
                 return self._stop
             until = _Deadline(self._clock() + self._total_seconds, self._total_seconds)
@@ -717,43 +664,25 @@ def server_events(parts: Iterable[bytes]) -> Iterator[ServerEvent]:
     ends an event, what begins with a colon is a comment, and what no empty line ends is no event.) Raises
     ShortRead for what is not UTF-8, and ends the reading at an event of over `MOST_EVENT_BYTES`.
     """
-    kind, data, size = "", list[str](), 0
-    for number, line in enumerate(_lines(parts)):
-        if not number:
-            line = line.removeprefix(codecs.BOM_UTF8)
-        size += len(line)
-        if size > MOST_EVENT_BYTES:
-            raise _GivenUp(_TOO_LONG)
-        if not line:
-            if data:
-                yield ServerEvent(kind, "\n".join(data))
-            kind, data, size = "", [], 0
-            continue
-        try:
-            name, _, value = line.decode().partition(":")
-        except UnicodeDecodeError:
-            raise ShortRead("it is not UTF-8") from None
-        if name == "data":
-            data.append(value.removeprefix(" "))
-        elif name == "event":
-            kind = value.removeprefix(" ")
-
-
-def _lines(parts: Iterable[bytes]) -> Iterator[bytes]:
-    """Lines without their ends. Raises _GivenUp for one of over `MOST_EVENT_BYTES`."""
-    begun: list[bytes] = []
-    size, after_cr = 0, False
-    for part in filter(None, parts):
-        text = part.removeprefix(b"\n") if after_cr else part
-        after_cr = part.endswith(b"\r")
-        *whole, rest = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
-        for line in whole:
-            yield b"".join((*begun, line))
-            begun, size = [], 0
-        begun.append(rest)
-        size += len(rest)
-        if size > MOST_EVENT_BYTES:
-            raise _GivenUp(_TOO_LONG)
-
-
-_TOO_LONG = _Trouble(f"sent an event of over {MOST_EVENT_BYTES >> 20} MiB", _CHECK_ADDRESS, final=True)
+    kind, data, rest, is_first = "", list[str](), b"", True
+    for part in parts:
+        *lines, rest = re.split(rb"\r\n|\n|\r(?!$)", rest + part)  # a CR at the end may be half of an end
+        if is_first and lines:
+            lines[0], is_first = lines[0].removeprefix(codecs.BOM_UTF8), False
+        for line in lines:
+            if not line:
+                if data:
+                    yield ServerEvent(kind, "\n".join(data))
+                kind, data = "", []
+                continue
+            try:
+                name, _, value = line.decode().partition(":")
+            except UnicodeDecodeError:
+                raise ShortRead("it is not UTF-8") from None
+            if name == "data":
+                data.append(value.removeprefix(" "))
+            elif name == "event":
+                kind = value.removeprefix(" ")
+        if len(rest) + sum(map(len, data)) > MOST_EVENT_BYTES:
+            reason = f"sent an event of over {MOST_EVENT_BYTES >> 20} MiB"
+            raise _GivenUp(_Trouble(reason, _CHECK_ADDRESS, final=True))

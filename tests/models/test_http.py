@@ -198,23 +198,21 @@ def test_a_rest_of_five_minutes_is_waited_for_and_no_longer_one(seconds: int, wa
                 ask(client(server.url, clock))
 
 
-@pytest.mark.parametrize(
-    ("fault", "spaced"),
-    [("429", True), ("503-seconds", True), ("503", False), ("500", False)],
-)
-def test_requests_are_spaced_after_what_asks_for_it_until_the_service_answers_again(
-    fault: str, spaced: bool
-) -> None:
+def test_a_429_lets_all_threads_wait() -> None:
     clock = Clock()
-    with TtsServer() as server:
-        server.plan = [fault]
+    with TtsServer(retry_after=7) as server:
+        server.plan = ["429-seconds"]
+        clock.sleep, sleep = lambda seconds: waiting.set(), clock.sleep  # type: ignore[method-assign]
+        waiting = threading.Event()
         service = client(server.url, clock)
-        ask(service)
-        first = clock.slept[1:]
-        for _ in range(3):
-            ask(service)
-    # The answers ease the spacing to 0.04 s, and then to none.
-    assert (first, clock.slept[1:]) == ([], pytest.approx([0.05, 0.04]) if spaced else [])
+        with ThreadPoolExecutor(2) as pool:
+            first = pool.submit(ask, service)
+            assert waiting.wait(20)
+            second = pool.submit(ask, service)
+            sleep(1.0)
+            assert len(server.asked) == 1
+            sleep(10.0)
+            assert first.result(20) == second.result(20)
 
 
 def test_a_service_with_no_valid_certificate_is_asked_once() -> None:

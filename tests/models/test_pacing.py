@@ -1,77 +1,12 @@
-"""Waits and the shared pace, on a clock that passes only while somebody sleeps."""
+"""How long is waited before a request that failed is made again."""
 
 import random
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
-from spending import Clock
 
 from dailytalk_contiguous.core.retries import backoff, retry_after
-from dailytalk_contiguous.models.paid import Pace
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def pace(clock: Clock) -> Pace:
-    return Pace(clock.sleep, clock)
-
-
-def spacing(pace: Pace, clock: Clock) -> float:
-    """Seconds between two requests that are sent as soon as they may."""
-    pace.wait()
-    before = clock.now
-    pace.wait()
-    return round(clock.now - before, 6)
-
-
-def test_nothing_is_spaced_before_a_429(pace: Pace, clock: Clock) -> None:
-    for _ in range(5):
-        pace.wait()
-    assert clock.slept == []
-
-
-def test_each_429_after_a_pause_doubles_the_spacing_up_to_five_seconds(pace: Pace, clock: Clock) -> None:
-    found = []
-    for _ in range(9):
-        pace.slow(1.0)
-        found.append(spacing(pace, clock))
-    assert found == [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]
-
-
-def test_refusals_during_a_pause_lengthen_it_and_say_nothing_new_about_the_spacing(
-    pace: Pace, clock: Clock
-) -> None:
-    for seconds in (10.0, 2.0, 12.0, 3.0):
-        pace.slow(seconds)
-    pace.wait()
-    assert clock.slept == [12.0]
-    pace.wait()
-    assert clock.slept == [12.0, 0.05]
-
-
-def test_a_429_just_as_the_pause_ends_is_a_new_one(pace: Pace, clock: Clock) -> None:
-    pace.slow(1.0)
-    clock.now = 1.0
-    pace.slow(1.0)
-    assert spacing(pace, clock) == 0.1
-
-
-def test_served_requests_shorten_the_spacing_by_a_fifth_until_there_is_none(pace: Pace, clock: Clock) -> None:
-    for _ in range(2):
-        pace.slow(1.0)
-        clock.now += 1.0
-    assert spacing(pace, clock) == 0.1
-    found = []
-    for _ in range(5):
-        pace.ease()
-        clock.now += 10.0
-        found.append(spacing(pace, clock))
-    assert found == [0.08, 0.064, 0.0512, 0.04096, 0.0]
 
 
 @pytest.mark.parametrize(
