@@ -477,13 +477,14 @@ def out_of_step(left: Sequence[tuple[float, float]], right: Sequence[tuple[float
     if sides.sum(axis=1).min() * TALK_FRAME < LEAST_SPEECH:
         return None
     furthest = round(FURTHEST_TALK / TALK_FRAME)
-    ratios = []
-    for step in range(-furthest, furthest + 1):
-        first = sides[0, max(0, -step) : count - max(0, step)]
-        second = sides[1, max(0, step) : count - max(0, -step)]
-        ratios.append(float(first @ second / max(first.sum() * second.sum() / len(first), 1e-9)))
+    earlier = np.arange(furthest, -furthest - 1, -1).clip(min=0)  # frames by which the right side begins earlier
+    later = earlier[::-1]
+    before = np.concatenate([np.zeros((2, 1)), sides.cumsum(axis=1)], axis=1)  # frames of speech before each
+    spoken = (before[0, count - later] - before[0, earlier]) * (before[1, count - earlier] - before[1, later])
+    together = np.correlate(np.pad(sides[1], furthest), sides[0], "valid")
+    ratios = together / np.maximum(spoken / (count - earlier - later), 1e-9)
     overlap, best = ratios[furthest], int(np.argmin(ratios))
-    more = float(np.mean(np.array(ratios) > overlap))
+    more = float(np.mean(ratios > overlap))
     if overlap < BY_CHANCE or more >= ELSEWHERE or ratios[best] >= LESS * overlap:
         return None
     moved = f"{abs(best - furthest) * TALK_FRAME:.1f} s {'earlier' if best > furthest else 'later'}"

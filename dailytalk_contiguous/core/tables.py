@@ -12,24 +12,24 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Features, List, Value
 
 from dailytalk_contiguous.core import schema
-from dailytalk_contiguous.core.documents import has_length, is_number
+from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.measures import (
     CONVERSATION_MEASURES,
-    MeasuredConversation,
     is_talk,
     measure_conversation,
     recorded_overlap,
 )
 from dailytalk_contiguous.core.schema import COLUMNS, SECONDS, STRING, TIMELINE
 from dailytalk_contiguous.core.scorecard import TurnTaking
-from dailytalk_contiguous.core.sentences import length_class, sentence_type
+from dailytalk_contiguous.core.sentences import LENGTHS, LONG_FROM, MEDIUM_FROM, sentence_type
 from dailytalk_contiguous.core.spans import out_of_step
 from dailytalk_contiguous.core.tags import STYLE_OF_TAG
 from dailytalk_contiguous.core.turns import TimedConversation, timed_conversations
@@ -46,9 +46,8 @@ from dailytalk_contiguous.core.wording import kind_of
 
 _COUNT, _FLAG = Value("int32"), Value("bool")
 
-#: Fields of an utterance that its table opens up (`models`, `synthesis`) or leaves to the rows: long lists.
-_OPENED = {"models": {"recogniser": STRING, "affect": STRING}, "synthesis": SYNTHESIS}
-_LEFT_TO_ROWS = {"emotion_probabilities", "prosody_tokens", "prosody_model", "joined", *_OPENED}
+#: Fields of an utterance that its table opens up, or leaves to the rows: long lists.
+_LEFT_TO_ROWS = {"models", "synthesis", "emotion_probabilities", "prosody_tokens", "prosody_model", "joined"}
 
 #: Before the names of measures of a take, which the source has, too.
 TAKE = "take_"
@@ -116,6 +115,12 @@ OF_CONVERSATION: dict[str, tuple[Any, str]] = {
 
 #: The value of an unknown label, and the person whose voice was to be replaced and is left.
 UNKNOWN, LEFT_AS_RECORDED = "unknown", "left as recorded"
+
+#: What derived columns follow from, of an utterance and of its conversation.
+_OF_SAID = ("status", "channel", "start", "end", "source_start", "source_end", "speaker", "text", "tag", "arousal")
+_OF_SAID += ("voiced_fraction",)
+_OF_ROW = ["conversation_id", "language", "clip", "own_seconds", "speaker", "speaker_left", "speaker_right"]
+_OF_ROW += ["augmented_from", "style", "sentence_type"]
 
 #: Conversations that are a chunk: a row group of the files.
 CHUNK = 512
@@ -230,39 +235,30 @@ class TableMaker:
         self._counted: set[str] = set()
         self._of_utterances = utterance_columns(fields)
         self._of_conversations = conversation_columns(fields)
-        inner = {
-            name: kind
-            for name, kind in {**UTTERANCE, **features_of_fields(fields)}.items()
-            if name not in _LEFT_TO_ROWS or name in _OPENED
-        }
-        derived = {
-            name: kind for name, (kind, _) in OF_UTTERANCE.items() if name not in ("recogniser", "affect_model")
-        }
-        self._struct = pa.struct(list(Features({**inner, **derived}).arrow_schema))
+        self._struct = pa.struct(list(Features({**UTTERANCE, **features_of_fields(fields)}).arrow_schema))
         self._rows: list[Mapping[str, Any]] = []
         self._conversations: list[pa.Table] = []
         self._utterances: list[pa.Table] = []
 
-    def add(self, row: Mapping[str, Any], split: str | None = None) -> MeasuredConversation:
+    def add(self, row: Mapping[str, Any], split: str | None = None) -> None:
         """Add a conversation or a clip: a row of `core.schema.BUILT` that can be used, with or without audio.
 
-        `split` is known of a published row; that of a clip is in the row. Returns its measures. Raises BadInput
-        for a value of another type than its column.
+        `split` is known of a published row; that of a clip is in the row. Raises BadInput, at the latest in
+        `tables`, for a value of another type than its column.
         """
         labels = row.get("labels") or {}
-        measured: MeasuredConversation = dict.fromkeys(CONVERSATION_MEASURES)
+        entry = _conversation(row, split, self.finished) | dict.fromkeys(CONVERSATION_MEASURES)
         if labels.get("augmented_from") is None:
-            measured = measure_conversation(row, self.finished) | (row.get("measures") or {})
+            entry |= measure_conversation(row, self.finished) | (row.get("measures") or {})
         if not labels:
             self._add_turns(row)
-        entry = _conversation(row, split, self.finished) | measured | {name: labels.get(name) for name in LABELS}
         if entry["talk"] and not any(said["channel"] == "left" for said in row["utterances"] or ()):
-            measured["least_talk"] = entry["least_talk"] = None  # stopped before the voice said anything
-        entry |= {column.name: row.get(column.name) for column in (*COLUMNS, *columns_among(self.fields))}
-        self._rows.append(entry | {"_utterances": row["utterances"] or (), "_speakers": row.get("speakers") or {}})
+            entry["least_talk"] = None  # stopped before the voice said anything
+        columns = (*COLUMNS, *columns_among(self.fields))
+        entry |= {name: labels.get(name) for name in LABELS} | {of.name: row.get(of.name) for of in columns}
+        self._rows.append(entry | {"_utterances": row["utterances"] or ()})
         if len(self._rows) >= CHUNK:
             self.flush()
-        return measured
 
     def add_known(self, known: Mapping[str, Any], timed: TimedConversation | None = None) -> None:
         """Add a conversation without a row by columns of its table, and its turns where they are known."""
@@ -308,7 +304,7 @@ class TableMaker:
         rows, self._rows = self._rows, []
         try:
             conversations = pa.Table.from_pylist(rows, schema=self._of_conversations.arrow_schema)
-            utterances = self._utterance_table(rows)
+            utterances = self._utterance_table(rows, conversations)
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
             name = rows[0]["conversation_id"]
             if len(rows) == 1:
@@ -325,55 +321,58 @@ class TableMaker:
         self._conversations.append(_compact(conversations))
         self._utterances.append(_compact(kept))
 
-    def _utterance_table(self, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
-        said = [
-            {**utterance, **self._derived(row, number, utterance)}
-            for row in rows
-            for number, utterance in enumerate(row["_utterances"])
-        ]
-        parts = pa.array(said, self._struct).flatten()
-        columns = dict(zip((part.name for part in self._struct), parts, strict=True))
-        for name, opened in (("models", ["recogniser", "affect_model"]), ("synthesis", [*_SYNTHESIS])):
-            columns |= dict(zip(opened, columns.pop(name).flatten(), strict=True))
+    def _utterance_table(self, rows: Sequence[Mapping[str, Any]], conversations: pa.Table) -> pa.Table:
+        placed = [(row, number) for row, of in enumerate(rows) for number in range(len(of["_utterances"]))]
+        fields = pa.array([said for row in rows for said in row["_utterances"]], self._struct)
+        columns = dict(zip(fields.type.names, fields.flatten(), strict=True))
+        columns["recogniser"], columns["affect_model"] = columns["models"].flatten()
+        columns |= dict(zip(_SYNTHESIS, columns["synthesis"].flatten(), strict=True))
+        columns = {name: _finite(column) for name, column in columns.items()}
+        said = _known_texts(pa.table({name: columns[name] for name in (*_OF_SAID, *VOICE)}))
+        of = _known_texts(conversations.select(_OF_ROW)).loc[[row for row, _ in placed]].reset_index(drop=True)
+        derived = {"number": [number for _, number in placed], **_derived(said, of, self.finished)}
         kinds = self._of_utterances.arrow_schema
-        return pa.table([_finite(columns[name]) for name in kinds.names], kinds)
-
-    def _derived(self, row: Mapping[str, Any], number: int, utterance: Mapping[str, Any]) -> dict[str, Any]:
-        """The columns of `OF_UTTERANCE` that no model or synthesis says, of an utterance of an entry."""
-        start, end = utterance["start"], utterance["end"]
-        source_start, source_end = utterance["source_start"], utterance["source_end"]
-        is_dropped, is_copy = utterance["status"] == "dropped", row["augmented_from"] is not None
-        heard = not is_dropped and not is_copy and is_number(start) and is_number(end)
-        seconds = (row["own_seconds"] if row["clip"] else max(0.0, end - start)) if heard else None
-        synthesis = (utterance.get("synthesis") if utterance["status"] == "spoken" else None) or {}
-        return {
-            "conversation_id": row["conversation_id"],
-            "number": number,
-            "heard": heard,
-            "seconds": seconds,
-            "source_seconds": source_end - source_start if has_length(source_start, source_end) else None,
-            "person": self._person(row, utterance),
-            "synthetic_voice": " · ".join(filter(None, map(synthesis.get, VOICE))) or None,
-            "style": row["style"] if row["clip"] else _style(utterance),
-            "sentence_type": row["sentence_type"]
-            if row["clip"]
-            else sentence_type(utterance["text"], row["language"]),
-            "length": None if seconds is None else length_class(seconds),
+        columns |= {
+            name: pa.array(values, kinds.field(name).type, from_pandas=True) for name, values in derived.items()
         }
+        return pa.table([columns[name] for name in kinds.names], kinds)
 
-    def _person(self, row: Mapping[str, Any], utterance: Mapping[str, Any]) -> str | None:
-        """Whose recorded voice an utterance is in; None for a synthesised one, or an unknown person."""
-        if utterance["status"] == "spoken":
-            return None
-        if row["clip"]:
-            name = row["speaker"]
-        elif not self.finished:
-            name = utterance["speaker"]
-        elif utterance["status"] == "kept-original":
-            name = LEFT_AS_RECORDED
-        else:
-            name = row["_speakers"].get(utterance["channel"])
-        return name or None
+
+def _known_texts(table: pa.Table) -> pd.DataFrame:
+    """A table as a frame in which a text that is null is empty."""
+    columns = [pc.fill_null(column, "") if pa.types.is_string(column.type) else column for column in table.columns]
+    frame: pd.DataFrame = pa.table(columns, table.column_names).to_pandas()
+    return frame
+
+
+def _derived(said: pd.DataFrame, of: pd.DataFrame, finished: bool) -> dict[str, Any]:
+    """The columns of `OF_UTTERANCE` that no model says, of utterances and, line by line, their conversations."""
+    status, is_clip, duration = said["status"], of["clip"], said["end"] - said["start"]
+    heard = (status != "dropped") & (of["augmented_from"] == "") & duration.notna()
+    seconds = duration.clip(lower=0.0).where(~is_clip, of["own_seconds"]).where(heard)
+    recorded = said["source_end"] - said["source_start"]
+    sides = {side: said["channel"] == side for side in schema.CHANNELS}
+    person = np.select(
+        [status == "spoken", is_clip, ~is_clip & (not finished), status == "kept-original", *sides.values()],
+        ["", of["speaker"], said["speaker"], LEFT_AS_RECORDED, *(of[f"speaker_{side}"] for side in sides)],
+        "",
+    )
+    voices = zip(*(said[name].where(status == "spoken", "") for name in VOICE), strict=True)
+    is_rated = (said["tag"] != "") & said["arousal"].notna() & said["voiced_fraction"].notna()
+    style = said["tag"].map(STYLE_OF_TAG).fillna("normal").where(is_rated, "").where(~is_clip, of["style"])
+    asked = zip(said["text"], of["language"], is_clip, of["sentence_type"], strict=True)
+    types = (known if clip else sentence_type(text, language) for text, language, clip, known in asked)
+    lengths = np.select([seconds < MEDIUM_FROM, seconds < LONG_FROM, seconds >= LONG_FROM], LENGTHS, "")
+    texts = {
+        "conversation_id": of["conversation_id"],
+        "person": person,
+        "synthetic_voice": (" · ".join(filter(None, names)) for names in voices),
+        "style": style,
+        "sentence_type": types,
+        "length": lengths,
+    }
+    numbers = {"heard": heard, "seconds": seconds, "source_seconds": recorded.where(recorded > 0)}
+    return numbers | {name: [text or None for text in column] for name, column in texts.items()}
 
 
 def tables_from(rows: Iterable[Mapping[str, Any]], finished: bool = True) -> Tables:
@@ -427,12 +426,6 @@ def _source_spans(row: Mapping[str, Any]) -> list[list[tuple[float, float]]]:
         if is_number(start) and is_number(end) and utterance["source_channel"] in spans:
             spans[utterance["source_channel"]].append((start, end))
     return [*spans.values()]
-
-
-def _style(utterance: Mapping[str, Any]) -> str | None:
-    """The style of an utterance, whose rule needs a tag and measures."""
-    known = utterance["tag"] and is_number(utterance["arousal"]) and is_number(utterance["voiced_fraction"])
-    return STYLE_OF_TAG.get(utterance["tag"], "normal") if known else None
 
 
 def _finite(column: pa.Array) -> pa.Array:
