@@ -233,8 +233,6 @@ def encoded_once() -> Iterator[None]:
         patch.setattr(templates, "svg", once(plots.svg))
         if has_app("listening"):
             patch.setattr(part_of("listening", "listening"), "to_mp3", to_mp3)
-        if has_app("clips"):
-            patch.setattr(part_of("clips", "survey"), "sheet", sheet)
         yield
 
 

@@ -117,8 +117,8 @@ OF_CONVERSATION: dict[str, tuple[Any, str]] = {
 UNKNOWN, LEFT_AS_RECORDED = "unknown", "left as recorded"
 
 #: What derived columns follow from, of an utterance and of its conversation.
-_OF_SAID = ("status", "channel", "start", "end", "source_start", "source_end", "speaker", "text", "tag", "arousal")
-_OF_SAID += ("voiced_fraction",)
+_OF_SAID = ["status", "channel", "start", "end", "source_start", "source_end", "speaker", "text", "tag", "arousal"]
+_OF_SAID += ["voiced_fraction"]
 _OF_ROW = ["conversation_id", "language", "clip", "own_seconds", "speaker", "speaker_left", "speaker_right"]
 _OF_ROW += ["augmented_from", "style", "sentence_type"]
 
@@ -357,17 +357,19 @@ def _derived(said: pd.DataFrame, of: pd.DataFrame, finished: bool) -> dict[str, 
         ["", of["speaker"], said["speaker"], LEFT_AS_RECORDED, *(of[f"speaker_{side}"] for side in sides)],
         "",
     )
-    voices = zip(*(said[name].where(status == "spoken", "") for name in VOICE), strict=True)
+    voices = zip(*(said[name].where(status == "spoken", "").tolist() for name in VOICE), strict=True)
     is_rated = (said["tag"] != "") & said["arousal"].notna() & said["voiced_fraction"].notna()
     style = said["tag"].map(STYLE_OF_TAG).fillna("normal").where(is_rated, "").where(~is_clip, of["style"])
-    asked = zip(said["text"], of["language"], is_clip, of["sentence_type"], strict=True)
+    asked = zip(
+        *(each.tolist() for each in (said["text"], of["language"], is_clip, of["sentence_type"])), strict=True
+    )
     types = (known if clip else sentence_type(text, language) for text, language, clip, known in asked)
     lengths = np.select([seconds < MEDIUM_FROM, seconds < LONG_FROM, seconds >= LONG_FROM], LENGTHS, "")
     texts = {
-        "conversation_id": of["conversation_id"],
+        "conversation_id": of["conversation_id"].tolist(),
         "person": person,
         "synthetic_voice": (" · ".join(filter(None, names)) for names in voices),
-        "style": style,
+        "style": style.tolist(),
         "sentence_type": types,
         "length": lengths,
     }

@@ -6,6 +6,8 @@ the ratings of models. Shares are of clips or utterances, never of hours: each o
 
 from typing import NamedTuple
 
+import pandas as pd
+
 from dailytalk_contiguous.core import figures
 from dailytalk_contiguous.core.scorecard import measure_text
 from dailytalk_contiguous.core.tables import UNKNOWN, Tables
@@ -13,8 +15,8 @@ from dailytalk_contiguous.core.turns import TURN_MEASURES
 from dailytalk_contiguous.core.wording import length_text, percent
 from dailytalk_contiguous.publish.conversation_sections import MEASURED_NAMES, MOST_VALUES, affect_map
 from dailytalk_contiguous.publish.corpus_sections import label_title
-from dailytalk_contiguous.publish.plots import Bar, BarPlot, Plot, Series
-from dailytalk_contiguous.publish.templates import Table, TableCell
+from dailytalk_contiguous.publish.plots import Plot
+from dailytalk_contiguous.publish.templates import Bar, Table, TableCell
 
 #: Labels that are compared. `act` is the dialogue act of a turn (DailyTalk).
 LABELS = ("emotion", "style", "tag", "act", "sentence_type", "length")
@@ -65,7 +67,7 @@ def comparison(ours: Compared, theirs: Compared) -> list[Table | Plot]:
         Table("Figures", ("", ours.name, theirs.name), rows, note),
         *([turns] if turns else []),
         *(affect_map(side.tables, f"Affect of {side.name}", side.unit.removesuffix("s")) for side in sides),
-        *(plot for label in LABELS if (plot := label_plot(ours, theirs, label))),
+        *(table for label in LABELS if (table := label_shares(ours, theirs, label))),
     ]
 
 
@@ -87,25 +89,15 @@ def turn_taking_against(ours: Compared, theirs: Compared) -> Table:
     return Table("Turn-taking", ("", ours.name, theirs.name), rows if all(changes) else [], note)
 
 
-def label_plot(ours: Compared, theirs: Compared, label: str) -> BarPlot:
-    """Plot the shares of the values of a label, the commonest first, unknown last; empty if all are unknown."""
-    left, right = ours.shares(label), theirs.shares(label)
-    pairs = {value: (left.get(value, 0.0), right.get(value, 0.0)) for value in {*left, *right}}
-    unknown = pairs.pop(UNKNOWN, None)
-    values = sorted(pairs.items(), key=lambda item: (-sum(item[1]), item[0]))
-    if len(rest := [pair for _, pair in values[MOST_VALUES:]]) > 1:
-        sums = (sum(pair[0] for pair in rest), sum(pair[1] for pair in rest))
-        values = [*values[:MOST_VALUES], (f"{len(rest):,} others", sums)]
-    if unknown and values:
-        values.append((UNKNOWN, unknown))
-    return BarPlot(
-        title=f"{label_title(label)} ({', '.join(f'{side.n:,} {side.unit}' for side in (ours, theirs))})",
-        rows=[
-            Bar(value, [100 * of for of in pair], " · ".join(percent(of, 1) for of in pair))
-            for value, pair in values
-        ],
-        series=[Series("after", ours.name), Series("other", theirs.name)],
-        axis=f"% of {' and of '.join(dict.fromkeys((ours.unit, theirs.unit)))}",
-        grouped=True,
-        name=label,
-    )
+def label_shares(ours: Compared, theirs: Compared, label: str) -> Table:
+    """Return the shares of the values of a label, the commonest first, unknown last; empty if all are unknown."""
+    shares = pd.DataFrame({0: ours.shares(label), 1: theirs.shares(label)}).fillna(0.0)
+    known = shares.drop(index=UNKNOWN, errors="ignore").sort_index()
+    known = known.loc[known.sum(axis=1).sort_values(ascending=False, kind="stable").index]
+    if len(rest := known[MOST_VALUES:]) > 1:
+        known = pd.concat([known[:MOST_VALUES], rest.sum().to_frame(f"{len(rest):,} others").T])
+    rows: list[tuple[TableCell, ...]] = []
+    for value, pair in pd.concat([known, shares.loc[shares.index == UNKNOWN]]).iterrows():
+        rows.append((str(value), *(Bar(percent(share, 1), share) for share in pair)))
+    head = (label.replace("_", " "), *(f"{side.name}: {side.n:,} {side.unit}" for side in (ours, theirs)))
+    return Table(label_title(label), head, rows if len(known) else [])

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from dailytalk_contiguous.core import figures, scorecard
 from dailytalk_contiguous.core.documents import is_number
@@ -18,15 +19,12 @@ from dailytalk_contiguous.core.tables import TAKE, UNKNOWN, Tables
 from dailytalk_contiguous.core.turns import SIDES, TURN_MEASURES
 from dailytalk_contiguous.core.utterance import EVENTS, columns_among
 from dailytalk_contiguous.core.wording import counted, length_text, model_name, money, percent
-from dailytalk_contiguous.publish.plots import Bar, BarPlot, HistogramPlot, MapPlot, Plot, ReferenceRange, Series
-from dailytalk_contiguous.publish.templates import Link, Table, TableCell
+from dailytalk_contiguous.publish.plots import HistogramPlot, MapPlot, Plot, ReferenceRange, Series
+from dailytalk_contiguous.publish.templates import Bar, Link, Table, TableCell
 
 #: Values of a label that are named; further ones are added up. Voices that are named among the settings, and
 #: reasons with a line of their own.
 MOST_VALUES, MOST_VOICES, MOST_REASONS = 25, 10, 15
-
-#: Titles of the axes of affect.
-VALENCE, AROUSAL = "valence (0 to 1)", "arousal (0 to 1)"
 
 #: The measures of utterances: name, unit and decimals.
 MEASURED_NAMES = {
@@ -59,31 +57,48 @@ _STATUSES = {
     "dropped": "left out (no text)",
 }
 
+#: Columns of `figures.sums` with a length.
+_LENGTHS = {"seconds", "left", "right", "seen", "copied"}
 
-def ranked(tables: Tables, label: str, by: str = "seconds") -> list[tuple[str, dict[str, float]]]:
+
+def ranked(tables: Tables, label: str, by: str = "seconds") -> pd.DataFrame:
     """Return the sums of each value of a label, the largest first; those after `MOST_VALUES` are added up."""
     sums = figures.sums(tables, label)
     sums = sums.set_axis(sums.index.astype(str)).sort_index().sort_values(by, ascending=False, kind="stable")
-    named, rest = sums[:MOST_VALUES], sums[MOST_VALUES:]
-    if len(rest) == 1:
-        named, rest = sums, sums[:0]
-    values = [(str(name), row) for name, row in named.to_dict("index").items()]
-    return [*values, (f"{len(rest):,} others", rest.sum().to_dict())] if len(rest) else values
+    rest = sums[MOST_VALUES:]
+    if len(rest) < 2:
+        return sums
+    return pd.concat([sums[:MOST_VALUES], rest.sum().to_frame(f"{len(rest):,} others").T])
+
+
+def label_table(
+    tables: Tables, label: str, title: str, columns: Mapping[str, str], nothing: str = "", note: str = ""
+) -> Table:
+    """Return how much there is of each value of a label: columns of `figures.sums`, with their titles.
+
+    The first is drawn as bars. `nothing`: why there are no rows.
+    """
+    first, *_ = columns
+    values = ranked(tables, label, first)
+    rows: list[tuple[TableCell, ...]] = []
+    for name, of in values.iterrows():
+        cells = [length_text(of[column]) if column in _LENGTHS else f"{of[column]:,.0f}" for column in columns]
+        rows.append((str(name), Bar(cells[0], of[first] / (values[first].max() or 1.0)), *cells[1:]))
+    is_known = {*values.index} - {UNKNOWN}
+    return Table(title, (label.replace("_", " "), *columns.values()), rows if is_known else [], note, nothing)
 
 
 def edits_text(tables: Tables) -> str:
     """Return the corrections of people by field, and how many people made them: `text 12, tag 3, by 2 people`."""
     _, fields, editors = figures.corrections(tables)
-    people = "1 person" if len(editors) == 1 else f"{len(editors):,} people"
-    return ", ".join(
-        [*(f"{name} {n:,}" for name, n in fields.most_common()), *([f"by {people}"] if editors else [])]
-    )
+    people = [f"by {len(editors):,} {'person' if len(editors) == 1 else 'people'}"] if editors else []
+    return ", ".join([*(f"{name} {n:,}" for name, n in fields.most_common()), *people])
 
 
-def median_text(values: Sequence[float], unit: str = "") -> str:
+def median_text(values: "pd.Series[float]") -> str:
     """Return `median 1.02, 80 % from 0.95 to 1.10` of some values."""
-    low, middle, high = np.quantile(values, (0.1, 0.5, 0.9)) if len(values) else (math.nan,) * 3
-    return f"median {middle:.2f}{unit}, 80 % from {low:.2f} to {high:.2f}{unit}"
+    low, middle, high = values.astype(float).quantile((0.1, 0.5, 0.9))
+    return f"median {middle:.2f}, 80 % from {low:.2f} to {high:.2f}"
 
 
 def models_of_run(run: Mapping[str, Any], conversations: int) -> dict[Origin, int]:
@@ -106,9 +121,9 @@ def made_tables(tables: Tables, run: Mapping[str, Any], defaults: Mapping[str, A
         (ROLES.get(model.role, model.role), Link(model_name(model.name), model.url), model.licence or UNKNOWN, n)
         for model, n in sorted(models.items())
     ]
-    voices = figures.named_in_provenance(tables, "voice")[:MOST_VOICES]
-    values = {name: [value] for name, value in (run.get("settings") or {}).items() if value not in (None, "", [])}
-    values |= figures.settings(tables) | ({"voice": voices} if voices else {})
+    values = {name: [value] for name, value in (run.get("settings") or {}).items()} | figures.settings(tables)
+    if voices := figures.named_in_provenance(tables, "voice"):
+        values["voice"] = voices[:MOST_VOICES]
     settings = [
         (name.replace("_", " "), " or ".join("yes" if value is True else str(value) for value in of))
         for name, of in values.items()
@@ -138,27 +153,28 @@ def published_tables(tables: Tables) -> list[Table]:
     """Return a table of the columns that people's own stages publish, with their values; none without any."""
     known, rows = figures.column_values(tables), []
     for column in columns_among(tables.fields):
-        values = known.get(column.name)
+        values, text = known.get(column.name), UNKNOWN
         if isinstance(values, Mapping):
             text = ", ".join(f"{value} ({n:,})" for value, n in list(values.items())[:MOST_VALUES])
-        else:
-            text = ""
-            if values is not None and values["count"]:
-                text = f"mean {values['mean']:.4g}, from {values['min']:.4g} to {values['max']:.4g} {column.unit}"
-        rows.append((column.name, column.about, text.strip() or UNKNOWN))
+        elif values is not None:
+            text = f"mean {values['mean']:.4g}, from {values['min']:.4g} to {values['max']:.4g} {column.unit}"
+        rows.append((column.name, column.about, text.strip()))
     return [Table("Columns that stages publish", ("column", "what", "values"), rows)] if rows else []
 
 
 def voice_tables(tables: Tables) -> list[Table]:
-    made = []
-    for title, label in (("Recorded speakers", "person"), ("Synthesised voices", "synthetic_voice")):
-        rows = [
-            (name, int(of["conversations"]), int(of["utterances"]), length_text(of["seconds"]))
-            for name, of in ranked(tables, label)
-        ]
-        head = ("name", "conversations", "utterances", "speech")
-        made.append(Table(title, head, rows, nothing="none can be heard"))
-    return made if tables.is_revoiced else made[:1]
+    columns = {"seconds": "speech", "utterances": "utterances", "conversations": "conversations"}
+    nothing = "none that is known can be heard"
+    recorded = label_table(tables, "person", "Recorded speakers", columns, nothing)
+    if not tables.is_revoiced:
+        return [recorded]
+    return [recorded, label_table(tables, "synthetic_voice", "Synthesised voices", columns, nothing)]
+
+
+def tags_table(tables: Tables) -> Table:
+    columns = {"seconds": "speech", "left": "left", "right": "right", "utterances": "utterances"}
+    n = int(figures.heard(tables)["utterances"])
+    return label_table(tables, "tag", f"Speech by style tag ({counted(n, 'utterance')})", columns, "no tags")
 
 
 def offsets_plot(tables: Tables) -> HistogramPlot:
@@ -168,12 +184,6 @@ def offsets_plot(tables: Tables) -> HistogramPlot:
     `turns_table`.
     """
     offsets = {channel: tables.turn_taking.offsets(channel) for channel in CHANNELS}
-    medians = [
-        f"{channel} starts {abs(middle):.2f} s {'after' if middle >= 0 else 'before'} the end of {other}"
-        for channel, other in zip(CHANNELS, CHANNELS[::-1], strict=True)
-        if len(offsets[channel])
-        for middle in (scorecard.nearest_rank(offsets[channel], 0.5),)
-    ]
     return HistogramPlot(
         title=f"Who waits for whom ({counted(sum(map(len, offsets.values())), 'change')} of speaker)",
         series=[
@@ -183,7 +193,6 @@ def offsets_plot(tables: Tables) -> HistogramPlot:
         ],
         axis="floor-transfer offset (s; below 0: overlap)",
         of="changes",
-        note=f"In the middle {' and '.join(medians)}.",
         nothing="the speaker never changes",
         name="offsets",
     )
@@ -232,20 +241,18 @@ def measure_plots(tables: Tables, comparisons: Sequence[scorecard.Comparison]) -
     colours = dict(zip(SIDES, ("left", "right", "after"), strict=True))
     for name, measure in TURN_MEASURES.items():
         own = [comparison for comparison in comparisons if comparison.band.measure == name]
-        sides = [side for side in measure.sides if any(comparison.side == side for comparison in own)]
-        known = {side: values for side in sides if len(values := taken.values(name, side))}
-        if not known or (measure.quantile is not None and measure.quantile != 0.5):
+        compared = {comparison.side for comparison in own}
+        known = {
+            side: values for side in measure.sides if side in compared and len(values := taken.values(name, side))
+        }
+        if not known or measure.quantile not in (None, 0.5):
             continue  # of the quantiles of offsets, the median is enough: `offsets_plot` has all
         scale, unit = (100.0, "%") if measure.unit == "share" else (1.0, measure.unit)
-        bands = {
-            (of.name, band.sides): ReferenceRange(
-                f"{of.name}, {'a side' if len(band.sides) > 1 else band.sides[0]}",
-                scale * (band.middle if band.low is None else band.low),
-                scale * (band.middle if band.high is None else band.high),
-            )
-            for of, band, *_ in own
-        }
-        pooled = [f"{side} {scorecard.measure_text(name, taken.pooled(name, side))}" for side in known]
+        bands = {}
+        for corpus, band, *_ in own:
+            ends = (band.middle if end is None else end for end in (band.low, band.high))
+            side = "a side" if len(band.sides) > 1 else band.sides[0]
+            bands[corpus.name, side] = ReferenceRange(f"{corpus.name}, {side}", *(scale * end for end in ends))
         n = max(map(len, known.values()))
         plots.append(
             HistogramPlot(
@@ -253,7 +260,7 @@ def measure_plots(tables: Tables, comparisons: Sequence[scorecard.Comparison]) -
                 series=[(Series(colours[side], side), scale * values) for side, values in known.items()],
                 axis=unit,
                 of="conversations",
-                note=f"{measure.about} All together: {', '.join(pooled)}.",
+                note=measure.about,
                 name=f"measure_{name}",
                 bands=list(bands.values()),
             )
@@ -289,48 +296,8 @@ def references_table() -> Table:
         for band in of.bands
     ]
     sources = "; ".join(f"{of.name}: {of.source}" for of in references)
-    return Table(
-        "What is published of others",
-        ("corpus", "measure", "value", "what it is"),
-        rows,
-        f"{sources}.",
-        folded=True,
-    )
-
-
-def tags_plot(tables: Tables) -> BarPlot:
-    values, n = ranked(tables, "tag"), int(figures.heard(tables)["utterances"])
-    said = tables.utterances["tag_said"].value_counts()
-    left = "left, resynthesised" if tables.is_revoiced else "left"
-    if unsaid := int(said.get(False, 0)):
-        left += f", {unsaid:,} without their tag" if said.get(True, 0) else " without tags"
-    rows = [
-        Bar(
-            name,
-            (of["left"] / 60, of["right"] / 60),
-            f"{int(of['utterances']):,} ({percent(of['utterances'], n)})",
-        )
-        for name, of in values
-    ]
-    return BarPlot(
-        title=f"Speech by style tag ({counted(n, 'utterance')})",
-        rows=rows if any(name != UNKNOWN for name, _ in values) else [],
-        series=[Series("left", left), Series("right", "right")],
-        axis="minutes of speech",
-        nothing="no tags",
-        name="tags",
-    )
-
-
-def tags_table(tables: Tables) -> Table:
-    values = ranked(tables, "tag")
-    columns = {"speech": "seconds", "left": "left", "right": "right"}
-    known = {title: column for title, column in columns.items() if all(column in of for _, of in values)}
-    rows: list[tuple[TableCell, ...]] = [
-        (tag, *(length_text(of[column]) for column in known.values()), int(of["utterances"])) for tag, of in values
-    ]
-    head = ("tag", *known, "utterances")
-    return Table("Speech by style tag, in figures", head, rows, nothing="no tags", folded=True)
+    head = ("corpus", "measure", "value", "what it is")
+    return Table("What is published of others", head, rows, f"{sources}.", folded=True)
 
 
 #: The measures of tags: how a mean is written, in dB, semitones and as a factor.
@@ -344,32 +311,25 @@ def tag_measures_table(tables: Tables) -> Table:
     """Return loudness, pitch and rate by tag, of source and synthesis: does the voice do what its tag says?"""
     measured = figures.tag_measures(tables)
     kinds = {"": "source"} | ({TAKE: "synthesis"} if tables.is_revoiced else {})
-    numbers = {kind: measured[[(f"{kind}{name}", "count") for name in _TAG_UNITS]].max(axis=1) for kind in kinds}
-    rows: list[list[TableCell]] = []
-    for tag in numbers[""][numbers[""] > 0].sort_values(ascending=False, kind="stable").index:
-        row: list[TableCell] = [str(tag), *(int(np.nan_to_num(of[tag])) for of in numbers.values())]
-        for name, form in _TAG_UNITS.items():
-            means = [measured.loc[tag, (f"{kind}{name}", "mean")] for kind in kinds]
-            shown = (form.format(2**mean if name == "rate" else mean).replace("-", "−") for mean in means)
-            row += ["–" if np.isnan(mean) else text for mean, text in zip(means, shown, strict=True)]
-        rows.append(row)
-    head = ("tag", *(f"utterances, {kind}" for kind in kinds.values()))
-    head += tuple(f"{name}, {kind}" for name in _TAG_UNITS for kind in kinds.values())
+    columns = {
+        f"utterances, {kind}": measured[[(f"{prefix}{name}", "count") for name in _TAG_UNITS]].max(axis=1)
+        for prefix, kind in kinds.items()
+    }
+    shown = pd.DataFrame(columns).fillna(0).map("{:.0f}".format)
+    for name, form in _TAG_UNITS.items():
+        for prefix, kind in kinds.items():
+            means = measured[f"{prefix}{name}", "mean"]
+            texts = (2**means if name == "rate" else means).map(form.format, na_action="ignore")
+            shown[f"{name}, {kind}"] = texts.astype(object).fillna("–").str.replace("-", "−")
+    order = columns["utterances, source"].sort_values(ascending=False, kind="stable")
     note = "Means relative to the speaker of the conversation: louder, higher, faster than usual is above 0 (×1)."
     if tables.is_revoiced:
-        said = tables.utterances["tag_said"].value_counts()
-        note += " Does the voice do what the source did with the same tag?"
-        if unsaid := int(said.get(False, 0)):
-            note += f" No tag was sent with {unsaid:,} of {counted(int(said.sum()), 'utterance')}."
-        follows = {name: follows_source(tables, name) for name in _TAG_UNITS}
-        known = [
-            f"{name} r = {value:.2f}".replace("-", "−") for name, value in follows.items() if value is not None
-        ]
-        if known:
-            note += f" Over the tags: {', '.join(known)} (1: it does, 0: it does not)."
-        elif said.get(True, 0) or not unsaid:
-            note += " Too few to say."
-    return Table("What tags sound like", head, rows, note, "nothing was measured")
+        follows = {name: value for name in _TAG_UNITS if (value := follows_source(tables, name)) is not None}
+        known = ", ".join(f"{name} r = {value:.2f}".replace("-", "−") for name, value in follows.items())
+        note += " Does the voice do what the source did with the same tag? "
+        note += f"Over the tags: {known} (1: it does, 0: it does not)." if known else "Too few to say."
+    rows = [(str(tag), *shown.loc[tag]) for tag in order[order > 0].index]
+    return Table("What tags sound like", ("tag", *shown.columns), rows, note, "nothing was measured")
 
 
 def follows_source(tables: Tables, name: str) -> float | None:
@@ -377,13 +337,12 @@ def follows_source(tables: Tables, name: str) -> float | None:
 
     None if there are too few tags, or they do not differ.
     """
-    measured = figures.tag_measures(tables)
-    sides = [name, f"{TAKE}{name}"]
-    enough = (measured[[(side, "count") for side in sides]] >= FEWEST_UTTERANCES).all(axis=1)
-    if enough.sum() < FEWEST_TAGS:
+    measured = figures.tag_measures(tables)[[name, f"{TAKE}{name}"]]
+    enough = measured[(measured.xs("count", axis=1, level=1) >= FEWEST_UTTERANCES).all(axis=1)]
+    if len(enough) < FEWEST_TAGS:
         return None
-    means = measured.loc[enough, [(side, "mean") for side in sides]].to_numpy(float)
-    weights = measured.loc[enough, (sides[1], "count")].to_numpy(int)
+    means = enough.xs("mean", axis=1, level=1).to_numpy(float)
+    weights = enough[f"{TAKE}{name}", "count"].to_numpy(int)
     (source, shared), (_, new) = np.cov(means, rowvar=False, aweights=weights)
     return float(shared / math.sqrt(source * new)) if min(source, new) > 1e-12 else None
 
@@ -402,15 +361,13 @@ def measures_table(tables: Tables) -> Table:
 
 
 def confidence_plot(tables: Tables) -> HistogramPlot:
-    known = tables.utterances["confidence"].dropna().to_numpy(float)
-    whole = len(tables.utterances)
+    known, n = tables.utterances["confidence"].dropna(), counted(len(tables.utterances), "utterance")
     return HistogramPlot(
-        title=f"Confidence of the recogniser ({len(known):,} of {counted(whole, 'utterance')})",
-        series=[(Series("before", ""), known)],
+        title=f"Confidence of the recogniser ({len(known):,} of {n})",
+        series=[(Series("before", ""), known.to_numpy(float))],
         axis="confidence (0 to 1)",
         span=(0.0, 1.0),
         of="utterances",
-        note="Of the others it is not known." if len(known) < whole else "",
         nothing="the recogniser does not say how sure it is",
         name="confidence",
     )
@@ -421,14 +378,13 @@ def affect_map(
 ) -> MapPlot:
     """Plot valence and arousal, and the means of each tag, or of each emotion of clips."""
     affect = figures.affect(tables)
-    common = affect["label"].astype(str).value_counts().drop(UNKNOWN, errors="ignore").index[:12]
-    named = affect["label"].astype(str).where(affect["label"].isin(common), "")
+    labels = affect["label"].astype(str)
+    common = labels.value_counts().drop(UNKNOWN, errors="ignore").index[:12]
     return MapPlot(
         title=f"{title} ({counted(len(affect), unit)})",
-        points=affect[["valence", "arousal"]].to_numpy(float),
-        groups=named.to_list(),
-        axis=VALENCE,
-        up=AROUSAL,
+        points=affect[["valence", "arousal"]].assign(label=labels.where(labels.isin(common), "")),
+        axis="valence (0 to 1)",
+        up="arousal (0 to 1)",
         note="Points are the means of each label.",
         nothing="no measures of affect",
         name="affect",
@@ -448,9 +404,7 @@ def buckets_table(tables: Tables) -> Table:
         for name, of in figures.buckets(tables).items()
         if any(abs(of[level] / of.total() - 1 / 3) > UNEVEN for level in levels)
     ]
-    note = (
-        "Many equal values, such as a pitch at its floor, fall into one bucket. The other measures are in thirds."
-    )
+    note = "Many equal values, such as a pitch at its floor, fall into one bucket. The others are in thirds."
     return Table("Buckets that are not thirds", ("measure", *levels), rows, note, "all are thirds")
 
 
@@ -459,9 +413,8 @@ def delivery_parts(tables: Tables) -> list[Plot | Table]:
     takes = tables.utterances.dropna(subset="delivery_distance")
     if takes.empty:
         return []
-    note = median_text(takes["delivery_distance"].to_numpy(float)).capitalize()
-    note += ". Melody and loudness are compared with the speaker's usual, and time is warped: neither voice nor "
-    note += "pace counts."
+    note = f"{median_text(takes['delivery_distance']).capitalize()}. Melody and loudness are compared with the "
+    note += "speaker's usual, and time is warped: neither voice nor pace counts."
     if takes["delivery_cosine"].notna().any():
         note += f" To an encoder of prosodic tokens: cosine {takes['delivery_cosine'].median():.2f}, median."
     plot = HistogramPlot(
@@ -475,8 +428,7 @@ def delivery_parts(tables: Tables) -> list[Plot | Table]:
     tags = takes["tag"].astype(object).fillna(UNKNOWN)
     by_tag = takes["delivery_distance"].astype(float).groupby(tags).agg(["mean", "size"])
     rows = [
-        (str(tag), f"{of['mean']:.2f}", int(of["size"]))
-        for tag, of in by_tag.sort_values("mean", ascending=False).iterrows()
+        (str(tag), f"{mean:.2f}", n) for tag, mean, n in by_tag.sort_values("mean", ascending=False).itertuples()
     ]
     title = "Delivery by tag, the furthest from the source first"
     return [plot, Table(title, ("tag", "distance", "utterances"), rows, folded=len(rows) > 15)]
@@ -497,19 +449,21 @@ def synthesis_table(tables: Tables, run: Mapping[str, Any]) -> Table:
     retried = int((said["tries"] > 1).sum())
     rows.append(("needed more than one try", f"{retried:,} ({percent(retried, statuses['spoken'])})"))
     if said["word_error_rate"].notna().any():
-        rows.append(
-            ("word error rate of the synthesis, median", f"{100 * said['word_error_rate'].median():.0f} %")
-        )
+        rate = said["word_error_rate"].median()
+        rows.append(("word error rate of the synthesis, median", f"{100 * rate:.0f} %"))
     if len(ratios := figures.length_ratios(tables)):
-        rows.append(("new over recorded length", median_text(ratios.to_numpy(float))))
-    names = {"spent": "spent by the last run", "saved_by_cache": "saved by the cache in the last run"}
-    amounts = {"paid for what is in here": cost}
-    amounts |= {"an hour of finished audio": 3600 * cost / seconds} if seconds else {}
+        rows.append(("new over recorded length", median_text(ratios)))
     spending = money_of(run)
-    amounts |= {title: spending[name] for name, title in names.items() if is_number(spending.get(name))}
-    if any(amounts.values()):
-        rows += [(title, money(amount)) for title, amount in amounts.items()]
-    return Table("Utterances and money" if any(amounts.values()) else "Utterances", ("", ""), rows)
+    amounts = {
+        "paid for what is in here": cost,
+        "an hour of finished audio": 3600 * cost / seconds if seconds else None,
+        "spent by the last run": spending.get("spent"),
+        "saved by the cache in the last run": spending.get("saved_by_cache"),
+    }
+    known = {title: amount for title, amount in amounts.items() if is_number(amount)}
+    if not any(known.values()):
+        return Table("Utterances", ("", ""), rows)
+    return Table("Utterances and money", ("", ""), rows + [(title, money(of)) for title, of in known.items()])
 
 
 def words_table(tables: Tables) -> Table:

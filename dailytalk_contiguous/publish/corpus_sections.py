@@ -1,10 +1,11 @@
 """Tables and plots of a corpus of clips or a mix, for its report and its card, and of classes of emotion."""
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import pandas as pd
 
 from dailytalk_contiguous.core import figures as queries
 from dailytalk_contiguous.core import sampling
@@ -15,15 +16,15 @@ from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.core.tables import UNKNOWN, Tables
 from dailytalk_contiguous.core.wording import counted, length_text, percent
 from dailytalk_contiguous.publish.clip_figures import LIMITS, CorpusFigures, Quality
-from dailytalk_contiguous.publish.conversation_sections import ranked
-from dailytalk_contiguous.publish.plots import Bar, BarPlot, HistogramPlot, Limit, MatrixPlot, Series, sheet
-from dailytalk_contiguous.publish.templates import Link, Strong, Table, TableCell
+from dailytalk_contiguous.publish.conversation_sections import label_table, ranked
+from dailytalk_contiguous.publish.plots import HistogramPlot, Limit, Series, sheet
+from dailytalk_contiguous.publish.templates import Bar, Link, Strong, Table, TableCell
 from dailytalk_contiguous.store.files import write_bytes, write_text
 
 #: Labels along which clips are counted.
-DIMENSIONS = ("corpus", "emotion", "style", "speaker", "gender", "sentence_type", "length", "split")
+DIMENSIONS = ("corpus", "emotion", "style", "tag", "speaker", "gender", "sentence_type", "length", "split")
 
-#: Speakers with a row of their own in a matrix.
+#: Speakers with a row of their own in a table of two labels.
 MOST_SPEAKERS = 15
 
 
@@ -31,50 +32,34 @@ def label_title(name: str) -> str:
     return name.replace("_", " ").capitalize()
 
 
-def label_parts(figures: CorpusFigures) -> tuple[dict[str, str], list[BarPlot], list[Table]]:
-    """Return the value of each label that is the same for all clips, and of the others a plot and a table each."""
-    same: dict[str, str] = {}
-    plots, tables = [], []
+def label_parts(figures: CorpusFigures) -> tuple[dict[str, str], list[Table]]:
+    """Return the value of each label that is the same for all clips, and a table of each other label."""
+    columns = {"seconds": "recorded", "conversations": f"{figures.unit}s", "copies": "copies"}
+    columns |= {"seen": "seen in training"}
+    values = {name: [*queries.sums(figures.tables, name).index] for name in DIMENSIONS}
+    same = {name.replace("_", " "): str(known[0]) for name, known in values.items() if len(known) == 1}
     n = counted(int(queries.totals(figures.tables)["conversations"]), figures.unit)
-    for name in DIMENSIONS:
-        values = ranked(figures.tables, name)
-        if len(values) < 2:
-            same |= {name.replace("_", " "): value for value, _ in values}
-            continue
-        bars, rows = [], []
-        for value, of in values:
-            clips, copies, recorded = int(of["conversations"]), int(of["copies"]), length_text(of["seconds"])
-            bars.append(Bar(value, (of["seconds"] / 3600,), f"{clips:,} · {recorded}"))
-            rows.append((value, clips, copies, recorded, length_text(of["seen"])))
-        title, series = f"{label_title(name)} ({n})", [Series("after", "recorded")]
-        plots.append(BarPlot(title=title, rows=bars, series=series, axis="hours", name=name))
-        head = (name.replace("_", " "), f"{figures.unit}s", "copies", "recorded", "seen in training")
-        tables.append(Table(title, head, rows))
-    return same, plots, tables
+    return same, [
+        label_table(figures.tables, name, f"{label_title(name)} ({n})", columns)
+        for name, known in values.items()
+        if len(known) > 1
+    ]
 
 
-def crossed_plot(tables: Tables, unit: str, rows: str, columns: str, title: str, note: str = "") -> MatrixPlot:
+def crossed_table(tables: Tables, unit: str, rows: str, columns: str, title: str, note: str = "") -> Table:
     """Count clips or utterances by the values of two labels; empty unless each has two values that are known."""
     counts = queries.crossed(tables, rows, columns)
-    row_sums: Counter[str] = Counter()
-    for (row, _), n in counts.items():
-        row_sums[row] += n
-    names = [value for value, _ in sorted(row_sums.items(), key=lambda item: (-item[1], item[0]))]
-    if {rows, columns} == {"emotion", "perceived"}:
-        names.sort()
-    heads = sorted({column for _, column in counts})
-    lines = {value: [counts[value, head] for head in heads] for value in names[:MOST_SPEAKERS]}
-    if rest := names[MOST_SPEAKERS:]:
-        lines[f"{len(rest):,} others"] = [sum(counts[value, head] for value in rest) for head in heads]
-    is_known = all(len({*values} - {UNKNOWN}) > 1 for values in (names, heads))
-    return MatrixPlot(
-        title=f"{title} ({counted(counts.total(), unit)})",
-        rows=lines if is_known else {},
-        columns=heads,
-        note=note,
-        nothing="one of both is the same everywhere, or unknown",
-        name=f"{rows}_by_{columns}",
-    )
+    frame = pd.Series(counts, dtype=int).unstack(fill_value=0) if counts else pd.DataFrame()
+    if {rows, columns} != {"emotion", "perceived"}:
+        order = frame.sum(axis=1).sort_values(ascending=False, kind="stable").index
+        frame = frame.loc[order]
+    if len(rest := frame[MOST_SPEAKERS:]):
+        frame = pd.concat([frame[:MOST_SPEAKERS], rest.sum().to_frame(f"{len(rest):,} others").T])
+    lines: list[tuple[TableCell, ...]] = []
+    if all(len({*values} - {UNKNOWN}) > 1 for values in (frame.index, frame.columns)):
+        for name, of in frame.iterrows():
+            lines.append((str(name), *(Bar(f"{n:,}", n / max(1, of.sum())) for n in of)))
+    return Table(f"{title} ({counted(counts.total(), unit)})", ("", *frame.columns), lines, note)
 
 
 def _agreement(counts: Mapping[tuple[str, str], int]) -> str:
@@ -82,24 +67,24 @@ def _agreement(counts: Mapping[tuple[str, str], int]) -> str:
     return f"{agreed:,} of {whole:,} ({percent(agreed, whole)})"
 
 
-def perceived_plot(figures: CorpusFigures) -> MatrixPlot:
+def perceived_table(figures: CorpusFigures) -> Table:
     counts = queries.crossed(figures.tables, "emotion", "perceived")
     known = {pair: n for pair, n in counts.items() if UNKNOWN not in pair}
     note = f"Rows: what was meant; columns: what raters heard. They agree in {_agreement(known)}."
     agreement = figures.tables.conversations["agreement"].dropna()
     if len(agreement):
         note += f" On average {percent(agreement.mean(), 1)} of the raters of a clip chose what was heard most."
-    return crossed_plot(figures.tables, figures.unit, "emotion", "perceived", "Emotion meant and heard", note)
+    return crossed_table(figures.tables, figures.unit, "emotion", "perceived", "Emotion meant and heard", note)
 
 
-def crossed_parts(figures: CorpusFigures) -> list[MatrixPlot]:
+def crossed_tables(figures: CorpusFigures) -> list[Table]:
     """Return emotions as raters perceived them, by speaker and by gender, where that is known."""
-    plots = (
-        perceived_plot(figures),
-        crossed_plot(figures.tables, figures.unit, "gender", "emotion", "Emotion by gender"),
-        crossed_plot(figures.tables, figures.unit, "speaker", "emotion", "Emotion by speaker"),
+    made = (
+        perceived_table(figures),
+        crossed_table(figures.tables, figures.unit, "gender", "emotion", "Emotion by gender"),
+        crossed_table(figures.tables, figures.unit, "speaker", "emotion", "Emotion by speaker"),
     )
-    return [plot for plot in plots if plot]
+    return [table for table in made if table]
 
 
 #: A sentence that is beside all classes of emotion.
@@ -110,27 +95,15 @@ def emotion_models(tables: Tables) -> list[str]:
     return sorted(queries.counts(tables.utterances["emotion_model"]))
 
 
-def emotion_parts(tables: Tables, unit: str = "utterance") -> list[BarPlot | MatrixPlot]:
-    """Return the classes that a classifier heard, alone and beside labels, tags and speakers; none without one."""
-    models = emotion_models(tables)
-    if not models:
+def emotion_tables(tables: Tables, unit: str = "utterance") -> list[Table]:
+    """Return the classes that a classifier heard, alone and beside tags or labels; none without one."""
+    if not emotion_models(tables):
         return []
-    values = ranked(tables, "emotion_class", "utterances")
-    n = int(sum(of["utterances"] for _, of in values))
-    rows = [
-        Bar(name, (of["utterances"],), f"{int(of['utterances']):,} ({percent(of['utterances'], n)})")
-        for name, of in values
-    ]
-    classes = BarPlot(
-        title=f"Emotion heard ({counted(n, unit)})",
-        rows=rows,
-        series=[Series("before", "source")],
-        axis=f"{unit}s",
-        name="emotion_heard",
-    )
-    matrices = []
+    n = int(queries.sums(tables, "emotion_class")["utterances"].sum())
+    columns = {"utterances": f"{unit}s", "seconds": "speech"}
+    classes = label_table(tables, "emotion_class", f"Emotion heard ({counted(n, unit)})", columns)
     if unit == "utterance":
-        matrices = [crossed_plot(tables, unit, "tag", "emotion_class", "Emotion heard by tag")]
+        crossed = crossed_table(tables, unit, "tag", "emotion_class", "Emotion heard by tag")
     else:
         # `unsure` and unclassified clips have no class that could be right.
         counts = queries.crossed(tables, "emotion", "emotion_class")
@@ -138,47 +111,30 @@ def emotion_parts(tables: Tables, unit: str = "utterance") -> list[BarPlot | Mat
         note = "Rows: the label; columns: what the classifier heard. Of the classes that it said, "
         note += f"{_agreement(known)} are the label."
         title = "Emotion by label and heard"
-        matrices = [crossed_plot(tables, unit, "emotion", "emotion_class", title, note)]
-    return [classes, *(plot for plot in matrices if plot)]
+        crossed = crossed_table(tables, unit, "emotion", "emotion_class", title, note)
+    return [classes, crossed] if crossed else [classes]
 
 
-def balance_plot(figures: CorpusFigures) -> BarPlot:
-    training = figures.training()
+def balance_table(figures: CorpusFigures) -> Table:
+    """Return the minutes of each emotion in training, and what it lacks to reach the target."""
+    training, goal = figures.training(), f"{figures.target / 60:g} minutes"
+    lacks = {short.emotion: short for short in figures.shortfalls()}
+    longest = max((seconds for pair in training.values() for seconds in pair), default=0.0) or 1.0
+    rows: list[tuple[TableCell, ...]] = []
+    for emotion, pair in training.items():
+        bars = (Bar(f"{seconds / 60:.1f} min", seconds / longest) for seconds in pair)
+        short = lacks.get(emotion)
+        missing = f"{short.seconds / 60:.1f} min" if short else "–"
+        fewest = " ".join(filter(None, (short.length, short.sentence_type))) or "any" if short else "–"
+        rows.append((emotion, *bars, missing, fewest))
     balanced = [pair for name, pair in training.items() if name not in (UNKNOWN, "other")]
     before, after = (sampling.disparity(pair[side] for pair in balanced) for side in (0, 1))
-    rows = [
-        Bar(name, (pair[0] / 60, pair[1] / 60), f"{pair[0] / 60:.1f} → {pair[1] / 60:.1f}")
-        for name, pair in training.items()
-    ]
     note = f"Largest to smallest emotion: {before:.1f} as recorded, {after:.1f} as seen"
     if figures.before and after > sampling.BALANCED:
         note += ": not balanced, though copies and weights are as many as are allowed"
-    return BarPlot(
-        title=f"Minutes of training, {'before and after balancing' if figures.before else 'recorded and seen'}",
-        rows=rows,
-        series=[Series("before", "recorded"), Series("after", "seen: with weights and copies")],
-        axis="minutes",
-        grouped=True,
-        note=f"{note}.",
-        nothing="no finished clips",
-        name="balance",
-    )
-
-
-def missing_table(figures: CorpusFigures) -> Table:
-    """Return the recordings that each emotion lacks to reach the target, and its rarest sentences."""
-    training, goal = figures.training(), f"{figures.target / 60:g} minutes"
-    rows = []
-    for short in figures.shortfalls():
-        minutes = (f"{seconds / 60:.1f} min" for seconds in (*training[short.emotion], short.seconds))
-        rows.append(
-            (short.emotion, *minutes, " ".join(filter(None, (short.length, short.sentence_type))) or "any")
-        )
-    is_trained = any(recorded for recorded, _ in training.values())
-    nothing = f"every emotion has {goal} of recordings in training" if is_trained else "no clip trains"
-    head = ("emotion", "recorded", "seen", "lacks", "fewest sentences")
-    note = "Another corpus helps, or recordings of your own. Copies and weights add no voice."
-    return Table(f"What is missing to reach {goal}", head, rows, note, nothing)
+    note += f". What lacks recordings to have {goal} needs another corpus, or recordings of your own."
+    head = ("emotion", "recorded", "seen: with weights and copies", f"lacks to {goal}", "fewest sentences")
+    return Table("Minutes of training", head, rows, note, "no finished clips")
 
 
 class Measure(NamedTuple):
@@ -252,10 +208,10 @@ def plot_quality(rows: Iterable[Mapping[str, Any]], limits: QualityLimits, folde
 
 
 def licences_table(figures: CorpusFigures) -> Table:
-    rows = [
-        (name, int(of["conversations"]), length_text(of["seconds"]), terms_of(name if name != UNKNOWN else None))
-        for name, of in sorted(ranked(figures.tables, "licence"))
-    ]
+    rows = []
+    for name, of in ranked(figures.tables, "licence").sort_index().iterrows():
+        terms = terms_of(None if name == UNKNOWN else str(name))
+        rows.append((str(name), int(of["conversations"]), length_text(of["seconds"]), terms))
     head = ("licence", f"{figures.unit}s", "recorded", "asks for")
     return Table("Licences", head, rows, nothing="no finished clips")
 

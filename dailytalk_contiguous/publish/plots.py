@@ -8,11 +8,12 @@ drawn.
 
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 
 if TYPE_CHECKING:
@@ -51,10 +52,8 @@ class Plot:
     nothing: str = ""
     axis: str = ""
 
-    @property
-    def height(self) -> float:
-        """Height in inches."""
-        return 2.7
+    #: Inches.
+    height: ClassVar[float] = 2.7
 
     def draw(self, axes: "Axes") -> None:
         raise NotImplementedError
@@ -62,55 +61,6 @@ class Plot:
     def words(self) -> str:
         """Return its figures in one sentence without a full stop, for readers who can't see it."""
         raise NotImplementedError
-
-
-class Bar(NamedTuple):
-    """A row of a bar plot: its name, one value a series, and the label behind it."""
-
-    name: str
-    values: Sequence[float]
-    label: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class BarPlot(Plot):
-    """Horizontal bars, the series of a row one after another, or one below the other if `grouped`."""
-
-    rows: Sequence[Bar]
-    series: Sequence[Series]
-    grouped: bool = False
-
-    def __bool__(self) -> bool:
-        return bool(self.rows)
-
-    @property
-    def height(self) -> float:
-        return 0.75 + 0.26 * len(self.rows)
-
-    def draw(self, axes: "Axes") -> None:
-        places = np.arange(len(self.rows), dtype=float)
-        values = np.array([row.values for row in self.rows]).reshape(len(self.rows), len(self.series))
-        ends = values.max(axis=1) if self.grouped else values.sum(axis=1)
-        depth = 0.72 / (len(self.series) if self.grouped else 1)
-        start = np.zeros(len(self.rows))
-        for number, series in enumerate(self.series):
-            shift = (number - (len(self.series) - 1) / 2) * depth if self.grouped else 0.0
-            axes.barh(
-                places + shift, values[:, number], depth, start, color=COLOURS[series.colour], label=series.name
-            )
-            start = start if self.grouped else start + values[:, number]
-        for place, end, row in zip(places, ends, self.rows, strict=True):
-            axes.annotate(row.label, (end, place), (4, 0), textcoords="offset points", va="center", color=SOFT)
-        longest = max((len(row.label) for row in self.rows), default=0)
-        axes.set_xlim(0, (float(ends.max(initial=0.0)) or 1.0) * (1.05 + 0.022 * longest))
-        axes.set_yticks(places, [shortened_name(row.name) for row in self.rows])
-        axes.set_ylim(len(self.rows) - 0.5, -0.5)
-        axes.grid(visible=False, axis="y")
-        axes.set_xlabel(self.axis)
-
-    def words(self) -> str:
-        labels = [row.label or " · ".join(f"{value:g}" for value in row.values) for row in self.rows]
-        return "; ".join(f"{row.name} {label}" for row, label in zip(self.rows, labels, strict=True))
 
 
 class Limit(NamedTuple):
@@ -152,9 +102,9 @@ class HistogramPlot(Plot):
         if self.span:
             return self.span
         known = [np.asarray(values, float) for _, values in self.series if np.size(values)]
-        ends = [float(end) for values in known for end in np.quantile(values, (0.01, 0.99))]
-        ends += [end for band in self.bands for end in (band.low, band.high)]
-        low, high = min(ends), max(ends)
+        ends = [np.quantile(values, (0.01, 0.99)) for values in known]
+        ends += [np.array((band.low, band.high)) for band in self.bands]
+        low, high = float(np.min(ends)), float(np.max(ends))
         margin = 0.05 * (high - low) or 0.5
         return (0.0 if low >= 0 and low < high / 2 else low - margin), high + margin
 
@@ -192,56 +142,45 @@ class HistogramPlot(Plot):
         axes.set_ylabel(self.of if self.counted else f"% of {self.of}")
 
     def words(self) -> str:
-        sides = []
+        parts = []
         for (_, name), values in self.series:
             if np.size(values):
                 low, middle, high = np.quantile(np.asarray(values, float), (0.1, 0.5, 0.9))
-                sides.append(
-                    f"{name + ': ' if name else ''}median {middle:.3g}, 80 % from {low:.3g} to {high:.3g}"
-                )
-        limits = [f"limit {limit.value:g}: {limit.n:,} of {limit.of:,} are {limit.side}" for limit in self.limits]
-        others = [
-            f"{name}: {low:.3g}" + (f" to {high:.3g}" if high > low else "") for name, low, high in self.bands
-        ]
-        return "; ".join([f"{self.axis}: {', '.join(sides)}", *limits, *others])
+                of = f"{name}, {self.axis}" if name else self.axis
+                parts.append(f"{of}: median {middle:.3g}, 80 % from {low:.3g} to {high:.3g}")
+        parts += [f"limit {limit.value:g}: {limit.n:,} of {limit.of:,} are {limit.side}" for limit in self.limits]
+        parts += [f"{name}: {low:.3g}{f' to {high:.3g}' if high > low else ''}" for name, low, high in self.bands]
+        return "; ".join(parts)
 
 
 @dataclass(frozen=True, kw_only=True)
 class MapPlot(Plot):
-    """How dense points of [0, 1] are, across and up, and where the means of their groups lie.
+    """How dense points of [0, 1] are, across and up, and where the means of those with a label lie.
 
-    `points` has the shape (n, 2); `groups` names the group of each, and is empty for none; so is the name of a
-    point that is in no group.
+    `points` has two columns of numbers and one of labels, empty for none.
     """
 
-    points: ArrayLike
-    groups: Sequence[str] = ()
+    points: pd.DataFrame
     up: str = ""
-    colour: str = "before"
+
+    height: ClassVar[float] = 3.6
 
     def __bool__(self) -> bool:
-        return bool(np.size(self.points))
+        return not self.points.empty
 
-    @property
-    def height(self) -> float:
-        return 3.6
-
-    def means(self) -> dict[str, tuple[float, float]]:
-        """Return the mean of each group, the largest first."""
-        points, groups = np.asarray(self.points, float), np.array(self.groups, object)
-        names, counts = np.unique(groups[groups != ""].astype(str), return_counts=True)
-        ordered = names[np.lexsort((names, -counts))]
-        return {name: tuple(points[groups.astype(str) == name].mean(axis=0).tolist()) for name in ordered.tolist()}
+    def means(self) -> pd.DataFrame:
+        """The mean of each label."""
+        across, up, label = self.points.columns
+        labelled = self.points[self.points[label] != ""]
+        return labelled.groupby(label)[[across, up]].mean()
 
     def draw(self, axes: "Axes") -> None:
         from matplotlib.colors import LinearSegmentedColormap
 
-        points = np.asarray(self.points, float)
-        shades = LinearSegmentedColormap.from_list("density", [f"{COLOURS[self.colour]}30", COLOURS[self.colour]])
-        axes.hexbin(
-            points[:, 0], points[:, 1], gridsize=16, extent=(0, 1, 0, 1), mincnt=1, bins="log", cmap=shades
-        )
-        for name, (x, y) in self.means().items():
+        colour, points = COLOURS["before"], self.points.iloc[:, :2].to_numpy(float)
+        shades = LinearSegmentedColormap.from_list("density", [f"{colour}30", colour])
+        axes.hexbin(*points.T, gridsize=16, extent=(0, 1, 0, 1), mincnt=1, bins="log", cmap=shades)
+        for name, x, y in self.means().itertuples():
             axes.plot(x, y, "o", color=INK, markersize=4)
             axes.annotate(shortened_name(name), (x, y), (4, 3), textcoords="offset points", color=INK)
         (left, bottom), (right, top) = points.min(axis=0) - 0.05, points.max(axis=0) + 0.05
@@ -249,48 +188,9 @@ class MapPlot(Plot):
         axes.set(xlabel=self.axis, ylabel=self.up)
 
     def words(self) -> str:
-        x, y = np.asarray(self.points, float).mean(axis=0)
-        groups = [f"{name} {across:.2f}, {up:.2f}" for name, (across, up) in self.means().items()]
-        return "; ".join([f"{self.axis}: mean {x:.2f}, {self.up}: mean {y:.2f}", *groups])
-
-
-@dataclass(frozen=True, kw_only=True)
-class MatrixPlot(Plot):
-    """Counts by row and column, shaded by their share of the row."""
-
-    rows: Mapping[str, Sequence[int]]
-    columns: Sequence[str]
-
-    def __bool__(self) -> bool:
-        return any(any(counts) for counts in self.rows.values())
-
-    @property
-    def height(self) -> float:
-        return 1.1 + 0.3 * len(self.rows)
-
-    def draw(self, axes: "Axes") -> None:
-        from matplotlib.colors import LinearSegmentedColormap
-
-        counts = np.array(list(self.rows.values()), float).reshape(len(self.rows), len(self.columns))
-        shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
-        shades = LinearSegmentedColormap.from_list("share", [f"{COLOURS['after']}00", f"{COLOURS['after']}90"])
-        axes.pcolormesh(shares, cmap=shades, vmin=0, vmax=1)
-        for (row, column), n in np.ndenumerate(counts):
-            if n:
-                axes.text(column + 0.5, row + 0.5, f"{n:,.0f}", ha="center", va="center")
-        names = [shortened_name(name, 14) for name in self.columns]
-        axes.set_xticks(np.arange(len(names)) + 0.5, names, rotation=40, ha="left", rotation_mode="anchor")
-        axes.set_yticks(np.arange(len(self.rows)) + 0.5, [shortened_name(name) for name in self.rows])
-        axes.set_ylim(len(self.rows), 0)
-        axes.xaxis.tick_top()
-        axes.grid(visible=False)
-
-    def words(self) -> str:
-        rows = []
-        for name, counts in self.rows.items():
-            cells = (f"{column} {n:,}" for column, n in zip(self.columns, counts, strict=True) if n)
-            rows.append(f"{name}: {', '.join(cells) or 'none'}")
-        return "; ".join(rows)
+        x, y = self.points.iloc[:, :2].mean()
+        means = [f"{name} {across:.2f}, {up:.2f}" for name, across, up in self.means().itertuples()]
+        return "; ".join([f"{self.axis}: mean {x:.2f}, {self.up}: mean {y:.2f}", *means])
 
 
 def shortened_name(name: str, longest: int = LONGEST_NAME) -> str:
@@ -367,8 +267,6 @@ def _drawn(plots: Sequence[Plot], columns: int, title: str, kind: str, titled: b
             if plot:
                 plot.draw(axes)
                 handles, names = axes.get_legend_handles_labels()
-                if len(handles) == 1 and isinstance(plot, BarPlot):
-                    handles = ()  # what they are, the title says
             else:
                 axes.text(0.5, 0.5, plot.nothing, ha="center", color=SOFT)
             heading = plot.title if titled else ""

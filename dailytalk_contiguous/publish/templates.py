@@ -34,7 +34,14 @@ class Strong(str):
     __slots__ = ()
 
 
-TableCell = str | int | Link
+class Bar(NamedTuple):
+    """A figure that a page also draws as a bar: `share` in [0, 1] is its length."""
+
+    text: str
+    share: float
+
+
+TableCell = str | int | Link | Bar
 
 
 @dataclass(frozen=True)
@@ -113,7 +120,8 @@ def _environment(package: str, markdown: bool) -> Environment:
         "url": lambda url: Markup(re.sub(r"[\s()<>|\\]", lambda match: f"%{ord(match[0]):02X}", url)),
     }
     made.tests |= {
-        "figure": lambda cell: isinstance(cell, int) or _NUMBER.match(str(cell)) is not None,
+        "bar": lambda cell: isinstance(cell, Bar),
+        "figure": lambda cell: isinstance(cell, int | Bar) or _NUMBER.match(str(cell)) is not None,
         "web": lambda cell: isinstance(cell, Link) and cell.url.startswith(("https://", "http://")),
         "plot": lambda part: isinstance(part, Plot),
         "strong": lambda cell: isinstance(cell, Strong),

@@ -30,7 +30,7 @@ FACTS = CardFacts("owner/good_talks", "v1.0.0", history=(("v1.0.0", "2026-01-02"
 Made = tuple[Packed, Version]
 
 #: Of a dataset that has something of everything.
-PICTURES = ("tags", "lengths", "offsets", "affect", "scorecard")
+PICTURES = ("lengths", "offsets", "affect", "scorecard")
 
 
 @pytest.fixture(scope="module")

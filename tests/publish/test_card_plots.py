@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.image import imread
@@ -16,11 +17,8 @@ from dailytalk_contiguous.publish.corpus_sections import MEASURES, PLOT, plot_qu
 from dailytalk_contiguous.publish.plots import (
     COLOURS,
     INK,
-    Bar,
-    BarPlot,
     HistogramPlot,
     MapPlot,
-    MatrixPlot,
     Plot,
     Series,
     alternative,
@@ -59,12 +57,14 @@ def plots() -> list[Plot]:
     random = np.random.default_rng(0)
     before, after = Series("before", "recorded"), Series("after", "rebuilt")
     return [
-        BarPlot(title="bars", rows=[Bar("a & <b> name", (1.0, 3.0), "$x$")], series=[before, after], axis="hours"),
-        BarPlot(title="beside", rows=[Bar("a", (1.0, 3.0))], series=[before, after], grouped=True),
         HistogramPlot(title="two", series=[(before, random.normal(size=90)), (after, [0.5])], of="clips"),
         HistogramPlot(title="one value", series=[(after, [2.0, 2.0])], of="clips", counted=True),
-        MapPlot(title="map", points=random.uniform(size=(50, 2)), groups=["a", "b"] * 25, colour="after"),
-        MatrixPlot(title="matrix", rows={"a": [1, 0], "b": [2, 6]}, columns=("one", "two")),
+        MapPlot(
+            title="map",
+            points=pd.DataFrame({"x": [0.2, 0.5], "y": [0.4, 0.9], "of": ["a & <b>", "$x$"]}),
+                of=["a & <b>", "$x$"] * 25
+            ),
+        ),
     ]
 
 

@@ -12,8 +12,7 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.utterance import AFFECT, PROSODY
 from dailytalk_contiguous.publish.comparison_sections import Compared, comparison, turn_taking_against
 from dailytalk_contiguous.publish.page import compare_folders
-from dailytalk_contiguous.publish.plots import BarPlot
-from dailytalk_contiguous.publish.templates import Table
+from dailytalk_contiguous.publish.templates import Bar, Table
 
 HOSTILE = "<b>&\"'</script>é|`"
 
@@ -59,11 +58,9 @@ def compared(sides: tuple[Compared, Compared]) -> dict[str, Any]:
     """The figures of both sides by name, those of plots by `LABEL: VALUE`."""
     figures = {}
     for part in comparison(*sides):
-        if isinstance(part, Table):
-            figures |= {str(name): values for name, *values in part.rows}
-        elif isinstance(part, BarPlot):
-            label = part.title.partition(" (")[0].lower()
-            figures |= {f"{label}: {bar.name}": bar.label.split(" · ") for bar in part.rows}
+        for name, *values in part.rows if isinstance(part, Table) else ():
+            bars = [value.text for value in values if isinstance(value, Bar)]
+            figures[f"{part.title.lower()}: {name}" if bars else str(name)] = bars or values
     return figures
 
 

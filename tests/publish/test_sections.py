@@ -10,16 +10,15 @@ from reports import tables_of
 from dailytalk_contiguous.core.quality import QualityLimits
 from dailytalk_contiguous.core.tables import Tables
 from dailytalk_contiguous.publish.clip_figures import CorpusFigures, Quality
-from dailytalk_contiguous.publish.comparison_sections import Compared, label_plot
+from dailytalk_contiguous.publish.comparison_sections import Compared, label_shares
 from dailytalk_contiguous.publish.conversation_sections import (
     durations_plot,
     follows_source,
     ranked,
     synthesis_table,
     tag_measures_table,
-    tags_plot,
 )
-from dailytalk_contiguous.publish.corpus_sections import crossed_plot, missing_table, perceived_plot
+from dailytalk_contiguous.publish.corpus_sections import balance_table, crossed_table, perceived_table
 
 
 @pytest.mark.parametrize(("count", "named", "rest"), [(25, 25, ""), (26, 26, ""), (27, 25, "2 others")])
@@ -31,11 +30,11 @@ def test_values_of_a_label_are_named_up_to_25_and_one_more_is_no_rest(count: int
     ]
     tables = tables_of(*clips)
     names = [f"v{number:02d}" for number in range(named)] + [rest] * bool(rest)
-    assert [name for name, _ in ranked(tables, "style")] == names
+    assert [*ranked(tables, "style").index] == names
     side = Compared("a", "clips", tables)
-    plot = label_plot(side, side, "style")
-    assert [bar.name for bar in plot.rows] == names
-    assert sum(bar.values[0] for bar in plot.rows) == pytest.approx(100.0)
+    table = label_shares(side, side, "style")
+    assert [name for name, *_ in table.rows] == names
+    assert sum(bar.share for _, bar, _ in table.rows) == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(("seconds", "axis"), [(300.0, "length (s)"), (301.0, "length (min)")])
@@ -62,10 +61,7 @@ def test_a_voice_that_does_the_reverse_or_nothing_is_said_so() -> None:
 
 
 def test_a_voice_without_tags_is_not_compared_with_the_source_of_its_tags() -> None:
-    tables = spoken(tag_said=False)
-    assert follows_source(tables, "loudness") is None
-    assert tag_measures_table(tables).note.endswith("No tag was sent with 12 of 12 utterances.")
-    assert "left, resynthesised without tags" in [series.name for series in tags_plot(tables).series]
+    assert follows_source(spoken(tag_said=False), "loudness") is None
 
 
 def test_money_is_shown_where_some_was_spent_or_saved() -> None:
@@ -89,18 +85,21 @@ def emotions(*clips: tuple[str, str | None, str, str], **run: Any) -> CorpusFigu
 def test_speakers_beyond_fifteen_are_one_row_and_labels_of_one_value_no_matrix() -> None:
     clips = [(emotion, None, f"s{n:02d}", "female") for n in range(20) for emotion in ("happy", "sad")]
     figures = emotions(*clips)
-    plot = crossed_plot(figures.tables, "clip", "speaker", "emotion", "Emotion by speaker")
-    assert len(plot.rows) == 16
-    assert plot.rows["5 others"] == [5, 5]
-    assert not crossed_plot(figures.tables, "clip", "gender", "emotion", "Emotion by gender")
-    assert not perceived_plot(figures)
+    table = crossed_table(figures.tables, "clip", "speaker", "emotion", "Emotion by speaker")
+    assert len(table.rows) == 16
+    assert [cell.text for cell in table.rows[-1][1:]] == ["5", "5"]
+    assert table.rows[-1][0] == "5 others"
+    assert not crossed_table(figures.tables, "clip", "gender", "emotion", "Emotion by gender")
+    assert not perceived_table(figures)
 
 
 def test_what_every_emotion_lacks_is_listed() -> None:
     figures = emotions(("happy", None, "a", "female"), ("sad", None, "b", "male"), ("angry", None, "c", "male"))
-    table = missing_table(figures)
-    assert [row[0] for row in table.rows] == ["angry", "happy", "sad"]
-    assert table.note.startswith("Another corpus helps")
+    assert [(name, lacks) for name, _, _, lacks, _ in balance_table(figures).rows] == [
+        ("angry", "30.0 min"),
+        ("happy", "30.0 min"),
+        ("sad", "30.0 min"),
+    ]
 
 
 def test_clips_beyond_a_limit_to_hear_are_of_every_reason_and_six_at_most() -> None:

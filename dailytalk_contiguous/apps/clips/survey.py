@@ -3,7 +3,8 @@
 A file is read once for both and held as levels and probabilities alone, so ten hours take no more than one.
 """
 
-from collections.abc import Iterable, Sequence
+import io
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
@@ -27,7 +28,6 @@ from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.spans import speech_spans
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.models.speech_activity import FRAME_SECONDS, MIN_SPEECH, SpeechActivity
-from dailytalk_contiguous.publish.plots import Bar, BarPlot, Series, sheet
 
 #: Lengths in seconds, shape (n,).
 Lengths = NDArray[np.float64]
@@ -124,38 +124,27 @@ def bin_names() -> list[str]:
 
 
 def survey_png(whole: SilenceSurvey) -> bytes:
-    figures = whole.statistics
-    lengths = [
-        BarPlot(
-            title=title,
-            rows=[
-                Bar(name, (n,), f"{n:,}") for name, n in zip(bin_names(), figures[found_by].histogram, strict=True)
-            ],
-            series=[Series(style, title)],
-            axis="silences",
-        )
-        for found_by, style, title in (
-            ("level", "left", "Silences by level"),
-            ("speech", "right", "Silences by speech activity"),
-        )
-    ]
-    shares = BarPlot(
-        title="Usable audio by --silence",
-        rows=_bars(whole, [100 * outcome.share for outcome in whole.outcomes]),
-        series=[Series("after", "usable")],
-        axis="% of what is not silent",
+    from matplotlib.figure import Figure  # here, for it takes a second to import
+
+    lengths = {found_by: whole.statistics[found_by].histogram for found_by in ("level", "speech")}
+    pieces = [f"{outcome.pieces:,}" for outcome in whole.outcomes]
+    cuts = [f"{outcome.silence:g} s" for outcome in whole.outcomes]
+    plots = (
+        ("Silences by level", bin_names(), lengths["level"], None),
+        ("Silences by speech activity", bin_names(), lengths["speech"], None),
+        ("Usable audio by --silence, in %", cuts, [100 * outcome.share for outcome in whole.outcomes], pieces),
+        ("Cuts inside speech by --silence", cuts, [outcome.inside_speech for outcome in whole.outcomes], pieces),
     )
-    inside = BarPlot(
-        title="Cuts inside speech by --silence",
-        rows=_bars(whole, [outcome.inside_speech for outcome in whole.outcomes]),
-        series=[Series("other", "inside speech")],
-        axis="cuts",
-    )
+    figure = Figure((9.0, 1.5 + 0.5 * len(bin_names())), layout="constrained")
+    for axes, (title, names, values, labels) in zip(figure.subplots(2, 2).flat, plots, strict=True):
+        axes.bar_label(axes.barh(names, values), labels, fmt="{:,.0f}", padding=3)
+        axes.set_title(title, fontsize=10)
+        axes.invert_yaxis()
+        axes.margins(x=0.2)
     chosen = f"; suggested: --silence {whole.choice.silence:g}" if whole.choice else ""
-    title = f"{counted(figures['level'].count, 'silence')} in {length_text(whole.seconds)}{chosen}"
-    return sheet([*lengths, shares, inside], 2, title)
-
-
-def _bars(whole: SilenceSurvey, values: Sequence[float]) -> list[Bar]:
-    named = zip(whole.outcomes, values, strict=True)
-    return [Bar(f"{outcome.silence:g} s", (value,), f"{outcome.pieces:,}") for outcome, value in named]
+    figure.suptitle(
+        f"{counted(whole.statistics['level'].count, 'silence')} in {length_text(whole.seconds)}{chosen}"
+    )
+    file = io.BytesIO()
+    figure.savefig(file, format="png", metadata={"Software": None})
+    return file.getvalue()

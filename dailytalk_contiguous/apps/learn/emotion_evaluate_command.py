@@ -20,7 +20,6 @@ from dailytalk_contiguous.models.contracts import EmotionModel
 from dailytalk_contiguous.models.devices import resolve_device
 from dailytalk_contiguous.models.emotion_folder import EMOTION_KINDS
 from dailytalk_contiguous.models.emotion_models import emotion_facts, load_emotion_model
-from dailytalk_contiguous.publish.plots import png as drawn
 from dailytalk_contiguous.store.files import write_bytes, write_lines
 
 LABELS: tuple[str, ...] = get_args(Labels)
@@ -163,7 +162,7 @@ def emotion_evaluate(
     if html is not None:
         write_lines(html, evaluation.page())
     if png is not None:
-        write_bytes(png, drawn(evaluation.plot()))
+        write_bytes(png, evaluation.confusion_png())
     utterances = counted(evaluation.figures.utterances, "utterance")
     return Outcome(
         evaluation.as_dict(),

@@ -5,6 +5,7 @@ there are classes. A protocol defines which properties training and test never s
 sound alone: the same speakers train and test, as in many published figures, so it is only shown beside `speakers`.
 """
 
+import io
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -23,8 +24,7 @@ from dailytalk_contiguous.core.sampling import joined_groups
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.models.contracts import EmotionGuess, EmotionModel
 from dailytalk_contiguous.models.linear_emotion import LinearEmotion
-from dailytalk_contiguous.publish.plots import MatrixPlot
-from dailytalk_contiguous.publish.templates import Table, page
+from dailytalk_contiguous.publish.templates import Bar, Table, TableCell, page
 
 #: Trains a classifier on its examples.
 Fit = Callable[[EmotionExamples], EmotionModel]
@@ -348,20 +348,30 @@ class EmotionEvaluation:
         context: dict[str, Any] = {"evaluation": self, "tables": tables, "protocol": protocol, "error": error}
         return page("Emotion in classes", "emotion.html", __package__, **context)
 
-    def plot(self) -> MatrixPlot:
-        columns = (*self.classes, "none") if self.figures.unanswered else self.classes
-        rows = {
-            name: counts[: len(columns)]
-            for name, counts in zip(self.classes, self.confusion.tolist(), strict=True)
-        }
-        return MatrixPlot(
-            title=f"What it is and what was answered ({counted(self.figures.utterances, 'utterance')})",
-            rows=rows,
-            columns=columns,
-            note="Rows: the label; columns: the answer.",
-            nothing="nothing was tested",
-            name="emotion_confusion",
-        )
+    def answered(self) -> tuple[str, ...]:
+        """Return the classes that can be answered: the columns of `confusion`."""
+        return (*self.classes, "none") if self.figures.unanswered else self.classes
+
+    def confusion_table(self) -> Table:
+        rows: list[tuple[TableCell, ...]] = []
+        for name, counts in zip(self.classes, self.confusion.tolist(), strict=True):
+            cells = counts[: len(self.answered())]
+            rows.append((name, *(Bar(f"{n:,}", n / max(1, sum(cells))) for n in cells)))
+        title = f"What it is and what was answered ({counted(self.figures.utterances, 'utterance')})"
+        return Table(title, ("", *self.answered()), rows, "Rows: the label; columns: the answer.")
+
+    def confusion_png(self) -> bytes:
+        """Return `confusion` as a picture; the column of no answer is left out."""
+        from matplotlib.figure import Figure  # here, for both take seconds to import
+        from sklearn.metrics import ConfusionMatrixDisplay
+
+        n = len(self.classes)
+        figure = Figure((1.5 + 0.6 * n, 1.2 + 0.6 * n), layout="constrained")
+        shown = ConfusionMatrixDisplay(self.confusion[:, :n], display_labels=self.classes)
+        shown.plot(ax=figure.subplots(), xticks_rotation=40, cmap="Greens", colorbar=False)
+        file = io.BytesIO()
+        figure.savefig(file, format="png", dpi=180, metadata={"Software": None})
+        return file.getvalue()
 
     def sentences(self) -> tuple[str, ...]:
         return (*self.notes, _ACTED, _NO_DIAGNOSIS)

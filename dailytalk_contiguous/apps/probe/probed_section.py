@@ -5,8 +5,7 @@ from pathlib import Path
 from dailytalk_contiguous.apps.probe.probed import read_probed, shown_figure
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.wording import length_text
-from dailytalk_contiguous.publish.plots import Bar, BarPlot, Series
-from dailytalk_contiguous.publish.templates import Section, Table, rendered
+from dailytalk_contiguous.publish.templates import Bar, Section, Table, rendered
 
 _ROWS = {"own": "own speech", "both": "of both", "exchanged": "exchanged", "sound": "with sound"}
 _FIGURES = {
@@ -25,24 +24,20 @@ def probed_section(folder: Path) -> list[Section]:
         return []
     if not timelines:
         return []
-    rows = []
-    for name, title in _ROWS.items():
-        figures = [of.get(name) for of in timelines.values()]
-        if any(figures):
-            values = tuple(max(0.0, each["bits_a_second"]) if each else 0.0 for each in figures)
-            label = " · ".join(f"{value:.2f}" for value in values)
-            rows.append(Bar(title, values, label))
+    rates = {
+        title: [max(0.0, of[name]["bits_a_second"]) if of.get(name) else 0.0 for of in timelines.values()]
+        for name, title in _ROWS.items()
+        if any(of.get(name) for of in timelines.values())
+    }
+    most = max((rate for of in rates.values() for rate in of), default=0.0) or 1.0
     hours = ", ".join(f"{name} {length_text(3600 * of['hours'])}" for name, of in timelines.items())
     enough = "" if all(of["enough"] for of in timelines.values()) else " That is too little to tell."
-    plot = BarPlot(
-        title="What can be foreseen of the next two seconds",
-        note="From the speech of each speaker alone, of both, of both with partners of other conversations, and "
+    foreseen = Table(
+        "What can be foreseen of the next two seconds",
+        ("bits a second of both speakers", *timelines),
+        [(title, *(Bar(f"{rate:.2f}", rate / most) for rate in of)) for title, of in rates.items()],
+        "From the speech of each speaker alone, of both, of both with partners of other conversations, and "
         f"from the sound of both besides, by tiny models that have not seen these speakers ({hours}).{enough}",
-        name="foreseen",
-        rows=rows,
-        series=[Series("before" if name == "recorded" else "after", name) for name in timelines],
-        axis="bits a second of both speakers",
-        grouped=True,
     )
     table = Table(
         "What a speaker tells the other",
@@ -54,5 +49,5 @@ def probed_section(folder: Path) -> list[Section]:
         ],
         "Each with the interval in which 95 % of draws of the conversations are.",
     )
-    html = rendered("probed.html", __package__, plot=plot, table=table)
+    html = rendered("probed.html", __package__, tables=[foreseen, table])
     return [Section("probe", "Turn-taking that can be foreseen", html)]

@@ -196,7 +196,7 @@ def test_an_evaluation_says_all_that_it_measured() -> None:
     (unsaid,) = [answer for answer in evaluation.answers if answer[2] is None]
     assert unsaid[:2] == ("000000", "angry")
     assert any("little about real talk" in sentence for sentence in evaluation.sentences())
-    assert tuple(evaluation.plot().rows["angry"]) == (11, 0, 0, 1)
+    assert [cell.text for cell in evaluation.confusion_table().rows[0][1:]] == ["11", "0", "0", "1"]
     assert evaluate_protocol(Nearest, examples, "corpus").folds[0][0] == "crema_d"
 
 
