@@ -139,7 +139,7 @@ def test_terms_and_the_links_of_copies_are_published(hub: HubServer, dailytalk: 
     assert "license: other\n" in text
     assert "| source | acted | CC-BY-NC-4.0 | no commercial use; its author to be named |" in text
     assert "| [acted](https://a.org) | CC-BY-4.0 | Doe J (2020). Acted. |" in text
-    assert "| happy | 2 | 1 | 3.4 s |" in text
+    assert "| happy | 3.4 s | 2 | 1 |" in text
     assert "No speaker is heard in two splits." in text
     assert "synthesised" not in text
     assert told["published"]["tag"] == TAG
